@@ -1,0 +1,184 @@
+//! Time: what a moment is, and who tells it.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// A moment, in whole milliseconds since the Unix epoch (UTC).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The last moment the engine can note: 2^42 - 1 ms, in the year 2109. Later ones become this.
+    pub const MAX: Self = Self((1 << 42) - 1);
+
+    /// The moment `millis` milliseconds after the Unix epoch, at most [`Timestamp::MAX`].
+    ///
+    /// ```
+    /// use stockade::Timestamp;
+    /// assert_eq!(Timestamp::from_millis(1_000).as_millis(), 1_000);
+    /// assert_eq!(Timestamp::from_millis(u64::MAX), Timestamp::MAX);
+    /// ```
+    pub const fn from_millis(millis: u64) -> Self {
+        if millis > Self::MAX.0 { Self::MAX } else { Self(millis) }
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// The moment `span` later, in whole milliseconds rounded up, at most [`Timestamp::MAX`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stockade::Timestamp;
+    /// let later = Timestamp::from_millis(1_000).saturating_add(Duration::from_secs(60));
+    /// assert_eq!(later.as_millis(), 61_000);
+    /// ```
+    pub fn saturating_add(self, span: Duration) -> Self {
+        Self::from_millis(self.0.saturating_add(whole_millis(span)))
+    }
+
+    /// How long after `earlier` this moment is; zero if it is not after it.
+    pub fn saturating_since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ms", self.0)
+    }
+}
+
+/// Milliseconds of `span`, rounded up, so that a hold never ends before its time is up.
+fn whole_millis(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+/// Where the engine gets its time from.
+///
+/// [`now`](Clock::now) stands on the hot path: it must be cheap, must never wait, and must never go
+/// backwards within one process.
+pub trait Clock: Send + Sync + 'static {
+    /// The present moment.
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's clock: wall time at the start, and from then on the processor's steady counter.
+///
+/// A jump of the wall clock (an administrator, NTP) is not followed: it expires nothing and revives
+/// nothing. A process that runs for months may so differ from the wall clock by the drift of the
+/// machine's counter. Reading it costs about 10 ns and makes no system call where the processor has
+/// an invariant time-stamp counter.
+#[derive(Debug)]
+pub struct SystemClock {
+    steady: quanta::Clock,
+    started: quanta::Instant,
+    started_at: Timestamp,
+}
+
+impl SystemClock {
+    /// A clock that starts at the present wall time.
+    pub fn new() -> Self {
+        let steady = quanta::Clock::new();
+        let started = steady.now();
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let started_at =
+            Timestamp::from_millis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX));
+        Self { steady, started, started_at }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let elapsed = self.steady.now().saturating_duration_since(self.started);
+        // Rounded down: the present millisecond has begun, the next one has not.
+        Timestamp::from_millis(self.started_at.0.saturating_add(elapsed.as_millis() as u64))
+    }
+}
+
+/// A clock that stands still until it is told to move: for tests and simulations.
+///
+/// ```
+/// use std::time::Duration;
+/// use stockade::{Clock, ManualClock, Timestamp};
+/// let clock = ManualClock::at(Timestamp::from_millis(1_000));
+/// clock.advance(Duration::from_millis(5));
+/// assert_eq!(clock.now().as_millis(), 1_005);
+/// ```
+#[derive(Debug)]
+pub struct ManualClock {
+    millis: AtomicU64,
+}
+
+impl ManualClock {
+    /// A clock that shows `start`.
+    pub fn at(start: Timestamp) -> Self {
+        Self { millis: AtomicU64::new(start.0) }
+    }
+
+    /// Moves the clock forward by `span`, in whole milliseconds rounded up.
+    pub fn advance(&self, span: Duration) {
+        let target = self.now().saturating_add(span);
+        self.set(target);
+    }
+
+    /// Moves the clock to `moment`; a moment in the past is ignored, because time never goes back.
+    pub fn set(&self, moment: Timestamp) {
+        // Release pairs with the Acquire in `now`: who sees the new time sees what came before it.
+        self.millis.fetch_max(moment.0, Ordering::Release);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.millis.load(Ordering::Acquire))
+    }
+}
+
+impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_clock_shows_wall_time_and_never_goes_back() {
+        let clock = SystemClock::new();
+        let wall =
+            SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64;
+        let mut last = clock.now();
+        assert!(last.as_millis().abs_diff(wall) < 1_000);
+        for _ in 0..10_000 {
+            let now = clock.now();
+            assert!(now >= last);
+            last = now;
+        }
+    }
+
+    #[test]
+    fn a_manual_clock_never_goes_back() {
+        let clock = ManualClock::at(Timestamp::from_millis(10));
+        clock.set(Timestamp::from_millis(5));
+        assert_eq!(clock.now().as_millis(), 10);
+    }
+
+    #[test]
+    fn part_of_a_millisecond_counts_as_a_whole_one() {
+        let moment = Timestamp::from_millis(1).saturating_add(Duration::from_nanos(1));
+        assert_eq!(moment.as_millis(), 2);
+    }
+}

@@ -1,0 +1,13 @@
+//! An embeddable inventory engine.
+#![warn(missing_docs)]
+
+mod clock;
+mod quantity;
+mod reservation;
+mod stock;
+mod sync;
+
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use quantity::{InvalidQuantity, MAX_UNITS};
+pub use reservation::id::{InvalidReservationId, Owner, ReservationId};
+pub use stock::handle::{LevelHandle, ProductId, WarehouseId};

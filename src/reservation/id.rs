@@ -1,0 +1,233 @@
+//! Reservation ids: a UUID that says when the hold was made and in which slot it lives.
+//!
+//! ```text
+//!  127 ........ 80 79 .. 76 75 .......... 64 63 62 61 ........... 42 41 .......... 0
+//! +---------------+--------+----------------+-----+----------------+---------------+
+//! | born, ms (48) | ver: 8 | slot, high (12)| 0b10| slot, low (20) |  random (42)  |
+//! +---------------+--------+----------------+-----+----------------+---------------+
+//! ```
+//!
+//! A UUID of version 8 (RFC 9562, section 5.8). The time stands first, so that ids sort by birth; the slot's number makes
+//! a look-up one index and one comparison, whatever the number of live holds; the random bits come
+//! from a cryptographic generator, so that nobody can guess a stranger's id.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::str::FromStr;
+
+use rand::rngs::{StdRng, SysRng};
+use rand::{Rng, SeedableRng};
+use uuid::Uuid;
+
+use crate::clock::Timestamp;
+
+const RANDOM_BITS: u32 = 42;
+const RANDOM_MASK: u64 = (1 << RANDOM_BITS) - 1;
+const SLOT_LOW_BITS: u32 = 20;
+const SLOT_LOW_MASK: u64 = (1 << SLOT_LOW_BITS) - 1;
+const SLOT_HIGH_MASK: u64 = (1 << 12) - 1;
+const BORN_SHIFT: u32 = 16;
+const VERSION: u64 = 8 << 12;
+const VERSION_MASK: u64 = 0xf << 12;
+const VARIANT: u64 = 0b10 << 62;
+const VARIANT_MASK: u64 = 0b11 << 62;
+
+const _: () = assert!(RANDOM_BITS >= 40, "ids must not be guessable");
+const _: () = assert!(RANDOM_BITS + SLOT_LOW_BITS + 2 == 64, "the low half is full");
+
+/// The id of one reservation: a UUID that the engine made.
+///
+/// Ids sort by birth. They can be stored and parsed back as any UUID; one that this engine did not
+/// make names nothing.
+///
+/// ```
+/// use stockade::ReservationId;
+/// let text = "0199d2c4-8a10-8000-8000-1234567890ab";
+/// let id: ReservationId = text.parse()?;
+/// assert_eq!(id.to_string(), text);
+/// # Ok::<(), stockade::InvalidReservationId>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReservationId {
+    high: u64,
+    low: u64,
+}
+
+impl ReservationId {
+    /// The id of a hold born at `born` in slot number `slot`, with 42 of `random`'s bits.
+    pub(crate) fn new(born: Timestamp, slot: u32, random: u64) -> Self {
+        let slot = u64::from(slot);
+        Self {
+            high: born.as_millis() << BORN_SHIFT | VERSION | slot >> SLOT_LOW_BITS,
+            low: VARIANT | (slot & SLOT_LOW_MASK) << RANDOM_BITS | random & RANDOM_MASK,
+        }
+    }
+
+    /// The two halves, most significant first.
+    pub(crate) fn to_halves(self) -> [u64; 2] {
+        [self.high, self.low]
+    }
+
+    /// The id whose halves were stored.
+    pub(crate) fn from_halves([high, low]: [u64; 2]) -> Self {
+        Self { high, low }
+    }
+
+    /// The slot in which the reservation lives.
+    pub(crate) fn slot(self) -> u32 {
+        let high = self.high & SLOT_HIGH_MASK;
+        let low = self.low >> RANDOM_BITS & SLOT_LOW_MASK;
+        (high << SLOT_LOW_BITS | low) as u32
+    }
+
+    /// When the reservation was made.
+    pub fn created_at(self) -> Timestamp {
+        Timestamp::from_millis(self.high >> BORN_SHIFT)
+    }
+
+    /// The id as a UUID.
+    pub fn as_uuid(self) -> Uuid {
+        Uuid::from_u64_pair(self.high, self.low)
+    }
+
+    /// The id that `uuid` spells, or `None` if no engine can have made it (wrong version or variant).
+    pub fn from_uuid(uuid: Uuid) -> Option<Self> {
+        let (high, low) = uuid.as_u64_pair();
+        let ours = high & VERSION_MASK == VERSION && low & VARIANT_MASK == VARIANT;
+        ours.then_some(Self { high, low })
+    }
+}
+
+impl fmt::Debug for ReservationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReservationId({self})")
+    }
+}
+
+impl fmt::Display for ReservationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_uuid().fmt(f)
+    }
+}
+
+impl From<ReservationId> for Uuid {
+    fn from(id: ReservationId) -> Self {
+        id.as_uuid()
+    }
+}
+
+/// A text or UUID that is no reservation id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a reservation id: expected a UUID of version 8")]
+pub struct InvalidReservationId;
+
+impl FromStr for ReservationId {
+    type Err = InvalidReservationId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let uuid = Uuid::parse_str(text).map_err(|_| InvalidReservationId)?;
+        Self::from_uuid(uuid).ok_or(InvalidReservationId)
+    }
+}
+
+impl TryFrom<Uuid> for ReservationId {
+    type Error = InvalidReservationId;
+
+    fn try_from(uuid: Uuid) -> Result<Self, Self::Error> {
+        Self::from_uuid(uuid).ok_or(InvalidReservationId)
+    }
+}
+
+/// Who a reservation is for: 16 bytes of the caller's own, such as a customer's UUID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner(pub [u8; 16]);
+
+impl From<Uuid> for Owner {
+    fn from(uuid: Uuid) -> Self {
+        Self(uuid.into_bytes())
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Uuid::from_bytes(self.0).fmt(f)
+    }
+}
+
+/// Where an id's random bits come from.
+#[derive(Debug)]
+pub(crate) enum Randomness {
+    /// A cryptographic generator in each thread, seeded once from the system.
+    Secure,
+    /// One seeded generator for all threads: the same calls give the same ids, in users' own tests.
+    #[cfg(feature = "testing")]
+    Seeded(std::sync::Mutex<StdRng>),
+}
+
+impl Randomness {
+    /// A reproducible source.
+    #[cfg(feature = "testing")]
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self::Seeded(std::sync::Mutex::new(StdRng::seed_from_u64(seed)))
+    }
+
+    /// 64 random bits. Makes a system call once a thread, never after.
+    pub(crate) fn next(&self) -> u64 {
+        thread_local! {
+            static GENERATOR: RefCell<StdRng> = RefCell::new(secure_generator());
+        }
+        match self {
+            Self::Secure => GENERATOR.with_borrow_mut(Rng::next_u64),
+            #[cfg(feature = "testing")]
+            Self::Seeded(generator) => {
+                generator.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next_u64()
+            }
+        }
+    }
+}
+
+/// A generator seeded by the system; where that fails, by the hasher keys that std draws from it.
+fn secure_generator() -> StdRng {
+    StdRng::try_from_rng(&mut SysRng).unwrap_or_else(|_| {
+        use std::hash::{BuildHasher, RandomState};
+        let mut seed = [0; 32];
+        for (index, part) in seed.chunks_exact_mut(8).enumerate() {
+            part.copy_from_slice(&RandomState::new().hash_one(index).to_le_bytes());
+        }
+        StdRng::from_seed(seed)
+    })
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_id_bears_its_birth_and_its_slot(born in 0..1_u64 << 42, slot: u32, random: u64) {
+            let id = ReservationId::new(Timestamp::from_millis(born), slot, random);
+            prop_assert_eq!(id.created_at().as_millis(), born);
+            prop_assert_eq!(id.slot(), slot);
+            prop_assert_eq!(id.as_uuid().get_version_num(), 8);
+            prop_assert_eq!(id.as_uuid().get_variant(), uuid::Variant::RFC4122);
+            prop_assert_eq!(ReservationId::from_uuid(id.as_uuid()), Some(id));
+            prop_assert_eq!(id.to_string().parse(), Ok(id));
+            prop_assert_eq!(ReservationId::from_halves(id.to_halves()), id);
+        }
+    }
+
+    #[test]
+    fn ids_sort_by_birth() {
+        let early = ReservationId::new(Timestamp::from_millis(1), u32::MAX, u64::MAX);
+        let late = ReservationId::new(Timestamp::from_millis(2), 0, 0);
+        assert!(early < late);
+        assert!(early.as_uuid() < late.as_uuid());
+    }
+
+    #[test]
+    fn a_uuid_of_another_version_is_no_reservation_id() {
+        assert_eq!(ReservationId::from_uuid(Uuid::nil()), None);
+        assert_eq!("laptop".parse::<ReservationId>(), Err(InvalidReservationId));
+    }
+}

@@ -1,0 +1,3 @@
+//! Floor 2, reservations: who holds what, until when.
+
+pub(crate) mod id;

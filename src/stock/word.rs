@@ -1,0 +1,168 @@
+//! The packed stock word: pure arithmetic, no atomics.
+//!
+//! ```text
+//!   63     62      61 ............ 31   30 ............. 0
+//! +------+------+---------------------+---------------------+
+//! | mark | zero |  reserved (31 bits) | available (31 bits) |
+//! +------+------+---------------------+---------------------+
+//! ```
+//!
+//! *Available* units may be taken by anyone. *Reserved* units are spoken for: held by a pending
+//! reservation, or sold and still in the building. Both counts stand in one word so that they are
+//! always read, and always change, together (Law 1). A word with bit 63 set is no count at all but
+//! the *mark* of a multi-cell commit that is under way.
+//!
+//! No shift and no mask of this layout stands in any other file.
+
+use crate::quantity::{MAX_UNITS, Quantity};
+
+const COUNT_BITS: u32 = 31;
+const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
+const RESERVED_SHIFT: u32 = COUNT_BITS;
+const MARK_BIT: u64 = 1 << 63;
+
+const _: () = assert!(COUNT_MASK == MAX_UNITS as u64, "a count holds every legal quantity");
+const _: () = assert!(
+    (COUNT_MASK | COUNT_MASK << RESERVED_SHIFT) & MARK_BIT == 0,
+    "the counts leave the mark alone"
+);
+const _: () = assert!(COUNT_MASK & COUNT_MASK << RESERVED_SHIFT == 0, "the counts do not overlap");
+
+/// A snapshot of one stock word that carries counts (never a mark).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Word(u64);
+
+impl Word {
+    /// A word of these counts. Both must be at most [`MAX_UNITS`].
+    pub(crate) fn new(available: u32, reserved: u32) -> Self {
+        debug_assert!(available <= MAX_UNITS && reserved <= MAX_UNITS);
+        Self(u64::from(available) | u64::from(reserved) << RESERVED_SHIFT)
+    }
+
+    /// The counts behind `bits`, or `None` where they are a commit's mark.
+    pub(crate) fn from_bits(bits: u64) -> Option<Self> {
+        (bits & MARK_BIT == 0).then_some(Self(bits))
+    }
+
+    /// What stands in memory.
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Units that anyone may take.
+    pub(crate) fn available(self) -> u32 {
+        (self.0 & COUNT_MASK) as u32
+    }
+
+    /// Units that are spoken for: held, or sold and not yet shipped.
+    pub(crate) fn reserved(self) -> u32 {
+        (self.0 >> RESERVED_SHIFT & COUNT_MASK) as u32
+    }
+
+    /// The word after `delta`, or `None` if a count would leave 0 to [`MAX_UNITS`].
+    pub(crate) fn apply(self, delta: Delta) -> Option<Self> {
+        let available = i64::from(self.available()) + i64::from(delta.available);
+        let reserved = i64::from(self.reserved()) + i64::from(delta.reserved);
+        // A negative number has its high bits set, so one comparison sees both ends.
+        let fits = (available | reserved) as u64 <= COUNT_MASK;
+        fits.then(|| Self(available as u64 | (reserved as u64) << RESERVED_SHIFT))
+    }
+}
+
+/// How one operation changes one word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Delta {
+    available: i32,
+    reserved: i32,
+}
+
+impl Delta {
+    /// Units come in: `available += qty`.
+    pub(crate) fn receive(qty: Quantity) -> Self {
+        Self { available: signed(qty), reserved: 0 }
+    }
+
+    /// Units go out: `available -= qty`.
+    pub(crate) fn withdraw(qty: Quantity) -> Self {
+        Self { available: -signed(qty), reserved: 0 }
+    }
+
+    /// A reserve: `available -= qty`, `reserved += qty`.
+    pub(crate) fn hold(qty: Quantity) -> Self {
+        Self { available: -signed(qty), reserved: signed(qty) }
+    }
+
+    /// A hold or a sale is undone: `available += qty`, `reserved -= qty`.
+    pub(crate) fn give_back(qty: Quantity) -> Self {
+        Self { available: signed(qty), reserved: -signed(qty) }
+    }
+
+    /// Sold units leave the building: `reserved -= qty`.
+    pub(crate) fn ship(qty: Quantity) -> Self {
+        Self { available: 0, reserved: -signed(qty) }
+    }
+
+    /// How many available units the word must have for this delta to fit.
+    pub(crate) fn needed(self) -> u32 {
+        self.available.min(0).unsigned_abs()
+    }
+}
+
+/// A quantity is at most 2^31 - 1, so that it always fits.
+fn signed(qty: Quantity) -> i32 {
+    qty.get() as i32
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn qty(units: u32) -> Quantity {
+        Quantity::new(units).expect("a legal quantity")
+    }
+
+    #[test]
+    fn a_delta_that_does_not_fit_is_refused() {
+        let word = Word::new(5, 2);
+        assert_eq!(word.apply(Delta::hold(qty(6))), None);
+        assert_eq!(word.apply(Delta::withdraw(qty(6))), None);
+        assert_eq!(word.apply(Delta::ship(qty(3))), None);
+        assert_eq!(word.apply(Delta::give_back(qty(3))), None);
+        assert_eq!(Word::new(MAX_UNITS, 0).apply(Delta::receive(qty(1))), None);
+    }
+
+    #[test]
+    fn a_marked_word_is_no_count() {
+        assert_eq!(Word::from_bits(MARK_BIT), None);
+        assert_eq!(Word::from_bits(MARK_BIT | 7), None);
+        assert_eq!(Word::from_bits(7), Some(Word::new(7, 0)));
+    }
+
+    proptest! {
+        #[test]
+        fn counts_survive_packing(available in 0..=MAX_UNITS, reserved in 0..=MAX_UNITS) {
+            let word = Word::new(available, reserved);
+            prop_assert_eq!((word.available(), word.reserved()), (available, reserved));
+            prop_assert_eq!(Word::from_bits(word.bits()), Some(word));
+        }
+
+        #[test]
+        fn a_hold_moves_units_between_the_counts(
+            available in 0..=MAX_UNITS,
+            reserved in 0..=MAX_UNITS,
+            units in 1..=MAX_UNITS,
+        ) {
+            let word = Word::new(available, reserved);
+            let fits = units <= available && u64::from(reserved) + u64::from(units) <= u64::from(MAX_UNITS);
+            match word.apply(Delta::hold(qty(units))) {
+                Some(after) => {
+                    prop_assert!(fits);
+                    prop_assert_eq!(after, Word::new(available - units, reserved + units));
+                    prop_assert_eq!(after.apply(Delta::give_back(qty(units))), Some(word));
+                }
+                None => prop_assert!(!fits),
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The one door to atomics, fences and shared queues.
+//!
+//! Every file of this crate takes its atomics from here, so that the very source files that ship
+//! also compile on [loom](https://docs.rs/loom)'s atomics (`--cfg loom` with the feature `loom`) and
+//! have their interleavings explored. `tests/tidy.rs` keeps the door the only one.
+
+pub(crate) use std::sync::atomic::Ordering;
+
+#[cfg(not(all(loom, feature = "loom")))]
+mod backend {
+    pub(crate) use crossbeam::queue::ArrayQueue;
+    pub(crate) use std::hint::spin_loop;
+    pub(crate) use std::sync::atomic::{
+        AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence,
+    };
+    pub(crate) use std::thread::yield_now;
+}
+
+#[cfg(all(loom, feature = "loom"))]
+mod backend {
+    pub(crate) use loom::hint::spin_loop;
+    pub(crate) use loom::sync::atomic::fence;
+    pub(crate) use loom::thread::yield_now;
+
+    use super::Ordering;
+    use std::collections::VecDeque;
+
+    /// Wraps a loom atomic with a second, *shadow* atomic that every access touches first.
+    ///
+    /// Stock loom skips interleavings in which a thread loads an atomic before it writes it (its
+    /// issues 166 and 392), and that is every compare-and-swap loop. A `Relaxed` read-modify-write
+    /// of the shadow orders nothing, but makes any two accesses depend on one another, so that loom
+    /// tries both orders.
+    macro_rules! shadowed {
+        ($name:ident, $value:ty) => {
+            #[derive(Debug)]
+            pub(crate) struct $name {
+                value: loom::sync::atomic::$name,
+                shadow: loom::sync::atomic::AtomicUsize,
+            }
+
+            #[allow(dead_code, reason = "each model uses a part of the interface")]
+            impl $name {
+                pub(crate) fn new(value: $value) -> Self {
+                    Self {
+                        value: loom::sync::atomic::$name::new(value),
+                        shadow: loom::sync::atomic::AtomicUsize::new(0),
+                    }
+                }
+
+                fn touch(&self) -> &loom::sync::atomic::$name {
+                    self.shadow.fetch_add(1, Ordering::Relaxed);
+                    &self.value
+                }
+
+                pub(crate) fn load(&self, order: Ordering) -> $value {
+                    self.touch().load(order)
+                }
+
+                pub(crate) fn store(&self, value: $value, order: Ordering) {
+                    self.touch().store(value, order);
+                }
+
+                pub(crate) fn swap(&self, value: $value, order: Ordering) -> $value {
+                    self.touch().swap(value, order)
+                }
+
+                pub(crate) fn compare_exchange(
+                    &self,
+                    current: $value,
+                    new: $value,
+                    success: Ordering,
+                    failure: Ordering,
+                ) -> Result<$value, $value> {
+                    self.touch().compare_exchange(current, new, success, failure)
+                }
+
+                pub(crate) fn compare_exchange_weak(
+                    &self,
+                    current: $value,
+                    new: $value,
+                    success: Ordering,
+                    failure: Ordering,
+                ) -> Result<$value, $value> {
+                    self.touch().compare_exchange_weak(current, new, success, failure)
+                }
+            }
+        };
+    }
+
+    /// The arithmetic read-modify-writes, which loom offers for integers only.
+    macro_rules! shadowed_integer {
+        ($name:ident, $value:ty) => {
+            shadowed!($name, $value);
+
+            #[allow(dead_code, reason = "each model uses a part of the interface")]
+            impl $name {
+                pub(crate) fn fetch_add(&self, value: $value, order: Ordering) -> $value {
+                    self.touch().fetch_add(value, order)
+                }
+
+                pub(crate) fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
+                    self.touch().fetch_sub(value, order)
+                }
+
+                pub(crate) fn fetch_and(&self, value: $value, order: Ordering) -> $value {
+                    self.touch().fetch_and(value, order)
+                }
+
+                pub(crate) fn fetch_or(&self, value: $value, order: Ordering) -> $value {
+                    self.touch().fetch_or(value, order)
+                }
+
+                pub(crate) fn fetch_min(&self, value: $value, order: Ordering) -> $value {
+                    self.touch().fetch_min(value, order)
+                }
+
+                pub(crate) fn fetch_max(&self, value: $value, order: Ordering) -> $value {
+                    self.touch().fetch_max(value, order)
+                }
+            }
+        };
+    }
+
+    shadowed!(AtomicBool, bool);
+    shadowed_integer!(AtomicU8, u8);
+    shadowed_integer!(AtomicU32, u32);
+    shadowed_integer!(AtomicU64, u64);
+    shadowed_integer!(AtomicUsize, usize);
+
+    /// Stands in for crossbeam's bounded queue, which loom cannot see into: a first-in first-out
+    /// queue under a loom mutex, with the same interface and the same refusal when full.
+    #[derive(Debug)]
+    pub(crate) struct ArrayQueue<T> {
+        items: loom::sync::Mutex<VecDeque<T>>,
+        capacity: usize,
+    }
+
+    #[allow(dead_code, reason = "each model uses a part of the interface")]
+    impl<T> ArrayQueue<T> {
+        pub(crate) fn new(capacity: usize) -> Self {
+            Self { items: loom::sync::Mutex::new(VecDeque::new()), capacity }
+        }
+
+        pub(crate) fn push(&self, item: T) -> Result<(), T> {
+            let mut items = self.lock();
+            if items.len() == self.capacity {
+                return Err(item);
+            }
+            items.push_back(item);
+            Ok(())
+        }
+
+        pub(crate) fn pop(&self) -> Option<T> {
+            self.lock().pop_front()
+        }
+
+        pub(crate) fn len(&self) -> usize {
+            self.lock().len()
+        }
+
+        pub(crate) fn is_empty(&self) -> bool {
+            self.lock().is_empty()
+        }
+
+        pub(crate) fn capacity(&self) -> usize {
+            self.capacity
+        }
+
+        #[allow(clippy::unwrap_used, reason = "a poisoned lock means that the model has failed")]
+        fn lock(&self) -> loom::sync::MutexGuard<'_, VecDeque<T>> {
+            self.items.lock().unwrap()
+        }
+    }
+}
+
+pub(crate) use backend::*;
