@@ -6,6 +6,7 @@ mod quantity;
 mod reservation;
 mod stock;
 mod sync;
+mod table;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use quantity::{InvalidQuantity, MAX_UNITS};

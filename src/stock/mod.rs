@@ -2,4 +2,10 @@
 
 pub(crate) mod cell;
 pub(crate) mod handle;
+pub(crate) mod level;
+pub(crate) mod sold;
+pub(crate) mod warehouse;
 pub(crate) mod word;
+
+#[cfg(not(all(loom, feature = "loom")))]
+pub(crate) mod catalog;
