@@ -11,9 +11,6 @@ use crate::stock::warehouse::Warehouse;
 use crate::sync::{AtomicU32, Ordering};
 use crate::table::Table;
 
-/// The longest name of a product or a warehouse, in bytes.
-pub const MAX_NAME_BYTES: usize = 255;
-
 /// How many products, and how many levels, one engine may have.
 pub(crate) const MAX_PRODUCTS: usize = 1 << 24;
 pub(crate) const MAX_LEVELS: usize = 1 << 26;
