@@ -5,6 +5,7 @@ mod clock;
 mod error;
 mod quantity;
 mod reservation;
+mod shard;
 mod stock;
 mod sync;
 mod table;

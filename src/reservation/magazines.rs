@@ -12,11 +12,11 @@
 //! [`MAGAZINE`] operations only. All queues are bounded and made at the start: nothing here
 //! allocates afterwards, except the magazines that come with a new segment of slots.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::reservation::slot::SlotNumber;
+use crate::shard::{shards_for, thread_ordinal};
 use crate::sync::{ArrayQueue, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::table::Table;
 
@@ -81,7 +81,7 @@ struct Magazine {
 impl Magazines {
     /// For up to `max_slots` slots, used by about `threads` threads at once.
     pub(crate) fn new(max_slots: u32, threads: usize, retention: Retention) -> Self {
-        let shards = threads.clamp(1, 64).next_power_of_two();
+        let shards = shards_for(threads);
         // Every slot may be in a full magazine, and each shard may be filling one.
         let count = (max_slots as usize).div_ceil(MAGAZINE) + 2 * shards + 2;
         Self {
@@ -288,21 +288,4 @@ impl Magazine {
             filled_at: AtomicU64::new(0),
         }
     }
-}
-
-/// A small number for this thread, counted up from 0: threads that come one after the other land on
-/// different shards.
-fn thread_ordinal() -> usize {
-    // Not through `sync`: a plain process-wide counter, which no law stands on.
-    static NEXT: std::sync::Mutex<usize> = std::sync::Mutex::new(0);
-    thread_local! {
-        static ORDINAL: Cell<Option<usize>> = const { Cell::new(None) };
-    }
-    ORDINAL.get().unwrap_or_else(|| {
-        let mut next = NEXT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let ordinal = *next;
-        *next += 1;
-        ORDINAL.set(Some(ordinal));
-        ordinal
-    })
 }

@@ -1,0 +1,266 @@
+//! Several lines under one reservation: all of them, or none.
+
+use std::time::Duration;
+
+use crate::audit::entry::AdjustmentType;
+use crate::clock::Timestamp;
+use crate::error::{BasketError, ShortLine, UnknownPlace};
+use crate::manager::engine::{Engine, Refusal};
+use crate::manager::keyed::{Answer, KeyUse, RequestShape};
+use crate::manager::place::BasketLine;
+use crate::manager::recorder::Draft;
+use crate::manager::request::{Details, Request};
+use crate::quantity::{InvalidQuantity, Quantity};
+use crate::reservation::id::ReservationId;
+use crate::reservation::slot::{Line, NO_SLOT, Tenant};
+use crate::reservation::slots::Vacated;
+use crate::stock::handle::LevelHandle;
+use crate::stock::level::StockLevel;
+
+impl Request<'_> {
+    /// As [`InventoryManager::reserve_basket`](crate::InventoryManager::reserve_basket), with this request's details.
+    pub fn reserve_basket(&self, lines: &[BasketLine<'_>], ttl: Duration) -> Result<ReservationId, BasketError> {
+        self.engine.reserve_basket(&self.details, lines, ttl)
+    }
+}
+
+/// A basket's line whose level is known; equal levels are merged into one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) handle: LevelHandle,
+    pub(super) level: &'a StockLevel,
+    pub(super) qty: Quantity,
+}
+
+/// Whether a basket is held, or sold at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Purpose {
+    Hold(Duration),
+    /// Sold anew for a hold that ended unsold.
+    Retake(ReservationId),
+}
+
+impl Engine {
+    fn reserve_basket(
+        &self,
+        details: &Details,
+        lines: &[BasketLine<'_>],
+        ttl: Duration,
+    ) -> Result<ReservationId, BasketError> {
+        self.settings.check_ttl(ttl)?;
+        let shape = || basket_shape("basket", lines).span(ttl);
+        self.check_basket(lines)?;
+        self.keyed(details, shape, |key| {
+            let wanted = self.wanted(lines)?;
+            self.take_basket(details, key, &wanted, Purpose::Hold(ttl)).map(Answer::Reservation)
+        })
+        .map(Answer::reservation)
+    }
+
+    /// What can be refused without a look at the stock.
+    pub(super) fn check_basket(&self, lines: &[BasketLine<'_>]) -> Result<(), BasketError> {
+        if lines.is_empty() {
+            return Err(BasketError::Empty);
+        }
+        for line in lines {
+            Quantity::new(line.quantity)?;
+            self.check_names(line.level)?;
+        }
+        Ok(())
+    }
+
+    /// The levels of a basket's lines, sorted, equal ones merged; refuses a line that nobody ever
+    /// stocked, and a warehouse that is suspended.
+    pub(super) fn wanted(&self, lines: &[BasketLine<'_>]) -> Result<Vec<Wanted<'_>>, BasketError> {
+        let mut found: Vec<(LevelHandle, u32)> = Vec::with_capacity(lines.len());
+        let mut never_stocked = Vec::new();
+        for line in lines {
+            match self.resolve_stocked(line.level)? {
+                Some(handle) => found.push((handle, line.quantity)),
+                None => never_stocked.push(self.short_line(line)),
+            }
+        }
+        if !never_stocked.is_empty() {
+            self.refusals.count(Refusal::Insufficient as usize);
+            return Err(BasketError::Insufficient { lines: never_stocked, overdue_left: false });
+        }
+        found.sort_unstable();
+        found.dedup_by(|next, kept| {
+            let equal = next.0 == kept.0;
+            if equal {
+                // Saturated: whatever lies above the largest quantity is refused below.
+                kept.1 = kept.1.saturating_add(next.1);
+            }
+            equal
+        });
+        let most = self.max_basket_lines;
+        if found.len() > most {
+            return Err(BasketError::TooManyLines { lines: found.len(), most });
+        }
+        found
+            .into_iter()
+            .map(|(handle, units)| {
+                let qty = Quantity::new(units).map_err(|InvalidQuantity { units }| InvalidQuantity { units })?;
+                let level = self.catalog.level(handle).ok_or(UnknownPlace::Handle)?;
+                let warehouse = self.warehouse_of(level)?;
+                self.check_open(warehouse).map_err(|warehouse| BasketError::Suspended { warehouse })?;
+                Ok(Wanted { handle, level, qty })
+            })
+            .collect()
+    }
+
+    /// Takes all lines, or none and says which are short.
+    pub(super) fn take_basket(
+        &self,
+        details: &Details,
+        key: Option<KeyUse>,
+        wanted: &[Wanted<'_>],
+        purpose: Purpose,
+    ) -> Result<ReservationId, BasketError> {
+        self.check_gate()?;
+        let now = self.now();
+        let enough = || wanted.iter().all(|line| line.level.available() >= line.qty.get());
+        let overdue_left = !enough() && !self.take_back_overdue(now, enough);
+        if !enough() {
+            return Err(self.refuse_basket(wanted, overdue_left));
+        }
+        self.admit()?;
+        let slots = self.slots_for_basket(wanted.len(), &purpose, now)?;
+        let Some(head) = slots.first() else { return Err(BasketError::Empty) };
+        let id = ReservationId::new(now, head.number(), self.randomness.next());
+        let record = self.recorder.prepare(basket_draft(details, key, wanted, purpose, id, now));
+        if let Err(refusal) = self.take_lines(wanted, now) {
+            slots.into_iter().for_each(|slot| self.slots.put_back(slot, now));
+            return Err(refusal);
+        }
+        let recorded = self.recorder.queue(record);
+        self.publish_basket(details, wanted, purpose, slots, id, now);
+        recorded?;
+        Ok(id)
+    }
+
+    /// Line by line; what was taken is given back where one is short. Nothing of it was logged, so
+    /// the journal never sees it.
+    fn take_lines(&self, wanted: &[Wanted<'_>], now: Timestamp) -> Result<(), BasketError> {
+        for (taken, line) in wanted.iter().enumerate() {
+            match self.with_overdue_taken_back(now, line.level, line.qty, || line.level.hold(line.qty)) {
+                Ok(change) if line.level.crosses(change) => self.raise_alert(line.handle, line.level),
+                Ok(_) => {}
+                Err(short) => {
+                    // Looked at before the give-back, so that the short line is named.
+                    let refusal = self.refuse_basket(&wanted[taken..], short.overdue_left);
+                    for line in &wanted[..taken] {
+                        line.level.give_back(line.qty);
+                    }
+                    return Err(refusal);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn slots_for_basket(&self, lines: usize, purpose: &Purpose, now: Timestamp) -> Result<Vec<Vacated>, BasketError> {
+        let count = lines + usize::from(matches!(purpose, Purpose::Retake(_)));
+        let mut slots = Vec::with_capacity(count);
+        while slots.len() < count {
+            match self.take_slot(now) {
+                Some(slot) => slots.push(slot),
+                None => {
+                    slots.into_iter().for_each(|slot| self.slots.put_back(slot, now));
+                    self.refusals.count(Refusal::Full as usize);
+                    return Err(BasketError::Full { slots: self.max_slots });
+                }
+            }
+        }
+        Ok(slots)
+    }
+
+    fn publish_basket(
+        &self,
+        details: &Details,
+        wanted: &[Wanted<'_>],
+        purpose: Purpose,
+        slots: Vec<Vacated>,
+        id: ReservationId,
+        now: Timestamp,
+    ) {
+        let mut slots = slots.into_iter();
+        let mut lines = wanted.iter().map(|line| Line::new(line.handle, line.qty.get()));
+        let (Some(head), Some(first)) = (slots.next(), lines.next()) else { return };
+        let rest: Vec<(Vacated, Line)> = slots.by_ref().zip(lines).collect();
+        let tenant = Tenant { id, owner: details.owner, line: first, next: NO_SLOT };
+        match purpose {
+            Purpose::Hold(ttl) => self.slots.publish(head, &rest, tenant, now.saturating_add(ttl)),
+            Purpose::Retake(of) => {
+                wanted.iter().for_each(|line| line.level.sell(line.qty));
+                let number = head.number();
+                let note = slots.next().map(|slot| (slot, of));
+                let next = self.slots.publish_sold(head, &rest, note, tenant, now);
+                self.slots.retire(number, next, now);
+            }
+        }
+    }
+
+    fn refuse_basket(&self, wanted: &[Wanted<'_>], overdue_left: bool) -> BasketError {
+        self.refusals.count(Refusal::Insufficient as usize);
+        let mut lines: Vec<ShortLine> = wanted
+            .iter()
+            .filter_map(|line| {
+                let available = line.level.available();
+                (available < line.qty.get()).then(|| self.short(line, available))
+            })
+            .collect();
+        if lines.is_empty() {
+            // Stock came back between the refusal and this look.
+            lines.extend(wanted.first().map(|line| self.short(line, line.level.available())));
+        }
+        BasketError::Insufficient { lines, overdue_left }
+    }
+
+    fn short(&self, line: &Wanted<'_>, available: u32) -> ShortLine {
+        let (warehouse, product) = self.names_of(line.handle);
+        ShortLine { warehouse, product, needed: line.qty.get(), available }
+    }
+
+    fn short_line(&self, line: &BasketLine<'_>) -> ShortLine {
+        let (warehouse, product) = self.names_of_ref(line.level);
+        ShortLine { warehouse, product, needed: line.quantity, available: 0 }
+    }
+}
+
+/// What tells one basket from another.
+pub(super) fn basket_shape(operation: &str, lines: &[BasketLine<'_>]) -> RequestShape {
+    lines.iter().fold(RequestShape::new(operation), |shape, line| {
+        shape.level(line.level).text(&line.quantity.to_string())
+    })
+}
+
+fn basket_draft<'a>(
+    details: &'a Details,
+    key: Option<KeyUse>,
+    wanted: &[Wanted<'_>],
+    purpose: Purpose,
+    id: ReservationId,
+    now: Timestamp,
+) -> Draft<'a> {
+    let (expires_at, of) = match purpose {
+        Purpose::Hold(ttl) => (now.saturating_add(ttl), None),
+        Purpose::Retake(of) => (now, Some(of)),
+    };
+    let mut draft = Draft::movement_of(AdjustmentType::Reserved)
+        .at(now)
+        .reservation(id, expires_at)
+        .owner(details.owner)
+        .details(details)
+        .key(key, if of.is_some() { Answer::Retaken(id) } else { Answer::Reservation(id) });
+    for line in wanted {
+        draft = draft.line(line.handle, line.qty.get());
+    }
+    if let Some(of) = of {
+        draft = draft.retaken_from(of);
+        for line in wanted {
+            draft = draft.and(AdjustmentType::Sold, line.handle, line.qty);
+        }
+    }
+    draft
+}
