@@ -65,13 +65,17 @@ impl Bound {
         // one in `raise`: either this look sees the tag, or that scan sees the hold.
         #[cfg(not(planted = "lower_without_fence"))]
         fence(Ordering::SeqCst);
-        let seen = self.0.load(Ordering::Relaxed);
+        let mut seen = self.0.load(Ordering::Relaxed);
         #[cfg(planted = "tag_left_standing")]
         let tagged = false;
         #[cfg(not(planted = "tag_left_standing"))]
         let tagged = seen & TAG != 0;
         if tagged {
-            self.0.fetch_and(!TAG, Ordering::Relaxed);
+            // Whoever raised the bound between the look and this write has replaced what was seen.
+            let cleared = self.0.fetch_and(!TAG, Ordering::Relaxed);
+            if cfg!(not(planted = "raised_bound_not_seen")) {
+                seen = cleared;
+            }
         }
         if seen >> 1 > time {
             self.0.fetch_min(time << 1, Ordering::Relaxed);

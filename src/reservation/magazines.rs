@@ -12,7 +12,6 @@
 //! [`MAGAZINE`] operations only. All queues are bounded and made at the start: nothing here
 //! allocates afterwards, except the magazines that come with a new segment of slots.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -292,7 +291,9 @@ impl Magazine {
 
 /// A small number for this thread, counted up from 0: threads that come one after the other land on
 /// different shards.
+#[cfg(not(all(loom, feature = "loom")))]
 fn thread_ordinal() -> usize {
+    use std::cell::Cell;
     // Not through `sync`: a plain process-wide counter, which no law stands on.
     static NEXT: std::sync::Mutex<usize> = std::sync::Mutex::new(0);
     thread_local! {
@@ -306,3 +307,6 @@ fn thread_ordinal() -> usize {
         ordinal
     })
 }
+
+#[cfg(all(loom, feature = "loom"))]
+use crate::sync::model_thread as thread_ordinal;

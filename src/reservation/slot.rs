@@ -225,8 +225,11 @@ impl Slot {
     /// Notes units of a finished record that were shipped or cancelled by reservation. Only the
     /// winner of a swap to `Ending` may call it.
     pub(crate) fn write_sales(&self, sold: u32, settled: u32) {
-        // Relaxed: published by the Release of the state word that follows.
-        self.sales.store(u64::from(sold) << 32 | u64::from(settled), Ordering::Relaxed);
+        // Release pairs with the Acquire fence in `load_again`: whoever reads the new sales sees at
+        // least the `Ending` before them, and so knows. The swap alone would not order them.
+        #[cfg(not(planted = "sales_without_fence"))]
+        fence(Ordering::Release);
+        self.store_sales(sold, settled);
     }
 
     // The fields. All Relaxed: writes are published by the Release store of the state word, reads
@@ -254,7 +257,11 @@ impl Slot {
         let owner = if has_owner { HAS_OWNER } else { 0 };
         let packed = u64::from(line.level.0) << 32 | owner | u64::from(line.held);
         self.line.store(packed, Ordering::Relaxed);
-        self.write_sales(line.sold, line.settled);
+        self.store_sales(line.sold, line.settled);
+    }
+
+    fn store_sales(&self, sold: u32, settled: u32) {
+        self.sales.store(u64::from(sold) << 32 | u64::from(settled), Ordering::Relaxed);
     }
 
     fn read_line(&self) -> (Line, bool) {
