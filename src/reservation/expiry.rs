@@ -91,6 +91,7 @@ impl Bound {
             return;
         }
         // Pairs with the fence in `lower`.
+        #[cfg(not(planted = "raise_without_fence"))]
         fence(Ordering::SeqCst);
         let Some(found) = look() else { return };
         #[cfg(planted = "raise_without_tag")]
@@ -254,6 +255,11 @@ impl Expiry {
     }
 
     fn raise_engine(&self, used: impl Fn() -> u32) {
+        #[cfg(planted = "used_asked_early")]
+        let used = {
+            let early = used();
+            || early
+        };
         self.engine.raise(|| {
             // Asked after the fence, like all that is looked at: a reserve that took a fresh slot
             // before its own fence is counted.

@@ -161,11 +161,21 @@ impl Magazines {
 
     fn pop_oldest(&self) -> Option<u32> {
         // Acquire pairs with the Release in `put_to_front`: hands over the magazine's contents.
+        #[cfg(planted = "front_taken_twice")]
+        let front = self.front.load(Ordering::Acquire);
+        #[cfg(planted = "front_taken_twice")]
+        self.front.store(NONE, Ordering::Relaxed);
+        #[cfg(not(planted = "front_taken_twice"))]
         let front = self.front.swap(NONE, Ordering::Acquire);
         if front == NONE { self.full.pop() } else { Some(front) }
     }
 
     fn put_to_front(&self, number: u32) {
+        #[cfg(planted = "front_overwritten")]
+        let put = Ok::<_, u32>(self.front.store(number, Ordering::Release));
+        #[cfg(planted = "front_put_relaxed")]
+        let put = self.front.compare_exchange(NONE, number, Ordering::Relaxed, Ordering::Relaxed);
+        #[cfg(not(any(planted = "front_overwritten", planted = "front_put_relaxed")))]
         let put = self.front.compare_exchange(NONE, number, Ordering::Release, Ordering::Relaxed);
         if put.is_err() {
             // Another thread put its own there meanwhile: this one waits at the end of the line.
@@ -242,6 +252,11 @@ impl Magazines {
             let end = (first + MAGAZINE as u64).min(u64::from(self.max_slots));
             if first >= end {
                 return None;
+            }
+            #[cfg(planted = "fresh_taken_blindly")]
+            {
+                self.fresh.store(end, Ordering::Relaxed);
+                return Some(first as SlotNumber);
             }
             // Relaxed: the numbers themselves are all that is handed out; a fresh slot's content
             // comes with its segment.

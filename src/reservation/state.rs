@@ -142,6 +142,7 @@ impl StateCell {
     pub(crate) fn load_again(&self) -> State {
         // Pairs with the Release fence after `vacate`: had one of the fields come from a later
         // tenant, this load would see that tenant's vacant word, or a later one.
+        #[cfg(not(planted = "looked_again_without_fence"))]
         crate::sync::fence(Ordering::Acquire);
         // Relaxed is enough: the fence above orders it after the fields.
         State(self.0.load(Ordering::Relaxed))
@@ -154,6 +155,11 @@ impl StateCell {
             self.0.store(to.0, Ordering::Release);
             return Ok(());
         }
+        #[cfg(planted = "expiry_not_compared")]
+        let from = match self.load() {
+            now if now.expiring_at(from.expires_at()) == from => now,
+            _ => from,
+        };
         // AcqRel: the winner sees all that its tenant's publisher wrote (Acquire), and hands on
         // what it has done itself (Release). A loser reads the final word of another: Acquire.
         #[cfg(not(planted = "state_stored_blindly"))]

@@ -6,9 +6,13 @@ use std::time::Duration;
 use loom_tests::model;
 
 use crate::engine::{at, race, slots_of, spawn};
+use crate::readers::{end, publish, tenant};
 use crate::reservation::magazines::{MAGAZINE, Magazines, Retention};
 
 const AT_ONCE: Retention = Retention { time: Duration::ZERO, records: 0 };
+
+/// How many slots a shard keeps before it hands a magazine of them to the depot.
+const SHARD_QUEUE: u32 = 4 * MAGAZINE as u32;
 
 #[test]
 fn of_two_threads_one_gets_the_last_slot() {
@@ -38,57 +42,96 @@ fn fresh_slots_are_handed_out_once() {
     });
 }
 
-/// Magazines whose depot holds one full magazine; every other slot is in use.
-fn one_full_magazine(shards: usize) -> Arc<Magazines> {
-    // A shard keeps this many ended slots before it hands a magazine of them to the depot.
-    let shard_queue = 4 * MAGAZINE as u32;
-    let magazines = Magazines::new(shard_queue + 1, shards, AT_ONCE);
-    for _ in 0..=shard_queue {
+/// Magazines whose depot holds a full one; all other slots have ended too, and no fresh one is left.
+fn one_full_magazine() -> Arc<Magazines> {
+    let magazines = Magazines::new(SHARD_QUEUE + 1, 1, AT_ONCE);
+    for _ in 0..=SHARD_QUEUE {
         magazines.take(at(1)).expect("a fresh slot");
     }
-    for slot in 0..=shard_queue {
+    for slot in 0..=SHARD_QUEUE {
         magazines.retire(slot, at(1));
     }
-    // The rest, which this thread's shard still keeps, goes into use again, but for the depot's.
     Arc::new(magazines)
 }
 
 #[test]
 fn a_magazine_of_the_depot_goes_to_one_thread() {
     model("two threads for the depot's magazine", || {
-        let magazines = one_full_magazine(1);
+        let magazines = one_full_magazine();
         let take = |magazines: &Magazines| magazines.take(at(2));
         let (first, second) = race(&magazines, take, take);
         let mut taken: Vec<_> = [first, second].into_iter().flatten().collect();
         taken.extend(std::iter::from_fn(|| magazines.take(at(2))));
         taken.sort_unstable();
-        assert_eq!(taken, (0..=4 * MAGAZINE as u32).collect::<Vec<_>>(), "each slot once");
+        assert_eq!(taken, (0..=SHARD_QUEUE).collect::<Vec<_>>(), "each slot once");
+    });
+}
+
+/// Magazines whose shard has retired the slots `0..retired`, at moment 1; records stay for 10 ms.
+/// One magazine of fresh slots is left.
+fn retaining(retired: u32) -> Magazines {
+    let kept = Retention { time: Duration::from_millis(10), records: 100 };
+    let magazines = Magazines::new((retired + 1).next_multiple_of(2) + 2, 1, kept);
+    for _ in 0..(retired + 1).next_multiple_of(2) {
+        magazines.take(at(1)).expect("a fresh slot");
+    }
+    for slot in 0..retired {
+        magazines.retire(slot, at(1));
+    }
+    magazines
+}
+
+/// All slots but those of `held` are found again, each once.
+fn assert_all_found(magazines: &Magazines, taken: Vec<u32>, held: &[u32]) {
+    let mut found = taken;
+    found.extend(held);
+    found.extend(std::iter::from_fn(|| magazines.take(at(100))));
+    found.sort_unstable();
+    let all: Vec<_> = (0..magazines.used()).collect();
+    assert_eq!(found, all, "each slot once");
+}
+
+#[test]
+fn a_magazine_that_is_not_ripe_yet_is_handed_on_with_its_slots() {
+    model("a magazine at the front", || {
+        let magazines = Arc::new(retaining(SHARD_QUEUE));
+        let (first, second) = race(
+            &magazines,
+            |magazines| {
+                // Fills a magazine, and then finds it too young.
+                magazines.retire(SHARD_QUEUE, at(1));
+                magazines.take(at(2))
+            },
+            |magazines| magazines.take(at(50)),
+        );
+        let taken = [first, second].into_iter().flatten().collect();
+        assert_all_found(&magazines, taken, &[SHARD_QUEUE + 1]);
     });
 }
 
 #[test]
-fn a_magazine_that_is_not_ripe_yet_is_lost_to_nobody() {
-    model("a look at the oldest magazine against a take", || {
-        let shard_queue = 4 * MAGAZINE as u32;
-        let kept = Retention { time: Duration::from_millis(10), records: 100 };
-        let magazines = Magazines::new(shard_queue + 3, 1, kept);
-        for _ in 0..shard_queue + 1 {
-            magazines.take(at(1)).expect("a fresh slot");
-        }
-        for slot in 0..shard_queue + 1 {
-            magazines.retire(slot, at(1));
-        }
+fn of_two_magazines_that_are_not_ripe_neither_is_lost() {
+    model("two looks at the oldest magazines", || {
+        let magazines = Arc::new(retaining(SHARD_QUEUE + 3));
+        let take = |magazines: &Magazines| magazines.take(at(2));
+        let (first, second) = race(&magazines, take, take);
+        let taken = [first, second].into_iter().flatten().collect();
+        assert_all_found(&magazines, taken, &[SHARD_QUEUE + 3]);
+    });
+}
+
+#[test]
+fn the_magazine_at_the_front_goes_to_one_thread() {
+    model("two takes of the front", || {
+        let magazines = retaining(SHARD_QUEUE + 1);
+        let early = magazines.take(at(2)).expect("a fresh slot");
+        // The other fresh one.
+        let other = magazines.take(at(2)).expect("a fresh slot");
         let magazines = Arc::new(magazines);
-        // Too early for the one, late enough for the other.
-        let (first, second) = race(
-            &magazines,
-            |magazines| magazines.take(at(2)),
-            |magazines| magazines.take(at(20)),
-        );
-        let mut taken: Vec<_> = [first, second].into_iter().flatten().collect();
-        taken.extend(std::iter::from_fn(|| magazines.take(at(30))));
-        taken.sort_unstable();
-        assert_eq!(taken, (0..shard_queue + 3).collect::<Vec<_>>(), "each slot once");
+        let take = |magazines: &Magazines| magazines.take(at(50));
+        let (first, second) = race(&magazines, take, take);
+        let taken = [first, second].into_iter().flatten().collect();
+        assert_all_found(&magazines, taken, &[early, other, SHARD_QUEUE + 1]);
     });
 }
 
@@ -107,5 +150,27 @@ fn a_retired_slot_is_found_by_a_thread_of_another_shard() {
         taken.extend(std::iter::from_fn(|| magazines.take(at(3))));
         taken.sort_unstable();
         assert_eq!(taken, [0, 1], "each slot once");
+    });
+}
+
+#[test]
+fn each_slot_of_a_basket_returns_once() {
+    model("a basket's end against a take", || {
+        let slots = Arc::new(slots_of(3));
+        let old = publish(&slots, 1, 3, at(100));
+        let (_, young) = race(
+            &slots,
+            move |slots| end(slots, old),
+            |slots| {
+                let vacated = slots.take(at(1))?;
+                let tenant = tenant(vacated.number(), 2);
+                slots.publish(vacated, &[], tenant, at(100));
+                Some(tenant.id)
+            },
+        );
+        let mut taken: Vec<_> = young.iter().map(|id| id.slot()).collect();
+        taken.extend(std::iter::from_fn(|| slots.take(at(1))).map(|vacated| vacated.number()));
+        taken.sort_unstable();
+        assert_eq!(taken, [0, 1, 2], "each slot once");
     });
 }

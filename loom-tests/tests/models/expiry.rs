@@ -7,6 +7,7 @@ use loom_tests::model;
 use crate::engine::{Answer, Engine, at, race, spawn};
 use crate::reservation::expiry::{Expiry, Found, GROUP, Scan};
 use crate::reservation::slots::Slots;
+use crate::reservation::state::Phase;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Slots in two segments of two groups.
@@ -129,5 +130,44 @@ fn a_hold_made_while_the_sweeper_looks_is_swept_when_it_is_due() {
         assert_eq!((early, sweep(&engine, 40)), (1, 1));
         assert_eq!(engine.counts(), (0, 2, 0, 0));
         engine.check();
+    });
+}
+
+#[test]
+fn a_hold_in_a_fresh_segment_is_swept_when_it_is_due() {
+    model("a reserve of a fresh slot against the sweeper", || {
+        let engine = Engine::new(2, SLOTS);
+        assert!(engine.add(2));
+        engine.reserve(1, 1, 10).expect("a unit");
+        // The rest of the first segment is in others' hands.
+        for _ in 1..GROUP * GROUP {
+            let _ = engine.slots.take(at(1)).expect("a fresh slot");
+        }
+        let engine = Arc::new(engine);
+        let (made, early) =
+            race(&engine, |engine| engine.reserve(2, 1, 30).is_some(), |engine| sweep(engine, 20));
+        assert!(made);
+        assert_eq!((early, sweep(&engine, 40)), (1, 1));
+    });
+}
+
+#[test]
+fn a_hold_that_is_changed_in_part_while_the_sweeper_looks_is_swept_when_it_is_due() {
+    model("a partial step against the sweeper", || {
+        let engine = Arc::new(Engine::new(2, 2));
+        assert!(engine.add(2));
+        engine.reserve(1, 1, 10).expect("a unit");
+        let id = engine.reserve(2, 1, 30).expect("a unit");
+        let (_, early) = race(
+            &engine,
+            move |engine| {
+                let slot = engine.slots.at(id.slot()).expect("a slot");
+                let state = slot.state();
+                slot.swap(state, state.in_phase(Phase::Ending)).expect("nobody else changes it");
+                slot.finish(state.next_generation());
+            },
+            |engine| sweep(engine, 20),
+        );
+        assert_eq!((early, sweep(&engine, 40)), (1, 1));
     });
 }

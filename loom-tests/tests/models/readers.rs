@@ -13,7 +13,7 @@ use crate::reservation::state::{Phase, State};
 use crate::stock::handle::LevelHandle;
 
 /// A reservation of which every field can be told from any other's.
-fn tenant(slot: u32, number: u32) -> Tenant {
+pub fn tenant(slot: u32, number: u32) -> Tenant {
     Tenant {
         id: ReservationId::new(at(u64::from(number)), slot, u64::from(number)),
         owner: Some(Owner([number as u8; 16])),
@@ -28,7 +28,7 @@ fn line(number: u32, place: u32) -> Line {
 }
 
 /// Publishes reservation `number` of as many lines as there are slots in `max_slots`.
-fn publish(slots: &Slots, number: u32, lines: u32, expires_at: Timestamp) -> ReservationId {
+pub fn publish(slots: &Slots, number: u32, lines: u32, expires_at: Timestamp) -> ReservationId {
     let head = slots.take(at(1)).expect("a slot");
     let rest: Vec<_> = (1..lines)
         .map(|place| (slots.take(at(1)).expect("a slot"), line(number, place)))
@@ -39,7 +39,7 @@ fn publish(slots: &Slots, number: u32, lines: u32, expires_at: Timestamp) -> Res
 }
 
 /// Ends a hold and gives its slots back.
-fn end(slots: &Slots, id: ReservationId) {
+pub fn end(slots: &Slots, id: ReservationId) {
     let slot = slots.at(id.slot()).expect("a slot");
     let state = slot.state();
     slot.swap(state, state.in_phase(Phase::Ending)).expect("nobody else ends it");
