@@ -258,7 +258,7 @@ impl Expiry {
         #[cfg(planted = "used_asked_early")]
         let used = {
             let early = used();
-            || early
+            move || early
         };
         self.engine.raise(|| {
             // Asked after the fence, like all that is looked at: a reserve that took a fresh slot

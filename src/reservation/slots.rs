@@ -269,11 +269,7 @@ impl Slots {
                     Phase::Ending if cfg!(planted = "ending_counts_as_over") => false,
                     phase => phase.is_live(),
                 };
-                let found = if live {
-                    Found::Live(after.expires_at())
-                } else {
-                    Found::Nothing
-                };
+                let found = if live { Found::Live(after.expires_at()) } else { Found::Nothing };
                 (found, enough)
             },
         )

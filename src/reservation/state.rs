@@ -160,11 +160,13 @@ impl StateCell {
             now if now.expiring_at(from.expires_at()) == from => now,
             _ => from,
         };
+        let lost =
+            if cfg!(planted = "lost_swap_relaxed") { Ordering::Relaxed } else { Ordering::Acquire };
         // AcqRel: the winner sees all that its tenant's publisher wrote (Acquire), and hands on
         // what it has done itself (Release). A loser reads the final word of another: Acquire.
         #[cfg(not(planted = "state_stored_blindly"))]
         self.0
-            .compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire)
+            .compare_exchange(from.0, to.0, Ordering::AcqRel, lost)
             .map(drop)
             .map_err(State)
     }

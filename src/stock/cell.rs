@@ -47,7 +47,11 @@ impl Cell {
             match self.word.compare_exchange_weak(
                 before.bits(),
                 after.bits(),
-                if cfg!(planted = "cell_swap_relaxed") { Ordering::Relaxed } else { Ordering::AcqRel },
+                if cfg!(planted = "cell_swap_relaxed") {
+                    Ordering::Relaxed
+                } else {
+                    Ordering::AcqRel
+                },
                 Ordering::Acquire,
             ) {
                 Ok(_) => return Ok(Change { before, after }),

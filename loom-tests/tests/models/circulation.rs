@@ -8,6 +8,7 @@ use loom_tests::model;
 use crate::engine::{at, race, slots_of, spawn};
 use crate::readers::{end, publish, tenant};
 use crate::reservation::magazines::{MAGAZINE, Magazines, Retention};
+use crate::reservation::slots::{Slots, Vacated};
 
 const AT_ONCE: Retention = Retention { time: Duration::ZERO, records: 0 };
 
@@ -18,9 +19,7 @@ const SHARD_QUEUE: u32 = 4 * MAGAZINE as u32;
 fn of_two_threads_one_gets_the_last_slot() {
     model("two threads for the last slot", || {
         let slots = Arc::new(slots_of(1));
-        let take = |slots: &crate::reservation::slots::Slots| {
-            slots.take(at(1)).map(|vacated| vacated.number())
-        };
+        let take = |slots: &Slots| slots.take(at(1)).map(|vacated| vacated.number());
         let taken = race(&slots, take, take);
         assert!(matches!(taken, (Some(0), None) | (None, Some(0))), "{taken:?}");
     });
@@ -162,13 +161,16 @@ fn each_slot_of_a_basket_returns_once() {
             &slots,
             move |slots| end(slots, old),
             |slots| {
-                let vacated = slots.take(at(1))?;
-                let tenant = tenant(vacated.number(), 2);
-                slots.publish(vacated, &[], tenant, at(100));
-                Some(tenant.id)
+                let publish = |vacated: Vacated| {
+                    let tenant = tenant(vacated.number(), 2);
+                    slots.publish(vacated, &[], tenant, at(100));
+                    tenant.id.slot()
+                };
+                // What has come back so far: the later line's link is another's then.
+                [slots.take(at(1)).map(publish), slots.take(at(1)).map(publish)]
             },
         );
-        let mut taken: Vec<_> = young.iter().map(|id| id.slot()).collect();
+        let mut taken: Vec<_> = young.into_iter().flatten().collect();
         taken.extend(std::iter::from_fn(|| slots.take(at(1))).map(|vacated| vacated.number()));
         taken.sort_unstable();
         assert_eq!(taken, [0, 1, 2], "each slot once");

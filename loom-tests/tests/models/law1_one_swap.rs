@@ -11,8 +11,11 @@ use crate::stock::level::Counts;
 fn of_two_reserves_for_the_last_unit_one_gets_it() {
     model("two reserves for the last unit", || {
         let level = Arc::new(level_of(1));
-        let (first, second) =
-            race(&level, |level| level.hold(qty(1)).map(drop), |level| level.hold(qty(1)).map(drop));
+        let (first, second) = race(
+            &level,
+            |level| level.hold(qty(1)).map(drop),
+            |level| level.hold(qty(1)).map(drop),
+        );
         assert!(
             matches!((first, second), (Ok(()), Err(0)) | (Err(0), Ok(()))),
             "one unit for {first:?} and {second:?}"

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use loom_tests::model;
 
-use crate::engine::{Answer, Engine, level_of, qty, race, spawn, warehouse_of};
+use crate::engine::{Answer, Engine, at, level_of, qty, race, slots_of, spawn, warehouse_of};
+use crate::readers::tenant;
+use crate::reservation::slots::{Lookup, Slots};
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
 use crate::sync::{AtomicBool, Ordering};
@@ -15,11 +17,8 @@ fn a_released_unit_is_reserved_after_its_return_in_the_record() {
         let engine = Arc::new(Engine::new(1, 2));
         assert!(engine.add(1));
         let id = engine.reserve(1, 1, 100).expect("a unit");
-        let (released, _) = race(
-            &engine,
-            move |engine| engine.release(id, 2),
-            |engine| engine.reserve(2, 1, 100),
-        );
+        let (released, _) =
+            race(&engine, move |engine| engine.release(id, 2), |engine| engine.reserve(2, 1, 100));
         assert_eq!(released, Answer::Done);
         engine.check();
     });
@@ -125,6 +124,26 @@ fn whoever_takes_room_sees_that_its_giver_is_logged() {
             |warehouse| {
                 if warehouse.place.take_room(qty(1)).is_ok() {
                     warehouse.assert_logged();
+                }
+            },
+        );
+    });
+}
+
+#[test]
+fn whoever_finds_a_hold_sees_that_its_reserve_is_logged() {
+    model("law 2: an id is handed on", || {
+        let id = tenant(0, 1).id;
+        race(
+            &Logged::new(slots_of(1)),
+            |slots: &Logged<Slots>| {
+                let vacated = slots.place.take(at(1)).expect("a slot");
+                slots.log();
+                slots.place.publish(vacated, &[], tenant(0, 1), at(100));
+            },
+            move |slots| {
+                if let Lookup::Found(..) = slots.place.find(id) {
+                    slots.assert_logged();
                 }
             },
         );

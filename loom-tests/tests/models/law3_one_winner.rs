@@ -6,7 +6,6 @@ use loom_tests::model;
 
 use crate::engine::{Answer, Engine, race, spawn};
 use crate::reservation::state::Phase;
-use crate::record::Entry;
 
 #[test]
 fn of_confirm_expiry_and_release_one_wins() {
@@ -72,24 +71,6 @@ fn no_expiry_kills_a_hold_that_was_just_extended() {
             other => panic!("extended and expired: {other:?}"),
         }
         engine.check();
-    });
-}
-
-#[test]
-fn of_two_extends_neither_is_told_done_and_then_forgotten() {
-    model("extend against extend", || {
-        let engine = Arc::new(Engine::new(1, 1));
-        assert!(engine.add(1));
-        let id = engine.reserve(1, 1, 100).expect("a unit");
-        let (first, second) = race(
-            &engine,
-            move |engine| engine.extend(id, 50, 200),
-            |engine| engine.extend(id, 50, 300),
-        );
-        let done = [first, second].iter().filter(|answer| **answer == Answer::Done).count();
-        let logged = engine.check().iter().filter(|entry| **entry == Entry::Extended(id)).count();
-        assert_eq!(done, logged);
-        assert!(done > 0, "the loser of a swap lost it to somebody: {first:?}, {second:?}");
     });
 }
 
