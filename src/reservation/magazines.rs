@@ -187,6 +187,8 @@ impl Magazines {
     /// Moves a magazine's slots into the shard, all but one, which it returns.
     fn unload(&self, shard: &Shard, number: u32) -> Option<SlotNumber> {
         let magazine = self.magazines.get(number as usize)?;
+        #[cfg(planted = "magazine_returned_early")]
+        let _ = self.empty.push(number);
         // Relaxed throughout: whoever has the number has the magazine to itself, and queue or
         // `front` handed over its contents with it.
         let mut count = magazine.count.load(Ordering::Relaxed);
@@ -202,6 +204,7 @@ impl Magazines {
         }
         magazine.count.store(count, Ordering::Relaxed);
         if count == 0 {
+            #[cfg(not(planted = "magazine_returned_early"))]
             let _ = self.empty.push(number);
         } else {
             // The shard is full to the brim because others refilled it too.
@@ -280,6 +283,9 @@ impl Magazines {
         if let Some(number) = self.pop_oldest() {
             return self.unload(own, number);
         }
+        #[cfg(planted = "own_shard_only")]
+        return own.ended.pop();
+        #[cfg_attr(planted = "own_shard_only", allow(unreachable_code))]
         self.shards.iter().find_map(|shard| shard.ended.pop().or_else(|| shard.ready.pop()))
     }
 

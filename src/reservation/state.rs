@@ -165,10 +165,7 @@ impl StateCell {
         // AcqRel: the winner sees all that its tenant's publisher wrote (Acquire), and hands on
         // what it has done itself (Release). A loser reads the final word of another: Acquire.
         #[cfg(not(planted = "state_stored_blindly"))]
-        self.0
-            .compare_exchange(from.0, to.0, Ordering::AcqRel, lost)
-            .map(drop)
-            .map_err(State)
+        self.0.compare_exchange(from.0, to.0, Ordering::AcqRel, lost).map(drop).map_err(State)
     }
 
     /// Stores `state` over a word that only this thread may change now (`Vacant` or `Ending`).

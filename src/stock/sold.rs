@@ -76,8 +76,10 @@ impl Sold {
     /// The sold units and the word that `read` reads, at one instant.
     pub(crate) fn read_with(&self, read: impl Fn() -> Word) -> (u32, Word) {
         loop {
-            let before = self.0.load(Ordering::Acquire);
-            let word = read();
+            #[cfg(planted = "word_read_first")]
+            let (word, before) = (read(), self.0.load(Ordering::Acquire));
+            #[cfg(not(planted = "word_read_first"))]
+            let (before, word) = (self.0.load(Ordering::Acquire), read());
             // Keeps the second look behind the word. Pairs with the AcqRel swaps of word and
             // counter: a word that shows units gone makes the take before it visible.
             fence(Ordering::Acquire);

@@ -41,31 +41,6 @@ fn fresh_slots_are_handed_out_once() {
     });
 }
 
-/// Magazines whose depot holds a full one; all other slots have ended too, and no fresh one is left.
-fn one_full_magazine() -> Arc<Magazines> {
-    let magazines = Magazines::new(SHARD_QUEUE + 1, 1, AT_ONCE);
-    for _ in 0..=SHARD_QUEUE {
-        magazines.take(at(1)).expect("a fresh slot");
-    }
-    for slot in 0..=SHARD_QUEUE {
-        magazines.retire(slot, at(1));
-    }
-    Arc::new(magazines)
-}
-
-#[test]
-fn a_magazine_of_the_depot_goes_to_one_thread() {
-    model("two threads for the depot's magazine", || {
-        let magazines = one_full_magazine();
-        let take = |magazines: &Magazines| magazines.take(at(2));
-        let (first, second) = race(&magazines, take, take);
-        let mut taken: Vec<_> = [first, second].into_iter().flatten().collect();
-        taken.extend(std::iter::from_fn(|| magazines.take(at(2))));
-        taken.sort_unstable();
-        assert_eq!(taken, (0..=SHARD_QUEUE).collect::<Vec<_>>(), "each slot once");
-    });
-}
-
 /// Magazines whose shard has retired the slots `0..retired`, at moment 1; records stay for 10 ms.
 /// One magazine of fresh slots is left.
 fn retaining(retired: u32) -> Magazines {
@@ -174,5 +149,31 @@ fn each_slot_of_a_basket_returns_once() {
         taken.extend(std::iter::from_fn(|| slots.take(at(1))).map(|vacated| vacated.number()));
         taken.sort_unstable();
         assert_eq!(taken, [0, 1, 2], "each slot once");
+    });
+}
+
+#[test]
+fn a_magazine_is_filled_again_only_when_it_is_empty() {
+    model("a take from the depot against a return to it", || {
+        // The depot holds one magazine, and the shard has room for one slot.
+        let (late, later) = (SHARD_QUEUE + 1, SHARD_QUEUE + 2);
+        let magazines = Magazines::new(SHARD_QUEUE + 3, 1, AT_ONCE);
+        for _ in 0..SHARD_QUEUE + 3 {
+            magazines.take(at(1)).expect("a fresh slot");
+        }
+        for slot in 0..late {
+            magazines.retire(slot, at(1));
+        }
+        let magazines = Arc::new(magazines);
+        let (taken, ()) = race(
+            &magazines,
+            |magazines| magazines.take(at(2)),
+            |magazines| {
+                magazines.retire(late, at(2));
+                magazines.retire(later, at(2));
+            },
+        );
+        assert!(taken.is_some(), "slots were free all the time");
+        assert_all_found(&magazines, taken.into_iter().collect(), &[]);
     });
 }

@@ -12,14 +12,16 @@ use crate::stock::warehouse::Warehouse;
 use crate::sync::{AtomicBool, Ordering};
 
 #[test]
-fn a_released_unit_is_reserved_after_its_return_in_the_record() {
-    model("law 2: release, reserve", || {
-        let engine = Arc::new(Engine::new(1, 2));
+fn a_released_unit_is_reserved_once_and_after_its_return_in_the_record() {
+    model("law 2: release, reserve, reserve", || {
+        let engine = Arc::new(Engine::new(1, 3));
         assert!(engine.add(1));
         let id = engine.reserve(1, 1, 100).expect("a unit");
+        let reserve = spawn(&engine, |engine| engine.reserve(2, 1, 100));
         let (released, _) =
-            race(&engine, move |engine| engine.release(id, 2), |engine| engine.reserve(2, 1, 100));
+            race(&engine, move |engine| engine.release(id, 2), |engine| engine.reserve(3, 1, 100));
         assert_eq!(released, Answer::Done);
+        reserve.join().expect("the thread ends");
         engine.check();
     });
 }
