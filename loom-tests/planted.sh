@@ -30,6 +30,8 @@ build_and_run() { # kind, bug, where, tests... -> output of cargo test on stdout
             --config 'profile.release.package.loom-tests.opt-level=0')
     else
         unset RUSTFLAGS
+        # A planted failure is no regression to remember.
+        export PROPTEST_DISABLE_FAILURE_PERSISTENCE=1
         command=(cargo test --features testing)
         [ "$where" = lib ] && command+=(--lib) || command+=(--test "$where")
     fi
