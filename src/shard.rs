@@ -6,6 +6,7 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// A small number for this thread, counted up from 0: threads that start one after the other land on
 /// different shards.
+#[cfg(not(all(loom, feature = "loom")))]
 pub(crate) fn thread_ordinal() -> usize {
     // Not through `sync`: a process-wide counter, taken once a thread, that no law stands on.
     static NEXT: std::sync::Mutex<usize> = std::sync::Mutex::new(0);
@@ -20,6 +21,9 @@ pub(crate) fn thread_ordinal() -> usize {
         ordinal
     })
 }
+
+#[cfg(all(loom, feature = "loom"))]
+pub(crate) use crate::sync::model_thread as thread_ordinal;
 
 /// How many shards suit about `threads` threads: a power of two, at most 64.
 pub(crate) fn shards_for(threads: usize) -> usize {

@@ -20,10 +20,17 @@ mod backend {
 mod backend {
     pub(crate) use loom::hint::spin_loop;
     pub(crate) use loom::sync::atomic::fence;
+    #[allow(unused_imports, reason = "each model uses a part of the interface")]
     pub(crate) use loom::thread::yield_now;
 
     use super::Ordering;
     use std::collections::VecDeque;
+
+    /// The number of this thread in the model that runs; all of its threads share one of the system's.
+    pub(crate) fn model_thread() -> usize {
+        let id = format!("{:?}", loom::thread::current().id());
+        id.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0)
+    }
 
     /// Wraps a loom atomic with a second, *shadow* atomic that every access touches first.
     ///

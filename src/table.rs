@@ -22,7 +22,11 @@ impl<T> Table<T> {
     /// An empty table of at most `capacity` elements, rounded up to whole segments.
     pub(crate) fn new(capacity: usize, make: fn() -> T) -> Self {
         let segments = (0..capacity.div_ceil(SEGMENT)).map(|_| OnceLock::new()).collect();
-        Self { segments, make }
+        let table = Self { segments, make };
+        // The model checker wants every atomic made before the threads that share it.
+        #[cfg(all(loom, feature = "loom"))]
+        (0..table.segments.len()).for_each(|segment| _ = table.ensure(segment * SEGMENT));
+        table
     }
 
     /// The element, if its segment has been made.

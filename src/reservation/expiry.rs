@@ -65,13 +65,17 @@ impl Bound {
         // one in `raise`: either this look sees the tag, or that scan sees the hold.
         #[cfg(not(planted = "lower_without_fence"))]
         fence(Ordering::SeqCst);
-        let seen = self.0.load(Ordering::Relaxed);
+        let mut seen = self.0.load(Ordering::Relaxed);
         #[cfg(planted = "tag_left_standing")]
         let tagged = false;
         #[cfg(not(planted = "tag_left_standing"))]
         let tagged = seen & TAG != 0;
         if tagged {
-            self.0.fetch_and(!TAG, Ordering::Relaxed);
+            // Whoever raised the bound between the look and this write has replaced what was seen.
+            let cleared = self.0.fetch_and(!TAG, Ordering::Relaxed);
+            if cfg!(not(planted = "raised_bound_not_seen")) {
+                seen = cleared;
+            }
         }
         if seen >> 1 > time {
             self.0.fetch_min(time << 1, Ordering::Relaxed);
@@ -87,6 +91,7 @@ impl Bound {
             return;
         }
         // Pairs with the fence in `lower`.
+        #[cfg(not(planted = "raise_without_fence"))]
         fence(Ordering::SeqCst);
         let Some(found) = look() else { return };
         #[cfg(planted = "raise_without_tag")]
@@ -250,6 +255,11 @@ impl Expiry {
     }
 
     fn raise_engine(&self, used: impl Fn() -> u32) {
+        #[cfg(planted = "used_asked_early")]
+        let used = {
+            let early = used();
+            move || early
+        };
         self.engine.raise(|| {
             // Asked after the fence, like all that is looked at: a reserve that took a fresh slot
             // before its own fence is counted.

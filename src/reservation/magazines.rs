@@ -162,11 +162,21 @@ impl Magazines {
 
     fn pop_oldest(&self) -> Option<u32> {
         // Acquire pairs with the Release in `put_to_front`: hands over the magazine's contents.
+        #[cfg(planted = "front_taken_twice")]
+        let front = self.front.load(Ordering::Acquire);
+        #[cfg(planted = "front_taken_twice")]
+        self.front.store(NONE, Ordering::Relaxed);
+        #[cfg(not(planted = "front_taken_twice"))]
         let front = self.front.swap(NONE, Ordering::Acquire);
         if front == NONE { self.full.pop() } else { Some(front) }
     }
 
     fn put_to_front(&self, number: u32) {
+        #[cfg(planted = "front_overwritten")]
+        let put = Ok::<_, u32>(self.front.store(number, Ordering::Release));
+        #[cfg(planted = "front_put_relaxed")]
+        let put = self.front.compare_exchange(NONE, number, Ordering::Relaxed, Ordering::Relaxed);
+        #[cfg(not(any(planted = "front_overwritten", planted = "front_put_relaxed")))]
         let put = self.front.compare_exchange(NONE, number, Ordering::Release, Ordering::Relaxed);
         if put.is_err() {
             // Another thread put its own there meanwhile: this one waits at the end of the line.
@@ -178,6 +188,8 @@ impl Magazines {
     /// Moves a magazine's slots into the shard, all but one, which it returns.
     fn unload(&self, shard: &Shard, number: u32) -> Option<SlotNumber> {
         let magazine = self.magazines.get(number as usize)?;
+        #[cfg(planted = "magazine_returned_early")]
+        let _ = self.empty.push(number);
         // Relaxed throughout: whoever has the number has the magazine to itself, and queue or
         // `front` handed over its contents with it.
         let mut count = magazine.count.load(Ordering::Relaxed);
@@ -193,6 +205,7 @@ impl Magazines {
         }
         magazine.count.store(count, Ordering::Relaxed);
         if count == 0 {
+            #[cfg(not(planted = "magazine_returned_early"))]
             let _ = self.empty.push(number);
         } else {
             // The shard is full to the brim because others refilled it too.
@@ -244,6 +257,11 @@ impl Magazines {
             if first >= end {
                 return None;
             }
+            #[cfg(planted = "fresh_taken_blindly")]
+            {
+                self.fresh.store(end, Ordering::Relaxed);
+                return Some(first as SlotNumber);
+            }
             // Relaxed: the numbers themselves are all that is handed out; a fresh slot's content
             // comes with its segment.
             match self.fresh.compare_exchange(first, end, Ordering::Relaxed, Ordering::Relaxed) {
@@ -266,6 +284,9 @@ impl Magazines {
         if let Some(number) = self.pop_oldest() {
             return self.unload(own, number);
         }
+        #[cfg(planted = "own_shard_only")]
+        return own.ended.pop();
+        #[cfg_attr(planted = "own_shard_only", allow(unreachable_code))]
         self.shards.iter().find_map(|shard| shard.ended.pop().or_else(|| shard.ready.pop()))
     }
 

@@ -173,7 +173,7 @@ impl Slot {
             return Read::Stranger(ReservationId::from_halves([high, low]), state);
         }
         let tenant = self.read_tenant();
-        if self.state.load_again() != state {
+        if cfg!(not(planted = "unvalidated_read")) && self.state.load_again() != state {
             return Read::Changed;
         }
         match state.phase() {
@@ -192,7 +192,7 @@ impl Slot {
         let certain = match state.phase() {
             Phase::Pending => true,
             Phase::Vacant | Phase::Line => false,
-            _ => self.state.load_again() == state,
+            _ => cfg!(planted = "unvalidated_state") || self.state.load_again() == state,
         };
         (ours && certain).then_some(state)
     }
@@ -219,14 +219,18 @@ impl Slot {
         } else {
             LinkContent::Line(line)
         };
-        (ours && self.state.load_again() == state).then_some(Link { content, next })
+        let certain = cfg!(planted = "unvalidated_link") || self.state.load_again() == state;
+        (ours && certain).then_some(Link { content, next })
     }
 
     /// Notes units of a finished record that were shipped or cancelled by reservation. Only the
     /// winner of a swap to `Ending` may call it.
     pub(crate) fn write_sales(&self, sold: u32, settled: u32) {
-        // Relaxed: published by the Release of the state word that follows.
-        self.sales.store(u64::from(sold) << 32 | u64::from(settled), Ordering::Relaxed);
+        // Release pairs with the Acquire fence in `load_again`: whoever reads the new sales sees at
+        // least the `Ending` before them, and so knows. The swap alone would not order them.
+        #[cfg(not(planted = "sales_without_fence"))]
+        fence(Ordering::Release);
+        self.store_sales(sold, settled);
     }
 
     // The fields. All Relaxed: writes are published by the Release store of the state word, reads
@@ -254,7 +258,11 @@ impl Slot {
         let owner = if has_owner { HAS_OWNER } else { 0 };
         let packed = u64::from(line.level.0) << 32 | owner | u64::from(line.held);
         self.line.store(packed, Ordering::Relaxed);
-        self.write_sales(line.sold, line.settled);
+        self.store_sales(line.sold, line.settled);
+    }
+
+    fn store_sales(&self, sold: u32, settled: u32) {
+        self.sales.store(u64::from(sold) << 32 | u64::from(settled), Ordering::Relaxed);
     }
 
     fn read_line(&self) -> (Line, bool) {

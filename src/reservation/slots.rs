@@ -224,7 +224,10 @@ impl Slots {
         while next != NO_SLOT {
             // Read before it is given back: afterwards the link may be another's.
             let Some(slot) = self.slots.get(next as usize) else { return };
+            #[cfg(planted = "link_read_after_return")]
+            self.magazines.retire(next, now);
             let following = slot.read_tenant().next;
+            #[cfg(not(planted = "link_read_after_return"))]
             self.magazines.retire(next, now);
             next = following;
         }
@@ -262,11 +265,11 @@ impl Slots {
                 let state = slot.state();
                 let enough = state.is_overdue(now) && end(number, slot, state);
                 let after = slot.state();
-                let found = if after.phase().is_live() {
-                    Found::Live(after.expires_at())
-                } else {
-                    Found::Nothing
+                let live = match after.phase() {
+                    Phase::Ending if cfg!(planted = "ending_counts_as_over") => false,
+                    phase => phase.is_live(),
                 };
+                let found = if live { Found::Live(after.expires_at()) } else { Found::Nothing };
                 (found, enough)
             },
         )

@@ -142,6 +142,7 @@ impl StateCell {
     pub(crate) fn load_again(&self) -> State {
         // Pairs with the Release fence after `vacate`: had one of the fields come from a later
         // tenant, this load would see that tenant's vacant word, or a later one.
+        #[cfg(not(planted = "looked_again_without_fence"))]
         crate::sync::fence(Ordering::Acquire);
         // Relaxed is enough: the fence above orders it after the fields.
         State(self.0.load(Ordering::Relaxed))
@@ -154,13 +155,17 @@ impl StateCell {
             self.0.store(to.0, Ordering::Release);
             return Ok(());
         }
+        #[cfg(planted = "expiry_not_compared")]
+        let from = match self.load() {
+            now if now.expiring_at(from.expires_at()) == from => now,
+            _ => from,
+        };
+        let lost =
+            if cfg!(planted = "lost_swap_relaxed") { Ordering::Relaxed } else { Ordering::Acquire };
         // AcqRel: the winner sees all that its tenant's publisher wrote (Acquire), and hands on
         // what it has done itself (Release). A loser reads the final word of another: Acquire.
         #[cfg(not(planted = "state_stored_blindly"))]
-        self.0
-            .compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire)
-            .map(drop)
-            .map_err(State)
+        self.0.compare_exchange(from.0, to.0, Ordering::AcqRel, lost).map(drop).map_err(State)
     }
 
     /// Stores `state` over a word that only this thread may change now (`Vacant` or `Ending`).

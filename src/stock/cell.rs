@@ -37,12 +37,21 @@ impl Cell {
             let Some(after) = before.apply(delta) else {
                 return Err(before);
             };
+            #[cfg(planted = "cell_swapped_blindly")]
+            {
+                self.word.store(after.bits(), Ordering::Release);
+                return Ok(Change { before, after });
+            }
             // AcqRel: Release hands on what this thread did before it gave (the queued entry);
             // Acquire, here and where the swap fails, takes over what earlier givers did before.
             match self.word.compare_exchange_weak(
                 before.bits(),
                 after.bits(),
-                Ordering::AcqRel,
+                if cfg!(planted = "cell_swap_relaxed") {
+                    Ordering::Relaxed
+                } else {
+                    Ordering::AcqRel
+                },
                 Ordering::Acquire,
             ) {
                 Ok(_) => return Ok(Change { before, after }),

@@ -141,6 +141,12 @@ impl StockLevel {
 
     /// Gives held, or sold and cancelled, units back. Law 2: the caller has queued the entry.
     pub(crate) fn give_back(&self, qty: Quantity) {
+        #[cfg(planted = "given_in_two_swaps")]
+        {
+            self.give(Delta::ship(qty));
+            self.give(Delta::receive(qty));
+        }
+        #[cfg(not(planted = "given_in_two_swaps"))]
         self.give(Delta::give_back(qty));
     }
 
@@ -181,6 +187,8 @@ impl StockLevel {
     /// crosses knows both values, so exactly one thread sees each crossing.
     pub(crate) fn crosses(&self, change: Change) -> bool {
         let threshold = self.threshold_units();
+        #[cfg(planted = "crossing_seen_twice")]
+        let change = Change { after: self.counts.read(), ..change };
         change.before.available() > threshold && change.after.available() <= threshold
     }
 
@@ -195,12 +203,20 @@ impl StockLevel {
     pub(crate) fn note_crossing(&self) -> bool {
         // AcqRel pairs with `take_crossings`: the deliverer who takes this count reads an
         // `available` that is at least as new as this crossing.
-        self.crossings.fetch_add(1, Ordering::AcqRel) == 0
+        let relaxed = cfg!(planted = "crossing_noted_relaxed");
+        let order = if relaxed { Ordering::Relaxed } else { Ordering::AcqRel };
+        self.crossings.fetch_add(1, order) == 0
     }
 
     /// Takes the crossings since the last delivery; read `available` after it.
     pub(crate) fn take_crossings(&self) -> u32 {
-        u32::try_from(self.crossings.swap(0, Ordering::AcqRel)).unwrap_or(u32::MAX)
+        #[cfg(planted = "crossings_cleared_blindly")]
+        let taken = self.crossings.load(Ordering::Acquire);
+        #[cfg(planted = "crossings_cleared_blindly")]
+        self.crossings.store(0, Ordering::Release);
+        #[cfg(not(planted = "crossings_cleared_blindly"))]
+        let taken = self.crossings.swap(0, Ordering::AcqRel);
+        u32::try_from(taken).unwrap_or(u32::MAX)
     }
 
     /// Sets the threshold of the warehouse, unless the level has one of its own.

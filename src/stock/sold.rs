@@ -33,16 +33,33 @@ impl Sold {
     pub(crate) fn add(&self, qty: Quantity) {
         // Release pairs with the Acquire in `take` and `read_with`: who sees units sold sees the
         // reserve that made them `reserved` before. No overflow: sold <= reserved <= 2^31 - 1.
-        self.0.fetch_add(ONE_CHANGE + u64::from(qty.get()), Ordering::AcqRel);
+        let order =
+            if cfg!(planted = "sold_added_relaxed") { Ordering::Relaxed } else { Ordering::AcqRel };
+        self.0.fetch_add(ONE_CHANGE + u64::from(qty.get()), order);
     }
 
     /// Takes sold units to ship them or to cancel their sale; `Err` tells how many there are.
     pub(crate) fn take(&self, qty: Quantity) -> Result<(), u32> {
+        #[cfg(planted = "sold_taken_before_checked")]
+        {
+            let sold = (self.0.fetch_sub(qty.get().into(), Ordering::AcqRel) & SOLD_MASK) as u32;
+            if sold < qty.get() {
+                self.0.fetch_add(qty.get().into(), Ordering::AcqRel);
+                return Err(sold);
+            }
+            return Ok(());
+        }
+        #[cfg_attr(planted = "sold_taken_before_checked", allow(unreachable_code))]
         let mut before = self.0.load(Ordering::Acquire);
         loop {
             let sold = (before & SOLD_MASK) as u32;
             let Some(left) = sold.checked_sub(qty.get()) else { return Err(sold) };
             let after = (before & !SOLD_MASK).wrapping_add(ONE_CHANGE) | u64::from(left);
+            #[cfg(planted = "sold_taken_blindly")]
+            {
+                self.0.store(after, Ordering::Release);
+                return Ok(());
+            }
             // AcqRel: pairs with `add` and with the reader.
             match self.0.compare_exchange_weak(before, after, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Ok(()),
@@ -59,8 +76,10 @@ impl Sold {
     /// The sold units and the word that `read` reads, at one instant.
     pub(crate) fn read_with(&self, read: impl Fn() -> Word) -> (u32, Word) {
         loop {
-            let before = self.0.load(Ordering::Acquire);
-            let word = read();
+            #[cfg(planted = "word_read_first")]
+            let (word, before) = (read(), self.0.load(Ordering::Acquire));
+            #[cfg(not(planted = "word_read_first"))]
+            let (before, word) = (self.0.load(Ordering::Acquire), read());
             // Keeps the second look behind the word. Pairs with the AcqRel swaps of word and
             // counter: a word that shows units gone makes the take before it visible.
             fence(Ordering::Acquire);

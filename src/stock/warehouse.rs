@@ -90,6 +90,11 @@ impl Warehouse {
 
     /// Takes room for units that will come in. `Err` tells the room left.
     pub(crate) fn take_room(&self, qty: Quantity) -> Result<(), u32> {
+        #[cfg(planted = "room_looked_at_first")]
+        if self.room_left() >= qty.get() {
+            let _ = self.room.0.apply(Delta::withdraw(qty));
+            return Ok(());
+        }
         self.room.0.apply(Delta::withdraw(qty)).map(drop).map_err(Word::available)
     }
 
