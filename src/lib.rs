@@ -10,4 +10,5 @@ mod sync;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use quantity::{InvalidQuantity, MAX_UNITS};
 pub use reservation::id::{InvalidReservationId, Owner, ReservationId};
+pub use reservation::keys::{InvalidKey, RequestKey};
 pub use stock::handle::{LevelHandle, ProductId, WarehouseId};
