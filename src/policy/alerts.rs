@@ -108,7 +108,6 @@ pub(crate) enum Scope {
 }
 
 /// The listeners that are registered, for all warehouses or for one.
-#[derive(Default)]
 pub(crate) struct Listeners {
     registered: RwLock<Vec<Registration>>,
     next: AtomicU64,
@@ -122,6 +121,11 @@ struct Registration {
 }
 
 impl Listeners {
+    /// Nobody listens yet.
+    pub(crate) fn new() -> Self {
+        Self { registered: RwLock::default(), next: AtomicU64::new(0) }
+    }
+
     /// Registers a listener. It hears every alert that is delivered from now on, also one that was
     /// raised before.
     pub(crate) fn add(&self, scope: Scope, listener: Arc<dyn StockAlertListener>) -> ListenerId {
@@ -188,7 +192,7 @@ mod tests {
     #[test]
     fn a_listener_hears_its_own_warehouse_or_all() {
         let (sf, nyc) = (WarehouseId(0), WarehouseId(1));
-        let listeners = Listeners::default();
+        let listeners = Listeners::new();
         let all = listeners.add(Scope::Everywhere, Arc::new(Heard::default()));
         let only = listeners.add(Scope::Warehouse(nyc), Arc::new(Heard::default()));
         assert_eq!((listeners.of(sf).len(), listeners.of(nyc).len()), (1, 2));
@@ -216,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_listener_is_dropped_outside_the_lock() {
-        let listeners = Arc::new(Listeners::default());
+        let listeners = Arc::new(Listeners::new());
         let parting = Arc::new(Parting(Arc::downgrade(&listeners)));
         let id = listeners.add(Scope::Everywhere, parting);
         assert!(listeners.remove(id));

@@ -123,6 +123,12 @@ impl ReorderStrategy for FixedLot {
 }
 
 /// What a [`ReorderListener`] asks its supplier for.
+///
+/// ```
+/// use stockade::PurchaseOrder;
+/// let order = PurchaseOrder::new("SF", "LAPTOP", 50);
+/// assert_eq!((&*order.warehouse, &*order.product, order.quantity), ("SF", "LAPTOP", 50));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PurchaseOrder {
@@ -138,6 +144,18 @@ pub struct PurchaseOrder {
     pub threshold: u32,
 }
 
+impl PurchaseOrder {
+    /// An order of `quantity` units where none are left, at a threshold of 0; for tests of suppliers.
+    pub fn new(
+        warehouse: impl Into<Arc<str>>,
+        product: impl Into<Arc<str>>,
+        quantity: u32,
+    ) -> Self {
+        let (warehouse, product) = (warehouse.into(), product.into());
+        Self { warehouse, product, quantity, available: 0, threshold: 0 }
+    }
+}
+
 /// Takes purchase orders: the caller's door to a purchasing system.
 ///
 /// `order` runs in the thread that delivers alerts. It may wait, but delays other alerts meanwhile;
@@ -145,6 +163,25 @@ pub struct PurchaseOrder {
 /// supplier may book the delivery with the engine right away.
 ///
 /// An `Arc` of a supplier is a supplier too.
+///
+/// ```
+/// use std::sync::mpsc::{Sender, channel};
+/// use stockade::{PurchaseOrder, Supplier};
+///
+/// /// Hands orders to a worker, so that a slow purchasing system delays no alert.
+/// struct Outbox(Sender<PurchaseOrder>);
+///
+/// impl Supplier for Outbox {
+///     fn order(&self, order: &PurchaseOrder) {
+///         // A worker that is gone is the caller's own affair.
+///         let _ = self.0.send(order.clone());
+///     }
+/// }
+///
+/// let (sender, orders) = channel();
+/// Outbox(sender).order(&PurchaseOrder::new("SF", "LAPTOP", 50));
+/// assert_eq!(orders.try_recv().unwrap().quantity, 50);
+/// ```
 pub trait Supplier: Send + Sync + 'static {
     /// Orders `order.quantity` units of `order.product` for `order.warehouse`.
     fn order(&self, order: &PurchaseOrder);

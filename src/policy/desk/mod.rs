@@ -11,11 +11,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use crossbeam::queue::SegQueue;
-
 use crate::policy::alerts::{StockAlert, StockAlertListener};
 use crate::stock::handle::LevelHandle;
-use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, SegQueue, fence};
 
 /// Where the desk gets what it delivers.
 pub(crate) trait AlertSource: Send + Sync {

@@ -15,7 +15,7 @@ struct Engine {
 
 impl Engine {
     fn new() -> Arc<Self> {
-        let (desk, listeners) = (AlertDesk::new(), Listeners::default());
+        let (desk, listeners) = (AlertDesk::new(), Listeners::new());
         Arc::new(Self { desk, listeners, crossings: Mutex::default() })
     }
 
