@@ -4,7 +4,7 @@ use crate::stock::handle::WarehouseId;
 use std::collections::HashMap;
 use std::sync::mpsc::{self, Receiver, Sender};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(10);
 
 /// An engine that has nothing but alerts: a level keeps its crossings and whether it is queued.
 struct Engine {
@@ -135,6 +135,22 @@ fn no_alert_is_lost_however_the_thread_sleeps_and_wakes() {
         crossings += heard.recv_timeout(SOON).expect("an alert was lost").1;
     }
     assert_eq!(crossings, 6_000);
+}
+
+#[test]
+fn the_thread_looks_once_more_before_it_sleeps() {
+    let (raised, told) = (AlertDesk::new(), AlertDesk::new());
+    // Both came after the thread last looked, and before it said that it sleeps: nobody wakes it.
+    raised.raise(LevelHandle(1));
+    told.shared.order(orders::DRAIN);
+    for desk in [raised, told] {
+        let (sender, returned) = mpsc::channel();
+        thread::spawn(move || {
+            desk.shared.park();
+            let _ = sender.send(());
+        });
+        returned.recv_timeout(SOON).expect("it sleeps with something to do");
+    }
 }
 
 #[test]

@@ -90,6 +90,8 @@ mod tests {
             Fingerprint::of("reserve").text("ab").text("c").finish(),
             Fingerprint::of("reserve").text("a").text("bc").finish(),
             Fingerprint::of("reserve").text("abc").finish(),
+            // A text that spells the next field's beginning.
+            Fingerprint::of("reserve").text("ab\x03c").finish(),
             Fingerprint::of("reserve").bytes(b"abc").finish(),
             Fingerprint::of("reserve").text("").finish(),
             Fingerprint::of("reserve").absent().finish(),

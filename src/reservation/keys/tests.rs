@@ -62,6 +62,32 @@ fn of_many_threads_one_is_first_and_all_hear_its_answer() {
 }
 
 #[test]
+fn a_name_that_many_want_at_the_same_instant_goes_to_one() {
+    const NAMES: u64 = 20_000;
+    let keys = Keys::new(KeyLimits::default());
+    let barrier = Barrier::new(4);
+    let claim_all = || {
+        barrier.wait();
+        let claims = (0..NAMES).filter(|number| {
+            match keys.claim(named(*number), PRINT, at(0), Patience::Wait) {
+                Claim::First(ticket) => ticket.publish(*number, at(0)),
+                other => {
+                    assert!(matches!(other, Claim::Repeat(answer) if answer == *number));
+                    return false;
+                }
+            }
+            true
+        });
+        claims.count() as u64
+    };
+    let firsts: u64 = thread::scope(|scope| {
+        let callers: Vec<_> = (0..4).map(|_| scope.spawn(claim_all)).collect();
+        callers.into_iter().map(|caller| caller.join().expect("no panic")).sum()
+    });
+    assert_eq!((firsts, keys.len() as u64), (NAMES, NAMES));
+}
+
+#[test]
 fn another_request_under_the_same_key_is_a_conflict_at_once() {
     let keys = keys();
     let ticket = first(&keys, named(1), at(0));
@@ -163,6 +189,15 @@ fn a_purge_drops_what_has_expired_and_no_more() {
     assert_eq!(keys.purge(at(104), 3), 1);
     assert_eq!((keys.len(), keys.known.len(), keys.evicted_before()), (6, 6, Some(at(3))));
     assert_eq!(keys.get(&named(4), at(104)), Some(4));
+}
+
+#[test]
+fn expired_keys_leave_faster_than_others_come() {
+    let keys = keys();
+    (0..10).for_each(|number| publish(&keys, number, at(0)));
+    (10..15).for_each(|number| publish(&keys, number, at(101)));
+    assert_eq!((keys.len(), keys.known.len()), (5, 5));
+    assert_eq!(keys.evicted_before(), Some(at(0)));
 }
 
 #[test]
