@@ -236,6 +236,14 @@ fn a_shutdown_delivers_what_is_queued() {
 }
 
 #[test]
+fn a_desk_starts_once() {
+    let engine = Engine::started();
+    assert_eq!(engine.desk.shutdown(SOON), 0);
+    engine.start();
+    assert!(engine.desk.has_ended(), "it ran again after its shutdown");
+}
+
+#[test]
 fn a_shutdown_leaves_a_stuck_listener_behind() {
     let engine = Engine::started();
     let (began, gate) = gated(&engine);
