@@ -4,6 +4,8 @@
 //! also compile on [loom](https://docs.rs/loom)'s atomics (`--cfg loom` with the feature `loom`) and
 //! have their interleavings explored. `tests/tidy.rs` keeps the door the only one.
 
+/// Unbounded; for what is bounded by something else. The models stay clear of it.
+pub(crate) use crossbeam::queue::SegQueue;
 pub(crate) use std::sync::atomic::Ordering;
 
 #[cfg(not(all(loom, feature = "loom")))]

@@ -2,6 +2,7 @@
 
 pub(crate) mod expiry;
 pub(crate) mod id;
+pub(crate) mod keys;
 pub(crate) mod magazines;
 pub(crate) mod slot;
 pub(crate) mod slots;
