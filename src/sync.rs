@@ -13,17 +13,41 @@ mod backend {
     pub(crate) use std::sync::atomic::{
         AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence,
     };
-    pub(crate) use std::thread::yield_now;
+    pub(crate) use std::sync::{Mutex, MutexGuard};
+    pub(crate) use std::thread::{Thread, current, park, yield_now};
+    use std::time::Duration;
+
+    /// Sleeps at most `span`, less if somebody unparks this thread.
+    pub(crate) fn park_at_most(span: Duration) {
+        std::thread::park_timeout(span);
+    }
+
+    /// Sleeps for `span`: how a caller waits for a thread that has much to do.
+    pub(crate) fn nap(span: Duration) {
+        std::thread::sleep(span);
+    }
 }
 
 #[cfg(all(loom, feature = "loom"))]
 mod backend {
     pub(crate) use loom::hint::spin_loop;
     pub(crate) use loom::sync::atomic::fence;
-    pub(crate) use loom::thread::yield_now;
+    pub(crate) use loom::sync::{Mutex, MutexGuard};
+    pub(crate) use loom::thread::{Thread, current, park, yield_now};
 
     use super::Ordering;
     use std::collections::VecDeque;
+    use std::time::Duration;
+
+    /// Models have no time: any span may be over at once.
+    pub(crate) fn park_at_most(_span: Duration) {
+        yield_now();
+    }
+
+    /// Models have no time: lets the others run.
+    pub(crate) fn nap(_span: Duration) {
+        yield_now();
+    }
 
     /// Wraps a loom atomic with a second, *shadow* atomic that every access touches first.
     ///
@@ -175,3 +199,9 @@ mod backend {
 }
 
 pub(crate) use backend::*;
+
+/// Locks `mutex`, also when a thread panicked while it held the lock: each of them guards values that
+/// are whole between any two statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
