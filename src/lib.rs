@@ -9,6 +9,11 @@ mod stock;
 mod sync;
 
 pub use audit::queue::Backpressure;
+#[cfg(not(all(loom, feature = "loom")))]
+pub use audit::{
+    entry::{AdjustmentType, AuditEntry, EntryType, EventType, UnknownEntryType},
+    flush::{Flush, FlushError},
+};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use quantity::{InvalidQuantity, MAX_UNITS};
 pub use reservation::id::{InvalidReservationId, Owner, ReservationId};
