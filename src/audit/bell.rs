@@ -71,9 +71,8 @@ impl Bell {
     pub(crate) fn wake(&self) {
         // Pairs with the fence in `lie_down`.
         fence(Ordering::SeqCst);
-        match self.state.load(Ordering::Relaxed) {
-            asleep @ (NAPPING | PARKED) => self.rouse(asleep),
-            _ => {}
+        if let asleep @ (NAPPING | PARKED) = self.state.load(Ordering::Relaxed) {
+            self.rouse(asleep);
         }
     }
 
