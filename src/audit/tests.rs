@@ -401,7 +401,7 @@ fn a_writer_that_sleeps_for_good_is_woken_by_a_push() {
         thread::sleep(Duration::from_millis(10));
     }
     recorder.record(received(0, 1)).expect("lives");
-    while recorder.log().len() == 0 {
+    while recorder.log().is_empty() {
         assert!(begun.elapsed() < Duration::from_secs(20), "the push wakes it");
         thread::yield_now();
     }
