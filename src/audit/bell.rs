@@ -141,3 +141,50 @@ impl fmt::Debug for Bell {
         f.debug_tuple("Bell").field(&state).finish()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::thread;
+
+    #[test]
+    fn a_writer_whose_last_look_finds_something_does_not_sleep() {
+        let bell = Bell::new();
+        bell.answer();
+        // Nobody will ring: a sleep would last for ever, or for an hour.
+        bell.park(|| true);
+        bell.nap(Duration::from_secs(3_600), || true);
+        assert_eq!(bell.ring(), Ok(()));
+    }
+
+    #[test]
+    fn a_ring_wakes_a_parked_writer_and_lets_a_napping_one_sleep() {
+        let bell = Arc::new(Bell::new());
+        let parked = thread::spawn({
+            let bell = Arc::clone(&bell);
+            move || {
+                bell.answer();
+                bell.park(|| false);
+            }
+        });
+        while !parked.is_finished() {
+            assert_eq!(bell.ring(), Ok(()));
+            thread::yield_now();
+        }
+        bell.state.store(NAPPING, Ordering::Relaxed);
+        assert_eq!(bell.ring(), Ok(()));
+        assert!(bell.is_napping());
+        bell.wake();
+        assert!(!bell.is_napping());
+    }
+
+    #[test]
+    fn a_ring_for_a_writer_that_left_says_so() {
+        let bell = Bell::new();
+        bell.leave();
+        assert_eq!(bell.ring(), Err(WriterGone));
+        bell.wake();
+        assert!(bell.is_gone(), "nobody brings it back");
+    }
+}

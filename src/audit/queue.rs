@@ -315,10 +315,10 @@ mod tests {
 
     #[test]
     fn a_push_after_the_writer_left_says_so_and_queues_nothing() {
-        let queue = filled(4, 4, Backpressure::Wait);
+        let queue = filled(4, 3, Backpressure::Wait);
         queue.bell().leave();
         assert_eq!(queue.push(4), Err(WriterGone));
-        assert_eq!(queue.len(), 4);
+        assert_eq!(queue.len(), 3);
     }
 
     #[test]

@@ -337,6 +337,8 @@ fn a_refused_batch_is_handed_over_again_unchanged() {
     queue(3);
     assert_eq!(writer.turn(true), Turn::Failing);
     assert_eq!(recorder.log().len(), 0, "not shown before the sink took it");
+    let refused = FlushError::Stopped { reason: "not now".into() };
+    assert_eq!(recorder.flush().wait_deadline(Instant::now()), Err(refused), "at once");
     queue(2);
     assert_eq!(writer.turn(false), Turn::Failing);
     assert_eq!(recorder.unwritten(), 5);
@@ -345,6 +347,24 @@ fn a_refused_batch_is_handed_over_again_unchanged() {
     assert_eq!(*calls.lock().expect("no panic"), [(1, 3), (1, 3), (1, 3), (4, 2)]);
     assert_eq!((recorder.log().len(), recorder.unwritten()), (5, 0));
     assert_eq!(recorder.admit(), Ok(()));
+}
+
+#[test]
+fn a_flush_ends_when_the_sink_took_what_was_queued_before_and_no_sooner() {
+    let (settings, control) = faulty(Settings::default());
+    let (recorder, _thread) = spawn(settings);
+    control.stall();
+    recorder.record(received(0, 1)).expect("lives");
+    control.wait_until_stalled();
+    recorder.record(received(0, 2)).expect("lives");
+    let flush = recorder.flush();
+    let impatient = recorder.flush();
+    let in_a_moment = Instant::now() + Duration::from_millis(20);
+    assert_eq!(impatient.wait_deadline(in_a_moment), Err(FlushError::TimedOut));
+    control.recover();
+    assert_eq!(flush.wait(), Ok(()));
+    assert_eq!(control.counts().accepted_entries, 2);
+    assert_eq!(recorder.log().len(), 2);
 }
 
 #[test]
@@ -390,6 +410,16 @@ fn an_end_writes_what_is_queued_and_says_what_it_could_not() {
         assert_eq!(thread.end(begun + Duration::from_millis(30)), 100);
         assert!(begun.elapsed() < Duration::from_secs(5));
     }
+}
+
+#[test]
+fn a_writer_without_a_thread_takes_the_last_items_as_it_ends() {
+    let (recorder, mut writer) = open(Settings::default());
+    (1..=3).for_each(|quantity| recorder.record(received(0, quantity)).expect("lives"));
+    writer.end();
+    assert_eq!((recorder.log().len(), recorder.unwritten()), (3, 0));
+    assert_eq!(writer.turn(true), Turn::Over);
+    assert_eq!(recorder.admit(), Err(NotAdmitted::Shut(Shut::Closed)));
 }
 
 #[test]
