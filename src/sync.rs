@@ -15,7 +15,19 @@ mod backend {
     pub(crate) use std::sync::atomic::{
         AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence,
     };
-    pub(crate) use std::thread::yield_now;
+    pub(crate) use std::sync::{Mutex, MutexGuard};
+    pub(crate) use std::thread::{Thread, current, park, yield_now};
+    use std::time::Duration;
+
+    /// Sleeps at most `span`, less if somebody unparks this thread.
+    pub(crate) fn park_at_most(span: Duration) {
+        std::thread::park_timeout(span);
+    }
+
+    /// Sleeps for `span`: how a caller waits for a thread that has much to do.
+    pub(crate) fn nap(span: Duration) {
+        std::thread::sleep(span);
+    }
 }
 
 #[cfg(all(loom, feature = "loom"))]
@@ -23,10 +35,23 @@ mod backend {
     pub(crate) use loom::hint::spin_loop;
     pub(crate) use loom::sync::atomic::fence;
     #[allow(unused_imports, reason = "each model uses a part of the interface")]
-    pub(crate) use loom::thread::yield_now;
+    pub(crate) use loom::sync::{Mutex, MutexGuard};
+    #[allow(unused_imports, reason = "each model uses a part of the interface")]
+    pub(crate) use loom::thread::{Thread, current, park, yield_now};
 
     use super::Ordering;
     use std::collections::VecDeque;
+    use std::time::Duration;
+
+    /// Models have no time: any span may be over at once.
+    pub(crate) fn park_at_most(_span: Duration) {
+        yield_now();
+    }
+
+    /// Models have no time: lets the others run.
+    pub(crate) fn nap(_span: Duration) {
+        yield_now();
+    }
 
     /// The number of this thread in the model that runs; all of its threads share one of the system's.
     pub(crate) fn model_thread() -> usize {
@@ -184,3 +209,9 @@ mod backend {
 }
 
 pub(crate) use backend::*;
+
+/// Locks `mutex`, also when a thread panicked while it held the lock: each of them guards values that
+/// are whole between any two statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
