@@ -4,13 +4,15 @@
 //! also compile on [loom](https://docs.rs/loom)'s atomics (`--cfg loom` with the feature `loom`) and
 //! have their interleavings explored. `tests/tidy.rs` keeps the door the only one.
 
-/// Unbounded; for what is bounded by something else. The models stay clear of it.
-pub(crate) use crossbeam::queue::SegQueue;
 pub(crate) use std::sync::atomic::Ordering;
 
 #[cfg(not(all(loom, feature = "loom")))]
 mod backend {
     pub(crate) use crossbeam::queue::ArrayQueue;
+    /// Unbounded; for what is bounded by something else. The models stay clear of it.
+    pub(crate) use crossbeam::queue::SegQueue;
+    /// Keeps a value that all threads read or write off its neighbours' cache lines.
+    pub(crate) use crossbeam::utils::CachePadded;
     pub(crate) use std::hint::spin_loop;
     pub(crate) use std::sync::atomic::{
         AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence,

@@ -12,6 +12,8 @@ mod clock;
 mod quantity;
 #[path = "../../../src/reservation/mod.rs"]
 mod reservation;
+#[path = "../../../src/shard.rs"]
+mod shard;
 #[path = "../../../src/stock/mod.rs"]
 mod stock;
 #[path = "../../../src/sync.rs"]
