@@ -164,6 +164,25 @@ mod backend {
     shadowed_integer!(AtomicU64, u64);
     shadowed_integer!(AtomicUsize, usize);
 
+    /// A model has no cache lines.
+    #[derive(Debug)]
+    pub(crate) struct CachePadded<T>(T);
+
+    #[allow(dead_code, reason = "each model uses a part of the interface")]
+    impl<T> CachePadded<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(value)
+        }
+    }
+
+    impl<T> std::ops::Deref for CachePadded<T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            &self.0
+        }
+    }
+
     /// Stands in for crossbeam's bounded queue, which loom cannot see into: a first-in first-out
     /// queue under a loom mutex, with the same interface and the same refusal when full.
     #[derive(Debug)]

@@ -8,9 +8,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use crossbeam::utils::CachePadded;
-
-use crate::sync::{AtomicU8, Mutex, Ordering, Thread, current, fence, lock, park, park_at_most};
+use crate::sync::{
+    AtomicU8, CachePadded, Mutex, Ordering, Thread, current, fence, lock, park, park_at_most,
+};
 
 /// At work, or about to be.
 const RUNNING: u8 = 0;

@@ -13,8 +13,9 @@ use std::{io, mem};
 
 use crate::audit::flush::FlushError;
 use crate::audit::record::Record;
-use crate::audit::recorder::Recorder;
+use crate::audit::recorder::{Recorder, Settings};
 use crate::audit::sink::{AuditBatch, AuditSink};
+use crate::audit::view::Names;
 use crate::sync::Ordering;
 
 const SHORTEST_NAP: Duration = Duration::from_micros(50);
@@ -58,8 +59,17 @@ enum Undelivered {
     Panicked(String),
 }
 
+impl Recorder {
+    /// A recorder and its writer, which the caller either spawns or drives by itself.
+    pub(crate) fn open(settings: Settings, names: Arc<dyn Names>) -> (Arc<Self>, Writer) {
+        let recorder = Arc::new(Self::new(&settings, names));
+        let writer = Writer::new(Arc::clone(&recorder), settings.sink);
+        (recorder, writer)
+    }
+}
+
 impl Writer {
-    pub(crate) fn new(recorder: Arc<Recorder>, sink: Option<Box<dyn AuditSink>>) -> Self {
+    fn new(recorder: Arc<Recorder>, sink: Option<Box<dyn AuditSink>>) -> Self {
         Self {
             recorder,
             sink,
