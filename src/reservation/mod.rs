@@ -7,3 +7,4 @@ pub(crate) mod magazines;
 pub(crate) mod slot;
 pub(crate) mod slots;
 pub(crate) mod state;
+pub(crate) mod view;
