@@ -10,7 +10,7 @@ use crate::manager::keyed::{Answer, KeyUse, RequestShape};
 use crate::manager::place::{BasketLine, LevelRef};
 use crate::manager::recorder::Draft;
 use crate::manager::request::{Details, Request};
-use crate::quantity::{InvalidQuantity, Quantity};
+use crate::quantity::Quantity;
 use crate::reservation::id::ReservationId;
 use crate::reservation::slot::{Line, NO_SLOT, Tenant};
 use crate::reservation::slots::Vacated;
@@ -104,8 +104,7 @@ impl Engine {
         found
             .into_iter()
             .map(|(handle, units)| {
-                let qty = Quantity::new(units)
-                    .map_err(|InvalidQuantity { units }| InvalidQuantity { units })?;
+                let qty = Quantity::new(units)?;
                 let level = self.catalog.level(handle).ok_or(UnknownPlace::Handle)?;
                 let warehouse = self.warehouse_of(level)?;
                 self.check_open(warehouse)
