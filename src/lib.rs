@@ -24,7 +24,11 @@ pub use error::{
     InvalidTtl, KeyError, MAX_NAME_BYTES, ReleaseError, RemoveError, ReserveError, RetakeError,
     SettingError, ShipError, ShortLine, TransferError, Unavailable, UnknownPlace,
 };
-pub use manager::InventoryManager;
+pub use manager::{
+    BasketLine, Builder, ConfirmOrRetake, Health, InventoryManager, LevelRef, ProductRef, Refusals,
+    Release, Request, ReservationCursor, ReservationPage, Shutdown, Stats, Totals, WarehouseLevel,
+    WarehouseRef, WarehouseSpec, WeakInventoryManager,
+};
 pub use policy::alerts::{ListenerId, StockAlert, StockAlertListener};
 pub use policy::reorder::{
     FixedLot, PurchaseOrder, ReorderListener, ReorderStrategy, Supplier, TopUpTo,
@@ -32,6 +36,7 @@ pub use policy::reorder::{
 pub use quantity::{InvalidQuantity, MAX_UNITS};
 pub use reservation::id::{InvalidReservationId, Owner, ReservationId};
 pub use reservation::keys::{InvalidKey, RequestKey};
+pub use reservation::view::{NoReservation, Reservation, ReservationLine, ReservationStatus};
 pub use stock::handle::{LevelHandle, ProductId, WarehouseId};
 pub use stock::level::{Counts, StockLevel};
 pub use stock::warehouse::Warehouse;

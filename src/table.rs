@@ -45,11 +45,6 @@ impl<T> Table<T> {
         };
         Some(&segment[index % SEGMENT])
     }
-
-    /// How many elements the table can hold.
-    pub(crate) fn capacity(&self) -> usize {
-        self.segments.len() * SEGMENT
-    }
 }
 
 #[cfg(all(test, not(loom)))]
@@ -59,7 +54,6 @@ mod tests {
     #[test]
     fn elements_appear_a_segment_at_a_time() {
         let table = Table::new(SEGMENT + 1, || 7);
-        assert_eq!(table.capacity(), 2 * SEGMENT);
         assert_eq!(table.get(SEGMENT), None);
         assert_eq!(table.ensure(SEGMENT), Some(&7));
         assert_eq!(table.get(2 * SEGMENT - 1), Some(&7));

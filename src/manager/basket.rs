@@ -7,10 +7,10 @@ use crate::clock::Timestamp;
 use crate::error::{BasketError, ShortLine, UnknownPlace};
 use crate::manager::engine::{Engine, Refusal};
 use crate::manager::keyed::{Answer, KeyUse, RequestShape};
-use crate::manager::place::BasketLine;
+use crate::manager::place::{BasketLine, LevelRef};
 use crate::manager::recorder::Draft;
 use crate::manager::request::{Details, Request};
-use crate::quantity::{InvalidQuantity, Quantity};
+use crate::quantity::Quantity;
 use crate::reservation::id::ReservationId;
 use crate::reservation::slot::{Line, NO_SLOT, Tenant};
 use crate::reservation::slots::Vacated;
@@ -19,7 +19,11 @@ use crate::stock::level::StockLevel;
 
 impl Request<'_> {
     /// As [`InventoryManager::reserve_basket`](crate::InventoryManager::reserve_basket), with this request's details.
-    pub fn reserve_basket(&self, lines: &[BasketLine<'_>], ttl: Duration) -> Result<ReservationId, BasketError> {
+    pub fn reserve_basket(
+        &self,
+        lines: &[BasketLine<'_>],
+        ttl: Duration,
+    ) -> Result<ReservationId, BasketError> {
         self.engine.reserve_basket(&self.details, lines, ttl)
     }
 }
@@ -47,10 +51,10 @@ impl Engine {
         lines: &[BasketLine<'_>],
         ttl: Duration,
     ) -> Result<ReservationId, BasketError> {
-        self.settings.check_ttl(ttl)?;
         let shape = || basket_shape("basket", lines).span(ttl);
         self.check_basket(lines)?;
         self.keyed(details, shape, |key| {
+            self.settings.check_ttl(ttl)?;
             let wanted = self.wanted(lines)?;
             self.take_basket(details, key, &wanted, Purpose::Hold(ttl)).map(Answer::Reservation)
         })
@@ -100,10 +104,11 @@ impl Engine {
         found
             .into_iter()
             .map(|(handle, units)| {
-                let qty = Quantity::new(units).map_err(|InvalidQuantity { units }| InvalidQuantity { units })?;
+                let qty = Quantity::new(units)?;
                 let level = self.catalog.level(handle).ok_or(UnknownPlace::Handle)?;
                 let warehouse = self.warehouse_of(level)?;
-                self.check_open(warehouse).map_err(|warehouse| BasketError::Suspended { warehouse })?;
+                self.check_open(warehouse)
+                    .map_err(|warehouse| BasketError::Suspended { warehouse })?;
                 Ok(Wanted { handle, level, qty })
             })
             .collect()
@@ -127,13 +132,14 @@ impl Engine {
         self.admit()?;
         let slots = self.slots_for_basket(wanted.len(), &purpose, now)?;
         let Some(head) = slots.first() else { return Err(BasketError::Empty) };
+        let now = head.birth(now, || self.now());
         let id = ReservationId::new(now, head.number(), self.randomness.next());
-        let record = self.recorder.prepare(basket_draft(details, key, wanted, purpose, id, now));
+        let draft = self.basket_draft(details, key, wanted, purpose, id, now);
         if let Err(refusal) = self.take_lines(wanted, now) {
             slots.into_iter().for_each(|slot| self.slots.put_back(slot, now));
             return Err(refusal);
         }
-        let recorded = self.recorder.queue(record);
+        let recorded = draft.queue();
         self.publish_basket(details, wanted, purpose, slots, id, now);
         recorded?;
         Ok(id)
@@ -143,8 +149,12 @@ impl Engine {
     /// the journal never sees it.
     fn take_lines(&self, wanted: &[Wanted<'_>], now: Timestamp) -> Result<(), BasketError> {
         for (taken, line) in wanted.iter().enumerate() {
-            match self.with_overdue_taken_back(now, line.level, line.qty, || line.level.hold(line.qty)) {
-                Ok(change) if line.level.crosses(change) => self.raise_alert(line.handle, line.level),
+            match self
+                .with_overdue_taken_back(now, line.level, line.qty, || line.level.hold(line.qty))
+            {
+                Ok(change) if line.level.crosses(change) => {
+                    self.raise_alert(line.handle, line.level)
+                }
                 Ok(_) => {}
                 Err(short) => {
                     // Looked at before the give-back, so that the short line is named.
@@ -159,7 +169,12 @@ impl Engine {
         Ok(())
     }
 
-    fn slots_for_basket(&self, lines: usize, purpose: &Purpose, now: Timestamp) -> Result<Vec<Vacated>, BasketError> {
+    fn slots_for_basket(
+        &self,
+        lines: usize,
+        purpose: &Purpose,
+        now: Timestamp,
+    ) -> Result<Vec<Vacated>, BasketError> {
         let count = lines + usize::from(matches!(purpose, Purpose::Retake(_)));
         let mut slots = Vec::with_capacity(count);
         while slots.len() < count {
@@ -201,6 +216,39 @@ impl Engine {
         }
     }
 
+    fn basket_draft(
+        &self,
+        details: &Details,
+        key: Option<KeyUse>,
+        wanted: &[Wanted<'_>],
+        purpose: Purpose,
+        id: ReservationId,
+        now: Timestamp,
+    ) -> Draft<'_> {
+        let (expires_at, of) = match purpose {
+            Purpose::Hold(ttl) => (now.saturating_add(ttl), None),
+            Purpose::Retake(of) => (now, Some(of)),
+        };
+        let mut draft = self
+            .recorder
+            .movement_of(AdjustmentType::Reserved)
+            .at(now)
+            .reservation(id, expires_at)
+            .owner(details.owner)
+            .details(details)
+            .key(key, if of.is_some() { Answer::Retaken(id) } else { Answer::Reservation(id) });
+        for line in wanted {
+            draft = draft.line(line.handle, line.qty.get());
+        }
+        if let Some(of) = of {
+            draft = draft.retaken_from(of);
+            for line in wanted {
+                draft = draft.and(AdjustmentType::Sold, line.handle, line.qty);
+            }
+        }
+        draft
+    }
+
     fn refuse_basket(&self, wanted: &[Wanted<'_>], overdue_left: bool) -> BasketError {
         self.refusals.count(Refusal::Insufficient as usize);
         let mut lines: Vec<ShortLine> = wanted
@@ -219,48 +267,28 @@ impl Engine {
 
     fn short(&self, line: &Wanted<'_>, available: u32) -> ShortLine {
         let (warehouse, product) = self.names_of(line.handle);
-        ShortLine { warehouse, product, needed: line.qty.get(), available }
+        ShortLine {
+            warehouse: warehouse.as_ref().into(),
+            product: product.as_ref().into(),
+            needed: line.qty.get(),
+            available,
+        }
     }
 
     fn short_line(&self, line: &BasketLine<'_>) -> ShortLine {
-        let (warehouse, product) = self.names_of_ref(line.level);
+        let (warehouse, product) = match line.level {
+            LevelRef::Names(warehouse, product) => (warehouse.to_owned(), product.to_owned()),
+            LevelRef::Handle(handle) => {
+                let (warehouse, product) = self.names_of(handle);
+                (warehouse.as_ref().to_owned(), product.as_ref().to_owned())
+            }
+        };
         ShortLine { warehouse, product, needed: line.quantity, available: 0 }
     }
 }
 
 /// What tells one basket from another.
 pub(super) fn basket_shape(operation: &str, lines: &[BasketLine<'_>]) -> RequestShape {
-    lines.iter().fold(RequestShape::new(operation), |shape, line| {
-        shape.level(line.level).text(&line.quantity.to_string())
-    })
-}
-
-fn basket_draft<'a>(
-    details: &'a Details,
-    key: Option<KeyUse>,
-    wanted: &[Wanted<'_>],
-    purpose: Purpose,
-    id: ReservationId,
-    now: Timestamp,
-) -> Draft<'a> {
-    let (expires_at, of) = match purpose {
-        Purpose::Hold(ttl) => (now.saturating_add(ttl), None),
-        Purpose::Retake(of) => (now, Some(of)),
-    };
-    let mut draft = Draft::movement_of(AdjustmentType::Reserved)
-        .at(now)
-        .reservation(id, expires_at)
-        .owner(details.owner)
-        .details(details)
-        .key(key, if of.is_some() { Answer::Retaken(id) } else { Answer::Reservation(id) });
-    for line in wanted {
-        draft = draft.line(line.handle, line.qty.get());
-    }
-    if let Some(of) = of {
-        draft = draft.retaken_from(of);
-        for line in wanted {
-            draft = draft.and(AdjustmentType::Sold, line.handle, line.qty);
-        }
-    }
-    draft
+    let shape = RequestShape::new(operation).count(lines.len());
+    lines.iter().fold(shape, |shape, line| shape.level(line.level).count(line.quantity as usize))
 }

@@ -1,6 +1,6 @@
 //! Overdue holds: taken back by the reserve that needs their units, and by a sweeper behind.
 
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -9,7 +9,7 @@ use crate::quantity::Quantity;
 use crate::reservation::expiry::Scan;
 use crate::stock::cell::Change;
 use crate::stock::level::StockLevel;
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Ordering, park_at_most};
 
 /// The sweeper looks this often, at most and at least.
 const SHORTEST_NAP: Duration = Duration::from_millis(1);
@@ -17,6 +17,8 @@ const LONGEST_NAP: Duration = Duration::from_millis(20);
 
 /// A sweep that has ended this many holds looks whether the queue has room for more.
 const SWEEP_CHUNK: usize = 1_024;
+/// Keys that a sweep drops at most.
+const KEYS_PURGED: usize = 4_096;
 
 /// Why a level is short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,29 +28,40 @@ pub(super) struct Short {
     pub(super) overdue_left: bool,
 }
 
-/// How much was taken back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TakenBack {
-    /// As much as the caller wanted, or all that was due.
-    All,
-    /// The configured number of holds, and more is due.
-    Part,
-}
-
 /// What the threads that take back know of one another.
 #[derive(Debug)]
 pub(super) struct Due {
     /// A scan that came to its end: the next one is not worth it before this moment.
     rest_until: AtomicU64,
     /// Holds that one call ends at most.
-    pub(super) limit: usize,
+    limit: usize,
+    /// Holds that a sweep ends between two looks at the queue.
+    chunk: usize,
+    /// Whether a thread sweeps.
+    sweeper: bool,
     /// Set when the sweeper is to end.
-    pub(super) stopping: AtomicBool,
+    stopping: AtomicBool,
 }
 
 impl Due {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { rest_until: AtomicU64::new(0), limit, stopping: AtomicBool::new(false) }
+    pub(super) fn new(limit: usize, queue_capacity: usize, sweeper: bool) -> Self {
+        Self {
+            rest_until: AtomicU64::new(0),
+            limit,
+            chunk: SWEEP_CHUNK.min(queue_capacity / 8).max(1),
+            sweeper,
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn has_sweeper(&self) -> bool {
+        self.sweeper
+    }
+
+    /// Tells the sweeper to end.
+    pub(super) fn stop(&self) {
+        // Release pairs with the Acquire in `run_sweeper`.
+        self.stopping.store(true, Ordering::Release);
     }
 }
 
@@ -102,13 +115,16 @@ impl Engine {
         let mut total = 0;
         loop {
             let now = self.now();
-            if !self.slots.is_due(now) || self.recorder.is_half_full() || !self.recorder.is_open() {
+            if !self.slots.is_due(now)
+                || self.recorder.is_half_full()
+                || self.recorder.gate().is_closed()
+            {
                 return total;
             }
             let mut ended = 0;
             let scan = self.slots.scan_due(now, |number, slot, state| {
                 ended += usize::from(self.expire(number, slot, state, now));
-                ended >= SWEEP_CHUNK
+                ended >= self.due.chunk
             });
             total += ended;
             if scan == Scan::Complete {
@@ -126,13 +142,11 @@ pub(super) fn run_sweeper(engine: &Weak<Engine>) {
             return;
         }
         engine.sweep();
-        let nap = engine.slots.next_due().saturating_since(engine.now()).clamp(SHORTEST_NAP, LONGEST_NAP);
-        release(engine);
-        std::thread::park_timeout(nap);
+        engine.keys.purge(engine.now(), KEYS_PURGED);
+        let nap =
+            engine.slots.next_due().saturating_since(engine.now()).clamp(SHORTEST_NAP, LONGEST_NAP);
+        // Let go of before the nap, so that nobody waits for it.
+        drop(engine);
+        park_at_most(nap);
     }
-}
-
-/// Lets the engine go before the nap.
-fn release(engine: Arc<Engine>) {
-    drop(engine);
 }

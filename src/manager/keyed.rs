@@ -23,15 +23,34 @@ pub(crate) enum Answer {
     ConfirmedInTime,
     /// The hold was over; its lines were sold anew under this id.
     Retaken(ReservationId),
+    /// The hold had been over, and its lines sold anew under this id, before this request.
+    RetakenBefore(ReservationId),
+    /// The hold had sold so many units before this request.
+    SoldBefore(u64),
 }
 
 impl Answer {
+    /// The answer as the audit record stores it: a tag, and what belongs to it.
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        let (tag, number): (u8, u128) = match self {
+            Self::Done => (0, 0),
+            Self::Reservation(id) => (1, id.as_uuid().as_u128()),
+            Self::Release(outcome) => (2, outcome as u128),
+            Self::ExpiresAt(moment) => (3, u128::from(moment.as_millis())),
+            Self::ConfirmedInTime => (4, 0),
+            Self::Retaken(id) => (5, id.as_uuid().as_u128()),
+            Self::RetakenBefore(id) => (6, id.as_uuid().as_u128()),
+            Self::SoldBefore(units) => (7, u128::from(units)),
+        };
+        [&[tag][..], &number.to_le_bytes()].concat()
+    }
+
     // A key's fingerprint bears the operation's name, so that the remembered answer is always of
     // the operation's own kind; another one would be this engine's own mistake.
 
     pub(super) fn reservation(self) -> ReservationId {
         match self {
-            Self::Reservation(id) | Self::Retaken(id) => id,
+            Self::Reservation(id) => id,
             _ => unreachable!("a reserve answers with an id"),
         }
     }
@@ -63,7 +82,7 @@ pub(super) struct RequestShape(Fingerprint);
 
 impl RequestShape {
     pub(super) fn new(operation: &str) -> Self {
-        Self(Fingerprint::new(operation))
+        Self(Fingerprint::of(operation))
     }
 
     /// A level, as the caller named it: the same request names it the same way.
@@ -92,13 +111,17 @@ impl RequestShape {
         Self(self.0.number(u64::from(qty.get())))
     }
 
+    /// How many lines follow, or how many units a line asks for.
+    pub(super) fn count(self, count: usize) -> Self {
+        Self(self.0.number(count as u64))
+    }
+
     pub(super) fn span(self, span: Duration) -> Self {
         Self(self.0.number(span.as_secs()).number(u64::from(span.subsec_nanos())))
     }
 
     pub(super) fn reservation(self, id: ReservationId) -> Self {
-        let [high, low] = id.to_halves();
-        Self(self.0.number(high).number(low))
+        Self(self.0.id(id))
     }
 
     pub(super) fn text(self, text: &str) -> Self {
@@ -121,9 +144,10 @@ impl Engine {
     ) -> Result<Answer, E> {
         let Some(key) = details.key else { return run(None) };
         let mut shape = shape();
-        if let Some(owner) = details.owner {
-            shape = shape.text("owner").text(&owner.to_string());
-        }
+        shape = RequestShape(match details.owner {
+            Some(owner) => shape.0.bytes(&owner.0),
+            None => shape.0.absent(),
+        });
         let fingerprint = shape.finish();
         self.claimed(KeyName::Caller(key), fingerprint, || run(Some(KeyUse { key, fingerprint })))
     }

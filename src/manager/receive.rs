@@ -5,13 +5,17 @@ use crate::error::{AddError, RemoveError, ShipError};
 use crate::manager::engine::Engine;
 use crate::manager::keyed::{Answer, RequestShape};
 use crate::manager::place::LevelRef;
-use crate::manager::recorder::Draft;
 use crate::manager::request::{Details, Request};
 use crate::quantity::Quantity;
 
 impl Request<'_> {
     /// As [`InventoryManager::add_stock`](crate::InventoryManager::add_stock), with this request's details.
-    pub fn add_stock<'l>(&self, level: impl Into<LevelRef<'l>>, quantity: u32, source: &str) -> Result<(), AddError> {
+    pub fn add_stock<'l>(
+        &self,
+        level: impl Into<LevelRef<'l>>,
+        quantity: u32,
+        source: &str,
+    ) -> Result<(), AddError> {
         self.engine.add_stock(&self.details, level.into(), quantity, source)
     }
 
@@ -42,7 +46,13 @@ impl Request<'_> {
 }
 
 impl Engine {
-    fn add_stock(&self, details: &Details, level: LevelRef<'_>, quantity: u32, source: &str) -> Result<(), AddError> {
+    fn add_stock(
+        &self,
+        details: &Details,
+        level: LevelRef<'_>,
+        quantity: u32,
+        source: &str,
+    ) -> Result<(), AddError> {
         let qty = Quantity::new(quantity)?;
         self.check_names(level)?;
         let shape = || RequestShape::new("add").level(level).units(qty).text(source);
@@ -51,17 +61,18 @@ impl Engine {
             let handle = self.resolve_or_open(level)?;
             let (level, warehouse) = self.level_and_warehouse(handle)?;
             self.check_open(warehouse).map_err(|warehouse| AddError::Suspended { warehouse })?;
-            let draft = Draft::movement(AdjustmentType::Received, handle, qty)
+            let draft = self
+                .recorder
+                .movement(AdjustmentType::Received, handle, qty)
                 .at(self.now())
                 .details(details)
                 .text("source", source)
                 .key(key, Answer::Done);
-            let record = self.recorder.prepare(draft);
             // Law 2: room is taken, the entry queued, and only then can the units be spent.
             warehouse
                 .take_room(qty)
                 .map_err(|room| AddError::OverCapacity { needed: qty.get(), room })?;
-            let recorded = self.recorder.queue(record);
+            let recorded = draft.queue();
             let change = level.receive(qty);
             if level.is_low_after(change) {
                 self.raise_alert(handle, level);
@@ -89,16 +100,17 @@ impl Engine {
             let (level, warehouse) = self.level_and_warehouse(handle)?;
             self.check_open(warehouse).map_err(|warehouse| RemoveError::Suspended { warehouse })?;
             let now = self.now();
-            let draft = Draft::movement(AdjustmentType::Damaged, handle, qty)
+            let draft = self
+                .recorder
+                .movement(AdjustmentType::Damaged, handle, qty)
                 .at(now)
                 .details(details)
                 .text("reason", reason)
                 .key(key, Answer::Done);
-            let record = self.recorder.prepare(draft);
-            let change = self.with_overdue_taken_back(now, level, qty, || level.withdraw(qty)).map_err(|short_by| {
-                short(short_by.available)
-            })?;
-            let recorded = self.recorder.queue(record);
+            let change = self
+                .with_overdue_taken_back(now, level, qty, || level.withdraw(qty))
+                .map_err(|short_by| short(short_by.available))?;
+            let recorded = draft.queue();
             warehouse.give_room(qty);
             if level.crosses(change) {
                 self.raise_alert(handle, level);
@@ -118,13 +130,14 @@ impl Engine {
             self.admit()?;
             let Some(handle) = self.resolve_stocked(level)? else { return Err(not_sold(0)) };
             let (level, warehouse) = self.level_and_warehouse(handle)?;
-            let draft = Draft::movement(AdjustmentType::Shipped, handle, qty)
+            let draft = self
+                .recorder
+                .movement(AdjustmentType::Shipped, handle, qty)
                 .at(self.now())
                 .details(details)
                 .key(key, Answer::Done);
-            let record = self.recorder.prepare(draft);
             level.take_sold(qty).map_err(not_sold)?;
-            let recorded = self.recorder.queue(record);
+            let recorded = draft.queue();
             level.ship(qty);
             warehouse.give_room(qty);
             recorded?;
@@ -148,14 +161,15 @@ impl Engine {
             self.admit()?;
             let Some(handle) = self.resolve_stocked(level)? else { return Err(not_sold(0)) };
             let (level, _) = self.level_and_warehouse(handle)?;
-            let draft = Draft::movement(AdjustmentType::SaleCancelled, handle, qty)
+            let draft = self
+                .recorder
+                .movement(AdjustmentType::SaleCancelled, handle, qty)
                 .at(self.now())
                 .details(details)
                 .text("reason", reason)
                 .key(key, Answer::Done);
-            let record = self.recorder.prepare(draft);
             level.take_sold(qty).map_err(not_sold)?;
-            let recorded = self.recorder.queue(record);
+            let recorded = draft.queue();
             level.give_back(qty);
             recorded?;
             Ok(Answer::Done)

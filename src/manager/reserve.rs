@@ -9,7 +9,6 @@ use crate::manager::due::Short;
 use crate::manager::engine::{Engine, Refusal};
 use crate::manager::keyed::{Answer, KeyUse, RequestShape};
 use crate::manager::place::LevelRef;
-use crate::manager::recorder::Draft;
 use crate::manager::request::{Details, Request};
 use crate::quantity::Quantity;
 use crate::reservation::id::ReservationId;
@@ -30,7 +29,11 @@ impl Request<'_> {
     }
 
     /// As [`InventoryManager::sell`](crate::InventoryManager::sell), with this request's details.
-    pub fn sell<'l>(&self, level: impl Into<LevelRef<'l>>, quantity: u32) -> Result<ReservationId, ReserveError> {
+    pub fn sell<'l>(
+        &self,
+        level: impl Into<LevelRef<'l>>,
+        quantity: u32,
+    ) -> Result<ReservationId, ReserveError> {
         self.engine.sell(&self.details, level.into(), quantity)
     }
 }
@@ -44,25 +47,32 @@ impl Engine {
         ttl: Duration,
     ) -> Result<ReservationId, ReserveError> {
         let qty = Quantity::new(quantity)?;
-        self.settings.check_ttl(ttl)?;
         self.check_names(level)?;
         let shape = || RequestShape::new("reserve").level(level).units(qty).span(ttl);
         self.keyed(details, shape, |key| {
+            self.settings.check_ttl(ttl)?;
             let (handle, level) = self.level_to_sell(level, qty)?;
             let now = self.now();
             let (slot, id) = self.slot_for(level, qty, now)?;
+            let now = id.created_at();
             let expires_at = now.saturating_add(ttl);
-            let draft = Draft::movement(AdjustmentType::Reserved, handle, qty)
+            let draft = self
+                .recorder
+                .movement(AdjustmentType::Reserved, handle, qty)
                 .at(now)
                 .reservation(id, expires_at)
                 .owner(details.owner)
                 .details(details)
                 .key(key, Answer::Reservation(id));
-            let record = self.recorder.prepare(draft);
             // Law 2: take, then log; and the id, which can be spent on a confirm, is given last.
             let slot = self.take_units(slot, handle, level, qty, now)?;
-            let recorded = self.recorder.queue(record);
-            let tenant = Tenant { id, owner: details.owner, line: Line::new(handle, qty.get()), next: NO_SLOT };
+            let recorded = draft.queue();
+            let tenant = Tenant {
+                id,
+                owner: details.owner,
+                line: Line::new(handle, qty.get()),
+                next: NO_SLOT,
+            };
             self.slots.publish(slot, &[], tenant, expires_at);
             recorded?;
             Ok(Answer::Reservation(id))
@@ -70,7 +80,12 @@ impl Engine {
         .map(Answer::reservation)
     }
 
-    fn sell(&self, details: &Details, level: LevelRef<'_>, quantity: u32) -> Result<ReservationId, ReserveError> {
+    fn sell(
+        &self,
+        details: &Details,
+        level: LevelRef<'_>,
+        quantity: u32,
+    ) -> Result<ReservationId, ReserveError> {
         let qty = Quantity::new(quantity)?;
         self.check_names(level)?;
         let shape = || RequestShape::new("sell").level(level).units(qty);
@@ -78,19 +93,26 @@ impl Engine {
             let (handle, level) = self.level_to_sell(level, qty)?;
             let now = self.now();
             let (slot, id) = self.slot_for(level, qty, now)?;
-            let draft = Draft::movement(AdjustmentType::Reserved, handle, qty)
+            let now = id.created_at();
+            let draft = self
+                .recorder
+                .movement(AdjustmentType::Reserved, handle, qty)
                 .and(AdjustmentType::Sold, handle, qty)
                 .at(now)
                 .reservation(id, now)
                 .owner(details.owner)
                 .details(details)
                 .key(key, Answer::Reservation(id));
-            let record = self.recorder.prepare(draft);
             let slot = self.take_units(slot, handle, level, qty, now)?;
-            let recorded = self.recorder.queue(record);
+            let recorded = draft.queue();
             level.sell(qty);
             let number = slot.number();
-            let tenant = Tenant { id, owner: details.owner, line: Line::new(handle, qty.get()), next: NO_SLOT };
+            let tenant = Tenant {
+                id,
+                owner: details.owner,
+                line: Line::new(handle, qty.get()),
+                next: NO_SLOT,
+            };
             self.slots.publish_sold(slot, &[], None, tenant, now);
             self.slots.retire(number, NO_SLOT, now);
             recorded?;
@@ -100,7 +122,11 @@ impl Engine {
     }
 
     /// The level to take from: refuses, without a write to shared memory, what is plainly short.
-    fn level_to_sell(&self, level: LevelRef<'_>, qty: Quantity) -> Result<(LevelHandle, &StockLevel), ReserveError> {
+    fn level_to_sell(
+        &self,
+        level: LevelRef<'_>,
+        qty: Quantity,
+    ) -> Result<(LevelHandle, &StockLevel), ReserveError> {
         self.check_gate()?;
         let Some(handle) = self.resolve_stocked(level)? else {
             return Err(self.refuse_short(qty, Short { available: 0, overdue_left: false }));
@@ -134,7 +160,8 @@ impl Engine {
             self.refusals.count(Refusal::Full as usize);
             ReserveError::Full { slots: self.max_slots }
         })?;
-        let id = ReservationId::new(now, slot.number(), self.randomness.next());
+        let born = slot.birth(now, || self.now());
+        let id = ReservationId::new(born, slot.number(), self.randomness.next());
         Ok((slot, id))
     }
 

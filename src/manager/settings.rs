@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::audit::entry::EventType;
+use crate::audit::record::Subject;
 use crate::error::{InvalidTtl, SettingError};
 use crate::manager::InventoryManager;
 use crate::manager::engine::Engine;
 use crate::manager::place::{LevelRef, WarehouseRef};
-use crate::manager::recorder::Draft;
 use crate::quantity::MAX_UNITS;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -22,7 +22,10 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn new(longest_ttl: Duration, longest_total: Duration) -> Self {
-        Self { longest_ttl: AtomicU64::new(millis(longest_ttl)), longest_total: AtomicU64::new(millis(longest_total)) }
+        Self {
+            longest_ttl: AtomicU64::new(millis(longest_ttl)),
+            longest_total: AtomicU64::new(millis(longest_total)),
+        }
     }
 
     pub(super) fn check_ttl(&self, ttl: Duration) -> Result<(), InvalidTtl> {
@@ -58,7 +61,7 @@ impl InventoryManager {
         if millis(longest) == 0 {
             return Err(SettingError::LongestTtl);
         }
-        self.engine.change(None, "longest_ttl_ms", &millis(longest).to_string(), || {
+        self.engine.change(Subject::None, "longest_ttl_ms", &millis(longest).to_string(), || {
             self.engine.settings.longest_ttl.store(millis(longest), Ordering::Relaxed);
         })
     }
@@ -81,10 +84,16 @@ impl InventoryManager {
         self.set_suspended(warehouse.into(), false)
     }
 
-    fn set_suspended(&self, warehouse: WarehouseRef<'_>, suspended: bool) -> Result<(), SettingError> {
+    fn set_suspended(
+        &self,
+        warehouse: WarehouseRef<'_>,
+        suspended: bool,
+    ) -> Result<(), SettingError> {
         let warehouse = self.engine.warehouse(warehouse)?;
-        let place = Place::Warehouse(warehouse.id());
-        self.engine.change(Some(place), "suspended", &suspended.to_string(), || warehouse.set_suspended(suspended))
+        let place = Subject::Warehouse(warehouse.id());
+        self.engine.change(place, "suspended", &suspended.to_string(), || {
+            warehouse.set_suspended(suspended)
+        })
     }
 
     /// Sets the threshold of a warehouse, for all its products that have none of their own. `None`:
@@ -99,10 +108,12 @@ impl InventoryManager {
     ) -> Result<(), SettingError> {
         check_threshold(threshold)?;
         let warehouse = self.engine.warehouse(warehouse.into())?;
-        let place = Place::Warehouse(warehouse.id());
-        self.engine.change(Some(place), "threshold", &shown(threshold), || {
+        let place = Subject::Warehouse(warehouse.id());
+        self.engine.change(place, "threshold", &shown(threshold), || {
             warehouse.set_threshold(threshold);
-            for level in warehouse.levels().into_iter().filter_map(|level| self.engine.catalog.level(level)) {
+            for level in
+                warehouse.levels().into_iter().filter_map(|level| self.engine.catalog.level(level))
+            {
                 level.set_shared_threshold(threshold);
             }
         })
@@ -121,7 +132,7 @@ impl InventoryManager {
         check_threshold(threshold)?;
         let handle = self.engine.resolve(level.into())?;
         let (level, _) = self.engine.level_and_warehouse(handle)?;
-        self.engine.change(Some(Place::Level(handle)), "threshold", &shown(threshold), || {
+        self.engine.change(Subject::Level(handle), "threshold", &shown(threshold), || {
             level.set_own_threshold(threshold);
         })
     }
@@ -130,10 +141,13 @@ impl InventoryManager {
     ///
     /// # Errors
     /// See [`SettingError`].
-    pub fn clear_product_threshold<'a>(&self, level: impl Into<LevelRef<'a>>) -> Result<(), SettingError> {
+    pub fn clear_product_threshold<'a>(
+        &self,
+        level: impl Into<LevelRef<'a>>,
+    ) -> Result<(), SettingError> {
         let handle = self.engine.resolve(level.into())?;
         let (level, warehouse) = self.engine.level_and_warehouse(handle)?;
-        self.engine.change(Some(Place::Level(handle)), "threshold", "of the warehouse", || {
+        self.engine.change(Subject::Level(handle), "threshold", "of the warehouse", || {
             level.clear_own_threshold(warehouse.threshold());
         })
     }
@@ -150,25 +164,27 @@ fn shown(threshold: Option<u32>) -> String {
     threshold.map_or_else(|| "none".to_owned(), |units| units.to_string())
 }
 
-/// What a setting belongs to.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Place {
-    Warehouse(crate::stock::handle::WarehouseId),
-    Level(crate::stock::handle::LevelHandle),
-}
-
 impl Engine {
     /// Records a change of a setting, and makes it. One at a time, so that the record's last word
     /// is the setting that stands.
-    fn change(&self, place: Option<Place>, setting: &str, value: &str, set: impl FnOnce()) -> Result<(), SettingError> {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    fn change(
+        &self,
+        place: Subject,
+        setting: &str,
+        value: &str,
+        set: impl FnOnce(),
+    ) -> Result<(), SettingError> {
+        let _one_at_a_time =
+            self.changing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.admit()?;
-        let draft = Draft::event(EventType::SettingChanged)
+        let draft = self
+            .recorder
+            .event(EventType::SettingChanged)
+            .about(place)
             .at(self.now())
-            .place(place)
             .text("setting", setting)
             .text("value", value);
-        let recorded = self.recorder.queue(self.recorder.prepare(draft));
+        let recorded = draft.queue();
         set();
         Ok(recorded?)
     }

@@ -11,7 +11,6 @@ use crate::clock::Timestamp;
 use crate::error::{ConfirmError, ExtendError, ReleaseError, Unavailable};
 use crate::manager::engine::Engine;
 use crate::manager::keyed::{Answer, KeyUse, RequestShape};
-use crate::manager::recorder::Draft;
 use crate::manager::request::{Details, Request};
 use crate::quantity::Quantity;
 use crate::reservation::id::ReservationId;
@@ -132,10 +131,15 @@ impl Engine {
         .map(Answer::release)
     }
 
-    fn extend(&self, details: &Details, id: ReservationId, ttl: Duration) -> Result<Timestamp, ExtendError> {
-        self.settings.check_ttl(ttl)?;
+    fn extend(
+        &self,
+        details: &Details,
+        id: ReservationId,
+        ttl: Duration,
+    ) -> Result<Timestamp, ExtendError> {
         let shape = || RequestShape::new("extend").reservation(id).span(ttl);
         self.keyed(details, shape, |key: Option<KeyUse>| {
+            self.settings.check_ttl(ttl)?;
             self.admit()?;
             let now = self.now();
             let asked = now.saturating_add(ttl);
@@ -152,7 +156,9 @@ impl Engine {
                         return Err(ExtendError::Expired { expired_at: state.expires_at() });
                     }
                     Phase::Pending => {}
-                    Phase::Expired => return Err(ExtendError::Expired { expired_at: state.expires_at() }),
+                    Phase::Expired => {
+                        return Err(ExtendError::Expired { expired_at: state.expires_at() });
+                    }
                     Phase::Released => return Err(ExtendError::Released),
                     Phase::Confirmed => return Err(ExtendError::AlreadyConfirmed),
                     _ => return Err(ExtendError::InProgress),
@@ -163,15 +169,16 @@ impl Engine {
                     return Err(ExtendError::OverCap { asked, latest });
                 }
                 let answer = Answer::ExpiresAt(expires_at);
-                let draft = Draft::event(EventType::Extended)
+                let draft = self
+                    .recorder
+                    .event(EventType::Extended)
                     .at(now)
                     .reservation(id, expires_at)
                     .details(details)
                     .key(key, answer);
-                let record = self.recorder.prepare(draft);
                 // Law 3: the whole word, so that no expiry kills a hold that was just extended.
                 if slot.swap(state, state.expiring_at(expires_at)).is_ok() {
-                    self.recorder.queue(record)?;
+                    draft.queue()?;
                     return Ok(answer);
                 }
             }
@@ -205,19 +212,34 @@ impl Engine {
                     return Met::Over(Phase::Expired, state.expires_at());
                 }
             } else if slot.swap(state, state.in_phase(Phase::Ending)).is_ok() {
-                return Met::Done(self.finish_hold(id.slot(), slot, state, end, now, details, Some((key, answer))));
+                return Met::Done(self.finish_hold(
+                    id.slot(),
+                    slot,
+                    state,
+                    end,
+                    now,
+                    details,
+                    Some((key, answer)),
+                ));
             }
             // Another thread stepped on the hold between the look and the swap: look again.
         }
     }
 
     /// Expires the hold found in `state`, if nobody steps on it first.
-    pub(super) fn expire(&self, number: SlotNumber, slot: &Slot, state: State, now: Timestamp) -> bool {
+    pub(super) fn expire(
+        &self,
+        number: SlotNumber,
+        slot: &Slot,
+        state: State,
+        now: Timestamp,
+    ) -> bool {
         let won = slot.swap(state, state.in_phase(Phase::Ending)).is_ok();
         if won {
             // An entry that can't be recorded any more is no reason to keep the units: the engine
             // is ending, and the hold is over either way.
-            let _ = self.finish_hold(number, slot, state, End::Expire, now, &Details::default(), None);
+            let _ =
+                self.finish_hold(number, slot, state, End::Expire, now, &Details::default(), None);
         }
         won
     }
@@ -236,7 +258,9 @@ impl Engine {
     ) -> Result<(), Unavailable> {
         // Law 3: the lines are read after the swap was won, never before.
         let tenant = slot.read_tenant();
-        let mut draft = Draft::movement_of(end.entry_type())
+        let mut draft = self
+            .recorder
+            .movement_of(end.entry_type())
             .at(now)
             .reservation(tenant.id, state.expires_at())
             .owner(tenant.owner)
@@ -249,7 +273,7 @@ impl Engine {
         }
         if tenant.next == NO_SLOT {
             draft = draft.line(tenant.line.level, tenant.line.held);
-            let recorded = self.recorder.queue(self.recorder.prepare(draft));
+            let recorded = draft.queue();
             self.give_line(end, tenant.line);
             slot.finish(state.in_phase(end.final_phase()));
             self.slots.retire(number, NO_SLOT, now);
@@ -260,7 +284,7 @@ impl Engine {
         for line in &lines {
             draft = draft.line(line.level, line.held);
         }
-        let recorded = self.recorder.queue(self.recorder.prepare(draft));
+        let recorded = draft.queue();
         // Law 2: queued before the credit shows.
         for line in lines {
             self.give_line(end, line);
@@ -273,7 +297,8 @@ impl Engine {
     /// Sells a line's held units, or makes them available again.
     fn give_line(&self, end: End, line: Line) {
         // A hold's line names an open level and a legal quantity; both were checked at its reserve.
-        let (Some(level), Ok(qty)) = (self.catalog.level(line.level), Quantity::new(line.held)) else {
+        let (Some(level), Ok(qty)) = (self.catalog.level(line.level), Quantity::new(line.held))
+        else {
             debug_assert!(false, "a live line is legal: {line:?}");
             return;
         };

@@ -5,7 +5,6 @@ use crate::error::{TransferError, UnknownPlace};
 use crate::manager::engine::Engine;
 use crate::manager::keyed::{Answer, RequestShape};
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
-use crate::manager::recorder::Draft;
 use crate::manager::request::{Details, Request};
 use crate::quantity::Quantity;
 
@@ -41,29 +40,37 @@ impl Engine {
         if let ProductRef::Name(name) = product {
             self.check_name(name).map_err(UnknownPlace::from)?;
         }
-        let shape = || RequestShape::new("transfer").warehouse(from).warehouse(to).product(product).units(qty);
+        let shape = || {
+            RequestShape::new("transfer").warehouse(from).warehouse(to).product(product).units(qty)
+        };
         self.keyed(details, shape, |key| {
             self.admit()?;
             for warehouse in [source, target] {
-                self.check_open(warehouse).map_err(|warehouse| TransferError::Suspended { warehouse })?;
+                self.check_open(warehouse)
+                    .map_err(|warehouse| TransferError::Suspended { warehouse })?;
             }
-            let Some(from_handle) = self.level_in(source.id(), product)? else { return Err(short(0)) };
+            let Some(from_handle) = self.level_in(source.id(), product)? else {
+                return Err(short(0));
+            };
             let (from_level, _) = self.level_and_warehouse(from_handle)?;
-            let name = self.catalog.product_name(from_level.product()).ok_or(UnknownPlace::Handle)?;
+            let name =
+                self.catalog.product_name(from_level.product()).ok_or(UnknownPlace::Handle)?;
             let to_handle = self.resolve_or_open(LevelRef::Names(target.name(), &name))?;
             let (to_level, _) = self.level_and_warehouse(to_handle)?;
             let now = self.now();
-            let draft = Draft::movement(AdjustmentType::TransferredOut, from_handle, qty)
+            let draft = self
+                .recorder
+                .movement(AdjustmentType::TransferredOut, from_handle, qty)
                 .and(AdjustmentType::TransferredIn, to_handle, qty)
                 .between(source.id(), target.id())
                 .at(now)
                 .details(details)
                 .key(key, Answer::Done);
-            let record = self.recorder.prepare(draft);
             target
                 .take_room(qty)
                 .map_err(|room| TransferError::OverCapacity { needed: qty.get(), room })?;
-            let taken = self.with_overdue_taken_back(now, from_level, qty, || from_level.withdraw(qty));
+            let taken =
+                self.with_overdue_taken_back(now, from_level, qty, || from_level.withdraw(qty));
             let change = match taken {
                 Ok(change) => change,
                 Err(missing) => {
@@ -72,7 +79,7 @@ impl Engine {
                 }
             };
             // Law 2: debit, one record, credit.
-            let recorded = self.recorder.queue(record);
+            let recorded = draft.queue();
             let arrival = to_level.receive(qty);
             source.give_room(qty);
             if from_level.crosses(change) {

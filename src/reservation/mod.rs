@@ -6,6 +6,7 @@ pub(crate) mod magazines;
 pub(crate) mod slot;
 pub(crate) mod slots;
 pub(crate) mod state;
+pub(crate) mod view;
 
 // A map with locks of its own, which the model checker can't see into.
 #[cfg(not(all(loom, feature = "loom")))]

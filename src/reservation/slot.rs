@@ -104,8 +104,9 @@ impl Slot {
     }
 
     /// Takes a slot that came off the free ones away from its former tenant. Returns the vacant
-    /// state, or what stands there if somebody is just changing the former tenant's record.
-    pub(crate) fn vacate(&self) -> Result<State, State> {
+    /// state and the former tenant's birth (of a later line: unknown, and so as late as can be), or
+    /// what stands there if somebody is just changing the former tenant's record.
+    pub(crate) fn vacate(&self) -> Result<(State, Timestamp), State> {
         let former = self.state.load();
         if !matches!(former.phase(), Phase::Vacant | Phase::Line) && !former.phase().is_final() {
             return Err(former);
@@ -116,7 +117,12 @@ impl Slot {
         // tenant sees at least this vacant word, and so knows.
         #[cfg(not(planted = "reuse_without_fence"))]
         fence(Ordering::Release);
-        Ok(vacant)
+        let birth = match former.phase() {
+            Phase::Line => Timestamp::MAX,
+            Phase::Vacant if former == State::UNUSED => Timestamp::default(),
+            _ => ReservationId::from_halves(self.read_name()).created_at(),
+        };
+        Ok((vacant, birth))
     }
 
     /// Moves a hold into this vacated slot; visible by id from here on.
@@ -225,6 +231,7 @@ impl Slot {
 
     /// Notes units of a finished record that were shipped or cancelled by reservation. Only the
     /// winner of a swap to `Ending` may call it.
+    #[allow(dead_code, reason = "partial steps, which are built next, note sales")]
     pub(crate) fn write_sales(&self, sold: u32, settled: u32) {
         // Release pairs with the Acquire fence in `load_again`: whoever reads the new sales sees at
         // least the `Ending` before them, and so knows. The swap alone would not order them.

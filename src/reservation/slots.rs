@@ -26,11 +26,19 @@ pub(crate) struct Slots {
 pub(crate) struct Vacated {
     number: SlotNumber,
     state: State,
+    former_birth: Timestamp,
 }
 
 impl Vacated {
     pub(crate) fn number(&self) -> SlotNumber {
         self.number
+    }
+
+    /// The birth of a hold that was to be born `now`, a moment read before the slot was taken: not
+    /// before that of any tenant that the slot has had, so that a younger id is never taken for one
+    /// that was yet to come.
+    pub(crate) fn birth(&self, now: Timestamp, clock: impl FnOnce() -> Timestamp) -> Timestamp {
+        if self.former_birth <= now { now } else { clock() }
     }
 }
 
@@ -63,7 +71,7 @@ impl Slots {
         for _ in 0..ATTEMPTS {
             let number = self.magazines.take(now)?;
             match self.slots.ensure(number as usize)?.vacate() {
-                Ok(state) => return Some(Vacated { number, state }),
+                Ok((state, former_birth)) => return Some(Vacated { number, state, former_birth }),
                 Err(_) => self.magazines.retire(number, now),
             }
         }
@@ -88,7 +96,8 @@ impl Slots {
         self.expiry.note(number, expires_at);
     }
 
-    /// Enters the record of a hold that begins and ends in one step: a sale.
+    /// Enters the record of a hold that begins and ends in one step: a sale. Its slots may retire
+    /// then; this returns the one after the head.
     pub(crate) fn publish_sold(
         &self,
         head: Vacated,
@@ -96,8 +105,8 @@ impl Slots {
         retaken_from: Option<(Vacated, ReservationId)>,
         tenant: Tenant,
         expires_at: Timestamp,
-    ) {
-        self.admit(head, rest, retaken_from, tenant, Phase::Confirmed, expires_at);
+    ) -> SlotNumber {
+        self.admit(head, rest, retaken_from, tenant, Phase::Confirmed, expires_at)
     }
 
     fn admit(
@@ -108,8 +117,8 @@ impl Slots {
         mut tenant: Tenant,
         phase: Phase,
         expires_at: Timestamp,
-    ) {
-        let Some(head_slot) = self.slots.get(head.number as usize) else { return };
+    ) -> SlotNumber {
+        let Some(head_slot) = self.slots.get(head.number as usize) else { return NO_SLOT };
         let generation = head.state.generation();
         let mut next = NO_SLOT;
         if let Some((vacated, of)) = note {
@@ -127,6 +136,7 @@ impl Slots {
         }
         tenant.next = next;
         head_slot.admit(head.state, &tenant, phase, expires_at);
+        next
     }
 
     /// Finds what `id` names, for a step that will swap the whole state word.

@@ -101,11 +101,6 @@ impl Delta {
     pub(crate) fn ship(qty: Quantity) -> Self {
         Self { available: 0, reserved: -signed(qty) }
     }
-
-    /// How many available units the word must have for this delta to fit.
-    pub(crate) fn needed(self) -> u32 {
-        self.available.min(0).unsigned_abs()
-    }
 }
 
 /// A quantity is at most 2^31 - 1, so that it always fits.

@@ -147,6 +147,7 @@ impl<A: Clone> Keys<A> {
 
     /// Remembers an answer that an earlier run of the engine published, in place of any other under
     /// this name. Call it in the order in which they were published.
+    #[cfg(test)]
     pub(crate) fn restore(
         &self,
         name: KeyName,
@@ -305,16 +306,6 @@ pub(crate) struct Ticket<'keys, A> {
 }
 
 impl<A> Ticket<'_, A> {
-    /// The name that was claimed.
-    pub(crate) fn name(&self) -> KeyName {
-        self.name
-    }
-
-    /// The fingerprint of the request.
-    pub(crate) fn fingerprint(&self) -> u128 {
-        self.fingerprint
-    }
-
     /// Publishes the answer to all who wait or come later. Call it after the operation's entry is
     /// queued (Law 2: whoever learns the answer is logged after it).
     pub(crate) fn publish(mut self, answer: A, now: Timestamp) {

@@ -60,6 +60,7 @@ impl Order {
         publication
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.len
     }

@@ -91,7 +91,7 @@ fn a_name_that_many_want_at_the_same_instant_goes_to_one() {
 fn another_request_under_the_same_key_is_a_conflict_at_once() {
     let keys = keys();
     let ticket = first(&keys, named(1), at(0));
-    assert_eq!((ticket.name(), ticket.fingerprint()), (named(1), PRINT));
+    assert_eq!((ticket.name, ticket.fingerprint), (named(1), PRINT));
     // In progress: the conflict must not wait for the answer, or this would hang.
     let claim = keys.claim(named(1), OTHER_PRINT, at(0), Patience::Wait);
     assert!(matches!(claim, Claim::Conflict));
