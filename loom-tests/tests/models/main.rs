@@ -6,8 +6,15 @@
 #![cfg(loom)]
 #![allow(dead_code, reason = "the models use a part of the library")]
 
+// The rooms around the bell have threads and locks of their own.
+#[path = "../../../src/audit"]
+mod audit {
+    pub(crate) mod bell;
+}
 #[path = "../../../src/clock.rs"]
 mod clock;
+#[path = "../../../src/parking.rs"]
+mod parking;
 #[path = "../../../src/quantity.rs"]
 mod quantity;
 #[path = "../../../src/reservation/mod.rs"]
@@ -34,4 +41,5 @@ mod law2_take_log_give;
 mod law3_one_winner;
 mod readers;
 mod room;
+mod sleep;
 mod sold;
