@@ -14,6 +14,22 @@ mod backend {
         AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence,
     };
     pub(crate) use std::thread::yield_now;
+
+    /// A small number for each thread, to spread threads over shared tables. Nothing but speed may
+    /// depend on it.
+    pub(crate) fn lane() -> usize {
+        use std::cell::Cell;
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        const UNNUMBERED: usize = usize::MAX;
+        thread_local!(static LANE: Cell<usize> = const { Cell::new(UNNUMBERED) });
+        LANE.with(|lane| {
+            if lane.get() == UNNUMBERED {
+                // Relaxed: only the numbers have to differ.
+                lane.set(THREADS.fetch_add(1, super::Ordering::Relaxed));
+            }
+            lane.get()
+        })
+    }
 }
 
 #[cfg(all(loom, feature = "loom"))]
@@ -21,6 +37,11 @@ mod backend {
     pub(crate) use loom::hint::spin_loop;
     pub(crate) use loom::sync::atomic::fence;
     pub(crate) use loom::thread::yield_now;
+
+    /// All threads of a model start at the same place, so that they do meet.
+    pub(crate) fn lane() -> usize {
+        0
+    }
 
     use super::Ordering;
     use std::collections::VecDeque;

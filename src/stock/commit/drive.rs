@@ -1,0 +1,239 @@
+//! Drive, claim, decide, show, clean up: what every thread does that brings an operation to its end.
+//!
+//! The owner and its helpers run the same code; only the owner has a [fast path](super::owner), for
+//! as long as nobody has joined.
+
+use super::Site;
+use super::control::{Control, Status};
+use super::fill;
+use super::mark::Mark;
+use super::meaning::{Meaning, meaning, shows};
+use super::record::Record;
+use super::slot::{Short, Slot};
+use crate::stock::announce::{Announced, Moved};
+use crate::stock::cell::{Cell, CellId, Settle};
+use crate::stock::word::Word;
+
+/// One thread that drives one operation, counted in its control word.
+#[derive(Debug)]
+pub(super) struct Driver<'s, S: ?Sized> {
+    pub(super) site: &'s S,
+    pub(super) record: Record<'s>,
+    /// This thread's own mark: the operation's name for its owner, else one of a helper's slot.
+    pub(super) mark: Mark,
+    /// Where this thread notes the words that its marks replace.
+    pub(super) notes: &'s Slot,
+}
+
+impl<S: Site + ?Sized> Driver<'_, S> {
+    /// Brings the operation to its end, from wherever it is. Then takes off the driver's own marks:
+    /// nobody leaves an operation with a mark of his own in a cell.
+    pub(super) fn drive(&self) {
+        let mut looked_at = 0;
+        for at in 0..self.record.slot.lines() {
+            looked_at = at + 1;
+            if !self.secure(at) {
+                break;
+            }
+        }
+        if self.status() == Status::Undecided {
+            self.decide();
+        }
+        self.show();
+        self.clean(looked_at);
+    }
+
+    /// Sees to it that line `at` has a winner. False if the operation is no longer undecided.
+    fn secure(&self, at: usize) -> bool {
+        let line = self.record.slot.line(at);
+        let id = line.cell();
+        let cell = self.site.cell(id);
+        while line.winner().is_none() {
+            let bits = cell.look();
+            // Between the look at the cell and the swap, and required: a mark of this thread that
+            // was in the cell and is gone was taken off because the operation is final, and this
+            // look sees that. Without it the same mark could go in twice, and be the winner twice.
+            #[cfg(not(planted = "commit_skip_status_check"))]
+            if self.status() != Status::Undecided {
+                return false;
+            }
+            if let Some(word) = Word::from_bits(bits) {
+                if word.apply(line.delta()).is_none() {
+                    self.refuse(Short { line: Some(at), available: u64::from(word.available()) });
+                    return false;
+                }
+                self.notes.line(at).note_replaced(word);
+                if cell.put_mark(word, self.mark.bits()) && !line.claim(self.mark) {
+                    // Too late: another mark was here first, and the operation has gone on.
+                    cell.take_mark_off(self.mark.bits(), word);
+                }
+            } else if let Some(mark) = Mark::from_bits(bits).filter(|&mark| self.is_ours(mark)) {
+                // Another driver of this operation was faster. Claiming for it keeps this thread from
+                // having to wait for that one.
+                line.claim(mark);
+            } else {
+                self.site.settle(id, cell, bits);
+            }
+        }
+        true
+    }
+
+    /// Is `mark` one of this operation? As long as this thread is counted in, all its slots live.
+    fn is_ours(&self, mark: Mark) -> bool {
+        if !mark.is_helper() {
+            return mark == self.record.operation;
+        }
+        self.record.pool.slot(mark.slot()).is_some_and(|slot| {
+            slot.target() == Some(self.record.operation) && slot.is_still(mark.sequence())
+        })
+    }
+
+    /// Every line is marked: nothing can change under the operation any more.
+    fn decide(&self) {
+        match self.can_be_done() {
+            Ok(next) => {
+                if self.record.slot.control.advance(Status::Undecided, next) {
+                    self.shown_if(next == Status::Done);
+                }
+            }
+            Err(short) => self.refuse(short),
+        }
+    }
+
+    /// Where the operation goes from here, all lines being marked.
+    pub(super) fn can_be_done(&self) -> Result<Status, Short> {
+        if self.record.slot.fill() != 0 {
+            fill::fill(&self.record).map_err(|available| Short { line: None, available })?;
+        }
+        Ok(match self.record.slot.announced() {
+            Announced::BeforeShown => Status::Decided,
+            Announced::Never | Announced::BeforeStart | Announced::AfterDone => Status::Done,
+        })
+    }
+
+    /// Queues the record of a decided operation and makes it visible, unless somebody has already.
+    pub(super) fn show(&self) {
+        show(self.site, &self.record);
+    }
+
+    /// Tells that the operation is visible, if it was this thread's swap that made it so.
+    pub(super) fn shown_if(&self, by_this_thread: bool) {
+        shown_if(self.site, &self.record, by_this_thread);
+    }
+
+    fn refuse(&self, short: Short) {
+        self.record.slot.note_short(short);
+        self.record.slot.control.advance(Status::Undecided, Status::Refused);
+    }
+
+    /// Takes this thread's marks off the first `lines` cells, for what each has come to mean.
+    pub(super) fn clean(&self, lines: usize) {
+        let control = self.control();
+        debug_assert!(control.status().is_final());
+        for at in 0..lines {
+            let line = self.record.slot.line(at);
+            let cell = self.site.cell(line.cell());
+            if cell.look() != self.mark.bits() {
+                continue;
+            }
+            let before = self.notes.line(at).replaced();
+            let word = if shows(control, line.winner(), self.mark) {
+                before.apply(line.delta())
+            } else {
+                Some(before)
+            };
+            debug_assert!(word.is_some(), "a decided delta fits");
+            cell.take_mark_off(self.mark.bits(), word.unwrap_or(before));
+        }
+    }
+
+    fn control(&self) -> Control {
+        self.record.slot.control.load()
+    }
+
+    fn status(&self) -> Status {
+        self.control().status()
+    }
+}
+
+/// Queues the record of a decided operation, then makes it visible: in this order (Law 2), because
+/// whoever sees the units may spend them and queue that. Until then readers see the old counts.
+fn show<S: Site + ?Sized>(site: &S, record: &Record<'_>) {
+    if record.slot.control.load().status() != Status::Decided {
+        return;
+    }
+    #[cfg(not(planted = "commit_announce_late"))]
+    site.announce(record);
+    let by_this_thread = record.slot.control.advance(Status::Decided, Status::Done);
+    #[cfg(planted = "commit_announce_late")]
+    site.announce(record);
+    shown_if(site, record, by_this_thread);
+}
+
+fn shown_if<S: Site + ?Sized>(site: &S, record: &Record<'_>, by_this_thread: bool) {
+    if by_this_thread && record.slot.announced() != Announced::Never {
+        site.shown(record);
+    }
+}
+
+/// Joins the drivers of `operation` and drives it to its end; nothing if it is final by now.
+fn help<S: Site + ?Sized>(site: &S, operation: Mark) {
+    let pool = site.pool();
+    let Some(slot) = pool.slot(operation.slot()) else { return };
+    let Some(joined) = slot.control.try_join(operation.sequence()) else { return };
+    let record = Record { pool, operation, slot };
+    // Decided: all marks are in, and a helper needs none of its own.
+    if joined.status() == Status::Undecided {
+        match pool.take() {
+            Ok(notes) => {
+                notes.slot.make_room(record.lines());
+                notes.slot.set_target(operation);
+                slot.adopt(notes.number, notes.slot);
+                let mark = Mark::helper(notes.number, notes.sequence);
+                Driver { site, record, mark, notes: notes.slot }.drive();
+            }
+            // 131,000 slots in use, and none for a helper: the one place where the owner is waited
+            // for. A thread can't leave what is undecided, so it stays counted until it is final.
+            Err(_) => {
+                while slot.control.load().status() == Status::Undecided {
+                    crate::sync::yield_now();
+                }
+                show(site, &record);
+            }
+        }
+    } else {
+        show(site, &record);
+    }
+    pool.leave(operation, slot);
+}
+
+impl<S: Site + ?Sized> Settle for S {
+    fn value(&self, id: CellId, bits: u64) -> Option<Word> {
+        Mark::from_bits(bits).and_then(|mark| meaning(self.pool(), id, mark)).map(Meaning::word)
+    }
+
+    fn settle(&self, id: CellId, cell: &Cell, bits: u64) {
+        let Some(mark) = Mark::from_bits(bits) else { return };
+        match meaning(self.pool(), id, mark) {
+            None => {}
+            // A mark never recurs, so that if it is still there, it still means this.
+            Some(Meaning::Final(word)) => cell.take_mark_off(bits, word),
+            Some(Meaning::Open { operation, lines, .. }) => {
+                if !goes_by_itself(cell, bits, lines) {
+                    help(self, operation);
+                }
+            }
+        }
+    }
+}
+
+/// Gives whoever is at it a moment: most owners are nearly through, and two threads that drive one
+/// long basket only get in each other's way. Bounded, so that nobody waits for a sleeper.
+fn goes_by_itself(cell: &Cell, bits: u64, lines: usize) -> bool {
+    // Models have no use for waiting: all that it could show is shown without it.
+    let spins = if cfg!(all(loom, feature = "loom")) { 0 } else { 2 * lines };
+    (0..spins).any(|_| {
+        crate::sync::spin_loop();
+        cell.look() != bits
+    })
+}
