@@ -162,6 +162,11 @@ fn show<S: Site + ?Sized>(site: &S, record: &Record<'_>) {
     if record.slot.control.load().status() != Status::Decided {
         return;
     }
+    #[cfg(planted = "commit_announce_twice")]
+    let record = &{
+        let drivers = record.slot.control.load().drivers();
+        Record { operation: Mark::owner(record.operation.slot(), drivers), ..*record }
+    };
     #[cfg(not(planted = "commit_announce_late"))]
     site.announce(record);
     let by_this_thread = record.slot.control.advance(Status::Decided, Status::Done);

@@ -38,11 +38,8 @@ pub(super) fn meaning(pool: &Pool, id: CellId, mark: Mark) -> Option<Meaning> {
     let lines = slot.lines();
     let found = slot.find(id).and_then(|(at, line)| {
         let before = holder.try_line(at)?.replaced();
-        let word = if shows(control, line.winner(), mark) {
-            before.apply(line.delta())?
-        } else {
-            before
-        };
+        let word =
+            if shows(control, line.winner(), mark) { before.apply(line.delta())? } else { before };
         Some(if control.status().is_final() {
             Meaning::Final(word)
         } else {

@@ -11,6 +11,8 @@ mod pool;
 mod record;
 mod shelves;
 mod slot;
+#[cfg(any(test, all(loom, feature = "loom")))]
+pub(crate) mod testbed;
 #[cfg(all(test, not(loom)))]
 mod tests;
 

@@ -1,5 +1,6 @@
 //! An operation in the hands of the thread that wants it: begin, run, look at what came of it.
 
+use super::Site;
 use super::control::{Control, Status};
 use super::drive::Driver;
 use super::fill::Stop;
@@ -8,7 +9,6 @@ use super::mark::Mark;
 use super::pool::{PoolExhausted, Taken};
 use super::record::Record;
 use super::slot::{Head, MAX_LINES, Short};
-use super::Site;
 use crate::quantity::Quantity;
 use crate::stock::announce::{Announced, CommitName, Moved, PAYLOAD_WORDS};
 use crate::stock::cell::{CellId, Change, Settle};
@@ -79,12 +79,7 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         Ok(operation)
     }
 
-    fn take(
-        site: &'s S,
-        lines: usize,
-        fill: u32,
-        notice: Notice,
-    ) -> Result<Self, PoolExhausted> {
+    fn take(site: &'s S, lines: usize, fill: u32, notice: Notice) -> Result<Self, PoolExhausted> {
         assert!(lines <= MAX_LINES, "an operation has at most {MAX_LINES} lines, not {lines}");
         let pool = site.pool();
         let Taken { number, sequence, slot } = pool.take()?;
@@ -104,14 +99,19 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
     /// Runs it: visible in all its cells at one instant of this call, or in none.
     pub(crate) fn run(self) -> Result<Committed<'s, S>, Refused> {
         let Driver { site, record, .. } = self.driver;
-        let announced = record.slot.announced();
-        if announced == Announced::BeforeStart {
+        if record.slot.announced() == Announced::BeforeStart {
             // Law 2: it only gives, so its record goes first.
             site.announce(&record);
         }
         if !self.sprint() {
             self.driver.drive();
         }
+        self.conclude()
+    }
+
+    fn conclude(self) -> Result<Committed<'s, S>, Refused> {
+        let Driver { site, record, .. } = self.driver;
+        let announced = record.slot.announced();
         if record.slot.control.load().status() == Status::Refused {
             debug_assert!(announced != Announced::BeforeStart, "its record is out already");
             return Err(self.why());
@@ -164,6 +164,32 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
                 self.driver.clean(record.lines());
                 true
             }
+        }
+    }
+
+    /// For models: goes on after [`mark_first`](Self::mark_first).
+    #[cfg(any(test, all(loom, feature = "loom")))]
+    pub(super) fn wake(self) -> Result<Committed<'s, S>, Refused> {
+        self.driver.drive();
+        self.conclude()
+    }
+
+    /// Where it runs.
+    #[cfg(any(test, all(loom, feature = "loom")))]
+    pub(super) fn site(&self) -> &'s S {
+        self.driver.site
+    }
+
+    /// For models of an owner that falls asleep: marks the first `lines` cells, as the fast path does.
+    #[cfg(any(test, all(loom, feature = "loom")))]
+    pub(super) fn mark_first(&self, lines: usize) {
+        let Driver { site, mark, notes, .. } = self.driver;
+        for at in 0..lines {
+            let line = notes.line(at);
+            let cell = site.cell(line.cell());
+            let word = Word::from_bits(cell.look()).expect("nobody else is at work yet");
+            line.note_replaced(word);
+            assert!(cell.put_mark(word, mark.bits()), "nobody else is at work yet");
         }
     }
 

@@ -138,10 +138,7 @@ impl Short {
 
     fn from_bits(bits: u64) -> Self {
         let line = bits >> LINE_SHIFT;
-        Self {
-            line: (line != WHOLE).then_some(line as usize),
-            available: bits & AVAILABLE_MASK,
-        }
+        Self { line: (line != WHOLE).then_some(line as usize), available: bits & AVAILABLE_MASK }
     }
 }
 
