@@ -172,7 +172,7 @@ impl Cell {
     /// Puts a commit's mark in the place of `word`.
     pub(in crate::stock) fn put_mark(&self, word: Word, mark: u64) -> bool {
         // Release pairs with `look`; Acquire takes over from whoever wrote `word`.
-        self.word.compare_exchange(word.bits(), mark, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        self.word.compare_exchange(word.bits(), mark, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// Takes a commit's mark off, for the counts that it has come to mean. A mark that is gone
@@ -180,6 +180,6 @@ impl Cell {
     pub(in crate::stock) fn take_mark_off(&self, mark: u64, word: Word) {
         // Release: whoever sees the counts sees the announcement that came before them (Law 2), and
         // that the operation is final. A failure needs nothing: the caller does not look at why.
-        let _ = self.word.compare_exchange(mark, word.bits(), Ordering::AcqRel, Ordering::Relaxed);
+        let _ = self.word.compare_exchange(mark, word.bits(), Ordering::AcqRel, Ordering::Acquire);
     }
 }

@@ -206,7 +206,7 @@ impl ControlWord {
     fn swap(&self, from: Control, to: Control) -> bool {
         // Release publishes what the transition rests on (winners, refusal, announcement, marks taken
         // off); Acquire orders what follows after what others published. Both pair with `load`.
-        self.0.compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        self.0.compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
 

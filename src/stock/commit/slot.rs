@@ -107,7 +107,7 @@ impl Line {
         }
         // Release pairs with `winner`: the claimer has seen the mark, and so the word it replaced.
         #[cfg(not(planted = "commit_credit_twice"))]
-        self.winner.compare_exchange(0, mark.bits(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        self.winner.compare_exchange(0, mark.bits(), Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
 
