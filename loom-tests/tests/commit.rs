@@ -323,14 +323,14 @@ fn a_helpers_slot_is_used_again_under_a_reader() {
         let half = bed.stop_half_way(&moves, When::BeforeShown, 1);
         let reader = thread::spawn(move || {
             let seen = other.read(1);
-            assert!([(0, 0), (1, 0), (4, 0)].contains(&seen), "{seen:?}");
+            assert!(seen == (0, 0) || seen == (1, 0), "{seen:?}");
         });
         // Helps with a slot of its own, which marks cell 1; then the slots of both are used again.
         assert!(bed.apply(0, HOLD));
         assert!(half.wake().is_ok());
-        assert!(transfer(&bed, 2, 1, 3));
+        assert!(bed.commit(&[(2, HOLD)], When::Never).is_ok());
         reader.join().unwrap();
-        assert_eq!([bed.read(0), bed.read(1), bed.read(2)], [(3, 1), (4, 0), (2, 0)]);
+        assert_eq!([bed.read(0), bed.read(1), bed.read(2)], [(3, 1), (1, 0), (4, 1)]);
     });
 }
 

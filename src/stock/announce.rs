@@ -23,7 +23,8 @@ pub(crate) enum Announced {
 }
 
 /// How many words of its own an operation can give its record: id, timestamp, owner and the like.
-pub(crate) const PAYLOAD_WORDS: usize = 8;
+/// (Models get by with one: each word more is one more thing to interleave.)
+pub(crate) const PAYLOAD_WORDS: usize = if cfg!(all(loom, feature = "loom")) { 1 } else { 8 };
 
 /// Which commit of a manager's life this is. Two threads may announce the same commit; the name is
 /// how the journal's writer tells a repeat: for one slot, sequences only rise.

@@ -10,7 +10,7 @@ use super::mark::Mark;
 use super::meaning::{Meaning, meaning, shows};
 use super::record::Record;
 use super::slot::{Short, Slot};
-use crate::stock::announce::{Announced, Moved};
+use crate::stock::announce::Announced;
 use crate::stock::cell::{Cell, CellId, Settle};
 use crate::stock::word::Word;
 
@@ -30,7 +30,7 @@ impl<S: Site + ?Sized> Driver<'_, S> {
     /// nobody leaves an operation with a mark of his own in a cell.
     pub(super) fn drive(&self) {
         let mut looked_at = 0;
-        for at in 0..self.record.slot.lines() {
+        for at in 0..self.record.head.lines {
             looked_at = at + 1;
             if !self.secure(at) {
                 break;
@@ -102,10 +102,10 @@ impl<S: Site + ?Sized> Driver<'_, S> {
 
     /// Where the operation goes from here, all lines being marked.
     pub(super) fn can_be_done(&self) -> Result<Status, Short> {
-        if self.record.slot.fill() != 0 {
+        if self.record.head.fill != 0 {
             fill::fill(&self.record).map_err(|available| Short { line: None, available })?;
         }
-        Ok(match self.record.slot.announced() {
+        Ok(match self.record.head.announced {
             Announced::BeforeShown => Status::Decided,
             Announced::Never | Announced::BeforeStart | Announced::AfterDone => Status::Done,
         })
@@ -176,7 +176,7 @@ fn show<S: Site + ?Sized>(site: &S, record: &Record<'_>) {
 }
 
 fn shown_if<S: Site + ?Sized>(site: &S, record: &Record<'_>, by_this_thread: bool) {
-    if by_this_thread && record.slot.announced() != Announced::Never {
+    if by_this_thread && record.head.announced != Announced::Never {
         site.shown(record);
     }
 }
@@ -186,12 +186,12 @@ fn help<S: Site + ?Sized>(site: &S, operation: Mark) {
     let pool = site.pool();
     let Some(slot) = pool.slot(operation.slot()) else { return };
     let Some(joined) = slot.control.try_join(operation.sequence()) else { return };
-    let record = Record { pool, operation, slot };
+    let record = Record::new(pool, operation, slot);
     // Decided: all marks are in, and a helper needs none of its own.
     if joined.status() == Status::Undecided {
         match pool.take() {
             Ok(notes) => {
-                notes.slot.make_room(record.lines());
+                notes.slot.make_room(record.head.lines);
                 notes.slot.set_target(operation);
                 slot.adopt(notes.number, notes.slot);
                 let mark = Mark::helper(notes.number, notes.sequence);

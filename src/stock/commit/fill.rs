@@ -40,9 +40,9 @@ pub(crate) fn plan_stops(stops: &mut [Stop]) -> &[Stop] {
 /// Writes down how much each level gives, or says how much there was in all if that is too little.
 /// Only once every line is marked.
 pub(super) fn fill(record: &Record<'_>) -> Result<(), u64> {
-    let wanted = record.slot.fill();
+    let wanted = record.head.fill;
     let mut missing = wanted;
-    for turn in 0..record.slot.lines() {
+    for turn in 0..record.head.lines {
         let at = record.slot.line(turn).order();
         let word = record.replaced(at);
         // No level can come to speak for more than a count holds. Capacities see to that before.

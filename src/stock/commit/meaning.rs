@@ -35,8 +35,8 @@ pub(super) fn meaning(pool: &Pool, id: CellId, mark: Mark) -> Option<Meaning> {
     if control.sequence() != operation.sequence() {
         return None;
     }
-    let lines = slot.lines();
-    let found = slot.find(id).and_then(|(at, line)| {
+    let lines = slot.head().lines;
+    let found = slot.find(id, lines).and_then(|(at, line)| {
         let before = holder.try_line(at)?.replaced();
         let word =
             if shows(control, line.winner(), mark) { before.apply(line.delta())? } else { before };

@@ -85,9 +85,9 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         let Taken { number, sequence, slot } = pool.take()?;
         slot.make_room(lines);
         let Notice { announced, payload } = notice;
-        slot.write_head(Head { lines, announced, fill, payload });
+        slot.write_head(Head { lines, announced, fill }, payload);
         let operation = Mark::owner(number, sequence);
-        let record = Record { pool, operation, slot };
+        let record = Record::new(pool, operation, slot);
         Ok(Self { driver: Driver { site, record, mark: operation, notes: slot } })
     }
 
@@ -99,7 +99,7 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
     /// Runs it: visible in all its cells at one instant of this call, or in none.
     pub(crate) fn run(self) -> Result<Committed<'s, S>, Refused> {
         let Driver { site, record, .. } = self.driver;
-        if record.slot.announced() == Announced::BeforeStart {
+        if record.head.announced == Announced::BeforeStart {
             // Law 2: it only gives, so its record goes first.
             site.announce(&record);
         }
@@ -111,7 +111,7 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
 
     fn conclude(self) -> Result<Committed<'s, S>, Refused> {
         let Driver { site, record, .. } = self.driver;
-        let announced = record.slot.announced();
+        let announced = record.head.announced;
         if record.slot.control.load().status() == Status::Refused {
             debug_assert!(announced != Announced::BeforeStart, "its record is out already");
             return Err(self.why());
@@ -130,7 +130,7 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
     fn sprint(&self) -> bool {
         let Driver { site, record, mark, notes } = self.driver;
         let untouched = Control::untouched(mark.sequence());
-        for at in 0..notes.lines() {
+        for at in 0..record.head.lines {
             let line = notes.line(at);
             let (id, delta) = (line.cell(), line.delta());
             let cell = site.cell(id);
@@ -154,14 +154,14 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
             }
         }
         match self.driver.can_be_done() {
-            Err(short) => self.refuse_untouched(short, notes.lines()),
+            Err(short) => self.refuse_untouched(short, record.head.lines),
             Ok(next) => {
                 if !notes.control.decide_untouched(mark.sequence(), next) {
                     return false;
                 }
                 self.driver.shown_if(next == Status::Done);
                 self.driver.show();
-                self.driver.clean(record.lines());
+                self.driver.clean(record.head.lines);
                 true
             }
         }
@@ -234,7 +234,7 @@ impl<S: Site + ?Sized> Committed<'_, S> {
 
     /// How many cells it covered.
     pub(crate) fn lines(&self) -> usize {
-        self.operation.driver.notes.lines()
+        self.operation.driver.record.head.lines
     }
 
     /// What it replaced in the cell of line `line`, and with what: at the instant at which the

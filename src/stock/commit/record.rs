@@ -2,7 +2,7 @@
 
 use super::mark::Mark;
 use super::pool::Pool;
-use super::slot::Slot;
+use super::slot::{Head, Slot};
 use crate::stock::announce::{CommitName, Moved, PAYLOAD_WORDS};
 use crate::stock::cell::{CellId, Change};
 use crate::stock::word::{Delta, Word};
@@ -13,9 +13,15 @@ pub(super) struct Record<'p> {
     pub(super) pool: &'p Pool,
     pub(super) operation: Mark,
     pub(super) slot: &'p Slot,
+    pub(super) head: Head,
 }
 
-impl Record<'_> {
+impl<'p> Record<'p> {
+    /// The operation of this name in `slot`, in which the caller is counted.
+    pub(super) fn new(pool: &'p Pool, operation: Mark, slot: &'p Slot) -> Self {
+        Self { pool, operation, slot, head: slot.head() }
+    }
+
     /// The word that the mark which counts replaced in line `at`. Settled once every line is marked.
     pub(super) fn replaced(&self, at: usize) -> Word {
         match self.slot.line(at).winner() {
@@ -40,7 +46,7 @@ impl Moved for Record<'_> {
     }
 
     fn lines(&self) -> usize {
-        self.slot.lines()
+        self.head.lines
     }
 
     fn line(&self, line: usize) -> (CellId, Delta) {

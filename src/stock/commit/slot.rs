@@ -8,6 +8,7 @@
 use super::control::ControlWord;
 use super::mark::Mark;
 use super::shelves::Shelves;
+use crate::quantity::MAX_UNITS;
 use crate::stock::announce::{Announced, PAYLOAD_WORDS};
 use crate::stock::cell::CellId;
 use crate::stock::word::{Delta, Word};
@@ -154,23 +155,55 @@ pub(super) struct Slot {
     helpers: AtomicU32,
     /// A helper's slot: the one that came before, in the list of its operation.
     elder: AtomicU32,
-    lines: AtomicU32,
-    announced: AtomicU32,
-    /// Split fulfilment: the quantity to fill; 0 in all other operations.
-    fill: AtomicU32,
+    /// What kind of operation it is; see [`Head`].
+    head: AtomicU64,
     refusal: AtomicU64,
     payload: [AtomicU64; PAYLOAD_WORDS],
     inline: [Line; INLINE],
     more: Shelves<Line, INLINE, SEGMENTS>,
 }
 
-/// What an operation writes down before its first mark, beside its lines.
-#[derive(Clone, Copy, Debug)]
+/// What an operation is, beside its lines.
+///
+/// ```text
+///   63 ..... 33   32 .......... 31   30 .............. 0
+/// +-------------+------------------+--------------------+
+/// | lines       | when announced   |  quantity to fill  |
+/// +-------------+------------------+--------------------+
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) lines: usize,
     pub(super) announced: Announced,
+    /// Split fulfilment: the quantity to fill; 0 in all other operations.
     pub(super) fill: u32,
-    pub(super) payload: [u64; PAYLOAD_WORDS],
+}
+
+const ANNOUNCED_SHIFT: u32 = 31;
+const LINES_SHIFT: u32 = 33;
+const _: () = assert!(MAX_UNITS >> ANNOUNCED_SHIFT == 0, "every quantity fits");
+
+impl Head {
+    fn bits(self) -> u64 {
+        let announced = match self.announced {
+            Announced::Never => 0,
+            Announced::BeforeStart => 1,
+            Announced::BeforeShown => 2,
+            Announced::AfterDone => 3,
+        };
+        (self.lines as u64) << LINES_SHIFT | announced << ANNOUNCED_SHIFT | u64::from(self.fill)
+    }
+
+    fn from_bits(bits: u64) -> Self {
+        let announced = match bits >> ANNOUNCED_SHIFT & 0b11 {
+            0 => Announced::Never,
+            1 => Announced::BeforeStart,
+            2 => Announced::BeforeShown,
+            _ => Announced::AfterDone,
+        };
+        let fill = (bits & u64::from(MAX_UNITS)) as u32;
+        Self { lines: (bits >> LINES_SHIFT) as usize, announced, fill }
+    }
 }
 
 impl Slot {
@@ -180,9 +213,7 @@ impl Slot {
             target: AtomicU64::new(0),
             helpers: AtomicU32::new(0),
             elder: AtomicU32::new(0),
-            lines: AtomicU32::new(0),
-            announced: AtomicU32::new(0),
-            fill: AtomicU32::new(0),
+            head: AtomicU64::new(0),
             refusal: AtomicU64::new(0),
             payload: std::array::from_fn(|_| AtomicU64::new(0)),
             inline: std::array::from_fn(|_| Line::new()),
@@ -229,40 +260,26 @@ impl Slot {
     // Relaxed, in what follows, for the same reasons as in a line.
 
     /// Writes down what an operation is, before its first mark.
-    pub(super) fn write_head(&self, head: Head) {
+    pub(super) fn write_head(&self, head: Head, payload: [u64; PAYLOAD_WORDS]) {
         self.helpers.store(0, Ordering::Relaxed);
-        self.lines.store(head.lines as u32, Ordering::Relaxed);
-        self.announced.store(head.announced as u32, Ordering::Relaxed);
-        self.fill.store(head.fill, Ordering::Relaxed);
-        for (word, value) in self.payload.iter().zip(head.payload) {
+        self.head.store(head.bits(), Ordering::Relaxed);
+        for (word, value) in self.payload.iter().zip(payload) {
             word.store(value, Ordering::Relaxed);
         }
     }
 
-    pub(super) fn lines(&self) -> usize {
-        self.lines.load(Ordering::Relaxed) as usize
-    }
-
-    pub(super) fn announced(&self) -> Announced {
-        let seen = self.announced.load(Ordering::Relaxed);
-        [Announced::Never, Announced::BeforeStart, Announced::BeforeShown]
-            .into_iter()
-            .find(|&announced| announced as u32 == seen)
-            .unwrap_or(Announced::AfterDone)
-    }
-
-    pub(super) fn fill(&self) -> u32 {
-        self.fill.load(Ordering::Relaxed)
+    pub(super) fn head(&self) -> Head {
+        Head::from_bits(self.head.load(Ordering::Relaxed))
     }
 
     pub(super) fn payload(&self) -> [u64; PAYLOAD_WORDS] {
         std::array::from_fn(|word| self.payload[word].load(Ordering::Relaxed))
     }
 
-    /// Which line is about `cell`. Safe on a slot that is being written for another operation: the
+    /// Which of the first `lines` lines is about `cell`. Safe on a slot that is being written for another operation: the
     /// answer then means nothing, as the sequence will tell.
-    pub(super) fn find(&self, cell: CellId) -> Option<(usize, &Line)> {
-        let (mut from, mut to) = (0, self.lines());
+    pub(super) fn find(&self, cell: CellId, lines: usize) -> Option<(usize, &Line)> {
+        let (mut from, mut to) = (0, lines);
         while from < to {
             let middle = from + (to - from) / 2;
             let line = self.try_line(middle)?;
