@@ -17,8 +17,13 @@ fn site(start: &[(u32, u32)]) -> (Arc<Testbed>, Arc<Testbed>) {
     (Arc::clone(&bed), bed)
 }
 
-/// A transfer of `units` from one cell to another, which gives and takes.
+/// A transfer of `units` from one cell to another, without a record: fewer steps to interleave.
 fn transfer(bed: &Testbed, from: usize, to: usize, units: i32) -> bool {
+    bed.commit(&[(from, (-units, 0)), (to, (units, 0))], When::Never).is_ok()
+}
+
+/// A transfer with its record, which is queued before it shows.
+fn recorded_transfer(bed: &Testbed, from: usize, to: usize, units: i32) -> bool {
     bed.commit(&[(from, (-units, 0)), (to, (units, 0))], When::BeforeShown).is_ok()
 }
 
@@ -45,7 +50,6 @@ fn transfer_against_reserve_at_its_target() {
         let expected = if buyer.join().unwrap() { (1, 2) } else { (3, 0) };
         assert_eq!([bed.read(0), bed.read(1)], [(0, 0), expected]);
         assert!(bed.is_clean());
-        assert_eq!(bed.shown(), 1);
     });
 }
 
@@ -56,9 +60,8 @@ fn opposite_transfers_both_succeed() {
         let back = thread::spawn(move || assert!(transfer(&other, 1, 0, 1)));
         assert!(transfer(&bed, 0, 1, 1));
         back.join().unwrap();
-        assert_eq!(bed.check_journal().len(), 2);
+        assert_eq!([bed.read(0), bed.read(1)], [(1, 0), (1, 0)]);
         assert!(bed.is_clean());
-        assert_eq!(bed.shown(), 2);
     });
 }
 
@@ -160,7 +163,7 @@ fn a_record_is_queued_before_what_it_gives_can_be_spent() {
         let (bed, other) = site(&[(1, 0), (0, 0)]);
         // The buyer may only buy what the transfer brings.
         let buyer = thread::spawn(move || other.take(1, 1));
-        assert!(transfer(&bed, 0, 1, 1));
+        assert!(recorded_transfer(&bed, 0, 1, 1));
         let bought = buyer.join().unwrap();
         let written = bed.check_journal();
         assert_eq!(written.len(), 1 + usize::from(bought));
@@ -175,7 +178,7 @@ fn a_helper_queues_the_record_and_it_is_written_once() {
         let (bed, other) = site(&[(1, 0), (1, 0)]);
         // This buyer always has to get past the transfer.
         let buyer = thread::spawn(move || assert!(other.take(1, 1)));
-        assert!(transfer(&bed, 0, 1, 1));
+        assert!(recorded_transfer(&bed, 0, 1, 1));
         buyer.join().unwrap();
         assert_eq!(bed.check_journal().len(), 2);
         assert_eq!(bed.shown(), 1);
@@ -203,7 +206,6 @@ fn a_late_mark_on_a_word_that_came_back_changes_nothing() {
         let helper = thread::spawn(move || assert!(other.apply(0, HOLD)));
         assert!(transfer(&bed, 0, 1, 1));
         assert!(bed.apply(1, (-1, 0)));
-        assert_eq!(bed.read(1), (2, 0));
         helper.join().unwrap();
         assert_eq!([bed.read(0), bed.read(1)], [(0, 1), (2, 0)]);
         assert!(bed.is_clean());
@@ -246,7 +248,7 @@ fn what_shows_in_one_cell_shows_in_all() {
 fn a_reader_of_a_helpers_mark_sees_what_all_see() {
     model("a_reader_of_a_helpers_mark_sees_what_all_see", || {
         let (bed, other) = site(&[(2, 0), (0, 0)]);
-        bed.stop_half_way(&[(0, (-1, 0)), (1, (1, 0))], When::BeforeShown, 1).sleep_for_ever();
+        bed.stop_half_way(&[(0, (-1, 0)), (1, (1, 0))], When::Never, 1).sleep_for_ever();
         let helper = thread::spawn(move || assert!(other.apply(0, HOLD)));
         if bed.read(1) == (1, 0) {
             let seen = bed.read(0);
@@ -311,7 +313,6 @@ fn slots_are_used_again_under_a_helper() {
         buyer.join().unwrap();
         assert_eq!([bed.read(0), bed.read(1)], [(0, 1), (2, 0)]);
         assert!(bed.is_clean());
-        assert_eq!(bed.shown(), 2);
     });
 }
 
@@ -320,7 +321,7 @@ fn a_helpers_slot_is_used_again_under_a_reader() {
     model("a_helpers_slot_is_used_again_under_a_reader", || {
         let (bed, other) = site(&[(5, 0), (0, 0), (5, 0)]);
         let moves = [(0, (-1, 0)), (1, (1, 0))];
-        let half = bed.stop_half_way(&moves, When::BeforeShown, 1);
+        let half = bed.stop_half_way(&moves, When::Never, 1);
         let reader = thread::spawn(move || {
             let seen = other.read(1);
             assert!(seen == (0, 0) || seen == (1, 0), "{seen:?}");

@@ -99,7 +99,8 @@ impl Line {
         Mark::from_bits(self.winner.load(Ordering::Acquire))
     }
 
-    /// Makes `mark` the one that counts. False if there is one already.
+    /// Makes `mark` the one that counts, unless another one does. True if it is `mark` that counts
+    /// now: another driver may have claimed for it, and then it has not come too late.
     pub(super) fn claim(&self, mark: Mark) -> bool {
         #[cfg(planted = "commit_credit_twice")]
         {
@@ -108,7 +109,10 @@ impl Line {
         }
         // Release pairs with `winner`: the claimer has seen the mark, and so the word it replaced.
         #[cfg(not(planted = "commit_credit_twice"))]
-        self.winner.compare_exchange(0, mark.bits(), Ordering::AcqRel, Ordering::Acquire).is_ok()
+        match self.winner.compare_exchange(0, mark.bits(), Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => true,
+            Err(winner) => winner == mark.bits(),
+        }
     }
 }
 
