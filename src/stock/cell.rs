@@ -80,8 +80,9 @@ pub(crate) trait Settle {
     fn value(&self, id: CellId, bits: u64) -> Option<Word>;
 
     /// Gets the mark `bits` out of `cell`, or at least some way towards it: helps the commit that
-    /// put it there to its end. The caller looks at the cell again.
-    fn settle(&self, id: CellId, cell: &Cell, bits: u64);
+    /// put it there to its end. The caller looks at the cell again. But if `delta` does not fit what
+    /// the mark means, returns that as [`value`](Self::value) would, and writes nothing.
+    fn settle(&self, id: CellId, cell: &Cell, bits: u64, delta: Delta) -> Result<(), Word>;
 }
 
 impl Cell {
@@ -152,12 +153,7 @@ impl Cell {
         delta: Delta,
         commits: &S,
     ) -> Result<u64, Word> {
-        if let Some(word) = commits.value(id, bits) {
-            if word.apply(delta).is_none() {
-                return Err(word);
-            }
-            commits.settle(id, self, bits);
-        }
+        commits.settle(id, self, bits, delta)?;
         Ok(self.look())
     }
 

@@ -12,7 +12,7 @@ use super::record::Record;
 use super::slot::{Short, Slot};
 use crate::stock::announce::Announced;
 use crate::stock::cell::{Cell, CellId, Settle};
-use crate::stock::word::Word;
+use crate::stock::word::{Delta, Word};
 
 /// One thread that drives one operation, counted in its control word.
 #[derive(Debug)]
@@ -29,16 +29,14 @@ impl<S: Site + ?Sized> Driver<'_, S> {
     /// Brings the operation to its end, from wherever it is. Then takes off the driver's own marks:
     /// nobody leaves an operation with a mark of his own in a cell.
     pub(super) fn drive(&self) {
-        let mut looked_at = 0;
-        for at in 0..self.record.head.lines {
-            looked_at = at + 1;
-            if !self.secure(at) {
-                break;
+        let lines = self.record.head.lines;
+        let looked_at = match (0..lines).find(|&at| !self.secure(at)) {
+            Some(stopped) => stopped + 1,
+            None => {
+                self.decide();
+                lines
             }
-        }
-        if self.status() == Status::Undecided {
-            self.decide();
-        }
+        };
         self.show();
         self.clean(looked_at);
     }
@@ -72,7 +70,7 @@ impl<S: Site + ?Sized> Driver<'_, S> {
                 // having to wait for that one.
                 line.claim(mark);
             } else {
-                self.site.settle(id, cell, bits);
+                get_past(self.site, id, cell, bits);
             }
         }
         true
@@ -217,19 +215,32 @@ impl<S: Site + ?Sized> Settle for S {
         Mark::from_bits(bits).and_then(|mark| meaning(self.pool(), id, mark)).map(Meaning::word)
     }
 
-    fn settle(&self, id: CellId, cell: &Cell, bits: u64) {
-        let Some(mark) = Mark::from_bits(bits) else { return };
-        match meaning(self.pool(), id, mark) {
-            None => {}
+    fn settle(&self, id: CellId, cell: &Cell, bits: u64, delta: Delta) -> Result<(), Word> {
+        let Some(mark) = Mark::from_bits(bits) else { return Ok(()) };
+        let Some(meaning) = meaning(self.pool(), id, mark) else { return Ok(()) };
+        let word = meaning.word();
+        if word.apply(delta).is_none() {
+            return Err(word);
+        }
+        match meaning {
             // A mark never recurs, so that if it is still there, it still means this.
-            Some(Meaning::Final(word)) => cell.take_mark_off(bits, word),
-            Some(Meaning::Open { operation, lines, .. }) => {
+            Meaning::Final(word) => cell.take_mark_off(bits, word),
+            Meaning::Open { operation, lines, .. } => {
                 if !goes_by_itself(cell, bits, lines) {
                     help(self, operation);
                 }
             }
         }
+        Ok(())
     }
+}
+
+/// Gets the mark of another operation out of a driver's way. A driver's own delta must fit a plain
+/// word, not the meaning of a mark: while that operation is undecided, its refusal may still free
+/// what is short, or its success bring it.
+pub(super) fn get_past<S: Site + ?Sized>(site: &S, id: CellId, cell: &Cell, bits: u64) {
+    let fits = site.settle(id, cell, bits, Delta::NOTHING);
+    debug_assert!(fits.is_ok(), "nothing always fits");
 }
 
 /// Gives whoever is at it a moment: most owners are nearly through, and two threads that drive one

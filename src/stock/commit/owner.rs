@@ -2,7 +2,7 @@
 
 use super::Site;
 use super::control::{Control, Status};
-use super::drive::Driver;
+use super::drive::{Driver, get_past};
 use super::fill::Stop;
 use super::line::Line;
 use super::mark::Mark;
@@ -11,7 +11,7 @@ use super::record::Record;
 use super::slot::{Head, MAX_LINES, Short};
 use crate::quantity::Quantity;
 use crate::stock::announce::{Announced, CommitName, Moved, PAYLOAD_WORDS};
-use crate::stock::cell::{CellId, Change, Settle};
+use crate::stock::cell::{CellId, Change};
 use crate::stock::word::{Delta, Word};
 
 /// What an operation tells its announcer, and when.
@@ -140,7 +140,7 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
                     return false;
                 }
                 let Some(word) = Word::from_bits(bits) else {
-                    site.settle(id, cell, bits);
+                    get_past(site, id, cell, bits);
                     continue;
                 };
                 if word.apply(delta).is_none() {
