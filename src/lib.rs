@@ -18,6 +18,8 @@ pub use stock::handle::{LevelHandle, ProductId, WarehouseId};
 #[allow(missing_docs, reason = "not part of the library")]
 pub mod internals {
     pub mod commit {
-        pub use crate::stock::commit::testbed::{Half, Logged, Move, Short, Testbed, When};
+        pub use crate::stock::commit::testbed::{
+            Half, Logged, Move, Short, Sleeper, Testbed, When,
+        };
     }
 }

@@ -46,6 +46,9 @@ byte drivers[OPS] = 1;
 byte winner[OPS * LINES];                  /* 0: not claimed */
 byte replaced[OPS * THREADS * LINES];
 byte announced[OPS];                       /* 0, or 1 once the record is queued */
+#ifdef ABORT
+byte aborted[OPS];                         /* by somebody who met it */
+#endif
 byte bought;
 byte finished;                             /* owners that are through */
 byte ended;                                /* threads that are through */
@@ -180,6 +183,16 @@ clean:
         at[top] = 0;
         op[top] = 0;
         line = 0;
+#ifdef ABORT
+        if
+        :: top == 0 && aborted[own] ->
+            /* somebody was faster: once more, with a new operation */
+            aborted[own] = 0; status[own] = UNDECIDED; drivers[own] = 1; op[0] = own;
+            winner[LINE(own, 0)] = 0; winner[LINE(own, 1)] = 0;
+            goto drive
+        :: else
+        fi;
+#endif
         if
         :: top == 0 -> goto done
         :: top == 1 && own == OPS -> top = 0; goto buy
@@ -200,6 +213,16 @@ settle:
             :: else
             fi
         }
+#ifdef ABORT
+    :: line != 1 && status[other] == UNDECIDED ->
+        /* the bug that helping is there to avoid: undo whoever is in the way */
+        atomic {
+            if
+            :: status[other] == UNDECIDED -> status[other] = REFUSED; aborted[other] = 1
+            :: else
+            fi
+        }
+#endif
     :: else ->
         atomic {
             if

@@ -253,3 +253,42 @@ fn goes_by_itself(cell: &Cell, bits: u64, lines: usize) -> bool {
         cell.look() != bits
     })
 }
+
+/// For models: a helper that sleeps between its look at the status and its swap.
+#[cfg(any(test, all(loom, feature = "loom")))]
+#[derive(Debug)]
+pub(super) struct Sleeper<'s, S: ?Sized> {
+    driver: Driver<'s, S>,
+    at: usize,
+}
+
+#[cfg(any(test, all(loom, feature = "loom")))]
+#[allow(clippy::expect_used, reason = "a model that can't begin should say so")]
+impl<'s, S: Site + ?Sized> Sleeper<'s, S> {
+    pub(super) fn join(site: &'s S, record: Record<'s>, at: usize) -> Self {
+        let joined = record.slot.control.try_join(record.operation.sequence());
+        assert!(joined.is_some_and(|control| control.status() == Status::Undecided));
+        let notes = record.pool.take().expect("there is a slot");
+        notes.slot.make_room(record.head.lines);
+        notes.slot.set_target(record.operation);
+        record.slot.adopt(notes.number, notes.slot);
+        let mark = Mark::helper(notes.number, notes.sequence);
+        let cell = site.cell(record.slot.line(at).cell());
+        let word = Word::from_bits(cell.look()).expect("nobody else is at work yet");
+        notes.slot.line(at).note_replaced(word);
+        Self { driver: Driver { site, record, mark, notes: notes.slot }, at }
+    }
+
+    pub(super) fn mark(&self) -> bool {
+        let Driver { site, record, mark, notes } = &self.driver;
+        let cell = site.cell(record.slot.line(self.at).cell());
+        cell.put_mark(notes.line(self.at).replaced(), mark.bits())
+    }
+
+    pub(super) fn finish(self) {
+        let record = self.driver.record;
+        self.driver.record.slot.line(self.at).claim(self.driver.mark);
+        self.driver.drive();
+        record.pool.leave(record.operation, record.slot);
+    }
+}

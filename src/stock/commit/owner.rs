@@ -174,6 +174,12 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         self.conclude()
     }
 
+    /// For models of a helper that falls asleep before it marks line `line`.
+    #[cfg(any(test, all(loom, feature = "loom")))]
+    pub(super) fn helper_asleep_before(&self, line: usize) -> super::drive::Sleeper<'s, S> {
+        super::drive::Sleeper::join(self.driver.site, self.driver.record, line)
+    }
+
     /// Where it runs.
     #[cfg(any(test, all(loom, feature = "loom")))]
     pub(super) fn site(&self) -> &'s S {

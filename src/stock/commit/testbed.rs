@@ -105,11 +105,11 @@ impl Testbed {
     }
 
     /// A split fulfilment of `units` over `cells`, in this order.
-    pub fn fill(&self, cells: &[usize], units: u32) -> Result<Vec<(u32, u32)>, Short> {
+    pub fn fill(&self, cells: &[usize], units: u32, when: When) -> Result<Vec<(u32, u32)>, Short> {
         let mut stops: Vec<_> =
             (0..).zip(cells).map(|(turn, &cell)| Stop { cell: id(cell), turn }).collect();
         let quantity = Quantity::new(units).expect("a legal quantity");
-        let notice = notice(When::AfterDone);
+        let notice = notice(when);
         let operation = Operation::begin_fill(self, plan_stops(&mut stops), quantity, notice);
         self.report(operation.expect("there is a slot").run())
     }
@@ -189,7 +189,27 @@ impl Testbed {
     }
 }
 
-impl Half<'_> {
+/// A helper that fell asleep between its look at the status and its swap.
+#[derive(Debug)]
+pub struct Sleeper<'t>(super::drive::Sleeper<'t, Testbed>);
+
+impl Sleeper<'_> {
+    /// It puts its mark in now, if the word is still or again what it saw.
+    pub fn mark(&self) -> bool {
+        self.0.mark()
+    }
+
+    /// It goes on from there, to its end.
+    pub fn finish(self) {
+        self.0.finish();
+    }
+}
+
+impl<'t> Half<'t> {
+    /// A helper joins, and falls asleep before it marks line `line`.
+    pub fn helper_asleep_before(&self, line: usize) -> Sleeper<'t> {
+        Sleeper(self.0.helper_asleep_before(line))
+    }
     /// The owner wakes up.
     pub fn wake(self) -> Result<Vec<(u32, u32)>, Short> {
         let bed = self.0.site();

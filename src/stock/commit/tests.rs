@@ -35,10 +35,10 @@ fn two_lines_on_one_cell_are_one_demand() {
 #[test]
 fn a_split_fulfilment_fills_in_the_order_it_was_given() {
     let bed = Testbed::new(&[(4, 0), (0, 0), (3, 1), (9, 0)]);
-    assert!(bed.fill(&[2, 1, 0, 3, 2], 5).is_ok());
+    assert!(bed.fill(&[2, 1, 0, 3, 2], 5, When::AfterDone).is_ok());
     let after: Vec<_> = (0..4).map(|cell| bed.read(cell)).collect();
     assert_eq!(after, [(2, 2), (0, 0), (0, 4), (9, 0)]);
-    assert_eq!(bed.fill(&[2, 1, 0], 3), Err(Short { cell: None, available: 2 }));
+    assert_eq!(bed.fill(&[2, 1, 0], 3, When::AfterDone), Err(Short { cell: None, available: 2 }));
     assert_eq!(bed.check_journal().len(), 1);
 }
 
@@ -56,6 +56,21 @@ fn a_sleeping_owner_is_helped_and_finds_its_work_done() {
     assert_eq!(half.wake(), Ok(vec![(5, 0), (0, 0)]));
     assert_eq!(bed.check_journal().len(), 2);
     assert_eq!(bed.shown(), 1);
+}
+
+#[test]
+fn a_late_mark_is_nothing_to_readers_and_goes_with_who_put_it() {
+    let bed = Testbed::new(&[(2, 0), (2, 0)]);
+    let half = bed.stop_half_way(&[(0, (-1, 0)), (1, (1, 0))], When::Never, 1);
+    let sleeper = half.helper_asleep_before(1);
+    assert!(half.wake().is_ok());
+    assert!(bed.apply(1, (-1, 0)), "the word is what it was");
+    assert!(sleeper.mark());
+    assert!(!bed.is_clean());
+    assert_eq!(bed.read(1), (2, 0));
+    sleeper.finish();
+    assert!(bed.is_clean());
+    assert_eq!([bed.read(0), bed.read(1)], [(1, 0), (2, 0)]);
 }
 
 #[test]
@@ -163,8 +178,7 @@ proptest! {
                     prop_assert_eq!(done, commit(&mut model, &lines));
                 }
                 Step::Fill(order, units) => {
-                    prop_assert_eq!(bed.fill(&order, units).is_ok(), fill(&mut model, &order, units));
-                    bed.written();
+                    prop_assert_eq!(bed.fill(&order, units, When::Never).is_ok(), fill(&mut model, &order, units));
                 }
                 Step::Snapshot(mut cells) => {
                     cells.sort_unstable();
