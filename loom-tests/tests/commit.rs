@@ -277,9 +277,10 @@ fn a_reader_of_a_helpers_mark_sees_what_all_see() {
 fn split_fulfilment_against_a_reserve() {
     model("split_fulfilment_against_a_reserve", || {
         let (bed, other) = site(&[(2, 0), (2, 0)]);
+        // Cell 1 first, then cell 0: the fill takes 3 of the 4 units, and the buyer the last.
+        let half = bed.stop_filling_half_way(&[1, 0], 3, 1);
         let buyer = thread::spawn(move || other.apply(0, HOLD));
-        // Cell 1 first, then cell 0: the fill takes 3 of the 4 units or, if the buyer was first, all.
-        assert!(bed.fill(&[1, 0], 3, When::Never).is_ok(), "the sum was never short");
+        assert!(half.wake().is_ok(), "the sum was never short");
         assert!(buyer.join().unwrap(), "nor was the cell");
         assert_eq!([bed.read(0), bed.read(1)], [(0, 2), (0, 2)]);
         assert!(bed.is_clean());
@@ -291,8 +292,9 @@ fn split_fulfilment_is_refused_only_when_the_sum_is_short() {
     model("split_fulfilment_is_refused_only_when_the_sum_is_short", || {
         let (bed, other) = site(&[(1, 0), (1, 0)]);
         // A unit moves to the other cell under it, but the sum never changes.
+        let half = bed.stop_filling_half_way(&[0, 1], 2, 0);
         let mover = thread::spawn(move || transfer(&other, 0, 1, 1));
-        assert!(bed.fill(&[0, 1], 2, When::Never).is_ok(), "the sum was never short");
+        assert!(half.wake().is_ok(), "the sum was never short");
         let expected = if mover.join().unwrap() { [(0, 0), (0, 2)] } else { [(0, 1), (0, 1)] };
         assert_eq!([bed.read(0), bed.read(1)], expected);
         assert!(bed.is_clean());

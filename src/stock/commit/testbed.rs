@@ -106,12 +106,22 @@ impl Testbed {
 
     /// A split fulfilment of `units` over `cells`, in this order.
     pub fn fill(&self, cells: &[usize], units: u32, when: When) -> Result<Vec<(u32, u32)>, Short> {
+        self.report(self.begin_fill(cells, units, when).run())
+    }
+
+    /// Begins a split fulfilment, marks the first `lines` cells in ascending order, and stops there.
+    pub fn stop_filling_half_way(&self, cells: &[usize], units: u32, lines: usize) -> Half<'_> {
+        let operation = self.begin_fill(cells, units, When::Never);
+        operation.mark_first(lines);
+        Half(operation)
+    }
+
+    fn begin_fill(&self, cells: &[usize], units: u32, when: When) -> Operation<'_, Self> {
         let mut stops: Vec<_> =
             (0..).zip(cells).map(|(turn, &cell)| Stop { cell: id(cell), turn }).collect();
         let quantity = Quantity::new(units).expect("a legal quantity");
-        let notice = notice(when);
-        let operation = Operation::begin_fill(self, plan_stops(&mut stops), quantity, notice);
-        self.report(operation.expect("there is a slot").run())
+        Operation::begin_fill(self, plan_stops(&mut stops), quantity, notice(when))
+            .expect("there is a slot")
     }
 
     /// Begins a commit, marks its first `lines` cells, and stops there.
