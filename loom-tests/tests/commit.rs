@@ -277,12 +277,11 @@ fn a_reader_of_a_helpers_mark_sees_what_all_see() {
 fn split_fulfilment_against_a_reserve() {
     model("split_fulfilment_against_a_reserve", || {
         let (bed, other) = site(&[(2, 0), (2, 0)]);
-        // Cell 1 first, then cell 0: the fill takes 3 of the 4 units, and the buyer the last.
-        let half = bed.stop_filling_half_way(&[1, 0], 3, 1);
-        let buyer = thread::spawn(move || other.apply(0, HOLD));
-        assert!(half.wake().is_ok(), "the sum was never short");
-        assert!(buyer.join().unwrap(), "nor was the cell");
-        assert_eq!([bed.read(0), bed.read(1)], [(0, 2), (0, 2)]);
+        let buyer = thread::spawn(move || other.apply(1, HOLD));
+        // Cell 1 first, then cell 0: the fill takes 3 of the 4 units, and the buyer another one.
+        assert!(bed.fill(&[1, 0], 3, When::Never).is_ok(), "the sum was never short");
+        let expected = if buyer.join().unwrap() { (0, 2) } else { (1, 1) };
+        assert_eq!([bed.read(0), bed.read(1)], [expected, (0, 2)]);
         assert!(bed.is_clean());
     });
 }
@@ -290,13 +289,17 @@ fn split_fulfilment_against_a_reserve() {
 #[test]
 fn split_fulfilment_is_refused_only_when_the_sum_is_short() {
     model("split_fulfilment_is_refused_only_when_the_sum_is_short", || {
-        let (bed, other) = site(&[(1, 0), (1, 0)]);
-        // A unit moves to the other cell under it, but the sum never changes.
-        let half = bed.stop_filling_half_way(&[0, 1], 2, 0);
-        let mover = thread::spawn(move || transfer(&other, 0, 1, 1));
-        assert!(half.wake().is_ok(), "the sum was never short");
-        let expected = if mover.join().unwrap() { [(0, 0), (0, 2)] } else { [(0, 1), (0, 1)] };
-        assert_eq!([bed.read(0), bed.read(1)], expected);
+        let (bed, other) = site(&[(1, 0), (0, 0)]);
+        // A unit comes to one cell before another leaves the other.
+        let mover = thread::spawn(move || {
+            assert!(other.apply(1, (1, 0)));
+            other.apply(0, (-1, 0))
+        });
+        assert!(bed.fill(&[0, 1], 1, When::Never).is_ok(), "the sum was never short");
+        let taken = mover.join().unwrap();
+        let (first, second) = (bed.read(0), bed.read(1));
+        let units = u32::from(!taken);
+        assert_eq!((first.0 + second.0, first.1 + second.1), (units, 1));
         assert!(bed.is_clean());
     });
 }

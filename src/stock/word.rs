@@ -66,7 +66,7 @@ impl Word {
         let reserved = i64::from(self.reserved()) + i64::from(delta.reserved);
         // A negative number has its high bits set, so one comparison sees both ends.
         let fits = (available | reserved) as u64 <= COUNT_MASK;
-        fits.then(|| Self(available as u64 | (reserved as u64) << RESERVED_SHIFT))
+        fits.then_some(Self(available as u64 | (reserved as u64) << RESERVED_SHIFT))
     }
 }
 

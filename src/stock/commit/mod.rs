@@ -135,6 +135,8 @@
 //! - Room in the queue is obtained before an operation begins.
 
 mod control;
+#[cfg(all(test, not(loom)))]
+mod cost;
 mod drive;
 mod fill;
 mod line;

@@ -55,9 +55,10 @@ impl Pool {
         loop {
             // Acquire pairs with the Release below: the shelf is there before its slots are counted.
             let open = self.open.load(Ordering::Acquire);
-            let start = lane() as u32 % open;
-            for step in 0..open {
-                let number = (start + step) % open;
+            let lane = lane() as u32;
+            // A division costs as much as a swap; threads are few, so that it is hardly ever needed.
+            let start = if lane < open { lane } else { lane % open };
+            for number in (start..open).chain(0..start) {
                 if let Some(slot) = self.slot(number)
                     && let Some(sequence) = slot.try_begin()
                 {

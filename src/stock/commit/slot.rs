@@ -267,8 +267,10 @@ impl Slot {
     pub(super) fn write_head(&self, head: Head, payload: [u64; PAYLOAD_WORDS]) {
         self.helpers.store(0, Ordering::Relaxed);
         self.head.store(head.bits(), Ordering::Relaxed);
-        for (word, value) in self.payload.iter().zip(payload) {
-            word.store(value, Ordering::Relaxed);
+        if head.announced != Announced::Never {
+            for (word, value) in self.payload.iter().zip(payload) {
+                word.store(value, Ordering::Relaxed);
+            }
         }
     }
 

@@ -109,13 +109,6 @@ impl Testbed {
         self.report(self.begin_fill(cells, units, when).run())
     }
 
-    /// Begins a split fulfilment, marks the first `lines` cells in ascending order, and stops there.
-    pub fn stop_filling_half_way(&self, cells: &[usize], units: u32, lines: usize) -> Half<'_> {
-        let operation = self.begin_fill(cells, units, When::Never);
-        operation.mark_first(lines);
-        Half(operation)
-    }
-
     fn begin_fill(&self, cells: &[usize], units: u32, when: When) -> Operation<'_, Self> {
         let mut stops: Vec<_> =
             (0..).zip(cells).map(|(turn, &cell)| Stop { cell: id(cell), turn }).collect();
