@@ -167,7 +167,7 @@ impl Cell {
 
     /// Puts a commit's mark in the place of `word`.
     pub(in crate::stock) fn put_mark(&self, word: Word, mark: u64) -> bool {
-        // Release pairs with `look`; Acquire takes over from whoever wrote `word`.
+        // Release pairs with `look`; Acquire takes over from whoever wrote `word`, or was faster.
         self.word.compare_exchange(word.bits(), mark, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
@@ -175,7 +175,9 @@ impl Cell {
     /// already was taken off by somebody else, for the same counts.
     pub(in crate::stock) fn take_mark_off(&self, mark: u64, word: Word) {
         // Release: whoever sees the counts sees the announcement that came before them (Law 2), and
-        // that the operation is final. A failure needs nothing: the caller does not look at why.
+        // that the operation is final. Acquire, on failure: this thread may go on to give its slot
+        // back, and must hand on to whoever sees that (`ControlWord::load`) that the mark is gone.
+        // A model of it ends in a reader who finds the stale mark for ever if this is Relaxed.
         let _ = self.word.compare_exchange(mark, word.bits(), Ordering::AcqRel, Ordering::Acquire);
     }
 }

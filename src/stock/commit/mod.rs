@@ -32,7 +32,7 @@
 //!   ascending order and each once, and what is to happen to each.
 //! - The status only moves forward: `Undecided -> Refused`, or `Undecided -> Done`, or, if the record
 //!   has to be queued in between, `Undecided -> Decided -> Done`. *Refused* and *Done* are final.
-//! - A [mark](mark) stands in a cell in place of the counts. It names the slot of *the thread that put
+//! - A [mark] stands in a cell in place of the counts. It names the slot of *the thread that put
 //!   it there*: the operation's own slot for its owner, a slot of his own for a helper. In that slot,
 //!   under the number of the line, that thread has noted the word that the mark replaced.
 //! - The *winner* of a line is the mark that counts, if several threads got one in.
@@ -67,7 +67,8 @@
 //!
 //! **While an operation is undecided, a mark of it that is in a cell stays there.** Marks come off
 //! only once the status is final. So the first mark in is the winner, and every further driver finds
-//! it there; the claim only writes down for later which one it was.
+//! it there; the claim only writes down for later which one it was. Any driver may claim for it, so
+//! that who finds the line claimed has come too late only if it is claimed for *another* mark.
 //!
 //! **A late mark means nothing.** A thread may sleep between its look at the status and its swap, and
 //! put its mark in after the operation is done, the word having come back to the same counts. (Counts
@@ -108,7 +109,7 @@
 //!
 //! # What it costs
 //!
-//! Nearly always nobody joins. For that case the [owner](owner) has a fast path: his marks are the
+//! Nearly always nobody joins. For that case the [owner] has a fast path: his marks are the
 //! only ones, so they are the winners by definition, and nothing is claimed. He puts each mark in and
 //! takes it off, two swaps a line, as many as a lock would need. The one swap that decides demands that
 //! the control word be *untouched*; if somebody joined while it was undecided it fails, and the owner
@@ -123,7 +124,7 @@
 //!
 //! [`mark`] and [`control`] pack the two words, [`slot`] holds the notes, [`shelves`] lets it grow, and
 //! [`pool`] says which slot is free. [`meaning`] is what readers do, [`drive`] what drivers do,
-//! [`owner`] the fast path and the interface, [`fill`] split fulfilment, [`line`] what callers ask for,
+//! [`owner`] the fast path and the interface, [`fill`] split fulfilment, [`line`](mod@line) what callers ask for,
 //! and [`record`] what the announcer gets to see.
 //!
 //! # What the caller keeps to

@@ -2,7 +2,7 @@
 //!
 //! All fields are atomics, because a thread that met a mark long ago may read the notes of an
 //! operation while the slot is being written for the next. Such a reader finds that the sequence has
-//! moved on and drops what it read; the fences that make sure of it are in [`Slot::begin`] and
+//! moved on and drops what it read; the fences that make sure of it are in [`Slot::try_begin`] and
 //! [`Slot::is_still`].
 
 use super::control::ControlWord;
