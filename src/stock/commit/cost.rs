@@ -7,6 +7,8 @@
 use super::testbed::{Testbed, delta, id};
 use super::{Line, Notice, Operation, merge_lines};
 use crate::stock::announce::{Announced, PAYLOAD_WORDS};
+use crate::stock::word::Word;
+use crate::sync::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
@@ -58,5 +60,35 @@ fn one_thread_against_ordered_locks() {
             guards.clear();
         });
         println!("{lines} lines: commit {commit:.0} ns, ordered locks {locks:.0} ns");
+    }
+}
+
+/// The price of the one branch that single-cell operations pay for all this.
+#[test]
+#[ignore = "a measurement"]
+fn one_cell_with_and_without_the_look_for_marks() {
+    let bed = Testbed::new(&[(1_000_000, 0)]);
+    let bare = AtomicU64::new(Word::new(1_000_000, 0).bits());
+    let mut by = 1;
+    for _ in 0..3 {
+        let with = nanoseconds(2_000_000, || {
+            by = -by;
+            assert!(bed.apply(0, (by, -by)));
+        });
+        let without = nanoseconds(2_000_000, || {
+            by = -by;
+            let mut bits = bare.load(Ordering::Acquire);
+            loop {
+                let before = Word::from_bits(bits).unwrap_or_default();
+                let after = before.apply(delta((by, -by))).expect("it fits").bits();
+                let swap =
+                    bare.compare_exchange_weak(bits, after, Ordering::AcqRel, Ordering::Acquire);
+                match swap {
+                    Ok(_) => break,
+                    Err(now) => bits = now,
+                }
+            }
+        });
+        println!("one cell: {with:.2} ns, without the look for marks {without:.2} ns");
     }
 }
