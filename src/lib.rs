@@ -1,25 +1,48 @@
 //! An embeddable inventory engine.
 #![warn(missing_docs)]
 
+mod audit;
 mod clock;
+mod error;
+mod manager;
+mod policy;
 mod quantity;
 mod reservation;
+mod shard;
 mod stock;
 mod sync;
+mod table;
 
+pub use audit::entry::{AdjustmentType, AuditEntry, EntryType, EventType, UnknownEntryType};
+pub use audit::flush::{Flush, FlushError};
+pub use audit::log::{AuditFilter, AuditLog, AuditPage};
+pub use audit::queue::Backpressure;
+pub use audit::sink::{AuditBatch, AuditSink, SinkError};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use error::{
+    AddError, Applied, BasketError, BuildError, ConfirmError, Error, ExtendError, InvalidName,
+    InvalidTtl, KeyError, MAX_NAME_BYTES, ReleaseError, RemoveError, ReserveError, RetakeError,
+    SettingError, ShipError, ShortLine, TransferError, Unavailable, UnknownPlace,
+};
+pub use manager::{
+    BasketLine, Builder, ConfirmOrRetake, Health, InventoryManager, LevelRef, ProductRef, Refusals,
+    Release, Request, ReservationCursor, ReservationPage, Shutdown, Stats, Totals, WarehouseLevel,
+    WarehouseRef, WarehouseSpec, WeakInventoryManager,
+};
+pub use policy::alerts::{ListenerId, StockAlert, StockAlertListener};
+pub use policy::reorder::{
+    FixedLot, PurchaseOrder, ReorderListener, ReorderStrategy, Supplier, TopUpTo,
+};
 pub use quantity::{InvalidQuantity, MAX_UNITS};
 pub use reservation::id::{InvalidReservationId, Owner, ReservationId};
+pub use reservation::keys::{InvalidKey, RequestKey};
+pub use reservation::view::{NoReservation, Reservation, ReservationLine, ReservationStatus};
 pub use stock::handle::{LevelHandle, ProductId, WarehouseId};
+pub use stock::level::{Counts, StockLevel};
+pub use stock::warehouse::Warehouse;
 
-/// What the models in `loom-tests` run: the library's own lock-free files, on loom's atomics.
-#[cfg(all(loom, feature = "loom"))]
-#[doc(hidden)]
-#[allow(missing_docs, reason = "not part of the library")]
-pub mod internals {
-    pub mod commit {
-        pub use crate::stock::commit::testbed::{
-            Half, Logged, Move, Short, Sleeper, Testbed, When,
-        };
-    }
+/// Tools for the tests of services that embed the engine.
+#[cfg(feature = "testing")]
+pub mod testing {
+    pub use crate::audit::faulty::{FaultControl, FaultCounts, FaultySink};
 }

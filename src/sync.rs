@@ -4,6 +4,8 @@
 //! also compile on [loom](https://docs.rs/loom)'s atomics (`--cfg loom` with the feature `loom`) and
 //! have their interleavings explored. `tests/tidy.rs` keeps the door the only one.
 
+/// Unbounded; for what is bounded by something else. The models stay clear of it.
+pub(crate) use crossbeam::queue::SegQueue;
 pub(crate) use std::sync::atomic::Ordering;
 
 #[cfg(not(all(loom, feature = "loom")))]
@@ -13,22 +15,18 @@ mod backend {
     pub(crate) use std::sync::atomic::{
         AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence,
     };
-    pub(crate) use std::thread::yield_now;
+    pub(crate) use std::sync::{Mutex, MutexGuard};
+    pub(crate) use std::thread::{Thread, current, park, yield_now};
+    use std::time::Duration;
 
-    /// A small number for each thread, to spread threads over shared tables. Nothing but speed may
-    /// depend on it.
-    pub(crate) fn lane() -> usize {
-        use std::cell::Cell;
-        static THREADS: AtomicUsize = AtomicUsize::new(0);
-        const UNNUMBERED: usize = usize::MAX;
-        thread_local!(static LANE: Cell<usize> = const { Cell::new(UNNUMBERED) });
-        LANE.with(|lane| {
-            if lane.get() == UNNUMBERED {
-                // Relaxed: only the numbers have to differ.
-                lane.set(THREADS.fetch_add(1, super::Ordering::Relaxed));
-            }
-            lane.get()
-        })
+    /// Sleeps at most `span`, less if somebody unparks this thread.
+    pub(crate) fn park_at_most(span: Duration) {
+        std::thread::park_timeout(span);
+    }
+
+    /// Sleeps for `span`: how a caller waits for a thread that has much to do.
+    pub(crate) fn nap(span: Duration) {
+        std::thread::sleep(span);
     }
 }
 
@@ -36,15 +34,30 @@ mod backend {
 mod backend {
     pub(crate) use loom::hint::spin_loop;
     pub(crate) use loom::sync::atomic::fence;
-    pub(crate) use loom::thread::yield_now;
-
-    /// All threads of a model start at the same place, so that they do meet.
-    pub(crate) fn lane() -> usize {
-        0
-    }
+    #[allow(unused_imports, reason = "each model uses a part of the interface")]
+    pub(crate) use loom::sync::{Mutex, MutexGuard};
+    #[allow(unused_imports, reason = "each model uses a part of the interface")]
+    pub(crate) use loom::thread::{Thread, current, park, yield_now};
 
     use super::Ordering;
     use std::collections::VecDeque;
+    use std::time::Duration;
+
+    /// Models have no time: any span may be over at once.
+    pub(crate) fn park_at_most(_span: Duration) {
+        yield_now();
+    }
+
+    /// Models have no time: lets the others run.
+    pub(crate) fn nap(_span: Duration) {
+        yield_now();
+    }
+
+    /// The number of this thread in the model that runs; all of its threads share one of the system's.
+    pub(crate) fn model_thread() -> usize {
+        let id = format!("{:?}", loom::thread::current().id());
+        id.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0)
+    }
 
     /// Wraps a loom atomic with a second, *shadow* atomic that every access touches first.
     ///
@@ -196,3 +209,9 @@ mod backend {
 }
 
 pub(crate) use backend::*;
+
+/// Locks `mutex`, also when a thread panicked while it held the lock: each of them guards values that
+/// are whole between any two statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -12,19 +12,14 @@ use crate::stock::word::Delta;
 pub(crate) enum Announced {
     /// Nothing moves: a snapshot.
     Never,
-    /// It only gives: queued by its owner before the first mark. Such a commit must not be able to
-    /// fail, for its record is already out.
-    BeforeStart,
+    /// Its owner queues it: before the first mark if the commit only gives, which then must not be
+    /// able to fail; once it is done if it only takes.
+    ByOwner,
     /// It gives and takes: queued between the decision, after which it cannot fail, and the swap
-    /// that shows it. Any thread that drives the commit may be the one that queues.
+    /// that shows it. Any thread that drives the commit may be the one that queues; what it queues is
+    /// the commit's name, under which the owner has sent the record ahead.
     BeforeShown,
-    /// It only takes: queued by its owner once it is done.
-    AfterDone,
 }
-
-/// How many words of its own an operation can give its record: id, timestamp, owner and the like.
-/// (Models get by with one: each word more is one more thing to interleave.)
-pub(crate) const PAYLOAD_WORDS: usize = if cfg!(all(loom, feature = "loom")) { 1 } else { 8 };
 
 /// Which commit of a manager's life this is. Two threads may announce the same commit; the name is
 /// how the journal's writer tells a repeat: for one slot, sequences only rise.
@@ -39,8 +34,6 @@ pub(crate) struct CommitName {
 pub(crate) trait Moved {
     /// Which commit this is.
     fn name(&self) -> CommitName;
-    /// What the caller gave the commit for its record.
-    fn payload(&self) -> [u64; PAYLOAD_WORDS];
     /// How many cells it covers.
     fn lines(&self) -> usize;
     /// The cell of line `line`, in ascending order, and what the commit does to it.

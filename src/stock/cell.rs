@@ -73,16 +73,31 @@ impl CellId {
     }
 }
 
-/// Whoever can deal with marked words: in a manager, the commits' pool with all cells at hand.
-pub(crate) trait Settle {
+/// Whoever can read marked words: the commits' pool.
+pub(crate) trait Marks {
     /// What the cell `id` counts while it holds the mark `bits`. Writes nothing. `None` says that
     /// the mark is gone from the cell by now, and a second look at it will show something newer.
     fn value(&self, id: CellId, bits: u64) -> Option<Word>;
+}
 
+/// Whoever can get marks out of the way: the commits' pool with all cells at hand.
+pub(crate) trait Settle {
     /// Gets the mark `bits` out of `cell`, or at least some way towards it: helps the commit that
     /// put it there to its end. The caller looks at the cell again. But if `delta` does not fit what
-    /// the mark means, returns that as [`value`](Self::value) would, and writes nothing.
+    /// the mark means, returns that as [`value`](Marks::value) would, and writes nothing.
     fn settle(&self, id: CellId, cell: &Cell, bits: u64, delta: Delta) -> Result<(), Word>;
+}
+
+/// For cells that stand alone, in tests and models: no commit ever marks them.
+#[cfg(any(test, all(loom, feature = "loom")))]
+#[derive(Debug)]
+pub(crate) struct Alone;
+
+#[cfg(any(test, all(loom, feature = "loom")))]
+impl Settle for Alone {
+    fn settle(&self, id: CellId, _: &Cell, bits: u64, _: Delta) -> Result<(), Word> {
+        panic!("{id:?} is marked ({bits:x}), and there are no commits")
+    }
 }
 
 impl Cell {
@@ -92,19 +107,20 @@ impl Cell {
     }
 
     /// Both counts at one instant. Never waits and writes nothing.
-    pub(crate) fn read<S: Settle + ?Sized>(&self, id: CellId, commits: &S) -> Word {
+    #[inline]
+    pub(crate) fn read<M: Marks + ?Sized>(&self, id: CellId, marks: &M) -> Word {
         match Word::from_bits(self.look()) {
             Some(word) => word,
-            None => self.read_marked(id, commits),
+            None => self.read_marked(id, marks),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn read_marked<S: Settle + ?Sized>(&self, id: CellId, commits: &S) -> Word {
+    fn read_marked<M: Marks + ?Sized>(&self, id: CellId, marks: &M) -> Word {
         loop {
             let bits = self.look();
-            if let Some(word) = Word::from_bits(bits).or_else(|| commits.value(id, bits)) {
+            if let Some(word) = Word::from_bits(bits).or_else(|| marks.value(id, bits)) {
                 return word;
             }
         }
@@ -113,6 +129,7 @@ impl Cell {
     /// Applies `delta` if it fits, and says what the swap replaced; otherwise changes nothing and
     /// returns the word that was short. Lock-free: a failed swap means that another one succeeded,
     /// and an unfinished commit in the way is helped to its end, not waited for.
+    #[inline]
     pub(crate) fn apply<S: Settle + ?Sized>(
         &self,
         id: CellId,
@@ -128,12 +145,21 @@ impl Cell {
             let Some(after) = before.apply(delta) else {
                 return Err(before);
             };
+            #[cfg(planted = "cell_swapped_blindly")]
+            {
+                self.word.store(after.bits(), Ordering::Release);
+                return Ok(Change { before, after });
+            }
             // AcqRel: Release hands on what this thread did before it gave (the queued entry);
             // Acquire, here and where the swap fails, takes over what earlier givers did before.
             match self.word.compare_exchange_weak(
                 before.bits(),
                 after.bits(),
-                Ordering::AcqRel,
+                if cfg!(planted = "cell_swap_relaxed") {
+                    Ordering::Relaxed
+                } else {
+                    Ordering::AcqRel
+                },
                 Ordering::Acquire,
             ) {
                 Ok(_) => return Ok(Change { before, after }),

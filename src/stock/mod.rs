@@ -1,11 +1,13 @@
 //! Floor 1, stock: the lock-free ground floor. Counts live here, and nothing else may change them.
 
-#[allow(dead_code, reason = "the floors above are to call it")]
 pub(crate) mod announce;
-#[allow(dead_code, reason = "the floors above are to call it")]
 pub(crate) mod cell;
-#[allow(dead_code, unused_imports, reason = "the floors above are to call it")]
 pub(crate) mod commit;
 pub(crate) mod handle;
-#[allow(dead_code, reason = "the floors above are to call it")]
+pub(crate) mod level;
+pub(crate) mod sold;
+pub(crate) mod warehouse;
 pub(crate) mod word;
+
+#[cfg(not(all(loom, feature = "loom")))]
+pub(crate) mod catalog;

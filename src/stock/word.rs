@@ -137,11 +137,6 @@ impl Delta {
             reserved: (bits as u32).cast_signed(),
         }
     }
-
-    /// How many available units the word must have for this delta to fit.
-    pub(crate) fn needed(self) -> u32 {
-        self.available.min(0).unsigned_abs()
-    }
 }
 
 /// A quantity is at most 2^31 - 1, so that it always fits.

@@ -105,7 +105,7 @@ impl<S: Site + ?Sized> Driver<'_, S> {
         }
         Ok(match self.record.head.announced {
             Announced::BeforeShown => Status::Decided,
-            Announced::Never | Announced::BeforeStart | Announced::AfterDone => Status::Done,
+            Announced::Never | Announced::ByOwner => Status::Done,
         })
     }
 
@@ -211,10 +211,6 @@ fn help<S: Site + ?Sized>(site: &S, operation: Mark) {
 }
 
 impl<S: Site + ?Sized> Settle for S {
-    fn value(&self, id: CellId, bits: u64) -> Option<Word> {
-        Mark::from_bits(bits).and_then(|mark| meaning(self.pool(), id, mark)).map(Meaning::word)
-    }
-
     fn settle(&self, id: CellId, cell: &Cell, bits: u64, delta: Delta) -> Result<(), Word> {
         let Some(mark) = Mark::from_bits(bits) else { return Ok(()) };
         let Some(meaning) = meaning(self.pool(), id, mark) else { return Ok(()) };

@@ -1,9 +1,11 @@
 //! What a marked word counts. Reads only: whoever asks disturbs nobody.
 
+use std::sync::{Arc, OnceLock};
+
 use super::control::{Control, Status};
 use super::mark::Mark;
 use super::pool::Pool;
-use crate::stock::cell::CellId;
+use crate::stock::cell::{CellId, Marks};
 use crate::stock::word::Word;
 
 /// What a mark in a cell means.
@@ -54,6 +56,31 @@ pub(super) fn meaning(pool: &Pool, id: CellId, mark: Mark) -> Option<Meaning> {
     }
     debug_assert!(found.is_some(), "a mark stands only in cells of its operation");
     found
+}
+
+impl Marks for Pool {
+    fn value(&self, id: CellId, bits: u64) -> Option<Word> {
+        Mark::from_bits(bits).and_then(|mark| meaning(self, id, mark)).map(Meaning::word)
+    }
+}
+
+/// Where a cell's owner finds what marks mean. Empty, for a cell that no commit ever touches.
+#[derive(Debug, Default)]
+pub(crate) struct MarkReader(OnceLock<Arc<Pool>>);
+
+impl MarkReader {
+    /// From here on commits may mark the cell.
+    pub(crate) fn open(&self, pool: &Arc<Pool>) {
+        // A second call brings the same pool.
+        let _ = self.0.set(Arc::clone(pool));
+    }
+}
+
+impl Marks for MarkReader {
+    fn value(&self, id: CellId, bits: u64) -> Option<Word> {
+        debug_assert!(self.0.get().is_some(), "a commit marks only what was opened to it");
+        self.0.get()?.value(id, bits)
+    }
 }
 
 /// Does `mark` show the operation's effect? Only if it is done, and only the mark that counts: one

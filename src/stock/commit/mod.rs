@@ -130,14 +130,12 @@
 //! # What the caller keeps to
 //!
 //! - Lines are sorted and merged, by [`merge_lines`] or [`plan_stops`].
-//! - An operation that is announced [before its start](crate::stock::announce::Announced::BeforeStart)
-//!   can't be refused: it only gives, and what it gives back was taken before.
+//! - An operation whose owner queues its record before it begins can't be refused: it only gives, and
+//!   what it gives back was taken before.
 //! - [`Committed`] is dropped soon: it keeps a slot.
 //! - Room in the queue is obtained before an operation begins.
 
 mod control;
-#[cfg(all(test, not(loom)))]
-mod cost;
 mod drive;
 mod fill;
 mod line;
@@ -155,7 +153,8 @@ mod tests;
 
 pub(crate) use fill::{Stop, plan_stops};
 pub(crate) use line::{Line, TooMuch, merge_lines};
-pub(crate) use owner::{Committed, Notice, Operation, Refused};
+pub(crate) use meaning::MarkReader;
+pub(crate) use owner::{Committed, Operation, Refused};
 pub(crate) use pool::{Pool, PoolExhausted};
 pub(crate) use slot::MAX_LINES;
 

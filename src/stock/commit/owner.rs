@@ -10,17 +10,9 @@ use super::pool::{PoolExhausted, Taken};
 use super::record::Record;
 use super::slot::{Head, MAX_LINES, Short};
 use crate::quantity::Quantity;
-use crate::stock::announce::{Announced, CommitName, Moved, PAYLOAD_WORDS};
+use crate::stock::announce::{Announced, CommitName, Moved};
 use crate::stock::cell::{CellId, Change};
 use crate::stock::word::{Delta, Word};
-
-/// What an operation tells its announcer, and when.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Notice {
-    pub(crate) announced: Announced,
-    /// Whatever the record needs beside the lines. Helpers hand it on as it is.
-    pub(crate) payload: [u64; PAYLOAD_WORDS],
-}
 
 /// An operation that has its slot and its lines, and has touched no cell yet. Dropped before it is
 /// [run](Self::run), it never was.
@@ -52,10 +44,10 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
     pub(crate) fn begin(
         site: &'s S,
         lines: &[Line],
-        notice: Notice,
+        announced: Announced,
     ) -> Result<Self, PoolExhausted> {
         debug_assert!(lines.is_sorted_by(|one, next| one.cell < next.cell));
-        let operation = Self::take(site, lines.len(), 0, notice)?;
+        let operation = Self::take(site, lines.len(), 0, announced)?;
         for (at, line) in lines.iter().enumerate() {
             operation.driver.notes.line(at).write(line.cell, line.delta);
         }
@@ -68,10 +60,10 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         site: &'s S,
         stops: &[Stop],
         quantity: Quantity,
-        notice: Notice,
+        announced: Announced,
     ) -> Result<Self, PoolExhausted> {
         debug_assert!(stops.is_sorted_by(|one, next| one.cell < next.cell));
-        let operation = Self::take(site, stops.len(), quantity.get(), notice)?;
+        let operation = Self::take(site, stops.len(), quantity.get(), announced)?;
         for (at, stop) in (0..).zip(stops) {
             operation.driver.notes.line(at as usize).write(stop.cell, Delta::NOTHING);
             operation.driver.notes.line(stop.turn as usize).set_order(at);
@@ -79,13 +71,17 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         Ok(operation)
     }
 
-    fn take(site: &'s S, lines: usize, fill: u32, notice: Notice) -> Result<Self, PoolExhausted> {
+    fn take(
+        site: &'s S,
+        lines: usize,
+        fill: u32,
+        announced: Announced,
+    ) -> Result<Self, PoolExhausted> {
         assert!(lines <= MAX_LINES, "an operation has at most {MAX_LINES} lines, not {lines}");
         let pool = site.pool();
         let Taken { number, sequence, slot } = pool.take()?;
         slot.make_room(lines);
-        let Notice { announced, payload } = notice;
-        slot.write_head(Head { lines, announced, fill }, payload);
+        slot.write_head(Head { lines, announced, fill });
         let operation = Mark::owner(number, sequence);
         let record = Record::new(pool, operation, slot);
         Ok(Self { driver: Driver { site, record, mark: operation, notes: slot } })
@@ -98,11 +94,6 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
 
     /// Runs it: visible in all its cells at one instant of this call, or in none.
     pub(crate) fn run(self) -> Result<Committed<'s, S>, Refused> {
-        let Driver { site, record, .. } = self.driver;
-        if record.head.announced == Announced::BeforeStart {
-            // Law 2: it only gives, so its record goes first.
-            site.announce(&record);
-        }
         if !self.sprint() {
             self.driver.drive();
         }
@@ -110,15 +101,8 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
     }
 
     fn conclude(self) -> Result<Committed<'s, S>, Refused> {
-        let Driver { site, record, .. } = self.driver;
-        let announced = record.head.announced;
-        if record.slot.control.load().status() == Status::Refused {
-            debug_assert!(announced != Announced::BeforeStart, "its record is out already");
+        if self.driver.record.slot.control.load().status() == Status::Refused {
             return Err(self.why());
-        }
-        if announced == Announced::AfterDone {
-            // Law 2: it only takes, so its record comes after.
-            site.announce(&record);
         }
         Ok(Committed { operation: self })
     }
@@ -241,6 +225,11 @@ impl<S: Site + ?Sized> Committed<'_, S> {
     /// How many cells it covered.
     pub(crate) fn lines(&self) -> usize {
         self.operation.driver.record.head.lines
+    }
+
+    /// The cell of line `line`, in ascending order.
+    pub(crate) fn cell(&self, line: usize) -> CellId {
+        self.operation.driver.record.line(line).0
     }
 
     /// What it replaced in the cell of line `line`, and with what: at the instant at which the

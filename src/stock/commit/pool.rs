@@ -7,7 +7,8 @@
 use super::mark::{Mark, SLOT_BITS};
 use super::shelves::Shelves;
 use super::slot::Slot;
-use crate::sync::{AtomicU32, Ordering, lane};
+use crate::shard::lane;
+use crate::sync::{AtomicU32, Ordering};
 
 const LOOM: bool = cfg!(all(loom, feature = "loom"));
 const FIRST: usize = if LOOM { 4 } else { 64 };

@@ -3,7 +3,7 @@
 use super::mark::Mark;
 use super::pool::Pool;
 use super::slot::{Head, Slot};
-use crate::stock::announce::{CommitName, Moved, PAYLOAD_WORDS};
+use crate::stock::announce::{CommitName, Moved};
 use crate::stock::cell::{CellId, Change};
 use crate::stock::word::{Delta, Word};
 
@@ -39,10 +39,6 @@ impl<'p> Record<'p> {
 impl Moved for Record<'_> {
     fn name(&self) -> CommitName {
         self.operation.name()
-    }
-
-    fn payload(&self) -> [u64; PAYLOAD_WORDS] {
-        self.slot.payload()
     }
 
     fn lines(&self) -> usize {

@@ -9,7 +9,7 @@ use super::control::ControlWord;
 use super::mark::Mark;
 use super::shelves::Shelves;
 use crate::quantity::MAX_UNITS;
-use crate::stock::announce::{Announced, PAYLOAD_WORDS};
+use crate::stock::announce::Announced;
 use crate::stock::cell::CellId;
 use crate::stock::word::{Delta, Word};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
@@ -162,7 +162,6 @@ pub(super) struct Slot {
     /// What kind of operation it is; see [`Head`].
     head: AtomicU64,
     refusal: AtomicU64,
-    payload: [AtomicU64; PAYLOAD_WORDS],
     inline: [Line; INLINE],
     more: Shelves<Line, INLINE, SEGMENTS>,
 }
@@ -191,9 +190,8 @@ impl Head {
     fn bits(self) -> u64 {
         let announced = match self.announced {
             Announced::Never => 0,
-            Announced::BeforeStart => 1,
+            Announced::ByOwner => 1,
             Announced::BeforeShown => 2,
-            Announced::AfterDone => 3,
         };
         (self.lines as u64) << LINES_SHIFT | announced << ANNOUNCED_SHIFT | u64::from(self.fill)
     }
@@ -201,9 +199,8 @@ impl Head {
     fn from_bits(bits: u64) -> Self {
         let announced = match bits >> ANNOUNCED_SHIFT & 0b11 {
             0 => Announced::Never,
-            1 => Announced::BeforeStart,
-            2 => Announced::BeforeShown,
-            _ => Announced::AfterDone,
+            1 => Announced::ByOwner,
+            _ => Announced::BeforeShown,
         };
         let fill = (bits & u64::from(MAX_UNITS)) as u32;
         Self { lines: (bits >> LINES_SHIFT) as usize, announced, fill }
@@ -219,7 +216,6 @@ impl Slot {
             elder: AtomicU32::new(0),
             head: AtomicU64::new(0),
             refusal: AtomicU64::new(0),
-            payload: std::array::from_fn(|_| AtomicU64::new(0)),
             inline: std::array::from_fn(|_| Line::new()),
             more: Shelves::new(),
         }
@@ -264,22 +260,13 @@ impl Slot {
     // Relaxed, in what follows, for the same reasons as in a line.
 
     /// Writes down what an operation is, before its first mark.
-    pub(super) fn write_head(&self, head: Head, payload: [u64; PAYLOAD_WORDS]) {
+    pub(super) fn write_head(&self, head: Head) {
         self.helpers.store(0, Ordering::Relaxed);
         self.head.store(head.bits(), Ordering::Relaxed);
-        if head.announced != Announced::Never {
-            for (word, value) in self.payload.iter().zip(payload) {
-                word.store(value, Ordering::Relaxed);
-            }
-        }
     }
 
     pub(super) fn head(&self) -> Head {
         Head::from_bits(self.head.load(Ordering::Relaxed))
-    }
-
-    pub(super) fn payload(&self) -> [u64; PAYLOAD_WORDS] {
-        std::array::from_fn(|word| self.payload[word].load(Ordering::Relaxed))
     }
 
     /// Which of the first `lines` lines is about `cell`. Safe on a slot that is being written for another operation: the

@@ -4,12 +4,11 @@
 #![allow(clippy::expect_used, reason = "a test that fails should say where")]
 
 use super::{
-    Cells, Committed, Line, Notice, Operation, Pool, Refused, Site, Stop, TooMuch, merge_lines,
-    plan_stops,
+    Cells, Committed, Line, Operation, Pool, Refused, Site, Stop, TooMuch, merge_lines, plan_stops,
 };
 use crate::quantity::Quantity;
-use crate::stock::announce::{Announce, Announced, CommitName, Moved, PAYLOAD_WORDS};
-use crate::stock::cell::{Cell, CellId, Settle};
+use crate::stock::announce::{Announce, Announced, CommitName, Moved};
+use crate::stock::cell::{Cell, CellId};
 use crate::stock::handle::LevelHandle;
 use crate::stock::word::{Delta, Word};
 use crate::sync::ArrayQueue;
@@ -31,7 +30,6 @@ pub enum When {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logged {
     pub name: Option<(u32, u64)>,
-    pub payload: u64,
     pub moves: Vec<(usize, Move)>,
 }
 
@@ -70,7 +68,7 @@ impl Testbed {
     }
 
     pub fn read(&self, cell: usize) -> (u32, u32) {
-        counts(self.cells[cell].read(id(cell), self))
+        counts(self.cells[cell].read(id(cell), &self.pool))
     }
 
     /// A single-cell operation, without any record.
@@ -82,20 +80,27 @@ impl Testbed {
     pub fn take(&self, cell: usize, units: i32) -> bool {
         let took = self.apply(cell, (-units, 0));
         if took {
-            self.log(None, 0, vec![(cell, (-units, 0))]);
+            self.log(None, vec![(cell, (-units, 0))]);
         }
         took
     }
 
     /// A single-cell operation that gives: queued before the swap (Law 2).
     pub fn give(&self, cell: usize, units: i32) {
-        self.log(None, 0, vec![(cell, (units, 0))]);
+        self.log(None, vec![(cell, (units, 0))]);
         assert!(self.apply(cell, (units, 0)), "a gift always fits");
     }
 
     /// Commits `moves`, and says what each line replaced, by cell in ascending order.
     pub fn commit(&self, moves: &[(usize, Move)], when: When) -> Result<Vec<(u32, u32)>, Short> {
-        self.report(self.begin(moves, when).run())
+        if when == When::BeforeStart {
+            self.log(None, moves.to_vec());
+        }
+        let result = self.report(self.begin(moves, when).run());
+        if when == When::AfterDone && result.is_ok() {
+            self.log(None, moves.to_vec());
+        }
+        result
     }
 
     /// What stands in these cells at one instant, in ascending order.
@@ -106,14 +111,25 @@ impl Testbed {
 
     /// A split fulfilment of `units` over `cells`, in this order.
     pub fn fill(&self, cells: &[usize], units: u32, when: When) -> Result<Vec<(u32, u32)>, Short> {
-        self.report(self.begin_fill(cells, units, when).run())
+        let done = self.begin_fill(cells, units, when).run();
+        if when == When::AfterDone
+            && let Ok(done) = &done
+        {
+            let taken = (0..done.lines()).map(|at| {
+                let change = done.change(at);
+                let units = (change.before.available() - change.after.available()).cast_signed();
+                (done.cell(at).bits() as usize, (-units, units))
+            });
+            self.log(None, taken.collect());
+        }
+        self.report(done)
     }
 
     fn begin_fill(&self, cells: &[usize], units: u32, when: When) -> Operation<'_, Self> {
         let mut stops: Vec<_> =
             (0..).zip(cells).map(|(turn, &cell)| Stop { cell: id(cell), turn }).collect();
         let quantity = Quantity::new(units).expect("a legal quantity");
-        Operation::begin_fill(self, plan_stops(&mut stops), quantity, notice(when))
+        Operation::begin_fill(self, plan_stops(&mut stops), quantity, announced(when))
             .expect("there is a slot")
     }
 
@@ -169,7 +185,7 @@ impl Testbed {
         let mut lines: Vec<_> =
             moves.iter().map(|&(cell, by)| Line { cell: id(cell), delta: delta(by) }).collect();
         let lines = merge_lines(&mut lines).unwrap_or_else(|TooMuch { cell }| panic!("{cell:?}"));
-        Operation::begin(self, lines, notice(when)).expect("there is a slot")
+        Operation::begin(self, lines, announced(when)).expect("there is a slot")
     }
 
     fn report(
@@ -186,9 +202,9 @@ impl Testbed {
         }
     }
 
-    fn log(&self, name: Option<CommitName>, payload: u64, moves: Vec<(usize, Move)>) {
+    fn log(&self, name: Option<CommitName>, moves: Vec<(usize, Move)>) {
         let name = name.map(|CommitName { slot, sequence }| (slot, sequence));
-        self.queue.push(Logged { name, payload, moves }).expect("the queue is long enough");
+        self.queue.push(Logged { name, moves }).expect("the queue is long enough");
     }
 }
 
@@ -237,7 +253,7 @@ impl Announce for Testbed {
             let (cell, delta) = moved.line(at);
             (cell.bits() as usize, (delta.available(), delta.reserved()))
         });
-        self.log(Some(moved.name()), moved.payload()[0], moves.collect());
+        self.log(Some(moved.name()), moves.collect());
     }
 
     fn shown(&self, _: &dyn Moved) {
@@ -266,14 +282,11 @@ fn counts(word: Word) -> (u32, u32) {
     (word.available(), word.reserved())
 }
 
-fn notice(when: When) -> Notice {
-    let announced = match when {
+/// Whose queueing it is.
+fn announced(when: When) -> Announced {
+    match when {
         When::Never => Announced::Never,
-        When::BeforeStart => Announced::BeforeStart,
+        When::BeforeStart | When::AfterDone => Announced::ByOwner,
         When::BeforeShown => Announced::BeforeShown,
-        When::AfterDone => Announced::AfterDone,
-    };
-    let mut payload = [0; PAYLOAD_WORDS];
-    payload[0] = 77;
-    Notice { announced, payload }
+    }
 }

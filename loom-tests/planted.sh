@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Plants each bug of planted.txt, and demands that the tests named beside it go red: that they run
+# and fail, where they pass without it. Prints a table; exit code 1 if a bug was not caught.
+#
+#   loom-tests/planted.sh              all of them
+#   loom-tests/planted.sh NAME ...     these bugs only
+set -u -o pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+cd "$here/.."
+work="${CARGO_TARGET_DIR:-$PWD/target}/planted"
+mkdir -p "$work/wrappers"
+unset RUSTFLAGS
+
+list() { # kind -> "planted where test" lines, those asked for only
+    sed 's/#.*//' "$here/planted.txt" |
+        awk -v kind="$1" -v asked=" $asked " \
+            '$1 == kind && (asked == "  " || index(asked, " " $2 " ")) { print $2, $3, $4 }'
+}
+
+build_and_run() { # kind, bug, where, tests... -> output of cargo test on stdout and in $log
+    local kind=$1 bug=$2 where=$3
+    shift 3
+    ln -sf "$here/planted-rustc.sh" "$work/wrappers/$bug"
+    export RUSTC_WORKSPACE_WRAPPER="$work/wrappers/$bug" CARGO_TARGET_DIR="$work/$kind"
+    local command
+    if [ "$kind" = loom ]; then
+        # The models spend their time in loom, so only the models' own build is left unoptimised.
+        export RUSTFLAGS="--cfg loom" CARGO_PROFILE_RELEASE_DEBUG=0
+        command=(cargo test --release -p loom-tests --test models
+            --config 'profile.release.package.loom-tests.opt-level=0')
+    else
+        unset RUSTFLAGS
+        # A planted failure is no regression to remember.
+        export PROPTEST_DISABLE_FAILURE_PERSISTENCE=1
+        command=(cargo test --features testing)
+        [ "$where" = lib ] && command+=(--lib) || command+=(--test "$where")
+    fi
+    "${command[@]}" --no-run >"$log" 2>&1 || return 1
+    # A bug may also make a test run for ever.
+    timeout 300 "${command[@]}" -- --exact "$@" >"$log" 2>/dev/null
+    return 0
+}
+
+log="$work/log"
+asked="$*"
+failures=0
+rows=0
+row() { printf '%-12s %-28s %s\n' "$1" "$2" "$3"; }
+
+check() { # kind, bug, where, expected result, label; tests from stdin
+    local kind=$1 bug=$2 where=$3 expected=$4 label=$5 tests
+    mapfile -t tests
+    if ! build_and_run "$kind" "$bug" "$where" "${tests[@]}"; then
+        row "NO BUILD" "$bug" "$where"
+        grep -m 5 -A 6 '^error' "$log"
+        failures=$((failures + 1))
+        return
+    fi
+    for test in "${tests[@]}"; do
+        rows=$((rows + 1))
+        if grep -q "^test $test \.\.\. $expected" "$log"; then
+            row "$label" "$bug" "$test"
+        else
+            row "NOT $label" "$bug" "$test"
+            failures=$((failures + 1))
+        fi
+    done
+}
+
+for kind in loom test; do
+    # Models live in one program, whose tests bear their file's name in front.
+    lines=$(list "$kind" | awk -v kind="$kind" \
+        '{ if (kind == "loom") print $1, "models", $2 "::" $3; else print }')
+    [ -z "$lines" ] && continue
+    # Without a bug, each must pass: else going red would show nothing.
+    while read -r where; do
+        check "$kind" none "$where" ok green \
+            < <(awk -v w="$where" '$2 == w { print $3 }' <<<"$lines" | sort -u)
+    done < <(awk '{ print $2 }' <<<"$lines" | sort -u)
+    while read -r bug where; do
+        check "$kind" "$bug" "$where" FAILED caught \
+            < <(awk -v b="$bug" -v w="$where" '$1 == b && $2 == w { print $3 }' <<<"$lines")
+    done < <(awk '{ print $1, $2 }' <<<"$lines" | sort -u)
+done
+
+if [ "$rows" = 0 ]; then
+    echo "no such bug in planted.txt: $asked"
+    exit 1
+fi
+echo "$failures of $rows checks failed"
+[ "$failures" = 0 ]

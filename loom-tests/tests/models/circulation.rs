@@ -1,0 +1,179 @@
+//! How slots circulate: each belongs to one hold at a time, and none is lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use loom_tests::model;
+
+use crate::engine::{at, race, slots_of, spawn};
+use crate::readers::{end, publish, tenant};
+use crate::reservation::magazines::{MAGAZINE, Magazines, Retention};
+use crate::reservation::slots::{Slots, Vacated};
+
+const AT_ONCE: Retention = Retention { time: Duration::ZERO, records: 0 };
+
+/// How many slots a shard keeps before it hands a magazine of them to the depot.
+const SHARD_QUEUE: u32 = 4 * MAGAZINE as u32;
+
+#[test]
+fn of_two_threads_one_gets_the_last_slot() {
+    model("two threads for the last slot", || {
+        let slots = Arc::new(slots_of(1));
+        let take = |slots: &Slots| slots.take(at(1)).map(|vacated| vacated.number());
+        let taken = race(&slots, take, take);
+        assert!(matches!(taken, (Some(0), None) | (None, Some(0))), "{taken:?}");
+    });
+}
+
+#[test]
+fn fresh_slots_are_handed_out_once() {
+    model("three threads for fresh slots", || {
+        let magazines = Arc::new(Magazines::new(3, 1, AT_ONCE));
+        let take = |magazines: &Magazines| magazines.take(at(1));
+        let first = spawn(&magazines, take);
+        let (second, third) = race(&magazines, take, take);
+        let mut taken: Vec<_> =
+            [first.join().expect("the thread ends"), second, third].into_iter().flatten().collect();
+        // One who comes while another fills the shard may find nothing; nobody finds the same.
+        taken.extend(std::iter::from_fn(|| magazines.take(at(1))));
+        taken.sort_unstable();
+        assert_eq!(taken, [0, 1, 2]);
+    });
+}
+
+/// Magazines whose shard has retired the slots `0..retired`, at moment 1; records stay for 10 ms.
+/// One magazine of fresh slots is left.
+fn retaining(retired: u32) -> Magazines {
+    let kept = Retention { time: Duration::from_millis(10), records: 100 };
+    let magazines = Magazines::new((retired + 1).next_multiple_of(2) + 2, 1, kept);
+    for _ in 0..(retired + 1).next_multiple_of(2) {
+        magazines.take(at(1)).expect("a fresh slot");
+    }
+    for slot in 0..retired {
+        magazines.retire(slot, at(1));
+    }
+    magazines
+}
+
+/// All slots but those of `held` are found again, each once.
+fn assert_all_found(magazines: &Magazines, taken: Vec<u32>, held: &[u32]) {
+    let mut found = taken;
+    found.extend(held);
+    found.extend(std::iter::from_fn(|| magazines.take(at(100))));
+    found.sort_unstable();
+    let all: Vec<_> = (0..magazines.used()).collect();
+    assert_eq!(found, all, "each slot once");
+}
+
+#[test]
+fn a_magazine_that_is_not_ripe_yet_is_handed_on_with_its_slots() {
+    model("a magazine at the front", || {
+        let magazines = Arc::new(retaining(SHARD_QUEUE));
+        let (first, second) = race(
+            &magazines,
+            |magazines| {
+                // Fills a magazine, and then finds it too young.
+                magazines.retire(SHARD_QUEUE, at(1));
+                magazines.take(at(2))
+            },
+            |magazines| magazines.take(at(50)),
+        );
+        let taken = [first, second].into_iter().flatten().collect();
+        assert_all_found(&magazines, taken, &[SHARD_QUEUE + 1]);
+    });
+}
+
+#[test]
+fn of_two_magazines_that_are_not_ripe_neither_is_lost() {
+    model("two looks at the oldest magazines", || {
+        let magazines = Arc::new(retaining(SHARD_QUEUE + 3));
+        let take = |magazines: &Magazines| magazines.take(at(2));
+        let (first, second) = race(&magazines, take, take);
+        let taken = [first, second].into_iter().flatten().collect();
+        assert_all_found(&magazines, taken, &[SHARD_QUEUE + 3]);
+    });
+}
+
+#[test]
+fn the_magazine_at_the_front_goes_to_one_thread() {
+    model("two takes of the front", || {
+        let magazines = retaining(SHARD_QUEUE + 1);
+        let early = magazines.take(at(2)).expect("a fresh slot");
+        // The other fresh one.
+        let other = magazines.take(at(2)).expect("a fresh slot");
+        let magazines = Arc::new(magazines);
+        let take = |magazines: &Magazines| magazines.take(at(50));
+        let (first, second) = race(&magazines, take, take);
+        let taken = [first, second].into_iter().flatten().collect();
+        assert_all_found(&magazines, taken, &[early, other, SHARD_QUEUE + 1]);
+    });
+}
+
+#[test]
+fn a_retired_slot_is_found_by_a_thread_of_another_shard() {
+    model("take from another thread's shard", || {
+        let magazines = Arc::new(Magazines::new(2, 2, AT_ONCE));
+        let slot = magazines.take(at(1)).expect("a fresh slot");
+        let (taken, ()) = race(
+            &magazines,
+            |magazines| [magazines.take(at(2)), magazines.take(at(2))],
+            move |magazines| magazines.retire(slot, at(2)),
+        );
+        let mut taken: Vec<_> = taken.into_iter().flatten().collect();
+        assert!(!taken.is_empty(), "one slot was free all the time");
+        taken.extend(std::iter::from_fn(|| magazines.take(at(3))));
+        taken.sort_unstable();
+        assert_eq!(taken, [0, 1], "each slot once");
+    });
+}
+
+#[test]
+fn each_slot_of_a_basket_returns_once() {
+    model("a basket's end against a take", || {
+        let slots = Arc::new(slots_of(3));
+        let old = publish(&slots, 1, 3, at(100));
+        let (_, young) = race(
+            &slots,
+            move |slots| end(slots, old),
+            |slots| {
+                let publish = |vacated: Vacated| {
+                    let tenant = tenant(vacated.number(), 2);
+                    slots.publish(vacated, &[], tenant, at(100));
+                    tenant.id.slot()
+                };
+                // What has come back so far: the later line's link is another's then.
+                [slots.take(at(1)).map(publish), slots.take(at(1)).map(publish)]
+            },
+        );
+        let mut taken: Vec<_> = young.into_iter().flatten().collect();
+        taken.extend(std::iter::from_fn(|| slots.take(at(1))).map(|vacated| vacated.number()));
+        taken.sort_unstable();
+        assert_eq!(taken, [0, 1, 2], "each slot once");
+    });
+}
+
+#[test]
+fn a_magazine_is_filled_again_only_when_it_is_empty() {
+    model("a take from the depot against a return to it", || {
+        // The depot holds one magazine, and the shard has room for one slot.
+        let (late, later) = (SHARD_QUEUE + 1, SHARD_QUEUE + 2);
+        let magazines = Magazines::new(SHARD_QUEUE + 3, 1, AT_ONCE);
+        for _ in 0..SHARD_QUEUE + 3 {
+            magazines.take(at(1)).expect("a fresh slot");
+        }
+        for slot in 0..late {
+            magazines.retire(slot, at(1));
+        }
+        let magazines = Arc::new(magazines);
+        let (taken, ()) = race(
+            &magazines,
+            |magazines| magazines.take(at(2)),
+            |magazines| {
+                magazines.retire(late, at(2));
+                magazines.retire(later, at(2));
+            },
+        );
+        assert!(taken.is_some(), "slots were free all the time");
+        assert_all_found(&magazines, taken.into_iter().collect(), &[]);
+    });
+}

@@ -1,0 +1,249 @@
+//! One level, one warehouse, the slots and a stub queue, with the steps of each operation in the
+//! order of the design's table: what is obtained first, taken, queued, and given last.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::quantity::Quantity;
+use crate::record::{Entry, Ledger};
+use crate::reservation::id::ReservationId;
+use crate::reservation::magazines::Retention;
+use crate::reservation::slot::{Line, NO_SLOT, Tenant};
+use crate::reservation::slots::{Lookup, Slots};
+use crate::reservation::state::Phase;
+use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::level::StockLevel;
+use crate::stock::warehouse::Warehouse;
+use crate::sync::ArrayQueue;
+
+pub const LEVEL: LevelHandle = LevelHandle(0);
+
+pub fn qty(units: u32) -> Quantity {
+    Quantity::new(units).expect("a legal quantity")
+}
+
+pub fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+/// An open level of `units` available units.
+pub fn level_of(units: u32) -> StockLevel {
+    let level = StockLevel::closed();
+    level.open(WarehouseId(0), ProductId(0), None);
+    if units > 0 {
+        level.receive(qty(units));
+    }
+    level
+}
+
+/// A warehouse with room for `capacity` units.
+pub fn warehouse_of(capacity: u32) -> Warehouse {
+    Warehouse::new(WarehouseId(0), "SF".into(), capacity, None)
+}
+
+/// Slots of one shard that keep no record longer than they must.
+pub fn slots_of(max_slots: u32) -> Slots {
+    Slots::new(max_slots, 1, Retention { time: Duration::ZERO, records: 0 })
+}
+
+/// Runs `first` in a thread of its own beside `second`, and returns what both say.
+pub fn race<T: Send + Sync + 'static, A: 'static, B>(
+    shared: &Arc<T>,
+    first: impl FnOnce(&T) -> A + 'static,
+    second: impl FnOnce(&T) -> B,
+) -> (A, B) {
+    let first = spawn(shared, first);
+    let second = second(shared);
+    (first.join().expect("the thread ends"), second)
+}
+
+/// A thread of the model.
+pub fn spawn<T: Send + Sync + 'static, A: 'static>(
+    shared: &Arc<T>,
+    job: impl FnOnce(&T) -> A + 'static,
+) -> loom::thread::JoinHandle<A> {
+    let shared = Arc::clone(shared);
+    loom::thread::spawn(move || job(&shared))
+}
+
+pub struct Engine {
+    pub level: StockLevel,
+    pub warehouse: Warehouse,
+    pub slots: Slots,
+    queue: ArrayQueue<Entry>,
+    capacity: u32,
+}
+
+/// What became of a call that ends a hold, or extends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// This call did it.
+    Done,
+    /// Another call is ending the hold at this moment.
+    InProgress,
+    /// Another call was first; the hold is over, or has changed.
+    Lost(Phase),
+    /// It is not overdue (or, to `extend` and `confirm`, it is).
+    NotTheTime,
+    Forgotten,
+    Unknown,
+}
+
+impl Engine {
+    pub fn new(capacity: u32, max_slots: u32) -> Self {
+        Self {
+            level: level_of(0),
+            warehouse: warehouse_of(capacity),
+            slots: slots_of(max_slots),
+            queue: ArrayQueue::new(64),
+            capacity,
+        }
+    }
+
+    fn log(&self, entry: Entry) {
+        self.queue.push(entry).expect("the queue has room");
+    }
+
+    pub fn add(&self, units: u32) -> bool {
+        if self.warehouse.take_room(qty(units)).is_err() {
+            return false;
+        }
+        self.log(Entry::Received(units));
+        self.level.receive(qty(units));
+        true
+    }
+
+    pub fn remove(&self, units: u32) -> bool {
+        if self.level.withdraw(qty(units)).is_err() {
+            return false;
+        }
+        self.log(Entry::Damaged(units));
+        self.warehouse.give_room(qty(units));
+        true
+    }
+
+    /// Its caller says when the hold is born: ids must differ.
+    pub fn reserve(&self, born: u64, units: u32, expires_at: u64) -> Option<ReservationId> {
+        let slot = self.slots.take(at(born))?;
+        if self.level.hold(qty(units)).is_err() {
+            self.slots.put_back(slot, at(born));
+            return None;
+        }
+        let id = ReservationId::new(at(born), slot.number(), born);
+        self.log(Entry::Reserved(id, units));
+        let line = Line::new(LEVEL, units);
+        let tenant = Tenant { id, owner: None, line, next: NO_SLOT };
+        self.slots.publish(slot, &[], tenant, at(expires_at));
+        Some(id)
+    }
+
+    pub fn confirm(&self, id: ReservationId, now: u64) -> Answer {
+        self.end(id, Phase::Confirmed, now)
+    }
+
+    pub fn release(&self, id: ReservationId, now: u64) -> Answer {
+        self.end(id, Phase::Released, now)
+    }
+
+    pub fn expire(&self, id: ReservationId, now: u64) -> Answer {
+        self.end(id, Phase::Expired, now)
+    }
+
+    fn end(&self, id: ReservationId, how: Phase, now: u64) -> Answer {
+        let (slot, state) = match self.slots.find(id) {
+            Lookup::Found(slot, state) => (slot, state),
+            Lookup::Forgotten => return Answer::Forgotten,
+            Lookup::Unknown => return Answer::Unknown,
+        };
+        match state.phase() {
+            Phase::Pending => {}
+            Phase::Ending => return Answer::InProgress,
+            over => return Answer::Lost(over),
+        }
+        let wrong_time = match how {
+            Phase::Confirmed => state.is_overdue(at(now)),
+            Phase::Expired => !state.is_overdue(at(now)),
+            _ => false,
+        };
+        if wrong_time {
+            return Answer::NotTheTime;
+        }
+        if let Err(other) = slot.swap(state, state.in_phase(Phase::Ending)) {
+            return Answer::Lost(other.phase());
+        }
+        let tenant = slot.read_tenant();
+        assert_eq!(tenant.id, id, "the winner of a swap has won its own hold");
+        let mut units = 0;
+        self.slots.lines_of(id.slot(), state, &tenant, |line| units += line.held);
+        if how == Phase::Confirmed {
+            self.log(Entry::Sold(id));
+            self.level.sell(qty(units));
+        } else {
+            self.log(Entry::Returned(id));
+            self.level.give_back(qty(units));
+        }
+        slot.finish(state.in_phase(how));
+        self.slots.retire(id.slot(), tenant.next, at(now));
+        Answer::Done
+    }
+
+    pub fn extend(&self, id: ReservationId, now: u64, expires_at: u64) -> Answer {
+        let (slot, state) = match self.slots.find(id) {
+            Lookup::Found(slot, state) => (slot, state),
+            Lookup::Forgotten => return Answer::Forgotten,
+            Lookup::Unknown => return Answer::Unknown,
+        };
+        match state.phase() {
+            Phase::Pending if state.is_overdue(at(now)) => return Answer::NotTheTime,
+            Phase::Pending => {}
+            Phase::Ending => return Answer::InProgress,
+            over => return Answer::Lost(over),
+        }
+        match slot.swap(state, state.expiring_at(at(expires_at))) {
+            Ok(()) => {
+                self.log(Entry::Extended(id));
+                Answer::Done
+            }
+            Err(other) => Answer::Lost(other.phase()),
+        }
+    }
+
+    pub fn ship(&self, units: u32) -> bool {
+        if self.level.take_sold(qty(units)).is_err() {
+            return false;
+        }
+        self.log(Entry::Shipped(units));
+        self.level.ship(qty(units));
+        self.warehouse.give_room(qty(units));
+        true
+    }
+
+    pub fn cancel_sale(&self, units: u32) -> bool {
+        if self.level.take_sold(qty(units)).is_err() {
+            return false;
+        }
+        self.log(Entry::SaleCancelled(units));
+        self.level.give_back(qty(units));
+        true
+    }
+
+    /// What stands in the cells.
+    pub fn counts(&self) -> (u32, u32, u32, u32) {
+        let counts = self.level.counts();
+        (self.warehouse.room_left(), counts.available, counts.reserved, counts.sold)
+    }
+
+    /// Checks that every prefix of the record is a legal history, and that the whole of it leads to
+    /// the counts that stand in the cells. Returns the record.
+    pub fn check(&self) -> Vec<Entry> {
+        let record: Vec<Entry> = std::iter::from_fn(|| self.queue.pop()).collect();
+        let mut ledger = Ledger::new(self.capacity);
+        for entry in &record {
+            ledger.play(*entry);
+        }
+        let played = (ledger.room, ledger.available, ledger.reserved, ledger.sold);
+        assert_eq!(played, self.counts(), "the record leads elsewhere: {record:?}");
+        record
+    }
+}

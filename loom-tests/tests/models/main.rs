@@ -1,0 +1,35 @@
+//! Models of Stockade's laws, on the source files that ship.
+//!
+//! The library's files are compiled into this crate, by their paths, rather than linked: so the
+//! models see what is `pub(crate)`, and nothing in the library has to be public for their sake.
+//! `crate::sync` then is loom's side of the library's one door to atomics.
+#![cfg(loom)]
+#![allow(dead_code, reason = "the models use a part of the library")]
+
+#[path = "../../../src/clock.rs"]
+mod clock;
+#[path = "../../../src/quantity.rs"]
+mod quantity;
+#[path = "../../../src/reservation/mod.rs"]
+mod reservation;
+#[path = "../../../src/stock/mod.rs"]
+mod stock;
+#[path = "../../../src/sync.rs"]
+mod sync;
+#[path = "../../../src/table.rs"]
+mod table;
+
+// What the models share: a small engine with the order of steps of the design's table.
+mod engine;
+mod record;
+
+// The models, a file a law or a room.
+mod alerts;
+mod circulation;
+mod expiry;
+mod law1_one_swap;
+mod law2_take_log_give;
+mod law3_one_winner;
+mod readers;
+mod room;
+mod sold;

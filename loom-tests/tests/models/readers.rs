@@ -1,0 +1,181 @@
+//! Law 3 for readers: what is read of a reservation belongs to it, whoever comes after it.
+
+use std::sync::Arc;
+
+use loom_tests::model;
+
+use crate::clock::Timestamp;
+use crate::engine::{at, race, slots_of, spawn};
+use crate::reservation::id::{Owner, ReservationId};
+use crate::reservation::slot::{Line, NO_SLOT, Tenant};
+use crate::reservation::slots::{ReadReservation, Slots};
+use crate::reservation::state::{Phase, State};
+use crate::stock::handle::LevelHandle;
+
+/// A reservation of which every field can be told from any other's.
+pub fn tenant(slot: u32, number: u32) -> Tenant {
+    Tenant {
+        id: ReservationId::new(at(u64::from(number)), slot, u64::from(number)),
+        owner: Some(Owner([number as u8; 16])),
+        line: line(number, 0),
+        next: NO_SLOT,
+    }
+}
+
+fn line(number: u32, place: u32) -> Line {
+    let mark = number * 10 + place;
+    Line { level: LevelHandle(mark), held: mark, sold: mark, settled: mark }
+}
+
+/// Publishes reservation `number` of as many lines as there are slots in `max_slots`.
+pub fn publish(slots: &Slots, number: u32, lines: u32, expires_at: Timestamp) -> ReservationId {
+    let head = slots.take(at(1)).expect("a slot");
+    let rest: Vec<_> =
+        (1..lines).map(|place| (slots.take(at(1)).expect("a slot"), line(number, place))).collect();
+    let tenant = tenant(head.number(), number);
+    slots.publish(head, &rest, tenant, expires_at);
+    tenant.id
+}
+
+/// Ends a hold and gives its slots back.
+pub fn end(slots: &Slots, id: ReservationId) {
+    let slot = slots.at(id.slot()).expect("a slot");
+    let state = slot.state();
+    slot.swap(state, state.in_phase(Phase::Ending)).expect("nobody else ends it");
+    let next = slot.read_tenant().next;
+    slot.finish(state.in_phase(Phase::Released));
+    slots.retire(id.slot(), next, at(1));
+}
+
+/// Reads once; whatever is said to be the reservation must be it, whole.
+fn read(slots: &Slots, id: ReservationId, number: u32, lines: u32) -> Option<State> {
+    let mut read = Vec::new();
+    let ReadReservation::Found { tenant: found, state, .. } =
+        slots.read(id, |line| read.push(line))
+    else {
+        return None;
+    };
+    let expected = tenant(id.slot(), number);
+    assert_eq!((found.id, found.owner), (id, expected.owner));
+    assert_eq!(read, (0..lines).map(|place| line(number, place)).collect::<Vec<_>>());
+    Some(state)
+}
+
+#[test]
+fn a_reader_never_takes_a_stranger_for_the_tenant() {
+    model("a reader against reuse", || {
+        let slots = Arc::new(slots_of(1));
+        let old = publish(&slots, 1, 1, at(100));
+        let (young, _) = race(
+            &slots,
+            move |slots| {
+                end(slots, old);
+                publish(slots, 2, 1, at(100))
+            },
+            |slots| read(slots, old, 1, 1),
+        );
+        assert!(read(&slots, young, 2, 1).is_some());
+        assert!(matches!(slots.read(old, drop), ReadReservation::Forgotten));
+    });
+}
+
+#[test]
+fn who_learns_an_id_reads_its_whole_reservation() {
+    model("a reader against publication", || {
+        let slots = Arc::new(slots_of(1));
+        let old = publish(&slots, 1, 1, at(100));
+        end(&slots, old);
+        let id = tenant(0, 2).id;
+        let (_, _) =
+            race(&slots, |slots| publish(slots, 2, 1, at(100)), move |slots| read(slots, id, 2, 1));
+    });
+}
+
+#[test]
+fn a_reader_of_a_basket_never_follows_its_chain_into_another() {
+    model("a basket's reader against reuse", || {
+        let slots = Arc::new(slots_of(2));
+        let old = publish(&slots, 1, 2, at(100));
+        let (young, _) = race(
+            &slots,
+            move |slots| {
+                end(slots, old);
+                publish(slots, 2, 2, at(100))
+            },
+            |slots| read(slots, old, 1, 2),
+        );
+        assert!(read(&slots, young, 2, 2).is_some());
+    });
+}
+
+#[test]
+fn a_hold_just_made_is_never_answered_with_its_forerunners_end() {
+    model("a look at a new hold's state against reuse", || {
+        let slots = Arc::new(slots_of(1));
+        let old = publish(&slots, 1, 1, at(100));
+        end(&slots, old);
+        let id = tenant(0, 2).id;
+        let (_, state) = race(
+            &slots,
+            |slots| publish(slots, 2, 1, at(100)),
+            move |slots| slots.at(0).expect("a slot").state_of(id),
+        );
+        let phase = state.map(State::phase);
+        assert!(matches!(phase, None | Some(Phase::Pending)), "{phase:?}");
+    });
+}
+
+#[test]
+fn a_reader_sees_a_partial_step_whole_or_not_at_all() {
+    model("a reader against a partial step", || {
+        let slots = Arc::new(slots_of(1));
+        let id = publish(&slots, 1, 1, at(100));
+        let slot = slots.at(id.slot()).expect("a slot");
+        let before = slot.state();
+        let sold = tenant(0, 1).line.sold;
+        let step = spawn(&slots, move |slots| {
+            let slot = slots.at(id.slot()).expect("a slot");
+            slot.swap(before, before.in_phase(Phase::Ending)).expect("nobody else changes it");
+            slot.write_sales(sold + 1, sold);
+            slot.finish(before.next_generation());
+        });
+        let mut read = Vec::new();
+        if let ReadReservation::Found { state, .. } = slots.read(id, |line| read.push(line)) {
+            assert_eq!(read.len(), 1);
+            match state.phase() {
+                Phase::Pending if state == before => assert_eq!(read[0].sold, sold),
+                Phase::Pending => assert_eq!(read[0].sold, sold + 1),
+                phase => assert_eq!(phase, Phase::Ending),
+            }
+        }
+        step.join().expect("the thread ends");
+    });
+}
+
+#[test]
+fn who_saw_a_hold_before_a_partial_step_can_not_end_it_unseen() {
+    model("an end against a partial step", || {
+        let slots = Arc::new(slots_of(1));
+        let id = publish(&slots, 1, 1, at(100));
+        let before = slots.at(id.slot()).expect("a slot").state();
+        let sold = tenant(0, 1).line.sold;
+        let (stepped, ended) = race(
+            &slots,
+            move |slots| {
+                let slot = slots.at(id.slot()).expect("a slot");
+                let won = slot.swap(before, before.in_phase(Phase::Ending)).is_ok();
+                if won {
+                    slot.write_sales(sold + 1, sold);
+                    slot.finish(before.next_generation());
+                }
+                won
+            },
+            |slots| {
+                // It looked before the step, and so must not end what the step made of the hold.
+                let slot = slots.at(id.slot()).expect("a slot");
+                slot.swap(before, before.in_phase(Phase::Ending)).is_ok()
+            },
+        );
+        assert!(stepped != ended, "one of them changed the hold: {stepped}, {ended}");
+    });
+}

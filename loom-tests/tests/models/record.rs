@@ -1,0 +1,84 @@
+//! The record of what happened, and what makes it legal (Law 2).
+
+use std::collections::HashMap;
+
+use crate::reservation::id::ReservationId;
+
+/// What an operation queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    Received(u32),
+    Damaged(u32),
+    Reserved(ReservationId, u32),
+    Extended(ReservationId),
+    Sold(ReservationId),
+    Returned(ReservationId),
+    Shipped(u32),
+    SaleCancelled(u32),
+}
+
+/// The counts that a prefix of the record leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ledger {
+    pub room: u32,
+    pub available: u32,
+    pub reserved: u32,
+    pub sold: u32,
+    /// Units of the live holds.
+    held: HashMap<ReservationId, u32>,
+}
+
+impl Ledger {
+    pub fn new(capacity: u32) -> Self {
+        Self { room: capacity, available: 0, reserved: 0, sold: 0, held: HashMap::new() }
+    }
+
+    /// Plays one entry; panics where the history is not legal from here on: where anything was spent
+    /// before it was given.
+    pub fn play(&mut self, entry: Entry) {
+        match entry {
+            Entry::Received(qty) => {
+                spend(&mut self.room, qty, "room", entry);
+                self.available += qty;
+            }
+            Entry::Damaged(qty) => {
+                spend(&mut self.available, qty, "available units", entry);
+                self.room += qty;
+            }
+            Entry::Reserved(id, qty) => {
+                spend(&mut self.available, qty, "available units", entry);
+                self.reserved += qty;
+                let taken = self.held.keys().any(|other| other.slot() == id.slot());
+                assert!(!taken, "the slot was given before its hold was over: {entry:?}");
+                self.held.insert(id, qty);
+            }
+            Entry::Extended(_) => {}
+            Entry::Sold(id) => self.sold += self.end(id, entry),
+            Entry::Returned(id) => {
+                let qty = self.end(id, entry);
+                self.available += qty;
+                self.reserved -= qty;
+            }
+            Entry::Shipped(qty) => {
+                spend(&mut self.sold, qty, "sold units", entry);
+                self.reserved -= qty;
+                self.room += qty;
+            }
+            Entry::SaleCancelled(qty) => {
+                spend(&mut self.sold, qty, "sold units", entry);
+                self.reserved -= qty;
+                self.available += qty;
+            }
+        }
+    }
+
+    fn end(&mut self, id: ReservationId, entry: Entry) -> u32 {
+        self.held.remove(&id).unwrap_or_else(|| panic!("no such hold is live: {entry:?}"))
+    }
+}
+
+fn spend(count: &mut u32, qty: u32, what: &str, entry: Entry) {
+    *count = count
+        .checked_sub(qty)
+        .unwrap_or_else(|| panic!("{what} were spent before they were given: {entry:?}"));
+}

@@ -1,0 +1,91 @@
+//! The sold counter, which stands beside the stock word: `sold <= reserved` at every instant.
+
+use std::sync::Arc;
+
+use loom_tests::model;
+
+use crate::engine::{level_of, qty, race, spawn};
+use crate::stock::level::{Counts, StockLevel};
+
+/// A level of two units, both reserved, one of them sold.
+fn half_sold() -> Arc<StockLevel> {
+    let level = level_of(2);
+    level.hold(qty(2)).expect("units");
+    level.sell(qty(1));
+    Arc::new(level)
+}
+
+fn assert_sound(counts: Counts) {
+    assert!(counts.sold <= counts.reserved, "more sold than reserved: {counts:?}");
+}
+
+#[test]
+fn a_reader_never_sees_more_sold_than_reserved_while_units_ship() {
+    model("the sold counter's reader against ship and confirm", || {
+        let level = half_sold();
+        let confirm = spawn(&level, |level| level.sell(qty(1)));
+        let (_, seen) = race(
+            &level,
+            |level| {
+                level.take_sold(qty(1)).expect("one is sold");
+                level.ship(qty(1));
+            },
+            |level| level.counts(),
+        );
+        assert_sound(seen);
+        confirm.join().expect("the thread ends");
+        assert_eq!(level.counts(), Counts { available: 0, reserved: 1, sold: 1 });
+    });
+}
+
+#[test]
+fn a_reader_never_sees_more_sold_than_reserved_while_holds_are_sold() {
+    model("the sold counter's reader against hold and confirm", || {
+        let level = Arc::new(level_of(2));
+        let (_, seen) = race(
+            &level,
+            |level| {
+                level.hold(qty(1)).expect("a unit");
+                level.sell(qty(1));
+                level.hold(qty(1)).expect("a unit");
+                level.sell(qty(1));
+            },
+            |level| [level.counts(), level.counts()],
+        );
+        seen.into_iter().for_each(assert_sound);
+        assert!(seen[0].sold <= seen[1].sold, "a sale was seen and then was not: {seen:?}");
+    });
+}
+
+#[test]
+fn a_sold_unit_is_shipped_or_cancelled_once() {
+    model("ship against cancel against confirm", || {
+        let level = half_sold();
+        let confirm = spawn(&level, |level| level.sell(qty(1)));
+        let (shipped, cancelled) = race(
+            &level,
+            |level| level.take_sold(qty(2)).map(|()| level.ship(qty(2))).is_ok(),
+            |level| level.take_sold(qty(1)).map(|()| level.give_back(qty(1))).is_ok(),
+        );
+        confirm.join().expect("the thread ends");
+        let expected = match (shipped, cancelled) {
+            (true, false) => Counts { available: 0, reserved: 0, sold: 0 },
+            (false, true) => Counts { available: 1, reserved: 1, sold: 1 },
+            other => panic!("one unit was sold all the time, and never three: {other:?}"),
+        };
+        assert_eq!(level.counts(), expected);
+    });
+}
+
+#[test]
+fn a_refused_ship_disturbs_nobody() {
+    model("a ship that is refused against a reader and another", || {
+        let level = Arc::new(level_of(1));
+        level.hold(qty(1)).expect("a unit");
+        let ship = spawn(&level, |level| level.take_sold(qty(1)));
+        let (other, seen) = race(&level, |level| level.take_sold(qty(1)), |level| level.counts());
+        assert_eq!(seen, Counts { available: 0, reserved: 1, sold: 0 });
+        assert_eq!(other, Err(0));
+        assert_eq!(ship.join().expect("the thread ends"), Err(0));
+    });
+}

@@ -1,0 +1,250 @@
+//! The log in memory: the newest entries, as many as the caller asked for.
+//!
+//! Records lie in chunks. The writer fills the open one and seals it when it is full; a query copies
+//! the list of sealed chunks and the open one under a short lock, and scans without it.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::Arc;
+
+use crate::audit::pool::Pool;
+use crate::audit::record::{Header, Line, Record, Step};
+use crate::audit::view::{Metadata, View};
+use crate::clock::Timestamp;
+use crate::sync::{AtomicU64, Mutex, Ordering, lock};
+
+/// How many entries the log keeps unless the caller says otherwise.
+pub(crate) const DEFAULT_RETAINED: u64 = 1_000_000;
+/// A chunk is sealed once it holds this many entries.
+const CHUNK: usize = 1_024;
+
+/// A record that was written.
+#[derive(Clone, Debug)]
+enum Stored {
+    Step(Step),
+    Steps(Arc<Kept>),
+}
+
+const _: () = assert!(size_of::<Stored>() == 56);
+
+/// What is kept of a longer record; its buffer went back to the pool.
+#[derive(Debug)]
+struct Kept {
+    header: Header,
+    lines: Box<[Line]>,
+    metadata: Metadata,
+}
+
+impl Stored {
+    fn new(record: Record, pool: &Pool) -> Self {
+        match record {
+            Record::Step(step) => Self::Step(step),
+            Record::Steps(mut steps) => {
+                let kept = Kept {
+                    header: steps.header,
+                    lines: steps.lines.as_slice().into(),
+                    metadata: steps.metadata.drain(..).collect(),
+                };
+                pool.give_back(steps);
+                Self::Steps(Arc::new(kept))
+            }
+        }
+    }
+}
+
+/// Consecutive records.
+#[derive(Clone, Debug)]
+pub(crate) struct Chunk {
+    first_sequence: u64,
+    entries: u64,
+    /// Bounds of the records' times, which can differ a little from the order of the log.
+    earliest: Timestamp,
+    latest: Timestamp,
+    records: Vec<Stored>,
+}
+
+impl Chunk {
+    fn new(first_sequence: u64, room: Vec<Stored>) -> Self {
+        let (earliest, latest) = (Timestamp::MAX, Timestamp::default());
+        Self { first_sequence, entries: 0, earliest, latest, records: room }
+    }
+
+    fn push(&mut self, record: Stored) {
+        let (at, entries) = match &record {
+            Stored::Step(step) => (step.at(), 1),
+            Stored::Steps(kept) => (kept.header.at, kept.lines.len() as u64),
+        };
+        self.earliest = self.earliest.min(at);
+        self.latest = self.latest.max(at);
+        self.entries += entries;
+        self.records.push(record);
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries >= CHUNK as u64 || self.records.len() >= CHUNK
+    }
+
+    /// The sequence number after its last entry.
+    pub(crate) fn end(&self) -> u64 {
+        self.first_sequence + self.entries
+    }
+
+    /// Whether any entry can lie in these bounds of time, both included.
+    pub(crate) fn overlaps(&self, since: Timestamp, until: Timestamp) -> bool {
+        self.latest >= since && self.earliest <= until
+    }
+
+    /// Its entries with their sequence numbers, until `each` says to stop.
+    pub(crate) fn scan(
+        &self,
+        mut each: impl FnMut(u64, View<'_>, &Metadata) -> std::ops::ControlFlow<()>,
+    ) -> std::ops::ControlFlow<()> {
+        let none = Metadata::default();
+        let mut sequence = self.first_sequence;
+        for record in &self.records {
+            match record {
+                Stored::Step(step) => {
+                    each(sequence, View::Step(step), &none)?;
+                    sequence += 1;
+                }
+                Stored::Steps(kept) => {
+                    for line in &kept.lines {
+                        each(sequence, View::Line(&kept.header, line), &kept.metadata)?;
+                        sequence += 1;
+                    }
+                }
+            }
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+}
+
+/// The log.
+#[derive(Debug)]
+pub(crate) struct MemoryLog {
+    retained: u64,
+    opened_at: Timestamp,
+    state: Mutex<State>,
+    /// Entries written so far. Relaxed suffices: it is a figure, and the lock hands over the rest.
+    written: AtomicU64,
+}
+
+#[derive(Debug)]
+struct State {
+    sealed: VecDeque<Arc<Chunk>>,
+    open: Chunk,
+    /// The latest time of any entry whose chunk is gone.
+    latest_gone: Option<Timestamp>,
+    /// Room of a chunk that is gone, for the next one.
+    spare: Vec<Stored>,
+}
+
+/// The log as it was at one moment.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) chunks: Vec<Arc<Chunk>>,
+    /// The oldest entry that is still shown; may be the one to come.
+    pub(crate) oldest: u64,
+    /// The sequence number of the next entry.
+    pub(crate) next: u64,
+    /// Every entry about things that came to be after this moment is in the chunks.
+    pub(crate) complete_after: Option<Timestamp>,
+}
+
+impl MemoryLog {
+    /// An empty log that keeps the newest `retained` entries, for an engine opened at `opened_at`.
+    pub(crate) fn new(retained: u64, opened_at: Timestamp) -> Self {
+        let state = State {
+            sealed: VecDeque::new(),
+            open: Chunk::new(1, Vec::new()),
+            latest_gone: None,
+            spare: Vec::new(),
+        };
+        Self { retained, opened_at, state: Mutex::new(state), written: AtomicU64::new(0) }
+    }
+
+    /// Appends all of `records`, and gives their buffers back. For the writer alone. The lock is held
+    /// for one chunk at a time.
+    pub(crate) fn append(&self, records: &mut Vec<Record>, pool: &Pool) {
+        let mut records = records.drain(..);
+        while !records.as_slice().is_empty() {
+            let mut state = lock(&self.state);
+            while !state.open.is_full()
+                && let Some(record) = records.next()
+            {
+                state.open.push(Stored::new(record, pool));
+            }
+            let end = state.open.end();
+            if state.open.is_full() {
+                let mut room = mem::take(&mut state.spare);
+                room.reserve_exact(CHUNK);
+                let sealed = mem::replace(&mut state.open, Chunk::new(end, room));
+                state.sealed.push_back(Arc::new(sealed));
+            }
+            self.written.store(end - 1, Ordering::Relaxed);
+            let gone = self.forget(&mut state, end);
+            drop(state);
+            self.recycle(gone);
+        }
+    }
+
+    /// Takes out the chunks of which nothing is shown any more.
+    fn forget(&self, state: &mut State, end: u64) -> Vec<Arc<Chunk>> {
+        let oldest = self.oldest(end);
+        let mut gone = Vec::new();
+        while state.sealed.front().is_some_and(|chunk| chunk.end() <= oldest)
+            && let Some(chunk) = state.sealed.pop_front()
+        {
+            state.latest_gone = state.latest_gone.max(Some(chunk.latest));
+            gone.push(chunk);
+        }
+        gone
+    }
+
+    /// Clears chunks outside the lock, and keeps the room of one that no query holds.
+    fn recycle(&self, gone: Vec<Arc<Chunk>>) {
+        for chunk in gone.into_iter().filter_map(Arc::into_inner) {
+            let mut room = chunk.records;
+            room.clear();
+            lock(&self.state).spare = room;
+        }
+    }
+
+    /// The oldest entry shown when `end` is the next.
+    fn oldest(&self, end: u64) -> u64 {
+        end.saturating_sub(self.retained).max(1)
+    }
+
+    /// How many entries are shown.
+    pub(crate) fn len(&self) -> u64 {
+        self.written().min(self.retained)
+    }
+
+    /// How many entries were written before those that are shown.
+    pub(crate) fn left(&self) -> u64 {
+        self.written().saturating_sub(self.retained)
+    }
+
+    /// How many entries were ever written.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// The log at this moment, from the chunk that holds entry `from`. Copies one counter for each
+    /// 1,024 entries, and the open chunk, under the lock that the writer takes.
+    pub(crate) fn snapshot(&self, from: u64) -> Snapshot {
+        let state = lock(&self.state);
+        let first = state.sealed.partition_point(|chunk| chunk.end() <= from);
+        let mut chunks: Vec<_> = state.sealed.range(first..).cloned().collect();
+        if !state.open.records.is_empty() {
+            chunks.push(Arc::new(state.open.clone()));
+        }
+        let next = state.open.end();
+        Snapshot { chunks, oldest: self.oldest(next), next, complete_after: state.latest_gone }
+    }
+
+    /// When the engine was opened: the log knows nothing of what was before.
+    pub(crate) fn opened_at(&self) -> Timestamp {
+        self.opened_at
+    }
+}

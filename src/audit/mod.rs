@@ -1,0 +1,22 @@
+//! Floor 3, audit: everything about the record of what happened.
+
+pub(crate) mod bell;
+pub(crate) mod gate;
+pub(crate) mod queue;
+
+pub(crate) mod entry;
+pub(crate) mod flush;
+pub(crate) mod log;
+pub(crate) mod memory;
+pub(crate) mod pool;
+pub(crate) mod record;
+pub(crate) mod recorder;
+pub(crate) mod sink;
+pub(crate) mod view;
+pub(crate) mod writer;
+
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod faulty;
+
+#[cfg(test)]
+mod tests;

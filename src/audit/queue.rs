@@ -1,0 +1,347 @@
+//! The audit queue: bounded, lock-free, first in first out, from all threads to one writer.
+//!
+//! ```text
+//!  0            1/2           3/4            1
+//!  +-------------+-------------+-------------+
+//!  |   sweeper   |             |  operations |
+//!  |   and all   |  buyers     |  under way  |
+//!  +-------------+-------------+-------------+
+//!                ^ wakes the   ^ new ones wait or
+//!                  writer        are refused (Law 5)
+//! ```
+//!
+//! An operation asks [`admit`](AuditQueue::admit) before it moves anything and queues exactly one item
+//! with [`push`](AuditQueue::push) once it has begun; the push never fails for lack of room.
+
+use std::time::Duration;
+
+use crate::audit::bell::{Bell, WriterGone};
+use crate::audit::gate::{Gate, Shut};
+use crate::sync::{ArrayQueue, AtomicBool, AtomicU64, Ordering, nap, spin_loop, yield_now};
+
+/// How many items the queue holds unless the caller says otherwise.
+pub(crate) const DEFAULT_CAPACITY: usize = 65_536;
+/// How long a waiting caller sleeps between two looks at the queue.
+const WAITING_NAP: Duration = Duration::from_micros(50);
+
+/// What happens to a new operation while the audit queue is more than three quarters full.
+///
+/// Either way it is decided before anything moves, and nothing is dropped: operations that have
+/// begun always find room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Backpressure {
+    /// The call waits until the writer has caught up, the engine is shut down or the sink fails.
+    #[default]
+    Wait,
+    /// The call is refused with a `Busy` error, worth a retry: for async callers, who must not block.
+    Refuse,
+}
+
+/// Why an operation may not begin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotAdmitted {
+    /// The queue is more than three quarters full, and the policy is to refuse.
+    #[error("the audit queue is more than three quarters full: try again")]
+    Busy,
+    /// The engine takes no mutations.
+    #[error(transparent)]
+    Shut(#[from] Shut),
+}
+
+/// The queue, with the gate before it and the writer's bell behind it.
+#[derive(Debug)]
+pub(crate) struct AuditQueue<T> {
+    items: ArrayQueue<T>,
+    half: usize,
+    three_quarters: usize,
+    backpressure: Backpressure,
+    gate: Gate,
+    bell: Bell,
+    /// Set once: the writer shall end when everything is written.
+    ending: AtomicBool,
+    /// Calls that waited before they began, and that were refused as busy.
+    waited: AtomicU64,
+    refused: AtomicU64,
+    /// Pushes of operations under way that found no place at once.
+    pressed: AtomicU64,
+}
+
+impl<T> AuditQueue<T> {
+    /// An empty queue of at least four places.
+    pub(crate) fn new(capacity: usize, backpressure: Backpressure) -> Self {
+        let capacity = capacity.max(4);
+        Self {
+            items: ArrayQueue::new(capacity),
+            half: capacity / 2,
+            three_quarters: capacity - capacity / 4,
+            backpressure,
+            gate: Gate::new(),
+            bell: Bell::new(),
+            ending: AtomicBool::new(false),
+            waited: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            pressed: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether an operation may begin (Law 5: decided before anything moves). May wait for the
+    /// writer, if the policy says so.
+    pub(crate) fn admit(&self) -> Result<(), NotAdmitted> {
+        self.gate.check()?;
+        let depth = self.items.len();
+        if depth <= self.half { Ok(()) } else { self.admit_to_a_crowd(depth) }
+    }
+
+    #[cold]
+    fn admit_to_a_crowd(&self, mut depth: usize) -> Result<(), NotAdmitted> {
+        if self.bell.is_napping() {
+            self.bell.wake();
+        }
+        let mut patience = Patience::new();
+        while depth >= self.three_quarters {
+            if self.backpressure == Backpressure::Refuse {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                return Err(NotAdmitted::Busy);
+            }
+            if patience.is_fresh() {
+                self.waited.fetch_add(1, Ordering::Relaxed);
+            }
+            self.bell.wake();
+            patience.wait();
+            self.gate.check()?;
+            depth = self.items.len();
+        }
+        Ok(())
+    }
+
+    /// Queues the one item of an operation that was admitted. Waits for a place if even the last
+    /// quarter is full. An error says that the writer has ended: what was done stays done.
+    pub(crate) fn push(&self, item: T) -> Result<(), WriterGone> {
+        // Who takes units that came from one who skipped the queue must skip it too, or the journal
+        // would hold the taking without the giving (Law 2).
+        if self.bell.is_gone() {
+            return Err(WriterGone);
+        }
+        match self.items.push(item) {
+            Ok(()) => self.bell.ring(),
+            Err(item) => self.press(item),
+        }
+    }
+
+    #[cold]
+    fn press(&self, mut item: T) -> Result<(), WriterGone> {
+        self.pressed.fetch_add(1, Ordering::Relaxed);
+        let mut patience = Patience::new();
+        loop {
+            self.bell.wake();
+            patience.wait();
+            if self.bell.is_gone() {
+                return Err(WriterGone);
+            }
+            match self.items.push(item) {
+                Ok(()) => return self.bell.ring(),
+                Err(back) => item = back,
+            }
+        }
+    }
+
+    /// The oldest item. For the writer alone.
+    pub(crate) fn pop(&self) -> Option<T> {
+        self.items.pop()
+    }
+
+    /// Items that wait for the writer.
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether nothing waits for the writer.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// How many items there is room for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.items.capacity()
+    }
+
+    /// Whether the sweeper must hold back, so that a million expiries don't stall buyers.
+    pub(crate) fn half_full(&self) -> bool {
+        self.items.len() >= self.half
+    }
+
+    /// Whether the engine takes new mutations.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// The writer's bell.
+    pub(crate) fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
+    /// Tells the writer to end once everything is written.
+    pub(crate) fn end(&self) {
+        // Release pairs with the Acquire in `is_ending`.
+        self.ending.store(true, Ordering::Release);
+        self.bell.wake();
+    }
+
+    /// Whether the writer shall end.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
+    }
+
+    /// Calls that waited, calls refused as busy, and pushes that found the queue full, so far.
+    pub(crate) fn waits(&self) -> Waits {
+        Waits {
+            waited: self.waited.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+            pressed: self.pressed.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// How often callers felt the queue's bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Waits {
+    /// Calls that waited before they began.
+    pub(crate) waited: u64,
+    /// Calls refused as busy before they began.
+    pub(crate) refused: u64,
+    /// Pushes of operations under way that found no place at once.
+    pub(crate) pressed: u64,
+}
+
+/// Waiting for another thread: first spin, then let others run, then nap.
+struct Patience {
+    rounds: u32,
+}
+
+impl Patience {
+    const SPINNING: u32 = 6;
+    const YIELDING: u32 = 16;
+
+    fn new() -> Self {
+        Self { rounds: 0 }
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.rounds == 0
+    }
+
+    fn wait(&mut self) {
+        self.rounds = self.rounds.saturating_add(1);
+        if cfg!(all(loom, feature = "loom")) || self.rounds > Self::SPINNING {
+            if self.rounds > Self::YIELDING { nap(WAITING_NAP) } else { yield_now() }
+        } else {
+            (0..1 << self.rounds).for_each(|_| spin_loop());
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::thread;
+
+    fn filled(capacity: usize, items: u32, policy: Backpressure) -> AuditQueue<u32> {
+        let queue = AuditQueue::new(capacity, policy);
+        (0..items).for_each(|item| queue.push(item).expect("the writer lives"));
+        queue
+    }
+
+    #[test]
+    fn new_operations_are_refused_above_three_quarters_and_those_under_way_are_not() {
+        let queue = filled(16, 11, Backpressure::Refuse);
+        assert_eq!(queue.admit(), Ok(()));
+        queue.push(11).expect("the writer lives");
+        assert_eq!(queue.admit(), Err(NotAdmitted::Busy));
+        (12..16).for_each(|item| queue.push(item).expect("the last quarter takes them"));
+        assert_eq!(queue.waits(), Waits { waited: 0, refused: 1, pressed: 0 });
+        assert_eq!(
+            (0..16).map(|_| queue.pop()).collect::<Option<Vec<_>>>().map(|v| v[15]),
+            Some(15)
+        );
+        assert_eq!(queue.admit(), Ok(()));
+    }
+
+    #[test]
+    fn a_waiting_caller_goes_on_once_there_is_room() {
+        let queue = Arc::new(filled(8, 6, Backpressure::Wait));
+        let waiting = thread::spawn({
+            let queue = Arc::clone(&queue);
+            move || queue.admit()
+        });
+        while queue.waits().waited == 0 {
+            yield_now();
+        }
+        assert!(!waiting.is_finished());
+        queue.pop();
+        assert_eq!(waiting.join().expect("no panic"), Ok(()));
+    }
+
+    #[test]
+    fn a_waiting_caller_is_refused_when_the_engine_stops_meanwhile() {
+        let queue = Arc::new(filled(8, 6, Backpressure::Wait));
+        let waiting = thread::spawn({
+            let queue = Arc::clone(&queue);
+            move || queue.admit()
+        });
+        while queue.waits().waited == 0 {
+            yield_now();
+        }
+        queue.gate().close();
+        assert_eq!(waiting.join().expect("no panic"), Err(NotAdmitted::Shut(Shut::Closed)));
+    }
+
+    #[test]
+    fn a_push_into_a_full_queue_waits_for_a_place() {
+        let queue = Arc::new(filled(4, 4, Backpressure::Wait));
+        let pushing = thread::spawn({
+            let queue = Arc::clone(&queue);
+            move || queue.push(4)
+        });
+        while queue.waits().pressed == 0 {
+            yield_now();
+        }
+        assert!(!pushing.is_finished());
+        assert_eq!(queue.pop(), Some(0));
+        assert_eq!(pushing.join().expect("no panic"), Ok(()));
+        assert_eq!(queue.len(), 4);
+    }
+
+    #[test]
+    fn a_push_after_the_writer_left_says_so_and_queues_nothing() {
+        let queue = filled(4, 3, Backpressure::Wait);
+        queue.bell().leave();
+        assert_eq!(queue.push(4), Err(WriterGone));
+        assert_eq!(queue.len(), 3);
+    }
+
+    #[test]
+    fn a_parked_writer_is_woken_by_every_push() {
+        const ITEMS: u32 = 20_000;
+        let queue = Arc::new(AuditQueue::new(8, Backpressure::Wait));
+        let writer = thread::spawn({
+            let queue: Arc<AuditQueue<u32>> = Arc::clone(&queue);
+            move || {
+                queue.bell().answer();
+                let mut next = 0;
+                while next < ITEMS {
+                    while let Some(item) = queue.pop() {
+                        assert_eq!(item, next, "first in, first out");
+                        next += 1;
+                    }
+                    if next < ITEMS {
+                        queue.bell().park(|| !queue.is_empty());
+                    }
+                }
+            }
+        });
+        (0..ITEMS).for_each(|item| queue.push(item).expect("the writer lives"));
+        writer.join().expect("no panic");
+    }
+}

@@ -1,0 +1,300 @@
+//! What goes through the queue: one record for each operation, however many lines it has.
+
+use crate::audit::entry::{AdjustmentType, EntryType};
+use crate::clock::Timestamp;
+use crate::reservation::id::{Owner, ReservationId};
+use crate::stock::announce::CommitName;
+use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+
+/// One item of the queue. With the stamp of its place it fills one cache line.
+#[derive(Debug)]
+pub(crate) enum Queued {
+    /// A record, to be written here.
+    Record(Record),
+    /// The record of a commit that may still be refused, or that any thread may bring to its end: sent
+    /// ahead, and written where the first `Committed` of this name stands.
+    Ahead(CommitName, Box<Steps>),
+    /// The commit of this name is decided. Every thread that helped it may queue this; the writer
+    /// heeds the first.
+    Committed(CommitName),
+}
+
+const _: () = assert!(size_of::<Queued>() == 56);
+
+/// One operation's record.
+#[derive(Debug)]
+pub(crate) enum Record {
+    /// One entry without metadata: most of what a shop does.
+    Step(Step),
+    /// Anything else, in a pooled buffer.
+    Steps(Box<Steps>),
+}
+
+impl Record {
+    /// How many entries, and so sequence numbers, the record makes.
+    pub(crate) fn entries(&self) -> u64 {
+        match self {
+            Self::Step(_) => 1,
+            Self::Steps(steps) => steps.lines.len() as u64,
+        }
+    }
+}
+
+/// One entry about one stock level, packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    at: Timestamp,
+    /// Two zeros for none: no id has version 0.
+    reservation: [u64; 2],
+    owner: [u8; 16],
+    level: LevelHandle,
+    quantity: u32,
+    /// The low 48 bits, least significant first; all ones for none, which is later than any time.
+    expires_at: [u16; 3],
+    /// The type's code, and [`EXPIRED`].
+    kind: u8,
+    /// A `bool` for its niche: the queue's enum finds its tag here.
+    has_owner: bool,
+}
+
+/// In a step's kind: units came back because the hold expired, shown as `reason` = `expired`.
+const EXPIRED: u8 = 1 << 7;
+const NO_EXPIRY: [u16; 3] = [u16::MAX; 3];
+
+impl Step {
+    /// `quantity` units moved on `level`, or an event about it.
+    pub(crate) fn new(
+        entry_type: impl Into<EntryType>,
+        at: Timestamp,
+        level: LevelHandle,
+        quantity: u32,
+    ) -> Self {
+        Self {
+            at,
+            reservation: [0; 2],
+            owner: [0; 16],
+            level,
+            quantity,
+            expires_at: NO_EXPIRY,
+            kind: entry_type.into().code(),
+            has_owner: false,
+        }
+    }
+
+    /// It belongs to this hold.
+    pub(crate) fn reservation(mut self, id: ReservationId) -> Self {
+        self.reservation = id.to_halves();
+        self
+    }
+
+    /// Whose hold it is.
+    pub(crate) fn owner(mut self, owner: Option<Owner>) -> Self {
+        (self.owner, self.has_owner) = owner.map_or(([0; 16], false), |Owner(bytes)| (bytes, true));
+        self
+    }
+
+    /// When the hold ends by itself.
+    pub(crate) fn expires_at(mut self, moment: Timestamp) -> Self {
+        let millis = moment.as_millis();
+        self.expires_at = [millis as u16, (millis >> 16) as u16, (millis >> 32) as u16];
+        self
+    }
+
+    /// The units came back because nobody ended the hold in time.
+    pub(crate) fn expired(mut self) -> Self {
+        debug_assert_eq!(self.kind, EntryType::from(AdjustmentType::Returned).code());
+        self.kind |= EXPIRED;
+        self
+    }
+
+    pub(crate) fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    pub(crate) fn level(&self) -> LevelHandle {
+        self.level
+    }
+
+    pub(crate) fn quantity(&self) -> u32 {
+        self.quantity
+    }
+
+    pub(crate) fn code(&self) -> u8 {
+        self.kind & !EXPIRED
+    }
+
+    pub(crate) fn is_expiry(&self) -> bool {
+        self.kind & EXPIRED != 0
+    }
+
+    pub(crate) fn get_reservation(&self) -> Option<ReservationId> {
+        (self.reservation != [0; 2]).then(|| ReservationId::from_halves(self.reservation))
+    }
+
+    pub(crate) fn get_owner(&self) -> Option<Owner> {
+        self.has_owner.then_some(Owner(self.owner))
+    }
+
+    pub(crate) fn get_expires_at(&self) -> Option<Timestamp> {
+        let [low, middle, high] = self.expires_at.map(u64::from);
+        let millis = high << 32 | middle << 16 | low;
+        (self.expires_at != NO_EXPIRY).then(|| Timestamp::from_millis(millis))
+    }
+}
+
+/// What a line is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// The engine as a whole.
+    #[default]
+    None,
+    /// A warehouse.
+    Warehouse(WarehouseId),
+    /// A product, wherever it lies.
+    Product(ProductId),
+    /// A product in a warehouse.
+    Level(LevelHandle),
+}
+
+/// One entry of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) entry_type: EntryType,
+    pub(crate) subject: Subject,
+    pub(crate) quantity: u32,
+    /// The other end of a transfer.
+    pub(crate) other: Option<WarehouseId>,
+}
+
+/// What all entries of one record share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) at: Timestamp,
+    pub(crate) reservation: Option<ReservationId>,
+    pub(crate) owner: Option<Owner>,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) retaken_from: Option<ReservationId>,
+}
+
+/// A record of several entries, or of one that bears metadata or a key: written whole or not at all.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
+    pub(crate) header: Header,
+    pub(crate) lines: Vec<Line>,
+    pub(crate) metadata: Vec<(String, String)>,
+    pub(crate) key: Option<KeyMark>,
+}
+
+/// A buffer that grew beyond this many lines gives the room back: one huge basket must not cost
+/// every pooled buffer its size.
+const KEPT_LINES: usize = 256;
+/// The same for pairs of metadata.
+const KEPT_PAIRS: usize = 16;
+
+impl Steps {
+    /// Adds an entry.
+    pub(crate) fn line(
+        &mut self,
+        entry_type: impl Into<EntryType>,
+        subject: Subject,
+        quantity: u32,
+        other: Option<WarehouseId>,
+    ) {
+        self.lines.push(Line { entry_type: entry_type.into(), subject, quantity, other });
+    }
+
+    /// Adds a pair of metadata, shown with every entry of the record. Allocates.
+    pub(crate) fn note(&mut self, key: &str, value: &str) {
+        self.metadata.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Empty again, with its room kept unless that is huge.
+    pub(crate) fn clear(&mut self) {
+        self.header = Header::default();
+        self.key = None;
+        self.lines.clear();
+        self.lines.shrink_to(KEPT_LINES);
+        self.metadata.clear();
+        self.metadata.shrink_to(KEPT_PAIRS);
+    }
+}
+
+/// A caller's key, in the same record as what it moved, so that no lost tail parts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyMark {
+    pub(crate) key: Short<64>,
+    /// Of the request: the same key with another one is a conflict.
+    pub(crate) fingerprint: u128,
+    /// What the first caller was told, as the floor above packs it.
+    pub(crate) answer: Short<32>,
+}
+
+/// At most `N` bytes, in place. `N` is at most 255.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Short<const N: usize> {
+    bytes: [u8; N],
+    len: u8,
+}
+
+impl<const N: usize> Short<N> {
+    /// The bytes, or `None` if they are too many.
+    pub(crate) fn new(bytes: &[u8]) -> Option<Self> {
+        const { assert!(N <= u8::MAX as usize) };
+        let mut short = Self { bytes: [0; N], len: u8::try_from(bytes.len()).ok()? };
+        short.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(short)
+    }
+
+    /// The bytes.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+impl<const N: usize> std::fmt::Debug for Short<N> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.as_bytes().escape_ascii())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::entry::EventType;
+
+    #[test]
+    fn a_step_gives_back_what_was_packed_into_it() {
+        let id = ReservationId::new(Timestamp::from_millis(7), u32::MAX, u64::MAX);
+        for moment in [0, 0xffff, 0x1_0002_0003, Timestamp::MAX.as_millis()] {
+            let moment = Timestamp::from_millis(moment);
+            let step = Step::new(EventType::Extended, moment, LevelHandle(3), 9)
+                .reservation(id)
+                .owner(Some(Owner([0; 16])))
+                .expires_at(moment);
+            assert_eq!(step.get_expires_at(), Some(moment));
+            assert_eq!(step.get_reservation(), Some(id));
+            assert_eq!(step.get_owner(), Some(Owner([0; 16])));
+            assert_eq!(EntryType::from_code(step.code()), Some(EventType::Extended.into()));
+            assert_eq!((step.at(), step.level(), step.quantity()), (moment, LevelHandle(3), 9));
+        }
+    }
+
+    #[test]
+    fn a_plain_step_has_no_hold_no_owner_and_no_expiry() {
+        let step = Step::new(AdjustmentType::Returned, Timestamp::MAX, LevelHandle(0), 1);
+        assert_eq!(step.get_reservation(), None);
+        assert_eq!(step.get_owner(), None);
+        assert_eq!(step.get_expires_at(), None);
+        assert!(!step.is_expiry());
+        assert!(step.expired().is_expiry());
+        assert_eq!(step.expired().code(), step.code());
+    }
+
+    #[test]
+    fn short_bytes_have_a_bound() {
+        assert_eq!(Short::<64>::new(&[7; 64]).map(|key| key.as_bytes().len()), Some(64));
+        assert_eq!(Short::<64>::new(&[7; 65]), None);
+        assert_eq!(Short::<64>::new(&[7; 300]), None);
+        assert_eq!(format!("{:?}", Short::<8>::new(b"key").expect("fits")), "key");
+    }
+}

@@ -1,0 +1,206 @@
+//! The recorder: what the floors above call to have something written.
+
+use std::sync::{Arc, Condvar, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::audit::bell::WriterGone;
+use crate::audit::flush::{Flush, FlushError, Tickets};
+use crate::audit::gate::Gate;
+use crate::audit::log::AuditLog;
+use crate::audit::memory::{DEFAULT_RETAINED, MemoryLog};
+use crate::audit::pool::Pool;
+use crate::audit::queue::{AuditQueue, Backpressure, DEFAULT_CAPACITY, NotAdmitted, Waits};
+use crate::audit::record::{Queued, Record, Step, Steps};
+use crate::audit::sink::AuditSink;
+use crate::audit::view::Names;
+use crate::audit::writer::Writer;
+use crate::clock::Timestamp;
+use crate::stock::announce::CommitName;
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, lock};
+
+/// Buffers for long records that wait to be used again.
+const POOLED: usize = 1_024;
+/// How long past its deadline an ending waits for a writer that is on its way out.
+const GRACE: Duration = Duration::from_millis(20);
+
+/// How to record.
+pub(crate) struct Settings {
+    /// Places in the queue.
+    pub(crate) capacity: usize,
+    pub(crate) backpressure: Backpressure,
+    /// Entries that the log in memory keeps.
+    pub(crate) retained: u64,
+    /// The user's own sink, asked before the log in memory.
+    pub(crate) sink: Option<Box<dyn AuditSink>>,
+    /// The engine's birth.
+    pub(crate) opened_at: Timestamp,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            capacity: DEFAULT_CAPACITY,
+            backpressure: Backpressure::default(),
+            retained: DEFAULT_RETAINED,
+            sink: None,
+            opened_at: Timestamp::default(),
+        }
+    }
+}
+
+/// The callers' side of the audit; the [`Writer`] is the other.
+pub(crate) struct Recorder {
+    pub(crate) queue: AuditQueue<Queued>,
+    pub(crate) pool: Pool,
+    pub(crate) tickets: Tickets,
+    pub(crate) memory: Arc<MemoryLog>,
+    pub(crate) names: Arc<dyn Names>,
+    /// Records that the writer took from the queue and the sink has not taken yet. Relaxed: a figure.
+    pub(crate) held: AtomicU64,
+    ending: Ending,
+}
+
+/// How the writer is told when to give up, and tells that it ended.
+#[derive(Default)]
+struct Ending {
+    state: Mutex<EndState>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, Default)]
+struct EndState {
+    deadline: Option<Instant>,
+    ended: bool,
+}
+
+impl Recorder {
+    /// A recorder and its writer, which the caller either spawns or drives by itself.
+    pub(crate) fn open(settings: Settings, names: Arc<dyn Names>) -> (Arc<Self>, Writer) {
+        let recorder = Arc::new(Self {
+            queue: AuditQueue::new(settings.capacity, settings.backpressure),
+            pool: Pool::new(POOLED),
+            tickets: Tickets::default(),
+            memory: Arc::new(MemoryLog::new(settings.retained, settings.opened_at)),
+            names,
+            held: AtomicU64::new(0),
+            ending: Ending::default(),
+        });
+        let writer = Writer::new(Arc::clone(&recorder), settings.sink);
+        (recorder, writer)
+    }
+
+    /// Whether an operation may begin; see [`AuditQueue::admit`].
+    pub(crate) fn admit(&self) -> Result<(), NotAdmitted> {
+        self.queue.admit()
+    }
+
+    /// An empty buffer for a long record, to be obtained before anything moves.
+    pub(crate) fn buffer(&self) -> Box<Steps> {
+        self.pool.take()
+    }
+
+    /// Takes back the buffer of an operation that was refused after all.
+    pub(crate) fn give_back(&self, buffer: Box<Steps>) {
+        self.pool.give_back(buffer);
+    }
+
+    /// Queues the one entry of an operation; see [`AuditQueue::push`].
+    pub(crate) fn record(&self, step: Step) -> Result<(), WriterGone> {
+        self.queue.push(Queued::Record(Record::Step(step)))
+    }
+
+    /// Queues the one record of an operation; see [`AuditQueue::push`].
+    pub(crate) fn record_all(&self, steps: Box<Steps>) -> Result<(), WriterGone> {
+        debug_assert!(!steps.lines.is_empty(), "a record without entries says nothing");
+        self.queue.push(Queued::Record(Record::Steps(steps)))
+    }
+
+    /// Sends the record of a commit ahead, before it touches anything. If it is refused, its record is
+    /// never written.
+    pub(crate) fn send_ahead(&self, name: CommitName, steps: Box<Steps>) -> Result<(), WriterGone> {
+        debug_assert!(!steps.lines.is_empty(), "a record without entries says nothing");
+        self.queue.push(Queued::Ahead(name, steps))
+    }
+
+    /// Has the record that was sent ahead written here, unless it was before.
+    pub(crate) fn committed(&self, name: CommitName) -> Result<(), WriterGone> {
+        self.queue.push(Queued::Committed(name))
+    }
+
+    /// Whether the writer has ended, so that nothing that is queued now will be written.
+    pub(crate) fn is_writer_gone(&self) -> bool {
+        self.queue.bell().is_gone()
+    }
+
+    /// Whether the sweeper must hold back.
+    pub(crate) fn half_full(&self) -> bool {
+        self.queue.half_full()
+    }
+
+    /// Asks to hear when all that was queued before is written. Never waits; what it returns may.
+    pub(crate) fn flush(&self) -> Flush {
+        if let Some(shut) = self.queue.gate().failure() {
+            return Tickets::refuse(shut.into());
+        }
+        let flush = self.tickets.issue();
+        self.queue.bell().wake();
+        flush
+    }
+
+    /// Whether the engine takes mutations, and why not.
+    pub(crate) fn gate(&self) -> &Gate {
+        self.queue.gate()
+    }
+
+    /// A handle to what was written.
+    pub(crate) fn log(&self) -> AuditLog {
+        AuditLog::new(Arc::clone(&self.memory), Arc::clone(&self.names))
+    }
+
+    /// How often callers felt the queue's bounds.
+    pub(crate) fn waits(&self) -> Waits {
+        self.queue.waits()
+    }
+
+    /// Operations whose record was queued and not yet written.
+    pub(crate) fn unwritten(&self) -> u64 {
+        self.held.load(Ordering::Relaxed) + self.queue.len() as u64
+    }
+
+    /// Tells the writer to end once all is written, or at `deadline`.
+    pub(crate) fn end_by(&self, deadline: Instant) {
+        self.ending_state().deadline = Some(deadline);
+        self.queue.end();
+    }
+
+    /// Waits until the writer has ended, or a moment past `deadline`; says whether it has.
+    pub(crate) fn wait_for_end(&self, deadline: Instant) -> bool {
+        let give_up = deadline + GRACE;
+        let mut state = self.ending_state();
+        while !state.ended {
+            let left = give_up.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let waited = self.ending.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// When the writer shall give up, if it shall end at all.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.ending_state().deadline
+    }
+
+    /// The writer has ended, and will write nothing more.
+    pub(crate) fn ended(&self, reason: FlushError) {
+        self.tickets.end(reason);
+        self.ending_state().ended = true;
+        self.ending.changed.notify_all();
+    }
+
+    fn ending_state(&self) -> MutexGuard<'_, EndState> {
+        lock(&self.ending.state)
+    }
+}

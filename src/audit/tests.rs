@@ -1,0 +1,491 @@
+//! The audit as a whole: many callers, one writer, sinks of every temper.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::audit::bell::WriterGone;
+use crate::audit::entry::{AdjustmentType, AuditEntry, EventType};
+use crate::audit::faulty::{FaultControl, FaultySink};
+use crate::audit::flush::FlushError;
+use crate::audit::gate::Shut;
+use crate::audit::log::AuditFilter;
+use crate::audit::queue::{Backpressure, NotAdmitted};
+use crate::audit::record::{Step, Subject};
+use crate::audit::recorder::{Recorder, Settings};
+use crate::audit::sink::{AuditBatch, AuditSink, SinkError};
+use crate::audit::view::Names;
+use crate::audit::writer::{Turn, Writer, WriterThread};
+use crate::clock::Timestamp;
+use crate::reservation::id::{Owner, ReservationId};
+use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+
+/// Two warehouses, any number of products: level 2p is product p in SF, 2p + 1 is in NYC.
+struct TwoWarehouses;
+
+impl Names for TwoWarehouses {
+    fn level(&self, level: LevelHandle) -> Option<(WarehouseId, ProductId)> {
+        Some((WarehouseId((level.0 % 2) as u16), ProductId(level.0 / 2)))
+    }
+
+    fn warehouse_name(&self, warehouse: WarehouseId) -> Option<Arc<str>> {
+        ["SF", "NYC"].get(warehouse.index()).map(|&name| name.into())
+    }
+
+    fn product_name(&self, product: ProductId) -> Option<Arc<str>> {
+        Some(format!("P{}", product.0).into())
+    }
+
+    fn warehouse_id(&self, name: &str) -> Option<WarehouseId> {
+        ["SF", "NYC"].iter().position(|&known| known == name).map(|index| WarehouseId(index as u16))
+    }
+
+    fn product_id(&self, name: &str) -> Option<ProductId> {
+        name.strip_prefix('P')?.parse().ok().map(ProductId)
+    }
+}
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn id(born: u64) -> ReservationId {
+    ReservationId::new(at(born), 7, born)
+}
+
+fn received(level: u32, quantity: u32) -> Step {
+    Step::new(AdjustmentType::Received, at(u64::from(quantity)), LevelHandle(level), quantity)
+}
+
+fn open(settings: Settings) -> (Arc<Recorder>, Writer) {
+    Recorder::open(settings, Arc::new(TwoWarehouses))
+}
+
+fn spawn(settings: Settings) -> (Arc<Recorder>, WriterThread) {
+    let (recorder, writer) = open(settings);
+    (recorder, writer.spawn().expect("a thread"))
+}
+
+fn faulty(settings: Settings) -> (Settings, FaultControl) {
+    let (sink, control) = FaultySink::new();
+    (Settings { sink: Some(Box::new(sink)), ..settings }, control)
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(20)
+}
+
+fn all(recorder: &Recorder) -> Vec<AuditEntry> {
+    recorder.log().query(&AuditFilter::new().limit(usize::MAX)).entries
+}
+
+/// `threads` callers, each of whom records its quantities 1, 2, 3 ... on a level of its own; ends
+/// with how many each queued before the engine refused it.
+fn produce(recorder: &Arc<Recorder>, threads: u32, each: u32) -> Vec<u32> {
+    let callers: Vec<_> = (0..threads)
+        .map(|level| {
+            let recorder = Arc::clone(recorder);
+            thread::spawn(move || {
+                (1..=each)
+                    .take_while(|&quantity| {
+                        let admitted = recorder.admit().is_ok();
+                        // Every third operation is a basket of two lines.
+                        admitted
+                            && if quantity % 3 == 0 {
+                                let mut steps = recorder.buffer();
+                                for _ in 0..2 {
+                                    let subject = Subject::Level(LevelHandle(level));
+                                    steps.line(AdjustmentType::Received, subject, quantity, None);
+                                }
+                                recorder.record_all(steps).is_ok()
+                            } else {
+                                recorder.record(received(level, quantity)).is_ok()
+                            }
+                    })
+                    .count() as u32
+            })
+        })
+        .collect();
+    callers.into_iter().map(|caller| caller.join().expect("no panic")).collect()
+}
+
+/// Sequences without gaps from 1, and of each caller its quantities in order, `queued` of them.
+fn assert_whole(entries: &[AuditEntry], queued: &[u32]) {
+    let mut last: HashMap<String, Vec<u32>> = HashMap::new();
+    for (entry, expected) in entries.iter().zip(1..) {
+        assert_eq!(entry.sequence, expected, "gap-free");
+        let (warehouse, product) = (entry.warehouse.as_deref(), entry.product.as_deref());
+        let level = format!("{}{}", warehouse.expect("known"), product.expect("known"));
+        last.entry(level).or_default().push(entry.quantity);
+    }
+    for (level, &count) in queued.iter().enumerate() {
+        let expected: Vec<u32> = (1..=count)
+            .flat_map(|quantity| vec![quantity; if quantity % 3 == 0 { 2 } else { 1 }])
+            .collect();
+        let name = format!("{}P{}", ["SF", "NYC"][level % 2], level / 2);
+        assert_eq!(last.remove(&name).unwrap_or_default(), expected, "each once, in order");
+    }
+    assert!(last.is_empty());
+}
+
+#[test]
+fn many_callers_get_gap_free_numbers_in_the_order_of_their_calls() {
+    for capacity in [16, 65_536] {
+        let (settings, control) = faulty(Settings { capacity, ..Settings::default() });
+        let (recorder, mut thread) = spawn(settings);
+        let queued = produce(&recorder, 4, 5_000);
+        assert_eq!(queued, [5_000; 4]);
+        recorder.flush().wait().expect("written");
+        assert_whole(&all(&recorder), &queued);
+        let counts = control.counts();
+        assert_eq!(
+            (counts.accepted_entries, counts.out_of_order),
+            (all(&recorder).len() as u64, 0)
+        );
+        assert_eq!(thread.end(soon()), 0);
+    }
+}
+
+#[test]
+fn the_log_keeps_exactly_the_newest_entries_and_says_how_many_left() {
+    for retained in [0, 1, 5, 1_500, 5_000] {
+        let (recorder, mut writer) = open(Settings { retained, ..Settings::default() });
+        for quantity in 1..=4_000 {
+            recorder.record(received(0, quantity)).expect("the writer lives");
+        }
+        assert_eq!(writer.turn(true), Turn::Wrote);
+        assert_eq!(writer.turn(true), Turn::Idle);
+        let shown = retained.min(4_000);
+        let page = recorder.log().query(&AuditFilter::new().limit(10_000));
+        let sequences: Vec<u64> = page.entries.iter().map(|entry| entry.sequence).collect();
+        assert_eq!(sequences, (4_001 - shown..=4_000).collect::<Vec<_>>());
+        assert_eq!((recorder.log().len(), recorder.log().left()), (shown, 4_000 - shown));
+        assert_eq!(page.left, 4_000 - shown);
+        assert_eq!(page.oldest_sequence, (shown > 0).then_some(4_001 - shown));
+    }
+}
+
+#[test]
+fn a_query_finds_what_each_condition_names_and_nothing_else() {
+    let (recorder, mut writer) = open(Settings::default());
+    let owner = Owner([9; 16]);
+    let hold = Step::new(AdjustmentType::Reserved, at(20), LevelHandle(2), 2).reservation(id(20));
+    recorder.record(received(0, 10)).expect("lives");
+    recorder.record(hold.owner(Some(owner)).expires_at(at(50))).expect("lives");
+    let back = Step::new(AdjustmentType::Returned, at(51), LevelHandle(2), 2).reservation(id(20));
+    recorder.record(back.expired()).expect("lives");
+    let mut steps = recorder.buffer();
+    steps.header.at = at(60);
+    let (sf, nyc) = (WarehouseId(0), WarehouseId(1));
+    steps.line(AdjustmentType::TransferredOut, Subject::Level(LevelHandle(0)), 4, Some(nyc));
+    steps.line(AdjustmentType::TransferredIn, Subject::Level(LevelHandle(1)), 4, Some(sf));
+    steps.note("reason", "rebalance");
+    recorder.record_all(steps).expect("lives");
+    writer.turn(true);
+
+    let log = recorder.log();
+    let found = |filter: AuditFilter| -> Vec<u64> {
+        log.query(&filter).entries.iter().map(|entry| entry.sequence).collect()
+    };
+    let any = AuditFilter::new;
+    assert_eq!(found(any()), [1, 2, 3, 4, 5]);
+    assert_eq!(found(any().product("P0")), [1, 4, 5]);
+    assert_eq!(found(any().warehouse("NYC")), [5]);
+    assert_eq!(found(any().warehouse("SF").product("P1")), [2, 3]);
+    assert_eq!(found(any().product("stolen goods")), []);
+    assert_eq!(found(any().reservation(id(20))), [2, 3]);
+    assert_eq!(found(any().reservation(id(21))), []);
+    assert_eq!(found(any().owner(owner)), [2]);
+    assert_eq!(found(any().entry_type(AdjustmentType::Returned)), [3]);
+    let either = any().entry_type(AdjustmentType::Returned).entry_type(AdjustmentType::Received);
+    assert_eq!(found(either), [1, 3]);
+    assert_eq!(found(any().without(AdjustmentType::Reserved)), [1, 3, 4, 5]);
+    assert_eq!(found(any().since(at(20)).until(at(51))), [2, 3]);
+    assert_eq!(found(any().after(3)), [4, 5]);
+    assert_eq!(found(any().entry_type(EventType::Closed)), []);
+
+    let page = log.query(&any().limit(2));
+    assert_eq!((page.entries.len(), page.next), (2, Some(2)));
+    assert_eq!(log.query(&any().limit(5)).next, None);
+    let entries = all(&recorder);
+    assert_eq!(entries[1].expires_at, Some(at(50)));
+    assert_eq!(entries[2].note("reason"), Some("expired"));
+    assert_eq!(entries[3].other_warehouse.as_deref(), Some("NYC"));
+    assert_eq!(entries[4].note("reason"), Some("rebalance"));
+}
+
+#[test]
+fn the_history_of_a_hold_says_whether_it_is_complete() {
+    let (recorder, mut writer) =
+        open(Settings { retained: 2_000, opened_at: at(100), ..Settings::default() });
+    let reserved = |born: u64| {
+        let step = Step::new(AdjustmentType::Reserved, at(born), LevelHandle(0), 1);
+        recorder.record(step.reservation(id(born))).expect("lives");
+    };
+    (100..1_000).for_each(reserved);
+    let mut retake = recorder.buffer();
+    retake.header.at = at(1_000);
+    retake.header.reservation = Some(id(1_000));
+    retake.header.retaken_from = Some(id(500));
+    retake.line(AdjustmentType::Sold, Subject::Level(LevelHandle(0)), 1, None);
+    recorder.record_all(retake).expect("lives");
+    writer.turn(true);
+    let log = recorder.log();
+    let history = log.history_of(id(500), at(500));
+    assert!(history.complete);
+    let sequences: Vec<u64> = history.entries.iter().map(|entry| entry.sequence).collect();
+    assert_eq!(sequences, [401, 901]);
+    assert!(!log.history_of(id(99), at(99)).complete, "before the log began");
+
+    (1_001..6_000).for_each(reserved);
+    writer.turn(true);
+    assert!(!log.history_of(id(500), at(500)).complete, "what was written has left");
+    assert!(log.history_of(id(4_500), at(4_500)).complete);
+}
+
+#[test]
+fn a_stalled_sink_makes_callers_wait_or_refuses_them_and_loses_nothing() {
+    for backpressure in [Backpressure::Wait, Backpressure::Refuse] {
+        let settings = Settings { capacity: 64, backpressure, ..Settings::default() };
+        let (settings, control) = faulty(settings);
+        let (recorder, mut thread) = spawn(settings);
+        control.stall();
+        recorder.record(received(0, 1)).expect("lives");
+        control.wait_until_stalled();
+        let producing = thread::spawn({
+            let recorder = Arc::clone(&recorder);
+            move || produce(&recorder, 2, 1_000)
+        });
+        let queued = if backpressure == Backpressure::Wait {
+            while recorder.waits().waited < 2 {
+                thread::yield_now();
+            }
+            assert!(!producing.is_finished());
+            control.recover();
+            producing.join().expect("no panic")
+        } else {
+            let queued = producing.join().expect("no panic");
+            assert_eq!(recorder.admit(), Err(NotAdmitted::Busy));
+            assert!(recorder.queue.len() >= 48);
+            control.recover();
+            queued
+        };
+        recorder.flush().wait().expect("written");
+        assert_whole(&without_the_first(all(&recorder)), &queued);
+        assert_eq!(thread.end(soon()), 0);
+    }
+}
+
+fn without_the_first(mut entries: Vec<AuditEntry>) -> Vec<AuditEntry> {
+    entries.remove(0);
+    entries.iter_mut().for_each(|entry| entry.sequence -= 1);
+    entries
+}
+
+#[test]
+fn a_failing_sink_stops_64_callers_and_nothing_is_lost_or_written_twice() {
+    let (settings, control) = faulty(Settings { capacity: 256, ..Settings::default() });
+    let (recorder, mut thread) = spawn(settings);
+    let producing = thread::spawn({
+        let recorder = Arc::clone(&recorder);
+        move || produce(&recorder, 64, u32::MAX)
+    });
+    while recorder.log().len() < 10_000 {
+        thread::yield_now();
+    }
+    control.fail("disk full");
+    let queued = producing.join().expect("nobody hangs");
+    let stopped = Shut::Stopped { reason: "disk full".into() };
+    assert_eq!(recorder.admit(), Err(NotAdmitted::Shut(stopped)));
+    let refused = FlushError::Stopped { reason: "disk full".into() };
+    assert_eq!(recorder.flush().wait(), Err(refused));
+    // Operations under way still find room, far more than the queue has.
+    for quantity in 1..=1_000 {
+        recorder.record(received(1_000, quantity)).expect("lives");
+    }
+    control.recover();
+    while recorder.admit().is_err() {
+        thread::yield_now();
+    }
+    recorder.flush().wait().expect("written");
+    let mut entries = all(&recorder);
+    let late = entries.split_off(entries.len() - 1_000);
+    assert!(late.iter().map(|entry| entry.quantity).eq(1..=1_000));
+    assert_whole(&entries, &queued);
+    assert_eq!(control.counts().out_of_order, 0);
+    assert_eq!(control.counts().accepted_entries, recorder.log().newest_sequence());
+    assert_eq!(thread.end(soon()), 0);
+}
+
+#[test]
+fn a_refused_batch_is_handed_over_again_unchanged() {
+    struct Moody(Arc<Mutex<Vec<(u64, usize)>>>);
+    impl AuditSink for Moody {
+        fn append(&mut self, batch: &AuditBatch<'_>) -> Result<(), SinkError> {
+            let mut calls = self.0.lock().expect("no panic");
+            calls.push((batch.first_sequence(), batch.len()));
+            if calls.len() <= 2 { Err(SinkError::new("not now")) } else { Ok(()) }
+        }
+    }
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let sink: Box<dyn AuditSink> = Box::new(Moody(Arc::clone(&calls)));
+    let (recorder, mut writer) = open(Settings { sink: Some(sink), ..Settings::default() });
+    let queue = |count: u32| {
+        (0..count).for_each(|_| recorder.record(received(0, 1)).expect("lives"));
+    };
+    queue(3);
+    assert_eq!(writer.turn(true), Turn::Failing);
+    assert_eq!(recorder.log().len(), 0, "not shown before the sink took it");
+    let refused = FlushError::Stopped { reason: "not now".into() };
+    assert_eq!(recorder.flush().wait_deadline(Instant::now()), Err(refused), "at once");
+    queue(2);
+    assert_eq!(writer.turn(false), Turn::Failing);
+    assert_eq!(recorder.unwritten(), 5);
+    assert_eq!(writer.turn(true), Turn::Failing);
+    assert_eq!(writer.turn(true), Turn::Wrote);
+    assert_eq!(*calls.lock().expect("no panic"), [(1, 3), (1, 3), (1, 3), (4, 2)]);
+    assert_eq!((recorder.log().len(), recorder.unwritten()), (5, 0));
+    assert_eq!(recorder.admit(), Ok(()));
+}
+
+#[test]
+fn a_flush_ends_when_the_sink_took_what_was_queued_before_and_no_sooner() {
+    let (settings, control) = faulty(Settings::default());
+    let (recorder, _thread) = spawn(settings);
+    control.stall();
+    recorder.record(received(0, 1)).expect("lives");
+    control.wait_until_stalled();
+    recorder.record(received(0, 2)).expect("lives");
+    let flush = recorder.flush();
+    let impatient = recorder.flush();
+    let in_a_moment = Instant::now() + Duration::from_millis(20);
+    assert_eq!(impatient.wait_deadline(in_a_moment), Err(FlushError::TimedOut));
+    control.recover();
+    assert_eq!(flush.wait(), Ok(()));
+    assert_eq!(control.counts().accepted_entries, 2);
+    assert_eq!(recorder.log().len(), 2);
+}
+
+#[test]
+fn a_panicking_sink_poisons_the_engine_and_nobody_hangs() {
+    let (settings, control) = faulty(Settings { capacity: 64, ..Settings::default() });
+    let (recorder, mut thread) = spawn(settings);
+    recorder.record(received(0, 1)).expect("lives");
+    recorder.flush().wait().expect("written");
+    control.panic("boom");
+    produce(&recorder, 8, u32::MAX);
+    let reason: Arc<str> = "the sink panicked: boom".into();
+    let poisoned = Shut::Poisoned { reason: Arc::clone(&reason) };
+    assert_eq!(recorder.admit(), Err(NotAdmitted::Shut(poisoned)));
+    assert_eq!(recorder.flush().wait(), Err(FlushError::Poisoned { reason }));
+    assert!(recorder.wait_for_end(soon()));
+    for _ in 0..100 {
+        assert_eq!(recorder.record(received(0, 1)), Err(WriterGone));
+    }
+    assert_eq!(recorder.log().len(), 1);
+    assert!(thread.end(soon()) > 0);
+}
+
+#[test]
+fn an_end_writes_what_is_queued_and_says_what_it_could_not() {
+    let (recorder, mut thread) = spawn(Settings::default());
+    (1..=100).for_each(|quantity| recorder.record(received(0, quantity)).expect("lives"));
+    recorder.gate().close();
+    assert_eq!(thread.end(soon()), 0);
+    assert_eq!(recorder.log().len(), 100);
+    assert_eq!(recorder.record(received(0, 1)), Err(WriterGone));
+    assert_eq!(recorder.flush().wait(), Err(FlushError::Closed));
+
+    for stall in [true, false] {
+        let (settings, control) = faulty(Settings::default());
+        let (recorder, mut thread) = spawn(settings);
+        if stall {
+            control.stall()
+        } else {
+            control.fail("disk full")
+        }
+        (1..=100).for_each(|quantity| recorder.record(received(0, quantity)).expect("lives"));
+        let begun = Instant::now();
+        assert_eq!(thread.end(begun + Duration::from_millis(30)), 100);
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
+}
+
+#[test]
+fn a_writer_without_a_thread_takes_the_last_items_as_it_ends() {
+    let (recorder, mut writer) = open(Settings::default());
+    (1..=3).for_each(|quantity| recorder.record(received(0, quantity)).expect("lives"));
+    writer.end();
+    assert_eq!((recorder.log().len(), recorder.unwritten()), (3, 0));
+    assert_eq!(writer.turn(true), Turn::Over);
+    assert_eq!(recorder.admit(), Err(NotAdmitted::Shut(Shut::Closed)));
+}
+
+#[test]
+fn a_writer_that_sleeps_for_good_is_woken_by_a_push() {
+    let (recorder, _thread) = spawn(Settings::default());
+    let begun = Instant::now();
+    while !format!("{:?}", recorder.queue.bell()).contains("parked") {
+        assert!(begun.elapsed() < Duration::from_secs(20), "an idle writer parks");
+        thread::sleep(Duration::from_millis(10));
+    }
+    recorder.record(received(0, 1)).expect("lives");
+    while recorder.log().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the push wakes it");
+        thread::yield_now();
+    }
+}
+
+/// Not a check but a figure: `cargo test --release --lib audit -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+#[allow(clippy::print_stderr, reason = "a measurement")]
+fn how_fast_the_writer_is() {
+    const ROUNDS: u32 = 200;
+    let (recorder, mut writer) = open(Settings::default());
+    let (mut pushing, mut writing) = (Duration::ZERO, Duration::ZERO);
+    let mut records = 0;
+    for _ in 0..ROUNDS {
+        let begun = Instant::now();
+        for quantity in 1..=40_000 {
+            recorder.record(received(0, quantity)).expect("lives");
+        }
+        pushing += begun.elapsed();
+        let begun = Instant::now();
+        writer.turn(true);
+        writing += begun.elapsed();
+        records += 40_000;
+    }
+    let ns = |span: Duration| span.as_nanos() as f64 / f64::from(records);
+    eprintln!("push {:.1} ns, write {:.1} ns a record", ns(pushing), ns(writing));
+
+    for threads in [1, 2] {
+        let (recorder, _thread) = spawn(Settings::default());
+        let begun = Instant::now();
+        let callers: Vec<_> = (0..threads)
+            .map(|level| {
+                let recorder = Arc::clone(&recorder);
+                thread::spawn(move || {
+                    for quantity in 1..=5_000_000 {
+                        recorder.admit().expect("open");
+                        recorder.record(received(level, quantity)).expect("lives");
+                    }
+                })
+            })
+            .collect();
+        callers.into_iter().for_each(|caller| caller.join().expect("no panic"));
+        let took = begun.elapsed();
+        recorder.flush().wait().expect("written");
+        let each = took.as_nanos() as f64 / (5e6 * f64::from(threads));
+        eprintln!("{threads} threads: {each:.1} ns a record overall, {:?}", recorder.waits());
+    }
+    let begun = Instant::now();
+    let page = recorder.log().query(&AuditFilter::new().reservation(id(1)));
+    eprintln!(
+        "query of {}: {:?}, {} found",
+        recorder.log().len(),
+        begun.elapsed(),
+        page.entries.len()
+    );
+}

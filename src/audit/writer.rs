@@ -1,0 +1,378 @@
+//! The writer: the one thread that numbers entries and hands them to the sink.
+//!
+//! It drains all there is, then naps, so that it does not chase the producers through the queue's
+//! cache lines; naps grow while nothing comes and end in a real sleep.
+
+use std::any::Any;
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use std::{io, mem};
+
+use crate::audit::flush::FlushError;
+use crate::audit::record::{Queued, Record, Steps};
+use crate::audit::recorder::Recorder;
+use crate::audit::sink::{AuditBatch, AuditSink};
+use crate::stock::announce::CommitName;
+use crate::sync::Ordering;
+
+const SHORTEST_NAP: Duration = Duration::from_micros(50);
+const LONGEST_NAP: Duration = Duration::from_millis(2);
+/// Without work for so long, the writer sleeps until it is woken.
+const IDLE_BEFORE_PARK: Duration = Duration::from_secs(1);
+const FIRST_RETRY: Duration = Duration::from_millis(10);
+const LAST_RETRY: Duration = Duration::from_secs(1);
+/// How long a dropped writer thread has to write what is queued.
+const DROP_DEADLINE: Duration = Duration::from_millis(500);
+
+/// What one turn of the writer came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// There was nothing to do.
+    Idle,
+    /// All there was is written.
+    Wrote,
+    /// The sink refuses; what there was is kept.
+    Failing,
+    /// The writer has ended, or died.
+    Over,
+}
+
+/// The consuming end of the queue.
+pub(crate) struct Writer {
+    recorder: Arc<Recorder>,
+    sink: Option<Box<dyn AuditSink>>,
+    /// What the sink is asked to take; the very same until it does.
+    batch: Vec<Record>,
+    /// What came while the sink refused, in order.
+    backlog: VecDeque<Record>,
+    /// Records that were sent ahead, by their commit's slot: of each slot only the newest is awaited.
+    ahead: HashMap<u32, (u64, Box<Steps>)>,
+    next_sequence: u64,
+    failing: bool,
+    over: bool,
+}
+
+/// The sink refused, or panicked.
+enum Undelivered {
+    Refused(String),
+    Panicked(String),
+}
+
+impl Writer {
+    pub(crate) fn new(recorder: Arc<Recorder>, sink: Option<Box<dyn AuditSink>>) -> Self {
+        Self {
+            recorder,
+            sink,
+            batch: Vec::new(),
+            backlog: VecDeque::new(),
+            ahead: HashMap::new(),
+            next_sequence: 1,
+            failing: false,
+            over: false,
+        }
+    }
+
+    /// Drains the queue, and writes what there is; a failing sink is asked again only if `retry`.
+    pub(crate) fn turn(&mut self, retry: bool) -> Turn {
+        if self.over {
+            return Turn::Over;
+        }
+        let recorder = Arc::clone(&self.recorder);
+        // Before the drain: see `Tickets`.
+        let tickets = recorder.tickets.take();
+        let drained = self.drain(recorder.queue.capacity());
+        let retried = self.failing && retry;
+        if !self.failing || retry {
+            match self.deliver_all() {
+                Ok(()) => {}
+                Err(Undelivered::Refused(reason)) => {
+                    self.failing = true;
+                    recorder.gate().stop(&reason);
+                }
+                Err(Undelivered::Panicked(reason)) => self.die(&reason),
+            }
+        }
+        let outcome = match recorder.gate().failure() {
+            Some(shut) if self.failing || self.over => Err(FlushError::from(shut)),
+            _ => Ok(()),
+        };
+        tickets.iter().for_each(|ticket| ticket.complete(outcome.clone()));
+        match () {
+            () if self.over => Turn::Over,
+            () if self.failing => Turn::Failing,
+            () if drained > 0 || retried => Turn::Wrote,
+            () => Turn::Idle,
+        }
+    }
+
+    /// Takes at most `limit` items from the queue: into the batch, or, while that is stuck, behind it.
+    /// Law 5: a failed sink keeps what is queued, and operations under way never wait for it.
+    fn drain(&mut self, limit: usize) -> usize {
+        let mut drained = 0;
+        while drained < limit
+            && let Some(queued) = self.recorder.queue.pop()
+        {
+            match self.due(queued) {
+                Some(record) if self.failing => self.backlog.push_back(record),
+                Some(record) => self.batch.push(record),
+                None => {}
+            }
+            drained += 1;
+        }
+        if drained > 0 {
+            self.publish_held();
+        }
+        drained
+    }
+
+    /// The record that is to be written where `queued` stands, if one is.
+    fn due(&mut self, queued: Queued) -> Option<Record> {
+        match queued {
+            Queued::Record(record) => Some(record),
+            Queued::Ahead(CommitName { slot, sequence }, steps) => {
+                // One that stands here still belongs to a commit that was refused.
+                if let Some((_, refused)) = self.ahead.insert(slot, (sequence, steps)) {
+                    self.recorder.pool.give_back(refused);
+                }
+                None
+            }
+            Queued::Committed(CommitName { slot, sequence }) => {
+                // A repeat finds nothing, or the record of a later commit.
+                self.ahead
+                    .get(&slot)
+                    .is_some_and(|(awaited, _)| *awaited == sequence)
+                    .then_some(())?;
+                self.ahead.remove(&slot).map(|(_, steps)| Record::Steps(steps))
+            }
+        }
+    }
+
+    /// Writes the batch and then the backlog, in batches.
+    fn deliver_all(&mut self) -> Result<(), Undelivered> {
+        loop {
+            if self.batch.is_empty() {
+                let part = self.backlog.len().min(self.recorder.queue.capacity());
+                self.batch.extend(self.backlog.drain(..part));
+            }
+            if self.batch.is_empty() {
+                break;
+            }
+            self.deliver()?;
+        }
+        if mem::take(&mut self.failing) {
+            self.backlog = VecDeque::new();
+            self.recorder.gate().resume();
+        }
+        Ok(())
+    }
+
+    /// Numbers the batch, and moves it to the sink and then to the log.
+    fn deliver(&mut self) -> Result<(), Undelivered> {
+        let entries = self.batch.iter().map(Record::entries).sum::<u64>();
+        if let Some(sink) = &mut self.sink
+            && entries > 0
+        {
+            let names = &*self.recorder.names;
+            let batch = AuditBatch::new(self.next_sequence, entries, &self.batch, names);
+            // The sink is never called again after a panic, so that nobody sees it half-way.
+            match catch_unwind(AssertUnwindSafe(|| sink.append(&batch))) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(Undelivered::Refused(error.to_string())),
+                Err(panic) => return Err(Undelivered::Panicked(panic_text(&*panic))),
+            }
+        }
+        self.recorder.memory.append(&mut self.batch, &self.recorder.pool);
+        self.next_sequence += entries;
+        self.publish_held();
+        Ok(())
+    }
+
+    fn publish_held(&self) {
+        let held = (self.batch.len() + self.backlog.len()) as u64;
+        self.recorder.held.store(held, Ordering::Relaxed);
+    }
+
+    /// Nothing can be written any more: everyone who waits or comes is told.
+    fn die(&mut self, reason: &str) {
+        self.recorder.gate().poison(reason);
+        self.leave();
+        self.recorder.ended(FlushError::Poisoned { reason: reason.into() });
+    }
+
+    /// Takes the last items. Operations that queue later hear that nobody will write theirs.
+    fn leave(&mut self) {
+        self.over = true;
+        self.recorder.queue.bell().leave();
+        // Into the backlog, behind a batch that may be stuck.
+        while let Some(queued) = self.recorder.queue.pop() {
+            let record = self.due(queued);
+            self.backlog.extend(record);
+        }
+        self.publish_held();
+    }
+
+    /// Ends: takes what is left, and tries once more to have it written.
+    pub(crate) fn end(&mut self) {
+        if self.over {
+            return;
+        }
+        let recorder = Arc::clone(&self.recorder);
+        recorder.gate().close();
+        let tickets = recorder.tickets.take();
+        self.leave();
+        let outcome = match self.deliver_all() {
+            Ok(()) => Ok(()),
+            Err(Undelivered::Refused(reason)) => {
+                recorder.gate().stop(&reason);
+                Err(FlushError::Stopped { reason: reason.into() })
+            }
+            Err(Undelivered::Panicked(reason)) => {
+                recorder.gate().poison(&reason);
+                Err(FlushError::Poisoned { reason: reason.into() })
+            }
+        };
+        tickets.iter().for_each(|ticket| ticket.complete(outcome.clone()));
+        recorder.ended(FlushError::Closed);
+    }
+
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(crate) fn spawn(self) -> io::Result<WriterThread> {
+        let recorder = Arc::clone(&self.recorder);
+        let builder = thread::Builder::new().name("stockade-audit".to_owned());
+        let thread = builder.spawn(move || self.run())?;
+        Ok(WriterThread { recorder, thread: Some(thread) })
+    }
+
+    fn run(mut self) {
+        let recorder = Arc::clone(&self.recorder);
+        let queue = &recorder.queue;
+        queue.bell().answer();
+        let mut rest = Rest::new();
+        loop {
+            let ending = queue.is_ending();
+            let turn = self.turn(rest.may_retry());
+            if turn == Turn::Over {
+                return;
+            }
+            if ending && self.may_end(turn) {
+                return self.end();
+            }
+            match rest.after(turn, recorder.deadline()) {
+                Some(span) => queue.bell().nap(span, || {
+                    let told = queue.is_ending() && turn != Turn::Failing;
+                    told || queue.half_full() || recorder.tickets.any()
+                }),
+                None => queue
+                    .bell()
+                    .park(|| !queue.is_empty() || recorder.tickets.any() || queue.is_ending()),
+            }
+        }
+    }
+
+    fn may_end(&self, turn: Turn) -> bool {
+        let late = self.recorder.deadline().is_none_or(|deadline| Instant::now() >= deadline);
+        late || (turn != Turn::Failing && self.recorder.queue.is_empty())
+    }
+}
+
+impl Drop for Writer {
+    /// However the writer ends, nobody waits for it in vain.
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        if thread::panicking() { self.die("the audit writer panicked") } else { self.end() }
+    }
+}
+
+/// How long to sleep.
+struct Rest {
+    nap: Duration,
+    idle_since: Option<Instant>,
+    retry_after: Duration,
+    retry_at: Option<Instant>,
+}
+
+impl Rest {
+    fn new() -> Self {
+        Self { nap: SHORTEST_NAP, idle_since: None, retry_after: FIRST_RETRY, retry_at: None }
+    }
+
+    fn may_retry(&self) -> bool {
+        self.retry_at.is_none_or(|at| Instant::now() >= at)
+    }
+
+    /// How long to nap after `turn`; `None` for a sleep without end.
+    fn after(&mut self, turn: Turn, deadline: Option<Instant>) -> Option<Duration> {
+        let now = Instant::now();
+        match turn {
+            Turn::Failing => {
+                let at = match self.retry_at {
+                    Some(at) if now < at => at,
+                    Some(_) => {
+                        self.retry_after = (self.retry_after * 2).min(LAST_RETRY);
+                        now + self.retry_after
+                    }
+                    None => now + self.retry_after,
+                };
+                self.retry_at = Some(at);
+                let until = deadline.map_or(at, |deadline| at.min(deadline));
+                Some(until.saturating_duration_since(now).clamp(SHORTEST_NAP, LONGEST_NAP))
+            }
+            Turn::Idle => {
+                let since = *self.idle_since.get_or_insert(now);
+                self.nap = (self.nap * 2).min(LONGEST_NAP);
+                (now.saturating_duration_since(since) < IDLE_BEFORE_PARK).then_some(self.nap)
+            }
+            Turn::Wrote | Turn::Over => {
+                *self = Self::new();
+                Some(self.nap)
+            }
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("the sink panicked: {}", text.as_deref().unwrap_or("no text"))
+}
+
+/// The writer's thread, seen from outside.
+pub(crate) struct WriterThread {
+    recorder: Arc<Recorder>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl WriterThread {
+    /// Ends the writer once everything is written, or at `deadline`; says how many operations' records
+    /// stayed unwritten. The gate should be shut before. A writer that is stuck in the sink is left
+    /// behind, so that this never hangs.
+    pub(crate) fn end(&mut self, deadline: Instant) -> u64 {
+        if let Some(thread) = self.thread.take() {
+            self.recorder.end_by(deadline);
+            // A sink that drops the engine ends up here on the writer's own thread.
+            let own = thread.thread().id() == thread::current().id();
+            if !own && self.recorder.wait_for_end(deadline) {
+                // All it could say is that it panicked, and the gate says that too.
+                let _ = thread.join();
+            }
+        }
+        self.recorder.unwritten()
+    }
+}
+
+impl Drop for WriterThread {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.recorder.gate().close();
+            self.end(Instant::now() + DROP_DEADLINE);
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! What can go wrong: one small enum for each kind of operation, and one umbrella over them all.
+//!
+//! Every error answers two questions besides its text: [`is_retryable`](Error::is_retryable), may
+//! the same call succeed if it is made again, and [`applied`](Error::applied), has anything moved.
+//! But for one kind, [`Unrecorded`](Unavailable::Unrecorded), an error means that nothing has.
+
+mod hold;
+mod setup;
+mod stock;
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+pub use hold::{
+    BasketError, ConfirmError, ExtendError, ReleaseError, ReserveError, RetakeError, ShortLine,
+};
+pub use setup::{BuildError, SettingError};
+pub use stock::{AddError, RemoveError, ShipError, TransferError};
+
+/// The longest name of a product or a warehouse, in bytes.
+pub const MAX_NAME_BYTES: usize = 255;
+
+/// Whether a call that returned an error has changed anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// Nothing has moved.
+    No,
+    /// The stock has moved in memory, but the audit log may not have taken the entry.
+    InMemory,
+}
+
+/// Why the engine as a whole takes no call at present.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Unavailable {
+    /// The engine has been shut down.
+    #[error("the engine is shut down")]
+    Closed,
+    /// The audit sink fails; what is queued is kept, and calls are taken again once it recovers.
+    #[error("the audit log can't be written, so nothing may move: {reason}")]
+    Stopped {
+        /// What the sink reported.
+        reason: String,
+    },
+    /// The audit writer has died; the engine has to be built anew.
+    #[error("the audit writer has died, so nothing may move any more")]
+    Poisoned,
+    /// The audit queue is nearly full, and the caller chose not to wait.
+    #[error("the audit queue is full; try again in a moment")]
+    Busy,
+    /// The stock has moved, but the audit writer ended before it took the entry.
+    #[error("applied in memory, but the audit writer ended before it took the entry")]
+    Unrecorded,
+}
+
+impl Unavailable {
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Stopped { .. } | Self::Busy)
+    }
+
+    /// Whether anything has moved.
+    pub fn applied(&self) -> Applied {
+        match self {
+            Self::Unrecorded => Applied::InMemory,
+            _ => Applied::No,
+        }
+    }
+}
+
+/// A name that is empty or too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a name must be 1 to {MAX_NAME_BYTES} bytes, not {bytes}")]
+pub struct InvalidName {
+    /// The length of the name that was passed.
+    pub bytes: usize,
+}
+
+/// A time to live of 0, or longer than the engine allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a time to live must be more than 0 and at most {longest:?}, not {ttl:?}")]
+pub struct InvalidTtl {
+    /// What was passed.
+    pub ttl: Duration,
+    /// The longest that the engine allows at present.
+    pub longest: Duration,
+}
+
+/// A place that does not exist, or whose name can't be one.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum UnknownPlace {
+    /// No warehouse of this name was given to the builder.
+    #[error("there is no warehouse {warehouse:?}")]
+    Warehouse {
+        /// The name, or the number of the handle, that was passed.
+        warehouse: String,
+    },
+    /// The product was never stocked in this warehouse.
+    #[error("product {product:?} was never stocked in warehouse {warehouse:?}")]
+    Product {
+        /// The warehouse.
+        warehouse: String,
+        /// The product.
+        product: String,
+    },
+    /// The handle does not come from this manager.
+    #[error("the handle names no stock level of this manager")]
+    Handle,
+    /// A name that can't be one.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+}
+
+/// A caller's key that can't be used for this call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The key was used for another request.
+    #[error("the key was used before, for a different request")]
+    Conflict,
+    /// The first call with the key is under way, and the engine is set to refuse rather than wait.
+    #[error("a call with the same key is under way; try again in a moment")]
+    InProgress,
+}
+
+impl KeyError {
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::InProgress)
+    }
+}
+
+/// Anything that can go wrong, for callers who don't care which operation it was.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// See [`AddError`].
+    #[error(transparent)]
+    Add(#[from] AddError),
+    /// See [`RemoveError`].
+    #[error(transparent)]
+    Remove(#[from] RemoveError),
+    /// See [`ReserveError`].
+    #[error(transparent)]
+    Reserve(#[from] ReserveError),
+    /// See [`BasketError`].
+    #[error(transparent)]
+    Basket(#[from] BasketError),
+    /// See [`ConfirmError`].
+    #[error(transparent)]
+    Confirm(#[from] ConfirmError),
+    /// See [`ReleaseError`].
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
+    /// See [`ExtendError`].
+    #[error(transparent)]
+    Extend(#[from] ExtendError),
+    /// See [`ShipError`].
+    #[error(transparent)]
+    Ship(#[from] ShipError),
+    /// See [`TransferError`].
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    /// See [`RetakeError`].
+    #[error(transparent)]
+    Retake(#[from] RetakeError),
+    /// See [`SettingError`].
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// See [`BuildError`].
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// See [`UnknownPlace`].
+    #[error(transparent)]
+    Place(#[from] UnknownPlace),
+    /// See [`Unavailable`].
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Gives each enum its two answers: the variants that are worth a retry by themselves, and those
+/// whose inner error knows.
+macro_rules! answers {
+    ($($error:ident { $(retry: $retry:pat,)? $(inner: $($inner:ident)|+,)? $(keys: $keys:ident,)? })+) => {$(
+        impl $error {
+            /// Whether the same call may succeed if it is made again.
+            pub fn is_retryable(&self) -> bool {
+                match self {
+                    $($retry => true,)?
+                    $($(Self::$inner(inner) => inner.is_retryable(),)+)?
+                    $(Self::$keys(key) => key.is_retryable(),)?
+                    #[allow(unreachable_patterns, reason = "the umbrella's variants all have an inner error")]
+                    _ => false,
+                }
+            }
+
+            /// Whether anything has moved although the call returned an error.
+            pub fn applied(&self) -> Applied {
+                match self {
+                    $($(Self::$inner(inner) => inner.applied(),)+)?
+                    #[allow(unreachable_patterns, reason = "the umbrella's variants all have an inner error")]
+                    _ => Applied::No,
+                }
+            }
+        }
+    )+};
+}
+
+answers! {
+    AddError { retry: Self::Suspended { .. }, inner: Unavailable, keys: Key, }
+    RemoveError { retry: Self::Suspended { .. }, inner: Unavailable, keys: Key, }
+    ReserveError {
+        retry: Self::Insufficient { overdue_left: true, .. } | Self::Full { .. } | Self::Suspended { .. },
+        inner: Unavailable,
+        keys: Key,
+    }
+    BasketError {
+        retry: Self::Insufficient { overdue_left: true, .. } | Self::Full { .. } | Self::Suspended { .. },
+        inner: Unavailable,
+        keys: Key,
+    }
+    ConfirmError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
+    ReleaseError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
+    ExtendError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
+    ShipError { inner: Unavailable, keys: Key, }
+    TransferError { retry: Self::Suspended { .. }, inner: Unavailable, keys: Key, }
+    RetakeError { retry: Self::InProgress, inner: Retake | Unavailable, keys: Key, }
+    SettingError { inner: Unavailable, }
+    BuildError { retry: Self::Thread { .. }, }
+    UnknownPlace { }
+    Error {
+        inner: Add | Remove | Reserve | Basket | Confirm | Release | Extend | Ship | Transfer | Retake | Setting | Build | Place | Unavailable,
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::quantity::InvalidQuantity;
+
+    #[test]
+    fn an_error_says_whether_it_is_worth_a_retry_and_whether_anything_moved() {
+        let sold_out = ReserveError::Insufficient { needed: 2, available: 0, overdue_left: false };
+        assert!(!sold_out.is_retryable());
+        assert!(ReserveError::from(Unavailable::Busy).is_retryable());
+        let unrecorded = Error::from(AddError::from(Unavailable::Unrecorded));
+        assert_eq!(unrecorded.applied(), Applied::InMemory);
+        assert!(!unrecorded.is_retryable());
+        assert_eq!(Error::from(sold_out).applied(), Applied::No);
+    }
+
+    #[test]
+    fn an_error_is_a_sentence_with_the_numbers() {
+        let error = AddError::OverCapacity { needed: 5, room: 2 };
+        assert_eq!(error.to_string(), "the warehouse has room for 2 more units, not 5");
+        let error = Error::from(AddError::from(InvalidQuantity { units: 0 }));
+        assert_eq!(error.to_string(), "a quantity must be 1 to 2147483647 units, not 0");
+    }
+}

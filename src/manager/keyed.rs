@@ -1,0 +1,174 @@
+//! Retries made safe: what a caller's key is remembered with, and the answer it gives again.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::error::KeyError;
+use crate::manager::engine::Engine;
+use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
+use crate::manager::request::Details;
+use crate::manager::settle::Release;
+use crate::quantity::Quantity;
+use crate::reservation::id::ReservationId;
+use crate::reservation::keys::{Claim, Fingerprint, KeyName, RequestKey};
+
+/// What an operation answered, as its key remembers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Done,
+    Reservation(ReservationId),
+    Release(Release),
+    ExpiresAt(Timestamp),
+    /// `confirm_or_retake` found the hold pending, and confirmed it.
+    ConfirmedInTime,
+    /// The hold was over; its lines were sold anew under this id.
+    Retaken(ReservationId),
+    /// The hold had been over, and its lines sold anew under this id, before this request.
+    RetakenBefore(ReservationId),
+    /// The hold had sold so many units before this request.
+    SoldBefore(u64),
+}
+
+impl Answer {
+    /// The answer as the audit record stores it: a tag, and what belongs to it.
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        let (tag, number): (u8, u128) = match self {
+            Self::Done => (0, 0),
+            Self::Reservation(id) => (1, id.as_uuid().as_u128()),
+            Self::Release(outcome) => (2, outcome as u128),
+            Self::ExpiresAt(moment) => (3, u128::from(moment.as_millis())),
+            Self::ConfirmedInTime => (4, 0),
+            Self::Retaken(id) => (5, id.as_uuid().as_u128()),
+            Self::RetakenBefore(id) => (6, id.as_uuid().as_u128()),
+            Self::SoldBefore(units) => (7, u128::from(units)),
+        };
+        [&[tag][..], &number.to_le_bytes()].concat()
+    }
+
+    // A key's fingerprint bears the operation's name, so that the remembered answer is always of
+    // the operation's own kind; another one would be this engine's own mistake.
+
+    pub(super) fn reservation(self) -> ReservationId {
+        match self {
+            Self::Reservation(id) => id,
+            _ => unreachable!("a reserve answers with an id"),
+        }
+    }
+
+    pub(super) fn release(self) -> Release {
+        match self {
+            Self::Release(outcome) => outcome,
+            _ => unreachable!("a release answers with its outcome"),
+        }
+    }
+
+    pub(super) fn expires_at(self) -> Timestamp {
+        match self {
+            Self::ExpiresAt(moment) => moment,
+            _ => unreachable!("an extension answers with a moment"),
+        }
+    }
+}
+
+/// The key of the operation under way, and what its request looked like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyUse {
+    pub(crate) key: RequestKey,
+    pub(crate) fingerprint: u128,
+}
+
+/// What tells one request from another: everything that the caller passed.
+pub(super) struct RequestShape(Fingerprint);
+
+impl RequestShape {
+    pub(super) fn new(operation: &str) -> Self {
+        Self(Fingerprint::of(operation))
+    }
+
+    /// A level, as the caller named it: the same request names it the same way.
+    pub(super) fn level(self, level: LevelRef<'_>) -> Self {
+        Self(match level {
+            LevelRef::Names(warehouse, product) => self.0.text(warehouse).text(product),
+            LevelRef::Handle(handle) => self.0.number(u64::from(handle.0)),
+        })
+    }
+
+    pub(super) fn warehouse(self, warehouse: WarehouseRef<'_>) -> Self {
+        Self(match warehouse {
+            WarehouseRef::Name(name) => self.0.text(name),
+            WarehouseRef::Id(id) => self.0.number(u64::from(id.0)),
+        })
+    }
+
+    pub(super) fn product(self, product: ProductRef<'_>) -> Self {
+        Self(match product {
+            ProductRef::Name(name) => self.0.text(name),
+            ProductRef::Id(id) => self.0.number(u64::from(id.0)),
+        })
+    }
+
+    pub(super) fn units(self, qty: Quantity) -> Self {
+        Self(self.0.number(u64::from(qty.get())))
+    }
+
+    /// How many lines follow, or how many units a line asks for.
+    pub(super) fn count(self, count: usize) -> Self {
+        Self(self.0.number(count as u64))
+    }
+
+    pub(super) fn span(self, span: Duration) -> Self {
+        Self(self.0.number(span.as_secs()).number(u64::from(span.subsec_nanos())))
+    }
+
+    pub(super) fn reservation(self, id: ReservationId) -> Self {
+        Self(self.0.id(id))
+    }
+
+    pub(super) fn text(self, text: &str) -> Self {
+        Self(self.0.text(text))
+    }
+
+    fn finish(self) -> u128 {
+        self.0.finish()
+    }
+}
+
+impl Engine {
+    /// Runs an operation under the caller's key, if it brought one: the first call runs, every
+    /// other one gets its answer. A refusal is not remembered.
+    pub(super) fn keyed<E: From<KeyError>>(
+        &self,
+        details: &Details,
+        shape: impl FnOnce() -> RequestShape,
+        run: impl FnOnce(Option<KeyUse>) -> Result<Answer, E>,
+    ) -> Result<Answer, E> {
+        let Some(key) = details.key else { return run(None) };
+        let mut shape = shape();
+        shape = RequestShape(match details.owner {
+            Some(owner) => shape.0.bytes(&owner.0),
+            None => shape.0.absent(),
+        });
+        let fingerprint = shape.finish();
+        self.claimed(KeyName::Caller(key), fingerprint, || run(Some(KeyUse { key, fingerprint })))
+    }
+
+    /// Runs an operation under a name that only one call may run under.
+    pub(super) fn claimed<E: From<KeyError>>(
+        &self,
+        name: KeyName,
+        fingerprint: u128,
+        run: impl FnOnce() -> Result<Answer, E>,
+    ) -> Result<Answer, E> {
+        match self.keys.claim(name, fingerprint, self.now(), self.patience) {
+            Claim::Repeat(answer) => Ok(answer),
+            Claim::Conflict => Err(KeyError::Conflict.into()),
+            Claim::Busy => Err(KeyError::InProgress.into()),
+            Claim::First(ticket) => {
+                // Dropped unpublished, by a refusal or a panic, the ticket withdraws the claim.
+                let answer = run()?;
+                ticket.publish(answer, self.now());
+                Ok(answer)
+            }
+        }
+    }
+}

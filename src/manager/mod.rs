@@ -1,0 +1,108 @@
+//! Floor 5, the manager: every public operation, one file for each kind.
+
+mod basket;
+mod builder;
+mod commits;
+mod due;
+mod engine;
+mod keyed;
+mod lifecycle;
+mod operations;
+mod place;
+mod queries;
+mod receive;
+mod recorder;
+mod request;
+mod reserve;
+mod retake;
+mod settings;
+mod settle;
+mod stats;
+#[cfg(feature = "testing")]
+mod testing;
+mod transfer;
+
+use std::sync::{Arc, Weak};
+
+pub use builder::{Builder, WarehouseSpec};
+pub use lifecycle::Shutdown;
+pub use place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
+pub use queries::{ReservationCursor, ReservationPage, Totals, WarehouseLevel};
+pub use request::Request;
+pub use retake::ConfirmOrRetake;
+pub use settle::Release;
+pub use stats::{Health, Refusals, Stats};
+
+use engine::Engine;
+use lifecycle::Life;
+
+/// The inventory: warehouses and their stock, reservations, and the audit log of all that moved.
+///
+/// A manager is a handle: cheap to clone, and shared between threads as it is. Every operation takes
+/// `&self`. The last clone that is dropped ends the engine (see [`shutdown`](Self::shutdown)).
+///
+/// Stock levels are named by warehouse and product, `("SF", "LAPTOP")`, or by a [`LevelHandle`],
+/// which is resolved once ([`level`](Self::level), [`open_level`](Self::open_level)) and then costs
+/// no hashing. Quantities are units, 1 to [`MAX_UNITS`](crate::MAX_UNITS); 0 is an error everywhere.
+///
+/// ```
+/// use std::time::Duration;
+/// use stockade::InventoryManager;
+///
+/// let manager = InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
+/// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+///
+/// let hold = manager.reserve(("SF", "LAPTOP"), 3, Duration::from_secs(60))?;
+/// manager.confirm(hold)?;
+/// manager.transfer("SF", "NYC", "LAPTOP", 4)?;
+///
+/// assert_eq!(manager.available(("SF", "LAPTOP")), 3);
+/// assert_eq!(manager.available(("NYC", "LAPTOP")), 4);
+/// # Ok::<(), stockade::Error>(())
+/// ```
+///
+/// [`LevelHandle`]: crate::LevelHandle
+#[derive(Clone, Debug)]
+pub struct InventoryManager {
+    // Dropped first: its end needs the engine.
+    life: Arc<Life>,
+    engine: Arc<Engine>,
+}
+
+impl InventoryManager {
+    /// Begins to build an engine. Warehouses are fixed at build; products can be added at any time.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    fn new(engine: Arc<Engine>, life: Life) -> Self {
+        Self { life: Arc::new(life), engine }
+    }
+
+    /// An operation to come, with what the caller adds to it: a key, an owner, notes for the auditor.
+    pub fn request(&self) -> Request<'_> {
+        Request::new(&self.engine)
+    }
+
+    /// A handle that does not keep the engine alive: for listeners, which the engine itself owns.
+    pub fn downgrade(&self) -> WeakInventoryManager {
+        WeakInventoryManager {
+            life: Arc::downgrade(&self.life),
+            engine: Arc::downgrade(&self.engine),
+        }
+    }
+}
+
+/// A handle to an engine that does not keep it alive.
+#[derive(Clone, Debug)]
+pub struct WeakInventoryManager {
+    life: Weak<Life>,
+    engine: Weak<Engine>,
+}
+
+impl WeakInventoryManager {
+    /// The manager, if it still lives.
+    pub fn upgrade(&self) -> Option<InventoryManager> {
+        Some(InventoryManager { life: self.life.upgrade()?, engine: self.engine.upgrade()? })
+    }
+}

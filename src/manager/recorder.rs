@@ -1,0 +1,357 @@
+//! From an operation to its one record in the audit queue.
+
+use std::sync::{Arc, Mutex};
+
+use crate::audit::bell::WriterGone;
+use crate::audit::entry::{AdjustmentType, EntryType, EventType};
+use crate::audit::flush::Flush;
+use crate::audit::gate::{Gate, Shut};
+use crate::audit::log::AuditLog;
+use crate::audit::queue::{NotAdmitted, Waits};
+use crate::audit::record::{Header, KeyMark, Line, Short, Step, Steps, Subject};
+use crate::audit::recorder::Recorder as AuditRecorder;
+use crate::audit::writer::{Turn, Writer};
+use crate::clock::Timestamp;
+use crate::error::Unavailable;
+use crate::manager::keyed::{Answer, KeyUse};
+use crate::manager::request::Details;
+use crate::quantity::Quantity;
+use crate::reservation::id::{Owner, ReservationId};
+use crate::stock::announce::CommitName;
+use crate::stock::handle::{LevelHandle, WarehouseId};
+use crate::sync::lock;
+
+/// The manager's side of the audit queue.
+pub(super) struct Recorder {
+    audit: Arc<AuditRecorder>,
+    /// The writer, where no thread of its own runs it: in users' own tests.
+    driven: Option<Mutex<Writer>>,
+}
+
+impl Recorder {
+    /// A recorder whose writer runs in a thread of its own.
+    pub(super) fn threaded(audit: Arc<AuditRecorder>) -> Self {
+        Self { audit, driven: None }
+    }
+
+    /// A recorder whose writer runs when it is told to.
+    #[cfg(feature = "testing")]
+    pub(super) fn driven(audit: Arc<AuditRecorder>, writer: Writer) -> Self {
+        Self { audit, driven: Some(Mutex::new(writer)) }
+    }
+
+    /// Whether an operation may begin: the engine is healthy and not closed, and the queue has room.
+    /// May wait for room, if the engine is set to.
+    #[inline]
+    pub(super) fn admit(&self) -> Result<(), Unavailable> {
+        if self.driven.is_some() && self.audit.half_full() {
+            self.write_now();
+        }
+        self.audit.admit().map_err(|refusal| match refusal {
+            NotAdmitted::Busy => Unavailable::Busy,
+            NotAdmitted::Shut(shut) => unavailable(shut),
+        })
+    }
+
+    /// As [`admit`](Self::admit), for calls that queue nothing. Never waits.
+    #[inline]
+    pub(super) fn check(&self) -> Result<(), Unavailable> {
+        self.audit.gate().check().map_err(unavailable)
+    }
+
+    /// A record whose first line moves `qty` units of `level`.
+    #[inline]
+    pub(super) fn movement(
+        &self,
+        movement: AdjustmentType,
+        level: LevelHandle,
+        qty: Quantity,
+    ) -> Draft<'_> {
+        self.movement_of(movement).line(level, qty.get())
+    }
+
+    /// A record of a movement whose lines are still to come.
+    pub(super) fn movement_of(&self, movement: AdjustmentType) -> Draft<'_> {
+        Draft::new(&self.audit, movement.into())
+    }
+
+    /// A record of an event.
+    pub(super) fn event(&self, event: EventType) -> Draft<'_> {
+        Draft::new(&self.audit, event.into())
+    }
+
+    /// Has the record that was sent ahead of a commit written. An ended writer is no error here: the
+    /// commit goes on, and its caller asks [`check_writer`](Self::check_writer).
+    pub(super) fn committed(&self, name: CommitName) {
+        let _ = self.audit.committed(name);
+    }
+
+    /// After a commit that may have met an ended writer: whether its record will be written.
+    pub(super) fn check_writer(&self) -> Result<(), Unavailable> {
+        if self.audit.is_writer_gone() { Err(Unavailable::Unrecorded) } else { Ok(()) }
+    }
+
+    /// Has the writer write what is queued, where the caller drives it; `true` if there was anything.
+    pub(super) fn write_now(&self) -> bool {
+        self.driven.as_ref().is_some_and(|writer| lock(writer).turn(true) == Turn::Wrote)
+    }
+
+    /// Ends a writer that the caller drives; one in a thread is ended by its thread's handle.
+    pub(super) fn end_driven(&self) {
+        if let Some(writer) = &self.driven {
+            lock(writer).end();
+        }
+    }
+
+    /// Asks to hear when everything that was queued is written.
+    pub(super) fn flush(&self) -> Flush {
+        let flush = self.audit.flush();
+        self.write_now();
+        flush
+    }
+
+    pub(super) fn gate(&self) -> &Gate {
+        self.audit.gate()
+    }
+
+    pub(super) fn is_half_full(&self) -> bool {
+        self.audit.half_full()
+    }
+
+    pub(super) fn queue_depth(&self) -> usize {
+        self.audit.queue.len()
+    }
+
+    pub(super) fn queue_capacity(&self) -> usize {
+        self.audit.queue.capacity()
+    }
+
+    pub(super) fn waits(&self) -> Waits {
+        self.audit.waits()
+    }
+
+    pub(super) fn unwritten(&self) -> u64 {
+        self.audit.unwritten()
+    }
+
+    pub(super) fn log(&self) -> AuditLog {
+        self.audit.log()
+    }
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recorder").field("unwritten", &self.unwritten()).finish_non_exhaustive()
+    }
+}
+
+/// The gate's answer, as callers hear it.
+#[cold]
+fn unavailable(shut: Shut) -> Unavailable {
+    match shut {
+        Shut::Closed => Unavailable::Closed,
+        Shut::Stopped { reason } => Unavailable::Stopped { reason: reason.as_ref().to_owned() },
+        Shut::Poisoned { .. } => Unavailable::Poisoned,
+    }
+}
+
+/// An operation's record, made before anything moves, so that queueing it can't fail.
+///
+/// One line without metadata stays as it is; anything longer is written into a pooled buffer, which
+/// goes back to the pool if the operation is refused after all.
+#[must_use = "a draft says nothing until it is queued"]
+pub(super) struct Draft<'a> {
+    audit: &'a AuditRecorder,
+    /// The type of the lines to come.
+    entry_type: EntryType,
+    header: Header,
+    /// The one line of a plain record.
+    plain: Option<Line>,
+    long: Option<Box<Steps>>,
+    expired: bool,
+}
+
+impl<'a> Draft<'a> {
+    fn new(audit: &'a AuditRecorder, entry_type: EntryType) -> Self {
+        Self {
+            audit,
+            entry_type,
+            header: Header::default(),
+            plain: None,
+            long: None,
+            expired: false,
+        }
+    }
+
+    /// When the operation happened.
+    #[inline]
+    pub(super) fn at(mut self, now: Timestamp) -> Self {
+        self.header.at = now;
+        self
+    }
+
+    /// The hold that it belongs to.
+    #[inline]
+    pub(super) fn reservation(mut self, id: ReservationId, expires_at: Timestamp) -> Self {
+        self.header.reservation = Some(id);
+        self.header.expires_at = Some(expires_at);
+        self
+    }
+
+    /// Whose hold it is.
+    #[inline]
+    pub(super) fn owner(mut self, owner: Option<Owner>) -> Self {
+        self.header.owner = owner;
+        self
+    }
+
+    /// Another line of the record's type.
+    #[inline]
+    pub(super) fn line(self, level: LevelHandle, units: u32) -> Self {
+        let entry_type = self.entry_type;
+        self.entry(entry_type, Subject::Level(level), units, None)
+    }
+
+    /// A line of another type.
+    pub(super) fn and(self, movement: AdjustmentType, level: LevelHandle, qty: Quantity) -> Self {
+        self.entry(movement.into(), Subject::Level(level), qty.get(), None)
+    }
+
+    /// What an event is about.
+    pub(super) fn about(self, subject: Subject) -> Self {
+        let entry_type = self.entry_type;
+        self.entry(entry_type, subject, 0, None)
+    }
+
+    /// The two ends of a transfer, for a record of its two lines.
+    pub(super) fn between(mut self, source: WarehouseId, target: WarehouseId) -> Self {
+        for (line, other) in self.long().lines.iter_mut().zip([target, source]) {
+            line.other = Some(other);
+        }
+        self
+    }
+
+    /// The caller's notes.
+    #[inline]
+    pub(super) fn details(mut self, details: &Details) -> Self {
+        if !details.notes.is_empty() {
+            let long = self.long();
+            details.notes.iter().for_each(|(name, value)| long.note(name, value));
+        }
+        self
+    }
+
+    /// A pair of metadata.
+    pub(super) fn text(mut self, name: &str, value: &str) -> Self {
+        self.long().note(name, value);
+        self
+    }
+
+    /// The caller's key and what it is answered, in the same record as what it moved.
+    #[inline]
+    pub(super) fn key(mut self, key: Option<KeyUse>, answer: Answer) -> Self {
+        if let Some(KeyUse { key, fingerprint }) = key {
+            let key = Short::new(key.as_bytes());
+            let answer = Short::new(&answer.to_bytes());
+            debug_assert!(key.is_some() && answer.is_some(), "keys and answers are short");
+            self.long().key =
+                key.zip(answer).map(|(key, answer)| KeyMark { key, fingerprint, answer });
+        }
+        self
+    }
+
+    /// The hold whose lines are taken anew.
+    pub(super) fn retaken_from(mut self, id: ReservationId) -> Self {
+        self.header.retaken_from = Some(id);
+        self.long();
+        self
+    }
+
+    /// The units come back because nobody ended the hold in time.
+    pub(super) fn expired(mut self) -> Self {
+        self.expired = true;
+        self
+    }
+
+    #[inline]
+    fn entry(
+        mut self,
+        entry_type: EntryType,
+        subject: Subject,
+        quantity: u32,
+        other: Option<WarehouseId>,
+    ) -> Self {
+        let is_plain =
+            self.long.is_none() && self.plain.is_none() && matches!(subject, Subject::Level(_));
+        if is_plain {
+            self.plain = Some(Line { entry_type, subject, quantity, other });
+        } else {
+            self.long().line(entry_type, subject, quantity, other);
+        }
+        self
+    }
+
+    /// The pooled buffer, with all that was said so far.
+    fn long(&mut self) -> &mut Steps {
+        let (audit, plain) = (self.audit, &mut self.plain);
+        self.long.get_or_insert_with(|| {
+            let mut buffer = audit.buffer();
+            buffer.lines.extend(plain.take());
+            buffer
+        })
+    }
+
+    /// Queues the record. From the first take on this can't fail for lack of room; an error says
+    /// that the writer has ended, and that what was done stays done.
+    #[inline]
+    pub(super) fn queue(mut self) -> Result<(), Unavailable> {
+        let queued = match (self.plain.take(), self.long.take()) {
+            (Some(Line { entry_type, subject: Subject::Level(level), quantity, .. }), None) => {
+                let Header { at, reservation, owner, expires_at, retaken_from: _ } = self.header;
+                let mut step = Step::new(entry_type, at, level, quantity).owner(owner);
+                if let Some(id) = reservation {
+                    step = step.reservation(id);
+                }
+                if let Some(moment) = expires_at {
+                    step = step.expires_at(moment);
+                }
+                self.audit.record(if self.expired { step.expired() } else { step })
+            }
+            (_, Some(mut steps)) => {
+                steps.header = self.header;
+                if self.expired {
+                    steps.note("reason", "expired");
+                }
+                self.audit.record_all(steps)
+            }
+            (_, None) => {
+                debug_assert!(false, "a record without a line says nothing");
+                Ok(())
+            }
+        };
+        queued.map_err(|WriterGone| Unavailable::Unrecorded)
+    }
+}
+
+impl Draft<'_> {
+    /// Sends the record ahead of its commit, before that touches anything. From then on
+    /// [`Recorder::committed`] has it written; if the commit is refused, it never is.
+    pub(super) fn send_ahead(mut self, name: CommitName) -> Result<(), Unavailable> {
+        let header = self.header;
+        self.long().header = header;
+        match self.long.take() {
+            Some(steps) => {
+                self.audit.send_ahead(name, steps).map_err(|WriterGone| Unavailable::Closed)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        if let Some(buffer) = self.long.take() {
+            self.audit.give_back(buffer);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Taking units for a buyer: the hold, and the sale in one call.
+
+use std::time::Duration;
+
+use crate::audit::entry::AdjustmentType;
+use crate::clock::Timestamp;
+use crate::error::{ReserveError, UnknownPlace};
+use crate::manager::due::Short;
+use crate::manager::engine::{Engine, Refusal};
+use crate::manager::keyed::{Answer, KeyUse, RequestShape};
+use crate::manager::place::LevelRef;
+use crate::manager::request::{Details, Request};
+use crate::quantity::Quantity;
+use crate::reservation::id::ReservationId;
+use crate::reservation::slot::{Line, NO_SLOT, Tenant};
+use crate::reservation::slots::Vacated;
+use crate::stock::handle::LevelHandle;
+use crate::stock::level::StockLevel;
+
+impl Request<'_> {
+    /// As [`InventoryManager::reserve`](crate::InventoryManager::reserve), with this request's details.
+    pub fn reserve<'l>(
+        &self,
+        level: impl Into<LevelRef<'l>>,
+        quantity: u32,
+        ttl: Duration,
+    ) -> Result<ReservationId, ReserveError> {
+        self.engine.reserve(&self.details, level.into(), quantity, ttl)
+    }
+
+    /// As [`InventoryManager::sell`](crate::InventoryManager::sell), with this request's details.
+    pub fn sell<'l>(
+        &self,
+        level: impl Into<LevelRef<'l>>,
+        quantity: u32,
+    ) -> Result<ReservationId, ReserveError> {
+        self.engine.sell(&self.details, level.into(), quantity)
+    }
+}
+
+impl Engine {
+    pub(super) fn reserve(
+        &self,
+        details: &Details,
+        level: LevelRef<'_>,
+        quantity: u32,
+        ttl: Duration,
+    ) -> Result<ReservationId, ReserveError> {
+        let qty = Quantity::new(quantity)?;
+        self.check_names(level)?;
+        let shape = || RequestShape::new("reserve").level(level).units(qty).span(ttl);
+        self.keyed(details, shape, |key| {
+            self.settings.check_ttl(ttl)?;
+            let (handle, level) = self.level_to_sell(level, qty)?;
+            let now = self.now();
+            let (slot, id) = self.slot_for(level, qty, now)?;
+            let now = id.created_at();
+            let expires_at = now.saturating_add(ttl);
+            let draft = self
+                .recorder
+                .movement(AdjustmentType::Reserved, handle, qty)
+                .at(now)
+                .reservation(id, expires_at)
+                .owner(details.owner)
+                .details(details)
+                .key(key, Answer::Reservation(id));
+            // Law 2: take, then log; and the id, which can be spent on a confirm, is given last.
+            let slot = self.take_units(slot, handle, level, qty, now)?;
+            let recorded = draft.queue();
+            let tenant = Tenant {
+                id,
+                owner: details.owner,
+                line: Line::new(handle, qty.get()),
+                next: NO_SLOT,
+            };
+            self.slots.publish(slot, &[], tenant, expires_at);
+            recorded?;
+            Ok(Answer::Reservation(id))
+        })
+        .map(Answer::reservation)
+    }
+
+    fn sell(
+        &self,
+        details: &Details,
+        level: LevelRef<'_>,
+        quantity: u32,
+    ) -> Result<ReservationId, ReserveError> {
+        let qty = Quantity::new(quantity)?;
+        self.check_names(level)?;
+        let shape = || RequestShape::new("sell").level(level).units(qty);
+        self.keyed(details, shape, |key: Option<KeyUse>| {
+            let (handle, level) = self.level_to_sell(level, qty)?;
+            let now = self.now();
+            let (slot, id) = self.slot_for(level, qty, now)?;
+            let now = id.created_at();
+            let draft = self
+                .recorder
+                .movement(AdjustmentType::Reserved, handle, qty)
+                .and(AdjustmentType::Sold, handle, qty)
+                .at(now)
+                .reservation(id, now)
+                .owner(details.owner)
+                .details(details)
+                .key(key, Answer::Reservation(id));
+            let slot = self.take_units(slot, handle, level, qty, now)?;
+            let recorded = draft.queue();
+            level.sell(qty);
+            let number = slot.number();
+            let tenant = Tenant {
+                id,
+                owner: details.owner,
+                line: Line::new(handle, qty.get()),
+                next: NO_SLOT,
+            };
+            self.slots.publish_sold(slot, &[], None, tenant, now);
+            self.slots.retire(number, NO_SLOT, now);
+            recorded?;
+            Ok(Answer::Reservation(id))
+        })
+        .map(Answer::reservation)
+    }
+
+    /// The level to take from: refuses, without a write to shared memory, what is plainly short.
+    fn level_to_sell(
+        &self,
+        level: LevelRef<'_>,
+        qty: Quantity,
+    ) -> Result<(LevelHandle, &StockLevel), ReserveError> {
+        self.check_gate()?;
+        let Some(handle) = self.resolve_stocked(level)? else {
+            return Err(self.refuse_short(qty, Short { available: 0, overdue_left: false }));
+        };
+        let level = self.catalog.level(handle).ok_or(UnknownPlace::Handle)?;
+        let warehouse = self.warehouse_of(level)?;
+        self.check_open(warehouse).map_err(|warehouse| {
+            self.refusals.count(Refusal::Suspended as usize);
+            ReserveError::Suspended { warehouse }
+        })?;
+        let available = level.available();
+        if available < qty.get() && !self.slots.is_due(self.now()) {
+            return Err(self.refuse_short(qty, Short { available, overdue_left: false }));
+        }
+        Ok((handle, level))
+    }
+
+    /// A slot and an id for a new hold.
+    fn slot_for(
+        &self,
+        level: &StockLevel,
+        qty: Quantity,
+        now: Timestamp,
+    ) -> Result<(Vacated, ReservationId), ReserveError> {
+        if level.available() < qty.get() {
+            // Overdue holds are taken back before a slot is asked for: one of them may be its own.
+            self.take_back_overdue(now, || level.available() >= qty.get());
+        }
+        self.admit().inspect_err(|_| self.refusals.count(Refusal::Unavailable as usize))?;
+        let slot = self.take_slot(now).ok_or_else(|| {
+            self.refusals.count(Refusal::Full as usize);
+            ReserveError::Full { slots: self.max_slots }
+        })?;
+        let born = slot.birth(now, || self.now());
+        let id = ReservationId::new(born, slot.number(), self.randomness.next());
+        Ok((slot, id))
+    }
+
+    /// Takes the units, or gives the slot back and refuses.
+    fn take_units(
+        &self,
+        slot: Vacated,
+        handle: LevelHandle,
+        level: &StockLevel,
+        qty: Quantity,
+        now: Timestamp,
+    ) -> Result<Vacated, ReserveError> {
+        match self.with_overdue_taken_back(now, level, qty, || level.hold(qty, self)) {
+            Ok(change) => {
+                if level.crosses(change) {
+                    self.raise_alert(handle, level);
+                }
+                Ok(slot)
+            }
+            Err(short) => {
+                self.slots.put_back(slot, now);
+                Err(self.refuse_short(qty, short))
+            }
+        }
+    }
+
+    #[cold]
+    fn refuse_short(&self, qty: Quantity, short: Short) -> ReserveError {
+        self.refusals.count(Refusal::Insufficient as usize);
+        ReserveError::Insufficient {
+            needed: qty.get(),
+            available: short.available,
+            overdue_left: short.overdue_left,
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Late payments: the money has come, but is the hold still there?
+
+use crate::audit::entry::{AdjustmentType, EntryType};
+use crate::audit::flush::FlushError;
+use crate::error::{BasketError, RetakeError, Unavailable};
+use crate::manager::basket::{Purpose, Wanted, basket_shape};
+use crate::manager::engine::Engine;
+use crate::manager::keyed::{Answer, KeyUse};
+use crate::manager::place::BasketLine;
+use crate::manager::request::{Details, Request};
+use crate::manager::settle::{End, Met};
+use crate::reservation::id::ReservationId;
+use crate::reservation::keys::{Fingerprint, KeyName};
+use crate::reservation::state::Phase;
+use crate::reservation::view::ReservationStatus;
+
+/// What `confirm_or_retake` found, and did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a new id is only told here"]
+#[non_exhaustive]
+pub enum ConfirmOrRetake {
+    /// The hold was pending, and is confirmed.
+    Confirmed,
+    /// The hold had ended without a sale; the same lines were taken and sold anew, under this id.
+    Retaken(ReservationId),
+    /// An earlier call took the lines anew, under this id: nothing moved.
+    AlreadyRetaken(ReservationId),
+    /// The reservation had sold units before: nothing moved.
+    AlreadySold {
+        /// How many, over all its lines.
+        units: u64,
+    },
+}
+
+impl Request<'_> {
+    /// As [`InventoryManager::confirm_or_retake`](crate::InventoryManager::confirm_or_retake), with
+    /// this request's details.
+    pub fn confirm_or_retake(
+        &self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+    ) -> Result<ConfirmOrRetake, RetakeError> {
+        self.engine.confirm_or_retake(&self.details, id, lines)
+    }
+}
+
+impl Engine {
+    fn confirm_or_retake(
+        &self,
+        details: &Details,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+    ) -> Result<ConfirmOrRetake, RetakeError> {
+        self.check_basket(lines)?;
+        let shape = || basket_shape("confirm-or-retake", lines).reservation(id);
+        let answer = self.keyed(details, shape, |key| self.settle_late(details, key, id, lines))?;
+        Ok(match answer {
+            Answer::Retaken(id) => ConfirmOrRetake::Retaken(id),
+            Answer::RetakenBefore(id) => ConfirmOrRetake::AlreadyRetaken(id),
+            Answer::SoldBefore(units) => ConfirmOrRetake::AlreadySold { units },
+            _ => ConfirmOrRetake::Confirmed,
+        })
+    }
+
+    fn settle_late(
+        &self,
+        details: &Details,
+        key: Option<KeyUse>,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+    ) -> Result<Answer, RetakeError> {
+        self.admit()?;
+        let wanted = self.wanted(lines);
+        if let Ok(held) = self.reservation(id)
+            && held.status == ReservationStatus::Pending
+        {
+            let same = |wanted: &[Wanted<'_>]| {
+                let held = held.lines.iter().map(|line| (line.level, line.quantity));
+                wanted.iter().map(|line| (line.handle, line.qty.get())).eq(held)
+            };
+            let others = match &wanted {
+                Ok(wanted) => !same(wanted),
+                // Nobody ever stocked one of the lines, so that no hold can have it.
+                Err(BasketError::Insufficient { .. }) => true,
+                // A suspended warehouse does not matter to a hold that has its units.
+                Err(_) => false,
+            };
+            if others {
+                return Err(RetakeError::OtherLines);
+            }
+        }
+        let known_unsold = match self.end_hold(id, End::Sell, details, key, Answer::ConfirmedInTime)
+        {
+            Met::Done(recorded) => return Ok(recorded.map(|()| Answer::ConfirmedInTime)?),
+            Met::InProgress => return Err(RetakeError::InProgress),
+            Met::Unknown => return Err(RetakeError::Unknown),
+            Met::Over(Phase::Confirmed, _) => {
+                return self.answer_without_a_move(key, Answer::SoldBefore(self.units_sold(id)?));
+            }
+            Met::Over(..) => true,
+            Met::Forgotten => false,
+        };
+        self.retake(details, key, id, wanted, known_unsold)
+    }
+
+    /// Takes the lines of a hold that is over and sold nothing, once: the old id is a key of its own,
+    /// so that two callers with different keys sell once.
+    fn retake(
+        &self,
+        details: &Details,
+        key: Option<KeyUse>,
+        id: ReservationId,
+        wanted: Result<Vec<Wanted<'_>>, BasketError>,
+        known_unsold: bool,
+    ) -> Result<Answer, RetakeError> {
+        let mut first = false;
+        let fingerprint = Fingerprint::of("retake").id(id).finish();
+        let answer = self.claimed(KeyName::Retake(id), fingerprint, || {
+            // Having claimed the name before, this call sees every drop of it: a key that was never
+            // dropped since the hold's birth would have been found.
+            let may_have_been_dropped =
+                self.keys.evicted_before().is_some_and(|moment| moment >= id.created_at());
+            if !known_unsold || may_have_been_dropped {
+                match self.history(id)? {
+                    Past::Unsold => {}
+                    Past::Sold(units) => return Err(Declined::Answer(Answer::SoldBefore(units))),
+                    Past::Retaken(by) => return Err(Declined::Answer(Answer::RetakenBefore(by))),
+                }
+            }
+            first = true;
+            let new = self.take_basket(details, key, &wanted?, Purpose::Retake(id))?;
+            Ok(Answer::Retaken(new))
+        });
+        match answer {
+            Ok(Answer::Retaken(by)) if !first => {
+                self.answer_without_a_move(key, Answer::RetakenBefore(by))
+            }
+            Ok(answer) => Ok(answer),
+            Err(Declined::Answer(answer)) => self.answer_without_a_move(key, answer),
+            Err(Declined::Error(error)) => Err(error),
+        }
+    }
+
+    fn answer_without_a_move(
+        &self,
+        key: Option<KeyUse>,
+        answer: Answer,
+    ) -> Result<Answer, RetakeError> {
+        self.record_key_use(key, answer)?;
+        Ok(answer)
+    }
+
+    /// The units that a confirmed reservation sold.
+    fn units_sold(&self, id: ReservationId) -> Result<u64, RetakeError> {
+        if let Ok(found) = self.reservation(id) {
+            return Ok(found.lines.iter().map(|line| u64::from(line.quantity)).sum());
+        }
+        // Its slot was used just now.
+        match self.history(id) {
+            Ok(Past::Sold(units)) => Ok(units),
+            Ok(_) | Err(Declined::Answer(_)) => Err(RetakeError::Forgotten),
+            Err(Declined::Error(error)) => Err(error),
+        }
+    }
+
+    /// What the audit log says of a hold that is over. Waits until what was queued is written.
+    fn history(&self, id: ReservationId) -> Result<Past, Declined> {
+        self.recorder.flush().wait().map_err(|error| {
+            RetakeError::from(match error {
+                FlushError::Stopped { reason } => {
+                    Unavailable::Stopped { reason: reason.as_ref().to_owned() }
+                }
+                FlushError::Poisoned { .. } => Unavailable::Poisoned,
+                _ => Unavailable::Closed,
+            })
+        })?;
+        let history = self.recorder.log().history_of(id, id.created_at());
+        let retaken = history.entries.iter().find(|entry| entry.retaken_from == Some(id));
+        if let Some(by) = retaken.and_then(|entry| entry.reservation) {
+            return Ok(Past::Retaken(by));
+        }
+        let own = history.entries.iter().filter(|entry| entry.reservation == Some(id));
+        let sum = |movement: AdjustmentType| -> u64 {
+            let wanted = EntryType::Movement(movement);
+            let of_type = own.clone().filter(|entry| entry.entry_type == wanted);
+            of_type.map(|entry| u64::from(entry.quantity)).sum()
+        };
+        match (sum(AdjustmentType::Sold), sum(AdjustmentType::Returned), history.complete) {
+            (0, 0, true) => Err(RetakeError::Unknown.into()),
+            (0, _, true) => Ok(Past::Unsold),
+            (0, _, false) => Err(RetakeError::Forgotten.into()),
+            (units, ..) => Ok(Past::Sold(units)),
+        }
+    }
+}
+
+/// How a hold that is over ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Past {
+    Unsold,
+    Sold(u64),
+    Retaken(ReservationId),
+}
+
+/// Why nothing was taken anew: an answer that must not be remembered under the old id, or an error.
+#[derive(Debug)]
+enum Declined {
+    Answer(Answer),
+    Error(RetakeError),
+}
+
+impl<E: Into<RetakeError>> From<E> for Declined {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}

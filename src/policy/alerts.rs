@@ -1,0 +1,228 @@
+//! Low-stock alerts: what one says, who hears it, and who has registered to.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::stock::handle::WarehouseId;
+use crate::sync::{AtomicU64, Ordering};
+
+/// Word that a product has become short in a warehouse.
+///
+/// An alert is raised when `available` crosses the threshold downwards, and when stock is added that
+/// still leaves it at or under the threshold. A level has at most one undelivered alert: while its
+/// listeners are slow, further crossings are counted in that one, and it shows the newest
+/// `available`. So stock that flaps about its threshold costs bounded memory, and no crossing is
+/// lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StockAlert {
+    /// The name of the warehouse.
+    pub warehouse: Arc<str>,
+    /// The name of the product.
+    pub product: Arc<str>,
+    /// The units available when the alert was delivered, not when it was raised: by then this may be
+    /// above the threshold again.
+    pub available: u32,
+    /// The threshold that holds for this product in this warehouse.
+    pub threshold: u32,
+    /// How often an alert was raised for this level since the last one that was delivered; at least
+    /// 1.
+    pub crossings: u32,
+}
+
+impl StockAlert {
+    /// An alert of one crossing, such as the engine delivers; for tests of listeners.
+    ///
+    /// ```
+    /// use stockade::StockAlert;
+    /// let alert = StockAlert::new("SF", "LAPTOP", 4, 5);
+    /// assert_eq!((alert.available, alert.threshold, alert.crossings), (4, 5, 1));
+    /// ```
+    pub fn new(
+        warehouse: impl Into<Arc<str>>,
+        product: impl Into<Arc<str>>,
+        available: u32,
+        threshold: u32,
+    ) -> Self {
+        let (warehouse, product) = (warehouse.into(), product.into());
+        Self { warehouse, product, available, threshold, crossings: 1 }
+    }
+}
+
+/// Who wants to hear when stock runs low.
+///
+/// Listeners run one after another in a thread of the engine's own, never in that of a buyer, and no
+/// lock is held meanwhile: a listener may call the engine, and may take its time. A slow one delays
+/// the alerts of others, but loses none (see [`StockAlert`]). One that panics is contained and
+/// counted; the others still get the alert. (Not where the program is built with `panic = "abort"`.)
+///
+/// An `Arc` of a listener is a listener too.
+///
+/// ```
+/// use std::sync::Mutex;
+/// use stockade::{StockAlert, StockAlertListener};
+///
+/// #[derive(Default)]
+/// struct Shortages(Mutex<Vec<String>>);
+///
+/// impl StockAlertListener for Shortages {
+///     fn on_low_stock(&self, warehouse: &str, product: &str, available: u32) {
+///         let line = format!("{product} in {warehouse}: {available} left");
+///         self.0.lock().unwrap().push(line);
+///     }
+/// }
+///
+/// let shortages = Shortages::default();
+/// shortages.on_alert(&StockAlert::new("SF", "LAPTOP", 4, 5));
+/// assert_eq!(*shortages.0.lock().unwrap(), ["LAPTOP in SF: 4 left"]);
+/// ```
+pub trait StockAlertListener: Send + Sync + 'static {
+    /// `product` has become short in `warehouse`: `available` units are left.
+    fn on_low_stock(&self, warehouse: &str, product: &str, available: u32);
+
+    /// The same with all that is known. The engine calls only this; unless it is overridden, it
+    /// calls [`on_low_stock`](Self::on_low_stock).
+    fn on_alert(&self, alert: &StockAlert) {
+        self.on_low_stock(&alert.warehouse, &alert.product, alert.available);
+    }
+}
+
+impl<L: StockAlertListener + ?Sized> StockAlertListener for Arc<L> {
+    fn on_low_stock(&self, warehouse: &str, product: &str, available: u32) {
+        (**self).on_low_stock(warehouse, product, available);
+    }
+
+    fn on_alert(&self, alert: &StockAlert) {
+        (**self).on_alert(alert);
+    }
+}
+
+/// Names one registration of a listener, so that it can be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ListenerId(u64);
+
+/// Which alerts a listener hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Everywhere,
+    Warehouse(WarehouseId),
+}
+
+/// The listeners that are registered, for all warehouses or for one.
+pub(crate) struct Listeners {
+    registered: RwLock<Vec<Registration>>,
+    next: AtomicU64,
+}
+
+#[derive(Clone)]
+struct Registration {
+    id: ListenerId,
+    scope: Scope,
+    listener: Arc<dyn StockAlertListener>,
+}
+
+impl Listeners {
+    /// Nobody listens yet.
+    pub(crate) fn new() -> Self {
+        Self { registered: RwLock::default(), next: AtomicU64::new(0) }
+    }
+
+    /// Registers a listener. It hears every alert that is delivered from now on, also one that was
+    /// raised before.
+    pub(crate) fn add(&self, scope: Scope, listener: Arc<dyn StockAlertListener>) -> ListenerId {
+        // Relaxed: only has to be a number that no other registration bears.
+        let id = ListenerId(self.next.fetch_add(1, Ordering::Relaxed));
+        let mut registered = self.registered.write().unwrap_or_else(PoisonError::into_inner);
+        registered.push(Registration { id, scope, listener });
+        id
+    }
+
+    /// Takes a registration back; false if it was taken back before. An alert that is being
+    /// delivered at this very moment may still reach the listener.
+    pub(crate) fn remove(&self, id: ListenerId) -> bool {
+        let mut registered = self.registered.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(position) = registered.iter().position(|one| one.id == id) else {
+            return false;
+        };
+        let removed = registered.remove(position);
+        // The listener may be dropped with it, and so must not find the lock held.
+        drop(registered);
+        drop(removed);
+        true
+    }
+
+    /// Who is to hear an alert of `warehouse`, in the order of registration.
+    pub(crate) fn of(&self, warehouse: WarehouseId) -> Vec<Arc<dyn StockAlertListener>> {
+        let registered = self.registered.read().unwrap_or_else(PoisonError::into_inner);
+        let hears = |one: &&Registration| match one.scope {
+            Scope::Everywhere => true,
+            Scope::Warehouse(only) => only == warehouse,
+        };
+        registered.iter().filter(hears).map(|one| Arc::clone(&one.listener)).collect()
+    }
+}
+
+impl std::fmt::Debug for Listeners {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listeners").finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::{Mutex, Weak};
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<(String, String, u32)>>);
+
+    impl StockAlertListener for Heard {
+        fn on_low_stock(&self, warehouse: &str, product: &str, available: u32) {
+            self.0.lock().expect("no panic").push((warehouse.into(), product.into(), available));
+        }
+    }
+
+    #[test]
+    fn a_plain_listener_hears_the_three_values() {
+        let heard = Arc::new(Heard::default());
+        let listener: Arc<dyn StockAlertListener> = Arc::new(Arc::clone(&heard));
+        listener.on_alert(&StockAlert::new("SF", "LAPTOP", 4, 5));
+        assert_eq!(*heard.0.lock().expect("no panic"), [("SF".into(), "LAPTOP".into(), 4)]);
+    }
+
+    #[test]
+    fn a_listener_hears_its_own_warehouse_or_all() {
+        let (sf, nyc) = (WarehouseId(0), WarehouseId(1));
+        let listeners = Listeners::new();
+        let all = listeners.add(Scope::Everywhere, Arc::new(Heard::default()));
+        let only = listeners.add(Scope::Warehouse(nyc), Arc::new(Heard::default()));
+        assert_eq!((listeners.of(sf).len(), listeners.of(nyc).len()), (1, 2));
+
+        assert!(listeners.remove(all));
+        assert_eq!((listeners.of(sf).len(), listeners.of(nyc).len()), (0, 1));
+        assert!(!listeners.remove(all), "taken back before");
+        assert!(listeners.remove(only));
+        assert!(listeners.of(nyc).is_empty());
+    }
+
+    /// Asks for the listeners as it is dropped.
+    struct Parting(Weak<Listeners>);
+
+    impl StockAlertListener for Parting {
+        fn on_low_stock(&self, _: &str, _: &str, _: u32) {}
+    }
+
+    impl Drop for Parting {
+        fn drop(&mut self) {
+            let listeners = self.0.upgrade().expect("still there");
+            assert!(listeners.registered.try_read().is_ok(), "the lock is held");
+        }
+    }
+
+    #[test]
+    fn a_listener_is_dropped_outside_the_lock() {
+        let listeners = Arc::new(Listeners::new());
+        let parting = Arc::new(Parting(Arc::downgrade(&listeners)));
+        let id = listeners.add(Scope::Everywhere, parting);
+        assert!(listeners.remove(id));
+    }
+}

@@ -1,0 +1,5 @@
+//! Floor 4, policies: what a business may choose.
+
+pub(crate) mod alerts;
+pub(crate) mod desk;
+pub(crate) mod reorder;

@@ -1,0 +1,284 @@
+//! Finding what is due, without a list of it.
+//!
+//! A slot's state word decides whether its hold is overdue. To *find* such slots among millions,
+//! lower bounds of their expiry times stand in a tree of three floors:
+//!
+//! ```text
+//!   engine   one bound           "nothing falls due before ..."
+//!   segment  one for 4,096 slots
+//!   group    one for 64 slots
+//!   slot     the state word itself
+//! ```
+//!
+//! The promise: **a bound is never later than the expiry of a live hold beneath it.** A reserve
+//! publishes its slot and then lowers the bounds above it; with holds of like length that is three
+//! loads and no write, because younger holds fall due later. The ends of holds and `extend` never
+//! touch the tree, so a bound may be too early; only a scan that came to look and found nothing
+//! *raises* it. Lowering and raising meet as follows:
+//!
+//! * the reserve: publish the slot; fence; look at the group's bound, and if it is later, or
+//!   *tagged*, write it lower, untagged; fence; the same for the segment; fence; the engine;
+//! * the scan: tag the bound (its time stays valid for readers); fence; look at what is beneath;
+//!   swap the tagged word for what was found. A reserve that came between has cleared the tag, and
+//!   the swap fails.
+//!
+//! The two fences make it impossible that the scan misses the slot *and* the reserve misses the tag.
+//! Fences rather than `SeqCst` accesses, because the model checker treats those as `AcqRel`.
+
+use crate::clock::Timestamp;
+use crate::sync::{AtomicBool, AtomicU64, Ordering, fence};
+use crate::table::Table;
+
+/// Slots under one group bound.
+#[cfg(not(all(loom, feature = "loom")))]
+pub(crate) const GROUP: usize = 64;
+#[cfg(all(loom, feature = "loom"))]
+pub(crate) const GROUP: usize = 2;
+
+/// Groups under one segment bound.
+const GROUPS: usize = GROUP;
+
+/// A lower bound of expiry times, with a tag bit: `time << 1 | tag`.
+#[derive(Debug)]
+struct Bound(AtomicU64);
+
+const TAG: u64 = 1;
+
+/// The bound of what holds nothing.
+const NEVER: u64 = u64::MAX & !TAG;
+
+impl Bound {
+    fn never() -> Self {
+        Self(AtomicU64::new(NEVER))
+    }
+
+    /// The bound's time in milliseconds, tagged or not.
+    fn time(&self) -> u64 {
+        // Relaxed: a bound is a hint of where to look; what it points at is read with Acquire. The
+        // callers' fences order it where that matters.
+        self.0.load(Ordering::Relaxed) >> 1
+    }
+
+    /// A published hold falls due at `time`: lowers what is later, and clears any tag.
+    fn lower(&self, time: u64) {
+        // The fence after the slot's publication (or after the lower floor's write) pairs with the
+        // one in `raise`: either this look sees the tag, or that scan sees the hold.
+        #[cfg(not(planted = "lower_without_fence"))]
+        fence(Ordering::SeqCst);
+        let mut seen = self.0.load(Ordering::Relaxed);
+        #[cfg(planted = "tag_left_standing")]
+        let tagged = false;
+        #[cfg(not(planted = "tag_left_standing"))]
+        let tagged = seen & TAG != 0;
+        if tagged {
+            // Whoever raised the bound between the look and this write has replaced what was seen.
+            let cleared = self.0.fetch_and(!TAG, Ordering::Relaxed);
+            if cfg!(not(planted = "raised_bound_not_seen")) {
+                seen = cleared;
+            }
+        }
+        if seen >> 1 > time {
+            self.0.fetch_min(time << 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Replaces the bound by what `look` finds beneath, unless a reserve came between, or `look`
+    /// gave up.
+    fn raise(&self, look: impl FnOnce() -> Option<u64>) {
+        let before = self.0.load(Ordering::Relaxed);
+        let tagged = before | TAG;
+        if self.0.compare_exchange(before, tagged, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return;
+        }
+        // Pairs with the fence in `lower`.
+        #[cfg(not(planted = "raise_without_fence"))]
+        fence(Ordering::SeqCst);
+        let Some(found) = look() else { return };
+        #[cfg(planted = "raise_without_tag")]
+        self.0.store(found.min(NEVER >> 1) << 1, Ordering::Relaxed);
+        #[cfg(not(planted = "raise_without_tag"))]
+        let _ = self.0.compare_exchange(
+            tagged,
+            found.min(NEVER >> 1) << 1,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+    }
+}
+
+/// What a scan finds in one slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// No live hold.
+    Nothing,
+    /// A live hold (one that is being ended counts) that falls due at this moment.
+    Live(Timestamp),
+}
+
+/// How a scan of what is due ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scan {
+    /// It looked at everything that was due.
+    Complete,
+    /// The visitor had enough.
+    Stopped,
+}
+
+/// The bounds over all slots.
+#[derive(Debug)]
+pub(crate) struct Expiry {
+    engine: Bound,
+    segments: Table<Bound>,
+    groups: Table<Bound>,
+    /// Held by the one scan that may raise bounds; others visit, but raise nothing.
+    raising: AtomicBool,
+}
+
+impl Expiry {
+    /// Bounds for up to `max_slots` slots, none of them live.
+    pub(crate) fn new(max_slots: usize) -> Self {
+        let groups = max_slots.div_ceil(GROUP);
+        Self {
+            engine: Bound::never(),
+            segments: Table::new(groups.div_ceil(GROUPS), Bound::never),
+            groups: Table::new(groups, Bound::never),
+            raising: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes that the hold just published in `slot` falls due at `expires_at`. The caller has
+    /// published the slot's state before.
+    pub(crate) fn note(&self, slot: u32, expires_at: Timestamp) {
+        let time = expires_at.as_millis();
+        let group = slot as usize / GROUP;
+        if let Some(bound) = self.groups.ensure(group) {
+            bound.lower(time);
+        }
+        if let Some(bound) = self.segments.ensure(group / GROUPS) {
+            bound.lower(time);
+        }
+        self.engine.lower(time);
+    }
+
+    /// No live hold falls due before this moment. One load of a line that is rarely written.
+    pub(crate) fn next_due(&self) -> Timestamp {
+        Timestamp::from_millis(self.engine.time())
+    }
+
+    /// Whether some hold may be overdue at `now`.
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        now.as_millis() > self.engine.time()
+    }
+
+    /// Visits every slot in a group that may hold something overdue at `now`, and then raises the
+    /// bounds to what the visits found. `visit` ends the hold in its slot if it is overdue, says
+    /// what is live there afterwards, and whether it has had enough; `used` says how many slots
+    /// have been used so far.
+    pub(crate) fn scan(
+        &self,
+        now: Timestamp,
+        used: impl Fn() -> u32,
+        mut visit: impl FnMut(u32) -> (Found, bool),
+    ) -> Scan {
+        // Acquire pairs with the Release in the guard's drop: one raiser's swaps come after those
+        // of the one before. Not taken: this scan visits without raising, and waits for nobody.
+        let raiser = self
+            .raising
+            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+            .then(|| Raiser(&self.raising));
+        let groups = (used() as usize).div_ceil(GROUP);
+        let due = |bound: Option<&Bound>| bound.is_some_and(|bound| now.as_millis() > bound.time());
+        for segment in 0..groups.div_ceil(GROUPS) {
+            if !due(self.segments.get(segment)) {
+                continue;
+            }
+            let first = segment * GROUPS;
+            for group in first..(first + GROUPS).min(groups) {
+                if !due(self.groups.get(group)) {
+                    continue;
+                }
+                if self.scan_group(group, raiser.is_some(), &mut visit) == Scan::Stopped {
+                    return Scan::Stopped;
+                }
+            }
+            if raiser.is_some() {
+                self.raise_segment(segment, first);
+            }
+        }
+        if raiser.is_some() {
+            self.raise_engine(used);
+        }
+        Scan::Complete
+    }
+
+    fn scan_group(
+        &self,
+        group: usize,
+        raise: bool,
+        visit: &mut impl FnMut(u32) -> (Found, bool),
+    ) -> Scan {
+        let mut scan = Scan::Complete;
+        let mut look = || {
+            let first = (group * GROUP) as u32;
+            let mut earliest = u64::MAX;
+            for slot in first..first + GROUP as u32 {
+                let (found, enough) = visit(slot);
+                if let Found::Live(at) = found {
+                    earliest = earliest.min(at.as_millis());
+                }
+                if enough {
+                    scan = Scan::Stopped;
+                    // Nothing is known of the slots behind: no later bound can be promised.
+                    return None;
+                }
+            }
+            Some(earliest)
+        };
+        match self.groups.get(group) {
+            Some(bound) if raise => bound.raise(look),
+            _ => {
+                look();
+            }
+        }
+        scan
+    }
+
+    fn raise_segment(&self, segment: usize, first_group: usize) {
+        if let Some(bound) = self.segments.get(segment) {
+            bound.raise(|| {
+                earliest(
+                    (first_group..first_group + GROUPS).map_while(|group| self.groups.get(group)),
+                )
+            });
+        }
+    }
+
+    fn raise_engine(&self, used: impl Fn() -> u32) {
+        #[cfg(planted = "used_asked_early")]
+        let used = {
+            let early = used();
+            move || early
+        };
+        self.engine.raise(|| {
+            // Asked after the fence, like all that is looked at: a reserve that took a fresh slot
+            // before its own fence is counted.
+            let groups = (used() as usize).div_ceil(GROUP);
+            earliest((0..groups.div_ceil(GROUPS)).filter_map(|segment| self.segments.get(segment)))
+        });
+    }
+}
+
+fn earliest<'a>(bounds: impl Iterator<Item = &'a Bound>) -> Option<u64> {
+    Some(bounds.map(Bound::time).min().unwrap_or(NEVER >> 1))
+}
+
+/// The right to raise bounds, given back on every way out.
+struct Raiser<'a>(&'a AtomicBool);
+
+impl Drop for Raiser<'_> {
+    fn drop(&mut self) {
+        // Release pairs with the Acquire in `scan`.
+        self.0.store(false, Ordering::Release);
+    }
+}

@@ -1,0 +1,214 @@
+//! What a remembered call is remembered by: the caller's own key, or the id that a retake replaces.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use uuid::Uuid;
+
+use crate::reservation::id::ReservationId;
+
+/// A caller's own name for one request, so that a retry after a lost answer is safe.
+///
+/// A key is a UUID or 1 to 64 bytes: the number of an order or payment, or a random UUID that the
+/// caller makes before it first tries. A call that bears a key which the engine remembers, with the
+/// same request, gives the first call's answer and moves nothing; with another request it is refused
+/// as a conflict.
+///
+/// Only the bytes count: a UUID is the same key as its 16 bytes, but not the same as its text.
+/// A key is stored inline; making, copying and comparing one allocates nothing and never waits.
+///
+/// ```
+/// use stockade::RequestKey;
+/// use uuid::Uuid;
+///
+/// let key = RequestKey::try_from("order-4711")?;
+/// assert_eq!(key.to_string(), "order-4711");
+///
+/// let uuid = Uuid::from_u128(0x0199_d2c4_8a10_7000_8000_1234_5678_90ab);
+/// assert_eq!(RequestKey::from(uuid), RequestKey::try_from(&uuid.as_bytes()[..])?);
+/// assert_ne!(RequestKey::from(uuid), RequestKey::try_from(uuid.to_string().as_str())?);
+/// # Ok::<(), stockade::InvalidKey>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct RequestKey {
+    /// How many of `bytes` are the key's: 1 to 64.
+    len: u8,
+    /// The key's bytes, then zeros.
+    bytes: [u8; Self::MAX_LEN],
+}
+
+impl RequestKey {
+    /// The longest key, in bytes.
+    pub const MAX_LEN: usize = 64;
+
+    /// The key's bytes, 1 to 64 of them.
+    ///
+    /// ```
+    /// use stockade::RequestKey;
+    /// let key = RequestKey::try_from("order-4711")?;
+    /// assert_eq!(key.as_bytes(), b"order-4711");
+    /// # Ok::<(), stockade::InvalidKey>(())
+    /// ```
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    /// The key with just these bytes, as [`as_bytes`](Self::as_bytes) gave them.
+    pub(crate) fn from_bytes(key: &[u8]) -> Result<Self, InvalidKey> {
+        if key.is_empty() || key.len() > Self::MAX_LEN {
+            return Err(InvalidKey { len: key.len() });
+        }
+        let mut bytes = [0; Self::MAX_LEN];
+        bytes[..key.len()].copy_from_slice(key);
+        Ok(Self { len: key.len() as u8, bytes })
+    }
+}
+
+/// A key that is empty or longer than 64 bytes.
+///
+/// ```
+/// use stockade::{InvalidKey, RequestKey};
+/// let error = RequestKey::try_from("").unwrap_err();
+/// assert_eq!(error, InvalidKey { len: 0 });
+/// assert_eq!(error.to_string(), "a request key must be 1 to 64 bytes, not 0");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a request key must be 1 to {} bytes, not {len}", RequestKey::MAX_LEN)]
+pub struct InvalidKey {
+    /// The length that was passed, in bytes.
+    pub len: usize,
+}
+
+impl From<Uuid> for RequestKey {
+    fn from(uuid: Uuid) -> Self {
+        let mut bytes = [0; Self::MAX_LEN];
+        bytes[..16].copy_from_slice(uuid.as_bytes());
+        Self { len: 16, bytes }
+    }
+}
+
+impl TryFrom<&str> for RequestKey {
+    type Error = InvalidKey;
+
+    fn try_from(key: &str) -> Result<Self, InvalidKey> {
+        Self::from_bytes(key.as_bytes())
+    }
+}
+
+impl TryFrom<&[u8]> for RequestKey {
+    type Error = InvalidKey;
+
+    fn try_from(key: &[u8]) -> Result<Self, InvalidKey> {
+        Self::from_bytes(key)
+    }
+}
+
+impl PartialEq for RequestKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for RequestKey {}
+
+impl Hash for RequestKey {
+    // As the slice hashes, because `Borrow` promises so.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
+impl Borrow<[u8]> for RequestKey {
+    fn borrow(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl AsRef<[u8]> for RequestKey {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+/// Text as text, other 16 bytes as a UUID, and anything else in hexadecimal.
+impl fmt::Display for RequestKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.as_bytes();
+        if let Ok(text) = std::str::from_utf8(bytes)
+            && !text.contains(char::is_control)
+        {
+            return f.write_str(text);
+        }
+        if let Ok(uuid) = Uuid::from_slice(bytes) {
+            return uuid.fmt(f);
+        }
+        bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for RequestKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RequestKey({self})")
+    }
+}
+
+/// What a call is remembered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum KeyName {
+    /// The key that the caller brought.
+    Caller(RequestKey),
+    /// The hold that a retake replaces: two callers with different keys still retake it once.
+    Retake(ReservationId),
+}
+
+const _: () = assert!(size_of::<RequestKey>() == 65 && size_of::<KeyName>() == 72);
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn a_key_is_one_to_sixty_four_bytes() {
+        let long = [7_u8; 65];
+        assert_eq!(RequestKey::try_from(&long[..0]), Err(InvalidKey { len: 0 }));
+        assert_eq!(RequestKey::try_from(&long[..]), Err(InvalidKey { len: 65 }));
+        for len in 1..=64 {
+            let key = RequestKey::try_from(&long[..len]).expect("a legal length");
+            assert_eq!(key.as_bytes(), &long[..len]);
+            assert_eq!(RequestKey::from_bytes(key.as_bytes()), Ok(key));
+        }
+    }
+
+    #[test]
+    fn trailing_zeros_are_part_of_a_key() {
+        let short = RequestKey::from_bytes(b"a").expect("a legal key");
+        let zero = RequestKey::from_bytes(b"a\0").expect("a legal key");
+        assert_ne!(short, zero);
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_bytes() {
+        let key = RequestKey::try_from("order-1").expect("a legal key");
+        let keys = HashSet::from([key]);
+        assert!(keys.contains(&b"order-1"[..]));
+        assert!(!keys.contains(&b"order-2"[..]));
+    }
+
+    #[test]
+    fn a_key_shows_itself_as_what_it_most_likely_is() {
+        let show = |bytes: &[u8]| RequestKey::from_bytes(bytes).expect("a legal key").to_string();
+        assert_eq!(show("Größe 7".as_bytes()), "Größe 7");
+        assert_eq!(show(b"\n\x01"), "0a01");
+        let uuid = Uuid::from_u128(0xff);
+        assert_eq!(RequestKey::from(uuid).to_string(), uuid.to_string());
+        assert_eq!(format!("{:?}", RequestKey::from(uuid)), format!("RequestKey({uuid})"));
+    }
+
+    #[test]
+    fn a_retake_is_never_taken_for_a_callers_key() {
+        let id = ReservationId::from_halves([1, 2]);
+        assert_ne!(KeyName::Caller(id.as_uuid().into()), KeyName::Retake(id));
+    }
+}

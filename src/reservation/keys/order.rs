@@ -1,0 +1,119 @@
+//! Who was published before whom: the queue by which old keys leave.
+
+use std::collections::VecDeque;
+
+use crate::clock::Timestamp;
+use crate::reservation::keys::name::KeyName;
+
+/// How many publications stand in one piece of memory. Pieces, because one long buffer would have
+/// to be copied as it grows, with every publisher waiting for it.
+const CHUNK: usize = 1_024;
+
+/// One answer that was published.
+#[derive(Debug)]
+pub(super) struct Publication {
+    pub(super) name: KeyName,
+    /// Which publication it was: a name that was published anew bears another number, so that the
+    /// old place in the queue can't drop the new answer.
+    pub(super) number: u64,
+    pub(super) at: Timestamp,
+}
+
+/// A first-in first-out queue of publications.
+#[derive(Debug, Default)]
+pub(super) struct Order {
+    /// Only the last chunk has room, and only the first may lack its oldest; none is empty.
+    chunks: VecDeque<VecDeque<Publication>>,
+    len: usize,
+}
+
+impl Order {
+    pub(super) fn push(&mut self, publication: Publication) {
+        self.len += 1;
+        if let Some(chunk) = self.chunks.back_mut()
+            && chunk.len() < chunk.capacity()
+        {
+            return chunk.push_back(publication);
+        }
+        // The first chunk is small: a handful of keys should not cost a whole one.
+        let room = if self.chunks.is_empty() { 4 } else { CHUNK };
+        let mut chunk = VecDeque::with_capacity(room);
+        chunk.push_back(publication);
+        self.chunks.push_back(chunk);
+    }
+
+    /// Takes the oldest publication, if there is one and `leaves`, given the queue's length and it,
+    /// says so.
+    pub(super) fn pop_if(
+        &mut self,
+        leaves: impl FnOnce(usize, &Publication) -> bool,
+    ) -> Option<Publication> {
+        let chunk = self.chunks.front_mut()?;
+        if !leaves(self.len, chunk.front()?) {
+            return None;
+        }
+        let publication = chunk.pop_front();
+        if chunk.is_empty() {
+            self.chunks.pop_front();
+        }
+        self.len -= 1;
+        publication
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// How many publications the queue's memory has room for.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.chunks.iter().map(VecDeque::capacity).sum()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::reservation::id::ReservationId;
+
+    fn publication(number: u64) -> Publication {
+        let name = KeyName::Retake(ReservationId::from_halves([0, number]));
+        Publication { name, number, at: Timestamp::from_millis(number) }
+    }
+
+    #[test]
+    fn publications_leave_in_the_order_in_which_they_came() {
+        let mut order = Order::default();
+        let (mut came, mut left) = (0, 0);
+        for round in 0..5_000 {
+            for _ in 0..round % 7 {
+                order.push(publication(came));
+                came += 1;
+            }
+            for _ in 0..round % 5 {
+                if let Some(publication) = order.pop_if(|_, _| true) {
+                    assert_eq!(publication.number, left);
+                    left += 1;
+                }
+            }
+            assert_eq!(order.len() as u64, came - left);
+            assert!(order.room() <= order.len() + 2 * CHUNK);
+        }
+        assert!(order.len() > 2 * CHUNK);
+        while order.pop_if(|_, _| true).is_some() {
+            left += 1;
+        }
+        assert_eq!((came, order.len(), order.room()), (left, 0, 0));
+    }
+
+    #[test]
+    fn only_the_oldest_is_asked_and_it_may_stay() {
+        let mut order = Order::default();
+        assert!(order.pop_if(|_, _| true).is_none());
+        order.push(publication(1));
+        order.push(publication(2));
+        assert!(order.pop_if(|len, oldest| len != 2 || oldest.number != 1).is_none());
+        assert_eq!(order.len(), 2);
+    }
+}

@@ -1,0 +1,292 @@
+use super::*;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Barrier;
+use std::thread;
+
+use crate::reservation::id::ReservationId;
+
+const PRINT: u128 = 7;
+const OTHER_PRINT: u128 = 8;
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn named(number: u64) -> KeyName {
+    KeyName::Caller(RequestKey::from_bytes(&number.to_le_bytes()).expect("a legal key"))
+}
+
+/// Keys that live for 100 ms, at most 1,000 of them.
+fn keys() -> Keys<u64> {
+    Keys::new(KeyLimits { lifetime: Duration::from_millis(100), count: 1_000 })
+}
+
+#[track_caller]
+fn first<A: Clone>(keys: &Keys<A>, name: KeyName, now: Timestamp) -> Ticket<'_, A> {
+    match keys.claim(name, PRINT, now, Patience::Refuse) {
+        Claim::First(ticket) => ticket,
+        _ => panic!("{name:?} is not free"),
+    }
+}
+
+fn publish(keys: &Keys<u64>, number: u64, now: Timestamp) {
+    first(keys, named(number), now).publish(number, now);
+}
+
+#[test]
+fn of_many_threads_one_is_first_and_all_hear_its_answer() {
+    for round in 0..20_u64 {
+        let keys = keys();
+        let barrier = Barrier::new(16);
+        let race = |caller: u64| {
+            barrier.wait();
+            match keys.claim(named(1), PRINT, at(5), Patience::Wait) {
+                Claim::First(ticket) => {
+                    // Long enough for the others to spin, yield and sleep, in turns.
+                    thread::sleep(Duration::from_micros(round * 200));
+                    ticket.publish(caller, at(5));
+                    (true, caller)
+                }
+                Claim::Repeat(answer) => (false, answer),
+                other => panic!("{other:?}"),
+            }
+        };
+        let heard: Vec<_> = thread::scope(|scope| {
+            let callers: Vec<_> = (0..16).map(|id| scope.spawn(move || race(id))).collect();
+            callers.into_iter().map(|caller| caller.join().expect("no panic")).collect()
+        });
+        assert_eq!(heard.iter().filter(|(first, _)| *first).count(), 1);
+        assert!(heard.iter().all(|(_, answer)| *answer == heard[0].1));
+        assert_eq!(keys.len(), 1);
+    }
+}
+
+#[test]
+fn a_name_that_many_want_at_the_same_instant_goes_to_one() {
+    const NAMES: u64 = 20_000;
+    let keys = Keys::new(KeyLimits::default());
+    let barrier = Barrier::new(4);
+    let claim_all = || {
+        barrier.wait();
+        let claims = (0..NAMES).filter(|number| {
+            match keys.claim(named(*number), PRINT, at(0), Patience::Wait) {
+                Claim::First(ticket) => ticket.publish(*number, at(0)),
+                other => {
+                    assert!(matches!(other, Claim::Repeat(answer) if answer == *number));
+                    return false;
+                }
+            }
+            true
+        });
+        claims.count() as u64
+    };
+    let firsts: u64 = thread::scope(|scope| {
+        let callers: Vec<_> = (0..4).map(|_| scope.spawn(claim_all)).collect();
+        callers.into_iter().map(|caller| caller.join().expect("no panic")).sum()
+    });
+    assert_eq!((firsts, keys.len() as u64), (NAMES, NAMES));
+}
+
+#[test]
+fn another_request_under_the_same_key_is_a_conflict_at_once() {
+    let keys = keys();
+    let ticket = first(&keys, named(1), at(0));
+    assert_eq!((ticket.name, ticket.fingerprint), (named(1), PRINT));
+    // In progress: the conflict must not wait for the answer, or this would hang.
+    let claim = keys.claim(named(1), OTHER_PRINT, at(0), Patience::Wait);
+    assert!(matches!(claim, Claim::Conflict));
+    ticket.publish(1, at(0));
+    let claim = keys.claim(named(1), OTHER_PRINT, at(0), Patience::Wait);
+    assert!(matches!(claim, Claim::Conflict));
+    let claim = keys.claim(named(1), PRINT, at(0), Patience::Wait);
+    assert!(matches!(claim, Claim::Repeat(1)));
+}
+
+#[test]
+fn who_will_not_wait_is_told_busy() {
+    let keys = keys();
+    let ticket = first(&keys, named(1), at(0));
+    assert!(matches!(keys.claim(named(1), PRINT, at(0), Patience::Refuse), Claim::Busy));
+    // A marker does not expire: its call is still at work.
+    assert!(matches!(keys.claim(named(1), PRINT, at(9_999), Patience::Refuse), Claim::Busy));
+    assert_eq!((keys.get(&named(1), at(0)), keys.len()), (None, 0));
+    drop(ticket);
+}
+
+#[test]
+fn a_refusal_is_not_remembered() {
+    let keys = keys();
+    drop(first(&keys, named(1), at(0)));
+    let claim = keys.claim(named(1), OTHER_PRINT, at(0), Patience::Refuse);
+    assert!(matches!(claim, Claim::First(_)));
+    drop(claim);
+    assert_eq!((keys.known.len(), keys.len(), keys.evicted_before()), (0, 0, None));
+}
+
+#[test]
+fn a_call_that_panics_frees_its_key() {
+    let keys = keys();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _ticket = first(&keys, named(1), at(0));
+        std::panic::resume_unwind(Box::new("the call failed"));
+    }));
+    assert!(panicked.is_err());
+    publish(&keys, 1, at(0));
+    assert_eq!(keys.get(&named(1), at(0)), Some(1));
+}
+
+#[test]
+fn after_a_withdrawal_one_of_those_who_wait_is_first() {
+    let keys = keys();
+    let ticket = first(&keys, named(1), at(0));
+    let firsts = thread::scope(|scope| {
+        let wait = || match keys.claim(named(1), PRINT, at(0), Patience::Wait) {
+            Claim::First(ticket) => {
+                ticket.publish(42, at(0));
+                1
+            }
+            Claim::Repeat(42) => 0,
+            other => panic!("{other:?}"),
+        };
+        let waiting: Vec<_> = (0..8).map(|_| scope.spawn(wait)).collect();
+        thread::sleep(Duration::from_millis(5));
+        drop(ticket);
+        waiting.into_iter().map(|caller| caller.join().expect("no panic")).sum::<u32>()
+    });
+    assert_eq!(firsts, 1);
+}
+
+#[test]
+fn a_key_expires_to_the_millisecond() {
+    let keys = keys();
+    publish(&keys, 1, at(50));
+    assert_eq!(keys.get(&named(1), at(150)), Some(1));
+    assert!(matches!(keys.claim(named(1), PRINT, at(150), Patience::Wait), Claim::Repeat(1)));
+    assert_eq!(keys.evicted_before(), None);
+
+    assert_eq!(keys.get(&named(1), at(151)), None);
+    assert_eq!(keys.evicted_before(), Some(at(50)), "a look-up that finds it gone says so");
+    // Expired is absent: even another request may take the name.
+    let claim = keys.claim(named(1), OTHER_PRINT, at(151), Patience::Wait);
+    assert!(matches!(claim, Claim::First(_)));
+    assert_eq!(keys.len(), 0);
+}
+
+#[test]
+fn a_claim_of_an_expired_key_raises_the_mark() {
+    let keys = keys();
+    publish(&keys, 1, at(50));
+    drop(first(&keys, named(1), at(151)));
+    assert_eq!((keys.evicted_before(), keys.len()), (Some(at(50)), 0));
+}
+
+#[test]
+fn a_purge_drops_what_has_expired_and_no_more() {
+    let keys = keys();
+    (0..10).for_each(|number| publish(&keys, number, at(number)));
+    assert_eq!(keys.purge(at(104), 3), 3);
+    assert_eq!((keys.len(), keys.evicted_before()), (7, Some(at(2))));
+    assert_eq!(keys.purge(at(104), 3), 1);
+    assert_eq!((keys.len(), keys.known.len(), keys.evicted_before()), (6, 6, Some(at(3))));
+    assert_eq!(keys.get(&named(4), at(104)), Some(4));
+}
+
+#[test]
+fn expired_keys_leave_faster_than_others_come() {
+    let keys = keys();
+    (0..10).for_each(|number| publish(&keys, number, at(0)));
+    (10..15).for_each(|number| publish(&keys, number, at(101)));
+    assert_eq!((keys.len(), keys.known.len()), (5, 5));
+    assert_eq!(keys.evicted_before(), Some(at(0)));
+}
+
+#[test]
+fn beyond_the_count_the_first_published_leave_first() {
+    let keys = keys();
+    // Claimed in one order and published in the other.
+    let mut tickets: Vec<_> = (0..1_000).map(|id| (id, first(&keys, named(id), at(1)))).collect();
+    while let Some((id, ticket)) = tickets.pop() {
+        ticket.publish(id, at(2 + (999 - id) / 100));
+    }
+    assert_eq!((keys.len(), keys.evicted_before()), (1_000, None));
+
+    publish(&keys, 5_000, at(20));
+    assert_eq!((keys.len(), keys.known.len()), (1_000, 1_000));
+    assert_eq!(keys.get(&named(999), at(20)), None);
+    assert_eq!(keys.get(&named(998), at(20)), Some(998));
+    assert_eq!(keys.evicted_before(), Some(at(2)));
+}
+
+#[test]
+fn the_old_place_of_a_name_does_not_drop_its_new_answer() {
+    let keys = keys();
+    publish(&keys, 1, at(0));
+    // Expired, and published anew before its old place in the order was cleared.
+    let ticket = first(&keys, named(1), at(101));
+    ticket.publish(11, at(101));
+    assert_eq!(keys.purge(at(102), 9), 0, "publishing has cleared the old place");
+    assert_eq!((keys.get(&named(1), at(102)), keys.len()), (Some(11), 1));
+    // The same, with the old place still there when the count drops the oldest.
+    for number in 2..1_001 {
+        publish(&keys, number, at(101));
+    }
+    keys.restore(named(1), PRINT, 12, at(101));
+    assert_eq!((keys.get(&named(1), at(101)), keys.len()), (Some(12), 1_000));
+    assert_eq!(keys.evicted_before(), Some(at(0)), "a replaced answer was not dropped");
+}
+
+#[test]
+fn a_restored_key_answers_as_if_it_had_been_published() {
+    let keys = keys();
+    let retake = KeyName::Retake(ReservationId::from_halves([1, 2]));
+    keys.restore(retake, PRINT, 3, at(10));
+    assert!(matches!(keys.claim(retake, PRINT, at(110), Patience::Wait), Claim::Repeat(3)));
+    assert!(matches!(keys.claim(retake, OTHER_PRINT, at(110), Patience::Wait), Claim::Conflict));
+    assert!(matches!(keys.claim(retake, PRINT, at(111), Patience::Wait), Claim::First(_)));
+    (0..2_000).for_each(|number| keys.restore(named(number), PRINT, number, at(20)));
+    assert_eq!((keys.len(), keys.evicted_before()), (1_000, Some(at(20))));
+}
+
+#[test]
+fn memory_is_bounded_over_millions_of_keys() {
+    let keys = keys();
+    thread::scope(|scope| {
+        for thread in 0..2_u64 {
+            let keys = &keys;
+            scope.spawn(move || {
+                for step in 0..1_000_000 {
+                    // Some names come again, expired or dropped by then; time passes slowly.
+                    let number = step % 300_000 * 2 + thread;
+                    if let Claim::First(ticket) =
+                        keys.claim(named(number), PRINT, at(step / 16), Patience::Refuse)
+                    {
+                        ticket.publish(number, at(step / 16));
+                    }
+                }
+            });
+        }
+    });
+    assert!(keys.len() <= 1_000);
+    assert_eq!((keys.known.len(), keys.order().len()), (keys.len(), keys.len()));
+    assert!(keys.known.capacity() < 16_000, "{}", keys.known.capacity());
+    assert!(keys.order().room() < 4_000, "{}", keys.order().room());
+}
+
+#[test]
+fn what_was_published_after_the_mark_is_surely_there() {
+    let keys = keys();
+    thread::scope(|scope| {
+        for thread in 0..3_u64 {
+            let keys = &keys;
+            scope.spawn(move || {
+                for step in 0..20_000 {
+                    let (number, now) = (step * 3 + thread, at(step));
+                    publish(keys, number, now);
+                    if keys.get(&named(number), now).is_none() {
+                        assert!(keys.evicted_before() >= Some(now));
+                    }
+                }
+            });
+        }
+    });
+}

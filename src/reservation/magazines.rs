@@ -1,0 +1,312 @@
+//! How free slots circulate: oldest first, through magazines near each thread and a depot behind.
+//!
+//! ```text
+//!            take                                   retire
+//!             |                                       |
+//!   shard:  ready  <--- refill ---  depot  <--- full ---  ended
+//!                     (oldest first, once the records in it are old enough)
+//! ```
+//!
+//! A slot whose hold is over is not reused at once: its record stays readable until the slot comes
+//! round. The depot moves slots a magazine at a time, so that threads meet there once in
+//! [`MAGAZINE`] operations only. All queues are bounded and made at the start: nothing here
+//! allocates afterwards, except the magazines that come with a new segment of slots.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::reservation::slot::SlotNumber;
+use crate::shard::{shards_for, thread_ordinal};
+use crate::sync::{ArrayQueue, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::table::Table;
+
+/// Slots that move between a shard and the depot at a time.
+#[cfg(not(all(loom, feature = "loom")))]
+pub(crate) const MAGAZINE: usize = 128;
+#[cfg(all(loom, feature = "loom"))]
+pub(crate) const MAGAZINE: usize = 2;
+
+/// Up to two threads of one shard may refill at once without spilling.
+const SHARD_QUEUE: usize = 4 * MAGAZINE;
+
+/// No magazine.
+const NONE: u32 = u32::MAX;
+
+/// How long, and how many, finished records stay readable.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retention {
+    pub(crate) time: Duration,
+    pub(crate) records: usize,
+}
+
+/// Slots on their way from the end of one hold to the start of the next.
+#[derive(Debug)]
+pub(crate) struct Magazines {
+    shards: Box<[Shard]>,
+    /// Filled magazines, oldest first.
+    full: ArrayQueue<u32>,
+    /// The oldest magazine, taken off `full` to look at its age and not ripe yet; or none.
+    front: AtomicU32,
+    /// Magazines with nothing in them.
+    empty: ArrayQueue<u32>,
+    magazines: Table<Magazine>,
+    /// Magazines made so far.
+    made: AtomicU32,
+    /// The first slot that was never used.
+    fresh: AtomicU64,
+    /// How many slots there may be.
+    max_slots: u32,
+    retention: Retention,
+}
+
+/// What one thread, or a few, use.
+#[derive(Debug)]
+#[cfg_attr(not(all(loom, feature = "loom")), repr(align(128)))]
+struct Shard {
+    /// Slots that a reserve may take.
+    ready: ArrayQueue<SlotNumber>,
+    /// Slots whose hold is over.
+    ended: ArrayQueue<SlotNumber>,
+}
+
+/// A block of slot numbers; whoever has its number off a queue has it to itself.
+#[derive(Debug)]
+struct Magazine {
+    slots: [AtomicU32; MAGAZINE],
+    count: AtomicUsize,
+    /// When it was filled: no record in it ended later.
+    filled_at: AtomicU64,
+}
+
+impl Magazines {
+    /// For up to `max_slots` slots, used by about `threads` threads at once.
+    pub(crate) fn new(max_slots: u32, threads: usize, retention: Retention) -> Self {
+        let shards = shards_for(threads);
+        // Every slot may be in a full magazine, and each shard may be filling one.
+        let count = (max_slots as usize).div_ceil(MAGAZINE) + 2 * shards + 2;
+        Self {
+            shards: (0..shards).map(|_| Shard::new()).collect(),
+            full: ArrayQueue::new(count),
+            front: AtomicU32::new(NONE),
+            empty: ArrayQueue::new(count),
+            magazines: Table::new(count, Magazine::new),
+            made: AtomicU32::new(0),
+            fresh: AtomicU64::new(0),
+            max_slots,
+            retention,
+        }
+    }
+
+    /// A slot for a new hold: one whose record has been readable long enough, else a fresh one,
+    /// else, at the maximum of slots, the oldest finished one. `None`: all slots are in use.
+    pub(crate) fn take(&self, now: Timestamp) -> Option<SlotNumber> {
+        let shard = self.own_shard();
+        shard.ready.pop().or_else(|| self.refill(shard, now))
+    }
+
+    /// Gives a slot back whose hold is over, its end queued and its units given (Law 2).
+    pub(crate) fn retire(&self, slot: SlotNumber, now: Timestamp) {
+        let shard = self.own_shard();
+        let mut slot = slot;
+        while let Err(refused) = shard.ended.push(slot) {
+            slot = refused;
+            self.store_ended(shard, now);
+        }
+    }
+
+    /// Gives a slot back that was taken and not used.
+    pub(crate) fn put_back(&self, slot: SlotNumber, now: Timestamp) {
+        if let Err(slot) = self.own_shard().ready.push(slot) {
+            self.retire(slot, now);
+        }
+    }
+
+    /// Slots ever used, and so readable by number.
+    pub(crate) fn used(&self) -> u32 {
+        // Relaxed: a count for reports; a slot's content is published by its own state word.
+        self.fresh.load(Ordering::Relaxed) as u32
+    }
+
+    /// Finished records kept readable, and slots that stand ready: exact while nothing moves.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let ready = self.shards.iter().map(|shard| shard.ready.len()).sum();
+        (self.retained(), ready)
+    }
+
+    fn retained(&self) -> usize {
+        let in_shards: usize = self.shards.iter().map(|shard| shard.ended.len()).sum();
+        let at_front = usize::from(self.front.load(Ordering::Relaxed) != NONE);
+        in_shards + (self.full.len() + at_front) * MAGAZINE
+    }
+
+    #[cold]
+    fn refill(&self, shard: &Shard, now: Timestamp) -> Option<SlotNumber> {
+        if let Some(number) = self.pop_ripe(now) {
+            return self.unload(shard, number);
+        }
+        self.take_fresh(shard).or_else(|| self.take_any(shard))
+    }
+
+    /// The oldest magazine, if its records have been readable long enough or too many are kept.
+    fn pop_ripe(&self, now: Timestamp) -> Option<u32> {
+        let oldest = self.pop_oldest()?;
+        // Relaxed: the magazine came off a queue, whose push and pop order its contents.
+        let filled_at = self.magazines.get(oldest as usize)?.filled_at.load(Ordering::Relaxed);
+        let age = now.saturating_since(Timestamp::from_millis(filled_at));
+        if age >= self.retention.time || self.retained() + MAGAZINE > self.retention.records {
+            return Some(oldest);
+        }
+        self.put_to_front(oldest);
+        None
+    }
+
+    fn pop_oldest(&self) -> Option<u32> {
+        // Acquire pairs with the Release in `put_to_front`: hands over the magazine's contents.
+        #[cfg(planted = "front_taken_twice")]
+        let front = self.front.load(Ordering::Acquire);
+        #[cfg(planted = "front_taken_twice")]
+        self.front.store(NONE, Ordering::Relaxed);
+        #[cfg(not(planted = "front_taken_twice"))]
+        let front = self.front.swap(NONE, Ordering::Acquire);
+        if front == NONE { self.full.pop() } else { Some(front) }
+    }
+
+    fn put_to_front(&self, number: u32) {
+        #[cfg(planted = "front_overwritten")]
+        let put = Ok::<_, u32>(self.front.store(number, Ordering::Release));
+        #[cfg(planted = "front_put_relaxed")]
+        let put = self.front.compare_exchange(NONE, number, Ordering::Relaxed, Ordering::Relaxed);
+        #[cfg(not(any(planted = "front_overwritten", planted = "front_put_relaxed")))]
+        let put = self.front.compare_exchange(NONE, number, Ordering::Release, Ordering::Relaxed);
+        if put.is_err() {
+            // Another thread put its own there meanwhile: this one waits at the end of the line.
+            // There is a place for every magazine.
+            let _ = self.full.push(number);
+        }
+    }
+
+    /// Moves a magazine's slots into the shard, all but one, which it returns.
+    fn unload(&self, shard: &Shard, number: u32) -> Option<SlotNumber> {
+        let magazine = self.magazines.get(number as usize)?;
+        #[cfg(planted = "magazine_returned_early")]
+        let _ = self.empty.push(number);
+        // Relaxed throughout: whoever has the number has the magazine to itself, and queue or
+        // `front` handed over its contents with it.
+        let mut count = magazine.count.load(Ordering::Relaxed);
+        let mut taken = None;
+        while count > 0 {
+            let slot = magazine.slots[MAGAZINE - count].load(Ordering::Relaxed);
+            match taken {
+                None => taken = Some(slot),
+                Some(_) if shard.ready.push(slot).is_err() => break,
+                Some(_) => {}
+            }
+            count -= 1;
+        }
+        magazine.count.store(count, Ordering::Relaxed);
+        if count == 0 {
+            #[cfg(not(planted = "magazine_returned_early"))]
+            let _ = self.empty.push(number);
+        } else {
+            // The shard is full to the brim because others refilled it too.
+            self.put_to_front(number);
+        }
+        taken
+    }
+
+    /// Moves the oldest ended slots of a shard into a magazine of the depot.
+    #[cold]
+    fn store_ended(&self, shard: &Shard, now: Timestamp) {
+        let Some((number, magazine)) = self.empty_magazine() else {
+            // Every magazine is in other threads' hands at this moment; they return them.
+            crate::sync::spin_loop();
+            return;
+        };
+        let mut count = 0;
+        // Filled from the back, so that `unload`, which counts down, reads it oldest first.
+        let mut batch = [0; MAGAZINE];
+        while count < MAGAZINE {
+            let Some(slot) = shard.ended.pop() else { break };
+            batch[count] = slot;
+            count += 1;
+        }
+        for (place, slot) in batch[..count].iter().enumerate() {
+            magazine.slots[MAGAZINE - count + place].store(*slot, Ordering::Relaxed);
+        }
+        magazine.count.store(count, Ordering::Relaxed);
+        magazine.filled_at.store(now.as_millis(), Ordering::Relaxed);
+        let destination = if count == 0 { &self.empty } else { &self.full };
+        let _ = destination.push(number);
+    }
+
+    /// A magazine with nothing in it: a used one, or a new one while there are fewer than needed.
+    fn empty_magazine(&self) -> Option<(u32, &Magazine)> {
+        let number = self.empty.pop().unwrap_or_else(|| self.made.fetch_add(1, Ordering::Relaxed));
+        let magazine = self.magazines.ensure(number as usize);
+        if magazine.is_none() {
+            self.made.fetch_sub(1, Ordering::Relaxed);
+        }
+        magazine.map(|magazine| (number, magazine))
+    }
+
+    /// Slots that were never used, a magazine of them at a time.
+    fn take_fresh(&self, shard: &Shard) -> Option<SlotNumber> {
+        let mut first = self.fresh.load(Ordering::Relaxed);
+        loop {
+            let end = (first + MAGAZINE as u64).min(u64::from(self.max_slots));
+            if first >= end {
+                return None;
+            }
+            #[cfg(planted = "fresh_taken_blindly")]
+            {
+                self.fresh.store(end, Ordering::Relaxed);
+                return Some(first as SlotNumber);
+            }
+            // Relaxed: the numbers themselves are all that is handed out; a fresh slot's content
+            // comes with its segment.
+            match self.fresh.compare_exchange(first, end, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => {
+                    for slot in first + 1..end {
+                        if let Err(slot) = shard.ready.push(slot as SlotNumber) {
+                            self.retire(slot, Timestamp::default());
+                        }
+                    }
+                    return Some(first as SlotNumber);
+                }
+                Err(now) => first = now,
+            }
+        }
+    }
+
+    /// At the maximum of slots retention yields: the oldest finished one, wherever it is.
+    #[cold]
+    fn take_any(&self, own: &Shard) -> Option<SlotNumber> {
+        if let Some(number) = self.pop_oldest() {
+            return self.unload(own, number);
+        }
+        #[cfg(planted = "own_shard_only")]
+        return own.ended.pop();
+        #[cfg_attr(planted = "own_shard_only", allow(unreachable_code))]
+        self.shards.iter().find_map(|shard| shard.ended.pop().or_else(|| shard.ready.pop()))
+    }
+
+    fn own_shard(&self) -> &Shard {
+        &self.shards[thread_ordinal() & (self.shards.len() - 1)]
+    }
+}
+
+impl Shard {
+    fn new() -> Self {
+        Self { ready: ArrayQueue::new(SHARD_QUEUE), ended: ArrayQueue::new(SHARD_QUEUE) }
+    }
+}
+
+impl Magazine {
+    fn new() -> Self {
+        Self {
+            slots: std::array::from_fn(|_| AtomicU32::new(0)),
+            count: AtomicUsize::new(0),
+            filled_at: AtomicU64::new(0),
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The reservation map: sharded slots, named by the id.
+//!
+//! An id carries its slot's number, so a look-up is one index and a comparison of the whole id: no
+//! hash, no probing, and, with ten million live holds, one cache miss rather than several. Slots are
+//! added a segment at a time as the number of live holds grows, up to a configured maximum.
+
+use crate::clock::Timestamp;
+use crate::reservation::expiry::{Expiry, Found, Scan};
+use crate::reservation::id::ReservationId;
+use crate::reservation::magazines::{Magazines, Retention};
+use crate::reservation::slot::{Line, LinkContent, NO_SLOT, Read, Slot, SlotNumber, Tenant};
+use crate::reservation::state::{Phase, State};
+use crate::table::Table;
+
+/// All reservations of an engine: live holds, and finished records that are still readable.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    slots: Table<Slot>,
+    magazines: Magazines,
+    expiry: Expiry,
+}
+
+/// A slot that one thread has taken, and nobody else can reach.
+#[derive(Debug)]
+#[must_use = "a taken slot is published or put back"]
+pub(crate) struct Vacated {
+    number: SlotNumber,
+    state: State,
+    former_birth: Timestamp,
+}
+
+impl Vacated {
+    pub(crate) fn number(&self) -> SlotNumber {
+        self.number
+    }
+
+    /// The birth of a hold that was to be born `now`, a moment read before the slot was taken: not
+    /// before that of any tenant that the slot has had, so that a younger id is never taken for one
+    /// that was yet to come.
+    pub(crate) fn birth(&self, now: Timestamp, clock: impl FnOnce() -> Timestamp) -> Timestamp {
+        if self.former_birth <= now { now } else { clock() }
+    }
+}
+
+/// What an id names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lookup<'a> {
+    /// A live hold or a finished record, in this slot, in this state.
+    Found(&'a Slot, State),
+    /// The record's slot has been used since.
+    Forgotten,
+    /// This engine never made such an id.
+    Unknown,
+}
+
+impl Slots {
+    /// Room for `max_slots` lines of live holds and kept records.
+    pub(crate) fn new(max_slots: u32, threads: usize, retention: Retention) -> Self {
+        Self {
+            slots: Table::new(max_slots as usize, Slot::new),
+            magazines: Magazines::new(max_slots, threads, retention),
+            expiry: Expiry::new(max_slots as usize),
+        }
+    }
+
+    /// A slot for a new line; `None` if all are in use.
+    pub(crate) fn take(&self, now: Timestamp) -> Option<Vacated> {
+        // A former tenant whose record is being changed at this moment goes to the back of the
+        // line. More of them in a row than there are threads means that there is nothing else.
+        const ATTEMPTS: usize = 64;
+        for _ in 0..ATTEMPTS {
+            let number = self.magazines.take(now)?;
+            match self.slots.ensure(number as usize)?.vacate() {
+                Ok((state, former_birth)) => return Some(Vacated { number, state, former_birth }),
+                Err(_) => self.magazines.retire(number, now),
+            }
+        }
+        None
+    }
+
+    /// Gives back a slot that was taken and not used.
+    pub(crate) fn put_back(&self, slot: Vacated, now: Timestamp) {
+        self.magazines.put_back(slot.number, now);
+    }
+
+    /// Makes a hold of `first` and the lines of `rest` live; its id is visible from here on.
+    pub(crate) fn publish(
+        &self,
+        head: Vacated,
+        rest: &[(Vacated, Line)],
+        tenant: Tenant,
+        expires_at: Timestamp,
+    ) {
+        let number = head.number;
+        self.admit(head, rest, None, tenant, Phase::Pending, expires_at);
+        self.expiry.note(number, expires_at);
+    }
+
+    /// Enters the record of a hold that begins and ends in one step: a sale. Its slots may retire
+    /// then; this returns the one after the head.
+    pub(crate) fn publish_sold(
+        &self,
+        head: Vacated,
+        rest: &[(Vacated, Line)],
+        retaken_from: Option<(Vacated, ReservationId)>,
+        tenant: Tenant,
+        expires_at: Timestamp,
+    ) -> SlotNumber {
+        self.admit(head, rest, retaken_from, tenant, Phase::Confirmed, expires_at)
+    }
+
+    fn admit(
+        &self,
+        head: Vacated,
+        rest: &[(Vacated, Line)],
+        note: Option<(Vacated, ReservationId)>,
+        mut tenant: Tenant,
+        phase: Phase,
+        expires_at: Timestamp,
+    ) -> SlotNumber {
+        let Some(head_slot) = self.slots.get(head.number as usize) else { return NO_SLOT };
+        let generation = head.state.generation();
+        let mut next = NO_SLOT;
+        if let Some((vacated, of)) = note {
+            if let Some(slot) = self.slots.get(vacated.number as usize) {
+                slot.join_as_note(vacated.state, head.number, generation, of);
+                next = vacated.number;
+            }
+        }
+        // Linked from the back, so that a chain is whole before its head shows.
+        for (vacated, line) in rest.iter().rev() {
+            if let Some(slot) = self.slots.get(vacated.number as usize) {
+                slot.join(vacated.state, head.number, generation, *line, next);
+                next = vacated.number;
+            }
+        }
+        tenant.next = next;
+        head_slot.admit(head.state, &tenant, phase, expires_at);
+        next
+    }
+
+    /// Finds what `id` names, for a step that will swap the whole state word.
+    pub(crate) fn find(&self, id: ReservationId) -> Lookup<'_> {
+        let Some(slot) = self.slots.get(id.slot() as usize) else { return Lookup::Unknown };
+        match slot.state_of(id) {
+            Some(state) => Lookup::Found(slot, state),
+            None => self.missing(slot, id),
+        }
+    }
+
+    #[cold]
+    fn missing<'a>(&'a self, slot: &'a Slot, id: ReservationId) -> Lookup<'a> {
+        loop {
+            match slot.read(id) {
+                Read::Tenant(_, state) => return Lookup::Found(slot, state),
+                Read::Changed => crate::sync::spin_loop(),
+                Read::Stranger(_, state) if state == State::UNUSED => return Lookup::Unknown,
+                // A record older than the id: nobody has lived here since the id claims to.
+                Read::Stranger(tenant, state)
+                    if state.phase() != Phase::Vacant
+                        && state.phase() != Phase::Line
+                        && tenant.created_at() < id.created_at() =>
+                {
+                    return Lookup::Unknown;
+                }
+                Read::Stranger(..) => return Lookup::Forgotten,
+            }
+        }
+    }
+
+    /// Reads a whole reservation, validated: its head, its state, and every line in order.
+    pub(crate) fn read(&self, id: ReservationId, mut each: impl FnMut(Line)) -> ReadReservation {
+        let Some(slot) = self.slots.get(id.slot() as usize) else {
+            return ReadReservation::Unknown;
+        };
+        match slot.read(id) {
+            Read::Tenant(tenant, state) => {
+                let generation = state.generation();
+                let walk = self.walk(id.slot(), generation, &tenant, &mut each);
+                match walk {
+                    Some(retaken_from) if slot.state() == state => {
+                        ReadReservation::Found { tenant, state, retaken_from }
+                    }
+                    _ => ReadReservation::Changed,
+                }
+            }
+            Read::Changed => ReadReservation::Changed,
+            Read::Stranger(..) => match self.missing(slot, id) {
+                Lookup::Found(..) => ReadReservation::Changed,
+                Lookup::Forgotten => ReadReservation::Forgotten,
+                Lookup::Unknown => ReadReservation::Unknown,
+            },
+        }
+    }
+
+    /// The lines of a hold that this thread is ending (it won the swap to `Ending`).
+    pub(crate) fn lines_of(
+        &self,
+        number: SlotNumber,
+        state: State,
+        tenant: &Tenant,
+        mut each: impl FnMut(Line),
+    ) {
+        // The chain of a hold in `Ending` can't change under its winner, so the walk always ends well.
+        let walked = self.walk(number, state.generation(), tenant, &mut each);
+        debug_assert!(walked.is_some(), "the chain of a hold belongs to it until its end");
+    }
+
+    /// Hands out each line; returns the note at the end, or `None` if the chain changed.
+    fn walk(
+        &self,
+        head: SlotNumber,
+        generation: u32,
+        tenant: &Tenant,
+        each: &mut impl FnMut(Line),
+    ) -> Option<Option<ReservationId>> {
+        each(tenant.line);
+        let mut next = tenant.next;
+        while next != NO_SLOT {
+            let link = self.slots.get(next as usize)?.read_link(head, generation)?;
+            match link.content {
+                LinkContent::Line(line) => each(line),
+                LinkContent::RetakenFrom(of) => return Some(Some(of)),
+            }
+            next = link.next;
+        }
+        Some(None)
+    }
+
+    /// Gives back the slots of a hold that is over: its end queued, its units given (Law 2).
+    pub(crate) fn retire(&self, number: SlotNumber, next: SlotNumber, now: Timestamp) {
+        self.magazines.retire(number, now);
+        let mut next = next;
+        while next != NO_SLOT {
+            // Read before it is given back: afterwards the link may be another's.
+            let Some(slot) = self.slots.get(next as usize) else { return };
+            #[cfg(planted = "link_read_after_return")]
+            self.magazines.retire(next, now);
+            let following = slot.read_tenant().next;
+            #[cfg(not(planted = "link_read_after_return"))]
+            self.magazines.retire(next, now);
+            next = following;
+        }
+    }
+
+    /// A live hold of this slot, by number: for those who look through all of them.
+    pub(crate) fn at(&self, number: SlotNumber) -> Option<&Slot> {
+        self.slots.get(number as usize)
+    }
+
+    /// No live hold falls due before this moment.
+    pub(crate) fn next_due(&self) -> Timestamp {
+        self.expiry.next_due()
+    }
+
+    /// Whether some hold may be overdue.
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        self.expiry.is_due(now)
+    }
+
+    /// Shows `end` every hold that is overdue at `now`, with the slot and state it was found in;
+    /// `end` ends it, and says whether it has had enough.
+    pub(crate) fn scan_due(
+        &self,
+        now: Timestamp,
+        mut end: impl FnMut(SlotNumber, &Slot, State) -> bool,
+    ) -> Scan {
+        self.expiry.scan(
+            now,
+            || self.magazines.used(),
+            |number| {
+                let Some(slot) = self.slots.get(number as usize) else {
+                    return (Found::Nothing, false);
+                };
+                let state = slot.state();
+                let enough = state.is_overdue(now) && end(number, slot, state);
+                let after = slot.state();
+                let live = match after.phase() {
+                    Phase::Ending if cfg!(planted = "ending_counts_as_over") => false,
+                    phase => phase.is_live(),
+                };
+                let found = if live { Found::Live(after.expires_at()) } else { Found::Nothing };
+                (found, enough)
+            },
+        )
+    }
+
+    /// Slots ever used: those beyond have no tenant.
+    pub(crate) fn used(&self) -> u32 {
+        self.magazines.used()
+    }
+
+    /// How many slots are live, kept as finished records, and free: exact while nothing moves.
+    pub(crate) fn counts(&self) -> SlotCounts {
+        let used = self.magazines.used() as usize;
+        let (retained, ready) = self.magazines.counts();
+        SlotCounts { live: used.saturating_sub(retained + ready), retained, free: ready }
+    }
+}
+
+/// A reservation as [`Slots::read`] found it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ReadReservation {
+    Found {
+        tenant: Tenant,
+        state: State,
+        retaken_from: Option<ReservationId>,
+    },
+    /// It changed under the look: look again.
+    Changed,
+    Forgotten,
+    Unknown,
+}
+
+/// What slots are used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotCounts {
+    pub(crate) live: usize,
+    pub(crate) retained: usize,
+    pub(crate) free: usize,
+}

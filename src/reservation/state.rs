@@ -1,0 +1,207 @@
+//! A slot's state word: the one compare-and-swap that decides every race over a hold (Law 3).
+//!
+//! ```text
+//!   63 .. 61   60 ......... 42   41 .................. 0
+//! +----------+-----------------+------------------------+
+//! |  phase   | generation (19) |  expires at, ms (42)   |
+//! +----------+-----------------+------------------------+
+//! ```
+//!
+//! Confirm, release, expiry, extend, partial steps and reuse each swap the *whole* word. Whoever
+//! wins knows that nothing about the hold has changed since it looked: not its phase, not its
+//! expiry, and, because every reuse and every partial step raises the generation, not its tenant.
+
+use crate::clock::Timestamp;
+use crate::sync::{AtomicU64, Ordering};
+
+const EXPIRES_BITS: u32 = 42;
+const GENERATION_BITS: u32 = 19;
+const EXPIRES_MASK: u64 = (1 << EXPIRES_BITS) - 1;
+const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
+const PHASE_SHIFT: u32 = EXPIRES_BITS + GENERATION_BITS;
+
+const _: () = assert!(PHASE_SHIFT + 3 == 64, "the word is full");
+const _: () = assert!(EXPIRES_MASK == Timestamp::MAX.as_millis(), "every moment fits");
+
+/// Where a slot is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// No tenant: never used, or taken by a reserve that has not published yet.
+    Vacant = 0,
+    /// A later line of a basket; the basket's status stands in its head.
+    Line = 1,
+    /// A live hold.
+    Pending = 2,
+    /// A live hold that one thread is ending, or changing in part, at this moment.
+    Ending = 3,
+    /// Final: at least one unit was sold.
+    Confirmed = 4,
+    /// Final: given back by its holder.
+    Released = 5,
+    /// Final: given back because its time was up.
+    Expired = 6,
+}
+
+impl Phase {
+    const ALL: [Self; 8] = [
+        Self::Vacant,
+        Self::Line,
+        Self::Pending,
+        Self::Ending,
+        Self::Confirmed,
+        Self::Released,
+        Self::Expired,
+        // No code writes this pattern; a slot that bore it would have no tenant.
+        Self::Vacant,
+    ];
+
+    /// Whether the hold still has its units.
+    pub(crate) fn is_live(self) -> bool {
+        matches!(self, Self::Pending | Self::Ending)
+    }
+
+    /// Whether the hold is over.
+    pub(crate) fn is_final(self) -> bool {
+        matches!(self, Self::Confirmed | Self::Released | Self::Expired)
+    }
+}
+
+/// A snapshot of a state word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct State(u64);
+
+impl State {
+    /// What a slot that nobody has used yet holds.
+    pub(crate) const UNUSED: Self = Self(0);
+
+    fn pack(phase: Phase, generation: u32, expires_at: Timestamp) -> Self {
+        Self(
+            (phase as u64) << PHASE_SHIFT
+                | (u64::from(generation) & GENERATION_MASK) << EXPIRES_BITS
+                | expires_at.as_millis(),
+        )
+    }
+
+    pub(crate) fn phase(self) -> Phase {
+        Phase::ALL[(self.0 >> PHASE_SHIFT) as usize]
+    }
+
+    /// Counts the tenants and the partial steps of a slot; wraps after half a million.
+    pub(crate) fn generation(self) -> u32 {
+        (self.0 >> EXPIRES_BITS & GENERATION_MASK) as u32
+    }
+
+    pub(crate) fn expires_at(self) -> Timestamp {
+        Timestamp::from_millis(self.0 & EXPIRES_MASK)
+    }
+
+    /// A live hold whose time is up: `now > expires_at`.
+    pub(crate) fn is_overdue(self, now: Timestamp) -> bool {
+        self.phase() == Phase::Pending && now > self.expires_at()
+    }
+
+    /// The same tenant in another phase.
+    pub(crate) fn in_phase(self, phase: Phase) -> Self {
+        Self::pack(phase, self.generation(), self.expires_at())
+    }
+
+    /// The same tenant with another expiry.
+    pub(crate) fn expiring_at(self, expires_at: Timestamp) -> Self {
+        Self::pack(self.phase(), self.generation(), expires_at)
+    }
+
+    /// The next generation: a new tenant, or the same one after a partial step.
+    pub(crate) fn next_generation(self) -> Self {
+        #[cfg(planted = "generation_stands_still")]
+        let raised = self.generation();
+        #[cfg(not(planted = "generation_stands_still"))]
+        let raised = self.generation().wrapping_add(1);
+        Self::pack(self.phase(), raised, self.expires_at())
+    }
+}
+
+/// The atomic state word of one slot.
+#[derive(Debug)]
+pub(crate) struct StateCell(AtomicU64);
+
+impl StateCell {
+    /// The cell of a slot that nobody has used yet.
+    pub(crate) fn new() -> Self {
+        Self(AtomicU64::new(State::UNUSED.0))
+    }
+
+    /// The state before a slot's fields are read.
+    pub(crate) fn load(&self) -> State {
+        // Acquire pairs with the Release in `publish` and `swap`: the fields that belong to this
+        // state are visible after it.
+        State(self.0.load(Ordering::Acquire))
+    }
+
+    /// The state after a slot's fields were read: equal to the one before means that they belong
+    /// together.
+    pub(crate) fn load_again(&self) -> State {
+        // Pairs with the Release fence after `vacate`: had one of the fields come from a later
+        // tenant, this load would see that tenant's vacant word, or a later one.
+        #[cfg(not(planted = "looked_again_without_fence"))]
+        crate::sync::fence(Ordering::Acquire);
+        // Relaxed is enough: the fence above orders it after the fields.
+        State(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Swaps `from` for `to`; the loser learns what stands there instead (Law 3: one winner).
+    pub(crate) fn swap(&self, from: State, to: State) -> Result<(), State> {
+        #[cfg(planted = "state_stored_blindly")]
+        {
+            self.0.store(to.0, Ordering::Release);
+            return Ok(());
+        }
+        #[cfg(planted = "expiry_not_compared")]
+        let from = match self.load() {
+            now if now.expiring_at(from.expires_at()) == from => now,
+            _ => from,
+        };
+        let lost =
+            if cfg!(planted = "lost_swap_relaxed") { Ordering::Relaxed } else { Ordering::Acquire };
+        // AcqRel: the winner sees all that its tenant's publisher wrote (Acquire), and hands on
+        // what it has done itself (Release). A loser reads the final word of another: Acquire.
+        #[cfg(not(planted = "state_stored_blindly"))]
+        self.0.compare_exchange(from.0, to.0, Ordering::AcqRel, lost).map(drop).map_err(State)
+    }
+
+    /// Stores `state` over a word that only this thread may change now (`Vacant` or `Ending`).
+    pub(crate) fn publish(&self, state: State) {
+        #[cfg(planted = "publish_relaxed")]
+        self.0.store(state.0, Ordering::Relaxed);
+        // Release pairs with the Acquire in `load` and `swap`.
+        #[cfg(not(planted = "publish_relaxed"))]
+        self.0.store(state.0, Ordering::Release);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_state_survives_packing(index in 0..7_usize, generation in 0..1_u32 << 19, at in 0..1_u64 << 42) {
+            let phase = Phase::ALL[index];
+            let at = Timestamp::from_millis(at);
+            let state = State::pack(phase, generation, at);
+            prop_assert_eq!((state.phase(), state.generation(), state.expires_at()), (phase, generation, at));
+            let next = state.next_generation();
+            prop_assert_ne!(next, state);
+            prop_assert_eq!((next.phase(), next.expires_at()), (phase, at));
+        }
+    }
+
+    #[test]
+    fn a_hold_is_overdue_only_after_its_last_millisecond() {
+        let at = Timestamp::from_millis(100);
+        let hold = State::UNUSED.in_phase(Phase::Pending).expiring_at(at);
+        assert!(!hold.is_overdue(at));
+        assert!(hold.is_overdue(Timestamp::from_millis(101)));
+        assert!(!hold.in_phase(Phase::Ending).is_overdue(Timestamp::MAX));
+    }
+}

@@ -1,0 +1,83 @@
+//! A reservation as its users see it.
+
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::reservation::id::{Owner, ReservationId};
+use crate::reservation::state::Phase;
+use crate::stock::handle::LevelHandle;
+
+/// Where a reservation is in its life. It moves once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReservationStatus {
+    /// Its units are held.
+    Pending,
+    /// At least one unit was sold.
+    Confirmed,
+    /// Its holder gave everything back.
+    Released,
+    /// Its time was up, and everything was given back.
+    Expired,
+}
+
+impl ReservationStatus {
+    /// What a slot's phase means to users; `None` where there is no reservation. A hold that is being
+    /// ended shows as pending until the end is final.
+    pub(crate) fn of(phase: Phase) -> Option<Self> {
+        match phase {
+            Phase::Vacant | Phase::Line => None,
+            Phase::Pending | Phase::Ending => Some(Self::Pending),
+            Phase::Confirmed => Some(Self::Confirmed),
+            Phase::Released => Some(Self::Released),
+            Phase::Expired => Some(Self::Expired),
+        }
+    }
+}
+
+/// A hold, or the record of one that is over: a copy, taken at one instant.
+///
+/// A pending reservation whose `expires_at` has passed is overdue: nobody can confirm it any more,
+/// and its units come back with the next sweep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reservation {
+    /// Its id.
+    pub id: ReservationId,
+    /// Where it is in its life.
+    pub status: ReservationStatus,
+    /// What it holds, or held.
+    pub lines: Vec<ReservationLine>,
+    /// Whom it is for, if that was said.
+    pub owner: Option<Owner>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The last millisecond of the hold; of a sale in one call, when it was made.
+    pub expires_at: Timestamp,
+    /// The reservation whose lines this one took anew, if it did.
+    pub retaken_from: Option<ReservationId>,
+}
+
+/// One line of a reservation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReservationLine {
+    /// The stock level.
+    pub level: LevelHandle,
+    /// The name of its warehouse.
+    pub warehouse: Arc<str>,
+    /// The name of its product.
+    pub product: Arc<str>,
+    /// How many units of it.
+    pub quantity: u32,
+}
+
+/// There is no record of a reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoReservation {
+    /// It ended, and its record is no longer kept.
+    #[error("the reservation's record is no longer kept")]
+    Forgotten,
+    /// This engine never made such a reservation, or knows no such key.
+    #[error("there is no such reservation")]
+    Unknown,
+}

@@ -1,0 +1,250 @@
+//! The catalog: names to handles, and handles to levels and warehouses.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use dashmap::DashMap;
+
+use crate::stock::cell::{Cell, CellId, CellKind};
+use crate::stock::commit::Pool;
+use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::level::StockLevel;
+use crate::stock::warehouse::Warehouse;
+use crate::sync::{AtomicU32, Ordering};
+use crate::table::Table;
+
+/// How many products, and how many levels, one engine may have.
+pub(crate) const MAX_PRODUCTS: usize = 1 << 24;
+pub(crate) const MAX_LEVELS: usize = 1 << 26;
+
+/// No level in this warehouse.
+const NO_LEVEL: u32 = u32::MAX;
+
+/// All warehouses, products and levels of an engine.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    warehouses: Box<[Warehouse]>,
+    warehouse_ids: HashMap<Arc<str>, WarehouseId>,
+    products: Table<OnceLock<Product>>,
+    product_ids: DashMap<Arc<str>, ProductId, foldhash::quality::RandomState>,
+    levels: Table<StockLevel>,
+    /// The slots of commits over several levels and rooms.
+    commits: Arc<Pool>,
+    /// Held while a name is defined: rare, and never by a look-up.
+    defining: Mutex<Defined>,
+}
+
+/// A product: its name, and its level in each warehouse.
+#[derive(Debug)]
+struct Product {
+    name: Arc<str>,
+    levels: Box<[AtomicU32]>,
+}
+
+/// How many names are defined.
+#[derive(Debug, Default)]
+struct Defined {
+    products: usize,
+    levels: usize,
+}
+
+/// A name that comes into being.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Definition<'a> {
+    Product(ProductId, &'a str),
+    Level(LevelHandle),
+}
+
+/// All numbers of products or of levels are used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CatalogFull;
+
+impl Catalog {
+    pub(crate) fn new(warehouses: Vec<Warehouse>) -> Self {
+        let commits = Arc::new(Pool::new());
+        warehouses.iter().for_each(|warehouse| warehouse.marks().open(&commits));
+        let warehouse_ids =
+            warehouses.iter().map(|warehouse| (warehouse.shared_name(), warehouse.id())).collect();
+        Self {
+            warehouses: warehouses.into_boxed_slice(),
+            warehouse_ids,
+            products: Table::new(MAX_PRODUCTS, OnceLock::new),
+            product_ids: DashMap::with_hasher(foldhash::quality::RandomState::default()),
+            levels: Table::new(MAX_LEVELS, StockLevel::closed),
+            commits,
+            defining: Mutex::default(),
+        }
+    }
+
+    /// The slots of commits over several levels and rooms.
+    pub(crate) fn commits(&self) -> &Pool {
+        &self.commits
+    }
+
+    /// The word behind a cell's id. Commits name only cells that exist.
+    pub(crate) fn cell(&self, id: CellId) -> Option<&Cell> {
+        match id.kind() {
+            CellKind::Level(level) => self.level(level).map(StockLevel::cell),
+            CellKind::Room(warehouse) => self.warehouse(warehouse).map(Warehouse::room),
+        }
+    }
+
+    pub(crate) fn warehouses(&self) -> &[Warehouse] {
+        &self.warehouses
+    }
+
+    pub(crate) fn warehouse(&self, id: WarehouseId) -> Option<&Warehouse> {
+        self.warehouses.get(id.index())
+    }
+
+    pub(crate) fn warehouse_id(&self, name: &str) -> Option<WarehouseId> {
+        self.warehouse_ids.get(name).copied()
+    }
+
+    pub(crate) fn product_id(&self, name: &str) -> Option<ProductId> {
+        self.product_ids.get(name).map(|entry| *entry)
+    }
+
+    pub(crate) fn product_name(&self, id: ProductId) -> Option<Arc<str>> {
+        Some(Arc::clone(&self.product(id)?.name))
+    }
+
+    /// The open level behind a handle: two loads, no hashing.
+    #[inline]
+    pub(crate) fn level(&self, handle: LevelHandle) -> Option<&StockLevel> {
+        self.levels.get(handle.index()).filter(|level| level.is_open())
+    }
+
+    /// The level of a product in a warehouse, if it is open.
+    pub(crate) fn level_of(
+        &self,
+        warehouse: WarehouseId,
+        product: ProductId,
+    ) -> Option<LevelHandle> {
+        let level = self.product(product)?.levels.get(warehouse.index())?.load(Ordering::Acquire);
+        (level != NO_LEVEL).then_some(LevelHandle(level))
+    }
+
+    /// The level of a product in a warehouse, by names: one hash of each.
+    pub(crate) fn level_by_name(
+        &self,
+        warehouse: WarehouseId,
+        product: &str,
+    ) -> Option<LevelHandle> {
+        self.level_of(warehouse, self.product_id(product)?)
+    }
+
+    /// The open levels of a product, in the order of the warehouses.
+    pub(crate) fn levels_of(&self, product: ProductId) -> impl Iterator<Item = LevelHandle> + '_ {
+        self.warehouses.iter().filter_map(move |warehouse| self.level_of(warehouse.id(), product))
+    }
+
+    /// How many levels are open.
+    pub(crate) fn level_count(&self) -> usize {
+        self.defining().levels
+    }
+
+    /// How many products have a name.
+    pub(crate) fn product_count(&self) -> usize {
+        self.defining().products
+    }
+
+    /// Opens the level of `product` in `warehouse`, and defines the product if it is new. `announce`
+    /// queues the event of each name before its handle is given out (Law 2: whoever uses a handle is
+    /// logged after its definition). Waits while another thread defines a name.
+    pub(crate) fn open_level(
+        &self,
+        warehouse: WarehouseId,
+        product: &str,
+        mut announce: impl FnMut(Definition<'_>),
+    ) -> Result<LevelHandle, CatalogFull> {
+        let mut defined = self.defining();
+        let product = match self.product_id(product) {
+            Some(product) => product,
+            None => self.define_product(&mut defined, product, &mut announce)?,
+        };
+        if let Some(level) = self.level_of(warehouse, product) {
+            return Ok(level);
+        }
+        let handle = LevelHandle(defined.levels as u32);
+        let level = self.levels.ensure(handle.index()).ok_or(CatalogFull)?;
+        let location = self.warehouse(warehouse).ok_or(CatalogFull)?;
+        defined.levels += 1;
+        level.marks().open(&self.commits);
+        level.open(handle, warehouse, product, location.threshold());
+        announce(Definition::Level(handle));
+        location.note_level(handle);
+        if let Some(place) = self.product(product).and_then(|p| p.levels.get(warehouse.index())) {
+            // Release pairs with the Acquire in `level_of`: who gets the handle finds the level open.
+            place.store(handle.0, Ordering::Release);
+        }
+        Ok(handle)
+    }
+
+    fn define_product(
+        &self,
+        defined: &mut Defined,
+        name: &str,
+        announce: &mut impl FnMut(Definition<'_>),
+    ) -> Result<ProductId, CatalogFull> {
+        let id = ProductId(defined.products as u32);
+        let place = self.products.ensure(id.index()).ok_or(CatalogFull)?;
+        defined.products += 1;
+        let name: Arc<str> = name.into();
+        let levels = self.warehouses.iter().map(|_| AtomicU32::new(NO_LEVEL)).collect();
+        // The place is empty: only the holder of `defining` fills places, each once.
+        let _ = place.set(Product { name: Arc::clone(&name), levels });
+        announce(Definition::Product(id, &name));
+        self.product_ids.insert(name, id);
+        Ok(id)
+    }
+
+    fn product(&self, id: ProductId) -> Option<&Product> {
+        self.products.get(id.index())?.get()
+    }
+
+    fn defining(&self) -> std::sync::MutexGuard<'_, Defined> {
+        self.defining.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn catalog() -> Catalog {
+        let warehouses = ["SF", "NYC"].iter().enumerate();
+        Catalog::new(
+            warehouses
+                .map(|(id, name)| Warehouse::new(WarehouseId(id as u16), (*name).into(), 100, None))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn a_name_is_announced_once_and_before_its_handle_is_given_out() {
+        let catalog = catalog();
+        let mut announced = Vec::new();
+        let mut open = |warehouse| {
+            catalog.open_level(WarehouseId(warehouse), "LAPTOP", |definition| {
+                assert_eq!(catalog.level_by_name(WarehouseId(warehouse), "LAPTOP"), None);
+                announced.push(format!("{definition:?}"));
+            })
+        };
+        let sf = open(0).expect("room for names");
+        let nyc = open(1).expect("room for names");
+        assert_eq!(open(0), Ok(sf));
+        assert_ne!(sf, nyc);
+        assert_eq!(announced.len(), 3, "one product and two levels: {announced:?}");
+        assert_eq!(catalog.level_by_name(WarehouseId(1), "LAPTOP"), Some(nyc));
+        assert_eq!(catalog.warehouse(WarehouseId(0)).map(Warehouse::levels), Some(vec![sf]));
+    }
+
+    #[test]
+    fn an_unopened_level_is_none() {
+        let catalog = catalog();
+        assert!(catalog.level(LevelHandle(0)).is_none());
+        assert!(catalog.level(LevelHandle(u32::MAX)).is_none());
+        assert_eq!(catalog.level_by_name(WarehouseId(0), "LAPTOP"), None);
+    }
+}

@@ -1,0 +1,352 @@
+//! A stock level: the counts of one product in one warehouse, and the only code that changes them.
+
+use crate::quantity::{MAX_UNITS, Quantity};
+use crate::stock::cell::{Cell, CellId, Change, Settle};
+use crate::stock::commit::MarkReader;
+use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::sold::Sold;
+use crate::stock::word::{Delta, Word};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// What stands where a level has no product yet.
+const NO_PRODUCT: u32 = u32::MAX;
+
+/// A threshold that is never crossed.
+const NO_THRESHOLD: u32 = u32::MAX >> 1;
+
+/// Set in a threshold that stands for this level alone.
+const OWN_THRESHOLD: u32 = 1 << 31;
+
+const _: () = assert!(MAX_UNITS == NO_THRESHOLD, "the largest count never lies above it");
+
+/// The counts of one product in one warehouse.
+///
+/// `available` and `reserved` stand in one atomic word (Law 1); `sold`, the part of `reserved` whose
+/// sale is final but which has not left the building, beside it. Everything on a level's hot path is
+/// on its one cache line.
+#[derive(Debug)]
+#[cfg_attr(not(all(loom, feature = "loom")), repr(align(64)))]
+pub struct StockLevel {
+    counts: Cell,
+    sold: Sold,
+    /// Crossings of the threshold since the last alert was taken for delivery.
+    crossings: AtomicU64,
+    threshold: AtomicU32,
+    product: AtomicU32,
+    warehouse: AtomicU32,
+    handle: AtomicU32,
+    marks: MarkReader,
+}
+
+#[cfg(not(all(loom, feature = "loom")))]
+const _: () = assert!(size_of::<StockLevel>() == 64, "a level is one cache line");
+
+/// The counts of a stock level at one instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Units that anyone may reserve.
+    pub available: u32,
+    /// Units that are spoken for: held, or sold and still in the building.
+    pub reserved: u32,
+    /// Units that are sold and still in the building; never more than `reserved`.
+    pub sold: u32,
+}
+
+impl Counts {
+    /// Units held by pending reservations: `reserved - sold`.
+    pub fn held(&self) -> u32 {
+        self.reserved - self.sold
+    }
+
+    /// Units in the building: `available + reserved`.
+    pub fn on_hand(&self) -> u32 {
+        self.available + self.reserved
+    }
+}
+
+impl StockLevel {
+    /// A level that is not open yet: no product, no units.
+    pub(crate) fn closed() -> Self {
+        Self {
+            counts: Cell::new(Word::default()),
+            sold: Sold::new(0),
+            crossings: AtomicU64::new(0),
+            threshold: AtomicU32::new(NO_THRESHOLD),
+            product: AtomicU32::new(NO_PRODUCT),
+            warehouse: AtomicU32::new(0),
+            handle: AtomicU32::new(0),
+            marks: MarkReader::default(),
+        }
+    }
+
+    /// Where commits that mark the level leave what their marks mean. Before it is opened.
+    pub(crate) fn marks(&self) -> &MarkReader {
+        &self.marks
+    }
+
+    /// Opens the level, empty. Only the thread that defines names calls this, once a level.
+    pub(crate) fn open(
+        &self,
+        handle: LevelHandle,
+        warehouse: WarehouseId,
+        product: ProductId,
+        threshold: Option<u32>,
+    ) {
+        self.handle.store(handle.0, Ordering::Relaxed);
+        self.warehouse.store(u32::from(warehouse.0), Ordering::Relaxed);
+        self.threshold.store(threshold.unwrap_or(NO_THRESHOLD), Ordering::Relaxed);
+        // Release pairs with the Acquire in `is_open`: an open level shows its warehouse.
+        self.product.store(product.0, Ordering::Release);
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.product.load(Ordering::Acquire) != NO_PRODUCT
+    }
+
+    /// Its handle.
+    pub fn handle(&self) -> LevelHandle {
+        LevelHandle(self.handle.load(Ordering::Relaxed))
+    }
+
+    fn id(&self) -> CellId {
+        CellId::level(self.handle())
+    }
+
+    /// The word with both counts, for a commit that covers the level.
+    pub(crate) fn cell(&self) -> &Cell {
+        &self.counts
+    }
+
+    fn word(&self) -> Word {
+        self.counts.read(self.id(), &self.marks)
+    }
+
+    /// The product.
+    pub fn product(&self) -> ProductId {
+        ProductId(self.product.load(Ordering::Relaxed))
+    }
+
+    /// The warehouse.
+    pub fn warehouse(&self) -> WarehouseId {
+        WarehouseId(self.warehouse.load(Ordering::Relaxed) as u16)
+    }
+
+    /// All counts at one instant. Writes nothing; looks again while a sale is just being noted.
+    pub fn counts(&self) -> Counts {
+        let (sold, word) = self.sold.read_with(|| self.word());
+        Counts { available: word.available(), reserved: word.reserved(), sold }
+    }
+
+    /// Units that anyone may reserve. One load.
+    pub fn available(&self) -> u32 {
+        self.word().available()
+    }
+
+    /// Units that are spoken for: held, or sold and still in the building. One load.
+    pub fn reserved(&self) -> u32 {
+        self.word().reserved()
+    }
+
+    /// Units that are sold and still in the building. One load.
+    pub fn sold(&self) -> u32 {
+        self.sold.get()
+    }
+
+    /// Units held by pending reservations.
+    pub fn held(&self) -> u32 {
+        self.counts().held()
+    }
+
+    /// Units in the building.
+    pub fn on_hand(&self) -> u32 {
+        self.counts().on_hand()
+    }
+
+    /// At or under this many available units the level is low; `None` if it has no threshold.
+    pub fn threshold(&self) -> Option<u32> {
+        let threshold = self.threshold_units();
+        (threshold != NO_THRESHOLD).then_some(threshold)
+    }
+
+    /// Takes units for a hold (Law 1: checked and taken in one swap). `Err` tells what is available.
+    pub(crate) fn hold<S: Settle + ?Sized>(
+        &self,
+        qty: Quantity,
+        commits: &S,
+    ) -> Result<Change, u32> {
+        self.counts.apply(self.id(), Delta::hold(qty), commits).map_err(Word::available)
+    }
+
+    /// Gives held, or sold and cancelled, units back. Law 2: the caller has queued the entry.
+    pub(crate) fn give_back<S: Settle + ?Sized>(&self, qty: Quantity, commits: &S) {
+        #[cfg(planted = "given_in_two_swaps")]
+        {
+            self.give(Delta::ship(qty), commits);
+            self.give(Delta::receive(qty), commits);
+        }
+        #[cfg(not(planted = "given_in_two_swaps"))]
+        self.give(Delta::give_back(qty), commits);
+    }
+
+    /// Adds received units, whose room the caller has taken and whose entry it has queued.
+    pub(crate) fn receive<S: Settle + ?Sized>(&self, qty: Quantity, commits: &S) -> Change {
+        self.give(Delta::receive(qty), commits)
+    }
+
+    /// Takes available units out of the level. `Err` tells what is available.
+    pub(crate) fn withdraw<S: Settle + ?Sized>(
+        &self,
+        qty: Quantity,
+        commits: &S,
+    ) -> Result<Change, u32> {
+        self.counts.apply(self.id(), Delta::withdraw(qty), commits).map_err(Word::available)
+    }
+
+    /// Notes a sale of held units, whose entry is queued (Law 2).
+    pub(crate) fn sell(&self, qty: Quantity) {
+        self.sold.add(qty);
+    }
+
+    /// Takes sold units to ship them or cancel their sale. `Err` tells how many are sold.
+    pub(crate) fn take_sold(&self, qty: Quantity) -> Result<(), u32> {
+        self.sold.take(qty)
+    }
+
+    /// Lets units leave that [`take_sold`](Self::take_sold) took.
+    pub(crate) fn ship<S: Settle + ?Sized>(&self, qty: Quantity, commits: &S) {
+        self.give(Delta::ship(qty), commits);
+    }
+
+    /// A change that the laws make sure will fit: a level never holds more than its warehouse's
+    /// capacity, and never gives what was not reserved.
+    fn give<S: Settle + ?Sized>(&self, delta: Delta, commits: &S) -> Change {
+        let given = self.counts.apply(self.id(), delta, commits);
+        debug_assert!(given.is_ok(), "a gift always fits: {delta:?} on {given:?}");
+        given.unwrap_or_else(|word| Change { before: word, after: word })
+    }
+
+    /// Whether `change` took `available` from above the threshold to it or below. The swap that
+    /// crosses knows both values, so exactly one thread sees each crossing.
+    pub(crate) fn crosses(&self, change: Change) -> bool {
+        let threshold = self.threshold_units();
+        #[cfg(planted = "crossing_seen_twice")]
+        let change = Change { after: self.word(), ..change };
+        change.before.available() > threshold && change.after.available() <= threshold
+    }
+
+    /// Whether the level is at or under its threshold after `change`.
+    pub(crate) fn is_low_after(&self, change: Change) -> bool {
+        let threshold = self.threshold_units();
+        threshold != NO_THRESHOLD && change.after.available() <= threshold
+    }
+
+    /// Counts a crossing; `true` if the level has to be queued for an alert, because none of its
+    /// alerts is undelivered.
+    pub(crate) fn note_crossing(&self) -> bool {
+        // AcqRel pairs with `take_crossings`: the deliverer who takes this count reads an
+        // `available` that is at least as new as this crossing.
+        let relaxed = cfg!(planted = "crossing_noted_relaxed");
+        let order = if relaxed { Ordering::Relaxed } else { Ordering::AcqRel };
+        self.crossings.fetch_add(1, order) == 0
+    }
+
+    /// Takes the crossings since the last delivery; read `available` after it.
+    pub(crate) fn take_crossings(&self) -> u32 {
+        #[cfg(planted = "crossings_cleared_blindly")]
+        let taken = self.crossings.load(Ordering::Acquire);
+        #[cfg(planted = "crossings_cleared_blindly")]
+        self.crossings.store(0, Ordering::Release);
+        #[cfg(not(planted = "crossings_cleared_blindly"))]
+        let taken = self.crossings.swap(0, Ordering::AcqRel);
+        u32::try_from(taken).unwrap_or(u32::MAX)
+    }
+
+    /// Sets the threshold of the warehouse, unless the level has one of its own.
+    pub(crate) fn set_shared_threshold(&self, threshold: Option<u32>) {
+        if self.threshold.load(Ordering::Relaxed) & OWN_THRESHOLD == 0 {
+            self.threshold.store(threshold.unwrap_or(NO_THRESHOLD), Ordering::Relaxed);
+        }
+    }
+
+    /// Sets a threshold of the level's own; `None` in the inner option silences it.
+    pub(crate) fn set_own_threshold(&self, threshold: Option<u32>) {
+        // Relaxed: a setting; whoever crosses around this moment may use the old one or the new.
+        self.threshold.store(threshold.unwrap_or(NO_THRESHOLD) | OWN_THRESHOLD, Ordering::Relaxed);
+    }
+
+    /// Follows the warehouse's threshold again.
+    pub(crate) fn clear_own_threshold(&self, shared: Option<u32>) {
+        self.threshold.store(shared.unwrap_or(NO_THRESHOLD), Ordering::Relaxed);
+    }
+
+    fn threshold_units(&self) -> u32 {
+        self.threshold.load(Ordering::Relaxed) & !OWN_THRESHOLD
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::stock::cell::Alone;
+
+    fn qty(units: u32) -> Quantity {
+        Quantity::new(units).expect("a legal quantity")
+    }
+
+    fn level_of(units: u32) -> StockLevel {
+        let level = StockLevel::closed();
+        level.open(LevelHandle(0), WarehouseId(0), ProductId(0), None);
+        level.receive(qty(units), &Alone);
+        level
+    }
+
+    #[test]
+    fn a_hold_that_does_not_fit_takes_nothing_and_says_what_is_there() {
+        let level = level_of(5);
+        assert_eq!(level.hold(qty(6), &Alone), Err(5));
+        assert_eq!(level.counts(), Counts { available: 5, reserved: 0, sold: 0 });
+    }
+
+    #[test]
+    fn sold_units_stay_reserved_until_they_are_shipped() {
+        let level = level_of(5);
+        level.hold(qty(3), &Alone).expect("enough");
+        level.sell(qty(3));
+        assert_eq!((level.held(), level.sold(), level.on_hand()), (0, 3, 5));
+        level.take_sold(qty(2)).expect("enough");
+        level.ship(qty(2), &Alone);
+        assert_eq!(level.counts(), Counts { available: 2, reserved: 1, sold: 1 });
+        assert_eq!(level.take_sold(qty(2)), Err(1));
+    }
+
+    #[test]
+    fn only_the_swap_that_crosses_the_threshold_downwards_crosses_it() {
+        let level = level_of(5);
+        level.set_shared_threshold(Some(3));
+        let crossings: Vec<bool> =
+            (0..4).map(|_| level.crosses(level.hold(qty(1), &Alone).expect("enough"))).collect();
+        assert_eq!(crossings, [false, true, false, false]);
+        let up = level.receive(qty(9), &Alone);
+        assert!(!level.crosses(up) && !level.is_low_after(up));
+    }
+
+    #[test]
+    fn a_threshold_of_its_own_survives_a_new_one_of_the_warehouse() {
+        let level = level_of(1);
+        level.set_own_threshold(Some(7));
+        level.set_shared_threshold(Some(3));
+        assert_eq!(level.threshold(), Some(7));
+        level.clear_own_threshold(Some(3));
+        assert_eq!(level.threshold(), Some(3));
+    }
+
+    #[test]
+    fn a_level_is_queued_for_an_alert_once_until_it_is_taken() {
+        let level = level_of(1);
+        assert!(level.note_crossing());
+        assert!(!level.note_crossing());
+        assert_eq!(level.take_crossings(), 2);
+        assert!(level.note_crossing());
+    }
+}

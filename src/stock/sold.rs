@@ -1,0 +1,123 @@
+//! The sold counter: how many of a level's reserved units are sold and still in the building.
+//!
+//! ```text
+//!   63 ............. 31   30 ............. 0
+//! +--------------------+---------------------+
+//! |  changes (33 bits) |   sold (31 bits)    |
+//! +--------------------+---------------------+
+//! ```
+//!
+//! It stands beside the stock word, not in it, because 93 bits do not fit into one. The count of
+//! changes lets a reader take both at one instant: sold, word, sold again, until nothing changed
+//! between. Sold units are added after they were reserved and taken off before they leave, so at
+//! every such instant `sold <= reserved`.
+
+use crate::quantity::Quantity;
+use crate::stock::word::Word;
+use crate::sync::{AtomicU64, Ordering, fence};
+
+const SOLD_BITS: u32 = 31;
+const SOLD_MASK: u64 = (1 << SOLD_BITS) - 1;
+const ONE_CHANGE: u64 = 1 << SOLD_BITS;
+
+/// The sold units of one level.
+#[derive(Debug)]
+pub(crate) struct Sold(AtomicU64);
+
+impl Sold {
+    pub(crate) fn new(units: u32) -> Self {
+        Self(AtomicU64::new(u64::from(units)))
+    }
+
+    /// Units of a hold are sold: the caller has queued the sale (Law 2).
+    pub(crate) fn add(&self, qty: Quantity) {
+        // Release pairs with the Acquire in `take` and `read_with`: who sees units sold sees the
+        // reserve that made them `reserved` before. No overflow: sold <= reserved <= 2^31 - 1.
+        let order =
+            if cfg!(planted = "sold_added_relaxed") { Ordering::Relaxed } else { Ordering::AcqRel };
+        self.0.fetch_add(ONE_CHANGE + u64::from(qty.get()), order);
+    }
+
+    /// Takes sold units to ship them or to cancel their sale; `Err` tells how many there are.
+    pub(crate) fn take(&self, qty: Quantity) -> Result<(), u32> {
+        #[cfg(planted = "sold_taken_before_checked")]
+        {
+            let sold = (self.0.fetch_sub(qty.get().into(), Ordering::AcqRel) & SOLD_MASK) as u32;
+            if sold < qty.get() {
+                self.0.fetch_add(qty.get().into(), Ordering::AcqRel);
+                return Err(sold);
+            }
+            return Ok(());
+        }
+        #[cfg_attr(planted = "sold_taken_before_checked", allow(unreachable_code))]
+        let mut before = self.0.load(Ordering::Acquire);
+        loop {
+            let sold = (before & SOLD_MASK) as u32;
+            let Some(left) = sold.checked_sub(qty.get()) else { return Err(sold) };
+            let after = (before & !SOLD_MASK).wrapping_add(ONE_CHANGE) | u64::from(left);
+            #[cfg(planted = "sold_taken_blindly")]
+            {
+                self.0.store(after, Ordering::Release);
+                return Ok(());
+            }
+            // AcqRel: pairs with `add` and with the reader.
+            match self.0.compare_exchange_weak(before, after, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Ok(()),
+                Err(now) => before = now,
+            }
+        }
+    }
+
+    /// The sold units, alone.
+    pub(crate) fn get(&self) -> u32 {
+        (self.0.load(Ordering::Acquire) & SOLD_MASK) as u32
+    }
+
+    /// The sold units and the word that `read` reads, at one instant.
+    pub(crate) fn read_with(&self, read: impl Fn() -> Word) -> (u32, Word) {
+        loop {
+            #[cfg(planted = "word_read_first")]
+            let (word, before) = (read(), self.0.load(Ordering::Acquire));
+            #[cfg(not(planted = "word_read_first"))]
+            let (before, word) = (self.0.load(Ordering::Acquire), read());
+            // Keeps the second look behind the word. Pairs with the AcqRel swaps of word and
+            // counter: a word that shows units gone makes the take before it visible.
+            fence(Ordering::Acquire);
+            #[cfg(planted = "sold_read_once")]
+            let after = before;
+            #[cfg(not(planted = "sold_read_once"))]
+            let after = self.0.load(Ordering::Acquire);
+            if before == after {
+                return ((before & SOLD_MASK) as u32, word);
+            }
+            crate::sync::spin_loop();
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn qty(units: u32) -> Quantity {
+        Quantity::new(units).expect("a legal quantity")
+    }
+
+    #[test]
+    fn no_more_is_taken_than_was_sold() {
+        let sold = Sold::new(0);
+        sold.add(qty(5));
+        assert_eq!(sold.take(qty(6)), Err(5));
+        assert_eq!(sold.take(qty(5)), Ok(()));
+        assert_eq!(sold.get(), 0);
+    }
+
+    #[test]
+    fn the_change_counter_wraps_without_touching_the_units() {
+        let sold = Sold(AtomicU64::new(!SOLD_MASK | 1));
+        sold.add(qty(2));
+        assert_eq!(sold.get(), 3);
+        assert_eq!(sold.take(qty(1)), Ok(()));
+        assert_eq!(sold.get(), 2);
+    }
+}

@@ -1,0 +1,145 @@
+//! A warehouse: one fixed location with a name, a capacity and its stock levels.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::quantity::{MAX_UNITS, Quantity};
+use crate::stock::cell::{Cell, CellId, Settle};
+use crate::stock::commit::MarkReader;
+use crate::stock::handle::{LevelHandle, WarehouseId};
+use crate::stock::word::{Delta, Word};
+use crate::sync::{AtomicBool, AtomicU32, Ordering};
+
+/// A threshold that is not set.
+const NO_THRESHOLD: u32 = u32::MAX;
+
+/// One fixed location: its name, its capacity in units, its reorder threshold.
+///
+/// *Room left* is a cell of the same kind as a stock level: units that come in take room first, and
+/// units that go out give it back last, so that a warehouse never holds more than its capacity.
+#[derive(Debug)]
+pub struct Warehouse {
+    id: WarehouseId,
+    name: Arc<str>,
+    capacity: u32,
+    room: Room,
+    threshold: AtomicU32,
+    suspended: AtomicBool,
+    levels: RwLock<Vec<LevelHandle>>,
+    marks: MarkReader,
+}
+
+/// Room changes with every arrival and departure: on a line of its own, it disturbs no reader of
+/// the settings beside it.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Room(Cell);
+
+impl Warehouse {
+    pub(crate) fn new(
+        id: WarehouseId,
+        name: Arc<str>,
+        capacity: u32,
+        threshold: Option<u32>,
+    ) -> Self {
+        debug_assert!((1..=MAX_UNITS).contains(&capacity));
+        Self {
+            id,
+            name,
+            capacity,
+            room: Room(Cell::new(Word::new(capacity, 0))),
+            threshold: AtomicU32::new(threshold.unwrap_or(NO_THRESHOLD)),
+            suspended: AtomicBool::new(false),
+            levels: RwLock::new(Vec::new()),
+            marks: MarkReader::default(),
+        }
+    }
+
+    /// Its handle.
+    pub fn id(&self) -> WarehouseId {
+        self.id
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+
+    /// How many units it can hold.
+    pub fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    /// How many more units it can hold at this moment. Units under way in or out count as in.
+    pub fn room_left(&self) -> u32 {
+        self.room.0.read(CellId::room(self.id), &self.marks).available()
+    }
+
+    /// At or under this many available units a product of the warehouse is low, unless it has a
+    /// threshold of its own; `None` if there is no such threshold.
+    pub fn threshold(&self) -> Option<u32> {
+        let threshold = self.threshold.load(Ordering::Relaxed);
+        (threshold != NO_THRESHOLD).then_some(threshold)
+    }
+
+    /// Whether it takes no new add, remove, reserve, basket or transfer at present.
+    pub fn is_suspended(&self) -> bool {
+        // Acquire pairs with the Release in `set_suspended`.
+        self.suspended.load(Ordering::Acquire)
+    }
+
+    /// Where commits that mark the room leave what their marks mean.
+    pub(crate) fn marks(&self) -> &MarkReader {
+        &self.marks
+    }
+
+    /// The word that counts the room, for a commit that covers it.
+    pub(crate) fn room(&self) -> &Cell {
+        &self.room.0
+    }
+
+    /// Takes room for units that will come in. `Err` tells the room left.
+    pub(crate) fn take_room<S: Settle + ?Sized>(
+        &self,
+        qty: Quantity,
+        commits: &S,
+    ) -> Result<(), u32> {
+        #[cfg(planted = "room_looked_at_first")]
+        if self.room_left() >= qty.get() {
+            let _ = self.room.0.apply(CellId::room(self.id), Delta::withdraw(qty), commits);
+            return Ok(());
+        }
+        self.room
+            .0
+            .apply(CellId::room(self.id), Delta::withdraw(qty), commits)
+            .map(drop)
+            .map_err(Word::available)
+    }
+
+    /// Gives the room of units that have left. Law 2: their entry is queued.
+    pub(crate) fn give_room<S: Settle + ?Sized>(&self, qty: Quantity, commits: &S) {
+        let room = CellId::room(self.id);
+        let given = self.room.0.apply(room, Delta::receive(qty), commits);
+        debug_assert!(given.is_ok(), "no more room is given than was taken");
+    }
+
+    pub(crate) fn set_suspended(&self, suspended: bool) {
+        self.suspended.store(suspended, Ordering::Release);
+    }
+
+    pub(crate) fn set_threshold(&self, threshold: Option<u32>) {
+        self.threshold.store(threshold.unwrap_or(NO_THRESHOLD), Ordering::Relaxed);
+    }
+
+    /// The handles of its levels, in the order in which they were opened.
+    pub(crate) fn levels(&self) -> Vec<LevelHandle> {
+        self.levels.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn note_level(&self, level: LevelHandle) {
+        self.levels.write().unwrap_or_else(PoisonError::into_inner).push(level);
+    }
+}

@@ -1,0 +1,63 @@
+//! An append-only table that grows by segments and never moves an element.
+
+use std::sync::OnceLock;
+
+/// Elements of one segment: 4,096, so that adding one costs some tens of microseconds at most.
+#[cfg(not(all(loom, feature = "loom")))]
+pub(crate) const SEGMENT: usize = 4_096;
+#[cfg(all(loom, feature = "loom"))]
+pub(crate) const SEGMENT: usize = 4;
+
+/// Up to a fixed number of elements, made a segment at a time when they are first asked for.
+///
+/// A look-up is two loads. Adding a segment is the only call that can meet another thread's: of two
+/// that add the same one, the second waits while the first fills it.
+#[derive(Debug)]
+pub(crate) struct Table<T> {
+    segments: Box<[OnceLock<Box<[T]>>]>,
+    make: fn() -> T,
+}
+
+impl<T> Table<T> {
+    /// An empty table of at most `capacity` elements, rounded up to whole segments.
+    pub(crate) fn new(capacity: usize, make: fn() -> T) -> Self {
+        let segments = (0..capacity.div_ceil(SEGMENT)).map(|_| OnceLock::new()).collect();
+        let table = Self { segments, make };
+        // The model checker wants every atomic made before the threads that share it.
+        #[cfg(all(loom, feature = "loom"))]
+        (0..table.segments.len()).for_each(|segment| _ = table.ensure(segment * SEGMENT));
+        table
+    }
+
+    /// The element, if its segment has been made.
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> Option<&T> {
+        self.segments.get(index / SEGMENT)?.get().map(|segment| &segment[index % SEGMENT])
+    }
+
+    /// The element, whose segment is made if need be; `None` beyond the capacity.
+    #[inline]
+    pub(crate) fn ensure(&self, index: usize) -> Option<&T> {
+        let segment = self.segments.get(index / SEGMENT)?;
+        let segment = match segment.get() {
+            Some(segment) => segment,
+            None => segment.get_or_init(|| (0..SEGMENT).map(|_| (self.make)()).collect()),
+        };
+        Some(&segment[index % SEGMENT])
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_appear_a_segment_at_a_time() {
+        let table = Table::new(SEGMENT + 1, || 7);
+        assert_eq!(table.get(SEGMENT), None);
+        assert_eq!(table.ensure(SEGMENT), Some(&7));
+        assert_eq!(table.get(2 * SEGMENT - 1), Some(&7));
+        assert_eq!(table.get(0), None);
+        assert_eq!(table.ensure(2 * SEGMENT), None);
+    }
+}
