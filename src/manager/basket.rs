@@ -213,18 +213,10 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Vec<Vacated>, BasketError> {
         let count = lines + usize::from(matches!(purpose, Purpose::Retake(_)));
-        let mut slots = Vec::with_capacity(count);
-        while slots.len() < count {
-            match self.take_slot(now) {
-                Some(slot) => slots.push(slot),
-                None => {
-                    slots.into_iter().for_each(|slot| self.slots.put_back(slot, now));
-                    self.refusals.count(Refusal::Full as usize);
-                    return Err(BasketError::Full { slots: self.max_slots });
-                }
-            }
-        }
-        Ok(slots)
+        self.take_slots(count, now).ok_or_else(|| {
+            self.refusals.count(Refusal::Full as usize);
+            BasketError::Full { slots: self.max_slots }
+        })
     }
 
     fn publish_basket(

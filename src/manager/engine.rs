@@ -98,6 +98,21 @@ impl Engine {
         })
     }
 
+    /// As many slots, or none.
+    pub(super) fn take_slots(&self, count: usize, now: Timestamp) -> Option<Vec<Vacated>> {
+        let mut slots = Vec::with_capacity(count);
+        while slots.len() < count {
+            match self.take_slot(now) {
+                Some(slot) => slots.push(slot),
+                None => {
+                    slots.into_iter().for_each(|slot| self.slots.put_back(slot, now));
+                    return None;
+                }
+            }
+        }
+        Some(slots)
+    }
+
     pub(super) fn check_name(&self, name: &str) -> Result<(), InvalidName> {
         let bytes = name.len();
         if (1..=MAX_NAME_BYTES).contains(&bytes) { Ok(()) } else { Err(InvalidName { bytes }) }

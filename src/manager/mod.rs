@@ -5,6 +5,7 @@ mod builder;
 mod commits;
 mod due;
 mod engine;
+mod fulfil;
 mod keyed;
 mod lifecycle;
 mod operations;
@@ -17,6 +18,7 @@ mod reserve;
 mod retake;
 mod settings;
 mod settle;
+mod snapshot;
 mod stats;
 #[cfg(feature = "testing")]
 mod testing;
@@ -27,10 +29,11 @@ use std::sync::{Arc, Weak};
 pub use builder::{Builder, WarehouseSpec};
 pub use lifecycle::Shutdown;
 pub use place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
-pub use queries::{ReservationCursor, ReservationPage, Totals, WarehouseLevel};
+pub use queries::{ReservationCursor, ReservationPage, WarehouseLevel};
 pub use request::Request;
 pub use retake::ConfirmOrRetake;
 pub use settle::Release;
+pub use snapshot::{LevelSnapshot, Totals};
 pub use stats::{Health, Refusals, Stats};
 
 use engine::Engine;

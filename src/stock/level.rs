@@ -118,7 +118,8 @@ impl StockLevel {
         &self.counts
     }
 
-    fn word(&self) -> Word {
+    /// Both counts at one instant. One load.
+    pub(crate) fn word(&self) -> Word {
         self.counts.read(self.id(), &self.marks)
     }
 

@@ -152,9 +152,13 @@ pub(crate) mod testbed;
 mod tests;
 
 pub(crate) use fill::{Stop, plan_stops};
-pub(crate) use line::{Line, TooMuch, merge_lines};
+#[cfg(any(test, all(loom, feature = "loom")))]
+pub(crate) use line::TooMuch;
+pub(crate) use line::{Line, merge_lines};
 pub(crate) use meaning::MarkReader;
-pub(crate) use owner::{Committed, Operation, Refused};
+#[cfg(any(test, all(loom, feature = "loom")))]
+pub(crate) use owner::Committed;
+pub(crate) use owner::{Operation, Refused};
 pub(crate) use pool::{Pool, PoolExhausted};
 pub(crate) use slot::MAX_LINES;
 

@@ -217,11 +217,6 @@ impl<S: Site + ?Sized> Drop for Operation<'_, S> {
 }
 
 impl<S: Site + ?Sized> Committed<'_, S> {
-    /// The operation's name.
-    pub(crate) fn name(&self) -> CommitName {
-        self.operation.name()
-    }
-
     /// How many cells it covered.
     pub(crate) fn lines(&self) -> usize {
         self.operation.driver.record.head.lines

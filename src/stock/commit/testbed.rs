@@ -1,5 +1,6 @@
 //! A few cells, a pool and a log, for tests and models: the smallest site that commits can run on.
 
+#![allow(dead_code, reason = "tests and models each use a part of it")]
 #![allow(missing_docs, unreachable_pub, reason = "only models and tests see it")]
 #![allow(clippy::expect_used, reason = "a test that fails should say where")]
 
