@@ -5,6 +5,7 @@ mod audit;
 mod clock;
 mod error;
 mod manager;
+mod parking;
 mod policy;
 mod quantity;
 mod reservation;

@@ -1,13 +1,12 @@
 //! Which shard a thread uses, and counters that threads don't fight over.
 
-use std::cell::Cell;
-
 use crate::sync::{AtomicU64, Ordering};
 
 /// A small number for this thread, counted up from 0: threads that start one after the other land on
 /// different shards.
 #[cfg(not(all(loom, feature = "loom")))]
 pub(crate) fn thread_ordinal() -> usize {
+    use std::cell::Cell;
     // Not through `sync`: a process-wide counter, taken once a thread, that no law stands on.
     static NEXT: std::sync::Mutex<usize> = std::sync::Mutex::new(0);
     thread_local! {

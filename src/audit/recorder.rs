@@ -13,7 +13,6 @@ use crate::audit::queue::{AuditQueue, Backpressure, DEFAULT_CAPACITY, NotAdmitte
 use crate::audit::record::{Queued, Record, Step, Steps};
 use crate::audit::sink::AuditSink;
 use crate::audit::view::Names;
-use crate::audit::writer::Writer;
 use crate::clock::Timestamp;
 use crate::stock::announce::CommitName;
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, lock};
@@ -48,7 +47,7 @@ impl Default for Settings {
     }
 }
 
-/// The callers' side of the audit; the [`Writer`] is the other.
+/// The callers' side of the audit; the writer is the other.
 pub(crate) struct Recorder {
     pub(crate) queue: AuditQueue<Queued>,
     pub(crate) pool: Pool,
@@ -74,9 +73,9 @@ struct EndState {
 }
 
 impl Recorder {
-    /// A recorder and its writer, which the caller either spawns or drives by itself.
-    pub(crate) fn open(settings: Settings, names: Arc<dyn Names>) -> (Arc<Self>, Writer) {
-        let recorder = Arc::new(Self {
+    /// A recorder without its writer: see [`open`](Self::open), beside the writer.
+    pub(super) fn new(settings: &Settings, names: Arc<dyn Names>) -> Self {
+        Self {
             queue: AuditQueue::new(settings.capacity, settings.backpressure),
             pool: Pool::new(POOLED),
             tickets: Tickets::default(),
@@ -84,9 +83,7 @@ impl Recorder {
             names,
             held: AtomicU64::new(0),
             ending: Ending::default(),
-        });
-        let writer = Writer::new(Arc::clone(&recorder), settings.sink);
-        (recorder, writer)
+        }
     }
 
     /// Whether an operation may begin; see [`AuditQueue::admit`].

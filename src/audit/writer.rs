@@ -13,8 +13,9 @@ use std::{io, mem};
 
 use crate::audit::flush::FlushError;
 use crate::audit::record::{Queued, Record, Steps};
-use crate::audit::recorder::Recorder;
+use crate::audit::recorder::{Recorder, Settings};
 use crate::audit::sink::{AuditBatch, AuditSink};
+use crate::audit::view::Names;
 use crate::stock::announce::CommitName;
 use crate::sync::Ordering;
 
@@ -61,8 +62,17 @@ enum Undelivered {
     Panicked(String),
 }
 
+impl Recorder {
+    /// A recorder and its writer, which the caller either spawns or drives by itself.
+    pub(crate) fn open(settings: Settings, names: Arc<dyn Names>) -> (Arc<Self>, Writer) {
+        let recorder = Arc::new(Self::new(&settings, names));
+        let writer = Writer::new(Arc::clone(&recorder), settings.sink);
+        (recorder, writer)
+    }
+}
+
 impl Writer {
-    pub(crate) fn new(recorder: Arc<Recorder>, sink: Option<Box<dyn AuditSink>>) -> Self {
+    fn new(recorder: Arc<Recorder>, sink: Option<Box<dyn AuditSink>>) -> Self {
         Self {
             recorder,
             sink,

@@ -159,7 +159,15 @@ pub(crate) use meaning::MarkReader;
 #[cfg(any(test, all(loom, feature = "loom")))]
 pub(crate) use owner::Committed;
 pub(crate) use owner::{Operation, Refused};
+#[cfg_attr(
+    all(loom, feature = "loom"),
+    allow(unused_imports, reason = "the manager calls them")
+)]
 pub(crate) use pool::{Pool, PoolExhausted};
+#[cfg_attr(
+    all(loom, feature = "loom"),
+    allow(unused_imports, reason = "the manager calls them")
+)]
 pub(crate) use slot::MAX_LINES;
 
 use crate::stock::announce::Announce;
