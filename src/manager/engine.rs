@@ -9,8 +9,8 @@ use crate::clock::{Clock, Timestamp};
 use crate::error::{
     AddError, InvalidName, MAX_NAME_BYTES, SettingError, TransferError, Unavailable, UnknownPlace,
 };
+use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::due::Due;
-use crate::manager::keyed::{Answer, KeyUse};
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
 use crate::manager::recorder::Recorder;
 use crate::manager::settings::Settings;

@@ -2,10 +2,12 @@
 
 use crate::audit::entry::AdjustmentType;
 use crate::error::{AddError, RemoveError, ShipError};
+use crate::manager::answer::Answer;
+use crate::manager::details::Details;
 use crate::manager::engine::Engine;
-use crate::manager::keyed::{Answer, RequestShape};
+use crate::manager::keyed::RequestShape;
 use crate::manager::place::LevelRef;
-use crate::manager::request::{Details, Request};
+use crate::manager::request::Request;
 use crate::quantity::Quantity;
 
 impl Request<'_> {

@@ -9,10 +9,12 @@ use std::time::Duration;
 use crate::audit::entry::{AdjustmentType, EventType};
 use crate::clock::Timestamp;
 use crate::error::{ConfirmError, ExtendError, ReleaseError, Unavailable};
+use crate::manager::answer::{Answer, KeyUse, Release};
+use crate::manager::details::Details;
 use crate::manager::engine::Engine;
-use crate::manager::keyed::{Answer, KeyUse, RequestShape};
+use crate::manager::keyed::RequestShape;
 use crate::manager::recorder::Draft;
-use crate::manager::request::{Details, Request};
+use crate::manager::request::Request;
 use crate::quantity::Quantity;
 use crate::reservation::id::ReservationId;
 use crate::reservation::slot::{Line, NO_SLOT, Slot, SlotNumber};
@@ -21,23 +23,6 @@ use crate::reservation::state::{Phase, State};
 use crate::stock::cell::CellId;
 use crate::stock::commit::Line as CommitLine;
 use crate::stock::word::Delta;
-
-/// What a release did. Only the first one gives units back; all of them leave the hold over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a release that was a no-op says so here"]
-#[non_exhaustive]
-pub enum Release {
-    /// The hold was pending; its units are available again.
-    Released,
-    /// It had been released before: nothing moved.
-    AlreadyReleased,
-    /// Its time was up, before or at this call; its units are available again.
-    Expired,
-    /// It ended, and its record is no longer kept: nothing moved.
-    Forgotten,
-    /// This engine never made such a reservation: nothing moved.
-    Unknown,
-}
 
 impl Request<'_> {
     /// As [`InventoryManager::confirm`](crate::InventoryManager::confirm), with this request's details.

@@ -2,10 +2,12 @@
 
 use crate::audit::entry::AdjustmentType;
 use crate::error::{TransferError, UnknownPlace};
+use crate::manager::answer::{Answer, KeyUse};
+use crate::manager::details::Details;
 use crate::manager::engine::Engine;
-use crate::manager::keyed::{Answer, KeyUse, RequestShape};
+use crate::manager::keyed::RequestShape;
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
-use crate::manager::request::{Details, Request};
+use crate::manager::request::Request;
 use crate::quantity::Quantity;
 use crate::stock::cell::CellId;
 use crate::stock::commit::{Line, Refused};
