@@ -24,6 +24,12 @@ pub(crate) fn thread_ordinal() -> usize {
 #[cfg(all(loom, feature = "loom"))]
 pub(crate) use crate::sync::model_thread as thread_ordinal;
 
+/// Where this thread begins to look in a table that all threads share. In a model all begin at the
+/// same place, so that they meet.
+pub(crate) fn lane() -> usize {
+    if cfg!(all(loom, feature = "loom")) { 0 } else { thread_ordinal() }
+}
+
 /// How many shards suit about `threads` threads: a power of two, at most 64.
 pub(crate) fn shards_for(threads: usize) -> usize {
     threads.clamp(1, 64).next_power_of_two()

@@ -12,6 +12,7 @@ use crate::reservation::magazines::Retention;
 use crate::reservation::slot::{Line, NO_SLOT, Tenant};
 use crate::reservation::slots::{Lookup, Slots};
 use crate::reservation::state::Phase;
+use crate::stock::cell::Alone;
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
@@ -30,9 +31,9 @@ pub fn at(millis: u64) -> Timestamp {
 /// An open level of `units` available units.
 pub fn level_of(units: u32) -> StockLevel {
     let level = StockLevel::closed();
-    level.open(WarehouseId(0), ProductId(0), None);
+    level.open(LevelHandle(0), WarehouseId(0), ProductId(0), None);
     if units > 0 {
-        level.receive(qty(units));
+        level.receive(qty(units), &Alone);
     }
     level
 }
@@ -120,27 +121,27 @@ impl Engine {
     }
 
     pub fn add(&self, units: u32) -> bool {
-        if self.warehouse.take_room(qty(units)).is_err() {
+        if self.warehouse.take_room(qty(units), &Alone).is_err() {
             return false;
         }
         self.log_and_give(Entry::Received(units), || {
-            self.level.receive(qty(units));
+            self.level.receive(qty(units), &Alone);
         });
         true
     }
 
     pub fn remove(&self, units: u32) -> bool {
-        if self.level.withdraw(qty(units)).is_err() {
+        if self.level.withdraw(qty(units), &Alone).is_err() {
             return false;
         }
-        self.log_and_give(Entry::Damaged(units), || self.warehouse.give_room(qty(units)));
+        self.log_and_give(Entry::Damaged(units), || self.warehouse.give_room(qty(units), &Alone));
         true
     }
 
     /// Its caller says when the hold is born: ids must differ.
     pub fn reserve(&self, born: u64, units: u32, expires_at: u64) -> Option<ReservationId> {
         let slot = self.slots.take(at(born))?;
-        if self.level.hold(qty(units)).is_err() {
+        if self.level.hold(qty(units), &Alone).is_err() {
             self.slots.put_back(slot, at(born));
             return None;
         }
@@ -198,7 +199,7 @@ impl Engine {
             if how == Phase::Confirmed {
                 self.level.sell(qty(units));
             } else {
-                self.level.give_back(qty(units));
+                self.level.give_back(qty(units), &Alone);
             }
         };
         let give_slot = || {
@@ -242,8 +243,8 @@ impl Engine {
             return false;
         }
         self.log_and_give(Entry::Shipped(units), || {
-            self.level.ship(qty(units));
-            self.warehouse.give_room(qty(units));
+            self.level.ship(qty(units), &Alone);
+            self.warehouse.give_room(qty(units), &Alone);
         });
         true
     }
@@ -253,7 +254,7 @@ impl Engine {
             return false;
         }
         self.log_and_give(Entry::SaleCancelled(units), || {
-            self.level.give_back(qty(units));
+            self.level.give_back(qty(units), &Alone);
         });
         true
     }

@@ -8,6 +8,7 @@ use crate::engine::{Answer, Engine, at, level_of, qty, race, slots_of, spawn, wa
 use crate::readers::tenant;
 use crate::reservation::id::ReservationId;
 use crate::reservation::slots::{Lookup, Slots};
+use crate::stock::cell::Alone;
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
 use crate::sync::{AtomicBool, Ordering};
@@ -105,10 +106,10 @@ fn whoever_takes_an_available_unit_sees_that_its_giver_is_logged() {
             &Logged::new(level_of(0)),
             |level: &Logged<StockLevel>| {
                 level.log();
-                level.place.receive(qty(1));
+                level.place.receive(qty(1), &Alone);
             },
             |level| {
-                if level.place.hold(qty(1)).is_ok() {
+                if level.place.hold(qty(1), &Alone).is_ok() {
                     level.assert_logged();
                 }
             },
@@ -120,7 +121,7 @@ fn whoever_takes_an_available_unit_sees_that_its_giver_is_logged() {
 fn whoever_takes_a_sold_unit_sees_that_its_sale_is_logged() {
     model("law 2: sold is handed on", || {
         let level = level_of(1);
-        level.hold(qty(1)).expect("a unit");
+        level.hold(qty(1), &Alone).expect("a unit");
         race(
             &Logged::new(level),
             |level: &Logged<StockLevel>| {
@@ -140,15 +141,15 @@ fn whoever_takes_a_sold_unit_sees_that_its_sale_is_logged() {
 fn whoever_takes_room_sees_that_its_giver_is_logged() {
     model("law 2: room is handed on", || {
         let warehouse = warehouse_of(1);
-        warehouse.take_room(qty(1)).expect("room");
+        warehouse.take_room(qty(1), &Alone).expect("room");
         race(
             &Logged::new(warehouse),
             |warehouse: &Logged<Warehouse>| {
                 warehouse.log();
-                warehouse.place.give_room(qty(1));
+                warehouse.place.give_room(qty(1), &Alone);
             },
             |warehouse| {
-                if warehouse.place.take_room(qty(1)).is_ok() {
+                if warehouse.place.take_room(qty(1), &Alone).is_ok() {
                     warehouse.assert_logged();
                 }
             },

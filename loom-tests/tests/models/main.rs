@@ -35,6 +35,7 @@ mod record;
 // The models, a file a law or a room.
 mod alerts;
 mod circulation;
+mod commit;
 mod expiry;
 mod law1_one_swap;
 mod law2_take_log_give;
