@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use stockade::{
-    AuditFilter, ConfirmError, InventoryManager, LevelHandle, Owner, PurchaseOrder, ReorderListener,
-    RequestKey, ReservationId, ReserveError, TopUpTo, WarehouseSpec,
+    AuditFilter, ConfirmError, InventoryManager, LevelHandle, Owner, PurchaseOrder,
+    ReorderListener, RequestKey, ReservationId, ReserveError, TopUpTo, WarehouseSpec,
 };
 
 const HOLD: Duration = Duration::from_millis(200);
@@ -63,7 +63,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     manager.flush().wait()?;
     let page = manager.audit().query(&AuditFilter::new().product("SNEAKERS").limit(3));
     page.entries.iter().for_each(|entry| {
-        say(&format!("  {} {} {} at {}", entry.sequence, entry.entry_type, entry.quantity, entry.at));
+        say(&format!(
+            "  {} {} {} at {}",
+            entry.sequence, entry.entry_type, entry.quantity, entry.at
+        ));
     });
 
     let ending = manager.shutdown(Duration::from_secs(5));
