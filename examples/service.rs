@@ -84,7 +84,7 @@ fn serve(manager: &InventoryManager, level: LevelHandle, customer: u32) -> Outco
         Err(ReserveError::Insufficient { .. }) => return Outcome::SoldOut,
         Err(other) => unreachable!("the engine is healthy: {other}"),
     };
-    if customer % 5 == 0 {
+    if customer.is_multiple_of(5) {
         return Outcome::Abandoned;
     }
     // The same key with the same request gives the same answer, and sells once.
