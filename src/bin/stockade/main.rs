@@ -1,10 +1,13 @@
-//! `stockade`: the engine at work, on a real order book.
+//! `stockade`: the engine at work, on a made-up rush or on a real order book.
 //!
-//! A command drives the library through its public face only, keeps books of their own on the
-//! side, and compares the two at the end. Exit code 0: every unit is accounted for. 1: some are not,
+//! Both commands drive the library through its public face only, keep books of their own on the
+//! side, and compare the two at the end. Exit code 0: every unit is accounted for. 1: some are not,
 //! or the run could not be finished. 2: the call or the file makes no sense.
 
+mod auditor;
 mod books;
+mod buyer;
+mod flash_sale;
 mod orders;
 mod proof;
 mod replay;
@@ -41,6 +44,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    FlashSale(flash_sale::Args),
     Replay(replay::Args),
 }
 
@@ -99,6 +103,7 @@ fn main() -> ExitCode {
     };
     let output = Output::new(cli.json);
     let ran = match &cli.command {
+        Command::FlashSale(args) => flash_sale::run(args, output),
         Command::Replay(args) => replay::run(args, output),
     };
     match ran {
