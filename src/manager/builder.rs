@@ -286,11 +286,11 @@ impl Builder {
         for listener in self.listeners {
             engine.listeners.add(Scope::Everywhere, listener);
         }
-        record_opening(&engine);
         let mut threads = Threads::default();
         if let Some(writer) = writer {
             threads.writer = Some(writer.spawn().map_err(no_thread)?);
         }
+        record_opening(&engine);
         if self.threads {
             engine.desk.start(alert_source(&engine)).map_err(no_thread)?;
         }
@@ -378,7 +378,9 @@ fn record_opening(engine: &Engine) {
         draft.text("capacity", &warehouse.capacity().to_string())
     });
     for draft in events.chain(warehouses) {
-        // The queue is new and its writer alive; where 60,000 warehouses fill it, the writer drains.
+        // Where there are more warehouses than places in the queue, this waits for the writer, or
+        // does its work. It lives, so that queueing can't fail.
+        let _ = engine.admit();
         let _ = draft.at(now).queue();
     }
 }
