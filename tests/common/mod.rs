@@ -13,7 +13,9 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use stockade::{AuditEntry, AuditFilter, Builder, InventoryManager, ManualClock, Timestamp};
+use stockade::{
+    AuditEntry, AuditFilter, Builder, InventoryManager, ManualClock, ReservationId, Timestamp,
+};
 
 /// The level that most tests are about.
 pub(crate) const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
@@ -80,6 +82,16 @@ pub(crate) fn race<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) ->
         };
         racing.into_iter().map(join).collect()
     })
+}
+
+/// `count` holds of one laptop each.
+#[track_caller]
+pub(crate) fn single_holds(
+    manager: &InventoryManager,
+    count: usize,
+    ttl: Duration,
+) -> Vec<ReservationId> {
+    (0..count).map(|_| manager.reserve(LAPTOPS, 1, ttl).expect("stock")).collect()
 }
 
 /// Everything that was done so far, as the log tells it.
