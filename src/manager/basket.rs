@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::audit::entry::AdjustmentType;
 use crate::clock::Timestamp;
-use crate::error::{BasketError, ShortLine, UnknownPlace};
+use crate::error::{BasketError, ShortLine, Unavailable, UnknownPlace};
 use crate::manager::engine::{Engine, Refusal};
 use crate::manager::keyed::{Answer, KeyUse, RequestShape};
 use crate::manager::place::{BasketLine, LevelRef};
@@ -107,8 +107,10 @@ impl Engine {
                 let qty = Quantity::new(units)?;
                 let level = self.catalog.level(handle).ok_or(UnknownPlace::Handle)?;
                 let warehouse = self.warehouse_of(level)?;
-                self.check_open(warehouse)
-                    .map_err(|warehouse| BasketError::Suspended { warehouse })?;
+                self.check_open(warehouse).map_err(|warehouse| {
+                    self.refusals.count(Refusal::Suspended as usize);
+                    BasketError::Suspended { warehouse }
+                })?;
                 Ok(Wanted { handle, level, qty })
             })
             .collect()
@@ -122,14 +124,15 @@ impl Engine {
         wanted: &[Wanted<'_>],
         purpose: Purpose,
     ) -> Result<ReservationId, BasketError> {
-        self.check_gate()?;
+        let count = |_: &Unavailable| self.refusals.count(Refusal::Unavailable as usize);
+        self.check_gate().inspect_err(count)?;
         let now = self.now();
         let enough = || wanted.iter().all(|line| line.level.available() >= line.qty.get());
         let overdue_left = !enough() && !self.take_back_overdue(now, enough);
         if !enough() {
             return Err(self.refuse_basket(wanted, overdue_left));
         }
-        self.admit()?;
+        self.admit().inspect_err(count)?;
         let slots = self.slots_for_basket(wanted.len(), &purpose, now)?;
         let Some(head) = slots.first() else { return Err(BasketError::Empty) };
         let now = head.birth(now, || self.now());

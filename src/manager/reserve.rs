@@ -127,7 +127,7 @@ impl Engine {
         level: LevelRef<'_>,
         qty: Quantity,
     ) -> Result<(LevelHandle, &StockLevel), ReserveError> {
-        self.check_gate()?;
+        self.check_gate().inspect_err(|_| self.refusals.count(Refusal::Unavailable as usize))?;
         let Some(handle) = self.resolve_stocked(level)? else {
             return Err(self.refuse_short(qty, Short { available: 0, overdue_left: false }));
         };
