@@ -63,7 +63,8 @@ impl WarehouseSpec {
         self
     }
 
-    /// At or under this many available units a product is low, and an alert is raised.
+    /// At or under this many available units, less than [`MAX_UNITS`], a product is low, and an
+    /// alert is raised.
     pub fn threshold(mut self, units: u32) -> Self {
         self.threshold = Some(units);
         self
@@ -147,7 +148,8 @@ impl Builder {
         self
     }
 
-    /// How long a hold may live in all, extensions included. Default: 24 hours.
+    /// How long a hold may live in all, extensions included: a bound of `reserve` too. Default:
+    /// 24 hours.
     pub fn longest_total_hold(mut self, longest: Duration) -> Self {
         self.longest_total = longest;
         self
@@ -320,9 +322,9 @@ impl Builder {
                 return Err(BuildError::Capacity { warehouse: name.clone(), units: *capacity });
             }
             check(
-                threshold.is_none_or(|units| units <= MAX_UNITS),
+                threshold.is_none_or(|units| units < MAX_UNITS),
                 "threshold",
-                "at most 2^31-1 units",
+                "less than 2^31-1 units",
             )?;
         }
         let millisecond = Duration::from_millis(1);

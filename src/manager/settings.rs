@@ -28,9 +28,14 @@ impl Settings {
         }
     }
 
+    /// Whether a hold may be made for so long.
     pub(super) fn check_ttl(&self, ttl: Duration) -> Result<(), InvalidTtl> {
-        let longest = self.longest_ttl();
-        if ttl.is_zero() || ttl > longest { Err(InvalidTtl { ttl, longest }) } else { Ok(()) }
+        in_bounds(ttl, self.longest_ttl().min(self.longest_total()))
+    }
+
+    /// Whether an extension may ask for so long; whether the hold can have it is another question.
+    pub(super) fn check_extension(&self, ttl: Duration) -> Result<(), InvalidTtl> {
+        in_bounds(ttl, self.longest_ttl())
     }
 
     pub(super) fn longest_ttl(&self) -> Duration {
@@ -41,6 +46,10 @@ impl Settings {
     pub(super) fn longest_total(&self) -> Duration {
         Duration::from_millis(self.longest_total.load(Ordering::Relaxed))
     }
+}
+
+fn in_bounds(ttl: Duration, longest: Duration) -> Result<(), InvalidTtl> {
+    if ttl.is_zero() || ttl > longest { Err(InvalidTtl { ttl, longest }) } else { Ok(()) }
 }
 
 fn millis(span: Duration) -> u64 {
@@ -100,7 +109,7 @@ impl InventoryManager {
     /// they raise no alerts.
     ///
     /// # Errors
-    /// [`SettingError::Threshold`] if it is more than [`MAX_UNITS`]; see [`SettingError`] for the rest.
+    /// [`SettingError::Threshold`] if it is [`MAX_UNITS`] or more; see [`SettingError`] for the rest.
     pub fn set_threshold<'a>(
         &self,
         warehouse: impl Into<WarehouseRef<'a>>,
@@ -123,7 +132,7 @@ impl InventoryManager {
     /// silences it.
     ///
     /// # Errors
-    /// [`SettingError::Threshold`] if it is more than [`MAX_UNITS`]; see [`SettingError`] for the rest.
+    /// [`SettingError::Threshold`] if it is [`MAX_UNITS`] or more; see [`SettingError`] for the rest.
     pub fn set_product_threshold<'a>(
         &self,
         level: impl Into<LevelRef<'a>>,
@@ -155,7 +164,7 @@ impl InventoryManager {
 
 fn check_threshold(threshold: Option<u32>) -> Result<(), SettingError> {
     match threshold {
-        Some(units) if units > MAX_UNITS => Err(SettingError::Threshold { units }),
+        Some(units) if units >= MAX_UNITS => Err(SettingError::Threshold { units }),
         _ => Ok(()),
     }
 }
