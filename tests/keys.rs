@@ -106,7 +106,8 @@ fn a_request_that_differs_in_anything_is_a_conflict() {
 
     let conflict = KeyError::Conflict;
     let handle = manager.level(LAPTOPS).expect("open");
-    let others: [&dyn Fn(Request<'_>) -> Result<_, ReserveError>; 7] = [
+    type Call<'a> = &'a dyn Fn(Request<'_>) -> Result<stockade::ReservationId, ReserveError>;
+    let others: [Call<'_>; 7] = [
         &|it| it.owner(mine).reserve(LAPTOPS, 3, LONG),
         &|it| it.owner(mine).reserve(LAPTOPS, 2, LONG - ms(1)),
         &|it| it.owner(mine).reserve(MICE, 2, LONG),
