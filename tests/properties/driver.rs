@@ -135,14 +135,11 @@ impl Driver {
             let level = level.expect("a level that is open").index();
             (level, alert.available, alert.threshold, alert.crossings)
         };
-        let heard: Vec<Alert> =
+        let mut heard: Vec<Alert> =
             self.alerts.0.lock().expect("no panic").iter().map(number).collect();
         // Which of two levels that one commit lowers is told of first, nobody promises.
-        let sorted = |mut alerts: Vec<_>| {
-            alerts.sort_unstable();
-            alerts
-        };
-        let (heard, expected) = (sorted(heard), sorted(self.model.alerts.clone()));
+        let mut expected = self.model.alerts.clone();
+        (heard.sort_unstable(), expected.sort_unstable());
         assert_eq!(heard, expected, "alerts after {}", self.story());
     }
 
