@@ -125,7 +125,7 @@ impl Stamp {
     pub(super) fn id(&mut self, now: u64) -> u128 {
         let random = self.random.next_u64();
         let high = now << 16 | 8 << 12 | random >> 52;
-        let low = 0b10 << 62 | random & (1 << 62) - 1;
+        let low = 0b10 << 62 | random & ((1 << 62) - 1);
         u128::from(high) << 64 | u128::from(low)
     }
 }
