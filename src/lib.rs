@@ -5,6 +5,7 @@ mod audit;
 mod clock;
 mod error;
 mod manager;
+mod parking;
 mod policy;
 mod quantity;
 mod reservation;
@@ -20,16 +21,20 @@ pub use audit::queue::Backpressure;
 pub use audit::sink::{AuditBatch, AuditSink, SinkError};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use error::{
-    AddError, Applied, BasketError, BuildError, ConfirmError, Error, ExtendError, InvalidName,
-    InvalidTtl, KeyError, MAX_NAME_BYTES, ReleaseError, RemoveError, ReserveError, RetakeError,
-    SettingError, ShipError, ShortLine, TransferError, Unavailable, UnknownPlace,
+    AddError, Applied, BasketError, BuildError, ConfirmError, Error, ExtendError, FulfilError,
+    InvalidName, InvalidTtl, KeyError, MAX_NAME_BYTES, ReleaseError, RemoveError, ReserveError,
+    RetakeError, SettingError, ShipError, ShortLine, SnapshotError, TransferError, Unavailable,
+    UnknownPlace,
 };
 pub use manager::{
-    BasketLine, Builder, ConfirmOrRetake, Health, InventoryManager, LevelRef, ProductRef, Refusals,
-    Release, Request, ReservationCursor, ReservationPage, Shutdown, Stats, Totals, WarehouseLevel,
-    WarehouseRef, WarehouseSpec, WeakInventoryManager,
+    BasketLine, Builder, ConfirmOrRetake, Health, InventoryManager, LevelRef, LevelSnapshot,
+    ProductRef, Refusals, Release, Request, ReservationCursor, ReservationPage, Shutdown, Stats,
+    Totals, WarehouseLevel, WarehouseRef, WarehouseSpec, WeakInventoryManager,
 };
 pub use policy::alerts::{ListenerId, StockAlert, StockAlertListener};
+pub use policy::allocation::{
+    AllocationStrategy, Candidate, FewestParcels, LargestStockFirst, PriorityOrder,
+};
 pub use policy::reorder::{
     FixedLot, PurchaseOrder, ReorderListener, ReorderStrategy, Supplier, TopUpTo,
 };

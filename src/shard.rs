@@ -1,13 +1,12 @@
 //! Which shard a thread uses, and counters that threads don't fight over.
 
-use std::cell::Cell;
-
 use crate::sync::{AtomicU64, Ordering};
 
 /// A small number for this thread, counted up from 0: threads that start one after the other land on
 /// different shards.
 #[cfg(not(all(loom, feature = "loom")))]
 pub(crate) fn thread_ordinal() -> usize {
+    use std::cell::Cell;
     // Not through `sync`: a process-wide counter, taken once a thread, that no law stands on.
     static NEXT: std::sync::Mutex<usize> = std::sync::Mutex::new(0);
     thread_local! {
@@ -24,6 +23,12 @@ pub(crate) fn thread_ordinal() -> usize {
 
 #[cfg(all(loom, feature = "loom"))]
 pub(crate) use crate::sync::model_thread as thread_ordinal;
+
+/// Where this thread begins to look in a table that all threads share. In a model all begin at the
+/// same place, so that they meet.
+pub(crate) fn lane() -> usize {
+    if cfg!(all(loom, feature = "loom")) { 0 } else { thread_ordinal() }
+}
 
 /// How many shards suit about `threads` threads: a power of two, at most 64.
 pub(crate) fn shards_for(threads: usize) -> usize {

@@ -4,13 +4,17 @@
 //! also compile on [loom](https://docs.rs/loom)'s atomics (`--cfg loom` with the feature `loom`) and
 //! have their interleavings explored. `tests/tidy.rs` keeps the door the only one.
 
-/// Unbounded; for what is bounded by something else. The models stay clear of it.
-pub(crate) use crossbeam::queue::SegQueue;
 pub(crate) use std::sync::atomic::Ordering;
 
 #[cfg(not(all(loom, feature = "loom")))]
 mod backend {
     pub(crate) use crossbeam::queue::ArrayQueue;
+    /// Unbounded; for what is bounded by something else. The models stay clear of it.
+    pub(crate) use crossbeam::queue::SegQueue;
+    /// Waiting for another thread: spins at first, lets others run after.
+    pub(crate) use crossbeam::utils::Backoff;
+    /// Keeps a value that all threads read or write off its neighbours' cache lines.
+    pub(crate) use crossbeam::utils::CachePadded;
     pub(crate) use std::hint::spin_loop;
     pub(crate) use std::sync::atomic::{
         AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence,
@@ -161,6 +165,40 @@ mod backend {
     shadowed_integer!(AtomicU32, u32);
     shadowed_integer!(AtomicU64, u64);
     shadowed_integer!(AtomicUsize, usize);
+
+    /// Models have no time: lets the others run.
+    #[derive(Debug)]
+    pub(crate) struct Backoff;
+
+    #[allow(dead_code, reason = "each model uses a part of the interface")]
+    impl Backoff {
+        pub(crate) fn new() -> Self {
+            Self
+        }
+
+        pub(crate) fn snooze(&self) {
+            yield_now();
+        }
+    }
+
+    /// A model has no cache lines.
+    #[derive(Debug)]
+    pub(crate) struct CachePadded<T>(T);
+
+    #[allow(dead_code, reason = "each model uses a part of the interface")]
+    impl<T> CachePadded<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(value)
+        }
+    }
+
+    impl<T> std::ops::Deref for CachePadded<T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            &self.0
+        }
+    }
 
     /// Stands in for crossbeam's bounded queue, which loom cannot see into: a first-in first-out
     /// queue under a loom mutex, with the same interface and the same refusal when full.

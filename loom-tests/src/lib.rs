@@ -11,10 +11,15 @@ const PREEMPTIONS: usize = 2;
 /// Explores every interleaving of `f`'s threads within the preemption bound, prints how many there
 /// were, and panics if there was only one: such a model has shown nothing.
 pub fn model(name: &str, f: impl Fn() + Send + Sync + 'static) {
+    model_bounded(name, PREEMPTIONS, f);
+}
+
+/// As [`model`], with another bound where the environment names none: for the widest models.
+pub fn model_bounded(name: &str, preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
     let executions = Arc::new(AtomicUsize::new(0));
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound.get_or_insert(PREEMPTIONS);
-    builder.max_branches = 10_000;
+    builder.preemption_bound.get_or_insert(preemptions);
+    builder.max_branches = 20_000;
     builder.check({
         let executions = Arc::clone(&executions);
         move || {

@@ -1,11 +1,27 @@
-//! What goes through the queue: one item for each operation, however many lines it has.
+//! What goes through the queue: one record for each operation, however many lines it has.
 
 use crate::audit::entry::{AdjustmentType, EntryType};
 use crate::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
+use crate::stock::announce::CommitName;
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
 
-/// One operation's record. With the stamp of its place in the queue it fills one cache line.
+/// One item of the queue. With the stamp of its place it fills one cache line.
+#[derive(Debug)]
+pub(crate) enum Queued {
+    /// A record, to be written here.
+    Record(Record),
+    /// The record of a commit that may still be refused, or that any thread may bring to its end: sent
+    /// ahead, and written where the first `Committed` of this name stands.
+    Ahead(CommitName, Box<Steps>),
+    /// The commit of this name is decided. Every thread that helped it may queue this; the writer
+    /// heeds the first.
+    Committed(CommitName),
+}
+
+const _: () = assert!(size_of::<Queued>() == 56);
+
+/// One operation's record.
 #[derive(Debug)]
 pub(crate) enum Record {
     /// One entry without metadata: most of what a shop does.
@@ -13,8 +29,6 @@ pub(crate) enum Record {
     /// Anything else, in a pooled buffer.
     Steps(Box<Steps>),
 }
-
-const _: () = assert!(size_of::<Record>() == 56);
 
 impl Record {
     /// How many entries, and so sequence numbers, the record makes.

@@ -10,11 +10,11 @@ use crate::audit::log::AuditLog;
 use crate::audit::memory::{DEFAULT_RETAINED, MemoryLog};
 use crate::audit::pool::Pool;
 use crate::audit::queue::{AuditQueue, Backpressure, DEFAULT_CAPACITY, NotAdmitted, Waits};
-use crate::audit::record::{Record, Step, Steps};
+use crate::audit::record::{Queued, Record, Step, Steps};
 use crate::audit::sink::AuditSink;
 use crate::audit::view::Names;
-use crate::audit::writer::Writer;
 use crate::clock::Timestamp;
+use crate::stock::announce::CommitName;
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, lock};
 
 /// Buffers for long records that wait to be used again.
@@ -47,9 +47,9 @@ impl Default for Settings {
     }
 }
 
-/// The callers' side of the audit; the [`Writer`] is the other.
+/// The callers' side of the audit; the writer is the other.
 pub(crate) struct Recorder {
-    pub(crate) queue: AuditQueue<Record>,
+    pub(crate) queue: AuditQueue<Queued>,
     pub(crate) pool: Pool,
     pub(crate) tickets: Tickets,
     pub(crate) memory: Arc<MemoryLog>,
@@ -73,9 +73,9 @@ struct EndState {
 }
 
 impl Recorder {
-    /// A recorder and its writer, which the caller either spawns or drives by itself.
-    pub(crate) fn open(settings: Settings, names: Arc<dyn Names>) -> (Arc<Self>, Writer) {
-        let recorder = Arc::new(Self {
+    /// A recorder without its writer: see [`open`](Self::open), beside the writer.
+    pub(super) fn new(settings: &Settings, names: Arc<dyn Names>) -> Self {
+        Self {
             queue: AuditQueue::new(settings.capacity, settings.backpressure),
             pool: Pool::new(POOLED),
             tickets: Tickets::default(),
@@ -83,9 +83,7 @@ impl Recorder {
             names,
             held: AtomicU64::new(0),
             ending: Ending::default(),
-        });
-        let writer = Writer::new(Arc::clone(&recorder), settings.sink);
-        (recorder, writer)
+        }
     }
 
     /// Whether an operation may begin; see [`AuditQueue::admit`].
@@ -105,13 +103,30 @@ impl Recorder {
 
     /// Queues the one entry of an operation; see [`AuditQueue::push`].
     pub(crate) fn record(&self, step: Step) -> Result<(), WriterGone> {
-        self.queue.push(Record::Step(step))
+        self.queue.push(Queued::Record(Record::Step(step)))
     }
 
     /// Queues the one record of an operation; see [`AuditQueue::push`].
     pub(crate) fn record_all(&self, steps: Box<Steps>) -> Result<(), WriterGone> {
         debug_assert!(!steps.lines.is_empty(), "a record without entries says nothing");
-        self.queue.push(Record::Steps(steps))
+        self.queue.push(Queued::Record(Record::Steps(steps)))
+    }
+
+    /// Sends the record of a commit ahead, before it touches anything. If it is refused, its record is
+    /// never written.
+    pub(crate) fn send_ahead(&self, name: CommitName, steps: Box<Steps>) -> Result<(), WriterGone> {
+        debug_assert!(!steps.lines.is_empty(), "a record without entries says nothing");
+        self.queue.push(Queued::Ahead(name, steps))
+    }
+
+    /// Has the record that was sent ahead written here, unless it was before.
+    pub(crate) fn committed(&self, name: CommitName) -> Result<(), WriterGone> {
+        self.queue.push(Queued::Committed(name))
+    }
+
+    /// Whether the writer has ended, so that nothing that is queued now will be written.
+    pub(crate) fn is_writer_gone(&self) -> bool {
+        self.queue.bell().is_gone()
     }
 
     /// Whether the sweeper must hold back.

@@ -426,7 +426,7 @@ fn a_writer_without_a_thread_takes_the_last_items_as_it_ends() {
 fn a_writer_that_sleeps_for_good_is_woken_by_a_push() {
     let (recorder, _thread) = spawn(Settings::default());
     let begun = Instant::now();
-    while !format!("{:?}", recorder.queue.bell()).contains("parked") {
+    while !format!("{:?}", recorder.queue.bell()).contains("Parked") {
         assert!(begun.elapsed() < Duration::from_secs(20), "an idle writer parks");
         thread::sleep(Duration::from_millis(10));
     }

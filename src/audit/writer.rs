@@ -4,7 +4,7 @@
 //! cache lines; naps grow while nothing comes and end in a real sleep.
 
 use std::any::Any;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -12,9 +12,11 @@ use std::time::{Duration, Instant};
 use std::{io, mem};
 
 use crate::audit::flush::FlushError;
-use crate::audit::record::Record;
-use crate::audit::recorder::Recorder;
+use crate::audit::record::{Queued, Record, Steps};
+use crate::audit::recorder::{Recorder, Settings};
 use crate::audit::sink::{AuditBatch, AuditSink};
+use crate::audit::view::Names;
+use crate::stock::announce::CommitName;
 use crate::sync::Ordering;
 
 const SHORTEST_NAP: Duration = Duration::from_micros(50);
@@ -47,6 +49,8 @@ pub(crate) struct Writer {
     batch: Vec<Record>,
     /// What came while the sink refused, in order.
     backlog: VecDeque<Record>,
+    /// Records that were sent ahead, by their commit's slot: of each slot only the newest is awaited.
+    ahead: HashMap<u32, (u64, Box<Steps>)>,
     next_sequence: u64,
     failing: bool,
     over: bool,
@@ -58,13 +62,23 @@ enum Undelivered {
     Panicked(String),
 }
 
+impl Recorder {
+    /// A recorder and its writer, which the caller either spawns or drives by itself.
+    pub(crate) fn open(settings: Settings, names: Arc<dyn Names>) -> (Arc<Self>, Writer) {
+        let recorder = Arc::new(Self::new(&settings, names));
+        let writer = Writer::new(Arc::clone(&recorder), settings.sink);
+        (recorder, writer)
+    }
+}
+
 impl Writer {
-    pub(crate) fn new(recorder: Arc<Recorder>, sink: Option<Box<dyn AuditSink>>) -> Self {
+    fn new(recorder: Arc<Recorder>, sink: Option<Box<dyn AuditSink>>) -> Self {
         Self {
             recorder,
             sink,
             batch: Vec::new(),
             backlog: VecDeque::new(),
+            ahead: HashMap::new(),
             next_sequence: 1,
             failing: false,
             over: false,
@@ -109,12 +123,12 @@ impl Writer {
     fn drain(&mut self, limit: usize) -> usize {
         let mut drained = 0;
         while drained < limit
-            && let Some(record) = self.recorder.queue.pop()
+            && let Some(queued) = self.recorder.queue.pop()
         {
-            if self.failing {
-                self.backlog.push_back(record)
-            } else {
-                self.batch.push(record)
+            match self.due(queued) {
+                Some(record) if self.failing => self.backlog.push_back(record),
+                Some(record) => self.batch.push(record),
+                None => {}
             }
             drained += 1;
         }
@@ -122,6 +136,28 @@ impl Writer {
             self.publish_held();
         }
         drained
+    }
+
+    /// The record that is to be written where `queued` stands, if one is.
+    fn due(&mut self, queued: Queued) -> Option<Record> {
+        match queued {
+            Queued::Record(record) => Some(record),
+            Queued::Ahead(CommitName { slot, sequence }, steps) => {
+                // One that stands here still belongs to a commit that was refused.
+                if let Some((_, refused)) = self.ahead.insert(slot, (sequence, steps)) {
+                    self.recorder.pool.give_back(refused);
+                }
+                None
+            }
+            Queued::Committed(CommitName { slot, sequence }) => {
+                // A repeat finds nothing, or the record of a later commit.
+                self.ahead
+                    .get(&slot)
+                    .is_some_and(|(awaited, _)| *awaited == sequence)
+                    .then_some(())?;
+                self.ahead.remove(&slot).map(|(_, steps)| Record::Steps(steps))
+            }
+        }
     }
 
     /// Writes the batch and then the backlog, in batches.
@@ -181,8 +217,9 @@ impl Writer {
         self.over = true;
         self.recorder.queue.bell().leave();
         // Into the backlog, behind a batch that may be stuck.
-        while let Some(record) = self.recorder.queue.pop() {
-            self.backlog.push_back(record);
+        while let Some(queued) = self.recorder.queue.pop() {
+            let record = self.due(queued);
+            self.backlog.extend(record);
         }
         self.publish_held();
     }

@@ -247,3 +247,39 @@ pub enum RetakeError {
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
+
+/// Why a split fulfilment was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum FulfilError {
+    /// All warehouses of the order together had fewer units at one instant of the call; nothing was
+    /// taken. Suspended warehouses don't count.
+    #[error("{needed} units needed, {available} available in all warehouses of the order")]
+    Insufficient {
+        /// Units that were asked for.
+        needed: u32,
+        /// Units that were available in all.
+        available: u64,
+    },
+    /// As many reservations live as the engine is set to hold.
+    #[error("all {slots} reservation slots are in use")]
+    Full {
+        /// The configured maximum.
+        slots: u32,
+    },
+    /// The quantity can't be one.
+    #[error(transparent)]
+    Quantity(#[from] InvalidQuantity),
+    /// The time to live can't be one.
+    #[error(transparent)]
+    Ttl(#[from] InvalidTtl),
+    /// A place does not exist.
+    #[error(transparent)]
+    Place(#[from] UnknownPlace),
+    /// The caller's key can't be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The engine takes no calls.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}

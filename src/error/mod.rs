@@ -13,9 +13,10 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use hold::{
-    BasketError, ConfirmError, ExtendError, ReleaseError, ReserveError, RetakeError, ShortLine,
+    BasketError, ConfirmError, ExtendError, FulfilError, ReleaseError, ReserveError, RetakeError,
+    ShortLine,
 };
-pub use setup::{BuildError, SettingError};
+pub use setup::{BuildError, SettingError, SnapshotError};
 pub use stock::{AddError, RemoveError, ShipError, TransferError};
 
 /// The longest name of a product or a warehouse, in bytes.
@@ -148,6 +149,9 @@ pub enum Error {
     /// See [`BasketError`].
     #[error(transparent)]
     Basket(#[from] BasketError),
+    /// See [`FulfilError`].
+    #[error(transparent)]
+    Fulfil(#[from] FulfilError),
     /// See [`ConfirmError`].
     #[error(transparent)]
     Confirm(#[from] ConfirmError),
@@ -169,6 +173,9 @@ pub enum Error {
     /// See [`SettingError`].
     #[error(transparent)]
     Setting(#[from] SettingError),
+    /// See [`SnapshotError`].
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// See [`BuildError`].
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -221,6 +228,7 @@ answers! {
         inner: Unavailable,
         keys: Key,
     }
+    FulfilError { retry: Self::Full { .. }, inner: Unavailable, keys: Key, }
     ConfirmError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
     ReleaseError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
     ExtendError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
@@ -229,9 +237,10 @@ answers! {
     RetakeError { retry: Self::InProgress, inner: Retake | Unavailable, keys: Key, }
     SettingError { inner: Unavailable, }
     BuildError { retry: Self::Thread { .. }, }
+    SnapshotError { }
     UnknownPlace { }
     Error {
-        inner: Add | Remove | Reserve | Basket | Confirm | Release | Extend | Ship | Transfer | Retake | Setting | Build | Place | Unavailable,
+        inner: Add | Remove | Reserve | Basket | Fulfil | Snapshot | Confirm | Release | Extend | Ship | Transfer | Retake | Setting | Build | Place | Unavailable,
     }
 }
 

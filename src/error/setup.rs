@@ -29,6 +29,23 @@ pub enum SettingError {
     Unavailable(#[from] Unavailable),
 }
 
+/// Why several levels can't be looked at together.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// More levels than one commit covers.
+    #[error("a snapshot covers at most {most} levels, not {levels}")]
+    TooManyLevels {
+        /// How many were named.
+        levels: usize,
+        /// How many are possible.
+        most: usize,
+    },
+    /// A place does not exist.
+    #[error(transparent)]
+    Place(#[from] UnknownPlace),
+}
+
 /// Why an engine can't be built.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]

@@ -4,18 +4,23 @@ use std::time::Duration;
 
 use crate::audit::entry::AdjustmentType;
 use crate::clock::Timestamp;
-use crate::error::{BasketError, ShortLine, UnknownPlace};
+use crate::error::{BasketError, ShortLine, Unavailable, UnknownPlace};
+use crate::manager::answer::{Answer, KeyUse};
+use crate::manager::details::Details;
 use crate::manager::engine::{Engine, Refusal};
-use crate::manager::keyed::{Answer, KeyUse, RequestShape};
+use crate::manager::keyed::RequestShape;
 use crate::manager::place::{BasketLine, LevelRef};
 use crate::manager::recorder::Draft;
-use crate::manager::request::{Details, Request};
+use crate::manager::request::Request;
 use crate::quantity::Quantity;
 use crate::reservation::id::ReservationId;
 use crate::reservation::slot::{Line, NO_SLOT, Tenant};
 use crate::reservation::slots::Vacated;
+use crate::stock::cell::CellId;
+use crate::stock::commit::{Line as CommitLine, Refused};
 use crate::stock::handle::LevelHandle;
 use crate::stock::level::StockLevel;
+use crate::stock::word::Delta;
 
 impl Request<'_> {
     /// As [`InventoryManager::reserve_basket`](crate::InventoryManager::reserve_basket), with this request's details.
@@ -81,7 +86,7 @@ impl Engine {
         for line in lines {
             match self.resolve_stocked(line.level)? {
                 Some(handle) => found.push((handle, line.quantity)),
-                None => never_stocked.push(self.short_line(line)),
+                None => never_stocked.push(self.never_stocked(line)),
             }
         }
         if !never_stocked.is_empty() {
@@ -124,11 +129,7 @@ impl Engine {
     ) -> Result<ReservationId, BasketError> {
         self.check_gate()?;
         let now = self.now();
-        let enough = || wanted.iter().all(|line| line.level.available() >= line.qty.get());
-        let overdue_left = !enough() && !self.take_back_overdue(now, enough);
-        if !enough() {
-            return Err(self.refuse_basket(wanted, overdue_left));
-        }
+        self.look_before_taking(wanted, now)?;
         self.admit()?;
         let slots = self.slots_for_basket(wanted.len(), &purpose, now)?;
         let Some(head) = slots.first() else { return Err(BasketError::Empty) };
@@ -145,28 +146,66 @@ impl Engine {
         Ok(id)
     }
 
-    /// Line by line; what was taken is given back where one is short. Nothing of it was logged, so
-    /// the journal never sees it.
-    fn take_lines(&self, wanted: &[Wanted<'_>], now: Timestamp) -> Result<(), BasketError> {
-        for (taken, line) in wanted.iter().enumerate() {
-            match self
-                .with_overdue_taken_back(now, line.level, line.qty, || line.level.hold(line.qty))
-            {
-                Ok(change) if line.level.crosses(change) => {
-                    self.raise_alert(line.handle, line.level)
-                }
-                Ok(_) => {}
-                Err(short) => {
-                    // Looked at before the give-back, so that the short line is named.
-                    let refusal = self.refuse_basket(&wanted[taken..], short.overdue_left);
-                    for line in &wanted[..taken] {
-                        line.level.give_back(line.qty);
-                    }
-                    return Err(refusal);
-                }
-            }
+    /// Refuses what is plainly short without a write to shared memory: sold out is most of a flash
+    /// sale.
+    fn look_before_taking(&self, wanted: &[Wanted<'_>], now: Timestamp) -> Result<(), BasketError> {
+        let mut short = self.short_lines(wanted);
+        let mut overdue_left = false;
+        if !short.is_empty() && self.slots.is_due(now) {
+            overdue_left = !self.take_back_overdue(now, || enough(wanted));
+            short = self.short_lines(wanted);
         }
-        Ok(())
+        if short.is_empty() { Ok(()) } else { Err(self.refuse_basket(short, overdue_left)) }
+    }
+
+    /// Takes all lines at one instant, or none. A refusal is true: the first line that it names was
+    /// short at one instant of this call.
+    fn take_lines(&self, wanted: &[Wanted<'_>], now: Timestamp) -> Result<(), BasketError> {
+        let mut overdue_left = false;
+        let mut short = match self.try_to_take(wanted)? {
+            None => return Ok(()),
+            Some(short) => short,
+        };
+        if self.slots.is_due(now) {
+            // A commit never ends holds by itself, so that it keeps to its order of cells.
+            overdue_left = !self.take_back_overdue(now, || enough(wanted));
+            short = match self.try_to_take(wanted)? {
+                None => return Ok(()),
+                Some(short) => short,
+            };
+        }
+        let (line, available) = short;
+        let mut named = vec![self.short(&wanted[line], available)];
+        let others = wanted.iter().enumerate().filter(|(at, _)| *at != line).map(|(_, line)| line);
+        named.extend(others.filter_map(|line| self.short_line(line)));
+        Err(self.refuse_basket(named, overdue_left))
+    }
+
+    /// `Some`: refused, because this line was short, with so many available.
+    fn try_to_take(&self, wanted: &[Wanted<'_>]) -> Result<Option<(usize, u32)>, Unavailable> {
+        if let [line] = wanted {
+            return Ok(match line.level.hold(line.qty, self) {
+                Ok(change) => {
+                    if line.level.crosses(change) {
+                        self.raise_alert(line.handle, line.level);
+                    }
+                    None
+                }
+                Err(available) => Some((0, available)),
+            });
+        }
+        let lines: Vec<CommitLine> = wanted
+            .iter()
+            .map(|line| CommitLine {
+                cell: CellId::level(line.handle),
+                delta: Delta::hold(line.qty),
+            })
+            .collect();
+        Ok(match self.commit(&lines)?.run() {
+            Ok(_) => None,
+            Err(Refused::Line { line, available, .. }) => Some((line, available)),
+            Err(Refused::Sum { .. }) => unreachable!("a basket fills nothing"),
+        })
     }
 
     fn slots_for_basket(
@@ -176,18 +215,10 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Vec<Vacated>, BasketError> {
         let count = lines + usize::from(matches!(purpose, Purpose::Retake(_)));
-        let mut slots = Vec::with_capacity(count);
-        while slots.len() < count {
-            match self.take_slot(now) {
-                Some(slot) => slots.push(slot),
-                None => {
-                    slots.into_iter().for_each(|slot| self.slots.put_back(slot, now));
-                    self.refusals.count(Refusal::Full as usize);
-                    return Err(BasketError::Full { slots: self.max_slots });
-                }
-            }
-        }
-        Ok(slots)
+        self.take_slots(count, now).ok_or_else(|| {
+            self.refusals.count(Refusal::Full as usize);
+            BasketError::Full { slots: self.max_slots }
+        })
     }
 
     fn publish_basket(
@@ -249,20 +280,20 @@ impl Engine {
         draft
     }
 
-    fn refuse_basket(&self, wanted: &[Wanted<'_>], overdue_left: bool) -> BasketError {
+    #[cold]
+    fn refuse_basket(&self, lines: Vec<ShortLine>, overdue_left: bool) -> BasketError {
         self.refusals.count(Refusal::Insufficient as usize);
-        let mut lines: Vec<ShortLine> = wanted
-            .iter()
-            .filter_map(|line| {
-                let available = line.level.available();
-                (available < line.qty.get()).then(|| self.short(line, available))
-            })
-            .collect();
-        if lines.is_empty() {
-            // Stock came back between the refusal and this look.
-            lines.extend(wanted.first().map(|line| self.short(line, line.level.available())));
-        }
         BasketError::Insufficient { lines, overdue_left }
+    }
+
+    /// The lines that are short at this look.
+    fn short_lines(&self, wanted: &[Wanted<'_>]) -> Vec<ShortLine> {
+        wanted.iter().filter_map(|line| self.short_line(line)).collect()
+    }
+
+    fn short_line(&self, line: &Wanted<'_>) -> Option<ShortLine> {
+        let available = line.level.available();
+        (available < line.qty.get()).then(|| self.short(line, available))
     }
 
     fn short(&self, line: &Wanted<'_>, available: u32) -> ShortLine {
@@ -275,7 +306,7 @@ impl Engine {
         }
     }
 
-    fn short_line(&self, line: &BasketLine<'_>) -> ShortLine {
+    fn never_stocked(&self, line: &BasketLine<'_>) -> ShortLine {
         let (warehouse, product) = match line.level {
             LevelRef::Names(warehouse, product) => (warehouse.to_owned(), product.to_owned()),
             LevelRef::Handle(handle) => {
@@ -285,6 +316,10 @@ impl Engine {
         };
         ShortLine { warehouse, product, needed: line.quantity, available: 0 }
     }
+}
+
+fn enough(wanted: &[Wanted<'_>]) -> bool {
+    wanted.iter().all(|line| line.level.available() >= line.qty.get())
 }
 
 /// What tells one basket from another.

@@ -9,8 +9,8 @@ use crate::clock::{Clock, Timestamp};
 use crate::error::{
     AddError, InvalidName, MAX_NAME_BYTES, SettingError, TransferError, Unavailable, UnknownPlace,
 };
+use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::due::Due;
-use crate::manager::keyed::{Answer, KeyUse};
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
 use crate::manager::recorder::Recorder;
 use crate::manager::settings::Settings;
@@ -96,6 +96,21 @@ impl Engine {
             self.take_back_overdue(now, || false);
             self.slots.take(now)
         })
+    }
+
+    /// As many slots, or none.
+    pub(super) fn take_slots(&self, count: usize, now: Timestamp) -> Option<Vec<Vacated>> {
+        let mut slots = Vec::with_capacity(count);
+        while slots.len() < count {
+            match self.take_slot(now) {
+                Some(slot) => slots.push(slot),
+                None => {
+                    slots.into_iter().for_each(|slot| self.slots.put_back(slot, now));
+                    return None;
+                }
+            }
+        }
+        Some(slots)
     }
 
     pub(super) fn check_name(&self, name: &str) -> Result<(), InvalidName> {

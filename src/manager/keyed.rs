@@ -2,80 +2,14 @@
 
 use std::time::Duration;
 
-use crate::clock::Timestamp;
 use crate::error::KeyError;
+use crate::manager::answer::{Answer, KeyUse};
+use crate::manager::details::Details;
 use crate::manager::engine::Engine;
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
-use crate::manager::request::Details;
-use crate::manager::settle::Release;
 use crate::quantity::Quantity;
 use crate::reservation::id::ReservationId;
-use crate::reservation::keys::{Claim, Fingerprint, KeyName, RequestKey};
-
-/// What an operation answered, as its key remembers it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    Done,
-    Reservation(ReservationId),
-    Release(Release),
-    ExpiresAt(Timestamp),
-    /// `confirm_or_retake` found the hold pending, and confirmed it.
-    ConfirmedInTime,
-    /// The hold was over; its lines were sold anew under this id.
-    Retaken(ReservationId),
-    /// The hold had been over, and its lines sold anew under this id, before this request.
-    RetakenBefore(ReservationId),
-    /// The hold had sold so many units before this request.
-    SoldBefore(u64),
-}
-
-impl Answer {
-    /// The answer as the audit record stores it: a tag, and what belongs to it.
-    pub(super) fn to_bytes(self) -> Vec<u8> {
-        let (tag, number): (u8, u128) = match self {
-            Self::Done => (0, 0),
-            Self::Reservation(id) => (1, id.as_uuid().as_u128()),
-            Self::Release(outcome) => (2, outcome as u128),
-            Self::ExpiresAt(moment) => (3, u128::from(moment.as_millis())),
-            Self::ConfirmedInTime => (4, 0),
-            Self::Retaken(id) => (5, id.as_uuid().as_u128()),
-            Self::RetakenBefore(id) => (6, id.as_uuid().as_u128()),
-            Self::SoldBefore(units) => (7, u128::from(units)),
-        };
-        [&[tag][..], &number.to_le_bytes()].concat()
-    }
-
-    // A key's fingerprint bears the operation's name, so that the remembered answer is always of
-    // the operation's own kind; another one would be this engine's own mistake.
-
-    pub(super) fn reservation(self) -> ReservationId {
-        match self {
-            Self::Reservation(id) => id,
-            _ => unreachable!("a reserve answers with an id"),
-        }
-    }
-
-    pub(super) fn release(self) -> Release {
-        match self {
-            Self::Release(outcome) => outcome,
-            _ => unreachable!("a release answers with its outcome"),
-        }
-    }
-
-    pub(super) fn expires_at(self) -> Timestamp {
-        match self {
-            Self::ExpiresAt(moment) => moment,
-            _ => unreachable!("an extension answers with a moment"),
-        }
-    }
-}
-
-/// The key of the operation under way, and what its request looked like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct KeyUse {
-    pub(crate) key: RequestKey,
-    pub(crate) fingerprint: u128,
-}
+use crate::reservation::keys::{Claim, Fingerprint, KeyName};
 
 /// What tells one request from another: everything that the caller passed.
 pub(super) struct RequestShape(Fingerprint);

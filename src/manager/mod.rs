@@ -1,9 +1,14 @@
 //! Floor 5, the manager: every public operation, one file for each kind.
 
+mod answer;
 mod basket;
 mod builder;
+mod commits;
+mod configure;
+mod details;
 mod due;
 mod engine;
+mod fulfil;
 mod keyed;
 mod lifecycle;
 mod operations;
@@ -16,20 +21,23 @@ mod reserve;
 mod retake;
 mod settings;
 mod settle;
+mod snapshot;
 mod stats;
+mod sweep;
 #[cfg(feature = "testing")]
 mod testing;
 mod transfer;
 
 use std::sync::{Arc, Weak};
 
+pub use answer::Release;
 pub use builder::{Builder, WarehouseSpec};
 pub use lifecycle::Shutdown;
 pub use place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
-pub use queries::{ReservationCursor, ReservationPage, Totals, WarehouseLevel};
+pub use queries::{ReservationCursor, ReservationPage, WarehouseLevel};
 pub use request::Request;
 pub use retake::ConfirmOrRetake;
-pub use settle::Release;
+pub use snapshot::{LevelSnapshot, Totals};
 pub use stats::{Health, Refusals, Stats};
 
 use engine::Engine;

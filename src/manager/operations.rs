@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::error::{
-    AddError, BasketError, ConfirmError, ExtendError, ReleaseError, RemoveError, ReserveError,
-    RetakeError, SettingError, ShipError, TransferError, UnknownPlace,
+    AddError, BasketError, ConfirmError, ExtendError, FulfilError, ReleaseError, RemoveError,
+    ReserveError, RetakeError, SettingError, ShipError, TransferError, UnknownPlace,
 };
 use crate::manager::InventoryManager;
+use crate::manager::answer::Release;
 use crate::manager::place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
 use crate::manager::retake::ConfirmOrRetake;
-use crate::manager::settle::Release;
 use crate::policy::alerts::{ListenerId, Scope, StockAlertListener};
+use crate::policy::allocation::AllocationStrategy;
 use crate::reservation::id::ReservationId;
 use crate::stock::handle::LevelHandle;
 
@@ -218,6 +219,49 @@ impl InventoryManager {
         ttl: Duration,
     ) -> Result<ReservationId, BasketError> {
         self.request().reserve_basket(lines, ttl)
+    }
+
+    /// Holds a quantity of a product out of several warehouses, taking from each in this order until
+    /// the quantity is met: all of it at one instant, or nothing. The reservation has a line for each
+    /// warehouse that gives. Suspended warehouses are passed over.
+    ///
+    /// # Errors
+    /// [`FulfilError::Insufficient`] if all of them together had fewer units at one instant of this
+    /// call; see [`FulfilError`] for the rest. Nothing has moved then.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 2, "SUPPLIER")?;
+    /// manager.add_stock(("NYC", "LAPTOP"), 5, "SUPPLIER")?;
+    /// let order = ["SF".into(), "NYC".into()];
+    /// manager.fulfill_across_warehouses("LAPTOP", 6, &order, Duration::from_secs(60))?;
+    /// assert_eq!(manager.available(("NYC", "LAPTOP")), 1);
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn fulfill_across_warehouses<'p>(
+        &self,
+        product: impl Into<ProductRef<'p>>,
+        quantity: u32,
+        order_of_warehouses: &[WarehouseRef<'_>],
+        ttl: Duration,
+    ) -> Result<ReservationId, FulfilError> {
+        self.request().fulfill_across_warehouses(product, quantity, order_of_warehouses, ttl)
+    }
+
+    /// As [`fulfill_across_warehouses`](Self::fulfill_across_warehouses), with the warehouses in the
+    /// order that a strategy chooses.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn fulfill_by<'p>(
+        &self,
+        product: impl Into<ProductRef<'p>>,
+        quantity: u32,
+        strategy: &dyn AllocationStrategy,
+        ttl: Duration,
+    ) -> Result<ReservationId, FulfilError> {
+        self.request().fulfill_by(product, quantity, strategy, ttl)
     }
 
     /// Sells what a pending reservation holds. Its units stay reserved until they are shipped.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::audit::log::AuditLog;
 use crate::error::UnknownPlace;
 use crate::manager::InventoryManager;
+use crate::manager::answer::Answer;
 use crate::manager::engine::Engine;
-use crate::manager::keyed::Answer;
-use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
+use crate::manager::place::{LevelRef, WarehouseRef};
 use crate::reservation::id::ReservationId;
 use crate::reservation::keys::{KeyName, RequestKey};
 use crate::reservation::slot::{Line, SlotNumber};
@@ -17,25 +17,6 @@ use crate::stock::handle::{LevelHandle, ProductId};
 use crate::stock::level::{Counts, StockLevel};
 use crate::stock::warehouse::Warehouse;
 use crate::sync::spin_loop;
-
-/// Counts of one product, summed over its warehouses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Totals {
-    /// Units that anyone may reserve.
-    pub available: u64,
-    /// Units that are spoken for.
-    pub reserved: u64,
-    /// The part of `reserved` that is sold and still in the building.
-    pub sold: u64,
-}
-
-impl Totals {
-    /// Units in the buildings: `available + reserved`.
-    pub fn on_hand(&self) -> u64 {
-        self.available + self.reserved
-    }
-}
 
 /// One product of a warehouse.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,25 +104,6 @@ impl InventoryManager {
     /// Units held by pending reservations.
     pub fn held<'l>(&self, level: impl Into<LevelRef<'l>>) -> u32 {
         self.counts(level).held()
-    }
-
-    /// A product's counts, summed over its warehouses one after the other: not one instant, so that
-    /// units in the middle of a transfer may be missed or counted twice. Writes nothing.
-    pub fn totals<'p>(&self, product: impl Into<ProductRef<'p>>) -> Totals {
-        let catalog = &self.engine.catalog;
-        let product = match product.into() {
-            ProductRef::Name(name) => catalog.product_id(name),
-            ProductRef::Id(id) => Some(id),
-        };
-        let levels = product.into_iter().flat_map(|product| catalog.levels_of(product));
-        levels.filter_map(|handle| catalog.level(handle)).fold(Totals::default(), |sum, level| {
-            let counts = level.counts();
-            Totals {
-                available: sum.available + u64::from(counts.available),
-                reserved: sum.reserved + u64::from(counts.reserved),
-                sold: sum.sold + u64::from(counts.sold),
-            }
-        })
     }
 
     /// The levels of a warehouse, in the order in which they were opened; each with its counts of

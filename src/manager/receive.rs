@@ -2,10 +2,12 @@
 
 use crate::audit::entry::AdjustmentType;
 use crate::error::{AddError, RemoveError, ShipError};
+use crate::manager::answer::Answer;
+use crate::manager::details::Details;
 use crate::manager::engine::Engine;
-use crate::manager::keyed::{Answer, RequestShape};
+use crate::manager::keyed::RequestShape;
 use crate::manager::place::LevelRef;
-use crate::manager::request::{Details, Request};
+use crate::manager::request::Request;
 use crate::quantity::Quantity;
 
 impl Request<'_> {
@@ -70,10 +72,10 @@ impl Engine {
                 .key(key, Answer::Done);
             // Law 2: room is taken, the entry queued, and only then can the units be spent.
             warehouse
-                .take_room(qty)
+                .take_room(qty, self)
                 .map_err(|room| AddError::OverCapacity { needed: qty.get(), room })?;
             let recorded = draft.queue();
-            let change = level.receive(qty);
+            let change = level.receive(qty, self);
             if level.is_low_after(change) {
                 self.raise_alert(handle, level);
             }
@@ -108,10 +110,10 @@ impl Engine {
                 .text("reason", reason)
                 .key(key, Answer::Done);
             let change = self
-                .with_overdue_taken_back(now, level, qty, || level.withdraw(qty))
+                .with_overdue_taken_back(now, level, qty, || level.withdraw(qty, self))
                 .map_err(|short_by| short(short_by.available))?;
             let recorded = draft.queue();
-            warehouse.give_room(qty);
+            warehouse.give_room(qty, self);
             if level.crosses(change) {
                 self.raise_alert(handle, level);
             }
@@ -138,8 +140,8 @@ impl Engine {
                 .key(key, Answer::Done);
             level.take_sold(qty).map_err(not_sold)?;
             let recorded = draft.queue();
-            level.ship(qty);
-            warehouse.give_room(qty);
+            level.ship(qty, self);
+            warehouse.give_room(qty, self);
             recorded?;
             Ok(Answer::Done)
         })
@@ -170,7 +172,7 @@ impl Engine {
                 .key(key, Answer::Done);
             level.take_sold(qty).map_err(not_sold)?;
             let recorded = draft.queue();
-            level.give_back(qty);
+            level.give_back(qty, self);
             recorded?;
             Ok(Answer::Done)
         })

@@ -13,10 +13,11 @@ use crate::audit::recorder::Recorder as AuditRecorder;
 use crate::audit::writer::{Turn, Writer};
 use crate::clock::Timestamp;
 use crate::error::Unavailable;
-use crate::manager::keyed::{Answer, KeyUse};
-use crate::manager::request::Details;
+use crate::manager::answer::{Answer, KeyUse};
+use crate::manager::details::Details;
 use crate::quantity::Quantity;
 use crate::reservation::id::{Owner, ReservationId};
+use crate::stock::announce::CommitName;
 use crate::stock::handle::{LevelHandle, WarehouseId};
 use crate::sync::lock;
 
@@ -77,6 +78,17 @@ impl Recorder {
     /// A record of an event.
     pub(super) fn event(&self, event: EventType) -> Draft<'_> {
         Draft::new(&self.audit, event.into())
+    }
+
+    /// Has the record that was sent ahead of a commit written. An ended writer is no error here: the
+    /// commit goes on, and its caller asks [`check_writer`](Self::check_writer).
+    pub(super) fn committed(&self, name: CommitName) {
+        let _ = self.audit.committed(name);
+    }
+
+    /// After a commit that may have met an ended writer: whether its record will be written.
+    pub(super) fn check_writer(&self) -> Result<(), Unavailable> {
+        if self.audit.is_writer_gone() { Err(Unavailable::Unrecorded) } else { Ok(()) }
     }
 
     /// Has the writer write what is queued, where the caller drives it; `true` if there was anything.
@@ -318,6 +330,21 @@ impl<'a> Draft<'a> {
             }
         };
         queued.map_err(|WriterGone| Unavailable::Unrecorded)
+    }
+}
+
+impl Draft<'_> {
+    /// Sends the record ahead of its commit, before that touches anything. From then on
+    /// [`Recorder::committed`] has it written; if the commit is refused, it never is.
+    pub(super) fn send_ahead(mut self, name: CommitName) -> Result<(), Unavailable> {
+        let header = self.header;
+        self.long().header = header;
+        match self.long.take() {
+            Some(steps) => {
+                self.audit.send_ahead(name, steps).map_err(|WriterGone| Unavailable::Closed)
+            }
+            None => Ok(()),
+        }
     }
 }
 

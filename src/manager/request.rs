@@ -1,5 +1,6 @@
 //! What a caller may add to an operation: a key, an owner, notes for the auditor.
 
+use crate::manager::details::Details;
 use crate::manager::engine::Engine;
 use crate::reservation::id::Owner;
 use crate::reservation::keys::RequestKey;
@@ -34,14 +35,6 @@ use crate::reservation::keys::RequestKey;
 pub struct Request<'a> {
     pub(super) engine: &'a Engine,
     pub(super) details: Details,
-}
-
-/// What a caller added.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Details {
-    pub(crate) key: Option<RequestKey>,
-    pub(crate) owner: Option<Owner>,
-    pub(crate) notes: Vec<(String, String)>,
 }
 
 impl<'a> Request<'a> {

@@ -5,11 +5,13 @@ use std::time::Duration;
 use crate::audit::entry::AdjustmentType;
 use crate::clock::Timestamp;
 use crate::error::{ReserveError, UnknownPlace};
-use crate::manager::due::Short;
+use crate::manager::answer::{Answer, KeyUse};
+use crate::manager::details::Details;
 use crate::manager::engine::{Engine, Refusal};
-use crate::manager::keyed::{Answer, KeyUse, RequestShape};
+use crate::manager::keyed::RequestShape;
 use crate::manager::place::LevelRef;
-use crate::manager::request::{Details, Request};
+use crate::manager::request::Request;
+use crate::manager::sweep::Short;
 use crate::quantity::Quantity;
 use crate::reservation::id::ReservationId;
 use crate::reservation::slot::{Line, NO_SLOT, Tenant};
@@ -174,7 +176,7 @@ impl Engine {
         qty: Quantity,
         now: Timestamp,
     ) -> Result<Vacated, ReserveError> {
-        match self.with_overdue_taken_back(now, level, qty, || level.hold(qty)) {
+        match self.with_overdue_taken_back(now, level, qty, || level.hold(qty, self)) {
             Ok(change) => {
                 if level.crosses(change) {
                     self.raise_alert(handle, level);

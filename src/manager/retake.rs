@@ -3,11 +3,12 @@
 use crate::audit::entry::{AdjustmentType, EntryType};
 use crate::audit::flush::FlushError;
 use crate::error::{BasketError, RetakeError, Unavailable};
+use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::basket::{Purpose, Wanted, basket_shape};
+use crate::manager::details::Details;
 use crate::manager::engine::Engine;
-use crate::manager::keyed::{Answer, KeyUse};
 use crate::manager::place::BasketLine;
-use crate::manager::request::{Details, Request};
+use crate::manager::request::Request;
 use crate::manager::settle::{End, Met};
 use crate::reservation::id::ReservationId;
 use crate::reservation::keys::{Fingerprint, KeyName};

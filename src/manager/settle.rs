@@ -9,31 +9,20 @@ use std::time::Duration;
 use crate::audit::entry::{AdjustmentType, EventType};
 use crate::clock::Timestamp;
 use crate::error::{ConfirmError, ExtendError, ReleaseError, Unavailable};
+use crate::manager::answer::{Answer, KeyUse, Release};
+use crate::manager::details::Details;
 use crate::manager::engine::Engine;
-use crate::manager::keyed::{Answer, KeyUse, RequestShape};
-use crate::manager::request::{Details, Request};
+use crate::manager::keyed::RequestShape;
+use crate::manager::recorder::Draft;
+use crate::manager::request::Request;
 use crate::quantity::Quantity;
 use crate::reservation::id::ReservationId;
 use crate::reservation::slot::{Line, NO_SLOT, Slot, SlotNumber};
 use crate::reservation::slots::Lookup;
 use crate::reservation::state::{Phase, State};
-
-/// What a release did. Only the first one gives units back; all of them leave the hold over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a release that was a no-op says so here"]
-#[non_exhaustive]
-pub enum Release {
-    /// The hold was pending; its units are available again.
-    Released,
-    /// It had been released before: nothing moved.
-    AlreadyReleased,
-    /// Its time was up, before or at this call; its units are available again.
-    Expired,
-    /// It ended, and its record is no longer kept: nothing moved.
-    Forgotten,
-    /// This engine never made such a reservation: nothing moved.
-    Unknown,
-}
+use crate::stock::cell::CellId;
+use crate::stock::commit::Line as CommitLine;
+use crate::stock::word::Delta;
 
 impl Request<'_> {
     /// As [`InventoryManager::confirm`](crate::InventoryManager::confirm), with this request's details.
@@ -284,13 +273,38 @@ impl Engine {
         for line in &lines {
             draft = draft.line(line.level, line.held);
         }
-        let recorded = draft.queue();
-        // Law 2: queued before the credit shows.
-        for line in lines {
-            self.give_line(end, line);
-        }
+        let recorded = match end {
+            End::Sell => {
+                let recorded = draft.queue();
+                lines.iter().for_each(|line| self.give_line(end, *line));
+                recorded
+            }
+            End::Release | End::Expire => self.give_back_at_once(draft, &lines),
+        };
         slot.finish(state.in_phase(end.final_phase()));
         self.slots.retire(number, tenant.next, now);
+        recorded
+    }
+
+    /// Gives the units of several lines back at one instant (Law 4).
+    fn give_back_at_once(&self, draft: Draft<'_>, lines: &[Line]) -> Result<(), Unavailable> {
+        let gift = |line: &Line| {
+            let qty = Quantity::new(line.held).ok()?;
+            Some(CommitLine { cell: CellId::level(line.level), delta: Delta::give_back(qty) })
+        };
+        // A hold's lines are sorted by level, each level once, as its basket was.
+        let gifts: Vec<CommitLine> = lines.iter().filter_map(gift).collect();
+        let commit = self.commit(&gifts);
+        // Law 2: queued before the credit shows.
+        let recorded = draft.queue();
+        match commit {
+            Ok(commit) => {
+                let given = commit.run();
+                debug_assert!(given.is_ok(), "a gift always fits");
+            }
+            // 131,000 commits are under way. The units must come back, if not at one instant.
+            Err(_) => lines.iter().for_each(|line| self.give_line(End::Release, *line)),
+        }
         recorded
     }
 
@@ -304,7 +318,7 @@ impl Engine {
         };
         match end {
             End::Sell => level.sell(qty),
-            End::Release | End::Expire => level.give_back(qty),
+            End::Release | End::Expire => level.give_back(qty, self),
         }
     }
 }

@@ -2,11 +2,17 @@
 
 use crate::audit::entry::AdjustmentType;
 use crate::error::{TransferError, UnknownPlace};
+use crate::manager::answer::{Answer, KeyUse};
+use crate::manager::details::Details;
 use crate::manager::engine::Engine;
-use crate::manager::keyed::{Answer, RequestShape};
+use crate::manager::keyed::RequestShape;
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
-use crate::manager::request::{Details, Request};
+use crate::manager::request::Request;
 use crate::quantity::Quantity;
+use crate::stock::cell::CellId;
+use crate::stock::commit::{Line, Refused};
+use crate::stock::handle::{LevelHandle, WarehouseId};
+use crate::stock::word::Delta;
 
 impl Request<'_> {
     /// As [`InventoryManager::transfer`](crate::InventoryManager::transfer), with this request's details.
@@ -56,41 +62,74 @@ impl Engine {
             let name =
                 self.catalog.product_name(from_level.product()).ok_or(UnknownPlace::Handle)?;
             let to_handle = self.resolve_or_open(LevelRef::Names(target.name(), &name))?;
-            let (to_level, _) = self.level_and_warehouse(to_handle)?;
-            let now = self.now();
-            let draft = self
-                .recorder
-                .movement(AdjustmentType::TransferredOut, from_handle, qty)
-                .and(AdjustmentType::TransferredIn, to_handle, qty)
-                .between(source.id(), target.id())
-                .at(now)
-                .details(details)
-                .key(key, Answer::Done);
-            target
-                .take_room(qty)
-                .map_err(|room| TransferError::OverCapacity { needed: qty.get(), room })?;
-            let taken =
-                self.with_overdue_taken_back(now, from_level, qty, || from_level.withdraw(qty));
-            let change = match taken {
-                Ok(change) => change,
-                Err(missing) => {
-                    target.give_room(qty);
-                    return Err(short(missing.available));
-                }
+            let route = Route {
+                from: from_handle,
+                to: to_handle,
+                source: source.id(),
+                target: target.id(),
+                qty,
             };
-            // Law 2: debit, one record, credit.
-            let recorded = draft.queue();
-            let arrival = to_level.receive(qty);
-            source.give_room(qty);
-            if from_level.crosses(change) {
-                self.raise_alert(from_handle, from_level);
+            let enough = || from_level.available() >= qty.get();
+            // Refused at a look, where one look is enough: nothing is written then.
+            if !enough() && !self.slots.is_due(self.now()) {
+                return Err(short(from_level.available()));
             }
-            if to_level.is_low_after(arrival) {
-                self.raise_alert(to_handle, to_level);
+            let first = self.try_transfer(details, key, &route);
+            match first {
+                Err(TransferError::Insufficient { .. }) if self.slots.is_due(self.now()) => {
+                    // A commit never ends holds by itself, so that it keeps to its order of cells.
+                    self.take_back_overdue(self.now(), enough);
+                    self.try_transfer(details, key, &route)?;
+                }
+                other => other?,
             }
-            recorded?;
             Ok(Answer::Done)
         })
         .map(drop)
     }
+
+    /// One commit over both levels and both rooms: units are never seen missing, nor twice.
+    fn try_transfer(
+        &self,
+        details: &Details,
+        key: Option<KeyUse>,
+        route: &Route,
+    ) -> Result<(), TransferError> {
+        let &Route { from, to, source, target, qty } = route;
+        let mut lines = [
+            Line { cell: CellId::level(from), delta: Delta::withdraw(qty) },
+            Line { cell: CellId::level(to), delta: Delta::receive(qty) },
+            Line { cell: CellId::room(source), delta: Delta::receive(qty) },
+            Line { cell: CellId::room(target), delta: Delta::withdraw(qty) },
+        ];
+        lines.sort_unstable_by_key(|line| line.cell);
+        let commit = self.commit_with_record(&lines)?;
+        self.recorder
+            .movement(AdjustmentType::TransferredOut, from, qty)
+            .and(AdjustmentType::TransferredIn, to, qty)
+            .between(source, target)
+            .at(self.now())
+            .details(details)
+            .key(key, Answer::Done)
+            .send_ahead(commit.name())?;
+        match commit.run() {
+            Ok(_) => Ok(self.recorder.check_writer()?),
+            Err(Refused::Line { cell, available, .. }) if cell == CellId::room(target) => {
+                Err(TransferError::OverCapacity { needed: qty.get(), room: available })
+            }
+            Err(Refused::Line { available, .. }) => {
+                Err(TransferError::Insufficient { needed: qty.get(), available })
+            }
+            Err(Refused::Sum { .. }) => unreachable!("a transfer fills nothing"),
+        }
+    }
+}
+
+/// Where units go from and to.
+struct Route {
+    from: LevelHandle,
+    to: LevelHandle,
+    source: WarehouseId,
+    target: WarehouseId,
+    qty: Quantity,
 }

@@ -1,5 +1,6 @@
 //! Floor 4, policies: what a business may choose.
 
 pub(crate) mod alerts;
+pub(crate) mod allocation;
 pub(crate) mod desk;
 pub(crate) mod reorder;

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use dashmap::DashMap;
 
+use crate::stock::cell::{Cell, CellId, CellKind};
+use crate::stock::commit::Pool;
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
@@ -26,6 +28,8 @@ pub(crate) struct Catalog {
     products: Table<OnceLock<Product>>,
     product_ids: DashMap<Arc<str>, ProductId, foldhash::quality::RandomState>,
     levels: Table<StockLevel>,
+    /// The slots of commits over several levels and rooms.
+    commits: Arc<Pool>,
     /// Held while a name is defined: rare, and never by a look-up.
     defining: Mutex<Defined>,
 }
@@ -57,6 +61,8 @@ pub(crate) struct CatalogFull;
 
 impl Catalog {
     pub(crate) fn new(warehouses: Vec<Warehouse>) -> Self {
+        let commits = Arc::new(Pool::new());
+        warehouses.iter().for_each(|warehouse| warehouse.marks().open(&commits));
         let warehouse_ids =
             warehouses.iter().map(|warehouse| (warehouse.shared_name(), warehouse.id())).collect();
         Self {
@@ -65,7 +71,21 @@ impl Catalog {
             products: Table::new(MAX_PRODUCTS, OnceLock::new),
             product_ids: DashMap::with_hasher(foldhash::quality::RandomState::default()),
             levels: Table::new(MAX_LEVELS, StockLevel::closed),
+            commits,
             defining: Mutex::default(),
+        }
+    }
+
+    /// The slots of commits over several levels and rooms.
+    pub(crate) fn commits(&self) -> &Pool {
+        &self.commits
+    }
+
+    /// The word behind a cell's id. Commits name only cells that exist.
+    pub(crate) fn cell(&self, id: CellId) -> Option<&Cell> {
+        match id.kind() {
+            CellKind::Level(level) => self.level(level).map(StockLevel::cell),
+            CellKind::Room(warehouse) => self.warehouse(warehouse).map(Warehouse::room),
         }
     }
 
@@ -150,7 +170,8 @@ impl Catalog {
         let level = self.levels.ensure(handle.index()).ok_or(CatalogFull)?;
         let location = self.warehouse(warehouse).ok_or(CatalogFull)?;
         defined.levels += 1;
-        level.open(warehouse, product, location.threshold());
+        level.marks().open(&self.commits);
+        level.open(handle, warehouse, product, location.threshold());
         announce(Definition::Level(handle));
         location.note_level(handle);
         if let Some(place) = self.product(product).and_then(|p| p.levels.get(warehouse.index())) {

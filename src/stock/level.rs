@@ -1,8 +1,9 @@
 //! A stock level: the counts of one product in one warehouse, and the only code that changes them.
 
 use crate::quantity::{MAX_UNITS, Quantity};
-use crate::stock::cell::{Cell, Change};
-use crate::stock::handle::{ProductId, WarehouseId};
+use crate::stock::cell::{Cell, CellId, Change, Settle};
+use crate::stock::commit::MarkReader;
+use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
 use crate::stock::sold::Sold;
 use crate::stock::word::{Delta, Word};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
@@ -33,6 +34,8 @@ pub struct StockLevel {
     threshold: AtomicU32,
     product: AtomicU32,
     warehouse: AtomicU32,
+    handle: AtomicU32,
+    marks: MarkReader,
 }
 
 #[cfg(not(all(loom, feature = "loom")))]
@@ -72,11 +75,25 @@ impl StockLevel {
             threshold: AtomicU32::new(NO_THRESHOLD),
             product: AtomicU32::new(NO_PRODUCT),
             warehouse: AtomicU32::new(0),
+            handle: AtomicU32::new(0),
+            marks: MarkReader::default(),
         }
     }
 
+    /// Where commits that mark the level leave what their marks mean. Before it is opened.
+    pub(crate) fn marks(&self) -> &MarkReader {
+        &self.marks
+    }
+
     /// Opens the level, empty. Only the thread that defines names calls this, once a level.
-    pub(crate) fn open(&self, warehouse: WarehouseId, product: ProductId, threshold: Option<u32>) {
+    pub(crate) fn open(
+        &self,
+        handle: LevelHandle,
+        warehouse: WarehouseId,
+        product: ProductId,
+        threshold: Option<u32>,
+    ) {
+        self.handle.store(handle.0, Ordering::Relaxed);
         self.warehouse.store(u32::from(warehouse.0), Ordering::Relaxed);
         self.threshold.store(threshold.unwrap_or(NO_THRESHOLD), Ordering::Relaxed);
         // Release pairs with the Acquire in `is_open`: an open level shows its warehouse.
@@ -85,6 +102,25 @@ impl StockLevel {
 
     pub(crate) fn is_open(&self) -> bool {
         self.product.load(Ordering::Acquire) != NO_PRODUCT
+    }
+
+    /// Its handle.
+    pub fn handle(&self) -> LevelHandle {
+        LevelHandle(self.handle.load(Ordering::Relaxed))
+    }
+
+    fn id(&self) -> CellId {
+        CellId::level(self.handle())
+    }
+
+    /// The word with both counts, for a commit that covers the level.
+    pub(crate) fn cell(&self) -> &Cell {
+        &self.counts
+    }
+
+    /// Both counts at one instant. One load.
+    pub(crate) fn word(&self) -> Word {
+        self.counts.read(self.id(), &self.marks)
     }
 
     /// The product.
@@ -99,18 +135,18 @@ impl StockLevel {
 
     /// All counts at one instant. Writes nothing; looks again while a sale is just being noted.
     pub fn counts(&self) -> Counts {
-        let (sold, word) = self.sold.read_with(|| self.counts.read());
+        let (sold, word) = self.sold.read_with(|| self.word());
         Counts { available: word.available(), reserved: word.reserved(), sold }
     }
 
     /// Units that anyone may reserve. One load.
     pub fn available(&self) -> u32 {
-        self.counts.read().available()
+        self.word().available()
     }
 
     /// Units that are spoken for: held, or sold and still in the building. One load.
     pub fn reserved(&self) -> u32 {
-        self.counts.read().reserved()
+        self.word().reserved()
     }
 
     /// Units that are sold and still in the building. One load.
@@ -135,29 +171,37 @@ impl StockLevel {
     }
 
     /// Takes units for a hold (Law 1: checked and taken in one swap). `Err` tells what is available.
-    pub(crate) fn hold(&self, qty: Quantity) -> Result<Change, u32> {
-        self.counts.apply(Delta::hold(qty)).map_err(Word::available)
+    pub(crate) fn hold<S: Settle + ?Sized>(
+        &self,
+        qty: Quantity,
+        commits: &S,
+    ) -> Result<Change, u32> {
+        self.counts.apply(self.id(), Delta::hold(qty), commits).map_err(Word::available)
     }
 
     /// Gives held, or sold and cancelled, units back. Law 2: the caller has queued the entry.
-    pub(crate) fn give_back(&self, qty: Quantity) {
+    pub(crate) fn give_back<S: Settle + ?Sized>(&self, qty: Quantity, commits: &S) {
         #[cfg(planted = "given_in_two_swaps")]
         {
-            self.give(Delta::ship(qty));
-            self.give(Delta::receive(qty));
+            self.give(Delta::ship(qty), commits);
+            self.give(Delta::receive(qty), commits);
         }
         #[cfg(not(planted = "given_in_two_swaps"))]
-        self.give(Delta::give_back(qty));
+        self.give(Delta::give_back(qty), commits);
     }
 
     /// Adds received units, whose room the caller has taken and whose entry it has queued.
-    pub(crate) fn receive(&self, qty: Quantity) -> Change {
-        self.give(Delta::receive(qty))
+    pub(crate) fn receive<S: Settle + ?Sized>(&self, qty: Quantity, commits: &S) -> Change {
+        self.give(Delta::receive(qty), commits)
     }
 
     /// Takes available units out of the level. `Err` tells what is available.
-    pub(crate) fn withdraw(&self, qty: Quantity) -> Result<Change, u32> {
-        self.counts.apply(Delta::withdraw(qty)).map_err(Word::available)
+    pub(crate) fn withdraw<S: Settle + ?Sized>(
+        &self,
+        qty: Quantity,
+        commits: &S,
+    ) -> Result<Change, u32> {
+        self.counts.apply(self.id(), Delta::withdraw(qty), commits).map_err(Word::available)
     }
 
     /// Notes a sale of held units, whose entry is queued (Law 2).
@@ -171,14 +215,14 @@ impl StockLevel {
     }
 
     /// Lets units leave that [`take_sold`](Self::take_sold) took.
-    pub(crate) fn ship(&self, qty: Quantity) {
-        self.give(Delta::ship(qty));
+    pub(crate) fn ship<S: Settle + ?Sized>(&self, qty: Quantity, commits: &S) {
+        self.give(Delta::ship(qty), commits);
     }
 
     /// A change that the laws make sure will fit: a level never holds more than its warehouse's
     /// capacity, and never gives what was not reserved.
-    fn give(&self, delta: Delta) -> Change {
-        let given = self.counts.apply(delta);
+    fn give<S: Settle + ?Sized>(&self, delta: Delta, commits: &S) -> Change {
+        let given = self.counts.apply(self.id(), delta, commits);
         debug_assert!(given.is_ok(), "a gift always fits: {delta:?} on {given:?}");
         given.unwrap_or_else(|word| Change { before: word, after: word })
     }
@@ -188,7 +232,7 @@ impl StockLevel {
     pub(crate) fn crosses(&self, change: Change) -> bool {
         let threshold = self.threshold_units();
         #[cfg(planted = "crossing_seen_twice")]
-        let change = Change { after: self.counts.read(), ..change };
+        let change = Change { after: self.word(), ..change };
         change.before.available() > threshold && change.after.available() <= threshold
     }
 
@@ -245,6 +289,7 @@ impl StockLevel {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::stock::cell::Alone;
 
     fn qty(units: u32) -> Quantity {
         Quantity::new(units).expect("a legal quantity")
@@ -252,26 +297,26 @@ mod tests {
 
     fn level_of(units: u32) -> StockLevel {
         let level = StockLevel::closed();
-        level.open(WarehouseId(0), ProductId(0), None);
-        level.receive(qty(units));
+        level.open(LevelHandle(0), WarehouseId(0), ProductId(0), None);
+        level.receive(qty(units), &Alone);
         level
     }
 
     #[test]
     fn a_hold_that_does_not_fit_takes_nothing_and_says_what_is_there() {
         let level = level_of(5);
-        assert_eq!(level.hold(qty(6)), Err(5));
+        assert_eq!(level.hold(qty(6), &Alone), Err(5));
         assert_eq!(level.counts(), Counts { available: 5, reserved: 0, sold: 0 });
     }
 
     #[test]
     fn sold_units_stay_reserved_until_they_are_shipped() {
         let level = level_of(5);
-        level.hold(qty(3)).expect("enough");
+        level.hold(qty(3), &Alone).expect("enough");
         level.sell(qty(3));
         assert_eq!((level.held(), level.sold(), level.on_hand()), (0, 3, 5));
         level.take_sold(qty(2)).expect("enough");
-        level.ship(qty(2));
+        level.ship(qty(2), &Alone);
         assert_eq!(level.counts(), Counts { available: 2, reserved: 1, sold: 1 });
         assert_eq!(level.take_sold(qty(2)), Err(1));
     }
@@ -281,9 +326,9 @@ mod tests {
         let level = level_of(5);
         level.set_shared_threshold(Some(3));
         let crossings: Vec<bool> =
-            (0..4).map(|_| level.crosses(level.hold(qty(1)).expect("enough"))).collect();
+            (0..4).map(|_| level.crosses(level.hold(qty(1), &Alone).expect("enough"))).collect();
         assert_eq!(crossings, [false, true, false, false]);
-        let up = level.receive(qty(9));
+        let up = level.receive(qty(9), &Alone);
         assert!(!level.crosses(up) && !level.is_low_after(up));
     }
 

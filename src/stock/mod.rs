@@ -1,6 +1,8 @@
 //! Floor 1, stock: the lock-free ground floor. Counts live here, and nothing else may change them.
 
+pub(crate) mod announce;
 pub(crate) mod cell;
+pub(crate) mod commit;
 pub(crate) mod handle;
 pub(crate) mod level;
 pub(crate) mod sold;

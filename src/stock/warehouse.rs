@@ -3,7 +3,8 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::quantity::{MAX_UNITS, Quantity};
-use crate::stock::cell::Cell;
+use crate::stock::cell::{Cell, CellId, Settle};
+use crate::stock::commit::MarkReader;
 use crate::stock::handle::{LevelHandle, WarehouseId};
 use crate::stock::word::{Delta, Word};
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
@@ -24,6 +25,7 @@ pub struct Warehouse {
     threshold: AtomicU32,
     suspended: AtomicBool,
     levels: RwLock<Vec<LevelHandle>>,
+    marks: MarkReader,
 }
 
 /// Room changes with every arrival and departure: on a line of its own, it disturbs no reader of
@@ -48,6 +50,7 @@ impl Warehouse {
             threshold: AtomicU32::new(threshold.unwrap_or(NO_THRESHOLD)),
             suspended: AtomicBool::new(false),
             levels: RwLock::new(Vec::new()),
+            marks: MarkReader::default(),
         }
     }
 
@@ -72,7 +75,7 @@ impl Warehouse {
 
     /// How many more units it can hold at this moment. Units under way in or out count as in.
     pub fn room_left(&self) -> u32 {
-        self.room.0.read().available()
+        self.room.0.read(CellId::room(self.id), &self.marks).available()
     }
 
     /// At or under this many available units a product of the warehouse is low, unless it has a
@@ -88,19 +91,38 @@ impl Warehouse {
         self.suspended.load(Ordering::Acquire)
     }
 
+    /// Where commits that mark the room leave what their marks mean.
+    pub(crate) fn marks(&self) -> &MarkReader {
+        &self.marks
+    }
+
+    /// The word that counts the room, for a commit that covers it.
+    pub(crate) fn room(&self) -> &Cell {
+        &self.room.0
+    }
+
     /// Takes room for units that will come in. `Err` tells the room left.
-    pub(crate) fn take_room(&self, qty: Quantity) -> Result<(), u32> {
+    pub(crate) fn take_room<S: Settle + ?Sized>(
+        &self,
+        qty: Quantity,
+        commits: &S,
+    ) -> Result<(), u32> {
         #[cfg(planted = "room_looked_at_first")]
         if self.room_left() >= qty.get() {
-            let _ = self.room.0.apply(Delta::withdraw(qty));
+            let _ = self.room.0.apply(CellId::room(self.id), Delta::withdraw(qty), commits);
             return Ok(());
         }
-        self.room.0.apply(Delta::withdraw(qty)).map(drop).map_err(Word::available)
+        self.room
+            .0
+            .apply(CellId::room(self.id), Delta::withdraw(qty), commits)
+            .map(drop)
+            .map_err(Word::available)
     }
 
     /// Gives the room of units that have left. Law 2: their entry is queued.
-    pub(crate) fn give_room(&self, qty: Quantity) {
-        let given = self.room.0.apply(Delta::receive(qty));
+    pub(crate) fn give_room<S: Settle + ?Sized>(&self, qty: Quantity, commits: &S) {
+        let room = CellId::room(self.id);
+        let given = self.room.0.apply(room, Delta::receive(qty), commits);
         debug_assert!(given.is_ok(), "no more room is given than was taken");
     }
 

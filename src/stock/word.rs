@@ -19,7 +19,8 @@ use crate::quantity::{MAX_UNITS, Quantity};
 const COUNT_BITS: u32 = 31;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 const RESERVED_SHIFT: u32 = COUNT_BITS;
-const MARK_BIT: u64 = 1 << 63;
+/// Set in a word that a multi-cell commit has marked; `commit/mark.rs` lays out the other 63 bits.
+pub(in crate::stock) const MARK_BIT: u64 = 1 << 63;
 
 const _: () = assert!(COUNT_MASK == MAX_UNITS as u64, "a count holds every legal quantity");
 const _: () = assert!(
@@ -65,7 +66,7 @@ impl Word {
         let reserved = i64::from(self.reserved()) + i64::from(delta.reserved);
         // A negative number has its high bits set, so one comparison sees both ends.
         let fits = (available | reserved) as u64 <= COUNT_MASK;
-        fits.then(|| Self(available as u64 | (reserved as u64) << RESERVED_SHIFT))
+        fits.then_some(Self(available as u64 | (reserved as u64) << RESERVED_SHIFT))
     }
 }
 
@@ -101,6 +102,41 @@ impl Delta {
     pub(crate) fn ship(qty: Quantity) -> Self {
         Self { available: 0, reserved: -signed(qty) }
     }
+
+    /// Changes nothing, and so fits every word: a line that only looks.
+    pub(crate) const NOTHING: Self = Self { available: 0, reserved: 0 };
+
+    /// Both deltas in one, or `None` where a count would have to move by more than any word holds:
+    /// no word fits such a delta, so that its operation may be refused unseen.
+    pub(crate) fn merge(self, other: Self) -> Option<Self> {
+        Some(Self {
+            available: self.available.checked_add(other.available)?,
+            reserved: self.reserved.checked_add(other.reserved)?,
+        })
+    }
+
+    /// How far `available` moves.
+    pub(crate) fn available(self) -> i32 {
+        self.available
+    }
+
+    /// How far `reserved` moves.
+    pub(crate) fn reserved(self) -> i32 {
+        self.reserved
+    }
+
+    /// The delta as one word, for an atomic: `available` in the upper half, `reserved` in the lower.
+    pub(crate) fn bits(self) -> u64 {
+        u64::from(self.available.cast_unsigned()) << 32 | u64::from(self.reserved.cast_unsigned())
+    }
+
+    /// The delta that [`bits`](Self::bits) made a word of.
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self {
+            available: ((bits >> 32) as u32).cast_signed(),
+            reserved: (bits as u32).cast_signed(),
+        }
+    }
 }
 
 /// A quantity is at most 2^31 - 1, so that it always fits.
@@ -134,7 +170,25 @@ mod tests {
         assert_eq!(Word::from_bits(7), Some(Word::new(7, 0)));
     }
 
+    #[test]
+    fn deltas_merge_unless_no_word_could_hold_the_sum() {
+        let five = Delta::hold(qty(2)).merge(Delta::hold(qty(3)));
+        assert_eq!(five, Some(Delta::hold(qty(5))));
+        let nothing = Delta::hold(qty(2)).merge(Delta::give_back(qty(2)));
+        assert_eq!(nothing, Some(Delta::NOTHING));
+        let all = qty(MAX_UNITS);
+        assert_eq!(Delta::receive(all).merge(Delta::receive(all)), None);
+        assert_eq!(Delta::withdraw(all).merge(Delta::withdraw(all)), None);
+    }
+
     proptest! {
+        #[test]
+        fn a_delta_survives_packing(out in 1..=MAX_UNITS, back in 1..=MAX_UNITS) {
+            for delta in [Delta::hold(qty(out)), Delta::give_back(qty(back)), Delta::ship(qty(out))] {
+                prop_assert_eq!(Delta::from_bits(delta.bits()), delta);
+            }
+        }
+
         #[test]
         fn counts_survive_packing(available in 0..=MAX_UNITS, reserved in 0..=MAX_UNITS) {
             let word = Word::new(available, reserved);

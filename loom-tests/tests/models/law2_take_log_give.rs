@@ -6,7 +6,9 @@ use loom_tests::model;
 
 use crate::engine::{Answer, Engine, at, level_of, qty, race, slots_of, spawn, warehouse_of};
 use crate::readers::tenant;
+use crate::reservation::id::ReservationId;
 use crate::reservation::slots::{Lookup, Slots};
+use crate::stock::cell::Alone;
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
 use crate::sync::{AtomicBool, Ordering};
@@ -53,6 +55,29 @@ fn a_sold_unit_is_shipped_after_its_sale_in_the_record() {
     });
 }
 
+#[test]
+fn a_hold_is_ended_after_its_reserve_in_the_record() {
+    model("law 2: reserve, release", || {
+        let engine = Arc::new(Engine::new(1, 1));
+        assert!(engine.add(1));
+        // Somebody who guesses the id right, before its owner hears it.
+        let id = ReservationId::new(at(1), 0, 1);
+        race(&engine, |engine| engine.reserve(1, 1, 100), |engine| engine.release(id, 2));
+        engine.check();
+    });
+}
+
+#[test]
+fn a_slot_is_taken_after_its_last_holds_end_in_the_record() {
+    model("law 2: release, reserve in its slot", || {
+        let engine = Arc::new(Engine::new(2, 1));
+        assert!(engine.add(2));
+        let id = engine.reserve(1, 1, 100).expect("a unit");
+        race(&engine, move |engine| engine.release(id, 2), |engine| engine.reserve(2, 1, 100));
+        engine.check();
+    });
+}
+
 /// The queue's stand-in where orderings are in question: a flag that nothing but the unit itself
 /// hands on (the stub queue's lock would order everything).
 struct Logged<T> {
@@ -81,10 +106,10 @@ fn whoever_takes_an_available_unit_sees_that_its_giver_is_logged() {
             &Logged::new(level_of(0)),
             |level: &Logged<StockLevel>| {
                 level.log();
-                level.place.receive(qty(1));
+                level.place.receive(qty(1), &Alone);
             },
             |level| {
-                if level.place.hold(qty(1)).is_ok() {
+                if level.place.hold(qty(1), &Alone).is_ok() {
                     level.assert_logged();
                 }
             },
@@ -96,7 +121,7 @@ fn whoever_takes_an_available_unit_sees_that_its_giver_is_logged() {
 fn whoever_takes_a_sold_unit_sees_that_its_sale_is_logged() {
     model("law 2: sold is handed on", || {
         let level = level_of(1);
-        level.hold(qty(1)).expect("a unit");
+        level.hold(qty(1), &Alone).expect("a unit");
         race(
             &Logged::new(level),
             |level: &Logged<StockLevel>| {
@@ -116,15 +141,15 @@ fn whoever_takes_a_sold_unit_sees_that_its_sale_is_logged() {
 fn whoever_takes_room_sees_that_its_giver_is_logged() {
     model("law 2: room is handed on", || {
         let warehouse = warehouse_of(1);
-        warehouse.take_room(qty(1)).expect("room");
+        warehouse.take_room(qty(1), &Alone).expect("room");
         race(
             &Logged::new(warehouse),
             |warehouse: &Logged<Warehouse>| {
                 warehouse.log();
-                warehouse.place.give_room(qty(1));
+                warehouse.place.give_room(qty(1), &Alone);
             },
             |warehouse| {
-                if warehouse.place.take_room(qty(1)).is_ok() {
+                if warehouse.place.take_room(qty(1), &Alone).is_ok() {
                     warehouse.assert_logged();
                 }
             },

@@ -6,12 +6,21 @@
 #![cfg(loom)]
 #![allow(dead_code, reason = "the models use a part of the library")]
 
+// The rooms around the bell have threads and locks of their own.
+#[path = "../../../src/audit"]
+mod audit {
+    pub(crate) mod bell;
+}
 #[path = "../../../src/clock.rs"]
 mod clock;
+#[path = "../../../src/parking.rs"]
+mod parking;
 #[path = "../../../src/quantity.rs"]
 mod quantity;
 #[path = "../../../src/reservation/mod.rs"]
 mod reservation;
+#[path = "../../../src/shard.rs"]
+mod shard;
 #[path = "../../../src/stock/mod.rs"]
 mod stock;
 #[path = "../../../src/sync.rs"]
@@ -26,10 +35,12 @@ mod record;
 // The models, a file a law or a room.
 mod alerts;
 mod circulation;
+mod commit;
 mod expiry;
 mod law1_one_swap;
 mod law2_take_log_give;
 mod law3_one_winner;
 mod readers;
 mod room;
+mod sleep;
 mod sold;

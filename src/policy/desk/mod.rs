@@ -7,13 +7,14 @@
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::thread::{self, Thread};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::parking::Parking;
 use crate::policy::alerts::{StockAlert, StockAlertListener};
 use crate::stock::handle::LevelHandle;
-use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, SegQueue, fence};
+use crate::sync::{AtomicU8, AtomicU64, AtomicUsize, Ordering, SegQueue};
 
 /// Where the desk gets what it delivers.
 pub(crate) trait AlertSource: Send + Sync {
@@ -38,9 +39,8 @@ struct Shared {
     panics: AtomicU64,
     /// How far the desk is from its end: one of the constants in [`orders`].
     orders: AtomicU8,
-    /// Whether the thread sleeps, or is about to: whoever queues must wake it.
-    parked: AtomicBool,
-    thread: OnceLock<Thread>,
+    /// Where the thread sleeps: whoever queues must wake it.
+    parking: Parking,
     life: Mutex<Life>,
     /// Notified when `life` becomes `Ended`.
     on_end: Condvar,
@@ -72,8 +72,7 @@ impl AlertDesk {
             in_hand: AtomicUsize::new(0),
             panics: AtomicU64::new(0),
             orders: AtomicU8::new(orders::DELIVER),
-            parked: AtomicBool::new(false),
-            thread: OnceLock::new(),
+            parking: Parking::new(),
             life: Mutex::new(Life::NotStarted),
             on_end: Condvar::new(),
         };
@@ -94,8 +93,7 @@ impl AlertDesk {
         let shared = Arc::clone(&self.shared);
         thread::Builder::new().name("stockade-alerts".into()).spawn(move || {
             let _end = EndGuard(&shared);
-            // By the thread itself, before it parks: who finds it parked finds this.
-            let _ = shared.thread.set(thread::current());
+            shared.parking.answer();
             shared.run(&source);
         })?;
         *life = Life::Running;
@@ -106,11 +104,12 @@ impl AlertDesk {
     /// waits; costs a push, a fence and, if the delivery thread sleeps, waking it.
     pub(crate) fn raise(&self, level: LevelHandle) {
         self.shared.pending.push(level);
-        self.shared.wake();
+        self.shared.parking.wake();
     }
 
     /// Delivers what is queued at this moment, in the caller's thread, and says how many levels that
     /// were. What listeners raise meanwhile is left for the next call.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn deliver_pending(&self, source: &dyn AlertSource) -> usize {
         let queued = self.shared.pending.len();
         for delivered in 0..queued {
@@ -145,8 +144,7 @@ impl AlertDesk {
     /// and its thread ends when it returns. Called by a listener, it does not wait for itself.
     pub(crate) fn shutdown(&self, deadline: Duration) -> usize {
         self.shared.order(orders::DRAIN);
-        let from_a_listener =
-            self.shared.thread.get().is_some_and(|own| own.id() == thread::current().id());
+        let from_a_listener = self.shared.parking.is_own_thread();
         if !from_a_listener && !self.shared.wait_for_end(deadline) {
             self.shared.order(orders::ABANDON);
         }
@@ -227,37 +225,17 @@ impl Shared {
 
     /// Sleeps until there is something to do.
     fn park(&self) {
-        // Release pairs with the Acquire in `wake`, which is to find the thread's handle.
-        self.parked.store(true, Ordering::Release);
-        // Pairs with the fence in `wake`: of two threads that each write, fence and look, at least
-        // one sees the other's write. Either this thread sees the level or the order, or the other
-        // sees that it is parked.
-        fence(Ordering::SeqCst);
-        // Relaxed: the fence above orders it.
-        let told = self.orders.load(Ordering::Relaxed) != orders::DELIVER;
-        if self.pending.is_empty() && !told {
-            thread::park();
-        }
-        self.parked.store(false, Ordering::Relaxed);
-    }
-
-    /// Wakes the thread if it sleeps. Called after the write that it is to see.
-    fn wake(&self) {
-        fence(Ordering::SeqCst); // pairs with the one in `park`
-        // The look is Relaxed: see there. The swap lets only one of many wakers make the system call;
-        // its Acquire pairs with the Release in `park`.
-        if self.parked.load(Ordering::Relaxed)
-            && self.parked.swap(false, Ordering::Acquire)
-            && let Some(thread) = self.thread.get()
-        {
-            thread.unpark();
-        }
+        self.parking.park(|| {
+            // Relaxed: the fence before this last look orders it.
+            let told = self.orders.load(Ordering::Relaxed) != orders::DELIVER;
+            told || !self.pending.is_empty()
+        });
     }
 
     fn order(&self, orders: u8) {
         // Release pairs with the Acquire in `run`.
         self.orders.fetch_max(orders, Ordering::Release);
-        self.wake();
+        self.parking.wake();
     }
 
     /// Waits while the thread runs; false if the deadline came first.

@@ -1,0 +1,110 @@
+//! A thread that sleeps when there is nothing to do: nothing is left with it while it sleeps. The
+//! items are bare atomics, because the queue's stand-in has a lock that orders more than a fence.
+
+use std::sync::Arc;
+
+use loom_tests::model;
+
+use crate::audit::bell::Bell;
+use crate::engine::{race, spawn};
+use crate::parking::Parking;
+use crate::sync::{AtomicU32, Ordering};
+
+/// The audit writer's bell, and how many items wait for it.
+struct Audit {
+    bell: Bell,
+    items: AtomicU32,
+}
+
+impl Audit {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { bell: Bell::new(), items: AtomicU32::new(0) })
+    }
+
+    /// Says whether the writer lives.
+    fn push(&self) -> bool {
+        self.items.fetch_add(1, Ordering::Relaxed);
+        self.bell.ring().is_ok()
+    }
+
+    /// Works until there were `last` items. A sleep that nobody ends is a deadlock, which loom finds.
+    fn write(&self, last: u32) {
+        self.bell.answer();
+        let mut written = 0;
+        while written < last {
+            written += self.items.swap(0, Ordering::Relaxed);
+            if written < last {
+                self.bell.park(|| self.items.load(Ordering::Relaxed) > 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_push_leaves_no_item_with_a_sleeping_writer() {
+    model("a push against the writer's parking", || {
+        let (pushed, ()) = race(&Audit::new(), Audit::push, |audit| audit.write(1));
+        assert!(pushed, "the writer lives");
+    });
+}
+
+#[test]
+fn of_two_pushes_none_leaves_its_item_with_a_sleeping_writer() {
+    model("two pushes against the writer's parking", || {
+        let audit = Audit::new();
+        let first = spawn(&audit, Audit::push);
+        race(&audit, Audit::push, |audit| audit.write(2));
+        first.join().expect("the thread ends");
+    });
+}
+
+#[test]
+fn what_was_pushed_before_the_writer_left_is_in_its_last_look() {
+    model("a push against the writer's end", || {
+        let (heard, last) = race(&Audit::new(), Audit::push, |audit| {
+            audit.bell.leave();
+            audit.items.load(Ordering::Relaxed)
+        });
+        assert!(!heard || last == 1, "the push was told that it will be written");
+    });
+}
+
+/// The alert desk's parking: levels that are raised, and the order to end.
+struct Desk {
+    parking: Parking,
+    raised: AtomicU32,
+    orders: AtomicU32,
+}
+
+#[test]
+fn the_desk_sleeps_through_neither_a_level_nor_an_order() {
+    model("a level and an order against the desk's parking", || {
+        let none = || AtomicU32::new(0);
+        let desk = Arc::new(Desk { parking: Parking::new(), raised: none(), orders: none() });
+        let raise = spawn(&desk, |desk| {
+            desk.raised.fetch_add(1, Ordering::Relaxed);
+            desk.parking.wake();
+        });
+        let order = |desk: &Desk| {
+            desk.orders.fetch_max(1, Ordering::Release);
+            desk.parking.wake();
+        };
+        // Until both have come; each must wake it, the other may be long over.
+        let deliver = |desk: &Desk| {
+            desk.parking.answer();
+            let (mut delivered, mut orders) = (0, 0);
+            while delivered + orders < 2 {
+                orders = desk.orders.load(Ordering::Acquire);
+                delivered += desk.raised.swap(0, Ordering::Relaxed);
+                if delivered + orders < 2 {
+                    desk.parking.park(|| {
+                        let told = desk.orders.load(Ordering::Relaxed) != orders;
+                        told || desk.raised.load(Ordering::Relaxed) > 0
+                    });
+                }
+            }
+        };
+        race(&desk, order, deliver);
+        raise.join().expect("the thread ends");
+    });
+}

@@ -1,0 +1,87 @@
+//! What operations answer, as a caller's key remembers it.
+
+use crate::clock::Timestamp;
+use crate::reservation::id::ReservationId;
+use crate::reservation::keys::RequestKey;
+
+/// What a release did. Only the first one gives units back; all of them leave the hold over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a release that was a no-op says so here"]
+#[non_exhaustive]
+pub enum Release {
+    /// The hold was pending; its units are available again.
+    Released,
+    /// It had been released before: nothing moved.
+    AlreadyReleased,
+    /// Its time was up, before or at this call; its units are available again.
+    Expired,
+    /// It ended, and its record is no longer kept: nothing moved.
+    Forgotten,
+    /// This engine never made such a reservation: nothing moved.
+    Unknown,
+}
+
+/// What an operation answered, as its key remembers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Done,
+    Reservation(ReservationId),
+    Release(Release),
+    ExpiresAt(Timestamp),
+    /// `confirm_or_retake` found the hold pending, and confirmed it.
+    ConfirmedInTime,
+    /// The hold was over; its lines were sold anew under this id.
+    Retaken(ReservationId),
+    /// The hold had been over, and its lines sold anew under this id, before this request.
+    RetakenBefore(ReservationId),
+    /// The hold had sold so many units before this request.
+    SoldBefore(u64),
+}
+
+impl Answer {
+    /// The answer as the audit record stores it: a tag, and what belongs to it.
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        let (tag, number): (u8, u128) = match self {
+            Self::Done => (0, 0),
+            Self::Reservation(id) => (1, id.as_uuid().as_u128()),
+            Self::Release(outcome) => (2, outcome as u128),
+            Self::ExpiresAt(moment) => (3, u128::from(moment.as_millis())),
+            Self::ConfirmedInTime => (4, 0),
+            Self::Retaken(id) => (5, id.as_uuid().as_u128()),
+            Self::RetakenBefore(id) => (6, id.as_uuid().as_u128()),
+            Self::SoldBefore(units) => (7, u128::from(units)),
+        };
+        [&[tag][..], &number.to_le_bytes()].concat()
+    }
+
+    // A key's fingerprint bears the operation's name, so that the remembered answer is always of
+    // the operation's own kind; another one would be this engine's own mistake.
+
+    pub(super) fn reservation(self) -> ReservationId {
+        match self {
+            Self::Reservation(id) => id,
+            _ => unreachable!("a reserve answers with an id"),
+        }
+    }
+
+    pub(super) fn release(self) -> Release {
+        match self {
+            Self::Release(outcome) => outcome,
+            _ => unreachable!("a release answers with its outcome"),
+        }
+    }
+
+    pub(super) fn expires_at(self) -> Timestamp {
+        match self {
+            Self::ExpiresAt(moment) => moment,
+            _ => unreachable!("an extension answers with a moment"),
+        }
+    }
+}
+
+/// The key of the operation under way, and what its request looked like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyUse {
+    pub(crate) key: RequestKey,
+    pub(crate) fingerprint: u128,
+}

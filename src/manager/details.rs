@@ -1,0 +1,12 @@
+//! What a caller added to an operation.
+
+use crate::reservation::id::Owner;
+use crate::reservation::keys::RequestKey;
+
+/// What a caller added.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Details {
+    pub(crate) key: Option<RequestKey>,
+    pub(crate) owner: Option<Owner>,
+    pub(crate) notes: Vec<(String, String)>,
+}

@@ -1,0 +1,113 @@
+//! Overdue holds: taken back by the reserve that needs their units, and by a sweeper behind.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::manager::engine::Engine;
+use crate::quantity::Quantity;
+use crate::reservation::expiry::Scan;
+use crate::stock::cell::Change;
+use crate::stock::level::StockLevel;
+use crate::sync::{Ordering, park_at_most};
+
+/// The sweeper looks this often, at most and at least.
+const SHORTEST_NAP: Duration = Duration::from_millis(1);
+const LONGEST_NAP: Duration = Duration::from_millis(20);
+
+/// Keys that a sweep drops at most.
+const KEYS_PURGED: usize = 4_096;
+
+/// Why a level is short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Short {
+    pub(super) available: u32,
+    /// Overdue holds are left that the call did not get to.
+    pub(super) overdue_left: bool,
+}
+
+impl Engine {
+    /// Tries `take`; where it is short, takes back what is overdue and tries again.
+    pub(super) fn with_overdue_taken_back(
+        &self,
+        now: Timestamp,
+        level: &StockLevel,
+        qty: Quantity,
+        take: impl Fn() -> Result<Change, u32>,
+    ) -> Result<Change, Short> {
+        take().or_else(|available| {
+            if !self.slots.is_due(now) {
+                return Err(Short { available, overdue_left: false });
+            }
+            let overdue_left = !self.take_back_overdue(now, || level.available() >= qty.get());
+            take().map_err(|available| Short { available, overdue_left })
+        })
+    }
+
+    /// Ends overdue holds until `enough`, or nothing more is due, or the configured number is
+    /// reached; `false` only in the last case. Never waits for another thread that does the same.
+    #[cold]
+    pub(super) fn take_back_overdue(&self, now: Timestamp, enough: impl Fn() -> bool) -> bool {
+        if enough() || !self.slots.is_due(now) {
+            return true;
+        }
+        // Relaxed: a hint that spares a second scan; a hold that falls due in between counts as
+        // live for that millisecond.
+        if now.as_millis() < self.due.rest_until.load(Ordering::Relaxed) {
+            return true;
+        }
+        let mut ended = 0;
+        let scan = self.slots.scan_due(now, |number, slot, state| {
+            ended += usize::from(self.expire(number, slot, state, now));
+            ended >= self.due.limit || enough()
+        });
+        match scan {
+            Scan::Complete => {
+                self.due.rest_until.store(now.as_millis() + 1, Ordering::Relaxed);
+                true
+            }
+            Scan::Stopped => enough() || ended < self.due.limit,
+        }
+    }
+
+    /// Ends everything that is due, in chunks, using at most half of the audit queue, so that a
+    /// million expiries don't stall a buyer. Returns how many holds it ended.
+    pub(super) fn sweep(&self) -> usize {
+        let mut total = 0;
+        loop {
+            let now = self.now();
+            if !self.slots.is_due(now)
+                || self.recorder.is_half_full()
+                || self.recorder.gate().is_closed()
+            {
+                return total;
+            }
+            let mut ended = 0;
+            let scan = self.slots.scan_due(now, |number, slot, state| {
+                ended += usize::from(self.expire(number, slot, state, now));
+                ended >= self.due.chunk
+            });
+            total += ended;
+            if scan == Scan::Complete {
+                return total;
+            }
+        }
+    }
+}
+
+/// The sweeper's thread: ends what is due, soon after it falls due. Holds the engine only while it
+/// sweeps, so that it never keeps an engine alive that its users have dropped.
+pub(super) fn run_sweeper(engine: &Weak<Engine>) {
+    while let Some(engine) = engine.upgrade() {
+        if engine.due.stopping.load(Ordering::Acquire) {
+            return;
+        }
+        engine.sweep();
+        engine.keys.purge(engine.now(), KEYS_PURGED);
+        let nap =
+            engine.slots.next_due().saturating_since(engine.now()).clamp(SHORTEST_NAP, LONGEST_NAP);
+        // Let go of before the nap, so that nobody waits for it.
+        drop(engine);
+        park_at_most(nap);
+    }
+}

@@ -1,0 +1,71 @@
+//! Split fulfilment: one quantity out of several levels, in an order that the caller chose.
+//!
+//! How much each level gives is not known before all of them are marked; then it is a pure function
+//! of the words that the marks replaced, so that all threads that drive the operation come to the
+//! same deltas and may write them down over one another.
+
+use super::record::Record;
+use crate::quantity::{MAX_UNITS, Quantity};
+use crate::stock::cell::CellId;
+use crate::stock::word::Delta;
+
+/// A level of a split fulfilment, and when its turn comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stop {
+    pub(crate) cell: CellId,
+    /// Its place in the order of filling. Whoever builds stops may leave gaps.
+    pub(crate) turn: u32,
+}
+
+/// Makes a legal plan of any stops: sorted by cell, each cell once (its first turn counts), turns
+/// numbered from 0 without gaps.
+pub(crate) fn plan_stops(stops: &mut [Stop]) -> &[Stop] {
+    stops.sort_unstable_by_key(|stop| (stop.cell, stop.turn));
+    let mut distinct = 0;
+    for next in 0..stops.len() {
+        if distinct == 0 || stops[distinct - 1].cell != stops[next].cell {
+            stops[distinct] = stops[next];
+            distinct += 1;
+        }
+    }
+    let stops = &mut stops[..distinct];
+    stops.sort_unstable_by_key(|stop| stop.turn);
+    for (turn, stop) in (0..).zip(stops.iter_mut()) {
+        stop.turn = turn;
+    }
+    stops.sort_unstable_by_key(|stop| stop.cell);
+    stops
+}
+
+/// Writes down how much each level gives, or says how much there was in all if that is too little.
+/// Only once every line is marked.
+pub(super) fn fill(record: &Record<'_>) -> Result<(), u64> {
+    let wanted = record.head.fill;
+    let mut missing = wanted;
+    for turn in 0..record.head.lines {
+        let at = record.slot.line(turn).order();
+        let word = record.replaced(at);
+        // No level can come to speak for more than a count holds. Capacities see to that before.
+        let units = missing.min(word.available()).min(MAX_UNITS - word.reserved());
+        missing -= units;
+        record.slot.line(at).set_delta(Quantity::new(units).map_or(Delta::NOTHING, Delta::hold));
+    }
+    if missing == 0 { Ok(()) } else { Err(u64::from(wanted - missing)) }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::stock::handle::LevelHandle;
+
+    fn stop(level: u32, turn: u32) -> Stop {
+        Stop { cell: CellId::level(LevelHandle(level)), turn }
+    }
+
+    #[test]
+    fn stops_are_sorted_by_cell_and_each_cell_keeps_its_first_turn() {
+        let mut stops = [stop(7, 3), stop(2, 9), stop(7, 1), stop(4, 2)];
+        assert_eq!(plan_stops(&mut stops), [stop(2, 2), stop(4, 1), stop(7, 0)]);
+        assert_eq!(plan_stops(&mut []), []);
+    }
+}

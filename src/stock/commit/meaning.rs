@@ -1,0 +1,97 @@
+//! What a marked word counts. Reads only: whoever asks disturbs nobody.
+
+use std::sync::{Arc, OnceLock};
+
+use super::control::{Control, Status};
+use super::mark::Mark;
+use super::pool::Pool;
+use crate::stock::cell::{CellId, Marks};
+use crate::stock::word::Word;
+
+/// What a mark in a cell means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// The operation is under way: the word still counts what it did, and `lines` cells take part.
+    Open { operation: Mark, lines: usize, word: Word },
+    /// The operation is final, and this is what the word counts from then on.
+    Final(Word),
+}
+
+impl Meaning {
+    /// What the word counts.
+    pub(super) fn word(self) -> Word {
+        match self {
+            Self::Open { word, .. } | Self::Final(word) => word,
+        }
+    }
+}
+
+/// What `mark`, met in the cell `id`, means; `None` if it is gone from the cell by now. The counts
+/// were the cell's at one instant between the look that met the mark and the end of this call.
+pub(super) fn meaning(pool: &Pool, id: CellId, mark: Mark) -> Option<Meaning> {
+    let holder = pool.slot(mark.slot())?;
+    let operation = if mark.is_helper() { holder.target()? } else { mark };
+    let slot = pool.slot(operation.slot())?;
+    // The status first: if it is final, whatever is read after it is final too.
+    let control = slot.control.load();
+    if control.sequence() != operation.sequence() {
+        return None;
+    }
+    let lines = slot.head().lines;
+    let found = slot.find(id, lines).and_then(|(at, line)| {
+        let before = holder.try_line(at)?.replaced();
+        let word =
+            if shows(control, line.winner(), mark) { before.apply(line.delta())? } else { before };
+        Some(if control.status().is_final() {
+            Meaning::Final(word)
+        } else {
+            Meaning::Open { operation, lines, word }
+        })
+    });
+    // Nothing read so far is worth anything, not even that the cell was not found, unless the slot
+    // that the mark names is still in the same use: helpers' slots retire before their operation's,
+    // so that this one look vouches for both.
+    if !holder.is_still(mark.sequence()) {
+        return None;
+    }
+    debug_assert!(found.is_some(), "a mark stands only in cells of its operation");
+    found
+}
+
+impl Marks for Pool {
+    fn value(&self, id: CellId, bits: u64) -> Option<Word> {
+        Mark::from_bits(bits).and_then(|mark| meaning(self, id, mark)).map(Meaning::word)
+    }
+}
+
+/// Where a cell's owner finds what marks mean. Empty, for a cell that no commit ever touches.
+#[derive(Debug, Default)]
+pub(crate) struct MarkReader(OnceLock<Arc<Pool>>);
+
+impl MarkReader {
+    /// From here on commits may mark the cell.
+    pub(crate) fn open(&self, pool: &Arc<Pool>) {
+        // A second call brings the same pool.
+        let _ = self.0.set(Arc::clone(pool));
+    }
+}
+
+impl Marks for MarkReader {
+    fn value(&self, id: CellId, bits: u64) -> Option<Word> {
+        debug_assert!(self.0.get().is_some(), "a commit marks only what was opened to it");
+        self.0.get()?.value(id, bits)
+    }
+}
+
+/// Does `mark` show the operation's effect? Only if it is done, and only the mark that counts: one
+/// that came too late replaced a word in which the effect may already be contained.
+pub(super) fn shows(control: Control, winner: Option<Mark>, mark: Mark) -> bool {
+    let counts = match winner {
+        Some(winner) => winner == mark,
+        // Where nobody joined in time, nobody claimed: the owner's marks are the only ones.
+        None => !control.is_helped(),
+    };
+    #[cfg(planted = "commit_apply_late_mark")]
+    let counts = counts || winner.is_some();
+    control.status() == Status::Done && counts
+}

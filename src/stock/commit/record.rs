@@ -1,0 +1,59 @@
+//! An operation as its announcer sees it.
+
+use super::mark::Mark;
+use super::pool::Pool;
+use super::slot::{Head, Slot};
+use crate::stock::announce::{CommitName, Moved};
+use crate::stock::cell::{CellId, Change};
+use crate::stock::word::{Delta, Word};
+
+/// An operation that the caller drives: as long as it does, the slots stay what they are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record<'p> {
+    pub(super) pool: &'p Pool,
+    pub(super) operation: Mark,
+    pub(super) slot: &'p Slot,
+    pub(super) head: Head,
+}
+
+impl<'p> Record<'p> {
+    /// The operation of this name in `slot`, in which the caller is counted.
+    pub(super) fn new(pool: &'p Pool, operation: Mark, slot: &'p Slot) -> Self {
+        Self { pool, operation, slot, head: slot.head() }
+    }
+
+    /// The word that the mark which counts replaced in line `at`. Settled once every line is marked.
+    pub(super) fn replaced(&self, at: usize) -> Word {
+        match self.slot.line(at).winner() {
+            Some(winner) if winner != self.operation => {
+                let holder = self.pool.slot(winner.slot());
+                debug_assert!(holder.is_some(), "helpers' slots live as long as the operation");
+                holder.unwrap_or(self.slot).line(at).replaced()
+            }
+            // Unclaimed: nobody helped.
+            _ => self.slot.line(at).replaced(),
+        }
+    }
+}
+
+impl Moved for Record<'_> {
+    fn name(&self) -> CommitName {
+        self.operation.name()
+    }
+
+    fn lines(&self) -> usize {
+        self.head.lines
+    }
+
+    fn line(&self, line: usize) -> (CellId, Delta) {
+        let line = self.slot.line(line);
+        (line.cell(), line.delta())
+    }
+
+    fn change(&self, line: usize) -> Change {
+        let before = self.replaced(line);
+        let after = before.apply(self.slot.line(line).delta());
+        debug_assert!(after.is_some(), "a decided delta fits");
+        Change { before, after: after.unwrap_or(before) }
+    }
+}

@@ -1,0 +1,64 @@
+//! A table that grows by whole shelves and never moves what stands on them.
+//!
+//! Shelf `k` has `FIRST << k` places. A shelf is set up once, by whoever needs it first, and stays:
+//! whoever holds a reference into one may keep it, and steady state allocates nothing.
+
+use std::sync::OnceLock;
+
+/// Up to `FIRST * (2^SHELVES - 1)` values, by number.
+#[derive(Debug)]
+pub(super) struct Shelves<T, const FIRST: usize, const SHELVES: usize> {
+    shelves: [OnceLock<Box<[T]>>; SHELVES],
+}
+
+impl<T, const FIRST: usize, const SHELVES: usize> Shelves<T, FIRST, SHELVES> {
+    /// How many values find room.
+    pub(super) const CAPACITY: usize = FIRST * ((1 << SHELVES) - 1);
+
+    /// No shelves yet.
+    pub(super) fn new() -> Self {
+        const { assert!(FIRST.is_power_of_two() && SHELVES > 0) };
+        Self { shelves: [const { OnceLock::new() }; SHELVES] }
+    }
+
+    /// The value of this number, if its shelf is set up.
+    pub(super) fn get(&self, number: usize) -> Option<&T> {
+        let (shelf, place) = Self::find(number);
+        self.shelves.get(shelf)?.get()?.get(place)
+    }
+
+    /// Sets up every shelf that numbers below `count` need.
+    pub(super) fn grow(&self, count: usize, make: fn() -> T) {
+        debug_assert!(count <= Self::CAPACITY);
+        let Some(last) = count.checked_sub(1) else { return };
+        for shelf in 0..=Self::find(last).0 {
+            self.shelves[shelf].get_or_init(|| (0..FIRST << shelf).map(|_| make()).collect());
+        }
+    }
+
+    fn find(number: usize) -> (usize, usize) {
+        let from_first = number + FIRST;
+        let shelf = (from_first.ilog2() - FIRST.ilog2()) as usize;
+        (shelf, from_first - (FIRST << shelf))
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_has_a_place_of_its_own() {
+        let shelves = Shelves::<std::cell::Cell<usize>, 4, 5>::new();
+        assert!(shelves.get(0).is_none(), "no shelf yet");
+        let capacity = Shelves::<std::cell::Cell<usize>, 4, 5>::CAPACITY;
+        shelves.grow(capacity, || std::cell::Cell::new(usize::MAX));
+        for number in 0..capacity {
+            shelves.get(number).expect("it has grown").set(number);
+        }
+        for number in 0..capacity {
+            assert_eq!(shelves.get(number).expect("it has grown").get(), number);
+        }
+        assert!(shelves.get(capacity).is_none());
+    }
+}

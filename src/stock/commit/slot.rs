@@ -1,0 +1,337 @@
+//! A slot: where an operation, or a thread that helps one, keeps its notes.
+//!
+//! All fields are atomics, because a thread that met a mark long ago may read the notes of an
+//! operation while the slot is being written for the next. Such a reader finds that the sequence has
+//! moved on and drops what it read; the fences that make sure of it are in [`Slot::try_begin`] and
+//! [`Slot::is_still`].
+
+use super::control::ControlWord;
+use super::mark::Mark;
+use super::shelves::Shelves;
+use crate::quantity::MAX_UNITS;
+use crate::stock::announce::Announced;
+use crate::stock::cell::CellId;
+use crate::stock::word::{Delta, Word};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+
+/// Lines that stand in the slot itself; longer operations go on in segments that stay with the slot.
+const INLINE: usize = if cfg!(all(loom, feature = "loom")) { 2 } else { 8 };
+const SEGMENTS: usize = 13;
+/// The most lines an operation can have: as many as a refusal can number.
+pub(crate) const MAX_LINES: usize = WHOLE as usize;
+
+const _: () = assert!(
+    INLINE + Shelves::<Line, INLINE, SEGMENTS>::CAPACITY >= MAX_LINES
+        || cfg!(all(loom, feature = "loom")),
+    "a slot can grow to the longest operation"
+);
+
+/// One cell of an operation. Which of a slot's lines mean something, and until when, the status says.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// Which cell. Written before the first mark; ascending, so that it can be searched.
+    cell: AtomicU32,
+    /// Split fulfilment: which line is the so many-th in the order of filling.
+    order: AtomicU32,
+    /// What it does to the cell. Written before the first mark; split fulfilment writes it before the
+    /// decision, each driver the same value.
+    delta: AtomicU64,
+    /// The word that *this slot's* mark replaced. Written by the slot's thread, before its mark.
+    replaced: AtomicU64,
+    /// Whose mark counts: the first that was in the cell. Zero until claimed, and in operations that
+    /// nobody joined, where it can only be the owner's.
+    winner: AtomicU64,
+}
+
+impl Line {
+    fn new() -> Self {
+        Self {
+            cell: AtomicU32::new(0),
+            order: AtomicU32::new(0),
+            delta: AtomicU64::new(0),
+            replaced: AtomicU64::new(0),
+            winner: AtomicU64::new(0),
+        }
+    }
+
+    // Relaxed, in all of these, is enough: what drivers and readers see is ordered by the mark
+    // (written before it, read after it), by the status, or checked by the sequence afterwards.
+
+    /// Writes a line down, before the first mark.
+    pub(super) fn write(&self, cell: CellId, delta: Delta) {
+        self.cell.store(cell.bits(), Ordering::Relaxed);
+        self.delta.store(delta.bits(), Ordering::Relaxed);
+        self.winner.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn cell(&self) -> CellId {
+        CellId::from_bits(self.cell.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn delta(&self) -> Delta {
+        Delta::from_bits(self.delta.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_delta(&self, delta: Delta) {
+        self.delta.store(delta.bits(), Ordering::Relaxed);
+    }
+
+    pub(super) fn order(&self) -> usize {
+        self.order.load(Ordering::Relaxed) as usize
+    }
+
+    pub(super) fn set_order(&self, line: u32) {
+        self.order.store(line, Ordering::Relaxed);
+    }
+
+    /// The counts that this slot's mark replaced in the line's cell.
+    pub(super) fn replaced(&self) -> Word {
+        Word::from_bits(self.replaced.load(Ordering::Relaxed)).unwrap_or_default()
+    }
+
+    pub(super) fn note_replaced(&self, word: Word) {
+        self.replaced.store(word.bits(), Ordering::Relaxed);
+    }
+
+    /// Whose mark counts, if that is claimed.
+    pub(super) fn winner(&self) -> Option<Mark> {
+        // Acquire pairs with the claim: whoever sees the winner sees the word that it replaced.
+        Mark::from_bits(self.winner.load(Ordering::Acquire))
+    }
+
+    /// Makes `mark` the one that counts, unless another one does. True if it is `mark` that counts
+    /// now: another driver may have claimed for it, and then it has not come too late.
+    pub(super) fn claim(&self, mark: Mark) -> bool {
+        #[cfg(planted = "commit_credit_twice")]
+        {
+            self.winner.store(mark.bits(), Ordering::Release);
+            return true;
+        }
+        // Release pairs with `winner`: the claimer has seen the mark, and so the word it replaced.
+        #[cfg(not(planted = "commit_credit_twice"))]
+        match self.winner.compare_exchange(0, mark.bits(), Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => true,
+            Err(winner) => winner == mark.bits(),
+        }
+    }
+}
+
+/// Why an operation was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Short {
+    /// Which line was short; `None` says that it was the sum of all (split fulfilment).
+    pub(super) line: Option<usize>,
+    /// What was there.
+    pub(super) available: u64,
+}
+
+/// ```text
+///   63 .............. 48   47 ................................ 0
+/// +----------------------+--------------------------------------+
+/// | line, all ones: sum  |  available: 65,535 counts of 31 bits |
+/// +----------------------+--------------------------------------+
+/// ```
+const LINE_SHIFT: u32 = 48;
+const AVAILABLE_MASK: u64 = (1 << LINE_SHIFT) - 1;
+const WHOLE: u64 = (1 << (u64::BITS - LINE_SHIFT)) - 1;
+
+impl Short {
+    fn bits(self) -> u64 {
+        debug_assert!(self.available <= AVAILABLE_MASK);
+        self.line.map_or(WHOLE, |line| line as u64) << LINE_SHIFT | self.available
+    }
+
+    fn from_bits(bits: u64) -> Self {
+        let line = bits >> LINE_SHIFT;
+        Self { line: (line != WHOLE).then_some(line as usize), available: bits & AVAILABLE_MASK }
+    }
+}
+
+/// The notes of an operation or of a helper. Two cache lines of its own, at least: its neighbours
+/// belong to other threads.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(super) struct Slot {
+    pub(super) control: ControlWord,
+    /// A helper's slot: the name of the operation that it helps. Written before its first mark.
+    target: AtomicU64,
+    /// An operation's slot: the helpers' slots that stay as long as it does, newest first, 0 for none.
+    helpers: AtomicU32,
+    /// A helper's slot: the one that came before, in the list of its operation.
+    elder: AtomicU32,
+    /// What kind of operation it is; see [`Head`].
+    head: AtomicU64,
+    refusal: AtomicU64,
+    inline: [Line; INLINE],
+    more: Shelves<Line, INLINE, SEGMENTS>,
+}
+
+/// What an operation is, beside its lines.
+///
+/// ```text
+///   63 ..... 33   32 .......... 31   30 .............. 0
+/// +-------------+------------------+--------------------+
+/// | lines       | when announced   |  quantity to fill  |
+/// +-------------+------------------+--------------------+
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) lines: usize,
+    pub(super) announced: Announced,
+    /// Split fulfilment: the quantity to fill; 0 in all other operations.
+    pub(super) fill: u32,
+}
+
+const ANNOUNCED_SHIFT: u32 = 31;
+const LINES_SHIFT: u32 = 33;
+const _: () = assert!(MAX_UNITS >> ANNOUNCED_SHIFT == 0, "every quantity fits");
+
+impl Head {
+    fn bits(self) -> u64 {
+        let announced = match self.announced {
+            Announced::Never => 0,
+            Announced::ByOwner => 1,
+            Announced::BeforeShown => 2,
+        };
+        (self.lines as u64) << LINES_SHIFT | announced << ANNOUNCED_SHIFT | u64::from(self.fill)
+    }
+
+    fn from_bits(bits: u64) -> Self {
+        let announced = match bits >> ANNOUNCED_SHIFT & 0b11 {
+            0 => Announced::Never,
+            1 => Announced::ByOwner,
+            _ => Announced::BeforeShown,
+        };
+        let fill = (bits & u64::from(MAX_UNITS)) as u32;
+        Self { lines: (bits >> LINES_SHIFT) as usize, announced, fill }
+    }
+}
+
+impl Slot {
+    pub(super) fn new() -> Self {
+        Self {
+            control: ControlWord::new(),
+            target: AtomicU64::new(0),
+            helpers: AtomicU32::new(0),
+            elder: AtomicU32::new(0),
+            head: AtomicU64::new(0),
+            refusal: AtomicU64::new(0),
+            inline: std::array::from_fn(|_| Line::new()),
+            more: Shelves::new(),
+        }
+    }
+
+    /// Takes the slot if it is free.
+    pub(super) fn try_begin(&self) -> Option<u64> {
+        let sequence = self.control.try_begin()?;
+        // Pairs with the Acquire fence of `is_still`: a late reader that sees any of the notes which
+        // follow also sees that the sequence it came for is over.
+        fence(Ordering::Release);
+        Some(sequence)
+    }
+
+    /// Was the slot still in use `sequence` after everything that the caller has read from it? If
+    /// not, what it read may belong to a stranger, and all marks of that use are gone from the cells.
+    pub(super) fn is_still(&self, sequence: u64) -> bool {
+        // Pairs with the Release fence of `try_begin`.
+        fence(Ordering::Acquire);
+        self.control.load().sequence() == sequence
+    }
+
+    /// Makes room for `lines` lines. Allocates only the first time that a slot sees so many.
+    pub(super) fn make_room(&self, lines: usize) {
+        self.more.grow(lines.saturating_sub(INLINE), Line::new);
+    }
+
+    /// A line, if the slot has ever seen so many.
+    pub(super) fn try_line(&self, line: usize) -> Option<&Line> {
+        match self.inline.get(line) {
+            Some(inline) => Some(inline),
+            None => self.more.get(line - INLINE),
+        }
+    }
+
+    /// A line of an operation that the caller drives.
+    #[allow(clippy::expect_used, reason = "a driver's slot has room for all lines, see make_room")]
+    pub(super) fn line(&self, line: usize) -> &Line {
+        self.try_line(line).expect("room was made before the first mark")
+    }
+
+    // Relaxed, in what follows, for the same reasons as in a line.
+
+    /// Writes down what an operation is, before its first mark.
+    pub(super) fn write_head(&self, head: Head) {
+        self.helpers.store(0, Ordering::Relaxed);
+        self.head.store(head.bits(), Ordering::Relaxed);
+    }
+
+    pub(super) fn head(&self) -> Head {
+        Head::from_bits(self.head.load(Ordering::Relaxed))
+    }
+
+    /// Which of the first `lines` lines is about `cell`. Safe on a slot that is being written for another operation: the
+    /// answer then means nothing, as the sequence will tell.
+    pub(super) fn find(&self, cell: CellId, lines: usize) -> Option<(usize, &Line)> {
+        let (mut from, mut to) = (0, lines);
+        while from < to {
+            let middle = from + (to - from) / 2;
+            let line = self.try_line(middle)?;
+            match line.cell().cmp(&cell) {
+                std::cmp::Ordering::Less => from = middle + 1,
+                std::cmp::Ordering::Equal => return Some((middle, line)),
+                std::cmp::Ordering::Greater => to = middle,
+            }
+        }
+        None
+    }
+
+    /// Which operation this helper's slot helps, or helped.
+    pub(super) fn target(&self) -> Option<Mark> {
+        Mark::from_bits(self.target.load(Ordering::Relaxed))
+    }
+
+    /// A helper writes down whom it helps, before its first mark.
+    pub(super) fn set_target(&self, operation: Mark) {
+        self.target.store(operation.bits(), Ordering::Relaxed);
+    }
+
+    /// Notes what was short. Several drivers may, before one of them gets to refuse: each saw a word
+    /// that was really short while the operation was undecided, so that any of them may stand.
+    pub(super) fn note_short(&self, short: Short) {
+        // Relaxed: the swap to `Refused` publishes it.
+        self.refusal.store(short.bits(), Ordering::Relaxed);
+    }
+
+    pub(super) fn short(&self) -> Short {
+        Short::from_bits(self.refusal.load(Ordering::Relaxed))
+    }
+
+    /// Adds a helper's slot to those that stay as long as this operation.
+    pub(super) fn adopt(&self, number: u32, helper: &Slot) {
+        let mut newest = self.helpers.load(Ordering::Relaxed);
+        loop {
+            helper.elder.store(newest, Ordering::Relaxed);
+            // Release pairs with the last driver's walk. (Every driver leaves by a swap of the control
+            // word, which orders it as well.)
+            match self.helpers.compare_exchange(
+                newest,
+                number + 1,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(now) => newest = now,
+            }
+        }
+    }
+
+    /// The newest of the helpers' slots.
+    pub(super) fn newest_helper(&self) -> Option<u32> {
+        self.helpers.load(Ordering::Acquire).checked_sub(1)
+    }
+
+    /// The helper's slot that came before this one.
+    pub(super) fn elder_helper(&self) -> Option<u32> {
+        self.elder.load(Ordering::Relaxed).checked_sub(1)
+    }
+}

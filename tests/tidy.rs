@@ -1,0 +1,80 @@
+//! Holds the house to its rules, by reading its source: each rule stands in `tidy/`.
+
+mod tidy {
+    mod floors;
+    mod made_up;
+    mod rules;
+    mod source;
+
+    use std::path::Path;
+
+    use self::source::Source;
+
+    const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+    fn read(folders: &[&str]) -> Vec<Source> {
+        folders.iter().flat_map(|folder| Source::all_below(Path::new(ROOT), folder)).collect()
+    }
+
+    /// The library and its programs.
+    fn library() -> Vec<Source> {
+        let sources = read(&["src"]);
+        assert!(sources.len() > 40, "only {} files of src were read", sources.len());
+        sources
+    }
+
+    /// All code of this repository.
+    fn everything() -> Vec<Source> {
+        let sources = read(&["src", "tests", "benches", "examples", "loom-tests", "fuzz"]);
+        for folder in ["src/", "tests/", "loom-tests/"] {
+            assert!(sources.iter().any(|s| s.path.starts_with(folder)), "nothing of {folder} read");
+        }
+        sources
+    }
+
+    fn assert_none(wrong: impl IntoIterator<Item = impl Into<String>>) {
+        let wrong: Vec<String> = wrong.into_iter().map(Into::into).collect();
+        assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+    }
+
+    #[test]
+    fn imports_run_downwards() {
+        let sources = library();
+        let names: usize = sources.iter().map(|source| source.paths(&["any"]).len()).sum();
+        assert!(names > 200, "only {names} paths were found in the code");
+        assert_none(floors::missing_rooms(&sources));
+        assert_none(floors::upward_names(&sources));
+    }
+
+    #[test]
+    fn rooms_know_each_other_in_no_circle() {
+        assert_none(floors::circles(&library()));
+    }
+
+    #[test]
+    fn atomics_come_through_one_door() {
+        assert_none(library().iter().flat_map(rules::other_doors));
+    }
+
+    #[test]
+    fn there_is_no_unsafe_code() {
+        assert_none(everything().iter().flat_map(rules::unsafe_code));
+        let manifest = std::fs::read_to_string(Path::new(ROOT).join("Cargo.toml"));
+        assert!(rules::forbids_unsafe(&manifest.expect("a manifest")));
+    }
+
+    #[test]
+    fn files_lie_where_their_names_say() {
+        assert_none(library().iter().flat_map(rules::hidden_files));
+    }
+
+    #[test]
+    fn files_are_short() {
+        assert_none(everything().iter().filter_map(rules::too_long));
+    }
+
+    #[test]
+    fn files_say_what_they_are_for() {
+        assert_none(everything().iter().filter_map(rules::unintroduced));
+    }
+}

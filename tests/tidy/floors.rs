@@ -1,0 +1,156 @@
+//! The floors of the house, and who may know whom.
+//!
+//! - A file names its own floor and those below it, nothing above. `lib.rs` stands above all floors,
+//!   so no file names it, nor what is only its re-export.
+//! - In each folder, the files and folders that lie side by side don't name each other in a circle;
+//!   a folder counts as one, whatever file in it does the naming. For floor 0 that is `src` itself.
+//! - A folder's `mod.rs` and what lies in the folder are one family: they may name each other.
+//! - The programs under `src/bin` are crates of their own: the compiler keeps them to the public
+//!   interface. Their files may not go in circles either.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::source::{Named, Source};
+
+/// What each floor consists of, from the ground up: files or folders of `src`.
+pub(crate) const FLOORS: &[&[&str]] = &[
+    &["clock", "error", "parking", "quantity", "shard", "sync", "table"],
+    &["stock"],
+    &["reservation"],
+    &["audit"],
+    &["policy"],
+    &["manager"],
+];
+
+/// The front door, above all floors.
+const FRONT_DOOR: &str = "src/lib.rs";
+
+fn floor_of(room: &str) -> Option<usize> {
+    FLOORS.iter().position(|rooms| rooms.contains(&room))
+}
+
+/// A file as a module of its crate.
+struct Module<'a> {
+    source: &'a Source,
+    /// The folder or file that is the crate: `src`, or a program's.
+    home: String,
+    /// Its path from the crate's root.
+    path: Vec<&'a str>,
+}
+
+impl<'a> Module<'a> {
+    fn new(source: &'a Source) -> Option<Self> {
+        let inside = source.path.strip_prefix("src/")?.strip_suffix(".rs")?;
+        let mut path: Vec<_> = inside.split('/').collect();
+        let mut home = "src".to_string();
+        if path[0] == "bin" {
+            home = format!("src/bin/{}", path.get(1)?);
+            path.drain(..2);
+        }
+        path.pop_if(|last| matches!(*last, "mod" | "main" | "lib"));
+        Some(Self { source, home, path })
+    }
+
+    fn is_program(&self) -> bool {
+        self.home != "src"
+    }
+}
+
+/// Every place where a file names what stands above it, or stands on no floor.
+pub(crate) fn upward_names(sources: &[Source]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for module in sources.iter().filter_map(Module::new).filter(|module| !module.is_program()) {
+        let file = &module.source.path;
+        if file == FRONT_DOOR {
+            continue;
+        }
+        let Some(own) = floor_of(module.path[0]) else {
+            wrong.push(format!("{file} stands on no floor: name it in tests/tidy/floors.rs"));
+            continue;
+        };
+        for Named { segments, line } in module.source.paths(&module.path) {
+            let path = segments.join("::");
+            match segments.first().map(|room| floor_of(room)) {
+                Some(Some(floor)) if floor <= own => {}
+                Some(Some(floor)) => {
+                    wrong.push(format!("{file}:{line} on floor {own} names floor {floor}: {path}"));
+                }
+                _ => wrong.push(format!("{file}:{line} names the front door: crate::{path}")),
+            }
+        }
+    }
+    wrong
+}
+
+/// Rooms that [`FLOORS`] lists and the house has not.
+pub(crate) fn missing_rooms(sources: &[Source]) -> Vec<String> {
+    let rooms: BTreeSet<_> =
+        sources.iter().filter_map(Module::new).filter_map(|m| m.path.first().copied()).collect();
+    let listed = FLOORS.iter().copied().flatten();
+    let missing = listed.filter(|room| !rooms.contains(*room));
+    missing.map(|room| format!("tests/tidy/floors.rs lists {room}, which src has not")).collect()
+}
+
+/// For each folder: who of those that lie in it names whom.
+type Folders = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
+
+/// The circles of files or folders that lie side by side: at least one for each name that closes one.
+pub(crate) fn circles(sources: &[Source]) -> Vec<String> {
+    let folders = acquaintances(sources);
+    let mut circles = Vec::new();
+    for (folder, names) in &folders {
+        let mut walk = Walk { names, way: Vec::new(), done: BTreeSet::new(), circles: Vec::new() };
+        names.keys().for_each(|room| walk.from(room));
+        let described = walk.circles.iter().map(|way| format!("in {folder}: {}", way.join(" -> ")));
+        circles.extend(described);
+    }
+    circles
+}
+
+fn acquaintances(sources: &[Source]) -> Folders {
+    let modules: Vec<_> = sources.iter().filter_map(Module::new).collect();
+    let known: BTreeSet<_> = modules.iter().map(|m| (m.home.clone(), m.path.join("::"))).collect();
+    let mut folders = Folders::new();
+    for module in modules.iter().filter(|module| module.source.path != FRONT_DOOR) {
+        for Named { segments, .. } in module.source.paths(&module.path) {
+            // The file that the path leads to: the longest beginning that is a module.
+            let file = (0..=segments.len())
+                .rev()
+                .map(|length| &segments[..length])
+                .find(|path| known.contains(&(module.home.clone(), path.join("::"))))
+                .unwrap_or_default();
+            let shared = module.path.iter().zip(file).take_while(|(own, its)| *own == its).count();
+            // At a folder's `mod.rs` one of the two has nothing left that parts them: one family.
+            if let (Some(own), Some(its)) = (module.path.get(shared), file.get(shared)) {
+                let folder = [&[&*module.home], &module.path[..shared]].concat().join("/");
+                let names = folders.entry(folder).or_default();
+                names.entry((*own).into()).or_default().insert(its.clone());
+            }
+        }
+    }
+    folders
+}
+
+/// A walk from each room to those that it names, and on, each room once.
+struct Walk<'a> {
+    names: &'a BTreeMap<String, BTreeSet<String>>,
+    way: Vec<&'a str>,
+    done: BTreeSet<&'a str>,
+    circles: Vec<Vec<&'a str>>,
+}
+
+impl<'a> Walk<'a> {
+    fn from(&mut self, room: &'a str) {
+        if let Some(begin) = self.way.iter().position(|earlier| *earlier == room) {
+            self.circles.push([&self.way[begin..], &[room]].concat());
+        }
+        if !self.done.insert(room) {
+            return;
+        }
+        self.way.push(room);
+        for next in self.names.get(room).into_iter().flatten() {
+            self.from(next);
+        }
+        self.way.pop();
+    }
+}

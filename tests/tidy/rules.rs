@@ -1,0 +1,72 @@
+//! The rules that look at one file at a time.
+
+use super::source::Source;
+
+/// The one door to atomics.
+const DOOR: &str = "src/sync.rs";
+
+/// Files that may hold `unsafe` code: none.
+const UNSAFE_FILES: &[&str] = &[];
+
+/// What fits on a few screens.
+const MAX_LINES: usize = 500;
+
+/// Atomics, and what comes with them, that don't come through the door. The programs under `src/bin`
+/// are users of the library and take the standard library's.
+pub(crate) fn other_doors(source: &Source) -> Vec<String> {
+    if source.path == DOOR || source.path.starts_with("src/bin/") {
+        return Vec::new();
+    }
+    let mut lines = source.lines_with("atomic");
+    for guest in ["loom", "crossbeam"] {
+        lines.extend(source.lines_with_row(&[guest, "::"]));
+        lines.extend(source.lines_with_row(&["use", guest]));
+        lines.extend(source.lines_with_row(&["crate", guest]));
+    }
+    lines.extend(source.tokens.iter().filter(|t| t.text.starts_with("crossbeam_")).map(|t| t.line));
+    lines.sort_unstable();
+    lines.dedup();
+    says(source, lines, "takes from another door than src/sync.rs")
+}
+
+/// `unsafe` code in a file that may hold none.
+pub(crate) fn unsafe_code(source: &Source) -> Vec<String> {
+    let allowed = UNSAFE_FILES.contains(&&*source.path);
+    let lines = if allowed { Vec::new() } else { source.lines_with("unsafe") };
+    says(source, lines, "holds unsafe code")
+}
+
+/// Whether the manifest forbids `unsafe` code in the whole crate.
+pub(crate) fn forbids_unsafe(manifest: &str) -> bool {
+    let mut lints = manifest.lines().skip_while(|line| line.trim() != "[lints.rust]").skip(1);
+    lints.by_ref().take_while(|line| !line.starts_with('[')).any(|line| {
+        line.split_once('=').is_some_and(|(lint, level)| {
+            lint.trim() == "unsafe_code" && level.trim() == "\"forbid\""
+        })
+    })
+}
+
+/// Files that lie elsewhere than their name says: the other rules would look past them.
+pub(crate) fn hidden_files(source: &Source) -> Vec<String> {
+    let mut lines = source.lines_with_row(&["[", "path", "="]);
+    lines.extend(source.lines_with_row(&["include", "!"]));
+    says(source, lines, "takes in a file from elsewhere")
+}
+
+/// A file that is too long.
+pub(crate) fn too_long(source: &Source) -> Option<String> {
+    let lines = source.lines();
+    (lines > MAX_LINES).then(|| format!("{} has {lines} lines, over {MAX_LINES}", source.path))
+}
+
+/// A file that doesn't begin by saying what it is for. Unit tests in a file of their own belong to
+/// the file that they test.
+pub(crate) fn unintroduced(source: &Source) -> Option<String> {
+    let unit_tests = source.path.starts_with("src/") && source.path.ends_with("/tests.rs");
+    let introduced = source.text.starts_with("//! ");
+    (!unit_tests && !introduced).then(|| format!("{} doesn't begin with //!", source.path))
+}
+
+fn says(source: &Source, lines: Vec<usize>, what: &str) -> Vec<String> {
+    lines.into_iter().map(|line| format!("{}:{line} {what}", source.path)).collect()
+}
