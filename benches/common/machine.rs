@@ -65,46 +65,72 @@ pub(crate) fn available_memory() -> u64 {
 #[repr(align(128))]
 struct Padded(AtomicU64);
 
+/// How long [`hop`] tries.
+const HOP_PATIENCE: Duration = Duration::from_millis(20);
+/// What tells the other thread of [`hop`] to go home.
+const GO_HOME: u64 = u64::MAX;
+
 /// Nanoseconds for a cache line to get from one core to another: half a round trip of a number that
-/// two threads pass to and fro. The median of a few batches; `None` on a machine of one core.
+/// two threads pass to and fro. The median of a few batches; `None` where two threads don't get two
+/// cores at the same time.
 pub(crate) fn hop() -> Option<f64> {
-    const BATCHES: usize = 7;
-    const TRIPS: u64 = 1_000;
+    const BATCHES: usize = 5;
+    const TRIPS: u64 = 500;
     if cores() < 2 {
         return None;
     }
     let ball = Padded(AtomicU64::new(0));
-    let last = BATCHES as u64 * TRIPS * 2;
+    let began = Instant::now();
     let mut batches = thread::scope(|scope| {
         scope.spawn(|| {
             // Odd numbers are this thread's turn.
-            for turn in (1..last).step_by(2) {
-                wait_for(&ball.0, turn);
-                ball.0.store(turn + 1, Ordering::Release);
+            for turn in (1..).step_by(2) {
+                if !wait_for(&ball.0, turn, began) {
+                    return;
+                }
+                // Fails only if the first thread has just said to go home.
+                let _ =
+                    ball.0.compare_exchange(turn, turn + 1, Ordering::AcqRel, Ordering::Relaxed);
             }
         });
+        let mut batches = Vec::new();
         let mut turn = 0;
-        let mut batch = || {
-            let began = Instant::now();
+        'all: while batches.len() < BATCHES {
+            let start = Instant::now();
             for _ in 0..TRIPS {
-                wait_for(&ball.0, turn);
+                if !wait_for(&ball.0, turn, began) {
+                    break 'all;
+                }
                 ball.0.store(turn + 1, Ordering::Release);
                 turn += 2;
             }
-            began.elapsed().as_nanos() as f64 / (2 * TRIPS) as f64
-        };
-        (0..BATCHES).map(|_| batch()).collect::<Vec<_>>()
+            batches.push(start.elapsed().as_nanos() as f64 / (2 * TRIPS) as f64);
+        }
+        ball.0.store(GO_HOME, Ordering::Release);
+        batches
     });
     batches.sort_by(f64::total_cmp);
-    Some(batches[BATCHES / 2])
+    batches.get(batches.len() / 2).copied()
 }
 
-fn wait_for(ball: &AtomicU64, turn: u64) {
+/// Waits for this thread's turn; `false` once it is of no use.
+fn wait_for(ball: &AtomicU64, turn: u64, began: Instant) -> bool {
     let mut looks = 0_u32;
-    while ball.load(Ordering::Acquire) != turn {
+    loop {
+        match ball.load(Ordering::Acquire) {
+            GO_HOME => return false,
+            seen if seen == turn => return true,
+            _ => {}
+        }
         looks += 1;
-        // The other thread may have no core at this moment.
-        if looks.is_multiple_of(10_000) { thread::yield_now() } else { spin_loop() }
+        if !looks.is_multiple_of(5_000) {
+            spin_loop();
+        } else if began.elapsed() > HOP_PATIENCE {
+            return false;
+        } else {
+            // The other thread may have no core at this moment.
+            thread::yield_now();
+        }
     }
 }
 
