@@ -19,7 +19,7 @@ const BYTES_A_HOLD: u64 = 1_000;
 
 /// Pairs until an engine has its finished records and its newest million entries, and so goes round in
 /// the same memory from then on.
-fn warm(scale: Scale, threads: usize) -> Turn {
+pub(crate) fn warm(scale: Scale, threads: usize) -> Turn {
     Turn::Times(scale.pick(5_000, 300_000, 600_000) / threads as u64)
 }
 

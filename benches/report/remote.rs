@@ -83,7 +83,7 @@ pub(crate) fn peers(
         for (_, server) in servers.redis.iter().filter(|(of, _)| *of == durability) {
             let setups: &[(usize, usize)] = match durability {
                 Durability::InMemory => &[(1, 1), (50, 1), (4, 64)],
-                Durability::Buffered => &[(50, 1), (4, 64)],
+                Durability::Buffered => scale.pick(&[(4, 64)], &[(4, 64)], &[(50, 1), (4, 64)]),
                 Durability::Synced => &[(WAITING, 1)],
             };
             for (connections, depth) in setups {
@@ -95,8 +95,8 @@ pub(crate) fn peers(
         }
         if let Some(server) = &servers.postgres {
             let connections: &[usize] = match durability {
-                Durability::Synced => scale.pick(&[8], &[1, WAITING], &[1, 8, 32, WAITING]),
-                _ => &[1, 8, 32],
+                Durability::Synced => scale.pick(&[8], &[WAITING], &[1, 8, 32, WAITING]),
+                _ => scale.pick(&[8], &[1, 32], &[1, 8, 32]),
             };
             for connections in connections {
                 match PostgresPeer::open(server, durability, *connections, &units) {

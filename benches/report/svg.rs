@@ -64,6 +64,7 @@ struct Span {
 
 impl Span {
     fn new(axis: &Axis, values: impl Iterator<Item = f64>, from: f64, to: f64) -> Self {
+        let values = values.chain(axis.marks.iter().map(|mark| mark.0));
         let values: Vec<f64> =
             values.filter(|value| value.is_finite() && (!axis.log || *value > 0.0)).collect();
         let mut low = values.iter().copied().fold(f64::INFINITY, f64::min);
