@@ -36,7 +36,8 @@ fn main() {
     crew.run(Ask::Pair, Turn::Times(number("warm", pairs / 10) / threads as u64));
     let outcome = crew.run(Ask::Pair, Turn::Times(pairs / threads as u64));
     let each = outcome.span.as_nanos() as f64 / outcome.done as f64;
-    println!("{}: {} pairs, {each:.1} ns each", crew.about.title(), outcome.done);
+    let (title, cpu) = (crew.about.title(), outcome.cpu_ns_each());
+    println!("{title}: {} pairs, {each:.1} ns each, {cpu:.1} ns of a buyer's cpu", outcome.done);
 }
 
 /// The value of an argument `name=value`.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::crew::{Ask, Order, Report, Turn, histogram};
 use super::ledger::Session;
+use super::machine::thread_cpu_time;
 use super::workload::{Holds, Picks};
 
 /// Steps between two looks at the flag that ends a turn.
@@ -33,13 +34,16 @@ impl<S: Session> Buyer<S> {
     pub(crate) fn obey(&mut self, order: &Order) -> Report {
         let depth = self.session.depth();
         order.wait_for_start();
-        match order.turn {
+        let before = thread_cpu_time();
+        let mut report = match order.turn {
             Turn::For(_) => self.run(order, u64::MAX, depth),
             Turn::Times(times) => self.run(order, times, depth),
             Turn::Timed(_) if depth > 1 => self.run_timed_batches(order, depth),
             Turn::Timed(_) => self.run_timed(order),
             Turn::Paced { span, every_ns } => self.run_paced(order.ask, span, every_ns),
-        }
+        };
+        report.cpu = thread_cpu_time().saturating_sub(before);
+        report
     }
 
     fn run(&mut self, order: &Order, times: u64, depth: usize) -> Report {
@@ -105,7 +109,8 @@ impl<S: Session> Buyer<S> {
             times.saturating_record(now_ns.saturating_sub(due).max(1));
             done += 1;
         }
-        Report { done, began, ended: Instant::now(), times: Some(times) }
+        let (ended, cpu) = (Instant::now(), Duration::ZERO);
+        Report { done, began, ended, times: Some(times), cpu }
     }
 
     /// One step, and when the part of it was over that is timed.
@@ -168,7 +173,7 @@ fn repeat(order: &Order, times: u64, mut step: impl FnMut()) -> Report {
             done += 1;
         }
     }
-    Report { done, began, ended: Instant::now(), times: None }
+    Report { done, began, ended: Instant::now(), times: None, cpu: Duration::ZERO }
 }
 
 fn nanos(span: Duration) -> u64 {

@@ -67,11 +67,18 @@ pub(crate) struct Outcome {
     pub(crate) done: u64,
     pub(crate) span: Duration,
     pub(crate) times: Histogram<u64>,
+    /// Processor time of all buyers together: what is left of a figure when others use the machine.
+    pub(crate) cpu: Duration,
 }
 
 impl Outcome {
     pub(crate) fn per_second(&self) -> f64 {
         self.done as f64 / self.span.as_secs_f64()
+    }
+
+    /// Nanoseconds of a buyer's processor time for each.
+    pub(crate) fn cpu_ns_each(&self) -> f64 {
+        self.cpu.as_nanos() as f64 / self.done as f64
     }
 }
 
@@ -108,6 +115,8 @@ pub(crate) struct Report {
     pub(crate) began: Instant,
     pub(crate) ended: Instant,
     pub(crate) times: Option<Histogram<u64>>,
+    /// Processor time.
+    pub(crate) cpu: Duration,
 }
 
 struct Worker {
@@ -183,6 +192,7 @@ impl Crew {
             done: reports.iter().map(|report| report.done).sum(),
             span: ended.saturating_duration_since(began),
             times,
+            cpu: reports.iter().map(|report| report.cpu).sum(),
         }
     }
 }

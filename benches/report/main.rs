@@ -47,7 +47,7 @@ fn main() -> io::Result<()> {
     rows.extend(local::contention(scale, span(5, 50, 300), &mut progress));
     rows.extend(local::growth(scale, span(5, 50, 300), &mut progress));
     rows.extend(local::refused(scale, span(5, 50, 300), &mut progress));
-    rows.extend(latency::latency(scale, span(5, 100, 500), &mut progress));
+    rows.extend(latency::latency(scale, span(5, 60, 500), &mut progress));
     let servers = Servers::start(&mut progress);
     rows.extend(remote::peers(scale, span(20, 150, 1_000), &servers, &mut progress));
     let (sold, burns) = sale::sale(scale, &servers, &mut progress);
@@ -88,13 +88,14 @@ fn summarize(findings: &Findings) {
                 .map_or_else(String::new, |ratio| format!("stockade / this: {:.2}", ratio.median));
             let size = if row.live > 1 { row.live } else { row.products };
             eprintln!(
-                "{:36} {:32} {:9} {size:>8} {:>2} threads {:>9}/s {:>8} p99.9 {:>8} hop {:>7} {ratio}",
+                "{:32} {:30} {:9} {size:>8} {:>2} threads {:>9}/s {:>8} cpu {:>8} p99.9 {:>8} hop {:>7} {ratio}",
                 row.workload,
                 row.title(),
                 row.durability,
                 row.threads,
                 svg::count(row.per_second),
                 svg::nanos(row.ns_each()),
+                row.cpu_ns_each.map_or_else(String::new, svg::nanos),
                 row.times.map_or_else(String::new, |times| svg::nanos(times.p999 as f64)),
                 row.hop.map_or_else(String::new, svg::nanos),
             );

@@ -100,7 +100,7 @@ fn table(page: &mut String, findings: &Findings, section: Section) {
     }
     page.push_str(
         "<details><summary>All rows</summary><div class=wide><table>\n<tr><th>engine<th>workload\
-         <th>threads<th>live<th>durability<th>each second<th>one every<th>p50<th>p99<th>p99.9\
+         <th>threads<th>live<th>durability<th>each second<th>one every<th>cpu<th>p50<th>p99<th>p99.9\
          <th>p99.99<th>hop<th>stockade / this<th>others' cores<th>guarantees\n",
     );
     for row in rows {
@@ -118,6 +118,7 @@ fn table(page: &mut String, findings: &Findings, section: Section) {
             row.durability.to_owned(),
             count(row.per_second),
             nanos(row.ns_each()),
+            row.cpu_ns_each.map_or_else(String::new, nanos),
             time(times.map(|times| times.p50)),
             time(times.map(|times| times.p99)),
             time(times.map(|times| times.p999)),

@@ -30,6 +30,7 @@ impl Race {
     pub(crate) fn run(mut self, pace: Pace) -> Vec<Row> {
         let watch = Watch::start();
         let mut rates = vec![Vec::new(); self.crews.len()];
+        let mut cpu = vec![Vec::new(); self.crews.len()];
         let mut hops = vec![Vec::new(); self.crews.len()];
         for crew in &mut self.crews {
             crew.run(self.ask, self.warm);
@@ -37,7 +38,9 @@ impl Race {
         for _ in 0..pace.turns {
             for (place, crew) in self.crews.iter_mut().enumerate() {
                 hops[place].extend(hop());
-                rates[place].push(crew.run(self.ask, Turn::For(pace.span)).per_second());
+                let outcome = crew.run(self.ask, Turn::For(pace.span));
+                rates[place].push(outcome.per_second());
+                cpu[place].push(outcome.cpu_ns_each());
             }
         }
         let mut times = vec![histogram(); self.crews.len()];
@@ -53,6 +56,7 @@ impl Race {
             live: crew.plan.live,
             products: crew.plan.access.products(),
             per_second: median(&rates[place]),
+            cpu_ns_each: Some(median(&cpu[place])),
             times: Times::of(&times[place]),
             hop: (!hops[place].is_empty()).then(|| median(&hops[place])),
             others,

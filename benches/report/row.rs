@@ -50,6 +50,8 @@ pub(crate) struct Row {
     pub(crate) guarantees: &'static str,
     /// The median over the turns.
     pub(crate) per_second: f64,
+    /// A buyer's processor time for each, in nanoseconds.
+    pub(crate) cpu_ns_each: Option<f64>,
     /// In an open loop: the part of the capacity that was asked for.
     pub(crate) load: Option<f64>,
     pub(crate) times: Option<Times>,
@@ -75,6 +77,7 @@ impl Row {
             durability: about.durability.name(),
             guarantees: about.guarantees,
             per_second: f64::NAN,
+            cpu_ns_each: None,
             load: None,
             times: None,
             hop: None,
@@ -109,6 +112,7 @@ impl Row {
             ("durability", self.durability.into()),
             ("pairs_per_second", self.per_second.into()),
             ("ns_per_pair", self.ns_each().into()),
+            ("cpu_ns_per_pair", Json::from(self.cpu_ns_each)),
             ("p50_ns", time(|times| times.p50)),
             ("p90_ns", time(|times| times.p90)),
             ("p99_ns", time(|times| times.p99)),
