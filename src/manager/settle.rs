@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crate::audit::entry::{AdjustmentType, EventType};
+use crate::audit::record::Subject;
 use crate::clock::Timestamp;
 use crate::error::{ConfirmError, ExtendError, ReleaseError, Unavailable};
 use crate::manager::answer::{Answer, KeyUse, Release};
@@ -99,7 +100,7 @@ impl Engine {
 
     fn release(&self, details: &Details, id: ReservationId) -> Result<Release, ReleaseError> {
         let shape = || RequestShape::new("release").reservation(id);
-        self.keyed(details, shape, |key: Option<KeyUse>| {
+        self.keyed(details, shape, |key: Option<KeyUse<'_>>| {
             self.admit()?;
             let done = Answer::Release(Release::Released);
             let outcome = match self.end_hold(id, End::Release, details, key, done) {
@@ -127,8 +128,8 @@ impl Engine {
         ttl: Duration,
     ) -> Result<Timestamp, ExtendError> {
         let shape = || RequestShape::new("extend").reservation(id).span(ttl);
-        self.keyed(details, shape, |key: Option<KeyUse>| {
-            self.settings.check_ttl(ttl)?;
+        self.keyed(details, shape, |key: Option<KeyUse<'_>>| {
+            self.settings.check_extension(ttl)?;
             self.admit()?;
             let now = self.now();
             let asked = now.saturating_add(ttl);
@@ -161,6 +162,7 @@ impl Engine {
                 let draft = self
                     .recorder
                     .event(EventType::Extended)
+                    .about(Subject::None)
                     .at(now)
                     .reservation(id, expires_at)
                     .details(details)
@@ -181,7 +183,7 @@ impl Engine {
         id: ReservationId,
         end: End,
         details: &Details,
-        key: Option<KeyUse>,
+        key: Option<KeyUse<'_>>,
         answer: Answer,
     ) -> Met {
         let now = self.now();
@@ -243,7 +245,7 @@ impl Engine {
         end: End,
         now: Timestamp,
         details: &Details,
-        key: Option<(Option<KeyUse>, Answer)>,
+        key: Option<(Option<KeyUse<'_>>, Answer)>,
     ) -> Result<(), Unavailable> {
         // Law 3: the lines are read after the swap was won, never before.
         let tenant = slot.read_tenant();
