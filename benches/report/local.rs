@@ -20,7 +20,7 @@ const BYTES_A_HOLD: u64 = 1_000;
 /// Pairs until an engine has its finished records and its newest million entries, and so goes round in
 /// the same memory from then on.
 pub(crate) fn warm(scale: Scale, threads: usize) -> Turn {
-    Turn::Times(scale.pick(5_000, 300_000, 600_000) / threads as u64)
+    Turn::Times(scale.pick(5_000, 200_000, 600_000) / threads as u64)
 }
 
 /// Whether the peers that do the engine's whole job join, besides the leaner ones.
@@ -59,11 +59,11 @@ pub(crate) fn contention(scale: Scale, pace: Pace, progress: &mut Progress) -> V
         (zipf, many, threads),
         (Access::Hot, 1, threads),
         (Access::Hot, many, few),
-        (uniform, 1, few),
         (uniform, many, few),
+        (uniform, 1, few),
     ];
     let mut rows = Vec::new();
-    for (access, live, threads) in cases {
+    for (access, live, threads) in &cases[..scale.pick(6, 5, 6)] {
         for threads in *threads {
             progress.say(&format!("{}, {live} live, {threads} threads", access.name()));
             let plan = Plan::new(*access, *threads, *live);

@@ -11,6 +11,7 @@ mod idle;
 mod json;
 mod latency;
 mod local;
+mod one_core;
 mod page;
 mod progress;
 mod race;
@@ -33,6 +34,9 @@ use row::{Findings, Section};
 
 fn main() -> io::Result<()> {
     let scale = Scale::asked();
+    if one_core::measured_as_child(scale) {
+        return Ok(());
+    }
     let mut progress = Progress::start();
     let machine = Machine::look();
     let turns = scale.pick(1, 3, 5);
@@ -44,6 +48,7 @@ fn main() -> io::Result<()> {
 
     let mut rows = idle::floor(scale, &mut progress);
     rows.extend(idle::idle(scale, &mut progress));
+    rows.extend(one_core::one_core(scale, turns, &mut progress));
     rows.extend(local::contention(scale, span(5, 50, 300), &mut progress));
     rows.extend(local::growth(scale, span(5, 50, 300), &mut progress));
     rows.extend(local::refused(scale, span(5, 50, 300), &mut progress));

@@ -78,9 +78,19 @@ fn machine(findings: &Findings) -> String {
     let fsync = findings.fsync_us.map_or_else(String::new, |micros| {
         format!("; a small append was on the disk after {}", nanos(micros * 1e3))
     });
+    let others = findings.others();
+    let warning = if others > 0.1 {
+        format!(
+            "<p class=warning>Other processes kept {others:.1} cores busy meanwhile. Rates and \
+             waiting times of such a run say little; look at the processor time for each pair, and \
+             measure again when the machine is idle.</p>\n"
+        )
+    } else {
+        String::new()
+    };
     format!(
         "<p class=machine>{} at {}; {}, {} cores; {}; {}{hop}{fsync}. {} run: {} turns each, {:.0} \
-         seconds in all.</p>\n",
+         seconds in all.</p>\n{warning}",
         escape(&machine.date),
         escape(&machine.commit),
         escape(&machine.cpu),

@@ -213,6 +213,12 @@ impl Findings {
         self.rows.iter().filter(move |row| row.section == section)
     }
 
+    /// How many cores other processes kept busy while engines in this process were measured.
+    pub(crate) fn others(&self) -> f64 {
+        let alone = self.rows.iter().filter(|row| row.section != Section::Peers);
+        median(&alone.filter_map(|row| row.others).collect::<Vec<_>>())
+    }
+
     /// The hop over all rows, in nanoseconds: lowest, median, highest.
     pub(crate) fn hops(&self) -> Option<[f64; 3]> {
         let mut hops: Vec<f64> = self.rows.iter().filter_map(|row| row.hop).collect();
@@ -239,6 +245,7 @@ impl Findings {
             ("date", (&*machine.date).into()),
             ("commit", (&*machine.commit).into()),
             ("scale", self.scale.into()),
+            ("cores_busy_with_others", self.others().into()),
             ("turns", self.turns.into()),
             ("seconds", self.seconds.into()),
             ("notes", Json::list(self.notes.iter().map(|note| (&**note).into()))),
