@@ -4,16 +4,17 @@ mod common;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use stockade::testing::{FaultControl, FaultySink};
 use stockade::{
-    AddError, Applied, BasketLine, Clock, ConfirmError, EventType, FlushError, Health,
-    InventoryManager, ReserveError, SettingError, StockAlertListener, Timestamp, Unavailable,
+    AddError, Applied, BasketLine, ConfirmError, EventType, FlushError, Health, InventoryManager,
+    ReserveError, SettingError, StockAlertListener, Unavailable,
 };
 
+use common::clocks::Gate;
 use common::sinks::Keeper;
 use common::{
     LAPTOPS, LONG, clock, counts, ledger, log_of, ms, quiet, single_holds, threaded, within,
@@ -222,44 +223,6 @@ fn clog(
         thread::sleep(ms(1));
     }
     threads
-}
-
-/// A clock that makes callers wait.
-#[derive(Default)]
-struct Gate {
-    state: Mutex<GateState>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct GateState {
-    shut: bool,
-    waiting: usize,
-}
-
-impl Gate {
-    fn shut(&self) {
-        self.state.lock().expect("no panic").shut = true;
-    }
-
-    /// Opens once so many callers wait.
-    fn open_for(&self, callers: usize) {
-        let state = self.state.lock().expect("no panic");
-        let enough = |state: &mut GateState| state.waiting < callers;
-        self.changed.wait_while(state, enough).expect("no panic").shut = false;
-        self.changed.notify_all();
-    }
-}
-
-impl Clock for Gate {
-    fn now(&self) -> Timestamp {
-        let mut state = self.state.lock().expect("no panic");
-        state.waiting += 1;
-        self.changed.notify_all();
-        state = self.changed.wait_while(state, |state| state.shut).expect("no panic");
-        state.waiting -= 1;
-        Timestamp::from_millis(1_000)
-    }
 }
 
 /// An engine whose sink is stuck with a batch, and whose queue is short.

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 
+pub(crate) mod clocks;
 pub(crate) mod ledger;
 pub(crate) mod model;
 pub(crate) mod rng;

@@ -48,9 +48,9 @@ impl Driver {
     pub(super) fn new(slots: usize) -> Self {
         let bounds = Bounds {
             longest_ttl: ms(500),
-            longest_total: ms(700),
+            longest_total: ms(450),
             slots,
-            basket_lines: 4,
+            basket_lines: 3,
             key_lifetime: 400,
             keys: 5,
         };
@@ -397,8 +397,8 @@ impl Driver {
             What::Retake(wanted, other) => {
                 let wanted = hold(wanted);
                 let own = wanted.map(|hold| &self.model.holds[hold].lines);
-                let own = own.into_iter().flatten();
-                let own = own.map(|&(level, units)| (Place::Level(level), units)).collect();
+                let own = own.map(|own| own.iter().map(|it| (Place::Level(it.0), it.1)).collect());
+                let own = own.unwrap_or_else(|| vec![(Place::Names("SF", "LAPTOP"), 1)]);
                 Op::Retake(wanted, other.as_deref().map_or(own, lines))
             }
             What::OpenLevel(place, product) => {

@@ -92,8 +92,10 @@ fn what() -> BoxedStrategy<What> {
         2 => (place(), units()).prop_map(|(place, units)| What::Remove(place, units)),
         2 => (place(), units()).prop_map(|(place, units)| What::Ship(place, units)),
         2 => (place(), units()).prop_map(|(place, units)| What::CancelSale(place, units)),
-        3 => (warehouse(), warehouse(), 0..3_usize, units(), any::<bool>()).prop_map(
+        3 => (warehouse(), 0..4_usize, 0..3_usize, units(), any::<bool>()).prop_map(
             |(from, to, product, units, by_handle)| {
+                // Mostly another one.
+                let to = [1 - from.min(1), 1 - from.min(1), from, 2][to];
                 What::Transfer { from, to, product, units, by_handle }
             }
         ),
@@ -147,8 +149,8 @@ fn place() -> BoxedStrategy<Where> {
 
 fn units() -> BoxedStrategy<u32> {
     prop_oneof![
-        24 => 1..6_u32,
-        6 => 6..40_u32,
+        30 => 1..4_u32,
+        6 => 4..40_u32,
         1 => Just(0),
         1 => Just(stockade::MAX_UNITS),
         1 => Just(stockade::MAX_UNITS + 1),
@@ -161,7 +163,7 @@ fn ttl() -> BoxedStrategy<u64> {
 }
 
 fn lines() -> BoxedStrategy<Vec<(Where, u32)>> {
-    prop::collection::vec((place(), units()), 0..6).boxed()
+    prop::collection::vec((place(), units()), 0..7).boxed()
 }
 
 fn hold() -> BoxedStrategy<Option<usize>> {
