@@ -20,6 +20,9 @@ const ACCESS: Access = Access::Zipf(10_000);
 /// Callers that each wait for the disk.
 const WAITING: usize = 64;
 
+const CLIENTS: &str = "clients of redis and postgres: a thread and a unix socket each, scripts loaded and \
+    statements prepared once, binary parameters, buffers reused";
+
 /// The servers that could be started.
 pub(crate) struct Servers {
     pub(crate) redis: Vec<(Durability, Arc<RedisServer>)>,
@@ -60,10 +63,9 @@ impl Servers {
                 None
             }
         };
-        progress.note(
-            "clients of redis and postgres: a thread and a unix socket each, scripts loaded and \
-             statements prepared once, binary parameters, buffers reused",
-        );
+        if !redis.is_empty() || postgres.is_some() {
+            progress.note(CLIENTS);
+        }
         Self { redis, postgres }
     }
 }
