@@ -3,10 +3,9 @@
 mod common;
 
 use std::collections::HashSet;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use stockade::{
     AdjustmentType, AuditFilter, BasketLine, ConfirmOrRetake, EventType, InventoryManager,
