@@ -201,12 +201,13 @@ impl Stage {
                 Ok(_) | Err(ReleaseError::Confirmed | ReleaseError::InProgress) => {}
                 Err(error) => self.unexpected(error),
             },
-            5 => match manager.extend(id, ms(rng.below(12) + 1)) {
-                Err(ExtendError::Unknown | ExtendError::Unavailable(_) | ExtendError::Key(_)) => {
-                    self.unexpected("a hold that was made")
+            5 => {
+                use ExtendError::{Key, Unavailable, Unknown};
+                let extended = manager.extend(id, ms(rng.below(12) + 1));
+                if matches!(extended, Err(Unknown | Unavailable(_) | Key(_))) {
+                    self.unexpected("a hold that was made");
                 }
-                _ => {}
-            },
+            }
             _ => {
                 let lines: Vec<_> = held
                     .lines
