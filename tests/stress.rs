@@ -202,10 +202,10 @@ impl Stage {
                 Err(error) => self.unexpected(error),
             },
             5 => {
-                use ExtendError::{Key, Unavailable, Unknown};
                 let extended = manager.extend(id, ms(rng.below(12) + 1));
-                if matches!(extended, Err(Unknown | Unavailable(_) | Key(_))) {
-                    self.unexpected("a hold that was made");
+                if let Err(error @ (ExtendError::Unknown | ExtendError::Unavailable(_))) = extended
+                {
+                    self.unexpected(error);
                 }
             }
             _ => {
