@@ -1,0 +1,120 @@
+//! Many threads that ask and decide at the same time.
+
+use std::sync::Barrier;
+use std::thread;
+
+use stockade::{
+    AuditEntry, AuditFilter, DecisionError, EntryType, EventType, TransferRequestStatus,
+};
+
+use crate::{NYC, SF, ask, ask_held, assert_counts, builder, stocked};
+
+/// Plays the entries on the counts of both levels: whatever is taken must have been there.
+fn replay(entries: &[AuditEntry]) -> [(i64, i64); 2] {
+    let mut levels = [(0, 0); 2];
+    for entry in entries.iter().filter(|entry| entry.is_movement()) {
+        let level = &mut levels[usize::from(entry.warehouse.as_deref() == Some("NYC"))];
+        let units = i64::from(entry.quantity);
+        let (available, reserved) = match entry.entry_type.name() {
+            "Received" | "TransferredIn" => (units, 0),
+            "TransferredOut" => (-units, 0),
+            "Reserved" => (-units, units),
+            "Returned" => (units, -units),
+            other => panic!("{other}"),
+        };
+        (level.0, level.1) = (level.0 + available, level.1 + reserved);
+        assert!(level.0 >= 0 && level.1 >= 0, "{entry:?} takes what was not there");
+    }
+    levels
+}
+
+#[test]
+fn of_eight_threads_that_decide_one_wins_and_units_move_once() {
+    for round in 0..300 {
+        let manager = stocked(builder());
+        let held = round % 2 == 0;
+        let id = if held { ask_held(&manager, 30) } else { ask(&manager, 30) };
+        let barrier = Barrier::new(8);
+        let answers: Vec<_> = thread::scope(|scope| {
+            let decide = |number: usize| {
+                let (manager, barrier) = (&manager, &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    let who = format!("thread {number}");
+                    match number % 2 {
+                        0 => manager.approve(id, &who),
+                        _ => manager.reject(id, &who, "no"),
+                    }
+                })
+            };
+            let threads: Vec<_> = (0..8).map(decide).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        let winners: Vec<_> = (0..8).filter(|number| answers[*number].is_ok()).collect();
+        let [winner] = winners[..] else { panic!("{answers:?}") };
+        let (final_status, lost) = match winner % 2 {
+            0 => (TransferRequestStatus::Approved, DecisionError::AlreadyApproved),
+            _ => (TransferRequestStatus::Rejected, DecisionError::AlreadyRejected),
+        };
+        for answer in answers.iter().filter_map(|answer| answer.as_ref().err()) {
+            assert!(*answer == lost || *answer == DecisionError::InProgress, "{answer}");
+        }
+        let request = manager.transfer_request(id).expect("kept");
+        assert_eq!(request.status, final_status);
+        assert_eq!(&*request.decision.expect("final").by, format!("thread {winner}"));
+        let moved = if winner % 2 == 0 { 30 } else { 0 };
+        assert_counts(&manager, (100 - moved, 0), (moved, 0));
+        manager.flush().wait().expect("written");
+        let entries = manager.audit().query(&AuditFilter::new()).entries;
+        assert_eq!(replay(&entries), [(i64::from(100 - moved), 0), (i64::from(moved), 0)]);
+        let decisions = EntryType::Event(EventType::TransferDecided);
+        assert_eq!(entries.iter().filter(|entry| entry.entry_type == decisions).count(), 1);
+    }
+}
+
+#[test]
+fn every_prefix_of_the_record_is_legal_while_threads_ask_and_decide() {
+    let manager = stocked(builder());
+    thread::scope(|scope| {
+        for number in 0..4 {
+            let manager = &manager;
+            scope.spawn(move || {
+                for round in 0..200_u32 {
+                    let request = manager.request();
+                    let request = if round % 2 == 0 { request.hold_units() } else { request };
+                    let (from, to) = if number % 2 == 0 { ("SF", "NYC") } else { ("NYC", "SF") };
+                    let asked = request.request_transfer(from, to, "LAPTOP", 1 + round % 30);
+                    let Ok(id) = asked else { continue };
+                    let open = manager.transfer_requests();
+                    let oldest = open.first().map_or(id, |request| request.id);
+                    let decide = |id| match round % 3 {
+                        0 => manager.reject(id, "mira", "no"),
+                        _ => manager.approve(id, "mira"),
+                    };
+                    let _ = (decide(oldest), decide(id));
+                }
+            });
+        }
+    });
+    for request in manager.transfer_requests() {
+        manager.reject(request.id, "mira", "the end").expect("open");
+    }
+    manager.flush().wait().expect("written");
+    let entries = manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+    let mut requested = std::collections::HashSet::new();
+    for entry in &entries {
+        let id = entry.note("transferRequestId");
+        match entry.entry_type {
+            EntryType::Event(EventType::TransferRequested) => assert!(requested.insert(id)),
+            EntryType::Event(EventType::TransferDecided) => assert!(requested.remove(&id)),
+            _ => {}
+        }
+    }
+    assert!(requested.is_empty(), "all were decided");
+    let counts = [SF, NYC].map(|level| {
+        let counts = manager.counts(level);
+        (i64::from(counts.available), i64::from(counts.reserved))
+    });
+    assert_eq!(replay(&entries), counts);
+    assert_eq!(counts[0].0 + counts[1].0, 100);
+}
