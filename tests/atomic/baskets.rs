@@ -12,7 +12,7 @@ use stockade::{
 use crate::{HOUR, add, under_load};
 
 fn shop() -> InventoryManager {
-    InventoryManager::builder().warehouse("SF").warehouse("NYC").build().unwrap()
+    InventoryManager::builder().warehouse("SF").warehouse("NYC").build().expect("a legal engine")
 }
 
 fn line(product: &str, units: u32) -> BasketLine<'_> {
@@ -196,7 +196,7 @@ fn an_expiry_gives_all_lines_back_at_one_instant() {
         .clock(Arc::clone(&clock))
         .sweeper(false)
         .build()
-        .unwrap();
+        .expect("a legal engine");
     end_baskets_while_looking(&manager, Duration::from_millis(5), |basket| {
         clock.advance(Duration::from_millis(6));
         assert_eq!(manager.release(basket), Ok(Release::Expired));
@@ -211,7 +211,7 @@ fn what_a_basket_needs_is_taken_back_from_overdue_baskets_whole() {
         .clock(Arc::clone(&clock))
         .sweeper(false)
         .build()
-        .unwrap();
+        .expect("a legal engine");
     end_baskets_while_looking(&manager, Duration::from_millis(5), |_| {
         clock.advance(Duration::from_millis(6));
     });

@@ -13,7 +13,7 @@ use crate::{HOUR, add, under_load};
 fn all_units_are_found_wherever_they_are_moved_to_meanwhile() {
     let places = ["SF", "NYC", "LA"];
     let builder = places.iter().fold(InventoryManager::builder(), |b, name| b.warehouse(*name));
-    let manager = builder.build().unwrap();
+    let manager = builder.build().expect("a legal engine");
     places.iter().for_each(|place| add(&manager, place, "LAPTOP", 4));
     let work = |number: u32, round: u32| {
         let from = places[((number + round) % 3) as usize];
@@ -40,7 +40,11 @@ fn all_units_are_found_wherever_they_are_moved_to_meanwhile() {
 
 #[test]
 fn a_refusal_tells_a_sum_that_was_short_at_one_instant() {
-    let manager = InventoryManager::builder().warehouse("SF").warehouse("NYC").build().unwrap();
+    let manager = InventoryManager::builder()
+        .warehouse("SF")
+        .warehouse("NYC")
+        .build()
+        .expect("a legal engine");
     add(&manager, "SF", "LAPTOP", 6);
     add(&manager, "NYC", "LAPTOP", 4);
     let work = |number: u32, round: u32| match number {
@@ -76,7 +80,7 @@ fn each_strategy_takes_from_where_it_says() {
     let taken = |strategy: &dyn stockade::AllocationStrategy, units| {
         let builder =
             places.iter().fold(InventoryManager::builder(), |b, (name, _)| b.warehouse(*name));
-        let manager = builder.build().unwrap();
+        let manager = builder.build().expect("a legal engine");
         places.iter().for_each(|(place, units)| add(&manager, place, "LAPTOP", *units));
         let hold = manager.fulfill_by("LAPTOP", units, strategy, HOUR).expect("enough");
         let lines = manager.reservation(hold).expect("live").lines;
@@ -93,7 +97,11 @@ fn each_strategy_takes_from_where_it_says() {
 
 /// Races `look` with the first transfer ever of a product to the other warehouse.
 fn beside_a_first_transfer(look: impl Fn(&InventoryManager, &str)) {
-    let manager = InventoryManager::builder().warehouse("SF").warehouse("NYC").build().unwrap();
+    let manager = InventoryManager::builder()
+        .warehouse("SF")
+        .warehouse("NYC")
+        .build()
+        .expect("a legal engine");
     for round in 0..3_000 {
         let product = format!("P{round}");
         add(&manager, "SF", &product, 3);

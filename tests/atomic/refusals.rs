@@ -6,7 +6,7 @@ use crate::{HOUR, add, under_load};
 
 #[test]
 fn a_refused_basket_names_a_line_that_was_short_and_never_one_that_had_enough() {
-    let manager = InventoryManager::builder().warehouse("SF").build().unwrap();
+    let manager = InventoryManager::builder().warehouse("SF").build().expect("a legal engine");
     // Of the first there are never fewer than 10, of the second at times fewer than 5.
     add(&manager, "SF", "PLENTY", 20);
     add(&manager, "SF", "SCARCE", 8);
@@ -41,7 +41,7 @@ fn a_refused_basket_names_a_line_that_was_short_and_never_one_that_had_enough() 
 
 #[test]
 fn a_basket_that_must_fail_costs_no_other_buyer_a_unit() {
-    let manager = InventoryManager::builder().warehouse("SF").build().unwrap();
+    let manager = InventoryManager::builder().warehouse("SF").build().expect("a legal engine");
     add(&manager, "SF", "LAPTOP", 3);
     add(&manager, "SF", "MOUSE", 1);
     let lines = [BasketLine::new(("SF", "LAPTOP"), 3), BasketLine::new(("SF", "MOUSE"), 2)];
@@ -61,7 +61,11 @@ fn a_basket_that_must_fail_costs_no_other_buyer_a_unit() {
 
 #[test]
 fn a_refused_transfer_tells_a_count_that_was_short() {
-    let manager = InventoryManager::builder().warehouse("SF").warehouse("NYC").build().unwrap();
+    let manager = InventoryManager::builder()
+        .warehouse("SF")
+        .warehouse("NYC")
+        .build()
+        .expect("a legal engine");
     add(&manager, "SF", "LAPTOP", 8);
     let work = |_, _| {
         if let Ok(hold) = manager.reserve(("SF", "LAPTOP"), 4, HOUR) {

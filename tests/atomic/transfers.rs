@@ -6,7 +6,11 @@ use crate::{HOUR, add, on_hand, under_load};
 
 #[test]
 fn no_snapshot_sees_a_unit_missing_or_doubled_while_transfers_go_to_and_fro() {
-    let manager = InventoryManager::builder().warehouse("SF").warehouse("NYC").build().unwrap();
+    let manager = InventoryManager::builder()
+        .warehouse("SF")
+        .warehouse("NYC")
+        .build()
+        .expect("a legal engine");
     add(&manager, "SF", "LAPTOP", 60);
     add(&manager, "NYC", "LAPTOP", 40);
     let levels = [LevelRef::Names("SF", "LAPTOP"), LevelRef::Names("NYC", "LAPTOP")];
@@ -34,7 +38,11 @@ fn no_snapshot_sees_a_unit_missing_or_doubled_while_transfers_go_to_and_fro() {
 
 #[test]
 fn a_snapshot_over_many_products_sees_each_of_them_whole() {
-    let manager = InventoryManager::builder().warehouse("SF").warehouse("NYC").build().unwrap();
+    let manager = InventoryManager::builder()
+        .warehouse("SF")
+        .warehouse("NYC")
+        .build()
+        .expect("a legal engine");
     let names: Vec<String> = (0..20).map(|number| format!("P{number}")).collect();
     names.iter().for_each(|name| add(&manager, "SF", name, 10));
     // Opens the other end of each.
@@ -62,7 +70,7 @@ fn no_warehouse_ever_holds_more_than_its_capacity() {
         .warehouse("SF")
         .warehouse(WarehouseSpec::new("NYC").capacity(50))
         .build()
-        .unwrap();
+        .expect("a legal engine");
     add(&manager, "SF", "LAPTOP", 1_000);
     add(&manager, "SF", "MOUSE", 1_000);
     add(&manager, "NYC", "LAPTOP", 20);
@@ -96,14 +104,18 @@ fn no_warehouse_ever_holds_more_than_its_capacity() {
         assert!(held <= 50, "{held} units in a warehouse of 50");
     });
     assert!(fullest > 40, "it was never nearly full, only {fullest}");
-    let held: u64 = manager.snapshot(&places).unwrap().iter().map(on_hand).sum();
-    let room = manager.warehouse("NYC").unwrap().room_left();
+    let held: u64 = manager.snapshot(&places).expect("both are open").iter().map(on_hand).sum();
+    let room = manager.warehouse("NYC").expect("there").room_left();
     assert_eq!(held + u64::from(room), 50, "nothing is under way any more");
 }
 
 #[test]
 fn a_suspended_warehouse_takes_part_in_no_transfer_and_no_basket_but_shows_in_snapshots() {
-    let manager = InventoryManager::builder().warehouse("SF").warehouse("NYC").build().unwrap();
+    let manager = InventoryManager::builder()
+        .warehouse("SF")
+        .warehouse("NYC")
+        .build()
+        .expect("a legal engine");
     add(&manager, "SF", "LAPTOP", 5);
     add(&manager, "NYC", "LAPTOP", 5);
     let basket = |places: &[&'static str]| {
@@ -111,7 +123,7 @@ fn a_suspended_warehouse_takes_part_in_no_transfer_and_no_basket_but_shows_in_sn
         manager.reserve_basket(&places.iter().map(line).collect::<Vec<_>>(), HOUR)
     };
     let held = basket(&["SF", "NYC"]).expect("enough");
-    manager.suspend("NYC").unwrap();
+    manager.suspend("NYC").expect("there");
     let warehouse = "NYC".to_owned();
     let suspended = Err(TransferError::Suspended { warehouse: warehouse.clone() });
     assert_eq!(manager.transfer("SF", "NYC", "LAPTOP", 1), suspended);
@@ -125,6 +137,6 @@ fn a_suspended_warehouse_takes_part_in_no_transfer_and_no_basket_but_shows_in_sn
     manager.fulfill_across_warehouses("LAPTOP", 4, &order, HOUR).expect("of the other one");
     // What was held before may end.
     manager.release(held).map(drop).expect("pending");
-    manager.resume("NYC").unwrap();
+    manager.resume("NYC").expect("there");
     manager.transfer("NYC", "SF", "LAPTOP", 5).expect("enough again");
 }
