@@ -105,7 +105,7 @@ fn two(low: u32, high: u32) -> u128 {
 
 /// The key of the operation under way, and what its request looked like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct KeyUse {
-    pub(crate) key: RequestKey,
+pub(crate) struct KeyUse<'a> {
+    pub(crate) key: &'a RequestKey,
     pub(crate) fingerprint: u128,
 }

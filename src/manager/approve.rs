@@ -240,7 +240,7 @@ impl Engine {
     fn record_request(
         &self,
         details: &Details,
-        key: Option<KeyUse>,
+        key: Option<KeyUse<'_>>,
         filing: Filing<'_>,
         asked: &Asked,
         level: &StockLevel,
@@ -320,7 +320,7 @@ impl Engine {
     fn apply(
         &self,
         details: &Details,
-        key: Option<KeyUse>,
+        key: Option<KeyUse<'_>>,
         claim: Claim<'_>,
         who: &str,
     ) -> Result<Answer, DecisionError> {
@@ -383,7 +383,7 @@ impl Engine {
     fn turn_down(
         &self,
         details: &Details,
-        key: Option<KeyUse>,
+        key: Option<KeyUse<'_>>,
         claim: Claim<'_>,
         verdict: &Verdict<'_>,
         answer: Answer,

@@ -88,7 +88,7 @@ impl Engine {
     fn fulfil_from_open_levels(
         &self,
         details: &Details,
-        key: Option<KeyUse>,
+        key: Option<KeyUse<'_>>,
         product: ProductRef<'_>,
         qty: Quantity,
         strategy: &dyn AllocationStrategy,

@@ -121,11 +121,11 @@ impl Slots {
         let Some(head_slot) = self.slots.get(head.number as usize) else { return NO_SLOT };
         let generation = head.state.generation();
         let mut next = NO_SLOT;
-        if let Some((vacated, of)) = note {
-            if let Some(slot) = self.slots.get(vacated.number as usize) {
-                slot.join_as_note(vacated.state, head.number, generation, of);
-                next = vacated.number;
-            }
+        if let Some((vacated, of)) = note
+            && let Some(slot) = self.slots.get(vacated.number as usize)
+        {
+            slot.join_as_note(vacated.state, head.number, generation, of);
+            next = vacated.number;
         }
         // Linked from the back, so that a chain is whole before its head shows.
         for (vacated, line) in rest.iter().rev() {

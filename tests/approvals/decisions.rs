@@ -167,6 +167,27 @@ fn a_repeated_key_hears_of_a_failed_approval_what_the_first_call_heard() {
     assert_eq!(manager.approve(id, "mira"), Err(DecisionError::AlreadyFailed));
 }
 
+#[cfg(feature = "testing")]
+#[test]
+fn while_the_sink_fails_nothing_is_decided_and_the_request_stays_open() {
+    let (sink, control) = stockade::testing::FaultySink::new();
+    let manager = stocked(builder().sink(sink).without_threads());
+    let id = ask_held(&manager, 10);
+    control.fail("disk full");
+    assert!(manager.flush().wait().is_err());
+    let stopped = Unavailable::Stopped { reason: "disk full".to_owned() };
+    assert_eq!(manager.approve(id, "mira"), Err(DecisionError::Unavailable(stopped.clone())));
+    assert_eq!(manager.reject(id, "mira", "no"), Err(DecisionError::Unavailable(stopped.clone())));
+    let refused = manager.request_transfer("SF", "NYC", "LAPTOP", 1);
+    assert_eq!(refused, Err(RequestTransferError::Unavailable(stopped)));
+    assert_counts(&manager, (90, 10), (0, 0));
+    assert_eq!(manager.transfer_requests().len(), 1);
+    control.recover();
+    manager.run_until_idle();
+    assert_eq!(manager.approve(id, "mira"), Ok(()));
+    assert_counts(&manager, (90, 0), (10, 0));
+}
+
 #[test]
 fn a_closed_engine_takes_no_requests_and_no_decisions() {
     let manager = stocked(builder());

@@ -9,66 +9,73 @@ use stockade::{
 
 use crate::{HOUR, add, under_load};
 
+/// So many that a sum of looks at one after the other takes its time.
+const PLACES: [&str; 8] = ["SF", "NYC", "LA", "BOS", "SEA", "DEN", "ATL", "CHI"];
+
+/// An engine with these warehouses, and so many units in each.
+fn spread(units: u32) -> InventoryManager {
+    let builder = PLACES.iter().fold(InventoryManager::builder(), |b, name| b.warehouse(*name));
+    let manager = builder.build().expect("a legal engine");
+    PLACES.iter().for_each(|place| add(&manager, place, "LAPTOP", units));
+    manager
+}
+
+/// Moves some units to another place each time.
+fn shuffle(manager: &InventoryManager, number: u32, round: u32) {
+    let from = (number * 5 + round) as usize % PLACES.len();
+    let to = (from + 1 + round as usize % 7) % PLACES.len();
+    let _ = manager.transfer(PLACES[from], PLACES[to], "LAPTOP", 1 + round % 4);
+}
+
 #[test]
 fn all_units_are_found_wherever_they_are_moved_to_meanwhile() {
-    let places = ["SF", "NYC", "LA"];
-    let builder = places.iter().fold(InventoryManager::builder(), |b, name| b.warehouse(*name));
-    let manager = builder.build().expect("a legal engine");
-    places.iter().for_each(|place| add(&manager, place, "LAPTOP", 4));
-    let work = |number: u32, round: u32| {
-        let from = places[((number + round) % 3) as usize];
-        let to = places[((number + round + 1 + round % 2) % 3) as usize];
-        let _ = manager.transfer(from, to, "LAPTOP", 1 + round % 4);
-    };
-    let order = places.map(Into::into);
+    let manager = spread(4);
+    let order = PLACES.map(Into::into);
     let mut splits = std::collections::HashSet::new();
-    under_load(2, work, || {
-        // The sum is never short, so that nobody may be refused.
-        let hold =
-            manager.fulfill_across_warehouses("LAPTOP", 12, &order, HOUR).expect("12 are there");
-        let lines = manager.reservation(hold).expect("live").lines;
-        let parts: Vec<u32> = lines.iter().map(|line| line.quantity).collect();
-        assert_eq!(parts.iter().sum::<u32>(), 12, "{lines:?}");
-        splits.insert(parts);
-        let thirteen = manager.fulfill_across_warehouses("LAPTOP", 1, &order, HOUR);
-        assert_eq!(thirteen, Err(FulfilError::Insufficient { needed: 1, available: 0 }));
-        assert_eq!(manager.release(hold), Ok(Release::Released));
-    });
+    under_load(
+        2,
+        |number, round| shuffle(&manager, number, round),
+        || {
+            // There are always 32: never fewer, and never more.
+            for _ in 0..5 {
+                let too_many = manager.fulfill_across_warehouses("LAPTOP", 33, &order, HOUR);
+                assert_eq!(too_many, Err(FulfilError::Insufficient { needed: 33, available: 32 }));
+            }
+            let hold = manager.fulfill_across_warehouses("LAPTOP", 32, &order, HOUR).expect("all");
+            let lines = manager.reservation(hold).expect("live").lines;
+            let parts: Vec<u32> = lines.iter().map(|line| line.quantity).collect();
+            assert_eq!(parts.iter().sum::<u32>(), 32, "{lines:?}");
+            splits.insert(parts);
+            assert_eq!(manager.release(hold), Ok(Release::Released));
+        },
+    );
     assert!(splits.len() > 1, "the units were always in the same places: {splits:?}");
-    assert_eq!(manager.totals("LAPTOP").available, 12);
+    assert_eq!(manager.totals("LAPTOP").available, 32);
 }
 
 #[test]
 fn a_refusal_tells_a_sum_that_was_short_at_one_instant() {
-    let manager = InventoryManager::builder()
-        .warehouse("SF")
-        .warehouse("NYC")
-        .build()
-        .expect("a legal engine");
-    add(&manager, "SF", "LAPTOP", 6);
-    add(&manager, "NYC", "LAPTOP", 4);
+    let manager = spread(4);
     let work = |number: u32, round: u32| match number {
         // Three units come and go; the others only move.
         0 => {
-            if let Ok(hold) = manager.reserve(("SF", "LAPTOP"), 3, HOUR) {
+            let order = PLACES.map(Into::into);
+            if let Ok(hold) = manager.fulfill_across_warehouses("LAPTOP", 3, &order, HOUR) {
                 manager.release(hold).map(drop).expect("pending");
             }
         }
-        _ => {
-            let (from, to) = if round % 2 == 0 { ("SF", "NYC") } else { ("NYC", "SF") };
-            let _ = manager.transfer(from, to, "LAPTOP", 1 + round % 5);
-        }
+        _ => shuffle(&manager, number, round),
     };
     let (mut taken, mut refused) = (0, 0);
-    let order = ["NYC".into(), "SF".into()];
-    under_load(2, work, || match manager.fulfill_across_warehouses("LAPTOP", 8, &order, HOUR) {
+    let order = PLACES.map(Into::into);
+    under_load(2, work, || match manager.fulfill_across_warehouses("LAPTOP", 30, &order, HOUR) {
         Ok(hold) => {
             taken += 1;
             manager.release(hold).map(drop).expect("pending");
         }
         Err(error) => {
             refused += 1;
-            assert_eq!(error, FulfilError::Insufficient { needed: 8, available: 7 });
+            assert_eq!(error, FulfilError::Insufficient { needed: 30, available: 29 });
         }
     });
     assert!(taken > 0 && refused > 0, "taken {taken} times, refused {refused} times");
