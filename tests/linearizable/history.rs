@@ -169,8 +169,13 @@ fn run_thread(
     let mut own = Vec::new();
     // Together, and awake: calls are over in less time than a sleeper takes to wake up.
     missing.fetch_sub(1, Ordering::SeqCst);
+    let mut looks = 0;
     while missing.load(Ordering::SeqCst) > 0 {
-        thread::yield_now();
+        looks += 1;
+        if looks % 1_000 == 0 {
+            thread::yield_now();
+        }
+        std::hint::spin_loop();
     }
     let call = |(at, (step, pause)): (usize, &(Step, u32))| {
         (0..*pause).for_each(|_| std::hint::spin_loop());
