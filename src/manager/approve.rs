@@ -325,13 +325,13 @@ impl Engine {
         who: &str,
     ) -> Result<Answer, DecisionError> {
         let &Asked { from, source, target, qty, held, .. } = claim.asked();
-        for warehouse in [source, target].into_iter().filter_map(|id| self.catalog.warehouse(id)) {
+        let (level, _) = self.level_and_warehouse(from)?;
+        let (source_place, target_place) =
+            (self.warehouse(source.into())?, self.warehouse(target.into())?);
+        for warehouse in [source_place, target_place] {
             self.check_open(warehouse)
                 .map_err(|warehouse| DecisionError::Suspended { warehouse })?;
         }
-        let (_, product) = self.names_of(from);
-        let target_name = self.warehouse(target.into())?.name();
-        let to = self.resolve_or_open(LevelRef::Names(target_name, &product))?;
         let verdict = Verdict {
             id: claim.id(),
             status: Status::Approved,
@@ -339,12 +339,18 @@ impl Engine {
             at: self.now(),
             reason: None,
         };
-        let route = Route { from, to, source, target, qty, held };
-        let moved = self.move_units(&route, verdict.at, |draft| {
-            let draft = draft.and_event(EventType::TransferDecided, from, qty, target);
-            verdict.note_in(draft).details(details).key(key, Answer::Done)
+        let looked = self.look_before_moving(level, target_place, qty, held);
+        let moved = looked.map_err(DecisionError::from).and_then(|()| {
+            let (_, product) = self.names_of(from);
+            let to = self.resolve_or_open(LevelRef::Names(target_place.name(), &product))?;
+            let route = Route { from, to, source, target, qty, held };
+            let moved = self.move_units(&route, verdict.at, |draft| {
+                let draft = draft.and_event(EventType::TransferDecided, from, qty, target);
+                verdict.note_in(draft).details(details).key(key, Answer::Done)
+            });
+            Ok(moved?)
         });
-        let failure = match moved.map_err(DecisionError::from) {
+        let failure = match moved {
             Err(DecisionError::Failed(failure)) => failure,
             Err(error) if error.applied() == Applied::No => return Err(error),
             moved => {

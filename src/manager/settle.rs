@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crate::audit::entry::{AdjustmentType, EventType};
+use crate::audit::record::Subject;
 use crate::clock::Timestamp;
 use crate::error::{ConfirmError, ExtendError, ReleaseError, Unavailable};
 use crate::manager::answer::{Answer, KeyUse, Release};
@@ -128,7 +129,7 @@ impl Engine {
     ) -> Result<Timestamp, ExtendError> {
         let shape = || RequestShape::new("extend").reservation(id).span(ttl);
         self.keyed(details, shape, |key: Option<KeyUse<'_>>| {
-            self.settings.check_ttl(ttl)?;
+            self.settings.check_extension(ttl)?;
             self.admit()?;
             let now = self.now();
             let asked = now.saturating_add(ttl);
@@ -161,6 +162,7 @@ impl Engine {
                 let draft = self
                     .recorder
                     .event(EventType::Extended)
+                    .about(Subject::None)
                     .at(now)
                     .reservation(id, expires_at)
                     .details(details)

@@ -14,6 +14,8 @@ use crate::quantity::Quantity;
 use crate::stock::cell::CellId;
 use crate::stock::commit::{Line, Refused};
 use crate::stock::handle::{LevelHandle, WarehouseId};
+use crate::stock::level::StockLevel;
+use crate::stock::warehouse::Warehouse;
 use crate::stock::word::Delta;
 
 impl Request<'_> {
@@ -61,14 +63,10 @@ impl Engine {
                 return Err(short(0));
             };
             let (from_level, _) = self.level_and_warehouse(from_handle)?;
-            // Refused at a look, where one look is enough: nothing is written then.
-            let available = from_level.available();
-            if available < qty.get() && !self.slots.is_due(self.now()) {
-                return Err(short(available));
-            }
-            let name =
-                self.catalog.product_name(from_level.product()).ok_or(UnknownPlace::Handle)?;
-            let to_handle = self.resolve_or_open(LevelRef::Names(target.name(), &name))?;
+            self.look_before_moving(from_level, target, qty, false)?;
+            let product = self.catalog.product_name(from_level.product());
+            let product = product.ok_or(UnknownPlace::Handle)?;
+            let to_handle = self.resolve_or_open(LevelRef::Names(target.name(), &product))?;
             let route = Route {
                 from: from_handle,
                 to: to_handle,
@@ -83,6 +81,27 @@ impl Engine {
             Ok(Answer::Done)
         })
         .map(drop)
+    }
+
+    /// Refuses what is plainly short: without a write, and before a level is opened for it.
+    pub(super) fn look_before_moving(
+        &self,
+        from: &StockLevel,
+        target: &Warehouse,
+        qty: Quantity,
+        held: bool,
+    ) -> Result<(), TransferError> {
+        let needed = qty.get();
+        let enough = || held || from.available() >= needed;
+        if !enough() {
+            self.take_back_overdue(self.now(), enough);
+        }
+        let available = from.available();
+        if !held && available < needed {
+            return Err(TransferError::Insufficient { needed, available });
+        }
+        let room = target.room_left();
+        if room < needed { Err(TransferError::OverCapacity { needed, room }) } else { Ok(()) }
     }
 
     /// Moves the units, or refuses because stock or room was short at one instant. `complete` adds to

@@ -181,6 +181,11 @@ impl Slots {
                     Some(retaken_from) if slot.state() == state => {
                         ReadReservation::Found { tenant, state, retaken_from }
                     }
+                    // Nobody changes a record but by using its slots again, and a later one of them
+                    // may come round before the head does.
+                    None if state.phase().is_final() && slot.state() == state => {
+                        ReadReservation::Forgotten
+                    }
                     _ => ReadReservation::Changed,
                 }
             }

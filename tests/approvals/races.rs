@@ -36,6 +36,17 @@ fn of_eight_threads_that_decide_one_wins_and_units_move_once() {
     }
 }
 
+/// Where a thread panics, the others don't wait for it.
+struct EndOfRace<'a>(&'a AtomicUsize);
+
+impl Drop for EndOfRace<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.fetch_add(usize::MAX / 16, Ordering::SeqCst);
+        }
+    }
+}
+
 /// Eight threads decide on the same requests in the same order, half of them for and half against.
 fn decide_in_eight_threads() {
     // No more than the engine remembers after they are decided.
@@ -51,6 +62,7 @@ fn decide_in_eight_threads() {
             let (manager, done, ids) = (&manager, &done, &ids);
             let who = format!("thread {number}");
             scope.spawn(move || {
+                let _others_go_on = EndOfRace(done);
                 let decide = |(at, id): (usize, &TransferRequestId)| {
                     // Nobody is ahead of the others by a whole request.
                     done.fetch_add(1, Ordering::SeqCst);
