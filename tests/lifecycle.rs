@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use stockade::testing::{FaultControl, FaultySink};
 use stockade::{
     AddError, Applied, BasketLine, ConfirmError, EventType, FlushError, Health, InventoryManager,
-    ReserveError, SettingError, StockAlertListener, Unavailable,
+    Release, RequestKey, ReserveError, SettingError, StockAlertListener, Unavailable,
 };
 
 use common::clocks::Gate;
@@ -300,4 +300,75 @@ fn dropping_an_engine_with_a_stuck_sink_does_not_hang() {
     });
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(control.counts().accepted_entries, 3, "written before it stalled");
+}
+
+#[test]
+fn stats_show_what_there_is() {
+    let clock = clock();
+    let builder = quiet(&clock).max_reservations(8).audit_queue(1_024);
+    let manager = builder.build().expect("legal settings");
+    manager.add_stock(LAPTOPS, 7, "SUPPLIER").expect("room");
+    let holds = single_holds(&manager, 5, ms(100));
+    manager.confirm(holds[0]).expect("pending");
+    assert_eq!(manager.release(holds[1]), Ok(Release::Released));
+    let key = RequestKey::try_from("once").expect("a legal key");
+    manager.request().key(key).sell(LAPTOPS, 1).expect("stock");
+
+    let stats = manager.stats();
+    assert_eq!((stats.products, stats.levels, stats.keys), (1, 1, 1));
+    assert_eq!((stats.slots_live, stats.slots_max), (3, 8));
+    assert_eq!(stats.slots_retained + stats.slots_free, 5);
+    // Opened, two warehouses, product, level, Received, 5 reserved, sold, returned, a sale in one.
+    assert_eq!((stats.queue_depth, stats.queue_capacity, stats.unwritten), (14, 1_024, 14));
+    assert_eq!((stats.audit_kept, stats.queue_waits, stats.queue_refusals), (0, 0, 0));
+    assert_eq!((stats.sweeper_lag, stats.alert_backlog), (Duration::ZERO, 0));
+
+    assert!(manager.reserve(LAPTOPS, 4, LONG).is_err());
+    assert!(manager.reserve_basket(&[BasketLine::new(LAPTOPS, 4)], LONG).is_err());
+    manager.suspend("SF").expect("a warehouse");
+    assert!(manager.sell(LAPTOPS, 1).is_err());
+    assert!(manager.reserve_basket(&[BasketLine::new(LAPTOPS, 1)], LONG).is_err());
+    manager.resume("SF").expect("a warehouse");
+    manager.add_stock(LAPTOPS, 50, "SUPPLIER").expect("room");
+    single_holds(&manager, 5, ms(100));
+    assert!(manager.reserve(LAPTOPS, 1, LONG).is_err());
+    let refusals = manager.stats().refusals;
+    let refused = (refusals.insufficient, refusals.suspended, refusals.full, refusals.unavailable);
+    assert_eq!(refused, (2, 2, 1, 0));
+
+    clock.advance(ms(150));
+    assert_eq!(manager.stats().sweeper_lag, ms(50));
+    manager.run_until_idle();
+    let stats = manager.stats();
+    assert_eq!((stats.sweeper_lag, stats.slots_live), (Duration::ZERO, 0));
+    assert_eq!((stats.queue_depth, stats.unwritten), (0, 0));
+    assert_eq!(stats.audit_kept, log_of(&manager).len() as u64);
+}
+
+#[test]
+fn a_sweeper_that_is_kept_from_its_work_is_told() {
+    let (sink, control) = FaultySink::new();
+    let clock = clock();
+    let builder = threaded().audit_queue(16).sink(sink).clock(Arc::clone(&clock));
+    let manager = builder.build().expect("legal settings");
+    manager.add_stock(LAPTOPS, 20, "SUPPLIER").expect("room");
+    single_holds(&manager, 1, ms(10));
+    manager.flush().wait().expect("a healthy sink");
+    control.stall();
+    manager.add_stock(LAPTOPS, 1, "SUPPLIER").expect("room");
+    control.wait_until_stalled();
+    // The sweeper leaves the second half of the queue to buyers.
+    (0..8).for_each(|_| manager.add_stock(LAPTOPS, 1, "SUPPLIER").expect("room"));
+    assert_eq!(manager.health(), Health::Ok);
+    clock.advance(Duration::from_secs(10));
+    thread::sleep(ms(50));
+    let Health::Degraded { reason } = manager.health() else { panic!("{:?}", manager.health()) };
+    assert!(reason.contains("sweeper"), "{reason}");
+    assert_eq!(manager.held(LAPTOPS), 1);
+    control.recover();
+    within(SOON, move || {
+        while manager.health() != Health::Ok || manager.held(LAPTOPS) > 0 {
+            thread::sleep(ms(1));
+        }
+    });
 }

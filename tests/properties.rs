@@ -18,7 +18,7 @@ mod properties {
     fn config() -> Config {
         let persistence = FileFailurePersistence::WithSource("regressions");
         let default = Config::default();
-        let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { 400 };
+        let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { 200 };
         Config { cases, failure_persistence: Some(Box::new(persistence)), ..default }
     }
 

@@ -61,7 +61,7 @@ impl Crowd {
     /// One thread's life: an error is only ever that the engine is stopped or busy.
     fn buy(&self, thread: usize, seed: u64) {
         let mut rng = Rng::new(seed, thread);
-        let lines = if thread % 8 == 0 { PRODUCTS } else { 1 + thread % 3 };
+        let lines = if thread.is_multiple_of(8) { PRODUCTS } else { 1 + thread % 3 };
         let check = |error: stockade::Error| {
             assert!(error.is_retryable(), "{error} (seed {seed})");
             assert_eq!(error.applied(), Applied::No, "{error} (seed {seed})");

@@ -38,7 +38,12 @@ impl Vacated {
     /// before that of any tenant that the slot has had, so that a younger id is never taken for one
     /// that was yet to come.
     pub(crate) fn birth(&self, now: Timestamp, clock: impl FnOnce() -> Timestamp) -> Timestamp {
-        if self.former_birth <= now { now } else { clock() }
+        match self.former_birth {
+            former if former <= now => now,
+            // Not known; but it was read from the clock before.
+            Timestamp::MAX => clock(),
+            former => clock().max(former),
+        }
     }
 }
 

@@ -224,10 +224,16 @@ impl Model {
             let entry = Entry { other: Some(other), ..entry };
             self.log.push(self.at_level(entry, level, Some(call)));
         }
-        self.take_units(out, units, false);
         self.warehouses[source].room += units;
         self.warehouses[target].room -= units;
-        self.put_units(into, units);
+        // Both at one instant; their alerts in the order of the levels.
+        if out < into {
+            self.take_units(out, units, false);
+            self.put_units(into, units);
+        } else {
+            self.put_units(into, units);
+            self.take_units(out, units, false);
+        }
         Ok(Given::Done)
     }
 
