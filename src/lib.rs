@@ -54,20 +54,22 @@ pub use audit::queue::Backpressure;
 pub use audit::sink::{AuditBatch, AuditSink, SinkError};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use error::{
-    AddError, Applied, BasketError, BuildError, ConfirmError, Error, ExtendError, FulfilError,
-    InvalidName, InvalidTtl, KeyError, MAX_NAME_BYTES, ReleaseError, RemoveError, ReserveError,
-    RetakeError, SettingError, ShipError, ShortLine, SnapshotError, TransferError, Unavailable,
-    UnknownPlace,
+    AddError, Applied, BasketError, BuildError, ConfirmError, DecisionError, Error, ExtendError,
+    FulfilError, InvalidName, InvalidTtl, KeyError, MAX_NAME_BYTES, NoTransferRequest,
+    ReleaseError, RemoveError, RequestTransferError, ReserveError, RetakeError, SettingError,
+    ShipError, ShortLine, SnapshotError, TransferError, TransferFailure, Unavailable, UnknownPlace,
 };
 pub use manager::{
     BasketLine, Builder, ConfirmOrRetake, Health, InventoryManager, LevelRef, LevelSnapshot,
     ProductRef, Refusals, Release, Request, ReservationCursor, ReservationPage, Shutdown, Stats,
-    Totals, WarehouseLevel, WarehouseRef, WarehouseSpec, WeakInventoryManager,
+    Totals, TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus,
+    WarehouseLevel, WarehouseRef, WarehouseSpec, WeakInventoryManager,
 };
 pub use policy::alerts::{ListenerId, StockAlert, StockAlertListener};
 pub use policy::allocation::{
     AllocationStrategy, Candidate, FewestParcels, LargestStockFirst, PriorityOrder,
 };
+pub use policy::approval::{ApprovalPolicy, ApproveBelow, ManualApproval, ProposedTransfer};
 pub use policy::reorder::{
     FixedLot, PurchaseOrder, ReorderListener, ReorderStrategy, Supplier, TopUpTo,
 };

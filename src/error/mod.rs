@@ -4,6 +4,7 @@
 //! the same call succeed if it is made again, and [`applied`](Error::applied), has anything moved.
 //! But for one kind, [`Unrecorded`](Unavailable::Unrecorded), an error means that nothing has.
 
+mod approval;
 mod hold;
 mod setup;
 mod stock;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+pub use approval::{DecisionError, NoTransferRequest, RequestTransferError, TransferFailure};
 pub use hold::{
     BasketError, ConfirmError, ExtendError, FulfilError, ReleaseError, ReserveError, RetakeError,
     ShortLine,
@@ -167,6 +169,15 @@ pub enum Error {
     /// See [`TransferError`].
     #[error(transparent)]
     Transfer(#[from] TransferError),
+    /// See [`RequestTransferError`].
+    #[error(transparent)]
+    RequestTransfer(#[from] RequestTransferError),
+    /// See [`DecisionError`].
+    #[error(transparent)]
+    Decision(#[from] DecisionError),
+    /// See [`NoTransferRequest`].
+    #[error(transparent)]
+    NoTransferRequest(#[from] NoTransferRequest),
     /// See [`RetakeError`].
     #[error(transparent)]
     Retake(#[from] RetakeError),
@@ -234,13 +245,24 @@ answers! {
     ExtendError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
     ShipError { inner: Unavailable, keys: Key, }
     TransferError { retry: Self::Suspended { .. }, inner: Unavailable, keys: Key, }
+    RequestTransferError {
+        retry: Self::Insufficient { overdue_left: true, .. } | Self::Suspended { .. } | Self::TooManyOpen { .. },
+        inner: Unavailable,
+        keys: Key,
+    }
+    DecisionError {
+        retry: Self::InProgress | Self::Suspended { .. },
+        inner: Unavailable,
+        keys: Key,
+    }
+    NoTransferRequest { }
     RetakeError { retry: Self::InProgress, inner: Retake | Unavailable, keys: Key, }
     SettingError { inner: Unavailable, }
     BuildError { retry: Self::Thread { .. }, }
     SnapshotError { }
     UnknownPlace { }
     Error {
-        inner: Add | Remove | Reserve | Basket | Fulfil | Snapshot | Confirm | Release | Extend | Ship | Transfer | Retake | Setting | Build | Place | Unavailable,
+        inner: Add | Remove | Reserve | Basket | Fulfil | Snapshot | Confirm | Release | Extend | Ship | Transfer | RequestTransfer | Decision | NoTransferRequest | Retake | Setting | Build | Place | Unavailable,
     }
 }
 

@@ -1,6 +1,8 @@
 //! What operations answer, as a caller's key remembers it.
 
 use crate::clock::Timestamp;
+use crate::error::TransferFailure;
+use crate::manager::transfer_request::TransferRequestId;
 use crate::reservation::id::ReservationId;
 use crate::reservation::keys::RequestKey;
 
@@ -36,6 +38,9 @@ pub(crate) enum Answer {
     RetakenBefore(ReservationId),
     /// The hold had sold so many units before this request.
     SoldBefore(u64),
+    TransferRequest(TransferRequestId),
+    /// An approved transfer could not be made, and its request has failed.
+    TransferFailed(TransferFailure),
 }
 
 impl Answer {
@@ -50,6 +55,13 @@ impl Answer {
             Self::Retaken(id) => (5, id.as_uuid().as_u128()),
             Self::RetakenBefore(id) => (6, id.as_uuid().as_u128()),
             Self::SoldBefore(units) => (7, u128::from(units)),
+            Self::TransferRequest(id) => (8, u128::from(id.as_u64())),
+            Self::TransferFailed(TransferFailure::Insufficient { needed, available }) => {
+                (9, two(needed, available))
+            }
+            Self::TransferFailed(TransferFailure::OverCapacity { needed, room }) => {
+                (10, two(needed, room))
+            }
         };
         [&[tag][..], &number.to_le_bytes()].concat()
     }
@@ -77,6 +89,18 @@ impl Answer {
             _ => unreachable!("an extension answers with a moment"),
         }
     }
+
+    pub(super) fn transfer_request(self) -> TransferRequestId {
+        match self {
+            Self::TransferRequest(id) => id,
+            _ => unreachable!("a request for a transfer answers with its number"),
+        }
+    }
+}
+
+/// Two quantities in one number.
+fn two(low: u32, high: u32) -> u128 {
+    u128::from(low) | u128::from(high) << 32
 }
 
 /// The key of the operation under way, and what its request looked like.

@@ -14,6 +14,7 @@ use crate::audit::writer::Writer;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{BuildError, InvalidName, MAX_NAME_BYTES};
 use crate::manager::InventoryManager;
+use crate::manager::approvals::Approvals;
 use crate::manager::due::Due;
 use crate::manager::engine::{Engine, Time, alert_source};
 use crate::manager::lifecycle::{Life, Threads};
@@ -21,6 +22,7 @@ use crate::manager::recorder::Recorder;
 use crate::manager::settings::Settings;
 use crate::manager::sweep::run_sweeper;
 use crate::policy::alerts::{Listeners, Scope, StockAlertListener};
+use crate::policy::approval::{ApprovalPolicy, ManualApproval};
 use crate::policy::desk::AlertDesk;
 use crate::quantity::MAX_UNITS;
 use crate::reservation::id::Randomness;
@@ -101,6 +103,8 @@ pub struct Builder {
     audit_retained: u64,
     sink: Option<Box<dyn AuditSink>>,
     overdue_limit: usize,
+    approval_policy: Box<dyn ApprovalPolicy>,
+    max_transfer_requests: usize,
     sweeper: bool,
     threads: bool,
     listeners: Vec<Arc<dyn StockAlertListener>>,
@@ -123,6 +127,8 @@ impl Builder {
             audit_retained: 1_000_000,
             sink: None,
             overdue_limit: 10_000,
+            approval_policy: Box::new(ManualApproval),
+            max_transfer_requests: 10_000,
             sweeper: true,
             threads: true,
             listeners: Vec::new(),
@@ -213,6 +219,33 @@ impl Builder {
         self
     }
 
+    /// Which requested transfers need nobody's approval. Default: [`ManualApproval`], none.
+    ///
+    /// ```
+    /// use stockade::{ApproveBelow, InventoryManager};
+    /// let manager = InventoryManager::builder()
+    ///     .warehouse("SF")
+    ///     .warehouse("NYC")
+    ///     .approval_policy(ApproveBelow::new(100))
+    ///     .build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 500, "SUPPLIER")?;
+    /// manager.request_transfer("SF", "NYC", "LAPTOP", 99)?;
+    /// manager.request_transfer("SF", "NYC", "LAPTOP", 100)?;
+    /// assert_eq!(manager.available(("NYC", "LAPTOP")), 99);
+    /// assert_eq!(manager.transfer_requests().len(), 1);
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn approval_policy(mut self, policy: impl ApprovalPolicy) -> Self {
+        self.approval_policy = Box::new(policy);
+        self
+    }
+
+    /// How many transfers may wait for approval at the same time. Default: 10,000.
+    pub fn max_transfer_requests(mut self, requests: usize) -> Self {
+        self.max_transfer_requests = requests;
+        self
+    }
+
     /// Whether a thread ends overdue holds in the background. Default: yes. Without it, they end
     /// when a call meets them or needs their units.
     pub fn sweeper(mut self, on: bool) -> Self {
@@ -280,6 +313,7 @@ impl Builder {
             clock: Time(self.clock),
             randomness: self.randomness,
             settings: Settings::new(self.longest_ttl, self.longest_total),
+            approvals: Approvals::new(self.approval_policy, self.max_transfer_requests),
             due: Due::new(self.overdue_limit, self.queue_capacity, sweeper),
             refusals: Counters::new(parallelism),
             changing: Mutex::new(()),
@@ -335,6 +369,7 @@ impl Builder {
         check((1..=65_535).contains(&self.max_basket_lines), "max_basket_lines", "1 to 65,535")?;
         check(self.keys.count > 0, "key_retention", "at least one key")?;
         check((16..=1 << 24).contains(&self.queue_capacity), "audit_queue", "16 to 2^24 records")?;
+        check(self.max_transfer_requests > 0, "max_transfer_requests", "at least 1")?;
         check(self.overdue_limit > 0, "overdue_limit", "at least 1")
     }
 }

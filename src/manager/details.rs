@@ -9,4 +9,6 @@ pub(crate) struct Details {
     pub(crate) key: Option<RequestKey>,
     pub(crate) owner: Option<Owner>,
     pub(crate) notes: Vec<(String, String)>,
+    /// A transfer request holds its units until it is decided.
+    pub(crate) hold_units: bool,
 }

@@ -1,6 +1,8 @@
 //! Floor 5, the manager: every public operation, one file for each kind.
 
 mod answer;
+mod approvals;
+mod approve;
 mod basket;
 mod builder;
 mod commits;
@@ -27,6 +29,7 @@ mod sweep;
 #[cfg(feature = "testing")]
 mod testing;
 mod transfer;
+mod transfer_request;
 
 use std::sync::{Arc, Weak};
 
@@ -39,6 +42,9 @@ pub use request::Request;
 pub use retake::ConfirmOrRetake;
 pub use snapshot::{LevelSnapshot, Totals};
 pub use stats::{Health, Refusals, Stats};
+pub use transfer_request::{
+    TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus,
+};
 
 use engine::Engine;
 use lifecycle::Life;

@@ -223,6 +223,18 @@ impl<'a> Draft<'a> {
         self
     }
 
+    /// A line of an event about units that are to go from a level to another warehouse.
+    pub(super) fn and_event(
+        mut self,
+        event: EventType,
+        from: LevelHandle,
+        qty: Quantity,
+        to: WarehouseId,
+    ) -> Self {
+        self.long().line(event, Subject::Level(from), qty.get(), Some(to));
+        self
+    }
+
     /// What an event is about.
     pub(super) fn about(mut self, subject: Subject) -> Self {
         let entry_type = self.step.entry_type();
@@ -230,10 +242,14 @@ impl<'a> Draft<'a> {
         self
     }
 
-    /// The two ends of a transfer, for a record of its two lines.
+    /// The two ends of a transfer, for those of the record's lines that are its ends.
     pub(super) fn between(mut self, source: WarehouseId, target: WarehouseId) -> Self {
-        for (line, other) in self.long().lines.iter_mut().zip([target, source]) {
-            line.other = Some(other);
+        for line in &mut self.long().lines {
+            line.other = match line.entry_type {
+                EntryType::Movement(AdjustmentType::TransferredOut) => Some(target),
+                EntryType::Movement(AdjustmentType::TransferredIn) => Some(source),
+                _ => continue,
+            };
         }
         self
     }
