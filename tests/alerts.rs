@@ -93,7 +93,7 @@ fn everything_that_takes_units_can_cross_the_threshold() {
     assert!(matches!(retake, stockade::ConfirmOrRetake::Retaken(_)));
     manager.run_until_idle();
     assert_eq!(so_far(&heard), [sf(4, 5, 1)]);
-}}
+}
 
 #[test]
 fn an_add_that_still_leaves_too_little_alerts_again() {
