@@ -22,9 +22,9 @@ pub use audit::sink::{AuditBatch, AuditSink, SinkError};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use error::{
     AddError, Applied, BasketError, BuildError, ConfirmError, Error, ExtendError, FulfilError,
-    InvalidName, InvalidTtl, KeyError, MAX_NAME_BYTES, ReleaseError, RemoveError, ReserveError,
-    RetakeError, SettingError, ShipError, ShortLine, SnapshotError, TransferError, Unavailable,
-    UnknownPlace,
+    InvalidName, InvalidTtl, KeyError, MAX_NAME_BYTES, PartialError, ReleaseError, RemoveError,
+    ReserveError, RetakeError, SettingError, SettleError, ShipError, ShortLine, SnapshotError,
+    TransferError, Unavailable, UnknownPlace,
 };
 pub use manager::{
     BasketLine, Builder, ConfirmOrRetake, Health, InventoryManager, LevelRef, LevelSnapshot,

@@ -6,6 +6,7 @@
 
 mod hold;
 mod setup;
+mod step;
 mod stock;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub use hold::{
     ShortLine,
 };
 pub use setup::{BuildError, SettingError, SnapshotError};
+pub use step::{PartialError, SettleError};
 pub use stock::{AddError, RemoveError, ShipError, TransferError};
 
 /// The longest name of a product or a warehouse, in bytes.
@@ -161,6 +163,12 @@ pub enum Error {
     /// See [`ExtendError`].
     #[error(transparent)]
     Extend(#[from] ExtendError),
+    /// See [`PartialError`].
+    #[error(transparent)]
+    Partial(#[from] PartialError),
+    /// See [`SettleError`].
+    #[error(transparent)]
+    Settle(#[from] SettleError),
     /// See [`ShipError`].
     #[error(transparent)]
     Ship(#[from] ShipError),
@@ -232,6 +240,8 @@ answers! {
     ConfirmError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
     ReleaseError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
     ExtendError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
+    PartialError { retry: Self::InProgress | Self::Full { .. }, inner: Unavailable, keys: Key, }
+    SettleError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
     ShipError { inner: Unavailable, keys: Key, }
     TransferError { retry: Self::Suspended { .. }, inner: Unavailable, keys: Key, }
     RetakeError { retry: Self::InProgress, inner: Retake | Unavailable, keys: Key, }
@@ -240,7 +250,7 @@ answers! {
     SnapshotError { }
     UnknownPlace { }
     Error {
-        inner: Add | Remove | Reserve | Basket | Fulfil | Snapshot | Confirm | Release | Extend | Ship | Transfer | Retake | Setting | Build | Place | Unavailable,
+        inner: Add | Remove | Reserve | Basket | Fulfil | Snapshot | Confirm | Release | Extend | Partial | Settle | Ship | Transfer | Retake | Setting | Build | Place | Unavailable,
     }
 }
 

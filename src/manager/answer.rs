@@ -3,6 +3,7 @@
 use crate::clock::Timestamp;
 use crate::reservation::id::ReservationId;
 use crate::reservation::keys::RequestKey;
+use crate::reservation::view::ReservationStatus;
 
 /// What a release did. Only the first one gives units back; all of them leave the hold over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub(crate) enum Answer {
     RetakenBefore(ReservationId),
     /// The hold had sold so many units before this request.
     SoldBefore(u64),
+    /// A step on part of a hold left it so.
+    Status(ReservationStatus),
 }
 
 impl Answer {
@@ -50,6 +53,7 @@ impl Answer {
             Self::Retaken(id) => (5, id.as_uuid().as_u128()),
             Self::RetakenBefore(id) => (6, id.as_uuid().as_u128()),
             Self::SoldBefore(units) => (7, u128::from(units)),
+            Self::Status(status) => (8, status as u128),
         };
         [&[tag][..], &number.to_le_bytes()].concat()
     }
@@ -68,6 +72,13 @@ impl Answer {
         match self {
             Self::Release(outcome) => outcome,
             _ => unreachable!("a release answers with its outcome"),
+        }
+    }
+
+    pub(super) fn status(self) -> ReservationStatus {
+        match self {
+            Self::Status(status) => status,
+            _ => unreachable!("a partial step answers with a status"),
         }
     }
 

@@ -12,6 +12,7 @@ mod fulfil;
 mod keyed;
 mod lifecycle;
 mod operations;
+mod partial;
 mod place;
 mod queries;
 mod receive;

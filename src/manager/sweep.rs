@@ -58,7 +58,7 @@ impl Engine {
         }
         let mut ended = 0;
         let scan = self.slots.scan_due(now, |number, slot, state| {
-            ended += usize::from(self.expire(number, slot, state, now));
+            ended += usize::from(self.expire(number, slot, state, now).is_some());
             ended >= self.due.limit || enough()
         });
         match scan {
@@ -84,7 +84,7 @@ impl Engine {
             }
             let mut ended = 0;
             let scan = self.slots.scan_due(now, |number, slot, state| {
-                ended += usize::from(self.expire(number, slot, state, now));
+                ended += usize::from(self.expire(number, slot, state, now).is_some());
                 ended >= self.due.chunk
             });
             total += ended;

@@ -15,7 +15,7 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::reservation::slot::SlotNumber;
+use crate::reservation::chain::SlotNumber;
 use crate::shard::{shards_for, thread_ordinal};
 use crate::sync::{ArrayQueue, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::table::Table;

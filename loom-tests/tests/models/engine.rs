@@ -7,9 +7,11 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::quantity::Quantity;
 use crate::record::{Entry, Ledger};
+use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
+use crate::reservation::line::Line;
 use crate::reservation::magazines::Retention;
-use crate::reservation::slot::{Line, NO_SLOT, Tenant};
+use crate::reservation::slot::Tenant;
 use crate::reservation::slots::{Lookup, Slots};
 use crate::reservation::state::Phase;
 use crate::stock::cell::Alone;
@@ -134,7 +136,7 @@ impl Engine {
         let id = ReservationId::new(at(born), slot.number(), born);
         self.log(Entry::Reserved(id, units));
         let line = Line::new(LEVEL, units);
-        let tenant = Tenant { id, owner: None, line, next: NO_SLOT };
+        let tenant = Tenant { id, owner: None, line, chain: Chain::NONE };
         self.slots.publish(slot, &[], tenant, at(expires_at));
         Some(id)
     }
