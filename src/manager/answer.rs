@@ -92,7 +92,7 @@ impl Answer {
 
 /// The key of the operation under way, and what its request looked like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct KeyUse {
-    pub(crate) key: RequestKey,
+pub(crate) struct KeyUse<'a> {
+    pub(crate) key: &'a RequestKey,
     pub(crate) fingerprint: u128,
 }

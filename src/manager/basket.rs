@@ -126,7 +126,7 @@ impl Engine {
     pub(super) fn take_basket(
         &self,
         details: &Details,
-        key: Option<KeyUse>,
+        key: Option<KeyUse<'_>>,
         wanted: &[Wanted<'_>],
         purpose: Purpose,
     ) -> Result<ReservationId, BasketError> {
@@ -254,7 +254,7 @@ impl Engine {
     fn basket_draft(
         &self,
         details: &Details,
-        key: Option<KeyUse>,
+        key: Option<KeyUse<'_>>,
         wanted: &[Wanted<'_>],
         purpose: Purpose,
         id: ReservationId,

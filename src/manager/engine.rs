@@ -252,7 +252,7 @@ impl Engine {
     /// Records the use of a key by a call that moved nothing.
     pub(super) fn record_key_use(
         &self,
-        key: Option<KeyUse>,
+        key: Option<KeyUse<'_>>,
         answer: Answer,
     ) -> Result<(), Unavailable> {
         match key {

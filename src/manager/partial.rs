@@ -359,7 +359,7 @@ impl Engine {
         found: &Found<'_>,
         end: End,
         details: &Details,
-        key: (Option<KeyUse>, Answer),
+        key: (Option<KeyUse<'_>>, Answer),
         now: Timestamp,
     ) -> Option<Result<(), Unavailable>> {
         let Found { slot, state, .. } = found;
@@ -374,7 +374,7 @@ impl Engine {
         found: &Found<'_>,
         plan: &Plan,
         details: &Details,
-        key: (Option<KeyUse>, Answer),
+        key: (Option<KeyUse<'_>>, Answer),
         now: Timestamp,
     ) -> Result<Option<Result<(), Unavailable>>, PartialError> {
         let &Found { slot, state, ref tenant, .. } = found;
@@ -423,7 +423,12 @@ impl Engine {
         let sold = plan.sold.iter().map(|line| (AdjustmentType::Sold, line));
         let given_back = plan.given_back.iter().map(|line| (AdjustmentType::Returned, line));
         sold.chain(given_back).fold(self.recorder.movement_of(first), |draft, (movement, line)| {
-            draft.and(movement, line.0, line.1)
+            let &(level, qty) = line;
+            if movement == first {
+                draft.line(level, qty.get())
+            } else {
+                draft.and(movement, level, qty)
+            }
         })
     }
 }

@@ -133,7 +133,7 @@ impl Engine {
 
     fn release(&self, details: &Details, id: ReservationId) -> Result<Release, ReleaseError> {
         let shape = || RequestShape::new("release").reservation(id);
-        self.keyed(details, shape, |key: Option<KeyUse>| {
+        self.keyed(details, shape, |key: Option<KeyUse<'_>>| {
             self.admit()?;
             let done = Answer::Release(Release::Released);
             let outcome = match self.end_hold(id, End::Release, details, key, done) {
@@ -163,7 +163,7 @@ impl Engine {
         ttl: Duration,
     ) -> Result<Timestamp, ExtendError> {
         let shape = || RequestShape::new("extend").reservation(id).span(ttl);
-        self.keyed(details, shape, |key: Option<KeyUse>| {
+        self.keyed(details, shape, |key: Option<KeyUse<'_>>| {
             self.settings.check_ttl(ttl)?;
             self.admit()?;
             let now = self.now();
@@ -221,7 +221,7 @@ impl Engine {
         id: ReservationId,
         end: End,
         details: &Details,
-        key: Option<KeyUse>,
+        key: Option<KeyUse<'_>>,
         answer: Answer,
     ) -> Met {
         let now = self.now();
@@ -281,7 +281,7 @@ impl Engine {
         end: End,
         now: Timestamp,
         details: &Details,
-        key: Option<(Option<KeyUse>, Answer)>,
+        key: Option<(Option<KeyUse<'_>>, Answer)>,
     ) -> (Phase, Result<(), Unavailable>) {
         // Law 3: the lines are read after the swap was won, never before.
         let tenant = slot.read_tenant(state);

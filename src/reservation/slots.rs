@@ -123,11 +123,11 @@ impl Slots {
         let Some(head_slot) = self.slots.get(head.number as usize) else { return Chain::NONE };
         let generation = head.state.generation();
         let mut end = NO_SLOT;
-        if let Some((vacated, of)) = note {
-            if let Some(slot) = self.slots.get(vacated.number as usize) {
-                slot.join_as_note(vacated.state, head.number, generation, of);
-                end = vacated.number;
-            }
+        if let Some((vacated, of)) = note
+            && let Some(slot) = self.slots.get(vacated.number as usize)
+        {
+            slot.join_as_note(vacated.state, head.number, generation, of);
+            end = vacated.number;
         }
         let first = self.link(rest, head.number, generation, end);
         tenant.chain = tenant.chain.of_later_lines(first, generation);

@@ -37,11 +37,11 @@ impl Slots {
         let after = state.next_generation().in_phase(phase);
         let first = self.link(lines, number, after.generation(), NO_SLOT);
         let new = old.of_all_lines(first, after.generation());
-        #[cfg(planted = "chain_discarded_early")]
-        self.discard(old, now);
+        #[cfg(not(planted = "chain_switched_late"))]
         slot.switch_chain(new);
         slot.finish(after);
-        #[cfg(not(planted = "chain_discarded_early"))]
+        #[cfg(planted = "chain_switched_late")]
+        slot.switch_chain(new);
         self.discard(old, now);
         new
     }

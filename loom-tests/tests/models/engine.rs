@@ -12,8 +12,9 @@ use crate::reservation::id::ReservationId;
 use crate::reservation::line::Line;
 use crate::reservation::magazines::Retention;
 use crate::reservation::slot::Tenant;
-use crate::reservation::slots::{Lookup, Slots};
+use crate::reservation::slots::{Lookup, ReadReservation, Slots};
 use crate::reservation::state::Phase;
+use crate::reservation::steps::NotSettling;
 use crate::stock::cell::Alone;
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
 use crate::stock::level::StockLevel;
@@ -89,6 +90,8 @@ pub enum Answer {
     Lost(Phase),
     /// It is not overdue (or, to `extend` and `confirm`, it is).
     NotTheTime,
+    /// The reservation has fewer units to move.
+    TooFew,
     Forgotten,
     Unknown,
 }
@@ -108,12 +111,27 @@ impl Engine {
         self.queue.push(entry).expect("the queue has room");
     }
 
+    /// Law 2: what an operation gives can be spent only after its entry is queued.
+    fn log_and_give(&self, entry: Entry, give: impl FnOnce()) {
+        #[cfg(planted = "credit_before_entry")]
+        {
+            give();
+            self.log(entry);
+        }
+        #[cfg(not(planted = "credit_before_entry"))]
+        {
+            self.log(entry);
+            give();
+        }
+    }
+
     pub fn add(&self, units: u32) -> bool {
         if self.warehouse.take_room(qty(units), &Alone).is_err() {
             return false;
         }
-        self.log(Entry::Received(units));
-        self.level.receive(qty(units), &Alone);
+        self.log_and_give(Entry::Received(units), || {
+            self.level.receive(qty(units), &Alone);
+        });
         true
     }
 
@@ -121,8 +139,7 @@ impl Engine {
         if self.level.withdraw(qty(units), &Alone).is_err() {
             return false;
         }
-        self.log(Entry::Damaged(units));
-        self.warehouse.give_room(qty(units), &Alone);
+        self.log_and_give(Entry::Damaged(units), || self.warehouse.give_room(qty(units), &Alone));
         true
     }
 
@@ -134,10 +151,11 @@ impl Engine {
             return None;
         }
         let id = ReservationId::new(at(born), slot.number(), born);
-        self.log(Entry::Reserved(id, units));
         let line = Line::new(LEVEL, units);
         let tenant = Tenant { id, owner: None, line, chain: Chain::NONE };
-        self.slots.publish(slot, &[], tenant, at(expires_at));
+        self.log_and_give(Entry::Reserved(id, units), || {
+            self.slots.publish(slot, &[], tenant, at(expires_at));
+        });
         Some(id)
     }
 
@@ -172,22 +190,122 @@ impl Engine {
         if wrong_time {
             return Answer::NotTheTime;
         }
+        let entry = if how == Phase::Confirmed { Entry::Sold(id) } else { Entry::Returned(id) };
+        #[cfg(planted = "entry_before_take")]
+        self.log(entry);
         if let Err(other) = slot.swap(state, state.in_phase(Phase::Ending)) {
             return Answer::Lost(other.phase());
         }
-        let tenant = slot.read_tenant();
+        let tenant = slot.read_tenant(state);
         assert_eq!(tenant.id, id, "the winner of a swap has won its own hold");
-        let mut units = 0;
-        self.slots.lines_of(id.slot(), state, &tenant, |line| units += line.held);
-        if how == Phase::Confirmed {
-            self.log(Entry::Sold(id));
-            self.level.sell(qty(units));
-        } else {
-            self.log(Entry::Returned(id));
-            self.level.give_back(qty(units), &Alone);
+        let (mut units, mut sold_before) = (0, false);
+        self.slots.lines_of(id.slot(), state, &tenant, |line| {
+            units += line.held;
+            sold_before |= line.sold > 0;
+        });
+        let give = || {
+            if how == Phase::Confirmed {
+                self.level.sell(qty(units));
+            } else {
+                self.level.give_back(qty(units), &Alone);
+            }
+        };
+        let give_slot = || {
+            if sold_before && how != Phase::Confirmed {
+                slot.switch_chain(tenant.chain.ending_as(how));
+            }
+            let phase = if sold_before { Phase::Confirmed } else { how };
+            slot.finish(state.in_phase(phase));
+            self.slots.retire(id.slot(), tenant.chain, phase, at(now));
+        };
+        #[cfg(planted = "slot_given_before_entry")]
+        give_slot();
+        #[cfg(planted = "entry_before_take")]
+        give();
+        #[cfg(not(planted = "entry_before_take"))]
+        self.log_and_give(entry, give);
+        #[cfg(not(planted = "slot_given_before_entry"))]
+        give_slot();
+        Answer::Done
+    }
+
+    /// Sells and gives back some of the units of a hold that holds more, or just as many.
+    pub fn step(&self, id: ReservationId, sell: u32, give_back: u32, now: u64) -> Answer {
+        let mut lines = Vec::new();
+        let state = match self.slots.read(id, |line| lines.push(line)) {
+            ReadReservation::Found { state, .. } => state,
+            ReadReservation::Changed => return Answer::InProgress,
+            ReadReservation::Forgotten => return Answer::Forgotten,
+            ReadReservation::Unknown => return Answer::Unknown,
+        };
+        match state.phase() {
+            Phase::Pending if state.is_overdue(at(now)) => return Answer::NotTheTime,
+            Phase::Pending => {}
+            Phase::Ending => return Answer::InProgress,
+            over => return Answer::Lost(over),
         }
-        slot.finish(state.in_phase(how));
-        self.slots.retire(id.slot(), tenant.next, at(now));
+        let Some(line) = lines[0].step(sell, give_back) else { return Answer::TooFew };
+        let slot = self.slots.at(id.slot()).expect("a slot");
+        let fresh = self.slots.take(at(now)).expect("a slot for the step");
+        if let Err(other) = slot.swap(state, state.in_phase(Phase::Ending)) {
+            self.slots.put_back(fresh, at(now));
+            return Answer::Lost(other.phase());
+        }
+        self.log_and_give(Entry::Stepped(id, sell, give_back), || {
+            if give_back > 0 {
+                self.level.give_back(qty(give_back), &Alone);
+            }
+            if sell > 0 {
+                self.level.sell(qty(sell));
+            }
+        });
+        let phase = match (line.held, line.sold) {
+            (0, 0) => Phase::Released,
+            (0, _) => Phase::Confirmed,
+            _ => Phase::Pending,
+        };
+        let lines = [(fresh, line)];
+        let chain = self.slots.replace_lines(id.slot(), slot, state, &lines, phase, at(now));
+        if phase.is_final() {
+            self.slots.retire(id.slot(), chain, phase, at(now));
+        }
+        Answer::Done
+    }
+
+    /// Ships some of the units that a reservation of one line sold.
+    pub fn ship_of(&self, id: ReservationId, units: u32, now: u64) -> Answer {
+        let mut lines = Vec::new();
+        let (tenant, state) = match self.slots.read(id, |line| lines.push(line)) {
+            ReadReservation::Found { tenant, state, .. } => (tenant, state),
+            ReadReservation::Changed => return Answer::InProgress,
+            ReadReservation::Forgotten => return Answer::Forgotten,
+            ReadReservation::Unknown => return Answer::Unknown,
+        };
+        match state.phase() {
+            Phase::Confirmed => {}
+            Phase::Ending | Phase::Settling => return Answer::InProgress,
+            other => return Answer::Lost(other),
+        }
+        let line = lines[0];
+        let sold = line.sold_in(tenant.chain.end(state.phase()));
+        if sold - line.settled < units {
+            return Answer::TooFew;
+        }
+        let slot = self.slots.at(id.slot()).expect("a slot");
+        let settling = match self.slots.begin_settling(id.slot(), slot, state) {
+            Ok(settling) => settling,
+            Err(NotSettling::Changed | NotSettling::Busy) => return Answer::InProgress,
+            Err(NotSettling::Gone) => return Answer::Forgotten,
+        };
+        if self.level.take_sold(qty(units)).is_err() {
+            settling.give_up();
+            return Answer::TooFew;
+        }
+        self.log_and_give(Entry::Shipped(units), || {
+            self.level.ship(qty(units), &Alone);
+            self.warehouse.give_room(qty(units), &Alone);
+        });
+        settling.finish([line.settled + units], line.settled + units == sold, at(now));
         Answer::Done
     }
 
@@ -216,9 +334,10 @@ impl Engine {
         if self.level.take_sold(qty(units)).is_err() {
             return false;
         }
-        self.log(Entry::Shipped(units));
-        self.level.ship(qty(units), &Alone);
-        self.warehouse.give_room(qty(units), &Alone);
+        self.log_and_give(Entry::Shipped(units), || {
+            self.level.ship(qty(units), &Alone);
+            self.warehouse.give_room(qty(units), &Alone);
+        });
         true
     }
 
@@ -226,8 +345,9 @@ impl Engine {
         if self.level.take_sold(qty(units)).is_err() {
             return false;
         }
-        self.log(Entry::SaleCancelled(units));
-        self.level.give_back(qty(units), &Alone);
+        self.log_and_give(Entry::SaleCancelled(units), || {
+            self.level.give_back(qty(units), &Alone);
+        });
         true
     }
 
