@@ -18,7 +18,6 @@ use crate::reservation::id::ReservationId;
 use crate::reservation::line::Line;
 use crate::reservation::slot::Tenant;
 use crate::reservation::slots::Vacated;
-use crate::reservation::state::Phase;
 use crate::stock::cell::CellId;
 use crate::stock::commit::{Line as CommitLine, Refused};
 use crate::stock::handle::LevelHandle;
@@ -246,7 +245,7 @@ impl Engine {
                 let number = head.number();
                 let note = slots.next().map(|slot| (slot, of));
                 let chain = self.slots.publish_sold(head, &rest, note, tenant, now);
-                self.slots.retire(number, chain, Phase::Confirmed, now);
+                self.slots.retire(number, chain, true, now);
             }
         }
     }

@@ -22,6 +22,7 @@ mod reserve;
 mod retake;
 mod settings;
 mod settle;
+mod settle_sale;
 mod snapshot;
 mod stats;
 mod sweep;

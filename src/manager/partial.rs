@@ -411,7 +411,8 @@ impl Engine {
         let phase = plan.phase();
         let chain = self.slots.replace_lines(id.slot(), slot, state, &lines, phase, now);
         if phase.is_final() {
-            self.slots.retire(id.slot(), chain, phase, now);
+            let unsettled = plan.lines.iter().any(Line::is_unsettled);
+            self.slots.retire(id.slot(), chain, unsettled, now);
         }
         Ok(Some(recorded))
     }

@@ -18,7 +18,6 @@ use crate::reservation::id::ReservationId;
 use crate::reservation::line::Line;
 use crate::reservation::slot::Tenant;
 use crate::reservation::slots::Vacated;
-use crate::reservation::state::Phase;
 use crate::stock::handle::LevelHandle;
 use crate::stock::level::StockLevel;
 
@@ -121,7 +120,7 @@ impl Engine {
                 chain: Chain::NONE.keeping(details.keep_until_shipped),
             };
             let chain = self.slots.publish_sold(slot, &[], None, tenant, now);
-            self.slots.retire(number, chain, Phase::Confirmed, now);
+            self.slots.retire(number, chain, true, now);
             recorded?;
             Ok(Answer::Reservation(id))
         })

@@ -299,6 +299,7 @@ impl Engine {
             draft = draft.key(key, answer);
         }
         let mut phase = end.final_phase();
+        let mut unsettled = end == End::Sell;
         let recorded = if tenant.chain.is_empty() {
             draft = draft.line(tenant.line.level, tenant.line.held);
             let recorded = draft.queue();
@@ -308,6 +309,7 @@ impl Engine {
             let (mut lines, mut sold_before) = (Vec::new(), false);
             self.slots.lines_of(number, state, &tenant, |line| {
                 sold_before |= line.sold > 0;
+                unsettled |= line.is_unsettled();
                 if line.held > 0 {
                     lines.push(line);
                 }
@@ -320,7 +322,7 @@ impl Engine {
             self.end_lines(draft, end, &lines)
         };
         slot.finish(state.in_phase(phase));
-        self.slots.retire(number, tenant.chain, phase, now);
+        self.slots.retire(number, tenant.chain, unsettled, now);
         (phase, recorded)
     }
 

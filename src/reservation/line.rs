@@ -59,6 +59,11 @@ impl Line {
         if end == Phase::Confirmed { self.sold + self.held } else { self.sold }
     }
 
+    /// Whether a partial step has sold units that are neither shipped nor cancelled.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.sold > self.settled
+    }
+
     /// Units that the line had at first.
     pub(crate) fn quantity(&self) -> u32 {
         self.held + self.sold + self.given_back

@@ -189,20 +189,16 @@ impl Slot {
 
     /// What leads from this head to its other lines. Unvalidated, as the fields are.
     pub(crate) fn chain(&self) -> Chain {
-        // Acquire pairs with the Release in `switch_chain`: whoever follows the word finds the slots
-        // that it leads to, and sees at least the `Ending` in which it was stored.
-        let order = if cfg!(planted = "chain_read_relaxed") {
-            Ordering::Relaxed
-        } else {
-            Ordering::Acquire
-        };
-        Chain::from_bits(self.next.load(order))
+        // Relaxed: before a reader follows the word, it looks at the state again. The Acquire fence there
+        // pairs with the Release in `switch_chain`: it finds the slots that the word leads to, and sees at
+        // least the `Ending` in which it was stored.
+        Chain::from_bits(self.next.load(Ordering::Relaxed))
     }
 
     /// Replaces all lines of this head at one instant. Only the winner of a swap to `Ending` may call
     /// it, with a chain whose slots it has joined.
     pub(crate) fn switch_chain(&self, chain: Chain) {
-        // Release pairs with the Acquire in `chain`.
+        // Release pairs with the Acquire fence in `load_again`: see `chain`.
         let relaxed = cfg!(planted = "chain_switched_relaxed");
         self.next.store(chain.bits(), if relaxed { Ordering::Relaxed } else { Ordering::Release });
     }
@@ -282,7 +278,7 @@ impl Slot {
         self.settled.store(settled_from(word, generation, units), Ordering::Relaxed);
     }
 
-    // The fields. Relaxed, but for the chain: writes are published by the Release store of the state word, reads
+    // The fields. All Relaxed: writes are published by the Release store of the state word, reads
     // follow its Acquire load and are validated by `load_again`.
 
     fn write_name(&self, [first, second]: [u64; 2]) {

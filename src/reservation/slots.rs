@@ -278,10 +278,10 @@ impl Slots {
         }
     }
 
-    /// Gives back the slots of a hold that is over, ended in `phase`, its end queued and its units given
-    /// (Law 2); unless it sold something and keeps them until that is settled.
-    pub(crate) fn retire(&self, number: SlotNumber, chain: Chain, phase: Phase, now: Timestamp) {
-        if !(chain.keeps() && phase == Phase::Confirmed) {
+    /// Gives back the slots of a hold that is over, its end queued and its units given (Law 2); unless
+    /// it has sold units that are `unsettled`, and keeps them until they are shipped or cancelled.
+    pub(crate) fn retire(&self, number: SlotNumber, chain: Chain, unsettled: bool, now: Timestamp) {
+        if !(chain.keeps() && unsettled) {
             self.retire_all(number, chain, now);
         }
     }

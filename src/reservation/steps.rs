@@ -8,11 +8,12 @@
 //!   a fresh chain of all lines, switches the head to it by one store of its chain word, publishes the
 //!   next generation, and discards the old chain. An old slot that is reused at once shows a reader,
 //!   by its name, that the chain it follows is no longer the head's.
-//! * **Sold units of a confirmed one** ([`Slots::begin_settling`]). Its slots may come round and be
-//!   reused at any time, one by one. So the settling thread swaps the head from `Confirmed` to
+//! * **Sold units** ([`Slots::begin_settling`]). The slots of a confirmed reservation may come round and
+//!   be reused at any time, one by one. So the settling thread swaps the head from `Confirmed` to
 //!   `Settling`, which no reuse takes, and then each later slot likewise; a slot that was reused before
-//!   means that the record is gone, and what was swapped is put back. The new numbers are written
-//!   beside the old ones (`line.rs`), and the head's next generation makes them count.
+//!   means that the record is gone, and what was swapped is put back. A hold that has sold a part and
+//!   still holds the rest goes from `Pending` to `Ending`; its slots are its own. The new numbers are
+//!   written beside the old ones (`line.rs`), and the head's next generation makes them count.
 
 use crate::clock::Timestamp;
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
@@ -46,17 +47,21 @@ impl Slots {
         new
     }
 
-    /// Makes a confirmed reservation, found in slot `number` in `state`, this thread's own, so that
-    /// none of its slots can be reused, and nobody else can settle its units.
+    /// Makes a reservation, found confirmed or pending in slot `number` in `state`, this thread's own, so
+    /// that none of its slots can be reused, and nobody else can settle its units.
     pub(crate) fn begin_settling<'a>(
         &'a self,
         number: SlotNumber,
         slot: &'a Slot,
         state: State,
     ) -> Result<Settling<'a>, NotSettling> {
-        debug_assert_eq!(state.phase(), Phase::Confirmed);
-        slot.swap(state, state.in_phase(Phase::Settling)).map_err(|_| NotSettling::Changed)?;
+        let live = state.phase() == Phase::Pending;
+        let during = if live { Phase::Ending } else { Phase::Settling };
+        slot.swap(state, state.in_phase(during)).map_err(|_| NotSettling::Changed)?;
         let settling = Settling { slots: self, number, slot, state, chain: slot.chain() };
+        if live {
+            return Ok(settling);
+        }
         let mut kept = 0;
         let mut refusal = None;
         self.each_link(settling.chain, |_, link| {
@@ -89,7 +94,7 @@ pub(crate) enum NotSettling {
     Gone,
 }
 
-/// A confirmed reservation that one thread has to itself.
+/// A reservation that one thread has to itself, to settle its sold units.
 #[derive(Debug)]
 #[must_use = "its slots can't be reused until it is finished or given up"]
 pub(crate) struct Settling<'a> {
@@ -126,7 +131,7 @@ impl Settling<'_> {
         // The head first: whoever finds the record whole finds it with the new numbers.
         self.slot.finish(after);
         self.release_links(usize::MAX);
-        if self.chain.keeps() && all {
+        if self.state.phase() == Phase::Confirmed && self.chain.keeps() && all {
             self.slots.retire_all(self.number, self.chain, now);
         }
     }
@@ -143,7 +148,7 @@ impl Settling<'_> {
     }
 
     fn release_links(&self, kept: usize) {
-        let mut left = kept;
+        let mut left = if self.state.phase() == Phase::Confirmed { kept } else { 0 };
         self.slots.each_link(self.chain, |_, link| {
             if left > 0 {
                 link.release_link();

@@ -216,7 +216,7 @@ impl Engine {
             }
             let phase = if sold_before { Phase::Confirmed } else { how };
             slot.finish(state.in_phase(phase));
-            self.slots.retire(id.slot(), tenant.chain, phase, at(now));
+            self.slots.retire(id.slot(), tenant.chain, phase == Phase::Confirmed, at(now));
         };
         #[cfg(planted = "slot_given_before_entry")]
         give_slot();
@@ -267,7 +267,7 @@ impl Engine {
         let lines = [(fresh, line)];
         let chain = self.slots.replace_lines(id.slot(), slot, state, &lines, phase, at(now));
         if phase.is_final() {
-            self.slots.retire(id.slot(), chain, phase, at(now));
+            self.slots.retire(id.slot(), chain, line.is_unsettled(), at(now));
         }
         Answer::Done
     }
@@ -282,7 +282,7 @@ impl Engine {
             ReadReservation::Unknown => return Answer::Unknown,
         };
         match state.phase() {
-            Phase::Confirmed => {}
+            Phase::Confirmed | Phase::Pending => {}
             Phase::Ending | Phase::Settling => return Answer::InProgress,
             other => return Answer::Lost(other),
         }

@@ -48,7 +48,7 @@ pub fn end(slots: &Slots, id: ReservationId) {
     slot.swap(state, state.in_phase(Phase::Ending)).expect("nobody else ends it");
     let chain = slot.read_tenant(state).chain;
     slot.finish(state.in_phase(Phase::Released));
-    slots.retire(id.slot(), chain, Phase::Released, at(1));
+    slots.retire(id.slot(), chain, false, at(1));
 }
 
 /// Reads once; whatever is said to be the reservation must be it, whole.

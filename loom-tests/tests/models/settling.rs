@@ -19,7 +19,7 @@ fn sold(slots: &Slots, lines: u32) -> ReservationId {
     slot.swap(state, state.in_phase(Phase::Ending)).expect("nobody else ends it");
     let chain = slot.read_tenant(state).chain;
     slot.finish(state.in_phase(Phase::Confirmed));
-    slots.retire(id.slot(), chain, Phase::Confirmed, at(1));
+    slots.retire(id.slot(), chain, true, at(1));
     id
 }
 
