@@ -114,8 +114,10 @@ impl Engine {
                 let qty = Quantity::new(units)?;
                 let level = self.catalog.level(handle).ok_or(UnknownPlace::Handle)?;
                 let warehouse = self.warehouse_of(level)?;
-                self.check_open(warehouse)
-                    .map_err(|warehouse| BasketError::Suspended { warehouse })?;
+                self.check_open(warehouse).map_err(|warehouse| {
+                    self.refusals.count(Refusal::Suspended as usize);
+                    BasketError::Suspended { warehouse }
+                })?;
                 Ok(Wanted { handle, level, qty })
             })
             .collect()
@@ -129,10 +131,11 @@ impl Engine {
         wanted: &[Wanted<'_>],
         purpose: Purpose,
     ) -> Result<ReservationId, BasketError> {
-        self.check_gate()?;
+        let count = |_: &Unavailable| self.refusals.count(Refusal::Unavailable as usize);
+        self.check_gate().inspect_err(count)?;
         let now = self.now();
         self.look_before_taking(wanted, now)?;
-        self.admit()?;
+        self.admit().inspect_err(count)?;
         let slots = self.slots_for_basket(wanted.len(), &purpose, now)?;
         let Some(head) = slots.first() else { return Err(BasketError::Empty) };
         let now = head.birth(now, || self.now());

@@ -64,7 +64,8 @@ impl WarehouseSpec {
         self
     }
 
-    /// At or under this many available units a product is low, and an alert is raised.
+    /// At or under this many available units, less than [`MAX_UNITS`], a product is low, and an
+    /// alert is raised.
     pub fn threshold(mut self, units: u32) -> Self {
         self.threshold = Some(units);
         self
@@ -148,7 +149,8 @@ impl Builder {
         self
     }
 
-    /// How long a hold may live in all, extensions included. Default: 24 hours.
+    /// How long a hold may live in all, extensions included: a bound of `reserve` too. Default:
+    /// 24 hours.
     pub fn longest_total_hold(mut self, longest: Duration) -> Self {
         self.longest_total = longest;
         self
@@ -287,11 +289,11 @@ impl Builder {
         for listener in self.listeners {
             engine.listeners.add(Scope::Everywhere, listener);
         }
-        record_opening(&engine);
         let mut threads = Threads::default();
         if let Some(writer) = writer {
             threads.writer = Some(writer.spawn().map_err(no_thread)?);
         }
+        record_opening(&engine);
         if self.threads {
             engine.desk.start(alert_source(&engine)).map_err(no_thread)?;
         }
@@ -321,9 +323,9 @@ impl Builder {
                 return Err(BuildError::Capacity { warehouse: name.clone(), units: *capacity });
             }
             check(
-                threshold.is_none_or(|units| units <= MAX_UNITS),
+                threshold.is_none_or(|units| units < MAX_UNITS),
                 "threshold",
-                "at most 2^31-1 units",
+                "less than 2^31-1 units",
             )?;
         }
         let millisecond = Duration::from_millis(1);
@@ -379,7 +381,9 @@ fn record_opening(engine: &Engine) {
         draft.text("capacity", &warehouse.capacity().to_string())
     });
     for draft in events.chain(warehouses) {
-        // The queue is new and its writer alive; where 60,000 warehouses fill it, the writer drains.
+        // Where there are more warehouses than places in the queue, this waits for the writer, or
+        // does its work. It lives, so that queueing can't fail.
+        let _ = engine.admit();
         let _ = draft.at(now).queue();
     }
 }

@@ -1,6 +1,7 @@
 //! From an operation to its one record in the audit queue.
 
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use crate::audit::bell::WriterGone;
 use crate::audit::entry::{AdjustmentType, EntryType, EventType};
@@ -288,6 +289,15 @@ impl<'a> Draft<'a> {
     pub(super) fn expired(mut self) -> Self {
         self.step = self.step.expired();
         self
+    }
+
+    /// Queues an event, if there is room for it before `deadline`. Where there is not, the writer is
+    /// stuck, and nothing is lost that it would have written.
+    pub(super) fn queue_by(mut self, deadline: Instant) {
+        self.long();
+        if let Some(steps) = self.finish() {
+            let _ = self.audit.record_all_by(steps, deadline);
+        }
     }
 
     /// The pooled buffer, with the line that there was so far.

@@ -133,7 +133,7 @@ impl Engine {
         level: LevelRef<'_>,
         qty: Quantity,
     ) -> Result<(LevelHandle, &StockLevel), ReserveError> {
-        self.check_gate()?;
+        self.check_gate().inspect_err(|_| self.refusals.count(Refusal::Unavailable as usize))?;
         let Some(handle) = self.resolve_stocked(level)? else {
             return Err(self.refuse_short(qty, Short { available: 0, overdue_left: false }));
         };
@@ -159,7 +159,11 @@ impl Engine {
     ) -> Result<(Vacated, ReservationId), ReserveError> {
         if level.available() < qty.get() {
             // Overdue holds are taken back before a slot is asked for: one of them may be its own.
-            self.take_back_overdue(now, || level.available() >= qty.get());
+            let overdue_left = !self.take_back_overdue(now, || level.available() >= qty.get());
+            let available = level.available();
+            if available < qty.get() {
+                return Err(self.refuse_short(qty, Short { available, overdue_left }));
+            }
         }
         self.admit().inspect_err(|_| self.refusals.count(Refusal::Unavailable as usize))?;
         let slot = self.take_slot(now).ok_or_else(|| {

@@ -164,7 +164,7 @@ impl Engine {
     ) -> Result<Timestamp, ExtendError> {
         let shape = || RequestShape::new("extend").reservation(id).span(ttl);
         self.keyed(details, shape, |key: Option<KeyUse<'_>>| {
-            self.settings.check_ttl(ttl)?;
+            self.settings.check_extension(ttl)?;
             self.admit()?;
             let now = self.now();
             let asked = now.saturating_add(ttl);

@@ -86,8 +86,7 @@ pub enum Health {
 const SWEEPER_BEHIND: Duration = Duration::from_secs(5);
 
 impl InventoryManager {
-    /// Figures of the engine. Takes the lock under which names are defined, for a moment; none that
-    /// a reserve takes.
+    /// Figures of the engine. Takes no lock, and never waits.
     pub fn stats(&self) -> Stats {
         self.engine.stats()
     }

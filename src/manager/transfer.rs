@@ -59,9 +59,27 @@ impl Engine {
                 return Err(short(0));
             };
             let (from_level, _) = self.level_and_warehouse(from_handle)?;
-            let name =
-                self.catalog.product_name(from_level.product()).ok_or(UnknownPlace::Handle)?;
-            let to_handle = self.resolve_or_open(LevelRef::Names(target.name(), &name))?;
+            let enough = || from_level.available() >= qty.get();
+            let end_overdue = || {
+                // A commit never ends holds by itself, so that it keeps to its order of cells.
+                let now = self.now();
+                self.slots.is_due(now) && self.take_back_overdue(now, enough)
+            };
+            if !enough() {
+                end_overdue();
+            }
+            // What is plainly short is refused without a write, and defines no level.
+            let available = from_level.available();
+            if available < qty.get() {
+                return Err(short(available));
+            }
+            let room = target.room_left();
+            if room < qty.get() {
+                return Err(TransferError::OverCapacity { needed: qty.get(), room });
+            }
+            let product = self.catalog.product_name(from_level.product());
+            let product = product.ok_or(UnknownPlace::Handle)?;
+            let to_handle = self.resolve_or_open(LevelRef::Names(target.name(), &product))?;
             let route = Route {
                 from: from_handle,
                 to: to_handle,
@@ -69,16 +87,8 @@ impl Engine {
                 target: target.id(),
                 qty,
             };
-            let enough = || from_level.available() >= qty.get();
-            // Refused at a look, where one look is enough: nothing is written then.
-            if !enough() && !self.slots.is_due(self.now()) {
-                return Err(short(from_level.available()));
-            }
-            let first = self.try_transfer(details, key, &route);
-            match first {
-                Err(TransferError::Insufficient { .. }) if self.slots.is_due(self.now()) => {
-                    // A commit never ends holds by itself, so that it keeps to its order of cells.
-                    self.take_back_overdue(self.now(), enough);
+            match self.try_transfer(details, key, &route) {
+                Err(TransferError::Insufficient { .. }) if end_overdue() => {
                     self.try_transfer(details, key, &route)?;
                 }
                 other => other?,

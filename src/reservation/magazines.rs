@@ -189,9 +189,13 @@ impl Magazines {
     fn put_to_front(&self, number: u32) {
         #[cfg(planted = "front_overwritten")]
         let put = Ok::<_, u32>(self.front.store(number, Ordering::Release));
-        #[cfg(planted = "front_put_relaxed")]
+        #[cfg(any(planted = "front_put_relaxed", planted = "front_put_unordered"))]
         let put = self.front.compare_exchange(NONE, number, Ordering::Relaxed, Ordering::Relaxed);
-        #[cfg(not(any(planted = "front_overwritten", planted = "front_put_relaxed")))]
+        #[cfg(not(any(
+            planted = "front_overwritten",
+            planted = "front_put_relaxed",
+            planted = "front_put_unordered"
+        )))]
         let put = self.front.compare_exchange(NONE, number, Ordering::Release, Ordering::Relaxed);
         if put.is_err() {
             // Another thread put its own there meanwhile: this one waits at the end of the line.

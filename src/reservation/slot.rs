@@ -77,8 +77,9 @@ impl Slot {
     }
 
     /// Takes a slot that came off the free ones away from its former tenant. Returns the vacant
-    /// state and the former tenant's birth (of a later line: unknown, and so as late as can be), or
-    /// what stands there if somebody is just changing the former tenant's record.
+    /// state and the former tenant's birth (of a later line, and where a slot was put back unused:
+    /// unknown, and so as late as can be), or what stands there if somebody is just changing the
+    /// former tenant's record.
     pub(crate) fn vacate(&self) -> Result<(State, Timestamp), State> {
         let former = self.state.load();
         if !matches!(former.phase(), Phase::Vacant | Phase::Line) && !former.phase().is_final() {
@@ -91,8 +92,8 @@ impl Slot {
         #[cfg(not(planted = "reuse_without_fence"))]
         fence(Ordering::Release);
         let birth = match former.phase() {
-            Phase::Line => Timestamp::MAX,
             Phase::Vacant if former == State::UNUSED => Timestamp::default(),
+            Phase::Vacant | Phase::Line => Timestamp::MAX,
             _ => ReservationId::from_halves(self.read_name()).created_at(),
         };
         Ok((vacant, birth))
@@ -149,7 +150,11 @@ impl Slot {
         let state = self.state.load();
         let [high, low] = self.read_name();
         if [high, low] != id.to_halves() {
-            return Read::Stranger(ReservationId::from_halves([high, low]), state);
+            // Validated too: who lived here, and when, is an answer.
+            let certain =
+                cfg!(planted = "unvalidated_stranger") || self.state.load_again() == state;
+            let other = ReservationId::from_halves([high, low]);
+            return if certain { Read::Stranger(other, state) } else { Read::Changed };
         }
         let tenant = self.read_tenant(state);
         if cfg!(not(planted = "unvalidated_read")) && self.state.load_again() != state {
@@ -369,4 +374,30 @@ fn owner_to_halves(owner: Owner) -> [u64; 2] {
 
 fn owner_from_halves([high, low]: [u64; 2]) -> Owner {
     Owner((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_birth_of_whoever_may_have_lived_in_a_slot_is_never_taken_too_early() {
+        let moment = Timestamp::from_millis;
+        let slot = Slot::new();
+        let line = Line::new(LevelHandle(0), 1);
+        let birth_of_former = || slot.vacate().expect("over");
+        let (vacant, birth) = birth_of_former();
+        assert_eq!(birth, Timestamp::default(), "nobody lived here");
+
+        let id = ReservationId::new(moment(50), 0, 1);
+        let tenant = Tenant { id, owner: None, line, chain: Chain::NONE };
+        slot.admit(vacant, &tenant, Phase::Released, moment(60));
+        let (vacant, birth) = birth_of_former();
+        assert_eq!(birth, moment(50));
+
+        slot.join(vacant, 7, 1, line, NO_SLOT);
+        assert_eq!(birth_of_former().1, Timestamp::MAX, "a later line bears no birth");
+        // Put back without a tenant, the slot still bears that line's name.
+        assert_eq!(birth_of_former().1, Timestamp::MAX);
+    }
 }

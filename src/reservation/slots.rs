@@ -40,7 +40,12 @@ impl Vacated {
     /// before that of any tenant that the slot has had, so that a younger id is never taken for one
     /// that was yet to come.
     pub(crate) fn birth(&self, now: Timestamp, clock: impl FnOnce() -> Timestamp) -> Timestamp {
-        if self.former_birth <= now { now } else { clock() }
+        match self.former_birth {
+            former if former <= now => now,
+            // Not known; but it was read from the clock before.
+            Timestamp::MAX => clock(),
+            former => clock().max(former),
+        }
     }
 }
 
@@ -199,7 +204,8 @@ impl Slots {
                     Walk::Whole { retaken_from } => {
                         ReadReservation::Found { tenant, state, retaken_from }
                     }
-                    // The slots of a reservation that is over come round one by one.
+                    // Nobody changes a record but by using its slots again, and a later one of them
+                    // may come round before the head does.
                     Walk::Gone if !state.phase().is_live() => ReadReservation::Forgotten,
                     Walk::Gone | Walk::Changed => ReadReservation::Changed,
                 }

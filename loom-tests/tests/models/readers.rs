@@ -112,6 +112,27 @@ fn a_reader_of_a_basket_never_follows_its_chain_into_another() {
     });
 }
 
+/// A later line bears no id: what stands in its place must not be taken for one.
+#[test]
+fn an_id_whose_slot_became_a_later_line_was_made_all_the_same() {
+    model("a reader against reuse as a later line", || {
+        let slots = Arc::new(slots_of(2));
+        // Younger than the birth that the line's name would spell.
+        let old = publish(&slots, 1_000_000, 1, at(2_000_000));
+        let (young, read) = race(
+            &slots,
+            move |slots| {
+                end(slots, old);
+                publish(slots, 1_000_001, 2, at(2_000_000))
+            },
+            move |slots| slots.read(old, drop),
+        );
+        assert_ne!(young.slot(), old.slot(), "the old slot is the later line's");
+        assert!(!matches!(read, ReadReservation::Unknown), "{read:?}");
+        assert!(matches!(slots.read(old, drop), ReadReservation::Forgotten));
+    });
+}
+
 #[test]
 fn a_hold_just_made_is_never_answered_with_its_forerunners_end() {
     model("a look at a new hold's state against reuse", || {
