@@ -56,8 +56,9 @@ pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use error::{
     AddError, Applied, BasketError, BuildError, ConfirmError, DecisionError, Error, ExtendError,
     FulfilError, InvalidName, InvalidTtl, KeyError, MAX_NAME_BYTES, NoTransferRequest,
-    ReleaseError, RemoveError, RequestTransferError, ReserveError, RetakeError, SettingError,
-    ShipError, ShortLine, SnapshotError, TransferError, TransferFailure, Unavailable, UnknownPlace,
+    PartialError, ReleaseError, RemoveError, RequestTransferError, ReserveError, RetakeError,
+    SettingError, SettleError, ShipError, ShortLine, SnapshotError, TransferError, TransferFailure,
+    Unavailable, UnknownPlace,
 };
 pub use manager::{
     BasketLine, Builder, ConfirmOrRetake, Health, InventoryManager, LevelRef, LevelSnapshot,

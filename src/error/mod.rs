@@ -7,6 +7,7 @@
 mod approval;
 mod hold;
 mod setup;
+mod step;
 mod stock;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub use hold::{
     ShortLine,
 };
 pub use setup::{BuildError, SettingError, SnapshotError};
+pub use step::{PartialError, SettleError};
 pub use stock::{AddError, RemoveError, ShipError, TransferError};
 
 /// The longest name of a product or a warehouse, in bytes.
@@ -163,6 +165,12 @@ pub enum Error {
     /// See [`ExtendError`].
     #[error(transparent)]
     Extend(#[from] ExtendError),
+    /// See [`PartialError`].
+    #[error(transparent)]
+    Partial(#[from] PartialError),
+    /// See [`SettleError`].
+    #[error(transparent)]
+    Settle(#[from] SettleError),
     /// See [`ShipError`].
     #[error(transparent)]
     Ship(#[from] ShipError),
@@ -243,6 +251,8 @@ answers! {
     ConfirmError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
     ReleaseError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
     ExtendError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
+    PartialError { retry: Self::InProgress | Self::Full { .. }, inner: Unavailable, keys: Key, }
+    SettleError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
     ShipError { inner: Unavailable, keys: Key, }
     TransferError { retry: Self::Suspended { .. }, inner: Unavailable, keys: Key, }
     RequestTransferError {
@@ -262,7 +272,7 @@ answers! {
     SnapshotError { }
     UnknownPlace { }
     Error {
-        inner: Add | Remove | Reserve | Basket | Fulfil | Snapshot | Confirm | Release | Extend | Ship | Transfer | RequestTransfer | Decision | NoTransferRequest | Retake | Setting | Build | Place | Unavailable,
+        inner: Add | Remove | Reserve | Basket | Fulfil | Snapshot | Confirm | Release | Extend | Partial | Settle | Ship | Transfer | RequestTransfer | Decision | NoTransferRequest | Retake | Setting | Build | Place | Unavailable,
     }
 }
 

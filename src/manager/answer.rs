@@ -5,6 +5,7 @@ use crate::error::TransferFailure;
 use crate::manager::transfer_request::TransferRequestId;
 use crate::reservation::id::ReservationId;
 use crate::reservation::keys::RequestKey;
+use crate::reservation::view::ReservationStatus;
 
 /// What a release did. Only the first one gives units back; all of them leave the hold over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub(crate) enum Answer {
     TransferRequest(TransferRequestId),
     /// An approved transfer could not be made, and its request has failed.
     TransferFailed(TransferFailure),
+    /// A step on part of a hold left it so.
+    Status(ReservationStatus),
 }
 
 impl Answer {
@@ -62,6 +65,7 @@ impl Answer {
             Self::TransferFailed(TransferFailure::OverCapacity { needed, room }) => {
                 (10, two(needed, room))
             }
+            Self::Status(status) => (11, status as u128),
         };
         [&[tag][..], &number.to_le_bytes()].concat()
     }
@@ -80,6 +84,13 @@ impl Answer {
         match self {
             Self::Release(outcome) => outcome,
             _ => unreachable!("a release answers with its outcome"),
+        }
+    }
+
+    pub(super) fn status(self) -> ReservationStatus {
+        match self {
+            Self::Status(status) => status,
+            _ => unreachable!("a partial step answers with a status"),
         }
     }
 

@@ -13,8 +13,10 @@ use crate::manager::place::{ProductRef, WarehouseRef};
 use crate::manager::request::Request;
 use crate::policy::allocation::{AllocationStrategy, Candidate, PriorityOrder};
 use crate::quantity::Quantity;
+use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
-use crate::reservation::slot::{Line, NO_SLOT, Tenant};
+use crate::reservation::line::Line;
+use crate::reservation::slot::Tenant;
 use crate::reservation::slots::Vacated;
 use crate::stock::announce::Announced;
 use crate::stock::cell::{CellId, CellKind};
@@ -116,6 +118,7 @@ impl Engine {
             .reservation(id, expires_at)
             .owner(details.owner)
             .details(details)
+            .kept(details)
             .key(key, Answer::Reservation(id));
         let parts = match self.fill(&levels, qty, now) {
             Ok(parts) => parts,
@@ -256,7 +259,8 @@ impl Engine {
         let (Some(head), Some(line)) = (slots.next(), lines.next()) else { return };
         let rest: Vec<(Vacated, Line)> =
             lines.map_while(|line| Some((slots.next()?, line))).collect();
-        let tenant = Tenant { id, owner: details.owner, line, next: NO_SLOT };
+        let chain = Chain::NONE.keeping(details.keep_until_shipped);
+        let tenant = Tenant { id, owner: details.owner, line, chain };
         self.slots.publish(head, &rest, tenant, expires_at);
         slots.for_each(|unused| self.slots.put_back(unused, id.created_at()));
     }

@@ -294,6 +294,13 @@ impl<'a> Draft<'a> {
         self
     }
 
+    /// The new hold keeps its record until what it sold is shipped, if the caller asked for that: one
+    /// that is brought back after a restart does so too.
+    #[inline]
+    pub(super) fn kept(self, details: &Details) -> Self {
+        if details.keep_until_shipped { self.text("keep", "until-shipped") } else { self }
+    }
+
     /// The units come back because nobody ended the hold in time.
     pub(super) fn expired(mut self) -> Self {
         self.step = self.step.expired();

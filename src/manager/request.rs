@@ -63,6 +63,16 @@ impl<'a> Request<'a> {
         self
     }
 
+    /// A new reservation keeps its record, as a live one keeps its slots, until all that it sold is
+    /// shipped or cancelled by reservation ([`ship_lines`](crate::InventoryManager::ship_lines),
+    /// [`cancel_sale_lines`](crate::InventoryManager::cancel_sale_lines)), so that those calls never
+    /// find it forgotten. Units that leave by [`ship`](crate::InventoryManager::ship), which knows
+    /// only the level, don't count.
+    pub fn keep_until_shipped(mut self) -> Self {
+        self.details.keep_until_shipped = true;
+        self
+    }
+
     /// Adds a pair to the metadata of the operation's audit entries.
     pub fn note(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.details.notes.push((name.into(), value.into()));

@@ -13,8 +13,10 @@ use crate::manager::place::LevelRef;
 use crate::manager::request::Request;
 use crate::manager::sweep::Short;
 use crate::quantity::Quantity;
+use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
-use crate::reservation::slot::{Line, NO_SLOT, Tenant};
+use crate::reservation::line::Line;
+use crate::reservation::slot::Tenant;
 use crate::reservation::slots::Vacated;
 use crate::stock::handle::LevelHandle;
 use crate::stock::level::StockLevel;
@@ -65,6 +67,7 @@ impl Engine {
                 .reservation(id, expires_at)
                 .owner(details.owner)
                 .details(details)
+                .kept(details)
                 .key(key, Answer::Reservation(id));
             // Law 2: take, then log; and the id, which can be spent on a confirm, is given last.
             let slot = self.take_units(slot, handle, level, qty, now)?;
@@ -73,7 +76,7 @@ impl Engine {
                 id,
                 owner: details.owner,
                 line: Line::new(handle, qty.get()),
-                next: NO_SLOT,
+                chain: Chain::NONE.keeping(details.keep_until_shipped),
             };
             self.slots.publish(slot, &[], tenant, expires_at);
             recorded?;
@@ -104,6 +107,7 @@ impl Engine {
                 .reservation(id, now)
                 .owner(details.owner)
                 .details(details)
+                .kept(details)
                 .key(key, Answer::Reservation(id));
             let slot = self.take_units(slot, handle, level, qty, now)?;
             let recorded = draft.queue();
@@ -113,10 +117,10 @@ impl Engine {
                 id,
                 owner: details.owner,
                 line: Line::new(handle, qty.get()),
-                next: NO_SLOT,
+                chain: Chain::NONE.keeping(details.keep_until_shipped),
             };
-            self.slots.publish_sold(slot, &[], None, tenant, now);
-            self.slots.retire(number, NO_SLOT, now);
+            let chain = self.slots.publish_sold(slot, &[], None, tenant, now);
+            self.slots.retire(number, chain, true, now);
             recorded?;
             Ok(Answer::Reservation(id))
         })

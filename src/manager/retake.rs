@@ -14,7 +14,6 @@ use crate::manager::request::Request;
 use crate::manager::settle::{End, Met};
 use crate::reservation::id::ReservationId;
 use crate::reservation::keys::{Fingerprint, KeyName};
-use crate::reservation::state::Phase;
 use crate::reservation::view::{Reservation, ReservationStatus};
 
 /// What `confirm_or_retake` found, and did.
@@ -84,10 +83,10 @@ impl Engine {
             Met::Done(recorded) => return Ok(recorded.map(|()| Answer::ConfirmedInTime)?),
             Met::InProgress => return Err(RetakeError::InProgress),
             Met::Unknown => return Err(RetakeError::Unknown),
-            Met::Over(Phase::Confirmed, _) => {
+            Met::Over(over) if over.sold => {
                 return self.answer_without_a_move(key, Answer::SoldBefore(self.units_sold(id)?));
             }
-            Met::Over(..) => true,
+            Met::Over(_) => true,
             Met::Forgotten => false,
         };
         self.retake(details, key, id, lines, known_unsold)
@@ -156,7 +155,7 @@ impl Engine {
     /// The units that a confirmed reservation sold.
     fn units_sold(&self, id: ReservationId) -> Result<u64, RetakeError> {
         if let Ok(found) = self.reservation(id) {
-            return Ok(found.lines.iter().map(|line| u64::from(line.quantity)).sum());
+            return Ok(found.units_sold());
         }
         // Its slot was used just now.
         match self.history(id) {

@@ -15,8 +15,8 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::reservation::chain::SlotNumber;
 use crate::reservation::moves::Moves;
-use crate::reservation::slot::SlotNumber;
 use crate::shard::{shards_for, thread_ordinal};
 use crate::sync::{ArrayQueue, AtomicU32, AtomicU64, AtomicUsize, Backoff, Ordering};
 use crate::table::Table;
