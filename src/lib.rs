@@ -3,7 +3,7 @@
 //!
 //! Begin at [`InventoryManager`]: it has all operations, and an example. A [`Request`] adds a retry
 //! key, an owner and notes to any of them. The audit log is an [`AuditLog`]; errors are small enums,
-//! one for each kind of operation, all of which turn into [`Error`].
+//! one for each kind of operation, and those of operations all turn into [`Error`].
 //!
 //! # The model
 //!

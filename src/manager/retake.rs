@@ -74,7 +74,7 @@ impl Engine {
     ) -> Result<Answer, RetakeError> {
         self.admit()?;
         if let Ok(held) = self.reservation(id)
-            && held.status == ReservationStatus::Pending
+            && held.status != ReservationStatus::Confirmed
             && !self.are_lines_of(&held, lines)
         {
             return Err(RetakeError::OtherLines);

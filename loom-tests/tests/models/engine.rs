@@ -1,5 +1,5 @@
 //! One level, one warehouse, the slots and a stub queue, with the steps of each operation in the
-//! order of the design's table: what is obtained first, taken, queued, and given last.
+//! order of the manager's files: what is obtained first, taken, queued, and given last.
 
 use std::sync::Arc;
 use std::time::Duration;

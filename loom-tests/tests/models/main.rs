@@ -28,7 +28,7 @@ mod sync;
 #[path = "../../../src/table.rs"]
 mod table;
 
-// What the models share: a small engine with the order of steps of the design's table.
+// What the models share: a small engine with the manager's order of steps.
 mod engine;
 mod record;
 
