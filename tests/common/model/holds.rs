@@ -347,6 +347,12 @@ impl Model {
                 return Ok(Given::ConfirmedInTime);
             }
             Found::Unknown => return Err(RetakeError::Unknown.into()),
+            Found::Over(hold, _)
+                if self.holds[hold].status != ReservationStatus::Confirmed
+                    && !self.are_lines_of(hold, lines) =>
+            {
+                return Err(RetakeError::OtherLines.into());
+            }
             Found::Over(hold, _) | Found::Forgotten(hold) => hold,
         };
         if self.holds[over].status == ReservationStatus::Confirmed {
