@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::error::{InvalidName, KeyError, Unavailable, UnknownPlace};
+use crate::error::{InvalidName, KeyError, TransferError, Unavailable, UnknownPlace};
 use crate::quantity::InvalidQuantity;
 
 /// Why `request_transfer` was refused. Nothing has moved then, and no request was made.
@@ -136,6 +136,29 @@ impl From<NoTransferRequest> for DecisionError {
         match none {
             NoTransferRequest::Forgotten => Self::Forgotten,
             NoTransferRequest::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// A transfer's refusal, in the words of a decision. Only want of stock or room decides the request.
+impl From<TransferError> for DecisionError {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::Suspended { warehouse } => Self::Suspended { warehouse },
+            TransferError::Insufficient { needed, available } => {
+                Self::Failed(TransferFailure::Insufficient { needed, available })
+            }
+            TransferError::OverCapacity { needed, room } => {
+                Self::Failed(TransferFailure::OverCapacity { needed, room })
+            }
+            TransferError::Place(place) => Self::Place(place),
+            TransferError::TooManyNames => Self::TooManyNames,
+            TransferError::Key(key) => Self::Key(key),
+            TransferError::Unavailable(unavailable) => Self::Unavailable(unavailable),
+            // Refused when the request was made.
+            TransferError::SameWarehouse | TransferError::Quantity(_) => {
+                Self::Place(UnknownPlace::Handle)
+            }
         }
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::audit::entry::{AdjustmentType, EventType};
 use crate::clock::Timestamp;
 use crate::error::{
-    Applied, DecisionError, NoTransferRequest, RequestTransferError, TransferError,
-    TransferFailure, Unavailable, UnknownPlace,
+    Applied, DecisionError, NoTransferRequest, RequestTransferError, TransferFailure, Unavailable,
+    UnknownPlace,
 };
 use crate::manager::InventoryManager;
 use crate::manager::answer::{Answer, KeyUse};
@@ -465,29 +465,6 @@ impl Verdict<'_> {
             at: self.at,
             reason: self.reason.map(Arc::from),
             failure,
-        }
-    }
-}
-
-/// A transfer's refusal, in the words of a decision. Only want of stock or room decides the request.
-impl From<TransferError> for DecisionError {
-    fn from(error: TransferError) -> Self {
-        match error {
-            TransferError::Suspended { warehouse } => Self::Suspended { warehouse },
-            TransferError::Insufficient { needed, available } => {
-                Self::Failed(TransferFailure::Insufficient { needed, available })
-            }
-            TransferError::OverCapacity { needed, room } => {
-                Self::Failed(TransferFailure::OverCapacity { needed, room })
-            }
-            TransferError::Place(place) => Self::Place(place),
-            TransferError::TooManyNames => Self::TooManyNames,
-            TransferError::Key(key) => Self::Key(key),
-            TransferError::Unavailable(unavailable) => Self::Unavailable(unavailable),
-            // Refused when the request was made.
-            TransferError::SameWarehouse | TransferError::Quantity(_) => {
-                Self::Place(UnknownPlace::Handle)
-            }
         }
     }
 }
