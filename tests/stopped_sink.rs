@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use stockade::testing::{FaultControl, FaultySink};
 use stockade::{
     Applied, AuditBatch, AuditEntry, AuditSink, Backpressure, BasketLine, EventType, FlushError,
-    Health, InventoryManager, Release, ReservationId, SinkError, Unavailable,
+    Health, InventoryManager, Release, ReservationId, SinkError, TransferError, Unavailable,
 };
 
 use common::rng::{Rng, seed};
@@ -59,14 +59,19 @@ impl Crowd {
     }
 
     /// One thread's life: an error is only ever that the engine is stopped or busy.
-    fn buy(&self, thread: usize, seed: u64) {
-        let mut rng = Rng::new(seed, thread);
-        let lines = if thread.is_multiple_of(8) { PRODUCTS } else { 1 + thread % 3 };
+    fn buy(&self, number: usize, seed: u64) {
+        let mut rng = Rng::new(seed, number);
+        let lines = if number.is_multiple_of(8) { PRODUCTS } else { 1 + number % 3 };
         let check = |error: stockade::Error| {
             assert!(error.is_retryable(), "{error} (seed {seed})");
             assert_eq!(error.applied(), Applied::No, "{error} (seed {seed})");
         };
         while !self.stop.load(Ordering::Relaxed) {
+            if number % 8 == 7 {
+                self.transfer(&mut rng, check);
+                self.returned[number].fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
             let first = rng.below((PRODUCTS - lines + 1) as u64) as usize;
             let chosen = &self.products[first..first + lines];
             let basket: Vec<_> =
@@ -75,17 +80,31 @@ impl Crowd {
                 Err(error) => check(error.into()),
                 Ok(hold) => {
                     self.promised.fetch_add(lines as u64, Ordering::Relaxed);
-                    self.end(thread, hold, lines, rng.below(2) == 0, check);
+                    self.end(number, hold, lines, rng.below(2) == 0, check);
                 }
             }
-            self.returned[thread].fetch_add(1, Ordering::Relaxed);
+            self.returned[number].fetch_add(1, Ordering::Relaxed);
+            // Many threads, rather than much work.
+            thread::sleep(ms(2));
+        }
+    }
+
+    /// There and back again, or the one or the other.
+    fn transfer(&self, rng: &mut Rng, check: impl Fn(stockade::Error)) {
+        let product = &*self.products[rng.below(PRODUCTS as u64) as usize];
+        for (from, to) in [("SF", "NYC"), ("NYC", "SF")] {
+            match self.manager.transfer(from, to, product, 1) {
+                Ok(()) => _ = self.promised.fetch_add(2, Ordering::Relaxed),
+                Err(TransferError::Insufficient { .. }) => {}
+                Err(error) => check(error.into()),
+            }
         }
     }
 
     /// Ends a hold, again and again while the engine is stopped.
     fn end(
         &self,
-        thread: usize,
+        number: usize,
         hold: ReservationId,
         lines: usize,
         sell: bool,
@@ -105,8 +124,8 @@ impl Crowd {
             if self.stop.load(Ordering::Relaxed) {
                 return;
             }
-            self.returned[thread].fetch_add(1, Ordering::Relaxed);
-            std::thread::sleep(ms(1));
+            self.returned[number].fetch_add(1, Ordering::Relaxed);
+            thread::sleep(ms(1));
         }
         self.promised.fetch_add(lines as u64, Ordering::Relaxed);
     }
@@ -148,7 +167,7 @@ fn sixty_four_threads_outlive_a_sink_that_fails_again_and_again() {
     within(Duration::from_secs(120), || {
         let seed = seed();
         let (sink, control) = FaultySink::new();
-        let builder = threaded().audit_queue(256).sink(sink);
+        let builder = threaded().audit_queue(256).audit_retained(1 << 23).sink(sink);
         let crowd = Crowd::new(builder.build().expect("legal settings"), 64);
         thread::scope(|scope| {
             for thread in 0..64 {
@@ -177,7 +196,7 @@ fn sixty_four_threads_wait_for_a_sink_that_hangs_and_go_on() {
     within(Duration::from_secs(120), || {
         let seed = seed();
         let (sink, control) = FaultySink::new();
-        let builder = threaded().audit_queue(64).sink(sink);
+        let builder = threaded().audit_queue(64).audit_retained(1 << 23).sink(sink);
         let crowd = Crowd::new(builder.build().expect("legal settings"), 64);
         thread::scope(|scope| {
             for thread in 0..64 {
