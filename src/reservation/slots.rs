@@ -179,7 +179,6 @@ impl Slots {
                 Read::Stranger(tenant, state)
                     if state.phase() != Phase::Vacant
                         && state.phase() != Phase::Line
-                        && tenant.is_one()
                         && tenant.created_at() < id.created_at() =>
                 {
                     return Lookup::Unknown;
