@@ -264,6 +264,23 @@ impl<'a> Draft<'a> {
         self
     }
 
+    /// The caller's notes on a new hold; and whether that keeps its record until what it sold is shipped,
+    /// so that one that is brought back after a restart does so too.
+    #[inline]
+    pub(super) fn details_of_hold(self, details: &Details) -> Self {
+        if details.keep_until_shipped || !details.notes.is_empty() {
+            self.with_details_of_hold(details)
+        } else {
+            self
+        }
+    }
+
+    #[cold]
+    fn with_details_of_hold(self, details: &Details) -> Self {
+        let draft = self.details(details);
+        if details.keep_until_shipped { draft.text("keep", "until-shipped") } else { draft }
+    }
+
     /// A pair of metadata.
     pub(super) fn text(mut self, name: &str, value: &str) -> Self {
         self.long().note(name, value);
@@ -292,13 +309,6 @@ impl<'a> Draft<'a> {
     pub(super) fn retaken_from(mut self, id: ReservationId) -> Self {
         self.long().header.retaken_from = Some(id);
         self
-    }
-
-    /// The new hold keeps its record until what it sold is shipped, if the caller asked for that: one
-    /// that is brought back after a restart does so too.
-    #[inline]
-    pub(super) fn kept(self, details: &Details) -> Self {
-        if details.keep_until_shipped { self.text("keep", "until-shipped") } else { self }
     }
 
     /// The units come back because nobody ended the hold in time.
