@@ -54,7 +54,8 @@ impl fmt::Display for Timestamp {
 }
 
 /// Milliseconds of `span`, rounded up, so that a hold never ends before its time is up.
-fn whole_millis(span: Duration) -> u64 {
+#[inline]
+pub(crate) fn whole_millis(span: Duration) -> u64 {
     // In 64 bits: dividing `as_nanos` costs a call of some tens of nanoseconds.
     let begun = u64::from(span.subsec_nanos().div_ceil(1_000_000));
     span.as_secs().saturating_mul(1_000).saturating_add(begun)

@@ -87,6 +87,7 @@ impl Recorder {
     }
 
     /// Whether an operation may begin; see [`AuditQueue::admit`].
+    #[inline]
     pub(crate) fn admit(&self) -> Result<(), NotAdmitted> {
         self.queue.admit()
     }
@@ -102,6 +103,7 @@ impl Recorder {
     }
 
     /// Queues the one entry of an operation; see [`AuditQueue::push`].
+    #[inline]
     pub(crate) fn record(&self, step: Step) -> Result<(), WriterGone> {
         self.queue.push(Queued::Record(Record::Step(step)))
     }

@@ -9,6 +9,7 @@ use crate::error::{
 };
 use crate::manager::InventoryManager;
 use crate::manager::answer::Release;
+use crate::manager::details::NO_DETAILS;
 use crate::manager::place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
 use crate::manager::retake::ConfirmOrRetake;
 use crate::policy::alerts::{ListenerId, Scope, StockAlertListener};
@@ -181,7 +182,7 @@ impl InventoryManager {
         quantity: u32,
         ttl: Duration,
     ) -> Result<ReservationId, ReserveError> {
-        self.request().reserve(level, quantity, ttl)
+        self.engine.reserve(&NO_DETAILS, level.into(), quantity, ttl)
     }
 
     /// Reserves and confirms in one call.
@@ -193,7 +194,7 @@ impl InventoryManager {
         level: impl Into<LevelRef<'l>>,
         quantity: u32,
     ) -> Result<ReservationId, ReserveError> {
-        self.request().sell(level, quantity)
+        self.engine.sell(&NO_DETAILS, level.into(), quantity)
     }
 
     /// Holds all lines under one reservation, or none. Equal lines are merged.
@@ -270,7 +271,7 @@ impl InventoryManager {
     /// [`ConfirmError::Expired`] if its time was up: the call has ended it then, unless that was done
     /// before. See [`ConfirmError`] for the rest.
     pub fn confirm(&self, id: ReservationId) -> Result<(), ConfirmError> {
-        self.request().confirm(id)
+        self.engine.confirm(&NO_DETAILS, id)
     }
 
     /// Gives back what a pending reservation holds. A repeat, an expired and an unknown id are
@@ -290,7 +291,7 @@ impl InventoryManager {
     /// # Ok::<(), stockade::Error>(())
     /// ```
     pub fn release(&self, id: ReservationId) -> Result<Release, ReleaseError> {
-        self.request().release(id)
+        self.engine.release(&NO_DETAILS, id)
     }
 
     /// Prolongs a pending hold until `ttl` from now, and says when it will expire. A hold is never
