@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use crate::audit::gate::Shut;
+use crate::sync::{Condvar, Mutex, MutexGuard, lock};
 
 /// Why a flush can't say that everything was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -118,7 +119,7 @@ struct TicketState {
 
 impl Ticket {
     fn lock(&self) -> MutexGuard<'_, TicketState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Tells the waiter. Only the first outcome counts.
@@ -156,7 +157,7 @@ struct Waiting {
 
 impl Tickets {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 
     /// A new flush. The writer must be woken after.

@@ -18,14 +18,11 @@ use crate::clock::Timestamp;
 use crate::reservation::chain::SlotNumber;
 use crate::reservation::moves::Moves;
 use crate::shard::{shards_for, thread_ordinal};
-use crate::sync::{ArrayQueue, AtomicU32, AtomicU64, AtomicUsize, Backoff, Ordering};
+use crate::sync::{ArrayQueue, AtomicU32, AtomicU64, AtomicUsize, Backoff, MODELLED, Ordering};
 use crate::table::Table;
 
 /// Slots that move between a shard and the depot at a time.
-#[cfg(not(all(loom, feature = "loom")))]
-pub(crate) const MAGAZINE: usize = 128;
-#[cfg(all(loom, feature = "loom"))]
-pub(crate) const MAGAZINE: usize = 2;
+pub(crate) const MAGAZINE: usize = if MODELLED { 2 } else { 128 };
 
 /// Up to two threads of one shard may refill at once without spilling.
 const SHARD_QUEUE: usize = 4 * MAGAZINE;

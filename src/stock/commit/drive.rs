@@ -13,6 +13,7 @@ use super::slot::{Short, Slot};
 use crate::stock::announce::Announced;
 use crate::stock::cell::{Cell, CellId, Settle};
 use crate::stock::word::{Delta, Word};
+use crate::sync::MODELLED;
 
 /// One thread that drives one operation, counted in its control word.
 #[derive(Debug)]
@@ -245,7 +246,7 @@ pub(super) fn get_past<S: Site + ?Sized>(site: &S, id: CellId, cell: &Cell, bits
 /// long basket only get in each other's way. Bounded, so that nobody waits for a sleeper.
 fn goes_by_itself(cell: &Cell, bits: u64, lines: usize) -> bool {
     // Models have no use for waiting: all that it could show is shown without it.
-    let spins = if cfg!(all(loom, feature = "loom")) { 0 } else { 2 * lines };
+    let spins = if MODELLED { 0 } else { 2 * lines };
     (0..spins).any(|_| {
         crate::sync::spin_loop();
         cell.look() != bits
