@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 
 use crate::audit::bell::{Bell, WriterGone};
 use crate::audit::gate::{Gate, Shut};
-use crate::sync::{ArrayQueue, AtomicBool, AtomicU64, MODELLED, Ordering, nap, spin_loop, yield_now};
+use crate::sync::{
+    ArrayQueue, AtomicBool, AtomicU64, MODELLED, Ordering, nap, spin_loop, yield_now,
+};
 
 /// How many items the queue holds unless the caller says otherwise.
 pub(crate) const DEFAULT_CAPACITY: usize = 65_536;

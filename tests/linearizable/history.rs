@@ -164,12 +164,7 @@ impl Plan {
     }
 }
 
-fn run_thread(
-    site: &Site<'_>,
-    thread: usize,
-    steps: &[(Step, u32)],
-    shared: &[Hold],
-) -> Vec<Call> {
+fn run_thread(site: &Site<'_>, thread: usize, steps: &[(Step, u32)], shared: &[Hold]) -> Vec<Call> {
     let mut own = Vec::new();
     let call = |(at, (step, pause)): (usize, &(Step, u32))| {
         (0..*pause).for_each(|_| spin_loop());

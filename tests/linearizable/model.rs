@@ -135,7 +135,11 @@ impl State {
             return false;
         };
         self.pending.swap_remove(at);
-        if sold { self.confirmed.push(hold) } else { self.released.push(hold) }
+        if sold {
+            self.confirmed.push(hold)
+        } else {
+            self.released.push(hold)
+        }
         true
     }
 

@@ -86,7 +86,8 @@ fn a_circle_of_files_is_found() {
     ];
     assert_eq!(circles(&house(&two)), ["in src/stock: cell -> word -> level -> cell"]);
     assert_eq!(circles(&house(&two[..2])), [""; 0]);
-    let ground = [("src/clock.rs", "use crate::sync;"), ("src/sync/mod.rs", "use crate::clock::A;")];
+    let ground =
+        [("src/clock.rs", "use crate::sync;"), ("src/sync/mod.rs", "use crate::clock::A;")];
     assert_eq!(circles(&house(&ground)), ["in src: clock -> sync -> clock"]);
 }
 

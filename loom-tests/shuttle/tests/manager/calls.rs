@@ -138,9 +138,7 @@ impl Stage {
                     assert_ne!(new, id);
                 }
                 Ok(_)
-                | Err(
-                    RetakeError::InProgress | RetakeError::Forgotten | RetakeError::OtherLines,
-                )
+                | Err(RetakeError::InProgress | RetakeError::Forgotten | RetakeError::OtherLines)
                 | Err(RetakeError::Key(KeyError::InProgress) | RetakeError::Retake(_)) => {}
                 Err(RetakeError::Unavailable(busy)) => busy_only(busy),
                 Err(error) => unexpected(error),

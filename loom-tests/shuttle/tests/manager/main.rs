@@ -6,6 +6,7 @@
 #![cfg(shuttle)]
 
 mod calls;
+mod ends;
 #[path = "../../../../tests/common/ledger.rs"]
 #[allow(dead_code, reason = "the library's own tests use the rest")]
 mod ledger;
