@@ -6,11 +6,14 @@ pub(crate) mod queue;
 
 pub(crate) mod entry;
 pub(crate) mod flush;
+pub(crate) mod journal;
+pub(crate) mod ledger;
 pub(crate) mod log;
 pub(crate) mod memory;
 pub(crate) mod pool;
 pub(crate) mod record;
 pub(crate) mod recorder;
+pub(crate) mod recovery;
 pub(crate) mod sink;
 pub(crate) mod view;
 pub(crate) mod writer;

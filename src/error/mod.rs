@@ -5,6 +5,7 @@
 //! But for one kind, [`Unrecorded`](Unavailable::Unrecorded), an error means that nothing has.
 
 mod hold;
+mod journal;
 mod setup;
 mod stock;
 
@@ -16,6 +17,7 @@ pub use hold::{
     BasketError, ConfirmError, ExtendError, FulfilError, ReleaseError, ReserveError, RetakeError,
     ShortLine,
 };
+pub use journal::JournalError;
 pub use setup::{BuildError, SettingError, SnapshotError};
 pub use stock::{AddError, RemoveError, ShipError, TransferError};
 

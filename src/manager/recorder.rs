@@ -320,6 +320,7 @@ impl<'a> Draft<'a> {
             (_, Some(mut steps)) => {
                 steps.header = self.header;
                 if self.expired {
+                    steps.expired = true;
                     steps.note("reason", "expired");
                 }
                 self.audit.record_all(steps)

@@ -121,6 +121,12 @@ impl Magazines {
         }
     }
 
+    /// The first `used` slots are in use, or will be retired one by one: what an earlier run of the
+    /// engine left. Before the first `take`.
+    pub(crate) fn begin_after(&self, used: u32) {
+        self.fresh.store(u64::from(used), Ordering::Relaxed);
+    }
+
     /// Slots ever used, and so readable by number.
     pub(crate) fn used(&self) -> u32 {
         // Relaxed: a count for reports; a slot's content is published by its own state word.

@@ -4,6 +4,8 @@
 //! hash, no probing, and, with ten million live holds, one cache miss rather than several. Slots are
 //! added a segment at a time as the number of live holds grows, up to a configured maximum.
 
+mod restore;
+
 use crate::clock::Timestamp;
 use crate::reservation::expiry::{Expiry, Found, Scan};
 use crate::reservation::id::ReservationId;
@@ -11,6 +13,8 @@ use crate::reservation::magazines::{Magazines, Retention};
 use crate::reservation::slot::{Line, LinkContent, NO_SLOT, Read, Slot, SlotNumber, Tenant};
 use crate::reservation::state::{Phase, State};
 use crate::table::Table;
+
+pub(crate) use restore::{Restored, RestoredEnd};
 
 /// All reservations of an engine: live holds, and finished records that are still readable.
 #[derive(Debug)]

@@ -1,0 +1,320 @@
+//! From a journal to the state that it adds up to, and to the point where it goes on.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::audit::journal::batch::BatchHeader;
+use crate::audit::journal::decode::{Decoded, Decoder};
+use crate::audit::journal::layout::{Layout, damaged, failed};
+use crate::audit::journal::reader::{self, FoundBatch, Outcome, Segment};
+use crate::audit::journal::segment::Point;
+use crate::audit::journal::storage::Storage;
+use crate::audit::journal::writer::Continuation;
+use crate::audit::ledger::Ledger;
+use crate::audit::record::Record;
+use crate::clock::Timestamp;
+use crate::error::JournalError;
+
+/// What a recovery is asked for.
+pub(crate) struct Wanted<'a> {
+    /// How long to wait for another process that has the journal.
+    pub(crate) wait_for_lock: Duration,
+    /// How many keys to remember.
+    pub(crate) keys: usize,
+    /// How many of the newest entries to give back as records.
+    pub(crate) history: u64,
+    /// Told after each segment.
+    pub(crate) progress: Option<&'a mut (dyn FnMut(RecoveryProgress) + Send)>,
+}
+
+/// How far the recovery of a journal has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecoveryProgress {
+    /// Segments that were replayed.
+    pub segments: usize,
+    /// Segments that there are.
+    pub of_segments: usize,
+    /// Entries that were replayed.
+    pub entries: u64,
+}
+
+/// The end of a journal that a crash left incomplete, and that was cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TornTail {
+    /// The file.
+    pub file: String,
+    /// Where in it what counts ends.
+    pub offset: u64,
+    /// What was found there.
+    pub what: String,
+}
+
+/// A journal that was read, and may be gone on with.
+pub(crate) struct Opened {
+    pub(crate) ledger: Ledger,
+    pub(crate) history: History,
+    pub(crate) outcome: Outcome,
+    pub(crate) segments: usize,
+    lock: Box<dyn Any + Send + Sync>,
+    journal: Option<u128>,
+    openings: u64,
+    newest_segment: u64,
+    tail: Tail,
+}
+
+/// The newest entries, as the log in memory takes them.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    wanted: u64,
+    entries: u64,
+    records: VecDeque<Record>,
+    /// The latest time of an entry that is not among them.
+    pub(crate) latest_gone: Option<Timestamp>,
+}
+
+/// What lies beyond the last point that is known to be on the disk.
+#[derive(Default)]
+struct Tail {
+    /// The newest batch that is known to be on the disk.
+    trusted: Point,
+    found: VecDeque<(BatchHeader, Vec<u8>, Point)>,
+}
+
+impl Opened {
+    /// Where the journal goes on. `random` names a journal that is new.
+    pub(crate) fn continuation(self, now: Timestamp, random: u128) -> Continuation {
+        Continuation {
+            lock: self.lock,
+            journal: self.journal.unwrap_or(random),
+            opening: self.openings + 1,
+            newest_segment: self.newest_segment,
+            trusted: self.tail.trusted,
+            found: self.tail.found.into_iter().map(|(header, body, _)| (header, body)).collect(),
+            opened_at: now,
+        }
+    }
+
+    /// Whether there was nothing.
+    pub(crate) fn is_new(&self) -> bool {
+        self.journal.is_none()
+    }
+
+    /// How often the journal was opened before.
+    pub(crate) fn openings(&self) -> u64 {
+        self.openings
+    }
+
+    /// How many batches will be written again.
+    pub(crate) fn rewritten(&self) -> usize {
+        self.tail.found.len()
+    }
+
+    /// The records of the newest entries, and the first one's sequence number.
+    pub(crate) fn take_history(&mut self) -> (u64, Vec<Record>) {
+        let records = std::mem::take(&mut self.history.records);
+        (self.ledger.next_sequence - self.history.entries, records.into())
+    }
+}
+
+/// Takes the journal for writing and replays it.
+pub(crate) fn open(storage: &Arc<dyn Storage>, wanted: Wanted<'_>) -> Result<Opened, JournalError> {
+    let lock = take_lock(&**storage, wanted.wait_for_lock)?;
+    let layout = Layout::find(&**storage)?;
+    let mut replay = Replay {
+        ledger: Ledger::new(wanted.keys),
+        history: History { wanted: wanted.history, ..History::default() },
+        tail: Tail::default(),
+        progress: RecoveryProgress { of_segments: layout.path.len(), ..Default::default() },
+        tell: wanted.progress,
+    };
+    let outcome = replay.run(&**storage, &layout)?;
+    let Replay { ledger, history, mut tail, .. } = replay;
+    tail.settle(&outcome);
+    ledger.check_totals().map_err(broken)?;
+    let head = layout.head().map(|head| head.header);
+    Ok(Opened {
+        ledger,
+        history,
+        outcome,
+        segments: layout.path.len(),
+        lock,
+        journal: head.map(|head| head.journal),
+        openings: head.map_or(0, |head| head.opening),
+        newest_segment: layout.newest,
+        tail,
+    })
+}
+
+fn take_lock(
+    storage: &dyn Storage,
+    patience: Duration,
+) -> Result<Box<dyn Any + Send + Sync>, JournalError> {
+    const LOOK_AGAIN: Duration = Duration::from_millis(5);
+    let deadline = Instant::now() + patience;
+    loop {
+        match storage.lock() {
+            Ok(lock) => return Ok(lock),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                return Err(failed("lock", "", &error));
+            }
+            Err(_) if Instant::now() >= deadline => return Err(JournalError::Locked),
+            Err(_) => thread::sleep(LOOK_AGAIN),
+        }
+    }
+}
+
+struct Replay<'a> {
+    ledger: Ledger,
+    history: History,
+    tail: Tail,
+    progress: RecoveryProgress,
+    tell: Option<&'a mut (dyn FnMut(RecoveryProgress) + Send)>,
+}
+
+impl Replay<'_> {
+    /// One thread reads and checks, this one replays.
+    fn run(&mut self, storage: &dyn Storage, layout: &Layout) -> Result<Outcome, JournalError> {
+        thread::scope(|scope| {
+            let (sender, receiver) = sync_channel::<(Segment, u64)>(1);
+            let reading = scope.spawn(move || {
+                reader::read(storage, layout, |segment, durable| {
+                    // A replay that has ended has found an error of its own.
+                    let _ = sender.send((segment, durable));
+                    Ok(())
+                })
+            });
+            let mut replayed = Ok(());
+            for (segment, durable) in receiver {
+                replayed = self.segment(&segment, durable);
+                if replayed.is_err() {
+                    break;
+                }
+            }
+            let read = reading.join().unwrap_or_else(|_| {
+                Err(damaged("", 0, "reading it made the reader fail".to_owned()))
+            });
+            // What can't be read comes before what can't be.
+            let outcome = read?;
+            replayed.map(|()| outcome)
+        })
+    }
+
+    fn segment(&mut self, segment: &Segment, durable: u64) -> Result<(), JournalError> {
+        for found in &segment.batches {
+            self.batch(segment, found)?;
+            self.tail.push(segment, found, durable);
+        }
+        self.tail.let_go(durable);
+        self.progress.segments += 1;
+        self.progress.entries = self.ledger.next_sequence - 1;
+        if let Some(tell) = &mut self.tell {
+            tell(self.progress);
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, segment: &Segment, found: &FoundBatch) -> Result<(), JournalError> {
+        let Self { ledger, history, .. } = self;
+        decode_batch(segment, found, |decoded| {
+            ledger.apply(&decoded).map_err(broken)?;
+            history.push(&decoded);
+            Ok(())
+        })
+    }
+}
+
+/// Decodes every record of a batch.
+pub(crate) fn decode_batch(
+    segment: &Segment,
+    found: &FoundBatch,
+    mut each: impl FnMut(Decoded<'_>) -> Result<(), JournalError>,
+) -> Result<(), JournalError> {
+    let wrong = |what: &str| damaged(&segment.name, found.offset as u64, what.to_owned());
+    let (records, notes) =
+        (&segment.bytes[found.records.clone()], &segment.bytes[found.notes.clone()]);
+    let mut decoder = Decoder::new(records, notes, found.header.base);
+    let (mut count, mut entries) = (0_u32, 0_u64);
+    while let Some(decoded) = decoder.next().map_err(|none| wrong(none.what))? {
+        count += 1;
+        entries += decoded.entries();
+        each(decoded)?;
+    }
+    if (count, entries) != (found.header.records, u64::from(found.header.entries)) {
+        return Err(wrong("a batch with another number of records than it says"));
+    }
+    Ok(())
+}
+
+pub(crate) fn broken(broken: crate::audit::ledger::Broken) -> JournalError {
+    JournalError::BrokenLaw { sequence: broken.sequence, what: broken.what }
+}
+
+impl History {
+    fn push(&mut self, decoded: &Decoded<'_>) {
+        if self.wanted == 0 {
+            self.latest_gone = self.latest_gone.max(Some(decoded.at()));
+            return;
+        }
+        self.entries += decoded.entries();
+        self.records.push_back(decoded.to_record());
+        while self.entries > self.wanted
+            && let Some(gone) = self.records.pop_front()
+        {
+            self.entries -= gone.entries();
+            let at = match &gone {
+                Record::Step(step) => step.at(),
+                Record::Steps(steps) => steps.header.at,
+            };
+            self.latest_gone = self.latest_gone.max(Some(at));
+        }
+    }
+}
+
+impl Tail {
+    fn push(&mut self, segment: &Segment, found: &FoundBatch, durable: u64) {
+        let header = found.header;
+        let point = Point {
+            batch: header.number,
+            sequence: header.end() - 1,
+            hash: header.hash,
+            segment: segment.header.number,
+            length: found.end() as u64,
+        };
+        if header.number <= durable {
+            self.trusted = point;
+            return;
+        }
+        let body = segment.bytes[found.records.start..found.notes.end].to_vec();
+        self.found.push_back((header, body, point));
+    }
+
+    /// Forgets what turned out to be on the disk.
+    fn let_go(&mut self, durable: u64) {
+        while self.found.front().is_some_and(|(header, ..)| header.number <= durable)
+            && let Some((_, _, point)) = self.found.pop_front()
+        {
+            self.trusted = point;
+        }
+    }
+
+    /// All was read.
+    fn settle(&mut self, outcome: &Outcome) {
+        self.let_go(outcome.durable);
+        if outcome.closed {
+            if self.found.is_empty() {
+                // With the mark behind the closing batch, if there is one.
+                self.trusted = outcome.end;
+            } else {
+                // The closing batch says nothing else; what follows takes its number.
+                self.found.pop_back();
+            }
+        }
+    }
+}
