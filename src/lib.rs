@@ -1,5 +1,38 @@
-//! An embeddable inventory engine.
+//! An embeddable inventory engine: reserve scarce stock for many buyers at once, without locks and
+//! without ever overselling.
+//!
+//! Begin at [`InventoryManager`]: it has all operations, and an example. A [`Request`] adds a retry
+//! key, an owner and notes to any of them. The audit log is an [`AuditLog`]; errors are small enums,
+//! one for each kind of operation, all of which turn into [`Error`].
+//!
+//! # The model
+//!
+//! A [`Warehouse`] has a capacity and stock levels. A [`StockLevel`] counts the units of one product in
+//! one warehouse: *available*, which anyone may reserve, and *reserved*, which are spoken for: *held* by
+//! pending reservations, or *sold* and still in the building. A [`Reservation`] holds units of one or
+//! more levels until it is confirmed, released or expires; its status moves once.
+//!
+//! # What holds at every instant
+//!
+//! - No count is negative. `available` and `reserved` are read as one pair; `sold <= reserved`.
+//! - Of any race over a hold one call wins; the others hear what became of it.
+//! - A refusal is true: at one instant of the call the units were not there.
+//! - A basket, a transfer or a split fulfilment is seen in all its levels or in none
+//!   ([`snapshot`](InventoryManager::snapshot)).
+//! - Every prefix of the audit log is a legal history.
+//! - Nothing that moved goes unrecorded: the queue to the log pushes back before anything moves
+//!   ([`Backpressure`]).
+//!
+//! # Features
+//!
+//! - `testing`: a manual clock, seeded ids, no background threads, a sink that fails on command.
+//! - `cli`: the program `stockade`; of no use to the library.
 #![warn(missing_docs)]
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod audit;
 mod clock;
@@ -16,19 +49,22 @@ mod table;
 
 pub use audit::entry::{AdjustmentType, AuditEntry, EntryType, EventType, UnknownEntryType};
 pub use audit::flush::{Flush, FlushError};
+pub use audit::journal::files::FileStorage;
+pub use audit::journal::storage::{Storage, StorageFile};
 pub use audit::log::{AuditFilter, AuditLog, AuditPage};
 pub use audit::queue::Backpressure;
+pub use audit::recovery::{RecoveryProgress, TornTail};
 pub use audit::sink::{AuditBatch, AuditSink, SinkError};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use error::{
     AddError, Applied, BasketError, BuildError, ConfirmError, Error, ExtendError, FulfilError,
-    InvalidName, InvalidTtl, KeyError, MAX_NAME_BYTES, ReleaseError, RemoveError, ReserveError,
+    InvalidName, InvalidTtl, JournalError, KeyError, MAX_NAME_BYTES, ReleaseError, RemoveError, ReserveError,
     RetakeError, SettingError, ShipError, ShortLine, SnapshotError, TransferError, Unavailable,
     UnknownPlace,
 };
 pub use manager::{
     BasketLine, Builder, ConfirmOrRetake, Health, InventoryManager, LevelRef, LevelSnapshot,
-    ProductRef, Refusals, Release, Request, ReservationCursor, ReservationPage, Shutdown, Stats,
+    ProductRef, Recovered, Refusals, Release, Request, ReservationCursor, ReservationPage, Shutdown, Stats,
     Totals, WarehouseLevel, WarehouseRef, WarehouseSpec, WeakInventoryManager,
 };
 pub use policy::alerts::{ListenerId, StockAlert, StockAlertListener};
@@ -49,5 +85,6 @@ pub use stock::warehouse::Warehouse;
 /// Tools for the tests of services that embed the engine.
 #[cfg(feature = "testing")]
 pub mod testing {
+    pub use crate::audit::journal::simulated::SimulatedDisk;
     pub use crate::audit::faulty::{FaultControl, FaultCounts, FaultySink};
 }

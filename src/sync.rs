@@ -11,6 +11,8 @@ mod backend {
     pub(crate) use crossbeam::queue::ArrayQueue;
     /// Unbounded; for what is bounded by something else. The models stay clear of it.
     pub(crate) use crossbeam::queue::SegQueue;
+    /// Waiting for another thread: spins at first, lets others run after.
+    pub(crate) use crossbeam::utils::Backoff;
     /// Keeps a value that all threads read or write off its neighbours' cache lines.
     pub(crate) use crossbeam::utils::CachePadded;
     pub(crate) use std::hint::spin_loop;
@@ -163,6 +165,21 @@ mod backend {
     shadowed_integer!(AtomicU32, u32);
     shadowed_integer!(AtomicU64, u64);
     shadowed_integer!(AtomicUsize, usize);
+
+    /// Models have no time: lets the others run.
+    #[derive(Debug)]
+    pub(crate) struct Backoff;
+
+    #[allow(dead_code, reason = "each model uses a part of the interface")]
+    impl Backoff {
+        pub(crate) fn new() -> Self {
+            Self
+        }
+
+        pub(crate) fn snooze(&self) {
+            yield_now();
+        }
+    }
 
     /// A model has no cache lines.
     #[derive(Debug)]

@@ -19,6 +19,7 @@ pub(crate) mod view;
 pub(crate) mod writer;
 
 #[cfg(any(test, feature = "testing"))]
+#[cfg_attr(not(feature = "testing"), allow(unreachable_pub, reason = "public with that feature"))]
 pub(crate) mod faulty;
 
 #[cfg(test)]

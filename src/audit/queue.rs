@@ -21,8 +21,10 @@ use crate::sync::{ArrayQueue, AtomicBool, AtomicU64, Ordering, nap, spin_loop, y
 
 /// How many items the queue holds unless the caller says otherwise.
 pub(crate) const DEFAULT_CAPACITY: usize = 65_536;
-/// How long a waiting caller sleeps between two looks at the queue.
-const WAITING_NAP: Duration = Duration::from_micros(50);
+/// How long a waiting caller sleeps between two looks at the queue, at first and at most. It grows,
+/// because a thousand callers that look every 50 us leave the writer no time to run.
+const FIRST_NAP: Duration = Duration::from_micros(50);
+const LONGEST_NAP: Duration = Duration::from_millis(8);
 
 /// What happens to a new operation while the audit queue is more than three quarters full.
 ///
@@ -234,7 +236,10 @@ impl Patience {
     fn wait(&mut self) {
         self.rounds = self.rounds.saturating_add(1);
         if cfg!(all(loom, feature = "loom")) || self.rounds > Self::SPINNING {
-            if self.rounds > Self::YIELDING { nap(WAITING_NAP) } else { yield_now() }
+            match self.rounds.checked_sub(Self::YIELDING) {
+                Some(naps) if naps > 0 => nap((FIRST_NAP * (1 << naps.min(8))).min(LONGEST_NAP)),
+                _ => yield_now(),
+            }
         } else {
             (0..1 << self.rounds).for_each(|_| spin_loop());
         }

@@ -1,6 +1,6 @@
 //! What goes through the queue: one record for each operation, however many lines it has.
 
-use crate::audit::entry::{AdjustmentType, EntryType};
+use crate::audit::entry::{AdjustmentType, EntryType, EventType};
 use crate::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::announce::CommitName;
@@ -81,6 +81,20 @@ impl Step {
         }
     }
 
+    /// It happened at this moment.
+    #[inline]
+    pub(crate) fn happened_at(mut self, at: Timestamp) -> Self {
+        self.at = at;
+        self
+    }
+
+    /// It is about so many units of this level.
+    #[inline]
+    pub(crate) fn of(mut self, level: LevelHandle, quantity: u32) -> Self {
+        (self.level, self.quantity) = (level, quantity);
+        self
+    }
+
     /// It belongs to this hold.
     pub(crate) fn reservation(mut self, id: ReservationId) -> Self {
         self.reservation = id.to_halves();
@@ -109,6 +123,11 @@ impl Step {
 
     pub(crate) fn at(&self) -> Timestamp {
         self.at
+    }
+
+    pub(crate) fn entry_type(&self) -> EntryType {
+        // The code was made from a type.
+        EntryType::from_code(self.code()).unwrap_or(EntryType::Event(EventType::KeyUsed))
     }
 
     pub(crate) fn level(&self) -> LevelHandle {
@@ -262,7 +281,6 @@ impl<const N: usize> std::fmt::Debug for Short<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::entry::EventType;
 
     #[test]
     fn a_step_gives_back_what_was_packed_into_it() {

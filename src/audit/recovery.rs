@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::audit::journal::batch::BatchHeader;
 use crate::audit::journal::decode::{Decoded, Decoder};
 use crate::audit::journal::layout::{Layout, damaged, failed};
-use crate::audit::journal::reader::{self, FoundBatch, Outcome, Segment};
+use crate::audit::journal::reader::{self, FoundBatch, Outcome, Segment, Torn};
 use crate::audit::journal::segment::Point;
 use crate::audit::journal::storage::Storage;
 use crate::audit::journal::writer::Continuation;
@@ -54,6 +54,12 @@ pub struct TornTail {
     pub offset: u64,
     /// What was found there.
     pub what: String,
+}
+
+impl TornTail {
+    pub(crate) fn of(torn: &Torn) -> Self {
+        Self { file: torn.file.clone(), offset: torn.offset, what: torn.what.to_owned() }
+    }
 }
 
 /// A journal that was read, and may be gone on with.
@@ -99,11 +105,6 @@ impl Opened {
             found: self.tail.found.into_iter().map(|(header, body, _)| (header, body)).collect(),
             opened_at: now,
         }
-    }
-
-    /// Whether there was nothing.
-    pub(crate) fn is_new(&self) -> bool {
-        self.journal.is_none()
     }
 
     /// How often the journal was opened before.

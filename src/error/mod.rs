@@ -238,7 +238,7 @@ answers! {
     TransferError { retry: Self::Suspended { .. }, inner: Unavailable, keys: Key, }
     RetakeError { retry: Self::InProgress, inner: Retake | Unavailable, keys: Key, }
     SettingError { inner: Unavailable, }
-    BuildError { retry: Self::Thread { .. }, }
+    BuildError { retry: Self::Thread { .. } | Self::Journal(JournalError::Locked | JournalError::Storage { .. }), }
     SnapshotError { }
     UnknownPlace { }
     Error {

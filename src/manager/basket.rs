@@ -123,7 +123,7 @@ impl Engine {
     pub(super) fn take_basket(
         &self,
         details: &Details,
-        key: Option<KeyUse>,
+        key: Option<KeyUse<'_>>,
         wanted: &[Wanted<'_>],
         purpose: Purpose,
     ) -> Result<ReservationId, BasketError> {
@@ -250,7 +250,7 @@ impl Engine {
     fn basket_draft(
         &self,
         details: &Details,
-        key: Option<KeyUse>,
+        key: Option<KeyUse<'_>>,
         wanted: &[Wanted<'_>],
         purpose: Purpose,
         id: ReservationId,

@@ -11,14 +11,16 @@ use crate::audit::record::Subject;
 use crate::audit::recorder::{Recorder as AuditRecorder, Settings as AuditSettings};
 use crate::audit::sink::AuditSink;
 use crate::audit::writer::Writer;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::{BuildError, InvalidName, MAX_NAME_BYTES};
 use crate::manager::InventoryManager;
 use crate::manager::due::Due;
 use crate::manager::engine::{Engine, Time, alert_source};
+use crate::manager::journal::{Journal, JournalOptions};
 use crate::manager::lifecycle::{Life, Threads};
 use crate::manager::recorder::Recorder;
-use crate::manager::settings::Settings;
+use crate::manager::recover;
+use crate::manager::settings::{Settings, millis};
 use crate::manager::sweep::run_sweeper;
 use crate::policy::alerts::{Listeners, Scope, StockAlertListener};
 use crate::policy::desk::AlertDesk;
@@ -47,15 +49,25 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct WarehouseSpec {
-    name: String,
-    capacity: u32,
-    threshold: Option<u32>,
+    pub(super) name: String,
+    pub(super) capacity: u32,
+    pub(super) threshold: Option<u32>,
+    /// The journal says the same of it.
+    pub(super) recorded: bool,
+    /// The threshold that was set at run time, and stands.
+    pub(super) standing: Option<Option<u32>>,
 }
 
 impl WarehouseSpec {
     /// A warehouse of the largest capacity, without a reorder threshold.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), capacity: MAX_UNITS, threshold: None }
+        Self {
+            name: name.into(),
+            capacity: MAX_UNITS,
+            threshold: None,
+            recorded: false,
+            standing: None,
+        }
     }
 
     /// How many units it can hold, 1 to [`MAX_UNITS`] (the default).
@@ -103,6 +115,7 @@ pub struct Builder {
     sweeper: bool,
     threads: bool,
     listeners: Vec<Arc<dyn StockAlertListener>>,
+    pub(super) journal: JournalOptions,
 }
 
 impl Builder {
@@ -125,6 +138,7 @@ impl Builder {
             sweeper: true,
             threads: true,
             listeners: Vec::new(),
+            journal: JournalOptions::default(),
         }
     }
 
@@ -244,13 +258,23 @@ impl Builder {
     ///
     /// # Errors
     /// [`BuildError`] names the setting that can't be, and what it takes.
-    pub fn build(self) -> Result<InventoryManager, BuildError> {
+    pub fn build(mut self) -> Result<InventoryManager, BuildError> {
         self.check()?;
+        let options = std::mem::take(&mut self.journal);
+        let journal = Journal::open(options, self.keys.count, self.audit_retained)?;
+        let mut room = self.max_reservations as usize;
+        if let Some(journal) = &journal {
+            let ledger = journal.ledger();
+            recover::check_sizes(ledger)?;
+            self.warehouses = recover::warehouses(ledger, self.warehouses)?;
+            room = room.max(recover::slots_needed(ledger));
+        }
         let parallelism = thread::available_parallelism().map_or(1, usize::from);
         let born = self.clock.now();
         let spec = |(index, spec): (usize, &WarehouseSpec)| {
             let id = WarehouseId(index as u16);
-            Warehouse::new(id, spec.name.as_str().into(), spec.capacity, spec.threshold)
+            let threshold = spec.standing.unwrap_or(spec.threshold);
+            Warehouse::new(id, spec.name.as_str().into(), spec.capacity, threshold)
         };
         let catalog =
             Arc::new(Catalog::new(self.warehouses.iter().enumerate().map(spec).collect()));
@@ -259,14 +283,24 @@ impl Builder {
             backpressure: self.backpressure,
             retained: self.audit_retained,
             sink: self.sink,
-            opened_at: born,
+            // A journal's log reaches back as far as it says.
+            opened_at: if journal.is_some() { Timestamp::default() } else { born },
         };
-        let (audit, writer) = AuditRecorder::open(audit, Arc::clone(&catalog) as _);
+        let (audit, mut writer) = AuditRecorder::open(audit, Arc::clone(&catalog) as _);
+        let found = match journal {
+            Some(journal) => Some(journal.go_on(&audit, &mut writer, born, &self.randomness)?),
+            None => None,
+        };
         let (recorder, writer) = recorder_for(audit, writer, self.threads);
         let sweeper = self.sweeper && self.threads;
-        let engine = Arc::new(Engine {
+        let mut engine = Engine {
             catalog,
-            slots: Slots::new(self.max_reservations, parallelism, self.retention),
+            slots: Slots::with_room(
+                room,
+                self.max_reservations,
+                parallelism,
+                self.retention,
+            ),
             keys: Keys::new(self.keys),
             patience: match self.backpressure {
                 Backpressure::Wait => Patience::Wait,
@@ -283,15 +317,24 @@ impl Builder {
             changing: Mutex::new(()),
             max_slots: self.max_reservations,
             max_basket_lines: self.max_basket_lines,
-        });
+            recovered: None,
+        };
+        let mut given_grace = Vec::new();
+        if let Some((ledger, mut report, grace)) = found {
+            given_grace = engine.restore(&ledger, self.longest_ttl, grace, &mut report)?;
+            engine.alert_what_is_low(&ledger);
+            engine.recovered = Some(report);
+        }
+        let engine = Arc::new(engine);
         for listener in self.listeners {
             engine.listeners.add(Scope::Everywhere, listener);
         }
-        record_opening(&engine);
+        record_opening(&engine, &self.warehouses, self.longest_ttl);
         let mut threads = Threads::default();
         if let Some(writer) = writer {
             threads.writer = Some(writer.spawn().map_err(no_thread)?);
         }
+        engine.record_grace(&given_grace);
         if self.threads {
             engine.desk.start(alert_source(&engine)).map_err(no_thread)?;
         }
@@ -310,7 +353,7 @@ impl Builder {
             return Err(BuildError::Warehouses { warehouses: count });
         }
         let mut names = HashSet::new();
-        for WarehouseSpec { name, capacity, threshold } in &self.warehouses {
+        for WarehouseSpec { name, capacity, threshold, .. } in &self.warehouses {
             if !(1..=MAX_NAME_BYTES).contains(&name.len()) {
                 return Err(InvalidName { bytes: name.len() }.into());
             }
@@ -369,16 +412,19 @@ fn recorder_for(
     (Recorder::threaded(audit), Some(writer))
 }
 
-/// The first record: the engine's opening and its warehouses.
-fn record_opening(engine: &Engine) {
+/// The first records: the engine's opening and its warehouses, unless the journal knows them.
+fn record_opening(engine: &Engine, warehouses: &[WarehouseSpec], longest_ttl: Duration) {
     let now = engine.now();
-    let events = std::iter::once(engine.recorder.event(EventType::Opened).about(Subject::None));
-    let warehouses = engine.catalog.warehouses().iter().map(|warehouse| {
+    let opened = engine.recorder.event(EventType::Opened).about(Subject::None);
+    let opened = opened.text("longest_ttl_ms", &millis(longest_ttl).to_string());
+    let new = engine.catalog.warehouses().iter().zip(warehouses).filter(|(_, it)| !it.recorded);
+    let warehouses = new.map(|(warehouse, spec)| {
         let draft = engine.recorder.event(EventType::WarehouseDefined);
         let draft = draft.about(Subject::Warehouse(warehouse.id())).text("name", warehouse.name());
-        draft.text("capacity", &warehouse.capacity().to_string())
+        let threshold = spec.threshold.map_or_else(|| "none".to_owned(), |it| it.to_string());
+        draft.text("capacity", &warehouse.capacity().to_string()).text("threshold", &threshold)
     });
-    for draft in events.chain(warehouses) {
+    for draft in std::iter::once(opened).chain(warehouses) {
         // The queue is new and its writer alive; where 60,000 warehouses fill it, the writer drains.
         let _ = draft.at(now).queue();
     }

@@ -11,6 +11,7 @@ use crate::error::{
 };
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::due::Due;
+use crate::manager::journal::Recovered;
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
 use crate::manager::recorder::Recorder;
 use crate::manager::settings::Settings;
@@ -61,6 +62,8 @@ pub(crate) struct Engine {
     pub(super) changing: Mutex<()>,
     pub(super) max_slots: u32,
     pub(super) max_basket_lines: usize,
+    /// What was found in the journal, if there is one.
+    pub(super) recovered: Option<Recovered>,
 }
 
 /// The engine's clock.
@@ -252,7 +255,7 @@ impl Engine {
     /// Records the use of a key by a call that moved nothing.
     pub(super) fn record_key_use(
         &self,
-        key: Option<KeyUse>,
+        key: Option<KeyUse<'_>>,
         answer: Answer,
     ) -> Result<(), Unavailable> {
         match key {

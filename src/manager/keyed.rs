@@ -74,16 +74,16 @@ impl Engine {
         &self,
         details: &Details,
         shape: impl FnOnce() -> RequestShape,
-        run: impl FnOnce(Option<KeyUse>) -> Result<Answer, E>,
+        run: impl FnOnce(Option<KeyUse<'_>>) -> Result<Answer, E>,
     ) -> Result<Answer, E> {
-        let Some(key) = details.key else { return run(None) };
+        let Some(key) = &details.key else { return run(None) };
         let mut shape = shape();
         shape = RequestShape(match details.owner {
             Some(owner) => shape.0.bytes(&owner.0),
             None => shape.0.absent(),
         });
         let fingerprint = shape.finish();
-        self.claimed(KeyName::Caller(key), fingerprint, || run(Some(KeyUse { key, fingerprint })))
+        self.claimed(KeyName::Caller(*key), fingerprint, || run(Some(KeyUse { key, fingerprint })))
     }
 
     /// Runs an operation under a name that only one call may run under.

@@ -8,7 +8,7 @@ use crate::audit::flush::Flush;
 use crate::audit::gate::{Gate, Shut};
 use crate::audit::log::AuditLog;
 use crate::audit::queue::{NotAdmitted, Waits};
-use crate::audit::record::{Header, KeyMark, Line, Short, Step, Steps, Subject};
+use crate::audit::record::{Header, KeyMark, Short, Step, Steps, Subject};
 use crate::audit::recorder::Recorder as AuditRecorder;
 use crate::audit::writer::{Turn, Writer};
 use crate::clock::Timestamp;
@@ -157,70 +157,76 @@ fn unavailable(shut: Shut) -> Unavailable {
 
 /// An operation's record, made before anything moves, so that queueing it can't fail.
 ///
-/// One line without metadata stays as it is; anything longer is written into a pooled buffer, which
-/// goes back to the pool if the operation is refused after all.
+/// One line without metadata stays a packed step; anything longer is written into a pooled buffer,
+/// which goes back to the pool if the operation is refused after all.
 #[must_use = "a draft says nothing until it is queued"]
 pub(super) struct Draft<'a> {
     audit: &'a AuditRecorder,
-    /// The type of the lines to come.
-    entry_type: EntryType,
-    header: Header,
-    /// The one line of a plain record.
-    plain: Option<Line>,
+    /// The record's header and, once it has one, its first line; as long as that is all of it.
+    step: Step,
+    /// Whether the step has its line.
+    is_plain: bool,
+    /// Anything longer.
     long: Option<Box<Steps>>,
-    expired: bool,
 }
 
 impl<'a> Draft<'a> {
+    #[inline]
     fn new(audit: &'a AuditRecorder, entry_type: EntryType) -> Self {
-        Self {
-            audit,
-            entry_type,
-            header: Header::default(),
-            plain: None,
-            long: None,
-            expired: false,
-        }
+        let step = Step::new(entry_type, Timestamp::default(), LevelHandle(0), 0);
+        Self { audit, step, is_plain: false, long: None }
     }
 
     /// When the operation happened.
     #[inline]
     pub(super) fn at(mut self, now: Timestamp) -> Self {
-        self.header.at = now;
+        self.step = self.step.happened_at(now);
         self
     }
 
     /// The hold that it belongs to.
     #[inline]
     pub(super) fn reservation(mut self, id: ReservationId, expires_at: Timestamp) -> Self {
-        self.header.reservation = Some(id);
-        self.header.expires_at = Some(expires_at);
+        self.step = self.step.reservation(id).expires_at(expires_at);
         self
     }
 
     /// Whose hold it is.
     #[inline]
     pub(super) fn owner(mut self, owner: Option<Owner>) -> Self {
-        self.header.owner = owner;
+        self.step = self.step.owner(owner);
         self
     }
 
     /// Another line of the record's type.
     #[inline]
-    pub(super) fn line(self, level: LevelHandle, units: u32) -> Self {
-        let entry_type = self.entry_type;
-        self.entry(entry_type, Subject::Level(level), units, None)
+    pub(super) fn line(mut self, level: LevelHandle, units: u32) -> Self {
+        if self.is_plain || self.long.is_some() {
+            let entry_type = self.step.entry_type();
+            self.long().line(entry_type, Subject::Level(level), units, None);
+        } else {
+            self.step = self.step.of(level, units);
+            self.is_plain = true;
+        }
+        self
     }
 
     /// A line of another type.
-    pub(super) fn and(self, movement: AdjustmentType, level: LevelHandle, qty: Quantity) -> Self {
-        self.entry(movement.into(), Subject::Level(level), qty.get(), None)
+    pub(super) fn and(
+        mut self,
+        movement: AdjustmentType,
+        level: LevelHandle,
+        qty: Quantity,
+    ) -> Self {
+        self.long().line(movement, Subject::Level(level), qty.get(), None);
+        self
     }
 
     /// What an event is about.
-    pub(super) fn about(self, subject: Subject) -> Self {
-        let entry_type = self.entry_type;
-        self.entry(entry_type, subject, 0, None)
+    pub(super) fn about(mut self, subject: Subject) -> Self {
+        let entry_type = self.step.entry_type();
+        self.long().line(entry_type, subject, 0, None);
+        self
     }
 
     /// The two ends of a transfer, for a record of its two lines.
@@ -249,107 +255,94 @@ impl<'a> Draft<'a> {
 
     /// The caller's key and what it is answered, in the same record as what it moved.
     #[inline]
-    pub(super) fn key(mut self, key: Option<KeyUse>, answer: Answer) -> Self {
-        if let Some(KeyUse { key, fingerprint }) = key {
-            let key = Short::new(key.as_bytes());
-            let answer = Short::new(&answer.to_bytes());
-            debug_assert!(key.is_some() && answer.is_some(), "keys and answers are short");
-            self.long().key =
-                key.zip(answer).map(|(key, answer)| KeyMark { key, fingerprint, answer });
+    pub(super) fn key(self, key: Option<KeyUse<'_>>, answer: Answer) -> Self {
+        match key {
+            None => self,
+            Some(key) => self.with_key(key, answer),
         }
+    }
+
+    #[cold]
+    fn with_key(mut self, KeyUse { key, fingerprint }: KeyUse<'_>, answer: Answer) -> Self {
+        let key = Short::new(key.as_bytes());
+        let answer = Short::new(&answer.to_bytes());
+        debug_assert!(key.is_some() && answer.is_some(), "keys and answers are short");
+        self.long().key = key.zip(answer).map(|(key, answer)| KeyMark { key, fingerprint, answer });
         self
     }
 
     /// The hold whose lines are taken anew.
     pub(super) fn retaken_from(mut self, id: ReservationId) -> Self {
-        self.header.retaken_from = Some(id);
-        self.long();
+        self.long().header.retaken_from = Some(id);
         self
     }
 
     /// The units come back because nobody ended the hold in time.
     pub(super) fn expired(mut self) -> Self {
-        self.expired = true;
+        self.step = self.step.expired();
         self
     }
 
-    #[inline]
-    fn entry(
-        mut self,
-        entry_type: EntryType,
-        subject: Subject,
-        quantity: u32,
-        other: Option<WarehouseId>,
-    ) -> Self {
-        let is_plain =
-            self.long.is_none() && self.plain.is_none() && matches!(subject, Subject::Level(_));
-        if is_plain {
-            self.plain = Some(Line { entry_type, subject, quantity, other });
-        } else {
-            self.long().line(entry_type, subject, quantity, other);
-        }
-        self
-    }
-
-    /// The pooled buffer, with all that was said so far.
+    /// The pooled buffer, with the line that there was so far.
+    #[cold]
     fn long(&mut self) -> &mut Steps {
-        let (audit, plain) = (self.audit, &mut self.plain);
-        self.long.get_or_insert_with(|| {
+        let Self { audit, step, is_plain, long } = self;
+        long.get_or_insert_with(|| {
             let mut buffer = audit.buffer();
-            buffer.lines.extend(plain.take());
+            if *is_plain {
+                let subject = Subject::Level(step.level());
+                buffer.line(step.entry_type(), subject, step.quantity(), None);
+            }
             buffer
         })
+    }
+
+    /// The long record, with its header.
+    fn finish(&mut self) -> Option<Box<Steps>> {
+        let mut steps = self.long.take()?;
+        steps.header = Header {
+            at: self.step.at(),
+            reservation: self.step.get_reservation(),
+            owner: self.step.get_owner(),
+            expires_at: self.step.get_expires_at(),
+            ..steps.header
+        };
+        if self.step.is_expiry() {
+            steps.expired = true;
+            steps.note("reason", "expired");
+        }
+        Some(steps)
     }
 
     /// Queues the record. From the first take on this can't fail for lack of room; an error says
     /// that the writer has ended, and that what was done stays done.
     #[inline]
     pub(super) fn queue(mut self) -> Result<(), Unavailable> {
-        let queued = match (self.plain.take(), self.long.take()) {
-            (Some(Line { entry_type, subject: Subject::Level(level), quantity, .. }), None) => {
-                let Header { at, reservation, owner, expires_at, retaken_from: _ } = self.header;
-                let mut step = Step::new(entry_type, at, level, quantity).owner(owner);
-                if let Some(id) = reservation {
-                    step = step.reservation(id);
-                }
-                if let Some(moment) = expires_at {
-                    step = step.expires_at(moment);
-                }
-                self.audit.record(if self.expired { step.expired() } else { step })
-            }
-            (_, Some(mut steps)) => {
-                steps.header = self.header;
-                if self.expired {
-                    steps.expired = true;
-                    steps.note("reason", "expired");
-                }
-                self.audit.record_all(steps)
-            }
-            (_, None) => {
-                debug_assert!(false, "a record without a line says nothing");
-                Ok(())
-            }
+        let queued = if self.long.is_none() {
+            debug_assert!(self.is_plain, "a record without a line says nothing");
+            self.audit.record(self.step)
+        } else {
+            self.queue_long()
         };
         queued.map_err(|WriterGone| Unavailable::Unrecorded)
     }
-}
 
-impl Draft<'_> {
+    #[cold]
+    fn queue_long(&mut self) -> Result<(), WriterGone> {
+        self.finish().map_or(Ok(()), |steps| self.audit.record_all(steps))
+    }
+
     /// Sends the record ahead of its commit, before that touches anything. From then on
     /// [`Recorder::committed`] has it written; if the commit is refused, it never is.
     pub(super) fn send_ahead(mut self, name: CommitName) -> Result<(), Unavailable> {
-        let header = self.header;
-        self.long().header = header;
-        match self.long.take() {
-            Some(steps) => {
-                self.audit.send_ahead(name, steps).map_err(|WriterGone| Unavailable::Closed)
-            }
-            None => Ok(()),
-        }
+        self.long();
+        let sent = self.finish().map_or(Ok(()), |steps| self.audit.send_ahead(name, steps));
+        sent.map_err(|WriterGone| Unavailable::Closed)
     }
 }
 
 impl Drop for Draft<'_> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(buffer) = self.long.take() {
             self.audit.give_back(buffer);

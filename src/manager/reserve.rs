@@ -91,7 +91,7 @@ impl Engine {
         let qty = Quantity::new(quantity)?;
         self.check_names(level)?;
         let shape = || RequestShape::new("sell").level(level).units(qty);
-        self.keyed(details, shape, |key: Option<KeyUse>| {
+        self.keyed(details, shape, |key: Option<KeyUse<'_>>| {
             let (handle, level) = self.level_to_sell(level, qty)?;
             let now = self.now();
             let (slot, id) = self.slot_for(level, qty, now)?;

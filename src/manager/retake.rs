@@ -66,7 +66,7 @@ impl Engine {
     fn settle_late(
         &self,
         details: &Details,
-        key: Option<KeyUse>,
+        key: Option<KeyUse<'_>>,
         id: ReservationId,
         lines: &[BasketLine<'_>],
     ) -> Result<Answer, RetakeError> {
@@ -109,7 +109,7 @@ impl Engine {
     fn retake(
         &self,
         details: &Details,
-        key: Option<KeyUse>,
+        key: Option<KeyUse<'_>>,
         id: ReservationId,
         wanted: Result<Vec<Wanted<'_>>, BasketError>,
         known_unsold: bool,
@@ -144,7 +144,7 @@ impl Engine {
 
     fn answer_without_a_move(
         &self,
-        key: Option<KeyUse>,
+        key: Option<KeyUse<'_>>,
         answer: Answer,
     ) -> Result<Answer, RetakeError> {
         self.record_key_use(key, answer)?;

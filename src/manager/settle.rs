@@ -99,7 +99,7 @@ impl Engine {
 
     fn release(&self, details: &Details, id: ReservationId) -> Result<Release, ReleaseError> {
         let shape = || RequestShape::new("release").reservation(id);
-        self.keyed(details, shape, |key: Option<KeyUse>| {
+        self.keyed(details, shape, |key: Option<KeyUse<'_>>| {
             self.admit()?;
             let done = Answer::Release(Release::Released);
             let outcome = match self.end_hold(id, End::Release, details, key, done) {
@@ -127,7 +127,7 @@ impl Engine {
         ttl: Duration,
     ) -> Result<Timestamp, ExtendError> {
         let shape = || RequestShape::new("extend").reservation(id).span(ttl);
-        self.keyed(details, shape, |key: Option<KeyUse>| {
+        self.keyed(details, shape, |key: Option<KeyUse<'_>>| {
             self.settings.check_ttl(ttl)?;
             self.admit()?;
             let now = self.now();
@@ -181,7 +181,7 @@ impl Engine {
         id: ReservationId,
         end: End,
         details: &Details,
-        key: Option<KeyUse>,
+        key: Option<KeyUse<'_>>,
         answer: Answer,
     ) -> Met {
         let now = self.now();
@@ -243,7 +243,7 @@ impl Engine {
         end: End,
         now: Timestamp,
         details: &Details,
-        key: Option<(Option<KeyUse>, Answer)>,
+        key: Option<(Option<KeyUse<'_>>, Answer)>,
     ) -> Result<(), Unavailable> {
         // Law 3: the lines are read after the swap was won, never before.
         let tenant = slot.read_tenant();

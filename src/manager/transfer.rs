@@ -92,7 +92,7 @@ impl Engine {
     fn try_transfer(
         &self,
         details: &Details,
-        key: Option<KeyUse>,
+        key: Option<KeyUse<'_>>,
         route: &Route,
     ) -> Result<(), TransferError> {
         let &Route { from, to, source, target, qty } = route;

@@ -45,7 +45,7 @@ struct Bound(AtomicU64);
 const TAG: u64 = 1;
 
 /// The bound of what holds nothing.
-const NEVER: u64 = u64::MAX & !TAG;
+const NEVER: u64 = !TAG;
 
 impl Bound {
     fn never() -> Self {

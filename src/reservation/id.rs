@@ -161,14 +161,14 @@ pub(crate) enum Randomness {
     Secure,
     /// One seeded generator for all threads: the same calls give the same ids, in users' own tests.
     #[cfg(feature = "testing")]
-    Seeded(std::sync::Mutex<StdRng>),
+    Seeded(Box<std::sync::Mutex<StdRng>>),
 }
 
 impl Randomness {
     /// A reproducible source.
     #[cfg(feature = "testing")]
     pub(crate) fn seeded(seed: u64) -> Self {
-        Self::Seeded(std::sync::Mutex::new(StdRng::seed_from_u64(seed)))
+        Self::Seeded(Box::new(std::sync::Mutex::new(StdRng::seed_from_u64(seed))))
     }
 
     /// 64 random bits. Makes a system call once a thread, never after.

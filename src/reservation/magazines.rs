@@ -15,9 +15,10 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::reservation::moves::Moves;
 use crate::reservation::slot::SlotNumber;
 use crate::shard::{shards_for, thread_ordinal};
-use crate::sync::{ArrayQueue, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{ArrayQueue, AtomicU32, AtomicU64, AtomicUsize, Backoff, Ordering};
 use crate::table::Table;
 
 /// Slots that move between a shard and the depot at a time.
@@ -56,6 +57,8 @@ pub(crate) struct Magazines {
     fresh: AtomicU64,
     /// How many slots there may be.
     max_slots: u32,
+    /// Marks whatever takes slots out of one queue here to put them into another.
+    moves: Moves,
     retention: Retention,
 }
 
@@ -93,12 +96,15 @@ impl Magazines {
             made: AtomicU32::new(0),
             fresh: AtomicU64::new(0),
             max_slots,
+            moves: Moves::new(),
             retention,
         }
     }
 
     /// A slot for a new hold: one whose record has been readable long enough, else a fresh one,
-    /// else, at the maximum of slots, the oldest finished one. `None`: all slots are in use.
+    /// else, at the maximum of slots, the oldest finished one. `None`: it looked through all queues,
+    /// while no slot was carried from one to another, and found none. (One that was retired during
+    /// the look, to where it had looked, may be missed.)
     pub(crate) fn take(&self, now: Timestamp) -> Option<SlotNumber> {
         let shard = self.own_shard();
         shard.ready.pop().or_else(|| self.refill(shard, now))
@@ -106,6 +112,10 @@ impl Magazines {
 
     /// Gives a slot back whose hold is over, its end queued and its units given (Law 2).
     pub(crate) fn retire(&self, slot: SlotNumber, now: Timestamp) {
+        if slot >= self.max_slots {
+            // Of an earlier run, which was allowed more of them: no new hold gets it.
+            return;
+        }
         let shard = self.own_shard();
         let mut slot = slot;
         while let Err(refused) = shard.ended.push(slot) {
@@ -147,10 +157,19 @@ impl Magazines {
 
     #[cold]
     fn refill(&self, shard: &Shard, now: Timestamp) -> Option<SlotNumber> {
-        if let Some(number) = self.pop_ripe(now) {
-            return self.unload(shard, number);
+        if !self.depot_is_empty() {
+            #[cfg(not(planted = "refill_unmarked"))]
+            let _move = self.moves.begin();
+            if let Some(number) = self.pop_ripe(now) {
+                return self.unload(shard, number);
+            }
         }
         self.take_fresh(shard).or_else(|| self.take_any(shard))
+    }
+
+    fn depot_is_empty(&self) -> bool {
+        // Relaxed: a thread that has the front in hand has marked its move before.
+        self.front.load(Ordering::Relaxed) == NONE && self.full.is_empty()
     }
 
     /// The oldest magazine, if its records have been readable long enough or too many are kept.
@@ -228,6 +247,8 @@ impl Magazines {
             crate::sync::spin_loop();
             return;
         };
+        #[cfg(not(planted = "spill_unmarked"))]
+        let _move = self.moves.begin();
         let mut count = 0;
         // Filled from the back, so that `unload`, which counts down, reads it oldest first.
         let mut batch = [0; MAGAZINE];
@@ -268,6 +289,7 @@ impl Magazines {
                 self.fresh.store(end, Ordering::Relaxed);
                 return Some(first as SlotNumber);
             }
+            let _move = self.moves.begin();
             // Relaxed: the numbers themselves are all that is handed out; a fresh slot's content
             // comes with its segment.
             match self.fresh.compare_exchange(first, end, Ordering::Relaxed, Ordering::Relaxed) {
@@ -284,11 +306,29 @@ impl Magazines {
         }
     }
 
-    /// At the maximum of slots retention yields: the oldest finished one, wherever it is.
+    /// At the maximum of slots retention yields: the oldest finished one, wherever it is. Waits for
+    /// threads that carry slots from one queue to another.
     #[cold]
     fn take_any(&self, own: &Shard) -> Option<SlotNumber> {
-        if let Some(number) = self.pop_oldest() {
-            return self.unload(own, number);
+        let backoff = Backoff::new();
+        loop {
+            let before = self.moves.before();
+            if let Some(slot) = self.look_everywhere(own) {
+                return Some(slot);
+            }
+            if cfg!(planted = "moves_ignored") || !self.moves.came_since(before) {
+                return None;
+            }
+            backoff.snooze();
+        }
+    }
+
+    fn look_everywhere(&self, own: &Shard) -> Option<SlotNumber> {
+        if !self.depot_is_empty() {
+            let _move = self.moves.begin();
+            if let Some(number) = self.pop_oldest() {
+                return self.unload(own, number);
+            }
         }
         #[cfg(planted = "own_shard_only")]
         return own.ended.pop();

@@ -3,6 +3,7 @@
 pub(crate) mod expiry;
 pub(crate) mod id;
 pub(crate) mod magazines;
+pub(crate) mod moves;
 pub(crate) mod slot;
 pub(crate) mod slots;
 pub(crate) mod state;

@@ -59,11 +59,23 @@ pub(crate) enum Lookup<'a> {
 
 impl Slots {
     /// Room for `max_slots` lines of live holds and kept records.
+    #[cfg_attr(not(loom), allow(dead_code, reason = "engines say how much room; models don't"))]
     pub(crate) fn new(max_slots: u32, threads: usize, retention: Retention) -> Self {
+        Self::with_room(max_slots as usize, max_slots, threads, retention)
+    }
+
+    /// As `new`, with room for holds of an earlier run that was allowed more slots: `room` is at least
+    /// `max_slots`.
+    pub(crate) fn with_room(
+        room: usize,
+        max_slots: u32,
+        threads: usize,
+        retention: Retention,
+    ) -> Self {
         Self {
-            slots: Table::new(max_slots as usize, Slot::new),
+            slots: Table::new(room, Slot::new),
             magazines: Magazines::new(max_slots, threads, retention),
-            expiry: Expiry::new(max_slots as usize),
+            expiry: Expiry::new(room),
         }
     }
 
@@ -125,11 +137,11 @@ impl Slots {
         let Some(head_slot) = self.slots.get(head.number as usize) else { return NO_SLOT };
         let generation = head.state.generation();
         let mut next = NO_SLOT;
-        if let Some((vacated, of)) = note {
-            if let Some(slot) = self.slots.get(vacated.number as usize) {
-                slot.join_as_note(vacated.state, head.number, generation, of);
-                next = vacated.number;
-            }
+        if let Some((vacated, of)) = note
+            && let Some(slot) = self.slots.get(vacated.number as usize)
+        {
+            slot.join_as_note(vacated.state, head.number, generation, of);
+            next = vacated.number;
         }
         // Linked from the back, so that a chain is whole before its head shows.
         for (vacated, line) in rest.iter().rev() {

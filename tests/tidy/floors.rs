@@ -94,17 +94,15 @@ pub(crate) fn missing_rooms(sources: &[Source]) -> Vec<String> {
 /// For each folder: who of those that lie in it names whom.
 type Folders = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
-/// Every circle of files or folders that lie side by side.
+/// The circles of files or folders that lie side by side: at least one for each name that closes one.
 pub(crate) fn circles(sources: &[Source]) -> Vec<String> {
     let folders = acquaintances(sources);
     let mut circles = Vec::new();
     for (folder, names) in &folders {
-        let mut done = BTreeSet::new();
-        for room in names.keys() {
-            if let Some(circle) = circle_from(room, names, &mut Vec::new(), &mut done) {
-                circles.push(format!("in {folder}: {}", circle.join(" -> ")));
-            }
-        }
+        let mut walk = Walk { names, way: Vec::new(), done: BTreeSet::new(), circles: Vec::new() };
+        names.keys().for_each(|room| walk.from(room));
+        let described = walk.circles.iter().map(|way| format!("in {folder}: {}", way.join(" -> ")));
+        circles.extend(described);
     }
     circles
 }
@@ -133,21 +131,26 @@ fn acquaintances(sources: &[Source]) -> Folders {
     folders
 }
 
-fn circle_from(
-    room: &str,
-    names: &BTreeMap<String, BTreeSet<String>>,
-    way: &mut Vec<String>,
-    done: &mut BTreeSet<String>,
-) -> Option<Vec<String>> {
-    if let Some(begin) = way.iter().position(|earlier| earlier == room) {
-        return Some(way[begin..].iter().cloned().chain([room.to_string()]).collect());
+/// A walk from each room to those that it names, and on, each room once.
+struct Walk<'a> {
+    names: &'a BTreeMap<String, BTreeSet<String>>,
+    way: Vec<&'a str>,
+    done: BTreeSet<&'a str>,
+    circles: Vec<Vec<&'a str>>,
+}
+
+impl<'a> Walk<'a> {
+    fn from(&mut self, room: &'a str) {
+        if let Some(begin) = self.way.iter().position(|earlier| *earlier == room) {
+            self.circles.push([&self.way[begin..], &[room]].concat());
+        }
+        if !self.done.insert(room) {
+            return;
+        }
+        self.way.push(room);
+        for next in self.names.get(room).into_iter().flatten() {
+            self.from(next);
+        }
+        self.way.pop();
     }
-    if !done.insert(room.into()) {
-        return None;
-    }
-    way.push(room.into());
-    let next = names.get(room).into_iter().flatten();
-    let circle = next.into_iter().find_map(|next| circle_from(next, names, way, done));
-    way.pop();
-    circle
 }

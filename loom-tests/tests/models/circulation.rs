@@ -11,6 +11,7 @@ use crate::reservation::magazines::{MAGAZINE, Magazines, Retention};
 use crate::reservation::slots::{Slots, Vacated};
 
 const AT_ONCE: Retention = Retention { time: Duration::ZERO, records: 0 };
+const FOR_10_MS: Retention = Retention { time: Duration::from_millis(10), records: 100 };
 
 /// How many slots a shard keeps before it hands a magazine of them to the depot.
 const SHARD_QUEUE: u32 = 4 * MAGAZINE as u32;
@@ -32,20 +33,29 @@ fn fresh_slots_are_handed_out_once() {
         let take = |magazines: &Magazines| magazines.take(at(1));
         let first = spawn(&magazines, take);
         let (second, third) = race(&magazines, take, take);
-        let mut taken: Vec<_> =
-            [first.join().expect("the thread ends"), second, third].into_iter().flatten().collect();
-        // One who comes while another fills the shard may find nothing; nobody finds the same.
-        taken.extend(std::iter::from_fn(|| magazines.take(at(1))));
+        // Also to one who comes while another carries the rest of a magazine to the shard.
+        let mut taken = [first.join().expect("the thread ends"), second, third];
         taken.sort_unstable();
-        assert_eq!(taken, [0, 1, 2]);
+        assert_eq!(taken, [Some(0), Some(1), Some(2)]);
     });
+}
+
+/// Magazines at their maximum of `slots`, all of them retired at moment 1.
+fn all_retired(slots: u32, kept: Retention) -> Magazines {
+    let magazines = Magazines::new(slots, 1, kept);
+    for _ in 0..slots {
+        magazines.take(at(1)).expect("a fresh slot");
+    }
+    for slot in 0..slots {
+        magazines.retire(slot, at(1));
+    }
+    magazines
 }
 
 /// Magazines whose shard has retired the slots `0..retired`, at moment 1; records stay for 10 ms.
 /// One magazine of fresh slots is left.
 fn retaining(retired: u32) -> Magazines {
-    let kept = Retention { time: Duration::from_millis(10), records: 100 };
-    let magazines = Magazines::new((retired + 1).next_multiple_of(2) + 2, 1, kept);
+    let magazines = Magazines::new((retired + 1).next_multiple_of(2) + 2, 1, FOR_10_MS);
     for _ in 0..(retired + 1).next_multiple_of(2) {
         magazines.take(at(1)).expect("a fresh slot");
     }
@@ -53,6 +63,54 @@ fn retaining(retired: u32) -> Magazines {
         magazines.retire(slot, at(1));
     }
     magazines
+}
+
+#[test]
+fn a_slot_on_its_way_to_the_shard_is_not_overlooked() {
+    model("takes of all free slots against a refill", || {
+        // One magazine in the depot, and one slot that has not come so far.
+        let magazines = Arc::new(all_retired(SHARD_QUEUE + 1, AT_ONCE));
+        let (first, others) = race(
+            &magazines,
+            |magazines| magazines.take(at(2)),
+            |magazines| (0..SHARD_QUEUE).map(|_| magazines.take(at(2))).collect::<Vec<_>>(),
+        );
+        assert!(first.is_some() && others.iter().all(Option::is_some), "{first:?}, {others:?}");
+    });
+}
+
+#[test]
+fn a_magazine_that_was_looked_at_is_not_overlooked() {
+    model("takes of all free slots against a look at the oldest magazine", || {
+        // As above, but the magazine is too young, and so put to the front first.
+        let magazines = Arc::new(all_retired(SHARD_QUEUE + 1, FOR_10_MS));
+        let (first, others) = race(
+            &magazines,
+            |magazines| magazines.take(at(2)),
+            |magazines| (0..SHARD_QUEUE).map(|_| magazines.take(at(2))).collect::<Vec<_>>(),
+        );
+        assert!(first.is_some() && others.iter().all(Option::is_some), "{first:?}, {others:?}");
+    });
+}
+
+#[test]
+fn a_slot_on_its_way_to_the_depot_is_not_overlooked() {
+    model("takes of all free slots against a spill", || {
+        let magazines = Magazines::new(SHARD_QUEUE + 1, 1, AT_ONCE);
+        for _ in 0..=SHARD_QUEUE {
+            magazines.take(at(1)).expect("a fresh slot");
+        }
+        for slot in 0..SHARD_QUEUE {
+            magazines.retire(slot, at(1));
+        }
+        let magazines = Arc::new(magazines);
+        let ((), taken) = race(
+            &magazines,
+            |magazines| magazines.retire(SHARD_QUEUE, at(2)),
+            |magazines| (0..SHARD_QUEUE).map(|_| magazines.take(at(2))).collect::<Vec<_>>(),
+        );
+        assert!(taken.iter().all(Option::is_some), "they were free all the time: {taken:?}");
+    });
 }
 
 /// All slots but those of `held` are found again, each once.

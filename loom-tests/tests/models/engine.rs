@@ -106,12 +106,27 @@ impl Engine {
         self.queue.push(entry).expect("the queue has room");
     }
 
+    /// Law 2: what an operation gives can be spent only after its entry is queued.
+    fn log_and_give(&self, entry: Entry, give: impl FnOnce()) {
+        #[cfg(planted = "credit_before_entry")]
+        {
+            give();
+            self.log(entry);
+        }
+        #[cfg(not(planted = "credit_before_entry"))]
+        {
+            self.log(entry);
+            give();
+        }
+    }
+
     pub fn add(&self, units: u32) -> bool {
         if self.warehouse.take_room(qty(units), &Alone).is_err() {
             return false;
         }
-        self.log(Entry::Received(units));
-        self.level.receive(qty(units), &Alone);
+        self.log_and_give(Entry::Received(units), || {
+            self.level.receive(qty(units), &Alone);
+        });
         true
     }
 
@@ -119,8 +134,7 @@ impl Engine {
         if self.level.withdraw(qty(units), &Alone).is_err() {
             return false;
         }
-        self.log(Entry::Damaged(units));
-        self.warehouse.give_room(qty(units), &Alone);
+        self.log_and_give(Entry::Damaged(units), || self.warehouse.give_room(qty(units), &Alone));
         true
     }
 
@@ -132,10 +146,11 @@ impl Engine {
             return None;
         }
         let id = ReservationId::new(at(born), slot.number(), born);
-        self.log(Entry::Reserved(id, units));
         let line = Line::new(LEVEL, units);
         let tenant = Tenant { id, owner: None, line, next: NO_SLOT };
-        self.slots.publish(slot, &[], tenant, at(expires_at));
+        self.log_and_give(Entry::Reserved(id, units), || {
+            self.slots.publish(slot, &[], tenant, at(expires_at));
+        });
         Some(id)
     }
 
@@ -170,6 +185,9 @@ impl Engine {
         if wrong_time {
             return Answer::NotTheTime;
         }
+        let entry = if how == Phase::Confirmed { Entry::Sold(id) } else { Entry::Returned(id) };
+        #[cfg(planted = "entry_before_take")]
+        self.log(entry);
         if let Err(other) = slot.swap(state, state.in_phase(Phase::Ending)) {
             return Answer::Lost(other.phase());
         }
@@ -177,15 +195,25 @@ impl Engine {
         assert_eq!(tenant.id, id, "the winner of a swap has won its own hold");
         let mut units = 0;
         self.slots.lines_of(id.slot(), state, &tenant, |line| units += line.held);
-        if how == Phase::Confirmed {
-            self.log(Entry::Sold(id));
-            self.level.sell(qty(units));
-        } else {
-            self.log(Entry::Returned(id));
-            self.level.give_back(qty(units), &Alone);
-        }
-        slot.finish(state.in_phase(how));
-        self.slots.retire(id.slot(), tenant.next, at(now));
+        let give = || {
+            if how == Phase::Confirmed {
+                self.level.sell(qty(units));
+            } else {
+                self.level.give_back(qty(units), &Alone);
+            }
+        };
+        let give_slot = || {
+            slot.finish(state.in_phase(how));
+            self.slots.retire(id.slot(), tenant.next, at(now));
+        };
+        #[cfg(planted = "slot_given_before_entry")]
+        give_slot();
+        #[cfg(planted = "entry_before_take")]
+        give();
+        #[cfg(not(planted = "entry_before_take"))]
+        self.log_and_give(entry, give);
+        #[cfg(not(planted = "slot_given_before_entry"))]
+        give_slot();
         Answer::Done
     }
 
@@ -214,9 +242,10 @@ impl Engine {
         if self.level.take_sold(qty(units)).is_err() {
             return false;
         }
-        self.log(Entry::Shipped(units));
-        self.level.ship(qty(units), &Alone);
-        self.warehouse.give_room(qty(units), &Alone);
+        self.log_and_give(Entry::Shipped(units), || {
+            self.level.ship(qty(units), &Alone);
+            self.warehouse.give_room(qty(units), &Alone);
+        });
         true
     }
 
@@ -224,8 +253,9 @@ impl Engine {
         if self.level.take_sold(qty(units)).is_err() {
             return false;
         }
-        self.log(Entry::SaleCancelled(units));
-        self.level.give_back(qty(units), &Alone);
+        self.log_and_give(Entry::SaleCancelled(units), || {
+            self.level.give_back(qty(units), &Alone);
+        });
         true
     }
 

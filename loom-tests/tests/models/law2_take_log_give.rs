@@ -6,6 +6,7 @@ use loom_tests::model;
 
 use crate::engine::{Answer, Engine, at, level_of, qty, race, slots_of, spawn, warehouse_of};
 use crate::readers::tenant;
+use crate::reservation::id::ReservationId;
 use crate::reservation::slots::{Lookup, Slots};
 use crate::stock::cell::Alone;
 use crate::stock::level::StockLevel;
@@ -50,6 +51,29 @@ fn a_sold_unit_is_shipped_after_its_sale_in_the_record() {
             race(&engine, move |engine| engine.confirm(id, 2), |engine| engine.cancel_sale(1));
         assert_eq!(confirmed, Answer::Done);
         assert!(!(ship.join().expect("the thread ends") && cancelled), "one unit, two ends");
+        engine.check();
+    });
+}
+
+#[test]
+fn a_hold_is_ended_after_its_reserve_in_the_record() {
+    model("law 2: reserve, release", || {
+        let engine = Arc::new(Engine::new(1, 1));
+        assert!(engine.add(1));
+        // Somebody who guesses the id right, before its owner hears it.
+        let id = ReservationId::new(at(1), 0, 1);
+        race(&engine, |engine| engine.reserve(1, 1, 100), |engine| engine.release(id, 2));
+        engine.check();
+    });
+}
+
+#[test]
+fn a_slot_is_taken_after_its_last_holds_end_in_the_record() {
+    model("law 2: release, reserve in its slot", || {
+        let engine = Arc::new(Engine::new(2, 1));
+        assert!(engine.add(2));
+        let id = engine.reserve(1, 1, 100).expect("a unit");
+        race(&engine, move |engine| engine.release(id, 2), |engine| engine.reserve(2, 1, 100));
         engine.check();
     });
 }

@@ -288,7 +288,9 @@ impl Ledger {
             }
             Some(known) => {
                 known.capacity = capacity;
-                known.threshold = super::Setting { built: threshold, changed: None };
+                if known.threshold.built != threshold {
+                    known.threshold = super::Setting { built: threshold, changed: None };
+                }
                 Ok(())
             }
             None if id.index() == next => {

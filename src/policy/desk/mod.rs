@@ -109,6 +109,7 @@ impl AlertDesk {
 
     /// Delivers what is queued at this moment, in the caller's thread, and says how many levels that
     /// were. What listeners raise meanwhile is left for the next call.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn deliver_pending(&self, source: &dyn AlertSource) -> usize {
         let queued = self.shared.pending.len();
         for delivered in 0..queued {

@@ -147,7 +147,6 @@ impl<A: Clone> Keys<A> {
 
     /// Remembers an answer that an earlier run of the engine published, in place of any other under
     /// this name. Call it in the order in which they were published.
-    #[cfg(test)]
     pub(crate) fn restore(
         &self,
         name: KeyName,

@@ -6,6 +6,7 @@ use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::slot::{Line, NO_SLOT, SlotNumber, Tenant};
 use crate::reservation::slots::{Slots, Vacated};
 use crate::reservation::state::Phase;
+use crate::stock::handle::LevelHandle;
 
 /// A reservation as it is to be again.
 #[derive(Clone, Debug)]
@@ -28,6 +29,17 @@ pub(crate) struct RestoredEnd {
 }
 
 impl Slots {
+    /// How many slots there can be, those of an earlier run included.
+    pub(crate) fn room(&self) -> u32 {
+        u32::try_from(self.slots.capacity()).unwrap_or(u32::MAX)
+    }
+
+    /// The level of the first line of a reservation that is there.
+    pub(crate) fn first_level_of(&self, id: ReservationId) -> Option<LevelHandle> {
+        let slot = self.slots.get(id.slot() as usize)?;
+        slot.state_of(id).map(|_| slot.read_tenant().line.level)
+    }
+
     /// Restores all of `reservations`, each of another slot, before anybody else uses the slots.
     /// `None` if they need more slots than there can be.
     pub(crate) fn restore(&self, mut reservations: Vec<Restored>) -> Option<()> {

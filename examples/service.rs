@@ -1,0 +1,122 @@
+//! A shop that embeds the engine: customers race for a drop, payments come in time, late or twice,
+//! and the last units raise an alert that orders more.
+//!
+//! `cargo run --release --example service`
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use stockade::{
+    AuditFilter, ConfirmError, InventoryManager, LevelHandle, Owner, PurchaseOrder,
+    ReorderListener, RequestKey, ReservationId, ReserveError, TopUpTo, WarehouseSpec,
+};
+
+const HOLD: Duration = Duration::from_millis(200);
+const CUSTOMERS: u32 = 400;
+const STOCK: u32 = 250;
+
+/// Where an order came to.
+enum Outcome {
+    Sold,
+    SoldOut,
+    Abandoned,
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (orders, ordered) = channel();
+    let manager = InventoryManager::builder()
+        .warehouse(WarehouseSpec::new("MAIN").capacity(1_000).threshold(20))
+        .listener(ReorderListener::new(TopUpTo::new(100)?, Purchasing(orders)))
+        .build()?;
+
+    // Resolved once; a call by handle costs no hashing.
+    let sneakers = manager.open_level("MAIN", "SNEAKERS")?;
+    manager.add_stock(sneakers, STOCK, "factory")?;
+
+    let outcomes: Vec<Outcome> = thread::scope(|scope| {
+        let shoppers: Vec<_> = (0..8)
+            .map(|shopper| {
+                let manager = &manager;
+                scope.spawn(move || -> Vec<Outcome> {
+                    let customers = (0..CUSTOMERS).filter(|customer| customer % 8 == shopper);
+                    customers.map(|customer| serve(manager, sneakers, customer)).collect()
+                })
+            })
+            .collect();
+        shoppers.into_iter().flat_map(|shopper| shopper.join().unwrap_or_default()).collect()
+    });
+    // Abandoned holds fall due; the sweeper gives their units back.
+    thread::sleep(HOLD * 2);
+
+    let count = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|it| wanted(it)).count();
+    say(&format!(
+        "{} sold, {} abandoned, {} too late",
+        count(|outcome| matches!(outcome, Outcome::Sold)),
+        count(|outcome| matches!(outcome, Outcome::Abandoned)),
+        count(|outcome| matches!(outcome, Outcome::SoldOut)),
+    ));
+    let counts = manager.counts(sneakers);
+    say(&format!("{} on hand, of those {} sold and to be shipped", counts.on_hand(), counts.sold));
+    manager.ship(sneakers, counts.sold)?;
+
+    manager.flush().wait()?;
+    let page = manager.audit().query(&AuditFilter::new().product("SNEAKERS").limit(3));
+    page.entries.iter().for_each(|entry| {
+        say(&format!(
+            "  {} {} {} at {}",
+            entry.sequence, entry.entry_type, entry.quantity, entry.at
+        ));
+    });
+
+    let ending = manager.shutdown(Duration::from_secs(5));
+    say(&format!("shut down cleanly: {}", ending.is_clean()));
+    say(&format!("purchase orders: {:?}", units_ordered(&ordered)));
+    Ok(())
+}
+
+/// One customer: a hold, then a payment that the provider reports twice, or none at all.
+fn serve(manager: &InventoryManager, level: LevelHandle, customer: u32) -> Outcome {
+    let owner = Owner(u128::from(customer).to_be_bytes());
+    let held = manager.request().owner(owner).note("channel", "app").reserve(level, 1, HOLD);
+    let hold = match held {
+        Ok(hold) => hold,
+        Err(ReserveError::Insufficient { .. }) => return Outcome::SoldOut,
+        Err(other) => unreachable!("the engine is healthy: {other}"),
+    };
+    if customer.is_multiple_of(5) {
+        return Outcome::Abandoned;
+    }
+    // The same key with the same request gives the same answer, and sells once.
+    let reported = [pay(manager, hold, customer), pay(manager, hold, customer)];
+    match reported {
+        [Ok(()), Ok(())] => Outcome::Sold,
+        [Err(ConfirmError::Expired { .. }), _] => Outcome::Abandoned,
+        [first, second] => unreachable!("both answers are the same: {first:?}, {second:?}"),
+    }
+}
+
+fn pay(manager: &InventoryManager, hold: ReservationId, customer: u32) -> Result<(), ConfirmError> {
+    let key = format!("payment-of-{customer}");
+    let key = RequestKey::try_from(key.as_str()).unwrap_or_else(|_| unreachable!("a short key"));
+    manager.request().key(key).confirm(hold)
+}
+
+/// Hands purchase orders to whoever reads the channel.
+struct Purchasing(Sender<PurchaseOrder>);
+
+impl stockade::Supplier for Purchasing {
+    fn order(&self, order: &PurchaseOrder) {
+        // Nobody reads any more: the shop is closing.
+        let _ = self.0.send(order.clone());
+    }
+}
+
+fn units_ordered(orders: &Receiver<PurchaseOrder>) -> Vec<u32> {
+    orders.try_iter().map(|order| order.quantity).collect()
+}
+
+#[allow(clippy::print_stdout, reason = "an example talks")]
+fn say(line: &str) {
+    println!("{line}");
+}

@@ -1,0 +1,190 @@
+//! A buyer in a flash sale: a thread that reserves one unit after the other, as fast as it can, and
+//! then pays, puts it back, or walks away.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use indicatif::ProgressBar;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+use rand_distr::{Distribution, Zipf};
+use stockade::{
+    ConfirmError, InventoryManager, Release, ReleaseError, ReservationId, ReserveError,
+};
+
+use crate::Failure;
+use crate::proof::Shelf;
+
+/// Attempts between two steps of the progress bar.
+const ATTEMPTS_A_STEP: u64 = 4_096;
+
+/// Significant digits of the latencies: 2, so within 1%.
+const LATENCY_DIGITS: u8 = 2;
+
+/// The longest latency that is told from a longer one: an hour, in nanoseconds.
+const LATENCY_MAX: u64 = 3_600_000_000_000;
+
+/// What all buyers of a sale share.
+#[derive(Debug)]
+pub(crate) struct Sale<'a> {
+    pub(crate) manager: &'a InventoryManager,
+    pub(crate) shelves: &'a [Shelf],
+    /// Draws the rank of a product, 1 for the most wanted one.
+    pub(crate) demand: Zipf<f64>,
+    /// Of the units that a buyer got, the part that he pays for.
+    pub(crate) confirm_rate: f64,
+    pub(crate) ttl: Duration,
+    pub(crate) progress: &'a ProgressBar,
+    /// Set once all buyers are there: `true` to start, `false` to go home.
+    pub(crate) doors: OnceLock<bool>,
+}
+
+/// What buyers were told by the engine.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    pub(crate) reserved: u64,
+    pub(crate) refused: u64,
+    /// Of the refused attempts, those for which the engine had no slot left to note the hold.
+    pub(crate) refused_full: u64,
+    pub(crate) confirmed: u64,
+    pub(crate) released: u64,
+    /// Holds that were left to expire, and those that had expired before they were to be ended.
+    pub(crate) expired: u64,
+    /// Units bought, by the number of the shelf.
+    pub(crate) receipts: HashMap<u32, u64, foldhash::fast::RandomState>,
+    /// Nanoseconds of each attempt to reserve.
+    pub(crate) reserve_ns: Histogram<u64>,
+}
+
+impl Tally {
+    pub(crate) fn new() -> Result<Self, Failure> {
+        let reserve_ns = Histogram::new_with_max(LATENCY_MAX, LATENCY_DIGITS)
+            .map_err(|error| Failure::run("no histogram of latencies", error))?;
+        Ok(Self {
+            reserved: 0,
+            refused: 0,
+            refused_full: 0,
+            confirmed: 0,
+            released: 0,
+            expired: 0,
+            receipts: HashMap::default(),
+            reserve_ns,
+        })
+    }
+
+    /// Adds what another buyer was told.
+    pub(crate) fn add(&mut self, other: &Self) -> Result<(), Failure> {
+        self.reserved += other.reserved;
+        self.refused += other.refused;
+        self.refused_full += other.refused_full;
+        self.confirmed += other.confirmed;
+        self.released += other.released;
+        self.expired += other.expired;
+        for (&shelf, &units) in &other.receipts {
+            *self.receipts.entry(shelf).or_default() += units;
+        }
+        self.reserve_ns
+            .add(&other.reserve_ns)
+            .map_err(|error| Failure::run("the latencies can't be added up", error))
+    }
+}
+
+/// Makes `attempts` attempts, with a shopping list that depends on `seed` alone.
+pub(crate) fn shop(sale: &Sale<'_>, seed: u64, attempts: u64) -> Result<Tally, Failure> {
+    let mut tally = Tally::new()?;
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let clock = quanta::Clock::new();
+    if !sale.doors.wait() {
+        return Ok(tally);
+    }
+    for attempt in 1..=attempts {
+        // A rank is 1 to the number of shelves; the bound is against the last bit of a float.
+        let rank = sale.demand.sample(&mut rng) as usize;
+        let number = rank.clamp(1, sale.shelves.len()) - 1;
+        let Some(shelf) = sale.shelves.get(number) else { break };
+
+        let before = clock.raw();
+        let answer = sale.manager.reserve(shelf.level, 1, sale.ttl);
+        tally.reserve_ns.saturating_record(clock.delta_as_nanos(before, clock.raw()));
+
+        // Drawn for every attempt, so that a refusal does not change the rest of the list.
+        let mood: f64 = rng.random();
+        match answer {
+            Ok(id) => {
+                tally.reserved += 1;
+                if end_hold(sale, id, mood, &mut tally)? {
+                    *tally.receipts.entry(number as u32).or_default() += 1;
+                }
+            }
+            Err(ReserveError::Insufficient { .. }) => tally.refused += 1,
+            Err(ReserveError::Full { .. }) => {
+                tally.refused += 1;
+                tally.refused_full += 1;
+            }
+            Err(error) => return Err(Failure::run("a reserve failed", error)),
+        }
+        if attempt % ATTEMPTS_A_STEP == 0 {
+            sale.progress.inc(ATTEMPTS_A_STEP);
+        }
+    }
+    sale.progress.inc(attempts % ATTEMPTS_A_STEP);
+    Ok(tally)
+}
+
+/// Pays, puts back or walks away; of those who don't pay, half do the one and half the other.
+/// `true` if the unit was bought.
+fn end_hold(
+    sale: &Sale<'_>,
+    id: ReservationId,
+    mood: f64,
+    tally: &mut Tally,
+) -> Result<bool, Failure> {
+    let walks_away_from = (1.0 + sale.confirm_rate) / 2.0;
+    if mood < sale.confirm_rate {
+        if confirm(sale.manager, id)? {
+            tally.confirmed += 1;
+            return Ok(true);
+        }
+        tally.expired += 1;
+    } else if mood < walks_away_from && release(sale.manager, id)? {
+        tally.released += 1;
+    } else {
+        tally.expired += 1;
+    }
+    Ok(false)
+}
+
+/// `false` if the hold had expired.
+fn confirm(manager: &InventoryManager, id: ReservationId) -> Result<bool, Failure> {
+    loop {
+        return match manager.confirm(id) {
+            Ok(()) => Ok(true),
+            // Nobody but this buyer and time ends his holds: one that is over has expired.
+            Err(ConfirmError::Expired { .. } | ConfirmError::Forgotten) => Ok(false),
+            Err(ConfirmError::InProgress) => {
+                thread::yield_now();
+                continue;
+            }
+            Err(error) => Err(Failure::run("a confirm failed", error)),
+        };
+    }
+}
+
+/// `false` if the hold had expired.
+fn release(manager: &InventoryManager, id: ReservationId) -> Result<bool, Failure> {
+    loop {
+        return match manager.release(id) {
+            Ok(Release::Released) => Ok(true),
+            Ok(Release::Expired | Release::Forgotten) => Ok(false),
+            Ok(other) => Err(Failure::run("a release met a stranger's hold", format!("{other:?}"))),
+            Err(ReleaseError::InProgress) => {
+                thread::yield_now();
+                continue;
+            }
+            Err(error) => Err(Failure::run("a release failed", error)),
+        };
+    }
+}

@@ -1,0 +1,410 @@
+//! `stockade flash-sale`: many buyers, few units.
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+use clap::builder::RangedU64ValueParser;
+use clap::value_parser;
+use indicatif::ProgressBar;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+use rand_distr::Zipf;
+use serde::Serialize;
+use stockade::{InventoryManager, MAX_UNITS};
+
+use crate::auditor::{self, Findings};
+use crate::books::{Bookkeeper, Books};
+use crate::buyer::{self, Sale, Tally};
+use crate::proof::{self, Broken, Shelf};
+use crate::report::{self, Output, Report, counted, grouped, line, span};
+use crate::{Failure, Verdict};
+
+/// Where everything is stocked.
+const WAREHOUSE: &str = "MAIN";
+
+/// How much later than its time an abandoned hold may end before the run is called broken.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Slots beyond the holds that can live at once: for those that are just beginning or ending.
+const SPARE_SLOTS: u64 = 1 << 17;
+
+/// The most slots that the engine can have.
+const SLOTS_MAX: u32 = 1 << 31;
+
+/// Many buyers, few units: shows that not one unit is sold twice or lost
+///
+/// Buyers (one thread each) reserve single units of products that some want more than others, then
+/// confirm, release, or walk away so that the hold expires. An auditor reads the stock levels all
+/// the while and counts moments in which a law is broken. Once the last abandoned hold has expired,
+/// live counts, audit log and the buyers' receipts are compared, product by product.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Buyers, each a thread: 1 to 1024
+    #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 8, value_parser = value_parser!(u32).range(1..=1024))]
+    buyers: u32,
+    /// Products on sale: 1 to 16777216
+    #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 100, value_parser = value_parser!(u32).range(1..=1 << 24))]
+    products: u32,
+    /// Units of each product; of all products together at most 2147483647, what a warehouse holds
+    #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 1_000, value_parser = units())]
+    stock: u32,
+    /// Attempts to reserve a unit, of all buyers together
+    #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 2_000_000, value_parser = value_parser!(u64).range(1..))]
+    attempts: u64,
+    /// How uneven demand is: the product of rank r is wanted 1/r^S times as much as the first, so 0
+    /// makes all alike; at most 10
+    #[arg(long, allow_negative_numbers = true, value_name = "S", default_value_t = 1.0, value_parser = zipf)]
+    zipf: f64,
+    /// Of the units reserved, the part that is confirmed, 0 to 1; of the others, half are released
+    /// and half are left to expire
+    #[arg(long, allow_negative_numbers = true, value_name = "RATE", default_value_t = 0.7, value_parser = rate)]
+    confirm_rate: f64,
+    /// How long a hold lives, in milliseconds: 1 to 3600000; the run ends when the last one is over
+    #[arg(long, allow_negative_numbers = true, value_name = "MS", default_value_t = 20, value_parser = value_parser!(u64).range(1..=3_600_000))]
+    ttl_ms: u64,
+    /// Seed of the buyers' shopping lists
+    #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
+
+fn units() -> RangedU64ValueParser<u32> {
+    RangedU64ValueParser::new().range(1..=u64::from(MAX_UNITS))
+}
+
+fn zipf(text: &str) -> Result<f64, String> {
+    number_within(text, 0.0, 10.0)
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    number_within(text, 0.0, 1.0)
+}
+
+fn number_within(text: &str, least: f64, most: f64) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("expected a number from {least} to {most}"))
+}
+
+/// The result. Its field names are part of the program's interface.
+#[derive(Debug, Serialize)]
+struct SaleReport {
+    buyers: u32,
+    products: u32,
+    stock: u32,
+    zipf: f64,
+    confirm_rate: f64,
+    ttl_ms: u64,
+    seed: u64,
+    attempts: u64,
+    reserved: u64,
+    refused: u64,
+    /// Of `refused`: for want of a slot, not of stock.
+    refused_full: u64,
+    confirmed: u64,
+    released: u64,
+    /// Left to expire, or found expired by a buyer who came to confirm or release.
+    expired: u64,
+    units_stocked: u64,
+    units_sold: u64,
+    /// Units sold of each product beyond those stocked, by whichever witness says most.
+    oversold_units: u64,
+    /// Whether all witnesses agree: `broken_laws` is empty, and no unit was oversold.
+    conserved: bool,
+    broken_laws: Vec<String>,
+    /// Times that the auditor read a level while buyers moved stock, or holds expired.
+    law_checks: u64,
+    /// Those that showed a broken law.
+    law_breaks: u64,
+    /// Movements of units in the audit log; whatever else stands there are events.
+    audit_entries: u64,
+    audit_events: u64,
+    /// From the opening of the doors to the last buyer's last attempt.
+    seconds: f64,
+    attempts_per_second: f64,
+    /// Of every attempt, refused ones too; within 1%.
+    reserve_ns: Latencies,
+}
+
+#[derive(Debug, Serialize)]
+struct Latencies {
+    p50: u64,
+    p99: u64,
+    p999: u64,
+    max: u64,
+}
+
+/// Runs the sale and shows the result.
+pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
+    let units_stocked = u64::from(args.products) * u64::from(args.stock);
+    if units_stocked > u64::from(MAX_UNITS) {
+        return Err(Failure::Call(format!(
+            "--products {} of --stock {} make {units_stocked} units, but a warehouse holds at most {MAX_UNITS}",
+            args.products, args.stock
+        )));
+    }
+    let progress = output.progress(args.attempts, "attempts");
+    let bookkeeper = Bookkeeper::default();
+    let manager = engine(args, units_stocked, bookkeeper.clone())?;
+    let shelves = fill_shelves(&manager, args)?;
+    let rush = sell_out(args, &manager, &shelves, &progress)?;
+    manager.flush().wait().map_err(|error| Failure::run("the audit log is incomplete", error))?;
+    progress.finish_and_clear();
+
+    let report = account(args, &manager, &shelves, rush, &bookkeeper.books());
+    output.show(&report)?;
+    Ok(if report.conserved { Verdict::Kept } else { Verdict::Broken })
+}
+
+/// An engine in which every unit may be on hold at once.
+fn engine(args: &Args, units: u64, books: Bookkeeper) -> Result<InventoryManager, Failure> {
+    let slots =
+        u32::try_from(units.min(args.attempts) + SPARE_SLOTS).unwrap_or(u32::MAX).min(SLOTS_MAX);
+    InventoryManager::builder()
+        .warehouse(WAREHOUSE)
+        .max_reservations(slots)
+        // Nobody reads the log in memory: the books are kept from the sink.
+        .audit_retained(1)
+        .sink(books)
+        .build()
+        .map_err(|error| Failure::run("the engine can't be built", error))
+}
+
+fn fill_shelves(manager: &InventoryManager, args: &Args) -> Result<Vec<Shelf>, Failure> {
+    (1..=args.products)
+        .map(|number| {
+            let product = format!("P{number:05}");
+            let level = manager
+                .open_level(WAREHOUSE, &product)
+                .map_err(|error| Failure::run("a product can't be opened", error))?;
+            manager
+                .add_stock(level, args.stock, "FLASH-SALE")
+                .map_err(|error| Failure::run("a product can't be stocked", error))?;
+            Ok(Shelf { product, level })
+        })
+        .collect()
+}
+
+/// What came out of the rush itself.
+#[derive(Debug)]
+struct Rush {
+    tally: Tally,
+    findings: Findings,
+    took: Duration,
+}
+
+/// Lets the buyers loose under the auditor's eyes, and waits until no hold is left.
+fn sell_out(
+    args: &Args,
+    manager: &InventoryManager,
+    shelves: &[Shelf],
+    progress: &ProgressBar,
+) -> Result<Rush, Failure> {
+    let demand = Zipf::new(f64::from(args.products), args.zipf)
+        .map_err(|error| Failure::Call(format!("--zipf {}: {error}", args.zipf)))?;
+    let sale = Sale {
+        manager,
+        shelves,
+        demand,
+        confirm_rate: args.confirm_rate,
+        ttl: Duration::from_millis(args.ttl_ms),
+        progress,
+        doors: OnceLock::new(),
+    };
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watch = || auditor::watch(manager, shelves, args.stock, &over);
+        let auditor = spawn(scope, "auditor", watch)?;
+        let rushed = rush(args, &sale);
+        if rushed.is_ok() {
+            progress.set_message("attempts, waiting for abandoned holds to expire");
+            wait_for_expiry(manager, shelves, sale.ttl + GRACE);
+        }
+        // Pairs with the auditor's load: its last round sees all that the buyers did.
+        over.store(true, Ordering::Release);
+        let findings = join(auditor)?;
+        let (tally, took) = rushed?;
+        Ok(Rush { tally, findings, took })
+    })
+}
+
+/// Runs all buyers to their end; how long that took, from the opening of the doors.
+fn rush(args: &Args, sale: &Sale<'_>) -> Result<(Tally, Duration), Failure> {
+    let mut seeds = Xoshiro256PlusPlus::seed_from_u64(args.seed);
+    thread::scope(|scope| {
+        let mut buyers = Vec::new();
+        for number in 0..u64::from(args.buyers) {
+            let (share, rest) =
+                (args.attempts / u64::from(args.buyers), args.attempts % u64::from(args.buyers));
+            let attempts = share + u64::from(number < rest);
+            let seed = seeds.random();
+            match spawn(scope, "buyer", move || buyer::shop(sale, seed, attempts)) {
+                Ok(buyer) => buyers.push(buyer),
+                Err(failure) => {
+                    // Those who are there would wait for ever.
+                    let _ = sale.doors.set(false);
+                    return Err(failure);
+                }
+            }
+        }
+        let start = Instant::now();
+        let _ = sale.doors.set(true);
+        let told: Vec<_> = buyers.into_iter().map(join).collect();
+        let took = start.elapsed();
+        let mut total = Tally::new()?;
+        for tally in told {
+            total.add(&tally??)?;
+        }
+        Ok((total, took))
+    })
+}
+
+fn spawn<'scope, T: Send + 'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>, Failure> {
+    let thread = thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, work);
+    thread.map_err(|error| Failure::run(format!("no thread for the {name}"), error))
+}
+
+fn join<T>(thread: ScopedJoinHandle<'_, T>) -> Result<T, Failure> {
+    let name = thread.thread().name().unwrap_or("thread").to_owned();
+    thread.join().map_err(|_| Failure::Run(format!("the {name} panicked")))
+}
+
+/// Returns when no unit is held any more, or after `longest`.
+fn wait_for_expiry(manager: &InventoryManager, shelves: &[Shelf], longest: Duration) {
+    let deadline = Instant::now() + longest;
+    let is_held = |shelf: &Shelf| {
+        let counts = manager.counts(shelf.level);
+        counts.reserved != counts.sold
+    };
+    while shelves.iter().any(is_held) && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Compares what buyers, levels and log say.
+fn account(
+    args: &Args,
+    manager: &InventoryManager,
+    shelves: &[Shelf],
+    rush: Rush,
+    books: &Books,
+) -> SaleReport {
+    let Rush { tally, findings, took } = rush;
+    let mut broken = Broken::default();
+    let stock = proof::take_stock(manager, shelves, books, &mut broken);
+    let stocked = u64::from(args.stock);
+    let mut oversold_units = 0;
+    for (number, Shelf { product, level }) in (0_u32..).zip(shelves) {
+        let bought = tally.receipts.get(&number).copied().unwrap_or(0);
+        let account = books.account(product);
+        let sold = manager.counts(*level).sold.into();
+        let check = |broken: &mut Broken, what: &str, found: u64, expected: u64| {
+            broken.unless_equal(format_args!("{product}, {what}"), found, expected);
+        };
+        check(&mut broken, "units that the log received", account.received, stocked);
+        check(&mut broken, "units that buyers have receipts for, against those sold", bought, sold);
+        // Whichever witness says most.
+        oversold_units += bought.max(sold).max(account.sold).saturating_sub(stocked);
+    }
+    broken.unless_equal("oversold units", oversold_units, 0_u64);
+    let log = books.total();
+    let ended = tally.confirmed + tally.released + tally.expired;
+    broken.unless_equal("attempts answered", tally.reserved + tally.refused, args.attempts);
+    broken.unless_equal("holds ended, against those made", ended, tally.reserved);
+    broken.unless_equal("holds that the log reserved", log.reserved, tally.reserved);
+    broken.unless_equal("holds that the log sold", log.sold, tally.confirmed);
+    broken.unless_equal("holds that the log let expire", log.expired, tally.expired);
+    broken.unless_equal(
+        "holds that the log gave back",
+        log.returned,
+        tally.released + tally.expired,
+    );
+    broken.unless(findings.law_breaks == 0, || {
+        let first = findings.first.as_deref().unwrap_or_default();
+        format!("{} broken laws seen while the sale ran, first {first}", findings.law_breaks)
+    });
+    let broken_laws = broken.into_sentences();
+    let seconds = report::seconds(took);
+    let at = |quantile| tally.reserve_ns.value_at_quantile(quantile);
+    SaleReport {
+        buyers: args.buyers,
+        products: args.products,
+        stock: args.stock,
+        zipf: args.zipf,
+        confirm_rate: args.confirm_rate,
+        ttl_ms: args.ttl_ms,
+        seed: args.seed,
+        attempts: args.attempts,
+        reserved: tally.reserved,
+        refused: tally.refused,
+        refused_full: tally.refused_full,
+        confirmed: tally.confirmed,
+        released: tally.released,
+        expired: tally.expired,
+        units_stocked: stocked * u64::from(args.products),
+        units_sold: stock.sold,
+        oversold_units,
+        conserved: broken_laws.is_empty(),
+        broken_laws,
+        law_checks: findings.looks,
+        law_breaks: findings.law_breaks,
+        audit_entries: books.movements,
+        audit_events: books.events,
+        seconds,
+        attempts_per_second: (args.attempts as f64 / took.as_secs_f64().max(1e-9)).round(),
+        reserve_ns: Latencies {
+            p50: at(0.5),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: tally.reserve_ns.max(),
+        },
+    }
+}
+
+impl Report for SaleReport {}
+
+impl fmt::Display for SaleReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let buyers = counted(self.buyers.into(), "buyer");
+        let products = counted(self.products.into(), "product");
+        let stock = counted(self.stock.into(), "unit");
+        writeln!(f, "Flash sale: {buyers}, {products} of {stock} each, seed {}\n", self.seed)?;
+        let rate = grouped(self.attempts_per_second as u64);
+        line(
+            f,
+            "attempts",
+            self.attempts,
+            format_args!("in {:.3} s, {rate} a second", self.seconds),
+        )?;
+        line(f, "refused", self.refused, "nothing left to reserve at that moment")?;
+        if self.refused_full > 0 {
+            line(f, "  for want of a slot", self.refused_full, "")?;
+        }
+        line(f, "reserved", self.reserved, "")?;
+        line(f, "  confirmed", self.confirmed, "")?;
+        line(f, "  released", self.released, "")?;
+        line(f, "  expired", self.expired, format_args!("after {} ms", self.ttl_ms))?;
+        line(f, "units stocked", self.units_stocked, "")?;
+        line(f, "units sold", self.units_sold, "")?;
+        line(f, "oversold units", self.oversold_units, "")?;
+        let events = grouped(self.audit_events);
+        line(f, "audit entries", self.audit_entries, format_args!("and {events} events"))?;
+        let breaks = grouped(self.law_breaks);
+        line(
+            f,
+            "looks at levels",
+            self.law_checks,
+            format_args!("meanwhile, {breaks} of them at a broken law"),
+        )?;
+        let Latencies { p50, p99, p999, max } = self.reserve_ns;
+        let [p50, p99, p999, max] = [p50, p99, p999, max].map(span);
+        writeln!(f, "\n  a reserve took        p50 {p50}, p99 {p99}, p99.9 {p999}, at most {max}")?;
+        let proof = "live counts, audit log and the buyers' receipts agree on every product";
+        report::verdict(f, &self.broken_laws, proof)
+    }
+}

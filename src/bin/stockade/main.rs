@@ -1,0 +1,139 @@
+//! `stockade`: the engine at work, on a made-up rush or on a real order book.
+//!
+//! Both commands drive the library through its public face only, keep books of their own on the
+//! side, and compare the two at the end. Exit code 0: every unit is accounted for. 1: some are not,
+//! or the run could not be finished. 2: the call or the file makes no sense.
+
+mod auditor;
+mod books;
+mod buyer;
+mod flash_sale;
+mod orders;
+mod proof;
+mod replay;
+mod report;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::report::Output;
+
+/// Runs the Stockade inventory engine and checks that it neither loses nor oversells a unit.
+#[derive(Debug, Parser)]
+#[command(
+    name = "stockade",
+    version,
+    arg_required_else_help = false,
+    disable_help_subcommand = true
+)]
+#[command(
+    after_help = "Exit code: 0 if every unit is accounted for, 1 if not, 2 for a bad call or a bad file."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Print one JSON object, and nothing else, on stdout
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    FlashSale(flash_sale::Args),
+    Replay(replay::Args),
+}
+
+/// Whether a finished run kept the laws.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Kept,
+    Broken,
+}
+
+/// Why there is no result to show.
+#[derive(Debug)]
+enum Failure {
+    /// The call makes no sense.
+    Call(String),
+    /// The file can't be used: which line, if it is one line's fault, and what was expected.
+    File { path: PathBuf, line: Option<u64>, problem: String },
+    /// The run could not be finished.
+    Run(String),
+}
+
+impl Failure {
+    /// The engine refused something that it should not have refused.
+    fn run(doing: impl fmt::Display, error: impl fmt::Display) -> Self {
+        Self::Run(format!("{doing}: {error}"))
+    }
+
+    fn file(path: &Path, line: impl Into<Option<u64>>, problem: impl Into<String>) -> Self {
+        Self::File { path: path.to_owned(), line: line.into(), problem: problem.into() }
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Call(_) | Self::File { .. } => ExitCode::from(2),
+            Self::Run(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call(problem) | Self::Run(problem) => f.write_str(problem),
+            Self::File { path, line: Some(line), problem } => {
+                write!(f, "{}, line {line}: {problem}", path.display())
+            }
+            Self::File { path, line: None, problem } => write!(f, "{}: {problem}", path.display()),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return answer_without_run(&answer),
+    };
+    let output = Output::new(cli.json);
+    let ran = match &cli.command {
+        Command::FlashSale(args) => flash_sale::run(args, output),
+        Command::Replay(args) => replay::run(args, output),
+    };
+    match ran {
+        Ok(Verdict::Kept) => ExitCode::SUCCESS,
+        Ok(Verdict::Broken) => ExitCode::FAILURE,
+        Err(failure) => {
+            complain(&failure.to_string());
+            failure.exit_code()
+        }
+    }
+}
+
+/// Prints the help or the version that was asked for, or says in one line what is wrong with the call.
+fn answer_without_run(answer: &clap::Error) -> ExitCode {
+    if matches!(answer.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return match report::tolerate_closed_pipe(write!(io::stdout(), "{answer}")) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    // The first paragraph says what is wrong; usage and hints follow after an empty line.
+    let text = answer.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    complain(text.split("\n\n").next().unwrap_or(text));
+    ExitCode::from(2)
+}
+
+/// One line on stderr, whatever the text contains.
+fn complain(problem: &str) {
+    let line = problem.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Nobody is left to tell if stderr is closed.
+    let _ = writeln!(io::stderr(), "stockade: {line}");
+}

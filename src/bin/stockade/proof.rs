@@ -1,0 +1,130 @@
+//! Whether every unit is accounted for, once a run is over and nothing moves any more.
+//!
+//! Two witnesses are compared, product by product: the engine's live counts, and the sums of its
+//! audit log. What the callers themselves were told is a third; each command adds it.
+
+use std::fmt::Display;
+
+use stockade::{InventoryManager, LevelHandle};
+
+use crate::books::Books;
+
+/// Laws that are named in a report; the others are only counted.
+const NAMED: usize = 10;
+
+/// A product and its stock level.
+#[derive(Clone, Debug)]
+pub(crate) struct Shelf {
+    pub(crate) product: String,
+    pub(crate) level: LevelHandle,
+}
+
+/// What stands on all shelves together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stock {
+    pub(crate) available: u64,
+    pub(crate) reserved: u64,
+    pub(crate) sold: u64,
+}
+
+/// The laws that did not hold.
+#[derive(Debug, Default)]
+pub(crate) struct Broken {
+    named: Vec<String>,
+    unnamed: u64,
+}
+
+impl Broken {
+    /// Notes a broken law, unless `holds`.
+    pub(crate) fn unless(&mut self, holds: bool, law: impl FnOnce() -> String) {
+        match holds {
+            true => {}
+            false if self.named.len() < NAMED => self.named.push(law()),
+            false => self.unnamed += 1,
+        }
+    }
+
+    /// Notes a broken law, unless both numbers are the same.
+    pub(crate) fn unless_equal(
+        &mut self,
+        what: impl Display,
+        found: impl Into<i128>,
+        expected: impl Into<i128>,
+    ) {
+        let (found, expected) = (found.into(), expected.into());
+        self.unless(found == expected, || format!("{what}: {found}, but expected {expected}"));
+    }
+
+    /// A sentence for each of the first broken laws; empty if all were kept.
+    pub(crate) fn into_sentences(mut self) -> Vec<String> {
+        if self.unnamed > 0 {
+            self.named.push(format!("and {} more", self.unnamed));
+        }
+        self.named
+    }
+}
+
+/// Compares every shelf's live counts with the books, and adds the shelves up.
+pub(crate) fn take_stock(
+    manager: &InventoryManager,
+    shelves: &[Shelf],
+    books: &Books,
+    broken: &mut Broken,
+) -> Stock {
+    let mut stock = Stock::default();
+    for Shelf { product, level } in shelves {
+        let counts = manager.counts(*level);
+        let account = books.account(product);
+        let (available, reserved, sold) =
+            (u64::from(counts.available), u64::from(counts.reserved), u64::from(counts.sold));
+        let mut check = |what: &str, found: u64, expected: i128| {
+            broken.unless_equal(format_args!("{product}, {what}"), found, expected);
+        };
+        check(
+            "units on hand against those the log received and wrote off",
+            available + reserved,
+            account.on_hand(),
+        );
+        check(
+            "reserved units against those the log has spoken for",
+            reserved,
+            account.spoken_for(),
+        );
+        check("sold units against those the log sold", sold, account.sold.into());
+        check("reserved units against sold ones, as no hold is left", reserved, sold.into());
+        check("units of movements that nobody asked for", account.foreign, 0);
+        stock.available += available;
+        stock.reserved += reserved;
+        stock.sold += sold;
+    }
+    // Nor does the log know of units on any other shelf.
+    let all = books.total();
+    let on_hand = i128::from(stock.available) + i128::from(stock.reserved);
+    broken.unless_equal("all products, units on hand", on_hand, all.on_hand());
+    broken.unless_equal("all products, reserved units", stock.reserved, all.spoken_for());
+    broken.unless_equal("all products, sold units", stock.sold, all.sold);
+    broken.unless_equal("gaps in the log's sequence numbers", books.gaps, 0_u64);
+    stock
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_law_that_holds_leaves_no_sentence() {
+        let mut broken = Broken::default();
+        broken.unless_equal("units", 3_u64, 3_u64);
+        assert!(broken.into_sentences().is_empty());
+    }
+
+    #[test]
+    fn the_first_broken_laws_are_named_and_the_others_counted() {
+        let mut broken = Broken::default();
+        (0..12_u64).for_each(|units| broken.unless_equal("units", units, 99_u64));
+        let sentences = broken.into_sentences();
+        assert_eq!(sentences.first().map(String::as_str), Some("units: 0, but expected 99"));
+        assert_eq!(sentences.last().map(String::as_str), Some("and 2 more"));
+        assert_eq!(sentences.len(), 11);
+    }
+}

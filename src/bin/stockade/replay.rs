@@ -1,0 +1,375 @@
+//! `stockade replay`: a real order book, run through the engine.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::value_parser;
+use indicatif::ProgressBar;
+use serde::Serialize;
+use stockade::{AddError, BasketError, BasketLine, InventoryManager, MAX_UNITS, RemoveError};
+
+use crate::books::{Bookkeeper, Books};
+use crate::orders::{Invoice, OrderLine, Orders};
+use crate::proof::{self, Broken, Shelf};
+use crate::report::{self, Output, Report, counted, grouped, line};
+use crate::{Failure, Verdict};
+
+/// Where everything is stocked.
+const WAREHOUSE: &str = "MAIN";
+
+/// How long a basket may take from its reservation to its sale.
+const HOLD: Duration = Duration::from_secs(600);
+
+/// Slots for a line, beside those of the baskets under way: finished ones are kept for a while.
+const SPARE_SLOTS: usize = 1 << 17;
+
+/// The most products that one basket of the engine can have.
+const BASKET_MAX: usize = 65_535;
+
+/// Replays an order file with the columns of the Online Retail data
+///
+/// Products are the stock codes that begin with a digit; all others are charges, and skipped. Every
+/// product opens with the same stock. Invoices go in the order of their first appearance. The
+/// positive lines of an invoice are one basket, equal products merged, that is sold as a whole or
+/// refused as a whole; then its negative lines are written off, one by one, unless stock is short. The
+/// negative lines of an invoice that begins with C are returns. A line whose quantity is 0 or no
+/// whole number is rejected, and so is a positive one of an invoice that begins with C.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A CSV file with the columns InvoiceNo, StockCode and Quantity, in any order, among others
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Units that every product opens with; of all products together at most 2147483647, what a
+    /// warehouse holds
+    #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 100, value_parser = value_parser!(u32).range(0..=i64::from(MAX_UNITS)))]
+    stock: u32,
+    /// Threads that the invoices are handed out to, 1 to 1024; with 1, the result is a function of
+    /// the file alone
+    #[arg(long, allow_negative_numbers = true, value_name = "T", default_value_t = 1, value_parser = value_parser!(u32).range(1..=1024))]
+    threads: u32,
+}
+
+/// The result. Its field names are part of the program's interface.
+#[derive(Debug, Serialize)]
+struct ReplayReport {
+    file: String,
+    stock: u32,
+    threads: u32,
+    lines: u64,
+    invoices: u64,
+    products: u64,
+    charges_skipped: u64,
+    lines_rejected: u64,
+    baskets_reserved: u64,
+    baskets_refused: u64,
+    units_sold: u64,
+    units_returned: u64,
+    /// Returned lines that the warehouse had no room for.
+    returns_refused: u64,
+    units_written_off: u64,
+    write_offs_refused: u64,
+    available: u64,
+    reserved: u64,
+    conserved: bool,
+    broken_laws: Vec<String>,
+    /// Movements of units in the audit log; whatever else stands there are events.
+    audit_entries: u64,
+    audit_events: u64,
+    /// From the first unit stocked until the audit log was written; not reading the file.
+    seconds: f64,
+}
+
+/// What the engine answered.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    baskets_reserved: u64,
+    baskets_refused: u64,
+    units_sold: u64,
+    units_returned: u64,
+    returns_refused: u64,
+    units_written_off: u64,
+    write_offs_refused: u64,
+}
+
+impl Tally {
+    fn add(&mut self, other: &Self) {
+        self.baskets_reserved += other.baskets_reserved;
+        self.baskets_refused += other.baskets_refused;
+        self.units_sold += other.units_sold;
+        self.units_returned += other.units_returned;
+        self.returns_refused += other.returns_refused;
+        self.units_written_off += other.units_written_off;
+        self.write_offs_refused += other.write_offs_refused;
+    }
+}
+
+/// Replays the file and shows the result.
+pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
+    let orders = Orders::read(&args.file)?;
+    let opening = orders.products.len() as u128 * u128::from(args.stock);
+    if opening > u128::from(MAX_UNITS) {
+        return Err(Failure::Call(format!(
+            "--stock {} of each of the file's {} products make {opening} units, but a warehouse holds at most {MAX_UNITS}",
+            args.stock,
+            orders.products.len()
+        )));
+    }
+    if orders.longest_basket() > BASKET_MAX {
+        let problem = format!(
+            "expected at most {BASKET_MAX} products in an invoice, found {}",
+            orders.longest_basket()
+        );
+        return Err(Failure::file(&args.file, None, problem));
+    }
+    let progress = output.progress(orders.invoices.len() as u64, "invoices");
+    let bookkeeper = Bookkeeper::default();
+    let manager = engine(args, &orders, bookkeeper.clone())?;
+
+    let start = Instant::now();
+    let shelves = fill_shelves(&manager, args, &orders)?;
+    let tally =
+        work_off(args, &orders, &Store { manager: &manager, shelves: &shelves }, &progress)?;
+    manager.flush().wait().map_err(|error| Failure::run("the audit log is incomplete", error))?;
+    let took = start.elapsed();
+    progress.finish_and_clear();
+
+    let report = account(args, &orders, &manager, &shelves, tally, &bookkeeper.books(), took);
+    output.show(&report)?;
+    Ok(if report.conserved { Verdict::Kept } else { Verdict::Broken })
+}
+
+/// An engine that takes the longest basket of the file, once for every thread.
+fn engine(args: &Args, orders: &Orders, books: Bookkeeper) -> Result<InventoryManager, Failure> {
+    let longest = orders.longest_basket().max(1);
+    let slots = longest.saturating_mul(args.threads as usize).saturating_add(SPARE_SLOTS);
+    InventoryManager::builder()
+        .warehouse(WAREHOUSE)
+        .max_basket_lines(longest)
+        .max_reservations(u32::try_from(slots).unwrap_or(u32::MAX))
+        // Nobody reads the log in memory: the books are kept from the sink.
+        .audit_retained(1)
+        .sink(books)
+        .build()
+        .map_err(|error| Failure::run("the engine can't be built", error))
+}
+
+fn fill_shelves(
+    manager: &InventoryManager,
+    args: &Args,
+    orders: &Orders,
+) -> Result<Vec<Shelf>, Failure> {
+    let shelf = |product: &String| {
+        let level = manager
+            .open_level(WAREHOUSE, product)
+            .map_err(|error| Failure::run(format!("product {product} can't be opened"), error))?;
+        if args.stock > 0 {
+            manager.add_stock(level, args.stock, "OPENING").map_err(|error| {
+                Failure::run(format!("product {product} can't be stocked"), error)
+            })?;
+        }
+        Ok(Shelf { product: product.clone(), level })
+    };
+    orders.products.iter().map(shelf).collect()
+}
+
+/// Hands the invoices out, in order, to the threads.
+fn work_off(
+    args: &Args,
+    orders: &Orders,
+    store: &Store<'_>,
+    progress: &ProgressBar,
+) -> Result<Tally, Failure> {
+    let handed_out = AtomicUsize::new(0);
+    let clerk = &|| {
+        let mut tally = Tally::default();
+        // Relaxed: the counter hands out places in a list that nobody changes.
+        while let Some(invoice) = orders.invoices.get(handed_out.fetch_add(1, Ordering::Relaxed)) {
+            store.process(invoice, &mut tally)?;
+            progress.inc(1);
+        }
+        Ok(tally)
+    };
+    thread::scope(|scope| {
+        let start = |_| thread::Builder::new().name("clerk".to_owned()).spawn_scoped(scope, clerk);
+        // All are started before the first is waited for.
+        let clerks: Vec<_> = (0..args.threads).map(start).collect();
+        let mut total = Tally::default();
+        for clerk in clerks {
+            let clerk = clerk.map_err(|error| Failure::run("no thread for a clerk", error))?;
+            let tally = clerk.join().map_err(|_| Failure::Run("a clerk panicked".to_owned()))?;
+            total.add(&tally?);
+        }
+        Ok(total)
+    })
+}
+
+/// The engine, and where its products stand.
+#[derive(Debug)]
+struct Store<'a> {
+    manager: &'a InventoryManager,
+    shelves: &'a [Shelf],
+}
+
+impl Store<'_> {
+    fn process(&self, invoice: &Invoice, tally: &mut Tally) -> Result<(), Failure> {
+        match invoice {
+            Invoice::Sale { basket, write_offs } => {
+                if !basket.is_empty() {
+                    self.sell(basket, tally)?;
+                }
+                write_offs.iter().try_for_each(|line| self.write_off(line, tally))
+            }
+            Invoice::Return(lines) => lines.iter().try_for_each(|line| self.take_back(line, tally)),
+        }
+    }
+
+    fn sell(&self, basket: &[OrderLine], tally: &mut Tally) -> Result<(), Failure> {
+        let lines: Vec<_> = basket
+            .iter()
+            .map(|line| BasketLine::new(self.shelf(line).level, quantity(line)))
+            .collect();
+        match self.manager.reserve_basket(&lines, HOLD) {
+            Ok(id) => {
+                self.manager
+                    .confirm(id)
+                    .map_err(|error| Failure::run("a basket can't be confirmed", error))?;
+                tally.baskets_reserved += 1;
+                tally.units_sold += basket.iter().map(|line| line.units).sum::<u64>();
+                Ok(())
+            }
+            Err(BasketError::Insufficient { .. } | BasketError::Quantity(_)) => {
+                tally.baskets_refused += 1;
+                Ok(())
+            }
+            Err(error) => Err(Failure::run("a basket can't be reserved", error)),
+        }
+    }
+
+    fn write_off(&self, line: &OrderLine, tally: &mut Tally) -> Result<(), Failure> {
+        match self.manager.remove_stock(self.shelf(line).level, quantity(line), "WRITE-OFF") {
+            Ok(()) => tally.units_written_off += line.units,
+            Err(RemoveError::Insufficient { .. } | RemoveError::Quantity(_)) => {
+                tally.write_offs_refused += 1
+            }
+            Err(error) => return Err(Failure::run("units can't be written off", error)),
+        }
+        Ok(())
+    }
+
+    fn take_back(&self, line: &OrderLine, tally: &mut Tally) -> Result<(), Failure> {
+        match self.manager.add_stock(self.shelf(line).level, quantity(line), "CUSTOMER-RETURN") {
+            Ok(()) => tally.units_returned += line.units,
+            // The house is full.
+            Err(AddError::OverCapacity { .. } | AddError::Quantity(_)) => {
+                tally.returns_refused += 1
+            }
+            Err(error) => return Err(Failure::run("units can't be taken back", error)),
+        }
+        Ok(())
+    }
+
+    fn shelf(&self, line: &OrderLine) -> &Shelf {
+        &self.shelves[line.product]
+    }
+}
+
+/// What the engine is asked for: more units than it can count are as many as it refuses.
+fn quantity(line: &OrderLine) -> u32 {
+    u32::try_from(line.units).unwrap_or(u32::MAX)
+}
+
+/// Compares what the callers were told with levels and log.
+fn account(
+    args: &Args,
+    orders: &Orders,
+    manager: &InventoryManager,
+    shelves: &[Shelf],
+    tally: Tally,
+    books: &Books,
+    took: Duration,
+) -> ReplayReport {
+    let mut broken = Broken::default();
+    let stock = proof::take_stock(manager, shelves, books, &mut broken);
+    let products = orders.products.len() as u64;
+    let opening = products * u64::from(args.stock);
+    let left = i128::from(opening) + i128::from(tally.units_returned)
+        - i128::from(tally.units_written_off);
+    let log = books.total();
+    broken.unless_equal(
+        "units on hand, against opened + returned - written off",
+        stock.available + stock.reserved,
+        left,
+    );
+    broken.unless_equal("reserved units, against those sold", stock.reserved, tally.units_sold);
+    broken.unless_equal(
+        "units that the log received",
+        log.received,
+        opening + tally.units_returned,
+    );
+    broken.unless_equal("units that the log wrote off", log.written_off, tally.units_written_off);
+    broken.unless_equal("units that the log reserved", log.reserved, tally.units_sold);
+    broken.unless_equal("units that the log sold", log.sold, tally.units_sold);
+    broken.unless_equal("units that the log took back from holds", log.returned, 0_u64);
+    let broken_laws = broken.into_sentences();
+    ReplayReport {
+        file: args.file.display().to_string(),
+        stock: args.stock,
+        threads: args.threads,
+        lines: orders.lines,
+        invoices: orders.invoices.len() as u64,
+        products,
+        charges_skipped: orders.charges_skipped,
+        lines_rejected: orders.lines_rejected,
+        baskets_reserved: tally.baskets_reserved,
+        baskets_refused: tally.baskets_refused,
+        units_sold: tally.units_sold,
+        units_returned: tally.units_returned,
+        returns_refused: tally.returns_refused,
+        units_written_off: tally.units_written_off,
+        write_offs_refused: tally.write_offs_refused,
+        available: stock.available,
+        reserved: stock.reserved,
+        conserved: broken_laws.is_empty(),
+        broken_laws,
+        audit_entries: books.movements,
+        audit_events: books.events,
+        seconds: report::seconds(took),
+    }
+}
+
+impl Report for ReplayReport {}
+
+impl fmt::Display for ReplayReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stock = counted(self.stock.into(), "unit");
+        let threads = counted(self.threads.into(), "thread");
+        writeln!(f, "Replay of {}: {stock} of each product, {threads}\n", self.file)?;
+        line(f, "lines", self.lines, format_args!("replayed in {:.3} s", self.seconds))?;
+        line(f, "  charges skipped", self.charges_skipped, "")?;
+        line(f, "  rejected", self.lines_rejected, "")?;
+        line(f, "invoices", self.invoices, "")?;
+        line(f, "products", self.products, "")?;
+        line(f, "baskets reserved", self.baskets_reserved, "and confirmed")?;
+        line(f, "baskets refused", self.baskets_refused, "at least one line was short")?;
+        line(f, "units sold", self.units_sold, "")?;
+        line(f, "units returned", self.units_returned, "")?;
+        if self.returns_refused > 0 {
+            line(f, "  returns refused", self.returns_refused, "the warehouse was full")?;
+        }
+        line(f, "units written off", self.units_written_off, "")?;
+        line(f, "  write-offs refused", self.write_offs_refused, "stock was short")?;
+        line(f, "available", self.available, "units at the end")?;
+        line(f, "reserved", self.reserved, "units at the end, all of them sold")?;
+        line(
+            f,
+            "audit entries",
+            self.audit_entries,
+            format_args!("and {} events", grouped(self.audit_events)),
+        )?;
+        let proof = "live counts, audit log and the answers to every call agree on every product";
+        report::verdict(f, &self.broken_laws, proof)
+    }
+}

@@ -1,0 +1,138 @@
+//! What a run shows: a bar while it lasts, then a summary to read or one JSON object.
+
+use std::fmt::{self, Display};
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::Failure;
+
+/// How the caller wants to be told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    json: bool,
+}
+
+/// A result that can be shown either way: its fields as JSON, its `Display` as a summary.
+pub(crate) trait Report: Serialize + Display {}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// A bar on stderr, if a person is looking there; one that draws nothing otherwise.
+    pub(crate) fn progress(self, steps: u64, of: &'static str) -> ProgressBar {
+        if self.json || !io::stderr().is_terminal() {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr());
+        let style = ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} {msg} {eta}");
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        bar.with_message(of)
+    }
+
+    /// Prints the result on stdout.
+    pub(crate) fn show(self, report: &impl Report) -> Result<(), Failure> {
+        let text = if self.json {
+            let json = serde_json::to_string_pretty(report);
+            json.map_err(|error| Failure::run("the result can't be written as JSON", error))?
+        } else {
+            report.to_string()
+        };
+        let mut stdout = io::stdout().lock();
+        let written = writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush());
+        tolerate_closed_pipe(written)
+            .map_err(|error| Failure::run("the result can't be written to stdout", error))
+    }
+}
+
+/// A reader that has seen enough, such as `head`, is not an error.
+pub(crate) fn tolerate_closed_pipe(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// One line of a summary: what, how many, and what else there is to say about it.
+pub(crate) fn line(
+    f: &mut fmt::Formatter<'_>,
+    what: &str,
+    units: u64,
+    note: impl Display,
+) -> fmt::Result {
+    let row = format!("  {what:<22}{:>15}  {note}", grouped(units));
+    writeln!(f, "{}", row.trim_end())
+}
+
+/// The last lines of a summary: whether every unit is accounted for, and if not, what is wrong.
+pub(crate) fn verdict(f: &mut fmt::Formatter<'_>, broken: &[String], proof: &str) -> fmt::Result {
+    if broken.is_empty() {
+        return writeln!(f, "\nConserved: {proof}.");
+    }
+    writeln!(f, "\nNOT CONSERVED:")?;
+    broken.iter().try_for_each(|law| writeln!(f, "  - {law}"))
+}
+
+/// `1 buyer`, `2 buyers`.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
+/// 1234567 as `1,234,567`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut shown = String::with_capacity(digits.len() * 4 / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+/// A span in the unit that suits it.
+pub(crate) fn span(nanos: u64) -> String {
+    format!("{:.1?}", Duration::from_nanos(nanos))
+}
+
+/// A span in seconds, for JSON.
+pub(crate) fn seconds(span: Duration) -> f64 {
+    // Microseconds: more digits would claim more than was measured.
+    (span.as_secs_f64() * 1e6).round() / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_grouped() {
+        let shown = [0, 999, 1_000, 12_345, 1_234_567].map(grouped);
+        assert_eq!(shown, ["0", "999", "1,000", "12,345", "1,234,567"]);
+    }
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!(counted(1, "buyer"), "1 buyer");
+        assert_eq!(counted(1_024, "buyer"), "1,024 buyers");
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_error_but_a_full_disk_is() {
+        let closed = Err(io::ErrorKind::BrokenPipe.into());
+        assert!(tolerate_closed_pipe(closed).is_ok());
+        assert!(tolerate_closed_pipe(Err(io::ErrorKind::StorageFull.into())).is_err());
+    }
+
+    #[test]
+    fn seconds_are_rounded_to_what_was_measured() {
+        assert_eq!(seconds(Duration::from_nanos(1_500_000_499)), 1.5);
+    }
+}

@@ -1,0 +1,62 @@
+//! The program `stockade`, run as its users run it: arguments in; exit code, stdout and stderr out.
+
+mod flash_sale;
+mod misuse;
+mod real_orders;
+mod replay;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// The program with these arguments.
+fn stockade(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stockade"));
+    command.args(args);
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    stockade(args).output().expect("the program can be started")
+}
+
+/// Runs with `--json`, and gives the one object on stdout.
+fn result_of(args: &[&str]) -> Value {
+    let output = stockade(args).arg("--json").output().expect("the program can be started");
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {told}");
+    assert_eq!(told, "", "nothing is said beside the result");
+    let result: Value = serde_json::from_slice(&output.stdout).expect("one JSON object on stdout");
+    assert!(result.is_object());
+    result
+}
+
+/// A count in a result.
+fn count(result: &Value, field: &str) -> u64 {
+    result[field].as_u64().unwrap_or_else(|| panic!("no count {field:?} in {result:#}"))
+}
+
+/// Asserts every one of these counts.
+fn assert_counts(result: &Value, expected: &[(&str, u64)]) {
+    for &(field, units) in expected {
+        assert_eq!(count(result, field), units, "{field} in {result:#}");
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("output is UTF-8")
+}
+
+/// The hand-made order book.
+fn orders() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/orders.csv");
+    path.to_str().expect("a path in UTF-8").to_owned()
+}
+
+/// Writes a file for one test.
+fn file(name: &str, content: impl AsRef<[u8]>) -> String {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, content).expect("the test's own file can be written");
+    path.to_str().expect("a path in UTF-8").to_owned()
+}

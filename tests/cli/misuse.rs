@@ -1,0 +1,188 @@
+//! What is wrong with a call or a file is said in one line, with exit code 2; and what help is for.
+
+use std::process::Stdio;
+
+use super::{file, orders, run, stockade, text};
+
+/// Runs what can't work, and gives the one line that says why.
+fn complaint(args: &[&str]) -> String {
+    for json in [&[][..], &["--json"]] {
+        let output = run(&[args, json].concat());
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", text(&output.stderr));
+        assert_eq!(text(&output.stdout), "", "{args:?}");
+    }
+    let told = text(&run(args).stderr);
+    assert_eq!(told.lines().count(), 1, "{args:?}: {told}");
+    told.strip_prefix("stockade: ").expect("the program names itself").trim_end().to_owned()
+}
+
+fn assert_complains(args: &[&str], expected: &str) {
+    let told = complaint(args);
+    assert!(told.contains(expected), "{args:?} says {told:?}, not {expected:?}");
+}
+
+#[test]
+fn a_bad_flag_is_named_with_what_was_expected() {
+    for (args, expected) in [
+        (
+            &[][..],
+            "requires a subcommand but one was not provided [subcommands: flash-sale, replay]",
+        ),
+        (&["sell"], "unrecognized subcommand 'sell'"),
+        (&["replay"], "required arguments were not provided: <FILE>"),
+        (&["replay", "a.csv", "b.csv"], "unexpected argument 'b.csv'"),
+        (
+            &["replay", "a.csv", "--threads", "0"],
+            "invalid value '0' for '--threads <T>': 0 is not in 1..=1024",
+        ),
+        (&["replay", "a.csv", "--stock", "-1"], "invalid value '-1' for '--stock <N>'"),
+        (&["replay", "a.csv", "--stock", "2147483648"], "2147483648 is not in 0..=2147483647"),
+        (&["flash-sale", "--frobnicate"], "unexpected argument '--frobnicate'"),
+        (&["flash-sale", "--buyers"], "a value is required for '--buyers <N>'"),
+        (&["flash-sale", "--buyers", "0"], "0 is not in 1..=1024"),
+        (&["flash-sale", "--buyers", "1025"], "1025 is not in 1..=1024"),
+        (&["flash-sale", "--buyers", "many"], "invalid value 'many' for '--buyers <N>'"),
+        (&["flash-sale", "--products", "0"], "0 is not in 1..=16777216"),
+        (&["flash-sale", "--stock", "0"], "0 is not in 1..=2147483647"),
+        (&["flash-sale", "--attempts", "0"], "invalid value '0' for '--attempts <N>'"),
+        (&["flash-sale", "--zipf", "-0.5"], "'--zipf <S>': expected a number from 0 to 10"),
+        (&["flash-sale", "--zipf", "NaN"], "'--zipf <S>': expected a number from 0 to 10"),
+        (
+            &["flash-sale", "--confirm-rate", "1.1"],
+            "'--confirm-rate <RATE>': expected a number from 0 to 1",
+        ),
+        (&["flash-sale", "--ttl-ms", "0"], "0 is not in 1..=3600000"),
+        (&["flash-sale", "--seed", "-1"], "invalid value '-1' for '--seed <N>'"),
+    ] {
+        assert_complains(args, expected);
+    }
+}
+
+#[test]
+fn more_units_than_a_warehouse_holds_are_refused_at_the_door() {
+    assert_complains(
+        &["flash-sale", "--products", "100000", "--stock", "100000"],
+        "make 10000000000 units, but a warehouse holds at most 2147483647",
+    );
+    assert_complains(
+        &["replay", &orders(), "--stock", "2147483647"],
+        "6 products make 12884901882 units, but a warehouse holds at most 2147483647",
+    );
+}
+
+#[test]
+fn a_bad_file_is_named_with_the_line_and_what_was_expected() {
+    let header = "InvoiceNo,StockCode,Description,Quantity\n";
+    for (name, content, expected) in [
+        (
+            "nothing.csv",
+            String::new(),
+            ", line 1: expected the columns InvoiceNo, StockCode and Quantity, found nothing",
+        ),
+        (
+            "renamed.csv",
+            "Invoice,StockCode,Quantity\n1,1A,1\n".to_owned(),
+            ", line 1: expected the columns InvoiceNo, StockCode and Quantity, but there is no InvoiceNo",
+        ),
+        (
+            "semicolons.csv",
+            "InvoiceNo;StockCode;Quantity\n".to_owned(),
+            ", line 1: expected the columns",
+        ),
+        (
+            "twice.csv",
+            "InvoiceNo,StockCode,Quantity,StockCode\n".to_owned(),
+            ", line 1: expected one column StockCode, found several",
+        ),
+        (
+            "short.csv",
+            format!("{header}1,1A,ok,1\n1,1A\n"),
+            ", line 3: expected 4 fields, as in the first row, found 2",
+        ),
+        (
+            "short_crlf.csv",
+            format!("{header}1,1A,ok,1\n1,1A\n").replace('\n', "\r\n"),
+            ", line 3: expected 4 fields, as in the first row, found 2",
+        ),
+        (
+            "comma.csv",
+            format!("{header}1,1A,\"two\nlines\",1\n1,1A,not, quoted,1\n"),
+            ", line 4: expected 4 fields, as in the first row, found 5",
+        ),
+        (
+            "quote.csv",
+            format!("{header}1,1A,\"never closed,1\n1,1A,x,1\n"),
+            ", line 2: a quoted field in this row is never closed",
+        ),
+        (
+            "long.csv",
+            format!("{header}1,{},x,1\n", "9".repeat(256)),
+            ", line 2: expected a StockCode of at most 255 bytes, found 256",
+        ),
+    ] {
+        let path = file(name, content);
+        let told = complaint(&["replay", &path]);
+        assert!(told.starts_with(&format!("{path}{expected}")), "{told:?} is not {expected:?}");
+    }
+}
+
+#[test]
+fn a_file_that_can_not_be_read_is_named() {
+    let path = file("gone.csv", "");
+    std::fs::remove_file(&path).expect("it was just made");
+    assert_complains(&["replay", &path], &format!("{path}: can't be read: "));
+    let folder = env!("CARGO_TARGET_TMPDIR");
+    assert_complains(&["replay", folder], &format!("{folder}: can't be read: "));
+}
+
+#[test]
+fn help_explains_every_flag() {
+    for (command, flags) in [
+        (
+            &["flash-sale"][..],
+            &[
+                "--buyers",
+                "--products",
+                "--stock",
+                "--attempts",
+                "--zipf",
+                "--confirm-rate",
+                "--ttl-ms",
+                "--seed",
+                "--json",
+            ][..],
+        ),
+        (&["replay"], &["<FILE>", "--stock", "--threads", "--json"]),
+        (&[], &["flash-sale", "replay", "--json", "Exit code: 0"]),
+    ] {
+        let output = run(&[command, &["--help"]].concat());
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+        let help = text(&output.stdout);
+        for flag in flags {
+            let explained = help.split(flag).skip(1).any(|rest| {
+                let explanation = rest.split("\n\n").next().unwrap_or_default();
+                explanation.split_whitespace().count() >= 3
+            });
+            assert!(explained, "{flag} is not explained in {help}");
+        }
+    }
+}
+
+#[test]
+fn the_version_is_that_of_the_library() {
+    let output = run(&["--version"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stdout), concat!("stockade ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_reason_to_panic() {
+    for args in [&["replay", &orders()][..], &["replay", &orders(), "--json"], &["--help"]] {
+        let mut command = stockade(args);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.expect("the program can be started");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+    }
+}
