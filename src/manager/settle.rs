@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crate::audit::entry::{AdjustmentType, EventType};
+use crate::audit::record::Subject;
 use crate::clock::Timestamp;
 use crate::error::{ConfirmError, ExtendError, ReleaseError, Unavailable};
 use crate::manager::answer::{Answer, KeyUse, Release};
@@ -161,6 +162,7 @@ impl Engine {
                 let draft = self
                     .recorder
                     .event(EventType::Extended)
+                    .about(Subject::None)
                     .at(now)
                     .reservation(id, expires_at)
                     .details(details)
