@@ -58,14 +58,14 @@ pub use audit::sink::{AuditBatch, AuditSink, SinkError};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use error::{
     AddError, Applied, BasketError, BuildError, ConfirmError, Error, ExtendError, FulfilError,
-    InvalidName, InvalidTtl, JournalError, KeyError, MAX_NAME_BYTES, ReleaseError, RemoveError, ReserveError,
-    RetakeError, SettingError, ShipError, ShortLine, SnapshotError, TransferError, Unavailable,
-    UnknownPlace,
+    InvalidName, InvalidTtl, JournalError, KeyError, MAX_NAME_BYTES, ReleaseError, RemoveError,
+    ReserveError, RetakeError, SettingError, ShipError, ShortLine, SnapshotError, TransferError,
+    Unavailable, UnknownPlace,
 };
 pub use manager::{
     BasketLine, Builder, ConfirmOrRetake, Health, InventoryManager, LevelRef, LevelSnapshot,
-    ProductRef, Recovered, Refusals, Release, Request, ReservationCursor, ReservationPage, Shutdown, Stats,
-    Totals, WarehouseLevel, WarehouseRef, WarehouseSpec, WeakInventoryManager,
+    ProductRef, Recovered, Refusals, Release, Request, ReservationCursor, ReservationPage,
+    Shutdown, Stats, Totals, WarehouseLevel, WarehouseRef, WarehouseSpec, WeakInventoryManager,
 };
 pub use policy::alerts::{ListenerId, StockAlert, StockAlertListener};
 pub use policy::allocation::{
@@ -85,6 +85,6 @@ pub use stock::warehouse::Warehouse;
 /// Tools for the tests of services that embed the engine.
 #[cfg(feature = "testing")]
 pub mod testing {
-    pub use crate::audit::journal::simulated::SimulatedDisk;
     pub use crate::audit::faulty::{FaultControl, FaultCounts, FaultySink};
+    pub use crate::audit::journal::simulated::SimulatedDisk;
 }

@@ -21,6 +21,7 @@ use crate::manager::lifecycle::{Life, Threads};
 use crate::manager::recorder::Recorder;
 use crate::manager::recover;
 use crate::manager::settings::{Settings, millis};
+use crate::manager::spec::WarehouseSpec;
 use crate::manager::sweep::run_sweeper;
 use crate::policy::alerts::{Listeners, Scope, StockAlertListener};
 use crate::policy::desk::AlertDesk;
@@ -35,65 +36,6 @@ use crate::stock::handle::WarehouseId;
 use crate::stock::warehouse::Warehouse;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// A warehouse to be: its name, and what it can hold.
-///
-/// ```
-/// use stockade::{InventoryManager, WarehouseSpec};
-/// let manager = InventoryManager::builder()
-///     .warehouse(WarehouseSpec::new("SF").capacity(50_000).threshold(20))
-///     .warehouse("NYC")
-///     .build()?;
-/// # Ok::<(), stockade::BuildError>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct WarehouseSpec {
-    pub(super) name: String,
-    pub(super) capacity: u32,
-    pub(super) threshold: Option<u32>,
-    /// The journal says the same of it.
-    pub(super) recorded: bool,
-    /// The threshold that was set at run time, and stands.
-    pub(super) standing: Option<Option<u32>>,
-}
-
-impl WarehouseSpec {
-    /// A warehouse of the largest capacity, without a reorder threshold.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            capacity: MAX_UNITS,
-            threshold: None,
-            recorded: false,
-            standing: None,
-        }
-    }
-
-    /// How many units it can hold, 1 to [`MAX_UNITS`] (the default).
-    pub fn capacity(mut self, units: u32) -> Self {
-        self.capacity = units;
-        self
-    }
-
-    /// At or under this many available units a product is low, and an alert is raised.
-    pub fn threshold(mut self, units: u32) -> Self {
-        self.threshold = Some(units);
-        self
-    }
-}
-
-impl From<&str> for WarehouseSpec {
-    fn from(name: &str) -> Self {
-        Self::new(name)
-    }
-}
-
-impl From<String> for WarehouseSpec {
-    fn from(name: String) -> Self {
-        Self::new(name)
-    }
-}
 
 /// Settings of an engine to be; see [`InventoryManager::builder`]. Only warehouses have to be given.
 #[must_use = "nothing is built before `build` is called"]
@@ -295,12 +237,7 @@ impl Builder {
         let sweeper = self.sweeper && self.threads;
         let mut engine = Engine {
             catalog,
-            slots: Slots::with_room(
-                room,
-                self.max_reservations,
-                parallelism,
-                self.retention,
-            ),
+            slots: Slots::with_room(room, self.max_reservations, parallelism, self.retention),
             keys: Keys::new(self.keys),
             patience: match self.backpressure {
                 Backpressure::Wait => Patience::Wait,

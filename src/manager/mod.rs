@@ -24,6 +24,7 @@ mod retake;
 mod settings;
 mod settle;
 mod snapshot;
+mod spec;
 mod stats;
 mod sweep;
 #[cfg(feature = "testing")]
@@ -33,7 +34,7 @@ mod transfer;
 use std::sync::{Arc, Weak};
 
 pub use answer::Release;
-pub use builder::{Builder, WarehouseSpec};
+pub use builder::Builder;
 pub use journal::Recovered;
 pub use lifecycle::Shutdown;
 pub use place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
@@ -41,6 +42,7 @@ pub use queries::{ReservationCursor, ReservationPage, WarehouseLevel};
 pub use request::Request;
 pub use retake::ConfirmOrRetake;
 pub use snapshot::{LevelSnapshot, Totals};
+pub use spec::WarehouseSpec;
 pub use stats::{Health, Refusals, Stats};
 
 use engine::Engine;

@@ -8,9 +8,9 @@ use crate::audit::ledger::holds::{Hold, HoldLine, Standing};
 use crate::clock::Timestamp;
 use crate::error::JournalError;
 use crate::manager::answer::Answer;
-use crate::manager::builder::WarehouseSpec;
 use crate::manager::engine::Engine;
 use crate::manager::journal::Recovered;
+use crate::manager::spec::WarehouseSpec;
 use crate::quantity::{MAX_UNITS, Quantity};
 use crate::reservation::id::ReservationId;
 use crate::reservation::keys::{Fingerprint, KeyName, RequestKey};
@@ -37,8 +37,8 @@ pub(super) fn warehouses(
             let (capacity, on_hand) = (spec.capacity, known.on_hand);
             return Err(JournalError::CapacityBelowStock { warehouse, capacity, on_hand });
         }
-        spec.recorded = known.capacity == spec.capacity
-            && known.threshold.built == Some(spec.threshold);
+        spec.recorded =
+            known.capacity == spec.capacity && known.threshold.built == Some(spec.threshold);
         spec.standing = Some(known.threshold.under(spec.threshold));
         ordered.push(spec);
     }

@@ -1,6 +1,6 @@
 //! The journal, from outside: what survives a restart, a crash, a failing disk, and what is damage.
 
+mod crash;
 mod damage;
 mod restart;
-mod crash;
 mod state;

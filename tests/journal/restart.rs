@@ -128,9 +128,8 @@ fn what_the_builder_changes_stands_and_what_it_repeats_does_not_undo_a_change() 
         let builder = InventoryManager::builder().journal_storage(disk.clone()).without_threads();
         builder.warehouse(spec).build()
     };
-    let threshold = |manager: &InventoryManager| {
-        manager.warehouse("SF").expect("a warehouse").threshold()
-    };
+    let threshold =
+        |manager: &InventoryManager| manager.warehouse("SF").expect("a warehouse").threshold();
     let first = open(20, 100).expect("a new journal");
     first.add_stock(("SF", "LAPTOP"), 50, "SUPPLIER").expect("room");
     first.set_threshold("SF", Some(30)).expect("a setting");
@@ -140,11 +139,8 @@ fn what_the_builder_changes_stands_and_what_it_repeats_does_not_undo_a_change() 
     assert_eq!(threshold(&open(25, 60).expect("a sound journal")), Some(25));
     assert_eq!(threshold(&open(25, 60).expect("a sound journal")), Some(25));
     let refused = open(25, 49).expect_err("too small");
-    let expected = JournalError::CapacityBelowStock {
-        warehouse: "SF".to_owned(),
-        capacity: 49,
-        on_hand: 50,
-    };
+    let expected =
+        JournalError::CapacityBelowStock { warehouse: "SF".to_owned(), capacity: 49, on_hand: 50 };
     assert_eq!(refused, BuildError::Journal(expected));
     assert_eq!(open(25, 50).expect("just enough").available(("SF", "LAPTOP")), 50);
 }

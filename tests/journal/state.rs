@@ -12,6 +12,8 @@ pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 /// An engine on `disk`, without threads.
 pub(crate) fn engine_on(disk: &SimulatedDisk) -> Builder {
     let builder = InventoryManager::builder().journal_storage(disk.clone()).without_threads();
+    // Thousands are built: small ones.
+    let builder = builder.max_reservations(8_192).audit_queue(1_024);
     WAREHOUSES.iter().fold(builder, |builder, name| builder.warehouse(*name))
 }
 
@@ -57,8 +59,33 @@ pub(crate) fn check_laws(manager: &InventoryManager) {
         assert_eq!(u64::from(counts.held()), held, "held by reservations: {counts:?}");
     }
     for name in WAREHOUSES {
-        let on_hand: u64 = PRODUCTS.iter().map(|p| u64::from(manager.counts((name, *p)).on_hand())).sum();
+        let on_hand: u64 =
+            PRODUCTS.iter().map(|p| u64::from(manager.counts((name, *p)).on_hand())).sum();
         let warehouse = manager.warehouse(name).expect("a warehouse");
         assert_eq!(on_hand + u64::from(warehouse.room_left()), u64::from(warehouse.capacity()));
     }
+}
+
+/// Numbers from a seed.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed ^ 0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// A number below `bound`.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        // splitmix64
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ mixed >> 31) % bound as u64) as usize
+    }
+}
+
+/// The seed of this run: `STOCKADE_SEED`, or one that is always the same.
+pub(crate) fn seed() -> u64 {
+    std::env::var("STOCKADE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0x5eed)
 }

@@ -1,7 +1,7 @@
 //! From records to bytes. `docs/journal-format.md` draws them; `decode` reads them.
 
-use rand::rngs::StdRng;
 use rand::Rng;
+use rand::rngs::StdRng;
 
 use crate::audit::entry::{EntryType, EventType};
 use crate::audit::journal::bytes::{put_difference, put_varint};

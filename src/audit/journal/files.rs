@@ -41,8 +41,11 @@ impl Storage for FileStorage {
                 sync_directory(parent)?;
             }
         }
-        let file =
-            OpenOptions::new().create(true).truncate(false).write(true).open(self.path(LOCK_FILE))?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(self.path(LOCK_FILE))?;
         match file.try_lock() {
             // The system frees it when the process ends, however it ends.
             Ok(()) => Ok(Box::new(file)),

@@ -63,10 +63,7 @@ impl Layout {
 }
 
 /// The list from its start to `head`.
-fn path_to(
-    storage: &dyn Storage,
-    head: SegmentHeader,
-) -> Result<Vec<PathSegment>, JournalError> {
+fn path_to(storage: &dyn Storage, head: SegmentHeader) -> Result<Vec<PathSegment>, JournalError> {
     let mut path = vec![on_path(head, u64::MAX)];
     let mut here = head;
     while here.base.segment != 0 {

@@ -23,4 +23,6 @@ pub(crate) mod segment;
 pub(crate) mod simulated;
 pub(crate) mod storage;
 pub(crate) mod sync;
+#[cfg(all(test, not(loom)))]
+mod tests;
 pub(crate) mod writer;

@@ -240,9 +240,8 @@ impl Walk {
         }
         // The mark stands at the very end, or, in a file that something was added to, before.
         let marks = (0..bytes.len().saturating_sub(CLOSE_MARK - 1)).rev();
-        self.marked |= marks
-            .filter(|at| bytes[*at] == b'S')
-            .any(|at| is_close_mark(&bytes[at..], seed));
+        self.marked |=
+            marks.filter(|at| bytes[*at] == b'S').any(|at| is_close_mark(&bytes[at..], seed));
     }
 
     fn judge(self, layout: &Layout, stop: Option<Stop>) -> Result<Outcome, JournalError> {

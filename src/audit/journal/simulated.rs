@@ -110,7 +110,8 @@ impl SimulatedDisk {
     /// The names and contents of all files, as the running process sees them.
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
         let state = self.state();
-        let content = |(name, file): (&String, &usize)| (name.clone(), state.contents[*file].clone());
+        let content =
+            |(name, file): (&String, &usize)| (name.clone(), state.contents[*file].clone());
         state.files.iter().map(content).collect()
     }
 

@@ -262,12 +262,10 @@ impl Ledger {
                 let (warehouse, product) = long.place.ok_or("a level that lies nowhere")?;
                 self.open_level(handle, warehouse, product)
             }
-            (EventType::SettingChanged, subject) => {
-                match (fact("setting"), fact("value")) {
-                    (Some(setting), Some(value)) => self.change(subject, setting, value),
-                    _ => Err("a setting without a name or a value"),
-                }
-            }
+            (EventType::SettingChanged, subject) => match (fact("setting"), fact("value")) {
+                (Some(setting), Some(value)) => self.change(subject, setting, value),
+                _ => Err("a setting without a name or a value"),
+            },
             (EventType::Extended, _) => self.extend(context),
             _ => Ok(()),
         }
