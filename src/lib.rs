@@ -3,7 +3,7 @@
 //!
 //! Begin at [`InventoryManager`]: it has all operations, and an example. A [`Request`] adds a retry
 //! key, an owner and notes to any of them. The audit log is an [`AuditLog`]; errors are small enums,
-//! one for each kind of operation, all of which turn into [`Error`].
+//! one for each kind of operation, and those of operations all turn into [`Error`].
 //!
 //! # The model
 //!
@@ -57,20 +57,23 @@ pub use audit::recovery::{RecoveryProgress, TornTail};
 pub use audit::sink::{AuditBatch, AuditSink, SinkError};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use error::{
-    AddError, Applied, BasketError, BuildError, ConfirmError, Error, ExtendError, FulfilError,
-    InvalidName, InvalidTtl, JournalError, KeyError, MAX_NAME_BYTES, ReleaseError, RemoveError,
-    ReserveError, RetakeError, SettingError, ShipError, ShortLine, SnapshotError, TransferError,
-    Unavailable, UnknownPlace,
+    AddError, Applied, BasketError, BuildError, ConfirmError, DecisionError, Error, ExtendError,
+    FulfilError, InvalidName, InvalidTtl, JournalError, KeyError, MAX_NAME_BYTES,
+    NoTransferRequest, PartialError, ReleaseError, RemoveError, RequestTransferError, ReserveError,
+    RetakeError, SettingError, SettleError, ShipError, ShortLine, SnapshotError, TransferError,
+    TransferFailure, Unavailable, UnknownPlace,
 };
 pub use manager::{
     BasketLine, Builder, ConfirmOrRetake, Health, InventoryManager, LevelRef, LevelSnapshot,
     ProductRef, Recovered, Refusals, Release, Request, ReservationCursor, ReservationPage,
-    Shutdown, Stats, Totals, WarehouseLevel, WarehouseRef, WarehouseSpec, WeakInventoryManager,
+    Shutdown, Stats, Totals, TransferDecision, TransferRequest, TransferRequestId,
+    TransferRequestStatus, WarehouseLevel, WarehouseRef, WarehouseSpec, WeakInventoryManager,
 };
 pub use policy::alerts::{ListenerId, StockAlert, StockAlertListener};
 pub use policy::allocation::{
     AllocationStrategy, Candidate, FewestParcels, LargestStockFirst, PriorityOrder,
 };
+pub use policy::approval::{ApprovalPolicy, ApproveBelow, ManualApproval, ProposedTransfer};
 pub use policy::reorder::{
     FixedLot, PurchaseOrder, ReorderListener, ReorderStrategy, Supplier, TopUpTo,
 };

@@ -13,7 +13,7 @@
 //! An operation asks [`admit`](AuditQueue::admit) before it moves anything and queues exactly one item
 //! with [`push`](AuditQueue::push) once it has begun; the push never fails for lack of room.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::audit::bell::{Bell, WriterGone};
 use crate::audit::gate::{Gate, Shut};
@@ -62,6 +62,8 @@ pub(crate) struct AuditQueue<T> {
     bell: Bell,
     /// Set once: the writer shall end when everything is written.
     ending: AtomicBool,
+    /// Set once: the writer is stuck, and nobody waits for it any more.
+    abandoned: AtomicBool,
     /// Calls that waited before they began, and that were refused as busy.
     waited: AtomicU64,
     refused: AtomicU64,
@@ -81,6 +83,7 @@ impl<T> AuditQueue<T> {
             gate: Gate::new(),
             bell: Bell::new(),
             ending: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
             waited: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             pressed: AtomicU64::new(0),
@@ -120,25 +123,37 @@ impl<T> AuditQueue<T> {
     /// Queues the one item of an operation that was admitted. Waits for a place if even the last
     /// quarter is full. An error says that the writer has ended: what was done stays done.
     pub(crate) fn push(&self, item: T) -> Result<(), WriterGone> {
+        self.push_by(item, None)
+    }
+
+    /// As [`push`](Self::push), but waits for a place until `deadline` at most: for what nobody takes
+    /// units from. An error says that the item was not queued.
+    pub(crate) fn push_by(&self, item: T, deadline: Option<Instant>) -> Result<(), WriterGone> {
         // Who takes units that came from one who skipped the queue must skip it too, or the journal
         // would hold the taking without the giving (Law 2).
-        if self.bell.is_gone() {
+        if self.is_lost() {
             return Err(WriterGone);
         }
         match self.items.push(item) {
             Ok(()) => self.bell.ring(),
-            Err(item) => self.press(item),
+            Err(item) => self.press(item, deadline),
         }
     }
 
+    /// Whether nothing that is queued from now on has to be written.
+    fn is_lost(&self) -> bool {
+        // Relaxed: as in `Bell::is_gone`, which stands on coherence alone.
+        self.bell.is_gone() || self.abandoned.load(Ordering::Relaxed)
+    }
+
     #[cold]
-    fn press(&self, mut item: T) -> Result<(), WriterGone> {
+    fn press(&self, mut item: T, deadline: Option<Instant>) -> Result<(), WriterGone> {
         self.pressed.fetch_add(1, Ordering::Relaxed);
         let mut patience = Patience::new();
         loop {
             self.bell.wake();
             patience.wait();
-            if self.bell.is_gone() {
+            if self.is_lost() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(WriterGone);
             }
             match self.items.push(item) {
@@ -188,6 +203,12 @@ impl<T> AuditQueue<T> {
         // Release pairs with the Acquire in `is_ending`.
         self.ending.store(true, Ordering::Release);
         self.bell.wake();
+    }
+
+    /// The writer is stuck in its sink beyond its deadline: whoever waits for a place is told that
+    /// its item will not be written. What lies in the queue is, should the writer come back.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
     }
 
     /// Whether the writer shall end.
@@ -316,6 +337,26 @@ mod tests {
         assert_eq!(queue.pop(), Some(0));
         assert_eq!(pushing.join().expect("no panic"), Ok(()));
         assert_eq!(queue.len(), 4);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_place_once_the_writer_is_given_up() {
+        let queue = Arc::new(filled(4, 4, Backpressure::Wait));
+        let pushing = thread::spawn({
+            let queue = Arc::clone(&queue);
+            move || queue.push(4)
+        });
+        while queue.waits().pressed == 0 {
+            yield_now();
+        }
+        let soon = Instant::now() + Duration::from_millis(1);
+        assert_eq!(queue.push_by(5, Some(soon)), Err(WriterGone));
+        assert!(!pushing.is_finished());
+        queue.abandon();
+        assert_eq!(pushing.join().expect("no panic"), Err(WriterGone));
+        queue.pop();
+        assert_eq!(queue.push(6), Err(WriterGone), "who comes later may spend what the first gave");
+        assert_eq!(queue.len(), 3);
     }
 
     #[test]

@@ -129,6 +129,15 @@ impl Recorder {
         self.queue.bell().is_gone()
     }
 
+    /// As [`record_all`](Self::record_all), but waits until `deadline` at most.
+    pub(crate) fn record_all_by(
+        &self,
+        steps: Box<Steps>,
+        deadline: Instant,
+    ) -> Result<(), WriterGone> {
+        self.queue.push_by(Queued::Record(Record::Steps(steps)), Some(deadline))
+    }
+
     /// Whether the sweeper must hold back.
     pub(crate) fn half_full(&self) -> bool {
         self.queue.half_full()

@@ -212,7 +212,6 @@ impl Replay<'_> {
             self.batch(segment, found)?;
             self.tail.push(segment, found, durable);
         }
-        self.tail.let_go(durable);
         self.progress.segments += 1;
         self.progress.entries = self.ledger.next_sequence - 1;
         if let Some(tell) = &mut self.tell {
@@ -280,6 +279,8 @@ impl History {
 
 impl Tail {
     fn push(&mut self, segment: &Segment, found: &FoundBatch, durable: u64) {
+        // In their order: what this segment says of those before comes first.
+        self.let_go(durable);
         let header = found.header;
         let point = Point {
             batch: header.number,

@@ -424,9 +424,13 @@ impl WriterThread {
             self.recorder.end_by(deadline);
             // A sink that drops the engine ends up here on the writer's own thread.
             let own = thread.thread().id() == thread::current().id();
-            if !own && self.recorder.wait_for_end(deadline) {
-                // All it could say is that it panicked, and the gate says that too.
-                let _ = thread.join();
+            if !own {
+                if self.recorder.wait_for_end(deadline) {
+                    // All it could say is that it panicked, and the gate says that too.
+                    let _ = thread.join();
+                } else {
+                    self.recorder.queue.abandon();
+                }
             }
         }
         self.recorder.unwritten()

@@ -227,7 +227,7 @@ pub enum RetakeError {
     /// The hold ended unsold, and its lines can't be taken again.
     #[error(transparent)]
     Retake(#[from] BasketError),
-    /// The hold is pending, and its lines are not those that were named.
+    /// The lines named are not those of the hold, as far as its record can still be read.
     #[error("the lines named are not those of the hold")]
     OtherLines,
     /// Another call is ending or changing the hold at this very moment.

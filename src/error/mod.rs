@@ -4,21 +4,25 @@
 //! the same call succeed if it is made again, and [`applied`](Error::applied), has anything moved.
 //! But for one kind, [`Unrecorded`](Unavailable::Unrecorded), an error means that nothing has.
 
+mod approval;
 mod hold;
 mod journal;
 mod setup;
+mod step;
 mod stock;
 
 use std::time::Duration;
 
 use thiserror::Error;
 
+pub use approval::{DecisionError, NoTransferRequest, RequestTransferError, TransferFailure};
 pub use hold::{
     BasketError, ConfirmError, ExtendError, FulfilError, ReleaseError, ReserveError, RetakeError,
     ShortLine,
 };
 pub use journal::JournalError;
 pub use setup::{BuildError, SettingError, SnapshotError};
+pub use step::{PartialError, SettleError};
 pub use stock::{AddError, RemoveError, ShipError, TransferError};
 
 /// The longest name of a product or a warehouse, in bytes.
@@ -163,12 +167,27 @@ pub enum Error {
     /// See [`ExtendError`].
     #[error(transparent)]
     Extend(#[from] ExtendError),
+    /// See [`PartialError`].
+    #[error(transparent)]
+    Partial(#[from] PartialError),
+    /// See [`SettleError`].
+    #[error(transparent)]
+    Settle(#[from] SettleError),
     /// See [`ShipError`].
     #[error(transparent)]
     Ship(#[from] ShipError),
     /// See [`TransferError`].
     #[error(transparent)]
     Transfer(#[from] TransferError),
+    /// See [`RequestTransferError`].
+    #[error(transparent)]
+    RequestTransfer(#[from] RequestTransferError),
+    /// See [`DecisionError`].
+    #[error(transparent)]
+    Decision(#[from] DecisionError),
+    /// See [`NoTransferRequest`].
+    #[error(transparent)]
+    NoTransferRequest(#[from] NoTransferRequest),
     /// See [`RetakeError`].
     #[error(transparent)]
     Retake(#[from] RetakeError),
@@ -234,15 +253,28 @@ answers! {
     ConfirmError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
     ReleaseError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
     ExtendError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
+    PartialError { retry: Self::InProgress | Self::Full { .. }, inner: Unavailable, keys: Key, }
+    SettleError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
     ShipError { inner: Unavailable, keys: Key, }
     TransferError { retry: Self::Suspended { .. }, inner: Unavailable, keys: Key, }
+    RequestTransferError {
+        retry: Self::Insufficient { overdue_left: true, .. } | Self::Suspended { .. } | Self::TooManyOpen { .. },
+        inner: Unavailable,
+        keys: Key,
+    }
+    DecisionError {
+        retry: Self::InProgress | Self::Suspended { .. },
+        inner: Unavailable,
+        keys: Key,
+    }
+    NoTransferRequest { }
     RetakeError { retry: Self::InProgress, inner: Retake | Unavailable, keys: Key, }
     SettingError { inner: Unavailable, }
     BuildError { retry: Self::Thread { .. } | Self::Journal(JournalError::Locked | JournalError::Storage { .. }), }
     SnapshotError { }
     UnknownPlace { }
     Error {
-        inner: Add | Remove | Reserve | Basket | Fulfil | Snapshot | Confirm | Release | Extend | Ship | Transfer | Retake | Setting | Build | Place | Unavailable,
+        inner: Add | Remove | Reserve | Basket | Fulfil | Snapshot | Confirm | Release | Extend | Partial | Settle | Ship | Transfer | RequestTransfer | Decision | NoTransferRequest | Retake | Setting | Build | Place | Unavailable,
     }
 }
 

@@ -9,8 +9,8 @@ use crate::quantity::MAX_UNITS;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SettingError {
-    /// A threshold lies between 0 and [`MAX_UNITS`].
-    #[error("a threshold must be at most {MAX_UNITS} units, not {units}")]
+    /// A threshold is less than [`MAX_UNITS`].
+    #[error("a threshold must be less than {MAX_UNITS} units, not {units}")]
     Threshold {
         /// What was passed.
         units: u32,

@@ -1,8 +1,11 @@
 //! What operations answer, as a caller's key remembers it.
 
 use crate::clock::Timestamp;
+use crate::error::TransferFailure;
+use crate::manager::transfer_request::TransferRequestId;
 use crate::reservation::id::ReservationId;
 use crate::reservation::keys::RequestKey;
+use crate::reservation::view::ReservationStatus;
 
 /// What a release did. Only the first one gives units back; all of them leave the hold over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,11 @@ pub(crate) enum Answer {
     RetakenBefore(ReservationId),
     /// The hold had sold so many units before this request.
     SoldBefore(u64),
+    TransferRequest(TransferRequestId),
+    /// An approved transfer could not be made, and its request has failed.
+    TransferFailed(TransferFailure),
+    /// A step on part of a hold left it so.
+    Status(ReservationStatus),
 }
 
 impl Answer {
@@ -56,6 +64,14 @@ impl Answer {
             Self::Retaken(id) => (5, id.as_uuid().as_u128()),
             Self::RetakenBefore(id) => (6, id.as_uuid().as_u128()),
             Self::SoldBefore(units) => (7, u128::from(units)),
+            Self::TransferRequest(id) => (8, u128::from(id.as_u64())),
+            Self::TransferFailed(TransferFailure::Insufficient { needed, available }) => {
+                (9, two(needed, available))
+            }
+            Self::TransferFailed(TransferFailure::OverCapacity { needed, room }) => {
+                (10, two(needed, room))
+            }
+            Self::Status(status) => (11, status as u128),
         };
         [&[tag][..], &number.to_le_bytes()].concat()
     }
@@ -74,6 +90,16 @@ impl Answer {
             5 => Self::Retaken(id()?),
             6 => Self::RetakenBefore(id()?),
             7 => Self::SoldBefore(u64::try_from(number).ok()?),
+            8 => Self::TransferRequest(u64::try_from(number).ok()?.into()),
+            9 => {
+                let (needed, available) = apart(number);
+                Self::TransferFailed(TransferFailure::Insufficient { needed, available })
+            }
+            10 => {
+                let (needed, room) = apart(number);
+                Self::TransferFailed(TransferFailure::OverCapacity { needed, room })
+            }
+            11 => Self::Status(*STATUSES.get(usize::try_from(number).ok()?)?),
             _ => return None,
         })
     }
@@ -95,12 +121,43 @@ impl Answer {
         }
     }
 
+    pub(super) fn status(self) -> ReservationStatus {
+        match self {
+            Self::Status(status) => status,
+            _ => unreachable!("a partial step answers with a status"),
+        }
+    }
+
     pub(super) fn expires_at(self) -> Timestamp {
         match self {
             Self::ExpiresAt(moment) => moment,
             _ => unreachable!("an extension answers with a moment"),
         }
     }
+
+    pub(super) fn transfer_request(self) -> TransferRequestId {
+        match self {
+            Self::TransferRequest(id) => id,
+            _ => unreachable!("a request for a transfer answers with its number"),
+        }
+    }
+}
+
+/// In the order of their numbers, which journals bear.
+const STATUSES: [ReservationStatus; 4] = [
+    ReservationStatus::Pending,
+    ReservationStatus::Confirmed,
+    ReservationStatus::Released,
+    ReservationStatus::Expired,
+];
+
+/// Two quantities in one number, and apart again.
+fn apart(both: u128) -> (u32, u32) {
+    (both as u32, (both >> 32) as u32)
+}
+
+fn two(low: u32, high: u32) -> u128 {
+    u128::from(low) | u128::from(high) << 32
 }
 
 /// The key of the operation under way, and what its request looked like.

@@ -13,8 +13,10 @@ use crate::manager::place::{BasketLine, LevelRef};
 use crate::manager::recorder::Draft;
 use crate::manager::request::Request;
 use crate::quantity::Quantity;
+use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
-use crate::reservation::slot::{Line, NO_SLOT, Tenant};
+use crate::reservation::line::Line;
+use crate::reservation::slot::Tenant;
 use crate::reservation::slots::Vacated;
 use crate::stock::cell::CellId;
 use crate::stock::commit::{Line as CommitLine, Refused};
@@ -112,8 +114,10 @@ impl Engine {
                 let qty = Quantity::new(units)?;
                 let level = self.catalog.level(handle).ok_or(UnknownPlace::Handle)?;
                 let warehouse = self.warehouse_of(level)?;
-                self.check_open(warehouse)
-                    .map_err(|warehouse| BasketError::Suspended { warehouse })?;
+                self.check_open(warehouse).map_err(|warehouse| {
+                    self.refusals.count(Refusal::Suspended as usize);
+                    BasketError::Suspended { warehouse }
+                })?;
                 Ok(Wanted { handle, level, qty })
             })
             .collect()
@@ -127,10 +131,11 @@ impl Engine {
         wanted: &[Wanted<'_>],
         purpose: Purpose,
     ) -> Result<ReservationId, BasketError> {
-        self.check_gate()?;
+        let count = |_: &Unavailable| self.refusals.count(Refusal::Unavailable as usize);
+        self.check_gate().inspect_err(count)?;
         let now = self.now();
         self.look_before_taking(wanted, now)?;
-        self.admit()?;
+        self.admit().inspect_err(count)?;
         let slots = self.slots_for_basket(wanted.len(), &purpose, now)?;
         let Some(head) = slots.first() else { return Err(BasketError::Empty) };
         let now = head.birth(now, || self.now());
@@ -234,15 +239,16 @@ impl Engine {
         let mut lines = wanted.iter().map(|line| Line::new(line.handle, line.qty.get()));
         let (Some(head), Some(first)) = (slots.next(), lines.next()) else { return };
         let rest: Vec<(Vacated, Line)> = slots.by_ref().zip(lines).collect();
-        let tenant = Tenant { id, owner: details.owner, line: first, next: NO_SLOT };
+        let chain = Chain::NONE.keeping(details.keep_until_shipped);
+        let tenant = Tenant { id, owner: details.owner, line: first, chain };
         match purpose {
             Purpose::Hold(ttl) => self.slots.publish(head, &rest, tenant, now.saturating_add(ttl)),
             Purpose::Retake(of) => {
                 wanted.iter().for_each(|line| line.level.sell(line.qty));
                 let number = head.number();
                 let note = slots.next().map(|slot| (slot, of));
-                let next = self.slots.publish_sold(head, &rest, note, tenant, now);
-                self.slots.retire(number, next, now);
+                let chain = self.slots.publish_sold(head, &rest, note, tenant, now);
+                self.slots.retire(number, chain, true, now);
             }
         }
     }
@@ -267,6 +273,7 @@ impl Engine {
             .reservation(id, expires_at)
             .owner(details.owner)
             .details(details)
+            .kept(details)
             .key(key, if of.is_some() { Answer::Retaken(id) } else { Answer::Reservation(id) });
         for line in wanted {
             draft = draft.line(line.handle, line.qty.get());

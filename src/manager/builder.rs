@@ -14,6 +14,7 @@ use crate::audit::writer::Writer;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::{BuildError, InvalidName, MAX_NAME_BYTES};
 use crate::manager::InventoryManager;
+use crate::manager::approvals::Approvals;
 use crate::manager::due::Due;
 use crate::manager::engine::{Engine, Time, alert_source};
 use crate::manager::journal::{Journal, JournalOptions};
@@ -24,6 +25,7 @@ use crate::manager::settings::{Settings, millis};
 use crate::manager::spec::WarehouseSpec;
 use crate::manager::sweep::run_sweeper;
 use crate::policy::alerts::{Listeners, Scope, StockAlertListener};
+use crate::policy::approval::{ApprovalPolicy, ManualApproval};
 use crate::policy::desk::AlertDesk;
 use crate::quantity::MAX_UNITS;
 use crate::reservation::id::Randomness;
@@ -54,6 +56,8 @@ pub struct Builder {
     audit_retained: u64,
     sink: Option<Box<dyn AuditSink>>,
     overdue_limit: usize,
+    approval_policy: Box<dyn ApprovalPolicy>,
+    max_transfer_requests: usize,
     sweeper: bool,
     threads: bool,
     listeners: Vec<Arc<dyn StockAlertListener>>,
@@ -77,6 +81,8 @@ impl Builder {
             audit_retained: 1_000_000,
             sink: None,
             overdue_limit: 10_000,
+            approval_policy: Box::new(ManualApproval),
+            max_transfer_requests: 10_000,
             sweeper: true,
             threads: true,
             listeners: Vec::new(),
@@ -104,7 +110,8 @@ impl Builder {
         self
     }
 
-    /// How long a hold may live in all, extensions included. Default: 24 hours.
+    /// How long a hold may live in all, extensions included: a bound of `reserve` too. Default:
+    /// 24 hours.
     pub fn longest_total_hold(mut self, longest: Duration) -> Self {
         self.longest_total = longest;
         self
@@ -164,6 +171,33 @@ impl Builder {
     /// How many overdue holds one call ends at most to have its units. Default: 10,000.
     pub fn overdue_limit(mut self, holds: usize) -> Self {
         self.overdue_limit = holds;
+        self
+    }
+
+    /// Which requested transfers need nobody's approval. Default: [`ManualApproval`], none.
+    ///
+    /// ```
+    /// use stockade::{ApproveBelow, InventoryManager};
+    /// let manager = InventoryManager::builder()
+    ///     .warehouse("SF")
+    ///     .warehouse("NYC")
+    ///     .approval_policy(ApproveBelow::new(100))
+    ///     .build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 500, "SUPPLIER")?;
+    /// manager.request_transfer("SF", "NYC", "LAPTOP", 99)?;
+    /// manager.request_transfer("SF", "NYC", "LAPTOP", 100)?;
+    /// assert_eq!(manager.available(("NYC", "LAPTOP")), 99);
+    /// assert_eq!(manager.transfer_requests().len(), 1);
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn approval_policy(mut self, policy: impl ApprovalPolicy) -> Self {
+        self.approval_policy = Box::new(policy);
+        self
+    }
+
+    /// How many transfers may wait for approval at the same time. Default: 10,000.
+    pub fn max_transfer_requests(mut self, requests: usize) -> Self {
+        self.max_transfer_requests = requests;
         self
     }
 
@@ -249,6 +283,7 @@ impl Builder {
             clock: Time(self.clock),
             randomness: self.randomness,
             settings: Settings::new(self.longest_ttl, self.longest_total),
+            approvals: Approvals::new(self.approval_policy, self.max_transfer_requests),
             due: Due::new(self.overdue_limit, self.queue_capacity, sweeper),
             refusals: Counters::new(parallelism),
             changing: Mutex::new(()),
@@ -266,11 +301,11 @@ impl Builder {
         for listener in self.listeners {
             engine.listeners.add(Scope::Everywhere, listener);
         }
-        record_opening(&engine, &self.warehouses, self.longest_ttl);
         let mut threads = Threads::default();
         if let Some(writer) = writer {
             threads.writer = Some(writer.spawn().map_err(no_thread)?);
         }
+        record_opening(&engine, &self.warehouses, self.longest_ttl);
         engine.record_grace(&given_grace);
         if self.threads {
             engine.desk.start(alert_source(&engine)).map_err(no_thread)?;
@@ -301,9 +336,9 @@ impl Builder {
                 return Err(BuildError::Capacity { warehouse: name.clone(), units: *capacity });
             }
             check(
-                threshold.is_none_or(|units| units <= MAX_UNITS),
+                threshold.is_none_or(|units| units < MAX_UNITS),
                 "threshold",
-                "at most 2^31-1 units",
+                "less than 2^31-1 units",
             )?;
         }
         let millisecond = Duration::from_millis(1);
@@ -313,6 +348,7 @@ impl Builder {
         check((1..=65_535).contains(&self.max_basket_lines), "max_basket_lines", "1 to 65,535")?;
         check(self.keys.count > 0, "key_retention", "at least one key")?;
         check((16..=1 << 24).contains(&self.queue_capacity), "audit_queue", "16 to 2^24 records")?;
+        check(self.max_transfer_requests > 0, "max_transfer_requests", "at least 1")?;
         check(self.overdue_limit > 0, "overdue_limit", "at least 1")
     }
 }
@@ -362,7 +398,9 @@ fn record_opening(engine: &Engine, warehouses: &[WarehouseSpec], longest_ttl: Du
         draft.text("capacity", &warehouse.capacity().to_string()).text("threshold", &threshold)
     });
     for draft in std::iter::once(opened).chain(warehouses) {
-        // The queue is new and its writer alive; where 60,000 warehouses fill it, the writer drains.
+        // Where there are more warehouses than places in the queue, this waits for the writer, or
+        // does its work. It lives, so that queueing can't fail.
+        let _ = engine.admit();
         let _ = draft.at(now).queue();
     }
 }

@@ -65,7 +65,7 @@ impl InventoryManager {
     /// they raise no alerts.
     ///
     /// # Errors
-    /// [`SettingError::Threshold`] if it is more than [`MAX_UNITS`]; see [`SettingError`] for the rest.
+    /// [`SettingError::Threshold`] if it is [`MAX_UNITS`] or more; see [`SettingError`] for the rest.
     pub fn set_threshold<'a>(
         &self,
         warehouse: impl Into<WarehouseRef<'a>>,
@@ -88,7 +88,7 @@ impl InventoryManager {
     /// silences it.
     ///
     /// # Errors
-    /// [`SettingError::Threshold`] if it is more than [`MAX_UNITS`]; see [`SettingError`] for the rest.
+    /// [`SettingError::Threshold`] if it is [`MAX_UNITS`] or more; see [`SettingError`] for the rest.
     pub fn set_product_threshold<'a>(
         &self,
         level: impl Into<LevelRef<'a>>,
@@ -120,7 +120,7 @@ impl InventoryManager {
 
 fn check_threshold(threshold: Option<u32>) -> Result<(), SettingError> {
     match threshold {
-        Some(units) if units > MAX_UNITS => Err(SettingError::Threshold { units }),
+        Some(units) if units >= MAX_UNITS => Err(SettingError::Threshold { units }),
         _ => Ok(()),
     }
 }

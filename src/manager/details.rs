@@ -8,5 +8,9 @@ use crate::reservation::keys::RequestKey;
 pub(crate) struct Details {
     pub(crate) key: Option<RequestKey>,
     pub(crate) owner: Option<Owner>,
+    /// A new reservation keeps its slots until all that it sold is shipped or cancelled.
+    pub(crate) keep_until_shipped: bool,
     pub(crate) notes: Vec<(String, String)>,
+    /// A transfer request holds its units until it is decided.
+    pub(crate) hold_units: bool,
 }

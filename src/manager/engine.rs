@@ -7,9 +7,11 @@ use crate::audit::record::Subject;
 use crate::audit::view::Names;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{
-    AddError, InvalidName, MAX_NAME_BYTES, SettingError, TransferError, Unavailable, UnknownPlace,
+    AddError, DecisionError, InvalidName, MAX_NAME_BYTES, SettingError, TransferError, Unavailable,
+    UnknownPlace,
 };
 use crate::manager::answer::{Answer, KeyUse};
+use crate::manager::approvals::Approvals;
 use crate::manager::due::Due;
 use crate::manager::journal::Recovered;
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
@@ -56,6 +58,8 @@ pub(crate) struct Engine {
     pub(super) clock: Time,
     pub(super) randomness: Randomness,
     pub(super) settings: Settings,
+    /// Transfers that wait for approval.
+    pub(super) approvals: Approvals,
     pub(super) due: Due,
     pub(super) refusals: Counters<REFUSALS>,
     /// Held while a setting changes.
@@ -301,7 +305,7 @@ macro_rules! opens_levels {
     )+};
 }
 
-opens_levels! { AddError TransferError SettingError }
+opens_levels! { AddError TransferError DecisionError SettingError }
 
 impl AlertSource for Engine {
     fn take_alert(&self, handle: LevelHandle) -> Option<StockAlert> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::audit::entry::AdjustmentType;
 use crate::clock::Timestamp;
 use crate::error::{FulfilError, Unavailable, UnknownPlace};
-use crate::manager::answer::Answer;
+use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::details::Details;
 use crate::manager::engine::{Engine, Refusal};
 use crate::manager::keyed::RequestShape;
@@ -13,8 +13,10 @@ use crate::manager::place::{ProductRef, WarehouseRef};
 use crate::manager::request::Request;
 use crate::policy::allocation::{AllocationStrategy, Candidate, PriorityOrder};
 use crate::quantity::Quantity;
+use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
-use crate::reservation::slot::{Line, NO_SLOT, Tenant};
+use crate::reservation::line::Line;
+use crate::reservation::slot::Tenant;
 use crate::reservation::slots::Vacated;
 use crate::stock::announce::Announced;
 use crate::stock::cell::{CellId, CellKind};
@@ -72,46 +74,67 @@ impl Engine {
         self.keyed(details, shape, |key| {
             self.settings.check_ttl(ttl)?;
             self.check_gate()?;
-            let product = match product {
-                ProductRef::Name(name) => self.catalog.product_id(name),
-                ProductRef::Id(id) if self.catalog.product_name(id).is_some() => Some(id),
-                ProductRef::Id(_) => return Err(UnknownPlace::Handle.into()),
-            };
-            let candidates = product.map(|product| self.candidates(product)).unwrap_or_default();
-            let levels = self.turns(product, candidates, qty, strategy);
-            let now = self.now();
-            self.look_before_filling(&levels, qty, now)?;
-            self.admit()?;
-            let slots = self.slots_for_parts(levels.len().min(qty.get() as usize), now)?;
-            let Some(head) = slots.first() else { return Err(self.refuse_sum(qty, 0)) };
-            let now = head.birth(now, || self.now());
-            let id = ReservationId::new(now, head.number(), self.randomness.next());
-            let expires_at = now.saturating_add(ttl);
-            let mut draft = self
-                .recorder
-                .movement_of(AdjustmentType::Reserved)
-                .at(now)
-                .reservation(id, expires_at)
-                .owner(details.owner)
-                .details(details)
-                .key(key, Answer::Reservation(id));
-            let parts = match self.fill(&levels, qty, now) {
-                Ok(parts) => parts,
-                Err(refusal) => {
-                    slots.into_iter().for_each(|slot| self.slots.put_back(slot, now));
-                    return Err(refusal);
+            loop {
+                let levels = self.levels_of(product).len();
+                match self.fulfil_from_open_levels(details, key, product, qty, strategy, ttl) {
+                    // Opened since they were listed, a level may have got units before the refusal.
+                    Err(FulfilError::Insufficient { .. })
+                        if self.levels_of(product).len() > levels => {}
+                    other => return other,
                 }
-            };
-            // Law 2: taken, so logged; and the id, which can be spent on a confirm, is given last.
-            for (level, qty) in &parts {
-                draft = draft.line(*level, qty.get());
             }
-            let recorded = draft.queue();
-            self.publish_parts(details, slots, &parts, id, expires_at);
-            recorded?;
-            Ok(Answer::Reservation(id))
         })
         .map(Answer::reservation)
+    }
+
+    fn fulfil_from_open_levels(
+        &self,
+        details: &Details,
+        key: Option<KeyUse<'_>>,
+        product: ProductRef<'_>,
+        qty: Quantity,
+        strategy: &dyn AllocationStrategy,
+        ttl: Duration,
+    ) -> Result<Answer, FulfilError> {
+        let product = match product {
+            ProductRef::Name(name) => self.catalog.product_id(name),
+            ProductRef::Id(id) if self.catalog.product_name(id).is_some() => Some(id),
+            ProductRef::Id(_) => return Err(UnknownPlace::Handle.into()),
+        };
+        let candidates = product.map(|product| self.candidates(product)).unwrap_or_default();
+        let levels = self.turns(product, candidates, qty, strategy);
+        let now = self.now();
+        self.look_before_filling(&levels, qty, now)?;
+        self.admit()?;
+        let slots = self.slots_for_parts(levels.len().min(qty.get() as usize), now)?;
+        let Some(head) = slots.first() else { return Err(self.refuse_sum(qty, 0)) };
+        let now = head.birth(now, || self.now());
+        let id = ReservationId::new(now, head.number(), self.randomness.next());
+        let expires_at = now.saturating_add(ttl);
+        let mut draft = self
+            .recorder
+            .movement_of(AdjustmentType::Reserved)
+            .at(now)
+            .reservation(id, expires_at)
+            .owner(details.owner)
+            .details(details)
+            .kept(details)
+            .key(key, Answer::Reservation(id));
+        let parts = match self.fill(&levels, qty, now) {
+            Ok(parts) => parts,
+            Err(refusal) => {
+                slots.into_iter().for_each(|slot| self.slots.put_back(slot, now));
+                return Err(refusal);
+            }
+        };
+        // Law 2: taken, so logged; and the id, which can be spent on a confirm, is given last.
+        for (level, qty) in &parts {
+            draft = draft.line(*level, qty.get());
+        }
+        let recorded = draft.queue();
+        self.publish_parts(details, slots, &parts, id, expires_at);
+        recorded?;
+        Ok(Answer::Reservation(id))
     }
 
     /// The warehouses that have ever had the product and are not suspended.
@@ -158,8 +181,9 @@ impl Engine {
         }
         // Each level was empty at its look. That all were at once is likely, not certain, unless
         // there is only one.
-        if levels.is_empty() || (levels.len() == 1 && sum() < u64::from(qty.get())) {
-            return Err(self.refuse_sum(qty, sum()));
+        let available = sum();
+        if levels.is_empty() || (levels.len() == 1 && available < u64::from(qty.get())) {
+            return Err(self.refuse_sum(qty, available));
         }
         Ok(())
     }
@@ -235,7 +259,8 @@ impl Engine {
         let (Some(head), Some(line)) = (slots.next(), lines.next()) else { return };
         let rest: Vec<(Vacated, Line)> =
             lines.map_while(|line| Some((slots.next()?, line))).collect();
-        let tenant = Tenant { id, owner: details.owner, line, next: NO_SLOT };
+        let chain = Chain::NONE.keeping(details.keep_until_shipped);
+        let tenant = Tenant { id, owner: details.owner, line, chain };
         self.slots.publish(head, &rest, tenant, expires_at);
         slots.for_each(|unused| self.slots.put_back(unused, id.created_at()));
     }

@@ -68,6 +68,8 @@ pub struct Recovered {
     pub finished: usize,
     /// Callers' keys that are remembered.
     pub keys: usize,
+    /// Transfers that wait for approval.
+    pub transfer_requests: usize,
     /// How long it took.
     pub took: Duration,
 }
@@ -118,6 +120,7 @@ impl Journal {
             given_grace: 0,
             finished: 0,
             keys: 0,
+            transfer_requests: 0,
             took: Duration::ZERO,
         };
         Ok(Some(Self { options, storage, opened, report, began }))

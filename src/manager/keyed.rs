@@ -82,6 +82,9 @@ impl Engine {
             Some(owner) => shape.0.bytes(&owner.0),
             None => shape.0.absent(),
         });
+        if details.keep_until_shipped {
+            shape = shape.text("keep-until-shipped");
+        }
         let fingerprint = shape.finish();
         self.claimed(KeyName::Caller(*key), fingerprint, || run(Some(KeyUse { key, fingerprint })))
     }

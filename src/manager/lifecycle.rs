@@ -14,6 +14,8 @@ use crate::sync::lock;
 
 /// How long a manager that is dropped without a shutdown gives what is under way.
 const DROP_DEADLINE: Duration = Duration::from_millis(500);
+/// A deadline that never comes, for those who want to wait for ever.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// How often an ending looks whether the sweeper has ended.
 const LOOK_AGAIN: Duration = Duration::from_micros(200);
 
@@ -61,14 +63,14 @@ impl Life {
     }
 
     fn end(&self, within: Duration) -> Shutdown {
-        let deadline = Instant::now() + within;
+        let now = Instant::now();
+        let deadline = now.checked_add(within).unwrap_or_else(|| now + NEVER);
         // A second caller waits here for the first, and then has nothing left to do.
         let mut threads = lock(&self.threads);
         let engine = &self.engine;
         if engine.recorder.gate().close() {
             let closed = engine.recorder.event(EventType::Closed).about(Subject::None);
-            // Where the writer has died, so has the log.
-            let _ = closed.at(engine.now()).queue();
+            closed.at(engine.now()).queue_by(deadline);
         }
         engine.due.stop();
         if let Some(sweeper) = threads.sweeper.take() {

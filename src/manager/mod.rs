@@ -1,6 +1,8 @@
 //! Floor 5, the manager: every public operation, one file for each kind.
 
 mod answer;
+mod approvals;
+mod approve;
 mod basket;
 mod builder;
 mod commits;
@@ -13,6 +15,7 @@ mod journal;
 mod keyed;
 mod lifecycle;
 mod operations;
+mod partial;
 mod place;
 mod queries;
 mod receive;
@@ -23,6 +26,7 @@ mod reserve;
 mod retake;
 mod settings;
 mod settle;
+mod settle_sale;
 mod snapshot;
 mod spec;
 mod stats;
@@ -30,6 +34,7 @@ mod sweep;
 #[cfg(feature = "testing")]
 mod testing;
 mod transfer;
+mod transfer_request;
 
 use std::sync::{Arc, Weak};
 
@@ -44,6 +49,9 @@ pub use retake::ConfirmOrRetake;
 pub use snapshot::{LevelSnapshot, Totals};
 pub use spec::WarehouseSpec;
 pub use stats::{Health, Refusals, Stats};
+pub use transfer_request::{
+    TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus,
+};
 
 use engine::Engine;
 use lifecycle::Life;

@@ -8,10 +8,12 @@ use crate::manager::InventoryManager;
 use crate::manager::answer::Answer;
 use crate::manager::engine::Engine;
 use crate::manager::place::{LevelRef, WarehouseRef};
+use crate::reservation::chain::SlotNumber;
 use crate::reservation::id::ReservationId;
 use crate::reservation::keys::{KeyName, RequestKey};
-use crate::reservation::slot::{Line, SlotNumber};
+use crate::reservation::line::Line;
 use crate::reservation::slots::ReadReservation;
+use crate::reservation::state::Phase;
 use crate::reservation::view::{NoReservation, Reservation, ReservationLine, ReservationStatus};
 use crate::stock::handle::{LevelHandle, ProductId};
 use crate::stock::level::{Counts, StockLevel};
@@ -193,16 +195,18 @@ impl Engine {
             match self.slots.read(id, |line| lines.push(line)) {
                 ReadReservation::Found { tenant, state, retaken_from } => {
                     // A phase without a reservation is not found under an id.
+                    let end = tenant.chain.end(state.phase());
                     let status =
                         ReservationStatus::of(state.phase()).ok_or(NoReservation::Forgotten)?;
                     return Ok(Reservation {
                         id,
                         status,
-                        lines: lines.iter().map(|line| self.line_view(line)).collect(),
+                        lines: lines.iter().map(|line| self.line_view(line, end)).collect(),
                         owner: tenant.owner,
                         created_at: id.created_at(),
                         expires_at: state.expires_at(),
                         retaken_from,
+                        keep_until_shipped: tenant.chain.keeps(),
                     });
                 }
                 ReadReservation::Changed => spin_loop(),
@@ -212,18 +216,28 @@ impl Engine {
         }
     }
 
-    fn line_view(&self, line: &Line) -> ReservationLine {
+    /// The line of a reservation that is, or ended, in `end`.
+    fn line_view(&self, line: &Line, end: Phase) -> ReservationLine {
         let (warehouse, product) = self.names_of(line.level);
-        ReservationLine { level: line.level, warehouse, product, quantity: line.held }
+        ReservationLine {
+            level: line.level,
+            warehouse,
+            product,
+            quantity: line.quantity(),
+            held: line.held_in(end),
+            sold: line.sold_in(end),
+            settled: line.settled,
+        }
     }
 
     /// The live reservation whose head is this slot, if there is one.
     fn live_in(&self, number: SlotNumber) -> Option<Reservation> {
         let slot = self.slots.at(number)?;
-        if !slot.state().phase().is_live() {
+        let state = slot.state();
+        if !state.phase().is_live() {
             return None;
         }
-        let found = self.reservation(slot.read_tenant().id).ok()?;
+        let found = self.reservation(slot.read_tenant(state).id).ok()?;
         (found.status == ReservationStatus::Pending).then_some(found)
     }
 }

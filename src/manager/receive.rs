@@ -60,6 +60,17 @@ impl Engine {
         let shape = || RequestShape::new("add").level(level).units(qty).text(source);
         self.keyed(details, shape, |key| {
             self.admit()?;
+            let over_capacity = |room| AddError::OverCapacity { needed: qty.get(), room };
+            if let (None, LevelRef::Names(warehouse, _)) = (self.resolve_stocked(level)?, level) {
+                // A product that is new is not defined by what is refused.
+                let warehouse = self.warehouse(warehouse.into())?;
+                self.check_open(warehouse)
+                    .map_err(|warehouse| AddError::Suspended { warehouse })?;
+                let room = warehouse.room_left();
+                if room < qty.get() {
+                    return Err(over_capacity(room));
+                }
+            }
             let handle = self.resolve_or_open(level)?;
             let (level, warehouse) = self.level_and_warehouse(handle)?;
             self.check_open(warehouse).map_err(|warehouse| AddError::Suspended { warehouse })?;
@@ -71,9 +82,7 @@ impl Engine {
                 .text("source", source)
                 .key(key, Answer::Done);
             // Law 2: room is taken, the entry queued, and only then can the units be spent.
-            warehouse
-                .take_room(qty, self)
-                .map_err(|room| AddError::OverCapacity { needed: qty.get(), room })?;
+            warehouse.take_room(qty, self).map_err(over_capacity)?;
             let recorded = draft.queue();
             let change = level.receive(qty, self);
             if level.is_low_after(change) {

@@ -1,6 +1,7 @@
 //! From an operation to its one record in the audit queue.
 
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use crate::audit::bell::WriterGone;
 use crate::audit::entry::{AdjustmentType, EntryType, EventType};
@@ -222,6 +223,18 @@ impl<'a> Draft<'a> {
         self
     }
 
+    /// A line of an event about units that are to go from a level to another warehouse.
+    pub(super) fn and_event(
+        mut self,
+        event: EventType,
+        from: LevelHandle,
+        qty: Quantity,
+        to: WarehouseId,
+    ) -> Self {
+        self.long().line(event, Subject::Level(from), qty.get(), Some(to));
+        self
+    }
+
     /// What an event is about.
     pub(super) fn about(mut self, subject: Subject) -> Self {
         let entry_type = self.step.entry_type();
@@ -229,10 +242,14 @@ impl<'a> Draft<'a> {
         self
     }
 
-    /// The two ends of a transfer, for a record of its two lines.
+    /// The two ends of a transfer, for those of the record's lines that are its ends.
     pub(super) fn between(mut self, source: WarehouseId, target: WarehouseId) -> Self {
-        for (line, other) in self.long().lines.iter_mut().zip([target, source]) {
-            line.other = Some(other);
+        for line in &mut self.long().lines {
+            line.other = match line.entry_type {
+                EntryType::Movement(AdjustmentType::TransferredOut) => Some(target),
+                EntryType::Movement(AdjustmentType::TransferredIn) => Some(source),
+                _ => continue,
+            };
         }
         self
     }
@@ -277,10 +294,30 @@ impl<'a> Draft<'a> {
         self
     }
 
+    /// The new hold keeps its record until what it sold is shipped, if the caller asked for that: one
+    /// that is brought back after a restart does so too.
+    #[inline]
+    pub(super) fn kept(mut self, details: &Details) -> Self {
+        if details.keep_until_shipped {
+            self.long().keep = true;
+            self = self.text("keep", "until-shipped");
+        }
+        self
+    }
+
     /// The units come back because nobody ended the hold in time.
     pub(super) fn expired(mut self) -> Self {
         self.step = self.step.expired();
         self
+    }
+
+    /// Queues an event, if there is room for it before `deadline`. Where there is not, the writer is
+    /// stuck, and nothing is lost that it would have written.
+    pub(super) fn queue_by(mut self, deadline: Instant) {
+        self.long();
+        if let Some(steps) = self.finish() {
+            let _ = self.audit.record_all_by(steps, deadline);
+        }
     }
 
     /// The pooled buffer, with the line that there was so far.

@@ -5,16 +5,19 @@ use std::time::Duration;
 use crate::audit::entry::EventType;
 use crate::audit::ledger::Ledger;
 use crate::audit::ledger::holds::{Hold, HoldLine, Standing};
+use crate::audit::ledger::transfers::{Decision, Outcome, TransferState};
 use crate::clock::Timestamp;
-use crate::error::JournalError;
+use crate::error::{JournalError, TransferFailure};
 use crate::manager::answer::Answer;
+use crate::manager::approvals::Asked;
 use crate::manager::engine::Engine;
 use crate::manager::journal::Recovered;
 use crate::manager::spec::WarehouseSpec;
+use crate::manager::transfer_request::{TransferDecision, TransferRequestStatus};
 use crate::quantity::{MAX_UNITS, Quantity};
 use crate::reservation::id::ReservationId;
 use crate::reservation::keys::{Fingerprint, KeyName, RequestKey};
-use crate::reservation::slot::Line;
+use crate::reservation::line::Line;
 use crate::reservation::slots::{Restored, RestoredEnd};
 use crate::reservation::state::Phase;
 use crate::stock::catalog::{MAX_LEVELS, MAX_PRODUCTS};
@@ -48,8 +51,9 @@ pub(super) fn warehouses(
 
 /// How many slots the journal's live reservations need room for.
 pub(super) fn slots_needed(ledger: &Ledger) -> usize {
-    let highest = ledger.holds.live().map(|hold| hold.id.slot() as usize + 1).max();
-    let lines: usize = ledger.holds.live().map(|hold| hold.lines().count()).sum();
+    let highest = ledger.holds.occupying().map(|hold| hold.id.slot() as usize + 1).max();
+    // A line each, and what the reservation took anew.
+    let lines: usize = ledger.holds.occupying().map(|hold| hold.lines().count() + 1).sum();
     highest.unwrap_or(0) + lines
 }
 
@@ -77,7 +81,7 @@ impl Engine {
         longest_ttl: Duration,
         grace: Duration,
         report: &mut Recovered,
-    ) -> Result<Vec<(ReservationId, Timestamp)>, JournalError> {
+    ) -> Result<Vec<Graced>, JournalError> {
         let too_many = |what| JournalError::TooMany { what };
         for name in &ledger.products {
             self.catalog.restore_product(name).map_err(|_| too_many("products"))?;
@@ -91,6 +95,11 @@ impl Engine {
         let now = self.now();
         let given_grace = self.restore_holds(ledger, now, grace, report)?;
         self.restore_keys(ledger);
+        for request in ledger.transfers.all() {
+            self.restore_transfer(ledger, request);
+        }
+        self.approvals.begin_after(ledger.transfers.newest);
+        report.transfer_requests = ledger.transfers.open().count();
         report.keys = self.keys.len();
         Ok(given_grace)
     }
@@ -140,14 +149,14 @@ impl Engine {
         now: Timestamp,
         grace: Duration,
         report: &mut Recovered,
-    ) -> Result<Vec<(ReservationId, Timestamp)>, JournalError> {
+    ) -> Result<Vec<Graced>, JournalError> {
         let mut given_grace = Vec::new();
         let extended = now.saturating_add(grace);
         let room = self.slots.room();
         let mut restored = Vec::new();
         for hold in ledger.holds.all() {
             // A record of what is over is no reason to make room.
-            if !hold.is_live() && hold.id.slot() >= self.max_slots.min(room) {
+            if !hold.occupies() && hold.id.slot() >= self.max_slots.min(room) {
                 continue;
             }
             let mut hold = restored_of(hold);
@@ -155,9 +164,12 @@ impl Engine {
                 report.finished += 1;
             } else {
                 report.pending += 1;
-                if now > hold.expires_at && !grace.is_zero() {
+                if now > hold.expires_at
+                    && !grace.is_zero()
+                    && let Some(level) = hold.first_level()
+                {
                     hold.expires_at = extended;
-                    given_grace.push((hold.id, extended));
+                    given_grace.push(Graced { id: hold.id, level, expires_at: extended });
                 }
             }
             restored.push(hold);
@@ -182,25 +194,40 @@ impl Engine {
         }
     }
 
+    fn restore_transfer(&self, ledger: &Ledger, request: &TransferState) {
+        let &TransferState { number, from, target, units, held, at, .. } = request;
+        // The ledger knows the level, and has checked the quantity, or it would have refused.
+        let (Some(level), Ok(qty)) = (ledger.levels.get(from.index()), Quantity::new(units)) else {
+            return;
+        };
+        let asked = Asked { from, source: level.warehouse, target, qty, held, at };
+        let decision = request.decision.as_ref().map(|decision| decision_of(decision, units));
+        self.approvals.restore(number.into(), asked, decision);
+    }
+
     /// Records the grace that holds were given.
-    pub(super) fn record_grace(&self, given: &[(ReservationId, Timestamp)]) {
-        for (id, expires_at) in given {
+    pub(super) fn record_grace(&self, given: &[Graced]) {
+        for Graced { id, level, expires_at } in given {
             // Where the engine has stopped already, they have it all the same, until it is opened again.
             if self.admit().is_err() {
                 return;
             }
-            if let Some(level) = self.slots.first_level_of(*id) {
-                let draft = self.recorder.event(EventType::Extended).line(level, 0);
-                let _ = draft.at(self.now()).reservation(*id, *expires_at).queue();
-            }
+            let draft = self.recorder.event(EventType::Extended).line(*level, 0);
+            let _ = draft.at(self.now()).reservation(*id, *expires_at).queue();
         }
     }
 }
 
+/// A hold that fell due while the engine was down, and was given a later expiry.
+pub(super) struct Graced {
+    id: ReservationId,
+    level: LevelHandle,
+    expires_at: Timestamp,
+}
+
 fn restored_of(hold: &Hold) -> Restored {
-    let is_live = hold.is_live();
-    let mut lines = hold.lines().map(|line| line_of(line, is_live));
-    let first = lines.next().unwrap_or(Line::new(LevelHandle(0), 0));
+    let mut lines: Vec<Line> = hold.lines().map(line_of).collect();
+    lines.sort_unstable_by_key(|line| line.level);
     let phase = match hold.standing {
         Standing::Live => None,
         Standing::Confirmed => Some(Phase::Confirmed),
@@ -211,19 +238,27 @@ fn restored_of(hold: &Hold) -> Restored {
         id: hold.id,
         owner: hold.owner,
         expires_at: hold.expires_at,
-        first,
-        rest: lines.collect(),
+        lines,
         retaken_from: hold.retaken_from(),
+        keep: hold.keep,
         end: phase.map(|phase| RestoredEnd { phase, at: hold.ended_at }),
     }
 }
 
-fn line_of(line: &HoldLine, is_live: bool) -> Line {
-    let HoldLine { level, held, sold, last, last_sold, settled } = *line;
-    if is_live {
-        Line { level, held, sold, settled }
-    } else {
-        // What the end sold or gave back, and what was sold before it.
-        Line { level, held: last, sold: sold - if last_sold { last } else { 0 }, settled }
-    }
+fn decision_of(decision: &Decision, needed: u32) -> (TransferRequestStatus, TransferDecision) {
+    let failed = |failure| (TransferRequestStatus::Failed, Some(failure));
+    let (status, failure) = match decision.outcome {
+        Outcome::Approved => (TransferRequestStatus::Approved, None),
+        Outcome::Rejected => (TransferRequestStatus::Rejected, None),
+        Outcome::Short(available) => failed(TransferFailure::Insufficient { needed, available }),
+        Outcome::OverCapacity(room) => failed(TransferFailure::OverCapacity { needed, room }),
+    };
+    let by = decision.by.as_str().into();
+    let reason = decision.reason.as_deref().map(Into::into);
+    (status, TransferDecision { by, at: decision.at, reason, failure })
+}
+
+fn line_of(line: &HoldLine) -> Line {
+    let HoldLine { level, held, sold, given_back, settled } = *line;
+    Line { level, held, sold, given_back, settled }
 }

@@ -7,7 +7,7 @@ use crate::reservation::keys::RequestKey;
 
 /// An operation to come, with what the caller adds to it.
 ///
-/// Made by [`InventoryManager::request`](crate::InventoryManager::request); every operation of the manager can be called on it.
+/// Made by [`InventoryManager::request`](crate::InventoryManager::request); every operation that moves units or ends holds can be called on it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -44,7 +44,11 @@ impl<'a> Request<'a> {
 
     /// Bears the caller's own key, so that a retry after a lost answer is safe: the same key with
     /// the same request gives the first answer and moves nothing twice, however many threads race
-    /// with it; with a different request it is refused. A refusal is not remembered.
+    /// with it; with a different request it is refused. A refusal is not remembered. So a key stands
+    /// for one step of one order: `order-17/reserve`, then `order-17/confirm`.
+    ///
+    /// The same request is the same operation with the same place (named in the same way: names and a
+    /// handle differ), quantity, time to live, owner, and lines in the same order; notes don't count.
     ///
     /// A keyed call takes a shard lock of the map of keys, for some tens of nanoseconds; if another
     /// call with the same key is under way, it waits for that one's answer.
@@ -53,9 +57,19 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Notes whom a new reservation is for.
+    /// Notes whom a new reservation is for. Operations that make none ignore it.
     pub fn owner(mut self, owner: Owner) -> Self {
         self.details.owner = Some(owner);
+        self
+    }
+
+    /// A new reservation keeps its record, as a live one keeps its slots, until all that it sold is
+    /// shipped or cancelled by reservation ([`ship_lines`](crate::InventoryManager::ship_lines),
+    /// [`cancel_sale_lines`](crate::InventoryManager::cancel_sale_lines)), so that those calls never
+    /// find it forgotten. Units that leave by [`ship`](crate::InventoryManager::ship), which knows
+    /// only the level, don't count.
+    pub fn keep_until_shipped(mut self) -> Self {
+        self.details.keep_until_shipped = true;
         self
     }
 

@@ -13,8 +13,10 @@ use crate::manager::place::LevelRef;
 use crate::manager::request::Request;
 use crate::manager::sweep::Short;
 use crate::quantity::Quantity;
+use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
-use crate::reservation::slot::{Line, NO_SLOT, Tenant};
+use crate::reservation::line::Line;
+use crate::reservation::slot::Tenant;
 use crate::reservation::slots::Vacated;
 use crate::stock::handle::LevelHandle;
 use crate::stock::level::StockLevel;
@@ -65,6 +67,7 @@ impl Engine {
                 .reservation(id, expires_at)
                 .owner(details.owner)
                 .details(details)
+                .kept(details)
                 .key(key, Answer::Reservation(id));
             // Law 2: take, then log; and the id, which can be spent on a confirm, is given last.
             let slot = self.take_units(slot, handle, level, qty, now)?;
@@ -73,7 +76,7 @@ impl Engine {
                 id,
                 owner: details.owner,
                 line: Line::new(handle, qty.get()),
-                next: NO_SLOT,
+                chain: Chain::NONE.keeping(details.keep_until_shipped),
             };
             self.slots.publish(slot, &[], tenant, expires_at);
             recorded?;
@@ -104,6 +107,7 @@ impl Engine {
                 .reservation(id, now)
                 .owner(details.owner)
                 .details(details)
+                .kept(details)
                 .key(key, Answer::Reservation(id));
             let slot = self.take_units(slot, handle, level, qty, now)?;
             let recorded = draft.queue();
@@ -113,10 +117,10 @@ impl Engine {
                 id,
                 owner: details.owner,
                 line: Line::new(handle, qty.get()),
-                next: NO_SLOT,
+                chain: Chain::NONE.keeping(details.keep_until_shipped),
             };
-            self.slots.publish_sold(slot, &[], None, tenant, now);
-            self.slots.retire(number, NO_SLOT, now);
+            let chain = self.slots.publish_sold(slot, &[], None, tenant, now);
+            self.slots.retire(number, chain, true, now);
             recorded?;
             Ok(Answer::Reservation(id))
         })
@@ -129,7 +133,7 @@ impl Engine {
         level: LevelRef<'_>,
         qty: Quantity,
     ) -> Result<(LevelHandle, &StockLevel), ReserveError> {
-        self.check_gate()?;
+        self.check_gate().inspect_err(|_| self.refusals.count(Refusal::Unavailable as usize))?;
         let Some(handle) = self.resolve_stocked(level)? else {
             return Err(self.refuse_short(qty, Short { available: 0, overdue_left: false }));
         };
@@ -155,7 +159,11 @@ impl Engine {
     ) -> Result<(Vacated, ReservationId), ReserveError> {
         if level.available() < qty.get() {
             // Overdue holds are taken back before a slot is asked for: one of them may be its own.
-            self.take_back_overdue(now, || level.available() >= qty.get());
+            let overdue_left = !self.take_back_overdue(now, || level.available() >= qty.get());
+            let available = level.available();
+            if available < qty.get() {
+                return Err(self.refuse_short(qty, Short { available, overdue_left }));
+            }
         }
         self.admit().inspect_err(|_| self.refusals.count(Refusal::Unavailable as usize))?;
         let slot = self.take_slot(now).ok_or_else(|| {

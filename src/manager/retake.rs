@@ -1,10 +1,12 @@
 //! Late payments: the money has come, but is the hold still there?
 
+use std::collections::BTreeMap;
+
 use crate::audit::entry::{AdjustmentType, EntryType};
 use crate::audit::flush::FlushError;
-use crate::error::{BasketError, RetakeError, Unavailable};
+use crate::error::{RetakeError, Unavailable};
 use crate::manager::answer::{Answer, KeyUse};
-use crate::manager::basket::{Purpose, Wanted, basket_shape};
+use crate::manager::basket::{Purpose, basket_shape};
 use crate::manager::details::Details;
 use crate::manager::engine::Engine;
 use crate::manager::place::BasketLine;
@@ -12,8 +14,7 @@ use crate::manager::request::Request;
 use crate::manager::settle::{End, Met};
 use crate::reservation::id::ReservationId;
 use crate::reservation::keys::{Fingerprint, KeyName};
-use crate::reservation::state::Phase;
-use crate::reservation::view::ReservationStatus;
+use crate::reservation::view::{Reservation, ReservationStatus};
 
 /// What `confirm_or_retake` found, and did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,37 +72,36 @@ impl Engine {
         lines: &[BasketLine<'_>],
     ) -> Result<Answer, RetakeError> {
         self.admit()?;
-        let wanted = self.wanted(lines);
         if let Ok(held) = self.reservation(id)
-            && held.status == ReservationStatus::Pending
+            && held.status != ReservationStatus::Confirmed
+            && !self.are_lines_of(&held, lines)
         {
-            let same = |wanted: &[Wanted<'_>]| {
-                let held = held.lines.iter().map(|line| (line.level, line.quantity));
-                wanted.iter().map(|line| (line.handle, line.qty.get())).eq(held)
-            };
-            let others = match &wanted {
-                Ok(wanted) => !same(wanted),
-                // Nobody ever stocked one of the lines, so that no hold can have it.
-                Err(BasketError::Insufficient { .. }) => true,
-                // A suspended warehouse does not matter to a hold that has its units.
-                Err(_) => false,
-            };
-            if others {
-                return Err(RetakeError::OtherLines);
-            }
+            return Err(RetakeError::OtherLines);
         }
         let known_unsold = match self.end_hold(id, End::Sell, details, key, Answer::ConfirmedInTime)
         {
             Met::Done(recorded) => return Ok(recorded.map(|()| Answer::ConfirmedInTime)?),
             Met::InProgress => return Err(RetakeError::InProgress),
             Met::Unknown => return Err(RetakeError::Unknown),
-            Met::Over(Phase::Confirmed, _) => {
+            Met::Over(over) if over.sold => {
                 return self.answer_without_a_move(key, Answer::SoldBefore(self.units_sold(id)?));
             }
-            Met::Over(..) => true,
+            Met::Over(_) => true,
             Met::Forgotten => false,
         };
-        self.retake(details, key, id, wanted, known_unsold)
+        self.retake(details, key, id, lines, known_unsold)
+    }
+
+    /// Whether these are the lines of a hold, equal ones merged. That a warehouse is suspended does
+    /// not matter to a hold that has its units.
+    fn are_lines_of(&self, held: &Reservation, lines: &[BasketLine<'_>]) -> bool {
+        let mut named = BTreeMap::new();
+        for line in lines {
+            let Ok(Some(level)) = self.resolve_stocked(line.level) else { return false };
+            *named.entry(level).or_insert(0) += u64::from(line.quantity);
+        }
+        let held = held.lines.iter().map(|line| (line.level, u64::from(line.quantity)));
+        named.into_iter().eq(held)
     }
 
     /// Takes the lines of a hold that is over and sold nothing, once: the old id is a key of its own,
@@ -111,7 +111,7 @@ impl Engine {
         details: &Details,
         key: Option<KeyUse<'_>>,
         id: ReservationId,
-        wanted: Result<Vec<Wanted<'_>>, BasketError>,
+        lines: &[BasketLine<'_>],
         known_unsold: bool,
     ) -> Result<Answer, RetakeError> {
         let mut first = false;
@@ -129,7 +129,8 @@ impl Engine {
                 }
             }
             first = true;
-            let new = self.take_basket(details, key, &wanted?, Purpose::Retake(id))?;
+            let wanted = self.wanted(lines)?;
+            let new = self.take_basket(details, key, &wanted, Purpose::Retake(id))?;
             Ok(Answer::Retaken(new))
         });
         match answer {
@@ -154,7 +155,7 @@ impl Engine {
     /// The units that a confirmed reservation sold.
     fn units_sold(&self, id: ReservationId) -> Result<u64, RetakeError> {
         if let Ok(found) = self.reservation(id) {
-            return Ok(found.lines.iter().map(|line| u64::from(line.quantity)).sum());
+            return Ok(found.units_sold());
         }
         // Its slot was used just now.
         match self.history(id) {

@@ -22,9 +22,14 @@ impl Settings {
         }
     }
 
+    /// Whether a hold may be made for so long.
     pub(super) fn check_ttl(&self, ttl: Duration) -> Result<(), InvalidTtl> {
-        let longest = self.longest_ttl();
-        if ttl.is_zero() || ttl > longest { Err(InvalidTtl { ttl, longest }) } else { Ok(()) }
+        in_bounds(ttl, self.longest_ttl().min(self.longest_total()))
+    }
+
+    /// Whether an extension may ask for so long; whether the hold can have it is another question.
+    pub(super) fn check_extension(&self, ttl: Duration) -> Result<(), InvalidTtl> {
+        in_bounds(ttl, self.longest_ttl())
     }
 
     pub(super) fn longest_ttl(&self) -> Duration {
@@ -35,6 +40,10 @@ impl Settings {
     pub(super) fn longest_total(&self) -> Duration {
         Duration::from_millis(self.longest_total.load(Ordering::Relaxed))
     }
+}
+
+fn in_bounds(ttl: Duration, longest: Duration) -> Result<(), InvalidTtl> {
+    if ttl.is_zero() || ttl > longest { Err(InvalidTtl { ttl, longest }) } else { Ok(()) }
 }
 
 pub(super) fn millis(span: Duration) -> u64 {

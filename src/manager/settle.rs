@@ -17,12 +17,14 @@ use crate::manager::keyed::RequestShape;
 use crate::manager::recorder::Draft;
 use crate::manager::request::Request;
 use crate::quantity::Quantity;
+use crate::reservation::chain::SlotNumber;
 use crate::reservation::id::ReservationId;
-use crate::reservation::slot::{Line, NO_SLOT, Slot, SlotNumber};
+use crate::reservation::line::Line;
+use crate::reservation::slot::Slot;
 use crate::reservation::slots::Lookup;
 use crate::reservation::state::{Phase, State};
 use crate::stock::cell::CellId;
-use crate::stock::commit::Line as CommitLine;
+use crate::stock::commit::{Cells, Line as CommitLine};
 use crate::stock::word::Delta;
 
 impl Request<'_> {
@@ -51,6 +53,15 @@ pub(super) enum End {
 }
 
 impl End {
+    /// How a reservation ended whose last units went so, as its chain tells.
+    pub(super) fn of(end: Phase) -> Self {
+        match end {
+            Phase::Released => Self::Release,
+            Phase::Expired => Self::Expire,
+            _ => Self::Sell,
+        }
+    }
+
     fn final_phase(self) -> Phase {
         match self {
             Self::Sell => Phase::Confirmed,
@@ -73,11 +84,31 @@ pub(super) enum Met {
     /// The step was made.
     Done(Result<(), Unavailable>),
     /// The hold is over, or was found overdue and is over now.
-    Over(Phase, Timestamp),
+    Over(Over),
     /// Another thread is ending it at this moment.
     InProgress,
     Forgotten,
     Unknown,
+}
+
+/// How a hold that is over ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Over {
+    /// How its last units went.
+    pub(super) end: End,
+    /// Whether an earlier step, or the end itself, sold any unit.
+    pub(super) sold: bool,
+    /// The last moment that it might have lived.
+    pub(super) expires_at: Timestamp,
+}
+
+impl Over {
+    /// What the slot says, which was found in the final phase of `state`; `None` if it has changed.
+    pub(super) fn read(slot: &Slot, state: State) -> Option<Self> {
+        let end = End::of(slot.end(state)?);
+        let sold = matches!(state.phase(), Phase::Confirmed | Phase::Settling);
+        Some(Self { end, sold, expires_at: state.expires_at() })
+    }
 }
 
 impl Engine {
@@ -87,9 +118,11 @@ impl Engine {
             self.admit()?;
             match self.end_hold(id, End::Sell, details, key, Answer::Done) {
                 Met::Done(recorded) => Ok(recorded.map(|()| Answer::Done)?),
-                Met::Over(Phase::Expired, expired_at) => Err(ConfirmError::Expired { expired_at }),
-                Met::Over(Phase::Released, _) => Err(ConfirmError::Released),
-                Met::Over(..) => Err(ConfirmError::AlreadyConfirmed),
+                Met::Over(over) => Err(match over.end {
+                    End::Expire => ConfirmError::Expired { expired_at: over.expires_at },
+                    End::Release => ConfirmError::Released,
+                    End::Sell => ConfirmError::AlreadyConfirmed,
+                }),
                 Met::InProgress => Err(ConfirmError::InProgress),
                 Met::Forgotten => Err(ConfirmError::Forgotten),
                 Met::Unknown => Err(ConfirmError::Unknown),
@@ -108,9 +141,11 @@ impl Engine {
                     recorded?;
                     return Ok(done);
                 }
-                Met::Over(Phase::Confirmed, _) => return Err(ReleaseError::Confirmed),
-                Met::Over(Phase::Expired, _) => Release::Expired,
-                Met::Over(..) => Release::AlreadyReleased,
+                Met::Over(over) => match over.end {
+                    End::Sell => return Err(ReleaseError::Confirmed),
+                    End::Expire => Release::Expired,
+                    End::Release => Release::AlreadyReleased,
+                },
                 Met::InProgress => return Err(ReleaseError::InProgress),
                 Met::Forgotten => Release::Forgotten,
                 Met::Unknown => Release::Unknown,
@@ -129,7 +164,7 @@ impl Engine {
     ) -> Result<Timestamp, ExtendError> {
         let shape = || RequestShape::new("extend").reservation(id).span(ttl);
         self.keyed(details, shape, |key: Option<KeyUse<'_>>| {
-            self.settings.check_ttl(ttl)?;
+            self.settings.check_extension(ttl)?;
             self.admit()?;
             let now = self.now();
             let asked = now.saturating_add(ttl);
@@ -146,12 +181,15 @@ impl Engine {
                         return Err(ExtendError::Expired { expired_at: state.expires_at() });
                     }
                     Phase::Pending => {}
-                    Phase::Expired => {
-                        return Err(ExtendError::Expired { expired_at: state.expires_at() });
-                    }
-                    Phase::Released => return Err(ExtendError::Released),
-                    Phase::Confirmed => return Err(ExtendError::AlreadyConfirmed),
-                    _ => return Err(ExtendError::InProgress),
+                    Phase::Ending => return Err(ExtendError::InProgress),
+                    _ => match Over::read(slot, state).map(|over| over.end) {
+                        Some(End::Expire) => {
+                            return Err(ExtendError::Expired { expired_at: state.expires_at() });
+                        }
+                        Some(End::Release) => return Err(ExtendError::Released),
+                        Some(End::Sell) => return Err(ExtendError::AlreadyConfirmed),
+                        None => continue,
+                    },
                 }
                 // A hold is never cut short: an extension that would is answered with what stands.
                 let expires_at = asked.max(state.expires_at());
@@ -196,48 +234,46 @@ impl Engine {
             match state.phase() {
                 Phase::Pending => {}
                 Phase::Ending => return Met::InProgress,
-                phase => return Met::Over(phase, state.expires_at()),
+                _ => match Over::read(slot, state) {
+                    Some(over) => return Met::Over(over),
+                    None => continue,
+                },
             }
             if state.is_overdue(now) {
-                if self.expire(id.slot(), slot, state, now) {
-                    return Met::Over(Phase::Expired, state.expires_at());
+                if let Some(phase) = self.expire(id.slot(), slot, state, now) {
+                    return Met::Over(Over {
+                        end: End::Expire,
+                        sold: phase == Phase::Confirmed,
+                        expires_at: state.expires_at(),
+                    });
                 }
             } else if slot.swap(state, state.in_phase(Phase::Ending)).is_ok() {
-                return Met::Done(self.finish_hold(
-                    id.slot(),
-                    slot,
-                    state,
-                    end,
-                    now,
-                    details,
-                    Some((key, answer)),
-                ));
+                let key = Some((key, answer));
+                let number = id.slot();
+                return Met::Done(self.finish_hold(number, slot, state, end, now, details, key).1);
             }
             // Another thread stepped on the hold between the look and the swap: look again.
         }
     }
 
-    /// Expires the hold found in `state`, if nobody steps on it first.
+    /// Expires the hold found in `state`, if nobody steps on it first; returns its final phase.
     pub(super) fn expire(
         &self,
         number: SlotNumber,
         slot: &Slot,
         state: State,
         now: Timestamp,
-    ) -> bool {
-        let won = slot.swap(state, state.in_phase(Phase::Ending)).is_ok();
-        if won {
-            // An entry that can't be recorded any more is no reason to keep the units: the engine
-            // is ending, and the hold is over either way.
-            let _ =
-                self.finish_hold(number, slot, state, End::Expire, now, &Details::default(), None);
-        }
-        won
+    ) -> Option<Phase> {
+        slot.swap(state, state.in_phase(Phase::Ending)).ok()?;
+        // An entry that can't be recorded any more is no reason to keep the units: the engine is
+        // ending, and the hold is over either way.
+        let details = Details::default();
+        Some(self.finish_hold(number, slot, state, End::Expire, now, &details, None).0)
     }
 
-    /// The winner's part: log, then give, then let the state and the slot go.
+    /// The winner's part: log, then give, then let the state and the slots go. Returns the final phase.
     #[allow(clippy::too_many_arguments, reason = "the winner's whole knowledge")]
-    fn finish_hold(
+    pub(super) fn finish_hold(
         &self,
         number: SlotNumber,
         slot: &Slot,
@@ -246,9 +282,9 @@ impl Engine {
         now: Timestamp,
         details: &Details,
         key: Option<(Option<KeyUse<'_>>, Answer)>,
-    ) -> Result<(), Unavailable> {
+    ) -> (Phase, Result<(), Unavailable>) {
         // Law 3: the lines are read after the swap was won, never before.
-        let tenant = slot.read_tenant();
+        let tenant = slot.read_tenant(state);
         let mut draft = self
             .recorder
             .movement_of(end.entry_type())
@@ -262,50 +298,75 @@ impl Engine {
         if let Some((key, answer)) = key {
             draft = draft.key(key, answer);
         }
-        if tenant.next == NO_SLOT {
+        let mut phase = end.final_phase();
+        let mut unsettled = end == End::Sell;
+        let recorded = if tenant.chain.is_empty() {
             draft = draft.line(tenant.line.level, tenant.line.held);
             let recorded = draft.queue();
             self.give_line(end, tenant.line);
-            slot.finish(state.in_phase(end.final_phase()));
-            self.slots.retire(number, NO_SLOT, now);
-            return recorded;
-        }
-        let mut lines = Vec::new();
-        self.slots.lines_of(number, state, &tenant, |line| lines.push(line));
-        for line in &lines {
-            draft = draft.line(line.level, line.held);
-        }
-        let recorded = match end {
-            End::Sell => {
-                let recorded = draft.queue();
-                lines.iter().for_each(|line| self.give_line(end, *line));
-                recorded
+            recorded
+        } else {
+            let (mut lines, mut sold_before) = (Vec::new(), false);
+            self.slots.lines_of(number, state, &tenant, |line| {
+                sold_before |= line.sold > 0;
+                unsettled |= line.is_unsettled();
+                if line.held > 0 {
+                    lines.push(line);
+                }
+            });
+            if sold_before && end != End::Sell {
+                // A reservation that sold anything is confirmed at the end; how it ended is noted.
+                slot.switch_chain(tenant.chain.ending_as(phase));
+                phase = Phase::Confirmed;
             }
-            End::Release | End::Expire => self.give_back_at_once(draft, &lines),
+            self.end_lines(draft, end, &lines)
         };
-        slot.finish(state.in_phase(end.final_phase()));
-        self.slots.retire(number, tenant.next, now);
-        recorded
+        slot.finish(state.in_phase(phase));
+        self.slots.retire(number, tenant.chain, unsettled, now);
+        (phase, recorded)
     }
 
-    /// Gives the units of several lines back at one instant (Law 4).
-    fn give_back_at_once(&self, draft: Draft<'_>, lines: &[Line]) -> Result<(), Unavailable> {
+    /// Logs and gives what the lines hold.
+    fn end_lines(&self, mut draft: Draft<'_>, end: End, lines: &[Line]) -> Result<(), Unavailable> {
+        for line in lines {
+            draft = draft.line(line.level, line.held);
+        }
+        if end == End::Sell {
+            let recorded = draft.queue();
+            lines.iter().for_each(|line| self.give_line(end, *line));
+            return recorded;
+        }
+        // A hold's lines are sorted by level, each level once, as its basket was.
         let gift = |line: &Line| {
             let qty = Quantity::new(line.held).ok()?;
             Some(CommitLine { cell: CellId::level(line.level), delta: Delta::give_back(qty) })
         };
-        // A hold's lines are sorted by level, each level once, as its basket was.
-        let gifts: Vec<CommitLine> = lines.iter().filter_map(gift).collect();
-        let commit = self.commit(&gifts);
+        self.queue_and_give(draft, &lines.iter().filter_map(gift).collect::<Vec<_>>())
+    }
+
+    /// Queues the record and then gives all of it at one instant (Law 4). The gifts, sorted by cell,
+    /// are such that always fit.
+    pub(super) fn queue_and_give(
+        &self,
+        draft: Draft<'_>,
+        gifts: &[CommitLine],
+    ) -> Result<(), Unavailable> {
+        let commit = if gifts.len() > 1 { self.commit(gifts).ok() } else { None };
         // Law 2: queued before the credit shows.
         let recorded = draft.queue();
         match commit {
-            Ok(commit) => {
+            Some(commit) => {
                 let given = commit.run();
                 debug_assert!(given.is_ok(), "a gift always fits");
             }
-            // 131,000 commits are under way. The units must come back, if not at one instant.
-            Err(_) => lines.iter().for_each(|line| self.give_line(End::Release, *line)),
+            // One gift needs no commit. Or 131,000 of them are under way: the units must come back,
+            // if not at one instant.
+            None => {
+                for gift in gifts {
+                    let given = self.cell(gift.cell).apply(gift.cell, gift.delta, self);
+                    debug_assert!(given.is_ok(), "a gift always fits");
+                }
+            }
         }
         recorded
     }

@@ -87,8 +87,17 @@ impl InventoryManager {
     /// A product's counts, summed over its warehouses, at one instant: a
     /// [`snapshot`](Self::snapshot). Zeros for a product that nobody ever stocked.
     pub fn totals<'p>(&self, product: impl Into<ProductRef<'p>>) -> Totals {
-        let handles = self.engine.levels_of(product.into());
-        self.engine.at_one_instant(&handles).into_iter().fold(Totals::default(), Totals::plus)
+        let product = product.into();
+        let mut levels = self.engine.levels_of(product);
+        loop {
+            let words = self.engine.at_one_instant(&levels);
+            let levels_now = self.engine.levels_of(product);
+            // Opened since the first look, a level may have got units before the instant.
+            if levels_now.len() == levels.len() {
+                return words.into_iter().fold(Totals::default(), Totals::plus);
+            }
+            levels = levels_now;
+        }
     }
 
     /// As [`totals`](Self::totals), but one level after the other: not one instant, so that units in
@@ -101,7 +110,8 @@ impl InventoryManager {
 }
 
 impl Engine {
-    fn levels_of(&self, product: ProductRef<'_>) -> Vec<LevelHandle> {
+    /// The open levels of a product.
+    pub(super) fn levels_of(&self, product: ProductRef<'_>) -> Vec<LevelHandle> {
         let product = match product {
             ProductRef::Name(name) => self.catalog.product_id(name),
             ProductRef::Id(id) => Some(id),

@@ -42,7 +42,8 @@ impl WarehouseSpec {
         self
     }
 
-    /// At or under this many available units a product is low, and an alert is raised.
+    /// At or under this many available units, less than [`MAX_UNITS`], a product is low, and an
+    /// alert is raised.
     pub fn threshold(mut self, units: u32) -> Self {
         self.threshold = Some(units);
         self

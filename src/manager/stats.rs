@@ -14,13 +14,13 @@ pub struct Stats {
     pub queue_depth: usize,
     /// How many it has room for.
     pub queue_capacity: usize,
-    /// Calls that waited for room in the queue, and calls that were refused as busy instead.
+    /// Calls that waited for room in the queue.
     pub queue_waits: u64,
     /// Calls that were refused because the queue was nearly full.
     pub queue_refusals: u64,
     /// Records that were queued and are not written yet, among them those that a failed sink keeps.
     pub unwritten: u64,
-    /// Entries that the audit log keeps, and those that have left it.
+    /// Entries that the audit log keeps.
     pub audit_kept: u64,
     /// Entries that have left the audit log.
     pub audit_left: u64,
@@ -86,8 +86,7 @@ pub enum Health {
 const SWEEPER_BEHIND: Duration = Duration::from_secs(5);
 
 impl InventoryManager {
-    /// Figures of the engine. Takes the lock under which names are defined, for a moment; none that
-    /// a reserve takes.
+    /// Figures of the engine. Takes no lock, and never waits.
     pub fn stats(&self) -> Stats {
         self.engine.stats()
     }

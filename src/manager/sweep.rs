@@ -45,7 +45,8 @@ impl Engine {
     }
 
     /// Ends overdue holds until `enough`, or nothing more is due, or the configured number is
-    /// reached; `false` only in the last case. Never waits for another thread that does the same.
+    /// reached, or the queue has no room for more; `false` only in the last two cases. Never waits
+    /// for another thread that does the same.
     #[cold]
     pub(super) fn take_back_overdue(&self, now: Timestamp, enough: impl Fn() -> bool) -> bool {
         if enough() || !self.slots.is_due(now) {
@@ -56,17 +57,21 @@ impl Engine {
         if now.as_millis() < self.due.rest_until.load(Ordering::Relaxed) {
             return true;
         }
-        let mut ended = 0;
+        let (mut ended, mut refused) = (0, false);
         let scan = self.slots.scan_due(now, |number, slot, state| {
-            ended += usize::from(self.expire(number, slot, state, now));
-            ended >= self.due.limit || enough()
+            // Law 5: each end is an item of its own, and so is admitted like one.
+            refused = self.admit().is_err();
+            if !refused {
+                ended += usize::from(self.expire(number, slot, state, now).is_some());
+            }
+            refused || ended >= self.due.limit || enough()
         });
         match scan {
             Scan::Complete => {
                 self.due.rest_until.store(now.as_millis() + 1, Ordering::Relaxed);
                 true
             }
-            Scan::Stopped => enough() || ended < self.due.limit,
+            Scan::Stopped => enough() || !(refused || ended >= self.due.limit),
         }
     }
 
@@ -84,7 +89,7 @@ impl Engine {
             }
             let mut ended = 0;
             let scan = self.slots.scan_due(now, |number, slot, state| {
-                ended += usize::from(self.expire(number, slot, state, now));
+                ended += usize::from(self.expire(number, slot, state, now).is_some());
                 ended >= self.due.chunk
             });
             total += ended;

@@ -1,17 +1,21 @@
 //! Moving available units from one warehouse to another.
 
 use crate::audit::entry::AdjustmentType;
+use crate::clock::Timestamp;
 use crate::error::{TransferError, UnknownPlace};
-use crate::manager::answer::{Answer, KeyUse};
+use crate::manager::answer::Answer;
 use crate::manager::details::Details;
 use crate::manager::engine::Engine;
 use crate::manager::keyed::RequestShape;
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
+use crate::manager::recorder::Draft;
 use crate::manager::request::Request;
 use crate::quantity::Quantity;
 use crate::stock::cell::CellId;
 use crate::stock::commit::{Line, Refused};
 use crate::stock::handle::{LevelHandle, WarehouseId};
+use crate::stock::level::StockLevel;
+use crate::stock::warehouse::Warehouse;
 use crate::stock::word::Delta;
 
 impl Request<'_> {
@@ -59,59 +63,103 @@ impl Engine {
                 return Err(short(0));
             };
             let (from_level, _) = self.level_and_warehouse(from_handle)?;
-            let name =
-                self.catalog.product_name(from_level.product()).ok_or(UnknownPlace::Handle)?;
-            let to_handle = self.resolve_or_open(LevelRef::Names(target.name(), &name))?;
+            self.look_before_moving(from_level, target, qty, false)?;
+            let product = self.catalog.product_name(from_level.product());
+            let product = product.ok_or(UnknownPlace::Handle)?;
+            let to_handle = self.resolve_or_open(LevelRef::Names(target.name(), &product))?;
             let route = Route {
                 from: from_handle,
                 to: to_handle,
                 source: source.id(),
                 target: target.id(),
                 qty,
+                held: false,
             };
-            let enough = || from_level.available() >= qty.get();
-            // Refused at a look, where one look is enough: nothing is written then.
-            if !enough() && !self.slots.is_due(self.now()) {
-                return Err(short(from_level.available()));
-            }
-            let first = self.try_transfer(details, key, &route);
-            match first {
-                Err(TransferError::Insufficient { .. }) if self.slots.is_due(self.now()) => {
-                    // A commit never ends holds by itself, so that it keeps to its order of cells.
-                    self.take_back_overdue(self.now(), enough);
-                    self.try_transfer(details, key, &route)?;
-                }
-                other => other?,
-            }
+            self.move_units(&route, self.now(), |draft| {
+                draft.details(details).key(key, Answer::Done)
+            })?;
             Ok(Answer::Done)
         })
         .map(drop)
     }
 
-    /// One commit over both levels and both rooms: units are never seen missing, nor twice.
-    fn try_transfer(
+    /// Refuses what is plainly short: without a write, and before a level is opened for it.
+    pub(super) fn look_before_moving(
         &self,
-        details: &Details,
-        key: Option<KeyUse<'_>>,
-        route: &Route,
+        from: &StockLevel,
+        target: &Warehouse,
+        qty: Quantity,
+        held: bool,
     ) -> Result<(), TransferError> {
-        let &Route { from, to, source, target, qty } = route;
+        let needed = qty.get();
+        let enough = || held || from.available() >= needed;
+        if !enough() {
+            self.take_back_overdue(self.now(), enough);
+        }
+        let available = from.available();
+        if !held && available < needed {
+            return Err(TransferError::Insufficient { needed, available });
+        }
+        let room = target.room_left();
+        if room < needed { Err(TransferError::OverCapacity { needed, room }) } else { Ok(()) }
+    }
+
+    /// Moves the units, or refuses because stock or room was short at one instant. `complete` adds to
+    /// the record of the movement what else belongs into it.
+    pub(super) fn move_units(
+        &self,
+        route: &Route,
+        now: Timestamp,
+        complete: impl Fn(Draft<'_>) -> Draft<'_>,
+    ) -> Result<(), TransferError> {
+        match self.try_to_move(route, now, &complete) {
+            Err(TransferError::Insufficient { .. }) if self.slots.is_due(now) => {
+                // A commit never ends holds by itself, so that it keeps to its order of cells.
+                let (level, _) = self.level_and_warehouse(route.from)?;
+                self.take_back_overdue(now, || level.available() >= route.qty.get());
+                self.try_to_move(route, now, &complete)
+            }
+            other => other,
+        }
+    }
+
+    /// One commit over both levels and both rooms: units are never seen missing, nor twice (Law 4).
+    fn try_to_move(
+        &self,
+        route: &Route,
+        now: Timestamp,
+        complete: impl Fn(Draft<'_>) -> Draft<'_>,
+    ) -> Result<(), TransferError> {
+        let &Route { from, to, source, target, qty, held } = route;
+        let leave = if held { Delta::ship(qty) } else { Delta::withdraw(qty) };
         let mut lines = [
-            Line { cell: CellId::level(from), delta: Delta::withdraw(qty) },
+            Line { cell: CellId::level(from), delta: leave },
             Line { cell: CellId::level(to), delta: Delta::receive(qty) },
             Line { cell: CellId::room(source), delta: Delta::receive(qty) },
             Line { cell: CellId::room(target), delta: Delta::withdraw(qty) },
         ];
         lines.sort_unstable_by_key(|line| line.cell);
+        #[cfg(planted = "transfer_in_two_steps")]
+        let lines = {
+            let leaves =
+                |line: &Line| [CellId::level(from), CellId::room(source)].contains(&line.cell);
+            let (out, into): (Vec<_>, Vec<_>) = lines.into_iter().partition(leaves);
+            if let Err(Refused::Line { available, .. }) = self.commit(&out)?.run() {
+                return Err(TransferError::Insufficient { needed: qty.get(), available });
+            }
+            crate::sync::yield_now();
+            into
+        };
         let commit = self.commit_with_record(&lines)?;
-        self.recorder
-            .movement(AdjustmentType::TransferredOut, from, qty)
-            .and(AdjustmentType::TransferredIn, to, qty)
-            .between(source, target)
-            .at(self.now())
-            .details(details)
-            .key(key, Answer::Done)
-            .send_ahead(commit.name())?;
+        let draft = if held {
+            // To the counts, a hold that is given back and units that leave, in one record.
+            let draft = self.recorder.movement(AdjustmentType::Returned, from, qty);
+            draft.and(AdjustmentType::TransferredOut, from, qty)
+        } else {
+            self.recorder.movement(AdjustmentType::TransferredOut, from, qty)
+        };
+        let draft = draft.and(AdjustmentType::TransferredIn, to, qty).between(source, target);
+        complete(draft.at(now)).send_ahead(commit.name())?;
         match commit.run() {
             Ok(_) => Ok(self.recorder.check_writer()?),
             Err(Refused::Line { cell, available, .. }) if cell == CellId::room(target) => {
@@ -126,10 +174,13 @@ impl Engine {
 }
 
 /// Where units go from and to.
-struct Route {
-    from: LevelHandle,
-    to: LevelHandle,
-    source: WarehouseId,
-    target: WarehouseId,
-    qty: Quantity,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Route {
+    pub(super) from: LevelHandle,
+    pub(super) to: LevelHandle,
+    pub(super) source: WarehouseId,
+    pub(super) target: WarehouseId,
+    pub(super) qty: Quantity,
+    /// The units are not available but reserved, for this transfer.
+    pub(super) held: bool,
 }

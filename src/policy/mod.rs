@@ -2,5 +2,6 @@
 
 pub(crate) mod alerts;
 pub(crate) mod allocation;
+pub(crate) mod approval;
 pub(crate) mod desk;
 pub(crate) mod reorder;

@@ -59,12 +59,9 @@ impl Bound {
         self.0.load(Ordering::Relaxed) >> 1
     }
 
-    /// A published hold falls due at `time`: lowers what is later, and clears any tag.
-    fn lower(&self, time: u64) {
-        // The fence after the slot's publication (or after the lower floor's write) pairs with the
-        // one in `raise`: either this look sees the tag, or that scan sees the hold.
-        #[cfg(not(planted = "lower_without_fence"))]
-        fence(Ordering::SeqCst);
+    /// A published hold falls due at `time`: lowers what is later, and clears any tag. Says whether it
+    /// wrote anything.
+    fn lower(&self, time: u64) -> bool {
         let mut seen = self.0.load(Ordering::Relaxed);
         #[cfg(planted = "tag_left_standing")]
         let tagged = false;
@@ -77,9 +74,11 @@ impl Bound {
                 seen = cleared;
             }
         }
-        if seen >> 1 > time {
+        let later = seen >> 1 > time;
+        if later {
             self.0.fetch_min(time << 1, Ordering::Relaxed);
         }
+        tagged || later
     }
 
     /// Replaces the bound by what `look` finds beneath, unless a reserve came between, or `look`
@@ -90,7 +89,7 @@ impl Bound {
         if self.0.compare_exchange(before, tagged, Ordering::Relaxed, Ordering::Relaxed).is_err() {
             return;
         }
-        // Pairs with the fence in `lower`.
+        // Pairs with the one in `look_now`.
         #[cfg(not(planted = "raise_without_fence"))]
         fence(Ordering::SeqCst);
         let Some(found) = look() else { return };
@@ -134,6 +133,15 @@ pub(crate) struct Expiry {
     raising: AtomicBool,
 }
 
+/// After a write that a scan has to see, and before the look at the next floor: pairs with the fence in
+/// `raise`. Either that look sees the scan's tag, or the scan sees the write. A floor on which nothing
+/// had to be written needs no fence of its own: what stands there was no later than the hold when it
+/// was looked at, and whoever raises it after that look sees the hold.
+fn look_now() {
+    #[cfg(not(planted = "lower_without_fence"))]
+    fence(Ordering::SeqCst);
+}
+
 impl Expiry {
     /// Bounds for up to `max_slots` slots, none of them live.
     pub(crate) fn new(max_slots: usize) -> Self {
@@ -151,13 +159,13 @@ impl Expiry {
     pub(crate) fn note(&self, slot: u32, expires_at: Timestamp) {
         let time = expires_at.as_millis();
         let group = slot as usize / GROUP;
-        if let Some(bound) = self.groups.ensure(group) {
-            bound.lower(time);
+        let (group, segment) = (self.groups.ensure(group), self.segments.ensure(group / GROUPS));
+        look_now();
+        for bound in group.into_iter().chain(segment).chain([&self.engine]) {
+            if bound.lower(time) && cfg!(not(planted = "lowered_without_fence")) {
+                look_now();
+            }
         }
-        if let Some(bound) = self.segments.ensure(group / GROUPS) {
-            bound.lower(time);
-        }
-        self.engine.lower(time);
     }
 
     /// No live hold falls due before this moment. One load of a line that is rarely written.

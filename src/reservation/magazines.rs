@@ -15,8 +15,8 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::reservation::chain::SlotNumber;
 use crate::reservation::moves::Moves;
-use crate::reservation::slot::SlotNumber;
 use crate::shard::{shards_for, thread_ordinal};
 use crate::sync::{ArrayQueue, AtomicU32, AtomicU64, AtomicUsize, Backoff, Ordering};
 use crate::table::Table;
@@ -199,9 +199,13 @@ impl Magazines {
     fn put_to_front(&self, number: u32) {
         #[cfg(planted = "front_overwritten")]
         let put = Ok::<_, u32>(self.front.store(number, Ordering::Release));
-        #[cfg(planted = "front_put_relaxed")]
+        #[cfg(any(planted = "front_put_relaxed", planted = "front_put_unordered"))]
         let put = self.front.compare_exchange(NONE, number, Ordering::Relaxed, Ordering::Relaxed);
-        #[cfg(not(any(planted = "front_overwritten", planted = "front_put_relaxed")))]
+        #[cfg(not(any(
+            planted = "front_overwritten",
+            planted = "front_put_relaxed",
+            planted = "front_put_unordered"
+        )))]
         let put = self.front.compare_exchange(NONE, number, Ordering::Release, Ordering::Relaxed);
         if put.is_err() {
             // Another thread put its own there meanwhile: this one waits at the end of the line.

@@ -44,7 +44,7 @@ impl Moves {
         self.0.fetch_add(UNDER_WAY, Ordering::Relaxed);
         // Pairs with the fence in `came_since`: whoever finds a queue empty because of this move
         // sees that it is under way, or was.
-        #[cfg(not(planted = "move_without_fence"))]
+        #[cfg(not(any(planted = "move_without_fence", planted = "front_put_unordered")))]
         fence(Ordering::SeqCst);
         Move(self)
     }

@@ -5,51 +5,27 @@
 //! nothing on the machine and keeps `unsafe` out.
 //!
 //! A reservation with several lines is a *chain* of slots. The first, its *head*, bears id, owner
-//! and status; the others bear a line each, and the head's number and generation, so that a reader
-//! who followed a stale link notices.
+//! and status; the others bear a line each, and the head's number and a generation of it, so that a
+//! reader who followed a stale link notices. `chain.rs` tells how a head leads to them, and `line.rs`
+//! how a line is packed.
 
 use crate::clock::Timestamp;
+use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
 use crate::reservation::id::{Owner, ReservationId};
+use crate::reservation::line::{Line, NOTE, settled_from};
 use crate::reservation::state::{Phase, State, StateCell};
 use crate::stock::handle::LevelHandle;
 use crate::sync::{AtomicU64, Ordering, fence};
-
-/// The number of a slot: what an id carries instead of a key to hash.
-pub(crate) type SlotNumber = u32;
-
-/// No slot: the end of a chain.
-pub(crate) const NO_SLOT: SlotNumber = SlotNumber::MAX;
-
-/// The level that a line names when it is no line of stock, but a note: see [`Tenant::retaken_from`].
-const NOTE: u32 = u32::MAX;
 
 /// What a slot says of a reservation of one line, or of the first line of a basket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tenant {
     pub(crate) id: ReservationId,
     pub(crate) owner: Option<Owner>,
+    /// The head's own line: no step has touched it, or the chain is whole and it means nothing.
     pub(crate) line: Line,
-    /// The slot of the next line.
-    pub(crate) next: SlotNumber,
-}
-
-/// One line of a reservation: units of one level.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Line {
-    pub(crate) level: LevelHandle,
-    /// Units under hold; those that the end of the hold sold or gave back, once it is over.
-    pub(crate) held: u32,
-    /// Units sold by partial confirms before the end.
-    pub(crate) sold: u32,
-    /// Units that were sold and have since been shipped or cancelled by reservation.
-    pub(crate) settled: u32,
-}
-
-impl Line {
-    /// A line of a new hold.
-    pub(crate) fn new(level: LevelHandle, held: u32) -> Self {
-        Self { level, held, sold: 0, settled: 0 }
-    }
+    /// What leads to the other lines.
+    pub(crate) chain: Chain,
 }
 
 /// A cache line of atomics.
@@ -57,23 +33,20 @@ impl Line {
 #[cfg_attr(not(all(loom, feature = "loom")), repr(align(64)))]
 pub(crate) struct Slot {
     state: StateCell,
-    /// Head: the id. Later line: the head's number and generation in the first word.
+    /// Head: the id. Later slot: the head's number and generation; then the line's steps.
     name: [AtomicU64; 2],
     /// Head: the owner. Note: the id of the reservation that this one is a retake of.
     owner: [AtomicU64; 2],
-    /// Level (32 bits), "has an owner" (1), held (31).
+    /// Level, held.
     line: AtomicU64,
-    /// Sold (32 bits), settled (32).
-    sales: AtomicU64,
-    /// The slot of the next line.
+    /// What was shipped or cancelled of what the line sold.
+    settled: AtomicU64,
+    /// Head: the chain. Later slot: the number of the next one.
     next: AtomicU64,
 }
 
 #[cfg(not(all(loom, feature = "loom")))]
 const _: () = assert!(size_of::<Slot>() == 64, "a slot is one cache line");
-
-const HAS_OWNER: u64 = 1 << 31;
-const HELD_MASK: u64 = HAS_OWNER - 1;
 
 impl Slot {
     pub(crate) fn new() -> Self {
@@ -83,8 +56,8 @@ impl Slot {
             name: [zero(), zero()],
             owner: [zero(), zero()],
             line: zero(),
-            sales: zero(),
-            next: AtomicU64::new(u64::from(NO_SLOT)),
+            settled: zero(),
+            next: AtomicU64::new(Chain::NONE.bits()),
         }
     }
 
@@ -104,8 +77,9 @@ impl Slot {
     }
 
     /// Takes a slot that came off the free ones away from its former tenant. Returns the vacant
-    /// state and the former tenant's birth (of a later line: unknown, and so as late as can be), or
-    /// what stands there if somebody is just changing the former tenant's record.
+    /// state and the former tenant's birth (of a later line, and where a slot was put back unused:
+    /// unknown, and so as late as can be), or what stands there if somebody is just changing the
+    /// former tenant's record.
     pub(crate) fn vacate(&self) -> Result<(State, Timestamp), State> {
         let former = self.state.load();
         if !matches!(former.phase(), Phase::Vacant | Phase::Line) && !former.phase().is_final() {
@@ -118,8 +92,8 @@ impl Slot {
         #[cfg(not(planted = "reuse_without_fence"))]
         fence(Ordering::Release);
         let birth = match former.phase() {
-            Phase::Line => Timestamp::MAX,
             Phase::Vacant if former == State::UNUSED => Timestamp::default(),
+            Phase::Vacant | Phase::Line => Timestamp::MAX,
             _ => ReservationId::from_halves(self.read_name()).created_at(),
         };
         Ok((vacant, birth))
@@ -137,7 +111,7 @@ impl Slot {
         self.write_name(tenant.id.to_halves());
         self.write_owner(tenant.owner.map_or([0; 2], owner_to_halves));
         self.write_line(tenant.line, tenant.owner.is_some());
-        self.write_next(tenant.next);
+        self.write_next(tenant.chain.bits());
         self.state.publish(vacant.in_phase(phase).expiring_at(expires_at));
     }
 
@@ -150,9 +124,9 @@ impl Slot {
         line: Line,
         next: SlotNumber,
     ) {
-        self.write_name(link(head, generation));
+        self.write_name([link(head, generation), line.steps_word()]);
         self.write_line(line, false);
-        self.write_next(next);
+        self.write_next(next.into());
         self.state.publish(vacant.in_phase(Phase::Line));
     }
 
@@ -164,10 +138,10 @@ impl Slot {
         generation: u32,
         of: ReservationId,
     ) {
-        self.write_name(link(head, generation));
+        self.write_name([link(head, generation), 0]);
         self.write_owner(of.to_halves());
         self.write_line(Line::new(LevelHandle(NOTE), 0), false);
-        self.write_next(NO_SLOT);
+        self.write_next(NO_SLOT.into());
         self.state.publish(vacant.in_phase(Phase::Line));
     }
 
@@ -176,9 +150,13 @@ impl Slot {
         let state = self.state.load();
         let [high, low] = self.read_name();
         if [high, low] != id.to_halves() {
-            return Read::Stranger(ReservationId::from_halves([high, low]), state);
+            // Validated too: who lived here, and when, is an answer.
+            let certain =
+                cfg!(planted = "unvalidated_stranger") || self.state.load_again() == state;
+            let other = ReservationId::from_halves([high, low]);
+            return if certain { Read::Stranger(other, state) } else { Read::Changed };
         }
-        let tenant = self.read_tenant();
+        let tenant = self.read_tenant(state);
         if cfg!(not(planted = "unvalidated_read")) && self.state.load_again() != state {
             return Read::Changed;
         }
@@ -204,40 +182,105 @@ impl Slot {
     }
 
     /// The fields, unvalidated: for the winner of a swap to `Ending`, who has them to itself.
-    pub(crate) fn read_tenant(&self) -> Tenant {
-        let (line, has_owner) = self.read_line();
+    pub(crate) fn read_tenant(&self, state: State) -> Tenant {
+        let (line, has_owner) = self.read_line(0, state.generation());
         Tenant {
             id: ReservationId::from_halves(self.read_name()),
             owner: has_owner.then(|| owner_from_halves(self.read_owner())),
             line,
-            next: self.read_next(),
+            chain: self.chain(),
         }
     }
 
-    /// The line of a later slot of the chain of `head` in `generation`; `None` if it is no such.
-    pub(crate) fn read_link(&self, head: SlotNumber, generation: u32) -> Option<Link> {
+    /// What leads from this head to its other lines. Unvalidated, as the fields are.
+    pub(crate) fn chain(&self) -> Chain {
+        // Relaxed: before a reader follows the word, it looks at the state again. The Acquire fence there
+        // pairs with the Release in `switch_chain`: it finds the slots that the word leads to, and sees at
+        // least the `Ending` in which it was stored.
+        Chain::from_bits(self.next.load(Ordering::Relaxed))
+    }
+
+    /// Replaces all lines of this head at one instant. Only the winner of a swap to `Ending` may call
+    /// it, with a chain whose slots it has joined.
+    pub(crate) fn switch_chain(&self, chain: Chain) {
+        // Release pairs with the Acquire fence in `load_again`: see `chain`.
+        let relaxed = cfg!(planted = "chain_switched_relaxed");
+        self.next.store(chain.bits(), if relaxed { Ordering::Relaxed } else { Ordering::Release });
+    }
+
+    /// How the reservation in this head ended, found over in `state`: one that is confirmed may have
+    /// given its last units back. `None` if its record has changed since.
+    pub(crate) fn end(&self, state: State) -> Option<Phase> {
+        let end = self.chain().end(state.phase());
+        (self.state.load_again() == state).then_some(end)
+    }
+
+    /// The slot after this one in a chain, unvalidated: for whoever has the chain to itself.
+    pub(crate) fn following(&self) -> SlotNumber {
+        self.chain().first()
+    }
+
+    /// A later slot of the chain that the slot `head` made in `generation`, while that is in the state
+    /// `seen`.
+    pub(crate) fn read_link(&self, head: SlotNumber, generation: u32, seen: State) -> ReadLink {
         let state = self.state.load();
-        let ours = state.phase() == Phase::Line && self.read_name() == link(head, generation);
-        let (line, _) = self.read_line();
-        let next = self.read_next();
+        let ours = self.is_link(state, head, generation);
+        let (line, _) = self.read_line(self.name[1].load(Ordering::Relaxed), seen.generation());
+        let next = self.following();
         let content = if line.level.0 == NOTE {
             LinkContent::RetakenFrom(ReservationId::from_halves(self.read_owner()))
         } else {
             LinkContent::Line(line)
         };
-        let certain = cfg!(planted = "unvalidated_link") || self.state.load_again() == state;
-        (ours && certain).then_some(Link { content, next })
+        if cfg!(not(planted = "unvalidated_link")) && self.state.load_again() != state {
+            return ReadLink::Changed;
+        }
+        if ours { ReadLink::Found { content, next } } else { ReadLink::Gone }
     }
 
-    /// Notes units of a finished record that were shipped or cancelled by reservation. Only the
-    /// winner of a swap to `Ending` may call it.
-    #[allow(dead_code, reason = "partial steps, which are built next, note sales")]
-    pub(crate) fn write_sales(&self, sold: u32, settled: u32) {
-        // Release pairs with the Acquire fence in `load_again`: whoever reads the new sales sees at
-        // least the `Ending` before them, and so knows. The swap alone would not order them.
+    fn is_link(&self, state: State, head: SlotNumber, generation: u32) -> bool {
+        matches!(state.phase(), Phase::Line | Phase::Settling)
+            && self.name[0].load(Ordering::Relaxed) == link(head, generation)
+    }
+
+    /// Keeps a later slot of the chain from being reused until [`release_link`](Self::release_link).
+    pub(crate) fn keep_link(&self, head: SlotNumber, generation: u32) -> KeepLink {
+        let state = self.state.load();
+        if !self.is_link(state, head, generation) {
+            return KeepLink::Gone;
+        }
+        if state.phase() == Phase::Settling {
+            return KeepLink::Busy;
+        }
+        if cfg!(planted = "link_not_kept") {
+            return KeepLink::Kept;
+        }
+        // The name was not validated, but the swap is of the whole word, and that is another one if
+        // the slot has been reused since.
+        match self.state.swap(state, state.in_phase(Phase::Settling)) {
+            Ok(()) => KeepLink::Kept,
+            Err(now) if now.phase() == Phase::Settling => KeepLink::Busy,
+            Err(_) => KeepLink::Gone,
+        }
+    }
+
+    /// Lets go of a slot that [`keep_link`](Self::keep_link) kept.
+    pub(crate) fn release_link(&self) {
+        if cfg!(planted = "link_not_kept") {
+            return;
+        }
+        self.state.publish(self.state.load().in_phase(Phase::Line));
+    }
+
+    /// Writes down how many sold units of this slot's line are shipped or cancelled; it counts from
+    /// the head's `generation` on. Only the winner of a swap of the head to `Settling` may call it.
+    pub(crate) fn write_settled(&self, generation: u32, units: u32) {
+        // Release pairs with the Acquire fence in `load_again`: whoever reads the new number sees at
+        // least the `Settling` before it, and so knows. The swap alone would not order them.
         #[cfg(not(planted = "sales_without_fence"))]
         fence(Ordering::Release);
-        self.store_sales(sold, settled);
+        let word = self.settled.load(Ordering::Relaxed);
+        self.settled.store(settled_from(word, generation, units), Ordering::Relaxed);
     }
 
     // The fields. All Relaxed: writes are published by the Release store of the state word, reads
@@ -262,34 +305,17 @@ impl Slot {
     }
 
     fn write_line(&self, line: Line, has_owner: bool) {
-        let owner = if has_owner { HAS_OWNER } else { 0 };
-        let packed = u64::from(line.level.0) << 32 | owner | u64::from(line.held);
-        self.line.store(packed, Ordering::Relaxed);
-        self.store_sales(line.sold, line.settled);
+        self.line.store(line.word(has_owner), Ordering::Relaxed);
+        self.settled.store(line.settled_word(), Ordering::Relaxed);
     }
 
-    fn store_sales(&self, sold: u32, settled: u32) {
-        self.sales.store(u64::from(sold) << 32 | u64::from(settled), Ordering::Relaxed);
+    fn read_line(&self, steps: u64, generation: u32) -> (Line, bool) {
+        let line = self.line.load(Ordering::Relaxed);
+        Line::from_words(line, steps, self.settled.load(Ordering::Relaxed), generation)
     }
 
-    fn read_line(&self) -> (Line, bool) {
-        let packed = self.line.load(Ordering::Relaxed);
-        let sales = self.sales.load(Ordering::Relaxed);
-        let line = Line {
-            level: LevelHandle((packed >> 32) as u32),
-            held: (packed & HELD_MASK) as u32,
-            sold: (sales >> 32) as u32,
-            settled: sales as u32,
-        };
-        (line, packed & HAS_OWNER != 0)
-    }
-
-    fn write_next(&self, next: SlotNumber) {
-        self.next.store(u64::from(next), Ordering::Relaxed);
-    }
-
-    fn read_next(&self) -> SlotNumber {
-        self.next.load(Ordering::Relaxed) as SlotNumber
+    fn write_next(&self, next: u64) {
+        self.next.store(next, Ordering::Relaxed);
     }
 }
 
@@ -304,11 +330,27 @@ pub(crate) enum Read {
     Changed,
 }
 
-/// A later slot of a chain.
+/// What a look at a later slot of a chain found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Link {
-    pub(crate) content: LinkContent,
-    pub(crate) next: SlotNumber,
+pub(crate) enum ReadLink {
+    Found {
+        content: LinkContent,
+        next: SlotNumber,
+    },
+    /// The slot is another's now: it has been reused, or the chain was replaced.
+    Gone,
+    /// The slot changed under the look: look again.
+    Changed,
+}
+
+/// Whether a later slot of a chain could be kept from being reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeepLink {
+    Kept,
+    /// Another thread keeps it.
+    Busy,
+    /// It has been reused.
+    Gone,
 }
 
 /// What a later slot of a chain says.
@@ -319,9 +361,10 @@ pub(crate) enum LinkContent {
     RetakenFrom(ReservationId),
 }
 
-/// How a later line names its head.
-fn link(head: SlotNumber, generation: u32) -> [u64; 2] {
-    [u64::from(head) << 32 | u64::from(generation), 0]
+/// How a later slot names its head. With the line's steps behind it, it is never taken for an id:
+/// those lack an id's variant bits.
+fn link(head: SlotNumber, generation: u32) -> u64 {
+    u64::from(head) << 32 | u64::from(generation)
 }
 
 fn owner_to_halves(owner: Owner) -> [u64; 2] {
@@ -331,4 +374,30 @@ fn owner_to_halves(owner: Owner) -> [u64; 2] {
 
 fn owner_from_halves([high, low]: [u64; 2]) -> Owner {
     Owner((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_birth_of_whoever_may_have_lived_in_a_slot_is_never_taken_too_early() {
+        let moment = Timestamp::from_millis;
+        let slot = Slot::new();
+        let line = Line::new(LevelHandle(0), 1);
+        let birth_of_former = || slot.vacate().expect("over");
+        let (vacant, birth) = birth_of_former();
+        assert_eq!(birth, Timestamp::default(), "nobody lived here");
+
+        let id = ReservationId::new(moment(50), 0, 1);
+        let tenant = Tenant { id, owner: None, line, chain: Chain::NONE };
+        slot.admit(vacant, &tenant, Phase::Released, moment(60));
+        let (vacant, birth) = birth_of_former();
+        assert_eq!(birth, moment(50));
+
+        slot.join(vacant, 7, 1, line, NO_SLOT);
+        assert_eq!(birth_of_former().1, Timestamp::MAX, "a later line bears no birth");
+        // Put back without a tenant, the slot still bears that line's name.
+        assert_eq!(birth_of_former().1, Timestamp::MAX);
+    }
 }

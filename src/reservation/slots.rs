@@ -7,10 +7,12 @@
 mod restore;
 
 use crate::clock::Timestamp;
+use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
 use crate::reservation::expiry::{Expiry, Found, Scan};
 use crate::reservation::id::ReservationId;
+use crate::reservation::line::Line;
 use crate::reservation::magazines::{Magazines, Retention};
-use crate::reservation::slot::{Line, LinkContent, NO_SLOT, Read, Slot, SlotNumber, Tenant};
+use crate::reservation::slot::{LinkContent, Read, ReadLink, Slot, Tenant};
 use crate::reservation::state::{Phase, State};
 use crate::table::Table;
 
@@ -42,7 +44,12 @@ impl Vacated {
     /// before that of any tenant that the slot has had, so that a younger id is never taken for one
     /// that was yet to come.
     pub(crate) fn birth(&self, now: Timestamp, clock: impl FnOnce() -> Timestamp) -> Timestamp {
-        if self.former_birth <= now { now } else { clock() }
+        match self.former_birth {
+            former if former <= now => now,
+            // Not known; but it was read from the clock before.
+            Timestamp::MAX => clock(),
+            former => clock().max(former),
+        }
     }
 }
 
@@ -113,7 +120,7 @@ impl Slots {
     }
 
     /// Enters the record of a hold that begins and ends in one step: a sale. Its slots may retire
-    /// then; this returns the one after the head.
+    /// then; this returns what leads to those after the head.
     pub(crate) fn publish_sold(
         &self,
         head: Vacated,
@@ -121,7 +128,7 @@ impl Slots {
         retaken_from: Option<(Vacated, ReservationId)>,
         tenant: Tenant,
         expires_at: Timestamp,
-    ) -> SlotNumber {
+    ) -> Chain {
         self.admit(head, rest, retaken_from, tenant, Phase::Confirmed, expires_at)
     }
 
@@ -133,25 +140,38 @@ impl Slots {
         mut tenant: Tenant,
         phase: Phase,
         expires_at: Timestamp,
-    ) -> SlotNumber {
-        let Some(head_slot) = self.slots.get(head.number as usize) else { return NO_SLOT };
+    ) -> Chain {
+        let Some(head_slot) = self.slots.get(head.number as usize) else { return Chain::NONE };
         let generation = head.state.generation();
-        let mut next = NO_SLOT;
+        let mut end = NO_SLOT;
         if let Some((vacated, of)) = note
             && let Some(slot) = self.slots.get(vacated.number as usize)
         {
             slot.join_as_note(vacated.state, head.number, generation, of);
-            next = vacated.number;
+            end = vacated.number;
         }
-        // Linked from the back, so that a chain is whole before its head shows.
-        for (vacated, line) in rest.iter().rev() {
+        let first = self.link(rest, head.number, generation, end);
+        tenant.chain = tenant.chain.of_later_lines(first, generation);
+        head_slot.admit(head.state, &tenant, phase, expires_at);
+        tenant.chain
+    }
+
+    /// Makes `lines` a chain of the slot `head` in `generation`, with `end` behind it; returns the
+    /// first of it. Linked from the back, so that a chain is whole before its head shows.
+    pub(super) fn link(
+        &self,
+        lines: &[(Vacated, Line)],
+        head: SlotNumber,
+        generation: u32,
+        end: SlotNumber,
+    ) -> SlotNumber {
+        let mut next = end;
+        for (vacated, line) in lines.iter().rev() {
             if let Some(slot) = self.slots.get(vacated.number as usize) {
-                slot.join(vacated.state, head.number, generation, *line, next);
+                slot.join(vacated.state, head, generation, *line, next);
                 next = vacated.number;
             }
         }
-        tenant.next = next;
-        head_slot.admit(head.state, &tenant, phase, expires_at);
         next
     }
 
@@ -175,6 +195,7 @@ impl Slots {
                 Read::Stranger(tenant, state)
                     if state.phase() != Phase::Vacant
                         && state.phase() != Phase::Line
+                        && tenant.is_one()
                         && tenant.created_at() < id.created_at() =>
                 {
                     return Lookup::Unknown;
@@ -191,13 +212,18 @@ impl Slots {
         };
         match slot.read(id) {
             Read::Tenant(tenant, state) => {
-                let generation = state.generation();
-                let walk = self.walk(id.slot(), generation, &tenant, &mut each);
+                let walk = self.walk(id.slot(), state, &tenant, &mut each);
+                if slot.state() != state {
+                    return ReadReservation::Changed;
+                }
                 match walk {
-                    Some(retaken_from) if slot.state() == state => {
+                    Walk::Whole { retaken_from } => {
                         ReadReservation::Found { tenant, state, retaken_from }
                     }
-                    _ => ReadReservation::Changed,
+                    // Nobody changes a record but by using its slots again, and a later one of them
+                    // may come round before the head does.
+                    Walk::Gone if !state.phase().is_live() => ReadReservation::Forgotten,
+                    Walk::Gone | Walk::Changed => ReadReservation::Changed,
                 }
             }
             Read::Changed => ReadReservation::Changed,
@@ -218,45 +244,84 @@ impl Slots {
         mut each: impl FnMut(Line),
     ) {
         // The chain of a hold in `Ending` can't change under its winner, so the walk always ends well.
-        let walked = self.walk(number, state.generation(), tenant, &mut each);
-        debug_assert!(walked.is_some(), "the chain of a hold belongs to it until its end");
+        let walked = self.walk(number, state, tenant, &mut each);
+        debug_assert!(
+            matches!(walked, Walk::Whole { .. }),
+            "the chain of a hold belongs to it until its end"
+        );
     }
 
-    /// Hands out each line; returns the note at the end, or `None` if the chain changed.
+    /// Hands out each line of a head that was found in `state`.
     fn walk(
         &self,
         head: SlotNumber,
-        generation: u32,
+        state: State,
         tenant: &Tenant,
         each: &mut impl FnMut(Line),
-    ) -> Option<Option<ReservationId>> {
-        each(tenant.line);
-        let mut next = tenant.next;
-        while next != NO_SLOT {
-            let link = self.slots.get(next as usize)?.read_link(head, generation)?;
-            match link.content {
-                LinkContent::Line(line) => each(line),
-                LinkContent::RetakenFrom(of) => return Some(Some(of)),
-            }
-            next = link.next;
+    ) -> Walk {
+        let chain = tenant.chain;
+        if !chain.is_whole() {
+            each(tenant.line);
         }
-        Some(None)
+        let mut next = chain.first();
+        while next != NO_SLOT {
+            let Some(slot) = self.slots.get(next as usize) else { return Walk::Gone };
+            match slot.read_link(head, chain.generation(), state) {
+                ReadLink::Found { content: LinkContent::Line(line), next: following } => {
+                    each(line);
+                    next = following;
+                }
+                ReadLink::Found { content: LinkContent::RetakenFrom(of), .. } => {
+                    return Walk::Whole { retaken_from: Some(of) };
+                }
+                ReadLink::Gone => return Walk::Gone,
+                ReadLink::Changed => return Walk::Changed,
+            }
+        }
+        Walk::Whole { retaken_from: None }
     }
 
-    /// Gives back the slots of a hold that is over: its end queued, its units given (Law 2).
-    pub(crate) fn retire(&self, number: SlotNumber, next: SlotNumber, now: Timestamp) {
-        self.magazines.retire(number, now);
-        let mut next = next;
+    /// The slots of a chain, each after the one before has been passed on: for whoever has the chain
+    /// to itself.
+    pub(super) fn each_link(&self, chain: Chain, mut each: impl FnMut(SlotNumber, &Slot) -> bool) {
+        let mut next = chain.first();
         while next != NO_SLOT {
-            // Read before it is given back: afterwards the link may be another's.
             let Some(slot) = self.slots.get(next as usize) else { return };
             #[cfg(planted = "link_read_after_return")]
-            self.magazines.retire(next, now);
-            let following = slot.read_tenant().next;
+            let go_on = each(next, slot);
+            // Read before it is passed on: afterwards the link may be another's.
+            let following = slot.following();
             #[cfg(not(planted = "link_read_after_return"))]
-            self.magazines.retire(next, now);
+            let go_on = each(next, slot);
+            if !go_on {
+                return;
+            }
             next = following;
         }
+    }
+
+    /// Gives back the slots of a hold that is over, its end queued and its units given (Law 2); unless
+    /// it has sold units that are `unsettled`, and keeps them until they are shipped or cancelled.
+    pub(crate) fn retire(&self, number: SlotNumber, chain: Chain, unsettled: bool, now: Timestamp) {
+        if !(chain.keeps() && unsettled) {
+            self.retire_all(number, chain, now);
+        }
+    }
+
+    pub(super) fn retire_all(&self, number: SlotNumber, chain: Chain, now: Timestamp) {
+        self.magazines.retire(number, now);
+        self.each_link(chain, |number, _| {
+            self.magazines.retire(number, now);
+            true
+        });
+    }
+
+    /// Gives back the slots of a chain that another one has replaced: nobody will read them.
+    pub(super) fn discard(&self, chain: Chain, now: Timestamp) {
+        self.each_link(chain, |number, _| {
+            self.magazines.put_back(number, now);
+            true
+        });
     }
 
     /// A live hold of this slot, by number: for those who look through all of them.
@@ -312,6 +377,18 @@ impl Slots {
         let (retained, ready) = self.magazines.counts();
         SlotCounts { live: used.saturating_sub(retained + ready), retained, free: ready }
     }
+}
+
+/// How a walk along a chain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Walk {
+    Whole {
+        retaken_from: Option<ReservationId>,
+    },
+    /// A slot of the chain is another's.
+    Gone,
+    /// A slot changed under the look.
+    Changed,
 }
 
 /// A reservation as [`Slots::read`] found it.

@@ -9,13 +9,14 @@
 //!
 //! Confirm, release, expiry, extend, partial steps and reuse each swap the *whole* word. Whoever
 //! wins knows that nothing about the hold has changed since it looked: not its phase, not its
-//! expiry, and, because every reuse and every partial step raises the generation, not its tenant.
+//! expiry, and, because every reuse and every partial step raises the generation, not its tenant,
+//! its lines, or what of them was shipped.
 
 use crate::clock::Timestamp;
 use crate::sync::{AtomicU64, Ordering};
 
 const EXPIRES_BITS: u32 = 42;
-const GENERATION_BITS: u32 = 19;
+pub(crate) const GENERATION_BITS: u32 = 19;
 const EXPIRES_MASK: u64 = (1 << EXPIRES_BITS) - 1;
 const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
 const PHASE_SHIFT: u32 = EXPIRES_BITS + GENERATION_BITS;
@@ -40,6 +41,9 @@ pub(crate) enum Phase {
     Released = 5,
     /// Final: given back because its time was up.
     Expired = 6,
+    /// Confirmed, and one thread is noting at this moment which of its sold units are shipped or
+    /// cancelled. Of a later slot: its head's thread has asked that nobody reuse it.
+    Settling = 7,
 }
 
 impl Phase {
@@ -51,8 +55,7 @@ impl Phase {
         Self::Confirmed,
         Self::Released,
         Self::Expired,
-        // No code writes this pattern; a slot that bore it would have no tenant.
-        Self::Vacant,
+        Self::Settling,
     ];
 
     /// Whether the hold still has its units.
@@ -60,7 +63,7 @@ impl Phase {
         matches!(self, Self::Pending | Self::Ending)
     }
 
-    /// Whether the hold is over.
+    /// Whether the hold is over, and nobody is changing its record.
     pub(crate) fn is_final(self) -> bool {
         matches!(self, Self::Confirmed | Self::Released | Self::Expired)
     }
@@ -86,7 +89,7 @@ impl State {
         Phase::ALL[(self.0 >> PHASE_SHIFT) as usize]
     }
 
-    /// Counts the tenants and the partial steps of a slot; wraps after half a million.
+    /// Counts the tenants of a slot, and the steps on part of them; wraps after half a million.
     pub(crate) fn generation(self) -> u32 {
         (self.0 >> EXPIRES_BITS & GENERATION_MASK) as u32
     }
@@ -168,7 +171,8 @@ impl StateCell {
         self.0.compare_exchange(from.0, to.0, Ordering::AcqRel, lost).map(drop).map_err(State)
     }
 
-    /// Stores `state` over a word that only this thread may change now (`Vacant` or `Ending`).
+    /// Stores `state` over a word that only this thread may change now (`Vacant`, `Ending` or
+    /// `Settling`).
     pub(crate) fn publish(&self, state: State) {
         #[cfg(planted = "publish_relaxed")]
         self.0.store(state.0, Ordering::Relaxed);
@@ -185,7 +189,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_state_survives_packing(index in 0..7_usize, generation in 0..1_u32 << 19, at in 0..1_u64 << 42) {
+        fn a_state_survives_packing(index in 0..8_usize, generation in 0..1_u32 << 19, at in 0..1_u64 << 42) {
             let phase = Phase::ALL[index];
             let at = Timestamp::from_millis(at);
             let state = State::pack(phase, generation, at);

@@ -27,7 +27,7 @@ impl ReservationStatus {
         match phase {
             Phase::Vacant | Phase::Line => None,
             Phase::Pending | Phase::Ending => Some(Self::Pending),
-            Phase::Confirmed => Some(Self::Confirmed),
+            Phase::Confirmed | Phase::Settling => Some(Self::Confirmed),
             Phase::Released => Some(Self::Released),
             Phase::Expired => Some(Self::Expired),
         }
@@ -45,7 +45,7 @@ pub struct Reservation {
     pub id: ReservationId,
     /// Where it is in its life.
     pub status: ReservationStatus,
-    /// What it holds, or held.
+    /// What it holds, or held, and what became of it.
     pub lines: Vec<ReservationLine>,
     /// Whom it is for, if that was said.
     pub owner: Option<Owner>,
@@ -55,6 +55,20 @@ pub struct Reservation {
     pub expires_at: Timestamp,
     /// The reservation whose lines this one took anew, if it did.
     pub retaken_from: Option<ReservationId>,
+    /// Its record stays readable until all that it sold is shipped or cancelled by reservation.
+    pub keep_until_shipped: bool,
+}
+
+impl Reservation {
+    /// Units that it holds at present, over all its lines.
+    pub fn units_held(&self) -> u64 {
+        self.lines.iter().map(|line| u64::from(line.held)).sum()
+    }
+
+    /// Units that it has sold, over all its lines.
+    pub fn units_sold(&self) -> u64 {
+        self.lines.iter().map(|line| u64::from(line.sold)).sum()
+    }
 }
 
 /// One line of a reservation.
@@ -67,8 +81,21 @@ pub struct ReservationLine {
     pub warehouse: Arc<str>,
     /// The name of its product.
     pub product: Arc<str>,
-    /// How many units of it.
+    /// How many units of it were taken.
     pub quantity: u32,
+    /// Units of them that are held at present: 0 once the reservation is over.
+    pub held: u32,
+    /// Units of them that were sold. What was neither sold nor is held has been given back.
+    pub sold: u32,
+    /// Sold units that were shipped, or whose sale was cancelled, *by this reservation*.
+    pub settled: u32,
+}
+
+impl ReservationLine {
+    /// Units that were given back: released, expired, or left over when the reservation ended.
+    pub fn given_back(&self) -> u32 {
+        self.quantity - self.held - self.sold
+    }
 }
 
 /// There is no record of a reservation.

@@ -10,7 +10,7 @@ use crate::stock::commit::Pool;
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, AtomicUsize, Ordering};
 use crate::table::Table;
 
 /// How many products, and how many levels, one engine may have.
@@ -31,7 +31,10 @@ pub(crate) struct Catalog {
     /// The slots of commits over several levels and rooms.
     commits: Arc<Pool>,
     /// Held while a name is defined: rare, and never by a look-up.
-    defining: Mutex<Defined>,
+    defining: Mutex<()>,
+    /// How many names are defined; written under `defining`. Relaxed, in both: a figure to all others.
+    products_defined: AtomicUsize,
+    levels_defined: AtomicUsize,
 }
 
 /// A product: its name, and its level in each warehouse.
@@ -39,13 +42,6 @@ pub(crate) struct Catalog {
 struct Product {
     name: Arc<str>,
     levels: Box<[AtomicU32]>,
-}
-
-/// How many names are defined.
-#[derive(Debug, Default)]
-struct Defined {
-    products: usize,
-    levels: usize,
 }
 
 /// A name that comes into being.
@@ -73,6 +69,8 @@ impl Catalog {
             levels: Table::new(MAX_LEVELS, StockLevel::closed),
             commits,
             defining: Mutex::default(),
+            products_defined: AtomicUsize::new(0),
+            levels_defined: AtomicUsize::new(0),
         }
     }
 
@@ -139,14 +137,14 @@ impl Catalog {
         self.warehouses.iter().filter_map(move |warehouse| self.level_of(warehouse.id(), product))
     }
 
-    /// How many levels are open.
+    /// How many levels are open. Never waits.
     pub(crate) fn level_count(&self) -> usize {
-        self.defining().levels
+        self.levels_defined.load(Ordering::Relaxed)
     }
 
-    /// How many products have a name.
+    /// How many products have a name. Never waits.
     pub(crate) fn product_count(&self) -> usize {
-        self.defining().products
+        self.products_defined.load(Ordering::Relaxed)
     }
 
     /// Opens the level of `product` in `warehouse`, and defines the product if it is new. `announce`
@@ -158,18 +156,18 @@ impl Catalog {
         product: &str,
         mut announce: impl FnMut(Definition<'_>),
     ) -> Result<LevelHandle, CatalogFull> {
-        let mut defined = self.defining();
+        let _one_at_a_time = self.defining.lock().unwrap_or_else(PoisonError::into_inner);
         let product = match self.product_id(product) {
             Some(product) => product,
-            None => self.define_product(&mut defined, product, &mut announce)?,
+            None => self.define_product(product, &mut announce)?,
         };
         if let Some(level) = self.level_of(warehouse, product) {
             return Ok(level);
         }
-        let handle = LevelHandle(defined.levels as u32);
+        let handle = LevelHandle(self.level_count() as u32);
         let level = self.levels.ensure(handle.index()).ok_or(CatalogFull)?;
         let location = self.warehouse(warehouse).ok_or(CatalogFull)?;
-        defined.levels += 1;
+        self.levels_defined.fetch_add(1, Ordering::Relaxed);
         level.marks().open(&self.commits);
         level.open(handle, warehouse, product, location.threshold());
         announce(Definition::Level(handle));
@@ -183,18 +181,18 @@ impl Catalog {
 
     /// Gives a product the next number: those that an earlier run of the engine defined, in order.
     pub(crate) fn restore_product(&self, name: &str) -> Result<ProductId, CatalogFull> {
-        self.define_product(&mut self.defining(), name, &mut |_| {})
+        let _one_at_a_time = self.defining.lock().unwrap_or_else(PoisonError::into_inner);
+        self.define_product(name, &mut |_| {})
     }
 
     fn define_product(
         &self,
-        defined: &mut Defined,
         name: &str,
         announce: &mut impl FnMut(Definition<'_>),
     ) -> Result<ProductId, CatalogFull> {
-        let id = ProductId(defined.products as u32);
+        let id = ProductId(self.product_count() as u32);
         let place = self.products.ensure(id.index()).ok_or(CatalogFull)?;
-        defined.products += 1;
+        self.products_defined.fetch_add(1, Ordering::Relaxed);
         let name: Arc<str> = name.into();
         let levels = self.warehouses.iter().map(|_| AtomicU32::new(NO_LEVEL)).collect();
         // The place is empty: only the holder of `defining` fills places, each once.
@@ -206,10 +204,6 @@ impl Catalog {
 
     fn product(&self, id: ProductId) -> Option<&Product> {
         self.products.get(id.index())?.get()
-    }
-
-    fn defining(&self) -> std::sync::MutexGuard<'_, Defined> {
-        self.defining.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,5 +2,6 @@
 
 mod crash;
 mod damage;
+mod everything;
 mod restart;
 mod state;

@@ -51,8 +51,13 @@ pub(crate) fn check_laws(manager: &InventoryManager) {
             let place = WAREHOUSES.iter().position(|it| **it == *line.warehouse);
             let product = PRODUCTS.iter().position(|it| **it == *line.product);
             let (Some(w), Some(p)) = (place, product) else { panic!("an unknown place") };
-            held[w * PRODUCTS.len() + p] += u64::from(line.quantity);
+            held[w * PRODUCTS.len() + p] += u64::from(line.held);
         }
+    }
+    for request in manager.transfer_requests().iter().filter(|it| it.holds_units) {
+        let w = WAREHOUSES.iter().position(|it| **it == *request.from).expect("a warehouse");
+        let p = PRODUCTS.iter().position(|it| **it == *request.product).expect("a product");
+        held[w * PRODUCTS.len() + p] += u64::from(request.quantity);
     }
     for (counts, held) in counts(manager).iter().zip(held) {
         assert!(counts.sold <= counts.reserved, "{counts:?}");

@@ -235,3 +235,29 @@ fn a_magazine_is_filled_again_only_when_it_is_empty() {
         assert_all_found(&magazines, taken.into_iter().collect(), &[]);
     });
 }
+
+#[test]
+fn what_is_left_of_a_magazine_at_the_front_is_handed_on() {
+    model("a take of what another could not unload", || {
+        // The depot holds one magazine. While the first thread of shard 0 unloads it, the second
+        // fills that shard's ready slots to the brim; the thread of shard 1 comes for the rest.
+        let put_back = SHARD_QUEUE + 1..2 * SHARD_QUEUE + 1;
+        let magazines = Magazines::new(put_back.end, 2, AT_ONCE);
+        for _ in 0..put_back.end {
+            magazines.take(at(1)).expect("a fresh slot");
+        }
+        for slot in 0..put_back.start {
+            magazines.retire(slot, at(1));
+        }
+        let magazines = Arc::new(magazines);
+        let rest = spawn(&magazines, |magazines| magazines.take(at(2)));
+        let (_, first) = race(
+            &magazines,
+            move |magazines| put_back.for_each(|slot| magazines.put_back(slot, at(2))),
+            |magazines| magazines.take(at(2)),
+        );
+        let rest = rest.join().expect("the thread ends");
+        assert!(first.is_some() && rest.is_some(), "slots were free all the time");
+        assert_all_found(&magazines, first.into_iter().chain(rest).collect(), &[]);
+    });
+}

@@ -154,6 +154,21 @@ fn an_owner_wakes_up_while_a_buyer_finishes_its_work() {
     });
 }
 
+/// All its marks are in, and another brings its operation to the end between the owner's look at a
+/// line and its look at the status: it must take its marks off the later lines too.
+#[test]
+fn an_owner_leaves_no_mark_behind_where_it_is_overtaken() {
+    model("an_owner_leaves_no_mark_behind_where_it_is_overtaken", || {
+        let (bed, other) = site(&[(3, 0), (0, 0)]);
+        let half = bed.stop_half_way(&[(0, (-1, 0)), (1, (1, 0))], When::Never, 2);
+        let buyer = thread::spawn(move || assert!(other.apply(0, HOLD)));
+        assert_eq!(half.wake(), Ok(vec![(3, 0), (0, 0)]));
+        buyer.join().unwrap();
+        assert!(bed.is_clean());
+        assert_eq!([bed.read(0), bed.read(1)], [(1, 1), (1, 0)]);
+    });
+}
+
 #[test]
 fn a_record_is_queued_before_what_it_gives_can_be_spent() {
     model("a_record_is_queued_before_what_it_gives_can_be_spent", || {

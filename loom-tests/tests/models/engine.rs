@@ -1,5 +1,5 @@
 //! One level, one warehouse, the slots and a stub queue, with the steps of each operation in the
-//! order of the design's table: what is obtained first, taken, queued, and given last.
+//! order of the manager's files: what is obtained first, taken, queued, and given last.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +7,14 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::quantity::Quantity;
 use crate::record::{Entry, Ledger};
+use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
+use crate::reservation::line::Line;
 use crate::reservation::magazines::Retention;
-use crate::reservation::slot::{Line, NO_SLOT, Tenant};
-use crate::reservation::slots::{Lookup, Slots};
+use crate::reservation::slot::Tenant;
+use crate::reservation::slots::{Lookup, ReadReservation, Slots};
 use crate::reservation::state::Phase;
+use crate::reservation::steps::NotSettling;
 use crate::stock::cell::Alone;
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
 use crate::stock::level::StockLevel;
@@ -87,6 +90,8 @@ pub enum Answer {
     Lost(Phase),
     /// It is not overdue (or, to `extend` and `confirm`, it is).
     NotTheTime,
+    /// The reservation has fewer units to move.
+    TooFew,
     Forgotten,
     Unknown,
 }
@@ -147,7 +152,7 @@ impl Engine {
         }
         let id = ReservationId::new(at(born), slot.number(), born);
         let line = Line::new(LEVEL, units);
-        let tenant = Tenant { id, owner: None, line, next: NO_SLOT };
+        let tenant = Tenant { id, owner: None, line, chain: Chain::NONE };
         self.log_and_give(Entry::Reserved(id, units), || {
             self.slots.publish(slot, &[], tenant, at(expires_at));
         });
@@ -191,10 +196,13 @@ impl Engine {
         if let Err(other) = slot.swap(state, state.in_phase(Phase::Ending)) {
             return Answer::Lost(other.phase());
         }
-        let tenant = slot.read_tenant();
+        let tenant = slot.read_tenant(state);
         assert_eq!(tenant.id, id, "the winner of a swap has won its own hold");
-        let mut units = 0;
-        self.slots.lines_of(id.slot(), state, &tenant, |line| units += line.held);
+        let (mut units, mut sold_before) = (0, false);
+        self.slots.lines_of(id.slot(), state, &tenant, |line| {
+            units += line.held;
+            sold_before |= line.sold > 0;
+        });
         let give = || {
             if how == Phase::Confirmed {
                 self.level.sell(qty(units));
@@ -203,8 +211,12 @@ impl Engine {
             }
         };
         let give_slot = || {
-            slot.finish(state.in_phase(how));
-            self.slots.retire(id.slot(), tenant.next, at(now));
+            if sold_before && how != Phase::Confirmed {
+                slot.switch_chain(tenant.chain.ending_as(how));
+            }
+            let phase = if sold_before { Phase::Confirmed } else { how };
+            slot.finish(state.in_phase(phase));
+            self.slots.retire(id.slot(), tenant.chain, phase == Phase::Confirmed, at(now));
         };
         #[cfg(planted = "slot_given_before_entry")]
         give_slot();
@@ -214,6 +226,86 @@ impl Engine {
         self.log_and_give(entry, give);
         #[cfg(not(planted = "slot_given_before_entry"))]
         give_slot();
+        Answer::Done
+    }
+
+    /// Sells and gives back some of the units of a hold that holds more, or just as many.
+    pub fn step(&self, id: ReservationId, sell: u32, give_back: u32, now: u64) -> Answer {
+        let mut lines = Vec::new();
+        let state = match self.slots.read(id, |line| lines.push(line)) {
+            ReadReservation::Found { state, .. } => state,
+            ReadReservation::Changed => return Answer::InProgress,
+            ReadReservation::Forgotten => return Answer::Forgotten,
+            ReadReservation::Unknown => return Answer::Unknown,
+        };
+        match state.phase() {
+            Phase::Pending if state.is_overdue(at(now)) => return Answer::NotTheTime,
+            Phase::Pending => {}
+            Phase::Ending => return Answer::InProgress,
+            over => return Answer::Lost(over),
+        }
+        let Some(line) = lines[0].step(sell, give_back) else { return Answer::TooFew };
+        let slot = self.slots.at(id.slot()).expect("a slot");
+        let fresh = self.slots.take(at(now)).expect("a slot for the step");
+        if let Err(other) = slot.swap(state, state.in_phase(Phase::Ending)) {
+            self.slots.put_back(fresh, at(now));
+            return Answer::Lost(other.phase());
+        }
+        self.log_and_give(Entry::Stepped(id, sell, give_back), || {
+            if give_back > 0 {
+                self.level.give_back(qty(give_back), &Alone);
+            }
+            if sell > 0 {
+                self.level.sell(qty(sell));
+            }
+        });
+        let phase = match (line.held, line.sold) {
+            (0, 0) => Phase::Released,
+            (0, _) => Phase::Confirmed,
+            _ => Phase::Pending,
+        };
+        let lines = [(fresh, line)];
+        let chain = self.slots.replace_lines(id.slot(), slot, state, &lines, phase, at(now));
+        if phase.is_final() {
+            self.slots.retire(id.slot(), chain, line.is_unsettled(), at(now));
+        }
+        Answer::Done
+    }
+
+    /// Ships some of the units that a reservation of one line sold.
+    pub fn ship_of(&self, id: ReservationId, units: u32, now: u64) -> Answer {
+        let mut lines = Vec::new();
+        let (tenant, state) = match self.slots.read(id, |line| lines.push(line)) {
+            ReadReservation::Found { tenant, state, .. } => (tenant, state),
+            ReadReservation::Changed => return Answer::InProgress,
+            ReadReservation::Forgotten => return Answer::Forgotten,
+            ReadReservation::Unknown => return Answer::Unknown,
+        };
+        match state.phase() {
+            Phase::Confirmed | Phase::Pending => {}
+            Phase::Ending | Phase::Settling => return Answer::InProgress,
+            other => return Answer::Lost(other),
+        }
+        let line = lines[0];
+        let sold = line.sold_in(tenant.chain.end(state.phase()));
+        if sold - line.settled < units {
+            return Answer::TooFew;
+        }
+        let slot = self.slots.at(id.slot()).expect("a slot");
+        let settling = match self.slots.begin_settling(id.slot(), slot, state) {
+            Ok(settling) => settling,
+            Err(NotSettling::Changed | NotSettling::Busy) => return Answer::InProgress,
+            Err(NotSettling::Gone) => return Answer::Forgotten,
+        };
+        if self.level.take_sold(qty(units)).is_err() {
+            settling.give_up();
+            return Answer::TooFew;
+        }
+        self.log_and_give(Entry::Shipped(units), || {
+            self.level.ship(qty(units), &Alone);
+            self.warehouse.give_room(qty(units), &Alone);
+        });
+        settling.finish([line.settled + units], line.settled + units == sold, at(now));
         Answer::Done
     }
 

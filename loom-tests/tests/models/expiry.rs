@@ -7,7 +7,6 @@ use loom_tests::model;
 use crate::engine::{Answer, Engine, at, race, spawn};
 use crate::reservation::expiry::{Expiry, Found, GROUP, Scan};
 use crate::reservation::slots::Slots;
-use crate::reservation::state::Phase;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Slots in two segments of two groups.
@@ -116,7 +115,7 @@ fn sweep(engine: &Engine, now: u64) -> u32 {
     let mut ended = 0;
     slots.scan_due(at(now), |_, slot, state| {
         assert!(state.is_overdue(at(now)));
-        let id = slot.read_tenant().id;
+        let id = slot.read_tenant(state).id;
         ended += u32::from(engine.expire(id, now) == Answer::Done);
         false
     });
@@ -159,20 +158,13 @@ fn a_hold_in_a_fresh_segment_is_swept_when_it_is_due() {
 #[test]
 fn a_hold_that_is_changed_in_part_while_the_sweeper_looks_is_swept_when_it_is_due() {
     model("a partial step against the sweeper", || {
-        let engine = Arc::new(Engine::new(2, 2));
-        assert!(engine.add(2));
+        let engine = Arc::new(Engine::new(3, 3));
+        assert!(engine.add(3));
         engine.reserve(1, 1, 10).expect("a unit");
-        let id = engine.reserve(2, 1, 30).expect("a unit");
-        let (_, early) = race(
-            &engine,
-            move |engine| {
-                let slot = engine.slots.at(id.slot()).expect("a slot");
-                let state = slot.state();
-                slot.swap(state, state.in_phase(Phase::Ending)).expect("nobody else changes it");
-                slot.finish(state.next_generation());
-            },
-            |engine| sweep(engine, 20),
-        );
+        let id = engine.reserve(2, 2, 30).expect("units");
+        let (stepped, early) =
+            race(&engine, move |engine| engine.step(id, 1, 0, 15), |engine| sweep(engine, 20));
+        assert_eq!(stepped, Answer::Done);
         assert_eq!((early, sweep(&engine, 40)), (1, 1));
     });
 }

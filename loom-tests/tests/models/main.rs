@@ -28,7 +28,7 @@ mod sync;
 #[path = "../../../src/table.rs"]
 mod table;
 
-// What the models share: a small engine with the order of steps of the design's table.
+// What the models share: a small engine with the manager's order of steps.
 mod engine;
 mod record;
 
@@ -40,7 +40,9 @@ mod expiry;
 mod law1_one_swap;
 mod law2_take_log_give;
 mod law3_one_winner;
+mod partial;
 mod readers;
 mod room;
+mod settling;
 mod sleep;
 mod sold;

@@ -13,6 +13,8 @@ pub enum Entry {
     Extended(ReservationId),
     Sold(ReservationId),
     Returned(ReservationId),
+    /// A step on part of a hold: units sold, and units given back.
+    Stepped(ReservationId, u32, u32),
     Shipped(u32),
     SaleCancelled(u32),
 }
@@ -58,6 +60,16 @@ impl Ledger {
                 let qty = self.end(id, entry);
                 self.available += qty;
                 self.reserved -= qty;
+            }
+            Entry::Stepped(id, sold, given_back) => {
+                let mut left = self.end(id, entry);
+                spend(&mut left, sold + given_back, "held units", entry);
+                if left > 0 {
+                    self.held.insert(id, left);
+                }
+                self.sold += sold;
+                self.available += given_back;
+                self.reserved -= given_back;
             }
             Entry::Shipped(qty) => {
                 spend(&mut self.sold, qty, "sold units", entry);

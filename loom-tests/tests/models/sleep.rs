@@ -1,5 +1,7 @@
 //! A thread that sleeps when there is nothing to do: nothing is left with it while it sleeps. The
-//! items are bare atomics, because the queue's stand-in has a lock that orders more than a fence.
+//! items are bare atomics, because the queue's stand-in has a lock that orders more than a fence. The
+//! sleeper is never the model's first thread: that one waits for others at the end, and loom's
+//! `unpark` would wake it from there, too.
 
 use std::sync::Arc;
 
@@ -43,7 +45,7 @@ impl Audit {
 #[test]
 fn a_push_leaves_no_item_with_a_sleeping_writer() {
     model("a push against the writer's parking", || {
-        let (pushed, ()) = race(&Audit::new(), Audit::push, |audit| audit.write(1));
+        let ((), pushed) = race(&Audit::new(), |audit| audit.write(1), Audit::push);
         assert!(pushed, "the writer lives");
     });
 }
@@ -53,7 +55,7 @@ fn of_two_pushes_none_leaves_its_item_with_a_sleeping_writer() {
     model("two pushes against the writer's parking", || {
         let audit = Audit::new();
         let first = spawn(&audit, Audit::push);
-        race(&audit, Audit::push, |audit| audit.write(2));
+        race(&audit, |audit| audit.write(2), Audit::push);
         first.join().expect("the thread ends");
     });
 }
@@ -104,7 +106,7 @@ fn the_desk_sleeps_through_neither_a_level_nor_an_order() {
                 }
             }
         };
-        race(&desk, order, deliver);
+        race(&desk, deliver, order);
         raise.join().expect("the thread ends");
     });
 }

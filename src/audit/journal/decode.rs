@@ -2,7 +2,7 @@
 
 use crate::audit::entry::{EntryType, EventType};
 use crate::audit::journal::bytes::Cursor;
-use crate::audit::journal::encode::{EXPIRED, LONG, about, has, has_facts};
+use crate::audit::journal::encode::{EXPIRED, KEEP, LONG, about, has};
 use crate::audit::journal::notes::{BLOCK_HEAD, ERASED, PRESENT, read_pairs, salted_hash};
 use crate::audit::record::{KeyMark, Line, Record, Short, Step, Steps, Subject};
 use crate::clock::Timestamp;
@@ -58,6 +58,7 @@ impl Decoded<'_> {
                 metadata: steps.metadata.clone(),
                 key: steps.key,
                 expired: steps.expired,
+                keep: steps.keep,
             })),
         }
     }
@@ -108,9 +109,13 @@ impl<'a> Decoder<'a> {
                 Err(NoRecord { what: "notes that belong to no record" })
             };
         };
-        if first & !EXPIRED == LONG {
+        if first & LONG != 0 {
+            if first & !(LONG | EXPIRED | KEEP) != 0 {
+                return Err(NoRecord { what: "a record of an unknown kind" });
+            }
             self.long()?;
             self.long.steps.expired = first & EXPIRED != 0;
+            self.long.steps.keep = first & KEEP != 0;
             Ok(Some(Decoded::Long(&self.long)))
         } else {
             self.step(first).map(|step| Some(Decoded::Step(step)))
@@ -189,10 +194,6 @@ impl<'a> Decoder<'a> {
                 long.place = Some((warehouse, ProductId(records.varint32().or_no(SHORT)?)));
             }
             long.steps.lines.push(line);
-        }
-        let facts = long.steps.lines.first().is_some_and(|line| has_facts(line.entry_type));
-        if flags & if facts { has::NOTES } else { has::FACTS } != 0 {
-            return Err(NoRecord { what: "notes in the place of facts, or facts of notes" });
         }
         Ok(())
     }

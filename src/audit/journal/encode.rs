@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 
 use crate::audit::entry::{EntryType, EventType};
 use crate::audit::journal::bytes::{put_difference, put_varint};
-use crate::audit::journal::notes::{PRESENT, SALT, put_pairs, salted_hash};
+use crate::audit::journal::notes::{PRESENT, Pair, SALT, put_pairs, salted_hash};
 use crate::audit::record::{KeyMark, Line, Record, Step, Steps, Subject};
 use crate::audit::view::Names;
 use crate::clock::Timestamp;
@@ -14,6 +14,9 @@ use crate::clock::Timestamp;
 pub(crate) const LONG: u8 = 1 << 6;
 /// In a record's first byte: the units came back because nobody ended the hold in time.
 pub(crate) const EXPIRED: u8 = 1 << 7;
+
+/// In a long record's first byte: the reservation keeps its record until all that it sold is shipped.
+pub(crate) const KEEP: u8 = 1;
 
 /// What a record's second byte says is there.
 pub(crate) mod has {
@@ -36,9 +39,13 @@ pub(crate) mod about {
     pub(crate) const SHIFT: u32 = 6;
 }
 
-/// Whether the pairs of such an entry are *facts*, which a recovery needs and nobody may erase,
+/// What a recovery has to know of a transfer's request: the other pairs of such a record are notes.
+const FACTS_OF_TRANSFERS: [&str; 5] =
+    ["transferRequestId", "outcome", "decidedAt", "available", "room"];
+
+/// Whether all pairs of such an entry are *facts*, which a recovery needs and nobody may erase,
 /// rather than a caller's notes.
-pub(crate) fn has_facts(entry_type: EntryType) -> bool {
+fn has_facts_only(entry_type: EntryType) -> bool {
     matches!(
         entry_type,
         EntryType::Event(
@@ -50,6 +57,18 @@ pub(crate) fn has_facts(entry_type: EntryType) -> bool {
                 | EventType::Closed
         )
     )
+}
+
+/// Whether the pair of this name is a fact.
+fn is_fact(lines: &[Line], name: &str) -> bool {
+    let transfer = |line: &Line| {
+        matches!(
+            line.entry_type,
+            EntryType::Event(EventType::TransferRequested | EventType::TransferDecided)
+        )
+    };
+    lines.first().is_some_and(|line| has_facts_only(line.entry_type))
+        || (FACTS_OF_TRANSFERS.contains(&name) && lines.iter().any(transfer))
 }
 
 /// The two parts of a batch's body, and what its header says of them.
@@ -138,18 +157,18 @@ impl Encoder {
 
     fn put_steps(&mut self, steps: &Steps, names: &dyn Names) {
         let header = &steps.header;
-        let facts = steps.lines.first().is_some_and(|line| has_facts(line.entry_type));
+        let (facts, notes): (Vec<&Pair>, Vec<&Pair>) =
+            steps.metadata.iter().partition(|(name, _)| is_fact(&steps.lines, name));
         let others = steps.lines.iter().any(|line| line.other.is_some());
-        let noted = !steps.metadata.is_empty();
-        self.records.push(LONG | if steps.expired { EXPIRED } else { 0 });
+        self.records.push(LONG | flag(steps.expired, EXPIRED) | flag(steps.keep, KEEP));
         self.records.push(
             flag(header.reservation.is_some(), has::RESERVATION)
                 | flag(header.owner.is_some(), has::OWNER)
                 | flag(header.expires_at.is_some(), has::EXPIRY)
                 | flag(header.retaken_from.is_some(), has::RETAKEN_FROM)
                 | flag(steps.key.is_some(), has::KEY)
-                | flag(noted && facts, has::FACTS)
-                | flag(noted && !facts, has::NOTES)
+                | flag(!facts.is_empty(), has::FACTS)
+                | flag(!notes.is_empty(), has::NOTES)
                 | flag(others, has::OTHERS),
         );
         let out = &mut self.records;
@@ -169,22 +188,28 @@ impl Encoder {
         if let Some(key) = &steps.key {
             put_key(out, key);
         }
-        if noted {
-            self.put_metadata(&steps.metadata, facts);
+        if !facts.is_empty() {
+            self.put_facts(&facts);
+        }
+        if !notes.is_empty() {
+            self.put_notes(&notes);
         }
         let out = &mut self.records;
         put_varint(out, steps.lines.len() as u64);
         steps.lines.iter().for_each(|line| put_line(out, line, others, names));
     }
 
-    fn put_metadata(&mut self, pairs: &[(String, String)], facts: bool) {
+    fn put_facts(&mut self, pairs: &[&Pair]) {
         self.text.clear();
         put_pairs(&mut self.text, pairs);
         put_varint(&mut self.records, self.text.len() as u64);
-        if facts {
-            self.records.extend_from_slice(&self.text);
-            return;
-        }
+        self.records.extend_from_slice(&self.text);
+    }
+
+    fn put_notes(&mut self, pairs: &[&Pair]) {
+        self.text.clear();
+        put_pairs(&mut self.text, pairs);
+        put_varint(&mut self.records, self.text.len() as u64);
         let mut salt = [0; SALT];
         self.salts.fill_bytes(&mut salt);
         self.records.extend_from_slice(&salted_hash(&salt, &self.text));

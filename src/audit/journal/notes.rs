@@ -16,10 +16,13 @@ pub(crate) const PRESENT: u8 = 0;
 /// A block whose text was erased: salt and text are zeros.
 pub(crate) const ERASED: u8 = 1;
 
+/// A name and its value.
+pub(crate) type Pair = (String, String);
+
 /// Appends the pairs.
-pub(crate) fn put_pairs(out: &mut Vec<u8>, pairs: &[(String, String)]) {
+pub(crate) fn put_pairs(out: &mut Vec<u8>, pairs: &[&Pair]) {
     put_varint(out, pairs.len() as u64);
-    for text in pairs.iter().flat_map(|(key, value)| [key, value]) {
+    for text in pairs.iter().flat_map(|pair| [&pair.0, &pair.1]) {
         put_varint(out, text.len() as u64);
         out.extend_from_slice(text.as_bytes());
     }
@@ -53,7 +56,7 @@ mod tests {
     fn pairs_are_read_back_and_half_of_them_are_not() {
         let pairs = vec![("source".to_owned(), "SUPPLIER".to_owned()), (String::new(), "é".into())];
         let mut bytes = Vec::new();
-        put_pairs(&mut bytes, &pairs);
+        put_pairs(&mut bytes, &pairs.iter().collect::<Vec<_>>());
         let mut read = Vec::new();
         assert_eq!(read_pairs(&bytes, &mut read), Some(()));
         assert_eq!(read, pairs);

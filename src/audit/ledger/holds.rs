@@ -10,11 +10,11 @@ use crate::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::LevelHandle;
 
-/// How a reservation stands.
+/// How a reservation stands: live, or how its last units went. One that sold something in an earlier
+/// step may have been released or expired in its last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     Live,
-    /// Over, and at least one unit was sold.
     Confirmed,
     Released,
     Expired,
@@ -28,10 +28,8 @@ pub(crate) struct HoldLine {
     pub(crate) held: u32,
     /// Units sold so far.
     pub(crate) sold: u32,
-    /// Units that the newest step on this line sold or gave back.
-    pub(crate) last: u32,
-    /// Whether that step sold them.
-    pub(crate) last_sold: bool,
+    /// Units given back so far.
+    pub(crate) given_back: u32,
     /// Sold units that have since been shipped or cancelled by reservation.
     pub(crate) settled: u32,
 }
@@ -43,6 +41,8 @@ pub(crate) struct Hold {
     pub(crate) owner: Option<Owner>,
     pub(crate) expires_at: Timestamp,
     pub(crate) standing: Standing,
+    /// Its record is kept until all that it sold is shipped or cancelled.
+    pub(crate) keep: bool,
     /// When it ended.
     pub(crate) ended_at: Timestamp,
     first: HoldLine,
@@ -66,7 +66,8 @@ impl Hold {
     ) -> Self {
         let first = line(level, units);
         let ended_at = Timestamp::default();
-        Self { id, owner, expires_at, standing: Standing::Live, ended_at, first, more: None }
+        let standing = Standing::Live;
+        Self { id, owner, expires_at, standing, keep: false, ended_at, first, more: None }
     }
 
     pub(crate) fn add_line(&mut self, level: LevelHandle, units: u32) {
@@ -83,6 +84,11 @@ impl Hold {
 
     pub(crate) fn is_live(&self) -> bool {
         self.standing == Standing::Live
+    }
+
+    /// Whether its slot is spoken for: it is live, or its record is kept for what it has sold.
+    pub(crate) fn occupies(&self) -> bool {
+        self.is_live() || (self.keep && self.lines().any(|line| line.sold > line.settled))
     }
 
     pub(crate) fn lines(&self) -> impl Iterator<Item = &HoldLine> {
@@ -103,21 +109,16 @@ impl Hold {
         }
     }
 
-    /// Ends the hold if nothing is held any more.
-    pub(crate) fn end_if_empty(&mut self, at: Timestamp, expired: bool) {
+    /// Ends the hold if nothing is held any more; its last units went so.
+    pub(crate) fn end_if_empty(&mut self, at: Timestamp, end: Standing) {
         if self.lines().all(|line| line.held == 0) {
-            self.ended_at = at;
-            self.standing = match () {
-                () if self.lines().any(|line| line.sold > 0) => Standing::Confirmed,
-                () if expired => Standing::Expired,
-                () => Standing::Released,
-            };
+            (self.ended_at, self.standing) = (at, end);
         }
     }
 }
 
 fn line(level: LevelHandle, units: u32) -> HoldLine {
-    HoldLine { level, held: units, sold: 0, last: units, last_sold: false, settled: 0 }
+    HoldLine { level, held: units, sold: 0, given_back: 0, settled: 0 }
 }
 
 /// The newest reservation of each slot.
@@ -187,6 +188,11 @@ impl Holds {
     /// The newest reservation of every slot.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Hold> {
         self.dense.iter().flatten().chain(self.sparse.values())
+    }
+
+    /// Those whose slots are spoken for.
+    pub(crate) fn occupying(&self) -> impl Iterator<Item = &Hold> {
+        self.all().filter(|hold| hold.occupies())
     }
 
     /// Those that hold units.

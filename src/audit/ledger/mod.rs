@@ -8,6 +8,7 @@ pub(crate) mod levels;
 mod replay;
 #[cfg(all(test, not(loom)))]
 mod tests;
+pub(crate) mod transfers;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::reservation::id::ReservationId;
 
 use holds::Holds;
 use levels::{LevelState, WarehouseState};
+use transfers::Transfers;
 
 /// What all entries so far add up to.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub(crate) struct Ledger {
     /// Holds that were taken anew, and under which id; as many.
     pub(crate) retakes: VecDeque<(ReservationId, ReservationId, Timestamp)>,
     keys_kept: usize,
+    /// Transfers that wait for approval, or waited.
+    pub(crate) transfers: Transfers,
     /// The longest time to live, as it was last set, in milliseconds: by the builder, and at run time.
     pub(crate) longest_ttl: Setting<u64>,
     /// The next entry's number.
@@ -78,6 +82,7 @@ impl Ledger {
             keys: VecDeque::new(),
             retakes: VecDeque::new(),
             keys_kept,
+            transfers: Transfers::default(),
             longest_ttl: Setting::default(),
             next_sequence: 1,
             newest_at: Timestamp::default(),
@@ -88,9 +93,13 @@ impl Ledger {
     /// promised twice. True after every entry; slow, so asked at the end.
     pub(crate) fn check_totals(&self) -> Result<(), Broken> {
         let mut held = vec![0_u64; self.levels.len()];
-        for line in self.holds.live().flat_map(|hold| hold.lines()) {
-            if let Some(held) = held.get_mut(line.level.index()) {
-                *held += u64::from(line.held);
+        let lines = self.holds.live().flat_map(|hold| hold.lines());
+        let by_holds = lines.map(|line| (line.level, line.held));
+        let requests = self.transfers.open().filter(|request| request.held);
+        let by_requests = requests.map(|request| (request.from, request.units));
+        for (level, units) in by_holds.chain(by_requests) {
+            if let Some(held) = held.get_mut(level.index()) {
+                *held += u64::from(units);
             }
         }
         for (handle, (level, held)) in self.levels.iter().zip(held).enumerate() {

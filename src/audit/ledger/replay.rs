@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::audit::entry::{AdjustmentType as Move, EntryType, EventType};
 use crate::audit::journal::decode::{Decoded, Long};
-use crate::audit::ledger::holds::{Hold, HoldLine};
+use crate::audit::ledger::holds::{Hold, HoldLine, Standing};
 use crate::audit::ledger::levels::{LevelState, WarehouseState};
+use crate::audit::ledger::transfers::{Moved, fact};
 use crate::audit::ledger::{Broken, Ledger};
 use crate::audit::record::{Line, Step, Subject};
 use crate::clock::Timestamp;
@@ -24,6 +25,10 @@ struct Context {
     expires_at: Option<Timestamp>,
     /// A line of this record has begun the reservation.
     begun: bool,
+    /// A line of this record has sold units.
+    sold: bool,
+    /// The record requests a transfer or decides on one, and this is what it moved for it.
+    transfer: Option<Moved>,
 }
 
 impl Ledger {
@@ -53,11 +58,14 @@ impl Ledger {
             owner: step.get_owner(),
             expires_at: step.get_expires_at(),
             begun: false,
+            sold: false,
+            transfer: None,
         };
         match EntryType::from_code(step.code()) {
             Some(EntryType::Movement(movement)) => {
                 self.movement(movement, step.level(), step.quantity(), &mut context)?;
-                self.end_if_empty(&context, step.is_expiry())
+                self.end_if_empty(&context, step.is_expiry());
+                Ok(())
             }
             Some(EntryType::Event(EventType::Extended)) => self.extend(&context),
             _ => Ok(()),
@@ -73,6 +81,8 @@ impl Ledger {
             owner: header.owner,
             expires_at: header.expires_at,
             begun: false,
+            sold: false,
+            transfer: is_about_a_transfer(long).then(Moved::default),
         };
         let mut moved = false;
         for (at, line) in steps.lines.iter().enumerate() {
@@ -87,7 +97,12 @@ impl Ledger {
             law.map_err(|what| (at, what))?;
         }
         if moved {
-            self.end_if_empty(&context, steps.expired).map_err(|what| (0, what))?;
+            self.end_if_empty(&context, steps.expired);
+        }
+        if steps.keep
+            && let Some(hold) = header.reservation.and_then(|id| self.holds.get_mut(id))
+        {
+            hold.keep = true;
         }
         if let (Some(by), Some(of)) = (header.reservation, header.retaken_from) {
             if let Some(hold) = self.holds.get_mut(by) {
@@ -130,32 +145,43 @@ impl Ledger {
             }
             Move::Damaged | Move::TransferredOut => {
                 level.withdraw(units)?;
-                warehouse.let_out(units)
+                warehouse.let_out(units)?;
+                if let Some(moved) = &mut context.transfer {
+                    moved.moved_out = Some((handle, units));
+                }
+                Ok(())
             }
             Move::Reserved => {
                 level.hold(units)?;
-                self.reserve(handle, units, context)
+                match &mut context.transfer {
+                    Some(moved) => moved.held = Some((handle, units)),
+                    None => return self.reserve(handle, units, context),
+                }
+                Ok(())
             }
             Move::Sold => {
                 level.sell(units)?;
+                context.sold = true;
                 self.take_from_hold(handle, units, context, true)
             }
             Move::Returned => {
                 level.give_back(units)?;
-                self.take_from_hold(handle, units, context, false)
+                match &mut context.transfer {
+                    Some(moved) => moved.given_back = Some((handle, units)),
+                    None => return self.take_from_hold(handle, units, context, false),
+                }
+                Ok(())
             }
             Move::SaleCancelled => {
                 level.take_sold(units)?;
                 level.give_back(units)?;
-                self.settle(handle, units, context);
-                Ok(())
+                self.settle(handle, units, context)
             }
             Move::Shipped => {
                 level.take_sold(units)?;
                 level.unreserve(units)?;
                 warehouse.let_out(units)?;
-                self.settle(handle, units, context);
-                Ok(())
+                self.settle(handle, units, context)
             }
         }
     }
@@ -174,6 +200,9 @@ impl Ledger {
             }
             if former.is_live() {
                 return Err("a slot is taken whose reservation has not ended");
+            }
+            if former.occupies() {
+                return Err("a slot is taken whose reservation is kept until it is shipped");
             }
         }
         let expires_at = context.expires_at.ok_or("a reserve that never ends")?;
@@ -198,30 +227,36 @@ impl Ledger {
         let line = hold.line_of(level).ok_or("a reservation without a line of this level")?;
         line.held =
             line.held.checked_sub(units).ok_or("it takes more from a reservation than it holds")?;
-        *line = HoldLine {
-            sold: line.sold + if sold { units } else { 0 },
-            last: units,
-            last_sold: sold,
-            ..*line
-        };
+        // No sum is more than what the line had at first.
+        let (sold, given_back) = if sold { (units, 0) } else { (0, units) };
+        *line =
+            HoldLine { sold: line.sold + sold, given_back: line.given_back + given_back, ..*line };
         Ok(())
     }
 
-    fn settle(&mut self, level: LevelHandle, units: u32, context: &Context) {
+    fn settle(&mut self, level: LevelHandle, units: u32, context: &Context) -> Law {
         let hold = context.reservation.and_then(|id| self.holds.get_mut(id));
         if let Some(line) = hold.and_then(|hold| hold.line_of(level)) {
             line.settled = line.settled.saturating_add(units);
+            if line.settled > line.sold {
+                return Err("more of a reservation is shipped or cancelled than it sold");
+            }
         }
+        Ok(())
     }
 
     #[inline]
-    fn end_if_empty(&mut self, context: &Context, expired: bool) -> Law {
+    fn end_if_empty(&mut self, context: &Context, expired: bool) {
         if let Some(hold) = context.reservation.and_then(|id| self.holds.get_mut(id))
             && hold.is_live()
         {
-            hold.end_if_empty(context.at, expired);
+            let end = match () {
+                () if context.sold => Standing::Confirmed,
+                () if expired => Standing::Expired,
+                () => Standing::Released,
+            };
+            hold.end_if_empty(context.at, end);
         }
-        Ok(())
     }
 
     /// Steps that commute may be logged in another order than they happened: the latest expiry
@@ -236,10 +271,7 @@ impl Ledger {
     }
 
     fn event(&mut self, event: EventType, line: &Line, long: &Long, context: &Context) -> Law {
-        let fact = |wanted: &str| {
-            let mut facts = long.steps.metadata.iter();
-            facts.find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
-        };
+        let fact = |wanted| fact(long, wanted);
         match (event, line.subject) {
             (EventType::Opened, _) => {
                 let built = fact("longest_ttl_ms").and_then(|value| value.parse().ok());
@@ -267,6 +299,17 @@ impl Ledger {
                 _ => Err("a setting without a name or a value"),
             },
             (EventType::Extended, _) => self.extend(context),
+            (EventType::TransferRequested, Subject::Level(from)) => {
+                let target = line.other.ok_or("a transfer to nowhere")?;
+                if from.index() >= self.levels.len() || target.index() >= self.warehouses.len() {
+                    return Err("a transfer between places that were never defined");
+                }
+                let moved = context.transfer.unwrap_or_default();
+                self.transfers.request(long, (from, line.quantity), target, moved)
+            }
+            (EventType::TransferDecided, Subject::Level(_)) => {
+                self.transfers.decide(long, context.transfer.unwrap_or_default())
+            }
             _ => Ok(()),
         }
     }
@@ -351,6 +394,16 @@ impl Ledger {
         }
         Ok(())
     }
+}
+
+/// The event of a transfer's request comes last in its record, behind what it moves.
+fn is_about_a_transfer(long: &Long) -> bool {
+    long.steps.lines.last().is_some_and(|line| {
+        matches!(
+            line.entry_type,
+            EntryType::Event(EventType::TransferRequested | EventType::TransferDecided)
+        )
+    })
 }
 
 /// What `manager::configure` shows: a number, or none.

@@ -2,8 +2,10 @@
 //! must go on naming it; all else where there is room.
 
 use crate::clock::Timestamp;
+use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
 use crate::reservation::id::{Owner, ReservationId};
-use crate::reservation::slot::{Line, NO_SLOT, SlotNumber, Tenant};
+use crate::reservation::line::Line;
+use crate::reservation::slot::Tenant;
 use crate::reservation::slots::{Slots, Vacated};
 use crate::reservation::state::Phase;
 use crate::stock::handle::LevelHandle;
@@ -14,9 +16,11 @@ pub(crate) struct Restored {
     pub(crate) id: ReservationId,
     pub(crate) owner: Option<Owner>,
     pub(crate) expires_at: Timestamp,
-    pub(crate) first: Line,
-    pub(crate) rest: Vec<Line>,
+    /// Sorted by level; of a reservation that is over, nothing is held.
+    pub(crate) lines: Vec<Line>,
     pub(crate) retaken_from: Option<ReservationId>,
+    /// Its slots are kept until all that it sold is shipped or cancelled.
+    pub(crate) keep: bool,
     /// How and when it ended, if it did.
     pub(crate) end: Option<RestoredEnd>,
 }
@@ -24,20 +28,60 @@ pub(crate) struct Restored {
 /// How and when a reservation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RestoredEnd {
+    /// What its last step was: one that sold something before may have expired.
     pub(crate) phase: Phase,
     pub(crate) at: Timestamp,
+}
+
+impl Restored {
+    /// Whether it has sold anything.
+    fn has_sold(&self) -> bool {
+        self.lines.iter().any(|line| line.sold > 0)
+    }
+
+    /// The level of its first line.
+    pub(crate) fn first_level(&self) -> Option<LevelHandle> {
+        self.lines.first().map(|line| line.level)
+    }
+
+    fn phase(&self) -> Phase {
+        match self.end {
+            None => Phase::Pending,
+            Some(_) if self.has_sold() => Phase::Confirmed,
+            Some(end) => end.phase,
+        }
+    }
+
+    /// Its lines as an end in one step leaves them, if it ended so: what it held stands in the head.
+    fn ended_at_once(&self) -> Option<Vec<Line>> {
+        let sold = self.end?.phase == Phase::Confirmed;
+        let at_once = |line: &Line| {
+            let other = if sold { line.given_back } else { line.sold };
+            (other == 0 && line.held == 0).then(|| Line {
+                held: line.quantity(),
+                sold: 0,
+                given_back: 0,
+                ..*line
+            })
+        };
+        self.lines.iter().map(at_once).collect()
+    }
+
+    /// The lines to enter, and whether all of them need slots of their own: the head has no place
+    /// for what earlier steps did.
+    fn layout(&self) -> (Vec<Line>, bool) {
+        if let Some(lines) = self.ended_at_once() {
+            return (lines, false);
+        }
+        let stepped = self.lines.iter().any(|line| line.sold > 0 || line.given_back > 0);
+        (self.lines.clone(), stepped)
+    }
 }
 
 impl Slots {
     /// How many slots there can be, those of an earlier run included.
     pub(crate) fn room(&self) -> u32 {
         u32::try_from(self.slots.capacity()).unwrap_or(u32::MAX)
-    }
-
-    /// The level of the first line of a reservation that is there.
-    pub(crate) fn first_level_of(&self, id: ReservationId) -> Option<LevelHandle> {
-        let slot = self.slots.get(id.slot() as usize)?;
-        slot.state_of(id).map(|_| slot.read_tenant().line.level)
     }
 
     /// Restores all of `reservations`, each of another slot, before anybody else uses the slots.
@@ -50,7 +94,9 @@ impl Slots {
         let mut ended = Vec::new();
         for reservation in &reservations {
             let number = reservation.id.slot();
-            let count = reservation.rest.len() + usize::from(reservation.retaken_from.is_some());
+            let (lines, all_apart) = reservation.layout();
+            let later = lines.len() - usize::from(!all_apart);
+            let count = later + usize::from(reservation.retaken_from.is_some());
             let slots = std::iter::once(number).chain(taken.spare(count));
             let vacated: Option<Vec<Vacated>> = slots.map(|slot| self.vacated(slot)).collect();
             let Some(vacated) = vacated else {
@@ -60,16 +106,17 @@ impl Slots {
                     None => return None,
                 }
             };
-            let next = self.place(reservation, vacated)?;
+            let chain = self.place(reservation, &lines, all_apart, vacated)?;
             if let Some(end) = reservation.end {
-                ended.push((number, next, end.at));
+                let unsettled = lines.iter().any(|line| line.sold_in(end.phase) > line.settled);
+                ended.push((number, chain, unsettled, end.at));
             }
         }
         self.magazines.begin_after(taken.used);
         // Oldest first: slots that nobody remembers, then records in the order in which they ended.
         taken.free().for_each(|slot| self.magazines.retire(slot, Timestamp::default()));
-        for (number, next, at) in ended {
-            self.retire(number, next, at);
+        for (number, chain, unsettled, at) in ended {
+            self.retire(number, chain, unsettled, at);
         }
         Some(())
     }
@@ -79,31 +126,43 @@ impl Slots {
         Some(Vacated { number, state, former_birth })
     }
 
-    /// Returns the slot after the head.
-    fn place(&self, reservation: &Restored, vacated: Vec<Vacated>) -> Option<SlotNumber> {
+    /// Returns what leads to the slots after the head.
+    fn place(
+        &self,
+        reservation: &Restored,
+        lines: &[Line],
+        all_apart: bool,
+        vacated: Vec<Vacated>,
+    ) -> Option<Chain> {
         let mut vacated = vacated.into_iter();
         let head = vacated.next()?;
-        let number = head.number();
-        let lines = reservation.rest.iter();
-        let rest: Vec<(Vacated, Line)> = vacated
-            .by_ref()
-            .take(reservation.rest.len())
-            .zip(lines)
-            .map(|(slot, line)| (slot, *line))
-            .collect();
-        let note = vacated.next().zip(reservation.retaken_from);
-        let tenant = Tenant {
-            id: reservation.id,
-            owner: reservation.owner,
-            line: reservation.first,
-            next: NO_SLOT,
+        let (number, generation) = (head.number(), head.state.generation());
+        let later = if all_apart { lines } else { lines.get(1..)? };
+        let rest: Vec<(Vacated, Line)> = vacated.by_ref().zip(later.iter().copied()).collect();
+        let mut end = NO_SLOT;
+        if let (Some(slot), Some(of)) = (vacated.next(), reservation.retaken_from) {
+            end = slot.number;
+            self.slots.get(end as usize)?.join_as_note(slot.state, number, generation, of);
+        }
+        let first = self.link(&rest, number, generation, end);
+        let chain = match reservation.end {
+            Some(end) if reservation.has_sold() => Chain::NONE.ending_as(end.phase),
+            _ => Chain::NONE,
         };
-        let phase = reservation.end.map_or(Phase::Pending, |end| end.phase);
-        let next = self.admit(head, &rest, note, tenant, phase, reservation.expires_at);
+        let chain = chain.keeping(reservation.keep);
+        let chain = match all_apart {
+            true => chain.of_all_lines(first, generation),
+            false => chain.of_later_lines(first, generation),
+        };
+        let line = *lines.first()?;
+        let tenant = Tenant { id: reservation.id, owner: reservation.owner, line, chain };
+        let phase = reservation.phase();
+        let slot = self.slots.get(number as usize)?;
+        slot.admit(head.state, &tenant, phase, reservation.expires_at);
         if phase == Phase::Pending {
             self.expiry.note(number, reservation.expires_at);
         }
-        Some(next)
+        Some(chain)
     }
 }
 

@@ -27,8 +27,9 @@ pub(super) struct Driver<'s, S: ?Sized> {
 
 impl<S: Site + ?Sized> Driver<'_, S> {
     /// Brings the operation to its end, from wherever it is. Then takes off the driver's own marks:
-    /// nobody leaves an operation with a mark of his own in a cell.
-    pub(super) fn drive(&self) {
+    /// nobody leaves an operation with a mark of his own in a cell. The first `marked` lines may bear
+    /// one from before, however early another driver's end of the operation stops this one.
+    pub(super) fn drive(&self, marked: usize) {
         let lines = self.record.head.lines;
         let looked_at = match (0..lines).find(|&at| !self.secure(at)) {
             Some(stopped) => stopped + 1,
@@ -38,7 +39,8 @@ impl<S: Site + ?Sized> Driver<'_, S> {
             }
         };
         self.show();
-        self.clean(looked_at);
+        let marked = if cfg!(planted = "commit_clean_to_the_stop") { 0 } else { marked };
+        self.clean(looked_at.max(marked));
     }
 
     /// Sees to it that line `at` has a winner. False if the operation is no longer undecided.
@@ -193,7 +195,7 @@ fn help<S: Site + ?Sized>(site: &S, operation: Mark) {
                 notes.slot.set_target(operation);
                 slot.adopt(notes.number, notes.slot);
                 let mark = Mark::helper(notes.number, notes.sequence);
-                Driver { site, record, mark, notes: notes.slot }.drive();
+                Driver { site, record, mark, notes: notes.slot }.drive(0);
             }
             // 131,000 slots in use, and none for a helper: the one place where the owner is waited
             // for. A thread can't leave what is undecided, so it stays counted until it is final.
@@ -284,7 +286,7 @@ impl<'s, S: Site + ?Sized> Sleeper<'s, S> {
     pub(super) fn finish(self) {
         let record = self.driver.record;
         self.driver.record.slot.line(self.at).claim(self.driver.mark);
-        self.driver.drive();
+        self.driver.drive(0);
         record.pool.leave(record.operation, record.slot);
     }
 }

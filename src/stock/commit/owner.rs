@@ -95,7 +95,7 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
     /// Runs it: visible in all its cells at one instant of this call, or in none.
     pub(crate) fn run(self) -> Result<Committed<'s, S>, Refused> {
         if !self.sprint() {
-            self.driver.drive();
+            self.driver.drive(self.driver.record.head.lines);
         }
         self.conclude()
     }
@@ -154,7 +154,7 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
     /// For models: goes on after [`mark_first`](Self::mark_first).
     #[cfg(any(test, all(loom, feature = "loom")))]
     pub(super) fn wake(self) -> Result<Committed<'s, S>, Refused> {
-        self.driver.drive();
+        self.driver.drive(self.driver.record.head.lines);
         self.conclude()
     }
 

@@ -1,0 +1,181 @@
+//! What one thread of a crew does in its turn.
+
+use std::time::{Duration, Instant};
+
+use super::crew::{Ask, Order, Report, Turn, histogram};
+use super::ledger::Session;
+use super::machine::thread_cpu_time;
+use super::workload::{Holds, Picks};
+
+/// Steps between two looks at the flag that ends a turn.
+const STEPS_A_LOOK: u64 = 64;
+
+/// A session with its demand and its live holds.
+pub(crate) struct Buyer<S: Session> {
+    session: S,
+    picks: Picks<S::Product>,
+    holds: Holds<S::Hold>,
+    settle_every: u64,
+    unsettled: u64,
+    clock: quanta::Clock,
+}
+
+impl<S: Session> Buyer<S> {
+    pub(crate) fn new(
+        session: S,
+        picks: Picks<S::Product>,
+        holds: Holds<S::Hold>,
+        settle_every: u64,
+    ) -> Self {
+        let clock = quanta::Clock::new();
+        Self { session, picks, holds, settle_every, unsettled: 0, clock }
+    }
+
+    pub(crate) fn obey(&mut self, order: &Order) -> Report {
+        let depth = self.session.depth();
+        order.wait_for_start();
+        let before = thread_cpu_time();
+        let mut report = match order.turn {
+            Turn::For(_) => self.run(order, u64::MAX, depth),
+            Turn::Times(times) => self.run(order, times, depth),
+            Turn::Timed(_) if depth > 1 => self.run_timed_batches(order, depth),
+            Turn::Timed(_) => self.run_timed(order),
+            Turn::Paced { span, every_ns } => self.run_paced(order.ask, span, every_ns),
+        };
+        report.cpu = thread_cpu_time().saturating_sub(before);
+        report
+    }
+
+    fn run(&mut self, order: &Order, times: u64, depth: usize) -> Report {
+        match order.ask {
+            Ask::Refused => repeat(order, times, || self.be_refused()),
+            _ if depth == 1 => repeat(order, times, || self.pair()),
+            _ => {
+                let mut batch = Vec::with_capacity(depth);
+                let batches = times.div_ceil(depth as u64);
+                let mut report = repeat(order, batches, || self.batch(&mut batch, depth));
+                report.done *= depth as u64;
+                report
+            }
+        }
+    }
+
+    /// One after the other, each timed.
+    fn run_timed(&mut self, order: &Order) -> Report {
+        let mut times = histogram();
+        let mut report = repeat(order, u64::MAX, || {
+            let began = self.clock.now();
+            let ended = self.step(order.ask);
+            times.saturating_record(nanos(ended.saturating_duration_since(began)));
+        });
+        report.times = Some(times);
+        report
+    }
+
+    /// Batch after batch; every pair waits for the whole batch that it is in.
+    fn run_timed_batches(&mut self, order: &Order, depth: usize) -> Report {
+        let mut times = histogram();
+        let mut batch = Vec::with_capacity(depth);
+        let mut report = repeat(order, u64::MAX, || {
+            let began = self.clock.now();
+            self.batch(&mut batch, depth);
+            let waited = self.clock.now().saturating_duration_since(began);
+            times.saturating_record_n(nanos(waited), depth as u64);
+        });
+        report.done *= depth as u64;
+        report.times = Some(times);
+        report
+    }
+
+    /// Open loop: arrival n is due at n times the interval, whether or not the one before is done,
+    /// and its time counts from then. So a stall is charged to everyone who came during it.
+    fn run_paced(&mut self, ask: Ask, span: Duration, every_ns: f64) -> Report {
+        let mut times = histogram();
+        let began = Instant::now();
+        let start = self.clock.now();
+        let span_ns = span.as_nanos() as f64;
+        let mut now_ns = 0;
+        let mut done = 0_u64;
+        loop {
+            let due = done as f64 * every_ns;
+            if due > span_ns || now_ns as f64 > 2.0 * span_ns {
+                break;
+            }
+            let due = due as u64;
+            while now_ns < due {
+                now_ns = nanos(self.clock.now().saturating_duration_since(start));
+            }
+            now_ns = nanos(self.step(ask).saturating_duration_since(start));
+            times.saturating_record(now_ns.saturating_sub(due).max(1));
+            done += 1;
+        }
+        let (ended, cpu) = (Instant::now(), Duration::ZERO);
+        Report { done, began, ended, times: Some(times), cpu }
+    }
+
+    /// One step, and when the part of it was over that is timed.
+    #[inline]
+    fn step(&mut self, ask: Ask) -> quanta::Instant {
+        match ask {
+            Ask::Pair => self.pair(),
+            Ask::Refused => self.be_refused(),
+            Ask::Reserve => {
+                let new = self.session.reserve(self.picks.next()).expect("in stock");
+                let over = self.clock.now();
+                self.end_oldest(new);
+                return over;
+            }
+        }
+        self.clock.now()
+    }
+
+    #[inline]
+    fn pair(&mut self) {
+        let new = self.session.reserve(self.picks.next()).expect("in stock");
+        self.end_oldest(new);
+    }
+
+    #[inline]
+    fn end_oldest(&mut self, new: S::Hold) {
+        let old = self.holds.exchange(new);
+        self.session.confirm(old);
+        if self.settle_every > 0 {
+            self.unsettled += 1;
+            if self.unsettled >= self.settle_every {
+                self.unsettled = 0;
+                self.session.settle();
+            }
+        }
+    }
+
+    #[inline]
+    fn be_refused(&mut self) {
+        let refused = self.session.reserve(self.picks.next());
+        assert!(refused.is_none(), "sold out, and yet there was a unit");
+    }
+
+    fn batch(&mut self, batch: &mut Vec<S::Product>, depth: usize) {
+        batch.clear();
+        batch.extend((0..depth).map(|_| self.picks.next()));
+        self.session.pairs(batch);
+    }
+}
+
+/// Repeats `step` until the turn is over, or so many times.
+#[inline]
+fn repeat(order: &Order, times: u64, mut step: impl FnMut()) -> Report {
+    let began = Instant::now();
+    let mut done = 0;
+    while done < times && !order.is_over() {
+        let until = times.min(done + STEPS_A_LOOK);
+        while done < until {
+            step();
+            done += 1;
+        }
+    }
+    Report { done, began, ended: Instant::now(), times: None, cpu: Duration::ZERO }
+}
+
+fn nanos(span: Duration) -> u64 {
+    span.as_nanos() as u64
+}

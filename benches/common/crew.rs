@@ -1,0 +1,214 @@
+//! Buyers: threads that each have a session of one ledger, and buy when they are told to.
+//!
+//! A crew lives as long as its row is measured, so that several of them can take turns: engine,
+//! peer, engine, peer. Between turns its threads are parked.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Barrier};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use super::buyer::Buyer;
+use super::ledger::{About, Ledger, Session};
+use super::workload::{Access, Ending, Holds};
+
+/// What a histogram can tell apart: 1%, up to a minute.
+const PRECISION: u8 = 2;
+const LONGEST_NS: u64 = 60_000_000_000;
+
+/// What a crew is to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) access: Access,
+    pub(crate) threads: usize,
+    /// Holds alive in each thread.
+    pub(crate) live: usize,
+    pub(crate) ending: Ending,
+    /// A session is settled after so many pairs; 0: never.
+    pub(crate) settle_every: u64,
+}
+
+impl Plan {
+    pub(crate) fn new(access: Access, threads: usize, live: usize) -> Self {
+        Self { access, threads, live, ending: Ending::InOrder, settle_every: 0 }
+    }
+}
+
+/// What is asked of the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Ask {
+    /// Reserve a unit, and confirm the oldest hold.
+    Pair,
+    /// The same, but only the reserve is timed.
+    Reserve,
+    /// Reserve of a product that is sold out.
+    Refused,
+}
+
+/// How a turn goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Turn {
+    /// As fast as it can, for so long.
+    For(Duration),
+    /// As fast as it can, so many times in each thread.
+    Times(u64),
+    /// As fast as it can, for so long, with every one timed.
+    Timed(Duration),
+    /// Arrivals by schedule, every so many nanoseconds; what waits is charged for its wait.
+    Paced { span: Duration, every_ns: f64 },
+}
+
+/// What came of a turn.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) done: u64,
+    pub(crate) span: Duration,
+    pub(crate) times: Histogram<u64>,
+    /// Processor time of all buyers together: what is left of a figure when others use the machine.
+    pub(crate) cpu: Duration,
+}
+
+impl Outcome {
+    pub(crate) fn per_second(&self) -> f64 {
+        self.done as f64 / self.span.as_secs_f64()
+    }
+
+    /// Nanoseconds of a buyer's processor time for each.
+    pub(crate) fn cpu_ns_each(&self) -> f64 {
+        self.cpu.as_nanos() as f64 / self.done as f64
+    }
+}
+
+/// An empty histogram of nanoseconds.
+pub(crate) fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LONGEST_NS, PRECISION).expect("legal bounds")
+}
+
+/// A turn, as each thread of the crew gets it.
+#[derive(Clone)]
+pub(crate) struct Order {
+    pub(crate) ask: Ask,
+    pub(crate) turn: Turn,
+    start: Arc<Barrier>,
+    over: Arc<AtomicBool>,
+}
+
+impl Order {
+    /// Waits for the others.
+    pub(crate) fn wait_for_start(&self) {
+        self.start.wait();
+    }
+
+    /// Whether the time is up.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+}
+
+/// What one thread did in a turn.
+pub(crate) struct Report {
+    pub(crate) done: u64,
+    pub(crate) began: Instant,
+    pub(crate) ended: Instant,
+    pub(crate) times: Option<Histogram<u64>>,
+    /// Processor time.
+    pub(crate) cpu: Duration,
+}
+
+struct Worker {
+    orders: Sender<Order>,
+    reports: Receiver<Report>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The buyers of one ledger.
+pub(crate) struct Crew {
+    pub(crate) about: About,
+    pub(crate) plan: Plan,
+    workers: Vec<Worker>,
+}
+
+impl Crew {
+    /// Hires the threads, and has them make the holds that live throughout.
+    pub(crate) fn hire<L: Ledger>(ledger: &L, plan: Plan) -> Self {
+        let ready = Arc::new(Barrier::new(plan.threads + 1));
+        let workers = (0..plan.threads).map(|number| {
+            let seed = number as u64 + 1;
+            let mut session = ledger.session();
+            let mut picks = plan.access.picks(|index| ledger.product(index), seed);
+            let ready = Arc::clone(&ready);
+            let (orders, to_do) = channel::<Order>();
+            let (done, reports) = channel();
+            let thread = thread::spawn(move || {
+                let holds = Holds::fill(plan.live.saturating_sub(1), plan.ending, seed, |_| {
+                    session.reserve(picks.next()).expect("in stock")
+                });
+                let mut buyer = Buyer::new(session, picks, holds, plan.settle_every);
+                ready.wait();
+                for order in to_do {
+                    if done.send(buyer.obey(&order)).is_err() {
+                        return;
+                    }
+                }
+            });
+            Worker { orders, reports, thread: Some(thread) }
+        });
+        let workers = workers.collect();
+        ready.wait();
+        Self { about: ledger.about(), plan, workers }
+    }
+
+    /// Has all threads do the same at the same time.
+    pub(crate) fn run(&mut self, ask: Ask, turn: Turn) -> Outcome {
+        let order = Order {
+            ask,
+            turn,
+            start: Arc::new(Barrier::new(self.workers.len() + 1)),
+            over: Arc::new(AtomicBool::new(false)),
+        };
+        for worker in &self.workers {
+            worker.orders.send(order.clone()).expect("a living buyer");
+        }
+        order.start.wait();
+        if let Turn::For(span) | Turn::Timed(span) = turn {
+            thread::sleep(span);
+            order.over.store(true, Ordering::Relaxed);
+        }
+        let reports = self.workers.iter().map(|worker| worker.reports.recv());
+        let reports: Vec<Report> = reports.map(|report| report.expect("a living buyer")).collect();
+        let began = reports.iter().map(|report| report.began).min().expect("a buyer");
+        let ended = reports.iter().map(|report| report.ended).max().expect("a buyer");
+        let mut times = histogram();
+        for report in &reports {
+            if let Some(own) = &report.times {
+                times.add(own).expect("equal bounds");
+            }
+        }
+        Outcome {
+            done: reports.iter().map(|report| report.done).sum(),
+            span: ended.saturating_duration_since(began),
+            times,
+            cpu: reports.iter().map(|report| report.cpu).sum(),
+        }
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        for worker in &mut self.workers {
+            // Without a sender of orders the thread ends.
+            worker.orders = channel().0;
+        }
+        for worker in &mut self.workers {
+            if let Some(Err(panic)) = worker.thread.take().map(JoinHandle::join)
+                && !thread::panicking()
+            {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The machine: what it is, how fast its cores talk to each other at this moment, and who else is at
+//! work on it.
+
+use std::fs;
+use std::hint::{black_box, spin_loop};
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What a figure can't be read without.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine {
+    pub(crate) cpu: String,
+    pub(crate) cores: usize,
+    pub(crate) kernel: String,
+    pub(crate) rustc: String,
+    pub(crate) commit: String,
+    pub(crate) date: String,
+}
+
+impl Machine {
+    /// This one.
+    pub(crate) fn look() -> Self {
+        let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = info.lines().find(|line| line.starts_with("model name"));
+        let model = model.and_then(|line| line.split_once(':')).map(|(_, name)| name.trim());
+        let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+        Self {
+            cpu: model.unwrap_or("unknown").to_owned(),
+            cores: cores(),
+            kernel: says("uname", &["-sr"]),
+            rustc: says(&rustc, &["-V"]),
+            commit: says("git", &["describe", "--always", "--dirty"]),
+            date: says("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
+        }
+    }
+}
+
+/// Cores that this process may use.
+pub(crate) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn says(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    match output {
+        Ok(output) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        }
+        _ => "unknown".to_owned(),
+    }
+}
+
+/// Memory that could be had, in bytes.
+pub(crate) fn available_memory() -> u64 {
+    let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kilobytes = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1_024
+}
+
+#[repr(align(128))]
+struct Padded(AtomicU64);
+
+/// How long [`hop`] tries.
+const HOP_PATIENCE: Duration = Duration::from_millis(20);
+/// What tells the other thread of [`hop`] to go home.
+const GO_HOME: u64 = u64::MAX;
+
+/// Nanoseconds for a cache line to get from one core to another: half a round trip of a number that
+/// two threads pass to and fro. The median of a few batches; `None` where two threads don't get two
+/// cores at the same time.
+pub(crate) fn hop() -> Option<f64> {
+    const BATCHES: usize = 5;
+    const TRIPS: u64 = 500;
+    if cores() < 2 {
+        return None;
+    }
+    let ball = Padded(AtomicU64::new(0));
+    let began = Instant::now();
+    let mut batches = thread::scope(|scope| {
+        scope.spawn(|| {
+            // Odd numbers are this thread's turn.
+            for turn in (1..).step_by(2) {
+                if !wait_for(&ball.0, turn, began) {
+                    return;
+                }
+                // Fails only if the first thread has just said to go home.
+                let _ =
+                    ball.0.compare_exchange(turn, turn + 1, Ordering::AcqRel, Ordering::Relaxed);
+            }
+        });
+        let mut batches = Vec::new();
+        let mut turn = 0;
+        'all: while batches.len() < BATCHES {
+            let start = Instant::now();
+            for _ in 0..TRIPS {
+                if !wait_for(&ball.0, turn, began) {
+                    break 'all;
+                }
+                ball.0.store(turn + 1, Ordering::Release);
+                turn += 2;
+            }
+            batches.push(start.elapsed().as_nanos() as f64 / (2 * TRIPS) as f64);
+        }
+        ball.0.store(GO_HOME, Ordering::Release);
+        batches
+    });
+    batches.sort_by(f64::total_cmp);
+    batches.get(batches.len() / 2).copied()
+}
+
+/// Waits for this thread's turn; `false` once it is of no use.
+fn wait_for(ball: &AtomicU64, turn: u64, began: Instant) -> bool {
+    let mut looks = 0_u32;
+    loop {
+        match ball.load(Ordering::Acquire) {
+            GO_HOME => return false,
+            seen if seen == turn => return true,
+            _ => {}
+        }
+        looks += 1;
+        if !looks.is_multiple_of(5_000) {
+            spin_loop();
+        } else if began.elapsed() > HOP_PATIENCE {
+            return false;
+        } else {
+            // The other thread may have no core at this moment.
+            thread::yield_now();
+        }
+    }
+}
+
+/// Microseconds until a small append is on the disk that holds `folder`: the median of some.
+pub(crate) fn fsync_us(folder: &Path) -> Option<f64> {
+    const TIMES: usize = 21;
+    let path = folder.join("fsync");
+    let mut file = fs::File::create(&path).ok()?;
+    let mut times = Vec::new();
+    for _ in 0..TIMES {
+        file.write_all(&[7; 128]).ok()?;
+        let began = Instant::now();
+        file.sync_data().ok()?;
+        times.push(began.elapsed().as_secs_f64() * 1e6);
+    }
+    let _ = fs::remove_file(&path);
+    times.sort_by(f64::total_cmp);
+    Some(times[TIMES / 2])
+}
+
+/// Processor time of this process and its threads so far.
+pub(crate) fn own_cpu_time() -> Option<Duration> {
+    let threads = fs::read_dir("/proc/self/task").ok()?;
+    let nanos = threads.flatten().filter_map(|thread| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    Some(Duration::from_nanos(nanos.sum()))
+}
+
+/// Processor time of this thread so far, to within a few milliseconds; zero where nobody tells.
+pub(crate) fn thread_cpu_time() -> Duration {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = text.split_whitespace().next().and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
+}
+
+/// Who has been using the machine since this was made.
+pub(crate) struct Watch {
+    busy: Option<f64>,
+    own: Option<f64>,
+    since: Instant,
+}
+
+impl Watch {
+    pub(crate) fn start() -> Self {
+        Self { busy: busy_seconds(), own: own_seconds(), since: Instant::now() }
+    }
+
+    /// Cores that processes other than this one and its children kept busy, on average.
+    pub(crate) fn cores_of_others(&self) -> Option<f64> {
+        let span = self.since.elapsed().as_secs_f64();
+        let busy = busy_seconds()? - self.busy?;
+        let own = own_seconds()? - self.own?;
+        Some(((busy - own) / span).max(0.0))
+    }
+}
+
+/// The unit of `/proc`'s times on every Linux there is.
+const TICKS_A_SECOND: f64 = 100.0;
+
+fn busy_seconds() -> Option<f64> {
+    let text = fs::read_to_string("/proc/stat").ok()?;
+    let mut ticks = text.lines().next()?.split_whitespace().skip(1).map(str::parse::<f64>);
+    let mut next = || ticks.next().and_then(Result::ok);
+    let (user, nice, system) = (next()?, next()?, next()?);
+    let (_idle, _io) = (next()?, next()?);
+    let (irq, soft_irq, steal) = (next()?, next()?, next().unwrap_or(0.0));
+    Some((user + nice + system + irq + soft_irq + steal) / TICKS_A_SECOND)
+}
+
+/// Processor time of this process.
+fn own_seconds() -> Option<f64> {
+    let text = fs::read_to_string("/proc/self/stat").ok()?;
+    let (_, fields) = text.rsplit_once(')')?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let ticks = |place: usize| fields.get(place)?.parse::<f64>().ok();
+    Some((ticks(11)? + ticks(12)?) / TICKS_A_SECOND)
+}
+
+/// Keeps a value from being computed away.
+pub(crate) fn use_up<T>(value: T) {
+    black_box(value);
+}

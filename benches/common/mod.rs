@@ -1,0 +1,49 @@
+//! What the benches share: the engine and its peers behind one trait, the workloads, the threads that
+//! run them, and the machine beneath.
+#![allow(dead_code, reason = "every bench uses its own part of this")]
+
+pub(crate) mod buyer;
+pub(crate) mod crew;
+pub(crate) mod engine;
+pub(crate) mod floor;
+pub(crate) mod ledger;
+pub(crate) mod local;
+pub(crate) mod machine;
+pub(crate) mod open_loop;
+pub(crate) mod postgres;
+pub(crate) mod programs;
+pub(crate) mod redis;
+pub(crate) mod workload;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scale {
+    /// Each case once, small: does it work at all?
+    Smoke,
+    /// Under a minute.
+    Quick,
+    /// As long as it takes.
+    Full,
+}
+
+impl Scale {
+    /// What the command line asks for. `cargo bench` says `--bench`; whoever else runs a bench, such
+    /// as `cargo test --all-targets`, wants to see it work.
+    pub(crate) fn asked() -> Self {
+        let has = |flag: &str| std::env::args().any(|argument| argument == flag);
+        match () {
+            () if has("--test") || !has("--bench") => Self::Smoke,
+            () if has("--quick") => Self::Quick,
+            () => Self::Full,
+        }
+    }
+
+    /// The number for this scale.
+    pub(crate) fn pick<T>(self, smoke: T, quick: T, full: T) -> T {
+        match self {
+            Self::Smoke => smoke,
+            Self::Quick => quick,
+            Self::Full => full,
+        }
+    }
+}

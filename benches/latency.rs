@@ -1,0 +1,53 @@
+//! How long callers wait for a reserve, and for a pair, at 10%, 50% and 90% of the capacity: arrivals
+//! by schedule, so that a stall is charged to everyone who came during it.
+#![allow(clippy::print_stdout, reason = "a bench speaks")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::Scale;
+use common::crew::{Ask, Crew, Plan, Turn};
+use common::engine::Engine;
+use common::local::dashmap::DashMapPeer;
+use common::local::mutex::MutexPeer;
+use common::open_loop::{LOADS, Waits};
+use common::workload::Access;
+
+fn main() {
+    let scale = Scale::asked();
+    let access = Access::Zipf(10_000);
+    let plan = Plan::new(access, 1, scale.pick(100, 50_000, 50_000));
+    let (turns, span) = (scale.pick(1, 3, 5), Duration::from_millis(scale.pick(5, 200, 1_000)));
+    let units = access.units();
+    let engines = Engine::DURABILITIES.iter();
+    let mut crews: Vec<Crew> =
+        engines.map(|durability| Crew::hire(&Engine::open(*durability, &units), plan)).collect();
+    crews.push(Crew::hire(&MutexPeer::open(&units, 0), plan));
+    crews.push(Crew::hire(&DashMapPeer::open(&units), plan));
+    for crew in &mut crews {
+        crew.run(Ask::Pair, Turn::Times(scale.pick(1_000, 600_000, 600_000)));
+    }
+    println!("{}, {} live; nanoseconds from scheduled arrival to answer", access.name(), plan.live);
+    for (ask, name) in [(Ask::Reserve, "reserve"), (Ask::Pair, "pair")] {
+        for load in LOADS {
+            let mut waits: Vec<Waits> = crews.iter().map(|_| Waits::new()).collect();
+            for _ in 0..turns {
+                for (crew, waits) in crews.iter_mut().zip(&mut waits) {
+                    waits.turn(crew, ask, *load, span);
+                }
+            }
+            for (crew, waits) in crews.iter().zip(&waits) {
+                print!("{name:8} {:3.0}% {:20}", load * 100.0, crew.about.title());
+                for quantile in [0.5, 0.9, 0.99, 0.999, 0.9999] {
+                    print!(
+                        " p{:<5} {:>9}",
+                        quantile * 100.0,
+                        waits.times.value_at_quantile(quantile)
+                    );
+                }
+                println!(" hop {:?}", waits.hops.first().map(|hop| hop.round()));
+            }
+        }
+    }
+}

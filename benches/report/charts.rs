@@ -1,0 +1,163 @@
+//! From rows to plots.
+
+use crate::row::{Findings, Row, Section, Times};
+use crate::svg::{Axis, Bar, Plot, Series, bars, count, nanos};
+
+/// The class that gives an engine its color, the same in every plot.
+fn class(row: &Row) -> String {
+    let color = color(&row.engine);
+    if row.setup.is_empty() { color.to_owned() } else { format!("{color} dashed") }
+}
+
+fn color(engine: &str) -> &'static str {
+    match engine {
+        "stockade" => "one",
+        "mutex" => "two",
+        "dashmap" => "three",
+        "redis" => "four",
+        "postgresql" => "five",
+        _ => "six",
+    }
+}
+
+/// Rows that belong to one engine are one line.
+fn lines<'r>(
+    rows: impl Iterator<Item = &'r Row>,
+    point: impl Fn(&Row) -> (f64, f64),
+) -> Vec<Series> {
+    let mut lines: Vec<Series> = Vec::new();
+    for row in rows {
+        let name = format!("{}, {}", row.title(), row.durability).replace(", in memory", "");
+        let place = lines.iter().position(|line| line.name == name).unwrap_or_else(|| {
+            lines.push(Series { name, class: class(row), points: Vec::new(), dots: true });
+            lines.len() - 1
+        });
+        lines[place].points.push(point(row));
+    }
+    lines
+}
+
+/// What rows of a section have in common, in the order in which they were measured.
+fn groups<K: PartialEq>(
+    findings: &Findings,
+    section: Section,
+    key: impl Fn(&Row) -> K,
+) -> Vec<(K, Vec<&Row>)> {
+    let mut groups: Vec<(K, Vec<&Row>)> = Vec::new();
+    for row in findings.rows_of(section) {
+        let key = key(row);
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, rows)) => rows.push(row),
+            None => groups.push((key, vec![row])),
+        }
+    }
+    groups
+}
+
+/// Pairs a second by threads, a plot for each demand.
+pub(crate) fn contention(findings: &Findings) -> String {
+    let marks = [1, 2, 4, 8].map(|threads| (f64::from(threads), threads.to_string()));
+    let groups = groups(findings, Section::Contention, |row| (row.workload.clone(), row.live));
+    let plot = |((workload, live), rows): ((String, usize), Vec<&Row>)| Plot {
+        title: format!("{workload}; {} live holds a thread", count(live as f64)),
+        x: Axis::log("threads", count).marked(marks.clone()),
+        y: Axis::linear("pairs a second", count),
+        series: lines(rows.into_iter(), |row| (row.threads as f64, row.per_second)),
+    };
+    groups.into_iter().map(plot).map(|plot| plot.figure()).collect()
+}
+
+/// The cost of a pair by live holds or by products.
+pub(crate) fn growth(findings: &Findings) -> String {
+    let groups = groups(findings, Section::Growth, |row| row.workload.clone());
+    let plot = |(workload, rows): (String, Vec<&Row>)| {
+        let by_products = workload.starts_with("products");
+        let size = move |row: &Row| if by_products { row.products } else { row.live };
+        Plot {
+            title: format!("Cost of a pair by {workload}"),
+            x: Axis::log(if by_products { "products" } else { "live holds" }, count),
+            y: Axis::linear("a pair", nanos),
+            series: lines(rows.into_iter(), |row| (size(row) as f64, row.ns_each())),
+        }
+    };
+    groups.into_iter().map(plot).map(|plot| plot.figure()).collect()
+}
+
+/// Refusals a second by threads.
+pub(crate) fn refused(findings: &Findings) -> String {
+    let marks = [1, 2, 4, 8].map(|threads| (f64::from(threads), threads.to_string()));
+    let plot = Plot {
+        title: "Sold out: refusals a second by threads".to_owned(),
+        x: Axis::log("threads", count).marked(marks),
+        y: Axis::linear("refusals a second", count),
+        series: lines(findings.rows_of(Section::Refused), |row| {
+            (row.threads as f64, row.per_second)
+        }),
+    };
+    plot.figure()
+}
+
+/// Waiting times by percentile, a plot for each call and load.
+pub(crate) fn latency(findings: &Findings) -> String {
+    // One in so many waits longer.
+    let marks = [(2.0, "p50"), (10.0, "p90"), (100.0, "p99"), (1e3, "p99.9"), (1e4, "p99.99")];
+    let marks = marks.map(|(one_in, name)| (one_in, name.to_owned()));
+    let load = |row: &Row| row.load.map_or(0, |load| (load * 100.0).round() as u32);
+    let groups = groups(findings, Section::Latency, |row| (row.workload.clone(), load(row)));
+    let plot = |((workload, load), rows): ((String, u32), Vec<&Row>)| Plot {
+        title: format!("{workload}; at {load}% of the capacity"),
+        x: Axis::log("", count).marked(marks.clone()),
+        y: Axis::log("from arrival to answer", nanos),
+        series: rows
+            .into_iter()
+            .filter_map(|row| {
+                let Times { p50, p90, p99, p999, p9999, .. } = row.times?;
+                let values = [p50, p90, p99, p999, p9999].map(|nanos| nanos as f64);
+                let points = marks.iter().map(|mark| mark.0).zip(values).collect();
+                Some(Series { name: row.title(), class: class(row), points, dots: true })
+            })
+            .collect(),
+    };
+    groups.into_iter().map(plot).map(|plot| plot.figure()).collect()
+}
+
+/// Everyone on a log scale, a plot for each durability.
+pub(crate) fn peers(findings: &Findings) -> String {
+    let groups = groups(findings, Section::Peers, |row| row.durability);
+    let plot = |(durability, rows): (&'static str, Vec<&Row>)| {
+        let bar = |row: &Row| {
+            let threads = if row.threads == 1 { "" } else { "s" };
+            let name = match &*row.setup {
+                "" => format!("{}, {} thread{threads}", row.engine, row.threads),
+                _ => row.title(),
+            };
+            let shown = format!("{}/s", count(row.per_second));
+            Bar { name, class: color(&row.engine).to_owned(), value: row.per_second, shown }
+        };
+        let mut rows: Vec<Bar> = rows.into_iter().map(bar).collect();
+        rows.sort_by(|a, b| b.value.total_cmp(&a.value));
+        bars(&format!("Pairs a second, {durability} (log scale)"), &rows)
+    };
+    groups.into_iter().map(plot).collect()
+}
+
+/// Stock that is left, over time.
+pub(crate) fn sale(findings: &Findings) -> String {
+    let series = findings.burns.iter().map(|burn| {
+        let engine = burn.title.split(',').next().unwrap_or_default();
+        let dashed = if burn.title.ends_with("synced") { " dashed" } else { "" };
+        Series {
+            name: burn.title.clone(),
+            class: format!("{}{dashed}", color(engine)),
+            points: burn.left.clone(),
+            dots: false,
+        }
+    });
+    let plot = Plot {
+        title: "A flash sale's stock burning down".to_owned(),
+        x: Axis::log("since the doors opened (log scale)", |seconds| nanos(seconds * 1e9)),
+        y: Axis::linear("units left", count),
+        series: series.collect(),
+    };
+    plot.figure()
+}

@@ -1,0 +1,109 @@
+//! The report: everything measured in one run, as a page with plots and as JSON.
+//!
+//! `cargo bench --bench report` takes some minutes, `cargo bench --bench report -- --quick` less than
+//! one, and `-- --test` only shows that it works. Both files are written to `target/report/`.
+#![allow(clippy::print_stderr, reason = "a bench speaks")]
+
+mod charts;
+#[path = "../common/mod.rs"]
+mod common;
+mod idle;
+mod json;
+mod latency;
+mod local;
+mod one_core;
+mod page;
+mod progress;
+mod race;
+mod remote;
+mod row;
+mod sale;
+mod svg;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, io};
+
+use common::Scale;
+use common::machine::{Machine, fsync_us};
+use common::programs::Folder;
+use progress::Progress;
+use race::Pace;
+use remote::Servers;
+use row::{Findings, Section};
+
+fn main() -> io::Result<()> {
+    let scale = Scale::asked();
+    if one_core::measured_as_child(scale) {
+        return Ok(());
+    }
+    let mut progress = Progress::start();
+    let machine = Machine::look();
+    let turns = scale.pick(1, 3, 5);
+    let span = |smoke, quick, full| Pace {
+        turns,
+        span: Duration::from_millis(scale.pick(smoke, quick, full)),
+    };
+    let fsync_us = Folder::new(None).ok().and_then(|folder| fsync_us(folder.path()));
+
+    let mut rows = idle::floor(scale, &mut progress);
+    rows.extend(idle::idle(scale, &mut progress));
+    rows.extend(one_core::one_core(scale, turns, &mut progress));
+    rows.extend(local::contention(scale, span(5, 50, 300), &mut progress));
+    rows.extend(local::growth(scale, span(5, 50, 300), &mut progress));
+    rows.extend(local::refused(scale, span(5, 50, 300), &mut progress));
+    rows.extend(latency::latency(scale, span(5, 60, 500), &mut progress));
+    let servers = Servers::start(&mut progress);
+    rows.extend(remote::peers(scale, span(20, 150, 1_000), &servers, &mut progress));
+    let (sold, burns) = sale::sale(scale, &servers, &mut progress);
+    rows.extend(sold);
+    drop(servers);
+
+    let findings = Findings {
+        machine,
+        scale: scale.pick("smoke", "quick", "full"),
+        turns,
+        rows,
+        burns,
+        notes: std::mem::take(&mut progress.notes),
+        fsync_us,
+        seconds: progress.seconds(),
+    };
+    summarize(&findings);
+    let folder = folder();
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("report.json"), format!("{}\n", findings.json()))?;
+    fs::write(folder.join("index.html"), page::page(&findings))?;
+    eprintln!("{}", folder.join("index.html").display());
+    Ok(())
+}
+
+/// `target/report`, wherever `target` is.
+fn folder() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target")).join("report")
+}
+
+/// The rows in short, for the terminal.
+fn summarize(findings: &Findings) {
+    for section in [Section::Contention, Section::Growth, Section::Refused, Section::Peers] {
+        for row in findings.rows_of(section) {
+            let ratio = row
+                .against
+                .map_or_else(String::new, |ratio| format!("stockade / this: {:.2}", ratio.median));
+            let size = if row.live > 1 { row.live } else { row.products };
+            eprintln!(
+                "{:32} {:30} {:9} {size:>8} {:>2} threads {:>9}/s {:>8} cpu {:>8} p99.9 {:>8} hop {:>7} {ratio}",
+                row.workload,
+                row.title(),
+                row.durability,
+                row.threads,
+                svg::count(row.per_second),
+                svg::nanos(row.ns_each()),
+                row.cpu_ns_each.map_or_else(String::new, svg::nanos),
+                row.times.map_or_else(String::new, |times| svg::nanos(times.p999 as f64)),
+                row.hop.map_or_else(String::new, svg::nanos),
+            );
+        }
+    }
+}

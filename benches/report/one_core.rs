@@ -1,0 +1,93 @@
+//! Buyers and writer on one core: a container with a small quota must not make the engine collapse.
+//!
+//! The report runs itself again as a child, bound to one core and unbound in turn.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::common::Scale;
+use crate::common::crew::{Ask, Crew, Plan, Turn};
+use crate::common::engine::Engine;
+use crate::common::ledger::{Durability, Ledger};
+use crate::common::programs::find;
+use crate::common::workload::Access;
+use crate::local::warm;
+use crate::progress::Progress;
+use crate::row::{Ratio, Row, Section, median};
+
+/// Says that this process is the child.
+const CHILD: &str = "--measure-once";
+const THREADS: usize = 2;
+
+/// The child's part: prints the engine's rate. `false` if this is no child.
+pub(crate) fn measured_as_child(scale: Scale) -> bool {
+    if !std::env::args().any(|argument| argument == CHILD) {
+        return false;
+    }
+    let access = Access::Zipf(10_000);
+    let plan = Plan::new(access, THREADS, scale.pick(500, 50_000, 50_000));
+    let span = Duration::from_millis(scale.pick(5, 100, 1_000));
+    let mut crew = Crew::hire(&Engine::open(Durability::InMemory, &access.units()), plan);
+    crew.run(Ask::Pair, warm(scale, THREADS));
+    eprintln!("{CHILD} {}", crew.run(Ask::Pair, Turn::For(span)).per_second());
+    true
+}
+
+/// Runs the child with all cores and with one, in turn.
+pub(crate) fn one_core(scale: Scale, turns: usize, progress: &mut Progress) -> Vec<Row> {
+    let Some(taskset) = find("taskset", &[]) else {
+        progress.note("taskset is not installed: the rate on one core was not measured");
+        return Vec::new();
+    };
+    progress.say("everything on one core");
+    let mut rates: [Vec<f64>; 2] = [Vec::new(), Vec::new()];
+    for _ in 0..turns {
+        for (rates, cores) in rates.iter_mut().zip([None, Some("0")]) {
+            match child(scale, &taskset, cores) {
+                Some(found) => rates.push(found),
+                None => {
+                    progress.note("the rate on one core was not measured: the child failed");
+                    return Vec::new();
+                }
+            }
+        }
+    }
+    let [free, bound] = rates;
+    let ratio = Ratio::of(&bound, &free);
+    progress.note(&format!(
+        "stockade, {THREADS} threads and the writer on one core: {:.0}% of the rate on all cores \
+         ({:.0}% to {:.0}% from turn to turn)",
+        ratio.median * 100.0,
+        ratio.lowest * 100.0,
+        ratio.highest * 100.0,
+    ));
+    let about = Engine::open(Durability::InMemory, &[1]).about();
+    let row = |workload: &str, rates: &[f64]| Row {
+        threads: THREADS,
+        live: scale.pick(500, 50_000, 50_000),
+        products: 10_000,
+        per_second: median(rates),
+        turns,
+        ..Row::new(Section::Idle, workload, &about)
+    };
+    vec![row("all cores", &free), row("one core for buyers and writer", &bound)]
+}
+
+/// The rate that a child found.
+fn child(scale: Scale, taskset: &Path, cores: Option<&str>) -> Option<f64> {
+    let program = std::env::current_exe().ok()?;
+    let mut command = match cores {
+        Some(cores) => {
+            let mut command = Command::new(taskset);
+            command.args(["-c", cores]).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    let flags: &[&str] = scale.pick(&["--test"], &["--bench", "--quick"], &["--bench"]);
+    let output = command.arg(CHILD).args(flags).output().ok()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let rate = said.lines().find_map(|line| line.strip_prefix(CHILD));
+    if output.status.success() { rate?.trim().parse().ok() } else { None }
+}

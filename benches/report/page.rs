@@ -1,0 +1,161 @@
+//! The page: plots, tables and what they mean, in one file that needs no other.
+
+use std::fmt::Write;
+
+use crate::charts;
+use crate::row::{Findings, Row, Section};
+use crate::svg::{count, escape, nanos};
+
+const STYLE: &str = include_str!("page.css");
+const HOW: &str = include_str!("how.html");
+const WHERE_NOT: &str = include_str!("where_not.html");
+
+/// The whole page.
+pub(crate) fn page(findings: &Findings) -> String {
+    let mut page = String::new();
+    let _ = write!(
+        page,
+        "<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n\
+         <meta name=viewport content='width=device-width, initial-scale=1'>\n\
+         <title>Stockade: measured</title>\n<style>\n{STYLE}</style>\n<main>\n\
+         <h1>Stockade: measured</h1>\n{}",
+        machine(findings)
+    );
+    part(&mut page, "Side by side, at equal durability", PEERS, &charts::peers(findings));
+    table(&mut page, findings, Section::Peers);
+    part(&mut page, "By threads", CONTENTION, &charts::contention(findings));
+    table(&mut page, findings, Section::Contention);
+    part(&mut page, "By live holds, and by products", GROWTH, &charts::growth(findings));
+    table(&mut page, findings, Section::Growth);
+    part(&mut page, "Waiting times", LATENCY, &charts::latency(findings));
+    table(&mut page, findings, Section::Latency);
+    part(&mut page, "Sold out", REFUSED, &charts::refused(findings));
+    table(&mut page, findings, Section::Refused);
+    part(&mut page, "A flash sale", SALE, &charts::sale(findings));
+    table(&mut page, findings, Section::Sale);
+    part(&mut page, "The floor", FLOOR, "");
+    floor(&mut page, findings);
+    page.push_str(HOW);
+    notes(&mut page, findings);
+    page.push_str(WHERE_NOT);
+    page.push_str("</main>\n</html>\n");
+    page
+}
+
+const PEERS: &str = "A pair is a reserve and its confirm, each checked and recorded; demand is Zipf \
+    0.99 over 10,000 products. What a figure guarantees stands beside it in the table; only rows of \
+    one durability are compared. A server is driven over a unix socket and does what a library can't: \
+    it serves many processes. That is what its figure pays for.";
+const CONTENTION: &str = "Each thread buys as fast as it can. With many live holds a thread reserves \
+    a new one and confirms its oldest, as shops do whose buyers take minutes to pay. The peers in \
+    this process forget a hold as soon as it is over; the one with records kept does what the engine \
+    does, and keeps as many of them readable.";
+const GROWTH: &str = "One thread. Look at the slope: what an inventory costs must not depend on how \
+    much is going on in it.";
+const LATENCY: &str = "One generator, arrivals by a fixed schedule. A call's time counts from its \
+    scheduled arrival, so that a stall is charged to all who came during it. The capacity is that of \
+    the generator's own loop when it is never idle, measured just before each turn.";
+const REFUSED: &str = "Most of a flash sale's traffic comes after its end.";
+const SALE: &str = "Eight buyers in this process, 50 connections to Redis, 32 to PostgreSQL; reserves \
+    only, once each. Time is on a log scale.";
+const FLOOR: &str =
+    "What the parts of an inventory cost on this machine, each by itself, one thread.";
+
+fn part(page: &mut String, title: &str, text: &str, plots: &str) {
+    let _ = write!(page, "<h2>{title}</h2>\n<p>{text}</p>\n<div class=plots>\n{plots}</div>\n");
+}
+
+fn machine(findings: &Findings) -> String {
+    let machine = &findings.machine;
+    let hop = findings.hops().map_or_else(String::new, |[low, middle, high]| {
+        format!(
+            "; a cache line went from core to core in {} (median; {} to {} from row to row)",
+            nanos(middle),
+            nanos(low),
+            nanos(high)
+        )
+    });
+    let fsync = findings.fsync_us.map_or_else(String::new, |micros| {
+        format!("; a small append was on the disk after {}", nanos(micros * 1e3))
+    });
+    let others = findings.others();
+    let warning = if others > 0.1 {
+        format!(
+            "<p class=warning>Other processes kept {others:.1} cores busy meanwhile. Rates and \
+             waiting times of such a run say little; look at the processor time for each pair, and \
+             measure again when the machine is idle.</p>\n"
+        )
+    } else {
+        String::new()
+    };
+    format!(
+        "<p class=machine>{} at {}; {}, {} cores; {}; {}{hop}{fsync}. {} run: {} turns each, {:.0} \
+         seconds in all.</p>\n{warning}",
+        escape(&machine.date),
+        escape(&machine.commit),
+        escape(&machine.cpu),
+        machine.cores,
+        escape(&machine.kernel),
+        escape(&machine.rustc),
+        findings.scale,
+        findings.turns,
+        findings.seconds,
+    )
+}
+
+fn table(page: &mut String, findings: &Findings, section: Section) {
+    let rows: Vec<&Row> = findings.rows_of(section).collect();
+    if rows.is_empty() {
+        return;
+    }
+    page.push_str(
+        "<details><summary>All rows</summary><div class=wide><table>\n<tr><th>engine<th>workload\
+         <th>threads<th>live<th>durability<th>each second<th>one every<th>cpu<th>p50<th>p99<th>p99.9\
+         <th>p99.99<th>hop<th>stockade / this<th>others' cores<th>guarantees\n",
+    );
+    for row in rows {
+        let time = |of: Option<u64>| of.map_or_else(String::new, |value| nanos(value as f64));
+        let times = row.times;
+        let load = row.load.map_or_else(String::new, |load| format!(", {:.0}% load", load * 100.0));
+        let ratio = row.against.map_or_else(String::new, |ratio| {
+            format!("{:.2} ({:.2} to {:.2})", ratio.median, ratio.lowest, ratio.highest)
+        });
+        let cells = [
+            row.title(),
+            format!("{}{load}", row.workload),
+            row.threads.to_string(),
+            count(row.live as f64),
+            row.durability.to_owned(),
+            count(row.per_second),
+            nanos(row.ns_each()),
+            row.cpu_ns_each.map_or_else(String::new, nanos),
+            time(times.map(|times| times.p50)),
+            time(times.map(|times| times.p99)),
+            time(times.map(|times| times.p999)),
+            time(times.map(|times| times.p9999)),
+            row.hop.map_or_else(String::new, nanos),
+            ratio,
+            row.others.map_or_else(String::new, |cores| format!("{cores:.1}")),
+            row.guarantees.to_owned(),
+        ];
+        let cells: String = cells.iter().map(|cell| format!("<td>{}", escape(cell))).collect();
+        let _ = writeln!(page, "<tr>{cells}");
+    }
+    page.push_str("</table></div></details>\n");
+}
+
+fn floor(page: &mut String, findings: &Findings) {
+    page.push_str("<table>\n<tr><th>part<th>one\n");
+    for row in findings.rows_of(Section::Floor) {
+        let _ = writeln!(page, "<tr><td>{}<td>{}", escape(&row.workload), nanos(row.ns_each()));
+    }
+    page.push_str("</table>\n");
+}
+
+fn notes(page: &mut String, findings: &Findings) {
+    page.push_str("<h3>What was started, and what was skipped</h3>\n<ul>\n");
+    for note in &findings.notes {
+        let _ = writeln!(page, "<li><code>{}</code>", escape(note));
+    }
+    page.push_str("</ul>\n");
+}

@@ -1,0 +1,30 @@
+//! What the report says while it is being made.
+
+use std::time::Instant;
+
+/// Speaks, and remembers what the reader of the page must know too.
+pub(crate) struct Progress {
+    began: Instant,
+    pub(crate) notes: Vec<String>,
+}
+
+impl Progress {
+    pub(crate) fn start() -> Self {
+        Self { began: Instant::now(), notes: Vec::new() }
+    }
+
+    /// What is being done.
+    pub(crate) fn say(&self, what: &str) {
+        eprintln!("{:6.1} s  {what}", self.began.elapsed().as_secs_f64());
+    }
+
+    /// What was started how, or skipped why.
+    pub(crate) fn note(&mut self, what: &str) {
+        self.say(what);
+        self.notes.push(what.to_owned());
+    }
+
+    pub(crate) fn seconds(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+}

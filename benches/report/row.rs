@@ -1,0 +1,255 @@
+//! What was measured, row by row, and how it is written down.
+
+use hdrhistogram::Histogram;
+
+use crate::common::ledger::About;
+use crate::common::machine::Machine;
+use crate::json::Json;
+
+/// Which part of the report a row belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Section {
+    Floor,
+    Contention,
+    Growth,
+    Refused,
+    Peers,
+    Latency,
+    Sale,
+    Idle,
+}
+
+impl Section {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::Contention => "contention",
+            Self::Growth => "growth",
+            Self::Refused => "refused",
+            Self::Peers => "peers",
+            Self::Latency => "latency",
+            Self::Sale => "sale",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+/// One engine at one workload.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) section: Section,
+    pub(crate) engine: String,
+    /// How the engine was driven, where that is a choice.
+    pub(crate) setup: String,
+    pub(crate) workload: String,
+    pub(crate) threads: usize,
+    /// Holds alive in each thread.
+    pub(crate) live: usize,
+    pub(crate) products: usize,
+    pub(crate) durability: &'static str,
+    pub(crate) guarantees: &'static str,
+    /// The median over the turns.
+    pub(crate) per_second: f64,
+    /// A buyer's processor time for each, in nanoseconds.
+    pub(crate) cpu_ns_each: Option<f64>,
+    /// In an open loop: the part of the capacity that was asked for.
+    pub(crate) load: Option<f64>,
+    pub(crate) times: Option<Times>,
+    /// From core to core, in nanoseconds, measured beside each turn: the median.
+    pub(crate) hop: Option<f64>,
+    /// Cores that other processes kept busy meanwhile.
+    pub(crate) others: Option<f64>,
+    /// The first engine of the comparison against this one.
+    pub(crate) against: Option<Ratio>,
+    pub(crate) turns: usize,
+}
+
+impl Row {
+    pub(crate) fn new(section: Section, workload: impl Into<String>, about: &About) -> Self {
+        Self {
+            section,
+            engine: about.engine.to_owned(),
+            setup: about.setup.clone(),
+            workload: workload.into(),
+            threads: 1,
+            live: 1,
+            products: 1,
+            durability: about.durability.name(),
+            guarantees: about.guarantees,
+            per_second: f64::NAN,
+            cpu_ns_each: None,
+            load: None,
+            times: None,
+            hop: None,
+            others: None,
+            against: None,
+            turns: 1,
+        }
+    }
+
+    /// Engine and setup.
+    pub(crate) fn title(&self) -> String {
+        let comma = if self.setup.is_empty() { "" } else { ", " };
+        format!("{}{comma}{}", self.engine, self.setup)
+    }
+
+    /// Nanoseconds between the ends of two pairs, all threads taken together.
+    pub(crate) fn ns_each(&self) -> f64 {
+        1e9 / self.per_second
+    }
+
+    fn json(&self) -> Json {
+        let time = |of: fn(&Times) -> u64| Json::from(self.times.as_ref().map(|t| of(t) as f64));
+        let ratio = |of: fn(&Ratio) -> f64| Json::from(self.against.map(|ratio| of(&ratio)));
+        Json::object([
+            ("section", self.section.name().into()),
+            ("engine", (&*self.engine).into()),
+            ("setup", (&*self.setup).into()),
+            ("workload", (&*self.workload).into()),
+            ("threads", self.threads.into()),
+            ("live", self.live.into()),
+            ("products", self.products.into()),
+            ("durability", self.durability.into()),
+            ("pairs_per_second", self.per_second.into()),
+            ("ns_per_pair", self.ns_each().into()),
+            ("cpu_ns_per_pair", Json::from(self.cpu_ns_each)),
+            ("p50_ns", time(|times| times.p50)),
+            ("p90_ns", time(|times| times.p90)),
+            ("p99_ns", time(|times| times.p99)),
+            ("p999_ns", time(|times| times.p999)),
+            ("p9999_ns", time(|times| times.p9999)),
+            ("max_ns", time(|times| times.max)),
+            ("loop", if self.load.is_some() { "open" } else { "closed" }.into()),
+            ("load", Json::from(self.load)),
+            ("core_to_core_hop_ns", Json::from(self.hop)),
+            ("cores_busy_with_others", Json::from(self.others)),
+            ("turns", self.turns.into()),
+            ("stockade_ratio_median", ratio(|ratio| ratio.median)),
+            ("stockade_ratio_lowest", ratio(|ratio| ratio.lowest)),
+            ("stockade_ratio_highest", ratio(|ratio| ratio.highest)),
+            ("guarantees", self.guarantees.into()),
+        ])
+    }
+}
+
+/// How long single calls took, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub(crate) p50: u64,
+    pub(crate) p90: u64,
+    pub(crate) p99: u64,
+    pub(crate) p999: u64,
+    pub(crate) p9999: u64,
+    pub(crate) max: u64,
+}
+
+impl Times {
+    pub(crate) fn of(times: &Histogram<u64>) -> Option<Self> {
+        let at = |quantile| times.value_at_quantile(quantile);
+        (!times.is_empty()).then(|| Self {
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p999: at(0.999),
+            p9999: at(0.9999),
+            max: times.max(),
+        })
+    }
+}
+
+/// One engine's rate over another's, turn by turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ratio {
+    pub(crate) median: f64,
+    pub(crate) lowest: f64,
+    pub(crate) highest: f64,
+}
+
+impl Ratio {
+    /// The turns of one against the turns beside them of the other.
+    pub(crate) fn of(ours: &[f64], theirs: &[f64]) -> Self {
+        let mut ratios: Vec<f64> =
+            ours.iter().zip(theirs).map(|(our, their)| our / their).collect();
+        ratios.sort_by(f64::total_cmp);
+        let (lowest, highest) = (ratios[0], ratios[ratios.len() - 1]);
+        Self { median: median(&ratios), lowest, highest }
+    }
+}
+
+/// The middle one, or the mean of the middle two.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        odd if !odd.is_multiple_of(2) => values[odd / 2],
+        even => f64::midpoint(values[even / 2 - 1], values[even / 2]),
+    }
+}
+
+/// A curve that is no row: stock left over time.
+#[derive(Clone, Debug)]
+pub(crate) struct Burn {
+    pub(crate) title: String,
+    /// Seconds since the doors opened, and units left.
+    pub(crate) left: Vec<(f64, f64)>,
+}
+
+/// All that was measured.
+pub(crate) struct Findings {
+    pub(crate) machine: Machine,
+    pub(crate) scale: &'static str,
+    pub(crate) turns: usize,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) burns: Vec<Burn>,
+    /// What was started how, and what was skipped why.
+    pub(crate) notes: Vec<String>,
+    pub(crate) fsync_us: Option<f64>,
+    pub(crate) seconds: f64,
+}
+
+impl Findings {
+    pub(crate) fn rows_of(&self, section: Section) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(move |row| row.section == section)
+    }
+
+    /// How many cores other processes kept busy while engines in this process were measured.
+    pub(crate) fn others(&self) -> f64 {
+        let alone = self.rows.iter().filter(|row| row.section != Section::Peers);
+        median(&alone.filter_map(|row| row.others).collect::<Vec<_>>())
+    }
+
+    /// The hop over all rows, in nanoseconds: lowest, median, highest.
+    pub(crate) fn hops(&self) -> Option<[f64; 3]> {
+        let mut hops: Vec<f64> = self.rows.iter().filter_map(|row| row.hop).collect();
+        hops.sort_by(f64::total_cmp);
+        Some([*hops.first()?, median(&hops), *hops.last()?])
+    }
+
+    pub(crate) fn json(&self) -> Json {
+        let machine = &self.machine;
+        let hops = self.hops().map(|hops| hops.map(Json::from));
+        Json::object([
+            (
+                "machine",
+                Json::object([
+                    ("cpu", (&*machine.cpu).into()),
+                    ("cores", machine.cores.into()),
+                    ("kernel", (&*machine.kernel).into()),
+                    ("rustc", (&*machine.rustc).into()),
+                    ("core_to_core_hop_ns", Json::from(self.hops().map(|[_, middle, _]| middle))),
+                    ("core_to_core_hop_ns_range", hops.map_or(Json::Null, Json::list)),
+                    ("fsync_us", Json::from(self.fsync_us)),
+                ]),
+            ),
+            ("date", (&*machine.date).into()),
+            ("commit", (&*machine.commit).into()),
+            ("scale", self.scale.into()),
+            ("cores_busy_with_others", self.others().into()),
+            ("turns", self.turns.into()),
+            ("seconds", self.seconds.into()),
+            ("notes", Json::list(self.notes.iter().map(|note| (&**note).into()))),
+            ("rows", Json::list(self.rows.iter().map(Row::json))),
+        ])
+    }
+}

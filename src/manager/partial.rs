@@ -1,0 +1,440 @@
+//! Steps on part of a hold: some of its lines, or some units of a line, are sold or given back.
+//!
+//! A step looks first: it reads the hold's lines, checks that they have what it is to move, and takes
+//! the slots for what they will be afterwards. Then it swaps exactly the state that it read the lines
+//! under (Law 3), so that they can't have changed since; logs all that it moves in one record, moves
+//! it, and shows the new lines at one instant (`reservation/steps.rs`). A step that leaves nothing
+//! and does one thing only is an ordinary end, and takes no slots.
+
+use crate::audit::entry::AdjustmentType;
+use crate::clock::Timestamp;
+use crate::error::{PartialError, Unavailable};
+use crate::manager::InventoryManager;
+use crate::manager::answer::{Answer, KeyUse};
+use crate::manager::basket::basket_shape;
+use crate::manager::details::Details;
+use crate::manager::engine::Engine;
+use crate::manager::place::BasketLine;
+use crate::manager::recorder::Draft;
+use crate::manager::request::Request;
+use crate::manager::settle::End;
+use crate::quantity::Quantity;
+use crate::reservation::id::ReservationId;
+use crate::reservation::line::Line;
+use crate::reservation::slot::{Slot, Tenant};
+use crate::reservation::slots::{ReadReservation, Vacated};
+use crate::reservation::state::{Phase, State};
+use crate::reservation::view::ReservationStatus;
+use crate::stock::cell::CellId;
+use crate::stock::commit::Line as CommitLine;
+use crate::stock::handle::LevelHandle;
+use crate::stock::word::Delta;
+use crate::sync::spin_loop;
+
+/// # Parts of a reservation
+impl InventoryManager {
+    /// Sells some of what a pending reservation holds: whole lines, or some units of them. Equal lines
+    /// are merged. As often as the caller likes; what is not named stays held. Returns the status
+    /// afterwards: pending while a unit is held, else confirmed.
+    ///
+    /// Costs a slot for each line of the reservation, unless it sells all that is held.
+    ///
+    /// # Errors
+    /// [`PartialError::NotHeld`] if a line holds fewer units; see [`PartialError`] for the rest.
+    /// Nothing has moved then.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use stockade::{BasketLine, PartialError, ReservationStatus};
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// let hold = manager.reserve(("SF", "LAPTOP"), 3, Duration::from_secs(60))?;
+    /// let laptops = |units| [BasketLine::new(("SF", "LAPTOP"), units)];
+    ///
+    /// assert_eq!(manager.confirm_lines(hold, &laptops(2))?, ReservationStatus::Pending);
+    /// let line = &manager.reservation(hold)?.lines[0];
+    /// assert_eq!((line.quantity, line.held, line.sold), (3, 1, 2));
+    ///
+    /// let refused = manager.confirm_lines(hold, &laptops(2));
+    /// assert!(matches!(refused, Err(PartialError::NotHeld { needed: 2, held: 1, .. })));
+    /// assert_eq!(manager.confirm_lines(hold, &laptops(1))?, ReservationStatus::Confirmed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn confirm_lines(
+        &self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+    ) -> Result<ReservationStatus, PartialError> {
+        self.request().confirm_lines(id, lines)
+    }
+
+    /// Gives some of what a pending reservation holds back. Returns the status afterwards: pending
+    /// while a unit is held, else confirmed if any was sold, else released. Otherwise as
+    /// [`confirm_lines`](Self::confirm_lines).
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use stockade::{BasketLine, ReservationStatus};
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// let hold = manager.reserve(("SF", "LAPTOP"), 3, Duration::from_secs(60))?;
+    /// let one_less = [BasketLine::new(("SF", "LAPTOP"), 1)];
+    /// assert_eq!(manager.release_lines(hold, &one_less)?, ReservationStatus::Pending);
+    /// assert_eq!(manager.available(("SF", "LAPTOP")), 8);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn release_lines(
+        &self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+    ) -> Result<ReservationStatus, PartialError> {
+        self.request().release_lines(id, lines)
+    }
+
+    /// Sells the units that are named, and gives all others back that the reservation holds, in one
+    /// step: nobody sees the one without the other. Otherwise as
+    /// [`confirm_lines`](Self::confirm_lines).
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use stockade::{BasketLine, ReservationStatus};
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// manager.add_stock(("SF", "MOUSE"), 10, "SUPPLIER")?;
+    /// let lines = [BasketLine::new(("SF", "LAPTOP"), 1), BasketLine::new(("SF", "MOUSE"), 2)];
+    /// let basket = manager.reserve_basket(&lines, Duration::from_secs(60))?;
+    /// // The customer keeps the laptop and one mouse.
+    /// let kept = [BasketLine::new(("SF", "LAPTOP"), 1), BasketLine::new(("SF", "MOUSE"), 1)];
+    /// let status = manager.confirm_lines_and_release_rest(basket, &kept)?;
+    /// assert_eq!(status, ReservationStatus::Confirmed);
+    /// assert_eq!((manager.sold(("SF", "MOUSE")), manager.available(("SF", "MOUSE"))), (1, 9));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn confirm_lines_and_release_rest(
+        &self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+    ) -> Result<ReservationStatus, PartialError> {
+        self.request().confirm_lines_and_release_rest(id, lines)
+    }
+}
+
+impl Request<'_> {
+    /// As [`InventoryManager::confirm_lines`](crate::InventoryManager::confirm_lines), with this request's details.
+    pub fn confirm_lines(
+        &self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+    ) -> Result<ReservationStatus, PartialError> {
+        self.engine.partial(&self.details, id, lines, Step::Confirm)
+    }
+
+    /// As [`InventoryManager::release_lines`](crate::InventoryManager::release_lines), with this request's details.
+    pub fn release_lines(
+        &self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+    ) -> Result<ReservationStatus, PartialError> {
+        self.engine.partial(&self.details, id, lines, Step::Release)
+    }
+
+    /// As [`InventoryManager::confirm_lines_and_release_rest`](crate::InventoryManager::confirm_lines_and_release_rest),
+    /// with this request's details.
+    pub fn confirm_lines_and_release_rest(
+        &self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+    ) -> Result<ReservationStatus, PartialError> {
+        self.engine.partial(&self.details, id, lines, Step::ConfirmAndReleaseRest)
+    }
+}
+
+/// What a step does with the units that it names, and with the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Confirm,
+    Release,
+    ConfirmAndReleaseRest,
+}
+
+impl Step {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Confirm => "confirm-lines",
+            Self::Release => "release-lines",
+            Self::ConfirmAndReleaseRest => "confirm-lines-and-release-rest",
+        }
+    }
+
+    /// Units that are sold and given back of a line that holds `held` and of which `named` are named.
+    fn parts(self, held: u32, named: u32) -> (u32, u32) {
+        match self {
+            Self::Confirm => (named, 0),
+            Self::Release => (0, named),
+            Self::ConfirmAndReleaseRest => (named, held - named),
+        }
+    }
+}
+
+/// A hold as a step found it.
+struct Found<'a> {
+    slot: &'a Slot,
+    state: State,
+    tenant: Tenant,
+    lines: Vec<Line>,
+}
+
+/// What a step does.
+struct Plan {
+    /// All lines as they will be.
+    lines: Vec<Line>,
+    sold: Vec<(LevelHandle, Quantity)>,
+    given_back: Vec<(LevelHandle, Quantity)>,
+}
+
+impl Plan {
+    /// The one end that the step comes to, if it is an end of one kind.
+    fn plain_end(&self) -> Option<End> {
+        let over = self.lines.iter().all(|line| line.held == 0);
+        match (over, self.sold.is_empty(), self.given_back.is_empty()) {
+            (true, false, true) => Some(End::Sell),
+            (true, true, false) => Some(End::Release),
+            _ => None,
+        }
+    }
+
+    /// The phase of the hold after the step.
+    fn phase(&self) -> Phase {
+        if self.lines.iter().any(|line| line.held > 0) {
+            Phase::Pending
+        } else if self.lines.iter().any(|line| line.sold > 0) {
+            Phase::Confirmed
+        } else {
+            Phase::Released
+        }
+    }
+}
+
+impl Engine {
+    fn partial(
+        &self,
+        details: &Details,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+        step: Step,
+    ) -> Result<ReservationStatus, PartialError> {
+        if lines.is_empty() {
+            return Err(PartialError::Empty);
+        }
+        let shape = || basket_shape(step.name(), lines).reservation(id);
+        self.keyed(details, shape, |key| {
+            let named = self.merged::<PartialError>(lines)?;
+            self.admit()?;
+            let now = self.now();
+            loop {
+                let found = self.find_pending(id, now)?;
+                let plan = self.plan(step, &found.lines, &named)?;
+                let answer = Answer::Status(status(plan.phase()));
+                let done = match plan.plain_end() {
+                    Some(end) => self.end_found(id, &found, end, details, (key, answer), now),
+                    None => self.step(id, &found, &plan, details, (key, answer), now)?,
+                };
+                // Where another call was first, its outcome is looked at.
+                if let Some(recorded) = done {
+                    return Ok(recorded.map(|()| answer)?);
+                }
+            }
+        })
+        .map(Answer::status)
+    }
+
+    /// The levels of the lines, sorted, equal ones merged.
+    pub(super) fn merged<E>(&self, lines: &[BasketLine<'_>]) -> Result<Vec<(LevelHandle, u32)>, E>
+    where
+        E: From<crate::quantity::InvalidQuantity> + From<crate::error::UnknownPlace>,
+    {
+        let mut merged = Vec::with_capacity(lines.len());
+        for line in lines {
+            let qty = Quantity::new(line.quantity)?;
+            merged.push((self.resolve(line.level)?, qty.get()));
+        }
+        merged.sort_unstable();
+        merged.dedup_by(|next, kept| {
+            let equal = next.0 == kept.0;
+            if equal {
+                // Saturated: no line has as many.
+                kept.1 = kept.1.saturating_add(next.1);
+            }
+            equal
+        });
+        Ok(merged)
+    }
+
+    /// Reads a pending hold and its lines, or says what stands in the way. An overdue one is expired.
+    fn find_pending(&self, id: ReservationId, now: Timestamp) -> Result<Found<'_>, PartialError> {
+        loop {
+            let mut lines = Vec::new();
+            let (tenant, state) = match self.slots.read(id, |line| lines.push(line)) {
+                ReadReservation::Found { tenant, state, .. } => (tenant, state),
+                ReadReservation::Changed => {
+                    spin_loop();
+                    continue;
+                }
+                ReadReservation::Forgotten => return Err(PartialError::Forgotten),
+                ReadReservation::Unknown => return Err(PartialError::Unknown),
+            };
+            let Some(slot) = self.slots.at(id.slot()) else { return Err(PartialError::Unknown) };
+            match state.phase() {
+                Phase::Pending if state.is_overdue(now) => {
+                    if self.expire(id.slot(), slot, state, now).is_some() {
+                        return Err(PartialError::Expired { expired_at: state.expires_at() });
+                    }
+                }
+                Phase::Pending => return Ok(Found { slot, state, tenant, lines }),
+                Phase::Ending => return Err(PartialError::InProgress),
+                phase => {
+                    return Err(match End::of(tenant.chain.end(phase)) {
+                        End::Expire => PartialError::Expired { expired_at: state.expires_at() },
+                        End::Release => PartialError::Released,
+                        End::Sell => PartialError::AlreadyConfirmed,
+                    });
+                }
+            }
+        }
+    }
+
+    /// What the step does to each line, if they have what it names.
+    fn plan(
+        &self,
+        step: Step,
+        lines: &[Line],
+        named: &[(LevelHandle, u32)],
+    ) -> Result<Plan, PartialError> {
+        let mut plan = Plan {
+            lines: Vec::with_capacity(lines.len()),
+            sold: Vec::new(),
+            given_back: Vec::new(),
+        };
+        let mut named = named.iter().peekable();
+        // Both are sorted by level.
+        for line in lines {
+            let units =
+                named.next_if(|(level, _)| *level == line.level).map_or(0, |(_, units)| *units);
+            if units > line.held {
+                return Err(self.not_held(line.level, units, line.held));
+            }
+            let (sold, given_back) = step.parts(line.held, units);
+            for (units, moved) in [(sold, &mut plan.sold), (given_back, &mut plan.given_back)] {
+                if units > 0 {
+                    moved.push((line.level, Quantity::new(units)?));
+                }
+            }
+            let Some(line) = line.step(sold, given_back) else {
+                return Err(self.not_held(line.level, units, line.held));
+            };
+            plan.lines.push(line);
+        }
+        match named.next() {
+            Some((level, units)) => Err(self.not_held(*level, *units, 0)),
+            None => Ok(plan),
+        }
+    }
+
+    fn not_held(&self, level: LevelHandle, needed: u32, held: u32) -> PartialError {
+        let (warehouse, product) = self.names_of(level);
+        let (warehouse, product) = (warehouse.as_ref().into(), product.as_ref().into());
+        PartialError::NotHeld { warehouse, product, needed, held }
+    }
+
+    /// A step that ends the hold as `confirm` or `release` would. `None`: another call was first.
+    fn end_found(
+        &self,
+        id: ReservationId,
+        found: &Found<'_>,
+        end: End,
+        details: &Details,
+        key: (Option<KeyUse<'_>>, Answer),
+        now: Timestamp,
+    ) -> Option<Result<(), Unavailable>> {
+        let Found { slot, state, .. } = found;
+        slot.swap(*state, state.in_phase(Phase::Ending)).ok()?;
+        Some(self.finish_hold(id.slot(), slot, *state, end, now, details, Some(key)).1)
+    }
+
+    /// A step after which the hold has other lines. `None`: another call was first.
+    fn step(
+        &self,
+        id: ReservationId,
+        found: &Found<'_>,
+        plan: &Plan,
+        details: &Details,
+        key: (Option<KeyUse<'_>>, Answer),
+        now: Timestamp,
+    ) -> Result<Option<Result<(), Unavailable>>, PartialError> {
+        let &Found { slot, state, ref tenant, .. } = found;
+        // Law 5: whatever can run out is obtained before anything moves.
+        let slots = self
+            .take_slots(plan.lines.len(), now)
+            .ok_or(PartialError::Full { slots: self.max_slots })?;
+        let draft = self
+            .step_draft(plan)
+            .at(now)
+            .reservation(id, state.expires_at())
+            .owner(tenant.owner)
+            .details(details)
+            .key(key.0, key.1);
+        // Law 3: the whole word, so that the lines are still those that the plan was made for.
+        if slot.swap(state, state.in_phase(Phase::Ending)).is_err() {
+            slots.into_iter().for_each(|slot| self.slots.put_back(slot, now));
+            return Ok(None);
+        }
+        let gift = |&(level, qty): &(LevelHandle, Quantity)| CommitLine {
+            cell: CellId::level(level),
+            delta: Delta::give_back(qty),
+        };
+        // Law 2: queued first, then sold and given back, then shown as the hold's lines.
+        let gifts: Vec<CommitLine> = plan.given_back.iter().map(gift).collect();
+        let recorded = self.queue_and_give(draft, &gifts);
+        for (level, qty) in &plan.sold {
+            if let Some(level) = self.catalog.level(*level) {
+                level.sell(*qty);
+            }
+        }
+        let lines: Vec<(Vacated, Line)> =
+            slots.into_iter().zip(plan.lines.iter().copied()).collect();
+        let phase = plan.phase();
+        let chain = self.slots.replace_lines(id.slot(), slot, state, &lines, phase, now);
+        if phase.is_final() {
+            let unsettled = plan.lines.iter().any(Line::is_unsettled);
+            self.slots.retire(id.slot(), chain, unsettled, now);
+        }
+        Ok(Some(recorded))
+    }
+
+    /// One record with all entries of the step.
+    fn step_draft(&self, plan: &Plan) -> Draft<'_> {
+        let first =
+            if plan.sold.is_empty() { AdjustmentType::Returned } else { AdjustmentType::Sold };
+        let sold = plan.sold.iter().map(|line| (AdjustmentType::Sold, line));
+        let given_back = plan.given_back.iter().map(|line| (AdjustmentType::Returned, line));
+        sold.chain(given_back).fold(self.recorder.movement_of(first), |draft, (movement, line)| {
+            let &(level, qty) = line;
+            if movement == first {
+                draft.line(level, qty.get())
+            } else {
+                draft.and(movement, level, qty)
+            }
+        })
+    }
+}
+
+/// A hold's status in a phase that a step leaves it in.
+fn status(phase: Phase) -> ReservationStatus {
+    ReservationStatus::of(phase).unwrap_or(ReservationStatus::Pending)
+}

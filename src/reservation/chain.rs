@@ -1,0 +1,155 @@
+//! The word by which the head of a reservation leads to its other slots.
+//!
+//! ```text
+//!   63 .. 55   54        53         52     51      50 .. 32          31 .. 0
+//! +----------+---------+----------+------+-------+-----------------+-------------+
+//! |  unused  | expired | released | keep | whole | generation (19) |  slot (32)  |
+//! +----------+---------+----------+------+-------+-----------------+-------------+
+//! ```
+//!
+//! *Slot* is the first of the chain, and *generation* what its slots bear beside the head's number.
+//! A step on part of a hold can't change several slots at once; it makes a fresh chain, of all lines,
+//! and then stores this one word. *Whole* says that the chain is such: the line in the head itself
+//! means nothing any more. So a reader that loads the word sees all lines as they were before the
+//! step, or all as they are after it.
+//!
+//! *Keep*: the slots don't retire before all that was sold is shipped or cancelled. *Released* and
+//! *expired*: how a reservation that had sold something before ended, its last units given back;
+//! its phase alone says that it is confirmed.
+
+use crate::reservation::state::{GENERATION_BITS, Phase};
+
+/// The number of a slot: what an id carries instead of a key to hash.
+pub(crate) type SlotNumber = u32;
+
+/// No slot: the end of a chain.
+pub(crate) const NO_SLOT: SlotNumber = SlotNumber::MAX;
+
+const SLOT_BITS: u32 = 32;
+const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
+const WHOLE: u64 = 1 << (SLOT_BITS + GENERATION_BITS);
+const KEEP: u64 = WHOLE << 1;
+const RELEASED: u64 = KEEP << 1;
+const EXPIRED: u64 = RELEASED << 1;
+
+const _: () = assert!(SLOT_BITS == SlotNumber::BITS && SLOT_BITS + GENERATION_BITS + 4 <= 64);
+
+/// A snapshot of a head's chain word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Chain(u64);
+
+impl Chain {
+    /// A reservation whose one line stands in its head.
+    pub(crate) const NONE: Self = Self(NO_SLOT as u64);
+
+    /// The lines after the head's own: `first` and what follows it, made in `generation`.
+    pub(crate) fn of_later_lines(self, first: SlotNumber, generation: u32) -> Self {
+        Self(self.flags() & !WHOLE | Self::leads_to(first, generation))
+    }
+
+    /// All lines: `first` and what follows it, made in `generation`.
+    pub(crate) fn of_all_lines(self, first: SlotNumber, generation: u32) -> Self {
+        Self(self.flags() | WHOLE | Self::leads_to(first, generation))
+    }
+
+    /// Whether the slots are to be kept until all that was sold is shipped or cancelled.
+    pub(crate) fn keeping(self, keep: bool) -> Self {
+        Self(if keep { self.0 | KEEP } else { self.0 & !KEEP })
+    }
+
+    /// The reservation has sold something and ends now, its last units given back.
+    pub(crate) fn ending_as(self, end: Phase) -> Self {
+        match end {
+            Phase::Released => Self(self.0 | RELEASED),
+            Phase::Expired => Self(self.0 | EXPIRED),
+            _ => self,
+        }
+    }
+
+    /// The word that [`bits`](Self::bits) was taken of.
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The first slot after the head; [`NO_SLOT`] if there is none.
+    pub(crate) fn first(self) -> SlotNumber {
+        self.0 as SlotNumber
+    }
+
+    /// Whether the head is the only slot.
+    pub(crate) fn is_empty(self) -> bool {
+        self.first() == NO_SLOT
+    }
+
+    /// What the slots of the chain bear.
+    pub(crate) fn generation(self) -> u32 {
+        (self.0 >> SLOT_BITS & GENERATION_MASK) as u32
+    }
+
+    /// Whether the chain has all lines, and the head's own means nothing.
+    pub(crate) fn is_whole(self) -> bool {
+        self.0 & WHOLE != 0
+    }
+
+    /// Whether the slots are kept until all that was sold is shipped or cancelled.
+    pub(crate) fn keeps(self) -> bool {
+        self.0 & KEEP != 0
+    }
+
+    /// How a reservation ended whose phase is `phase`: a confirmed one may have given its last units
+    /// back.
+    pub(crate) fn end(self, phase: Phase) -> Phase {
+        match phase {
+            Phase::Confirmed | Phase::Settling if self.0 & EXPIRED != 0 => Phase::Expired,
+            Phase::Confirmed | Phase::Settling if self.0 & RELEASED != 0 => Phase::Released,
+            Phase::Settling => Phase::Confirmed,
+            phase => phase,
+        }
+    }
+
+    fn flags(self) -> u64 {
+        self.0 & !(WHOLE - 1)
+    }
+
+    fn leads_to(first: SlotNumber, generation: u32) -> u64 {
+        u64::from(first) | (u64::from(generation) & GENERATION_MASK) << SLOT_BITS
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_chain_survives_packing(first: u32, generation in 0..1_u32 << 19, keep: bool, whole: bool) {
+            let chain = Chain::NONE.keeping(keep);
+            let chain = if whole {
+                chain.of_all_lines(first, generation)
+            } else {
+                chain.of_later_lines(first, generation)
+            };
+            let read = Chain::from_bits(chain.bits());
+            prop_assert_eq!((read.first(), read.generation()), (first, generation));
+            prop_assert_eq!((read.is_whole(), read.keeps()), (whole, keep));
+            prop_assert_eq!(read.end(Phase::Confirmed), Phase::Confirmed);
+            for end in [Phase::Released, Phase::Expired] {
+                let over = read.ending_as(end);
+                prop_assert_eq!(over.end(Phase::Confirmed), end);
+                prop_assert_eq!(over.end(Phase::Settling), end);
+                prop_assert_eq!((over.first(), over.keeps()), (first, keep));
+            }
+        }
+    }
+
+    #[test]
+    fn a_hold_of_one_line_has_no_chain() {
+        assert!(Chain::NONE.is_empty() && !Chain::NONE.is_whole() && !Chain::NONE.keeps());
+        assert!(Chain::NONE.keeping(true).is_empty());
+    }
+}

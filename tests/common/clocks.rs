@@ -1,0 +1,119 @@
+//! Clocks that stop a caller on its way: between what comes before a look at the time and what comes
+//! after.
+
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::thread::{self, ThreadId};
+
+use stockade::{Clock, Timestamp};
+
+/// The one moment that these clocks show.
+const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+/// A clock that makes all callers wait while it is shut.
+#[derive(Default)]
+pub(crate) struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct GateState {
+    shut: bool,
+    waiting: usize,
+}
+
+impl Gate {
+    pub(crate) fn shut(&self) {
+        self.state.lock().expect("no panic").shut = true;
+    }
+
+    /// Opens once so many callers wait.
+    pub(crate) fn open_for(&self, callers: usize) {
+        let state = self.state.lock().expect("no panic");
+        let enough = |state: &mut GateState| state.waiting < callers;
+        self.changed.wait_while(state, enough).expect("no panic").shut = false;
+        self.changed.notify_all();
+    }
+}
+
+impl Clock for Gate {
+    fn now(&self) -> Timestamp {
+        let mut state = self.state.lock().expect("no panic");
+        state.waiting += 1;
+        self.changed.notify_all();
+        state = self.changed.wait_while(state, |state| state.shut).expect("no panic");
+        state.waiting -= 1;
+        NOW
+    }
+}
+
+/// A clock that stops one thread, at its second look.
+#[derive(Default)]
+pub(crate) struct Turnstile {
+    state: Mutex<TurnstileState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct TurnstileState {
+    who: Option<ThreadId>,
+    looks: u32,
+    order: Option<Order>,
+}
+
+#[derive(Clone, Copy)]
+enum Order {
+    GoOn,
+    Panic,
+}
+
+impl Turnstile {
+    /// The calling thread is the one.
+    pub(crate) fn stop_my_second_look(&self) {
+        self.lock().who = Some(thread::current().id());
+    }
+
+    pub(crate) fn wait_until_stopped(&self) {
+        let state = self.lock();
+        let state = self.changed.wait_while(state, |state| state.looks < 2);
+        drop(state.expect("no panic"));
+    }
+
+    pub(crate) fn go_on(&self) {
+        self.give(Order::GoOn);
+    }
+
+    /// The look panics.
+    pub(crate) fn blow_up(&self) {
+        self.give(Order::Panic);
+    }
+
+    fn give(&self, order: Order) {
+        self.lock().order = Some(order);
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, TurnstileState> {
+        self.state.lock().expect("no panic")
+    }
+}
+
+impl Clock for Turnstile {
+    fn now(&self) -> Timestamp {
+        let mut state = self.lock();
+        if state.who != Some(thread::current().id()) {
+            return NOW;
+        }
+        state.looks += 1;
+        self.changed.notify_all();
+        let mut order = None;
+        if state.looks == 2 {
+            let stopped = self.changed.wait_while(state, |state| state.order.is_none());
+            order = stopped.expect("no panic").order;
+        }
+        if let Some(Order::Panic) = order {
+            panic!("the clock is broken");
+        }
+        NOW
+    }
+}

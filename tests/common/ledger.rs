@@ -1,0 +1,252 @@
+//! A bookkeeper who believes only the audit log: reads it entry by entry, and refuses whatever could
+//! not have happened after what stands before. A log that it reads to the end is legal in every
+//! prefix (Law 2).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use stockade::{
+    AdjustmentType, AuditEntry, EntryType, EventType, InventoryManager, ReservationId,
+    ReservationStatus,
+};
+
+type Place = (Arc<str>, Arc<str>);
+
+/// The stock as the log tells it.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    read: u64,
+    products: HashMap<Arc<str>, ()>,
+    /// Room left, by warehouse.
+    room: HashMap<Arc<str>, u32>,
+    levels: HashMap<Place, Level>,
+    holds: HashMap<ReservationId, Hold>,
+    /// The hold whose record is being read.
+    being_reserved: Option<ReservationId>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Level {
+    available: u32,
+    reserved: u32,
+    sold: u32,
+}
+
+#[derive(Debug, Default)]
+struct Hold {
+    /// Units that are still held, by level.
+    held: HashMap<Place, u32>,
+    /// How its end began, if it did.
+    end: Option<AdjustmentType>,
+    retaken_by: Option<ReservationId>,
+}
+
+/// Reads a whole log.
+///
+/// # Panics
+/// With the first entry that could not have happened.
+#[track_caller]
+pub(crate) fn assert_legal(entries: &[AuditEntry]) -> Ledger {
+    let mut ledger = Ledger::default();
+    for entry in entries {
+        if let Err(reason) = ledger.read(entry) {
+            panic!("entry {} is illegal: {reason}\n{entry:?}", entry.sequence);
+        }
+    }
+    ledger
+}
+
+impl Ledger {
+    /// Reads the next entry, or says why it can't stand here.
+    pub(crate) fn read(&mut self, entry: &AuditEntry) -> Result<(), String> {
+        if entry.sequence != self.read + 1 {
+            return Err(format!("it follows entry {}", self.read));
+        }
+        self.read = entry.sequence;
+        match entry.entry_type {
+            EntryType::Event(event) => self.read_event(event, entry),
+            EntryType::Movement(movement) => self.read_movement(movement, entry),
+        }?;
+        let reserved = entry.entry_type == AdjustmentType::Reserved.into();
+        self.being_reserved = entry.reservation.filter(|_| reserved);
+        Ok(())
+    }
+
+    fn read_event(&mut self, event: EventType, entry: &AuditEntry) -> Result<(), String> {
+        match event {
+            EventType::Opened if self.read != 1 => Err("the engine was opened before".into()),
+            EventType::WarehouseDefined => {
+                let name = entry.warehouse.clone().ok_or("no warehouse")?;
+                let capacity = entry.note("capacity").and_then(|units| units.parse().ok());
+                let known = self.room.insert(name, capacity.ok_or("no capacity")?);
+                known.map_or(Ok(()), |_| Err("the warehouse was defined before".into()))
+            }
+            EventType::ProductDefined => {
+                let name = entry.product.clone().ok_or("no product")?;
+                let known = self.products.insert(name, ());
+                known.map_or(Ok(()), |()| Err("the product was defined before".into()))
+            }
+            EventType::LevelOpened => {
+                let place = place(entry)?;
+                self.products.get(&place.1).ok_or("its product is not defined")?;
+                let known = self.levels.insert(place, Level::default());
+                known.map_or(Ok(()), |_| Err("the level was opened before".into()))
+            }
+            EventType::Extended => {
+                let id = entry.reservation.ok_or("no hold")?;
+                self.holds.get(&id).map(drop).ok_or("the hold was never made".into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn read_movement(
+        &mut self,
+        movement: AdjustmentType,
+        entry: &AuditEntry,
+    ) -> Result<(), String> {
+        use AdjustmentType::{
+            Damaged, Received, Reserved, Returned, SaleCancelled, Shipped, Sold, TransferredIn,
+            TransferredOut,
+        };
+        if entry.quantity == 0 {
+            return Err("it moves nothing".into());
+        }
+        let place = place(entry)?;
+        match movement {
+            Reserved => self.hold(entry, &place)?,
+            Sold | Returned => self.end(movement, entry, &place)?,
+            _ => {}
+        }
+        let units = entry.quantity;
+        let room = self.room.get_mut(&place.0).ok_or("the warehouse is not defined")?;
+        let level = self.levels.get_mut(&place).ok_or("the level was never opened")?;
+        match movement {
+            Received | TransferredIn => {
+                take(room, units, "room")?;
+                level.available += units;
+            }
+            Damaged | TransferredOut => {
+                take(&mut level.available, units, "available")?;
+                *room += units;
+            }
+            Reserved => {
+                take(&mut level.available, units, "available")?;
+                level.reserved += units;
+            }
+            Sold => level.sold += units,
+            Returned => {
+                take(&mut level.reserved, units, "reserved")?;
+                level.available += units;
+            }
+            SaleCancelled => {
+                take(&mut level.sold, units, "sold")?;
+                take(&mut level.reserved, units, "reserved")?;
+                level.available += units;
+            }
+            Shipped => {
+                take(&mut level.sold, units, "sold")?;
+                take(&mut level.reserved, units, "reserved")?;
+                *room += units;
+            }
+            other => return Err(format!("the ledger does not know {other}")),
+        }
+        if level.sold > level.reserved {
+            return Err(format!("more is sold than reserved: {level:?}"));
+        }
+        Ok(())
+    }
+
+    /// A line of a new hold.
+    fn hold(&mut self, entry: &AuditEntry, place: &Place) -> Result<(), String> {
+        let id = entry.reservation.ok_or("no reservation")?;
+        if self.holds.contains_key(&id) && self.being_reserved != Some(id) {
+            return Err("the hold was made before".into());
+        }
+        if let Some(old) = entry.retaken_from {
+            let old = self.holds.get_mut(&old).ok_or("it retakes a hold that was never made")?;
+            if old.end != Some(AdjustmentType::Returned) || old.is_partly_held() {
+                return Err("it retakes a hold that is not over, or that sold".into());
+            }
+            if *old.retaken_by.get_or_insert(id) != id {
+                return Err("its hold was retaken before".into());
+            }
+        }
+        let hold = self.holds.entry(id).or_default();
+        match hold.held.insert(place.clone(), entry.quantity) {
+            None => Ok(()),
+            Some(_) => Err("the hold has two lines of one level".into()),
+        }
+    }
+
+    /// A line of a hold's end.
+    fn end(
+        &mut self,
+        movement: AdjustmentType,
+        entry: &AuditEntry,
+        place: &Place,
+    ) -> Result<(), String> {
+        let id = entry.reservation.ok_or("no reservation")?;
+        let hold = self.holds.get_mut(&id).ok_or("its hold was never made")?;
+        if *hold.end.get_or_insert(movement) != movement {
+            return Err("the hold ended otherwise before".into());
+        }
+        let held = hold.held.get_mut(place).ok_or("the hold has no such line")?;
+        take(held, entry.quantity, "held")
+    }
+
+    /// Compares the end of the log with an engine in which nothing moves.
+    ///
+    /// # Panics
+    /// At the first difference.
+    #[track_caller]
+    pub(crate) fn assert_ends_as(&self, manager: &InventoryManager) {
+        for warehouse in manager.warehouses() {
+            let name = warehouse.name();
+            assert_eq!(self.room.get(name), Some(&warehouse.room_left()), "room left in {name}");
+            for live in manager.levels(name).expect("a warehouse") {
+                let place = (Arc::from(name), live.product);
+                let (available, reserved) = (live.counts.available, live.counts.reserved);
+                let counts = Level { available, reserved, sold: live.counts.sold };
+                assert_eq!(self.levels.get(&place), Some(&counts), "counts of {place:?}");
+            }
+        }
+        let levels: usize = manager.stats().levels;
+        assert_eq!(self.levels.len(), levels, "levels");
+        for (id, hold) in &self.holds {
+            let live = manager.reservation(*id).map(|found| found.status);
+            match hold.end {
+                None => assert_eq!(live, Ok(ReservationStatus::Pending), "{id}"),
+                Some(_) => {
+                    assert_ne!(live, Ok(ReservationStatus::Pending), "{id}");
+                    assert!(!hold.is_partly_held(), "{id} ended by halves: {hold:?}");
+                }
+            }
+        }
+    }
+
+    /// Units that the log says were sold over all levels, and still are in the building.
+    pub(crate) fn sold(&self) -> u64 {
+        self.levels.values().map(|level| u64::from(level.sold)).sum()
+    }
+
+    /// How many holds were ever made.
+    pub(crate) fn holds(&self) -> usize {
+        self.holds.len()
+    }
+}
+
+impl Hold {
+    fn is_partly_held(&self) -> bool {
+        self.held.values().any(|units| *units > 0)
+    }
+}
+
+fn place(entry: &AuditEntry) -> Result<Place, String> {
+    entry.warehouse.clone().zip(entry.product.clone()).ok_or_else(|| "it names no level".into())
+}
+
+fn take(from: &mut u32, units: u32, what: &str) -> Result<(), String> {
+    *from = from.checked_sub(units).ok_or_else(|| format!("only {from} {what}"))?;
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! What the integration tests share: threads that race, a log that is read whole, and a clock.
+
+#![allow(dead_code, reason = "every test file uses its own part")]
+
+pub(crate) mod clocks;
+pub(crate) mod ledger;
+pub(crate) mod model;
+pub(crate) mod rng;
+pub(crate) mod sinks;
+
+use std::panic::resume_unwind;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::Duration;
+
+use stockade::{
+    AuditEntry, AuditFilter, Builder, InventoryManager, ManualClock, ReservationId, Timestamp,
+};
+
+/// The level that most tests are about.
+pub(crate) const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
+
+/// Longer than any test lasts.
+pub(crate) const LONG: Duration = Duration::from_secs(3_600);
+
+pub(crate) const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// A clock that stands still, one second after the beginning of time.
+pub(crate) fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at(Timestamp::from_millis(1_000)))
+}
+
+/// An engine with the warehouses SF and NYC, and no threads of its own.
+pub(crate) fn quiet(clock: &Arc<ManualClock>) -> Builder {
+    threaded().clock(Arc::clone(clock)).without_threads().seed(7)
+}
+
+/// An engine with the warehouses SF and NYC, and small tables, so that it is quickly built.
+pub(crate) fn threaded() -> Builder {
+    InventoryManager::builder()
+        .warehouse("SF")
+        .warehouse("NYC")
+        .max_reservations(1 << 16)
+        .audit_queue(1 << 12)
+}
+
+/// Runs `work` in a thread of its own, and fails the test if it has not ended in time.
+#[track_caller]
+pub(crate) fn within<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let (done, ended) = channel();
+    let thread = thread::spawn(move || {
+        let result = work();
+        // The test may have given up.
+        let _ = done.send(());
+        result
+    });
+    if ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+        panic!("not done after {limit:?}: something hangs");
+    }
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// Lets `threads` threads begin `work` at the same moment, and gathers their answers in order.
+pub(crate) fn race<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let start = Barrier::new(threads);
+    thread::scope(|scope| {
+        let spawn = |number| {
+            let (start, work) = (&start, &work);
+            scope.spawn(move || {
+                start.wait();
+                work(number)
+            })
+        };
+        let racing: Vec<_> = (0..threads).map(spawn).collect();
+        let join = |thread: thread::ScopedJoinHandle<'_, T>| {
+            thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+        };
+        racing.into_iter().map(join).collect()
+    })
+}
+
+/// `count` holds of one laptop each.
+#[track_caller]
+pub(crate) fn single_holds(
+    manager: &InventoryManager,
+    count: usize,
+    ttl: Duration,
+) -> Vec<ReservationId> {
+    (0..count).map(|_| manager.reserve(LAPTOPS, 1, ttl).expect("stock")).collect()
+}
+
+/// Everything that was done so far, as the log tells it.
+#[track_caller]
+pub(crate) fn log_of(manager: &InventoryManager) -> Vec<AuditEntry> {
+    manager.flush().wait().expect("a healthy log");
+    written(manager)
+}
+
+/// What is in the log at this moment.
+pub(crate) fn written(manager: &InventoryManager) -> Vec<AuditEntry> {
+    manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries
+}
+
+/// `(available, reserved, sold)` of a level.
+pub(crate) fn counts(manager: &InventoryManager, level: (&str, &str)) -> (u32, u32, u32) {
+    let counts = manager.counts(level);
+    (counts.available, counts.reserved, counts.sold)
+}

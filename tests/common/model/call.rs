@@ -1,0 +1,163 @@
+//! What a caller asks for, what the answer is, and what the log says of it.
+
+use std::time::Duration;
+
+use stockade::{AdjustmentType, EntryType, EventType, ReservationStatus};
+
+/// A level, as the caller names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    Names(&'static str, &'static str),
+    /// By handle: the level that was opened as the n-th.
+    Level(usize),
+}
+
+/// One call of the manager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Op {
+    Add(Place, u32, &'static str),
+    Remove(Place, u32, &'static str),
+    Ship(Place, u32),
+    CancelSale(Place, u32, &'static str),
+    /// From, to, product, units; and whether by handles.
+    Transfer(&'static str, &'static str, &'static str, u32, bool),
+    Reserve(Place, u32, Duration),
+    Sell(Place, u32),
+    Basket(Vec<(Place, u32)>, Duration),
+    Confirm(HoldRef),
+    Release(HoldRef),
+    Extend(HoldRef, Duration),
+    Retake(HoldRef, Vec<(Place, u32)>),
+    OpenLevel(&'static str, &'static str),
+    Suspend(&'static str, bool),
+    Threshold(&'static str, Option<u32>),
+    ProductThreshold(Place, Option<u32>),
+    ClearThreshold(Place),
+    LongestTtl(Duration),
+}
+
+/// A hold by the order in which they were made; `None`: an id that nobody made.
+pub(crate) type HoldRef = Option<usize>;
+
+/// A call, with what the caller adds to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) op: Op,
+    pub(crate) key: Option<u8>,
+    pub(crate) owner: Option<u8>,
+    pub(crate) note: Option<&'static str>,
+}
+
+impl Op {
+    /// Settings have no key, and so remember nothing.
+    pub(crate) fn takes_a_key(&self) -> bool {
+        !matches!(
+            self,
+            Self::OpenLevel(..)
+                | Self::Suspend(..)
+                | Self::Threshold(..)
+                | Self::ProductThreshold(..)
+                | Self::ClearThreshold(..)
+                | Self::LongestTtl(..)
+        )
+    }
+}
+
+/// What a call gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Given {
+    Done,
+    /// A level's number.
+    Level(usize),
+    /// A hold, by number.
+    Hold(usize),
+    Released(stockade::Release),
+    Until(u64),
+    ConfirmedInTime,
+    Retaken(usize),
+    RetakenBefore(usize),
+    SoldBefore(u64),
+}
+
+/// Why a call was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// Lines of a basket were short: warehouse, product, needed, available.
+    Short {
+        lines: Vec<(String, String, u32, u32)>,
+        overdue_left: bool,
+    },
+    Other(stockade::Error),
+}
+
+impl<E: Into<stockade::Error>> From<E> for Denied {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+pub(crate) type Answer = Result<Given, Denied>;
+
+/// An entry of the log, with numbers for warehouses, products and holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) kind: EntryType,
+    pub(crate) at: u64,
+    pub(crate) warehouse: Option<usize>,
+    pub(crate) product: Option<usize>,
+    pub(crate) other: Option<usize>,
+    pub(crate) units: u32,
+    pub(crate) hold: Option<usize>,
+    pub(crate) owner: Option<u8>,
+    pub(crate) expires: Option<u64>,
+    pub(crate) retaken_from: Option<usize>,
+    pub(crate) notes: Vec<(String, String)>,
+}
+
+impl Entry {
+    pub(crate) fn event(kind: EventType, at: u64) -> Self {
+        Self::new(kind.into(), at)
+    }
+
+    pub(crate) fn movement(kind: AdjustmentType, at: u64, units: u32) -> Self {
+        Self { units, ..Self::new(kind.into(), at) }
+    }
+
+    fn new(kind: EntryType, at: u64) -> Self {
+        Self {
+            kind,
+            at,
+            warehouse: None,
+            product: None,
+            other: None,
+            units: 0,
+            hold: None,
+            owner: None,
+            expires: None,
+            retaken_from: None,
+            notes: Vec::new(),
+        }
+    }
+
+    pub(crate) fn note(mut self, name: &str, value: impl ToString) -> Self {
+        self.notes.push((name.to_owned(), value.to_string()));
+        self
+    }
+}
+
+/// A reservation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hold {
+    /// Levels and units, in the order of the levels.
+    pub(crate) lines: Vec<(usize, u32)>,
+    pub(crate) owner: Option<u8>,
+    pub(crate) status: ReservationStatus,
+    pub(crate) created: u64,
+    pub(crate) expires: u64,
+    pub(crate) retaken_from: Option<usize>,
+    pub(crate) retaken_by: Option<usize>,
+    /// The slot that the engine's id names: overdue holds end in this order.
+    pub(crate) slot: u32,
+    /// The engine keeps no record of it any more, which it may once the hold is over.
+    pub(crate) forgotten: bool,
+}

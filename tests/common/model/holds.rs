@@ -1,0 +1,399 @@
+//! The model's reservations: made, ended, prolonged, and sold anew.
+
+use std::time::Duration;
+
+use stockade::{
+    AdjustmentType, BasketError, ConfirmError, EventType, ExtendError, InvalidQuantity, InvalidTtl,
+    Release, ReleaseError, ReservationStatus, ReserveError, RetakeError, Timestamp,
+};
+
+use super::call::{Answer, Call, Denied, Entry, Given, Hold, HoldRef, Place};
+use super::keys::{Claim, Name};
+use super::{Level, Model};
+
+/// How a hold is found by a step on it.
+enum Found {
+    Pending(usize),
+    Over(usize, ReservationStatus),
+    Forgotten(usize),
+    Unknown,
+}
+
+impl Model {
+    fn check_ttl(&self, ttl: Duration, longest: Duration) -> Result<(), InvalidTtl> {
+        if ttl.is_zero() || ttl > longest { Err(InvalidTtl { ttl, longest }) } else { Ok(()) }
+    }
+
+    /// The longest that a hold may be made for.
+    fn longest(&self) -> Duration {
+        self.bounds.longest_ttl.min(self.bounds.longest_total)
+    }
+
+    pub(super) fn reserve(
+        &mut self,
+        call: &Call,
+        place: Place,
+        units: u32,
+        ttl: Duration,
+    ) -> Answer {
+        self.check_ttl(ttl, self.longest()).map_err(ReserveError::Ttl)?;
+        let level = self.level_to_sell(place, units)?;
+        let expires = self.now + ttl.as_millis() as u64;
+        let hold = self.make_hold(call, vec![(level, units)], expires, None);
+        Ok(Given::Hold(hold))
+    }
+
+    pub(super) fn sell(&mut self, call: &Call, place: Place, units: u32) -> Answer {
+        let level = self.level_to_sell(place, units)?;
+        let hold = self.make_hold(call, vec![(level, units)], self.now, None);
+        self.sell_lines(hold, Some(call));
+        Ok(Given::Hold(hold))
+    }
+
+    /// The level to take `units` from, which has them then, and a slot for them.
+    fn level_to_sell(&mut self, place: Place, units: u32) -> Result<usize, Denied> {
+        let found = self.find(place).map_err(ReserveError::Place)?;
+        let suspended = found.and_then(|level| self.is_suspended(level));
+        if let Some(warehouse) = suspended {
+            self.suspended += 1;
+            return Err(ReserveError::Suspended { warehouse }.into());
+        }
+        if let Some(level) = found {
+            self.end_overdue(|model| model.levels[level].available >= units);
+        }
+        let available = found.map_or(0, |level| self.levels[level].available);
+        let Some(level) = found.filter(|_| available >= units) else {
+            self.insufficient += 1;
+            let needed = units;
+            return Err(
+                ReserveError::Insufficient { needed, available, overdue_left: false }.into()
+            );
+        };
+        if !self.has_slots(1) {
+            return Err(ReserveError::Full { slots: self.bounds.slots as u32 }.into());
+        }
+        Ok(level)
+    }
+
+    /// Whether so many slots are free, if need be after all that is overdue has ended.
+    fn has_slots(&mut self, wanted: usize) -> bool {
+        if self.slots_used() + wanted > self.bounds.slots {
+            self.end_overdue(|_| false);
+        }
+        let enough = self.slots_used() + wanted <= self.bounds.slots;
+        self.full += u64::from(!enough);
+        enough
+    }
+
+    pub(super) fn basket(&mut self, call: &Call, lines: &[(Place, u32)], ttl: Duration) -> Answer {
+        self.check_ttl(ttl, self.longest()).map_err(BasketError::Ttl)?;
+        let lines = self.basket_lines(lines)?;
+        self.take_lines(&lines, lines.len())?;
+        let expires = self.now + ttl.as_millis() as u64;
+        Ok(Given::Hold(self.make_hold(call, lines, expires, None)))
+    }
+
+    /// A basket's lines, equal levels merged, in the order of the levels.
+    fn basket_lines(&mut self, lines: &[(Place, u32)]) -> Result<Vec<(usize, u32)>, Denied> {
+        let mut merged: Vec<(usize, u32)> = Vec::new();
+        let mut never_stocked = Vec::new();
+        for (place, units) in lines {
+            match (self.find(*place).map_err(BasketError::Place)?, place) {
+                (Some(level), _) => match merged.iter_mut().find(|line| line.0 == level) {
+                    Some(line) => line.1 = line.1.saturating_add(*units),
+                    None => merged.push((level, *units)),
+                },
+                (None, Place::Names(warehouse, product)) => {
+                    never_stocked.push(((*warehouse).into(), (*product).into(), *units, 0));
+                }
+                (None, Place::Level(_)) => unreachable!("a level by number is known"),
+            }
+        }
+        if !never_stocked.is_empty() {
+            self.insufficient += 1;
+            return Err(Denied::Short { lines: never_stocked, overdue_left: false });
+        }
+        merged.sort_unstable();
+        if merged.len() > self.bounds.basket_lines {
+            let (lines, most) = (merged.len(), self.bounds.basket_lines);
+            return Err(BasketError::TooManyLines { lines, most }.into());
+        }
+        for &(level, units) in &merged {
+            if units > 2_147_483_647 {
+                return Err(BasketError::Quantity(InvalidQuantity { units }).into());
+            }
+            if let Some(warehouse) = self.is_suspended(level) {
+                self.suspended += 1;
+                return Err(BasketError::Suspended { warehouse }.into());
+            }
+        }
+        Ok(merged)
+    }
+
+    /// Makes sure that all lines can be taken, and so many slots.
+    fn take_lines(&mut self, lines: &[(usize, u32)], slots: usize) -> Result<(), Denied> {
+        let fits = |levels: &[Level]| {
+            lines.iter().all(|(level, units)| levels[*level].available >= *units)
+        };
+        self.end_overdue(|model| fits(&model.levels));
+        if !fits(&self.levels) {
+            self.insufficient += 1;
+            let short = lines.iter().filter(|line| self.levels[line.0].available < line.1);
+            let name = |&(level, needed): &(usize, u32)| {
+                let (warehouse, product) = self.names_of(level);
+                (warehouse.to_owned(), product.to_owned(), needed, self.levels[level].available)
+            };
+            return Err(Denied::Short { lines: short.map(name).collect(), overdue_left: false });
+        }
+        if !self.has_slots(slots) {
+            return Err(BasketError::Full { slots: self.bounds.slots as u32 }.into());
+        }
+        Ok(())
+    }
+
+    /// Takes the units of a new pending hold, which are there.
+    fn make_hold(
+        &mut self,
+        call: &Call,
+        lines: Vec<(usize, u32)>,
+        expires: u64,
+        retaken_from: Option<usize>,
+    ) -> usize {
+        for &(level, units) in &lines {
+            self.take_units(level, units, true);
+        }
+        self.holds.push(Hold {
+            lines,
+            owner: call.owner,
+            status: ReservationStatus::Pending,
+            created: self.now,
+            expires,
+            retaken_from,
+            retaken_by: None,
+            slot: u32::MAX,
+            forgotten: false,
+        });
+        let hold = self.holds.len() - 1;
+        self.log_lines(hold, AdjustmentType::Reserved, Some(call));
+        hold
+    }
+
+    /// An entry for each line of a hold.
+    fn log_lines(&mut self, number: usize, kind: AdjustmentType, call: Option<&Call>) {
+        let hold = self.holds[number].clone();
+        for (level, units) in hold.lines {
+            let entry = Entry {
+                hold: Some(number),
+                owner: hold.owner,
+                expires: Some(hold.expires),
+                retaken_from: hold.retaken_from,
+                ..Entry::movement(kind, self.now, units)
+            };
+            let entry = self.at_level(entry, level, call);
+            self.log.push(entry);
+        }
+    }
+
+    fn sell_lines(&mut self, hold: usize, call: Option<&Call>) {
+        for (level, units) in self.holds[hold].lines.clone() {
+            self.levels[level].sold += units;
+        }
+        self.log_lines(hold, AdjustmentType::Sold, call);
+        self.holds[hold].status = ReservationStatus::Confirmed;
+    }
+
+    fn give_back(&mut self, hold: usize, status: ReservationStatus, call: Option<&Call>) {
+        for (level, units) in self.holds[hold].lines.clone() {
+            self.levels[level].reserved -= units;
+            self.levels[level].available += units;
+        }
+        let logged = self.log.len();
+        self.log_lines(hold, AdjustmentType::Returned, call);
+        if status == ReservationStatus::Expired {
+            for entry in &mut self.log[logged..] {
+                entry.notes.push(("reason".into(), "expired".into()));
+            }
+        }
+        self.holds[hold].status = status;
+    }
+
+    fn expire(&mut self, hold: usize) {
+        self.give_back(hold, ReservationStatus::Expired, None);
+    }
+
+    fn is_overdue(&self, hold: usize) -> bool {
+        self.is_pending(hold) && self.now > self.holds[hold].expires
+    }
+
+    /// Ends overdue holds in the order of their slots, until `enough`.
+    pub(super) fn end_overdue(&mut self, enough: impl Fn(&Self) -> bool) {
+        let mut overdue: Vec<usize> =
+            (0..self.holds.len()).filter(|hold| self.is_overdue(*hold)).collect();
+        overdue.sort_unstable_by_key(|hold| self.holds[*hold].slot);
+        for hold in overdue {
+            if enough(self) {
+                return;
+            }
+            self.expire(hold);
+        }
+    }
+
+    /// What a step on a hold finds; an overdue one is over from here on.
+    fn look(&mut self, hold: HoldRef) -> Found {
+        let Some(hold) = hold else { return Found::Unknown };
+        if self.holds[hold].forgotten {
+            return Found::Forgotten(hold);
+        }
+        if self.is_overdue(hold) {
+            self.expire(hold);
+        }
+        match self.holds[hold].status {
+            ReservationStatus::Pending => Found::Pending(hold),
+            over => Found::Over(hold, over),
+        }
+    }
+
+    fn expiry(&self, hold: usize) -> Timestamp {
+        Timestamp::from_millis(self.holds[hold].expires)
+    }
+
+    pub(super) fn confirm(&mut self, call: &Call, hold: HoldRef) -> Answer {
+        use ReservationStatus::{Expired, Released};
+        match self.look(hold) {
+            Found::Pending(hold) => {
+                self.sell_lines(hold, Some(call));
+                Ok(Given::Done)
+            }
+            Found::Over(hold, Expired) => {
+                Err(ConfirmError::Expired { expired_at: self.expiry(hold) }.into())
+            }
+            Found::Over(_, Released) => Err(ConfirmError::Released.into()),
+            Found::Over(..) => Err(ConfirmError::AlreadyConfirmed.into()),
+            Found::Forgotten(_) => Err(ConfirmError::Forgotten.into()),
+            Found::Unknown => Err(ConfirmError::Unknown.into()),
+        }
+    }
+
+    pub(super) fn release(&mut self, call: &Call, hold: HoldRef) -> Answer {
+        use ReservationStatus::{Confirmed, Expired, Released};
+        let outcome = match self.look(hold) {
+            Found::Pending(hold) => {
+                self.give_back(hold, Released, Some(call));
+                return Ok(Given::Released(Release::Released));
+            }
+            Found::Over(_, Confirmed) => return Err(ReleaseError::Confirmed.into()),
+            Found::Over(_, Expired) => Release::Expired,
+            Found::Over(..) => Release::AlreadyReleased,
+            Found::Forgotten(_) => Release::Forgotten,
+            Found::Unknown => Release::Unknown,
+        };
+        self.log_key_use(call);
+        Ok(Given::Released(outcome))
+    }
+
+    /// A key that was answered without a move has an event of its own.
+    fn log_key_use(&mut self, call: &Call) {
+        if call.key.is_some() {
+            self.log.push(Entry::event(EventType::KeyUsed, self.now));
+        }
+    }
+
+    pub(super) fn extend(&mut self, call: &Call, hold: HoldRef, ttl: Duration) -> Answer {
+        use ReservationStatus::{Expired, Released};
+        self.check_ttl(ttl, self.bounds.longest_ttl).map_err(ExtendError::Ttl)?;
+        let hold = match self.look(hold) {
+            Found::Pending(hold) => hold,
+            Found::Over(hold, Expired) => {
+                return Err(ExtendError::Expired { expired_at: self.expiry(hold) }.into());
+            }
+            Found::Over(_, Released) => return Err(ExtendError::Released.into()),
+            Found::Over(..) => return Err(ExtendError::AlreadyConfirmed.into()),
+            Found::Forgotten(_) => return Err(ExtendError::Forgotten.into()),
+            Found::Unknown => return Err(ExtendError::Unknown.into()),
+        };
+        let Hold { created, expires, .. } = self.holds[hold];
+        let asked = self.now + ttl.as_millis() as u64;
+        let latest = created + self.bounds.longest_total.as_millis() as u64;
+        if asked > expires && asked > latest {
+            let (asked, latest) = (Timestamp::from_millis(asked), Timestamp::from_millis(latest));
+            return Err(ExtendError::OverCap { asked, latest }.into());
+        }
+        let until = asked.max(expires);
+        self.holds[hold].expires = until;
+        let entry = Entry::event(EventType::Extended, self.now);
+        let entry = Entry { hold: Some(hold), expires: Some(until), ..entry };
+        let entry = match call.note {
+            Some(note) => entry.note("note", note),
+            None => entry,
+        };
+        self.log.push(entry);
+        Ok(Given::Until(until))
+    }
+
+    pub(super) fn confirm_or_retake(
+        &mut self,
+        call: &Call,
+        hold: HoldRef,
+        lines: &[(Place, u32)],
+    ) -> Answer {
+        if let Some(number) = hold.filter(|hold| self.is_pending(*hold))
+            && !self.are_lines_of(number, lines)
+        {
+            return Err(RetakeError::OtherLines.into());
+        }
+        let over = match self.look(hold) {
+            Found::Pending(hold) => {
+                self.sell_lines(hold, Some(call));
+                return Ok(Given::ConfirmedInTime);
+            }
+            Found::Unknown => return Err(RetakeError::Unknown.into()),
+            Found::Over(hold, _)
+                if self.holds[hold].status != ReservationStatus::Confirmed
+                    && !self.are_lines_of(hold, lines) =>
+            {
+                return Err(RetakeError::OtherLines.into());
+            }
+            Found::Over(hold, _) | Found::Forgotten(hold) => hold,
+        };
+        if self.holds[over].status == ReservationStatus::Confirmed {
+            let units = self.holds[over].lines.iter().map(|line| u64::from(line.1)).sum();
+            self.log_key_use(call);
+            return Ok(Given::SoldBefore(units));
+        }
+        let claim = self.keys.claim(Name::Retake(over), &None, self.now);
+        if let Some(by) = self.holds[over].retaken_by {
+            self.log_key_use(call);
+            return Ok(Given::RetakenBefore(by));
+        }
+        assert!(matches!(claim, Claim::First), "nobody has retaken it");
+        let lines = self.basket_lines(lines).map_err(retake)?;
+        self.take_lines(&lines, lines.len() + 1).map_err(retake)?;
+        let new = self.make_hold(call, lines, self.now, Some(over));
+        self.sell_lines(new, Some(call));
+        self.holds[over].retaken_by = Some(new);
+        self.keys.publish(Name::Retake(over), None, Given::Retaken(new), self.now);
+        Ok(Given::Retaken(new))
+    }
+
+    fn are_lines_of(&self, hold: usize, lines: &[(Place, u32)]) -> bool {
+        let mut merged: Vec<(usize, u64)> = Vec::new();
+        for (place, units) in lines {
+            let Some(level) = self.level_at(*place) else { return false };
+            match merged.iter_mut().find(|line| line.0 == level) {
+                Some(line) => line.1 += u64::from(*units),
+                None => merged.push((level, u64::from(*units))),
+            }
+        }
+        merged.sort_unstable();
+        let held = self.holds[hold].lines.iter().map(|line| (line.0, u64::from(line.1)));
+        merged.into_iter().eq(held)
+    }
+}
+
+/// What refuses a basket refuses a retake too, in a retake's own words.
+fn retake(denied: Denied) -> Denied {
+    match denied {
+        Denied::Other(stockade::Error::Basket(error)) => RetakeError::Retake(error).into(),
+        other => other,
+    }
+}

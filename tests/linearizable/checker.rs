@@ -1,0 +1,134 @@
+//! Is there an order of these calls, one after the other, that explains all answers?
+//!
+//! The search of Wing and Gong (1993): a call may stand next if it was made before any other call
+//! that is still to be placed had returned, and if its answer is the one that the [model](crate::model)
+//! gives at that place. What a set of answered calls leaves behind does not depend on their order, so
+//! that a set that led nowhere once is not tried again.
+
+use std::collections::HashSet;
+
+use crate::model::{Answered, State};
+
+/// A call with its answer, and the moments at which it was made and at which it returned, as numbers
+/// of one counter.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) thread: usize,
+    pub(crate) made: u64,
+    pub(crate) returned: u64,
+    pub(crate) answered: Answered,
+}
+
+impl Call {
+    /// Whether there was a moment at which both were open.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        self.made < other.returned && other.made < self.returned
+    }
+}
+
+/// An order of the calls that explains every answer, as their numbers; `None` if there is none.
+pub(crate) fn explain(calls: &[Call], initial: &State) -> Option<Vec<usize>> {
+    assert!(calls.len() <= 64, "a history of {} calls", calls.len());
+    if !calls.iter().all(|call| is_progress_true(call, calls)) {
+        return None;
+    }
+    let mut search = Search { calls, dead_ends: HashSet::new(), order: Vec::new() };
+    search.go(0, initial).then_some(search.order)
+}
+
+/// "Another call is ending it" is true only while that call is open, and if it does end it.
+fn is_progress_true(call: &Call, calls: &[Call]) -> bool {
+    let Answered::ReleaseInProgress { hold } = call.answered else { return true };
+    let ends =
+        |other: &&Call| matches!(other.answered, Answered::Released { hold: it, .. } if it == hold);
+    calls.iter().filter(ends).any(|other| other.overlaps(call))
+}
+
+struct Search<'a> {
+    calls: &'a [Call],
+    /// Sets of placed calls from which there is no way on.
+    dead_ends: HashSet<u64>,
+    order: Vec<usize>,
+}
+
+impl Search<'_> {
+    fn go(&mut self, placed: u64, state: &State) -> bool {
+        let open = |number: &usize| placed & (1 << number) == 0;
+        let Some(first_return) =
+            (0..self.calls.len()).filter(open).map(|number| self.calls[number].returned).min()
+        else {
+            return true;
+        };
+        if self.dead_ends.contains(&placed) {
+            return false;
+        }
+        for number in (0..self.calls.len()).filter(open) {
+            let call = &self.calls[number];
+            if call.made > first_return {
+                continue;
+            }
+            if let Some(next) = state.after(&call.answered) {
+                self.order.push(number);
+                if self.go(placed | 1 << number, &next) {
+                    return true;
+                }
+                self.order.pop();
+            }
+        }
+        self.dead_ends.insert(placed);
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(made: u64, returned: u64, answered: Answered) -> Call {
+        Call { thread: 0, made, returned, answered }
+    }
+
+    fn initial() -> State {
+        State::new(vec![(5, 0), (0, 0)], vec![5, 5], vec![0, 1])
+    }
+
+    fn reserved(units: u32) -> Answered {
+        Answered::Reserved { hold: 1, lines: vec![(0, units)] }
+    }
+
+    fn seen(first: u32, second: u32) -> Answered {
+        Answered::Seen { levels: vec![(0, (first, 0)), (1, (second, 0))] }
+    }
+
+    #[test]
+    fn calls_that_overlap_may_stand_in_either_order_and_others_only_in_theirs() {
+        let short = || Answered::ReserveShort { level: 0, needed: 4, available: 2 };
+        let overlapping = [call(0, 3, short()), call(1, 2, reserved(3))];
+        assert_eq!(explain(&overlapping, &initial()), Some(vec![1, 0]));
+        let refused_before = [call(0, 1, short()), call(2, 3, reserved(3))];
+        assert_eq!(explain(&refused_before, &initial()), None);
+    }
+
+    #[test]
+    fn a_transfer_that_is_seen_half_way_has_no_explanation() {
+        let moved = || Answered::Transferred { from: 0, to: 1, units: 2 };
+        for (first, second, is_legal) in [(5, 0, true), (3, 2, true), (3, 0, false), (5, 2, false)]
+        {
+            let calls = [call(0, 3, moved()), call(1, 2, seen(first, second))];
+            assert_eq!(explain(&calls, &initial()).is_some(), is_legal, "{first}, {second}");
+        }
+        let backwards = [call(0, 9, moved()), call(1, 2, seen(3, 2)), call(3, 4, seen(5, 0))];
+        assert_eq!(explain(&backwards, &initial()), None);
+    }
+
+    #[test]
+    fn in_progress_is_true_only_while_the_winners_call_is_open() {
+        let released = || Answered::Released { hold: 1, lines: vec![(0, 2)] };
+        let in_progress = || Answered::ReleaseInProgress { hold: 1 };
+        let history = |made, returned| {
+            [call(0, 1, reserved(2)), call(2, 5, released()), call(made, returned, in_progress())]
+        };
+        assert!(explain(&history(3, 4), &initial()).is_some());
+        assert_eq!(explain(&history(6, 7), &initial()), None);
+    }
+}

@@ -1,0 +1,149 @@
+//! What an engine costs: bytes of a live reservation, all included, and that memory stays bounded
+//! however many come and go. Measured as the process's resident memory, which the system tells in
+//! pages; where it does not (`/proc` is Linux's), these tests say nothing.
+//!
+//! `cargo test --release --test memory -- --ignored --nocapture` does the large ones.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use stockade::{AuditFilter, BasketLine, Builder, InventoryManager};
+
+const LONG: Duration = Duration::from_secs(3_600);
+const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
+/// The promise.
+const BYTES_A_HOLD: f64 = 128.0;
+const MIB: f64 = 1_048_576.0;
+
+/// One at a time: they measure the whole process.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Resident memory of this process in bytes, where the system tells it.
+fn resident() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1_024.0)
+}
+
+/// An engine whose log keeps next to nothing, so that only what is measured grows.
+fn engine(builder: Builder) -> InventoryManager {
+    let builder = builder.warehouse("SF").audit_retained(1_000).audit_queue(1 << 16);
+    let manager = builder.build().expect("legal settings");
+    manager.add_stock(LAPTOPS, stockade::MAX_UNITS, "SUPPLIER").expect("room");
+    manager
+}
+
+/// Bytes that each of `count` live holds costs.
+fn bytes_a_hold(count: u32) -> Option<f64> {
+    let manager = engine(InventoryManager::builder().max_reservations(count + 1_024));
+    let laptops = manager.level(LAPTOPS).expect("open");
+    let hold = || manager.reserve(laptops, 1, LONG).expect("stock and slots");
+    // What is made once, and then kept, is made now.
+    (0..20_000).for_each(|_| assert_eq!(manager.confirm(hold()), Ok(())));
+    manager.flush().wait().expect("a healthy log");
+    let before = resident()?;
+    let first = hold();
+    (1..count).for_each(|_| _ = hold());
+    manager.flush().wait().expect("a healthy log");
+    let after = resident()?;
+    assert_eq!(manager.held(laptops), count);
+    assert_eq!(manager.reservation(first).map(|it| it.id), Ok(first), "the oldest is still there");
+    Some((after - before) / f64::from(count))
+}
+
+/// MiB by which the process has grown while `pairs` holds were made and sold, after a first tenth.
+fn growth(pairs: u64) -> Option<f64> {
+    let manager = engine(InventoryManager::builder());
+    let laptops = manager.level(LAPTOPS).expect("open");
+    let pair = |_| {
+        let hold = manager.reserve(laptops, 1, LONG).expect("stock and slots");
+        manager.confirm(hold).expect("pending");
+    };
+    let warm = (pairs / 10).max(300_000);
+    (0..warm).for_each(pair);
+    manager.flush().wait().expect("a healthy log");
+    let before = resident()?;
+    (0..pairs).for_each(pair);
+    manager.flush().wait().expect("a healthy log");
+    let after = resident()?;
+    assert!(manager.audit().newest_sequence() >= 2 * (pairs + warm));
+    assert!(manager.audit().query(&AuditFilter::new()).entries.len() <= 1_000);
+    Some((after - before) / MIB)
+}
+
+#[track_caller]
+fn assert_cheap(count: u32) {
+    let _alone = alone();
+    if let Some(bytes) = bytes_a_hold(count) {
+        assert!(bytes <= BYTES_A_HOLD, "{bytes:.1} bytes each");
+        assert!(bytes >= 48.0, "{bytes:.1} bytes each: that was not measured");
+        report(&format!("{count} live holds: {bytes:.1} bytes each"));
+    }
+}
+
+#[track_caller]
+fn assert_bounded(pairs: u64) {
+    let _alone = alone();
+    if let Some(grown) = growth(pairs) {
+        assert!(grown < 24.0, "{grown:.1} MiB more after {pairs} pairs");
+        report(&format!("{pairs} pairs of reserve and confirm: {grown:.1} MiB more"));
+    }
+}
+
+/// Shows a figure to whoever asked for it with `--nocapture`.
+#[allow(clippy::print_stdout, reason = "the figures are what these tests are run for")]
+fn report(figure: &str) {
+    println!("{figure}");
+}
+
+#[test]
+fn a_million_live_holds_cost_at_most_128_bytes_each() {
+    assert_cheap(1_000_000);
+}
+
+#[test]
+#[ignore = "takes 700 MB"]
+fn ten_million_live_holds_cost_at_most_128_bytes_each() {
+    assert_cheap(10_000_000);
+}
+
+#[test]
+fn memory_is_bounded_over_a_million_pairs() {
+    assert_bounded(1_000_000);
+}
+
+#[test]
+#[ignore = "takes a minute in release"]
+fn memory_is_bounded_over_a_hundred_million_pairs() {
+    assert_bounded(100_000_000);
+}
+
+/// Refused calls, repeats, unknown names and unknown ids leave nothing behind.
+#[test]
+fn refusals_cost_no_memory() {
+    let _alone = alone();
+    let manager = engine(InventoryManager::builder());
+    let stranger = {
+        let other = engine(InventoryManager::builder());
+        other.reserve(LAPTOPS, 1, LONG).expect("stock")
+    };
+    let refused = |round: u32| {
+        let name = format!("GUESS {round}");
+        let place = ("SF", &*name);
+        assert!(manager.reserve(place, 1, LONG).is_err());
+        assert!(manager.reserve_basket(&[BasketLine::new(place, 1)], LONG).is_err());
+        let key = stockade::RequestKey::try_from(&*name).expect("a legal key");
+        assert!(manager.request().key(key).sell(place, 1).is_err());
+        assert!(manager.confirm(stranger).is_err());
+    };
+    (0..10_000).for_each(refused);
+    let Some(before) = resident() else { return };
+    (10_000..60_000).for_each(refused);
+    let grown = (resident().expect("as before") - before) / MIB;
+    assert!(grown < 4.0, "{grown:.1} MiB more");
+    assert_eq!(manager.stats().keys, 0);
+}

@@ -1,0 +1,243 @@
+//! Shipping and cancelling by reservation, and reservations that are kept until that is done.
+
+use std::time::Duration;
+
+use stockade::{
+    AdjustmentType, AuditFilter, BasketLine, InventoryManager, NoReservation, Release, RequestKey,
+    Reservation, ReservationId, ReservationStatus, SettleError,
+};
+
+use crate::{CABLE, LAPTOP, MOUSE, TTL, basket, counts, line, parts, shop, shop_with};
+
+/// Sold units of a line, and how many of them are shipped or cancelled.
+fn settled(found: &Reservation, level: (&str, &str)) -> (u32, u32) {
+    let line = found.lines.iter().find(|line| (&*line.warehouse, &*line.product) == level);
+    line.map(|line| (line.sold, line.settled)).expect("the line is there")
+}
+
+fn laptops(units: u32) -> [BasketLine<'static>; 1] {
+    [line(LAPTOP, units)]
+}
+
+fn not_sold((warehouse, product): (&str, &str), needed: u32, sold: u32) -> SettleError {
+    SettleError::NotSold { warehouse: warehouse.into(), product: product.into(), needed, sold }
+}
+
+#[test]
+fn several_lines_are_shipped_in_one_step() {
+    let (manager, _) = shop();
+    let id = basket(&manager);
+    manager.confirm(id).expect("pending");
+    manager.ship_lines(id, &[line(LAPTOP, 2), line(CABLE, 5)]).expect("sold");
+    assert_eq!(counts(&manager, LAPTOP), (7, 1, 1));
+    assert_eq!(counts(&manager, MOUSE), (6, 4, 4));
+    assert_eq!(counts(&manager, CABLE), (5, 0, 0));
+    let found = manager.reservation(id).expect("a record");
+    assert_eq!(found.status, ReservationStatus::Confirmed);
+    assert_eq!(settled(&found, LAPTOP), (3, 2));
+    assert_eq!(settled(&found, MOUSE), (4, 0));
+    assert_eq!(settled(&found, CABLE), (5, 5));
+    // The units have left: there is room for others.
+    let room = |name| manager.warehouse(name).expect("a warehouse").room_left();
+    let before = room("SF");
+    manager.ship_lines(id, &[line(LAPTOP, 1), line(MOUSE, 4)]).expect("sold");
+    assert_eq!(room("SF"), before + 5);
+}
+
+#[test]
+fn no_unit_is_settled_twice_though_the_level_has_more() {
+    let (manager, _) = shop();
+    let id = manager.sell(LAPTOP, 3).expect("stock");
+    let other = manager.sell(LAPTOP, 5).expect("stock");
+    manager.ship_lines(id, &laptops(2)).expect("sold");
+    assert_eq!(manager.ship_lines(id, &laptops(2)), Err(not_sold(LAPTOP, 2, 1)));
+    manager.cancel_sale_lines(id, &laptops(1), "returned").expect("sold");
+    assert_eq!(manager.cancel_sale_lines(id, &laptops(1), "again"), Err(not_sold(LAPTOP, 1, 0)));
+    assert_eq!(counts(&manager, LAPTOP), (3, 5, 5));
+    manager.ship_lines(other, &laptops(5)).expect("sold");
+    assert_eq!(counts(&manager, LAPTOP), (3, 0, 0));
+}
+
+#[test]
+fn a_refused_call_moves_nothing_of_any_line() {
+    let (manager, _) = shop();
+    let id = basket(&manager);
+    manager.confirm(id).expect("pending");
+    let refused = manager.ship_lines(id, &[line(LAPTOP, 1), line(MOUSE, 5)]);
+    assert_eq!(refused, Err(not_sold(MOUSE, 5, 4)));
+    assert_eq!(manager.ship_lines(id, &[]), Err(SettleError::Empty));
+    assert!(matches!(manager.ship_lines(id, &laptops(0)), Err(SettleError::Quantity(_))));
+    // Units that left by level are gone for whoever counts on the reservation.
+    manager.ship(MOUSE, 2).expect("sold");
+    let refused = manager.ship_lines(id, &[line(LAPTOP, 1), line(MOUSE, 4)]);
+    assert_eq!(refused, Err(not_sold(MOUSE, 4, 2)));
+    assert_eq!(counts(&manager, LAPTOP), (7, 3, 3));
+    assert_eq!(settled(&manager.reservation(id).expect("a record"), LAPTOP), (3, 0));
+    manager.ship_lines(id, &laptops(3)).expect("sold");
+}
+
+#[test]
+fn what_a_partial_step_sold_is_shipped_while_the_rest_is_held() {
+    let (manager, clock) = shop();
+    let id = basket(&manager);
+    assert_eq!(manager.ship_lines(id, &laptops(1)), Err(not_sold(LAPTOP, 1, 0)));
+    manager.confirm_lines(id, &laptops(2)).expect("held");
+    manager.ship_lines(id, &laptops(1)).expect("sold");
+    assert_eq!(manager.ship_lines(id, &laptops(2)), Err(not_sold(LAPTOP, 2, 1)));
+    let found = manager.reservation(id).expect("a record");
+    assert_eq!((found.status, parts(&found, LAPTOP)), (ReservationStatus::Pending, (3, 1, 2)));
+    assert_eq!(settled(&found, LAPTOP), (2, 1));
+    // A later step keeps what was settled.
+    manager.release_lines(id, &[line(MOUSE, 1)]).expect("held");
+    assert_eq!(settled(&manager.reservation(id).expect("a record"), LAPTOP), (2, 1));
+    // So does the end; and after it, only what was sold is left to ship.
+    clock.advance(TTL + Duration::from_millis(1));
+    assert_eq!(manager.ship_lines(id, &laptops(2)), Err(not_sold(LAPTOP, 2, 1)));
+    assert_eq!(manager.ship_lines(id, &[line(MOUSE, 1)]), Err(not_sold(MOUSE, 1, 0)));
+    manager.ship_lines(id, &laptops(1)).expect("sold");
+    assert_eq!(counts(&manager, LAPTOP), (8, 0, 0));
+    assert_eq!(counts(&manager, MOUSE), (10, 0, 0));
+}
+
+#[test]
+fn a_released_reservation_has_nothing_to_ship() {
+    let (manager, _) = shop();
+    let id = basket(&manager);
+    assert_eq!(manager.release(id), Ok(Release::Released));
+    assert_eq!(manager.ship_lines(id, &laptops(1)), Err(not_sold(LAPTOP, 1, 0)));
+}
+
+#[test]
+fn one_record_carries_all_lines_and_the_reason() {
+    let (manager, _) = shop();
+    let id = basket(&manager);
+    manager.confirm(id).expect("pending");
+    let request = manager.request().note("clerk", "7");
+    request.cancel_sale_lines(id, &[line(LAPTOP, 1), line(MOUSE, 2)], "declined").expect("sold");
+    manager.run_until_idle();
+    let filter = AuditFilter::new().reservation(id).entry_type(AdjustmentType::SaleCancelled);
+    let entries = manager.audit().query(&filter).entries;
+    let seen: Vec<_> =
+        entries.iter().map(|entry| (entry.product.as_deref(), entry.quantity)).collect();
+    assert_eq!(seen, [(Some("LAPTOP"), 1), (Some("MOUSE"), 2)]);
+    for entry in &entries {
+        assert_eq!((entry.note("reason"), entry.note("clerk")), (Some("declined"), Some("7")));
+    }
+}
+
+#[test]
+fn a_retried_shipment_ships_once() {
+    let (manager, _) = shop();
+    let id = manager.sell(LAPTOP, 3).expect("stock");
+    let key = RequestKey::try_from("parcel-1").expect("a key");
+    for _ in 0..2 {
+        manager.request().key(key).ship_lines(id, &laptops(2)).expect("sold");
+    }
+    assert_eq!(counts(&manager, LAPTOP), (7, 1, 1));
+}
+
+/// Lets every slot that is free come round.
+fn use_all_slots(manager: &InventoryManager) {
+    for _ in 0..32 {
+        let id = manager.reserve(MOUSE, 1, TTL).expect("a slot that comes round");
+        assert_eq!(manager.release(id), Ok(Release::Released));
+    }
+}
+
+fn crowded() -> InventoryManager {
+    shop_with(|builder| builder.max_reservations(8).retention(Duration::ZERO, 0)).0
+}
+
+#[test]
+fn a_record_that_has_gone_ships_nothing() {
+    let manager = crowded();
+    let id = manager.sell(LAPTOP, 3).expect("stock");
+    use_all_slots(&manager);
+    assert_eq!(manager.reservation(id), Err(NoReservation::Forgotten));
+    assert_eq!(manager.ship_lines(id, &laptops(1)), Err(SettleError::Forgotten));
+    assert_eq!(counts(&manager, LAPTOP), (7, 3, 3));
+}
+
+/// Makes a reservation that is to be kept, and sells it.
+type Sale = fn(&InventoryManager) -> ReservationId;
+
+#[test]
+fn a_kept_reservation_stays_readable_until_all_is_settled() {
+    let sell: Sale =
+        |manager| manager.request().keep_until_shipped().sell(LAPTOP, 3).expect("stock");
+    let reserve: Sale = |manager| {
+        let id = manager.request().keep_until_shipped().reserve(LAPTOP, 3, TTL).expect("stock");
+        manager.confirm(id).expect("pending");
+        id
+    };
+    let basket: Sale = |manager| {
+        let lines = [line(LAPTOP, 3), line(CABLE, 1)];
+        let request = manager.request().keep_until_shipped();
+        let id = request.reserve_basket(&lines, TTL).expect("stock");
+        manager.confirm_lines_and_release_rest(id, &laptops(3)).expect("held");
+        id
+    };
+    let fulfilment: Sale = |manager| {
+        let order = ["SF".into(), "NYC".into()];
+        let request = manager.request().keep_until_shipped();
+        let id = request.fulfill_across_warehouses("LAPTOP", 3, &order, TTL).expect("stock");
+        manager.confirm(id).expect("pending");
+        id
+    };
+    for sale in [sell, reserve, basket, fulfilment] {
+        let manager = crowded();
+        let id = sale(&manager);
+        let slots = manager.stats().slots_live;
+        assert!(slots >= 1, "a live slot is counted");
+        for unit in 0..3 {
+            use_all_slots(&manager);
+            let found = manager.reservation(id).expect("it is kept");
+            assert!(found.keep_until_shipped);
+            assert_eq!(
+                (found.status, settled(&found, LAPTOP).1),
+                (ReservationStatus::Confirmed, unit)
+            );
+            assert_eq!(manager.stats().slots_live, slots);
+            if unit == 1 {
+                manager.cancel_sale_lines(id, &laptops(1), "declined").expect("sold");
+            } else {
+                manager.ship_lines(id, &laptops(1)).expect("sold");
+            }
+        }
+        assert_eq!(manager.stats().slots_live, 0);
+        use_all_slots(&manager);
+        assert_eq!(manager.reservation(id), Err(NoReservation::Forgotten));
+    }
+}
+
+#[test]
+fn a_reservation_that_is_to_be_kept_and_sold_nothing_retires_at_its_end() {
+    let manager = crowded();
+    let request = manager.request().keep_until_shipped();
+    let released = request.reserve(LAPTOP, 1, TTL).expect("stock");
+    assert_eq!(manager.release(released), Ok(Release::Released));
+    // What it sold is shipped before its end.
+    let shipped = request.reserve(LAPTOP, 2, TTL).expect("stock");
+    manager.confirm_lines(shipped, &laptops(1)).expect("held");
+    manager.ship_lines(shipped, &laptops(1)).expect("sold");
+    assert_eq!(manager.release(shipped), Ok(Release::Released));
+    // Also where a step ends it.
+    let shipped = request.reserve(LAPTOP, 2, TTL).expect("stock");
+    manager.confirm_lines(shipped, &laptops(1)).expect("held");
+    manager.ship_lines(shipped, &laptops(1)).expect("sold");
+    manager.release_lines(shipped, &laptops(1)).expect("held");
+    assert_eq!(manager.stats().slots_live, 0);
+}
+
+#[test]
+fn to_be_kept_is_a_part_of_the_request_and_of_the_record() {
+    let (manager, _) = shop();
+    let key = RequestKey::try_from("cart-1").expect("a key");
+    let request = manager.request().key(key);
+    let id = request.clone().keep_until_shipped().reserve(LAPTOP, 1, TTL).expect("stock");
+    assert!(request.clone().reserve(LAPTOP, 1, TTL).is_err(), "another request");
+    assert_eq!(request.keep_until_shipped().reserve(LAPTOP, 1, TTL), Ok(id));
+    manager.run_until_idle();
+    let entries = manager.audit().query(&AuditFilter::new().reservation(id)).entries;
+    assert_eq!(entries[0].note("keep"), Some("until-shipped"));
+}
