@@ -272,8 +272,7 @@ impl Engine {
             .at(now)
             .reservation(id, expires_at)
             .owner(details.owner)
-            .details(details)
-            .kept(details)
+            .details_of_hold(details)
             .key(key, if of.is_some() { Answer::Retaken(id) } else { Answer::Reservation(id) });
         for line in wanted {
             draft = draft.line(line.handle, line.qty.get());

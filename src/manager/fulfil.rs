@@ -117,8 +117,7 @@ impl Engine {
             .at(now)
             .reservation(id, expires_at)
             .owner(details.owner)
-            .details(details)
-            .kept(details)
+            .details_of_hold(details)
             .key(key, Answer::Reservation(id));
         let parts = match self.fill(&levels, qty, now) {
             Ok(parts) => parts,

@@ -292,7 +292,7 @@ impl Engine {
             let Some(slot) = self.slots.at(id.slot()) else { return Err(PartialError::Unknown) };
             match state.phase() {
                 Phase::Pending if state.is_overdue(now) => {
-                    if self.expire(id.slot(), slot, state, now).is_some() {
+                    if self.expire(id.slot(), slot, state, now) {
                         return Err(PartialError::Expired { expired_at: state.expires_at() });
                     }
                 }
@@ -364,7 +364,7 @@ impl Engine {
     ) -> Option<Result<(), Unavailable>> {
         let Found { slot, state, .. } = found;
         slot.swap(*state, state.in_phase(Phase::Ending)).ok()?;
-        Some(self.finish_hold(id.slot(), slot, *state, end, now, details, Some(key)).1)
+        Some(self.finish_hold(id.slot(), slot, *state, end, now, details, Some(key)))
     }
 
     /// A step after which the hold has other lines. `None`: another call was first.

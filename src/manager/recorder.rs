@@ -264,6 +264,27 @@ impl<'a> Draft<'a> {
         self
     }
 
+    /// The caller's notes on a new hold; and whether that keeps its record until what it sold is shipped,
+    /// so that one that is brought back after a restart does so too.
+    #[inline]
+    pub(super) fn details_of_hold(self, details: &Details) -> Self {
+        if details.keep_until_shipped || !details.notes.is_empty() {
+            self.with_details_of_hold(details)
+        } else {
+            self
+        }
+    }
+
+    #[cold]
+    fn with_details_of_hold(self, details: &Details) -> Self {
+        let mut draft = self.details(details);
+        if details.keep_until_shipped {
+            draft.long().keep = true;
+            draft = draft.text("keep", "until-shipped");
+        }
+        draft
+    }
+
     /// A pair of metadata.
     pub(super) fn text(mut self, name: &str, value: &str) -> Self {
         self.long().note(name, value);
@@ -291,17 +312,6 @@ impl<'a> Draft<'a> {
     /// The hold whose lines are taken anew.
     pub(super) fn retaken_from(mut self, id: ReservationId) -> Self {
         self.long().header.retaken_from = Some(id);
-        self
-    }
-
-    /// The new hold keeps its record until what it sold is shipped, if the caller asked for that: one
-    /// that is brought back after a restart does so too.
-    #[inline]
-    pub(super) fn kept(mut self, details: &Details) -> Self {
-        if details.keep_until_shipped {
-            self.long().keep = true;
-            self = self.text("keep", "until-shipped");
-        }
         self
     }
 

@@ -66,8 +66,7 @@ impl Engine {
                 .at(now)
                 .reservation(id, expires_at)
                 .owner(details.owner)
-                .details(details)
-                .kept(details)
+                .details_of_hold(details)
                 .key(key, Answer::Reservation(id));
             // Law 2: take, then log; and the id, which can be spent on a confirm, is given last.
             let slot = self.take_units(slot, handle, level, qty, now)?;
@@ -106,8 +105,7 @@ impl Engine {
                 .at(now)
                 .reservation(id, now)
                 .owner(details.owner)
-                .details(details)
-                .kept(details)
+                .details_of_hold(details)
                 .key(key, Answer::Reservation(id));
             let slot = self.take_units(slot, handle, level, qty, now)?;
             let recorded = draft.queue();

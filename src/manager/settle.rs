@@ -20,7 +20,7 @@ use crate::quantity::Quantity;
 use crate::reservation::chain::SlotNumber;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::Line;
-use crate::reservation::slot::Slot;
+use crate::reservation::slot::{Slot, Tenant};
 use crate::reservation::slots::Lookup;
 use crate::reservation::state::{Phase, State};
 use crate::stock::cell::CellId;
@@ -240,38 +240,48 @@ impl Engine {
                 },
             }
             if state.is_overdue(now) {
-                if let Some(phase) = self.expire(id.slot(), slot, state, now) {
-                    return Met::Over(Over {
-                        end: End::Expire,
-                        sold: phase == Phase::Confirmed,
-                        expires_at: state.expires_at(),
-                    });
+                // Read before the swap of the state that it belongs to.
+                let stepped = slot.chain().is_whole();
+                let expired = self.expire(id.slot(), slot, state, now);
+                // Whether an earlier step sold anything is read at the next look.
+                if expired && !stepped {
+                    let expires_at = state.expires_at();
+                    return Met::Over(Over { end: End::Expire, sold: false, expires_at });
                 }
             } else if slot.swap(state, state.in_phase(Phase::Ending)).is_ok() {
-                let key = Some((key, answer));
-                let number = id.slot();
-                return Met::Done(self.finish_hold(number, slot, state, end, now, details, key).1);
+                return Met::Done(self.finish_hold(
+                    id.slot(),
+                    slot,
+                    state,
+                    end,
+                    now,
+                    details,
+                    Some((key, answer)),
+                ));
             }
             // Another thread stepped on the hold between the look and the swap: look again.
         }
     }
 
-    /// Expires the hold found in `state`, if nobody steps on it first; returns its final phase.
+    /// Expires the hold found in `state`, if nobody steps on it first.
     pub(super) fn expire(
         &self,
         number: SlotNumber,
         slot: &Slot,
         state: State,
         now: Timestamp,
-    ) -> Option<Phase> {
-        slot.swap(state, state.in_phase(Phase::Ending)).ok()?;
-        // An entry that can't be recorded any more is no reason to keep the units: the engine is
-        // ending, and the hold is over either way.
-        let details = Details::default();
-        Some(self.finish_hold(number, slot, state, End::Expire, now, &details, None).0)
+    ) -> bool {
+        let won = slot.swap(state, state.in_phase(Phase::Ending)).is_ok();
+        if won {
+            // An entry that can't be recorded any more is no reason to keep the units: the engine
+            // is ending, and the hold is over either way.
+            let _ =
+                self.finish_hold(number, slot, state, End::Expire, now, &Details::default(), None);
+        }
+        won
     }
 
-    /// The winner's part: log, then give, then let the state and the slots go. Returns the final phase.
+    /// The winner's part: log, then give, then let the state and the slots go.
     #[allow(clippy::too_many_arguments, reason = "the winner's whole knowledge")]
     pub(super) fn finish_hold(
         &self,
@@ -282,9 +292,67 @@ impl Engine {
         now: Timestamp,
         details: &Details,
         key: Option<(Option<KeyUse<'_>>, Answer)>,
-    ) -> (Phase, Result<(), Unavailable>) {
+    ) -> Result<(), Unavailable> {
         // Law 3: the lines are read after the swap was won, never before.
+        let chain = slot.chain();
+        if !chain.is_empty() {
+            return self.finish_lines(number, slot, state, end, now, details, key);
+        }
         let tenant = slot.read_tenant(state);
+        let draft = self.end_draft(&tenant, state, end, now, details, key);
+        let recorded = draft.line(tenant.line.level, tenant.line.held).queue();
+        self.give_line(end, tenant.line);
+        slot.finish(state.in_phase(end.final_phase()));
+        self.slots.retire(number, chain, end == End::Sell, now);
+        recorded
+    }
+
+    /// The same for a hold with several slots: of several lines, or of one that has seen a step.
+    #[allow(clippy::too_many_arguments, reason = "the winner's whole knowledge")]
+    #[inline(never)]
+    fn finish_lines(
+        &self,
+        number: SlotNumber,
+        slot: &Slot,
+        state: State,
+        end: End,
+        now: Timestamp,
+        details: &Details,
+        key: Option<(Option<KeyUse<'_>>, Answer)>,
+    ) -> Result<(), Unavailable> {
+        let tenant = slot.read_tenant(state);
+        let (mut lines, mut sold_before, mut unsettled) = (Vec::new(), false, end == End::Sell);
+        self.slots.lines_of(number, state, &tenant, |line| {
+            sold_before |= line.sold > 0;
+            unsettled |= line.is_unsettled();
+            if line.held > 0 {
+                lines.push(line);
+            }
+        });
+        let mut phase = end.final_phase();
+        if sold_before && end != End::Sell {
+            // A reservation that sold anything is confirmed at the end; how it ended is noted.
+            slot.switch_chain(tenant.chain.ending_as(phase));
+            phase = Phase::Confirmed;
+        }
+        let draft = self.end_draft(&tenant, state, end, now, details, key);
+        let recorded = self.end_lines(draft, end, &lines);
+        slot.finish(state.in_phase(phase));
+        self.slots.retire(number, tenant.chain, unsettled, now);
+        recorded
+    }
+
+    /// The record of an end, its lines still to come.
+    #[inline(always)]
+    fn end_draft(
+        &self,
+        tenant: &Tenant,
+        state: State,
+        end: End,
+        now: Timestamp,
+        details: &Details,
+        key: Option<(Option<KeyUse<'_>>, Answer)>,
+    ) -> Draft<'_> {
         let mut draft = self
             .recorder
             .movement_of(end.entry_type())
@@ -298,32 +366,7 @@ impl Engine {
         if let Some((key, answer)) = key {
             draft = draft.key(key, answer);
         }
-        let mut phase = end.final_phase();
-        let mut unsettled = end == End::Sell;
-        let recorded = if tenant.chain.is_empty() {
-            draft = draft.line(tenant.line.level, tenant.line.held);
-            let recorded = draft.queue();
-            self.give_line(end, tenant.line);
-            recorded
-        } else {
-            let (mut lines, mut sold_before) = (Vec::new(), false);
-            self.slots.lines_of(number, state, &tenant, |line| {
-                sold_before |= line.sold > 0;
-                unsettled |= line.is_unsettled();
-                if line.held > 0 {
-                    lines.push(line);
-                }
-            });
-            if sold_before && end != End::Sell {
-                // A reservation that sold anything is confirmed at the end; how it ended is noted.
-                slot.switch_chain(tenant.chain.ending_as(phase));
-                phase = Phase::Confirmed;
-            }
-            self.end_lines(draft, end, &lines)
-        };
-        slot.finish(state.in_phase(phase));
-        self.slots.retire(number, tenant.chain, unsettled, now);
-        (phase, recorded)
+        draft
     }
 
     /// Logs and gives what the lines hold.

@@ -62,7 +62,7 @@ impl Engine {
             // Law 5: each end is an item of its own, and so is admitted like one.
             refused = self.admit().is_err();
             if !refused {
-                ended += usize::from(self.expire(number, slot, state, now).is_some());
+                ended += usize::from(self.expire(number, slot, state, now));
             }
             refused || ended >= self.due.limit || enough()
         });
@@ -89,7 +89,7 @@ impl Engine {
             }
             let mut ended = 0;
             let scan = self.slots.scan_due(now, |number, slot, state| {
-                ended += usize::from(self.expire(number, slot, state, now).is_some());
+                ended += usize::from(self.expire(number, slot, state, now));
                 ended >= self.due.chunk
             });
             total += ended;

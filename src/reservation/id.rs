@@ -73,11 +73,6 @@ impl ReservationId {
         Self { high, low }
     }
 
-    /// Whether the halves were those of an id.
-    pub(crate) fn is_one(self) -> bool {
-        self.high & VERSION_MASK == VERSION && self.low & VARIANT_MASK == VARIANT
-    }
-
     /// The slot in which the reservation lives.
     pub(crate) fn slot(self) -> u32 {
         let high = self.high & SLOT_HIGH_MASK;

@@ -143,15 +143,17 @@ impl Slots {
     ) -> Chain {
         let Some(head_slot) = self.slots.get(head.number as usize) else { return Chain::NONE };
         let generation = head.state.generation();
-        let mut end = NO_SLOT;
-        if let Some((vacated, of)) = note
-            && let Some(slot) = self.slots.get(vacated.number as usize)
-        {
-            slot.join_as_note(vacated.state, head.number, generation, of);
-            end = vacated.number;
+        if !rest.is_empty() || note.is_some() {
+            let mut end = NO_SLOT;
+            if let Some((vacated, of)) = note
+                && let Some(slot) = self.slots.get(vacated.number as usize)
+            {
+                slot.join_as_note(vacated.state, head.number, generation, of);
+                end = vacated.number;
+            }
+            let first = self.link(rest, head.number, generation, end);
+            tenant.chain = tenant.chain.of_later_lines(first, generation);
         }
-        let first = self.link(rest, head.number, generation, end);
-        tenant.chain = tenant.chain.of_later_lines(first, generation);
         head_slot.admit(head.state, &tenant, phase, expires_at);
         tenant.chain
     }
@@ -195,7 +197,6 @@ impl Slots {
                 Read::Stranger(tenant, state)
                     if state.phase() != Phase::Vacant
                         && state.phase() != Phase::Line
-                        && tenant.is_one()
                         && tenant.created_at() < id.created_at() =>
                 {
                     return Lookup::Unknown;
@@ -302,14 +303,22 @@ impl Slots {
 
     /// Gives back the slots of a hold that is over, its end queued and its units given (Law 2); unless
     /// it has sold units that are `unsettled`, and keeps them until they are shipped or cancelled.
+    #[inline]
     pub(crate) fn retire(&self, number: SlotNumber, chain: Chain, unsettled: bool, now: Timestamp) {
         if !(chain.keeps() && unsettled) {
             self.retire_all(number, chain, now);
         }
     }
 
+    #[inline]
     pub(super) fn retire_all(&self, number: SlotNumber, chain: Chain, now: Timestamp) {
         self.magazines.retire(number, now);
+        if !chain.is_empty() {
+            self.retire_links(chain, now);
+        }
+    }
+
+    fn retire_links(&self, chain: Chain, now: Timestamp) {
         self.each_link(chain, |number, _| {
             self.magazines.retire(number, now);
             true

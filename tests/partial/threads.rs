@@ -1,10 +1,15 @@
 //! Partial steps that race with each other, with ends, with shipments and with readers.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use stockade::{InventoryManager, NoReservation, PartialError, ReservationId, SettleError};
+use stockade::{
+    AdjustmentType, AuditFilter, EntryType, InventoryManager, NoReservation, PartialError,
+    ReservationId, SettleError,
+};
 
 use crate::{LAPTOP, MOUSE, line};
 
@@ -109,6 +114,55 @@ fn steps_that_race_sell_and_give_back_each_unit_once() {
         assert_eq!(manager.counts(MOUSE).reserved, 0, "round {round}");
     }
     assert_eq!(manager.stats().slots_live, 0);
+    assert_log_is_legal(&manager);
+}
+
+/// Plays the log entry by entry: nothing is spent before it was given (Law 2), no hold sells or gives
+/// back more than it took, and the end is what the engine says.
+fn assert_log_is_legal(manager: &InventoryManager) {
+    use AdjustmentType::{Received, Reserved, Returned, SaleCancelled, Shipped, Sold};
+    manager.flush().wait().expect("a healthy log");
+    let entries = manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+    let mut levels: HashMap<Arc<str>, (u32, u32, u32)> = HashMap::new();
+    let mut held: HashMap<(ReservationId, Arc<str>), u32> = HashMap::new();
+    for entry in entries.iter().filter(|entry| entry.is_movement()) {
+        let product = entry.product.clone().expect("a product");
+        let units = entry.quantity;
+        let spend = |from: &mut u32| {
+            *from = from.checked_sub(units).unwrap_or_else(|| panic!("spent too early: {entry:?}"));
+        };
+        let (available, reserved, sold) = levels.entry(product.clone()).or_default();
+        let of = |id: Option<ReservationId>| (id.expect("a reservation"), product.clone());
+        let EntryType::Movement(movement) = entry.entry_type else { continue };
+        match movement {
+            Received => *available += units,
+            Reserved => {
+                spend(available);
+                *reserved += units;
+                *held.entry(of(entry.reservation)).or_default() += units;
+            }
+            Sold => {
+                spend(held.entry(of(entry.reservation)).or_default());
+                *sold += units;
+            }
+            Returned => {
+                spend(held.entry(of(entry.reservation)).or_default());
+                spend(reserved);
+                *available += units;
+            }
+            Shipped | SaleCancelled => {
+                spend(sold);
+                spend(reserved);
+                *available += if movement == Shipped { 0 } else { units };
+            }
+            other => panic!("nobody makes {other}"),
+        }
+        assert!(sold <= reserved, "{entry:?}");
+    }
+    for (_, product) in [LAPTOP, MOUSE] {
+        let counts = manager.counts(("SF", product));
+        assert_eq!(levels[product], (counts.available, counts.reserved, counts.sold));
+    }
 }
 
 fn forgotten(error: SettleError) -> Result<(), SettleError> {
