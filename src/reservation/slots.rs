@@ -16,6 +16,7 @@ use crate::reservation::slot::{LinkContent, Read, ReadLink, Slot, Tenant};
 use crate::reservation::state::{Phase, State};
 use crate::table::Table;
 
+#[cfg(not(loom))]
 pub(crate) use restore::{Restored, RestoredEnd};
 
 /// All reservations of an engine: live holds, and finished records that are still readable.
