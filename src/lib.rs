@@ -49,6 +49,7 @@ mod table;
 
 pub use audit::entry::{AdjustmentType, AuditEntry, EntryType, EventType, UnknownEntryType};
 pub use audit::flush::{Flush, FlushError};
+pub use audit::head::{HeadHash, InvalidHash, JournalHead};
 pub use audit::journal::files::FileStorage;
 pub use audit::journal::storage::{Storage, StorageFile};
 pub use audit::log::{AuditFilter, AuditLog, AuditPage};
@@ -60,14 +61,15 @@ pub use error::{
     AddError, Applied, BasketError, BuildError, ConfirmError, DecisionError, Error, ExtendError,
     FulfilError, InvalidName, InvalidTtl, JournalError, KeyError, MAX_NAME_BYTES,
     NoTransferRequest, PartialError, ReleaseError, RemoveError, RequestTransferError, ReserveError,
-    RetakeError, SettingError, SettleError, ShipError, ShortLine, SnapshotError, TransferError,
-    TransferFailure, Unavailable, UnknownPlace,
+    RestsOnRecord, RetakeError, SettingError, SettleError, ShipError, ShortLine, SnapshotError,
+    TransferError, TransferFailure, Unavailable, UnknownPlace,
 };
 pub use manager::{
-    BasketLine, Builder, ConfirmOrRetake, Health, InventoryManager, LevelRef, LevelSnapshot,
-    ProductRef, Recovered, Refusals, Release, Request, ReservationCursor, ReservationPage,
-    Shutdown, Stats, Totals, TransferDecision, TransferRequest, TransferRequestId,
-    TransferRequestStatus, WarehouseLevel, WarehouseRef, WarehouseSpec, WeakInventoryManager,
+    BasketLine, Builder, ConfirmOrRetake, Durability, Durably, Health, InventoryManager, LevelRef,
+    LevelSnapshot, OperationKind, ProductRef, Recovered, Refusals, Release, Request,
+    ReservationCursor, ReservationPage, Shutdown, Stats, Totals, TransferDecision, TransferRequest,
+    TransferRequestId, TransferRequestStatus, WarehouseLevel, WarehouseRef, WarehouseSpec,
+    WeakInventoryManager,
 };
 pub use policy::alerts::{ListenerId, StockAlert, StockAlertListener};
 pub use policy::allocation::{

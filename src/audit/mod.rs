@@ -2,6 +2,7 @@
 
 pub(crate) mod bell;
 pub(crate) mod gate;
+pub(crate) mod head;
 pub(crate) mod queue;
 
 pub(crate) mod entry;

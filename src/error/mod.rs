@@ -2,7 +2,8 @@
 //!
 //! Every error answers two questions besides its text: [`is_retryable`](Error::is_retryable), may
 //! the same call succeed if it is made again, and [`applied`](Error::applied), has anything moved.
-//! But for one kind, [`Unrecorded`](Unavailable::Unrecorded), an error means that nothing has.
+//! But for two kinds, [`Unrecorded`](Unavailable::Unrecorded) and
+//! [`NotDurable`](Unavailable::NotDurable), an error means that nothing has.
 
 mod approval;
 mod hold;
@@ -33,7 +34,7 @@ pub const MAX_NAME_BYTES: usize = 255;
 pub enum Applied {
     /// Nothing has moved.
     No,
-    /// The stock has moved in memory, but the audit log may not have taken the entry.
+    /// The stock has moved in memory, but the audit log, or the disk, may not have taken the entry.
     InMemory,
 }
 
@@ -56,6 +57,14 @@ pub enum Unavailable {
     /// The audit queue is nearly full, and the caller chose not to wait.
     #[error("the audit queue is full; try again in a moment")]
     Busy,
+    /// The stock has moved, and its entry is queued or written, but not known to be on the disk. Ask
+    /// again with the key, or [`flush`](crate::InventoryManager::flush); without a key, a repeat of the
+    /// call would move more.
+    #[error("applied in memory, but not known to be on the disk: {reason}")]
+    NotDurable {
+        /// What stood in the way.
+        reason: String,
+    },
     /// The stock has moved, but the audit writer ended before it took the entry.
     #[error("applied in memory, but the audit writer ended before it took the entry")]
     Unrecorded,
@@ -70,7 +79,7 @@ impl Unavailable {
     /// Whether anything has moved.
     pub fn applied(&self) -> Applied {
         match self {
-            Self::Unrecorded => Applied::InMemory,
+            Self::Unrecorded | Self::NotDurable { .. } => Applied::InMemory,
             _ => Applied::No,
         }
     }
@@ -208,10 +217,28 @@ pub enum Error {
     Unavailable(#[from] Unavailable),
 }
 
-/// Gives each enum its two answers: the variants that are worth a retry by themselves, and those
-/// whose inner error knows.
+/// Whether an error tells of something that an earlier call, or this one, has recorded: who relies on
+/// it has to know that it is durable.
+pub trait RestsOnRecord {
+    /// Whether it does.
+    fn rests_on_record(&self) -> bool;
+}
+
+/// Gives each enum its answers: the variants that are worth a retry by themselves, those that tell of
+/// what is recorded, and those whose inner error knows.
 macro_rules! answers {
-    ($($error:ident { $(retry: $retry:pat,)? $(inner: $($inner:ident)|+,)? $(keys: $keys:ident,)? })+) => {$(
+    ($($error:ident { $(retry: $retry:pat,)? $(told: $told:pat,)? $(inner: $($inner:ident)|+,)? $(keys: $keys:ident,)? })+) => {$(
+        impl RestsOnRecord for $error {
+            fn rests_on_record(&self) -> bool {
+                match self {
+                    $($told => true,)?
+                    $($(Self::$inner(inner) => inner.rests_on_record(),)+)?
+                    #[allow(unreachable_patterns, reason = "the umbrella's variants all have an inner error")]
+                    _ => false,
+                }
+            }
+        }
+
         impl $error {
             /// Whether the same call may succeed if it is made again.
             pub fn is_retryable(&self) -> bool {
@@ -250,11 +277,31 @@ answers! {
         keys: Key,
     }
     FulfilError { retry: Self::Full { .. }, inner: Unavailable, keys: Key, }
-    ConfirmError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
-    ReleaseError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
-    ExtendError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
-    PartialError { retry: Self::InProgress | Self::Full { .. }, inner: Unavailable, keys: Key, }
-    SettleError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
+    ConfirmError {
+        retry: Self::InProgress,
+        told: Self::AlreadyConfirmed | Self::Released | Self::Expired { .. },
+        inner: Unavailable, keys: Key,
+    }
+    ReleaseError {
+        retry: Self::InProgress,
+        told: Self::Confirmed,
+        inner: Unavailable, keys: Key,
+    }
+    ExtendError {
+        retry: Self::InProgress,
+        told: Self::AlreadyConfirmed | Self::Released | Self::Expired { .. },
+        inner: Unavailable, keys: Key,
+    }
+    PartialError {
+        retry: Self::InProgress | Self::Full { .. },
+        told: Self::AlreadyConfirmed | Self::Released | Self::Expired { .. } | Self::NotHeld { .. },
+        inner: Unavailable, keys: Key,
+    }
+    SettleError {
+        retry: Self::InProgress,
+        told: Self::NotSold { .. },
+        inner: Unavailable, keys: Key,
+    }
     ShipError { inner: Unavailable, keys: Key, }
     TransferError { retry: Self::Suspended { .. }, inner: Unavailable, keys: Key, }
     RequestTransferError {
@@ -264,6 +311,7 @@ answers! {
     }
     DecisionError {
         retry: Self::InProgress | Self::Suspended { .. },
+        told: Self::AlreadyApproved | Self::AlreadyRejected | Self::AlreadyFailed | Self::Failed(_),
         inner: Unavailable,
         keys: Key,
     }
@@ -275,6 +323,12 @@ answers! {
     UnknownPlace { }
     Error {
         inner: Add | Remove | Reserve | Basket | Fulfil | Snapshot | Confirm | Release | Extend | Partial | Settle | Ship | Transfer | RequestTransfer | Decision | NoTransferRequest | Retake | Setting | Build | Place | Unavailable,
+    }
+}
+
+impl RestsOnRecord for Unavailable {
+    fn rests_on_record(&self) -> bool {
+        false
     }
 }
 

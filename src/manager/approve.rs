@@ -12,6 +12,7 @@ use crate::manager::InventoryManager;
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::approvals::{Asked, Claim, Filed, Filing, TooManyOpen};
 use crate::manager::details::Details;
+use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
 use crate::manager::keyed::RequestShape;
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
@@ -198,7 +199,7 @@ impl Engine {
             let shape = RequestShape::new("request-transfer").warehouse(from).warehouse(to);
             shape.product(product).units(qty).count(usize::from(held))
         };
-        self.keyed(details, shape, |key| {
+        self.keyed(OperationKind::Transfer, details, shape, |key| {
             self.admit()?;
             if held {
                 self.check_open(source)
@@ -306,7 +307,7 @@ impl Engine {
     ) -> Result<(), DecisionError> {
         self.check_name(who)?;
         let shape = || RequestShape::new("approve").text(&id.to_string()).text(who);
-        let answer = self.keyed(details, shape, |key| {
+        let answer = self.keyed(OperationKind::Transfer, details, shape, |key| {
             self.admit()?;
             self.apply(details, key, self.approvals.claim(id)?, who)
         })?;
@@ -374,7 +375,7 @@ impl Engine {
     ) -> Result<(), DecisionError> {
         self.check_name(who)?;
         let shape = || RequestShape::new("reject").text(&id.to_string()).text(who).text(reason);
-        self.keyed(details, shape, |key| {
+        self.keyed(OperationKind::Transfer, details, shape, |key| {
             self.admit()?;
             let claim = self.approvals.claim(id)?;
             let status = Status::Rejected;

@@ -16,6 +16,7 @@ use crate::error::{BuildError, InvalidName, MAX_NAME_BYTES};
 use crate::manager::InventoryManager;
 use crate::manager::approvals::Approvals;
 use crate::manager::due::Due;
+use crate::manager::durability::Durabilities;
 use crate::manager::engine::{Engine, Time, alert_source};
 use crate::manager::journal::{Journal, JournalOptions};
 use crate::manager::lifecycle::{Life, Threads};
@@ -62,6 +63,7 @@ pub struct Builder {
     threads: bool,
     listeners: Vec<Arc<dyn StockAlertListener>>,
     pub(super) journal: JournalOptions,
+    pub(super) durabilities: Durabilities,
 }
 
 impl Builder {
@@ -87,6 +89,7 @@ impl Builder {
             threads: true,
             listeners: Vec::new(),
             journal: JournalOptions::default(),
+            durabilities: Durabilities::default(),
         }
     }
 
@@ -283,19 +286,20 @@ impl Builder {
             clock: Time(self.clock),
             randomness: self.randomness,
             settings: Settings::new(self.longest_ttl, self.longest_total),
+            durabilities: self.durabilities,
             approvals: Approvals::new(self.approval_policy, self.max_transfer_requests),
             due: Due::new(self.overdue_limit, self.queue_capacity, sweeper),
             refusals: Counters::new(parallelism),
             changing: Mutex::new(()),
             max_slots: self.max_reservations,
             max_basket_lines: self.max_basket_lines,
-            recovered: None,
+            journal: None,
         };
         let mut given_grace = Vec::new();
-        if let Some((ledger, mut report, grace)) = found {
-            given_grace = engine.restore(&ledger, self.longest_ttl, grace, &mut report)?;
+        if let Some((ledger, mut link)) = found {
+            given_grace = engine.restore(&ledger, self.longest_ttl, &mut link)?;
             engine.alert_what_is_low(&ledger);
-            engine.recovered = Some(report);
+            engine.journal = Some(link);
         }
         let engine = Arc::new(engine);
         for listener in self.listeners {

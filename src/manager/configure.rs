@@ -6,6 +6,8 @@ use crate::audit::entry::EventType;
 use crate::audit::record::Subject;
 use crate::error::SettingError;
 use crate::manager::InventoryManager;
+use crate::manager::details::Details;
+use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
 use crate::manager::place::{LevelRef, WarehouseRef};
 use crate::manager::settings::millis;
@@ -139,8 +141,7 @@ impl Engine {
         value: &str,
         set: impl FnOnce(),
     ) -> Result<(), SettingError> {
-        let _one_at_a_time =
-            self.changing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let one_at_a_time = self.changing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.admit()?;
         let draft = self
             .recorder
@@ -151,6 +152,8 @@ impl Engine {
             .text("value", value);
         let recorded = draft.queue();
         set();
-        Ok(recorded?)
+        drop(one_at_a_time);
+        let answer = recorded.map_err(SettingError::from);
+        self.once_durable(OperationKind::Setting, &Details::default(), answer)
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::audit::head::JournalHead;
 use crate::audit::journal::files::FileStorage;
 use crate::audit::journal::storage::Storage;
 use crate::audit::journal::sync::Progress;
@@ -26,6 +27,7 @@ pub(super) struct JournalOptions {
     pub(super) segment_bytes: u64,
     pub(super) sync_interval: Duration,
     pub(super) grace: Duration,
+    pub(super) least_free: u64,
     pub(super) progress: Option<ProgressListener>,
 }
 
@@ -39,6 +41,7 @@ impl Default for JournalOptions {
             segment_bytes: DEFAULT_SEGMENT,
             sync_interval: Duration::from_millis(100),
             grace: Duration::from_secs(60),
+            least_free: 256 << 20,
             progress: None,
         }
     }
@@ -77,7 +80,52 @@ pub struct Recovered {
 impl InventoryManager {
     /// What was found in the journal when the engine was built; `None` if it has none.
     pub fn recovered(&self) -> Option<&Recovered> {
-        self.engine.recovered.as_ref()
+        self.engine.journal.as_ref().map(|journal| &journal.recovered)
+    }
+
+    /// The newest entry that is on the disk, and the hash of everything up to it; `None` without a
+    /// journal. Kept elsewhere, it lets anybody see later that the journal was cut off or rewritten.
+    ///
+    /// ```
+    /// # let directory = std::env::temp_dir().join(format!("stockade-head-{}", std::process::id()));
+    /// use stockade::InventoryManager;
+    /// let manager = InventoryManager::builder().warehouse("SF").journal(&directory).build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// manager.flush().wait()?;
+    /// let head = manager.head().expect("a journal");
+    /// assert_eq!(head.sequence, manager.audit().newest_sequence());
+    /// println!("{} {head}", head.sequence); // 5, and 64 hexadecimal digits
+    /// # drop(manager);
+    /// # std::fs::remove_dir_all(&directory)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn head(&self) -> Option<JournalHead> {
+        let end = self.engine.journal.as_ref()?.progress.durable_point();
+        Some(JournalHead { sequence: end.sequence, hash: end.hash })
+    }
+}
+
+/// An engine's journal, as its operations know it.
+pub(super) struct JournalLink {
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) recovered: Recovered,
+    pub(super) grace: Duration,
+    /// With less free space than this, the engine is not well.
+    pub(super) least_free: u64,
+}
+
+impl std::fmt::Debug for JournalLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JournalLink").field("recovered", &self.recovered).finish_non_exhaustive()
+    }
+}
+
+impl JournalLink {
+    /// What is not as it should be.
+    pub(super) fn complaint(&self) -> Option<String> {
+        let free = self.storage.free_space().filter(|free| *free < self.least_free)?;
+        Some(format!("only {free} bytes are free on the journal's disk"))
     }
 }
 
@@ -138,7 +186,7 @@ impl Journal {
         writer: &mut Writer,
         now: Timestamp,
         randomness: &Randomness,
-    ) -> Result<(Ledger, Recovered, Duration), JournalError> {
+    ) -> Result<(Ledger, JournalLink), JournalError> {
         let (first, mut records) = self.opened.take_history();
         recorder.memory.resume(first, self.opened.history.latest_gone);
         recorder.memory.append(&mut records, &recorder.pool);
@@ -155,7 +203,8 @@ impl Journal {
         let ledger = std::mem::replace(&mut self.opened.ledger, Ledger::new(0));
         let from = self.opened.continuation(now, random);
         let segment_bytes = self.options.segment_bytes;
-        let journal = JournalWriter::open(self.storage, Arc::new(progress), segment_bytes, from);
+        let (storage, progress) = (Arc::clone(&self.storage), Arc::new(progress));
+        let journal = JournalWriter::open(storage, Arc::clone(&progress), segment_bytes, from);
         let journal = journal.map_err(|error| JournalError::Storage {
             action: "begin",
             file: "a new segment".to_owned(),
@@ -163,7 +212,14 @@ impl Journal {
         })?;
         writer.attach(journal);
         self.report.took = self.began.elapsed();
-        Ok((ledger, self.report, self.options.grace))
+        let link = JournalLink {
+            storage: self.storage,
+            progress,
+            recovered: self.report,
+            grace: self.options.grace,
+            least_free: self.options.least_free,
+        };
+        Ok((ledger, link))
     }
 }
 
@@ -220,6 +276,13 @@ impl super::Builder {
     /// expire at once. Default: 60 seconds.
     pub fn recovery_grace(mut self, grace: Duration) -> Self {
         self.journal.grace = grace;
+        self
+    }
+
+    /// With fewer free bytes than this on the journal's disk, [`health`](InventoryManager::health) is
+    /// [`Degraded`](crate::Health::Degraded). Default: 256 MiB.
+    pub fn least_free_space(mut self, bytes: u64) -> Self {
+        self.journal.least_free = bytes;
         self
     }
 

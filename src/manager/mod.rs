@@ -9,6 +9,7 @@ mod commits;
 mod configure;
 mod details;
 mod due;
+mod durability;
 mod engine;
 mod fulfil;
 mod journal;
@@ -40,6 +41,7 @@ use std::sync::{Arc, Weak};
 
 pub use answer::Release;
 pub use builder::Builder;
+pub use durability::{Durability, Durably, OperationKind};
 pub use journal::Recovered;
 pub use lifecycle::Shutdown;
 pub use place::{BasketLine, LevelRef, ProductRef, WarehouseRef};

@@ -11,7 +11,7 @@ use crate::error::{JournalError, TransferFailure};
 use crate::manager::answer::Answer;
 use crate::manager::approvals::Asked;
 use crate::manager::engine::Engine;
-use crate::manager::journal::Recovered;
+use crate::manager::journal::{JournalLink, Recovered};
 use crate::manager::spec::WarehouseSpec;
 use crate::manager::transfer_request::{TransferDecision, TransferRequestStatus};
 use crate::quantity::{MAX_UNITS, Quantity};
@@ -79,9 +79,9 @@ impl Engine {
         &self,
         ledger: &Ledger,
         longest_ttl: Duration,
-        grace: Duration,
-        report: &mut Recovered,
+        journal: &mut JournalLink,
     ) -> Result<Vec<Graced>, JournalError> {
+        let (grace, report) = (journal.grace, &mut journal.recovered);
         let too_many = |what| JournalError::TooMany { what };
         for name in &ledger.products {
             self.catalog.restore_product(name).map_err(|_| too_many("products"))?;

@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use crate::error::{ReserveError, UnknownPlace};
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::details::Details;
+use crate::manager::durability::OperationKind;
 use crate::manager::engine::{Engine, Refusal};
 use crate::manager::keyed::RequestShape;
 use crate::manager::place::LevelRef;
@@ -53,7 +54,7 @@ impl Engine {
         let qty = Quantity::new(quantity)?;
         self.check_names(level)?;
         let shape = || RequestShape::new("reserve").level(level).units(qty).span(ttl);
-        self.keyed(details, shape, |key| {
+        self.keyed(OperationKind::Reserve, details, shape, |key| {
             self.settings.check_ttl(ttl)?;
             let (handle, level) = self.level_to_sell(level, qty)?;
             let now = self.now();
@@ -93,7 +94,7 @@ impl Engine {
         let qty = Quantity::new(quantity)?;
         self.check_names(level)?;
         let shape = || RequestShape::new("sell").level(level).units(qty);
-        self.keyed(details, shape, |key: Option<KeyUse<'_>>| {
+        self.keyed(OperationKind::Sell, details, shape, |key: Option<KeyUse<'_>>| {
             let (handle, level) = self.level_to_sell(level, qty)?;
             let now = self.now();
             let (slot, id) = self.slot_for(level, qty, now)?;

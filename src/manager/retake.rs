@@ -8,6 +8,7 @@ use crate::error::{RetakeError, Unavailable};
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::basket::{Purpose, basket_shape};
 use crate::manager::details::Details;
+use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
 use crate::manager::place::BasketLine;
 use crate::manager::request::Request;
@@ -55,7 +56,9 @@ impl Engine {
     ) -> Result<ConfirmOrRetake, RetakeError> {
         self.check_basket(lines)?;
         let shape = || basket_shape("confirm-or-retake", lines).reservation(id);
-        let answer = self.keyed(details, shape, |key| self.settle_late(details, key, id, lines))?;
+        let answer = self.keyed(OperationKind::Sell, details, shape, |key| {
+            self.settle_late(details, key, id, lines)
+        })?;
         Ok(match answer {
             Answer::Retaken(id) => ConfirmOrRetake::Retaken(id),
             Answer::RetakenBefore(id) => ConfirmOrRetake::AlreadyRetaken(id),

@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::error::{ConfirmError, ExtendError, ReleaseError, Unavailable};
 use crate::manager::answer::{Answer, KeyUse, Release};
 use crate::manager::details::Details;
+use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
 use crate::manager::keyed::RequestShape;
 use crate::manager::recorder::Draft;
@@ -114,7 +115,7 @@ impl Over {
 impl Engine {
     fn confirm(&self, details: &Details, id: ReservationId) -> Result<(), ConfirmError> {
         let shape = || RequestShape::new("confirm").reservation(id);
-        self.keyed(details, shape, |key| {
+        self.keyed(OperationKind::Sell, details, shape, |key| {
             self.admit()?;
             match self.end_hold(id, End::Sell, details, key, Answer::Done) {
                 Met::Done(recorded) => Ok(recorded.map(|()| Answer::Done)?),
@@ -133,7 +134,7 @@ impl Engine {
 
     fn release(&self, details: &Details, id: ReservationId) -> Result<Release, ReleaseError> {
         let shape = || RequestShape::new("release").reservation(id);
-        self.keyed(details, shape, |key: Option<KeyUse<'_>>| {
+        self.keyed(OperationKind::Release, details, shape, |key: Option<KeyUse<'_>>| {
             self.admit()?;
             let done = Answer::Release(Release::Released);
             let outcome = match self.end_hold(id, End::Release, details, key, done) {
@@ -163,7 +164,7 @@ impl Engine {
         ttl: Duration,
     ) -> Result<Timestamp, ExtendError> {
         let shape = || RequestShape::new("extend").reservation(id).span(ttl);
-        self.keyed(details, shape, |key: Option<KeyUse<'_>>| {
+        self.keyed(OperationKind::Extend, details, shape, |key: Option<KeyUse<'_>>| {
             self.settings.check_extension(ttl)?;
             self.admit()?;
             let now = self.now();

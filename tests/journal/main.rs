@@ -2,6 +2,9 @@
 
 mod crash;
 mod damage;
+mod disks;
+mod durable;
 mod everything;
 mod restart;
+mod stalled;
 mod state;

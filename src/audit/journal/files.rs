@@ -92,6 +92,12 @@ impl Storage for FileStorage {
     fn sync_directory(&self) -> io::Result<()> {
         sync_directory(&self.directory)
     }
+
+    #[cfg(unix)]
+    fn free_space(&self) -> Option<u64> {
+        let space = rustix::fs::statvfs(&self.directory).ok()?;
+        Some(space.f_bavail.saturating_mul(space.f_frsize))
+    }
 }
 
 /// A directory is synced like a file where the system has that; elsewhere renames are on their own.
@@ -103,6 +109,23 @@ struct AppendedFile {
     file: File,
 }
 
+impl AppendedFile {
+    /// Bytes in a file that was removed are as good as lost, whatever the sync says.
+    #[cfg(unix)]
+    fn check_that_it_has_a_name(&self) -> io::Result<()> {
+        use std::os::unix::fs::MetadataExt;
+        match self.file.metadata()?.nlink() {
+            0 => Err(io::Error::new(io::ErrorKind::NotFound, "the file was removed")),
+            _ => Ok(()),
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn check_that_it_has_a_name(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl StorageFile for AppendedFile {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
         (&self.file).write_all(bytes)
@@ -110,6 +133,7 @@ impl StorageFile for AppendedFile {
 
     fn sync(&self) -> io::Result<()> {
         // The length comes with the data: without it the data could not be read back.
-        self.file.sync_data()
+        self.file.sync_data()?;
+        self.check_that_it_has_a_name()
     }
 }

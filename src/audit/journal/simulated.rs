@@ -335,4 +335,8 @@ impl Storage for SimulatedDisk {
         }
         Ok(())
     }
+
+    fn free_space(&self) -> Option<u64> {
+        self.state().room.map(|room| room as u64)
+    }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use std::{io, mem, thread};
 
 use crate::audit::flush::{FlushError, Ticket};
+use crate::audit::journal::segment::Point;
 use crate::audit::journal::storage::{Storage, StorageFile};
 use crate::sync::{Mutex, MutexGuard, lock};
 
@@ -30,9 +31,9 @@ struct State {
     directory: bool,
     /// Raised when the files are given up for a fresh one: a sync under way then says nothing.
     epoch: u64,
-    /// The newest batch that was written, and that is on the disk.
-    written: u64,
-    durable: u64,
+    /// The end of what was written, and of what is on the disk.
+    written: Point,
+    durable: Point,
     failed: Option<Arc<str>>,
     waiting: Vec<(u64, Arc<Ticket>)>,
     /// Someone wants what is written to be on the disk at once.
@@ -57,8 +58,8 @@ impl Progress {
         }
     }
 
-    /// A fresh file takes the place of all others; everything up to batch `durable` is on the disk.
-    pub(crate) fn begin(&self, file: Arc<dyn StorageFile>, durable: u64) {
+    /// A fresh file takes the place of all others; everything up to `durable` is on the disk.
+    pub(crate) fn begin(&self, file: Arc<dyn StorageFile>, durable: Point) {
         let mut state = self.lock();
         state.files = vec![file];
         (state.directory, state.failed) = (false, None);
@@ -74,10 +75,10 @@ impl Progress {
         state.directory = true;
     }
 
-    /// Everything up to `batch` is written.
-    pub(crate) fn wrote(&self, batch: u64) {
+    /// Everything up to `end` is written.
+    pub(crate) fn wrote(&self, end: Point) {
         let mut state = self.lock();
-        state.written = batch;
+        state.written = end;
         if state.asleep {
             drop(state);
             self.changed.notify_all();
@@ -86,6 +87,11 @@ impl Progress {
 
     /// The newest batch that is on the disk.
     pub(crate) fn durable(&self) -> u64 {
+        self.lock().durable.batch
+    }
+
+    /// The end of what is on the disk.
+    pub(crate) fn durable_point(&self) -> Point {
         self.lock().durable
     }
 
@@ -100,7 +106,7 @@ impl Progress {
             return;
         }
         let mut state = self.lock();
-        let target = state.written;
+        let target = state.written.batch;
         state.waiting.extend(tickets.iter().map(|ticket| (target, Arc::clone(ticket))));
         state.hurry = true;
         self.tell(state);
@@ -116,7 +122,7 @@ impl Progress {
     /// Waits for the disk until it has come to `batch`, or has failed.
     pub(crate) fn wait_for(&self, batch: u64) {
         let mut state = self.lock();
-        while state.durable < batch && state.failed.is_none() && !state.ending {
+        while state.durable.batch < batch && state.failed.is_none() && !state.ending {
             state.hurry = true;
             self.changed.notify_all();
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -125,7 +131,7 @@ impl Progress {
 
     /// Completes those whose batches are on the disk, and wakes the thread.
     fn tell(&self, mut state: MutexGuard<'_, State>) {
-        let (durable, failed) = (state.durable, state.failed.clone());
+        let (durable, failed) = (state.durable.batch, state.failed.clone());
         let (done, waiting) =
             mem::take(&mut state.waiting).into_iter().partition(|(target, _)| *target <= durable);
         state.waiting = waiting;
@@ -154,7 +160,7 @@ impl Progress {
                 return Err(io::Error::other(reason.as_ref()));
             }
             state.hurry = false;
-            if state.durable == state.written && !state.directory {
+            if state.durable.batch == state.written.batch && !state.directory {
                 self.tell(state);
                 return Ok(());
             }
@@ -169,7 +175,9 @@ impl Progress {
         }
         match &synced {
             Ok(()) => {
-                state.durable = state.durable.max(target);
+                if target.batch > state.durable.batch {
+                    state.durable = target;
+                }
                 // All but the newest are finished: nothing was added to them since.
                 let finished = files.len().saturating_sub(1).min(state.files.len());
                 state.files.drain(..finished);
@@ -217,7 +225,7 @@ impl Progress {
             if state.ending {
                 return false;
             }
-            let dirty = state.written > state.durable && state.failed.is_none();
+            let dirty = state.written.batch > state.durable.batch && state.failed.is_none();
             if dirty && state.hurry {
                 return true;
             }

@@ -117,6 +117,12 @@ impl JournalWriter {
         for (header, body) in from.found {
             journal.keep(header, &body);
         }
+        for name in journal.storage.list()? {
+            // What an attempt left that came to nothing.
+            if name.strip_suffix(UNFINISHED).and_then(segment::number_of).is_some() {
+                journal.storage.remove(&name)?;
+            }
+        }
         journal.start_afresh()?;
         Ok(journal)
     }
@@ -232,7 +238,7 @@ impl JournalWriter {
             self.written = kept.point;
             self.kept_written += 1;
         }
-        self.progress.wrote(self.written.batch);
+        self.progress.wrote(self.written);
         Ok(())
     }
 
@@ -248,20 +254,15 @@ impl JournalWriter {
         self.newest_segment = header.number;
         file.append(&header.to_bytes())?;
         self.progress.add(Arc::clone(&file));
-        self.adopt(header, file);
+        (self.segment, self.file) = (header, Some(file));
+        (self.written.segment, self.written.length) = (header.number, segment::HEADER as u64);
         Ok(())
-    }
-
-    fn adopt(&mut self, header: SegmentHeader, file: Arc<dyn StorageFile>) {
-        self.segment = header;
-        self.file = Some(file);
-        self.written.segment = header.number;
-        self.written.length = segment::HEADER as u64;
     }
 
     /// Gives up what is not trusted, and writes it again into a fresh segment. That gets its name once
     /// all of it is on the disk, so that a crash here leaves either the old state or the new one.
     fn start_afresh(&mut self) -> io::Result<()> {
+        self.check_what_is_continued()?;
         // Even one that failed early may have left a file.
         self.newest_segment += 1;
         let header = SegmentHeader {
@@ -272,11 +273,44 @@ impl JournalWriter {
         };
         let name = segment::name_of(header.number);
         let unfinished = format!("{name}{UNFINISHED}");
-        match self.storage.remove(&unfinished) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        let (file, length) = match self.write_afresh(&unfinished, header) {
+            Ok(written) => written,
+            Err(error) => {
+                // A full disk must not fill up further with each attempt. What can't be removed now is
+                // removed at the next opening.
+                let _ = self.storage.remove(&unfinished);
+                return Err(error);
+            }
+        };
+        self.storage.rename(&unfinished, &name)?;
+        self.storage.sync_directory()?;
+        self.written = Point { segment: header.number, length, ..self.sealed };
+        self.progress.begin(Arc::clone(&file), self.written);
+        (self.segment, self.file) = (header, Some(file));
+        self.trusted = self.written;
+        self.kept_written = self.kept.len();
+        self.let_go_of_durable();
+        Ok(())
+    }
+
+    /// Whether the segment that a fresh one will name is still there: where somebody has taken the
+    /// directory away and put an empty one in its place, a journal that goes on there could never be
+    /// read.
+    fn check_what_is_continued(&self) -> io::Result<()> {
+        let segment = self.trusted.segment;
+        if segment > 0 && self.storage.read(&segment::name_of(segment), 0, 1)?.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let file = self.storage.create(&unfinished)?;
+        Ok(())
+    }
+
+    /// Writes a fresh segment and syncs it; returns the file and its length.
+    fn write_afresh(
+        &mut self,
+        name: &str,
+        header: SegmentHeader,
+    ) -> io::Result<(Arc<dyn StorageFile>, u64)> {
+        let file = self.storage.create(name)?;
         file.append(&header.to_bytes())?;
         let mut length = segment::HEADER as u64;
         for kept in &mut self.kept {
@@ -285,16 +319,7 @@ impl JournalWriter {
             length = kept.point.length;
         }
         file.sync()?;
-        self.storage.rename(&unfinished, &name)?;
-        self.storage.sync_directory()?;
-        self.progress.begin(Arc::clone(&file), self.sealed.batch);
-        self.written = self.sealed;
-        self.adopt(header, file);
-        self.written.length = length;
-        self.trusted = self.written;
-        self.kept_written = self.kept.len();
-        self.let_go_of_durable();
-        Ok(())
+        Ok((file, length))
     }
 
     /// Forgets what has reached the disk.
