@@ -258,8 +258,10 @@ impl Walk {
             let what = "an unreadable segment header";
             torn = Some(Torn { file: name.clone(), offset: 0, what });
         }
+        let known = self.closed || self.marked || self.durable > self.end.batch;
         if let Some(Torn { file, offset, what }) = &torn
-            && (self.closed || self.marked || self.durable > self.end.batch)
+            && (known || cfg!(planted = "torn_tail_is_damage"))
+            && cfg!(not(planted = "damage_is_a_torn_tail"))
         {
             return Err(damaged(file, *offset, (*what).to_owned()));
         }
