@@ -6,6 +6,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::sync::{AtomicU64, Ordering};
 
 /// A moment, in whole milliseconds since the Unix epoch (UTC).
+///
+/// It converts from and to [`SystemTime`], for whoever shows it to people.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use stockade::Timestamp;
+/// let moment = Timestamp::from_millis(1_000);
+/// assert_eq!(SystemTime::from(moment), SystemTime::UNIX_EPOCH + Duration::from_secs(1));
+/// assert_eq!(Timestamp::from(SystemTime::from(moment)), moment);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
@@ -44,6 +54,20 @@ impl Timestamp {
     /// How long after `earlier` this moment is; zero if it is not after it.
     pub fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    /// The millisecond that `time` lies in; the epoch itself for what is before it.
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(moment: Timestamp) -> Self {
+        UNIX_EPOCH + Duration::from_millis(moment.0)
     }
 }
 
@@ -89,10 +113,7 @@ impl SystemClock {
     pub fn new() -> Self {
         let steady = quanta::Clock::new();
         let started = steady.raw();
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let started_at =
-            Timestamp::from_millis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX));
-        Self { steady, started, started_at }
+        Self { steady, started, started_at: SystemTime::now().into() }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod approval;
 mod hold;
+mod lookup;
 mod setup;
 mod step;
 mod stock;
@@ -19,6 +20,8 @@ pub use hold::{
     BasketError, ConfirmError, ExtendError, FulfilError, ReleaseError, ReserveError, RetakeError,
     ShortLine,
 };
+pub(crate) use lookup::MAX_KEY_BYTES;
+pub use lookup::{FlushError, InvalidKey, InvalidReservationId, NoReservation};
 pub use setup::{BuildError, SettingError, SnapshotError};
 pub use step::{PartialError, SettleError};
 pub use stock::{AddError, RemoveError, ShipError, TransferError};
@@ -204,6 +207,18 @@ pub enum Error {
     /// See [`Unavailable`].
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// See [`FlushError`].
+    #[error(transparent)]
+    Flush(#[from] FlushError),
+    /// See [`NoReservation`].
+    #[error(transparent)]
+    NoReservation(#[from] NoReservation),
+    /// See [`InvalidReservationId`].
+    #[error(transparent)]
+    ReservationId(#[from] InvalidReservationId),
+    /// See [`InvalidKey`].
+    #[error(transparent)]
+    RequestKey(#[from] InvalidKey),
 }
 
 /// Gives each enum its two answers: the variants that are worth a retry by themselves, and those
@@ -271,8 +286,12 @@ answers! {
     BuildError { retry: Self::Thread { .. }, }
     SnapshotError { }
     UnknownPlace { }
+    FlushError { retry: Self::Stopped { .. } | Self::TimedOut, }
+    NoReservation { }
+    InvalidReservationId { }
+    InvalidKey { }
     Error {
-        inner: Add | Remove | Reserve | Basket | Fulfil | Snapshot | Confirm | Release | Extend | Partial | Settle | Ship | Transfer | RequestTransfer | Decision | NoTransferRequest | Retake | Setting | Build | Place | Unavailable,
+        inner: Add | Remove | Reserve | Basket | Fulfil | Snapshot | Confirm | Release | Extend | Partial | Settle | Ship | Transfer | RequestTransfer | Decision | NoTransferRequest | Retake | Setting | Build | Place | Unavailable | Flush | NoReservation | ReservationId | RequestKey,
     }
 }
 
@@ -290,6 +309,8 @@ mod tests {
         assert_eq!(unrecorded.applied(), Applied::InMemory);
         assert!(!unrecorded.is_retryable());
         assert_eq!(Error::from(sold_out).applied(), Applied::No);
+        assert!(Error::from(FlushError::TimedOut).is_retryable());
+        assert!(!Error::from(NoReservation::Forgotten).is_retryable());
     }
 
     #[test]
