@@ -6,6 +6,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::sync::{AtomicU64, Ordering};
 
 /// A moment, in whole milliseconds since the Unix epoch (UTC).
+///
+/// It converts from and to [`SystemTime`], for whoever shows it to people.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use stockade::Timestamp;
+/// let moment = Timestamp::from_millis(1_000);
+/// assert_eq!(SystemTime::from(moment), SystemTime::UNIX_EPOCH + Duration::from_secs(1));
+/// assert_eq!(Timestamp::from(SystemTime::from(moment)), moment);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
@@ -47,6 +57,20 @@ impl Timestamp {
     }
 }
 
+impl From<SystemTime> for Timestamp {
+    /// The millisecond that `time` lies in; the epoch itself for what is before it.
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(moment: Timestamp) -> Self {
+        UNIX_EPOCH + Duration::from_millis(moment.0)
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ms", self.0)
@@ -54,7 +78,8 @@ impl fmt::Display for Timestamp {
 }
 
 /// Milliseconds of `span`, rounded up, so that a hold never ends before its time is up.
-fn whole_millis(span: Duration) -> u64 {
+#[inline]
+pub(crate) fn whole_millis(span: Duration) -> u64 {
     // In 64 bits: dividing `as_nanos` costs a call of some tens of nanoseconds.
     let begun = u64::from(span.subsec_nanos().div_ceil(1_000_000));
     span.as_secs().saturating_mul(1_000).saturating_add(begun)
@@ -88,10 +113,7 @@ impl SystemClock {
     pub fn new() -> Self {
         let steady = quanta::Clock::new();
         let started = steady.raw();
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let started_at =
-            Timestamp::from_millis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX));
-        Self { steady, started, started_at }
+        Self { steady, started, started_at: SystemTime::now().into() }
     }
 }
 

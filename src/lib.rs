@@ -48,7 +48,7 @@ mod sync;
 mod table;
 
 pub use audit::entry::{AdjustmentType, AuditEntry, EntryType, EventType, UnknownEntryType};
-pub use audit::flush::{Flush, FlushError};
+pub use audit::flush::Flush;
 pub use audit::head::{HeadHash, InvalidHash, JournalHead};
 pub use audit::journal::files::FileStorage;
 pub use audit::journal::storage::{Storage, StorageFile};
@@ -59,10 +59,11 @@ pub use audit::sink::{AuditBatch, AuditSink, SinkError};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use error::{
     AddError, Applied, BasketError, BuildError, ConfirmError, DecisionError, Error, ExtendError,
-    FulfilError, InvalidName, InvalidTtl, JournalError, KeyError, MAX_NAME_BYTES,
-    NoTransferRequest, PartialError, ReleaseError, RemoveError, RequestTransferError, ReserveError,
-    RestsOnRecord, RetakeError, SettingError, SettleError, ShipError, ShortLine, SnapshotError,
-    TransferError, TransferFailure, Unavailable, UnknownPlace,
+    FlushError, FulfilError, InvalidKey, InvalidName, InvalidReservationId, InvalidTtl,
+    JournalError, KeyError, MAX_NAME_BYTES, NoReservation, NoTransferRequest, PartialError,
+    ReleaseError, RemoveError, RequestTransferError, ReserveError, RestsOnRecord, RetakeError,
+    SettingError, SettleError, ShipError, ShortLine, SnapshotError, TransferError, TransferFailure,
+    Unavailable, UnknownPlace,
 };
 pub use manager::{
     BasketLine, Builder, ConfirmOrRetake, Durability, Durably, Health, InventoryManager, LevelRef,
@@ -80,9 +81,9 @@ pub use policy::reorder::{
     FixedLot, PurchaseOrder, ReorderListener, ReorderStrategy, Supplier, TopUpTo,
 };
 pub use quantity::{InvalidQuantity, MAX_UNITS};
-pub use reservation::id::{InvalidReservationId, Owner, ReservationId};
-pub use reservation::keys::{InvalidKey, RequestKey};
-pub use reservation::view::{NoReservation, Reservation, ReservationLine, ReservationStatus};
+pub use reservation::id::{Owner, ReservationId};
+pub use reservation::keys::RequestKey;
+pub use reservation::view::{Reservation, ReservationLine, ReservationStatus};
 pub use stock::handle::{LevelHandle, ProductId, WarehouseId};
 pub use stock::level::{Counts, StockLevel};
 pub use stock::warehouse::Warehouse;

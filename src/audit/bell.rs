@@ -35,6 +35,7 @@ impl Bell {
     }
 
     /// To be called after an item was queued: wakes a parked writer, and says whether it still lives.
+    #[inline]
     pub(crate) fn ring(&self) -> Result<(), WriterGone> {
         match self.0.posture_after_leaving() {
             Posture::Up | Posture::Napping => Ok(()),

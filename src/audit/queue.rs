@@ -37,6 +37,8 @@ pub enum Backpressure {
     #[default]
     Wait,
     /// The call is refused with a `Busy` error, worth a retry: for async callers, who must not block.
+    /// One call may wait all the same: `confirm_or_retake`, where the hold's slot has been used since
+    /// and the audit log has to be read.
     Refuse,
 }
 
@@ -92,6 +94,7 @@ impl<T> AuditQueue<T> {
 
     /// Whether an operation may begin (Law 5: decided before anything moves). May wait for the
     /// writer, if the policy says so.
+    #[inline]
     pub(crate) fn admit(&self) -> Result<(), NotAdmitted> {
         self.gate.check()?;
         let depth = self.items.len();
@@ -122,12 +125,14 @@ impl<T> AuditQueue<T> {
 
     /// Queues the one item of an operation that was admitted. Waits for a place if even the last
     /// quarter is full. An error says that the writer has ended: what was done stays done.
+    #[inline]
     pub(crate) fn push(&self, item: T) -> Result<(), WriterGone> {
         self.push_by(item, None)
     }
 
     /// As [`push`](Self::push), but waits for a place until `deadline` at most: for what nobody takes
     /// units from. An error says that the item was not queued.
+    #[inline]
     pub(crate) fn push_by(&self, item: T, deadline: Option<Instant>) -> Result<(), WriterGone> {
         // Who takes units that came from one who skipped the queue must skip it too, or the journal
         // would hold the taking without the giving (Law 2).
@@ -141,6 +146,7 @@ impl<T> AuditQueue<T> {
     }
 
     /// Whether nothing that is queued from now on has to be written.
+    #[inline]
     fn is_lost(&self) -> bool {
         // Relaxed: as in `Bell::is_gone`, which stands on coherence alone.
         self.bell.is_gone() || self.abandoned.load(Ordering::Relaxed)

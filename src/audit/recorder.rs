@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::audit::bell::WriterGone;
-use crate::audit::flush::{Flush, FlushError, Tickets};
+use crate::audit::flush::{Flush, Tickets};
 use crate::audit::gate::Gate;
 use crate::audit::log::AuditLog;
 use crate::audit::memory::{DEFAULT_RETAINED, MemoryLog};
@@ -14,6 +14,7 @@ use crate::audit::record::{Queued, Record, Step, Steps};
 use crate::audit::sink::AuditSink;
 use crate::audit::view::Names;
 use crate::clock::Timestamp;
+use crate::error::FlushError;
 use crate::stock::announce::CommitName;
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, lock};
 
@@ -87,6 +88,7 @@ impl Recorder {
     }
 
     /// Whether an operation may begin; see [`AuditQueue::admit`].
+    #[inline]
     pub(crate) fn admit(&self) -> Result<(), NotAdmitted> {
         self.queue.admit()
     }
@@ -102,6 +104,7 @@ impl Recorder {
     }
 
     /// Queues the one entry of an operation; see [`AuditQueue::push`].
+    #[inline]
     pub(crate) fn record(&self, step: Step) -> Result<(), WriterGone> {
         self.queue.push(Queued::Record(Record::Step(step)))
     }

@@ -11,12 +11,13 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
-use crate::audit::flush::{FlushError, Ticket};
+use crate::audit::flush::Ticket;
 use crate::audit::journal::writer::JournalWriter;
 use crate::audit::record::{Queued, Record, Steps};
 use crate::audit::recorder::{Recorder, Settings};
 use crate::audit::sink::{AuditBatch, AuditSink};
 use crate::audit::view::Names;
+use crate::error::FlushError;
 use crate::stock::announce::CommitName;
 use crate::sync::Ordering;
 

@@ -8,6 +8,7 @@
 mod approval;
 mod hold;
 mod journal;
+mod lookup;
 mod setup;
 mod step;
 mod stock;
@@ -22,6 +23,8 @@ pub use hold::{
     ShortLine,
 };
 pub use journal::JournalError;
+pub(crate) use lookup::MAX_KEY_BYTES;
+pub use lookup::{FlushError, InvalidKey, InvalidReservationId, NoReservation};
 pub use setup::{BuildError, SettingError, SnapshotError};
 pub use step::{PartialError, SettleError};
 pub use stock::{AddError, RemoveError, ShipError, TransferError};
@@ -215,6 +218,18 @@ pub enum Error {
     /// See [`Unavailable`].
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// See [`FlushError`].
+    #[error(transparent)]
+    Flush(#[from] FlushError),
+    /// See [`NoReservation`].
+    #[error(transparent)]
+    NoReservation(#[from] NoReservation),
+    /// See [`InvalidReservationId`].
+    #[error(transparent)]
+    ReservationId(#[from] InvalidReservationId),
+    /// See [`InvalidKey`].
+    #[error(transparent)]
+    RequestKey(#[from] InvalidKey),
 }
 
 /// Whether an error tells of something that an earlier call, or this one, has recorded: who relies on
@@ -321,8 +336,12 @@ answers! {
     BuildError { retry: Self::Thread { .. } | Self::Journal(JournalError::Locked | JournalError::Storage { .. }), }
     SnapshotError { }
     UnknownPlace { }
+    FlushError { retry: Self::Stopped { .. } | Self::TimedOut, }
+    NoReservation { }
+    InvalidReservationId { }
+    InvalidKey { }
     Error {
-        inner: Add | Remove | Reserve | Basket | Fulfil | Snapshot | Confirm | Release | Extend | Partial | Settle | Ship | Transfer | RequestTransfer | Decision | NoTransferRequest | Retake | Setting | Build | Place | Unavailable,
+        inner: Add | Remove | Reserve | Basket | Fulfil | Snapshot | Confirm | Release | Extend | Partial | Settle | Ship | Transfer | RequestTransfer | Decision | NoTransferRequest | Retake | Setting | Build | Place | Unavailable | Flush | NoReservation | ReservationId | RequestKey,
     }
 }
 
@@ -346,6 +365,8 @@ mod tests {
         assert_eq!(unrecorded.applied(), Applied::InMemory);
         assert!(!unrecorded.is_retryable());
         assert_eq!(Error::from(sold_out).applied(), Applied::No);
+        assert!(Error::from(FlushError::TimedOut).is_retryable());
+        assert!(!Error::from(NoReservation::Forgotten).is_retryable());
     }
 
     #[test]

@@ -47,7 +47,8 @@ pub struct Builder {
     clock: Box<dyn Clock>,
     randomness: Randomness,
     longest_ttl: Duration,
-    longest_total: Duration,
+    /// Where it was not set, as long as the longest time to live, and at least a day.
+    longest_total: Option<Duration>,
     max_reservations: u32,
     max_basket_lines: usize,
     retention: Retention,
@@ -73,7 +74,7 @@ impl Builder {
             clock: Box::new(SystemClock::new()),
             randomness: Randomness::Secure,
             longest_ttl: DAY,
-            longest_total: DAY,
+            longest_total: None,
             max_reservations: 1 << 24,
             max_basket_lines: 10_000,
             retention: Retention { time: Duration::from_secs(60), records: 65_536 },
@@ -114,9 +115,9 @@ impl Builder {
     }
 
     /// How long a hold may live in all, extensions included: a bound of `reserve` too. Default:
-    /// 24 hours.
+    /// 24 hours, or [`longest_ttl`](Self::longest_ttl) where that is longer.
     pub fn longest_total_hold(mut self, longest: Duration) -> Self {
-        self.longest_total = longest;
+        self.longest_total = Some(longest);
         self
     }
 
@@ -248,6 +249,7 @@ impl Builder {
             self.warehouses = recover::warehouses(ledger, self.warehouses)?;
             room = room.max(recover::slots_needed(ledger));
         }
+        let longest_total = self.longest_total();
         let parallelism = thread::available_parallelism().map_or(1, usize::from);
         let born = self.clock.now();
         let spec = |(index, spec): (usize, &WarehouseSpec)| {
@@ -285,7 +287,7 @@ impl Builder {
             listeners: Listeners::new(),
             clock: Time(self.clock),
             randomness: self.randomness,
-            settings: Settings::new(self.longest_ttl, self.longest_total),
+            settings: Settings::new(self.longest_ttl, longest_total),
             durabilities: self.durabilities,
             approvals: Approvals::new(self.approval_policy, self.max_transfer_requests),
             due: Due::new(self.overdue_limit, self.queue_capacity, sweeper),
@@ -323,6 +325,10 @@ impl Builder {
         Ok(InventoryManager::new(engine, life))
     }
 
+    fn longest_total(&self) -> Duration {
+        self.longest_total.unwrap_or(DAY.max(self.longest_ttl))
+    }
+
     fn check(&self) -> Result<(), BuildError> {
         let count = self.warehouses.len();
         if !(1..=usize::from(u16::MAX)).contains(&count) {
@@ -347,7 +353,7 @@ impl Builder {
         }
         let millisecond = Duration::from_millis(1);
         check(self.longest_ttl >= millisecond, "longest_ttl", "at least a millisecond")?;
-        check(self.longest_total >= millisecond, "longest_total_hold", "at least a millisecond")?;
+        check(self.longest_total() >= millisecond, "longest_total_hold", "at least a millisecond")?;
         check((1..=1 << 31).contains(&self.max_reservations), "max_reservations", "1 to 2^31")?;
         check((1..=65_535).contains(&self.max_basket_lines), "max_basket_lines", "1 to 65,535")?;
         check(self.keys.count > 0, "key_retention", "at least one key")?;

@@ -6,7 +6,7 @@ use crate::audit::entry::EventType;
 use crate::audit::record::Subject;
 use crate::error::SettingError;
 use crate::manager::InventoryManager;
-use crate::manager::details::Details;
+use crate::manager::details::NO_DETAILS;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
 use crate::manager::place::{LevelRef, WarehouseRef};
@@ -154,6 +154,6 @@ impl Engine {
         set();
         drop(one_at_a_time);
         let answer = recorded.map_err(SettingError::from);
-        self.once_durable(OperationKind::Setting, &Details::default(), answer)
+        self.once_durable(OperationKind::Setting, &NO_DETAILS, answer)
     }
 }

@@ -17,3 +17,14 @@ pub(crate) struct Details {
     /// A transfer request holds its units until it is decided.
     pub(crate) hold_units: bool,
 }
+
+/// What most callers add. In one place, because making and dropping it would cost every call some
+/// instructions.
+pub(crate) static NO_DETAILS: Details = Details {
+    key: None,
+    owner: None,
+    keep_until_shipped: false,
+    notes: Vec::new(),
+    durability: None,
+    hold_units: false,
+};

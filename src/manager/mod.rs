@@ -10,6 +10,7 @@ mod configure;
 mod details;
 mod due;
 mod durability;
+mod durable;
 mod engine;
 mod fulfil;
 mod journal;
@@ -41,7 +42,8 @@ use std::sync::{Arc, Weak};
 
 pub use answer::Release;
 pub use builder::Builder;
-pub use durability::{Durability, Durably, OperationKind};
+pub use durability::{Durability, OperationKind};
+pub use durable::Durably;
 pub use journal::Recovered;
 pub use lifecycle::Shutdown;
 pub use place::{BasketLine, LevelRef, ProductRef, WarehouseRef};

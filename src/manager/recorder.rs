@@ -72,6 +72,7 @@ impl Recorder {
     }
 
     /// A record of a movement whose lines are still to come.
+    #[inline]
     pub(super) fn movement_of(&self, movement: AdjustmentType) -> Draft<'_> {
         Draft::new(&self.audit, movement.into())
     }
@@ -160,6 +161,9 @@ fn unavailable(shut: Shut) -> Unavailable {
 ///
 /// One line without metadata stays a packed step; anything longer is written into a pooled buffer,
 /// which goes back to the pool if the operation is refused after all.
+///
+/// No function that is not inlined sees a draft, so that a plain one lives in registers and is written
+/// down once, in its place in the queue: what is long is kept apart, and its functions are the cold ones.
 #[must_use = "a draft says nothing until it is queued"]
 pub(super) struct Draft<'a> {
     audit: &'a AuditRecorder,
@@ -258,8 +262,7 @@ impl<'a> Draft<'a> {
     #[inline]
     pub(super) fn details(mut self, details: &Details) -> Self {
         if !details.notes.is_empty() {
-            let long = self.long();
-            details.notes.iter().for_each(|(name, value)| long.note(name, value));
+            add_notes(self.long(), details);
         }
         self
     }
@@ -268,15 +271,6 @@ impl<'a> Draft<'a> {
     /// so that one that is brought back after a restart does so too.
     #[inline]
     pub(super) fn details_of_hold(self, details: &Details) -> Self {
-        if details.keep_until_shipped || !details.notes.is_empty() {
-            self.with_details_of_hold(details)
-        } else {
-            self
-        }
-    }
-
-    #[cold]
-    fn with_details_of_hold(self, details: &Details) -> Self {
         let mut draft = self.details(details);
         if details.keep_until_shipped {
             draft.long().keep = true;
@@ -293,19 +287,10 @@ impl<'a> Draft<'a> {
 
     /// The caller's key and what it is answered, in the same record as what it moved.
     #[inline]
-    pub(super) fn key(self, key: Option<KeyUse<'_>>, answer: Answer) -> Self {
-        match key {
-            None => self,
-            Some(key) => self.with_key(key, answer),
+    pub(super) fn key(mut self, key: Option<KeyUse<'_>>, answer: Answer) -> Self {
+        if let Some(key) = key {
+            add_key(self.long(), key, answer);
         }
-    }
-
-    #[cold]
-    fn with_key(mut self, KeyUse { key, fingerprint }: KeyUse<'_>, answer: Answer) -> Self {
-        let key = Short::new(key.as_bytes());
-        let answer = Short::new(&answer.to_bytes());
-        debug_assert!(key.is_some() && answer.is_some(), "keys and answers are short");
-        self.long().key = key.zip(answer).map(|(key, answer)| KeyMark { key, fingerprint, answer });
         self
     }
 
@@ -316,6 +301,7 @@ impl<'a> Draft<'a> {
     }
 
     /// The units come back because nobody ended the hold in time.
+    #[inline]
     pub(super) fn expired(mut self) -> Self {
         self.step = self.step.expired();
         self
@@ -331,52 +317,33 @@ impl<'a> Draft<'a> {
     }
 
     /// The pooled buffer, with the line that there was so far.
-    #[cold]
+    #[inline]
     fn long(&mut self) -> &mut Steps {
-        let Self { audit, step, is_plain, long } = self;
-        long.get_or_insert_with(|| {
-            let mut buffer = audit.buffer();
-            if *is_plain {
-                let subject = Subject::Level(step.level());
-                buffer.line(step.entry_type(), subject, step.quantity(), None);
-            }
-            buffer
-        })
+        if self.long.is_none() {
+            self.long = Some(begin_long(self.audit, self.is_plain.then_some(self.step)));
+        }
+        // Some by now: the closure is never called.
+        self.long.get_or_insert_with(Box::default)
     }
 
     /// The long record, with its header.
+    #[inline]
     fn finish(&mut self) -> Option<Box<Steps>> {
-        let mut steps = self.long.take()?;
-        steps.header = Header {
-            at: self.step.at(),
-            reservation: self.step.get_reservation(),
-            owner: self.step.get_owner(),
-            expires_at: self.step.get_expires_at(),
-            ..steps.header
-        };
-        if self.step.is_expiry() {
-            steps.expired = true;
-            steps.note("reason", "expired");
-        }
-        Some(steps)
+        Some(finish_long(self.long.take()?, self.step))
     }
 
     /// Queues the record. From the first take on this can't fail for lack of room; an error says
     /// that the writer has ended, and that what was done stays done.
-    #[inline]
+    #[inline(always)]
     pub(super) fn queue(mut self) -> Result<(), Unavailable> {
-        let queued = if self.long.is_none() {
-            debug_assert!(self.is_plain, "a record without a line says nothing");
-            self.audit.record(self.step)
-        } else {
-            self.queue_long()
+        let queued = match self.finish() {
+            Some(steps) => self.audit.record_all(steps),
+            None => {
+                debug_assert!(self.is_plain, "a record without a line says nothing");
+                self.audit.record(self.step)
+            }
         };
         queued.map_err(|WriterGone| Unavailable::Unrecorded)
-    }
-
-    #[cold]
-    fn queue_long(&mut self) -> Result<(), WriterGone> {
-        self.finish().map_or(Ok(()), |steps| self.audit.record_all(steps))
     }
 
     /// Sends the record ahead of its commit, before that touches anything. From then on
@@ -395,4 +362,44 @@ impl Drop for Draft<'_> {
             self.audit.give_back(buffer);
         }
     }
+}
+
+/// A pooled buffer, with the line of a step that had one.
+#[cold]
+fn begin_long(audit: &AuditRecorder, plain: Option<Step>) -> Box<Steps> {
+    let mut buffer = audit.buffer();
+    if let Some(step) = plain {
+        buffer.line(step.entry_type(), Subject::Level(step.level()), step.quantity(), None);
+    }
+    buffer
+}
+
+/// Gives a long record the header that was packed into `step`.
+#[cold]
+fn finish_long(mut steps: Box<Steps>, step: Step) -> Box<Steps> {
+    steps.header = Header {
+        at: step.at(),
+        reservation: step.get_reservation(),
+        owner: step.get_owner(),
+        expires_at: step.get_expires_at(),
+        ..steps.header
+    };
+    if step.is_expiry() {
+        steps.expired = true;
+        steps.note("reason", "expired");
+    }
+    steps
+}
+
+#[cold]
+fn add_notes(long: &mut Steps, details: &Details) {
+    details.notes.iter().for_each(|(name, value)| long.note(name, value));
+}
+
+#[cold]
+fn add_key(long: &mut Steps, KeyUse { key, fingerprint }: KeyUse<'_>, answer: Answer) {
+    let key = Short::new(key.as_bytes());
+    let answer = Short::new(&answer.to_bytes());
+    debug_assert!(key.is_some() && answer.is_some(), "keys and answers are short");
+    long.key = key.zip(answer).map(|(key, answer)| KeyMark { key, fingerprint, answer });
 }

@@ -85,7 +85,7 @@ impl Engine {
         .map(Answer::reservation)
     }
 
-    fn sell(
+    pub(super) fn sell(
         &self,
         details: &Details,
         level: LevelRef<'_>,

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::audit::entry::{AdjustmentType, EntryType};
-use crate::audit::flush::FlushError;
-use crate::error::{RetakeError, Unavailable};
+use crate::error::{FlushError, RetakeError, Unavailable};
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::basket::{Purpose, basket_shape};
 use crate::manager::details::Details;

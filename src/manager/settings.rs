@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::clock::whole_millis;
 use crate::error::InvalidTtl;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -24,26 +25,36 @@ impl Settings {
 
     /// Whether a hold may be made for so long.
     pub(super) fn check_ttl(&self, ttl: Duration) -> Result<(), InvalidTtl> {
-        in_bounds(ttl, self.longest_ttl().min(self.longest_total()))
+        let longest = load(&self.longest_ttl).min(load(&self.longest_total));
+        in_bounds(ttl, longest)
     }
 
     /// Whether an extension may ask for so long; whether the hold can have it is another question.
     pub(super) fn check_extension(&self, ttl: Duration) -> Result<(), InvalidTtl> {
-        in_bounds(ttl, self.longest_ttl())
+        in_bounds(ttl, load(&self.longest_ttl))
     }
 
     pub(super) fn longest_ttl(&self) -> Duration {
-        // Relaxed, here and below: a setting; a call around the change may use either value.
-        Duration::from_millis(self.longest_ttl.load(Ordering::Relaxed))
+        Duration::from_millis(load(&self.longest_ttl))
     }
 
     pub(super) fn longest_total(&self) -> Duration {
-        Duration::from_millis(self.longest_total.load(Ordering::Relaxed))
+        Duration::from_millis(load(&self.longest_total))
     }
 }
 
-fn in_bounds(ttl: Duration, longest: Duration) -> Result<(), InvalidTtl> {
-    if ttl.is_zero() || ttl > longest { Err(InvalidTtl { ttl, longest }) } else { Ok(()) }
+fn load(setting: &AtomicU64) -> u64 {
+    // Relaxed: a setting; a call around the change may use either value.
+    setting.load(Ordering::Relaxed)
+}
+
+/// Whether `ttl` is more than nothing and at most `longest` milliseconds.
+#[inline]
+fn in_bounds(ttl: Duration, longest: u64) -> Result<(), InvalidTtl> {
+    if ttl.is_zero() || whole_millis(ttl) > longest {
+        return Err(InvalidTtl { ttl, longest: Duration::from_millis(longest) });
+    }
+    Ok(())
 }
 
 pub(super) fn millis(span: Duration) -> u64 {

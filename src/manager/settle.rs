@@ -113,7 +113,7 @@ impl Over {
 }
 
 impl Engine {
-    fn confirm(&self, details: &Details, id: ReservationId) -> Result<(), ConfirmError> {
+    pub(super) fn confirm(&self, details: &Details, id: ReservationId) -> Result<(), ConfirmError> {
         let shape = || RequestShape::new("confirm").reservation(id);
         self.keyed(OperationKind::Sell, details, shape, |key| {
             self.admit()?;
@@ -132,7 +132,11 @@ impl Engine {
         .map(drop)
     }
 
-    fn release(&self, details: &Details, id: ReservationId) -> Result<Release, ReleaseError> {
+    pub(super) fn release(
+        &self,
+        details: &Details,
+        id: ReservationId,
+    ) -> Result<Release, ReleaseError> {
         let shape = || RequestShape::new("release").reservation(id);
         self.keyed(OperationKind::Release, details, shape, |key: Option<KeyUse<'_>>| {
             self.admit()?;

@@ -7,9 +7,10 @@ use std::sync::{Arc, Condvar, PoisonError};
 use std::time::{Duration, Instant};
 use std::{io, mem, thread};
 
-use crate::audit::flush::{FlushError, Ticket};
+use crate::audit::flush::Ticket;
 use crate::audit::journal::segment::Point;
 use crate::audit::journal::storage::{Storage, StorageFile};
+use crate::error::FlushError;
 use crate::sync::{Mutex, MutexGuard, lock};
 
 /// How far the disk is behind the writer.

@@ -26,7 +26,7 @@ use crate::sync::{AtomicU64, AtomicUsize, Ordering, spin_loop, yield_now};
 
 pub(crate) use fingerprint::Fingerprint;
 pub(crate) use name::KeyName;
-pub use name::{InvalidKey, RequestKey};
+pub use name::RequestKey;
 use order::{Order, Publication};
 
 /// Parts of the map, each with a lock of its own; a part that grows makes only its own callers wait.
