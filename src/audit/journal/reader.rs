@@ -7,7 +7,9 @@
 
 use std::ops::Range;
 
-use crate::audit::journal::batch::{self, BatchHeader, MAGIC, body_sum};
+use rayon::prelude::*;
+
+use crate::audit::journal::batch::{self, BatchHeader, Hash, MAGIC, body_sum, records_hash};
 use crate::audit::journal::layout::{Layout, PathSegment, damaged, failed};
 use crate::audit::journal::segment::{
     self, CLOSE_MARK, Point, SegmentHeader, close_mark, is_close_mark, padding_before_mark,
@@ -113,6 +115,59 @@ fn is_unfinished(rest: &[u8], whole: &[u8]) -> bool {
     whole.starts_with(rest) || (rest.len() <= whole.len() && rest.iter().all(|byte| *byte == 0))
 }
 
+const NOT_A_HEADER: &str = "an unreadable batch header";
+
+/// A batch whose checksums are right, with the hash of its records.
+struct Hashed {
+    found: FoundBatch,
+    records: Hash,
+}
+
+/// All batches from `offset` on, up to the first one that can't be read. Checksums and hashes, which
+/// are nearly all of the work, are those of each batch alone, so that all cores share it.
+fn hash_all(bytes: &[u8], mut offset: usize, seed: u64) -> Vec<Result<Hashed, &'static str>> {
+    let mut found = Vec::new();
+    while offset < bytes.len() {
+        let batch = find(bytes, offset, seed);
+        let next = batch.as_ref().ok().map(FoundBatch::end);
+        found.push(batch);
+        match next {
+            Some(next) => offset = next,
+            None => break,
+        }
+    }
+    let hash = |found: Result<FoundBatch, &'static str>| {
+        let found = found?;
+        if body_sum(&bytes[found.records.start..found.notes.end]) != found.header.body_sum {
+            return Err("a batch whose checksum is wrong");
+        }
+        let records = records_hash(&bytes[found.records.clone()]);
+        Ok(Hashed { found, records })
+    };
+    // Threads cost more than a few small batches do.
+    const WORTH_IT: usize = 1 << 20;
+    if bytes.len() < WORTH_IT {
+        return found.into_iter().map(hash).collect();
+    }
+    found.into_par_iter().map(hash).collect()
+}
+
+/// The batch at `offset`, if there is a whole one; its body is not looked at.
+fn find(bytes: &[u8], offset: usize, seed: u64) -> Result<FoundBatch, &'static str> {
+    let header = BatchHeader::from_bytes(&bytes[offset..], seed).ok_or_else(|| {
+        let short = bytes.len() - offset < batch::HEADER;
+        if short { "an incomplete batch header" } else { NOT_A_HEADER }
+    })?;
+    let start = offset + batch::HEADER;
+    let middle = start.checked_add(header.records_length as usize);
+    let end = middle.and_then(|middle| middle.checked_add(header.notes_length as usize));
+    let (Some(middle), Some(end)) = (middle, end) else { return Err("an impossible batch") };
+    if end > bytes.len() {
+        return Err("an incomplete batch");
+    }
+    Ok(FoundBatch { header, offset, records: start..middle, notes: middle..end })
+}
+
 /// What has been read so far.
 struct Walk {
     end: Point,
@@ -143,11 +198,13 @@ impl Walk {
         (self.closed, self.marked) = (false, false);
         let mut offset = segment::HEADER;
         let bytes = &segment.bytes;
+        let mut known = hash_all(bytes, offset, header.number).into_iter();
         while offset < bytes.len() {
             if self.closed {
                 return Ok(self.end_mark(bytes, offset, header.number, is_head));
             }
-            let found = match self.batch(bytes, offset, header.number) {
+            let hashed = known.next().unwrap_or(Err(NOT_A_HEADER));
+            let found = match hashed.and_then(|hashed| self.check(hashed)) {
                 Ok(found) => found,
                 Err(what) => return Ok(Some((offset, what))),
             };
@@ -163,26 +220,16 @@ impl Walk {
     }
 
     /// The next batch, if it is the one that has to come.
-    fn batch(&self, bytes: &[u8], offset: usize, seed: u64) -> Result<FoundBatch, &'static str> {
-        let header = BatchHeader::from_bytes(&bytes[offset..], seed).ok_or_else(|| {
-            let short = bytes.len() - offset < batch::HEADER;
-            if short { "an incomplete batch header" } else { "an unreadable batch header" }
-        })?;
-        let start = offset + batch::HEADER;
-        let middle = start.checked_add(header.records_length as usize);
-        let end = middle.and_then(|middle| middle.checked_add(header.notes_length as usize));
-        let (Some(middle), Some(end)) = (middle, end) else { return Err("an impossible batch") };
-        let body = bytes.get(start..end).ok_or("an incomplete batch")?;
-        if body_sum(body) != header.body_sum {
-            return Err("a batch whose checksum is wrong");
-        }
+    fn check(&self, hashed: Hashed) -> Result<FoundBatch, &'static str> {
+        let Hashed { found, records } = hashed;
+        let header = &found.header;
         let follows = (header.number, header.first_sequence)
             == (self.end.batch + 1, self.end.sequence + 1)
             && header.durable < header.number;
-        if !follows || header.chain(&self.end.hash, &bytes[start..middle]) != header.hash {
+        if !follows || header.chain_of(&self.end.hash, &records) != header.hash {
             return Err("a batch that does not follow from the one before");
         }
-        Ok(FoundBatch { header, offset, records: start..middle, notes: middle..end })
+        Ok(found)
     }
 
     fn accept(&mut self, found: &FoundBatch, segment: u64) {
