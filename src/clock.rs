@@ -48,7 +48,12 @@ impl Timestamp {
     /// assert_eq!(later.as_millis(), 61_000);
     /// ```
     pub fn saturating_add(self, span: Duration) -> Self {
-        Self::from_millis(self.0.saturating_add(whole_millis(span)))
+        self.saturating_add_millis(whole_millis(span))
+    }
+
+    #[inline]
+    pub(crate) fn saturating_add_millis(self, millis: u64) -> Self {
+        Self::from_millis(self.0.saturating_add(millis))
     }
 
     /// How long after `earlier` this moment is; zero if it is not after it.
@@ -105,6 +110,8 @@ pub struct SystemClock {
     steady: quanta::Clock,
     /// The counter when the clock was made.
     started: u64,
+    /// Milliseconds a tick, times 2^64.
+    rate: u64,
     started_at: Timestamp,
 }
 
@@ -112,8 +119,11 @@ impl SystemClock {
     /// A clock that starts at the present wall time.
     pub fn new() -> Self {
         let steady = quanta::Clock::new();
+        // Over so many ticks that rounding is lost in the crystal's own error.
+        let nanos = u128::from(steady.delta_as_nanos(0, 1 << 40));
+        let rate = u64::try_from((nanos << 24) / 1_000_000).unwrap_or(u64::MAX);
         let started = steady.raw();
-        Self { steady, started, started_at: SystemTime::now().into() }
+        Self { steady, started, rate, started_at: SystemTime::now().into() }
     }
 }
 
@@ -125,9 +135,10 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let elapsed = self.steady.delta_as_nanos(self.started, self.steady.raw());
+        let ticks = self.steady.raw().saturating_sub(self.started);
         // Rounded down: the present millisecond has begun, the next one has not.
-        Timestamp::from_millis(self.started_at.0.saturating_add(elapsed / 1_000_000))
+        let elapsed = (u128::from(ticks) * u128::from(self.rate)) >> 64;
+        Timestamp::from_millis(self.started_at.0.saturating_add(elapsed as u64))
     }
 }
 
@@ -192,6 +203,15 @@ mod tests {
             assert!(now >= last);
             last = now;
         }
+    }
+
+    #[test]
+    fn the_system_clock_runs_as_fast_as_time() {
+        let clock = SystemClock::new();
+        let (begun, instant) = (clock.now(), std::time::Instant::now());
+        std::thread::sleep(Duration::from_millis(200));
+        let (passed, really) = (clock.now().saturating_since(begun), instant.elapsed());
+        assert!(passed.abs_diff(really) < Duration::from_millis(20), "{passed:?} of {really:?}");
     }
 
     #[test]

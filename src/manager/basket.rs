@@ -62,7 +62,7 @@ impl Engine {
         let shape = || basket_shape("basket", lines).span(ttl);
         self.check_basket(lines)?;
         self.keyed(OperationKind::Reserve, details, shape, |key| {
-            self.settings.check_ttl(ttl)?;
+            self.settings.checked_ttl(ttl)?;
             let wanted = self.wanted(lines)?;
             self.take_basket(details, key, &wanted, Purpose::Hold(ttl)).map(Answer::Reservation)
         })

@@ -73,7 +73,7 @@ impl Engine {
         // The strategy is no part of the request: it may be asked again, and answer otherwise.
         let shape = || RequestShape::new("fulfil").product(product).units(qty).span(ttl);
         self.keyed(OperationKind::Reserve, details, shape, |key| {
-            self.settings.check_ttl(ttl)?;
+            self.settings.checked_ttl(ttl)?;
             self.check_gate()?;
             loop {
                 let levels = self.levels_of(product).len();

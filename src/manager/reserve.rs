@@ -53,36 +53,51 @@ impl Engine {
     ) -> Result<ReservationId, ReserveError> {
         let qty = Quantity::new(quantity)?;
         self.check_names(level)?;
+        if details.key.is_none() {
+            let answer = self.reserve_once(details, level, qty, ttl, None);
+            return self.once_durable(OperationKind::Reserve, details, answer);
+        }
         let shape = || RequestShape::new("reserve").level(level).units(qty).span(ttl);
         self.keyed(OperationKind::Reserve, details, shape, |key| {
-            self.settings.check_ttl(ttl)?;
-            let (handle, level) = self.level_to_sell(level, qty)?;
-            let now = self.now();
-            let (slot, id) = self.slot_for(level, qty, now)?;
-            let now = id.created_at();
-            let expires_at = now.saturating_add(ttl);
-            let draft = self
-                .recorder
-                .movement(AdjustmentType::Reserved, handle, qty)
-                .at(now)
-                .reservation(id, expires_at)
-                .owner(details.owner)
-                .details_of_hold(details)
-                .key(key, Answer::Reservation(id));
-            // Law 2: take, then log; and the id, which can be spent on a confirm, is given last.
-            let slot = self.take_units(slot, handle, level, qty, now)?;
-            let recorded = draft.queue();
-            let tenant = Tenant {
-                id,
-                owner: details.owner,
-                line: Line::new(handle, qty.get()),
-                chain: Chain::NONE.keeping(details.keep_until_shipped),
-            };
-            self.slots.publish(slot, &[], tenant, expires_at);
-            recorded?;
-            Ok(Answer::Reservation(id))
+            self.reserve_once(details, level, qty, ttl, key).map(Answer::Reservation)
         })
         .map(Answer::reservation)
+    }
+
+    fn reserve_once(
+        &self,
+        details: &Details,
+        level: LevelRef<'_>,
+        qty: Quantity,
+        ttl: Duration,
+        key: Option<KeyUse<'_>>,
+    ) -> Result<ReservationId, ReserveError> {
+        let ttl_millis = self.settings.checked_ttl(ttl)?;
+        let (handle, level) = self.level_to_sell(level, qty)?;
+        let now = self.now();
+        let (slot, id) = self.slot_for(level, qty, now)?;
+        let now = id.created_at();
+        let expires_at = now.saturating_add_millis(ttl_millis);
+        let draft = self
+            .recorder
+            .movement(AdjustmentType::Reserved, handle, qty)
+            .at(now)
+            .reservation(id, expires_at)
+            .owner(details.owner)
+            .details_of_hold(details)
+            .key(key, Answer::Reservation(id));
+        // Law 2: take, then log; and the id, which can be spent on a confirm, is given last.
+        let slot = self.take_units(slot, handle, level, qty, now)?;
+        let recorded = draft.queue();
+        let tenant = Tenant {
+            id,
+            owner: details.owner,
+            line: Line::new(handle, qty.get()),
+            chain: Chain::NONE.keeping(details.keep_until_shipped),
+        };
+        self.slots.publish(slot, &[], tenant, expires_at);
+        recorded?;
+        Ok(id)
     }
 
     pub(super) fn sell(

@@ -114,22 +114,35 @@ impl Over {
 
 impl Engine {
     pub(super) fn confirm(&self, details: &Details, id: ReservationId) -> Result<(), ConfirmError> {
+        if details.key.is_none() {
+            let answer = self.confirm_once(details, id, None);
+            return self.once_durable(OperationKind::Sell, details, answer);
+        }
         let shape = || RequestShape::new("confirm").reservation(id);
         self.keyed(OperationKind::Sell, details, shape, |key| {
-            self.admit()?;
-            match self.end_hold(id, End::Sell, details, key, Answer::Done) {
-                Met::Done(recorded) => Ok(recorded.map(|()| Answer::Done)?),
-                Met::Over(over) => Err(match over.end {
-                    End::Expire => ConfirmError::Expired { expired_at: over.expires_at },
-                    End::Release => ConfirmError::Released,
-                    End::Sell => ConfirmError::AlreadyConfirmed,
-                }),
-                Met::InProgress => Err(ConfirmError::InProgress),
-                Met::Forgotten => Err(ConfirmError::Forgotten),
-                Met::Unknown => Err(ConfirmError::Unknown),
-            }
+            self.confirm_once(details, id, key).map(|()| Answer::Done)
         })
         .map(drop)
+    }
+
+    fn confirm_once(
+        &self,
+        details: &Details,
+        id: ReservationId,
+        key: Option<KeyUse<'_>>,
+    ) -> Result<(), ConfirmError> {
+        self.admit()?;
+        match self.end_hold(id, End::Sell, details, key, Answer::Done) {
+            Met::Done(recorded) => Ok(recorded?),
+            Met::Over(over) => Err(match over.end {
+                End::Expire => ConfirmError::Expired { expired_at: over.expires_at },
+                End::Release => ConfirmError::Released,
+                End::Sell => ConfirmError::AlreadyConfirmed,
+            }),
+            Met::InProgress => Err(ConfirmError::InProgress),
+            Met::Forgotten => Err(ConfirmError::Forgotten),
+            Met::Unknown => Err(ConfirmError::Unknown),
+        }
     }
 
     pub(super) fn release(
