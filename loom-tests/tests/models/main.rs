@@ -13,6 +13,8 @@ mod audit {
 }
 #[path = "../../../src/clock.rs"]
 mod clock;
+#[path = "../../../src/error/lookup.rs"]
+mod error;
 #[path = "../../../src/parking.rs"]
 mod parking;
 #[path = "../../../src/quantity.rs"]
