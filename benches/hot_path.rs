@@ -30,6 +30,7 @@ fn main() {
     let mut crew = match &*text("engine") {
         "mutex" => Crew::hire(&MutexPeer::open(&units, number("kept", 0)), plan),
         "dashmap" => Crew::hire(&DashMapPeer::open(&units), plan),
+        "journal" => Crew::hire(&Engine::open(Durability::Buffered, &units), plan),
         "" | "stockade" => Crew::hire(&Engine::open(Durability::InMemory, &units), plan),
         other => panic!("no engine of name {other}"),
     };

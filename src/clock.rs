@@ -6,6 +6,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::sync::{AtomicU64, Ordering};
 
 /// A moment, in whole milliseconds since the Unix epoch (UTC).
+///
+/// It converts from and to [`SystemTime`], for whoever shows it to people.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use stockade::Timestamp;
+/// let moment = Timestamp::from_millis(1_000);
+/// assert_eq!(SystemTime::from(moment), SystemTime::UNIX_EPOCH + Duration::from_secs(1));
+/// assert_eq!(Timestamp::from(SystemTime::from(moment)), moment);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
@@ -38,12 +48,31 @@ impl Timestamp {
     /// assert_eq!(later.as_millis(), 61_000);
     /// ```
     pub fn saturating_add(self, span: Duration) -> Self {
-        Self::from_millis(self.0.saturating_add(whole_millis(span)))
+        self.saturating_add_millis(whole_millis(span))
+    }
+
+    #[inline]
+    pub(crate) fn saturating_add_millis(self, millis: u64) -> Self {
+        Self::from_millis(self.0.saturating_add(millis))
     }
 
     /// How long after `earlier` this moment is; zero if it is not after it.
     pub fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    /// The millisecond that `time` lies in; the epoch itself for what is before it.
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(moment: Timestamp) -> Self {
+        UNIX_EPOCH + Duration::from_millis(moment.0)
     }
 }
 
@@ -81,6 +110,8 @@ pub struct SystemClock {
     steady: quanta::Clock,
     /// The counter when the clock was made.
     started: u64,
+    /// Milliseconds a tick, times 2^64.
+    rate: u64,
     started_at: Timestamp,
 }
 
@@ -88,11 +119,11 @@ impl SystemClock {
     /// A clock that starts at the present wall time.
     pub fn new() -> Self {
         let steady = quanta::Clock::new();
+        // Over so many ticks that rounding is lost in the crystal's own error.
+        let nanos = u128::from(steady.delta_as_nanos(0, 1 << 40));
+        let rate = u64::try_from((nanos << 24) / 1_000_000).unwrap_or(u64::MAX);
         let started = steady.raw();
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let started_at =
-            Timestamp::from_millis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX));
-        Self { steady, started, started_at }
+        Self { steady, started, rate, started_at: SystemTime::now().into() }
     }
 }
 
@@ -104,9 +135,10 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let elapsed = self.steady.delta_as_nanos(self.started, self.steady.raw());
+        let ticks = self.steady.raw().saturating_sub(self.started);
         // Rounded down: the present millisecond has begun, the next one has not.
-        Timestamp::from_millis(self.started_at.0.saturating_add(elapsed / 1_000_000))
+        let elapsed = (u128::from(ticks) * u128::from(self.rate)) >> 64;
+        Timestamp::from_millis(self.started_at.0.saturating_add(elapsed as u64))
     }
 }
 
@@ -171,6 +203,15 @@ mod tests {
             assert!(now >= last);
             last = now;
         }
+    }
+
+    #[test]
+    fn the_system_clock_runs_as_fast_as_time() {
+        let clock = SystemClock::new();
+        let (begun, instant) = (clock.now(), std::time::Instant::now());
+        std::thread::sleep(Duration::from_millis(200));
+        let (passed, really) = (clock.now().saturating_since(begun), instant.elapsed());
+        assert!(passed.abs_diff(really) < Duration::from_millis(20), "{passed:?} of {really:?}");
     }
 
     #[test]

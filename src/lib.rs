@@ -48,23 +48,31 @@ mod sync;
 mod table;
 
 pub use audit::entry::{AdjustmentType, AuditEntry, EntryType, EventType, UnknownEntryType};
-pub use audit::flush::{Flush, FlushError};
+pub use audit::flush::Flush;
+pub use audit::head::{HeadHash, InvalidHash, JournalHead};
+pub use audit::journal::files::FileStorage;
+pub use audit::journal::storage::{Storage, StorageFile};
 pub use audit::log::{AuditFilter, AuditLog, AuditPage};
 pub use audit::queue::Backpressure;
+pub use audit::reading::{JournalReader, JournalStock, StockRow, Verified};
+pub use audit::recovery::TornTail;
+pub use audit::replay::RecoveryProgress;
 pub use audit::sink::{AuditBatch, AuditSink, SinkError};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use error::{
     AddError, Applied, BasketError, BuildError, ConfirmError, DecisionError, Error, ExtendError,
-    FulfilError, InvalidName, InvalidTtl, KeyError, MAX_NAME_BYTES, NoTransferRequest,
-    PartialError, ReleaseError, RemoveError, RequestTransferError, ReserveError, RetakeError,
+    FlushError, FulfilError, InvalidKey, InvalidName, InvalidReservationId, InvalidTtl,
+    JournalError, KeyError, MAX_NAME_BYTES, NoReservation, NoTransferRequest, PartialError,
+    ReleaseError, RemoveError, RequestTransferError, ReserveError, RestsOnRecord, RetakeError,
     SettingError, SettleError, ShipError, ShortLine, SnapshotError, TransferError, TransferFailure,
     Unavailable, UnknownPlace,
 };
 pub use manager::{
-    BasketLine, Builder, ConfirmOrRetake, Health, InventoryManager, LevelRef, LevelSnapshot,
-    ProductRef, Refusals, Release, Request, ReservationCursor, ReservationPage, Shutdown, Stats,
-    Totals, TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus,
-    WarehouseLevel, WarehouseRef, WarehouseSpec, WeakInventoryManager,
+    BasketLine, Builder, ConfirmOrRetake, Durability, Durably, Health, InventoryManager, LevelRef,
+    LevelSnapshot, OperationKind, ProductRef, Recovered, Refusals, Release, Request,
+    ReservationCursor, ReservationPage, Shutdown, Stats, Totals, TransferDecision, TransferRequest,
+    TransferRequestId, TransferRequestStatus, WarehouseLevel, WarehouseRef, WarehouseSpec,
+    WeakInventoryManager,
 };
 pub use policy::alerts::{ListenerId, StockAlert, StockAlertListener};
 pub use policy::allocation::{
@@ -75,9 +83,9 @@ pub use policy::reorder::{
     FixedLot, PurchaseOrder, ReorderListener, ReorderStrategy, Supplier, TopUpTo,
 };
 pub use quantity::{InvalidQuantity, MAX_UNITS};
-pub use reservation::id::{InvalidReservationId, Owner, ReservationId};
-pub use reservation::keys::{InvalidKey, RequestKey};
-pub use reservation::view::{NoReservation, Reservation, ReservationLine, ReservationStatus};
+pub use reservation::id::{Owner, ReservationId};
+pub use reservation::keys::RequestKey;
+pub use reservation::view::{Reservation, ReservationLine, ReservationStatus};
 pub use stock::handle::{LevelHandle, ProductId, WarehouseId};
 pub use stock::level::{Counts, StockLevel};
 pub use stock::warehouse::Warehouse;
@@ -86,4 +94,5 @@ pub use stock::warehouse::Warehouse;
 #[cfg(feature = "testing")]
 pub mod testing {
     pub use crate::audit::faulty::{FaultControl, FaultCounts, FaultySink};
+    pub use crate::audit::journal::simulated::SimulatedDisk;
 }

@@ -28,6 +28,11 @@ impl<T> Table<T> {
         table
     }
 
+    /// How many elements there can be.
+    pub(crate) fn capacity(&self) -> usize {
+        self.segments.len() * SEGMENT
+    }
+
     /// The element, if its segment has been made.
     #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&T> {

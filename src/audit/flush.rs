@@ -8,31 +8,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use crate::audit::gate::Shut;
+use crate::error::FlushError;
 use crate::sync::{Condvar, Mutex, MutexGuard, lock};
-
-/// Why a flush can't say that everything was written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum FlushError {
-    /// The sink refuses entries. They are kept and the sink is retried: flush again later.
-    #[error("the audit sink refuses entries, which are kept: {reason}")]
-    Stopped {
-        /// What the sink said.
-        reason: Arc<str>,
-    },
-    /// The engine was shut down, and its writer has ended.
-    #[error("the engine has been shut down")]
-    Closed,
-    /// The sink panicked: what was not written before will not be.
-    #[error("the audit writer died: {reason}")]
-    Poisoned {
-        /// What the panic said.
-        reason: Arc<str>,
-    },
-    /// The deadline passed first. Nothing is undone: writing goes on.
-    #[error("the deadline passed before everything was written")]
-    TimedOut,
-}
 
 impl From<Shut> for FlushError {
     fn from(shut: Shut) -> Self {

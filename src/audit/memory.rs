@@ -127,6 +127,8 @@ pub(crate) struct MemoryLog {
     state: Mutex<State>,
     /// Entries written so far. Relaxed suffices: it is a figure, and the lock hands over the rest.
     written: AtomicU64,
+    /// The first entry that this log was ever given. Relaxed: set before anyone else has the log.
+    began_at: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -160,7 +162,8 @@ impl MemoryLog {
             latest_gone: None,
             spare: Vec::new(),
         };
-        Self { retained, opened_at, state: Mutex::new(state), written: AtomicU64::new(0) }
+        let (written, began_at) = (AtomicU64::new(0), AtomicU64::new(1));
+        Self { retained, opened_at, state: Mutex::new(state), written, began_at }
     }
 
     /// Appends all of `records`, and gives their buffers back. For the writer alone. The lock is held
@@ -188,6 +191,17 @@ impl MemoryLog {
         }
     }
 
+    /// Begins at this entry: those before were written by an earlier run, and the latest of them bears
+    /// this time. Before anything is appended.
+    pub(crate) fn resume(&self, first_sequence: u64, latest_gone: Option<Timestamp>) {
+        let mut state = lock(&self.state);
+        debug_assert!(state.open.records.is_empty() && state.sealed.is_empty());
+        state.open = Chunk::new(first_sequence, Vec::new());
+        state.latest_gone = latest_gone;
+        self.began_at.store(first_sequence, Ordering::Relaxed);
+        self.written.store(first_sequence - 1, Ordering::Relaxed);
+    }
+
     /// Takes out the chunks of which nothing is shown any more.
     fn forget(&self, state: &mut State, end: u64) -> Vec<Arc<Chunk>> {
         let oldest = self.oldest(end);
@@ -212,17 +226,17 @@ impl MemoryLog {
 
     /// The oldest entry shown when `end` is the next.
     fn oldest(&self, end: u64) -> u64 {
-        end.saturating_sub(self.retained).max(1)
+        end.saturating_sub(self.retained).max(self.began_at.load(Ordering::Relaxed))
     }
 
     /// How many entries are shown.
     pub(crate) fn len(&self) -> u64 {
-        self.written().min(self.retained)
+        self.written() + 1 - self.oldest(self.written() + 1)
     }
 
     /// How many entries were written before those that are shown.
     pub(crate) fn left(&self) -> u64 {
-        self.written().saturating_sub(self.retained)
+        self.oldest(self.written() + 1) - 1
     }
 
     /// How many entries were ever written.

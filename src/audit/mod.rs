@@ -2,15 +2,21 @@
 
 pub(crate) mod bell;
 pub(crate) mod gate;
+pub(crate) mod head;
 pub(crate) mod queue;
 
 pub(crate) mod entry;
 pub(crate) mod flush;
+pub(crate) mod journal;
+pub(crate) mod ledger;
 pub(crate) mod log;
 pub(crate) mod memory;
 pub(crate) mod pool;
+pub(crate) mod reading;
 pub(crate) mod record;
 pub(crate) mod recorder;
+pub(crate) mod recovery;
+pub(crate) mod replay;
 pub(crate) mod sink;
 pub(crate) mod view;
 pub(crate) mod writer;

@@ -39,6 +39,8 @@ pub enum Backpressure {
     #[default]
     Wait,
     /// The call is refused with a `Busy` error, worth a retry: for async callers, who must not block.
+    /// One call may wait all the same: `confirm_or_retake`, where the hold's slot has been used since
+    /// and the audit log has to be read.
     Refuse,
 }
 

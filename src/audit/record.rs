@@ -202,6 +202,10 @@ pub(crate) struct Steps {
     pub(crate) lines: Vec<Line>,
     pub(crate) metadata: Vec<(String, String)>,
     pub(crate) key: Option<KeyMark>,
+    /// The units came back because nobody ended the hold in time.
+    pub(crate) expired: bool,
+    /// The reservation keeps its record until all that it sold is shipped or cancelled.
+    pub(crate) keep: bool,
 }
 
 /// A buffer that grew beyond this many lines gives the room back: one huge basket must not cost
@@ -230,7 +234,7 @@ impl Steps {
     /// Empty again, with its room kept unless that is huge.
     pub(crate) fn clear(&mut self) {
         self.header = Header::default();
-        self.key = None;
+        (self.key, self.expired, self.keep) = (None, false, false);
         self.lines.clear();
         self.lines.shrink_to(KEPT_LINES);
         self.metadata.clear();

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::audit::bell::WriterGone;
-use crate::audit::flush::{Flush, FlushError, Tickets};
+use crate::audit::flush::{Flush, Tickets};
 use crate::audit::gate::Gate;
 use crate::audit::log::AuditLog;
 use crate::audit::memory::{DEFAULT_RETAINED, MemoryLog};
@@ -14,6 +14,7 @@ use crate::audit::record::{Queued, Record, Step, Steps};
 use crate::audit::sink::AuditSink;
 use crate::audit::view::Names;
 use crate::clock::Timestamp;
+use crate::error::FlushError;
 use crate::stock::announce::CommitName;
 use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock};
 

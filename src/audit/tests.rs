@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use crate::audit::bell::WriterGone;
 use crate::audit::entry::{AdjustmentType, AuditEntry, EventType};
 use crate::audit::faulty::{FaultControl, FaultySink};
-use crate::audit::flush::FlushError;
 use crate::audit::gate::Shut;
 use crate::audit::log::AuditFilter;
 use crate::audit::queue::{Backpressure, NotAdmitted};
@@ -18,6 +17,7 @@ use crate::audit::sink::{AuditBatch, AuditSink, SinkError};
 use crate::audit::view::Names;
 use crate::audit::writer::{Turn, Writer, WriterThread};
 use crate::clock::Timestamp;
+use crate::error::FlushError;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
 

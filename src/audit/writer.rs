@@ -11,11 +11,13 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
-use crate::audit::flush::FlushError;
+use crate::audit::flush::Ticket;
+use crate::audit::journal::writer::JournalWriter;
 use crate::audit::record::{Queued, Record, Steps};
 use crate::audit::recorder::{Recorder, Settings};
 use crate::audit::sink::{AuditBatch, AuditSink};
 use crate::audit::view::Names;
+use crate::error::FlushError;
 use crate::stock::announce::CommitName;
 use crate::sync::Ordering;
 
@@ -44,9 +46,12 @@ pub(crate) enum Turn {
 /// The consuming end of the queue.
 pub(crate) struct Writer {
     recorder: Arc<Recorder>,
+    journal: Option<JournalWriter>,
     sink: Option<Box<dyn AuditSink>>,
-    /// What the sink is asked to take; the very same until it does.
+    /// What journal and sink are asked to take; the very same until they do.
     batch: Vec<Record>,
+    /// The journal has taken the batch over, and the sink has not.
+    batch_in_journal: bool,
     /// What came while the sink refused, in order.
     backlog: VecDeque<Record>,
     /// Records that were sent ahead, by their commit's slot: of each slot only the newest is awaited.
@@ -54,6 +59,8 @@ pub(crate) struct Writer {
     next_sequence: u64,
     failing: bool,
     over: bool,
+    /// The writer has a thread of its own, and so has the disk.
+    threaded: bool,
 }
 
 /// The sink refused, or panicked.
@@ -75,14 +82,23 @@ impl Writer {
     fn new(recorder: Arc<Recorder>, sink: Option<Box<dyn AuditSink>>) -> Self {
         Self {
             recorder,
+            journal: None,
             sink,
             batch: Vec::new(),
+            batch_in_journal: false,
             backlog: VecDeque::new(),
             ahead: HashMap::new(),
             next_sequence: 1,
             failing: false,
             over: false,
+            threaded: false,
         }
+    }
+
+    /// Writes a journal too, from the entry on with which that goes on. Before the first turn.
+    pub(crate) fn attach(&mut self, journal: JournalWriter) {
+        self.next_sequence = journal.next_sequence();
+        self.journal = Some(journal);
     }
 
     /// Drains the queue, and writes what there is; a failing sink is asked again only if `retry`.
@@ -94,6 +110,8 @@ impl Writer {
         // Before the drain: see `Tickets`.
         let tickets = recorder.tickets.take();
         let drained = self.drain(recorder.queue.capacity());
+        // The disk may have failed since, in the thread that syncs.
+        self.failing |= self.journal.as_ref().is_some_and(JournalWriter::has_failed);
         let retried = self.failing && retry;
         if !self.failing || retry {
             match self.deliver_all() {
@@ -109,12 +127,26 @@ impl Writer {
             Some(shut) if self.failing || self.over => Err(FlushError::from(shut)),
             _ => Ok(()),
         };
-        tickets.iter().for_each(|ticket| ticket.complete(outcome.clone()));
+        self.answer(&tickets, outcome);
         match () {
             () if self.over => Turn::Over,
             () if self.failing => Turn::Failing,
             () if drained > 0 || retried => Turn::Wrote,
             () => Turn::Idle,
+        }
+    }
+
+    /// Answers those who asked for a flush: with a journal, once it is on the disk.
+    fn answer(&self, tickets: &[Arc<Ticket>], outcome: Result<(), FlushError>) {
+        match &self.journal {
+            Some(journal) if outcome.is_ok() => {
+                journal.when_durable(tickets);
+                if !self.threaded && !tickets.is_empty() {
+                    // A failure completes the tickets too.
+                    let _ = journal.sync_now();
+                }
+            }
+            _ => tickets.iter().for_each(|ticket| ticket.complete(outcome.clone())),
         }
     }
 
@@ -162,6 +194,9 @@ impl Writer {
 
     /// Writes the batch and then the backlog, in batches.
     fn deliver_all(&mut self) -> Result<(), Undelivered> {
+        if let Some(journal) = self.journal.as_mut().filter(|journal| journal.has_failed()) {
+            journal.write().map_err(refused_by_journal)?;
+        }
         loop {
             if self.batch.is_empty() {
                 let part = self.backlog.len().min(self.recorder.queue.capacity());
@@ -182,6 +217,12 @@ impl Writer {
     /// Numbers the batch, and moves it to the sink and then to the log.
     fn deliver(&mut self) -> Result<(), Undelivered> {
         let entries = self.batch.iter().map(Record::entries).sum::<u64>();
+        if let Some(journal) = &mut self.journal {
+            if !mem::replace(&mut self.batch_in_journal, true) {
+                journal.take(&self.batch, &*self.recorder.names);
+            }
+            journal.write().map_err(refused_by_journal)?;
+        }
         if let Some(sink) = &mut self.sink
             && entries > 0
         {
@@ -195,6 +236,7 @@ impl Writer {
             }
         }
         self.recorder.memory.append(&mut self.batch, &self.recorder.pool);
+        self.batch_in_journal = false;
         self.next_sequence += entries;
         self.publish_held();
         Ok(())
@@ -233,7 +275,13 @@ impl Writer {
         recorder.gate().close();
         let tickets = recorder.tickets.take();
         self.leave();
-        let outcome = match self.deliver_all() {
+        let delivered = self.deliver_all().and_then(|()| match &mut self.journal {
+            Some(journal) => journal.close().map_err(refused_by_journal),
+            None => Ok(()),
+        });
+        // Whether it was closed or not: another may open it now.
+        self.journal = None;
+        let outcome = match delivered {
             Ok(()) => Ok(()),
             Err(Undelivered::Refused(reason)) => {
                 recorder.gate().stop(&reason);
@@ -252,7 +300,11 @@ impl Writer {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(crate) fn spawn(self) -> io::Result<WriterThread> {
+    pub(crate) fn spawn(mut self) -> io::Result<WriterThread> {
+        self.threaded = true;
+        if let Some(journal) = &self.journal {
+            journal.progress().spawn()?;
+        }
         let recorder = Arc::clone(&self.recorder);
         let builder = thread::Builder::new().name("stockade-audit".to_owned());
         let thread = builder.spawn(move || self.run())?;
@@ -346,6 +398,10 @@ impl Rest {
             }
         }
     }
+}
+
+fn refused_by_journal(error: io::Error) -> Undelivered {
+    Undelivered::Refused(format!("the journal can't be written: {error}"))
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {

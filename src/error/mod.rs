@@ -2,10 +2,13 @@
 //!
 //! Every error answers two questions besides its text: [`is_retryable`](Error::is_retryable), may
 //! the same call succeed if it is made again, and [`applied`](Error::applied), has anything moved.
-//! But for one kind, [`Unrecorded`](Unavailable::Unrecorded), an error means that nothing has.
+//! But for two kinds, [`Unrecorded`](Unavailable::Unrecorded) and
+//! [`NotDurable`](Unavailable::NotDurable), an error means that nothing has.
 
 mod approval;
 mod hold;
+mod journal;
+mod lookup;
 mod setup;
 mod step;
 mod stock;
@@ -19,6 +22,9 @@ pub use hold::{
     BasketError, ConfirmError, ExtendError, FulfilError, ReleaseError, ReserveError, RetakeError,
     ShortLine,
 };
+pub use journal::JournalError;
+pub(crate) use lookup::MAX_KEY_BYTES;
+pub use lookup::{FlushError, InvalidKey, InvalidReservationId, NoReservation};
 pub use setup::{BuildError, SettingError, SnapshotError};
 pub use step::{PartialError, SettleError};
 pub use stock::{AddError, RemoveError, ShipError, TransferError};
@@ -31,7 +37,7 @@ pub const MAX_NAME_BYTES: usize = 255;
 pub enum Applied {
     /// Nothing has moved.
     No,
-    /// The stock has moved in memory, but the audit log may not have taken the entry.
+    /// The stock has moved in memory, but the audit log, or the disk, may not have taken the entry.
     InMemory,
 }
 
@@ -54,6 +60,14 @@ pub enum Unavailable {
     /// The audit queue is nearly full, and the caller chose not to wait.
     #[error("the audit queue is full; try again in a moment")]
     Busy,
+    /// The stock has moved, and its entry is queued or written, but not known to be on the disk. Ask
+    /// again with the key, or [`flush`](crate::InventoryManager::flush); without a key, a repeat of the
+    /// call would move more.
+    #[error("applied in memory, but not known to be on the disk: {reason}")]
+    NotDurable {
+        /// What stood in the way.
+        reason: String,
+    },
     /// The stock has moved, but the audit writer ended before it took the entry.
     #[error("applied in memory, but the audit writer ended before it took the entry")]
     Unrecorded,
@@ -68,7 +82,7 @@ impl Unavailable {
     /// Whether anything has moved.
     pub fn applied(&self) -> Applied {
         match self {
-            Self::Unrecorded => Applied::InMemory,
+            Self::Unrecorded | Self::NotDurable { .. } => Applied::InMemory,
             _ => Applied::No,
         }
     }
@@ -204,12 +218,42 @@ pub enum Error {
     /// See [`Unavailable`].
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// See [`FlushError`].
+    #[error(transparent)]
+    Flush(#[from] FlushError),
+    /// See [`NoReservation`].
+    #[error(transparent)]
+    NoReservation(#[from] NoReservation),
+    /// See [`InvalidReservationId`].
+    #[error(transparent)]
+    ReservationId(#[from] InvalidReservationId),
+    /// See [`InvalidKey`].
+    #[error(transparent)]
+    RequestKey(#[from] InvalidKey),
 }
 
-/// Gives each enum its two answers: the variants that are worth a retry by themselves, and those
-/// whose inner error knows.
+/// Whether an error tells of something that an earlier call, or this one, has recorded: who relies on
+/// it has to know that it is durable.
+pub trait RestsOnRecord {
+    /// Whether it does.
+    fn rests_on_record(&self) -> bool;
+}
+
+/// Gives each enum its answers: the variants that are worth a retry by themselves, those that tell of
+/// what is recorded, and those whose inner error knows.
 macro_rules! answers {
-    ($($error:ident { $(retry: $retry:pat,)? $(inner: $($inner:ident)|+,)? $(keys: $keys:ident,)? })+) => {$(
+    ($($error:ident { $(retry: $retry:pat,)? $(told: $told:pat,)? $(inner: $($inner:ident)|+,)? $(keys: $keys:ident,)? })+) => {$(
+        impl RestsOnRecord for $error {
+            fn rests_on_record(&self) -> bool {
+                match self {
+                    $($told => true,)?
+                    $($(Self::$inner(inner) => inner.rests_on_record(),)+)?
+                    #[allow(unreachable_patterns, reason = "the umbrella's variants all have an inner error")]
+                    _ => false,
+                }
+            }
+        }
+
         impl $error {
             /// Whether the same call may succeed if it is made again.
             pub fn is_retryable(&self) -> bool {
@@ -248,11 +292,31 @@ answers! {
         keys: Key,
     }
     FulfilError { retry: Self::Full { .. }, inner: Unavailable, keys: Key, }
-    ConfirmError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
-    ReleaseError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
-    ExtendError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
-    PartialError { retry: Self::InProgress | Self::Full { .. }, inner: Unavailable, keys: Key, }
-    SettleError { retry: Self::InProgress, inner: Unavailable, keys: Key, }
+    ConfirmError {
+        retry: Self::InProgress,
+        told: Self::AlreadyConfirmed | Self::Released | Self::Expired { .. },
+        inner: Unavailable, keys: Key,
+    }
+    ReleaseError {
+        retry: Self::InProgress,
+        told: Self::Confirmed,
+        inner: Unavailable, keys: Key,
+    }
+    ExtendError {
+        retry: Self::InProgress,
+        told: Self::AlreadyConfirmed | Self::Released | Self::Expired { .. },
+        inner: Unavailable, keys: Key,
+    }
+    PartialError {
+        retry: Self::InProgress | Self::Full { .. },
+        told: Self::AlreadyConfirmed | Self::Released | Self::Expired { .. } | Self::NotHeld { .. },
+        inner: Unavailable, keys: Key,
+    }
+    SettleError {
+        retry: Self::InProgress,
+        told: Self::NotSold { .. },
+        inner: Unavailable, keys: Key,
+    }
     ShipError { inner: Unavailable, keys: Key, }
     TransferError { retry: Self::Suspended { .. }, inner: Unavailable, keys: Key, }
     RequestTransferError {
@@ -262,17 +326,28 @@ answers! {
     }
     DecisionError {
         retry: Self::InProgress | Self::Suspended { .. },
+        told: Self::AlreadyApproved | Self::AlreadyRejected | Self::AlreadyFailed | Self::Failed(_),
         inner: Unavailable,
         keys: Key,
     }
     NoTransferRequest { }
     RetakeError { retry: Self::InProgress, inner: Retake | Unavailable, keys: Key, }
     SettingError { inner: Unavailable, }
-    BuildError { retry: Self::Thread { .. }, }
+    BuildError { retry: Self::Thread { .. } | Self::Journal(JournalError::Locked | JournalError::Storage { .. }), }
     SnapshotError { }
     UnknownPlace { }
+    FlushError { retry: Self::Stopped { .. } | Self::TimedOut, }
+    NoReservation { }
+    InvalidReservationId { }
+    InvalidKey { }
     Error {
-        inner: Add | Remove | Reserve | Basket | Fulfil | Snapshot | Confirm | Release | Extend | Partial | Settle | Ship | Transfer | RequestTransfer | Decision | NoTransferRequest | Retake | Setting | Build | Place | Unavailable,
+        inner: Add | Remove | Reserve | Basket | Fulfil | Snapshot | Confirm | Release | Extend | Partial | Settle | Ship | Transfer | RequestTransfer | Decision | NoTransferRequest | Retake | Setting | Build | Place | Unavailable | Flush | NoReservation | ReservationId | RequestKey,
+    }
+}
+
+impl RestsOnRecord for Unavailable {
+    fn rests_on_record(&self) -> bool {
+        false
     }
 }
 
@@ -290,6 +365,8 @@ mod tests {
         assert_eq!(unrecorded.applied(), Applied::InMemory);
         assert!(!unrecorded.is_retryable());
         assert_eq!(Error::from(sold_out).applied(), Applied::No);
+        assert!(Error::from(FlushError::TimedOut).is_retryable());
+        assert!(!Error::from(NoReservation::Forgotten).is_retryable());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::error::{InvalidName, Unavailable, UnknownPlace};
+use crate::error::{InvalidName, JournalError, Unavailable, UnknownPlace};
 use crate::quantity::MAX_UNITS;
 
 /// Why a setting can't be changed.
@@ -81,6 +81,9 @@ pub enum BuildError {
         /// What it takes.
         expected: &'static str,
     },
+    /// The journal can't be opened.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The operating system gave no thread.
     #[error("a background thread could not be started: {reason}")]
     Thread {

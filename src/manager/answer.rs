@@ -24,6 +24,12 @@ pub enum Release {
     Unknown,
 }
 
+impl Release {
+    /// In the order of their numbers, which journals bear.
+    const ALL: [Self; 5] =
+        [Self::Released, Self::AlreadyReleased, Self::Expired, Self::Forgotten, Self::Unknown];
+}
+
 /// What an operation answered, as its key remembers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -70,6 +76,34 @@ impl Answer {
         [&[tag][..], &number.to_le_bytes()].concat()
     }
 
+    /// The answer whose bytes those are, if they are any's.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (tag, number) = bytes.split_first()?;
+        let number = u128::from_le_bytes(number.try_into().ok()?);
+        let id = || ReservationId::from_uuid(uuid::Uuid::from_u128(number));
+        Some(match tag {
+            0 => Self::Done,
+            1 => Self::Reservation(id()?),
+            2 => Self::Release(*Release::ALL.get(usize::try_from(number).ok()?)?),
+            3 => Self::ExpiresAt(Timestamp::from_millis(u64::try_from(number).ok()?)),
+            4 => Self::ConfirmedInTime,
+            5 => Self::Retaken(id()?),
+            6 => Self::RetakenBefore(id()?),
+            7 => Self::SoldBefore(u64::try_from(number).ok()?),
+            8 => Self::TransferRequest(u64::try_from(number).ok()?.into()),
+            9 => {
+                let (needed, available) = apart(number);
+                Self::TransferFailed(TransferFailure::Insufficient { needed, available })
+            }
+            10 => {
+                let (needed, room) = apart(number);
+                Self::TransferFailed(TransferFailure::OverCapacity { needed, room })
+            }
+            11 => Self::Status(*STATUSES.get(usize::try_from(number).ok()?)?),
+            _ => return None,
+        })
+    }
+
     // A key's fingerprint bears the operation's name, so that the remembered answer is always of
     // the operation's own kind; another one would be this engine's own mistake.
 
@@ -109,7 +143,19 @@ impl Answer {
     }
 }
 
-/// Two quantities in one number.
+/// In the order of their numbers, which journals bear.
+const STATUSES: [ReservationStatus; 4] = [
+    ReservationStatus::Pending,
+    ReservationStatus::Confirmed,
+    ReservationStatus::Released,
+    ReservationStatus::Expired,
+];
+
+/// Two quantities in one number, and apart again.
+fn apart(both: u128) -> (u32, u32) {
+    (both as u32, (both >> 32) as u32)
+}
+
 fn two(low: u32, high: u32) -> u128 {
     u128::from(low) | u128::from(high) << 32
 }

@@ -22,7 +22,7 @@
 //! | rejected or failed, units held | `Returned`, `TransferDecided` |
 //!
 //! A decision bears `outcome`, `decidedBy`, `decidedAt` (milliseconds) and, where there is one,
-//! `reason`. Every entry means to the counts what it means everywhere else, so that a replay needs no
+//! `reason`; one that failed, how many units were `available` or for how many there was `room`. Every entry means to the counts what it means everywhere else, so that a replay needs no
 //! rule of its own for transfers that were approved: a hold is given back and its units leave, in one
 //! record. The open requests are those that were requested and not decided; one holds units if its
 //! record has a `Reserved` entry.
@@ -31,6 +31,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use crate::audit::ledger::transfers::DECIDED_KEPT;
 use crate::clock::Timestamp;
 use crate::error::{DecisionError, NoTransferRequest};
 use crate::manager::transfer_request::{
@@ -40,9 +41,6 @@ use crate::policy::approval::ApprovalPolicy;
 use crate::quantity::Quantity;
 use crate::stock::handle::{LevelHandle, WarehouseId};
 use crate::sync::{AtomicU32, Mutex, MutexGuard, Ordering, lock};
-
-/// How many decided requests stay readable.
-const DECIDED_KEPT: usize = 1_000;
 
 /// What a request asks for; never changes.
 #[derive(Clone, Copy, Debug)]
@@ -162,6 +160,28 @@ impl Approvals {
             Err(FAILED) => Err(DecisionError::AlreadyFailed),
             Err(_) => Err(DecisionError::InProgress),
         }
+    }
+
+    /// Puts back a request of an earlier run; those that were decided in the order of their decisions.
+    pub(super) fn restore(
+        &self,
+        id: TransferRequestId,
+        asked: Asked,
+        decision: Option<(Status, TransferDecision)>,
+    ) {
+        let state = AtomicU32::new(PENDING);
+        let filed = Arc::new(Filed { id, asked, state, decision: OnceLock::new() });
+        self.book().requests.insert(id, filed);
+        if let Some((status, decision)) = decision
+            && let Ok(claim) = self.claim(id)
+        {
+            claim.decide(status, decision);
+        }
+    }
+
+    /// The next request gets a number greater than this.
+    pub(super) fn begin_after(&self, newest: u64) {
+        self.book().newest = newest;
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {

@@ -12,6 +12,7 @@ use crate::manager::InventoryManager;
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::approvals::{Asked, Claim, Filed, Filing, TooManyOpen};
 use crate::manager::details::Details;
+use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
 use crate::manager::keyed::RequestShape;
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
@@ -198,7 +199,7 @@ impl Engine {
             let shape = RequestShape::new("request-transfer").warehouse(from).warehouse(to);
             shape.product(product).units(qty).count(usize::from(held))
         };
-        self.keyed(details, shape, |key| {
+        self.keyed(OperationKind::Transfer, details, shape, |key| {
             self.admit()?;
             if held {
                 self.check_open(source)
@@ -306,7 +307,7 @@ impl Engine {
     ) -> Result<(), DecisionError> {
         self.check_name(who)?;
         let shape = || RequestShape::new("approve").text(&id.to_string()).text(who);
-        let answer = self.keyed(details, shape, |key| {
+        let answer = self.keyed(OperationKind::Transfer, details, shape, |key| {
             self.admit()?;
             self.apply(details, key, self.approvals.claim(id)?, who)
         })?;
@@ -374,7 +375,7 @@ impl Engine {
     ) -> Result<(), DecisionError> {
         self.check_name(who)?;
         let shape = || RequestShape::new("reject").text(&id.to_string()).text(who).text(reason);
-        self.keyed(details, shape, |key| {
+        self.keyed(OperationKind::Transfer, details, shape, |key| {
             self.admit()?;
             let claim = self.approvals.claim(id)?;
             let status = Status::Rejected;
@@ -407,7 +408,17 @@ impl Engine {
                 target,
             )
         };
-        let draft = verdict.note_in(draft.at(verdict.at)).details(details).key(key, answer);
+        let draft = verdict.note_in(draft.at(verdict.at));
+        let draft = match failure {
+            Some(TransferFailure::Insufficient { available, .. }) => {
+                draft.text("available", &available.to_string())
+            }
+            Some(TransferFailure::OverCapacity { room, .. }) => {
+                draft.text("room", &room.to_string())
+            }
+            None => draft,
+        };
+        let draft = draft.details(details).key(key, answer);
         // Law 2: queued before the credit shows.
         let recorded = draft.queue();
         if held && let Some(level) = self.catalog.level(from) {

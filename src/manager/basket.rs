@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use crate::error::{BasketError, ShortLine, Unavailable, UnknownPlace};
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::details::Details;
+use crate::manager::durability::OperationKind;
 use crate::manager::engine::{Engine, Refusal};
 use crate::manager::keyed::RequestShape;
 use crate::manager::place::{BasketLine, LevelRef};
@@ -60,8 +61,8 @@ impl Engine {
     ) -> Result<ReservationId, BasketError> {
         let shape = || basket_shape("basket", lines).span(ttl);
         self.check_basket(lines)?;
-        self.keyed(details, shape, |key| {
-            self.settings.check_ttl(ttl)?;
+        self.keyed(OperationKind::Reserve, details, shape, |key| {
+            self.settings.checked_ttl(ttl)?;
             let wanted = self.wanted(lines)?;
             self.take_basket(details, key, &wanted, Purpose::Hold(ttl)).map(Answer::Reservation)
         })

@@ -11,15 +11,19 @@ use crate::audit::record::Subject;
 use crate::audit::recorder::{Recorder as AuditRecorder, Settings as AuditSettings};
 use crate::audit::sink::AuditSink;
 use crate::audit::writer::Writer;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::{BuildError, InvalidName, MAX_NAME_BYTES};
 use crate::manager::InventoryManager;
 use crate::manager::approvals::Approvals;
 use crate::manager::due::Due;
+use crate::manager::durability::Durabilities;
 use crate::manager::engine::{Engine, Time, alert_source};
+use crate::manager::journal::{Journal, JournalOptions};
 use crate::manager::lifecycle::{Life, Threads};
 use crate::manager::recorder::Recorder;
-use crate::manager::settings::Settings;
+use crate::manager::recover;
+use crate::manager::settings::{Settings, millis};
+use crate::manager::spec::WarehouseSpec;
 use crate::manager::sweep::run_sweeper;
 use crate::policy::alerts::{Listeners, Scope, StockAlertListener};
 use crate::policy::approval::{ApprovalPolicy, ManualApproval};
@@ -37,56 +41,6 @@ use crate::sync::Mutex;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A warehouse to be: its name, and what it can hold.
-///
-/// ```
-/// use stockade::{InventoryManager, WarehouseSpec};
-/// let manager = InventoryManager::builder()
-///     .warehouse(WarehouseSpec::new("SF").capacity(50_000).threshold(20))
-///     .warehouse("NYC")
-///     .build()?;
-/// # Ok::<(), stockade::BuildError>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct WarehouseSpec {
-    name: String,
-    capacity: u32,
-    threshold: Option<u32>,
-}
-
-impl WarehouseSpec {
-    /// A warehouse of the largest capacity, without a reorder threshold.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), capacity: MAX_UNITS, threshold: None }
-    }
-
-    /// How many units it can hold, 1 to [`MAX_UNITS`] (the default).
-    pub fn capacity(mut self, units: u32) -> Self {
-        self.capacity = units;
-        self
-    }
-
-    /// At or under this many available units, less than [`MAX_UNITS`], a product is low, and an
-    /// alert is raised.
-    pub fn threshold(mut self, units: u32) -> Self {
-        self.threshold = Some(units);
-        self
-    }
-}
-
-impl From<&str> for WarehouseSpec {
-    fn from(name: &str) -> Self {
-        Self::new(name)
-    }
-}
-
-impl From<String> for WarehouseSpec {
-    fn from(name: String) -> Self {
-        Self::new(name)
-    }
-}
-
 /// Settings of an engine to be; see [`InventoryManager::builder`]. Only warehouses have to be given.
 #[must_use = "nothing is built before `build` is called"]
 pub struct Builder {
@@ -94,7 +48,8 @@ pub struct Builder {
     clock: Box<dyn Clock>,
     randomness: Randomness,
     longest_ttl: Duration,
-    longest_total: Duration,
+    /// Where it was not set, as long as the longest time to live, and at least a day.
+    longest_total: Option<Duration>,
     max_reservations: u32,
     max_basket_lines: usize,
     retention: Retention,
@@ -109,6 +64,8 @@ pub struct Builder {
     sweeper: bool,
     threads: bool,
     listeners: Vec<Arc<dyn StockAlertListener>>,
+    pub(super) journal: JournalOptions,
+    pub(super) durabilities: Durabilities,
 }
 
 impl Builder {
@@ -118,7 +75,7 @@ impl Builder {
             clock: Box::new(SystemClock::new()),
             randomness: Randomness::Secure,
             longest_ttl: DAY,
-            longest_total: DAY,
+            longest_total: None,
             max_reservations: 1 << 24,
             max_basket_lines: 10_000,
             retention: Retention { time: Duration::from_secs(60), records: 65_536 },
@@ -133,6 +90,8 @@ impl Builder {
             sweeper: true,
             threads: true,
             listeners: Vec::new(),
+            journal: JournalOptions::default(),
+            durabilities: Durabilities::default(),
         }
     }
 
@@ -157,9 +116,9 @@ impl Builder {
     }
 
     /// How long a hold may live in all, extensions included: a bound of `reserve` too. Default:
-    /// 24 hours.
+    /// 24 hours, or [`longest_ttl`](Self::longest_ttl) where that is longer.
     pub fn longest_total_hold(mut self, longest: Duration) -> Self {
-        self.longest_total = longest;
+        self.longest_total = Some(longest);
         self
     }
 
@@ -280,13 +239,24 @@ impl Builder {
     ///
     /// # Errors
     /// [`BuildError`] names the setting that can't be, and what it takes.
-    pub fn build(self) -> Result<InventoryManager, BuildError> {
+    pub fn build(mut self) -> Result<InventoryManager, BuildError> {
         self.check()?;
+        let options = std::mem::take(&mut self.journal);
+        let journal = Journal::open(options, self.keys.count, self.audit_retained)?;
+        let mut room = self.max_reservations as usize;
+        if let Some(journal) = &journal {
+            let ledger = journal.ledger();
+            recover::check_sizes(ledger)?;
+            self.warehouses = recover::warehouses(ledger, self.warehouses)?;
+            room = room.max(recover::slots_needed(ledger));
+        }
+        let longest_total = self.longest_total();
         let parallelism = parallelism();
         let born = self.clock.now();
         let spec = |(index, spec): (usize, &WarehouseSpec)| {
             let id = WarehouseId(index as u16);
-            Warehouse::new(id, spec.name.as_str().into(), spec.capacity, spec.threshold)
+            let threshold = spec.standing.unwrap_or(spec.threshold);
+            Warehouse::new(id, spec.name.as_str().into(), spec.capacity, threshold)
         };
         let catalog =
             Arc::new(Catalog::new(self.warehouses.iter().enumerate().map(spec).collect()));
@@ -295,14 +265,19 @@ impl Builder {
             backpressure: self.backpressure,
             retained: self.audit_retained,
             sink: self.sink,
-            opened_at: born,
+            // A journal's log reaches back as far as it says.
+            opened_at: if journal.is_some() { Timestamp::default() } else { born },
         };
-        let (audit, writer) = AuditRecorder::open(audit, Arc::clone(&catalog) as _);
+        let (audit, mut writer) = AuditRecorder::open(audit, Arc::clone(&catalog) as _);
+        let found = match journal {
+            Some(journal) => Some(journal.go_on(&audit, &mut writer, born, &self.randomness)?),
+            None => None,
+        };
         let (recorder, writer) = recorder_for(audit, writer, self.threads);
         let sweeper = self.sweeper && self.threads;
-        let engine = Arc::new(Engine {
+        let mut engine = Engine {
             catalog,
-            slots: Slots::new(self.max_reservations, parallelism, self.retention),
+            slots: Slots::with_room(room, self.max_reservations, parallelism, self.retention),
             keys: Keys::new(self.keys),
             patience: match self.backpressure {
                 Backpressure::Wait => Patience::Wait,
@@ -313,14 +288,23 @@ impl Builder {
             listeners: Listeners::new(),
             clock: Time(self.clock),
             randomness: self.randomness,
-            settings: Settings::new(self.longest_ttl, self.longest_total),
+            settings: Settings::new(self.longest_ttl, longest_total),
+            durabilities: self.durabilities,
             approvals: Approvals::new(self.approval_policy, self.max_transfer_requests),
             due: Due::new(self.overdue_limit, self.queue_capacity, sweeper),
             refusals: Counters::new(parallelism),
             changing: Mutex::new(()),
             max_slots: self.max_reservations,
             max_basket_lines: self.max_basket_lines,
-        });
+            journal: None,
+        };
+        let mut given_grace = Vec::new();
+        if let Some((ledger, mut link)) = found {
+            given_grace = engine.restore(&ledger, self.longest_ttl, &mut link)?;
+            engine.alert_what_is_low(&ledger);
+            engine.journal = Some(link);
+        }
+        let engine = Arc::new(engine);
         for listener in self.listeners {
             engine.listeners.add(Scope::Everywhere, listener);
         }
@@ -328,7 +312,8 @@ impl Builder {
         if let Some(writer) = writer {
             threads.writer = Some(writer.spawn().map_err(no_thread)?);
         }
-        record_opening(&engine);
+        record_opening(&engine, &self.warehouses, self.longest_ttl);
+        engine.record_grace(&given_grace);
         if self.threads {
             engine.desk.start(alert_source(&engine)).map_err(no_thread)?;
         }
@@ -341,13 +326,17 @@ impl Builder {
         Ok(InventoryManager::new(engine, life))
     }
 
+    fn longest_total(&self) -> Duration {
+        self.longest_total.unwrap_or(DAY.max(self.longest_ttl))
+    }
+
     fn check(&self) -> Result<(), BuildError> {
         let count = self.warehouses.len();
         if !(1..=usize::from(u16::MAX)).contains(&count) {
             return Err(BuildError::Warehouses { warehouses: count });
         }
         let mut names = HashSet::new();
-        for WarehouseSpec { name, capacity, threshold } in &self.warehouses {
+        for WarehouseSpec { name, capacity, threshold, .. } in &self.warehouses {
             if !(1..=MAX_NAME_BYTES).contains(&name.len()) {
                 return Err(InvalidName { bytes: name.len() }.into());
             }
@@ -365,7 +354,7 @@ impl Builder {
         }
         let millisecond = Duration::from_millis(1);
         check(self.longest_ttl >= millisecond, "longest_ttl", "at least a millisecond")?;
-        check(self.longest_total >= millisecond, "longest_total_hold", "at least a millisecond")?;
+        check(self.longest_total() >= millisecond, "longest_total_hold", "at least a millisecond")?;
         check((1..=1 << 31).contains(&self.max_reservations), "max_reservations", "1 to 2^31")?;
         check((1..=65_535).contains(&self.max_basket_lines), "max_basket_lines", "1 to 65,535")?;
         check(self.keys.count > 0, "key_retention", "at least one key")?;
@@ -407,16 +396,19 @@ fn recorder_for(
     (Recorder::threaded(audit), Some(writer))
 }
 
-/// The first record: the engine's opening and its warehouses.
-fn record_opening(engine: &Engine) {
+/// The first records: the engine's opening and its warehouses, unless the journal knows them.
+fn record_opening(engine: &Engine, warehouses: &[WarehouseSpec], longest_ttl: Duration) {
     let now = engine.now();
-    let events = std::iter::once(engine.recorder.event(EventType::Opened).about(Subject::None));
-    let warehouses = engine.catalog.warehouses().iter().map(|warehouse| {
+    let opened = engine.recorder.event(EventType::Opened).about(Subject::None);
+    let opened = opened.text("longest_ttl_ms", &millis(longest_ttl).to_string());
+    let new = engine.catalog.warehouses().iter().zip(warehouses).filter(|(_, it)| !it.recorded);
+    let warehouses = new.map(|(warehouse, spec)| {
         let draft = engine.recorder.event(EventType::WarehouseDefined);
         let draft = draft.about(Subject::Warehouse(warehouse.id())).text("name", warehouse.name());
-        draft.text("capacity", &warehouse.capacity().to_string())
+        let threshold = spec.threshold.map_or_else(|| "none".to_owned(), |it| it.to_string());
+        draft.text("capacity", &warehouse.capacity().to_string()).text("threshold", &threshold)
     });
-    for draft in events.chain(warehouses) {
+    for draft in std::iter::once(opened).chain(warehouses) {
         // Where there are more warehouses than places in the queue, this waits for the writer, or
         // does its work. It lives, so that queueing can't fail.
         let _ = engine.admit();

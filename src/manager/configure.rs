@@ -6,6 +6,8 @@ use crate::audit::entry::EventType;
 use crate::audit::record::Subject;
 use crate::error::SettingError;
 use crate::manager::InventoryManager;
+use crate::manager::details::NO_DETAILS;
+use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
 use crate::manager::place::{LevelRef, WarehouseRef};
 use crate::manager::settings::millis;
@@ -139,7 +141,7 @@ impl Engine {
         value: &str,
         set: impl FnOnce(),
     ) -> Result<(), SettingError> {
-        let _one_at_a_time = lock(&self.changing);
+        let one_at_a_time = lock(&self.changing);
         self.admit()?;
         let draft = self
             .recorder
@@ -150,6 +152,8 @@ impl Engine {
             .text("value", value);
         let recorded = draft.queue();
         set();
-        Ok(recorded?)
+        drop(one_at_a_time);
+        let answer = recorded.map_err(SettingError::from);
+        self.once_durable(OperationKind::Setting, &NO_DETAILS, answer)
     }
 }

@@ -1,5 +1,6 @@
 //! What a caller added to an operation.
 
+use crate::manager::durability::Durability;
 use crate::reservation::id::Owner;
 use crate::reservation::keys::RequestKey;
 
@@ -11,6 +12,8 @@ pub(crate) struct Details {
     /// A new reservation keeps its slots until all that it sold is shipped or cancelled.
     pub(crate) keep_until_shipped: bool,
     pub(crate) notes: Vec<(String, String)>,
+    /// `None`: as the engine does for this kind of operation.
+    pub(crate) durability: Option<Durability>,
     /// A transfer request holds its units until it is decided.
     pub(crate) hold_units: bool,
 }
@@ -22,5 +25,6 @@ pub(crate) static NO_DETAILS: Details = Details {
     owner: None,
     keep_until_shipped: false,
     notes: Vec::new(),
+    durability: None,
     hold_units: false,
 };

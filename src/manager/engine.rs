@@ -13,6 +13,8 @@ use crate::error::{
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::approvals::Approvals;
 use crate::manager::due::Due;
+use crate::manager::durability::Durabilities;
+use crate::manager::journal::JournalLink;
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
 use crate::manager::recorder::Recorder;
 use crate::manager::settings::Settings;
@@ -58,6 +60,7 @@ pub(crate) struct Engine {
     pub(super) clock: Time,
     pub(super) randomness: Randomness,
     pub(super) settings: Settings,
+    pub(super) durabilities: Durabilities,
     /// Transfers that wait for approval.
     pub(super) approvals: Approvals,
     pub(super) due: Due,
@@ -66,6 +69,8 @@ pub(crate) struct Engine {
     pub(super) changing: Mutex<()>,
     pub(super) max_slots: u32,
     pub(super) max_basket_lines: usize,
+    /// The journal, if there is one.
+    pub(super) journal: Option<JournalLink>,
 }
 
 /// The engine's clock.

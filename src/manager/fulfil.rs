@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use crate::error::{FulfilError, Unavailable, UnknownPlace};
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::details::Details;
+use crate::manager::durability::OperationKind;
 use crate::manager::engine::{Engine, Refusal};
 use crate::manager::keyed::RequestShape;
 use crate::manager::place::{ProductRef, WarehouseRef};
@@ -71,8 +72,8 @@ impl Engine {
         }
         // The strategy is no part of the request: it may be asked again, and answer otherwise.
         let shape = || RequestShape::new("fulfil").product(product).units(qty).span(ttl);
-        self.keyed(details, shape, |key| {
-            self.settings.check_ttl(ttl)?;
+        self.keyed(OperationKind::Reserve, details, shape, |key| {
+            self.settings.checked_ttl(ttl)?;
             self.check_gate()?;
             loop {
                 let levels = self.levels_of(product).len();

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::error::KeyError;
+use crate::error::{KeyError, RestsOnRecord, Unavailable};
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::details::Details;
+use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
 use crate::quantity::Quantity;
@@ -69,8 +70,21 @@ impl RequestShape {
 
 impl Engine {
     /// Runs an operation under the caller's key, if it brought one: the first call runs, every
-    /// other one gets its answer. A refusal is not remembered.
-    pub(super) fn keyed<E: From<KeyError>>(
+    /// other one gets its answer. A refusal is not remembered. Returns when the answer is as durable as
+    /// it is to be.
+    #[inline]
+    pub(super) fn keyed<E: From<KeyError> + From<Unavailable> + RestsOnRecord>(
+        &self,
+        kind: OperationKind,
+        details: &Details,
+        shape: impl FnOnce() -> RequestShape,
+        run: impl FnOnce(Option<KeyUse<'_>>) -> Result<Answer, E>,
+    ) -> Result<Answer, E> {
+        self.once_durable(kind, details, self.under_key(details, shape, run))
+    }
+
+    #[inline]
+    fn under_key<E: From<KeyError>>(
         &self,
         details: &Details,
         shape: impl FnOnce() -> RequestShape,

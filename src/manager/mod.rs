@@ -9,8 +9,11 @@ mod commits;
 mod configure;
 mod details;
 mod due;
+mod durability;
+mod durable;
 mod engine;
 mod fulfil;
+mod journal;
 mod keyed;
 mod lifecycle;
 mod operations;
@@ -19,6 +22,7 @@ mod place;
 mod queries;
 mod receive;
 mod recorder;
+mod recover;
 mod request;
 mod reserve;
 mod retake;
@@ -26,6 +30,7 @@ mod settings;
 mod settle;
 mod settle_sale;
 mod snapshot;
+mod spec;
 mod stats;
 mod sweep;
 #[cfg(feature = "testing")]
@@ -36,13 +41,17 @@ mod transfer_request;
 use std::sync::{Arc, Weak};
 
 pub use answer::Release;
-pub use builder::{Builder, WarehouseSpec};
+pub use builder::Builder;
+pub use durability::{Durability, OperationKind};
+pub use durable::Durably;
+pub use journal::Recovered;
 pub use lifecycle::Shutdown;
 pub use place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
 pub use queries::{ReservationCursor, ReservationPage, WarehouseLevel};
 pub use request::Request;
 pub use retake::ConfirmOrRetake;
 pub use snapshot::{LevelSnapshot, Totals};
+pub use spec::WarehouseSpec;
 pub use stats::{Health, Refusals, Stats};
 pub use transfer_request::{
     TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus,

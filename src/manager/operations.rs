@@ -185,10 +185,20 @@ impl InventoryManager {
         self.engine.reserve(&NO_DETAILS, level.into(), quantity, ttl)
     }
 
-    /// Reserves and confirms in one call.
+    /// Reserves and confirms in one call: one record with both entries. Costs and waits as
+    /// [`reserve`](Self::reserve) does.
     ///
     /// # Errors
     /// As [`reserve`](Self::reserve).
+    ///
+    /// ```
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// let order = manager.sell(("SF", "LAPTOP"), 3)?;
+    /// assert_eq!(manager.sold(("SF", "LAPTOP")), 3);
+    /// assert_eq!(manager.reservation(order)?.units_sold(), 3);
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
     pub fn sell<'l>(
         &self,
         level: impl Into<LevelRef<'l>>,
@@ -255,6 +265,17 @@ impl InventoryManager {
     ///
     /// # Errors
     /// As there.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use stockade::LargestStockFirst;
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 2, "SUPPLIER")?;
+    /// manager.add_stock(("NYC", "LAPTOP"), 5, "SUPPLIER")?;
+    /// manager.fulfill_by("LAPTOP", 4, &LargestStockFirst, Duration::from_secs(60))?;
+    /// assert_eq!(manager.available(("SF", "LAPTOP")), 2);
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
     pub fn fulfill_by<'p>(
         &self,
         product: impl Into<ProductRef<'p>>,
@@ -270,6 +291,17 @@ impl InventoryManager {
     /// # Errors
     /// [`ConfirmError::Expired`] if its time was up: the call has ended it then, unless that was done
     /// before. See [`ConfirmError`] for the rest.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use stockade::ConfirmError;
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// let hold = manager.reserve(("SF", "LAPTOP"), 2, Duration::from_secs(30))?;
+    /// manager.confirm(hold)?;
+    /// assert_eq!(manager.confirm(hold), Err(ConfirmError::AlreadyConfirmed));
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
     pub fn confirm(&self, id: ReservationId) -> Result<(), ConfirmError> {
         self.engine.confirm(&NO_DETAILS, id)
     }
@@ -300,6 +332,16 @@ impl InventoryManager {
     /// # Errors
     /// [`ExtendError::OverCap`] if the hold would live longer in all than the engine allows; see
     /// [`ExtendError`] for the rest.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// let hold = manager.reserve(("SF", "LAPTOP"), 2, Duration::from_secs(30))?;
+    /// let before = manager.reservation(hold)?.expires_at;
+    /// assert!(manager.extend(hold, Duration::from_secs(60))? > before);
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
     pub fn extend(&self, id: ReservationId, ttl: Duration) -> Result<Timestamp, ExtendError> {
         self.request().extend(id, ttl)
     }

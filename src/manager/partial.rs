@@ -13,6 +13,7 @@ use crate::manager::InventoryManager;
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::basket::basket_shape;
 use crate::manager::details::Details;
+use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
 use crate::manager::place::BasketLine;
 use crate::manager::recorder::Draft;
@@ -172,6 +173,13 @@ impl Step {
         }
     }
 
+    fn kind(self) -> OperationKind {
+        match self {
+            Self::Confirm | Self::ConfirmAndReleaseRest => OperationKind::Sell,
+            Self::Release => OperationKind::Release,
+        }
+    }
+
     /// Units that are sold and given back of a line that holds `held` and of which `named` are named.
     fn parts(self, held: u32, named: u32) -> (u32, u32) {
         match self {
@@ -233,7 +241,7 @@ impl Engine {
             return Err(PartialError::Empty);
         }
         let shape = || basket_shape(step.name(), lines).reservation(id);
-        self.keyed(details, shape, |key| {
+        self.keyed(step.kind(), details, shape, |key| {
             let named = self.merged::<PartialError>(lines)?;
             self.admit()?;
             let now = self.now();

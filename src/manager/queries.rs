@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::audit::log::AuditLog;
+use crate::error::NoReservation;
 use crate::error::UnknownPlace;
 use crate::manager::InventoryManager;
 use crate::manager::answer::Answer;
@@ -14,7 +15,7 @@ use crate::reservation::keys::{KeyName, RequestKey};
 use crate::reservation::line::Line;
 use crate::reservation::slots::ReadReservation;
 use crate::reservation::state::Phase;
-use crate::reservation::view::{NoReservation, Reservation, ReservationLine, ReservationStatus};
+use crate::reservation::view::{Reservation, ReservationLine, ReservationStatus};
 use crate::stock::handle::{LevelHandle, ProductId};
 use crate::stock::level::{Counts, StockLevel};
 use crate::stock::warehouse::Warehouse;
@@ -56,6 +57,19 @@ impl InventoryManager {
     /// The stock level itself: all its counts, each read in a few nanoseconds.
     pub fn stock_level<'l>(&self, level: impl Into<LevelRef<'l>>) -> Option<&StockLevel> {
         self.engine.catalog.level(self.level(level)?)
+    }
+
+    /// The name of a product; `None` for an id of another manager. Never waits.
+    ///
+    /// ```
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// let laptop = manager.open_level("SF", "LAPTOP")?;
+    /// let product = manager.stock_level(laptop).expect("open").product();
+    /// assert_eq!(manager.product_name(product).as_deref(), Some("LAPTOP"));
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn product_name(&self, product: ProductId) -> Option<Arc<str>> {
+        self.engine.catalog.product_name(product)
     }
 
     /// The handle of a product, or `None` if no product has this name.

@@ -4,6 +4,7 @@ use crate::audit::entry::AdjustmentType;
 use crate::error::{AddError, RemoveError, ShipError};
 use crate::manager::answer::Answer;
 use crate::manager::details::Details;
+use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
 use crate::manager::keyed::RequestShape;
 use crate::manager::place::LevelRef;
@@ -58,7 +59,7 @@ impl Engine {
         let qty = Quantity::new(quantity)?;
         self.check_names(level)?;
         let shape = || RequestShape::new("add").level(level).units(qty).text(source);
-        self.keyed(details, shape, |key| {
+        self.keyed(OperationKind::Add, details, shape, |key| {
             self.admit()?;
             let over_capacity = |room| AddError::OverCapacity { needed: qty.get(), room };
             if let (None, LevelRef::Names(warehouse, _)) = (self.resolve_stocked(level)?, level) {
@@ -105,7 +106,7 @@ impl Engine {
         let short = |available| RemoveError::Insufficient { needed: qty.get(), available };
         self.check_names(level)?;
         let shape = || RequestShape::new("remove").level(level).units(qty).text(reason);
-        self.keyed(details, shape, |key| {
+        self.keyed(OperationKind::Remove, details, shape, |key| {
             self.admit()?;
             let Some(handle) = self.resolve_stocked(level)? else { return Err(short(0)) };
             let (level, warehouse) = self.level_and_warehouse(handle)?;
@@ -136,7 +137,7 @@ impl Engine {
         let qty = Quantity::new(quantity)?;
         self.check_names(level)?;
         let shape = || RequestShape::new("ship").level(level).units(qty);
-        self.keyed(details, shape, |key| {
+        self.keyed(OperationKind::Ship, details, shape, |key| {
             let not_sold = |sold| ShipError::NotSold { needed: qty.get(), sold };
             self.admit()?;
             let Some(handle) = self.resolve_stocked(level)? else { return Err(not_sold(0)) };
@@ -167,7 +168,7 @@ impl Engine {
         let qty = Quantity::new(quantity)?;
         self.check_names(level)?;
         let shape = || RequestShape::new("cancel-sale").level(level).units(qty).text(reason);
-        self.keyed(details, shape, |key| {
+        self.keyed(OperationKind::CancelSale, details, shape, |key| {
             let not_sold = |sold| ShipError::NotSold { needed: qty.get(), sold };
             self.admit()?;
             let Some(handle) = self.resolve_stocked(level)? else { return Err(not_sold(0)) };

@@ -271,8 +271,12 @@ impl<'a> Draft<'a> {
     /// so that one that is brought back after a restart does so too.
     #[inline]
     pub(super) fn details_of_hold(self, details: &Details) -> Self {
-        let draft = self.details(details);
-        if details.keep_until_shipped { draft.text("keep", "until-shipped") } else { draft }
+        let mut draft = self.details(details);
+        if details.keep_until_shipped {
+            draft.long().keep = true;
+            draft = draft.text("keep", "until-shipped");
+        }
+        draft
     }
 
     /// A pair of metadata.
@@ -381,6 +385,7 @@ fn finish_long(mut steps: Box<Steps>, step: Step) -> Box<Steps> {
         ..steps.header
     };
     if step.is_expiry() {
+        steps.expired = true;
         steps.note("reason", "expired");
     }
     steps

@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use crate::error::{ReserveError, UnknownPlace};
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::details::Details;
+use crate::manager::durability::OperationKind;
 use crate::manager::engine::{Engine, Refusal};
 use crate::manager::keyed::RequestShape;
 use crate::manager::place::LevelRef;
@@ -52,36 +53,51 @@ impl Engine {
     ) -> Result<ReservationId, ReserveError> {
         let qty = Quantity::new(quantity)?;
         self.check_names(level)?;
+        if details.key.is_none() {
+            let answer = self.reserve_once(details, level, qty, ttl, None);
+            return self.once_durable(OperationKind::Reserve, details, answer);
+        }
         let shape = || RequestShape::new("reserve").level(level).units(qty).span(ttl);
-        self.keyed(details, shape, |key| {
-            self.settings.check_ttl(ttl)?;
-            let (handle, level) = self.level_to_sell(level, qty)?;
-            let now = self.now();
-            let (slot, id) = self.slot_for(level, qty, now)?;
-            let now = id.created_at();
-            let expires_at = now.saturating_add(ttl);
-            let draft = self
-                .recorder
-                .movement(AdjustmentType::Reserved, handle, qty)
-                .at(now)
-                .reservation(id, expires_at)
-                .owner(details.owner)
-                .details_of_hold(details)
-                .key(key, Answer::Reservation(id));
-            // Law 2: take, then log; and the id, which can be spent on a confirm, is given last.
-            let slot = self.take_units(slot, handle, level, qty, now)?;
-            let recorded = draft.queue();
-            let tenant = Tenant {
-                id,
-                owner: details.owner,
-                line: Line::new(handle, qty.get()),
-                chain: Chain::NONE.keeping(details.keep_until_shipped),
-            };
-            self.slots.publish(slot, &[], tenant, expires_at);
-            recorded?;
-            Ok(Answer::Reservation(id))
+        self.keyed(OperationKind::Reserve, details, shape, |key| {
+            self.reserve_once(details, level, qty, ttl, key).map(Answer::Reservation)
         })
         .map(Answer::reservation)
+    }
+
+    fn reserve_once(
+        &self,
+        details: &Details,
+        level: LevelRef<'_>,
+        qty: Quantity,
+        ttl: Duration,
+        key: Option<KeyUse<'_>>,
+    ) -> Result<ReservationId, ReserveError> {
+        let ttl_millis = self.settings.checked_ttl(ttl)?;
+        let (handle, level) = self.level_to_sell(level, qty)?;
+        let now = self.now();
+        let (slot, id) = self.slot_for(level, qty, now)?;
+        let now = id.created_at();
+        let expires_at = now.saturating_add_millis(ttl_millis);
+        let draft = self
+            .recorder
+            .movement(AdjustmentType::Reserved, handle, qty)
+            .at(now)
+            .reservation(id, expires_at)
+            .owner(details.owner)
+            .details_of_hold(details)
+            .key(key, Answer::Reservation(id));
+        // Law 2: take, then log; and the id, which can be spent on a confirm, is given last.
+        let slot = self.take_units(slot, handle, level, qty, now)?;
+        let recorded = draft.queue();
+        let tenant = Tenant {
+            id,
+            owner: details.owner,
+            line: Line::new(handle, qty.get()),
+            chain: Chain::NONE.keeping(details.keep_until_shipped),
+        };
+        self.slots.publish(slot, &[], tenant, expires_at);
+        recorded?;
+        Ok(id)
     }
 
     pub(super) fn sell(
@@ -93,7 +109,7 @@ impl Engine {
         let qty = Quantity::new(quantity)?;
         self.check_names(level)?;
         let shape = || RequestShape::new("sell").level(level).units(qty);
-        self.keyed(details, shape, |key: Option<KeyUse<'_>>| {
+        self.keyed(OperationKind::Sell, details, shape, |key: Option<KeyUse<'_>>| {
             let (handle, level) = self.level_to_sell(level, qty)?;
             let now = self.now();
             let (slot, id) = self.slot_for(level, qty, now)?;

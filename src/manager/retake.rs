@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::audit::entry::{AdjustmentType, EntryType};
-use crate::audit::flush::FlushError;
-use crate::error::{RetakeError, Unavailable};
+use crate::error::{FlushError, RetakeError, Unavailable};
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::basket::{Purpose, basket_shape};
 use crate::manager::details::Details;
+use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
 use crate::manager::place::BasketLine;
 use crate::manager::request::Request;
@@ -55,7 +55,9 @@ impl Engine {
     ) -> Result<ConfirmOrRetake, RetakeError> {
         self.check_basket(lines)?;
         let shape = || basket_shape("confirm-or-retake", lines).reservation(id);
-        let answer = self.keyed(details, shape, |key| self.settle_late(details, key, id, lines))?;
+        let answer = self.keyed(OperationKind::Sell, details, shape, |key| {
+            self.settle_late(details, key, id, lines)
+        })?;
         Ok(match answer {
             Answer::Retaken(id) => ConfirmOrRetake::Retaken(id),
             Answer::RetakenBefore(id) => ConfirmOrRetake::AlreadyRetaken(id),

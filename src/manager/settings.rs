@@ -23,15 +23,16 @@ impl Settings {
         }
     }
 
-    /// Whether a hold may be made for so long.
-    pub(super) fn check_ttl(&self, ttl: Duration) -> Result<(), InvalidTtl> {
+    /// The milliseconds of a time to live, if a hold may be made for so long.
+    #[inline]
+    pub(super) fn checked_ttl(&self, ttl: Duration) -> Result<u64, InvalidTtl> {
         let longest = load(&self.longest_ttl).min(load(&self.longest_total));
         in_bounds(ttl, longest)
     }
 
     /// Whether an extension may ask for so long; whether the hold can have it is another question.
     pub(super) fn check_extension(&self, ttl: Duration) -> Result<(), InvalidTtl> {
-        in_bounds(ttl, load(&self.longest_ttl))
+        in_bounds(ttl, load(&self.longest_ttl)).map(drop)
     }
 
     pub(super) fn longest_ttl(&self) -> Duration {
@@ -48,13 +49,14 @@ fn load(setting: &AtomicU64) -> u64 {
     setting.load(Ordering::Relaxed)
 }
 
-/// Whether `ttl` is more than nothing and at most `longest` milliseconds.
+/// The milliseconds of `ttl`, if that is more than nothing and at most `longest` milliseconds.
 #[inline]
-fn in_bounds(ttl: Duration, longest: u64) -> Result<(), InvalidTtl> {
-    if ttl.is_zero() || whole_millis(ttl) > longest {
+fn in_bounds(ttl: Duration, longest: u64) -> Result<u64, InvalidTtl> {
+    let millis = whole_millis(ttl);
+    if millis == 0 || millis > longest {
         return Err(InvalidTtl { ttl, longest: Duration::from_millis(longest) });
     }
-    Ok(())
+    Ok(millis)
 }
 
 pub(super) fn millis(span: Duration) -> u64 {

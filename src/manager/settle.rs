@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::error::{ConfirmError, ExtendError, ReleaseError, Unavailable};
 use crate::manager::answer::{Answer, KeyUse, Release};
 use crate::manager::details::Details;
+use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
 use crate::manager::keyed::RequestShape;
 use crate::manager::recorder::Draft;
@@ -113,22 +114,35 @@ impl Over {
 
 impl Engine {
     pub(super) fn confirm(&self, details: &Details, id: ReservationId) -> Result<(), ConfirmError> {
+        if details.key.is_none() {
+            let answer = self.confirm_once(details, id, None);
+            return self.once_durable(OperationKind::Sell, details, answer);
+        }
         let shape = || RequestShape::new("confirm").reservation(id);
-        self.keyed(details, shape, |key| {
-            self.admit()?;
-            match self.end_hold(id, End::Sell, details, key, Answer::Done) {
-                Met::Done(recorded) => Ok(recorded.map(|()| Answer::Done)?),
-                Met::Over(over) => Err(match over.end {
-                    End::Expire => ConfirmError::Expired { expired_at: over.expires_at },
-                    End::Release => ConfirmError::Released,
-                    End::Sell => ConfirmError::AlreadyConfirmed,
-                }),
-                Met::InProgress => Err(ConfirmError::InProgress),
-                Met::Forgotten => Err(ConfirmError::Forgotten),
-                Met::Unknown => Err(ConfirmError::Unknown),
-            }
+        self.keyed(OperationKind::Sell, details, shape, |key| {
+            self.confirm_once(details, id, key).map(|()| Answer::Done)
         })
         .map(drop)
+    }
+
+    fn confirm_once(
+        &self,
+        details: &Details,
+        id: ReservationId,
+        key: Option<KeyUse<'_>>,
+    ) -> Result<(), ConfirmError> {
+        self.admit()?;
+        match self.end_hold(id, End::Sell, details, key, Answer::Done) {
+            Met::Done(recorded) => Ok(recorded?),
+            Met::Over(over) => Err(match over.end {
+                End::Expire => ConfirmError::Expired { expired_at: over.expires_at },
+                End::Release => ConfirmError::Released,
+                End::Sell => ConfirmError::AlreadyConfirmed,
+            }),
+            Met::InProgress => Err(ConfirmError::InProgress),
+            Met::Forgotten => Err(ConfirmError::Forgotten),
+            Met::Unknown => Err(ConfirmError::Unknown),
+        }
     }
 
     pub(super) fn release(
@@ -137,7 +151,7 @@ impl Engine {
         id: ReservationId,
     ) -> Result<Release, ReleaseError> {
         let shape = || RequestShape::new("release").reservation(id);
-        self.keyed(details, shape, |key: Option<KeyUse<'_>>| {
+        self.keyed(OperationKind::Release, details, shape, |key: Option<KeyUse<'_>>| {
             self.admit()?;
             let done = Answer::Release(Release::Released);
             let outcome = match self.end_hold(id, End::Release, details, key, done) {
@@ -167,7 +181,7 @@ impl Engine {
         ttl: Duration,
     ) -> Result<Timestamp, ExtendError> {
         let shape = || RequestShape::new("extend").reservation(id).span(ttl);
-        self.keyed(details, shape, |key: Option<KeyUse<'_>>| {
+        self.keyed(OperationKind::Extend, details, shape, |key: Option<KeyUse<'_>>| {
             self.settings.check_extension(ttl)?;
             self.admit()?;
             let now = self.now();

@@ -12,6 +12,7 @@ use crate::manager::InventoryManager;
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::basket::basket_shape;
 use crate::manager::details::Details;
+use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
 use crate::manager::place::BasketLine;
 use crate::manager::recorder::Draft;
@@ -113,6 +114,13 @@ enum Settlement<'a> {
 }
 
 impl Settlement<'_> {
+    fn kind(self) -> OperationKind {
+        match self {
+            Self::Ship => OperationKind::Ship,
+            Self::Cancel { .. } => OperationKind::CancelSale,
+        }
+    }
+
     fn entry_type(self) -> AdjustmentType {
         match self {
             Self::Ship => AdjustmentType::Shipped,
@@ -155,7 +163,7 @@ impl Engine {
                 basket_shape("cancel-sale-lines", lines).reservation(id).text(reason)
             }
         };
-        self.keyed(details, shape, |key| {
+        self.keyed(settlement.kind(), details, shape, |key| {
             let named = self.merged::<SettleError>(lines)?;
             self.admit()?;
             let now = self.now();

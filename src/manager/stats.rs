@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::error::Unavailable;
 use crate::manager::InventoryManager;
 use crate::manager::engine::{Engine, Refusal};
+use crate::manager::journal::JournalLink;
 
 /// Figures of the engine, each read by itself: not one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +92,7 @@ impl InventoryManager {
         self.engine.stats()
     }
 
-    /// How the engine is. Never waits.
+    /// How the engine is. With a journal, asks the system how much space is left on its disk.
     ///
     /// ```
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
@@ -152,6 +153,8 @@ impl Engine {
             format!("the sweeper is {lag:?} behind")
         } else if self.desk.has_ended() {
             "the thread that delivers alerts has ended".to_owned()
+        } else if let Some(complaint) = self.journal.as_ref().and_then(JournalLink::complaint) {
+            complaint
         } else {
             return Health::Ok;
         };

@@ -5,6 +5,7 @@ use crate::clock::Timestamp;
 use crate::error::{TransferError, UnknownPlace};
 use crate::manager::answer::Answer;
 use crate::manager::details::Details;
+use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
 use crate::manager::keyed::RequestShape;
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
@@ -53,7 +54,7 @@ impl Engine {
         let shape = || {
             RequestShape::new("transfer").warehouse(from).warehouse(to).product(product).units(qty)
         };
-        self.keyed(details, shape, |key| {
+        self.keyed(OperationKind::Transfer, details, shape, |key| {
             self.admit()?;
             for warehouse in [source, target] {
                 self.check_open(warehouse)

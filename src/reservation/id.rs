@@ -20,6 +20,7 @@ use rand::{Rng, SeedableRng};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
+use crate::error::InvalidReservationId;
 
 const RANDOM_BITS: u32 = 42;
 const RANDOM_MASK: u64 = (1 << RANDOM_BITS) - 1;
@@ -115,11 +116,6 @@ impl From<ReservationId> for Uuid {
         id.as_uuid()
     }
 }
-
-/// A text or UUID that is no reservation id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a reservation id: expected a UUID of version 8")]
-pub struct InvalidReservationId;
 
 impl FromStr for ReservationId {
     type Err = InvalidReservationId;

@@ -21,8 +21,9 @@ use crate::shard::{shards_for, thread_ordinal};
 use crate::sync::{ArrayQueue, AtomicU32, AtomicU64, AtomicUsize, Backoff, MODELLED, Ordering};
 use crate::table::Table;
 
-/// Slots that move between a shard and the depot at a time.
-pub(crate) const MAGAZINE: usize = if MODELLED { 2 } else { 128 };
+/// Slots that move between a shard and the depot at a time: few enough that whoever moves them stays
+/// well under a microsecond, which one operation in so many does.
+pub(crate) const MAGAZINE: usize = if MODELLED { 2 } else { 32 };
 
 /// Up to two threads of one shard may refill at once without spilling.
 const SHARD_QUEUE: usize = 4 * MAGAZINE;
@@ -109,6 +110,10 @@ impl Magazines {
 
     /// Gives a slot back whose hold is over, its end queued and its units given (Law 2).
     pub(crate) fn retire(&self, slot: SlotNumber, now: Timestamp) {
+        if slot >= self.max_slots {
+            // Of an earlier run, which was allowed more of them: no new hold gets it.
+            return;
+        }
         let shard = self.own_shard();
         let mut slot = slot;
         while let Err(refused) = shard.ended.push(slot) {
@@ -122,6 +127,12 @@ impl Magazines {
         if let Err(slot) = self.own_shard().ready.push(slot) {
             self.retire(slot, now);
         }
+    }
+
+    /// The first `used` slots are in use, or will be retired one by one: what an earlier run of the
+    /// engine left. Before the first `take`.
+    pub(crate) fn begin_after(&self, used: u32) {
+        self.fresh.store(u64::from(used), Ordering::Relaxed);
     }
 
     /// Slots ever used, and so readable by number.

@@ -4,6 +4,8 @@
 //! hash, no probing, and, with ten million live holds, one cache miss rather than several. Slots are
 //! added a segment at a time as the number of live holds grows, up to a configured maximum.
 
+mod restore;
+
 use crate::clock::Timestamp;
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
 use crate::reservation::expiry::{Expiry, Found, Scan};
@@ -13,6 +15,9 @@ use crate::reservation::magazines::{Magazines, Retention};
 use crate::reservation::slot::{LinkContent, Read, ReadLink, Slot, Tenant};
 use crate::reservation::state::{Phase, State};
 use crate::table::Table;
+
+#[cfg(not(loom))]
+pub(crate) use restore::{Restored, RestoredEnd};
 
 /// All reservations of an engine: live holds, and finished records that are still readable.
 #[derive(Debug)]
@@ -62,11 +67,23 @@ pub(crate) enum Lookup<'a> {
 
 impl Slots {
     /// Room for `max_slots` lines of live holds and kept records.
+    #[cfg_attr(not(loom), allow(dead_code, reason = "engines say how much room; models don't"))]
     pub(crate) fn new(max_slots: u32, threads: usize, retention: Retention) -> Self {
+        Self::with_room(max_slots as usize, max_slots, threads, retention)
+    }
+
+    /// As `new`, with room for holds of an earlier run that was allowed more slots: `room` is at least
+    /// `max_slots`.
+    pub(crate) fn with_room(
+        room: usize,
+        max_slots: u32,
+        threads: usize,
+        retention: Retention,
+    ) -> Self {
         Self {
-            slots: Table::new(max_slots as usize, Slot::new),
+            slots: Table::new(room, Slot::new),
             magazines: Magazines::new(max_slots, threads, retention),
-            expiry: Expiry::new(max_slots as usize),
+            expiry: Expiry::new(room),
         }
     }
 

@@ -97,14 +97,3 @@ impl ReservationLine {
         self.quantity - self.held - self.sold
     }
 }
-
-/// There is no record of a reservation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoReservation {
-    /// It ended, and its record is no longer kept.
-    #[error("the reservation's record is no longer kept")]
-    Forgotten,
-    /// This engine never made such a reservation, or knows no such key.
-    #[error("there is no such reservation")]
-    Unknown,
-}

@@ -26,7 +26,7 @@ use crate::sync::{
 
 pub(crate) use fingerprint::Fingerprint;
 pub(crate) use name::KeyName;
-pub use name::{InvalidKey, RequestKey};
+pub use name::RequestKey;
 use order::{Order, Publication};
 
 /// Parts of the map, each with a lock of its own; a part that grows makes only its own callers wait.
@@ -147,7 +147,6 @@ impl<A: Clone> Keys<A> {
 
     /// Remembers an answer that an earlier run of the engine published, in place of any other under
     /// this name. Call it in the order in which they were published.
-    #[cfg(test)]
     pub(crate) fn restore(
         &self,
         name: KeyName,

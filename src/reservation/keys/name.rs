@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use uuid::Uuid;
 
+use crate::error::{InvalidKey, MAX_KEY_BYTES};
 use crate::reservation::id::ReservationId;
 
 /// A caller's own name for one request, so that a retry after a lost answer is safe.
@@ -40,7 +41,7 @@ pub struct RequestKey {
 
 impl RequestKey {
     /// The longest key, in bytes.
-    pub const MAX_LEN: usize = 64;
+    pub const MAX_LEN: usize = MAX_KEY_BYTES;
 
     /// The key's bytes, 1 to 64 of them.
     ///
@@ -63,21 +64,6 @@ impl RequestKey {
         bytes[..key.len()].copy_from_slice(key);
         Ok(Self { len: key.len() as u8, bytes })
     }
-}
-
-/// A key that is empty or longer than 64 bytes.
-///
-/// ```
-/// use stockade::{InvalidKey, RequestKey};
-/// let error = RequestKey::try_from("").unwrap_err();
-/// assert_eq!(error, InvalidKey { len: 0 });
-/// assert_eq!(error.to_string(), "a request key must be 1 to 64 bytes, not 0");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a request key must be 1 to {} bytes, not {len}", RequestKey::MAX_LEN)]
-pub struct InvalidKey {
-    /// The length that was passed, in bytes.
-    pub len: usize,
 }
 
 impl From<Uuid> for RequestKey {

@@ -73,11 +73,14 @@ impl Model {
         bounds: Bounds,
         warehouses: &[(&'static str, u32, Option<u32>)],
     ) -> Self {
-        let mut log = vec![Entry::event(EventType::Opened, now)];
-        for (number, (name, capacity, _)) in warehouses.iter().enumerate() {
+        let opened = Entry::event(EventType::Opened, now);
+        let mut log = vec![opened.note("longest_ttl_ms", bounds.longest_ttl.as_millis())];
+        for (number, (name, capacity, threshold)) in warehouses.iter().enumerate() {
             let defined = Entry::event(EventType::WarehouseDefined, now);
             let defined = Entry { warehouse: Some(number), ..defined };
-            log.push(defined.note("name", name).note("capacity", capacity));
+            let threshold = threshold.map_or_else(|| "none".to_owned(), |it| it.to_string());
+            let defined = defined.note("name", name).note("capacity", capacity);
+            log.push(defined.note("threshold", threshold));
         }
         let warehouse =
             |&(name, room, threshold): &_| Warehouse { name, room, suspended: false, threshold };

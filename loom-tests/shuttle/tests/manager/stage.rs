@@ -67,7 +67,7 @@ impl Stage {
             .audit_queue(256);
         if scene == Scene::Tight {
             let backpressure =
-                if seed % 2 == 0 { Backpressure::Wait } else { Backpressure::Refuse };
+                if seed.is_multiple_of(2) { Backpressure::Wait } else { Backpressure::Refuse };
             builder = builder
                 .max_reservations(6)
                 .retention(Duration::ZERO, 0)

@@ -1,0 +1,139 @@
+//! A directory of the operating system as the journal's storage.
+
+use std::any::Any;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::audit::journal::storage::{Storage, StorageFile};
+
+/// The file whose lock says who may write. It stays when the journal is closed.
+const LOCK_FILE: &str = "lock";
+
+/// A directory of files.
+#[derive(Clone, Debug)]
+pub struct FileStorage {
+    directory: PathBuf,
+}
+
+impl FileStorage {
+    /// The files in `directory`, which is made when it is first locked for writing.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into() }
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+}
+
+impl Storage for FileStorage {
+    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
+        if !self.directory.exists() {
+            fs::create_dir_all(&self.directory)?;
+            if let Some(parent) = self.directory.parent().filter(|it| !it.as_os_str().is_empty()) {
+                sync_directory(parent)?;
+            }
+        }
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(self.path(LOCK_FILE))?;
+        match file.try_lock() {
+            // The system frees it when the process ends, however it ends.
+            Ok(()) => Ok(Box::new(file)),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            // A name that is no text is none of the journal's.
+            names.extend(entry?.file_name().into_string().ok());
+        }
+        Ok(names)
+    }
+
+    fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        let mut file = File::open(self.path(name))?;
+        let there = file.metadata()?.len().saturating_sub(offset).min(length);
+        file.seek(SeekFrom::Start(offset))?;
+        let mut bytes = Vec::with_capacity(usize::try_from(there).unwrap_or_default());
+        file.take(length).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        let file = OpenOptions::new().create_new(true).append(true).open(self.path(name))?;
+        Ok(Arc::new(AppendedFile { file }))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path(from), self.path(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path(name))
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        sync_directory(&self.directory)
+    }
+
+    #[cfg(unix)]
+    fn free_space(&self) -> Option<u64> {
+        let space = rustix::fs::statvfs(&self.directory).ok()?;
+        Some(space.f_bavail.saturating_mul(space.f_frsize))
+    }
+}
+
+/// A directory is synced like a file where the system has that; elsewhere renames are on their own.
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
+}
+
+struct AppendedFile {
+    file: File,
+}
+
+impl AppendedFile {
+    /// Bytes in a file that was removed are as good as lost, whatever the sync says.
+    #[cfg(unix)]
+    fn check_that_it_has_a_name(&self) -> io::Result<()> {
+        use std::os::unix::fs::MetadataExt;
+        match self.file.metadata()?.nlink() {
+            0 => Err(io::Error::new(io::ErrorKind::NotFound, "the file was removed")),
+            _ => Ok(()),
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn check_that_it_has_a_name(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl StorageFile for AppendedFile {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        (&self.file).write_all(bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        // The length comes with the data: without it the data could not be read back.
+        self.file.sync_data()?;
+        self.check_that_it_has_a_name()
+    }
+}

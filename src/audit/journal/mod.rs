@@ -1,0 +1,28 @@
+//! The journal: the record of what happened, on a disk.
+//!
+//! `docs/journal-format.md` draws the bytes. Who does what:
+//!
+//! ```text
+//!  audit writer --> writer --> encode, batch --> storage (files, or a simulated disk)
+//!                     |                             ^
+//!                     +---- sync (its own thread) --+
+//!
+//!  storage --> reader (what counts, what is torn, what is damage) --> decode --> ledger (the laws)
+//! ```
+
+pub(crate) mod batch;
+pub(crate) mod bytes;
+pub(crate) mod decode;
+pub(crate) mod encode;
+pub(crate) mod files;
+pub(crate) mod layout;
+pub(crate) mod notes;
+pub(crate) mod reader;
+pub(crate) mod segment;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod simulated;
+pub(crate) mod storage;
+pub(crate) mod sync;
+#[cfg(all(test, not(loom)))]
+mod tests;
+pub(crate) mod writer;

@@ -1,0 +1,254 @@
+//! What is on the disk, and who waits for it.
+//!
+//! The writer appends and goes on; a thread of its own syncs. So one sync serves all who asked while
+//! the one before ran (group commit), and the writer never waits for a disk that takes its time.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+use std::{io, mem, thread};
+
+use crate::audit::flush::Ticket;
+use crate::audit::journal::segment::Point;
+use crate::audit::journal::storage::{Storage, StorageFile};
+use crate::error::FlushError;
+use crate::sync::{Condvar, Mutex, MutexGuard, lock};
+
+/// How far the disk is behind the writer.
+pub(crate) struct Progress {
+    storage: Arc<dyn Storage>,
+    state: Mutex<State>,
+    changed: Condvar,
+    /// What is not asked for is synced after so long.
+    interval: Duration,
+    /// Called when a sync has failed, by the thread that synced.
+    on_failure: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Files with bytes that may not be on the disk, the oldest first.
+    files: Vec<Arc<dyn StorageFile>>,
+    /// A file's name may not be on the disk.
+    directory: bool,
+    /// Raised when the files are given up for a fresh one: a sync under way then says nothing.
+    epoch: u64,
+    /// The end of what was written, and of what is on the disk.
+    written: Point,
+    durable: Point,
+    failed: Option<Arc<str>>,
+    waiting: Vec<(u64, Arc<Ticket>)>,
+    /// Someone wants what is written to be on the disk at once.
+    hurry: bool,
+    /// The thread sleeps without an end, and has to be woken.
+    asleep: bool,
+    ending: bool,
+}
+
+impl Progress {
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        interval: Duration,
+        on_failure: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            storage,
+            state: Mutex::new(State::default()),
+            changed: Condvar::new(),
+            interval,
+            on_failure: Box::new(on_failure),
+        }
+    }
+
+    /// A fresh file takes the place of all others; everything up to `durable` is on the disk.
+    pub(crate) fn begin(&self, file: Arc<dyn StorageFile>, durable: Point) {
+        let mut state = self.lock();
+        state.files = vec![file];
+        (state.directory, state.failed) = (false, None);
+        state.epoch += 1;
+        (state.written, state.durable) = (durable, durable);
+        self.tell(state);
+    }
+
+    /// Another file follows those that there are. Nothing in it counts before they are synced.
+    pub(crate) fn add(&self, file: Arc<dyn StorageFile>) {
+        let mut state = self.lock();
+        state.files.push(file);
+        state.directory = true;
+    }
+
+    /// Everything up to `end` is written.
+    pub(crate) fn wrote(&self, end: Point) {
+        let mut state = self.lock();
+        state.written = end;
+        if state.asleep {
+            drop(state);
+            self.changed.notify_all();
+        }
+    }
+
+    /// The newest batch that is on the disk.
+    pub(crate) fn durable(&self) -> u64 {
+        self.lock().durable.batch
+    }
+
+    /// The end of what is on the disk.
+    pub(crate) fn durable_point(&self) -> Point {
+        self.lock().durable
+    }
+
+    /// Why nothing that was written and not synced may be trusted any more.
+    pub(crate) fn failure(&self) -> Option<Arc<str>> {
+        self.lock().failed.clone()
+    }
+
+    /// Tells each of `tickets` once everything that is written now is on the disk.
+    pub(crate) fn when_durable(&self, tickets: &[Arc<Ticket>]) {
+        if tickets.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        let target =
+            if cfg!(planted = "acknowledged_before_sync") { 0 } else { state.written.batch };
+        state.waiting.extend(tickets.iter().map(|ticket| (target, Arc::clone(ticket))));
+        state.hurry = true;
+        self.tell(state);
+    }
+
+    /// Asks for a sync before its time.
+    pub(crate) fn hurry(&self) {
+        let mut state = self.lock();
+        state.hurry = true;
+        self.tell(state);
+    }
+
+    /// Waits for the disk until it has come to `batch`, or has failed.
+    pub(crate) fn wait_for(&self, batch: u64) {
+        let mut state = self.lock();
+        while state.durable.batch < batch && state.failed.is_none() && !state.ending {
+            state.hurry = true;
+            self.changed.notify_all();
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Completes those whose batches are on the disk, and wakes the thread.
+    fn tell(&self, mut state: MutexGuard<'_, State>) {
+        let (durable, failed) = (state.durable.batch, state.failed.clone());
+        let (done, waiting) =
+            mem::take(&mut state.waiting).into_iter().partition(|(target, _)| *target <= durable);
+        state.waiting = waiting;
+        let lost = if failed.is_some() { mem::take(&mut state.waiting) } else { Vec::new() };
+        drop(state);
+        self.changed.notify_all();
+        let done: Vec<_> = done;
+        done.iter().for_each(|(_, ticket): &(u64, Arc<Ticket>)| ticket.complete(Ok(())));
+        if let Some(reason) = failed {
+            let error = FlushError::Stopped { reason };
+            lost.iter().for_each(|(_, ticket)| ticket.complete(Err(error.clone())));
+        }
+    }
+
+    /// Syncs what is written now.
+    ///
+    /// A sync that fails is never tried again: the system may have dropped what it could not write,
+    /// and would say that all is well.
+    ///
+    /// # Errors
+    /// What the storage says, now or at an earlier failure.
+    pub(crate) fn sync_now(&self) -> io::Result<()> {
+        let (files, directory, epoch, target) = {
+            let mut state = self.lock();
+            if let Some(reason) = &state.failed {
+                return Err(io::Error::other(reason.as_ref()));
+            }
+            state.hurry = false;
+            if state.durable.batch == state.written.batch && !state.directory {
+                self.tell(state);
+                return Ok(());
+            }
+            (state.files.clone(), mem::take(&mut state.directory), state.epoch, state.written)
+        };
+        let synced = files.iter().try_for_each(|file| file.sync());
+        let synced =
+            synced.and_then(|()| if directory { self.storage.sync_directory() } else { Ok(()) });
+        let mut state = self.lock();
+        if state.epoch != epoch {
+            return Ok(());
+        }
+        match &synced {
+            Ok(()) => {
+                if target.batch > state.durable.batch {
+                    state.durable = target;
+                }
+                // All but the newest are finished: nothing was added to them since.
+                let finished = files.len().saturating_sub(1).min(state.files.len());
+                state.files.drain(..finished);
+                self.tell(state);
+            }
+            Err(error) => {
+                let reason = format!("the journal could not be synced: {error}");
+                state.failed = Some(reason.as_str().into());
+                self.tell(state);
+                (self.on_failure)(&reason);
+            }
+        }
+        synced
+    }
+
+    /// Ends the thread; those who wait are told.
+    pub(crate) fn end(&self) {
+        let mut state = self.lock();
+        state.ending = true;
+        let waiting = mem::take(&mut state.waiting);
+        drop(state);
+        self.changed.notify_all();
+        waiting.iter().for_each(|(_, ticket)| ticket.complete(Err(FlushError::Closed)));
+    }
+
+    /// Starts the thread that syncs.
+    pub(crate) fn spawn(self: &Arc<Self>) -> io::Result<()> {
+        let progress = Arc::clone(self);
+        let named = thread::Builder::new().name("stockade-sync".to_owned());
+        named.spawn(move || progress.run()).map(drop)
+    }
+
+    fn run(&self) {
+        while self.wait_for_work() {
+            // A failure is told where it is found; the writer starts afresh.
+            let _ = self.sync_now();
+        }
+    }
+
+    /// Waits until there is something to sync; `false` at the end.
+    fn wait_for_work(&self) -> bool {
+        let mut state = self.lock();
+        let mut since: Option<Instant> = None;
+        loop {
+            if state.ending {
+                return false;
+            }
+            let dirty = state.written.batch > state.durable.batch && state.failed.is_none();
+            if dirty && state.hurry {
+                return true;
+            }
+            if !dirty {
+                since = None;
+                state.asleep = true;
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.asleep = false;
+                continue;
+            }
+            let due = *since.get_or_insert_with(Instant::now) + self.interval;
+            let left = due.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}

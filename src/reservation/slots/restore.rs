@@ -1,0 +1,208 @@
+//! Putting reservations of an earlier run back: each head at the slot that its id names, for its id
+//! must go on naming it; all else where there is room.
+
+use crate::clock::Timestamp;
+use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
+use crate::reservation::id::{Owner, ReservationId};
+use crate::reservation::line::Line;
+use crate::reservation::slot::Tenant;
+use crate::reservation::slots::{Slots, Vacated};
+use crate::reservation::state::Phase;
+use crate::stock::handle::LevelHandle;
+
+/// A reservation as it is to be again.
+#[derive(Clone, Debug)]
+pub(crate) struct Restored {
+    pub(crate) id: ReservationId,
+    pub(crate) owner: Option<Owner>,
+    pub(crate) expires_at: Timestamp,
+    /// Sorted by level; of a reservation that is over, nothing is held.
+    pub(crate) lines: Vec<Line>,
+    pub(crate) retaken_from: Option<ReservationId>,
+    /// Its slots are kept until all that it sold is shipped or cancelled.
+    pub(crate) keep: bool,
+    /// How and when it ended, if it did.
+    pub(crate) end: Option<RestoredEnd>,
+}
+
+/// How and when a reservation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RestoredEnd {
+    /// What its last step was: one that sold something before may have expired.
+    pub(crate) phase: Phase,
+    pub(crate) at: Timestamp,
+}
+
+impl Restored {
+    /// Whether it has sold anything.
+    fn has_sold(&self) -> bool {
+        self.lines.iter().any(|line| line.sold > 0)
+    }
+
+    /// The level of its first line.
+    pub(crate) fn first_level(&self) -> Option<LevelHandle> {
+        self.lines.first().map(|line| line.level)
+    }
+
+    fn phase(&self) -> Phase {
+        match self.end {
+            None => Phase::Pending,
+            Some(_) if self.has_sold() => Phase::Confirmed,
+            Some(end) => end.phase,
+        }
+    }
+
+    /// Its lines as an end in one step leaves them, if it ended so: what it held stands in the head.
+    fn ended_at_once(&self) -> Option<Vec<Line>> {
+        let sold = self.end?.phase == Phase::Confirmed;
+        let at_once = |line: &Line| {
+            let other = if sold { line.given_back } else { line.sold };
+            (other == 0 && line.held == 0).then(|| Line {
+                held: line.quantity(),
+                sold: 0,
+                given_back: 0,
+                ..*line
+            })
+        };
+        self.lines.iter().map(at_once).collect()
+    }
+
+    /// The lines to enter, and whether all of them need slots of their own: the head has no place
+    /// for what earlier steps did.
+    fn layout(&self) -> (Vec<Line>, bool) {
+        if let Some(lines) = self.ended_at_once() {
+            return (lines, false);
+        }
+        let stepped = self.lines.iter().any(|line| line.sold > 0 || line.given_back > 0);
+        (self.lines.clone(), stepped)
+    }
+}
+
+impl Slots {
+    /// How many slots there can be, those of an earlier run included.
+    pub(crate) fn room(&self) -> u32 {
+        u32::try_from(self.slots.capacity()).unwrap_or(u32::MAX)
+    }
+
+    /// Restores all of `reservations`, each of another slot, before anybody else uses the slots.
+    /// `None` if they need more slots than there can be.
+    pub(crate) fn restore(&self, mut reservations: Vec<Restored>) -> Option<()> {
+        // Live ones first: if room is short, records of what is over yield.
+        reservations.sort_by_key(|it| (it.end.map(|end| end.at), it.id));
+        let highest = reservations.iter().map(|it| it.id.slot()).max();
+        let mut taken = Taken::new(&reservations, highest.map_or(0, |slot| slot + 1));
+        let mut ended = Vec::new();
+        for reservation in &reservations {
+            let number = reservation.id.slot();
+            let (lines, all_apart) = reservation.layout();
+            let later = lines.len() - usize::from(!all_apart);
+            let count = later + usize::from(reservation.retaken_from.is_some());
+            let slots = std::iter::once(number).chain(taken.spare(count));
+            let vacated: Option<Vec<Vacated>> = slots.map(|slot| self.vacated(slot)).collect();
+            let Some(vacated) = vacated else {
+                match reservation.end {
+                    // Its record is forgotten.
+                    Some(_) => continue,
+                    None => return None,
+                }
+            };
+            let chain = self.place(reservation, &lines, all_apart, vacated)?;
+            if let Some(end) = reservation.end {
+                let unsettled = lines.iter().any(|line| line.sold_in(end.phase) > line.settled);
+                ended.push((number, chain, unsettled, end.at));
+            }
+        }
+        self.magazines.begin_after(taken.used);
+        // Oldest first: slots that nobody remembers, then records in the order in which they ended.
+        taken.free().for_each(|slot| self.magazines.retire(slot, Timestamp::default()));
+        for (number, chain, unsettled, at) in ended {
+            self.retire(number, chain, unsettled, at);
+        }
+        Some(())
+    }
+
+    fn vacated(&self, number: SlotNumber) -> Option<Vacated> {
+        let (state, former_birth) = self.slots.ensure(number as usize)?.vacate().ok()?;
+        Some(Vacated { number, state, former_birth })
+    }
+
+    /// Returns what leads to the slots after the head.
+    fn place(
+        &self,
+        reservation: &Restored,
+        lines: &[Line],
+        all_apart: bool,
+        vacated: Vec<Vacated>,
+    ) -> Option<Chain> {
+        let mut vacated = vacated.into_iter();
+        let head = vacated.next()?;
+        let (number, generation) = (head.number(), head.state.generation());
+        let later = if all_apart { lines } else { lines.get(1..)? };
+        let rest: Vec<(Vacated, Line)> = vacated.by_ref().zip(later.iter().copied()).collect();
+        let mut end = NO_SLOT;
+        if let (Some(slot), Some(of)) = (vacated.next(), reservation.retaken_from) {
+            end = slot.number;
+            self.slots.get(end as usize)?.join_as_note(slot.state, number, generation, of);
+        }
+        let first = self.link(&rest, number, generation, end);
+        let chain = match reservation.end {
+            Some(end) if reservation.has_sold() => Chain::NONE.ending_as(end.phase),
+            _ => Chain::NONE,
+        };
+        let chain = chain.keeping(reservation.keep);
+        let chain = match all_apart {
+            true => chain.of_all_lines(first, generation),
+            false => chain.of_later_lines(first, generation),
+        };
+        let line = *lines.first()?;
+        let tenant = Tenant { id: reservation.id, owner: reservation.owner, line, chain };
+        let phase = reservation.phase();
+        let slot = self.slots.get(number as usize)?;
+        slot.admit(head.state, &tenant, phase, reservation.expires_at);
+        if phase == Phase::Pending {
+            self.expiry.note(number, reservation.expires_at);
+        }
+        Some(chain)
+    }
+}
+
+/// Which slots have a tenant.
+struct Taken {
+    is_taken: Vec<bool>,
+    /// Where to look for the next free one.
+    at: usize,
+    /// Slots below this number are in use or free; all above are fresh.
+    used: u32,
+}
+
+impl Taken {
+    fn new(reservations: &[Restored], used: u32) -> Self {
+        let mut is_taken = vec![false; used as usize];
+        for reservation in reservations {
+            is_taken[reservation.id.slot() as usize] = true;
+        }
+        Self { is_taken, at: 0, used }
+    }
+
+    /// So many slots without a tenant.
+    fn spare(&mut self, count: usize) -> Vec<SlotNumber> {
+        let mut slots = Vec::with_capacity(count);
+        while slots.len() < count && self.at < self.is_taken.len() {
+            if !std::mem::replace(&mut self.is_taken[self.at], true) {
+                slots.push(self.at as SlotNumber);
+            }
+            self.at += 1;
+        }
+        while slots.len() < count {
+            slots.push(self.used);
+            self.used += 1;
+        }
+        slots
+    }
+
+    /// Slots below the fresh ones that have no tenant.
+    fn free(&self) -> impl Iterator<Item = SlotNumber> {
+        let slots = self.is_taken.iter().enumerate();
+        slots.filter(|(_, taken)| !**taken).map(|(slot, _)| slot as SlotNumber)
+    }
+}

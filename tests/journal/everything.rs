@@ -1,0 +1,351 @@
+//! Whatever was done, an engine that is opened again shows what it showed before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stockade::testing::SimulatedDisk;
+use stockade::{
+    AuditEntry, AuditFilter, BasketLine, Counts, InventoryManager, ManualClock, NoReservation,
+    NoTransferRequest, Owner, RequestKey, Reservation, ReservationId, Timestamp, TransferRequest,
+    TransferRequestId, TransferRequestStatus,
+};
+
+use crate::state::{MINUTE, PRODUCTS, Random, WAREHOUSES, check_laws, counts, engine_on, seed};
+
+/// What a run has made so far, to be looked at again.
+#[derive(Default)]
+struct Made {
+    ids: Vec<ReservationId>,
+    requests: u64,
+    keys: u64,
+    /// Keyed calls and what they were answered: the kind, the key's number, the units, the answer.
+    answers: Vec<(usize, u64, u32, String)>,
+}
+
+/// Everything that an engine shows, but for the log.
+#[derive(Debug, PartialEq)]
+struct View {
+    counts: Vec<Counts>,
+    rooms: Vec<(u32, bool, Option<u32>)>,
+    thresholds: Vec<Option<u32>>,
+    reservations: BTreeMap<ReservationId, Result<Reservation, NoReservation>>,
+    by_key: Vec<Result<Reservation, NoReservation>>,
+    open: Vec<TransferRequest>,
+    requests: Vec<Result<TransferRequest, NoTransferRequest>>,
+    longest_ttl: Duration,
+}
+
+fn key(number: u64) -> RequestKey {
+    RequestKey::try_from(format!("key-{number}").as_str()).expect("a legal key")
+}
+
+fn places() -> impl Iterator<Item = (&'static str, &'static str)> {
+    WAREHOUSES.iter().flat_map(|w| PRODUCTS.iter().map(move |p| (*w, *p)))
+}
+
+fn view(manager: &InventoryManager, made: &Made) -> View {
+    let room = |name: &&str| {
+        let warehouse = manager.warehouse(*name).expect("a warehouse");
+        (warehouse.room_left(), warehouse.is_suspended(), warehouse.threshold())
+    };
+    View {
+        counts: counts(manager),
+        rooms: WAREHOUSES.iter().map(room).collect(),
+        thresholds: places()
+            .map(|place| manager.stock_level(place).and_then(|level| level.threshold()))
+            .collect(),
+        reservations: made.ids.iter().map(|id| (*id, manager.reservation(*id))).collect(),
+        by_key: (0..made.keys).map(|number| manager.reservation_by_key(&key(number))).collect(),
+        open: manager.transfer_requests(),
+        requests: (0..=made.requests).map(|id| manager.transfer_request(id.into())).collect(),
+        longest_ttl: manager.longest_ttl(),
+    }
+}
+
+/// The log, with each entry's pairs in one order: facts and notes are kept apart in a journal.
+fn log(manager: &InventoryManager) -> Vec<(AuditEntry, Vec<(String, String)>)> {
+    manager.flush().wait().expect("written");
+    let entries = manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+    let sorted = |entry: AuditEntry| {
+        let mut pairs = entry.metadata().to_vec();
+        pairs.sort();
+        (entry, pairs)
+    };
+    entries.into_iter().map(sorted).collect()
+}
+
+/// The entries without their pairs, and those.
+fn same_log(
+    before: &[(AuditEntry, Vec<(String, String)>)],
+    after: &[(AuditEntry, Vec<(String, String)>)],
+    context: &str,
+) {
+    for ((one, pairs), (other, other_pairs)) in before.iter().zip(after) {
+        assert_eq!(pairs, other_pairs, "{context}: {one:?}");
+        assert_eq!(
+            (one.sequence, one.entry_type, one.at, one.quantity, one.reservation, one.owner),
+            (
+                other.sequence,
+                other.entry_type,
+                other.at,
+                other.quantity,
+                other.reservation,
+                other.owner
+            ),
+            "{context}"
+        );
+        assert_eq!(
+            (&one.warehouse, &one.product, &one.other_warehouse, one.expires_at, one.retaken_from),
+            (
+                &other.warehouse,
+                &other.product,
+                &other.other_warehouse,
+                other.expires_at,
+                other.retaken_from
+            ),
+            "{context}: {one:?}"
+        );
+    }
+    assert!(before.len() <= after.len(), "{context}: entries are missing");
+}
+
+/// One call of any kind, whatever comes of it.
+fn step(manager: &InventoryManager, random: &mut Random, made: &mut Made) {
+    let warehouse = WAREHOUSES[random.below(WAREHOUSES.len())];
+    let other = WAREHOUSES[random.below(WAREHOUSES.len())];
+    let product = PRODUCTS[random.below(PRODUCTS.len())];
+    let (place, units) = ((warehouse, product), 1 + random.below(4) as u32);
+    let ttl = Duration::from_millis(200 + random.below(4_000) as u64);
+    let mut request = manager.request();
+    if random.below(3) == 0 {
+        request = request.owner(Owner([random.below(200) as u8; 16]));
+    }
+    if random.below(3) == 0 {
+        request = request.note("order", format!("A-{}", random.below(100)));
+    }
+    if random.below(3) == 0 {
+        request = request.keep_until_shipped();
+    }
+    let hold = (!made.ids.is_empty()).then(|| made.ids[random.below(made.ids.len())]);
+    // Of the newest ones more often: those are pending.
+    let recent = made.ids.len().saturating_sub(1 + random.below(8));
+    let hold = if random.below(2) == 0 { made.ids.get(recent).copied() } else { hold };
+    let some = [BasketLine::new(place, units)];
+    let two = [BasketLine::new(place, units), BasketLine::new((other, PRODUCTS[0]), 2)];
+    // Lines that a hold really has, more often than not.
+    let held = hold.and_then(|id| manager.reservation(id).ok());
+    let own = held.as_ref().map(|held| {
+        let line = &held.lines[random.below(held.lines.len())];
+        [BasketLine::new(line.level, 1 + random.below(line.quantity as usize) as u32)]
+    });
+    let lines = own.as_ref().map_or(&some[..], |own| &own[..]);
+    match (random.below(28), hold) {
+        (0 | 1, _) => drop(request.add_stock(place, units * 5, "SUPPLIER")),
+        (2, _) => drop(request.remove_stock(place, units, "dropped")),
+        (3..=5, _) => made.ids.extend(request.reserve(place, units, ttl)),
+        (6 | 7, _) => made.ids.extend(request.reserve_basket(&two, ttl)),
+        (8, _) => made.ids.extend(request.sell(place, units)),
+        (9, _) => {
+            let order = [warehouse.into(), other.into()];
+            made.ids.extend(request.fulfill_across_warehouses(product, units * 2, &order, ttl));
+        }
+        (10, Some(id)) => drop(request.confirm(id)),
+        (11, Some(id)) => drop(request.release(id)),
+        (12, Some(id)) => drop(request.extend(id, ttl)),
+        (13, Some(id)) => drop(request.confirm_lines(id, lines)),
+        (14, Some(id)) => drop(request.release_lines(id, lines)),
+        (15, Some(id)) => drop(request.confirm_lines_and_release_rest(id, lines)),
+        (16 | 17, Some(id)) => drop(request.ship_lines(id, lines)),
+        (18, Some(id)) => drop(request.cancel_sale_lines(id, lines, "changed their mind")),
+        (19, Some(id)) => {
+            let all: Vec<BasketLine<'_>> = match &held {
+                Some(held) => held
+                    .lines
+                    .iter()
+                    .map(|line| BasketLine::new(line.level, line.quantity))
+                    .collect(),
+                None => two.to_vec(),
+            };
+            if let Ok(stockade::ConfirmOrRetake::Retaken(new)) = request.confirm_or_retake(id, &all)
+            {
+                made.ids.push(new);
+            }
+        }
+        (20, _) => drop(request.ship(place, 1)),
+        (21, _) => drop(request.cancel_sale(place, 1, "lost")),
+        (22, _) => drop(request.transfer(warehouse, other, product, units)),
+        (23, _) => {
+            let request = if random.below(2) == 0 { request.hold_units() } else { request };
+            if let Ok(id) = request.request_transfer(warehouse, other, product, units * 3) {
+                made.requests = made.requests.max(id.as_u64());
+            }
+        }
+        (24, _) => {
+            let id = TransferRequestId::from(1 + random.below(made.requests as usize + 1) as u64);
+            match random.below(3) {
+                0 => drop(request.reject(id, "mira", "no room")),
+                _ => drop(request.approve(id, "tom")),
+            }
+        }
+        (25, _) => keyed(manager, random.below(4), made.keys, units, made, true),
+        (26, _) => setting(manager, random, place),
+        _ => manager.run_until_idle(),
+    }
+}
+
+/// A call under a key; a repeat is to be answered alike.
+fn keyed(
+    manager: &InventoryManager,
+    kind: usize,
+    number: u64,
+    units: u32,
+    made: &mut Made,
+    first: bool,
+) {
+    let request = manager.request().key(key(number));
+    let place = (WAREHOUSES[0], PRODUCTS[0]);
+    let text = |answer: &dyn std::fmt::Debug| format!("{answer:?}");
+    let answer = match kind {
+        0 => request.reserve(place, units, MINUTE).map(|id| {
+            if first {
+                made.ids.push(id);
+            }
+            text(&id)
+        }),
+        1 => request.sell(place, units).map(|id| {
+            if first {
+                made.ids.push(id);
+            }
+            text(&id)
+        }),
+        2 => return keyed_request(manager, number, units, made, first),
+        _ => {
+            let answer = request.add_stock(place, units, "SUPPLIER");
+            if let Ok(()) = answer {
+                note_answer(made, (kind, number, units, text(&answer)), first);
+            }
+            return;
+        }
+    };
+    if let Ok(answer) = answer {
+        note_answer(made, (kind, number, units, answer), first);
+    }
+}
+
+fn keyed_request(
+    manager: &InventoryManager,
+    number: u64,
+    units: u32,
+    made: &mut Made,
+    first: bool,
+) {
+    let request = manager.request().key(key(number));
+    if let Ok(id) = request.request_transfer(WAREHOUSES[0], WAREHOUSES[1], PRODUCTS[0], units) {
+        made.requests = made.requests.max(id.as_u64());
+        note_answer(made, (2, number, units, format!("{id:?}")), first);
+    }
+}
+
+fn note_answer(made: &mut Made, answer: (usize, u64, u32, String), first: bool) {
+    if first {
+        made.keys += 1;
+        made.answers.push(answer);
+    } else {
+        assert!(made.answers.contains(&answer), "{answer:?} is another answer than before");
+    }
+}
+
+fn setting(manager: &InventoryManager, random: &mut Random, place: (&str, &str)) {
+    let units = (random.below(3) != 0).then(|| random.below(9) as u32);
+    match random.below(6) {
+        0 => drop(manager.suspend(place.0)),
+        1 | 2 => drop(manager.resume(place.0)),
+        3 => drop(manager.set_threshold(place.0, units)),
+        4 => drop(manager.set_product_threshold(place, units)),
+        _ => drop(manager.set_longest_ttl(Duration::from_secs(60 + random.below(9) as u64))),
+    }
+}
+
+#[test]
+fn everything_that_is_done_at_random_is_there_again() {
+    const RUNS: u64 = 60;
+    let first_seed = seed();
+    let seen = (first_seed..first_seed + RUNS).map(play);
+    let seen: Vec<&str> = seen.flatten().collect();
+    // A run in which little happens shows little.
+    for kind in ["kept", "stepped", "settled", "retaken", "Approved", "Rejected", "Failed", "held"]
+    {
+        let count = seen.iter().filter(|it| **it == kind).count();
+        assert!(count >= 3, "seed {first_seed}: {kind} only {count} times");
+    }
+}
+
+/// What was there to be compared at the end of a run.
+fn kinds(view: &View) -> Vec<&'static str> {
+    let mut kinds = Vec::new();
+    for found in view.reservations.values().flatten() {
+        let lines = &found.lines;
+        kinds.extend(found.keep_until_shipped.then_some("kept"));
+        kinds.extend(found.retaken_from.map(|_| "retaken"));
+        kinds.extend(lines.iter().any(|it| it.sold > 0 && it.held > 0).then_some("stepped"));
+        kinds.extend(lines.iter().any(|it| it.settled > 0).then_some("settled"));
+    }
+    for request in view.requests.iter().flatten() {
+        kinds.push(match request.status {
+            TransferRequestStatus::Approved => "Approved",
+            TransferRequestStatus::Rejected => "Rejected",
+            TransferRequestStatus::Failed => "Failed",
+            _ if request.holds_units => "held",
+            _ => "open",
+        });
+    }
+    kinds
+}
+
+fn play(seed: u64) -> Vec<&'static str> {
+    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
+    let mut random = Random::new(seed);
+    let open = |disk: &SimulatedDisk| {
+        let builder = engine_on(disk).clock(Arc::clone(&clock)).recovery_grace(Duration::ZERO);
+        // Long enough that no record of what is over goes during the run.
+        let builder = builder.retention(60 * MINUTE, 10_000).key_retention(60 * MINUTE, 10_000);
+        builder.seed(seed).segment_bytes(4_000).build().unwrap_or_else(|it| panic!("{seed}: {it}"))
+    };
+    let mut disk = SimulatedDisk::new();
+    let mut made = Made::default();
+    let mut manager = open(&disk);
+    for place in places().filter(|(_, product)| *product != PRODUCTS[3]) {
+        manager.add_stock(place, 20, "SUPPLIER").expect("room");
+    }
+    for round in 0..4 {
+        for _ in 0..60 {
+            step(&manager, &mut random, &mut made);
+            if random.below(3) == 0 {
+                clock.advance(Duration::from_millis(random.below(150) as u64));
+            }
+        }
+        let context = format!("seed {seed}, round {round}");
+        // What is overdue is ended by whoever comes by.
+        manager.run_until_idle();
+        let (shown, entries) = (view(&manager, &made), log(&manager));
+        let image = if random.below(2) == 0 {
+            drop(manager);
+            disk.killed()
+        } else {
+            std::mem::forget(manager);
+            disk.crash(disk.steps(), |_| false)
+        };
+        disk = image;
+        manager = open(&disk);
+        assert_eq!(view(&manager, &made), shown, "{context}");
+        check_laws(&manager);
+        same_log(&entries, &log(&manager), &context);
+        let answers = made.answers.clone();
+        for (kind, number, units, _) in answers {
+            keyed(&manager, kind, number, units, &mut made, false);
+        }
+        assert_eq!(view(&manager, &made), shown, "{context}: a repeat moved something");
+    }
+    kinds(&view(&manager, &made))
+}

@@ -1,0 +1,11 @@
+//! The journal, from outside: what survives a restart, a crash, a failing disk, and what is damage.
+
+mod crash;
+mod damage;
+mod disks;
+mod durable;
+mod everything;
+mod reader;
+mod restart;
+mod stalled;
+mod state;

@@ -1,0 +1,257 @@
+//! An engine that is opened again is what it was.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stockade::testing::SimulatedDisk;
+use stockade::{
+    AddError, AuditFilter, BasketLine, BuildError, ConfirmError, ConfirmOrRetake, FileStorage,
+    InventoryManager, JournalError, KeyError, ManualClock, Owner, Release, RequestKey,
+    ReservationStatus, Timestamp, WarehouseSpec,
+};
+
+use crate::state::{MINUTE, check_laws, counts, engine_on, pending};
+
+fn key(name: &str) -> RequestKey {
+    RequestKey::try_from(name).expect("a legal key")
+}
+
+#[test]
+fn everything_that_an_engine_knows_survives_a_restart() {
+    let disk = SimulatedDisk::new();
+    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
+    let open = || engine_on(&disk).clock(Arc::clone(&clock)).build().expect("a sound journal");
+
+    let first = open();
+    first.add_stock(("SF", "LAPTOP"), 100, "SUPPLIER").expect("room");
+    first.add_stock(("NYC", "PHONE"), 50, "SUPPLIER").expect("room");
+    first.remove_stock(("SF", "LAPTOP"), 1, "dropped").expect("stock");
+    first.transfer("SF", "LA", "LAPTOP", 9).expect("stock");
+    let owner = Owner([7; 16]);
+    let held = first.request().owner(owner).reserve(("SF", "LAPTOP"), 3, MINUTE).expect("stock");
+    let lines = [BasketLine::new(("NYC", "PHONE"), 2), BasketLine::new(("SF", "LAPTOP"), 5)];
+    let basket = first.request().owner(owner).reserve_basket(&lines, MINUTE).expect("stock");
+    let sold = first.sell(("SF", "LAPTOP"), 4).expect("stock");
+    let released = first.reserve(("SF", "LAPTOP"), 6, MINUTE).expect("stock");
+    assert_eq!(first.release(released), Ok(Release::Released));
+    first.ship(("SF", "LAPTOP"), 1).expect("sold");
+    first.cancel_sale(("SF", "LAPTOP"), 1, "changed their mind").expect("sold");
+    let expiry = first.extend(held, 2 * MINUTE).expect("pending");
+    let keyed = first.request().key(key("A")).reserve(("SF", "LAPTOP"), 1, MINUTE).expect("stock");
+    first.set_longest_ttl(Duration::from_secs(7_200)).expect("a setting");
+    first.set_threshold("SF", Some(5)).expect("a setting");
+    first.set_product_threshold(("NYC", "PHONE"), Some(9)).expect("a setting");
+    first.suspend("LA").expect("a setting");
+
+    let (before, holds) = (counts(&first), pending(&first));
+    let (entries, handle) = (first.audit().newest_sequence(), first.level(("NYC", "PHONE")));
+    let retained = first.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+    drop(first);
+
+    for _ in 0..2 {
+        let again = open();
+        assert_eq!(counts(&again), before);
+        assert_eq!(pending(&again), holds);
+        check_laws(&again);
+        assert_eq!(again.level(("NYC", "PHONE")), handle);
+        let held = again.reservation(held).expect("pending");
+        assert_eq!((held.owner, held.expires_at), (Some(owner), expiry));
+        assert_eq!(again.reservation(basket).expect("pending").lines.len(), 2);
+        let status = |id| again.reservation(id).expect("a kept record").status;
+        assert_eq!(status(sold), ReservationStatus::Confirmed);
+        assert_eq!(status(released), ReservationStatus::Released);
+        let reserve =
+            |units| again.request().key(key("A")).reserve(("SF", "LAPTOP"), units, MINUTE);
+        assert_eq!(reserve(1), Ok(keyed));
+        assert_eq!(reserve(2), Err(KeyError::Conflict.into()));
+        assert_eq!(again.longest_ttl(), Duration::from_secs(7_200));
+        let level = |place| again.stock_level(place).expect("a level").threshold();
+        assert_eq!(level(("SF", "LAPTOP")), Some(5));
+        assert_eq!(level(("NYC", "PHONE")), Some(9));
+        let refused = again.add_stock(("LA", "LAPTOP"), 1, "SUPPLIER");
+        assert!(matches!(refused, Err(AddError::Suspended { .. })));
+        let report = again.recovered().expect("a journal");
+        assert!(report.closed && report.torn.is_none());
+        assert!(report.entries > entries, "{report:?}");
+        let log = again.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+        assert_eq!(log[..retained.len()], retained[..]);
+        again.flush().wait().expect("written");
+        assert!(again.audit().newest_sequence() > report.entries);
+    }
+    let last = open();
+    last.confirm(held).expect("pending");
+    last.confirm(basket).expect("pending");
+    check_laws(&last);
+}
+
+#[test]
+fn a_hold_that_fell_due_while_the_engine_was_down_gets_a_grace() {
+    let disk = SimulatedDisk::new();
+    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
+    let open = |grace| {
+        let builder = engine_on(&disk).clock(Arc::clone(&clock)).recovery_grace(grace);
+        builder.build().expect("a sound journal")
+    };
+    let first = open(MINUTE);
+    first.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER").expect("room");
+    let short = first.reserve(("SF", "LAPTOP"), 1, Duration::from_secs(10)).expect("stock");
+    let long = first.reserve(("SF", "LAPTOP"), 2, 60 * MINUTE).expect("stock");
+    let long_expiry = first.reservation(long).expect("pending").expires_at;
+    drop(first);
+    clock.advance(10 * MINUTE);
+
+    let again = open(MINUTE);
+    assert_eq!(again.recovered().map(|it| (it.pending, it.given_grace)), Some((2, 1)));
+    let expires_at = again.reservation(short).expect("pending").expires_at;
+    assert_eq!(expires_at, Timestamp::from_millis(1_000_000).saturating_add(11 * MINUTE));
+    assert_eq!(again.reservation(long).expect("pending").expires_at, long_expiry);
+    drop(again);
+
+    // The grace is in the journal, so that it is given once.
+    let third = open(MINUTE);
+    assert_eq!(third.recovered().map(|it| it.given_grace), Some(0));
+    assert_eq!(third.reservation(short).expect("pending").expires_at, expires_at);
+    third.confirm(short).expect("pending");
+    drop(third);
+
+    clock.advance(120 * MINUTE);
+    let none = open(Duration::ZERO);
+    assert!(matches!(none.confirm(long), Err(ConfirmError::Expired { .. })));
+    assert_eq!(none.available(("SF", "LAPTOP")), 9);
+}
+
+#[test]
+fn what_the_builder_changes_stands_and_what_it_repeats_does_not_undo_a_change() {
+    let disk = SimulatedDisk::new();
+    let open = |threshold, capacity| {
+        let spec = WarehouseSpec::new("SF").threshold(threshold).capacity(capacity);
+        let builder = InventoryManager::builder().journal_storage(disk.clone()).without_threads();
+        builder.warehouse(spec).build()
+    };
+    let threshold =
+        |manager: &InventoryManager| manager.warehouse("SF").expect("a warehouse").threshold();
+    let first = open(20, 100).expect("a new journal");
+    first.add_stock(("SF", "LAPTOP"), 50, "SUPPLIER").expect("room");
+    first.set_threshold("SF", Some(30)).expect("a setting");
+    drop(first);
+    assert_eq!(threshold(&open(20, 100).expect("a sound journal")), Some(30));
+    assert_eq!(threshold(&open(20, 60).expect("a sound journal")), Some(30));
+    assert_eq!(threshold(&open(25, 60).expect("a sound journal")), Some(25));
+    assert_eq!(threshold(&open(25, 60).expect("a sound journal")), Some(25));
+    let refused = open(25, 49).expect_err("too small");
+    let expected =
+        JournalError::CapacityBelowStock { warehouse: "SF".to_owned(), capacity: 49, on_hand: 50 };
+    assert_eq!(refused, BuildError::Journal(expected));
+    assert_eq!(open(25, 50).expect("just enough").available(("SF", "LAPTOP")), 50);
+}
+
+#[test]
+fn a_builder_must_name_every_warehouse_of_the_journal_and_may_add_some_in_any_order() {
+    let disk = SimulatedDisk::new();
+    let open = |names: &[&str]| {
+        let builder = InventoryManager::builder().journal_storage(disk.clone()).without_threads();
+        names.iter().fold(builder, |builder, name| builder.warehouse(*name)).build()
+    };
+    let first = open(&["SF", "NYC"]).expect("a new journal");
+    first.add_stock(("NYC", "LAPTOP"), 5, "SUPPLIER").expect("room");
+    let handle = first.level(("NYC", "LAPTOP")).expect("a level");
+    drop(first);
+    let missing = JournalError::MissingWarehouse { warehouse: "SF".to_owned() };
+    assert_eq!(open(&["NYC", "LA"]).expect_err("SF lacks"), BuildError::Journal(missing));
+    let again = open(&["LA", "NYC", "SF"]).expect("all are there");
+    assert_eq!(again.available(handle), 5);
+    again.transfer("NYC", "LA", "LAPTOP", 2).expect("stock");
+    drop(again);
+    let third = open(&["SF", "NYC", "LA"]).expect("all are there");
+    assert_eq!(third.available(("LA", "LAPTOP")), 2);
+}
+
+#[test]
+fn a_journal_is_open_for_writing_once() {
+    let disk = SimulatedDisk::new();
+    let first = engine_on(&disk).build().expect("a new journal");
+    let second = engine_on(&disk).build().expect_err("taken");
+    assert_eq!(second, BuildError::Journal(JournalError::Locked));
+    assert!(second.is_retryable());
+    let waiting = std::thread::spawn({
+        let builder = engine_on(&disk).wait_for_lock(MINUTE);
+        move || builder.build().map(drop)
+    });
+    std::thread::sleep(Duration::from_millis(20));
+    drop(first);
+    assert_eq!(waiting.join().expect("no panic"), Ok(()));
+}
+
+#[test]
+fn a_smaller_maximum_limits_new_holds_only() {
+    let disk = SimulatedDisk::new();
+    let first = engine_on(&disk).build().expect("a new journal");
+    first.add_stock(("SF", "LAPTOP"), 1_000, "SUPPLIER").expect("room");
+    let hold = || first.reserve(("SF", "LAPTOP"), 1, MINUTE).expect("stock");
+    let holds: Vec<_> = (0..300).map(|_| hold()).collect();
+    drop(first);
+    let again = engine_on(&disk).max_reservations(10).build().expect("a sound journal");
+    assert_eq!(pending(&again).len(), 300);
+    assert!(again.reserve(("SF", "LAPTOP"), 1, MINUTE).is_err());
+    holds.iter().for_each(|id| again.confirm(*id).expect("pending"));
+    let new = (0..11).map(|_| again.reserve(("SF", "LAPTOP"), 1, MINUTE).is_ok());
+    assert_eq!(new.filter(|made| *made).count(), 10);
+}
+
+#[test]
+fn a_hold_taken_anew_before_the_restart_is_not_taken_again_after_it() {
+    let disk = SimulatedDisk::new();
+    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
+    let open = || engine_on(&disk).clock(Arc::clone(&clock)).build().expect("a sound journal");
+    let first = open();
+    first.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER").expect("room");
+    let late = first.reserve(("SF", "LAPTOP"), 2, Duration::from_secs(1)).expect("stock");
+    clock.advance(MINUTE);
+    let lines = [BasketLine::new(("SF", "LAPTOP"), 2)];
+    let Ok(ConfirmOrRetake::Retaken(by)) = first.confirm_or_retake(late, &lines) else {
+        panic!("taken anew");
+    };
+    drop(first);
+    let again = open();
+    assert_eq!(again.confirm_or_retake(late, &lines), Ok(ConfirmOrRetake::AlreadyRetaken(by)));
+    assert_eq!(again.reservation(by).map(|it| it.retaken_from), Ok(Some(late)));
+    assert_eq!(again.sold(("SF", "LAPTOP")), 2);
+}
+
+#[test]
+fn segments_follow_one_another_and_are_read_as_one() {
+    let disk = SimulatedDisk::new();
+    let open = || engine_on(&disk).segment_bytes(2_000).build().expect("a sound journal");
+    let mut sold = 0;
+    for _ in 0..3 {
+        let manager = open();
+        manager.add_stock(("SF", "LAPTOP"), 100, "SUPPLIER").expect("room");
+        for _ in 0..50 {
+            manager.sell(("SF", "LAPTOP"), 1).expect("stock");
+            manager.flush().wait().expect("written");
+            sold += 1;
+        }
+    }
+    let manager = open();
+    assert_eq!(manager.sold(("SF", "LAPTOP")), sold);
+    assert!(manager.recovered().is_some_and(|it| it.segments > 6), "{:?}", manager.recovered());
+    check_laws(&manager);
+}
+
+#[test]
+fn a_journal_in_a_directory_is_what_a_simulated_one_is() {
+    let directory = std::env::temp_dir().join(format!("stockade-{}", std::process::id()));
+    let open = |on: &dyn Fn() -> stockade::Builder| on().warehouse("SF").build();
+    let builder = || InventoryManager::builder().journal_storage(FileStorage::new(&directory));
+    let first = open(&builder).expect("a new journal");
+    first.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER").expect("room");
+    let hold = first.reserve(("SF", "LAPTOP"), 3, MINUTE).expect("stock");
+    let taken = open(&builder).expect_err("taken");
+    assert_eq!(taken, BuildError::Journal(JournalError::Locked));
+    assert!(first.shutdown(MINUTE).is_clean());
+    let again = open(&builder).expect("a sound journal");
+    assert!(again.recovered().is_some_and(|it| it.closed));
+    again.confirm(hold).expect("pending");
+    drop(again);
+    std::fs::remove_dir_all(&directory).expect("it is there");
+}

@@ -1,0 +1,106 @@
+//! A disk whose syncs wait for a word, or take their time.
+
+use std::any::Any;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use stockade::testing::SimulatedDisk;
+use stockade::{Storage, StorageFile};
+
+/// A simulated disk behind a gate that syncs pass.
+#[derive(Clone, Default)]
+pub(crate) struct StalledDisk {
+    pub(crate) disk: SimulatedDisk,
+    gate: Arc<Gate>,
+}
+
+#[derive(Default)]
+struct Gate {
+    shut: Mutex<bool>,
+    opened: Condvar,
+    /// Syncs that have come to the gate.
+    came: AtomicUsize,
+    takes: Mutex<Duration>,
+}
+
+impl Gate {
+    fn pass(&self) {
+        self.came.fetch_add(1, Ordering::SeqCst);
+        let takes = *self.takes.lock().expect("no panic");
+        if !takes.is_zero() {
+            std::thread::sleep(takes);
+        }
+        let shut = self.shut.lock().expect("no panic");
+        drop(self.opened.wait_while(shut, |shut| *shut).expect("no panic"));
+    }
+}
+
+impl StalledDisk {
+    /// Syncs wait from now on.
+    pub(crate) fn shut(&self) {
+        *self.gate.shut.lock().expect("no panic") = true;
+    }
+
+    pub(crate) fn open(&self) {
+        *self.gate.shut.lock().expect("no panic") = false;
+        self.gate.opened.notify_all();
+    }
+
+    /// How long each sync takes.
+    pub(crate) fn take(&self, span: Duration) {
+        *self.gate.takes.lock().expect("no panic") = span;
+    }
+
+    pub(crate) fn syncs(&self) -> usize {
+        self.gate.came.load(Ordering::SeqCst)
+    }
+}
+
+impl Storage for StalledDisk {
+    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
+        self.disk.lock()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.disk.list()
+    }
+
+    fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        self.disk.read(name, offset, length)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        let file = self.disk.create(name)?;
+        Ok(Arc::new(StalledFile { file, gate: Arc::clone(&self.gate) }))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.disk.sync_directory()
+    }
+}
+
+struct StalledFile {
+    file: Arc<dyn StorageFile>,
+    gate: Arc<Gate>,
+}
+
+impl StorageFile for StalledFile {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        self.file.append(bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.gate.pass();
+        self.file.sync()
+    }
+}
