@@ -22,7 +22,7 @@ use stage::{Scene, Stage};
 /// Every kind of call, with slots and queue enough for all.
 #[test]
 fn the_laws_hold_while_everything_happens_at_once() {
-    explore("the_laws_hold_while_everything_happens_at_once", 3_000, 10, |seed| {
+    explore("the_laws_hold_while_everything_happens_at_once", 2_000, 10, |seed| {
         move || Stage::set(seed, Scene::Roomy).play()
     });
 }
@@ -30,7 +30,7 @@ fn the_laws_hold_while_everything_happens_at_once() {
 /// So few slots that ids are used again all the time, and so short a queue that callers write it out.
 #[test]
 fn the_laws_hold_with_few_slots_and_a_short_queue() {
-    explore("the_laws_hold_with_few_slots_and_a_short_queue", 3_000, 10, |seed| {
+    explore("the_laws_hold_with_few_slots_and_a_short_queue", 2_000, 10, |seed| {
         move || Stage::set(seed, Scene::Tight).play()
     });
 }
@@ -38,7 +38,7 @@ fn the_laws_hold_with_few_slots_and_a_short_queue() {
 /// Two or three calls in all, so that a bug of three preemptions is found where it can be.
 #[test]
 fn the_laws_hold_between_any_few_calls() {
-    explore("the_laws_hold_between_any_few_calls", 10_000, 10, |seed| {
+    explore("the_laws_hold_between_any_few_calls", 5_000, 10, |seed| {
         move || Stage::set(seed, Scene::Brief).play()
     });
 }
