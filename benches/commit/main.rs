@@ -3,6 +3,7 @@
 //! ```text
 //! cargo bench --bench commit               # everything, about a minute
 //! cargo bench --bench commit -- --quick    # shorter turns
+//! cargo bench --bench commit -- hot        # a section: one, hot, beside, all-in
 //! ```
 //!
 //! The commit is the library's own: its ground floor is compiled in by its path, because the interface
@@ -75,6 +76,18 @@ fn main() {
     let turns = scale.pick(1, 7, 15);
     let span = Duration::from_millis(scale.pick(2, 60, 200));
 
+    let sections: [(&str, fn(usize, Duration)); 4] =
+        [("one", one), ("hot", hot), ("beside", beside), ("all-in", engine::print)];
+    let asked = |name: &str| std::env::args().any(|argument| argument == name);
+    let any = sections.iter().any(|(name, _)| asked(name));
+    for (name, section) in sections {
+        if !any || asked(name) {
+            section(turns, span);
+        }
+    }
+}
+
+fn one(turns: usize, span: Duration) {
     println!("one thread, ns an operation                     commit     locks     ratio");
     for (name, lines) in [
         ("transfer over 2 levels", transfer(&[0, 1])),
@@ -89,7 +102,9 @@ fn main() {
         }
         sides.print(name, 1e9);
     }
+}
 
+fn hot(turns: usize, span: Duration) {
     println!("\n21 lines of {HOT} hot products, us an operation   commit     locks     ratio");
     for threads in [2, 8] {
         let (commits, locks) = (Commits::of(HOT), Locks::of(HOT));
@@ -103,7 +118,9 @@ fn main() {
         rates.print(&format!("{threads} threads"), 1e6);
         tails.print(&format!("{threads} threads, p99.9"), 1e6);
     }
+}
 
+fn beside(turns: usize, span: Duration) {
     println!("\nbeside a looping basket of 1,114 lines          commit     locks     ratio");
     for buyers in [1, 2] {
         let (commits, locks) = (Commits::of(LONGEST), Locks::of(LONGEST));
@@ -117,7 +134,4 @@ fn main() {
         singles.print(&format!("{buyers} single buyers, M a second"), 1e-6);
         baskets.print(&format!("{buyers} single buyers, baskets a second"), 1.0);
     }
-
-    println!("\nall in, ns a call");
-    engine::print(turns, span);
 }
