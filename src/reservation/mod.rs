@@ -6,6 +6,7 @@ pub(crate) mod id;
 pub(crate) mod line;
 pub(crate) mod magazines;
 pub(crate) mod moves;
+mod ready;
 pub(crate) mod slot;
 pub(crate) mod slots;
 pub(crate) mod state;
