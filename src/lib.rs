@@ -54,7 +54,9 @@ pub use audit::journal::files::FileStorage;
 pub use audit::journal::storage::{Storage, StorageFile};
 pub use audit::log::{AuditFilter, AuditLog, AuditPage};
 pub use audit::queue::Backpressure;
-pub use audit::recovery::{RecoveryProgress, TornTail};
+pub use audit::reading::{JournalReader, JournalStock, StockRow, Verified};
+pub use audit::recovery::TornTail;
+pub use audit::replay::RecoveryProgress;
 pub use audit::sink::{AuditBatch, AuditSink, SinkError};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use error::{

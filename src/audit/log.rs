@@ -125,7 +125,18 @@ impl AuditFilter {
         self
     }
 
-    fn matches(&self, view: View<'_>, place: &Place, names: &dyn Names) -> bool {
+    /// The number of the newest entry that is too old.
+    pub(crate) fn get_after(&self) -> u64 {
+        self.after
+    }
+
+    /// How many entries are wanted.
+    pub(crate) fn get_limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Whether an entry is wanted, but for its number.
+    pub(crate) fn matches(&self, view: View<'_>, place: &Place, names: &dyn Names) -> bool {
         let bit = 1_u64 << view.code();
         (self.types == 0 || self.types & bit != 0)
             && self.without & bit == 0
@@ -143,14 +154,15 @@ impl Default for AuditFilter {
 }
 
 /// The filter's names, looked up once.
-struct Place {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
     warehouse: Option<WarehouseId>,
     product: Option<ProductId>,
 }
 
 impl Place {
     /// `None` if a name is unknown, so that nothing can match.
-    fn of(filter: &AuditFilter, names: &dyn Names) -> Option<Self> {
+    pub(crate) fn of(filter: &AuditFilter, names: &dyn Names) -> Option<Self> {
         let warehouse = match &filter.warehouse {
             Some(name) => Some(names.warehouse_id(name)?),
             None => None,

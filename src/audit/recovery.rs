@@ -3,20 +3,21 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::audit::journal::batch::BatchHeader;
-use crate::audit::journal::decode::{Decoded, Decoder};
-use crate::audit::journal::layout::{Layout, damaged, failed};
-use crate::audit::journal::reader::{self, FoundBatch, Outcome, Segment, Torn};
+use crate::audit::journal::decode::Decoded;
+use crate::audit::journal::layout::{Layout, failed};
+use crate::audit::journal::reader::{FoundBatch, Outcome, Segment, Torn};
 use crate::audit::journal::segment::Point;
 use crate::audit::journal::storage::Storage;
 use crate::audit::journal::writer::Continuation;
 use crate::audit::ledger::Ledger;
 use crate::audit::record::Record;
+use crate::audit::replay::{RecoveryProgress, Visitor, replay};
 use crate::clock::Timestamp;
 use crate::error::JournalError;
 
@@ -30,18 +31,6 @@ pub(crate) struct Wanted<'a> {
     pub(crate) history: u64,
     /// Told after each segment.
     pub(crate) progress: Option<&'a mut (dyn FnMut(RecoveryProgress) + Send)>,
-}
-
-/// How far the recovery of a journal has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RecoveryProgress {
-    /// Segments that were replayed.
-    pub segments: usize,
-    /// Segments that there are.
-    pub of_segments: usize,
-    /// Entries that were replayed.
-    pub entries: u64,
 }
 
 /// The end of a journal that a crash left incomplete, and that was cut.
@@ -128,17 +117,12 @@ impl Opened {
 pub(crate) fn open(storage: &Arc<dyn Storage>, wanted: Wanted<'_>) -> Result<Opened, JournalError> {
     let lock = take_lock(&**storage, wanted.wait_for_lock)?;
     let layout = Layout::find(&**storage)?;
-    let mut replay = Replay {
-        ledger: Ledger::new(wanted.keys),
-        history: History { wanted: wanted.history, ..History::default() },
-        tail: Tail::default(),
-        progress: RecoveryProgress { of_segments: layout.path.len(), ..Default::default() },
-        tell: wanted.progress,
-    };
-    let outcome = replay.run(&**storage, &layout)?;
-    let Replay { ledger, history, mut tail, .. } = replay;
+    let mut keep = Keep::default();
+    keep.history.wanted = wanted.history;
+    let mut ledger = Ledger::new(wanted.keys);
+    let outcome = replay(&**storage, &layout, &mut ledger, &mut keep, wanted.progress)?;
+    let Keep { history, mut tail } = keep;
     tail.settle(&outcome);
-    ledger.check_totals().map_err(broken)?;
     let head = layout.head().map(|head| head.header);
     Ok(Opened {
         ledger,
@@ -171,89 +155,22 @@ fn take_lock(
     }
 }
 
-struct Replay<'a> {
-    ledger: Ledger,
+/// What recovery keeps of what it reads, beside the ledger.
+#[derive(Default)]
+struct Keep {
     history: History,
     tail: Tail,
-    progress: RecoveryProgress,
-    tell: Option<&'a mut (dyn FnMut(RecoveryProgress) + Send)>,
 }
 
-impl Replay<'_> {
-    /// One thread reads and checks, this one replays.
-    fn run(&mut self, storage: &dyn Storage, layout: &Layout) -> Result<Outcome, JournalError> {
-        thread::scope(|scope| {
-            let (sender, receiver) = sync_channel::<(Segment, u64)>(1);
-            let reading = scope.spawn(move || {
-                reader::read(storage, layout, |segment, durable| {
-                    // A replay that has ended has found an error of its own.
-                    let _ = sender.send((segment, durable));
-                    Ok(())
-                })
-            });
-            let mut replayed = Ok(());
-            for (segment, durable) in receiver {
-                replayed = self.segment(&segment, durable);
-                if replayed.is_err() {
-                    break;
-                }
-            }
-            let read = reading.join().unwrap_or_else(|_| {
-                Err(damaged("", 0, "reading it made the reader fail".to_owned()))
-            });
-            // What can't be read comes before what can't be.
-            let outcome = read?;
-            replayed.map(|()| outcome)
-        })
+impl Visitor for Keep {
+    fn record(&mut self, _: &Ledger, _: u64, decoded: &Decoded<'_>) -> ControlFlow<()> {
+        self.history.push(decoded);
+        ControlFlow::Continue(())
     }
 
-    fn segment(&mut self, segment: &Segment, durable: u64) -> Result<(), JournalError> {
-        for found in &segment.batches {
-            self.batch(segment, found)?;
-            self.tail.push(segment, found, durable);
-        }
-        self.progress.segments += 1;
-        self.progress.entries = self.ledger.next_sequence - 1;
-        if let Some(tell) = &mut self.tell {
-            tell(self.progress);
-        }
-        Ok(())
+    fn batch(&mut self, segment: &Segment, found: &FoundBatch, durable: u64) {
+        self.tail.push(segment, found, durable);
     }
-
-    fn batch(&mut self, segment: &Segment, found: &FoundBatch) -> Result<(), JournalError> {
-        let Self { ledger, history, .. } = self;
-        decode_batch(segment, found, |decoded| {
-            ledger.apply(&decoded).map_err(broken)?;
-            history.push(&decoded);
-            Ok(())
-        })
-    }
-}
-
-/// Decodes every record of a batch.
-pub(crate) fn decode_batch(
-    segment: &Segment,
-    found: &FoundBatch,
-    mut each: impl FnMut(Decoded<'_>) -> Result<(), JournalError>,
-) -> Result<(), JournalError> {
-    let wrong = |what: &str| damaged(&segment.name, found.offset as u64, what.to_owned());
-    let (records, notes) =
-        (&segment.bytes[found.records.clone()], &segment.bytes[found.notes.clone()]);
-    let mut decoder = Decoder::new(records, notes, found.header.base);
-    let (mut count, mut entries) = (0_u32, 0_u64);
-    while let Some(decoded) = decoder.next().map_err(|none| wrong(none.what))? {
-        count += 1;
-        entries += decoded.entries();
-        each(decoded)?;
-    }
-    if (count, entries) != (found.header.records, u64::from(found.header.entries)) {
-        return Err(wrong("a batch with another number of records than it says"));
-    }
-    Ok(())
-}
-
-pub(crate) fn broken(broken: crate::audit::ledger::Broken) -> JournalError {
-    JournalError::BrokenLaw { sequence: broken.sequence, what: broken.what }
 }
 
 impl History {

@@ -47,6 +47,15 @@ pub enum JournalError {
         /// What can't be.
         what: String,
     },
+    /// The hash that was noted earlier is nowhere in the journal's chain: it was cut off before, or
+    /// rewritten.
+    #[error("the journal, of {entries} entries, never had the hash {expected}")]
+    OtherHead {
+        /// What was noted.
+        expected: String,
+        /// How many entries there are.
+        entries: u64,
+    },
     /// The journal knows a warehouse that the builder was not given.
     #[error("the journal has stock of warehouse {warehouse:?}, which the builder was not given")]
     MissingWarehouse {

@@ -5,6 +5,7 @@ mod damage;
 mod disks;
 mod durable;
 mod everything;
+mod reader;
 mod restart;
 mod stalled;
 mod state;

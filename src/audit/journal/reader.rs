@@ -5,7 +5,7 @@
 //! knows: if something knew batch `b` to be on the disk, or the journal was closed, its loss is
 //! *damage*. If nothing did, it is the *torn tail* that a crash leaves.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use rayon::prelude::*;
 
@@ -74,7 +74,7 @@ struct Stop {
 pub(crate) fn read(
     storage: &dyn Storage,
     layout: &Layout,
-    mut each: impl FnMut(Segment, u64) -> Result<(), JournalError>,
+    mut each: impl FnMut(Segment, u64) -> ControlFlow<()>,
 ) -> Result<Outcome, JournalError> {
     let mut walk = Walk { end: Point::START, durable: 0, closed: false, marked: false };
     let mut stop = None;
@@ -96,7 +96,10 @@ pub(crate) fn read(
             stop = Some(Stop { segment: index, offset, what });
             rest = segment.bytes.split_off(offset.min(segment.bytes.len()));
         }
-        each(segment, walk.durable)?;
+        if each(segment, walk.durable).is_break() {
+            // Nobody asks how it ends.
+            return Ok(Outcome { end: walk.end, durable: walk.durable, closed: false, torn: None });
+        }
     }
     if let Some(stop) = &stop {
         let number = layout.path.get(stop.segment).map_or(0, |it| it.header.number);
