@@ -17,18 +17,12 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::reservation::chain::SlotNumber;
+use crate::reservation::magazine::{MAGAZINE, Magazine};
 use crate::reservation::moves::Moves;
 use crate::reservation::ready::{MOST_MAGAZINES, Ready, Taken};
 use crate::shard::{shards_for, thread_ordinal};
-use crate::sync::{ArrayQueue, AtomicU32, AtomicU64, AtomicUsize, Backoff, Ordering};
+use crate::sync::{ArrayQueue, AtomicU32, AtomicU64, Backoff, Ordering};
 use crate::table::Table;
-
-/// Slots that move between a shard and the depot at a time: few enough that whoever fills one, which
-/// one end of a hold in so many does, stays well under a microsecond.
-#[cfg(not(all(loom, feature = "loom")))]
-pub(crate) const MAGAZINE: usize = 64;
-#[cfg(all(loom, feature = "loom"))]
-pub(crate) const MAGAZINE: usize = 2;
 
 /// Ended slots that a shard keeps before it hands a magazine of them to the depot.
 const SHARD_QUEUE: usize = 4 * MAGAZINE;
@@ -73,16 +67,6 @@ struct Shard {
     ready: Ready,
     /// Slots whose hold is over.
     ended: ArrayQueue<SlotNumber>,
-}
-
-/// A block of slot numbers; whoever has its number off a queue has it to itself.
-#[derive(Debug)]
-pub(super) struct Magazine {
-    /// Filled from the back; see [`first`](Self::first).
-    pub(super) slots: [AtomicU32; MAGAZINE],
-    count: AtomicUsize,
-    /// When it was filled: no record in it ended later.
-    filled_at: AtomicU64,
 }
 
 impl Magazines {
@@ -185,8 +169,7 @@ impl Magazines {
     fn pop_ripe(&self, now: Timestamp) -> Option<u32> {
         let oldest = self.pop_oldest()?;
         // Relaxed: the magazine came off a queue, whose push and pop order its contents.
-        let filled_at = self.magazines.get(oldest as usize)?.filled_at.load(Ordering::Relaxed);
-        let age = now.saturating_since(Timestamp::from_millis(filled_at));
+        let age = now.saturating_since(self.magazines.get(oldest as usize)?.filled_at());
         if age >= self.retention.time || self.retained() + MAGAZINE > self.retention.records {
             return Some(oldest);
         }
@@ -229,7 +212,7 @@ impl Magazines {
         let first = magazine.first();
         // Relaxed: whoever has the number has the magazine to itself, and queue or `front` handed
         // over its contents with it.
-        let slot = magazine.slots.get(first)?.load(Ordering::Relaxed);
+        let slot = magazine.slot(first)?;
         #[cfg(planted = "magazine_returned_early")]
         let _ = self.empty.push(number);
         self.install(shard, number, magazine, first + 1);
@@ -243,7 +226,7 @@ impl Magazines {
             let _ = self.empty.push(number);
         } else if !shard.ready.install(number, next) {
             // Another thread of this shard was first: the rest waits in the depot.
-            magazine.count.store(MAGAZINE - next, Ordering::Relaxed);
+            magazine.keep_from(next);
             self.put_to_front(number);
         }
     }
@@ -352,36 +335,5 @@ impl Magazines {
 impl Shard {
     fn new() -> Self {
         Self { ready: Ready::new(), ended: ArrayQueue::new(SHARD_QUEUE) }
-    }
-}
-
-impl Magazine {
-    fn new() -> Self {
-        Self {
-            slots: std::array::from_fn(|_| AtomicU32::new(0)),
-            count: AtomicUsize::new(0),
-            filled_at: AtomicU64::new(0),
-        }
-    }
-
-    /// The place of the first slot in it; [`MAGAZINE`] if it is empty. Relaxed, as everything in a
-    /// magazine that this thread has to itself.
-    fn first(&self) -> usize {
-        MAGAZINE.saturating_sub(self.count.load(Ordering::Relaxed))
-    }
-
-    /// Fills it with as many of the slots, oldest first, as there is room for.
-    fn fill(&self, slots: impl Iterator<Item = SlotNumber>, now: Timestamp) {
-        let mut batch = [0; MAGAZINE];
-        let mut count = 0;
-        for (place, slot) in batch.iter_mut().zip(slots) {
-            *place = slot;
-            count += 1;
-        }
-        for (place, slot) in self.slots[MAGAZINE - count..].iter().zip(batch) {
-            place.store(slot, Ordering::Relaxed);
-        }
-        self.count.store(count, Ordering::Relaxed);
-        self.filled_at.store(now.as_millis(), Ordering::Relaxed);
     }
 }

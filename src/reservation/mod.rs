@@ -4,6 +4,7 @@ pub(crate) mod chain;
 pub(crate) mod expiry;
 pub(crate) mod id;
 pub(crate) mod line;
+pub(crate) mod magazine;
 pub(crate) mod magazines;
 pub(crate) mod moves;
 mod ready;

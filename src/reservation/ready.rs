@@ -1,7 +1,7 @@
 //! The magazine that a shard hands slots out of: which one, and from which place on, in one word.
 
 use crate::reservation::chain::SlotNumber;
-use crate::reservation::magazines::{MAGAZINE, Magazine};
+use crate::reservation::magazine::{MAGAZINE, Magazine};
 use crate::sync::{AtomicU64, Ordering};
 
 /// `magazine:26 | next place:7 | version:31`.
@@ -57,7 +57,7 @@ impl Ready {
             let place = place_of(word) as usize;
             let number = magazine_of(word);
             // Empty: the place behind the last.
-            let slot = magazine(number as usize)?.slots.get(place)?.load(Ordering::Relaxed);
+            let slot = magazine(number as usize)?.slot(place)?;
             let next = word + (1 << VERSION_BITS);
             // Release keeps the read of the place before the swap: whoever takes the last slot
             // acquires it, and may have the magazine filled again then. (No model shows this one: in
