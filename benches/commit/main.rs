@@ -71,12 +71,15 @@ const LONGEST: usize = 1_114;
 /// Hot: so many products that any two baskets of the mean length overlap.
 const HOT: usize = 64;
 
+/// A part of the bench: so many turns, so long each.
+type Section = fn(usize, Duration);
+
 fn main() {
     let scale = Scale::asked();
     let turns = scale.pick(1, 7, 15);
     let span = Duration::from_millis(scale.pick(2, 60, 200));
 
-    let sections: [(&str, fn(usize, Duration)); 4] =
+    let sections: [(&str, Section); 4] =
         [("one", one), ("hot", hot), ("beside", beside), ("all-in", engine::print)];
     let asked = |name: &str| std::env::args().any(|argument| argument == name);
     let any = sections.iter().any(|(name, _)| asked(name));
