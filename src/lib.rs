@@ -58,6 +58,7 @@ pub use audit::reading::{JournalReader, JournalStock, StockRow, Verified};
 pub use audit::recovery::TornTail;
 pub use audit::replay::RecoveryProgress;
 pub use audit::sink::{AuditBatch, AuditSink, SinkError};
+pub use audit::subscribe::{InvalidPosition, JournalPosition, NextEntry, Subscription};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use error::{
     AddError, Applied, BasketError, BuildError, ConfirmError, DecisionError, Error, ExtendError,

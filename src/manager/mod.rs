@@ -7,6 +7,7 @@ mod basket;
 mod builder;
 mod commits;
 mod configure;
+mod copies;
 mod details;
 mod due;
 mod durability;
