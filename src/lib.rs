@@ -69,11 +69,11 @@ pub use error::{
     Unavailable, UnknownPlace,
 };
 pub use manager::{
-    BasketLine, Builder, ConfirmOrRetake, Durability, Durably, Health, InventoryManager, LevelRef,
-    LevelSnapshot, OperationKind, ProductRef, Recovered, Refusals, Release, Request,
-    ReservationCursor, ReservationPage, Shutdown, Stats, Totals, TransferDecision, TransferRequest,
-    TransferRequestId, TransferRequestStatus, WarehouseLevel, WarehouseRef, WarehouseSpec,
-    WeakInventoryManager,
+    BasketLine, BrokenLevel, Builder, Comparison, ConfirmOrRetake, Durability, Durably, Health,
+    InventoryManager, LevelRef, LevelSnapshot, OperationKind, ProductRef, Recovered, Refusals,
+    Release, Request, ReservationCursor, ReservationPage, Shutdown, Stats, Totals,
+    TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus, WarehouseLevel,
+    WarehouseRef, WarehouseSpec, WeakInventoryManager,
 };
 pub use policy::alerts::{ListenerId, StockAlert, StockAlertListener};
 pub use policy::allocation::{

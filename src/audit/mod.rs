@@ -5,6 +5,7 @@ pub(crate) mod gate;
 pub(crate) mod head;
 pub(crate) mod queue;
 
+pub(crate) mod auditor;
 pub(crate) mod backup;
 pub(crate) mod entry;
 pub(crate) mod flush;

@@ -38,6 +38,7 @@ mod sweep;
 mod testing;
 mod transfer;
 mod transfer_request;
+mod verify;
 
 use std::sync::{Arc, Weak};
 
@@ -57,6 +58,7 @@ pub use stats::{Health, Refusals, Stats};
 pub use transfer_request::{
     TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus,
 };
+pub use verify::{BrokenLevel, Comparison};
 
 use engine::Engine;
 use lifecycle::Life;

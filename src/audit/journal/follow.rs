@@ -70,6 +70,10 @@ impl Follower {
     /// Finds the segment in which the next batch lies.
     fn find_segment(&mut self) -> Result<(), JournalError> {
         let layout = Layout::find(&*self.storage)?;
+        if layout.path.is_empty() {
+            // Taken away; it may come back.
+            return Err(failed("find the segments in", "", &std::io::ErrorKind::NotFound.into()));
+        }
         let mut path = layout.path.iter().rev();
         let Some(found) = path.find(|it| it.header.base.batch <= self.at.batch) else {
             let oldest = layout.path.first().map_or(0, |it| it.header.base.sequence + 1);
