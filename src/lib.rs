@@ -58,6 +58,7 @@ pub use audit::reading::{JournalReader, JournalStock, StockRow, Verified};
 pub use audit::recovery::TornTail;
 pub use audit::replay::RecoveryProgress;
 pub use audit::sink::{AuditBatch, AuditSink, SinkError};
+pub use audit::subscribe::{InvalidPosition, JournalPosition, NextEntry, Subscription};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use error::{
     AddError, Applied, BasketError, BuildError, ConfirmError, DecisionError, Error, ExtendError,
@@ -68,11 +69,11 @@ pub use error::{
     Unavailable, UnknownPlace,
 };
 pub use manager::{
-    BasketLine, Builder, ConfirmOrRetake, Durability, Durably, Health, InventoryManager, LevelRef,
-    LevelSnapshot, OperationKind, ProductRef, Recovered, Refusals, Release, Request,
-    ReservationCursor, ReservationPage, Shutdown, Stats, Totals, TransferDecision, TransferRequest,
-    TransferRequestId, TransferRequestStatus, WarehouseLevel, WarehouseRef, WarehouseSpec,
-    WeakInventoryManager,
+    BasketLine, BrokenLevel, Builder, Comparison, ConfirmOrRetake, Durability, Durably, Health,
+    InventoryManager, LevelRef, LevelSnapshot, OperationKind, ProductRef, Recovered, Refusals,
+    Release, Request, ReservationCursor, ReservationPage, Shutdown, Stats, Totals,
+    TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus, WarehouseLevel,
+    WarehouseRef, WarehouseSpec, WeakInventoryManager,
 };
 pub use policy::alerts::{ListenerId, StockAlert, StockAlertListener};
 pub use policy::allocation::{

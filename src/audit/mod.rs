@@ -5,6 +5,8 @@ pub(crate) mod gate;
 pub(crate) mod head;
 pub(crate) mod queue;
 
+pub(crate) mod auditor;
+pub(crate) mod backup;
 pub(crate) mod entry;
 pub(crate) mod flush;
 pub(crate) mod journal;
@@ -18,6 +20,7 @@ pub(crate) mod recorder;
 pub(crate) mod recovery;
 pub(crate) mod replay;
 pub(crate) mod sink;
+pub(crate) mod subscribe;
 pub(crate) mod view;
 pub(crate) mod writer;
 

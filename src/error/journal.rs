@@ -47,6 +47,22 @@ pub enum JournalError {
         /// What can't be.
         what: String,
     },
+    /// What was asked for is older than the oldest entry that is kept.
+    #[error("the journal's oldest entry is {oldest}, and an older one was asked for")]
+    Trimmed {
+        /// The oldest entry that is kept.
+        oldest: u64,
+    },
+    /// The position lies in a tail that a crash has taken since: what was made of entries beyond `to` is
+    /// to be undone, or its owner to begin anew.
+    #[error("the journal was cut back by a crash: entries after {to} are not those that were seen")]
+    Rewound {
+        /// The last entry that is still what it was.
+        to: u64,
+    },
+    /// The engine has no journal.
+    #[error("the engine has no journal")]
+    NoJournal,
     /// The hash that was noted earlier is nowhere in the journal's chain: it was cut off before, or
     /// rewritten.
     #[error("the journal, of {entries} entries, never had the hash {expected}")]

@@ -5,6 +5,7 @@ mod damage;
 mod disks;
 mod durable;
 mod everything;
+mod follow;
 mod reader;
 mod restart;
 mod stalled;

@@ -139,14 +139,7 @@ fn hash_all(bytes: &[u8], mut offset: usize, seed: u64) -> Vec<Result<Hashed, &'
             None => break,
         }
     }
-    let hash = |found: Result<FoundBatch, &'static str>| {
-        let found = found?;
-        if body_sum(&bytes[found.records.start..found.notes.end]) != found.header.body_sum {
-            return Err("a batch whose checksum is wrong");
-        }
-        let records = records_hash(&bytes[found.records.clone()]);
-        Ok(Hashed { found, records })
-    };
+    let hash = |found: Result<FoundBatch, &'static str>| hash(bytes, found?);
     // Threads cost more than a few small batches do.
     const WORTH_IT: usize = 1 << 20;
     if bytes.len() < WORTH_IT {
@@ -156,7 +149,7 @@ fn hash_all(bytes: &[u8], mut offset: usize, seed: u64) -> Vec<Result<Hashed, &'
 }
 
 /// The batch at `offset`, if there is a whole one; its body is not looked at.
-fn find(bytes: &[u8], offset: usize, seed: u64) -> Result<FoundBatch, &'static str> {
+pub(crate) fn find(bytes: &[u8], offset: usize, seed: u64) -> Result<FoundBatch, &'static str> {
     let header = BatchHeader::from_bytes(&bytes[offset..], seed).ok_or_else(|| {
         let short = bytes.len() - offset < batch::HEADER;
         if short { "an incomplete batch header" } else { NOT_A_HEADER }
@@ -169,6 +162,34 @@ fn find(bytes: &[u8], offset: usize, seed: u64) -> Result<FoundBatch, &'static s
         return Err("an incomplete batch");
     }
     Ok(FoundBatch { header, offset, records: start..middle, notes: middle..end })
+}
+
+/// Whether a batch that was found is sound, and the one that comes after `end`.
+pub(crate) fn check_batch(
+    bytes: &[u8],
+    found: &FoundBatch,
+    end: &Point,
+) -> Result<(), &'static str> {
+    let hashed = hash(bytes, found.clone())?;
+    follows(&hashed, end)
+}
+
+fn hash(bytes: &[u8], found: FoundBatch) -> Result<Hashed, &'static str> {
+    if body_sum(&bytes[found.records.start..found.notes.end]) != found.header.body_sum {
+        return Err("a batch whose checksum is wrong");
+    }
+    let records = records_hash(&bytes[found.records.clone()]);
+    Ok(Hashed { found, records })
+}
+
+fn follows(hashed: &Hashed, end: &Point) -> Result<(), &'static str> {
+    let header = &hashed.found.header;
+    let follows = (header.number, header.first_sequence) == (end.batch + 1, end.sequence + 1)
+        && header.durable < header.number;
+    if !follows || header.chain_of(&end.hash, &hashed.records) != header.hash {
+        return Err("a batch that does not follow from the one before");
+    }
+    Ok(())
 }
 
 /// What has been read so far.
@@ -224,15 +245,8 @@ impl Walk {
 
     /// The next batch, if it is the one that has to come.
     fn check(&self, hashed: Hashed) -> Result<FoundBatch, &'static str> {
-        let Hashed { found, records } = hashed;
-        let header = &found.header;
-        let follows = (header.number, header.first_sequence)
-            == (self.end.batch + 1, self.end.sequence + 1)
-            && header.durable < header.number;
-        if !follows || header.chain_of(&self.end.hash, &records) != header.hash {
-            return Err("a batch that does not follow from the one before");
-        }
-        Ok(found)
+        follows(&hashed, &self.end)?;
+        Ok(hashed.found)
     }
 
     fn accept(&mut self, found: &FoundBatch, segment: u64) {

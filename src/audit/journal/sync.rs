@@ -4,6 +4,7 @@
 //! the one before ran (group commit), and the writer never waits for a disk that takes its time.
 
 use std::sync::{Arc, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 use std::{io, mem, thread};
 
@@ -20,8 +21,36 @@ pub(crate) struct Progress {
     changed: Condvar,
     /// What is not asked for is synced after so long.
     interval: Duration,
-    /// Called when a sync has failed, by the thread that synced.
-    on_failure: Box<dyn Fn(&str) + Send + Sync>,
+    /// Told when a sync has failed, by the thread that synced.
+    on_failure: Box<dyn Fn(Failure<'_>) + Send + Sync>,
+}
+
+/// A sync that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure<'a> {
+    /// Nobody knows of it yet: whoever is to be stopped, is stopped now. Later would be too late: the
+    /// writer could have begun afresh by then, and would not let anybody go on a second time.
+    Begins(&'a str),
+    /// The writer would find it, if it looked.
+    Known,
+}
+
+/// How far a batch has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reached {
+    /// It is written.
+    File,
+    /// It is on the disk.
+    Disk,
+}
+
+impl State {
+    fn reached(&self, reached: Reached) -> u64 {
+        match reached {
+            Reached::File => self.written.batch,
+            Reached::Disk => self.durable.batch,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -37,6 +66,10 @@ struct State {
     durable: Point,
     failed: Option<Arc<str>>,
     waiting: Vec<(u64, Arc<Ticket>)>,
+    /// Futures that wait for more to be written, or to be on the disk.
+    wakers: Vec<Waker>,
+    /// Threads and futures that want to hear of what is only written.
+    followers: usize,
     /// Someone wants what is written to be on the disk at once.
     hurry: bool,
     /// The thread sleeps without an end, and has to be woken.
@@ -48,7 +81,7 @@ impl Progress {
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
         interval: Duration,
-        on_failure: impl Fn(&str) + Send + Sync + 'static,
+        on_failure: impl Fn(Failure<'_>) + Send + Sync + 'static,
     ) -> Self {
         Self {
             storage,
@@ -80,9 +113,12 @@ impl Progress {
     pub(crate) fn wrote(&self, end: Point) {
         let mut state = self.lock();
         state.written = end;
-        if state.asleep {
+        if state.asleep || state.followers > 0 {
+            state.followers = 0;
+            let wakers = mem::take(&mut state.wakers);
             drop(state);
             self.changed.notify_all();
+            wakers.into_iter().for_each(Waker::wake);
         }
     }
 
@@ -114,6 +150,61 @@ impl Progress {
         self.tell(state);
     }
 
+    /// Whether nothing more will be written.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.lock().ending
+    }
+
+    /// The newest batch that has come so far.
+    pub(crate) fn reached(&self, reached: Reached) -> u64 {
+        self.lock().reached(reached)
+    }
+
+    /// Waits until a batch after `batch` has come so far; `false` if none will, or none did until
+    /// `deadline`.
+    pub(crate) fn wait_past(
+        &self,
+        reached: Reached,
+        batch: u64,
+        deadline: Option<Instant>,
+    ) -> bool {
+        let mut state = self.lock();
+        while state.reached(reached) <= batch {
+            if state.ending {
+                return false;
+            }
+            state.followers += usize::from(reached == Reached::File);
+            state = match deadline {
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return false;
+                    }
+                    let waited = self.changed.wait_timeout(state, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        true
+    }
+
+    /// As [`wait_past`](Self::wait_past), for futures.
+    pub(crate) fn poll_past(&self, reached: Reached, batch: u64, waker: &Waker) -> Poll<bool> {
+        let mut state = self.lock();
+        if state.reached(reached) > batch {
+            return Poll::Ready(true);
+        }
+        if state.ending {
+            return Poll::Ready(false);
+        }
+        state.followers += usize::from(reached == Reached::File);
+        if !state.wakers.iter().any(|known| known.will_wake(waker)) {
+            state.wakers.push(waker.clone());
+        }
+        Poll::Pending
+    }
+
     /// Asks for a sync before its time.
     pub(crate) fn hurry(&self) {
         let mut state = self.lock();
@@ -137,9 +228,11 @@ impl Progress {
         let (done, waiting) =
             mem::take(&mut state.waiting).into_iter().partition(|(target, _)| *target <= durable);
         state.waiting = waiting;
+        let wakers = mem::take(&mut state.wakers);
         let lost = if failed.is_some() { mem::take(&mut state.waiting) } else { Vec::new() };
         drop(state);
         self.changed.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
         let done: Vec<_> = done;
         done.iter().for_each(|(_, ticket): &(u64, Arc<Ticket>)| ticket.complete(Ok(())));
         if let Some(reason) = failed {
@@ -187,9 +280,15 @@ impl Progress {
             }
             Err(error) => {
                 let reason = format!("the journal could not be synced: {error}");
+                #[cfg(not(planted = "stopped_after_the_writer_knows"))]
+                (self.on_failure)(Failure::Begins(&reason));
                 state.failed = Some(reason.as_str().into());
                 self.tell(state);
-                (self.on_failure)(&reason);
+                #[cfg(planted = "stopped_after_the_writer_knows")]
+                std::thread::sleep(std::time::Duration::from_millis(30));
+                #[cfg(planted = "stopped_after_the_writer_knows")]
+                (self.on_failure)(Failure::Begins(&reason));
+                (self.on_failure)(Failure::Known);
             }
         }
         synced
@@ -200,8 +299,10 @@ impl Progress {
         let mut state = self.lock();
         state.ending = true;
         let waiting = mem::take(&mut state.waiting);
+        let wakers = mem::take(&mut state.wakers);
         drop(state);
         self.changed.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
         waiting.iter().for_each(|(_, ticket)| ticket.complete(Err(FlushError::Closed)));
     }
 
