@@ -7,6 +7,7 @@ mod durable;
 mod everything;
 mod follow;
 mod reader;
+mod redact;
 mod restart;
 mod stalled;
 mod state;
