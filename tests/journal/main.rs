@@ -6,6 +6,7 @@ mod disks;
 mod durable;
 mod everything;
 mod follow;
+mod golden;
 mod reader;
 mod redact;
 mod restart;
