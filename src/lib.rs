@@ -50,6 +50,7 @@ mod table;
 pub use audit::entry::{AdjustmentType, AuditEntry, EntryType, EventType, UnknownEntryType};
 pub use audit::flush::Flush;
 pub use audit::head::{HeadHash, InvalidHash, JournalHead};
+pub use audit::inspect::{JournalLevel, JournalReader, JournalStock, VerifiedJournal, VerifyError};
 pub use audit::journal::files::FileStorage;
 pub use audit::journal::storage::{Storage, StorageFile};
 pub use audit::log::{AuditFilter, AuditLog, AuditPage};

@@ -125,7 +125,22 @@ impl AuditFilter {
         self
     }
 
-    fn matches(&self, view: View<'_>, place: &Place, names: &dyn Names) -> bool {
+    /// Whether it asks for something of this name.
+    pub(crate) fn asks_for(&self, name: &str) -> bool {
+        [&self.product, &self.warehouse].into_iter().flatten().any(|asked| asked == name)
+    }
+
+    /// Only entries after this one, as [`after`](Self::after) was told.
+    pub(crate) fn begins_after(&self) -> u64 {
+        self.after
+    }
+
+    /// How many entries at most, as [`limit`](Self::limit) was told.
+    pub(crate) fn at_most(&self) -> usize {
+        self.limit
+    }
+
+    pub(crate) fn matches(&self, view: View<'_>, place: &Place, names: &dyn Names) -> bool {
         let bit = 1_u64 << view.code();
         (self.types == 0 || self.types & bit != 0)
             && self.without & bit == 0
@@ -143,14 +158,14 @@ impl Default for AuditFilter {
 }
 
 /// The filter's names, looked up once.
-struct Place {
+pub(crate) struct Place {
     warehouse: Option<WarehouseId>,
     product: Option<ProductId>,
 }
 
 impl Place {
     /// `None` if a name is unknown, so that nothing can match.
-    fn of(filter: &AuditFilter, names: &dyn Names) -> Option<Self> {
+    pub(crate) fn of(filter: &AuditFilter, names: &dyn Names) -> Option<Self> {
         let warehouse = match &filter.warehouse {
             Some(name) => Some(names.warehouse_id(name)?),
             None => None,

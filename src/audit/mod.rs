@@ -7,6 +7,7 @@ pub(crate) mod queue;
 
 pub(crate) mod entry;
 pub(crate) mod flush;
+pub(crate) mod inspect;
 pub(crate) mod journal;
 pub(crate) mod ledger;
 pub(crate) mod log;
@@ -15,6 +16,7 @@ pub(crate) mod pool;
 pub(crate) mod record;
 pub(crate) mod recorder;
 pub(crate) mod recovery;
+pub(crate) mod scan;
 pub(crate) mod sink;
 pub(crate) mod view;
 pub(crate) mod writer;

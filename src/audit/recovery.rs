@@ -3,20 +3,21 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::audit::journal::batch::BatchHeader;
-use crate::audit::journal::decode::{Decoded, Decoder};
-use crate::audit::journal::layout::{Layout, damaged, failed};
-use crate::audit::journal::reader::{self, FoundBatch, Outcome, Segment, Torn};
+use crate::audit::journal::decode::Decoded;
+use crate::audit::journal::layout::{Layout, failed};
+use crate::audit::journal::reader::{FoundBatch, Outcome, Segment, Torn};
 use crate::audit::journal::segment::Point;
 use crate::audit::journal::storage::Storage;
 use crate::audit::journal::writer::Continuation;
 use crate::audit::ledger::Ledger;
 use crate::audit::record::Record;
+use crate::audit::scan;
 use crate::clock::Timestamp;
 use crate::error::JournalError;
 
@@ -32,7 +33,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) progress: Option<&'a mut (dyn FnMut(RecoveryProgress) + Send)>,
 }
 
-/// How far the recovery of a journal has come.
+/// How far a recovery, or a [`JournalReader`](crate::JournalReader), has come with a journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecoveryProgress {
@@ -138,7 +139,7 @@ pub(crate) fn open(storage: &Arc<dyn Storage>, wanted: Wanted<'_>) -> Result<Ope
     let outcome = replay.run(&**storage, &layout)?;
     let Replay { ledger, history, mut tail, .. } = replay;
     tail.settle(&outcome);
-    ledger.check_totals().map_err(broken)?;
+    ledger.check_totals().map_err(scan::broken)?;
     let head = layout.head().map(|head| head.header);
     Ok(Opened {
         ledger,
@@ -180,31 +181,12 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    /// One thread reads and checks, this one replays.
     fn run(&mut self, storage: &dyn Storage, layout: &Layout) -> Result<Outcome, JournalError> {
-        thread::scope(|scope| {
-            let (sender, receiver) = sync_channel::<(Segment, u64)>(1);
-            let reading = scope.spawn(move || {
-                reader::read(storage, layout, |segment, durable| {
-                    // A replay that has ended has found an error of its own.
-                    let _ = sender.send((segment, durable));
-                    Ok(())
-                })
-            });
-            let mut replayed = Ok(());
-            for (segment, durable) in receiver {
-                replayed = self.segment(&segment, durable);
-                if replayed.is_err() {
-                    break;
-                }
-            }
-            let read = reading.join().unwrap_or_else(|_| {
-                Err(damaged("", 0, "reading it made the reader fail".to_owned()))
-            });
-            // What can't be read comes before what can't be.
-            let outcome = read?;
-            replayed.map(|()| outcome)
-        })
+        let outcome = scan::read_ahead(storage, layout, |segment, durable| {
+            self.segment(&segment, durable).map(ControlFlow::Continue)
+        })?;
+        // A replay never has enough.
+        Ok(outcome.unwrap_or_default())
     }
 
     fn segment(&mut self, segment: &Segment, durable: u64) -> Result<(), JournalError> {
@@ -222,38 +204,13 @@ impl Replay<'_> {
 
     fn batch(&mut self, segment: &Segment, found: &FoundBatch) -> Result<(), JournalError> {
         let Self { ledger, history, .. } = self;
-        decode_batch(segment, found, |decoded| {
-            ledger.apply(&decoded).map_err(broken)?;
+        let replayed = scan::decode_batch(segment, found, |decoded| {
+            ledger.apply(&decoded).map_err(scan::broken)?;
             history.push(&decoded);
-            Ok(())
-        })
+            Ok(ControlFlow::Continue(()))
+        });
+        replayed.map(drop)
     }
-}
-
-/// Decodes every record of a batch.
-pub(crate) fn decode_batch(
-    segment: &Segment,
-    found: &FoundBatch,
-    mut each: impl FnMut(Decoded<'_>) -> Result<(), JournalError>,
-) -> Result<(), JournalError> {
-    let wrong = |what: &str| damaged(&segment.name, found.offset as u64, what.to_owned());
-    let (records, notes) =
-        (&segment.bytes[found.records.clone()], &segment.bytes[found.notes.clone()]);
-    let mut decoder = Decoder::new(records, notes, found.header.base);
-    let (mut count, mut entries) = (0_u32, 0_u64);
-    while let Some(decoded) = decoder.next().map_err(|none| wrong(none.what))? {
-        count += 1;
-        entries += decoded.entries();
-        each(decoded)?;
-    }
-    if (count, entries) != (found.header.records, u64::from(found.header.entries)) {
-        return Err(wrong("a batch with another number of records than it says"));
-    }
-    Ok(())
-}
-
-pub(crate) fn broken(broken: crate::audit::ledger::Broken) -> JournalError {
-    JournalError::BrokenLaw { sequence: broken.sequence, what: broken.what }
 }
 
 impl History {

@@ -76,6 +76,10 @@ impl Storage for FileStorage {
         Ok(bytes)
     }
 
+    fn length(&self, name: &str) -> io::Result<u64> {
+        fs::metadata(self.path(name)).map(|file| file.len())
+    }
+
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         let file = OpenOptions::new().create_new(true).append(true).open(self.path(name))?;
         Ok(Arc::new(AppendedFile { file }))

@@ -5,7 +5,7 @@
 //! knows: if something knew batch `b` to be on the disk, or the journal was closed, its loss is
 //! *damage*. If nothing did, it is the *torn tail* that a crash leaves.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use rayon::prelude::*;
 
@@ -70,12 +70,12 @@ struct Stop {
 }
 
 /// Reads the journal of `layout`, and hands each segment to `each`, with the newest batch that is
-/// known to be on the disk by then.
+/// known to be on the disk by then. `None` if `each` has seen enough: what comes after was not read.
 pub(crate) fn read(
     storage: &dyn Storage,
     layout: &Layout,
-    mut each: impl FnMut(Segment, u64) -> Result<(), JournalError>,
-) -> Result<Outcome, JournalError> {
+    mut each: impl FnMut(Segment, u64) -> ControlFlow<()>,
+) -> Result<Option<Outcome>, JournalError> {
     let mut walk = Walk { end: Point::START, durable: 0, closed: false, marked: false };
     let mut stop = None;
     let mut rest = Vec::new();
@@ -96,7 +96,9 @@ pub(crate) fn read(
             stop = Some(Stop { segment: index, offset, what });
             rest = segment.bytes.split_off(offset.min(segment.bytes.len()));
         }
-        each(segment, walk.durable)?;
+        if each(segment, walk.durable).is_break() {
+            return Ok(None);
+        }
     }
     if let Some(stop) = &stop {
         let number = layout.path.get(stop.segment).map_or(0, |it| it.header.number);
@@ -107,7 +109,7 @@ pub(crate) fn read(
             storage.read(name, 0, u64::MAX).map_err(|error| failed("read", name, &error))?;
         walk.ask(&bytes, *number);
     }
-    walk.judge(layout, stop)
+    walk.judge(layout, stop).map(Some)
 }
 
 /// Whether `rest` is what a crash may leave of `whole`: less of it, or nothing but zeros.

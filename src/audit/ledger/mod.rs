@@ -5,6 +5,7 @@
 
 pub(crate) mod holds;
 pub(crate) mod levels;
+mod names;
 mod replay;
 #[cfg(all(test, not(loom)))]
 mod tests;
