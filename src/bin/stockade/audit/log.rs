@@ -110,21 +110,18 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
     };
     let mut listing = Listing::new(format);
     let mut left = args.limit.unwrap_or(u64::MAX);
-    let mut written = if left > 0 { listing.begin() } else { Ok(()) };
-    let mut read = Ok(());
-    if written.is_ok() {
-        read = args.source.open(&bar).for_each(&args.filter(), |entry| {
-            if left == 0 {
-                return ControlFlow::Break(());
-            }
-            left -= 1;
-            written = listing.put(&entry);
-            if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        });
-    }
+    let mut written = Ok(());
+    let read = args.source.open(&bar).for_each(&args.filter(), |entry| {
+        if left == 0 {
+            return ControlFlow::Break(());
+        }
+        left -= 1;
+        written = listing.put(&entry);
+        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
     bar.finish_and_clear();
     // What was read before any damage is shown.
-    let written = written.and_then(|()| listing.end());
+    let written = written.and_then(|()| listing.end(read.is_ok()));
     tolerate_closed_pipe(written)
         .map_err(|error| Failure::run("the entries can't be written to stdout", error))?;
     read.map_err(|error| args.source.failure(error))?;
@@ -197,7 +194,13 @@ impl<'a> Row<'a> {
 }
 
 /// Entries on their way to stdout.
-enum Listing {
+struct Listing {
+    sheet: Sheet,
+    /// The row of names was written.
+    begun: bool,
+}
+
+enum Sheet {
     Table(BufWriter<StdoutLock<'static>>),
     Jsonl(BufWriter<StdoutLock<'static>>),
     Csv(Box<csv::Writer<StdoutLock<'static>>>),
@@ -206,16 +209,21 @@ enum Listing {
 impl Listing {
     fn new(format: Format) -> Self {
         let stdout = io::stdout().lock();
-        match format {
-            Format::Table => Self::Table(BufWriter::new(stdout)),
-            Format::Jsonl => Self::Jsonl(BufWriter::new(stdout)),
-            Format::Csv => Self::Csv(Box::new(csv::Writer::from_writer(stdout))),
-        }
+        let sheet = match format {
+            Format::Table => Sheet::Table(BufWriter::new(stdout)),
+            Format::Jsonl => Sheet::Jsonl(BufWriter::new(stdout)),
+            Format::Csv => Sheet::Csv(Box::new(csv::Writer::from_writer(stdout))),
+        };
+        Self { sheet, begun: false }
     }
 
+    /// Writes the row of names, unless it stands there.
     fn begin(&mut self) -> io::Result<()> {
-        match self {
-            Self::Table(out) => {
+        if std::mem::replace(&mut self.begun, true) {
+            return Ok(());
+        }
+        match &mut self.sheet {
+            Sheet::Table(out) => {
                 let [warehouse, product] = ["warehouse", "product"];
                 writeln!(
                     out,
@@ -223,26 +231,31 @@ impl Listing {
                     "entry", "at", "type", "quantity"
                 )
             }
-            Self::Jsonl(_) => Ok(()),
-            Self::Csv(out) => out.write_record(COLUMNS).map_err(io::Error::from),
+            Sheet::Jsonl(_) => Ok(()),
+            Sheet::Csv(out) => out.write_record(COLUMNS).map_err(io_error),
         }
     }
 
     fn put(&mut self, entry: &AuditEntry) -> io::Result<()> {
-        match self {
-            Self::Table(out) => table_row(out, entry),
-            Self::Jsonl(out) => {
+        self.begin()?;
+        match &mut self.sheet {
+            Sheet::Table(out) => table_row(out, entry),
+            Sheet::Jsonl(out) => {
                 serde_json::to_writer(&mut *out, &Row::of(entry))?;
                 out.write_all(b"\n")
             }
-            Self::Csv(out) => csv_row(out, &Row::of(entry)),
+            Sheet::Csv(out) => csv_row(out, &Row::of(entry)),
         }
     }
 
-    fn end(&mut self) -> io::Result<()> {
-        match self {
-            Self::Table(out) | Self::Jsonl(out) => out.flush(),
-            Self::Csv(out) => out.flush(),
+    /// `readable`: there was a journal, if perhaps with nothing that was asked for.
+    fn end(&mut self, readable: bool) -> io::Result<()> {
+        if readable {
+            self.begin()?;
+        }
+        match &mut self.sheet {
+            Sheet::Table(out) | Sheet::Jsonl(out) => out.flush(),
+            Sheet::Csv(out) => out.flush(),
         }
     }
 }
@@ -287,5 +300,13 @@ fn csv_row(out: &mut csv::Writer<impl Write>, row: &Row<'_>) -> io::Result<()> {
         &text(&row.retaken_from),
         &metadata,
     ];
-    out.write_record(fields).map_err(io::Error::from)
+    out.write_record(fields).map_err(io_error)
+}
+
+/// The error as the system gave it, so that a closed pipe is known for one.
+fn io_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
 }
