@@ -249,7 +249,9 @@ fn kill_sales(name: &str, kills: u64) {
     let mut found = 0;
     for round in 0..kills {
         let durability = if random.below(2) == 0 { "synced" } else { "buffered" };
-        let more = ["--attempts", "100000000", "--durability", durability, "--ttl-ms", "60000"];
+        // Holds of the dead live on, or fall due meanwhile.
+        let ttl = if random.below(2) == 0 { "60000" } else { "20" };
+        let more = ["--attempts", "100000000", "--durability", durability, "--ttl-ms", ttl];
         let mut command = stockade(&[&sale[..], &more].concat());
         let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let life = 20 + random.below(150);
