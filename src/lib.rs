@@ -50,13 +50,15 @@ mod table;
 pub use audit::entry::{AdjustmentType, AuditEntry, EntryType, EventType, UnknownEntryType};
 pub use audit::flush::Flush;
 pub use audit::head::{HeadHash, InvalidHash, JournalHead};
-pub use audit::inspect::{JournalLevel, JournalReader, JournalStock, VerifiedJournal, VerifyError};
 pub use audit::journal::files::FileStorage;
 pub use audit::journal::storage::{Storage, StorageFile};
 pub use audit::log::{AuditFilter, AuditLog, AuditPage};
 pub use audit::queue::Backpressure;
-pub use audit::recovery::{RecoveryProgress, TornTail};
+pub use audit::reading::{JournalReader, JournalStock, StockRow, Verified, VerifyError};
+pub use audit::recovery::TornTail;
+pub use audit::replay::RecoveryProgress;
 pub use audit::sink::{AuditBatch, AuditSink, SinkError};
+pub use audit::subscribe::{InvalidPosition, JournalPosition, NextEntry, Subscription};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use error::{
     AddError, Applied, BasketError, BuildError, ConfirmError, DecisionError, Error, ExtendError,
@@ -67,11 +69,11 @@ pub use error::{
     Unavailable, UnknownPlace,
 };
 pub use manager::{
-    BasketLine, Builder, ConfirmOrRetake, Durability, Durably, Health, InventoryManager, LevelRef,
-    LevelSnapshot, OperationKind, ProductRef, Recovered, Refusals, Release, Request,
-    ReservationCursor, ReservationPage, Shutdown, Stats, Totals, TransferDecision, TransferRequest,
-    TransferRequestId, TransferRequestStatus, WarehouseLevel, WarehouseRef, WarehouseSpec,
-    WeakInventoryManager,
+    BasketLine, BrokenLevel, Builder, Comparison, ConfirmOrRetake, Durability, Durably, Health,
+    InventoryManager, LevelRef, LevelSnapshot, OperationKind, ProductRef, Recovered, Refusals,
+    Release, Request, ReservationCursor, ReservationPage, Shutdown, Stats, Totals,
+    TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus, WarehouseLevel,
+    WarehouseRef, WarehouseSpec, WeakInventoryManager,
 };
 pub use policy::alerts::{ListenerId, StockAlert, StockAlertListener};
 pub use policy::allocation::{

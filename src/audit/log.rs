@@ -130,16 +130,17 @@ impl AuditFilter {
         [&self.product, &self.warehouse].into_iter().flatten().any(|asked| asked == name)
     }
 
-    /// Only entries after this one, as [`after`](Self::after) was told.
-    pub(crate) fn begins_after(&self) -> u64 {
+    /// The number of the newest entry that is too old.
+    pub(crate) fn get_after(&self) -> u64 {
         self.after
     }
 
-    /// How many entries at most, as [`limit`](Self::limit) was told.
-    pub(crate) fn at_most(&self) -> usize {
+    /// How many entries are wanted.
+    pub(crate) fn get_limit(&self) -> usize {
         self.limit
     }
 
+    /// Whether an entry is wanted, but for its number.
     pub(crate) fn matches(&self, view: View<'_>, place: &Place, names: &dyn Names) -> bool {
         let bit = 1_u64 << view.code();
         (self.types == 0 || self.types & bit != 0)
@@ -158,6 +159,7 @@ impl Default for AuditFilter {
 }
 
 /// The filter's names, looked up once.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     warehouse: Option<WarehouseId>,
     product: Option<ProductId>,

@@ -5,19 +5,22 @@ pub(crate) mod gate;
 pub(crate) mod head;
 pub(crate) mod queue;
 
+pub(crate) mod auditor;
+pub(crate) mod backup;
 pub(crate) mod entry;
 pub(crate) mod flush;
-pub(crate) mod inspect;
 pub(crate) mod journal;
 pub(crate) mod ledger;
 pub(crate) mod log;
 pub(crate) mod memory;
 pub(crate) mod pool;
+pub(crate) mod reading;
 pub(crate) mod record;
 pub(crate) mod recorder;
 pub(crate) mod recovery;
-pub(crate) mod scan;
+pub(crate) mod replay;
 pub(crate) mod sink;
+pub(crate) mod subscribe;
 pub(crate) mod view;
 pub(crate) mod writer;
 

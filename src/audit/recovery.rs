@@ -17,7 +17,7 @@ use crate::audit::journal::storage::Storage;
 use crate::audit::journal::writer::Continuation;
 use crate::audit::ledger::Ledger;
 use crate::audit::record::Record;
-use crate::audit::scan;
+use crate::audit::replay::{RecoveryProgress, Visitor, replay};
 use crate::clock::Timestamp;
 use crate::error::JournalError;
 
@@ -31,18 +31,6 @@ pub(crate) struct Wanted<'a> {
     pub(crate) history: u64,
     /// Told after each segment.
     pub(crate) progress: Option<&'a mut (dyn FnMut(RecoveryProgress) + Send)>,
-}
-
-/// How far a recovery, or a [`JournalReader`](crate::JournalReader), has come with a journal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RecoveryProgress {
-    /// Segments that were replayed.
-    pub segments: usize,
-    /// Segments that there are.
-    pub of_segments: usize,
-    /// Entries that were replayed.
-    pub entries: u64,
 }
 
 /// The end of a journal that a crash left incomplete, and that was cut.
@@ -129,17 +117,12 @@ impl Opened {
 pub(crate) fn open(storage: &Arc<dyn Storage>, wanted: Wanted<'_>) -> Result<Opened, JournalError> {
     let lock = take_lock(&**storage, wanted.wait_for_lock)?;
     let layout = Layout::find(&**storage)?;
-    let mut replay = Replay {
-        ledger: Ledger::new(wanted.keys),
-        history: History { wanted: wanted.history, ..History::default() },
-        tail: Tail::default(),
-        progress: RecoveryProgress { of_segments: layout.path.len(), ..Default::default() },
-        tell: wanted.progress,
-    };
-    let outcome = replay.run(&**storage, &layout)?;
-    let Replay { ledger, history, mut tail, .. } = replay;
+    let mut keep = Keep::default();
+    keep.history.wanted = wanted.history;
+    let mut ledger = Ledger::new(wanted.keys);
+    let outcome = replay(&**storage, &layout, &mut ledger, &mut keep, wanted.progress)?;
+    let Keep { history, mut tail } = keep;
     tail.settle(&outcome);
-    ledger.check_totals().map_err(scan::broken)?;
     let head = layout.head().map(|head| head.header);
     Ok(Opened {
         ledger,
@@ -172,44 +155,21 @@ fn take_lock(
     }
 }
 
-struct Replay<'a> {
-    ledger: Ledger,
+/// What recovery keeps of what it reads, beside the ledger.
+#[derive(Default)]
+struct Keep {
     history: History,
     tail: Tail,
-    progress: RecoveryProgress,
-    tell: Option<&'a mut (dyn FnMut(RecoveryProgress) + Send)>,
 }
 
-impl Replay<'_> {
-    fn run(&mut self, storage: &dyn Storage, layout: &Layout) -> Result<Outcome, JournalError> {
-        let outcome = scan::read_ahead(storage, layout, |segment, durable| {
-            self.segment(&segment, durable).map(ControlFlow::Continue)
-        })?;
-        // A replay never has enough.
-        Ok(outcome.unwrap_or_default())
+impl Visitor for Keep {
+    fn record(&mut self, _: &Ledger, _: u64, decoded: &Decoded<'_>) -> ControlFlow<()> {
+        self.history.push(decoded);
+        ControlFlow::Continue(())
     }
 
-    fn segment(&mut self, segment: &Segment, durable: u64) -> Result<(), JournalError> {
-        for found in &segment.batches {
-            self.batch(segment, found)?;
-            self.tail.push(segment, found, durable);
-        }
-        self.progress.segments += 1;
-        self.progress.entries = self.ledger.next_sequence - 1;
-        if let Some(tell) = &mut self.tell {
-            tell(self.progress);
-        }
-        Ok(())
-    }
-
-    fn batch(&mut self, segment: &Segment, found: &FoundBatch) -> Result<(), JournalError> {
-        let Self { ledger, history, .. } = self;
-        let replayed = scan::decode_batch(segment, found, |decoded| {
-            ledger.apply(&decoded).map_err(scan::broken)?;
-            history.push(&decoded);
-            Ok(ControlFlow::Continue(()))
-        });
-        replayed.map(drop)
+    fn batch(&mut self, segment: &Segment, found: &FoundBatch, durable: u64) {
+        self.tail.push(segment, found, durable);
     }
 }
 

@@ -33,12 +33,6 @@ pub enum JournalError {
     /// reads; an engine begins a new one.
     #[error("there is no journal")]
     Missing,
-    /// The journal never had this head: it was cut off before it, or another one was put in its place.
-    #[error("the journal never had the head {expected}")]
-    UnknownHead {
-        /// The hash that was expected, in hexadecimal digits.
-        expected: String,
-    },
     /// The journal was written by a later version of this library.
     #[error("{file:?} has format version {found}, and this library reads up to {newest}")]
     Version {
@@ -56,6 +50,31 @@ pub enum JournalError {
         sequence: u64,
         /// What can't be.
         what: String,
+    },
+    /// What was asked for is older than the oldest entry that is kept.
+    #[error("the journal's oldest entry is {oldest}, and an older one was asked for")]
+    Trimmed {
+        /// The oldest entry that is kept.
+        oldest: u64,
+    },
+    /// The position lies in a tail that a crash has taken since: what was made of entries beyond `to` is
+    /// to be undone, or its owner to begin anew.
+    #[error("the journal was cut back by a crash: entries after {to} are not those that were seen")]
+    Rewound {
+        /// The last entry that is still what it was.
+        to: u64,
+    },
+    /// The engine has no journal.
+    #[error("the engine has no journal")]
+    NoJournal,
+    /// The hash that was noted earlier is nowhere in the journal's chain: it was cut off before, or
+    /// rewritten.
+    #[error("the journal, of {entries} entries, never had the hash {expected}")]
+    OtherHead {
+        /// What was noted.
+        expected: String,
+        /// How many entries there are.
+        entries: u64,
     },
     /// The journal knows a warehouse that the builder was not given.
     #[error("the journal has stock of warehouse {warehouse:?}, which the builder was not given")]

@@ -301,6 +301,7 @@ impl Builder {
         if let Some((ledger, mut link)) = found {
             given_grace = engine.restore(&ledger, self.longest_ttl, &mut link)?;
             engine.alert_what_is_low(&ledger);
+            link.audit(ledger, self.threads).map_err(no_thread)?;
             engine.journal = Some(link);
         }
         let engine = Arc::new(engine);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::audit::auditor::{Auditing, Auditor};
 use crate::audit::head::JournalHead;
 use crate::audit::journal::files::FileStorage;
 use crate::audit::journal::storage::Storage;
@@ -11,7 +12,8 @@ use crate::audit::journal::sync::Progress;
 use crate::audit::journal::writer::JournalWriter;
 use crate::audit::ledger::Ledger;
 use crate::audit::recorder::Recorder as AuditRecorder;
-use crate::audit::recovery::{self, Opened, RecoveryProgress, TornTail, Wanted};
+use crate::audit::recovery::{self, Opened, TornTail, Wanted};
+use crate::audit::replay::RecoveryProgress;
 use crate::audit::writer::Writer;
 use crate::clock::Timestamp;
 use crate::error::JournalError;
@@ -28,6 +30,7 @@ pub(super) struct JournalOptions {
     pub(super) sync_interval: Duration,
     pub(super) grace: Duration,
     pub(super) least_free: u64,
+    pub(super) auditor: bool,
     pub(super) progress: Option<ProgressListener>,
 }
 
@@ -42,6 +45,7 @@ impl Default for JournalOptions {
             sync_interval: Duration::from_millis(100),
             grace: Duration::from_secs(60),
             least_free: 256 << 20,
+            auditor: true,
             progress: None,
         }
     }
@@ -113,6 +117,9 @@ pub(super) struct JournalLink {
     pub(super) grace: Duration,
     /// With less free space than this, the engine is not well.
     pub(super) least_free: u64,
+    /// The auditor, unless it is switched off.
+    pub(super) auditing: Option<Arc<Auditing>>,
+    wants_auditor: bool,
 }
 
 impl std::fmt::Debug for JournalLink {
@@ -122,10 +129,30 @@ impl std::fmt::Debug for JournalLink {
 }
 
 impl JournalLink {
+    /// Gives the ledger that recovery made to the auditor, and begins to audit if there are to be
+    /// threads.
+    pub(super) fn audit(&mut self, ledger: Ledger, threads: bool) -> std::io::Result<()> {
+        if !self.wants_auditor {
+            return Ok(());
+        }
+        let storage = Arc::clone(&self.storage);
+        // All that was found is on the disk by now, and this is where it ends.
+        let auditor = Auditor::new(storage, ledger, self.progress.durable_point());
+        let auditing = Auditing::new(auditor, Arc::clone(&self.progress));
+        if threads {
+            auditing.spawn()?;
+        }
+        self.auditing = Some(auditing);
+        Ok(())
+    }
+
     /// What is not as it should be.
     pub(super) fn complaint(&self) -> Option<String> {
-        let free = self.storage.free_space().filter(|free| *free < self.least_free)?;
-        Some(format!("only {free} bytes are free on the journal's disk"))
+        let complaint = self.auditing.as_ref().and_then(|auditing| auditing.complaint());
+        complaint.or_else(|| {
+            let free = self.storage.free_space().filter(|free| *free < self.least_free)?;
+            Some(format!("only {free} bytes are free on the journal's disk"))
+        })
     }
 }
 
@@ -218,6 +245,8 @@ impl Journal {
             recovered: self.report,
             grace: self.options.grace,
             least_free: self.options.least_free,
+            auditing: None,
+            wants_auditor: self.options.auditor,
         };
         Ok((ledger, link))
     }
@@ -283,6 +312,15 @@ impl super::Builder {
     /// [`Degraded`](crate::Health::Degraded). Default: 256 MiB.
     pub fn least_free_space(mut self, bytes: u64) -> Self {
         self.journal.least_free = bytes;
+        self
+    }
+
+    /// Whether a thread of its own reads the journal again as it is written, and checks every law on
+    /// every entry: [`health`](InventoryManager::health) tells what it finds, and
+    /// [`verify`](InventoryManager::verify) relies on it. It takes half of one core's time at most,
+    /// and as much memory as the reservations' records. Default: yes.
+    pub fn auditor(mut self, on: bool) -> Self {
+        self.journal.auditor = on;
         self
     }
 

@@ -7,6 +7,7 @@ mod basket;
 mod builder;
 mod commits;
 mod configure;
+mod copies;
 mod details;
 mod due;
 mod durability;
@@ -37,6 +38,7 @@ mod sweep;
 mod testing;
 mod transfer;
 mod transfer_request;
+mod verify;
 
 use std::sync::{Arc, Weak};
 
@@ -56,6 +58,7 @@ pub use stats::{Health, Refusals, Stats};
 pub use transfer_request::{
     TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus,
 };
+pub use verify::{BrokenLevel, Comparison};
 
 use engine::Engine;
 use lifecycle::Life;

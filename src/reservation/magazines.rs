@@ -9,26 +9,22 @@
 //!
 //! A slot whose hold is over is not reused at once: its record stays readable until the slot comes
 //! round. The depot moves slots a magazine at a time, so that threads meet there once in
-//! [`MAGAZINE`] operations only. All queues are bounded and made at the start: nothing here
-//! allocates afterwards, except the magazines that come with a new segment of slots.
+//! [`MAGAZINE`] operations only; a shard hands out of the magazine that it has [ready](Ready). All
+//! queues are bounded and made at the start: nothing here allocates afterwards, except the magazines
+//! that come with a new segment of slots.
 
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::reservation::chain::SlotNumber;
+use crate::reservation::magazine::{MAGAZINE, Magazine};
 use crate::reservation::moves::Moves;
+use crate::reservation::ready::{MOST_MAGAZINES, Ready, Taken};
 use crate::shard::{shards_for, thread_ordinal};
-use crate::sync::{ArrayQueue, AtomicU32, AtomicU64, AtomicUsize, Backoff, Ordering};
+use crate::sync::{ArrayQueue, AtomicU32, AtomicU64, Backoff, Ordering};
 use crate::table::Table;
 
-/// Slots that move between a shard and the depot at a time: few enough that whoever moves them stays
-/// well under a microsecond, which one operation in so many does.
-#[cfg(not(all(loom, feature = "loom")))]
-pub(crate) const MAGAZINE: usize = 32;
-#[cfg(all(loom, feature = "loom"))]
-pub(crate) const MAGAZINE: usize = 2;
-
-/// Up to two threads of one shard may refill at once without spilling.
+/// Ended slots that a shard keeps before it hands a magazine of them to the depot.
 const SHARD_QUEUE: usize = 4 * MAGAZINE;
 
 /// No magazine.
@@ -67,27 +63,20 @@ pub(crate) struct Magazines {
 #[derive(Debug)]
 #[cfg_attr(not(all(loom, feature = "loom")), repr(align(128)))]
 struct Shard {
-    /// Slots that a reserve may take.
-    ready: ArrayQueue<SlotNumber>,
+    /// The magazine that a reserve may take slots of.
+    ready: Ready,
     /// Slots whose hold is over.
     ended: ArrayQueue<SlotNumber>,
-}
-
-/// A block of slot numbers; whoever has its number off a queue has it to itself.
-#[derive(Debug)]
-struct Magazine {
-    slots: [AtomicU32; MAGAZINE],
-    count: AtomicUsize,
-    /// When it was filled: no record in it ended later.
-    filled_at: AtomicU64,
 }
 
 impl Magazines {
     /// For up to `max_slots` slots, used by about `threads` threads at once.
     pub(crate) fn new(max_slots: u32, threads: usize, retention: Retention) -> Self {
         let shards = shards_for(threads);
-        // Every slot may be in a full magazine, and each shard may be filling one.
-        let count = (max_slots as usize).div_ceil(MAGAZINE) + 2 * shards + 2;
+        // Every slot may be in a full magazine, and each shard may be filling one and have one ready.
+        // Those that go back to the depot because another was ready first lack a slot each.
+        let full = (max_slots as usize).div_ceil(MAGAZINE);
+        let count = (full + full / 8 + 4 * shards + 2).min(MOST_MAGAZINES);
         Self {
             shards: (0..shards).map(|_| Shard::new()).collect(),
             full: ArrayQueue::new(count),
@@ -108,7 +97,17 @@ impl Magazines {
     /// the look, to where it had looked, may be missed.)
     pub(crate) fn take(&self, now: Timestamp) -> Option<SlotNumber> {
         let shard = self.own_shard();
-        shard.ready.pop().or_else(|| self.refill(shard, now))
+        self.take_ready(shard).or_else(|| self.refill(shard, now))
+    }
+
+    #[inline]
+    fn take_ready(&self, shard: &Shard) -> Option<SlotNumber> {
+        let Taken { slot, emptied } = shard.ready.take(|number| self.magazines.get(number))?;
+        #[cfg(not(planted = "magazine_returned_early"))]
+        if let Some(number) = emptied {
+            let _ = self.empty.push(number);
+        }
+        Some(slot)
     }
 
     /// Gives a slot back whose hold is over, its end queued and its units given (Law 2).
@@ -122,13 +121,6 @@ impl Magazines {
         while let Err(refused) = shard.ended.push(slot) {
             slot = refused;
             self.store_ended(shard, now);
-        }
-    }
-
-    /// Gives a slot back that was taken and not used.
-    pub(crate) fn put_back(&self, slot: SlotNumber, now: Timestamp) {
-        if let Err(slot) = self.own_shard().ready.push(slot) {
-            self.retire(slot, now);
         }
     }
 
@@ -146,7 +138,7 @@ impl Magazines {
 
     /// Finished records kept readable, and slots that stand ready: exact while nothing moves.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        let ready = self.shards.iter().map(|shard| shard.ready.len()).sum();
+        let ready = self.shards.iter().map(|shard| shard.ready.left()).sum();
         (self.retained(), ready)
     }
 
@@ -177,8 +169,7 @@ impl Magazines {
     fn pop_ripe(&self, now: Timestamp) -> Option<u32> {
         let oldest = self.pop_oldest()?;
         // Relaxed: the magazine came off a queue, whose push and pop order its contents.
-        let filled_at = self.magazines.get(oldest as usize)?.filled_at.load(Ordering::Relaxed);
-        let age = now.saturating_since(Timestamp::from_millis(filled_at));
+        let age = now.saturating_since(self.magazines.get(oldest as usize)?.filled_at());
         if age >= self.retention.time || self.retained() + MAGAZINE > self.retention.records {
             return Some(oldest);
         }
@@ -215,33 +206,29 @@ impl Magazines {
         }
     }
 
-    /// Moves a magazine's slots into the shard, all but one, which it returns.
+    /// Takes a magazine's first slot, and makes the shard hand out of the rest.
     fn unload(&self, shard: &Shard, number: u32) -> Option<SlotNumber> {
         let magazine = self.magazines.get(number as usize)?;
+        let first = magazine.first();
+        // Relaxed: whoever has the number has the magazine to itself, and queue or `front` handed
+        // over its contents with it.
+        let slot = magazine.slot(first)?;
         #[cfg(planted = "magazine_returned_early")]
         let _ = self.empty.push(number);
-        // Relaxed throughout: whoever has the number has the magazine to itself, and queue or
-        // `front` handed over its contents with it.
-        let mut count = magazine.count.load(Ordering::Relaxed);
-        let mut taken = None;
-        while count > 0 {
-            let slot = magazine.slots[MAGAZINE - count].load(Ordering::Relaxed);
-            match taken {
-                None => taken = Some(slot),
-                Some(_) if shard.ready.push(slot).is_err() => break,
-                Some(_) => {}
-            }
-            count -= 1;
-        }
-        magazine.count.store(count, Ordering::Relaxed);
-        if count == 0 {
+        self.install(shard, number, magazine, first + 1);
+        Some(slot)
+    }
+
+    /// Makes the shard hand out of a magazine from place `next` on.
+    fn install(&self, shard: &Shard, number: u32, magazine: &Magazine, next: usize) {
+        if next == MAGAZINE {
             #[cfg(not(planted = "magazine_returned_early"))]
             let _ = self.empty.push(number);
-        } else {
-            // The shard is full to the brim because others refilled it too.
+        } else if !shard.ready.install(number, next) {
+            // Another thread of this shard was first: the rest waits in the depot.
+            magazine.keep_from(next);
             self.put_to_front(number);
         }
-        taken
     }
 
     /// Moves the oldest ended slots of a shard into a magazine of the depot.
@@ -254,20 +241,8 @@ impl Magazines {
         };
         #[cfg(not(planted = "spill_unmarked"))]
         let _move = self.moves.begin();
-        let mut count = 0;
-        // Filled from the back, so that `unload`, which counts down, reads it oldest first.
-        let mut batch = [0; MAGAZINE];
-        while count < MAGAZINE {
-            let Some(slot) = shard.ended.pop() else { break };
-            batch[count] = slot;
-            count += 1;
-        }
-        for (place, slot) in batch[..count].iter().enumerate() {
-            magazine.slots[MAGAZINE - count + place].store(*slot, Ordering::Relaxed);
-        }
-        magazine.count.store(count, Ordering::Relaxed);
-        magazine.filled_at.store(now.as_millis(), Ordering::Relaxed);
-        let destination = if count == 0 { &self.empty } else { &self.full };
+        magazine.fill(std::iter::from_fn(|| shard.ended.pop()), now);
+        let destination = if magazine.first() == MAGAZINE { &self.empty } else { &self.full };
         let _ = destination.push(number);
     }
 
@@ -284,9 +259,17 @@ impl Magazines {
     /// Slots that were never used, a magazine of them at a time.
     fn take_fresh(&self, shard: &Shard) -> Option<SlotNumber> {
         let mut first = self.fresh.load(Ordering::Relaxed);
+        if first >= u64::from(self.max_slots) {
+            return None;
+        }
+        // Without a magazine for the others, one slot. That happens only while other threads have
+        // every magazine in hand.
+        let empty = self.empty_magazine();
+        let most = if empty.is_some() { MAGAZINE as u64 } else { 1 };
         loop {
-            let end = (first + MAGAZINE as u64).min(u64::from(self.max_slots));
+            let end = (first + most).min(u64::from(self.max_slots));
             if first >= end {
+                empty.map(|(number, _)| self.empty.push(number));
                 return None;
             }
             #[cfg(planted = "fresh_taken_blindly")]
@@ -299,10 +282,13 @@ impl Magazines {
             // comes with its segment.
             match self.fresh.compare_exchange(first, end, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => {
-                    for slot in first + 1..end {
-                        if let Err(slot) = shard.ready.push(slot as SlotNumber) {
-                            self.retire(slot, Timestamp::default());
-                        }
+                    if let Some((number, magazine)) = empty {
+                        // No record was in them: ripe at any time.
+                        magazine.fill(
+                            (first + 1..end).map(|slot| slot as SlotNumber),
+                            Timestamp::default(),
+                        );
+                        self.install(shard, number, magazine, magazine.first());
                     }
                     return Some(first as SlotNumber);
                 }
@@ -338,7 +324,7 @@ impl Magazines {
         #[cfg(planted = "own_shard_only")]
         return own.ended.pop();
         #[cfg_attr(planted = "own_shard_only", allow(unreachable_code))]
-        self.shards.iter().find_map(|shard| shard.ended.pop().or_else(|| shard.ready.pop()))
+        self.shards.iter().find_map(|shard| shard.ended.pop().or_else(|| self.take_ready(shard)))
     }
 
     fn own_shard(&self) -> &Shard {
@@ -348,16 +334,6 @@ impl Magazines {
 
 impl Shard {
     fn new() -> Self {
-        Self { ready: ArrayQueue::new(SHARD_QUEUE), ended: ArrayQueue::new(SHARD_QUEUE) }
-    }
-}
-
-impl Magazine {
-    fn new() -> Self {
-        Self {
-            slots: std::array::from_fn(|_| AtomicU32::new(0)),
-            count: AtomicUsize::new(0),
-            filled_at: AtomicU64::new(0),
-        }
+        Self { ready: Ready::new(), ended: ArrayQueue::new(SHARD_QUEUE) }
     }
 }

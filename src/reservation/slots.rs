@@ -104,7 +104,7 @@ impl Slots {
 
     /// Gives back a slot that was taken and not used.
     pub(crate) fn put_back(&self, slot: Vacated, now: Timestamp) {
-        self.magazines.put_back(slot.number, now);
+        self.magazines.retire(slot.number, now);
     }
 
     /// Makes a hold of `first` and the lines of `rest` live; its id is visible from here on.
@@ -319,17 +319,11 @@ impl Slots {
         }
     }
 
-    fn retire_links(&self, chain: Chain, now: Timestamp) {
+    /// Gives back the later slots of a chain: that of a hold that is over, or one that another has
+    /// replaced, which nobody will read.
+    pub(super) fn retire_links(&self, chain: Chain, now: Timestamp) {
         self.each_link(chain, |number, _| {
             self.magazines.retire(number, now);
-            true
-        });
-    }
-
-    /// Gives back the slots of a chain that another one has replaced: nobody will read them.
-    pub(super) fn discard(&self, chain: Chain, now: Timestamp) {
-        self.each_link(chain, |number, _| {
-            self.magazines.put_back(number, now);
             true
         });
     }

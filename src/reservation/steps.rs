@@ -43,7 +43,7 @@ impl Slots {
         slot.finish(after);
         #[cfg(planted = "chain_switched_late")]
         slot.switch_chain(new);
-        self.discard(old, now);
+        self.retire_links(old, now);
         new
     }
 

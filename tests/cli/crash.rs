@@ -5,7 +5,6 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::Write;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -152,17 +151,16 @@ fn acknowledged(folder: &str) -> Vec<(EntryType, ReservationId)> {
 /// Checks a journal as a kill has left it; how many of its entries were acknowledged.
 fn check(folder: &str, context: &str) -> usize {
     let told = acknowledged(folder);
-    let journal = JournalReader::new(folder);
-    match journal.verify() {
+    let mut journal = JournalReader::new(folder);
+    match journal.verify(None) {
         Ok(_) => {}
         // It was killed before it had begun.
         Err(error) if error.error == JournalError::Missing && told.is_empty() => return 0,
         Err(error) => panic!("{context}: {error}"),
     }
     let mut there: HashSet<(EntryType, ReservationId)> = HashSet::new();
-    let read = journal.for_each(&AuditFilter::new(), |entry| {
+    let read = journal.entries(&AuditFilter::new().limit(usize::MAX), |entry| {
         there.extend(entry.reservation.map(|id| (entry.entry_type, id)));
-        ControlFlow::Continue(())
     });
     read.expect("it was verified");
     for noted in &told {
@@ -181,17 +179,19 @@ fn check_engine(folder: &str, told: &[(EntryType, ReservationId)], context: &str
         let from = file.expect("a file").path();
         fs::copy(&from, Path::new(&copy).join(from.file_name().expect("a name"))).expect("a copy");
     }
-    let stock = JournalReader::new(&copy).stock().expect("it was verified");
+    let stock = JournalReader::new(&copy).stock(None).expect("it was verified");
     let manager = builder(&copy).without_threads().build();
     let manager = manager.unwrap_or_else(|error| panic!("{context}: {error}"));
-    for level in &stock.levels {
-        let place = (&*level.warehouse, &*level.product);
-        assert_eq!(manager.counts(place), level.counts, "{context}: {place:?}");
+    for row in &stock.rows {
+        let place = (&*row.warehouse, &*row.product);
+        let live = manager.counts(place);
+        let counts = (live.available, live.reserved, live.sold);
+        assert_eq!((row.available, row.reserved, row.sold), counts, "{context}: {place:?}");
         let page = manager.reservations(place, None, usize::MAX).expect("a level");
         let lines = page.reservations.iter().flat_map(|it| &it.lines);
         let own = lines.filter(|it| (&*it.warehouse, &*it.product) == place);
         let held: u32 = own.map(|line| line.held).sum();
-        assert_eq!(level.counts.held(), held, "{context}: units held in {place:?}");
+        assert_eq!(live.held(), held, "{context}: units held in {place:?}");
     }
     let mut last: HashMap<ReservationId, EntryType> = HashMap::new();
     for (what, id) in told {

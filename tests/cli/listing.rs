@@ -111,7 +111,7 @@ fn every_filter_gives_what_the_log_in_memory_gives() {
 #[test]
 fn a_page_of_the_journal_is_a_page_of_the_log() {
     let (folder, shop) = shop("log-pages");
-    let journal = JournalReader::new(&folder);
+    let mut journal = JournalReader::new(&folder);
     let mut filter = AuditFilter::new().product(PRODUCTS[0]).limit(7);
     let mut pages = 0;
     loop {

@@ -189,6 +189,7 @@ fn crowd(disk: &SimulatedDisk, seed: u64, steps: usize) -> Vec<(usize, Reservati
         }
     });
     manager.flush().wait().expect("on the disk");
+    assert!(manager.verify().expect("a sound journal").is_sound());
     std::mem::forget(manager);
     acknowledged.into_inner().expect("no panic")
 }

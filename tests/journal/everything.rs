@@ -340,6 +340,8 @@ fn play(seed: u64) -> Vec<&'static str> {
         manager = open(&disk);
         assert_eq!(view(&manager, &made), shown, "{context}");
         check_laws(&manager);
+        let found = manager.verify().expect("a sound journal");
+        assert!(found.is_sound() && found.under_way == 0, "{context}: {found:?}");
         same_log(&entries, &log(&manager), &context);
         let answers = made.answers.clone();
         for (kind, number, units, _) in answers {

@@ -5,6 +5,8 @@ mod damage;
 mod disks;
 mod durable;
 mod everything;
+mod follow;
+mod reader;
 mod restart;
 mod stalled;
 mod state;

@@ -7,7 +7,8 @@ use loom_tests::model;
 
 use crate::engine::{at, race, slots_of, spawn};
 use crate::readers::{end, publish, tenant};
-use crate::reservation::magazines::{MAGAZINE, Magazines, Retention};
+use crate::reservation::magazine::MAGAZINE;
+use crate::reservation::magazines::{Magazines, Retention};
 use crate::reservation::slots::{Slots, Vacated};
 
 const AT_ONCE: Retention = Retention { time: Duration::ZERO, records: 0 };
@@ -238,26 +239,53 @@ fn a_magazine_is_filled_again_only_when_it_is_empty() {
 
 #[test]
 fn what_is_left_of_a_magazine_at_the_front_is_handed_on() {
-    model("a take of what another could not unload", || {
-        // The depot holds one magazine. While the first thread of shard 0 unloads it, the second
-        // fills that shard's ready slots to the brim; the thread of shard 1 comes for the rest.
-        let put_back = SHARD_QUEUE + 1..2 * SHARD_QUEUE + 1;
-        let magazines = Magazines::new(put_back.end, 2, AT_ONCE);
-        for _ in 0..put_back.end {
+    model("a take of what another could not make ready", || {
+        // The depot holds two magazines. Both threads of shard 0 refill, and the second can't have
+        // its magazine handed out of; the thread of shard 1 comes for the rest.
+        let all = SHARD_QUEUE + 2 * MAGAZINE as u32;
+        let magazines = Magazines::new(all, 2, AT_ONCE);
+        for _ in 0..all {
             magazines.take(at(1)).expect("a fresh slot");
         }
-        for slot in 0..put_back.start {
+        for slot in 0..all {
             magazines.retire(slot, at(1));
         }
         let magazines = Arc::new(magazines);
-        let rest = spawn(&magazines, |magazines| magazines.take(at(2)));
-        let (_, first) = race(
+        let take = |magazines: &Magazines| magazines.take(at(2));
+        let rest = spawn(&magazines, take);
+        let (first, second) = race(&magazines, take, take);
+        let taken = [first, second, rest.join().expect("the thread ends")];
+        assert!(taken.iter().all(Option::is_some), "slots were free all the time");
+        assert_all_found(&magazines, taken.into_iter().flatten().collect(), &[]);
+    });
+}
+
+/// Whoever stalled between the look at a place and the swap must not get what was there by then.
+#[test]
+fn a_slot_is_not_taken_out_of_a_magazine_that_came_back() {
+    model("a take against a magazine's way round", || {
+        // Both slots stand ready in the only magazine that anybody fills.
+        let magazines = Magazines::new(SHARD_QUEUE + 2, 1, AT_ONCE);
+        for _ in 0..SHARD_QUEUE + 2 {
+            magazines.take(at(1)).expect("a fresh slot");
+        }
+        for slot in 0..SHARD_QUEUE + 1 {
+            magazines.retire(slot, at(1));
+        }
+        let first = magazines.take(at(2)).expect("of the magazine");
+        let magazines = Arc::new(magazines);
+        let (one, others) = race(
             &magazines,
-            move |magazines| put_back.for_each(|slot| magazines.put_back(slot, at(2))),
             |magazines| magazines.take(at(2)),
+            move |magazines| {
+                // Takes the last one, fills the magazine again, and has it handed out of again.
+                let last = magazines.take(at(2));
+                magazines.retire(SHARD_QUEUE + 1, at(2));
+                magazines.retire(first, at(2));
+                [last, magazines.take(at(2))]
+            },
         );
-        let rest = rest.join().expect("the thread ends");
-        assert!(first.is_some() && rest.is_some(), "slots were free all the time");
-        assert_all_found(&magazines, first.into_iter().chain(rest).collect(), &[]);
+        let taken = others.into_iter().flatten().chain(one).collect();
+        assert_all_found(&magazines, taken, &[]);
     });
 }

@@ -13,8 +13,12 @@ mod audit {
 }
 #[path = "../../../src/clock.rs"]
 mod clock;
-#[path = "../../../src/error/lookup.rs"]
-mod error;
+#[path = "../../../src/error"]
+mod error {
+    mod lookup;
+
+    pub(crate) use lookup::InvalidReservationId;
+}
 #[path = "../../../src/parking.rs"]
 mod parking;
 #[path = "../../../src/quantity.rs"]

@@ -15,6 +15,7 @@ pub(crate) mod bytes;
 pub(crate) mod decode;
 pub(crate) mod encode;
 pub(crate) mod files;
+pub(crate) mod follow;
 pub(crate) mod layout;
 pub(crate) mod notes;
 pub(crate) mod reader;

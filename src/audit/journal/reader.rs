@@ -70,12 +70,12 @@ struct Stop {
 }
 
 /// Reads the journal of `layout`, and hands each segment to `each`, with the newest batch that is
-/// known to be on the disk by then. `None` if `each` has seen enough: what comes after was not read.
+/// known to be on the disk by then.
 pub(crate) fn read(
     storage: &dyn Storage,
     layout: &Layout,
     mut each: impl FnMut(Segment, u64) -> ControlFlow<()>,
-) -> Result<Option<Outcome>, JournalError> {
+) -> Result<Outcome, JournalError> {
     let mut walk = Walk { end: Point::START, durable: 0, closed: false, marked: false };
     let mut stop = None;
     let mut rest = Vec::new();
@@ -97,7 +97,8 @@ pub(crate) fn read(
             rest = segment.bytes.split_off(offset.min(segment.bytes.len()));
         }
         if each(segment, walk.durable).is_break() {
-            return Ok(None);
+            // Nobody asks how it ends.
+            return Ok(Outcome { end: walk.end, durable: walk.durable, closed: false, torn: None });
         }
     }
     if let Some(stop) = &stop {
@@ -109,7 +110,7 @@ pub(crate) fn read(
             storage.read(name, 0, u64::MAX).map_err(|error| failed("read", name, &error))?;
         walk.ask(&bytes, *number);
     }
-    walk.judge(layout, stop).map(Some)
+    walk.judge(layout, stop)
 }
 
 /// Whether `rest` is what a crash may leave of `whole`: less of it, or nothing but zeros.
@@ -138,14 +139,7 @@ fn hash_all(bytes: &[u8], mut offset: usize, seed: u64) -> Vec<Result<Hashed, &'
             None => break,
         }
     }
-    let hash = |found: Result<FoundBatch, &'static str>| {
-        let found = found?;
-        if body_sum(&bytes[found.records.start..found.notes.end]) != found.header.body_sum {
-            return Err("a batch whose checksum is wrong");
-        }
-        let records = records_hash(&bytes[found.records.clone()]);
-        Ok(Hashed { found, records })
-    };
+    let hash = |found: Result<FoundBatch, &'static str>| hash(bytes, found?);
     // Threads cost more than a few small batches do.
     const WORTH_IT: usize = 1 << 20;
     if bytes.len() < WORTH_IT {
@@ -155,7 +149,7 @@ fn hash_all(bytes: &[u8], mut offset: usize, seed: u64) -> Vec<Result<Hashed, &'
 }
 
 /// The batch at `offset`, if there is a whole one; its body is not looked at.
-fn find(bytes: &[u8], offset: usize, seed: u64) -> Result<FoundBatch, &'static str> {
+pub(crate) fn find(bytes: &[u8], offset: usize, seed: u64) -> Result<FoundBatch, &'static str> {
     let header = BatchHeader::from_bytes(&bytes[offset..], seed).ok_or_else(|| {
         let short = bytes.len() - offset < batch::HEADER;
         if short { "an incomplete batch header" } else { NOT_A_HEADER }
@@ -168,6 +162,34 @@ fn find(bytes: &[u8], offset: usize, seed: u64) -> Result<FoundBatch, &'static s
         return Err("an incomplete batch");
     }
     Ok(FoundBatch { header, offset, records: start..middle, notes: middle..end })
+}
+
+/// Whether a batch that was found is sound, and the one that comes after `end`.
+pub(crate) fn check_batch(
+    bytes: &[u8],
+    found: &FoundBatch,
+    end: &Point,
+) -> Result<(), &'static str> {
+    let hashed = hash(bytes, found.clone())?;
+    follows(&hashed, end)
+}
+
+fn hash(bytes: &[u8], found: FoundBatch) -> Result<Hashed, &'static str> {
+    if body_sum(&bytes[found.records.start..found.notes.end]) != found.header.body_sum {
+        return Err("a batch whose checksum is wrong");
+    }
+    let records = records_hash(&bytes[found.records.clone()]);
+    Ok(Hashed { found, records })
+}
+
+fn follows(hashed: &Hashed, end: &Point) -> Result<(), &'static str> {
+    let header = &hashed.found.header;
+    let follows = (header.number, header.first_sequence) == (end.batch + 1, end.sequence + 1)
+        && header.durable < header.number;
+    if !follows || header.chain_of(&end.hash, &hashed.records) != header.hash {
+        return Err("a batch that does not follow from the one before");
+    }
+    Ok(())
 }
 
 /// What has been read so far.
@@ -223,15 +245,8 @@ impl Walk {
 
     /// The next batch, if it is the one that has to come.
     fn check(&self, hashed: Hashed) -> Result<FoundBatch, &'static str> {
-        let Hashed { found, records } = hashed;
-        let header = &found.header;
-        let follows = (header.number, header.first_sequence)
-            == (self.end.batch + 1, self.end.sequence + 1)
-            && header.durable < header.number;
-        if !follows || header.chain_of(&self.end.hash, &records) != header.hash {
-            return Err("a batch that does not follow from the one before");
-        }
-        Ok(found)
+        follows(&hashed, &self.end)?;
+        Ok(hashed.found)
     }
 
     fn accept(&mut self, found: &FoundBatch, segment: u64) {

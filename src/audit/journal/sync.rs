@@ -4,6 +4,7 @@
 //! the one before ran (group commit), and the writer never waits for a disk that takes its time.
 
 use std::sync::{Arc, Condvar, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 use std::{io, mem, thread};
 
@@ -24,6 +25,24 @@ pub(crate) struct Progress {
     on_failure: Box<dyn Fn(&str) + Send + Sync>,
 }
 
+/// How far a batch has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reached {
+    /// It is written.
+    File,
+    /// It is on the disk.
+    Disk,
+}
+
+impl State {
+    fn reached(&self, reached: Reached) -> u64 {
+        match reached {
+            Reached::File => self.written.batch,
+            Reached::Disk => self.durable.batch,
+        }
+    }
+}
+
 #[derive(Default)]
 struct State {
     /// Files with bytes that may not be on the disk, the oldest first.
@@ -37,6 +56,10 @@ struct State {
     durable: Point,
     failed: Option<Arc<str>>,
     waiting: Vec<(u64, Arc<Ticket>)>,
+    /// Futures that wait for more to be written, or to be on the disk.
+    wakers: Vec<Waker>,
+    /// Threads and futures that want to hear of what is only written.
+    followers: usize,
     /// Someone wants what is written to be on the disk at once.
     hurry: bool,
     /// The thread sleeps without an end, and has to be woken.
@@ -80,9 +103,12 @@ impl Progress {
     pub(crate) fn wrote(&self, end: Point) {
         let mut state = self.lock();
         state.written = end;
-        if state.asleep {
+        if state.asleep || state.followers > 0 {
+            state.followers = 0;
+            let wakers = mem::take(&mut state.wakers);
             drop(state);
             self.changed.notify_all();
+            wakers.into_iter().for_each(Waker::wake);
         }
     }
 
@@ -114,6 +140,56 @@ impl Progress {
         self.tell(state);
     }
 
+    /// The newest batch that has come so far.
+    pub(crate) fn reached(&self, reached: Reached) -> u64 {
+        self.lock().reached(reached)
+    }
+
+    /// Waits until a batch after `batch` has come so far; `false` if none will, or none did until
+    /// `deadline`.
+    pub(crate) fn wait_past(
+        &self,
+        reached: Reached,
+        batch: u64,
+        deadline: Option<Instant>,
+    ) -> bool {
+        let mut state = self.lock();
+        while state.reached(reached) <= batch {
+            if state.ending {
+                return false;
+            }
+            state.followers += usize::from(reached == Reached::File);
+            state = match deadline {
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return false;
+                    }
+                    let waited = self.changed.wait_timeout(state, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        true
+    }
+
+    /// As [`wait_past`](Self::wait_past), for futures.
+    pub(crate) fn poll_past(&self, reached: Reached, batch: u64, waker: &Waker) -> Poll<bool> {
+        let mut state = self.lock();
+        if state.reached(reached) > batch {
+            return Poll::Ready(true);
+        }
+        if state.ending {
+            return Poll::Ready(false);
+        }
+        state.followers += usize::from(reached == Reached::File);
+        if !state.wakers.iter().any(|known| known.will_wake(waker)) {
+            state.wakers.push(waker.clone());
+        }
+        Poll::Pending
+    }
+
     /// Asks for a sync before its time.
     pub(crate) fn hurry(&self) {
         let mut state = self.lock();
@@ -137,9 +213,11 @@ impl Progress {
         let (done, waiting) =
             mem::take(&mut state.waiting).into_iter().partition(|(target, _)| *target <= durable);
         state.waiting = waiting;
+        let wakers = mem::take(&mut state.wakers);
         let lost = if failed.is_some() { mem::take(&mut state.waiting) } else { Vec::new() };
         drop(state);
         self.changed.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
         let done: Vec<_> = done;
         done.iter().for_each(|(_, ticket): &(u64, Arc<Ticket>)| ticket.complete(Ok(())));
         if let Some(reason) = failed {
@@ -200,8 +278,10 @@ impl Progress {
         let mut state = self.lock();
         state.ending = true;
         let waiting = mem::take(&mut state.waiting);
+        let wakers = mem::take(&mut state.wakers);
         drop(state);
         self.changed.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
         waiting.iter().for_each(|(_, ticket)| ticket.complete(Err(FlushError::Closed)));
     }
 

@@ -5,7 +5,6 @@
 
 pub(crate) mod holds;
 pub(crate) mod levels;
-mod names;
 mod replay;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -15,8 +14,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::audit::record::KeyMark;
+use crate::audit::view::Names;
 use crate::clock::Timestamp;
 use crate::reservation::id::ReservationId;
+use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
 
 use holds::Holds;
 use levels::{LevelState, WarehouseState};
@@ -62,6 +63,32 @@ impl<T: Copy + PartialEq> Setting<T> {
             Some(changed) if self.built == Some(given) => changed,
             _ => given,
         }
+    }
+}
+
+impl Names for Ledger {
+    fn level(&self, level: LevelHandle) -> Option<(WarehouseId, ProductId)> {
+        self.levels.get(level.index()).map(|level| (level.warehouse, level.product))
+    }
+
+    fn warehouse_name(&self, warehouse: WarehouseId) -> Option<Arc<str>> {
+        self.warehouses.get(warehouse.index()).map(|warehouse| Arc::clone(&warehouse.name))
+    }
+
+    fn product_name(&self, product: ProductId) -> Option<Arc<str>> {
+        self.products.get(product.index()).map(Arc::clone)
+    }
+
+    // Rarely asked, so that a hash map would cost more than it saves.
+
+    fn warehouse_id(&self, name: &str) -> Option<WarehouseId> {
+        let at = self.warehouses.iter().position(|warehouse| &*warehouse.name == name)?;
+        u16::try_from(at).ok().map(WarehouseId)
+    }
+
+    fn product_id(&self, name: &str) -> Option<ProductId> {
+        let at = self.products.iter().position(|product| &**product == name)?;
+        u32::try_from(at).ok().map(ProductId)
     }
 }
 

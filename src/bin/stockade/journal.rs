@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use stockade::{
     AuditFilter, Builder, Durability, InventoryManager, JournalError, JournalReader, Recovered,
+    StockRow,
 };
 
 use crate::Failure;
@@ -77,14 +77,12 @@ impl JournalArgs {
         let Some(directory) = &self.journal else { return Ok(books) };
         let bar = output.progress(0, "segments of the journal that is there");
         let shown = bar.clone();
-        let journal = JournalReader::new(directory).on_progress(move |progress| {
+        let mut journal = JournalReader::new(directory).on_progress(move |progress| {
             shown.set_length(progress.of_segments as u64);
             shown.set_position(progress.segments as u64);
         });
-        let read = journal.for_each(&AuditFilter::new(), |entry| {
-            books.take(&entry);
-            ControlFlow::Continue(())
-        });
+        let all = AuditFilter::new().limit(usize::MAX);
+        let read = journal.entries(&all, |entry| books.take(&entry));
         bar.finish_and_clear();
         match read {
             Ok(()) | Err(JournalError::Missing) => {}
@@ -128,16 +126,17 @@ impl JournalArgs {
         broken: &mut Broken,
     ) -> Result<Option<JournalReport>, Failure> {
         let Some(directory) = &self.journal else { return Ok(None) };
-        let stock = JournalReader::new(directory).stock();
+        let stock = JournalReader::new(directory).stock(None);
         let stock = stock.map_err(|error| audit::failure(directory, error))?;
-        for level in &stock.levels {
-            let live = manager.counts((&*level.warehouse, &*level.product));
-            broken.unless(live == level.counts, || {
-                format!(
-                    "{}, units in the journal on the disk: {:?}, but expected {live:?}",
-                    level.product, level.counts
-                )
-            });
+        for StockRow { warehouse, product, available, reserved, sold, .. } in &stock.rows {
+            let live = manager.counts((&**warehouse, &**product));
+            let mut check = |what: &str, found: u32, live: u32| {
+                let what = format_args!("{product}, {what} units in the journal on the disk");
+                broken.unless_equal(what, found, live);
+            };
+            check("available", *available, live.available);
+            check("reserved", *reserved, live.reserved);
+            check("sold", *sold, live.sold);
         }
         if !manager.shutdown(CLOSING).is_clean() {
             let late = io::Error::from(io::ErrorKind::TimedOut);

@@ -43,7 +43,7 @@ pub(crate) struct Args {
     until: Option<Moment>,
     /// At most so many entries
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    limit: Option<u64>,
+    limit: Option<usize>,
     /// How to show them: a table to read, one JSON object a line, or CSV with a first row of names;
     /// --json means jsonl
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -72,7 +72,7 @@ fn entry_type(text: &str) -> Result<EntryType, String> {
 
 impl Args {
     fn filter(&self) -> AuditFilter {
-        let mut filter = AuditFilter::new();
+        let mut filter = AuditFilter::new().limit(self.limit.unwrap_or(usize::MAX));
         if let Some(product) = &self.product {
             filter = filter.product(product);
         }
@@ -109,13 +109,8 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
         false => output.progress(0, "segments"),
     };
     let mut listing = Listing::new(format);
-    let mut left = args.limit.unwrap_or(u64::MAX);
     let mut written = Ok(());
-    let read = args.source.open(&bar).for_each(&args.filter(), |entry| {
-        if left == 0 {
-            return ControlFlow::Break(());
-        }
-        left -= 1;
+    let read = args.source.open(&bar).entries_while(&args.filter(), |entry| {
         written = listing.put(&entry);
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Serialize, Serializer};
-use stockade::JournalLevel;
+use stockade::StockRow;
 
 use crate::audit::Source;
 use crate::audit::time::{Moment, shown};
@@ -43,28 +43,24 @@ struct Row {
 
 pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
     let bar = output.progress(0, "segments");
-    let journal = args.source.open(&bar);
-    let stock = match args.at {
-        Some(moment) => journal.stock_at(moment.or_before()),
-        None => journal.stock(),
-    };
+    let stock = args.source.open(&bar).stock(args.at.map(Moment::or_before));
     bar.finish_and_clear();
     let stock = stock.map_err(|error| args.source.failure(error))?;
-    let mut rows: Vec<Row> = stock.levels.iter().map(Row::of).collect();
+    let mut rows: Vec<Row> = stock.rows.iter().map(Row::of).collect();
     rows.sort_by(|a, b| (&a.warehouse, &a.product).cmp(&(&b.warehouse, &b.product)));
-    let newest_at = (stock.entries > 0).then(|| shown(stock.newest_at));
-    output.show(&StockReport { rows, entries: stock.entries, newest_at })?;
+    let newest_at = (stock.sequence > 0).then(|| shown(stock.newest_at));
+    output.show(&StockReport { rows, entries: stock.sequence, newest_at })?;
     Ok(Verdict::Kept)
 }
 
 impl Row {
-    fn of(level: &JournalLevel) -> Self {
+    fn of(level: &StockRow) -> Self {
         Self {
             warehouse: level.warehouse.to_string(),
             product: level.product.to_string(),
-            available: level.counts.available,
-            reserved: level.counts.reserved,
-            sold: level.counts.sold,
+            available: level.available,
+            reserved: level.reserved,
+            sold: level.sold,
         }
     }
 }

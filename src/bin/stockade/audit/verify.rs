@@ -1,9 +1,10 @@
 //! `stockade audit verify`: is this the journal that was written?
 
 use std::fmt;
+use std::time::Instant;
 
 use serde::Serialize;
-use stockade::{HeadHash, JournalError, TornTail, VerifiedJournal, VerifyError};
+use stockade::{HeadHash, JournalError, TornTail, Verified, VerifyError};
 
 use crate::audit::Source;
 use crate::report::{self, Output, Report, counted, grouped, line};
@@ -77,10 +78,12 @@ struct Torn {
 pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
     let bar = output.progress(0, "segments");
     let mut journal = args.source.open(&bar);
-    if let Some(head) = args.expect_head {
-        journal = journal.expect_head(head);
-    }
-    let verified = if args.checksums { journal.verify_checksums() } else { journal.verify() };
+    let began = Instant::now();
+    let verified = match args.checksums {
+        true => journal.verify_checksums(args.expect_head),
+        false => journal.verify(args.expect_head),
+    };
+    let seconds = report::seconds(began.elapsed());
     bar.finish_and_clear();
     let found = match verified {
         Ok(found) => VerifyReport::sound(&found),
@@ -90,13 +93,13 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
         Err(unsound) => VerifyReport::unsound(&unsound),
     };
     let directory = args.source.directory.display().to_string();
-    let report = VerifyReport { directory, laws_checked: !args.checksums, ..found };
+    let report = VerifyReport { directory, laws_checked: !args.checksums, seconds, ..found };
     output.show(&report)?;
     Ok(if report.sound { Verdict::Kept } else { Verdict::Broken })
 }
 
 impl VerifyReport {
-    fn sound(found: &VerifiedJournal) -> Self {
+    fn sound(found: &Verified) -> Self {
         let torn = found.torn.as_ref().map(|TornTail { file, offset, what, .. }| Torn {
             file: file.clone(),
             offset: *offset,
@@ -104,7 +107,7 @@ impl VerifyReport {
         });
         Self {
             sound: true,
-            entries: found.head.sequence,
+            entries: found.entries,
             head: found.head.to_string(),
             expected_head_at: found.expected_at,
             closed: found.closed,
@@ -115,7 +118,6 @@ impl VerifyReport {
             bytes: found.bytes,
             given_up_bytes: found.given_up,
             erased: found.erased,
-            seconds: report::seconds(found.took),
             ..Self::default()
         }
     }

@@ -1,0 +1,144 @@
+//! Following a journal that is being written: batch after batch, up to what is on the disk.
+//!
+//! A follower holds no file and no lock. Where it is, is a point of the chain; whatever the writer does
+//! (goes on in the next segment, gives one up and begins afresh), the batches behind that point are
+//! found again, because batches that are on the disk are never written otherwise again.
+
+use std::sync::Arc;
+
+use crate::audit::journal::batch;
+use crate::audit::journal::layout::{Layout, damaged, failed};
+use crate::audit::journal::reader::{FoundBatch, Segment, check_batch, find};
+use crate::audit::journal::segment::{self, Point, SegmentHeader};
+use crate::audit::journal::storage::Storage;
+use crate::error::JournalError;
+
+/// Bytes that are read at once; a batch is at most a little longer than half of that, unless one record
+/// fills it.
+const CHUNK: u64 = 2 << 20;
+
+/// A place in a journal, and the way on from there.
+pub(crate) struct Follower {
+    storage: Arc<dyn Storage>,
+    /// The end of what was read.
+    at: Point,
+    /// The segment that is being read, `None` before the first.
+    segment: Option<SegmentHeader>,
+    /// Up to where in it.
+    offset: u64,
+}
+
+/// Some batches in a row.
+pub(crate) struct Followed {
+    /// As much of their segment as was read, and the batches in it that are new.
+    pub(crate) part: Segment,
+}
+
+impl Follower {
+    /// From `at` on, which must be an end of a batch, or the beginning.
+    pub(crate) fn new(storage: Arc<dyn Storage>, at: Point) -> Self {
+        Self { storage, at, segment: None, offset: 0 }
+    }
+
+    /// The end of what was read.
+    pub(crate) fn at(&self) -> Point {
+        self.at
+    }
+
+    /// The next batches, at most up to batch `last`, which must be on the disk; `None` if there are none.
+    ///
+    /// # Errors
+    /// What the storage says; [`JournalError::Damaged`] if a batch is missing that was on the disk.
+    pub(crate) fn next(&mut self, last: u64) -> Result<Option<Followed>, JournalError> {
+        // Twice: what this segment lacks, the next has, unless the writer began afresh just now.
+        for _ in 0..4 {
+            if last <= self.at.batch {
+                return Ok(None);
+            }
+            if let Some(header) = self.segment
+                && let Some(followed) = self.read(header, last)?
+            {
+                return Ok(Some(followed));
+            }
+            self.find_segment()?;
+        }
+        let file = self.segment.map_or_else(String::new, |header| segment::name_of(header.number));
+        let what = format!("batch {} was on the disk, and is missing", self.at.batch + 1);
+        Err(damaged(&file, self.offset, what))
+    }
+
+    /// Finds the segment in which the next batch lies.
+    fn find_segment(&mut self) -> Result<(), JournalError> {
+        let layout = Layout::find(&*self.storage)?;
+        if layout.path.is_empty() {
+            // Taken away; it may come back.
+            return Err(failed("find the segments in", "", &std::io::ErrorKind::NotFound.into()));
+        }
+        let mut path = layout.path.iter().rev();
+        let Some(found) = path.find(|it| it.header.base.batch <= self.at.batch) else {
+            let oldest = layout.path.first().map_or(0, |it| it.header.base.sequence + 1);
+            return Err(JournalError::Trimmed { oldest });
+        };
+        if self.segment.map(|header| header.number) != Some(found.header.number) {
+            self.segment = Some(found.header);
+            self.offset = segment::HEADER as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads on in the segment; `None` if the next batch is not in it.
+    fn read(&mut self, header: SegmentHeader, last: u64) -> Result<Option<Followed>, JournalError> {
+        let name = segment::name_of(header.number);
+        let mut wanted = CHUNK;
+        loop {
+            let bytes = self.storage.read(&name, self.offset, wanted);
+            let bytes = match bytes {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+                bytes => bytes.map_err(|error| failed("read", &name, &error))?,
+            };
+            let is_all = (bytes.len() as u64) < wanted;
+            let (mut batches, mut end, mut read) = (Vec::new(), self.at, 0);
+            while end.batch < last
+                && read < bytes.len()
+                && let Ok(found) = find(&bytes, read, header.number)
+            {
+                read = found.end();
+                // A segment that begins afresh has some again that were read elsewhere.
+                if found.header.number <= self.at.batch {
+                    continue;
+                }
+                let at = self.offset + found.offset as u64;
+                check_batch(&bytes, &found, &end)
+                    .map_err(|what| damaged(&name, at, what.to_owned()))?;
+                end = point_of(&found, &header, self.offset + read as u64);
+                batches.push(found);
+            }
+            if batches.is_empty() && read == 0 {
+                let short = bytes.len() < batch::HEADER || is_all;
+                if short {
+                    return Ok(None);
+                }
+                // One batch that is longer than a chunk.
+                wanted *= 2;
+                continue;
+            }
+            self.offset += read as u64;
+            if batches.is_empty() {
+                continue;
+            }
+            self.at = end;
+            let part = Segment { name, header, bytes, batches };
+            return Ok(Some(Followed { part }));
+        }
+    }
+}
+
+fn point_of(found: &FoundBatch, header: &SegmentHeader, length: u64) -> Point {
+    Point {
+        batch: found.header.number,
+        sequence: found.header.end() - 1,
+        hash: found.header.hash,
+        segment: header.number,
+        length,
+    }
+}

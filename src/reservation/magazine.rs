@@ -1,0 +1,69 @@
+//! A magazine: a block of slot numbers that moves as one.
+
+use crate::clock::Timestamp;
+use crate::reservation::chain::SlotNumber;
+use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+/// Slots that move between a shard and the depot at a time: few enough that whoever fills one, which
+/// one end of a hold in so many does, stays well under a microsecond.
+#[cfg(not(all(loom, feature = "loom")))]
+pub(crate) const MAGAZINE: usize = 64;
+#[cfg(all(loom, feature = "loom"))]
+pub(crate) const MAGAZINE: usize = 2;
+
+/// A block of slot numbers; whoever has its number off a queue has it to itself.
+#[derive(Debug)]
+pub(super) struct Magazine {
+    /// Filled from the back; see [`first`](Self::first).
+    slots: [AtomicU32; MAGAZINE],
+    count: AtomicUsize,
+    /// When it was filled: no record in it ended later.
+    filled_at: AtomicU64,
+}
+
+impl Magazine {
+    pub(super) fn new() -> Self {
+        Self {
+            slots: std::array::from_fn(|_| AtomicU32::new(0)),
+            count: AtomicUsize::new(0),
+            filled_at: AtomicU64::new(0),
+        }
+    }
+
+    /// The place of the first slot in it; [`MAGAZINE`] if it is empty. Relaxed, as everything in a
+    /// magazine that this thread has to itself.
+    pub(super) fn first(&self) -> usize {
+        MAGAZINE.saturating_sub(self.count.load(Ordering::Relaxed))
+    }
+
+    /// Fills it with as many of the slots, oldest first, as there is room for.
+    pub(super) fn fill(&self, slots: impl Iterator<Item = SlotNumber>, now: Timestamp) {
+        let mut batch = [0; MAGAZINE];
+        let mut count = 0;
+        for (place, slot) in batch.iter_mut().zip(slots) {
+            *place = slot;
+            count += 1;
+        }
+        for (place, slot) in self.slots[MAGAZINE - count..].iter().zip(batch) {
+            place.store(slot, Ordering::Relaxed);
+        }
+        self.count.store(count, Ordering::Relaxed);
+        self.filled_at.store(now.as_millis(), Ordering::Relaxed);
+    }
+
+    /// The slot at a place; `None` behind the last.
+    #[inline]
+    pub(super) fn slot(&self, place: usize) -> Option<SlotNumber> {
+        Some(self.slots.get(place)?.load(Ordering::Relaxed))
+    }
+
+    /// What is before this place has been taken.
+    pub(super) fn keep_from(&self, place: usize) {
+        self.count.store(MAGAZINE - place, Ordering::Relaxed);
+    }
+
+    /// When it was filled.
+    pub(super) fn filled_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.filled_at.load(Ordering::Relaxed))
+    }
+}
