@@ -120,6 +120,9 @@ impl Auditing {
             let deadline = Some(Instant::now() + NAP);
             // Not for more to come, but for the end, which would have to wait for a nap.
             let _ = self.progress.wait_past(Reached::Disk, u64::MAX, deadline);
+            if self.progress.is_ending() {
+                return;
+            }
             let last = self.progress.reached(Reached::Disk);
             loop {
                 let began = Instant::now();

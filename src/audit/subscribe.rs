@@ -176,7 +176,7 @@ impl Subscription {
 
     /// The next entry as a future, which needs no particular runtime; `None` as for
     /// [`wait`](Self::wait). Dropping it loses nothing. Polling reads the journal's files.
-    pub fn next(&mut self) -> NextEntry<'_> {
+    pub fn next_entry(&mut self) -> NextEntry<'_> {
         NextEntry { subscription: self }
     }
 }

@@ -30,7 +30,7 @@ impl InventoryManager {
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     ///
     /// let mut entries = manager.subscribe(JournalPosition::default())?;
-    /// let first = entries.wait()?.expect("the engine lives"); // or: entries.next().await?
+    /// let first = entries.wait()?.expect("the engine lives"); // or: entries.next_entry().await?
     /// assert_eq!(first.sequence, 1);
     /// let kept = entries.position(); // with what was made of the entry
     /// let mut again = manager.subscribe(kept)?;

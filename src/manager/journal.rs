@@ -8,7 +8,7 @@ use crate::audit::auditor::{Auditing, Auditor};
 use crate::audit::head::JournalHead;
 use crate::audit::journal::files::FileStorage;
 use crate::audit::journal::storage::Storage;
-use crate::audit::journal::sync::Progress;
+use crate::audit::journal::sync::{Failure, Progress};
 use crate::audit::journal::writer::JournalWriter;
 use crate::audit::ledger::Ledger;
 use crate::audit::recorder::Recorder as AuditRecorder;
@@ -219,11 +219,12 @@ impl Journal {
         recorder.memory.append(&mut records, &recorder.pool);
         let weak = Arc::downgrade(recorder);
         let storage = Arc::clone(&self.storage);
-        let progress = Progress::new(storage, self.options.sync_interval, move |reason| {
-            if let Some(recorder) = weak.upgrade() {
-                // The writer finds the failure too, and starts afresh.
-                recorder.gate().stop(reason);
-                recorder.queue.bell().wake();
+        let progress = Progress::new(storage, self.options.sync_interval, move |failure| {
+            match (weak.upgrade(), failure) {
+                (Some(recorder), Failure::Begins(reason)) => recorder.gate().stop(reason),
+                // The writer finds the failure, and starts afresh.
+                (Some(recorder), Failure::Known) => recorder.queue.bell().wake(),
+                (None, _) => {}
             }
         });
         let random = u128::from(randomness.next()) << 64 | u128::from(randomness.next());

@@ -106,7 +106,7 @@ impl InventoryManager {
         let progress = &self.journal_link()?.progress;
         let live = |handle| self.engine.catalog.level(handle).map(|level| level.counts());
         let count = self.engine.catalog.level_count();
-        let mut open: Vec<(LevelHandle, Option<(Counts, Counts)>, usize)> =
+        let mut open: Vec<Open> =
             (0..count).map(|index| (LevelHandle(index as u32), None, 0)).collect();
         let (mut equal, mut end) = (0, Point::START);
         for look in 0..LOOKS {
@@ -153,6 +153,10 @@ impl InventoryManager {
         Ok(Comparison { head, equal, under_way, broken: broken.collect() })
     }
 }
+
+/// A level that was not found equal, how it stood at its last look if it stood still (live, and in the
+/// journal), and at how many looks in a row it stood like that.
+type Open = (LevelHandle, Option<(Counts, Counts)>, usize);
 
 fn counts_in(ledger: &Ledger, level: LevelHandle) -> Counts {
     ledger.levels.get(level.index()).map_or_else(Counts::default, |level| Counts {

@@ -324,11 +324,21 @@ impl Magazines {
         #[cfg(planted = "own_shard_only")]
         return own.ended.pop();
         #[cfg_attr(planted = "own_shard_only", allow(unreachable_code))]
-        self.shards.iter().find_map(|shard| shard.ended.pop().or_else(|| self.take_ready(shard)))
+        // This thread's own shard last, where it puts a slot that it can't use yet: so it does not meet
+        // that one again before all others.
+        let own_place = self.own_place();
+        let (before, own_and_after) = self.shards.split_at(own_place);
+        let (own, after) = own_and_after.split_at(1);
+        let mut all = after.iter().chain(before).chain(own);
+        all.find_map(|shard| shard.ended.pop().or_else(|| self.take_ready(shard)))
+    }
+
+    fn own_place(&self) -> usize {
+        thread_ordinal() & (self.shards.len() - 1)
     }
 
     fn own_shard(&self) -> &Shard {
-        &self.shards[thread_ordinal() & (self.shards.len() - 1)]
+        &self.shards[self.own_place()]
     }
 }
 

@@ -161,6 +161,25 @@ fn a_disk_that_fails_to_sync_leaves_the_caller_knowing_that_it_was_applied_in_me
     assert!(again.reservation(sold).is_ok());
 }
 
+#[test]
+fn an_engine_whose_disk_failed_for_a_moment_never_stays_stopped() {
+    let disk = SimulatedDisk::new();
+    let manager = stocked(threaded(disk.clone()));
+    for _ in 0..10 {
+        disk.fail_fsync(true);
+        let failed = manager.durably(|request| request.sell(LAPTOPS, 1)).wait();
+        disk.fail_fsync(false);
+        assert!(failed.is_err(), "the disk fails");
+        // Long enough for all who heard of the failure to have done what they do about it.
+        thread::sleep(Duration::from_millis(50));
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while manager.sell(LAPTOPS, 1).is_err() {
+            assert!(Instant::now() < deadline, "the disk is back, and the engine still stopped");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
 struct Flag(AtomicBool);
 
 impl Wake for Flag {

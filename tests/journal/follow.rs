@@ -67,7 +67,7 @@ fn a_subscriber_sees_every_entry_once_and_in_order_while_they_are_made() {
         assert!(manager.shutdown(MINUTE).is_clean());
         following.join().expect("no panic")
     });
-    assert!(seen == log(&manager), "{} of {} entries", seen.len(), log(&manager).len());
+    assert!(seen == log(manager), "{} of {} entries", seen.len(), log(manager).len());
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_future_entry_wakes_whoever_awaits_it() {
     let flag = Arc::new(Flag(AtomicBool::new(false)));
     let waker = Waker::from(Arc::clone(&flag));
     let mut context = Context::from_waker(&waker);
-    let mut next = pin!(subscription.next());
+    let mut next = pin!(subscription.next_entry());
     assert!(next.as_mut().poll(&mut context).is_pending());
     manager.add_stock(LAPTOPS, 10, "SUPPLIER").expect("room");
     assert!(!flag.0.load(Ordering::SeqCst), "it is not on the disk");

@@ -46,6 +46,14 @@ fn watch(manager: &InventoryManager, id: ReservationId, over: &AtomicBool) {
 
 #[test]
 fn steps_that_race_sell_and_give_back_each_unit_once() {
+    /// Ends the watch, also where a thread of the test panics: else that one would never be heard.
+    struct Over<'a>(&'a AtomicBool);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+
     let manager = shop();
     let both = |units| [line(LAPTOP, units), line(MOUSE, units)];
     for round in 0..ROUNDS {
@@ -70,6 +78,7 @@ fn steps_that_race_sell_and_give_back_each_unit_once() {
             };
         };
         thread::scope(|scope| {
+            let _over = Over(&over);
             scope.spawn(|| watch(&manager, id, &over));
             let workers = [
                 scope.spawn(|| steps(true, 1, &sold)),
@@ -94,7 +103,6 @@ fn steps_that_race_sell_and_give_back_each_unit_once() {
             for worker in workers {
                 worker.join().expect("the thread ends");
             }
-            over.store(true, Ordering::Release);
         });
         let (sold, given_back) = (sold.into_inner(), given_back.into_inner());
         let shipped = shipped.into_inner();

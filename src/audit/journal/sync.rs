@@ -21,8 +21,18 @@ pub(crate) struct Progress {
     changed: Condvar,
     /// What is not asked for is synced after so long.
     interval: Duration,
-    /// Called when a sync has failed, by the thread that synced.
-    on_failure: Box<dyn Fn(&str) + Send + Sync>,
+    /// Told when a sync has failed, by the thread that synced.
+    on_failure: Box<dyn Fn(Failure<'_>) + Send + Sync>,
+}
+
+/// A sync that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure<'a> {
+    /// Nobody knows of it yet: whoever is to be stopped, is stopped now. Later would be too late: the
+    /// writer could have begun afresh by then, and would not let anybody go on a second time.
+    Begins(&'a str),
+    /// The writer would find it, if it looked.
+    Known,
 }
 
 /// How far a batch has come.
@@ -71,7 +81,7 @@ impl Progress {
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
         interval: Duration,
-        on_failure: impl Fn(&str) + Send + Sync + 'static,
+        on_failure: impl Fn(Failure<'_>) + Send + Sync + 'static,
     ) -> Self {
         Self {
             storage,
@@ -138,6 +148,11 @@ impl Progress {
         state.waiting.extend(tickets.iter().map(|ticket| (target, Arc::clone(ticket))));
         state.hurry = true;
         self.tell(state);
+    }
+
+    /// Whether nothing more will be written.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.lock().ending
     }
 
     /// The newest batch that has come so far.
@@ -265,9 +280,15 @@ impl Progress {
             }
             Err(error) => {
                 let reason = format!("the journal could not be synced: {error}");
+                #[cfg(not(planted = "stopped_after_the_writer_knows"))]
+                (self.on_failure)(Failure::Begins(&reason));
                 state.failed = Some(reason.as_str().into());
                 self.tell(state);
-                (self.on_failure)(&reason);
+                #[cfg(planted = "stopped_after_the_writer_knows")]
+                std::thread::sleep(std::time::Duration::from_millis(30));
+                #[cfg(planted = "stopped_after_the_writer_knows")]
+                (self.on_failure)(Failure::Begins(&reason));
+                (self.on_failure)(Failure::Known);
             }
         }
         synced
