@@ -153,3 +153,24 @@ fn what_is_written_during_a_reading_does_not_confuse_it() {
         assert!(page.entries.len() as u64 > before);
     }
 }
+
+#[test]
+fn a_journal_is_free_once_its_engine_is_gone_whatever_processes_are_just_being_started() {
+    let folder = folder("free-at-once");
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _over = Over(&over);
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    run(&["--version"]);
+                }
+            });
+        }
+        for round in 0..100 {
+            let builder = random::builder(&folder).max_reservations(64).without_threads();
+            let opened = builder.build();
+            assert!(opened.is_ok(), "round {round}: {opened:?}");
+        }
+    });
+}
