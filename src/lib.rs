@@ -56,6 +56,7 @@ pub use audit::log::{AuditFilter, AuditLog, AuditPage};
 pub use audit::queue::Backpressure;
 pub use audit::reading::{JournalReader, JournalStock, StockRow, Verified, VerifyError};
 pub use audit::recovery::TornTail;
+pub use audit::redact::{Redacted, redact};
 pub use audit::replay::RecoveryProgress;
 pub use audit::sink::{AuditBatch, AuditSink, SinkError};
 pub use audit::subscribe::{InvalidPosition, JournalPosition, NextEntry, Subscription};

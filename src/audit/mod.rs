@@ -18,6 +18,7 @@ pub(crate) mod reading;
 pub(crate) mod record;
 pub(crate) mod recorder;
 pub(crate) mod recovery;
+pub(crate) mod redact;
 pub(crate) mod replay;
 pub(crate) mod sink;
 pub(crate) mod subscribe;

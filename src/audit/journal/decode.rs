@@ -99,6 +99,11 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// How many bytes of notes belong to records that are still to come.
+    pub(crate) fn notes_left(&self) -> usize {
+        self.notes.len()
+    }
+
     /// The next record; `Ok(None)` where both parts have come to their end.
     #[inline]
     pub(crate) fn next(&mut self) -> Read<Option<Decoded<'_>>> {

@@ -184,6 +184,34 @@ impl SimulatedDisk {
         Self::with_files(names.into_iter().map(content).collect::<Vec<_>>())
     }
 
+    /// The power goes now; a new disk, as that leaves it, for an engine to be built on. What was synced
+    /// is there; each sector and each change of the directory that was not is there or not, as `seed`
+    /// says.
+    ///
+    /// ```
+    /// use stockade::testing::SimulatedDisk;
+    /// use stockade::{Durability, InventoryManager};
+    /// let disk = SimulatedDisk::new();
+    /// let manager = InventoryManager::builder().warehouse("SF").journal_storage(disk.clone()).build()?;
+    /// let synced = manager.request().durability(Durability::Synced);
+    /// synced.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// for seed in 0..10 {
+    ///     let after = disk.crash_and_reopen(seed);
+    ///     let again = InventoryManager::builder().warehouse("SF").journal_storage(after).build()?;
+    ///     assert_eq!(again.available(("SF", "LAPTOP")), 10);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn crash_and_reopen(&self, seed: u64) -> Self {
+        self.crash(self.steps(), |piece| {
+            // splitmix64
+            let mut mixed = (seed ^ piece as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
+            mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (mixed ^ mixed >> 31) & 1 == 0
+        })
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
