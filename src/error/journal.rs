@@ -29,6 +29,10 @@ pub enum JournalError {
         /// What was found.
         what: String,
     },
+    /// There is no journal: the directory does not exist, or no segment lies in it. For who only
+    /// reads; an engine begins a new one.
+    #[error("there is no journal")]
+    Missing,
     /// The journal was written by a later version of this library.
     #[error("{file:?} has format version {found}, and this library reads up to {newest}")]
     Version {

@@ -125,7 +125,7 @@ fn a_verification_says_what_it_found() {
     reader.verify(Some(HeadHash(head.hash))).expect("so was this");
     let other = HeadHash([7; 32]);
     let refused = reader.verify(Some(other)).expect_err("never");
-    assert!(matches!(refused, JournalError::OtherHead { .. }), "{refused}");
+    assert!(matches!(refused.error, JournalError::OtherHead { .. }), "{refused}");
     // Reading writes nothing.
     assert_eq!(
         disk.steps(),
