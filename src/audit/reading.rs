@@ -131,7 +131,7 @@ impl JournalReader {
     /// [`JournalError::OtherHead`] that the expected hash is not in the chain. See [`JournalError`] for
     /// the rest.
     pub fn verify(&mut self, expected: Option<HeadHash>) -> Result<Verified, JournalError> {
-        let layout = Layout::find(&*self.storage)?;
+        let layout = self.find()?;
         let mut seen = Seen { expected, ..Seen::default() };
         let outcome = self.replay(&layout, &mut Ledger::new(0), &mut seen)?;
         let Outcome { end, closed, torn, .. } = outcome;
@@ -159,7 +159,7 @@ impl JournalReader {
     /// As [`verify`](Self::verify), for what is read.
     pub fn stock(&mut self, until: Option<Timestamp>) -> Result<JournalStock, JournalError> {
         let mut ledger = Ledger::new(0);
-        let layout = Layout::find(&*self.storage)?;
+        let layout = self.find()?;
         self.replay(&layout, &mut ledger, &mut Until(until.unwrap_or(Timestamp::MAX)))?;
         Ok(stock_of(&ledger))
     }
@@ -174,9 +174,19 @@ impl JournalReader {
         filter: &AuditFilter,
         each: impl FnMut(AuditEntry),
     ) -> Result<(), JournalError> {
-        let layout = Layout::find(&*self.storage)?;
+        let layout = self.find()?;
         let mut matching = Matching { filter, place: None, names: (usize::MAX, 0), given: 0, each };
         self.replay(&layout, &mut Ledger::new(0), &mut matching).map(drop)
+    }
+
+    /// # Errors
+    /// There is nothing that could be a journal: a mistyped name must not pass for a sound one.
+    fn find(&self) -> Result<Layout, JournalError> {
+        let layout = Layout::find(&*self.storage)?;
+        match layout.newest {
+            0 => Err(JournalError::NoJournal),
+            _ => Ok(layout),
+        }
     }
 
     fn replay(

@@ -60,8 +60,8 @@ pub enum JournalError {
         /// The last entry that is still what it was.
         to: u64,
     },
-    /// The engine has no journal.
-    #[error("the engine has no journal")]
+    /// The engine has no journal, or there is none in the directory.
+    #[error("there is no journal")]
     NoJournal,
     /// The hash that was noted earlier is nowhere in the journal's chain: it was cut off before, or
     /// rewritten.
