@@ -54,7 +54,7 @@ pub use audit::journal::files::FileStorage;
 pub use audit::journal::storage::{Storage, StorageFile};
 pub use audit::log::{AuditFilter, AuditLog, AuditPage};
 pub use audit::queue::Backpressure;
-pub use audit::reading::{JournalReader, JournalStock, StockRow, Verified};
+pub use audit::reading::{JournalReader, JournalStock, StockRow, Verified, VerifyError};
 pub use audit::recovery::TornTail;
 pub use audit::redact::{Redacted, redact};
 pub use audit::replay::RecoveryProgress;

@@ -125,6 +125,11 @@ impl AuditFilter {
         self
     }
 
+    /// Whether it asks for something of this name.
+    pub(crate) fn asks_for(&self, name: &str) -> bool {
+        [&self.product, &self.warehouse].into_iter().flatten().any(|asked| asked == name)
+    }
+
     /// The number of the newest entry that is too old.
     pub(crate) fn get_after(&self) -> u64 {
         self.after

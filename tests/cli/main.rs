@@ -1,9 +1,16 @@
 //! The program `stockade`, run as its users run it: arguments in; exit code, stdout and stderr out.
 
+mod beside;
+mod continued;
+mod crash;
 mod flash_sale;
+mod listing;
 mod misuse;
+mod random;
 mod real_orders;
 mod replay;
+mod stock;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -59,4 +66,20 @@ fn file(name: &str, content: impl AsRef<[u8]>) -> String {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, content).expect("the test's own file can be written");
     path.to_str().expect("a path in UTF-8").to_owned()
+}
+
+/// An empty place for a test's journal.
+fn folder(name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("journals").join(name);
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder for tests");
+    path.to_str().expect("a path in UTF-8").to_owned()
+}
+
+/// The files of a journal, by name.
+fn files(folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("a file").path()).collect();
+    paths.sort();
+    paths.into_iter().map(|path| (path.clone(), std::fs::read(path).expect("a file"))).collect()
 }

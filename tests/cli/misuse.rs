@@ -26,7 +26,7 @@ fn a_bad_flag_is_named_with_what_was_expected() {
     for (args, expected) in [
         (
             &[][..],
-            "requires a subcommand but one was not provided [subcommands: flash-sale, replay]",
+            "requires a subcommand but one was not provided [subcommands: flash-sale, replay, audit]",
         ),
         (&["sell"], "unrecognized subcommand 'sell'"),
         (&["replay"], "required arguments were not provided: <FILE>"),
@@ -52,6 +52,26 @@ fn a_bad_flag_is_named_with_what_was_expected() {
             "'--confirm-rate <RATE>': expected a number from 0 to 1",
         ),
         (&["flash-sale", "--ttl-ms", "0"], "0 is not in 1..=3600000"),
+        (
+            &["flash-sale", "--durability", "synced"],
+            "required arguments were not provided: --journal",
+        ),
+        (
+            &["replay", "a.csv", "--journal", "j", "--durability", "maybe"],
+            "'maybe' for '--durability <HOW>'",
+        ),
+        (&["audit"], "requires a subcommand but one was not provided"),
+        (&["audit", "verify"], "required arguments were not provided: <DIR>"),
+        (
+            &["audit", "verify", "j", "--expect-head", "12"],
+            "not a hash: expected 64 hexadecimal digits",
+        ),
+        (&["audit", "log", "j", "--type", "Stolen"], "expected one of Received, Reserved, Sold"),
+        (&["audit", "log", "j", "--reservation", "5"], "'5' for '--reservation <ID>'"),
+        (&["audit", "log", "j", "--owner", "me"], "'--owner <ID>': expected a UUID"),
+        (&["audit", "log", "j", "--since", "noon"], "'--since <TIME>': expected RFC 3339"),
+        (&["audit", "log", "j", "--until", "-5"], "'--until <TIME>': expected RFC 3339"),
+        (&["audit", "stock", "j", "--at", "2026-11-24T10:00:00"], "without an offset or a Z"),
         (&["flash-sale", "--seed", "-1"], "invalid value '-1' for '--seed <N>'"),
     ] {
         assert_complains(args, expected);
@@ -136,6 +156,16 @@ fn a_file_that_can_not_be_read_is_named() {
 }
 
 #[test]
+fn where_there_is_no_journal_nothing_is_shown_and_nothing_is_made() {
+    let folder = format!("{}/no-journal", env!("CARGO_TARGET_TMPDIR"));
+    for command in ["verify", "log", "stock"] {
+        assert_complains(&["audit", command, &folder], &format!("{folder}: there is no journal"));
+    }
+    assert!(!std::path::Path::new(&folder).exists());
+    assert_complains(&["audit", "log", &folder, "--format", "csv", "--json"], "exclude each other");
+}
+
+#[test]
 fn help_explains_every_flag() {
     for (command, flags) in [
         (
@@ -149,11 +179,32 @@ fn help_explains_every_flag() {
                 "--confirm-rate",
                 "--ttl-ms",
                 "--seed",
+                "--journal",
+                "--durability",
                 "--json",
             ][..],
         ),
-        (&["replay"], &["<FILE>", "--stock", "--threads", "--json"]),
-        (&[], &["flash-sale", "replay", "--json", "Exit code: 0"]),
+        (&["replay"], &["<FILE>", "--stock", "--threads", "--journal", "--durability", "--json"]),
+        (&["audit"], &["verify", "log", "stock", "Exit code: 0"]),
+        (&["audit", "verify"], &["<DIR>", "--expect-head", "--checksums", "--json"]),
+        (
+            &["audit", "log"],
+            &[
+                "<DIR>",
+                "--product",
+                "--warehouse",
+                "--reservation",
+                "--owner",
+                "--type",
+                "--since",
+                "--until",
+                "--limit",
+                "--format",
+                "--json",
+            ],
+        ),
+        (&["audit", "stock"], &["<DIR>", "--at", "--json"]),
+        (&[], &["flash-sale", "replay", "audit", "--json", "Exit code: 0"]),
     ] {
         let output = run(&[command, &["--help"]].concat());
         assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));

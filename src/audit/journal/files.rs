@@ -48,7 +48,7 @@ impl Storage for FileStorage {
             .open(self.path(LOCK_FILE))?;
         match file.try_lock() {
             // The system frees it when the process ends, however it ends.
-            Ok(()) => Ok(Box::new(file)),
+            Ok(()) => Ok(Box::new(Held(file))),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => Err(error),
         }
@@ -74,6 +74,10 @@ impl Storage for FileStorage {
         let mut bytes = Vec::with_capacity(usize::try_from(there).unwrap_or_default());
         file.take(length).read_to_end(&mut bytes)?;
         Ok(bytes)
+    }
+
+    fn length(&self, name: &str) -> io::Result<u64> {
+        fs::metadata(self.path(name)).map(|file| file.len())
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
@@ -103,6 +107,17 @@ impl Storage for FileStorage {
 /// A directory is synced like a file where the system has that; elsewhere renames are on their own.
 fn sync_directory(directory: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
+}
+
+/// The lock of a directory. A process that another thread has just forked holds the file too, until it
+/// has become another program; so that the lock is free at once, it is given back, not only closed.
+struct Held(File);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // What can't be given back is free when the file is closed.
+        let _ = self.0.unlock();
+    }
 }
 
 struct AppendedFile {

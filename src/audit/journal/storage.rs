@@ -31,6 +31,14 @@ pub trait Storage: Send + Sync + 'static {
     /// [`NotFound`](io::ErrorKind::NotFound) if there is no such file; what the system says.
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>>;
 
+    /// The length of a file. Unless it is told otherwise, reads all of it to find out.
+    ///
+    /// # Errors
+    /// [`NotFound`](io::ErrorKind::NotFound) if there is no such file; what the system says.
+    fn length(&self, name: &str) -> io::Result<u64> {
+        self.read(name, 0, u64::MAX).map(|bytes| bytes.len() as u64)
+    }
+
     /// Makes an empty file, which must not exist.
     ///
     /// # Errors

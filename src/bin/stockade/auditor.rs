@@ -27,23 +27,18 @@ pub(crate) struct Findings {
 
 /// Reads all shelves again and again until `over`, and once more after.
 ///
-/// In a sale nothing comes in and nothing leaves the building, so that of a shelf that was filled
-/// with `stocked` units the following holds at every instant.
-pub(crate) fn watch(
-    manager: &InventoryManager,
-    shelves: &[Shelf],
-    stocked: u32,
-    over: &AtomicBool,
-) -> Findings {
+/// In a sale nothing comes in and nothing leaves the building, so that what a shelf began with is there
+/// at every instant.
+pub(crate) fn watch(manager: &InventoryManager, shelves: &[Shelf], over: &AtomicBool) -> Findings {
     let mut findings = Findings::default();
-    let mut last_sold = vec![0; shelves.len()];
+    let mut last_sold: Vec<u32> = shelves.iter().map(|shelf| shelf.sold).collect();
     loop {
         // Read before the round, so that the last round sees the end.
         let last_round = over.load(Ordering::Acquire);
         for (shelf, last_sold) in shelves.iter().zip(&mut last_sold) {
             let counts = manager.counts(shelf.level);
             findings.looks += 1;
-            if let Some(law) = broken_law(counts, stocked, *last_sold) {
+            if let Some(law) = broken_law(counts, shelf.on_hand, *last_sold) {
                 findings.law_breaks += 1;
                 findings.first.get_or_insert_with(|| format!("{}: {law}", shelf.product));
             }

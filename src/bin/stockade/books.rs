@@ -1,7 +1,7 @@
 //! Books on the side: what the audit log says of every product, summed up as it is written.
 //!
 //! The engine's log in memory keeps only the newest entries, so the program brings a sink of its own
-//! that sees every one of them. It knows nothing of the engine's counts: where both agree, neither
+//! that sees every one of them; where a journal is continued, the books begin with what that says. It knows nothing of the engine's counts: where both agree, neither
 //! the counts nor the log have lost or made up a unit.
 
 use std::collections::HashMap;
@@ -35,6 +35,11 @@ impl Account {
         i128::from(self.reserved) - i128::from(self.returned)
     }
 
+    /// Units that pending reservations hold.
+    pub(crate) fn held(&self) -> i128 {
+        self.spoken_for() - i128::from(self.sold)
+    }
+
     fn add(&mut self, other: &Self) {
         self.received += other.received;
         self.reserved += other.reserved;
@@ -54,7 +59,7 @@ pub(crate) struct Books {
     pub(crate) movements: u64,
     /// All other entries.
     pub(crate) events: u64,
-    /// Times that a batch did not begin where the one before had ended.
+    /// Times that an entry did not follow the one before.
     pub(crate) gaps: u64,
     next_sequence: Option<u64>,
 }
@@ -73,7 +78,18 @@ impl Books {
         })
     }
 
-    fn take(&mut self, entry: &AuditEntry) {
+    /// The products of which any units ever moved, in the order of their names.
+    pub(crate) fn products(&self) -> Vec<&str> {
+        let mut products: Vec<&str> = self.accounts.keys().map(|product| &**product).collect();
+        products.sort_unstable();
+        products
+    }
+
+    /// Notes the next entry of the log.
+    pub(crate) fn take(&mut self, entry: &AuditEntry) {
+        let gap = self.next_sequence.is_some_and(|expected| expected != entry.sequence);
+        self.gaps += u64::from(gap);
+        self.next_sequence = Some(entry.sequence + 1);
         let EntryType::Movement(movement) = entry.entry_type else {
             self.events += 1;
             return;
@@ -100,12 +116,17 @@ impl Books {
 }
 
 /// The sink that keeps the books. Clones keep the same ones.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Bookkeeper {
     books: Arc<Mutex<Books>>,
 }
 
 impl Bookkeeper {
+    /// Goes on with books that say what happened before.
+    pub(crate) fn new(history: Books) -> Self {
+        Self { books: Arc::new(Mutex::new(history)) }
+    }
+
     /// The books as they stand; complete only after a flush of the engine.
     pub(crate) fn books(&self) -> Books {
         self.lock().clone()
@@ -119,10 +140,6 @@ impl Bookkeeper {
 impl AuditSink for Bookkeeper {
     fn append(&mut self, batch: &AuditBatch<'_>) -> Result<(), SinkError> {
         let mut books = self.lock();
-        let first = batch.first_sequence();
-        let gap = books.next_sequence.is_some_and(|expected| expected != first);
-        books.gaps += u64::from(gap);
-        books.next_sequence = Some(first + batch.len() as u64);
         batch.entries().for_each(|entry| books.take(&entry));
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! `stockade flash-sale`: many buyers, few units.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +19,7 @@ use stockade::{InventoryManager, MAX_UNITS};
 use crate::auditor::{self, Findings};
 use crate::books::{Bookkeeper, Books};
 use crate::buyer::{self, Sale, Tally};
+use crate::journal::{JournalArgs, JournalReport};
 use crate::proof::{self, Broken, Shelf};
 use crate::report::{self, Output, Report, counted, grouped, line, span};
 use crate::{Failure, Verdict};
@@ -27,6 +29,9 @@ const WAREHOUSE: &str = "MAIN";
 
 /// How much later than its time an abandoned hold may end before the run is called broken.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// The same, where holds that were found in the journal are still there and can't be told from others.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// Slots beyond the holds that can live at once: for those that are just beginning or ending.
 const SPARE_SLOTS: u64 = 1 << 17;
@@ -68,6 +73,8 @@ pub(crate) struct Args {
     /// Seed of the buyers' shopping lists
     #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 1)]
     seed: u64,
+    #[command(flatten)]
+    journal: JournalArgs,
 }
 
 fn units() -> RangedU64ValueParser<u32> {
@@ -87,7 +94,8 @@ fn number_within(text: &str, least: f64, most: f64) -> Result<f64, String> {
     number.ok_or_else(|| format!("expected a number from {least} to {most}"))
 }
 
-/// The result. Its field names are part of the program's interface.
+/// The result: of this run alone, but for `oversold_units`, `conserved` and `broken_laws`, which are about
+/// all that its journal tells of. Its field names are part of the program's interface.
 #[derive(Debug, Serialize)]
 struct SaleReport {
     buyers: u32,
@@ -125,6 +133,8 @@ struct SaleReport {
     attempts_per_second: f64,
     /// Of every attempt, refused ones too; within 1%.
     reserve_ns: Latencies,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    journal: Option<JournalReport>,
 }
 
 #[derive(Debug, Serialize)]
@@ -144,15 +154,27 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
             args.products, args.stock
         )));
     }
+    let history = args.journal.history(output)?;
+    let there = history.total();
+    if there.on_hand() + i128::from(units_stocked) > i128::from(MAX_UNITS) {
+        return Err(Failure::Call(format!(
+            "{units_stocked} units on top of the {} in the journal are more than a warehouse holds, {MAX_UNITS}",
+            there.on_hand()
+        )));
+    }
     let progress = output.progress(args.attempts, "attempts");
-    let bookkeeper = Bookkeeper::default();
-    let manager = engine(args, units_stocked, bookkeeper.clone())?;
-    let shelves = fill_shelves(&manager, args)?;
-    let rush = sell_out(args, &manager, &shelves, &progress)?;
+    let bookkeeper = Bookkeeper::new(history.clone());
+    let slots = units_stocked.saturating_add(u64::try_from(there.held()).unwrap_or(0));
+    let manager = engine(args, slots, bookkeeper.clone())?;
+    let shelves = fill_shelves(&manager, args, &history)?;
+    let rush = sell_out(args, &manager, (&shelves, &history), &progress)?;
     manager.flush().wait().map_err(|error| Failure::run("the audit log is incomplete", error))?;
     progress.finish_and_clear();
 
-    let report = account(args, &manager, &shelves, rush, &bookkeeper.books());
+    let mut broken = Broken::default();
+    let journal = args.journal.finish(&manager, &history, &mut broken)?;
+    let books = (&history, &bookkeeper.books());
+    let report = SaleReport { journal, ..account(args, &manager, &shelves, rush, books, broken) };
     output.show(&report)?;
     Ok(if report.conserved { Verdict::Kept } else { Verdict::Broken })
 }
@@ -161,29 +183,33 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
 fn engine(args: &Args, units: u64, books: Bookkeeper) -> Result<InventoryManager, Failure> {
     let slots =
         u32::try_from(units.min(args.attempts) + SPARE_SLOTS).unwrap_or(u32::MAX).min(SLOTS_MAX);
-    InventoryManager::builder()
+    let builder = InventoryManager::builder()
         .warehouse(WAREHOUSE)
         .max_reservations(slots)
         // Nobody reads the log in memory: the books are kept from the sink.
         .audit_retained(1)
-        .sink(books)
-        .build()
-        .map_err(|error| Failure::run("the engine can't be built", error))
+        .sink(books);
+    args.journal.build(builder)
 }
 
-fn fill_shelves(manager: &InventoryManager, args: &Args) -> Result<Vec<Shelf>, Failure> {
-    (1..=args.products)
-        .map(|number| {
-            let product = format!("P{number:05}");
-            let level = manager
-                .open_level(WAREHOUSE, &product)
-                .map_err(|error| Failure::run("a product can't be opened", error))?;
-            manager
-                .add_stock(level, args.stock, "FLASH-SALE")
-                .map_err(|error| Failure::run("a product can't be stocked", error))?;
-            Ok(Shelf { product, level })
-        })
-        .collect()
+/// The shelves of the sale, and behind them those that only the journal knows.
+fn fill_shelves(
+    manager: &InventoryManager,
+    args: &Args,
+    history: &Books,
+) -> Result<Vec<Shelf>, Failure> {
+    let product = |number: u32| format!("P{number:05}");
+    let fill = |product: &str, stock| {
+        proof::fill_shelf(manager, (WAREHOUSE, product), stock, "FLASH-SALE")
+    };
+    let mut shelves = (1..=args.products)
+        .map(|number| fill(&product(number), args.stock))
+        .collect::<Result<Vec<Shelf>, Failure>>()?;
+    let on_sale: HashSet<String> = (1..=args.products).map(product).collect();
+    for other in history.products().into_iter().filter(|it| !on_sale.contains(*it)) {
+        shelves.push(fill(other, 0)?);
+    }
+    Ok(shelves)
 }
 
 /// What came out of the rush itself.
@@ -198,7 +224,7 @@ struct Rush {
 fn sell_out(
     args: &Args,
     manager: &InventoryManager,
-    shelves: &[Shelf],
+    (shelves, history): (&[Shelf], &Books),
     progress: &ProgressBar,
 ) -> Result<Rush, Failure> {
     let demand = Zipf::new(f64::from(args.products), args.zipf)
@@ -214,12 +240,12 @@ fn sell_out(
     };
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let watch = || auditor::watch(manager, shelves, args.stock, &over);
+        let watch = || auditor::watch(manager, shelves, &over);
         let auditor = spawn(scope, "auditor", watch)?;
         let rushed = rush(args, &sale);
         if rushed.is_ok() {
             progress.set_message("attempts, waiting for abandoned holds to expire");
-            wait_for_expiry(manager, shelves, sale.ttl + GRACE);
+            wait_for_expiry(manager, shelves, history, sale.ttl);
         }
         // Pairs with the auditor's load: its last round sees all that the buyers did.
         over.store(true, Ordering::Release);
@@ -274,14 +300,16 @@ fn join<T>(thread: ScopedJoinHandle<'_, T>) -> Result<T, Failure> {
     thread.join().map_err(|_| Failure::Run(format!("the {name} panicked")))
 }
 
-/// Returns when no unit is held any more, or after `longest`.
-fn wait_for_expiry(manager: &InventoryManager, shelves: &[Shelf], longest: Duration) {
-    let deadline = Instant::now() + longest;
-    let is_held = |shelf: &Shelf| {
-        let counts = manager.counts(shelf.level);
-        counts.reserved != counts.sold
+/// Returns when no unit is held any more, or after `longest`. Holds that were found in the journal may
+/// live on: where there are any, when all of the buyers' must be over.
+fn wait_for_expiry(manager: &InventoryManager, shelves: &[Shelf], history: &Books, ttl: Duration) {
+    let start = Instant::now();
+    let held = |shelf: &Shelf| i128::from(manager.counts(shelf.level).held());
+    let is_over = |shelf: &Shelf| match held(shelf) {
+        0 => true,
+        held => start.elapsed() > ttl + SETTLING && held <= history.account(&shelf.product).held(),
     };
-    while shelves.iter().any(is_held) && Instant::now() < deadline {
+    while !shelves.iter().all(is_over) && start.elapsed() < ttl + GRACE {
         thread::sleep(Duration::from_millis(1));
     }
 }
@@ -292,38 +320,44 @@ fn account(
     manager: &InventoryManager,
     shelves: &[Shelf],
     rush: Rush,
-    books: &Books,
+    (history, books): (&Books, &Books),
+    mut broken: Broken,
 ) -> SaleReport {
     let Rush { tally, findings, took } = rush;
-    let mut broken = Broken::default();
-    let stock = proof::take_stock(manager, shelves, books, &mut broken);
-    let stocked = u64::from(args.stock);
+    let stock = proof::take_stock(manager, shelves, (history, books), &mut broken);
     let mut oversold_units = 0;
-    for (number, Shelf { product, level }) in (0_u32..).zip(shelves) {
-        let bought = tally.receipts.get(&number).copied().unwrap_or(0);
+    for (number, shelf) in (0_u32..).zip(shelves) {
+        let Shelf { product, level, .. } = shelf;
+        let bought = tally.receipts.get(&number).copied().unwrap_or(0) + u64::from(shelf.sold);
         let account = books.account(product);
         let sold = manager.counts(*level).sold.into();
+        let stocked = if number < args.products { u64::from(args.stock) } else { 0 };
         let check = |broken: &mut Broken, what: &str, found: u64, expected: u64| {
             broken.unless_equal(format_args!("{product}, {what}"), found, expected);
         };
-        check(&mut broken, "units that the log received", account.received, stocked);
+        let received = history.account(product).received + stocked;
+        check(&mut broken, "units that the log received", account.received, received);
         check(&mut broken, "units that buyers have receipts for, against those sold", bought, sold);
         // Whichever witness says most.
-        oversold_units += bought.max(sold).max(account.sold).saturating_sub(stocked);
+        let most = bought.max(sold).max(account.sold);
+        oversold_units += most.saturating_sub(u64::from(shelf.on_hand));
     }
     broken.unless_equal("oversold units", oversold_units, 0_u64);
-    let log = books.total();
+    let (log, before) = (books.total(), history.total());
     let ended = tally.confirmed + tally.released + tally.expired;
-    broken.unless_equal("attempts answered", tally.reserved + tally.refused, args.attempts);
-    broken.unless_equal("holds ended, against those made", ended, tally.reserved);
-    broken.unless_equal("holds that the log reserved", log.reserved, tally.reserved);
-    broken.unless_equal("holds that the log sold", log.sold, tally.confirmed);
-    broken.unless_equal("holds that the log let expire", log.expired, tally.expired);
-    broken.unless_equal(
-        "holds that the log gave back",
-        log.returned,
-        tally.released + tally.expired,
-    );
+    // Of the holds that were found, those that have expired since.
+    let lapsed = before.held() - (i128::from(stock.reserved) - i128::from(stock.sold));
+    let mut check = |what: &str, found: u64, before: u64, expected: i128| {
+        broken.unless_equal(what, i128::from(found) - i128::from(before), expected);
+    };
+    check("attempts answered", tally.reserved + tally.refused, 0, args.attempts.into());
+    check("holds ended, against those made", ended, 0, tally.reserved.into());
+    check("holds that the log reserved", log.reserved, before.reserved, tally.reserved.into());
+    check("holds that the log sold", log.sold, before.sold, tally.confirmed.into());
+    let expired = i128::from(tally.expired) + lapsed;
+    check("holds that the log let expire", log.expired, before.expired, expired);
+    let returned = i128::from(tally.released) + expired;
+    check("holds that the log gave back", log.returned, before.returned, returned);
     broken.unless(findings.law_breaks == 0, || {
         let first = findings.first.as_deref().unwrap_or_default();
         format!("{} broken laws seen while the sale ran, first {first}", findings.law_breaks)
@@ -346,15 +380,15 @@ fn account(
         confirmed: tally.confirmed,
         released: tally.released,
         expired: tally.expired,
-        units_stocked: stocked * u64::from(args.products),
-        units_sold: stock.sold,
+        units_stocked: u64::from(args.stock) * u64::from(args.products),
+        units_sold: stock.sold.saturating_sub(before.sold),
         oversold_units,
         conserved: broken_laws.is_empty(),
         broken_laws,
         law_checks: findings.looks,
         law_breaks: findings.law_breaks,
-        audit_entries: books.movements,
-        audit_events: books.events,
+        audit_entries: books.movements - history.movements,
+        audit_events: books.events - history.events,
         seconds,
         attempts_per_second: (args.attempts as f64 / took.as_secs_f64().max(1e-9)).round(),
         reserve_ns: Latencies {
@@ -363,6 +397,7 @@ fn account(
             p999: at(0.999),
             max: tally.reserve_ns.max(),
         },
+        journal: None,
     }
 }
 
@@ -401,6 +436,9 @@ impl fmt::Display for SaleReport {
             self.law_checks,
             format_args!("meanwhile, {breaks} of them at a broken law"),
         )?;
+        if let Some(journal) = &self.journal {
+            write!(f, "{journal}")?;
+        }
         let Latencies { p50, p99, p999, max } = self.reserve_ns;
         let [p50, p99, p999, max] = [p50, p99, p999, max].map(span);
         writeln!(f, "\n  a reserve took        p50 {p50}, p99 {p99}, p99.9 {p999}, at most {max}")?;

@@ -1,13 +1,16 @@
-//! `stockade`: the engine at work, on a made-up rush or on a real order book.
+//! `stockade`: the engine at work, on a made-up rush or on a real order book, and what its journals say.
 //!
-//! Both commands drive the library through its public face only, keep books of their own on the
-//! side, and compare the two at the end. Exit code 0: every unit is accounted for. 1: some are not,
-//! or the run could not be finished. 2: the call or the file makes no sense.
+//! The first two commands drive the library through its public face only, keep books of their own on
+//! the side, and compare the two at the end; `audit` only reads. Exit code 0: every unit is accounted
+//! for, the journal is sound. 1: not so, or the run could not be finished. 2: the call or the file
+//! makes no sense.
 
+mod audit;
 mod auditor;
 mod books;
 mod buyer;
 mod flash_sale;
+mod journal;
 mod orders;
 mod proof;
 mod replay;
@@ -32,12 +35,13 @@ use crate::report::Output;
     disable_help_subcommand = true
 )]
 #[command(
-    after_help = "Exit code: 0 if every unit is accounted for, 1 if not, 2 for a bad call or a bad file."
+    after_help = "Exit code: 0 if every unit is accounted for, or the journal is sound; 1 if not; 2 for a \
+                  bad call or a bad file."
 )]
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Print one JSON object, and nothing else, on stdout
+    /// Print the result as JSON, and nothing else, on stdout
     #[arg(long, global = true)]
     json: bool,
 }
@@ -46,6 +50,7 @@ struct Cli {
 enum Command {
     FlashSale(flash_sale::Args),
     Replay(replay::Args),
+    Audit(audit::Args),
 }
 
 /// Whether a finished run kept the laws.
@@ -105,6 +110,7 @@ fn main() -> ExitCode {
     let ran = match &cli.command {
         Command::FlashSale(args) => flash_sale::run(args, output),
         Command::Replay(args) => replay::run(args, output),
+        Command::Audit(args) => audit::run(args, output),
     };
     match ran {
         Ok(Verdict::Kept) => ExitCode::SUCCESS,

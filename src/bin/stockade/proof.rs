@@ -7,6 +7,7 @@ use std::fmt::Display;
 
 use stockade::{InventoryManager, LevelHandle};
 
+use crate::Failure;
 use crate::books::Books;
 
 /// Laws that are named in a report; the others are only counted.
@@ -17,6 +18,10 @@ const NAMED: usize = 10;
 pub(crate) struct Shelf {
     pub(crate) product: String,
     pub(crate) level: LevelHandle,
+    /// What the run began with there, its own stock on top of what was found.
+    pub(crate) on_hand: u32,
+    /// What had been sold there before.
+    pub(crate) sold: u32,
 }
 
 /// What stands on all shelves together.
@@ -64,15 +69,36 @@ impl Broken {
     }
 }
 
-/// Compares every shelf's live counts with the books, and adds the shelves up.
+/// Puts a run's stock of `product` on its shelf, on top of what lies there.
+pub(crate) fn fill_shelf(
+    manager: &InventoryManager,
+    place: (&str, &str),
+    stock: u32,
+    source: &str,
+) -> Result<Shelf, Failure> {
+    let (warehouse, product) = place;
+    let level = manager
+        .open_level(warehouse, product)
+        .map_err(|error| Failure::run(format!("product {product} can't be opened"), error))?;
+    if stock > 0 {
+        manager
+            .add_stock(level, stock, source)
+            .map_err(|error| Failure::run(format!("product {product} can't be stocked"), error))?;
+    }
+    let counts = manager.counts(level);
+    Ok(Shelf { product: product.to_owned(), level, on_hand: counts.on_hand(), sold: counts.sold })
+}
+
+/// Compares every shelf's live counts with the books, and adds the shelves up. `history` is what the
+/// books said when the run began: what was held then may still be.
 pub(crate) fn take_stock(
     manager: &InventoryManager,
     shelves: &[Shelf],
-    books: &Books,
+    (history, books): (&Books, &Books),
     broken: &mut Broken,
 ) -> Stock {
     let mut stock = Stock::default();
-    for Shelf { product, level } in shelves {
+    for Shelf { product, level, .. } in shelves {
         let counts = manager.counts(*level);
         let account = books.account(product);
         let (available, reserved, sold) =
@@ -91,7 +117,13 @@ pub(crate) fn take_stock(
             account.spoken_for(),
         );
         check("sold units against those the log sold", sold, account.sold.into());
-        check("reserved units against sold ones, as no hold is left", reserved, sold.into());
+        let still_held =
+            (i128::from(reserved) - i128::from(sold)).min(history.account(product).held());
+        check(
+            "reserved units against sold ones, as no hold is left",
+            reserved,
+            i128::from(sold) + still_held.max(0),
+        );
         check("units of movements that nobody asked for", account.foreign, 0);
         stock.available += available;
         stock.reserved += reserved;

@@ -1,5 +1,6 @@
 //! `stockade replay`: a real order book, run through the engine.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +13,7 @@ use serde::Serialize;
 use stockade::{AddError, BasketError, BasketLine, InventoryManager, MAX_UNITS, RemoveError};
 
 use crate::books::{Bookkeeper, Books};
+use crate::journal::{JournalArgs, JournalReport};
 use crate::orders::{Invoice, OrderLine, Orders};
 use crate::proof::{self, Broken, Shelf};
 use crate::report::{self, Output, Report, counted, grouped, line};
@@ -50,9 +52,12 @@ pub(crate) struct Args {
     /// the file alone
     #[arg(long, allow_negative_numbers = true, value_name = "T", default_value_t = 1, value_parser = value_parser!(u32).range(1..=1024))]
     threads: u32,
+    #[command(flatten)]
+    journal: JournalArgs,
 }
 
-/// The result. Its field names are part of the program's interface.
+/// The result: of this run alone, but for `available` and `reserved`, `conserved` and `broken_laws`, which
+/// are about all that its journal tells of. Its field names are part of the program's interface.
 #[derive(Debug, Serialize)]
 struct ReplayReport {
     file: String,
@@ -80,6 +85,8 @@ struct ReplayReport {
     audit_events: u64,
     /// From the first unit stocked until the audit log was written; not reading the file.
     seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    journal: Option<JournalReport>,
 }
 
 /// What the engine answered.
@@ -124,19 +131,25 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
         );
         return Err(Failure::file(&args.file, None, problem));
     }
+    let history = args.journal.history(output)?;
     let progress = output.progress(orders.invoices.len() as u64, "invoices");
-    let bookkeeper = Bookkeeper::default();
+    let bookkeeper = Bookkeeper::new(history.clone());
     let manager = engine(args, &orders, bookkeeper.clone())?;
 
     let start = Instant::now();
-    let shelves = fill_shelves(&manager, args, &orders)?;
+    let shelves = fill_shelves(&manager, args, &orders, &history)?;
     let tally =
         work_off(args, &orders, &Store { manager: &manager, shelves: &shelves }, &progress)?;
     manager.flush().wait().map_err(|error| Failure::run("the audit log is incomplete", error))?;
     let took = start.elapsed();
     progress.finish_and_clear();
 
-    let report = account(args, &orders, &manager, &shelves, tally, &bookkeeper.books(), took);
+    let mut broken = Broken::default();
+    let journal = args.journal.finish(&manager, &history, &mut broken)?;
+    let books = (&history, &bookkeeper.books());
+    let shop = Store { manager: &manager, shelves: &shelves };
+    let report = account(args, &orders, &shop, tally, books, broken);
+    let report = ReplayReport { journal, seconds: report::seconds(took), ..report };
     output.show(&report)?;
     Ok(if report.conserved { Verdict::Kept } else { Verdict::Broken })
 }
@@ -145,34 +158,34 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
 fn engine(args: &Args, orders: &Orders, books: Bookkeeper) -> Result<InventoryManager, Failure> {
     let longest = orders.longest_basket().max(1);
     let slots = longest.saturating_mul(args.threads as usize).saturating_add(SPARE_SLOTS);
-    InventoryManager::builder()
+    let builder = InventoryManager::builder()
         .warehouse(WAREHOUSE)
         .max_basket_lines(longest)
         .max_reservations(u32::try_from(slots).unwrap_or(u32::MAX))
         // Nobody reads the log in memory: the books are kept from the sink.
         .audit_retained(1)
-        .sink(books)
-        .build()
-        .map_err(|error| Failure::run("the engine can't be built", error))
+        .sink(books);
+    args.journal.build(builder)
 }
 
+/// The shelves of the order book, and behind them those that only the journal knows.
 fn fill_shelves(
     manager: &InventoryManager,
     args: &Args,
     orders: &Orders,
+    history: &Books,
 ) -> Result<Vec<Shelf>, Failure> {
-    let shelf = |product: &String| {
-        let level = manager
-            .open_level(WAREHOUSE, product)
-            .map_err(|error| Failure::run(format!("product {product} can't be opened"), error))?;
-        if args.stock > 0 {
-            manager.add_stock(level, args.stock, "OPENING").map_err(|error| {
-                Failure::run(format!("product {product} can't be stocked"), error)
-            })?;
-        }
-        Ok(Shelf { product: product.clone(), level })
-    };
-    orders.products.iter().map(shelf).collect()
+    let fill =
+        |product: &str, stock| proof::fill_shelf(manager, (WAREHOUSE, product), stock, "OPENING");
+    let products = orders.products.iter();
+    let mut shelves = products
+        .map(|product| fill(product, args.stock))
+        .collect::<Result<Vec<Shelf>, Failure>>()?;
+    let ordered: HashSet<&str> = orders.products.iter().map(String::as_str).collect();
+    for other in history.products().into_iter().filter(|it| !ordered.contains(it)) {
+        shelves.push(fill(other, 0)?);
+    }
+    Ok(shelves)
 }
 
 /// Hands the invoices out, in order, to the threads.
@@ -285,34 +298,35 @@ fn quantity(line: &OrderLine) -> u32 {
 fn account(
     args: &Args,
     orders: &Orders,
-    manager: &InventoryManager,
-    shelves: &[Shelf],
+    store: &Store<'_>,
     tally: Tally,
-    books: &Books,
-    took: Duration,
+    (history, books): (&Books, &Books),
+    mut broken: Broken,
 ) -> ReplayReport {
-    let mut broken = Broken::default();
-    let stock = proof::take_stock(manager, shelves, books, &mut broken);
+    let stock = proof::take_stock(store.manager, store.shelves, (history, books), &mut broken);
     let products = orders.products.len() as u64;
     let opening = products * u64::from(args.stock);
-    let left = i128::from(opening) + i128::from(tally.units_returned)
+    let (log, before) = (books.total(), history.total());
+    let left = before.on_hand() + i128::from(opening) + i128::from(tally.units_returned)
         - i128::from(tally.units_written_off);
-    let log = books.total();
-    broken.unless_equal(
-        "units on hand, against opened + returned - written off",
-        stock.available + stock.reserved,
-        left,
-    );
-    broken.unless_equal("reserved units, against those sold", stock.reserved, tally.units_sold);
-    broken.unless_equal(
-        "units that the log received",
-        log.received,
-        opening + tally.units_returned,
-    );
-    broken.unless_equal("units that the log wrote off", log.written_off, tally.units_written_off);
-    broken.unless_equal("units that the log reserved", log.reserved, tally.units_sold);
-    broken.unless_equal("units that the log sold", log.sold, tally.units_sold);
-    broken.unless_equal("units that the log took back from holds", log.returned, 0_u64);
+    // Of the holds that were found, those that have expired since.
+    let still_held = i128::from(stock.reserved) - i128::from(stock.sold);
+    let lapsed = before.held() - still_held;
+    let mut check = |what: &str, found: u64, before: u64, expected: i128| {
+        broken.unless_equal(what, i128::from(found) - i128::from(before), expected);
+    };
+    let on_hand = stock.available + stock.reserved;
+    check("units on hand, against opened + returned - written off", on_hand, 0, left);
+    let sold = i128::from(tally.units_sold);
+    let spoken_for = i128::from(before.sold) + sold + still_held;
+    check("reserved units, against those sold", stock.reserved, 0, spoken_for);
+    let received = i128::from(opening) + i128::from(tally.units_returned);
+    check("units that the log received", log.received, before.received, received);
+    let written_off = tally.units_written_off.into();
+    check("units that the log wrote off", log.written_off, before.written_off, written_off);
+    check("units that the log reserved", log.reserved, before.reserved, sold);
+    check("units that the log sold", log.sold, before.sold, sold);
+    check("units that the log took back from holds", log.returned, before.returned, lapsed);
     let broken_laws = broken.into_sentences();
     ReplayReport {
         file: args.file.display().to_string(),
@@ -334,9 +348,10 @@ fn account(
         reserved: stock.reserved,
         conserved: broken_laws.is_empty(),
         broken_laws,
-        audit_entries: books.movements,
-        audit_events: books.events,
-        seconds: report::seconds(took),
+        audit_entries: books.movements - history.movements,
+        audit_events: books.events - history.events,
+        seconds: 0.0,
+        journal: None,
     }
 }
 
@@ -369,6 +384,9 @@ impl fmt::Display for ReplayReport {
             self.audit_entries,
             format_args!("and {} events", grouped(self.audit_events)),
         )?;
+        if let Some(journal) = &self.journal {
+            write!(f, "{journal}")?;
+        }
         let proof = "live counts, audit log and the answers to every call agree on every product";
         report::verdict(f, &self.broken_laws, proof)
     }

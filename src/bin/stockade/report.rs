@@ -1,5 +1,6 @@
 //! What a run shows: a bar while it lasts, then a summary to read or one JSON object.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -21,6 +22,11 @@ pub(crate) trait Report: Serialize + Display {}
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
         Self { json }
+    }
+
+    /// Whether JSON was asked for.
+    pub(crate) fn is_json(self) -> bool {
+        self.json
     }
 
     /// A bar on stderr, if a person is looking there; one that draws nothing otherwise.
@@ -79,6 +85,18 @@ pub(crate) fn verdict(f: &mut fmt::Formatter<'_>, broken: &[String], proof: &str
     broken.iter().try_for_each(|law| writeln!(f, "  - {law}"))
 }
 
+/// A name as it may be shown on a terminal: a caller's own text must not steer it.
+pub(crate) fn printable(name: &str) -> Cow<'_, str> {
+    if !name.contains(char::is_control) {
+        return name.into();
+    }
+    let escaped = |shown: char| match shown.is_control() {
+        true => shown.escape_default().collect::<String>(),
+        false => shown.to_string(),
+    };
+    name.chars().map(escaped).collect::<String>().into()
+}
+
 /// `1 buyer`, `2 buyers`.
 pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
@@ -116,6 +134,12 @@ mod tests {
     fn thousands_are_grouped() {
         let shown = [0, 999, 1_000, 12_345, 1_234_567].map(grouped);
         assert_eq!(shown, ["0", "999", "1,000", "12,345", "1,234,567"]);
+    }
+
+    #[test]
+    fn a_name_steers_no_terminal() {
+        assert_eq!(printable("caf\u{e9}"), "caf\u{e9}");
+        assert_eq!(printable("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
     }
 
     #[test]

@@ -1,0 +1,205 @@
+//! Whether a journal is what was written, and whether that can have happened.
+
+use std::ops::ControlFlow;
+
+use thiserror::Error;
+
+use crate::audit::head::{HeadHash, JournalHead};
+use crate::audit::journal::batch::NO_HASH;
+use crate::audit::journal::decode::Decoded;
+use crate::audit::journal::layout::PathSegment;
+use crate::audit::journal::reader::{self, FoundBatch, Outcome, Segment};
+use crate::audit::ledger::Ledger;
+use crate::audit::reading::{JournalReader, Source};
+use crate::audit::recovery::TornTail;
+use crate::audit::replay::{RecoveryProgress, Visitor};
+use crate::error::JournalError;
+
+/// What a verification found: nothing wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// Where the journal ends.
+    pub head: JournalHead,
+    /// Entries, and so the sequence number of the newest.
+    pub entries: u64,
+    /// The entry that the expected head ends with, if one was expected.
+    pub expected_at: Option<u64>,
+    /// Batches that they were written in.
+    pub batches: u64,
+    /// Segments that make it up.
+    pub segments: usize,
+    /// Bytes of batches that count.
+    pub bytes: u64,
+    /// Bytes of segments that count for nothing: left by crashes and failing disks, and given up by what
+    /// came after. What stands in them is not checked.
+    pub given_up: u64,
+    /// How often it was opened.
+    pub openings: u64,
+    /// Whether it ended in good order.
+    pub closed: bool,
+    /// What a crash left at its end, or an engine that is just writing: nothing that was known to be on
+    /// the disk.
+    pub torn: Option<TornTail>,
+    /// Records whose notes were erased. Only [`verify`](JournalReader::verify) looks.
+    pub erased: u64,
+}
+
+/// A journal that is not sound, or could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{error}")]
+#[non_exhaustive]
+pub struct VerifyError {
+    /// What is wrong, and where.
+    pub error: JournalError,
+    /// The newest entry that was found sound before it, and the hash of the batches up to there.
+    pub sound: JournalHead,
+}
+
+impl From<VerifyError> for JournalError {
+    fn from(unsound: VerifyError) -> Self {
+        unsound.error
+    }
+}
+
+impl JournalReader {
+    /// Checks everything: checksums, the chain of hashes, sequence numbers, and every law on every
+    /// entry; some millions of entries a second. A tail that a crash has torn is no error, but told.
+    ///
+    /// With `expected`, a hash that [`head`](crate::InventoryManager::head) gave earlier, also that the
+    /// journal still is the one that had it; it may have grown since. Without, nobody can see from the
+    /// journal alone that its newest batches were removed with all that knew of them, or that all of it
+    /// was rewritten.
+    ///
+    /// ```no_run
+    /// use stockade::JournalReader;
+    /// let mut journal = JournalReader::new("/var/lib/shop/journal");
+    /// match journal.verify(None) {
+    ///     Ok(found) => println!("{} entries, head {}", found.entries, found.head),
+    ///     Err(unsound) => println!("{unsound}; sound up to entry {}", unsound.sound.sequence),
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`VerifyError`]: [`JournalError::Damaged`] names file and byte, [`JournalError::BrokenLaw`] the
+    /// entry, [`JournalError::OtherHead`] that the expected hash is not in the chain,
+    /// [`JournalError::Missing`] that there is no journal.
+    pub fn verify(&mut self, expected: Option<HeadHash>) -> Result<Verified, VerifyError> {
+        self.check(expected, |reader, source, seen| {
+            reader.replay(source, &mut Ledger::new(0), seen)
+        })
+    }
+
+    /// As [`verify`](Self::verify), but for the laws: the bytes are those that were written, whatever
+    /// they say. As fast as they can be read and hashed.
+    ///
+    /// # Errors
+    /// As of [`verify`](Self::verify).
+    pub fn verify_checksums(
+        &mut self,
+        expected: Option<HeadHash>,
+    ) -> Result<Verified, VerifyError> {
+        self.check(expected, |reader, Source { frozen, layout }, seen| {
+            let mut progress =
+                RecoveryProgress { of_segments: layout.path.len(), ..Default::default() };
+            let mut tell = reader.listener();
+            reader::read(frozen, layout, |segment, durable| {
+                segment.batches.iter().for_each(|found| seen.batch(&segment, found, durable));
+                progress.segments += 1;
+                progress.entries = seen.sound.sequence;
+                if let Some(tell) = &mut tell {
+                    tell(progress);
+                }
+                ControlFlow::Continue(())
+            })
+        })
+    }
+
+    fn check(
+        &mut self,
+        expected: Option<HeadHash>,
+        read: impl FnOnce(&mut Self, &Source, &mut Seen) -> Result<Outcome, JournalError>,
+    ) -> Result<Verified, VerifyError> {
+        let mut seen = Seen::of(expected);
+        let checked = self.freeze().and_then(|source| {
+            let outcome = read(self, &source, &mut seen)?;
+            seen.verified(&source, outcome)
+        });
+        checked.map_err(|error| {
+            if let JournalError::BrokenLaw { sequence, .. } = &error {
+                // Within a batch that is not sound to its end.
+                seen.sound.sequence = seen.sound.sequence.max(sequence.saturating_sub(1));
+            }
+            VerifyError { error, sound: seen.sound }
+        })
+    }
+}
+
+/// What a verification counts.
+struct Seen {
+    expected: Option<HeadHash>,
+    expected_at: Option<u64>,
+    sound: JournalHead,
+    bytes: u64,
+    erased: u64,
+}
+
+impl Seen {
+    fn of(expected: Option<HeadHash>) -> Self {
+        let mut seen = Self {
+            expected,
+            expected_at: None,
+            sound: JournalHead { sequence: 0, hash: NO_HASH },
+            bytes: 0,
+            erased: 0,
+        };
+        // Every journal once was empty.
+        seen.compare();
+        seen
+    }
+
+    fn compare(&mut self) {
+        if self.expected.is_some_and(|HeadHash(expected)| expected == self.sound.hash) {
+            self.expected_at = Some(self.sound.sequence);
+        }
+    }
+
+    fn verified(&self, source: &Source, outcome: Outcome) -> Result<Verified, JournalError> {
+        let Outcome { end, closed, torn, .. } = outcome;
+        if let Some(expected) = self.expected.filter(|_| self.expected_at.is_none()) {
+            let expected = expected.to_string();
+            return Err(JournalError::OtherHead { expected, entries: end.sequence });
+        }
+        let Source { frozen, layout } = source;
+        let counts = |it: &PathSegment| frozen.length_of(&it.name).min(it.limit);
+        let counting: u64 = layout.path.iter().map(counts).sum();
+        Ok(Verified {
+            head: JournalHead { sequence: end.sequence, hash: end.hash },
+            entries: end.sequence,
+            expected_at: self.expected_at,
+            batches: end.batch,
+            segments: layout.path.len(),
+            bytes: self.bytes,
+            given_up: frozen.bytes() - counting,
+            openings: layout.head().map_or(0, |head| head.header.opening),
+            closed,
+            torn: torn.as_ref().map(TornTail::of),
+            erased: self.erased,
+        })
+    }
+}
+
+impl Visitor for Seen {
+    fn record(&mut self, _: &Ledger, _: u64, decoded: &Decoded<'_>) -> ControlFlow<()> {
+        if let Decoded::Long(long) = decoded {
+            self.erased += u64::from(long.erased);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn batch(&mut self, _: &Segment, found: &FoundBatch, _: u64) {
+        self.bytes += (found.end() - found.offset) as u64;
+        self.sound = JournalHead { sequence: found.header.end() - 1, hash: found.header.hash };
+        self.compare();
+    }
+}

@@ -1,0 +1,78 @@
+//! `stockade audit`: what a journal says, read from its directory alone. Nothing here writes to it.
+
+mod log;
+mod stock;
+mod time;
+mod verify;
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use indicatif::ProgressBar;
+use stockade::{JournalError, JournalReader};
+
+use crate::report::Output;
+use crate::{Failure, Verdict};
+
+/// Reads a journal: verifies it, lists its entries, adds up its stock
+///
+/// Reads the journal's directory and nothing else. It never writes there, and works beside a running
+/// engine: what is shown is the journal as it was when the command began.
+#[derive(Debug, clap::Args)]
+#[command(
+    arg_required_else_help = false,
+    disable_help_subcommand = true,
+    after_help = "Exit code: 0 for a sound journal, one with a torn tail after a crash too; 1 if it is \
+                  damaged; 2 for a bad call, or where there is no journal."
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Verify(verify::Args),
+    Log(log::Args),
+    Stock(stock::Args),
+}
+
+/// The journal's place, which every command needs.
+#[derive(Debug, clap::Args)]
+struct Source {
+    /// The directory that the journal lies in
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+}
+
+impl Source {
+    /// The journal, and how far the reading has come.
+    fn open(&self, bar: &ProgressBar) -> JournalReader {
+        let bar = bar.clone();
+        JournalReader::new(&self.directory).on_progress(move |progress| {
+            bar.set_length(progress.of_segments as u64);
+            bar.set_position(progress.segments as u64);
+        })
+    }
+
+    fn failure(&self, error: JournalError) -> Failure {
+        failure(&self.directory, error)
+    }
+}
+
+/// What a journal that can't be used means for the call.
+pub(crate) fn failure(directory: &Path, error: JournalError) -> Failure {
+    let said = format!("{}: {error}", directory.display());
+    match error {
+        JournalError::Missing | JournalError::MissingWarehouse { .. } => Failure::Call(said),
+        _ => Failure::Run(said),
+    }
+}
+
+pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
+    match &args.command {
+        Command::Verify(args) => verify::run(args, output),
+        Command::Log(args) => log::run(args, output),
+        Command::Stock(args) => stock::run(args, output),
+    }
+}

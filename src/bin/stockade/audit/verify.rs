@@ -1,0 +1,177 @@
+//! `stockade audit verify`: is this the journal that was written?
+
+use std::fmt;
+use std::time::Instant;
+
+use serde::Serialize;
+use stockade::{HeadHash, JournalError, TornTail, Verified, VerifyError};
+
+use crate::audit::Source;
+use crate::report::{self, Output, Report, counted, grouped, line};
+use crate::{Failure, Verdict};
+
+/// Checks every checksum, the chain of hashes, the sequence, and every law on every entry
+///
+/// A torn tail, as a crash leaves it, is sound: nothing that was known to be on the disk is missing.
+/// What can't be seen without --expect-head: that whole newest batches were removed, or that the whole
+/// journal was rewritten by somebody who can compute hashes. Keep the head that is printed here
+/// elsewhere, and give it the next time.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    source: Source,
+    /// A head that this journal once had, 64 hexadecimal digits: it must still contain it. It may have
+    /// grown since
+    #[arg(long, value_name = "HASH")]
+    expect_head: Option<HeadHash>,
+    /// Only the checksums and the chain of hashes: whether the bytes are those that were written, not
+    /// whether what they say can have happened
+    #[arg(long)]
+    checksums: bool,
+}
+
+/// The result. Its field names are part of the program's interface.
+#[derive(Debug, Default, Serialize)]
+struct VerifyReport {
+    directory: String,
+    sound: bool,
+    /// What is wrong.
+    error: Option<Wrong>,
+    /// Sound entries: all, or those before what is wrong.
+    entries: u64,
+    /// The hash of everything up to the last of them that ends a batch.
+    head: String,
+    /// The entry that the expected head ends with.
+    expected_head_at: Option<u64>,
+    /// Whether the laws were checked, beside the bytes.
+    laws_checked: bool,
+    /// Whether the journal ends in good order.
+    closed: bool,
+    torn: Option<Torn>,
+    batches: u64,
+    segments: usize,
+    openings: u64,
+    bytes: u64,
+    /// Bytes that were given up by a recovery, and count for nothing.
+    given_up_bytes: u64,
+    /// Records whose notes were erased.
+    erased: u64,
+    seconds: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Wrong {
+    what: String,
+    file: Option<String>,
+    offset: Option<u64>,
+    /// The entry that breaks a law.
+    entry: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Torn {
+    file: String,
+    offset: u64,
+    what: String,
+}
+
+pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
+    let bar = output.progress(0, "segments");
+    let mut journal = args.source.open(&bar);
+    let began = Instant::now();
+    let verified = match args.checksums {
+        true => journal.verify_checksums(args.expect_head),
+        false => journal.verify(args.expect_head),
+    };
+    let seconds = report::seconds(began.elapsed());
+    bar.finish_and_clear();
+    let found = match verified {
+        Ok(found) => VerifyReport::sound(&found),
+        Err(VerifyError { error: error @ JournalError::Missing, .. }) => {
+            return Err(args.source.failure(error));
+        }
+        Err(unsound) => VerifyReport::unsound(&unsound),
+    };
+    let directory = args.source.directory.display().to_string();
+    let report = VerifyReport { directory, laws_checked: !args.checksums, seconds, ..found };
+    output.show(&report)?;
+    Ok(if report.sound { Verdict::Kept } else { Verdict::Broken })
+}
+
+impl VerifyReport {
+    fn sound(found: &Verified) -> Self {
+        let torn = found.torn.as_ref().map(|TornTail { file, offset, what, .. }| Torn {
+            file: file.clone(),
+            offset: *offset,
+            what: what.clone(),
+        });
+        Self {
+            sound: true,
+            entries: found.entries,
+            head: found.head.to_string(),
+            expected_head_at: found.expected_at,
+            closed: found.closed,
+            torn,
+            batches: found.batches,
+            segments: found.segments,
+            openings: found.openings,
+            bytes: found.bytes,
+            given_up_bytes: found.given_up,
+            erased: found.erased,
+            ..Self::default()
+        }
+    }
+
+    fn unsound(unsound: &VerifyError) -> Self {
+        let what = unsound.error.to_string();
+        let (file, offset, entry) = match &unsound.error {
+            JournalError::Damaged { file, offset, .. } => (Some(file.clone()), Some(*offset), None),
+            JournalError::BrokenLaw { sequence, .. } => (None, None, Some(*sequence)),
+            _ => (None, None, None),
+        };
+        Self {
+            error: Some(Wrong { what, file, offset, entry }),
+            entries: unsound.sound.sequence,
+            head: unsound.sound.to_string(),
+            ..Self::default()
+        }
+    }
+}
+
+impl Report for VerifyReport {}
+
+impl fmt::Display for VerifyReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Journal in {}\n", self.directory)?;
+        if let Some(wrong) = &self.error {
+            line(f, "sound entries", self.entries, "before what is wrong")?;
+            writeln!(f, "  head of those          {}", self.head)?;
+            return writeln!(f, "\nNOT SOUND: {}.", wrong.what);
+        }
+        let batches = counted(self.batches, "batch").replace("batchs", "batches");
+        let segments = counted(self.segments as u64, "segment");
+        line(f, "entries", self.entries, format_args!("in {batches}, {segments}"))?;
+        line(f, "bytes", self.bytes, format_args!("read in {:.3} s", self.seconds))?;
+        if self.given_up_bytes > 0 {
+            line(f, "  given up beside them", self.given_up_bytes, "by recoveries; not checked")?;
+        }
+        line(f, "openings", self.openings, if self.closed { "and closed" } else { "" })?;
+        if self.erased > 0 {
+            line(f, "erased notes", self.erased, "")?;
+        }
+        writeln!(f, "  head                   {}", self.head)?;
+        if let Some(at) = self.expected_head_at {
+            line(f, "expected head", at, "is the entry that it ends with")?;
+        }
+        if let Some(Torn { file, offset, what }) = &self.torn {
+            writeln!(
+                f,
+                "\nTorn tail: {what}, in {file} at byte {}, as a crash leaves it, or an engine that is \
+                 writing.",
+                grouped(*offset)
+            )?;
+        }
+        let laws = if self.laws_checked { " and every law" } else { "; the laws were not checked" };
+        writeln!(f, "\nSound: every checksum, the chain, the sequence{laws}.")
+    }
+}

@@ -1,0 +1,179 @@
+//! `stockade audit log`: the journal against the engine's own log in memory, filter by filter.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use stockade::{AdjustmentType, AuditEntry, AuditFilter, JournalReader, Timestamp};
+
+use super::random::{OPENING, PRODUCTS, Shop, WAREHOUSES, owner};
+use super::{folder, run, stockade, text};
+
+/// A journal of two openings, and the second engine, whose log has all of it.
+fn shop(name: &str) -> (String, Shop) {
+    let folder = folder(name);
+    let mut first = Shop::open(&folder, 3);
+    (0..150).for_each(|_| first.step());
+    drop(first);
+    let mut shop = Shop::open(&folder, 4);
+    for _ in 0..300 {
+        shop.step();
+        shop.clock.advance(Duration::from_millis(1));
+    }
+    shop.flush();
+    (folder, shop)
+}
+
+fn row(entry: &AuditEntry) -> Value {
+    let pairs = entry.metadata().iter();
+    let metadata: Map<String, Value> =
+        pairs.map(|(name, value)| (name.clone(), value.clone().into())).collect();
+    let millis = i64::try_from(entry.at.as_millis()).expect("a moment");
+    json!({
+        "sequence": entry.sequence,
+        "at": format!("{:.3}", jiff::Timestamp::from_millisecond(millis).expect("a moment")),
+        "at_ms": entry.at.as_millis(),
+        "type": entry.entry_type.name(),
+        "warehouse": entry.warehouse.as_deref(),
+        "product": entry.product.as_deref(),
+        "other_warehouse": entry.other_warehouse.as_deref(),
+        "quantity": entry.quantity,
+        "reservation": entry.reservation.map(|id| id.to_string()),
+        "owner": entry.owner.map(|owner| owner.to_string()),
+        "expires_at_ms": entry.expires_at.map(Timestamp::as_millis),
+        "retaken_from": entry.retaken_from.map(|id| id.to_string()),
+        "metadata": metadata,
+    })
+}
+
+fn listed(args: &[&str]) -> Vec<Value> {
+    let output = run(&[&["audit", "log"], args, &["--format", "jsonl"]].concat());
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+    let lines = text(&output.stdout);
+    lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn every_filter_gives_what_the_log_in_memory_gives() {
+    let (folder, shop) = shop("log-filters");
+    let all = shop.manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+    let of_hold = |entry: &&AuditEntry| entry.reservation.is_some();
+    let hold = all.iter().rfind(of_hold).and_then(|entry| entry.reservation).expect("a hold");
+    let (since, until) = (OPENING + 50, OPENING + 200);
+    let (since_text, until_text) = ("2023-11-14T22:13:20.050Z", "2023-11-14T22:13:20.200+00:00");
+    let filter = AuditFilter::new;
+    let (hold_text, owner_text) = (hold.to_string(), owner(1).to_string());
+    let (since_millis, until_millis) = (since.to_string(), until.to_string());
+    let cases: Vec<(Vec<&str>, AuditFilter)> = vec![
+        (vec![], filter()),
+        (vec!["--product", PRODUCTS[1]], filter().product(PRODUCTS[1])),
+        (vec!["--product", "nothing"], filter().product("nothing")),
+        (vec!["--warehouse", WAREHOUSES[2]], filter().warehouse(WAREHOUSES[2])),
+        (vec!["--reservation", &hold_text], filter().reservation(hold)),
+        (vec!["--owner", &owner_text], filter().owner(owner(1))),
+        (vec!["--type", "Sold"], filter().entry_type(AdjustmentType::Sold)),
+        (
+            vec!["--type", "sold", "--type", "TransferredOut"],
+            filter().entry_type(AdjustmentType::Sold).entry_type(AdjustmentType::TransferredOut),
+        ),
+        (vec!["--since", since_text], filter().since(Timestamp::from_millis(since))),
+        (vec!["--until", until_text], filter().until(Timestamp::from_millis(until))),
+        (
+            vec![
+                "--since",
+                &since_millis,
+                "--until",
+                &until_millis,
+                "--warehouse",
+                "SF",
+                "--product",
+                "LAPTOP",
+                "--type",
+                "Received",
+            ],
+            filter()
+                .since(Timestamp::from_millis(since))
+                .until(Timestamp::from_millis(until))
+                .warehouse("SF")
+                .product("LAPTOP")
+                .entry_type(AdjustmentType::Received),
+        ),
+    ];
+    for (args, filter) in cases {
+        let page = shop.manager.audit().query(&filter.limit(usize::MAX));
+        let rows: Vec<Value> = page.entries.iter().map(row).collect();
+        assert!(!rows.is_empty() || args.contains(&"nothing"), "{args:?} asks for nothing");
+        assert_eq!(listed(&[&[&*folder], &*args].concat()), rows, "{args:?}");
+    }
+}
+
+#[test]
+fn a_page_of_the_journal_is_a_page_of_the_log() {
+    let (folder, shop) = shop("log-pages");
+    let mut journal = JournalReader::new(&folder);
+    let mut filter = AuditFilter::new().product(PRODUCTS[0]).limit(7);
+    let mut pages = 0;
+    loop {
+        let page = journal.query(&filter).expect("a sound journal");
+        assert_eq!(page, shop.manager.audit().query(&filter));
+        pages += 1;
+        let Some(next) = page.next else { break };
+        filter = filter.after(next);
+    }
+    assert!(pages > 3, "{pages} pages");
+    assert_eq!(listed(&[&folder, "--limit", "5"]).len(), 5);
+    assert_eq!(listed(&[&folder, "--limit", "0"]).len(), 0);
+}
+
+#[test]
+fn csv_says_the_same_and_the_table_is_for_people() {
+    let (folder, shop) = shop("log-formats");
+    let all = shop.manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+    let output = run(&["audit", "log", &folder, "--format", "csv"]);
+    let mut reader = csv::Reader::from_reader(&*output.stdout);
+    let names: Vec<String> =
+        reader.headers().expect("a first row").iter().map(str::to_owned).collect();
+    let mut rows = 0;
+    for (record, entry) in reader.records().zip(&all) {
+        let (record, expected) = (record.expect("CSV"), row(entry));
+        for (name, field) in names.iter().zip(record.iter()) {
+            let value = match &expected[name] {
+                Value::Null => String::new(),
+                Value::String(text) => text.clone(),
+                Value::Object(pairs) if pairs.is_empty() => String::new(),
+                Value::Object(pairs) => {
+                    let found: Value = serde_json::from_str(field).expect("JSON");
+                    assert_eq!(found, Value::Object(pairs.clone()));
+                    continue;
+                }
+                other => other.to_string(),
+            };
+            assert_eq!(field, value, "{name} of entry {}", entry.sequence);
+        }
+        rows += 1;
+    }
+    assert_eq!((rows, names.len()), (all.len(), 13));
+    let table = text(&run(&["audit", "log", &folder]).stdout);
+    assert_eq!(table.lines().count(), all.len() + 1);
+    for word in ["quantity", "TransferredIn", "fromWarehouse=", "reservationId=", "tab\\there"] {
+        assert!(table.contains(word), "no {word:?} in the table");
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let (folder, _shop) = shop("log-pipe");
+    for format in ["table", "jsonl", "csv"] {
+        let mut command = stockade(&["audit", "log", &folder, "--format", format]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.expect("the program can be started");
+        let mut first = String::new();
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
+        lines.read_line(&mut first).expect("a line");
+        drop(lines);
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+        assert!(!first.is_empty());
+    }
+}
