@@ -28,6 +28,9 @@ build_and_run() { # kind, bug, where, tests... -> output of cargo test on stdout
         export RUSTFLAGS="--cfg loom" CARGO_PROFILE_RELEASE_DEBUG=0
         command=(cargo test --release -p loom-tests --test models
             --config 'profile.release.package.loom-tests.opt-level=0')
+    elif [ "$kind" = shuttle ]; then
+        export RUSTFLAGS="--cfg shuttle" CARGO_PROFILE_RELEASE_DEBUG=0 RUST_BACKTRACE=0
+        command=(cargo test --release -p shuttle-tests --test "$where")
     else
         unset RUSTFLAGS
         # A planted failure is no regression to remember.
@@ -67,7 +70,7 @@ check() { # kind, bug, where, expected result, label; tests from stdin
     done
 }
 
-for kind in loom test; do
+for kind in loom shuttle test; do
     # Models live in one program, whose tests bear their file's name in front.
     lines=$(list "$kind" | awk -v kind="$kind" \
         '{ if (kind == "loom") print $1, "models", $2 "::" $3; else print }')

@@ -1,31 +1,16 @@
 //! Which shard a thread uses, and counters that threads don't fight over.
 
-use crate::sync::{AtomicU64, Ordering};
+pub(crate) use crate::sync::thread_ordinal;
+use crate::sync::{AtomicU64, MODELLED, Ordering};
 
-/// A small number for this thread, counted up from 0: threads that start one after the other land on
-/// different shards.
-#[cfg(not(all(loom, feature = "loom")))]
-pub(crate) fn thread_ordinal() -> usize {
-    use std::cell::Cell;
-    // Not through `sync`: a process-wide counter, taken once a thread, that no law stands on.
-    static NEXT: std::sync::Mutex<usize> = std::sync::Mutex::new(0);
-    thread_local! {
-        static ORDINAL: Cell<Option<usize>> = const { Cell::new(None) };
-    }
-    ORDINAL.get().unwrap_or_else(|| {
-        let mut next = NEXT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let ordinal = *next;
-        *next += 1;
-        ORDINAL.set(Some(ordinal));
-        ordinal
-    })
+/// How many threads are likely to run at once. In a model always two, so that a seed replays on any
+/// machine.
+pub(crate) fn parallelism() -> usize {
+    if MODELLED { 2 } else { std::thread::available_parallelism().map_or(1, usize::from) }
 }
 
-#[cfg(all(loom, feature = "loom"))]
-pub(crate) use crate::sync::model_thread as thread_ordinal;
-
-/// Where this thread begins to look in a table that all threads share. In a model all begin at the
-/// same place, so that they meet.
+/// Where this thread begins to look in a table that all threads share. In a small model all begin at
+/// the same place, so that they meet.
 pub(crate) fn lane() -> usize {
     if cfg!(all(loom, feature = "loom")) { 0 } else { thread_ordinal() }
 }

@@ -2,11 +2,10 @@
 
 use std::sync::OnceLock;
 
+use crate::sync::MODELLED;
+
 /// Elements of one segment: 4,096, so that adding one costs some tens of microseconds at most.
-#[cfg(not(all(loom, feature = "loom")))]
-pub(crate) const SEGMENT: usize = 4_096;
-#[cfg(all(loom, feature = "loom"))]
-pub(crate) const SEGMENT: usize = 4;
+pub(crate) const SEGMENT: usize = if MODELLED { 4 } else { 4_096 };
 
 /// Up to a fixed number of elements, made a segment at a time when they are first asked for.
 ///

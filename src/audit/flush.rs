@@ -3,12 +3,13 @@
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use crate::audit::gate::Shut;
 use crate::error::FlushError;
+use crate::sync::{Condvar, Mutex, MutexGuard, lock};
 
 impl From<Shut> for FlushError {
     fn from(shut: Shut) -> Self {
@@ -95,7 +96,7 @@ struct TicketState {
 
 impl Ticket {
     fn lock(&self) -> MutexGuard<'_, TicketState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Tells the waiter. Only the first outcome counts.
@@ -133,7 +134,7 @@ struct Waiting {
 
 impl Tickets {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 
     /// A new flush. The writer must be woken after.

@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 
 use crate::audit::bell::{Bell, WriterGone};
 use crate::audit::gate::{Gate, Shut};
-use crate::sync::{ArrayQueue, AtomicBool, AtomicU64, Ordering, nap, spin_loop, yield_now};
+use crate::sync::{
+    ArrayQueue, AtomicBool, AtomicU64, MODELLED, Ordering, nap, spin_loop, yield_now,
+};
 
 /// How many items the queue holds unless the caller says otherwise.
 pub(crate) const DEFAULT_CAPACITY: usize = 65_536;
@@ -262,7 +264,7 @@ impl Patience {
 
     fn wait(&mut self) {
         self.rounds = self.rounds.saturating_add(1);
-        if cfg!(all(loom, feature = "loom")) || self.rounds > Self::SPINNING {
+        if MODELLED || self.rounds > Self::SPINNING {
             match self.rounds.checked_sub(Self::YIELDING) {
                 Some(naps) if naps > 0 => nap((FIRST_NAP * (1 << naps.min(8))).min(LONGEST_NAP)),
                 _ => yield_now(),

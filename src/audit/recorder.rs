@@ -1,6 +1,6 @@
 //! The recorder: what the floors above call to have something written.
 
-use std::sync::{Arc, Condvar, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::audit::bell::WriterGone;
@@ -16,7 +16,7 @@ use crate::audit::view::Names;
 use crate::clock::Timestamp;
 use crate::error::FlushError;
 use crate::stock::announce::CommitName;
-use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, lock};
+use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock};
 
 /// Buffers for long records that wait to be used again.
 const POOLED: usize = 1_024;

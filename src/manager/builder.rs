@@ -1,7 +1,7 @@
 //! Building an engine: its warehouses, its bounds, its clock and its sink.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -33,10 +33,11 @@ use crate::reservation::id::Randomness;
 use crate::reservation::keys::{KeyLimits, Keys, Patience};
 use crate::reservation::magazines::Retention;
 use crate::reservation::slots::Slots;
-use crate::shard::Counters;
+use crate::shard::{Counters, parallelism};
 use crate::stock::catalog::Catalog;
 use crate::stock::handle::WarehouseId;
 use crate::stock::warehouse::Warehouse;
+use crate::sync::Mutex;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -250,7 +251,7 @@ impl Builder {
             room = room.max(recover::slots_needed(ledger));
         }
         let longest_total = self.longest_total();
-        let parallelism = thread::available_parallelism().map_or(1, usize::from);
+        let parallelism = parallelism();
         let born = self.clock.now();
         let spec = |(index, spec): (usize, &WarehouseSpec)| {
             let id = WarehouseId(index as u16);

@@ -12,7 +12,7 @@ use crate::manager::engine::Engine;
 use crate::manager::place::{LevelRef, WarehouseRef};
 use crate::manager::settings::millis;
 use crate::quantity::MAX_UNITS;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, lock};
 
 impl InventoryManager {
     /// The longest time to live that one reserve or one extension may ask for.
@@ -141,7 +141,7 @@ impl Engine {
         value: &str,
         set: impl FnOnce(),
     ) -> Result<(), SettingError> {
-        let one_at_a_time = self.changing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let one_at_a_time = lock(&self.changing);
         self.admit()?;
         let draft = self
             .recorder

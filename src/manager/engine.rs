@@ -1,6 +1,6 @@
 //! The engine behind a manager: what all operations share.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 
 use crate::audit::entry::EventType;
 use crate::audit::record::Subject;
@@ -28,6 +28,7 @@ use crate::stock::catalog::{Catalog, CatalogFull, Definition};
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
+use crate::sync::Mutex;
 
 /// Why a reserve or a basket was refused, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! An engine's threads, and its end.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::audit::record::Subject;
 use crate::audit::writer::WriterThread;
 use crate::manager::InventoryManager;
 use crate::manager::engine::Engine;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// How long a manager that is dropped without a shutdown gives what is under way.
 const DROP_DEADLINE: Duration = Duration::from_millis(500);

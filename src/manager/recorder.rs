@@ -1,6 +1,6 @@
 //! From an operation to its one record in the audit queue.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::audit::bell::WriterGone;
@@ -20,7 +20,7 @@ use crate::quantity::Quantity;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::announce::CommitName;
 use crate::stock::handle::{LevelHandle, WarehouseId};
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// The manager's side of the audit queue.
 pub(super) struct Recorder {

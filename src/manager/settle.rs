@@ -414,6 +414,7 @@ impl Engine {
     ) -> Result<(), Unavailable> {
         let commit = if gifts.len() > 1 { self.commit(gifts).ok() } else { None };
         // Law 2: queued before the credit shows.
+        #[cfg(not(planted = "credit_before_entry"))]
         let recorded = draft.queue();
         match commit {
             Some(commit) => {
@@ -429,6 +430,8 @@ impl Engine {
                 }
             }
         }
+        #[cfg(planted = "credit_before_entry")]
+        let recorded = draft.queue();
         recorded
     }
 

@@ -65,9 +65,10 @@ impl Engine {
             };
             let (from_level, _) = self.level_and_warehouse(from_handle)?;
             self.look_before_moving(from_level, target, qty, false)?;
-            let product = self.catalog.product_name(from_level.product());
-            let product = product.ok_or(UnknownPlace::Handle)?;
-            let to_handle = self.resolve_or_open(LevelRef::Names(target.name(), &product))?;
+            let to_handle = match self.catalog.level_of(target.id(), from_level.product()) {
+                Some(known) => known,
+                None => self.open_beside(from_level, target)?,
+            };
             let route = Route {
                 from: from_handle,
                 to: to_handle,
@@ -82,6 +83,17 @@ impl Engine {
             Ok(Answer::Done)
         })
         .map(drop)
+    }
+
+    /// The level of the same product in another warehouse, which has had none so far.
+    #[cold]
+    fn open_beside(
+        &self,
+        level: &StockLevel,
+        target: &Warehouse,
+    ) -> Result<LevelHandle, TransferError> {
+        let product = self.catalog.product_name(level.product()).ok_or(UnknownPlace::Handle)?;
+        Ok(self.resolve_or_open(LevelRef::Names(target.name(), &product))?)
     }
 
     /// Refuses what is plainly short: without a write, and before a level is opened for it.

@@ -26,14 +26,11 @@
 //! Fences rather than `SeqCst` accesses, because the model checker treats those as `AcqRel`.
 
 use crate::clock::Timestamp;
-use crate::sync::{AtomicBool, AtomicU64, Ordering, fence};
+use crate::sync::{AtomicBool, AtomicU64, MODELLED, Ordering, fence};
 use crate::table::Table;
 
 /// Slots under one group bound.
-#[cfg(not(all(loom, feature = "loom")))]
-pub(crate) const GROUP: usize = 64;
-#[cfg(all(loom, feature = "loom"))]
-pub(crate) const GROUP: usize = 2;
+pub(crate) const GROUP: usize = if MODELLED { 2 } else { 64 };
 
 /// Groups under one segment bound.
 const GROUPS: usize = GROUP;

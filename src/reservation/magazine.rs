@@ -2,14 +2,11 @@
 
 use crate::clock::Timestamp;
 use crate::reservation::chain::SlotNumber;
-use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, MODELLED, Ordering};
 
 /// Slots that move between a shard and the depot at a time: few enough that whoever fills one, which
 /// one end of a hold in so many does, stays well under a microsecond.
-#[cfg(not(all(loom, feature = "loom")))]
-pub(crate) const MAGAZINE: usize = 64;
-#[cfg(all(loom, feature = "loom"))]
-pub(crate) const MAGAZINE: usize = 2;
+pub(crate) const MAGAZINE: usize = if MODELLED { 2 } else { 64 };
 
 /// A block of slot numbers; whoever has its number off a queue has it to itself.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::line::{Line, NOTE, settled_from};
 use crate::reservation::state::{Phase, State, StateCell};
 use crate::stock::handle::LevelHandle;
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU64, MODELLED, Ordering, fence};
 
 /// What a slot says of a reservation of one line, or of the first line of a basket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +45,7 @@ pub(crate) struct Slot {
     next: AtomicU64,
 }
 
-#[cfg(not(all(loom, feature = "loom")))]
-const _: () = assert!(size_of::<Slot>() == 64, "a slot is one cache line");
+const _: () = assert!(MODELLED || size_of::<Slot>() == 64, "a slot is one cache line");
 
 impl Slot {
     pub(crate) fn new() -> Self {

@@ -1,21 +1,19 @@
 //! The catalog: names to handles, and handles to levels and warehouses.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-
-use dashmap::DashMap;
+use std::sync::{Arc, OnceLock};
 
 use crate::stock::cell::{Cell, CellId, CellKind};
 use crate::stock::commit::Pool;
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
-use crate::sync::{AtomicU32, AtomicUsize, Ordering};
+use crate::sync::{AtomicU32, AtomicUsize, DashMap, MODELLED, Mutex, Ordering, lock};
 use crate::table::Table;
 
 /// How many products, and how many levels, one engine may have.
-pub(crate) const MAX_PRODUCTS: usize = 1 << 24;
-pub(crate) const MAX_LEVELS: usize = 1 << 26;
+pub(crate) const MAX_PRODUCTS: usize = if MODELLED { 64 } else { 1 << 24 };
+pub(crate) const MAX_LEVELS: usize = if MODELLED { 256 } else { 1 << 26 };
 
 /// No level in this warehouse.
 const NO_LEVEL: u32 = u32::MAX;
@@ -68,7 +66,7 @@ impl Catalog {
             product_ids: DashMap::with_hasher(foldhash::quality::RandomState::default()),
             levels: Table::new(MAX_LEVELS, StockLevel::closed),
             commits,
-            defining: Mutex::default(),
+            defining: Mutex::new(()),
             products_defined: AtomicUsize::new(0),
             levels_defined: AtomicUsize::new(0),
         }
@@ -156,7 +154,7 @@ impl Catalog {
         product: &str,
         mut announce: impl FnMut(Definition<'_>),
     ) -> Result<LevelHandle, CatalogFull> {
-        let _one_at_a_time = self.defining.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = lock(&self.defining);
         let product = match self.product_id(product) {
             Some(product) => product,
             None => self.define_product(product, &mut announce)?,
@@ -181,7 +179,7 @@ impl Catalog {
 
     /// Gives a product the next number: those that an earlier run of the engine defined, in order.
     pub(crate) fn restore_product(&self, name: &str) -> Result<ProductId, CatalogFull> {
-        let _one_at_a_time = self.defining.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = lock(&self.defining);
         self.define_product(name, &mut |_| {})
     }
 

@@ -6,7 +6,7 @@ use crate::stock::commit::MarkReader;
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
 use crate::stock::sold::Sold;
 use crate::stock::word::{Delta, Word};
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, MODELLED, Ordering};
 
 /// What stands where a level has no product yet.
 const NO_PRODUCT: u32 = u32::MAX;
@@ -38,8 +38,7 @@ pub struct StockLevel {
     marks: MarkReader,
 }
 
-#[cfg(not(all(loom, feature = "loom")))]
-const _: () = assert!(size_of::<StockLevel>() == 64, "a level is one cache line");
+const _: () = assert!(MODELLED || size_of::<StockLevel>() == 64, "a level is one cache line");
 
 /// The counts of a stock level at one instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -36,8 +36,8 @@ struct Level {
 struct Hold {
     /// Units that are still held, by level.
     held: HashMap<Place, u32>,
-    /// How its end began, if it did.
-    end: Option<AdjustmentType>,
+    /// Whether any of them were sold.
+    sold: bool,
     retaken_by: Option<ReservationId>,
 }
 
@@ -113,9 +113,11 @@ impl Ledger {
             return Err("it moves nothing".into());
         }
         let place = place(entry)?;
+        // What a transfer request holds from the asking to the decision is no reservation's.
+        let of_request = entry.note("transferRequestId").is_some();
         match movement {
-            Reserved => self.hold(entry, &place)?,
-            Sold | Returned => self.end(movement, entry, &place)?,
+            Reserved if !of_request => self.hold(entry, &place)?,
+            Sold | Returned if !of_request => self.end(movement, entry, &place)?,
             _ => {}
         }
         let units = entry.quantity;
@@ -165,7 +167,7 @@ impl Ledger {
         }
         if let Some(old) = entry.retaken_from {
             let old = self.holds.get_mut(&old).ok_or("it retakes a hold that was never made")?;
-            if old.end != Some(AdjustmentType::Returned) || old.is_partly_held() {
+            if old.sold || old.is_partly_held() {
                 return Err("it retakes a hold that is not over, or that sold".into());
             }
             if *old.retaken_by.get_or_insert(id) != id {
@@ -179,7 +181,7 @@ impl Ledger {
         }
     }
 
-    /// A line of a hold's end.
+    /// A line of a hold's end, or of a step that ends a part of it.
     fn end(
         &mut self,
         movement: AdjustmentType,
@@ -188,9 +190,7 @@ impl Ledger {
     ) -> Result<(), String> {
         let id = entry.reservation.ok_or("no reservation")?;
         let hold = self.holds.get_mut(&id).ok_or("its hold was never made")?;
-        if *hold.end.get_or_insert(movement) != movement {
-            return Err("the hold ended otherwise before".into());
-        }
+        hold.sold |= movement == AdjustmentType::Sold;
         let held = hold.held.get_mut(place).ok_or("the hold has no such line")?;
         take(held, entry.quantity, "held")
     }
@@ -215,12 +215,11 @@ impl Ledger {
         assert_eq!(self.levels.len(), levels, "levels");
         for (id, hold) in &self.holds {
             let live = manager.reservation(*id).map(|found| found.status);
-            match hold.end {
-                None => assert_eq!(live, Ok(ReservationStatus::Pending), "{id}"),
-                Some(_) => {
-                    assert_ne!(live, Ok(ReservationStatus::Pending), "{id}");
-                    assert!(!hold.is_partly_held(), "{id} ended by halves: {hold:?}");
-                }
+            let is_pending = live == Ok(ReservationStatus::Pending);
+            assert_eq!(is_pending, hold.is_partly_held(), "{id} is {live:?}: {hold:?}");
+            if !is_pending && live.is_ok() {
+                let is_sold = live == Ok(ReservationStatus::Confirmed);
+                assert_eq!(is_sold, hold.sold, "{id} is {live:?}: {hold:?}");
             }
         }
     }

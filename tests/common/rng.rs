@@ -44,6 +44,11 @@ impl Rng {
         1 + self.below(u64::from(most)) as u32
     }
 
+    /// One of `items`, where it stands.
+    pub(crate) fn pick_ref<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        &items[self.below(items.len() as u64) as usize]
+    }
+
     /// One of `items`.
     pub(crate) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.below(items.len() as u64) as usize]

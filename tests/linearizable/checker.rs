@@ -38,9 +38,13 @@ pub(crate) fn explain(calls: &[Call], initial: &State) -> Option<Vec<usize>> {
 
 /// "Another call is ending it" is true only while that call is open, and if it does end it.
 fn is_progress_true(call: &Call, calls: &[Call]) -> bool {
-    let Answered::ReleaseInProgress { hold } = call.answered else { return true };
-    let ends =
-        |other: &&Call| matches!(other.answered, Answered::Released { hold: it, .. } if it == hold);
+    let Answered::InProgress { hold } = call.answered else { return true };
+    let ends = |other: &&Call| match other.answered {
+        Answered::Released { hold: ended, .. } | Answered::Confirmed { hold: ended } => {
+            ended == hold
+        }
+        _ => false,
+    };
     calls.iter().filter(ends).any(|other| other.overlaps(call))
 }
 
@@ -124,10 +128,12 @@ mod tests {
     #[test]
     fn in_progress_is_true_only_while_the_winners_call_is_open() {
         let released = || Answered::Released { hold: 1, lines: vec![(0, 2)] };
-        let in_progress = || Answered::ReleaseInProgress { hold: 1 };
+        let in_progress = || Answered::InProgress { hold: 1 };
         let history = |made, returned| {
             [call(0, 1, reserved(2)), call(2, 5, released()), call(made, returned, in_progress())]
         };
+        let others = [call(0, 1, reserved(2)), call(2, 4, in_progress()), call(3, 5, seen(3, 0))];
+        assert_eq!(explain(&others, &initial()), None, "nobody ended it");
         assert!(explain(&history(3, 4), &initial()).is_some());
         assert_eq!(explain(&history(6, 7), &initial()), None);
     }

@@ -1,17 +1,19 @@
 //! Random calls, made by threads that start together; and what they were answered.
+//!
+//! Only calls that change everything at one instant. Adding, removing and shipping stock take from a
+//! warehouse's room or a level first and give to the other last, on purpose (Law 2).
 
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use stockade::{
-    BasketError, BasketLine, FulfilError, InventoryManager, LevelRef, Release, ReleaseError,
-    ReservationId, ReserveError, TransferError, WarehouseSpec,
+    BasketError, BasketLine, ConfirmError, FulfilError, InventoryManager, LevelRef, ManualClock,
+    Release, ReleaseError, ReservationId, ReserveError, Timestamp, TransferError, WarehouseSpec,
 };
 
 use crate::checker::Call;
 use crate::model::{Answered, State};
+use crate::threads::{Start, scope, spin_loop};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -21,11 +23,6 @@ const WAREHOUSES: [usize; 3] = [0, 1, 0];
 /// Few units and little room, so that much is refused.
 const STOCK: [u32; 3] = [6, 3, 3];
 const CAPACITY: [u32; 2] = [12, 6];
-
-/// A number that is another one in each run.
-pub(crate) fn seed_of_the_day() -> u64 {
-    RandomState::new().hash_one("linearizable")
-}
 
 /// Random numbers from a seed: splitmix64.
 #[derive(Clone, Debug)]
@@ -60,8 +57,9 @@ enum Step {
         level: usize,
         units: u32,
     },
-    /// The hold that this thread made last, or one that all threads know.
-    Release {
+    /// Sells or gives back the hold that this thread made last, or one that all threads know.
+    End {
+        sell: bool,
         own: bool,
         shared: usize,
     },
@@ -87,7 +85,11 @@ impl Step {
     fn random(random: &mut Random) -> Self {
         match random.below(14) {
             0 | 1 => Self::Reserve { level: random.level(), units: random.units(3) },
-            2..=4 => Self::Release { own: random.below(2) == 0, shared: random.below(2) as usize },
+            2..=4 => Self::End {
+                sell: random.below(3) == 0,
+                own: random.below(2) == 0,
+                shared: random.below(2) as usize,
+            },
             5..=7 => {
                 let from = random.below(2) as usize;
                 Self::Transfer { from, to: 1 - from, units: random.units(4) }
@@ -144,12 +146,15 @@ impl Plan {
                 site.call(0, &Step::Basket { lines }, number, &mut shared, &[])
             })
             .collect();
-        let missing = AtomicUsize::new(self.threads.len());
-        calls.extend(thread::scope(|scope| {
-            let (site, shared, missing) = (&site, &shared, &missing);
+        let start = Start::of(self.threads.len());
+        calls.extend(scope(|scope| {
+            let (site, shared, start) = (&site, &shared, &start);
             let mut threads = Vec::new();
             for (thread, steps) in self.threads.iter().enumerate() {
-                threads.push(scope.spawn(move || run_thread(site, thread, steps, shared, missing)));
+                threads.push(scope.spawn(move || {
+                    start.together();
+                    run_thread(site, thread, steps, shared)
+                }));
             }
             let calls = threads.into_iter().flat_map(|thread| thread.join().expect("no panic"));
             calls.collect::<Vec<_>>()
@@ -159,26 +164,10 @@ impl Plan {
     }
 }
 
-fn run_thread(
-    site: &Site<'_>,
-    thread: usize,
-    steps: &[(Step, u32)],
-    shared: &[Hold],
-    missing: &AtomicUsize,
-) -> Vec<Call> {
+fn run_thread(site: &Site<'_>, thread: usize, steps: &[(Step, u32)], shared: &[Hold]) -> Vec<Call> {
     let mut own = Vec::new();
-    // Together, and awake: calls are over in less time than a sleeper takes to wake up.
-    missing.fetch_sub(1, Ordering::SeqCst);
-    let mut looks = 0;
-    while missing.load(Ordering::SeqCst) > 0 {
-        looks += 1;
-        if looks % 1_000 == 0 {
-            thread::yield_now();
-        }
-        std::hint::spin_loop();
-    }
     let call = |(at, (step, pause)): (usize, &(Step, u32))| {
-        (0..*pause).for_each(|_| std::hint::spin_loop());
+        (0..*pause).for_each(|_| spin_loop());
         site.call(thread, step, 10 * (thread + 1) + at, &mut own, shared)
     };
     steps.iter().enumerate().filter_map(call).collect()
@@ -188,6 +177,8 @@ fn engine() -> InventoryManager {
     let builder = InventoryManager::builder()
         .warehouse(WarehouseSpec::new("SF").capacity(CAPACITY[0]))
         .warehouse(WarehouseSpec::new("NYC").capacity(CAPACITY[1]))
+        .clock(ManualClock::at(Timestamp::from_millis(1)))
+        .seed(1)
         .max_reservations(1 << 10)
         .audit_queue(256)
         .without_threads();
@@ -252,14 +243,18 @@ impl Site<'_> {
                 },
                 Err(error) => panic!("{error}"),
             },
-            Step::Release { own: of_own, shared: which } => {
+            Step::End { sell, own: of_own, shared: which } => {
                 let own = if *of_own { own.last() } else { None };
                 let (hold, id, lines) = own.or(shared.get(*which))?;
                 let hold = *hold;
+                if *sell {
+                    return Some(self.confirm(hold, *id));
+                }
                 match self.manager.release(*id) {
                     Ok(Release::Released) => Answered::Released { hold, lines: lines.clone() },
-                    Ok(Release::AlreadyReleased) => Answered::ReleasedBefore { hold },
-                    Err(ReleaseError::InProgress) => Answered::ReleaseInProgress { hold },
+                    Ok(Release::AlreadyReleased) => Answered::Over { hold, sold: false },
+                    Err(ReleaseError::Confirmed) => Answered::Over { hold, sold: true },
+                    Err(ReleaseError::InProgress) => Answered::InProgress { hold },
                     other => panic!("{other:?}"),
                 }
             }
@@ -289,6 +284,16 @@ impl Site<'_> {
                 Answered::Seen { levels: vec![(*level, counts)] }
             }
         })
+    }
+
+    fn confirm(&self, hold: usize, id: ReservationId) -> Answered {
+        match self.manager.confirm(id) {
+            Ok(()) => Answered::Confirmed { hold },
+            Err(ConfirmError::Released) => Answered::Over { hold, sold: false },
+            Err(ConfirmError::AlreadyConfirmed) => Answered::Over { hold, sold: true },
+            Err(ConfirmError::InProgress) => Answered::InProgress { hold },
+            Err(error) => panic!("{error}"),
+        }
     }
 
     fn fulfil(&self, order: &[usize], units: u32, number: usize, own: &mut Vec<Hold>) -> Answered {

@@ -16,10 +16,16 @@ pub(crate) enum Answered {
         hold: usize,
         lines: Vec<(usize, u32)>,
     },
-    ReleasedBefore {
+    Confirmed {
         hold: usize,
     },
-    ReleaseInProgress {
+    /// Neither confirmed nor released: it was one or the other before.
+    Over {
+        hold: usize,
+        sold: bool,
+    },
+    /// Neither confirmed nor released: another call was at it.
+    InProgress {
         hold: usize,
     },
     Transferred {
@@ -64,13 +70,15 @@ pub(crate) struct State {
     warehouses: Vec<usize>,
     /// Holds that were made and are pending.
     pending: Vec<usize>,
-    /// Holds that were released.
-    over: Vec<usize>,
+    /// Holds that were released, and those that were confirmed.
+    released: Vec<usize>,
+    confirmed: Vec<usize>,
 }
 
 impl State {
     pub(crate) fn new(levels: Vec<(u32, u32)>, rooms: Vec<u32>, warehouses: Vec<usize>) -> Self {
-        Self { levels, rooms, warehouses, pending: Vec::new(), over: Vec::new() }
+        let (pending, released, confirmed) = Default::default();
+        Self { levels, rooms, warehouses, pending, released, confirmed }
     }
 
     /// The state after this call, if its answer is the one that this state gives.
@@ -82,9 +90,11 @@ impl State {
                 self.available(*level) == *available && available < needed
             }
             Answered::Released { hold, lines } => next.release(*hold, lines),
-            Answered::ReleasedBefore { hold } => self.over.contains(hold),
+            Answered::Confirmed { hold } => next.end(*hold, true),
+            Answered::Over { hold, sold: true } => self.confirmed.contains(hold),
+            Answered::Over { hold, sold: false } => self.released.contains(hold),
             // Whether it was open is for the checker; the winner may stand before it or after.
-            Answered::ReleaseInProgress { .. } => true,
+            Answered::InProgress { .. } => true,
             Answered::Transferred { from, to, units } => next.transfer(*from, *to, *units),
             Answered::TransferShort { from, units, available } => {
                 self.available(*from) == *available && available < units
@@ -120,12 +130,23 @@ impl State {
         })
     }
 
-    fn release(&mut self, hold: usize, lines: &[(usize, u32)]) -> bool {
+    fn end(&mut self, hold: usize, sold: bool) -> bool {
         let Some(at) = self.pending.iter().position(|pending| *pending == hold) else {
             return false;
         };
         self.pending.swap_remove(at);
-        self.over.push(hold);
+        if sold {
+            self.confirmed.push(hold)
+        } else {
+            self.released.push(hold)
+        }
+        true
+    }
+
+    fn release(&mut self, hold: usize, lines: &[(usize, u32)]) -> bool {
+        if !self.end(hold, false) {
+            return false;
+        }
         for (level, units) in lines {
             let (available, reserved) = &mut self.levels[*level];
             (*available, *reserved) = (*available + units, *reserved - units);

@@ -29,7 +29,7 @@ mod reservation;
 mod shard;
 #[path = "../../../src/stock/mod.rs"]
 mod stock;
-#[path = "../../../src/sync.rs"]
+#[path = "../../../src/sync/mod.rs"]
 mod sync;
 #[path = "../../../src/table.rs"]
 mod table;

@@ -3,7 +3,7 @@
 //! The writer appends and goes on; a thread of its own syncs. So one sync serves all who asked while
 //! the one before ran (group commit), and the writer never waits for a disk that takes its time.
 
-use std::sync::{Arc, Condvar, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 use std::{io, mem, thread};
@@ -12,7 +12,7 @@ use crate::audit::flush::Ticket;
 use crate::audit::journal::segment::Point;
 use crate::audit::journal::storage::{Storage, StorageFile};
 use crate::error::FlushError;
-use crate::sync::{Mutex, MutexGuard, lock};
+use crate::sync::{Condvar, Mutex, MutexGuard, lock};
 
 /// How far the disk is behind the writer.
 pub(crate) struct Progress {

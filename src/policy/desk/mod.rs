@@ -7,14 +7,16 @@
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::parking::Parking;
 use crate::policy::alerts::{StockAlert, StockAlertListener};
 use crate::stock::handle::LevelHandle;
-use crate::sync::{AtomicU8, AtomicU64, AtomicUsize, Ordering, SegQueue};
+use crate::sync::{
+    AtomicU8, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, SegQueue, lock,
+};
 
 /// Where the desk gets what it delivers.
 pub(crate) trait AlertSource: Send + Sync {
@@ -256,7 +258,7 @@ impl Shared {
     }
 
     fn life(&self) -> MutexGuard<'_, Life> {
-        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.life)
     }
 }
 

@@ -16,13 +16,13 @@ mod order;
 mod tests;
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dashmap::{DashMap, Entry};
-
 use crate::clock::Timestamp;
-use crate::sync::{AtomicU64, AtomicUsize, Ordering, spin_loop, yield_now};
+use crate::sync::{
+    AtomicU64, AtomicUsize, DashMap, Entry, Mutex, MutexGuard, Ordering, lock, nap, spin_loop,
+    yield_now,
+};
 
 pub(crate) use fingerprint::Fingerprint;
 pub(crate) use name::KeyName;
@@ -103,7 +103,7 @@ impl<A: Clone> Keys<A> {
     pub(crate) fn new(limits: KeyLimits) -> Self {
         Self {
             known: DashMap::with_shard_amount(SHARDS),
-            order: Mutex::default(),
+            order: Mutex::new(Order::default()),
             limits,
             published: AtomicUsize::new(0),
             next_number: AtomicU64::new(0),
@@ -285,7 +285,7 @@ impl<A> Keys<A> {
 
     fn order(&self) -> MutexGuard<'_, Order> {
         // Nothing that runs under this lock can panic half-way.
-        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.order)
     }
 }
 
@@ -347,7 +347,7 @@ impl Pause {
             Self::SPINS..Self::YIELDS => yield_now(),
             taken => {
                 let doublings = (taken - Self::YIELDS).min(10);
-                std::thread::sleep((Self::SLEEP_MIN * (1 << doublings)).min(Self::SLEEP_MAX));
+                nap((Self::SLEEP_MIN * (1 << doublings)).min(Self::SLEEP_MAX));
             }
         }
         self.taken = self.taken.saturating_add(1);

@@ -13,6 +13,7 @@ use super::slot::{Short, Slot};
 use crate::stock::announce::Announced;
 use crate::stock::cell::{Cell, CellId, Settle};
 use crate::stock::word::{Delta, Word};
+use crate::sync::MODELLED;
 
 /// One thread that drives one operation, counted in its control word.
 #[derive(Debug)]
@@ -212,6 +213,17 @@ fn help<S: Site + ?Sized>(site: &S, operation: Mark) {
     pool.leave(operation, slot);
 }
 
+/// What an earlier design did with whom it met: refuses it, for its owner to begin anew.
+#[cfg(planted = "commit_abort_without_end")]
+fn abort(pool: &super::pool::Pool, operation: Mark) {
+    let Some(slot) = pool.slot(operation.slot()) else { return };
+    if slot.control.try_join(operation.sequence()).is_some() {
+        slot.note_short(Short { line: None, available: u64::from(u32::MAX) });
+        slot.control.advance(Status::Undecided, Status::Refused);
+        pool.leave(operation, slot);
+    }
+}
+
 impl<S: Site + ?Sized> Settle for S {
     fn settle(&self, id: CellId, cell: &Cell, bits: u64, delta: Delta) -> Result<(), Word> {
         let Some(mark) = Mark::from_bits(bits) else { return Ok(()) };
@@ -224,6 +236,8 @@ impl<S: Site + ?Sized> Settle for S {
             // A mark never recurs, so that if it is still there, it still means this.
             Meaning::Final(word) => cell.take_mark_off(bits, word),
             Meaning::Open { operation, lines, .. } => {
+                #[cfg(planted = "commit_abort_without_end")]
+                abort(self.pool(), operation);
                 if !goes_by_itself(cell, bits, lines) {
                     help(self, operation);
                 }
@@ -245,7 +259,7 @@ pub(super) fn get_past<S: Site + ?Sized>(site: &S, id: CellId, cell: &Cell, bits
 /// long basket only get in each other's way. Bounded, so that nobody waits for a sleeper.
 fn goes_by_itself(cell: &Cell, bits: u64, lines: usize) -> bool {
     // Models have no use for waiting: all that it could show is shown without it.
-    let spins = if cfg!(all(loom, feature = "loom")) { 0 } else { 2 * lines };
+    let spins = if MODELLED { 0 } else { 2 * lines };
     (0..spins).any(|_| {
         crate::sync::spin_loop();
         cell.look() != bits

@@ -97,7 +97,23 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         if !self.sprint() {
             self.driver.drive(self.driver.record.head.lines);
         }
+        #[cfg(planted = "commit_abort_without_end")]
+        if self.driver.record.slot.control.load().status() == Status::Refused
+            && self.why() == (Refused::Sum { available: u64::from(u32::MAX) })
+        {
+            return self.anew().run();
+        }
         self.conclude()
+    }
+
+    /// The same operation, which somebody has aborted, from the start.
+    #[cfg(planted = "commit_abort_without_end")]
+    fn anew(self) -> Self {
+        let Driver { site, record, .. } = self.driver;
+        let line = |at| Line { cell: record.line(at).0, delta: record.line(at).1 };
+        let lines: Vec<_> = (0..record.head.lines).map(line).collect();
+        drop(self);
+        Self::begin(site, &lines, record.head.announced).unwrap_or_else(|_| unreachable!())
     }
 
     fn conclude(self) -> Result<Committed<'s, S>, Refused> {

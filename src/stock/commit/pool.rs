@@ -8,10 +8,9 @@ use super::mark::{Mark, SLOT_BITS};
 use super::shelves::Shelves;
 use super::slot::Slot;
 use crate::shard::lane;
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, MODELLED, Ordering};
 
-const LOOM: bool = cfg!(all(loom, feature = "loom"));
-const FIRST: usize = if LOOM { 4 } else { 64 };
+const FIRST: usize = if MODELLED { 4 } else { 64 };
 const SHELVES: usize = 11;
 type Slots = Shelves<Slot, FIRST, SHELVES>;
 

@@ -12,17 +12,16 @@ use crate::quantity::MAX_UNITS;
 use crate::stock::announce::Announced;
 use crate::stock::cell::CellId;
 use crate::stock::word::{Delta, Word};
-use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU32, AtomicU64, MODELLED, Ordering, fence};
 
 /// Lines that stand in the slot itself; longer operations go on in segments that stay with the slot.
-const INLINE: usize = if cfg!(all(loom, feature = "loom")) { 2 } else { 8 };
+const INLINE: usize = if MODELLED { 2 } else { 8 };
 const SEGMENTS: usize = 13;
 /// The most lines an operation can have: as many as a refusal can number.
 pub(crate) const MAX_LINES: usize = WHOLE as usize;
 
 const _: () = assert!(
-    INLINE + Shelves::<Line, INLINE, SEGMENTS>::CAPACITY >= MAX_LINES
-        || cfg!(all(loom, feature = "loom")),
+    MODELLED || INLINE + Shelves::<Line, INLINE, SEGMENTS>::CAPACITY >= MAX_LINES,
     "a slot can grow to the longest operation"
 );
 

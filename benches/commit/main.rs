@@ -1,0 +1,140 @@
+//! The multi-cell commit beside the same work under ordered locks, in turns within one run.
+//!
+//! ```text
+//! cargo bench --bench commit               # everything, about a minute
+//! cargo bench --bench commit -- --quick    # shorter turns
+//! cargo bench --bench commit -- hot        # a section: one, hot, beside, all-in
+//! ```
+//!
+//! The commit is the library's own: its ground floor is compiled in by its path, because the interface
+//! does not show it. `locks` is parking_lot's mutexes around the same words, taken in the same order.
+//! What is printed are medians over the turns, and of ratios of turns that lie side by side.
+#![allow(clippy::print_stdout, reason = "a bench speaks")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+#[path = "../../src/quantity.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "the library's, of which a part is used"
+)]
+mod quantity;
+#[path = "../../src/shard.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "the library's, of which a part is used"
+)]
+mod shard;
+#[path = "../../src/stock/mod.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "the library's, of which a part is used"
+)]
+mod stock;
+#[path = "../../src/sync/mod.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "the library's, of which a part is used"
+)]
+mod sync;
+#[path = "../../src/table.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "the library's, of which a part is used"
+)]
+mod table;
+
+mod engine;
+mod stores;
+mod turns;
+
+use std::time::Duration;
+
+use common::Scale;
+use stores::{Commits, Locks, hold, transfer};
+use turns::{Sides, crowd, looper, one_thread};
+
+/// As many lines as the mean and as the longest of real orders have.
+const MEAN: usize = 21;
+const LONGEST: usize = 1_114;
+/// Hot: so many products that any two baskets of the mean length overlap.
+const HOT: usize = 64;
+
+/// A part of the bench: so many turns, so long each.
+type Section = fn(usize, Duration);
+
+fn main() {
+    let scale = Scale::asked();
+    let turns = scale.pick(1, 7, 15);
+    let span = Duration::from_millis(scale.pick(2, 60, 200));
+
+    let sections: [(&str, Section); 4] =
+        [("one", one), ("hot", hot), ("beside", beside), ("all-in", engine::print)];
+    let asked = |name: &str| std::env::args().any(|argument| argument == name);
+    let any = sections.iter().any(|(name, _)| asked(name));
+    for (name, section) in sections {
+        if !any || asked(name) {
+            section(turns, span);
+        }
+    }
+}
+
+fn one(turns: usize, span: Duration) {
+    println!("one thread, ns an operation                     commit     locks     ratio");
+    for (name, lines) in [
+        ("transfer over 2 levels", transfer(&[0, 1])),
+        ("transfer over 2 levels and 2 rooms", transfer(&[0, 1, 2, 3])),
+        ("basket of 21 lines", hold(0..MEAN)),
+        ("basket of 1,114 lines", hold(0..LONGEST)),
+    ] {
+        let (commits, locks) = (Commits::of(LONGEST), Locks::of(LONGEST));
+        let mut sides = Sides::new();
+        for _ in 0..turns {
+            sides.note(one_thread(&commits, &lines, span), one_thread(&locks, &lines, span));
+        }
+        sides.print(name, 1e9);
+    }
+}
+
+fn hot(turns: usize, span: Duration) {
+    println!("\n21 lines of {HOT} hot products, us an operation   commit     locks     ratio");
+    for threads in [2, 8] {
+        let (commits, locks) = (Commits::of(HOT), Locks::of(HOT));
+        let (mut rates, mut tails) = (Sides::new(), Sides::new());
+        for _ in 0..turns {
+            let one = crowd(&commits, threads, MEAN, HOT, span);
+            let other = crowd(&locks, threads, MEAN, HOT, span);
+            rates.note(one.each, other.each);
+            tails.note(one.late, other.late);
+        }
+        rates.print(&format!("{threads} threads"), 1e6);
+        tails.print(&format!("{threads} threads, p99.9"), 1e6);
+    }
+}
+
+fn beside(turns: usize, span: Duration) {
+    println!("\nbeside a looping basket of 1,114 lines          commit     locks     ratio");
+    for buyers in [1, 2] {
+        let (commits, locks) = (Commits::of(LONGEST), Locks::of(LONGEST));
+        let (mut singles, mut baskets) = (Sides::new(), Sides::new());
+        for _ in 0..turns {
+            let one = looper(&commits, buyers, LONGEST, span);
+            let other = looper(&locks, buyers, LONGEST, span);
+            singles.note(one.singles, other.singles);
+            baskets.note(one.baskets, other.baskets);
+        }
+        singles.print(&format!("{buyers} single buyers, M a second"), 1e-6);
+        baskets.print(&format!("{buyers} single buyers, baskets a second"), 1.0);
+    }
+}

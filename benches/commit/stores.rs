@@ -1,0 +1,155 @@
+//! The same words, the same arithmetic, twice: under commits and under ordered locks.
+
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::quantity::Quantity;
+use crate::stock::announce::{Announce, Announced, Moved};
+use crate::stock::cell::{Cell, CellId};
+use crate::stock::commit::{Cells, Operation, Pool, Site};
+use crate::stock::handle::LevelHandle;
+use crate::stock::word::{Delta, Word};
+
+pub(crate) use crate::stock::commit::Line;
+
+/// Enough for every turn.
+const PLENTY: u32 = 1 << 20;
+
+/// A row of stock words.
+pub(crate) trait Store: Sync {
+    /// All lines at once or none, sorted by cell, each cell once; says whether they fitted.
+    fn commit(&self, lines: &[Line]) -> bool;
+    /// One line.
+    fn apply(&self, line: Line) -> bool;
+}
+
+/// A cache line each, as the engine's levels.
+#[repr(align(64))]
+struct Padded<T>(T);
+
+pub(crate) struct Commits {
+    cells: Box<[Padded<Cell>]>,
+    pool: Pool,
+}
+
+impl Commits {
+    pub(crate) fn of(cells: usize) -> Self {
+        let cell = |_| Padded(Cell::new(Word::new(PLENTY, 0)));
+        Self { cells: (0..cells).map(cell).collect(), pool: Pool::new() }
+    }
+}
+
+impl Cells for Commits {
+    #[inline]
+    fn cell(&self, id: CellId) -> &Cell {
+        &self.cells[id.bits() as usize].0
+    }
+}
+
+impl Announce for Commits {
+    fn announce(&self, _: &dyn Moved) {}
+}
+
+impl Site for Commits {
+    fn pool(&self) -> &Pool {
+        &self.pool
+    }
+}
+
+impl Store for Commits {
+    fn commit(&self, lines: &[Line]) -> bool {
+        let operation = Operation::begin(self, lines, Announced::Never).expect("there is a slot");
+        operation.run().is_ok()
+    }
+
+    fn apply(&self, line: Line) -> bool {
+        self.cell(line.cell).apply(line.cell, line.delta, self).is_ok()
+    }
+}
+
+pub(crate) struct Locks {
+    cells: Box<[Padded<Mutex<Word>>]>,
+}
+
+impl Locks {
+    pub(crate) fn of(cells: usize) -> Self {
+        let cell = |_| Padded(Mutex::new(Word::new(PLENTY, 0)));
+        Self { cells: (0..cells).map(cell).collect() }
+    }
+
+    fn lock(&self, cell: CellId) -> MutexGuard<'_, Word> {
+        self.cells[cell.bits() as usize].0.lock()
+    }
+
+    /// With room for the guards on the stack.
+    fn commit_few<const MOST: usize>(&self, lines: &[Line]) -> bool {
+        let mut guards: [Option<(MutexGuard<'_, Word>, Word)>; MOST] = [const { None }; MOST];
+        for (line, guard) in lines.iter().zip(&mut guards) {
+            let word = self.lock(line.cell);
+            let Some(after) = word.apply(line.delta) else { return false };
+            *guard = Some((word, after));
+        }
+        guards.iter_mut().flatten().for_each(|(word, after)| **word = *after);
+        true
+    }
+
+    fn commit_many(&self, lines: &[Line]) -> bool {
+        let mut guards = Vec::with_capacity(lines.len());
+        for line in lines {
+            let word = self.lock(line.cell);
+            let Some(after) = word.apply(line.delta) else { return false };
+            guards.push((word, after));
+        }
+        guards.iter_mut().for_each(|(word, after)| **word = *after);
+        true
+    }
+}
+
+impl Store for Locks {
+    fn commit(&self, lines: &[Line]) -> bool {
+        match lines.len() {
+            0..=4 => self.commit_few::<4>(lines),
+            5..=24 => self.commit_few::<24>(lines),
+            _ => self.commit_many(lines),
+        }
+    }
+
+    fn apply(&self, line: Line) -> bool {
+        let mut word = self.lock(line.cell);
+        let after = word.apply(line.delta);
+        *word = after.unwrap_or(*word);
+        after.is_some()
+    }
+}
+
+/// The cell of this number.
+pub(crate) fn cell(number: usize) -> CellId {
+    CellId::level(LevelHandle(number as u32))
+}
+
+fn one() -> Quantity {
+    Quantity::new(1).expect("a legal quantity")
+}
+
+/// A basket of one unit a line.
+pub(crate) fn hold(cells: impl IntoIterator<Item = usize>) -> Vec<Line> {
+    cells.into_iter().map(|at| Line { cell: cell(at), delta: Delta::hold(one()) }).collect()
+}
+
+/// A unit out of the first cell and into the second, then the like with their rooms.
+pub(crate) fn transfer(cells: &[usize]) -> Vec<Line> {
+    let delta = |at: usize| match at {
+        0 | 3 => Delta::withdraw(one()),
+        _ => Delta::receive(one()),
+    };
+    cells.iter().map(|at| Line { cell: cell(*at), delta: delta(*at) }).collect()
+}
+
+/// What undoes these lines.
+pub(crate) fn undo(lines: &[Line]) -> Vec<Line> {
+    let turned = |delta: Delta| {
+        let (available, reserved) = (delta.available().cast_unsigned(), delta.reserved());
+        let negative = |half: u32| u64::from(half.wrapping_neg());
+        Delta::from_bits(negative(available) << 32 | negative(reserved.cast_unsigned()))
+    };
+    lines.iter().map(|line| Line { cell: line.cell, delta: turned(line.delta) }).collect()
+}

@@ -1,0 +1,44 @@
+//! The whole manager under shuttle's schedules: a few threads make random calls of every kind on a few
+//! hot levels, while the laws are looked at; when they are through, a bookkeeper reads the whole log.
+//!
+//! What each program does is in [`stage`], how a call is made in [`calls`], and what must hold at any
+//! moment in [`watch`].
+#![cfg(shuttle)]
+
+mod calls;
+mod ends;
+#[path = "../../../../tests/common/ledger.rs"]
+#[allow(dead_code, reason = "the library's own tests use the rest")]
+mod ledger;
+#[path = "../../../../tests/common/rng.rs"]
+#[allow(dead_code, reason = "the library's own tests use the rest")]
+mod rng;
+mod stage;
+mod watch;
+
+use shuttle_tests::explore;
+use stage::{Scene, Stage};
+
+/// Every kind of call, with slots and queue enough for all.
+#[test]
+fn the_laws_hold_while_everything_happens_at_once() {
+    explore("the_laws_hold_while_everything_happens_at_once", 2_000, 10, |seed| {
+        move || Stage::set(seed, Scene::Roomy).play()
+    });
+}
+
+/// So few slots that ids are used again all the time, and so short a queue that callers write it out.
+#[test]
+fn the_laws_hold_with_few_slots_and_a_short_queue() {
+    explore("the_laws_hold_with_few_slots_and_a_short_queue", 2_000, 10, |seed| {
+        move || Stage::set(seed, Scene::Tight).play()
+    });
+}
+
+/// Two or three calls in all, so that a bug of three preemptions is found where it can be.
+#[test]
+fn the_laws_hold_between_any_few_calls() {
+    explore("the_laws_hold_between_any_few_calls", 5_000, 10, |seed| {
+        move || Stage::set(seed, Scene::Brief).play()
+    });
+}

@@ -1,0 +1,45 @@
+//! What ships: the standard library's atomics and crossbeam's queues.
+
+pub(crate) use crossbeam::queue::ArrayQueue;
+/// Unbounded; for what is bounded by something else.
+pub(crate) use crossbeam::queue::SegQueue;
+/// Waiting for another thread: spins at first, lets others run after.
+pub(crate) use crossbeam::utils::Backoff;
+/// Keeps a value that all threads read or write off its neighbours' cache lines.
+pub(crate) use crossbeam::utils::CachePadded;
+pub(crate) use dashmap::{DashMap, Entry};
+pub(crate) use std::hint::spin_loop;
+pub(crate) use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence,
+};
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
+pub(crate) use std::thread::{Thread, current, park, yield_now};
+use std::time::Duration;
+
+/// Sleeps at most `span`, less if somebody unparks this thread.
+pub(crate) fn park_at_most(span: Duration) {
+    std::thread::park_timeout(span);
+}
+
+/// Sleeps for `span`: how a caller waits for a thread that has much to do.
+pub(crate) fn nap(span: Duration) {
+    std::thread::sleep(span);
+}
+
+/// A small number for this thread, counted up from 0: threads that start one after the other land on
+/// different shards.
+pub(crate) fn thread_ordinal() -> usize {
+    use std::cell::Cell;
+    // A process-wide counter, taken once a thread, that no law stands on.
+    static NEXT: Mutex<usize> = Mutex::new(0);
+    thread_local! {
+        static ORDINAL: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+    ORDINAL.get().unwrap_or_else(|| {
+        let mut next = super::lock(&NEXT);
+        let ordinal = *next;
+        *next += 1;
+        ORDINAL.set(Some(ordinal));
+        ordinal
+    })
+}
