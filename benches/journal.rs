@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stockade::{Durability, InventoryManager};
+use stockade::{Durability, InventoryManager, JournalReader};
 
 use common::Scale;
 use common::crew::{Ask, Crew, Plan, Turn};
@@ -160,6 +160,16 @@ fn recovery(scale: Scale) {
         "{entries} entries, {:.1} bytes each, {rate:.2} M pairs a second",
         bytes as f64 / entries as f64
     );
+    for _ in 0..2 {
+        let began = Instant::now();
+        JournalReader::new(&journal).verify(None).expect("sound");
+        let took = began.elapsed().as_secs_f64();
+        println!(
+            "verify, with the laws: {:.2} M entries a second, {:.0} MB a second",
+            entries as f64 / took / 1e6,
+            bytes as f64 / took / 1e6
+        );
+    }
     for _ in 0..2 {
         let manager = open();
         let took = manager.recovered().expect("a journal").took.as_secs_f64();
