@@ -72,7 +72,7 @@ fn owner(text: &str) -> Result<Owner, String> {
 pub(crate) fn failure(directory: &Path, error: JournalError) -> Failure {
     let said = format!("{}: {error}", directory.display());
     match error {
-        JournalError::Missing | JournalError::MissingWarehouse { .. } => Failure::Call(said),
+        JournalError::NoJournal | JournalError::MissingWarehouse { .. } => Failure::Call(said),
         _ => Failure::Run(said),
     }
 }
