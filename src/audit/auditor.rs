@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::audit::checkpoint::Checkpoints;
 use crate::audit::journal::follow::Follower;
 use crate::audit::journal::segment::Point;
 use crate::audit::journal::storage::Storage;
@@ -26,12 +27,20 @@ pub(crate) struct Auditor {
     pub(crate) ledger: Ledger,
     /// What it found. There it stays: a ledger that met a broken law is of no use.
     found: Option<JournalError>,
+    /// `None`: it writes none.
+    checkpoints: Option<Checkpoints>,
 }
 
 impl Auditor {
     /// Goes on from `at`, where the journal adds up to `ledger`.
     pub(crate) fn new(storage: Arc<dyn Storage>, ledger: Ledger, at: Point) -> Self {
-        Self { follower: Follower::new(storage, at), ledger, found: None }
+        Self { follower: Follower::new(storage, at), ledger, found: None, checkpoints: None }
+    }
+
+    /// With a checkpoint of the ledger now and then.
+    pub(crate) fn writing(mut self, checkpoints: Option<Checkpoints>) -> Self {
+        self.checkpoints = checkpoints;
+        self
     }
 
     /// The end of what was audited.
@@ -63,6 +72,9 @@ impl Auditor {
                 self.ledger.apply(&decoded).map_err(broken)?;
                 Ok(ControlFlow::Continue(()))
             })?;
+        }
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.reached(&self.ledger, self.follower.at());
         }
         Ok(true)
     }
@@ -101,7 +113,10 @@ impl Auditing {
             return Some(format!("the auditor found that {found}"));
         }
         let behind = durable.saturating_sub(auditor.at().sequence);
-        (behind > BEHIND).then(|| format!("the auditor is {behind} entries behind"))
+        if behind > BEHIND {
+            return Some(format!("the auditor is {behind} entries behind"));
+        }
+        auditor.checkpoints.as_ref()?.complaint.clone()
     }
 
     /// Starts the thread. It ends with the journal.

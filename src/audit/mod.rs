@@ -7,6 +7,7 @@ pub(crate) mod queue;
 
 pub(crate) mod auditor;
 pub(crate) mod backup;
+pub(crate) mod checkpoint;
 pub(crate) mod entry;
 pub(crate) mod flush;
 pub(crate) mod journal;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::audit::checkpoint::{self, Beginning};
 use crate::audit::journal::batch::BatchHeader;
 use crate::audit::journal::decode::Decoded;
 use crate::audit::journal::layout::{Layout, failed};
@@ -57,6 +58,12 @@ pub(crate) struct Opened {
     pub(crate) history: History,
     pub(crate) outcome: Outcome,
     pub(crate) segments: usize,
+    /// Those of them that were read.
+    pub(crate) replayed: usize,
+    /// The entry that the checkpoint ends with which it began with.
+    pub(crate) checkpoint: Option<u64>,
+    /// Checkpoints that could not be used, and why.
+    pub(crate) unusable: Vec<JournalError>,
     lock: Box<dyn Any + Send + Sync>,
     journal: Option<u128>,
     openings: u64,
@@ -116,10 +123,13 @@ impl Opened {
 /// Takes the journal for writing and replays it.
 pub(crate) fn open(storage: &Arc<dyn Storage>, wanted: Wanted<'_>) -> Result<Opened, JournalError> {
     let lock = take_lock(&**storage, wanted.wait_for_lock)?;
-    let layout = Layout::find(&**storage)?;
+    let mut layout = Layout::find(&**storage)?;
     let mut keep = Keep::default();
     keep.history.wanted = wanted.history;
-    let mut ledger = Ledger::new(wanted.keys);
+    let segments = layout.path.len();
+    let beginning = checkpoint::begin(&**storage, &mut layout, wanted.keys, wanted.history)?;
+    let Beginning { mut ledger, at, unusable } = beginning;
+    keep.history.latest_gone = (at.sequence > 0).then_some(ledger.newest_at);
     let outcome = replay(&**storage, &layout, &mut ledger, &mut keep, wanted.progress)?;
     let Keep { history, mut tail } = keep;
     tail.settle(&outcome);
@@ -128,7 +138,10 @@ pub(crate) fn open(storage: &Arc<dyn Storage>, wanted: Wanted<'_>) -> Result<Ope
         ledger,
         history,
         outcome,
-        segments: layout.path.len(),
+        segments,
+        replayed: layout.path.len(),
+        checkpoint: (at.sequence > 0).then_some(at.sequence),
+        unusable,
         lock,
         journal: head.map(|head| head.journal),
         openings: head.map_or(0, |head| head.opening),

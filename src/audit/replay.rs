@@ -62,7 +62,8 @@ pub(crate) fn replay(
         });
         let mut replayed = Ok(ControlFlow::Continue(()));
         for (segment, durable) in receiver {
-            replayed = replay_segment(&segment, durable, ledger, visitor);
+            let known = layout.checkpoint.batch;
+            replayed = replay_segment(&segment, durable, known, ledger, visitor);
             if !matches!(replayed, Ok(ControlFlow::Continue(()))) {
                 break;
             }
@@ -89,10 +90,16 @@ pub(crate) fn replay(
 fn replay_segment(
     segment: &Segment,
     durable: u64,
+    known: u64,
     ledger: &mut Ledger,
     visitor: &mut dyn Visitor,
 ) -> Result<ControlFlow<()>, JournalError> {
     for found in &segment.batches {
+        if found.header.number <= known {
+            // The ledger began with what this batch adds up to.
+            visitor.batch(segment, found, durable);
+            continue;
+        }
         let flow = decode_batch(segment, found, |decoded| {
             if visitor.ends_before(&decoded) {
                 return Ok(ControlFlow::Break(()));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::audit::auditor::{Auditing, Auditor};
+use crate::audit::checkpoint::{self, CheckpointOptions, Checkpoints};
 use crate::audit::head::JournalHead;
 use crate::audit::journal::files::FileStorage;
 use crate::audit::journal::storage::Storage;
@@ -31,6 +32,8 @@ pub(super) struct JournalOptions {
     pub(super) grace: Duration,
     pub(super) least_free: u64,
     pub(super) auditor: bool,
+    /// `None`: no checkpoints.
+    pub(super) checkpoint_every: Option<u64>,
     pub(super) progress: Option<ProgressListener>,
 }
 
@@ -46,6 +49,7 @@ impl Default for JournalOptions {
             grace: Duration::from_secs(60),
             least_free: 256 << 20,
             auditor: true,
+            checkpoint_every: Some(4),
             progress: None,
         }
     }
@@ -59,6 +63,12 @@ pub struct Recovered {
     pub entries: u64,
     /// Segments that make it up.
     pub segments: usize,
+    /// The entry that the checkpoint ends with from which the recovery began; `None` if all segments
+    /// were replayed.
+    pub checkpoint: Option<u64>,
+    /// Checkpoints that could not be used, and why: the recovery began with an older one, or with the
+    /// first segment. What is damaged stays until an engine has written newer ones.
+    pub unusable_checkpoints: Vec<JournalError>,
     /// How often it had been opened before; 0 for a new one.
     pub openings: u64,
     /// Whether it ended in good order.
@@ -120,6 +130,9 @@ pub(super) struct JournalLink {
     /// The auditor, unless it is switched off.
     pub(super) auditing: Option<Arc<Auditing>>,
     wants_auditor: bool,
+    checkpoints: Option<CheckpointOptions>,
+    /// Segments that were replayed.
+    replayed: u64,
 }
 
 impl std::fmt::Debug for JournalLink {
@@ -137,7 +150,12 @@ impl JournalLink {
         }
         let storage = Arc::clone(&self.storage);
         // All that was found is on the disk by now, and this is where it ends.
-        let auditor = Auditor::new(storage, ledger, self.progress.durable_point());
+        let at = self.progress.durable_point();
+        let checkpoints = self
+            .checkpoints
+            .map(|options| Checkpoints::new(Arc::clone(&storage), options, at, self.replayed));
+        let checkpoints = checkpoints.transpose().map_err(std::io::Error::other)?;
+        let auditor = Auditor::new(storage, ledger, at).writing(checkpoints);
         let auditing = Auditing::new(auditor, Arc::clone(&self.progress));
         if threads {
             auditing.spawn()?;
@@ -161,6 +179,7 @@ pub(super) struct Journal {
     options: JournalOptions,
     storage: Arc<dyn Storage>,
     opened: Opened,
+    keys: usize,
     pub(super) report: Recovered,
     began: Instant,
 }
@@ -187,6 +206,8 @@ impl Journal {
         let report = Recovered {
             entries: opened.ledger.next_sequence - 1,
             segments: opened.segments,
+            checkpoint: opened.checkpoint,
+            unusable_checkpoints: opened.unusable.clone(),
             openings: opened.openings(),
             closed: outcome.closed,
             torn,
@@ -198,7 +219,7 @@ impl Journal {
             transfer_requests: 0,
             took: Duration::ZERO,
         };
-        Ok(Some(Self { options, storage, opened, report, began }))
+        Ok(Some(Self { options, storage, opened, keys, report, began }))
     }
 
     pub(super) fn ledger(&self) -> &Ledger {
@@ -229,7 +250,9 @@ impl Journal {
         });
         let random = u128::from(randomness.next()) << 64 | u128::from(randomness.next());
         let ledger = std::mem::replace(&mut self.opened.ledger, Ledger::new(0));
+        let replayed = self.opened.replayed as u64;
         let from = self.opened.continuation(now, random);
+        checkpoint::remove_unfinished(&*self.storage)?;
         let segment_bytes = self.options.segment_bytes;
         let (storage, progress) = (Arc::clone(&self.storage), Arc::new(progress));
         let journal = JournalWriter::open(storage, Arc::clone(&progress), segment_bytes, from);
@@ -248,6 +271,11 @@ impl Journal {
             least_free: self.options.least_free,
             auditing: None,
             wants_auditor: self.options.auditor,
+            checkpoints: self
+                .options
+                .checkpoint_every
+                .map(|every| CheckpointOptions { every, keys: self.keys }),
+            replayed,
         };
         Ok((ledger, link))
     }
@@ -322,6 +350,16 @@ impl super::Builder {
     /// and as much memory as the reservations' records. Default: yes.
     pub fn auditor(mut self, on: bool) -> Self {
         self.journal.auditor = on;
+        self
+    }
+
+    /// After how many full segments the auditor writes a checkpoint: what the journal adds up to, so
+    /// that a recovery reads only what came after. `None`: never. Default: 4.
+    ///
+    /// The newest two are kept, each of some 50 bytes for a reservation that is remembered. A recovery
+    /// begins with one that leaves as many entries behind it as the log in memory retains.
+    pub fn checkpoint_every(mut self, segments: impl Into<Option<u64>>) -> Self {
+        self.journal.checkpoint_every = segments.into();
         self
     }
 

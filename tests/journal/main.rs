@@ -1,5 +1,6 @@
 //! The journal, from outside: what survives a restart, a crash, a failing disk, and what is damage.
 
+mod checkpoints;
 mod crash;
 mod damage;
 mod disks;

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use crate::audit::journal::segment::{self, HEADER, SegmentHeader, Start, VERSION};
+use crate::audit::journal::segment::{self, HEADER, Point, SegmentHeader, Start, VERSION};
 use crate::audit::journal::storage::Storage;
 use crate::error::JournalError;
 
@@ -28,6 +28,11 @@ pub(crate) struct Layout {
     pub(crate) unreadable: Vec<(u64, String)>,
     /// The number of the newest segment, readable or not; 0 if there is none.
     pub(crate) newest: u64,
+    /// The place in the chain up to which a checkpoint says what the journal adds up to; the path then
+    /// begins with the segment in which that batch lies.
+    pub(crate) checkpoint: Point,
+    /// The newest batch that a checkpoint knows to have been on the disk.
+    pub(crate) durable: u64,
 }
 
 impl Layout {

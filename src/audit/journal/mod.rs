@@ -12,6 +12,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod bytes;
+pub(crate) mod checkpoint;
 pub(crate) mod decode;
 pub(crate) mod encode;
 pub(crate) mod files;

@@ -6,6 +6,7 @@
 pub(crate) mod holds;
 pub(crate) mod levels;
 mod replay;
+pub(crate) mod state;
 #[cfg(all(test, not(loom)))]
 mod tests;
 pub(crate) mod transfers;

@@ -72,6 +72,14 @@ impl Transfers {
         self.decided.iter().chain(self.open.values())
     }
 
+    /// Enters a request as it was once found, the oldest decision first.
+    pub(super) fn enter(&mut self, request: TransferState) {
+        match request.decision {
+            None => drop(self.open.insert(request.number, request)),
+            Some(_) => self.decided.push_back(request),
+        }
+    }
+
     pub(super) fn request(
         &mut self,
         long: &Long,

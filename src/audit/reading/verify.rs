@@ -5,10 +5,12 @@ use std::ops::ControlFlow;
 use thiserror::Error;
 
 use crate::audit::head::{HeadHash, JournalHead};
-use crate::audit::journal::batch::NO_HASH;
+use crate::audit::journal::batch::{Hash, NO_HASH};
+use crate::audit::journal::checkpoint::{self, CheckpointHeader};
 use crate::audit::journal::decode::Decoded;
-use crate::audit::journal::layout::PathSegment;
+use crate::audit::journal::layout::{PathSegment, damaged};
 use crate::audit::journal::reader::{self, FoundBatch, Outcome, Segment};
+use crate::audit::journal::storage::Storage;
 use crate::audit::ledger::Ledger;
 use crate::audit::reading::{JournalReader, Source};
 use crate::audit::recovery::TornTail;
@@ -41,6 +43,8 @@ pub struct Verified {
     /// What a crash left at its end, or an engine that is just writing: nothing that was known to be on
     /// the disk.
     pub torn: Option<TornTail>,
+    /// Checkpoints. Only [`verify`](JournalReader::verify) looks whether they say what the segments do.
+    pub checkpoints: usize,
     /// Records whose notes were erased. Only [`verify`](JournalReader::verify) looks.
     pub erased: u64,
 }
@@ -86,7 +90,8 @@ impl JournalReader {
     /// [`JournalError::Missing`] that there is no journal.
     pub fn verify(&mut self, expected: Option<HeadHash>) -> Result<Verified, VerifyError> {
         self.check(expected, |reader, source, seen| {
-            reader.replay(source, &mut Ledger::new(0), seen)
+            let keys = seen.checkpoints.iter().map(|it| it.header.keys as usize).max();
+            reader.replay(source, &mut Ledger::new(keys.unwrap_or(0)), seen)
         })
     }
 
@@ -121,7 +126,11 @@ impl JournalReader {
         read: impl FnOnce(&mut Self, &Source, &mut Seen) -> Result<Outcome, JournalError>,
     ) -> Result<Verified, VerifyError> {
         let mut seen = Seen::of(expected);
-        let checked = self.freeze().and_then(|source| {
+        // Before the segments, so that those hold all that was checkpointed.
+        let checkpoints = Checked::find(&*self.storage);
+        let checked = checkpoints.and_then(|found| {
+            seen.checkpoints = found;
+            let source = self.freeze()?;
             let outcome = read(self, &source, &mut seen)?;
             seen.verified(&source, outcome)
         });
@@ -135,6 +144,41 @@ impl JournalReader {
     }
 }
 
+/// A checkpoint to be compared with the segments.
+struct Checked {
+    name: String,
+    header: CheckpointHeader,
+    state: Hash,
+    /// Its batch was met.
+    met: bool,
+}
+
+impl Checked {
+    fn find(storage: &dyn Storage) -> Result<Vec<Self>, JournalError> {
+        let mut found = Vec::new();
+        for name in checkpoint::list(storage)? {
+            match checkpoint::read(storage, &name) {
+                Ok((header, state)) => {
+                    let state = *blake3::hash(&state).as_bytes();
+                    found.push(Self { name, header, state, met: false });
+                }
+                // An engine that is just writing newer ones has removed it.
+                Err(JournalError::Storage { .. }) if !is_there(storage, &name) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
+    fn wrong(&self, what: &str) -> JournalError {
+        damaged(&self.name, 0, what.to_owned())
+    }
+}
+
+fn is_there(storage: &dyn Storage, name: &str) -> bool {
+    checkpoint::list(storage).is_ok_and(|names| names.iter().any(|it| it == name))
+}
+
 /// What a verification counts.
 struct Seen {
     expected: Option<HeadHash>,
@@ -142,6 +186,9 @@ struct Seen {
     sound: JournalHead,
     bytes: u64,
     erased: u64,
+    checkpoints: Vec<Checked>,
+    /// What is wrong with one of them.
+    wrong: Option<JournalError>,
 }
 
 impl Seen {
@@ -152,6 +199,8 @@ impl Seen {
             sound: JournalHead { sequence: 0, hash: NO_HASH },
             bytes: 0,
             erased: 0,
+            checkpoints: Vec::new(),
+            wrong: None,
         };
         // Every journal once was empty.
         seen.compare();
@@ -164,7 +213,13 @@ impl Seen {
         }
     }
 
-    fn verified(&self, source: &Source, outcome: Outcome) -> Result<Verified, JournalError> {
+    fn verified(&mut self, source: &Source, outcome: Outcome) -> Result<Verified, JournalError> {
+        if let Some(wrong) = self.wrong.take() {
+            return Err(wrong);
+        }
+        if let Some(unmet) = self.checkpoints.iter().find(|it| !it.met) {
+            return Err(unmet.wrong("a checkpoint of batches that are missing"));
+        }
         let Outcome { end, closed, torn, .. } = outcome;
         if let Some(expected) = self.expected.filter(|_| self.expected_at.is_none()) {
             let expected = expected.to_string();
@@ -184,20 +239,38 @@ impl Seen {
             openings: layout.head().map_or(0, |head| head.header.opening),
             closed,
             torn: torn.as_ref().map(TornTail::of),
+            checkpoints: self.checkpoints.len(),
             erased: self.erased,
         })
     }
 }
 
 impl Visitor for Seen {
-    fn record(&mut self, _: &Ledger, _: u64, decoded: &Decoded<'_>) -> ControlFlow<()> {
+    fn record(&mut self, ledger: &Ledger, _: u64, decoded: &Decoded<'_>) -> ControlFlow<()> {
         if let Decoded::Long(long) = decoded {
             self.erased += u64::from(long.erased);
+        }
+        for it in &self.checkpoints {
+            if it.header.sequence + 1 == ledger.next_sequence {
+                let state = ledger.to_bytes(it.header.keys as usize);
+                if *blake3::hash(&state).as_bytes() != it.state {
+                    self.wrong = Some(it.wrong("a checkpoint that is not what came before it"));
+                    return ControlFlow::Break(());
+                }
+            }
         }
         ControlFlow::Continue(())
     }
 
     fn batch(&mut self, _: &Segment, found: &FoundBatch, _: u64) {
+        for it in &mut self.checkpoints {
+            if it.header.batch == found.header.number {
+                it.met = true;
+                if it.header.hash != found.header.hash {
+                    self.wrong = Some(it.wrong("a checkpoint that does not lie on the chain"));
+                }
+            }
+        }
         self.bytes += (found.end() - found.offset) as u64;
         self.sound = JournalHead { sequence: found.header.end() - 1, hash: found.header.hash };
         self.compare();
