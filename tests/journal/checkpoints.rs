@@ -196,3 +196,22 @@ fn with_checkpoints_switched_off_there_are_none() {
     assert!(manager.verify().expect("sound").is_sound());
     assert_eq!(checkpoints(&disk), [] as [String; 0]);
 }
+
+#[test]
+fn a_checkpoint_of_another_journal_is_none_of_this_one() {
+    let (disk, other) = (SimulatedDisk::new(), SimulatedDisk::new());
+    run(&disk, seed(), 100, true);
+    run(&other, seed() + 1, 60, true);
+    let (expected, _) = shown(&disk.killed());
+    let own = disk.files().into_iter().filter(|(name, _)| !is_checkpoint(name));
+    let strange = other.files().into_iter().filter(|(name, _)| is_checkpoint(name));
+    let mixed = SimulatedDisk::with_files(own.chain(strange));
+    let found = JournalReader::on(mixed.killed()).verify(None).expect_err("a stranger");
+    let JournalError::Damaged { file, .. } = &found.error else { panic!("{found:?}") };
+    assert!(is_checkpoint(file));
+    let found = JournalReader::on(mixed.killed()).verify_checksums(None).expect_err("a stranger");
+    assert!(matches!(found.error, JournalError::Damaged { .. }), "{found:?}");
+    let (shown, recovered) = shown(&mixed);
+    assert_eq!(shown, expected);
+    assert_eq!(recovered.unusable_checkpoints.len(), checkpoints(&other).len());
+}
