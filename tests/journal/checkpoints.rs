@@ -7,7 +7,7 @@ use std::time::Duration;
 use stockade::testing::SimulatedDisk;
 use stockade::{
     AuditFilter, BuildError, InventoryManager, JournalError, JournalReader, ManualClock, Recovered,
-    RequestKey, Timestamp,
+    RequestKey, ReservationId, Timestamp,
 };
 
 use crate::crash::{Seen, check_image, look, some_step};
@@ -65,7 +65,7 @@ fn run(disk: &SimulatedDisk, seed: u64, steps: usize, end: bool) -> (Vec<Seen>, 
 }
 
 /// Everything that an engine on this disk shows.
-fn shown(disk: &SimulatedDisk) -> (String, Recovered) {
+fn shown(disk: &SimulatedDisk, ids: &[ReservationId]) -> (String, Recovered) {
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(2_000_000)));
     let manager = engine_on(disk).clock(clock).audit_retained(8).seed(1).build();
     let manager = manager.expect("a sound journal");
@@ -73,12 +73,14 @@ fn shown(disk: &SimulatedDisk) -> (String, Recovered) {
     let recovered = manager.recovered().expect("a journal").clone();
     let log = manager.audit().query(&AuditFilter::new().limit(usize::MAX));
     let shown = format!(
-        "{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
+        "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
         counts(&manager),
         pending(&manager),
         manager.transfer_requests(),
         manager.warehouse("NYC").map(|it| (it.threshold(), it.room_left())),
-        log.entries,
+        // Also of holds that only the log knows, or nobody any more.
+        ids.iter().map(|id| (manager.reservation(*id), manager.confirm(*id))).collect::<Vec<_>>(),
+        log,
     );
     (shown, recovered)
 }
@@ -89,12 +91,16 @@ fn a_recovery_with_checkpoints_equals_one_without() {
     for round in 0..12 {
         let seed = seed() ^ round;
         let disk = SimulatedDisk::new();
+        let mut ids = Vec::new();
         for opening in 0..3 {
-            run(&disk, seed + opening, 80, round % 2 == 0);
+            let (seen, _) = run(&disk, seed + opening, 80, round % 2 == 0);
+            ids.extend(seen.into_iter().flat_map(|it| it.holds));
+            ids.sort_unstable();
+            ids.dedup();
             let (left, bare) = (disk.killed(), without_checkpoints(&disk));
             let verified = JournalReader::on(disk.killed()).verify(None).expect("sound");
             assert_eq!(verified.checkpoints, checkpoints(&disk).len(), "seed {seed}");
-            let ((with, found), (without, all)) = (shown(&left), shown(&bare));
+            let ((with, found), (without, all)) = (shown(&left, &ids), shown(&bare, &ids));
             assert_eq!(with, without, "seed {seed}");
             assert_eq!(all.checkpoint, None);
             assert_eq!(found.unusable_checkpoints, []);
@@ -129,8 +135,7 @@ fn a_power_cut_at_any_moment_leaves_a_checkpoint_that_is_whole_or_none() {
             let unopened = image.killed();
             check_image(&image, &seen, known, &format!("seed {seed}, step {step}, kind {kind}"));
             let found = JournalReader::on(unopened).verify(None);
-            let sound =
-                matches!(&found, Ok(_)) || found.is_err_and(|it| it.error == JournalError::Missing);
+            let sound = found.is_ok() || found.is_err_and(|it| it.error == JournalError::Missing);
             assert!(sound, "seed {seed}, step {step}, kind {kind}");
         }
     }
@@ -144,7 +149,7 @@ fn a_damaged_checkpoint_is_damage_for_verify_and_recovery_falls_back_and_says_so
     let names = checkpoints(&disk);
     assert_eq!(names.len(), 2);
     let newest = names[1].clone();
-    let (expected, sound) = shown(&disk.killed());
+    let (expected, sound) = shown(&disk.killed(), &[]);
     let length = disk.files().iter().find(|(name, _)| *name == newest).map_or(0, |it| it.1.len());
     for place in (0..length).step_by(7) {
         let altered =
@@ -157,7 +162,7 @@ fn a_damaged_checkpoint_is_damage_for_verify_and_recovery_falls_back_and_says_so
         let found = JournalReader::on(altered.clone()).verify(None).expect_err("a flipped bit");
         let JournalError::Damaged { file, .. } = &found.error else { panic!("{found:?}") };
         assert_eq!(*file, newest, "byte {place}");
-        let (shown, recovered) = shown(&altered);
+        let (shown, recovered) = shown(&altered, &[]);
         assert_eq!(shown, expected);
         assert_eq!(recovered.unusable_checkpoints.len(), 1, "byte {place}");
         assert!(recovered.checkpoint <= sound.checkpoint);
@@ -200,9 +205,10 @@ fn with_checkpoints_switched_off_there_are_none() {
 #[test]
 fn a_checkpoint_of_another_journal_is_none_of_this_one() {
     let (disk, other) = (SimulatedDisk::new(), SimulatedDisk::new());
-    run(&disk, seed(), 100, true);
-    run(&other, seed() + 1, 60, true);
-    let (expected, _) = shown(&disk.killed());
+    run(&disk, seed(), 60, true);
+    // Longer, so that its batches would be missing here.
+    run(&other, seed() + 1, 200, true);
+    let (expected, _) = shown(&disk.killed(), &[]);
     let own = disk.files().into_iter().filter(|(name, _)| !is_checkpoint(name));
     let strange = other.files().into_iter().filter(|(name, _)| is_checkpoint(name));
     let mixed = SimulatedDisk::with_files(own.chain(strange));
@@ -211,7 +217,31 @@ fn a_checkpoint_of_another_journal_is_none_of_this_one() {
     assert!(is_checkpoint(file));
     let found = JournalReader::on(mixed.killed()).verify_checksums(None).expect_err("a stranger");
     assert!(matches!(found.error, JournalError::Damaged { .. }), "{found:?}");
-    let (shown, recovered) = shown(&mixed);
+    let (shown, recovered) = shown(&mixed, &[]);
+    assert_eq!(shown, expected);
+    assert_eq!(recovered.unusable_checkpoints.len(), checkpoints(&other).len());
+}
+
+#[test]
+fn a_checkpoint_of_a_history_that_parted_from_this_one_is_seen() {
+    let begun = SimulatedDisk::new();
+    run(&begun, seed(), 20, true);
+    let (disk, other) = (begun.killed(), begun.killed());
+    run(&disk, seed() + 1, 200, true);
+    run(&other, seed() + 2, 60, true);
+    let (expected, _) = shown(&disk.killed(), &[]);
+    let own = disk.files().into_iter().filter(|(name, _)| !is_checkpoint(name));
+    let strange = other.files().into_iter().filter(|(name, _)| is_checkpoint(name));
+    let mixed = SimulatedDisk::with_files(own.chain(strange));
+    for found in [
+        JournalReader::on(mixed.killed()).verify(None),
+        JournalReader::on(mixed.killed()).verify_checksums(None),
+    ] {
+        let found = found.expect_err("another history");
+        let JournalError::Damaged { file, .. } = &found.error else { panic!("{found:?}") };
+        assert!(is_checkpoint(file));
+    }
+    let (shown, recovered) = shown(&mixed, &[]);
     assert_eq!(shown, expected);
     assert_eq!(recovered.unusable_checkpoints.len(), checkpoints(&other).len());
 }

@@ -17,7 +17,7 @@ use crate::state::{
 pub(crate) struct Seen {
     entries: u64,
     counts: Vec<Counts>,
-    holds: Vec<ReservationId>,
+    pub(crate) holds: Vec<ReservationId>,
 }
 
 /// One step of a buyer, a clerk or a driver, whatever comes of it.

@@ -54,6 +54,7 @@ struct VerifyReport {
     bytes: u64,
     /// Bytes that were given up by a recovery, and count for nothing.
     given_up_bytes: u64,
+    checkpoints: usize,
     /// Records whose notes were erased.
     erased: u64,
     seconds: f64,
@@ -117,6 +118,7 @@ impl VerifyReport {
             openings: found.openings,
             bytes: found.bytes,
             given_up_bytes: found.given_up,
+            checkpoints: found.checkpoints,
             erased: found.erased,
             ..Self::default()
         }
@@ -156,6 +158,9 @@ impl fmt::Display for VerifyReport {
             line(f, "  given up beside them", self.given_up_bytes, "by recoveries; not checked")?;
         }
         line(f, "openings", self.openings, if self.closed { "and closed" } else { "" })?;
+        if self.checkpoints > 0 {
+            line(f, "checkpoints", self.checkpoints as u64, "")?;
+        }
         if self.erased > 0 {
             line(f, "erased notes", self.erased, "")?;
         }
