@@ -29,10 +29,6 @@ pub enum JournalError {
         /// What was found.
         what: String,
     },
-    /// There is no journal: the directory does not exist, or no segment lies in it. For who only
-    /// reads; an engine begins a new one.
-    #[error("there is no journal")]
-    Missing,
     /// The journal was written by a later version of this library.
     #[error("{file:?} has format version {found}, and this library reads up to {newest}")]
     Version {
@@ -64,8 +60,9 @@ pub enum JournalError {
         /// The last entry that is still what it was.
         to: u64,
     },
-    /// The engine has no journal.
-    #[error("the engine has no journal")]
+    /// There is no journal: the engine was built without one, the directory does not exist, or no segment
+    /// lies in it.
+    #[error("there is no journal")]
     NoJournal,
     /// The hash that was noted earlier is nowhere in the journal's chain: it was cut off before, or
     /// rewritten.

@@ -176,8 +176,9 @@ impl Engine {
         now: Timestamp,
     ) -> Result<(), FulfilError> {
         let sum = || self.sum_available(levels);
-        if sum() == 0 && self.slots.is_due(now) {
-            self.take_back_overdue(now, || sum() >= u64::from(qty.get()));
+        let enough = || sum() >= u64::from(qty.get());
+        if !enough() && self.slots.is_due(now) {
+            self.take_back_overdue(now, enough);
         }
         // Each level was empty at its look. That all were at once is likely, not certain, unless
         // there is only one.

@@ -1,10 +1,12 @@
 //! Split fulfilment: the whole quantity or nothing, also while the stock moves about.
 
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier};
 use std::thread;
+use std::time::Duration;
 
 use stockade::{
-    FewestParcels, FulfilError, InventoryManager, LargestStockFirst, PriorityOrder, Release,
+    FewestParcels, FulfilError, InventoryManager, LargestStockFirst, ManualClock, PriorityOrder,
+    Release, Timestamp,
 };
 
 use crate::{HOUR, add, under_load};
@@ -140,4 +142,18 @@ fn units_are_counted_in_a_warehouse_that_never_had_the_product_before() {
     beside_a_first_transfer(|manager, product| {
         assert_eq!(manager.totals(product).on_hand(), 3);
     });
+}
+
+#[test]
+fn what_an_overdue_hold_keeps_of_a_single_warehouse_is_there() {
+    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000)));
+    let builder = InventoryManager::builder().warehouse("SF").clock(Arc::clone(&clock));
+    let manager = builder.without_threads().build().expect("a legal engine");
+    manager.add_stock(("SF", "LAPTOP"), 5, "SUPPLIER").expect("room");
+    manager.reserve(("SF", "LAPTOP"), 4, Duration::from_millis(10)).expect("stock");
+    clock.advance(Duration::from_millis(11));
+    let order = ["SF".into()];
+    let id = manager.fulfill_across_warehouses("LAPTOP", 2, &order, Duration::from_secs(60));
+    assert!(id.is_ok(), "{id:?}");
+    assert_eq!(manager.available(("SF", "LAPTOP")), 3);
 }

@@ -8,6 +8,7 @@ mod listing;
 mod misuse;
 mod random;
 mod real_orders;
+mod redact;
 mod replay;
 mod stock;
 mod verify;

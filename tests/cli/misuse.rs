@@ -185,7 +185,8 @@ fn help_explains_every_flag() {
             ][..],
         ),
         (&["replay"], &["<FILE>", "--stock", "--threads", "--journal", "--durability", "--json"]),
-        (&["audit"], &["verify", "log", "stock", "Exit code: 0"]),
+        (&["audit"], &["verify", "log", "stock", "redact", "Exit code: 0"]),
+        (&["audit", "redact"], &["<DIR>", "--reservation", "--owner", "--note", "--json"]),
         (&["audit", "verify"], &["<DIR>", "--expect-head", "--checksums", "--json"]),
         (
             &["audit", "log"],

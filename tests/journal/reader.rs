@@ -134,6 +134,14 @@ fn a_verification_says_what_it_found() {
 }
 
 #[test]
+fn where_there_is_no_journal_nothing_passes_for_sound() {
+    let mut reader = JournalReader::on(SimulatedDisk::new());
+    let verified = reader.verify(None).map_err(JournalError::from);
+    assert_eq!(verified, Err(JournalError::NoJournal));
+    assert_eq!(reader.stock(None), Err(JournalError::NoJournal));
+}
+
+#[test]
 fn a_torn_tail_is_told_and_is_no_error() {
     let disk = SimulatedDisk::new();
     let manager = day(&disk, 60);

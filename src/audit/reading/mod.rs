@@ -83,7 +83,7 @@ impl JournalReader {
         let frozen = Frozen::new(Arc::clone(&self.storage));
         let frozen = frozen.map_err(|error| failed("list", "", &error))?;
         if frozen.is_empty() {
-            return Err(JournalError::Missing);
+            return Err(JournalError::NoJournal);
         }
         let layout = Layout::find(&frozen)?;
         Ok(Source { frozen, layout })

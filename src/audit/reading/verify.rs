@@ -87,7 +87,7 @@ impl JournalReader {
     /// # Errors
     /// [`VerifyError`]: [`JournalError::Damaged`] names file and byte, [`JournalError::BrokenLaw`] the
     /// entry, [`JournalError::OtherHead`] that the expected hash is not in the chain,
-    /// [`JournalError::Missing`] that there is no journal.
+    /// [`JournalError::NoJournal`] that there is no journal.
     pub fn verify(&mut self, expected: Option<HeadHash>) -> Result<Verified, VerifyError> {
         self.check(expected, |reader, source, seen| {
             let keys = seen.checkpoints.iter().map(|it| it.header.keys as usize).max();

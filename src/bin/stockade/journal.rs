@@ -85,7 +85,7 @@ impl JournalArgs {
         let read = journal.entries(&all, |entry| books.take(&entry));
         bar.finish_and_clear();
         match read {
-            Ok(()) | Err(JournalError::Missing) => {}
+            Ok(()) | Err(JournalError::NoJournal) => {}
             Err(error) => return Err(audit::failure(directory, error)),
         }
         if books.total().foreign > 0 {

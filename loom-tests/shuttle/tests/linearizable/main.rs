@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use history::Plan;
 use shuttle_tests::explore;
 
-const PLANS: u64 = 1_500;
+const PLANS: u64 = 4_000;
 const SCHEDULES: usize = 20;
 
 #[test]

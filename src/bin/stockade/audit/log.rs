@@ -10,8 +10,8 @@ use stockade::{
     AdjustmentType, AuditEntry, AuditFilter, EntryType, EventType, Owner, ReservationId,
 };
 
-use crate::audit::Source;
 use crate::audit::time::{Moment, shown};
+use crate::audit::{Source, owner};
 use crate::report::{Output, printable, tolerate_closed_pipe};
 use crate::{Failure, Verdict};
 
@@ -55,10 +55,6 @@ enum Format {
     Table,
     Jsonl,
     Csv,
-}
-
-fn owner(text: &str) -> Result<Owner, String> {
-    uuid::Uuid::parse_str(text).map(Owner::from).map_err(|_| "expected a UUID".to_owned())
 }
 
 /// Whatever the case of its letters.

@@ -1,6 +1,8 @@
-//! `stockade audit`: what a journal says, read from its directory alone. Nothing here writes to it.
+//! `stockade audit`: what a journal says, read from its directory alone. Nothing here writes to it, but for
+//! the erasing of notes.
 
 mod log;
+mod redact;
 mod stock;
 mod time;
 mod verify;
@@ -9,15 +11,15 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use indicatif::ProgressBar;
-use stockade::{JournalError, JournalReader};
+use stockade::{JournalError, JournalReader, Owner};
 
 use crate::report::Output;
 use crate::{Failure, Verdict};
 
-/// Reads a journal: verifies it, lists its entries, adds up its stock
+/// Reads a journal: verifies it, lists its entries, adds up its stock; erases notes
 ///
-/// Reads the journal's directory and nothing else. It never writes there, and works beside a running
-/// engine: what is shown is the journal as it was when the command began.
+/// Reads the journal's directory and nothing else. All but `redact` never write there, and work beside a
+/// running engine: what is shown is the journal as it was when the command began.
 #[derive(Debug, clap::Args)]
 #[command(
     arg_required_else_help = false,
@@ -35,6 +37,7 @@ enum Command {
     Verify(verify::Args),
     Log(log::Args),
     Stock(stock::Args),
+    Redact(redact::Args),
 }
 
 /// The journal's place, which every command needs.
@@ -60,11 +63,16 @@ impl Source {
     }
 }
 
+/// An owner, as most write theirs.
+fn owner(text: &str) -> Result<Owner, String> {
+    uuid::Uuid::parse_str(text).map(Owner::from).map_err(|_| "expected a UUID".to_owned())
+}
+
 /// What a journal that can't be used means for the call.
 pub(crate) fn failure(directory: &Path, error: JournalError) -> Failure {
     let said = format!("{}: {error}", directory.display());
     match error {
-        JournalError::Missing | JournalError::MissingWarehouse { .. } => Failure::Call(said),
+        JournalError::NoJournal | JournalError::MissingWarehouse { .. } => Failure::Call(said),
         _ => Failure::Run(said),
     }
 }
@@ -74,5 +82,6 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
         Command::Verify(args) => verify::run(args, output),
         Command::Log(args) => log::run(args, output),
         Command::Stock(args) => stock::run(args, output),
+        Command::Redact(args) => redact::run(args, output),
     }
 }

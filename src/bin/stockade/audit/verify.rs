@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
     bar.finish_and_clear();
     let found = match verified {
         Ok(found) => VerifyReport::sound(&found),
-        Err(VerifyError { error: error @ JournalError::Missing, .. }) => {
+        Err(VerifyError { error: error @ JournalError::NoJournal, .. }) => {
             return Err(args.source.failure(error));
         }
         Err(unsound) => VerifyReport::unsound(&unsound),

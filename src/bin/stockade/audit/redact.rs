@@ -1,0 +1,75 @@
+//! `stockade audit redact`: personal data in notes, erased on request.
+
+use std::fmt;
+
+use serde::Serialize;
+use stockade::{AuditEntry, FileStorage, Owner, ReservationId, Timestamp, redact};
+
+use crate::audit::{Source, owner};
+use crate::report::{Output, Report, counted};
+use crate::{Failure, Verdict};
+
+/// Erases the notes of entries: those that meet every condition that is given
+///
+/// The one command here that writes. Notes are what callers added with `note`, such as a customer's
+/// name; movements, reservations, owners and keys stay, and so does the chain of hashes: the head is
+/// what it was, and `audit verify` says how many records were erased. The journal must not be open, and
+/// must not end in a torn tail. Copies and backups are not touched.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(true))]
+pub(crate) struct Args {
+    #[command(flatten)]
+    source: Source,
+    /// Notes of this reservation's entries, a UUID
+    #[arg(long, value_name = "ID", group = "which")]
+    reservation: Option<ReservationId>,
+    /// Notes of this owner's entries, a UUID
+    #[arg(long, value_name = "ID", value_parser = owner, group = "which")]
+    owner: Option<Owner>,
+    /// All notes of entries that bear this one, such as customer="M. Curie"
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair, group = "which")]
+    note: Option<(String, String)>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected a name, =, and a value")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// The result. Its field names are part of the program's interface.
+#[derive(Debug, Serialize)]
+struct RedactReport {
+    directory: String,
+    /// Records whose notes were erased by this call.
+    records: u64,
+    /// Segments that were written anew for it.
+    segments: usize,
+}
+
+pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
+    let bar = output.progress(0, "segments");
+    // To lock a journal is to make its directory; where there is none, none is made.
+    let there = args.source.open(&bar).stock(Some(Timestamp::default()));
+    bar.finish_and_clear();
+    there.map_err(|error| args.source.failure(error))?;
+    let wanted = |entry: &AuditEntry| {
+        args.reservation.is_none_or(|id| entry.reservation == Some(id))
+            && args.owner.is_none_or(|owner| entry.owner == Some(owner))
+            && args.note.as_ref().is_none_or(|(name, value)| entry.note(name) == Some(value))
+    };
+    let done = redact(&FileStorage::new(&args.source.directory), wanted);
+    let done = done.map_err(|error| args.source.failure(error))?;
+    let directory = args.source.directory.display().to_string();
+    output.show(&RedactReport { directory, records: done.records, segments: done.segments })?;
+    Ok(Verdict::Kept)
+}
+
+impl Report for RedactReport {}
+
+impl fmt::Display for RedactReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let records = counted(self.records, "record");
+        let segments = counted(self.segments as u64, "segment");
+        writeln!(f, "{}: notes of {records} erased, {segments} written anew", self.directory)
+    }
+}
