@@ -1,5 +1,6 @@
 //! Checkpoints of a ledger: when one is due, writing it, and finding the one to begin a recovery with.
 
+use std::io;
 use std::sync::Arc;
 
 use crate::audit::journal::batch::Hash;
@@ -91,7 +92,7 @@ impl Checkpoints {
 
     fn tidy_up(&self) -> Result<(), JournalError> {
         for name in checkpoint::list(&*self.storage)?.iter().skip(KEPT) {
-            self.storage.remove(name).map_err(|error| failed("remove", name, &error))?;
+            remove_one(&*self.storage, name)?;
         }
         Ok(())
     }
@@ -110,9 +111,20 @@ pub(crate) fn remove_unfinished(storage: &dyn Storage) -> Result<(), JournalErro
 fn remove(storage: &dyn Storage, which: impl Fn(&str) -> bool) -> Result<(), JournalError> {
     let names = storage.list().map_err(|error| failed("list", "", &error))?;
     for name in names.iter().filter(|name| which(name)) {
-        storage.remove(name).map_err(|error| failed("remove", name, &error))?;
+        remove_one(storage, name)?;
     }
     storage.sync_directory().map_err(|error| failed("sync", "", &error))
+}
+
+/// Removes a file if it is there: the auditor of an engine that has just ended may still give one its
+/// name, or remove one, after the next engine has the journal.
+fn remove_one(storage: &dyn Storage, name: &str) -> Result<(), JournalError> {
+    match storage.remove(name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(failed("remove", name, &error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Where a recovery begins.
@@ -155,10 +167,8 @@ pub(crate) fn begin(
                 layout.checkpoint = at;
                 return Ok(Beginning { ledger, at, unusable });
             }
-            Err(error @ (JournalError::Damaged { .. } | JournalError::Version { .. })) => {
-                unusable.push(error);
-            }
-            Err(error) => return Err(error),
+            // One that can't even be read is no reason not to open: the segments are there.
+            Err(error) => unusable.push(error),
         }
     }
     Ok(Beginning { ledger: Ledger::new(keys), at: Point::START, unusable })
