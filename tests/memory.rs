@@ -7,7 +7,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use stockade::{AuditFilter, BasketLine, Builder, InventoryManager};
+use stockade::{AuditFilter, BasketLine, Builder, InventoryManager, LevelHandle};
 
 const LONG: Duration = Duration::from_secs(3_600);
 const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
@@ -55,15 +55,13 @@ fn bytes_a_hold(count: u32) -> Option<f64> {
     Some((after - before) / f64::from(count))
 }
 
-/// MiB by which the process has grown while `pairs` holds were made and sold, after a first tenth.
-fn growth(pairs: u64) -> Option<f64> {
-    let manager = engine(InventoryManager::builder());
+/// MiB by which the process has grown while `work` was done `pairs` times, after a first tenth. Each time
+/// makes at least two entries.
+fn growth(pairs: u64, work: impl Fn(&InventoryManager, LevelHandle)) -> Option<f64> {
+    let manager = engine(InventoryManager::builder().warehouse("NYC"));
     let laptops = manager.level(LAPTOPS).expect("open");
-    let pair = |_| {
-        let hold = manager.reserve(laptops, 1, LONG).expect("stock and slots");
-        manager.confirm(hold).expect("pending");
-    };
-    let warm = (pairs / 10).max(300_000);
+    let pair = |_| work(&manager, laptops);
+    let warm = (pairs / 10).max(pairs.min(300_000));
     (0..warm).for_each(pair);
     manager.flush().wait().expect("a healthy log");
     let before = resident()?;
@@ -86,12 +84,23 @@ fn assert_cheap(count: u32) {
 }
 
 #[track_caller]
-fn assert_bounded(pairs: u64) {
+fn assert_bounded(times: u64, what: &str, work: impl Fn(&InventoryManager, LevelHandle)) {
     let _alone = alone();
-    if let Some(grown) = growth(pairs) {
-        assert!(grown < 24.0, "{grown:.1} MiB more after {pairs} pairs");
-        report(&format!("{pairs} pairs of reserve and confirm: {grown:.1} MiB more"));
+    if let Some(grown) = growth(times, work) {
+        assert!(grown < 24.0, "{grown:.1} MiB more after {times} {what}");
+        report(&format!("{times} {what}: {grown:.1} MiB more"));
     }
+}
+
+fn reserve_and_confirm(manager: &InventoryManager, laptops: LevelHandle) {
+    let hold = manager.reserve(laptops, 1, LONG).expect("stock and slots");
+    manager.confirm(hold).expect("pending");
+}
+
+/// Two commits over two levels and two rooms each.
+fn there_and_back(manager: &InventoryManager, _: LevelHandle) {
+    manager.transfer("SF", "NYC", "LAPTOP", 1).expect("stock and room");
+    manager.transfer("NYC", "SF", "LAPTOP", 1).expect("stock and room");
 }
 
 /// Shows a figure to whoever asked for it with `--nocapture`.
@@ -113,16 +122,27 @@ fn ten_million_live_holds_cost_at_most_128_bytes_each() {
 
 #[test]
 fn memory_is_bounded_over_a_million_pairs() {
-    assert_bounded(1_000_000);
+    assert_bounded(1_000_000, "pairs of reserve and confirm", reserve_and_confirm);
 }
 
 #[test]
 #[ignore = "takes a minute in release"]
 fn memory_is_bounded_over_a_hundred_million_pairs() {
-    assert_bounded(100_000_000);
+    assert_bounded(100_000_000, "pairs of reserve and confirm", reserve_and_confirm);
 }
 
 /// Refused calls, repeats, unknown names and unknown ids leave nothing behind.
+#[test]
+fn memory_is_bounded_over_two_hundred_thousand_commits() {
+    assert_bounded(100_000, "transfers there and back", there_and_back);
+}
+
+#[test]
+#[ignore = "takes a minute in release"]
+fn memory_is_bounded_over_a_hundred_million_commits() {
+    assert_bounded(50_000_000, "transfers there and back", there_and_back);
+}
+
 #[test]
 fn refusals_cost_no_memory() {
     let _alone = alone();

@@ -3,6 +3,7 @@
 mod baskets;
 mod fulfilment;
 mod refusals;
+mod stalls;
 mod transfers;
 
 use std::sync::atomic::{AtomicBool, Ordering};
