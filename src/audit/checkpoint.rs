@@ -1,7 +1,6 @@
-//! Checkpoints of a ledger: when one is due, writing it, and finding the one to begin a recovery with.
+//! Checkpoints of a ledger: reading and removing them, and finding the one to begin a recovery with.
 
 use std::io;
-use std::sync::Arc;
 
 use crate::audit::journal::batch::Hash;
 use crate::audit::journal::checkpoint::{self, CheckpointHeader};
@@ -12,90 +11,11 @@ use crate::audit::journal::storage::Storage;
 use crate::audit::ledger::Ledger;
 use crate::error::JournalError;
 
-/// How many are left in the directory: one more than is needed, in case the newest gets damaged.
-const KEPT: usize = 2;
-
-/// What an auditor needs to write checkpoints.
-pub(crate) struct Checkpoints {
-    storage: Arc<dyn Storage>,
-    journal: u128,
-    opening: u64,
-    keys: usize,
-    /// One for so many closed segments.
-    every: u64,
-    /// Segments that were closed since the newest.
-    closed: u64,
-    /// The segment that is being read.
-    segment: u64,
-    /// Why the newest attempt came to nothing.
-    pub(crate) complaint: Option<String>,
-}
-
-/// What a journal's checkpoints depend on.
-#[derive(Clone, Copy)]
-pub(crate) struct CheckpointOptions {
-    /// One for so many closed segments.
-    pub(crate) every: u64,
-    /// How many keys are remembered.
-    pub(crate) keys: usize,
-}
-
-impl Checkpoints {
-    /// For the journal that goes on at `at`, `behind` segments after its newest checkpoint.
-    pub(crate) fn new(
-        storage: Arc<dyn Storage>,
-        options: CheckpointOptions,
-        at: Point,
-        behind: u64,
-    ) -> Result<Self, JournalError> {
-        let layout = Layout::find(&*storage)?;
-        let head = layout.head().map(|head| head.header).unwrap_or_default();
-        Ok(Self {
-            storage,
-            journal: head.journal,
-            opening: head.opening,
-            keys: options.keys,
-            every: options.every.max(1),
-            closed: behind,
-            segment: at.segment,
-            complaint: None,
-        })
-    }
-
-    /// `ledger` is what the journal adds up to at `at`, which is on the disk: writes a checkpoint if
-    /// one is due.
-    pub(crate) fn reached(&mut self, ledger: &Ledger, at: Point) {
-        if at.segment == self.segment {
-            return;
-        }
-        self.segment = at.segment;
-        self.closed += 1;
-        if self.closed < self.every {
-            return;
-        }
-        let header = CheckpointHeader {
-            journal: self.journal,
-            batch: at.batch,
-            sequence: at.sequence,
-            hash: at.hash,
-            keys: self.keys as u64,
-        };
-        let state = ledger.to_bytes(self.keys);
-        let written = checkpoint::write(&*self.storage, self.opening, header, &state);
-        let written = written.map_err(|error| failed("write a checkpoint in", "", &error));
-        // One that fails is tried again at the next segment.
-        match written.and_then(|()| self.tidy_up()) {
-            Ok(()) => (self.closed, self.complaint) = (0, None),
-            Err(error) => self.complaint = Some(error.to_string()),
-        }
-    }
-
-    fn tidy_up(&self) -> Result<(), JournalError> {
-        for name in checkpoint::list(&*self.storage)?.iter().skip(KEPT) {
-            remove_one(&*self.storage, name)?;
-        }
-        Ok(())
-    }
+/// Where the newest checkpoint was taken, as its header says.
+pub(crate) fn newest(storage: &dyn Storage) -> Result<Option<CheckpointHeader>, JournalError> {
+    let names = checkpoint::list(storage)?;
+    // One that can't be read is none.
+    Ok(names.iter().find_map(|name| checkpoint::read_header(storage, name).ok()))
 }
 
 /// Removes every checkpoint, so that nothing is left of what is erased in the segments.
@@ -116,9 +36,8 @@ fn remove(storage: &dyn Storage, which: impl Fn(&str) -> bool) -> Result<(), Jou
     storage.sync_directory().map_err(|error| failed("sync", "", &error))
 }
 
-/// Removes a file if it is there: the auditor of an engine that has just ended may still give one its
-/// name, or remove one, after the next engine has the journal.
-fn remove_one(storage: &dyn Storage, name: &str) -> Result<(), JournalError> {
+/// Removes a file, if it is there.
+pub(crate) fn remove_one(storage: &dyn Storage, name: &str) -> Result<(), JournalError> {
     match storage.remove(name) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(failed("remove", name, &error))
@@ -158,7 +77,7 @@ pub(crate) fn begin(
                 // The log in memory wants entries from before, or the ledger keys.
                 let forgotten =
                     (header.keys as usize) < keys && ledger.keys.len() as u64 >= header.keys;
-                if header.sequence.saturating_add(history) > newest || forgotten {
+                if newest.saturating_sub(header.sequence) < history || forgotten {
                     continue;
                 }
                 layout.path.drain(..first);

@@ -11,6 +11,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod entry;
 pub(crate) mod flush;
 pub(crate) mod journal;
+pub(crate) mod keeper;
 pub(crate) mod ledger;
 pub(crate) mod log;
 pub(crate) mod memory;

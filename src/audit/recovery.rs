@@ -58,13 +58,11 @@ pub(crate) struct Opened {
     pub(crate) history: History,
     pub(crate) outcome: Outcome,
     pub(crate) segments: usize,
-    /// Those of them that were read.
-    pub(crate) replayed: usize,
     /// The entry that the checkpoint ends with which it began with.
     pub(crate) checkpoint: Option<u64>,
     /// Checkpoints that could not be used, and why.
     pub(crate) unusable: Vec<JournalError>,
-    lock: Box<dyn Any + Send + Sync>,
+    lock: Arc<dyn Any + Send + Sync>,
     journal: Option<u128>,
     openings: u64,
     newest_segment: u64,
@@ -103,6 +101,11 @@ impl Opened {
         }
     }
 
+    /// The journal's lock, to be held by whoever writes.
+    pub(crate) fn lock(&self) -> Arc<dyn Any + Send + Sync> {
+        Arc::clone(&self.lock)
+    }
+
     /// How often the journal was opened before.
     pub(crate) fn openings(&self) -> u64 {
         self.openings
@@ -122,7 +125,7 @@ impl Opened {
 
 /// Takes the journal for writing and replays it.
 pub(crate) fn open(storage: &Arc<dyn Storage>, wanted: Wanted<'_>) -> Result<Opened, JournalError> {
-    let lock = take_lock(&**storage, wanted.wait_for_lock)?;
+    let lock = Arc::from(take_lock(&**storage, wanted.wait_for_lock)?);
     let mut layout = Layout::find(&**storage)?;
     let mut keep = Keep::default();
     keep.history.wanted = wanted.history;
@@ -139,7 +142,6 @@ pub(crate) fn open(storage: &Arc<dyn Storage>, wanted: Wanted<'_>) -> Result<Ope
         history,
         outcome,
         segments,
-        replayed: layout.path.len(),
         checkpoint: (at.sequence > 0).then_some(at.sequence),
         unusable,
         lock,

@@ -1,16 +1,18 @@
 //! The journal that an engine is built on: where it lies, how it is kept, what was found in it.
 
+use std::any::Any;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::audit::auditor::{Auditing, Auditor};
-use crate::audit::checkpoint::{self, CheckpointOptions, Checkpoints};
+use crate::audit::checkpoint;
 use crate::audit::head::JournalHead;
 use crate::audit::journal::files::FileStorage;
 use crate::audit::journal::storage::Storage;
 use crate::audit::journal::sync::{Failure, Progress};
 use crate::audit::journal::writer::JournalWriter;
+use crate::audit::keeper::{CheckpointOptions, Keeper, Schedule};
 use crate::audit::ledger::Ledger;
 use crate::audit::recorder::Recorder as AuditRecorder;
 use crate::audit::recovery::{self, Opened, TornTail, Wanted};
@@ -131,8 +133,8 @@ pub(super) struct JournalLink {
     pub(super) auditing: Option<Arc<Auditing>>,
     wants_auditor: bool,
     checkpoints: Option<CheckpointOptions>,
-    /// Segments that were replayed.
-    replayed: u64,
+    /// The journal's lock, for whoever writes checkpoints.
+    lock: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl std::fmt::Debug for JournalLink {
@@ -145,18 +147,20 @@ impl JournalLink {
     /// Gives the ledger that recovery made to the auditor, and begins to audit if there are to be
     /// threads.
     pub(super) fn audit(&mut self, ledger: Ledger, threads: bool) -> std::io::Result<()> {
+        let lock = self.lock.take();
         if !self.wants_auditor {
             return Ok(());
         }
         let storage = Arc::clone(&self.storage);
         // All that was found is on the disk by now, and this is where it ends.
         let at = self.progress.durable_point();
-        let checkpoints = self
-            .checkpoints
-            .map(|options| Checkpoints::new(Arc::clone(&storage), options, at, self.replayed));
-        let checkpoints = checkpoints.transpose().map_err(std::io::Error::other)?;
-        let auditor = Auditor::new(storage, ledger, at).writing(checkpoints);
-        let auditing = Auditing::new(auditor, Arc::clone(&self.progress));
+        let schedule = self.checkpoints.map(|options| Schedule::new(&*storage, options, at));
+        let schedule = schedule.transpose().map_err(std::io::Error::other)?;
+        let opening = self.recovered.openings + 1;
+        let keeper = lock.filter(|_| schedule.is_some());
+        let keeper = keeper.map(|lock| Keeper::new(Arc::clone(&storage), opening, lock));
+        let auditor = Auditor::new(storage, ledger, at).scheduled(schedule);
+        let auditing = Auditing::new(auditor, Arc::clone(&self.progress), keeper);
         if threads {
             auditing.spawn()?;
         }
@@ -180,6 +184,7 @@ pub(super) struct Journal {
     storage: Arc<dyn Storage>,
     opened: Opened,
     keys: usize,
+    history: u64,
     pub(super) report: Recovered,
     began: Instant,
 }
@@ -219,7 +224,7 @@ impl Journal {
             transfer_requests: 0,
             took: Duration::ZERO,
         };
-        Ok(Some(Self { options, storage, opened, keys, report, began }))
+        Ok(Some(Self { options, storage, opened, keys, history, report, began }))
     }
 
     pub(super) fn ledger(&self) -> &Ledger {
@@ -250,7 +255,7 @@ impl Journal {
         });
         let random = u128::from(randomness.next()) << 64 | u128::from(randomness.next());
         let ledger = std::mem::replace(&mut self.opened.ledger, Ledger::new(0));
-        let replayed = self.opened.replayed as u64;
+        let lock = self.opened.lock();
         let from = self.opened.continuation(now, random);
         checkpoint::remove_unfinished(&*self.storage)?;
         let segment_bytes = self.options.segment_bytes;
@@ -271,11 +276,12 @@ impl Journal {
             least_free: self.options.least_free,
             auditing: None,
             wants_auditor: self.options.auditor,
-            checkpoints: self
-                .options
-                .checkpoint_every
-                .map(|every| CheckpointOptions { every, keys: self.keys }),
-            replayed,
+            checkpoints: self.options.checkpoint_every.map(|every| CheckpointOptions {
+                every,
+                keys: self.keys,
+                history: self.history,
+            }),
+            lock: Some(lock),
         };
         Ok((ledger, link))
     }
@@ -357,7 +363,9 @@ impl super::Builder {
     /// that a recovery reads only what came after. `None`: never. Default: 4.
     ///
     /// The newest two are kept, each of some 50 bytes for a reservation that is remembered. A recovery
-    /// begins with one that leaves as many entries behind it as the log in memory retains.
+    /// begins with one that leaves as many entries behind it as the log in memory retains
+    /// ([`audit_retained`](Self::audit_retained)), so that none is written before as many have come.
+    /// One that falls due by an orderly end is written then, if there is time.
     pub fn checkpoint_every(mut self, segments: impl Into<Option<u64>>) -> Self {
         self.journal.checkpoint_every = segments.into();
         self

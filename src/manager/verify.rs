@@ -81,12 +81,7 @@ impl InventoryManager {
     pub fn verify(&self) -> Result<Comparison, JournalError> {
         let journal = self.journal_link()?;
         match &journal.auditing {
-            Some(auditing) => self.compare(|last, look| {
-                let mut auditor = auditing.lock();
-                auditor.catch_up(last)?;
-                look(&auditor.ledger);
-                Ok(auditor.at())
-            }),
+            Some(auditing) => self.compare(|last, look| auditing.catch_up(last, look)),
             None => {
                 let storage = Arc::clone(&journal.storage);
                 let mut auditor = Auditor::new(storage, Ledger::new(0), Point::START);

@@ -167,6 +167,16 @@ fn write_file(
     file.sync()
 }
 
+/// Where a finished checkpoint was taken.
+pub(crate) fn read_header(
+    storage: &dyn Storage,
+    name: &str,
+) -> Result<CheckpointHeader, JournalError> {
+    let bytes = storage.read(name, 0, HEADER as u64);
+    let bytes = bytes.map_err(|error| failed("read", name, &error))?;
+    CheckpointHeader::from_bytes(name, &bytes).map(|(header, ..)| header)
+}
+
 /// Reads a finished checkpoint: where it was taken, and the state.
 pub(crate) fn read(
     storage: &dyn Storage,
