@@ -10,7 +10,7 @@ use crate::audit::journal::follow::Follower;
 use crate::audit::journal::segment::Point;
 use crate::audit::journal::storage::Storage;
 use crate::audit::journal::sync::{Progress, Reached};
-use crate::audit::keeper::{Due, Keeper, Schedule};
+use crate::audit::keeper::{Due, HeldStill, Keeper, Schedule};
 use crate::audit::ledger::Ledger;
 use crate::audit::replay::{broken, decode_batch};
 use crate::error::JournalError;
@@ -99,7 +99,7 @@ impl Auditor {
 pub(crate) struct Auditing {
     auditor: Mutex<Auditor>,
     progress: Arc<Progress>,
-    /// Writes checkpoints; gone once the journal is left to others.
+    /// Writes checkpoints and trims; gone once the journal is left to others.
     keeper: Mutex<Option<Keeper>>,
     said: Mutex<Said>,
     /// Until when the thread may go on after the journal's end.
@@ -113,8 +113,8 @@ struct Said {
     /// The last entry that was audited.
     sequence: u64,
     found: Option<String>,
-    /// Why the newest checkpoint came to nothing.
-    unwritten: Option<String>,
+    /// Why the newest checkpoint came to nothing, or what is old could not be taken away.
+    unkept: Option<String>,
 }
 
 impl Auditing {
@@ -174,17 +174,25 @@ impl Auditing {
         said.found = auditor.found.as_ref().map(|found| format!("the auditor found that {found}"));
     }
 
-    /// Writes what is due, unless the journal is somebody else's by now.
+    /// Writes what is due and trims, unless the journal is somebody else's by now.
     fn keep(&self, due: Option<Due>) {
         let keeper = lock(&self.keeper);
         let (Some(due), Some(keeper)) = (due, &*keeper) else { return };
-        let written = keeper.write(&due);
-        if written.is_ok()
+        let mut kept = keeper.write(&due);
+        if kept.is_ok()
             && let Some(schedule) = &mut lock(&self.auditor).schedule
         {
             schedule.wrote(&due);
         }
-        lock(&self.said).unwritten = written.err().map(|error| error.to_string());
+        // One that fails is tried again with the next checkpoint.
+        kept = kept.and_then(|()| keeper.trim(&due));
+        lock(&self.said).unkept = kept.err().map(|error| error.to_string());
+    }
+
+    /// The journal's files all stay until what is returned is dropped. Waits for the thread to finish
+    /// what it takes away just now.
+    pub(crate) fn hold_still(&self) -> Option<HeldStill> {
+        lock(&self.keeper).as_ref().map(Keeper::hold_still)
     }
 
     /// What is not as it should be.
@@ -198,7 +206,7 @@ impl Auditing {
         if behind > BEHIND {
             return Some(format!("the auditor is {behind} entries behind"));
         }
-        said.unwritten.clone()
+        said.unkept.clone()
     }
 
     /// Starts the thread. It ends with the journal.

@@ -1,4 +1,5 @@
-//! Keeping a journal short: when a checkpoint is due, and who writes it.
+//! Keeping a journal short: when a checkpoint is due, who writes it, and who takes away what it makes
+//! superfluous.
 //!
 //! What is due is noted with the ledger in hand, and written without it, so that nobody who wants to
 //! look at the ledger waits for the disk.
@@ -12,10 +13,10 @@ use crate::audit::journal::layout::{Layout, failed};
 use crate::audit::journal::segment::Point;
 use crate::audit::journal::storage::Storage;
 use crate::audit::ledger::Ledger;
+use crate::audit::retention::{JournalRetention, KEPT};
+use crate::clock::Timestamp;
 use crate::error::JournalError;
-
-/// How many are left in the directory: one more than is needed, in case the newest gets damaged.
-const KEPT: usize = 2;
+use crate::sync::{AtomicUsize, Ordering};
 
 /// What a journal's checkpoints depend on.
 #[derive(Clone, Copy)]
@@ -51,6 +52,8 @@ pub(crate) struct Schedule {
 pub(crate) struct Due {
     header: CheckpointHeader,
     state: Vec<u8>,
+    /// The latest moment of any entry so far.
+    now: Timestamp,
 }
 
 impl Schedule {
@@ -94,7 +97,8 @@ impl Schedule {
             hash: at.hash,
             keys: self.options.keys as u64,
         };
-        Some(Due { header, state: ledger.to_bytes(self.options.keys) })
+        let state = ledger.to_bytes(self.options.keys);
+        Some(Due { header, state, now: ledger.newest_at })
     }
 
     /// Whether one may fall due by the time that all up to `at` is read.
@@ -114,10 +118,13 @@ impl Schedule {
     }
 }
 
-/// Writes what is due. As long as there is one, nobody else may have the journal.
+/// Writes what is due, and trims the journal. As long as there is one, nobody else may have the journal.
 pub(crate) struct Keeper {
     storage: Arc<dyn Storage>,
     opening: u64,
+    retention: JournalRetention,
+    /// Somebody copies the journal: nothing is to go meanwhile.
+    copies: Arc<AtomicUsize>,
     _lock: Arc<dyn Any + Send + Sync>,
 }
 
@@ -126,22 +133,49 @@ impl Keeper {
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
         opening: u64,
+        retention: JournalRetention,
         lock: Arc<dyn Any + Send + Sync>,
     ) -> Self {
-        Self { storage, opening, _lock: lock }
+        Self { storage, opening, retention, copies: Arc::default(), _lock: lock }
     }
 
-    /// Writes a checkpoint, and removes those that it makes superfluous.
+    /// Nothing is taken away until what is returned is dropped.
+    pub(crate) fn hold_still(&self) -> HeldStill {
+        // Relaxed: whoever takes away has the keeper, as the caller has now.
+        self.copies.fetch_add(1, Ordering::Relaxed);
+        HeldStill(Arc::clone(&self.copies))
+    }
+
+    /// Writes a checkpoint.
     ///
     /// # Errors
     /// What the storage says.
     pub(crate) fn write(&self, due: &Due) -> Result<(), JournalError> {
-        let storage = &*self.storage;
-        file::write(storage, self.opening, due.header, &due.state)
-            .map_err(|error| failed("write a checkpoint in", "", &error))?;
-        for name in file::list(storage)?.iter().skip(KEPT) {
-            checkpoint::remove_one(storage, name)?;
+        file::write(&*self.storage, self.opening, due.header, &due.state)
+            .map_err(|error| failed("write a checkpoint in", "", &error))
+    }
+
+    /// Takes away what the newest checkpoint makes superfluous: older ones, and old segments.
+    ///
+    /// # Errors
+    /// What the storages say; see [`JournalRetention::apply`].
+    pub(crate) fn trim(&self, due: &Due) -> Result<(), JournalError> {
+        if self.copies.load(Ordering::Relaxed) > 0 {
+            // The next checkpoint comes.
+            return Ok(());
         }
-        Ok(())
+        for name in file::list(&*self.storage)?.iter().skip(KEPT) {
+            checkpoint::remove_one(&*self.storage, name)?;
+        }
+        self.retention.apply(&*self.storage, due.now)
+    }
+}
+
+/// Somebody copies the journal.
+pub(crate) struct HeldStill(Arc<AtomicUsize>);
+
+impl Drop for HeldStill {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -22,6 +22,7 @@ pub(crate) mod recorder;
 pub(crate) mod recovery;
 pub(crate) mod redact;
 pub(crate) mod replay;
+pub(crate) mod retention;
 pub(crate) mod sink;
 pub(crate) mod subscribe;
 pub(crate) mod view;

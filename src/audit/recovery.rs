@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::audit::checkpoint::{self, Beginning};
+use crate::audit::journal::archived::WithArchive;
 use crate::audit::journal::batch::BatchHeader;
 use crate::audit::journal::decode::Decoded;
 use crate::audit::journal::layout::{Layout, failed};
@@ -26,6 +27,8 @@ use crate::error::JournalError;
 pub(crate) struct Wanted<'a> {
     /// How long to wait for another process that has the journal.
     pub(crate) wait_for_lock: Duration,
+    /// Where segments went that are no longer in the journal.
+    pub(crate) archive: Option<Arc<dyn Storage>>,
     /// How many keys to remember.
     pub(crate) keys: usize,
     /// How many of the newest entries to give back as records.
@@ -126,14 +129,25 @@ impl Opened {
 /// Takes the journal for writing and replays it.
 pub(crate) fn open(storage: &Arc<dyn Storage>, wanted: Wanted<'_>) -> Result<Opened, JournalError> {
     let lock = Arc::from(take_lock(&**storage, wanted.wait_for_lock)?);
-    let mut layout = Layout::find(&**storage)?;
+    let mut storage = Arc::clone(storage);
+    let mut layout = Layout::find(&*storage)?;
+    let mut segments = layout.path.len();
+    let begin = |storage: &dyn Storage, layout: &mut Layout| {
+        checkpoint::begin(storage, layout, wanted.keys, wanted.history)
+    };
+    let mut beginning = begin(&*storage, &mut layout);
+    if let (Err(_), Some(_), Some(archive)) = (&beginning, layout.trimmed, wanted.archive) {
+        // Without a checkpoint, from the journal's real beginning.
+        storage = Arc::new(WithArchive::new(storage, archive));
+        layout = Layout::find(&*storage)?;
+        segments = layout.path.len();
+        beginning = begin(&*storage, &mut layout);
+    }
+    let Beginning { mut ledger, at, unusable } = beginning?;
     let mut keep = Keep::default();
     keep.history.wanted = wanted.history;
-    let segments = layout.path.len();
-    let beginning = checkpoint::begin(&**storage, &mut layout, wanted.keys, wanted.history)?;
-    let Beginning { mut ledger, at, unusable } = beginning;
     keep.history.latest_gone = (at.sequence > 0).then_some(ledger.newest_at);
-    let outcome = replay(&**storage, &layout, &mut ledger, &mut keep, wanted.progress)?;
+    let outcome = replay(&*storage, &layout, &mut ledger, &mut keep, wanted.progress)?;
     let Keep { history, mut tail } = keep;
     tail.settle(&outcome);
     let head = layout.head().map(|head| head.header);

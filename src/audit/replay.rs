@@ -33,6 +33,11 @@ pub(crate) trait Visitor {
         false
     }
 
+    /// Whether it wants to see records that the ledger began with, too.
+    fn looks_back(&self) -> bool {
+        false
+    }
+
     /// A record was added up, the first of whose entries has this number.
     fn record(&mut self, ledger: &Ledger, first: u64, decoded: &Decoded<'_>) -> ControlFlow<()>;
 
@@ -97,6 +102,9 @@ fn replay_segment(
     for found in &segment.batches {
         if found.header.number <= known {
             // The ledger began with what this batch adds up to.
+            if visitor.looks_back() && look_back(segment, found, ledger, visitor)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
             visitor.batch(segment, found, durable);
             continue;
         }
@@ -114,6 +122,21 @@ fn replay_segment(
         visitor.batch(segment, found, durable);
     }
     Ok(ControlFlow::Continue(()))
+}
+
+/// Shows the records of a batch that the ledger began with.
+fn look_back(
+    segment: &Segment,
+    found: &FoundBatch,
+    ledger: &Ledger,
+    visitor: &mut dyn Visitor,
+) -> Result<ControlFlow<()>, JournalError> {
+    let mut first = found.header.first_sequence;
+    decode_batch(segment, found, |decoded| {
+        let flow = visitor.record(ledger, first, &decoded);
+        first += decoded.entries();
+        Ok(flow)
+    })
 }
 
 /// Decodes every record of a batch, until `each` says to stop.

@@ -17,6 +17,7 @@ use crate::audit::ledger::Ledger;
 use crate::audit::recorder::Recorder as AuditRecorder;
 use crate::audit::recovery::{self, Opened, TornTail, Wanted};
 use crate::audit::replay::RecoveryProgress;
+use crate::audit::retention::JournalRetention;
 use crate::audit::writer::Writer;
 use crate::clock::Timestamp;
 use crate::error::JournalError;
@@ -36,6 +37,7 @@ pub(super) struct JournalOptions {
     pub(super) auditor: bool,
     /// `None`: no checkpoints.
     pub(super) checkpoint_every: Option<u64>,
+    pub(super) retention: JournalRetention,
     pub(super) progress: Option<ProgressListener>,
 }
 
@@ -52,6 +54,7 @@ impl Default for JournalOptions {
             least_free: 256 << 20,
             auditor: true,
             checkpoint_every: Some(4),
+            retention: JournalRetention::default(),
             progress: None,
         }
     }
@@ -63,7 +66,7 @@ impl Default for JournalOptions {
 pub struct Recovered {
     /// Entries of the journal, and so the sequence number of the newest.
     pub entries: u64,
-    /// Segments that make it up.
+    /// Segments that make it up, without those that were archived or removed.
     pub segments: usize,
     /// The entry that the checkpoint ends with from which the recovery began; `None` if all segments
     /// were replayed.
@@ -133,6 +136,7 @@ pub(super) struct JournalLink {
     pub(super) auditing: Option<Arc<Auditing>>,
     wants_auditor: bool,
     checkpoints: Option<CheckpointOptions>,
+    pub(super) retention: JournalRetention,
     /// The journal's lock, for whoever writes checkpoints.
     lock: Option<Arc<dyn Any + Send + Sync>>,
 }
@@ -157,8 +161,9 @@ impl JournalLink {
         let schedule = self.checkpoints.map(|options| Schedule::new(&*storage, options, at));
         let schedule = schedule.transpose().map_err(std::io::Error::other)?;
         let opening = self.recovered.openings + 1;
-        let keeper = lock.filter(|_| schedule.is_some());
-        let keeper = keeper.map(|lock| Keeper::new(Arc::clone(&storage), opening, lock));
+        let keeper = lock
+            .filter(|_| schedule.is_some())
+            .map(|lock| Keeper::new(Arc::clone(&storage), opening, self.retention.clone(), lock));
         let auditor = Auditor::new(storage, ledger, at).scheduled(schedule);
         let auditing = Auditing::new(auditor, Arc::clone(&self.progress), keeper);
         if threads {
@@ -201,6 +206,7 @@ impl Journal {
         let mut tell = options.progress.take();
         let wanted = Wanted {
             wait_for_lock: options.wait_for_lock,
+            archive: options.retention.archive_storage(),
             keys,
             history,
             progress: tell.as_mut().map(|tell| &mut **tell as _),
@@ -281,6 +287,7 @@ impl Journal {
                 keys: self.keys,
                 history: self.history,
             }),
+            retention: self.options.retention,
             lock: Some(lock),
         };
         Ok((ledger, link))
@@ -368,6 +375,17 @@ impl super::Builder {
     /// One that falls due by an orderly end is written then, if there is time.
     pub fn checkpoint_every(mut self, segments: impl Into<Option<u64>>) -> Self {
         self.journal.checkpoint_every = segments.into();
+        self
+    }
+
+    /// What becomes of old segments that no recovery needs: they stay (the default), move to an
+    /// archive, or are removed; see [`JournalRetention`]. The auditor does it after each checkpoint. What
+    /// fails shows in [`health`](InventoryManager::health), stops nobody, and is tried again.
+    ///
+    /// With segments that go, an opening's time and the journal's disk stay bounded, however long it
+    /// lives. The log in memory then reaches back to the oldest kept checkpoint at most.
+    pub fn journal_retention(mut self, retention: JournalRetention) -> Self {
+        self.journal.retention = retention;
         self
     }
 

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::audit::auditor::Auditor;
+use crate::audit::checkpoint;
 use crate::audit::head::JournalHead;
 use crate::audit::journal::segment::Point;
 use crate::audit::ledger::Ledger;
@@ -84,7 +85,8 @@ impl InventoryManager {
             Some(auditing) => self.compare(|last, look| auditing.catch_up(last, look)),
             None => {
                 let storage = Arc::clone(&journal.storage);
-                let mut auditor = Auditor::new(storage, Ledger::new(0), Point::START);
+                let (ledger, at) = checkpoint::whole(&*storage)?;
+                let mut auditor = Auditor::new(storage, ledger, at);
                 self.compare(|last, look| {
                     auditor.catch_up(last)?;
                     look(&auditor.ledger);

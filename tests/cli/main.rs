@@ -1,5 +1,6 @@
 //! The program `stockade`, run as its users run it: arguments in; exit code, stdout and stderr out.
 
+mod archive;
 mod beside;
 mod continued;
 mod crash;

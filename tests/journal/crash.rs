@@ -16,7 +16,7 @@ use crate::state::{
 /// What an engine showed at the moment when its log ended at this entry.
 pub(crate) struct Seen {
     entries: u64,
-    counts: Vec<Counts>,
+    pub(crate) counts: Vec<Counts>,
     pub(crate) holds: Vec<ReservationId>,
 }
 
@@ -60,14 +60,24 @@ pub(crate) fn look(manager: &InventoryManager) -> Seen {
 /// was in, and not older than what it said was on the disk.
 pub(crate) fn check_image(image: &SimulatedDisk, seen: &[Seen], acknowledged: u64, context: &str) {
     let manager = engine_on(image).build().unwrap_or_else(|error| panic!("{context}: {error}"));
+    check_built(&manager, seen, acknowledged, context);
+}
+
+/// Compares an engine that was built on what a crash left with what was seen.
+pub(crate) fn check_built(
+    manager: &InventoryManager,
+    seen: &[Seen],
+    acknowledged: u64,
+    context: &str,
+) {
     let entries = manager.recovered().map_or(0, |it| it.entries);
     assert!(entries >= acknowledged, "{context}: {entries} of {acknowledged} acknowledged");
-    check_laws(&manager);
+    check_laws(manager);
     // The last state that all of the entries found had been written for.
     let at = seen.partition_point(|it| it.entries <= entries);
     let Some(last) = at.checked_sub(1).map(|at| &seen[at]) else { return };
-    assert_eq!(counts(&manager), last.counts, "{context}: {entries} entries");
-    let holds: Vec<ReservationId> = pending(&manager).iter().map(|it| it.id).collect();
+    assert_eq!(counts(manager), last.counts, "{context}: {entries} entries");
+    let holds: Vec<ReservationId> = pending(manager).iter().map(|it| it.id).collect();
     assert_eq!(holds, last.holds, "{context}");
 }
 

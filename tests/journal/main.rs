@@ -12,6 +12,8 @@ mod keeping;
 mod reader;
 mod redact;
 mod restart;
+mod retention;
 mod stalled;
 mod state;
+mod trimmed;
 mod watched;

@@ -69,15 +69,15 @@ impl Follower {
 
     /// Finds the segment in which the next batch lies.
     fn find_segment(&mut self) -> Result<(), JournalError> {
-        let layout = Layout::find(&*self.storage)?;
+        let from = self.at.batch;
+        let layout = Layout::find_back_to(&*self.storage, |it| it.base.batch <= from)?;
         if layout.path.is_empty() {
             // Taken away; it may come back.
             return Err(failed("find the segments in", "", &std::io::ErrorKind::NotFound.into()));
         }
         let mut path = layout.path.iter().rev();
         let Some(found) = path.find(|it| it.header.base.batch <= self.at.batch) else {
-            let oldest = layout.path.first().map_or(0, |it| it.header.base.sequence + 1);
-            return Err(JournalError::Trimmed { oldest });
+            return Err(JournalError::Trimmed { oldest: layout.oldest() });
         };
         if self.segment.map(|header| header.number) != Some(found.header.number) {
             self.segment = Some(found.header);

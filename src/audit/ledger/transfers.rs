@@ -72,6 +72,13 @@ impl Transfers {
         self.decided.iter().chain(self.open.values())
     }
 
+    /// Erases who decided, and why.
+    pub(crate) fn erase_texts(&mut self) {
+        for decision in self.decided.iter_mut().filter_map(|request| request.decision.as_mut()) {
+            (decision.by, decision.reason) = (String::new(), None);
+        }
+    }
+
     /// Enters a request as it was once found, the oldest decision first.
     pub(super) fn enter(&mut self, request: TransferState) {
         match request.decision {

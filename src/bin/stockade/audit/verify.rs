@@ -39,6 +39,10 @@ struct VerifyReport {
     error: Option<Wrong>,
     /// Sound entries: all, or those before what is wrong.
     entries: u64,
+    /// The oldest entry that was read: 1, unless segments were archived or removed.
+    oldest_entry: u64,
+    /// The last entry of the checkpoint that was taken for what came before it, where the oldest are gone.
+    begun_after: Option<u64>,
     /// The hash of everything up to the last of them that ends a batch.
     head: String,
     /// The entry that the expected head ends with.
@@ -109,6 +113,8 @@ impl VerifyReport {
         Self {
             sound: true,
             entries: found.entries,
+            oldest_entry: found.oldest,
+            begun_after: found.begun_after,
             head: found.head.to_string(),
             expected_head_at: found.expected_at,
             closed: found.closed,
@@ -153,6 +159,11 @@ impl fmt::Display for VerifyReport {
         let batches = counted(self.batches, "batch").replace("batchs", "batches");
         let segments = counted(self.segments as u64, "segment");
         line(f, "entries", self.entries, format_args!("in {batches}, {segments}"))?;
+        if let Some(after) = self.begun_after {
+            let first = after + 1;
+            line(f, "  oldest there", self.oldest_entry, "earlier ones were archived or removed")?;
+            line(f, "  laws checked from", first, "on, where a checkpoint ends")?;
+        }
         line(f, "bytes", self.bytes, format_args!("read in {:.3} s", self.seconds))?;
         if self.given_up_bytes > 0 {
             line(f, "  given up beside them", self.given_up_bytes, "by recoveries; not checked")?;
