@@ -114,7 +114,8 @@ fn redact_in(
     let _locks = (lock(storage)?, archive.map(lock).transpose()?);
     let mut layout = Layout::find(whole)?;
     let mark = trimmed::read(storage)?;
-    if layout.trimmed.is_some() && mark.is_some_and(|mark| mark.archived) {
+    let is_seen = archive.is_some() && layout.trimmed.is_none();
+    if !is_seen && mark.is_some_and(|mark| mark.archived) {
         // They would stay in the archive.
         return Err(JournalError::Trimmed { oldest: layout.oldest() });
     }

@@ -187,4 +187,29 @@ mod tests {
             assert_eq!(broken.journal.available, 10);
         }
     }
+
+    #[test]
+    fn an_entry_that_breaks_a_law_shows_in_health_while_the_engine_runs() {
+        let builder = InventoryManager::builder().warehouse("SF").least_free_space(0);
+        let builder = builder.journal_storage(SimulatedDisk::new());
+        let manager = builder.build().expect("a new journal");
+        manager.add_stock(("SF", "MOUSE"), 10, "SUPPLIER").expect("room");
+        // Units that nobody has logged, and somebody reserves.
+        let mouse = manager.stock_level(("SF", "MOUSE")).expect("a level");
+        mouse.receive(Quantity::new(3).expect("legal"), &*manager.engine);
+        manager.reserve(("SF", "MOUSE"), 13, Duration::from_secs(60)).expect("stock");
+        manager.flush().wait().expect("written");
+        let entry = manager.audit().newest_sequence();
+        let found = format!("the auditor found that entry {entry} breaks a law");
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            match manager.health() {
+                crate::Health::Degraded { reason } if reason.contains(&found) => break,
+                health => assert!(std::time::Instant::now() < deadline, "{health:?}"),
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        let broken = manager.verify().expect_err("it stays");
+        assert!(matches!(broken, JournalError::BrokenLaw { sequence, .. } if sequence == entry));
+    }
 }

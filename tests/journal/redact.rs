@@ -112,6 +112,9 @@ fn what_is_erased_is_gone_from_the_archive_and_from_checkpoints_too() {
     let (disk, archive) = (SimulatedDisk::new(), SimulatedDisk::new());
     trimmed(&disk, JournalRetention::archive_on(archive.clone()));
     assert!(holds(&disk, "M. Curie") && holds(&archive, "M. Curie"));
+    // As a crash before the removal leaves it: some of them are in both places.
+    let again = archive.files().into_iter().filter(|(name, _)| name.ends_with("2.journal"));
+    let disk = SimulatedDisk::with_files(disk.files().into_iter().chain(again));
     let reader = |disk: &SimulatedDisk, archive: &SimulatedDisk| {
         JournalReader::on(disk.clone()).archive_on(archive.clone())
     };
