@@ -167,6 +167,7 @@ fn counts_in(ledger: &Ledger, level: LevelHandle) -> Counts {
 mod tests {
     use super::*;
     use crate::audit::journal::simulated::SimulatedDisk;
+    use crate::manager::stats::Health;
     use crate::quantity::Quantity;
 
     #[test]
@@ -204,7 +205,7 @@ mod tests {
         let deadline = std::time::Instant::now() + Duration::from_secs(60);
         loop {
             match manager.health() {
-                crate::Health::Degraded { reason } if reason.contains(&found) => break,
+                Health::Degraded { reason } if reason.contains(&found) => break,
                 health => assert!(std::time::Instant::now() < deadline, "{health:?}"),
             }
             thread::sleep(Duration::from_millis(5));
