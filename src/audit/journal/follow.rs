@@ -50,17 +50,23 @@ impl Follower {
     /// # Errors
     /// What the storage says; [`JournalError::Damaged`] if a batch is missing that was on the disk.
     pub(crate) fn next(&mut self, last: u64) -> Result<Option<Followed>, JournalError> {
+        let mut unsound = None;
         // Twice: what this segment lacks, the next has, unless the writer began afresh just now.
         for _ in 0..4 {
             if last <= self.at.batch {
                 return Ok(None);
             }
-            if let Some(header) = self.segment
-                && let Some(followed) = self.read(header, last)?
-            {
-                return Ok(Some(followed));
+            match self.segment.map(|header| self.read(header, last)) {
+                Some(Ok(Some(followed))) => return Ok(Some(followed)),
+                // What a crash has torn there was given up, if another segment goes on before it.
+                Some(Err(error @ JournalError::Damaged { .. })) => unsound = Some(error),
+                Some(Err(error)) => return Err(error),
+                Some(Ok(None)) | None => {}
             }
             self.find_segment()?;
+        }
+        if let Some(error) = unsound {
+            return Err(error);
         }
         let file = self.segment.map_or_else(String::new, |header| segment::name_of(header.number));
         let what = format!("batch {} was on the disk, and is missing", self.at.batch + 1);
@@ -108,8 +114,17 @@ impl Follower {
                     continue;
                 }
                 let at = self.offset + found.offset as u64;
-                check_batch(&bytes, &found, &end)
-                    .map_err(|what| damaged(&name, at, what.to_owned()))?;
+                match check_batch(&bytes, &found, &end) {
+                    Err(what) if batches.is_empty() => {
+                        return Err(damaged(&name, at, what.to_owned()));
+                    }
+                    // It is looked at again when it is the first.
+                    Err(_) => {
+                        read = found.offset;
+                        break;
+                    }
+                    Ok(()) => {}
+                }
                 end = point_of(&found, &header, self.offset + read as u64);
                 batches.push(found);
             }
