@@ -204,3 +204,23 @@ fn a_subscriber_goes_past_what_a_power_cut_has_torn() {
     let mut subscription = manager.subscribe(beginning()).expect("a journal");
     assert_eq!(all(&mut subscription), log(&manager));
 }
+
+/// A crash between the batch that closes a journal and its mark: the next opening goes on before that batch,
+/// and its first one has the same number.
+#[test]
+fn a_subscriber_is_not_led_astray_by_a_closing_batch_that_was_given_up() {
+    let disk = SimulatedDisk::new();
+    let manager = engine_on(&disk).build().expect("a new journal");
+    manager.flush().wait().expect("written");
+    drop(manager);
+    let mut files = disk.files();
+    let newest = files.iter_mut().rfind(|(name, _)| name.ends_with(".journal"));
+    let bytes = &mut newest.expect("a segment").1;
+    bytes.truncate(bytes.len() - 1);
+    let disk = SimulatedDisk::with_files(files);
+    let manager = engine_on(&disk).build().expect("as a crash can leave it");
+    manager.add_stock(LAPTOPS, 1, "SUPPLIER").expect("room");
+    manager.flush().wait().expect("written");
+    let mut subscription = manager.subscribe(beginning()).expect("a journal");
+    assert_eq!(all(&mut subscription), log(&manager));
+}

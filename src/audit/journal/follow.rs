@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::audit::journal::batch;
-use crate::audit::journal::layout::{Layout, damaged, failed};
+use crate::audit::journal::layout::{Layout, PathSegment, damaged, failed};
 use crate::audit::journal::reader::{FoundBatch, Segment, check_batch, find};
 use crate::audit::journal::segment::{self, Point, SegmentHeader};
 use crate::audit::journal::storage::Storage;
@@ -23,7 +23,7 @@ pub(crate) struct Follower {
     /// The end of what was read.
     at: Point,
     /// The segment that is being read, `None` before the first.
-    segment: Option<SegmentHeader>,
+    segment: Option<PathSegment>,
     /// Up to where in it.
     offset: u64,
 }
@@ -56,7 +56,7 @@ impl Follower {
             if last <= self.at.batch {
                 return Ok(None);
             }
-            match self.segment.map(|header| self.read(header, last)) {
+            match self.segment.clone().map(|segment| self.read(&segment, last)) {
                 Some(Ok(Some(followed))) => return Ok(Some(followed)),
                 // What a crash has torn there was given up, if another segment goes on before it.
                 Some(Err(error @ JournalError::Damaged { .. })) => unsound = Some(error),
@@ -68,7 +68,7 @@ impl Follower {
         if let Some(error) = unsound {
             return Err(error);
         }
-        let file = self.segment.map_or_else(String::new, |header| segment::name_of(header.number));
+        let file = self.segment.as_ref().map_or_else(String::new, |segment| segment.name.clone());
         let what = format!("batch {} was on the disk, and is missing", self.at.batch + 1);
         Err(damaged(&file, self.offset, what))
     }
@@ -85,22 +85,25 @@ impl Follower {
             let oldest = layout.path.first().map_or(0, |it| it.header.base.sequence + 1);
             return Err(JournalError::Trimmed { oldest });
         };
-        if self.segment.map(|header| header.number) != Some(found.header.number) {
-            self.segment = Some(found.header);
+        if self.segment.as_ref().map(|known| known.header.number) != Some(found.header.number) {
             self.offset = segment::HEADER as u64;
         }
+        self.segment = Some(found.clone());
         Ok(())
     }
 
-    /// Reads on in the segment; `None` if the next batch is not in it.
-    fn read(&mut self, header: SegmentHeader, last: u64) -> Result<Option<Followed>, JournalError> {
-        let name = segment::name_of(header.number);
+    /// Reads on in the segment, as far as it counts; `None` if the next batch is not in it.
+    fn read(&mut self, segment: &PathSegment, last: u64) -> Result<Option<Followed>, JournalError> {
+        let PathSegment { name, header, limit } = segment;
         let mut wanted = CHUNK;
         loop {
-            let bytes = self.storage.read(&name, self.offset, wanted);
+            // What lies beyond was given up: the batch that closed an earlier opening bears the number of
+            // the first one of the next.
+            let left = limit.saturating_sub(self.offset);
+            let bytes = self.storage.read(name, self.offset, wanted.min(left));
             let bytes = match bytes {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-                bytes => bytes.map_err(|error| failed("read", &name, &error))?,
+                bytes => bytes.map_err(|error| failed("read", name, &error))?,
             };
             let is_all = (bytes.len() as u64) < wanted;
             let (mut batches, mut end, mut read) = (Vec::new(), self.at, 0);
@@ -116,7 +119,7 @@ impl Follower {
                 let at = self.offset + found.offset as u64;
                 match check_batch(&bytes, &found, &end) {
                     Err(what) if batches.is_empty() => {
-                        return Err(damaged(&name, at, what.to_owned()));
+                        return Err(damaged(name, at, what.to_owned()));
                     }
                     // It is looked at again when it is the first.
                     Err(_) => {
@@ -125,7 +128,7 @@ impl Follower {
                     }
                     Ok(()) => {}
                 }
-                end = point_of(&found, &header, self.offset + read as u64);
+                end = point_of(&found, header, self.offset + read as u64);
                 batches.push(found);
             }
             if batches.is_empty() && read == 0 {
@@ -142,7 +145,7 @@ impl Follower {
                 continue;
             }
             self.at = end;
-            let part = Segment { name, header, bytes, batches };
+            let part = Segment { name: name.clone(), header: *header, bytes, batches };
             return Ok(Some(Followed { part }));
         }
     }
