@@ -81,7 +81,7 @@ pub(crate) fn replay(
         }
         // What the ledger refuses stands before anything that the reader has met ahead of it, by chance or
         // not: so the first thing that is wrong is told, each time the same.
-        replayed?;
+        let _ = replayed?;
         let outcome = read?;
         ledger.check_totals().map_err(broken)?;
         Ok(outcome)
