@@ -36,6 +36,7 @@ build_and_run() { # kind, bug, where, tests... -> output of cargo test on stdout
         # A planted failure is no regression to remember.
         export PROPTEST_DISABLE_FAILURE_PERSISTENCE=1
         command=(cargo test --features testing)
+        [ "$where" = cli ] && command+=(--features cli)
         [ "$where" = lib ] && command+=(--lib) || command+=(--test "$where")
     fi
     "${command[@]}" --no-run >"$log" 2>&1 || return 1
