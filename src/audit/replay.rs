@@ -85,9 +85,11 @@ pub(crate) fn replay(
             // Whatever the reader has found ahead: how far that was is a matter of chance.
             return Ok(read.unwrap_or_default());
         }
-        // What can't be read comes before what can't be.
+        // What the ledger refuses stands before anything that the reader has met ahead of it, by chance or
+        // not: so the first thing that is wrong is told, each time the same.
+        let _ = replayed?;
         let outcome = read?;
-        replayed.and_then(|_| ledger.check_totals().map_err(broken))?;
+        ledger.check_totals().map_err(broken)?;
         Ok(outcome)
     })
 }

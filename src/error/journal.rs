@@ -98,7 +98,9 @@ pub enum JournalError {
         /// What the journal says lies in it.
         on_hand: u64,
     },
-    /// More products, levels or reservations than an engine can hold.
+    /// More products, levels or reservations than an engine can hold. Of reservations, every engine takes
+    /// over as many as one has by default; beyond, give it the
+    /// [`max_reservations`](crate::Builder::max_reservations) that it had.
     #[error("the journal holds more {what} than an engine can")]
     TooMany {
         /// Of what.

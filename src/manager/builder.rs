@@ -246,7 +246,7 @@ impl Builder {
         let mut room = self.max_reservations as usize;
         if let Some(journal) = &journal {
             let ledger = journal.ledger();
-            recover::check_sizes(ledger)?;
+            recover::check_sizes(ledger, self.max_reservations)?;
             self.warehouses = recover::warehouses(ledger, self.warehouses)?;
             room = room.max(recover::slots_needed(ledger));
         }

@@ -7,6 +7,7 @@ mod crash;
 mod flash_sale;
 mod listing;
 mod misuse;
+mod power;
 mod random;
 mod real_orders;
 mod redact;

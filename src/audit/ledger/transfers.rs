@@ -156,6 +156,8 @@ pub(super) fn fact<'a>(long: &'a Long, wanted: &str) -> Option<&'a str> {
 
 fn number_in(long: &Long) -> Result<u64, &'static str> {
     let number = fact(long, "transferRequestId").and_then(|number| number.parse().ok());
+    // Numbers are given in order, so that there is always a next one.
+    let number = number.filter(|number| *number <= u64::MAX / 2);
     number.ok_or("a transfer's request without a number")
 }
 
