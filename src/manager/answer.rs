@@ -30,6 +30,24 @@ impl Release {
         [Self::Released, Self::AlreadyReleased, Self::Expired, Self::Forgotten, Self::Unknown];
 }
 
+/// What `confirm_or_retake` found, and did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a new id is only told here"]
+#[non_exhaustive]
+pub enum ConfirmOrRetake {
+    /// The hold was pending, and is confirmed.
+    Confirmed,
+    /// The hold had ended without a sale; the same lines were taken and sold anew, under this id.
+    Retaken(ReservationId),
+    /// An earlier call took the lines anew, under this id: nothing moved.
+    AlreadyRetaken(ReservationId),
+    /// The reservation had sold units before: nothing moved.
+    AlreadySold {
+        /// How many, over all its lines.
+        units: u64,
+    },
+}
+
 /// What an operation answered, as its key remembers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -103,44 +121,6 @@ impl Answer {
             _ => return None,
         })
     }
-
-    // A key's fingerprint bears the operation's name, so that the remembered answer is always of
-    // the operation's own kind; another one would be this engine's own mistake.
-
-    pub(super) fn reservation(self) -> ReservationId {
-        match self {
-            Self::Reservation(id) => id,
-            _ => unreachable!("a reserve answers with an id"),
-        }
-    }
-
-    pub(super) fn release(self) -> Release {
-        match self {
-            Self::Release(outcome) => outcome,
-            _ => unreachable!("a release answers with its outcome"),
-        }
-    }
-
-    pub(super) fn status(self) -> ReservationStatus {
-        match self {
-            Self::Status(status) => status,
-            _ => unreachable!("a partial step answers with a status"),
-        }
-    }
-
-    pub(super) fn expires_at(self) -> Timestamp {
-        match self {
-            Self::ExpiresAt(moment) => moment,
-            _ => unreachable!("an extension answers with a moment"),
-        }
-    }
-
-    pub(super) fn transfer_request(self) -> TransferRequestId {
-        match self {
-            Self::TransferRequest(id) => id,
-            _ => unreachable!("a request for a transfer answers with its number"),
-        }
-    }
 }
 
 /// In the order of their numbers, which journals bear.
@@ -165,4 +145,92 @@ fn two(low: u32, high: u32) -> u128 {
 pub(crate) struct KeyUse<'a> {
     pub(crate) key: &'a RequestKey,
     pub(crate) fingerprint: u128,
+}
+
+/// What an operation answers that may run under a caller's key.
+pub(super) trait Remembered: Copy + Into<Answer> {
+    /// What the key remembers, to be answered again; `None` if it is an answer of another kind of operation.
+    fn again(answer: Answer) -> Option<Self>;
+}
+
+/// Answers that are one variant of [`Answer`] each.
+macro_rules! remembered {
+    ($($answer:ty: $variant:ident),* $(,)?) => {$(
+        impl From<$answer> for Answer {
+            #[inline]
+            fn from(answer: $answer) -> Self {
+                Self::$variant(answer)
+            }
+        }
+
+        impl Remembered for $answer {
+            fn again(answer: Answer) -> Option<Self> {
+                match answer {
+                    Answer::$variant(answer) => Some(answer),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+
+remembered! {
+    ReservationId: Reservation,
+    Release: Release,
+    Timestamp: ExpiresAt,
+    TransferRequestId: TransferRequest,
+    ReservationStatus: Status,
+}
+
+impl From<()> for Answer {
+    #[inline]
+    fn from((): ()) -> Self {
+        Self::Done
+    }
+}
+
+impl Remembered for () {
+    fn again(answer: Answer) -> Option<Self> {
+        (answer == Answer::Done).then_some(())
+    }
+}
+
+impl From<ConfirmOrRetake> for Answer {
+    fn from(outcome: ConfirmOrRetake) -> Self {
+        match outcome {
+            ConfirmOrRetake::Confirmed => Self::ConfirmedInTime,
+            ConfirmOrRetake::Retaken(id) => Self::Retaken(id),
+            ConfirmOrRetake::AlreadyRetaken(id) => Self::RetakenBefore(id),
+            ConfirmOrRetake::AlreadySold { units } => Self::SoldBefore(units),
+        }
+    }
+}
+
+impl Remembered for ConfirmOrRetake {
+    fn again(answer: Answer) -> Option<Self> {
+        Some(match answer {
+            Answer::ConfirmedInTime => Self::Confirmed,
+            Answer::Retaken(id) => Self::Retaken(id),
+            Answer::RetakenBefore(id) => Self::AlreadyRetaken(id),
+            Answer::SoldBefore(units) => Self::AlreadySold { units },
+            _ => return None,
+        })
+    }
+}
+
+/// An approval: whether the transfer could be made.
+impl From<Result<(), TransferFailure>> for Answer {
+    fn from(made: Result<(), TransferFailure>) -> Self {
+        made.map_or_else(Self::TransferFailed, Self::from)
+    }
+}
+
+impl Remembered for Result<(), TransferFailure> {
+    fn again(answer: Answer) -> Option<Self> {
+        match answer {
+            Answer::Done => Some(Ok(())),
+            Answer::TransferFailed(failure) => Some(Err(failure)),
+            _ => None,
+        }
+    }
 }

@@ -231,9 +231,8 @@ impl Engine {
             if approved {
                 self.approve_by_policy(id)?;
             }
-            Ok(Answer::TransferRequest(id))
+            Ok(id)
         })
-        .map(Answer::transfer_request)
     }
 
     /// Takes what is to be held, queues the request's record, and gives its number out: in this order
@@ -246,23 +245,13 @@ impl Engine {
         asked: &Asked,
         level: &StockLevel,
     ) -> Result<TransferRequestId, RequestTransferError> {
-        let &Asked { from, target, qty, held, at, .. } = asked;
-        let draft = if held {
-            let draft = self.recorder.movement(AdjustmentType::Reserved, from, qty);
-            draft.and_event(EventType::TransferRequested, from, qty, target)
-        } else {
-            self.recorder.event(EventType::TransferRequested).and_event(
-                EventType::TransferRequested,
-                from,
-                qty,
-                target,
-            )
-        };
-        let draft = draft
+        let &Asked { from, qty, held, at, .. } = asked;
+        let draft = self
+            .request_draft(asked, AdjustmentType::Reserved, EventType::TransferRequested)
             .at(at)
             .text("transferRequestId", &filing.id().to_string())
             .details(details)
-            .key(key, Answer::TransferRequest(filing.id()));
+            .key(key, filing.id());
         if held {
             let change = self
                 .with_overdue_taken_back(at, level, qty, || level.hold(qty, self))
@@ -279,6 +268,22 @@ impl Engine {
         let id = filing.publish();
         recorded?;
         Ok(id)
+    }
+
+    /// The record of a step on a request: what moves if it holds units, and the event.
+    fn request_draft(
+        &self,
+        asked: &Asked,
+        movement: AdjustmentType,
+        event: EventType,
+    ) -> Draft<'_> {
+        let &Asked { from, target, qty, held, .. } = asked;
+        let draft = if held {
+            self.recorder.movement(movement, from, qty)
+        } else {
+            self.recorder.event(event)
+        };
+        draft.and_event(event, from, qty, target)
     }
 
     /// Applies a request that the policy approves. Whether that went well is its status' to say: the
@@ -307,24 +312,22 @@ impl Engine {
     ) -> Result<(), DecisionError> {
         self.check_name(who)?;
         let shape = || RequestShape::new("approve").text(&id.to_string()).text(who);
-        let answer = self.keyed(OperationKind::Transfer, details, shape, |key| {
+        let made = self.keyed(OperationKind::Transfer, details, shape, |key| {
             self.admit()?;
             self.apply(details, key, self.approvals.claim(id)?, who)
         })?;
-        match answer {
-            Answer::TransferFailed(failure) => Err(DecisionError::Failed(failure)),
-            _ => Ok(()),
-        }
+        made.map_err(DecisionError::Failed)
     }
 
-    /// Makes the transfer that `claim` is about, if it can be made now.
+    /// Makes the transfer that `claim` is about, if it can be made now; a request whose transfer can't be
+    /// made has failed.
     fn apply(
         &self,
         details: &Details,
         key: Option<KeyUse<'_>>,
         claim: Claim<'_>,
         who: &str,
-    ) -> Result<Answer, DecisionError> {
+    ) -> Result<Result<(), TransferFailure>, DecisionError> {
         let &Asked { from, source, target, qty, held, .. } = claim.asked();
         let (level, _) = self.level_and_warehouse(from)?;
         let (source_place, target_place) =
@@ -347,7 +350,7 @@ impl Engine {
             let route = Route { from, to, source, target, qty, held };
             let moved = self.move_units(&route, verdict.at, |draft| {
                 let draft = draft.and_event(EventType::TransferDecided, from, qty, target);
-                verdict.note_in(draft).details(details).key(key, Answer::Done)
+                verdict.note_in(draft).details(details).key(key, Ok(()))
             });
             Ok(moved?)
         });
@@ -356,13 +359,13 @@ impl Engine {
             Err(error) if error.applied() == Applied::No => return Err(error),
             moved => {
                 claim.decide(Status::Approved, verdict.decision(None));
-                return moved.map(|()| Answer::Done);
+                return moved.map(Ok);
             }
         };
         let reason = failure.to_string();
         let verdict = Verdict { status: Status::Failed, reason: Some(&reason), ..verdict };
-        let answer = Answer::TransferFailed(failure);
-        self.turn_down(details, key, claim, &verdict, answer, Some(failure))?;
+        let answer = Err(failure);
+        self.turn_down(details, key, claim, &verdict, answer.into(), Some(failure))?;
         Ok(answer)
     }
 
@@ -380,10 +383,8 @@ impl Engine {
             let claim = self.approvals.claim(id)?;
             let status = Status::Rejected;
             let verdict = Verdict { id, status, by: who, at: self.now(), reason: Some(reason) };
-            self.turn_down(details, key, claim, &verdict, Answer::Done, None)?;
-            Ok(Answer::Done)
+            Ok(self.turn_down(details, key, claim, &verdict, ().into(), None)?)
         })
-        .map(drop)
     }
 
     /// Records a decision by which nothing is transferred, and gives back what was held.
@@ -396,18 +397,9 @@ impl Engine {
         answer: Answer,
         failure: Option<TransferFailure>,
     ) -> Result<(), Unavailable> {
-        let &Asked { from, target, qty, held, .. } = claim.asked();
-        let draft = if held {
-            let draft = self.recorder.movement(AdjustmentType::Returned, from, qty);
-            draft.and_event(EventType::TransferDecided, from, qty, target)
-        } else {
-            self.recorder.event(EventType::TransferDecided).and_event(
-                EventType::TransferDecided,
-                from,
-                qty,
-                target,
-            )
-        };
+        let &Asked { from, qty, held, .. } = claim.asked();
+        let draft =
+            self.request_draft(claim.asked(), AdjustmentType::Returned, EventType::TransferDecided);
         let draft = verdict.note_in(draft.at(verdict.at));
         let draft = match failure {
             Some(TransferFailure::Insufficient { available, .. }) => {

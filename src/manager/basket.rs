@@ -10,7 +10,7 @@ use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::{Engine, Refusal};
 use crate::manager::keyed::RequestShape;
-use crate::manager::place::{BasketLine, LevelRef};
+use crate::manager::place::{BasketLine, LevelRef, merge_equal_levels};
 use crate::manager::recorder::Draft;
 use crate::manager::request::Request;
 use crate::quantity::Quantity;
@@ -47,7 +47,9 @@ pub(super) struct Wanted<'a> {
 /// Whether a basket is held, or sold at once.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Purpose {
-    Hold(Duration),
+    Hold {
+        ttl_millis: u64,
+    },
     /// Sold anew for a hold that ended unsold.
     Retake(ReservationId),
 }
@@ -62,11 +64,10 @@ impl Engine {
         let shape = || basket_shape("basket", lines).span(ttl);
         self.check_basket(lines)?;
         self.keyed(OperationKind::Reserve, details, shape, |key| {
-            self.settings.checked_ttl(ttl)?;
+            let ttl_millis = self.settings.checked_ttl(ttl)?;
             let wanted = self.wanted(lines)?;
-            self.take_basket(details, key, &wanted, Purpose::Hold(ttl)).map(Answer::Reservation)
+            self.take_basket(details, key, &wanted, Purpose::Hold { ttl_millis })
         })
-        .map(Answer::reservation)
     }
 
     /// What can be refused without a look at the stock.
@@ -96,15 +97,7 @@ impl Engine {
             self.refusals.count(Refusal::Insufficient as usize);
             return Err(BasketError::Insufficient { lines: never_stocked, overdue_left: false });
         }
-        found.sort_unstable();
-        found.dedup_by(|next, kept| {
-            let equal = next.0 == kept.0;
-            if equal {
-                // Saturated: whatever lies above the largest quantity is refused below.
-                kept.1 = kept.1.saturating_add(next.1);
-            }
-            equal
-        });
+        merge_equal_levels(&mut found);
         let most = self.max_basket_lines;
         if found.len() > most {
             return Err(BasketError::TooManyLines { lines: found.len(), most });
@@ -243,7 +236,10 @@ impl Engine {
         let chain = Chain::NONE.keeping(details.keep_until_shipped);
         let tenant = Tenant { id, owner: details.owner, line: first, chain };
         match purpose {
-            Purpose::Hold(ttl) => self.slots.publish(head, &rest, tenant, now.saturating_add(ttl)),
+            Purpose::Hold { ttl_millis } => {
+                let expires_at = now.saturating_add_millis(ttl_millis);
+                self.slots.publish(head, &rest, tenant, expires_at);
+            }
             Purpose::Retake(of) => {
                 wanted.iter().for_each(|line| line.level.sell(line.qty));
                 let number = head.number();
@@ -264,16 +260,13 @@ impl Engine {
         now: Timestamp,
     ) -> Draft<'_> {
         let (expires_at, of) = match purpose {
-            Purpose::Hold(ttl) => (now.saturating_add(ttl), None),
+            Purpose::Hold { ttl_millis } => (now.saturating_add_millis(ttl_millis), None),
             Purpose::Retake(of) => (now, Some(of)),
         };
         let mut draft = self
             .recorder
             .movement_of(AdjustmentType::Reserved)
-            .at(now)
-            .reservation(id, expires_at)
-            .owner(details.owner)
-            .details_of_hold(details)
+            .new_hold(id, expires_at, details)
             .key(key, if of.is_some() { Answer::Retaken(id) } else { Answer::Reservation(id) });
         for line in wanted {
             draft = draft.line(line.handle, line.qty.get());

@@ -263,7 +263,7 @@ impl Engine {
     pub(super) fn record_key_use(
         &self,
         key: Option<KeyUse<'_>>,
-        answer: Answer,
+        answer: impl Into<Answer>,
     ) -> Result<(), Unavailable> {
         match key {
             None => Ok(()),

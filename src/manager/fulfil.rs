@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::audit::entry::AdjustmentType;
 use crate::clock::Timestamp;
 use crate::error::{FulfilError, Unavailable, UnknownPlace};
-use crate::manager::answer::{Answer, KeyUse};
+use crate::manager::answer::KeyUse;
 use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::{Engine, Refusal};
@@ -73,11 +73,12 @@ impl Engine {
         // The strategy is no part of the request: it may be asked again, and answer otherwise.
         let shape = || RequestShape::new("fulfil").product(product).units(qty).span(ttl);
         self.keyed(OperationKind::Reserve, details, shape, |key| {
-            self.settings.checked_ttl(ttl)?;
+            let ttl_millis = self.settings.checked_ttl(ttl)?;
             self.check_gate()?;
             loop {
                 let levels = self.levels_of(product).len();
-                match self.fulfil_from_open_levels(details, key, product, qty, strategy, ttl) {
+                match self.fulfil_from_open_levels(details, key, product, qty, strategy, ttl_millis)
+                {
                     // Opened since they were listed, a level may have got units before the refusal.
                     Err(FulfilError::Insufficient { .. })
                         if self.levels_of(product).len() > levels => {}
@@ -85,7 +86,6 @@ impl Engine {
                 }
             }
         })
-        .map(Answer::reservation)
     }
 
     fn fulfil_from_open_levels(
@@ -95,8 +95,8 @@ impl Engine {
         product: ProductRef<'_>,
         qty: Quantity,
         strategy: &dyn AllocationStrategy,
-        ttl: Duration,
-    ) -> Result<Answer, FulfilError> {
+        ttl_millis: u64,
+    ) -> Result<ReservationId, FulfilError> {
         let product = match product {
             ProductRef::Name(name) => self.catalog.product_id(name),
             ProductRef::Id(id) if self.catalog.product_name(id).is_some() => Some(id),
@@ -111,15 +111,12 @@ impl Engine {
         let Some(head) = slots.first() else { return Err(self.refuse_sum(qty, 0)) };
         let now = head.birth(now, || self.now());
         let id = ReservationId::new(now, head.number(), self.randomness.next());
-        let expires_at = now.saturating_add(ttl);
+        let expires_at = now.saturating_add_millis(ttl_millis);
         let mut draft = self
             .recorder
             .movement_of(AdjustmentType::Reserved)
-            .at(now)
-            .reservation(id, expires_at)
-            .owner(details.owner)
-            .details_of_hold(details)
-            .key(key, Answer::Reservation(id));
+            .new_hold(id, expires_at, details)
+            .key(key, id);
         let parts = match self.fill(&levels, qty, now) {
             Ok(parts) => parts,
             Err(refusal) => {
@@ -134,7 +131,7 @@ impl Engine {
         let recorded = draft.queue();
         self.publish_parts(details, slots, &parts, id, expires_at);
         recorded?;
-        Ok(Answer::Reservation(id))
+        Ok(id)
     }
 
     /// The warehouses that have ever had the product and are not suspended.

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use crate::error::{KeyError, RestsOnRecord, Unavailable};
-use crate::manager::answer::{Answer, KeyUse};
+use crate::manager::answer::{KeyUse, Remembered};
 use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
 use crate::quantity::Quantity;
 use crate::reservation::id::ReservationId;
-use crate::reservation::keys::{Claim, Fingerprint, KeyName};
+use crate::reservation::keys::{Claim, Fingerprint, KeyName, RequestKey};
 
 /// What tells one request from another: everything that the caller passed.
 pub(super) struct RequestShape(Fingerprint);
@@ -73,24 +73,29 @@ impl Engine {
     /// other one gets its answer. A refusal is not remembered. Returns when the answer is as durable as
     /// it is to be.
     #[inline]
-    pub(super) fn keyed<E: From<KeyError> + From<Unavailable> + RestsOnRecord>(
+    pub(super) fn keyed<T: Remembered, E: From<KeyError> + From<Unavailable> + RestsOnRecord>(
         &self,
         kind: OperationKind,
         details: &Details,
         shape: impl FnOnce() -> RequestShape,
-        run: impl FnOnce(Option<KeyUse<'_>>) -> Result<Answer, E>,
-    ) -> Result<Answer, E> {
-        self.once_durable(kind, details, self.under_key(details, shape, run))
+        run: impl FnOnce(Option<KeyUse<'_>>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let answer = match &details.key {
+            None => run(None),
+            Some(key) => self.under_key(key, details, shape, run),
+        };
+        self.once_durable(kind, details, answer)
     }
 
-    #[inline]
-    fn under_key<E: From<KeyError>>(
+    #[cold]
+    #[inline(never)]
+    fn under_key<T: Remembered, E: From<KeyError>>(
         &self,
+        key: &RequestKey,
         details: &Details,
         shape: impl FnOnce() -> RequestShape,
-        run: impl FnOnce(Option<KeyUse<'_>>) -> Result<Answer, E>,
-    ) -> Result<Answer, E> {
-        let Some(key) = &details.key else { return run(None) };
+        run: impl FnOnce(Option<KeyUse<'_>>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut shape = shape();
         shape = RequestShape(match details.owner {
             Some(owner) => shape.0.bytes(&owner.0),
@@ -104,20 +109,21 @@ impl Engine {
     }
 
     /// Runs an operation under a name that only one call may run under.
-    pub(super) fn claimed<E: From<KeyError>>(
+    pub(super) fn claimed<T: Remembered, E: From<KeyError>>(
         &self,
         name: KeyName,
         fingerprint: u128,
-        run: impl FnOnce() -> Result<Answer, E>,
-    ) -> Result<Answer, E> {
+        run: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
         match self.keys.claim(name, fingerprint, self.now(), self.patience) {
-            Claim::Repeat(answer) => Ok(answer),
+            // Another kind's answer would need another kind's fingerprint.
+            Claim::Repeat(answer) => T::again(answer).ok_or(KeyError::Conflict.into()),
             Claim::Conflict => Err(KeyError::Conflict.into()),
             Claim::Busy => Err(KeyError::InProgress.into()),
             Claim::First(ticket) => {
                 // Dropped unpublished, by a refusal or a panic, the ticket withdraws the claim.
                 let answer = run()?;
-                ticket.publish(answer, self.now());
+                ticket.publish(answer.into(), self.now());
                 Ok(answer)
             }
         }

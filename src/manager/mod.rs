@@ -13,6 +13,7 @@ mod due;
 mod durability;
 mod durable;
 mod engine;
+mod found;
 mod fulfil;
 mod journal;
 mod keyed;
@@ -42,7 +43,7 @@ mod verify;
 
 use std::sync::{Arc, Weak};
 
-pub use answer::Release;
+pub use answer::{ConfirmOrRetake, Release};
 pub use builder::Builder;
 pub use durability::{Durability, OperationKind};
 pub use durable::Durably;
@@ -51,7 +52,6 @@ pub use lifecycle::Shutdown;
 pub use place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
 pub use queries::{ReservationCursor, ReservationPage, WarehouseLevel};
 pub use request::Request;
-pub use retake::ConfirmOrRetake;
 pub use snapshot::{LevelSnapshot, Totals};
 pub use spec::WarehouseSpec;
 pub use stats::{Health, Refusals, Stats};

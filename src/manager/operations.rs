@@ -8,10 +8,9 @@ use crate::error::{
     ReserveError, RetakeError, SettingError, ShipError, TransferError, UnknownPlace,
 };
 use crate::manager::InventoryManager;
-use crate::manager::answer::Release;
+use crate::manager::answer::{ConfirmOrRetake, Release};
 use crate::manager::details::NO_DETAILS;
 use crate::manager::place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
-use crate::manager::retake::ConfirmOrRetake;
 use crate::policy::alerts::{ListenerId, Scope, StockAlertListener};
 use crate::policy::allocation::AllocationStrategy;
 use crate::reservation::id::ReservationId;

@@ -8,29 +8,28 @@
 
 use crate::audit::entry::AdjustmentType;
 use crate::clock::Timestamp;
-use crate::error::{PartialError, Unavailable};
+use crate::error::{NoReservation, PartialError, Unavailable};
 use crate::manager::InventoryManager;
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::basket::basket_shape;
 use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
-use crate::manager::place::BasketLine;
+use crate::manager::found::Found;
+use crate::manager::place::{BasketLine, merge_equal_levels};
 use crate::manager::recorder::Draft;
 use crate::manager::request::Request;
 use crate::manager::settle::End;
 use crate::quantity::Quantity;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::Line;
-use crate::reservation::slot::{Slot, Tenant};
-use crate::reservation::slots::{ReadReservation, Vacated};
-use crate::reservation::state::{Phase, State};
+use crate::reservation::slots::Vacated;
+use crate::reservation::state::Phase;
 use crate::reservation::view::ReservationStatus;
 use crate::stock::cell::CellId;
 use crate::stock::commit::Line as CommitLine;
 use crate::stock::handle::LevelHandle;
 use crate::stock::word::Delta;
-use crate::sync::spin_loop;
 
 /// # Parts of a reservation
 impl InventoryManager {
@@ -190,14 +189,6 @@ impl Step {
     }
 }
 
-/// A hold as a step found it.
-struct Found<'a> {
-    slot: &'a Slot,
-    state: State,
-    tenant: Tenant,
-    lines: Vec<Line>,
-}
-
 /// What a step does.
 struct Plan {
     /// All lines as they will be.
@@ -248,10 +239,12 @@ impl Engine {
             loop {
                 let found = self.find_pending(id, now)?;
                 let plan = self.plan(step, &found.lines, &named)?;
-                let answer = Answer::Status(status(plan.phase()));
+                let answer = status(plan.phase());
                 let done = match plan.plain_end() {
-                    Some(end) => self.end_found(id, &found, end, details, (key, answer), now),
-                    None => self.step(id, &found, &plan, details, (key, answer), now)?,
+                    Some(end) => {
+                        self.end_found(id, &found, end, details, (key, answer.into()), now)
+                    }
+                    None => self.step(id, &found, &plan, details, (key, answer.into()), now)?,
                 };
                 // Where another call was first, its outcome is looked at.
                 if let Some(recorded) = done {
@@ -259,7 +252,6 @@ impl Engine {
                 }
             }
         })
-        .map(Answer::status)
     }
 
     /// The levels of the lines, sorted, equal ones merged.
@@ -272,42 +264,28 @@ impl Engine {
             let qty = Quantity::new(line.quantity)?;
             merged.push((self.resolve(line.level)?, qty.get()));
         }
-        merged.sort_unstable();
-        merged.dedup_by(|next, kept| {
-            let equal = next.0 == kept.0;
-            if equal {
-                // Saturated: no line has as many.
-                kept.1 = kept.1.saturating_add(next.1);
-            }
-            equal
-        });
+        merge_equal_levels(&mut merged);
         Ok(merged)
     }
 
     /// Reads a pending hold and its lines, or says what stands in the way. An overdue one is expired.
     fn find_pending(&self, id: ReservationId, now: Timestamp) -> Result<Found<'_>, PartialError> {
         loop {
-            let mut lines = Vec::new();
-            let (tenant, state) = match self.slots.read(id, |line| lines.push(line)) {
-                ReadReservation::Found { tenant, state, .. } => (tenant, state),
-                ReadReservation::Changed => {
-                    spin_loop();
-                    continue;
-                }
-                ReadReservation::Forgotten => return Err(PartialError::Forgotten),
-                ReadReservation::Unknown => return Err(PartialError::Unknown),
-            };
-            let Some(slot) = self.slots.at(id.slot()) else { return Err(PartialError::Unknown) };
+            let found = self.find_whole(id).map_err(|missing| match missing {
+                NoReservation::Forgotten => PartialError::Forgotten,
+                NoReservation::Unknown => PartialError::Unknown,
+            })?;
+            let state = found.state;
             match state.phase() {
                 Phase::Pending if state.is_overdue(now) => {
-                    if self.expire(id.slot(), slot, state, now) {
+                    if self.expire(id.slot(), found.slot, state, now) {
                         return Err(PartialError::Expired { expired_at: state.expires_at() });
                     }
                 }
-                Phase::Pending => return Ok(Found { slot, state, tenant, lines }),
+                Phase::Pending => return Ok(found),
                 Phase::Ending => return Err(PartialError::InProgress),
                 phase => {
-                    return Err(match End::of(tenant.chain.end(phase)) {
+                    return Err(match End::of(found.tenant.chain.end(phase)) {
                         End::Expire => PartialError::Expired { expired_at: state.expires_at() },
                         End::Release => PartialError::Released,
                         End::Sell => PartialError::AlreadyConfirmed,

@@ -86,3 +86,16 @@ impl<'a> BasketLine<'a> {
         Self { level: level.into(), quantity }
     }
 }
+
+/// Sorts lines by level, and makes one of those with equal levels. A sum saturates: so many units are
+/// more than any line has, or may ask for.
+pub(super) fn merge_equal_levels(lines: &mut Vec<(LevelHandle, u32)>) {
+    lines.sort_unstable();
+    lines.dedup_by(|next, kept| {
+        let equal = next.0 == kept.0;
+        if equal {
+            kept.1 = kept.1.saturating_add(next.1);
+        }
+        equal
+    });
+}

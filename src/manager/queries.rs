@@ -8,18 +8,17 @@ use crate::error::UnknownPlace;
 use crate::manager::InventoryManager;
 use crate::manager::answer::Answer;
 use crate::manager::engine::Engine;
+use crate::manager::found::Found;
 use crate::manager::place::{LevelRef, WarehouseRef};
 use crate::reservation::chain::SlotNumber;
 use crate::reservation::id::ReservationId;
 use crate::reservation::keys::{KeyName, RequestKey};
 use crate::reservation::line::Line;
-use crate::reservation::slots::ReadReservation;
 use crate::reservation::state::Phase;
 use crate::reservation::view::{Reservation, ReservationLine, ReservationStatus};
 use crate::stock::handle::{LevelHandle, ProductId};
 use crate::stock::level::{Counts, StockLevel};
 use crate::stock::warehouse::Warehouse;
-use crate::sync::spin_loop;
 
 /// One product of a warehouse.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,33 +200,22 @@ impl Reservation {
 }
 
 impl Engine {
-    /// Reads a reservation, again and again while somebody changes it.
+    /// A reservation as its readers see it.
     pub(super) fn reservation(&self, id: ReservationId) -> Result<Reservation, NoReservation> {
-        let mut lines = Vec::new();
-        loop {
-            lines.clear();
-            match self.slots.read(id, |line| lines.push(line)) {
-                ReadReservation::Found { tenant, state, retaken_from } => {
-                    // A phase without a reservation is not found under an id.
-                    let end = tenant.chain.end(state.phase());
-                    let status =
-                        ReservationStatus::of(state.phase()).ok_or(NoReservation::Forgotten)?;
-                    return Ok(Reservation {
-                        id,
-                        status,
-                        lines: lines.iter().map(|line| self.line_view(line, end)).collect(),
-                        owner: tenant.owner,
-                        created_at: id.created_at(),
-                        expires_at: state.expires_at(),
-                        retaken_from,
-                        keep_until_shipped: tenant.chain.keeps(),
-                    });
-                }
-                ReadReservation::Changed => spin_loop(),
-                ReadReservation::Forgotten => return Err(NoReservation::Forgotten),
-                ReadReservation::Unknown => return Err(NoReservation::Unknown),
-            }
-        }
+        let Found { state, tenant, lines, retaken_from, .. } = self.find_whole(id)?;
+        let end = tenant.chain.end(state.phase());
+        // A phase without a reservation is not found under an id.
+        let status = ReservationStatus::of(state.phase()).ok_or(NoReservation::Forgotten)?;
+        Ok(Reservation {
+            id,
+            status,
+            lines: lines.iter().map(|line| self.line_view(line, end)).collect(),
+            owner: tenant.owner,
+            created_at: id.created_at(),
+            expires_at: state.expires_at(),
+            retaken_from,
+            keep_until_shipped: tenant.chain.keeps(),
+        })
     }
 
     /// The line of a reservation that is, or ended, in `end`.

@@ -2,7 +2,6 @@
 
 use crate::audit::entry::AdjustmentType;
 use crate::error::{AddError, RemoveError, ShipError};
-use crate::manager::answer::Answer;
 use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
@@ -81,7 +80,7 @@ impl Engine {
                 .at(self.now())
                 .details(details)
                 .text("source", source)
-                .key(key, Answer::Done);
+                .key(key, ());
             // Law 2: room is taken, the entry queued, and only then can the units be spent.
             warehouse.take_room(qty, self).map_err(over_capacity)?;
             let recorded = draft.queue();
@@ -89,10 +88,8 @@ impl Engine {
             if level.is_low_after(change) {
                 self.raise_alert(handle, level);
             }
-            recorded?;
-            Ok(Answer::Done)
+            Ok(recorded?)
         })
-        .map(drop)
     }
 
     fn remove_stock(
@@ -118,7 +115,7 @@ impl Engine {
                 .at(now)
                 .details(details)
                 .text("reason", reason)
-                .key(key, Answer::Done);
+                .key(key, ());
             let change = self
                 .with_overdue_taken_back(now, level, qty, || level.withdraw(qty, self))
                 .map_err(|short_by| short(short_by.available))?;
@@ -127,10 +124,8 @@ impl Engine {
             if level.crosses(change) {
                 self.raise_alert(handle, level);
             }
-            recorded?;
-            Ok(Answer::Done)
+            Ok(recorded?)
         })
-        .map(drop)
     }
 
     fn ship(&self, details: &Details, level: LevelRef<'_>, quantity: u32) -> Result<(), ShipError> {
@@ -147,15 +142,13 @@ impl Engine {
                 .movement(AdjustmentType::Shipped, handle, qty)
                 .at(self.now())
                 .details(details)
-                .key(key, Answer::Done);
+                .key(key, ());
             level.take_sold(qty).map_err(not_sold)?;
             let recorded = draft.queue();
             level.ship(qty, self);
             warehouse.give_room(qty, self);
-            recorded?;
-            Ok(Answer::Done)
+            Ok(recorded?)
         })
-        .map(drop)
     }
 
     fn cancel_sale(
@@ -179,13 +172,11 @@ impl Engine {
                 .at(self.now())
                 .details(details)
                 .text("reason", reason)
-                .key(key, Answer::Done);
+                .key(key, ());
             level.take_sold(qty).map_err(not_sold)?;
             let recorded = draft.queue();
             level.give_back(qty, self);
-            recorded?;
-            Ok(Answer::Done)
+            Ok(recorded?)
         })
-        .map(drop)
     }
 }

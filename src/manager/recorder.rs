@@ -267,11 +267,17 @@ impl<'a> Draft<'a> {
         self
     }
 
-    /// The caller's notes on a new hold; and whether that keeps its record until what it sold is shipped,
-    /// so that one that is brought back after a restart does so too.
+    /// A hold that begins with this record, with the caller's notes; and whether it keeps its record until
+    /// what it sold is shipped, so that one that is brought back after a restart does so too.
     #[inline]
-    pub(super) fn details_of_hold(self, details: &Details) -> Self {
-        let mut draft = self.details(details);
+    pub(super) fn new_hold(
+        self,
+        id: ReservationId,
+        expires_at: Timestamp,
+        details: &Details,
+    ) -> Self {
+        let draft = self.at(id.created_at()).reservation(id, expires_at).owner(details.owner);
+        let mut draft = draft.details(details);
         if details.keep_until_shipped {
             draft.long().keep = true;
             draft = draft.text("keep", "until-shipped");
@@ -287,9 +293,9 @@ impl<'a> Draft<'a> {
 
     /// The caller's key and what it is answered, in the same record as what it moved.
     #[inline]
-    pub(super) fn key(mut self, key: Option<KeyUse<'_>>, answer: Answer) -> Self {
+    pub(super) fn key(mut self, key: Option<KeyUse<'_>>, answer: impl Into<Answer>) -> Self {
         if let Some(key) = key {
-            add_key(self.long(), key, answer);
+            add_key(self.long(), key, answer.into());
         }
         self
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::audit::entry::AdjustmentType;
 use crate::clock::Timestamp;
 use crate::error::{ReserveError, UnknownPlace};
-use crate::manager::answer::{Answer, KeyUse};
+use crate::manager::answer::KeyUse;
 use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::{Engine, Refusal};
@@ -53,17 +53,14 @@ impl Engine {
     ) -> Result<ReservationId, ReserveError> {
         let qty = Quantity::new(quantity)?;
         self.check_names(level)?;
-        if details.key.is_none() {
-            let answer = self.reserve_once(details, level, qty, ttl, None);
-            return self.once_durable(OperationKind::Reserve, details, answer);
-        }
         let shape = || RequestShape::new("reserve").level(level).units(qty).span(ttl);
         self.keyed(OperationKind::Reserve, details, shape, |key| {
-            self.reserve_once(details, level, qty, ttl, key).map(Answer::Reservation)
+            self.reserve_once(details, level, qty, ttl, key)
         })
-        .map(Answer::reservation)
     }
 
+    // A function of its own gets its arguments in registers, not through the closure that calls it.
+    #[inline(never)]
     fn reserve_once(
         &self,
         details: &Details,
@@ -81,11 +78,8 @@ impl Engine {
         let draft = self
             .recorder
             .movement(AdjustmentType::Reserved, handle, qty)
-            .at(now)
-            .reservation(id, expires_at)
-            .owner(details.owner)
-            .details_of_hold(details)
-            .key(key, Answer::Reservation(id));
+            .new_hold(id, expires_at, details)
+            .key(key, id);
         // Law 2: take, then log; and the id, which can be spent on a confirm, is given last.
         let slot = self.take_units(slot, handle, level, qty, now)?;
         let recorded = draft.queue();
@@ -115,7 +109,7 @@ impl Engine {
         let qty = Quantity::new(quantity)?;
         self.check_names(level)?;
         let shape = || RequestShape::new("sell").level(level).units(qty);
-        self.keyed(OperationKind::Sell, details, shape, |key: Option<KeyUse<'_>>| {
+        self.keyed(OperationKind::Sell, details, shape, |key| {
             let (handle, level) = self.level_to_sell(level, qty)?;
             let now = self.now();
             let (slot, id) = self.slot_for(level, qty, now)?;
@@ -124,11 +118,8 @@ impl Engine {
                 .recorder
                 .movement(AdjustmentType::Reserved, handle, qty)
                 .and(AdjustmentType::Sold, handle, qty)
-                .at(now)
-                .reservation(id, now)
-                .owner(details.owner)
-                .details_of_hold(details)
-                .key(key, Answer::Reservation(id));
+                .new_hold(id, now, details)
+                .key(key, id);
             let slot = self.take_units(slot, handle, level, qty, now)?;
             let recorded = draft.queue();
             level.sell(qty);
@@ -142,9 +133,8 @@ impl Engine {
             let chain = self.slots.publish_sold(slot, &[], None, tenant, now);
             self.slots.retire(number, chain, true, now);
             recorded?;
-            Ok(Answer::Reservation(id))
+            Ok(id)
         })
-        .map(Answer::reservation)
     }
 
     /// The level to take from: refuses, without a write to shared memory, what is plainly short.

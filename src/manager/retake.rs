@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::audit::entry::{AdjustmentType, EntryType};
 use crate::error::{FlushError, RetakeError, Unavailable};
-use crate::manager::answer::{Answer, KeyUse};
+use crate::manager::answer::{ConfirmOrRetake, KeyUse};
 use crate::manager::basket::{Purpose, basket_shape};
 use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
@@ -15,24 +15,6 @@ use crate::manager::settle::{End, Met};
 use crate::reservation::id::ReservationId;
 use crate::reservation::keys::{Fingerprint, KeyName};
 use crate::reservation::view::{Reservation, ReservationStatus};
-
-/// What `confirm_or_retake` found, and did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a new id is only told here"]
-#[non_exhaustive]
-pub enum ConfirmOrRetake {
-    /// The hold was pending, and is confirmed.
-    Confirmed,
-    /// The hold had ended without a sale; the same lines were taken and sold anew, under this id.
-    Retaken(ReservationId),
-    /// An earlier call took the lines anew, under this id: nothing moved.
-    AlreadyRetaken(ReservationId),
-    /// The reservation had sold units before: nothing moved.
-    AlreadySold {
-        /// How many, over all its lines.
-        units: u64,
-    },
-}
 
 impl Request<'_> {
     /// As [`InventoryManager::confirm_or_retake`](crate::InventoryManager::confirm_or_retake), with
@@ -55,14 +37,8 @@ impl Engine {
     ) -> Result<ConfirmOrRetake, RetakeError> {
         self.check_basket(lines)?;
         let shape = || basket_shape("confirm-or-retake", lines).reservation(id);
-        let answer = self.keyed(OperationKind::Sell, details, shape, |key| {
+        self.keyed(OperationKind::Sell, details, shape, |key| {
             self.settle_late(details, key, id, lines)
-        })?;
-        Ok(match answer {
-            Answer::Retaken(id) => ConfirmOrRetake::Retaken(id),
-            Answer::RetakenBefore(id) => ConfirmOrRetake::AlreadyRetaken(id),
-            Answer::SoldBefore(units) => ConfirmOrRetake::AlreadySold { units },
-            _ => ConfirmOrRetake::Confirmed,
         })
     }
 
@@ -72,7 +48,7 @@ impl Engine {
         key: Option<KeyUse<'_>>,
         id: ReservationId,
         lines: &[BasketLine<'_>],
-    ) -> Result<Answer, RetakeError> {
+    ) -> Result<ConfirmOrRetake, RetakeError> {
         self.admit()?;
         if let Ok(held) = self.reservation(id)
             && held.status != ReservationStatus::Confirmed
@@ -80,13 +56,14 @@ impl Engine {
         {
             return Err(RetakeError::OtherLines);
         }
-        let known_unsold = match self.end_hold(id, End::Sell, details, key, Answer::ConfirmedInTime)
-        {
-            Met::Done(recorded) => return Ok(recorded.map(|()| Answer::ConfirmedInTime)?),
+        let done = ConfirmOrRetake::Confirmed;
+        let known_unsold = match self.end_hold(id, End::Sell, details, key, done.into()) {
+            Met::Done(recorded) => return Ok(recorded.map(|()| done)?),
             Met::InProgress => return Err(RetakeError::InProgress),
             Met::Unknown => return Err(RetakeError::Unknown),
             Met::Over(over) if over.sold => {
-                return self.answer_without_a_move(key, Answer::SoldBefore(self.units_sold(id)?));
+                let units = self.units_sold(id)?;
+                return self.answer_without_a_move(key, ConfirmOrRetake::AlreadySold { units });
             }
             Met::Over(_) => true,
             Met::Forgotten => false,
@@ -115,7 +92,7 @@ impl Engine {
         id: ReservationId,
         lines: &[BasketLine<'_>],
         known_unsold: bool,
-    ) -> Result<Answer, RetakeError> {
+    ) -> Result<ConfirmOrRetake, RetakeError> {
         let mut first = false;
         let fingerprint = Fingerprint::of("retake").id(id).finish();
         let answer = self.claimed(KeyName::Retake(id), fingerprint, || {
@@ -126,18 +103,22 @@ impl Engine {
             if !known_unsold || may_have_been_dropped {
                 match self.history(id)? {
                     Past::Unsold => {}
-                    Past::Sold(units) => return Err(Declined::Answer(Answer::SoldBefore(units))),
-                    Past::Retaken(by) => return Err(Declined::Answer(Answer::RetakenBefore(by))),
+                    Past::Sold(units) => {
+                        return Err(Declined::Answer(ConfirmOrRetake::AlreadySold { units }));
+                    }
+                    Past::Retaken(by) => {
+                        return Err(Declined::Answer(ConfirmOrRetake::AlreadyRetaken(by)));
+                    }
                 }
             }
             first = true;
             let wanted = self.wanted(lines)?;
             let new = self.take_basket(details, key, &wanted, Purpose::Retake(id))?;
-            Ok(Answer::Retaken(new))
+            Ok(ConfirmOrRetake::Retaken(new))
         });
         match answer {
-            Ok(Answer::Retaken(by)) if !first => {
-                self.answer_without_a_move(key, Answer::RetakenBefore(by))
+            Ok(ConfirmOrRetake::Retaken(by)) if !first => {
+                self.answer_without_a_move(key, ConfirmOrRetake::AlreadyRetaken(by))
             }
             Ok(answer) => Ok(answer),
             Err(Declined::Answer(answer)) => self.answer_without_a_move(key, answer),
@@ -148,8 +129,8 @@ impl Engine {
     fn answer_without_a_move(
         &self,
         key: Option<KeyUse<'_>>,
-        answer: Answer,
-    ) -> Result<Answer, RetakeError> {
+        answer: ConfirmOrRetake,
+    ) -> Result<ConfirmOrRetake, RetakeError> {
         self.record_key_use(key, answer)?;
         Ok(answer)
     }
@@ -209,7 +190,7 @@ enum Past {
 /// Why nothing was taken anew: an answer that must not be remembered under the old id, or an error.
 #[derive(Debug)]
 enum Declined {
-    Answer(Answer),
+    Answer(ConfirmOrRetake),
     Error(RetakeError),
 }
 

@@ -114,15 +114,8 @@ impl Over {
 
 impl Engine {
     pub(super) fn confirm(&self, details: &Details, id: ReservationId) -> Result<(), ConfirmError> {
-        if details.key.is_none() {
-            let answer = self.confirm_once(details, id, None);
-            return self.once_durable(OperationKind::Sell, details, answer);
-        }
         let shape = || RequestShape::new("confirm").reservation(id);
-        self.keyed(OperationKind::Sell, details, shape, |key| {
-            self.confirm_once(details, id, key).map(|()| Answer::Done)
-        })
-        .map(drop)
+        self.keyed(OperationKind::Sell, details, shape, |key| self.confirm_once(details, id, key))
     }
 
     fn confirm_once(
@@ -151,27 +144,26 @@ impl Engine {
         id: ReservationId,
     ) -> Result<Release, ReleaseError> {
         let shape = || RequestShape::new("release").reservation(id);
-        self.keyed(OperationKind::Release, details, shape, |key: Option<KeyUse<'_>>| {
+        self.keyed(OperationKind::Release, details, shape, |key| {
             self.admit()?;
-            let done = Answer::Release(Release::Released);
-            let outcome = match self.end_hold(id, End::Release, details, key, done) {
-                Met::Done(recorded) => {
-                    recorded?;
-                    return Ok(done);
-                }
-                Met::Over(over) => match over.end {
-                    End::Sell => return Err(ReleaseError::Confirmed),
-                    End::Expire => Release::Expired,
-                    End::Release => Release::AlreadyReleased,
-                },
-                Met::InProgress => return Err(ReleaseError::InProgress),
-                Met::Forgotten => Release::Forgotten,
-                Met::Unknown => Release::Unknown,
-            };
-            self.record_key_use(key, Answer::Release(outcome))?;
-            Ok(Answer::Release(outcome))
+            let outcome =
+                match self.end_hold(id, End::Release, details, key, Release::Released.into()) {
+                    Met::Done(recorded) => {
+                        recorded?;
+                        return Ok(Release::Released);
+                    }
+                    Met::Over(over) => match over.end {
+                        End::Sell => return Err(ReleaseError::Confirmed),
+                        End::Expire => Release::Expired,
+                        End::Release => Release::AlreadyReleased,
+                    },
+                    Met::InProgress => return Err(ReleaseError::InProgress),
+                    Met::Forgotten => Release::Forgotten,
+                    Met::Unknown => Release::Unknown,
+                };
+            self.record_key_use(key, outcome)?;
+            Ok(outcome)
         })
-        .map(Answer::release)
     }
 
     fn extend(
@@ -181,7 +173,7 @@ impl Engine {
         ttl: Duration,
     ) -> Result<Timestamp, ExtendError> {
         let shape = || RequestShape::new("extend").reservation(id).span(ttl);
-        self.keyed(OperationKind::Extend, details, shape, |key: Option<KeyUse<'_>>| {
+        self.keyed(OperationKind::Extend, details, shape, |key| {
             self.settings.check_extension(ttl)?;
             self.admit()?;
             let now = self.now();
@@ -214,7 +206,6 @@ impl Engine {
                 if expires_at > latest && expires_at > state.expires_at() {
                     return Err(ExtendError::OverCap { asked, latest });
                 }
-                let answer = Answer::ExpiresAt(expires_at);
                 let draft = self
                     .recorder
                     .event(EventType::Extended)
@@ -222,15 +213,14 @@ impl Engine {
                     .at(now)
                     .reservation(id, expires_at)
                     .details(details)
-                    .key(key, answer);
+                    .key(key, expires_at);
                 // Law 3: the whole word, so that no expiry kills a hold that was just extended.
                 if slot.swap(state, state.expiring_at(expires_at)).is_ok() {
                     draft.queue()?;
-                    return Ok(answer);
+                    return Ok(expires_at);
                 }
             }
         })
-        .map(Answer::expires_at)
     }
 
     /// Ends a pending hold, or says what stands in the way. An overdue one is expired instead.

@@ -7,28 +7,25 @@
 
 use crate::audit::entry::AdjustmentType;
 use crate::clock::Timestamp;
-use crate::error::{SettleError, Unavailable};
+use crate::error::{NoReservation, SettleError, Unavailable};
 use crate::manager::InventoryManager;
-use crate::manager::answer::{Answer, KeyUse};
+use crate::manager::answer::KeyUse;
 use crate::manager::basket::basket_shape;
 use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
+use crate::manager::found::Found;
 use crate::manager::place::BasketLine;
 use crate::manager::recorder::Draft;
 use crate::manager::request::Request;
 use crate::quantity::Quantity;
 use crate::reservation::id::ReservationId;
-use crate::reservation::line::Line;
-use crate::reservation::slot::{Slot, Tenant};
-use crate::reservation::slots::ReadReservation;
-use crate::reservation::state::{Phase, State};
+use crate::reservation::state::Phase;
 use crate::reservation::steps::NotSettling;
 use crate::stock::cell::CellId;
 use crate::stock::commit::Line as CommitLine;
 use crate::stock::handle::LevelHandle;
 use crate::stock::word::Delta;
-use crate::sync::spin_loop;
 
 /// # Sold units of a reservation
 impl InventoryManager {
@@ -129,14 +126,6 @@ impl Settlement<'_> {
     }
 }
 
-/// A reservation as a call found it.
-struct Found<'a> {
-    slot: &'a Slot,
-    state: State,
-    tenant: Tenant,
-    lines: Vec<Line>,
-}
-
 /// What a call does.
 struct Plan {
     moved: Vec<(LevelHandle, Quantity)>,
@@ -173,34 +162,26 @@ impl Engine {
                 let draft = self.settling_draft(id, &found, &plan, settlement, details, key, now);
                 // Where another call was first, its outcome is looked at.
                 if let Some(recorded) = self.settle(id, &found, plan, settlement, draft, now)? {
-                    return Ok(recorded.map(|()| Answer::Done)?);
+                    return Ok(recorded?);
                 }
             }
         })
-        .map(drop)
     }
 
     /// Reads a reservation and its lines. An overdue hold is expired before.
     fn find_sold(&self, id: ReservationId, now: Timestamp) -> Result<Found<'_>, SettleError> {
         loop {
-            let mut lines = Vec::new();
-            let (tenant, state) = match self.slots.read(id, |line| lines.push(line)) {
-                ReadReservation::Found { tenant, state, .. } => (tenant, state),
-                ReadReservation::Changed => {
-                    spin_loop();
-                    continue;
-                }
-                ReadReservation::Forgotten => return Err(SettleError::Forgotten),
-                ReadReservation::Unknown => return Err(SettleError::Unknown),
-            };
-            let Some(slot) = self.slots.at(id.slot()) else { return Err(SettleError::Unknown) };
-            if state.is_overdue(now) {
-                self.expire(id.slot(), slot, state, now);
+            let found = self.find_whole(id).map_err(|missing| match missing {
+                NoReservation::Forgotten => SettleError::Forgotten,
+                NoReservation::Unknown => SettleError::Unknown,
+            })?;
+            if found.state.is_overdue(now) {
+                self.expire(id.slot(), found.slot, found.state, now);
                 continue;
             }
-            return match state.phase() {
+            return match found.state.phase() {
                 Phase::Ending | Phase::Settling => Err(SettleError::InProgress),
-                _ => Ok(Found { slot, state, tenant, lines }),
+                _ => Ok(found),
             };
         }
     }
@@ -267,7 +248,7 @@ impl Engine {
         if let Settlement::Cancel { reason } = settlement {
             draft = draft.text("reason", reason);
         }
-        draft.details(details).key(key, Answer::Done)
+        draft.details(details).key(key, ())
     }
 
     /// Makes the reservation this call's own, and moves the units. `None`: another call was first.

@@ -3,7 +3,6 @@
 use crate::audit::entry::AdjustmentType;
 use crate::clock::Timestamp;
 use crate::error::{TransferError, UnknownPlace};
-use crate::manager::answer::Answer;
 use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
@@ -77,12 +76,8 @@ impl Engine {
                 qty,
                 held: false,
             };
-            self.move_units(&route, self.now(), |draft| {
-                draft.details(details).key(key, Answer::Done)
-            })?;
-            Ok(Answer::Done)
+            self.move_units(&route, self.now(), |draft| draft.details(details).key(key, ()))
         })
-        .map(drop)
     }
 
     /// The level of the same product in another warehouse, which has had none so far.

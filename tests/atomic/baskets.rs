@@ -15,6 +15,13 @@ fn shop() -> InventoryManager {
     InventoryManager::builder().warehouse("SF").warehouse("NYC").build().expect("a legal engine")
 }
 
+/// One whose clock stands still, and which ends no hold by itself.
+fn shop_by_hand() -> (InventoryManager, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000)));
+    let builder = InventoryManager::builder().warehouse("SF").clock(Arc::clone(&clock));
+    (builder.sweeper(false).build().expect("a legal engine"), clock)
+}
+
 fn line(product: &str, units: u32) -> BasketLine<'_> {
     BasketLine::new(("SF", product), units)
 }
@@ -190,13 +197,7 @@ fn a_release_gives_all_lines_back_at_one_instant() {
 
 #[test]
 fn an_expiry_gives_all_lines_back_at_one_instant() {
-    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000)));
-    let manager = InventoryManager::builder()
-        .warehouse("SF")
-        .clock(Arc::clone(&clock))
-        .sweeper(false)
-        .build()
-        .expect("a legal engine");
+    let (manager, clock) = shop_by_hand();
     end_baskets_while_looking(&manager, Duration::from_millis(5), |basket| {
         clock.advance(Duration::from_millis(6));
         assert_eq!(manager.release(basket), Ok(Release::Expired));
@@ -205,13 +206,7 @@ fn an_expiry_gives_all_lines_back_at_one_instant() {
 
 #[test]
 fn what_a_basket_needs_is_taken_back_from_overdue_baskets_whole() {
-    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000)));
-    let manager = InventoryManager::builder()
-        .warehouse("SF")
-        .clock(Arc::clone(&clock))
-        .sweeper(false)
-        .build()
-        .expect("a legal engine");
+    let (manager, clock) = shop_by_hand();
     end_baskets_while_looking(&manager, Duration::from_millis(5), |_| {
         clock.advance(Duration::from_millis(6));
     });
