@@ -289,7 +289,7 @@ pub(crate) fn journal(input: &[u8]) -> Vec<File> {
         }
     }
     book.end_batch(false);
-    if input.len() % 2 == 0 {
+    if input.len().is_multiple_of(2) {
         book.end_batch(true);
         // Something behind it, so that the mark is written there.
         book.files.iter_mut().last().into_iter().for_each(|file| file.bytes.push(0));
