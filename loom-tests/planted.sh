@@ -36,6 +36,7 @@ build_and_run() { # kind, bug, where, tests... -> output of cargo test on stdout
         # A planted failure is no regression to remember.
         export PROPTEST_DISABLE_FAILURE_PERSISTENCE=1
         command=(cargo test --features testing)
+        [ "$where" = cli ] && command+=(--features cli)
         [ "$where" = lib ] && command+=(--lib) || command+=(--test "$where")
     fi
     "${command[@]}" --no-run >"$log" 2>&1 || return 1
@@ -70,7 +71,7 @@ check() { # kind, bug, where, expected result, label; tests from stdin
     done
 }
 
-for kind in loom shuttle test; do
+for kind in loom shuttle test ${asked:+hand}; do
     # Models live in one program, whose tests bear their file's name in front.
     lines=$(list "$kind" | awk -v kind="$kind" \
         '{ if (kind == "loom") print $1, "models", $2 "::" $3; else print }')

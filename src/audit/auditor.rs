@@ -3,22 +3,25 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::audit::journal::follow::Follower;
 use crate::audit::journal::segment::Point;
 use crate::audit::journal::storage::Storage;
 use crate::audit::journal::sync::{Progress, Reached};
+use crate::audit::keeper::{Due, HeldStill, Keeper, Schedule};
 use crate::audit::ledger::Ledger;
 use crate::audit::replay::{broken, decode_batch};
 use crate::error::JournalError;
-use crate::sync::{Mutex, MutexGuard, lock};
+use crate::sync::{Mutex, lock};
 
 /// After so long, what has come meanwhile is looked at in one go.
 const NAP: Duration = Duration::from_millis(100);
 /// With more entries than this to catch up with, it is behind.
 const BEHIND: u64 = 10_000_000;
+/// How often an ending looks whether the thread has ended.
+const LOOK_AGAIN: Duration = Duration::from_micros(200);
 
 /// A ledger that follows the journal.
 pub(crate) struct Auditor {
@@ -26,12 +29,22 @@ pub(crate) struct Auditor {
     pub(crate) ledger: Ledger,
     /// What it found. There it stays: a ledger that met a broken law is of no use.
     found: Option<JournalError>,
+    /// When its ledger is to be checkpointed; `None`: never.
+    schedule: Option<Schedule>,
+    due: Option<Due>,
 }
 
 impl Auditor {
     /// Goes on from `at`, where the journal adds up to `ledger`.
     pub(crate) fn new(storage: Arc<dyn Storage>, ledger: Ledger, at: Point) -> Self {
-        Self { follower: Follower::new(storage, at), ledger, found: None }
+        let follower = Follower::new(storage, at);
+        Self { follower, ledger, found: None, schedule: None, due: None }
+    }
+
+    /// With a checkpoint of the ledger now and then.
+    pub(crate) fn scheduled(mut self, schedule: Option<Schedule>) -> Self {
+        self.schedule = schedule;
+        self
     }
 
     /// The end of what was audited.
@@ -64,6 +77,11 @@ impl Auditor {
                 Ok(ControlFlow::Continue(()))
             })?;
         }
+        if self.due.is_none()
+            && let Some(schedule) = &mut self.schedule
+        {
+            self.due = schedule.reached(&self.ledger, self.follower.at());
+        }
         Ok(true)
     }
 
@@ -81,52 +99,145 @@ impl Auditor {
 pub(crate) struct Auditing {
     auditor: Mutex<Auditor>,
     progress: Arc<Progress>,
+    /// Writes checkpoints and trims; gone once the journal is left to others.
+    keeper: Mutex<Option<Keeper>>,
+    said: Mutex<Said>,
+    /// Until when the thread may go on after the journal's end.
+    deadline: Mutex<Option<Instant>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What others want to know of it, without waiting for what it has in hand.
+#[derive(Default)]
+struct Said {
+    /// The last entry that was audited.
+    sequence: u64,
+    found: Option<String>,
+    /// Why the newest checkpoint came to nothing, or what is old could not be taken away.
+    unkept: Option<String>,
 }
 
 impl Auditing {
-    pub(crate) fn new(auditor: Auditor, progress: Arc<Progress>) -> Arc<Self> {
-        Arc::new(Self { auditor: Mutex::new(auditor), progress })
+    pub(crate) fn new(
+        auditor: Auditor,
+        progress: Arc<Progress>,
+        keeper: Option<Keeper>,
+    ) -> Arc<Self> {
+        let said = Said { sequence: auditor.at().sequence, ..Said::default() };
+        Arc::new(Self {
+            auditor: Mutex::new(auditor),
+            progress,
+            keeper: Mutex::new(keeper),
+            said: Mutex::new(said),
+            deadline: Mutex::new(None),
+            thread: Mutex::new(None),
+        })
     }
 
-    /// The auditor, to be driven or looked at. Waits for the thread to finish what it has in hand.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Auditor> {
-        lock(&self.auditor)
+    /// Adds up everything up to batch `last`, which must be on the disk, and has a look at the ledger.
+    /// Waits for the thread to finish what it has in hand.
+    ///
+    /// # Errors
+    /// As [`Auditor::step`].
+    pub(crate) fn catch_up(
+        &self,
+        last: u64,
+        look: &mut dyn FnMut(&Ledger),
+    ) -> Result<Point, JournalError> {
+        let (at, due) = {
+            let mut auditor = lock(&self.auditor);
+            let caught_up = auditor.catch_up(last);
+            self.say(&auditor);
+            caught_up?;
+            look(&auditor.ledger);
+            (auditor.at(), auditor.due.take())
+        };
+        self.keep(due);
+        Ok(at)
+    }
+
+    /// The next batches, and what is due after them.
+    fn step(&self, last: u64) -> Result<bool, JournalError> {
+        let (stepped, due) = {
+            let mut auditor = lock(&self.auditor);
+            let stepped = auditor.step(last);
+            self.say(&auditor);
+            (stepped, auditor.due.take())
+        };
+        self.keep(due);
+        stepped
+    }
+
+    fn say(&self, auditor: &Auditor) {
+        let mut said = lock(&self.said);
+        said.sequence = auditor.at().sequence;
+        said.found = auditor.found.as_ref().map(|found| format!("the auditor found that {found}"));
+    }
+
+    /// Writes what is due and trims, unless the journal is somebody else's by now.
+    fn keep(&self, due: Option<Due>) {
+        let keeper = lock(&self.keeper);
+        let (Some(due), Some(keeper)) = (due, &*keeper) else { return };
+        let mut kept = keeper.write(&due);
+        if kept.is_ok()
+            && let Some(schedule) = &mut lock(&self.auditor).schedule
+        {
+            schedule.wrote(&due);
+        }
+        // One that fails is tried again with the next checkpoint.
+        kept = kept.and_then(|()| keeper.trim(&due));
+        lock(&self.said).unkept = kept.err().map(|error| error.to_string());
+    }
+
+    /// The journal's files all stay until what is returned is dropped. Waits for the thread to finish
+    /// what it takes away just now.
+    pub(crate) fn hold_still(&self) -> Option<HeldStill> {
+        lock(&self.keeper).as_ref().map(Keeper::hold_still)
     }
 
     /// What is not as it should be.
     pub(crate) fn complaint(&self) -> Option<String> {
         let durable = self.progress.durable_point().sequence;
-        let auditor = self.lock();
-        if let Some(found) = &auditor.found {
-            return Some(format!("the auditor found that {found}"));
+        let said = lock(&self.said);
+        if said.found.is_some() {
+            return said.found.clone();
         }
-        let behind = durable.saturating_sub(auditor.at().sequence);
-        (behind > BEHIND).then(|| format!("the auditor is {behind} entries behind"))
+        let behind = durable.saturating_sub(said.sequence);
+        if behind > BEHIND {
+            return Some(format!("the auditor is {behind} entries behind"));
+        }
+        said.unkept.clone()
     }
 
     /// Starts the thread. It ends with the journal.
     pub(crate) fn spawn(self: &Arc<Self>) -> std::io::Result<()> {
         let auditing = Arc::clone(self);
         let named = thread::Builder::new().name("stockade-auditor".to_owned());
-        named.spawn(move || auditing.run()).map(drop)
+        *lock(&self.thread) = Some(named.spawn(move || auditing.run())?);
+        Ok(())
     }
 
     fn run(&self) {
+        self.follow();
+        self.leave();
+    }
+
+    fn follow(&self) {
         loop {
-            let at = self.lock().at().batch;
+            let at = lock(&self.auditor).at().batch;
             if !self.progress.wait_past(Reached::Disk, at, None) {
                 return;
             }
             let deadline = Some(Instant::now() + NAP);
             // Not for more to come, but for the end, which would have to wait for a nap.
             let _ = self.progress.wait_past(Reached::Disk, u64::MAX, deadline);
-            if self.progress.is_ending() {
-                return;
-            }
             let last = self.progress.reached(Reached::Disk);
             loop {
+                if self.progress.is_ending() {
+                    return;
+                }
                 let began = Instant::now();
-                match self.lock().step(last) {
+                match self.step(last) {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(error) if error.is_retryable() => break,
@@ -137,6 +248,40 @@ impl Auditing {
                 thread::sleep(began.elapsed());
             }
         }
+    }
+
+    /// The journal is about to end: what the auditor has in hand then, it has until `deadline`.
+    pub(crate) fn end_by(&self, deadline: Instant) {
+        *lock(&self.deadline) = Some(deadline);
+    }
+
+    /// Waits, until the deadline at most, for the thread to leave the journal to others. To be called
+    /// when the journal has ended.
+    pub(crate) fn wait_for_end(&self, deadline: Instant) {
+        match &*lock(&self.thread) {
+            Some(thread) => {
+                while !thread.is_finished() && Instant::now() < deadline {
+                    thread::sleep(LOOK_AGAIN);
+                }
+            }
+            None => self.leave(),
+        }
+    }
+
+    /// Leaves the journal to others, after a last checkpoint if one falls due by its end: else many
+    /// short runs, or one that wrote faster than it was audited, would leave the next opening more to
+    /// replay than it should have.
+    fn leave(&self) {
+        let end = self.progress.durable_point();
+        let is_due = || {
+            let auditor = lock(&self.auditor);
+            auditor.schedule.as_ref().is_some_and(|schedule| schedule.may_be_due_by(end))
+        };
+        let is_early = || lock(&self.deadline).is_some_and(|deadline| Instant::now() < deadline);
+        // The closing batch is none that others build on: its number may be given again.
+        let last = end.batch.saturating_sub(1);
+        while is_due() && is_early() && matches!(self.step(last), Ok(true)) {}
+        *lock(&self.keeper) = None;
     }
 }
 

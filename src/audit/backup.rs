@@ -1,16 +1,16 @@
 //! A copy of a journal, made while it is written.
 
 use crate::audit::head::JournalHead;
+use crate::audit::journal::checkpoint;
 use crate::audit::journal::layout::{Layout, PathSegment, failed};
 use crate::audit::journal::segment::Point;
 use crate::audit::journal::storage::Storage;
+use crate::audit::journal::trimmed;
+use crate::audit::retention;
 use crate::error::JournalError;
 
-/// Bytes that are copied at once.
-const CHUNK: u64 = 4 << 20;
-
 /// Copies the journal in `from` up to what is on the disk, as `durable` says. The copy is as a crash
-/// could have left the journal at that point.
+/// could have left the journal at that point. Nothing may be taken away meanwhile.
 pub(crate) fn copy(
     from: &dyn Storage,
     to: &dyn Storage,
@@ -24,6 +24,8 @@ pub(crate) fn copy(
         return Err(failed("copy into a directory with", name, &reason));
     }
     loop {
+        // Before the end is looked at, which then lies behind all of them.
+        let checkpoints = checkpoint::list(from)?;
         let end = durable();
         let layout = Layout::find(from)?;
         let ends_in = |it: &PathSegment| it.header.number == end.segment;
@@ -34,6 +36,13 @@ pub(crate) fn copy(
         for (index, segment) in layout.path[..=last].iter().enumerate() {
             let length = if index == last { end.length } else { segment.limit };
             copy_file(from, to, &segment.name, length)?;
+        }
+        if layout.trimmed.is_some() {
+            // It can't be read from its beginning.
+            for name in checkpoints.iter().map(String::as_str).chain([trimmed::NAME]) {
+                let length = from.length(name).map_err(|error| failed("read", name, &error))?;
+                copy_file(from, to, name, length)?;
+            }
         }
         to.sync_directory().map_err(|error| failed("sync", "the copy", &error))?;
         return Ok(JournalHead { sequence: end.sequence, hash: end.hash });
@@ -46,16 +55,5 @@ fn copy_file(
     name: &str,
     length: u64,
 ) -> Result<(), JournalError> {
-    let file = to.create(name).map_err(|error| failed("create", name, &error))?;
-    let mut offset = 0;
-    while offset < length {
-        let wanted = CHUNK.min(length - offset);
-        let bytes = from.read(name, offset, wanted).map_err(|it| failed("read", name, &it))?;
-        if bytes.is_empty() {
-            return Err(failed("read", name, &std::io::ErrorKind::UnexpectedEof.into()));
-        }
-        file.append(&bytes).map_err(|error| failed("write", name, &error))?;
-        offset += bytes.len() as u64;
-    }
-    file.sync().map_err(|error| failed("sync", name, &error))
+    retention::copy(from, to, name, name, length).map_err(|error| failed("copy", name, &error))
 }

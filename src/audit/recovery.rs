@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::audit::checkpoint::{self, Beginning};
+use crate::audit::journal::archived::WithArchive;
 use crate::audit::journal::batch::BatchHeader;
 use crate::audit::journal::decode::Decoded;
 use crate::audit::journal::layout::{Layout, failed};
@@ -25,6 +27,8 @@ use crate::error::JournalError;
 pub(crate) struct Wanted<'a> {
     /// How long to wait for another process that has the journal.
     pub(crate) wait_for_lock: Duration,
+    /// Where segments went that are no longer in the journal.
+    pub(crate) archive: Option<Arc<dyn Storage>>,
     /// How many keys to remember.
     pub(crate) keys: usize,
     /// How many of the newest entries to give back as records.
@@ -57,7 +61,11 @@ pub(crate) struct Opened {
     pub(crate) history: History,
     pub(crate) outcome: Outcome,
     pub(crate) segments: usize,
-    lock: Box<dyn Any + Send + Sync>,
+    /// The entry that the checkpoint ends with which it began with.
+    pub(crate) checkpoint: Option<u64>,
+    /// Checkpoints that could not be used, and why.
+    pub(crate) unusable: Vec<JournalError>,
+    lock: Arc<dyn Any + Send + Sync>,
     journal: Option<u128>,
     openings: u64,
     newest_segment: u64,
@@ -96,6 +104,11 @@ impl Opened {
         }
     }
 
+    /// The journal's lock, to be held by whoever writes.
+    pub(crate) fn lock(&self) -> Arc<dyn Any + Send + Sync> {
+        Arc::clone(&self.lock)
+    }
+
     /// How often the journal was opened before.
     pub(crate) fn openings(&self) -> u64 {
         self.openings
@@ -115,12 +128,26 @@ impl Opened {
 
 /// Takes the journal for writing and replays it.
 pub(crate) fn open(storage: &Arc<dyn Storage>, wanted: Wanted<'_>) -> Result<Opened, JournalError> {
-    let lock = take_lock(&**storage, wanted.wait_for_lock)?;
-    let layout = Layout::find(&**storage)?;
+    let lock = Arc::from(take_lock(&**storage, wanted.wait_for_lock)?);
+    let mut storage = Arc::clone(storage);
+    let mut layout = Layout::find(&*storage)?;
+    let mut segments = layout.path.len();
+    let begin = |storage: &dyn Storage, layout: &mut Layout| {
+        checkpoint::begin(storage, layout, wanted.keys, wanted.history)
+    };
+    let mut beginning = begin(&*storage, &mut layout);
+    if let (Err(_), Some(_), Some(archive)) = (&beginning, layout.trimmed, wanted.archive) {
+        // Without a checkpoint, from the journal's real beginning.
+        storage = Arc::new(WithArchive::new(storage, archive));
+        layout = Layout::find(&*storage)?;
+        segments = layout.path.len();
+        beginning = begin(&*storage, &mut layout);
+    }
+    let Beginning { mut ledger, at, unusable } = beginning?;
     let mut keep = Keep::default();
     keep.history.wanted = wanted.history;
-    let mut ledger = Ledger::new(wanted.keys);
-    let outcome = replay(&**storage, &layout, &mut ledger, &mut keep, wanted.progress)?;
+    keep.history.latest_gone = (at.sequence > 0).then_some(ledger.newest_at);
+    let outcome = replay(&*storage, &layout, &mut ledger, &mut keep, wanted.progress)?;
     let Keep { history, mut tail } = keep;
     tail.settle(&outcome);
     let head = layout.head().map(|head| head.header);
@@ -128,7 +155,9 @@ pub(crate) fn open(storage: &Arc<dyn Storage>, wanted: Wanted<'_>) -> Result<Ope
         ledger,
         history,
         outcome,
-        segments: layout.path.len(),
+        segments,
+        checkpoint: (at.sequence > 0).then_some(at.sequence),
+        unusable,
         lock,
         journal: head.map(|head| head.journal),
         openings: head.map_or(0, |head| head.opening),

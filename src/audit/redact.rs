@@ -3,15 +3,19 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
+use crate::audit::checkpoint;
 use crate::audit::entry::AuditEntry;
+use crate::audit::journal::archived::WithArchive;
 use crate::audit::journal::batch::{self, body_sum};
 use crate::audit::journal::decode::{Decoded, Decoder};
-use crate::audit::journal::layout::{Layout, damaged, failed};
+use crate::audit::journal::layout::{Layout, PathSegment, damaged, failed};
 use crate::audit::journal::notes::ERASED;
 use crate::audit::journal::reader::{FoundBatch, Segment, find};
-use crate::audit::journal::segment::{self, HEADER, UNFINISHED};
+use crate::audit::journal::segment::{self, HEADER};
 use crate::audit::journal::storage::Storage;
+use crate::audit::journal::trimmed;
 use crate::audit::ledger::Ledger;
 use crate::audit::replay::{Visitor, replay};
 use crate::error::JournalError;
@@ -33,11 +37,15 @@ pub struct Redacted {
 ///
 /// The journal must not be open: the files that bear such notes are written anew, one after the other,
 /// each at once. A crash in between leaves some of them erased; do it again then. Copies and backups
-/// are not touched.
+/// are not touched. Where segments were archived, use [`redact_with_archive`].
+///
+/// Who decided on transfers, and why, stands in checkpoints too. Those are removed; where the segments
+/// before them are gone, the oldest stays, without the texts that are not in what is left.
 ///
 /// # Errors
 /// [`JournalError::Locked`] if an engine has the journal; [`JournalError::Damaged`] if it is not sound,
-/// or ends in a torn tail, which an engine has to cut first; what the storage says.
+/// or ends in a torn tail, which an engine has to cut first; [`JournalError::Trimmed`] if segments were
+/// archived, and the archive was not given; what the storage says.
 ///
 /// ```
 /// # let directory = std::env::temp_dir().join(format!("stockade-redact-{}", std::process::id()));
@@ -58,38 +66,116 @@ pub fn redact(
     storage: &dyn Storage,
     wanted: impl FnMut(&AuditEntry) -> bool,
 ) -> Result<Redacted, JournalError> {
-    let _lock = storage.lock().map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => JournalError::Locked,
-        _ => failed("lock", "", &error),
-    })?;
-    let layout = Layout::find(storage)?;
+    redact_in(storage, storage, None, wanted)
+}
+
+/// As [`redact`], in the journal and in the archive of its old segments: see
+/// [`JournalRetention`](crate::JournalRetention). Both must not be in use.
+///
+/// # Errors
+/// As [`redact`].
+///
+/// ```
+/// # let directory = std::env::temp_dir().join(format!("stockade-erase-{}", std::process::id()));
+/// use stockade::{FileStorage, InventoryManager};
+/// let (here, archive) = (directory.join("journal"), directory.join("archive"));
+/// # drop(InventoryManager::builder().warehouse("SF").journal(&here).build()?);
+/// let (journal, archive) = (FileStorage::new(&here), FileStorage::new(&archive));
+/// let redacted = stockade::redact_with_archive(journal, archive, |entry| {
+///     entry.note("customer") == Some("M. Curie")
+/// })?;
+/// assert_eq!(redacted.records, 0);
+/// # std::fs::remove_dir_all(&directory)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn redact_with_archive(
+    journal: impl Storage,
+    archive: impl Storage,
+    wanted: impl FnMut(&AuditEntry) -> bool,
+) -> Result<Redacted, JournalError> {
+    let (journal, archive): (Arc<dyn Storage>, Arc<dyn Storage>) =
+        (Arc::new(journal), Arc::new(archive));
+    let whole = WithArchive::new(Arc::clone(&journal), Arc::clone(&archive));
+    redact_in(&*journal, &whole, Some(&*archive), wanted)
+}
+
+fn redact_in(
+    storage: &dyn Storage,
+    whole: &dyn Storage,
+    archive: Option<&dyn Storage>,
+    wanted: impl FnMut(&AuditEntry) -> bool,
+) -> Result<Redacted, JournalError> {
+    let lock = |storage: &dyn Storage| {
+        storage.lock().map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => JournalError::Locked,
+            _ => failed("lock", "", &error),
+        })
+    };
+    let _locks = (lock(storage)?, archive.map(lock).transpose()?);
+    let mut layout = Layout::find(whole)?;
+    let mark = trimmed::read(storage)?;
+    let is_seen = archive.is_some() && layout.trimmed.is_none();
+    if !is_seen && mark.is_some_and(|mark| mark.archived) {
+        // They would stay in the archive.
+        return Err(JournalError::Trimmed { oldest: layout.oldest() });
+    }
+    let mut ledger = match layout.trimmed {
+        Some(_) => checkpoint::begin_trimmed(whole, &mut layout, 0)?.1,
+        None => Ledger::new(0),
+    };
     let mut picked = Picked { wanted, marked: HashSet::new(), edits: BTreeMap::new(), records: 0 };
-    let outcome = replay(storage, &layout, &mut Ledger::new(0), &mut picked, None)?;
+    let outcome = replay(whole, &layout, &mut ledger, &mut picked, None)?;
     if let Some(torn) = outcome.torn {
         let what = format!("a torn tail, which an engine has to cut first: {}", torn.what);
         return Err(damaged(&torn.file, torn.offset, what));
     }
     let mut redacted = Redacted { records: picked.records, segments: 0 };
-    if redacted.records == 0 {
-        return Ok(redacted);
-    }
-    for on_path in &layout.path {
-        let name = &on_path.name;
-        let bytes =
-            storage.read(name, 0, u64::MAX).map_err(|error| failed("read", name, &error))?;
-        let given_up = bytes.len() as u64 > on_path.limit;
-        let edits = picked.edits.remove(name).unwrap_or_default();
-        if edits.is_empty() && !given_up {
-            continue;
+    // Checkpoints know who decided on transfers, and why. Where a recovery needs none, all go; where the
+    // segments before them are gone, the oldest is written anew, and the others go.
+    let kept = match mark {
+        Some(_) => checkpoint::remove_all_but_oldest(storage, whole, &layout)?,
+        None if redacted.records > 0 => checkpoint::remove_all(storage).map(|()| None)?,
+        None => None,
+    };
+    for on_path in layout.path.iter().filter(|_| redacted.records > 0) {
+        let edits = picked.edits.remove(&on_path.name).unwrap_or_default();
+        // The archive's copy first: as long as the journal's has the notes, they are found again.
+        let mut anew = false;
+        for storage in archive.into_iter().chain([storage]) {
+            anew |= redact_segment(storage, on_path, &edits)?;
         }
-        let mut bytes = bytes;
-        bytes.truncate(usize::try_from(on_path.limit).unwrap_or(usize::MAX));
-        erase(&mut bytes, on_path.header.number, &edits);
-        write_anew(storage, name, &bytes)?;
-        redacted.segments += 1;
+        redacted.segments += usize::from(anew);
     }
-    remove_given_up(storage, &layout)?;
+    if redacted.records > 0 {
+        remove_given_up(storage, &layout)?;
+    }
+    if let Some(kept) = kept {
+        checkpoint::erase_texts(storage, whole, &kept)?;
+    }
     Ok(redacted)
+}
+
+/// Writes a segment anew without the notes at `edits` and without what was given up behind it; `false`
+/// if there is nothing to be erased in it here.
+fn redact_segment(
+    storage: &dyn Storage,
+    on_path: &PathSegment,
+    edits: &[Range<usize>],
+) -> Result<bool, JournalError> {
+    let name = &on_path.name;
+    let mut bytes = match storage.read(name, 0, u64::MAX) {
+        // It is in the other place.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        bytes => bytes.map_err(|error| failed("read", name, &error))?,
+    };
+    let given_up = bytes.len() as u64 > on_path.limit;
+    if edits.is_empty() && !given_up {
+        return Ok(false);
+    }
+    bytes.truncate(usize::try_from(on_path.limit).unwrap_or(usize::MAX));
+    erase(&mut bytes, on_path.header.number, edits);
+    trimmed::replace(storage, name, &bytes).map_err(|error| failed("write", name, &error))?;
+    Ok(true)
 }
 
 /// Overwrites the blocks at `edits` with zeros, and sets the batches' checksums right.
@@ -105,25 +191,6 @@ fn erase(bytes: &mut [u8], seed: u64, edits: &[Range<usize>]) {
         header.body_sum = body_sum(&bytes[found.records.start..found.notes.end]);
         bytes[found.offset..found.offset + batch::HEADER].copy_from_slice(&header.to_bytes(seed));
     }
-}
-
-/// Puts a file with these bytes in place of the one of this name, at once.
-fn write_anew(storage: &dyn Storage, name: &str, bytes: &[u8]) -> Result<(), JournalError> {
-    let unfinished = format!("{name}{UNFINISHED}");
-    match storage.remove(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(failed("remove", &unfinished, &error));
-        }
-        _ => {}
-    }
-    let write = || {
-        let file = storage.create(&unfinished)?;
-        file.append(bytes)?;
-        file.sync()?;
-        storage.rename(&unfinished, name)?;
-        storage.sync_directory()
-    };
-    write().map_err(|error| failed("write", &unfinished, &error))
 }
 
 /// Removes segments on no way to the journal's start: what they hold may have been erased elsewhere.
@@ -148,6 +215,10 @@ struct Picked<F> {
 }
 
 impl<F: FnMut(&AuditEntry) -> bool> Visitor for Picked<F> {
+    fn looks_back(&self) -> bool {
+        true
+    }
+
     fn record(&mut self, ledger: &Ledger, first: u64, decoded: &Decoded<'_>) -> ControlFlow<()> {
         if let Decoded::Long(long) = decoded
             && !long.erased

@@ -33,6 +33,11 @@ pub(crate) trait Visitor {
         false
     }
 
+    /// Whether it wants to see records that the ledger began with, too.
+    fn looks_back(&self) -> bool {
+        false
+    }
+
     /// A record was added up, the first of whose entries has this number.
     fn record(&mut self, ledger: &Ledger, first: u64, decoded: &Decoded<'_>) -> ControlFlow<()>;
 
@@ -62,7 +67,8 @@ pub(crate) fn replay(
         });
         let mut replayed = Ok(ControlFlow::Continue(()));
         for (segment, durable) in receiver {
-            replayed = replay_segment(&segment, durable, ledger, visitor);
+            let known = layout.checkpoint.batch;
+            replayed = replay_segment(&segment, durable, known, ledger, visitor);
             if !matches!(replayed, Ok(ControlFlow::Continue(()))) {
                 break;
             }
@@ -79,9 +85,11 @@ pub(crate) fn replay(
             // Whatever the reader has found ahead: how far that was is a matter of chance.
             return Ok(read.unwrap_or_default());
         }
-        // What can't be read comes before what can't be.
+        // What the ledger refuses stands before anything that the reader has met ahead of it, by chance or
+        // not: so the first thing that is wrong is told, each time the same.
+        let _ = replayed?;
         let outcome = read?;
-        replayed.and_then(|_| ledger.check_totals().map_err(broken))?;
+        ledger.check_totals().map_err(broken)?;
         Ok(outcome)
     })
 }
@@ -89,10 +97,19 @@ pub(crate) fn replay(
 fn replay_segment(
     segment: &Segment,
     durable: u64,
+    known: u64,
     ledger: &mut Ledger,
     visitor: &mut dyn Visitor,
 ) -> Result<ControlFlow<()>, JournalError> {
     for found in &segment.batches {
+        if found.header.number <= known {
+            // The ledger began with what this batch adds up to.
+            if visitor.looks_back() && look_back(segment, found, ledger, visitor)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            visitor.batch(segment, found, durable);
+            continue;
+        }
         let flow = decode_batch(segment, found, |decoded| {
             if visitor.ends_before(&decoded) {
                 return Ok(ControlFlow::Break(()));
@@ -107,6 +124,21 @@ fn replay_segment(
         visitor.batch(segment, found, durable);
     }
     Ok(ControlFlow::Continue(()))
+}
+
+/// Shows the records of a batch that the ledger began with.
+fn look_back(
+    segment: &Segment,
+    found: &FoundBatch,
+    ledger: &Ledger,
+    visitor: &mut dyn Visitor,
+) -> Result<ControlFlow<()>, JournalError> {
+    let mut first = found.header.first_sequence;
+    decode_batch(segment, found, |decoded| {
+        let flow = visitor.record(ledger, first, &decoded);
+        first += decoded.entries();
+        Ok(flow)
+    })
 }
 
 /// Decodes every record of a batch, until `each` says to stop.

@@ -86,12 +86,14 @@ impl Subscription {
         opening: u64,
         after: JournalPosition,
     ) -> Result<Self, JournalError> {
-        let layout = Layout::find(&*storage)?;
+        let is_before =
+            |it: &SegmentHeader| it.base.sequence <= after.sequence && it.opening <= after.opening;
+        let layout = Layout::find_back_to(&*storage, is_before)?;
         check_position(&*storage, &layout, after, progress.durable_point().sequence)?;
         let mut path = layout.path.iter().rev();
         let start = path.find(|it| it.header.base.sequence <= after.sequence);
-        let oldest = || layout.path.first().map_or(0, |it| it.header.base.sequence + 1);
-        let start = start.ok_or_else(|| JournalError::Trimmed { oldest: oldest() })?.header.base;
+        let trimmed = || JournalError::Trimmed { oldest: layout.oldest() };
+        let start = start.ok_or_else(trimmed)?.header.base;
         Ok(Self {
             follower: Follower::new(storage, start),
             progress,
@@ -223,6 +225,11 @@ fn check_position(
     durable: u64,
 ) -> Result<(), JournalError> {
     let mut seen = after.opening;
+    let begins_at = layout.path.first().map_or(0, |it| it.header.opening);
+    if layout.trimmed.is_some() && begins_at > seen && seen > 0 {
+        // What a later opening found of what was seen, the segments said that are gone.
+        return Err(JournalError::Trimmed { oldest: layout.oldest() });
+    }
     for on_path in &layout.path {
         let header = on_path.header;
         // The beginning of a later opening: what it found of the ones before.

@@ -48,10 +48,19 @@ pub enum JournalError {
         what: String,
     },
     /// What was asked for is older than the oldest entry that is kept.
-    #[error("the journal's oldest entry is {oldest}, and an older one was asked for")]
+    #[error(
+        "the journal's oldest entry is {oldest}, and an older one was asked for: it was archived or \
+         removed"
+    )]
     Trimmed {
         /// The oldest entry that is kept.
         oldest: u64,
+    },
+    /// The directory that is to be the journal's archive holds segments of another one.
+    #[error("the archive holds {file:?} of another journal: give each its own directory")]
+    OtherJournal {
+        /// The segment that is in the way.
+        file: String,
     },
     /// The position lies in a tail that a crash has taken since: what was made of entries beyond `to` is
     /// to be undone, or its owner to begin anew.
@@ -89,7 +98,9 @@ pub enum JournalError {
         /// What the journal says lies in it.
         on_hand: u64,
     },
-    /// More products, levels or reservations than an engine can hold.
+    /// More products, levels or reservations than an engine can hold. Of reservations, every engine takes
+    /// over as many as one has by default; beyond, give it the
+    /// [`max_reservations`](crate::Builder::max_reservations) that it had.
     #[error("the journal holds more {what} than an engine can")]
     TooMany {
         /// Of what.

@@ -246,7 +246,7 @@ impl Builder {
         let mut room = self.max_reservations as usize;
         if let Some(journal) = &journal {
             let ledger = journal.ledger();
-            recover::check_sizes(ledger)?;
+            recover::check_sizes(ledger, self.max_reservations)?;
             self.warehouses = recover::warehouses(ledger, self.warehouses)?;
             room = room.max(recover::slots_needed(ledger));
         }
@@ -361,7 +361,10 @@ impl Builder {
         check(self.keys.count > 0, "key_retention", "at least one key")?;
         check((16..=1 << 24).contains(&self.queue_capacity), "audit_queue", "16 to 2^24 records")?;
         check(self.max_transfer_requests > 0, "max_transfer_requests", "at least 1")?;
-        check(self.overdue_limit > 0, "overdue_limit", "at least 1")
+        check(self.overdue_limit > 0, "overdue_limit", "at least 1")?;
+        let has_checkpoints = self.journal.auditor && self.journal.checkpoint_every.is_some();
+        let trims = self.journal.retention.trims();
+        check(!trims || has_checkpoints, "journal_retention", "the auditor and its checkpoints")
     }
 }
 

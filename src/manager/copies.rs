@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::audit::backup;
 use crate::audit::head::JournalHead;
+use crate::audit::journal::archived::WithArchive;
 use crate::audit::journal::files::FileStorage;
 use crate::audit::journal::storage::Storage;
 use crate::audit::subscribe::{JournalPosition, Subscription};
@@ -20,7 +21,8 @@ impl InventoryManager {
     ///
     /// # Errors
     /// [`JournalError::Rewound`] if the position lies in a tail that a crash has taken since: there is
-    /// never a silent continuation. [`JournalError::Trimmed`] if it is older than what is kept,
+    /// never a silent continuation. [`JournalError::Trimmed`] if it is older than what is kept, in the
+    /// journal and in the archive that [`journal_retention`](crate::Builder::journal_retention) names;
     /// [`JournalError::NoJournal`] without a journal; what the storage says.
     ///
     /// ```
@@ -41,13 +43,17 @@ impl InventoryManager {
     /// ```
     pub fn subscribe(&self, after: JournalPosition) -> Result<Subscription, JournalError> {
         let journal = self.journal_link()?;
-        let (storage, progress) = (Arc::clone(&journal.storage), Arc::clone(&journal.progress));
+        let progress = Arc::clone(&journal.progress);
+        let storage = match journal.retention.archive_storage() {
+            Some(archive) => Arc::new(WithArchive::new(Arc::clone(&journal.storage), archive)),
+            None => Arc::clone(&journal.storage),
+        };
         let names = Arc::clone(&self.engine.catalog) as _;
         Subscription::new(storage, progress, names, journal.recovered.openings + 1, after)
     }
 
     /// Copies the journal, up to what is on the disk, into a directory that is empty or does not exist.
-    /// An engine can be built on the copy. Takes as long as reading and writing the files does; nobody
+    /// An engine can be built on the copy; what was archived is not in it. Takes as long as reading and writing the files does; nobody
     /// waits for it.
     ///
     /// # Errors
@@ -77,6 +83,7 @@ impl InventoryManager {
     /// As there.
     pub fn backup_to(&self, storage: &dyn Storage) -> Result<JournalHead, JournalError> {
         let journal = self.journal_link()?;
+        let _still = journal.auditing.as_ref().map(|auditing| auditing.hold_still());
         backup::copy(&*journal.storage, storage, || journal.progress.durable_point())
     }
 

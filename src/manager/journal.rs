@@ -1,19 +1,23 @@
 //! The journal that an engine is built on: where it lies, how it is kept, what was found in it.
 
+use std::any::Any;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::audit::auditor::{Auditing, Auditor};
+use crate::audit::checkpoint;
 use crate::audit::head::JournalHead;
 use crate::audit::journal::files::FileStorage;
 use crate::audit::journal::storage::Storage;
 use crate::audit::journal::sync::{Failure, Progress};
 use crate::audit::journal::writer::JournalWriter;
+use crate::audit::keeper::{CheckpointOptions, Keeper, Schedule};
 use crate::audit::ledger::Ledger;
 use crate::audit::recorder::Recorder as AuditRecorder;
 use crate::audit::recovery::{self, Opened, TornTail, Wanted};
 use crate::audit::replay::RecoveryProgress;
+use crate::audit::retention::JournalRetention;
 use crate::audit::writer::Writer;
 use crate::clock::Timestamp;
 use crate::error::JournalError;
@@ -31,6 +35,9 @@ pub(super) struct JournalOptions {
     pub(super) grace: Duration,
     pub(super) least_free: u64,
     pub(super) auditor: bool,
+    /// `None`: no checkpoints.
+    pub(super) checkpoint_every: Option<u64>,
+    pub(super) retention: JournalRetention,
     pub(super) progress: Option<ProgressListener>,
 }
 
@@ -46,6 +53,8 @@ impl Default for JournalOptions {
             grace: Duration::from_secs(60),
             least_free: 256 << 20,
             auditor: true,
+            checkpoint_every: Some(4),
+            retention: JournalRetention::default(),
             progress: None,
         }
     }
@@ -57,8 +66,14 @@ impl Default for JournalOptions {
 pub struct Recovered {
     /// Entries of the journal, and so the sequence number of the newest.
     pub entries: u64,
-    /// Segments that make it up.
+    /// Segments that make it up, without those that were archived or removed.
     pub segments: usize,
+    /// The entry that the checkpoint ends with from which the recovery began; `None` if all segments
+    /// were replayed.
+    pub checkpoint: Option<u64>,
+    /// Checkpoints that could not be used, and why: the recovery began with an older one, or with the
+    /// first segment. What is damaged stays until an engine has written newer ones.
+    pub unusable_checkpoints: Vec<JournalError>,
     /// How often it had been opened before; 0 for a new one.
     pub openings: u64,
     /// Whether it ended in good order.
@@ -120,6 +135,10 @@ pub(super) struct JournalLink {
     /// The auditor, unless it is switched off.
     pub(super) auditing: Option<Arc<Auditing>>,
     wants_auditor: bool,
+    checkpoints: Option<CheckpointOptions>,
+    pub(super) retention: JournalRetention,
+    /// The journal's lock, for whoever writes checkpoints.
+    lock: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl std::fmt::Debug for JournalLink {
@@ -132,13 +151,21 @@ impl JournalLink {
     /// Gives the ledger that recovery made to the auditor, and begins to audit if there are to be
     /// threads.
     pub(super) fn audit(&mut self, ledger: Ledger, threads: bool) -> std::io::Result<()> {
+        let lock = self.lock.take();
         if !self.wants_auditor {
             return Ok(());
         }
         let storage = Arc::clone(&self.storage);
         // All that was found is on the disk by now, and this is where it ends.
-        let auditor = Auditor::new(storage, ledger, self.progress.durable_point());
-        let auditing = Auditing::new(auditor, Arc::clone(&self.progress));
+        let at = self.progress.durable_point();
+        let schedule = self.checkpoints.map(|options| Schedule::new(&*storage, options, at));
+        let schedule = schedule.transpose().map_err(std::io::Error::other)?;
+        let opening = self.recovered.openings + 1;
+        let keeper = lock
+            .filter(|_| schedule.is_some())
+            .map(|lock| Keeper::new(Arc::clone(&storage), opening, self.retention.clone(), lock));
+        let auditor = Auditor::new(storage, ledger, at).scheduled(schedule);
+        let auditing = Auditing::new(auditor, Arc::clone(&self.progress), keeper);
         if threads {
             auditing.spawn()?;
         }
@@ -161,6 +188,8 @@ pub(super) struct Journal {
     options: JournalOptions,
     storage: Arc<dyn Storage>,
     opened: Opened,
+    keys: usize,
+    history: u64,
     pub(super) report: Recovered,
     began: Instant,
 }
@@ -177,6 +206,7 @@ impl Journal {
         let mut tell = options.progress.take();
         let wanted = Wanted {
             wait_for_lock: options.wait_for_lock,
+            archive: options.retention.archive_storage(),
             keys,
             history,
             progress: tell.as_mut().map(|tell| &mut **tell as _),
@@ -187,6 +217,8 @@ impl Journal {
         let report = Recovered {
             entries: opened.ledger.next_sequence - 1,
             segments: opened.segments,
+            checkpoint: opened.checkpoint,
+            unusable_checkpoints: opened.unusable.clone(),
             openings: opened.openings(),
             closed: outcome.closed,
             torn,
@@ -198,7 +230,7 @@ impl Journal {
             transfer_requests: 0,
             took: Duration::ZERO,
         };
-        Ok(Some(Self { options, storage, opened, report, began }))
+        Ok(Some(Self { options, storage, opened, keys, history, report, began }))
     }
 
     pub(super) fn ledger(&self) -> &Ledger {
@@ -229,7 +261,9 @@ impl Journal {
         });
         let random = u128::from(randomness.next()) << 64 | u128::from(randomness.next());
         let ledger = std::mem::replace(&mut self.opened.ledger, Ledger::new(0));
+        let lock = self.opened.lock();
         let from = self.opened.continuation(now, random);
+        checkpoint::remove_unfinished(&*self.storage)?;
         let segment_bytes = self.options.segment_bytes;
         let (storage, progress) = (Arc::clone(&self.storage), Arc::new(progress));
         let journal = JournalWriter::open(storage, Arc::clone(&progress), segment_bytes, from);
@@ -248,6 +282,13 @@ impl Journal {
             least_free: self.options.least_free,
             auditing: None,
             wants_auditor: self.options.auditor,
+            checkpoints: self.options.checkpoint_every.map(|every| CheckpointOptions {
+                every,
+                keys: self.keys,
+                history: self.history,
+            }),
+            retention: self.options.retention,
+            lock: Some(lock),
         };
         Ok((ledger, link))
     }
@@ -322,6 +363,29 @@ impl super::Builder {
     /// and as much memory as the reservations' records. Default: yes.
     pub fn auditor(mut self, on: bool) -> Self {
         self.journal.auditor = on;
+        self
+    }
+
+    /// After how many full segments the auditor writes a checkpoint: what the journal adds up to, so
+    /// that a recovery reads only what came after. `None`: never. Default: 4.
+    ///
+    /// The newest two are kept, each of some 50 bytes for a reservation that is remembered. A recovery
+    /// begins with one that leaves as many entries behind it as the log in memory retains
+    /// ([`audit_retained`](Self::audit_retained)), so that none is written before as many have come.
+    /// One that falls due by an orderly end is written then, if there is time.
+    pub fn checkpoint_every(mut self, segments: impl Into<Option<u64>>) -> Self {
+        self.journal.checkpoint_every = segments.into();
+        self
+    }
+
+    /// What becomes of old segments that no recovery needs: they stay (the default), move to an
+    /// archive, or are removed; see [`JournalRetention`]. The auditor does it after each checkpoint. What
+    /// fails shows in [`health`](InventoryManager::health), stops nobody, and is tried again.
+    ///
+    /// With segments that go, an opening's time and the journal's disk stay bounded, however long it
+    /// lives. The log in memory then reaches back to the oldest kept checkpoint at most.
+    pub fn journal_retention(mut self, retention: JournalRetention) -> Self {
+        self.journal.retention = retention;
         self
     }
 

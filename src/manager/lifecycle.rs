@@ -76,6 +76,8 @@ impl Life {
         if let Some(sweeper) = threads.sweeper.take() {
             wait_for(&sweeper, deadline);
         }
+        let auditing = engine.journal.as_ref().and_then(|journal| journal.auditing.as_ref());
+        auditing.into_iter().for_each(|auditing| auditing.end_by(deadline));
         let unwritten = match &mut threads.writer {
             Some(writer) => writer.end(deadline),
             None => {
@@ -83,6 +85,8 @@ impl Life {
                 engine.recorder.unwritten()
             }
         };
+        // It has the journal's lock, too.
+        auditing.into_iter().for_each(|auditing| auditing.wait_for_end(deadline));
         let left = deadline.saturating_duration_since(Instant::now());
         Shutdown { unwritten, undelivered_alerts: engine.desk.shutdown(left) }
     }

@@ -57,8 +57,12 @@ pub(super) fn slots_needed(ledger: &Ledger) -> usize {
     highest.unwrap_or(0) + lines
 }
 
+/// Slots of an earlier run that any engine takes over, whatever its own maximum: as many as there are unless
+/// the builder says otherwise.
+const TAKEN_OVER: usize = 1 << 24;
+
 /// Refuses what an engine could not hold.
-pub(super) fn check_sizes(ledger: &Ledger) -> Result<(), JournalError> {
+pub(super) fn check_sizes(ledger: &Ledger, max_slots: u32) -> Result<(), JournalError> {
     let too_many = |what| Err(JournalError::TooMany { what });
     if ledger.products.len() > MAX_PRODUCTS {
         return too_many("products");
@@ -66,8 +70,10 @@ pub(super) fn check_sizes(ledger: &Ledger) -> Result<(), JournalError> {
     if ledger.levels.len() > MAX_LEVELS {
         return too_many("stock levels");
     }
-    if slots_needed(ledger) > 1 << 32 {
-        return too_many("reservations");
+    // Slots come into use in order. One entry that names a slot far off must not have all those before it
+    // made ready.
+    if slots_needed(ledger) > TAKEN_OVER.max(max_slots as usize) {
+        return too_many("slots of reservations");
     }
     Ok(())
 }

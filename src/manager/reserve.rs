@@ -83,6 +83,12 @@ impl Engine {
         // Law 2: take, then log; and the id, which can be spent on a confirm, is given last.
         let slot = self.take_units(slot, handle, level, qty, now)?;
         let recorded = draft.queue();
+        #[cfg(planted = "reserve_allocates")]
+        drop(std::hint::black_box(Box::new(id)));
+        #[cfg(planted = "reserve_calls_the_system")]
+        drop(std::fs::metadata("/"));
+        #[cfg(planted = "reserve_waits")]
+        std::thread::sleep(Duration::from_micros(1));
         let tenant = Tenant {
             id,
             owner: details.owner,

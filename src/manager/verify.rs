@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::audit::auditor::Auditor;
+use crate::audit::checkpoint;
 use crate::audit::head::JournalHead;
 use crate::audit::journal::segment::Point;
 use crate::audit::ledger::Ledger;
@@ -81,15 +82,11 @@ impl InventoryManager {
     pub fn verify(&self) -> Result<Comparison, JournalError> {
         let journal = self.journal_link()?;
         match &journal.auditing {
-            Some(auditing) => self.compare(|last, look| {
-                let mut auditor = auditing.lock();
-                auditor.catch_up(last)?;
-                look(&auditor.ledger);
-                Ok(auditor.at())
-            }),
+            Some(auditing) => self.compare(|last, look| auditing.catch_up(last, look)),
             None => {
                 let storage = Arc::clone(&journal.storage);
-                let mut auditor = Auditor::new(storage, Ledger::new(0), Point::START);
+                let (ledger, at) = checkpoint::whole(&*storage)?;
+                let mut auditor = Auditor::new(storage, ledger, at);
                 self.compare(|last, look| {
                     auditor.catch_up(last)?;
                     look(&auditor.ledger);
@@ -170,6 +167,7 @@ fn counts_in(ledger: &Ledger, level: LevelHandle) -> Counts {
 mod tests {
     use super::*;
     use crate::audit::journal::simulated::SimulatedDisk;
+    use crate::manager::stats::Health;
     use crate::quantity::Quantity;
 
     #[test]
@@ -189,5 +187,30 @@ mod tests {
             assert_eq!((&*broken.product, broken.live.available), ("MOUSE", 13));
             assert_eq!(broken.journal.available, 10);
         }
+    }
+
+    #[test]
+    fn an_entry_that_breaks_a_law_shows_in_health_while_the_engine_runs() {
+        let builder = InventoryManager::builder().warehouse("SF").least_free_space(0);
+        let builder = builder.journal_storage(SimulatedDisk::new());
+        let manager = builder.build().expect("a new journal");
+        manager.add_stock(("SF", "MOUSE"), 10, "SUPPLIER").expect("room");
+        // Units that nobody has logged, and somebody reserves.
+        let mouse = manager.stock_level(("SF", "MOUSE")).expect("a level");
+        mouse.receive(Quantity::new(3).expect("legal"), &*manager.engine);
+        manager.reserve(("SF", "MOUSE"), 13, Duration::from_secs(60)).expect("stock");
+        manager.flush().wait().expect("written");
+        let entry = manager.audit().newest_sequence();
+        let found = format!("the auditor found that entry {entry} breaks a law");
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            match manager.health() {
+                Health::Degraded { reason } if reason.contains(&found) => break,
+                health => assert!(std::time::Instant::now() < deadline, "{health:?}"),
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        let broken = manager.verify().expect_err("it stays");
+        assert!(matches!(broken, JournalError::BrokenLaw { sequence, .. } if sequence == entry));
     }
 }

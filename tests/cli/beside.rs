@@ -67,7 +67,9 @@ struct Busy {
 impl Busy {
     fn look(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
         match self.disk.read(name, offset, length) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && name.ends_with(".journal") => {
+                Ok(Vec::new())
+            }
             bytes => bytes,
         }
     }

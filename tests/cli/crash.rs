@@ -126,6 +126,9 @@ fn start_victim(folder: &str) -> Child {
     quiet.spawn().expect("this program can be started")
 }
 
+/// What a test does to a process at a moment when nobody expects it.
+pub(super) type End<'a> = &'a mut dyn FnMut(Child);
+
 /// Kills a process as `kill -9` does; it must have been alive until then.
 fn kill(mut child: Child) {
     let over = child.try_wait().expect("a process");
@@ -216,8 +219,8 @@ fn check_engine(folder: &str, told: &[(EntryType, ReservationId)], context: &str
     fs::remove_dir_all(&copy).expect("a folder");
 }
 
-/// Kills engines under load, one after the other, on journals that each goes on with for a while.
-fn kill_engines(name: &str, kills: u64) {
+/// Ends engines under load, one after the other, on journals that each goes on with for a while.
+pub(super) fn end_engines(name: &str, kills: u64, end: End<'_>) {
     const ON_ONE_JOURNAL: u64 = 10;
     let (kills, seed) = (number("STOCKADE_KILLS", kills), number("STOCKADE_SEED", 1));
     let mut random = Random(seed);
@@ -232,7 +235,7 @@ fn kill_engines(name: &str, kills: u64) {
             let longest = if random.below(4) == 0 { 40 } else { 250 };
             let life = random.below(longest);
             thread::sleep(Duration::from_millis(life));
-            kill(victim);
+            end(victim);
             let context = format!("seed {seed}, journal {journal}, round {round}, after {life} ms");
             most = check(&folder, &context).max(most);
         }
@@ -240,8 +243,8 @@ fn kill_engines(name: &str, kills: u64) {
     assert!(most > 10, "no more than {most} acknowledgements");
 }
 
-/// Kills sales, and finishes the last one.
-fn kill_sales(name: &str, kills: u64) {
+/// Ends sales, and finishes the last one.
+pub(super) fn end_sales(name: &str, kills: u64, end: End<'_>) {
     let (kills, seed) = (number("STOCKADE_KILLS", kills), number("STOCKADE_SEED", 1));
     let mut random = Random(seed ^ 0x5a1e);
     let folder = folder(name);
@@ -256,7 +259,7 @@ fn kill_sales(name: &str, kills: u64) {
         let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let life = 20 + random.below(150);
         thread::sleep(Duration::from_millis(life));
-        kill(child.expect("the program can be started"));
+        end(child.expect("the program can be started"));
         let context = format!("seed {seed}, round {round}, {durability}, after {life} ms");
         let verified = run(&["audit", "verify", &folder]);
         // Nothing may be there yet after the first.
@@ -274,22 +277,22 @@ fn kill_sales(name: &str, kills: u64) {
 
 #[test]
 fn what_a_killed_engine_acknowledged_is_there() {
-    kill_engines("crash-engines", 20);
+    end_engines("crash-engines", 20, &mut kill);
 }
 
 #[test]
 fn a_killed_sale_goes_on_and_every_unit_is_accounted_for() {
-    kill_sales("crash-sales", 8);
+    end_sales("crash-sales", 8, &mut kill);
 }
 
 #[test]
 #[ignore = "takes minutes"]
 fn what_many_killed_engines_acknowledged_is_there() {
-    kill_engines("crash-many-engines", 240);
+    end_engines("crash-many-engines", 240, &mut kill);
 }
 
 #[test]
 #[ignore = "takes minutes"]
 fn many_killed_sales_go_on() {
-    kill_sales("crash-many-sales", 60);
+    end_sales("crash-many-sales", 60, &mut kill);
 }

@@ -1,11 +1,13 @@
 //! The program `stockade`, run as its users run it: arguments in; exit code, stdout and stderr out.
 
+mod archive;
 mod beside;
 mod continued;
 mod crash;
 mod flash_sale;
 mod listing;
 mod misuse;
+mod power;
 mod random;
 mod real_orders;
 mod redact;

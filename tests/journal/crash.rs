@@ -14,14 +14,18 @@ use crate::state::{
 };
 
 /// What an engine showed at the moment when its log ended at this entry.
-struct Seen {
+pub(crate) struct Seen {
     entries: u64,
-    counts: Vec<Counts>,
-    holds: Vec<ReservationId>,
+    pub(crate) counts: Vec<Counts>,
+    pub(crate) holds: Vec<ReservationId>,
 }
 
 /// One step of a buyer, a clerk or a driver, whatever comes of it.
-fn some_step(manager: &InventoryManager, random: &mut Random, holds: &mut Vec<ReservationId>) {
+pub(crate) fn some_step(
+    manager: &InventoryManager,
+    random: &mut Random,
+    holds: &mut Vec<ReservationId>,
+) {
     let warehouse = WAREHOUSES[random.below(WAREHOUSES.len())];
     let product = PRODUCTS[random.below(PRODUCTS.len())];
     let (place, units) = ((warehouse, product), 1 + random.below(5) as u32);
@@ -47,23 +51,33 @@ fn some_step(manager: &InventoryManager, random: &mut Random, holds: &mut Vec<Re
     }
 }
 
-fn look(manager: &InventoryManager) -> Seen {
+pub(crate) fn look(manager: &InventoryManager) -> Seen {
     let holds = pending(manager).iter().map(|it| it.id).collect();
     Seen { entries: manager.audit().newest_sequence(), counts: counts(manager), holds }
 }
 
 /// Opens a disk as a crash left it, and compares with what was seen: the state is one that the engine
 /// was in, and not older than what it said was on the disk.
-fn check_image(image: &SimulatedDisk, seen: &[Seen], acknowledged: u64, context: &str) {
+pub(crate) fn check_image(image: &SimulatedDisk, seen: &[Seen], acknowledged: u64, context: &str) {
     let manager = engine_on(image).build().unwrap_or_else(|error| panic!("{context}: {error}"));
+    check_built(&manager, seen, acknowledged, context);
+}
+
+/// Compares an engine that was built on what a crash left with what was seen.
+pub(crate) fn check_built(
+    manager: &InventoryManager,
+    seen: &[Seen],
+    acknowledged: u64,
+    context: &str,
+) {
     let entries = manager.recovered().map_or(0, |it| it.entries);
     assert!(entries >= acknowledged, "{context}: {entries} of {acknowledged} acknowledged");
-    check_laws(&manager);
+    check_laws(manager);
     // The last state that all of the entries found had been written for.
     let at = seen.partition_point(|it| it.entries <= entries);
     let Some(last) = at.checked_sub(1).map(|at| &seen[at]) else { return };
-    assert_eq!(counts(&manager), last.counts, "{context}: {entries} entries");
-    let holds: Vec<ReservationId> = pending(&manager).iter().map(|it| it.id).collect();
+    assert_eq!(counts(manager), last.counts, "{context}: {entries} entries");
+    let holds: Vec<ReservationId> = pending(manager).iter().map(|it| it.id).collect();
     assert_eq!(holds, last.holds, "{context}");
 }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    AuditEntry, AuditFilter, BasketLine, Counts, InventoryManager, ManualClock, NoReservation,
-    NoTransferRequest, Owner, RequestKey, Reservation, ReservationId, Timestamp, TransferRequest,
-    TransferRequestId, TransferRequestStatus,
+    AuditEntry, AuditFilter, BasketLine, Counts, InventoryManager, JournalReader, ManualClock,
+    NoReservation, NoTransferRequest, Owner, RequestKey, Reservation, ReservationId, Timestamp,
+    TransferRequest, TransferRequestId, TransferRequestStatus,
 };
 
 use crate::state::{MINUTE, PRODUCTS, Random, WAREHOUSES, check_laws, counts, engine_on, seed};
@@ -274,8 +274,17 @@ fn everything_that_is_done_at_random_is_there_again() {
     let seen = (first_seed..first_seed + RUNS).map(play);
     let seen: Vec<&str> = seen.flatten().collect();
     // A run in which little happens shows little.
-    for kind in ["kept", "stepped", "settled", "retaken", "Approved", "Rejected", "Failed", "held"]
-    {
+    for kind in [
+        "kept",
+        "stepped",
+        "settled",
+        "retaken",
+        "Approved",
+        "Rejected",
+        "Failed",
+        "held",
+        "checkpoint",
+    ] {
         let count = seen.iter().filter(|it| **it == kind).count();
         assert!(count >= 3, "seed {first_seed}: {kind} only {count} times");
     }
@@ -303,18 +312,44 @@ fn kinds(view: &View) -> Vec<&'static str> {
     kinds
 }
 
+/// An engine with no room for old entries begins with the newest checkpoint, and shows the same;
+/// whether there was one.
+fn check_with_checkpoints(
+    image: &SimulatedDisk,
+    open: &impl Fn(&SimulatedDisk, u64) -> InventoryManager,
+    made: &Made,
+    shown: &View,
+    context: &str,
+) -> bool {
+    let image = image.killed();
+    // Its auditor writes the checkpoint with which the next one begins.
+    let manager = open(&image, 0);
+    assert!(manager.verify().expect("a sound journal").is_sound(), "{context}");
+    drop(manager);
+    let manager = open(&image, 0);
+    assert_eq!(view(&manager, made), *shown, "{context}: with a checkpoint");
+    assert!(manager.verify().expect("a sound journal").is_sound(), "{context}");
+    let recovered = manager.recovered().expect("a journal");
+    assert_eq!(recovered.unusable_checkpoints, [], "{context}");
+    let whole = JournalReader::on(image).verify(None);
+    assert!(whole.is_ok(), "{context}: {whole:?}");
+    recovered.checkpoint.is_some()
+}
+
 fn play(seed: u64) -> Vec<&'static str> {
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
     let mut random = Random::new(seed);
-    let open = |disk: &SimulatedDisk| {
-        let builder = engine_on(disk).clock(Arc::clone(&clock)).recovery_grace(Duration::ZERO);
+    let open = |disk: &SimulatedDisk, retained| {
+        let builder = engine_on(disk).audit_retained(retained).checkpoint_every(1);
+        let builder = builder.clock(Arc::clone(&clock)).recovery_grace(Duration::ZERO);
         // Long enough that no record of what is over goes during the run.
         let builder = builder.retention(60 * MINUTE, 10_000).key_retention(60 * MINUTE, 10_000);
         builder.seed(seed).segment_bytes(4_000).build().unwrap_or_else(|it| panic!("{seed}: {it}"))
     };
     let mut disk = SimulatedDisk::new();
     let mut made = Made::default();
-    let mut manager = open(&disk);
+    let mut manager = open(&disk, 1_000_000);
+    let mut begun_with_one = 0;
     for place in places().filter(|(_, product)| *product != PRODUCTS[3]) {
         manager.add_stock(place, 20, "SUPPLIER").expect("room");
     }
@@ -329,6 +364,7 @@ fn play(seed: u64) -> Vec<&'static str> {
         // What is overdue is ended by whoever comes by.
         manager.run_until_idle();
         let (shown, entries) = (view(&manager, &made), log(&manager));
+        assert!(manager.verify().expect("a sound journal").is_sound(), "{context}");
         let image = if random.below(2) == 0 {
             drop(manager);
             disk.killed()
@@ -336,8 +372,10 @@ fn play(seed: u64) -> Vec<&'static str> {
             std::mem::forget(manager);
             disk.crash(disk.steps(), |_| false)
         };
+        begun_with_one +=
+            usize::from(check_with_checkpoints(&image, &open, &made, &shown, &context));
         disk = image;
-        manager = open(&disk);
+        manager = open(&disk, 1_000_000);
         assert_eq!(view(&manager, &made), shown, "{context}");
         check_laws(&manager);
         let found = manager.verify().expect("a sound journal");
@@ -349,5 +387,7 @@ fn play(seed: u64) -> Vec<&'static str> {
         }
         assert_eq!(view(&manager, &made), shown, "{context}: a repeat moved something");
     }
-    kinds(&view(&manager, &made))
+    let mut kinds = kinds(&view(&manager, &made));
+    kinds.extend(std::iter::repeat_n("checkpoint", begun_with_one));
+    kinds
 }

@@ -183,3 +183,44 @@ fn a_copy_that_is_made_under_load_is_a_journal_up_to_its_head() {
         done.store(true, Ordering::Relaxed);
     });
 }
+
+/// The header of a batch was on the disk when the power went, and its body only in part.
+#[test]
+fn a_subscriber_goes_past_what_a_power_cut_has_torn() {
+    let disk = SimulatedDisk::new();
+    let manager = engine_on(&disk).build().expect("a new journal");
+    manager.add_stock(LAPTOPS, 100, "SUPPLIER").expect("room");
+    manager.flush().wait().expect("written");
+    manager.sell(LAPTOPS, 1).expect("stock");
+    manager.run_until_idle();
+    let mut files = disk.files();
+    let torn = files.iter_mut().rfind(|(name, _)| name.ends_with(".journal"));
+    *torn.and_then(|(_, bytes)| bytes.last_mut()).expect("a segment") ^= 1;
+    let disk = SimulatedDisk::with_files(files);
+    let manager = engine_on(&disk).build().expect("a torn tail is cut");
+    assert!(manager.recovered().is_some_and(|it| it.torn.is_some()));
+    manager.sell(LAPTOPS, 2).expect("stock");
+    manager.flush().wait().expect("written");
+    let mut subscription = manager.subscribe(beginning()).expect("a journal");
+    assert_eq!(all(&mut subscription), log(&manager));
+}
+
+/// A crash between the batch that closes a journal and its mark: the next opening goes on before that batch,
+/// and its first one has the same number.
+#[test]
+fn a_subscriber_is_not_led_astray_by_a_closing_batch_that_was_given_up() {
+    let disk = SimulatedDisk::new();
+    let manager = engine_on(&disk).build().expect("a new journal");
+    manager.flush().wait().expect("written");
+    drop(manager);
+    let mut files = disk.files();
+    let newest = files.iter_mut().rfind(|(name, _)| name.ends_with(".journal"));
+    let bytes = &mut newest.expect("a segment").1;
+    bytes.truncate(bytes.len() - 1);
+    let disk = SimulatedDisk::with_files(files);
+    let manager = engine_on(&disk).build().expect("as a crash can leave it");
+    manager.add_stock(LAPTOPS, 1, "SUPPLIER").expect("room");
+    manager.flush().wait().expect("written");
+    let mut subscription = manager.subscribe(beginning()).expect("a journal");
+    assert_eq!(all(&mut subscription), log(&manager));
+}

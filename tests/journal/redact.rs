@@ -1,9 +1,13 @@
 //! Notes can be erased, and nothing else changes.
 
 use stockade::testing::SimulatedDisk;
-use stockade::{AuditFilter, HeadHash, JournalError, JournalReader, redact};
+use stockade::{
+    AuditEntry, AuditFilter, HeadHash, JournalError, JournalReader, JournalRetention, redact,
+    redact_with_archive,
+};
 
 use crate::state::{MINUTE, check_laws, counts, engine_on, pending};
+use crate::watched::Watched;
 
 const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
 
@@ -79,6 +83,93 @@ fn a_crash_while_notes_are_erased_leaves_a_sound_journal() {
             assert!(verified.closed && verified.torn.is_none(), "step {step}");
             redact(&image, |_| true).expect("done again");
             assert!(!holds(&image, "M. Curie"), "step {step}");
+        }
+    }
+}
+
+/// Everything that M. Curie is noted in.
+fn hers(entry: &AuditEntry) -> bool {
+    entry.metadata().iter().any(|(_, value)| value == "M. Curie")
+}
+
+/// A journal of which nearly all segments went, with notes and decisions all over it.
+fn trimmed(disk: &SimulatedDisk, keep: JournalRetention) {
+    let builder = engine_on(disk).segment_bytes(900).audit_retained(8).checkpoint_every(1);
+    let manager = builder.journal_retention(keep).build().expect("a new journal");
+    manager.add_stock(LAPTOPS, 1_000, "SUPPLIER").expect("room");
+    for customer in ["M. Curie", "L. Meitner"].repeat(15) {
+        manager.request().note("customer", customer).sell(LAPTOPS, 1).expect("stock");
+        let id = manager.request_transfer("SF", "NYC", "LAPTOP", 1).expect("pending");
+        manager.reject(id, customer, "no room").expect("pending");
+        manager.flush().wait().expect("on the disk");
+        assert!(manager.verify().expect("sound").is_sound());
+    }
+    drop(manager);
+}
+
+#[test]
+fn what_is_erased_is_gone_from_the_archive_and_from_checkpoints_too() {
+    let (disk, archive) = (SimulatedDisk::new(), SimulatedDisk::new());
+    trimmed(&disk, JournalRetention::archive_on(archive.clone()));
+    assert!(holds(&disk, "M. Curie") && holds(&archive, "M. Curie"));
+    // As a crash before the removal leaves it: some of them are in both places.
+    let again = archive.files().into_iter().filter(|(name, _)| name.ends_with("2.journal"));
+    let disk = SimulatedDisk::with_files(disk.files().into_iter().chain(again));
+    let reader = |disk: &SimulatedDisk, archive: &SimulatedDisk| {
+        JournalReader::on(disk.clone()).archive_on(archive.clone())
+    };
+    let head = reader(&disk, &archive).verify(None).expect("sound").head;
+    let refused = redact(&disk, hers).expect_err("the archive would keep it");
+    assert!(matches!(refused, JournalError::Trimmed { .. }), "{refused:?}");
+    let (watched, moments) = Watched::all(&[disk.clone(), archive.clone()]);
+    let [journal, old] = [0, 1].map(|index| watched[index].clone());
+    let redacted = redact_with_archive(journal, old, hers).expect("sound");
+    assert_eq!(redacted.records, 30);
+    let check = |disk: &SimulatedDisk, archive: &SimulatedDisk, context: &str| {
+        assert!(!holds(disk, "M. Curie") && !holds(archive, "M. Curie"), "{context}");
+        let found = reader(disk, archive).verify(Some(HeadHash(head.hash)));
+        let found = found.unwrap_or_else(|error| panic!("{context}: {error}"));
+        assert_eq!((found.oldest, found.erased), (1, 30), "{context}");
+        assert!(JournalReader::on(disk.clone()).verify(None).is_ok(), "{context}");
+        let manager = engine_on(&disk.killed()).audit_retained(8).build().expect(context);
+        assert_eq!(manager.sold(LAPTOPS), 30, "{context}");
+    };
+    check(&disk, &archive, "at once");
+    assert!(holds(&archive, "L. Meitner") && holds(&disk, "L. Meitner"));
+    // Wherever the power goes: done again, it is done.
+    let moments = moments.lock().expect("no panic").clone();
+    for (at, survive) in moments.iter().flat_map(|at| [(at, false), (at, true)]) {
+        let context = format!("{at:?}, {survive}");
+        let crash = |disk: &SimulatedDisk, step: usize| disk.crash(step, |_| survive);
+        let (journal, old) = (crash(&disk, at[0]), crash(&archive, at[1]));
+        assert!(JournalReader::on(journal.clone()).verify(None).is_ok(), "{context}");
+        redact_with_archive(journal.clone(), old.clone(), hers).expect(&context);
+        check(&journal, &old, &context);
+    }
+}
+
+#[test]
+fn what_is_erased_is_gone_where_the_segments_that_told_of_it_were_removed() {
+    let disk = SimulatedDisk::new();
+    trimmed(&disk, JournalRetention::remove());
+    let head = JournalReader::on(disk.clone()).verify(None).expect("sound").head;
+    let begun = disk.steps();
+    assert!(redact(&disk, hers).expect("sound").records > 0);
+    let check = |disk: &SimulatedDisk, context: &str| {
+        assert!(!holds(disk, "M. Curie"), "{context}");
+        let found = JournalReader::on(disk.clone()).verify(Some(HeadHash(head.hash)));
+        assert!(found.is_ok(), "{context}: {found:?}");
+        let manager = engine_on(&disk.killed()).audit_retained(8).build().expect(context);
+        assert_eq!(manager.sold(LAPTOPS), 30, "{context}");
+    };
+    check(&disk, "at once");
+    for step in begun..=disk.steps() {
+        for survive in [false, true] {
+            let context = format!("step {step}, {survive}");
+            let image = disk.crash(step, |_| survive);
+            assert!(JournalReader::on(image.clone()).verify(None).is_ok(), "{context}");
+            redact(&image, hers).expect(&context);
+            check(&image, &context);
         }
     }
 }

@@ -25,6 +25,12 @@ pub(crate) type Hash = [u8; 32];
 /// What the first batch of a journal comes after.
 pub(crate) const NO_HASH: Hash = [0; 32];
 
+/// Whether a journal can have come so far in batches, entries, segments or openings. None will: but bytes that
+/// say so must not make what is added to them overflow.
+pub(crate) fn is_possible(number: u64) -> bool {
+    number < 1 << 62
+}
+
 /// A batch's header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BatchHeader {
@@ -104,7 +110,9 @@ impl BatchHeader {
         header.hash = cursor.array()?;
         let sound = xxh3_64_with_seed(&bytes[..HEADER - 8], seed) == cursor.u64()?
             || cfg!(planted = "batch_header_unchecked");
-        (sound && flags <= CLOSED && unused == 0).then_some(header)
+        let numbers = [header.number, header.first_sequence, header.durable];
+        let possible = numbers.into_iter().all(is_possible) && header.first_sequence > 0;
+        (sound && flags <= CLOSED && unused == 0 && possible).then_some(header)
     }
 
     /// The length of the body.
@@ -173,6 +181,12 @@ mod tests {
         let bytes = header().to_bytes(4);
         assert_eq!(BatchHeader::from_bytes(&bytes, 4), Some(header()));
         assert_eq!(BatchHeader::from_bytes(&bytes[..HEADER - 1], 4), None);
+    }
+
+    #[test]
+    fn a_header_of_numbers_that_nothing_comes_after_is_none() {
+        let last = BatchHeader { first_sequence: u64::MAX, ..header() };
+        assert_eq!(BatchHeader::from_bytes(&last.to_bytes(4), 4), None);
     }
 
     #[test]

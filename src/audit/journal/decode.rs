@@ -73,9 +73,9 @@ pub(crate) struct Decoder<'a> {
     long: Long,
 }
 
-type Read<T> = Result<T, NoRecord>;
+pub(crate) type Read<T> = Result<T, NoRecord>;
 
-trait OrNoRecord<T> {
+pub(crate) trait OrNoRecord<T> {
     fn or_no(self, what: &'static str) -> Read<T>;
 }
 
@@ -86,7 +86,7 @@ impl<T> OrNoRecord<T> for Option<T> {
     }
 }
 
-const SHORT: &str = "a record ends early";
+pub(crate) const SHORT: &str = "a record ends early";
 
 impl<'a> Decoder<'a> {
     /// The two parts of a batch's body, and the time that its header bears.
@@ -205,7 +205,7 @@ impl<'a> Decoder<'a> {
 }
 
 #[inline]
-fn moment(records: &mut Cursor<'_>, base: u64) -> Read<Timestamp> {
+pub(crate) fn moment(records: &mut Cursor<'_>, base: u64) -> Read<Timestamp> {
     let millis = records.difference(base).or_no(SHORT)?;
     if millis > Timestamp::MAX.as_millis() {
         return Err(NoRecord { what: "a moment that lies too far off" });
@@ -214,13 +214,13 @@ fn moment(records: &mut Cursor<'_>, base: u64) -> Read<Timestamp> {
 }
 
 #[inline]
-fn reservation(records: &mut Cursor<'_>) -> Read<ReservationId> {
+pub(crate) fn reservation(records: &mut Cursor<'_>) -> Read<ReservationId> {
     let halves = [records.u64().or_no(SHORT)?, records.u64().or_no(SHORT)?];
     let id = ReservationId::from_halves(halves);
     ReservationId::from_uuid(id.as_uuid()).or_no("an id that no engine makes")
 }
 
-fn key(records: &mut Cursor<'_>) -> Read<KeyMark> {
+pub(crate) fn key(records: &mut Cursor<'_>) -> Read<KeyMark> {
     let key = Short::new(records.counted().or_no(SHORT)?).or_no("a key that is too long")?;
     let fingerprint = records.u128().or_no(SHORT)?;
     let answer = Short::new(records.counted().or_no(SHORT)?).or_no("an answer that is too long")?;
@@ -251,7 +251,7 @@ fn block(
     }
 }
 
-fn warehouse(number: u64) -> Read<WarehouseId> {
+pub(crate) fn warehouse(number: u64) -> Read<WarehouseId> {
     u16::try_from(number).ok().map(WarehouseId).or_no("a warehouse of an impossible number")
 }
 

@@ -223,12 +223,12 @@ fn flag(is_there: bool, bit: u8) -> u8 {
     if is_there { bit } else { 0 }
 }
 
-fn put_halves(out: &mut Vec<u8>, [high, low]: [u64; 2]) {
+pub(crate) fn put_halves(out: &mut Vec<u8>, [high, low]: [u64; 2]) {
     out.extend_from_slice(&high.to_le_bytes());
     out.extend_from_slice(&low.to_le_bytes());
 }
 
-fn put_key(out: &mut Vec<u8>, key: &KeyMark) {
+pub(crate) fn put_key(out: &mut Vec<u8>, key: &KeyMark) {
     put_varint(out, key.key.as_bytes().len() as u64);
     out.extend_from_slice(key.key.as_bytes());
     out.extend_from_slice(&key.fingerprint.to_le_bytes());

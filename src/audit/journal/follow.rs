@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::audit::journal::batch;
-use crate::audit::journal::layout::{Layout, damaged, failed};
+use crate::audit::journal::layout::{Layout, PathSegment, damaged, failed};
 use crate::audit::journal::reader::{FoundBatch, Segment, check_batch, find};
 use crate::audit::journal::segment::{self, Point, SegmentHeader};
 use crate::audit::journal::storage::Storage;
@@ -23,7 +23,7 @@ pub(crate) struct Follower {
     /// The end of what was read.
     at: Point,
     /// The segment that is being read, `None` before the first.
-    segment: Option<SegmentHeader>,
+    segment: Option<PathSegment>,
     /// Up to where in it.
     offset: u64,
 }
@@ -50,51 +50,60 @@ impl Follower {
     /// # Errors
     /// What the storage says; [`JournalError::Damaged`] if a batch is missing that was on the disk.
     pub(crate) fn next(&mut self, last: u64) -> Result<Option<Followed>, JournalError> {
+        let mut unsound = None;
         // Twice: what this segment lacks, the next has, unless the writer began afresh just now.
         for _ in 0..4 {
             if last <= self.at.batch {
                 return Ok(None);
             }
-            if let Some(header) = self.segment
-                && let Some(followed) = self.read(header, last)?
-            {
-                return Ok(Some(followed));
+            match self.segment.clone().map(|segment| self.read(&segment, last)) {
+                Some(Ok(Some(followed))) => return Ok(Some(followed)),
+                // What a crash has torn there was given up, if another segment goes on before it.
+                Some(Err(error @ JournalError::Damaged { .. })) => unsound = Some(error),
+                Some(Err(error)) => return Err(error),
+                Some(Ok(None)) | None => {}
             }
             self.find_segment()?;
         }
-        let file = self.segment.map_or_else(String::new, |header| segment::name_of(header.number));
+        if let Some(error) = unsound {
+            return Err(error);
+        }
+        let file = self.segment.as_ref().map_or_else(String::new, |segment| segment.name.clone());
         let what = format!("batch {} was on the disk, and is missing", self.at.batch + 1);
         Err(damaged(&file, self.offset, what))
     }
 
     /// Finds the segment in which the next batch lies.
     fn find_segment(&mut self) -> Result<(), JournalError> {
-        let layout = Layout::find(&*self.storage)?;
+        let from = self.at.batch;
+        let layout = Layout::find_back_to(&*self.storage, |it| it.base.batch <= from)?;
         if layout.path.is_empty() {
             // Taken away; it may come back.
             return Err(failed("find the segments in", "", &std::io::ErrorKind::NotFound.into()));
         }
         let mut path = layout.path.iter().rev();
         let Some(found) = path.find(|it| it.header.base.batch <= self.at.batch) else {
-            let oldest = layout.path.first().map_or(0, |it| it.header.base.sequence + 1);
-            return Err(JournalError::Trimmed { oldest });
+            return Err(JournalError::Trimmed { oldest: layout.oldest() });
         };
-        if self.segment.map(|header| header.number) != Some(found.header.number) {
-            self.segment = Some(found.header);
+        if self.segment.as_ref().map(|known| known.header.number) != Some(found.header.number) {
             self.offset = segment::HEADER as u64;
         }
+        self.segment = Some(found.clone());
         Ok(())
     }
 
-    /// Reads on in the segment; `None` if the next batch is not in it.
-    fn read(&mut self, header: SegmentHeader, last: u64) -> Result<Option<Followed>, JournalError> {
-        let name = segment::name_of(header.number);
+    /// Reads on in the segment, as far as it counts; `None` if the next batch is not in it.
+    fn read(&mut self, segment: &PathSegment, last: u64) -> Result<Option<Followed>, JournalError> {
+        let PathSegment { name, header, limit } = segment;
         let mut wanted = CHUNK;
         loop {
-            let bytes = self.storage.read(&name, self.offset, wanted);
+            // What lies beyond was given up: the batch that closed an earlier opening bears the number of
+            // the first one of the next.
+            let left = limit.saturating_sub(self.offset);
+            let bytes = self.storage.read(name, self.offset, wanted.min(left));
             let bytes = match bytes {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-                bytes => bytes.map_err(|error| failed("read", &name, &error))?,
+                bytes => bytes.map_err(|error| failed("read", name, &error))?,
             };
             let is_all = (bytes.len() as u64) < wanted;
             let (mut batches, mut end, mut read) = (Vec::new(), self.at, 0);
@@ -108,9 +117,18 @@ impl Follower {
                     continue;
                 }
                 let at = self.offset + found.offset as u64;
-                check_batch(&bytes, &found, &end)
-                    .map_err(|what| damaged(&name, at, what.to_owned()))?;
-                end = point_of(&found, &header, self.offset + read as u64);
+                match check_batch(&bytes, &found, &end) {
+                    Err(what) if batches.is_empty() => {
+                        return Err(damaged(name, at, what.to_owned()));
+                    }
+                    // It is looked at again when it is the first.
+                    Err(_) => {
+                        read = found.offset;
+                        break;
+                    }
+                    Ok(()) => {}
+                }
+                end = point_of(&found, header, self.offset + read as u64);
                 batches.push(found);
             }
             if batches.is_empty() && read == 0 {
@@ -127,7 +145,7 @@ impl Follower {
                 continue;
             }
             self.at = end;
-            let part = Segment { name, header, bytes, batches };
+            let part = Segment { name: name.clone(), header: *header, bytes, batches };
             return Ok(Some(Followed { part }));
         }
     }

@@ -6,8 +6,10 @@
 
 use std::io;
 
-use crate::audit::journal::segment::{self, HEADER, SegmentHeader, Start, VERSION};
+pub(crate) use crate::audit::journal::faults::{damaged, failed};
+use crate::audit::journal::segment::{self, HEADER, Point, SegmentHeader, Start, VERSION};
 use crate::audit::journal::storage::Storage;
+use crate::audit::journal::trimmed;
 use crate::error::JournalError;
 
 /// A segment on the way from the journal's start to its end.
@@ -24,15 +26,30 @@ pub(crate) struct PathSegment {
 pub(crate) struct Layout {
     /// From the oldest to the newest; empty if there is none that can be read.
     pub(crate) path: Vec<PathSegment>,
+    /// What came before the path was archived or removed: the path begins here.
+    pub(crate) trimmed: Option<Point>,
     /// Segments newer than all that can be read: their beginning is torn or damaged.
     pub(crate) unreadable: Vec<(u64, String)>,
     /// The number of the newest segment, readable or not; 0 if there is none.
     pub(crate) newest: u64,
+    /// The place in the chain up to which a checkpoint says what the journal adds up to; the path then
+    /// begins with the segment in which that batch lies.
+    pub(crate) checkpoint: Point,
+    /// The newest batch that a checkpoint knows to have been on the disk.
+    pub(crate) durable: u64,
 }
 
 impl Layout {
     /// Looks at the beginnings of all segments.
     pub(crate) fn find(storage: &dyn Storage) -> Result<Self, JournalError> {
+        Self::find_back_to(storage, |_| false)
+    }
+
+    /// As [`find`](Self::find), but the path begins with the newest segment that is `enough`.
+    pub(crate) fn find_back_to(
+        storage: &dyn Storage,
+        enough: impl Fn(&SegmentHeader) -> bool,
+    ) -> Result<Self, JournalError> {
         let names = storage.list().map_err(|error| failed("list", "", &error))?;
         let mut numbers: Vec<u64> =
             names.iter().filter_map(|name| segment::number_of(name)).collect();
@@ -42,7 +59,7 @@ impl Layout {
             let name = segment::name_of(number);
             match read_header(storage, &name)? {
                 Some(header) if header.number == number => {
-                    layout.path = path_to(storage, header)?;
+                    layout.find_path(storage, header, enough)?;
                     break;
                 }
                 Some(header) => {
@@ -60,36 +77,59 @@ impl Layout {
     pub(crate) fn head(&self) -> Option<&PathSegment> {
         self.path.last()
     }
-}
 
-/// The list from its start to `head`.
-fn path_to(storage: &dyn Storage, head: SegmentHeader) -> Result<Vec<PathSegment>, JournalError> {
-    let mut path = vec![on_path(head, u64::MAX)];
-    let mut here = head;
-    while here.base.segment != 0 {
-        let (number, limit) = (here.base.segment, here.base.length);
-        let own = segment::name_of(here.number);
-        if number >= here.number {
-            return Err(damaged(&own, 0, "a segment that continues from a later one".to_owned()));
-        }
-        let name = segment::name_of(number);
-        let header = match read_header(storage, &name) {
-            Ok(Some(header)) => header,
-            Ok(None) => return Err(damaged(&name, 0, "an unreadable segment header".to_owned())),
-            Err(JournalError::Damaged { .. }) => {
-                let what = format!("segment {} continues from a file that is missing", here.number);
-                return Err(damaged(&name, 0, what));
-            }
-            Err(error) => return Err(error),
-        };
-        if header.number != number || header.journal != head.journal {
-            return Err(damaged(&name, 0, "a segment of another place or journal".to_owned()));
-        }
-        path.push(on_path(header, limit));
-        here = header;
+    /// The oldest entry on the path.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.path.first().map_or(0, |it| it.header.base.sequence) + 1
     }
-    path.reverse();
-    Ok(path)
+
+    /// The list from its start to `head`.
+    fn find_path(
+        &mut self,
+        storage: &dyn Storage,
+        head: SegmentHeader,
+        enough: impl Fn(&SegmentHeader) -> bool,
+    ) -> Result<(), JournalError> {
+        let mut path = vec![on_path(head, u64::MAX)];
+        let mut here = head;
+        while here.base.segment != 0 && !enough(&here) {
+            let (number, limit) = (here.base.segment, here.base.length);
+            let own = segment::name_of(here.number);
+            if number >= here.number {
+                return Err(damaged(
+                    &own,
+                    0,
+                    "a segment that continues from a later one".to_owned(),
+                ));
+            }
+            let name = segment::name_of(number);
+            let header = match read_header(storage, &name) {
+                Ok(Some(header)) => header,
+                Ok(None) => {
+                    return Err(damaged(&name, 0, "an unreadable segment header".to_owned()));
+                }
+                Err(JournalError::Damaged { .. }) => {
+                    let mark = trimmed::read(storage)?;
+                    if mark.is_some_and(|it| it.journal == head.journal && number < it.segment) {
+                        self.trimmed = Some(here.base);
+                        break;
+                    }
+                    let what =
+                        format!("segment {} continues from a file that is missing", here.number);
+                    return Err(damaged(&name, 0, what));
+                }
+                Err(error) => return Err(error),
+            };
+            if header.number != number || header.journal != head.journal {
+                return Err(damaged(&name, 0, "a segment of another place or journal".to_owned()));
+            }
+            path.push(on_path(header, limit));
+            here = header;
+        }
+        path.reverse();
+        self.path = path;
+        Ok(())
+    }
 }
 
 fn on_path(header: SegmentHeader, limit: u64) -> PathSegment {
@@ -111,15 +151,4 @@ fn read_header(storage: &dyn Storage, name: &str) -> Result<Option<SegmentHeader
             Err(JournalError::Version { file: name.to_owned(), found, newest: VERSION })
         }
     }
-}
-
-/// The storage refused.
-pub(crate) fn failed(action: &'static str, file: &str, error: &io::Error) -> JournalError {
-    let file = if file.is_empty() { "the journal's directory" } else { file };
-    JournalError::Storage { action, file: file.to_owned(), reason: error.to_string() }
-}
-
-/// The bytes are wrong.
-pub(crate) fn damaged(file: &str, offset: u64, what: String) -> JournalError {
-    JournalError::Damaged { file: file.to_owned(), offset, what }
 }

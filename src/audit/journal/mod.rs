@@ -10,10 +10,13 @@
 //!  storage --> reader (what counts, what is torn, what is damage) --> decode --> ledger (the laws)
 //! ```
 
+pub(crate) mod archived;
 pub(crate) mod batch;
 pub(crate) mod bytes;
+pub(crate) mod checkpoint;
 pub(crate) mod decode;
 pub(crate) mod encode;
+pub(crate) mod faults;
 pub(crate) mod files;
 pub(crate) mod follow;
 pub(crate) mod layout;
@@ -26,4 +29,5 @@ pub(crate) mod storage;
 pub(crate) mod sync;
 #[cfg(all(test, not(loom)))]
 mod tests;
+pub(crate) mod trimmed;
 pub(crate) mod writer;

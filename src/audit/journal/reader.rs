@@ -76,7 +76,11 @@ pub(crate) fn read(
     layout: &Layout,
     mut each: impl FnMut(Segment, u64) -> ControlFlow<()>,
 ) -> Result<Outcome, JournalError> {
-    let mut walk = Walk { end: Point::START, durable: 0, closed: false, marked: false };
+    // What a checkpoint was taken of was on the disk.
+    let durable = layout.durable;
+    let skips = layout.checkpoint.batch > 0;
+    let begin = layout.path.first().filter(|_| skips).map_or(Point::START, |it| it.header.base);
+    let mut walk = Walk { end: begin, durable, closed: false, marked: false };
     let mut stop = None;
     let mut rest = Vec::new();
     for (index, on_path) in layout.path.iter().enumerate() {

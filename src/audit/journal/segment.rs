@@ -2,7 +2,7 @@
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::audit::journal::batch::{Hash, NO_HASH};
+use crate::audit::journal::batch::{Hash, NO_HASH, is_possible};
 use crate::audit::journal::bytes::Cursor;
 use crate::clock::Timestamp;
 
@@ -27,7 +27,7 @@ pub(crate) fn number_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(EXTENSION)?;
     let number = digits.parse().ok()?;
     // One file, one name: "1.journal" would be a second one of segment 1.
-    (number > 0 && name_of(number) == name).then_some(number)
+    (number > 0 && is_possible(number) && name_of(number) == name).then_some(number)
 }
 
 /// A point between two batches: what a segment continues from.
@@ -140,7 +140,10 @@ impl SegmentHeader {
         };
         let sound = xxh3_64(&bytes[..HEADER - 8]) == cursor.u64()?;
         let known = version == VERSION && length == HEADER && unused == 0;
-        (sound && known).then_some(Start::Header(header))
+        let Self { number, opening, base, durable, .. } = header;
+        let numbers = [number, opening, durable, base.batch, base.sequence, base.segment];
+        let possible = numbers.into_iter().all(is_possible);
+        (sound && known && possible).then_some(Start::Header(header))
     }
 }
 
@@ -203,6 +206,13 @@ mod tests {
         for length in 0..HEADER {
             assert_eq!(SegmentHeader::read(&bytes[..length]), Start::Unreadable);
         }
+    }
+
+    #[test]
+    fn a_header_of_numbers_that_nothing_comes_after_is_none() {
+        let last = SegmentHeader { opening: u64::MAX, ..header() };
+        assert_eq!(SegmentHeader::read(&last.to_bytes()), Start::Unreadable);
+        assert_eq!(number_of(&name_of(u64::MAX)), None);
     }
 
     #[test]

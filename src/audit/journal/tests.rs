@@ -167,7 +167,7 @@ fn how_fast_the_journal_is() {
     let disk: Arc<dyn Storage> = Arc::new(SimulatedDisk::new());
     let progress = Arc::new(Progress::new(Arc::clone(&disk), Duration::from_secs(1), |_| {}));
     let from = Continuation {
-        lock: disk.lock().expect("free"),
+        lock: disk.lock().expect("free").into(),
         journal: 1,
         opening: 1,
         newest_segment: 0,

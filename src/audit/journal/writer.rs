@@ -36,7 +36,7 @@ const SPARE: usize = 8;
 /// Where a journal goes on, and in which segments.
 pub(crate) struct Continuation {
     /// Kept until the journal is closed.
-    pub(crate) lock: Box<dyn Any + Send + Sync>,
+    pub(crate) lock: Arc<dyn Any + Send + Sync>,
     pub(crate) journal: u128,
     pub(crate) opening: u64,
     /// The highest number that any segment has.
@@ -63,7 +63,7 @@ pub(crate) struct JournalWriter {
     progress: Arc<Progress>,
     /// `None`: the last one can't be trusted.
     file: Option<Arc<dyn StorageFile>>,
-    lock: Option<Box<dyn Any + Send + Sync>>,
+    lock: Option<Arc<dyn Any + Send + Sync>>,
     segment: SegmentHeader,
     newest_segment: u64,
     segment_bytes: u64,

@@ -70,8 +70,23 @@ impl Hold {
         Self { id, owner, expires_at, standing, keep: false, ended_at, first, more: None }
     }
 
+    /// A hold as it was once found, with the line that it began with.
+    pub(super) fn found(
+        id: ReservationId,
+        owner: Option<Owner>,
+        expires_at: Timestamp,
+        first: HoldLine,
+    ) -> Self {
+        Self { first, ..Self::new(id, owner, expires_at, first.level, first.held) }
+    }
+
+    /// Adds a line as it was once found.
+    pub(super) fn add_found(&mut self, line: HoldLine) {
+        self.more.get_or_insert_default().lines.push(line);
+    }
+
     pub(crate) fn add_line(&mut self, level: LevelHandle, units: u32) {
-        self.more.get_or_insert_default().lines.push(line(level, units));
+        self.add_found(line(level, units));
     }
 
     pub(crate) fn set_retaken_from(&mut self, id: ReservationId) {

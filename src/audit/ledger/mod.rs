@@ -6,11 +6,12 @@
 pub(crate) mod holds;
 pub(crate) mod levels;
 mod replay;
+pub(crate) mod state;
 #[cfg(all(test, not(loom)))]
 mod tests;
 pub(crate) mod transfers;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use crate::audit::record::KeyMark;
@@ -139,6 +140,26 @@ impl Ledger {
                 return Err(Broken { sequence: self.next_sequence - 1, what });
             }
         }
-        Ok(())
+        self.check_definitions()
+    }
+
+    /// Whether no warehouse, product or level was defined under two numbers: an engine finds each by its
+    /// name, and would find one of the two only.
+    fn check_definitions(&self) -> Result<(), Broken> {
+        let twice = |what| Err(Broken { sequence: self.next_sequence - 1, what });
+        let mut names = HashSet::new();
+        if let Some(again) = self.warehouses.iter().find(|it| !names.insert(&it.name)) {
+            return twice(format!("warehouse {:?} was defined under two numbers", again.name));
+        }
+        names.clear();
+        if let Some(again) = self.products.iter().find(|name| !names.insert(name)) {
+            return twice(format!("product {again:?} was defined under two numbers"));
+        }
+        let mut places = HashSet::new();
+        let again = self.levels.iter().position(|it| !places.insert((it.warehouse, it.product)));
+        match again {
+            Some(handle) => twice(format!("level {handle} lies where another one does")),
+            None => Ok(()),
+        }
     }
 }

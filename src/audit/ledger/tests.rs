@@ -146,6 +146,33 @@ fn a_hold_stays_over_and_keeps_its_latest_expiry() {
 }
 
 #[test]
+fn a_ledger_is_read_back_from_its_bytes_and_no_bytes_make_it_panic() {
+    let mut ledger = ledger();
+    for (movement, units, hold) in [
+        (AdjustmentType::Reserved, 4, Some(id(70_000, 1))),
+        (AdjustmentType::Reserved, 2, Some(id(u32::MAX, 1))),
+        (AdjustmentType::Sold, 3, Some(id(70_000, 1))),
+        (AdjustmentType::Shipped, 1, Some(id(70_000, 1))),
+        (AdjustmentType::Returned, 2, Some(id(u32::MAX, 1))),
+    ] {
+        take(&mut ledger, movement, units, hold).expect("legal");
+    }
+    let bytes = ledger.to_bytes(10);
+    let again = Ledger::from_bytes(&bytes, 10).expect("a ledger");
+    assert_eq!(again.to_bytes(10), bytes);
+    assert_eq!((&again.levels, &again.warehouses), (&ledger.levels, &ledger.warehouses));
+    assert!(ledger.holds.all().all(|hold| again.holds.at(hold.id) == Some(hold)));
+    for place in 0..bytes.len() {
+        assert!(Ledger::from_bytes(&bytes[..place], 10).is_err(), "cut at {place}");
+        for bit in 0..8 {
+            let mut flipped = bytes.clone();
+            flipped[place] ^= 1 << bit;
+            let _ = Ledger::from_bytes(&flipped, 10);
+        }
+    }
+}
+
+#[test]
 fn a_setting_of_the_builder_is_the_last_word_only_if_it_is_new() {
     let changed = Setting { built: Some(20), changed: Some(30) };
     assert_eq!((changed.under(20), changed.under(25)), (30, 25));

@@ -72,6 +72,21 @@ impl Transfers {
         self.decided.iter().chain(self.open.values())
     }
 
+    /// Erases who decided, and why.
+    pub(crate) fn erase_texts(&mut self) {
+        for decision in self.decided.iter_mut().filter_map(|request| request.decision.as_mut()) {
+            (decision.by, decision.reason) = (String::new(), None);
+        }
+    }
+
+    /// Enters a request as it was once found, the oldest decision first.
+    pub(super) fn enter(&mut self, request: TransferState) {
+        match request.decision {
+            None => drop(self.open.insert(request.number, request)),
+            Some(_) => self.decided.push_back(request),
+        }
+    }
+
     pub(super) fn request(
         &mut self,
         long: &Long,
@@ -141,6 +156,8 @@ pub(super) fn fact<'a>(long: &'a Long, wanted: &str) -> Option<&'a str> {
 
 fn number_in(long: &Long) -> Result<u64, &'static str> {
     let number = fact(long, "transferRequestId").and_then(|number| number.parse().ok());
+    // Numbers are given in order, so that there is always a next one.
+    let number = number.filter(|number| *number <= u64::MAX / 2);
     number.ok_or("a transfer's request without a number")
 }
 

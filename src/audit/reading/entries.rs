@@ -54,11 +54,27 @@ impl JournalReader {
     pub fn entries_while(
         &mut self,
         filter: &AuditFilter,
-        each: impl FnMut(AuditEntry) -> ControlFlow<()>,
+        mut each: impl FnMut(AuditEntry) -> ControlFlow<()>,
     ) -> Result<(), JournalError> {
-        let mut matching = Matching { filter, place: None, names: (usize::MAX, 0), given: 0, each };
-        let source = self.freeze()?;
-        self.replay(&source, &mut Ledger::new(0), &mut matching).map(drop)
+        let (mut last, mut given) = (0, 0);
+        self.again_if_trimmed(|reader| {
+            let mut source = reader.freeze(0)?;
+            let oldest = source.layout.oldest();
+            if last > 0 && last + 1 < oldest {
+                // They went while those before them were handed out.
+                return Err(JournalError::Trimmed { oldest });
+            }
+            // Where it begins anew, those that were handed out are not handed out again.
+            let after = filter.get_after().max(last);
+            let filter = &filter.clone().after(after).limit(filter.get_limit() - given);
+            let each = |entry: AuditEntry| {
+                (last, given) = (entry.sequence, given + 1);
+                each(entry)
+            };
+            let (place, names) = (None, (usize::MAX, 0));
+            let mut matching = Matching { filter, place, names, given: 0, each };
+            reader.replay(&mut source, 0, &mut matching).map(drop)
+        })
     }
 
     /// The entries that match `filter`, as [`AuditLog::query`](crate::AuditLog::query) gives them, but of
@@ -75,7 +91,8 @@ impl JournalReader {
         entries.truncate(limit);
         let last = entries.last().map_or(filter.get_after(), |it| it.sequence);
         // The first entry of every journal is that of its opening.
-        Ok(AuditPage { entries, next: more.then_some(last), oldest_sequence: Some(1), left: 0 })
+        let oldest_sequence = Some(self.oldest_entry()?);
+        Ok(AuditPage { entries, next: more.then_some(last), oldest_sequence, left: 0 })
     }
 }
 
@@ -109,6 +126,10 @@ impl<F> Matching<'_, F> {
 }
 
 impl<F: FnMut(AuditEntry) -> ControlFlow<()>> Visitor for Matching<'_, F> {
+    fn looks_back(&self) -> bool {
+        true
+    }
+
     fn record(&mut self, ledger: &Ledger, first: u64, decoded: &Decoded<'_>) -> ControlFlow<()> {
         self.look_up(ledger);
         let Some(place) = self.place else { return ControlFlow::Continue(()) };

@@ -6,31 +6,41 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
+use crate::audit::journal::checkpoint;
 use crate::audit::journal::segment;
 use crate::audit::journal::storage::{Storage, StorageFile};
 
-/// The segments of a storage, each with the length that it had; nothing can be written.
+/// The segments of a storage, each with the length that it had, and its checkpoints; nothing can be
+/// written.
 ///
 /// Without it, a segment that is looked at late could know of batches which were written after an
 /// earlier one was read, and those would seem to be missing.
 pub(super) struct Frozen {
     storage: Arc<dyn Storage>,
     lengths: BTreeMap<String, u64>,
+    checkpoints: Vec<String>,
 }
 
 impl Frozen {
     pub(super) fn new(storage: Arc<dyn Storage>) -> io::Result<Self> {
         let numbered = |name: String| segment::number_of(&name).map(|number| (number, name));
+        // Before the segments, so that those hold all that was checkpointed.
+        let mut checkpoints = storage.list()?;
+        checkpoints.retain(|name| checkpoint::batch_of(name).is_some());
         let mut names: Vec<_> = storage.list()?.into_iter().filter_map(numbered).collect();
         // The newest first: whatever it knows of an older one has been there by the time that one is
         // asked for its length.
         names.sort_unstable_by_key(|(number, _)| Reverse(*number));
         let mut lengths = BTreeMap::new();
         for (_, name) in names {
-            let length = storage.length(&name)?;
-            lengths.insert(name, length);
+            match storage.length(&name) {
+                Ok(length) => drop(lengths.insert(name, length)),
+                // It was archived or removed just now; if not, it will be missed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
         }
-        Ok(Self { storage, lengths })
+        Ok(Self { storage, lengths, checkpoints })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -58,10 +68,14 @@ impl Storage for Frozen {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.lengths.keys().cloned().collect())
+        Ok(self.lengths.keys().chain(&self.checkpoints).cloned().collect())
     }
 
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        if segment::number_of(name).is_none() {
+            // Checkpoints and the mark of where the journal begins are written once, and whole.
+            return self.storage.read(name, offset, length);
+        }
         let there = self.length(name)?.saturating_sub(offset);
         self.storage.read(name, offset, length.min(there))
     }

@@ -9,10 +9,14 @@ mod verify;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::audit::checkpoint::begin_trimmed;
+use crate::audit::journal::archived::WithArchive;
+use crate::audit::journal::checkpoint::CheckpointHeader;
 use crate::audit::journal::files::FileStorage;
 use crate::audit::journal::layout::{Layout, failed};
 use crate::audit::journal::reader::Outcome;
 use crate::audit::journal::storage::Storage;
+use crate::audit::journal::trimmed;
 use crate::audit::ledger::Ledger;
 use crate::audit::replay::{Listener, RecoveryProgress, Visitor, replay};
 use crate::error::JournalError;
@@ -52,6 +56,7 @@ pub use verify::{Verified, VerifyError};
 /// ```
 pub struct JournalReader {
     storage: Arc<dyn Storage>,
+    archive: Option<Arc<dyn Storage>>,
     progress: Option<Box<dyn FnMut(RecoveryProgress) + Send>>,
 }
 
@@ -59,7 +64,13 @@ pub struct JournalReader {
 struct Source {
     frozen: Frozen,
     layout: Layout,
+    /// What the journal begins with, where its oldest segments are gone: the state of its oldest
+    /// checkpoint.
+    beginning: Option<(CheckpointHeader, Ledger)>,
 }
+
+/// How often a reading begins anew because segments were archived or removed meanwhile.
+const ATTEMPTS: usize = 5;
 
 impl JournalReader {
     /// The journal in `directory`. Nothing is read yet.
@@ -69,7 +80,31 @@ impl JournalReader {
 
     /// A journal on another storage than a directory.
     pub fn on(storage: impl Storage) -> Self {
-        Self { storage: Arc::new(storage), progress: None }
+        Self { storage: Arc::new(storage), archive: None, progress: None }
+    }
+
+    /// Reads segments that were archived ([`JournalRetention`](crate::JournalRetention)) in `directory`,
+    /// so that the journal reaches back to its first entry. Without it, a journal whose oldest segments
+    /// are gone is read from its oldest checkpoint on.
+    #[must_use]
+    pub fn archive(self, directory: impl Into<PathBuf>) -> Self {
+        self.archive_on(FileStorage::new(directory))
+    }
+
+    /// As [`archive`](Self::archive), on another storage than a directory.
+    #[must_use]
+    pub fn archive_on(mut self, archive: impl Storage) -> Self {
+        self.archive = Some(Arc::new(archive));
+        self
+    }
+
+    /// The oldest entry that can be read: 1, unless segments were archived or removed.
+    ///
+    /// # Errors
+    /// [`JournalError::NoJournal`] if there is none; [`JournalError::Damaged`] if a segment's header
+    /// can't be read; what the storage says.
+    pub fn oldest_entry(&self) -> Result<u64, JournalError> {
+        self.freeze(0).map(|source| source.layout.oldest())
     }
 
     /// Calls `listener` after each segment that was read.
@@ -79,14 +114,40 @@ impl JournalReader {
         self
     }
 
-    fn freeze(&self) -> Result<Source, JournalError> {
-        let frozen = Frozen::new(Arc::clone(&self.storage));
+    /// The journal as it is now; a ledger that begins with a checkpoint remembers so many keys.
+    fn freeze(&self, keys: usize) -> Result<Source, JournalError> {
+        let storage = Arc::clone(&self.storage);
+        let frozen = Frozen::new(match &self.archive {
+            Some(archive) => Arc::new(WithArchive::new(storage, Arc::clone(archive))),
+            None => storage,
+        });
         let frozen = frozen.map_err(|error| failed("list", "", &error))?;
         if frozen.is_empty() {
             return Err(JournalError::NoJournal);
         }
-        let layout = Layout::find(&frozen)?;
-        Ok(Source { frozen, layout })
+        let mut layout = Layout::find(&frozen)?;
+        let beginning = match layout.trimmed {
+            Some(_) => Some(begin_trimmed(&frozen, &mut layout, keys)?),
+            None => None,
+        };
+        Ok(Source { frozen, layout, beginning })
+    }
+
+    /// Reads, and begins anew where it failed because segments were taken away meanwhile.
+    fn again_if_trimmed<T, E>(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut mark = trimmed::read(&*self.storage);
+        for _ in 1..ATTEMPTS {
+            let outcome = read(self);
+            let now = trimmed::read(&*self.storage);
+            if outcome.is_ok() || now == mark {
+                return outcome;
+            }
+            mark = now;
+        }
+        read(self)
     }
 
     fn listener(&mut self) -> Listener<'_> {
@@ -95,11 +156,15 @@ impl JournalReader {
 
     fn replay(
         &mut self,
-        source: &Source,
-        ledger: &mut Ledger,
+        source: &mut Source,
+        keys: usize,
         visitor: &mut dyn Visitor,
-    ) -> Result<Outcome, JournalError> {
-        replay(&source.frozen, &source.layout, ledger, visitor, self.listener())
+    ) -> Result<(Ledger, Outcome), JournalError> {
+        let beginning = source.beginning.take().map(|(_, ledger)| ledger);
+        let mut ledger = beginning.unwrap_or_else(|| Ledger::new(keys));
+        let outcome =
+            replay(&source.frozen, &source.layout, &mut ledger, visitor, self.listener())?;
+        Ok((ledger, outcome))
     }
 }
 

@@ -64,12 +64,20 @@ impl JournalReader {
     /// ```
     ///
     /// # Errors
-    /// As [`verify`](Self::verify), for what is read.
+    /// As [`verify`](Self::verify), for what is read; [`JournalError::Trimmed`] if `until` lies before
+    /// the oldest checkpoint of a journal whose oldest segments are gone.
     pub fn stock(&mut self, until: Option<Timestamp>) -> Result<JournalStock, JournalError> {
-        let mut ledger = Ledger::new(0);
-        let source = self.freeze()?;
-        self.replay(&source, &mut ledger, &mut Until(until.unwrap_or(Timestamp::MAX)))?;
-        Ok(stock_of(&ledger))
+        let until = until.unwrap_or(Timestamp::MAX);
+        self.again_if_trimmed(|reader| {
+            let mut source = reader.freeze(0)?;
+            if let Some((header, ledger)) = &source.beginning
+                && ledger.newest_at > until
+            {
+                return Err(JournalError::Trimmed { oldest: header.sequence + 1 });
+            }
+            let (ledger, _) = reader.replay(&mut source, 0, &mut Until(until))?;
+            Ok(stock_of(&ledger))
+        })
     }
 }
 

@@ -5,10 +5,13 @@ use std::ops::ControlFlow;
 use thiserror::Error;
 
 use crate::audit::head::{HeadHash, JournalHead};
-use crate::audit::journal::batch::NO_HASH;
+use crate::audit::journal::batch::{Hash, NO_HASH};
+use crate::audit::journal::checkpoint::{self, CheckpointHeader};
 use crate::audit::journal::decode::Decoded;
-use crate::audit::journal::layout::PathSegment;
+use crate::audit::journal::layout::{PathSegment, damaged};
 use crate::audit::journal::reader::{self, FoundBatch, Outcome, Segment};
+use crate::audit::journal::storage::Storage;
+use crate::audit::journal::trimmed;
 use crate::audit::ledger::Ledger;
 use crate::audit::reading::{JournalReader, Source};
 use crate::audit::recovery::TornTail;
@@ -21,8 +24,14 @@ use crate::error::JournalError;
 pub struct Verified {
     /// Where the journal ends.
     pub head: JournalHead,
-    /// Entries, and so the sequence number of the newest.
+    /// The sequence number of the newest entry.
     pub entries: u64,
+    /// The oldest entry that was read: 1, unless segments were archived or removed. Give the reader the
+    /// archive, and it reads those too.
+    pub oldest: u64,
+    /// Where the oldest are gone: the last entry of the checkpoint that was taken for what comes before
+    /// it. The laws were checked on every entry after it.
+    pub begun_after: Option<u64>,
     /// The entry that the expected head ends with, if one was expected.
     pub expected_at: Option<u64>,
     /// Batches that they were written in.
@@ -41,6 +50,8 @@ pub struct Verified {
     /// What a crash left at its end, or an engine that is just writing: nothing that was known to be on
     /// the disk.
     pub torn: Option<TornTail>,
+    /// Checkpoints. Only [`verify`](JournalReader::verify) looks whether they say what the segments do.
+    pub checkpoints: usize,
     /// Records whose notes were erased. Only [`verify`](JournalReader::verify) looks.
     pub erased: u64,
 }
@@ -86,7 +97,7 @@ impl JournalReader {
     /// [`JournalError::NoJournal`] that there is no journal.
     pub fn verify(&mut self, expected: Option<HeadHash>) -> Result<Verified, VerifyError> {
         self.check(expected, |reader, source, seen| {
-            reader.replay(source, &mut Ledger::new(0), seen)
+            reader.replay(source, seen.keys(), seen).map(|(_, outcome)| outcome)
         })
     }
 
@@ -99,7 +110,7 @@ impl JournalReader {
         &mut self,
         expected: Option<HeadHash>,
     ) -> Result<Verified, VerifyError> {
-        self.check(expected, |reader, Source { frozen, layout }, seen| {
+        self.check(expected, |reader, Source { frozen, layout, .. }, seen| {
             let mut progress =
                 RecoveryProgress { of_segments: layout.path.len(), ..Default::default() };
             let mut tell = reader.listener();
@@ -118,11 +129,25 @@ impl JournalReader {
     fn check(
         &mut self,
         expected: Option<HeadHash>,
-        read: impl FnOnce(&mut Self, &Source, &mut Seen) -> Result<Outcome, JournalError>,
+        read: impl Fn(&mut Self, &mut Source, &mut Seen) -> Result<Outcome, JournalError>,
+    ) -> Result<Verified, VerifyError> {
+        self.again_if_trimmed(|reader| reader.check_once(expected, &read))
+    }
+
+    fn check_once(
+        &mut self,
+        expected: Option<HeadHash>,
+        read: impl Fn(&mut Self, &mut Source, &mut Seen) -> Result<Outcome, JournalError>,
     ) -> Result<Verified, VerifyError> {
         let mut seen = Seen::of(expected);
-        let checked = self.freeze().and_then(|source| {
-            let outcome = read(self, &source, &mut seen)?;
+        // Before the segments, so that those hold all that was checkpointed.
+        let checkpoints = Checked::find(&*self.storage);
+        let checked = checkpoints.and_then(|found| {
+            seen.checkpoints = found;
+            trimmed::read(&*self.storage)?;
+            let mut source = self.freeze(seen.keys())?;
+            seen.begin(&source);
+            let outcome = read(self, &mut source, &mut seen)?;
             seen.verified(&source, outcome)
         });
         checked.map_err(|error| {
@@ -135,6 +160,41 @@ impl JournalReader {
     }
 }
 
+/// A checkpoint to be compared with the segments.
+struct Checked {
+    name: String,
+    header: CheckpointHeader,
+    state: Hash,
+    /// Its batch was met.
+    met: bool,
+}
+
+impl Checked {
+    fn find(storage: &dyn Storage) -> Result<Vec<Self>, JournalError> {
+        let mut found = Vec::new();
+        for name in checkpoint::list(storage)? {
+            match checkpoint::read(storage, &name) {
+                Ok((header, state)) => {
+                    let state = *blake3::hash(&state).as_bytes();
+                    found.push(Self { name, header, state, met: false });
+                }
+                // An engine that is just writing newer ones has removed it.
+                Err(JournalError::Storage { .. }) if !is_there(storage, &name) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
+    fn wrong(&self, what: &str) -> JournalError {
+        damaged(&self.name, 0, what.to_owned())
+    }
+}
+
+fn is_there(storage: &dyn Storage, name: &str) -> bool {
+    checkpoint::list(storage).is_ok_and(|names| names.iter().any(|it| it == name))
+}
+
 /// What a verification counts.
 struct Seen {
     expected: Option<HeadHash>,
@@ -142,6 +202,11 @@ struct Seen {
     sound: JournalHead,
     bytes: u64,
     erased: u64,
+    checkpoints: Vec<Checked>,
+    /// The last entry of the checkpoint that it began with, and how many keys that knows at most.
+    begun_after: Option<(u64, u64)>,
+    /// What is wrong with one of them.
+    wrong: Option<JournalError>,
 }
 
 impl Seen {
@@ -152,10 +217,35 @@ impl Seen {
             sound: JournalHead { sequence: 0, hash: NO_HASH },
             bytes: 0,
             erased: 0,
+            checkpoints: Vec::new(),
+            begun_after: None,
+            wrong: None,
         };
         // Every journal once was empty.
         seen.compare();
         seen
+    }
+
+    /// As many keys as any checkpoint remembers.
+    fn keys(&self) -> usize {
+        self.checkpoints.iter().map(|it| it.header.keys as usize).max().unwrap_or(0)
+    }
+
+    /// Where the oldest segments are gone, what is left of the chain begins in its midst.
+    fn begin(&mut self, source: &Source) {
+        let Some((header, _)) = &source.beginning else { return };
+        self.begun_after = Some((header.sequence, header.keys));
+        if let Some(first) = source.layout.path.first() {
+            let base = first.header.base;
+            self.sound = JournalHead { sequence: base.sequence, hash: base.hash };
+            self.compare();
+        }
+    }
+
+    /// Whether the ledger knows all that was in the state of a checkpoint with so many keys: one that
+    /// began with fewer has forgotten some.
+    fn can_compare(&self, sequence: u64, keys: u64) -> bool {
+        self.begun_after.is_none_or(|(after, known)| sequence > after && keys <= known)
     }
 
     fn compare(&mut self) {
@@ -164,18 +254,26 @@ impl Seen {
         }
     }
 
-    fn verified(&self, source: &Source, outcome: Outcome) -> Result<Verified, JournalError> {
+    fn verified(&mut self, source: &Source, outcome: Outcome) -> Result<Verified, JournalError> {
+        if let Some(wrong) = self.wrong.take() {
+            return Err(wrong);
+        }
+        if let Some(unmet) = self.checkpoints.iter().find(|it| !it.met) {
+            return Err(unmet.wrong("a checkpoint of batches that are missing"));
+        }
         let Outcome { end, closed, torn, .. } = outcome;
         if let Some(expected) = self.expected.filter(|_| self.expected_at.is_none()) {
             let expected = expected.to_string();
             return Err(JournalError::OtherHead { expected, entries: end.sequence });
         }
-        let Source { frozen, layout } = source;
+        let Source { frozen, layout, .. } = source;
         let counts = |it: &PathSegment| frozen.length_of(&it.name).min(it.limit);
         let counting: u64 = layout.path.iter().map(counts).sum();
         Ok(Verified {
             head: JournalHead { sequence: end.sequence, hash: end.hash },
             entries: end.sequence,
+            oldest: layout.oldest(),
+            begun_after: self.begun_after.map(|(after, _)| after),
             expected_at: self.expected_at,
             batches: end.batch,
             segments: layout.path.len(),
@@ -184,20 +282,43 @@ impl Seen {
             openings: layout.head().map_or(0, |head| head.header.opening),
             closed,
             torn: torn.as_ref().map(TornTail::of),
+            checkpoints: self.checkpoints.len(),
             erased: self.erased,
         })
     }
 }
 
 impl Visitor for Seen {
-    fn record(&mut self, _: &Ledger, _: u64, decoded: &Decoded<'_>) -> ControlFlow<()> {
+    fn looks_back(&self) -> bool {
+        true
+    }
+
+    fn record(&mut self, ledger: &Ledger, _: u64, decoded: &Decoded<'_>) -> ControlFlow<()> {
         if let Decoded::Long(long) = decoded {
             self.erased += u64::from(long.erased);
+        }
+        for it in &self.checkpoints {
+            let CheckpointHeader { sequence, keys, .. } = it.header;
+            if sequence + 1 == ledger.next_sequence && self.can_compare(sequence, keys) {
+                let state = ledger.to_bytes(it.header.keys as usize);
+                if *blake3::hash(&state).as_bytes() != it.state {
+                    self.wrong = Some(it.wrong("a checkpoint that is not what came before it"));
+                    return ControlFlow::Break(());
+                }
+            }
         }
         ControlFlow::Continue(())
     }
 
     fn batch(&mut self, _: &Segment, found: &FoundBatch, _: u64) {
+        for it in &mut self.checkpoints {
+            if it.header.batch == found.header.number {
+                it.met = true;
+                if it.header.hash != found.header.hash {
+                    self.wrong = Some(it.wrong("a checkpoint that does not lie on the chain"));
+                }
+            }
+        }
         self.bytes += (found.end() - found.offset) as u64;
         self.sound = JournalHead { sequence: found.header.end() - 1, hash: found.header.hash };
         self.compare();

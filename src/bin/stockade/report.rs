@@ -42,6 +42,12 @@ impl Output {
         bar.with_message(of)
     }
 
+    /// Tells something beside the result, on stderr.
+    pub(crate) fn note(self, text: &str) {
+        // Where nobody can be told, the result stands all the same.
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+
     /// Prints the result on stdout.
     pub(crate) fn show(self, report: &impl Report) -> Result<(), Failure> {
         let text = if self.json {

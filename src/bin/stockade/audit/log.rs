@@ -106,7 +106,9 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
     };
     let mut listing = Listing::new(format);
     let mut written = Ok(());
-    let read = args.source.open(&bar).entries_while(&args.filter(), |entry| {
+    let mut journal = args.source.open(&bar);
+    let oldest = journal.oldest_entry().map_err(|error| args.source.failure(error))?;
+    let read = journal.entries_while(&args.filter(), |entry| {
         written = listing.put(&entry);
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
@@ -116,6 +118,11 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
     tolerate_closed_pipe(written)
         .map_err(|error| Failure::run("the entries can't be written to stdout", error))?;
     read.map_err(|error| args.source.failure(error))?;
+    if oldest > 1 {
+        output.note(&format!(
+            "entries before {oldest} were archived or removed: --archive shows archived ones"
+        ));
+    }
     Ok(Verdict::Kept)
 }
 

@@ -46,13 +46,22 @@ struct Source {
     /// The directory that the journal lies in
     #[arg(value_name = "DIR")]
     directory: PathBuf,
+    /// The directory that the journal's old segments were archived in. Without it, a journal whose
+    /// oldest segments are gone is read from its oldest checkpoint on
+    #[arg(long, value_name = "DIR", value_parser = directory)]
+    archive: Option<PathBuf>,
 }
 
 impl Source {
     /// The journal, and how far the reading has come.
     fn open(&self, bar: &ProgressBar) -> JournalReader {
         let bar = bar.clone();
-        JournalReader::new(&self.directory).on_progress(move |progress| {
+        let reader = JournalReader::new(&self.directory);
+        let reader = match &self.archive {
+            Some(archive) => reader.archive(archive),
+            None => reader,
+        };
+        reader.on_progress(move |progress| {
             bar.set_length(progress.of_segments as u64);
             bar.set_position(progress.segments as u64);
         })
@@ -61,6 +70,12 @@ impl Source {
     fn failure(&self, error: JournalError) -> Failure {
         failure(&self.directory, error)
     }
+}
+
+/// A directory that is there: one that is not would look like an empty archive.
+fn directory(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.is_dir() { Ok(path) } else { Err("there is no such directory".to_owned()) }
 }
 
 /// An owner, as most write theirs.

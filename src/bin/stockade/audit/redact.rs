@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
-use stockade::{AuditEntry, FileStorage, Owner, ReservationId, Timestamp, redact};
+use stockade::{AuditEntry, FileStorage, Owner, ReservationId, redact, redact_with_archive};
 
 use crate::audit::{Source, owner};
 use crate::report::{Output, Report, counted};
@@ -49,7 +49,7 @@ struct RedactReport {
 pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
     let bar = output.progress(0, "segments");
     // To lock a journal is to make its directory; where there is none, none is made.
-    let there = args.source.open(&bar).stock(Some(Timestamp::default()));
+    let there = args.source.open(&bar).oldest_entry();
     bar.finish_and_clear();
     there.map_err(|error| args.source.failure(error))?;
     let wanted = |entry: &AuditEntry| {
@@ -57,7 +57,11 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
             && args.owner.is_none_or(|owner| entry.owner == Some(owner))
             && args.note.as_ref().is_none_or(|(name, value)| entry.note(name) == Some(value))
     };
-    let done = redact(&FileStorage::new(&args.source.directory), wanted);
+    let journal = FileStorage::new(&args.source.directory);
+    let done = match &args.source.archive {
+        Some(archive) => redact_with_archive(journal, FileStorage::new(archive), wanted),
+        None => redact(&journal, wanted),
+    };
     let done = done.map_err(|error| args.source.failure(error))?;
     let directory = args.source.directory.display().to_string();
     output.show(&RedactReport { directory, records: done.records, segments: done.segments })?;

@@ -39,6 +39,10 @@ struct VerifyReport {
     error: Option<Wrong>,
     /// Sound entries: all, or those before what is wrong.
     entries: u64,
+    /// The oldest entry that was read: 1, unless segments were archived or removed.
+    oldest_entry: u64,
+    /// The last entry of the checkpoint that was taken for what came before it, where the oldest are gone.
+    begun_after: Option<u64>,
     /// The hash of everything up to the last of them that ends a batch.
     head: String,
     /// The entry that the expected head ends with.
@@ -54,6 +58,7 @@ struct VerifyReport {
     bytes: u64,
     /// Bytes that were given up by a recovery, and count for nothing.
     given_up_bytes: u64,
+    checkpoints: usize,
     /// Records whose notes were erased.
     erased: u64,
     seconds: f64,
@@ -108,6 +113,8 @@ impl VerifyReport {
         Self {
             sound: true,
             entries: found.entries,
+            oldest_entry: found.oldest,
+            begun_after: found.begun_after,
             head: found.head.to_string(),
             expected_head_at: found.expected_at,
             closed: found.closed,
@@ -117,6 +124,7 @@ impl VerifyReport {
             openings: found.openings,
             bytes: found.bytes,
             given_up_bytes: found.given_up,
+            checkpoints: found.checkpoints,
             erased: found.erased,
             ..Self::default()
         }
@@ -151,11 +159,19 @@ impl fmt::Display for VerifyReport {
         let batches = counted(self.batches, "batch").replace("batchs", "batches");
         let segments = counted(self.segments as u64, "segment");
         line(f, "entries", self.entries, format_args!("in {batches}, {segments}"))?;
+        if let Some(after) = self.begun_after {
+            let first = after + 1;
+            line(f, "  oldest there", self.oldest_entry, "earlier ones were archived or removed")?;
+            line(f, "  laws checked from", first, "on, where a checkpoint ends")?;
+        }
         line(f, "bytes", self.bytes, format_args!("read in {:.3} s", self.seconds))?;
         if self.given_up_bytes > 0 {
             line(f, "  given up beside them", self.given_up_bytes, "by recoveries; not checked")?;
         }
         line(f, "openings", self.openings, if self.closed { "and closed" } else { "" })?;
+        if self.checkpoints > 0 {
+            line(f, "checkpoints", self.checkpoints as u64, "")?;
+        }
         if self.erased > 0 {
             line(f, "erased notes", self.erased, "")?;
         }

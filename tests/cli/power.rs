@@ -1,0 +1,133 @@
+//! The power goes, on a real file system: ext4 on an image of its own, which is stopped at once and for good
+//! (`EXT4_IOC_SHUTDOWN`, without a flush of its log), as a cut does. What the system had not handed to the
+//! device by then is gone; the next mount finds what a machine finds that comes up again.
+//!
+//! What this shows is that all is synced that is said to be, files and directory, through a file system that
+//! reorders as it likes. What it can't show is a disk that loses or reorders what it was handed: the simulated
+//! disk of `tests/journal/crash.rs` does that.
+//!
+//! Needs root, loop devices, ext4 and Perl or Python; skipped with a message where one of them is missing.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+use super::crash::{end_engines, end_sales};
+use super::folder;
+
+const IMAGE_BYTES: u64 = 64 << 20;
+/// `_IOR('X', 125, u32)`, and the flag that says to leave the log as it is.
+const SHUT_DOWN: &str = "0x8004587d";
+const WITHOUT_FLUSH: &str = "2";
+
+/// A mounted file system of its own.
+struct Image {
+    image: PathBuf,
+    mounted_at: PathBuf,
+}
+
+fn run(program: &str, args: &[&str]) -> Result<(), String> {
+    let output = Command::new(program).args(args).output();
+    let output = output.map_err(|error| format!("{program}: {error}"))?;
+    let told = || format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    if output.status.success() { Ok(()) } else { Err(told()) }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+/// Stops the file system that is mounted there.
+fn shut_down(place: &Path) -> Result<(), String> {
+    let perl = format!(
+        "open(my $d, '<', $ARGV[0]) or die $!; my $flag = pack('I', {WITHOUT_FLUSH}); \
+         ioctl($d, {SHUT_DOWN}, $flag) or die $!"
+    );
+    let python = format!(
+        "import fcntl, os, struct, sys; fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), \
+         {SHUT_DOWN}, struct.pack('I', {WITHOUT_FLUSH}))"
+    );
+    run("perl", &["-e", &perl, text(place)])
+        .or_else(|_| run("python3", &["-c", &python, text(place)]))
+}
+
+impl Image {
+    /// Mounts a new one where the journal of this name lies, if this machine lets us, and stops it once to
+    /// see that it can be.
+    fn new(name: &str) -> Result<Self, String> {
+        let mounted_at = PathBuf::from(folder(name));
+        fs::create_dir_all(&mounted_at).expect("a folder");
+        let image = mounted_at.with_extension("image");
+        let _ = fs::remove_file(&image);
+        File::create(&image).and_then(|file| file.set_len(IMAGE_BYTES)).expect("a sparse file");
+        let image = Self { image, mounted_at };
+        run("mkfs.ext4", &["-q", "-F", text(&image.image)])?;
+        image.mount()?;
+        shut_down(&image.mounted_at)?;
+        let marker = image.mounted_at.join("marker");
+        assert!(File::create(marker).is_err(), "it is written to after the cut");
+        image.unmount()?;
+        image.mount()?;
+        Ok(image)
+    }
+
+    fn mount(&self) -> Result<(), String> {
+        run("mount", &["-o", "loop", text(&self.image), text(&self.mounted_at)])?;
+        // Else it is taken for a part of the journal.
+        let _ = fs::remove_dir(self.mounted_at.join("lost+found"));
+        Ok(())
+    }
+
+    fn unmount(&self) -> Result<(), String> {
+        run("umount", &[text(&self.mounted_at)])
+    }
+
+    /// The power goes, and comes back. The process may have noticed by itself.
+    fn cut(&self, mut process: Child) {
+        shut_down(&self.mounted_at).expect("it was possible before");
+        let _ = process.kill();
+        process.wait().expect("it ends");
+        self.unmount().expect("nobody uses it");
+        self.mount().expect("it comes up again");
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        let _ = run("umount", &["-l", text(&self.mounted_at)]);
+        let _ = fs::remove_file(&self.image);
+    }
+}
+
+/// Gives `test` a file system to cut, or says why there is none.
+fn with_image(name: &str, test: impl FnOnce(&Image)) {
+    match Image::new(name) {
+        Ok(image) => test(&image),
+        Err(why) => {
+            let skipped = format!("skipped: the power can't be cut on this machine: {why}\n");
+            std::io::Write::write_all(&mut std::io::stderr(), skipped.as_bytes()).expect("stderr");
+        }
+    }
+}
+
+#[test]
+fn what_an_engine_acknowledged_is_there_after_a_power_cut() {
+    with_image("power-engines", |image| {
+        end_engines("power-engines", 12, &mut |victim| image.cut(victim));
+    });
+}
+
+#[test]
+fn a_sale_goes_on_after_a_power_cut() {
+    with_image("power-sales", |image| {
+        end_sales("power-sales", 8, &mut |sale| image.cut(sale));
+    });
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn what_engines_acknowledged_is_there_after_many_power_cuts() {
+    with_image("power-many", |image| {
+        end_engines("power-many", 200, &mut |victim| image.cut(victim));
+    });
+}

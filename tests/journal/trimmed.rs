@@ -1,0 +1,198 @@
+//! Who reads a journal whose old segments go: subscribers, backups, readers, and the next engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stockade::testing::SimulatedDisk;
+use stockade::{
+    AuditFilter, BasketLine, Health, InventoryManager, JournalError, JournalPosition,
+    JournalReader, JournalRetention, ManualClock, RequestKey, RetakeError, Timestamp,
+};
+
+use crate::retention::{LAPTOPS, archived, checkpoints, short, verify, work};
+use crate::state::{MINUTE, counts, engine_on, pending, seed};
+
+#[test]
+fn who_is_too_far_behind_hears_so_unless_the_archive_reaches_back() {
+    let (disk, archive) = (SimulatedDisk::new(), SimulatedDisk::new());
+    archived(&disk, &archive, 100, true);
+    let (bare, whole) = (disk.killed(), disk.killed());
+    let old = archive.killed();
+    let keep = JournalRetention::archive_on(old.clone());
+    let manager = short(engine_on(&whole)).journal_retention(keep).build().expect("sound");
+    let mut entries = manager.subscribe(JournalPosition::default()).expect("all is there");
+    let mut sequence = 0;
+    while let Some(entry) = entries.try_next().expect("sound") {
+        sequence += 1;
+        assert_eq!(entry.sequence, sequence);
+        if sequence == 20 {
+            // Segments are archived while it reads.
+            work(&manager, &whole, seed() + 3, 40);
+        }
+    }
+    assert_eq!(sequence, manager.head().expect("a journal").sequence);
+
+    let manager = short(engine_on(&bare)).build().expect("sound");
+    let Err(JournalError::Trimmed { oldest }) = manager.subscribe(JournalPosition::default())
+    else {
+        panic!("the first entries are gone")
+    };
+    assert!(oldest > 1);
+    let opening = manager.recovered().expect("a journal").openings + 1;
+    let from = |sequence| manager.subscribe(JournalPosition { sequence, opening });
+    let first = from(oldest - 1).expect("kept").try_next().expect("sound").expect("an entry");
+    assert_eq!(first.sequence, oldest);
+    let behind = from(oldest - 2).map(drop);
+    assert_eq!(behind, Err(JournalError::Trimmed { oldest }));
+}
+
+#[test]
+fn a_subscriber_whose_entries_go_while_it_reads_hears_so() {
+    let disk = SimulatedDisk::new();
+    let keep = JournalRetention::remove();
+    let manager = short(engine_on(&disk)).journal_retention(keep).build().expect("a new journal");
+    manager.flush().wait().expect("written");
+    let mut entries = manager.subscribe(JournalPosition::default()).expect("all is there");
+    assert_eq!(entries.try_next().expect("sound").expect("an entry").sequence, 1);
+    work(&manager, &disk, seed(), 100);
+    let behind = loop {
+        match entries.try_next() {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("it has missed nothing"),
+            Err(error) => break error,
+        }
+    };
+    let oldest = JournalReader::on(disk).oldest_entry().expect("sound");
+    assert_eq!(behind, JournalError::Trimmed { oldest });
+}
+
+#[test]
+fn a_position_of_an_earlier_opening_is_not_taken_for_one_of_what_is_left() {
+    let disk = SimulatedDisk::new();
+    let manager = short(engine_on(&disk)).build().expect("a new journal");
+    work(&manager, &disk, seed(), 10);
+    let seen = manager.head().expect("a journal").sequence;
+    drop(manager);
+    // Another opening writes on, and only its later segments are kept.
+    let keep = JournalRetention::remove();
+    let manager = short(engine_on(&disk)).journal_retention(keep).build().expect("sound");
+    work(&manager, &disk, seed() + 1, 100);
+    let oldest = JournalReader::on(disk.clone()).oldest_entry().expect("sound");
+    assert!(oldest > seen);
+    for sequence in [seen, oldest - 1, oldest + 5] {
+        let position = JournalPosition { sequence, opening: 1 };
+        let found = manager.subscribe(position).map(drop);
+        assert_eq!(found, Err(JournalError::Trimmed { oldest }), "{sequence}");
+    }
+}
+
+#[test]
+fn a_backup_of_a_trimmed_journal_can_be_opened_and_verified() {
+    let (disk, copy) = (SimulatedDisk::new(), SimulatedDisk::new());
+    let keep = JournalRetention::remove();
+    let manager = short(engine_on(&disk)).journal_retention(keep).build().expect("a new journal");
+    work(&manager, &disk, seed(), 120);
+    manager.flush().wait().expect("written");
+    let head = manager.backup_to(&copy).expect("room");
+    let found = verify(&copy, None).expect("sound");
+    assert_eq!((found.head, found.oldest > 1), (head, true));
+    let again = short(engine_on(&copy)).build().expect("a sound journal");
+    assert_eq!((counts(&again), pending(&again)), (counts(&manager), pending(&manager)));
+}
+
+#[test]
+fn backups_and_readers_beside_an_engine_that_trims_miss_nothing() {
+    let disk = SimulatedDisk::new();
+    let builder = InventoryManager::builder().warehouse("SF").journal_storage(disk.clone());
+    let builder = builder.sync_interval(Duration::from_millis(1)).audit_retained(8);
+    let builder = builder.segment_bytes(4_000).checkpoint_every(1);
+    let manager = builder.journal_retention(JournalRetention::remove()).build().expect("new");
+    let end = std::time::Instant::now() + Duration::from_secs(4);
+    let mut begun = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while std::time::Instant::now() < end {
+                manager.add_stock(LAPTOPS, 1, "SUPPLIER").expect("room");
+                manager.flush().wait().expect("written");
+            }
+        });
+        while std::time::Instant::now() < end {
+            let copy = SimulatedDisk::new();
+            manager.backup_to(&copy).expect("a consistent copy");
+            let found = JournalReader::on(copy).verify(None).expect("sound");
+            begun.push(found.oldest);
+            let mut journal = JournalReader::on(disk.clone());
+            journal.verify(None).expect("sound");
+            journal.stock(None).expect("sound");
+            let mut last = 0;
+            let every = AuditFilter::new().limit(usize::MAX);
+            match journal.entries(&every, |entry| {
+                assert!(last == 0 || entry.sequence == last + 1);
+                last = entry.sequence;
+            }) {
+                Ok(()) | Err(JournalError::Trimmed { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    });
+    begun.dedup();
+    assert!(begun.len() > 2, "nothing was trimmed meanwhile: {begun:?}");
+    assert_eq!(manager.health(), Health::Ok);
+}
+
+#[test]
+fn a_hold_of_which_only_segments_that_are_gone_tell_is_not_taken_for_one_that_never_sold() {
+    let disk = SimulatedDisk::new();
+    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
+    let open = |retained| {
+        let builder = engine_on(&disk).clock(Arc::clone(&clock)).audit_retained(retained);
+        let builder = builder.segment_bytes(1_500).checkpoint_every(1).retention(Duration::ZERO, 1);
+        let builder = builder.max_reservations(32);
+        builder.journal_retention(JournalRetention::remove()).build().expect("sound")
+    };
+    let manager = open(8);
+    manager.add_stock(LAPTOPS, 1_000, "SUPPLIER").expect("room");
+    let hold = manager.reserve(LAPTOPS, 1, MINUTE).expect("stock");
+    manager.confirm(hold).expect("pending");
+    for _ in 0..300 {
+        clock.advance(Duration::from_millis(10));
+        let other = manager.reserve(LAPTOPS, 1, MINUTE).expect("stock");
+        manager.confirm(other).expect("pending");
+        assert!(manager.verify().expect("sound").is_sound());
+    }
+    let lines = [BasketLine::new(LAPTOPS, 1)];
+    drop(manager);
+    // All entries that are left fit into the log of this one: what is gone went with the segments.
+    let manager = open(1_000_000);
+    assert!(manager.recovered().expect("a journal").checkpoint.is_some());
+    assert_eq!(manager.confirm_or_retake(hold, &lines), Err(RetakeError::Forgotten));
+    assert_eq!(manager.sold(LAPTOPS), 301, "it was sold a second time");
+}
+
+#[test]
+fn a_checkpoint_that_remembers_more_keys_than_what_is_left_knows_is_no_damage() {
+    let disk = SimulatedDisk::new();
+    let open = |keys, keep| {
+        let builder = short(engine_on(&disk)).key_retention(60 * MINUTE, keys);
+        builder.journal_retention(keep).build().expect("a sound journal")
+    };
+    let add = |manager: &InventoryManager, from: u64, to: u64| {
+        for number in from..to {
+            let key = RequestKey::try_from(format!("key-{number}").as_str()).expect("legal");
+            manager.request().key(key).add_stock(LAPTOPS, 1, "SUPPLIER").expect("room");
+            manager.flush().wait().expect("written");
+        }
+    };
+    // One checkpoint with few keys, and another one with more than have come since.
+    let manager = open(2, JournalRetention::keep_all());
+    add(&manager, 0, 60);
+    assert!(manager.verify().expect("sound").is_sound());
+    drop(manager);
+    assert_eq!(checkpoints(&disk).len(), 1);
+    let manager = open(1_000, JournalRetention::remove());
+    assert_eq!(manager.recovered().expect("a journal").keys, 60);
+    add(&manager, 60, 90);
+    assert!(manager.verify().expect("sound").is_sound());
+    let found = verify(&disk, None).expect("sound");
+    assert!(found.oldest > 1 && found.checkpoints == 2, "{found:?}");
+}
