@@ -1,5 +1,7 @@
 //! What goes through the queue: one record for each operation, however many lines it has.
 
+use std::num::NonZeroU64;
+
 use crate::audit::entry::{AdjustmentType, EntryType, EventType};
 use crate::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
@@ -9,8 +11,20 @@ use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
 /// One item of the queue. With the stamp of its place it fills one cache line.
 #[derive(Debug)]
 pub(crate) enum Queued {
-    /// A record, to be written here.
-    Record(Record),
+    /// One entry without metadata, to be written here: most of what a shop does.
+    Step(Step),
+    /// Anything else.
+    Other(Other),
+}
+
+const _: () = assert!(size_of::<Queued>() == 56);
+
+/// An item that does not lie in the queue itself, or is none of its own. Apart from [`Queued`], because a
+/// step has one value to spare that tells the two apart, and no more.
+#[derive(Debug)]
+pub(crate) enum Other {
+    /// A record of several entries, or with metadata, to be written here.
+    Steps(Box<Steps>),
     /// The record of a commit that may still be refused, or that any thread may bring to its end: sent
     /// ahead, and written where the first `Committed` of this name stands.
     Ahead(CommitName, Box<Steps>),
@@ -18,8 +32,6 @@ pub(crate) enum Queued {
     /// heeds the first.
     Committed(CommitName),
 }
-
-const _: () = assert!(size_of::<Queued>() == 56);
 
 /// One operation's record.
 #[derive(Debug)]
@@ -40,84 +52,85 @@ impl Record {
     }
 }
 
-/// One entry about one stock level, packed.
+/// One entry about one stock level, packed into whole words: a step is made in registers and written
+/// down once, in its place in the queue, and words of odd sizes would be written in pieces and read
+/// back before the pieces are together.
+///
+/// ```text
+///   63   57   56   55 .... 48   47 ............ 0
+/// +---+-----+-----+-----------+------------------+
+/// | 1 | exp | own | type code | expires at, ms   |   the word `about`
+/// +---+-----+-----+-----------+------------------+
+/// ```
+///
+/// `exp`: units came back because the hold expired, shown as `reason` = `expired`; `own`: it has an
+/// owner. An expiry of all ones is none. The top bit makes the word never zero, so that zero is left to
+/// tell a step from whatever else lies in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     at: Timestamp,
     /// Two zeros for none: no id has version 0.
     reservation: [u64; 2],
-    owner: [u8; 16],
+    owner: [u64; 2],
     level: LevelHandle,
     quantity: u32,
-    /// The low 48 bits, least significant first; all ones for none, which is later than any time.
-    expires_at: [u16; 3],
-    /// The type's code, and [`EXPIRED`].
-    kind: u8,
-    /// A `bool` for its niche: the queue's enum finds its tag here.
-    has_owner: bool,
+    about: NonZeroU64,
 }
 
-/// In a step's kind: units came back because the hold expired, shown as `reason` = `expired`.
-const EXPIRED: u8 = 1 << 7;
-const NO_EXPIRY: [u16; 3] = [u16::MAX; 3];
+const EXPIRY_BITS: u32 = 48;
+const NO_EXPIRY: u64 = (1 << EXPIRY_BITS) - 1;
+const CODE_SHIFT: u32 = EXPIRY_BITS;
+const HAS_OWNER: u64 = 1 << 56;
+const IS_EXPIRY: u64 = 1 << 57;
+const ALWAYS: NonZeroU64 = NonZeroU64::new(1 << 63).unwrap();
+
+const _: () = assert!(Timestamp::MAX.as_millis() < NO_EXPIRY, "every moment fits, and is not none");
+const _: () =
+    assert!(CODE_SHIFT + u8::BITS <= HAS_OWNER.trailing_zeros(), "a code fits below the flags");
 
 impl Step {
     /// `quantity` units moved on `level`, or an event about it.
+    #[inline]
     pub(crate) fn new(
         entry_type: impl Into<EntryType>,
         at: Timestamp,
         level: LevelHandle,
         quantity: u32,
     ) -> Self {
-        Self {
-            at,
-            reservation: [0; 2],
-            owner: [0; 16],
-            level,
-            quantity,
-            expires_at: NO_EXPIRY,
-            kind: entry_type.into().code(),
-            has_owner: false,
-        }
-    }
-
-    /// It happened at this moment.
-    #[inline]
-    pub(crate) fn happened_at(mut self, at: Timestamp) -> Self {
-        self.at = at;
-        self
-    }
-
-    /// It is about so many units of this level.
-    #[inline]
-    pub(crate) fn of(mut self, level: LevelHandle, quantity: u32) -> Self {
-        (self.level, self.quantity) = (level, quantity);
-        self
+        let code = u64::from(entry_type.into().code());
+        let about = ALWAYS | code << CODE_SHIFT | NO_EXPIRY;
+        Self { at, reservation: [0; 2], owner: [0; 2], level, quantity, about }
     }
 
     /// It belongs to this hold.
+    #[inline]
     pub(crate) fn reservation(mut self, id: ReservationId) -> Self {
         self.reservation = id.to_halves();
         self
     }
 
     /// Whose hold it is.
+    #[inline]
     pub(crate) fn owner(mut self, owner: Option<Owner>) -> Self {
-        (self.owner, self.has_owner) = owner.map_or(([0; 16], false), |Owner(bytes)| (bytes, true));
+        if let Some(owner) = owner {
+            self.owner = owner.to_halves();
+            self.about |= HAS_OWNER;
+        }
         self
     }
 
     /// When the hold ends by itself.
+    #[inline]
     pub(crate) fn expires_at(mut self, moment: Timestamp) -> Self {
-        let millis = moment.as_millis();
-        self.expires_at = [millis as u16, (millis >> 16) as u16, (millis >> 32) as u16];
+        self.about = ALWAYS | self.about.get() & !NO_EXPIRY | moment.as_millis();
         self
     }
 
     /// The units came back because nobody ended the hold in time.
+    #[inline]
     pub(crate) fn expired(mut self) -> Self {
-        debug_assert_eq!(self.kind, EntryType::from(AdjustmentType::Returned).code());
-        self.kind |= EXPIRED;
+        debug_assert_eq!(self.code(), EntryType::from(AdjustmentType::Returned).code());
+        self.about |= IS_EXPIRY;
         self
     }
 
@@ -139,11 +152,11 @@ impl Step {
     }
 
     pub(crate) fn code(&self) -> u8 {
-        self.kind & !EXPIRED
+        (self.about.get() >> CODE_SHIFT) as u8
     }
 
     pub(crate) fn is_expiry(&self) -> bool {
-        self.kind & EXPIRED != 0
+        self.about.get() & IS_EXPIRY != 0
     }
 
     pub(crate) fn get_reservation(&self) -> Option<ReservationId> {
@@ -151,13 +164,12 @@ impl Step {
     }
 
     pub(crate) fn get_owner(&self) -> Option<Owner> {
-        self.has_owner.then_some(Owner(self.owner))
+        (self.about.get() & HAS_OWNER != 0).then(|| Owner::from_halves(self.owner))
     }
 
     pub(crate) fn get_expires_at(&self) -> Option<Timestamp> {
-        let [low, middle, high] = self.expires_at.map(u64::from);
-        let millis = high << 32 | middle << 16 | low;
-        (self.expires_at != NO_EXPIRY).then(|| Timestamp::from_millis(millis))
+        let millis = self.about.get() & NO_EXPIRY;
+        (millis != NO_EXPIRY).then(|| Timestamp::from_millis(millis))
     }
 }
 

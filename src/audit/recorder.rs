@@ -10,7 +10,7 @@ use crate::audit::log::AuditLog;
 use crate::audit::memory::{DEFAULT_RETAINED, MemoryLog};
 use crate::audit::pool::Pool;
 use crate::audit::queue::{AuditQueue, Backpressure, DEFAULT_CAPACITY, NotAdmitted, Waits};
-use crate::audit::record::{Queued, Record, Step, Steps};
+use crate::audit::record::{Other, Queued, Step, Steps};
 use crate::audit::sink::AuditSink;
 use crate::audit::view::Names;
 use crate::clock::Timestamp;
@@ -106,25 +106,25 @@ impl Recorder {
     /// Queues the one entry of an operation; see [`AuditQueue::push`].
     #[inline]
     pub(crate) fn record(&self, step: Step) -> Result<(), WriterGone> {
-        self.queue.push(Queued::Record(Record::Step(step)))
+        self.queue.push(Queued::Step(step))
     }
 
     /// Queues the one record of an operation; see [`AuditQueue::push`].
     pub(crate) fn record_all(&self, steps: Box<Steps>) -> Result<(), WriterGone> {
         debug_assert!(!steps.lines.is_empty(), "a record without entries says nothing");
-        self.queue.push(Queued::Record(Record::Steps(steps)))
+        self.queue.push(Queued::Other(Other::Steps(steps)))
     }
 
     /// Sends the record of a commit ahead, before it touches anything. If it is refused, its record is
     /// never written.
     pub(crate) fn send_ahead(&self, name: CommitName, steps: Box<Steps>) -> Result<(), WriterGone> {
         debug_assert!(!steps.lines.is_empty(), "a record without entries says nothing");
-        self.queue.push(Queued::Ahead(name, steps))
+        self.queue.push(Queued::Other(Other::Ahead(name, steps)))
     }
 
     /// Has the record that was sent ahead written here, unless it was before.
     pub(crate) fn committed(&self, name: CommitName) -> Result<(), WriterGone> {
-        self.queue.push(Queued::Committed(name))
+        self.queue.push(Queued::Other(Other::Committed(name)))
     }
 
     /// Whether the writer has ended, so that nothing that is queued now will be written.
@@ -138,7 +138,7 @@ impl Recorder {
         steps: Box<Steps>,
         deadline: Instant,
     ) -> Result<(), WriterGone> {
-        self.queue.push_by(Queued::Record(Record::Steps(steps)), Some(deadline))
+        self.queue.push_by(Queued::Other(Other::Steps(steps)), Some(deadline))
     }
 
     /// Whether the sweeper must hold back.

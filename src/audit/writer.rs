@@ -13,7 +13,7 @@ use std::{io, mem};
 
 use crate::audit::flush::Ticket;
 use crate::audit::journal::writer::JournalWriter;
-use crate::audit::record::{Queued, Record, Steps};
+use crate::audit::record::{Other, Queued, Record, Steps};
 use crate::audit::recorder::{Recorder, Settings};
 use crate::audit::sink::{AuditBatch, AuditSink};
 use crate::audit::view::Names;
@@ -173,15 +173,22 @@ impl Writer {
     /// The record that is to be written where `queued` stands, if one is.
     fn due(&mut self, queued: Queued) -> Option<Record> {
         match queued {
-            Queued::Record(record) => Some(record),
-            Queued::Ahead(CommitName { slot, sequence }, steps) => {
+            Queued::Step(step) => Some(Record::Step(step)),
+            Queued::Other(other) => self.due_of(other),
+        }
+    }
+
+    fn due_of(&mut self, queued: Other) -> Option<Record> {
+        match queued {
+            Other::Steps(steps) => Some(Record::Steps(steps)),
+            Other::Ahead(CommitName { slot, sequence }, steps) => {
                 // One that stands here still belongs to a commit that was refused.
                 if let Some((_, refused)) = self.ahead.insert(slot, (sequence, steps)) {
                     self.recorder.pool.give_back(refused);
                 }
                 None
             }
-            Queued::Committed(CommitName { slot, sequence }) => {
+            Other::Committed(CommitName { slot, sequence }) => {
                 // A repeat finds nothing, or the record of a later commit.
                 self.ahead
                     .get(&slot)

@@ -18,6 +18,20 @@ pub(crate) struct Details {
     pub(crate) hold_units: bool,
 }
 
+impl Details {
+    /// Whether the record of a movement says more than its one entry does.
+    #[inline]
+    pub(super) fn lengthen(&self) -> bool {
+        !self.notes.is_empty()
+    }
+
+    /// Whether the record of a new hold does.
+    #[inline]
+    pub(super) fn lengthen_hold(&self) -> bool {
+        self.lengthen() || self.keep_until_shipped
+    }
+}
+
 /// What most callers add. In one place, because making and dropping it would cost every call some
 /// instructions.
 pub(crate) static NO_DETAILS: Details = Details {

@@ -241,9 +241,14 @@ impl Engine {
                 let plan = self.plan(step, &found.lines, &named)?;
                 let answer = status(plan.phase());
                 let done = match plan.plain_end() {
-                    Some(end) => {
-                        self.end_found(id, &found, end, details, (key, answer.into()), now)
-                    }
+                    Some(end) => self.end_found(
+                        id,
+                        &found,
+                        end,
+                        details,
+                        key.map(|key| (key, answer.into())),
+                        now,
+                    ),
                     None => self.step(id, &found, &plan, details, (key, answer.into()), now)?,
                 };
                 // Where another call was first, its outcome is looked at.
@@ -345,12 +350,12 @@ impl Engine {
         found: &Found<'_>,
         end: End,
         details: &Details,
-        key: (Option<KeyUse<'_>>, Answer),
+        answer: Option<(KeyUse<'_>, Answer)>,
         now: Timestamp,
     ) -> Option<Result<(), Unavailable>> {
         let Found { slot, state, .. } = found;
         slot.swap(*state, state.in_phase(Phase::Ending)).ok()?;
-        Some(self.finish_hold(id.slot(), slot, *state, end, now, details, Some(key)))
+        Some(self.finish_hold(id.slot(), slot, *state, end, now, details, answer))
     }
 
     /// A step after which the hold has other lines. `None`: another call was first.

@@ -1,6 +1,7 @@
 //! Units that come in and go out: add, remove, ship, and the sale that is cancelled.
 
 use crate::audit::entry::AdjustmentType;
+use crate::audit::record::Step;
 use crate::error::{AddError, RemoveError, ShipError};
 use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
@@ -137,14 +138,11 @@ impl Engine {
             self.admit()?;
             let Some(handle) = self.resolve_stocked(level)? else { return Err(not_sold(0)) };
             let (level, warehouse) = self.level_and_warehouse(handle)?;
-            let draft = self
-                .recorder
-                .movement(AdjustmentType::Shipped, handle, qty)
-                .at(self.now())
-                .details(details)
-                .key(key, ());
+            let step = Step::new(AdjustmentType::Shipped, self.now(), handle, qty.get());
+            let long = (details.lengthen() || key.is_some())
+                .then(|| self.recorder.draft_from(step).details(details).key(key, ()));
             level.take_sold(qty).map_err(not_sold)?;
-            let recorded = draft.queue();
+            let recorded = self.recorder.queue(step, long);
             level.ship(qty, self);
             warehouse.give_room(qty, self);
             Ok(recorded?)

@@ -60,8 +60,35 @@ impl Recorder {
         self.audit.gate().check().map_err(unavailable)
     }
 
-    /// A record whose first line moves `qty` units of `level`.
+    /// Queues an operation's one entry, or the long record in its stead. From the first take on this
+    /// can't fail for lack of room; an error says that the writer has ended, and that what was done
+    /// stays done.
     #[inline]
+    pub(super) fn queue(&self, step: Step, long: Option<Draft<'_>>) -> Result<(), Unavailable> {
+        match long {
+            None => self.audit.record(step).map_err(|WriterGone| Unavailable::Unrecorded),
+            Some(draft) => draft.queue(),
+        }
+    }
+
+    /// A long record that begins as `step` does.
+    pub(super) fn draft_from(&self, step: Step) -> Draft<'_> {
+        let mut draft = Draft::new(&self.audit, step.entry_type());
+        let long = draft.long();
+        long.header = Header {
+            at: step.at(),
+            reservation: step.get_reservation(),
+            owner: step.get_owner(),
+            expires_at: step.get_expires_at(),
+            ..Header::default()
+        };
+        if step.is_expiry() {
+            draft = draft.expired();
+        }
+        draft.line(step.level(), step.quantity())
+    }
+
+    /// A record whose first line moves `qty` units of `level`.
     pub(super) fn movement(
         &self,
         movement: AdjustmentType,
@@ -72,7 +99,6 @@ impl Recorder {
     }
 
     /// A record of a movement whose lines are still to come.
-    #[inline]
     pub(super) fn movement_of(&self, movement: AdjustmentType) -> Draft<'_> {
         Draft::new(&self.audit, movement.into())
     }
@@ -157,92 +183,83 @@ fn unavailable(shut: Shut) -> Unavailable {
     }
 }
 
-/// An operation's record, made before anything moves, so that queueing it can't fail.
-///
-/// One line without metadata stays a packed step; anything longer is written into a pooled buffer,
-/// which goes back to the pool if the operation is refused after all.
-///
-/// No function that is not inlined sees a draft, so that a plain one lives in registers and is written
-/// down once, in its place in the queue: what is long is kept apart, and its functions are the cold ones.
+/// An operation's long record, made before anything moves, so that queueing it can't fail: whatever is
+/// more than one entry without metadata, which is a [`Step`]. It lies in a pooled buffer, which goes back
+/// to the pool if the operation is refused after all.
 #[must_use = "a draft says nothing until it is queued"]
 pub(super) struct Draft<'a> {
     audit: &'a AuditRecorder,
-    /// The record's header and, once it has one, its first line; as long as that is all of it.
-    step: Step,
-    /// Whether the step has its line.
-    is_plain: bool,
-    /// Anything longer.
-    long: Option<Box<Steps>>,
+    /// What its lines are, but for those that say otherwise.
+    entry_type: EntryType,
+    /// There until it is queued.
+    steps: Option<Box<Steps>>,
 }
 
 impl<'a> Draft<'a> {
-    #[inline]
     fn new(audit: &'a AuditRecorder, entry_type: EntryType) -> Self {
-        let step = Step::new(entry_type, Timestamp::default(), LevelHandle(0), 0);
-        Self { audit, step, is_plain: false, long: None }
+        Self { audit, entry_type, steps: Some(audit.buffer()) }
+    }
+
+    fn long(&mut self) -> &mut Steps {
+        // Some until it is queued: the closure is never called.
+        self.steps.get_or_insert_with(Box::default)
     }
 
     /// When the operation happened.
-    #[inline]
     pub(super) fn at(mut self, now: Timestamp) -> Self {
-        self.step = self.step.happened_at(now);
+        self.long().header.at = now;
         self
     }
 
     /// The hold that it belongs to.
-    #[inline]
     pub(super) fn reservation(mut self, id: ReservationId, expires_at: Timestamp) -> Self {
-        self.step = self.step.reservation(id).expires_at(expires_at);
+        let header = &mut self.long().header;
+        (header.reservation, header.expires_at) = (Some(id), Some(expires_at));
         self
     }
 
     /// Whose hold it is.
-    #[inline]
     pub(super) fn owner(mut self, owner: Option<Owner>) -> Self {
-        self.step = self.step.owner(owner);
+        self.long().header.owner = owner;
         self
     }
 
     /// Another line of the record's type.
-    #[inline]
-    pub(super) fn line(mut self, level: LevelHandle, units: u32) -> Self {
-        if self.is_plain || self.long.is_some() {
-            let entry_type = self.step.entry_type();
-            self.long().line(entry_type, Subject::Level(level), units, None);
-        } else {
-            self.step = self.step.of(level, units);
-            self.is_plain = true;
-        }
-        self
+    pub(super) fn line(self, level: LevelHandle, units: u32) -> Self {
+        let entry_type = self.entry_type;
+        self.line_of(entry_type, Subject::Level(level), units, None)
     }
 
     /// A line of another type.
-    pub(super) fn and(
-        mut self,
-        movement: AdjustmentType,
-        level: LevelHandle,
-        qty: Quantity,
-    ) -> Self {
-        self.long().line(movement, Subject::Level(level), qty.get(), None);
-        self
+    pub(super) fn and(self, movement: AdjustmentType, level: LevelHandle, qty: Quantity) -> Self {
+        self.line_of(movement.into(), Subject::Level(level), qty.get(), None)
     }
 
     /// A line of an event about units that are to go from a level to another warehouse.
     pub(super) fn and_event(
-        mut self,
+        self,
         event: EventType,
         from: LevelHandle,
         qty: Quantity,
         to: WarehouseId,
     ) -> Self {
-        self.long().line(event, Subject::Level(from), qty.get(), Some(to));
-        self
+        self.line_of(event.into(), Subject::Level(from), qty.get(), Some(to))
     }
 
     /// What an event is about.
-    pub(super) fn about(mut self, subject: Subject) -> Self {
-        let entry_type = self.step.entry_type();
-        self.long().line(entry_type, subject, 0, None);
+    pub(super) fn about(self, subject: Subject) -> Self {
+        let entry_type = self.entry_type;
+        self.line_of(entry_type, subject, 0, None)
+    }
+
+    fn line_of(
+        mut self,
+        entry_type: EntryType,
+        subject: Subject,
+        units: u32,
+        other: Option<WarehouseId>,
+    ) -> Self {
+        self.long().line(entry_type, subject, units, other);
         self
     }
 
@@ -259,17 +276,13 @@ impl<'a> Draft<'a> {
     }
 
     /// The caller's notes.
-    #[inline]
     pub(super) fn details(mut self, details: &Details) -> Self {
-        if !details.notes.is_empty() {
-            add_notes(self.long(), details);
-        }
+        details.notes.iter().for_each(|(name, value)| self.long().note(name, value));
         self
     }
 
     /// A hold that begins with this record, with the caller's notes; and whether it keeps its record until
     /// what it sold is shipped, so that one that is brought back after a restart does so too.
-    #[inline]
     pub(super) fn new_hold(
         self,
         id: ReservationId,
@@ -277,7 +290,12 @@ impl<'a> Draft<'a> {
         details: &Details,
     ) -> Self {
         let draft = self.at(id.created_at()).reservation(id, expires_at).owner(details.owner);
-        let mut draft = draft.details(details);
+        draft.hold_details(details)
+    }
+
+    /// What the caller of a new hold adds: see [`new_hold`](Self::new_hold).
+    pub(super) fn hold_details(self, details: &Details) -> Self {
+        let mut draft = self.details(details);
         if details.keep_until_shipped {
             draft.long().keep = true;
             draft = draft.text("keep", "until-shipped");
@@ -292,12 +310,23 @@ impl<'a> Draft<'a> {
     }
 
     /// The caller's key and what it is answered, in the same record as what it moved.
-    #[inline]
     pub(super) fn key(mut self, key: Option<KeyUse<'_>>, answer: impl Into<Answer>) -> Self {
-        if let Some(key) = key {
-            add_key(self.long(), key, answer.into());
+        if let Some(KeyUse { key, fingerprint }) = key {
+            let key = Short::new(key.as_bytes());
+            let answer = Short::new(&answer.into().to_bytes());
+            debug_assert!(key.is_some() && answer.is_some(), "keys and answers are short");
+            self.long().key =
+                key.zip(answer).map(|(key, answer)| KeyMark { key, fingerprint, answer });
         }
         self
+    }
+
+    /// As [`key`](Self::key), for a step that may be another's doing and then has no key.
+    pub(super) fn answer(self, answer: Option<(KeyUse<'_>, Answer)>) -> Self {
+        match answer {
+            Some((key, answer)) => self.key(Some(key), answer),
+            None => self,
+        }
     }
 
     /// The hold whose lines are taken anew.
@@ -307,105 +336,38 @@ impl<'a> Draft<'a> {
     }
 
     /// The units come back because nobody ended the hold in time.
-    #[inline]
     pub(super) fn expired(mut self) -> Self {
-        self.step = self.step.expired();
-        self
+        self.long().expired = true;
+        self.text("reason", "expired")
     }
 
     /// Queues an event, if there is room for it before `deadline`. Where there is not, the writer is
     /// stuck, and nothing is lost that it would have written.
     pub(super) fn queue_by(mut self, deadline: Instant) {
-        self.long();
-        if let Some(steps) = self.finish() {
+        if let Some(steps) = self.steps.take() {
             let _ = self.audit.record_all_by(steps, deadline);
         }
     }
 
-    /// The pooled buffer, with the line that there was so far.
-    #[inline]
-    fn long(&mut self) -> &mut Steps {
-        if self.long.is_none() {
-            self.long = Some(begin_long(self.audit, self.is_plain.then_some(self.step)));
-        }
-        // Some by now: the closure is never called.
-        self.long.get_or_insert_with(Box::default)
-    }
-
-    /// The long record, with its header.
-    #[inline]
-    fn finish(&mut self) -> Option<Box<Steps>> {
-        Some(finish_long(self.long.take()?, self.step))
-    }
-
     /// Queues the record. From the first take on this can't fail for lack of room; an error says
     /// that the writer has ended, and that what was done stays done.
-    #[inline(always)]
     pub(super) fn queue(mut self) -> Result<(), Unavailable> {
-        let queued = match self.finish() {
-            Some(steps) => self.audit.record_all(steps),
-            None => {
-                debug_assert!(self.is_plain, "a record without a line says nothing");
-                self.audit.record(self.step)
-            }
-        };
+        let queued = self.steps.take().map_or(Ok(()), |steps| self.audit.record_all(steps));
         queued.map_err(|WriterGone| Unavailable::Unrecorded)
     }
 
     /// Sends the record ahead of its commit, before that touches anything. From then on
     /// [`Recorder::committed`] has it written; if the commit is refused, it never is.
     pub(super) fn send_ahead(mut self, name: CommitName) -> Result<(), Unavailable> {
-        self.long();
-        let sent = self.finish().map_or(Ok(()), |steps| self.audit.send_ahead(name, steps));
+        let sent = self.steps.take().map_or(Ok(()), |steps| self.audit.send_ahead(name, steps));
         sent.map_err(|WriterGone| Unavailable::Closed)
     }
 }
 
 impl Drop for Draft<'_> {
-    #[inline]
     fn drop(&mut self) {
-        if let Some(buffer) = self.long.take() {
+        if let Some(buffer) = self.steps.take() {
             self.audit.give_back(buffer);
         }
     }
-}
-
-/// A pooled buffer, with the line of a step that had one.
-#[cold]
-fn begin_long(audit: &AuditRecorder, plain: Option<Step>) -> Box<Steps> {
-    let mut buffer = audit.buffer();
-    if let Some(step) = plain {
-        buffer.line(step.entry_type(), Subject::Level(step.level()), step.quantity(), None);
-    }
-    buffer
-}
-
-/// Gives a long record the header that was packed into `step`.
-#[cold]
-fn finish_long(mut steps: Box<Steps>, step: Step) -> Box<Steps> {
-    steps.header = Header {
-        at: step.at(),
-        reservation: step.get_reservation(),
-        owner: step.get_owner(),
-        expires_at: step.get_expires_at(),
-        ..steps.header
-    };
-    if step.is_expiry() {
-        steps.expired = true;
-        steps.note("reason", "expired");
-    }
-    steps
-}
-
-#[cold]
-fn add_notes(long: &mut Steps, details: &Details) {
-    details.notes.iter().for_each(|(name, value)| long.note(name, value));
-}
-
-#[cold]
-fn add_key(long: &mut Steps, KeyUse { key, fingerprint }: KeyUse<'_>, answer: Answer) {
-    let key = Short::new(key.as_bytes());
-    let answer = Short::new(&answer.to_bytes());
-    debug_assert!(key.is_some() && answer.is_some(), "keys and answers are short");
-    long.key = key.zip(answer).map(|(key, answer)| KeyMark { key, fingerprint, answer });
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::audit::entry::AdjustmentType;
+use crate::audit::record::Step;
 use crate::clock::Timestamp;
 use crate::error::{ReserveError, UnknownPlace};
 use crate::manager::answer::KeyUse;
@@ -75,14 +76,15 @@ impl Engine {
         let (slot, id) = self.slot_for(level, qty, now)?;
         let now = id.created_at();
         let expires_at = now.saturating_add_millis(ttl_millis);
-        let draft = self
-            .recorder
-            .movement(AdjustmentType::Reserved, handle, qty)
-            .new_hold(id, expires_at, details)
-            .key(key, id);
+        let step = Step::new(AdjustmentType::Reserved, now, handle, qty.get())
+            .reservation(id)
+            .expires_at(expires_at)
+            .owner(details.owner);
+        let long = (details.lengthen_hold() || key.is_some())
+            .then(|| self.recorder.draft_from(step).hold_details(details).key(key, id));
         // Law 2: take, then log; and the id, which can be spent on a confirm, is given last.
         let slot = self.take_units(slot, handle, level, qty, now)?;
-        let recorded = draft.queue();
+        let recorded = self.recorder.queue(step, long);
         #[cfg(planted = "reserve_allocates")]
         drop(std::hint::black_box(Box::new(id)));
         #[cfg(planted = "reserve_calls_the_system")]

@@ -57,17 +57,18 @@ impl Engine {
             return Err(RetakeError::OtherLines);
         }
         let done = ConfirmOrRetake::Confirmed;
-        let known_unsold = match self.end_hold(id, End::Sell, details, key, done.into()) {
-            Met::Done(recorded) => return Ok(recorded.map(|()| done)?),
-            Met::InProgress => return Err(RetakeError::InProgress),
-            Met::Unknown => return Err(RetakeError::Unknown),
-            Met::Over(over) if over.sold => {
-                let units = self.units_sold(id)?;
-                return self.answer_without_a_move(key, ConfirmOrRetake::AlreadySold { units });
-            }
-            Met::Over(_) => true,
-            Met::Forgotten => false,
-        };
+        let known_unsold =
+            match self.end_hold(id, End::Sell, details, key.map(|key| (key, done.into()))) {
+                Met::Done(recorded) => return Ok(recorded.map(|()| done)?),
+                Met::InProgress => return Err(RetakeError::InProgress),
+                Met::Unknown => return Err(RetakeError::Unknown),
+                Met::Over(over) if over.sold => {
+                    let units = self.units_sold(id)?;
+                    return self.answer_without_a_move(key, ConfirmOrRetake::AlreadySold { units });
+                }
+                Met::Over(_) => true,
+                Met::Forgotten => false,
+            };
         self.retake(details, key, id, lines, known_unsold)
     }
 

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::audit::entry::{AdjustmentType, EventType};
-use crate::audit::record::Subject;
+use crate::audit::record::{Step, Subject};
 use crate::clock::Timestamp;
 use crate::error::{ConfirmError, ExtendError, ReleaseError, Unavailable};
 use crate::manager::answer::{Answer, KeyUse, Release};
@@ -125,7 +125,7 @@ impl Engine {
         key: Option<KeyUse<'_>>,
     ) -> Result<(), ConfirmError> {
         self.admit()?;
-        match self.end_hold(id, End::Sell, details, key, Answer::Done) {
+        match self.end_hold(id, End::Sell, details, key.map(|key| (key, Answer::Done))) {
             Met::Done(recorded) => Ok(recorded?),
             Met::Over(over) => Err(match over.end {
                 End::Expire => ConfirmError::Expired { expired_at: over.expires_at },
@@ -146,21 +146,21 @@ impl Engine {
         let shape = || RequestShape::new("release").reservation(id);
         self.keyed(OperationKind::Release, details, shape, |key| {
             self.admit()?;
-            let outcome =
-                match self.end_hold(id, End::Release, details, key, Release::Released.into()) {
-                    Met::Done(recorded) => {
-                        recorded?;
-                        return Ok(Release::Released);
-                    }
-                    Met::Over(over) => match over.end {
-                        End::Sell => return Err(ReleaseError::Confirmed),
-                        End::Expire => Release::Expired,
-                        End::Release => Release::AlreadyReleased,
-                    },
-                    Met::InProgress => return Err(ReleaseError::InProgress),
-                    Met::Forgotten => Release::Forgotten,
-                    Met::Unknown => Release::Unknown,
-                };
+            let answer = key.map(|key| (key, Release::Released.into()));
+            let outcome = match self.end_hold(id, End::Release, details, answer) {
+                Met::Done(recorded) => {
+                    recorded?;
+                    return Ok(Release::Released);
+                }
+                Met::Over(over) => match over.end {
+                    End::Sell => return Err(ReleaseError::Confirmed),
+                    End::Expire => Release::Expired,
+                    End::Release => Release::AlreadyReleased,
+                },
+                Met::InProgress => return Err(ReleaseError::InProgress),
+                Met::Forgotten => Release::Forgotten,
+                Met::Unknown => Release::Unknown,
+            };
             self.record_key_use(key, outcome)?;
             Ok(outcome)
         })
@@ -229,8 +229,7 @@ impl Engine {
         id: ReservationId,
         end: End,
         details: &Details,
-        key: Option<KeyUse<'_>>,
-        answer: Answer,
+        answer: Option<(KeyUse<'_>, Answer)>,
     ) -> Met {
         let now = self.now();
         loop {
@@ -264,7 +263,7 @@ impl Engine {
                     end,
                     now,
                     details,
-                    Some((key, answer)),
+                    answer,
                 ));
             }
             // Another thread stepped on the hold between the look and the swap: look again.
@@ -299,17 +298,25 @@ impl Engine {
         end: End,
         now: Timestamp,
         details: &Details,
-        key: Option<(Option<KeyUse<'_>>, Answer)>,
+        answer: Option<(KeyUse<'_>, Answer)>,
     ) -> Result<(), Unavailable> {
         // Law 3: the lines are read after the swap was won, never before.
         let chain = slot.chain();
         if !chain.is_empty() {
-            return self.finish_lines(number, slot, state, end, now, details, key);
+            return self.finish_lines(number, slot, state, end, now, details, answer);
         }
-        let tenant = slot.read_tenant(state);
-        let draft = self.end_draft(&tenant, state, end, now, details, key);
-        let recorded = draft.line(tenant.line.level, tenant.line.held).queue();
-        self.give_line(end, tenant.line);
+        let Tenant { id, owner, line, .. } = slot.read_tenant(state);
+        let mut step = Step::new(end.entry_type(), now, line.level, line.held)
+            .reservation(id)
+            .expires_at(state.expires_at())
+            .owner(owner);
+        if end == End::Expire {
+            step = step.expired();
+        }
+        let long = (details.lengthen() || answer.is_some())
+            .then(|| self.recorder.draft_from(step).details(details).answer(answer));
+        let recorded = self.recorder.queue(step, long);
+        self.give_line(end, line);
         slot.finish(state.in_phase(end.final_phase()));
         self.slots.retire(number, chain, end == End::Sell, now);
         recorded
@@ -326,7 +333,7 @@ impl Engine {
         end: End,
         now: Timestamp,
         details: &Details,
-        key: Option<(Option<KeyUse<'_>>, Answer)>,
+        answer: Option<(KeyUse<'_>, Answer)>,
     ) -> Result<(), Unavailable> {
         let tenant = slot.read_tenant(state);
         let (mut lines, mut sold_before, mut unsettled) = (Vec::new(), false, end == End::Sell);
@@ -343,38 +350,21 @@ impl Engine {
             slot.switch_chain(tenant.chain.ending_as(phase));
             phase = Phase::Confirmed;
         }
-        let draft = self.end_draft(&tenant, state, end, now, details, key);
-        let recorded = self.end_lines(draft, end, &lines);
-        slot.finish(state.in_phase(phase));
-        self.slots.retire(number, tenant.chain, unsettled, now);
-        recorded
-    }
-
-    /// The record of an end, its lines still to come.
-    #[inline(always)]
-    fn end_draft(
-        &self,
-        tenant: &Tenant,
-        state: State,
-        end: End,
-        now: Timestamp,
-        details: &Details,
-        key: Option<(Option<KeyUse<'_>>, Answer)>,
-    ) -> Draft<'_> {
         let mut draft = self
             .recorder
             .movement_of(end.entry_type())
             .at(now)
             .reservation(tenant.id, state.expires_at())
             .owner(tenant.owner)
-            .details(details);
+            .details(details)
+            .answer(answer);
         if end == End::Expire {
             draft = draft.expired();
         }
-        if let Some((key, answer)) = key {
-            draft = draft.key(key, answer);
-        }
-        draft
+        let recorded = self.end_lines(draft, end, &lines);
+        slot.finish(state.in_phase(phase));
+        self.slots.retire(number, tenant.chain, unsettled, now);
+        recorded
     }
 
     /// Logs and gives what the lines hold.

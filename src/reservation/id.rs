@@ -138,6 +138,21 @@ impl TryFrom<Uuid> for ReservationId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner(pub [u8; 16]);
 
+impl Owner {
+    /// The two halves, for words that keep it.
+    #[inline]
+    pub(crate) fn to_halves(self) -> [u64; 2] {
+        let whole = u128::from_be_bytes(self.0);
+        [(whole >> 64) as u64, whole as u64]
+    }
+
+    /// The owner whose halves were stored.
+    #[inline]
+    pub(crate) fn from_halves([high, low]: [u64; 2]) -> Self {
+        Self((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
+    }
+}
+
 impl From<Uuid> for Owner {
     fn from(uuid: Uuid) -> Self {
         Self(uuid.into_bytes())

@@ -108,7 +108,7 @@ impl Slot {
     ) {
         debug_assert_eq!(vacant.phase(), Phase::Vacant);
         self.write_name(tenant.id.to_halves());
-        self.write_owner(tenant.owner.map_or([0; 2], owner_to_halves));
+        self.write_owner(tenant.owner.map_or([0; 2], Owner::to_halves));
         self.write_line(tenant.line, tenant.owner.is_some());
         self.write_next(tenant.chain.bits());
         self.state.publish(vacant.in_phase(phase).expiring_at(expires_at));
@@ -185,7 +185,7 @@ impl Slot {
         let (line, has_owner) = self.read_line(0, state.generation());
         Tenant {
             id: ReservationId::from_halves(self.read_name()),
-            owner: has_owner.then(|| owner_from_halves(self.read_owner())),
+            owner: has_owner.then(|| Owner::from_halves(self.read_owner())),
             line,
             chain: self.chain(),
         }
@@ -364,15 +364,6 @@ pub(crate) enum LinkContent {
 /// those lack an id's variant bits.
 fn link(head: SlotNumber, generation: u32) -> u64 {
     u64::from(head) << 32 | u64::from(generation)
-}
-
-fn owner_to_halves(owner: Owner) -> [u64; 2] {
-    let whole = u128::from_be_bytes(owner.0);
-    [(whole >> 64) as u64, whole as u64]
-}
-
-fn owner_from_halves([high, low]: [u64; 2]) -> Owner {
-    Owner((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
 }
 
 #[cfg(all(test, not(loom)))]
