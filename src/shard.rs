@@ -23,12 +23,13 @@ pub(crate) fn shards_for(threads: usize) -> usize {
 /// `N` counters in each of some shards: counting writes no line that another core writes often.
 #[derive(Debug)]
 pub(crate) struct Counters<const N: usize> {
-    shards: Box<[Padded<N>]>,
+    shards: Box<[Padded<[AtomicU64; N]>]>,
 }
 
+/// What only the threads of one shard touch, off its neighbours' cache lines.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Padded<const N: usize>([AtomicU64; N]);
+pub(crate) struct Padded<T>(pub(crate) T);
 
 impl<const N: usize> Counters<N> {
     pub(crate) fn new(threads: usize) -> Self {

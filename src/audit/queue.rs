@@ -12,13 +12,19 @@
 //!
 //! An operation asks [`admit`](AuditQueue::admit) before it moves anything and queues exactly one item
 //! with [`push`](AuditQueue::push) once it has begun; the push never fails for lack of room.
+//!
+//! How full the queue is stands in a line that the writer writes at every item it takes, so that each
+//! look costs a miss while it works. A thread that found the queue less than half full therefore admits
+//! its next few calls without a look ([`Admissions`]): so few that all of them, from hundreds of threads,
+//! find room below the three quarters.
 
 use std::time::{Duration, Instant};
 
 use crate::audit::bell::{Bell, WriterGone};
 use crate::audit::gate::{Gate, Shut};
+use crate::shard::{Padded, parallelism, shards_for, thread_ordinal};
 use crate::sync::{
-    ArrayQueue, AtomicBool, AtomicU64, MODELLED, Ordering, nap, spin_loop, yield_now,
+    ArrayQueue, AtomicBool, AtomicU32, AtomicU64, MODELLED, Ordering, nap, spin_loop, yield_now,
 };
 
 /// How many items the queue holds unless the caller says otherwise.
@@ -62,6 +68,7 @@ pub(crate) struct AuditQueue<T> {
     half: usize,
     three_quarters: usize,
     backpressure: Backpressure,
+    admissions: Admissions,
     gate: Gate,
     bell: Bell,
     /// Set once: the writer shall end when everything is written.
@@ -84,6 +91,7 @@ impl<T> AuditQueue<T> {
             half: capacity / 2,
             three_quarters: capacity - capacity / 4,
             backpressure,
+            admissions: Admissions::new(capacity),
             gate: Gate::new(),
             bell: Bell::new(),
             ending: AtomicBool::new(false),
@@ -99,8 +107,17 @@ impl<T> AuditQueue<T> {
     #[inline]
     pub(crate) fn admit(&self) -> Result<(), NotAdmitted> {
         self.gate.check()?;
+        if self.admissions.take() { Ok(()) } else { self.look_and_admit() }
+    }
+
+    #[inline(never)]
+    fn look_and_admit(&self) -> Result<(), NotAdmitted> {
         let depth = self.items.len();
-        if depth <= self.half { Ok(()) } else { self.admit_to_a_crowd(depth) }
+        if depth > self.half {
+            return self.admit_to_a_crowd(depth);
+        }
+        self.admissions.grant();
+        Ok(())
     }
 
     #[cold]
@@ -230,6 +247,56 @@ impl<T> AuditQueue<T> {
             waited: self.waited.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
             pressed: self.pressed.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Calls that may begin without a look at the queue, since one found it less than half full.
+///
+/// Threads of one shard may each spend the same one, so up to [`MOST`](Self::MOST) for each *thread* begin
+/// unlooked. A quarter of the queue lies between the half and the three quarters: room for those of 512
+/// threads, whatever the capacity. With more of them, all in that state at once, some pushes wait.
+#[derive(Debug)]
+struct Admissions {
+    shards: Box<[Padded<AtomicU32>]>,
+    /// How many a look is good for; none where the queue is small.
+    granted: u32,
+}
+
+impl Admissions {
+    const MOST: u32 = 32;
+    const THREADS: usize = 512;
+
+    fn new(capacity: usize) -> Self {
+        let fitting = u32::try_from(capacity / 4 / Self::THREADS).unwrap_or(Self::MOST);
+        let shards = if MODELLED { 1 } else { shards_for(parallelism()) };
+        Self {
+            shards: (0..shards).map(|_| Padded(AtomicU32::new(0))).collect(),
+            granted: fitting.min(Self::MOST),
+        }
+    }
+
+    #[inline]
+    fn own(&self) -> &AtomicU32 {
+        &self.shards[thread_ordinal() & (self.shards.len() - 1)].0
+    }
+
+    /// Spends one, if there is any.
+    #[inline]
+    fn take(&self) -> bool {
+        // Relaxed, and no read-modify-write: a count that orders nothing, and may be spent twice.
+        let own = self.own();
+        let left = own.load(Ordering::Relaxed);
+        if left > 0 {
+            own.store(left - 1, Ordering::Relaxed);
+        }
+        left > 0
+    }
+
+    /// The caller has looked, and there is room.
+    fn grant(&self) {
+        if self.granted > 0 {
+            self.own().store(self.granted, Ordering::Relaxed);
         }
     }
 }

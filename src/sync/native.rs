@@ -8,6 +8,7 @@ pub(crate) use crossbeam::utils::Backoff;
 /// Keeps a value that all threads read or write off its neighbours' cache lines.
 pub(crate) use crossbeam::utils::CachePadded;
 pub(crate) use dashmap::{DashMap, Entry};
+use std::cell::Cell;
 pub(crate) use std::hint::spin_loop;
 pub(crate) use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence,
@@ -28,18 +29,28 @@ pub(crate) fn nap(span: Duration) {
 
 /// A small number for this thread, counted up from 0: threads that start one after the other land on
 /// different shards.
+#[inline]
 pub(crate) fn thread_ordinal() -> usize {
-    use std::cell::Cell;
+    match ORDINAL.get() {
+        UNKNOWN => count_thread(),
+        known => known,
+    }
+}
+
+const UNKNOWN: usize = usize::MAX;
+
+thread_local! {
+    static ORDINAL: Cell<usize> = const { Cell::new(UNKNOWN) };
+}
+
+#[cold]
+#[inline(never)]
+fn count_thread() -> usize {
     // A process-wide counter, taken once a thread, that no law stands on.
     static NEXT: Mutex<usize> = Mutex::new(0);
-    thread_local! {
-        static ORDINAL: Cell<Option<usize>> = const { Cell::new(None) };
-    }
-    ORDINAL.get().unwrap_or_else(|| {
-        let mut next = super::lock(&NEXT);
-        let ordinal = *next;
-        *next += 1;
-        ORDINAL.set(Some(ordinal));
-        ordinal
-    })
+    let mut next = super::lock(&NEXT);
+    let ordinal = *next;
+    *next += 1;
+    ORDINAL.set(ordinal);
+    ordinal
 }
