@@ -13,7 +13,8 @@ pub(crate) const SEGMENT: usize = if MODELLED { 4 } else { 4_096 };
 /// that add the same one, the second waits while the first fills it.
 #[derive(Debug)]
 pub(crate) struct Table<T> {
-    segments: Box<[OnceLock<Box<[T]>>]>,
+    // Arrays, not slices: an index below their length needs no check.
+    segments: Box<[OnceLock<Box<[T; SEGMENT]>>]>,
     make: fn() -> T,
 }
 
@@ -45,9 +46,19 @@ impl<T> Table<T> {
         let segment = self.segments.get(index / SEGMENT)?;
         let segment = match segment.get() {
             Some(segment) => segment,
-            None => segment.get_or_init(|| (0..SEGMENT).map(|_| (self.make)()).collect()),
+            None => self.fill(segment),
         };
         Some(&segment[index % SEGMENT])
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn fill<'t>(&self, segment: &'t OnceLock<Box<[T; SEGMENT]>>) -> &'t [T; SEGMENT] {
+        segment.get_or_init(|| {
+            let elements: Box<[T]> = (0..SEGMENT).map(|_| (self.make)()).collect();
+            // So many were made.
+            elements.try_into().unwrap_or_else(|_| unreachable!("a segment has a fixed length"))
+        })
     }
 }
 

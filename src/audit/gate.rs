@@ -42,7 +42,15 @@ impl Gate {
         Self { bits: AtomicU32::new(0), reason: Mutex::new(None) }
     }
 
+    /// Whether a mutation may begin, at a glance.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        // Relaxed: as in `check`.
+        self.bits.load(Ordering::Relaxed) == 0
+    }
+
     /// Whether a mutation may begin.
+    #[inline]
     pub(crate) fn check(&self) -> Result<(), Shut> {
         // Relaxed: the gate hands over nothing. One that shuts at this moment does not call back
         // operations under way; they finish, and the queue takes their entries.

@@ -104,14 +104,14 @@ impl<T> AuditQueue<T> {
 
     /// Whether an operation may begin (Law 5: decided before anything moves). May wait for the
     /// writer, if the policy says so.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn admit(&self) -> Result<(), NotAdmitted> {
-        self.gate.check()?;
-        if self.admissions.take() { Ok(()) } else { self.look_and_admit() }
+        if self.gate.is_open() && self.admissions.take() { Ok(()) } else { self.look_and_admit() }
     }
 
     #[inline(never)]
     fn look_and_admit(&self) -> Result<(), NotAdmitted> {
+        self.gate.check()?;
         let depth = self.items.len();
         if depth > self.half {
             return self.admit_to_a_crowd(depth);
@@ -144,14 +144,14 @@ impl<T> AuditQueue<T> {
 
     /// Queues the one item of an operation that was admitted. Waits for a place if even the last
     /// quarter is full. An error says that the writer has ended: what was done stays done.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&self, item: T) -> Result<(), WriterGone> {
         self.push_by(item, None)
     }
 
     /// As [`push`](Self::push), but waits for a place until `deadline` at most: for what nobody takes
     /// units from. An error says that the item was not queued.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push_by(&self, item: T, deadline: Option<Instant>) -> Result<(), WriterGone> {
         // Who takes units that came from one who skipped the queue must skip it too, or the journal
         // would hold the taking without the giving (Law 2).

@@ -88,7 +88,7 @@ impl Recorder {
     }
 
     /// Whether an operation may begin; see [`AuditQueue::admit`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn admit(&self) -> Result<(), NotAdmitted> {
         self.queue.admit()
     }
@@ -104,7 +104,7 @@ impl Recorder {
     }
 
     /// Queues the one entry of an operation; see [`AuditQueue::push`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn record(&self, step: Step) -> Result<(), WriterGone> {
         self.queue.push(Queued::Step(step))
     }

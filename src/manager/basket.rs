@@ -212,7 +212,7 @@ impl Engine {
         lines: usize,
         purpose: &Purpose,
         now: Timestamp,
-    ) -> Result<Vec<Vacated>, BasketError> {
+    ) -> Result<Vec<Vacated<'_>>, BasketError> {
         let count = lines + usize::from(matches!(purpose, Purpose::Retake(_)));
         self.take_slots(count, now).ok_or_else(|| {
             self.refusals.count(Refusal::Full as usize);
@@ -225,14 +225,14 @@ impl Engine {
         details: &Details,
         wanted: &[Wanted<'_>],
         purpose: Purpose,
-        slots: Vec<Vacated>,
+        slots: Vec<Vacated<'_>>,
         id: ReservationId,
         now: Timestamp,
     ) {
         let mut slots = slots.into_iter();
         let mut lines = wanted.iter().map(|line| Line::new(line.handle, line.qty.get()));
         let (Some(head), Some(first)) = (slots.next(), lines.next()) else { return };
-        let rest: Vec<(Vacated, Line)> = slots.by_ref().zip(lines).collect();
+        let rest: Vec<(Vacated<'_>, Line)> = slots.by_ref().zip(lines).collect();
         let chain = Chain::NONE.keeping(details.keep_until_shipped);
         let tenant = Tenant { id, owner: details.owner, line: first, chain };
         match purpose {

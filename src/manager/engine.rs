@@ -83,6 +83,7 @@ impl std::fmt::Debug for Time {
 }
 
 impl Engine {
+    #[inline]
     pub(super) fn now(&self) -> Timestamp {
         self.clock.0.now()
     }
@@ -101,15 +102,23 @@ impl Engine {
 
     /// A slot that nobody else can reach; `None` if all are in use. Behind an overdue hold may be a
     /// slot, so those are ended before the answer is no.
-    pub(super) fn take_slot(&self, now: Timestamp) -> Option<Vacated> {
-        self.slots.take(now).or_else(|| {
-            self.take_back_overdue(now, || false);
-            self.slots.take(now)
-        })
+    #[inline]
+    pub(super) fn take_slot(&self, now: Timestamp) -> Option<Vacated<'_>> {
+        match self.slots.take(now) {
+            None => self.take_overdue_slot(now),
+            some => some,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_overdue_slot(&self, now: Timestamp) -> Option<Vacated<'_>> {
+        self.take_back_overdue(now, || false);
+        self.slots.take(now)
     }
 
     /// As many slots, or none.
-    pub(super) fn take_slots(&self, count: usize, now: Timestamp) -> Option<Vec<Vacated>> {
+    pub(super) fn take_slots(&self, count: usize, now: Timestamp) -> Option<Vec<Vacated<'_>>> {
         let mut slots = Vec::with_capacity(count);
         while slots.len() < count {
             match self.take_slot(now) {
@@ -224,7 +233,7 @@ impl Engine {
 
     #[inline]
     pub(super) fn warehouse_of(&self, level: &StockLevel) -> Result<&Warehouse, UnknownPlace> {
-        self.catalog.warehouse(level.warehouse()).ok_or(UnknownPlace::Handle)
+        self.catalog.warehouse(level.warehouse()).ok_or_else(no_such_handle)
     }
 
     #[inline]
@@ -232,7 +241,7 @@ impl Engine {
         &self,
         handle: LevelHandle,
     ) -> Result<(&StockLevel, &Warehouse), UnknownPlace> {
-        let level = self.catalog.level(handle).ok_or(UnknownPlace::Handle)?;
+        let level = self.catalog.level(handle).ok_or_else(no_such_handle)?;
         Ok((level, self.warehouse_of(level)?))
     }
 
@@ -273,6 +282,12 @@ impl Engine {
             }
         }
     }
+}
+
+// A function, not a value: a call that does not need the error would make it and drop it.
+#[cold]
+fn no_such_handle() -> UnknownPlace {
+    UnknownPlace::Handle
 }
 
 /// Why a level can't be opened.

@@ -237,7 +237,11 @@ impl Engine {
         })
     }
 
-    fn slots_for_parts(&self, count: usize, now: Timestamp) -> Result<Vec<Vacated>, FulfilError> {
+    fn slots_for_parts(
+        &self,
+        count: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Vacated<'_>>, FulfilError> {
         self.take_slots(count, now).ok_or_else(|| {
             self.refusals.count(Refusal::Full as usize);
             FulfilError::Full { slots: self.max_slots }
@@ -247,7 +251,7 @@ impl Engine {
     fn publish_parts(
         &self,
         details: &Details,
-        slots: Vec<Vacated>,
+        slots: Vec<Vacated<'_>>,
         parts: &[(LevelHandle, Quantity)],
         id: ReservationId,
         expires_at: Timestamp,
@@ -255,7 +259,7 @@ impl Engine {
         let mut slots = slots.into_iter();
         let mut lines = parts.iter().map(|(level, qty)| Line::new(*level, qty.get()));
         let (Some(head), Some(line)) = (slots.next(), lines.next()) else { return };
-        let rest: Vec<(Vacated, Line)> =
+        let rest: Vec<(Vacated<'_>, Line)> =
             lines.map_while(|line| Some((slots.next()?, line))).collect();
         let chain = Chain::NONE.keeping(details.keep_until_shipped);
         let tenant = Tenant { id, owner: details.owner, line, chain };

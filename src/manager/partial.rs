@@ -397,7 +397,7 @@ impl Engine {
                 level.sell(*qty);
             }
         }
-        let lines: Vec<(Vacated, Line)> =
+        let lines: Vec<(Vacated<'_>, Line)> =
             slots.into_iter().zip(plan.lines.iter().copied()).collect();
         let phase = plan.phase();
         let chain = self.slots.replace_lines(id.slot(), slot, state, &lines, phase, now);

@@ -43,15 +43,21 @@ impl Recorder {
 
     /// Whether an operation may begin: the engine is healthy and not closed, and the queue has room.
     /// May wait for room, if the engine is set to.
-    #[inline]
+    #[inline(always)]
     pub(super) fn admit(&self) -> Result<(), Unavailable> {
-        if self.driven.is_some() && self.audit.half_full() {
+        if self.driven.is_some() {
+            self.make_room();
+        }
+        self.audit.admit().map_err(refused)
+    }
+
+    /// What the writer does by itself where it has a thread.
+    #[cold]
+    #[inline(never)]
+    fn make_room(&self) {
+        if self.audit.half_full() {
             self.write_now();
         }
-        self.audit.admit().map_err(|refusal| match refusal {
-            NotAdmitted::Busy => Unavailable::Busy,
-            NotAdmitted::Shut(shut) => unavailable(shut),
-        })
     }
 
     /// As [`admit`](Self::admit), for calls that queue nothing. Never waits.
@@ -63,7 +69,7 @@ impl Recorder {
     /// Queues an operation's one entry, or the long record in its stead. From the first take on this
     /// can't fail for lack of room; an error says that the writer has ended, and that what was done
     /// stays done.
-    #[inline]
+    #[inline(always)]
     pub(super) fn queue(&self, step: Step, long: Option<Draft<'_>>) -> Result<(), Unavailable> {
         match long {
             None => self.audit.record(step).map_err(|WriterGone| Unavailable::Unrecorded),
@@ -72,6 +78,8 @@ impl Recorder {
     }
 
     /// A long record that begins as `step` does.
+    #[cold]
+    #[inline(never)]
     pub(super) fn draft_from(&self, step: Step) -> Draft<'_> {
         let mut draft = Draft::new(&self.audit, step.entry_type());
         let long = draft.long();
@@ -170,6 +178,15 @@ impl Recorder {
 impl std::fmt::Debug for Recorder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Recorder").field("unwritten", &self.unwritten()).finish_non_exhaustive()
+    }
+}
+
+/// The queue's answer, as callers hear it.
+#[cold]
+fn refused(refusal: NotAdmitted) -> Unavailable {
+    match refusal {
+        NotAdmitted::Busy => Unavailable::Busy,
+        NotAdmitted::Shut(shut) => unavailable(shut),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::audit::entry::AdjustmentType;
 use crate::audit::record::Step;
 use crate::clock::Timestamp;
-use crate::error::{ReserveError, UnknownPlace};
+use crate::error::{ReserveError, Unavailable};
 use crate::manager::answer::KeyUse;
 use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
@@ -22,6 +22,7 @@ use crate::reservation::slot::Tenant;
 use crate::reservation::slots::Vacated;
 use crate::stock::handle::LevelHandle;
 use crate::stock::level::StockLevel;
+use crate::stock::warehouse::Warehouse;
 
 impl Request<'_> {
     /// As [`InventoryManager::reserve`](crate::InventoryManager::reserve), with this request's details.
@@ -73,7 +74,7 @@ impl Engine {
         let ttl_millis = self.settings.checked_ttl(ttl)?;
         let (handle, level) = self.level_to_sell(level, qty)?;
         let now = self.now();
-        let (slot, id) = self.slot_for(level, qty, now)?;
+        let (slot, id) = self.slot_for(now)?;
         let now = id.created_at();
         let expires_at = now.saturating_add_millis(ttl_millis);
         let step = Step::new(AdjustmentType::Reserved, now, handle, qty.get())
@@ -114,7 +115,7 @@ impl Engine {
         self.keyed(OperationKind::Sell, details, shape, |key| {
             let (handle, level) = self.level_to_sell(level, qty)?;
             let now = self.now();
-            let (slot, id) = self.slot_for(level, qty, now)?;
+            let (slot, id) = self.slot_for(now)?;
             let now = id.created_at();
             let draft = self
                 .recorder
@@ -140,62 +141,68 @@ impl Engine {
     }
 
     /// The level to take from: refuses, without a write to shared memory, what is plainly short.
+    #[inline(always)]
     fn level_to_sell(
         &self,
         level: LevelRef<'_>,
         qty: Quantity,
     ) -> Result<(LevelHandle, &StockLevel), ReserveError> {
-        self.check_gate().inspect_err(|_| self.refusals.count(Refusal::Unavailable as usize))?;
+        self.check_gate().map_err(|error| self.refuse_unavailable(error))?;
         let Some(handle) = self.resolve_stocked(level)? else {
             return Err(self.refuse_short(qty, Short { available: 0, overdue_left: false }));
         };
-        let level = self.catalog.level(handle).ok_or(UnknownPlace::Handle)?;
-        let warehouse = self.warehouse_of(level)?;
-        self.check_open(warehouse).map_err(|warehouse| {
-            self.refusals.count(Refusal::Suspended as usize);
-            ReserveError::Suspended { warehouse }
-        })?;
+        let (level, warehouse) = self.level_and_warehouse(handle)?;
+        if warehouse.is_suspended() {
+            return Err(self.refuse_suspended(warehouse));
+        }
         let available = level.available();
-        if available < qty.get() && !self.slots.is_due(self.now()) {
-            return Err(self.refuse_short(qty, Short { available, overdue_left: false }));
+        if available < qty.get() {
+            self.look_for_overdue(level, qty, available)?;
         }
         Ok((handle, level))
     }
 
-    /// A slot and an id for a new hold.
-    fn slot_for(
+    /// Refuses a level that is short, unless enough of its units are with overdue holds. Those are taken
+    /// back before a slot is asked for: one of them may be its own.
+    #[inline(never)]
+    fn look_for_overdue(
         &self,
         level: &StockLevel,
         qty: Quantity,
-        now: Timestamp,
-    ) -> Result<(Vacated, ReservationId), ReserveError> {
-        if level.available() < qty.get() {
-            // Overdue holds are taken back before a slot is asked for: one of them may be its own.
-            let overdue_left = !self.take_back_overdue(now, || level.available() >= qty.get());
-            let available = level.available();
-            if available < qty.get() {
-                return Err(self.refuse_short(qty, Short { available, overdue_left }));
-            }
+        available: u32,
+    ) -> Result<(), ReserveError> {
+        let now = self.now();
+        if !self.slots.is_due(now) {
+            return Err(self.refuse_short(qty, Short { available, overdue_left: false }));
         }
-        self.admit().inspect_err(|_| self.refusals.count(Refusal::Unavailable as usize))?;
-        let slot = self.take_slot(now).ok_or_else(|| {
-            self.refusals.count(Refusal::Full as usize);
-            ReserveError::Full { slots: self.max_slots }
-        })?;
+        let overdue_left = !self.take_back_overdue(now, || level.available() >= qty.get());
+        let available = level.available();
+        if available < qty.get() {
+            return Err(self.refuse_short(qty, Short { available, overdue_left }));
+        }
+        Ok(())
+    }
+
+    /// A slot and an id for a new hold.
+    #[inline(always)]
+    fn slot_for(&self, now: Timestamp) -> Result<(Vacated<'_>, ReservationId), ReserveError> {
+        self.admit().map_err(|error| self.refuse_unavailable(error))?;
+        let slot = self.take_slot(now).ok_or_else(|| self.refuse_full())?;
         let born = slot.birth(now, || self.now());
         let id = ReservationId::new(born, slot.number(), self.randomness.next());
         Ok((slot, id))
     }
 
     /// Takes the units, or gives the slot back and refuses.
-    fn take_units(
+    #[inline(always)]
+    fn take_units<'s>(
         &self,
-        slot: Vacated,
+        slot: Vacated<'s>,
         handle: LevelHandle,
         level: &StockLevel,
         qty: Quantity,
         now: Timestamp,
-    ) -> Result<Vacated, ReserveError> {
+    ) -> Result<Vacated<'s>, ReserveError> {
         match self.with_overdue_taken_back(now, level, qty, || level.hold(qty, self)) {
             Ok(change) => {
                 if level.crosses(change) {
@@ -208,6 +215,24 @@ impl Engine {
                 Err(self.refuse_short(qty, short))
             }
         }
+    }
+
+    #[cold]
+    fn refuse_unavailable(&self, error: Unavailable) -> ReserveError {
+        self.refusals.count(Refusal::Unavailable as usize);
+        error.into()
+    }
+
+    #[cold]
+    fn refuse_suspended(&self, warehouse: &Warehouse) -> ReserveError {
+        self.refusals.count(Refusal::Suspended as usize);
+        ReserveError::Suspended { warehouse: warehouse.name().to_owned() }
+    }
+
+    #[cold]
+    fn refuse_full(&self) -> ReserveError {
+        self.refusals.count(Refusal::Full as usize);
+        ReserveError::Full { slots: self.max_slots }
     }
 
     #[cold]

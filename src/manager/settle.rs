@@ -289,6 +289,7 @@ impl Engine {
     }
 
     /// The winner's part: log, then give, then let the state and the slots go.
+    #[inline]
     #[allow(clippy::too_many_arguments, reason = "the winner's whole knowledge")]
     pub(super) fn finish_hold(
         &self,
@@ -416,6 +417,7 @@ impl Engine {
     }
 
     /// Sells a line's held units, or makes them available again.
+    #[inline]
     fn give_line(&self, end: End, line: Line) {
         // A hold's line names an open level and a legal quantity; both were checked at its reserve.
         let (Some(level), Ok(qty)) = (self.catalog.level(line.level), Quantity::new(line.held))

@@ -28,6 +28,7 @@ pub(super) struct Short {
 
 impl Engine {
     /// Tries `take`; where it is short, takes back what is overdue and tries again.
+    #[inline]
     pub(super) fn with_overdue_taken_back(
         &self,
         now: Timestamp,
@@ -35,13 +36,27 @@ impl Engine {
         qty: Quantity,
         take: impl Fn() -> Result<Change, u32>,
     ) -> Result<Change, Short> {
-        take().or_else(|available| {
-            if !self.slots.is_due(now) {
-                return Err(Short { available, overdue_left: false });
-            }
-            let overdue_left = !self.take_back_overdue(now, || level.available() >= qty.get());
-            take().map_err(|available| Short { available, overdue_left })
-        })
+        match take() {
+            Ok(change) => Ok(change),
+            Err(available) => self.take_again(now, level, qty, available, take),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_again(
+        &self,
+        now: Timestamp,
+        level: &StockLevel,
+        qty: Quantity,
+        available: u32,
+        take: impl Fn() -> Result<Change, u32>,
+    ) -> Result<Change, Short> {
+        if !self.slots.is_due(now) {
+            return Err(Short { available, overdue_left: false });
+        }
+        let overdue_left = !self.take_back_overdue(now, || level.available() >= qty.get());
+        take().map_err(|available| Short { available, overdue_left })
     }
 
     /// Ends overdue holds until `enough`, or nothing more is due, or the configured number is

@@ -56,26 +56,29 @@ impl Bound {
         self.0.load(Ordering::Relaxed) >> 1
     }
 
-    /// A published hold falls due at `time`: lowers what is later, and clears any tag. Says whether it
-    /// wrote anything.
-    fn lower(&self, time: u64) -> bool {
+    /// Whether a published hold that falls due at `time` finds the bound later, or tagged.
+    #[inline]
+    fn is_in_the_way(&self, time: u64) -> bool {
+        let seen = self.0.load(Ordering::Relaxed);
+        let tagged = seen & TAG != 0 && cfg!(not(planted = "tag_left_standing"));
+        tagged || seen >> 1 > time
+    }
+
+    /// A published hold falls due at `time`: clears any tag, and lowers what is later.
+    #[cold]
+    #[inline(never)]
+    fn lower(&self, time: u64) {
         let mut seen = self.0.load(Ordering::Relaxed);
-        #[cfg(planted = "tag_left_standing")]
-        let tagged = false;
-        #[cfg(not(planted = "tag_left_standing"))]
-        let tagged = seen & TAG != 0;
-        if tagged {
+        if seen & TAG != 0 && cfg!(not(planted = "tag_left_standing")) {
             // Whoever raised the bound between the look and this write has replaced what was seen.
             let cleared = self.0.fetch_and(!TAG, Ordering::Relaxed);
             if cfg!(not(planted = "raised_bound_not_seen")) {
                 seen = cleared;
             }
         }
-        let later = seen >> 1 > time;
-        if later {
+        if seen >> 1 > time {
             self.0.fetch_min(time << 1, Ordering::Relaxed);
         }
-        tagged || later
     }
 
     /// Replaces the bound by what `look` finds beneath, unless a reserve came between, or `look`
@@ -153,14 +156,20 @@ impl Expiry {
 
     /// Notes that the hold just published in `slot` falls due at `expires_at`. The caller has
     /// published the slot's state before.
+    #[inline]
     pub(crate) fn note(&self, slot: u32, expires_at: Timestamp) {
         let time = expires_at.as_millis();
         let group = slot as usize / GROUP;
         let (group, segment) = (self.groups.ensure(group), self.segments.ensure(group / GROUPS));
+        // Slots beyond the tables don't exist.
+        let (Some(group), Some(segment)) = (group, segment) else { return };
         look_now();
-        for bound in group.into_iter().chain(segment).chain([&self.engine]) {
-            if bound.lower(time) && cfg!(not(planted = "lowered_without_fence")) {
-                look_now();
+        for bound in [group, segment, &self.engine] {
+            if bound.is_in_the_way(time) {
+                bound.lower(time);
+                if cfg!(not(planted = "lowered_without_fence")) {
+                    look_now();
+                }
             }
         }
     }

@@ -95,9 +95,13 @@ impl Magazines {
     /// else, at the maximum of slots, the oldest finished one. `None`: it looked through all queues,
     /// while no slot was carried from one to another, and found none. (One that was retired during
     /// the look, to where it had looked, may be missed.)
+    #[inline(always)]
     pub(crate) fn take(&self, now: Timestamp) -> Option<SlotNumber> {
         let shard = self.own_shard();
-        self.take_ready(shard).or_else(|| self.refill(shard, now))
+        match self.take_ready(shard) {
+            None => self.refill(shard, now),
+            some => some,
+        }
     }
 
     #[inline]
@@ -105,12 +109,19 @@ impl Magazines {
         let Taken { slot, emptied } = shard.ready.take(|number| self.magazines.get(number))?;
         #[cfg(not(planted = "magazine_returned_early"))]
         if let Some(number) = emptied {
-            let _ = self.empty.push(number);
+            self.give_back(number);
         }
         Some(slot)
     }
 
+    /// Gives a magazine back that has nothing in it.
+    #[cold]
+    fn give_back(&self, magazine: u32) {
+        let _ = self.empty.push(magazine);
+    }
+
     /// Gives a slot back whose hold is over, its end queued and its units given (Law 2).
+    #[inline]
     pub(crate) fn retire(&self, slot: SlotNumber, now: Timestamp) {
         if slot >= self.max_slots {
             // Of an earlier run, which was allowed more of them: no new hold gets it.
@@ -333,10 +344,12 @@ impl Magazines {
         all.find_map(|shard| shard.ended.pop().or_else(|| self.take_ready(shard)))
     }
 
+    #[inline]
     fn own_place(&self) -> usize {
         thread_ordinal() & (self.shards.len() - 1)
     }
 
+    #[inline]
     fn own_shard(&self) -> &Shard {
         &self.shards[self.own_place()]
     }

@@ -79,9 +79,10 @@ impl Slot {
     /// state and the former tenant's birth (of a later line, and where a slot was put back unused:
     /// unknown, and so as late as can be), or what stands there if somebody is just changing the
     /// former tenant's record.
+    #[inline]
     pub(crate) fn vacate(&self) -> Result<(State, Timestamp), State> {
         let former = self.state.load();
-        if !matches!(former.phase(), Phase::Vacant | Phase::Line) && !former.phase().is_final() {
+        if !former.phase().is_at_rest() {
             return Err(former);
         }
         let vacant = former.in_phase(Phase::Vacant).next_generation();
@@ -99,6 +100,7 @@ impl Slot {
     }
 
     /// Moves a hold into this vacated slot; visible by id from here on.
+    #[inline]
     pub(crate) fn admit(
         &self,
         vacant: State,
@@ -169,6 +171,7 @@ impl Slot {
     ///
     /// A pending state is not validated further: a caller will swap the whole word, and a state
     /// word does not recur. Any other state is an answer by itself, and so is looked at again.
+    #[inline]
     pub(crate) fn state_of(&self, id: ReservationId) -> Option<State> {
         let state = self.state.load();
         let ours = self.read_name() == id.to_halves();
@@ -181,6 +184,7 @@ impl Slot {
     }
 
     /// The fields, unvalidated: for the winner of a swap to `Ending`, who has them to itself.
+    #[inline]
     pub(crate) fn read_tenant(&self, state: State) -> Tenant {
         let (line, has_owner) = self.read_line(0, state.generation());
         Tenant {

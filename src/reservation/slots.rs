@@ -30,13 +30,22 @@ pub(crate) struct Slots {
 /// A slot that one thread has taken, and nobody else can reach.
 #[derive(Debug)]
 #[must_use = "a taken slot is published or put back"]
-pub(crate) struct Vacated {
+pub(crate) struct Vacated<'s> {
     number: SlotNumber,
+    slot: &'s Slot,
     state: State,
     former_birth: Timestamp,
 }
 
-impl Vacated {
+impl<'s> Vacated<'s> {
+    /// Takes a slot that came off the free ones; `Err` where its former tenant's record is just being
+    /// changed.
+    #[inline]
+    fn of(number: SlotNumber, slot: &'s Slot) -> Result<Self, State> {
+        let (state, former_birth) = slot.vacate()?;
+        Ok(Self { number, slot, state, former_birth })
+    }
+
     pub(crate) fn number(&self) -> SlotNumber {
         self.number
     }
@@ -44,6 +53,7 @@ impl Vacated {
     /// The birth of a hold that was to be born `now`, a moment read before the slot was taken: not
     /// before that of any tenant that the slot has had, so that a younger id is never taken for one
     /// that was yet to come.
+    #[inline]
     pub(crate) fn birth(&self, now: Timestamp, clock: impl FnOnce() -> Timestamp) -> Timestamp {
         match self.former_birth {
             former if former <= now => now,
@@ -88,30 +98,44 @@ impl Slots {
     }
 
     /// A slot for a new line; `None` if all are in use.
-    pub(crate) fn take(&self, now: Timestamp) -> Option<Vacated> {
-        // A former tenant whose record is being changed at this moment goes to the back of the
-        // line. More of them in a row than there are threads means that there is nothing else.
+    #[inline(always)]
+    pub(crate) fn take(&self, now: Timestamp) -> Option<Vacated<'_>> {
+        let number = self.magazines.take(now)?;
+        match Vacated::of(number, self.slots.ensure(number as usize)?) {
+            Ok(slot) => Some(slot),
+            Err(_) => self.take_another(number, now),
+        }
+    }
+
+    /// A slot whose former tenant's record is being changed at this moment goes to the back of the line.
+    #[cold]
+    #[inline(never)]
+    fn take_another(&self, mut busy: SlotNumber, now: Timestamp) -> Option<Vacated<'_>> {
+        // More of them in a row than there are threads means that there is nothing else.
         const ATTEMPTS: usize = 64;
-        for _ in 0..ATTEMPTS {
+        for _ in 1..ATTEMPTS {
+            self.magazines.retire(busy, now);
             let number = self.magazines.take(now)?;
-            match self.slots.ensure(number as usize)?.vacate() {
-                Ok((state, former_birth)) => return Some(Vacated { number, state, former_birth }),
-                Err(_) => self.magazines.retire(number, now),
+            match Vacated::of(number, self.slots.ensure(number as usize)?) {
+                Ok(slot) => return Some(slot),
+                Err(_) => busy = number,
             }
         }
+        self.magazines.retire(busy, now);
         None
     }
 
     /// Gives back a slot that was taken and not used.
-    pub(crate) fn put_back(&self, slot: Vacated, now: Timestamp) {
+    pub(crate) fn put_back(&self, slot: Vacated<'_>, now: Timestamp) {
         self.magazines.retire(slot.number, now);
     }
 
     /// Makes a hold of `first` and the lines of `rest` live; its id is visible from here on.
+    #[inline]
     pub(crate) fn publish(
         &self,
-        head: Vacated,
-        rest: &[(Vacated, Line)],
+        head: Vacated<'_>,
+        rest: &[(Vacated<'_>, Line)],
         tenant: Tenant,
         expires_at: Timestamp,
     ) {
@@ -124,61 +148,69 @@ impl Slots {
     /// then; this returns what leads to those after the head.
     pub(crate) fn publish_sold(
         &self,
-        head: Vacated,
-        rest: &[(Vacated, Line)],
-        retaken_from: Option<(Vacated, ReservationId)>,
+        head: Vacated<'_>,
+        rest: &[(Vacated<'_>, Line)],
+        retaken_from: Option<(Vacated<'_>, ReservationId)>,
         tenant: Tenant,
         expires_at: Timestamp,
     ) -> Chain {
         self.admit(head, rest, retaken_from, tenant, Phase::Confirmed, expires_at)
     }
 
+    #[inline]
     fn admit(
         &self,
-        head: Vacated,
-        rest: &[(Vacated, Line)],
-        note: Option<(Vacated, ReservationId)>,
+        head: Vacated<'_>,
+        rest: &[(Vacated<'_>, Line)],
+        note: Option<(Vacated<'_>, ReservationId)>,
         mut tenant: Tenant,
         phase: Phase,
         expires_at: Timestamp,
     ) -> Chain {
-        let Some(head_slot) = self.slots.get(head.number as usize) else { return Chain::NONE };
-        let generation = head.state.generation();
         if !rest.is_empty() || note.is_some() {
-            let mut end = NO_SLOT;
-            if let Some((vacated, of)) = note
-                && let Some(slot) = self.slots.get(vacated.number as usize)
-            {
-                slot.join_as_note(vacated.state, head.number, generation, of);
-                end = vacated.number;
-            }
-            let first = self.link(rest, head.number, generation, end);
-            tenant.chain = tenant.chain.of_later_lines(first, generation);
+            tenant.chain = Self::chain(&head, rest, note, tenant.chain);
         }
-        head_slot.admit(head.state, &tenant, phase, expires_at);
+        head.slot.admit(head.state, &tenant, phase, expires_at);
         tenant.chain
+    }
+
+    /// Makes the chain that leads from `head`, which was to bear `chain`, to its other lines.
+    #[cold]
+    #[inline(never)]
+    fn chain(
+        head: &Vacated<'_>,
+        rest: &[(Vacated<'_>, Line)],
+        note: Option<(Vacated<'_>, ReservationId)>,
+        chain: Chain,
+    ) -> Chain {
+        let generation = head.state.generation();
+        let mut end = NO_SLOT;
+        if let Some((vacated, of)) = note {
+            vacated.slot.join_as_note(vacated.state, head.number, generation, of);
+            end = vacated.number;
+        }
+        let first = Self::link(rest, head.number, generation, end);
+        chain.of_later_lines(first, generation)
     }
 
     /// Makes `lines` a chain of the slot `head` in `generation`, with `end` behind it; returns the
     /// first of it. Linked from the back, so that a chain is whole before its head shows.
     pub(super) fn link(
-        &self,
-        lines: &[(Vacated, Line)],
+        lines: &[(Vacated<'_>, Line)],
         head: SlotNumber,
         generation: u32,
         end: SlotNumber,
     ) -> SlotNumber {
         let mut next = end;
         for (vacated, line) in lines.iter().rev() {
-            if let Some(slot) = self.slots.get(vacated.number as usize) {
-                slot.join(vacated.state, head, generation, *line, next);
-                next = vacated.number;
-            }
+            vacated.slot.join(vacated.state, head, generation, *line, next);
+            next = vacated.number;
         }
         next
     }
 
     /// Finds what `id` names, for a step that will swap the whole state word.
+    #[inline]
     pub(crate) fn find(&self, id: ReservationId) -> Lookup<'_> {
         let Some(slot) = self.slots.get(id.slot() as usize) else { return Lookup::Unknown };
         match slot.state_of(id) {

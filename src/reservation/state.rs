@@ -67,6 +67,12 @@ impl Phase {
     pub(crate) fn is_final(self) -> bool {
         matches!(self, Self::Confirmed | Self::Released | Self::Expired)
     }
+
+    /// Whether a slot off the free ones may be taken in this phase: its record is at rest.
+    #[inline]
+    pub(crate) fn is_at_rest(self) -> bool {
+        self.is_final() || matches!(self, Self::Vacant | Self::Line)
+    }
 }
 
 /// A snapshot of a state word.
@@ -77,14 +83,7 @@ impl State {
     /// What a slot that nobody has used yet holds.
     pub(crate) const UNUSED: Self = Self(0);
 
-    fn pack(phase: Phase, generation: u32, expires_at: Timestamp) -> Self {
-        Self(
-            (phase as u64) << PHASE_SHIFT
-                | (u64::from(generation) & GENERATION_MASK) << EXPIRES_BITS
-                | expires_at.as_millis(),
-        )
-    }
-
+    #[inline]
     pub(crate) fn phase(self) -> Phase {
         Phase::ALL[(self.0 >> PHASE_SHIFT) as usize]
     }
@@ -104,22 +103,22 @@ impl State {
     }
 
     /// The same tenant in another phase.
+    #[inline]
     pub(crate) fn in_phase(self, phase: Phase) -> Self {
-        Self::pack(phase, self.generation(), self.expires_at())
+        Self(self.0 & !(u64::MAX << PHASE_SHIFT) | (phase as u64) << PHASE_SHIFT)
     }
 
     /// The same tenant with another expiry.
+    #[inline]
     pub(crate) fn expiring_at(self, expires_at: Timestamp) -> Self {
-        Self::pack(self.phase(), self.generation(), expires_at)
+        Self(self.0 & !EXPIRES_MASK | expires_at.as_millis())
     }
 
     /// The next generation: a new tenant, or the same one after a partial step.
     pub(crate) fn next_generation(self) -> Self {
-        #[cfg(planted = "generation_stands_still")]
-        let raised = self.generation();
-        #[cfg(not(planted = "generation_stands_still"))]
-        let raised = self.generation().wrapping_add(1);
-        Self::pack(self.phase(), raised, self.expires_at())
+        let step = u64::from(cfg!(not(planted = "generation_stands_still"))) << EXPIRES_BITS;
+        let raised = self.0.wrapping_add(step) & GENERATION_MASK << EXPIRES_BITS;
+        Self(self.0 & !(GENERATION_MASK << EXPIRES_BITS) | raised)
     }
 }
 
@@ -192,7 +191,7 @@ mod tests {
         fn a_state_survives_packing(index in 0..8_usize, generation in 0..1_u32 << 19, at in 0..1_u64 << 42) {
             let phase = Phase::ALL[index];
             let at = Timestamp::from_millis(at);
-            let state = State::pack(phase, generation, at);
+            let state = State(u64::from(generation) << EXPIRES_BITS).in_phase(phase).expiring_at(at);
             prop_assert_eq!((state.phase(), state.generation(), state.expires_at()), (phase, generation, at));
             let next = state.next_generation();
             prop_assert_ne!(next, state);

@@ -30,13 +30,13 @@ impl Slots {
         number: SlotNumber,
         slot: &Slot,
         state: State,
-        lines: &[(Vacated, Line)],
+        lines: &[(Vacated<'_>, Line)],
         phase: Phase,
         now: Timestamp,
     ) -> Chain {
         let old = slot.chain();
         let after = state.next_generation().in_phase(phase);
-        let first = self.link(lines, number, after.generation(), NO_SLOT);
+        let first = Self::link(lines, number, after.generation(), NO_SLOT);
         let new = old.of_all_lines(first, after.generation());
         #[cfg(not(planted = "chain_switched_late"))]
         slot.switch_chain(new);

@@ -98,7 +98,7 @@ impl Slots {
             let later = lines.len() - usize::from(!all_apart);
             let count = later + usize::from(reservation.retaken_from.is_some());
             let slots = std::iter::once(number).chain(taken.spare(count));
-            let vacated: Option<Vec<Vacated>> = slots.map(|slot| self.vacated(slot)).collect();
+            let vacated: Option<Vec<Vacated<'_>>> = slots.map(|slot| self.vacated(slot)).collect();
             let Some(vacated) = vacated else {
                 match reservation.end {
                     // Its record is forgotten.
@@ -121,9 +121,8 @@ impl Slots {
         Some(())
     }
 
-    fn vacated(&self, number: SlotNumber) -> Option<Vacated> {
-        let (state, former_birth) = self.slots.ensure(number as usize)?.vacate().ok()?;
-        Some(Vacated { number, state, former_birth })
+    fn vacated(&self, number: SlotNumber) -> Option<Vacated<'_>> {
+        Vacated::of(number, self.slots.ensure(number as usize)?).ok()
     }
 
     /// Returns what leads to the slots after the head.
@@ -132,19 +131,19 @@ impl Slots {
         reservation: &Restored,
         lines: &[Line],
         all_apart: bool,
-        vacated: Vec<Vacated>,
+        vacated: Vec<Vacated<'_>>,
     ) -> Option<Chain> {
         let mut vacated = vacated.into_iter();
         let head = vacated.next()?;
         let (number, generation) = (head.number(), head.state.generation());
         let later = if all_apart { lines } else { lines.get(1..)? };
-        let rest: Vec<(Vacated, Line)> = vacated.by_ref().zip(later.iter().copied()).collect();
+        let rest: Vec<(Vacated<'_>, Line)> = vacated.by_ref().zip(later.iter().copied()).collect();
         let mut end = NO_SLOT;
         if let (Some(slot), Some(of)) = (vacated.next(), reservation.retaken_from) {
             end = slot.number;
             self.slots.get(end as usize)?.join_as_note(slot.state, number, generation, of);
         }
-        let first = self.link(&rest, number, generation, end);
+        let first = Self::link(&rest, number, generation, end);
         let chain = match reservation.end {
             Some(end) if reservation.has_sold() => Chain::NONE.ending_as(end.phase),
             _ => Chain::NONE,
