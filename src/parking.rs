@@ -16,7 +16,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::sync::{
-    AtomicU8, CachePadded, Mutex, Ordering, Thread, current, fence, lock, park, park_at_most,
+    AtomicU8, CachePadded, Fenced, Mutex, Ordering, Thread, current, fence, fenced, lock, park,
+    park_at_most,
 };
 
 /// What the sleeper is at.
@@ -79,9 +80,16 @@ impl Parking {
 
     /// What the sleeper is at, for one who has left something: who is up finds it.
     pub(crate) fn posture_after_leaving(&self) -> Posture {
-        // Pairs with the fences in `lie_down` and `leave`.
+        #[cfg(planted = "push_without_fence")]
+        return self.posture();
         #[cfg(not(planted = "push_without_fence"))]
-        fence(Ordering::SeqCst);
+        self.posture_behind(&fenced())
+    }
+
+    /// The same, for one who has made a fence since.
+    #[inline]
+    pub(crate) fn posture_behind(&self, _: &Fenced) -> Posture {
+        // The fence pairs with those in `lie_down` and `leave`.
         self.posture()
     }
 

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::parking::{Parking, Posture};
+use crate::sync::Fenced;
 
 /// The writer has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +38,18 @@ impl Bell {
     /// To be called after an item was queued: wakes a parked writer, and says whether it still lives.
     #[inline]
     pub(crate) fn ring(&self) -> Result<(), WriterGone> {
-        match self.0.posture_after_leaving() {
+        self.answer_to(self.0.posture_after_leaving())
+    }
+
+    /// The same, for one who has made a fence since the item was queued.
+    #[inline]
+    pub(crate) fn ring_behind(&self, fence: &Fenced) -> Result<(), WriterGone> {
+        self.answer_to(self.0.posture_behind(fence))
+    }
+
+    #[inline]
+    fn answer_to(&self, posture: Posture) -> Result<(), WriterGone> {
+        match posture {
             Posture::Up | Posture::Napping => Ok(()),
             Posture::Parked => {
                 self.0.rouse(Posture::Parked);

@@ -24,7 +24,8 @@ use crate::audit::bell::{Bell, WriterGone};
 use crate::audit::gate::{Gate, Shut};
 use crate::shard::{Padded, parallelism, shards_for, thread_ordinal};
 use crate::sync::{
-    ArrayQueue, AtomicBool, AtomicU32, AtomicU64, MODELLED, Ordering, nap, spin_loop, yield_now,
+    ArrayQueue, AtomicBool, AtomicU32, AtomicU64, Fenced, MODELLED, Ordering, nap, spin_loop,
+    yield_now,
 };
 
 /// How many items the queue holds unless the caller says otherwise.
@@ -153,15 +154,29 @@ impl<T> AuditQueue<T> {
     /// units from. An error says that the item was not queued.
     #[inline(always)]
     pub(crate) fn push_by(&self, item: T, deadline: Option<Instant>) -> Result<(), WriterGone> {
+        self.push_unrung(item, deadline)?;
+        self.bell.ring()
+    }
+
+    /// As [`push_by`](Self::push_by), but leaves it to the caller to make a fence and to
+    /// [ring](Self::ring_behind) then: for one who has other things to do that want a fence behind them.
+    #[inline(always)]
+    pub(crate) fn push_unrung(&self, item: T, deadline: Option<Instant>) -> Result<(), WriterGone> {
         // Who takes units that came from one who skipped the queue must skip it too, or the journal
         // would hold the taking without the giving (Law 2).
         if self.is_lost() {
             return Err(WriterGone);
         }
         match self.items.push(item) {
-            Ok(()) => self.bell.ring(),
+            Ok(()) => Ok(()),
             Err(item) => self.press(item, deadline),
         }
+    }
+
+    /// Wakes a parked writer for what was pushed before the fence; an error says that it has ended.
+    #[inline]
+    pub(crate) fn ring_behind(&self, fence: &Fenced) -> Result<(), WriterGone> {
+        self.bell.ring_behind(fence)
     }
 
     /// Whether nothing that is queued from now on has to be written.
@@ -182,7 +197,7 @@ impl<T> AuditQueue<T> {
                 return Err(WriterGone);
             }
             match self.items.push(item) {
-                Ok(()) => return self.bell.ring(),
+                Ok(()) => return Ok(()),
                 Err(back) => item = back,
             }
         }

@@ -16,7 +16,7 @@ use crate::audit::view::Names;
 use crate::clock::Timestamp;
 use crate::error::FlushError;
 use crate::stock::announce::CommitName;
-use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock};
+use crate::sync::{AtomicU64, Condvar, Fenced, Mutex, MutexGuard, Ordering, lock};
 
 /// Buffers for long records that wait to be used again.
 const POOLED: usize = 1_024;
@@ -107,6 +107,18 @@ impl Recorder {
     #[inline(always)]
     pub(crate) fn record(&self, step: Step) -> Result<(), WriterGone> {
         self.queue.push(Queued::Step(step))
+    }
+
+    /// As [`record`](Self::record), but the caller [rings](Self::ring_behind) once it has made a fence.
+    #[inline(always)]
+    pub(crate) fn record_unrung(&self, step: Step) -> Result<(), WriterGone> {
+        self.queue.push_unrung(Queued::Step(step), None)
+    }
+
+    /// Wakes a parked writer for what was recorded before the fence; an error says that it has ended.
+    #[inline]
+    pub(crate) fn ring_behind(&self, fence: &Fenced) -> Result<(), WriterGone> {
+        self.queue.ring_behind(fence)
     }
 
     /// Queues the one record of an operation; see [`AuditQueue::push`].

@@ -20,7 +20,7 @@ use crate::quantity::Quantity;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::announce::CommitName;
 use crate::stock::handle::{LevelHandle, WarehouseId};
-use crate::sync::{Mutex, lock};
+use crate::sync::{Fenced, Mutex, lock};
 
 /// The manager's side of the audit queue.
 pub(super) struct Recorder {
@@ -75,6 +75,26 @@ impl Recorder {
             None => self.audit.record(step).map_err(|WriterGone| Unavailable::Unrecorded),
             Some(draft) => draft.queue(),
         }
+    }
+
+    /// As [`queue`](Self::queue), but leaves it to the caller to [ring](Self::ring_behind) once it has
+    /// made a fence: a reserve makes one for its expiry, too.
+    #[inline(always)]
+    pub(super) fn queue_unrung(
+        &self,
+        step: Step,
+        long: Option<Draft<'_>>,
+    ) -> Result<(), Unavailable> {
+        match long {
+            None => self.audit.record_unrung(step).map_err(|WriterGone| Unavailable::Unrecorded),
+            Some(draft) => draft.queue(),
+        }
+    }
+
+    /// Wakes a parked writer for what was queued before the fence.
+    #[inline]
+    pub(super) fn ring_behind(&self, fence: &Fenced) -> Result<(), Unavailable> {
+        self.audit.ring_behind(fence).map_err(|WriterGone| Unavailable::Unrecorded)
     }
 
     /// A long record that begins as `step` does.

@@ -85,7 +85,7 @@ impl Engine {
             .then(|| self.recorder.draft_from(step).hold_details(details).key(key, id));
         // Law 2: take, then log; and the id, which can be spent on a confirm, is given last.
         let slot = self.take_units(slot, handle, level, qty, now)?;
-        let recorded = self.recorder.queue(step, long);
+        let recorded = self.recorder.queue_unrung(step, long);
         #[cfg(planted = "reserve_allocates")]
         drop(std::hint::black_box(Box::new(id)));
         #[cfg(planted = "reserve_calls_the_system")]
@@ -98,8 +98,8 @@ impl Engine {
             line: Line::new(handle, qty.get()),
             chain: Chain::NONE.keeping(details.keep_until_shipped),
         };
-        self.slots.publish(slot, &[], tenant, expires_at);
-        recorded?;
+        let fence = self.slots.publish(slot, &[], tenant, expires_at);
+        recorded.and_then(|()| self.recorder.ring_behind(&fence))?;
         Ok(id)
     }
 

@@ -26,7 +26,7 @@
 //! Fences rather than `SeqCst` accesses, because the model checker treats those as `AcqRel`.
 
 use crate::clock::Timestamp;
-use crate::sync::{AtomicBool, AtomicU64, MODELLED, Ordering, fence};
+use crate::sync::{AtomicBool, AtomicU64, Fenced, MODELLED, Ordering, fence, fenced};
 use crate::table::Table;
 
 /// Slots under one group bound.
@@ -137,9 +137,12 @@ pub(crate) struct Expiry {
 /// `raise`. Either that look sees the scan's tag, or the scan sees the write. A floor on which nothing
 /// had to be written needs no fence of its own: what stands there was no later than the hold when it
 /// was looked at, and whoever raises it after that look sees the hold.
-fn look_now() {
+#[inline]
+fn look_now() -> Fenced {
+    #[cfg(planted = "lower_without_fence")]
+    return Fenced::pretended();
     #[cfg(not(planted = "lower_without_fence"))]
-    fence(Ordering::SeqCst);
+    fenced()
 }
 
 impl Expiry {
@@ -155,23 +158,25 @@ impl Expiry {
     }
 
     /// Notes that the hold just published in `slot` falls due at `expires_at`. The caller has
-    /// published the slot's state before.
+    /// published the slot's state before. Shows the fence that it has made, for whoever has other looks
+    /// to take behind it.
     #[inline]
-    pub(crate) fn note(&self, slot: u32, expires_at: Timestamp) {
+    pub(crate) fn note(&self, slot: u32, expires_at: Timestamp) -> Fenced {
         let time = expires_at.as_millis();
         let group = slot as usize / GROUP;
         let (group, segment) = (self.groups.ensure(group), self.segments.ensure(group / GROUPS));
+        let fence = look_now();
         // Slots beyond the tables don't exist.
-        let (Some(group), Some(segment)) = (group, segment) else { return };
-        look_now();
+        let (Some(group), Some(segment)) = (group, segment) else { return fence };
         for bound in [group, segment, &self.engine] {
             if bound.is_in_the_way(time) {
                 bound.lower(time);
                 if cfg!(not(planted = "lowered_without_fence")) {
-                    look_now();
+                    let _ = look_now();
                 }
             }
         }
+        fence
     }
 
     /// No live hold falls due before this moment. One load of a line that is rarely written.

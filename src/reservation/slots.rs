@@ -14,6 +14,7 @@ use crate::reservation::line::Line;
 use crate::reservation::magazines::{Magazines, Retention};
 use crate::reservation::slot::{LinkContent, Read, ReadLink, Slot, Tenant};
 use crate::reservation::state::{Phase, State};
+use crate::sync::Fenced;
 use crate::table::Table;
 
 #[cfg(not(loom))]
@@ -130,7 +131,8 @@ impl Slots {
         self.magazines.retire(slot.number, now);
     }
 
-    /// Makes a hold of `first` and the lines of `rest` live; its id is visible from here on.
+    /// Makes a hold of `head` and the lines of `rest` live; its id is visible from here on. Shows the
+    /// fence that it has made behind that.
     #[inline]
     pub(crate) fn publish(
         &self,
@@ -138,10 +140,10 @@ impl Slots {
         rest: &[(Vacated<'_>, Line)],
         tenant: Tenant,
         expires_at: Timestamp,
-    ) {
+    ) -> Fenced {
         let number = head.number;
         self.admit(head, rest, None, tenant, Phase::Pending, expires_at);
-        self.expiry.note(number, expires_at);
+        self.expiry.note(number, expires_at)
     }
 
     /// Enters the record of a hold that begins and ends in one step: a sale. Its slots may retire

@@ -38,6 +38,26 @@ pub(crate) use shuttle::*;
 pub(crate) const MODELLED: bool =
     cfg!(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle")));
 
+/// Shows that this thread has made a `SeqCst` fence after all that it wrote before: so that one fence can
+/// stand between several writes and the looks that each of them has to be followed by.
+#[derive(Debug)]
+pub(crate) struct Fenced(());
+
+impl Fenced {
+    /// What is shown where the fence was left out on purpose.
+    #[cfg(planted = "lower_without_fence")]
+    pub(crate) fn pretended() -> Self {
+        Self(())
+    }
+}
+
+/// Makes a `SeqCst` fence. What it pairs with, its caller says.
+#[inline]
+pub(crate) fn fenced() -> Fenced {
+    fence(Ordering::SeqCst);
+    Fenced(())
+}
+
 /// Locks `mutex`, also when a thread panicked while it held the lock: each of them guards values that
 /// are whole between any two statements.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use loom_tests::model;
 
 use crate::audit::bell::Bell;
-use crate::engine::{race, spawn};
+use crate::engine::{at, race, spawn};
 use crate::parking::Parking;
+use crate::reservation::expiry::{Expiry, GROUP};
 use crate::sync::{AtomicU32, Ordering};
 
 /// The audit writer's bell, and how many items wait for it.
@@ -57,6 +58,25 @@ fn of_two_pushes_none_leaves_its_item_with_a_sleeping_writer() {
         let first = spawn(&audit, Audit::push);
         race(&audit, |audit| audit.write(2), Audit::push);
         first.join().expect("the thread ends");
+    });
+}
+
+#[test]
+fn the_one_fence_of_a_reserve_leaves_no_item_with_a_sleeping_writer() {
+    model("a reserve's push against the writer's parking", || {
+        let audit = Audit::new();
+        let expiry = Arc::new(Expiry::new(GROUP));
+        let reserve = {
+            let expiry = Arc::clone(&expiry);
+            move |audit: &Audit| {
+                audit.items.fetch_add(1, Ordering::Relaxed);
+                // The hold is published here. Its expiry wants a fence, which serves the item, too.
+                let fence = expiry.note(0, at(30));
+                audit.bell.ring_behind(&fence).is_ok()
+            }
+        };
+        let ((), pushed) = race(&audit, |audit| audit.write(1), reserve);
+        assert!(pushed, "the writer lives");
     });
 }
 
