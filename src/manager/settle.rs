@@ -118,6 +118,8 @@ impl Engine {
         self.keyed(OperationKind::Sell, details, shape, |key| self.confirm_once(details, id, key))
     }
 
+    // A function of its own gets its arguments in registers, not through the closure that calls it.
+    #[inline(never)]
     fn confirm_once(
         &self,
         details: &Details,
@@ -224,6 +226,7 @@ impl Engine {
     }
 
     /// Ends a pending hold, or says what stands in the way. An overdue one is expired instead.
+    #[inline(always)]
     pub(super) fn end_hold(
         &self,
         id: ReservationId,
@@ -271,6 +274,7 @@ impl Engine {
     }
 
     /// Expires the hold found in `state`, if nobody steps on it first.
+    #[inline(never)]
     pub(super) fn expire(
         &self,
         number: SlotNumber,
@@ -289,7 +293,7 @@ impl Engine {
     }
 
     /// The winner's part: log, then give, then let the state and the slots go.
-    #[inline]
+    #[inline(always)]
     #[allow(clippy::too_many_arguments, reason = "the winner's whole knowledge")]
     pub(super) fn finish_hold(
         &self,
