@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use std::{io, mem};
 
 use crate::audit::flush::Ticket;
-use crate::audit::journal::writer::JournalWriter;
+use crate::audit::journal::writer::{JournalWriter, Wrote};
 use crate::audit::record::{Other, Queued, Record, Steps};
 use crate::audit::recorder::{Recorder, Settings};
 use crate::audit::sink::{AuditBatch, AuditSink};
@@ -112,6 +112,8 @@ impl Writer {
         let drained = self.drain(recorder.queue.capacity());
         // The disk may have failed since, in the thread that syncs.
         self.failing |= self.journal.as_ref().is_some_and(JournalWriter::has_failed);
+        #[cfg(planted = "failure_seen_too_late")]
+        thread::sleep(Duration::from_millis(5));
         let retried = self.failing && retry;
         if !self.failing || retry {
             match self.deliver_all() {
@@ -201,8 +203,8 @@ impl Writer {
 
     /// Writes the batch and then the backlog, in batches.
     fn deliver_all(&mut self) -> Result<(), Undelivered> {
-        if let Some(journal) = self.journal.as_mut().filter(|journal| journal.has_failed()) {
-            journal.write().map_err(refused_by_journal)?;
+        if self.journal.as_ref().is_some_and(JournalWriter::has_failed) {
+            self.write_journal()?;
         }
         loop {
             if self.batch.is_empty() {
@@ -224,12 +226,12 @@ impl Writer {
     /// Numbers the batch, and moves it to the sink and then to the log.
     fn deliver(&mut self) -> Result<(), Undelivered> {
         let entries = self.batch.iter().map(Record::entries).sum::<u64>();
-        if let Some(journal) = &mut self.journal {
-            if !mem::replace(&mut self.batch_in_journal, true) {
-                journal.take(&self.batch, &*self.recorder.names);
-            }
-            journal.write().map_err(refused_by_journal)?;
+        if let Some(journal) = &mut self.journal
+            && !mem::replace(&mut self.batch_in_journal, true)
+        {
+            journal.take(&self.batch, &*self.recorder.names);
         }
+        self.write_journal()?;
         if let Some(sink) = &mut self.sink
             && entries > 0
         {
@@ -246,6 +248,14 @@ impl Writer {
         self.batch_in_journal = false;
         self.next_sequence += entries;
         self.publish_held();
+        Ok(())
+    }
+
+    fn write_journal(&mut self) -> Result<(), Undelivered> {
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let wrote = journal.write().map_err(refused_by_journal)?;
+        // A sync may have failed, and stopped the engine, since this turn looked for it.
+        self.failing |= wrote == Wrote::Afresh && cfg!(not(planted = "failure_seen_too_late"));
         Ok(())
     }
 

@@ -180,6 +180,37 @@ fn an_engine_whose_disk_failed_for_a_moment_never_stays_stopped() {
     }
 }
 
+#[test]
+fn an_engine_whose_disk_fails_while_it_writes_never_stays_stopped() {
+    let disk = SimulatedDisk::new();
+    let manager = &stocked(threaded(disk.clone()).sync_interval(Duration::from_millis(1)));
+    let over = &AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    // Refused while the disk fails.
+                    let _ = manager.sell(LAPTOPS, 1);
+                    thread::sleep(Duration::from_micros(500));
+                }
+            });
+        }
+        // A sync may fail at any moment of the writer's turns.
+        for _ in 0..100 {
+            disk.fail_fsync(true);
+            thread::sleep(Duration::from_millis(2));
+            disk.fail_fsync(false);
+            thread::sleep(Duration::from_millis(3));
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while manager.sell(LAPTOPS, 1).is_err() {
+        assert!(Instant::now() < deadline, "the disk is back, and the engine still stopped");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 struct Flag(AtomicBool);
 
 impl Wake for Flag {

@@ -81,6 +81,16 @@ pub(crate) struct JournalWriter {
     closed: bool,
 }
 
+/// Where a write went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wrote {
+    /// Behind what was there.
+    On,
+    /// Into a fresh segment. The failure that made it so is over, and only who hears this knows of it:
+    /// whoever was stopped for its sake has to be let go on.
+    Afresh,
+}
+
 impl JournalWriter {
     /// Begins a fresh segment, and returns once it, what was found, and its name are on the disk.
     pub(crate) fn open(
@@ -196,16 +206,16 @@ impl JournalWriter {
     ///
     /// # Errors
     /// What the storage says. Nothing is lost: call it again.
-    pub(crate) fn write(&mut self) -> io::Result<()> {
+    pub(crate) fn write(&mut self) -> io::Result<Wrote> {
         if self.closed {
-            return Ok(());
+            return Ok(Wrote::On);
         }
         if self.progress.failure().is_some() {
             self.file = None;
         }
         self.let_go_of_durable();
         if self.file.is_none() {
-            return self.start_afresh();
+            return self.start_afresh().map(|()| Wrote::Afresh);
         }
         let written = self.write_kept();
         if written.is_err() {
@@ -216,7 +226,7 @@ impl JournalWriter {
         } else if self.kept_bytes > MUCH_UNSYNCED {
             self.progress.hurry();
         }
-        written
+        written.map(|()| Wrote::On)
     }
 
     /// Whether a failure stands that only a fresh segment ends.
