@@ -1,11 +1,14 @@
 //! The auditor: follows the journal with a ledger of its own, and checks every law on every entry, in
 //! production too. The hot path never feels it: it reads what is on the disk.
 
+use std::io;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::audit::journal::faults::failed;
 use crate::audit::journal::follow::Follower;
 use crate::audit::journal::segment::Point;
 use crate::audit::journal::storage::Storage;
@@ -218,7 +221,12 @@ impl Auditing {
     }
 
     fn run(&self) {
-        self.follow();
+        if catch_unwind(AssertUnwindSafe(|| self.follow())).is_err() {
+            // Its ledger may have been left half-way: nobody is to believe it.
+            let mut auditor = lock(&self.auditor);
+            auditor.found = Some(failed("audit", "", &io::Error::other("the auditor has died")));
+            self.say(&auditor);
+        }
         self.leave();
     }
 

@@ -25,6 +25,8 @@ struct Gate {
     takes: Mutex<Duration>,
     /// The next sync panics.
     panics: AtomicBool,
+    /// The next read panics.
+    read_panics: AtomicBool,
 }
 
 impl Gate {
@@ -61,6 +63,11 @@ impl StalledDisk {
         self.gate.panics.store(true, Ordering::SeqCst);
     }
 
+    /// The next read panics, and no other.
+    pub(crate) fn panic_once_in_a_read(&self) {
+        self.gate.read_panics.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn syncs(&self) -> usize {
         self.gate.came.load(Ordering::SeqCst)
     }
@@ -76,6 +83,7 @@ impl Storage for StalledDisk {
     }
 
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        assert!(!self.gate.read_panics.swap(false, Ordering::SeqCst), "a storage with a bug");
         self.disk.read(name, offset, length)
     }
 
