@@ -93,6 +93,13 @@ impl Storage for FileStorage {
         fs::remove_file(self.path(name))
     }
 
+    fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(self.path(name))?;
+        // Never longer than it was: that would make bytes.
+        let longer = file.metadata()?.len() > length;
+        if longer { file.set_len(length) } else { Ok(()) }
+    }
+
     fn sync_directory(&self) -> io::Result<()> {
         sync_directory(&self.directory)
     }
@@ -151,5 +158,25 @@ impl StorageFile for AppendedFile {
         #[cfg(not(planted = "sync_without_disk"))]
         self.file.sync_data()?;
         self.check_that_it_has_a_name()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_cut_and_never_made_longer() {
+        let directory = std::env::temp_dir().join(format!("stockade-cut-{}", std::process::id()));
+        let files = FileStorage::new(&directory);
+        drop(files.lock().expect("a new directory"));
+        files.create("a").and_then(|file| file.append(b"abcdef")).expect("room");
+        for length in [4, 9, u64::MAX] {
+            files.truncate("a", length).expect("a file");
+            assert_eq!(files.read("a", 0, u64::MAX).expect("a file"), b"abcd");
+        }
+        let missing = files.truncate("b", 0).expect_err("no file");
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        fs::remove_dir_all(&directory).expect("a directory");
     }
 }

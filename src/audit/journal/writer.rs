@@ -16,6 +16,7 @@ use rand::rngs::{StdRng, SysRng};
 use crate::audit::flush::Ticket;
 use crate::audit::journal::batch::{self, BatchHeader, body_sum};
 use crate::audit::journal::encode::Encoder;
+use crate::audit::journal::given_up;
 use crate::audit::journal::segment::{
     self, Point, SegmentHeader, UNFINISHED, close_mark, padding_before_mark,
 };
@@ -124,6 +125,7 @@ impl JournalWriter {
             }
         }
         journal.start_afresh()?;
+        journal.clear_given_up();
         Ok(journal)
     }
 
@@ -379,7 +381,16 @@ impl JournalWriter {
         let mut mark = vec![0; padding];
         mark.extend_from_slice(&close_mark(&self.written.hash, self.segment.number));
         file.append(&mark)?;
-        file.sync()
+        file.sync()?;
+        self.clear_given_up();
+        Ok(())
+    }
+
+    /// Takes away what crashes and failing disks have left, so that every byte that there is counts. Not
+    /// while the disk fails: subscribers and copies may be reading there.
+    fn clear_given_up(&self) {
+        // What can't be taken away now, the next opening takes.
+        let _ = given_up::clear(&*self.storage);
     }
 }
 

@@ -40,8 +40,8 @@ pub struct Verified {
     pub segments: usize,
     /// Bytes of batches that count.
     pub bytes: u64,
-    /// Bytes of segments that count for nothing: left by crashes and failing disks, and given up by what
-    /// came after. What stands in them is not checked.
+    /// Bytes of segments that count for nothing, and are not checked: left by crashes and failing disks,
+    /// and not yet cut off; or added by somebody behind a segment.
     pub given_up: u64,
     /// How often it was opened.
     pub openings: u64,
@@ -131,7 +131,7 @@ impl JournalReader {
         expected: Option<HeadHash>,
         read: impl Fn(&mut Self, &mut Source, &mut Seen) -> Result<Outcome, JournalError>,
     ) -> Result<Verified, VerifyError> {
-        self.again_if_trimmed(|reader| reader.check_once(expected, &read))
+        self.again_if_changed(|reader| reader.check_once(expected, &read))
     }
 
     fn check_once(
