@@ -103,7 +103,7 @@ impl InventoryManager {
     }
 
     /// The newest entry that is on the disk, and the hash of everything up to it; `None` without a
-    /// journal. Kept elsewhere, it lets anybody see later that the journal was cut off or rewritten.
+    /// journal, and as long as none is there. Kept elsewhere, it lets anybody see later that the journal was cut off or rewritten.
     ///
     /// ```
     /// # let directory = std::env::temp_dir().join(format!("stockade-head-{}", std::process::id()));
@@ -120,7 +120,7 @@ impl InventoryManager {
     /// ```
     pub fn head(&self) -> Option<JournalHead> {
         let end = self.engine.journal.as_ref()?.progress.durable_point();
-        Some(JournalHead { sequence: end.sequence, hash: end.hash })
+        (end.batch > 0).then_some(JournalHead { sequence: end.sequence, hash: end.hash })
     }
 }
 

@@ -56,7 +56,7 @@ impl Storage for FileStorage {
 
     fn list(&self) -> io::Result<Vec<String>> {
         let entries = match fs::read_dir(&self.directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if is_none(&error) => return Ok(Vec::new()),
             entries => entries?,
         };
         let mut names = Vec::new();
@@ -68,7 +68,10 @@ impl Storage for FileStorage {
     }
 
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
-        let mut file = File::open(self.path(name))?;
+        let mut file = match File::open(self.path(name)) {
+            Err(error) if is_none(&error) => return Err(io::ErrorKind::NotFound.into()),
+            file => file?,
+        };
         let there = file.metadata()?.len().saturating_sub(offset).min(length);
         file.seek(SeekFrom::Start(offset))?;
         let mut bytes = Vec::with_capacity(usize::try_from(there).unwrap_or_default());
@@ -109,6 +112,11 @@ impl Storage for FileStorage {
         let space = rustix::fs::statvfs(&self.directory).ok()?;
         Some(space.f_bavail.saturating_mul(space.f_frsize))
     }
+}
+
+/// Whether there is no directory of that name; a file is none.
+fn is_none(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// A directory is synced like a file where the system has that; elsewhere renames are on their own.
