@@ -18,6 +18,7 @@ use crate::audit::ledger::Ledger;
 use crate::audit::replay::{broken, decode_batch};
 use crate::error::JournalError;
 use crate::sync::{Mutex, lock};
+use crate::trace;
 
 /// After so long, what has come meanwhile is looked at in one go.
 const NAP: Duration = Duration::from_millis(100);
@@ -67,6 +68,7 @@ impl Auditor {
         if let Err(error) = &stepped
             && !error.is_retryable()
         {
+            trace::error(format_args!("the auditor found that {error}"));
             self.found = Some(error.clone());
         }
         stepped
@@ -189,6 +191,9 @@ impl Auditing {
         }
         // One that fails is tried again with the next checkpoint.
         kept = kept.and_then(|()| keeper.trim(&due));
+        if let Err(error) = &kept {
+            trace::warn(format_args!("what is due for the journal was not done: {error}"));
+        }
         lock(&self.said).unkept = kept.err().map(|error| error.to_string());
     }
 
@@ -223,6 +228,7 @@ impl Auditing {
     fn run(&self) {
         if catch_unwind(AssertUnwindSafe(|| self.follow())).is_err() {
             // Its ledger may have been left half-way: nobody is to believe it.
+            trace::error(format_args!("the auditor has died: nobody checks the laws any more"));
             let mut auditor = lock(&self.auditor);
             auditor.found = Some(failed("audit", "", &io::Error::other("the auditor has died")));
             self.say(&auditor);

@@ -23,6 +23,7 @@ use crate::clock::Timestamp;
 use crate::error::JournalError;
 use crate::manager::InventoryManager;
 use crate::reservation::id::Randomness;
+use crate::trace;
 
 const DEFAULT_SEGMENT: u64 = 64 << 20;
 
@@ -214,6 +215,12 @@ impl Journal {
         let opened = recovery::open(&storage, wanted)?;
         let outcome = &opened.outcome;
         let torn = outcome.torn.as_ref().map(recovery::TornTail::of);
+        if let Some(TornTail { file, offset, what }) = &torn {
+            trace::warn(format_args!("a torn tail is cut: {what}, in {file:?} at byte {offset}"));
+        }
+        for error in &opened.unusable {
+            trace::warn(format_args!("a checkpoint is of no use: {error}"));
+        }
         let report = Recovered {
             entries: opened.ledger.next_sequence - 1,
             segments: opened.segments,
