@@ -355,7 +355,8 @@ impl JournalWriter {
         self.progress.sync_now()
     }
 
-    /// Ends the journal in good order: a closing batch, and once that is on the disk, the mark.
+    /// Ends the journal in good order: once all is on the disk, a closing batch, and once that is, the
+    /// mark.
     ///
     /// # Errors
     /// What the storage says: the journal is not closed then, and will be found as after a crash.
@@ -372,6 +373,9 @@ impl JournalWriter {
 
     fn try_close(&mut self) -> io::Result<()> {
         self.write()?;
+        // Who finds the closing batch may take it that all before is on the disk.
+        #[cfg(not(planted = "closed_before_synced"))]
+        self.sync_now()?;
         self.encoder.base = self.segment.created_at;
         self.seal(true);
         self.write()?;
