@@ -26,6 +26,8 @@
 //! # Features
 //!
 //! - `testing`: a manual clock, seeded ids, no background threads, a sink that fails on command.
+//! - `tracing`: tells the log of the service what somebody has to hear of: a broken law and the entry that
+//!   broke it, a disk that fails and is well again, a torn tail that was cut, a checkpoint that failed.
 //! - `cli`: the program `stockade`; of no use to the library.
 #![warn(missing_docs)]
 
@@ -46,6 +48,7 @@ mod shard;
 mod stock;
 mod sync;
 mod table;
+mod trace;
 
 pub use audit::entry::{AdjustmentType, AuditEntry, EntryType, EventType, UnknownEntryType};
 pub use audit::flush::Flush;

@@ -1,11 +1,14 @@
 //! The auditor: follows the journal with a ledger of its own, and checks every law on every entry, in
 //! production too. The hot path never feels it: it reads what is on the disk.
 
+use std::io;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::audit::journal::faults::failed;
 use crate::audit::journal::follow::Follower;
 use crate::audit::journal::segment::Point;
 use crate::audit::journal::storage::Storage;
@@ -15,6 +18,7 @@ use crate::audit::ledger::Ledger;
 use crate::audit::replay::{broken, decode_batch};
 use crate::error::JournalError;
 use crate::sync::{Mutex, lock};
+use crate::trace;
 
 /// After so long, what has come meanwhile is looked at in one go.
 const NAP: Duration = Duration::from_millis(100);
@@ -64,6 +68,7 @@ impl Auditor {
         if let Err(error) = &stepped
             && !error.is_retryable()
         {
+            trace::error(format_args!("the auditor found that {error}"));
             self.found = Some(error.clone());
         }
         stepped
@@ -186,6 +191,9 @@ impl Auditing {
         }
         // One that fails is tried again with the next checkpoint.
         kept = kept.and_then(|()| keeper.trim(&due));
+        if let Err(error) = &kept {
+            trace::warn(format_args!("what is due for the journal was not done: {error}"));
+        }
         lock(&self.said).unkept = kept.err().map(|error| error.to_string());
     }
 
@@ -218,7 +226,13 @@ impl Auditing {
     }
 
     fn run(&self) {
-        self.follow();
+        if catch_unwind(AssertUnwindSafe(|| self.follow())).is_err() {
+            // Its ledger may have been left half-way: nobody is to believe it.
+            trace::error(format_args!("the auditor has died: nobody checks the laws any more"));
+            let mut auditor = lock(&self.auditor);
+            auditor.found = Some(failed("audit", "", &io::Error::other("the auditor has died")));
+            self.say(&auditor);
+        }
         self.leave();
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::sync::{AtomicU32, Mutex, Ordering, lock};
+use crate::trace;
 
 const CLOSED: u32 = 1;
 const STOPPED: u32 = 1 << 1;
@@ -80,18 +81,25 @@ impl Gate {
     /// Shuts until [`resume`](Gate::resume).
     pub(crate) fn stop(&self, reason: &str) {
         *lock(&self.reason) = Some(reason.into());
-        self.bits.fetch_or(STOPPED, Ordering::Relaxed);
+        if self.bits.fetch_or(STOPPED, Ordering::Relaxed) & STOPPED == 0 {
+            trace::error(format_args!("nothing may move: {reason}"));
+        }
     }
 
     /// Takes back what `stop` did.
     pub(crate) fn resume(&self) {
-        self.bits.fetch_and(!STOPPED, Ordering::Relaxed);
+        if self.bits.fetch_and(!STOPPED, Ordering::Relaxed) & STOPPED != 0 {
+            trace::info(format_args!("the audit log is written again, and stock may move"));
+        }
     }
 
     /// Shuts for good: the writer died.
     pub(crate) fn poison(&self, reason: &str) {
         *lock(&self.reason) = Some(reason.into());
         self.bits.fetch_or(POISONED, Ordering::Relaxed);
+        trace::error(format_args!(
+            "nothing may move any more, the audit writer has died: {reason}"
+        ));
     }
 
     /// What the sink or the panic said, while one of them holds the gate shut.

@@ -171,14 +171,14 @@ fn take_lock(
     patience: Duration,
 ) -> Result<Box<dyn Any + Send + Sync>, JournalError> {
     const LOOK_AGAIN: Duration = Duration::from_millis(5);
-    let deadline = Instant::now() + patience;
+    let began = Instant::now();
     loop {
         match storage.lock() {
             Ok(lock) => return Ok(lock),
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
                 return Err(failed("lock", "", &error));
             }
-            Err(_) if Instant::now() >= deadline => return Err(JournalError::Locked),
+            Err(_) if began.elapsed() >= patience => return Err(JournalError::Locked),
             Err(_) => thread::sleep(LOOK_AGAIN),
         }
     }

@@ -23,6 +23,7 @@ use crate::clock::Timestamp;
 use crate::error::JournalError;
 use crate::manager::InventoryManager;
 use crate::reservation::id::Randomness;
+use crate::trace;
 
 const DEFAULT_SEGMENT: u64 = 64 << 20;
 
@@ -103,7 +104,7 @@ impl InventoryManager {
     }
 
     /// The newest entry that is on the disk, and the hash of everything up to it; `None` without a
-    /// journal. Kept elsewhere, it lets anybody see later that the journal was cut off or rewritten.
+    /// journal, and as long as none is there. Kept elsewhere, it lets anybody see later that the journal was cut off or rewritten.
     ///
     /// ```
     /// # let directory = std::env::temp_dir().join(format!("stockade-head-{}", std::process::id()));
@@ -120,7 +121,7 @@ impl InventoryManager {
     /// ```
     pub fn head(&self) -> Option<JournalHead> {
         let end = self.engine.journal.as_ref()?.progress.durable_point();
-        Some(JournalHead { sequence: end.sequence, hash: end.hash })
+        (end.batch > 0).then_some(JournalHead { sequence: end.sequence, hash: end.hash })
     }
 }
 
@@ -214,6 +215,12 @@ impl Journal {
         let opened = recovery::open(&storage, wanted)?;
         let outcome = &opened.outcome;
         let torn = outcome.torn.as_ref().map(recovery::TornTail::of);
+        if let Some(TornTail { file, offset, what }) = &torn {
+            trace::warn(format_args!("a torn tail is cut: {what}, in {file:?} at byte {offset}"));
+        }
+        for error in &opened.unusable {
+            trace::warn(format_args!("a checkpoint is of no use: {error}"));
+        }
         let report = Recovered {
             entries: opened.ledger.next_sequence - 1,
             segments: opened.segments,

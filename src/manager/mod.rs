@@ -37,6 +37,8 @@ mod stats;
 mod sweep;
 #[cfg(feature = "testing")]
 mod testing;
+#[cfg(all(test, not(loom)))]
+mod told;
 mod transfer;
 mod transfer_request;
 mod verify;

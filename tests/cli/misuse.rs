@@ -162,6 +162,8 @@ fn where_there_is_no_journal_nothing_is_shown_and_nothing_is_made() {
         assert_complains(&["audit", command, &folder], &format!("{folder}: there is no journal"));
     }
     assert!(!std::path::Path::new(&folder).exists());
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    assert_complains(&["audit", "verify", file], &format!("{file}: there is no journal"));
     assert_complains(&["audit", "log", &folder, "--format", "csv", "--json"], "exclude each other");
 }
 

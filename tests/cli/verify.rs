@@ -160,6 +160,8 @@ fn a_head_that_was_kept_elsewhere_shows_what_the_journal_can_not() {
     let (code, found) = verify(&folder, &["--expect-head", &shorter]);
     assert_eq!(code, 0, "{found:#}");
     assert!(count(&found, "expected_head_at") < count(&found, "entries"));
+    // What an empty journal has for a head says nothing about one that has entries.
+    assert_eq!(verify(&folder, &["--expect-head", &"0".repeat(64)]).0, 1);
     // Another journal with the same story is another journal.
     let other = small_journal("verify-head-other", true);
     assert_eq!(verify(&other, &["--expect-head", &head]).0, 1);

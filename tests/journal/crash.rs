@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    BasketLine, BuildError, Counts, InventoryManager, ManualClock, ReservationId, Timestamp,
+    BasketLine, BuildError, Builder, Counts, InventoryManager, ManualClock, ReservationId,
+    Timestamp,
 };
 
 use crate::state::{
@@ -84,8 +85,19 @@ pub(crate) fn check_built(
 /// Runs some steps with a flush now and then; returns what was seen, and at which moments of the disk
 /// how many entries were acknowledged.
 fn scripted(disk: &SimulatedDisk, seed: u64, steps: usize) -> (Vec<Seen>, Vec<(usize, u64)>) {
+    scripted_on(engine_on(disk).segment_bytes(3_000), disk, seed, steps, 6)
+}
+
+/// As [`scripted`], on an engine of one's own, with a flush in every so many steps.
+fn scripted_on(
+    builder: Builder,
+    disk: &SimulatedDisk,
+    seed: u64,
+    steps: usize,
+    flushes: usize,
+) -> (Vec<Seen>, Vec<(usize, u64)>) {
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
-    let builder = engine_on(disk).clock(Arc::clone(&clock)).seed(seed).segment_bytes(3_000);
+    let builder = builder.clock(Arc::clone(&clock)).seed(seed);
     let manager = builder.build().expect("a new journal");
     let (mut random, mut holds) = (Random::new(seed), Vec::new());
     let (mut seen, mut acknowledged) = (Vec::new(), Vec::new());
@@ -98,7 +110,7 @@ fn scripted(disk: &SimulatedDisk, seed: u64, steps: usize) -> (Vec<Seen>, Vec<(u
         if random.below(3) == 0 {
             manager.run_until_idle();
         }
-        if random.below(6) == 0 || step + 1 == steps {
+        if random.below(flushes) == 0 || step + 1 == steps {
             manager.flush().wait().expect("written");
             acknowledged.push((disk.steps(), manager.audit().newest_sequence()));
         }
@@ -138,6 +150,53 @@ fn whatever_a_power_cut_leaves_is_a_state_that_was_and_nothing_acknowledged_is_l
         }
     }
     assert!(images > 1_000, "only {images} images");
+}
+
+#[test]
+fn a_power_cut_may_take_the_beginnings_of_segments_and_leave_those_of_later_ones() {
+    for seed in seed()..seed() + 8 {
+        let disk = SimulatedDisk::new();
+        // Several segments long is what is written between two syncs.
+        let builder = engine_on(&disk).segment_bytes(300);
+        let (seen, acknowledged) = scripted_on(builder, &disk, seed, 60, 30);
+        let mut random = Random::new(seed);
+        for step in (0..=disk.steps()).step_by(2) {
+            let known = acknowledged_at(&acknowledged, step);
+            for most in [2, 4, 8] {
+                let image = disk.crash(step, |_| random.below(most) != 0);
+                let context = format!("seed {seed}, step {step}, all but one of {most} survive");
+                check_image(&image, &seen, known, &context);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_power_cut_in_the_midst_of_an_orderly_end_is_a_power_cut_and_no_damage() {
+    for seed in seed()..seed() + 8 {
+        let disk = SimulatedDisk::new();
+        let manager = engine_on(&disk).segment_bytes(2_000).build().expect("a new journal");
+        manager.add_stock(("SF", "LAPTOP"), 100, "SUPPLIER").expect("room");
+        manager.flush().wait().expect("written");
+        let (first, known) = (disk.steps(), manager.audit().newest_sequence());
+        for _ in 0..10 {
+            manager
+                .request()
+                .note("customer", "M. Curie")
+                .sell(("SF", "LAPTOP"), 1)
+                .expect("stock");
+            manager.run_until_idle();
+        }
+        drop(manager);
+        let mut random = Random::new(seed);
+        for step in first..=disk.steps() {
+            for most in [2, 2, 4, 4, 8] {
+                let image = disk.crash(step, |_| random.below(most) != 0);
+                let context = format!("seed {seed}, step {step}, all but one of {most} survive");
+                check_image(&image, &[], known, &context);
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,12 @@
 //! What a crash can't have done is damage: it is told, and nothing is overwritten.
 
+use std::any::Any;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use stockade::testing::SimulatedDisk;
-use stockade::{BuildError, InventoryManager, JournalError, JournalReader};
+use stockade::{BuildError, InventoryManager, JournalError, JournalReader, Storage, StorageFile};
 
 use crate::state::{MINUTE, check_laws, engine_on};
 
@@ -69,6 +74,108 @@ fn no_flipped_bit_of_a_closed_journal_goes_unseen() {
                 assert!(damaged, "a flipped bit in byte {byte} of {name} passes for verified");
             }
             assert!(is_damage(open(&flipped)), "a flipped bit in byte {byte} of {name}");
+        }
+    }
+}
+
+/// A journal as a kill has left it: of several segments, nobody knows that they are on the disk.
+fn killed_journal() -> SimulatedDisk {
+    let disk = SimulatedDisk::new();
+    let manager = engine_on(&disk).segment_bytes(700).build().expect("a new journal");
+    manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER").expect("room");
+    manager.flush().wait().expect("written");
+    for _ in 0..4 {
+        manager.sell(("SF", "LAPTOP"), 1).expect("stock");
+        let request = manager.request().note("customer", "M. Curie ".repeat(50));
+        request.sell(("SF", "LAPTOP"), 1).expect("stock");
+        manager.run_until_idle();
+    }
+    disk.killed()
+}
+
+/// That journal, gone on with on a disk that fails for a while, and closed.
+fn journal_with_a_past() -> SimulatedDisk {
+    let disk = killed_journal();
+    let manager = engine_on(&disk).segment_bytes(700).build().expect("a sound journal");
+    assert!(manager.recovered().is_some_and(|it| it.rewritten > 2));
+    manager.sell(("SF", "LAPTOP"), 1).expect("stock");
+    disk.fail_appends(true);
+    manager.run_until_idle();
+    disk.fail_appends(false);
+    manager.run_until_idle();
+    manager.flush().wait().expect("written");
+    drop(manager);
+    disk
+}
+
+#[test]
+fn no_flipped_bit_of_a_journal_that_crashes_have_cut_goes_unseen() {
+    let disk = journal_with_a_past();
+    let verified = JournalReader::on(disk.clone()).verify(None).expect("sound as it is");
+    assert!(verified.closed && verified.openings == 2);
+    assert_eq!(verified.given_up, 0, "bytes that nobody checks");
+    let files = only_segments(disk.files());
+    for file in 0..files.len() {
+        for byte in 0..files[file].1.len() {
+            let mut flipped = files.clone();
+            flipped[file].1[byte] ^= 1 << (byte % 8);
+            let name = &files[file].0;
+            assert!(is_damage(open(&flipped)), "a flipped bit in byte {byte} of {name}");
+        }
+    }
+}
+
+/// A disk whose journal is opened by an engine while somebody is about to read, for the so manieth time.
+struct OpenedMeanwhile {
+    disk: SimulatedDisk,
+    reads_left: Arc<AtomicUsize>,
+}
+
+impl Storage for OpenedMeanwhile {
+    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
+        self.disk.lock()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.disk.list()
+    }
+
+    fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        if self.reads_left.fetch_sub(1, Ordering::SeqCst) == 0 {
+            drop(engine_on(&self.disk).segment_bytes(700).build().expect("a sound journal"));
+        }
+        self.disk.read(name, offset, length)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.disk.create(name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.disk.sync_directory()
+    }
+}
+
+#[test]
+fn a_reader_beside_an_opening_that_cuts_what_a_crash_has_left_finds_no_damage() {
+    for reads in 0.. {
+        let left = Arc::new(AtomicUsize::new(reads));
+        let beside = OpenedMeanwhile { disk: killed_journal(), reads_left: left.clone() };
+        let verified = JournalReader::on(beside).verify(None);
+        let verified = verified.unwrap_or_else(|error| panic!("after {reads} reads: {error}"));
+        assert!(verified.entries > 10, "after {reads} reads");
+        if left.load(Ordering::SeqCst) < usize::MAX / 2 {
+            // It needed no more than that.
+            assert!(reads > 10, "only {reads} reads");
+            break;
         }
     }
 }

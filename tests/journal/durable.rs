@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    Applied, Builder, ConfirmError, Durability, InventoryManager, OperationKind, Release,
-    RequestKey, ReserveError, Storage, Unavailable,
+    Applied, Builder, ConfirmError, Durability, FlushError, InventoryManager, OperationKind,
+    Release, RequestKey, ReserveError, Storage, Unavailable,
 };
 
 use crate::stalled::StalledDisk;
@@ -262,6 +262,34 @@ fn the_writer_goes_on_while_the_disk_syncs() {
     }
     disk.open();
     waiting.wait().expect("on the disk");
+}
+
+#[test]
+fn a_storage_that_panics_in_a_sync_leaves_nobody_waiting() {
+    let disk = StalledDisk::default();
+    let manager = stocked(threaded(disk.clone()));
+    disk.panic_once();
+    manager.sell(LAPTOPS, 1).expect("stock");
+    let flush = manager.flush().wait_deadline(Instant::now() + Duration::from_secs(20));
+    assert!(matches!(flush, Err(FlushError::Stopped { .. })), "{flush:?}");
+    // What was not synced is written again, as after any sync that failed.
+    let until = Instant::now() + Duration::from_secs(20);
+    while manager.request().durability(Durability::Synced).sell(LAPTOPS, 2).is_err() {
+        assert!(Instant::now() < until, "{:?}", manager.health());
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(after_a_power_cut(&disk.disk).sold(LAPTOPS), manager.sold(LAPTOPS));
+}
+
+#[test]
+fn no_span_of_time_is_too_long_for_a_journal() {
+    let disk = SimulatedDisk::new();
+    let builder = threaded(disk.clone()).sync_interval(Duration::MAX);
+    let manager = stocked(builder.wait_for_lock(Duration::MAX).recovery_grace(Duration::MAX));
+    manager.sell(LAPTOPS, 1).expect("stock");
+    let flush = manager.flush().wait_deadline(Instant::now() + Duration::from_secs(20));
+    assert_eq!(flush, Ok(()));
+    assert_eq!(after_a_power_cut(&disk).sold(LAPTOPS), 1);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use stockade::testing::SimulatedDisk;
 use stockade::{Builder, Health, InventoryManager, JournalReader};
 
+use crate::stalled::StalledDisk;
 use crate::state::MINUTE;
 use crate::watched::Watched;
 
@@ -127,6 +128,25 @@ fn a_checkpoint_that_can_not_be_written_shows_in_health_and_stops_nobody() {
     work();
     assert_eq!(manager.health(), Health::Ok);
     assert!(checkpoints(&disk) > 0);
+}
+
+#[test]
+fn an_auditor_that_has_died_shows_in_health_and_stops_nobody() {
+    let disk = StalledDisk::default();
+    let builder = InventoryManager::builder().warehouse("SF").journal_storage(disk.clone());
+    let manager = builder.build().expect("a new journal");
+    disk.panic_once_in_a_read();
+    let until = Instant::now() + Duration::from_secs(20);
+    while !matches!(manager.health(), Health::Degraded { reason } if reason.contains("auditor")) {
+        assert!(Instant::now() < until, "nobody heard of it: {:?}", manager.health());
+        manager.add_stock(("SF", "LAPTOP"), 1, "SUPPLIER").expect("room");
+        manager.flush().wait().expect("a disk that works");
+    }
+    // What it has added up half-way is believed by nobody.
+    assert!(manager.verify().is_err());
+    assert!(manager.shutdown(MINUTE).is_clean());
+    let again = InventoryManager::builder().warehouse("SF").journal_storage(disk.disk.killed());
+    assert!(again.build().expect("a sound journal").verify().expect("sound").is_sound());
 }
 
 #[test]

@@ -105,6 +105,17 @@ fn the_entries_of_a_journal_are_those_of_the_log() {
 }
 
 #[test]
+fn a_journal_with_nothing_on_the_disk_has_no_head() {
+    let disk = SimulatedDisk::new();
+    let manager = engine_on(&disk).build().expect("a new journal");
+    assert_eq!(manager.head(), None);
+    let empty = JournalReader::on(disk.clone()).verify(Some(HeadHash([0; 32])));
+    assert_eq!(empty.expect("sound").expected_at, Some(0));
+    manager.flush().wait().expect("written");
+    assert!(manager.head().is_some_and(|head| head.sequence > 0));
+}
+
+#[test]
 fn a_verification_says_what_it_found() {
     let disk = SimulatedDisk::new();
     let manager = day(&disk, 60);
@@ -123,9 +134,10 @@ fn a_verification_says_what_it_found() {
     let closed = reader.verify(Some(noted)).expect("it was the head once");
     assert!(closed.closed && closed.entries > head.sequence);
     reader.verify(Some(HeadHash(head.hash))).expect("so was this");
-    let other = HeadHash([7; 32]);
-    let refused = reader.verify(Some(other)).expect_err("never");
-    assert!(matches!(refused.error, JournalError::OtherHead { .. }), "{refused}");
+    for other in [[7; 32], [0; 32]] {
+        let refused = reader.verify(Some(HeadHash(other))).expect_err("never");
+        assert!(matches!(refused.error, JournalError::OtherHead { .. }), "{refused}");
+    }
     // Reading writes nothing.
     assert_eq!(
         disk.steps(),

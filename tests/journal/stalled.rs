@@ -1,8 +1,8 @@
-//! A disk whose syncs wait for a word, or take their time.
+//! A disk whose syncs wait for a word, take their time, or panic.
 
 use std::any::Any;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -23,11 +23,16 @@ struct Gate {
     /// Syncs that have come to the gate.
     came: AtomicUsize,
     takes: Mutex<Duration>,
+    /// The next sync panics.
+    panics: AtomicBool,
+    /// The next read panics.
+    read_panics: AtomicBool,
 }
 
 impl Gate {
     fn pass(&self) {
         self.came.fetch_add(1, Ordering::SeqCst);
+        assert!(!self.panics.swap(false, Ordering::SeqCst), "a storage with a bug");
         let takes = *self.takes.lock().expect("no panic");
         if !takes.is_zero() {
             std::thread::sleep(takes);
@@ -53,6 +58,16 @@ impl StalledDisk {
         *self.gate.takes.lock().expect("no panic") = span;
     }
 
+    /// The next sync panics, and no other.
+    pub(crate) fn panic_once(&self) {
+        self.gate.panics.store(true, Ordering::SeqCst);
+    }
+
+    /// The next read panics, and no other.
+    pub(crate) fn panic_once_in_a_read(&self) {
+        self.gate.read_panics.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn syncs(&self) -> usize {
         self.gate.came.load(Ordering::SeqCst)
     }
@@ -68,6 +83,7 @@ impl Storage for StalledDisk {
     }
 
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        assert!(!self.gate.read_panics.swap(false, Ordering::SeqCst), "a storage with a bug");
         self.disk.read(name, offset, length)
     }
 

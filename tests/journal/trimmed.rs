@@ -71,6 +71,7 @@ fn a_position_of_an_earlier_opening_is_not_taken_for_one_of_what_is_left() {
     let disk = SimulatedDisk::new();
     let manager = short(engine_on(&disk)).build().expect("a new journal");
     work(&manager, &disk, seed(), 10);
+    manager.flush().wait().expect("written");
     let seen = manager.head().expect("a journal").sequence;
     drop(manager);
     // Another opening writes on, and only its later segments are kept.

@@ -14,7 +14,7 @@ use super::source::{Named, Source};
 
 /// What each floor consists of, from the ground up: files or folders of `src`.
 pub(crate) const FLOORS: &[&[&str]] = &[
-    &["clock", "error", "parking", "quantity", "shard", "sync", "table"],
+    &["clock", "error", "parking", "quantity", "shard", "sync", "table", "trace"],
     &["stock"],
     &["reservation"],
     &["audit"],

@@ -71,6 +71,10 @@ impl Storage for WithArchive {
         self.journal.remove(name)
     }
 
+    fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
+        self.journal.truncate(name, length)
+    }
+
     fn sync_directory(&self) -> io::Result<()> {
         self.journal.sync_directory()
     }

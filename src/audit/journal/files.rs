@@ -56,7 +56,7 @@ impl Storage for FileStorage {
 
     fn list(&self) -> io::Result<Vec<String>> {
         let entries = match fs::read_dir(&self.directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if is_none(&error) => return Ok(Vec::new()),
             entries => entries?,
         };
         let mut names = Vec::new();
@@ -68,7 +68,10 @@ impl Storage for FileStorage {
     }
 
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
-        let mut file = File::open(self.path(name))?;
+        let mut file = match File::open(self.path(name)) {
+            Err(error) if is_none(&error) => return Err(io::ErrorKind::NotFound.into()),
+            file => file?,
+        };
         let there = file.metadata()?.len().saturating_sub(offset).min(length);
         file.seek(SeekFrom::Start(offset))?;
         let mut bytes = Vec::with_capacity(usize::try_from(there).unwrap_or_default());
@@ -93,6 +96,13 @@ impl Storage for FileStorage {
         fs::remove_file(self.path(name))
     }
 
+    fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(self.path(name))?;
+        // Never longer than it was: that would make bytes.
+        let longer = file.metadata()?.len() > length;
+        if longer { file.set_len(length) } else { Ok(()) }
+    }
+
     fn sync_directory(&self) -> io::Result<()> {
         sync_directory(&self.directory)
     }
@@ -102,6 +112,11 @@ impl Storage for FileStorage {
         let space = rustix::fs::statvfs(&self.directory).ok()?;
         Some(space.f_bavail.saturating_mul(space.f_frsize))
     }
+}
+
+/// Whether there is no directory of that name; a file is none.
+fn is_none(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// A directory is synced like a file where the system has that; elsewhere renames are on their own.
@@ -151,5 +166,25 @@ impl StorageFile for AppendedFile {
         #[cfg(not(planted = "sync_without_disk"))]
         self.file.sync_data()?;
         self.check_that_it_has_a_name()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_cut_and_never_made_longer() {
+        let directory = std::env::temp_dir().join(format!("stockade-cut-{}", std::process::id()));
+        let files = FileStorage::new(&directory);
+        drop(files.lock().expect("a new directory"));
+        files.create("a").and_then(|file| file.append(b"abcdef")).expect("room");
+        for length in [4, 9, u64::MAX] {
+            files.truncate("a", length).expect("a file");
+            assert_eq!(files.read("a", 0, u64::MAX).expect("a file"), b"abcd");
+        }
+        let missing = files.truncate("b", 0).expect_err("no file");
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        fs::remove_dir_all(&directory).expect("a directory");
     }
 }

@@ -28,7 +28,8 @@ pub(crate) struct Layout {
     pub(crate) path: Vec<PathSegment>,
     /// What came before the path was archived or removed: the path begins here.
     pub(crate) trimmed: Option<Point>,
-    /// Segments newer than all that can be read: their beginning is torn or damaged.
+    /// Segments newer than the path, the oldest first: their beginning, or that of one that they continue
+    /// from, is torn or damaged.
     pub(crate) unreadable: Vec<(u64, String)>,
     /// The number of the newest segment, readable or not; 0 if there is none.
     pub(crate) newest: u64,
@@ -59,8 +60,20 @@ impl Layout {
             let name = segment::name_of(number);
             match read_header(storage, &name)? {
                 Some(header) if header.number == number => {
-                    layout.find_path(storage, header, enough)?;
-                    break;
+                    let Some(unreadable) = layout.find_path(storage, header, &enough)? else {
+                        break;
+                    };
+                    if cfg!(planted = "torn_header_is_damage") {
+                        let name = segment::name_of(unreadable);
+                        return Err(damaged(&name, 0, "an unreadable segment header".to_owned()));
+                    }
+                    // A power cut may take the beginning of a segment and leave those that follow: none
+                    // of them was synced. If one was, what is left of them says so.
+                    let lost = std::mem::take(&mut layout.path).into_iter().rev();
+                    let lost = lost.map(|it| (it.header.number, it.name));
+                    layout.unreadable.extend(lost);
+                    layout.unreadable.push((unreadable, segment::name_of(unreadable)));
+                    numbers.retain(|number| *number < unreadable);
                 }
                 Some(header) => {
                     let what = format!("a file that holds segment {}", header.number);
@@ -83,15 +96,16 @@ impl Layout {
         self.path.first().map_or(0, |it| it.header.base.sequence) + 1
     }
 
-    /// The list from its start to `head`.
+    /// The list from its start to `head`; or, if one can't be read, only what comes after that, and its
+    /// number.
     fn find_path(
         &mut self,
         storage: &dyn Storage,
         head: SegmentHeader,
         enough: impl Fn(&SegmentHeader) -> bool,
-    ) -> Result<(), JournalError> {
+    ) -> Result<Option<u64>, JournalError> {
         let mut path = vec![on_path(head, u64::MAX)];
-        let mut here = head;
+        let (mut here, mut unreadable) = (head, None);
         while here.base.segment != 0 && !enough(&here) {
             let (number, limit) = (here.base.segment, here.base.length);
             let own = segment::name_of(here.number);
@@ -106,7 +120,8 @@ impl Layout {
             let header = match read_header(storage, &name) {
                 Ok(Some(header)) => header,
                 Ok(None) => {
-                    return Err(damaged(&name, 0, "an unreadable segment header".to_owned()));
+                    unreadable = Some(number);
+                    break;
                 }
                 Err(JournalError::Damaged { .. }) => {
                     let mark = trimmed::read(storage)?;
@@ -128,7 +143,7 @@ impl Layout {
         }
         path.reverse();
         self.path = path;
-        Ok(())
+        Ok(unreadable)
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) mod encode;
 pub(crate) mod faults;
 pub(crate) mod files;
 pub(crate) mod follow;
+pub(crate) mod given_up;
 pub(crate) mod layout;
 pub(crate) mod notes;
 pub(crate) mod reader;

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use crate::audit::journal::batch::{self, BatchHeader, Hash, MAGIC, body_sum, records_hash};
 use crate::audit::journal::layout::{Layout, PathSegment, damaged, failed};
 use crate::audit::journal::segment::{
-    self, CLOSE_MARK, Point, SegmentHeader, close_mark, is_close_mark, padding_before_mark,
+    self, CLOSE_MARK, Point, SegmentHeader, Start, close_mark, is_close_mark, padding_before_mark,
 };
 use crate::audit::journal::storage::Storage;
 use crate::error::JournalError;
@@ -112,6 +112,9 @@ pub(crate) fn read(
     for (number, name) in &layout.unreadable {
         let bytes =
             storage.read(name, 0, u64::MAX).map_err(|error| failed("read", name, &error))?;
+        if let Start::Header(header) = SegmentHeader::read(&bytes) {
+            walk.durable = walk.durable.max(header.durable);
+        }
         walk.ask(&bytes, *number);
     }
     walk.judge(layout, stop)

@@ -3,8 +3,8 @@
 //!
 //! What a crash may do is what POSIX allows: of the bytes that were not synced, any subset of the
 //! sectors may be there, in any order, with zeros between; of the files that were created, renamed
-//! or removed since the directory was synced, any first part. What was synced is there, unless the
-//! disk lies.
+//! or removed since the directory was synced, any first part; a file that was cut may be as long as it
+//! was. What was synced is there, unless the disk lies.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -60,6 +60,7 @@ enum Step {
     Sync(usize),
     /// What was not synced before may never be, whatever a later sync says.
     SyncFailed(usize),
+    Truncate(usize, usize),
     Rename(String, String),
     Remove(String),
     SyncDirectory,
@@ -73,6 +74,8 @@ struct Content {
     synced: Vec<std::ops::Range<usize>>,
     /// From here on a sync that says that all is well is to be believed.
     trusted_from: usize,
+    /// A length that it was cut to, which may not be on the disk.
+    cut: Option<usize>,
 }
 
 impl SimulatedDisk {
@@ -148,6 +151,7 @@ impl SimulatedDisk {
         for step in &state.steps[..steps.min(state.steps.len())] {
             match step {
                 Step::Append(file, bytes) => contents[*file].bytes.extend_from_slice(bytes),
+                Step::Truncate(file, length) => contents[*file].cut = Some(*length),
                 Step::Sync(file) => {
                     let content = &mut contents[*file];
                     let range = content.trusted_from..content.bytes.len();
@@ -237,6 +241,10 @@ impl Content {
             }
         }
         bytes.truncate(length);
+        // No file is appended to or synced after it was cut.
+        if let Some(cut) = self.cut.filter(|_| survives()) {
+            bytes.truncate(cut);
+        }
         bytes
     }
 }
@@ -350,6 +358,15 @@ impl Storage for SimulatedDisk {
         let mut state = self.state();
         state.files.remove(name).ok_or(io::ErrorKind::NotFound)?;
         state.steps.push(Step::Remove(name.to_owned()));
+        Ok(())
+    }
+
+    fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
+        let mut state = self.state();
+        let file = *state.files.get(name).ok_or(io::ErrorKind::NotFound)?;
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        state.contents[file].truncate(length);
+        state.steps.push(Step::Truncate(file, length));
         Ok(())
     }
 

@@ -1,8 +1,8 @@
 //! The seam between the journal and what it lies on.
 //!
 //! The journal only ever creates a file, appends to it, and syncs it; a file that replaces another
-//! is written beside it and renamed over it. Nothing is changed in place, so that a crash leaves
-//! whole files, or files whose end is missing or torn.
+//! is written beside it and renamed over it. No byte is changed in place, and what is cut off had been
+//! given up before, so that a crash leaves whole files, or files whose end is missing or torn.
 
 use std::any::Any;
 use std::io;
@@ -56,6 +56,16 @@ pub trait Storage: Send + Sync + 'static {
     /// # Errors
     /// What the system says.
     fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Cuts a file down to its first `length` bytes, some time before the next power cut or not. Unless
+    /// it is told otherwise, a storage can't: then what a crash leaves behind a segment stays there, and
+    /// counts for nothing.
+    ///
+    /// # Errors
+    /// [`Unsupported`](io::ErrorKind::Unsupported) if it can't; what the system says.
+    fn truncate(&self, _name: &str, _length: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Returns once all that was created, renamed and removed before is on the disk.
     ///

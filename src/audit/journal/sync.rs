@@ -3,6 +3,7 @@
 //! The writer appends and goes on; a thread of its own syncs. So one sync serves all who asked while
 //! the one before ran (group commit), and the writer never waits for a disk that takes its time.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
@@ -279,20 +280,22 @@ impl Progress {
                 state.files.drain(..finished);
                 self.tell(state);
             }
-            Err(error) => {
-                let reason = format!("the journal could not be synced: {error}");
-                #[cfg(not(planted = "stopped_after_the_writer_knows"))]
-                (self.on_failure)(Failure::Begins(&reason));
-                state.failed = Some(reason.as_str().into());
-                self.tell(state);
-                #[cfg(planted = "stopped_after_the_writer_knows")]
-                std::thread::sleep(std::time::Duration::from_millis(30));
-                #[cfg(planted = "stopped_after_the_writer_knows")]
-                (self.on_failure)(Failure::Begins(&reason));
-                (self.on_failure)(Failure::Known);
-            }
+            Err(error) => self.fail(state, &format!("the journal could not be synced: {error}")),
         }
         synced
+    }
+
+    /// Nothing that was not synced before may be trusted, until the writer begins afresh.
+    fn fail(&self, mut state: MutexGuard<'_, State>, reason: &str) {
+        #[cfg(not(planted = "stopped_after_the_writer_knows"))]
+        (self.on_failure)(Failure::Begins(reason));
+        state.failed = Some(reason.into());
+        self.tell(state);
+        #[cfg(planted = "stopped_after_the_writer_knows")]
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        #[cfg(planted = "stopped_after_the_writer_knows")]
+        (self.on_failure)(Failure::Begins(reason));
+        (self.on_failure)(Failure::Known);
     }
 
     /// Ends the thread; those who wait are told.
@@ -315,6 +318,13 @@ impl Progress {
     }
 
     fn run(&self) {
+        // A storage is the user's own code. Whatever it does: who waits for this thread gets an answer.
+        while catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+            self.fail(self.lock(), "the journal's storage panicked");
+        }
+    }
+
+    fn work(&self) {
         while self.wait_for_work() {
             // A failure is told where it is found; the writer starts afresh.
             let _ = self.sync_now();
@@ -340,8 +350,8 @@ impl Progress {
                 state.asleep = false;
                 continue;
             }
-            let due = *since.get_or_insert_with(Instant::now) + self.interval;
-            let left = due.saturating_duration_since(Instant::now());
+            let left =
+                self.interval.saturating_sub(since.get_or_insert_with(Instant::now).elapsed());
             if left.is_zero() {
                 return true;
             }

@@ -16,6 +16,7 @@ use rand::rngs::{StdRng, SysRng};
 use crate::audit::flush::Ticket;
 use crate::audit::journal::batch::{self, BatchHeader, body_sum};
 use crate::audit::journal::encode::Encoder;
+use crate::audit::journal::given_up;
 use crate::audit::journal::segment::{
     self, Point, SegmentHeader, UNFINISHED, close_mark, padding_before_mark,
 };
@@ -134,6 +135,7 @@ impl JournalWriter {
             }
         }
         journal.start_afresh()?;
+        journal.clear_given_up();
         Ok(journal)
     }
 
@@ -363,7 +365,8 @@ impl JournalWriter {
         self.progress.sync_now()
     }
 
-    /// Ends the journal in good order: a closing batch, and once that is on the disk, the mark.
+    /// Ends the journal in good order: once all is on the disk, a closing batch, and once that is, the
+    /// mark.
     ///
     /// # Errors
     /// What the storage says: the journal is not closed then, and will be found as after a crash.
@@ -380,6 +383,9 @@ impl JournalWriter {
 
     fn try_close(&mut self) -> io::Result<()> {
         self.write()?;
+        // Who finds the closing batch may take it that all before is on the disk.
+        #[cfg(not(planted = "closed_before_synced"))]
+        self.sync_now()?;
         self.encoder.base = self.segment.created_at;
         self.seal(true);
         self.write()?;
@@ -389,7 +395,16 @@ impl JournalWriter {
         let mut mark = vec![0; padding];
         mark.extend_from_slice(&close_mark(&self.written.hash, self.segment.number));
         file.append(&mark)?;
-        file.sync()
+        file.sync()?;
+        self.clear_given_up();
+        Ok(())
+    }
+
+    /// Takes away what crashes and failing disks have left, so that every byte that there is counts. Not
+    /// while the disk fails: subscribers and copies may be reading there.
+    fn clear_given_up(&self) {
+        // What can't be taken away now, the next opening takes.
+        let _ = given_up::clear(&*self.storage);
     }
 }
 

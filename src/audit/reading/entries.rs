@@ -56,8 +56,11 @@ impl JournalReader {
         filter: &AuditFilter,
         mut each: impl FnMut(AuditEntry) -> ControlFlow<()>,
     ) -> Result<(), JournalError> {
-        let (mut last, mut given) = (0, 0);
-        self.again_if_trimmed(|reader| {
+        let (mut last, mut given, mut enough) = (0, 0, false);
+        self.again_if_changed(|reader| {
+            if enough {
+                return Ok(());
+            }
             let mut source = reader.freeze(0)?;
             let oldest = source.layout.oldest();
             if last > 0 && last + 1 < oldest {
@@ -69,7 +72,9 @@ impl JournalReader {
             let filter = &filter.clone().after(after).limit(filter.get_limit() - given);
             let each = |entry: AuditEntry| {
                 (last, given) = (entry.sequence, given + 1);
-                each(entry)
+                let flow = each(entry);
+                enough = flow.is_break();
+                flow
             };
             let (place, names) = (None, (usize::MAX, 0));
             let mut matching = Matching { filter, place, names, given: 0, each };

@@ -15,8 +15,9 @@ use crate::audit::journal::checkpoint::CheckpointHeader;
 use crate::audit::journal::files::FileStorage;
 use crate::audit::journal::layout::{Layout, failed};
 use crate::audit::journal::reader::Outcome;
+use crate::audit::journal::segment;
 use crate::audit::journal::storage::Storage;
-use crate::audit::journal::trimmed;
+use crate::audit::journal::trimmed::{self, Trimmed};
 use crate::audit::ledger::Ledger;
 use crate::audit::replay::{Listener, RecoveryProgress, Visitor, replay};
 use crate::error::JournalError;
@@ -69,7 +70,7 @@ struct Source {
     beginning: Option<(CheckpointHeader, Ledger)>,
 }
 
-/// How often a reading begins anew because segments were archived or removed meanwhile.
+/// How often a reading begins anew because something was taken away meanwhile.
 const ATTEMPTS: usize = 5;
 
 impl JournalReader {
@@ -133,19 +134,24 @@ impl JournalReader {
         Ok(Source { frozen, layout, beginning })
     }
 
-    /// Reads, and begins anew where it failed because segments were taken away meanwhile.
-    fn again_if_trimmed<T, E>(
+    /// Reads, and begins anew where others have taken something away meanwhile that was to be read.
+    fn again_if_changed<T, E>(
         &mut self,
         mut read: impl FnMut(&mut Self) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut mark = trimmed::read(&*self.storage);
+        let mut before = Standing::of(&*self.storage);
         for _ in 1..ATTEMPTS {
             let outcome = read(self);
-            let now = trimmed::read(&*self.storage);
-            if outcome.is_ok() || now == mark {
+            let now = Standing::of(&*self.storage);
+            let stands = match &outcome {
+                // Less may have been read than there was, without an error: an opening cuts a torn tail.
+                Ok(_) => now.opening == before.opening,
+                Err(_) => now.has_all_of(&before),
+            };
+            if stands {
                 return outcome;
             }
-            mark = now;
+            before = now;
         }
         read(self)
     }
@@ -165,6 +171,30 @@ impl JournalReader {
         let outcome =
             replay(&source.frozen, &source.layout, &mut ledger, visitor, self.listener())?;
         Ok((ledger, outcome))
+    }
+}
+
+/// What changes when an engine takes something away from a journal.
+struct Standing {
+    /// Segments were archived or removed.
+    mark: Result<Option<Trimmed>, JournalError>,
+    /// The journal was opened: what a crash had left is cut off, and written again elsewhere.
+    opening: Result<u64, JournalError>,
+    segments: Vec<String>,
+}
+
+impl Standing {
+    fn of(storage: &dyn Storage) -> Self {
+        let mut segments = storage.list().unwrap_or_default();
+        segments.retain(|name| segment::number_of(name).is_some());
+        let opening = Layout::find_back_to(storage, |_| true);
+        let opening = opening.map(|layout| layout.head().map_or(0, |head| head.header.opening));
+        Self { mark: trimmed::read(storage), opening, segments }
+    }
+
+    fn has_all_of(&self, before: &Self) -> bool {
+        (&self.mark, &self.opening) == (&before.mark, &before.opening)
+            && before.segments.iter().all(|name| self.segments.contains(name))
     }
 }
 

@@ -68,7 +68,7 @@ impl JournalReader {
     /// the oldest checkpoint of a journal whose oldest segments are gone.
     pub fn stock(&mut self, until: Option<Timestamp>) -> Result<JournalStock, JournalError> {
         let until = until.unwrap_or(Timestamp::MAX);
-        self.again_if_trimmed(|reader| {
+        self.again_if_changed(|reader| {
             let mut source = reader.freeze(0)?;
             if let Some((header, ledger)) = &source.beginning
                 && ledger.newest_at > until
