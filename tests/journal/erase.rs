@@ -159,8 +159,9 @@ fn what_a_running_engine_erases_is_gone_from_its_archive_and_its_checkpoints() {
     assert!(holds(&archive, "L. Meitner") && holds(&disk, "L. Meitner"));
     let found = reader(&disk, Some(&archive)).verify(Some(HeadHash(head))).expect("sound");
     assert_eq!(found.erased, 30);
-    // What comes after is checkpointed and archived with the others.
-    work(&manager, 5);
+    // What comes after is checkpointed and archived with the others, and brings nothing back.
+    (0..10).for_each(|_| sell_and_decide(&manager, "L. Meitner"));
+    check_gone(&manager, &disk, Some(&archive), "later");
     let found = reader(&disk, Some(&archive)).verify(None).expect("sound");
     assert_eq!((found.erased, found.oldest), (30, 1));
     assert_eq!(manager.health(), Health::Ok);
@@ -245,6 +246,27 @@ fn a_power_cut_at_any_moment_leaves_a_sound_journal_that_another_call_finishes()
         check_gone(&manager, &journal, Some(&old), &context);
     }
     assert!(half_done > 20, "only {half_done} images were in the midst of it");
+}
+
+#[test]
+fn no_file_is_replaced_that_is_still_to_be_synced() {
+    let name = format!("stockade-erase-{}", std::process::id());
+    let directory = std::env::temp_dir().join(name);
+    let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC");
+    let builder = builder.journal(&directory).sync_interval(Duration::from_secs(3_600));
+    let manager = builder.least_free_space(0).build().expect("a new journal");
+    for _ in 0..5 {
+        work(&manager, 2);
+        assert_eq!(manager.redact(hers).map(|it| it.records), Ok(4));
+        work(&manager, 1);
+        manager.flush().wait().expect("the disk is as it was");
+        assert_eq!(manager.redact(hers).map(|it| it.records), Ok(2));
+        assert_eq!(manager.health(), Health::Ok);
+    }
+    drop(manager);
+    let found = JournalReader::new(&directory).verify(None).expect("sound");
+    assert_eq!((found.erased, found.closed, found.given_up), (30, true, 0));
+    std::fs::remove_dir_all(&directory).expect("a directory");
 }
 
 #[test]

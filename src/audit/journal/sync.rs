@@ -326,6 +326,9 @@ impl Progress {
     /// # Errors
     /// What the storage says.
     pub(crate) fn finish_before(&self, number: u64, last: u64) -> io::Result<()> {
+        if cfg!(planted = "replaced_while_synced") {
+            return Ok(());
+        }
         loop {
             // One that syncs at this moment may have an older list of files.
             self.sync_now()?;
