@@ -69,9 +69,9 @@ pub use error::{
     AddError, Applied, BasketError, BuildError, ConfirmError, DecisionError, Error, ExtendError,
     FlushError, FulfilError, InvalidKey, InvalidName, InvalidReservationId, InvalidTtl,
     JournalError, KeyError, MAX_NAME_BYTES, NoReservation, NoTransferRequest, PartialError,
-    ReleaseError, RemoveError, RequestTransferError, ReserveError, RestsOnRecord, RetakeError,
-    SettingError, SettleError, ShipError, ShortLine, SnapshotError, TransferError, TransferFailure,
-    Unavailable, UnknownPlace,
+    RedactError, ReleaseError, RemoveError, RequestTransferError, ReserveError, RestsOnRecord,
+    RetakeError, SettingError, SettleError, ShipError, ShortLine, SnapshotError, TransferError,
+    TransferFailure, Unavailable, UnknownPlace,
 };
 pub use manager::{
     BasketLine, BrokenLevel, Builder, Comparison, ConfirmOrRetake, Durability, Durably, Health,

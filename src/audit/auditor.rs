@@ -1,6 +1,7 @@
 //! The auditor: follows the journal with a ledger of its own, and checks every law on every entry, in
 //! production too. The hot path never feels it: it reads what is on the disk.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,13 +37,15 @@ pub(crate) struct Auditor {
     /// When its ledger is to be checkpointed; `None`: never.
     schedule: Option<Schedule>,
     due: Option<Due>,
+    /// How often texts were erased in the ledger: what was due before bears them.
+    erasures: u64,
 }
 
 impl Auditor {
     /// Goes on from `at`, where the journal adds up to `ledger`.
     pub(crate) fn new(storage: Arc<dyn Storage>, ledger: Ledger, at: Point) -> Self {
         let follower = Follower::new(storage, at);
-        Self { follower, ledger, found: None, schedule: None, due: None }
+        Self { follower, ledger, found: None, schedule: None, due: None, erasures: 0 }
     }
 
     /// With a checkpoint of the ledger now and then.
@@ -85,7 +88,7 @@ impl Auditor {
         if self.due.is_none()
             && let Some(schedule) = &mut self.schedule
         {
-            self.due = schedule.reached(&self.ledger, self.follower.at());
+            self.due = schedule.reached(&self.ledger, self.follower.at(), self.erasures);
         }
         Ok(true)
     }
@@ -173,6 +176,20 @@ impl Auditing {
         stepped
     }
 
+    /// As [`catch_up`](Self::catch_up), and gives back what is to be written, for
+    /// [`keep_late`](Self::keep_late).
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn catch_up_only(&self, last: u64) -> Option<Due> {
+        let mut auditor = lock(&self.auditor);
+        auditor.catch_up(last).expect("a sound journal");
+        auditor.due.take()
+    }
+
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn keep_late(&self, due: Option<Due>) {
+        self.keep(due);
+    }
+
     fn say(&self, auditor: &Auditor) {
         let mut said = lock(&self.said);
         said.sequence = auditor.at().sequence;
@@ -183,6 +200,12 @@ impl Auditing {
     fn keep(&self, due: Option<Due>) {
         let keeper = lock(&self.keeper);
         let (Some(due), Some(keeper)) = (due, &*keeper) else { return };
+        if due.erasures() != lock(&self.auditor).erasures
+            && cfg!(not(planted = "checkpoint_of_what_was_erased"))
+        {
+            // The next one comes.
+            return;
+        }
         let mut kept = keeper.write(&due);
         if kept.is_ok()
             && let Some(schedule) = &mut lock(&self.auditor).schedule
@@ -201,6 +224,26 @@ impl Auditing {
     /// what it takes away just now.
     pub(crate) fn hold_still(&self) -> Option<HeldStill> {
         lock(&self.keeper).as_ref().map(Keeper::hold_still)
+    }
+
+    /// Erases who decided on these transfers, and why: in the ledger, and in the checkpoints by
+    /// `rewrite`, while no other is written. The segments are without it.
+    ///
+    /// # Errors
+    /// Those of `rewrite`.
+    pub(crate) fn erase_texts(
+        &self,
+        of: &BTreeSet<u64>,
+        rewrite: impl FnOnce() -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        let _alone = lock(&self.keeper);
+        {
+            let mut auditor = lock(&self.auditor);
+            #[cfg(not(planted = "auditor_keeps_texts"))]
+            auditor.ledger.transfers.erase_texts(of);
+            auditor.erasures += 1;
+        }
+        rewrite()
     }
 
     /// What is not as it should be.

@@ -1,18 +1,16 @@
-//! Checkpoints of a ledger: reading and removing them, and finding the one to begin a recovery with.
+//! Checkpoints of a ledger: reading, changing and removing them, and finding the one to begin with.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::ops::ControlFlow;
 
 use crate::audit::journal::batch::Hash;
 use crate::audit::journal::checkpoint::{self, CheckpointHeader};
-use crate::audit::journal::decode::Decoded;
 use crate::audit::journal::layout::{Layout, PathSegment, damaged, failed};
 use crate::audit::journal::reader::find;
 use crate::audit::journal::segment::{self, Point};
 use crate::audit::journal::storage::Storage;
 use crate::audit::journal::trimmed;
 use crate::audit::ledger::Ledger;
-use crate::audit::replay::{Visitor, replay};
 use crate::error::JournalError;
 
 /// Where the newest checkpoint was taken, as its header says.
@@ -22,66 +20,29 @@ pub(crate) fn newest(storage: &dyn Storage) -> Result<Option<CheckpointHeader>, 
     Ok(names.iter().find_map(|name| checkpoint::read_header(storage, name).ok()))
 }
 
-/// Removes every checkpoint, so that nothing is left of what is erased in the segments.
-pub(crate) fn remove_all(storage: &dyn Storage) -> Result<(), JournalError> {
-    remove(storage, |name| checkpoint::batch_of(name).is_some() || checkpoint::is_unfinished(name))
-}
-
-/// Removes every checkpoint but the oldest that can be begun with, whose name it gives back.
-pub(crate) fn remove_all_but_oldest(
-    storage: &dyn Storage,
-    whole: &dyn Storage,
-    layout: &Layout,
-) -> Result<Option<String>, JournalError> {
-    let names = checkpoint::list(storage)?;
-    let is_usable = |name: &&String| {
-        let header = checkpoint::read(storage, name).map(|(header, _)| header);
-        header.is_ok_and(|header| segment_of(whole, layout, name, &header).is_ok())
-    };
-    let oldest = names.iter().rev().find(is_usable).cloned();
-    remove(storage, |name| {
-        let is_one = checkpoint::batch_of(name).is_some() || checkpoint::is_unfinished(name);
-        is_one && oldest.as_deref() != Some(name)
-    })?;
-    Ok(oldest)
-}
-
-/// Writes the checkpoint `name` of the journal in `storage` anew, as what the segments in `whole` add up
-/// to now that notes in them were erased; where those before it are gone, without any decision's texts.
+/// Writes each checkpoint anew that says who decided on one of these transfers, and why, without that.
+/// One that can't be read goes: nobody knows what it says.
 pub(crate) fn erase_texts(
     storage: &dyn Storage,
-    whole: &dyn Storage,
-    name: &str,
+    opening: u64,
+    decisions: &BTreeSet<u64>,
 ) -> Result<(), JournalError> {
-    let layout = Layout::find(whole)?;
-    let (header, state) = checkpoint::read(storage, name)?;
-    let keys = usize::try_from(header.keys).unwrap_or(usize::MAX);
-    let ledger = if layout.trimmed.is_some() {
-        let mut ledger = read(storage, name, keys)?.1;
-        ledger.transfers.erase_texts();
-        ledger
-    } else {
-        let mut ledger = Ledger::new(keys);
-        replay(whole, &layout, &mut ledger, &mut UpTo(header.sequence), None)?;
-        ledger
-    };
-    let erased = ledger.to_bytes(keys);
-    if erased == state {
-        return Ok(());
-    }
-    checkpoint::write(storage, 0, header, &erased).map_err(|error| failed("write", name, &error))
-}
-
-/// Ends a replay with this entry.
-struct UpTo(u64);
-
-impl Visitor for UpTo {
-    fn record(&mut self, ledger: &Ledger, _: u64, _: &Decoded<'_>) -> ControlFlow<()> {
-        match ledger.next_sequence > self.0 {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
+    remove_unfinished(storage)?;
+    for name in checkpoint::list(storage)? {
+        let header = checkpoint::read_header(storage, &name);
+        let keys = header.map_or(0, |it| usize::try_from(it.keys).unwrap_or(usize::MAX));
+        match read(storage, &name, keys) {
+            Ok((header, mut ledger)) => {
+                if ledger.transfers.erase_texts(decisions) {
+                    checkpoint::write(storage, opening, header, &ledger.to_bytes(keys))
+                        .map_err(|error| failed("write", &name, &error))?;
+                }
+            }
+            Err(JournalError::Damaged { .. }) => remove(storage, |it| it == name)?,
+            Err(error) => return Err(error),
         }
     }
+    Ok(())
 }
 
 /// Removes what an attempt left that came to nothing.

@@ -54,6 +54,14 @@ pub(crate) struct Due {
     state: Vec<u8>,
     /// The latest moment of any entry so far.
     now: Timestamp,
+    erasures: u64,
+}
+
+impl Due {
+    /// How often texts had been erased when its state was taken.
+    pub(crate) fn erasures(&self) -> u64 {
+        self.erasures
+    }
 }
 
 impl Schedule {
@@ -79,8 +87,8 @@ impl Schedule {
     }
 
     /// `ledger` is what the journal adds up to at `at`, which is on the disk: the checkpoint to be
-    /// written now, if one is due.
-    pub(crate) fn reached(&mut self, ledger: &Ledger, at: Point) -> Option<Due> {
+    /// written now, if one is due. Texts were erased in the ledger so often.
+    pub(crate) fn reached(&mut self, ledger: &Ledger, at: Point, erasures: u64) -> Option<Due> {
         if at.segment != self.segment {
             (self.segment, self.base) = (at.segment, self.read);
             self.closed += 1;
@@ -98,7 +106,7 @@ impl Schedule {
             keys: self.options.keys as u64,
         };
         let state = ledger.to_bytes(self.options.keys);
-        Some(Due { header, state, now: ledger.newest_at })
+        Some(Due { header, state, now: ledger.newest_at, erasures })
     }
 
     /// Whether one may fall due by the time that all up to `at` is read.

@@ -1,10 +1,11 @@
 //! Asking the log what happened.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::audit::entry::{AuditEntry, EntryType};
-use crate::audit::memory::MemoryLog;
+use crate::audit::memory::{MemoryLog, Noted};
 use crate::audit::view::{Names, View};
 use crate::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
@@ -275,6 +276,16 @@ impl AuditLog {
     /// The sequence number of the newest entry; 0 if there is none. Never waits.
     pub fn newest_sequence(&self) -> u64 {
         self.memory.written()
+    }
+
+    /// Erases the notes of records, which it is told by their first entries.
+    pub(crate) fn erase_notes(&self, of: &BTreeSet<u64>) {
+        self.memory.erase_notes(of);
+    }
+
+    /// The records with notes; see [`MemoryLog::pick`].
+    pub(crate) fn pick(&self, wanted: &mut dyn FnMut(&AuditEntry) -> bool) -> Noted {
+        self.memory.pick(&*self.names, wanted)
     }
 
     /// What was written about a hold born at `born`. Whoever decides by it flushes first.

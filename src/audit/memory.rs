@@ -3,13 +3,14 @@
 //! Records lie in chunks. The writer fills the open one and seals it when it is full; a query copies
 //! the list of sealed chunks and the open one under a short lock, and scans without it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::mem;
 use std::sync::Arc;
 
+use crate::audit::entry::{AuditEntry, EventType};
 use crate::audit::pool::Pool;
-use crate::audit::record::{Header, Line, Record, Step};
-use crate::audit::view::{Metadata, View};
+use crate::audit::record::{Header, Line, Record, Step, is_fact};
+use crate::audit::view::{Metadata, Names, View};
 use crate::clock::Timestamp;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 
@@ -33,6 +34,26 @@ struct Kept {
     header: Header,
     lines: Box<[Line]>,
     metadata: Metadata,
+}
+
+impl Kept {
+    /// Without the caller's notes: what a journal keeps of it, too.
+    fn without_notes(&self) -> Self {
+        let facts = self.metadata.iter().filter(|(name, _)| is_fact(&self.lines, name));
+        Self { header: self.header, lines: self.lines.clone(), metadata: facts.cloned().collect() }
+    }
+
+    fn has_notes(&self) -> bool {
+        self.metadata.iter().any(|(name, _)| !is_fact(&self.lines, name))
+    }
+
+    /// The number of the request that it decides on, if it decides on one.
+    fn decides_on(&self) -> Option<u64> {
+        let decides = |line: &Line| line.entry_type == EventType::TransferDecided.into();
+        let number = |(name, _): &&(String, String)| name == "transferRequestId";
+        let number = self.metadata.iter().find(number).filter(|_| self.lines.iter().any(decides));
+        number.and_then(|(_, number)| number.parse().ok())
+    }
 }
 
 impl Stored {
@@ -94,6 +115,25 @@ impl Chunk {
         self.latest >= since && self.earliest <= until
     }
 
+    /// Its records with notes, each with its first entry's number.
+    fn noted(&mut self) -> impl Iterator<Item = (u64, &mut Arc<Kept>)> {
+        let mut next = self.first_sequence;
+        let records = self.records.iter_mut().map(move |record| {
+            let first = next;
+            match record {
+                Stored::Step(_) => {
+                    next += 1;
+                    None
+                }
+                Stored::Steps(kept) => {
+                    next += kept.lines.len() as u64;
+                    Some((first, kept))
+                }
+            }
+        });
+        records.flatten().filter(|(_, kept)| kept.has_notes())
+    }
+
     /// Its entries with their sequence numbers, until `each` says to stop.
     pub(crate) fn scan(
         &self,
@@ -139,6 +179,17 @@ struct State {
     latest_gone: Option<Timestamp>,
     /// Room of a chunk that is gone, for the next one.
     spare: Vec<Stored>,
+}
+
+/// Records with notes, sorted by whether they were picked.
+#[derive(Debug, Default)]
+pub(crate) struct Noted {
+    /// The first entry of each that was.
+    pub(crate) picked: BTreeSet<u64>,
+    /// The transfer requests that those decide on.
+    pub(crate) decisions: BTreeSet<u64>,
+    /// The requests that others decide on.
+    pub(crate) told: BTreeSet<u64>,
 }
 
 /// The log as it was at one moment.
@@ -255,6 +306,49 @@ impl MemoryLog {
         }
         let next = state.open.end();
         Snapshot { chunks, oldest: self.oldest(next), next, complete_after: state.latest_gone }
+    }
+
+    /// Erases the notes of records, which it is told by their first entries. The writer waits for a
+    /// chunk at a time.
+    pub(crate) fn erase_notes(&self, of: &BTreeSet<u64>) {
+        let mut from = 0;
+        while let Some(&first) = of.range(from..).next() {
+            let mut state = lock(&self.state);
+            let place = state.sealed.partition_point(|chunk| chunk.end() <= first);
+            let chunk = match state.sealed.get_mut(place) {
+                // A query that looks at it has its own.
+                Some(sealed) => Arc::make_mut(sealed),
+                None => &mut state.open,
+            };
+            for (_, kept) in chunk.noted().filter(|(first, _)| of.contains(first)) {
+                *kept = Arc::new(kept.without_notes());
+            }
+            from = chunk.end().max(first + 1);
+        }
+    }
+
+    /// The first entries of the records with notes of which `wanted` picks an entry; and, of the
+    /// requests that those decide on and of the others that any record here does, the numbers.
+    pub(crate) fn pick(
+        &self,
+        names: &dyn Names,
+        wanted: &mut dyn FnMut(&AuditEntry) -> bool,
+    ) -> Noted {
+        let snapshot = self.snapshot(0);
+        let mut noted = Noted::default();
+        for mut chunk in snapshot.chunks {
+            for (first, kept) in Arc::make_mut(&mut chunk).noted() {
+                let views = kept.lines.iter().map(|line| View::Line(&kept.header, line));
+                let mut entries = views.zip(first..).filter(|(_, at)| *at >= snapshot.oldest);
+                if entries.any(|(view, at)| wanted(&view.to_entry(at, names, &kept.metadata))) {
+                    noted.picked.insert(first);
+                    noted.decisions.extend(kept.decides_on());
+                } else {
+                    noted.told.extend(kept.decides_on());
+                }
+            }
+        }
+        noted
     }
 
     /// When the engine was opened: the log knows nothing of what was before.

@@ -254,6 +254,38 @@ impl Steps {
     }
 }
 
+/// What a recovery has to know of a transfer's request: the other pairs of such a record are notes.
+const FACTS_OF_TRANSFERS: [&str; 5] =
+    ["transferRequestId", "outcome", "decidedAt", "available", "room"];
+
+/// Whether all pairs of such an entry are *facts*, which a recovery needs and nobody may erase,
+/// rather than a caller's notes.
+fn has_facts_only(entry_type: EntryType) -> bool {
+    matches!(
+        entry_type,
+        EntryType::Event(
+            EventType::Opened
+                | EventType::WarehouseDefined
+                | EventType::ProductDefined
+                | EventType::LevelOpened
+                | EventType::SettingChanged
+                | EventType::Closed
+        )
+    )
+}
+
+/// Whether the pair of this name is a fact in a record of these lines.
+pub(crate) fn is_fact(lines: &[Line], name: &str) -> bool {
+    let transfer = |line: &Line| {
+        matches!(
+            line.entry_type,
+            EntryType::Event(EventType::TransferRequested | EventType::TransferDecided)
+        )
+    };
+    lines.first().is_some_and(|line| has_facts_only(line.entry_type))
+        || (FACTS_OF_TRANSFERS.contains(&name) && lines.iter().any(transfer))
+}
+
 /// A caller's key, in the same record as what it moved, so that no lost tail parts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyMark {

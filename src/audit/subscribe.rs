@@ -67,6 +67,7 @@ impl FromStr for JournalPosition {
 ///
 /// It reads the journal's files by itself: a slow one holds up nobody.
 pub struct Subscription {
+    storage: Arc<dyn Storage>,
     follower: Follower,
     progress: Arc<Progress>,
     names: Arc<dyn Names>,
@@ -74,6 +75,8 @@ pub struct Subscription {
     pending: VecDeque<AuditEntry>,
     position: JournalPosition,
     reached: Reached,
+    /// How often notes had been erased when `pending` was read.
+    erasures: u64,
 }
 
 impl Subscription {
@@ -86,21 +89,21 @@ impl Subscription {
         opening: u64,
         after: JournalPosition,
     ) -> Result<Self, JournalError> {
+        let erasures = progress.erasures();
         let is_before =
             |it: &SegmentHeader| it.base.sequence <= after.sequence && it.opening <= after.opening;
         let layout = Layout::find_back_to(&*storage, is_before)?;
         check_position(&*storage, &layout, after, progress.durable_point().sequence)?;
-        let mut path = layout.path.iter().rev();
-        let start = path.find(|it| it.header.base.sequence <= after.sequence);
-        let trimmed = || JournalError::Trimmed { oldest: layout.oldest() };
-        let start = start.ok_or_else(trimmed)?.header.base;
+        let start = start_of(&layout, after.sequence)?;
         Ok(Self {
-            follower: Follower::new(storage, start),
+            follower: Follower::new(Arc::clone(&storage), start),
+            storage,
             progress,
             names,
             pending: VecDeque::new(),
             position: JournalPosition { sequence: after.sequence, opening },
             reached: Reached::Disk,
+            erasures,
         })
     }
 
@@ -122,6 +125,9 @@ impl Subscription {
     /// # Errors
     /// What the storage says, or that the journal is damaged; the same call may succeed later.
     pub fn try_next(&mut self) -> Result<Option<AuditEntry>, JournalError> {
+        if self.erasures != self.progress.erasures() && cfg!(not(planted = "read_ahead_is_kept")) {
+            self.read_again()?;
+        }
         loop {
             if let Some(entry) = self.pending.pop_front() {
                 self.position.sequence = entry.sequence;
@@ -144,6 +150,21 @@ impl Subscription {
                 })?;
             }
         }
+    }
+
+    /// Notes were erased since it has read ahead: forgets that, and reads from its position on.
+    fn read_again(&mut self) -> Result<(), JournalError> {
+        let erasures = self.progress.erasures();
+        if !self.pending.is_empty() {
+            let sequence = self.position.sequence;
+            let is_before = |it: &SegmentHeader| it.base.sequence <= sequence;
+            let layout = Layout::find_back_to(&*self.storage, is_before)?;
+            let start = start_of(&layout, sequence)?;
+            self.follower = Follower::new(Arc::clone(&self.storage), start);
+            self.pending.clear();
+        }
+        self.erasures = erasures;
+        Ok(())
     }
 
     /// Waits for the next entry; `None` once the engine has ended and all was given out.
@@ -215,6 +236,14 @@ impl Future for NextEntry<'_> {
             }
         }
     }
+}
+
+/// Where to begin to read everything after an entry.
+fn start_of(layout: &Layout, sequence: u64) -> Result<Point, JournalError> {
+    let mut path = layout.path.iter().rev();
+    let start = path.find(|it| it.header.base.sequence <= sequence);
+    let trimmed = || JournalError::Trimmed { oldest: layout.oldest() };
+    Ok(start.ok_or_else(trimmed)?.header.base)
 }
 
 /// Refuses a position that lies in a tail that was lost since.

@@ -216,6 +216,9 @@ impl Writer {
             }
             self.deliver()?;
         }
+        if let Some(journal) = &mut self.journal {
+            journal.rotate_if_asked().map_err(refused_by_journal)?;
+        }
         if mem::take(&mut self.failing) {
             self.backlog = VecDeque::new();
             self.recorder.gate().resume();

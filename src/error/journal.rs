@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::error::FlushError;
+
 /// Why a journal can't be opened, read or written.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -112,5 +114,29 @@ impl JournalError {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Locked | Self::Storage { .. })
+    }
+}
+
+/// Why notes could not be erased, or not all of them. Whatever was erased stays erased, and the journal is
+/// sound: make the call again, or, where the engine has ended, call [`redact`](crate::redact()).
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RedactError {
+    /// The engine has stopped, ended or died: what was done before the call is not all written, so that it
+    /// can't be erased either.
+    #[error("not all notes were erased: {0}")]
+    Unwritten(#[from] FlushError),
+    /// The journal's files could not be read or written.
+    #[error("not all notes were erased: {0}")]
+    Journal(#[from] JournalError),
+}
+
+impl RedactError {
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unwritten(error) => error.is_retryable(),
+            Self::Journal(error) => error.is_retryable(),
+        }
     }
 }

@@ -22,7 +22,7 @@ pub use hold::{
     BasketError, ConfirmError, ExtendError, FulfilError, ReleaseError, ReserveError, RetakeError,
     ShortLine,
 };
-pub use journal::JournalError;
+pub use journal::{JournalError, RedactError};
 pub(crate) use lookup::MAX_KEY_BYTES;
 pub use lookup::{FlushError, InvalidKey, InvalidReservationId, NoReservation};
 pub use setup::{BuildError, SettingError, SnapshotError};

@@ -27,7 +27,7 @@
 //! record. The open requests are those that were requested and not decided; one holds units if its
 //! record has a `Reserved` entry.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -85,9 +85,22 @@ impl Filed {
         Some((status, self.decision.get()))
     }
 
+    /// The same, which is final, without who decided and why.
+    fn without_texts(&self) -> Self {
+        // Acquire pairs with the Release in `decide`; a final state stays.
+        let state = AtomicU32::new(self.state.load(Ordering::Acquire));
+        let decision = self.decision.get().map(without_texts);
+        let decision = decision.map_or_else(OnceLock::new, OnceLock::from);
+        Self { id: self.id, asked: self.asked, state, decision }
+    }
+
     fn is_open(&self) -> bool {
         matches!(self.status(), Some((Status::PendingApproval, _)))
     }
+}
+
+fn without_texts(decision: &TransferDecision) -> TransferDecision {
+    TransferDecision { by: "".into(), reason: None, ..decision.clone() }
 }
 
 /// All requests that are open, and the newest of those that were decided.
@@ -102,6 +115,8 @@ struct Book {
     requests: BTreeMap<TransferRequestId, Arc<Filed>>,
     /// Those of them that are decided, the oldest decision first.
     decided: VecDeque<TransferRequestId>,
+    /// Those whose decision was recorded and is not final yet, and whose texts are erased already.
+    erased: BTreeSet<TransferRequestId>,
     /// The greatest number that was ever filed.
     newest: u64,
 }
@@ -179,6 +194,25 @@ impl Approvals {
         }
     }
 
+    /// The numbers of those that were decided.
+    pub(super) fn decided(&self) -> BTreeSet<u64> {
+        self.book().decided.iter().map(|id| id.0).collect()
+    }
+
+    /// Erases who decided on these requests, and why; also where the decision is on its way.
+    pub(super) fn erase_texts(&self, of: &BTreeSet<u64>) {
+        let mut book = self.book();
+        let Book { requests, erased, .. } = &mut *book;
+        for id in of.iter().copied().map(TransferRequestId) {
+            let Some(filed) = requests.get_mut(&id) else { continue };
+            match filed.status() {
+                // Whoever looks at the old one has it from before.
+                Some((_, Some(_))) => *filed = Arc::new(filed.without_texts()),
+                _ => drop(erased.insert(id)),
+            }
+        }
+    }
+
     /// The next request gets a number greater than this.
     pub(super) fn begin_after(&self, newest: u64) {
         self.book().newest = newest;
@@ -242,7 +276,13 @@ impl Claim<'_> {
     }
 
     /// Makes the decision final. Law 2: its record is queued, and what it gives is given.
-    pub(super) fn decide(self, status: Status, decision: TransferDecision) {
+    pub(super) fn decide(self, status: Status, mut decision: TransferDecision) {
+        // Under the lock, so that the open ones are always those that are not in `decided`, and texts that
+        // are to be erased never show.
+        let mut book = self.approvals.book();
+        if book.erased.remove(&self.filed.id) {
+            decision = without_texts(&decision);
+        }
         let noted = self.filed.decision.set(decision);
         debug_assert!(noted.is_ok(), "a request is decided once");
         let state = match status {
@@ -250,8 +290,6 @@ impl Claim<'_> {
             Status::Rejected => REJECTED,
             Status::Failed | Status::PendingApproval => FAILED,
         };
-        // Under the lock, so that the open ones are always those that are not in `decided`.
-        let mut book = self.approvals.book();
         // Release pairs with the Acquire in `Filed::status`.
         self.filed.state.store(state, Ordering::Release);
         book.decided.push_back(self.filed.id);

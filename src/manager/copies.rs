@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use crate::audit::backup;
 use crate::audit::head::JournalHead;
-use crate::audit::journal::archived::WithArchive;
 use crate::audit::journal::files::FileStorage;
 use crate::audit::journal::storage::Storage;
 use crate::audit::subscribe::{JournalPosition, Subscription};
 use crate::error::JournalError;
 use crate::manager::InventoryManager;
 use crate::manager::journal::JournalLink;
+use crate::sync::lock;
 
 /// # The journal
 impl InventoryManager {
@@ -44,17 +44,15 @@ impl InventoryManager {
     pub fn subscribe(&self, after: JournalPosition) -> Result<Subscription, JournalError> {
         let journal = self.journal_link()?;
         let progress = Arc::clone(&journal.progress);
-        let storage = match journal.retention.archive_storage() {
-            Some(archive) => Arc::new(WithArchive::new(Arc::clone(&journal.storage), archive)),
-            None => Arc::clone(&journal.storage),
-        };
+        let storage = journal.whole();
         let names = Arc::clone(&self.engine.catalog) as _;
         Subscription::new(storage, progress, names, journal.recovered.openings + 1, after)
     }
 
     /// Copies the journal, up to what is on the disk, into a directory that is empty or does not exist.
-    /// An engine can be built on the copy; what was archived is not in it. Takes as long as reading and writing the files does; nobody
-    /// waits for it.
+    /// An engine can be built on the copy; what was archived is not in it. Takes as long as reading and
+    /// writing the files does; nobody waits for it but another backup and [`redact`](Self::redact), as it
+    /// waits for them.
     ///
     /// # Errors
     /// [`JournalError::Storage`] if the directory is not empty, or a file can't be read or written;
@@ -83,6 +81,8 @@ impl InventoryManager {
     /// As there.
     pub fn backup_to(&self, storage: &dyn Storage) -> Result<JournalHead, JournalError> {
         let journal = self.journal_link()?;
+        #[cfg(not(planted = "copied_while_erased"))]
+        let _alone = lock(&journal.files);
         let _still = journal.auditing.as_ref().map(|auditing| auditing.hold_still());
         backup::copy(&*journal.storage, storage, || journal.progress.durable_point())
     }

@@ -2,12 +2,14 @@
 
 use std::any::Any;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::audit::auditor::{Auditing, Auditor};
 use crate::audit::checkpoint;
 use crate::audit::head::JournalHead;
+use crate::audit::journal::archived::WithArchive;
 use crate::audit::journal::files::FileStorage;
 use crate::audit::journal::storage::Storage;
 use crate::audit::journal::sync::{Failure, Progress};
@@ -23,9 +25,12 @@ use crate::clock::Timestamp;
 use crate::error::JournalError;
 use crate::manager::InventoryManager;
 use crate::reservation::id::Randomness;
+use crate::sync::{AtomicUsize, Mutex, Ordering};
 use crate::trace;
 
 const DEFAULT_SEGMENT: u64 = 64 << 20;
+/// How often an ending looks whether the lock was given back.
+const LOOK_AGAIN: Duration = Duration::from_micros(200);
 
 /// How a journal is kept.
 pub(super) struct JournalOptions {
@@ -138,8 +143,28 @@ pub(super) struct JournalLink {
     wants_auditor: bool,
     checkpoints: Option<CheckpointOptions>,
     pub(super) retention: JournalRetention,
+    /// Held by whoever copies the journal's files, or writes old ones anew.
+    pub(super) files: Mutex<()>,
     /// The journal's lock, for whoever writes checkpoints.
     lock: Option<Arc<dyn Any + Send + Sync>>,
+    /// The same, as long as anybody of this engine has it.
+    held: Weak<dyn Any + Send + Sync>,
+    /// How many have it for a while.
+    holders: AtomicUsize,
+}
+
+/// The journal's lock, in the hands of a caller.
+pub(super) struct Held<'a> {
+    holders: &'a AtomicUsize,
+    lock: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.lock = None;
+        // Release: given back before it counts as that.
+        self.holders.fetch_sub(1, Ordering::Release);
+    }
 }
 
 impl std::fmt::Debug for JournalLink {
@@ -172,6 +197,34 @@ impl JournalLink {
         }
         self.auditing = Some(auditing);
         Ok(())
+    }
+
+    /// The journal's lock, for a while; `None` once the engine has given it back.
+    pub(super) fn hold(&self) -> Option<Held<'_>> {
+        let lock = self.held.upgrade()?;
+        // Relaxed: an ending that does not see it yet waits no longer than one that came before it.
+        self.holders.fetch_add(1, Ordering::Relaxed);
+        Some(Held { holders: &self.holders, lock: Some(lock) })
+    }
+
+    /// Waits, until the deadline at most, for all who have the lock to give it back.
+    pub(super) fn wait_for_end(&self, deadline: Instant) {
+        if let Some(auditing) = &self.auditing {
+            auditing.wait_for_end(deadline);
+        }
+        // Acquire pairs with the Release of whoever has given it back.
+        while self.holders.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Where the journal's entries lie: in its directory, and in the archive of those that went.
+    pub(super) fn whole(&self) -> Arc<dyn Storage> {
+        let journal = Arc::clone(&self.storage);
+        match self.retention.archive_storage() {
+            Some(archive) => Arc::new(WithArchive::new(journal, archive)),
+            None => journal,
+        }
     }
 
     /// What is not as it should be.
@@ -295,6 +348,9 @@ impl Journal {
                 history: self.history,
             }),
             retention: self.options.retention,
+            files: Mutex::new(()),
+            held: Arc::downgrade(&lock),
+            holders: AtomicUsize::new(0),
             lock: Some(lock),
         };
         Ok((ledger, link))

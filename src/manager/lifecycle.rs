@@ -85,8 +85,8 @@ impl Life {
                 engine.recorder.unwritten()
             }
         };
-        // It has the journal's lock, too.
-        auditing.into_iter().for_each(|auditing| auditing.wait_for_end(deadline));
+        // It has the journal's lock, too, and so has whoever erases notes.
+        engine.journal.iter().for_each(|journal| journal.wait_for_end(deadline));
         let left = deadline.saturating_duration_since(Instant::now());
         Shutdown { unwritten, undelivered_alerts: engine.desk.shutdown(left) }
     }

@@ -25,6 +25,7 @@ mod queries;
 mod receive;
 mod recorder;
 mod recover;
+mod redact;
 mod request;
 mod reserve;
 mod retake;

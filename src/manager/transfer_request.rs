@@ -106,7 +106,7 @@ pub struct TransferRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TransferDecision {
-    /// Who decided.
+    /// Who decided; empty if that was erased, with the notes of its record.
     pub by: Arc<str>,
     /// When.
     pub at: Timestamp,

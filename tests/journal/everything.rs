@@ -140,7 +140,7 @@ fn step(manager: &InventoryManager, random: &mut Random, made: &mut Made) {
         [BasketLine::new(line.level, 1 + random.below(line.quantity as usize) as u32)]
     });
     let lines = own.as_ref().map_or(&some[..], |own| &own[..]);
-    match (random.below(28), hold) {
+    match (random.below(29), hold) {
         (0 | 1, _) => drop(request.add_stock(place, units * 5, "SUPPLIER")),
         (2, _) => drop(request.remove_stock(place, units, "dropped")),
         (3..=5, _) => made.ids.extend(request.reserve(place, units, ttl)),
@@ -190,8 +190,21 @@ fn step(manager: &InventoryManager, random: &mut Random, made: &mut Made) {
         }
         (25, _) => keyed(manager, random.below(4), made.keys, units, made, true),
         (26, _) => setting(manager, random, place),
+        (27, _) => erase(manager, random),
         _ => manager.run_until_idle(),
     }
+}
+
+/// Notes are erased, and are gone.
+fn erase(manager: &InventoryManager, random: &mut Random) {
+    let (name, value) = match random.below(4) {
+        0 => ("decidedBy", "tom".to_owned()),
+        _ => ("order", format!("A-{}", random.below(100))),
+    };
+    let is_wanted = |entry: &AuditEntry| entry.note(name) == Some(&value);
+    manager.redact(is_wanted).expect("a sound journal");
+    let entries = manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+    assert!(!entries.iter().any(is_wanted), "{name}={value} is still there");
 }
 
 /// A call under a key; a repeat is to be answered alike.
@@ -269,7 +282,7 @@ fn setting(manager: &InventoryManager, random: &mut Random, place: (&str, &str))
 
 #[test]
 fn everything_that_is_done_at_random_is_there_again() {
-    const RUNS: u64 = 60;
+    const RUNS: u64 = 80;
     let first_seed = seed();
     let seen = (first_seed..first_seed + RUNS).map(play);
     let seen: Vec<&str> = seen.flatten().collect();

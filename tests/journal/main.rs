@@ -5,6 +5,8 @@ mod crash;
 mod damage;
 mod disks;
 mod durable;
+mod erase;
+mod erase_load;
 mod everything;
 mod follow;
 mod golden;

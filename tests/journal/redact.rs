@@ -11,7 +11,7 @@ use crate::watched::Watched;
 
 const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
 
-fn holds(disk: &SimulatedDisk, text: &str) -> bool {
+pub(crate) fn holds(disk: &SimulatedDisk, text: &str) -> bool {
     let bytes = text.as_bytes();
     disk.files().iter().any(|(_, file)| file.windows(bytes.len()).any(|part| part == bytes))
 }
@@ -88,7 +88,7 @@ fn a_crash_while_notes_are_erased_leaves_a_sound_journal() {
 }
 
 /// Everything that M. Curie is noted in.
-fn hers(entry: &AuditEntry) -> bool {
+pub(crate) fn hers(entry: &AuditEntry) -> bool {
     entry.metadata().iter().any(|(_, value)| value == "M. Curie")
 }
 

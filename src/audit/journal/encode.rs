@@ -3,10 +3,10 @@
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use crate::audit::entry::{EntryType, EventType};
+use crate::audit::entry::EventType;
 use crate::audit::journal::bytes::{put_difference, put_varint};
 use crate::audit::journal::notes::{PRESENT, Pair, SALT, put_pairs, salted_hash};
-use crate::audit::record::{KeyMark, Line, Record, Step, Steps, Subject};
+use crate::audit::record::{KeyMark, Line, Record, Step, Steps, Subject, is_fact};
 use crate::audit::view::Names;
 use crate::clock::Timestamp;
 
@@ -37,38 +37,6 @@ pub(crate) mod about {
     pub(crate) const PRODUCT: u8 = 2;
     pub(crate) const LEVEL: u8 = 3;
     pub(crate) const SHIFT: u32 = 6;
-}
-
-/// What a recovery has to know of a transfer's request: the other pairs of such a record are notes.
-const FACTS_OF_TRANSFERS: [&str; 5] =
-    ["transferRequestId", "outcome", "decidedAt", "available", "room"];
-
-/// Whether all pairs of such an entry are *facts*, which a recovery needs and nobody may erase,
-/// rather than a caller's notes.
-fn has_facts_only(entry_type: EntryType) -> bool {
-    matches!(
-        entry_type,
-        EntryType::Event(
-            EventType::Opened
-                | EventType::WarehouseDefined
-                | EventType::ProductDefined
-                | EventType::LevelOpened
-                | EventType::SettingChanged
-                | EventType::Closed
-        )
-    )
-}
-
-/// Whether the pair of this name is a fact.
-fn is_fact(lines: &[Line], name: &str) -> bool {
-    let transfer = |line: &Line| {
-        matches!(
-            line.entry_type,
-            EntryType::Event(EventType::TransferRequested | EventType::TransferDecided)
-        )
-    };
-    lines.first().is_some_and(|line| has_facts_only(line.entry_type))
-        || (FACTS_OF_TRANSFERS.contains(&name) && lines.iter().any(transfer))
 }
 
 /// The two parts of a batch's body, and what its header says of them.

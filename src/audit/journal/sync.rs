@@ -13,7 +13,10 @@ use crate::audit::flush::Ticket;
 use crate::audit::journal::segment::Point;
 use crate::audit::journal::storage::{Storage, StorageFile};
 use crate::error::FlushError;
-use crate::sync::{Condvar, Mutex, MutexGuard, lock};
+use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, nap};
+
+/// How often it is looked whether the writer has come so far.
+const LOOK_AGAIN: Duration = Duration::from_micros(200);
 
 /// How far the disk is behind the writer.
 pub(crate) struct Progress {
@@ -22,6 +25,12 @@ pub(crate) struct Progress {
     changed: Condvar,
     /// What is not asked for is synced after so long.
     interval: Duration,
+    /// Held by whoever syncs: a second one could say that the disk has what the first one, who took
+    /// over the directory, has not synced yet.
+    syncing: Mutex<()>,
+    /// How often notes were erased in what was read before. Release by whoever has erased them, Acquire
+    /// by who has read on: it then reads files without them.
+    erasures: AtomicU64,
     /// Told when a sync has failed, by the thread that synced.
     on_failure: Box<dyn Fn(Failure<'_>) + Send + Sync>,
 }
@@ -56,8 +65,10 @@ impl State {
 
 #[derive(Default)]
 struct State {
-    /// Files with bytes that may not be on the disk, the oldest first.
-    files: Vec<Arc<dyn StorageFile>>,
+    /// Files with bytes that may not be on the disk, each with its segment's number, the oldest first.
+    files: Vec<(u64, Arc<dyn StorageFile>)>,
+    /// Somebody wants the writer to go on in a fresh segment.
+    wants_fresh: bool,
     /// A file's name may not be on the disk.
     directory: bool,
     /// Raised when the files are given up for a fresh one: a sync under way then says nothing.
@@ -89,6 +100,8 @@ impl Progress {
             state: Mutex::new(State::default()),
             changed: Condvar::new(),
             interval,
+            syncing: Mutex::new(()),
+            erasures: AtomicU64::new(0),
             on_failure: Box::new(on_failure),
         }
     }
@@ -96,17 +109,18 @@ impl Progress {
     /// A fresh file takes the place of all others; everything up to `durable` is on the disk.
     pub(crate) fn begin(&self, file: Arc<dyn StorageFile>, durable: Point) {
         let mut state = self.lock();
-        state.files = vec![file];
+        state.files = vec![(durable.segment, file)];
         (state.directory, state.failed) = (false, None);
         state.epoch += 1;
         (state.written, state.durable) = (durable, durable);
         self.tell(state);
     }
 
-    /// Another file follows those that there are. Nothing in it counts before they are synced.
-    pub(crate) fn add(&self, file: Arc<dyn StorageFile>) {
+    /// The file of segment `number` follows those that there are. Nothing in it counts before they are
+    /// synced.
+    pub(crate) fn add(&self, number: u64, file: Arc<dyn StorageFile>) {
         let mut state = self.lock();
-        state.files.push(file);
+        state.files.push((number, file));
         state.directory = true;
     }
 
@@ -251,6 +265,7 @@ impl Progress {
     /// # Errors
     /// What the storage says, now or at an earlier failure.
     pub(crate) fn sync_now(&self) -> io::Result<()> {
+        let _alone = lock(&self.syncing);
         let (files, directory, epoch, target) = {
             let mut state = self.lock();
             if let Some(reason) = &state.failed {
@@ -263,7 +278,7 @@ impl Progress {
             }
             (state.files.clone(), mem::take(&mut state.directory), state.epoch, state.written)
         };
-        let synced = files.iter().try_for_each(|file| file.sync());
+        let synced = files.iter().try_for_each(|(_, file)| file.sync());
         let synced =
             synced.and_then(|()| if directory { self.storage.sync_directory() } else { Ok(()) });
         let mut state = self.lock();
@@ -296,6 +311,51 @@ impl Progress {
         #[cfg(planted = "stopped_after_the_writer_knows")]
         (self.on_failure)(Failure::Begins(reason));
         (self.on_failure)(Failure::Known);
+    }
+
+    /// Asks the writer to go on in a fresh segment when it has written all it has, at its next turn.
+    pub(crate) fn ask_for_fresh(&self) {
+        self.lock().wants_fresh = true;
+    }
+
+    /// Whether somebody asked for that. For the writer, who then does it.
+    pub(crate) fn take_wish(&self) -> bool {
+        mem::take(&mut self.lock().wants_fresh)
+    }
+
+    /// Syncs until everything up to batch `last` is on the disk, and no segment before `number` is synced
+    /// by anybody any more: their files may be replaced then.
+    ///
+    /// # Errors
+    /// What the storage says.
+    pub(crate) fn finish_before(&self, number: u64, last: u64) -> io::Result<()> {
+        if cfg!(planted = "replaced_while_synced") {
+            return Ok(());
+        }
+        loop {
+            // One that syncs at this moment may have an older list of files.
+            self.sync_now()?;
+            let state = self.lock();
+            if state.durable.batch >= last && state.files.iter().all(|(it, _)| *it >= number) {
+                return Ok(());
+            }
+            if state.ending {
+                return Err(io::Error::other("the journal has ended"));
+            }
+            drop(state);
+            // The writer has begun a segment, and has not yet said what it wrote before.
+            nap(LOOK_AGAIN);
+        }
+    }
+
+    /// How often notes were erased so far.
+    pub(crate) fn erasures(&self) -> u64 {
+        self.erasures.load(Ordering::Acquire)
+    }
+
+    /// Notes were erased: whoever has read ahead reads it again.
+    pub(crate) fn erased(&self) {
+        self.erasures.fetch_add(1, Ordering::Release);
     }
 
     /// Ends the thread; those who wait are told.

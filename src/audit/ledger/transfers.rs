@@ -1,8 +1,11 @@
 //! Transfers that wait for approval, as the entries tell of them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::mem;
 
+use crate::audit::entry::EventType;
 use crate::audit::journal::decode::Long;
+use crate::audit::record::Line;
 use crate::clock::Timestamp;
 use crate::stock::handle::{LevelHandle, WarehouseId};
 
@@ -30,6 +33,18 @@ pub(crate) struct Decision {
     pub(crate) by: String,
     pub(crate) at: Timestamp,
     pub(crate) reason: Option<String>,
+}
+
+/// Who decided, and why.
+pub(crate) type Texts = (String, Option<String>);
+
+impl Decision {
+    /// Erases who decided, and why; `false` if that was erased before.
+    fn erase_texts(&mut self) -> bool {
+        let was_there = !self.by.is_empty() || self.reason.is_some();
+        (self.by, self.reason) = (String::new(), None);
+        was_there
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,11 +87,24 @@ impl Transfers {
         self.decided.iter().chain(self.open.values())
     }
 
-    /// Erases who decided, and why.
-    pub(crate) fn erase_texts(&mut self) {
-        for decision in self.decided.iter_mut().filter_map(|request| request.decision.as_mut()) {
-            (decision.by, decision.reason) = (String::new(), None);
+    /// The numbers of those that were decided, the oldest decision first.
+    pub(crate) fn decided(&self) -> impl Iterator<Item = u64> {
+        self.decided.iter().map(|request| request.number)
+    }
+
+    /// Erases who decided on these requests, and why; `false` if nothing says so.
+    pub(crate) fn erase_texts(&mut self, of: &BTreeSet<u64>) -> bool {
+        let mut erased = false;
+        for request in self.decided.iter_mut().filter(|request| of.contains(&request.number)) {
+            erased |= request.decision.as_mut().is_some_and(Decision::erase_texts);
         }
+        erased
+    }
+
+    /// Takes out who decided on each request, and why, in their order.
+    pub(crate) fn take_texts(&mut self) -> Vec<Texts> {
+        let decisions = self.decided.iter_mut().filter_map(|request| request.decision.as_mut());
+        decisions.map(|it| (mem::take(&mut it.by), it.reason.take())).collect()
     }
 
     /// Enters a request as it was once found, the oldest decision first.
@@ -152,6 +180,12 @@ impl Transfers {
 pub(super) fn fact<'a>(long: &'a Long, wanted: &str) -> Option<&'a str> {
     let mut pairs = long.steps.metadata.iter();
     pairs.find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
+}
+
+/// The number of the request on which this record decides, if it decides on one.
+pub(crate) fn decided_in(long: &Long) -> Option<u64> {
+    let decides = |line: &Line| line.entry_type == EventType::TransferDecided.into();
+    long.steps.lines.iter().any(decides).then(|| number_in(long).ok()).flatten()
 }
 
 fn number_in(long: &Long) -> Result<u64, &'static str> {

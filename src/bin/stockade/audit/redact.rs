@@ -14,7 +14,8 @@ use crate::{Failure, Verdict};
 /// The one command here that writes. Notes are what callers added with `note`, such as a customer's
 /// name; movements, reservations, owners and keys stay, and so does the chain of hashes: the head is
 /// what it was, and `audit verify` says how many records were erased. The journal must not be open, and
-/// must not end in a torn tail. Copies and backups are not touched.
+/// must not end in a torn tail; an engine that has it erases by itself (InventoryManager::redact). Copies
+/// and backups are not touched.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("which").required(true).multiple(true))]
 pub(crate) struct Args {
