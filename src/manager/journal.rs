@@ -109,7 +109,8 @@ impl InventoryManager {
     }
 
     /// The newest entry that is on the disk, and the hash of everything up to it; `None` without a
-    /// journal, and as long as none is there. Kept elsewhere, it lets anybody see later that the journal was cut off or rewritten.
+    /// journal. As long as there is none, it is entry 0 and a hash of zeros, which pins nothing. Kept
+    /// elsewhere, it lets anybody see later that the journal was cut off or rewritten.
     ///
     /// ```
     /// # let directory = std::env::temp_dir().join(format!("stockade-head-{}", std::process::id()));
@@ -126,7 +127,7 @@ impl InventoryManager {
     /// ```
     pub fn head(&self) -> Option<JournalHead> {
         let end = self.engine.journal.as_ref()?.progress.durable_point();
-        (end.batch > 0).then_some(JournalHead { sequence: end.sequence, hash: end.hash })
+        Some(JournalHead { sequence: end.sequence, hash: end.hash })
     }
 }
 

@@ -65,6 +65,7 @@ fn a_replay_and_a_sale_may_share_a_journal() {
         let args = ["replay", &orders(), "--stock", "10", "--journal", &folder];
         let result = result_of(&[&args[..], &["--threads", threads]].concat());
         assert_eq!(result["conserved"], true, "{result:#}");
+        assert_counts(&result, &[("oversold_units", 0)]);
         result
     };
     let first = replay("1");

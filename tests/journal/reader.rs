@@ -105,14 +105,17 @@ fn the_entries_of_a_journal_are_those_of_the_log() {
 }
 
 #[test]
-fn a_journal_with_nothing_on_the_disk_has_no_head() {
+fn the_head_of_an_empty_journal_is_that_of_no_other() {
     let disk = SimulatedDisk::new();
     let manager = engine_on(&disk).build().expect("a new journal");
-    assert_eq!(manager.head(), None);
-    let empty = JournalReader::on(disk.clone()).verify(Some(HeadHash([0; 32])));
+    let head = manager.head().expect("a journal");
+    assert_eq!((head.sequence, head.hash), (0, [0; 32]));
+    let mut reader = JournalReader::on(disk.clone());
+    let empty = reader.verify(Some(HeadHash(head.hash)));
     assert_eq!(empty.expect("sound").expected_at, Some(0));
     manager.flush().wait().expect("written");
-    assert!(manager.head().is_some_and(|head| head.sequence > 0));
+    let refused = reader.verify(Some(HeadHash(head.hash))).expect_err("it holds of any journal");
+    assert!(matches!(refused.error, JournalError::OtherHead { .. }), "{refused}");
 }
 
 #[test]

@@ -56,8 +56,8 @@ pub(crate) struct Args {
     journal: JournalArgs,
 }
 
-/// The result: of this run alone, but for `available` and `reserved`, `conserved` and `broken_laws`, which
-/// are about all that its journal tells of. Its field names are part of the program's interface.
+/// The result: of this run alone, but for `available`, `reserved`, `oversold_units`, `conserved` and
+/// `broken_laws`, which are about all that its journal tells of. Its field names are part of the program's interface.
 #[derive(Debug, Serialize)]
 struct ReplayReport {
     file: String,
@@ -78,6 +78,8 @@ struct ReplayReport {
     write_offs_refused: u64,
     available: u64,
     reserved: u64,
+    /// Units sold beyond those that were there, of all products.
+    oversold_units: u64,
     conserved: bool,
     broken_laws: Vec<String>,
     /// Movements of units in the audit log; whatever else stands there are events.
@@ -327,6 +329,15 @@ fn account(
     check("units that the log reserved", log.reserved, before.reserved, sold);
     check("units that the log sold", log.sold, before.sold, sold);
     check("units that the log took back from holds", log.returned, before.returned, lapsed);
+    let oversold_units = store.shelves.iter().map(|shelf| {
+        let account = books.account(&shelf.product);
+        // Whichever witness says most.
+        let sold = account.sold.max(store.manager.counts(shelf.level).sold.into());
+        let beyond = i128::from(sold) - account.on_hand();
+        u64::try_from(beyond).unwrap_or(0)
+    });
+    let oversold_units = oversold_units.sum();
+    broken.unless_equal("oversold units", oversold_units, 0_u64);
     let broken_laws = broken.into_sentences();
     ReplayReport {
         file: args.file.display().to_string(),
@@ -346,6 +357,7 @@ fn account(
         write_offs_refused: tally.write_offs_refused,
         available: stock.available,
         reserved: stock.reserved,
+        oversold_units,
         conserved: broken_laws.is_empty(),
         broken_laws,
         audit_entries: books.movements - history.movements,
@@ -378,6 +390,7 @@ impl fmt::Display for ReplayReport {
         line(f, "  write-offs refused", self.write_offs_refused, "stock was short")?;
         line(f, "available", self.available, "units at the end")?;
         line(f, "reserved", self.reserved, "units at the end, all of them sold")?;
+        line(f, "oversold units", self.oversold_units, "")?;
         line(
             f,
             "audit entries",
