@@ -10,6 +10,7 @@ use std::time::Duration;
 use common::crew::{Ask, Crew, Plan, Turn};
 use common::engine::Engine;
 use common::ledger::{Durability, Ledger};
+use common::local::Job;
 use common::local::dashmap::DashMapPeer;
 use common::local::mutex::MutexPeer;
 use common::postgres::{PostgresPeer, PostgresServer};
@@ -29,9 +30,10 @@ fn in_process(criterion: &mut Criterion) {
         for durability in Engine::DURABILITIES {
             measure(&mut group, threads, &Engine::open(*durability, &units));
         }
-        measure(&mut group, threads, &MutexPeer::open(&units, 0));
-        measure(&mut group, threads, &MutexPeer::open(&units, 65_536));
-        measure(&mut group, threads, &DashMapPeer::open(&units));
+        for job in [Job::Whole, Job::Lean] {
+            measure(&mut group, threads, &MutexPeer::open(&units, job));
+            measure(&mut group, threads, &DashMapPeer::open(&units, job));
+        }
     }
     group.finish();
 }

@@ -56,8 +56,18 @@ fn says(program: &str, arguments: &[&str]) -> String {
 
 /// Memory that could be had, in bytes.
 pub(crate) fn available_memory() -> u64 {
-    let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    bytes_in("/proc/meminfo", "MemAvailable:")
+}
+
+/// Memory that this process has in use, in bytes.
+pub(crate) fn used_memory() -> u64 {
+    bytes_in("/proc/self/status", "VmRSS:")
+}
+
+/// A line such as `VmRSS: 1024 kB`.
+fn bytes_in(file: &str, name: &str) -> u64 {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
     let kilobytes = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
     kilobytes.unwrap_or(0) * 1_024
 }

@@ -3,10 +3,14 @@
 use crate::row::{Findings, Row, Section, Times};
 use crate::svg::{Axis, Bar, Plot, Series, bars, count, nanos};
 
-/// The class that gives an engine its color, the same in every plot.
+/// The classes of a row's line: the engine's color, the same in every plot, and its dashes.
 fn class(row: &Row) -> String {
-    let color = color(&row.engine);
-    if row.setup.is_empty() { color.to_owned() } else { format!("{color} dashed") }
+    let dashes = match row.durability {
+        "buffered" => " dotted",
+        _ if row.setup == "lean" => " dashed",
+        _ => "",
+    };
+    format!("{}{dashes}", color(&row.engine))
 }
 
 fn color(engine: &str) -> &'static str {
@@ -27,7 +31,7 @@ fn lines<'r>(
 ) -> Vec<Series> {
     let mut lines: Vec<Series> = Vec::new();
     for row in rows {
-        let name = format!("{}, {}", row.title(), row.durability).replace(", in memory", "");
+        let name = row.label();
         let place = lines.iter().position(|line| line.name == name).unwrap_or_else(|| {
             lines.push(Series { name, class: class(row), points: Vec::new(), dots: true });
             lines.len() - 1
@@ -114,7 +118,7 @@ pub(crate) fn latency(findings: &Findings) -> String {
                 let Times { p50, p90, p99, p999, p9999, .. } = row.times?;
                 let values = [p50, p90, p99, p999, p9999].map(|nanos| nanos as f64);
                 let points = marks.iter().map(|mark| mark.0).zip(values).collect();
-                Some(Series { name: row.title(), class: class(row), points, dots: true })
+                Some(Series { name: row.label(), class: class(row), points, dots: true })
             })
             .collect(),
     };
@@ -126,9 +130,12 @@ pub(crate) fn peers(findings: &Findings) -> String {
     let groups = groups(findings, Section::Peers, |row| row.durability);
     let plot = |(durability, rows): (&'static str, Vec<&Row>)| {
         let bar = |row: &Row| {
-            let threads = if row.threads == 1 { "" } else { "s" };
-            let name = match &*row.setup {
-                "" => format!("{}, {} thread{threads}", row.engine, row.threads),
+            let plural = if row.threads == 1 { "" } else { "s" };
+            let name = match (&*row.engine, &*row.setup) {
+                (engine, "") => format!("{engine}, {} thread{plural}", row.threads),
+                ("stockade", setup) => {
+                    format!("stockade, {} caller{plural}: {setup}", row.threads)
+                }
                 _ => row.title(),
             };
             let shown = format!("{}/s", count(row.per_second));
@@ -145,10 +152,14 @@ pub(crate) fn peers(findings: &Findings) -> String {
 pub(crate) fn sale(findings: &Findings) -> String {
     let series = findings.burns.iter().map(|burn| {
         let engine = burn.title.split(',').next().unwrap_or_default();
-        let dashed = if burn.title.ends_with("synced") { " dashed" } else { "" };
+        let dashes = match burn.title.rsplit(", ").next() {
+            Some("synced") => " dashed",
+            Some("buffered") => " dotted",
+            _ => "",
+        };
         Series {
             name: burn.title.clone(),
-            class: format!("{}{dashed}", color(engine)),
+            class: format!("{}{dashes}", color(engine)),
             points: burn.left.clone(),
             dots: false,
         }

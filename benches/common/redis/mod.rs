@@ -269,6 +269,10 @@ impl Session for RedisSession {
         self.end(true, &hold);
     }
 
+    fn is_slow(&self) -> bool {
+        true
+    }
+
     fn release(&mut self, hold: Hold) {
         self.end(false, &hold);
     }
