@@ -13,6 +13,7 @@ use common::ledger::{Durability, Ledger};
 use common::local::Job;
 use common::local::dashmap::DashMapPeer;
 use common::local::mutex::MutexPeer;
+use common::local::proof;
 use common::postgres::{PostgresPeer, PostgresServer};
 use common::redis::{PROGRAMS, RedisPeer, RedisServer};
 use common::workload::Access;
@@ -24,6 +25,7 @@ use criterion::{
 const ACCESS: Access = Access::Zipf(10_000);
 
 fn in_process(criterion: &mut Criterion) {
+    proof::prove();
     let units = ACCESS.units();
     let mut group = start(criterion, "peers/in process");
     for threads in [1, 2] {

@@ -105,8 +105,17 @@ impl Ledger for Engine {
                 _ => String::new(),
             },
             durability: self.durability,
-            guarantees: "never oversells; every movement audited in a legal order by a writer thread; \
-                         ids can't be guessed; finished holds stay readable; holds expire by themselves",
+            guarantees: match self.durability {
+                Durability::InMemory => {
+                    "never oversells; every movement audited in a legal order by a writer thread; ids \
+                     can't be guessed; finished holds stay readable; holds expire by themselves"
+                }
+                Durability::Buffered => {
+                    "the same; a killed process loses the newest milliseconds of its journal, a power \
+                     cut the newest moment"
+                }
+                Durability::Synced => "the same; nothing that was answered after a wait is lost",
+            },
         }
     }
 

@@ -58,13 +58,22 @@ fn groups<K: PartialEq>(
     groups
 }
 
+/// As many threads as were measured.
+fn thread_marks(rows: &[&Row]) -> Vec<(f64, String)> {
+    let most = rows.iter().map(|row| row.threads).max().unwrap_or(1);
+    let marks = [1, 2, 4, 8].into_iter().filter(|threads| *threads <= most);
+    marks.map(|threads| (threads as f64, threads.to_string())).collect()
+}
+
 /// Pairs a second by threads, a plot for each demand.
 pub(crate) fn contention(findings: &Findings) -> String {
-    let marks = [1, 2, 4, 8].map(|threads| (f64::from(threads), threads.to_string()));
     let groups = groups(findings, Section::Contention, |row| (row.workload.clone(), row.live));
     let plot = |((workload, live), rows): ((String, usize), Vec<&Row>)| Plot {
-        title: format!("{workload}; {} live holds a thread", count(live as f64)),
-        x: Axis::log("threads", count).marked(marks.clone()),
+        title: match live {
+            1 => format!("{workload}; 1 live hold a thread"),
+            _ => format!("{workload}; {} live holds a thread", count(live as f64)),
+        },
+        x: Axis::log("threads", count).marked(thread_marks(&rows)),
         y: Axis::linear("pairs a second", count),
         series: lines(rows.into_iter(), |row| (row.threads as f64, row.per_second)),
     };
@@ -89,14 +98,12 @@ pub(crate) fn growth(findings: &Findings) -> String {
 
 /// Refusals a second by threads.
 pub(crate) fn refused(findings: &Findings) -> String {
-    let marks = [1, 2, 4, 8].map(|threads| (f64::from(threads), threads.to_string()));
+    let rows: Vec<&Row> = findings.rows_of(Section::Refused).collect();
     let plot = Plot {
         title: "Sold out: refusals a second by threads".to_owned(),
-        x: Axis::log("threads", count).marked(marks),
+        x: Axis::log("threads", count).marked(thread_marks(&rows)),
         y: Axis::linear("refusals a second", count),
-        series: lines(findings.rows_of(Section::Refused), |row| {
-            (row.threads as f64, row.per_second)
-        }),
+        series: lines(rows.into_iter(), |row| (row.threads as f64, row.per_second)),
     };
     plot.figure()
 }
@@ -110,7 +117,7 @@ pub(crate) fn latency(findings: &Findings) -> String {
     let groups = groups(findings, Section::Latency, |row| (row.workload.clone(), load(row)));
     let plot = |((workload, load), rows): ((String, u32), Vec<&Row>)| Plot {
         title: format!("{workload}; at {load}% of the capacity"),
-        x: Axis::log("", count).marked(marks.clone()),
+        x: Axis::log("so many of the callers waited no longer", count).marked(marks.clone()),
         y: Axis::log("from arrival to answer", nanos),
         series: rows
             .into_iter()

@@ -38,6 +38,7 @@ fn main() -> io::Result<()> {
     if one_core::measured_as_child(scale) {
         return Ok(());
     }
+    common::local::proof::prove();
     let mut progress = Progress::start();
     let machine = Machine::look();
     let turns = scale.pick(1, 3, 5);

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use crate::charts;
+use crate::common::Scale;
 use crate::row::{Findings, Ratio, Row, Section};
-use crate::svg::{count, escape, nanos};
+use crate::svg::{count, digits, escape, nanos};
 use crate::targets::targets;
 
 const STYLE: &str = include_str!("page.css");
@@ -24,6 +25,7 @@ pub(crate) fn page(findings: &Findings) -> String {
     );
     targets_table(&mut page, findings);
     part(&mut page, "Side by side, at equal durability", PEERS, &charts::peers(findings));
+    guarantees(&mut page, findings);
     table(&mut page, findings, Section::Peers);
     part(&mut page, "By threads", CONTENTION, &charts::contention(findings));
     table(&mut page, findings, Section::Contention);
@@ -51,7 +53,7 @@ const TARGETS: &str = "Each number is computed from the rows below: a rate or a 
     engine's whole job; what the same peer makes that leaves out expiry and finished holds stands beside \
     it.";
 const PEERS: &str = "A pair is a reserve and its confirm, each checked and recorded; demand is Zipf \
-    0.99 over 10,000 products. What a figure guarantees stands beside it in the table; only rows of \
+    0.99 over 10,000 products. What each figure guarantees stands below the plots; only rows of \
     one durability are compared. A server is driven over a unix socket and does what a library can't: \
     it serves many processes. That is what its figure pays for.";
 const CONTENTION: &str = "Each thread buys as fast as it can. With one live hold a thread ends each hold \
@@ -91,7 +93,10 @@ fn machine(findings: &Findings) -> String {
         format!("; a small append was on the disk after {}", nanos(micros * 1e3))
     });
     let others = findings.others();
-    let warning = if others > 0.1 {
+    let warning = if findings.scale == Scale::Smoke {
+        "<p class=warning>This run only shows that the harness works: its figures mean nothing.</p>\n"
+            .to_owned()
+    } else if others > 0.1 {
         format!(
             "<p class=warning>Other processes kept {others:.1} cores busy meanwhile. Rates and \
              waiting times of such a run say little; look at the processor time for each pair, and \
@@ -147,9 +152,10 @@ fn table(page: &mut String, findings: &Findings, section: Section) {
         return;
     }
     page.push_str(
-        "<details><summary>All rows</summary><div class=wide><table>\n<tr><th>engine<th>workload\
+        "<details><summary>All rows</summary><div class=wide><table class=rows>\n<tr><th>engine<th>workload\
          <th>threads<th>live<th>durability<th>each second<th>one every<th>cpu<th>p50<th>p99<th>p99.9\
-         <th>p99.99<th>hop<th>sync<th>stockade / this<th>over its smallest<th>slowest thread<th>others' cores<th>guarantees\n",
+         <th>p99.99<th>hop<th>sync<th>stockade / this<th>over its smallest<th>slowest thread\
+         <th>others' cores\n",
     );
     for row in rows {
         let time = |of: Option<u64>| of.map_or_else(String::new, |value| nanos(value as f64));
@@ -157,7 +163,8 @@ fn table(page: &mut String, findings: &Findings, section: Section) {
         let load = row.load.map_or_else(String::new, |load| format!(", {:.0}% load", load * 100.0));
         let ratio = |of: Option<Ratio>| {
             of.map_or_else(String::new, |ratio| {
-                format!("{:.2} ({:.2} to {:.2})", ratio.median, ratio.lowest, ratio.highest)
+                let Ratio { median, lowest, highest } = ratio;
+                format!("{} ({} to {})", digits(median), digits(lowest), digits(highest))
             })
         };
         let cells = [
@@ -179,12 +186,27 @@ fn table(page: &mut String, findings: &Findings, section: Section) {
             ratio(row.over_own),
             row.least_share.map_or_else(String::new, |share| format!("{:.0}%", share * 100.0)),
             row.others.map_or_else(String::new, |cores| format!("{cores:.1}")),
-            row.guarantees.to_owned(),
         ];
         let cells: String = cells.iter().map(|cell| format!("<td>{}", escape(cell))).collect();
         let _ = writeln!(page, "<tr>{cells}");
     }
     page.push_str("</table></div></details>\n");
+}
+
+/// What stands behind each figure of the peers' plots.
+fn guarantees(page: &mut String, findings: &Findings) {
+    let mut said: Vec<(String, &str)> = Vec::new();
+    for row in findings.rows_of(Section::Peers) {
+        let who = format!("{}, {}", row.engine, row.durability);
+        if !said.iter().any(|(known, _)| *known == who) {
+            said.push((who, row.guarantees));
+        }
+    }
+    page.push_str("<h3>What each figure guarantees</h3>\n<ul>\n");
+    for (who, guarantees) in said {
+        let _ = writeln!(page, "<li><b>{}:</b> {}", escape(&who), escape(guarantees));
+    }
+    page.push_str("</ul>\n");
 }
 
 fn floor(page: &mut String, findings: &Findings) {

@@ -279,7 +279,7 @@ pub(crate) fn nanos(value: f64) -> String {
 }
 
 /// Three digits, or as many as there are.
-fn digits(value: f64) -> String {
+pub(crate) fn digits(value: f64) -> String {
     let text = match value.abs() {
         large if large >= 99.95 => return format!("{value:.0}"),
         middle if middle >= 9.995 => format!("{value:.1}"),

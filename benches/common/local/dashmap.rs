@@ -8,6 +8,7 @@ use dashmap::DashMap;
 
 use super::Job;
 use super::due::{Due, Expires, spawn_sweeper};
+use super::proof::Whole;
 use super::shared::{Hasher, Hold, KEPT, Level, Product, Refused, Stamp, Status, Warehouse, check};
 use super::trail::{Kind, Trail};
 use crate::common::ledger::{About, Ledger, Session, TTL};
@@ -150,6 +151,17 @@ impl Ledger for DashMapPeer {
 
     fn session(&self) -> DashMapSession {
         DashMapSession { shared: Arc::clone(&self.shared), stamp: Stamp::new() }
+    }
+}
+
+impl Whole for DashMapPeer {
+    fn sweep(&self, now: u64) {
+        Expires::sweep(&*self.shared, now);
+    }
+
+    fn try_confirm(&self, id: u128) -> Result<Status, Refused> {
+        let now = Stamp::new().now();
+        self.shared.end(id, Status::Confirmed, now)
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod dashmap;
 mod due;
 mod holds;
 pub(crate) mod mutex;
+pub(crate) mod proof;
 mod shared;
 mod trail;
 

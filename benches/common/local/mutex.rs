@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::Job;
 use super::due::{Expires, spawn_sweeper};
 use super::holds::Holds;
+use super::proof::Whole;
 use super::shared::{Hasher, Hold, Level, Product, Refused, Stamp, Status, Warehouse, check};
 use super::trail::{Kind, Trail};
 use crate::common::ledger::{About, Ledger, Session, TTL};
@@ -91,6 +92,17 @@ impl Ledger for MutexPeer {
 
     fn session(&self) -> MutexSession {
         MutexSession { shared: Arc::clone(&self.shared), stamp: Stamp::new() }
+    }
+}
+
+impl Whole for MutexPeer {
+    fn sweep(&self, now: u64) {
+        Expires::sweep(&*self.shared, now);
+    }
+
+    fn try_confirm(&self, id: u128) -> Result<Status, Refused> {
+        let now = Stamp::new().now();
+        self.shared.end(&mut self.shared.lock(), id, Status::Confirmed, now)
     }
 }
 

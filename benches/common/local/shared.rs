@@ -106,7 +106,7 @@ pub(super) enum Refused {
     /// There is none of this id, or it was forgotten.
     Unknown,
     /// It is over, and this is how it ended.
-    Over(#[allow(dead_code, reason = "for whoever asked")] Status),
+    Over(Status),
 }
 
 /// The record of a hold.
