@@ -161,6 +161,23 @@ pub(crate) fn fsync_us(folder: &Path) -> Option<f64> {
     Some(times[TIMES / 2])
 }
 
+/// Megabytes a second that the disk which holds `folder` takes in one piece, synced at the end.
+pub(crate) fn disk_megabytes_a_second(folder: &Path, megabytes: usize) -> Option<f64> {
+    let path = folder.join("rate");
+    let mut file = fs::File::create(&path).ok()?;
+    // Not zeros, which some disks don't write.
+    let block: Vec<u8> =
+        (0..1_000_000_u32).map(|byte| (byte.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let began = Instant::now();
+    for _ in 0..megabytes {
+        file.write_all(&block).ok()?;
+    }
+    file.sync_data().ok()?;
+    let rate = megabytes as f64 / began.elapsed().as_secs_f64();
+    let _ = fs::remove_file(&path);
+    Some(rate)
+}
+
 /// Processor time of this process and its threads so far.
 pub(crate) fn own_cpu_time() -> Option<Duration> {
     let threads = fs::read_dir("/proc/self/task").ok()?;

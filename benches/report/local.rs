@@ -65,14 +65,16 @@ pub(crate) fn contention(scale: Scale, pace: Pace, progress: &mut Progress) -> V
     let uniform = Access::Uniform(scale.pick(10_000, 200_000, 1_000_000));
     let threads = scale.pick(&[2][..], &[1, 2, 8], &[1, 2, 4, 8]);
     let two = scale.pick(&[2][..], &[1, 2], &[1, 2, 4, 8]);
+    // A million levels take their time to open.
+    let some = scale.pick(&[2][..], &[1, 2, 8], &[1, 2, 8]);
     let cases: &[(Access, usize, &[usize])] = &[
         (SHOP, 1, two),
         (SHOP, scale.pick(100, 1_000, 1_000), two),
         (SHOP, many, threads),
         (Access::Hot, 1, threads),
         (Access::Hot, many, threads),
-        (uniform, many, threads),
-        (uniform, 1, threads),
+        (uniform, many, some),
+        (uniform, 1, some),
     ];
     let mut rows = Vec::new();
     for (access, live, threads) in &cases[..scale.pick(7, 4, 7)] {

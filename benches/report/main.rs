@@ -26,7 +26,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use common::Scale;
-use common::machine::{Machine, fsync_us};
+use common::machine::{Machine, disk_megabytes_a_second, fsync_us};
 use common::programs::Folder;
 use progress::Progress;
 use race::Pace;
@@ -46,18 +46,22 @@ fn main() -> io::Result<()> {
         turns,
         span: Duration::from_millis(scale.pick(smoke, quick, full)),
     };
-    let fsync_us = Folder::new(None).ok().and_then(|folder| fsync_us(folder.path()));
+    let disk = Folder::new(None).ok();
+    let fsync_us = disk.as_ref().and_then(|disk| fsync_us(disk.path()));
+    let megabytes = scale.pick(4, 64, 512);
+    let disk_rate = disk.as_ref().and_then(|disk| disk_megabytes_a_second(disk.path(), megabytes));
+    drop(disk);
 
     let mut rows = idle::floor(scale, &mut progress);
     rows.extend(idle::idle(scale, &mut progress));
     rows.extend(one_core::one_core(scale, turns, &mut progress));
-    rows.extend(local::contention(scale, span(5, 40, 300), &mut progress));
-    rows.extend(local::growth(scale, span(5, 40, 300), &mut progress));
-    rows.extend(local::refused(scale, span(5, 40, 300), &mut progress));
-    rows.extend(latency::latency(scale, span(5, 50, 500), &mut progress));
+    rows.extend(local::contention(scale, span(5, 30, 200), &mut progress));
+    rows.extend(local::growth(scale, span(5, 30, 200), &mut progress));
+    rows.extend(local::refused(scale, span(5, 30, 200), &mut progress));
+    rows.extend(latency::latency(scale, span(5, 40, 500), &mut progress));
     let flushing = remote::flushing(span(20, 100, 1_000), &mut progress);
     let servers = Servers::start(&mut progress);
-    rows.extend(remote::peers(scale, span(20, 100, 1_000), &servers, &mut progress));
+    rows.extend(remote::peers(scale, span(20, 80, 1_000), &servers, &mut progress));
     rows.extend(flushing);
     let (sold, burns) = sale::sale(scale, &servers, &mut progress);
     rows.extend(sold);
@@ -71,6 +75,7 @@ fn main() -> io::Result<()> {
         burns,
         notes: std::mem::take(&mut progress.notes),
         fsync_us,
+        disk_rate,
         seconds: progress.seconds(),
     };
     summarize(&findings);

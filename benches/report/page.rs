@@ -92,6 +92,9 @@ fn machine(findings: &Findings) -> String {
     let fsync = findings.fsync_us.map_or_else(String::new, |micros| {
         format!("; a small append was on the disk after {}", nanos(micros * 1e3))
     });
+    let disk = findings
+        .disk_rate
+        .map_or_else(String::new, |rate| format!("; it takes {} MB a second", digits(rate)));
     let others = findings.others();
     let warning = if findings.scale == Scale::Smoke {
         "<p class=warning>This run only shows that the harness works: its figures mean nothing.</p>\n"
@@ -106,7 +109,7 @@ fn machine(findings: &Findings) -> String {
         String::new()
     };
     format!(
-        "<p class=machine>{} at {}; {}, {} cores; {}; {}{hop}{fsync}. {} run: {} turns each, {:.0} \
+        "<p class=machine>{} at {}; {}, {} cores; {}; {}{hop}{fsync}{disk}. {} run: {} turns each, {:.0} \
          seconds in all.</p>\n{warning}",
         escape(&machine.date),
         escape(&machine.commit),

@@ -238,6 +238,8 @@ pub(crate) struct Findings {
     /// What was started how, and what was skipped why.
     pub(crate) notes: Vec<String>,
     pub(crate) fsync_us: Option<f64>,
+    /// Megabytes a second that the disk takes in one piece, synced at the end.
+    pub(crate) disk_rate: Option<f64>,
     pub(crate) seconds: f64,
 }
 
@@ -273,6 +275,7 @@ impl Findings {
                     ("core_to_core_hop_ns", Json::from(self.hops().map(|[_, middle, _]| middle))),
                     ("core_to_core_hop_ns_range", hops.map_or(Json::Null, Json::list)),
                     ("fsync_us", Json::from(self.fsync_us)),
+                    ("disk_megabytes_per_second", Json::from(self.disk_rate)),
                 ]),
             ),
             ("date", (&*machine.date).into()),

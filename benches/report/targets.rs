@@ -7,7 +7,7 @@ use crate::local::{SHOP, SOLD_OUT, many};
 use crate::one_core::ONE_CORE;
 use crate::remote::WAITING;
 use crate::row::{Findings, Row, Section, Times};
-use crate::svg::{count, nanos};
+use crate::svg::{count, digits, nanos};
 
 /// What is wanted of a number.
 #[derive(Clone, Copy, Debug)]
@@ -313,12 +313,18 @@ fn servers(finder: &Finder<'_>) -> Vec<Target> {
                 format!("asked for where a sync takes 200 to 500 us; here: {}", nanos(micros * 1e3))
             }),
         },
-        Finder::plain(
-            "64 callers that flush every 1,000 pairs, against 64 that never do",
-            Wanted::AtLeast(0.8),
-            percent,
-            flushing.and_then(|row| row.against).map(|ratio| 1.0 / ratio.median),
-        ),
+        Target {
+            what: "64 callers that flush every 1,000 pairs, against 64 that never do",
+            wanted: Wanted::AtLeast(0.8),
+            shown: percent,
+            measured: flushing.and_then(|row| row.against).map(|ratio| 1.0 / ratio.median),
+            beside: finder.findings.disk_rate.map_or_else(String::new, |rate| {
+                format!(
+                    "the disk takes {} MB/s, and those that never flush don't wait for it",
+                    digits(rate)
+                )
+            }),
+        },
     ]
 }
 

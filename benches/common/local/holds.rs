@@ -120,9 +120,11 @@ impl Kept {
     }
 
     fn overdue(&mut self, now: u64) -> Option<u128> {
-        while let Some(Reverse((expires_at, number, tenants))) = self.due.peek() {
+        while let Some(Reverse((expires_at, number, tenants))) = self.due.peek()
+            && now > *expires_at
+        {
             if is_live(&self.slots, *number, *tenants) {
-                return (now > *expires_at).then_some(self.slots[*number as usize].id);
+                return Some(self.slots[*number as usize].id);
             }
             self.due.pop();
         }
