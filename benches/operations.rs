@@ -1,6 +1,7 @@
 //! Each operation of the engine by itself, uncontended, by handle and by name. What an operation needs
-//! is made before, and what it leaves is cleared away after, off the clock; so is the writer's work on
-//! both, so that no call waits for it that is measured.
+//! is made before, and what it leaves is cleared away after, off the clock, and the writer has caught up
+//! when a row of calls begins. Pairs and sales leave nothing to clear away: they run on and on, and wait
+//! for the writer where it can't follow.
 
 mod common;
 

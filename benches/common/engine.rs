@@ -18,6 +18,9 @@ pub(crate) struct Engine {
     journal: Option<Arc<Directory>>,
 }
 
+/// What is said of a synced engine that waits at the end of a hold only.
+pub(crate) const ONCE_A_PAIR: &str = "waits once a pair";
+
 /// Which calls wait for the disk in a synced engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waiting {
@@ -101,7 +104,7 @@ impl Ledger for Engine {
             engine: "stockade",
             setup: match (self.durability, self.waiting) {
                 (Durability::Synced, Waiting::AtEachStep) => "waits at each step".to_owned(),
-                (Durability::Synced, Waiting::AtTheEnd) => "waits once a pair".to_owned(),
+                (Durability::Synced, Waiting::AtTheEnd) => ONCE_A_PAIR.to_owned(),
                 _ => String::new(),
             },
             durability: self.durability,

@@ -1,5 +1,6 @@
 //! What the engine should reach, and how close this run came.
 
+use crate::common::engine::ONCE_A_PAIR;
 use crate::common::workload::Access;
 use crate::json::Json;
 use crate::latency::RESERVE;
@@ -179,8 +180,16 @@ impl<'f> Finder<'f> {
         let best = best.filter(|row| row.against.is_some());
         let beside = best.map(|row| {
             let fsync = row.fsync_us.map(|micros| format!("; a sync took {}", nanos(micros * 1e3)));
+            let once = self.row(Section::Peers, |ours| {
+                let is_engine = ours.engine == "stockade" && ours.durability == row.durability;
+                is_engine && ours.threads == row.threads && ours.setup == ONCE_A_PAIR
+            });
+            let once = once.map(|ours| {
+                format!("; waiting once a pair: {}", times(ours.per_second / row.per_second))
+            });
+            let (fsync, once) = (fsync.unwrap_or_default(), once.unwrap_or_default());
             let rate = a_second(row.per_second);
-            format!("{}, {}: {rate}{}", row.title(), row.durability, fsync.unwrap_or_default())
+            format!("{}, {}: {rate}{fsync}{once}", row.title(), row.durability)
         });
         Target {
             what,
