@@ -1,5 +1,5 @@
 //! The pair of reserve and confirm with 1 to 8 threads: one hot product, a web shop's demand, and a
-//! large catalog asked for evenly; with few and with many holds alive. Engine and peers in turn.
+//! large catalog asked for evenly; with one, a thousand and 50,000 holds alive. Engine and peers in turn.
 #![allow(clippy::print_stderr, reason = "a bench speaks")]
 
 mod common;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use common::crew::{Ask, Crew, Plan, Turn};
 use common::engine::Engine;
 use common::ledger::Ledger;
+use common::local::Job;
 use common::local::dashmap::DashMapPeer;
 use common::local::mutex::MutexPeer;
 use common::workload::Access;
@@ -22,7 +23,7 @@ fn pairs(criterion: &mut Criterion) {
     let scale = Scale::asked();
     let large = Access::Uniform(scale.pick(1_000, 1_000_000, 1_000_000));
     for access in [Access::Hot, Access::Zipf(10_000), large] {
-        for live in [1, scale.pick(100, 50_000, 50_000)] {
+        for live in [1, scale.pick(10, 1_000, 1_000), scale.pick(100, 50_000, 50_000)] {
             let hop = machine::hop().unwrap_or(f64::NAN);
             eprintln!("{}, {live} live a thread; hop {hop:.0} ns", access.name());
             let mut group = criterion.benchmark_group(format!("{}/{live} live", access.name()));
@@ -31,11 +32,13 @@ fn pairs(criterion: &mut Criterion) {
             for threads in [1, 2, 4, 8] {
                 let plan = Plan::new(access, threads, live);
                 let units = access.units();
-                for durability in Engine::DURABILITIES {
+                for durability in Engine::UNWAITING {
                     measure(&mut group, plan, || Engine::open(*durability, &units));
                 }
-                measure(&mut group, plan, || MutexPeer::open(&units, 0));
-                measure(&mut group, plan, || DashMapPeer::open(&units));
+                for job in [Job::Whole, Job::Lean] {
+                    measure(&mut group, plan, || MutexPeer::open(&units, job));
+                    measure(&mut group, plan, || DashMapPeer::open(&units, job));
+                }
             }
             group.finish();
         }

@@ -9,6 +9,7 @@ use common::Scale;
 use common::crew::{Ask, Crew, Plan, Turn};
 use common::engine::Engine;
 use common::ledger::{Durability, Ledger};
+use common::local::Job;
 use common::local::dashmap::DashMapPeer;
 use common::local::mutex::MutexPeer;
 use common::workload::{Access, Ending};
@@ -48,8 +49,10 @@ fn start<'c>(criterion: &'c mut Criterion, name: &str) -> BenchmarkGroup<'c, Wal
 fn measure_all(group: &mut BenchmarkGroup<'_, WallTime>, plan: Plan, size: usize) {
     let units = plan.access.units();
     measure(group, plan, size, || Engine::open(Durability::InMemory, &units));
-    measure(group, plan, size, || MutexPeer::open(&units, 0));
-    measure(group, plan, size, || DashMapPeer::open(&units));
+    for job in [Job::Whole, Job::Lean] {
+        measure(group, plan, size, || MutexPeer::open(&units, job));
+        measure(group, plan, size, || DashMapPeer::open(&units, job));
+    }
 }
 
 fn measure<L: Ledger>(

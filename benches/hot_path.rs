@@ -13,6 +13,7 @@ use common::Scale;
 use common::crew::{Ask, Crew, Plan, Turn};
 use common::engine::Engine;
 use common::ledger::Durability;
+use common::local::Job;
 use common::local::dashmap::DashMapPeer;
 use common::local::mutex::MutexPeer;
 use common::workload::{Access, Ending};
@@ -27,9 +28,10 @@ fn main() {
     let ending = if text("order") == "random" { Ending::AtRandom } else { Ending::InOrder };
     let plan = Plan { ending, ..Plan::new(access, threads, number("live", 1)) };
     let units = access.units();
+    let job = if text("job") == "lean" { Job::Lean } else { Job::Whole };
     let mut crew = match &*text("engine") {
-        "mutex" => Crew::hire(&MutexPeer::open(&units, number("kept", 0)), plan),
-        "dashmap" => Crew::hire(&DashMapPeer::open(&units), plan),
+        "mutex" => Crew::hire(&MutexPeer::open(&units, job), plan),
+        "dashmap" => Crew::hire(&DashMapPeer::open(&units, job), plan),
         "journal" => Crew::hire(&Engine::open(Durability::Buffered, &units), plan),
         "" | "stockade" => Crew::hire(&Engine::open(Durability::InMemory, &units), plan),
         other => panic!("no engine of name {other}"),

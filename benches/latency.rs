@@ -9,6 +9,7 @@ use std::time::Duration;
 use common::Scale;
 use common::crew::{Ask, Crew, Plan, Turn};
 use common::engine::Engine;
+use common::local::Job;
 use common::local::dashmap::DashMapPeer;
 use common::local::mutex::MutexPeer;
 use common::open_loop::{LOADS, Waits};
@@ -20,11 +21,11 @@ fn main() {
     let plan = Plan::new(access, 1, scale.pick(100, 50_000, 50_000));
     let (turns, span) = (scale.pick(1, 3, 5), Duration::from_millis(scale.pick(5, 200, 1_000)));
     let units = access.units();
-    let engines = Engine::DURABILITIES.iter();
+    let engines = Engine::UNWAITING.iter();
     let mut crews: Vec<Crew> =
         engines.map(|durability| Crew::hire(&Engine::open(*durability, &units), plan)).collect();
-    crews.push(Crew::hire(&MutexPeer::open(&units, 0), plan));
-    crews.push(Crew::hire(&DashMapPeer::open(&units), plan));
+    crews.push(Crew::hire(&MutexPeer::open(&units, Job::Whole), plan));
+    crews.push(Crew::hire(&DashMapPeer::open(&units, Job::Whole), plan));
     for crew in &mut crews {
         crew.run(Ask::Pair, Turn::Times(scale.pick(1_000, 600_000, 600_000)));
     }

@@ -1,4 +1,7 @@
-//! Each operation of the engine by itself, uncontended, by handle and by name.
+//! Each operation of the engine by itself, uncontended, by handle and by name. What an operation needs
+//! is made before, and what it leaves is cleared away after, off the clock, and the writer has caught up
+//! when a row of calls begins. Pairs and sales leave nothing to clear away: they run on and on, and wait
+//! for the writer where it can't follow.
 
 mod common;
 
@@ -14,6 +17,8 @@ use stockade::{BasketLine, InventoryManager, LevelHandle, ReservationId};
 const ACCESS: Access = Access::Zipf(10_000);
 /// Operations that are made in a row before what they leave behind is cleared away, off the clock.
 const ROW: u64 = 1_000;
+/// The same for baskets, in lines.
+const ROW_OF_LINES: u64 = 10_000;
 
 /// An engine with its products in stock, and a demand for them.
 struct Shop {
@@ -39,29 +44,44 @@ impl Shop {
         let level = self.pick();
         self.manager.reserve(level, 1, TTL).expect("in stock")
     }
+}
 
-    /// Times `times` steps, a row at a time; each row has what it needs made before, and what it
-    /// leaves cleared away after, off the clock.
+/// Times `times` steps, a row at a time; each row has what it needs made before, and what it leaves
+/// cleared away after, off the clock.
+fn time<C, T, U>(
+    (context, manager): (&mut C, &InventoryManager),
+    (times, row): (u64, u64),
+    mut before: impl FnMut(&mut C) -> T,
+    mut step: impl FnMut(&mut C, T) -> U,
+    mut after: impl FnMut(&mut C, U),
+) -> Duration {
+    let mut span = Duration::ZERO;
+    let mut left = times;
+    let mut done = Vec::with_capacity(row as usize);
+    while left > 0 {
+        let row = left.min(row);
+        let ready: Vec<T> = (0..row).map(|_| before(context)).collect();
+        manager.flush().wait().expect("a healthy engine");
+        let began = Instant::now();
+        done.extend(ready.into_iter().map(|ready| step(context, ready)));
+        span += began.elapsed();
+        done.drain(..).for_each(|left| after(context, left));
+        left -= row;
+    }
+    span
+}
+
+impl Shop {
+    /// Times steps that need a shop.
     fn time<T, U>(
         &mut self,
         times: u64,
-        mut before: impl FnMut(&mut Self) -> T,
-        mut step: impl FnMut(&mut Self, T) -> U,
-        mut after: impl FnMut(&mut Self, U),
+        before: impl FnMut(&mut Self) -> T,
+        step: impl FnMut(&mut Self, T) -> U,
+        after: impl FnMut(&mut Self, U),
     ) -> Duration {
-        let mut span = Duration::ZERO;
-        let mut left = times;
-        let mut done = Vec::with_capacity(ROW as usize);
-        while left > 0 {
-            let row = left.min(ROW);
-            let ready: Vec<T> = (0..row).map(|_| before(self)).collect();
-            let began = Instant::now();
-            done.extend(ready.into_iter().map(|ready| step(self, ready)));
-            span += began.elapsed();
-            done.drain(..).for_each(|left| after(self, left));
-            left -= row;
-        }
-        span
+        let manager = self.manager.clone();
+        time((self, &manager), (times, ROW), before, step, after)
     }
 }
 
@@ -141,50 +161,78 @@ fn stock(criterion: &mut Criterion) {
     let level = manager.open_level("SF", "LAPTOP").expect("a legal name");
     manager.open_level("NYC", "LAPTOP").expect("a legal name");
     manager.add_stock(level, 1_000_000_000, "SUPPLIER").expect("room");
+    let id = |name| manager.warehouse(name).expect("a warehouse").id();
+    let (sf, nyc) = (id("SF"), id("NYC"));
+    let laptop = manager.product("LAPTOP").expect("a product");
 
-    group.bench_function("add and remove, by handle", |bencher| {
-        bencher.iter(|| {
-            manager.add_stock(level, 1, "SUPPLIER").expect("room");
-            manager.remove_stock(level, 1, "dropped").expect("in stock");
-        });
+    let add = |_: &mut (), ()| manager.add_stock(level, 1, "SUPPLIER").expect("room");
+    let remove = |_: &mut (), ()| manager.remove_stock(level, 1, "dropped").expect("in stock");
+    let there = |_: &mut (), ()| manager.transfer(sf, nyc, laptop, 1).expect("in stock");
+    let back = |_: &mut (), ()| manager.transfer(nyc, sf, laptop, 1).expect("in stock");
+
+    group.bench_function("add, by handle", |bencher| {
+        bencher.iter_custom(|n| time((&mut (), &manager), (n, ROW), |_| (), add, remove));
     });
-    group.bench_function("add and remove, by name", |bencher| {
-        bencher.iter(|| {
+    group.bench_function("add, by name", |bencher| {
+        let step = |_: &mut (), ()| {
             manager.add_stock(("SF", "LAPTOP"), 1, "SUPPLIER").expect("room");
-            manager.remove_stock(("SF", "LAPTOP"), 1, "dropped").expect("in stock");
-        });
+        };
+        bencher.iter_custom(|n| time((&mut (), &manager), (n, ROW), |_| (), step, remove));
     });
-    group.bench_function("transfer there and back, by name", |bencher| {
-        bencher.iter(|| {
+    group.bench_function("remove, by handle", |bencher| {
+        bencher.iter_custom(|n| time((&mut (), &manager), (n, ROW), |_| (), remove, add));
+    });
+    group.bench_function("remove, by name", |bencher| {
+        let step = |_: &mut (), ()| {
+            manager.remove_stock(("SF", "LAPTOP"), 1, "dropped").expect("in stock");
+        };
+        bencher.iter_custom(|n| time((&mut (), &manager), (n, ROW), |_| (), step, add));
+    });
+    group.bench_function("transfer, by handle", |bencher| {
+        bencher.iter_custom(|n| time((&mut (), &manager), (n, ROW), |_| (), there, back));
+    });
+    group.bench_function("transfer, by name", |bencher| {
+        let step = |_: &mut (), ()| {
             manager.transfer("SF", "NYC", "LAPTOP", 1).expect("in stock");
-            manager.transfer("NYC", "SF", "LAPTOP", 1).expect("in stock");
-        });
+        };
+        bencher.iter_custom(|n| time((&mut (), &manager), (n, ROW), |_| (), step, back));
     });
     group.finish();
 }
 
 fn baskets(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("operations/basket, reserved and released");
-    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
     let shop = Shop::open();
+    let manager = &shop.manager;
     // 21 lines is the mean of a real wholesaler's orders.
-    for lines in &[1, 4, 21, 200][..Scale::asked().pick(3, 4, 4)] {
-        let by_handle: Vec<BasketLine<'_>> =
-            shop.levels.iter().take(*lines).map(|level| BasketLine::new(*level, 1)).collect();
-        let by_name: Vec<BasketLine<'_>> = shop
-            .names
-            .iter()
-            .take(*lines)
-            .map(|name| BasketLine::new(("SF", &**name), 1))
-            .collect();
-        for (way, basket) in [("by handle", by_handle), ("by name", by_name)] {
-            group.bench_function(BenchmarkId::new(way, lines), |bencher| {
-                bencher.iter(|| {
-                    let id = shop.manager.reserve_basket(&basket, TTL).expect("in stock");
-                    shop.manager.release(id).expect("a live hold")
+    let sizes = &[1, 4, 21, 200][..Scale::asked().pick(3, 4, 4)];
+    let mut group = criterion.benchmark_group("operations/basket");
+    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+    for lines in sizes {
+        let levels = shop.levels.iter().take(*lines);
+        let mut by_handle: Vec<_> = levels.map(|level| BasketLine::new(*level, 1)).collect();
+        let names = shop.names.iter().take(*lines);
+        let mut by_name: Vec<_> = names.map(|name| BasketLine::new(("SF", &**name), 1)).collect();
+        let rows = |times| (times, (ROW_OF_LINES / *lines as u64).min(ROW));
+        let reserve = |basket: &mut Vec<BasketLine<'_>>| {
+            manager.reserve_basket(basket, TTL).expect("in stock")
+        };
+        let release = |_: &mut Vec<BasketLine<'_>>, id| {
+            let _ = manager.release(id).expect("a live hold");
+        };
+        for (way, basket) in [("by handle", &mut by_handle), ("by name", &mut by_name)] {
+            group.bench_function(BenchmarkId::new(format!("reserve, {way}"), lines), |bencher| {
+                bencher.iter_custom(|times| {
+                    let shop = (&mut *basket, manager);
+                    time(shop, rows(times), |_| (), |basket, ()| reserve(basket), release)
                 });
             });
         }
+        group.bench_function(BenchmarkId::new("release", lines), |bencher| {
+            bencher.iter_custom(|times| {
+                let shop = (&mut by_handle, manager);
+                time(shop, rows(times), |basket| reserve(basket), release, |_, ()| {})
+            });
+        });
     }
     group.finish();
 }

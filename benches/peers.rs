@@ -10,8 +10,10 @@ use std::time::Duration;
 use common::crew::{Ask, Crew, Plan, Turn};
 use common::engine::Engine;
 use common::ledger::{Durability, Ledger};
+use common::local::Job;
 use common::local::dashmap::DashMapPeer;
 use common::local::mutex::MutexPeer;
+use common::local::proof;
 use common::postgres::{PostgresPeer, PostgresServer};
 use common::redis::{PROGRAMS, RedisPeer, RedisServer};
 use common::workload::Access;
@@ -23,15 +25,17 @@ use criterion::{
 const ACCESS: Access = Access::Zipf(10_000);
 
 fn in_process(criterion: &mut Criterion) {
+    proof::prove();
     let units = ACCESS.units();
     let mut group = start(criterion, "peers/in process");
     for threads in [1, 2] {
         for durability in Engine::DURABILITIES {
             measure(&mut group, threads, &Engine::open(*durability, &units));
         }
-        measure(&mut group, threads, &MutexPeer::open(&units, 0));
-        measure(&mut group, threads, &MutexPeer::open(&units, 65_536));
-        measure(&mut group, threads, &DashMapPeer::open(&units));
+        for job in [Job::Whole, Job::Lean] {
+            measure(&mut group, threads, &MutexPeer::open(&units, job));
+            measure(&mut group, threads, &DashMapPeer::open(&units, job));
+        }
     }
     group.finish();
 }

@@ -7,7 +7,7 @@ use super::ledger::Session;
 use super::machine::thread_cpu_time;
 use super::workload::{Holds, Picks};
 
-/// Steps between two looks at the flag that ends a turn.
+/// Steps between two looks at the flag that ends a turn; where a step takes long there is one each.
 const STEPS_A_LOOK: u64 = 64;
 
 /// A session with its demand and its live holds.
@@ -15,8 +15,8 @@ pub(crate) struct Buyer<S: Session> {
     session: S,
     picks: Picks<S::Product>,
     holds: Holds<S::Hold>,
-    settle_every: u64,
-    unsettled: u64,
+    flush_every: u64,
+    unflushed: u64,
     clock: quanta::Clock,
 }
 
@@ -25,10 +25,10 @@ impl<S: Session> Buyer<S> {
         session: S,
         picks: Picks<S::Product>,
         holds: Holds<S::Hold>,
-        settle_every: u64,
+        flush_every: u64,
     ) -> Self {
         let clock = quanta::Clock::new();
-        Self { session, picks, holds, settle_every, unsettled: 0, clock }
+        Self { session, picks, holds, flush_every, unflushed: 0, clock }
     }
 
     pub(crate) fn obey(&mut self, order: &Order) -> Report {
@@ -48,22 +48,26 @@ impl<S: Session> Buyer<S> {
 
     fn run(&mut self, order: &Order, times: u64, depth: usize) -> Report {
         match order.ask {
-            Ask::Refused => repeat(order, times, || self.be_refused()),
-            _ if depth == 1 => repeat(order, times, || self.pair()),
+            Ask::Refused => repeat(order, times, self.steps_a_look(), || self.be_refused()),
+            _ if depth == 1 => repeat(order, times, self.steps_a_look(), || self.pair()),
             _ => {
                 let mut batch = Vec::with_capacity(depth);
                 let batches = times.div_ceil(depth as u64);
-                let mut report = repeat(order, batches, || self.batch(&mut batch, depth));
+                let mut report = repeat(order, batches, 1, || self.batch(&mut batch, depth));
                 report.done *= depth as u64;
                 report
             }
         }
     }
 
+    fn steps_a_look(&self) -> u64 {
+        if self.session.is_slow() { 1 } else { STEPS_A_LOOK }
+    }
+
     /// One after the other, each timed.
     fn run_timed(&mut self, order: &Order) -> Report {
         let mut times = histogram();
-        let mut report = repeat(order, u64::MAX, || {
+        let mut report = repeat(order, u64::MAX, self.steps_a_look(), || {
             let began = self.clock.now();
             let ended = self.step(order.ask);
             times.saturating_record(nanos(ended.saturating_duration_since(began)));
@@ -76,7 +80,7 @@ impl<S: Session> Buyer<S> {
     fn run_timed_batches(&mut self, order: &Order, depth: usize) -> Report {
         let mut times = histogram();
         let mut batch = Vec::with_capacity(depth);
-        let mut report = repeat(order, u64::MAX, || {
+        let mut report = repeat(order, u64::MAX, 1, || {
             let began = self.clock.now();
             self.batch(&mut batch, depth);
             let waited = self.clock.now().saturating_duration_since(began);
@@ -139,11 +143,11 @@ impl<S: Session> Buyer<S> {
     fn end_oldest(&mut self, new: S::Hold) {
         let old = self.holds.exchange(new);
         self.session.confirm(old);
-        if self.settle_every > 0 {
-            self.unsettled += 1;
-            if self.unsettled >= self.settle_every {
-                self.unsettled = 0;
-                self.session.settle();
+        if self.flush_every > 0 {
+            self.unflushed += 1;
+            if self.unflushed >= self.flush_every {
+                self.unflushed = 0;
+                self.session.flush();
             }
         }
     }
@@ -163,11 +167,11 @@ impl<S: Session> Buyer<S> {
 
 /// Repeats `step` until the turn is over, or so many times.
 #[inline]
-fn repeat(order: &Order, times: u64, mut step: impl FnMut()) -> Report {
+fn repeat(order: &Order, times: u64, steps_a_look: u64, mut step: impl FnMut()) -> Report {
     let began = Instant::now();
     let mut done = 0;
     while done < times && !order.is_over() {
-        let until = times.min(done + STEPS_A_LOOK);
+        let until = times.min(done + steps_a_look);
         while done < until {
             step();
             done += 1;

@@ -27,13 +27,13 @@ pub(crate) struct Plan {
     /// Holds alive in each thread.
     pub(crate) live: usize,
     pub(crate) ending: Ending,
-    /// A session is settled after so many pairs; 0: never.
-    pub(crate) settle_every: u64,
+    /// Each caller flushes after so many of its own pairs; 0: never.
+    pub(crate) flush_every: u64,
 }
 
 impl Plan {
     pub(crate) fn new(access: Access, threads: usize, live: usize) -> Self {
-        Self { access, threads, live, ending: Ending::InOrder, settle_every: 0 }
+        Self { access, threads, live, ending: Ending::InOrder, flush_every: 0 }
     }
 }
 
@@ -65,6 +65,9 @@ pub(crate) enum Turn {
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) done: u64,
+    /// What the slowest of the buyers did.
+    least: u64,
+    buyers: usize,
     pub(crate) span: Duration,
     pub(crate) times: Histogram<u64>,
     /// Processor time of all buyers together: what is left of a figure when others use the machine.
@@ -74,6 +77,11 @@ pub(crate) struct Outcome {
 impl Outcome {
     pub(crate) fn per_second(&self) -> f64 {
         self.done as f64 / self.span.as_secs_f64()
+    }
+
+    /// What the slowest buyer did, as a part of what each would have done had all done the same.
+    pub(crate) fn least_share(&self) -> f64 {
+        self.least as f64 * self.buyers as f64 / self.done as f64
     }
 
     /// Nanoseconds of a buyer's processor time for each.
@@ -147,7 +155,7 @@ impl Crew {
                 let holds = Holds::fill(plan.live.saturating_sub(1), plan.ending, seed, |_| {
                     session.reserve(picks.next()).expect("in stock")
                 });
-                let mut buyer = Buyer::new(session, picks, holds, plan.settle_every);
+                let mut buyer = Buyer::new(session, picks, holds, plan.flush_every);
                 ready.wait();
                 for order in to_do {
                     if done.send(buyer.obey(&order)).is_err() {
@@ -159,7 +167,11 @@ impl Crew {
         });
         let workers = workers.collect();
         ready.wait();
-        Self { about: ledger.about(), plan, workers }
+        let mut about = ledger.about();
+        if plan.flush_every > 0 {
+            about.setup = format!("a flush every {} pairs", plan.flush_every);
+        }
+        Self { about, plan, workers }
     }
 
     /// Has all threads do the same at the same time.
@@ -190,6 +202,8 @@ impl Crew {
         }
         Outcome {
             done: reports.iter().map(|report| report.done).sum(),
+            least: reports.iter().map(|report| report.done).min().expect("a buyer"),
+            buyers: reports.len(),
             span: ended.saturating_duration_since(began),
             times,
             cpu: reports.iter().map(|report| report.cpu).sum(),

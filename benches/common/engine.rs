@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use stockade::{InventoryManager, LevelHandle, ReservationId, ReserveError};
+use stockade::{InventoryManager, LevelHandle, OperationKind, ReservationId, ReserveError};
 
 use super::ledger::{About, Durability, Ledger, Session, TTL};
 
@@ -14,7 +14,21 @@ pub(crate) struct Engine {
     pub(crate) manager: InventoryManager,
     pub(crate) levels: Vec<LevelHandle>,
     durability: Durability,
+    waiting: Waiting,
     journal: Option<Arc<Directory>>,
+}
+
+/// What is said of a synced engine that waits at the end of a hold only.
+pub(crate) const ONCE_A_PAIR: &str = "waits once a pair";
+
+/// Which calls wait for the disk in a synced engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// Each reserve, confirm and release, as with servers that sync at each.
+    AtEachStep,
+    /// Those that end a hold. What is durable is always a prefix of the journal, so the hold is then too;
+    /// one that nobody has paid for yet may be lost with the power.
+    AtTheEnd,
 }
 
 /// A journal's directory on a real disk, gone with the last session.
@@ -40,16 +54,30 @@ impl Engine {
     /// What the engine can be opened with.
     pub(crate) const DURABILITIES: &[Durability] =
         &[Durability::InMemory, Durability::Buffered, Durability::Synced];
+    /// With which of these no call waits for the disk.
+    pub(crate) const UNWAITING: &[Durability] = &[Durability::InMemory, Durability::Buffered];
 
-    /// Opens an engine with these units of each product.
+    /// Opens an engine with these units of each product; a synced one waits at each step.
     pub(crate) fn open(durability: Durability, units: &[u32]) -> Self {
-        let builder = InventoryManager::builder().warehouse("SF");
+        Self::open_waiting(durability, Waiting::AtEachStep, units)
+    }
+
+    /// The same, with these calls waiting if it is a synced one.
+    pub(crate) fn open_waiting(durability: Durability, waiting: Waiting, units: &[u32]) -> Self {
+        let mut builder = InventoryManager::builder().warehouse("SF");
         let journal = (durability != Durability::InMemory).then(|| Arc::new(Directory::new()));
-        let manager = match &journal {
-            Some(directory) => builder.journal(&directory.0).build(),
-            None => builder.build(),
-        };
-        let manager = manager.expect("legal settings");
+        if let Some(directory) = &journal {
+            builder = builder.journal(&directory.0);
+        }
+        if durability == Durability::Synced {
+            let waits = stockade::Durability::Synced;
+            builder = builder.durability_of(OperationKind::Sell, waits);
+            builder = builder.durability_of(OperationKind::Release, waits);
+            if waiting == Waiting::AtEachStep {
+                builder = builder.durability_of(OperationKind::Reserve, waits);
+            }
+        }
+        let manager = builder.build().expect("legal settings");
         let levels = units.iter().enumerate().map(|(index, units)| {
             let level = manager.open_level("SF", &name(index)).expect("a legal name");
             if *units > 0 {
@@ -59,7 +87,7 @@ impl Engine {
         });
         let levels = levels.collect();
         manager.flush().wait().expect("a healthy engine");
-        Self { manager, levels, durability, journal }
+        Self { manager, levels, durability, waiting, journal }
     }
 }
 
@@ -74,10 +102,23 @@ impl Ledger for Engine {
     fn about(&self) -> About {
         About {
             engine: "stockade",
-            setup: String::new(),
+            setup: match (self.durability, self.waiting) {
+                (Durability::Synced, Waiting::AtEachStep) => "waits at each step".to_owned(),
+                (Durability::Synced, Waiting::AtTheEnd) => ONCE_A_PAIR.to_owned(),
+                _ => String::new(),
+            },
             durability: self.durability,
-            guarantees: "never oversells; every movement audited in a legal order by a writer thread; \
-                         ids can't be guessed; finished holds stay readable; holds expire by themselves",
+            guarantees: match self.durability {
+                Durability::InMemory => {
+                    "never oversells; every movement audited in a legal order by a writer thread; ids \
+                     can't be guessed; finished holds stay readable; holds expire by themselves"
+                }
+                Durability::Buffered => {
+                    "the same; a killed process loses the newest milliseconds of its journal, a power \
+                     cut the newest moment"
+                }
+                Durability::Synced => "the same; nothing that was answered after a wait is lost",
+            },
         }
     }
 
@@ -125,9 +166,11 @@ impl Session for EngineSession {
         let _ = self.manager.release(hold).expect("a live hold");
     }
 
-    fn settle(&mut self) {
-        if self.durability == Durability::Synced {
-            self.manager.flush().wait().expect("a healthy engine");
-        }
+    fn flush(&mut self) {
+        self.manager.flush().wait().expect("a healthy engine");
+    }
+
+    fn is_slow(&self) -> bool {
+        self.durability == Durability::Synced
     }
 }

@@ -90,7 +90,12 @@ pub(crate) trait Session: Send + 'static {
         }
     }
 
-    /// Waits until what this session did is as durable as its ledger promises. For ledgers whose
-    /// calls don't wait for that themselves.
-    fn settle(&mut self) {}
+    /// Waits until all that this session did is on the disk, where its ledger has one and its calls
+    /// don't wait for it themselves.
+    fn flush(&mut self) {}
+
+    /// Whether single calls take long, because they wait for a server or for the disk.
+    fn is_slow(&self) -> bool {
+        false
+    }
 }

@@ -56,8 +56,18 @@ fn says(program: &str, arguments: &[&str]) -> String {
 
 /// Memory that could be had, in bytes.
 pub(crate) fn available_memory() -> u64 {
-    let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    bytes_in("/proc/meminfo", "MemAvailable:")
+}
+
+/// Memory that this process has in use, in bytes.
+pub(crate) fn used_memory() -> u64 {
+    bytes_in("/proc/self/status", "VmRSS:")
+}
+
+/// A line such as `VmRSS: 1024 kB`.
+fn bytes_in(file: &str, name: &str) -> u64 {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
     let kilobytes = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
     kilobytes.unwrap_or(0) * 1_024
 }
@@ -149,6 +159,23 @@ pub(crate) fn fsync_us(folder: &Path) -> Option<f64> {
     let _ = fs::remove_file(&path);
     times.sort_by(f64::total_cmp);
     Some(times[TIMES / 2])
+}
+
+/// Megabytes a second that the disk which holds `folder` takes in one piece, synced at the end.
+pub(crate) fn disk_megabytes_a_second(folder: &Path, megabytes: usize) -> Option<f64> {
+    let path = folder.join("rate");
+    let mut file = fs::File::create(&path).ok()?;
+    // Not zeros, which some disks don't write.
+    let block: Vec<u8> =
+        (0..1_000_000_u32).map(|byte| (byte.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let began = Instant::now();
+    for _ in 0..megabytes {
+        file.write_all(&block).ok()?;
+    }
+    file.sync_data().ok()?;
+    let rate = megabytes as f64 / began.elapsed().as_secs_f64();
+    let _ = fs::remove_file(&path);
+    Some(rate)
 }
 
 /// Processor time of this process and its threads so far.

@@ -38,6 +38,10 @@ impl Scale {
         }
     }
 
+    pub(crate) fn name(self) -> &'static str {
+        self.pick("smoke", "quick", "full")
+    }
+
     /// The number for this scale.
     pub(crate) fn pick<T>(self, smoke: T, quick: T, full: T) -> T {
         match self {

@@ -3,10 +3,14 @@
 use crate::row::{Findings, Row, Section, Times};
 use crate::svg::{Axis, Bar, Plot, Series, bars, count, nanos};
 
-/// The class that gives an engine its color, the same in every plot.
+/// The classes of a row's line: the engine's color, the same in every plot, and its dashes.
 fn class(row: &Row) -> String {
-    let color = color(&row.engine);
-    if row.setup.is_empty() { color.to_owned() } else { format!("{color} dashed") }
+    let dashes = match row.durability {
+        "buffered" => " dotted",
+        _ if row.setup == "lean" => " dashed",
+        _ => "",
+    };
+    format!("{}{dashes}", color(&row.engine))
 }
 
 fn color(engine: &str) -> &'static str {
@@ -27,7 +31,7 @@ fn lines<'r>(
 ) -> Vec<Series> {
     let mut lines: Vec<Series> = Vec::new();
     for row in rows {
-        let name = format!("{}, {}", row.title(), row.durability).replace(", in memory", "");
+        let name = row.label();
         let place = lines.iter().position(|line| line.name == name).unwrap_or_else(|| {
             lines.push(Series { name, class: class(row), points: Vec::new(), dots: true });
             lines.len() - 1
@@ -54,13 +58,22 @@ fn groups<K: PartialEq>(
     groups
 }
 
+/// As many threads as were measured.
+fn thread_marks(rows: &[&Row]) -> Vec<(f64, String)> {
+    let most = rows.iter().map(|row| row.threads).max().unwrap_or(1);
+    let marks = [1, 2, 4, 8].into_iter().filter(|threads| *threads <= most);
+    marks.map(|threads| (threads as f64, threads.to_string())).collect()
+}
+
 /// Pairs a second by threads, a plot for each demand.
 pub(crate) fn contention(findings: &Findings) -> String {
-    let marks = [1, 2, 4, 8].map(|threads| (f64::from(threads), threads.to_string()));
     let groups = groups(findings, Section::Contention, |row| (row.workload.clone(), row.live));
     let plot = |((workload, live), rows): ((String, usize), Vec<&Row>)| Plot {
-        title: format!("{workload}; {} live holds a thread", count(live as f64)),
-        x: Axis::log("threads", count).marked(marks.clone()),
+        title: match live {
+            1 => format!("{workload}; 1 live hold a thread"),
+            _ => format!("{workload}; {} live holds a thread", count(live as f64)),
+        },
+        x: Axis::log("threads", count).marked(thread_marks(&rows)),
         y: Axis::linear("pairs a second", count),
         series: lines(rows.into_iter(), |row| (row.threads as f64, row.per_second)),
     };
@@ -85,14 +98,12 @@ pub(crate) fn growth(findings: &Findings) -> String {
 
 /// Refusals a second by threads.
 pub(crate) fn refused(findings: &Findings) -> String {
-    let marks = [1, 2, 4, 8].map(|threads| (f64::from(threads), threads.to_string()));
+    let rows: Vec<&Row> = findings.rows_of(Section::Refused).collect();
     let plot = Plot {
         title: "Sold out: refusals a second by threads".to_owned(),
-        x: Axis::log("threads", count).marked(marks),
+        x: Axis::log("threads", count).marked(thread_marks(&rows)),
         y: Axis::linear("refusals a second", count),
-        series: lines(findings.rows_of(Section::Refused), |row| {
-            (row.threads as f64, row.per_second)
-        }),
+        series: lines(rows.into_iter(), |row| (row.threads as f64, row.per_second)),
     };
     plot.figure()
 }
@@ -106,7 +117,7 @@ pub(crate) fn latency(findings: &Findings) -> String {
     let groups = groups(findings, Section::Latency, |row| (row.workload.clone(), load(row)));
     let plot = |((workload, load), rows): ((String, u32), Vec<&Row>)| Plot {
         title: format!("{workload}; at {load}% of the capacity"),
-        x: Axis::log("", count).marked(marks.clone()),
+        x: Axis::log("so many of the callers waited no longer", count).marked(marks.clone()),
         y: Axis::log("from arrival to answer", nanos),
         series: rows
             .into_iter()
@@ -114,7 +125,7 @@ pub(crate) fn latency(findings: &Findings) -> String {
                 let Times { p50, p90, p99, p999, p9999, .. } = row.times?;
                 let values = [p50, p90, p99, p999, p9999].map(|nanos| nanos as f64);
                 let points = marks.iter().map(|mark| mark.0).zip(values).collect();
-                Some(Series { name: row.title(), class: class(row), points, dots: true })
+                Some(Series { name: row.label(), class: class(row), points, dots: true })
             })
             .collect(),
     };
@@ -126,9 +137,12 @@ pub(crate) fn peers(findings: &Findings) -> String {
     let groups = groups(findings, Section::Peers, |row| row.durability);
     let plot = |(durability, rows): (&'static str, Vec<&Row>)| {
         let bar = |row: &Row| {
-            let threads = if row.threads == 1 { "" } else { "s" };
-            let name = match &*row.setup {
-                "" => format!("{}, {} thread{threads}", row.engine, row.threads),
+            let plural = if row.threads == 1 { "" } else { "s" };
+            let name = match (&*row.engine, &*row.setup) {
+                (engine, "") => format!("{engine}, {} thread{plural}", row.threads),
+                ("stockade", setup) => {
+                    format!("stockade, {} caller{plural}: {setup}", row.threads)
+                }
                 _ => row.title(),
             };
             let shown = format!("{}/s", count(row.per_second));
@@ -145,10 +159,14 @@ pub(crate) fn peers(findings: &Findings) -> String {
 pub(crate) fn sale(findings: &Findings) -> String {
     let series = findings.burns.iter().map(|burn| {
         let engine = burn.title.split(',').next().unwrap_or_default();
-        let dashed = if burn.title.ends_with("synced") { " dashed" } else { "" };
+        let dashes = match burn.title.rsplit(", ").next() {
+            Some("synced") => " dashed",
+            Some("buffered") => " dotted",
+            _ => "",
+        };
         Series {
             name: burn.title.clone(),
-            class: format!("{}{dashed}", color(engine)),
+            class: format!("{}{dashes}", color(engine)),
             points: burn.left.clone(),
             dots: false,
         }

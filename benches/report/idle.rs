@@ -11,6 +11,9 @@ use crate::common::machine::own_cpu_time;
 use crate::progress::Progress;
 use crate::row::{Row, Section, median};
 
+/// What an idle engine's row says.
+pub(crate) const IDLE: &str = "nobody calls";
+
 /// The parts, each by itself.
 pub(crate) fn floor(scale: Scale, progress: &mut Progress) -> Vec<Row> {
     progress.say("the floor");
@@ -41,8 +44,6 @@ pub(crate) fn idle(scale: Scale, progress: &mut Progress) -> Vec<Row> {
     thread::sleep(span);
     let Some(after) = own_cpu_time() else { return Vec::new() };
     let used = after.saturating_sub(before).as_secs_f64() / began.elapsed().as_secs_f64();
-    let note = format!("an idle engine uses {:.3}% of a core", used * 100.0);
-    progress.note(&note);
     let about = engine.about();
-    vec![Row { live: 0, ..Row::new(Section::Idle, note, &about) }]
+    vec![Row { live: 0, idle_cores: Some(used), ..Row::new(Section::Idle, IDLE, &about) }]
 }

@@ -4,22 +4,23 @@ use crate::common::Scale;
 use crate::common::crew::{Ask, Plan};
 use crate::common::machine::Watch;
 use crate::common::open_loop::{LOADS, Waits};
-use crate::common::workload::Access;
-use crate::local::{Field, crews, warm};
+use crate::local::{SHOP, many, warm, whole_crews};
 use crate::progress::Progress;
 use crate::race::Pace;
 use crate::row::{Row, Section, Times, median};
 
+/// How the workload of the rows begins in which only the reserve is timed.
+pub(crate) const RESERVE: &str = "reserve";
+
 /// Reserve and pair, in an open loop.
 pub(crate) fn latency(scale: Scale, pace: Pace, progress: &mut Progress) -> Vec<Row> {
-    let access = Access::Zipf(10_000);
-    let live = scale.pick(500, 50_000, 50_000);
-    let mut crews = crews(Plan::new(access, 1, live), &access.units(), Field::Lean);
+    let live = many(scale);
+    let mut crews = whole_crews(Plan::new(SHOP, 1, live), &SHOP.units());
     for crew in &mut crews {
-        crew.run(Ask::Pair, warm(scale, 1));
+        crew.run(Ask::Pair, warm(scale));
     }
     let mut rows = Vec::new();
-    for (ask, name) in [(Ask::Reserve, "reserve"), (Ask::Pair, "the pair")] {
+    for (ask, name) in [(Ask::Reserve, RESERVE), (Ask::Pair, "the pair")] {
         progress.say(&format!("latency of {name}, arrivals by schedule"));
         for load in LOADS {
             let watch = Watch::start();
@@ -32,14 +33,14 @@ pub(crate) fn latency(scale: Scale, pace: Pace, progress: &mut Progress) -> Vec<
             let others = watch.cores_of_others();
             rows.extend(crews.iter().zip(&waits).map(|(crew, waits)| Row {
                 live,
-                products: access.products(),
+                products: SHOP.products(),
                 per_second: median(&waits.rates),
                 load: Some(*load),
                 times: Times::of(&waits.times),
                 hop: (!waits.hops.is_empty()).then(|| median(&waits.hops)),
                 others,
                 turns: pace.turns,
-                ..Row::new(Section::Latency, format!("{name}, {}", access.name()), &crew.about)
+                ..Row::new(Section::Latency, format!("{name}, {}", SHOP.name()), &crew.about)
             }));
         }
     }

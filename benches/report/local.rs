@@ -1,79 +1,88 @@
 //! Engine and peers in this process: by threads, by live holds, by products, and sold out.
 
+use stockade::ReservationId;
+
 use crate::common::Scale;
 use crate::common::crew::{Ask, Crew, Plan, Turn};
 use crate::common::engine::Engine;
 use crate::common::ledger::Durability;
+use crate::common::local::Job;
 use crate::common::local::dashmap::DashMapPeer;
 use crate::common::local::mutex::MutexPeer;
-use crate::common::machine::available_memory;
+use crate::common::machine::{available_memory, used_memory};
 use crate::common::workload::{Access, Ending};
 use crate::progress::Progress;
 use crate::race::{Pace, Race};
 use crate::row::{Row, Section};
 
-/// The finished holds that the engine keeps readable; a peer that keeps as many does the same job.
-const KEPT: usize = 65_536;
-/// What a live hold may cost any of the engines, all of them together, while their maps grow.
-const BYTES_A_HOLD: u64 = 1_000;
+/// A shop's demand: what the targets are about.
+pub(crate) const SHOP: Access = Access::Zipf(10_000);
+pub(crate) const SOLD_OUT: &str = "refused reserve of one product";
+
+/// What a live hold may cost all of the engines together, while their maps grow.
+const BYTES_A_HOLD: u64 = 1_200;
+
+/// Live holds of a thread in a busy shop, where they live for minutes.
+pub(crate) fn many(scale: Scale) -> usize {
+    scale.pick(500, 50_000, 50_000)
+}
 
 /// Pairs until an engine has its finished records and its newest million entries, and so goes round in
 /// the same memory from then on.
-pub(crate) fn warm(scale: Scale, threads: usize) -> Turn {
-    Turn::Times(scale.pick(5_000, 200_000, 600_000) / threads as u64)
+pub(crate) fn warm(scale: Scale) -> Turn {
+    Turn::Times(scale.pick(5_000, 120_000, 600_000))
 }
 
-/// Whether the peers that do the engine's whole job join, besides the leaner ones.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Field {
-    Lean,
-    Whole,
+const WHOLE: &[Job] = &[Job::Whole];
+const WHOLE_AND_LEAN: &[Job] = &[Job::Whole, Job::Lean];
+
+/// The engine without and with a journal, and its peers, all with the same stock and the same task.
+/// None of them waits for the disk: that is measured elsewhere, with many callers.
+fn crews(plan: Plan, units: &[u32], jobs: &[Job]) -> Vec<Crew> {
+    let mut crews = vec![Crew::hire(&Engine::open(Durability::InMemory, units), plan)];
+    crews.extend(others(plan, units, jobs));
+    crews
 }
 
-fn field(scale: Scale, live: usize) -> Field {
-    if scale == Scale::Full || live == 1 { Field::Whole } else { Field::Lean }
-}
-
-/// The engine with each durability, and its peers, all with the same stock and the same task.
-pub(crate) fn crews(plan: Plan, units: &[u32], field: Field) -> Vec<Crew> {
-    let engines = Engine::DURABILITIES.iter();
-    let mut crews: Vec<Crew> =
-        engines.map(|durability| Crew::hire(&Engine::open(*durability, units), plan)).collect();
-    crews.push(Crew::hire(&MutexPeer::open(units, 0), plan));
-    crews.push(Crew::hire(&DashMapPeer::open(units), plan));
-    if field == Field::Whole {
-        crews.push(Crew::hire(&MutexPeer::open(units, KEPT), plan));
+/// All but the engine in memory.
+fn others(plan: Plan, units: &[u32], jobs: &[Job]) -> Vec<Crew> {
+    let mut crews = vec![Crew::hire(&Engine::open(Durability::Buffered, units), plan)];
+    for job in jobs {
+        crews.push(Crew::hire(&MutexPeer::open(units, *job), plan));
+        crews.push(Crew::hire(&DashMapPeer::open(units, *job), plan));
     }
     crews
 }
 
+/// Those that do the whole job.
+pub(crate) fn whole_crews(plan: Plan, units: &[u32]) -> Vec<Crew> {
+    crews(plan, units, WHOLE)
+}
+
 /// Throughput by threads.
 pub(crate) fn contention(scale: Scale, pace: Pace, progress: &mut Progress) -> Vec<Row> {
-    let many = scale.pick(500, 50_000, 50_000);
-    let zipf = Access::Zipf(10_000);
+    let many = many(scale);
     let uniform = Access::Uniform(scale.pick(10_000, 200_000, 1_000_000));
     let threads = scale.pick(&[2][..], &[1, 2, 8], &[1, 2, 4, 8]);
-    let few = scale.pick(&[2][..], &[2], threads);
+    let two = scale.pick(&[2][..], &[1, 2], &[1, 2, 4, 8]);
+    // A million levels take their time to open.
+    let some = scale.pick(&[2][..], &[1, 2, 8], &[1, 2, 8]);
     let cases: &[(Access, usize, &[usize])] = &[
-        (zipf, 1, threads),
-        (zipf, many, threads),
+        (SHOP, 1, two),
+        (SHOP, scale.pick(100, 1_000, 1_000), two),
+        (SHOP, many, threads),
         (Access::Hot, 1, threads),
-        (Access::Hot, many, few),
-        (uniform, many, few),
-        (uniform, 1, few),
+        (Access::Hot, many, threads),
+        (uniform, many, some),
+        (uniform, 1, some),
     ];
     let mut rows = Vec::new();
-    for (access, live, threads) in &cases[..scale.pick(6, 5, 6)] {
+    for (access, live, threads) in &cases[..scale.pick(7, 4, 7)] {
         for threads in *threads {
             progress.say(&format!("{}, {live} live, {threads} threads", access.name()));
+            let mut race = Race::new(Section::Contention, access.name(), Ask::Pair, warm(scale));
             let plan = Plan::new(*access, *threads, *live);
-            let race = Race {
-                section: Section::Contention,
-                workload: access.name(),
-                ask: Ask::Pair,
-                warm: warm(scale, *threads),
-                crews: crews(plan, &access.units(), field(scale, *live)),
-            };
+            race.group(crews(plan, &access.units(), WHOLE_AND_LEAN));
             rows.extend(race.run(pace));
         }
     }
@@ -83,66 +92,71 @@ pub(crate) fn contention(scale: Scale, pace: Pace, progress: &mut Progress) -> V
 /// The cost of a pair by live holds, and by products.
 pub(crate) fn growth(scale: Scale, pace: Pace, progress: &mut Progress) -> Vec<Row> {
     let mut rows = Vec::new();
+    for (ending, order) in [(Ending::InOrder, "in order"), (Ending::AtRandom, "at random")] {
+        rows.extend(by_holds(scale, pace, progress, ending, order));
+    }
+    let sizes = scale.pick(&[1_000][..], &[1_000, 100_000], &[1_000, 10_000, 100_000, 1_000_000]);
+    let workload = "products, asked for evenly".to_owned();
+    let mut race = Race::new(Section::Growth, workload, Ask::Pair, warm(scale));
+    for products in sizes {
+        progress.say(&format!("{products} products"));
+        let access = Access::Uniform(*products);
+        race.group(crews(Plan::new(access, 1, 1), &access.units(), WHOLE));
+    }
+    rows.extend(race.run(pace));
+    rows
+}
+
+/// All sizes in one race, so that the slope is made of turns that lie side by side.
+fn by_holds(
+    scale: Scale,
+    pace: Pace,
+    progress: &mut Progress,
+    ending: Ending,
+    order: &str,
+) -> Vec<Row> {
     let sizes: &[usize] = scale.pick(
         &[1_000],
         &[1_000, 50_000, 1_000_000],
         &[1_000, 10_000, 100_000, 1_000_000, 10_000_000],
     );
-    for (ending, order) in [(Ending::InOrder, "in order"), (Ending::AtRandom, "at random")] {
-        for live in sizes {
-            if *live as u64 * BYTES_A_HOLD > available_memory() {
-                progress.note(&format!("{live} live holds: skipped, too little memory"));
-                continue;
-            }
-            progress.say(&format!("{live} live holds, ended {order}"));
-            let access = Access::Zipf(10_000);
-            let plan = Plan { ending, ..Plan::new(access, 1, *live) };
-            let race = Race {
-                section: Section::Growth,
-                workload: format!("live holds, ended {order}"),
-                ask: Ask::Pair,
-                warm: warm(scale, 1),
-                crews: crews(plan, &access.units(), Field::Lean),
-            };
-            rows.extend(race.run(pace));
+    let workload = format!("live holds, ended {order}");
+    let mut race = Race::new(Section::Growth, workload, Ask::Pair, warm(scale));
+    let units = SHOP.units();
+    let mut engine_alone = None;
+    for live in sizes {
+        if *live as u64 * BYTES_A_HOLD > available_memory() {
+            progress.note(&format!("{live} live holds: skipped, too little memory"));
+            continue;
+        }
+        progress.say(&format!("{live} live holds, ended {order}"));
+        let plan = Plan { ending, ..Plan::new(SHOP, 1, *live) };
+        // What an engine needs beside its holds is what the smallest takes once it is warm.
+        let before = used_memory();
+        let mut engine = Crew::hire(&Engine::open(Durability::InMemory, &units), plan);
+        engine.run(Ask::Pair, warm(scale));
+        let took = used_memory().saturating_sub(before) as f64;
+        let (smallest, alone) = *engine_alone.get_or_insert((*live, took));
+        let mut crews = vec![engine];
+        crews.extend(others(plan, &units, scale.pick(WHOLE, WHOLE, WHOLE_AND_LEAN)));
+        let place = race.group(crews);
+        if *live >= 1_000 * smallest {
+            let bytes =
+                (took - alone) / (live - smallest) as f64 - size_of::<ReservationId>() as f64;
+            race.note_bytes_a_hold(place, bytes);
         }
     }
-    let sizes = scale.pick(&[1_000][..], &[1_000, 100_000], &[1_000, 10_000, 100_000, 1_000_000]);
-    for products in sizes {
-        progress.say(&format!("{products} products"));
-        let access = Access::Uniform(*products);
-        let race = Race {
-            section: Section::Growth,
-            workload: "products, asked for evenly".to_owned(),
-            ask: Ask::Pair,
-            warm: warm(scale, 1),
-            crews: crews(Plan::new(access, 1, 1), &access.units(), Field::Lean),
-        };
-        rows.extend(race.run(pace));
-    }
-    rows
+    progress.say("all of them in turn");
+    race.run(pace)
 }
 
 /// Reserves of what is sold out.
 pub(crate) fn refused(scale: Scale, pace: Pace, progress: &mut Progress) -> Vec<Row> {
-    let mut rows = Vec::new();
+    progress.say("sold out");
+    let mut race =
+        Race::new(Section::Refused, SOLD_OUT.to_owned(), Ask::Refused, Turn::Times(10_000));
     for threads in scale.pick(&[1][..], &[1, 2], &[1, 2, 8]) {
-        progress.say(&format!("sold out, {threads} threads"));
-        let plan = Plan::new(Access::Hot, *threads, 1);
-        let race = Race {
-            section: Section::Refused,
-            workload: "refused reserve of one product".to_owned(),
-            ask: Ask::Refused,
-            warm: Turn::Times(10_000),
-            crews: crews(plan, &[0], Field::Lean),
-        };
-        rows.extend(race.run(pace));
+        race.group(whole_crews(Plan::new(Access::Hot, *threads, 1), &[0]));
     }
-    rows
-}
-
-/// The engine and its peers for one durability, for comparisons with servers.
-pub(crate) fn engines_of(durability: Durability, plan: Plan, units: &[u32]) -> Option<Crew> {
-    let offered = Engine::DURABILITIES.contains(&durability);
-    offered.then(|| Crew::hire(&Engine::open(durability, units), plan))
+    race.run(pace)
 }

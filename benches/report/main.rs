@@ -19,13 +19,14 @@ mod remote;
 mod row;
 mod sale;
 mod svg;
+mod targets;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
 use common::Scale;
-use common::machine::{Machine, fsync_us};
+use common::machine::{Machine, disk_megabytes_a_second, fsync_us};
 use common::programs::Folder;
 use progress::Progress;
 use race::Pace;
@@ -37,6 +38,7 @@ fn main() -> io::Result<()> {
     if one_core::measured_as_child(scale) {
         return Ok(());
     }
+    common::local::proof::prove();
     let mut progress = Progress::start();
     let machine = Machine::look();
     let turns = scale.pick(1, 3, 5);
@@ -44,29 +46,36 @@ fn main() -> io::Result<()> {
         turns,
         span: Duration::from_millis(scale.pick(smoke, quick, full)),
     };
-    let fsync_us = Folder::new(None).ok().and_then(|folder| fsync_us(folder.path()));
+    let disk = Folder::new(None).ok();
+    let fsync_us = disk.as_ref().and_then(|disk| fsync_us(disk.path()));
+    let megabytes = scale.pick(4, 64, 512);
+    let disk_rate = disk.as_ref().and_then(|disk| disk_megabytes_a_second(disk.path(), megabytes));
+    drop(disk);
 
     let mut rows = idle::floor(scale, &mut progress);
     rows.extend(idle::idle(scale, &mut progress));
     rows.extend(one_core::one_core(scale, turns, &mut progress));
-    rows.extend(local::contention(scale, span(5, 50, 300), &mut progress));
-    rows.extend(local::growth(scale, span(5, 50, 300), &mut progress));
-    rows.extend(local::refused(scale, span(5, 50, 300), &mut progress));
-    rows.extend(latency::latency(scale, span(5, 60, 500), &mut progress));
+    rows.extend(local::contention(scale, span(5, 30, 200), &mut progress));
+    rows.extend(local::growth(scale, span(5, 30, 200), &mut progress));
+    rows.extend(local::refused(scale, span(5, 30, 200), &mut progress));
+    rows.extend(latency::latency(scale, span(5, 40, 500), &mut progress));
+    let flushing = remote::flushing(span(20, 100, 1_000), &mut progress);
     let servers = Servers::start(&mut progress);
-    rows.extend(remote::peers(scale, span(20, 150, 1_000), &servers, &mut progress));
+    rows.extend(remote::peers(scale, span(20, 80, 1_000), &servers, &mut progress));
+    rows.extend(flushing);
     let (sold, burns) = sale::sale(scale, &servers, &mut progress);
     rows.extend(sold);
     drop(servers);
 
     let findings = Findings {
         machine,
-        scale: scale.pick("smoke", "quick", "full"),
+        scale,
         turns,
         rows,
         burns,
         notes: std::mem::take(&mut progress.notes),
         fsync_us,
+        disk_rate,
         seconds: progress.seconds(),
     };
     summarize(&findings);
@@ -84,7 +93,7 @@ fn folder() -> PathBuf {
     target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target")).join("report")
 }
 
-/// The rows in short, for the terminal.
+/// The rows in short, and the targets, for the terminal.
 fn summarize(findings: &Findings) {
     for section in [Section::Contention, Section::Growth, Section::Refused, Section::Peers] {
         for row in findings.rows_of(section) {
@@ -93,10 +102,9 @@ fn summarize(findings: &Findings) {
                 .map_or_else(String::new, |ratio| format!("stockade / this: {:.2}", ratio.median));
             let size = if row.live > 1 { row.live } else { row.products };
             eprintln!(
-                "{:32} {:30} {:9} {size:>8} {:>2} threads {:>9}/s {:>8} cpu {:>8} p99.9 {:>8} hop {:>7} {ratio}",
+                "{:32} {:38} {size:>8} {:>2} threads {:>9}/s {:>8} cpu {:>8} p99.9 {:>8} hop {:>7} {ratio}",
                 row.workload,
-                row.title(),
-                row.durability,
+                row.label(),
                 row.threads,
                 svg::count(row.per_second),
                 svg::nanos(row.ns_each()),
@@ -105,5 +113,15 @@ fn summarize(findings: &Findings) {
                 row.hop.map_or_else(String::new, svg::nanos),
             );
         }
+    }
+    for target in targets::targets(findings) {
+        eprintln!(
+            "{:75} {:>20} {:>12}  {:24} {}",
+            target.what,
+            target.wanted(),
+            target.measured(),
+            target.verdict(),
+            target.beside
+        );
     }
 }

@@ -11,25 +11,26 @@ use crate::common::crew::{Ask, Crew, Plan, Turn};
 use crate::common::engine::Engine;
 use crate::common::ledger::{Durability, Ledger};
 use crate::common::programs::find;
-use crate::common::workload::Access;
-use crate::local::warm;
+use crate::local::{SHOP, many, warm};
 use crate::progress::Progress;
 use crate::row::{Ratio, Row, Section, median};
 
 /// Says that this process is the child.
 const CHILD: &str = "--measure-once";
 const THREADS: usize = 2;
+/// What the rows say.
+const ALL_CORES: &str = "all cores";
+pub(crate) const ONE_CORE: &str = "one core for buyers and writer";
 
 /// The child's part: prints the engine's rate. `false` if this is no child.
 pub(crate) fn measured_as_child(scale: Scale) -> bool {
     if !std::env::args().any(|argument| argument == CHILD) {
         return false;
     }
-    let access = Access::Zipf(10_000);
-    let plan = Plan::new(access, THREADS, scale.pick(500, 50_000, 50_000));
+    let plan = Plan::new(SHOP, THREADS, many(scale));
     let span = Duration::from_millis(scale.pick(5, 100, 1_000));
-    let mut crew = Crew::hire(&Engine::open(Durability::InMemory, &access.units()), plan);
-    crew.run(Ask::Pair, warm(scale, THREADS));
+    let mut crew = Crew::hire(&Engine::open(Durability::InMemory, &SHOP.units()), plan);
+    crew.run(Ask::Pair, warm(scale));
     eprintln!("{CHILD} {}", crew.run(Ask::Pair, Turn::For(span)).per_second());
     true
 }
@@ -55,23 +56,16 @@ pub(crate) fn one_core(scale: Scale, turns: usize, progress: &mut Progress) -> V
     }
     let [free, bound] = rates;
     let ratio = Ratio::of(&bound, &free);
-    progress.note(&format!(
-        "stockade, {THREADS} threads and the writer on one core: {:.0}% of the rate on all cores \
-         ({:.0}% to {:.0}% from turn to turn)",
-        ratio.median * 100.0,
-        ratio.lowest * 100.0,
-        ratio.highest * 100.0,
-    ));
     let about = Engine::open(Durability::InMemory, &[1]).about();
     let row = |workload: &str, rates: &[f64]| Row {
         threads: THREADS,
-        live: scale.pick(500, 50_000, 50_000),
-        products: 10_000,
+        live: many(scale),
+        products: SHOP.products(),
         per_second: median(rates),
         turns,
         ..Row::new(Section::Idle, workload, &about)
     };
-    vec![row("all cores", &free), row("one core for buyers and writer", &bound)]
+    vec![row(ALL_CORES, &free), Row { over_own: Some(ratio), ..row(ONE_CORE, &bound) }]
 }
 
 /// The rate that a child found.

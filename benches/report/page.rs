@@ -3,8 +3,10 @@
 use std::fmt::Write;
 
 use crate::charts;
-use crate::row::{Findings, Row, Section};
-use crate::svg::{count, escape, nanos};
+use crate::common::Scale;
+use crate::row::{Findings, Ratio, Row, Section};
+use crate::svg::{count, digits, escape, nanos};
+use crate::targets::targets;
 
 const STYLE: &str = include_str!("page.css");
 const HOW: &str = include_str!("how.html");
@@ -21,7 +23,9 @@ pub(crate) fn page(findings: &Findings) -> String {
          <h1>Stockade: measured</h1>\n{}",
         machine(findings)
     );
+    targets_table(&mut page, findings);
     part(&mut page, "Side by side, at equal durability", PEERS, &charts::peers(findings));
+    guarantees(&mut page, findings);
     table(&mut page, findings, Section::Peers);
     part(&mut page, "By threads", CONTENTION, &charts::contention(findings));
     table(&mut page, findings, Section::Contention);
@@ -35,6 +39,8 @@ pub(crate) fn page(findings: &Findings) -> String {
     table(&mut page, findings, Section::Sale);
     part(&mut page, "The floor", FLOOR, "");
     floor(&mut page, findings);
+    part(&mut page, "Nobody calls, and one core for all", IDLE, "");
+    idle(&mut page, findings);
     page.push_str(HOW);
     notes(&mut page, findings);
     page.push_str(WHERE_NOT);
@@ -42,22 +48,30 @@ pub(crate) fn page(findings: &Findings) -> String {
     page
 }
 
+const TARGETS: &str = "Each number is computed from the rows below: a rate or a time is the median over the \
+    turns, a ratio the median of ratios of turns that lie side by side. Peers in this process do the \
+    engine's whole job; what the same peer makes that leaves out expiry and finished holds stands beside \
+    it.";
 const PEERS: &str = "A pair is a reserve and its confirm, each checked and recorded; demand is Zipf \
-    0.99 over 10,000 products. What a figure guarantees stands beside it in the table; only rows of \
+    0.99 over 10,000 products. What each figure guarantees stands below the plots; only rows of \
     one durability are compared. A server is driven over a unix socket and does what a library can't: \
     it serves many processes. That is what its figure pays for.";
-const CONTENTION: &str = "Each thread buys as fast as it can. With many live holds a thread reserves \
-    a new one and confirms its oldest, as shops do whose buyers take minutes to pay. The peers in \
-    this process forget a hold as soon as it is over; the one with records kept does what the engine \
-    does, and keeps as many of them readable.";
-const GROWTH: &str = "One thread. Look at the slope: what an inventory costs must not depend on how \
-    much is going on in it.";
+const CONTENTION: &str = "Each thread buys as fast as it can. With one live hold a thread ends each hold \
+    right after it has made it, which keeps everything in the nearest cache and happens in no shop; with \
+    more, it reserves a new one and confirms its oldest, as shops do whose buyers take minutes to pay. The \
+    peers do the engine's whole job; the lean ones (dashed) forget a hold as soon as it is over, and \
+    nothing looks for their overdue holds. The engine with a buffered journal is dotted.";
+const GROWTH: &str = "One thread; all sizes take turns in one race. Look at the slope: what an inventory \
+    costs must not depend on how much is going on in it.";
 const LATENCY: &str = "One generator, arrivals by a fixed schedule. A call's time counts from its \
     scheduled arrival, so that a stall is charged to all who came during it. The capacity is that of \
     the generator's own loop when it is never idle, measured just before each turn.";
 const REFUSED: &str = "Most of a flash sale's traffic comes after its end.";
 const SALE: &str = "Eight buyers in this process, 50 connections to Redis, 32 to PostgreSQL; reserves \
     only, once each. Time is on a log scale.";
+const IDLE: &str = "An engine that nobody calls should cost nothing. And in a container that may use one \
+    core, buyers and writer share it: nothing must collapse. Here all threads are bound to one core, and \
+    unbound in turn, each time in a process of its own.";
 const FLOOR: &str =
     "What the parts of an inventory cost on this machine, each by itself, one thread.";
 
@@ -78,8 +92,14 @@ fn machine(findings: &Findings) -> String {
     let fsync = findings.fsync_us.map_or_else(String::new, |micros| {
         format!("; a small append was on the disk after {}", nanos(micros * 1e3))
     });
+    let disk = findings
+        .disk_rate
+        .map_or_else(String::new, |rate| format!("; it takes {} MB a second", digits(rate)));
     let others = findings.others();
-    let warning = if others > 0.1 {
+    let warning = if findings.scale == Scale::Smoke {
+        "<p class=warning>This run only shows that the harness works: its figures mean nothing.</p>\n"
+            .to_owned()
+    } else if others > 0.1 {
         format!(
             "<p class=warning>Other processes kept {others:.1} cores busy meanwhile. Rates and \
              waiting times of such a run say little; look at the processor time for each pair, and \
@@ -89,7 +109,7 @@ fn machine(findings: &Findings) -> String {
         String::new()
     };
     format!(
-        "<p class=machine>{} at {}; {}, {} cores; {}; {}{hop}{fsync}. {} run: {} turns each, {:.0} \
+        "<p class=machine>{} at {}; {}, {} cores; {}; {}{hop}{fsync}{disk}. {} run: {} turns each, {:.0} \
          seconds in all.</p>\n{warning}",
         escape(&machine.date),
         escape(&machine.commit),
@@ -97,10 +117,36 @@ fn machine(findings: &Findings) -> String {
         machine.cores,
         escape(&machine.kernel),
         escape(&machine.rustc),
-        findings.scale,
+        findings.scale.name(),
         findings.turns,
         findings.seconds,
     )
+}
+
+/// What a doubter looks for first.
+fn targets_table(page: &mut String, findings: &Findings) {
+    let _ = write!(
+        page,
+        "<h2>Targets, and how close</h2>\n<p>{TARGETS}</p>\n<div class=wide><table class=targets>\n\
+         <tr><th>target<th>wanted<th>measured<th>verdict<th>beside it\n"
+    );
+    for target in targets(findings) {
+        let class = match target.is_met() {
+            Some(true) => "met",
+            Some(false) => "missed",
+            None => "",
+        };
+        let _ = writeln!(
+            page,
+            "<tr><td>{}<td class=number>{}<td class=number>{}<td class='{class}'>{}<td>{}",
+            escape(target.what),
+            escape(&target.wanted()),
+            escape(&target.measured()),
+            escape(&target.verdict()),
+            escape(&target.beside),
+        );
+    }
+    page.push_str("</table></div>\n");
 }
 
 fn table(page: &mut String, findings: &Findings, section: Section) {
@@ -109,17 +155,21 @@ fn table(page: &mut String, findings: &Findings, section: Section) {
         return;
     }
     page.push_str(
-        "<details><summary>All rows</summary><div class=wide><table>\n<tr><th>engine<th>workload\
+        "<details><summary>All rows</summary><div class=wide><table class=rows>\n<tr><th>engine<th>workload\
          <th>threads<th>live<th>durability<th>each second<th>one every<th>cpu<th>p50<th>p99<th>p99.9\
-         <th>p99.99<th>hop<th>stockade / this<th>others' cores<th>guarantees\n",
+         <th>p99.99<th>hop<th>sync<th>stockade / this<th>over its smallest<th>slowest thread\
+         <th>others' cores\n",
     );
     for row in rows {
         let time = |of: Option<u64>| of.map_or_else(String::new, |value| nanos(value as f64));
         let times = row.times;
         let load = row.load.map_or_else(String::new, |load| format!(", {:.0}% load", load * 100.0));
-        let ratio = row.against.map_or_else(String::new, |ratio| {
-            format!("{:.2} ({:.2} to {:.2})", ratio.median, ratio.lowest, ratio.highest)
-        });
+        let ratio = |of: Option<Ratio>| {
+            of.map_or_else(String::new, |ratio| {
+                let Ratio { median, lowest, highest } = ratio;
+                format!("{} ({} to {})", digits(median), digits(lowest), digits(highest))
+            })
+        };
         let cells = [
             row.title(),
             format!("{}{load}", row.workload),
@@ -134,9 +184,11 @@ fn table(page: &mut String, findings: &Findings, section: Section) {
             time(times.map(|times| times.p999)),
             time(times.map(|times| times.p9999)),
             row.hop.map_or_else(String::new, nanos),
-            ratio,
+            row.fsync_us.map_or_else(String::new, |micros| nanos(micros * 1e3)),
+            ratio(row.against),
+            ratio(row.over_own),
+            row.least_share.map_or_else(String::new, |share| format!("{:.0}%", share * 100.0)),
             row.others.map_or_else(String::new, |cores| format!("{cores:.1}")),
-            row.guarantees.to_owned(),
         ];
         let cells: String = cells.iter().map(|cell| format!("<td>{}", escape(cell))).collect();
         let _ = writeln!(page, "<tr>{cells}");
@@ -144,10 +196,38 @@ fn table(page: &mut String, findings: &Findings, section: Section) {
     page.push_str("</table></div></details>\n");
 }
 
+/// What stands behind each figure of the peers' plots.
+fn guarantees(page: &mut String, findings: &Findings) {
+    let mut said: Vec<(String, &str)> = Vec::new();
+    for row in findings.rows_of(Section::Peers) {
+        let who = format!("{}, {}", row.engine, row.durability);
+        if !said.iter().any(|(known, _)| *known == who) {
+            said.push((who, row.guarantees));
+        }
+    }
+    page.push_str("<h3>What each figure guarantees</h3>\n<ul>\n");
+    for (who, guarantees) in said {
+        let _ = writeln!(page, "<li><b>{}:</b> {}", escape(&who), escape(guarantees));
+    }
+    page.push_str("</ul>\n");
+}
+
 fn floor(page: &mut String, findings: &Findings) {
     page.push_str("<table>\n<tr><th>part<th>one\n");
     for row in findings.rows_of(Section::Floor) {
         let _ = writeln!(page, "<tr><td>{}<td>{}", escape(&row.workload), nanos(row.ns_each()));
+    }
+    page.push_str("</table>\n");
+}
+
+fn idle(page: &mut String, findings: &Findings) {
+    page.push_str("<table>\n<tr><th>case<th>threads<th>of a core<th>pairs a second\n");
+    for row in findings.rows_of(Section::Idle) {
+        let cores =
+            row.idle_cores.map_or_else(String::new, |cores| format!("{:.2}%", cores * 100.0));
+        let rate = if row.per_second.is_finite() { count(row.per_second) } else { String::new() };
+        let (case, threads) = (escape(&row.workload), row.threads);
+        let _ = writeln!(page, "<tr><td>{case}<td>{threads}<td>{cores}<td>{rate}");
     }
     page.push_str("</table>\n");
 }

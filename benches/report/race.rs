@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use crate::common::crew::{Ask, Crew, Turn, histogram};
-use crate::common::machine::{Watch, hop};
+use crate::common::crew::{Ask, Crew, Outcome, Turn, histogram};
+use crate::common::ledger::Durability;
+use crate::common::machine::{Watch, fsync_us, hop};
+use crate::common::programs::Folder;
 use crate::row::{Ratio, Row, Section, Times, median};
 
 /// How often, and for how long.
@@ -16,54 +18,119 @@ pub(crate) struct Pace {
 
 /// A comparison.
 pub(crate) struct Race {
-    pub(crate) section: Section,
-    pub(crate) workload: String,
-    pub(crate) ask: Ask,
-    /// How every crew gets warm before the first turn counts.
-    pub(crate) warm: Turn,
-    pub(crate) crews: Vec<Crew>,
+    section: Section,
+    workload: String,
+    ask: Ask,
+    /// How every crew gets warm before the first turn counts; calls are those of a whole crew.
+    warm: Turn,
+    runners: Vec<Runner>,
+}
+
+/// A crew, and what its turns brought.
+struct Runner {
+    crew: Crew,
+    /// The engine that it is compared with: its place in the race.
+    against: Option<usize>,
+    /// The same engine at its smallest: with the fewest threads, or the fewest live holds.
+    smallest: Option<usize>,
+    outcomes: Vec<Outcome>,
+    hops: Vec<f64>,
+    fsyncs: Vec<f64>,
+    bytes_a_hold: Option<f64>,
 }
 
 impl Race {
-    /// Runs all crews in turn, and then each once more with every call timed. The first crew is the
-    /// one that the others are compared with.
+    pub(crate) fn new(section: Section, workload: String, ask: Ask, warm: Turn) -> Self {
+        Self { section, workload, ask, warm, runners: Vec::new() }
+    }
+
+    /// Adds crews of which all are compared with the first, if that is the engine's; and each with the
+    /// first crew of the same engine that was added before. The place of the first.
+    pub(crate) fn group(&mut self, crews: Vec<Crew>) -> usize {
+        let first = self.runners.len();
+        let is_engine = crews.first().is_some_and(|crew| crew.about.engine == "stockade");
+        for crew in crews {
+            let place = self.runners.len();
+            let is_same = |runner: &Runner| {
+                let (one, other) = (&runner.crew.about, &crew.about);
+                one.title() == other.title() && one.durability == other.durability
+            };
+            self.runners.push(Runner {
+                against: (is_engine && place > first).then_some(first),
+                smallest: self.runners[..first].iter().position(is_same),
+                crew,
+                outcomes: Vec::new(),
+                hops: Vec::new(),
+                fsyncs: Vec::new(),
+                bytes_a_hold: None,
+            });
+        }
+        first
+    }
+
+    /// The memory of a live hold of the crew at this place.
+    pub(crate) fn note_bytes_a_hold(&mut self, place: usize, bytes: f64) {
+        self.runners[place].bytes_a_hold = Some(bytes);
+    }
+
+    /// Runs all crews in turn, and then with every call timed.
     pub(crate) fn run(mut self, pace: Pace) -> Vec<Row> {
         let watch = Watch::start();
-        let mut rates = vec![Vec::new(); self.crews.len()];
-        let mut cpu = vec![Vec::new(); self.crews.len()];
-        let mut hops = vec![Vec::new(); self.crews.len()];
-        for crew in &mut self.crews {
-            crew.run(self.ask, self.warm);
+        let is_synced = |runner: &Runner| runner.crew.about.durability == Durability::Synced;
+        let disk = self.runners.iter().any(is_synced).then(|| Folder::new(None).ok()).flatten();
+        for runner in &mut self.runners {
+            let warm = match self.warm {
+                Turn::Times(times) => Turn::Times(times / runner.crew.plan.threads as u64),
+                other => other,
+            };
+            runner.crew.run(self.ask, warm);
         }
         for _ in 0..pace.turns {
-            for (place, crew) in self.crews.iter_mut().enumerate() {
-                hops[place].extend(hop());
-                let outcome = crew.run(self.ask, Turn::For(pace.span));
-                rates[place].push(outcome.per_second());
-                cpu[place].push(outcome.cpu_ns_each());
+            for runner in &mut self.runners {
+                runner.hops.extend(hop());
+                runner.fsyncs.extend(disk.as_ref().and_then(|disk| fsync_us(disk.path())));
+                runner.outcomes.push(runner.crew.run(self.ask, Turn::For(pace.span)));
             }
         }
-        let mut times = vec![histogram(); self.crews.len()];
+        let mut times = vec![histogram(); self.runners.len()];
         for _ in 0..2 {
-            for (crew, times) in self.crews.iter_mut().zip(&mut times) {
-                let timed = crew.run(self.ask, Turn::Timed(pace.span / 2));
+            for (runner, times) in self.runners.iter_mut().zip(&mut times) {
+                let timed = runner.crew.run(self.ask, Turn::Timed(pace.span / 2));
                 times.add(timed.times).expect("equal bounds");
             }
         }
         let others = watch.cores_of_others();
-        let row = |(place, crew): (usize, &Crew)| Row {
+        let places = 0..self.runners.len();
+        places
+            .map(|place| {
+                let row = self.row(place);
+                Row { others, turns: pace.turns, times: Times::of(&times[place]), ..row }
+            })
+            .collect()
+    }
+
+    fn row(&self, place: usize) -> Row {
+        let runner = &self.runners[place];
+        let Runner { crew, hops, fsyncs, .. } = runner;
+        let rates = |place: usize| self.of_each(place, Outcome::per_second);
+        let of_all = |values: &[f64]| (!values.is_empty()).then(|| median(values));
+        Row {
             threads: crew.plan.threads,
             live: crew.plan.live,
             products: crew.plan.access.products(),
-            per_second: median(&rates[place]),
-            cpu_ns_each: Some(median(&cpu[place])),
-            times: Times::of(&times[place]),
-            hop: (!hops[place].is_empty()).then(|| median(&hops[place])),
-            others,
-            against: (place > 0).then(|| Ratio::of(&rates[0], &rates[place])),
-            turns: pace.turns,
+            per_second: median(&rates(place)),
+            cpu_ns_each: Some(median(&self.of_each(place, Outcome::cpu_ns_each))),
+            least_share: of_all(&self.of_each(place, Outcome::least_share)),
+            hop: of_all(hops),
+            fsync_us: of_all(fsyncs),
+            bytes_a_hold: runner.bytes_a_hold,
+            against: runner.against.map(|engine| Ratio::of(&rates(engine), &rates(place))),
+            over_own: runner.smallest.map(|small| Ratio::of(&rates(place), &rates(small))),
             ..Row::new(self.section, self.workload.clone(), &crew.about)
-        };
-        self.crews.iter().enumerate().map(row).collect()
+        }
+    }
+
+    fn of_each(&self, place: usize, value: fn(&Outcome) -> f64) -> Vec<f64> {
+        self.runners[place].outcomes.iter().map(value).collect()
     }
 }

@@ -4,21 +4,23 @@ use std::sync::Arc;
 
 use crate::common::Scale;
 use crate::common::crew::{Ask, Crew, Plan, Turn};
+use crate::common::engine::{Engine, Waiting};
 use crate::common::ledger::Durability;
+use crate::common::local::Job;
 use crate::common::local::dashmap::DashMapPeer;
 use crate::common::local::mutex::MutexPeer;
 use crate::common::machine::cores;
 use crate::common::postgres::{PostgresPeer, PostgresServer};
 use crate::common::redis::{PROGRAMS, RedisPeer, RedisServer};
-use crate::common::workload::Access;
-use crate::local::engines_of;
+use crate::local::SHOP;
 use crate::progress::Progress;
 use crate::race::{Pace, Race};
 use crate::row::{Row, Section};
 
-const ACCESS: Access = Access::Zipf(10_000);
 /// Callers that each wait for the disk.
-const WAITING: usize = 64;
+pub(crate) const WAITING: usize = 64;
+/// Pairs of its own after which a caller flushes.
+pub(crate) const FLUSH_EVERY: u64 = 1_000;
 
 const CLIENTS: &str = "clients of redis and postgres: a thread and a unix socket each, scripts loaded and \
     statements prepared once, binary parameters, buffers reused";
@@ -77,70 +79,107 @@ pub(crate) fn peers(
     servers: &Servers,
     progress: &mut Progress,
 ) -> Vec<Row> {
-    let units = ACCESS.units();
     let mut rows = Vec::new();
     for durability in [Durability::InMemory, Durability::Buffered, Durability::Synced] {
         progress.say(&format!("peers, {}", durability.name()));
-        let mut crews = engines(durability, &units);
-        for (_, server) in servers.redis.iter().filter(|(of, _)| *of == durability) {
-            let setups: &[(usize, usize)] = match durability {
-                Durability::InMemory => &[(1, 1), (50, 1), (4, 64)],
-                Durability::Buffered => scale.pick(&[(4, 64)], &[(4, 64)], &[(50, 1), (4, 64)]),
-                Durability::Synced => &[(WAITING, 1)],
-            };
-            for (connections, depth) in setups {
-                match RedisPeer::open(server, *connections, *depth, &units) {
-                    Ok(peer) => crews.push(Crew::hire(&peer, Plan::new(ACCESS, *connections, 1))),
-                    Err(error) => progress.note(&format!("a redis peer skipped: {error}")),
-                }
-            }
-        }
-        if let Some(server) = &servers.postgres {
-            let connections: &[usize] = match durability {
-                Durability::Synced => scale.pick(&[8], &[WAITING], &[1, 8, 32, WAITING]),
-                _ => scale.pick(&[8], &[1, 32], &[1, 8, 32]),
-            };
-            for connections in connections {
-                match PostgresPeer::open(server, durability, *connections, &units) {
-                    Ok(peer) => crews.push(Crew::hire(&peer, Plan::new(ACCESS, *connections, 1))),
-                    Err(error) => progress.note(&format!("a postgres peer skipped: {error}")),
-                }
-            }
-        }
-        if crews.is_empty() {
-            continue;
-        }
-        let workload = ACCESS.name();
-        let race = Race {
-            section: Section::Peers,
-            workload,
-            ask: Ask::Pair,
-            warm: Turn::For(pace.span / 3),
-            crews,
-        };
-        let mut found = race.run(pace);
-        // Without the engine at this durability there is nothing to compare with.
-        if found.first().is_some_and(|row| row.engine != "stockade") {
-            found.iter_mut().for_each(|row| row.against = None);
-        }
-        rows.extend(found);
+        let warm = Turn::For(pace.span / 3);
+        let mut race = Race::new(Section::Peers, SHOP.name(), Ask::Pair, warm);
+        let (first, mut second) = engines(durability);
+        race.group(first);
+        second.extend(servers.redis_crews(scale, durability, progress));
+        second.extend(servers.postgres_crews(scale, durability, progress));
+        race.group(second);
+        rows.extend(race.run(pace));
     }
     rows
 }
 
-/// The engine as its users would drive it for this durability, and the peers in this process.
-fn engines(durability: Durability, units: &[u32]) -> Vec<Crew> {
-    let all = Plan::new(ACCESS, cores(), 1);
-    let one = Plan::new(ACCESS, 1, 1);
-    let plans: &[Plan] = match durability {
-        Durability::Synced => &[Plan { settle_every: 1, ..Plan::new(ACCESS, WAITING, 1) }],
-        _ => &[all, one],
-    };
-    let engines = plans.iter().filter_map(|plan| engines_of(durability, *plan, units));
-    let mut crews: Vec<Crew> = engines.collect();
-    if durability == Durability::InMemory {
-        crews.push(Crew::hire(&MutexPeer::open(units, 0), one));
-        crews.push(Crew::hire(&DashMapPeer::open(units), one));
+/// The engine as its users would drive it for this durability, and the peers in this process. The
+/// first of the second group is the one that servers are compared with.
+fn engines(durability: Durability) -> (Vec<Crew>, Vec<Crew>) {
+    let units = SHOP.units();
+    let (one, all) = (Plan::new(SHOP, 1, 1), Plan::new(SHOP, cores(), 1));
+    let engine = |plan| Crew::hire(&Engine::open(durability, &units), plan);
+    match durability {
+        Durability::InMemory => {
+            let mut second = vec![engine(all)];
+            second.push(Crew::hire(&MutexPeer::open(&units, Job::Whole), all));
+            second.push(Crew::hire(&DashMapPeer::open(&units, Job::Whole), all));
+            (vec![engine(one)], second)
+        }
+        Durability::Buffered => (vec![engine(one)], vec![engine(all)]),
+        Durability::Synced => {
+            // Step for step with the servers first; and as the engine's users would do it, because
+            // what is durable is always a prefix: one wait, at the sale.
+            let with = |callers| {
+                let plan = Plan::new(SHOP, callers, 1);
+                let by_sale = Engine::open_waiting(durability, Waiting::AtTheEnd, &units);
+                vec![engine(plan), Crew::hire(&by_sale, plan)]
+            };
+            (with(1), with(WAITING))
+        }
     }
-    crews
+}
+
+/// Callers that flush after many pairs of their own, beside as many that never do.
+pub(crate) fn flushing(pace: Pace, progress: &mut Progress) -> Vec<Row> {
+    progress.say("callers that flush now and then");
+    let units = SHOP.units();
+    let warm = Turn::For(pace.span / 3);
+    let mut race = Race::new(Section::Peers, SHOP.name(), Ask::Pair, warm);
+    let crews = [0, FLUSH_EVERY].map(|flush_every| {
+        let plan = Plan { flush_every, ..Plan::new(SHOP, WAITING, 1) };
+        Crew::hire(&Engine::open(Durability::Buffered, &units), plan)
+    });
+    race.group(crews.into());
+    race.run(pace)
+}
+
+impl Servers {
+    fn redis_crews(
+        &self,
+        scale: Scale,
+        durability: Durability,
+        progress: &mut Progress,
+    ) -> Vec<Crew> {
+        let setups: &[(usize, usize)] = match durability {
+            Durability::InMemory => &[(1, 1), (50, 1), (4, 64)],
+            Durability::Buffered => scale.pick(&[(4, 64)], &[(4, 64)], &[(1, 1), (50, 1), (4, 64)]),
+            Durability::Synced => scale.pick(&[(8, 1)], &[(WAITING, 1)], &[(1, 1), (WAITING, 1)]),
+        };
+        let units = SHOP.units();
+        let mut crews = Vec::new();
+        for (_, server) in self.redis.iter().filter(|(of, _)| *of == durability) {
+            for (connections, depth) in setups {
+                match RedisPeer::open(server, *connections, *depth, &units) {
+                    Ok(peer) => crews.push(Crew::hire(&peer, Plan::new(SHOP, *connections, 1))),
+                    Err(error) => progress.note(&format!("a redis peer skipped: {error}")),
+                }
+            }
+        }
+        crews
+    }
+
+    fn postgres_crews(
+        &self,
+        scale: Scale,
+        durability: Durability,
+        progress: &mut Progress,
+    ) -> Vec<Crew> {
+        let connections: &[usize] = match durability {
+            Durability::Synced => scale.pick(&[8], &[WAITING], &[1, 8, 32, WAITING]),
+            Durability::InMemory => scale.pick(&[8], &[1, 8, 32], &[1, 8, 32]),
+            Durability::Buffered => scale.pick(&[8], &[32], &[1, 8, 32]),
+        };
+        let units = SHOP.units();
+        let mut crews = Vec::new();
+        for connections in connections {
+            let Some(server) = &self.postgres else { break };
+            match PostgresPeer::open(server, durability, *connections, &units) {
+                Ok(peer) => crews.push(Crew::hire(&peer, Plan::new(SHOP, *connections, 1))),
+                Err(error) => progress.note(&format!("a postgres peer skipped: {error}")),
+            }
+        }
+        crews
+    }
 }

@@ -2,9 +2,11 @@
 
 use hdrhistogram::Histogram;
 
+use crate::common::Scale;
 use crate::common::ledger::About;
 use crate::common::machine::Machine;
 use crate::json::Json;
+use crate::targets::{Target, targets};
 
 /// Which part of the report a row belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,10 +59,21 @@ pub(crate) struct Row {
     pub(crate) times: Option<Times>,
     /// From core to core, in nanoseconds, measured beside each turn: the median.
     pub(crate) hop: Option<f64>,
+    /// Microseconds for a small append to reach the disk, measured beside each turn: the median.
+    pub(crate) fsync_us: Option<f64>,
     /// Cores that other processes kept busy meanwhile.
     pub(crate) others: Option<f64>,
-    /// The first engine of the comparison against this one.
+    /// Cores that the engine kept busy, where nobody called it.
+    pub(crate) idle_cores: Option<f64>,
+    /// Memory for each live hold.
+    pub(crate) bytes_a_hold: Option<f64>,
+    /// What the slowest thread of a turn did, as a part of an equal share: the median.
+    pub(crate) least_share: Option<f64>,
+    /// The first engine of the comparison against this one: its rate over this.
     pub(crate) against: Option<Ratio>,
+    /// This rate over that of the same engine at its smallest in the same race: with the fewest threads,
+    /// live holds or products; on one core: over the rate on all of them.
+    pub(crate) over_own: Option<Ratio>,
     pub(crate) turns: usize,
 }
 
@@ -81,8 +94,13 @@ impl Row {
             load: None,
             times: None,
             hop: None,
+            fsync_us: None,
             others: None,
+            idle_cores: None,
+            bytes_a_hold: None,
+            least_share: None,
             against: None,
+            over_own: None,
             turns: 1,
         }
     }
@@ -93,6 +111,13 @@ impl Row {
         format!("{}{comma}{}", self.engine, self.setup)
     }
 
+    /// Engine, setup and durability: what tells lines of one plot apart.
+    pub(crate) fn label(&self) -> String {
+        let durability = if self.durability == "in memory" { "" } else { self.durability };
+        let comma = if durability.is_empty() { "" } else { ", " };
+        format!("{}{comma}{durability}", self.title())
+    }
+
     /// Nanoseconds between the ends of two pairs, all threads taken together.
     pub(crate) fn ns_each(&self) -> f64 {
         1e9 / self.per_second
@@ -101,6 +126,7 @@ impl Row {
     fn json(&self) -> Json {
         let time = |of: fn(&Times) -> u64| Json::from(self.times.as_ref().map(|t| of(t) as f64));
         let ratio = |of: fn(&Ratio) -> f64| Json::from(self.against.map(|ratio| of(&ratio)));
+        let small = |of: fn(&Ratio) -> f64| Json::from(self.over_own.map(|ratio| of(&ratio)));
         Json::object([
             ("section", self.section.name().into()),
             ("engine", (&*self.engine).into()),
@@ -122,11 +148,18 @@ impl Row {
             ("loop", if self.load.is_some() { "open" } else { "closed" }.into()),
             ("load", Json::from(self.load)),
             ("core_to_core_hop_ns", Json::from(self.hop)),
+            ("fsync_us", Json::from(self.fsync_us)),
             ("cores_busy_with_others", Json::from(self.others)),
+            ("idle_cores", Json::from(self.idle_cores)),
+            ("bytes_per_live_hold", Json::from(self.bytes_a_hold)),
+            ("least_share_of_a_thread", Json::from(self.least_share)),
             ("turns", self.turns.into()),
             ("stockade_ratio_median", ratio(|ratio| ratio.median)),
             ("stockade_ratio_lowest", ratio(|ratio| ratio.lowest)),
             ("stockade_ratio_highest", ratio(|ratio| ratio.highest)),
+            ("over_own_ratio_median", small(|ratio| ratio.median)),
+            ("over_own_ratio_lowest", small(|ratio| ratio.lowest)),
+            ("over_own_ratio_highest", small(|ratio| ratio.highest)),
             ("guarantees", self.guarantees.into()),
         ])
     }
@@ -198,13 +231,15 @@ pub(crate) struct Burn {
 /// All that was measured.
 pub(crate) struct Findings {
     pub(crate) machine: Machine,
-    pub(crate) scale: &'static str,
+    pub(crate) scale: Scale,
     pub(crate) turns: usize,
     pub(crate) rows: Vec<Row>,
     pub(crate) burns: Vec<Burn>,
     /// What was started how, and what was skipped why.
     pub(crate) notes: Vec<String>,
     pub(crate) fsync_us: Option<f64>,
+    /// Megabytes a second that the disk takes in one piece, synced at the end.
+    pub(crate) disk_rate: Option<f64>,
     pub(crate) seconds: f64,
 }
 
@@ -240,15 +275,17 @@ impl Findings {
                     ("core_to_core_hop_ns", Json::from(self.hops().map(|[_, middle, _]| middle))),
                     ("core_to_core_hop_ns_range", hops.map_or(Json::Null, Json::list)),
                     ("fsync_us", Json::from(self.fsync_us)),
+                    ("disk_megabytes_per_second", Json::from(self.disk_rate)),
                 ]),
             ),
             ("date", (&*machine.date).into()),
             ("commit", (&*machine.commit).into()),
-            ("scale", self.scale.into()),
+            ("scale", self.scale.name().into()),
             ("cores_busy_with_others", self.others().into()),
             ("turns", self.turns.into()),
             ("seconds", self.seconds.into()),
             ("notes", Json::list(self.notes.iter().map(|note| (&**note).into()))),
+            ("targets", Json::list(targets(self).iter().map(Target::json))),
             ("rows", Json::list(self.rows.iter().map(Row::json))),
         ])
     }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::common::Scale;
 use crate::common::engine::Engine;
 use crate::common::ledger::{About, Durability, Ledger, Session};
+use crate::common::local::Job;
 use crate::common::local::dashmap::DashMapPeer;
 use crate::common::local::mutex::MutexPeer;
 use crate::common::machine::hop;
@@ -25,7 +26,7 @@ pub(crate) fn sale(
     servers: &Servers,
     progress: &mut Progress,
 ) -> (Vec<Row>, Vec<Burn>) {
-    let units = scale.pick(500, 10_000, 50_000);
+    let units = scale.pick(500, 5_000, 50_000);
     progress.say(&format!("a flash sale of {units} units"));
     let (mut rows, mut burns) = (Vec::new(), Vec::new());
     let mut add = |(row, burn)| {
@@ -35,8 +36,8 @@ pub(crate) fn sale(
     for durability in Engine::DURABILITIES {
         add(burn(&Engine::open(*durability, &[units]), units, 8));
     }
-    add(burn(&MutexPeer::open(&[units], 0), units, 8));
-    add(burn(&DashMapPeer::open(&[units]), units, 8));
+    add(burn(&MutexPeer::open(&[units], Job::Whole), units, 8));
+    add(burn(&DashMapPeer::open(&[units], Job::Whole), units, 8));
     for (_, server) in servers.redis.iter().filter(|(of, _)| *of != Durability::Buffered) {
         if let Ok(peer) = RedisPeer::open(server, 50, 1, &[units]) {
             add(burn(&peer, units, 50));

@@ -200,11 +200,22 @@ pub(crate) struct Bar {
 /// Bars from left to right, on a log scale.
 pub(crate) fn bars(title: &str, bars: &[Bar]) -> String {
     const ROW: f64 = 24.0;
-    const NAMES: f64 = 250.0;
+    const NAMES: f64 = 300.0;
     const ENDS: f64 = 70.0;
-    let axis = Axis::log("", |value| format!("{value}"));
+    let axis = Axis::log("", count);
     let span = Span::new(&axis, bars.iter().map(|bar| bar.value), NAMES, WIDTH - ENDS);
+    let foot = TOP + bars.len() as f64 * ROW;
     let mut svg = String::new();
+    for (value, text) in span.marks(&axis) {
+        let place = span.place(value);
+        let _ = write!(
+            svg,
+            "<line class=grid x1={place:.1} x2={place:.1} y1={TOP} y2={foot} />\
+             <text class=middle x={place:.1} y={:.1}>{}</text>",
+            foot + 14.0,
+            escape(&text),
+        );
+    }
     for (place, bar) in bars.iter().enumerate() {
         let top = TOP + place as f64 * ROW;
         // The shortest bar can still be seen.
@@ -224,7 +235,7 @@ pub(crate) fn bars(title: &str, bars: &[Bar]) -> String {
             escape(&bar.shown),
         );
     }
-    figure(title, TOP + bars.len() as f64 * ROW, &svg, "")
+    figure(title, foot + 20.0, &svg, "")
 }
 
 fn figure(title: &str, height: f64, svg: &str, below: &str) -> String {
@@ -268,7 +279,7 @@ pub(crate) fn nanos(value: f64) -> String {
 }
 
 /// Three digits, or as many as there are.
-fn digits(value: f64) -> String {
+pub(crate) fn digits(value: f64) -> String {
     let text = match value.abs() {
         large if large >= 99.95 => return format!("{value:.0}"),
         middle if middle >= 9.995 => format!("{value:.1}"),

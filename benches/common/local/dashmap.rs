@@ -1,12 +1,20 @@
 //! `DashMap` entry locks: what a service moves on to when the one mutex gets in the way.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crossbeam::queue::ArrayQueue;
 use dashmap::DashMap;
 
-use super::shared::{Hasher, Hold, Level, Stamp, Status, check};
+use super::Job;
+use super::due::{Due, Expires, spawn_sweeper};
+use super::proof::Whole;
+use super::shared::{Hasher, Hold, KEPT, Level, Product, Refused, Stamp, Status, Warehouse, check};
 use super::trail::{Kind, Trail};
-use crate::common::ledger::{About, Durability, Ledger, Session, TTL};
+use crate::common::ledger::{About, Ledger, Session, TTL};
+
+/// Parts of the index of what falls due, so that threads rarely meet there.
+const PARTS: usize = 64;
 
 /// The peer.
 pub(crate) struct DashMapPeer {
@@ -14,20 +22,119 @@ pub(crate) struct DashMapPeer {
 }
 
 struct Shared {
-    levels: DashMap<u32, Level, Hasher>,
+    warehouses: Vec<Warehouse>,
+    levels: DashMap<Product, Level, Hasher>,
     holds: DashMap<u128, Hold, Hasher>,
+    due: [Part; PARTS],
+    /// No hold falls due before, but for one that is being made at this moment.
+    next_due: AtomicU64,
+    /// The finished holds that are still kept.
+    finished: ArrayQueue<u128>,
     trail: Trail,
+    job: Job,
+}
+
+/// On a cache line of its own.
+#[derive(Default)]
+#[repr(align(64))]
+struct Part(Mutex<Due>);
+
+impl Part {
+    #[inline]
+    fn lock(&self) -> MutexGuard<'_, Due> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl DashMapPeer {
     /// Opens the peer with these units of each product.
-    pub(crate) fn open(units: &[u32]) -> Self {
-        let levels: DashMap<u32, Level, Hasher> = DashMap::default();
+    pub(crate) fn open(units: &[u32], job: Job) -> Self {
+        let levels: DashMap<Product, Level, Hasher> = DashMap::default();
         for (index, units) in units.iter().enumerate() {
-            levels.insert(index as u32, Level::of(*units));
+            levels.insert(Product::new(index), Level::of(*units));
         }
-        let holds = DashMap::default();
-        Self { shared: Arc::new(Shared { levels, holds, trail: Trail::open() }) }
+        let shared = Arc::new(Shared {
+            warehouses: vec![Warehouse::default()],
+            levels,
+            holds: DashMap::default(),
+            due: std::array::from_fn(|_| Part::default()),
+            next_due: AtomicU64::new(u64::MAX),
+            finished: ArrayQueue::new(KEPT),
+            trail: Trail::open(),
+            job,
+        });
+        if job == Job::Whole {
+            spawn_sweeper(&shared);
+        }
+        Self { shared }
+    }
+}
+
+impl Shared {
+    #[inline]
+    fn part(&self, id: u128) -> MutexGuard<'_, Due> {
+        self.due[id as usize % PARTS].lock()
+    }
+
+    /// Whoever changes its status has the hold to itself; its entry is queued before its units are given.
+    #[inline]
+    fn end(&self, id: u128, asked: Status, now: u64) -> Result<Status, Refused> {
+        let (hold, status) = match self.job {
+            Job::Whole => {
+                let mut hold = self.holds.get_mut(&id).ok_or(Refused::Unknown)?;
+                let status = hold.end(asked, now)?;
+                (*hold, status)
+            }
+            Job::Lean => {
+                let (_, mut hold) = self.holds.remove(&id).ok_or(Refused::Unknown)?;
+                let status = hold.end(asked, now)?;
+                (hold, status)
+            }
+        };
+        self.trail.push(hold.entry(Kind::of_end(status), id, now));
+        let mut level = self.levels.get_mut(&hold.product).expect("a known product");
+        level.end(hold.quantity, status);
+        drop(level);
+        if self.job == Job::Whole {
+            self.part(id).remove(hold.expires_at, id);
+            if let Some(oldest) = self.finished.force_push(id) {
+                self.holds.remove(&oldest);
+            }
+        }
+        Ok(status)
+    }
+
+    #[inline]
+    fn add_due(&self, expires_at: u64, id: u128) {
+        self.part(id).add(expires_at, id);
+        if self.next_due.load(Ordering::Relaxed) > expires_at {
+            self.next_due.fetch_min(expires_at, Ordering::AcqRel);
+        }
+    }
+
+    /// Ends what is overdue.
+    #[cold]
+    fn expire(&self, now: u64) {
+        self.next_due.store(u64::MAX, Ordering::Release);
+        for part in &self.due {
+            loop {
+                let overdue = part.lock().overdue(now);
+                let Some(id) = overdue else { break };
+                // Someone else may have ended it meanwhile.
+                _ = self.end(id, Status::Expired, now);
+            }
+            if let Some(next) = part.lock().next() {
+                self.next_due.fetch_min(next, Ordering::AcqRel);
+            }
+        }
+    }
+}
+
+impl Expires for Shared {
+    fn sweep(&self, now: u64) {
+        if now > self.next_due.load(Ordering::Acquire) {
+            self.expire(now);
+        }
     }
 }
 
@@ -35,22 +142,26 @@ impl Ledger for DashMapPeer {
     type Session = DashMapSession;
 
     fn about(&self) -> About {
-        About {
-            engine: "dashmap",
-            setup: String::new(),
-            durability: Durability::InMemory,
-            guarantees: "never oversells; every movement audited in a legal order by a writer thread; \
-                         ids can't be guessed; overdue holds end when they are met, nothing looks for \
-                         them",
-        }
+        self.shared.job.about("dashmap")
     }
 
-    fn product(&self, index: usize) -> u32 {
-        index as u32
+    fn product(&self, index: usize) -> Product {
+        Product::new(index)
     }
 
     fn session(&self) -> DashMapSession {
         DashMapSession { shared: Arc::clone(&self.shared), stamp: Stamp::new() }
+    }
+}
+
+impl Whole for DashMapPeer {
+    fn sweep(&self, now: u64) {
+        Expires::sweep(&*self.shared, now);
+    }
+
+    fn try_confirm(&self, id: u128) -> Result<Status, Refused> {
+        let now = Stamp::new().now();
+        self.shared.end(id, Status::Confirmed, now)
     }
 }
 
@@ -61,52 +172,66 @@ pub(crate) struct DashMapSession {
 }
 
 impl DashMapSession {
-    /// Whoever removes the hold has it to itself; its entry is queued before its units are given.
+    /// Ends a hold, and expects that it ends as asked.
     #[inline]
-    fn end(&mut self, id: u128, kind: Kind) {
-        let now = self.stamp.now();
-        let removed = self.shared.holds.remove_if(&id, |_, hold| hold.is_live(now));
-        let (_, hold) = removed.expect("a live hold");
-        self.shared.trail.push(hold.entry(kind, id, now));
+    fn end(&mut self, id: u128, asked: Status) {
+        self.shared.trail.admit();
+        let ended = self.shared.end(id, asked, self.stamp.now());
+        assert_eq!(ended, Ok(asked), "a live hold");
+    }
+
+    /// Takes the units, and queues the entry under the level's lock: whoever spends them later is logged
+    /// later.
+    #[inline]
+    fn take(&mut self, hold: &Hold, id: u128, now: u64) -> bool {
         let mut level = self.shared.levels.get_mut(&hold.product).expect("a known product");
-        match kind {
-            Kind::Returned => level.give_back(hold.quantity),
-            _ => level.sold += hold.quantity,
+        let taken = level.hold(hold.quantity);
+        if taken {
+            self.shared.trail.push(hold.entry(Kind::Reserved, id, now));
         }
+        taken
     }
 }
 
 impl Session for DashMapSession {
-    type Product = u32;
+    type Product = Product;
     type Hold = u128;
 
     #[inline]
-    fn reserve(&mut self, product: u32) -> Option<u128> {
+    fn reserve(&mut self, product: Product) -> Option<u128> {
         let quantity = 1;
         check(quantity, TTL);
+        self.shared.trail.admit();
+        let warehouse = &self.shared.warehouses[usize::from(product.warehouse)];
+        assert!(warehouse.is_open(), "an open warehouse");
         let now = self.stamp.now();
         let id = self.stamp.id(now);
-        let expires_at = now + TTL.as_millis() as u64;
-        let status = Status::Pending;
-        let hold = Hold { product, quantity, created_at: now, expires_at, owner: None, status };
-        let mut level = self.shared.levels.get_mut(&product).expect("a known product");
-        if !level.hold(quantity) {
-            return None;
+        let hold = Hold::new(product, quantity, now, TTL);
+        if !self.take(&hold, id, now) {
+            // What is overdue must not cost a sale.
+            if now <= self.shared.next_due.load(Ordering::Acquire) {
+                return None;
+            }
+            self.shared.expire(now);
+            if !self.take(&hold, id, now) {
+                return None;
+            }
         }
-        // Under the level's lock: whoever spends these units later is logged later.
-        self.shared.trail.push(hold.entry(Kind::Reserved, id, now));
-        drop(level);
         self.shared.holds.insert(id, hold);
+        if self.shared.job == Job::Whole {
+            self.shared.add_due(hold.expires_at, id);
+        }
+        self.stamp.use_id();
         Some(id)
     }
 
     #[inline]
     fn confirm(&mut self, id: u128) {
-        self.end(id, Kind::Sold);
+        self.end(id, Status::Confirmed);
     }
 
     #[inline]
     fn release(&mut self, id: u128) {
-        self.end(id, Kind::Returned);
+        self.end(id, Status::Released);
     }
 }

@@ -1,12 +1,44 @@
 //! The peers in this process: what a careful user would write instead of using the engine.
 //!
-//! They do the engine's job: the same checks, ids of the same kind, the same record in a queue of the
-//! same kind, and a writer thread that does the same work. Where they do less, it is to their
-//! advantage, and their `guarantees` say so: nothing finds what is overdue by itself, a hold that is
-//! over is forgotten at once (unless a peer is opened with records kept), and a full queue is only
-//! noticed when an operation is under way.
+//! Each comes in two sizes ([`Job`]). The *whole* one does the engine's job: the same checks
+//! before anything moves, ids of the same kind, holds that expire by themselves, finished holds that
+//! stay readable and answer a repeated call, the same record in a queue of the same kind that pushes
+//! back, and a writer thread that does the same work. The *lean* one leaves out expiry and finished
+//! holds: it shows what these cost, and what somebody gets who needs neither.
 
 pub(crate) mod dashmap;
+mod due;
+mod holds;
 pub(crate) mod mutex;
+pub(crate) mod proof;
 mod shared;
 mod trail;
+
+use super::ledger::{About, Durability};
+
+/// How much of the engine's job a peer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Job {
+    /// All that a reserve and its end ask for.
+    Whole,
+    /// Nothing looks for overdue holds, and a hold is forgotten as soon as it is over.
+    Lean,
+}
+
+impl Job {
+    pub(super) fn about(self, engine: &'static str) -> About {
+        let (setup, guarantees) = match self {
+            Self::Whole => (
+                "",
+                "never oversells; every movement audited in a legal order by a writer thread; ids can't \
+                 be guessed; finished holds stay readable; holds expire by themselves",
+            ),
+            Self::Lean => (
+                "lean",
+                "never oversells; every movement audited in a legal order by a writer thread; ids can't \
+                 be guessed; a finished hold is forgotten at once; nothing looks for overdue holds",
+            ),
+        };
+        About { engine, setup: setup.to_owned(), durability: Durability::InMemory, guarantees }
+    }
+}

@@ -1,11 +1,15 @@
 //! A mutex around plain maps: what most services begin with.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::shared::{Hasher, Hold, Level, Stamp, Status, check};
+use super::Job;
+use super::due::{Expires, spawn_sweeper};
+use super::holds::Holds;
+use super::proof::Whole;
+use super::shared::{Hasher, Hold, Level, Product, Refused, Stamp, Status, Warehouse, check};
 use super::trail::{Kind, Trail};
-use crate::common::ledger::{About, Durability, Ledger, Session, TTL};
+use crate::common::ledger::{About, Ledger, Session, TTL};
 
 /// The peer.
 pub(crate) struct MutexPeer {
@@ -15,25 +19,63 @@ pub(crate) struct MutexPeer {
 struct Shared {
     state: Mutex<State>,
     trail: Trail,
-    /// How many finished holds stay readable.
-    kept: usize,
+    job: Job,
 }
 
-#[derive(Default)]
 struct State {
-    levels: HashMap<u32, Level, Hasher>,
-    holds: HashMap<u128, Hold, Hasher>,
-    /// The finished holds that are still kept, oldest first.
-    finished: VecDeque<u128>,
+    warehouses: Vec<Warehouse>,
+    levels: HashMap<Product, Level, Hasher>,
+    holds: Holds,
 }
 
 impl MutexPeer {
-    /// Opens the peer with these units of each product; `kept` finished holds stay readable.
-    pub(crate) fn open(units: &[u32], kept: usize) -> Self {
+    /// Opens the peer with these units of each product.
+    pub(crate) fn open(units: &[u32], job: Job) -> Self {
         let levels = units.iter().enumerate();
-        let levels = levels.map(|(index, units)| (index as u32, Level::of(*units))).collect();
-        let state = Mutex::new(State { levels, ..State::default() });
-        Self { shared: Arc::new(Shared { state, trail: Trail::open(), kept }) }
+        let state = State {
+            warehouses: vec![Warehouse::default()],
+            levels: levels.map(|(index, units)| (Product::new(index), Level::of(*units))).collect(),
+            holds: Holds::new(job),
+        };
+        let shared = Arc::new(Shared { state: Mutex::new(state), trail: Trail::open(), job });
+        if job == Job::Whole {
+            spawn_sweeper(&shared);
+        }
+        Self { shared }
+    }
+}
+
+impl Shared {
+    #[inline]
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends what is overdue; whether there was anything.
+    fn expire(&self, state: &mut State, now: u64) -> bool {
+        let mut found = false;
+        while let Some(id) = state.holds.overdue(now) {
+            let ended = self.end(state, id, Status::Expired, now);
+            debug_assert!(ended.is_ok(), "what is to fall due is pending");
+            found = true;
+        }
+        found
+    }
+
+    /// Ends a hold as asked, or as overdue: how it has ended.
+    #[inline]
+    fn end(&self, state: &mut State, id: u128, asked: Status, now: u64) -> Result<Status, Refused> {
+        let (hold, status) = state.holds.end(id, asked, now)?;
+        self.trail.push(hold.entry(Kind::of_end(status), id, now));
+        let level = state.levels.get_mut(&hold.product).expect("a known product");
+        level.end(hold.quantity, status);
+        Ok(status)
+    }
+}
+
+impl Expires for Shared {
+    fn sweep(&self, now: u64) {
+        self.expire(&mut self.lock(), now);
     }
 }
 
@@ -41,23 +83,26 @@ impl Ledger for MutexPeer {
     type Session = MutexSession;
 
     fn about(&self) -> About {
-        let kept = self.shared.kept;
-        About {
-            engine: "mutex",
-            setup: if kept > 0 { format!("{kept} records kept") } else { String::new() },
-            durability: Durability::InMemory,
-            guarantees: "never oversells; every movement audited in a legal order by a writer thread; \
-                         ids can't be guessed; overdue holds end when they are met, nothing looks for \
-                         them",
-        }
+        self.shared.job.about("mutex")
     }
 
-    fn product(&self, index: usize) -> u32 {
-        index as u32
+    fn product(&self, index: usize) -> Product {
+        Product::new(index)
     }
 
     fn session(&self) -> MutexSession {
         MutexSession { shared: Arc::clone(&self.shared), stamp: Stamp::new() }
+    }
+}
+
+impl Whole for MutexPeer {
+    fn sweep(&self, now: u64) {
+        Expires::sweep(&*self.shared, now);
+    }
+
+    fn try_confirm(&self, id: u128) -> Result<Status, Refused> {
+        let now = Stamp::new().now();
+        self.shared.end(&mut self.shared.lock(), id, Status::Confirmed, now)
     }
 }
 
@@ -68,71 +113,53 @@ pub(crate) struct MutexSession {
 }
 
 impl MutexSession {
+    /// Ends a hold, and expects that it ends as asked.
     #[inline]
-    fn end(&mut self, id: u128, kind: Kind) {
+    fn end(&mut self, id: u128, asked: Status) {
+        self.shared.trail.admit();
         let now = self.stamp.now();
-        let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { levels, holds, finished } = &mut *state;
-        let hold = if self.shared.kept == 0 {
-            holds.remove(&id).expect("a live hold")
-        } else {
-            *holds.get(&id).expect("a known hold")
-        };
-        assert!(hold.is_live(now), "a live hold");
-        self.shared.trail.push(hold.entry(kind, id, now));
-        let level = levels.get_mut(&hold.product).expect("a known product");
-        let status = match kind {
-            Kind::Returned => {
-                level.give_back(hold.quantity);
-                Status::Released
-            }
-            _ => {
-                level.sold += hold.quantity;
-                Status::Confirmed
-            }
-        };
-        if self.shared.kept > 0 {
-            holds.get_mut(&id).expect("a known hold").status = status;
-            finished.push_back(id);
-            if finished.len() > self.shared.kept
-                && let Some(oldest) = finished.pop_front()
-            {
-                holds.remove(&oldest);
-            }
-        }
+        let ended = self.shared.end(&mut self.shared.lock(), id, asked, now);
+        assert_eq!(ended, Ok(asked), "a live hold");
     }
 }
 
 impl Session for MutexSession {
-    type Product = u32;
+    type Product = Product;
     type Hold = u128;
 
     #[inline]
-    fn reserve(&mut self, product: u32) -> Option<u128> {
+    fn reserve(&mut self, product: Product) -> Option<u128> {
         let quantity = 1;
         check(quantity, TTL);
+        self.shared.trail.admit();
         let now = self.stamp.now();
         let id = self.stamp.id(now);
-        let expires_at = now + TTL.as_millis() as u64;
-        let status = Status::Pending;
-        let hold = Hold { product, quantity, created_at: now, expires_at, owner: None, status };
-        let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let hold = Hold::new(product, quantity, now, TTL);
+        let mut state = self.shared.lock();
+        assert!(state.warehouses[usize::from(product.warehouse)].is_open(), "an open warehouse");
         let level = state.levels.get_mut(&product).expect("a known product");
         if !level.hold(quantity) {
-            return None;
+            // What is overdue must not cost a sale.
+            let found = self.shared.expire(&mut state, now);
+            let level = state.levels.get_mut(&product).expect("a known product");
+            if !found || !level.hold(quantity) {
+                return None;
+            }
         }
         self.shared.trail.push(hold.entry(Kind::Reserved, id, now));
-        state.holds.insert(id, hold);
+        state.holds.add(id, hold);
+        drop(state);
+        self.stamp.use_id();
         Some(id)
     }
 
     #[inline]
     fn confirm(&mut self, id: u128) {
-        self.end(id, Kind::Sold);
+        self.end(id, Status::Confirmed);
     }
 
     #[inline]
     fn release(&mut self, id: u128) {
-        self.end(id, Kind::Returned);
+        self.end(id, Status::Released);
     }
 }

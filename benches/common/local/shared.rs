@@ -1,5 +1,6 @@
-//! What both peers in this process have in common: a hold's record, its checks, its id and its time.
+//! What both peers in this process have in common: products and holds, their checks, ids and time.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rand::rngs::{StdRng, SysRng};
@@ -11,17 +12,46 @@ use super::trail::{Entry, Kind};
 /// The hasher of both peers' maps: the fastest that is in common use.
 pub(super) type Hasher = foldhash::fast::RandomState;
 
+/// The finished holds that the engine keeps readable, and so do the peers that do its whole job.
+pub(super) const KEPT: usize = 65_536;
+
 const MAX_UNITS: u32 = i32::MAX as u32;
 const LONGEST_TTL: Duration = Duration::from_secs(24 * 3_600);
+
+/// A product in a warehouse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Product {
+    pub(super) warehouse: u16,
+    pub(super) number: u32,
+}
+
+impl Product {
+    /// This product in the one warehouse that there is.
+    pub(super) fn new(index: usize) -> Self {
+        Self { warehouse: 0, number: index as u32 }
+    }
+}
+
+/// What holds for all products of a warehouse.
+#[derive(Debug, Default)]
+pub(super) struct Warehouse {
+    suspended: AtomicBool,
+}
+
+impl Warehouse {
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        !self.suspended.load(Ordering::Relaxed)
+    }
+}
 
 /// The counts of one product.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Level {
-    pub(super) available: u32,
-    pub(super) reserved: u32,
-    pub(super) sold: u32,
-    pub(super) threshold: u32,
-    pub(super) suspended: bool,
+    available: u32,
+    reserved: u32,
+    sold: u32,
+    threshold: u32,
 }
 
 impl Level {
@@ -32,7 +62,7 @@ impl Level {
     /// Checks, and takes.
     #[inline]
     pub(super) fn hold(&mut self, quantity: u32) -> bool {
-        if self.suspended || self.available < quantity {
+        if self.available < quantity {
             return false;
         }
         let before = self.available;
@@ -44,10 +74,15 @@ impl Level {
         true
     }
 
+    /// Sells the units of a hold that is confirmed, and gives back those of any other that is over.
     #[inline]
-    pub(super) fn give_back(&mut self, quantity: u32) {
-        self.available += quantity;
-        self.reserved -= quantity;
+    pub(super) fn end(&mut self, quantity: u32, status: Status) {
+        if status == Status::Confirmed {
+            self.sold += quantity;
+        } else {
+            self.available += quantity;
+            self.reserved -= quantity;
+        }
     }
 }
 
@@ -62,36 +97,67 @@ pub(super) enum Status {
     Pending,
     Confirmed,
     Released,
+    Expired,
+}
+
+/// Why a hold can't be ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// There is none of this id, or it was forgotten.
+    Unknown,
+    /// It is over, and this is how it ended.
+    Over(Status),
 }
 
 /// The record of a hold.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hold {
-    pub(super) product: u32,
+    pub(super) product: Product,
     pub(super) quantity: u32,
-    pub(super) created_at: u64,
     pub(super) expires_at: u64,
-    pub(super) owner: Option<[u8; 8]>,
-    pub(super) status: Status,
+    created_at: u64,
+    owner: Option<[u8; 8]>,
+    status: Status,
 }
 
 impl Hold {
+    /// A new one, pending.
+    #[inline]
+    pub(super) fn new(product: Product, quantity: u32, now: u64, ttl: Duration) -> Self {
+        let expires_at = now + ttl.as_millis() as u64;
+        let (created_at, owner, status) = (now, None, Status::Pending);
+        Self { product, quantity, expires_at, created_at, owner, status }
+    }
+
+    /// Ends it as asked, or as overdue. The status that it has then; an error if it had ended before.
+    #[inline]
+    pub(super) fn end(&mut self, asked: Status, now: u64) -> Result<Status, Refused> {
+        match self.status {
+            Status::Pending if now > self.expires_at => self.status = Status::Expired,
+            Status::Pending => self.status = asked,
+            over => return Err(Refused::Over(over)),
+        }
+        Ok(self.status)
+    }
+
+    #[inline]
+    pub(super) fn is_pending(&self) -> bool {
+        self.status == Status::Pending
+    }
+
+    #[inline]
     pub(super) fn entry(&self, kind: Kind, id: u128, at: u64) -> Entry {
+        debug_assert!(self.created_at <= at, "nothing happens before it begins");
         Entry {
             kind,
-            product: self.product,
+            warehouse: self.product.warehouse,
+            product: self.product.number,
             quantity: self.quantity,
             at,
             hold: [(id >> 64) as u64, id as u64],
             owner: self.owner,
             expires_at: self.expires_at,
         }
-    }
-
-    /// Whether it can end now.
-    #[inline]
-    pub(super) fn is_live(&self, now: u64) -> bool {
-        self.status == Status::Pending && now <= self.expires_at
     }
 }
 
@@ -106,12 +172,15 @@ pub(super) fn check(quantity: u32, ttl: Duration) {
 pub(super) struct Stamp {
     clock: SystemClock,
     random: StdRng,
+    /// Drawn ahead, so that a reserve that is refused draws nothing.
+    bits: u64,
 }
 
 impl Stamp {
     pub(super) fn new() -> Self {
-        let random = StdRng::try_from_rng(&mut SysRng).expect("a system with randomness");
-        Self { clock: SystemClock::new(), random }
+        let mut random = StdRng::try_from_rng(&mut SysRng).expect("a system with randomness");
+        let bits = random.next_u64();
+        Self { clock: SystemClock::new(), random, bits }
     }
 
     /// Milliseconds since the epoch.
@@ -120,12 +189,17 @@ impl Stamp {
         self.clock.now().as_millis()
     }
 
-    /// A UUID that sorts by its birth and can't be guessed.
+    /// A UUID that sorts by its birth and can't be guessed; the same one until it is used.
     #[inline]
-    pub(super) fn id(&mut self, now: u64) -> u128 {
-        let random = self.random.next_u64();
-        let high = now << 16 | 8 << 12 | random >> 52;
-        let low = 0b10 << 62 | random & ((1 << 62) - 1);
+    pub(super) fn id(&self, now: u64) -> u128 {
+        let high = now << 16 | 8 << 12 | self.bits >> 52;
+        let low = 0b10 << 62 | self.bits & ((1 << 62) - 1);
         u128::from(high) << 64 | u128::from(low)
+    }
+
+    /// The next id is another one.
+    #[inline]
+    pub(super) fn use_id(&mut self) {
+        self.bits = self.random.next_u64();
     }
 }

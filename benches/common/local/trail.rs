@@ -1,6 +1,6 @@
-//! The peers' audit trail: the same bounded queue as the engine's, and a writer that does the same
-//! work: it drains all there is, appends it to a log in memory that keeps the newest million entries,
-//! and naps.
+//! The peers' audit trail: the same bounded queue as the engine's, which pushes back at the same depth,
+//! and a writer that does the same work: it drains all there is, appends it to a log in memory that
+//! keeps the newest million entries, and naps.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam::queue::ArrayQueue;
 
+use super::shared::Status;
+
 const QUEUE: usize = 65_536;
+/// Above this the writer is woken, and above that new operations wait.
+const HALF: usize = QUEUE / 2;
+const THREE_QUARTERS: usize = QUEUE / 4 * 3;
 const KEPT: usize = 1_000_000;
 const CHUNK: usize = 1_024;
 const SHORTEST_NAP: Duration = Duration::from_micros(50);
@@ -25,10 +30,19 @@ pub(super) enum Kind {
     Returned,
 }
 
+impl Kind {
+    /// What is recorded of a hold that has ended so.
+    #[inline]
+    pub(super) fn of_end(status: Status) -> Self {
+        if status == Status::Confirmed { Self::Sold } else { Self::Returned }
+    }
+}
+
 /// One line of the trail, as large as the engine's.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) kind: Kind,
+    pub(super) warehouse: u16,
     pub(super) product: u32,
     pub(super) quantity: u32,
     pub(super) at: u64,
@@ -44,7 +58,9 @@ struct Shared {
     queue: ArrayQueue<Entry>,
     log: Mutex<Log>,
     closing: AtomicBool,
+    /// The writer sleeps until it is woken, or for a moment.
     parked: AtomicBool,
+    napping: AtomicBool,
 }
 
 #[derive(Default)]
@@ -66,12 +82,32 @@ impl Trail {
             log: Mutex::default(),
             closing: AtomicBool::new(false),
             parked: AtomicBool::new(false),
+            napping: AtomicBool::new(false),
         });
         let writer = thread::spawn({
             let shared = Arc::clone(&shared);
             move || write(&shared)
         });
         Self { shared, writer: Some(writer) }
+    }
+
+    /// Lets an operation begin: waits, before anything moves, while the queue is nearly full.
+    #[inline]
+    pub(super) fn admit(&self) {
+        assert!(!self.shared.closing.load(Ordering::Relaxed), "an open ledger");
+        if self.shared.queue.len() > HALF {
+            self.wait_for_room();
+        }
+    }
+
+    #[cold]
+    fn wait_for_room(&self) {
+        if self.shared.napping.load(Ordering::Relaxed) {
+            self.wake();
+        }
+        while self.shared.queue.len() >= THREE_QUARTERS {
+            thread::sleep(SHORTEST_NAP);
+        }
     }
 
     /// Queues an entry. In the order of the calls, so that every prefix of the log is a legal history
@@ -97,6 +133,7 @@ impl Trail {
     #[cold]
     fn wake(&self) {
         self.shared.parked.store(false, Ordering::Relaxed);
+        self.shared.napping.store(false, Ordering::Relaxed);
         if let Some(writer) = &self.writer {
             writer.thread().unpark();
         }
@@ -130,14 +167,15 @@ fn write(shared: &Shared) {
                 shared.parked.store(true, Ordering::Relaxed);
                 // With a limit, because a peer needs no proof that it never misses a wake.
                 thread::park_timeout(Duration::from_millis(100));
-            } else {
-                thread::sleep(nap);
+                continue;
             }
         } else {
             (nap, idle_since) = (SHORTEST_NAP, None);
             append(&shared.log, &mut batch);
-            thread::sleep(nap);
         }
+        shared.napping.store(true, Ordering::Relaxed);
+        thread::park_timeout(nap);
+        shared.napping.store(false, Ordering::Relaxed);
     }
 }
 

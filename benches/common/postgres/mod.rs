@@ -214,6 +214,10 @@ impl Session for PostgresSession {
         self.end("c", hold);
     }
 
+    fn is_slow(&self) -> bool {
+        true
+    }
+
     fn release(&mut self, hold: u128) {
         self.end("g", hold);
     }

@@ -1,0 +1,138 @@
+//! The mutex peer's holds: in a plain map if it is lean, else in slots that a map finds, so that
+//! finished ones stay readable and overdue ones are found at little cost.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+
+use super::Job;
+use super::shared::{Hasher, Hold, KEPT, Refused, Status};
+
+/// Entries of holds that have ended, beyond one for each live one, before the heap is cleared of them.
+const STALE: usize = 16_384;
+
+pub(super) enum Holds {
+    Lean(HashMap<u128, Hold, Hasher>),
+    Whole(Box<Kept>),
+}
+
+impl Holds {
+    pub(super) fn new(job: Job) -> Self {
+        match job {
+            Job::Lean => Self::Lean(HashMap::default()),
+            Job::Whole => Self::Whole(Box::default()),
+        }
+    }
+
+    #[inline]
+    pub(super) fn add(&mut self, id: u128, hold: Hold) {
+        match self {
+            Self::Lean(holds) => _ = holds.insert(id, hold),
+            Self::Whole(kept) => kept.add(id, hold),
+        }
+    }
+
+    /// Ends a hold as asked, or as overdue: the hold, and how it has ended.
+    #[inline]
+    pub(super) fn end(
+        &mut self,
+        id: u128,
+        asked: Status,
+        now: u64,
+    ) -> Result<(Hold, Status), Refused> {
+        match self {
+            Self::Lean(holds) => {
+                let mut hold = holds.remove(&id).ok_or(Refused::Unknown)?;
+                let status = hold.end(asked, now)?;
+                Ok((hold, status))
+            }
+            Self::Whole(kept) => kept.end(id, asked, now),
+        }
+    }
+
+    /// One that is overdue, if anything looks for them and there is one.
+    #[inline]
+    pub(super) fn overdue(&mut self, now: u64) -> Option<u128> {
+        match self {
+            Self::Lean(_) => None,
+            Self::Whole(kept) => kept.overdue(now),
+        }
+    }
+}
+
+/// Live holds and the newest finished ones.
+#[derive(Default)]
+pub(super) struct Kept {
+    slots: Vec<Slot>,
+    by_id: HashMap<u128, u32, Hasher>,
+    /// The slots of finished holds, oldest first: they are used again once enough are kept.
+    finished: VecDeque<u32>,
+    /// Slots by the time at which their holds fall due, and by their tenants' number; those of holds
+    /// that have ended stay until there are too many of them.
+    due: BinaryHeap<Reverse<(u64, u32, u32)>>,
+}
+
+struct Slot {
+    id: u128,
+    hold: Hold,
+    /// How many holds have been here.
+    tenants: u32,
+}
+
+impl Kept {
+    #[inline]
+    fn add(&mut self, id: u128, hold: Hold) {
+        let oldest = if self.finished.len() < KEPT { None } else { self.finished.pop_front() };
+        let (number, tenants) = match oldest {
+            Some(number) => {
+                let slot = &mut self.slots[number as usize];
+                self.by_id.remove(&slot.id);
+                let tenants = slot.tenants.wrapping_add(1);
+                *slot = Slot { id, hold, tenants };
+                (number, tenants)
+            }
+            None => {
+                self.slots.push(Slot { id, hold, tenants: 0 });
+                (self.slots.len() as u32 - 1, 0)
+            }
+        };
+        self.by_id.insert(id, number);
+        self.due.push(Reverse((hold.expires_at, number, tenants)));
+        let pending = self.slots.len() - self.finished.len();
+        if self.due.len() > 2 * pending + STALE {
+            self.forget_stale();
+        }
+    }
+
+    #[cold]
+    fn forget_stale(&mut self) {
+        let slots = &self.slots;
+        self.due.retain(|Reverse((_, number, tenants))| is_live(slots, *number, *tenants));
+    }
+
+    #[inline]
+    fn end(&mut self, id: u128, asked: Status, now: u64) -> Result<(Hold, Status), Refused> {
+        let number = *self.by_id.get(&id).ok_or(Refused::Unknown)?;
+        let hold = &mut self.slots[number as usize].hold;
+        let status = hold.end(asked, now)?;
+        let hold = *hold;
+        self.finished.push_back(number);
+        Ok((hold, status))
+    }
+
+    fn overdue(&mut self, now: u64) -> Option<u128> {
+        while let Some(Reverse((expires_at, number, tenants))) = self.due.peek()
+            && now > *expires_at
+        {
+            if is_live(&self.slots, *number, *tenants) {
+                return Some(self.slots[*number as usize].id);
+            }
+            self.due.pop();
+        }
+        None
+    }
+}
+
+fn is_live(slots: &[Slot], number: u32, tenants: u32) -> bool {
+    let slot = &slots[number as usize];
+    slot.tenants == tenants && slot.hold.is_pending()
+}

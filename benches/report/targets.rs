@@ -1,0 +1,395 @@
+//! What the engine should reach, and how close this run came.
+
+use crate::common::engine::ONCE_A_PAIR;
+use crate::common::workload::Access;
+use crate::json::Json;
+use crate::latency::RESERVE;
+use crate::local::{SHOP, SOLD_OUT, many};
+use crate::one_core::ONE_CORE;
+use crate::remote::WAITING;
+use crate::row::{Findings, Row, Section, Times};
+use crate::svg::{count, digits, nanos};
+
+/// What is wanted of a number.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+/// A target.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) what: &'static str,
+    wanted: Wanted,
+    shown: fn(f64) -> String,
+    measured: Option<f64>,
+    /// What the number can't be read without.
+    pub(crate) beside: String,
+}
+
+impl Target {
+    pub(crate) fn wanted(&self) -> String {
+        match self.wanted {
+            Wanted::AtMost(limit) => format!("at most {}", (self.shown)(limit)),
+            Wanted::AtLeast(limit) => format!("at least {}", (self.shown)(limit)),
+        }
+    }
+
+    pub(crate) fn measured(&self) -> String {
+        self.measured.map_or_else(|| "-".to_owned(), self.shown)
+    }
+
+    /// Whether it is met; `None` if this run did not measure it.
+    pub(crate) fn is_met(&self) -> Option<bool> {
+        self.measured.map(|measured| match self.wanted {
+            Wanted::AtMost(limit) => measured <= limit,
+            Wanted::AtLeast(limit) => measured >= limit,
+        })
+    }
+
+    /// Met, or by how much it is missed.
+    pub(crate) fn verdict(&self) -> String {
+        let (Some(measured), Some(is_met)) = (self.measured, self.is_met()) else {
+            return "not measured".to_owned();
+        };
+        if is_met {
+            return "met".to_owned();
+        }
+        match self.wanted {
+            Wanted::AtMost(limit) if measured > 2.0 * limit => {
+                format!("missed: {} the limit", times(measured / limit))
+            }
+            Wanted::AtMost(limit) => format!("missed by {}", percent(measured / limit - 1.0)),
+            Wanted::AtLeast(limit) => format!("missed by {}", percent(1.0 - measured / limit)),
+        }
+    }
+
+    pub(crate) fn json(&self) -> Json {
+        let (kind, limit) = match self.wanted {
+            Wanted::AtMost(limit) => ("at most", limit),
+            Wanted::AtLeast(limit) => ("at least", limit),
+        };
+        Json::object([
+            ("target", self.what.into()),
+            ("wanted", kind.into()),
+            ("limit", limit.into()),
+            ("measured", Json::from(self.measured)),
+            ("verdict", (&*self.verdict()).into()),
+            ("beside", (&*self.beside).into()),
+        ])
+    }
+}
+
+fn times(value: f64) -> String {
+    match value {
+        large if large >= 99.5 => format!("{large:.0} times"),
+        middle if middle >= 9.95 => format!("{middle:.1} times"),
+        small => format!("{small:.2} times"),
+    }
+}
+
+fn percent(value: f64) -> String {
+    let value = value * 100.0;
+    if value < 9.95 { format!("{value:.1}%") } else { format!("{value:.0}%") }
+}
+
+fn bytes(value: f64) -> String {
+    format!("{value:.0} bytes")
+}
+
+fn a_second(value: f64) -> String {
+    format!("{}/s", count(value))
+}
+
+/// Where a target's number stands.
+struct Finder<'f> {
+    findings: &'f Findings,
+    many: usize,
+}
+
+impl<'f> Finder<'f> {
+    fn row(&self, section: Section, is_it: impl Fn(&Row) -> bool) -> Option<&'f Row> {
+        self.findings.rows_of(section).find(|row| is_it(row))
+    }
+
+    /// Of the race by threads: who does the whole job, in memory.
+    fn shop(&self, engine: &str, threads: usize, live: usize) -> Option<&'f Row> {
+        self.contender(&SHOP.name(), engine, "", threads, live)
+    }
+
+    fn contender(
+        &self,
+        workload: &str,
+        engine: &str,
+        setup: &str,
+        threads: usize,
+        live: usize,
+    ) -> Option<&'f Row> {
+        self.row(Section::Contention, |row| {
+            let is_case = row.workload == workload && row.threads == threads && row.live == live;
+            is_case && row.engine == engine && row.setup == setup && row.durability == "in memory"
+        })
+    }
+
+    /// The engine's rate over a peer's, and, beside it, over the lean one's.
+    fn over(
+        &self,
+        what: &'static str,
+        wanted: f64,
+        (workload, engine): (&str, &str),
+        (threads, live): (usize, usize),
+    ) -> Target {
+        let ratio = |setup| self.contender(workload, engine, setup, threads, live)?.against;
+        let lean = ratio("lean").map(|ratio| format!("the lean one: {}", times(ratio.median)));
+        Target {
+            what,
+            wanted: Wanted::AtLeast(wanted),
+            shown: times,
+            measured: ratio("").map(|ratio| ratio.median),
+            beside: lean.unwrap_or_default(),
+        }
+    }
+
+    /// The engine's cost with the most live holds over that with the fewest.
+    fn slope(&self, what: &'static str, order: &str, wanted: f64) -> Target {
+        let is_it = |row: &&Row| {
+            row.engine == "stockade"
+                && row.durability == "in memory"
+                && row.workload.ends_with(order)
+        };
+        let largest = self.findings.rows_of(Section::Growth).filter(is_it).last();
+        let ratio = largest.and_then(|row| row.over_own);
+        Target {
+            what,
+            wanted: Wanted::AtMost(wanted),
+            shown: times,
+            measured: ratio.map(|ratio| 1.0 / ratio.median),
+            beside: largest.map_or_else(String::new, |row| {
+                let each = nanos(row.ns_each());
+                format!("up to {} here, {each} there", count(row.live as f64))
+            }),
+        }
+    }
+
+    /// The engine beside the best of a server's rows that `is_it` picks.
+    fn server(&self, what: &'static str, wanted: f64, is_it: impl Fn(&Row) -> bool) -> Target {
+        let rows = self.findings.rows_of(Section::Peers).filter(|row| is_it(row));
+        let ratio = |row: &Row| row.against.map_or(f64::INFINITY, |ratio| ratio.median);
+        let best = rows.min_by(|a, b| ratio(a).total_cmp(&ratio(b)));
+        let best = best.filter(|row| row.against.is_some());
+        let beside = best.map(|row| {
+            let fsync = row.fsync_us.map(|micros| format!("; a sync took {}", nanos(micros * 1e3)));
+            let once = self.row(Section::Peers, |ours| {
+                let is_engine = ours.engine == "stockade" && ours.durability == row.durability;
+                is_engine && ours.threads == row.threads && ours.setup == ONCE_A_PAIR
+            });
+            let once = once.map(|ours| {
+                format!("; waiting once a pair: {}", times(ours.per_second / row.per_second))
+            });
+            let (fsync, once) = (fsync.unwrap_or_default(), once.unwrap_or_default());
+            let rate = a_second(row.per_second);
+            format!("{}, {}: {rate}{fsync}{once}", row.title(), row.durability)
+        });
+        Target {
+            what,
+            wanted: Wanted::AtLeast(wanted),
+            shown: times,
+            measured: best.map(ratio),
+            beside: beside.unwrap_or_default(),
+        }
+    }
+
+    fn plain(
+        what: &'static str,
+        wanted: Wanted,
+        shown: fn(f64) -> String,
+        measured: Option<f64>,
+    ) -> Target {
+        Target { what, wanted, shown, measured, beside: String::new() }
+    }
+}
+
+/// All of them, in the order of the page's sections.
+pub(crate) fn targets(findings: &Findings) -> Vec<Target> {
+    let finder = Finder { findings, many: many(findings.scale) };
+    [alone(&finder), together(&finder), servers(&finder), at_rest(&finder), waits(&finder)].concat()
+}
+
+/// One thread.
+fn alone(finder: &Finder<'_>) -> Vec<Target> {
+    use Wanted::AtMost;
+    let buffered = finder.row(Section::Contention, |row| {
+        let is_case = row.workload == SHOP.name() && row.threads == 1 && row.live == finder.many;
+        is_case && row.durability == "buffered"
+    });
+    let memory = finder.shop("stockade", 1, finder.many);
+    let hold = finder.findings.rows_of(Section::Growth).filter(|row| row.bytes_a_hold.is_some());
+    let hold = hold.max_by_key(|row| row.live);
+    vec![
+        Finder::plain(
+            "a pair, 1 thread, 50,000 live, buffered journal",
+            AtMost(200.0),
+            nanos,
+            buffered.map(Row::ns_each),
+        ),
+        Finder::plain(
+            "a pair, 1 thread, 50,000 live, in memory",
+            AtMost(130.0),
+            nanos,
+            memory.map(Row::ns_each),
+        ),
+        finder.slope("cost from 1 thousand to 10 million live, ended in order", "in order", 1.5),
+        finder.slope("cost from 1 thousand to 10 million live, at random", "at random", 3.0),
+        Target {
+            what: "memory for a live hold",
+            wanted: AtMost(128.0),
+            shown: bytes,
+            measured: hold.and_then(|row| row.bytes_a_hold),
+            beside: hold.map_or_else(String::new, |row| {
+                format!("of {}, beside what an engine needs anyway", count(row.live as f64))
+            }),
+        },
+    ]
+}
+
+/// Several threads, and the peers in this process.
+fn together(finder: &Finder<'_>) -> Vec<Target> {
+    use Wanted::AtLeast;
+    let (shop, hot, many) = (SHOP.name(), Access::Hot.name(), finder.many);
+    let two = finder.shop("stockade", 2, many).map(|row| row.per_second);
+    let tail = |engine, setup| {
+        let row = finder.contender(&hot, engine, setup, 8, 1)?;
+        row.times.map(|times| times.p999 as f64)
+    };
+    let over_tail = |setup| Some(tail("mutex", setup)? / tail("stockade", "")?);
+    let lean = over_tail("lean").map(|ratio| format!("the lean one's: {}", times(ratio)));
+    vec![
+        Finder::plain("2 threads, 50,000 live each", AtLeast(5e6), a_second, two),
+        finder.over("the same, against the mutex", 3.0, (&shop, "mutex"), (2, many)),
+        finder.over("the same, against DashMap", 2.5, (&shop, "dashmap"), (2, many)),
+        finder.over("1 thread, 1 live, against the mutex", 1.0, (&shop, "mutex"), (1, 1)),
+        finder.over("1 thread, 1 live, against DashMap", 1.0, (&shop, "dashmap"), (1, 1)),
+        finder.over("2 threads, 1 live each, against the mutex", 1.0, (&shop, "mutex"), (2, 1)),
+        finder.over("2 threads, 1 live each, against DashMap", 1.0, (&shop, "dashmap"), (2, 1)),
+        finder.over("one hot product, 2 threads, against the mutex", 1.0, (&hot, "mutex"), (2, 1)),
+        Target {
+            what: "one hot product, 8 threads: the mutex's p99.9 over the engine's",
+            wanted: AtLeast(10.0),
+            shown: times,
+            measured: over_tail(""),
+            beside: lean.unwrap_or_default(),
+        },
+    ]
+}
+
+/// Redis and PostgreSQL, at equal durability.
+fn servers(finder: &Finder<'_>) -> Vec<Target> {
+    let is = |row: &Row, engine: &str, durability: &str| {
+        row.engine == engine && row.durability == durability
+    };
+    let step_for_step =
+        |engine: &'static str| move |row: &Row| is(row, engine, "synced") && row.threads == WAITING;
+    let waiting =
+        finder.row(Section::Peers, |row| is(row, "stockade", "synced") && row.threads == WAITING);
+    let flushing = finder.row(Section::Peers, |row| {
+        is(row, "stockade", "buffered") && row.setup.starts_with("a flush")
+    });
+    let sync = waiting.and_then(|row| row.fsync_us);
+    vec![
+        finder.server("against Redis at its best, in memory", 50.0, |row| {
+            is(row, "redis", "in memory")
+        }),
+        finder.server("against one unpipelined connection to Redis", 400.0, |row| {
+            is(row, "redis", "in memory") && row.threads == 1
+        }),
+        finder.server(
+            "64 callers that wait at each step, against PostgreSQL's 64",
+            10.0,
+            step_for_step("postgresql"),
+        ),
+        finder.server(
+            "64 callers that wait at each step, against Redis' 64 (appendfsync always)",
+            3.0,
+            step_for_step("redis"),
+        ),
+        Target {
+            what: "64 callers that wait, against 1 that does",
+            wanted: Wanted::AtLeast(20.0),
+            shown: times,
+            measured: waiting.and_then(|row| row.over_own).map(|ratio| ratio.median),
+            beside: sync.map_or_else(String::new, |micros| {
+                format!("asked for where a sync takes 200 to 500 us; here: {}", nanos(micros * 1e3))
+            }),
+        },
+        Target {
+            what: "64 callers that flush every 1,000 pairs, against 64 that never do",
+            wanted: Wanted::AtLeast(0.8),
+            shown: percent,
+            measured: flushing.and_then(|row| row.against).map(|ratio| 1.0 / ratio.median),
+            beside: finder.findings.disk_rate.map_or_else(String::new, |rate| {
+                format!(
+                    "the disk takes {} MB/s, and those that never flush don't wait for it",
+                    digits(rate)
+                )
+            }),
+        },
+    ]
+}
+
+/// An engine without calls, without cores, without stock.
+fn at_rest(finder: &Finder<'_>) -> Vec<Target> {
+    use Wanted::{AtLeast, AtMost};
+    let idle = finder.findings.rows_of(Section::Idle).find_map(|row| row.idle_cores);
+    let bound = finder.row(Section::Idle, |row| row.workload == ONE_CORE);
+    let refused = |threads| {
+        finder.row(Section::Refused, |row| {
+            let is_engine = row.engine == "stockade" && row.durability == "in memory";
+            is_engine && row.workload == SOLD_OUT && row.threads == threads
+        })
+    };
+    vec![
+        Finder::plain("an idle engine, of a core", AtMost(0.005), percent, idle),
+        Finder::plain(
+            "everything on one core, against all cores",
+            AtLeast(0.4),
+            percent,
+            bound.and_then(|row| row.over_own).map(|ratio| ratio.median),
+        ),
+        Finder::plain("a refused reserve", AtMost(20.0), nanos, refused(1).map(Row::ns_each)),
+        Finder::plain(
+            "refused reserves, 2 threads against 1",
+            AtLeast(1.8),
+            times,
+            refused(2).and_then(|row| row.over_own).map(|ratio| ratio.median),
+        ),
+    ]
+}
+
+/// What callers wait.
+fn waits(finder: &Finder<'_>) -> Vec<Target> {
+    use Wanted::{AtLeast, AtMost};
+    let half = finder.row(Section::Latency, |row| {
+        let is_case = row.workload.starts_with(RESERVE) && row.load == Some(0.5);
+        is_case && row.engine == "stockade" && row.durability == "in memory"
+    });
+    let at = |quantile: fn(&Times) -> u64| {
+        half.and_then(|row| row.times.as_ref()).map(|times| quantile(times) as f64)
+    };
+    let crowd = finder.shop("stockade", 8, finder.many);
+    vec![
+        Finder::plain("p99 of a reserve, 50% load", AtMost(1_000.0), nanos, at(|times| times.p99)),
+        Finder::plain(
+            "p99.9 of a reserve, 50% load",
+            AtMost(10_000.0),
+            nanos,
+            at(|times| times.p999),
+        ),
+        Finder::plain(
+            "no thread starves: the slowest of 8, of an equal share",
+            AtLeast(0.1),
+            percent,
+            crowd.and_then(|row| row.least_share),
+        ),
+    ]
+}
