@@ -114,10 +114,12 @@ impl Ledger for Engine {
                      can't be guessed; finished holds stay readable; holds expire by themselves"
                 }
                 Durability::Buffered => {
-                    "the same; a killed process loses the newest milliseconds of its journal, a power \
+                    "as in memory; a killed process loses the newest milliseconds of its journal, a power \
                      cut the newest moment"
                 }
-                Durability::Synced => "the same; nothing that was answered after a wait is lost",
+                Durability::Synced => {
+                    "as in memory; nothing that was answered after a wait is lost"
+                }
             },
         }
     }
