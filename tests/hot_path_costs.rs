@@ -7,6 +7,8 @@
 //! What is not counted is pushing back: a queue that is more than half full wakes its writer, and one that is
 //! three quarters full makes callers wait. So the rounds are short, and the writer catches up between them.
 
+mod common;
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -14,6 +16,8 @@ use std::thread;
 use std::time::Duration;
 
 use stockade::{InventoryManager, LevelHandle};
+
+use common::scratch::Scratch;
 
 const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
 const HOLD: Duration = Duration::from_secs(3_600);
@@ -28,24 +32,6 @@ const TRACED: &str = "STOCKADE_TRACED";
 /// hot path.
 const BEGINS: &str = "/the-hot-path-begins-here";
 const ENDS: &str = "/the-hot-path-ends-here";
-
-/// A directory of this test alone, gone when it ends.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("stockade-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).expect("a temporary directory");
-        Self(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// An engine with a buffered journal in `directory`, on which enough was done.
 fn warm(directory: PathBuf) -> (InventoryManager, LevelHandle) {
@@ -84,7 +70,7 @@ fn allocations(rounds: usize, manager: &InventoryManager, laptops: LevelHandle) 
 #[test]
 fn a_warm_pair_makes_no_allocation() {
     let scratch = Scratch::new("allocations");
-    let (manager, laptops) = warm(scratch.0.join("journal"));
+    let (manager, laptops) = warm(scratch.join("journal"));
     let made = allocations(ROUNDS, &manager, laptops);
     assert_eq!(made, 0, "in {ROUNDS} rounds of {PAIRS_A_ROUND} pairs");
     // Beside others too, whose slots come and go through the same places; each has its own warm-up.
@@ -114,7 +100,7 @@ fn a_warm_pair_waits_for_nothing() {
         return say("skipped: this system does not count a thread's waits\n");
     };
     let scratch = Scratch::new("waits");
-    let (manager, laptops) = warm(scratch.0.join("journal"));
+    let (manager, laptops) = warm(scratch.join("journal"));
     let mut waited = 0;
     for _ in 0..ROUNDS {
         let before = waits().expect("as before");
@@ -168,11 +154,11 @@ fn calls_on_the_hot_path(trace: &str) -> (Vec<&str>, usize) {
 #[test]
 fn a_warm_pair_makes_no_system_call() {
     let scratch = Scratch::new("calls");
-    let trace = scratch.0.join("trace");
+    let trace = scratch.join("trace");
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-o"]).arg(&trace);
     strace.arg(std::env::current_exe().expect("this program"));
-    strace.args(["traced", "--exact", "--ignored"]).env(TRACED, scratch.0.join("journal"));
+    strace.args(["traced", "--exact", "--ignored"]).env(TRACED, scratch.join("journal"));
     let run = match strace.stdin(Stdio::null()).output() {
         Ok(run) if run.status.success() => run,
         Ok(run) => {

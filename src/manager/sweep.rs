@@ -13,7 +13,7 @@ use crate::sync::{Ordering, park_at_most};
 
 /// The sweeper looks this often, at most and at least.
 const SHORTEST_NAP: Duration = Duration::from_millis(1);
-const LONGEST_NAP: Duration = Duration::from_millis(20);
+const LONGEST_NAP: Duration = Duration::from_millis(50);
 
 /// Keys that a sweep drops at most.
 const KEYS_PURGED: usize = 4_096;

@@ -6,6 +6,7 @@ pub(crate) mod clocks;
 pub(crate) mod ledger;
 pub(crate) mod model;
 pub(crate) mod rng;
+pub(crate) mod scratch;
 pub(crate) mod sinks;
 
 use std::panic::resume_unwind;
