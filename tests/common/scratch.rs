@@ -1,3 +1,5 @@
+//! A directory for a test.
+
 use std::fs;
 use std::path::PathBuf;
 

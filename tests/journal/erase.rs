@@ -9,7 +9,7 @@ use stockade::{
     JournalPosition, JournalReader, JournalRetention, RedactError, Storage,
 };
 
-use crate::redact::{hers, holds};
+use crate::redact::{give_up_a_note, hers, holds};
 use crate::state::{MINUTE, WAREHOUSES, check_laws, counts, engine_on, pending};
 use crate::watched::Watched;
 
@@ -62,12 +62,7 @@ fn what_a_running_engine_erases_is_gone_and_all_else_is_as_it_was() {
     let manager = open(&disk);
     work(&manager, 8);
     // A tail that is given up bears such notes, and so does what was never finished.
-    manager.request().note("customer", "M. Curie").sell(LAPTOPS, 1).expect("stock");
-    disk.fail_appends(true);
-    manager.run_until_idle();
-    disk.fail_appends(false);
-    manager.run_until_idle();
-    manager.flush().wait().expect("on the disk");
+    give_up_a_note(&manager, &disk);
     let left = disk.create("0000000003.journal.new").expect("a file");
     left.append(b"M. Curie").and_then(|()| left.sync()).expect("room");
     // So do batches that nobody has asked the disk for yet.

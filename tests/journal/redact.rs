@@ -2,8 +2,8 @@
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    AuditEntry, AuditFilter, HeadHash, JournalError, JournalReader, JournalRetention, redact,
-    redact_with_archive,
+    AuditEntry, AuditFilter, HeadHash, InventoryManager, JournalError, JournalReader,
+    JournalRetention, redact, redact_with_archive,
 };
 
 use crate::state::{MINUTE, check_laws, counts, engine_on, pending};
@@ -14,6 +14,16 @@ const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
 pub(crate) fn holds(disk: &SimulatedDisk, text: &str) -> bool {
     let bytes = text.as_bytes();
     disk.files().iter().any(|(_, file)| file.windows(bytes.len()).any(|part| part == bytes))
+}
+
+/// Leaves her note in a tail that is given up: the disk fails where it is written, and is well again.
+pub(crate) fn give_up_a_note(manager: &InventoryManager, disk: &SimulatedDisk) {
+    manager.request().note("customer", "M. Curie").sell(LAPTOPS, 1).expect("stock");
+    disk.fail_appends(true);
+    manager.run_until_idle();
+    disk.fail_appends(false);
+    manager.run_until_idle();
+    manager.flush().wait().expect("on the disk");
 }
 
 #[test]
@@ -30,12 +40,7 @@ fn what_was_erased_is_gone_and_all_else_is_as_it_was() {
         manager.flush().wait().expect("on the disk");
     }
     // A tail that is given up bears such notes, too.
-    manager.request().note("customer", "M. Curie").sell(LAPTOPS, 1).expect("stock");
-    disk.fail_appends(true);
-    manager.run_until_idle();
-    disk.fail_appends(false);
-    manager.run_until_idle();
-    manager.flush().wait().expect("on the disk");
+    give_up_a_note(&manager, &disk);
     let before = (counts(&manager), pending(&manager));
     let refused = redact(&disk, |_| true).expect_err("an engine has it");
     assert_eq!(refused, JournalError::Locked);
