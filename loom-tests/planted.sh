@@ -8,7 +8,7 @@ set -u -o pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/.."
 work="${CARGO_TARGET_DIR:-$PWD/target}/planted"
-mkdir -p "$work/wrappers"
+mkdir -p "$work"
 unset RUSTFLAGS
 
 list() { # kind -> "planted where test" lines, those asked for only
@@ -20,8 +20,9 @@ list() { # kind -> "planted where test" lines, those asked for only
 build_and_run() { # kind, bug, where, tests... -> output of cargo test on stdout and in $log
     local kind=$1 bug=$2 where=$3
     shift 3
-    ln -sf "$here/planted-rustc.sh" "$work/wrappers/$bug"
-    export RUSTC_WORKSPACE_WRAPPER="$work/wrappers/$bug" CARGO_TARGET_DIR="$work/$kind"
+    mkdir -p "$work/wrappers/$kind"
+    ln -sf "$here/planted-rustc.sh" "$work/wrappers/$kind/$bug"
+    export RUSTC_WORKSPACE_WRAPPER="$work/wrappers/$kind/$bug" CARGO_TARGET_DIR="$work/$kind"
     local command
     if [ "$kind" = loom ]; then
         # The models spend their time in loom, so only the models' own build is left unoptimised.
@@ -34,7 +35,7 @@ build_and_run() { # kind, bug, where, tests... -> output of cargo test on stdout
     else
         unset RUSTFLAGS
         # A planted failure is no regression to remember.
-        export PROPTEST_DISABLE_FAILURE_PERSISTENCE=1
+        export PROPTEST_DISABLE_FAILURE_PERSISTENCE=1 CARGO_PROFILE_DEV_DEBUG=0
         command=(cargo test --features testing)
         [ "$where" = cli ] && command+=(--features cli)
         [ "$where" = lib ] && command+=(--lib) || command+=(--test "$where")
@@ -45,10 +46,7 @@ build_and_run() { # kind, bug, where, tests... -> output of cargo test on stdout
     return 0
 }
 
-log="$work/log"
 asked="$*"
-failures=0
-rows=0
 row() { printf '%-12s %-28s %s\n' "$1" "$2" "$3"; }
 
 check() { # kind, bug, where, expected result, label; tests from stdin
@@ -71,11 +69,12 @@ check() { # kind, bug, where, expected result, label; tests from stdin
     done
 }
 
-for kind in loom shuttle test ${asked:+hand}; do
+check_kind() { # kind -> adds to $rows and $failures
+    local kind=$1 lines bug where
     # Models live in one program, whose tests bear their file's name in front.
     lines=$(list "$kind" | awk -v kind="$kind" \
         '{ if (kind == "loom") print $1, "models", $2 "::" $3; else print }')
-    [ -z "$lines" ] && continue
+    [ -n "$lines" ] || return 0
     # Without a bug, each must pass: else going red would show nothing.
     while read -r where; do
         check "$kind" none "$where" ok green \
@@ -85,10 +84,24 @@ for kind in loom shuttle test ${asked:+hand}; do
         check "$kind" "$bug" "$where" FAILED caught \
             < <(awk -v b="$bug" -v w="$where" '$1 == b && $2 == w { print $3 }' <<<"$lines")
     done < <(awk '{ print $1, $2 }' <<<"$lines" | sort -u)
-done
+}
 
-if [ "$rows" = 0 ]; then
-    echo "no such bug in planted.txt: $asked"
+check_kinds() { # lane, kinds... -> "rows failures" in the lane's tally
+    local log="$work/$1.log" tally="$work/$1.tally" rows=0 failures=0 kind
+    shift
+    for kind in "$@"; do check_kind "$kind"; done
+    echo "$rows $failures" >"$tally"
+}
+
+# Side by side: most of the time goes into building one crate, which keeps one core busy.
+rm -f "$work"/*.tally
+check_kinds models loom shuttle &
+check_kinds tests test ${asked:+hand} &
+wait
+read -r rows failures < <(awk '{ r += $1; f += $2 } END { if (NR == 2) print r, f }' "$work"/*.tally)
+
+if [ "${rows:-0}" = 0 ]; then
+    echo "no such bug in planted.txt, or a lane that did not end: $asked"
     exit 1
 fi
 echo "$failures of $rows checks failed"

@@ -22,7 +22,7 @@ use stage::{Scene, Stage};
 /// Every kind of call, with slots and queue enough for all.
 #[test]
 fn the_laws_hold_while_everything_happens_at_once() {
-    explore("the_laws_hold_while_everything_happens_at_once", 2_000, 10, |seed| {
+    explore("the_laws_hold_while_everything_happens_at_once", 8_000, 10, |seed| {
         move || Stage::set(seed, Scene::Roomy).play()
     });
 }
