@@ -12,6 +12,7 @@ use common::engine::Engine;
 use common::local::Job;
 use common::local::dashmap::DashMapPeer;
 use common::local::mutex::MutexPeer;
+use common::nothing::Nothing;
 use common::open_loop::{LOADS, Waits};
 use common::workload::Access;
 
@@ -26,6 +27,7 @@ fn main() {
         engines.map(|durability| Crew::hire(&Engine::open(*durability, &units), plan)).collect();
     crews.push(Crew::hire(&MutexPeer::open(&units, Job::Whole), plan));
     crews.push(Crew::hire(&DashMapPeer::open(&units, Job::Whole), plan));
+    crews.push(Crew::hire(&Nothing, plan));
     for crew in &mut crews {
         crew.run(Ask::Pair, Turn::Times(scale.pick(1_000, 600_000, 600_000)));
     }

@@ -1,5 +1,6 @@
-//! An engine with nothing to do: it leaves the machine alone, and once it is gone, so are its threads.
-//! Read from `/proc`, which is Linux's; elsewhere these tests say nothing.
+//! An engine's threads: with nothing to do they leave the machine alone, the auditor stands back for the
+//! others, and once the engine is gone, so are they. Read from `/proc`, which is Linux's; elsewhere these
+//! tests say nothing.
 
 mod common;
 
@@ -82,6 +83,32 @@ fn an_idle_engine_with_a_journal_wakes_as_seldom() {
     // The one that syncs and the auditor too.
     let Some(rate) = wakes_a_second(threaded().journal(scratch.join("journal")), 5) else { return };
     assert!((1.0..30.0).contains(&rate), "{rate} times a second");
+}
+
+#[test]
+fn the_auditor_stands_back_for_all_other_threads() {
+    let _alone = alone();
+    let scratch = Scratch::new("auditor");
+    let manager = threaded().journal(scratch.join("journal")).build().expect("a new journal");
+    wait_for_threads(5);
+    let niceness = |name: &str| {
+        let stat = fs::read_dir("/proc/self/task").ok()?.flatten().find_map(|task| {
+            let stat = fs::read_to_string(task.path().join("stat")).ok()?;
+            stat.contains(name).then_some(stat)
+        })?;
+        // After the name, which is in brackets; the first field there is the third of all.
+        stat.rsplit_once(") ")?.1.split(' ').nth(16)?.parse::<i32>().ok()
+    };
+    let limit = Instant::now() + Duration::from_secs(10);
+    // It steps back once it has begun to run.
+    while let (Some(auditor), Some(writer)) =
+        (niceness("(stockade-audito)"), niceness("(stockade-audit)"))
+        && auditor != writer + 10
+    {
+        assert!(Instant::now() < limit, "a niceness of {auditor}, and {writer} of the writer");
+        thread::sleep(ms(1));
+    }
+    drop(manager);
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub(crate) mod floor;
 pub(crate) mod ledger;
 pub(crate) mod local;
 pub(crate) mod machine;
+pub(crate) mod nothing;
 pub(crate) mod open_loop;
 pub(crate) mod postgres;
 pub(crate) mod programs;

@@ -1,8 +1,9 @@
 //! How long a caller waits when callers come by schedule, at three parts of the capacity.
 
 use crate::common::Scale;
-use crate::common::crew::{Ask, Plan};
+use crate::common::crew::{Ask, Crew, Plan};
 use crate::common::machine::Watch;
+use crate::common::nothing::Nothing;
 use crate::common::open_loop::{LOADS, Waits};
 use crate::local::{SHOP, many, warm, whole_crews};
 use crate::progress::Progress;
@@ -15,7 +16,10 @@ pub(crate) const RESERVE: &str = "reserve";
 /// Reserve and pair, in an open loop.
 pub(crate) fn latency(scale: Scale, pace: Pace, progress: &mut Progress) -> Vec<Row> {
     let live = many(scale);
-    let mut crews = whole_crews(Plan::new(SHOP, 1, live), &SHOP.units());
+    let plan = Plan::new(SHOP, 1, live);
+    let mut crews = whole_crews(plan, &SHOP.units());
+    // What the machine itself takes, beside: a stall of its own is charged to callers, too.
+    crews.push(Crew::hire(&Nothing, plan));
     for crew in &mut crews {
         crew.run(Ask::Pair, warm(scale));
     }

@@ -65,7 +65,9 @@ const GROWTH: &str = "One thread; all sizes take turns in one race. Look at the 
     costs must not depend on how much is going on in it.";
 const LATENCY: &str = "One generator, arrivals by a fixed schedule. A call's time counts from its \
     scheduled arrival, so that a stall is charged to all who came during it. The capacity is that of \
-    the generator's own loop when it is never idle, measured just before each turn.";
+    the generator's own loop when it is never idle, measured just before each turn. <b>Nothing</b> is a \
+    ledger whose calls return at once: what its callers wait, they wait for the machine, which takes the core \
+    away now and then, and that is in every other line too.";
 const REFUSED: &str = "Most of a flash sale's traffic comes after its end.";
 const SALE: &str = "Eight buyers in this process, 50 connections to Redis, 32 to PostgreSQL; reserves \
     only, once each. Time is on a log scale.";

@@ -25,8 +25,20 @@ use crate::trace;
 const NAP: Duration = Duration::from_millis(100);
 /// With more entries than this to catch up with, it is behind.
 const BEHIND: u64 = 10_000_000;
+/// How far the thread stands back for others: beside a busy one, Linux gives it a tenth of a core.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
 /// How often an ending looks whether the thread has ended.
 const LOOK_AGAIN: Duration = Duration::from_micros(200);
+
+/// Has the calling thread run behind all others that want to. It must not start threads of a pool that
+/// others use too, for those would stand back as well.
+fn give_way() {
+    // Only Linux has a niceness for each thread; elsewhere it is the process's. Refused: then it runs
+    // beside the others.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(NICENESS);
+}
 
 /// A ledger that follows the journal.
 pub(crate) struct Auditor {
@@ -269,6 +281,8 @@ impl Auditing {
     }
 
     fn run(&self) {
+        #[cfg(not(planted = "auditor_in_the_way"))]
+        give_way();
         if catch_unwind(AssertUnwindSafe(|| self.follow())).is_err() {
             // Its ledger may have been left half-way: nobody is to believe it.
             trace::error(format_args!("the auditor has died: nobody checks the laws any more"));

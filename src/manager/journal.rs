@@ -424,7 +424,8 @@ impl super::Builder {
     /// Whether a thread of its own reads the journal again as it is written, and checks every law on
     /// every entry: [`health`](InventoryManager::health) tells what it finds, and
     /// [`verify`](InventoryManager::verify) relies on it. It takes half of one core's time at most,
-    /// and as much memory as the reservations' records. Default: yes.
+    /// on Linux behind all other threads that want to run (a niceness of 10), and as much memory as the
+    /// reservations' records. Default: yes.
     pub fn auditor(mut self, on: bool) -> Self {
         self.journal.auditor = on;
         self
