@@ -6,12 +6,13 @@ mod common;
 use std::time::Duration;
 
 use common::Scale;
-use common::crew::{Ask, Crew, Plan, Turn};
+use common::crew::{Crew, Plan};
 use common::engine::Engine;
 use common::ledger::{Durability, Ledger};
 use common::local::Job;
 use common::local::dashmap::DashMapPeer;
 use common::local::mutex::MutexPeer;
+use common::order::{Ask, Turn};
 use common::workload::{Access, Ending};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};

@@ -10,12 +10,13 @@
 mod common;
 
 use common::Scale;
-use common::crew::{Ask, Crew, Plan, Turn};
+use common::crew::{Crew, Plan};
 use common::engine::Engine;
 use common::ledger::Durability;
 use common::local::Job;
 use common::local::dashmap::DashMapPeer;
 use common::local::mutex::MutexPeer;
+use common::order::{Ask, Turn};
 use common::workload::{Access, Ending};
 
 fn main() {

@@ -20,9 +20,10 @@ use std::time::{Duration, Instant};
 use stockade::{Durability, InventoryManager, JournalReader};
 
 use common::Scale;
-use common::crew::{Ask, Crew, Plan, Turn};
+use common::crew::{Crew, Plan};
 use common::engine::Engine;
 use common::ledger::Durability as Asked;
+use common::order::{Ask, Turn};
 use common::workload::Access;
 
 const MINUTE: Duration = Duration::from_secs(60);

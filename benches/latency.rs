@@ -7,13 +7,14 @@ mod common;
 use std::time::Duration;
 
 use common::Scale;
-use common::crew::{Ask, Crew, Plan, Turn};
+use common::crew::{Crew, Plan};
 use common::engine::Engine;
 use common::local::Job;
 use common::local::dashmap::DashMapPeer;
 use common::local::mutex::MutexPeer;
 use common::nothing::Nothing;
 use common::open_loop::{LOADS, Waits};
+use common::order::{Ask, Turn};
 use common::workload::Access;
 
 fn main() {

@@ -7,13 +7,14 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::crew::{Ask, Crew, Plan, Turn};
+use common::crew::{Crew, Plan};
 use common::engine::Engine;
 use common::ledger::{Durability, Ledger};
 use common::local::Job;
 use common::local::dashmap::DashMapPeer;
 use common::local::mutex::MutexPeer;
 use common::local::proof;
+use common::order::{Ask, Turn};
 use common::postgres::{PostgresPeer, PostgresServer};
 use common::redis::{PROGRAMS, RedisPeer, RedisServer};
 use common::workload::Access;

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::crew::{Ask, Order, Report, Turn, histogram};
 use super::ledger::Session;
 use super::machine::thread_cpu_time;
+use super::order::{Ask, Order, Report, Turn, histogram};
 use super::workload::{Holds, Picks};
 
 /// Steps between two looks at the flag that ends a turn; where a step takes long there is one each.

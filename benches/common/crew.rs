@@ -3,21 +3,17 @@
 //! A crew lives as long as its row is measured, so that several of them can take turns: engine,
 //! peer, engine, peer. Between turns its threads are parked.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
 use super::buyer::Buyer;
 use super::ledger::{About, Ledger, Session};
+use super::order::{Ask, Order, Report, Turn, histogram};
 use super::workload::{Access, Ending, Holds};
-
-/// What a histogram can tell apart: 1%, up to a minute.
-const PRECISION: u8 = 2;
-const LONGEST_NS: u64 = 60_000_000_000;
 
 /// What a crew is to do.
 #[derive(Clone, Copy, Debug)]
@@ -35,30 +31,6 @@ impl Plan {
     pub(crate) fn new(access: Access, threads: usize, live: usize) -> Self {
         Self { access, threads, live, ending: Ending::InOrder, flush_every: 0 }
     }
-}
-
-/// What is asked of the ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Ask {
-    /// Reserve a unit, and confirm the oldest hold.
-    Pair,
-    /// The same, but only the reserve is timed.
-    Reserve,
-    /// Reserve of a product that is sold out.
-    Refused,
-}
-
-/// How a turn goes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Turn {
-    /// As fast as it can, for so long.
-    For(Duration),
-    /// As fast as it can, so many times in each thread.
-    Times(u64),
-    /// As fast as it can, for so long, with every one timed.
-    Timed(Duration),
-    /// Arrivals by schedule, every so many nanoseconds; what waits is charged for its wait.
-    Paced { span: Duration, every_ns: f64 },
 }
 
 /// What came of a turn.
@@ -88,43 +60,6 @@ impl Outcome {
     pub(crate) fn cpu_ns_each(&self) -> f64 {
         self.cpu.as_nanos() as f64 / self.done as f64
     }
-}
-
-/// An empty histogram of nanoseconds.
-pub(crate) fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LONGEST_NS, PRECISION).expect("legal bounds")
-}
-
-/// A turn, as each thread of the crew gets it.
-#[derive(Clone)]
-pub(crate) struct Order {
-    pub(crate) ask: Ask,
-    pub(crate) turn: Turn,
-    start: Arc<Barrier>,
-    over: Arc<AtomicBool>,
-}
-
-impl Order {
-    /// Waits for the others.
-    pub(crate) fn wait_for_start(&self) {
-        self.start.wait();
-    }
-
-    /// Whether the time is up.
-    #[inline]
-    pub(crate) fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed)
-    }
-}
-
-/// What one thread did in a turn.
-pub(crate) struct Report {
-    pub(crate) done: u64,
-    pub(crate) began: Instant,
-    pub(crate) ended: Instant,
-    pub(crate) times: Option<Histogram<u64>>,
-    /// Processor time.
-    pub(crate) cpu: Duration,
 }
 
 struct Worker {
@@ -176,19 +111,14 @@ impl Crew {
 
     /// Has all threads do the same at the same time.
     pub(crate) fn run(&mut self, ask: Ask, turn: Turn) -> Outcome {
-        let order = Order {
-            ask,
-            turn,
-            start: Arc::new(Barrier::new(self.workers.len() + 1)),
-            over: Arc::new(AtomicBool::new(false)),
-        };
+        let order = Order::new(ask, turn, self.workers.len());
         for worker in &self.workers {
             worker.orders.send(order.clone()).expect("a living buyer");
         }
-        order.start.wait();
+        order.wait_for_start();
         if let Turn::For(span) | Turn::Timed(span) = turn {
             thread::sleep(span);
-            order.over.store(true, Ordering::Relaxed);
+            order.end();
         }
         let reports = self.workers.iter().map(|worker| worker.reports.recv());
         let reports: Vec<Report> = reports.map(|report| report.expect("a living buyer")).collect();

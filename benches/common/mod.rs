@@ -11,6 +11,7 @@ pub(crate) mod local;
 pub(crate) mod machine;
 pub(crate) mod nothing;
 pub(crate) mod open_loop;
+pub(crate) mod order;
 pub(crate) mod postgres;
 pub(crate) mod programs;
 pub(crate) mod redis;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::crew::{Ask, Crew, Turn, histogram};
+use super::crew::Crew;
 use super::machine::hop;
+use super::order::{Ask, Turn, histogram};
 
 /// Parts of what one thread can do when it is never idle.
 pub(crate) const LOADS: &[f64] = &[0.1, 0.5, 0.9];

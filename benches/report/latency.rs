@@ -1,10 +1,11 @@
 //! How long a caller waits when callers come by schedule, at three parts of the capacity.
 
 use crate::common::Scale;
-use crate::common::crew::{Ask, Crew, Plan};
+use crate::common::crew::{Crew, Plan};
 use crate::common::machine::Watch;
 use crate::common::nothing::Nothing;
 use crate::common::open_loop::{LOADS, Waits};
+use crate::common::order::Ask;
 use crate::local::{SHOP, many, warm, whole_crews};
 use crate::progress::Progress;
 use crate::race::Pace;

@@ -3,13 +3,14 @@
 use stockade::ReservationId;
 
 use crate::common::Scale;
-use crate::common::crew::{Ask, Crew, Plan, Turn};
+use crate::common::crew::{Crew, Plan};
 use crate::common::engine::Engine;
 use crate::common::ledger::Durability;
 use crate::common::local::Job;
 use crate::common::local::dashmap::DashMapPeer;
 use crate::common::local::mutex::MutexPeer;
 use crate::common::machine::{available_memory, used_memory};
+use crate::common::order::{Ask, Turn};
 use crate::common::workload::{Access, Ending};
 use crate::progress::Progress;
 use crate::race::{Pace, Race};

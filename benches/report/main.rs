@@ -7,6 +7,7 @@
 mod charts;
 #[path = "../common/mod.rs"]
 mod common;
+mod document;
 mod idle;
 mod json;
 mod latency;

@@ -7,9 +7,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::common::Scale;
-use crate::common::crew::{Ask, Crew, Plan, Turn};
+use crate::common::crew::{Crew, Plan};
 use crate::common::engine::Engine;
 use crate::common::ledger::{Durability, Ledger};
+use crate::common::order::{Ask, Turn};
 use crate::common::programs::find;
 use crate::local::{SHOP, many, warm};
 use crate::progress::Progress;

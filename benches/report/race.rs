@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use crate::common::crew::{Ask, Crew, Outcome, Turn, histogram};
+use crate::common::crew::{Crew, Outcome};
 use crate::common::ledger::Durability;
 use crate::common::machine::{Watch, fsync_us, hop};
+use crate::common::order::{Ask, Turn, histogram};
 use crate::common::programs::Folder;
 use crate::row::{Ratio, Row, Section, Times, median};
 

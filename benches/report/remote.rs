@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use crate::common::Scale;
-use crate::common::crew::{Ask, Crew, Plan, Turn};
+use crate::common::crew::{Crew, Plan};
 use crate::common::engine::{Engine, Waiting};
 use crate::common::ledger::Durability;
 use crate::common::local::Job;
 use crate::common::local::dashmap::DashMapPeer;
 use crate::common::local::mutex::MutexPeer;
 use crate::common::machine::cores;
+use crate::common::order::{Ask, Turn};
 use crate::common::postgres::{PostgresPeer, PostgresServer};
 use crate::common::redis::{PROGRAMS, RedisPeer, RedisServer};
 use crate::local::SHOP;

@@ -6,7 +6,6 @@ use crate::common::Scale;
 use crate::common::ledger::About;
 use crate::common::machine::Machine;
 use crate::json::Json;
-use crate::targets::{Target, targets};
 
 /// Which part of the report a row belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +122,7 @@ impl Row {
         1e9 / self.per_second
     }
 
-    fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> Json {
         let time = |of: fn(&Times) -> u64| Json::from(self.times.as_ref().map(|t| of(t) as f64));
         let ratio = |of: fn(&Ratio) -> f64| Json::from(self.against.map(|ratio| of(&ratio)));
         let small = |of: fn(&Ratio) -> f64| Json::from(self.over_own.map(|ratio| of(&ratio)));
@@ -259,34 +258,5 @@ impl Findings {
         let mut hops: Vec<f64> = self.rows.iter().filter_map(|row| row.hop).collect();
         hops.sort_by(f64::total_cmp);
         Some([*hops.first()?, median(&hops), *hops.last()?])
-    }
-
-    pub(crate) fn json(&self) -> Json {
-        let machine = &self.machine;
-        let hops = self.hops().map(|hops| hops.map(Json::from));
-        Json::object([
-            (
-                "machine",
-                Json::object([
-                    ("cpu", (&*machine.cpu).into()),
-                    ("cores", machine.cores.into()),
-                    ("kernel", (&*machine.kernel).into()),
-                    ("rustc", (&*machine.rustc).into()),
-                    ("core_to_core_hop_ns", Json::from(self.hops().map(|[_, middle, _]| middle))),
-                    ("core_to_core_hop_ns_range", hops.map_or(Json::Null, Json::list)),
-                    ("fsync_us", Json::from(self.fsync_us)),
-                    ("disk_megabytes_per_second", Json::from(self.disk_rate)),
-                ]),
-            ),
-            ("date", (&*machine.date).into()),
-            ("commit", (&*machine.commit).into()),
-            ("scale", self.scale.name().into()),
-            ("cores_busy_with_others", self.others().into()),
-            ("turns", self.turns.into()),
-            ("seconds", self.seconds.into()),
-            ("notes", Json::list(self.notes.iter().map(|note| (&**note).into()))),
-            ("targets", Json::list(targets(self).iter().map(Target::json))),
-            ("rows", Json::list(self.rows.iter().map(Row::json))),
-        ])
     }
 }

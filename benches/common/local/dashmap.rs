@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crossbeam::queue::ArrayQueue;
 use dashmap::DashMap;
 
-use super::Job;
 use super::due::{Due, Expires, spawn_sweeper};
-use super::proof::Whole;
 use super::shared::{Hasher, Hold, KEPT, Level, Product, Refused, Stamp, Status, Warehouse, check};
 use super::trail::{Kind, Trail};
+use super::{Job, Whole};
 use crate::common::ledger::{About, Ledger, Session, TTL};
 
 /// Parts of the index of what falls due, so that threads rarely meet there.
@@ -91,7 +90,7 @@ impl Shared {
                 (hold, status)
             }
         };
-        self.trail.push(hold.entry(Kind::of_end(status), id, now));
+        self.trail.push(hold.entry(status.recorded(), id, now));
         let mut level = self.levels.get_mut(&hold.product).expect("a known product");
         level.end(hold.quantity, status);
         drop(level);

@@ -14,7 +14,8 @@ pub(crate) mod proof;
 mod shared;
 mod trail;
 
-use super::ledger::{About, Durability};
+use self::shared::{Refused, Status};
+use super::ledger::{About, Durability, Ledger, Session};
 
 /// How much of the engine's job a peer does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,4 +42,13 @@ impl Job {
         };
         About { engine, setup: setup.to_owned(), durability: Durability::InMemory, guarantees }
     }
+}
+
+/// What only a whole peer has.
+trait Whole: Ledger<Session: Session<Hold = u128>> {
+    /// Ends what is overdue at this time.
+    fn sweep(&self, now: u64);
+
+    /// Tries to sell a hold.
+    fn try_confirm(&self, id: u128) -> Result<Status, Refused>;
 }

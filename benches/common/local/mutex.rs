@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Job;
 use super::due::{Expires, spawn_sweeper};
 use super::holds::Holds;
-use super::proof::Whole;
 use super::shared::{Hasher, Hold, Level, Product, Refused, Stamp, Status, Warehouse, check};
 use super::trail::{Kind, Trail};
+use super::{Job, Whole};
 use crate::common::ledger::{About, Ledger, Session, TTL};
 
 /// The peer.
@@ -66,7 +65,7 @@ impl Shared {
     #[inline]
     fn end(&self, state: &mut State, id: u128, asked: Status, now: u64) -> Result<Status, Refused> {
         let (hold, status) = state.holds.end(id, asked, now)?;
-        self.trail.push(hold.entry(Kind::of_end(status), id, now));
+        self.trail.push(hold.entry(status.recorded(), id, now));
         let level = state.levels.get_mut(&hold.product).expect("a known product");
         level.end(hold.quantity, status);
         Ok(status)

@@ -1,22 +1,13 @@
 //! That the peers which claim to do the engine's whole job really do it.
 
-use super::Job;
 use super::dashmap::DashMapPeer;
 use super::mutex::MutexPeer;
 use super::shared::{Refused, Status};
-use crate::common::ledger::{Ledger, Session};
+use super::{Job, Whole};
+use crate::common::ledger::Session;
 
 /// Long after every hold of this process has fallen due.
 const MUCH_LATER: u64 = u64::MAX / 2;
-
-/// What only a whole peer has.
-pub(super) trait Whole: Ledger<Session: Session<Hold = u128>> {
-    /// Ends what is overdue at this time.
-    fn sweep(&self, now: u64);
-
-    /// Tries to sell a hold.
-    fn try_confirm(&self, id: u128) -> Result<Status, Refused>;
-}
 
 /// Panics unless overdue holds end, give their units back, and tell so; and a sale is told twice.
 pub(crate) fn prove() {

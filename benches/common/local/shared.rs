@@ -100,6 +100,14 @@ pub(super) enum Status {
     Expired,
 }
 
+impl Status {
+    /// What the trail says of a hold that has ended so.
+    #[inline]
+    pub(super) fn recorded(self) -> Kind {
+        if self == Self::Confirmed { Kind::Sold } else { Kind::Returned }
+    }
+}
+
 /// Why a hold can't be ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {

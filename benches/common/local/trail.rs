@@ -10,8 +10,6 @@ use std::time::{Duration, Instant};
 
 use crossbeam::queue::ArrayQueue;
 
-use super::shared::Status;
-
 const QUEUE: usize = 65_536;
 /// Above this the writer is woken, and above that new operations wait.
 const HALF: usize = QUEUE / 2;
@@ -28,14 +26,6 @@ pub(super) enum Kind {
     Reserved,
     Sold,
     Returned,
-}
-
-impl Kind {
-    /// What is recorded of a hold that has ended so.
-    #[inline]
-    pub(super) fn of_end(status: Status) -> Self {
-        if status == Status::Confirmed { Self::Sold } else { Self::Returned }
-    }
 }
 
 /// One line of the trail, as large as the engine's.

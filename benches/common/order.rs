@@ -1,0 +1,82 @@
+//! What a crew's threads are told to do, and what each of them tells back.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+/// What a histogram can tell apart: 1%, up to a minute.
+const PRECISION: u8 = 2;
+const LONGEST_NS: u64 = 60_000_000_000;
+
+/// An empty histogram of nanoseconds.
+pub(crate) fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LONGEST_NS, PRECISION).expect("legal bounds")
+}
+
+/// What is asked of the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Ask {
+    /// Reserve a unit, and confirm the oldest hold.
+    Pair,
+    /// The same, but only the reserve is timed.
+    Reserve,
+    /// Reserve of a product that is sold out.
+    Refused,
+}
+
+/// How a turn goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Turn {
+    /// As fast as it can, for so long.
+    For(Duration),
+    /// As fast as it can, so many times in each thread.
+    Times(u64),
+    /// As fast as it can, for so long, with every one timed.
+    Timed(Duration),
+    /// Arrivals by schedule, every so many nanoseconds; what waits is charged for its wait.
+    Paced { span: Duration, every_ns: f64 },
+}
+
+/// A turn, as each thread of the crew gets it.
+#[derive(Clone)]
+pub(crate) struct Order {
+    pub(crate) ask: Ask,
+    pub(crate) turn: Turn,
+    start: Arc<Barrier>,
+    over: Arc<AtomicBool>,
+}
+
+impl Order {
+    /// For so many buyers, and one who gives it and waits for their start.
+    pub(crate) fn new(ask: Ask, turn: Turn, buyers: usize) -> Self {
+        Self { ask, turn, start: Arc::new(Barrier::new(buyers + 1)), over: Arc::default() }
+    }
+
+    /// The time is up.
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits for the others.
+    pub(crate) fn wait_for_start(&self) {
+        self.start.wait();
+    }
+
+    /// Whether the time is up.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+}
+
+/// What one thread did in a turn.
+pub(crate) struct Report {
+    pub(crate) done: u64,
+    pub(crate) began: Instant,
+    pub(crate) ended: Instant,
+    pub(crate) times: Option<Histogram<u64>>,
+    /// Processor time.
+    pub(crate) cpu: Duration,
+}
