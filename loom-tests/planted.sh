@@ -32,7 +32,10 @@ build_and_run() { # kind, bug, where, tests... -> output of cargo test on stdout
             --config 'profile.release.package.loom-tests.opt-level=0')
     elif [ "$kind" = shuttle ]; then
         export RUSTFLAGS="--cfg shuttle" CARGO_PROFILE_RELEASE_DEBUG=0 RUST_BACKTRACE=0
-        command=(cargo test --release -p shuttle-tests --test "$where")
+        # Most are found at once, so that building takes longer than looking.
+        command=(cargo test --release -p shuttle-tests --test "$where"
+            --config 'profile.release.package.stockade.opt-level=0'
+            --config 'profile.release.package.shuttle-tests.opt-level=0')
     else
         unset RUSTFLAGS
         # A planted failure is no regression to remember.
