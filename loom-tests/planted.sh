@@ -8,7 +8,8 @@
 set -u -o pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/.."
-work="${CARGO_TARGET_DIR:-$PWD/target}/planted"
+target="${CARGO_TARGET_DIR:-$PWD/target}"
+work="$target/planted"
 mkdir -p "$work"
 unset RUSTFLAGS
 
@@ -23,7 +24,8 @@ build_and_run() { # kind, bug, where, tests... -> output of cargo test on stdout
     shift 3
     mkdir -p "$work/wrappers/$kind"
     ln -sf "$here/planted-rustc.sh" "$work/wrappers/$kind/$bug"
-    export RUSTC_WORKSPACE_WRAPPER="$work/wrappers/$kind/$bug" CARGO_TARGET_DIR="$work/$kind"
+    # Where the models are run, what they depend on is built already.
+    export RUSTC_WORKSPACE_WRAPPER="$work/wrappers/$kind/$bug" CARGO_TARGET_DIR="$target/$kind"
     local command
     if [ "$kind" = loom ]; then
         # The models spend their time in loom, so only the models' own build is left unoptimised.
@@ -38,6 +40,8 @@ build_and_run() { # kind, bug, where, tests... -> output of cargo test on stdout
             --config 'profile.release.package.shuttle-tests.opt-level=0')
     else
         unset RUSTFLAGS
+        # In a folder of its own: a program with a bug in it must not lie where a sound one is looked for.
+        export CARGO_TARGET_DIR="$work/test"
         # A planted failure is no regression to remember.
         export PROPTEST_DISABLE_FAILURE_PERSISTENCE=1 CARGO_PROFILE_DEV_DEBUG=0
         command=(cargo test --features testing)
