@@ -13,18 +13,22 @@ use crate::state::MINUTE;
 const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
 
 /// A directory of this test alone, gone when it ends.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("stockade-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).expect("a temporary directory");
         Self(path)
     }
 
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
     fn journal(&self) -> PathBuf {
-        self.0.join("journal")
+        self.join("journal")
     }
 }
 

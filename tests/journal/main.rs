@@ -18,4 +18,5 @@ mod retention;
 mod stalled;
 mod state;
 mod trimmed;
+mod upgrade;
 mod watched;

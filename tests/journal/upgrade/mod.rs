@@ -1,0 +1,295 @@
+//! Journals that older code wrote, with a keyed call of every operation: today's code opens them,
+//! goes on, and gives each retry its first answer.
+//!
+//! `tests/data/golden-9b3bb2f/README.md` says what is there, and how another set is made.
+
+mod calls;
+mod files;
+mod given;
+mod shown;
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use stockade::{
+    InventoryManager, JournalReader, ManualClock, RequestKey, ReservationId, Timestamp,
+};
+
+use crate::disks::Scratch;
+use calls::{Call, KINDS, OUTCOMES, ROWS, Refused, Row, Told, WORDS};
+use files::{CLOSED, Expected, KILLED};
+use given::{FEW, FORGOTTEN, Given, Stage, engine};
+
+/// Every golden set that ever was.
+const SETS: [&str; 1] = ["tests/data/golden-9b3bb2f"];
+
+/// Names a folder for a new set: today's journals are written to it, if it is not there yet.
+const FOLDER: &str = "STOCKADE_GOLDEN";
+
+const ALL: u64 = 1_000_000;
+
+/// Holds that were taken anew: each is a key of its own.
+const RETAKEN: usize = 4;
+
+fn call<'a>(row: &'a Row, manager: &'a InventoryManager, given: &'a Given) -> Call<'a> {
+    let arguments = Cell::new(0);
+    Call { row, key: row.key(), manager, given, note: "again", changed: None, arguments }
+}
+
+/// Writes a golden set.
+fn write(folder: &Path) {
+    fs::create_dir_all(folder).expect("a folder");
+    let (closed, killed) = (folder.join(CLOSED), folder.join(KILLED));
+    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_700_000_000_000)));
+    let mut expected = Expected::default();
+
+    let manager = engine(&clock, FEW).journal(&closed).build().expect("a new journal");
+    let mut stage = Stage { manager: &manager, clock: &clock, given: Given::default() };
+    stage.open();
+    for row in ROWS {
+        stage.before(row.name);
+        let answer = Call { note: "first", ..call(row, &manager, &stage.given) }.run();
+        let answer = answer.unwrap_or_else(|refused| panic!("{}: {refused:?}", row.name));
+        expected.answers.push((row.name.to_owned(), answer));
+        manager.run_until_idle();
+        // The auditor reads on, and writes a checkpoint where one is due.
+        assert!(manager.verify().expect("a sound journal").is_sound());
+    }
+    stage.close();
+    expected.given = stage.given;
+    expected.state = shown::state(&manager, &ids(&expected));
+    expected.clock = clock_of(&clock);
+    manager.flush().wait().expect("a healthy disk");
+    files::copy(&closed, &killed);
+    drop(manager);
+    files::kill(&killed, &closed);
+    let verified = JournalReader::new(&closed).verify(None).expect("a sound journal");
+    expected.head = verified.head.to_string();
+    fs::remove_file(closed.join("lock")).expect("a lock that nobody holds");
+
+    // The log that a reader finds who keeps all of it.
+    let read = folder.join("read");
+    files::copy(&closed, &read);
+    let manager = engine(&clock, ALL).journal(&read).build().expect("a sound journal");
+    expected.log = shown::log(&manager);
+    // But for what this opening adds.
+    let end = expected.log.iter().position(|entry| entry.contains(" Closed at ")).expect("an end");
+    expected.log.truncate(end);
+    let ids = ids(&expected);
+    expected.log.retain(|entry| !is_filler(entry, &ids));
+    drop(manager);
+    fs::remove_dir_all(&read).expect("a folder");
+    expected.write(folder);
+}
+
+/// Whether an entry is of a hold that only passed the time.
+fn is_filler(entry: &str, ids: &[ReservationId]) -> bool {
+    let of_a_hold = entry.contains(" Reserved at ") || entry.contains(" Returned at ");
+    let known = |id: &ReservationId| entry.contains(&id.to_string());
+    of_a_hold && entry.contains(" reservation ") && !ids.iter().any(known)
+}
+
+fn clock_of(clock: &ManualClock) -> u64 {
+    stockade::Clock::now(clock).as_millis()
+}
+
+/// All reservations that anybody was told of, but for the one that is forgotten.
+fn ids(expected: &Expected) -> Vec<ReservationId> {
+    let told = expected
+        .answers
+        .iter()
+        .filter_map(|(_, answer)| answer.rsplit_once(' ').and_then(|(_, last)| last.parse().ok()));
+    let holds = expected.given.holds.iter().filter(|(row, _)| *row != FORGOTTEN);
+    let mut ids: Vec<ReservationId> = holds.map(|(_, id)| *id).chain(told).collect();
+    ids.sort();
+    ids.dedup();
+    ids
+}
+
+/// Repeats every call of a golden set, and each with each of its arguments changed.
+fn repeat(manager: &InventoryManager, expected: &Expected, context: &str) {
+    manager.flush().wait().expect("a healthy disk");
+    let before = shown::state(manager, &ids(expected));
+    let newest = manager.audit().newest_sequence();
+    for row in ROWS {
+        let context = format!("{context}, {}", row.name);
+        let first = call(row, manager, &expected.given);
+        assert_eq!(first.run(), Ok(expected.answer(row.name).to_owned()), "{context}");
+        assert!(first.arguments.get() > 0, "{context}: it has arguments");
+        for changed in 0..first.arguments.get() {
+            let changed = Some(changed);
+            let answer = Call { changed, ..call(row, manager, &expected.given) }.run();
+            assert_conflict(&answer, &format!("{context}, with argument {changed:?} changed"));
+        }
+        for other in ROWS.iter().filter(|other| other.word != row.word) {
+            let answer = Call { key: row.key(), ..call(other, manager, &expected.given) }.run();
+            assert_conflict(&answer, &format!("{context}, and then {}", other.name));
+        }
+    }
+    assert_eq!(shown::state(manager, &ids(expected)), before, "{context}: something moved");
+    manager.flush().wait().expect("a healthy disk");
+    assert_eq!(manager.audit().newest_sequence(), newest, "{context}: something was recorded");
+}
+
+#[track_caller]
+fn assert_conflict(answer: &Told, context: &str) {
+    assert!(answer.as_ref().is_err_and(Refused::is_conflict), "{context}: {answer:?}");
+}
+
+/// New calls under new keys, which are then repeated like all others.
+fn go_on(
+    manager: &InventoryManager,
+    expected: &Expected,
+) -> Vec<(&'static Row, RequestKey, String)> {
+    let is_for_no_hold = |row: &&Row| {
+        let words = ["add", "remove", "reserve", "sell", "basket", "fulfil", "transfer", "ship"];
+        words.contains(&row.word) || row.word == "request-transfer"
+    };
+    let mut fresh = Vec::new();
+    for (number, row) in ROWS.iter().filter(is_for_no_hold).enumerate() {
+        let key = RequestKey::try_from(&*format!("fresh {number}")).expect("a legal key");
+        let answer = Call { key, ..call(row, manager, &expected.given) }.run();
+        let answer = answer.unwrap_or_else(|refused| panic!("{}, anew: {refused:?}", row.name));
+        let first = expected.answer(row.name);
+        assert!(answer == "done" || answer != first, "{}: the first call's answer", row.name);
+        fresh.push((row, key, answer));
+    }
+    fresh
+}
+
+/// Whether today's code takes over one of a set's journals.
+fn examine(folder: &Path, journal: &str, retained: u64, scratch: &Path) {
+    let context = format!("{}/{journal}, {retained} entries in memory", folder.display());
+    let expected = Expected::read(folder);
+    let directory = scratch.join(format!("{journal}-{retained}"));
+    files::copy(&folder.join(journal), &directory);
+    if journal == CLOSED {
+        let head = expected.head.parse().expect("a hash");
+        let verified = JournalReader::new(&directory).verify(Some(head));
+        assert!(verified.is_ok_and(|it| it.closed), "{context}");
+    }
+    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(expected.clock)));
+    let open = || engine(&clock, retained).journal(&directory).build().expect("a sound journal");
+
+    let manager = open();
+    let report = manager.recovered().expect("a journal").clone();
+    assert_eq!(report.closed, journal == CLOSED, "{context}");
+    assert_eq!(report.torn.is_some(), journal == KILLED, "{context}");
+    assert_eq!(report.checkpoint.is_some(), retained == FEW, "{context}");
+    assert_eq!(report.unusable_checkpoints, [], "{context}");
+    assert_eq!(report.keys, ROWS.len() + RETAKEN, "{context}");
+    assert_eq!(shown::state(&manager, &ids(&expected)), expected.state, "{context}");
+    if retained == ALL {
+        let log: BTreeSet<String> = shown::log(&manager).into_iter().collect();
+        for entry in &expected.log {
+            assert!(log.contains(entry), "{context}: the log lacks {entry}");
+        }
+    }
+    repeat(&manager, &expected, &context);
+
+    let fresh = go_on(&manager, &expected);
+    let found = manager.verify().expect("a sound journal");
+    assert!(found.is_sound() && found.under_way == 0, "{context}: {found:?}");
+    drop(manager);
+
+    clock.advance(Duration::from_secs(1));
+    let manager = open();
+    assert!(manager.recovered().expect("a journal").closed, "{context}");
+    let context = format!("{context}, once more");
+    repeat(&manager, &expected, &context);
+    for (row, key, answer) in fresh {
+        let again = Call { key, ..call(row, &manager, &expected.given) }.run();
+        assert_eq!(again, Ok(answer), "{context}: {} under {key}", row.name);
+    }
+    let found = manager.verify().expect("a sound journal");
+    assert!(found.is_sound() && found.under_way == 0, "{context}: {found:?}");
+    drop(manager);
+    let verified = JournalReader::new(&directory).verify(None).expect("a sound journal");
+    assert!(verified.closed, "{context}: {verified:?}");
+    assert_eq!(verified.erased, 1, "{context}");
+}
+
+/// The closed journal read whole, the same from its checkpoint, and the killed one.
+fn examine_all(folder: &Path, scratch: &Path) {
+    examine(folder, CLOSED, ALL, scratch);
+    examine(folder, CLOSED, FEW, scratch);
+    examine(folder, KILLED, ALL, scratch);
+}
+
+#[test]
+fn every_operations_retry_over_an_upgrade_gets_its_first_answer() {
+    for set in SETS {
+        let scratch = Scratch::new("upgrade");
+        examine_all(Path::new(set), &scratch.join(""));
+    }
+}
+
+#[test]
+fn every_operations_retry_over_a_restart_gets_its_first_answer() {
+    let scratch = Scratch::new("restart");
+    let folder = std::env::var_os(FOLDER).map_or_else(|| scratch.join("set"), PathBuf::from);
+    assert!(!folder.exists(), "{folder:?} is there, and a golden set is never written again");
+    write(&folder);
+    examine_all(&folder, &scratch.join(""));
+}
+
+/// Where the words of a fingerprint stand in the source.
+fn words_of_the_source(text: &str) -> BTreeSet<&str> {
+    let mut words = BTreeSet::new();
+    for maker in ["Shape::new(\"", "basket_shape(\""] {
+        let found = text.split(maker).skip(1);
+        words.extend(found.filter_map(|rest| rest.split('"').next()));
+    }
+    words
+}
+
+fn source(folder: &Path) -> String {
+    let mut text = String::new();
+    for file in fs::read_dir(folder).expect("a folder").flatten() {
+        let path = file.path();
+        if path.is_dir() {
+            text += &source(&path);
+        } else {
+            text += &fs::read_to_string(path).expect("a source file");
+        }
+    }
+    text
+}
+
+#[test]
+fn the_table_has_every_operation_and_every_answer() {
+    let mut names = BTreeSet::new();
+    let mut words = BTreeSet::new();
+    for row in ROWS {
+        assert!(names.insert(row.name), "{:?} is there twice", row.name);
+        words.insert(row.word);
+    }
+    assert_eq!(words, BTreeSet::from(WORDS), "a word without a row, or a row of another word");
+
+    let text = source(Path::new("src"));
+    let used = words_of_the_source(&text);
+    // Less only the three words that a step on lines chooses between.
+    assert_eq!(used.len(), WORDS.len() - 3, "this test finds the words no more: {used:?}");
+    let new: Vec<_> = used.difference(&words).collect();
+    assert!(new.is_empty(), "an operation without a row here: {new:?}");
+    for word in WORDS {
+        assert!(text.contains(&format!("\"{word}\"")), "no operation is called {word:?} any more");
+    }
+
+    for set in SETS {
+        let expected = Expected::read(Path::new(set));
+        let has = |wanted: &str| {
+            expected.answers.iter().any(|(_, answer)| {
+                answer == wanted
+                    || answer.strip_prefix(wanted).is_some_and(|it| it.starts_with(' '))
+            })
+        };
+        for wanted in KINDS.iter().chain(&OUTCOMES) {
+            assert!(has(wanted), "{set}: no call was answered {wanted:?}");
+        }
+    }
+}
