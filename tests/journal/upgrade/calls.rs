@@ -5,17 +5,16 @@
 //! not its name (which is its key), not its arguments, not their order.
 
 use std::cell::Cell;
-use std::fmt::Debug;
 use std::time::Duration;
 
 use stockade::{
-    BasketLine, ConfirmOrRetake, DecisionError, InventoryManager, LevelRef, Owner, PriorityOrder,
-    ProductRef, Release, Request, RequestKey, ReservationId, ReservationStatus, Timestamp,
-    TransferFailure, TransferRequestId, WarehouseRef,
+    BasketLine, InventoryManager, LevelRef, Owner, PriorityOrder, ProductRef, Request, RequestKey,
+    ReservationId, TransferRequestId, WarehouseRef,
 };
 use uuid::Uuid;
 
 use super::given::{CABLES, FORGOTTEN, Given, LAPTOPS, MINE, OURS, PHONES, SPARE, SPARE_REQUEST};
+use super::told::{Told, told, told_decision};
 
 /// How a call names its places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,19 +50,6 @@ impl Row {
             "reserve: the longest key" => RequestKey::try_from(&[0xff; 64][..]).expect("64 bytes"),
             name => RequestKey::try_from(name).expect("a name of 64 bytes at most"),
         }
-    }
-}
-
-/// What a call was answered, in words that no rename reaches; or how it was refused.
-pub(crate) type Told = Result<String, Refused>;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refused(pub(crate) String);
-
-impl Refused {
-    /// The key was used for another request.
-    pub(crate) fn is_conflict(&self) -> bool {
-        self.0.contains("Conflict")
     }
 }
 
@@ -184,90 +170,6 @@ impl<'a> Call<'a> {
     /// The transfer request that was made for this row.
     fn transfer_request(&self) -> TransferRequestId {
         self.or(self.given.request(self.row.name), self.given.request(SPARE_REQUEST))
-    }
-}
-
-/// An answer in words.
-trait Tell {
-    fn tell(self) -> String;
-}
-
-impl Tell for () {
-    fn tell(self) -> String {
-        "done".to_owned()
-    }
-}
-
-impl Tell for ReservationId {
-    fn tell(self) -> String {
-        format!("reservation {self}")
-    }
-}
-
-impl Tell for Release {
-    fn tell(self) -> String {
-        let outcome = match self {
-            Self::Released => "released",
-            Self::AlreadyReleased => "released before",
-            Self::Expired => "expired",
-            Self::Forgotten => "forgotten",
-            Self::Unknown => "unknown",
-            _ => "new",
-        };
-        format!("release {outcome}")
-    }
-}
-
-impl Tell for Timestamp {
-    fn tell(self) -> String {
-        format!("expires-at {}", self.as_millis())
-    }
-}
-
-impl Tell for ConfirmOrRetake {
-    fn tell(self) -> String {
-        match self {
-            Self::Confirmed => "confirmed-in-time".to_owned(),
-            Self::Retaken(id) => format!("retaken {id}"),
-            Self::AlreadyRetaken(id) => format!("retaken-before {id}"),
-            Self::AlreadySold { units } => format!("sold-before {units}"),
-            _ => "new".to_owned(),
-        }
-    }
-}
-
-impl Tell for TransferRequestId {
-    fn tell(self) -> String {
-        format!("transfer-request {self}")
-    }
-}
-
-impl Tell for ReservationStatus {
-    fn tell(self) -> String {
-        let status = match self {
-            Self::Pending => "pending",
-            Self::Confirmed => "confirmed",
-            Self::Released => "released",
-            Self::Expired => "expired",
-        };
-        format!("status {status}")
-    }
-}
-
-fn told<T: Tell, E: Debug>(answer: Result<T, E>) -> Told {
-    answer.map(Tell::tell).map_err(|error| Refused(format!("{error:?}")))
-}
-
-/// A transfer that failed is an answer, too, and remembered.
-fn told_decision(answer: Result<(), DecisionError>) -> Told {
-    match answer {
-        Err(DecisionError::Failed(TransferFailure::Insufficient { needed, available })) => {
-            Ok(format!("failed-insufficient {needed} of {available}"))
-        }
-        Err(DecisionError::Failed(TransferFailure::OverCapacity { needed, room })) => {
-            Ok(format!("failed-over-capacity {needed} into {room}"))
-        }
-        answer => told(answer),
     }
 }
 
@@ -497,32 +399,4 @@ pub(crate) const WORDS: [&str; 21] = [
     "ship",
     "ship-lines",
     "transfer",
-];
-
-/// Every kind of answer, in the order of their tags.
-pub(crate) const KINDS: [&str; 12] = [
-    "done",
-    "reservation",
-    "release",
-    "expires-at",
-    "confirmed-in-time",
-    "retaken",
-    "retaken-before",
-    "sold-before",
-    "transfer-request",
-    "failed-insufficient",
-    "failed-over-capacity",
-    "status",
-];
-
-/// Answers of the two kinds that hold a number of their own. A step never leaves a hold expired.
-pub(crate) const OUTCOMES: [&str; 8] = [
-    "release released",
-    "release released before",
-    "release expired",
-    "release forgotten",
-    "release unknown",
-    "status pending",
-    "status confirmed",
-    "status released",
 ];

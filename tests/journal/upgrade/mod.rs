@@ -7,6 +7,7 @@ mod calls;
 mod files;
 mod given;
 mod shown;
+mod told;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -20,9 +21,10 @@ use stockade::{
 };
 
 use crate::disks::Scratch;
-use calls::{Call, KINDS, OUTCOMES, ROWS, Refused, Row, Told, WORDS};
+use calls::{Call, ROWS, Row, WORDS};
 use files::{CLOSED, Expected, KILLED};
 use given::{FEW, FORGOTTEN, Given, Stage, engine};
+use told::{KINDS, OUTCOMES, Refused, Told};
 
 /// Every golden set that ever was.
 const SETS: [&str; 1] = ["tests/data/golden-9b3bb2f"];
