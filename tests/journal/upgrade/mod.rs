@@ -8,6 +8,7 @@ mod files;
 mod given;
 mod shown;
 mod told;
+mod words;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
