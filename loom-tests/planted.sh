@@ -44,9 +44,11 @@ build_and_run() { # kind, bug, where, tests... -> output of cargo test on stdout
         export CARGO_TARGET_DIR="$work/test"
         # A planted failure is no regression to remember.
         export PROPTEST_DISABLE_FAILURE_PERSISTENCE=1 CARGO_PROFILE_DEV_DEBUG=0
-        command=(cargo test --features testing)
-        [ "$where" = cli ] && command+=(--features cli)
-        [ "$where" = lib ] && command+=(--lib) || command+=(--test "$where")
+        case $where in
+        cli) command=(cargo test -p stockade-cli --test cli) ;;
+        lib) command=(cargo test -p stockade --features testing --lib) ;;
+        *) command=(cargo test -p stockade --features testing --test "$where") ;;
+        esac
     fi
     "${command[@]}" --no-run >"$log" 2>&1 || return 1
     # A bug may also make a test run for ever.

@@ -28,7 +28,6 @@
 //! - `testing`: a manual clock, seeded ids, no background threads, a sink that fails on command.
 //! - `tracing`: tells the log of the service what somebody has to hear of: a broken law and the entry that
 //!   broke it, a disk that fails and is well again, a torn tail that was cut, a checkpoint that failed.
-//! - `cli`: the program `stockade`; of no use to the library.
 #![warn(missing_docs)]
 
 /// The examples of the README are tests.

@@ -18,16 +18,20 @@ mod tidy {
 
     /// The library and its programs.
     fn library() -> Vec<Source> {
-        let sources = read(&["src"]);
-        assert!(sources.len() > 40, "only {} files of src were read", sources.len());
+        let sources = read(&["src", "crates"]);
+        assert!(sources.len() > 40, "only {} files were read", sources.len());
         sources
     }
 
     /// All code of this repository.
     fn everything() -> Vec<Source> {
-        let sources = read(&["src", "tests", "benches", "examples", "loom-tests", "fuzz"]);
-        for folder in ["src/", "tests/", "loom-tests/"] {
-            assert!(sources.iter().any(|s| s.path.starts_with(folder)), "nothing of {folder} read");
+        let folders = ["src", "crates", "tests", "benches", "examples", "loom-tests", "fuzz"];
+        let sources = read(&folders);
+        for folder in folders.map(|folder| format!("{folder}/")) {
+            assert!(
+                sources.iter().any(|s| s.path.starts_with(&folder)),
+                "nothing of {folder} read"
+            );
         }
         sources
     }
@@ -59,8 +63,14 @@ mod tidy {
     #[test]
     fn there_is_no_unsafe_code() {
         assert_none(everything().iter().flat_map(rules::unsafe_code));
-        let manifest = std::fs::read_to_string(Path::new(ROOT).join("Cargo.toml"));
-        assert!(rules::forbids_unsafe(&manifest.expect("a manifest")));
+        let manifest = |folder: &str| {
+            let path = Path::new(ROOT).join(folder).join("Cargo.toml");
+            std::fs::read_to_string(path).expect("a manifest")
+        };
+        assert!(rules::forbids_unsafe(&manifest(".")));
+        for member in [".", "crates/stockade-cli", "benches", "loom-tests", "loom-tests/shuttle"] {
+            assert!(rules::takes_lints(&manifest(member)), "{member} takes no lints");
+        }
     }
 
     #[test]

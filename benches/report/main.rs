@@ -91,7 +91,7 @@ fn main() -> io::Result<()> {
 /// `target/report`, wherever `target` is.
 fn folder() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target")).join("report")
+    target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")).join("report")
 }
 
 /// The rows in short, and the targets, for the terminal.

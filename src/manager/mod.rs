@@ -38,7 +38,7 @@ mod stats;
 mod sweep;
 #[cfg(feature = "testing")]
 mod testing;
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, feature = "testing", feature = "tracing", not(loom)))]
 mod told;
 mod transfer;
 mod transfer_request;

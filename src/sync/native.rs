@@ -1,12 +1,12 @@
 //! What ships: the standard library's atomics and crossbeam's queues.
 
-pub(crate) use crossbeam::queue::ArrayQueue;
+pub(crate) use crossbeam_queue::ArrayQueue;
 /// Unbounded; for what is bounded by something else.
-pub(crate) use crossbeam::queue::SegQueue;
+pub(crate) use crossbeam_queue::SegQueue;
 /// Waiting for another thread: spins at first, lets others run after.
-pub(crate) use crossbeam::utils::Backoff;
+pub(crate) use crossbeam_utils::Backoff;
 /// Keeps a value that all threads read or write off its neighbours' cache lines.
-pub(crate) use crossbeam::utils::CachePadded;
+pub(crate) use crossbeam_utils::CachePadded;
 pub(crate) use dashmap::{DashMap, Entry};
 use std::cell::Cell;
 pub(crate) use std::hint::spin_loop;

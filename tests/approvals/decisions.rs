@@ -169,7 +169,6 @@ fn a_repeated_key_hears_of_a_failed_approval_what_the_first_call_heard() {
     assert_eq!(manager.approve(id, "mira"), Err(DecisionError::AlreadyFailed));
 }
 
-#[cfg(feature = "testing")]
 #[test]
 fn while_the_sink_fails_nothing_is_decided_and_the_request_stays_open() {
     let (sink, control) = stockade::testing::FaultySink::new();

@@ -10,8 +10,6 @@
 //! `STOCKADE_SEED` replays the calls of one history (not its schedule, which is the machine's), and
 //! `STOCKADE_HISTORIES` says how many to try.
 
-#![cfg(feature = "testing")]
-
 mod checker;
 mod history;
 mod model;

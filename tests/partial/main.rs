@@ -1,6 +1,5 @@
 //! Steps on part of a reservation: some lines, or some units of a line, sold or given back, shipped
 //! or cancelled.
-#![cfg(feature = "testing")]
 
 mod random;
 mod settling;

@@ -5,7 +5,7 @@
 //! - In each folder, the files and folders that lie side by side don't name each other in a circle;
 //!   a folder counts as one, whatever file in it does the naming. For floor 0 that is `src` itself.
 //! - A folder's `mod.rs` and what lies in the folder are one family: they may name each other.
-//! - The programs under `src/bin` are crates of their own: the compiler keeps them to the public
+//! - The programs under `crates` are packages of their own: the compiler keeps them to the public
 //!   interface. Their files may not go in circles either.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +32,7 @@ fn floor_of(room: &str) -> Option<usize> {
 /// A file as a module of its crate.
 struct Module<'a> {
     source: &'a Source,
-    /// The folder or file that is the crate: `src`, or a program's.
+    /// The folder that is the crate: `src`, or a program's.
     home: String,
     /// Its path from the crate's root.
     path: Vec<&'a str>,
@@ -40,13 +40,9 @@ struct Module<'a> {
 
 impl<'a> Module<'a> {
     fn new(source: &'a Source) -> Option<Self> {
-        let inside = source.path.strip_prefix("src/")?.strip_suffix(".rs")?;
-        let mut path: Vec<_> = inside.split('/').collect();
-        let mut home = "src".to_string();
-        if path[0] == "bin" {
-            home = format!("src/bin/{}", path.get(1)?);
-            path.drain(..2);
-        }
+        let mut path: Vec<_> = source.path.strip_suffix(".rs")?.split('/').collect();
+        let root = path.iter().position(|folder| *folder == "src")?;
+        let home = path.drain(..=root).collect::<Vec<_>>().join("/");
         path.pop_if(|last| matches!(*last, "mod" | "main" | "lib"));
         Some(Self { source, home, path })
     }

@@ -116,13 +116,13 @@ fn a_folder_and_what_lies_in_it_may_name_each_other() {
 #[test]
 fn programs_are_crates_of_their_own() {
     let house = house(&[
-        ("src/bin/stockade/main.rs", "use crate::replay::run; use stockade::Clock;"),
-        ("src/bin/stockade/replay.rs", "use crate::flash_sale::A; use crate::Options;"),
-        ("src/bin/stockade/flash_sale.rs", "use crate::replay::B;"),
-        ("src/bin/stockade/clock.rs", "use std::sync::atomic::AtomicBool;"),
+        ("crates/shop/src/main.rs", "use crate::replay::run; use stockade::Clock;"),
+        ("crates/shop/src/replay.rs", "use crate::flash_sale::A; use crate::Options;"),
+        ("crates/shop/src/flash_sale.rs", "use crate::replay::B;"),
+        ("crates/shop/src/clock.rs", "use std::sync::atomic::AtomicBool;"),
     ]);
     assert_eq!(upward_names(&house), [""; 0]);
-    assert_eq!(circles(&house), ["in src/bin/stockade: flash_sale -> replay -> flash_sale"]);
+    assert_eq!(circles(&house), ["in crates/shop/src: flash_sale -> replay -> flash_sale"]);
     assert!(house.iter().all(|source| other_doors(source).is_empty()));
 }
 
@@ -153,9 +153,12 @@ fn unsafe_code_is_found_and_its_mention_is_none() {
     assert_eq!(unsafe_code(&wrong), ["src/a.rs:2 holds unsafe code"]);
     let fine = "//! No `unsafe` here.\n#![forbid(unsafe_code)]\nconst A: &str = \"unsafe\";";
     assert_eq!(unsafe_code(&Source::new("src/a.rs", fine)), [""; 0]);
-    assert!(forbids_unsafe("[lints.rust]\na = \"warn\"\nunsafe_code = \"forbid\"\n"));
-    assert!(!forbids_unsafe("[lints.rust]\nunsafe_code = \"deny\"\n"));
-    assert!(!forbids_unsafe("[lints.rust]\n[other]\nunsafe_code = \"forbid\"\n"));
+    assert!(forbids_unsafe("[workspace.lints.rust]\na = \"warn\"\nunsafe_code = \"forbid\"\n"));
+    assert!(!forbids_unsafe("[workspace.lints.rust]\nunsafe_code = \"deny\"\n"));
+    assert!(!forbids_unsafe("[workspace.lints.rust]\n[other]\nunsafe_code = \"forbid\"\n"));
+    assert!(takes_lints("[package]\n\n[lints]\nworkspace = true\n"));
+    assert!(!takes_lints("[package]\n[lints]\n[other]\nworkspace = true\n"));
+    assert!(!takes_lints("[dependencies.a]\nworkspace = true\n"));
 }
 
 #[test]

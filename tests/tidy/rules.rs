@@ -11,10 +11,10 @@ const UNSAFE_FILES: &[&str] = &[];
 /// What fits on a few screens.
 const MAX_LINES: usize = 500;
 
-/// Atomics, and what comes with them, that don't come through the door. The programs under `src/bin`
+/// Atomics, and what comes with them, that don't come through the door. The programs under `crates`
 /// are users of the library and take the standard library's.
 pub(crate) fn other_doors(source: &Source) -> Vec<String> {
-    if source.path.starts_with(DOOR) || source.path.starts_with("src/bin/") {
+    if source.path.starts_with(DOOR) || source.path.starts_with("crates/") {
         return Vec::new();
     }
     let mut lines = source.lines_with("atomic");
@@ -36,14 +36,21 @@ pub(crate) fn unsafe_code(source: &Source) -> Vec<String> {
     says(source, lines, "holds unsafe code")
 }
 
-/// Whether the manifest forbids `unsafe` code in the whole crate.
+/// Whether the workspace's manifest forbids `unsafe` code.
 pub(crate) fn forbids_unsafe(manifest: &str) -> bool {
-    let mut lints = manifest.lines().skip_while(|line| line.trim() != "[lints.rust]").skip(1);
+    let lints = manifest.lines().skip_while(|line| line.trim() != "[workspace.lints.rust]");
+    let mut lints = lints.skip(1);
     lints.by_ref().take_while(|line| !line.starts_with('[')).any(|line| {
         line.split_once('=').is_some_and(|(lint, level)| {
             lint.trim() == "unsafe_code" && level.trim() == "\"forbid\""
         })
     })
+}
+
+/// Whether a member's manifest takes the workspace's lints, and so what [`forbids_unsafe`].
+pub(crate) fn takes_lints(manifest: &str) -> bool {
+    let mut lints = manifest.lines().skip_while(|line| line.trim() != "[lints]");
+    lints.nth(1).is_some_and(|line| line.trim() == "workspace = true")
 }
 
 /// Files that lie elsewhere than their name says: the other rules would look past them.
@@ -62,7 +69,7 @@ pub(crate) fn too_long(source: &Source) -> Option<String> {
 /// A file that doesn't begin by saying what it is for. Unit tests in a file of their own belong to
 /// the file that they test.
 pub(crate) fn unintroduced(source: &Source) -> Option<String> {
-    let unit_tests = source.path.starts_with("src/") && source.path.ends_with("/tests.rs");
+    let unit_tests = source.path.contains("src/") && source.path.ends_with("/tests.rs");
     let introduced = source.text.starts_with("//! ");
     (!unit_tests && !introduced).then(|| format!("{} doesn't begin with //!", source.path))
 }

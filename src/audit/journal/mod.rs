@@ -25,6 +25,10 @@ pub(crate) mod notes;
 pub(crate) mod reader;
 pub(crate) mod segment;
 #[cfg(any(test, feature = "testing"))]
+#[cfg_attr(
+    not(feature = "testing"),
+    allow(dead_code, unreachable_pub, reason = "public with that feature, and used in full")
+)]
 pub(crate) mod simulated;
 pub(crate) mod storage;
 pub(crate) mod sync;

@@ -228,7 +228,7 @@ fn every_snapshot_under_load_conserves_units() {
                     random ^= random << 17;
                     random as usize % below
                 };
-                for _ in 0..100_000 {
+                for _ in 0..20_000 {
                     let units = next(9) as i32 + 1;
                     match next(4) {
                         0 => {
@@ -250,7 +250,7 @@ fn every_snapshot_under_load_conserves_units() {
             });
         }
         scope.spawn(|| {
-            for _ in 0..100_000 {
+            for _ in 0..20_000 {
                 let units: u32 = bed.snapshot(&all).iter().map(|word| word.0 + word.1).sum();
                 assert_eq!(units, EACH * LEVELS as u32);
             }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use stockade::{HeadHash, JournalError, TornTail, Verified, VerifyError};
 
 use crate::audit::Source;
-use crate::report::{self, Output, Report, counted, grouped, line};
+use crate::report::{self, Output, Report, Summary, counted, grouped};
 use crate::{Failure, Verdict};
 
 /// Checks every checksum, the chain of hashes, the sequence, and every law on every entry
@@ -17,7 +17,7 @@ use crate::{Failure, Verdict};
 /// journal was rewritten by somebody who can compute hashes. Keep the head that is printed here
 /// elsewhere, and give it the next time.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct VerifyArgs {
     #[command(flatten)]
     source: Source,
     /// A head that this journal once had, 64 hexadecimal digits: it must still contain it. It may have
@@ -80,7 +80,7 @@ struct Torn {
     what: String,
 }
 
-pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
+pub(crate) fn run(args: &VerifyArgs, output: Output) -> Result<Verdict, Failure> {
     let bar = output.progress(0, "segments");
     let mut journal = args.source.open(&bar);
     let began = Instant::now();
@@ -151,34 +151,44 @@ impl Report for VerifyReport {}
 impl fmt::Display for VerifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Journal in {}\n", self.directory)?;
+        let mut summary = Summary::default();
         if let Some(wrong) = &self.error {
-            line(f, "sound entries", self.entries, "before what is wrong")?;
-            writeln!(f, "  head of those          {}", self.head)?;
-            return writeln!(f, "\nNOT SOUND: {}.", wrong.what);
+            summary.line("sound entries", self.entries, "before what is wrong");
+            summary.text("head of those", &self.head);
+            return writeln!(f, "{summary}\nNOT SOUND: {}.", wrong.what);
         }
         let batches = counted(self.batches, "batch").replace("batchs", "batches");
         let segments = counted(self.segments as u64, "segment");
-        line(f, "entries", self.entries, format_args!("in {batches}, {segments}"))?;
+        summary.line("entries", self.entries, format_args!("in {batches}, {segments}"));
         if let Some(after) = self.begun_after {
             let first = after + 1;
-            line(f, "  oldest there", self.oldest_entry, "earlier ones were archived or removed")?;
-            line(f, "  laws checked from", first, "on, where a checkpoint ends")?;
+            summary.line(
+                "  oldest there",
+                self.oldest_entry,
+                "earlier ones were archived or removed",
+            );
+            summary.line("  laws checked from", first, "on, where a checkpoint ends");
         }
-        line(f, "bytes", self.bytes, format_args!("read in {:.3} s", self.seconds))?;
+        summary.line("bytes", self.bytes, format_args!("read in {:.3} s", self.seconds));
         if self.given_up_bytes > 0 {
-            line(f, "  given up beside them", self.given_up_bytes, "by recoveries; not checked")?;
+            summary.line(
+                "  given up beside them",
+                self.given_up_bytes,
+                "by recoveries; not checked",
+            );
         }
-        line(f, "openings", self.openings, if self.closed { "and closed" } else { "" })?;
+        summary.line("openings", self.openings, if self.closed { "and closed" } else { "" });
         if self.checkpoints > 0 {
-            line(f, "checkpoints", self.checkpoints as u64, "")?;
+            summary.line("checkpoints", self.checkpoints as u64, "");
         }
         if self.erased > 0 {
-            line(f, "erased notes", self.erased, "")?;
+            summary.line("erased notes", self.erased, "");
         }
-        writeln!(f, "  head                   {}", self.head)?;
+        summary.text("head", &self.head);
         if let Some(at) = self.expected_head_at {
-            line(f, "expected head", at, "is the entry that it ends with")?;
+            summary.line("expected head", at, "is the entry that it ends with");
         }
+        write!(f, "{summary}")?;
         if let Some(Torn { file, offset, what }) = &self.torn {
             writeln!(
                 f,

@@ -9,7 +9,10 @@ use super::{assert_counts, count, result_of};
 /// The orders of the Online Retail data; the file is not part of this repository.
 fn real_orders() -> Option<PathBuf> {
     let path = std::env::var_os("STOCKADE_ORDERS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/online_retail_sample.csv"),
+        || {
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../../../shared/data/online_retail_sample.csv")
+        },
         PathBuf::from,
     );
     path.is_file().then_some(path)

@@ -5,6 +5,8 @@ use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -71,15 +73,43 @@ pub(crate) fn tolerate_closed_pipe(written: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// One line of a summary: what, how many, and what else there is to say about it.
-pub(crate) fn line(
+/// The lines of a summary, each of which says what, how many, and what else there is to say.
+#[derive(Debug, Default)]
+pub(crate) struct Summary {
+    lines: Vec<[String; 3]>,
+}
+
+impl Summary {
+    /// One line.
+    pub(crate) fn line(&mut self, what: &str, units: u64, note: impl Display) {
+        self.lines.push([format!("  {what}"), grouped(units), note.to_string()]);
+    }
+
+    /// A line without a number.
+    pub(crate) fn text(&mut self, what: &str, text: &str) {
+        self.lines.push([format!("  {what}"), String::new(), text.to_owned()]);
+    }
+}
+
+impl Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let alignments = [CellAlignment::Left, CellAlignment::Right, CellAlignment::Left];
+        write_table(f, &self.lines, alignments)
+    }
+}
+
+/// Columns without lines between them, each as wide as its widest cell.
+pub(crate) fn write_table<const COLUMNS: usize>(
     f: &mut fmt::Formatter<'_>,
-    what: &str,
-    units: u64,
-    note: impl Display,
+    rows: &[[String; COLUMNS]],
+    alignments: [CellAlignment; COLUMNS],
 ) -> fmt::Result {
-    let row = format!("  {what:<22}{:>15}  {note}", grouped(units));
-    writeln!(f, "{}", row.trim_end())
+    let mut table = Table::new();
+    table.load_preset(NOTHING).add_rows(rows);
+    for (column, alignment) in table.column_iter_mut().zip(alignments) {
+        column.set_padding((0, 2)).set_cell_alignment(alignment);
+    }
+    writeln!(f, "{}", table.trim_fmt())
 }
 
 /// The last lines of a summary: whether every unit is accounted for, and if not, what is wrong.

@@ -17,7 +17,7 @@ use crate::{Failure, Verdict};
 
 /// Lists the entries, the oldest first; those that meet every condition that is given
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct LogArgs {
     #[command(flatten)]
     source: Source,
     /// Only entries about this product
@@ -66,7 +66,7 @@ fn entry_type(text: &str) -> Result<EntryType, String> {
         .ok_or_else(|| format!("expected one of {}", names.join(", ")))
 }
 
-impl Args {
+impl LogArgs {
     fn filter(&self) -> AuditFilter {
         let mut filter = AuditFilter::new().limit(self.limit.unwrap_or(usize::MAX));
         if let Some(product) = &self.product {
@@ -91,7 +91,7 @@ impl Args {
     }
 }
 
-pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
+pub(crate) fn run(args: &LogArgs, output: Output) -> Result<Verdict, Failure> {
     let format = match (args.format, output.is_json()) {
         (Format::Csv, true) => {
             return Err(Failure::Call("--json and --format csv exclude each other".to_owned()));
@@ -128,7 +128,7 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
 
 /// An entry. Its field names are part of the program's interface.
 #[derive(Debug, Serialize)]
-struct Row<'a> {
+struct EntryRow<'a> {
     sequence: u64,
     at: String,
     at_ms: u64,
@@ -171,7 +171,7 @@ const COLUMNS: [&str; 13] = [
     "metadata",
 ];
 
-impl<'a> Row<'a> {
+impl<'a> EntryRow<'a> {
     fn of(entry: &'a AuditEntry) -> Self {
         Self {
             sequence: entry.sequence,
@@ -239,10 +239,10 @@ impl Listing {
         match &mut self.sheet {
             Sheet::Table(out) => table_row(out, entry),
             Sheet::Jsonl(out) => {
-                serde_json::to_writer(&mut *out, &Row::of(entry))?;
+                serde_json::to_writer(&mut *out, &EntryRow::of(entry))?;
                 out.write_all(b"\n")
             }
-            Sheet::Csv(out) => csv_row(out, &Row::of(entry)),
+            Sheet::Csv(out) => csv_row(out, &EntryRow::of(entry)),
         }
     }
 
@@ -277,7 +277,7 @@ fn table_row(out: &mut impl Write, entry: &AuditEntry) -> io::Result<()> {
     writeln!(out)
 }
 
-fn csv_row(out: &mut csv::Writer<impl Write>, row: &Row<'_>) -> io::Result<()> {
+fn csv_row(out: &mut csv::Writer<impl Write>, row: &EntryRow<'_>) -> io::Result<()> {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let metadata = match row.metadata.0 {
         [] => String::new(),

@@ -44,7 +44,7 @@ pub(crate) struct Sale<'a> {
 
 /// What buyers were told by the engine.
 #[derive(Debug)]
-pub(crate) struct Tally {
+pub(crate) struct SaleTally {
     pub(crate) reserved: u64,
     pub(crate) refused: u64,
     /// Of the refused attempts, those for which the engine had no slot left to note the hold.
@@ -59,7 +59,7 @@ pub(crate) struct Tally {
     pub(crate) reserve_ns: Histogram<u64>,
 }
 
-impl Tally {
+impl SaleTally {
     pub(crate) fn new() -> Result<Self, Failure> {
         let reserve_ns = Histogram::new_with_max(LATENCY_MAX, LATENCY_DIGITS)
             .map_err(|error| Failure::run("no histogram of latencies", error))?;
@@ -93,8 +93,8 @@ impl Tally {
 }
 
 /// Makes `attempts` attempts, with a shopping list that depends on `seed` alone.
-pub(crate) fn shop(sale: &Sale<'_>, seed: u64, attempts: u64) -> Result<Tally, Failure> {
-    let mut tally = Tally::new()?;
+pub(crate) fn shop(sale: &Sale<'_>, seed: u64, attempts: u64) -> Result<SaleTally, Failure> {
+    let mut tally = SaleTally::new()?;
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let clock = quanta::Clock::new();
     if !sale.doors.wait() {
@@ -140,7 +140,7 @@ fn end_hold(
     sale: &Sale<'_>,
     id: ReservationId,
     mood: f64,
-    tally: &mut Tally,
+    tally: &mut SaleTally,
 ) -> Result<bool, Failure> {
     let walks_away_from = (1.0 + sale.confirm_rate) / 2.0;
     if mood < sale.confirm_rate {

@@ -16,7 +16,7 @@ use crate::books::{Bookkeeper, Books};
 use crate::journal::{JournalArgs, JournalReport};
 use crate::orders::{Invoice, OrderLine, Orders};
 use crate::proof::{self, Broken, Shelf};
-use crate::report::{self, Output, Report, counted, grouped, line};
+use crate::report::{self, Output, Report, Summary, counted, grouped};
 use crate::{Failure, Verdict};
 
 /// Where everything is stocked.
@@ -40,7 +40,7 @@ const BASKET_MAX: usize = 65_535;
 /// negative lines of an invoice that begins with C are returns. A line whose quantity is 0 or no
 /// whole number is rejected, and so is a positive one of an invoice that begins with C.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct ReplayArgs {
     /// A CSV file with the columns InvoiceNo, StockCode and Quantity, in any order, among others
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -93,7 +93,7 @@ struct ReplayReport {
 
 /// What the engine answered.
 #[derive(Clone, Copy, Debug, Default)]
-struct Tally {
+struct ReplayTally {
     baskets_reserved: u64,
     baskets_refused: u64,
     units_sold: u64,
@@ -103,7 +103,7 @@ struct Tally {
     write_offs_refused: u64,
 }
 
-impl Tally {
+impl ReplayTally {
     fn add(&mut self, other: &Self) {
         self.baskets_reserved += other.baskets_reserved;
         self.baskets_refused += other.baskets_refused;
@@ -116,7 +116,7 @@ impl Tally {
 }
 
 /// Replays the file and shows the result.
-pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
+pub(crate) fn run(args: &ReplayArgs, output: Output) -> Result<Verdict, Failure> {
     let orders = Orders::read(&args.file)?;
     let opening = orders.products.len() as u128 * u128::from(args.stock);
     if opening > u128::from(MAX_UNITS) {
@@ -157,7 +157,11 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
 }
 
 /// An engine that takes the longest basket of the file, once for every thread.
-fn engine(args: &Args, orders: &Orders, books: Bookkeeper) -> Result<InventoryManager, Failure> {
+fn engine(
+    args: &ReplayArgs,
+    orders: &Orders,
+    books: Bookkeeper,
+) -> Result<InventoryManager, Failure> {
     let longest = orders.longest_basket().max(1);
     let slots = longest.saturating_mul(args.threads as usize).saturating_add(SPARE_SLOTS);
     let builder = InventoryManager::builder()
@@ -173,7 +177,7 @@ fn engine(args: &Args, orders: &Orders, books: Bookkeeper) -> Result<InventoryMa
 /// The shelves of the order book, and behind them those that only the journal knows.
 fn fill_shelves(
     manager: &InventoryManager,
-    args: &Args,
+    args: &ReplayArgs,
     orders: &Orders,
     history: &Books,
 ) -> Result<Vec<Shelf>, Failure> {
@@ -192,14 +196,14 @@ fn fill_shelves(
 
 /// Hands the invoices out, in order, to the threads.
 fn work_off(
-    args: &Args,
+    args: &ReplayArgs,
     orders: &Orders,
     store: &Store<'_>,
     progress: &ProgressBar,
-) -> Result<Tally, Failure> {
+) -> Result<ReplayTally, Failure> {
     let handed_out = AtomicUsize::new(0);
     let clerk = &|| {
-        let mut tally = Tally::default();
+        let mut tally = ReplayTally::default();
         // Relaxed: the counter hands out places in a list that nobody changes.
         while let Some(invoice) = orders.invoices.get(handed_out.fetch_add(1, Ordering::Relaxed)) {
             store.process(invoice, &mut tally)?;
@@ -211,7 +215,7 @@ fn work_off(
         let start = |_| thread::Builder::new().name("clerk".to_owned()).spawn_scoped(scope, clerk);
         // All are started before the first is waited for.
         let clerks: Vec<_> = (0..args.threads).map(start).collect();
-        let mut total = Tally::default();
+        let mut total = ReplayTally::default();
         for clerk in clerks {
             let clerk = clerk.map_err(|error| Failure::run("no thread for a clerk", error))?;
             let tally = clerk.join().map_err(|_| Failure::Run("a clerk panicked".to_owned()))?;
@@ -229,7 +233,7 @@ struct Store<'a> {
 }
 
 impl Store<'_> {
-    fn process(&self, invoice: &Invoice, tally: &mut Tally) -> Result<(), Failure> {
+    fn process(&self, invoice: &Invoice, tally: &mut ReplayTally) -> Result<(), Failure> {
         match invoice {
             Invoice::Sale { basket, write_offs } => {
                 if !basket.is_empty() {
@@ -241,7 +245,7 @@ impl Store<'_> {
         }
     }
 
-    fn sell(&self, basket: &[OrderLine], tally: &mut Tally) -> Result<(), Failure> {
+    fn sell(&self, basket: &[OrderLine], tally: &mut ReplayTally) -> Result<(), Failure> {
         let lines: Vec<_> = basket
             .iter()
             .map(|line| BasketLine::new(self.shelf(line).level, quantity(line)))
@@ -263,7 +267,7 @@ impl Store<'_> {
         }
     }
 
-    fn write_off(&self, line: &OrderLine, tally: &mut Tally) -> Result<(), Failure> {
+    fn write_off(&self, line: &OrderLine, tally: &mut ReplayTally) -> Result<(), Failure> {
         match self.manager.remove_stock(self.shelf(line).level, quantity(line), "WRITE-OFF") {
             Ok(()) => tally.units_written_off += line.units,
             Err(RemoveError::Insufficient { .. } | RemoveError::Quantity(_)) => {
@@ -274,7 +278,7 @@ impl Store<'_> {
         Ok(())
     }
 
-    fn take_back(&self, line: &OrderLine, tally: &mut Tally) -> Result<(), Failure> {
+    fn take_back(&self, line: &OrderLine, tally: &mut ReplayTally) -> Result<(), Failure> {
         match self.manager.add_stock(self.shelf(line).level, quantity(line), "CUSTOMER-RETURN") {
             Ok(()) => tally.units_returned += line.units,
             // The house is full.
@@ -298,10 +302,10 @@ fn quantity(line: &OrderLine) -> u32 {
 
 /// Compares what the callers were told with levels and log.
 fn account(
-    args: &Args,
+    args: &ReplayArgs,
     orders: &Orders,
     store: &Store<'_>,
-    tally: Tally,
+    tally: ReplayTally,
     (history, books): (&Books, &Books),
     mut broken: Broken,
 ) -> ReplayReport {
@@ -374,32 +378,33 @@ impl fmt::Display for ReplayReport {
         let stock = counted(self.stock.into(), "unit");
         let threads = counted(self.threads.into(), "thread");
         writeln!(f, "Replay of {}: {stock} of each product, {threads}\n", self.file)?;
-        line(f, "lines", self.lines, format_args!("replayed in {:.3} s", self.seconds))?;
-        line(f, "  charges skipped", self.charges_skipped, "")?;
-        line(f, "  rejected", self.lines_rejected, "")?;
-        line(f, "invoices", self.invoices, "")?;
-        line(f, "products", self.products, "")?;
-        line(f, "baskets reserved", self.baskets_reserved, "and confirmed")?;
-        line(f, "baskets refused", self.baskets_refused, "at least one line was short")?;
-        line(f, "units sold", self.units_sold, "")?;
-        line(f, "units returned", self.units_returned, "")?;
+        let mut summary = Summary::default();
+        summary.line("lines", self.lines, format_args!("replayed in {:.3} s", self.seconds));
+        summary.line("  charges skipped", self.charges_skipped, "");
+        summary.line("  rejected", self.lines_rejected, "");
+        summary.line("invoices", self.invoices, "");
+        summary.line("products", self.products, "");
+        summary.line("baskets reserved", self.baskets_reserved, "and confirmed");
+        summary.line("baskets refused", self.baskets_refused, "at least one line was short");
+        summary.line("units sold", self.units_sold, "");
+        summary.line("units returned", self.units_returned, "");
         if self.returns_refused > 0 {
-            line(f, "  returns refused", self.returns_refused, "the warehouse was full")?;
+            summary.line("  returns refused", self.returns_refused, "the warehouse was full");
         }
-        line(f, "units written off", self.units_written_off, "")?;
-        line(f, "  write-offs refused", self.write_offs_refused, "stock was short")?;
-        line(f, "available", self.available, "units at the end")?;
-        line(f, "reserved", self.reserved, "units at the end, all of them sold")?;
-        line(f, "oversold units", self.oversold_units, "")?;
-        line(
-            f,
+        summary.line("units written off", self.units_written_off, "");
+        summary.line("  write-offs refused", self.write_offs_refused, "stock was short");
+        summary.line("available", self.available, "units at the end");
+        summary.line("reserved", self.reserved, "units at the end, all of them sold");
+        summary.line("oversold units", self.oversold_units, "");
+        summary.line(
             "audit entries",
             self.audit_entries,
             format_args!("and {} events", grouped(self.audit_events)),
-        )?;
+        );
         if let Some(journal) = &self.journal {
-            write!(f, "{journal}")?;
+            journal.add_to(&mut summary);
         }
+        write!(f, "{summary}")?;
         let proof = "live counts, audit log and the answers to every call agree on every product";
         report::verdict(f, &self.broken_laws, proof)
     }

@@ -48,9 +48,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    FlashSale(flash_sale::Args),
-    Replay(replay::Args),
-    Audit(audit::Args),
+    FlashSale(flash_sale::SaleArgs),
+    Replay(replay::ReplayArgs),
+    Audit(audit::AuditArgs),
 }
 
 /// Whether a finished run kept the laws.

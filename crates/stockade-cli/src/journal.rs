@@ -1,6 +1,5 @@
 //! A journal under a run: `--journal` continues what its directory holds.
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use crate::Failure;
 use crate::audit;
 use crate::books::Books;
 use crate::proof::Broken;
-use crate::report::{Output, counted, line};
+use crate::report::{Output, Summary, counted};
 
 /// How long what is queued may take to reach the disk at the end of a run.
 const CLOSING: Duration = Duration::from_secs(60);
@@ -171,13 +170,14 @@ impl Found {
     }
 }
 
-impl fmt::Display for JournalReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl JournalReport {
+    /// Its lines in the summary of the run.
+    pub(crate) fn add_to(&self, summary: &mut Summary) {
         let Found { entries, openings, closed, torn, available, reserved, sold, pending } =
             &self.found;
-        line(f, "journal entries", self.entries, format_args!("in {}", self.directory))?;
+        summary.line("journal entries", self.entries, format_args!("in {}", self.directory));
         if *entries == 0 {
-            line(f, "  found", 0, "a new journal")?;
+            summary.line("  found", 0, "a new journal");
         } else {
             let opened = counted(*openings, "opening");
             let end = match (torn, closed) {
@@ -185,11 +185,11 @@ impl fmt::Display for JournalReport {
                 (None, true) => "closed".to_owned(),
                 (None, false) => "not closed".to_owned(),
             };
-            line(f, "  found", *entries, format_args!("of {opened}, {end}"))?;
-            line(f, "    available", *available, "units")?;
-            line(f, "    reserved", *reserved, format_args!("units, {sold} of them sold"))?;
-            line(f, "    pending", *pending as u64, "reservations")?;
+            summary.line("  found", *entries, format_args!("of {opened}, {end}"));
+            summary.line("    available", *available, "units");
+            summary.line("    reserved", *reserved, format_args!("units, {sold} of them sold"));
+            summary.line("    pending", *pending as u64, "reservations");
         }
-        writeln!(f, "  head                   {}", self.head)
+        summary.text("  head", &self.head);
     }
 }

@@ -60,7 +60,7 @@ fn text(bytes: &[u8]) -> String {
 
 /// The hand-made order book.
 fn orders() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/orders.csv");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/orders.csv");
     path.to_str().expect("a path in UTF-8").to_owned()
 }
 

@@ -18,7 +18,7 @@ use crate::{Failure, Verdict};
 /// and backups are not touched.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("which").required(true).multiple(true))]
-pub(crate) struct Args {
+pub(crate) struct RedactArgs {
     #[command(flatten)]
     source: Source,
     /// Notes of this reservation's entries, a UUID
@@ -47,7 +47,7 @@ struct RedactReport {
     segments: usize,
 }
 
-pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
+pub(crate) fn run(args: &RedactArgs, output: Output) -> Result<Verdict, Failure> {
     let bar = output.progress(0, "segments");
     // To lock a journal is to make its directory; where there is none, none is made.
     let there = args.source.open(&bar).oldest_entry();

@@ -18,10 +18,10 @@ use stockade::{InventoryManager, MAX_UNITS};
 
 use crate::auditor::{self, Findings};
 use crate::books::{Bookkeeper, Books};
-use crate::buyer::{self, Sale, Tally};
+use crate::buyer::{self, Sale, SaleTally};
 use crate::journal::{JournalArgs, JournalReport};
 use crate::proof::{self, Broken, Shelf};
-use crate::report::{self, Output, Report, counted, grouped, line, span};
+use crate::report::{self, Output, Report, Summary, counted, grouped, span};
 use crate::{Failure, Verdict};
 
 /// Where everything is stocked.
@@ -46,7 +46,7 @@ const SLOTS_MAX: u32 = 1 << 31;
 /// the while and counts moments in which a law is broken. Once the last abandoned hold has expired,
 /// live counts, audit log and the buyers' receipts are compared, product by product.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct SaleArgs {
     /// Buyers, each a thread: 1 to 1024
     #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 8, value_parser = value_parser!(u32).range(1..=1024))]
     buyers: u32,
@@ -146,7 +146,7 @@ struct Latencies {
 }
 
 /// Runs the sale and shows the result.
-pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
+pub(crate) fn run(args: &SaleArgs, output: Output) -> Result<Verdict, Failure> {
     let units_stocked = u64::from(args.products) * u64::from(args.stock);
     if units_stocked > u64::from(MAX_UNITS) {
         return Err(Failure::Call(format!(
@@ -180,7 +180,7 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
 }
 
 /// An engine in which every unit may be on hold at once.
-fn engine(args: &Args, units: u64, books: Bookkeeper) -> Result<InventoryManager, Failure> {
+fn engine(args: &SaleArgs, units: u64, books: Bookkeeper) -> Result<InventoryManager, Failure> {
     let slots =
         u32::try_from(units.min(args.attempts) + SPARE_SLOTS).unwrap_or(u32::MAX).min(SLOTS_MAX);
     let builder = InventoryManager::builder()
@@ -195,7 +195,7 @@ fn engine(args: &Args, units: u64, books: Bookkeeper) -> Result<InventoryManager
 /// The shelves of the sale, and behind them those that only the journal knows.
 fn fill_shelves(
     manager: &InventoryManager,
-    args: &Args,
+    args: &SaleArgs,
     history: &Books,
 ) -> Result<Vec<Shelf>, Failure> {
     let product = |number: u32| format!("P{number:05}");
@@ -215,14 +215,14 @@ fn fill_shelves(
 /// What came out of the rush itself.
 #[derive(Debug)]
 struct Rush {
-    tally: Tally,
+    tally: SaleTally,
     findings: Findings,
     took: Duration,
 }
 
 /// Lets the buyers loose under the auditor's eyes, and waits until no hold is left.
 fn sell_out(
-    args: &Args,
+    args: &SaleArgs,
     manager: &InventoryManager,
     (shelves, history): (&[Shelf], &Books),
     progress: &ProgressBar,
@@ -256,7 +256,7 @@ fn sell_out(
 }
 
 /// Runs all buyers to their end; how long that took, from the opening of the doors.
-fn rush(args: &Args, sale: &Sale<'_>) -> Result<(Tally, Duration), Failure> {
+fn rush(args: &SaleArgs, sale: &Sale<'_>) -> Result<(SaleTally, Duration), Failure> {
     let mut seeds = Xoshiro256PlusPlus::seed_from_u64(args.seed);
     thread::scope(|scope| {
         let mut buyers = Vec::new();
@@ -278,7 +278,7 @@ fn rush(args: &Args, sale: &Sale<'_>) -> Result<(Tally, Duration), Failure> {
         let _ = sale.doors.set(true);
         let told: Vec<_> = buyers.into_iter().map(join).collect();
         let took = start.elapsed();
-        let mut total = Tally::new()?;
+        let mut total = SaleTally::new()?;
         for tally in told {
             total.add(&tally??)?;
         }
@@ -316,7 +316,7 @@ fn wait_for_expiry(manager: &InventoryManager, shelves: &[Shelf], history: &Book
 
 /// Compares what buyers, levels and log say.
 fn account(
-    args: &Args,
+    args: &SaleArgs,
     manager: &InventoryManager,
     shelves: &[Shelf],
     rush: Rush,
@@ -409,36 +409,36 @@ impl fmt::Display for SaleReport {
         let products = counted(self.products.into(), "product");
         let stock = counted(self.stock.into(), "unit");
         writeln!(f, "Flash sale: {buyers}, {products} of {stock} each, seed {}\n", self.seed)?;
+        let mut summary = Summary::default();
         let rate = grouped(self.attempts_per_second as u64);
-        line(
-            f,
+        summary.line(
             "attempts",
             self.attempts,
             format_args!("in {:.3} s, {rate} a second", self.seconds),
-        )?;
-        line(f, "refused", self.refused, "nothing left to reserve at that moment")?;
+        );
+        summary.line("refused", self.refused, "nothing left to reserve at that moment");
         if self.refused_full > 0 {
-            line(f, "  for want of a slot", self.refused_full, "")?;
+            summary.line("  for want of a slot", self.refused_full, "");
         }
-        line(f, "reserved", self.reserved, "")?;
-        line(f, "  confirmed", self.confirmed, "")?;
-        line(f, "  released", self.released, "")?;
-        line(f, "  expired", self.expired, format_args!("after {} ms", self.ttl_ms))?;
-        line(f, "units stocked", self.units_stocked, "")?;
-        line(f, "units sold", self.units_sold, "")?;
-        line(f, "oversold units", self.oversold_units, "")?;
+        summary.line("reserved", self.reserved, "");
+        summary.line("  confirmed", self.confirmed, "");
+        summary.line("  released", self.released, "");
+        summary.line("  expired", self.expired, format_args!("after {} ms", self.ttl_ms));
+        summary.line("units stocked", self.units_stocked, "");
+        summary.line("units sold", self.units_sold, "");
+        summary.line("oversold units", self.oversold_units, "");
         let events = grouped(self.audit_events);
-        line(f, "audit entries", self.audit_entries, format_args!("and {events} events"))?;
+        summary.line("audit entries", self.audit_entries, format_args!("and {events} events"));
         let breaks = grouped(self.law_breaks);
-        line(
-            f,
+        summary.line(
             "looks at levels",
             self.law_checks,
             format_args!("meanwhile, {breaks} of them at a broken law"),
-        )?;
+        );
         if let Some(journal) = &self.journal {
-            write!(f, "{journal}")?;
+            journal.add_to(&mut summary);
         }
+        write!(f, "{summary}")?;
         let Latencies { p50, p99, p999, max } = self.reserve_ns;
         let [p50, p99, p999, max] = [p50, p99, p999, max].map(span);
         writeln!(f, "\n  a reserve took        p50 {p50}, p99 {p99}, p99.9 {p999}, at most {max}")?;

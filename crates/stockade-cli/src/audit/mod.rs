@@ -27,17 +27,17 @@ use crate::{Failure, Verdict};
     after_help = "Exit code: 0 for a sound journal, one with a torn tail after a crash too; 1 if it is \
                   damaged; 2 for a bad call, or where there is no journal."
 )]
-pub(crate) struct Args {
+pub(crate) struct AuditArgs {
     #[command(subcommand)]
-    command: Command,
+    command: AuditCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    Verify(verify::Args),
-    Log(log::Args),
-    Stock(stock::Args),
-    Redact(redact::Args),
+enum AuditCommand {
+    Verify(verify::VerifyArgs),
+    Log(log::LogArgs),
+    Stock(stock::StockArgs),
+    Redact(redact::RedactArgs),
 }
 
 /// The journal's place, which every command needs.
@@ -92,11 +92,11 @@ pub(crate) fn failure(directory: &Path, error: JournalError) -> Failure {
     }
 }
 
-pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
+pub(crate) fn run(args: &AuditArgs, output: Output) -> Result<Verdict, Failure> {
     match &args.command {
-        Command::Verify(args) => verify::run(args, output),
-        Command::Log(args) => log::run(args, output),
-        Command::Stock(args) => stock::run(args, output),
-        Command::Redact(args) => redact::run(args, output),
+        AuditCommand::Verify(args) => verify::run(args, output),
+        AuditCommand::Log(args) => log::run(args, output),
+        AuditCommand::Stock(args) => stock::run(args, output),
+        AuditCommand::Redact(args) => redact::run(args, output),
     }
 }

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use comfy_table::CellAlignment;
 use serde::{Serialize, Serializer};
 use stockade::StockRow;
 
 use crate::audit::Source;
 use crate::audit::time::{Moment, shown};
-use crate::report::{Output, Report, grouped, printable};
+use crate::report::{Output, Report, grouped, printable, write_table};
 use crate::{Failure, Verdict};
 
 /// Adds up the stock that the entries say there is, now or at an earlier moment
@@ -15,7 +16,7 @@ use crate::{Failure, Verdict};
 /// With --json, an array of rows: warehouse, product, available, reserved, sold. `reserved` is what is
 /// spoken for: held, or sold and still in the building.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct StockArgs {
     #[command(flatten)]
     source: Source,
     /// As of this moment, RFC 3339 or milliseconds since 1970: what the longest beginning of the
@@ -26,14 +27,14 @@ pub(crate) struct Args {
 
 #[derive(Debug)]
 struct StockReport {
-    rows: Vec<Row>,
+    rows: Vec<LevelRow>,
     entries: u64,
     newest_at: Option<String>,
 }
 
 /// Its field names are part of the program's interface.
 #[derive(Debug, Serialize)]
-struct Row {
+struct LevelRow {
     warehouse: String,
     product: String,
     available: u32,
@@ -41,19 +42,19 @@ struct Row {
     sold: u32,
 }
 
-pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
+pub(crate) fn run(args: &StockArgs, output: Output) -> Result<Verdict, Failure> {
     let bar = output.progress(0, "segments");
     let stock = args.source.open(&bar).stock(args.at.map(Moment::or_before));
     bar.finish_and_clear();
     let stock = stock.map_err(|error| args.source.failure(error))?;
-    let mut rows: Vec<Row> = stock.rows.iter().map(Row::of).collect();
+    let mut rows: Vec<LevelRow> = stock.rows.iter().map(LevelRow::of).collect();
     rows.sort_by(|a, b| (&a.warehouse, &a.product).cmp(&(&b.warehouse, &b.product)));
     let newest_at = (stock.sequence > 0).then(|| shown(stock.newest_at));
     output.show(&StockReport { rows, entries: stock.sequence, newest_at })?;
     Ok(Verdict::Kept)
 }
 
-impl Row {
+impl LevelRow {
     fn of(level: &StockRow) -> Self {
         Self {
             warehouse: level.warehouse.to_string(),
@@ -75,20 +76,22 @@ impl Report for StockReport {}
 
 impl fmt::Display for StockReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let row = |f: &mut fmt::Formatter<'_>, names: [&str; 2], figures: [String; 3]| {
-            let [warehouse, product] = names.map(printable);
-            let [available, reserved, sold] = figures;
-            writeln!(f, "{warehouse:<16} {product:<24} {available:>13} {reserved:>13} {sold:>13}")
+        let row = |names: [&str; 2], figures: [u64; 3]| {
+            let [warehouse, product] = names.map(|name| printable(name).into_owned());
+            let [available, reserved, sold] = figures.map(grouped);
+            [warehouse, product, available, reserved, sold]
         };
-        let head = ["available", "reserved", "sold"].map(str::to_owned);
-        row(f, ["warehouse", "product"], head)?;
+        let mut table =
+            vec![["warehouse", "product", "available", "reserved", "sold"].map(str::to_owned)];
         let mut total = [0_u64; 3];
-        for Row { warehouse, product, available, reserved, sold } in &self.rows {
+        for LevelRow { warehouse, product, available, reserved, sold } in &self.rows {
             let figures = [*available, *reserved, *sold].map(u64::from);
             (0..3).for_each(|at| total[at] += figures[at]);
-            row(f, [warehouse, product], figures.map(grouped))?;
+            table.push(row([warehouse, product], figures));
         }
-        row(f, ["all", ""], total.map(grouped))?;
+        table.push(row(["all", ""], total));
+        let [left, right] = [CellAlignment::Left, CellAlignment::Right];
+        write_table(f, &table, [left, left, right, right, right])?;
         match &self.newest_at {
             Some(at) => writeln!(f, "\nAs of entry {}, {at}.", grouped(self.entries)),
             None => writeln!(f, "\nBefore the first entry."),
