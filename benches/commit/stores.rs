@@ -3,13 +3,13 @@
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::quantity::Quantity;
-use crate::stock::announce::{Announce, Announced, Moved};
 use crate::stock::cell::{Cell, CellId};
-use crate::stock::commit::{Cells, Operation, Pool, Site};
 use crate::stock::handle::LevelHandle;
+use crate::stock::mcas::recorder::{Announce, Announced, Moved};
+use crate::stock::mcas::{Cells, Operation, Pool, Site};
 use crate::stock::word::{Delta, Word};
 
-pub(crate) use crate::stock::commit::Line;
+pub(crate) use crate::stock::mcas::Line;
 
 /// Enough for every turn.
 const PLENTY: u32 = 1 << 20;

@@ -2,9 +2,9 @@
 
 use crate::clock::Timestamp;
 use crate::error::TransferFailure;
+use crate::idempotency::RequestKey;
 use crate::manager::transfer_request::TransferRequestId;
 use crate::reservation::id::ReservationId;
-use crate::reservation::keys::RequestKey;
 use crate::reservation::view::ReservationStatus;
 
 /// What a release did. Only the first one gives units back; all of them leave the hold over.

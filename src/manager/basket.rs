@@ -20,9 +20,9 @@ use crate::reservation::line::Line;
 use crate::reservation::slot::Tenant;
 use crate::reservation::slots::Vacated;
 use crate::stock::cell::CellId;
-use crate::stock::commit::{Line as CommitLine, Refused};
 use crate::stock::handle::LevelHandle;
 use crate::stock::level::StockLevel;
+use crate::stock::mcas::{Line as CommitLine, Refused};
 use crate::stock::word::Delta;
 
 impl Request<'_> {

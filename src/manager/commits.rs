@@ -3,9 +3,9 @@
 
 use crate::error::Unavailable;
 use crate::manager::engine::Engine;
-use crate::stock::announce::{Announce, Announced, Moved};
 use crate::stock::cell::{Cell, CellId, CellKind};
-use crate::stock::commit::{Cells, Line, Operation, Pool, PoolExhausted, Site};
+use crate::stock::mcas::recorder::{Announce, Announced, Moved};
+use crate::stock::mcas::{Cells, Line, Operation, Pool, PoolExhausted, Site};
 
 impl Cells for Engine {
     fn cell(&self, id: CellId) -> &Cell {

@@ -1,8 +1,8 @@
 //! What a caller added to an operation.
 
+use crate::idempotency::RequestKey;
 use crate::manager::durability::Durability;
 use crate::reservation::id::Owner;
-use crate::reservation::keys::RequestKey;
 
 /// What a caller added.
 #[derive(Clone, Debug, Default)]

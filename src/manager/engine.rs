@@ -10,6 +10,7 @@ use crate::error::{
     AddError, DecisionError, InvalidName, MAX_NAME_BYTES, SettingError, TransferError, Unavailable,
     UnknownPlace,
 };
+use crate::idempotency::{Keys, Patience};
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::approvals::Approvals;
 use crate::manager::due::Due;
@@ -18,10 +19,9 @@ use crate::manager::journal::JournalLink;
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
 use crate::manager::recorder::Recorder;
 use crate::manager::settings::Settings;
+use crate::policy::alert_dispatcher::{AlertDesk, AlertSource};
 use crate::policy::alerts::{Listeners, StockAlert, StockAlertListener};
-use crate::policy::desk::{AlertDesk, AlertSource};
 use crate::reservation::id::Randomness;
-use crate::reservation::keys::{Keys, Patience};
 use crate::reservation::slots::{Slots, Vacated};
 use crate::shard::Counters;
 use crate::stock::catalog::{Catalog, CatalogFull, Definition};

@@ -19,10 +19,10 @@ use crate::reservation::id::ReservationId;
 use crate::reservation::line::Line;
 use crate::reservation::slot::Tenant;
 use crate::reservation::slots::Vacated;
-use crate::stock::announce::Announced;
 use crate::stock::cell::{CellId, CellKind};
-use crate::stock::commit::{Operation, PoolExhausted, Refused, Stop, plan_stops};
 use crate::stock::handle::{LevelHandle, ProductId};
+use crate::stock::mcas::recorder::Announced;
+use crate::stock::mcas::{Operation, PoolExhausted, Refused, Stop, plan_stops};
 
 impl Request<'_> {
     /// As [`InventoryManager::fulfill_across_warehouses`](crate::InventoryManager::fulfill_across_warehouses),

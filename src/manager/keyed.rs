@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{KeyError, RestsOnRecord, Unavailable};
+use crate::idempotency::{Claim, Fingerprint, KeyName, RequestKey};
 use crate::manager::answer::{KeyUse, Remembered};
 use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
@@ -10,7 +11,6 @@ use crate::manager::engine::Engine;
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
 use crate::quantity::Quantity;
 use crate::reservation::id::ReservationId;
-use crate::reservation::keys::{Claim, Fingerprint, KeyName, RequestKey};
 
 /// What tells one request from another: everything that the caller passed.
 pub(super) struct RequestShape(Fingerprint);

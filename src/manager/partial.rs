@@ -27,8 +27,8 @@ use crate::reservation::slots::Vacated;
 use crate::reservation::state::Phase;
 use crate::reservation::view::ReservationStatus;
 use crate::stock::cell::CellId;
-use crate::stock::commit::Line as CommitLine;
 use crate::stock::handle::LevelHandle;
+use crate::stock::mcas::Line as CommitLine;
 use crate::stock::word::Delta;
 
 /// # Parts of a reservation

@@ -1,9 +1,9 @@
 //! What a caller may add to an operation: a key, an owner, notes for the auditor.
 
+use crate::idempotency::RequestKey;
 use crate::manager::details::Details;
 use crate::manager::engine::Engine;
 use crate::reservation::id::Owner;
-use crate::reservation::keys::RequestKey;
 
 /// An operation to come, with what the caller adds to it.
 ///

@@ -25,7 +25,7 @@ use crate::reservation::slot::{Slot, Tenant};
 use crate::reservation::slots::Lookup;
 use crate::reservation::state::{Phase, State};
 use crate::stock::cell::CellId;
-use crate::stock::commit::{Cells, Line as CommitLine};
+use crate::stock::mcas::{Cells, Line as CommitLine};
 use crate::stock::word::Delta;
 
 impl Request<'_> {

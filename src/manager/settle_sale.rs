@@ -23,8 +23,8 @@ use crate::reservation::id::ReservationId;
 use crate::reservation::state::Phase;
 use crate::reservation::steps::NotSettling;
 use crate::stock::cell::CellId;
-use crate::stock::commit::Line as CommitLine;
 use crate::stock::handle::LevelHandle;
+use crate::stock::mcas::Line as CommitLine;
 use crate::stock::word::Delta;
 
 /// # Sold units of a reservation

@@ -4,10 +4,10 @@ use crate::error::{SnapshotError, UnknownPlace};
 use crate::manager::InventoryManager;
 use crate::manager::engine::Engine;
 use crate::manager::place::{LevelRef, ProductRef};
-use crate::stock::announce::Announced;
 use crate::stock::cell::CellId;
-use crate::stock::commit::{Line, MAX_LINES, Operation, merge_lines};
 use crate::stock::handle::LevelHandle;
+use crate::stock::mcas::recorder::Announced;
+use crate::stock::mcas::{Line, MAX_LINES, Operation, merge_lines};
 use crate::stock::word::{Delta, Word};
 use crate::sync::yield_now;
 

@@ -12,9 +12,9 @@ use crate::manager::recorder::Draft;
 use crate::manager::request::Request;
 use crate::quantity::Quantity;
 use crate::stock::cell::CellId;
-use crate::stock::commit::{Line, Refused};
 use crate::stock::handle::{LevelHandle, WarehouseId};
 use crate::stock::level::StockLevel;
+use crate::stock::mcas::{Line, Refused};
 use crate::stock::warehouse::Warehouse;
 use crate::stock::word::Delta;
 

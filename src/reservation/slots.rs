@@ -8,10 +8,10 @@ mod restore;
 
 use crate::clock::Timestamp;
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
-use crate::reservation::expiry::{Expiry, Found, Scan};
+use crate::reservation::deadlines::{Expiry, Found, Scan};
+use crate::reservation::free_list::{Magazines, Retention};
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::Line;
-use crate::reservation::magazines::{Magazines, Retention};
 use crate::reservation::slot::{LinkContent, Read, ReadLink, Slot, Tenant};
 use crate::reservation::state::{Phase, State};
 use crate::sync::Fenced;

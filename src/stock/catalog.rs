@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use crate::stock::cell::{Cell, CellId, CellKind};
-use crate::stock::commit::Pool;
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
 use crate::stock::level::StockLevel;
+use crate::stock::mcas::Pool;
 use crate::stock::warehouse::Warehouse;
 use crate::sync::{AtomicU32, AtomicUsize, DashMap, MODELLED, Mutex, Ordering, lock};
 use crate::table::Table;

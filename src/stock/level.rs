@@ -2,8 +2,8 @@
 
 use crate::quantity::{MAX_UNITS, Quantity};
 use crate::stock::cell::{Cell, CellId, Change, Settle};
-use crate::stock::commit::MarkReader;
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::mcas::MarkReader;
 use crate::stock::sold::Sold;
 use crate::stock::word::{Delta, Word};
 use crate::sync::{AtomicU32, AtomicU64, MODELLED, Ordering};

@@ -4,8 +4,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::quantity::{MAX_UNITS, Quantity};
 use crate::stock::cell::{Cell, CellId, Settle};
-use crate::stock::commit::MarkReader;
 use crate::stock::handle::{LevelHandle, WarehouseId};
+use crate::stock::mcas::MarkReader;
 use crate::stock::word::{Delta, Word};
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
 

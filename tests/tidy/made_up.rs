@@ -94,11 +94,11 @@ fn a_circle_of_files_is_found() {
 #[test]
 fn a_circle_through_a_folder_is_found_whichever_of_its_files_it_takes() {
     let house = house(&[
-        ("src/reservation/keys/mod.rs", ""),
-        ("src/reservation/keys/name.rs", "use crate::reservation::slots::Slots;"),
-        ("src/reservation/slots.rs", "use crate::reservation::keys::Keys;"),
+        ("src/reservation/slots/mod.rs", ""),
+        ("src/reservation/slots/restore.rs", "use crate::reservation::state::State;"),
+        ("src/reservation/state.rs", "use crate::reservation::slots::Slots;"),
     ]);
-    assert_eq!(circles(&house), ["in src/reservation: keys -> slots -> keys"]);
+    assert_eq!(circles(&house), ["in src/reservation: slots -> state -> slots"]);
 }
 
 #[test]

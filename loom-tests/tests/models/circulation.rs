@@ -7,8 +7,8 @@ use loom_tests::model;
 
 use crate::engine::{at, race, slots_of, spawn};
 use crate::readers::{end, publish, tenant};
-use crate::reservation::magazine::MAGAZINE;
-use crate::reservation::magazines::{Magazines, Retention};
+use crate::reservation::free_list::magazine::MAGAZINE;
+use crate::reservation::free_list::{Magazines, Retention};
 use crate::reservation::slots::{Slots, Vacated};
 
 const AT_ONCE: Retention = Retention { time: Duration::ZERO, records: 0 };

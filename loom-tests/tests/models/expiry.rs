@@ -5,7 +5,7 @@ use std::sync::Arc;
 use loom_tests::model;
 
 use crate::engine::{Answer, Engine, at, race, spawn};
-use crate::reservation::expiry::{Expiry, Found, GROUP, Scan};
+use crate::reservation::deadlines::{Expiry, Found, GROUP, Scan};
 use crate::reservation::slots::Slots;
 use crate::sync::{AtomicU64, Ordering};
 

@@ -10,7 +10,7 @@ use loom_tests::model;
 use crate::audit::bell::Bell;
 use crate::engine::{at, race, spawn};
 use crate::parking::Parking;
-use crate::reservation::expiry::{Expiry, GROUP};
+use crate::reservation::deadlines::{Expiry, GROUP};
 use crate::sync::{AtomicU32, Ordering};
 
 /// The audit writer's bell, and how many items wait for it.

@@ -1,10 +1,10 @@
 //! An operation as its announcer sees it.
 
+use super::descriptor::{Head, Slot};
 use super::mark::Mark;
 use super::pool::Pool;
-use super::slot::{Head, Slot};
-use crate::stock::announce::{CommitName, Moved};
 use crate::stock::cell::{CellId, Change};
+use crate::stock::mcas::recorder::{CommitName, Moved};
 use crate::stock::word::{Delta, Word};
 
 /// An operation that the caller drives: as long as it does, the slots stay what they are.

@@ -122,10 +122,10 @@
 //!
 //! # The rooms
 //!
-//! [`mark`] and [`control`] pack the two words, [`slot`] holds the notes, [`shelves`] lets it grow, and
+//! [`mark`] and [`control`] pack the two words, [`descriptor`] holds the notes, [`doubling_table`] lets it grow, and
 //! [`pool`] says which slot is free. [`meaning`] is what readers do, [`drive`] what drivers do,
 //! [`owner`] the fast path and the interface, [`fill`] split fulfilment, [`line`](mod@line) what callers ask for,
-//! and [`record`] what the announcer gets to see.
+//! and [`view`] what the announcer gets to see.
 //!
 //! # What the caller keeps to
 //!
@@ -136,6 +136,8 @@
 //! - Room in the queue is obtained before an operation begins.
 
 mod control;
+mod descriptor;
+mod doubling_table;
 mod drive;
 mod fill;
 mod line;
@@ -143,14 +145,18 @@ mod mark;
 mod meaning;
 mod owner;
 mod pool;
-mod record;
-mod shelves;
-mod slot;
+pub(crate) mod recorder;
 #[cfg(any(test, all(loom, feature = "loom")))]
 pub(crate) mod testbed;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod view;
 
+#[cfg_attr(
+    all(loom, feature = "loom"),
+    allow(unused_imports, reason = "the manager calls them")
+)]
+pub(crate) use descriptor::MAX_LINES;
 pub(crate) use fill::{Stop, plan_stops};
 #[cfg(any(test, all(loom, feature = "loom")))]
 pub(crate) use line::TooMuch;
@@ -164,14 +170,9 @@ pub(crate) use owner::{Operation, Refused};
     allow(unused_imports, reason = "the manager calls them")
 )]
 pub(crate) use pool::{Pool, PoolExhausted};
-#[cfg_attr(
-    all(loom, feature = "loom"),
-    allow(unused_imports, reason = "the manager calls them")
-)]
-pub(crate) use slot::MAX_LINES;
 
-use crate::stock::announce::Announce;
 use crate::stock::cell::{Cell, CellId};
+use crate::stock::mcas::recorder::Announce;
 
 /// Where cells are found by their number.
 pub(crate) trait Cells {

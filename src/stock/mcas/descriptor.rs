@@ -6,11 +6,11 @@
 //! [`Slot::is_still`].
 
 use super::control::ControlWord;
+use super::doubling_table::Shelves;
 use super::mark::Mark;
-use super::shelves::Shelves;
 use crate::quantity::MAX_UNITS;
-use crate::stock::announce::Announced;
 use crate::stock::cell::CellId;
+use crate::stock::mcas::recorder::Announced;
 use crate::stock::word::{Delta, Word};
 use crate::sync::{AtomicU32, AtomicU64, MODELLED, Ordering, fence};
 

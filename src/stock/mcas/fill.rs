@@ -4,7 +4,7 @@
 //! of the words that the marks replaced, so that all threads that drive the operation come to the
 //! same deltas and may write them down over one another.
 
-use super::record::Record;
+use super::view::Record;
 use crate::quantity::{MAX_UNITS, Quantity};
 use crate::stock::cell::CellId;
 use crate::stock::word::Delta;

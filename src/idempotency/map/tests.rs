@@ -3,6 +3,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Barrier;
 use std::thread;
 
+use crate::idempotency::key::RequestKey;
 use crate::reservation::id::ReservationId;
 
 const PRINT: u128 = 7;

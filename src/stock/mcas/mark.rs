@@ -14,7 +14,7 @@
 
 use crate::stock::word::MARK_BIT;
 
-use crate::stock::announce::CommitName;
+use crate::stock::mcas::recorder::CommitName;
 
 /// How many bits name a slot: 131,072 of them.
 pub(super) const SLOT_BITS: u32 = 17;

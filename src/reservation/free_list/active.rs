@@ -1,7 +1,7 @@
 //! The magazine that a shard hands slots out of: which one, and from which place on, in one word.
 
 use crate::reservation::chain::SlotNumber;
-use crate::reservation::magazine::{MAGAZINE, Magazine};
+use crate::reservation::free_list::magazine::{MAGAZINE, Magazine};
 use crate::sync::{AtomicU64, Ordering};
 
 /// `magazine:26 | next place:7 | version:31`.

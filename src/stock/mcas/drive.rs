@@ -5,13 +5,13 @@
 
 use super::Site;
 use super::control::{Control, Status};
+use super::descriptor::{Short, Slot};
 use super::fill;
 use super::mark::Mark;
 use super::meaning::{Meaning, meaning, shows};
-use super::record::Record;
-use super::slot::{Short, Slot};
-use crate::stock::announce::Announced;
+use super::view::Record;
 use crate::stock::cell::{Cell, CellId, Settle};
+use crate::stock::mcas::recorder::Announced;
 use crate::stock::word::{Delta, Word};
 use crate::sync::MODELLED;
 

@@ -8,9 +8,9 @@ use super::{
     Cells, Committed, Line, Operation, Pool, Refused, Site, Stop, TooMuch, merge_lines, plan_stops,
 };
 use crate::quantity::Quantity;
-use crate::stock::announce::{Announce, Announced, CommitName, Moved};
 use crate::stock::cell::{Cell, CellId};
 use crate::stock::handle::LevelHandle;
+use crate::stock::mcas::recorder::{Announce, Announced, CommitName, Moved};
 use crate::stock::word::{Delta, Word};
 use crate::sync::ArrayQueue;
 use std::sync::Mutex;

@@ -4,9 +4,9 @@
 //! an operation: there is no list of free slots that could be fought over. Each thread starts to
 //! look at a place of its own, so that it takes the same warm slot again and again.
 
+use super::descriptor::Slot;
+use super::doubling_table::Shelves;
 use super::mark::{Mark, SLOT_BITS};
-use super::shelves::Shelves;
-use super::slot::Slot;
 use crate::shard::lane;
 use crate::sync::{AtomicU32, MODELLED, Ordering};
 

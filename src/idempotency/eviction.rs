@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::clock::Timestamp;
-use crate::reservation::keys::name::KeyName;
+use crate::idempotency::key::KeyName;
 
 /// How many publications stand in one piece of memory. Pieces, because one long buffer would have
 /// to be copied as it grows, with every publisher waiting for it.

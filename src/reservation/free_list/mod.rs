@@ -13,13 +13,17 @@
 //! queues are bounded and made at the start: nothing here allocates afterwards, except the magazines
 //! that come with a new segment of slots.
 
+mod active;
+pub(crate) mod magazine;
+pub(crate) mod refills;
+
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::reservation::chain::SlotNumber;
-use crate::reservation::magazine::{MAGAZINE, Magazine};
-use crate::reservation::moves::Moves;
-use crate::reservation::ready::{MOST_MAGAZINES, Ready, Taken};
+use crate::reservation::free_list::active::{MOST_MAGAZINES, Ready, Taken};
+use crate::reservation::free_list::magazine::{MAGAZINE, Magazine};
+use crate::reservation::free_list::refills::Moves;
 use crate::shard::{shards_for, thread_ordinal};
 use crate::sync::{ArrayQueue, AtomicU32, AtomicU64, Backoff, Ordering};
 use crate::table::Table;

@@ -9,9 +9,6 @@
 //! Only calls that bear a key come here. Finding one takes a lock of a part of the map for a moment
 //! (64 parts), and publishing also takes the lock of the order in which keys leave.
 
-mod fingerprint;
-mod name;
-mod order;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
@@ -19,15 +16,12 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::idempotency::eviction::{Order, Publication};
+use crate::idempotency::key::KeyName;
 use crate::sync::{
     AtomicU64, AtomicUsize, DashMap, Entry, Mutex, MutexGuard, Ordering, lock, nap, spin_loop,
     yield_now,
 };
-
-pub(crate) use fingerprint::Fingerprint;
-pub(crate) use name::KeyName;
-pub use name::RequestKey;
-use order::{Order, Publication};
 
 /// Parts of the map, each with a lock of its own; a part that grows makes only its own callers wait.
 const SHARDS: usize = 64;

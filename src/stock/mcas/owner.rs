@@ -2,16 +2,16 @@
 
 use super::Site;
 use super::control::{Control, Status};
+use super::descriptor::{Head, MAX_LINES, Short};
 use super::drive::{Driver, get_past};
 use super::fill::Stop;
 use super::line::Line;
 use super::mark::Mark;
 use super::pool::{PoolExhausted, Taken};
-use super::record::Record;
-use super::slot::{Head, MAX_LINES, Short};
+use super::view::Record;
 use crate::quantity::Quantity;
-use crate::stock::announce::{Announced, CommitName, Moved};
 use crate::stock::cell::{CellId, Change};
+use crate::stock::mcas::recorder::{Announced, CommitName, Moved};
 use crate::stock::word::{Delta, Word};
 
 /// An operation that has its slot and its lines, and has touched no cell yet. Dropped before it is
