@@ -74,7 +74,7 @@ pub use error::{
     RetakeError, SettingError, SettleError, ShipError, ShortLine, SnapshotError, TransferError,
     TransferFailure, Unavailable, UnknownPlace,
 };
-pub use idempotency::RequestKey;
+pub use idempotency::IdempotencyKey;
 pub use manager::{
     BasketLine, BrokenLevel, Builder, Comparison, ConfirmOrRetake, Durability, Durably, Health,
     InventoryManager, LevelRef, LevelSnapshot, OperationKind, ProductRef, Recovered, Refusals,

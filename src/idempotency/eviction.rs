@@ -21,13 +21,13 @@ pub(super) struct Publication {
 
 /// A first-in first-out queue of publications.
 #[derive(Debug, Default)]
-pub(super) struct Order {
+pub(super) struct EvictionQueue {
     /// Only the last chunk has room, and only the first may lack its oldest; none is empty.
     chunks: VecDeque<VecDeque<Publication>>,
     len: usize,
 }
 
-impl Order {
+impl EvictionQueue {
     pub(super) fn push(&mut self, publication: Publication) {
         self.len += 1;
         if let Some(chunk) = self.chunks.back_mut()
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn publications_leave_in_the_order_in_which_they_came() {
-        let mut order = Order::default();
+        let mut order = EvictionQueue::default();
         let (mut came, mut left) = (0, 0);
         for round in 0..5_000 {
             for _ in 0..round % 7 {
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn only_the_oldest_is_asked_and_it_may_stay() {
-        let mut order = Order::default();
+        let mut order = EvictionQueue::default();
         assert!(order.pop_if(|_, _| true).is_none());
         order.push(publication(1));
         order.push(publication(2));

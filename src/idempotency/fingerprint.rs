@@ -16,7 +16,7 @@ pub(crate) struct Fingerprint(Xxh3);
 /// What precedes a field. These bytes are part of what is stored: never change one.
 #[derive(Clone, Copy)]
 #[repr(u8)]
-enum Kind {
+enum FieldKind {
     Operation = 1,
     Bytes = 2,
     Text = 3,
@@ -28,32 +28,32 @@ enum Kind {
 impl Fingerprint {
     /// Begins the fingerprint of a request for `operation`.
     pub(crate) fn of(operation: &str) -> Self {
-        Self(Xxh3::new()).field(Kind::Operation, operation.as_bytes())
+        Self(Xxh3::new()).field(FieldKind::Operation, operation.as_bytes())
     }
 
     /// Adds a field of bytes, such as an owner.
     pub(crate) fn bytes(self, bytes: &[u8]) -> Self {
-        self.field(Kind::Bytes, bytes)
+        self.field(FieldKind::Bytes, bytes)
     }
 
     /// Adds a field of text, such as a name or a reason.
     pub(crate) fn text(self, text: &str) -> Self {
-        self.field(Kind::Text, text.as_bytes())
+        self.field(FieldKind::Text, text.as_bytes())
     }
 
     /// Adds a number: a quantity, a handle, a length of time, or how many fields of a list follow.
     pub(crate) fn number(self, number: u64) -> Self {
-        self.field(Kind::Number, &number.to_le_bytes())
+        self.field(FieldKind::Number, &number.to_le_bytes())
     }
 
     /// Adds a reservation's id.
     pub(crate) fn id(self, id: ReservationId) -> Self {
-        self.field(Kind::Id, id.as_uuid().as_bytes())
+        self.field(FieldKind::Id, id.as_uuid().as_bytes())
     }
 
     /// Adds a field that the request could have borne, but does not.
     pub(crate) fn absent(self) -> Self {
-        self.field(Kind::Absent, &[])
+        self.field(FieldKind::Absent, &[])
     }
 
     /// The fingerprint.
@@ -61,7 +61,7 @@ impl Fingerprint {
         self.0.digest128()
     }
 
-    fn field(mut self, kind: Kind, bytes: &[u8]) -> Self {
+    fn field(mut self, kind: FieldKind, bytes: &[u8]) -> Self {
         self.0.update(&[kind as u8]);
         self.0.update(&(bytes.len() as u64).to_le_bytes());
         self.0.update(bytes);

@@ -16,7 +16,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::idempotency::eviction::{Order, Publication};
+use crate::idempotency::eviction::{EvictionQueue, Publication};
 use crate::idempotency::key::KeyName;
 use crate::sync::{
     AtomicU64, AtomicUsize, DashMap, Entry, Mutex, MutexGuard, Ordering, lock, nap, spin_loop,
@@ -43,18 +43,18 @@ impl Default for KeyLimits {
 
 /// What a caller does who finds that another call under the same key is still under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
+pub(crate) enum OnDuplicate {
     /// Waits until that call has published its answer or failed.
     Wait,
-    /// Is told [`Claim::Busy`] at once.
+    /// Is told [`KeyClaim::Busy`] at once.
     Refuse,
 }
 
 /// What a claim of a key found.
 #[derive(Debug)]
-pub(crate) enum Claim<'keys, A> {
+pub(crate) enum KeyClaim<'keys, A> {
     /// The key was free: this call does the work, and publishes its answer.
-    First(Ticket<'keys, A>),
+    First(ClaimedKey<'keys, A>),
     /// The same request was answered before; this is the answer.
     Repeat(A),
     /// Another request uses, or has used, this key.
@@ -64,11 +64,11 @@ pub(crate) enum Claim<'keys, A> {
 }
 
 /// The keys that are remembered, each with the fingerprint of its request and its answer.
-pub(crate) struct Keys<A> {
-    known: DashMap<KeyName, Known<A>>,
+pub(crate) struct IdempotencyMap<A> {
+    known: DashMap<KeyName, KeyEntry<A>>,
     /// What is published, oldest first. Locked only for a push and a few pops, and never together
     /// with a part of the map.
-    order: Mutex<Order>,
+    eviction: Mutex<EvictionQueue>,
     limits: KeyLimits,
     /// How many keys of the map are published.
     published: AtomicUsize,
@@ -80,24 +80,24 @@ pub(crate) struct Keys<A> {
 
 /// What stands in the map under a name.
 #[derive(Debug)]
-struct Known<A> {
+struct KeyEntry<A> {
     fingerprint: u128,
-    state: State<A>,
+    state: KeyState<A>,
 }
 
 #[derive(Debug)]
-enum State<A> {
+enum KeyState<A> {
     /// The first caller is at work, and holds the ticket.
     InProgress,
     /// The first caller's answer. `number` ties it to its place in the order.
     Published { answer: A, at: Timestamp, number: u64 },
 }
 
-impl<A: Clone> Keys<A> {
+impl<A: Clone> IdempotencyMap<A> {
     pub(crate) fn new(limits: KeyLimits) -> Self {
         Self {
             known: DashMap::with_shard_amount(SHARDS),
-            order: Mutex::new(Order::default()),
+            eviction: Mutex::new(EvictionQueue::default()),
             limits,
             published: AtomicUsize::new(0),
             next_number: AtomicU64::new(0),
@@ -107,7 +107,7 @@ impl<A: Clone> Keys<A> {
 
     /// Claims `name` for the request with this fingerprint, or says what became of it.
     ///
-    /// With [`Patience::Wait`] it may wait as long as the first caller's call takes; it first spins,
+    /// With [`OnDuplicate::Wait`] it may wait as long as the first caller's call takes; it first spins,
     /// then yields, then sleeps up to a millisecond at a time. It never waits for a request with
     /// another fingerprint: that is a conflict at once.
     pub(crate) fn claim(
@@ -115,12 +115,12 @@ impl<A: Clone> Keys<A> {
         name: KeyName,
         fingerprint: u128,
         now: Timestamp,
-        patience: Patience,
-    ) -> Claim<'_, A> {
+        on_duplicate: OnDuplicate,
+    ) -> KeyClaim<'_, A> {
         let mut pause = Pause::default();
         loop {
             match self.try_claim(name, fingerprint, now) {
-                Claim::Busy if patience == Patience::Wait => pause.take(),
+                KeyClaim::Busy if on_duplicate == OnDuplicate::Wait => pause.take(),
                 claim => return claim,
             }
         }
@@ -130,12 +130,12 @@ impl<A: Clone> Keys<A> {
     pub(crate) fn get(&self, name: &KeyName, now: Timestamp) -> Option<A> {
         let known = self.known.get(name)?;
         match &known.state {
-            State::InProgress => None,
-            State::Published { at, .. } if self.is_expired(*at, now) => {
+            KeyState::InProgress => None,
+            KeyState::Published { at, .. } if self.is_expired(*at, now) => {
                 self.note_dropped(*at);
                 None
             }
-            State::Published { answer, .. } => Some(answer.clone()),
+            KeyState::Published { answer, .. } => Some(answer.clone()),
         }
     }
 
@@ -151,15 +151,15 @@ impl<A: Clone> Keys<A> {
         self.remember(name, fingerprint, answer, published_at);
     }
 
-    /// One claim, without waiting: [`Claim::Busy`] while the same request is under way.
-    fn try_claim(&self, name: KeyName, fingerprint: u128, now: Timestamp) -> Claim<'_, A> {
+    /// One claim, without waiting: [`KeyClaim::Busy`] while the same request is under way.
+    fn try_claim(&self, name: KeyName, fingerprint: u128, now: Timestamp) -> KeyClaim<'_, A> {
         // Those who repeat or wait only read, so that they don't lock one another out.
         if let Some(known) = self.known.get(&name)
             && let Some(claim) = self.judge(&known, fingerprint, now)
         {
             return claim;
         }
-        let marker = Known { fingerprint, state: State::InProgress };
+        let marker = KeyEntry { fingerprint, state: KeyState::InProgress };
         match self.known.entry(name) {
             Entry::Vacant(vacant) => drop(vacant.insert(marker)),
             Entry::Occupied(mut occupied) => {
@@ -167,28 +167,33 @@ impl<A: Clone> Keys<A> {
                     return claim;
                 }
                 // Expired. Its place in the order stays behind, and means nothing any more.
-                if let State::Published { at, .. } = &occupied.get().state {
+                if let KeyState::Published { at, .. } = &occupied.get().state {
                     self.note_dropped(*at);
                     self.count_less();
                 }
                 occupied.insert(marker);
             }
         }
-        Claim::First(Ticket { keys: self, name, fingerprint, published: false })
+        KeyClaim::First(ClaimedKey { keys: self, name, fingerprint, published: false })
     }
 
     /// What `known` means to a request with this fingerprint; `None` if it has expired.
-    fn judge(&self, known: &Known<A>, fingerprint: u128, now: Timestamp) -> Option<Claim<'_, A>> {
+    fn judge(
+        &self,
+        known: &KeyEntry<A>,
+        fingerprint: u128,
+        now: Timestamp,
+    ) -> Option<KeyClaim<'_, A>> {
         match &known.state {
-            State::Published { at, .. } if self.is_expired(*at, now) => None,
-            _ if known.fingerprint != fingerprint => Some(Claim::Conflict),
-            State::Published { answer, .. } => Some(Claim::Repeat(answer.clone())),
-            State::InProgress => Some(Claim::Busy),
+            KeyState::Published { at, .. } if self.is_expired(*at, now) => None,
+            _ if known.fingerprint != fingerprint => Some(KeyClaim::Conflict),
+            KeyState::Published { answer, .. } => Some(KeyClaim::Repeat(answer.clone())),
+            KeyState::InProgress => Some(KeyClaim::Busy),
         }
     }
 }
 
-impl<A> Keys<A> {
+impl<A> IdempotencyMap<A> {
     /// How many answers are remembered, among them those that have expired but were not yet dropped.
     /// Never waits.
     pub(crate) fn len(&self) -> usize {
@@ -212,7 +217,7 @@ impl<A> Keys<A> {
     pub(crate) fn purge(&self, now: Timestamp, budget: usize) -> usize {
         for cleared in 0..budget {
             // One at a time, so that publishers never wait for a long purge.
-            let expired = self.order().pop_if(|_, oldest| self.is_expired(oldest.at, now));
+            let expired = self.eviction().pop_if(|_, oldest| self.is_expired(oldest.at, now));
             match expired {
                 Some(publication) => self.forget(&publication),
                 None => return cleared,
@@ -227,15 +232,15 @@ impl<A> Keys<A> {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         // Counted before it shows, so that whoever drops it can't count below zero.
         self.published.fetch_add(1, Ordering::Relaxed);
-        let state = State::Published { answer, at, number };
+        let state = KeyState::Published { answer, at, number };
         // Into the map before the order: what the order drops must be there to be dropped.
-        let replaced = self.known.insert(name, Known { fingerprint, state });
-        if matches!(replaced, Some(Known { state: State::Published { .. }, .. })) {
+        let replaced = self.known.insert(name, KeyEntry { fingerprint, state });
+        if matches!(replaced, Some(KeyEntry { state: KeyState::Published { .. }, .. })) {
             self.count_less();
         }
 
         let leaving = {
-            let mut order = self.order();
+            let mut order = self.eviction();
             order.push(Publication { name, number, at });
             let mut pop = || {
                 order
@@ -251,7 +256,7 @@ impl<A> Keys<A> {
     fn forget(&self, publication: &Publication) {
         let dropped = self.known.remove_if(&publication.name, |_, known| {
             let same = matches!(&known.state,
-                State::Published { number, .. } if *number == publication.number);
+                KeyState::Published { number, .. } if *number == publication.number);
             if same {
                 // Before it is gone for anyone.
                 self.note_dropped(publication.at);
@@ -277,28 +282,28 @@ impl<A> Keys<A> {
         now > published_at.saturating_add(self.limits.lifetime)
     }
 
-    fn order(&self) -> MutexGuard<'_, Order> {
+    fn eviction(&self) -> MutexGuard<'_, EvictionQueue> {
         // Nothing that runs under this lock can panic half-way.
-        lock(&self.order)
+        lock(&self.eviction)
     }
 }
 
-impl<A> fmt::Debug for Keys<A> {
+impl<A> fmt::Debug for IdempotencyMap<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("IdempotencyMap").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
 /// The right to answer a request first. Dropped without an answer, it frees the key.
 #[must_use = "a dropped ticket withdraws the claim"]
-pub(crate) struct Ticket<'keys, A> {
-    keys: &'keys Keys<A>,
+pub(crate) struct ClaimedKey<'keys, A> {
+    keys: &'keys IdempotencyMap<A>,
     name: KeyName,
     fingerprint: u128,
     published: bool,
 }
 
-impl<A> Ticket<'_, A> {
+impl<A> ClaimedKey<'_, A> {
     /// Publishes the answer to all who wait or come later. Call it after the operation's entry is
     /// queued (Law 2: whoever learns the answer is logged after it).
     pub(crate) fn publish(mut self, answer: A, now: Timestamp) {
@@ -307,19 +312,20 @@ impl<A> Ticket<'_, A> {
     }
 }
 
-impl<A> Drop for Ticket<'_, A> {
+impl<A> Drop for ClaimedKey<'_, A> {
     fn drop(&mut self) {
         if !self.published {
-            let marker = |_: &KeyName, known: &Known<A>| matches!(known.state, State::InProgress);
+            let marker =
+                |_: &KeyName, known: &KeyEntry<A>| matches!(known.state, KeyState::InProgress);
             let withdrawn = self.keys.known.remove_if(&self.name, marker);
             debug_assert!(withdrawn.is_some(), "only its ticket may take a marker away");
         }
     }
 }
 
-impl<A> fmt::Debug for Ticket<'_, A> {
+impl<A> fmt::Debug for ClaimedKey<'_, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Ticket").field(&self.name).finish()
+        f.debug_tuple("ClaimedKey").field(&self.name).finish()
     }
 }
 

@@ -6,6 +6,6 @@ mod key;
 mod map;
 
 pub(crate) use fingerprint::Fingerprint;
+pub use key::IdempotencyKey;
 pub(crate) use key::KeyName;
-pub use key::RequestKey;
-pub(crate) use map::{Claim, KeyLimits, Keys, Patience};
+pub(crate) use map::{IdempotencyMap, KeyClaim, KeyLimits, OnDuplicate};

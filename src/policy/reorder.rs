@@ -270,16 +270,16 @@ mod tests {
     use std::sync::Mutex;
 
     #[derive(Default)]
-    struct Book(Mutex<Vec<PurchaseOrder>>);
+    struct OrderBook(Mutex<Vec<PurchaseOrder>>);
 
-    impl Supplier for Book {
+    impl Supplier for OrderBook {
         fn order(&self, order: &PurchaseOrder) {
             self.0.lock().expect("no panic").push(order.clone());
         }
     }
 
     fn ordered<S: ReorderStrategy>(strategy: S, available: u32, threshold: u32) -> Option<u32> {
-        let book = Arc::new(Book::default());
+        let book = Arc::new(OrderBook::default());
         let listener = ReorderListener::new(strategy, Arc::clone(&book));
         listener.on_alert(&StockAlert::new("SF", "LAPTOP", available, threshold));
         let mut orders = book.0.lock().expect("no panic");
@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn an_order_says_what_it_is_for() {
-        let book = Arc::new(Book::default());
+        let book = Arc::new(OrderBook::default());
         let listener = ReorderListener::new(TopUpTo::new(9).expect("legal"), Arc::clone(&book));
         listener.on_alert(&StockAlert::new("SF", "LAPTOP", 4, 5));
         listener.on_low_stock("NYC", "MOUSE", 3);

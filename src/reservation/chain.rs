@@ -104,9 +104,9 @@ impl Chain {
     /// back.
     pub(crate) fn end(self, phase: Phase) -> Phase {
         match phase {
-            Phase::Confirmed | Phase::Settling if self.0 & EXPIRED != 0 => Phase::Expired,
-            Phase::Confirmed | Phase::Settling if self.0 & RELEASED != 0 => Phase::Released,
-            Phase::Settling => Phase::Confirmed,
+            Phase::Confirmed | Phase::Shipping if self.0 & EXPIRED != 0 => Phase::Expired,
+            Phase::Confirmed | Phase::Shipping if self.0 & RELEASED != 0 => Phase::Released,
+            Phase::Shipping => Phase::Confirmed,
             phase => phase,
         }
     }
@@ -141,7 +141,7 @@ mod tests {
             for end in [Phase::Released, Phase::Expired] {
                 let over = read.ending_as(end);
                 prop_assert_eq!(over.end(Phase::Confirmed), end);
-                prop_assert_eq!(over.end(Phase::Settling), end);
+                prop_assert_eq!(over.end(Phase::Shipping), end);
                 prop_assert_eq!((over.first(), over.keeps()), (first, keep));
             }
         }

@@ -107,7 +107,7 @@ impl Bound {
 
 /// What a scan finds in one slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum ScannedSlot {
     /// No live hold.
     Nothing,
     /// A live hold (one that is being ended counts) that falls due at this moment.
@@ -125,7 +125,7 @@ pub(crate) enum Scan {
 
 /// The bounds over all slots.
 #[derive(Debug)]
-pub(crate) struct Expiry {
+pub(crate) struct Deadlines {
     engine: Bound,
     segments: Table<Bound>,
     groups: Table<Bound>,
@@ -145,7 +145,7 @@ fn look_now() -> Fenced {
     fenced()
 }
 
-impl Expiry {
+impl Deadlines {
     /// Bounds for up to `max_slots` slots, none of them live.
     pub(crate) fn new(max_slots: usize) -> Self {
         let groups = max_slots.div_ceil(GROUP);
@@ -197,7 +197,7 @@ impl Expiry {
         &self,
         now: Timestamp,
         used: impl Fn() -> u32,
-        mut visit: impl FnMut(u32) -> (Found, bool),
+        mut visit: impl FnMut(u32) -> (ScannedSlot, bool),
     ) -> Scan {
         // Acquire pairs with the Release in the guard's drop: one raiser's swaps come after those
         // of the one before. Not taken: this scan visits without raising, and waits for nobody.
@@ -235,7 +235,7 @@ impl Expiry {
         &self,
         group: usize,
         raise: bool,
-        visit: &mut impl FnMut(u32) -> (Found, bool),
+        visit: &mut impl FnMut(u32) -> (ScannedSlot, bool),
     ) -> Scan {
         let mut scan = Scan::Complete;
         let mut look = || {
@@ -243,7 +243,7 @@ impl Expiry {
             let mut earliest = u64::MAX;
             for slot in first..first + GROUP as u32 {
                 let (found, enough) = visit(slot);
-                if let Found::Live(at) = found {
+                if let ScannedSlot::Live(at) = found {
                     earliest = earliest.min(at.as_millis());
                 }
                 if enough {

@@ -27,7 +27,7 @@ const RANDOM_MASK: u64 = (1 << RANDOM_BITS) - 1;
 const SLOT_LOW_BITS: u32 = 20;
 const SLOT_LOW_MASK: u64 = (1 << SLOT_LOW_BITS) - 1;
 const SLOT_HIGH_MASK: u64 = (1 << 12) - 1;
-const BORN_SHIFT: u32 = 16;
+const CREATED_SHIFT: u32 = 16;
 const VERSION: u64 = 8 << 12;
 const VERSION_MASK: u64 = 0xf << 12;
 const VARIANT: u64 = 0b10 << 62;
@@ -56,10 +56,10 @@ pub struct ReservationId {
 
 impl ReservationId {
     /// The id of a hold born at `born` in slot number `slot`, with 42 of `random`'s bits.
-    pub(crate) fn new(born: Timestamp, slot: u32, random: u64) -> Self {
+    pub(crate) fn new(created_at: Timestamp, slot: u32, random: u64) -> Self {
         let slot = u64::from(slot);
         Self {
-            high: born.as_millis() << BORN_SHIFT | VERSION | slot >> SLOT_LOW_BITS,
+            high: created_at.as_millis() << CREATED_SHIFT | VERSION | slot >> SLOT_LOW_BITS,
             low: VARIANT | (slot & SLOT_LOW_MASK) << RANDOM_BITS | random & RANDOM_MASK,
         }
     }
@@ -83,7 +83,7 @@ impl ReservationId {
 
     /// When the reservation was made.
     pub fn created_at(self) -> Timestamp {
-        Timestamp::from_millis(self.high >> BORN_SHIFT)
+        Timestamp::from_millis(self.high >> CREATED_SHIFT)
     }
 
     /// The id as a UUID.
@@ -216,9 +216,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_id_bears_its_birth_and_its_slot(born in 0..1_u64 << 42, slot: u32, random: u64) {
-            let id = ReservationId::new(Timestamp::from_millis(born), slot, random);
-            prop_assert_eq!(id.created_at().as_millis(), born);
+        fn an_id_bears_its_birth_and_its_slot(created_at in 0..1_u64 << 42, slot: u32, random: u64) {
+            let id = ReservationId::new(Timestamp::from_millis(created_at), slot, random);
+            prop_assert_eq!(id.created_at().as_millis(), created_at);
             prop_assert_eq!(id.slot(), slot);
             prop_assert_eq!(id.as_uuid().get_version_num(), 8);
             prop_assert_eq!(id.as_uuid().get_variant(), uuid::Variant::RFC4122);

@@ -12,18 +12,18 @@
 use crate::clock::Timestamp;
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
 use crate::reservation::id::{Owner, ReservationId};
-use crate::reservation::line::{Line, NOTE, settled_from};
-use crate::reservation::state::{Phase, State, StateCell};
+use crate::reservation::line::{NOTE, SlotLine, settled_from};
+use crate::reservation::state::{Phase, SlotState, StateCell};
 use crate::stock::handle::LevelHandle;
 use crate::sync::{AtomicU64, MODELLED, Ordering, fence};
 
 /// What a slot says of a reservation of one line, or of the first line of a basket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tenant {
+pub(crate) struct ReservationRecord {
     pub(crate) id: ReservationId,
     pub(crate) owner: Option<Owner>,
     /// The head's own line: no step has touched it, or the chain is whole and it means nothing.
-    pub(crate) line: Line,
+    pub(crate) line: SlotLine,
     /// What leads to the other lines.
     pub(crate) chain: Chain,
 }
@@ -60,18 +60,18 @@ impl Slot {
         }
     }
 
-    pub(crate) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> SlotState {
         self.state.load()
     }
 
     /// One step of the state machine: the single winner of every race (Law 3).
-    pub(crate) fn swap(&self, from: State, to: State) -> Result<(), State> {
+    pub(crate) fn swap(&self, from: SlotState, to: SlotState) -> Result<(), SlotState> {
         self.state.swap(from, to)
     }
 
     /// Ends what [`swap`](Self::swap) to `Ending` began: the tenant's final phase, or back to
     /// `Pending` under a next generation. Only the winner of that swap may call it.
-    pub(crate) fn finish(&self, state: State) {
+    pub(crate) fn finish(&self, state: SlotState) {
         self.state.publish(state);
     }
 
@@ -80,7 +80,7 @@ impl Slot {
     /// unknown, and so as late as can be), or what stands there if somebody is just changing the
     /// former tenant's record.
     #[inline]
-    pub(crate) fn vacate(&self) -> Result<(State, Timestamp), State> {
+    pub(crate) fn vacate(&self) -> Result<(SlotState, Timestamp), SlotState> {
         let former = self.state.load();
         if !former.phase().is_at_rest() {
             return Err(former);
@@ -91,38 +91,38 @@ impl Slot {
         // tenant sees at least this vacant word, and so knows.
         #[cfg(not(planted = "reuse_without_fence"))]
         fence(Ordering::Release);
-        let birth = match former.phase() {
-            Phase::Vacant if former == State::UNUSED => Timestamp::default(),
+        let created_at_floor = match former.phase() {
+            Phase::Vacant if former == SlotState::UNUSED => Timestamp::default(),
             Phase::Vacant | Phase::Line => Timestamp::MAX,
             _ => ReservationId::from_halves(self.read_name()).created_at(),
         };
-        Ok((vacant, birth))
+        Ok((vacant, created_at_floor))
     }
 
     /// Moves a hold into this vacated slot; visible by id from here on.
     #[inline]
     pub(crate) fn admit(
         &self,
-        vacant: State,
-        tenant: &Tenant,
+        vacant: SlotState,
+        record: &ReservationRecord,
         phase: Phase,
         expires_at: Timestamp,
     ) {
         debug_assert_eq!(vacant.phase(), Phase::Vacant);
-        self.write_name(tenant.id.to_halves());
-        self.write_owner(tenant.owner.map_or([0; 2], Owner::to_halves));
-        self.write_line(tenant.line, tenant.owner.is_some());
-        self.write_next(tenant.chain.bits());
+        self.write_name(record.id.to_halves());
+        self.write_owner(record.owner.map_or([0; 2], Owner::to_halves));
+        self.write_line(record.line, record.owner.is_some());
+        self.write_next(record.chain.bits());
         self.state.publish(vacant.in_phase(phase).expiring_at(expires_at));
     }
 
     /// Makes this vacated slot a later line of the chain whose head is slot `head` in `generation`.
     pub(crate) fn join(
         &self,
-        vacant: State,
+        vacant: SlotState,
         head: SlotNumber,
         generation: u32,
-        line: Line,
+        line: SlotLine,
         next: SlotNumber,
     ) {
         self.write_name([link(head, generation), line.steps_word()]);
@@ -134,14 +134,14 @@ impl Slot {
     /// Makes this vacated slot the note at the end of a chain that says which reservation it retakes.
     pub(crate) fn join_as_note(
         &self,
-        vacant: State,
+        vacant: SlotState,
         head: SlotNumber,
         generation: u32,
         of: ReservationId,
     ) {
         self.write_name([link(head, generation), 0]);
         self.write_owner(of.to_halves());
-        self.write_line(Line::new(LevelHandle(NOTE), 0), false);
+        self.write_line(SlotLine::new(LevelHandle(NOTE), 0), false);
         self.write_next(NO_SLOT.into());
         self.state.publish(vacant.in_phase(Phase::Line));
     }
@@ -155,15 +155,15 @@ impl Slot {
             let certain =
                 cfg!(planted = "unvalidated_stranger") || self.state.load_again() == state;
             let other = ReservationId::from_halves([high, low]);
-            return if certain { Read::Stranger(other, state) } else { Read::Changed };
+            return if certain { Read::OtherReservation(other, state) } else { Read::Changed };
         }
-        let tenant = self.read_tenant(state);
+        let record = self.read_record(state);
         if cfg!(not(planted = "unvalidated_read")) && self.state.load_again() != state {
             return Read::Changed;
         }
         match state.phase() {
-            Phase::Vacant | Phase::Line => Read::Stranger(id, state),
-            _ => Read::Tenant(tenant, state),
+            Phase::Vacant | Phase::Line => Read::OtherReservation(id, state),
+            _ => Read::Record(record, state),
         }
     }
 
@@ -172,7 +172,7 @@ impl Slot {
     /// A pending state is not validated further: a caller will swap the whole word, and a state
     /// word does not recur. Any other state is an answer by itself, and so is looked at again.
     #[inline]
-    pub(crate) fn state_of(&self, id: ReservationId) -> Option<State> {
+    pub(crate) fn state_of(&self, id: ReservationId) -> Option<SlotState> {
         let state = self.state.load();
         let ours = self.read_name() == id.to_halves();
         let certain = match state.phase() {
@@ -185,9 +185,9 @@ impl Slot {
 
     /// The fields, unvalidated: for the winner of a swap to `Ending`, who has them to itself.
     #[inline]
-    pub(crate) fn read_tenant(&self, state: State) -> Tenant {
+    pub(crate) fn read_record(&self, state: SlotState) -> ReservationRecord {
         let (line, has_owner) = self.read_line(0, state.generation());
-        Tenant {
+        ReservationRecord {
             id: ReservationId::from_halves(self.read_name()),
             owner: has_owner.then(|| Owner::from_halves(self.read_owner())),
             line,
@@ -213,7 +213,7 @@ impl Slot {
 
     /// How the reservation in this head ended, found over in `state`: one that is confirmed may have
     /// given its last units back. `None` if its record has changed since.
-    pub(crate) fn end(&self, state: State) -> Option<Phase> {
+    pub(crate) fn end(&self, state: SlotState) -> Option<Phase> {
         let end = self.chain().end(state.phase());
         (self.state.load_again() == state).then_some(end)
     }
@@ -225,7 +225,7 @@ impl Slot {
 
     /// A later slot of the chain that the slot `head` made in `generation`, while that is in the state
     /// `seen`.
-    pub(crate) fn read_link(&self, head: SlotNumber, generation: u32, seen: State) -> ReadLink {
+    pub(crate) fn read_link(&self, head: SlotNumber, generation: u32, seen: SlotState) -> ReadLink {
         let state = self.state.load();
         let ours = self.is_link(state, head, generation);
         let (line, _) = self.read_line(self.name[1].load(Ordering::Relaxed), seen.generation());
@@ -241,8 +241,8 @@ impl Slot {
         if ours { ReadLink::Found { content, next } } else { ReadLink::Gone }
     }
 
-    fn is_link(&self, state: State, head: SlotNumber, generation: u32) -> bool {
-        matches!(state.phase(), Phase::Line | Phase::Settling)
+    fn is_link(&self, state: SlotState, head: SlotNumber, generation: u32) -> bool {
+        matches!(state.phase(), Phase::Line | Phase::Shipping)
             && self.name[0].load(Ordering::Relaxed) == link(head, generation)
     }
 
@@ -252,7 +252,7 @@ impl Slot {
         if !self.is_link(state, head, generation) {
             return KeepLink::Gone;
         }
-        if state.phase() == Phase::Settling {
+        if state.phase() == Phase::Shipping {
             return KeepLink::Busy;
         }
         if cfg!(planted = "link_not_kept") {
@@ -260,9 +260,9 @@ impl Slot {
         }
         // The name was not validated, but the swap is of the whole word, and that is another one if
         // the slot has been reused since.
-        match self.state.swap(state, state.in_phase(Phase::Settling)) {
+        match self.state.swap(state, state.in_phase(Phase::Shipping)) {
             Ok(()) => KeepLink::Kept,
-            Err(now) if now.phase() == Phase::Settling => KeepLink::Busy,
+            Err(now) if now.phase() == Phase::Shipping => KeepLink::Busy,
             Err(_) => KeepLink::Gone,
         }
     }
@@ -307,14 +307,14 @@ impl Slot {
         [self.owner[0].load(Ordering::Relaxed), self.owner[1].load(Ordering::Relaxed)]
     }
 
-    fn write_line(&self, line: Line, has_owner: bool) {
+    fn write_line(&self, line: SlotLine, has_owner: bool) {
         self.line.store(line.word(has_owner), Ordering::Relaxed);
         self.settled.store(line.settled_word(), Ordering::Relaxed);
     }
 
-    fn read_line(&self, steps: u64, generation: u32) -> (Line, bool) {
+    fn read_line(&self, steps: u64, generation: u32) -> (SlotLine, bool) {
         let line = self.line.load(Ordering::Relaxed);
-        Line::from_words(line, steps, self.settled.load(Ordering::Relaxed), generation)
+        SlotLine::from_words(line, steps, self.settled.load(Ordering::Relaxed), generation)
     }
 
     fn write_next(&self, next: u64) {
@@ -326,9 +326,9 @@ impl Slot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Read {
     /// The reservation, and the state that it was read under.
-    Tenant(Tenant, State),
+    Record(ReservationRecord, SlotState),
     /// Somebody else lives here, or nobody; the id that the slot bears now, or bore last.
-    Stranger(ReservationId, State),
+    OtherReservation(ReservationId, SlotState),
     /// The slot changed under the look: look again.
     Changed,
 }
@@ -359,7 +359,7 @@ pub(crate) enum KeepLink {
 /// What a later slot of a chain says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LinkContent {
-    Line(Line),
+    Line(SlotLine),
     /// The reservation is a retake of this one.
     RetakenFrom(ReservationId),
 }
@@ -378,19 +378,19 @@ mod tests {
     fn the_birth_of_whoever_may_have_lived_in_a_slot_is_never_taken_too_early() {
         let moment = Timestamp::from_millis;
         let slot = Slot::new();
-        let line = Line::new(LevelHandle(0), 1);
+        let line = SlotLine::new(LevelHandle(0), 1);
         let birth_of_former = || slot.vacate().expect("over");
-        let (vacant, birth) = birth_of_former();
-        assert_eq!(birth, Timestamp::default(), "nobody lived here");
+        let (vacant, created_at_floor) = birth_of_former();
+        assert_eq!(created_at_floor, Timestamp::default(), "nobody lived here");
 
         let id = ReservationId::new(moment(50), 0, 1);
-        let tenant = Tenant { id, owner: None, line, chain: Chain::NONE };
-        slot.admit(vacant, &tenant, Phase::Released, moment(60));
-        let (vacant, birth) = birth_of_former();
-        assert_eq!(birth, moment(50));
+        let record = ReservationRecord { id, owner: None, line, chain: Chain::NONE };
+        slot.admit(vacant, &record, Phase::Released, moment(60));
+        let (vacant, created_at_floor) = birth_of_former();
+        assert_eq!(created_at_floor, moment(50));
 
         slot.join(vacant, 7, 1, line, NO_SLOT);
-        assert_eq!(birth_of_former().1, Timestamp::MAX, "a later line bears no birth");
+        assert_eq!(birth_of_former().1, Timestamp::MAX, "a later line bears no created_at_floor");
         // Put back without a tenant, the slot still bears that line's name.
         assert_eq!(birth_of_former().1, Timestamp::MAX);
     }

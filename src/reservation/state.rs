@@ -43,7 +43,7 @@ pub(crate) enum Phase {
     Expired = 6,
     /// Confirmed, and one thread is noting at this moment which of its sold units are shipped or
     /// cancelled. Of a later slot: its head's thread has asked that nobody reuse it.
-    Settling = 7,
+    Shipping = 7,
 }
 
 impl Phase {
@@ -55,7 +55,7 @@ impl Phase {
         Self::Confirmed,
         Self::Released,
         Self::Expired,
-        Self::Settling,
+        Self::Shipping,
     ];
 
     /// Whether the hold still has its units.
@@ -77,9 +77,9 @@ impl Phase {
 
 /// A snapshot of a state word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct State(u64);
+pub(crate) struct SlotState(u64);
 
-impl State {
+impl SlotState {
     /// What a slot that nobody has used yet holds.
     pub(crate) const UNUSED: Self = Self(0);
 
@@ -129,29 +129,29 @@ pub(crate) struct StateCell(AtomicU64);
 impl StateCell {
     /// The cell of a slot that nobody has used yet.
     pub(crate) fn new() -> Self {
-        Self(AtomicU64::new(State::UNUSED.0))
+        Self(AtomicU64::new(SlotState::UNUSED.0))
     }
 
     /// The state before a slot's fields are read.
-    pub(crate) fn load(&self) -> State {
+    pub(crate) fn load(&self) -> SlotState {
         // Acquire pairs with the Release in `publish` and `swap`: the fields that belong to this
         // state are visible after it.
-        State(self.0.load(Ordering::Acquire))
+        SlotState(self.0.load(Ordering::Acquire))
     }
 
     /// The state after a slot's fields were read: equal to the one before means that they belong
     /// together.
-    pub(crate) fn load_again(&self) -> State {
+    pub(crate) fn load_again(&self) -> SlotState {
         // Pairs with the Release fence after `vacate`: had one of the fields come from a later
         // tenant, this load would see that tenant's vacant word, or a later one.
         #[cfg(not(planted = "looked_again_without_fence"))]
         crate::sync::fence(Ordering::Acquire);
         // Relaxed is enough: the fence above orders it after the fields.
-        State(self.0.load(Ordering::Relaxed))
+        SlotState(self.0.load(Ordering::Relaxed))
     }
 
     /// Swaps `from` for `to`; the loser learns what stands there instead (Law 3: one winner).
-    pub(crate) fn swap(&self, from: State, to: State) -> Result<(), State> {
+    pub(crate) fn swap(&self, from: SlotState, to: SlotState) -> Result<(), SlotState> {
         #[cfg(planted = "state_stored_blindly")]
         {
             self.0.store(to.0, Ordering::Release);
@@ -167,12 +167,12 @@ impl StateCell {
         // AcqRel: the winner sees all that its tenant's publisher wrote (Acquire), and hands on
         // what it has done itself (Release). A loser reads the final word of another: Acquire.
         #[cfg(not(planted = "state_stored_blindly"))]
-        self.0.compare_exchange(from.0, to.0, Ordering::AcqRel, lost).map(drop).map_err(State)
+        self.0.compare_exchange(from.0, to.0, Ordering::AcqRel, lost).map(drop).map_err(SlotState)
     }
 
     /// Stores `state` over a word that only this thread may change now (`Vacant`, `Ending` or
     /// `Settling`).
-    pub(crate) fn publish(&self, state: State) {
+    pub(crate) fn publish(&self, state: SlotState) {
         #[cfg(planted = "publish_relaxed")]
         self.0.store(state.0, Ordering::Relaxed);
         // Release pairs with the Acquire in `load` and `swap`.
@@ -191,7 +191,7 @@ mod tests {
         fn a_state_survives_packing(index in 0..8_usize, generation in 0..1_u32 << 19, at in 0..1_u64 << 42) {
             let phase = Phase::ALL[index];
             let at = Timestamp::from_millis(at);
-            let state = State(u64::from(generation) << EXPIRES_BITS).in_phase(phase).expiring_at(at);
+            let state = SlotState(u64::from(generation) << EXPIRES_BITS).in_phase(phase).expiring_at(at);
             prop_assert_eq!((state.phase(), state.generation(), state.expires_at()), (phase, generation, at));
             let next = state.next_generation();
             prop_assert_ne!(next, state);
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_hold_is_overdue_only_after_its_last_millisecond() {
         let at = Timestamp::from_millis(100);
-        let hold = State::UNUSED.in_phase(Phase::Pending).expiring_at(at);
+        let hold = SlotState::UNUSED.in_phase(Phase::Pending).expiring_at(at);
         assert!(!hold.is_overdue(at));
         assert!(hold.is_overdue(Timestamp::from_millis(101)));
         assert!(!hold.in_phase(Phase::Ending).is_overdue(Timestamp::MAX));

@@ -8,19 +8,19 @@
 //!   a fresh chain of all lines, switches the head to it by one store of its chain word, publishes the
 //!   next generation, and discards the old chain. An old slot that is reused at once shows a reader,
 //!   by its name, that the chain it follows is no longer the head's.
-//! * **Sold units** ([`Slots::begin_settling`]). The slots of a confirmed reservation may come round and
+//! * **Sold units** ([`Slots::begin_shipping`]). The slots of a confirmed reservation may come round and
 //!   be reused at any time, one by one. So the settling thread swaps the head from `Confirmed` to
-//!   `Settling`, which no reuse takes, and then each later slot likewise; a slot that was reused before
+//!   `ShippingClaim`, which no reuse takes, and then each later slot likewise; a slot that was reused before
 //!   means that the record is gone, and what was swapped is put back. A hold that has sold a part and
 //!   still holds the rest goes from `Pending` to `Ending`; its slots are its own. The new numbers are
 //!   written beside the old ones (`line.rs`), and the head's next generation makes them count.
 
 use crate::clock::Timestamp;
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
-use crate::reservation::line::Line;
+use crate::reservation::line::SlotLine;
 use crate::reservation::slot::{KeepLink, Slot};
-use crate::reservation::slots::{Slots, Vacated};
-use crate::reservation::state::{Phase, State};
+use crate::reservation::slots::{Slots, VacantSlot};
+use crate::reservation::state::{Phase, SlotState};
 
 impl Slots {
     /// Replaces all lines of the hold in slot `number`, which was found pending in `state` and which
@@ -29,8 +29,8 @@ impl Slots {
         &self,
         number: SlotNumber,
         slot: &Slot,
-        state: State,
-        lines: &[(Vacated<'_>, Line)],
+        state: SlotState,
+        lines: &[(VacantSlot<'_>, SlotLine)],
         phase: Phase,
         now: Timestamp,
     ) -> Chain {
@@ -49,34 +49,34 @@ impl Slots {
 
     /// Makes a reservation, found confirmed or pending in slot `number` in `state`, this thread's own, so
     /// that none of its slots can be reused, and nobody else can settle its units.
-    pub(crate) fn begin_settling<'a>(
+    pub(crate) fn begin_shipping<'a>(
         &'a self,
         number: SlotNumber,
         slot: &'a Slot,
-        state: State,
-    ) -> Result<Settling<'a>, NotSettling> {
+        state: SlotState,
+    ) -> Result<ShippingClaim<'a>, NotShipping> {
         let live = state.phase() == Phase::Pending;
-        let during = if live { Phase::Ending } else { Phase::Settling };
-        slot.swap(state, state.in_phase(during)).map_err(|_| NotSettling::Changed)?;
-        let settling = Settling { slots: self, number, slot, state, chain: slot.chain() };
+        let during = if live { Phase::Ending } else { Phase::Shipping };
+        slot.swap(state, state.in_phase(during)).map_err(|_| NotShipping::Changed)?;
+        let claim = ShippingClaim { slots: self, number, slot, state, chain: slot.chain() };
         if live {
-            return Ok(settling);
+            return Ok(claim);
         }
         let mut kept = 0;
         let mut refusal = None;
-        self.each_link(settling.chain, |_, link| {
-            refusal = match link.keep_link(number, settling.chain.generation()) {
+        self.each_link(claim.chain, |_, link| {
+            refusal = match link.keep_link(number, claim.chain.generation()) {
                 KeepLink::Kept => None,
-                KeepLink::Busy => Some(NotSettling::Busy),
-                KeepLink::Gone => Some(NotSettling::Gone),
+                KeepLink::Busy => Some(NotShipping::Busy),
+                KeepLink::Gone => Some(NotShipping::Gone),
             };
             kept += usize::from(refusal.is_none());
             refusal.is_none()
         });
         match refusal {
-            None => Ok(settling),
+            None => Ok(claim),
             Some(refusal) => {
-                settling.undo(kept);
+                claim.undo(kept);
                 Err(refusal)
             }
         }
@@ -85,7 +85,7 @@ impl Slots {
 
 /// Why a reservation's sold units can't be settled now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotSettling {
+pub(crate) enum NotShipping {
     /// Its record has changed since it was looked at: look again.
     Changed,
     /// Another thread has not let go of its slots yet.
@@ -97,16 +97,16 @@ pub(crate) enum NotSettling {
 /// A reservation that one thread has to itself, to settle its sold units.
 #[derive(Debug)]
 #[must_use = "its slots can't be reused until it is finished or given up"]
-pub(crate) struct Settling<'a> {
+pub(crate) struct ShippingClaim<'a> {
     slots: &'a Slots,
     number: SlotNumber,
     slot: &'a Slot,
     /// The state it was found in.
-    state: State,
+    state: SlotState,
     chain: Chain,
 }
 
-impl Settling<'_> {
+impl ShippingClaim<'_> {
     /// Writes down what is settled of each line by now, and lets go of the reservation. If it was to
     /// keep its slots until `all` was settled, and that is so, they retire.
     pub(crate) fn finish(self, settled: impl IntoIterator<Item = u32>, all: bool, now: Timestamp) {

@@ -27,7 +27,7 @@ impl ReservationStatus {
         match phase {
             Phase::Vacant | Phase::Line => None,
             Phase::Pending | Phase::Ending => Some(Self::Pending),
-            Phase::Confirmed | Phase::Settling => Some(Self::Confirmed),
+            Phase::Confirmed | Phase::Shipping => Some(Self::Confirmed),
             Phase::Released => Some(Self::Released),
             Phase::Expired => Some(Self::Expired),
         }

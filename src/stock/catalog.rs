@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use crate::stock::cell::{Cell, CellId, CellKind};
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
 use crate::stock::level::StockLevel;
-use crate::stock::mcas::Pool;
+use crate::stock::mcas::DescriptorPool;
 use crate::stock::warehouse::Warehouse;
 use crate::sync::{AtomicU32, AtomicUsize, DashMap, MODELLED, Mutex, Ordering, lock};
 use crate::table::Table;
@@ -27,7 +27,7 @@ pub(crate) struct Catalog {
     product_ids: DashMap<Arc<str>, ProductId, foldhash::quality::RandomState>,
     levels: Table<StockLevel>,
     /// The slots of commits over several levels and rooms.
-    commits: Arc<Pool>,
+    commits: Arc<DescriptorPool>,
     /// Held while a name is defined: rare, and never by a look-up.
     defining: Mutex<()>,
     /// How many names are defined; written under `defining`. Relaxed, in both: a figure to all others.
@@ -55,7 +55,7 @@ pub(crate) struct CatalogFull;
 
 impl Catalog {
     pub(crate) fn new(warehouses: Vec<Warehouse>) -> Self {
-        let commits = Arc::new(Pool::new());
+        let commits = Arc::new(DescriptorPool::new());
         warehouses.iter().for_each(|warehouse| warehouse.marks().open(&commits));
         let warehouse_ids =
             warehouses.iter().map(|warehouse| (warehouse.shared_name(), warehouse.id())).collect();
@@ -73,7 +73,7 @@ impl Catalog {
     }
 
     /// The slots of commits over several levels and rooms.
-    pub(crate) fn commits(&self) -> &Pool {
+    pub(crate) fn commits(&self) -> &DescriptorPool {
         &self.commits
     }
 

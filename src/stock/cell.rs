@@ -2,7 +2,7 @@
 //!
 //! A word may be *marked*: a multi-cell commit has noted its counts elsewhere and put its own name
 //! in their place (`commit/mod.rs` tells the whole story). This file knows only that bit 63 says so
-//! and that somebody, behind the trait [`Settle`], can say what such a word means and get it out of
+//! and that somebody, behind the trait [`ResolveMark`], can say what such a word means and get it out of
 //! the way. Unmarked words, nearly all of them, pay one predictable branch for it.
 
 use crate::stock::handle::{LevelHandle, WarehouseId};
@@ -81,21 +81,21 @@ pub(crate) trait Marks {
 }
 
 /// Whoever can get marks out of the way: the commits' pool with all cells at hand.
-pub(crate) trait Settle {
+pub(crate) trait ResolveMark {
     /// Gets the mark `bits` out of `cell`, or at least some way towards it: helps the commit that
     /// put it there to its end. The caller looks at the cell again. But if `delta` does not fit what
     /// the mark means, returns that as [`value`](Marks::value) would, and writes nothing.
-    fn settle(&self, id: CellId, cell: &Cell, bits: u64, delta: Delta) -> Result<(), Word>;
+    fn resolve_mark(&self, id: CellId, cell: &Cell, bits: u64, delta: Delta) -> Result<(), Word>;
 }
 
 /// For cells that stand alone, in tests and models: no commit ever marks them.
 #[cfg(any(test, all(loom, feature = "loom")))]
 #[derive(Debug)]
-pub(crate) struct Alone;
+pub(crate) struct NoMarks;
 
 #[cfg(any(test, all(loom, feature = "loom")))]
-impl Settle for Alone {
-    fn settle(&self, id: CellId, _: &Cell, bits: u64, _: Delta) -> Result<(), Word> {
+impl ResolveMark for NoMarks {
+    fn resolve_mark(&self, id: CellId, _: &Cell, bits: u64, _: Delta) -> Result<(), Word> {
         panic!("{id:?} is marked ({bits:x}), and there are no commits")
     }
 }
@@ -130,7 +130,7 @@ impl Cell {
     /// returns the word that was short. Lock-free: a failed swap means that another one succeeded,
     /// and an unfinished commit in the way is helped to its end, not waited for.
     #[inline]
-    pub(crate) fn apply<S: Settle + ?Sized>(
+    pub(crate) fn apply<S: ResolveMark + ?Sized>(
         &self,
         id: CellId,
         delta: Delta,
@@ -172,14 +172,14 @@ impl Cell {
     /// means is refused at once, so that the refusals of a sold-out product write nothing.
     #[cold]
     #[inline(never)]
-    fn clear_the_way<S: Settle + ?Sized>(
+    fn clear_the_way<S: ResolveMark + ?Sized>(
         &self,
         id: CellId,
         bits: u64,
         delta: Delta,
         commits: &S,
     ) -> Result<u64, Word> {
-        commits.settle(id, self, bits, delta)?;
+        commits.resolve_mark(id, self, bits, delta)?;
         Ok(self.look())
     }
 
@@ -199,7 +199,7 @@ impl Cell {
 
     /// Takes a commit's mark off, for the counts that it has come to mean. A mark that is gone
     /// already was taken off by somebody else, for the same counts.
-    pub(in crate::stock) fn take_mark_off(&self, mark: u64, word: Word) {
+    pub(in crate::stock) fn unmark(&self, mark: u64, word: Word) {
         // Release: whoever sees the counts sees the announcement that came before them (Law 2), and
         // that the operation is final. Acquire, on failure: this thread may go on to give its slot
         // back, and must hand on to whoever sees that (`ControlWord::load`) that the mark is gone.

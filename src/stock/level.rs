@@ -1,7 +1,7 @@
 //! A stock level: the counts of one product in one warehouse, and the only code that changes them.
 
 use crate::quantity::{MAX_UNITS, Quantity};
-use crate::stock::cell::{Cell, CellId, Change, Settle};
+use crate::stock::cell::{Cell, CellId, Change, ResolveMark};
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
 use crate::stock::mcas::MarkReader;
 use crate::stock::sold::Sold;
@@ -170,7 +170,7 @@ impl StockLevel {
     }
 
     /// Takes units for a hold (Law 1: checked and taken in one swap). `Err` tells what is available.
-    pub(crate) fn hold<S: Settle + ?Sized>(
+    pub(crate) fn hold<S: ResolveMark + ?Sized>(
         &self,
         qty: Quantity,
         commits: &S,
@@ -179,7 +179,7 @@ impl StockLevel {
     }
 
     /// Gives held, or sold and cancelled, units back. Law 2: the caller has queued the entry.
-    pub(crate) fn give_back<S: Settle + ?Sized>(&self, qty: Quantity, commits: &S) {
+    pub(crate) fn give_back<S: ResolveMark + ?Sized>(&self, qty: Quantity, commits: &S) {
         #[cfg(planted = "given_in_two_swaps")]
         {
             self.give(Delta::ship(qty), commits);
@@ -190,12 +190,12 @@ impl StockLevel {
     }
 
     /// Adds received units, whose room the caller has taken and whose entry it has queued.
-    pub(crate) fn receive<S: Settle + ?Sized>(&self, qty: Quantity, commits: &S) -> Change {
+    pub(crate) fn receive<S: ResolveMark + ?Sized>(&self, qty: Quantity, commits: &S) -> Change {
         self.give(Delta::receive(qty), commits)
     }
 
     /// Takes available units out of the level. `Err` tells what is available.
-    pub(crate) fn withdraw<S: Settle + ?Sized>(
+    pub(crate) fn withdraw<S: ResolveMark + ?Sized>(
         &self,
         qty: Quantity,
         commits: &S,
@@ -214,13 +214,13 @@ impl StockLevel {
     }
 
     /// Lets units leave that [`take_sold`](Self::take_sold) took.
-    pub(crate) fn ship<S: Settle + ?Sized>(&self, qty: Quantity, commits: &S) {
+    pub(crate) fn ship<S: ResolveMark + ?Sized>(&self, qty: Quantity, commits: &S) {
         self.give(Delta::ship(qty), commits);
     }
 
     /// A change that the laws make sure will fit: a level never holds more than its warehouse's
     /// capacity, and never gives what was not reserved.
-    fn give<S: Settle + ?Sized>(&self, delta: Delta, commits: &S) -> Change {
+    fn give<S: ResolveMark + ?Sized>(&self, delta: Delta, commits: &S) -> Change {
         let given = self.counts.apply(self.id(), delta, commits);
         debug_assert!(given.is_ok(), "a gift always fits: {delta:?} on {given:?}");
         given.unwrap_or_else(|word| Change { before: word, after: word })
@@ -288,7 +288,7 @@ impl StockLevel {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::stock::cell::Alone;
+    use crate::stock::cell::NoMarks;
 
     fn qty(units: u32) -> Quantity {
         Quantity::new(units).expect("a legal quantity")
@@ -297,25 +297,25 @@ mod tests {
     fn level_of(units: u32) -> StockLevel {
         let level = StockLevel::closed();
         level.open(LevelHandle(0), WarehouseId(0), ProductId(0), None);
-        level.receive(qty(units), &Alone);
+        level.receive(qty(units), &NoMarks);
         level
     }
 
     #[test]
     fn a_hold_that_does_not_fit_takes_nothing_and_says_what_is_there() {
         let level = level_of(5);
-        assert_eq!(level.hold(qty(6), &Alone), Err(5));
+        assert_eq!(level.hold(qty(6), &NoMarks), Err(5));
         assert_eq!(level.counts(), Counts { available: 5, reserved: 0, sold: 0 });
     }
 
     #[test]
     fn sold_units_stay_reserved_until_they_are_shipped() {
         let level = level_of(5);
-        level.hold(qty(3), &Alone).expect("enough");
+        level.hold(qty(3), &NoMarks).expect("enough");
         level.sell(qty(3));
         assert_eq!((level.held(), level.sold(), level.on_hand()), (0, 3, 5));
         level.take_sold(qty(2)).expect("enough");
-        level.ship(qty(2), &Alone);
+        level.ship(qty(2), &NoMarks);
         assert_eq!(level.counts(), Counts { available: 2, reserved: 1, sold: 1 });
         assert_eq!(level.take_sold(qty(2)), Err(1));
     }
@@ -325,9 +325,9 @@ mod tests {
         let level = level_of(5);
         level.set_shared_threshold(Some(3));
         let crossings: Vec<bool> =
-            (0..4).map(|_| level.crosses(level.hold(qty(1), &Alone).expect("enough"))).collect();
+            (0..4).map(|_| level.crosses(level.hold(qty(1), &NoMarks).expect("enough"))).collect();
         assert_eq!(crossings, [false, true, false, false]);
-        let up = level.receive(qty(9), &Alone);
+        let up = level.receive(qty(9), &NoMarks);
         assert!(!level.crosses(up) && !level.is_low_after(up));
     }
 

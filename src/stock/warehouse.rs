@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::quantity::{MAX_UNITS, Quantity};
-use crate::stock::cell::{Cell, CellId, Settle};
+use crate::stock::cell::{Cell, CellId, ResolveMark};
 use crate::stock::handle::{LevelHandle, WarehouseId};
 use crate::stock::mcas::MarkReader;
 use crate::stock::word::{Delta, Word};
@@ -102,7 +102,7 @@ impl Warehouse {
     }
 
     /// Takes room for units that will come in. `Err` tells the room left.
-    pub(crate) fn take_room<S: Settle + ?Sized>(
+    pub(crate) fn take_room<S: ResolveMark + ?Sized>(
         &self,
         qty: Quantity,
         commits: &S,
@@ -120,7 +120,7 @@ impl Warehouse {
     }
 
     /// Gives the room of units that have left. Law 2: their entry is queued.
-    pub(crate) fn give_room<S: Settle + ?Sized>(&self, qty: Quantity, commits: &S) {
+    pub(crate) fn give_room<S: ResolveMark + ?Sized>(&self, qty: Quantity, commits: &S) {
         let room = CellId::room(self.id);
         let given = self.room.0.apply(room, Delta::receive(qty), commits);
         debug_assert!(given.is_ok(), "no more room is given than was taken");

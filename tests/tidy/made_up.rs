@@ -95,7 +95,7 @@ fn a_circle_of_files_is_found() {
 fn a_circle_through_a_folder_is_found_whichever_of_its_files_it_takes() {
     let house = house(&[
         ("src/reservation/slots/mod.rs", ""),
-        ("src/reservation/slots/restore.rs", "use crate::reservation::state::State;"),
+        ("src/reservation/slots/restore.rs", "use crate::reservation::state::SlotState;"),
         ("src/reservation/state.rs", "use crate::reservation::slots::Slots;"),
     ]);
     assert_eq!(circles(&house), ["in src/reservation: slots -> state -> slots"]);

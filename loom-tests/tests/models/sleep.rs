@@ -10,7 +10,7 @@ use loom_tests::model;
 use crate::audit::bell::Bell;
 use crate::engine::{at, race, spawn};
 use crate::parking::Parking;
-use crate::reservation::deadlines::{Expiry, GROUP};
+use crate::reservation::deadlines::{Deadlines, GROUP};
 use crate::sync::{AtomicU32, Ordering};
 
 /// The audit writer's bell, and how many items wait for it.
@@ -65,7 +65,7 @@ fn of_two_pushes_none_leaves_its_item_with_a_sleeping_writer() {
 fn the_one_fence_of_a_reserve_leaves_no_item_with_a_sleeping_writer() {
     model("a reserve's push against the writer's parking", || {
         let audit = Audit::new();
-        let expiry = Arc::new(Expiry::new(GROUP));
+        let expiry = Arc::new(Deadlines::new(GROUP));
         let reserve = {
             let expiry = Arc::clone(&expiry);
             move |audit: &Audit| {

@@ -29,12 +29,12 @@ pub(crate) trait AlertSource: Send + Sync {
 }
 
 /// The queue of levels with an undelivered alert, and the thread that works it off.
-pub(crate) struct AlertDesk {
-    shared: Arc<Shared>,
+pub(crate) struct AlertDispatcher {
+    shared: Arc<DispatcherState>,
 }
 
 /// What callers and the delivery thread share.
-struct Shared {
+struct DispatcherState {
     pending: SegQueue<LevelHandle>,
     /// Levels taken from the queue whose listeners have not all returned.
     in_hand: AtomicUsize,
@@ -43,14 +43,14 @@ struct Shared {
     orders: AtomicU8,
     /// Where the thread sleeps: whoever queues must wake it.
     parking: Parking,
-    life: Mutex<Life>,
+    life: Mutex<ThreadPhase>,
     /// Notified when `life` becomes `Ended`.
     on_end: Condvar,
 }
 
 /// Where the delivery thread is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Life {
+enum ThreadPhase {
     NotStarted,
     Running,
     Ended,
@@ -65,17 +65,17 @@ mod orders {
     pub(super) const ABANDON: u8 = 2;
 }
 
-impl AlertDesk {
+impl AlertDispatcher {
     /// A desk without a thread: alerts wait until [`start`](Self::start) or
     /// [`deliver_pending`](Self::deliver_pending).
     pub(crate) fn new() -> Self {
-        let shared = Shared {
+        let shared = DispatcherState {
             pending: SegQueue::new(),
             in_hand: AtomicUsize::new(0),
             panics: AtomicU64::new(0),
             orders: AtomicU8::new(orders::DELIVER),
             parking: Parking::new(),
-            life: Mutex::new(Life::NotStarted),
+            life: Mutex::new(ThreadPhase::NotStarted),
             on_end: Condvar::new(),
         };
         Self { shared: Arc::new(shared) }
@@ -89,7 +89,7 @@ impl AlertDesk {
     pub(crate) fn start(&self, source: Weak<dyn AlertSource>) -> io::Result<()> {
         // Locked until `Running` is noted, so that two starts, or a quick end, can't come between.
         let mut life = self.shared.life();
-        if *life != Life::NotStarted {
+        if *life != ThreadPhase::NotStarted {
             return Ok(());
         }
         let shared = Arc::clone(&self.shared);
@@ -98,7 +98,7 @@ impl AlertDesk {
             shared.parking.answer();
             shared.run(&source);
         })?;
-        *life = Life::Running;
+        *life = ThreadPhase::Running;
         Ok(())
     }
 
@@ -138,7 +138,7 @@ impl AlertDesk {
 
     /// Whether the thread has ended, as it does when told to or when its source is gone.
     pub(crate) fn has_ended(&self) -> bool {
-        *self.shared.life() == Life::Ended
+        *self.shared.life() == ThreadPhase::Ended
     }
 
     /// Delivers what is queued and ends the thread; waits for that until `deadline` has passed, and
@@ -154,14 +154,14 @@ impl AlertDesk {
     }
 }
 
-impl Drop for AlertDesk {
+impl Drop for AlertDispatcher {
     /// Never waits: a listener may be stuck, or may itself be what drops the engine.
     fn drop(&mut self) {
         self.shared.order(orders::ABANDON);
     }
 }
 
-impl Shared {
+impl DispatcherState {
     /// The delivery thread's life.
     fn run(&self, source: &Weak<dyn AlertSource>) {
         loop {
@@ -244,7 +244,7 @@ impl Shared {
     fn wait_for_end(&self, deadline: Duration) -> bool {
         let began = Instant::now();
         let mut life = self.life();
-        while *life == Life::Running {
+        while *life == ThreadPhase::Running {
             let left = deadline.saturating_sub(began.elapsed());
             if left.is_zero() {
                 return false;
@@ -257,13 +257,13 @@ impl Shared {
         true
     }
 
-    fn life(&self) -> MutexGuard<'_, Life> {
+    fn life(&self) -> MutexGuard<'_, ThreadPhase> {
         lock(&self.life)
     }
 }
 
 /// Counts a level out when its delivery is over, also if that panics.
-struct InHand<'a>(&'a Shared);
+struct InHand<'a>(&'a DispatcherState);
 
 impl Drop for InHand<'_> {
     fn drop(&mut self) {
@@ -272,18 +272,18 @@ impl Drop for InHand<'_> {
 }
 
 /// Tells those who wait that the thread has ended, however it did.
-struct EndGuard<'a>(&'a Shared);
+struct EndGuard<'a>(&'a DispatcherState);
 
 impl Drop for EndGuard<'_> {
     fn drop(&mut self) {
-        *self.0.life() = Life::Ended;
+        *self.0.life() = ThreadPhase::Ended;
         self.0.on_end.notify_all();
     }
 }
 
-impl fmt::Debug for AlertDesk {
+impl fmt::Debug for AlertDispatcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AlertDesk").field("backlog", &self.backlog()).finish_non_exhaustive()
+        f.debug_struct("AlertDispatcher").field("backlog", &self.backlog()).finish_non_exhaustive()
     }
 }
 

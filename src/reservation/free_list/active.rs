@@ -9,11 +9,11 @@ use crate::sync::{AtomicU64, Ordering};
 /// Taking a slot reads its place and then moves the word on by one swap. Whoever stalled between the two
 /// fails, also where the same magazine has come back: each installation has a version of its own.
 #[derive(Debug)]
-pub(super) struct Ready(AtomicU64);
+pub(super) struct ActiveMagazine(AtomicU64);
 
 /// A slot that was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Taken {
+pub(super) struct TakenSlot {
     pub(super) slot: SlotNumber,
     /// The magazine, if this was its last slot: the caller's now, to be filled again.
     pub(super) emptied: Option<u32>,
@@ -40,7 +40,7 @@ fn magazine_of(word: u64) -> u32 {
     (word >> (PLACE_BITS + VERSION_BITS)) as u32
 }
 
-impl Ready {
+impl ActiveMagazine {
     pub(super) fn new() -> Self {
         Self(AtomicU64::new(EMPTY << VERSION_BITS))
     }
@@ -50,7 +50,7 @@ impl Ready {
     pub(super) fn take<'m>(
         &self,
         magazine: impl Fn(usize) -> Option<&'m Magazine>,
-    ) -> Option<Taken> {
+    ) -> Option<TakenSlot> {
         // Acquire pairs with the Release in `install`: the magazine's contents.
         let mut word = self.0.load(Ordering::Acquire);
         loop {
@@ -66,7 +66,7 @@ impl Ready {
             match self.0.compare_exchange_weak(word, next, success, failure) {
                 Ok(_) => {
                     let emptied = (place + 1 == MAGAZINE).then_some(number);
-                    return Some(Taken { slot, emptied });
+                    return Some(TakenSlot { slot, emptied });
                 }
                 Err(now) => word = now,
             }
@@ -85,7 +85,7 @@ impl Ready {
         #[cfg(planted = "ready_without_version")]
         let version = word & VERSION_MASK;
         let new = (u64::from(magazine) << PLACE_BITS | first as u64) << VERSION_BITS | version;
-        // Release pairs with the Acquire in `take`. (A fence of `Moves`, on every way here, would do too, so
+        // Release pairs with the Acquire in `take`. (A fence of `InFlightRefills`, on every way here, would do too, so
         // that no model shows the lack of it.)
         self.0.compare_exchange(word, new, Ordering::Release, Ordering::Relaxed).is_ok()
     }

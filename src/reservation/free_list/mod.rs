@@ -9,7 +9,7 @@
 //!
 //! A slot whose hold is over is not reused at once: its record stays readable until the slot comes
 //! round. The depot moves slots a magazine at a time, so that threads meet there once in
-//! [`MAGAZINE`] operations only; a shard hands out of the magazine that it has [ready](Ready). All
+//! [`MAGAZINE`] operations only; a shard hands out of the magazine that it has [ready](ActiveMagazine). All
 //! queues are bounded and made at the start: nothing here allocates afterwards, except the magazines
 //! that come with a new segment of slots.
 
@@ -21,9 +21,9 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::reservation::chain::SlotNumber;
-use crate::reservation::free_list::active::{MOST_MAGAZINES, Ready, Taken};
+use crate::reservation::free_list::active::{ActiveMagazine, MOST_MAGAZINES, TakenSlot};
 use crate::reservation::free_list::magazine::{MAGAZINE, Magazine};
-use crate::reservation::free_list::refills::Moves;
+use crate::reservation::free_list::refills::InFlightRefills;
 use crate::shard::{shards_for, thread_ordinal};
 use crate::sync::{ArrayQueue, AtomicU32, AtomicU64, Backoff, Ordering};
 use crate::table::Table;
@@ -43,23 +43,23 @@ pub(crate) struct Retention {
 
 /// Slots on their way from the end of one hold to the start of the next.
 #[derive(Debug)]
-pub(crate) struct Magazines {
+pub(crate) struct FreeList {
     shards: Box<[Shard]>,
     /// Filled magazines, oldest first.
     full: ArrayQueue<u32>,
     /// The oldest magazine, taken off `full` to look at its age and not ripe yet; or none.
     front: AtomicU32,
-    /// Magazines with nothing in them.
+    /// FreeList with nothing in them.
     empty: ArrayQueue<u32>,
     magazines: Table<Magazine>,
-    /// Magazines made so far.
+    /// FreeList made so far.
     made: AtomicU32,
     /// The first slot that was never used.
     fresh: AtomicU64,
     /// How many slots there may be.
     max_slots: u32,
     /// Marks whatever takes slots out of one queue here to put them into another.
-    moves: Moves,
+    refills: InFlightRefills,
     retention: Retention,
 }
 
@@ -68,12 +68,12 @@ pub(crate) struct Magazines {
 #[cfg_attr(not(all(loom, feature = "loom")), repr(align(128)))]
 struct Shard {
     /// The magazine that a reserve may take slots of.
-    ready: Ready,
+    active: ActiveMagazine,
     /// Slots whose hold is over.
     ended: ArrayQueue<SlotNumber>,
 }
 
-impl Magazines {
+impl FreeList {
     /// For up to `max_slots` slots, used by about `threads` threads at once.
     pub(crate) fn new(max_slots: u32, threads: usize, retention: Retention) -> Self {
         let shards = shards_for(threads);
@@ -90,7 +90,7 @@ impl Magazines {
             made: AtomicU32::new(0),
             fresh: AtomicU64::new(0),
             max_slots,
-            moves: Moves::new(),
+            refills: InFlightRefills::new(),
             retention,
         }
     }
@@ -102,15 +102,15 @@ impl Magazines {
     #[inline(always)]
     pub(crate) fn take(&self, now: Timestamp) -> Option<SlotNumber> {
         let shard = self.own_shard();
-        match self.take_ready(shard) {
+        match self.take_active(shard) {
             None => self.refill(shard, now),
             some => some,
         }
     }
 
     #[inline]
-    fn take_ready(&self, shard: &Shard) -> Option<SlotNumber> {
-        let Taken { slot, emptied } = shard.ready.take(|number| self.magazines.get(number))?;
+    fn take_active(&self, shard: &Shard) -> Option<SlotNumber> {
+        let TakenSlot { slot, emptied } = shard.active.take(|number| self.magazines.get(number))?;
         #[cfg(not(planted = "magazine_returned_early"))]
         if let Some(number) = emptied {
             self.give_back(number);
@@ -153,7 +153,7 @@ impl Magazines {
 
     /// Finished records kept readable, and slots that stand ready: exact while nothing moves.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        let ready = self.shards.iter().map(|shard| shard.ready.left()).sum();
+        let ready = self.shards.iter().map(|shard| shard.active.left()).sum();
         (self.retained(), ready)
     }
 
@@ -167,7 +167,7 @@ impl Magazines {
     fn refill(&self, shard: &Shard, now: Timestamp) -> Option<SlotNumber> {
         if !self.depot_is_empty() {
             #[cfg(not(planted = "refill_unmarked"))]
-            let _move = self.moves.begin();
+            let _refill = self.refills.begin();
             if let Some(number) = self.pop_ripe(now) {
                 return self.unload(shard, number);
             }
@@ -239,14 +239,14 @@ impl Magazines {
         if next == MAGAZINE {
             #[cfg(not(planted = "magazine_returned_early"))]
             let _ = self.empty.push(number);
-        } else if !shard.ready.install(number, next) {
+        } else if !shard.active.install(number, next) {
             // Another thread of this shard was first: the rest waits in the depot.
             magazine.keep_from(next);
             self.put_to_front(number);
         }
     }
 
-    /// Moves the oldest ended slots of a shard into a magazine of the depot.
+    /// InFlightRefills the oldest ended slots of a shard into a magazine of the depot.
     #[cold]
     fn store_ended(&self, shard: &Shard, now: Timestamp) {
         let Some((number, magazine)) = self.empty_magazine() else {
@@ -255,7 +255,7 @@ impl Magazines {
             return;
         };
         #[cfg(not(planted = "spill_unmarked"))]
-        let _move = self.moves.begin();
+        let _refill = self.refills.begin();
         magazine.fill(std::iter::from_fn(|| shard.ended.pop()), now);
         let destination = if magazine.first() == MAGAZINE { &self.empty } else { &self.full };
         let _ = destination.push(number);
@@ -292,7 +292,7 @@ impl Magazines {
                 self.fresh.store(end, Ordering::Relaxed);
                 return Some(first as SlotNumber);
             }
-            let _move = self.moves.begin();
+            let _refill = self.refills.begin();
             // Relaxed: the numbers themselves are all that is handed out; a fresh slot's content
             // comes with its segment.
             match self.fresh.compare_exchange(first, end, Ordering::Relaxed, Ordering::Relaxed) {
@@ -318,11 +318,11 @@ impl Magazines {
     fn take_any(&self, own: &Shard) -> Option<SlotNumber> {
         let backoff = Backoff::new();
         loop {
-            let before = self.moves.before();
+            let before = self.refills.before();
             if let Some(slot) = self.look_everywhere(own) {
                 return Some(slot);
             }
-            if cfg!(planted = "moves_ignored") || !self.moves.came_since(before) {
+            if cfg!(planted = "moves_ignored") || !self.refills.came_since(before) {
                 return None;
             }
             backoff.snooze();
@@ -331,7 +331,7 @@ impl Magazines {
 
     fn look_everywhere(&self, own: &Shard) -> Option<SlotNumber> {
         if !self.depot_is_empty() {
-            let _move = self.moves.begin();
+            let _refill = self.refills.begin();
             if let Some(number) = self.pop_oldest() {
                 return self.unload(own, number);
             }
@@ -345,7 +345,7 @@ impl Magazines {
         let (before, own_and_after) = self.shards.split_at(own_place);
         let (own, after) = own_and_after.split_at(1);
         let mut all = after.iter().chain(before).chain(own);
-        all.find_map(|shard| shard.ended.pop().or_else(|| self.take_ready(shard)))
+        all.find_map(|shard| shard.ended.pop().or_else(|| self.take_active(shard)))
     }
 
     #[inline]
@@ -361,6 +361,6 @@ impl Magazines {
 
 impl Shard {
     fn new() -> Self {
-        Self { ready: Ready::new(), ended: ArrayQueue::new(SHARD_QUEUE) }
+        Self { active: ActiveMagazine::new(), ended: ArrayQueue::new(SHARD_QUEUE) }
     }
 }

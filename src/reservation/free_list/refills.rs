@@ -22,45 +22,45 @@ const UNDER_WAY_MASK: u64 = ENDED - 1;
 
 /// How many moves there were, and are.
 #[derive(Debug)]
-pub(crate) struct Moves(CachePadded<AtomicU64>);
+pub(crate) struct InFlightRefills(CachePadded<AtomicU64>);
 
 /// A move that is under way; ends when it is dropped.
 #[derive(Debug)]
 #[must_use = "a move lasts until its slots lie in a queue again"]
-pub(crate) struct Move<'a>(&'a Moves);
+pub(crate) struct RefillGuard<'a>(&'a InFlightRefills);
 
 /// What stood there before a look.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Before(u64);
+pub(crate) struct RefillVersion(u64);
 
-impl Moves {
+impl InFlightRefills {
     pub(crate) fn new() -> Self {
         Self(CachePadded::new(AtomicU64::new(0)))
     }
 
     /// To be called before the first slot leaves its queue.
-    pub(crate) fn begin(&self) -> Move<'_> {
+    pub(crate) fn begin(&self) -> RefillGuard<'_> {
         // Relaxed: the fence orders it.
         self.0.fetch_add(UNDER_WAY, Ordering::Relaxed);
         // Pairs with the fence in `came_since`: whoever finds a queue empty because of this move
         // sees that it is under way, or was.
         #[cfg(not(any(planted = "move_without_fence", planted = "front_put_unordered")))]
         fence(Ordering::SeqCst);
-        Move(self)
+        RefillGuard(self)
     }
 
     /// To be called before a look.
-    pub(crate) fn before(&self) -> Before {
+    pub(crate) fn before(&self) -> RefillVersion {
         #[cfg(planted = "look_relaxed")]
         let word = self.0.load(Ordering::Relaxed);
         // Acquire pairs with the Release at a move's end: what it moved lies there for the look.
         #[cfg(not(planted = "look_relaxed"))]
         let word = self.0.load(Ordering::Acquire);
-        Before(word)
+        RefillVersion(word)
     }
 
     /// Whether free slots may have been hidden from a look by a move.
-    pub(crate) fn came_since(&self, before: Before) -> bool {
+    pub(crate) fn came_since(&self, before: RefillVersion) -> bool {
         // Pairs with the fence in `begin`.
         #[cfg(not(planted = "look_without_fence"))]
         fence(Ordering::SeqCst);
@@ -68,7 +68,7 @@ impl Moves {
     }
 }
 
-impl Drop for Move<'_> {
+impl Drop for RefillGuard<'_> {
     fn drop(&mut self) {
         // Release pairs with the Acquire in `before`.
         self.0.0.fetch_add(ENDED - UNDER_WAY, Ordering::Release);
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_look_counts_if_nothing_moved_meanwhile() {
-        let moves = Moves::new();
+        let moves = InFlightRefills::new();
         let before = moves.before();
         assert!(!moves.came_since(before));
         drop(moves.begin());

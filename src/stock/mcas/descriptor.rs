@@ -2,15 +2,15 @@
 //!
 //! All fields are atomics, because a thread that met a mark long ago may read the notes of an
 //! operation while the slot is being written for the next. Such a reader finds that the sequence has
-//! moved on and drops what it read; the fences that make sure of it are in [`Slot::try_begin`] and
-//! [`Slot::is_still`].
+//! moved on and drops what it read; the fences that make sure of it are in [`Descriptor::try_begin`] and
+//! [`Descriptor::is_still`].
 
 use super::control::ControlWord;
-use super::doubling_table::Shelves;
+use super::doubling_table::DoublingTable;
 use super::mark::Mark;
 use crate::quantity::MAX_UNITS;
 use crate::stock::cell::CellId;
-use crate::stock::mcas::recorder::Announced;
+use crate::stock::mcas::recorder::LogOrder;
 use crate::stock::word::{Delta, Word};
 use crate::sync::{AtomicU32, AtomicU64, MODELLED, Ordering, fence};
 
@@ -21,13 +21,13 @@ const SEGMENTS: usize = 13;
 pub(crate) const MAX_LINES: usize = WHOLE as usize;
 
 const _: () = assert!(
-    MODELLED || INLINE + Shelves::<Line, INLINE, SEGMENTS>::CAPACITY >= MAX_LINES,
+    MODELLED || INLINE + DoublingTable::<DescriptorLine, INLINE, SEGMENTS>::CAPACITY >= MAX_LINES,
     "a slot can grow to the longest operation"
 );
 
 /// One cell of an operation. Which of a slot's lines mean something, and until when, the status says.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct DescriptorLine {
     /// Which cell. Written before the first mark; ascending, so that it can be searched.
     cell: AtomicU32,
     /// Split fulfilment: which line is the so many-th in the order of filling.
@@ -42,7 +42,7 @@ pub(super) struct Line {
     winner: AtomicU64,
 }
 
-impl Line {
+impl DescriptorLine {
     fn new() -> Self {
         Self {
             cell: AtomicU32::new(0),
@@ -117,7 +117,7 @@ impl Line {
 
 /// Why an operation was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Short {
+pub(super) struct Shortage {
     /// Which line was short; `None` says that it was the sum of all (split fulfilment).
     pub(super) line: Option<usize>,
     /// What was there.
@@ -134,7 +134,7 @@ const LINE_SHIFT: u32 = 48;
 const AVAILABLE_MASK: u64 = (1 << LINE_SHIFT) - 1;
 const WHOLE: u64 = (1 << (u64::BITS - LINE_SHIFT)) - 1;
 
-impl Short {
+impl Shortage {
     fn bits(self) -> u64 {
         debug_assert!(self.available <= AVAILABLE_MASK);
         self.line.map_or(WHOLE, |line| line as u64) << LINE_SHIFT | self.available
@@ -150,7 +150,7 @@ impl Short {
 /// belong to other threads.
 #[derive(Debug)]
 #[repr(align(128))]
-pub(super) struct Slot {
+pub(super) struct Descriptor {
     pub(super) control: ControlWord,
     /// A helper's slot: the name of the operation that it helps. Written before its first mark.
     target: AtomicU64,
@@ -161,8 +161,8 @@ pub(super) struct Slot {
     /// What kind of operation it is; see [`Head`].
     head: AtomicU64,
     refusal: AtomicU64,
-    inline: [Line; INLINE],
-    more: Shelves<Line, INLINE, SEGMENTS>,
+    inline: [DescriptorLine; INLINE],
+    more: DoublingTable<DescriptorLine, INLINE, SEGMENTS>,
 }
 
 /// What an operation is, beside its lines.
@@ -176,37 +176,37 @@ pub(super) struct Slot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) lines: usize,
-    pub(super) announced: Announced,
+    pub(super) log_order: LogOrder,
     /// Split fulfilment: the quantity to fill; 0 in all other operations.
     pub(super) fill: u32,
 }
 
-const ANNOUNCED_SHIFT: u32 = 31;
+const LOG_ORDER_SHIFT: u32 = 31;
 const LINES_SHIFT: u32 = 33;
-const _: () = assert!(MAX_UNITS >> ANNOUNCED_SHIFT == 0, "every quantity fits");
+const _: () = assert!(MAX_UNITS >> LOG_ORDER_SHIFT == 0, "every quantity fits");
 
 impl Head {
     fn bits(self) -> u64 {
-        let announced = match self.announced {
-            Announced::Never => 0,
-            Announced::ByOwner => 1,
-            Announced::BeforeShown => 2,
+        let log_order = match self.log_order {
+            LogOrder::Never => 0,
+            LogOrder::ByOwner => 1,
+            LogOrder::BeforeVisible => 2,
         };
-        (self.lines as u64) << LINES_SHIFT | announced << ANNOUNCED_SHIFT | u64::from(self.fill)
+        (self.lines as u64) << LINES_SHIFT | log_order << LOG_ORDER_SHIFT | u64::from(self.fill)
     }
 
     fn from_bits(bits: u64) -> Self {
-        let announced = match bits >> ANNOUNCED_SHIFT & 0b11 {
-            0 => Announced::Never,
-            1 => Announced::ByOwner,
-            _ => Announced::BeforeShown,
+        let log_order = match bits >> LOG_ORDER_SHIFT & 0b11 {
+            0 => LogOrder::Never,
+            1 => LogOrder::ByOwner,
+            _ => LogOrder::BeforeVisible,
         };
         let fill = (bits & u64::from(MAX_UNITS)) as u32;
-        Self { lines: (bits >> LINES_SHIFT) as usize, announced, fill }
+        Self { lines: (bits >> LINES_SHIFT) as usize, log_order, fill }
     }
 }
 
-impl Slot {
+impl Descriptor {
     pub(super) fn new() -> Self {
         Self {
             control: ControlWord::new(),
@@ -215,8 +215,8 @@ impl Slot {
             elder: AtomicU32::new(0),
             head: AtomicU64::new(0),
             refusal: AtomicU64::new(0),
-            inline: std::array::from_fn(|_| Line::new()),
-            more: Shelves::new(),
+            inline: std::array::from_fn(|_| DescriptorLine::new()),
+            more: DoublingTable::new(),
         }
     }
 
@@ -239,11 +239,11 @@ impl Slot {
 
     /// Makes room for `lines` lines. Allocates only the first time that a slot sees so many.
     pub(super) fn make_room(&self, lines: usize) {
-        self.more.grow(lines.saturating_sub(INLINE), Line::new);
+        self.more.grow(lines.saturating_sub(INLINE), DescriptorLine::new);
     }
 
     /// A line, if the slot has ever seen so many.
-    pub(super) fn try_line(&self, line: usize) -> Option<&Line> {
+    pub(super) fn try_line(&self, line: usize) -> Option<&DescriptorLine> {
         match self.inline.get(line) {
             Some(inline) => Some(inline),
             None => self.more.get(line - INLINE),
@@ -252,7 +252,7 @@ impl Slot {
 
     /// A line of an operation that the caller drives.
     #[allow(clippy::expect_used, reason = "a driver's slot has room for all lines, see make_room")]
-    pub(super) fn line(&self, line: usize) -> &Line {
+    pub(super) fn line(&self, line: usize) -> &DescriptorLine {
         self.try_line(line).expect("room was made before the first mark")
     }
 
@@ -270,7 +270,7 @@ impl Slot {
 
     /// Which of the first `lines` lines is about `cell`. Safe on a slot that is being written for another operation: the
     /// answer then means nothing, as the sequence will tell.
-    pub(super) fn find(&self, cell: CellId, lines: usize) -> Option<(usize, &Line)> {
+    pub(super) fn find(&self, cell: CellId, lines: usize) -> Option<(usize, &DescriptorLine)> {
         let (mut from, mut to) = (0, lines);
         while from < to {
             let middle = from + (to - from) / 2;
@@ -296,17 +296,17 @@ impl Slot {
 
     /// Notes what was short. Several drivers may, before one of them gets to refuse: each saw a word
     /// that was really short while the operation was undecided, so that any of them may stand.
-    pub(super) fn note_short(&self, short: Short) {
+    pub(super) fn note_short(&self, short: Shortage) {
         // Relaxed: the swap to `Refused` publishes it.
         self.refusal.store(short.bits(), Ordering::Relaxed);
     }
 
-    pub(super) fn short(&self) -> Short {
-        Short::from_bits(self.refusal.load(Ordering::Relaxed))
+    pub(super) fn short(&self) -> Shortage {
+        Shortage::from_bits(self.refusal.load(Ordering::Relaxed))
     }
 
     /// Adds a helper's slot to those that stay as long as this operation.
-    pub(super) fn adopt(&self, number: u32, helper: &Slot) {
+    pub(super) fn adopt(&self, number: u32, helper: &Descriptor) {
         let mut newest = self.helpers.load(Ordering::Relaxed);
         loop {
             helper.elder.store(newest, Ordering::Relaxed);

@@ -5,26 +5,26 @@
 
 use std::sync::OnceLock;
 
-/// Up to `FIRST * (2^SHELVES - 1)` values, by number.
+/// Up to `FIRST * (2^SEGMENTS - 1)` values, by number.
 #[derive(Debug)]
-pub(super) struct Shelves<T, const FIRST: usize, const SHELVES: usize> {
-    shelves: [OnceLock<Box<[T]>>; SHELVES],
+pub(super) struct DoublingTable<T, const FIRST: usize, const SEGMENTS: usize> {
+    segments: [OnceLock<Box<[T]>>; SEGMENTS],
 }
 
-impl<T, const FIRST: usize, const SHELVES: usize> Shelves<T, FIRST, SHELVES> {
+impl<T, const FIRST: usize, const SEGMENTS: usize> DoublingTable<T, FIRST, SEGMENTS> {
     /// How many values find room.
-    pub(super) const CAPACITY: usize = FIRST * ((1 << SHELVES) - 1);
+    pub(super) const CAPACITY: usize = FIRST * ((1 << SEGMENTS) - 1);
 
     /// No shelves yet.
     pub(super) fn new() -> Self {
-        const { assert!(FIRST.is_power_of_two() && SHELVES > 0) };
-        Self { shelves: [const { OnceLock::new() }; SHELVES] }
+        const { assert!(FIRST.is_power_of_two() && SEGMENTS > 0) };
+        Self { segments: [const { OnceLock::new() }; SEGMENTS] }
     }
 
     /// The value of this number, if its shelf is set up.
     pub(super) fn get(&self, number: usize) -> Option<&T> {
         let (shelf, place) = Self::find(number);
-        self.shelves.get(shelf)?.get()?.get(place)
+        self.segments.get(shelf)?.get()?.get(place)
     }
 
     /// Sets up every shelf that numbers below `count` need.
@@ -32,7 +32,7 @@ impl<T, const FIRST: usize, const SHELVES: usize> Shelves<T, FIRST, SHELVES> {
         debug_assert!(count <= Self::CAPACITY);
         let Some(last) = count.checked_sub(1) else { return };
         for shelf in 0..=Self::find(last).0 {
-            self.shelves[shelf].get_or_init(|| (0..FIRST << shelf).map(|_| make()).collect());
+            self.segments[shelf].get_or_init(|| (0..FIRST << shelf).map(|_| make()).collect());
         }
     }
 
@@ -49,16 +49,16 @@ mod tests {
 
     #[test]
     fn every_number_has_a_place_of_its_own() {
-        let shelves = Shelves::<std::cell::Cell<usize>, 4, 5>::new();
-        assert!(shelves.get(0).is_none(), "no shelf yet");
-        let capacity = Shelves::<std::cell::Cell<usize>, 4, 5>::CAPACITY;
-        shelves.grow(capacity, || std::cell::Cell::new(usize::MAX));
+        let segments = DoublingTable::<std::cell::Cell<usize>, 4, 5>::new();
+        assert!(segments.get(0).is_none(), "no shelf yet");
+        let capacity = DoublingTable::<std::cell::Cell<usize>, 4, 5>::CAPACITY;
+        segments.grow(capacity, || std::cell::Cell::new(usize::MAX));
         for number in 0..capacity {
-            shelves.get(number).expect("it has grown").set(number);
+            segments.get(number).expect("it has grown").set(number);
         }
         for number in 0..capacity {
-            assert_eq!(shelves.get(number).expect("it has grown").get(), number);
+            assert_eq!(segments.get(number).expect("it has grown").get(), number);
         }
-        assert!(shelves.get(capacity).is_none());
+        assert!(segments.get(capacity).is_none());
     }
 }

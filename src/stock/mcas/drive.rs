@@ -5,13 +5,13 @@
 
 use super::Site;
 use super::control::{Control, Status};
-use super::descriptor::{Short, Slot};
+use super::descriptor::{Descriptor, Shortage};
 use super::fill;
 use super::mark::Mark;
 use super::meaning::{Meaning, meaning, shows};
-use super::view::Record;
-use crate::stock::cell::{Cell, CellId, Settle};
-use crate::stock::mcas::recorder::Announced;
+use super::view::OperationView;
+use crate::stock::cell::{Cell, CellId, ResolveMark};
+use crate::stock::mcas::recorder::LogOrder;
 use crate::stock::word::{Delta, Word};
 use crate::sync::MODELLED;
 
@@ -19,11 +19,11 @@ use crate::sync::MODELLED;
 #[derive(Debug)]
 pub(super) struct Driver<'s, S: ?Sized> {
     pub(super) site: &'s S,
-    pub(super) record: Record<'s>,
+    pub(super) view: OperationView<'s>,
     /// This thread's own mark: the operation's name for its owner, else one of a helper's slot.
     pub(super) mark: Mark,
     /// Where this thread notes the words that its marks replace.
-    pub(super) notes: &'s Slot,
+    pub(super) notes: &'s Descriptor,
 }
 
 impl<S: Site + ?Sized> Driver<'_, S> {
@@ -31,7 +31,7 @@ impl<S: Site + ?Sized> Driver<'_, S> {
     /// nobody leaves an operation with a mark of his own in a cell. The first `marked` lines may bear
     /// one from before, however early another driver's end of the operation stops this one.
     pub(super) fn drive(&self, marked: usize) {
-        let lines = self.record.head.lines;
+        let lines = self.view.head.lines;
         let looked_at = match (0..lines).find(|&at| !self.secure(at)) {
             Some(stopped) => stopped + 1,
             None => {
@@ -46,7 +46,7 @@ impl<S: Site + ?Sized> Driver<'_, S> {
 
     /// Sees to it that line `at` has a winner. False if the operation is no longer undecided.
     fn secure(&self, at: usize) -> bool {
-        let line = self.record.slot.line(at);
+        let line = self.view.slot.line(at);
         let id = line.cell();
         let cell = self.site.cell(id);
         while line.winner().is_none() {
@@ -60,20 +60,23 @@ impl<S: Site + ?Sized> Driver<'_, S> {
             }
             if let Some(word) = Word::from_bits(bits) {
                 if word.apply(line.delta()).is_none() {
-                    self.refuse(Short { line: Some(at), available: u64::from(word.available()) });
+                    self.refuse(Shortage {
+                        line: Some(at),
+                        available: u64::from(word.available()),
+                    });
                     return false;
                 }
                 self.notes.line(at).note_replaced(word);
                 if cell.put_mark(word, self.mark.bits()) && !line.claim(self.mark) {
                     // Too late: another mark was here first, and the operation has gone on.
-                    cell.take_mark_off(self.mark.bits(), word);
+                    cell.unmark(self.mark.bits(), word);
                 }
             } else if let Some(mark) = Mark::from_bits(bits).filter(|&mark| self.is_ours(mark)) {
                 // Another driver of this operation was faster. Claiming for it keeps this thread from
                 // having to wait for that one.
                 line.claim(mark);
             } else {
-                get_past(self.site, id, cell, bits);
+                resolve(self.site, id, cell, bits);
             }
         }
         true
@@ -82,10 +85,10 @@ impl<S: Site + ?Sized> Driver<'_, S> {
     /// Is `mark` one of this operation? As long as this thread is counted in, all its slots live.
     fn is_ours(&self, mark: Mark) -> bool {
         if !mark.is_helper() {
-            return mark == self.record.operation;
+            return mark == self.view.operation;
         }
-        self.record.pool.slot(mark.slot()).is_some_and(|slot| {
-            slot.target() == Some(self.record.operation) && slot.is_still(mark.sequence())
+        self.view.pool.slot(mark.slot()).is_some_and(|slot| {
+            slot.target() == Some(self.view.operation) && slot.is_still(mark.sequence())
         })
     }
 
@@ -93,8 +96,8 @@ impl<S: Site + ?Sized> Driver<'_, S> {
     fn decide(&self) {
         match self.can_be_done() {
             Ok(next) => {
-                if self.record.slot.control.advance(Status::Undecided, next) {
-                    self.shown_if(next == Status::Done);
+                if self.view.slot.control.advance(Status::Undecided, next) {
+                    self.tell_if_visible(next == Status::Done);
                 }
             }
             Err(short) => self.refuse(short),
@@ -102,29 +105,29 @@ impl<S: Site + ?Sized> Driver<'_, S> {
     }
 
     /// Where the operation goes from here, all lines being marked.
-    pub(super) fn can_be_done(&self) -> Result<Status, Short> {
-        if self.record.head.fill != 0 {
-            fill::fill(&self.record).map_err(|available| Short { line: None, available })?;
+    pub(super) fn can_be_done(&self) -> Result<Status, Shortage> {
+        if self.view.head.fill != 0 {
+            fill::fill(&self.view).map_err(|available| Shortage { line: None, available })?;
         }
-        Ok(match self.record.head.announced {
-            Announced::BeforeShown => Status::Decided,
-            Announced::Never | Announced::ByOwner => Status::Done,
+        Ok(match self.view.head.log_order {
+            LogOrder::BeforeVisible => Status::Decided,
+            LogOrder::Never | LogOrder::ByOwner => Status::Done,
         })
     }
 
     /// Queues the record of a decided operation and makes it visible, unless somebody has already.
     pub(super) fn show(&self) {
-        show(self.site, &self.record);
+        show(self.site, &self.view);
     }
 
     /// Tells that the operation is visible, if it was this thread's swap that made it so.
-    pub(super) fn shown_if(&self, by_this_thread: bool) {
-        shown_if(self.site, &self.record, by_this_thread);
+    pub(super) fn tell_if_visible(&self, by_this_thread: bool) {
+        tell_if_visible(self.site, &self.view, by_this_thread);
     }
 
-    fn refuse(&self, short: Short) {
-        self.record.slot.note_short(short);
-        self.record.slot.control.advance(Status::Undecided, Status::Refused);
+    fn refuse(&self, short: Shortage) {
+        self.view.slot.note_short(short);
+        self.view.slot.control.advance(Status::Undecided, Status::Refused);
     }
 
     /// Takes this thread's marks off the first `lines` cells, for what each has come to mean.
@@ -132,7 +135,7 @@ impl<S: Site + ?Sized> Driver<'_, S> {
         let control = self.control();
         debug_assert!(control.status().is_final());
         for at in 0..lines {
-            let line = self.record.slot.line(at);
+            let line = self.view.slot.line(at);
             let cell = self.site.cell(line.cell());
             if cell.look() != self.mark.bits() {
                 continue;
@@ -144,12 +147,12 @@ impl<S: Site + ?Sized> Driver<'_, S> {
                 Some(before)
             };
             debug_assert!(word.is_some(), "a decided delta fits");
-            cell.take_mark_off(self.mark.bits(), word.unwrap_or(before));
+            cell.unmark(self.mark.bits(), word.unwrap_or(before));
         }
     }
 
     fn control(&self) -> Control {
-        self.record.slot.control.load()
+        self.view.slot.control.load()
     }
 
     fn status(&self) -> Status {
@@ -159,26 +162,26 @@ impl<S: Site + ?Sized> Driver<'_, S> {
 
 /// Queues the record of a decided operation, then makes it visible: in this order (Law 2), because
 /// whoever sees the units may spend them and queue that. Until then readers see the old counts.
-fn show<S: Site + ?Sized>(site: &S, record: &Record<'_>) {
-    if record.slot.control.load().status() != Status::Decided {
+fn show<S: Site + ?Sized>(site: &S, view: &OperationView<'_>) {
+    if view.slot.control.load().status() != Status::Decided {
         return;
     }
     #[cfg(planted = "commit_announce_twice")]
-    let record = &{
-        let drivers = record.slot.control.load().drivers();
-        Record { operation: Mark::owner(record.operation.slot(), drivers), ..*record }
+    let view = &{
+        let drivers = view.slot.control.load().drivers();
+        OperationView { operation: Mark::owner(view.operation.slot(), drivers), ..*view }
     };
     #[cfg(not(planted = "commit_announce_late"))]
-    site.announce(record);
-    let by_this_thread = record.slot.control.advance(Status::Decided, Status::Done);
+    site.record(view);
+    let by_this_thread = view.slot.control.advance(Status::Decided, Status::Done);
     #[cfg(planted = "commit_announce_late")]
-    site.announce(record);
-    shown_if(site, record, by_this_thread);
+    site.record(view);
+    tell_if_visible(site, view, by_this_thread);
 }
 
-fn shown_if<S: Site + ?Sized>(site: &S, record: &Record<'_>, by_this_thread: bool) {
-    if by_this_thread && record.head.announced != Announced::Never {
-        site.shown(record);
+fn tell_if_visible<S: Site + ?Sized>(site: &S, view: &OperationView<'_>, by_this_thread: bool) {
+    if by_this_thread && view.head.log_order != LogOrder::Never {
+        site.on_visible(view);
     }
 }
 
@@ -187,16 +190,16 @@ fn help<S: Site + ?Sized>(site: &S, operation: Mark) {
     let pool = site.pool();
     let Some(slot) = pool.slot(operation.slot()) else { return };
     let Some(joined) = slot.control.try_join(operation.sequence()) else { return };
-    let record = Record::new(pool, operation, slot);
+    let view = OperationView::new(pool, operation, slot);
     // Decided: all marks are in, and a helper needs none of its own.
     if joined.status() == Status::Undecided {
         match pool.take() {
             Ok(notes) => {
-                notes.slot.make_room(record.head.lines);
+                notes.slot.make_room(view.head.lines);
                 notes.slot.set_target(operation);
                 slot.adopt(notes.number, notes.slot);
                 let mark = Mark::helper(notes.number, notes.sequence);
-                Driver { site, record, mark, notes: notes.slot }.drive(0);
+                Driver { site, view, mark, notes: notes.slot }.drive(0);
             }
             // 131,000 slots in use, and none for a helper: the one place where the owner is waited
             // for. A thread can't leave what is undecided, so it stays counted until it is final.
@@ -204,28 +207,28 @@ fn help<S: Site + ?Sized>(site: &S, operation: Mark) {
                 while slot.control.load().status() == Status::Undecided {
                     crate::sync::yield_now();
                 }
-                show(site, &record);
+                show(site, &view);
             }
         }
     } else {
-        show(site, &record);
+        show(site, &view);
     }
     pool.leave(operation, slot);
 }
 
 /// What an earlier design did with whom it met: refuses it, for its owner to begin anew.
 #[cfg(planted = "commit_abort_without_end")]
-fn abort(pool: &super::pool::Pool, operation: Mark) {
+fn abort(pool: &super::pool::DescriptorPool, operation: Mark) {
     let Some(slot) = pool.slot(operation.slot()) else { return };
     if slot.control.try_join(operation.sequence()).is_some() {
-        slot.note_short(Short { line: None, available: u64::from(u32::MAX) });
+        slot.note_short(Shortage { line: None, available: u64::from(u32::MAX) });
         slot.control.advance(Status::Undecided, Status::Refused);
         pool.leave(operation, slot);
     }
 }
 
-impl<S: Site + ?Sized> Settle for S {
-    fn settle(&self, id: CellId, cell: &Cell, bits: u64, delta: Delta) -> Result<(), Word> {
+impl<S: Site + ?Sized> ResolveMark for S {
+    fn resolve_mark(&self, id: CellId, cell: &Cell, bits: u64, delta: Delta) -> Result<(), Word> {
         let Some(mark) = Mark::from_bits(bits) else { return Ok(()) };
         let Some(meaning) = meaning(self.pool(), id, mark) else { return Ok(()) };
         let word = meaning.word();
@@ -234,11 +237,11 @@ impl<S: Site + ?Sized> Settle for S {
         }
         match meaning {
             // A mark never recurs, so that if it is still there, it still means this.
-            Meaning::Final(word) => cell.take_mark_off(bits, word),
+            Meaning::Final(word) => cell.unmark(bits, word),
             Meaning::Open { operation, lines, .. } => {
                 #[cfg(planted = "commit_abort_without_end")]
                 abort(self.pool(), operation);
-                if !goes_by_itself(cell, bits, lines) {
+                if !spin_briefly(cell, bits, lines) {
                     help(self, operation);
                 }
             }
@@ -250,14 +253,14 @@ impl<S: Site + ?Sized> Settle for S {
 /// Gets the mark of another operation out of a driver's way. A driver's own delta must fit a plain
 /// word, not the meaning of a mark: while that operation is undecided, its refusal may still free
 /// what is short, or its success bring it.
-pub(super) fn get_past<S: Site + ?Sized>(site: &S, id: CellId, cell: &Cell, bits: u64) {
-    let fits = site.settle(id, cell, bits, Delta::NOTHING);
+pub(super) fn resolve<S: Site + ?Sized>(site: &S, id: CellId, cell: &Cell, bits: u64) {
+    let fits = site.resolve_mark(id, cell, bits, Delta::NOTHING);
     debug_assert!(fits.is_ok(), "nothing always fits");
 }
 
 /// Gives whoever is at it a moment: most owners are nearly through, and two threads that drive one
 /// long basket only get in each other's way. Bounded, so that nobody waits for a sleeper.
-fn goes_by_itself(cell: &Cell, bits: u64, lines: usize) -> bool {
+fn spin_briefly(cell: &Cell, bits: u64, lines: usize) -> bool {
     // Models have no use for waiting: all that it could show is shown without it.
     let spins = if MODELLED { 0 } else { 2 * lines };
     (0..spins).any(|_| {
@@ -277,30 +280,30 @@ pub(super) struct Sleeper<'s, S: ?Sized> {
 #[cfg(any(test, all(loom, feature = "loom")))]
 #[allow(clippy::expect_used, reason = "a model that can't begin should say so")]
 impl<'s, S: Site + ?Sized> Sleeper<'s, S> {
-    pub(super) fn join(site: &'s S, record: Record<'s>, at: usize) -> Self {
-        let joined = record.slot.control.try_join(record.operation.sequence());
+    pub(super) fn join(site: &'s S, view: OperationView<'s>, at: usize) -> Self {
+        let joined = view.slot.control.try_join(view.operation.sequence());
         assert!(joined.is_some_and(|control| control.status() == Status::Undecided));
-        let notes = record.pool.take().expect("there is a slot");
-        notes.slot.make_room(record.head.lines);
-        notes.slot.set_target(record.operation);
-        record.slot.adopt(notes.number, notes.slot);
+        let notes = view.pool.take().expect("there is a slot");
+        notes.slot.make_room(view.head.lines);
+        notes.slot.set_target(view.operation);
+        view.slot.adopt(notes.number, notes.slot);
         let mark = Mark::helper(notes.number, notes.sequence);
-        let cell = site.cell(record.slot.line(at).cell());
+        let cell = site.cell(view.slot.line(at).cell());
         let word = Word::from_bits(cell.look()).expect("nobody else is at work yet");
         notes.slot.line(at).note_replaced(word);
-        Self { driver: Driver { site, record, mark, notes: notes.slot }, at }
+        Self { driver: Driver { site, view, mark, notes: notes.slot }, at }
     }
 
     pub(super) fn mark(&self) -> bool {
-        let Driver { site, record, mark, notes } = &self.driver;
-        let cell = site.cell(record.slot.line(self.at).cell());
+        let Driver { site, view, mark, notes } = &self.driver;
+        let cell = site.cell(view.slot.line(self.at).cell());
         cell.put_mark(notes.line(self.at).replaced(), mark.bits())
     }
 
     pub(super) fn finish(self) {
-        let record = self.driver.record;
-        self.driver.record.slot.line(self.at).claim(self.driver.mark);
+        let view = self.driver.view;
+        self.driver.view.slot.line(self.at).claim(self.driver.mark);
         self.driver.drive(0);
-        record.pool.leave(record.operation, record.slot);
+        view.pool.leave(view.operation, view.slot);
     }
 }

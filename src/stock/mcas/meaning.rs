@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::control::{Control, Status};
 use super::mark::Mark;
-use super::pool::Pool;
+use super::pool::DescriptorPool;
 use crate::stock::cell::{CellId, Marks};
 use crate::stock::word::Word;
 
@@ -28,7 +28,7 @@ impl Meaning {
 
 /// What `mark`, met in the cell `id`, means; `None` if it is gone from the cell by now. The counts
 /// were the cell's at one instant between the look that met the mark and the end of this call.
-pub(super) fn meaning(pool: &Pool, id: CellId, mark: Mark) -> Option<Meaning> {
+pub(super) fn meaning(pool: &DescriptorPool, id: CellId, mark: Mark) -> Option<Meaning> {
     let holder = pool.slot(mark.slot())?;
     let operation = if mark.is_helper() { holder.target()? } else { mark };
     let slot = pool.slot(operation.slot())?;
@@ -58,7 +58,7 @@ pub(super) fn meaning(pool: &Pool, id: CellId, mark: Mark) -> Option<Meaning> {
     found
 }
 
-impl Marks for Pool {
+impl Marks for DescriptorPool {
     fn value(&self, id: CellId, bits: u64) -> Option<Word> {
         Mark::from_bits(bits).and_then(|mark| meaning(self, id, mark)).map(Meaning::word)
     }
@@ -66,11 +66,11 @@ impl Marks for Pool {
 
 /// Where a cell's owner finds what marks mean. Empty, for a cell that no commit ever touches.
 #[derive(Debug, Default)]
-pub(crate) struct MarkReader(OnceLock<Arc<Pool>>);
+pub(crate) struct MarkReader(OnceLock<Arc<DescriptorPool>>);
 
 impl MarkReader {
     /// From here on commits may mark the cell.
-    pub(crate) fn open(&self, pool: &Arc<Pool>) {
+    pub(crate) fn open(&self, pool: &Arc<DescriptorPool>) {
         // A second call brings the same pool.
         let _ = self.0.set(Arc::clone(pool));
     }

@@ -157,10 +157,10 @@ mod view;
     allow(unused_imports, reason = "the manager calls them")
 )]
 pub(crate) use descriptor::MAX_LINES;
-pub(crate) use fill::{Stop, plan_stops};
+pub(crate) use fill::{FillStop, plan_stops};
 #[cfg(any(test, all(loom, feature = "loom")))]
 pub(crate) use line::TooMuch;
-pub(crate) use line::{Line, merge_lines};
+pub(crate) use line::{CellDelta, merge_lines};
 pub(crate) use meaning::MarkReader;
 #[cfg(any(test, all(loom, feature = "loom")))]
 pub(crate) use owner::Committed;
@@ -169,10 +169,10 @@ pub(crate) use owner::{Operation, Refused};
     all(loom, feature = "loom"),
     allow(unused_imports, reason = "the manager calls them")
 )]
-pub(crate) use pool::{Pool, PoolExhausted};
+pub(crate) use pool::{DescriptorPool, PoolExhausted};
 
 use crate::stock::cell::{Cell, CellId};
-use crate::stock::mcas::recorder::Announce;
+use crate::stock::mcas::recorder::CommitRecorder;
 
 /// Where cells are found by their number.
 pub(crate) trait Cells {
@@ -182,7 +182,7 @@ pub(crate) trait Cells {
 
 /// All that a thread needs to help an unfinished operation that it meets: its slots, its cells, and
 /// what to do about its record. In an engine, the manager.
-pub(crate) trait Site: Cells + Announce {
+pub(crate) trait Site: Cells + CommitRecorder {
     /// The slots of this manager's operations.
-    fn pool(&self) -> &Pool;
+    fn pool(&self) -> &DescriptorPool;
 }

@@ -4,21 +4,21 @@
 //! an operation: there is no list of free slots that could be fought over. Each thread starts to
 //! look at a place of its own, so that it takes the same warm slot again and again.
 
-use super::descriptor::Slot;
-use super::doubling_table::Shelves;
+use super::descriptor::Descriptor;
+use super::doubling_table::DoublingTable;
 use super::mark::{Mark, SLOT_BITS};
 use crate::shard::lane;
 use crate::sync::{AtomicU32, MODELLED, Ordering};
 
 const FIRST: usize = if MODELLED { 4 } else { 64 };
 const SHELVES: usize = 11;
-type Slots = Shelves<Slot, FIRST, SHELVES>;
+type Slots = DoublingTable<Descriptor, FIRST, SHELVES>;
 
 const _: () = assert!(Slots::CAPACITY < 1 << SLOT_BITS, "a mark can name every slot");
 
 /// The slots of one manager.
 #[derive(Debug)]
-pub(crate) struct Pool {
+pub(crate) struct DescriptorPool {
     slots: Slots,
     /// How many slots stand on shelves that are set up.
     open: AtomicU32,
@@ -26,31 +26,31 @@ pub(crate) struct Pool {
 
 /// A slot that the caller has taken.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Taken<'p> {
+pub(super) struct TakenDescriptor<'p> {
     pub(super) number: u32,
     pub(super) sequence: u64,
-    pub(super) slot: &'p Slot,
+    pub(super) slot: &'p Descriptor,
 }
 
 /// Every slot of the pool is in use by some unfinished commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PoolExhausted;
 
-impl Pool {
+impl DescriptorPool {
     /// A pool with a first shelf of slots.
     pub(crate) fn new() -> Self {
         let slots = Slots::new();
-        slots.grow(FIRST, Slot::new);
+        slots.grow(FIRST, Descriptor::new);
         Self { slots, open: AtomicU32::new(FIRST as u32) }
     }
 
     /// The slot of this number, if there is one. A mark's always is there.
-    pub(super) fn slot(&self, number: u32) -> Option<&Slot> {
+    pub(super) fn slot(&self, number: u32) -> Option<&Descriptor> {
         self.slots.get(number as usize)
     }
 
     /// Takes a free slot, setting up another shelf where all are in use.
-    pub(super) fn take(&self) -> Result<Taken<'_>, PoolExhausted> {
+    pub(super) fn take(&self) -> Result<TakenDescriptor<'_>, PoolExhausted> {
         let mut passed = 0;
         loop {
             // Acquire pairs with the Release below: the shelf is there before its slots are counted.
@@ -62,7 +62,7 @@ impl Pool {
                 if let Some(slot) = self.slot(number)
                     && let Some(sequence) = slot.try_begin()
                 {
-                    return Ok(Taken { number, sequence, slot });
+                    return Ok(TakenDescriptor { number, sequence, slot });
                 }
             }
             // Somebody else may have opened a shelf meanwhile; then its slots are looked at first.
@@ -71,7 +71,7 @@ impl Pool {
                 if more > Slots::CAPACITY {
                     return Err(PoolExhausted);
                 }
-                self.slots.grow(more, Slot::new);
+                self.slots.grow(more, Descriptor::new);
                 self.open.fetch_max(more as u32, Ordering::Release);
             }
             passed = open;
@@ -82,7 +82,7 @@ impl Pool {
     /// the slots: *helpers first, the operation after them*. So whoever still reads through a
     /// helper's mark and finds the operation gone, or its slot written anew, will find the helper's
     /// sequence moved on as well: one look at the slot that the mark names is enough to know.
-    pub(super) fn leave(&self, operation: Mark, slot: &Slot) {
+    pub(super) fn leave(&self, operation: Mark, slot: &Descriptor) {
         if slot.control.leave_unless_last() {
             return;
         }
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_pool_grows_when_all_slots_are_taken_and_reuses_what_is_given_back() {
-        let pool = Pool::new();
+        let pool = DescriptorPool::new();
         let taken: Vec<_> = (0..FIRST * 4).map(|_| pool.take().expect("there are more")).collect();
         let mut numbers: Vec<_> = taken.iter().map(|taken| taken.number).collect();
         numbers.sort_unstable();

@@ -5,12 +5,13 @@
 #![allow(clippy::expect_used, reason = "a test that fails should say where")]
 
 use super::{
-    Cells, Committed, Line, Operation, Pool, Refused, Site, Stop, TooMuch, merge_lines, plan_stops,
+    CellDelta, Cells, Committed, DescriptorPool, FillStop, Operation, Refused, Site, TooMuch,
+    merge_lines, plan_stops,
 };
 use crate::quantity::Quantity;
 use crate::stock::cell::{Cell, CellId};
 use crate::stock::handle::LevelHandle;
-use crate::stock::mcas::recorder::{Announce, Announced, CommitName, Moved};
+use crate::stock::mcas::recorder::{CommitName, CommitRecorder, CommitView, LogOrder};
 use crate::stock::word::{Delta, Word};
 use crate::sync::ArrayQueue;
 use std::sync::Mutex;
@@ -18,7 +19,7 @@ use std::sync::Mutex;
 /// How an operation moves the available and the reserved units of a cell.
 pub type Move = (i32, i32);
 
-/// When an operation queues its record; see `Announced`.
+/// When an operation queues its record; see `LogOrder`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     Never,
@@ -36,7 +37,7 @@ pub struct Logged {
 
 /// Why a commit was refused: the cell (none for a sum) and what was there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Short {
+pub struct ShortCell {
     pub cell: Option<usize>,
     pub available: u64,
 }
@@ -45,7 +46,7 @@ pub struct Short {
 pub struct Testbed {
     start: Vec<(u32, u32)>,
     cells: Vec<Cell>,
-    pool: Pool,
+    pool: DescriptorPool,
     queue: ArrayQueue<Logged>,
     /// Not through the door: nothing is ordered by it, and models need not interleave it.
     shown: Mutex<u32>,
@@ -62,7 +63,7 @@ impl Testbed {
         Self {
             start: start.to_vec(),
             cells: cells.collect(),
-            pool: Pool::new(),
+            pool: DescriptorPool::new(),
             queue: ArrayQueue::new(64),
             shown: Mutex::new(0),
         }
@@ -93,7 +94,11 @@ impl Testbed {
     }
 
     /// Commits `moves`, and says what each line replaced, by cell in ascending order.
-    pub fn commit(&self, moves: &[(usize, Move)], when: When) -> Result<Vec<(u32, u32)>, Short> {
+    pub fn commit(
+        &self,
+        moves: &[(usize, Move)],
+        when: When,
+    ) -> Result<Vec<(u32, u32)>, ShortCell> {
         if when == When::BeforeStart {
             self.log(None, moves.to_vec());
         }
@@ -111,7 +116,12 @@ impl Testbed {
     }
 
     /// A split fulfilment of `units` over `cells`, in this order.
-    pub fn fill(&self, cells: &[usize], units: u32, when: When) -> Result<Vec<(u32, u32)>, Short> {
+    pub fn fill(
+        &self,
+        cells: &[usize],
+        units: u32,
+        when: When,
+    ) -> Result<Vec<(u32, u32)>, ShortCell> {
         let done = self.begin_fill(cells, units, when).run();
         if when == When::AfterDone
             && let Ok(done) = &done
@@ -128,9 +138,9 @@ impl Testbed {
 
     fn begin_fill(&self, cells: &[usize], units: u32, when: When) -> Operation<'_, Self> {
         let mut stops: Vec<_> =
-            (0..).zip(cells).map(|(turn, &cell)| Stop { cell: id(cell), turn }).collect();
+            (0..).zip(cells).map(|(turn, &cell)| FillStop { cell: id(cell), turn }).collect();
         let quantity = Quantity::new(units).expect("a legal quantity");
-        Operation::begin_fill(self, plan_stops(&mut stops), quantity, announced(when))
+        Operation::begin_fill(self, plan_stops(&mut stops), quantity, log_order(when))
             .expect("there is a slot")
     }
 
@@ -183,23 +193,25 @@ impl Testbed {
     }
 
     fn begin(&self, moves: &[(usize, Move)], when: When) -> Operation<'_, Self> {
-        let mut lines: Vec<_> =
-            moves.iter().map(|&(cell, by)| Line { cell: id(cell), delta: delta(by) }).collect();
+        let mut lines: Vec<_> = moves
+            .iter()
+            .map(|&(cell, by)| CellDelta { cell: id(cell), delta: delta(by) })
+            .collect();
         let lines = merge_lines(&mut lines).unwrap_or_else(|TooMuch { cell }| panic!("{cell:?}"));
-        Operation::begin(self, lines, announced(when)).expect("there is a slot")
+        Operation::begin(self, lines, log_order(when)).expect("there is a slot")
     }
 
     fn report(
         &self,
         result: Result<Committed<'_, Self>, Refused>,
-    ) -> Result<Vec<(u32, u32)>, Short> {
+    ) -> Result<Vec<(u32, u32)>, ShortCell> {
         match result {
             Ok(done) => Ok((0..done.lines()).map(|at| counts(done.change(at).before)).collect()),
             Err(Refused::Line { cell, available, .. }) => {
                 let cell = Some(cell.bits() as usize);
-                Err(Short { cell, available: u64::from(available) })
+                Err(ShortCell { cell, available: u64::from(available) })
             }
-            Err(Refused::Sum { available }) => Err(Short { cell: None, available }),
+            Err(Refused::Sum { available }) => Err(ShortCell { cell: None, available }),
         }
     }
 
@@ -211,9 +223,9 @@ impl Testbed {
 
 /// A helper that fell asleep between its look at the status and its swap.
 #[derive(Debug)]
-pub struct Sleeper<'t>(super::drive::Sleeper<'t, Testbed>);
+pub struct SleepingHelper<'t>(super::drive::Sleeper<'t, Testbed>);
 
-impl Sleeper<'_> {
+impl SleepingHelper<'_> {
     /// It puts its mark in now, if the word is still or again what it saw.
     pub fn mark(&self) -> bool {
         self.0.mark()
@@ -227,11 +239,11 @@ impl Sleeper<'_> {
 
 impl<'t> Half<'t> {
     /// A helper joins, and falls asleep before it marks line `line`.
-    pub fn helper_asleep_before(&self, line: usize) -> Sleeper<'t> {
-        Sleeper(self.0.helper_asleep_before(line))
+    pub fn helper_asleep_before(&self, line: usize) -> SleepingHelper<'t> {
+        SleepingHelper(self.0.helper_asleep_before(line))
     }
     /// The owner wakes up.
-    pub fn wake(self) -> Result<Vec<(u32, u32)>, Short> {
+    pub fn wake(self) -> Result<Vec<(u32, u32)>, ShortCell> {
         let bed = self.0.site();
         bed.report(self.0.wake())
     }
@@ -248,8 +260,8 @@ impl Cells for Testbed {
     }
 }
 
-impl Announce for Testbed {
-    fn announce(&self, moved: &dyn Moved) {
+impl CommitRecorder for Testbed {
+    fn record(&self, moved: &dyn CommitView) {
         let moves = (0..moved.lines()).map(|at| {
             let (cell, delta) = moved.line(at);
             (cell.bits() as usize, (delta.available(), delta.reserved()))
@@ -257,13 +269,13 @@ impl Announce for Testbed {
         self.log(Some(moved.name()), moves.collect());
     }
 
-    fn shown(&self, _: &dyn Moved) {
+    fn on_visible(&self, _: &dyn CommitView) {
         *self.shown.lock().expect("no test panics here") += 1;
     }
 }
 
 impl Site for Testbed {
-    fn pool(&self) -> &Pool {
+    fn pool(&self) -> &DescriptorPool {
         &self.pool
     }
 }
@@ -284,10 +296,10 @@ fn counts(word: Word) -> (u32, u32) {
 }
 
 /// Whose queueing it is.
-fn announced(when: When) -> Announced {
+fn log_order(when: When) -> LogOrder {
     match when {
-        When::Never => Announced::Never,
-        When::BeforeStart | When::AfterDone => Announced::ByOwner,
-        When::BeforeShown => Announced::BeforeShown,
+        When::Never => LogOrder::Never,
+        When::BeforeStart | When::AfterDone => LogOrder::ByOwner,
+        When::BeforeShown => LogOrder::BeforeVisible,
     }
 }

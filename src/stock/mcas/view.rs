@@ -1,24 +1,24 @@
 //! An operation as its announcer sees it.
 
-use super::descriptor::{Head, Slot};
+use super::descriptor::{Descriptor, Head};
 use super::mark::Mark;
-use super::pool::Pool;
+use super::pool::DescriptorPool;
 use crate::stock::cell::{CellId, Change};
-use crate::stock::mcas::recorder::{CommitName, Moved};
+use crate::stock::mcas::recorder::{CommitName, CommitView};
 use crate::stock::word::{Delta, Word};
 
 /// An operation that the caller drives: as long as it does, the slots stay what they are.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Record<'p> {
-    pub(super) pool: &'p Pool,
+pub(super) struct OperationView<'p> {
+    pub(super) pool: &'p DescriptorPool,
     pub(super) operation: Mark,
-    pub(super) slot: &'p Slot,
+    pub(super) slot: &'p Descriptor,
     pub(super) head: Head,
 }
 
-impl<'p> Record<'p> {
+impl<'p> OperationView<'p> {
     /// The operation of this name in `slot`, in which the caller is counted.
-    pub(super) fn new(pool: &'p Pool, operation: Mark, slot: &'p Slot) -> Self {
+    pub(super) fn new(pool: &'p DescriptorPool, operation: Mark, slot: &'p Descriptor) -> Self {
         Self { pool, operation, slot, head: slot.head() }
     }
 
@@ -36,7 +36,7 @@ impl<'p> Record<'p> {
     }
 }
 
-impl Moved for Record<'_> {
+impl CommitView for OperationView<'_> {
     fn name(&self) -> CommitName {
         self.operation.name()
     }
