@@ -180,3 +180,16 @@ fn a_file_introduces_itself() {
     assert!(unintroduced(&Source::new("tests/tests.rs", "use super::*;\n")).is_some());
     assert_eq!(unintroduced(&Source::new("src/a/tests.rs", "use super::*;\n")), None);
 }
+
+#[test]
+fn a_type_name_that_is_used_twice_is_found() {
+    let house = house(&[
+        ("src/a.rs", "pub(crate) struct Slot<'a>(&'a u8);\n// struct Line\nenum Kind { Line }"),
+        ("src/b/mod.rs", "mod tests { trait Slot {} }\nstruct Line;"),
+        ("src/bin/stockade/main.rs", "struct Line;"),
+    ]);
+    assert_eq!(names_used_twice(&house, &[]), ["Slot names 2 types: src/a.rs:1, src/b/mod.rs:1"]);
+    assert_eq!(names_used_twice(&house, &["Slot"]), [""; 0]);
+    let outgrown = ["Line is allowed twice, and need not be"];
+    assert_eq!(names_used_twice(&house, &["Slot", "Line"]), outgrown);
+}

@@ -11,8 +11,8 @@ use crate::shard::lane;
 use crate::sync::{AtomicU32, MODELLED, Ordering};
 
 const FIRST: usize = if MODELLED { 4 } else { 64 };
-const SHELVES: usize = 11;
-type Slots = DoublingTable<Descriptor, FIRST, SHELVES>;
+const SEGMENTS: usize = 11;
+type Slots = DoublingTable<Descriptor, FIRST, SEGMENTS>;
 
 const _: () = assert!(Slots::CAPACITY < 1 << SLOT_BITS, "a mark can name every slot");
 
