@@ -1,4 +1,4 @@
-//! Floor 1, stock: the lock-free ground floor. Counts live here, and nothing else may change them.
+//! Floor 1, stock: the lock-free counts. Only this floor changes them.
 
 pub(crate) mod cell;
 pub(crate) mod handle;

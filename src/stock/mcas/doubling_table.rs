@@ -1,7 +1,7 @@
-//! A table that grows by whole shelves and never moves what stands on them.
+//! A table that grows by segments of doubling length and never moves an element.
 //!
-//! Shelf `k` has `FIRST << k` places. A shelf is set up once, by whoever needs it first, and stays:
-//! whoever holds a reference into one may keep it, and steady state allocates nothing.
+//! Segment `k` has `FIRST << k` places. The first thread that needs a segment makes it, and it
+//! stays. So a reference into a segment stays valid, and steady state allocates nothing.
 
 use std::sync::OnceLock;
 
@@ -12,22 +12,22 @@ pub(super) struct DoublingTable<T, const FIRST: usize, const SEGMENTS: usize> {
 }
 
 impl<T, const FIRST: usize, const SEGMENTS: usize> DoublingTable<T, FIRST, SEGMENTS> {
-    /// How many values find room.
+    /// How many values fit.
     pub(super) const CAPACITY: usize = FIRST * ((1 << SEGMENTS) - 1);
 
-    /// No shelves yet.
+    /// A table without segments.
     pub(super) fn new() -> Self {
         const { assert!(FIRST.is_power_of_two() && SEGMENTS > 0) };
         Self { segments: [const { OnceLock::new() }; SEGMENTS] }
     }
 
-    /// The value of this number, if its shelf is set up.
+    /// The value of this number, if its segment exists.
     pub(super) fn get(&self, number: usize) -> Option<&T> {
         let (shelf, place) = Self::find(number);
         self.segments.get(shelf)?.get()?.get(place)
     }
 
-    /// Sets up every shelf that numbers below `count` need.
+    /// Makes every segment that numbers below `count` need.
     pub(super) fn grow(&self, count: usize, make: fn() -> T) {
         debug_assert!(count <= Self::CAPACITY);
         let Some(last) = count.checked_sub(1) else { return };

@@ -1,7 +1,7 @@
-//! Drive, claim, decide, show, clean up: what every thread does that brings an operation to its end.
+//! Secure, decide, show, clean: the steps with which every driver brings an operation to its end.
 //!
-//! The owner and its helpers run the same code; only the owner has a [fast path](super::owner), for
-//! as long as nobody has joined.
+//! The owner and its helpers run the same code. Only the owner has a [fast path](super::owner),
+//! while nobody has joined.
 
 use super::Site;
 use super::control::{Control, Status};
@@ -15,21 +15,23 @@ use crate::stock::mcas::recorder::LogOrder;
 use crate::stock::word::{Delta, Word};
 use crate::sync::MODELLED;
 
-/// One thread that drives one operation, counted in its control word.
+/// One thread that drives one operation. The operation's control word counts it.
 #[derive(Debug)]
 pub(super) struct Driver<'s, S: ?Sized> {
     pub(super) site: &'s S,
     pub(super) view: OperationView<'s>,
-    /// This thread's own mark: the operation's name for its owner, else one of a helper's slot.
+    /// This thread's own mark: the operation's name for its owner, else one of a helper's
+    /// descriptor.
     pub(super) mark: Mark,
-    /// Where this thread notes the words that its marks replace.
+    /// The descriptor in which this thread notes the words that its marks replace.
     pub(super) notes: &'s Descriptor,
 }
 
 impl<S: Site + ?Sized> Driver<'_, S> {
     /// Brings the operation to its end, from wherever it is. Then takes off the driver's own marks:
-    /// nobody leaves an operation with a mark of his own in a cell. The first `marked` lines may bear
-    /// one from before, however early another driver's end of the operation stops this one.
+    /// no thread leaves an operation while its own mark is in a cell. The first `marked` lines may
+    /// already bear one. They are cleaned even if another driver ends the operation before this
+    /// thread reaches them.
     pub(super) fn drive(&self, marked: usize) {
         let lines = self.view.head.lines;
         let looked_at = match (0..lines).find(|&at| !self.secure(at)) {
@@ -44,16 +46,17 @@ impl<S: Site + ?Sized> Driver<'_, S> {
         self.clean(looked_at.max(marked));
     }
 
-    /// Sees to it that line `at` has a winner. False if the operation is no longer undecided.
+    /// Makes line `at` have a winner. False if the operation is no longer undecided.
     fn secure(&self, at: usize) -> bool {
         let line = self.view.slot.line(at);
         let id = line.cell();
         let cell = self.site.cell(id);
         while line.winner().is_none() {
             let bits = cell.look();
-            // Between the look at the cell and the swap, and required: a mark of this thread that
-            // was in the cell and is gone was taken off because the operation is final, and this
-            // look sees that. Without it the same mark could go in twice, and be the winner twice.
+            // This check must stand between the read of the cell and the swap. If this thread's
+            // mark was in the cell and is gone, somebody took it off because the operation is
+            // final, and this read sees that. Without the check the same mark could go in twice,
+            // and win twice.
             #[cfg(not(planted = "commit_skip_status_check"))]
             if self.status() != Status::Undecided {
                 return false;
@@ -68,12 +71,12 @@ impl<S: Site + ?Sized> Driver<'_, S> {
                 }
                 self.notes.line(at).note_replaced(word);
                 if cell.put_mark(word, self.mark.bits()) && !line.claim(self.mark) {
-                    // Too late: another mark was here first, and the operation has gone on.
+                    // Too late: another mark won, and the operation has gone on.
                     cell.unmark(self.mark.bits(), word);
                 }
             } else if let Some(mark) = Mark::from_bits(bits).filter(|&mark| self.is_ours(mark)) {
-                // Another driver of this operation was faster. Claiming for it keeps this thread from
-                // having to wait for that one.
+                // Another driver of this operation was faster. This thread claims for it, and so
+                // need not wait for it.
                 line.claim(mark);
             } else {
                 resolve(self.site, id, cell, bits);
@@ -82,7 +85,8 @@ impl<S: Site + ?Sized> Driver<'_, S> {
         true
     }
 
-    /// Is `mark` one of this operation? As long as this thread is counted in, all its slots live.
+    /// Whether `mark` belongs to this operation. All its descriptors are alive while this thread is
+    /// counted in.
     fn is_ours(&self, mark: Mark) -> bool {
         if !mark.is_helper() {
             return mark == self.view.operation;
@@ -92,7 +96,7 @@ impl<S: Site + ?Sized> Driver<'_, S> {
         })
     }
 
-    /// Every line is marked: nothing can change under the operation any more.
+    /// Decides the operation. Every line is marked, so no word can change under it.
     fn decide(&self) {
         match self.can_be_done() {
             Ok(next) => {
@@ -104,7 +108,7 @@ impl<S: Site + ?Sized> Driver<'_, S> {
         }
     }
 
-    /// Where the operation goes from here, all lines being marked.
+    /// The next status, once all lines are marked.
     pub(super) fn can_be_done(&self) -> Result<Status, Shortage> {
         if self.view.head.fill != 0 {
             fill::fill(&self.view).map_err(|available| Shortage { line: None, available })?;
@@ -115,12 +119,13 @@ impl<S: Site + ?Sized> Driver<'_, S> {
         })
     }
 
-    /// Queues the record of a decided operation and makes it visible, unless somebody has already.
+    /// Queues the record of a decided operation and makes it visible, unless another thread has
+    /// done so.
     pub(super) fn show(&self) {
         show(self.site, &self.view);
     }
 
-    /// Tells that the operation is visible, if it was this thread's swap that made it so.
+    /// Reports that the operation is visible, if this thread's swap made it so.
     pub(super) fn tell_if_visible(&self, by_this_thread: bool) {
         tell_if_visible(self.site, &self.view, by_this_thread);
     }
@@ -130,7 +135,7 @@ impl<S: Site + ?Sized> Driver<'_, S> {
         self.view.slot.control.advance(Status::Undecided, Status::Refused);
     }
 
-    /// Takes this thread's marks off the first `lines` cells, for what each has come to mean.
+    /// Replaces this thread's marks in the first `lines` cells by what each has come to mean.
     pub(super) fn clean(&self, lines: usize) {
         let control = self.control();
         debug_assert!(control.status().is_final());
@@ -160,8 +165,9 @@ impl<S: Site + ?Sized> Driver<'_, S> {
     }
 }
 
-/// Queues the record of a decided operation, then makes it visible: in this order (Law 2), because
-/// whoever sees the units may spend them and queue that. Until then readers see the old counts.
+/// Queues the record of a decided operation, then makes it visible. Law 2 requires this order:
+/// whoever sees the units may spend them and queue that. Until the swap, readers see the old
+/// counts.
 fn show<S: Site + ?Sized>(site: &S, view: &OperationView<'_>) {
     if view.slot.control.load().status() != Status::Decided {
         return;
@@ -185,13 +191,13 @@ fn tell_if_visible<S: Site + ?Sized>(site: &S, view: &OperationView<'_>, by_this
     }
 }
 
-/// Joins the drivers of `operation` and drives it to its end; nothing if it is final by now.
+/// Joins the drivers of `operation` and drives it to its end. Does nothing if it is final by now.
 fn help<S: Site + ?Sized>(site: &S, operation: Mark) {
     let pool = site.pool();
     let Some(slot) = pool.slot(operation.slot()) else { return };
     let Some(joined) = slot.control.try_join(operation.sequence()) else { return };
     let view = OperationView::new(pool, operation, slot);
-    // Decided: all marks are in, and a helper needs none of its own.
+    // In `Decided` all marks are in, so a helper needs no descriptor of its own.
     if joined.status() == Status::Undecided {
         match pool.take() {
             Ok(notes) => {
@@ -201,8 +207,9 @@ fn help<S: Site + ?Sized>(site: &S, operation: Mark) {
                 let mark = Mark::helper(notes.number, notes.sequence);
                 Driver { site, view, mark, notes: notes.slot }.drive(0);
             }
-            // 131,000 slots in use, and none for a helper: the one place where the owner is waited
-            // for. A thread can't leave what is undecided, so it stays counted until it is final.
+            // All 131,000 descriptors are in use, and none is left for a helper. This is the one
+            // place where a thread waits for the owner. It stays counted in until the operation is
+            // final, because a driver cannot leave an undecided operation.
             Err(_) => {
                 while slot.control.load().status() == Status::Undecided {
                     crate::sync::yield_now();
@@ -216,7 +223,7 @@ fn help<S: Site + ?Sized>(site: &S, operation: Mark) {
     pool.leave(operation, slot);
 }
 
-/// What an earlier design did with whom it met: refuses it, for its owner to begin anew.
+/// What an earlier design did to the operation it met: refuse it, so that its owner begins anew.
 #[cfg(planted = "commit_abort_without_end")]
 fn abort(pool: &super::pool::DescriptorPool, operation: Mark) {
     let Some(slot) = pool.slot(operation.slot()) else { return };
@@ -236,7 +243,7 @@ impl<S: Site + ?Sized> ResolveMark for S {
             return Err(word);
         }
         match meaning {
-            // A mark never recurs, so that if it is still there, it still means this.
+            // A mark never recurs. If it is still there, it still means this.
             Meaning::Final(word) => cell.unmark(bits, word),
             Meaning::Open { operation, lines, .. } => {
                 #[cfg(planted = "commit_abort_without_end")]
@@ -250,18 +257,19 @@ impl<S: Site + ?Sized> ResolveMark for S {
     }
 }
 
-/// Gets the mark of another operation out of a driver's way. A driver's own delta must fit a plain
-/// word, not the meaning of a mark: while that operation is undecided, its refusal may still free
-/// what is short, or its success bring it.
+/// Gets the mark of another operation out of a driver's way. The delta passed is "nothing", because
+/// a driver's own delta must fit a plain word and not the meaning of a mark. While the other
+/// operation is undecided, its refusal may still free what is short, or its success bring it.
 pub(super) fn resolve<S: Site + ?Sized>(site: &S, id: CellId, cell: &Cell, bits: u64) {
     let fits = site.resolve_mark(id, cell, bits, Delta::NOTHING);
     debug_assert!(fits.is_ok(), "nothing always fits");
 }
 
-/// Gives whoever is at it a moment: most owners are nearly through, and two threads that drive one
-/// long basket only get in each other's way. Bounded, so that nobody waits for a sleeper.
+/// Polls for a moment, and tells whether the mark has gone. Most owners are almost done, and two
+/// threads that drive one long basket only slow each other down. The polling is bounded, so nobody
+/// waits for a thread that sleeps.
 fn spin_briefly(cell: &Cell, bits: u64, lines: usize) -> bool {
-    // Models have no use for waiting: all that it could show is shown without it.
+    // Models do not spin: they find every interleaving without it.
     let spins = if MODELLED { 0 } else { 2 * lines };
     (0..spins).any(|_| {
         crate::sync::spin_loop();
@@ -269,7 +277,7 @@ fn spin_briefly(cell: &Cell, bits: u64, lines: usize) -> bool {
     })
 }
 
-/// For models: a helper that sleeps between its look at the status and its swap.
+/// For models: a helper that sleeps between its read of the status and its swap.
 #[cfg(any(test, all(loom, feature = "loom")))]
 #[derive(Debug)]
 pub(super) struct Sleeper<'s, S: ?Sized> {

@@ -1,9 +1,9 @@
-//! What a caller asks for: cells and what to do to each.
+//! What a caller asks for: cells, and what to do to each.
 
 use crate::stock::cell::CellId;
 use crate::stock::word::Delta;
 
-/// One cell and what is to happen to it.
+/// One cell, and what the commit does to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CellDelta {
     pub(crate) cell: CellId,
@@ -16,8 +16,8 @@ pub(crate) struct TooMuch {
     pub(crate) cell: CellId,
 }
 
-/// Sorts lines by cell and merges those on the same one, in place: two lines over the same product
-/// are one demand for their sum, so that neither can be promised what the other takes.
+/// Sorts lines by cell and merges those on the same cell, in place. Two lines over one product are
+/// one demand for their sum: otherwise each could be promised the units that the other takes.
 pub(crate) fn merge_lines(lines: &mut [CellDelta]) -> Result<&[CellDelta], TooMuch> {
     lines.sort_unstable_by_key(|line| line.cell);
     let mut merged = 0;

@@ -1,4 +1,4 @@
-//! An operation in the hands of the thread that wants it: begin, run, look at what came of it.
+//! An operation in the hands of its owner: begin it, run it, read its result.
 
 use super::Site;
 use super::control::{Control, Status};
@@ -14,33 +14,33 @@ use crate::stock::cell::{CellId, Change};
 use crate::stock::mcas::recorder::{CommitName, CommitView, LogOrder};
 use crate::stock::word::{Delta, Word};
 
-/// An operation that has its slot and its lines, and has touched no cell yet. Dropped before it is
-/// [run](Self::run), it never was.
+/// An operation that has its descriptor and its lines, and has touched no cell yet. If it is
+/// dropped before it is [run](Self::run), nothing has happened.
 #[derive(Debug)]
 #[must_use = "nothing moves before it is run"]
 pub(crate) struct Operation<'s, S: Site + ?Sized> {
     driver: Driver<'s, S>,
 }
 
-/// An operation that is visible in all its cells. Its slot is given back when this is dropped, so it
-/// should be soon.
+/// An operation that is visible in all its cells. Drop it soon: it gives its descriptor back only
+/// then.
 #[derive(Debug)]
 pub(crate) struct Committed<'s, S: Site + ?Sized> {
     operation: Operation<'s, S>,
 }
 
-/// Why an operation was refused. True at one instant of the call to [`Operation::run`].
+/// Why an operation was refused. It was true at one instant of the call to [`Operation::run`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// A line did not fit its cell, which had only so many units available.
     Line { line: usize, cell: CellId, available: u32 },
-    /// All levels of a split fulfilment together had only so many.
+    /// All levels of a split fulfillment together had only so many units.
     Sum { available: u64 },
 }
 
 impl<'s, S: Site + ?Sized> Operation<'s, S> {
     /// Prepares an operation over `lines`, as [`merge_lines`](super::merge_lines) made them: sorted
-    /// by cell, each cell once. Fails only if there is no slot left.
+    /// by cell, each cell once. Fails only if no descriptor is left.
     pub(crate) fn begin(
         site: &'s S,
         lines: &[CellDelta],
@@ -54,8 +54,9 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         Ok(operation)
     }
 
-    /// Prepares a hold of `quantity` out of several levels, greedily in the order of their turns;
-    /// `stops` as [`plan_stops`](super::plan_stops) made them. Fails only if there is no slot left.
+    /// Prepares a hold of `quantity` out of several levels, greedily in the order of their turns.
+    /// `stops` must come from [`plan_stops`](super::plan_stops). Fails only if no descriptor is
+    /// left.
     pub(crate) fn begin_fill(
         site: &'s S,
         stops: &[FillStop],
@@ -87,7 +88,7 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         Ok(Self { driver: Driver { site, view, mark: operation, notes: slot } })
     }
 
-    /// The operation's name, under which more can be sent to the writer ahead of the record.
+    /// The operation's name. The owner may send more to the writer under it, ahead of the record.
     pub(crate) fn name(&self) -> CommitName {
         self.driver.mark.name()
     }
@@ -106,7 +107,7 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         self.conclude()
     }
 
-    /// The same operation, which somebody has aborted, from the start.
+    /// The same operation, from the start, after another thread aborted it.
     #[cfg(planted = "commit_abort_without_end")]
     fn anew(self) -> Self {
         let Driver { site, view, .. } = self.driver;
@@ -123,10 +124,10 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         Ok(Committed { operation: self })
     }
 
-    /// The fast path: as long as nobody has joined, the owner's marks are the only ones and count by
-    /// definition, so that nothing has to be claimed: two swaps a line, as many as a lock needs. True
-    /// if it brought the operation to its end; false if somebody joined, and nothing is lost: the
-    /// marks that are in stay in.
+    /// The fast path of an operation that nobody has joined. The owner's marks are the only ones
+    /// and win by definition, so nothing is claimed: two swaps a line, as many as a lock needs.
+    /// True if it brought the operation to its end. False if somebody joined; then the marks that
+    /// are in stay in.
     fn fast_path(&self) -> bool {
         let Driver { site, view, mark, notes } = self.driver;
         let untouched = Control::untouched(mark.sequence());
@@ -174,7 +175,7 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         self.conclude()
     }
 
-    /// For models of a helper that falls asleep before it marks line `line`.
+    /// For models: a helper that falls asleep before it marks line `line`.
     #[cfg(any(test, all(loom, feature = "loom")))]
     pub(super) fn helper_asleep_before(&self, line: usize) -> super::drive::Sleeper<'s, S> {
         super::drive::Sleeper::join(self.driver.site, self.driver.view, line)
@@ -186,7 +187,8 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         self.driver.site
     }
 
-    /// For models of an owner that falls asleep: marks the first `lines` cells, as the fast path does.
+    /// For models of an owner that falls asleep: marks the first `lines` cells, as the fast path
+    /// does.
     #[cfg(any(test, all(loom, feature = "loom")))]
     pub(super) fn mark_first(&self, lines: usize) {
         let Driver { site, mark, notes, .. } = self.driver;
@@ -216,7 +218,7 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
             Some(line) => Refused::Line {
                 line,
                 cell: self.driver.notes.line(line).cell(),
-                // One word's count, so that it fits.
+                // The count of one word, so it fits.
                 available: available as u32,
             },
         }
@@ -226,7 +228,7 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
 impl<S: Site + ?Sized> Drop for Operation<'_, S> {
     fn drop(&mut self) {
         let Driver { view, .. } = self.driver;
-        // One that was never run has no marks, so that nobody can know of it.
+        // An operation that was never run has no marks, so no other thread knows of it.
         view.slot.control.advance(Status::Undecided, Status::Refused);
         view.pool.leave(view.operation, view.slot);
     }
@@ -243,8 +245,8 @@ impl<S: Site + ?Sized> Committed<'_, S> {
         self.operation.driver.view.line(line).0
     }
 
-    /// What it replaced in the cell of line `line`, and with what: at the instant at which the
-    /// operation became visible.
+    /// The words of line `line` before and after, at the instant at which the operation became
+    /// visible.
     pub(crate) fn change(&self, line: usize) -> Change {
         self.operation.driver.view.change(line)
     }

@@ -48,11 +48,11 @@ pub struct Testbed {
     cells: Vec<Cell>,
     pool: DescriptorPool,
     queue: ArrayQueue<Logged>,
-    /// Not through the door: nothing is ordered by it, and models need not interleave it.
+    /// Std's mutex, not the one of `sync`: it orders nothing, and models need not interleave it.
     shown: Mutex<u32>,
 }
 
-/// A commit whose owner has marked a part of its cells and then stopped.
+/// A commit whose owner has marked some of its cells and then stopped.
 #[derive(Debug)]
 pub struct Half<'t>(Operation<'t, Testbed>);
 
@@ -73,7 +73,7 @@ impl Testbed {
         counts(self.cells[cell].read(id(cell), &self.pool))
     }
 
-    /// A single-cell operation, without any record.
+    /// A single-cell operation, without a record.
     pub fn apply(&self, cell: usize, by: Move) -> bool {
         self.cells[cell].apply(id(cell), delta(by), self).is_ok()
     }
@@ -93,7 +93,7 @@ impl Testbed {
         assert!(self.apply(cell, (units, 0)), "a gift always fits");
     }
 
-    /// Commits `moves`, and says what each line replaced, by cell in ascending order.
+    /// Commits `moves`, and returns what each line replaced, by cell in ascending order.
     pub fn commit(
         &self,
         moves: &[(usize, Move)],
@@ -109,13 +109,13 @@ impl Testbed {
         result
     }
 
-    /// What stands in these cells at one instant, in ascending order.
+    /// The counts of these cells at one instant, in ascending order.
     pub fn snapshot(&self, cells: &[usize]) -> Vec<(u32, u32)> {
         let moves: Vec<_> = cells.iter().map(|&cell| (cell, (0, 0))).collect();
         self.commit(&moves, When::Never).expect("a look is never refused")
     }
 
-    /// A split fulfilment of `units` over `cells`, in this order.
+    /// A split fulfillment of `units` over `cells`, in this order.
     pub fn fill(
         &self,
         cells: &[usize],
@@ -162,8 +162,8 @@ impl Testbed {
         written
     }
 
-    /// Law 2: replays what was written, every prefix of which must be legal, and compares the end
-    /// with the cells.
+    /// Law 2: replays what was written. Every prefix must be legal, and the end must equal the
+    /// cells.
     pub fn check_journal(&self) -> Vec<Logged> {
         let written = self.written();
         let mut counts = self.start.clone();
@@ -182,12 +182,12 @@ impl Testbed {
         written
     }
 
-    /// How many commits have told that they are visible.
+    /// How many commits have reported that they are visible.
     pub fn shown(&self) -> u32 {
         *self.shown.lock().expect("no test panics here")
     }
 
-    /// No cell bears a mark.
+    /// Whether no cell bears a mark.
     pub fn is_clean(&self) -> bool {
         self.cells.iter().all(|cell| Word::from_bits(cell.look()).is_some())
     }
@@ -221,12 +221,12 @@ impl Testbed {
     }
 }
 
-/// A helper that fell asleep between its look at the status and its swap.
+/// A helper that fell asleep between its read of the status and its swap.
 #[derive(Debug)]
 pub struct SleepingHelper<'t>(super::drive::Sleeper<'t, Testbed>);
 
 impl SleepingHelper<'_> {
-    /// It puts its mark in now, if the word is still or again what it saw.
+    /// It puts its mark in now, if the word is still, or again, what it read.
     pub fn mark(&self) -> bool {
         self.0.mark()
     }
@@ -248,7 +248,7 @@ impl<'t> Half<'t> {
         bed.report(self.0.wake())
     }
 
-    /// The owner never does.
+    /// The owner never wakes up.
     pub fn sleep_for_ever(self) {
         std::mem::forget(self);
     }
@@ -280,7 +280,7 @@ impl Site for Testbed {
     }
 }
 
-/// The id under which a testbed knows its cell of this number.
+/// The id of the testbed's cell of this number.
 pub(super) fn id(cell: usize) -> CellId {
     CellId::level(LevelHandle(cell as u32))
 }
@@ -295,7 +295,7 @@ fn counts(word: Word) -> (u32, u32) {
     (word.available(), word.reserved())
 }
 
-/// Whose queueing it is.
+/// Who queues the record, and when.
 fn log_order(when: When) -> LogOrder {
     match when {
         When::Never => LogOrder::Never,

@@ -1,4 +1,4 @@
-//! The commit against a sequential model, and under load.
+//! MCAS against a sequential model, and under load.
 
 use super::testbed::{Move, ShortCell, Testbed, When};
 use proptest::prelude::*;
@@ -190,7 +190,8 @@ proptest! {
                     prop_assert_eq!(bed.snapshot(&cells), expected);
                 }
                 HistoryStep::Stall(lines, marks) => {
-                    // The owner marks what fits, stops, and a snapshot of all cells helps it through.
+                    // The owner marks what fits and stops; a snapshot of all cells helps it
+                    // through.
                     let mut merged: Vec<usize> = lines.iter().map(|line| line.0).collect();
                     merged.sort_unstable();
                     merged.dedup();
@@ -213,7 +214,7 @@ proptest! {
     }
 }
 
-/// Threads transfer between, hold on and look at the same few cells: no unit is ever lost or made.
+/// Threads transfer between, hold on and read the same few cells: no unit is ever lost or made.
 #[test]
 fn every_snapshot_under_load_conserves_units() {
     const LEVELS: usize = 12;
