@@ -1,4 +1,4 @@
-//! Floor 2, reservations: who holds what, until when.
+//! Floor 2, reservations: who holds what, and until when.
 
 pub(crate) mod chain;
 pub(crate) mod deadlines;

@@ -1,8 +1,8 @@
-//! The reservation map: sharded slots, named by the id.
+//! The reservation table: slots that the id names by number.
 //!
-//! An id carries its slot's number, so a look-up is one index and a comparison of the whole id: no
-//! hash, no probing, and, with ten million live holds, one cache miss rather than several. Slots are
-//! added a segment at a time as the number of live holds grows, up to a configured maximum.
+//! An id holds its slot's number. So a look-up is one index and one comparison of the whole id: no
+//! hash, no probing. With ten million live holds it costs one cache miss instead of several. The
+//! table grows by a segment at a time as live holds become more, up to a configured maximum.
 
 mod restore;
 
@@ -28,7 +28,7 @@ pub(crate) struct Slots {
     deadlines: Deadlines,
 }
 
-/// A slot that one thread has taken, and nobody else can reach.
+/// A slot that one thread has taken, and no other thread can reach.
 #[derive(Debug)]
 #[must_use = "a taken slot is published or put back"]
 pub(crate) struct VacantSlot<'s> {
@@ -39,8 +39,8 @@ pub(crate) struct VacantSlot<'s> {
 }
 
 impl<'s> VacantSlot<'s> {
-    /// Takes a slot that came off the free ones; `Err` where its former tenant's record is just being
-    /// changed.
+    /// Takes a slot from the free list. `Err` if another thread is changing the record of its
+    /// previous reservation.
     #[inline]
     fn of(number: SlotNumber, slot: &'s Slot) -> Result<Self, SlotState> {
         let (state, created_at_floor) = slot.vacate()?;
@@ -51,9 +51,8 @@ impl<'s> VacantSlot<'s> {
         self.number
     }
 
-    /// The birth of a hold that was to be born `now`, a moment read before the slot was taken: not
-    /// before that of any tenant that the slot has had, so that a younger id is never taken for one
-    /// that was yet to come.
+    /// Creation time for the new hold: `now`, but never before the slot's previous reservation, so
+    /// that an older id cannot look newer than this one. `now` was read before the slot was taken.
     #[inline]
     pub(crate) fn created_at(
         &self,
@@ -62,7 +61,8 @@ impl<'s> VacantSlot<'s> {
     ) -> Timestamp {
         match self.created_at_floor {
             former if former <= now => now,
-            // Not known; but it was read from the clock before.
+            // The floor is unknown. But it was read from this clock earlier, so the clock's time is
+            // not before it.
             Timestamp::MAX => clock(),
             former => clock().max(former),
         }
@@ -74,7 +74,7 @@ impl<'s> VacantSlot<'s> {
 pub(crate) enum Lookup<'a> {
     /// A live hold or a finished record, in this slot, in this state.
     Found(&'a Slot, SlotState),
-    /// The record's slot has been used since.
+    /// The slot has been reused since, so the record is gone.
     Forgotten,
     /// This engine never made such an id.
     Unknown,
@@ -87,8 +87,8 @@ impl Slots {
         Self::with_room(max_slots as usize, max_slots, threads, retention)
     }
 
-    /// As `new`, with room for holds of an earlier run that was allowed more slots: `room` is at least
-    /// `max_slots`.
+    /// As `new`, with room for holds of an earlier run that was allowed more slots. `room` is at
+    /// least `max_slots`.
     pub(crate) fn with_room(
         room: usize,
         max_slots: u32,
@@ -112,11 +112,12 @@ impl Slots {
         }
     }
 
-    /// A slot whose former tenant's record is being changed at this moment goes to the back of the line.
+    /// Takes another slot, because a thread is changing the record in slot `busy`. That slot goes
+    /// to the back of the queue.
     #[cold]
     #[inline(never)]
     fn take_another(&self, mut busy: SlotNumber, now: Timestamp) -> Option<VacantSlot<'_>> {
-        // More of them in a row than there are threads means that there is nothing else.
+        // If more slots in a row are busy than there are threads, there are no others.
         const ATTEMPTS: usize = 64;
         for _ in 1..ATTEMPTS {
             self.free_list.retire(busy, now);
@@ -135,8 +136,8 @@ impl Slots {
         self.free_list.retire(slot.number, now);
     }
 
-    /// Makes a hold of `head` and the lines of `rest` live; its id is visible from here on. Shows the
-    /// fence that it has made behind that.
+    /// Makes a hold of `head` and the lines of `rest` live. Its id is visible from here on. Returns
+    /// proof of the fence that it has executed after that.
     #[inline]
     pub(crate) fn publish(
         &self,
@@ -150,8 +151,8 @@ impl Slots {
         self.deadlines.note(number, expires_at)
     }
 
-    /// Enters the record of a hold that begins and ends in one step: a sale. Its slots may retire
-    /// then; this returns what leads to those after the head.
+    /// Writes the record of a hold that begins and ends in one step: a sale. Its slots may retire
+    /// then. Returns the chain to the slots after the head.
     pub(crate) fn publish_sold(
         &self,
         head: VacantSlot<'_>,
@@ -180,7 +181,8 @@ impl Slots {
         record.chain
     }
 
-    /// Makes the chain that leads from `head`, which was to bear `chain`, to its other lines.
+    /// Makes the chain from `head` to its other lines, and returns the head's chain word: `chain`,
+    /// leading to them.
     #[cold]
     #[inline(never)]
     fn chain(
@@ -199,8 +201,8 @@ impl Slots {
         chain.of_later_lines(first, generation)
     }
 
-    /// Makes `lines` a chain of the slot `head` in `generation`, with `end` behind it; returns the
-    /// first of it. Linked from the back, so that a chain is whole before its head shows.
+    /// Links `lines` into a chain of slot `head` in `generation`, with `end` behind it. Returns its
+    /// first slot. Linked from the back, so the chain is complete before its head shows.
     pub(super) fn link(
         lines: &[(VacantSlot<'_>, SlotLine)],
         head: SlotNumber,
@@ -234,7 +236,8 @@ impl Slots {
                 Read::OtherReservation(_, state) if state == SlotState::UNUSED => {
                     return Lookup::Unknown;
                 }
-                // A record older than the id: nobody has lived here since the id claims to.
+                // The record is older than the id. The slot has not been used since the time that
+                // the id claims.
                 Read::OtherReservation(record, state)
                     if state.phase() != Phase::Vacant
                         && state.phase() != Phase::Line
@@ -266,8 +269,8 @@ impl Slots {
                     ChainWalk::Whole { retaken_from } => {
                         ReadReservation::Found { record, state, retaken_from }
                     }
-                    // Nobody changes a record but by using its slots again, and a later one of them
-                    // may come round before the head does.
+                    // A finished record changes only when its slots are reused, and a later slot
+                    // may be reused before the head is.
                     ChainWalk::Gone if !state.phase().is_live() => ReadReservation::Forgotten,
                     ChainWalk::Gone | ChainWalk::Changed => ReadReservation::Changed,
                 }
@@ -289,7 +292,8 @@ impl Slots {
         record: &ReservationRecord,
         mut each: impl FnMut(SlotLine),
     ) {
-        // The chain of a hold in `Ending` can't change under its winner, so the walk always ends well.
+        // The chain of a hold in `Ending` cannot change under the winner, so this walk always ends
+        // well.
         let walked = self.walk(number, state, record, &mut each);
         debug_assert!(
             matches!(walked, ChainWalk::Whole { .. }),
@@ -297,7 +301,7 @@ impl Slots {
         );
     }
 
-    /// Hands out each line of a head that was found in `state`.
+    /// Passes each line of a head, found in `state`, to `each`.
     fn walk(
         &self,
         head: SlotNumber,
@@ -327,15 +331,16 @@ impl Slots {
         ChainWalk::Whole { retaken_from: None }
     }
 
-    /// The slots of a chain, each after the one before has been passed on: for whoever has the chain
-    /// to itself.
+    /// Passes each slot of a chain to `each`, until it returns false: for the thread that has the
+    /// chain to itself.
     pub(super) fn each_link(&self, chain: Chain, mut each: impl FnMut(SlotNumber, &Slot) -> bool) {
         let mut next = chain.first();
         while next != NO_SLOT {
             let Some(slot) = self.slots.get(next as usize) else { return };
             #[cfg(planted = "link_read_after_return")]
             let go_on = each(next, slot);
-            // Read before it is passed on: afterwards the link may be another's.
+            // Read the next number first: once `each` has retired this slot, it may belong to
+            // another chain.
             let following = slot.following();
             #[cfg(not(planted = "link_read_after_return"))]
             let go_on = each(next, slot);
@@ -346,8 +351,9 @@ impl Slots {
         }
     }
 
-    /// Gives back the slots of a hold that is over, its end queued and its units given (Law 2); unless
-    /// it has sold units that are `unsettled`, and keeps them until they are shipped or cancelled.
+    /// Gives back the slots of a hold that is over. Its end is queued and its units are given (Law
+    /// 2). If the hold keeps its slots and has sold units that are `unsettled`, they stay until
+    /// those are shipped or cancelled.
     #[inline]
     pub(crate) fn retire(&self, number: SlotNumber, chain: Chain, unsettled: bool, now: Timestamp) {
         if !(chain.keeps() && unsettled) {
@@ -363,8 +369,8 @@ impl Slots {
         }
     }
 
-    /// Gives back the later slots of a chain: that of a hold that is over, or one that another has
-    /// replaced, which nobody will read.
+    /// Gives back the later slots of a chain: of a hold that is over, or of a chain that was
+    /// replaced. Nobody will read it.
     pub(super) fn retire_links(&self, chain: Chain, now: Timestamp) {
         self.each_link(chain, |number, _| {
             self.free_list.retire(number, now);
@@ -372,7 +378,7 @@ impl Slots {
         });
     }
 
-    /// A live hold of this slot, by number: for those who look through all of them.
+    /// The slot of this number, for a caller that goes through all of them.
     pub(crate) fn at(&self, number: SlotNumber) -> Option<&Slot> {
         self.slots.get(number as usize)
     }
@@ -387,8 +393,8 @@ impl Slots {
         self.deadlines.is_due(now)
     }
 
-    /// Shows `end` every hold that is overdue at `now`, with the slot and state it was found in;
-    /// `end` ends it, and says whether it has had enough.
+    /// Passes every hold that is overdue at `now` to `end`, with the slot and state in which it was
+    /// found. `end` ends it, and returns true to stop the scan.
     pub(crate) fn scan_due(
         &self,
         now: Timestamp,
@@ -415,12 +421,12 @@ impl Slots {
         )
     }
 
-    /// Slots ever used: those beyond have no tenant.
+    /// How many slots were ever used. Those beyond hold no reservation.
     pub(crate) fn used(&self) -> u32 {
         self.free_list.used()
     }
 
-    /// How many slots are live, kept as finished records, and free: exact while nothing moves.
+    /// How many slots are live, kept as finished records, and free. Exact while nothing moves.
     pub(crate) fn counts(&self) -> SlotCounts {
         let used = self.free_list.used() as usize;
         let (retained, ready) = self.free_list.counts();
@@ -434,9 +440,9 @@ enum ChainWalk {
     Whole {
         retaken_from: Option<ReservationId>,
     },
-    /// A slot of the chain is another's.
+    /// A slot of the chain was reused, or the chain was replaced.
     Gone,
-    /// A slot changed under the look.
+    /// A slot changed during the read.
     Changed,
 }
 
@@ -448,7 +454,7 @@ pub(crate) enum ReadReservation {
         state: SlotState,
         retaken_from: Option<ReservationId>,
     },
-    /// It changed under the look: look again.
+    /// It changed during the read: read again.
     Changed,
     Forgotten,
     Unknown,

@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn every_number_has_a_place_of_its_own() {
         let segments = DoublingTable::<std::cell::Cell<usize>, 4, 5>::new();
-        assert!(segments.get(0).is_none(), "no shelf yet");
+        assert!(segments.get(0).is_none(), "no segment yet");
         let capacity = DoublingTable::<std::cell::Cell<usize>, 4, 5>::CAPACITY;
         segments.grow(capacity, || std::cell::Cell::new(usize::MAX));
         for number in 0..capacity {
