@@ -1,20 +1,20 @@
-//! Who was published before whom: the queue by which old keys leave.
+//! The eviction queue: stored answers in the order of their publication. Old keys leave by it.
 
 use std::collections::VecDeque;
 
 use crate::clock::Timestamp;
 use crate::idempotency::key::KeyName;
 
-/// How many publications stand in one piece of memory. Pieces, because one long buffer would have
-/// to be copied as it grows, with every publisher waiting for it.
+/// How many publications one piece of memory holds. One long buffer would have to be copied as it
+/// grows, while every publisher waits.
 const CHUNK: usize = 1_024;
 
 /// One answer that was published.
 #[derive(Debug)]
 pub(super) struct Publication {
     pub(super) name: KeyName,
-    /// Which publication it was: a name that was published anew bears another number, so that the
-    /// old place in the queue can't drop the new answer.
+    /// The number of this publication. If a name is published again, the new answer has another
+    /// number, so the old place in the queue cannot drop the new answer.
     pub(super) number: u64,
     pub(super) at: Timestamp,
 }
@@ -22,7 +22,7 @@ pub(super) struct Publication {
 /// A first-in first-out queue of publications.
 #[derive(Debug, Default)]
 pub(super) struct EvictionQueue {
-    /// Only the last chunk has room, and only the first may lack its oldest; none is empty.
+    /// Only the last chunk has room, and only the first may have lost its oldest; none is empty.
     chunks: VecDeque<VecDeque<Publication>>,
     len: usize,
 }
@@ -42,8 +42,8 @@ impl EvictionQueue {
         self.chunks.push_back(chunk);
     }
 
-    /// Takes the oldest publication, if there is one and `leaves`, given the queue's length and it,
-    /// says so.
+    /// Takes the oldest publication if `leaves` says so. `leaves` gets the queue's length and that
+    /// publication.
     pub(super) fn pop_if(
         &mut self,
         leaves: impl FnOnce(usize, &Publication) -> bool,

@@ -1,4 +1,4 @@
-//! What a remembered call is remembered by: the caller's own key, or the id that a retake replaces.
+//! The idempotency key, and the name under which a call's answer is stored.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -9,15 +9,16 @@ use uuid::Uuid;
 use crate::error::{InvalidKey, MAX_KEY_BYTES};
 use crate::reservation::id::ReservationId;
 
-/// A caller's own name for one request, so that a retry after a lost answer is safe.
+/// An idempotency key: the caller's own name for one request. It makes a retry after a lost answer
+/// safe.
 ///
 /// A key is a UUID or 1 to 64 bytes: the number of an order or payment, or a random UUID that the
-/// caller makes before it first tries. A call that bears a key which the engine remembers, with the
-/// same request, gives the first call's answer and moves nothing; with another request it is refused
-/// as a conflict.
+/// caller makes before the first try. If a call bears a key that the engine remembers, with the
+/// same request, it gives the first call's answer and moves nothing. With another request it is
+/// refused as a conflict.
 ///
-/// Only the bytes count: a UUID is the same key as its 16 bytes, but not the same as its text.
-/// A key is stored inline; making, copying and comparing one allocates nothing and never waits.
+/// Only the bytes count: a UUID is the same key as its 16 bytes, but not the same as its text. A
+/// key is stored inline. Making, copying and comparing one allocates nothing and never waits.
 ///
 /// ```
 /// use stockade::IdempotencyKey;
@@ -33,7 +34,7 @@ use crate::reservation::id::ReservationId;
 /// ```
 #[derive(Clone, Copy)]
 pub struct IdempotencyKey {
-    /// How many of `bytes` are the key's: 1 to 64.
+    /// How many of `bytes` belong to the key: 1 to 64.
     len: u8,
     /// The key's bytes, then zeros.
     bytes: [u8; Self::MAX_LEN],
@@ -55,7 +56,7 @@ impl IdempotencyKey {
         &self.bytes[..usize::from(self.len)]
     }
 
-    /// The key with just these bytes, as [`as_bytes`](Self::as_bytes) gave them.
+    /// The key with exactly these bytes, as [`as_bytes`](Self::as_bytes) returned them.
     pub(crate) fn from_bytes(key: &[u8]) -> Result<Self, InvalidKey> {
         if key.is_empty() || key.len() > Self::MAX_LEN {
             return Err(InvalidKey { len: key.len() });
@@ -99,7 +100,7 @@ impl PartialEq for IdempotencyKey {
 impl Eq for IdempotencyKey {}
 
 impl Hash for IdempotencyKey {
-    // As the slice hashes, because `Borrow` promises so.
+    // Hash as the slice does: `Borrow` promises that.
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_bytes().hash(state);
     }
@@ -139,12 +140,13 @@ impl fmt::Debug for IdempotencyKey {
     }
 }
 
-/// What a call is remembered by.
+/// The name under which a call's answer is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum KeyName {
     /// The key that the caller brought.
     Caller(IdempotencyKey),
-    /// The hold that a retake replaces: two callers with different keys still retake it once.
+    /// The hold that a retake replaces. So two callers with different keys still retake it only
+    /// once.
     Retake(ReservationId),
 }
 

@@ -1,13 +1,13 @@
-//! Callers' own keys: a retry gives the first call's answer and moves nothing twice.
+//! The idempotency map: keys, each with the fingerprint of its request and its answer.
 //!
-//! A call that bears a key goes through three steps. It *claims* the key, and so leaves a marker
-//! that says that it is under way; it does its work, with no lock held; it *publishes* its answer in
-//! place of the marker. Whoever comes with the same key meanwhile waits for the answer, or is told
-//! to come back. A call that is refused, or panics, publishes nothing: its marker is withdrawn, and
+//! A call with a key takes three steps. It *claims* the key, and leaves a marker that says "in
+//! progress". It does its work, with no lock held. It *publishes* its answer in place of the
+//! marker. If another call brings the same key meanwhile, it waits for the answer or is told to
+//! come back. If a call is refused, or panics, it publishes nothing: its marker is withdrawn, and
 //! the key is free again.
 //!
-//! Only calls that bear a key come here. Finding one takes a lock of a part of the map for a moment
-//! (64 parts), and publishing also takes the lock of the order in which keys leave.
+//! Only calls with a key come here. A look-up takes the lock of one part of the map for a moment
+//! (64 parts). Publishing also takes the lock of the eviction queue.
 
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -23,15 +23,16 @@ use crate::sync::{
     yield_now,
 };
 
-/// Parts of the map, each with a lock of its own; a part that grows makes only its own callers wait.
+/// Parts of the map, each with a lock of its own. A part that grows makes only its own callers
+/// wait.
 const SHARDS: usize = 64;
 
-/// How long keys are remembered, and how many.
+/// How long answers are stored, and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyLimits {
     /// A key counts as absent when more than this has passed since its answer was published.
     pub(crate) lifetime: Duration,
-    /// When more answers than this are remembered, those published first are dropped.
+    /// Above this many stored answers, those published first are dropped.
     pub(crate) count: usize,
 }
 
@@ -41,29 +42,29 @@ impl Default for KeyLimits {
     }
 }
 
-/// What a caller does who finds that another call under the same key is still under way.
+/// What a caller does if another call under the same key is still in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnDuplicate {
     /// Waits until that call has published its answer or failed.
     Wait,
-    /// Is told [`KeyClaim::Busy`] at once.
+    /// Gets [`KeyClaim::Busy`] at once.
     Refuse,
 }
 
 /// What a claim of a key found.
 #[derive(Debug)]
 pub(crate) enum KeyClaim<'keys, A> {
-    /// The key was free: this call does the work, and publishes its answer.
+    /// The key was free: this call does the work and publishes its answer.
     First(ClaimedKey<'keys, A>),
     /// The same request was answered before; this is the answer.
     Repeat(A),
     /// Another request uses, or has used, this key.
     Conflict,
-    /// The same request is under way, and the caller would not wait.
+    /// The same request is in progress, and the caller does not wait.
     Busy,
 }
 
-/// The keys that are remembered, each with the fingerprint of its request and its answer.
+/// The stored keys, each with the fingerprint of its request and its answer.
 pub(crate) struct IdempotencyMap<A> {
     known: DashMap<KeyName, KeyEntry<A>>,
     /// What is published, oldest first. Locked only for a push and a few pops, and never together
@@ -74,11 +75,12 @@ pub(crate) struct IdempotencyMap<A> {
     published: AtomicUsize,
     /// The number of the next publication.
     next_number: AtomicU64,
-    /// One more than the latest publish time, in milliseconds, of the keys dropped so far; 0 if none.
+    /// The latest publish time of the keys dropped so far, plus one, in milliseconds; 0 if none
+    /// was.
     dropped_until: AtomicU64,
 }
 
-/// What stands in the map under a name.
+/// What the map holds under a name.
 #[derive(Debug)]
 struct KeyEntry<A> {
     fingerprint: u128,
@@ -87,9 +89,9 @@ struct KeyEntry<A> {
 
 #[derive(Debug)]
 enum KeyState<A> {
-    /// The first caller is at work, and holds the ticket.
+    /// The first caller is at work, and has the [`ClaimedKey`].
     InProgress,
-    /// The first caller's answer. `number` ties it to its place in the order.
+    /// The first caller's answer. `number` ties it to its place in the eviction queue.
     Published { answer: A, at: Timestamp, number: u64 },
 }
 
@@ -105,11 +107,11 @@ impl<A: Clone> IdempotencyMap<A> {
         }
     }
 
-    /// Claims `name` for the request with this fingerprint, or says what became of it.
+    /// Claims `name` for the request with this fingerprint, or returns what became of it.
     ///
-    /// With [`OnDuplicate::Wait`] it may wait as long as the first caller's call takes; it first spins,
-    /// then yields, then sleeps up to a millisecond at a time. It never waits for a request with
-    /// another fingerprint: that is a conflict at once.
+    /// With [`OnDuplicate::Wait`] it may wait as long as the first caller's call takes. It first
+    /// spins, then yields, then sleeps up to a millisecond at a time. It never waits for a request
+    /// with another fingerprint: that is a conflict at once.
     pub(crate) fn claim(
         &self,
         name: KeyName,
@@ -126,7 +128,7 @@ impl<A: Clone> IdempotencyMap<A> {
         }
     }
 
-    /// The answer that is remembered under `name`, if any; `None` while the first call is under way.
+    /// The answer stored under `name`, if any; `None` while the first call is in progress.
     pub(crate) fn get(&self, name: &KeyName, now: Timestamp) -> Option<A> {
         let known = self.known.get(name)?;
         match &known.state {
@@ -139,7 +141,7 @@ impl<A: Clone> IdempotencyMap<A> {
         }
     }
 
-    /// Remembers an answer that an earlier run of the engine published, in place of any other under
+    /// Stores an answer that an earlier run of the engine published, in place of any other under
     /// this name. Call it in the order in which they were published.
     pub(crate) fn restore(
         &self,
@@ -151,9 +153,9 @@ impl<A: Clone> IdempotencyMap<A> {
         self.remember(name, fingerprint, answer, published_at);
     }
 
-    /// One claim, without waiting: [`KeyClaim::Busy`] while the same request is under way.
+    /// One claim, without waiting: [`KeyClaim::Busy`] while the same request is in progress.
     fn try_claim(&self, name: KeyName, fingerprint: u128, now: Timestamp) -> KeyClaim<'_, A> {
-        // Those who repeat or wait only read, so that they don't lock one another out.
+        // Calls that repeat or wait only read, so they do not lock one another out.
         if let Some(known) = self.known.get(&name)
             && let Some(claim) = self.judge(&known, fingerprint, now)
         {
@@ -166,7 +168,8 @@ impl<A: Clone> IdempotencyMap<A> {
                 if let Some(claim) = self.judge(occupied.get(), fingerprint, now) {
                     return claim;
                 }
-                // Expired. Its place in the order stays behind, and means nothing any more.
+                // Expired. Its place in the eviction queue stays behind, and means nothing any
+                // more.
                 if let KeyState::Published { at, .. } = &occupied.get().state {
                     self.note_dropped(*at);
                     self.count_less();
@@ -194,29 +197,29 @@ impl<A: Clone> IdempotencyMap<A> {
 }
 
 impl<A> IdempotencyMap<A> {
-    /// How many answers are remembered, among them those that have expired but were not yet dropped.
+    /// How many answers are stored, including those that have expired but are not yet dropped.
     /// Never waits.
     pub(crate) fn len(&self) -> usize {
-        // Relaxed: a figure for people; nothing is decided by it.
+        // Relaxed: a figure for reports; nothing depends on it.
         self.published.load(Ordering::Relaxed)
     }
 
     /// The latest publish time among all keys that were ever dropped, by age or to make room.
     ///
-    /// A low-water mark: look a key up first, then ask. If it was not found, it can't have been
-    /// published after this moment.
+    /// A low-water mark: look a key up first, then ask. If it was not found, it was not published
+    /// after this moment.
     pub(crate) fn evicted_before(&self) -> Option<Timestamp> {
         // Acquire pairs with the Release in `note_dropped`. A look-up that missed a dropped key has
-        // also seen this, because the mark is raised under the lock that the look-up took.
+        // also seen this mark, because the mark is raised under the lock that the look-up took.
         let mark = self.dropped_until.load(Ordering::Acquire);
         mark.checked_sub(1).map(Timestamp::from_millis)
     }
 
-    /// Drops keys that have expired, at most `budget` of them, and says how many places in the order
-    /// it cleared. Less than the budget: nothing is left to do.
+    /// Drops expired keys, at most `budget`, and returns how many places in the eviction queue it
+    /// cleared. If that is less than the budget, nothing is left to do.
     pub(crate) fn purge(&self, now: Timestamp, budget: usize) -> usize {
         for cleared in 0..budget {
-            // One at a time, so that publishers never wait for a long purge.
+            // One at a time, so publishers never wait for a long purge.
             let expired = self.eviction().pop_if(|_, oldest| self.is_expired(oldest.at, now));
             match expired {
                 Some(publication) => self.forget(&publication),
@@ -226,14 +229,14 @@ impl<A> IdempotencyMap<A> {
         budget
     }
 
-    /// Enters an answer, and drops the oldest beyond the count.
+    /// Stores an answer, and drops the oldest above the limit.
     fn remember(&self, name: KeyName, fingerprint: u128, answer: A, at: Timestamp) {
-        // Relaxed: only has to be a number that no other publication bears.
+        // Relaxed: it only has to be a number that no other publication has.
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-        // Counted before it shows, so that whoever drops it can't count below zero.
+        // Count it before it shows, so that no thread drops it first and counts below zero.
         self.published.fetch_add(1, Ordering::Relaxed);
         let state = KeyState::Published { answer, at, number };
-        // Into the map before the order: what the order drops must be there to be dropped.
+        // Into the map before the queue: what leaves by the queue must be in the map to be dropped.
         let replaced = self.known.insert(name, KeyEntry { fingerprint, state });
         if matches!(replaced, Some(KeyEntry { state: KeyState::Published { .. }, .. })) {
             self.count_less();
@@ -246,19 +249,20 @@ impl<A> IdempotencyMap<A> {
                 order
                     .pop_if(|len, oldest| len > self.limits.count || self.is_expired(oldest.at, at))
             };
-            // One keeps the count; the second lets those that expired leave faster than others come.
+            // The first pop keeps the count. With the second, expired answers leave faster than new
+            // ones come.
             [pop(), pop()]
         };
         leaving.iter().flatten().for_each(|publication| self.forget(publication));
     }
 
-    /// Drops the answer that `publication` entered, unless another has taken its place.
+    /// Drops the answer of `publication`, unless another has taken its place.
     fn forget(&self, publication: &Publication) {
         let dropped = self.known.remove_if(&publication.name, |_, known| {
             let same = matches!(&known.state,
                 KeyState::Published { number, .. } if *number == publication.number);
             if same {
-                // Before it is gone for anyone.
+                // Raise the mark before any look-up can miss the key.
                 self.note_dropped(publication.at);
             }
             same
@@ -294,7 +298,7 @@ impl<A> fmt::Debug for IdempotencyMap<A> {
     }
 }
 
-/// The right to answer a request first. Dropped without an answer, it frees the key.
+/// The right to do a keyed request first. Dropped without an answer, it frees the key.
 #[must_use = "a dropped ticket withdraws the claim"]
 pub(crate) struct ClaimedKey<'keys, A> {
     keys: &'keys IdempotencyMap<A>,

@@ -17,7 +17,7 @@ fn named(number: u64) -> KeyName {
     KeyName::Caller(IdempotencyKey::from_bytes(&number.to_le_bytes()).expect("a legal key"))
 }
 
-/// IdempotencyMap that live for 100 ms, at most 1,000 of them.
+/// Keys that live for 100 ms, at most 1,000 of them.
 fn keys() -> IdempotencyMap<u64> {
     IdempotencyMap::new(KeyLimits { lifetime: Duration::from_millis(100), count: 1_000 })
 }
@@ -167,7 +167,7 @@ fn a_key_expires_to_the_millisecond() {
 
     assert_eq!(keys.get(&named(1), at(151)), None);
     assert_eq!(keys.evicted_before(), Some(at(50)), "a look-up that finds it gone says so");
-    // Expired is absent: even another request may take the name.
+    // An expired key is absent: even another request may take the name.
     let claim = keys.claim(named(1), OTHER_PRINT, at(151), OnDuplicate::Wait);
     assert!(matches!(claim, KeyClaim::First(_)));
     assert_eq!(keys.len(), 0);
@@ -222,7 +222,7 @@ fn beyond_the_count_the_first_published_leave_first() {
 fn the_old_place_of_a_name_does_not_drop_its_new_answer() {
     let keys = keys();
     publish(&keys, 1, at(0));
-    // Expired, and published anew before its old place in the order was cleared.
+    // Expired, and published again before its old place in the queue was cleared.
     let ticket = first(&keys, named(1), at(101));
     ticket.publish(11, at(101));
     assert_eq!(keys.purge(at(102), 9), 0, "publishing has cleared the old place");
