@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// An engine that has nothing but alerts: a level keeps its crossings and whether it is queued.
+/// An engine that has only alerts: each level has its crossings and whether it is queued.
 struct StubEngine {
     dispatcher: AlertDispatcher,
     listeners: Listeners,
@@ -124,7 +124,7 @@ fn no_alert_is_lost_however_the_thread_sleeps_and_wakes() {
             scope.spawn(move || {
                 for round in 0..2_000 {
                     engine.cross(thread * 10 + round % 10);
-                    // Long enough for the desk to park between, at times.
+                    // Long enough for the dispatcher to park in between, at times.
                     (0..round % 64 * 8).for_each(|_| crate::sync::spin_loop());
                 }
             });
@@ -140,7 +140,8 @@ fn no_alert_is_lost_however_the_thread_sleeps_and_wakes() {
 #[test]
 fn the_thread_looks_once_more_before_it_sleeps() {
     let (raised, told) = (AlertDispatcher::new(), AlertDispatcher::new());
-    // Both came after the thread last looked, and before it said that it sleeps: nobody wakes it.
+    // Both came after the thread's last look, and before it announced that it sleeps: nobody wakes
+    // it.
     raised.raise(LevelHandle(1));
     told.shared.order(orders::DRAIN);
     for dispatcher in [raised, told] {
@@ -185,7 +186,7 @@ fn a_listener_that_panics_harms_nobody() {
     assert_eq!((engine.dispatcher.shutdown(SOON), engine.dispatcher.panics()), (0, 6));
 }
 
-/// Panics once more when what it threw is dropped.
+/// Panics again when its payload is dropped.
 struct Bomb;
 
 impl Drop for Bomb {
@@ -266,7 +267,7 @@ fn a_stuck_listener_keeps_neither_the_engine_nor_its_drop() {
     began.recv_timeout(SOON).expect("the listener is called");
     let shared = Arc::clone(&engine.dispatcher.shared);
     assert!(Arc::into_inner(engine).is_some(), "the delivery thread holds the engine");
-    assert_eq!(*shared.life(), ThreadPhase::Running);
+    assert_eq!(*shared.phase(), ThreadPhase::Running);
     drop(gate);
     assert!(shared.wait_for_end(SOON));
 }
@@ -301,7 +302,7 @@ fn without_a_thread_alerts_are_delivered_step_by_step() {
     let engine = StubEngine::new();
     let own = Arc::downgrade(&engine);
     engine.listen(move |alert| {
-        // Raises itself anew: left for the next step, or this would never end.
+        // Raises itself again. That waits for the next step, or this would never end.
         let level = alert.product.parse().expect("a number");
         own.upgrade().expect("still there").cross(level);
     });
