@@ -198,7 +198,8 @@ impl<P: Supplier + ?Sized> Supplier for Arc<P> {
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
-/// use stockade::{FixedLot, PurchaseOrder, ReorderListener, StockAlert, StockAlertListener, Supplier};
+/// use stockade::{FixedLot, PurchaseOrder, ReorderListener};
+/// use stockade::{StockAlert, StockAlertListener, Supplier};
 ///
 /// #[derive(Default)]
 /// struct OrderBook(Mutex<Vec<PurchaseOrder>>);

@@ -126,7 +126,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_chain_survives_packing(first: u32, generation in 0..1_u32 << 19, keep: bool, whole: bool) {
+        fn a_chain_survives_packing(
+            first: u32, generation in 0..1_u32 << 19, keep: bool, whole: bool,
+        ) {
             let chain = Chain::NONE.keeping(keep);
             let chain = if whole {
                 chain.of_all_lines(first, generation)

@@ -218,7 +218,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_id_bears_its_birth_and_its_slot(created_at in 0..1_u64 << 42, slot: u32, random: u64) {
+        fn an_id_bears_its_creation_time_and_its_slot(
+            created_at in 0..1_u64 << 42, slot: u32, random: u64,
+        ) {
             let id = ReservationId::new(Timestamp::from_millis(created_at), slot, random);
             prop_assert_eq!(id.created_at().as_millis(), created_at);
             prop_assert_eq!(id.slot(), slot);
@@ -231,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_sort_by_birth() {
+    fn ids_sort_by_creation_time() {
         let early = ReservationId::new(Timestamp::from_millis(1), u32::MAX, u64::MAX);
         let late = ReservationId::new(Timestamp::from_millis(2), 0, 0);
         assert!(early < late);

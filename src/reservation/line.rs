@@ -136,7 +136,9 @@ mod tests {
         ) {
             let line = SlotLine { level: LevelHandle(level), held, sold, given_back, settled };
             let words = (line.word(owner), line.steps_word(), line.settled_word());
-            prop_assert_eq!(SlotLine::from_words(words.0, words.1, words.2, generation), (line, owner));
+            let (word, steps, settled) = words;
+            let unpacked = SlotLine::from_words(word, steps, settled, generation);
+            prop_assert_eq!(unpacked, (line, owner));
         }
 
         #[test]

@@ -192,11 +192,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_state_survives_packing(index in 0..8_usize, generation in 0..1_u32 << 19, at in 0..1_u64 << 42) {
+        fn a_state_survives_packing(
+            index in 0..8_usize, generation in 0..1_u32 << 19, at in 0..1_u64 << 42,
+        ) {
             let phase = Phase::ALL[index];
             let at = Timestamp::from_millis(at);
-            let state = SlotState(u64::from(generation) << EXPIRES_BITS).in_phase(phase).expiring_at(at);
-            prop_assert_eq!((state.phase(), state.generation(), state.expires_at()), (phase, generation, at));
+            let state = SlotState(u64::from(generation) << EXPIRES_BITS);
+            let state = state.in_phase(phase).expiring_at(at);
+            let unpacked = (state.phase(), state.generation(), state.expires_at());
+            prop_assert_eq!(unpacked, (phase, generation, at));
             let next = state.next_generation();
             prop_assert_ne!(next, state);
             prop_assert_eq!((next.phase(), next.expires_at()), (phase, at));

@@ -185,7 +185,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_delta_survives_packing(out in 1..=MAX_UNITS, back in 1..=MAX_UNITS) {
-            for delta in [Delta::hold(qty(out)), Delta::give_back(qty(back)), Delta::ship(qty(out))] {
+            let (out, back) = (qty(out), qty(back));
+            for delta in [Delta::hold(out), Delta::give_back(back), Delta::ship(out)] {
                 prop_assert_eq!(Delta::from_bits(delta.bits()), delta);
             }
         }
@@ -204,7 +205,8 @@ mod tests {
             units in 1..=MAX_UNITS,
         ) {
             let word = Word::new(available, reserved);
-            let fits = units <= available && u64::from(reserved) + u64::from(units) <= u64::from(MAX_UNITS);
+            let has_room = u64::from(reserved) + u64::from(units) <= u64::from(MAX_UNITS);
+            let fits = units <= available && has_room;
             match word.apply(Delta::hold(qty(units))) {
                 Some(after) => {
                     prop_assert!(fits);

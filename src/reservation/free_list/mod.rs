@@ -1,17 +1,22 @@
-//! How free slots circulate: oldest first, through magazines near each thread and a depot behind.
+//! The free list: slots circulate oldest first, through magazines near each thread and a depot
+//! behind.
+//!
+//! A magazine allocator, after Bonwick and Adams, "Magazines and Vmem" (USENIX ATC 2001). It
+//! differs in one point: slots come back in the order in which their holds ended, not last in,
+//! first out.
 //!
 //! ```text
 //!            take                                   retire
 //!             |                                       |
-//!   shard:  ready  <--- refill ---  depot  <--- full ---  ended
+//!   shard:  active  <--- refill ---  depot  <--- full ---  ended
 //!                     (oldest first, once the records in it are old enough)
 //! ```
 //!
 //! A slot whose hold is over is not reused at once: its record stays readable until the slot comes
 //! round. The depot moves slots a magazine at a time, so that threads meet there once in
-//! [`MAGAZINE`] operations only; a shard hands out of the magazine that it has [ready](ActiveMagazine). All
-//! queues are bounded and made at the start: nothing here allocates afterwards, except the magazines
-//! that come with a new segment of slots.
+//! [`MAGAZINE`] operations only; a shard hands out of its [active magazine](ActiveMagazine). All
+//! queues are bounded and made at the start: nothing here allocates afterwards, except the
+//! magazines that come with a new segment of slots.
 
 mod active;
 pub(crate) mod magazine;
@@ -49,16 +54,16 @@ pub(crate) struct FreeList {
     full: ArrayQueue<u32>,
     /// The oldest magazine, taken off `full` to look at its age and not ripe yet; or none.
     front: AtomicU32,
-    /// FreeList with nothing in them.
+    /// Magazines with nothing in them.
     empty: ArrayQueue<u32>,
     magazines: Table<Magazine>,
-    /// FreeList made so far.
+    /// Magazines made so far.
     made: AtomicU32,
     /// The first slot that was never used.
     fresh: AtomicU64,
     /// How many slots there may be.
     max_slots: u32,
-    /// Marks whatever takes slots out of one queue here to put them into another.
+    /// Counts whatever takes slots out of one queue here to put them into another.
     refills: InFlightRefills,
     retention: Retention,
 }
@@ -77,8 +82,9 @@ impl FreeList {
     /// For up to `max_slots` slots, used by about `threads` threads at once.
     pub(crate) fn new(max_slots: u32, threads: usize, retention: Retention) -> Self {
         let shards = shards_for(threads);
-        // Every slot may be in a full magazine, and each shard may be filling one and have one ready.
-        // Those that go back to the depot because another was ready first lack a slot each.
+        // Every slot may be in a full magazine, and each shard may be filling one and have one
+        // active. Those that go back to the depot because another became active first lack a slot
+        // each.
         let full = (max_slots as usize).div_ceil(MAGAZINE);
         let count = (full + full / 8 + 4 * shards + 2).min(MOST_MAGAZINES);
         Self {
@@ -96,9 +102,9 @@ impl FreeList {
     }
 
     /// A slot for a new hold: one whose record has been readable long enough, else a fresh one,
-    /// else, at the maximum of slots, the oldest finished one. `None`: it looked through all queues,
-    /// while no slot was carried from one to another, and found none. (One that was retired during
-    /// the look, to where it had looked, may be missed.)
+    /// else, at the maximum of slots, the oldest finished one. `None`: it looked through all
+    /// queues, while no slot was carried from one to another, and found none. (One that was retired
+    /// during the look, to where it had looked, may be missed.)
     #[inline(always)]
     pub(crate) fn take(&self, now: Timestamp) -> Option<SlotNumber> {
         let shard = self.own_shard();
@@ -151,7 +157,7 @@ impl FreeList {
         self.fresh.load(Ordering::Relaxed) as u32
     }
 
-    /// Finished records kept readable, and slots that stand ready: exact while nothing moves.
+    /// Finished records kept readable, and slots in active magazines: exact while nothing moves.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let ready = self.shards.iter().map(|shard| shard.active.left()).sum();
         (self.retained(), ready)
@@ -176,7 +182,7 @@ impl FreeList {
     }
 
     fn depot_is_empty(&self) -> bool {
-        // Relaxed: a thread that has the front in hand has marked its move before.
+        // Relaxed: a thread that has the front in hand has begun its refill before.
         self.front.load(Ordering::Relaxed) == NONE && self.full.is_empty()
     }
 
@@ -246,7 +252,7 @@ impl FreeList {
         }
     }
 
-    /// InFlightRefills the oldest ended slots of a shard into a magazine of the depot.
+    /// Moves the oldest ended slots of a shard into a magazine of the depot.
     #[cold]
     fn store_ended(&self, shard: &Shard, now: Timestamp) {
         let Some((number, magazine)) = self.empty_magazine() else {
@@ -339,8 +345,8 @@ impl FreeList {
         #[cfg(planted = "own_shard_only")]
         return own.ended.pop();
         #[cfg_attr(planted = "own_shard_only", allow(unreachable_code))]
-        // This thread's own shard last, where it puts a slot that it can't use yet: so it does not meet
-        // that one again before all others.
+        // This thread's own shard last, where it puts a slot that it can't use yet: so it does not
+        // meet that one again before all others.
         let own_place = self.own_place();
         let (before, own_and_after) = self.shards.split_at(own_place);
         let (own, after) = own_and_after.split_at(1);

@@ -96,8 +96,10 @@ mod tests {
             sequence in 0..1_u64 << SEQUENCE_BITS,
             helper: bool,
         ) {
-            let mark = if helper { Mark::helper(slot, sequence) } else { Mark::owner(slot, sequence) };
-            prop_assert_eq!((mark.slot(), mark.sequence(), mark.is_helper()), (slot, sequence, helper));
+            let make = if helper { Mark::helper } else { Mark::owner };
+            let mark = make(slot, sequence);
+            let unpacked = (mark.slot(), mark.sequence(), mark.is_helper());
+            prop_assert_eq!(unpacked, (slot, sequence, helper));
             prop_assert_eq!(Mark::from_bits(mark.bits()), Some(mark));
             prop_assert_eq!(Word::from_bits(mark.bits()), None);
         }
