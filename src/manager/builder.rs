@@ -235,7 +235,7 @@ impl Builder {
         self
     }
 
-    /// Builds the engine and starts its threads: the audit writer, the sweeper, the alert desk.
+    /// Builds the engine and starts its threads: the audit writer, the sweeper, the alert dispatcher.
     ///
     /// # Errors
     /// [`BuildError`] names the setting that can't be, and what it takes.
