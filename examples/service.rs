@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use stockade::{
-    AuditFilter, ConfirmError, InventoryManager, LevelHandle, Owner, PurchaseOrder,
-    ReorderListener, RequestKey, ReservationId, ReserveError, TopUpTo, WarehouseSpec,
+    AuditFilter, ConfirmError, IdempotencyKey, InventoryManager, LevelHandle, Owner, PurchaseOrder,
+    ReorderListener, ReservationId, ReserveError, TopUpTo, WarehouseSpec,
 };
 
 const HOLD: Duration = Duration::from_millis(200);
@@ -98,7 +98,8 @@ fn serve(manager: &InventoryManager, level: LevelHandle, customer: u32) -> Outco
 
 fn pay(manager: &InventoryManager, hold: ReservationId, customer: u32) -> Result<(), ConfirmError> {
     let key = format!("payment-of-{customer}");
-    let key = RequestKey::try_from(key.as_str()).unwrap_or_else(|_| unreachable!("a short key"));
+    let key =
+        IdempotencyKey::try_from(key.as_str()).unwrap_or_else(|_| unreachable!("a short key"));
     manager.request().key(key).confirm(hold)
 }
 

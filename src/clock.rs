@@ -1,4 +1,4 @@
-//! Time: what a moment is, and who tells it.
+//! Time: moments, and the clocks that give them.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,7 +7,7 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// A moment, in whole milliseconds since the Unix epoch (UTC).
 ///
-/// It converts from and to [`SystemTime`], for whoever shows it to people.
+/// Converts from and to [`SystemTime`], to be shown to people.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -20,7 +20,8 @@ use crate::sync::{AtomicU64, Ordering};
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The last moment the engine can note: 2^42 - 1 ms, in the year 2109. Later ones become this.
+    /// The last moment that the engine can store: 2^42 - 1 ms, in the year 2109. Later moments
+    /// become this one.
     pub const MAX: Self = Self((1 << 42) - 1);
 
     /// The moment `millis` milliseconds after the Unix epoch, at most [`Timestamp::MAX`].
@@ -56,14 +57,14 @@ impl Timestamp {
         Self::from_millis(self.0.saturating_add(millis))
     }
 
-    /// How long after `earlier` this moment is; zero if it is not after it.
+    /// How long after `earlier` this moment is. Zero if it is not after it.
     pub fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 
 impl From<SystemTime> for Timestamp {
-    /// The millisecond that `time` lies in; the epoch itself for what is before it.
+    /// The millisecond that contains `time`. A time before the epoch becomes the epoch.
     fn from(time: SystemTime) -> Self {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
@@ -85,41 +86,41 @@ impl fmt::Display for Timestamp {
 /// Milliseconds of `span`, rounded up, so that a hold never ends before its time is up.
 #[inline]
 pub(crate) fn whole_millis(span: Duration) -> u64 {
-    // In 64 bits: dividing `as_nanos` costs a call of some tens of nanoseconds.
+    // In 64 bits: the division behind `as_nanos` is a call of some tens of nanoseconds.
     let begun = u64::from(span.subsec_nanos().div_ceil(1_000_000));
     span.as_secs().saturating_mul(1_000).saturating_add(begun)
 }
 
 /// Where the engine gets its time from.
 ///
-/// [`now`](Clock::now) stands on the hot path: it must be cheap, must never wait, and must never go
+/// [`now`](Clock::now) is on the hot path: it must be cheap, must never wait, and must never go
 /// backwards within one process.
 pub trait Clock: Send + Sync + 'static {
-    /// The present moment.
+    /// The current time.
     fn now(&self) -> Timestamp;
 }
 
 /// The machine's clock: wall time at the start, and from then on the processor's steady counter.
 ///
-/// A jump of the wall clock (an administrator, NTP) is not followed: it expires nothing and revives
-/// nothing. A process that runs for months may so differ from the wall clock by the drift of the
-/// machine's counter. Reading it costs about 10 ns and makes no system call where the processor has
-/// an invariant time-stamp counter.
+/// It does not follow a jump of the wall clock (by an administrator or NTP), so a jump expires no
+/// hold and revives none. After months, it may differ from the wall clock by the drift of the
+/// machine's counter. Reading it costs about 10 ns. It makes no system call if the processor has an
+/// invariant time-stamp counter.
 #[derive(Debug)]
 pub struct SystemClock {
     steady: quanta::Clock,
     /// The counter when the clock was made.
     started: u64,
-    /// Milliseconds a tick, times 2^64.
+    /// Milliseconds per tick, times 2^64.
     rate: u64,
     started_at: Timestamp,
 }
 
 impl SystemClock {
-    /// A clock that starts at the present wall time.
+    /// A clock that starts at the current wall time.
     pub fn new() -> Self {
         let steady = quanta::Clock::new();
-        // Over so many ticks that rounding is lost in the crystal's own error.
+        // Over so many ticks that the rounding error is smaller than the crystal's own error.
         let nanos = u128::from(steady.delta_as_nanos(0, 1 << 40));
         let rate = u64::try_from((nanos << 24) / 1_000_000).unwrap_or(u64::MAX);
         let started = steady.raw();
@@ -136,7 +137,7 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let ticks = self.steady.raw().saturating_sub(self.started);
-        // Rounded down: the present millisecond has begun, the next one has not.
+        // Rounded down: the current millisecond has begun, the next one has not.
         let elapsed = (u128::from(ticks) * u128::from(self.rate)) >> 64;
         Timestamp::from_millis(self.started_at.0.saturating_add(elapsed as u64))
     }
@@ -168,9 +169,10 @@ impl ManualClock {
         self.set(target);
     }
 
-    /// Moves the clock to `moment`; a moment in the past is ignored, because time never goes back.
+    /// Moves the clock to `moment`. Ignores a moment in the past, because time never goes back.
     pub fn set(&self, moment: Timestamp) {
-        // Release pairs with the Acquire in `now`: who sees the new time sees what came before it.
+        // Release pairs with the Acquire in `now`: whoever sees the new time sees what came before
+        // it.
         self.millis.fetch_max(moment.0, Ordering::Release);
     }
 }

@@ -38,6 +38,7 @@ struct Readme;
 mod audit;
 mod clock;
 mod error;
+mod idempotency;
 mod manager;
 mod parking;
 mod policy;
@@ -72,6 +73,7 @@ pub use error::{
     RetakeError, SettingError, SettleError, ShipError, ShortLine, SnapshotError, TransferError,
     TransferFailure, Unavailable, UnknownPlace,
 };
+pub use idempotency::IdempotencyKey;
 pub use manager::{
     BasketLine, BrokenLevel, Builder, Comparison, ConfirmOrRetake, Durability, Durably, Health,
     InventoryManager, LevelRef, LevelSnapshot, OperationKind, ProductRef, Recovered, Refusals,
@@ -89,7 +91,6 @@ pub use policy::reorder::{
 };
 pub use quantity::{InvalidQuantity, MAX_UNITS};
 pub use reservation::id::{Owner, ReservationId};
-pub use reservation::keys::RequestKey;
 pub use reservation::view::{Reservation, ReservationLine, ReservationStatus};
 pub use stock::handle::{LevelHandle, ProductId, WarehouseId};
 pub use stock::level::{Counts, StockLevel};

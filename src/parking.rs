@@ -1,16 +1,17 @@
-//! How a thread that works off what others leave sleeps without missing anything, and who wakes it.
+//! Sleep and wake-up without a lost wake-up: one consumer thread sleeps here, producers wake it.
 //!
 //! ```text
-//!   one who leaves something          the sleeper
-//!     leaves it                         lies down: sets its posture
+//!   producer                          sleeper
+//!     leaves something                  lies down: stores its posture
 //!     fence                             fence
-//!     looks at the posture,             takes a last look,
-//!     wakes who lies                    sleeps if there is nothing
+//!     loads the posture,                takes a last look,
+//!     wakes a sleeper that lies         sleeps if there is nothing
 //! ```
 //!
-//! Of two threads that each write, fence and look, at least one sees the other's write: either the
-//! last look finds what was left, or the one who left it finds the sleeper lying. (`SeqCst` fences
-//! rather than `SeqCst` accesses, because loom treats those as `AcqRel`.)
+//! Two threads each store, fence, and load (Dekker's pattern, also called store buffering). At
+//! least one of them sees the other's store: either the last look finds what was left, or the
+//! producer finds the sleeper lying. (`SeqCst` fences and not `SeqCst` accesses, because loom
+//! treats such accesses as `AcqRel`.)
 
 use std::fmt;
 use std::time::Duration;
@@ -20,13 +21,13 @@ use crate::sync::{
     park_at_most,
 };
 
-/// What the sleeper is at.
+/// What the sleeper does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Posture {
     /// At work, or about to be.
     Up,
-    /// Asleep for a moment; not worth waking for everything.
+    /// Asleep for a short time. Not worth a wake-up for every item.
     Napping,
     /// Asleep until somebody wakes it.
     Parked,
@@ -45,40 +46,41 @@ impl Posture {
     }
 }
 
-/// Where one thread sleeps, with the handle by which to wake it.
+/// Where one thread sleeps, with the handle to wake it.
 pub(crate) struct Parking {
-    /// Written by the sleeper as it lies down and gets up, and by whoever wakes it; read by everyone
-    /// who leaves something. Relaxed throughout: the fences order it, and what was left is handed
-    /// over by the place where it lies.
+    /// The sleeper writes it when it lies down and gets up, and so does the thread that wakes it.
+    /// Every producer reads it. Relaxed throughout: the fences order it, and the queue itself hands
+    /// over what was left.
     posture: CachePadded<AtomicU8>,
-    /// Set by [`answer`](Parking::answer). Who finds the sleeper lying finds it set, because the lock
-    /// was given back before.
+    /// Set by [`answer`](Parking::answer). Whoever finds the sleeper lying finds this set, because
+    /// the sleeper released the lock before.
     sleeper: Mutex<Option<Thread>>,
 }
 
 impl Parking {
-    /// Nobody sleeps here yet.
+    /// No thread sleeps here yet.
     pub(crate) fn new() -> Self {
         let up = AtomicU8::new(Posture::Up as u8);
         Self { posture: CachePadded::new(up), sleeper: Mutex::new(None) }
     }
 
-    /// Makes the calling thread the one that is woken. To be called before its first sleep.
+    /// Makes the calling thread the sleeper. Call it before its first sleep.
     pub(crate) fn answer(&self) {
         *lock(&self.sleeper) = Some(current());
     }
 
-    /// Whether the calling thread is the one that is woken.
+    /// Whether the calling thread is the sleeper.
     pub(crate) fn is_own_thread(&self) -> bool {
         lock(&self.sleeper).as_ref().is_some_and(|sleeper| sleeper.id() == current().id())
     }
 
-    /// What the sleeper is at, at a glance: nothing that was left before is sure to be seen.
+    /// What the sleeper does, without a fence: it may not have seen what was left before.
     pub(crate) fn posture(&self) -> Posture {
         Posture::from_u8(self.posture.load(Ordering::Relaxed))
     }
 
-    /// What the sleeper is at, for one who has left something: who is up finds it.
+    /// What the sleeper does, for a producer that has left something. A sleeper that is up will
+    /// find it.
     pub(crate) fn posture_after_leaving(&self) -> Posture {
         #[cfg(planted = "push_without_fence")]
         return self.posture();
@@ -86,7 +88,7 @@ impl Parking {
         self.posture_behind(&fenced())
     }
 
-    /// The same, for one who has made a fence since.
+    /// The same, for a producer that has executed a fence since.
     #[inline]
     pub(crate) fn posture_behind(&self, _: &Fenced) -> Posture {
         // The fence pairs with those in `lie_down` and `leave`.
@@ -100,11 +102,11 @@ impl Parking {
         }
     }
 
-    /// Wakes the sleeper, if it still lies as it was seen to.
+    /// Wakes the sleeper, if it still lies as the caller saw it.
     #[cold]
     pub(crate) fn rouse(&self, asleep: Posture) {
         let up = Posture::Up as u8;
-        // The swap only picks, of many who wake it, the one who makes the system call.
+        // Many may try to wake it. The swap only picks the one that makes the system call.
         let swapped =
             self.posture.compare_exchange(asleep as u8, up, Ordering::Relaxed, Ordering::Relaxed);
         if swapped.is_ok()
@@ -120,7 +122,7 @@ impl Parking {
     }
 
     /// The sleeper sleeps until somebody wakes it, unless `anything` is there at its last look. May
-    /// return without cause.
+    /// return without a cause.
     pub(crate) fn park(&self, anything: impl FnOnce() -> bool) {
         #[cfg(planted = "park_without_last_look")]
         let anything = || {
@@ -132,8 +134,8 @@ impl Parking {
 
     fn lie_down(&self, posture: Posture, last_look: impl FnOnce() -> bool, sleep: impl FnOnce()) {
         self.posture.store(posture as u8, Ordering::Relaxed);
-        // Pairs with the fence in `posture_after_leaving`: one who left something and did not see
-        // this posture has it found by the last look.
+        // Pairs with the fence in `posture_after_leaving`. If a producer did not see this posture,
+        // the last look finds what it left.
         #[cfg(not(planted = "park_without_fence"))]
         fence(Ordering::SeqCst);
         if !last_look() {
@@ -142,8 +144,8 @@ impl Parking {
         self.posture.store(Posture::Up as u8, Ordering::Relaxed);
     }
 
-    /// The sleeper goes for good. What was left by one who did not hear that it is gone can be taken
-    /// after this call; nothing that comes later will ever be.
+    /// The sleeper leaves for good. After this call it can take what was left by producers that did
+    /// not see that it is gone. Nobody will take what comes later.
     pub(crate) fn leave(&self) {
         self.posture.store(Posture::Gone as u8, Ordering::Relaxed);
         // Pairs with the fence in `posture_after_leaving`.

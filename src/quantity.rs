@@ -1,18 +1,18 @@
-//! How many units: the one place that says what a legal quantity is.
+//! Quantities: the one place that says which numbers of units are legal.
 
 use std::fmt;
 use std::num::NonZeroU32;
 
-/// The largest number of units one count, one quantity or one capacity can hold: 2^31 - 1.
+/// The most units in one count, one quantity or one capacity: 2^31 - 1.
 ///
-/// A stock word keeps each of its two counts in 31 bits; because a warehouse never holds more than
-/// its capacity, and no capacity is larger than this, no count can overflow.
+/// A stock word holds each of its two counts in 31 bits. A warehouse never holds more than its
+/// capacity, and no capacity is larger than this. So no count can overflow.
 pub const MAX_UNITS: u32 = (1 << 31) - 1;
 
 /// A number of units that an operation may move: 1 to [`MAX_UNITS`].
 ///
-/// Callers pass plain `u32`; every operation parses it once, at its door, so that the code behind
-/// can't meet a zero or an overflow.
+/// Callers pass plain `u32`. Every operation parses it once, at its start, so the code behind it
+/// never meets a zero or an overflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Quantity(NonZeroU32);
 

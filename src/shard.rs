@@ -1,7 +1,7 @@
-//! Which shard a thread uses, and counters that threads don't fight over.
+//! Which shard a thread uses, and counters that threads do not contend for.
 
 pub(crate) use crate::sync::thread_ordinal;
-use crate::sync::{AtomicU64, MODELLED, Ordering};
+use crate::sync::{AtomicU64, CachePadded, MODELLED, Ordering};
 
 /// How many threads are likely to run at once. In a model always two, so that a seed replays on any
 /// machine.
@@ -9,7 +9,7 @@ pub(crate) fn parallelism() -> usize {
     if MODELLED { 2 } else { std::thread::available_parallelism().map_or(1, usize::from) }
 }
 
-/// Where this thread begins to look in a table that all threads share. In a small model all begin at
+/// Where this thread starts to search a table that all threads share. In a loom model all start at
 /// the same place, so that they meet.
 pub(crate) fn lane() -> usize {
     if cfg!(all(loom, feature = "loom")) { 0 } else { thread_ordinal() }
@@ -20,33 +20,28 @@ pub(crate) fn shards_for(threads: usize) -> usize {
     threads.clamp(1, 64).next_power_of_two()
 }
 
-/// `N` counters in each of some shards: counting writes no line that another core writes often.
+/// `N` sharded counters. Counting writes no cache line that another core writes often.
 #[derive(Debug)]
 pub(crate) struct Counters<const N: usize> {
-    shards: Box<[Padded<[AtomicU64; N]>]>,
+    shards: Box<[CachePadded<[AtomicU64; N]>]>,
 }
-
-/// What only the threads of one shard touch, off its neighbours' cache lines.
-#[derive(Debug)]
-#[repr(align(128))]
-pub(crate) struct Padded<T>(pub(crate) T);
 
 impl<const N: usize> Counters<N> {
     pub(crate) fn new(threads: usize) -> Self {
-        let shard = |_| Padded(std::array::from_fn(|_| AtomicU64::new(0)));
+        let shard = |_| CachePadded::new(std::array::from_fn(|_| AtomicU64::new(0)));
         Self { shards: (0..shards_for(threads)).map(shard).collect() }
     }
 
-    /// Counts one.
+    /// Adds one to counter `which`.
     pub(crate) fn count(&self, which: usize) {
         let shard = &self.shards[thread_ordinal() & (self.shards.len() - 1)];
         // Relaxed: a statistic that orders nothing.
-        shard.0[which].fetch_add(1, Ordering::Relaxed);
+        shard[which].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The sum over all shards.
+    /// The sum of counter `which` over all shards.
     pub(crate) fn sum(&self, which: usize) -> u64 {
-        self.shards.iter().map(|shard| shard.0[which].load(Ordering::Relaxed)).sum()
+        self.shards.iter().map(|shard| shard[which].load(Ordering::Relaxed)).sum()
     }
 }
 

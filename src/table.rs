@@ -1,19 +1,20 @@
-//! An append-only table that grows by segments and never moves an element.
+//! A table that grows by segments and never moves an element.
 
 use std::sync::OnceLock;
 
 use crate::sync::MODELLED;
 
-/// Elements of one segment: 4,096, so that adding one costs some tens of microseconds at most.
+/// Elements of one segment: 4,096, so that adding one takes some tens of microseconds at most.
 pub(crate) const SEGMENT: usize = if MODELLED { 4 } else { 4_096 };
 
-/// Up to a fixed number of elements, made a segment at a time when they are first asked for.
+/// A table of up to a fixed number of elements. It makes a segment when an element of it is first
+/// asked for.
 ///
-/// A look-up is two loads. Adding a segment is the only call that can meet another thread's: of two
-/// that add the same one, the second waits while the first fills it.
+/// A look-up is two loads. Only adding a segment may wait for another thread: if two add the same
+/// one, the second waits while the first fills it.
 #[derive(Debug)]
 pub(crate) struct Table<T> {
-    // Arrays, not slices: an index below their length needs no check.
+    // Arrays, not slices: an index below their length needs no bounds check.
     segments: Box<[OnceLock<Box<[T; SEGMENT]>>]>,
     make: fn() -> T,
 }
@@ -23,24 +24,24 @@ impl<T> Table<T> {
     pub(crate) fn new(capacity: usize, make: fn() -> T) -> Self {
         let segments = (0..capacity.div_ceil(SEGMENT)).map(|_| OnceLock::new()).collect();
         let table = Self { segments, make };
-        // The model checker wants every atomic made before the threads that share it.
+        // Loom wants every atomic made before the threads that share it.
         #[cfg(all(loom, feature = "loom"))]
         (0..table.segments.len()).for_each(|segment| _ = table.ensure(segment * SEGMENT));
         table
     }
 
-    /// How many elements there can be.
+    /// The most elements there can be.
     pub(crate) fn capacity(&self) -> usize {
         self.segments.len() * SEGMENT
     }
 
-    /// The element, if its segment has been made.
+    /// The element, if its segment exists.
     #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
         self.segments.get(index / SEGMENT)?.get().map(|segment| &segment[index % SEGMENT])
     }
 
-    /// The element, whose segment is made if need be; `None` beyond the capacity.
+    /// The element; makes its segment if need be. `None` beyond the capacity.
     #[inline]
     pub(crate) fn ensure(&self, index: usize) -> Option<&T> {
         let segment = self.segments.get(index / SEGMENT)?;
@@ -56,7 +57,7 @@ impl<T> Table<T> {
     fn fill<'t>(&self, segment: &'t OnceLock<Box<[T; SEGMENT]>>) -> &'t [T; SEGMENT] {
         segment.get_or_init(|| {
             let elements: Box<[T]> = (0..SEGMENT).map(|_| (self.make)()).collect();
-            // So many were made.
+            // Exactly `SEGMENT` elements were made.
             elements.try_into().unwrap_or_else(|_| unreachable!("a segment has a fixed length"))
         })
     }

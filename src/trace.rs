@@ -1,24 +1,24 @@
-//! What an engine tells the log of the service that it runs in: what nobody has asked for, and somebody
-//! has to hear of. Without the feature `tracing`, nobody does, and [`health`](crate::InventoryManager::health)
-//! still says it.
+//! Messages to the log of the service that embeds the engine: what nobody asked for and somebody
+//! must know. Without the feature `tracing` there are none;
+//! [`health`](crate::InventoryManager::health) reports the same.
 
 use std::fmt::Arguments;
 
-/// Something is broken, or stands still: somebody has to look at it.
+/// Something is broken, or stands still: a person must look at it.
 pub(crate) fn error(what: Arguments<'_>) {
     #[cfg(feature = "tracing")]
     tracing::error!("{what}");
     let _ = what;
 }
 
-/// Something was lost or did not work out, and the engine goes on.
+/// Something was lost or failed, and the engine goes on.
 pub(crate) fn warn(what: Arguments<'_>) {
     #[cfg(feature = "tracing")]
     tracing::warn!("{what}");
     let _ = what;
 }
 
-/// What was wrong is well again.
+/// An earlier problem is over.
 pub(crate) fn info(what: Arguments<'_>) {
     #[cfg(feature = "tracing")]
     tracing::info!("{what}");

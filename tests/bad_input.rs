@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use stockade::{
     AddError, AuditFilter, BasketError, BasketLine, BuildError, Builder, ConfirmError, ExtendError,
-    InvalidKey, InvalidName, InvalidQuantity, InvalidTtl, InventoryManager, LevelHandle, LevelRef,
-    MAX_UNITS, NoReservation, ProductId, Release, RemoveError, RequestKey, ReservationId,
-    ReserveError, RetakeError, SettingError, ShipError, TransferError, UnknownPlace, WarehouseId,
-    WarehouseSpec,
+    IdempotencyKey, InvalidKey, InvalidName, InvalidQuantity, InvalidTtl, InventoryManager,
+    LevelHandle, LevelRef, MAX_UNITS, NoReservation, ProductId, Release, RemoveError,
+    ReservationId, ReserveError, RetakeError, SettingError, ShipError, TransferError, UnknownPlace,
+    WarehouseId, WarehouseSpec,
 };
 use uuid::Uuid;
 
@@ -386,9 +386,9 @@ fn a_basket_has_a_line_and_no_more_than_allowed() {
 fn a_key_has_one_to_64_bytes() {
     for len in [0, 65, 1_000] {
         let bytes = vec![b'k'; len];
-        assert_eq!(RequestKey::try_from(&bytes[..]), Err(InvalidKey { len }));
+        assert_eq!(IdempotencyKey::try_from(&bytes[..]), Err(InvalidKey { len }));
     }
-    assert!(RequestKey::try_from(&[0; 64][..]).is_ok());
+    assert!(IdempotencyKey::try_from(&[0; 64][..]).is_ok());
 }
 
 #[test]
@@ -460,7 +460,7 @@ fn the_ends_of_time_are_moments_too() {
         .build()
         .expect("legal settings");
     manager.add_stock(LAPTOPS, 10, "SUPPLIER").expect("room");
-    let key = RequestKey::try_from("once").expect("a legal key");
+    let key = IdempotencyKey::try_from("once").expect("a legal key");
     let year = Duration::from_secs(365 * 24 * 60 * 60);
     let hold = manager.request().key(key).reserve(LAPTOPS, 1, year * 1_000).expect("stock");
     clock.advance(year * 500);

@@ -71,7 +71,7 @@ fn wakes_a_second(builder: Builder, threads: usize) -> Option<f64> {
 #[test]
 fn an_idle_engine_wakes_only_its_sweeper_and_seldom() {
     let _alone = alone();
-    // The writer, the sweeper, the alert desk.
+    // The writer, the sweeper, the alert dispatcher.
     let Some(rate) = wakes_a_second(threaded(), 3) else { return };
     assert!((1.0..30.0).contains(&rate), "{rate} times a second");
 }

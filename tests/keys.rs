@@ -10,8 +10,8 @@ use std::time::Duration;
 use stockade::testing::FaultySink;
 use stockade::{
     AddError, AdjustmentType, AuditEntry, Backpressure, BasketError, BasketLine, ConfirmError,
-    EventType, InventoryManager, KeyError, Owner, Release, ReleaseError, RemoveError, Request,
-    RequestKey, ReserveError, ShipError, TransferError,
+    EventType, IdempotencyKey, InventoryManager, KeyError, Owner, Release, ReleaseError,
+    RemoveError, Request, ReserveError, ShipError, TransferError,
 };
 use uuid::Uuid;
 
@@ -20,8 +20,8 @@ use common::{LAPTOPS, LONG, clock, counts, ledger, log_of, ms, quiet, race, thre
 
 const MICE: (&str, &str) = ("SF", "MOUSE");
 
-fn key(text: &str) -> RequestKey {
-    RequestKey::try_from(text).expect("a legal key")
+fn key(text: &str) -> IdempotencyKey {
+    IdempotencyKey::try_from(text).expect("a legal key")
 }
 
 fn stocked(manager: InventoryManager) -> InventoryManager {
@@ -151,7 +151,7 @@ fn a_request_that_differs_in_anything_is_a_conflict() {
 fn a_uuid_is_a_key_and_so_is_any_text_or_bytes() {
     let manager = stocked(quiet(&clock()).build().expect("legal settings"));
     let uuid = Uuid::from_u128(77);
-    let bytes = RequestKey::try_from(&[0xff, 0][..]).expect("two bytes");
+    let bytes = IdempotencyKey::try_from(&[0xff, 0][..]).expect("two bytes");
     for key in [uuid.into(), key(&uuid.to_string()), key("ключ"), bytes] {
         let sell = || manager.request().key(key).sell(LAPTOPS, 1).expect("stock");
         assert_eq!(sell(), sell());
@@ -248,7 +248,7 @@ fn keys_whose_time_is_up_leave_an_idle_engine() {
     let manager = threaded().key_retention(ms(30), 1_000_000).build().expect("legal settings");
     let manager = stocked(manager);
     for number in 0..200 {
-        let key = RequestKey::from(Uuid::from_u128(number));
+        let key = IdempotencyKey::from(Uuid::from_u128(number));
         manager.request().key(key).sell(LAPTOPS, 1).expect("stock");
     }
     within(Duration::from_secs(30), move || {

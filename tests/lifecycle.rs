@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use stockade::testing::{FaultControl, FaultySink};
 use stockade::{
-    AddError, Applied, BasketLine, ConfirmError, EventType, FlushError, Health, InventoryManager,
-    Release, RequestKey, ReserveError, SettingError, StockAlertListener, Unavailable,
+    AddError, Applied, BasketLine, ConfirmError, EventType, FlushError, Health, IdempotencyKey,
+    InventoryManager, Release, ReserveError, SettingError, StockAlertListener, Unavailable,
 };
 
 use common::clocks::Gate;
@@ -343,7 +343,7 @@ fn stats_show_what_there_is() {
     let holds = single_holds(&manager, 5, ms(100));
     manager.confirm(holds[0]).expect("pending");
     assert_eq!(manager.release(holds[1]), Ok(Release::Released));
-    let key = RequestKey::try_from("once").expect("a legal key");
+    let key = IdempotencyKey::try_from("once").expect("a legal key");
     manager.request().key(key).sell(LAPTOPS, 1).expect("stock");
 
     let stats = manager.stats();

@@ -156,7 +156,7 @@ fn refusals_cost_no_memory() {
         let place = ("SF", &*name);
         assert!(manager.reserve(place, 1, LONG).is_err());
         assert!(manager.reserve_basket(&[BasketLine::new(place, 1)], LONG).is_err());
-        let key = stockade::RequestKey::try_from(&*name).expect("a legal key");
+        let key = stockade::IdempotencyKey::try_from(&*name).expect("a legal key");
         assert!(manager.request().key(key).sell(place, 1).is_err());
         assert!(manager.confirm(stranger).is_err());
     };

@@ -8,9 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use stockade::{
-    AdjustmentType, AuditFilter, BasketLine, ConfirmOrRetake, EventType, InventoryManager,
-    NoReservation, Owner, Release, RequestKey, ReservationId, ReservationStatus, UnknownPlace,
-    WarehouseId,
+    AdjustmentType, AuditFilter, BasketLine, ConfirmOrRetake, EventType, IdempotencyKey,
+    InventoryManager, NoReservation, Owner, Release, ReservationId, ReservationStatus,
+    UnknownPlace, WarehouseId,
 };
 
 use common::{LAPTOPS, LONG, clock, log_of, ms, quiet, single_holds, threaded, within};
@@ -142,7 +142,7 @@ fn a_record_of_which_a_line_is_gone_is_forgotten_and_not_looked_for_ever() {
 fn a_reservation_is_found_by_its_key() {
     let clock = clock();
     let manager = stocked(quiet(&clock).key_retention(ms(100), 100).build().expect("legal"));
-    let key = |text: &str| RequestKey::try_from(text).expect("a legal key");
+    let key = |text: &str| IdempotencyKey::try_from(text).expect("a legal key");
     let with = |text| manager.request().key(key(text));
     let found = |text| manager.reservation_by_key(&key(text)).map(|found| found.id);
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use stockade::{
     AdjustmentType, AuditEntry, BasketError, BasketLine, Builder, ConfirmOrRetake, EntryType,
-    InventoryManager, ManualClock, NoReservation, Release, RequestKey, ReservationId,
+    IdempotencyKey, InventoryManager, ManualClock, NoReservation, Release, ReservationId,
     ReservationStatus, RetakeError, ShortLine,
 };
 
@@ -27,8 +27,8 @@ fn laptops(units: u32) -> [BasketLine<'static>; 1] {
     [BasketLine::new(LAPTOPS, units)]
 }
 
-fn key(text: &str) -> RequestKey {
-    RequestKey::try_from(text).expect("a legal key")
+fn key(text: &str) -> IdempotencyKey {
+    IdempotencyKey::try_from(text).expect("a legal key")
 }
 
 /// A hold of two laptops that was given back.

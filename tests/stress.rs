@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use stockade::{
     AddError, AuditFilter, BasketError, BasketLine, ConfirmError, ConfirmOrRetake, ExtendError,
-    Health, InventoryManager, KeyError, NoReservation, Release, ReleaseError, RemoveError,
-    RequestKey, ReservationId, ReservationStatus, ReserveError, RetakeError, ShipError,
+    Health, IdempotencyKey, InventoryManager, KeyError, NoReservation, Release, ReleaseError,
+    RemoveError, ReservationId, ReservationStatus, ReserveError, RetakeError, ShipError,
     TransferError, WarehouseLevel, WarehouseSpec,
 };
 
@@ -163,7 +163,7 @@ impl Stage {
             },
             4 => {
                 // Few keys, so that threads meet.
-                let key = RequestKey::try_from(&*format!("key {}", rng.below(500)));
+                let key = IdempotencyKey::try_from(&*format!("key {}", rng.below(500)));
                 let request = manager.request().key(key.expect("a legal key"));
                 match request.sell(level, units) {
                     Ok(id) => _ = moved.keyed.insert(id, units),

@@ -87,4 +87,9 @@ mod tidy {
     fn files_say_what_they_are_for() {
         assert_none(everything().iter().filter_map(rules::unintroduced));
     }
+
+    #[test]
+    fn no_type_name_is_used_twice() {
+        assert_none(rules::names_used_twice(&library(), rules::USED_TWICE));
+    }
 }

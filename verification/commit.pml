@@ -1,5 +1,5 @@
 /*
- * The multi-cell commit of src/stock/commit/, as a model of its drivers: does every schedule end?
+ * The multi-cell commit of src/stock/mcas/, as a model of its drivers: does every schedule end?
  *
  * Two owners with an operation of two lines each, and buyers on single cells. One atomic access a
  * step. See README.md for what is checked, how to run it, and what is left out.

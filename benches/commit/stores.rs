@@ -3,13 +3,13 @@
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::quantity::Quantity;
-use crate::stock::announce::{Announce, Announced, Moved};
 use crate::stock::cell::{Cell, CellId};
-use crate::stock::commit::{Cells, Operation, Pool, Site};
 use crate::stock::handle::LevelHandle;
+use crate::stock::mcas::recorder::{CommitRecorder, CommitView, LogOrder};
+use crate::stock::mcas::{Cells, DescriptorPool, Operation, Site};
 use crate::stock::word::{Delta, Word};
 
-pub(crate) use crate::stock::commit::Line;
+pub(crate) use crate::stock::mcas::CellDelta;
 
 /// Enough for every turn.
 const PLENTY: u32 = 1 << 20;
@@ -17,9 +17,9 @@ const PLENTY: u32 = 1 << 20;
 /// A row of stock words.
 pub(crate) trait Store: Sync {
     /// All lines at once or none, sorted by cell, each cell once; says whether they fitted.
-    fn commit(&self, lines: &[Line]) -> bool;
+    fn commit(&self, lines: &[CellDelta]) -> bool;
     /// One line.
-    fn apply(&self, line: Line) -> bool;
+    fn apply(&self, line: CellDelta) -> bool;
 }
 
 /// A cache line each, as the engine's levels.
@@ -28,13 +28,13 @@ struct Padded<T>(T);
 
 pub(crate) struct Commits {
     cells: Box<[Padded<Cell>]>,
-    pool: Pool,
+    pool: DescriptorPool,
 }
 
 impl Commits {
     pub(crate) fn of(cells: usize) -> Self {
         let cell = |_| Padded(Cell::new(Word::new(PLENTY, 0)));
-        Self { cells: (0..cells).map(cell).collect(), pool: Pool::new() }
+        Self { cells: (0..cells).map(cell).collect(), pool: DescriptorPool::new() }
     }
 }
 
@@ -45,23 +45,23 @@ impl Cells for Commits {
     }
 }
 
-impl Announce for Commits {
-    fn announce(&self, _: &dyn Moved) {}
+impl CommitRecorder for Commits {
+    fn record(&self, _: &dyn CommitView) {}
 }
 
 impl Site for Commits {
-    fn pool(&self) -> &Pool {
+    fn pool(&self) -> &DescriptorPool {
         &self.pool
     }
 }
 
 impl Store for Commits {
-    fn commit(&self, lines: &[Line]) -> bool {
-        let operation = Operation::begin(self, lines, Announced::Never).expect("there is a slot");
+    fn commit(&self, lines: &[CellDelta]) -> bool {
+        let operation = Operation::begin(self, lines, LogOrder::Never).expect("there is a slot");
         operation.run().is_ok()
     }
 
-    fn apply(&self, line: Line) -> bool {
+    fn apply(&self, line: CellDelta) -> bool {
         self.cell(line.cell).apply(line.cell, line.delta, self).is_ok()
     }
 }
@@ -81,7 +81,7 @@ impl Locks {
     }
 
     /// With room for the guards on the stack.
-    fn commit_few<const MOST: usize>(&self, lines: &[Line]) -> bool {
+    fn commit_few<const MOST: usize>(&self, lines: &[CellDelta]) -> bool {
         let mut guards: [Option<(MutexGuard<'_, Word>, Word)>; MOST] = [const { None }; MOST];
         for (line, guard) in lines.iter().zip(&mut guards) {
             let word = self.lock(line.cell);
@@ -92,7 +92,7 @@ impl Locks {
         true
     }
 
-    fn commit_many(&self, lines: &[Line]) -> bool {
+    fn commit_many(&self, lines: &[CellDelta]) -> bool {
         let mut guards = Vec::with_capacity(lines.len());
         for line in lines {
             let word = self.lock(line.cell);
@@ -105,7 +105,7 @@ impl Locks {
 }
 
 impl Store for Locks {
-    fn commit(&self, lines: &[Line]) -> bool {
+    fn commit(&self, lines: &[CellDelta]) -> bool {
         match lines.len() {
             0..=4 => self.commit_few::<4>(lines),
             5..=24 => self.commit_few::<24>(lines),
@@ -113,7 +113,7 @@ impl Store for Locks {
         }
     }
 
-    fn apply(&self, line: Line) -> bool {
+    fn apply(&self, line: CellDelta) -> bool {
         let mut word = self.lock(line.cell);
         let after = word.apply(line.delta);
         *word = after.unwrap_or(*word);
@@ -131,25 +131,25 @@ fn one() -> Quantity {
 }
 
 /// A basket of one unit a line.
-pub(crate) fn hold(cells: impl IntoIterator<Item = usize>) -> Vec<Line> {
-    cells.into_iter().map(|at| Line { cell: cell(at), delta: Delta::hold(one()) }).collect()
+pub(crate) fn hold(cells: impl IntoIterator<Item = usize>) -> Vec<CellDelta> {
+    cells.into_iter().map(|at| CellDelta { cell: cell(at), delta: Delta::hold(one()) }).collect()
 }
 
 /// A unit out of the first cell and into the second, then the like with their rooms.
-pub(crate) fn transfer(cells: &[usize]) -> Vec<Line> {
+pub(crate) fn transfer(cells: &[usize]) -> Vec<CellDelta> {
     let delta = |at: usize| match at {
         0 | 3 => Delta::withdraw(one()),
         _ => Delta::receive(one()),
     };
-    cells.iter().map(|at| Line { cell: cell(*at), delta: delta(*at) }).collect()
+    cells.iter().map(|at| CellDelta { cell: cell(*at), delta: delta(*at) }).collect()
 }
 
 /// What undoes these lines.
-pub(crate) fn undo(lines: &[Line]) -> Vec<Line> {
+pub(crate) fn undo(lines: &[CellDelta]) -> Vec<CellDelta> {
     let turned = |delta: Delta| {
         let (available, reserved) = (delta.available().cast_unsigned(), delta.reserved());
         let negative = |half: u32| u64::from(half.wrapping_neg());
         Delta::from_bits(negative(available) << 32 | negative(reserved.cast_unsigned()))
     };
-    lines.iter().map(|line| Line { cell: line.cell, delta: turned(line.delta) }).collect()
+    lines.iter().map(|line| CellDelta { cell: line.cell, delta: turned(line.delta) }).collect()
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use crate::stores::{Line, Store, hold, undo};
+use crate::stores::{CellDelta, Store, hold, undo};
 
 /// The figures of both sides, turn by turn.
 pub(crate) struct Sides {
@@ -38,7 +38,7 @@ pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
 }
 
 /// Seconds an operation takes that is done and undone by one thread.
-pub(crate) fn one_thread(store: &impl Store, lines: &[Line], span: Duration) -> f64 {
+pub(crate) fn one_thread(store: &impl Store, lines: &[CellDelta], span: Duration) -> f64 {
     let (back, begun) = (undo(lines), Instant::now());
     let rounds = (20_000 / lines.len()).max(4);
     let mut done = 0;
@@ -69,8 +69,8 @@ pub(crate) fn crowd(
     let work = |number: usize| {
         let mut random = Random(number as u64 + 1);
         let baskets: Vec<_> = (0..64).map(|_| hold(random.pick(length, cells))).collect();
-        let both = |lines: Vec<Line>| [undo(&lines), lines];
-        let baskets: Vec<[Vec<Line>; 2]> = baskets.into_iter().map(both).collect();
+        let both = |lines: Vec<CellDelta>| [undo(&lines), lines];
+        let baskets: Vec<[Vec<CellDelta>; 2]> = baskets.into_iter().map(both).collect();
         let mut times = Histogram::<u64>::new(3).expect("a legal precision");
         start.wait();
         let mut began = Instant::now();

@@ -22,10 +22,10 @@ use std::time::{Duration, Instant};
 
 use crate::audit::bell::{Bell, WriterGone};
 use crate::audit::gate::{Gate, Shut};
-use crate::shard::{Padded, parallelism, shards_for, thread_ordinal};
+use crate::shard::{parallelism, shards_for, thread_ordinal};
 use crate::sync::{
-    ArrayQueue, AtomicBool, AtomicU32, AtomicU64, Fenced, MODELLED, Ordering, nap, spin_loop,
-    yield_now,
+    ArrayQueue, AtomicBool, AtomicU32, AtomicU64, CachePadded, Fenced, MODELLED, Ordering, nap,
+    spin_loop, yield_now,
 };
 
 /// How many items the queue holds unless the caller says otherwise.
@@ -273,7 +273,7 @@ impl<T> AuditQueue<T> {
 /// threads, whatever the capacity. With more of them, all in that state at once, some pushes wait.
 #[derive(Debug)]
 struct Admissions {
-    shards: Box<[Padded<AtomicU32>]>,
+    shards: Box<[CachePadded<AtomicU32>]>,
     /// How many a look is good for; none where the queue is small.
     granted: u32,
 }
@@ -286,14 +286,14 @@ impl Admissions {
         let fitting = u32::try_from(capacity / 4 / Self::THREADS).unwrap_or(Self::MOST);
         let shards = if MODELLED { 1 } else { shards_for(parallelism()) };
         Self {
-            shards: (0..shards).map(|_| Padded(AtomicU32::new(0))).collect(),
+            shards: (0..shards).map(|_| CachePadded::new(AtomicU32::new(0))).collect(),
             granted: fitting.min(Self::MOST),
         }
     }
 
     #[inline]
     fn own(&self) -> &AtomicU32 {
-        &self.shards[thread_ordinal() & (self.shards.len() - 1)].0
+        &self.shards[thread_ordinal() & (self.shards.len() - 1)]
     }
 
     /// Spends one, if there is any.

@@ -5,8 +5,8 @@ use std::num::NonZeroU64;
 use crate::audit::entry::{AdjustmentType, EntryType, EventType};
 use crate::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
-use crate::stock::announce::CommitName;
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::mcas::recorder::CommitName;
 
 /// One item of the queue. With the stamp of its place it fills one cache line.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use crate::audit::sink::AuditSink;
 use crate::audit::view::Names;
 use crate::clock::Timestamp;
 use crate::error::FlushError;
-use crate::stock::announce::CommitName;
+use crate::stock::mcas::recorder::CommitName;
 use crate::sync::{AtomicU64, Condvar, Fenced, Mutex, MutexGuard, Ordering, lock};
 
 /// Buffers for long records that wait to be used again.

@@ -18,7 +18,7 @@ use crate::audit::recorder::{Recorder, Settings};
 use crate::audit::sink::{AuditBatch, AuditSink};
 use crate::audit::view::Names;
 use crate::error::FlushError;
-use crate::stock::announce::CommitName;
+use crate::stock::mcas::recorder::CommitName;
 use crate::sync::Ordering;
 
 const SHORTEST_NAP: Duration = Duration::from_micros(50);

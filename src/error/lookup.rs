@@ -13,8 +13,8 @@ pub struct InvalidReservationId;
 /// A key that is empty or longer than 64 bytes.
 ///
 /// ```
-/// use stockade::{InvalidKey, RequestKey};
-/// let error = RequestKey::try_from("").unwrap_err();
+/// use stockade::{InvalidKey, IdempotencyKey};
+/// let error = IdempotencyKey::try_from("").unwrap_err();
 /// assert_eq!(error, InvalidKey { len: 0 });
 /// assert_eq!(error.to_string(), "a request key must be 1 to 64 bytes, not 0");
 /// ```

@@ -229,7 +229,7 @@ pub enum Error {
     ReservationId(#[from] InvalidReservationId),
     /// See [`InvalidKey`].
     #[error(transparent)]
-    RequestKey(#[from] InvalidKey),
+    IdempotencyKey(#[from] InvalidKey),
 }
 
 /// Whether an error tells of something that an earlier call, or this one, has recorded: who relies on
@@ -341,7 +341,7 @@ answers! {
     InvalidReservationId { }
     InvalidKey { }
     Error {
-        inner: Add | Remove | Reserve | Basket | Fulfil | Snapshot | Confirm | Release | Extend | Partial | Settle | Ship | Transfer | RequestTransfer | Decision | NoTransferRequest | Retake | Setting | Build | Place | Unavailable | Flush | NoReservation | ReservationId | RequestKey,
+        inner: Add | Remove | Reserve | Basket | Fulfil | Snapshot | Confirm | Release | Extend | Partial | Settle | Ship | Transfer | RequestTransfer | Decision | NoTransferRequest | Retake | Setting | Build | Place | Unavailable | Flush | NoReservation | ReservationId | IdempotencyKey,
     }
 }
 

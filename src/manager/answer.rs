@@ -2,9 +2,9 @@
 
 use crate::clock::Timestamp;
 use crate::error::TransferFailure;
+use crate::idempotency::IdempotencyKey;
 use crate::manager::transfer_request::TransferRequestId;
 use crate::reservation::id::ReservationId;
-use crate::reservation::keys::RequestKey;
 use crate::reservation::view::ReservationStatus;
 
 /// What a release did. Only the first one gives units back; all of them leave the hold over.
@@ -143,7 +143,7 @@ fn two(low: u32, high: u32) -> u128 {
 /// The key of the operation under way, and what its request looked like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyUse<'a> {
-    pub(crate) key: &'a RequestKey,
+    pub(crate) key: &'a IdempotencyKey,
     pub(crate) fingerprint: u128,
 }
 

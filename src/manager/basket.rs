@@ -16,13 +16,13 @@ use crate::manager::request::Request;
 use crate::quantity::Quantity;
 use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
-use crate::reservation::line::Line;
-use crate::reservation::slot::Tenant;
-use crate::reservation::slots::Vacated;
+use crate::reservation::line::SlotLine;
+use crate::reservation::slot::ReservationRecord;
+use crate::reservation::slots::VacantSlot;
 use crate::stock::cell::CellId;
-use crate::stock::commit::{Line as CommitLine, Refused};
 use crate::stock::handle::LevelHandle;
 use crate::stock::level::StockLevel;
+use crate::stock::mcas::{CellDelta, Refused};
 use crate::stock::word::Delta;
 
 impl Request<'_> {
@@ -132,7 +132,7 @@ impl Engine {
         self.admit().inspect_err(count)?;
         let slots = self.slots_for_basket(wanted.len(), &purpose, now)?;
         let Some(head) = slots.first() else { return Err(BasketError::Empty) };
-        let now = head.birth(now, || self.now());
+        let now = head.created_at(now, || self.now());
         let id = ReservationId::new(now, head.number(), self.randomness.next());
         let draft = self.basket_draft(details, key, wanted, purpose, id, now);
         if let Err(refusal) = self.take_lines(wanted, now) {
@@ -193,9 +193,9 @@ impl Engine {
                 Err(available) => Some((0, available)),
             });
         }
-        let lines: Vec<CommitLine> = wanted
+        let lines: Vec<CellDelta> = wanted
             .iter()
-            .map(|line| CommitLine {
+            .map(|line| CellDelta {
                 cell: CellId::level(line.handle),
                 delta: Delta::hold(line.qty),
             })
@@ -212,7 +212,7 @@ impl Engine {
         lines: usize,
         purpose: &Purpose,
         now: Timestamp,
-    ) -> Result<Vec<Vacated<'_>>, BasketError> {
+    ) -> Result<Vec<VacantSlot<'_>>, BasketError> {
         let count = lines + usize::from(matches!(purpose, Purpose::Retake(_)));
         self.take_slots(count, now).ok_or_else(|| {
             self.refusals.count(Refusal::Full as usize);
@@ -225,26 +225,26 @@ impl Engine {
         details: &Details,
         wanted: &[Wanted<'_>],
         purpose: Purpose,
-        slots: Vec<Vacated<'_>>,
+        slots: Vec<VacantSlot<'_>>,
         id: ReservationId,
         now: Timestamp,
     ) {
         let mut slots = slots.into_iter();
-        let mut lines = wanted.iter().map(|line| Line::new(line.handle, line.qty.get()));
+        let mut lines = wanted.iter().map(|line| SlotLine::new(line.handle, line.qty.get()));
         let (Some(head), Some(first)) = (slots.next(), lines.next()) else { return };
-        let rest: Vec<(Vacated<'_>, Line)> = slots.by_ref().zip(lines).collect();
+        let rest: Vec<(VacantSlot<'_>, SlotLine)> = slots.by_ref().zip(lines).collect();
         let chain = Chain::NONE.keeping(details.keep_until_shipped);
-        let tenant = Tenant { id, owner: details.owner, line: first, chain };
+        let record = ReservationRecord { id, owner: details.owner, line: first, chain };
         match purpose {
             Purpose::Hold { ttl_millis } => {
                 let expires_at = now.saturating_add_millis(ttl_millis);
-                self.slots.publish(head, &rest, tenant, expires_at);
+                self.slots.publish(head, &rest, record, expires_at);
             }
             Purpose::Retake(of) => {
                 wanted.iter().for_each(|line| line.level.sell(line.qty));
                 let number = head.number();
                 let note = slots.next().map(|slot| (slot, of));
-                let chain = self.slots.publish_sold(head, &rest, note, tenant, now);
+                let chain = self.slots.publish_sold(head, &rest, note, record, now);
                 self.slots.retire(number, chain, true, now);
             }
         }

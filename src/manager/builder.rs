@@ -13,6 +13,7 @@ use crate::audit::sink::AuditSink;
 use crate::audit::writer::Writer;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::{BuildError, InvalidName, MAX_NAME_BYTES};
+use crate::idempotency::{IdempotencyMap, KeyLimits, OnDuplicate};
 use crate::manager::InventoryManager;
 use crate::manager::approvals::Approvals;
 use crate::manager::due::Due;
@@ -25,13 +26,12 @@ use crate::manager::recover;
 use crate::manager::settings::{Settings, millis};
 use crate::manager::spec::WarehouseSpec;
 use crate::manager::sweep::run_sweeper;
+use crate::policy::alert_dispatcher::AlertDispatcher;
 use crate::policy::alerts::{Listeners, Scope, StockAlertListener};
 use crate::policy::approval::{ApprovalPolicy, ManualApproval};
-use crate::policy::desk::AlertDesk;
 use crate::quantity::MAX_UNITS;
+use crate::reservation::free_list::Retention;
 use crate::reservation::id::Randomness;
-use crate::reservation::keys::{KeyLimits, Keys, Patience};
-use crate::reservation::magazines::Retention;
 use crate::reservation::slots::Slots;
 use crate::shard::{Counters, parallelism};
 use crate::stock::catalog::Catalog;
@@ -235,7 +235,7 @@ impl Builder {
         self
     }
 
-    /// Builds the engine and starts its threads: the audit writer, the sweeper, the alert desk.
+    /// Builds the engine and starts its threads: the audit writer, the sweeper, the alert dispatcher.
     ///
     /// # Errors
     /// [`BuildError`] names the setting that can't be, and what it takes.
@@ -278,13 +278,13 @@ impl Builder {
         let mut engine = Engine {
             catalog,
             slots: Slots::with_room(room, self.max_reservations, parallelism, self.retention),
-            keys: Keys::new(self.keys),
-            patience: match self.backpressure {
-                Backpressure::Wait => Patience::Wait,
-                Backpressure::Refuse => Patience::Refuse,
+            keys: IdempotencyMap::new(self.keys),
+            on_duplicate: match self.backpressure {
+                Backpressure::Wait => OnDuplicate::Wait,
+                Backpressure::Refuse => OnDuplicate::Refuse,
             },
             recorder,
-            desk: AlertDesk::new(),
+            dispatcher: AlertDispatcher::new(),
             listeners: Listeners::new(),
             clock: Time(self.clock),
             randomness: self.randomness,
@@ -316,7 +316,7 @@ impl Builder {
         record_opening(&engine, &self.warehouses, self.longest_ttl);
         engine.record_grace(&given_grace);
         if self.threads {
-            engine.desk.start(alert_source(&engine)).map_err(no_thread)?;
+            engine.dispatcher.start(alert_source(&engine)).map_err(no_thread)?;
         }
         if sweeper {
             let weak = Arc::downgrade(&engine);

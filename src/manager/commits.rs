@@ -3,9 +3,9 @@
 
 use crate::error::Unavailable;
 use crate::manager::engine::Engine;
-use crate::stock::announce::{Announce, Announced, Moved};
 use crate::stock::cell::{Cell, CellId, CellKind};
-use crate::stock::commit::{Cells, Line, Operation, Pool, PoolExhausted, Site};
+use crate::stock::mcas::recorder::{CommitRecorder, CommitView, LogOrder};
+use crate::stock::mcas::{CellDelta, Cells, DescriptorPool, Operation, PoolExhausted, Site};
 
 impl Cells for Engine {
     fn cell(&self, id: CellId) -> &Cell {
@@ -18,17 +18,17 @@ impl Cells for Engine {
 }
 
 impl Site for Engine {
-    fn pool(&self) -> &Pool {
+    fn pool(&self) -> &DescriptorPool {
         self.catalog.commits()
     }
 }
 
-impl Announce for Engine {
-    fn announce(&self, moved: &dyn Moved) {
+impl CommitRecorder for Engine {
+    fn record(&self, moved: &dyn CommitView) {
         self.recorder.committed(moved.name());
     }
 
-    fn shown(&self, moved: &dyn Moved) {
+    fn on_visible(&self, moved: &dyn CommitView) {
         for at in 0..moved.lines() {
             let (cell, delta) = moved.line(at);
             let CellKind::Level(handle) = cell.kind() else { continue };
@@ -45,17 +45,17 @@ impl Announce for Engine {
 impl Engine {
     /// A commit that only takes, or only gives, or only looks: its owner queues the record after its
     /// end, or before its start (Law 2).
-    pub(super) fn commit(&self, lines: &[Line]) -> Result<Operation<'_, Self>, Unavailable> {
-        Operation::begin(self, lines, Announced::ByOwner).map_err(|PoolExhausted| Unavailable::Busy)
+    pub(super) fn commit(&self, lines: &[CellDelta]) -> Result<Operation<'_, Self>, Unavailable> {
+        Operation::begin(self, lines, LogOrder::ByOwner).map_err(|PoolExhausted| Unavailable::Busy)
     }
 
     /// A commit that gives and takes: its record is sent ahead, and written between its decision and
     /// the instant at which it shows (Law 2).
     pub(super) fn commit_with_record(
         &self,
-        lines: &[Line],
+        lines: &[CellDelta],
     ) -> Result<Operation<'_, Self>, Unavailable> {
-        Operation::begin(self, lines, Announced::BeforeShown)
+        Operation::begin(self, lines, LogOrder::BeforeVisible)
             .map_err(|PoolExhausted| Unavailable::Busy)
     }
 }

@@ -1,13 +1,13 @@
 //! What a caller added to an operation.
 
+use crate::idempotency::IdempotencyKey;
 use crate::manager::durability::Durability;
 use crate::reservation::id::Owner;
-use crate::reservation::keys::RequestKey;
 
 /// What a caller added.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Details {
-    pub(crate) key: Option<RequestKey>,
+    pub(crate) key: Option<IdempotencyKey>,
     pub(crate) owner: Option<Owner>,
     /// A new reservation keeps its slots until all that it sold is shipped or cancelled.
     pub(crate) keep_until_shipped: bool,

@@ -10,6 +10,7 @@ use crate::error::{
     AddError, DecisionError, InvalidName, MAX_NAME_BYTES, SettingError, TransferError, Unavailable,
     UnknownPlace,
 };
+use crate::idempotency::{IdempotencyMap, OnDuplicate};
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::approvals::Approvals;
 use crate::manager::due::Due;
@@ -18,11 +19,10 @@ use crate::manager::journal::JournalLink;
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
 use crate::manager::recorder::Recorder;
 use crate::manager::settings::Settings;
+use crate::policy::alert_dispatcher::{AlertDispatcher, AlertSource};
 use crate::policy::alerts::{Listeners, StockAlert, StockAlertListener};
-use crate::policy::desk::{AlertDesk, AlertSource};
 use crate::reservation::id::Randomness;
-use crate::reservation::keys::{Keys, Patience};
-use crate::reservation::slots::{Slots, Vacated};
+use crate::reservation::slots::{Slots, VacantSlot};
 use crate::shard::Counters;
 use crate::stock::catalog::{Catalog, CatalogFull, Definition};
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
@@ -51,11 +51,11 @@ pub(super) const REFUSALS: usize = 4;
 pub(crate) struct Engine {
     pub(super) catalog: Arc<Catalog>,
     pub(super) slots: Slots,
-    pub(super) keys: Keys<Answer>,
+    pub(super) keys: IdempotencyMap<Answer>,
     /// What a call does that meets another one with its key.
-    pub(super) patience: Patience,
+    pub(super) on_duplicate: OnDuplicate,
     pub(super) recorder: Recorder,
-    pub(super) desk: AlertDesk,
+    pub(super) dispatcher: AlertDispatcher,
     pub(super) listeners: Listeners,
     pub(super) clock: Time,
     pub(super) randomness: Randomness,
@@ -103,7 +103,7 @@ impl Engine {
     /// A slot that nobody else can reach; `None` if all are in use. Behind an overdue hold may be a
     /// slot, so those are ended before the answer is no.
     #[inline]
-    pub(super) fn take_slot(&self, now: Timestamp) -> Option<Vacated<'_>> {
+    pub(super) fn take_slot(&self, now: Timestamp) -> Option<VacantSlot<'_>> {
         match self.slots.take(now) {
             None => self.take_overdue_slot(now),
             some => some,
@@ -112,13 +112,13 @@ impl Engine {
 
     #[cold]
     #[inline(never)]
-    fn take_overdue_slot(&self, now: Timestamp) -> Option<Vacated<'_>> {
+    fn take_overdue_slot(&self, now: Timestamp) -> Option<VacantSlot<'_>> {
         self.take_back_overdue(now, || false);
         self.slots.take(now)
     }
 
     /// As many slots, or none.
-    pub(super) fn take_slots(&self, count: usize, now: Timestamp) -> Option<Vec<Vacated<'_>>> {
+    pub(super) fn take_slots(&self, count: usize, now: Timestamp) -> Option<Vec<VacantSlot<'_>>> {
         let mut slots = Vec::with_capacity(count);
         while slots.len() < count {
             match self.take_slot(now) {
@@ -264,7 +264,7 @@ impl Engine {
     #[cold]
     pub(super) fn raise_alert(&self, handle: LevelHandle, level: &StockLevel) {
         if level.note_crossing() {
-            self.desk.raise(handle);
+            self.dispatcher.raise(handle);
         }
     }
 

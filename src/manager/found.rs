@@ -3,19 +3,19 @@
 use crate::error::NoReservation;
 use crate::manager::engine::Engine;
 use crate::reservation::id::ReservationId;
-use crate::reservation::line::Line;
-use crate::reservation::slot::{Slot, Tenant};
+use crate::reservation::line::SlotLine;
+use crate::reservation::slot::{ReservationRecord, Slot};
 use crate::reservation::slots::ReadReservation;
-use crate::reservation::state::State;
+use crate::reservation::state::SlotState;
 use crate::sync::spin_loop;
 
 /// What a reservation was at one instant. Who swaps `state` has it just as it stands here.
 pub(super) struct Found<'a> {
     pub(super) slot: &'a Slot,
-    pub(super) state: State,
-    pub(super) tenant: Tenant,
+    pub(super) state: SlotState,
+    pub(super) record: ReservationRecord,
     /// Sorted by level.
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Vec<SlotLine>,
     pub(super) retaken_from: Option<ReservationId>,
 }
 
@@ -26,8 +26,8 @@ impl Engine {
         let mut lines = Vec::new();
         loop {
             match self.slots.read(id, |line| lines.push(line)) {
-                ReadReservation::Found { tenant, state, retaken_from } => {
-                    return Ok(Found { slot, state, tenant, lines, retaken_from });
+                ReadReservation::Found { record, state, retaken_from } => {
+                    return Ok(Found { slot, state, record, lines, retaken_from });
                 }
                 ReadReservation::Changed => {
                     lines.clear();

@@ -16,13 +16,13 @@ use crate::policy::allocation::{AllocationStrategy, Candidate, PriorityOrder};
 use crate::quantity::Quantity;
 use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
-use crate::reservation::line::Line;
-use crate::reservation::slot::Tenant;
-use crate::reservation::slots::Vacated;
-use crate::stock::announce::Announced;
+use crate::reservation::line::SlotLine;
+use crate::reservation::slot::ReservationRecord;
+use crate::reservation::slots::VacantSlot;
 use crate::stock::cell::{CellId, CellKind};
-use crate::stock::commit::{Operation, PoolExhausted, Refused, Stop, plan_stops};
 use crate::stock::handle::{LevelHandle, ProductId};
+use crate::stock::mcas::recorder::LogOrder;
+use crate::stock::mcas::{FillStop, Operation, PoolExhausted, Refused, plan_stops};
 
 impl Request<'_> {
     /// As [`InventoryManager::fulfill_across_warehouses`](crate::InventoryManager::fulfill_across_warehouses),
@@ -109,7 +109,7 @@ impl Engine {
         self.admit()?;
         let slots = self.slots_for_parts(levels.len().min(qty.get() as usize), now)?;
         let Some(head) = slots.first() else { return Err(self.refuse_sum(qty, 0)) };
-        let now = head.birth(now, || self.now());
+        let now = head.created_at(now, || self.now());
         let id = ReservationId::new(now, head.number(), self.randomness.next());
         let expires_at = now.saturating_add_millis(ttl_millis);
         let mut draft = self
@@ -215,11 +215,11 @@ impl Engine {
         levels: &[LevelHandle],
         qty: Quantity,
     ) -> Result<Result<Parts, u64>, Unavailable> {
-        let stop = |(turn, level): (u32, &LevelHandle)| Stop { cell: CellId::level(*level), turn };
-        let mut stops: Vec<Stop> = (0..).zip(levels).map(stop).collect();
-        let operation =
-            Operation::begin_fill(self, plan_stops(&mut stops), qty, Announced::ByOwner)
-                .map_err(|PoolExhausted| Unavailable::Busy)?;
+        let stop =
+            |(turn, level): (u32, &LevelHandle)| FillStop { cell: CellId::level(*level), turn };
+        let mut stops: Vec<FillStop> = (0..).zip(levels).map(stop).collect();
+        let operation = Operation::begin_fill(self, plan_stops(&mut stops), qty, LogOrder::ByOwner)
+            .map_err(|PoolExhausted| Unavailable::Busy)?;
         Ok(match operation.run() {
             Ok(done) => {
                 let part = |line| {
@@ -241,7 +241,7 @@ impl Engine {
         &self,
         count: usize,
         now: Timestamp,
-    ) -> Result<Vec<Vacated<'_>>, FulfilError> {
+    ) -> Result<Vec<VacantSlot<'_>>, FulfilError> {
         self.take_slots(count, now).ok_or_else(|| {
             self.refusals.count(Refusal::Full as usize);
             FulfilError::Full { slots: self.max_slots }
@@ -251,19 +251,19 @@ impl Engine {
     fn publish_parts(
         &self,
         details: &Details,
-        slots: Vec<Vacated<'_>>,
+        slots: Vec<VacantSlot<'_>>,
         parts: &[(LevelHandle, Quantity)],
         id: ReservationId,
         expires_at: Timestamp,
     ) {
         let mut slots = slots.into_iter();
-        let mut lines = parts.iter().map(|(level, qty)| Line::new(*level, qty.get()));
+        let mut lines = parts.iter().map(|(level, qty)| SlotLine::new(*level, qty.get()));
         let (Some(head), Some(line)) = (slots.next(), lines.next()) else { return };
-        let rest: Vec<(Vacated<'_>, Line)> =
+        let rest: Vec<(VacantSlot<'_>, SlotLine)> =
             lines.map_while(|line| Some((slots.next()?, line))).collect();
         let chain = Chain::NONE.keeping(details.keep_until_shipped);
-        let tenant = Tenant { id, owner: details.owner, line, chain };
-        self.slots.publish(head, &rest, tenant, expires_at);
+        let record = ReservationRecord { id, owner: details.owner, line, chain };
+        self.slots.publish(head, &rest, record, expires_at);
         slots.for_each(|unused| self.slots.put_back(unused, id.created_at()));
     }
 

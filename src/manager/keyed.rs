@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{KeyError, RestsOnRecord, Unavailable};
+use crate::idempotency::{Fingerprint, IdempotencyKey, KeyClaim, KeyName};
 use crate::manager::answer::{KeyUse, Remembered};
 use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
@@ -10,7 +11,6 @@ use crate::manager::engine::Engine;
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
 use crate::quantity::Quantity;
 use crate::reservation::id::ReservationId;
-use crate::reservation::keys::{Claim, Fingerprint, KeyName, RequestKey};
 
 /// What tells one request from another: everything that the caller passed.
 pub(super) struct RequestShape(Fingerprint);
@@ -91,7 +91,7 @@ impl Engine {
     #[inline(never)]
     fn under_key<T: Remembered, E: From<KeyError>>(
         &self,
-        key: &RequestKey,
+        key: &IdempotencyKey,
         details: &Details,
         shape: impl FnOnce() -> RequestShape,
         run: impl FnOnce(Option<KeyUse<'_>>) -> Result<T, E>,
@@ -115,12 +115,12 @@ impl Engine {
         fingerprint: u128,
         run: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
-        match self.keys.claim(name, fingerprint, self.now(), self.patience) {
+        match self.keys.claim(name, fingerprint, self.now(), self.on_duplicate) {
             // Another kind's answer would need another kind's fingerprint.
-            Claim::Repeat(answer) => T::again(answer).ok_or(KeyError::Conflict.into()),
-            Claim::Conflict => Err(KeyError::Conflict.into()),
-            Claim::Busy => Err(KeyError::InProgress.into()),
-            Claim::First(ticket) => {
+            KeyClaim::Repeat(answer) => T::again(answer).ok_or(KeyError::Conflict.into()),
+            KeyClaim::Conflict => Err(KeyError::Conflict.into()),
+            KeyClaim::Busy => Err(KeyError::InProgress.into()),
+            KeyClaim::First(ticket) => {
                 // Dropped unpublished, by a refusal or a panic, the ticket withdraws the claim.
                 let answer = run()?;
                 ticket.publish(answer.into(), self.now());

@@ -88,7 +88,7 @@ impl Life {
         // It has the journal's lock, too, and so has whoever erases notes.
         engine.journal.iter().for_each(|journal| journal.wait_for_end(deadline));
         let left = deadline.saturating_duration_since(Instant::now());
-        Shutdown { unwritten, undelivered_alerts: engine.desk.shutdown(left) }
+        Shutdown { unwritten, undelivered_alerts: engine.dispatcher.shutdown(left) }
     }
 }
 

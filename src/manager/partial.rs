@@ -22,13 +22,13 @@ use crate::manager::request::Request;
 use crate::manager::settle::End;
 use crate::quantity::Quantity;
 use crate::reservation::id::ReservationId;
-use crate::reservation::line::Line;
-use crate::reservation::slots::Vacated;
+use crate::reservation::line::SlotLine;
+use crate::reservation::slots::VacantSlot;
 use crate::reservation::state::Phase;
 use crate::reservation::view::ReservationStatus;
 use crate::stock::cell::CellId;
-use crate::stock::commit::Line as CommitLine;
 use crate::stock::handle::LevelHandle;
+use crate::stock::mcas::CellDelta;
 use crate::stock::word::Delta;
 
 /// # Parts of a reservation
@@ -192,7 +192,7 @@ impl Step {
 /// What a step does.
 struct Plan {
     /// All lines as they will be.
-    lines: Vec<Line>,
+    lines: Vec<SlotLine>,
     sold: Vec<(LevelHandle, Quantity)>,
     given_back: Vec<(LevelHandle, Quantity)>,
 }
@@ -290,7 +290,7 @@ impl Engine {
                 Phase::Pending => return Ok(found),
                 Phase::Ending => return Err(PartialError::InProgress),
                 phase => {
-                    return Err(match End::of(found.tenant.chain.end(phase)) {
+                    return Err(match End::of(found.record.chain.end(phase)) {
                         End::Expire => PartialError::Expired { expired_at: state.expires_at() },
                         End::Release => PartialError::Released,
                         End::Sell => PartialError::AlreadyConfirmed,
@@ -304,7 +304,7 @@ impl Engine {
     fn plan(
         &self,
         step: Step,
-        lines: &[Line],
+        lines: &[SlotLine],
         named: &[(LevelHandle, u32)],
     ) -> Result<Plan, PartialError> {
         let mut plan = Plan {
@@ -368,7 +368,7 @@ impl Engine {
         key: (Option<KeyUse<'_>>, Answer),
         now: Timestamp,
     ) -> Result<Option<Result<(), Unavailable>>, PartialError> {
-        let &Found { slot, state, ref tenant, .. } = found;
+        let &Found { slot, state, ref record, .. } = found;
         // Law 5: whatever can run out is obtained before anything moves.
         let slots = self
             .take_slots(plan.lines.len(), now)
@@ -377,7 +377,7 @@ impl Engine {
             .step_draft(plan)
             .at(now)
             .reservation(id, state.expires_at())
-            .owner(tenant.owner)
+            .owner(record.owner)
             .details(details)
             .key(key.0, key.1);
         // Law 3: the whole word, so that the lines are still those that the plan was made for.
@@ -385,24 +385,24 @@ impl Engine {
             slots.into_iter().for_each(|slot| self.slots.put_back(slot, now));
             return Ok(None);
         }
-        let gift = |&(level, qty): &(LevelHandle, Quantity)| CommitLine {
+        let gift = |&(level, qty): &(LevelHandle, Quantity)| CellDelta {
             cell: CellId::level(level),
             delta: Delta::give_back(qty),
         };
         // Law 2: queued first, then sold and given back, then shown as the hold's lines.
-        let gifts: Vec<CommitLine> = plan.given_back.iter().map(gift).collect();
+        let gifts: Vec<CellDelta> = plan.given_back.iter().map(gift).collect();
         let recorded = self.queue_and_give(draft, &gifts);
         for (level, qty) in &plan.sold {
             if let Some(level) = self.catalog.level(*level) {
                 level.sell(*qty);
             }
         }
-        let lines: Vec<(Vacated<'_>, Line)> =
+        let lines: Vec<(VacantSlot<'_>, SlotLine)> =
             slots.into_iter().zip(plan.lines.iter().copied()).collect();
         let phase = plan.phase();
         let chain = self.slots.replace_lines(id.slot(), slot, state, &lines, phase, now);
         if phase.is_final() {
-            let unsettled = plan.lines.iter().any(Line::is_unsettled);
+            let unsettled = plan.lines.iter().any(SlotLine::is_unsettled);
             self.slots.retire(id.slot(), chain, unsettled, now);
         }
         Ok(Some(recorded))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::audit::log::AuditLog;
 use crate::error::NoReservation;
 use crate::error::UnknownPlace;
+use crate::idempotency::{IdempotencyKey, KeyName};
 use crate::manager::InventoryManager;
 use crate::manager::answer::Answer;
 use crate::manager::engine::Engine;
@@ -12,8 +13,7 @@ use crate::manager::found::Found;
 use crate::manager::place::{LevelRef, WarehouseRef};
 use crate::reservation::chain::SlotNumber;
 use crate::reservation::id::ReservationId;
-use crate::reservation::keys::{KeyName, RequestKey};
-use crate::reservation::line::Line;
+use crate::reservation::line::SlotLine;
 use crate::reservation::state::Phase;
 use crate::reservation::view::{Reservation, ReservationLine, ReservationStatus};
 use crate::stock::handle::{LevelHandle, ProductId};
@@ -153,7 +153,7 @@ impl InventoryManager {
     /// # Errors
     /// [`NoReservation::Unknown`] if no such request has been answered, or its key has been dropped;
     /// [`NoReservation::Forgotten`] if the record has gone.
-    pub fn reservation_by_key(&self, key: &RequestKey) -> Result<Reservation, NoReservation> {
+    pub fn reservation_by_key(&self, key: &IdempotencyKey) -> Result<Reservation, NoReservation> {
         match self.engine.keys.get(&KeyName::Caller(*key), self.engine.now()) {
             Some(Answer::Reservation(id) | Answer::Retaken(id) | Answer::RetakenBefore(id)) => {
                 self.reservation(id)
@@ -202,24 +202,24 @@ impl Reservation {
 impl Engine {
     /// A reservation as its readers see it.
     pub(super) fn reservation(&self, id: ReservationId) -> Result<Reservation, NoReservation> {
-        let Found { state, tenant, lines, retaken_from, .. } = self.find_whole(id)?;
-        let end = tenant.chain.end(state.phase());
+        let Found { state, record, lines, retaken_from, .. } = self.find_whole(id)?;
+        let end = record.chain.end(state.phase());
         // A phase without a reservation is not found under an id.
         let status = ReservationStatus::of(state.phase()).ok_or(NoReservation::Forgotten)?;
         Ok(Reservation {
             id,
             status,
             lines: lines.iter().map(|line| self.line_view(line, end)).collect(),
-            owner: tenant.owner,
+            owner: record.owner,
             created_at: id.created_at(),
             expires_at: state.expires_at(),
             retaken_from,
-            keep_until_shipped: tenant.chain.keeps(),
+            keep_until_shipped: record.chain.keeps(),
         })
     }
 
     /// The line of a reservation that is, or ended, in `end`.
-    fn line_view(&self, line: &Line, end: Phase) -> ReservationLine {
+    fn line_view(&self, line: &SlotLine, end: Phase) -> ReservationLine {
         let (warehouse, product) = self.names_of(line.level);
         ReservationLine {
             level: line.level,
@@ -239,7 +239,7 @@ impl Engine {
         if !state.phase().is_live() {
             return None;
         }
-        let found = self.reservation(slot.read_tenant(state).id).ok()?;
+        let found = self.reservation(slot.read_record(state).id).ok()?;
         (found.status == ReservationStatus::Pending).then_some(found)
     }
 }

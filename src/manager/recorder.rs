@@ -18,8 +18,8 @@ use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::details::Details;
 use crate::quantity::Quantity;
 use crate::reservation::id::{Owner, ReservationId};
-use crate::stock::announce::CommitName;
 use crate::stock::handle::{LevelHandle, WarehouseId};
+use crate::stock::mcas::recorder::CommitName;
 use crate::sync::{Fenced, Mutex, lock};
 
 /// The manager's side of the audit queue.

@@ -8,6 +8,7 @@ use crate::audit::ledger::holds::{Hold, HoldLine, Standing};
 use crate::audit::ledger::transfers::{Decision, Outcome, TransferState};
 use crate::clock::Timestamp;
 use crate::error::{JournalError, TransferFailure};
+use crate::idempotency::{Fingerprint, IdempotencyKey, KeyName};
 use crate::manager::answer::Answer;
 use crate::manager::approvals::Asked;
 use crate::manager::engine::Engine;
@@ -16,8 +17,7 @@ use crate::manager::spec::WarehouseSpec;
 use crate::manager::transfer_request::{TransferDecision, TransferRequestStatus};
 use crate::quantity::{MAX_UNITS, Quantity};
 use crate::reservation::id::ReservationId;
-use crate::reservation::keys::{Fingerprint, KeyName, RequestKey};
-use crate::reservation::line::Line;
+use crate::reservation::line::SlotLine;
 use crate::reservation::slots::{Restored, RestoredEnd};
 use crate::reservation::state::Phase;
 use crate::stock::catalog::{MAX_LEVELS, MAX_PRODUCTS};
@@ -187,7 +187,7 @@ impl Engine {
 
     fn restore_keys(&self, ledger: &Ledger) {
         for (mark, at) in &ledger.keys {
-            let key = RequestKey::from_bytes(mark.key.as_bytes());
+            let key = IdempotencyKey::from_bytes(mark.key.as_bytes());
             let answer = Answer::from_bytes(mark.answer.as_bytes());
             // An answer of a later version is none that this one could give.
             if let (Ok(key), Some(answer)) = (key, answer) {
@@ -232,7 +232,7 @@ pub(super) struct Graced {
 }
 
 fn restored_of(hold: &Hold) -> Restored {
-    let mut lines: Vec<Line> = hold.lines().map(line_of).collect();
+    let mut lines: Vec<SlotLine> = hold.lines().map(line_of).collect();
     lines.sort_unstable_by_key(|line| line.level);
     let phase = match hold.standing {
         Standing::Live => None,
@@ -264,7 +264,7 @@ fn decision_of(decision: &Decision, needed: u32) -> (TransferRequestStatus, Tran
     (status, TransferDecision { by, at: decision.at, reason, failure })
 }
 
-fn line_of(line: &HoldLine) -> Line {
+fn line_of(line: &HoldLine) -> SlotLine {
     let HoldLine { level, held, sold, given_back, settled } = *line;
-    Line { level, held, sold, given_back, settled }
+    SlotLine { level, held, sold, given_back, settled }
 }

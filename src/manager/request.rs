@@ -1,9 +1,9 @@
 //! What a caller may add to an operation: a key, an owner, notes for the auditor.
 
+use crate::idempotency::IdempotencyKey;
 use crate::manager::details::Details;
 use crate::manager::engine::Engine;
 use crate::reservation::id::Owner;
-use crate::reservation::keys::RequestKey;
 
 /// An operation to come, with what the caller adds to it.
 ///
@@ -11,12 +11,12 @@ use crate::reservation::keys::RequestKey;
 ///
 /// ```
 /// use std::time::Duration;
-/// use stockade::{InventoryManager, Owner, RequestKey};
+/// use stockade::{InventoryManager, Owner, IdempotencyKey};
 ///
 /// let manager = InventoryManager::builder().warehouse("SF").build()?;
 /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
 ///
-/// let key = RequestKey::try_from("cart-17/attempt")?;
+/// let key = IdempotencyKey::try_from("cart-17/attempt")?;
 /// let reserve = || {
 ///     manager
 ///         .request()
@@ -52,7 +52,7 @@ impl<'a> Request<'a> {
     ///
     /// A keyed call takes a shard lock of the map of keys, for some tens of nanoseconds; if another
     /// call with the same key is under way, it waits for that one's answer.
-    pub fn key(mut self, key: RequestKey) -> Self {
+    pub fn key(mut self, key: IdempotencyKey) -> Self {
         self.details.key = Some(key);
         self
     }

@@ -17,9 +17,9 @@ use crate::manager::sweep::Short;
 use crate::quantity::Quantity;
 use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
-use crate::reservation::line::Line;
-use crate::reservation::slot::Tenant;
-use crate::reservation::slots::Vacated;
+use crate::reservation::line::SlotLine;
+use crate::reservation::slot::ReservationRecord;
+use crate::reservation::slots::VacantSlot;
 use crate::stock::handle::LevelHandle;
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
@@ -92,13 +92,13 @@ impl Engine {
         drop(std::fs::metadata("/"));
         #[cfg(planted = "reserve_waits")]
         std::thread::sleep(Duration::from_micros(1));
-        let tenant = Tenant {
+        let record = ReservationRecord {
             id,
             owner: details.owner,
-            line: Line::new(handle, qty.get()),
+            line: SlotLine::new(handle, qty.get()),
             chain: Chain::NONE.keeping(details.keep_until_shipped),
         };
-        let fence = self.slots.publish(slot, &[], tenant, expires_at);
+        let fence = self.slots.publish(slot, &[], record, expires_at);
         recorded.and_then(|()| self.recorder.ring_behind(&fence))?;
         Ok(id)
     }
@@ -127,13 +127,13 @@ impl Engine {
             let recorded = draft.queue();
             level.sell(qty);
             let number = slot.number();
-            let tenant = Tenant {
+            let record = ReservationRecord {
                 id,
                 owner: details.owner,
-                line: Line::new(handle, qty.get()),
+                line: SlotLine::new(handle, qty.get()),
                 chain: Chain::NONE.keeping(details.keep_until_shipped),
             };
-            let chain = self.slots.publish_sold(slot, &[], None, tenant, now);
+            let chain = self.slots.publish_sold(slot, &[], None, record, now);
             self.slots.retire(number, chain, true, now);
             recorded?;
             Ok(id)
@@ -185,10 +185,10 @@ impl Engine {
 
     /// A slot and an id for a new hold.
     #[inline(always)]
-    fn slot_for(&self, now: Timestamp) -> Result<(Vacated<'_>, ReservationId), ReserveError> {
+    fn slot_for(&self, now: Timestamp) -> Result<(VacantSlot<'_>, ReservationId), ReserveError> {
         self.admit().map_err(|error| self.refuse_unavailable(error))?;
         let slot = self.take_slot(now).ok_or_else(|| self.refuse_full())?;
-        let born = slot.birth(now, || self.now());
+        let born = slot.created_at(now, || self.now());
         let id = ReservationId::new(born, slot.number(), self.randomness.next());
         Ok((slot, id))
     }
@@ -197,12 +197,12 @@ impl Engine {
     #[inline(always)]
     fn take_units<'s>(
         &self,
-        slot: Vacated<'s>,
+        slot: VacantSlot<'s>,
         handle: LevelHandle,
         level: &StockLevel,
         qty: Quantity,
         now: Timestamp,
-    ) -> Result<Vacated<'s>, ReserveError> {
+    ) -> Result<VacantSlot<'s>, ReserveError> {
         match self.with_overdue_taken_back(now, level, qty, || level.hold(qty, self)) {
             Ok(change) => {
                 if level.crosses(change) {

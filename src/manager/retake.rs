@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::audit::entry::{AdjustmentType, EntryType};
 use crate::error::{FlushError, RetakeError, Unavailable};
+use crate::idempotency::{Fingerprint, KeyName};
 use crate::manager::answer::{ConfirmOrRetake, KeyUse};
 use crate::manager::basket::{Purpose, basket_shape};
 use crate::manager::details::Details;
@@ -13,7 +14,6 @@ use crate::manager::place::BasketLine;
 use crate::manager::request::Request;
 use crate::manager::settle::{End, Met};
 use crate::reservation::id::ReservationId;
-use crate::reservation::keys::{Fingerprint, KeyName};
 use crate::reservation::view::{Reservation, ReservationStatus};
 
 impl Request<'_> {

@@ -20,12 +20,12 @@ use crate::manager::request::Request;
 use crate::quantity::Quantity;
 use crate::reservation::chain::SlotNumber;
 use crate::reservation::id::ReservationId;
-use crate::reservation::line::Line;
-use crate::reservation::slot::{Slot, Tenant};
+use crate::reservation::line::SlotLine;
+use crate::reservation::slot::{ReservationRecord, Slot};
 use crate::reservation::slots::Lookup;
-use crate::reservation::state::{Phase, State};
+use crate::reservation::state::{Phase, SlotState};
 use crate::stock::cell::CellId;
-use crate::stock::commit::{Cells, Line as CommitLine};
+use crate::stock::mcas::{CellDelta, Cells};
 use crate::stock::word::Delta;
 
 impl Request<'_> {
@@ -105,9 +105,9 @@ pub(super) struct Over {
 
 impl Over {
     /// What the slot says, which was found in the final phase of `state`; `None` if it has changed.
-    pub(super) fn read(slot: &Slot, state: State) -> Option<Self> {
+    pub(super) fn read(slot: &Slot, state: SlotState) -> Option<Self> {
         let end = End::of(slot.end(state)?);
-        let sold = matches!(state.phase(), Phase::Confirmed | Phase::Settling);
+        let sold = matches!(state.phase(), Phase::Confirmed | Phase::Shipping);
         Some(Self { end, sold, expires_at: state.expires_at() })
     }
 }
@@ -279,7 +279,7 @@ impl Engine {
         &self,
         number: SlotNumber,
         slot: &Slot,
-        state: State,
+        state: SlotState,
         now: Timestamp,
     ) -> bool {
         let won = slot.swap(state, state.in_phase(Phase::Ending)).is_ok();
@@ -299,7 +299,7 @@ impl Engine {
         &self,
         number: SlotNumber,
         slot: &Slot,
-        state: State,
+        state: SlotState,
         end: End,
         now: Timestamp,
         details: &Details,
@@ -310,7 +310,7 @@ impl Engine {
         if !chain.is_empty() {
             return self.finish_lines(number, slot, state, end, now, details, answer);
         }
-        let Tenant { id, owner, line, .. } = slot.read_tenant(state);
+        let ReservationRecord { id, owner, line, .. } = slot.read_record(state);
         let mut step = Step::new(end.entry_type(), now, line.level, line.held)
             .reservation(id)
             .expires_at(state.expires_at())
@@ -334,15 +334,15 @@ impl Engine {
         &self,
         number: SlotNumber,
         slot: &Slot,
-        state: State,
+        state: SlotState,
         end: End,
         now: Timestamp,
         details: &Details,
         answer: Option<(KeyUse<'_>, Answer)>,
     ) -> Result<(), Unavailable> {
-        let tenant = slot.read_tenant(state);
+        let record = slot.read_record(state);
         let (mut lines, mut sold_before, mut unsettled) = (Vec::new(), false, end == End::Sell);
-        self.slots.lines_of(number, state, &tenant, |line| {
+        self.slots.lines_of(number, state, &record, |line| {
             sold_before |= line.sold > 0;
             unsettled |= line.is_unsettled();
             if line.held > 0 {
@@ -352,15 +352,15 @@ impl Engine {
         let mut phase = end.final_phase();
         if sold_before && end != End::Sell {
             // A reservation that sold anything is confirmed at the end; how it ended is noted.
-            slot.switch_chain(tenant.chain.ending_as(phase));
+            slot.switch_chain(record.chain.ending_as(phase));
             phase = Phase::Confirmed;
         }
         let mut draft = self
             .recorder
             .movement_of(end.entry_type())
             .at(now)
-            .reservation(tenant.id, state.expires_at())
-            .owner(tenant.owner)
+            .reservation(record.id, state.expires_at())
+            .owner(record.owner)
             .details(details)
             .answer(answer);
         if end == End::Expire {
@@ -368,12 +368,17 @@ impl Engine {
         }
         let recorded = self.end_lines(draft, end, &lines);
         slot.finish(state.in_phase(phase));
-        self.slots.retire(number, tenant.chain, unsettled, now);
+        self.slots.retire(number, record.chain, unsettled, now);
         recorded
     }
 
     /// Logs and gives what the lines hold.
-    fn end_lines(&self, mut draft: Draft<'_>, end: End, lines: &[Line]) -> Result<(), Unavailable> {
+    fn end_lines(
+        &self,
+        mut draft: Draft<'_>,
+        end: End,
+        lines: &[SlotLine],
+    ) -> Result<(), Unavailable> {
         for line in lines {
             draft = draft.line(line.level, line.held);
         }
@@ -383,9 +388,9 @@ impl Engine {
             return recorded;
         }
         // A hold's lines are sorted by level, each level once, as its basket was.
-        let gift = |line: &Line| {
+        let gift = |line: &SlotLine| {
             let qty = Quantity::new(line.held).ok()?;
-            Some(CommitLine { cell: CellId::level(line.level), delta: Delta::give_back(qty) })
+            Some(CellDelta { cell: CellId::level(line.level), delta: Delta::give_back(qty) })
         };
         self.queue_and_give(draft, &lines.iter().filter_map(gift).collect::<Vec<_>>())
     }
@@ -395,7 +400,7 @@ impl Engine {
     pub(super) fn queue_and_give(
         &self,
         draft: Draft<'_>,
-        gifts: &[CommitLine],
+        gifts: &[CellDelta],
     ) -> Result<(), Unavailable> {
         let commit = if gifts.len() > 1 { self.commit(gifts).ok() } else { None };
         // Law 2: queued before the credit shows.
@@ -422,7 +427,7 @@ impl Engine {
 
     /// Sells a line's held units, or makes them available again.
     #[inline]
-    fn give_line(&self, end: End, line: Line) {
+    fn give_line(&self, end: End, line: SlotLine) {
         // A hold's line names an open level and a legal quantity; both were checked at its reserve.
         let (Some(level), Ok(qty)) = (self.catalog.level(line.level), Quantity::new(line.held))
         else {

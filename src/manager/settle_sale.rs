@@ -21,10 +21,10 @@ use crate::manager::request::Request;
 use crate::quantity::Quantity;
 use crate::reservation::id::ReservationId;
 use crate::reservation::state::Phase;
-use crate::reservation::steps::NotSettling;
+use crate::reservation::steps::NotShipping;
 use crate::stock::cell::CellId;
-use crate::stock::commit::Line as CommitLine;
 use crate::stock::handle::LevelHandle;
+use crate::stock::mcas::CellDelta;
 use crate::stock::word::Delta;
 
 /// # Sold units of a reservation
@@ -180,7 +180,7 @@ impl Engine {
                 continue;
             }
             return match found.state.phase() {
-                Phase::Ending | Phase::Settling => Err(SettleError::InProgress),
+                Phase::Ending | Phase::Shipping => Err(SettleError::InProgress),
                 _ => Ok(found),
             };
         }
@@ -192,7 +192,7 @@ impl Engine {
         found: &Found<'_>,
         named: &[(LevelHandle, u32)],
     ) -> Result<Plan, SettleError> {
-        let end = found.tenant.chain.end(found.state.phase());
+        let end = found.record.chain.end(found.state.phase());
         let mut plan = Plan {
             moved: Vec::with_capacity(named.len()),
             settled: Vec::with_capacity(found.lines.len()),
@@ -241,7 +241,7 @@ impl Engine {
             .movement_of(settlement.entry_type())
             .at(now)
             .reservation(id, found.state.expires_at())
-            .owner(found.tenant.owner);
+            .owner(found.record.owner);
         for (level, qty) in &plan.moved {
             draft = draft.line(*level, qty.get());
         }
@@ -262,11 +262,11 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Option<Result<(), Unavailable>>, SettleError> {
         let gifts = self.settling_gifts(&plan.moved, settlement);
-        let settling = match self.slots.begin_settling(id.slot(), found.slot, found.state) {
+        let settling = match self.slots.begin_shipping(id.slot(), found.slot, found.state) {
             Ok(settling) => settling,
-            Err(NotSettling::Changed) => return Ok(None),
-            Err(NotSettling::Busy) => return Err(SettleError::InProgress),
-            Err(NotSettling::Gone) => return Err(SettleError::Forgotten),
+            Err(NotShipping::Changed) => return Ok(None),
+            Err(NotShipping::Busy) => return Err(SettleError::InProgress),
+            Err(NotShipping::Gone) => return Err(SettleError::Forgotten),
         };
         if let Err(refusal) = self.take_sold(&plan.moved) {
             settling.give_up();
@@ -304,20 +304,20 @@ impl Engine {
         &self,
         moved: &[(LevelHandle, Quantity)],
         settlement: Settlement<'_>,
-    ) -> Vec<CommitLine> {
-        let mut gifts: Vec<CommitLine> = Vec::with_capacity(moved.len() + 1);
+    ) -> Vec<CellDelta> {
+        let mut gifts: Vec<CellDelta> = Vec::with_capacity(moved.len() + 1);
         for &(level, qty) in moved {
             let cell = CellId::level(level);
             let delta = match settlement {
                 Settlement::Ship => Delta::ship(qty),
                 Settlement::Cancel { .. } => Delta::give_back(qty),
             };
-            gifts.push(CommitLine { cell, delta });
+            gifts.push(CellDelta { cell, delta });
             if settlement == Settlement::Ship
                 && let Some(level) = self.catalog.level(level)
             {
                 let cell = CellId::room(level.warehouse());
-                gifts.push(CommitLine { cell, delta: Delta::receive(qty) });
+                gifts.push(CellDelta { cell, delta: Delta::receive(qty) });
             }
         }
         gifts.sort_unstable_by_key(|gift| gift.cell);

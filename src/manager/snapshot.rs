@@ -4,10 +4,10 @@ use crate::error::{SnapshotError, UnknownPlace};
 use crate::manager::InventoryManager;
 use crate::manager::engine::Engine;
 use crate::manager::place::{LevelRef, ProductRef};
-use crate::stock::announce::Announced;
 use crate::stock::cell::CellId;
-use crate::stock::commit::{Line, MAX_LINES, Operation, merge_lines};
 use crate::stock::handle::LevelHandle;
+use crate::stock::mcas::recorder::LogOrder;
+use crate::stock::mcas::{CellDelta, MAX_LINES, Operation, merge_lines};
 use crate::stock::word::{Delta, Word};
 use crate::sync::yield_now;
 
@@ -125,13 +125,13 @@ impl Engine {
             return self.catalog.level(*only).map(|level| level.word()).into_iter().collect();
         }
         let look =
-            |level: &LevelHandle| Line { cell: CellId::level(*level), delta: Delta::NOTHING };
-        let mut lines: Vec<Line> = levels.iter().map(look).collect();
+            |level: &LevelHandle| CellDelta { cell: CellId::level(*level), delta: Delta::NOTHING };
+        let mut lines: Vec<CellDelta> = levels.iter().map(look).collect();
         let Ok(lines) = merge_lines(&mut lines) else {
             unreachable!("nothing added to nothing is nothing")
         };
         loop {
-            let begun = Operation::begin(self, lines, Announced::Never);
+            let begun = Operation::begin(self, lines, LogOrder::Never);
             if let Some(Ok(done)) = begun.ok().map(Operation::run) {
                 let word = |level: &LevelHandle| {
                     let at = lines.binary_search_by_key(&CellId::level(*level), |line| line.cell);

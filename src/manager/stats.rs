@@ -130,8 +130,8 @@ impl Engine {
                 unavailable: refused(Refusal::Unavailable),
             },
             sweeper_lag: self.sweeper_lag(),
-            alert_backlog: self.desk.backlog(),
-            alert_panics: self.desk.panics(),
+            alert_backlog: self.dispatcher.backlog(),
+            alert_panics: self.dispatcher.panics(),
             products: self.catalog.product_count(),
             levels: self.catalog.level_count(),
         }
@@ -153,7 +153,7 @@ impl Engine {
             format!("the audit queue is nearly full: {depth} records wait")
         } else if self.due.has_sweeper() && lag > SWEEPER_BEHIND {
             format!("the sweeper is {lag:?} behind")
-        } else if self.desk.has_ended() {
+        } else if self.dispatcher.has_ended() {
             "the thread that delivers alerts has ended".to_owned()
         } else if let Some(complaint) = self.journal.as_ref().and_then(JournalLink::complaint) {
             complaint

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::manager::engine::Engine;
 use crate::quantity::Quantity;
-use crate::reservation::expiry::Scan;
+use crate::reservation::deadlines::Scan;
 use crate::stock::cell::Change;
 use crate::stock::level::StockLevel;
 use crate::sync::{Ordering, park_at_most};

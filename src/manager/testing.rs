@@ -10,7 +10,7 @@ impl InventoryManager {
         loop {
             let swept = self.engine.sweep();
             let wrote = self.engine.recorder.write_now();
-            let delivered = self.engine.desk.deliver_pending(&*self.engine);
+            let delivered = self.engine.dispatcher.deliver_pending(&*self.engine);
             if swept == 0 && !wrote && delivered == 0 {
                 return;
             }

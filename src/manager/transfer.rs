@@ -12,9 +12,9 @@ use crate::manager::recorder::Draft;
 use crate::manager::request::Request;
 use crate::quantity::Quantity;
 use crate::stock::cell::CellId;
-use crate::stock::commit::{Line, Refused};
 use crate::stock::handle::{LevelHandle, WarehouseId};
 use crate::stock::level::StockLevel;
+use crate::stock::mcas::{CellDelta, Refused};
 use crate::stock::warehouse::Warehouse;
 use crate::stock::word::Delta;
 
@@ -141,16 +141,16 @@ impl Engine {
         let &Route { from, to, source, target, qty, held } = route;
         let leave = if held { Delta::ship(qty) } else { Delta::withdraw(qty) };
         let mut lines = [
-            Line { cell: CellId::level(from), delta: leave },
-            Line { cell: CellId::level(to), delta: Delta::receive(qty) },
-            Line { cell: CellId::room(source), delta: Delta::receive(qty) },
-            Line { cell: CellId::room(target), delta: Delta::withdraw(qty) },
+            CellDelta { cell: CellId::level(from), delta: leave },
+            CellDelta { cell: CellId::level(to), delta: Delta::receive(qty) },
+            CellDelta { cell: CellId::room(source), delta: Delta::receive(qty) },
+            CellDelta { cell: CellId::room(target), delta: Delta::withdraw(qty) },
         ];
         lines.sort_unstable_by_key(|line| line.cell);
         #[cfg(planted = "transfer_in_two_steps")]
         let lines = {
             let leaves =
-                |line: &Line| [CellId::level(from), CellId::room(source)].contains(&line.cell);
+                |line: &CellDelta| [CellId::level(from), CellId::room(source)].contains(&line.cell);
             let (out, into): (Vec<_>, Vec<_>) = lines.into_iter().partition(leaves);
             if let Err(Refused::Line { available, .. }) = self.commit(&out)?.run() {
                 return Err(TransferError::Insufficient { needed: qty.get(), available });

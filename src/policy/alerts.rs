@@ -1,17 +1,16 @@
-//! Low-stock alerts: what one says, who hears it, and who has registered to.
+//! Low-stock alerts: what an alert says, and which listeners hear it.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::stock::handle::WarehouseId;
 use crate::sync::{AtomicU64, Ordering};
 
-/// Word that a product has become short in a warehouse.
+/// A low-stock alert: a product has become short in a warehouse.
 ///
-/// An alert is raised when `available` crosses the threshold downwards, and when stock is added that
-/// still leaves it at or under the threshold. A level has at most one undelivered alert: while its
-/// listeners are slow, further crossings are counted in that one, and it shows the newest
-/// `available`. So stock that flaps about its threshold costs bounded memory, and no crossing is
-/// lost.
+/// An alert is raised when `available` crosses the threshold downwards, and when stock is added
+/// that still leaves it at or under the threshold. A level has at most one undelivered alert. While
+/// its listeners are slow, that alert counts further crossings and shows the newest `available`. So
+/// stock that moves up and down around its threshold costs bounded memory, and no crossing is lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StockAlert {
@@ -19,18 +18,18 @@ pub struct StockAlert {
     pub warehouse: Arc<str>,
     /// The name of the product.
     pub product: Arc<str>,
-    /// The units available when the alert was delivered, not when it was raised: by then this may be
-    /// above the threshold again.
+    /// The units available when the alert was delivered, not when it was raised. By then this may
+    /// be above the threshold again.
     pub available: u32,
-    /// The threshold that holds for this product in this warehouse.
+    /// The threshold of this product in this warehouse.
     pub threshold: u32,
-    /// How often an alert was raised for this level since the last one that was delivered; at least
-    /// 1.
+    /// How many times an alert was raised for this level since the last one that was delivered; at
+    /// least 1.
     pub crossings: u32,
 }
 
 impl StockAlert {
-    /// An alert of one crossing, such as the engine delivers; for tests of listeners.
+    /// An alert of one crossing, as the engine delivers it; for tests of listeners.
     ///
     /// ```
     /// use stockade::StockAlert;
@@ -48,12 +47,13 @@ impl StockAlert {
     }
 }
 
-/// Who wants to hear when stock runs low.
+/// Hears when stock runs low.
 ///
-/// Listeners run one after another in a thread of the engine's own, never in that of a buyer, and no
-/// lock is held meanwhile: a listener may call the engine, and may take its time. A slow one delays
-/// the alerts of others, but loses none (see [`StockAlert`]). One that panics is contained and
-/// counted; the others still get the alert. (Not where the program is built with `panic = "abort"`.)
+/// Listeners run one after another in a thread of the engine's own, never in a buyer's thread, and
+/// no lock is held meanwhile. So a listener may call the engine, and may take its time. A slow
+/// listener delays the alerts of others, but loses none (see [`StockAlert`]). If one panics, the
+/// panic is caught and counted, and the others still get the alert. (Not if the program is built
+/// with `panic = "abort"`.)
 ///
 /// An `Arc` of a listener is a listener too.
 ///
@@ -79,8 +79,8 @@ pub trait StockAlertListener: Send + Sync + 'static {
     /// `product` has become short in `warehouse`: `available` units are left.
     fn on_low_stock(&self, warehouse: &str, product: &str, available: u32);
 
-    /// The same with all that is known. The engine calls only this; unless it is overridden, it
-    /// calls [`on_low_stock`](Self::on_low_stock).
+    /// The same, with all that is known. The engine calls only this method. Its default calls
+    /// [`on_low_stock`](Self::on_low_stock).
     fn on_alert(&self, alert: &StockAlert) {
         self.on_low_stock(&alert.warehouse, &alert.product, alert.available);
     }
@@ -96,7 +96,8 @@ impl<L: StockAlertListener + ?Sized> StockAlertListener for Arc<L> {
     }
 }
 
-/// Names one registration of a listener, so that it can be taken back.
+/// The registration of one listener. Use it to remove the listener. Only the engine that gave it
+/// knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ListenerId(u64);
 
@@ -107,7 +108,7 @@ pub(crate) enum Scope {
     Warehouse(WarehouseId),
 }
 
-/// The listeners that are registered, for all warehouses or for one.
+/// The registered listeners, for all warehouses or for one.
 pub(crate) struct Listeners {
     registered: RwLock<Vec<Registration>>,
     next: AtomicU64,
@@ -121,36 +122,37 @@ struct Registration {
 }
 
 impl Listeners {
-    /// Nobody listens yet.
+    /// No listeners yet.
     pub(crate) fn new() -> Self {
         Self { registered: RwLock::default(), next: AtomicU64::new(0) }
     }
 
-    /// Registers a listener. It hears every alert that is delivered from now on, also one that was
+    /// Registers a listener. It hears every alert that is delivered from now on, even if it was
     /// raised before.
     pub(crate) fn add(&self, scope: Scope, listener: Arc<dyn StockAlertListener>) -> ListenerId {
-        // Relaxed: only has to be a number that no other registration bears.
+        // Relaxed: it only has to be a number that no other registration has.
         let id = ListenerId(self.next.fetch_add(1, Ordering::Relaxed));
         let mut registered = self.registered.write().unwrap_or_else(PoisonError::into_inner);
         registered.push(Registration { id, scope, listener });
         id
     }
 
-    /// Takes a registration back; false if it was taken back before. An alert that is being
-    /// delivered at this very moment may still reach the listener.
+    /// Removes a registration; false if it was removed before. An alert that is being delivered at
+    /// this moment may still reach the listener.
     pub(crate) fn remove(&self, id: ListenerId) -> bool {
         let mut registered = self.registered.write().unwrap_or_else(PoisonError::into_inner);
         let Some(position) = registered.iter().position(|one| one.id == id) else {
             return false;
         };
         let removed = registered.remove(position);
-        // The listener may be dropped with it, and so must not find the lock held.
+        // Dropping the registration may drop the listener, whose destructor must not find the lock
+        // held.
         drop(registered);
         drop(removed);
         true
     }
 
-    /// Who is to hear an alert of `warehouse`, in the order of registration.
+    /// The listeners that hear an alert of `warehouse`, in the order of registration.
     pub(crate) fn of(&self, warehouse: WarehouseId) -> Vec<Arc<dyn StockAlertListener>> {
         let registered = self.registered.read().unwrap_or_else(PoisonError::into_inner);
         let hears = |one: &&Registration| match one.scope {
@@ -204,7 +206,7 @@ mod tests {
         assert!(listeners.of(nyc).is_empty());
     }
 
-    /// Asks for the listeners as it is dropped.
+    /// Asks for the listeners when it is dropped.
     struct Parting(Weak<Listeners>);
 
     impl StockAlertListener for Parting {

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use crate::stock::handle::WarehouseId;
 
-/// A warehouse that could serve a request, as it was a moment before.
+/// A warehouse that could serve a request, as it was a moment ago.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Candidate {
-    /// Its handle.
+    /// The warehouse's id.
     pub id: WarehouseId,
-    /// Its name.
+    /// The warehouse's name.
     pub warehouse: Arc<str>,
-    /// Units of the product that were available there. A hint: when the units are taken there may be
-    /// more or fewer.
+    /// Units of the product that were available there. This is a hint: when the units are taken,
+    /// there may be more or fewer.
     pub available: u32,
 }
 
@@ -27,10 +27,10 @@ impl Candidate {
 
 /// Decides from which warehouses a quantity is taken.
 ///
-/// It is asked once a request, in the caller's thread, and gives the order in which warehouses are
-/// emptied until the quantity is met. What each of them gives is worked out at the instant at which
-/// the units are taken, so that a strategy can never oversell; one that leaves warehouses out can
-/// only cause a refusal.
+/// The engine asks it once a request, in the caller's thread. It gives the order in which
+/// warehouses are emptied until the quantity is met. How much each of them gives is computed at the
+/// instant at which the units are taken, so a strategy can never oversell. A strategy that leaves
+/// warehouses out can only cause a refusal.
 ///
 /// ```
 /// use stockade::{AllocationStrategy, Candidate};
@@ -45,8 +45,8 @@ impl Candidate {
 /// }
 /// ```
 pub trait AllocationStrategy {
-    /// Puts the warehouses that may serve `quantity` units into the order of their turns; those that
-    /// shall not serve are removed. `candidates` come in the builder's order.
+    /// Sorts the warehouses that may serve `quantity` units by their turns, and removes those that
+    /// must not serve. `candidates` come in the builder's order.
     fn order(&self, quantity: u32, candidates: &mut Vec<Candidate>);
 }
 
@@ -81,7 +81,7 @@ pub struct PriorityOrder {
 }
 
 impl PriorityOrder {
-    /// The first named is emptied first.
+    /// The warehouse named first is emptied first.
     pub fn new<N: Into<String>>(warehouses: impl IntoIterator<Item = N>) -> Self {
         Self { warehouses: warehouses.into_iter().map(Into::into).collect() }
     }
@@ -97,8 +97,8 @@ impl AllocationStrategy for PriorityOrder {
     }
 }
 
-/// As few parcels as can be: one warehouse that has the whole quantity, the one with the least stock
-/// of those; else the fullest first.
+/// As few parcels as possible. If some warehouses have the whole quantity, it takes the one of
+/// those with the least stock. Otherwise it takes the fullest first.
 ///
 /// ```
 /// use stockade::{AllocationStrategy, Candidate, FewestParcels};
@@ -119,8 +119,8 @@ pub struct FewestParcels;
 
 impl AllocationStrategy for FewestParcels {
     fn order(&self, quantity: u32, candidates: &mut Vec<Candidate>) {
-        // Taking the fullest first is the fewest that can be: any k warehouses hold at most as much
-        // as the k fullest.
+        // The fullest first needs the fewest warehouses: any k warehouses hold at most as much as
+        // the k fullest.
         candidates.sort_by_key(|candidate| {
             let alone = candidate.available >= quantity;
             let left = if alone { candidate.available } else { u32::MAX - candidate.available };
@@ -129,7 +129,7 @@ impl AllocationStrategy for FewestParcels {
     }
 }
 
-/// The fullest warehouse first, so that stock stays level.
+/// The fullest warehouse first, so that stock stays balanced.
 ///
 /// ```
 /// use stockade::{AllocationStrategy, Candidate, LargestStockFirst};

@@ -1,9 +1,9 @@
-//! Approval: which transfers need somebody's word before units move.
+//! Approval: which transfers need a person's approval before units move.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// A transfer that somebody asks for.
+/// A transfer that a caller requests.
 ///
 /// ```
 /// use stockade::ProposedTransfer;
@@ -13,9 +13,9 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProposedTransfer {
-    /// The warehouse that is to give the units.
+    /// The warehouse that gives the units.
     pub from: Arc<str>,
-    /// The warehouse that is to get them.
+    /// The warehouse that gets them.
     pub to: Arc<str>,
     /// The product.
     pub product: Arc<str>,
@@ -37,17 +37,17 @@ impl ProposedTransfer {
 
 /// Decides which requested transfers need nobody's approval.
 ///
-/// It is asked once a request, in the caller's thread and before anything is taken. What it approves
-/// is applied at once; what it does not waits for [`approve`](crate::InventoryManager::approve) or
-/// [`reject`](crate::InventoryManager::reject). A plain
-/// [`transfer`](crate::InventoryManager::transfer) never asks it.
+/// The engine asks it once a request, in the caller's thread and before anything is taken. A
+/// transfer that it approves is applied at once. Any other waits for
+/// [`approve`](crate::InventoryManager::approve) or [`reject`](crate::InventoryManager::reject). A
+/// plain [`transfer`](crate::InventoryManager::transfer) never asks it.
 ///
 /// An `Arc` of a policy is a policy too.
 ///
 /// ```
 /// use stockade::{ApprovalPolicy, ProposedTransfer};
 ///
-/// /// Whatever stays on the coast may move freely.
+/// /// Transfers within the coast need no approval.
 /// struct OnTheCoast;
 ///
 /// impl ApprovalPolicy for OnTheCoast {
@@ -63,7 +63,7 @@ pub trait ApprovalPolicy: Send + Sync + 'static {
     /// Whether `transfer` may be made without anyone's approval.
     fn approves(&self, transfer: &ProposedTransfer) -> bool;
 
-    /// The name that stands in the audit log as who decided, where this policy approves.
+    /// The name that the audit log gives as the one who decided, if this policy approves.
     fn name(&self) -> &str {
         "policy"
     }
@@ -79,8 +79,8 @@ impl<P: ApprovalPolicy + ?Sized> ApprovalPolicy for Arc<P> {
     }
 }
 
-/// Approves transfers of fewer units than a threshold; larger ones, and those of exactly so many,
-/// wait for somebody.
+/// Approves transfers of fewer units than a threshold. Transfers of the threshold or more wait for
+/// a decision.
 ///
 /// ```
 /// use stockade::{ApprovalPolicy, ApproveBelow, ProposedTransfer};
@@ -106,7 +106,7 @@ impl ApprovalPolicy for ApproveBelow {
     }
 }
 
-/// Every transfer that is requested waits for somebody. The default.
+/// Approves nothing: every requested transfer waits for a decision. The default.
 ///
 /// ```
 /// use stockade::{ApprovalPolicy, ManualApproval, ProposedTransfer};

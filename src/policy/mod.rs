@@ -1,7 +1,7 @@
 //! Floor 4, policies: what a business may choose.
 
+pub(crate) mod alert_dispatcher;
 pub(crate) mod alerts;
 pub(crate) mod allocation;
 pub(crate) mod approval;
-pub(crate) mod desk;
 pub(crate) mod reorder;

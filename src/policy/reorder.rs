@@ -8,9 +8,9 @@ use crate::quantity::{InvalidQuantity, Quantity};
 
 /// Decides whether and how much to order when stock runs low.
 ///
-/// It is asked once an alert, in the thread that delivers alerts: it may take its time, but delays
-/// other alerts. It is not told what was ordered before; where deliveries take long, the
-/// [`Supplier`] is the place to set open orders off against new ones.
+/// The engine asks it once an alert, in the thread that delivers alerts. It may take its time, but
+/// delays other alerts meanwhile. It is not told what was ordered before. If deliveries take long,
+/// subtract open orders in the [`Supplier`].
 ///
 /// An `Arc` of a strategy is a strategy too.
 ///
@@ -36,8 +36,8 @@ pub trait ReorderStrategy: Send + Sync + 'static {
     /// Whether to order, with `available` units left and an alert due at `threshold` or under.
     fn should_reorder(&self, available: u32, threshold: u32) -> bool;
 
-    /// How many units to order. Asked only after [`should_reorder`](Self::should_reorder) said yes;
-    /// 0 means none.
+    /// How many units to order; 0 means none. Asked only after
+    /// [`should_reorder`](Self::should_reorder) returned true.
     fn order_quantity(&self, available: u32, threshold: u32) -> u32;
 }
 
@@ -51,9 +51,10 @@ impl<S: ReorderStrategy + ?Sized> ReorderStrategy for Arc<S> {
     }
 }
 
-/// Orders what is missing to a level, as soon as `available` is at or under the threshold.
+/// Orders up to a level, as soon as `available` is at or under the threshold.
 ///
-/// Orders nothing where the level is reached already, as it is with a level under the threshold.
+/// Orders nothing if the level is reached already. That can happen with a level under the
+/// threshold.
 ///
 /// ```
 /// use stockade::{ReorderStrategy, TopUpTo};
@@ -122,7 +123,7 @@ impl ReorderStrategy for FixedLot {
     }
 }
 
-/// What a [`ReorderListener`] asks its supplier for.
+/// An order that a [`ReorderListener`] gives to its supplier.
 ///
 /// ```
 /// use stockade::PurchaseOrder;
@@ -132,20 +133,20 @@ impl ReorderStrategy for FixedLot {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PurchaseOrder {
-    /// Where the units are needed.
+    /// The name of the warehouse that needs the units.
     pub warehouse: Arc<str>,
-    /// What is needed.
+    /// The name of the product.
     pub product: Arc<str>,
     /// How many units to order; never 0.
     pub quantity: u32,
-    /// The units that were available when the order was decided on.
+    /// The units that were available when the order was decided.
     pub available: u32,
     /// The threshold that was reached.
     pub threshold: u32,
 }
 
 impl PurchaseOrder {
-    /// An order of `quantity` units where none are left, at a threshold of 0; for tests of suppliers.
+    /// An order of `quantity` units, with none left and a threshold of 0; for tests of suppliers.
     pub fn new(
         warehouse: impl Into<Arc<str>>,
         product: impl Into<Arc<str>>,
@@ -156,11 +157,11 @@ impl PurchaseOrder {
     }
 }
 
-/// Takes purchase orders: the caller's door to a purchasing system.
+/// Takes purchase orders: the connection to the caller's purchasing system.
 ///
-/// `order` runs in the thread that delivers alerts. It may wait, but delays other alerts meanwhile;
-/// an order that fails is the supplier's to try again, since the engine asks once an alert. A
-/// supplier may book the delivery with the engine right away.
+/// `order` runs in the thread that delivers alerts. It may wait, but delays other alerts meanwhile.
+/// If an order fails, the supplier must try again, because the engine asks once an alert. A
+/// supplier may add the delivery to the engine right away.
 ///
 /// An `Arc` of a supplier is a supplier too.
 ///
@@ -193,12 +194,12 @@ impl<P: Supplier + ?Sized> Supplier for Arc<P> {
     }
 }
 
-/// A listener that orders more when stock runs low: it asks its strategy and hands an order to its
-/// supplier.
+/// Orders more when stock runs low: asks its strategy, and gives the order to its supplier.
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
-/// use stockade::{FixedLot, PurchaseOrder, ReorderListener, StockAlert, StockAlertListener, Supplier};
+/// use stockade::{FixedLot, PurchaseOrder, ReorderListener};
+/// use stockade::{StockAlert, StockAlertListener, Supplier};
 ///
 /// #[derive(Default)]
 /// struct OrderBook(Mutex<Vec<PurchaseOrder>>);
@@ -211,7 +212,7 @@ impl<P: Supplier + ?Sized> Supplier for Arc<P> {
 ///
 /// let book = Arc::new(OrderBook::default());
 /// let listener = ReorderListener::new(FixedLot::new(50)?, Arc::clone(&book));
-/// // Registered with the engine, it is called as stock runs low:
+/// // A registered listener is called when stock runs low:
 /// listener.on_alert(&StockAlert::new("SF", "LAPTOP", 4, 5));
 /// // An alert shows what is available when it is delivered; nothing is ordered if that is enough.
 /// listener.on_alert(&StockAlert::new("SF", "MOUSE", 90, 5));
@@ -234,7 +235,8 @@ impl<S: ReorderStrategy, P: Supplier> ReorderListener<S, P> {
 }
 
 impl<S: ReorderStrategy, P: Supplier> StockAlertListener for ReorderListener<S, P> {
-    /// Called without an alert, this knows no threshold, and takes it that `available` just met it.
+    /// Called without an alert, it knows no threshold. It assumes that `available` has just reached
+    /// it.
     fn on_low_stock(&self, warehouse: &str, product: &str, available: u32) {
         self.on_alert(&StockAlert::new(warehouse, product, available, available));
     }
@@ -270,16 +272,16 @@ mod tests {
     use std::sync::Mutex;
 
     #[derive(Default)]
-    struct Book(Mutex<Vec<PurchaseOrder>>);
+    struct OrderBook(Mutex<Vec<PurchaseOrder>>);
 
-    impl Supplier for Book {
+    impl Supplier for OrderBook {
         fn order(&self, order: &PurchaseOrder) {
             self.0.lock().expect("no panic").push(order.clone());
         }
     }
 
     fn ordered<S: ReorderStrategy>(strategy: S, available: u32, threshold: u32) -> Option<u32> {
-        let book = Arc::new(Book::default());
+        let book = Arc::new(OrderBook::default());
         let listener = ReorderListener::new(strategy, Arc::clone(&book));
         listener.on_alert(&StockAlert::new("SF", "LAPTOP", available, threshold));
         let mut orders = book.0.lock().expect("no panic");
@@ -332,7 +334,7 @@ mod tests {
 
     #[test]
     fn an_order_says_what_it_is_for() {
-        let book = Arc::new(Book::default());
+        let book = Arc::new(OrderBook::default());
         let listener = ReorderListener::new(TopUpTo::new(9).expect("legal"), Arc::clone(&book));
         listener.on_alert(&StockAlert::new("SF", "LAPTOP", 4, 5));
         listener.on_low_stock("NYC", "MOUSE", 3);

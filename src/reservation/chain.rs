@@ -1,4 +1,4 @@
-//! The word by which the head of a reservation leads to its other slots.
+//! The chain word: how the head of a reservation leads to its other slots.
 //!
 //! ```text
 //!   63 .. 55   54        53         52     51      50 .. 32          31 .. 0
@@ -7,19 +7,19 @@
 //! +----------+---------+----------+------+-------+-----------------+-------------+
 //! ```
 //!
-//! *Slot* is the first of the chain, and *generation* what its slots bear beside the head's number.
-//! A step on part of a hold can't change several slots at once; it makes a fresh chain, of all lines,
-//! and then stores this one word. *Whole* says that the chain is such: the line in the head itself
-//! means nothing any more. So a reader that loads the word sees all lines as they were before the
-//! step, or all as they are after it.
+//! *Slot* is the first slot of the chain. *Generation* is what the slots of the chain bear beside
+//! the head's number. A partial step cannot change several slots at one instant. So it makes a
+//! fresh chain of all lines, and then stores this one word. *Whole* marks such a chain: it holds
+//! all lines, and the line in the head itself means nothing. A reader that loads the word sees all
+//! lines as they were before the step, or all as they are after it.
 //!
-//! *Keep*: the slots don't retire before all that was sold is shipped or cancelled. *Released* and
-//! *expired*: how a reservation that had sold something before ended, its last units given back;
-//! its phase alone says that it is confirmed.
+//! *Keep*: the slots do not retire until all that was sold is shipped or cancelled. *Released* and
+//! *expired* tell how a reservation ended that had sold something before and gave its last units
+//! back. Its phase alone says only that it is confirmed.
 
 use crate::reservation::state::{GENERATION_BITS, Phase};
 
-/// The number of a slot: what an id carries instead of a key to hash.
+/// The number of a slot. An id holds it, so a look-up hashes nothing.
 pub(crate) type SlotNumber = u32;
 
 /// No slot: the end of a chain.
@@ -39,25 +39,25 @@ const _: () = assert!(SLOT_BITS == SlotNumber::BITS && SLOT_BITS + GENERATION_BI
 pub(crate) struct Chain(u64);
 
 impl Chain {
-    /// A reservation whose one line stands in its head.
+    /// A reservation of one line, which is in the head.
     pub(crate) const NONE: Self = Self(NO_SLOT as u64);
 
-    /// The lines after the head's own: `first` and what follows it, made in `generation`.
+    /// The lines after the head's own: the chain that begins at `first`, made in `generation`.
     pub(crate) fn of_later_lines(self, first: SlotNumber, generation: u32) -> Self {
         Self(self.flags() & !WHOLE | Self::leads_to(first, generation))
     }
 
-    /// All lines: `first` and what follows it, made in `generation`.
+    /// All lines: the chain that begins at `first`, made in `generation`.
     pub(crate) fn of_all_lines(self, first: SlotNumber, generation: u32) -> Self {
         Self(self.flags() | WHOLE | Self::leads_to(first, generation))
     }
 
-    /// Whether the slots are to be kept until all that was sold is shipped or cancelled.
+    /// Sets whether the slots are kept until all that was sold is shipped or cancelled.
     pub(crate) fn keeping(self, keep: bool) -> Self {
         Self(if keep { self.0 | KEEP } else { self.0 & !KEEP })
     }
 
-    /// The reservation has sold something and ends now, its last units given back.
+    /// The reservation has sold something before, and now ends and gives its last units back.
     pub(crate) fn ending_as(self, end: Phase) -> Self {
         match end {
             Phase::Released => Self(self.0 | RELEASED),
@@ -66,7 +66,7 @@ impl Chain {
         }
     }
 
-    /// The word that [`bits`](Self::bits) was taken of.
+    /// The word that [`bits`](Self::bits) encoded.
     pub(crate) fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
@@ -85,12 +85,12 @@ impl Chain {
         self.first() == NO_SLOT
     }
 
-    /// What the slots of the chain bear.
+    /// The generation that the slots of the chain bear.
     pub(crate) fn generation(self) -> u32 {
         (self.0 >> SLOT_BITS & GENERATION_MASK) as u32
     }
 
-    /// Whether the chain has all lines, and the head's own means nothing.
+    /// Whether the chain holds all lines, so that the head's own line means nothing.
     pub(crate) fn is_whole(self) -> bool {
         self.0 & WHOLE != 0
     }
@@ -100,13 +100,12 @@ impl Chain {
         self.0 & KEEP != 0
     }
 
-    /// How a reservation ended whose phase is `phase`: a confirmed one may have given its last units
-    /// back.
+    /// How a reservation in `phase` ended. A confirmed one may have given its last units back.
     pub(crate) fn end(self, phase: Phase) -> Phase {
         match phase {
-            Phase::Confirmed | Phase::Settling if self.0 & EXPIRED != 0 => Phase::Expired,
-            Phase::Confirmed | Phase::Settling if self.0 & RELEASED != 0 => Phase::Released,
-            Phase::Settling => Phase::Confirmed,
+            Phase::Confirmed | Phase::Shipping if self.0 & EXPIRED != 0 => Phase::Expired,
+            Phase::Confirmed | Phase::Shipping if self.0 & RELEASED != 0 => Phase::Released,
+            Phase::Shipping => Phase::Confirmed,
             phase => phase,
         }
     }
@@ -127,7 +126,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_chain_survives_packing(first: u32, generation in 0..1_u32 << 19, keep: bool, whole: bool) {
+        fn a_chain_survives_packing(
+            first: u32, generation in 0..1_u32 << 19, keep: bool, whole: bool,
+        ) {
             let chain = Chain::NONE.keeping(keep);
             let chain = if whole {
                 chain.of_all_lines(first, generation)
@@ -141,7 +142,7 @@ mod tests {
             for end in [Phase::Released, Phase::Expired] {
                 let over = read.ending_as(end);
                 prop_assert_eq!(over.end(Phase::Confirmed), end);
-                prop_assert_eq!(over.end(Phase::Settling), end);
+                prop_assert_eq!(over.end(Phase::Shipping), end);
                 prop_assert_eq!((over.first(), over.keeps()), (first, keep));
             }
         }

@@ -1,15 +1,16 @@
-//! Reservation ids: a UUID that says when the hold was made and in which slot it lives.
+//! Reservation ids: a UUID that holds the creation time and the number of the slot.
 //!
 //! ```text
 //!  127 ........ 80 79 .. 76 75 .......... 64 63 62 61 ........... 42 41 .......... 0
 //! +---------------+--------+----------------+-----+----------------+---------------+
-//! | born, ms (48) | ver: 8 | slot, high (12)| 0b10| slot, low (20) |  random (42)  |
+//! |created, ms(48)| ver: 8 | slot, high (12)| 0b10| slot, low (20) |  random (42)  |
 //! +---------------+--------+----------------+-----+----------------+---------------+
 //! ```
 //!
-//! A UUID of version 8 (RFC 9562, section 5.8). The time stands first, so that ids sort by birth; the slot's number makes
-//! a look-up one index and one comparison, whatever the number of live holds; the random bits come
-//! from a cryptographic generator, so that nobody can guess a stranger's id.
+//! A UUID of version 8 (RFC 9562, section 5.8). The time comes first, so ids sort by creation time.
+//! The slot's number makes a look-up one index and one comparison, whatever the number of live
+//! holds. The random bits come from a cryptographic generator, so nobody can guess the id of
+//! another caller's reservation.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -27,7 +28,7 @@ const RANDOM_MASK: u64 = (1 << RANDOM_BITS) - 1;
 const SLOT_LOW_BITS: u32 = 20;
 const SLOT_LOW_MASK: u64 = (1 << SLOT_LOW_BITS) - 1;
 const SLOT_HIGH_MASK: u64 = (1 << 12) - 1;
-const BORN_SHIFT: u32 = 16;
+const CREATED_SHIFT: u32 = 16;
 const VERSION: u64 = 8 << 12;
 const VERSION_MASK: u64 = 0xf << 12;
 const VARIANT: u64 = 0b10 << 62;
@@ -38,8 +39,8 @@ const _: () = assert!(RANDOM_BITS + SLOT_LOW_BITS + 2 == 64, "the low half is fu
 
 /// The id of one reservation: a UUID that the engine made.
 ///
-/// Ids sort by birth. They can be stored and parsed back as any UUID; one that this engine did not
-/// make names nothing.
+/// Ids sort by creation time. Store and parse them as any UUID. An id that this engine did not make
+/// names nothing.
 ///
 /// ```
 /// use stockade::ReservationId;
@@ -55,11 +56,11 @@ pub struct ReservationId {
 }
 
 impl ReservationId {
-    /// The id of a hold born at `born` in slot number `slot`, with 42 of `random`'s bits.
-    pub(crate) fn new(born: Timestamp, slot: u32, random: u64) -> Self {
+    /// The id of a hold created at `created_at` in slot number `slot`, with 42 of `random`'s bits.
+    pub(crate) fn new(created_at: Timestamp, slot: u32, random: u64) -> Self {
         let slot = u64::from(slot);
         Self {
-            high: born.as_millis() << BORN_SHIFT | VERSION | slot >> SLOT_LOW_BITS,
+            high: created_at.as_millis() << CREATED_SHIFT | VERSION | slot >> SLOT_LOW_BITS,
             low: VARIANT | (slot & SLOT_LOW_MASK) << RANDOM_BITS | random & RANDOM_MASK,
         }
     }
@@ -69,12 +70,12 @@ impl ReservationId {
         [self.high, self.low]
     }
 
-    /// The id whose halves were stored.
+    /// The id of these two halves.
     pub(crate) fn from_halves([high, low]: [u64; 2]) -> Self {
         Self { high, low }
     }
 
-    /// The slot in which the reservation lives.
+    /// The number of the reservation's slot.
     pub(crate) fn slot(self) -> u32 {
         let high = self.high & SLOT_HIGH_MASK;
         let low = self.low >> RANDOM_BITS & SLOT_LOW_MASK;
@@ -83,7 +84,7 @@ impl ReservationId {
 
     /// When the reservation was made.
     pub fn created_at(self) -> Timestamp {
-        Timestamp::from_millis(self.high >> BORN_SHIFT)
+        Timestamp::from_millis(self.high >> CREATED_SHIFT)
     }
 
     /// The id as a UUID.
@@ -91,7 +92,7 @@ impl ReservationId {
         Uuid::from_u64_pair(self.high, self.low)
     }
 
-    /// The id that `uuid` spells, or `None` if no engine can have made it (wrong version or variant).
+    /// The id that `uuid` spells. `None` if no engine can have made it: wrong version or variant.
     pub fn from_uuid(uuid: Uuid) -> Option<Self> {
         let (high, low) = uuid.as_u64_pair();
         let ours = high & VERSION_MASK == VERSION && low & VARIANT_MASK == VARIANT;
@@ -139,14 +140,14 @@ impl TryFrom<Uuid> for ReservationId {
 pub struct Owner(pub [u8; 16]);
 
 impl Owner {
-    /// The two halves, for words that keep it.
+    /// The two halves, for storage in words.
     #[inline]
     pub(crate) fn to_halves(self) -> [u64; 2] {
         let whole = u128::from_be_bytes(self.0);
         [(whole >> 64) as u64, whole as u64]
     }
 
-    /// The owner whose halves were stored.
+    /// The owner of these two halves.
     #[inline]
     pub(crate) fn from_halves([high, low]: [u64; 2]) -> Self {
         Self((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
@@ -168,9 +169,10 @@ impl fmt::Display for Owner {
 /// Where an id's random bits come from.
 #[derive(Debug)]
 pub(crate) enum Randomness {
-    /// A cryptographic generator in each thread, seeded once from the system.
+    /// A cryptographic generator in each thread, seeded once by the system.
     Secure,
-    /// One seeded generator for all threads: the same calls give the same ids, in users' own tests.
+    /// One seeded generator for all threads, for users' own tests: the same calls give the same
+    /// ids.
     #[cfg(feature = "testing")]
     Seeded(Box<std::sync::Mutex<StdRng>>),
 }
@@ -197,7 +199,7 @@ impl Randomness {
     }
 }
 
-/// A generator seeded by the system; where that fails, by the hasher keys that std draws from it.
+/// A generator seeded by the system. If that fails, the seed comes from the hasher keys of std.
 fn secure_generator() -> StdRng {
     StdRng::try_from_rng(&mut SysRng).unwrap_or_else(|_| {
         use std::hash::{BuildHasher, RandomState};
@@ -216,9 +218,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_id_bears_its_birth_and_its_slot(born in 0..1_u64 << 42, slot: u32, random: u64) {
-            let id = ReservationId::new(Timestamp::from_millis(born), slot, random);
-            prop_assert_eq!(id.created_at().as_millis(), born);
+        fn an_id_bears_its_creation_time_and_its_slot(
+            created_at in 0..1_u64 << 42, slot: u32, random: u64,
+        ) {
+            let id = ReservationId::new(Timestamp::from_millis(created_at), slot, random);
+            prop_assert_eq!(id.created_at().as_millis(), created_at);
             prop_assert_eq!(id.slot(), slot);
             prop_assert_eq!(id.as_uuid().get_version_num(), 8);
             prop_assert_eq!(id.as_uuid().get_variant(), uuid::Variant::RFC4122);
@@ -229,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_sort_by_birth() {
+    fn ids_sort_by_creation_time() {
         let early = ReservationId::new(Timestamp::from_millis(1), u32::MAX, u64::MAX);
         let late = ReservationId::new(Timestamp::from_millis(2), 0, 0);
         assert!(early < late);

@@ -1,30 +1,47 @@
-//! One slot: the cache line in which a hold lives.
+//! One slot: the cache line that holds a reservation, or one line of a basket.
 //!
-//! All fields are atomics, written only by the thread that has the slot to itself (state `Vacant`),
-//! and read by anyone, who validates what was read by the id and the state word (Law 3). That costs
-//! nothing on the machine and keeps `unsafe` out.
+//! ```text
+//!             +--------------------------------------------------------------+
+//!   state     | the state word: phase, generation, expiry (state.rs)         |
+//!             +-------------------------------+------------------------------+
+//!   name      | head: id, upper half          | head: id, lower half         |
+//!             | later: head slot | generation | later: sold | given back     |
+//!             +-------------------------------+------------------------------+
+//!   owner     | head: the owner               | note: id of the retaken one  |
+//!             +-------------------------------+------------------------------+
+//!   line      | level, held (line.rs)         |
+//!   settled   | settled, two copies (line.rs) |
+//!   next      | head: chain word (chain.rs)   |
+//!             | later: number of the next one |
+//!             +-------------------------------+
+//! ```
 //!
-//! A reservation with several lines is a *chain* of slots. The first, its *head*, bears id, owner
-//! and status; the others bear a line each, and the head's number and a generation of it, so that a
-//! reader who followed a stale link notices. `chain.rs` tells how a head leads to them, and `line.rs`
-//! how a line is packed.
+//! All fields are atomics. Only the thread that has the slot to itself (state `Vacant`) writes
+//! them. Anyone may read them, and validates what it read by the id and the state word (Law 3): a
+//! seqlock read. Atomics cost nothing extra on the machine, and they avoid `unsafe`.
+//!
+//! A reservation with several lines is a *chain* of slots. The first, its *head*, holds id, owner
+//! and status. Each later slot holds one line, and the head's number with a generation of it, so
+//! that a reader that followed a stale link notices. `chain.rs` explains how a head leads to them,
+//! and `line.rs` how a line is packed.
 
 use crate::clock::Timestamp;
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
 use crate::reservation::id::{Owner, ReservationId};
-use crate::reservation::line::{Line, NOTE, settled_from};
-use crate::reservation::state::{Phase, State, StateCell};
+use crate::reservation::line::{NOTE, SlotLine, settled_from};
+use crate::reservation::state::{Phase, SlotState, StateCell};
 use crate::stock::handle::LevelHandle;
 use crate::sync::{AtomicU64, MODELLED, Ordering, fence};
 
-/// What a slot says of a reservation of one line, or of the first line of a basket.
+/// What the head of a reservation says: its one line, or the first line of a basket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tenant {
+pub(crate) struct ReservationRecord {
     pub(crate) id: ReservationId,
     pub(crate) owner: Option<Owner>,
-    /// The head's own line: no step has touched it, or the chain is whole and it means nothing.
-    pub(crate) line: Line,
-    /// What leads to the other lines.
+    /// The head's own line. No partial step has touched it; if the chain is whole, it means
+    /// nothing.
+    pub(crate) line: SlotLine,
+    /// The chain to the other lines.
     pub(crate) chain: Chain,
 }
 
@@ -33,15 +50,15 @@ pub(crate) struct Tenant {
 #[cfg_attr(not(all(loom, feature = "loom")), repr(align(64)))]
 pub(crate) struct Slot {
     state: StateCell,
-    /// Head: the id. Later slot: the head's number and generation; then the line's steps.
+    /// Head: the id. Later slot: the head's number and generation, then the line's earlier steps.
     name: [AtomicU64; 2],
-    /// Head: the owner. Note: the id of the reservation that this one is a retake of.
+    /// Head: the owner. Note: the id of the reservation that this one retakes.
     owner: [AtomicU64; 2],
-    /// Level, held.
+    /// Level and held units.
     line: AtomicU64,
-    /// What was shipped or cancelled of what the line sold.
+    /// How many units of the line were shipped, or their sale cancelled.
     settled: AtomicU64,
-    /// Head: the chain. Later slot: the number of the next one.
+    /// Head: the chain word. Later slot: the number of the next one.
     next: AtomicU64,
 }
 
@@ -60,27 +77,27 @@ impl Slot {
         }
     }
 
-    pub(crate) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> SlotState {
         self.state.load()
     }
 
-    /// One step of the state machine: the single winner of every race (Law 3).
-    pub(crate) fn swap(&self, from: State, to: State) -> Result<(), State> {
+    /// One step of the state machine. Its one winner decides every race (Law 3).
+    pub(crate) fn swap(&self, from: SlotState, to: SlotState) -> Result<(), SlotState> {
         self.state.swap(from, to)
     }
 
-    /// Ends what [`swap`](Self::swap) to `Ending` began: the tenant's final phase, or back to
-    /// `Pending` under a next generation. Only the winner of that swap may call it.
-    pub(crate) fn finish(&self, state: State) {
+    /// Ends what [`swap`](Self::swap) to `Ending` began: stores the final phase, or `Pending` again
+    /// under the next generation. Only the winner of that swap may call it.
+    pub(crate) fn finish(&self, state: SlotState) {
         self.state.publish(state);
     }
 
-    /// Takes a slot that came off the free ones away from its former tenant. Returns the vacant
-    /// state and the former tenant's birth (of a later line, and where a slot was put back unused:
-    /// unknown, and so as late as can be), or what stands there if somebody is just changing the
-    /// former tenant's record.
+    /// Claims a slot from the free list: swaps its state to `Vacant`, next generation. Returns that
+    /// state, and the floor for the new hold's creation time: when the slot's previous reservation
+    /// was created. The floor is `MAX` if that is unknown, in a later line and in a slot that was
+    /// put back unused. `Err` holds the current state if another thread is changing the record.
     #[inline]
-    pub(crate) fn vacate(&self) -> Result<(State, Timestamp), State> {
+    pub(crate) fn vacate(&self) -> Result<(SlotState, Timestamp), SlotState> {
         let former = self.state.load();
         if !former.phase().is_at_rest() {
             return Err(former);
@@ -88,41 +105,41 @@ impl Slot {
         let vacant = former.in_phase(Phase::Vacant).next_generation();
         self.state.swap(former, vacant)?;
         // Release pairs with the Acquire fence in `load_again`: whoever reads a field of the next
-        // tenant sees at least this vacant word, and so knows.
+        // reservation sees at least this vacant word, and so notices.
         #[cfg(not(planted = "reuse_without_fence"))]
         fence(Ordering::Release);
-        let birth = match former.phase() {
-            Phase::Vacant if former == State::UNUSED => Timestamp::default(),
+        let created_at_floor = match former.phase() {
+            Phase::Vacant if former == SlotState::UNUSED => Timestamp::default(),
             Phase::Vacant | Phase::Line => Timestamp::MAX,
             _ => ReservationId::from_halves(self.read_name()).created_at(),
         };
-        Ok((vacant, birth))
+        Ok((vacant, created_at_floor))
     }
 
-    /// Moves a hold into this vacated slot; visible by id from here on.
+    /// Writes a reservation into this vacant slot. Its id finds it from here on.
     #[inline]
     pub(crate) fn admit(
         &self,
-        vacant: State,
-        tenant: &Tenant,
+        vacant: SlotState,
+        record: &ReservationRecord,
         phase: Phase,
         expires_at: Timestamp,
     ) {
         debug_assert_eq!(vacant.phase(), Phase::Vacant);
-        self.write_name(tenant.id.to_halves());
-        self.write_owner(tenant.owner.map_or([0; 2], Owner::to_halves));
-        self.write_line(tenant.line, tenant.owner.is_some());
-        self.write_next(tenant.chain.bits());
+        self.write_name(record.id.to_halves());
+        self.write_owner(record.owner.map_or([0; 2], Owner::to_halves));
+        self.write_line(record.line, record.owner.is_some());
+        self.write_next(record.chain.bits());
         self.state.publish(vacant.in_phase(phase).expiring_at(expires_at));
     }
 
-    /// Makes this vacated slot a later line of the chain whose head is slot `head` in `generation`.
+    /// Makes this vacant slot a later line of the chain whose head is slot `head` in `generation`.
     pub(crate) fn join(
         &self,
-        vacant: State,
+        vacant: SlotState,
         head: SlotNumber,
         generation: u32,
-        line: Line,
+        line: SlotLine,
         next: SlotNumber,
     ) {
         self.write_name([link(head, generation), line.steps_word()]);
@@ -131,48 +148,49 @@ impl Slot {
         self.state.publish(vacant.in_phase(Phase::Line));
     }
 
-    /// Makes this vacated slot the note at the end of a chain that says which reservation it retakes.
+    /// Makes this vacant slot the note at the end of a chain: it names the reservation that this
+    /// one retakes.
     pub(crate) fn join_as_note(
         &self,
-        vacant: State,
+        vacant: SlotState,
         head: SlotNumber,
         generation: u32,
         of: ReservationId,
     ) {
         self.write_name([link(head, generation), 0]);
         self.write_owner(of.to_halves());
-        self.write_line(Line::new(LevelHandle(NOTE), 0), false);
+        self.write_line(SlotLine::new(LevelHandle(NOTE), 0), false);
         self.write_next(NO_SLOT.into());
         self.state.publish(vacant.in_phase(Phase::Line));
     }
 
-    /// The tenant of a head that bears `id`, with the state that it was read under.
+    /// The reservation of id `id`, if this slot is its head, and the state under which it was read.
     pub(crate) fn read(&self, id: ReservationId) -> Read {
         let state = self.state.load();
         let [high, low] = self.read_name();
         if [high, low] != id.to_halves() {
-            // Validated too: who lived here, and when, is an answer.
+            // Validate this answer too: the caller uses whose slot it is, and since when.
             let certain =
                 cfg!(planted = "unvalidated_stranger") || self.state.load_again() == state;
             let other = ReservationId::from_halves([high, low]);
-            return if certain { Read::Stranger(other, state) } else { Read::Changed };
+            return if certain { Read::OtherReservation(other, state) } else { Read::Changed };
         }
-        let tenant = self.read_tenant(state);
+        let record = self.read_record(state);
         if cfg!(not(planted = "unvalidated_read")) && self.state.load_again() != state {
             return Read::Changed;
         }
         match state.phase() {
-            Phase::Vacant | Phase::Line => Read::Stranger(id, state),
-            _ => Read::Tenant(tenant, state),
+            Phase::Vacant | Phase::Line => Read::OtherReservation(id, state),
+            _ => Read::Record(record, state),
         }
     }
 
-    /// The state of the slot if it is the head of `id`, and if that is certain at the first look.
+    /// The state of the slot, if it is the head of `id` and the first look makes that certain.
     ///
-    /// A pending state is not validated further: a caller will swap the whole word, and a state
-    /// word does not recur. Any other state is an answer by itself, and so is looked at again.
+    /// A pending state needs no validation: the caller will swap the whole state word, and a state
+    /// word does not recur. Any other state is an answer by itself, so it is read again.
     #[inline]
-    pub(crate) fn state_of(&self, id: ReservationId) -> Option<State> {
+    pub(crate) fn state_of(&self, id: ReservationId) -> Option<SlotState> {
         let state = self.state.load();
         let ours = self.read_name() == id.to_halves();
         let certain = match state.phase() {
@@ -183,11 +201,11 @@ impl Slot {
         (ours && certain).then_some(state)
     }
 
-    /// The fields, unvalidated: for the winner of a swap to `Ending`, who has them to itself.
+    /// The fields, unvalidated: for the winner of a swap to `Ending`, which has them to itself.
     #[inline]
-    pub(crate) fn read_tenant(&self, state: State) -> Tenant {
+    pub(crate) fn read_record(&self, state: SlotState) -> ReservationRecord {
         let (line, has_owner) = self.read_line(0, state.generation());
-        Tenant {
+        ReservationRecord {
             id: ReservationId::from_halves(self.read_name()),
             owner: has_owner.then(|| Owner::from_halves(self.read_owner())),
             line,
@@ -195,37 +213,38 @@ impl Slot {
         }
     }
 
-    /// What leads from this head to its other lines. Unvalidated, as the fields are.
+    /// The chain from this head to its other lines. Unvalidated, as the fields are.
     pub(crate) fn chain(&self) -> Chain {
-        // Relaxed: before a reader follows the word, it looks at the state again. The Acquire fence there
-        // pairs with the Release in `switch_chain`: it finds the slots that the word leads to, and sees at
-        // least the `Ending` in which it was stored.
+        // Relaxed: a reader reads the state again before it follows the word. The Acquire fence of
+        // that read pairs with the Release in `switch_chain`. So the reader finds the slots that
+        // the word leads to, and sees at least the `Ending` under which the word was stored.
         Chain::from_bits(self.next.load(Ordering::Relaxed))
     }
 
-    /// Replaces all lines of this head at one instant. Only the winner of a swap to `Ending` may call
-    /// it, with a chain whose slots it has joined.
+    /// Replaces all lines of this head at one instant. Only the winner of a swap to `Ending` may
+    /// call it, with a chain whose slots it has joined.
     pub(crate) fn switch_chain(&self, chain: Chain) {
         // Release pairs with the Acquire fence in `load_again`: see `chain`.
         let relaxed = cfg!(planted = "chain_switched_relaxed");
         self.next.store(chain.bits(), if relaxed { Ordering::Relaxed } else { Ordering::Release });
     }
 
-    /// How the reservation in this head ended, found over in `state`: one that is confirmed may have
+    /// How the reservation in this head ended, found over in `state`. A confirmed one may have
     /// given its last units back. `None` if its record has changed since.
-    pub(crate) fn end(&self, state: State) -> Option<Phase> {
+    pub(crate) fn end(&self, state: SlotState) -> Option<Phase> {
         let end = self.chain().end(state.phase());
         (self.state.load_again() == state).then_some(end)
     }
 
-    /// The slot after this one in a chain, unvalidated: for whoever has the chain to itself.
+    /// The slot after this one in a chain. Unvalidated: for the thread that has the chain to
+    /// itself.
     pub(crate) fn following(&self) -> SlotNumber {
         self.chain().first()
     }
 
-    /// A later slot of the chain that the slot `head` made in `generation`, while that is in the state
-    /// `seen`.
-    pub(crate) fn read_link(&self, head: SlotNumber, generation: u32, seen: State) -> ReadLink {
+    /// Reads a later slot of the chain that slot `head` made in `generation`, while the head is in
+    /// state `seen`.
+    pub(crate) fn read_link(&self, head: SlotNumber, generation: u32, seen: SlotState) -> ReadLink {
         let state = self.state.load();
         let ours = self.is_link(state, head, generation);
         let (line, _) = self.read_line(self.name[1].load(Ordering::Relaxed), seen.generation());
@@ -241,28 +260,29 @@ impl Slot {
         if ours { ReadLink::Found { content, next } } else { ReadLink::Gone }
     }
 
-    fn is_link(&self, state: State, head: SlotNumber, generation: u32) -> bool {
-        matches!(state.phase(), Phase::Line | Phase::Settling)
+    fn is_link(&self, state: SlotState, head: SlotNumber, generation: u32) -> bool {
+        matches!(state.phase(), Phase::Line | Phase::Shipping)
             && self.name[0].load(Ordering::Relaxed) == link(head, generation)
     }
 
-    /// Keeps a later slot of the chain from being reused until [`release_link`](Self::release_link).
+    /// Keeps a later slot of the chain from being reused until
+    /// [`release_link`](Self::release_link).
     pub(crate) fn keep_link(&self, head: SlotNumber, generation: u32) -> KeepLink {
         let state = self.state.load();
         if !self.is_link(state, head, generation) {
             return KeepLink::Gone;
         }
-        if state.phase() == Phase::Settling {
+        if state.phase() == Phase::Shipping {
             return KeepLink::Busy;
         }
         if cfg!(planted = "link_not_kept") {
             return KeepLink::Kept;
         }
-        // The name was not validated, but the swap is of the whole word, and that is another one if
-        // the slot has been reused since.
-        match self.state.swap(state, state.in_phase(Phase::Settling)) {
+        // The name was not validated. The swap of the whole state word does it: after a reuse, that
+        // word differs.
+        match self.state.swap(state, state.in_phase(Phase::Shipping)) {
             Ok(()) => KeepLink::Kept,
-            Err(now) if now.phase() == Phase::Settling => KeepLink::Busy,
+            Err(now) if now.phase() == Phase::Shipping => KeepLink::Busy,
             Err(_) => KeepLink::Gone,
         }
     }
@@ -275,19 +295,21 @@ impl Slot {
         self.state.publish(self.state.load().in_phase(Phase::Line));
     }
 
-    /// Writes down how many sold units of this slot's line are shipped or cancelled; it counts from
-    /// the head's `generation` on. Only the winner of a swap of the head to `Settling` may call it.
+    /// Writes how many sold units of this slot's line are shipped or cancelled. The number counts
+    /// from the head's `generation` on. Only the winner of a swap of the head to `Shipping` may
+    /// call it.
     pub(crate) fn write_settled(&self, generation: u32, units: u32) {
-        // Release pairs with the Acquire fence in `load_again`: whoever reads the new number sees at
-        // least the `Settling` before it, and so knows. The swap alone would not order them.
+        // Release pairs with the Acquire fence in `load_again`: whoever reads the new number sees
+        // at least the `Shipping` before it, and so notices. The swap alone would not order the
+        // two.
         #[cfg(not(planted = "sales_without_fence"))]
         fence(Ordering::Release);
         let word = self.settled.load(Ordering::Relaxed);
         self.settled.store(settled_from(word, generation, units), Ordering::Relaxed);
     }
 
-    // The fields. All Relaxed: writes are published by the Release store of the state word, reads
-    // follow its Acquire load and are validated by `load_again`.
+    // The fields. All Relaxed: the Release store of the state word publishes writes. Reads follow
+    // its Acquire load, and `load_again` validates them.
 
     fn write_name(&self, [first, second]: [u64; 2]) {
         self.name[0].store(first, Ordering::Relaxed);
@@ -307,14 +329,14 @@ impl Slot {
         [self.owner[0].load(Ordering::Relaxed), self.owner[1].load(Ordering::Relaxed)]
     }
 
-    fn write_line(&self, line: Line, has_owner: bool) {
+    fn write_line(&self, line: SlotLine, has_owner: bool) {
         self.line.store(line.word(has_owner), Ordering::Relaxed);
         self.settled.store(line.settled_word(), Ordering::Relaxed);
     }
 
-    fn read_line(&self, steps: u64, generation: u32) -> (Line, bool) {
+    fn read_line(&self, steps: u64, generation: u32) -> (SlotLine, bool) {
         let line = self.line.load(Ordering::Relaxed);
-        Line::from_words(line, steps, self.settled.load(Ordering::Relaxed), generation)
+        SlotLine::from_words(line, steps, self.settled.load(Ordering::Relaxed), generation)
     }
 
     fn write_next(&self, next: u64) {
@@ -322,27 +344,27 @@ impl Slot {
     }
 }
 
-/// What a look at a slot for an id found.
+/// What a slot holds, seen from one id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Read {
-    /// The reservation, and the state that it was read under.
-    Tenant(Tenant, State),
-    /// Somebody else lives here, or nobody; the id that the slot bears now, or bore last.
-    Stranger(ReservationId, State),
-    /// The slot changed under the look: look again.
+    /// The reservation, and the state under which it was read.
+    Record(ReservationRecord, SlotState),
+    /// Another reservation, or none. Holds the id that the slot bears now, or bore last.
+    OtherReservation(ReservationId, SlotState),
+    /// The slot changed during the read: read again.
     Changed,
 }
 
-/// What a look at a later slot of a chain found.
+/// What a read of a later slot of a chain found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadLink {
     Found {
         content: LinkContent,
         next: SlotNumber,
     },
-    /// The slot is another's now: it has been reused, or the chain was replaced.
+    /// The slot left the chain: it was reused, or the chain was replaced.
     Gone,
-    /// The slot changed under the look: look again.
+    /// The slot changed during the read: read again.
     Changed,
 }
 
@@ -356,16 +378,23 @@ pub(crate) enum KeepLink {
     Gone,
 }
 
-/// What a later slot of a chain says.
+/// What a later slot of a chain holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LinkContent {
-    Line(Line),
+    Line(SlotLine),
     /// The reservation is a retake of this one.
     RetakenFrom(ReservationId),
 }
 
-/// How a later slot names its head. With the line's steps behind it, it is never taken for an id:
-/// those lack an id's variant bits.
+/// The name of a later slot: which head it belongs to. Followed by the line's steps, it is never
+/// mistaken for an id, because it lacks an id's variant bits.
+///
+/// ```text
+///   63 ............. 32   31 ............. 0
+/// +---------------------+--------------------+
+/// |   slot of the head  |    generation      |
+/// +---------------------+--------------------+
+/// ```
 fn link(head: SlotNumber, generation: u32) -> u64 {
     u64::from(head) << 32 | u64::from(generation)
 }
@@ -375,23 +404,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_birth_of_whoever_may_have_lived_in_a_slot_is_never_taken_too_early() {
+    fn the_floor_of_a_creation_time_is_never_too_early() {
         let moment = Timestamp::from_millis;
         let slot = Slot::new();
-        let line = Line::new(LevelHandle(0), 1);
-        let birth_of_former = || slot.vacate().expect("over");
-        let (vacant, birth) = birth_of_former();
-        assert_eq!(birth, Timestamp::default(), "nobody lived here");
+        let line = SlotLine::new(LevelHandle(0), 1);
+        let take_again = || slot.vacate().expect("over");
+        let (vacant, created_at_floor) = take_again();
+        assert_eq!(created_at_floor, Timestamp::default(), "nobody lived here");
 
         let id = ReservationId::new(moment(50), 0, 1);
-        let tenant = Tenant { id, owner: None, line, chain: Chain::NONE };
-        slot.admit(vacant, &tenant, Phase::Released, moment(60));
-        let (vacant, birth) = birth_of_former();
-        assert_eq!(birth, moment(50));
+        let record = ReservationRecord { id, owner: None, line, chain: Chain::NONE };
+        slot.admit(vacant, &record, Phase::Released, moment(60));
+        let (vacant, created_at_floor) = take_again();
+        assert_eq!(created_at_floor, moment(50));
 
         slot.join(vacant, 7, 1, line, NO_SLOT);
-        assert_eq!(birth_of_former().1, Timestamp::MAX, "a later line bears no birth");
-        // Put back without a tenant, the slot still bears that line's name.
-        assert_eq!(birth_of_former().1, Timestamp::MAX);
+        assert_eq!(take_again().1, Timestamp::MAX, "a later line bears no creation time");
+        // The slot was put back unused, so it still bears that line's name.
+        assert_eq!(take_again().1, Timestamp::MAX);
     }
 }

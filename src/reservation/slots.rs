@@ -1,19 +1,19 @@
-//! The reservation map: sharded slots, named by the id.
+//! The reservation table: slots that the id names by number.
 //!
-//! An id carries its slot's number, so a look-up is one index and a comparison of the whole id: no
-//! hash, no probing, and, with ten million live holds, one cache miss rather than several. Slots are
-//! added a segment at a time as the number of live holds grows, up to a configured maximum.
+//! An id holds its slot's number. So a look-up is one index and one comparison of the whole id: no
+//! hash, no probing. With ten million live holds it costs one cache miss instead of several. The
+//! table grows by a segment at a time as live holds become more, up to a configured maximum.
 
 mod restore;
 
 use crate::clock::Timestamp;
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
-use crate::reservation::expiry::{Expiry, Found, Scan};
+use crate::reservation::deadlines::{Deadlines, Scan, ScannedSlot};
+use crate::reservation::free_list::{FreeList, Retention};
 use crate::reservation::id::ReservationId;
-use crate::reservation::line::Line;
-use crate::reservation::magazines::{Magazines, Retention};
-use crate::reservation::slot::{LinkContent, Read, ReadLink, Slot, Tenant};
-use crate::reservation::state::{Phase, State};
+use crate::reservation::line::SlotLine;
+use crate::reservation::slot::{LinkContent, Read, ReadLink, ReservationRecord, Slot};
+use crate::reservation::state::{Phase, SlotState};
 use crate::sync::Fenced;
 use crate::table::Table;
 
@@ -24,41 +24,45 @@ pub(crate) use restore::{Restored, RestoredEnd};
 #[derive(Debug)]
 pub(crate) struct Slots {
     slots: Table<Slot>,
-    magazines: Magazines,
-    expiry: Expiry,
+    free_list: FreeList,
+    deadlines: Deadlines,
 }
 
-/// A slot that one thread has taken, and nobody else can reach.
+/// A slot that one thread has taken, and no other thread can reach.
 #[derive(Debug)]
 #[must_use = "a taken slot is published or put back"]
-pub(crate) struct Vacated<'s> {
+pub(crate) struct VacantSlot<'s> {
     number: SlotNumber,
     slot: &'s Slot,
-    state: State,
-    former_birth: Timestamp,
+    state: SlotState,
+    created_at_floor: Timestamp,
 }
 
-impl<'s> Vacated<'s> {
-    /// Takes a slot that came off the free ones; `Err` where its former tenant's record is just being
-    /// changed.
+impl<'s> VacantSlot<'s> {
+    /// Takes a slot from the free list. `Err` if another thread is changing the record of its
+    /// previous reservation.
     #[inline]
-    fn of(number: SlotNumber, slot: &'s Slot) -> Result<Self, State> {
-        let (state, former_birth) = slot.vacate()?;
-        Ok(Self { number, slot, state, former_birth })
+    fn of(number: SlotNumber, slot: &'s Slot) -> Result<Self, SlotState> {
+        let (state, created_at_floor) = slot.vacate()?;
+        Ok(Self { number, slot, state, created_at_floor })
     }
 
     pub(crate) fn number(&self) -> SlotNumber {
         self.number
     }
 
-    /// The birth of a hold that was to be born `now`, a moment read before the slot was taken: not
-    /// before that of any tenant that the slot has had, so that a younger id is never taken for one
-    /// that was yet to come.
+    /// Creation time for the new hold: `now`, but never before the slot's previous reservation, so
+    /// that an older id cannot look newer than this one. `now` was read before the slot was taken.
     #[inline]
-    pub(crate) fn birth(&self, now: Timestamp, clock: impl FnOnce() -> Timestamp) -> Timestamp {
-        match self.former_birth {
+    pub(crate) fn created_at(
+        &self,
+        now: Timestamp,
+        clock: impl FnOnce() -> Timestamp,
+    ) -> Timestamp {
+        match self.created_at_floor {
             former if former <= now => now,
-            // Not known; but it was read from the clock before.
+            // The floor is unknown. But it was read from this clock earlier, so the clock's time is
+            // not before it.
             Timestamp::MAX => clock(),
             former => clock().max(former),
         }
@@ -69,8 +73,8 @@ impl<'s> Vacated<'s> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Lookup<'a> {
     /// A live hold or a finished record, in this slot, in this state.
-    Found(&'a Slot, State),
-    /// The record's slot has been used since.
+    Found(&'a Slot, SlotState),
+    /// The slot has been reused since, so the record is gone.
     Forgotten,
     /// This engine never made such an id.
     Unknown,
@@ -83,8 +87,8 @@ impl Slots {
         Self::with_room(max_slots as usize, max_slots, threads, retention)
     }
 
-    /// As `new`, with room for holds of an earlier run that was allowed more slots: `room` is at least
-    /// `max_slots`.
+    /// As `new`, with room for holds of an earlier run that was allowed more slots. `room` is at
+    /// least `max_slots`.
     pub(crate) fn with_room(
         room: usize,
         max_slots: u32,
@@ -93,96 +97,98 @@ impl Slots {
     ) -> Self {
         Self {
             slots: Table::new(room, Slot::new),
-            magazines: Magazines::new(max_slots, threads, retention),
-            expiry: Expiry::new(room),
+            free_list: FreeList::new(max_slots, threads, retention),
+            deadlines: Deadlines::new(room),
         }
     }
 
     /// A slot for a new line; `None` if all are in use.
     #[inline(always)]
-    pub(crate) fn take(&self, now: Timestamp) -> Option<Vacated<'_>> {
-        let number = self.magazines.take(now)?;
-        match Vacated::of(number, self.slots.ensure(number as usize)?) {
+    pub(crate) fn take(&self, now: Timestamp) -> Option<VacantSlot<'_>> {
+        let number = self.free_list.take(now)?;
+        match VacantSlot::of(number, self.slots.ensure(number as usize)?) {
             Ok(slot) => Some(slot),
             Err(_) => self.take_another(number, now),
         }
     }
 
-    /// A slot whose former tenant's record is being changed at this moment goes to the back of the line.
+    /// Takes another slot, because a thread is changing the record in slot `busy`. That slot goes
+    /// to the back of the queue.
     #[cold]
     #[inline(never)]
-    fn take_another(&self, mut busy: SlotNumber, now: Timestamp) -> Option<Vacated<'_>> {
-        // More of them in a row than there are threads means that there is nothing else.
+    fn take_another(&self, mut busy: SlotNumber, now: Timestamp) -> Option<VacantSlot<'_>> {
+        // If more slots in a row are busy than there are threads, there are no others.
         const ATTEMPTS: usize = 64;
         for _ in 1..ATTEMPTS {
-            self.magazines.retire(busy, now);
-            let number = self.magazines.take(now)?;
-            match Vacated::of(number, self.slots.ensure(number as usize)?) {
+            self.free_list.retire(busy, now);
+            let number = self.free_list.take(now)?;
+            match VacantSlot::of(number, self.slots.ensure(number as usize)?) {
                 Ok(slot) => return Some(slot),
                 Err(_) => busy = number,
             }
         }
-        self.magazines.retire(busy, now);
+        self.free_list.retire(busy, now);
         None
     }
 
     /// Gives back a slot that was taken and not used.
-    pub(crate) fn put_back(&self, slot: Vacated<'_>, now: Timestamp) {
-        self.magazines.retire(slot.number, now);
+    pub(crate) fn put_back(&self, slot: VacantSlot<'_>, now: Timestamp) {
+        self.free_list.retire(slot.number, now);
     }
 
-    /// Makes a hold of `head` and the lines of `rest` live; its id is visible from here on. Shows the
-    /// fence that it has made behind that.
+    /// Makes a hold of `head` and the lines of `rest` live. Its id is visible from here on. Returns
+    /// proof of the fence that it has executed after that.
     #[inline]
     pub(crate) fn publish(
         &self,
-        head: Vacated<'_>,
-        rest: &[(Vacated<'_>, Line)],
-        tenant: Tenant,
+        head: VacantSlot<'_>,
+        rest: &[(VacantSlot<'_>, SlotLine)],
+        record: ReservationRecord,
         expires_at: Timestamp,
     ) -> Fenced {
         let number = head.number;
-        self.admit(head, rest, None, tenant, Phase::Pending, expires_at);
-        self.expiry.note(number, expires_at)
+        self.admit(head, rest, None, record, Phase::Pending, expires_at);
+        self.deadlines.note(number, expires_at)
     }
 
-    /// Enters the record of a hold that begins and ends in one step: a sale. Its slots may retire
-    /// then; this returns what leads to those after the head.
+    /// Writes the record of a hold that begins and ends in one step: a sale. Its slots may retire
+    /// then. Returns the chain to the slots after the head.
     pub(crate) fn publish_sold(
         &self,
-        head: Vacated<'_>,
-        rest: &[(Vacated<'_>, Line)],
-        retaken_from: Option<(Vacated<'_>, ReservationId)>,
-        tenant: Tenant,
+        head: VacantSlot<'_>,
+        rest: &[(VacantSlot<'_>, SlotLine)],
+        retaken_from: Option<(VacantSlot<'_>, ReservationId)>,
+        record: ReservationRecord,
         expires_at: Timestamp,
     ) -> Chain {
-        self.admit(head, rest, retaken_from, tenant, Phase::Confirmed, expires_at)
+        self.admit(head, rest, retaken_from, record, Phase::Confirmed, expires_at)
     }
 
     #[inline]
     fn admit(
         &self,
-        head: Vacated<'_>,
-        rest: &[(Vacated<'_>, Line)],
-        note: Option<(Vacated<'_>, ReservationId)>,
-        mut tenant: Tenant,
+        head: VacantSlot<'_>,
+        rest: &[(VacantSlot<'_>, SlotLine)],
+        note: Option<(VacantSlot<'_>, ReservationId)>,
+        mut record: ReservationRecord,
         phase: Phase,
         expires_at: Timestamp,
     ) -> Chain {
         if !rest.is_empty() || note.is_some() {
-            tenant.chain = Self::chain(&head, rest, note, tenant.chain);
+            record.chain = Self::chain(&head, rest, note, record.chain);
         }
-        head.slot.admit(head.state, &tenant, phase, expires_at);
-        tenant.chain
+        head.slot.admit(head.state, &record, phase, expires_at);
+        record.chain
     }
 
-    /// Makes the chain that leads from `head`, which was to bear `chain`, to its other lines.
+    /// Makes the chain from `head` to its other lines, and returns the head's chain word: `chain`,
+    /// leading to them.
     #[cold]
     #[inline(never)]
     fn chain(
-        head: &Vacated<'_>,
-        rest: &[(Vacated<'_>, Line)],
-        note: Option<(Vacated<'_>, ReservationId)>,
+        head: &VacantSlot<'_>,
+        rest: &[(VacantSlot<'_>, SlotLine)],
+        note: Option<(VacantSlot<'_>, ReservationId)>,
         chain: Chain,
     ) -> Chain {
         let generation = head.state.generation();
@@ -195,10 +201,10 @@ impl Slots {
         chain.of_later_lines(first, generation)
     }
 
-    /// Makes `lines` a chain of the slot `head` in `generation`, with `end` behind it; returns the
-    /// first of it. Linked from the back, so that a chain is whole before its head shows.
+    /// Links `lines` into a chain of slot `head` in `generation`, with `end` behind it. Returns its
+    /// first slot. Linked from the back, so the chain is complete before its head shows.
     pub(super) fn link(
-        lines: &[(Vacated<'_>, Line)],
+        lines: &[(VacantSlot<'_>, SlotLine)],
         head: SlotNumber,
         generation: u32,
         end: SlotNumber,
@@ -225,45 +231,52 @@ impl Slots {
     fn missing<'a>(&'a self, slot: &'a Slot, id: ReservationId) -> Lookup<'a> {
         loop {
             match slot.read(id) {
-                Read::Tenant(_, state) => return Lookup::Found(slot, state),
+                Read::Record(_, state) => return Lookup::Found(slot, state),
                 Read::Changed => crate::sync::spin_loop(),
-                Read::Stranger(_, state) if state == State::UNUSED => return Lookup::Unknown,
-                // A record older than the id: nobody has lived here since the id claims to.
-                Read::Stranger(tenant, state)
+                Read::OtherReservation(_, state) if state == SlotState::UNUSED => {
+                    return Lookup::Unknown;
+                }
+                // The record is older than the id. The slot has not been used since the time that
+                // the id claims.
+                Read::OtherReservation(record, state)
                     if state.phase() != Phase::Vacant
                         && state.phase() != Phase::Line
-                        && tenant.created_at() < id.created_at() =>
+                        && record.created_at() < id.created_at() =>
                 {
                     return Lookup::Unknown;
                 }
-                Read::Stranger(..) => return Lookup::Forgotten,
+                Read::OtherReservation(..) => return Lookup::Forgotten,
             }
         }
     }
 
     /// Reads a whole reservation, validated: its head, its state, and every line in order.
-    pub(crate) fn read(&self, id: ReservationId, mut each: impl FnMut(Line)) -> ReadReservation {
+    pub(crate) fn read(
+        &self,
+        id: ReservationId,
+        mut each: impl FnMut(SlotLine),
+    ) -> ReadReservation {
         let Some(slot) = self.slots.get(id.slot() as usize) else {
             return ReadReservation::Unknown;
         };
         match slot.read(id) {
-            Read::Tenant(tenant, state) => {
-                let walk = self.walk(id.slot(), state, &tenant, &mut each);
+            Read::Record(record, state) => {
+                let walk = self.walk(id.slot(), state, &record, &mut each);
                 if slot.state() != state {
                     return ReadReservation::Changed;
                 }
                 match walk {
-                    Walk::Whole { retaken_from } => {
-                        ReadReservation::Found { tenant, state, retaken_from }
+                    ChainWalk::Whole { retaken_from } => {
+                        ReadReservation::Found { record, state, retaken_from }
                     }
-                    // Nobody changes a record but by using its slots again, and a later one of them
-                    // may come round before the head does.
-                    Walk::Gone if !state.phase().is_live() => ReadReservation::Forgotten,
-                    Walk::Gone | Walk::Changed => ReadReservation::Changed,
+                    // A finished record changes only when its slots are reused, and a later slot
+                    // may be reused before the head is.
+                    ChainWalk::Gone if !state.phase().is_live() => ReadReservation::Forgotten,
+                    ChainWalk::Gone | ChainWalk::Changed => ReadReservation::Changed,
                 }
             }
             Read::Changed => ReadReservation::Changed,
-            Read::Stranger(..) => match self.missing(slot, id) {
+            Read::OtherReservation(..) => match self.missing(slot, id) {
                 Lookup::Found(..) => ReadReservation::Changed,
                 Lookup::Forgotten => ReadReservation::Forgotten,
                 Lookup::Unknown => ReadReservation::Unknown,
@@ -275,57 +288,59 @@ impl Slots {
     pub(crate) fn lines_of(
         &self,
         number: SlotNumber,
-        state: State,
-        tenant: &Tenant,
-        mut each: impl FnMut(Line),
+        state: SlotState,
+        record: &ReservationRecord,
+        mut each: impl FnMut(SlotLine),
     ) {
-        // The chain of a hold in `Ending` can't change under its winner, so the walk always ends well.
-        let walked = self.walk(number, state, tenant, &mut each);
+        // The chain of a hold in `Ending` cannot change under the winner, so this walk always ends
+        // well.
+        let walked = self.walk(number, state, record, &mut each);
         debug_assert!(
-            matches!(walked, Walk::Whole { .. }),
+            matches!(walked, ChainWalk::Whole { .. }),
             "the chain of a hold belongs to it until its end"
         );
     }
 
-    /// Hands out each line of a head that was found in `state`.
+    /// Passes each line of a head, found in `state`, to `each`.
     fn walk(
         &self,
         head: SlotNumber,
-        state: State,
-        tenant: &Tenant,
-        each: &mut impl FnMut(Line),
-    ) -> Walk {
-        let chain = tenant.chain;
+        state: SlotState,
+        record: &ReservationRecord,
+        each: &mut impl FnMut(SlotLine),
+    ) -> ChainWalk {
+        let chain = record.chain;
         if !chain.is_whole() {
-            each(tenant.line);
+            each(record.line);
         }
         let mut next = chain.first();
         while next != NO_SLOT {
-            let Some(slot) = self.slots.get(next as usize) else { return Walk::Gone };
+            let Some(slot) = self.slots.get(next as usize) else { return ChainWalk::Gone };
             match slot.read_link(head, chain.generation(), state) {
                 ReadLink::Found { content: LinkContent::Line(line), next: following } => {
                     each(line);
                     next = following;
                 }
                 ReadLink::Found { content: LinkContent::RetakenFrom(of), .. } => {
-                    return Walk::Whole { retaken_from: Some(of) };
+                    return ChainWalk::Whole { retaken_from: Some(of) };
                 }
-                ReadLink::Gone => return Walk::Gone,
-                ReadLink::Changed => return Walk::Changed,
+                ReadLink::Gone => return ChainWalk::Gone,
+                ReadLink::Changed => return ChainWalk::Changed,
             }
         }
-        Walk::Whole { retaken_from: None }
+        ChainWalk::Whole { retaken_from: None }
     }
 
-    /// The slots of a chain, each after the one before has been passed on: for whoever has the chain
-    /// to itself.
+    /// Passes each slot of a chain to `each`, until it returns false: for the thread that has the
+    /// chain to itself.
     pub(super) fn each_link(&self, chain: Chain, mut each: impl FnMut(SlotNumber, &Slot) -> bool) {
         let mut next = chain.first();
         while next != NO_SLOT {
             let Some(slot) = self.slots.get(next as usize) else { return };
             #[cfg(planted = "link_read_after_return")]
             let go_on = each(next, slot);
-            // Read before it is passed on: afterwards the link may be another's.
+            // Read the next number first: once `each` has retired this slot, it may belong to
+            // another chain.
             let following = slot.following();
             #[cfg(not(planted = "link_read_after_return"))]
             let go_on = each(next, slot);
@@ -336,8 +351,9 @@ impl Slots {
         }
     }
 
-    /// Gives back the slots of a hold that is over, its end queued and its units given (Law 2); unless
-    /// it has sold units that are `unsettled`, and keeps them until they are shipped or cancelled.
+    /// Gives back the slots of a hold that is over. Its end is queued and its units are given (Law
+    /// 2). If the hold keeps its slots and has sold units that are `unsettled`, they stay until
+    /// those are shipped or cancelled.
     #[inline]
     pub(crate) fn retire(&self, number: SlotNumber, chain: Chain, unsettled: bool, now: Timestamp) {
         if !(chain.keeps() && unsettled) {
@@ -347,49 +363,49 @@ impl Slots {
 
     #[inline]
     pub(super) fn retire_all(&self, number: SlotNumber, chain: Chain, now: Timestamp) {
-        self.magazines.retire(number, now);
+        self.free_list.retire(number, now);
         if !chain.is_empty() {
             self.retire_links(chain, now);
         }
     }
 
-    /// Gives back the later slots of a chain: that of a hold that is over, or one that another has
-    /// replaced, which nobody will read.
+    /// Gives back the later slots of a chain: of a hold that is over, or of a chain that was
+    /// replaced. Nobody will read it.
     pub(super) fn retire_links(&self, chain: Chain, now: Timestamp) {
         self.each_link(chain, |number, _| {
-            self.magazines.retire(number, now);
+            self.free_list.retire(number, now);
             true
         });
     }
 
-    /// A live hold of this slot, by number: for those who look through all of them.
+    /// The slot of this number, for a caller that goes through all of them.
     pub(crate) fn at(&self, number: SlotNumber) -> Option<&Slot> {
         self.slots.get(number as usize)
     }
 
     /// No live hold falls due before this moment.
     pub(crate) fn next_due(&self) -> Timestamp {
-        self.expiry.next_due()
+        self.deadlines.next_due()
     }
 
     /// Whether some hold may be overdue.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
-        self.expiry.is_due(now)
+        self.deadlines.is_due(now)
     }
 
-    /// Shows `end` every hold that is overdue at `now`, with the slot and state it was found in;
-    /// `end` ends it, and says whether it has had enough.
+    /// Passes every hold that is overdue at `now` to `end`, with the slot and state in which it was
+    /// found. `end` ends it, and returns true to stop the scan.
     pub(crate) fn scan_due(
         &self,
         now: Timestamp,
-        mut end: impl FnMut(SlotNumber, &Slot, State) -> bool,
+        mut end: impl FnMut(SlotNumber, &Slot, SlotState) -> bool,
     ) -> Scan {
-        self.expiry.scan(
+        self.deadlines.scan(
             now,
-            || self.magazines.used(),
+            || self.free_list.used(),
             |number| {
                 let Some(slot) = self.slots.get(number as usize) else {
-                    return (Found::Nothing, false);
+                    return (ScannedSlot::Nothing, false);
                 };
                 let state = slot.state();
                 let enough = state.is_overdue(now) && end(number, slot, state);
@@ -398,34 +414,35 @@ impl Slots {
                     Phase::Ending if cfg!(planted = "ending_counts_as_over") => false,
                     phase => phase.is_live(),
                 };
-                let found = if live { Found::Live(after.expires_at()) } else { Found::Nothing };
+                let found =
+                    if live { ScannedSlot::Live(after.expires_at()) } else { ScannedSlot::Nothing };
                 (found, enough)
             },
         )
     }
 
-    /// Slots ever used: those beyond have no tenant.
+    /// How many slots were ever used. Those beyond hold no reservation.
     pub(crate) fn used(&self) -> u32 {
-        self.magazines.used()
+        self.free_list.used()
     }
 
-    /// How many slots are live, kept as finished records, and free: exact while nothing moves.
+    /// How many slots are live, kept as finished records, and free. Exact while nothing moves.
     pub(crate) fn counts(&self) -> SlotCounts {
-        let used = self.magazines.used() as usize;
-        let (retained, ready) = self.magazines.counts();
+        let used = self.free_list.used() as usize;
+        let (retained, ready) = self.free_list.counts();
         SlotCounts { live: used.saturating_sub(retained + ready), retained, free: ready }
     }
 }
 
 /// How a walk along a chain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Walk {
+enum ChainWalk {
     Whole {
         retaken_from: Option<ReservationId>,
     },
-    /// A slot of the chain is another's.
+    /// A slot of the chain was reused, or the chain was replaced.
     Gone,
-    /// A slot changed under the look.
+    /// A slot changed during the read.
     Changed,
 }
 
@@ -433,11 +450,11 @@ enum Walk {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ReadReservation {
     Found {
-        tenant: Tenant,
-        state: State,
+        record: ReservationRecord,
+        state: SlotState,
         retaken_from: Option<ReservationId>,
     },
-    /// It changed under the look: look again.
+    /// It changed during the read: read again.
     Changed,
     Forgotten,
     Unknown,

@@ -7,10 +7,10 @@
 //! +----------+-----------------+------------------------+
 //! ```
 //!
-//! Confirm, release, expiry, extend, partial steps and reuse each swap the *whole* word. Whoever
-//! wins knows that nothing about the hold has changed since it looked: not its phase, not its
-//! expiry, and, because every reuse and every partial step raises the generation, not its tenant,
-//! its lines, or what of them was shipped.
+//! Confirm, release, expiry, extend, partial steps and reuse each swap the *whole* word. The winner
+//! knows that nothing about the hold has changed since it looked: neither its phase nor its expiry.
+//! The generation is an ABA generation: every reuse and every partial step raises it. So the
+//! reservation in the slot, its lines, and what of them was shipped, have not changed either.
 
 use crate::clock::Timestamp;
 use crate::sync::{AtomicU64, Ordering};
@@ -27,9 +27,9 @@ const _: () = assert!(EXPIRES_MASK == Timestamp::MAX.as_millis(), "every moment 
 /// Where a slot is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// No tenant: never used, or taken by a reserve that has not published yet.
+    /// No reservation: never used, or taken by a reserve that has not published yet.
     Vacant = 0,
-    /// A later line of a basket; the basket's status stands in its head.
+    /// A later line of a basket. The basket's status is in its head.
     Line = 1,
     /// A live hold.
     Pending = 2,
@@ -37,13 +37,13 @@ pub(crate) enum Phase {
     Ending = 3,
     /// Final: at least one unit was sold.
     Confirmed = 4,
-    /// Final: given back by its holder.
+    /// Final: its holder gave it back.
     Released = 5,
     /// Final: given back because its time was up.
     Expired = 6,
-    /// Confirmed, and one thread is noting at this moment which of its sold units are shipped or
-    /// cancelled. Of a later slot: its head's thread has asked that nobody reuse it.
-    Settling = 7,
+    /// Confirmed, while one thread notes which of its sold units are shipped or cancelled. In a
+    /// later slot: the head's thread keeps it from being reused meanwhile.
+    Shipping = 7,
 }
 
 impl Phase {
@@ -55,7 +55,7 @@ impl Phase {
         Self::Confirmed,
         Self::Released,
         Self::Expired,
-        Self::Settling,
+        Self::Shipping,
     ];
 
     /// Whether the hold still has its units.
@@ -68,7 +68,8 @@ impl Phase {
         matches!(self, Self::Confirmed | Self::Released | Self::Expired)
     }
 
-    /// Whether a slot off the free ones may be taken in this phase: its record is at rest.
+    /// Whether a slot from the free list may be taken in this phase. Not while a thread changes its
+    /// record.
     #[inline]
     pub(crate) fn is_at_rest(self) -> bool {
         self.is_final() || matches!(self, Self::Vacant | Self::Line)
@@ -77,10 +78,10 @@ impl Phase {
 
 /// A snapshot of a state word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct State(u64);
+pub(crate) struct SlotState(u64);
 
-impl State {
-    /// What a slot that nobody has used yet holds.
+impl SlotState {
+    /// The state of a slot that nobody has used yet.
     pub(crate) const UNUSED: Self = Self(0);
 
     #[inline]
@@ -88,7 +89,8 @@ impl State {
         Phase::ALL[(self.0 >> PHASE_SHIFT) as usize]
     }
 
-    /// Counts the tenants of a slot, and the steps on part of them; wraps after half a million.
+    /// The ABA generation: counts the reservations of a slot, and their partial steps. Wraps after
+    /// half a million.
     pub(crate) fn generation(self) -> u32 {
         (self.0 >> EXPIRES_BITS & GENERATION_MASK) as u32
     }
@@ -97,24 +99,24 @@ impl State {
         Timestamp::from_millis(self.0 & EXPIRES_MASK)
     }
 
-    /// A live hold whose time is up: `now > expires_at`.
+    /// Whether this is a live hold whose time is up: `now > expires_at`.
     pub(crate) fn is_overdue(self, now: Timestamp) -> bool {
         self.phase() == Phase::Pending && now > self.expires_at()
     }
 
-    /// The same tenant in another phase.
+    /// The same reservation in another phase.
     #[inline]
     pub(crate) fn in_phase(self, phase: Phase) -> Self {
         Self(self.0 & !(u64::MAX << PHASE_SHIFT) | (phase as u64) << PHASE_SHIFT)
     }
 
-    /// The same tenant with another expiry.
+    /// The same reservation with another expiry.
     #[inline]
     pub(crate) fn expiring_at(self, expires_at: Timestamp) -> Self {
         Self(self.0 & !EXPIRES_MASK | expires_at.as_millis())
     }
 
-    /// The next generation: a new tenant, or the same one after a partial step.
+    /// The next generation: a new reservation, or the same one after a partial step.
     pub(crate) fn next_generation(self) -> Self {
         let step = u64::from(cfg!(not(planted = "generation_stands_still"))) << EXPIRES_BITS;
         let raised = self.0.wrapping_add(step) & GENERATION_MASK << EXPIRES_BITS;
@@ -127,31 +129,32 @@ impl State {
 pub(crate) struct StateCell(AtomicU64);
 
 impl StateCell {
-    /// The cell of a slot that nobody has used yet.
+    /// The state word of a slot that nobody has used yet.
     pub(crate) fn new() -> Self {
-        Self(AtomicU64::new(State::UNUSED.0))
+        Self(AtomicU64::new(SlotState::UNUSED.0))
     }
 
-    /// The state before a slot's fields are read.
-    pub(crate) fn load(&self) -> State {
-        // Acquire pairs with the Release in `publish` and `swap`: the fields that belong to this
-        // state are visible after it.
-        State(self.0.load(Ordering::Acquire))
+    /// The state, read before a slot's fields.
+    pub(crate) fn load(&self) -> SlotState {
+        // Acquire pairs with the Release in `publish` and `swap`: the fields of this state are
+        // visible after it.
+        SlotState(self.0.load(Ordering::Acquire))
     }
 
-    /// The state after a slot's fields were read: equal to the one before means that they belong
-    /// together.
-    pub(crate) fn load_again(&self) -> State {
-        // Pairs with the Release fence after `vacate`: had one of the fields come from a later
-        // tenant, this load would see that tenant's vacant word, or a later one.
+    /// The state, read after a slot's fields. If it equals the one before, the fields belong
+    /// together: a seqlock read (Boehm, "Can Seqlocks Get Along with Programming Language Memory
+    /// Models?", MSPC 2012).
+    pub(crate) fn load_again(&self) -> SlotState {
+        // Pairs with the Release fence after `vacate`. If a field came from a later reservation,
+        // this load sees that reservation's vacant word, or a later one.
         #[cfg(not(planted = "looked_again_without_fence"))]
         crate::sync::fence(Ordering::Acquire);
         // Relaxed is enough: the fence above orders it after the fields.
-        State(self.0.load(Ordering::Relaxed))
+        SlotState(self.0.load(Ordering::Relaxed))
     }
 
-    /// Swaps `from` for `to`; the loser learns what stands there instead (Law 3: one winner).
-    pub(crate) fn swap(&self, from: State, to: State) -> Result<(), State> {
+    /// Swaps `from` for `to`. The loser gets the state that is there instead (Law 3: one winner).
+    pub(crate) fn swap(&self, from: SlotState, to: SlotState) -> Result<(), SlotState> {
         #[cfg(planted = "state_stored_blindly")]
         {
             self.0.store(to.0, Ordering::Release);
@@ -164,15 +167,16 @@ impl StateCell {
         };
         let lost =
             if cfg!(planted = "lost_swap_relaxed") { Ordering::Relaxed } else { Ordering::Acquire };
-        // AcqRel: the winner sees all that its tenant's publisher wrote (Acquire), and hands on
-        // what it has done itself (Release). A loser reads the final word of another: Acquire.
+        // AcqRel pairs with `publish` and with other swaps. Acquire: the winner sees all that the
+        // publisher of the reservation wrote. Release: it passes on what it has done itself. A
+        // loser reads another thread's final word, so it needs Acquire too.
         #[cfg(not(planted = "state_stored_blindly"))]
-        self.0.compare_exchange(from.0, to.0, Ordering::AcqRel, lost).map(drop).map_err(State)
+        self.0.compare_exchange(from.0, to.0, Ordering::AcqRel, lost).map(drop).map_err(SlotState)
     }
 
     /// Stores `state` over a word that only this thread may change now (`Vacant`, `Ending` or
-    /// `Settling`).
-    pub(crate) fn publish(&self, state: State) {
+    /// `Shipping`).
+    pub(crate) fn publish(&self, state: SlotState) {
         #[cfg(planted = "publish_relaxed")]
         self.0.store(state.0, Ordering::Relaxed);
         // Release pairs with the Acquire in `load` and `swap`.
@@ -188,11 +192,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_state_survives_packing(index in 0..8_usize, generation in 0..1_u32 << 19, at in 0..1_u64 << 42) {
+        fn a_state_survives_packing(
+            index in 0..8_usize, generation in 0..1_u32 << 19, at in 0..1_u64 << 42,
+        ) {
             let phase = Phase::ALL[index];
             let at = Timestamp::from_millis(at);
-            let state = State(u64::from(generation) << EXPIRES_BITS).in_phase(phase).expiring_at(at);
-            prop_assert_eq!((state.phase(), state.generation(), state.expires_at()), (phase, generation, at));
+            let state = SlotState(u64::from(generation) << EXPIRES_BITS);
+            let state = state.in_phase(phase).expiring_at(at);
+            let unpacked = (state.phase(), state.generation(), state.expires_at());
+            prop_assert_eq!(unpacked, (phase, generation, at));
             let next = state.next_generation();
             prop_assert_ne!(next, state);
             prop_assert_eq!((next.phase(), next.expires_at()), (phase, at));
@@ -202,7 +210,7 @@ mod tests {
     #[test]
     fn a_hold_is_overdue_only_after_its_last_millisecond() {
         let at = Timestamp::from_millis(100);
-        let hold = State::UNUSED.in_phase(Phase::Pending).expiring_at(at);
+        let hold = SlotState::UNUSED.in_phase(Phase::Pending).expiring_at(at);
         assert!(!hold.is_overdue(at));
         assert!(hold.is_overdue(Timestamp::from_millis(101)));
         assert!(!hold.in_phase(Phase::Ending).is_overdue(Timestamp::MAX));

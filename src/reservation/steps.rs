@@ -1,36 +1,36 @@
-//! Steps on part of a reservation: lines replaced under a live hold, and sold units settled.
+//! Steps on part of a reservation: replacing the lines of a live hold, and settling sold units.
 //!
-//! Both are decided by the head's state word (Law 3), and both show at one instant, the store of one
-//! word, while the lines may be many. Readers never wait for them: whatever they meet, they find the
-//! lines whole, as they were before or as they are after.
+//! The head's state word decides both (Law 3). Both show at one instant, the store of one word,
+//! although there may be many lines. Readers never wait for them: a reader finds all lines as they
+//! were before the step, or all as they are after it.
 //!
-//! * **Lines of a live hold** ([`Slots::replace_lines`]). Whoever swapped `Pending` for `Ending` makes
-//!   a fresh chain of all lines, switches the head to it by one store of its chain word, publishes the
-//!   next generation, and discards the old chain. An old slot that is reused at once shows a reader,
-//!   by its name, that the chain it follows is no longer the head's.
-//! * **Sold units** ([`Slots::begin_settling`]). The slots of a confirmed reservation may come round and
-//!   be reused at any time, one by one. So the settling thread swaps the head from `Confirmed` to
-//!   `Settling`, which no reuse takes, and then each later slot likewise; a slot that was reused before
-//!   means that the record is gone, and what was swapped is put back. A hold that has sold a part and
-//!   still holds the rest goes from `Pending` to `Ending`; its slots are its own. The new numbers are
-//!   written beside the old ones (`line.rs`), and the head's next generation makes them count.
+//! - **Lines of a live hold** ([`Slots::replace_lines`]). The thread that swapped `Pending` for
+//!   `Ending` makes a fresh chain of all lines, switches the head to it by one store of its chain
+//!   word, publishes the next generation, and retires the old chain. If an old slot is reused at
+//!   once, its name tells a reader that the chain is no longer the head's.
+//! - **Sold units** ([`Slots::begin_shipping`]). The slots of a confirmed reservation may be reused
+//!   at any time, one by one. So the thread swaps the head from `Confirmed` to `Shipping`, which no
+//!   reuse takes, and then each later slot likewise. If one was reused before, the record is gone,
+//!   and the thread puts back what it swapped. A hold that has sold a part and still holds the rest
+//!   goes from `Pending` to `Ending` instead; its slots are its own. The thread writes the new
+//!   numbers beside the old ones (`line.rs`), and the head's next generation makes them count.
 
 use crate::clock::Timestamp;
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
-use crate::reservation::line::Line;
+use crate::reservation::line::SlotLine;
 use crate::reservation::slot::{KeepLink, Slot};
-use crate::reservation::slots::{Slots, Vacated};
-use crate::reservation::state::{Phase, State};
+use crate::reservation::slots::{Slots, VacantSlot};
+use crate::reservation::state::{Phase, SlotState};
 
 impl Slots {
-    /// Replaces all lines of the hold in slot `number`, which was found pending in `state` and which
-    /// this thread has in `Ending`, and puts the hold into `phase`. Returns its new chain.
+    /// Replaces all lines of the hold in slot `number`, and puts the hold into `phase`. Returns its
+    /// new chain. The hold was found pending in `state`, and this thread has it in `Ending`.
     pub(crate) fn replace_lines(
         &self,
         number: SlotNumber,
         slot: &Slot,
-        state: State,
-        lines: &[(Vacated<'_>, Line)],
+        state: SlotState,
+        lines: &[(VacantSlot<'_>, SlotLine)],
         phase: Phase,
         now: Timestamp,
     ) -> Chain {
@@ -47,68 +47,69 @@ impl Slots {
         new
     }
 
-    /// Makes a reservation, found confirmed or pending in slot `number` in `state`, this thread's own, so
-    /// that none of its slots can be reused, and nobody else can settle its units.
-    pub(crate) fn begin_settling<'a>(
+    /// Claims a reservation, found confirmed or pending in slot `number` in `state`, for this
+    /// thread. Until it lets go, none of its slots can be reused, and nobody else can settle its
+    /// units.
+    pub(crate) fn begin_shipping<'a>(
         &'a self,
         number: SlotNumber,
         slot: &'a Slot,
-        state: State,
-    ) -> Result<Settling<'a>, NotSettling> {
+        state: SlotState,
+    ) -> Result<ShippingClaim<'a>, NotShipping> {
         let live = state.phase() == Phase::Pending;
-        let during = if live { Phase::Ending } else { Phase::Settling };
-        slot.swap(state, state.in_phase(during)).map_err(|_| NotSettling::Changed)?;
-        let settling = Settling { slots: self, number, slot, state, chain: slot.chain() };
+        let during = if live { Phase::Ending } else { Phase::Shipping };
+        slot.swap(state, state.in_phase(during)).map_err(|_| NotShipping::Changed)?;
+        let claim = ShippingClaim { slots: self, number, slot, state, chain: slot.chain() };
         if live {
-            return Ok(settling);
+            return Ok(claim);
         }
         let mut kept = 0;
         let mut refusal = None;
-        self.each_link(settling.chain, |_, link| {
-            refusal = match link.keep_link(number, settling.chain.generation()) {
+        self.each_link(claim.chain, |_, link| {
+            refusal = match link.keep_link(number, claim.chain.generation()) {
                 KeepLink::Kept => None,
-                KeepLink::Busy => Some(NotSettling::Busy),
-                KeepLink::Gone => Some(NotSettling::Gone),
+                KeepLink::Busy => Some(NotShipping::Busy),
+                KeepLink::Gone => Some(NotShipping::Gone),
             };
             kept += usize::from(refusal.is_none());
             refusal.is_none()
         });
         match refusal {
-            None => Ok(settling),
+            None => Ok(claim),
             Some(refusal) => {
-                settling.undo(kept);
+                claim.undo(kept);
                 Err(refusal)
             }
         }
     }
 }
 
-/// Why a reservation's sold units can't be settled now.
+/// Why a reservation's sold units cannot be settled now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotSettling {
-    /// Its record has changed since it was looked at: look again.
+pub(crate) enum NotShipping {
+    /// Its record has changed since it was read: read again.
     Changed,
     /// Another thread has not let go of its slots yet.
     Busy,
-    /// A slot of it has been reused: there is no record any more.
+    /// One of its slots was reused: the record is gone.
     Gone,
 }
 
 /// A reservation that one thread has to itself, to settle its sold units.
 #[derive(Debug)]
 #[must_use = "its slots can't be reused until it is finished or given up"]
-pub(crate) struct Settling<'a> {
+pub(crate) struct ShippingClaim<'a> {
     slots: &'a Slots,
     number: SlotNumber,
     slot: &'a Slot,
-    /// The state it was found in.
-    state: State,
+    /// The state that it was found in.
+    state: SlotState,
     chain: Chain,
 }
 
-impl Settling<'_> {
-    /// Writes down what is settled of each line by now, and lets go of the reservation. If it was to
-    /// keep its slots until `all` was settled, and that is so, they retire.
+impl ShippingClaim<'_> {
+    /// Writes how many units of each line are settled by now, and lets go of the reservation. If
+    /// the slots were kept until `all` was settled, and it is, they retire.
     pub(crate) fn finish(self, settled: impl IntoIterator<Item = u32>, all: bool, now: Timestamp) {
         let after = self.state.next_generation();
         let mut settled = settled.into_iter();
@@ -128,7 +129,7 @@ impl Settling<'_> {
             write(link);
             true
         });
-        // The head first: whoever finds the record whole finds it with the new numbers.
+        // The head first: whoever finds the record whole then finds it with the new numbers.
         self.slot.finish(after);
         self.release_links(usize::MAX);
         if self.state.phase() == Phase::Confirmed && self.chain.keeps() && all {
@@ -136,14 +137,14 @@ impl Settling<'_> {
         }
     }
 
-    /// Lets go of the reservation as it was.
+    /// Lets go of the reservation, unchanged.
     pub(crate) fn give_up(self) {
         self.undo(usize::MAX);
     }
 
     fn undo(self, kept: usize) {
         self.release_links(kept);
-        // The same word as before: nothing has changed for whoever saw it then.
+        // The same word as before: nothing has changed for a reader that saw it then.
         self.slot.finish(self.state);
     }
 

@@ -7,7 +7,7 @@ use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::state::Phase;
 use crate::stock::handle::LevelHandle;
 
-/// Where a reservation is in its life. It moves once.
+/// Where a reservation is in its life. It changes once: from pending to one of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReservationStatus {
     /// Its units are held.
@@ -21,13 +21,13 @@ pub enum ReservationStatus {
 }
 
 impl ReservationStatus {
-    /// What a slot's phase means to users; `None` where there is no reservation. A hold that is being
+    /// What a slot's phase means to users; `None` if there is no reservation. A hold that is being
     /// ended shows as pending until the end is final.
     pub(crate) fn of(phase: Phase) -> Option<Self> {
         match phase {
             Phase::Vacant | Phase::Line => None,
             Phase::Pending | Phase::Ending => Some(Self::Pending),
-            Phase::Confirmed | Phase::Settling => Some(Self::Confirmed),
+            Phase::Confirmed | Phase::Shipping => Some(Self::Confirmed),
             Phase::Released => Some(Self::Released),
             Phase::Expired => Some(Self::Expired),
         }
@@ -36,8 +36,8 @@ impl ReservationStatus {
 
 /// A hold, or the record of one that is over: a copy, taken at one instant.
 ///
-/// A pending reservation whose `expires_at` has passed is overdue: nobody can confirm it any more,
-/// and its units come back with the next sweep.
+/// A pending reservation whose `expires_at` has passed is overdue. Nobody can confirm it any more,
+/// and the next sweep gives its units back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reservation {
@@ -47,15 +47,16 @@ pub struct Reservation {
     pub status: ReservationStatus,
     /// What it holds, or held, and what became of it.
     pub lines: Vec<ReservationLine>,
-    /// Whom it is for, if that was said.
+    /// Who it is for, if the caller named an owner.
     pub owner: Option<Owner>,
     /// When it was made.
     pub created_at: Timestamp,
-    /// The last millisecond of the hold; of a sale in one call, when it was made.
+    /// The last millisecond of the hold. For a sale in one call: when it was made.
     pub expires_at: Timestamp,
-    /// The reservation whose lines this one took anew, if it did.
+    /// The reservation that this one retook, if it did.
     pub retaken_from: Option<ReservationId>,
-    /// Its record stays readable until all that it sold is shipped or cancelled by reservation.
+    /// Whether its record stays readable until all that it sold is shipped or cancelled by
+    /// reservation.
     pub keep_until_shipped: bool,
 }
 
@@ -81,11 +82,11 @@ pub struct ReservationLine {
     pub warehouse: Arc<str>,
     /// The name of its product.
     pub product: Arc<str>,
-    /// How many units of it were taken.
+    /// How many units the line took at first.
     pub quantity: u32,
-    /// Units of them that are held at present: 0 once the reservation is over.
+    /// Of these, units that are held at present: 0 once the reservation is over.
     pub held: u32,
-    /// Units of them that were sold. What was neither sold nor is held has been given back.
+    /// Of these, units that were sold. Units neither held nor sold have been given back.
     pub sold: u32,
     /// Sold units that were shipped, or whose sale was cancelled, *by this reservation*.
     pub settled: u32,

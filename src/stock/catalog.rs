@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use crate::stock::cell::{Cell, CellId, CellKind};
-use crate::stock::commit::Pool;
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
 use crate::stock::level::StockLevel;
+use crate::stock::mcas::DescriptorPool;
 use crate::stock::warehouse::Warehouse;
 use crate::sync::{AtomicU32, AtomicUsize, DashMap, MODELLED, Mutex, Ordering, lock};
 use crate::table::Table;
@@ -15,7 +15,7 @@ use crate::table::Table;
 pub(crate) const MAX_PRODUCTS: usize = if MODELLED { 64 } else { 1 << 24 };
 pub(crate) const MAX_LEVELS: usize = if MODELLED { 256 } else { 1 << 26 };
 
-/// No level in this warehouse.
+/// The product has no level in this warehouse.
 const NO_LEVEL: u32 = u32::MAX;
 
 /// All warehouses, products and levels of an engine.
@@ -26,11 +26,12 @@ pub(crate) struct Catalog {
     products: Table<OnceLock<Product>>,
     product_ids: DashMap<Arc<str>, ProductId, foldhash::quality::RandomState>,
     levels: Table<StockLevel>,
-    /// The slots of commits over several levels and rooms.
-    commits: Arc<Pool>,
-    /// Held while a name is defined: rare, and never by a look-up.
+    /// The descriptors of commits over several levels and rooms.
+    commits: Arc<DescriptorPool>,
+    /// Held while a name is defined. That is rare, and a look-up never takes it.
     defining: Mutex<()>,
-    /// How many names are defined; written under `defining`. Relaxed, in both: a figure to all others.
+    /// How many names are defined. Written under `defining`. Relaxed is enough in both: other
+    /// threads only report the figures.
     products_defined: AtomicUsize,
     levels_defined: AtomicUsize,
 }
@@ -42,7 +43,7 @@ struct Product {
     levels: Box<[AtomicU32]>,
 }
 
-/// A name that comes into being.
+/// A name that is being defined.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Definition<'a> {
     Product(ProductId, &'a str),
@@ -55,7 +56,7 @@ pub(crate) struct CatalogFull;
 
 impl Catalog {
     pub(crate) fn new(warehouses: Vec<Warehouse>) -> Self {
-        let commits = Arc::new(Pool::new());
+        let commits = Arc::new(DescriptorPool::new());
         warehouses.iter().for_each(|warehouse| warehouse.marks().open(&commits));
         let warehouse_ids =
             warehouses.iter().map(|warehouse| (warehouse.shared_name(), warehouse.id())).collect();
@@ -72,12 +73,12 @@ impl Catalog {
         }
     }
 
-    /// The slots of commits over several levels and rooms.
-    pub(crate) fn commits(&self) -> &Pool {
+    /// The descriptors of commits over several levels and rooms.
+    pub(crate) fn commits(&self) -> &DescriptorPool {
         &self.commits
     }
 
-    /// The word behind a cell's id. Commits name only cells that exist.
+    /// The word of a cell. Commits name only cells that exist.
     pub(crate) fn cell(&self, id: CellId) -> Option<&Cell> {
         match id.kind() {
             CellKind::Level(level) => self.level(level).map(StockLevel::cell),
@@ -105,7 +106,7 @@ impl Catalog {
         Some(Arc::clone(&self.product(id)?.name))
     }
 
-    /// The open level behind a handle: two loads, no hashing.
+    /// The open level of a handle: two loads, no hashing.
     #[inline]
     pub(crate) fn level(&self, handle: LevelHandle) -> Option<&StockLevel> {
         self.levels.get(handle.index()).filter(|level| level.is_open())
@@ -145,9 +146,9 @@ impl Catalog {
         self.products_defined.load(Ordering::Relaxed)
     }
 
-    /// Opens the level of `product` in `warehouse`, and defines the product if it is new. `announce`
-    /// queues the event of each name before its handle is given out (Law 2: whoever uses a handle is
-    /// logged after its definition). Waits while another thread defines a name.
+    /// Opens the level of `product` in `warehouse`, and defines the product if it is new.
+    /// `announce` queues the entry of each name before its handle is given out (Law 2: whoever uses
+    /// a handle is logged after its definition). Waits while another thread defines a name.
     pub(crate) fn open_level(
         &self,
         warehouse: WarehouseId,
@@ -171,13 +172,15 @@ impl Catalog {
         announce(Definition::Level(handle));
         location.note_level(handle);
         if let Some(place) = self.product(product).and_then(|p| p.levels.get(warehouse.index())) {
-            // Release pairs with the Acquire in `level_of`: who gets the handle finds the level open.
+            // Release pairs with the Acquire in `level_of`: whoever gets the handle finds the level
+            // open.
             place.store(handle.0, Ordering::Release);
         }
         Ok(handle)
     }
 
-    /// Gives a product the next number: those that an earlier run of the engine defined, in order.
+    /// Gives a product the next number. For products of an earlier run, in the order in which it
+    /// defined them.
     pub(crate) fn restore_product(&self, name: &str) -> Result<ProductId, CatalogFull> {
         let _one_at_a_time = lock(&self.defining);
         self.define_product(name, &mut |_| {})

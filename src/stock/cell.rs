@@ -1,9 +1,9 @@
 //! One atomic stock word, and the one compare-and-swap loop that changes it (Law 1).
 //!
-//! A word may be *marked*: a multi-cell commit has noted its counts elsewhere and put its own name
-//! in their place (`commit/mod.rs` tells the whole story). This file knows only that bit 63 says so
-//! and that somebody, behind the trait [`Settle`], can say what such a word means and get it out of
-//! the way. Unmarked words, nearly all of them, pay one predictable branch for it.
+//! A word may be *marked*: a multi-word CAS has noted its counts elsewhere and put a mark in their
+//! place (`mcas/mod.rs` explains it all). This file knows only that bit 63 says so. The traits
+//! [`Marks`] and [`ResolveMark`] tell what a marked word means and get the mark out of the way.
+//! Unmarked words, nearly all of them, pay one predictable branch for this.
 
 use crate::stock::handle::{LevelHandle, WarehouseId};
 use crate::stock::word::{Delta, Word};
@@ -15,17 +15,18 @@ pub(crate) struct Cell {
     word: AtomicU64,
 }
 
-/// What a successful swap replaced, and with what.
+/// The word that a successful swap replaced, and the new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) before: Word,
     pub(crate) after: Word,
 }
 
-/// The small stable number of a cell, by which an unfinished commit finds its way back to it.
+/// The small stable number of a cell. An unfinished commit finds the cell again by it.
 ///
-/// The top bit tells rooms of warehouses from stock levels. A commit marks its cells in ascending
-/// order, so that rooms, which every movement in their warehouse needs, are marked last and shortest.
+/// The top bit tells the rooms of warehouses from stock levels. A commit marks its cells in
+/// ascending order. So it marks rooms last, and for the shortest time, because every movement in a
+/// warehouse needs its room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct CellId(u32);
 
@@ -57,45 +58,45 @@ impl CellId {
         if self.0 & ROOM_BIT == 0 {
             CellKind::Level(LevelHandle(self.0))
         } else {
-            // A room's number was made of 16 bits.
+            // A room's number fits: `room` made it from 16 bits.
             CellKind::Room(WarehouseId((self.0 & !ROOM_BIT) as u16))
         }
     }
 
-    /// The number, for an atomic.
+    /// The id as a number, for an atomic.
     pub(crate) fn bits(self) -> u32 {
         self.0
     }
 
-    /// The id that [`bits`](Self::bits) made a number of.
+    /// The id that [`bits`](Self::bits) encoded.
     pub(crate) fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
 }
 
-/// Whoever can read marked words: the commits' pool.
+/// Reads marked words. The descriptor pool implements it.
 pub(crate) trait Marks {
-    /// What the cell `id` counts while it holds the mark `bits`. Writes nothing. `None` says that
-    /// the mark is gone from the cell by now, and a second look at it will show something newer.
+    /// What the cell `id` counts while it holds the mark `bits`. Writes nothing. `None` if the mark
+    /// is gone from the cell by now; a second read of the cell then finds something newer.
     fn value(&self, id: CellId, bits: u64) -> Option<Word>;
 }
 
-/// Whoever can get marks out of the way: the commits' pool with all cells at hand.
-pub(crate) trait Settle {
-    /// Gets the mark `bits` out of `cell`, or at least some way towards it: helps the commit that
-    /// put it there to its end. The caller looks at the cell again. But if `delta` does not fit what
-    /// the mark means, returns that as [`value`](Marks::value) would, and writes nothing.
-    fn settle(&self, id: CellId, cell: &Cell, bits: u64, delta: Delta) -> Result<(), Word>;
+/// Gets marks out of the way. The descriptor pool together with all cells implements it.
+pub(crate) trait ResolveMark {
+    /// Gets the mark `bits` out of `cell`, or makes some progress towards it, by helping the commit
+    /// that put it there. The caller reads the cell again. `Err` if `delta` does not fit what the
+    /// mark means: it holds what [`value`](Marks::value) would return, and nothing was written.
+    fn resolve_mark(&self, id: CellId, cell: &Cell, bits: u64, delta: Delta) -> Result<(), Word>;
 }
 
-/// For cells that stand alone, in tests and models: no commit ever marks them.
+/// For cells that no commit ever marks, in tests and models.
 #[cfg(any(test, all(loom, feature = "loom")))]
 #[derive(Debug)]
-pub(crate) struct Alone;
+pub(crate) struct NoMarks;
 
 #[cfg(any(test, all(loom, feature = "loom")))]
-impl Settle for Alone {
-    fn settle(&self, id: CellId, _: &Cell, bits: u64, _: Delta) -> Result<(), Word> {
+impl ResolveMark for NoMarks {
+    fn resolve_mark(&self, id: CellId, _: &Cell, bits: u64, _: Delta) -> Result<(), Word> {
         panic!("{id:?} is marked ({bits:x}), and there are no commits")
     }
 }
@@ -126,11 +127,13 @@ impl Cell {
         }
     }
 
-    /// Applies `delta` if it fits, and says what the swap replaced; otherwise changes nothing and
-    /// returns the word that was short. Lock-free: a failed swap means that another one succeeded,
-    /// and an unfinished commit in the way is helped to its end, not waited for.
+    /// Applies `delta` if it fits, and returns what the swap replaced. If it does not fit, changes
+    /// nothing and returns the word that was short.
+    ///
+    /// Lock-free: a swap fails only because another one succeeded, and an unfinished commit in the
+    /// way is helped to its end, not waited for.
     #[inline]
-    pub(crate) fn apply<S: Settle + ?Sized>(
+    pub(crate) fn apply<S: ResolveMark + ?Sized>(
         &self,
         id: CellId,
         delta: Delta,
@@ -150,8 +153,9 @@ impl Cell {
                 self.word.store(after.bits(), Ordering::Release);
                 return Ok(Change { before, after });
             }
-            // AcqRel: Release hands on what this thread did before it gave (the queued entry);
-            // Acquire, here and where the swap fails, takes over what earlier givers did before.
+            // AcqRel. Release publishes what this thread did before it gave (the queued entry).
+            // Acquire, here and where the swap fails, sees what earlier givers did before. Both
+            // pair with the swaps of other threads and with `look`.
             match self.word.compare_exchange_weak(
                 before.bits(),
                 after.bits(),
@@ -168,42 +172,43 @@ impl Cell {
         }
     }
 
-    /// One step past a mark: says what the cell holds then. A delta that does not fit what the mark
-    /// means is refused at once, so that the refusals of a sold-out product write nothing.
+    /// One step past a mark; returns what the cell holds then. A delta that does not fit what the
+    /// mark means is refused at once, so the refusals of a sold-out product write nothing.
     #[cold]
     #[inline(never)]
-    fn clear_the_way<S: Settle + ?Sized>(
+    fn clear_the_way<S: ResolveMark + ?Sized>(
         &self,
         id: CellId,
         bits: u64,
         delta: Delta,
         commits: &S,
     ) -> Result<u64, Word> {
-        commits.settle(id, self, bits, delta)?;
+        commits.resolve_mark(id, self, bits, delta)?;
         Ok(self.look())
     }
 
-    /// What stands in memory: counts or a mark.
+    /// The raw word: counts or a mark.
     pub(in crate::stock) fn look(&self) -> u64 {
-        // Acquire pairs with the Release half of every swap of the word. Of plain counts: whoever
-        // sees units given back also sees that the giver has queued its audit entry (Law 2). Of a
-        // mark: whoever meets one sees all that its operation wrote down before.
+        // Acquire pairs with the Release half of every swap of the word. For plain counts: whoever
+        // sees units given back also sees that the giver has queued its audit entry (Law 2). For a
+        // mark: whoever meets it sees all that its operation wrote before.
         self.word.load(Ordering::Acquire)
     }
 
     /// Puts a commit's mark in the place of `word`.
     pub(in crate::stock) fn put_mark(&self, word: Word, mark: u64) -> bool {
-        // Release pairs with `look`; Acquire takes over from whoever wrote `word`, or was faster.
+        // Release pairs with `look`. Acquire sees what the writer of `word`, or of the faster mark,
+        // did.
         self.word.compare_exchange(word.bits(), mark, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Takes a commit's mark off, for the counts that it has come to mean. A mark that is gone
-    /// already was taken off by somebody else, for the same counts.
-    pub(in crate::stock) fn take_mark_off(&self, mark: u64, word: Word) {
-        // Release: whoever sees the counts sees the announcement that came before them (Law 2), and
-        // that the operation is final. Acquire, on failure: this thread may go on to give its slot
-        // back, and must hand on to whoever sees that (`ControlWord::load`) that the mark is gone.
-        // A model of it ends in a reader who finds the stale mark for ever if this is Relaxed.
+    /// Replaces a commit's mark by the counts that it has come to mean. If the mark is gone,
+    /// another thread has replaced it, by the same counts.
+    pub(in crate::stock) fn unmark(&self, mark: u64, word: Word) {
+        // Release: whoever sees the counts sees the record queued before them (Law 2), and that the
+        // operation is final. Acquire on failure: this thread may go on to give its descriptor
+        // back, and must pass on that the mark is gone to whoever sees that (`ControlWord::load`).
+        // If this were Relaxed, a model ends with a reader that finds the stale mark for ever.
         let _ = self.word.compare_exchange(mark, word.bits(), Ordering::AcqRel, Ordering::Acquire);
     }
 }

@@ -1,29 +1,29 @@
 //! A stock level: the counts of one product in one warehouse, and the only code that changes them.
 
 use crate::quantity::{MAX_UNITS, Quantity};
-use crate::stock::cell::{Cell, CellId, Change, Settle};
-use crate::stock::commit::MarkReader;
+use crate::stock::cell::{Cell, CellId, Change, ResolveMark};
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::mcas::MarkReader;
 use crate::stock::sold::Sold;
 use crate::stock::word::{Delta, Word};
 use crate::sync::{AtomicU32, AtomicU64, MODELLED, Ordering};
 
-/// What stands where a level has no product yet.
+/// In place of a product while the level is not open.
 const NO_PRODUCT: u32 = u32::MAX;
 
 /// A threshold that is never crossed.
 const NO_THRESHOLD: u32 = u32::MAX >> 1;
 
-/// Set in a threshold that stands for this level alone.
+/// Set in a threshold that belongs to this level alone, not to its warehouse.
 const OWN_THRESHOLD: u32 = 1 << 31;
 
 const _: () = assert!(MAX_UNITS == NO_THRESHOLD, "the largest count never lies above it");
 
 /// The counts of one product in one warehouse.
 ///
-/// `available` and `reserved` stand in one atomic word (Law 1); `sold`, the part of `reserved` whose
-/// sale is final but which has not left the building, beside it. Everything on a level's hot path is
-/// on its one cache line.
+/// `available` and `reserved` are in one atomic word (Law 1). Beside it is `sold`, the part of
+/// `reserved` whose sale is final but which has not left the building. All that a level's hot path
+/// touches is on its one cache line.
 #[derive(Debug)]
 #[cfg_attr(not(all(loom, feature = "loom")), repr(align(64)))]
 pub struct StockLevel {
@@ -40,13 +40,13 @@ pub struct StockLevel {
 
 const _: () = assert!(MODELLED || size_of::<StockLevel>() == 64, "a level is one cache line");
 
-/// The counts of a stock level at one instant.
+/// The counts of a stock level at one instant, in units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
     /// Units that anyone may reserve.
     pub available: u32,
-    /// Units that are spoken for: held, or sold and still in the building.
+    /// Units that are held, or sold and still in the building.
     pub reserved: u32,
     /// Units that are sold and still in the building; never more than `reserved`.
     pub sold: u32,
@@ -79,12 +79,12 @@ impl StockLevel {
         }
     }
 
-    /// Where commits that mark the level leave what their marks mean. Before it is opened.
+    /// Tells what the marks of commits in this level mean. Set it before the level is opened.
     pub(crate) fn marks(&self) -> &MarkReader {
         &self.marks
     }
 
-    /// Opens the level, empty. Only the thread that defines names calls this, once a level.
+    /// Opens the level, empty. Called once a level, and only by the thread that defines names.
     pub(crate) fn open(
         &self,
         handle: LevelHandle,
@@ -95,7 +95,8 @@ impl StockLevel {
         self.handle.store(handle.0, Ordering::Relaxed);
         self.warehouse.store(u32::from(warehouse.0), Ordering::Relaxed);
         self.threshold.store(threshold.unwrap_or(NO_THRESHOLD), Ordering::Relaxed);
-        // Release pairs with the Acquire in `is_open`: an open level shows its warehouse.
+        // Release pairs with the Acquire in `is_open`: whoever sees the level open sees its
+        // warehouse.
         self.product.store(product.0, Ordering::Release);
     }
 
@@ -103,7 +104,7 @@ impl StockLevel {
         self.product.load(Ordering::Acquire) != NO_PRODUCT
     }
 
-    /// Its handle.
+    /// The level's handle.
     pub fn handle(&self) -> LevelHandle {
         LevelHandle(self.handle.load(Ordering::Relaxed))
     }
@@ -122,17 +123,18 @@ impl StockLevel {
         self.counts.read(self.id(), &self.marks)
     }
 
-    /// The product.
+    /// The level's product.
     pub fn product(&self) -> ProductId {
         ProductId(self.product.load(Ordering::Relaxed))
     }
 
-    /// The warehouse.
+    /// The level's warehouse.
     pub fn warehouse(&self) -> WarehouseId {
         WarehouseId(self.warehouse.load(Ordering::Relaxed) as u16)
     }
 
-    /// All counts at one instant. Writes nothing; looks again while a sale is just being noted.
+    /// All counts at one instant. Writes nothing. Reads again if another thread records a sale or a
+    /// shipment meanwhile.
     pub fn counts(&self) -> Counts {
         let (sold, word) = self.sold.read_with(|| self.word());
         Counts { available: word.available(), reserved: word.reserved(), sold }
@@ -143,7 +145,7 @@ impl StockLevel {
         self.word().available()
     }
 
-    /// Units that are spoken for: held, or sold and still in the building. One load.
+    /// Units that are held, or sold and still in the building. One load.
     pub fn reserved(&self) -> u32 {
         self.word().reserved()
     }
@@ -163,14 +165,15 @@ impl StockLevel {
         self.counts().on_hand()
     }
 
-    /// At or under this many available units the level is low; `None` if it has no threshold.
+    /// The reorder threshold: the level is low at this many available units or fewer. `None` if it
+    /// has no threshold.
     pub fn threshold(&self) -> Option<u32> {
         let threshold = self.threshold_units();
         (threshold != NO_THRESHOLD).then_some(threshold)
     }
 
-    /// Takes units for a hold (Law 1: checked and taken in one swap). `Err` tells what is available.
-    pub(crate) fn hold<S: Settle + ?Sized>(
+    /// Takes units for a hold (Law 1: one swap checks and takes). `Err` holds what is available.
+    pub(crate) fn hold<S: ResolveMark + ?Sized>(
         &self,
         qty: Quantity,
         commits: &S,
@@ -178,8 +181,9 @@ impl StockLevel {
         self.counts.apply(self.id(), Delta::hold(qty), commits).map_err(Word::available)
     }
 
-    /// Gives held, or sold and cancelled, units back. Law 2: the caller has queued the entry.
-    pub(crate) fn give_back<S: Settle + ?Sized>(&self, qty: Quantity, commits: &S) {
+    /// Gives units back that were held, or sold and cancelled. Law 2: the caller has queued the
+    /// entry.
+    pub(crate) fn give_back<S: ResolveMark + ?Sized>(&self, qty: Quantity, commits: &S) {
         #[cfg(planted = "given_in_two_swaps")]
         {
             self.give(Delta::ship(qty), commits);
@@ -189,13 +193,13 @@ impl StockLevel {
         self.give(Delta::give_back(qty), commits);
     }
 
-    /// Adds received units, whose room the caller has taken and whose entry it has queued.
-    pub(crate) fn receive<S: Settle + ?Sized>(&self, qty: Quantity, commits: &S) -> Change {
+    /// Adds received units. The caller has taken their room and queued their entry.
+    pub(crate) fn receive<S: ResolveMark + ?Sized>(&self, qty: Quantity, commits: &S) -> Change {
         self.give(Delta::receive(qty), commits)
     }
 
-    /// Takes available units out of the level. `Err` tells what is available.
-    pub(crate) fn withdraw<S: Settle + ?Sized>(
+    /// Takes available units out of the level. `Err` holds what is available.
+    pub(crate) fn withdraw<S: ResolveMark + ?Sized>(
         &self,
         qty: Quantity,
         commits: &S,
@@ -203,31 +207,31 @@ impl StockLevel {
         self.counts.apply(self.id(), Delta::withdraw(qty), commits).map_err(Word::available)
     }
 
-    /// Notes a sale of held units, whose entry is queued (Law 2).
+    /// Counts held units as sold. The caller has queued the sale (Law 2).
     pub(crate) fn sell(&self, qty: Quantity) {
         self.sold.add(qty);
     }
 
-    /// Takes sold units to ship them or cancel their sale. `Err` tells how many are sold.
+    /// Takes sold units, to ship them or cancel their sale. `Err` holds how many are sold.
     pub(crate) fn take_sold(&self, qty: Quantity) -> Result<(), u32> {
         self.sold.take(qty)
     }
 
-    /// Lets units leave that [`take_sold`](Self::take_sold) took.
-    pub(crate) fn ship<S: Settle + ?Sized>(&self, qty: Quantity, commits: &S) {
+    /// Removes units that [`take_sold`](Self::take_sold) took.
+    pub(crate) fn ship<S: ResolveMark + ?Sized>(&self, qty: Quantity, commits: &S) {
         self.give(Delta::ship(qty), commits);
     }
 
-    /// A change that the laws make sure will fit: a level never holds more than its warehouse's
-    /// capacity, and never gives what was not reserved.
-    fn give<S: Settle + ?Sized>(&self, delta: Delta, commits: &S) -> Change {
+    /// Applies a delta that must fit. The laws ensure it: a level never holds more than its
+    /// warehouse's capacity, and never gives what was not reserved.
+    fn give<S: ResolveMark + ?Sized>(&self, delta: Delta, commits: &S) -> Change {
         let given = self.counts.apply(self.id(), delta, commits);
         debug_assert!(given.is_ok(), "a gift always fits: {delta:?} on {given:?}");
         given.unwrap_or_else(|word| Change { before: word, after: word })
     }
 
-    /// Whether `change` took `available` from above the threshold to it or below. The swap that
-    /// crosses knows both values, so exactly one thread sees each crossing.
+    /// Whether `change` took `available` from above the threshold to it or below. Only one swap
+    /// crosses, and it knows both values. So exactly one thread sees each crossing.
     pub(crate) fn crosses(&self, change: Change) -> bool {
         let threshold = self.threshold_units();
         #[cfg(planted = "crossing_seen_twice")]
@@ -241,17 +245,17 @@ impl StockLevel {
         threshold != NO_THRESHOLD && change.after.available() <= threshold
     }
 
-    /// Counts a crossing; `true` if the level has to be queued for an alert, because none of its
-    /// alerts is undelivered.
+    /// Counts a crossing. `true` if the level must be queued for an alert, because no earlier alert
+    /// of it waits for delivery.
     pub(crate) fn note_crossing(&self) -> bool {
-        // AcqRel pairs with `take_crossings`: the deliverer who takes this count reads an
-        // `available` that is at least as new as this crossing.
+        // AcqRel pairs with `take_crossings`: the thread that takes this count for delivery then
+        // reads an `available` at least as new as this crossing.
         let relaxed = cfg!(planted = "crossing_noted_relaxed");
         let order = if relaxed { Ordering::Relaxed } else { Ordering::AcqRel };
         self.crossings.fetch_add(1, order) == 0
     }
 
-    /// Takes the crossings since the last delivery; read `available` after it.
+    /// Takes the crossings since the last delivery. Read `available` after this call, not before.
     pub(crate) fn take_crossings(&self) -> u32 {
         #[cfg(planted = "crossings_cleared_blindly")]
         let taken = self.crossings.load(Ordering::Acquire);
@@ -262,16 +266,17 @@ impl StockLevel {
         u32::try_from(taken).unwrap_or(u32::MAX)
     }
 
-    /// Sets the threshold of the warehouse, unless the level has one of its own.
+    /// Sets the warehouse's threshold, unless the level has its own.
     pub(crate) fn set_shared_threshold(&self, threshold: Option<u32>) {
         if self.threshold.load(Ordering::Relaxed) & OWN_THRESHOLD == 0 {
             self.threshold.store(threshold.unwrap_or(NO_THRESHOLD), Ordering::Relaxed);
         }
     }
 
-    /// Sets a threshold of the level's own; `None` in the inner option silences it.
+    /// Sets the level's own threshold; `None` silences the level.
     pub(crate) fn set_own_threshold(&self, threshold: Option<u32>) {
-        // Relaxed: a setting; whoever crosses around this moment may use the old one or the new.
+        // Relaxed is enough for a setting: a thread that crosses at this moment may use the old
+        // value or the new one.
         self.threshold.store(threshold.unwrap_or(NO_THRESHOLD) | OWN_THRESHOLD, Ordering::Relaxed);
     }
 
@@ -288,7 +293,7 @@ impl StockLevel {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::stock::cell::Alone;
+    use crate::stock::cell::NoMarks;
 
     fn qty(units: u32) -> Quantity {
         Quantity::new(units).expect("a legal quantity")
@@ -297,25 +302,25 @@ mod tests {
     fn level_of(units: u32) -> StockLevel {
         let level = StockLevel::closed();
         level.open(LevelHandle(0), WarehouseId(0), ProductId(0), None);
-        level.receive(qty(units), &Alone);
+        level.receive(qty(units), &NoMarks);
         level
     }
 
     #[test]
     fn a_hold_that_does_not_fit_takes_nothing_and_says_what_is_there() {
         let level = level_of(5);
-        assert_eq!(level.hold(qty(6), &Alone), Err(5));
+        assert_eq!(level.hold(qty(6), &NoMarks), Err(5));
         assert_eq!(level.counts(), Counts { available: 5, reserved: 0, sold: 0 });
     }
 
     #[test]
     fn sold_units_stay_reserved_until_they_are_shipped() {
         let level = level_of(5);
-        level.hold(qty(3), &Alone).expect("enough");
+        level.hold(qty(3), &NoMarks).expect("enough");
         level.sell(qty(3));
         assert_eq!((level.held(), level.sold(), level.on_hand()), (0, 3, 5));
         level.take_sold(qty(2)).expect("enough");
-        level.ship(qty(2), &Alone);
+        level.ship(qty(2), &NoMarks);
         assert_eq!(level.counts(), Counts { available: 2, reserved: 1, sold: 1 });
         assert_eq!(level.take_sold(qty(2)), Err(1));
     }
@@ -325,9 +330,9 @@ mod tests {
         let level = level_of(5);
         level.set_shared_threshold(Some(3));
         let crossings: Vec<bool> =
-            (0..4).map(|_| level.crosses(level.hold(qty(1), &Alone).expect("enough"))).collect();
+            (0..4).map(|_| level.crosses(level.hold(qty(1), &NoMarks).expect("enough"))).collect();
         assert_eq!(crossings, [false, true, false, false]);
-        let up = level.receive(qty(9), &Alone);
+        let up = level.receive(qty(9), &NoMarks);
         assert!(!level.crosses(up) && !level.is_low_after(up));
     }
 

@@ -1,10 +1,9 @@
-//! Floor 1, stock: the lock-free ground floor. Counts live here, and nothing else may change them.
+//! Floor 1, stock: the lock-free counts. Only this floor changes them.
 
-pub(crate) mod announce;
 pub(crate) mod cell;
-pub(crate) mod commit;
 pub(crate) mod handle;
 pub(crate) mod level;
+pub(crate) mod mcas;
 pub(crate) mod sold;
 pub(crate) mod warehouse;
 pub(crate) mod word;

@@ -7,10 +7,11 @@
 //! +--------------------+---------------------+
 //! ```
 //!
-//! It stands beside the stock word, not in it, because 93 bits do not fit into one. The count of
-//! changes lets a reader take both at one instant: sold, word, sold again, until nothing changed
-//! between. Sold units are added after they were reserved and taken off before they leave, so at
-//! every such instant `sold <= reserved`.
+//! It is beside the stock word, not in it, because three counts do not fit into 64 bits. A reader
+//! gets both at one instant by a seqlock read (Boehm, MSPC 2012): read the counter, the word, and
+//! the counter again, until the count of changes is the same. A writer waits for no reader. Sold
+//! units are added after they were reserved, and taken off before they leave. So `sold <= reserved`
+//! at every such instant.
 
 use crate::quantity::Quantity;
 use crate::stock::word::Word;
@@ -29,16 +30,17 @@ impl Sold {
         Self(AtomicU64::new(u64::from(units)))
     }
 
-    /// Units of a hold are sold: the caller has queued the sale (Law 2).
+    /// Adds sold units of a hold. The caller has queued the sale (Law 2).
     pub(crate) fn add(&self, qty: Quantity) {
-        // Release pairs with the Acquire in `take` and `read_with`: who sees units sold sees the
-        // reserve that made them `reserved` before. No overflow: sold <= reserved <= 2^31 - 1.
+        // Release pairs with the Acquire in `take` and `read_with`: whoever sees units sold sees
+        // the reserve that moved them to `reserved` before. No overflow: sold <= reserved <= 2^31 -
+        // 1.
         let order =
             if cfg!(planted = "sold_added_relaxed") { Ordering::Relaxed } else { Ordering::AcqRel };
         self.0.fetch_add(ONE_CHANGE + u64::from(qty.get()), order);
     }
 
-    /// Takes sold units to ship them or to cancel their sale; `Err` tells how many there are.
+    /// Takes sold units, to ship them or to cancel their sale. `Err` holds how many there are.
     pub(crate) fn take(&self, qty: Quantity) -> Result<(), u32> {
         #[cfg(planted = "sold_taken_before_checked")]
         {
@@ -60,7 +62,7 @@ impl Sold {
                 self.0.store(after, Ordering::Release);
                 return Ok(());
             }
-            // AcqRel: pairs with `add` and with the reader.
+            // AcqRel pairs with `add` and with `read_with`.
             match self.0.compare_exchange_weak(before, after, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Ok(()),
                 Err(now) => before = now,
@@ -68,20 +70,20 @@ impl Sold {
         }
     }
 
-    /// The sold units, alone.
+    /// The sold units alone.
     pub(crate) fn get(&self) -> u32 {
         (self.0.load(Ordering::Acquire) & SOLD_MASK) as u32
     }
 
-    /// The sold units and the word that `read` reads, at one instant.
+    /// The sold units and the word that `read` reads, both at one instant.
     pub(crate) fn read_with(&self, read: impl Fn() -> Word) -> (u32, Word) {
         loop {
             #[cfg(planted = "word_read_first")]
             let (word, before) = (read(), self.0.load(Ordering::Acquire));
             #[cfg(not(planted = "word_read_first"))]
             let (before, word) = (self.0.load(Ordering::Acquire), read());
-            // Keeps the second look behind the word. Pairs with the AcqRel swaps of word and
-            // counter: a word that shows units gone makes the take before it visible.
+            // Orders the second read of the counter after the word. Pairs with the AcqRel swaps of
+            // word and counter: if the word shows units gone, the `take` before it is visible.
             fence(Ordering::Acquire);
             #[cfg(planted = "sold_read_once")]
             let after = before;

@@ -3,9 +3,9 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::quantity::{MAX_UNITS, Quantity};
-use crate::stock::cell::{Cell, CellId, Settle};
-use crate::stock::commit::MarkReader;
+use crate::stock::cell::{Cell, CellId, ResolveMark};
 use crate::stock::handle::{LevelHandle, WarehouseId};
+use crate::stock::mcas::MarkReader;
 use crate::stock::word::{Delta, Word};
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
 
@@ -14,8 +14,8 @@ const NO_THRESHOLD: u32 = u32::MAX;
 
 /// One fixed location: its name, its capacity in units, its reorder threshold.
 ///
-/// *Room left* is a cell of the same kind as a stock level: units that come in take room first, and
-/// units that go out give it back last, so that a warehouse never holds more than its capacity.
+/// *Room left* is a cell like a stock level. Units that come in take room first, and units that go
+/// out give it back last. So a warehouse never holds more than its capacity.
 #[derive(Debug)]
 pub struct Warehouse {
     id: WarehouseId,
@@ -28,8 +28,8 @@ pub struct Warehouse {
     marks: MarkReader,
 }
 
-/// Room changes with every arrival and departure: on a line of its own, it disturbs no reader of
-/// the settings beside it.
+/// Room changes with every arrival and departure. It has a cache line of its own, so that these
+/// writes do not disturb readers of the settings.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Room(Cell);
@@ -54,12 +54,12 @@ impl Warehouse {
         }
     }
 
-    /// Its handle.
+    /// The warehouse's id.
     pub fn id(&self) -> WarehouseId {
         self.id
     }
 
-    /// Its name.
+    /// The warehouse's name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -73,25 +73,27 @@ impl Warehouse {
         self.capacity
     }
 
-    /// How many more units it can hold at this moment. Units under way in or out count as in.
+    /// How many more units it can hold at this moment. Units on their way in or out count as
+    /// inside.
     pub fn room_left(&self) -> u32 {
         self.room.0.read(CellId::room(self.id), &self.marks).available()
     }
 
-    /// At or under this many available units a product of the warehouse is low, unless it has a
-    /// threshold of its own; `None` if there is no such threshold.
+    /// The reorder threshold of its products that have none of their own: a product is low at this
+    /// many available units or fewer. `None` if there is no threshold.
     pub fn threshold(&self) -> Option<u32> {
         let threshold = self.threshold.load(Ordering::Relaxed);
         (threshold != NO_THRESHOLD).then_some(threshold)
     }
 
-    /// Whether it takes no new add, remove, reserve, basket or transfer at present.
+    /// Whether the warehouse is suspended: it refuses every new add, remove, reserve, basket and
+    /// transfer.
     pub fn is_suspended(&self) -> bool {
         // Acquire pairs with the Release in `set_suspended`.
         self.suspended.load(Ordering::Acquire)
     }
 
-    /// Where commits that mark the room leave what their marks mean.
+    /// Tells what the marks of commits in the room mean.
     pub(crate) fn marks(&self) -> &MarkReader {
         &self.marks
     }
@@ -101,8 +103,8 @@ impl Warehouse {
         &self.room.0
     }
 
-    /// Takes room for units that will come in. `Err` tells the room left.
-    pub(crate) fn take_room<S: Settle + ?Sized>(
+    /// Takes room for units that will come in. `Err` holds the room left.
+    pub(crate) fn take_room<S: ResolveMark + ?Sized>(
         &self,
         qty: Quantity,
         commits: &S,
@@ -119,8 +121,8 @@ impl Warehouse {
             .map_err(Word::available)
     }
 
-    /// Gives the room of units that have left. Law 2: their entry is queued.
-    pub(crate) fn give_room<S: Settle + ?Sized>(&self, qty: Quantity, commits: &S) {
+    /// Gives back the room of units that have left. Law 2: the caller has queued their entry.
+    pub(crate) fn give_room<S: ResolveMark + ?Sized>(&self, qty: Quantity, commits: &S) {
         let room = CellId::room(self.id);
         let given = self.room.0.apply(room, Delta::receive(qty), commits);
         debug_assert!(given.is_ok(), "no more room is given than was taken");

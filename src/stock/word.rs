@@ -7,19 +7,19 @@
 //! +------+------+---------------------+---------------------+
 //! ```
 //!
-//! *Available* units may be taken by anyone. *Reserved* units are spoken for: held by a pending
-//! reservation, or sold and still in the building. Both counts stand in one word so that they are
-//! always read, and always change, together (Law 1). A word with bit 63 set is no count at all but
-//! the *mark* of a multi-cell commit that is under way.
+//! Anyone may take *available* units. *Reserved* units are taken: held by a pending reservation, or
+//! sold and still in the building. Both counts are in one word, so they are always read, and always
+//! change, together (Law 1). A word with bit 63 set holds no counts: it is the *mark* of a
+//! multi-word CAS that is under way.
 //!
-//! No shift and no mask of this layout stands in any other file.
+//! No other file holds a shift or a mask of this layout.
 
 use crate::quantity::{MAX_UNITS, Quantity};
 
 const COUNT_BITS: u32 = 31;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 const RESERVED_SHIFT: u32 = COUNT_BITS;
-/// Set in a word that a multi-cell commit has marked; `commit/mark.rs` lays out the other 63 bits.
+/// Set in a word that a multi-word CAS has marked. `mcas/mark.rs` lays out the other 63 bits.
 pub(in crate::stock) const MARK_BIT: u64 = 1 << 63;
 
 const _: () = assert!(COUNT_MASK == MAX_UNITS as u64, "a count holds every legal quantity");
@@ -29,7 +29,7 @@ const _: () = assert!(
 );
 const _: () = assert!(COUNT_MASK & COUNT_MASK << RESERVED_SHIFT == 0, "the counts do not overlap");
 
-/// A snapshot of one stock word that carries counts (never a mark).
+/// A snapshot of one stock word that holds counts, never a mark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Word(u64);
 
@@ -40,12 +40,12 @@ impl Word {
         Self(u64::from(available) | u64::from(reserved) << RESERVED_SHIFT)
     }
 
-    /// The counts behind `bits`, or `None` where they are a commit's mark.
+    /// The counts that `bits` encode, or `None` if they are a mark.
     pub(crate) fn from_bits(bits: u64) -> Option<Self> {
         (bits & MARK_BIT == 0).then_some(Self(bits))
     }
 
-    /// What stands in memory.
+    /// The encoded word, as it stands in a cell.
     pub(crate) fn bits(self) -> u64 {
         self.0
     }
@@ -55,16 +55,16 @@ impl Word {
         (self.0 & COUNT_MASK) as u32
     }
 
-    /// Units that are spoken for: held, or sold and not yet shipped.
+    /// Units that are held, or sold and not yet shipped.
     pub(crate) fn reserved(self) -> u32 {
         (self.0 >> RESERVED_SHIFT & COUNT_MASK) as u32
     }
 
-    /// The word after `delta`, or `None` if a count would leave 0 to [`MAX_UNITS`].
+    /// The word after `delta`, or `None` if a count would leave the range 0 to [`MAX_UNITS`].
     pub(crate) fn apply(self, delta: Delta) -> Option<Self> {
         let available = i64::from(self.available()) + i64::from(delta.available);
         let reserved = i64::from(self.reserved()) + i64::from(delta.reserved);
-        // A negative number has its high bits set, so one comparison sees both ends.
+        // A negative number has its high bits set, so one comparison checks both ends.
         let fits = (available | reserved) as u64 <= COUNT_MASK;
         fits.then_some(Self(available as u64 | (reserved as u64) << RESERVED_SHIFT))
     }
@@ -103,11 +103,11 @@ impl Delta {
         Self { available: 0, reserved: -signed(qty) }
     }
 
-    /// Changes nothing, and so fits every word: a line that only looks.
+    /// Changes nothing, and so fits every word: a line that only reads.
     pub(crate) const NOTHING: Self = Self { available: 0, reserved: 0 };
 
-    /// Both deltas in one, or `None` where a count would have to move by more than any word holds:
-    /// no word fits such a delta, so that its operation may be refused unseen.
+    /// Both deltas in one. `None` if a count would move by more than any word holds: no word fits
+    /// such a delta, so its operation is refused without a look at the word.
     pub(crate) fn merge(self, other: Self) -> Option<Self> {
         Some(Self {
             available: self.available.checked_add(other.available)?,
@@ -125,12 +125,13 @@ impl Delta {
         self.reserved
     }
 
-    /// The delta as one word, for an atomic: `available` in the upper half, `reserved` in the lower.
+    /// The delta as one word, for an atomic: `available` in the upper half, `reserved` in the
+    /// lower.
     pub(crate) fn bits(self) -> u64 {
         u64::from(self.available.cast_unsigned()) << 32 | u64::from(self.reserved.cast_unsigned())
     }
 
-    /// The delta that [`bits`](Self::bits) made a word of.
+    /// The delta that [`bits`](Self::bits) encoded.
     pub(crate) fn from_bits(bits: u64) -> Self {
         Self {
             available: ((bits >> 32) as u32).cast_signed(),
@@ -139,7 +140,7 @@ impl Delta {
     }
 }
 
-/// A quantity is at most 2^31 - 1, so that it always fits.
+/// Always fits: a quantity is at most 2^31 - 1.
 fn signed(qty: Quantity) -> i32 {
     qty.get() as i32
 }
@@ -184,7 +185,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_delta_survives_packing(out in 1..=MAX_UNITS, back in 1..=MAX_UNITS) {
-            for delta in [Delta::hold(qty(out)), Delta::give_back(qty(back)), Delta::ship(qty(out))] {
+            let (out, back) = (qty(out), qty(back));
+            for delta in [Delta::hold(out), Delta::give_back(back), Delta::ship(out)] {
                 prop_assert_eq!(Delta::from_bits(delta.bits()), delta);
             }
         }
@@ -203,7 +205,8 @@ mod tests {
             units in 1..=MAX_UNITS,
         ) {
             let word = Word::new(available, reserved);
-            let fits = units <= available && u64::from(reserved) + u64::from(units) <= u64::from(MAX_UNITS);
+            let has_room = u64::from(reserved) + u64::from(units) <= u64::from(MAX_UNITS);
+            let fits = units <= available && has_room;
             match word.apply(Delta::hold(qty(units))) {
                 Some(after) => {
                     prop_assert!(fits);

@@ -15,12 +15,13 @@ pub(crate) fn park_at_most(_span: Duration) {
     yield_now();
 }
 
-/// Models have no time: lets the others run.
+/// Models have no time: lets the other threads run.
 pub(crate) fn nap(_span: Duration) {
     yield_now();
 }
 
-/// The number of this thread in the model that runs; all of its threads share one of the system's.
+/// The number of this thread in the running model. All threads of a model run on one system thread,
+/// so a thread-local would be shared.
 pub(crate) fn thread_ordinal() -> usize {
     let id = format!("{:?}", loom::thread::current().id());
     id.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0)
@@ -28,10 +29,10 @@ pub(crate) fn thread_ordinal() -> usize {
 
 /// Wraps a loom atomic with a second, *shadow* atomic that every access touches first.
 ///
-/// Stock loom skips interleavings in which a thread loads an atomic before it writes it (its
-/// issues 166 and 392), and that is every compare-and-swap loop. A `Relaxed` read-modify-write
-/// of the shadow orders nothing, but makes any two accesses depend on one another, so that loom
-/// tries both orders.
+/// Stock loom skips interleavings in which a thread loads an atomic before it writes it (its issues
+/// 166 and 392), and every compare-and-swap loop does that. A `Relaxed` read-modify-write of the
+/// shadow orders nothing. But it makes any two accesses depend on each other, so loom tries both
+/// orders.
 macro_rules! shadowed {
     ($name:ident, $value:ty) => {
         #[derive(Debug)]

@@ -1,10 +1,10 @@
-//! What both model checkers put in the place of crossbeam, which neither can see into.
+//! What both model checkers use in place of crossbeam, which they cannot see into.
 
 use std::collections::VecDeque;
 
 use super::{Mutex, MutexGuard, lock, yield_now};
 
-/// Models have no time: lets the others run.
+/// Models have no time: lets the other threads run.
 #[derive(Debug)]
 pub(crate) struct Backoff;
 
@@ -38,8 +38,8 @@ impl<T> std::ops::Deref for CachePadded<T> {
     }
 }
 
-/// Stands in for crossbeam's bounded queue: a first-in first-out queue under the model's mutex, with
-/// the same interface and the same refusal when full.
+/// Replaces crossbeam's bounded queue: a first-in first-out queue under the model's mutex. It has
+/// the same interface and is refused in the same way when full.
 #[derive(Debug)]
 pub(crate) struct ArrayQueue<T> {
     items: Mutex<VecDeque<T>>,
@@ -82,7 +82,7 @@ impl<T> ArrayQueue<T> {
     }
 }
 
-/// Stands in for crossbeam's queue without bounds.
+/// Replaces crossbeam's unbounded queue.
 #[derive(Debug)]
 pub(crate) struct SegQueue<T>(ArrayQueue<T>);
 

@@ -1,11 +1,11 @@
 //! What ships: the standard library's atomics and crossbeam's queues.
 
 pub(crate) use crossbeam_queue::ArrayQueue;
-/// Unbounded; for what is bounded by something else.
+/// Unbounded. Only for what something else bounds.
 pub(crate) use crossbeam_queue::SegQueue;
-/// Waiting for another thread: spins at first, lets others run after.
+/// Waits for another thread: spins at first, then yields.
 pub(crate) use crossbeam_utils::Backoff;
-/// Keeps a value that all threads read or write off its neighbours' cache lines.
+/// Puts a value that all threads use on a cache line of its own.
 pub(crate) use crossbeam_utils::CachePadded;
 pub(crate) use dashmap::{DashMap, Entry};
 use std::cell::Cell;
@@ -17,7 +17,7 @@ pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 pub(crate) use std::thread::{Thread, current, park, yield_now};
 use std::time::Duration;
 
-/// Sleeps at most `span`, less if somebody unparks this thread.
+/// Sleeps at most `span`, less if another thread unparks this one.
 pub(crate) fn park_at_most(span: Duration) {
     std::thread::park_timeout(span);
 }
@@ -27,7 +27,7 @@ pub(crate) fn nap(span: Duration) {
     std::thread::sleep(span);
 }
 
-/// A small number for this thread, counted up from 0: threads that start one after the other land on
+/// A small number for this thread, counted up from 0. So threads that start one after the other use
 /// different shards.
 #[inline]
 pub(crate) fn thread_ordinal() -> usize {
@@ -46,7 +46,7 @@ thread_local! {
 #[cold]
 #[inline(never)]
 fn count_thread() -> usize {
-    // A process-wide counter, taken once a thread, that no law stands on.
+    // A process-wide counter, taken once a thread. No law depends on it.
     static NEXT: Mutex<usize> = Mutex::new(0);
     let mut next = super::lock(&NEXT);
     let ordinal = *next;

@@ -1,8 +1,9 @@
-//! Shuttle's side of the door: its atomics, and a map whose locks let its other threads run.
+//! Shuttle's side of the door: its atomics, and a map whose locks let the model's other threads
+//! run.
 //!
-//! All threads of a model are run by one thread of the system, which gives way to another of them
-//! before every access to an atomic or a lock of shuttle's. A lock that shuttle knows nothing of must
-//! therefore never be held across such an access: whoever waited for it would stop them all.
+//! One system thread runs all threads of a model. Before every access to one of shuttle's atomics
+//! or locks, it may switch to another of them. A lock that shuttle does not know must therefore
+//! never be held across such an access: a thread that waits for it would stop them all.
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasherDefault, DefaultHasher, Hash};
@@ -24,18 +25,19 @@ pub(crate) fn park_at_most(_span: Duration) {
     yield_now();
 }
 
-/// Models have no time: lets the others run.
+/// Models have no time: lets the other threads run.
 pub(crate) fn nap(_span: Duration) {
     yield_now();
 }
 
-/// The number of this thread in the model that runs; all of its threads share one of the system's.
+/// The number of this thread in the running model. All threads of a model run on one system thread,
+/// so a thread-local would be shared.
 pub(crate) fn thread_ordinal() -> usize {
     shuttle::current::me().into()
 }
 
-/// `DashMap`, but that whoever finds a part of it locked lets the model's other threads run. Hashed
-/// without a secret, so that the same seed meets the same locks.
+/// `DashMap`, except that a thread that finds a part of it locked lets the model's other threads
+/// run. The hash has no secret, so the same seed meets the same locks.
 #[derive(Debug)]
 pub(crate) struct DashMap<K: Eq + Hash, V, S = ()> {
     inner: dashmap::DashMap<K, V, BuildHasherDefault<DefaultHasher>>,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stockade::{
-    Applied, DecisionError, Error, ManualClock, NoTransferRequest, RequestKey,
+    Applied, DecisionError, Error, IdempotencyKey, ManualClock, NoTransferRequest,
     RequestTransferError, Timestamp, TransferFailure, TransferRequestId, TransferRequestStatus,
     Unavailable,
 };
@@ -160,7 +160,7 @@ fn a_suspended_warehouse_takes_no_approval_and_the_request_stays_open() {
 fn a_repeated_key_hears_of_a_failed_approval_what_the_first_call_heard() {
     let manager = stocked(builder());
     let id = ask(&manager, 101);
-    let key = RequestKey::try_from("approve").expect("a legal key");
+    let key = IdempotencyKey::try_from("approve").expect("a legal key");
     let approve = || manager.request().key(key).approve(id, "mira");
     let failure = TransferFailure::Insufficient { needed: 101, available: 100 };
     assert_eq!(approve(), Err(DecisionError::Failed(failure)));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stockade::{
-    ApproveBelow, DecisionError, KeyError, NoTransferRequest, ProposedTransfer, RequestKey,
+    ApproveBelow, DecisionError, IdempotencyKey, KeyError, NoTransferRequest, ProposedTransfer,
     RequestTransferError, Timestamp, TransferRequestStatus, UnknownPlace,
 };
 
@@ -134,7 +134,7 @@ fn a_policy_of_the_callers_own_sees_the_whole_proposal_and_signs_by_its_name() {
 #[test]
 fn a_repeated_key_gives_the_first_answer_and_moves_nothing_twice() {
     let manager = stocked(builder());
-    let key = |name: &str| RequestKey::try_from(name).expect("a legal key");
+    let key = |name: &str| IdempotencyKey::try_from(name).expect("a legal key");
     let request = |units| {
         let request = manager.request().key(key("request")).hold_units();
         request.request_transfer("SF", "NYC", "LAPTOP", units)
@@ -161,7 +161,7 @@ fn a_repeated_key_gives_the_first_answer_and_moves_nothing_twice() {
 fn a_refused_request_does_not_use_up_its_key() {
     let manager = stocked(builder().max_transfer_requests(1));
     let first = ask(&manager, 1);
-    let key = RequestKey::try_from("request").expect("a legal key");
+    let key = IdempotencyKey::try_from("request").expect("a legal key");
     let again = || manager.request().key(key).request_transfer("SF", "NYC", "LAPTOP", 2);
     assert_eq!(again(), Err(RequestTransferError::TooManyOpen { most: 1 }));
     manager.reject(first, "mira", "no").expect("pending");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stockade::testing::SimulatedDisk;
-use stockade::{BasketLine, InventoryManager, ManualClock, RequestKey, Timestamp};
+use stockade::{BasketLine, IdempotencyKey, InventoryManager, ManualClock, Timestamp};
 
 use super::seal::{File, JOINED, SEALED, input_of};
 use super::story;
@@ -78,7 +78,7 @@ fn work(manager: &InventoryManager, opening: u64) {
     manager.add_stock(LAPTOPS, 100, "SUPPLIER").expect("room");
     let hold = manager.reserve(LAPTOPS, 2, MINUTE).expect("stock");
     manager.extend(hold, 2 * MINUTE).expect("pending");
-    let key = RequestKey::try_from(&*format!("order {opening}")).expect("a legal key");
+    let key = IdempotencyKey::try_from(&*format!("order {opening}")).expect("a legal key");
     manager.request().key(key).note("customer", "M. Curie").confirm(hold).expect("pending");
     manager.flush().wait().expect("written");
     manager.transfer("SF", "NYC", "LAPTOP", 9).expect("stock");

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    AuditFilter, BuildError, InventoryManager, JournalError, JournalReader, ManualClock, Recovered,
-    RequestKey, ReservationId, Timestamp,
+    AuditFilter, BuildError, IdempotencyKey, InventoryManager, JournalError, JournalReader,
+    ManualClock, Recovered, ReservationId, Timestamp,
 };
 
 use crate::crash::{Seen, check_image, look, some_step};
@@ -44,7 +44,7 @@ fn run(disk: &SimulatedDisk, seed: u64, steps: usize, end: bool) -> (Vec<Seen>, 
     for step in 0..steps {
         some_step(&manager, &mut random, &mut holds);
         if random.below(5) == 0 {
-            let key = RequestKey::try_from(format!("{seed}-{step}").as_str()).expect("legal");
+            let key = IdempotencyKey::try_from(format!("{seed}-{step}").as_str()).expect("legal");
             let _ = manager.request().key(key).reserve(("SF", PRODUCTS[0]), 1, 60 * MINUTE);
         }
         clock.advance(Duration::from_millis(3));

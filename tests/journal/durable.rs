@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    Applied, Builder, ConfirmError, Durability, FlushError, InventoryManager, OperationKind,
-    Release, RequestKey, ReserveError, Storage, Unavailable,
+    Applied, Builder, ConfirmError, Durability, FlushError, IdempotencyKey, InventoryManager,
+    OperationKind, Release, ReserveError, Storage, Unavailable,
 };
 
 use crate::stalled::StalledDisk;
@@ -92,7 +92,7 @@ fn each_kind_of_operation_does_what_it_is_set_to_unless_the_call_says_otherwise(
 fn a_repeat_waits_for_the_entry_of_the_first_call() {
     let disk = StalledDisk::default();
     let manager = stocked(threaded(disk.clone()));
-    let key = |name: &str| RequestKey::try_from(name).expect("a legal key");
+    let key = |name: &str| IdempotencyKey::try_from(name).expect("a legal key");
     let hold = manager.reserve(LAPTOPS, 1, MINUTE).expect("stock");
     let other = manager.reserve(LAPTOPS, 1, MINUTE).expect("stock");
     manager.flush().wait().expect("on the disk");
@@ -135,7 +135,7 @@ fn a_repeat_waits_for_the_entry_of_the_first_call() {
 fn a_disk_that_fails_to_sync_leaves_the_caller_knowing_that_it_was_applied_in_memory() {
     let disk = SimulatedDisk::new();
     let manager = stocked(threaded(disk.clone()));
-    let key = RequestKey::try_from("order-1").expect("a legal key");
+    let key = IdempotencyKey::try_from("order-1").expect("a legal key");
     let sell = || manager.request().key(key).durability(Durability::Synced).sell(LAPTOPS, 3);
     disk.fail_fsync(true);
     let failed = sell().expect_err("the disk fails");

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    AuditEntry, AuditFilter, BasketLine, Counts, InventoryManager, JournalReader, ManualClock,
-    NoReservation, NoTransferRequest, Owner, RequestKey, Reservation, ReservationId, Timestamp,
+    AuditEntry, AuditFilter, BasketLine, Counts, IdempotencyKey, InventoryManager, JournalReader,
+    ManualClock, NoReservation, NoTransferRequest, Owner, Reservation, ReservationId, Timestamp,
     TransferRequest, TransferRequestId, TransferRequestStatus,
 };
 
@@ -36,8 +36,8 @@ struct View {
     longest_ttl: Duration,
 }
 
-fn key(number: u64) -> RequestKey {
-    RequestKey::try_from(format!("key-{number}").as_str()).expect("a legal key")
+fn key(number: u64) -> IdempotencyKey {
+    IdempotencyKey::try_from(format!("key-{number}").as_str()).expect("a legal key")
 }
 
 fn places() -> impl Iterator<Item = (&'static str, &'static str)> {

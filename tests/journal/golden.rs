@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use stockade::testing::SimulatedDisk;
-use stockade::{InventoryManager, JournalReader, RequestKey};
+use stockade::{IdempotencyKey, InventoryManager, JournalReader};
 
 use crate::state::{MINUTE, engine_on};
 
@@ -36,7 +36,7 @@ fn a_journal_of_version_1_is_read() {
     let counts = manager.counts(("SF", "LAPTOP"));
     assert_eq!((counts.available, counts.reserved, counts.sold), (75, 16, 13));
     assert_eq!(manager.transfer_requests().len(), 1);
-    let key = RequestKey::try_from("golden").expect("a legal key");
+    let key = IdempotencyKey::try_from("golden").expect("a legal key");
     let sale = manager.request().key(key).sell(("SF", "LAPTOP"), 3);
     assert_eq!(manager.reservation_by_key(&key).map(|it| it.id), Ok(sale.expect("a repeat")));
 }
@@ -63,7 +63,7 @@ fn make_a_golden_journal() {
 fn fill(manager: &InventoryManager) {
     let laptops = ("SF", "LAPTOP");
     manager.add_stock(laptops, 100, "SUPPLIER").expect("room");
-    let key = RequestKey::try_from("golden").expect("a legal key");
+    let key = IdempotencyKey::try_from("golden").expect("a legal key");
     manager.request().key(key).note("order", "A-1").sell(laptops, 3).expect("stock");
     for _ in 0..5 {
         let hold = manager.reserve(laptops, 2, 60 * MINUTE).expect("stock");

@@ -6,14 +6,14 @@ use std::time::Duration;
 use stockade::testing::SimulatedDisk;
 use stockade::{
     AddError, AuditFilter, BasketLine, BuildError, ConfirmError, ConfirmOrRetake, FileStorage,
-    InventoryManager, JournalError, KeyError, ManualClock, Owner, Release, RequestKey,
+    IdempotencyKey, InventoryManager, JournalError, KeyError, ManualClock, Owner, Release,
     ReservationStatus, Timestamp, WarehouseSpec,
 };
 
 use crate::state::{MINUTE, check_laws, counts, engine_on, pending};
 
-fn key(name: &str) -> RequestKey {
-    RequestKey::try_from(name).expect("a legal key")
+fn key(name: &str) -> IdempotencyKey {
+    IdempotencyKey::try_from(name).expect("a legal key")
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    AuditFilter, BasketLine, Health, InventoryManager, JournalError, JournalPosition,
-    JournalReader, JournalRetention, ManualClock, RequestKey, RetakeError, Timestamp,
+    AuditFilter, BasketLine, Health, IdempotencyKey, InventoryManager, JournalError,
+    JournalPosition, JournalReader, JournalRetention, ManualClock, RetakeError, Timestamp,
 };
 
 use crate::retention::{LAPTOPS, archived, checkpoints, short, verify, work};
@@ -179,7 +179,7 @@ fn a_checkpoint_that_remembers_more_keys_than_what_is_left_knows_is_no_damage() 
     };
     let add = |manager: &InventoryManager, from: u64, to: u64| {
         for number in from..to {
-            let key = RequestKey::try_from(format!("key-{number}").as_str()).expect("legal");
+            let key = IdempotencyKey::try_from(format!("key-{number}").as_str()).expect("legal");
             manager.request().key(key).add_stock(LAPTOPS, 1, "SUPPLIER").expect("room");
             manager.flush().wait().expect("written");
         }

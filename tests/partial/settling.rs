@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use stockade::{
-    AdjustmentType, AuditFilter, BasketLine, InventoryManager, NoReservation, Release, RequestKey,
-    Reservation, ReservationId, ReservationStatus, SettleError,
+    AdjustmentType, AuditFilter, BasketLine, IdempotencyKey, InventoryManager, NoReservation,
+    Release, Reservation, ReservationId, ReservationStatus, SettleError,
 };
 
 use crate::{CABLE, LAPTOP, MOUSE, TTL, basket, counts, line, parts, shop, shop_with};
@@ -129,7 +129,7 @@ fn one_record_carries_all_lines_and_the_reason() {
 fn a_retried_shipment_ships_once() {
     let (manager, _) = shop();
     let id = manager.sell(LAPTOP, 3).expect("stock");
-    let key = RequestKey::try_from("parcel-1").expect("a key");
+    let key = IdempotencyKey::try_from("parcel-1").expect("a key");
     for _ in 0..2 {
         manager.request().key(key).ship_lines(id, &laptops(2)).expect("sold");
     }
@@ -232,7 +232,7 @@ fn a_reservation_that_is_to_be_kept_and_sold_nothing_retires_at_its_end() {
 #[test]
 fn to_be_kept_is_a_part_of_the_request_and_of_the_record() {
     let (manager, _) = shop();
-    let key = RequestKey::try_from("cart-1").expect("a key");
+    let key = IdempotencyKey::try_from("cart-1").expect("a key");
     let request = manager.request().key(key);
     let id = request.clone().keep_until_shipped().reserve(LAPTOP, 1, TTL).expect("stock");
     assert!(request.clone().reserve(LAPTOP, 1, TTL).is_err(), "another request");

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use stockade::{
-    AdjustmentType, AuditFilter, BasketLine, ConfirmError, ConfirmOrRetake, PartialError, Release,
-    RequestKey, ReservationStatus,
+    AdjustmentType, AuditFilter, BasketLine, ConfirmError, ConfirmOrRetake, IdempotencyKey,
+    PartialError, Release, ReservationStatus,
 };
 
 use crate::{CABLE, LAPTOP, MOUSE, TTL, basket, counts, line, parts, shop, shop_with};
@@ -199,7 +199,7 @@ fn one_record_carries_all_entries_of_a_step() {
 fn a_retried_step_moves_nothing_twice() {
     let (manager, _) = shop();
     let id = basket(&manager);
-    let key = RequestKey::try_from("payment-1").expect("a key");
+    let key = IdempotencyKey::try_from("payment-1").expect("a key");
     let step = || manager.request().key(key).confirm_lines(id, &[line(LAPTOP, 1)]);
     assert_eq!(step(), Ok(ReservationStatus::Pending));
     manager.confirm(id).expect("pending");

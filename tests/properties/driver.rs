@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stockade::{
-    AuditEntry, BasketError, BasketLine, Health, InventoryManager, LevelHandle, LevelRef,
-    ManualClock, NoReservation, Owner, ProductRef, Request, RequestKey, ReservationId,
+    AuditEntry, BasketError, BasketLine, Health, IdempotencyKey, InventoryManager, LevelHandle,
+    LevelRef, ManualClock, NoReservation, Owner, ProductRef, Request, ReservationId,
     ReservationStatus, RetakeError, StockAlert, StockAlertListener, Timestamp, WarehouseRef,
     WarehouseSpec,
 };
@@ -478,8 +478,8 @@ fn basket_denied(error: BasketError) -> Denied {
     }
 }
 
-fn request_key(number: u8) -> RequestKey {
-    RequestKey::try_from(&[b'k', number][..]).expect("two bytes")
+fn request_key(number: u8) -> IdempotencyKey {
+    IdempotencyKey::try_from(&[b'k', number][..]).expect("two bytes")
 }
 
 fn owner(number: u8) -> Owner {

@@ -16,7 +16,7 @@ use super::source::{Named, Source};
 pub(crate) const FLOORS: &[&[&str]] = &[
     &["clock", "error", "parking", "quantity", "shard", "sync", "table", "trace"],
     &["stock"],
-    &["reservation"],
+    &["idempotency", "reservation"],
     &["audit"],
     &["policy"],
     &["manager"],

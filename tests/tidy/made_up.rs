@@ -94,11 +94,11 @@ fn a_circle_of_files_is_found() {
 #[test]
 fn a_circle_through_a_folder_is_found_whichever_of_its_files_it_takes() {
     let house = house(&[
-        ("src/reservation/keys/mod.rs", ""),
-        ("src/reservation/keys/name.rs", "use crate::reservation::slots::Slots;"),
-        ("src/reservation/slots.rs", "use crate::reservation::keys::Keys;"),
+        ("src/reservation/slots/mod.rs", ""),
+        ("src/reservation/slots/restore.rs", "use crate::reservation::state::SlotState;"),
+        ("src/reservation/state.rs", "use crate::reservation::slots::Slots;"),
     ]);
-    assert_eq!(circles(&house), ["in src/reservation: keys -> slots -> keys"]);
+    assert_eq!(circles(&house), ["in src/reservation: slots -> state -> slots"]);
 }
 
 #[test]
@@ -182,4 +182,17 @@ fn a_file_introduces_itself() {
     assert!(unintroduced(&Source::new("src/a.rs", "use std::fmt;\n//! Late.\n")).is_some());
     assert!(unintroduced(&Source::new("tests/tests.rs", "use super::*;\n")).is_some());
     assert_eq!(unintroduced(&Source::new("src/a/tests.rs", "use super::*;\n")), None);
+}
+
+#[test]
+fn a_type_name_that_is_used_twice_is_found() {
+    let house = house(&[
+        ("src/a.rs", "pub(crate) struct Slot<'a>(&'a u8);\n// struct Line\nenum Kind { Line }"),
+        ("src/b/mod.rs", "mod tests { trait Slot {} }\nstruct Line;"),
+        ("src/bin/stockade/main.rs", "struct Line;"),
+    ]);
+    assert_eq!(names_used_twice(&house, &[]), ["Slot names 2 types: src/a.rs:1, src/b/mod.rs:1"]);
+    assert_eq!(names_used_twice(&house, &["Slot"]), [""; 0]);
+    let outgrown = ["Line is allowed twice, and need not be"];
+    assert_eq!(names_used_twice(&house, &["Slot", "Line"]), outgrown);
 }

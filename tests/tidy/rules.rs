@@ -1,4 +1,6 @@
-//! The rules that look at one file at a time.
+//! The rules that look at one file at a time, and the one on type names, which looks at all.
+
+use std::collections::BTreeMap;
 
 use super::source::Source;
 
@@ -10,6 +12,12 @@ const UNSAFE_FILES: &[&str] = &[];
 
 /// What fits on a few screens.
 const MAX_LINES: usize = 500;
+
+/// Type names that the library still uses for two types. Empty this list; never add to it.
+pub(crate) const USED_TWICE: &[&str] = &[
+    "Due", "Held", "History", "Kept", "Outcome", "Plan", "Recorder", "Request", "Settings",
+    "Short", "Standing", "State", "Step", "Wanted",
+];
 
 /// Atomics, and what comes with them, that don't come through the door. The programs under `crates`
 /// are users of the library and take the standard library's.
@@ -72,6 +80,31 @@ pub(crate) fn unintroduced(source: &Source) -> Option<String> {
     let unit_tests = source.path.contains("src/") && source.path.ends_with("/tests.rs");
     let introduced = source.text.starts_with("//! ");
     (!unit_tests && !introduced).then(|| format!("{} doesn't begin with //!", source.path))
+}
+
+/// Names that two types of the library share, apart from those that `allowed` lists, and names in
+/// `allowed` that only one type bears. A reader who searches for a type must find one. The programs
+/// under `src/bin` are crates of their own and don't count.
+pub(crate) fn names_used_twice(sources: &[Source], allowed: &[&str]) -> Vec<String> {
+    let mut places: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for source in sources.iter().filter(|source| !source.path.starts_with("src/bin/")) {
+        for pair in source.tokens.windows(2) {
+            let declares = matches!(&*pair[0].text, "struct" | "enum" | "trait" | "union");
+            // A macro names its types `$name`.
+            if declares && pair[1].text.starts_with(char::is_uppercase) {
+                let place = format!("{}:{}", source.path, pair[1].line);
+                places.entry(&pair[1].text).or_default().push(place);
+            }
+        }
+    }
+    let count = |name: &str| places.get(name).map_or(0, Vec::len);
+    let outgrown = allowed.iter().filter(|name| count(name) < 2);
+    let outgrown = outgrown.map(|name| format!("{name} is allowed twice, and need not be"));
+    let twice = places.iter().filter(|(name, at)| at.len() > 1 && !allowed.contains(name));
+    twice
+        .map(|(name, at)| format!("{name} names {} types: {}", at.len(), at.join(", ")))
+        .chain(outgrown)
+        .collect()
 }
 
 fn says(source: &Source, lines: Vec<usize>, what: &str) -> Vec<String> {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use loom_tests::model;
 
 use crate::engine::{at, race, slots_of, spawn};
-use crate::readers::{end, publish, tenant};
-use crate::reservation::magazine::MAGAZINE;
-use crate::reservation::magazines::{Magazines, Retention};
-use crate::reservation::slots::{Slots, Vacated};
+use crate::readers::{end, publish, record};
+use crate::reservation::free_list::magazine::MAGAZINE;
+use crate::reservation::free_list::{FreeList, Retention};
+use crate::reservation::slots::{Slots, VacantSlot};
 
 const AT_ONCE: Retention = Retention { time: Duration::ZERO, records: 0 };
 const FOR_10_MS: Retention = Retention { time: Duration::from_millis(10), records: 100 };
@@ -30,8 +30,8 @@ fn of_two_threads_one_gets_the_last_slot() {
 #[test]
 fn fresh_slots_are_handed_out_once() {
     model("three threads for fresh slots", || {
-        let magazines = Arc::new(Magazines::new(3, 1, AT_ONCE));
-        let take = |magazines: &Magazines| magazines.take(at(1));
+        let magazines = Arc::new(FreeList::new(3, 1, AT_ONCE));
+        let take = |magazines: &FreeList| magazines.take(at(1));
         let first = spawn(&magazines, take);
         let (second, third) = race(&magazines, take, take);
         // Also to one who comes while another carries the rest of a magazine to the shard.
@@ -42,8 +42,8 @@ fn fresh_slots_are_handed_out_once() {
 }
 
 /// Magazines at their maximum of `slots`, all of them retired at moment 1.
-fn all_retired(slots: u32, kept: Retention) -> Magazines {
-    let magazines = Magazines::new(slots, 1, kept);
+fn all_retired(slots: u32, kept: Retention) -> FreeList {
+    let magazines = FreeList::new(slots, 1, kept);
     for _ in 0..slots {
         magazines.take(at(1)).expect("a fresh slot");
     }
@@ -55,8 +55,8 @@ fn all_retired(slots: u32, kept: Retention) -> Magazines {
 
 /// Magazines whose shard has retired the slots `0..retired`, at moment 1; records stay for 10 ms.
 /// One magazine of fresh slots is left.
-fn retaining(retired: u32) -> Magazines {
-    let magazines = Magazines::new((retired + 1).next_multiple_of(2) + 2, 1, FOR_10_MS);
+fn retaining(retired: u32) -> FreeList {
+    let magazines = FreeList::new((retired + 1).next_multiple_of(2) + 2, 1, FOR_10_MS);
     for _ in 0..(retired + 1).next_multiple_of(2) {
         magazines.take(at(1)).expect("a fresh slot");
     }
@@ -97,7 +97,7 @@ fn a_magazine_that_was_looked_at_is_not_overlooked() {
 #[test]
 fn a_slot_on_its_way_to_the_depot_is_not_overlooked() {
     model("takes of all free slots against a spill", || {
-        let magazines = Magazines::new(SHARD_QUEUE + 1, 1, AT_ONCE);
+        let magazines = FreeList::new(SHARD_QUEUE + 1, 1, AT_ONCE);
         for _ in 0..=SHARD_QUEUE {
             magazines.take(at(1)).expect("a fresh slot");
         }
@@ -115,7 +115,7 @@ fn a_slot_on_its_way_to_the_depot_is_not_overlooked() {
 }
 
 /// All slots but those of `held` are found again, each once.
-fn assert_all_found(magazines: &Magazines, taken: Vec<u32>, held: &[u32]) {
+fn assert_all_found(magazines: &FreeList, taken: Vec<u32>, held: &[u32]) {
     let mut found = taken;
     found.extend(held);
     found.extend(std::iter::from_fn(|| magazines.take(at(100))));
@@ -146,7 +146,7 @@ fn a_magazine_that_is_not_ripe_yet_is_handed_on_with_its_slots() {
 fn of_two_magazines_that_are_not_ripe_neither_is_lost() {
     model("two looks at the oldest magazines", || {
         let magazines = Arc::new(retaining(SHARD_QUEUE + 3));
-        let take = |magazines: &Magazines| magazines.take(at(2));
+        let take = |magazines: &FreeList| magazines.take(at(2));
         let (first, second) = race(&magazines, take, take);
         let taken = [first, second].into_iter().flatten().collect();
         assert_all_found(&magazines, taken, &[SHARD_QUEUE + 3]);
@@ -161,7 +161,7 @@ fn the_magazine_at_the_front_goes_to_one_thread() {
         // The other fresh one.
         let other = magazines.take(at(2)).expect("a fresh slot");
         let magazines = Arc::new(magazines);
-        let take = |magazines: &Magazines| magazines.take(at(50));
+        let take = |magazines: &FreeList| magazines.take(at(50));
         let (first, second) = race(&magazines, take, take);
         let taken = [first, second].into_iter().flatten().collect();
         assert_all_found(&magazines, taken, &[early, other, SHARD_QUEUE + 1]);
@@ -171,7 +171,7 @@ fn the_magazine_at_the_front_goes_to_one_thread() {
 #[test]
 fn a_retired_slot_is_found_by_a_thread_of_another_shard() {
     model("take from another thread's shard", || {
-        let magazines = Arc::new(Magazines::new(2, 2, AT_ONCE));
+        let magazines = Arc::new(FreeList::new(2, 2, AT_ONCE));
         let slot = magazines.take(at(1)).expect("a fresh slot");
         let (taken, ()) = race(
             &magazines,
@@ -195,10 +195,10 @@ fn each_slot_of_a_basket_returns_once() {
             &slots,
             move |slots| end(slots, old),
             |slots| {
-                let publish = |vacated: Vacated| {
-                    let tenant = tenant(vacated.number(), 2);
-                    slots.publish(vacated, &[], tenant, at(100));
-                    tenant.id.slot()
+                let publish = |vacated: VacantSlot| {
+                    let record = record(vacated.number(), 2);
+                    slots.publish(vacated, &[], record, at(100));
+                    record.id.slot()
                 };
                 // What has come back so far: the later line's link is another's then.
                 [slots.take(at(1)).map(publish), slots.take(at(1)).map(publish)]
@@ -216,7 +216,7 @@ fn a_magazine_is_filled_again_only_when_it_is_empty() {
     model("a take from the depot against a return to it", || {
         // The depot holds one magazine, and the shard has room for one slot.
         let (late, later) = (SHARD_QUEUE + 1, SHARD_QUEUE + 2);
-        let magazines = Magazines::new(SHARD_QUEUE + 3, 1, AT_ONCE);
+        let magazines = FreeList::new(SHARD_QUEUE + 3, 1, AT_ONCE);
         for _ in 0..SHARD_QUEUE + 3 {
             magazines.take(at(1)).expect("a fresh slot");
         }
@@ -243,7 +243,7 @@ fn what_is_left_of_a_magazine_at_the_front_is_handed_on() {
         // The depot holds two magazines. Both threads of shard 0 refill, and the second can't have
         // its magazine handed out of; the thread of shard 1 comes for the rest.
         let all = SHARD_QUEUE + 2 * MAGAZINE as u32;
-        let magazines = Magazines::new(all, 2, AT_ONCE);
+        let magazines = FreeList::new(all, 2, AT_ONCE);
         for _ in 0..all {
             magazines.take(at(1)).expect("a fresh slot");
         }
@@ -251,7 +251,7 @@ fn what_is_left_of_a_magazine_at_the_front_is_handed_on() {
             magazines.retire(slot, at(1));
         }
         let magazines = Arc::new(magazines);
-        let take = |magazines: &Magazines| magazines.take(at(2));
+        let take = |magazines: &FreeList| magazines.take(at(2));
         let rest = spawn(&magazines, take);
         let (first, second) = race(&magazines, take, take);
         let taken = [first, second, rest.join().expect("the thread ends")];
@@ -265,7 +265,7 @@ fn what_is_left_of_a_magazine_at_the_front_is_handed_on() {
 fn a_slot_is_not_taken_out_of_a_magazine_that_came_back() {
     model("a take against a magazine's way round", || {
         // Both slots stand ready in the only magazine that anybody fills.
-        let magazines = Magazines::new(SHARD_QUEUE + 2, 1, AT_ONCE);
+        let magazines = FreeList::new(SHARD_QUEUE + 2, 1, AT_ONCE);
         for _ in 0..SHARD_QUEUE + 2 {
             magazines.take(at(1)).expect("a fresh slot");
         }

@@ -6,7 +6,7 @@ use loom::thread;
 use loom_tests::{model, model_bounded};
 use std::sync::Arc;
 
-use crate::stock::commit::testbed::{Move, Testbed, When};
+use crate::stock::mcas::testbed::{Move, Testbed, When};
 
 const HOLD: Move = (-1, 1);
 

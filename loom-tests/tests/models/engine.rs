@@ -8,14 +8,14 @@ use crate::clock::Timestamp;
 use crate::quantity::Quantity;
 use crate::record::{Entry, Ledger};
 use crate::reservation::chain::Chain;
+use crate::reservation::free_list::Retention;
 use crate::reservation::id::ReservationId;
-use crate::reservation::line::Line;
-use crate::reservation::magazines::Retention;
-use crate::reservation::slot::Tenant;
+use crate::reservation::line::SlotLine;
+use crate::reservation::slot::ReservationRecord;
 use crate::reservation::slots::{Lookup, ReadReservation, Slots};
 use crate::reservation::state::Phase;
-use crate::reservation::steps::NotSettling;
-use crate::stock::cell::Alone;
+use crate::reservation::steps::NotShipping;
+use crate::stock::cell::NoMarks;
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
@@ -36,7 +36,7 @@ pub fn level_of(units: u32) -> StockLevel {
     let level = StockLevel::closed();
     level.open(LevelHandle(0), WarehouseId(0), ProductId(0), None);
     if units > 0 {
-        level.receive(qty(units), &Alone);
+        level.receive(qty(units), &NoMarks);
     }
     level
 }
@@ -126,35 +126,35 @@ impl Engine {
     }
 
     pub fn add(&self, units: u32) -> bool {
-        if self.warehouse.take_room(qty(units), &Alone).is_err() {
+        if self.warehouse.take_room(qty(units), &NoMarks).is_err() {
             return false;
         }
         self.log_and_give(Entry::Received(units), || {
-            self.level.receive(qty(units), &Alone);
+            self.level.receive(qty(units), &NoMarks);
         });
         true
     }
 
     pub fn remove(&self, units: u32) -> bool {
-        if self.level.withdraw(qty(units), &Alone).is_err() {
+        if self.level.withdraw(qty(units), &NoMarks).is_err() {
             return false;
         }
-        self.log_and_give(Entry::Damaged(units), || self.warehouse.give_room(qty(units), &Alone));
+        self.log_and_give(Entry::Damaged(units), || self.warehouse.give_room(qty(units), &NoMarks));
         true
     }
 
     /// Its caller says when the hold is born: ids must differ.
     pub fn reserve(&self, born: u64, units: u32, expires_at: u64) -> Option<ReservationId> {
         let slot = self.slots.take(at(born))?;
-        if self.level.hold(qty(units), &Alone).is_err() {
+        if self.level.hold(qty(units), &NoMarks).is_err() {
             self.slots.put_back(slot, at(born));
             return None;
         }
         let id = ReservationId::new(at(born), slot.number(), born);
-        let line = Line::new(LEVEL, units);
-        let tenant = Tenant { id, owner: None, line, chain: Chain::NONE };
+        let line = SlotLine::new(LEVEL, units);
+        let record = ReservationRecord { id, owner: None, line, chain: Chain::NONE };
         self.log_and_give(Entry::Reserved(id, units), || {
-            self.slots.publish(slot, &[], tenant, at(expires_at));
+            self.slots.publish(slot, &[], record, at(expires_at));
         });
         Some(id)
     }
@@ -196,10 +196,10 @@ impl Engine {
         if let Err(other) = slot.swap(state, state.in_phase(Phase::Ending)) {
             return Answer::Lost(other.phase());
         }
-        let tenant = slot.read_tenant(state);
-        assert_eq!(tenant.id, id, "the winner of a swap has won its own hold");
+        let record = slot.read_record(state);
+        assert_eq!(record.id, id, "the winner of a swap has won its own hold");
         let (mut units, mut sold_before) = (0, false);
-        self.slots.lines_of(id.slot(), state, &tenant, |line| {
+        self.slots.lines_of(id.slot(), state, &record, |line| {
             units += line.held;
             sold_before |= line.sold > 0;
         });
@@ -207,16 +207,16 @@ impl Engine {
             if how == Phase::Confirmed {
                 self.level.sell(qty(units));
             } else {
-                self.level.give_back(qty(units), &Alone);
+                self.level.give_back(qty(units), &NoMarks);
             }
         };
         let give_slot = || {
             if sold_before && how != Phase::Confirmed {
-                slot.switch_chain(tenant.chain.ending_as(how));
+                slot.switch_chain(record.chain.ending_as(how));
             }
             let phase = if sold_before { Phase::Confirmed } else { how };
             slot.finish(state.in_phase(phase));
-            self.slots.retire(id.slot(), tenant.chain, phase == Phase::Confirmed, at(now));
+            self.slots.retire(id.slot(), record.chain, phase == Phase::Confirmed, at(now));
         };
         #[cfg(planted = "slot_given_before_entry")]
         give_slot();
@@ -253,7 +253,7 @@ impl Engine {
         }
         self.log_and_give(Entry::Stepped(id, sell, give_back), || {
             if give_back > 0 {
-                self.level.give_back(qty(give_back), &Alone);
+                self.level.give_back(qty(give_back), &NoMarks);
             }
             if sell > 0 {
                 self.level.sell(qty(sell));
@@ -275,35 +275,35 @@ impl Engine {
     /// Ships some of the units that a reservation of one line sold.
     pub fn ship_of(&self, id: ReservationId, units: u32, now: u64) -> Answer {
         let mut lines = Vec::new();
-        let (tenant, state) = match self.slots.read(id, |line| lines.push(line)) {
-            ReadReservation::Found { tenant, state, .. } => (tenant, state),
+        let (record, state) = match self.slots.read(id, |line| lines.push(line)) {
+            ReadReservation::Found { record, state, .. } => (record, state),
             ReadReservation::Changed => return Answer::InProgress,
             ReadReservation::Forgotten => return Answer::Forgotten,
             ReadReservation::Unknown => return Answer::Unknown,
         };
         match state.phase() {
             Phase::Confirmed | Phase::Pending => {}
-            Phase::Ending | Phase::Settling => return Answer::InProgress,
+            Phase::Ending | Phase::Shipping => return Answer::InProgress,
             other => return Answer::Lost(other),
         }
         let line = lines[0];
-        let sold = line.sold_in(tenant.chain.end(state.phase()));
+        let sold = line.sold_in(record.chain.end(state.phase()));
         if sold - line.settled < units {
             return Answer::TooFew;
         }
         let slot = self.slots.at(id.slot()).expect("a slot");
-        let settling = match self.slots.begin_settling(id.slot(), slot, state) {
+        let settling = match self.slots.begin_shipping(id.slot(), slot, state) {
             Ok(settling) => settling,
-            Err(NotSettling::Changed | NotSettling::Busy) => return Answer::InProgress,
-            Err(NotSettling::Gone) => return Answer::Forgotten,
+            Err(NotShipping::Changed | NotShipping::Busy) => return Answer::InProgress,
+            Err(NotShipping::Gone) => return Answer::Forgotten,
         };
         if self.level.take_sold(qty(units)).is_err() {
             settling.give_up();
             return Answer::TooFew;
         }
         self.log_and_give(Entry::Shipped(units), || {
-            self.level.ship(qty(units), &Alone);
-            self.warehouse.give_room(qty(units), &Alone);
+            self.level.ship(qty(units), &NoMarks);
+            self.warehouse.give_room(qty(units), &NoMarks);
         });
         settling.finish([line.settled + units], line.settled + units == sold, at(now));
         Answer::Done
@@ -335,8 +335,8 @@ impl Engine {
             return false;
         }
         self.log_and_give(Entry::Shipped(units), || {
-            self.level.ship(qty(units), &Alone);
-            self.warehouse.give_room(qty(units), &Alone);
+            self.level.ship(qty(units), &NoMarks);
+            self.warehouse.give_room(qty(units), &NoMarks);
         });
         true
     }
@@ -346,7 +346,7 @@ impl Engine {
             return false;
         }
         self.log_and_give(Entry::SaleCancelled(units), || {
-            self.level.give_back(qty(units), &Alone);
+            self.level.give_back(qty(units), &NoMarks);
         });
         true
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use loom_tests::model;
 
 use crate::engine::{Answer, Engine, at, race, spawn};
-use crate::reservation::expiry::{Expiry, Found, GROUP, Scan};
+use crate::reservation::deadlines::{Deadlines, GROUP, Scan, ScannedSlot};
 use crate::reservation::slots::Slots;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -14,7 +14,7 @@ const SLOTS: u32 = (2 * GROUP * GROUP) as u32;
 
 /// The bounds, over slots of which only the expiry matters: 0 is no live hold.
 struct Column {
-    expiry: Expiry,
+    expiry: Deadlines,
     live: [AtomicU64; SLOTS as usize],
 }
 
@@ -22,7 +22,7 @@ impl Column {
     /// Every bound above slot 0 is too early: its hold is over.
     fn with_a_hold_that_is_over() -> Arc<Self> {
         let column = Self {
-            expiry: Expiry::new(SLOTS as usize),
+            expiry: Deadlines::new(SLOTS as usize),
             live: std::array::from_fn(|_| AtomicU64::new(0)),
         };
         column.expiry.note(0, at(10));
@@ -41,15 +41,15 @@ impl Column {
             let live = &self.live[slot as usize];
             let expires_at = live.load(Ordering::Acquire);
             if expires_at == 0 {
-                return (Found::Nothing, false);
+                return (ScannedSlot::Nothing, false);
             }
             if now <= expires_at {
-                return (Found::Live(at(expires_at)), false);
+                return (ScannedSlot::Live(at(expires_at)), false);
             }
             if live.compare_exchange(expires_at, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
                 ended.push(slot);
             }
-            (Found::Nothing, false)
+            (ScannedSlot::Nothing, false)
         };
         assert_eq!(self.expiry.scan(at(now), || SLOTS, visit), Scan::Complete);
         ended
@@ -115,7 +115,7 @@ fn sweep(engine: &Engine, now: u64) -> u32 {
     let mut ended = 0;
     slots.scan_due(at(now), |_, slot, state| {
         assert!(state.is_overdue(at(now)));
-        let id = slot.read_tenant(state).id;
+        let id = slot.read_record(state).id;
         ended += u32::from(engine.expire(id, now) == Answer::Done);
         false
     });

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use loom_tests::model;
 
 use crate::engine::{Answer, Engine, at, level_of, qty, race, slots_of, spawn, warehouse_of};
-use crate::readers::tenant;
+use crate::readers::record;
 use crate::reservation::id::ReservationId;
 use crate::reservation::slots::{Lookup, Slots};
-use crate::stock::cell::Alone;
+use crate::stock::cell::NoMarks;
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
 use crate::sync::{AtomicBool, Ordering};
@@ -106,10 +106,10 @@ fn whoever_takes_an_available_unit_sees_that_its_giver_is_logged() {
             &Logged::new(level_of(0)),
             |level: &Logged<StockLevel>| {
                 level.log();
-                level.place.receive(qty(1), &Alone);
+                level.place.receive(qty(1), &NoMarks);
             },
             |level| {
-                if level.place.hold(qty(1), &Alone).is_ok() {
+                if level.place.hold(qty(1), &NoMarks).is_ok() {
                     level.assert_logged();
                 }
             },
@@ -121,7 +121,7 @@ fn whoever_takes_an_available_unit_sees_that_its_giver_is_logged() {
 fn whoever_takes_a_sold_unit_sees_that_its_sale_is_logged() {
     model("law 2: sold is handed on", || {
         let level = level_of(1);
-        level.hold(qty(1), &Alone).expect("a unit");
+        level.hold(qty(1), &NoMarks).expect("a unit");
         race(
             &Logged::new(level),
             |level: &Logged<StockLevel>| {
@@ -141,15 +141,15 @@ fn whoever_takes_a_sold_unit_sees_that_its_sale_is_logged() {
 fn whoever_takes_room_sees_that_its_giver_is_logged() {
     model("law 2: room is handed on", || {
         let warehouse = warehouse_of(1);
-        warehouse.take_room(qty(1), &Alone).expect("room");
+        warehouse.take_room(qty(1), &NoMarks).expect("room");
         race(
             &Logged::new(warehouse),
             |warehouse: &Logged<Warehouse>| {
                 warehouse.log();
-                warehouse.place.give_room(qty(1), &Alone);
+                warehouse.place.give_room(qty(1), &NoMarks);
             },
             |warehouse| {
-                if warehouse.place.take_room(qty(1), &Alone).is_ok() {
+                if warehouse.place.take_room(qty(1), &NoMarks).is_ok() {
                     warehouse.assert_logged();
                 }
             },
@@ -160,13 +160,13 @@ fn whoever_takes_room_sees_that_its_giver_is_logged() {
 #[test]
 fn whoever_finds_a_hold_sees_that_its_reserve_is_logged() {
     model("law 2: an id is handed on", || {
-        let id = tenant(0, 1).id;
+        let id = record(0, 1).id;
         race(
             &Logged::new(slots_of(1)),
             |slots: &Logged<Slots>| {
                 let vacated = slots.place.take(at(1)).expect("a slot");
                 slots.log();
-                slots.place.publish(vacated, &[], tenant(0, 1), at(100));
+                slots.place.publish(vacated, &[], record(0, 1), at(100));
             },
             move |slots| {
                 if let Lookup::Found(..) = slots.place.find(id) {

@@ -7,18 +7,18 @@ use loom_tests::model;
 use crate::engine::{Answer, Engine, at, race, slots_of};
 use crate::readers::{line, publish};
 use crate::reservation::id::ReservationId;
-use crate::reservation::line::Line;
+use crate::reservation::line::SlotLine;
 use crate::reservation::slots::{ReadReservation, Slots};
-use crate::reservation::state::{Phase, State};
+use crate::reservation::state::{Phase, SlotState};
 
 /// The lines of reservation 1 before a step, and after it.
-fn lines(count: u32, stepped: bool) -> Vec<Line> {
-    let step = |line: Line| if stepped { line.step(2, 1).expect("3 units") } else { line };
+fn lines(count: u32, stepped: bool) -> Vec<SlotLine> {
+    let step = |line: SlotLine| if stepped { line.step(2, 1).expect("3 units") } else { line };
     (0..count).map(|place| step(line(1, place))).collect()
 }
 
 /// A step on every line of reservation 1.
-fn step(slots: &Slots, id: ReservationId, before: State, count: u32) {
+fn step(slots: &Slots, id: ReservationId, before: SlotState, count: u32) {
     let slot = slots.at(id.slot()).expect("a slot");
     let fresh: Vec<_> = lines(count, true)
         .into_iter()
@@ -29,7 +29,7 @@ fn step(slots: &Slots, id: ReservationId, before: State, count: u32) {
 }
 
 /// Reads once. Whatever is found is whole, and belongs to the state that it is said to be in.
-fn read(slots: &Slots, id: ReservationId, before: State, count: u32) -> bool {
+fn read(slots: &Slots, id: ReservationId, before: SlotState, count: u32) -> bool {
     let mut found = Vec::new();
     let ReadReservation::Found { state, .. } = slots.read(id, |line| found.push(line)) else {
         return false;
@@ -46,7 +46,7 @@ fn read(slots: &Slots, id: ReservationId, before: State, count: u32) -> bool {
 }
 
 /// What every model of readers begins with.
-fn basket(count: u32, max_slots: u32) -> (Arc<Slots>, ReservationId, State) {
+fn basket(count: u32, max_slots: u32) -> (Arc<Slots>, ReservationId, SlotState) {
     let slots = Arc::new(slots_of(max_slots));
     let id = publish(&slots, 1, count, at(100));
     let before = slots.at(id.slot()).expect("a slot").state();

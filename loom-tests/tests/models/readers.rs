@@ -8,15 +8,15 @@ use crate::clock::Timestamp;
 use crate::engine::{at, race, slots_of};
 use crate::reservation::chain::Chain;
 use crate::reservation::id::{Owner, ReservationId};
-use crate::reservation::line::Line;
-use crate::reservation::slot::Tenant;
+use crate::reservation::line::SlotLine;
+use crate::reservation::slot::ReservationRecord;
 use crate::reservation::slots::{ReadReservation, Slots};
-use crate::reservation::state::{Phase, State};
+use crate::reservation::state::{Phase, SlotState};
 use crate::stock::handle::LevelHandle;
 
 /// A reservation of which every field can be told from any other's.
-pub fn tenant(slot: u32, number: u32) -> Tenant {
-    Tenant {
+pub fn record(slot: u32, number: u32) -> ReservationRecord {
+    ReservationRecord {
         id: ReservationId::new(at(u64::from(number)), slot, u64::from(number)),
         owner: Some(Owner([number as u8; 16])),
         line: line(number, 0),
@@ -25,10 +25,16 @@ pub fn tenant(slot: u32, number: u32) -> Tenant {
 }
 
 /// The line at one place of reservation `number`. Only later slots tell of earlier steps.
-pub fn line(number: u32, place: u32) -> Line {
+pub fn line(number: u32, place: u32) -> SlotLine {
     let mark = number * 10 + place;
     let stepped = if place == 0 { 0 } else { mark };
-    Line { level: LevelHandle(mark), held: mark, sold: stepped, given_back: stepped, settled: mark }
+    SlotLine {
+        level: LevelHandle(mark),
+        held: mark,
+        sold: stepped,
+        given_back: stepped,
+        settled: mark,
+    }
 }
 
 /// Publishes reservation `number` of as many lines as there are slots in `max_slots`.
@@ -36,9 +42,9 @@ pub fn publish(slots: &Slots, number: u32, lines: u32, expires_at: Timestamp) ->
     let head = slots.take(at(1)).expect("a slot");
     let rest: Vec<_> =
         (1..lines).map(|place| (slots.take(at(1)).expect("a slot"), line(number, place))).collect();
-    let tenant = tenant(head.number(), number);
-    slots.publish(head, &rest, tenant, expires_at);
-    tenant.id
+    let record = record(head.number(), number);
+    slots.publish(head, &rest, record, expires_at);
+    record.id
 }
 
 /// Ends a hold and gives its slots back.
@@ -46,20 +52,20 @@ pub fn end(slots: &Slots, id: ReservationId) {
     let slot = slots.at(id.slot()).expect("a slot");
     let state = slot.state();
     slot.swap(state, state.in_phase(Phase::Ending)).expect("nobody else ends it");
-    let chain = slot.read_tenant(state).chain;
+    let chain = slot.read_record(state).chain;
     slot.finish(state.in_phase(Phase::Released));
     slots.retire(id.slot(), chain, false, at(1));
 }
 
 /// Reads once; whatever is said to be the reservation must be it, whole.
-fn read(slots: &Slots, id: ReservationId, number: u32, lines: u32) -> Option<State> {
+fn read(slots: &Slots, id: ReservationId, number: u32, lines: u32) -> Option<SlotState> {
     let mut read = Vec::new();
-    let ReadReservation::Found { tenant: found, state, .. } =
+    let ReadReservation::Found { record: found, state, .. } =
         slots.read(id, |line| read.push(line))
     else {
         return None;
     };
-    let expected = tenant(id.slot(), number);
+    let expected = record(id.slot(), number);
     assert_eq!((found.id, found.owner), (id, expected.owner));
     assert_eq!(read, (0..lines).map(|place| line(number, place)).collect::<Vec<_>>());
     Some(state)
@@ -89,7 +95,7 @@ fn who_learns_an_id_reads_its_whole_reservation() {
         let slots = Arc::new(slots_of(1));
         let old = publish(&slots, 1, 1, at(100));
         end(&slots, old);
-        let id = tenant(0, 2).id;
+        let id = record(0, 2).id;
         let (_, _) =
             race(&slots, |slots| publish(slots, 2, 1, at(100)), move |slots| read(slots, id, 2, 1));
     });
@@ -139,13 +145,13 @@ fn a_hold_just_made_is_never_answered_with_its_forerunners_end() {
         let slots = Arc::new(slots_of(1));
         let old = publish(&slots, 1, 1, at(100));
         end(&slots, old);
-        let id = tenant(0, 2).id;
+        let id = record(0, 2).id;
         let (_, state) = race(
             &slots,
             |slots| publish(slots, 2, 1, at(100)),
             move |slots| slots.at(0).expect("a slot").state_of(id),
         );
-        let phase = state.map(State::phase);
+        let phase = state.map(SlotState::phase);
         assert!(matches!(phase, None | Some(Phase::Pending)), "{phase:?}");
     });
 }

@@ -1,6 +1,6 @@
 //! Room left in a warehouse: no more comes in than there is room for.
 
-use crate::stock::cell::Alone;
+use crate::stock::cell::NoMarks;
 use std::sync::Arc;
 
 use loom_tests::model;
@@ -11,12 +11,12 @@ use crate::engine::{Engine, qty, race, spawn, warehouse_of};
 fn room_given_back_goes_to_one_of_two_adds() {
     model("room given back against two adds", || {
         let warehouse = Arc::new(warehouse_of(1));
-        warehouse.take_room(qty(1), &Alone).expect("room");
-        let give = spawn(&warehouse, |warehouse| warehouse.give_room(qty(1), &Alone));
+        warehouse.take_room(qty(1), &NoMarks).expect("room");
+        let give = spawn(&warehouse, |warehouse| warehouse.give_room(qty(1), &NoMarks));
         let (first, second) = race(
             &warehouse,
-            |warehouse| warehouse.take_room(qty(1), &Alone),
-            |warehouse| warehouse.take_room(qty(1), &Alone),
+            |warehouse| warehouse.take_room(qty(1), &NoMarks),
+            |warehouse| warehouse.take_room(qty(1), &NoMarks),
         );
         give.join().expect("the thread ends");
         for refused in [first, second].into_iter().filter_map(Result::err) {

@@ -9,7 +9,7 @@ use crate::engine::{Answer, Engine, at, race, slots_of};
 use crate::readers::{line, publish};
 use crate::reservation::id::ReservationId;
 use crate::reservation::slots::{ReadReservation, Slots};
-use crate::reservation::state::{Phase, State};
+use crate::reservation::state::{Phase, SlotState};
 
 /// Reservation 1 of so many lines, sold; its slots have retired.
 fn sold(slots: &Slots, lines: u32) -> ReservationId {
@@ -17,7 +17,7 @@ fn sold(slots: &Slots, lines: u32) -> ReservationId {
     let slot = slots.at(id.slot()).expect("a slot");
     let state = slot.state();
     slot.swap(state, state.in_phase(Phase::Ending)).expect("nobody else ends it");
-    let chain = slot.read_tenant(state).chain;
+    let chain = slot.read_record(state).chain;
     slot.finish(state.in_phase(Phase::Confirmed));
     slots.retire(id.slot(), chain, true, at(1));
     id
@@ -34,13 +34,13 @@ fn settle(slots: &Slots, id: ReservationId, more: u32) -> bool {
     if state.phase() != Phase::Confirmed {
         return false;
     }
-    let Ok(settling) = slots.begin_settling(id.slot(), slot, state) else { return false };
+    let Ok(settling) = slots.begin_shipping(id.slot(), slot, state) else { return false };
     settling.finish(lines.iter().map(|line| line.settled + more), false, at(1));
     true
 }
 
 /// Reads once: how much more is settled of each line than at first, and the state.
-fn read(slots: &Slots, id: ReservationId) -> Option<(Vec<u32>, State)> {
+fn read(slots: &Slots, id: ReservationId) -> Option<(Vec<u32>, SlotState)> {
     let mut more = Vec::new();
     match slots.read(id, |read| more.push(read.settled - line(1, more.len() as u32).settled)) {
         ReadReservation::Found { state, .. } => Some((more, state)),
@@ -88,7 +88,7 @@ fn units_are_settled_in_no_slot_that_is_another_reservations_by_now() {
     model("units settled against reuse", || {
         let slots = Arc::new(slots_of(2));
         let id = sold(&slots, 2);
-        let young = crate::readers::tenant(1, 2);
+        let young = crate::readers::record(1, 2);
         let (_, reused) = race(
             &slots,
             move |slots| settle(slots, id, 1),

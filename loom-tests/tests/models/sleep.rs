@@ -10,7 +10,7 @@ use loom_tests::model;
 use crate::audit::bell::Bell;
 use crate::engine::{at, race, spawn};
 use crate::parking::Parking;
-use crate::reservation::expiry::{Expiry, GROUP};
+use crate::reservation::deadlines::{Deadlines, GROUP};
 use crate::sync::{AtomicU32, Ordering};
 
 /// The audit writer's bell, and how many items wait for it.
@@ -65,7 +65,7 @@ fn of_two_pushes_none_leaves_its_item_with_a_sleeping_writer() {
 fn the_one_fence_of_a_reserve_leaves_no_item_with_a_sleeping_writer() {
     model("a reserve's push against the writer's parking", || {
         let audit = Audit::new();
-        let expiry = Arc::new(Expiry::new(GROUP));
+        let expiry = Arc::new(Deadlines::new(GROUP));
         let reserve = {
             let expiry = Arc::clone(&expiry);
             move |audit: &Audit| {
@@ -91,8 +91,8 @@ fn what_was_pushed_before_the_writer_left_is_in_its_last_look() {
     });
 }
 
-/// The alert desk's parking: levels that are raised, and the order to end.
-struct Desk {
+/// The alert dispatcher's parking: levels that are raised, and the order to end.
+struct Dispatcher {
     parking: Parking,
     raised: AtomicU32,
     orders: AtomicU32,
@@ -100,33 +100,34 @@ struct Desk {
 
 #[test]
 fn the_desk_sleeps_through_neither_a_level_nor_an_order() {
-    model("a level and an order against the desk's parking", || {
+    model("a level and an order against the dispatcher's parking", || {
         let none = || AtomicU32::new(0);
-        let desk = Arc::new(Desk { parking: Parking::new(), raised: none(), orders: none() });
-        let raise = spawn(&desk, |desk| {
-            desk.raised.fetch_add(1, Ordering::Relaxed);
-            desk.parking.wake();
+        let dispatcher =
+            Arc::new(Dispatcher { parking: Parking::new(), raised: none(), orders: none() });
+        let raise = spawn(&dispatcher, |dispatcher| {
+            dispatcher.raised.fetch_add(1, Ordering::Relaxed);
+            dispatcher.parking.wake();
         });
-        let order = |desk: &Desk| {
-            desk.orders.fetch_max(1, Ordering::Release);
-            desk.parking.wake();
+        let order = |dispatcher: &Dispatcher| {
+            dispatcher.orders.fetch_max(1, Ordering::Release);
+            dispatcher.parking.wake();
         };
         // Until both have come; each must wake it, the other may be long over.
-        let deliver = |desk: &Desk| {
-            desk.parking.answer();
+        let deliver = |dispatcher: &Dispatcher| {
+            dispatcher.parking.answer();
             let (mut delivered, mut orders) = (0, 0);
             while delivered + orders < 2 {
-                orders = desk.orders.load(Ordering::Acquire);
-                delivered += desk.raised.swap(0, Ordering::Relaxed);
+                orders = dispatcher.orders.load(Ordering::Acquire);
+                delivered += dispatcher.raised.swap(0, Ordering::Relaxed);
                 if delivered + orders < 2 {
-                    desk.parking.park(|| {
-                        let told = desk.orders.load(Ordering::Relaxed) != orders;
-                        told || desk.raised.load(Ordering::Relaxed) > 0
+                    dispatcher.parking.park(|| {
+                        let told = dispatcher.orders.load(Ordering::Relaxed) != orders;
+                        told || dispatcher.raised.load(Ordering::Relaxed) > 0
                     });
                 }
             }
         };
-        race(&desk, deliver, order);
+        race(&dispatcher, deliver, order);
         raise.join().expect("the thread ends");
     });
 }

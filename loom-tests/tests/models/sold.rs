@@ -5,13 +5,13 @@ use std::sync::Arc;
 use loom_tests::model;
 
 use crate::engine::{level_of, qty, race, spawn};
-use crate::stock::cell::Alone;
+use crate::stock::cell::NoMarks;
 use crate::stock::level::{Counts, StockLevel};
 
 /// A level of two units, both reserved, one of them sold.
 fn half_sold() -> Arc<StockLevel> {
     let level = level_of(2);
-    level.hold(qty(2), &Alone).expect("units");
+    level.hold(qty(2), &NoMarks).expect("units");
     level.sell(qty(1));
     Arc::new(level)
 }
@@ -29,7 +29,7 @@ fn a_reader_never_sees_more_sold_than_reserved_while_units_ship() {
             &level,
             |level| {
                 level.take_sold(qty(1)).expect("one is sold");
-                level.ship(qty(1), &Alone);
+                level.ship(qty(1), &NoMarks);
             },
             |level| level.counts(),
         );
@@ -46,9 +46,9 @@ fn a_reader_never_sees_more_sold_than_reserved_while_holds_are_sold() {
         let (_, seen) = race(
             &level,
             |level| {
-                level.hold(qty(1), &Alone).expect("a unit");
+                level.hold(qty(1), &NoMarks).expect("a unit");
                 level.sell(qty(1));
-                level.hold(qty(1), &Alone).expect("a unit");
+                level.hold(qty(1), &NoMarks).expect("a unit");
                 level.sell(qty(1));
             },
             |level| [level.counts(), level.counts()],
@@ -65,8 +65,8 @@ fn a_sold_unit_is_shipped_or_cancelled_once() {
         let confirm = spawn(&level, |level| level.sell(qty(1)));
         let (shipped, cancelled) = race(
             &level,
-            |level| level.take_sold(qty(2)).map(|()| level.ship(qty(2), &Alone)).is_ok(),
-            |level| level.take_sold(qty(1)).map(|()| level.give_back(qty(1), &Alone)).is_ok(),
+            |level| level.take_sold(qty(2)).map(|()| level.ship(qty(2), &NoMarks)).is_ok(),
+            |level| level.take_sold(qty(1)).map(|()| level.give_back(qty(1), &NoMarks)).is_ok(),
         );
         confirm.join().expect("the thread ends");
         let expected = match (shipped, cancelled) {
@@ -82,7 +82,7 @@ fn a_sold_unit_is_shipped_or_cancelled_once() {
 fn a_refused_ship_disturbs_nobody() {
     model("a ship that is refused against a reader and another", || {
         let level = Arc::new(level_of(1));
-        level.hold(qty(1), &Alone).expect("a unit");
+        level.hold(qty(1), &NoMarks).expect("a unit");
         let ship = spawn(&level, |level| level.take_sold(qty(1)));
         let (other, seen) = race(&level, |level| level.take_sold(qty(1)), |level| level.counts());
         assert_eq!(seen, Counts { available: 0, reserved: 1, sold: 0 });

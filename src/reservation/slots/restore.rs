@@ -1,23 +1,23 @@
-//! Putting reservations of an earlier run back: each head at the slot that its id names, for its id
-//! must go on naming it; all else where there is room.
+//! Restores the reservations of an earlier run. Each head returns to the slot that its id names,
+//! because the id must go on naming it. All other lines go where there is room.
 
 use crate::clock::Timestamp;
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
 use crate::reservation::id::{Owner, ReservationId};
-use crate::reservation::line::Line;
-use crate::reservation::slot::Tenant;
-use crate::reservation::slots::{Slots, Vacated};
+use crate::reservation::line::SlotLine;
+use crate::reservation::slot::ReservationRecord;
+use crate::reservation::slots::{Slots, VacantSlot};
 use crate::reservation::state::Phase;
 use crate::stock::handle::LevelHandle;
 
-/// A reservation as it is to be again.
+/// A reservation of an earlier run, to be restored.
 #[derive(Clone, Debug)]
 pub(crate) struct Restored {
     pub(crate) id: ReservationId,
     pub(crate) owner: Option<Owner>,
     pub(crate) expires_at: Timestamp,
-    /// Sorted by level; of a reservation that is over, nothing is held.
-    pub(crate) lines: Vec<Line>,
+    /// Sorted by level. If the reservation is over, nothing is held.
+    pub(crate) lines: Vec<SlotLine>,
     pub(crate) retaken_from: Option<ReservationId>,
     /// Its slots are kept until all that it sold is shipped or cancelled.
     pub(crate) keep: bool,
@@ -28,7 +28,7 @@ pub(crate) struct Restored {
 /// How and when a reservation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RestoredEnd {
-    /// What its last step was: one that sold something before may have expired.
+    /// Its last step. A reservation that sold something before may end as expired.
     pub(crate) phase: Phase,
     pub(crate) at: Timestamp,
 }
@@ -52,12 +52,12 @@ impl Restored {
         }
     }
 
-    /// Its lines as an end in one step leaves them, if it ended so: what it held stands in the head.
-    fn ended_at_once(&self) -> Option<Vec<Line>> {
+    /// Its lines as an end in one step leaves them, if it ended so: then `held` says what it held.
+    fn ended_at_once(&self) -> Option<Vec<SlotLine>> {
         let sold = self.end?.phase == Phase::Confirmed;
-        let at_once = |line: &Line| {
+        let at_once = |line: &SlotLine| {
             let other = if sold { line.given_back } else { line.sold };
-            (other == 0 && line.held == 0).then(|| Line {
+            (other == 0 && line.held == 0).then(|| SlotLine {
                 held: line.quantity(),
                 sold: 0,
                 given_back: 0,
@@ -67,9 +67,9 @@ impl Restored {
         self.lines.iter().map(at_once).collect()
     }
 
-    /// The lines to enter, and whether all of them need slots of their own: the head has no place
-    /// for what earlier steps did.
-    fn layout(&self) -> (Vec<Line>, bool) {
+    /// The lines to write, and whether all of them need later slots: the head has no room for what
+    /// earlier steps did.
+    fn layout(&self) -> (Vec<SlotLine>, bool) {
         if let Some(lines) = self.ended_at_once() {
             return (lines, false);
         }
@@ -79,18 +79,18 @@ impl Restored {
 }
 
 impl Slots {
-    /// How many slots there can be, those of an earlier run included.
+    /// How many slots there can be, including those of an earlier run.
     pub(crate) fn room(&self) -> u32 {
         u32::try_from(self.slots.capacity()).unwrap_or(u32::MAX)
     }
 
-    /// Restores all of `reservations`, each of another slot, before anybody else uses the slots.
-    /// `None` if they need more slots than there can be.
+    /// Restores all of `reservations`, each in another slot. Call it before any other use of the
+    /// slots. `None` if they need more slots than there can be.
     pub(crate) fn restore(&self, mut reservations: Vec<Restored>) -> Option<()> {
-        // Live ones first: if room is short, records of what is over yield.
+        // Live holds first: if room is short, finished records are dropped.
         reservations.sort_by_key(|it| (it.end.map(|end| end.at), it.id));
         let highest = reservations.iter().map(|it| it.id.slot()).max();
-        let mut taken = Taken::new(&reservations, highest.map_or(0, |slot| slot + 1));
+        let mut taken = OccupiedSlots::new(&reservations, highest.map_or(0, |slot| slot + 1));
         let mut ended = Vec::new();
         for reservation in &reservations {
             let number = reservation.id.slot();
@@ -98,7 +98,8 @@ impl Slots {
             let later = lines.len() - usize::from(!all_apart);
             let count = later + usize::from(reservation.retaken_from.is_some());
             let slots = std::iter::once(number).chain(taken.spare(count));
-            let vacated: Option<Vec<Vacated<'_>>> = slots.map(|slot| self.vacated(slot)).collect();
+            let vacated: Option<Vec<VacantSlot<'_>>> =
+                slots.map(|slot| self.vacated(slot)).collect();
             let Some(vacated) = vacated else {
                 match reservation.end {
                     // Its record is forgotten.
@@ -112,32 +113,33 @@ impl Slots {
                 ended.push((number, chain, unsettled, end.at));
             }
         }
-        self.magazines.begin_after(taken.used);
-        // Oldest first: slots that nobody remembers, then records in the order in which they ended.
-        taken.free().for_each(|slot| self.magazines.retire(slot, Timestamp::default()));
+        self.free_list.begin_after(taken.used);
+        // Oldest first: slots without a record, then records in the order in which they ended.
+        taken.free().for_each(|slot| self.free_list.retire(slot, Timestamp::default()));
         for (number, chain, unsettled, at) in ended {
             self.retire(number, chain, unsettled, at);
         }
         Some(())
     }
 
-    fn vacated(&self, number: SlotNumber) -> Option<Vacated<'_>> {
-        Vacated::of(number, self.slots.ensure(number as usize)?).ok()
+    fn vacated(&self, number: SlotNumber) -> Option<VacantSlot<'_>> {
+        VacantSlot::of(number, self.slots.ensure(number as usize)?).ok()
     }
 
-    /// Returns what leads to the slots after the head.
+    /// Writes one reservation into its slots. Returns the chain to those after the head.
     fn place(
         &self,
         reservation: &Restored,
-        lines: &[Line],
+        lines: &[SlotLine],
         all_apart: bool,
-        vacated: Vec<Vacated<'_>>,
+        vacated: Vec<VacantSlot<'_>>,
     ) -> Option<Chain> {
         let mut vacated = vacated.into_iter();
         let head = vacated.next()?;
         let (number, generation) = (head.number(), head.state.generation());
         let later = if all_apart { lines } else { lines.get(1..)? };
-        let rest: Vec<(Vacated<'_>, Line)> = vacated.by_ref().zip(later.iter().copied()).collect();
+        let rest: Vec<(VacantSlot<'_>, SlotLine)> =
+            vacated.by_ref().zip(later.iter().copied()).collect();
         let mut end = NO_SLOT;
         if let (Some(slot), Some(of)) = (vacated.next(), reservation.retaken_from) {
             end = slot.number;
@@ -154,27 +156,28 @@ impl Slots {
             false => chain.of_later_lines(first, generation),
         };
         let line = *lines.first()?;
-        let tenant = Tenant { id: reservation.id, owner: reservation.owner, line, chain };
+        let record =
+            ReservationRecord { id: reservation.id, owner: reservation.owner, line, chain };
         let phase = reservation.phase();
         let slot = self.slots.get(number as usize)?;
-        slot.admit(head.state, &tenant, phase, reservation.expires_at);
+        slot.admit(head.state, &record, phase, reservation.expires_at);
         if phase == Phase::Pending {
-            self.expiry.note(number, reservation.expires_at);
+            self.deadlines.note(number, reservation.expires_at);
         }
         Some(chain)
     }
 }
 
-/// Which slots have a tenant.
-struct Taken {
+/// Which slots hold a reservation.
+struct OccupiedSlots {
     is_taken: Vec<bool>,
     /// Where to look for the next free one.
     at: usize,
-    /// Slots below this number are in use or free; all above are fresh.
+    /// Slots below this number are in use or free. All above are fresh.
     used: u32,
 }
 
-impl Taken {
+impl OccupiedSlots {
     fn new(reservations: &[Restored], used: u32) -> Self {
         let mut is_taken = vec![false; used as usize];
         for reservation in reservations {
@@ -183,7 +186,7 @@ impl Taken {
         Self { is_taken, at: 0, used }
     }
 
-    /// So many slots without a tenant.
+    /// So many slots without a reservation.
     fn spare(&mut self, count: usize) -> Vec<SlotNumber> {
         let mut slots = Vec::with_capacity(count);
         while slots.len() < count && self.at < self.is_taken.len() {
@@ -199,7 +202,7 @@ impl Taken {
         slots
     }
 
-    /// Slots below the fresh ones that have no tenant.
+    /// Slots below the fresh ones that hold no reservation.
     fn free(&self) -> impl Iterator<Item = SlotNumber> {
         let slots = self.is_taken.iter().enumerate();
         slots.filter(|(_, taken)| !**taken).map(|(slot, _)| slot as SlotNumber)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use stockade::{
     AddError, BasketError, BasketLine, ConfirmError, ConfirmOrRetake, DecisionError, ExtendError,
-    FulfilError, KeyError, PartialError, Release, ReleaseError, RemoveError, RequestKey,
+    FulfilError, IdempotencyKey, KeyError, PartialError, Release, ReleaseError, RemoveError,
     RequestTransferError, ReservationId, ReserveError, RetakeError, SettleError, ShipError,
     TransferError, TransferFailure, Unavailable,
 };
@@ -98,7 +98,7 @@ impl Stage {
 
     /// The same request under the same key is one hold, whoever makes it.
     fn hold_under_a_key(&self, number: usize) {
-        let key = RequestKey::try_from(["order 1", "order 2"][number]).expect("a legal key");
+        let key = IdempotencyKey::try_from(["order 1", "order 2"][number]).expect("a legal key");
         let level = ("SF", PRODUCTS[number]);
         let made = self.manager.request().key(key).reserve(level, 1, Duration::from_millis(7));
         match made {

@@ -4,11 +4,11 @@ use crate::clock::Timestamp;
 use crate::reservation::chain::SlotNumber;
 use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, MODELLED, Ordering};
 
-/// Slots that move between a shard and the depot at a time: few enough that whoever fills one, which
-/// one end of a hold in so many does, stays well under a microsecond.
+/// How many slots move between a shard and the depot at a time. Few enough that filling a magazine,
+/// once in so many ends of a hold, takes well under a microsecond.
 pub(crate) const MAGAZINE: usize = if MODELLED { 2 } else { 64 };
 
-/// A block of slot numbers; whoever has its number off a queue has it to itself.
+/// A block of slot numbers. The thread that takes its number off a queue has it to itself.
 #[derive(Debug)]
 pub(super) struct Magazine {
     /// Filled from the back; see [`first`](Self::first).
@@ -28,7 +28,7 @@ impl Magazine {
     }
 
     /// The place of the first slot in it; [`MAGAZINE`] if it is empty. Relaxed, as everything in a
-    /// magazine that this thread has to itself.
+    /// magazine that this thread has to itself: the queue that handed it over orders its contents.
     pub(super) fn first(&self) -> usize {
         MAGAZINE.saturating_sub(self.count.load(Ordering::Relaxed))
     }
@@ -54,7 +54,7 @@ impl Magazine {
         Some(self.slots.get(place)?.load(Ordering::Relaxed))
     }
 
-    /// What is before this place has been taken.
+    /// Notes that the slots before this place have been taken.
     pub(super) fn keep_from(&self, place: usize) {
         self.count.store(MAGAZINE - place, Ordering::Relaxed);
     }

@@ -1,94 +1,97 @@
-//! The pool of slots: who takes one, who gives it back, and in which order.
+//! The pool of descriptors: who takes one, who gives it back, and in which order.
 //!
-//! A slot is free when it has no drivers, and taking it is the swap of its control word that begins
-//! an operation: there is no list of free slots that could be fought over. Each thread starts to
-//! look at a place of its own, so that it takes the same warm slot again and again.
+//! A slot of the pool is free when it has no drivers. The swap of its control word that begins an
+//! operation also takes it, so there is no free list to contend for. Each thread starts its search
+//! at a place of its own, and so takes the same warm slot again and again.
 
+use super::descriptor::Descriptor;
+use super::doubling_table::DoublingTable;
 use super::mark::{Mark, SLOT_BITS};
-use super::shelves::Shelves;
-use super::slot::Slot;
 use crate::shard::lane;
 use crate::sync::{AtomicU32, MODELLED, Ordering};
 
 const FIRST: usize = if MODELLED { 4 } else { 64 };
-const SHELVES: usize = 11;
-type Slots = Shelves<Slot, FIRST, SHELVES>;
+const SEGMENTS: usize = 11;
+type Slots = DoublingTable<Descriptor, FIRST, SEGMENTS>;
 
 const _: () = assert!(Slots::CAPACITY < 1 << SLOT_BITS, "a mark can name every slot");
 
-/// The slots of one manager.
+/// The descriptors of one manager.
 #[derive(Debug)]
-pub(crate) struct Pool {
+pub(crate) struct DescriptorPool {
     slots: Slots,
-    /// How many slots stand on shelves that are set up.
+    /// How many slots lie in segments that exist.
     open: AtomicU32,
 }
 
-/// A slot that the caller has taken.
+/// A descriptor that the caller has taken.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Taken<'p> {
+pub(super) struct TakenDescriptor<'p> {
     pub(super) number: u32,
     pub(super) sequence: u64,
-    pub(super) slot: &'p Slot,
+    pub(super) slot: &'p Descriptor,
 }
 
-/// Every slot of the pool is in use by some unfinished commit.
+/// Every descriptor is in use by some unfinished commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PoolExhausted;
 
-impl Pool {
-    /// A pool with a first shelf of slots.
+impl DescriptorPool {
+    /// A pool with its first segment.
     pub(crate) fn new() -> Self {
         let slots = Slots::new();
-        slots.grow(FIRST, Slot::new);
+        slots.grow(FIRST, Descriptor::new);
         Self { slots, open: AtomicU32::new(FIRST as u32) }
     }
 
-    /// The slot of this number, if there is one. A mark's always is there.
-    pub(super) fn slot(&self, number: u32) -> Option<&Slot> {
+    /// The descriptor of this number. One that a mark names always exists.
+    pub(super) fn slot(&self, number: u32) -> Option<&Descriptor> {
         self.slots.get(number as usize)
     }
 
-    /// Takes a free slot, setting up another shelf where all are in use.
-    pub(super) fn take(&self) -> Result<Taken<'_>, PoolExhausted> {
+    /// Takes a free descriptor; adds a segment if all are in use.
+    pub(super) fn take(&self) -> Result<TakenDescriptor<'_>, PoolExhausted> {
         let mut passed = 0;
         loop {
-            // Acquire pairs with the Release below: the shelf is there before its slots are counted.
+            // Acquire pairs with the Release below: the segment exists before its slots are
+            // counted.
             let open = self.open.load(Ordering::Acquire);
             let lane = lane() as u32;
-            // A division costs as much as a swap; threads are few, so that it is hardly ever needed.
+            // A division costs as much as a swap. Threads are few, so the second branch is rare.
             let start = if lane < open { lane } else { lane % open };
             for number in (start..open).chain(0..start) {
                 if let Some(slot) = self.slot(number)
                     && let Some(sequence) = slot.try_begin()
                 {
-                    return Ok(Taken { number, sequence, slot });
+                    return Ok(TakenDescriptor { number, sequence, slot });
                 }
             }
-            // Somebody else may have opened a shelf meanwhile; then its slots are looked at first.
+            // Another thread may have added a segment meanwhile. Then search its slots first.
             if passed == open {
                 let more = open as usize * 2 + FIRST;
                 if more > Slots::CAPACITY {
                     return Err(PoolExhausted);
                 }
-                self.slots.grow(more, Slot::new);
+                self.slots.grow(more, Descriptor::new);
                 self.open.fetch_max(more as u32, Ordering::Release);
             }
             passed = open;
         }
     }
 
-    /// One driver leaves an operation that is final, all its own marks taken off. The last retires
-    /// the slots: *helpers first, the operation after them*. So whoever still reads through a
-    /// helper's mark and finds the operation gone, or its slot written anew, will find the helper's
-    /// sequence moved on as well: one look at the slot that the mark names is enough to know.
-    pub(super) fn leave(&self, operation: Mark, slot: &Slot) {
+    /// One driver leaves a final operation, after it has taken all its own marks off. The last one
+    /// retires the descriptors: *the helpers' first, then the operation's*. A reader may still read
+    /// through a helper's mark. If it finds the operation gone, or its descriptor rewritten, the
+    /// helper's sequence has moved on before. So one check of the descriptor that the mark names is
+    /// enough.
+    pub(super) fn leave(&self, operation: Mark, slot: &Descriptor) {
         if slot.control.leave_unless_last() {
             return;
         }
         let mut helper = slot.newest_helper();
         while let Some(helpers_slot) = helper.and_then(|number| self.slot(number)) {
-            // Read before it is given back: the next to take it may write it at once.
+            // Read this before the retirement: the next thread to take the descriptor may write it
+            // at once.
             helper = helpers_slot.elder_helper();
             helpers_slot.control.retire(helpers_slot.control.load().sequence());
         }
@@ -102,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_pool_grows_when_all_slots_are_taken_and_reuses_what_is_given_back() {
-        let pool = Pool::new();
+        let pool = DescriptorPool::new();
         let taken: Vec<_> = (0..FIRST * 4).map(|_| pool.take().expect("there are more")).collect();
         let mut numbers: Vec<_> = taken.iter().map(|taken| taken.number).collect();
         numbers.sort_unstable();

@@ -1,6 +1,6 @@
-//! The commit against a sequential model, and under load.
+//! MCAS against a sequential model, and under load.
 
-use super::testbed::{Move, Short, Testbed, When};
+use super::testbed::{Move, ShortCell, Testbed, When};
 use proptest::prelude::*;
 
 const HOLD_ONE: Move = (-1, 1);
@@ -19,7 +19,7 @@ fn a_transfer_moves_units_and_tells_what_it_replaced() {
 fn a_refused_basket_takes_nothing_and_names_the_line() {
     let bed = Testbed::new(&[(5, 0), (1, 0), (5, 0)]);
     let refused = bed.commit(&[(0, HOLD_ONE), (1, (-2, 2)), (2, HOLD_ONE)], When::AfterDone);
-    assert_eq!(refused, Err(Short { cell: Some(1), available: 1 }));
+    assert_eq!(refused, Err(ShortCell { cell: Some(1), available: 1 }));
     assert!(bed.is_clean());
     assert_eq!(bed.check_journal(), []);
     assert_eq!(bed.shown(), 0);
@@ -29,7 +29,7 @@ fn a_refused_basket_takes_nothing_and_names_the_line() {
 fn two_lines_on_one_cell_are_one_demand() {
     let bed = Testbed::new(&[(3, 0)]);
     let twice = [(0, (-2, 2)), (0, (-2, 2))];
-    assert_eq!(bed.commit(&twice, When::AfterDone), Err(Short { cell: Some(0), available: 3 }));
+    assert_eq!(bed.commit(&twice, When::AfterDone), Err(ShortCell { cell: Some(0), available: 3 }));
 }
 
 #[test]
@@ -38,7 +38,10 @@ fn a_split_fulfilment_fills_in_the_order_it_was_given() {
     assert!(bed.fill(&[2, 1, 0, 3, 2], 5, When::AfterDone).is_ok());
     let after: Vec<_> = (0..4).map(|cell| bed.read(cell)).collect();
     assert_eq!(after, [(2, 2), (0, 0), (0, 4), (9, 0)]);
-    assert_eq!(bed.fill(&[2, 1, 0], 3, When::AfterDone), Err(Short { cell: None, available: 2 }));
+    assert_eq!(
+        bed.fill(&[2, 1, 0], 3, When::AfterDone),
+        Err(ShortCell { cell: None, available: 2 })
+    );
     assert_eq!(bed.check_journal().len(), 1);
 }
 
@@ -85,7 +88,7 @@ fn ten_thousand_lines_commit_at_once() {
     let bed = Testbed::new(&vec![(1, 0); 10_000]);
     let basket: Vec<_> = (0..10_000).rev().map(|cell| (cell, HOLD_ONE)).collect();
     assert_eq!(bed.commit(&basket, When::Never).map(|before| before.len()), Ok(10_000));
-    let short = Short { cell: Some(0), available: 0 };
+    let short = ShortCell { cell: Some(0), available: 0 };
     assert_eq!(bed.commit(&basket, When::Never), Err(short));
     let half = bed.stop_half_way(
         &(0..10_000).map(|cell| (cell, (1, -1))).collect::<Vec<_>>(),
@@ -95,13 +98,13 @@ fn ten_thousand_lines_commit_at_once() {
     assert_eq!(bed.read(9_998), (0, 1));
     assert!(bed.apply(9_999, (0, -1)), "a buyer at the far end does not even meet it");
     assert!(bed.apply(9_998, (0, 1)), "another one meets it, and its end: it is refused");
-    assert_eq!(half.wake(), Err(Short { cell: Some(9_999), available: 0 }));
+    assert_eq!(half.wake(), Err(ShortCell { cell: Some(9_999), available: 0 }));
     assert!(bed.is_clean());
 }
 
 /// One step of a sequential history.
 #[derive(Clone, Debug)]
-enum Step {
+enum HistoryStep {
     Single(usize, Move),
     Commit(Vec<(usize, Move)>),
     Fill(Vec<usize>, u32),
@@ -116,15 +119,15 @@ fn a_move() -> impl Strategy<Value = Move> {
     (-4..=4, -4..=4)
 }
 
-fn a_step() -> impl Strategy<Value = Step> {
+fn a_step() -> impl Strategy<Value = HistoryStep> {
     let lines = || prop::collection::vec((0..CELLS, a_move()), 1..8);
     let cells = || prop::collection::vec(0..CELLS, 1..CELLS);
     prop_oneof![
-        (0..CELLS, a_move()).prop_map(|(cell, by)| Step::Single(cell, by)),
-        lines().prop_map(Step::Commit),
-        (cells(), 1..20_u32).prop_map(|(cells, units)| Step::Fill(cells, units)),
-        cells().prop_map(Step::Snapshot),
-        (lines(), 0..CELLS).prop_map(|(lines, marks)| Step::Stall(lines, marks)),
+        (0..CELLS, a_move()).prop_map(|(cell, by)| HistoryStep::Single(cell, by)),
+        lines().prop_map(HistoryStep::Commit),
+        (cells(), 1..20_u32).prop_map(|(cells, units)| HistoryStep::Fill(cells, units)),
+        cells().prop_map(HistoryStep::Snapshot),
+        (lines(), 0..CELLS).prop_map(|(lines, marks)| HistoryStep::Stall(lines, marks)),
     ]
 }
 
@@ -170,24 +173,26 @@ proptest! {
         let mut model = start;
         for step in steps {
             match step {
-                Step::Single(cell, by) => {
+                HistoryStep::Single(cell, by) => {
                     prop_assert_eq!(bed.apply(cell, by), commit(&mut model, &[(cell, by)]));
                 }
-                Step::Commit(lines) => {
+                HistoryStep::Commit(lines) => {
                     let done = bed.commit(&lines, When::Never).is_ok();
                     prop_assert_eq!(done, commit(&mut model, &lines));
                 }
-                Step::Fill(order, units) => {
-                    prop_assert_eq!(bed.fill(&order, units, When::Never).is_ok(), fill(&mut model, &order, units));
+                HistoryStep::Fill(order, units) => {
+                    let done = bed.fill(&order, units, When::Never).is_ok();
+                    prop_assert_eq!(done, fill(&mut model, &order, units));
                 }
-                Step::Snapshot(mut cells) => {
+                HistoryStep::Snapshot(mut cells) => {
                     cells.sort_unstable();
                     cells.dedup();
                     let expected: Vec<_> = cells.iter().map(|&cell| model[cell]).collect();
                     prop_assert_eq!(bed.snapshot(&cells), expected);
                 }
-                Step::Stall(lines, marks) => {
-                    // The owner marks what fits, stops, and a snapshot of all cells helps it through.
+                HistoryStep::Stall(lines, marks) => {
+                    // The owner marks what fits and stops; a snapshot of all cells helps it
+                    // through.
                     let mut merged: Vec<usize> = lines.iter().map(|line| line.0).collect();
                     merged.sort_unstable();
                     merged.dedup();
@@ -210,7 +215,7 @@ proptest! {
     }
 }
 
-/// Threads transfer between, hold on and look at the same few cells: no unit is ever lost or made.
+/// Threads transfer between, hold on and read the same few cells: no unit is ever lost or made.
 #[test]
 fn every_snapshot_under_load_conserves_units() {
     const LEVELS: usize = 12;

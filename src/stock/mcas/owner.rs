@@ -1,69 +1,70 @@
-//! An operation in the hands of the thread that wants it: begin, run, look at what came of it.
+//! An operation in the hands of its owner: begin it, run it, read its result.
 
 use super::Site;
 use super::control::{Control, Status};
-use super::drive::{Driver, get_past};
-use super::fill::Stop;
-use super::line::Line;
+use super::descriptor::{Head, MAX_LINES, Shortage};
+use super::drive::{Driver, resolve};
+use super::fill::FillStop;
+use super::line::CellDelta;
 use super::mark::Mark;
-use super::pool::{PoolExhausted, Taken};
-use super::record::Record;
-use super::slot::{Head, MAX_LINES, Short};
+use super::pool::{PoolExhausted, TakenDescriptor};
+use super::view::OperationView;
 use crate::quantity::Quantity;
-use crate::stock::announce::{Announced, CommitName, Moved};
 use crate::stock::cell::{CellId, Change};
+use crate::stock::mcas::recorder::{CommitName, CommitView, LogOrder};
 use crate::stock::word::{Delta, Word};
 
-/// An operation that has its slot and its lines, and has touched no cell yet. Dropped before it is
-/// [run](Self::run), it never was.
+/// An operation that has its descriptor and its lines, and has touched no cell yet. If it is
+/// dropped before it is [run](Self::run), nothing has happened.
 #[derive(Debug)]
 #[must_use = "nothing moves before it is run"]
 pub(crate) struct Operation<'s, S: Site + ?Sized> {
     driver: Driver<'s, S>,
 }
 
-/// An operation that is visible in all its cells. Its slot is given back when this is dropped, so it
-/// should be soon.
+/// An operation that is visible in all its cells. Drop it soon: it gives its descriptor back only
+/// then.
 #[derive(Debug)]
 pub(crate) struct Committed<'s, S: Site + ?Sized> {
     operation: Operation<'s, S>,
 }
 
-/// Why an operation was refused. True at one instant of the call to [`Operation::run`].
+/// Why an operation was refused. It was true at one instant of the call to [`Operation::run`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// A line did not fit its cell, which had only so many units available.
     Line { line: usize, cell: CellId, available: u32 },
-    /// All levels of a split fulfilment together had only so many.
+    /// All levels of a split fulfillment together had only so many units.
     Sum { available: u64 },
 }
 
 impl<'s, S: Site + ?Sized> Operation<'s, S> {
     /// Prepares an operation over `lines`, as [`merge_lines`](super::merge_lines) made them: sorted
-    /// by cell, each cell once. Fails only if there is no slot left.
+    /// by cell, each cell once. Fails only if no descriptor is left.
     pub(crate) fn begin(
         site: &'s S,
-        lines: &[Line],
-        announced: Announced,
+        lines: &[CellDelta],
+        log_order: LogOrder,
     ) -> Result<Self, PoolExhausted> {
         debug_assert!(lines.is_sorted_by(|one, next| one.cell < next.cell));
-        let operation = Self::take(site, lines.len(), 0, announced)?;
+        let operation = Self::take(site, lines.len(), 0, log_order)?;
         for (at, line) in lines.iter().enumerate() {
             operation.driver.notes.line(at).write(line.cell, line.delta);
         }
         Ok(operation)
     }
 
-    /// Prepares a hold of `quantity` out of several levels, greedily in the order of their turns;
-    /// `stops` as [`plan_stops`](super::plan_stops) made them. Fails only if there is no slot left.
+    /// Prepares a hold of `quantity` out of several levels, greedily in the order of their turns.
+    /// `stops` must come from [`plan_stops`](super::plan_stops). Fails only if no descriptor is
+    /// left.
     pub(crate) fn begin_fill(
         site: &'s S,
-        stops: &[Stop],
+        stops: &[FillStop],
         quantity: Quantity,
-        announced: Announced,
+        log_order: LogOrder,
     ) -> Result<Self, PoolExhausted> {
         debug_assert!(stops.is_sorted_by(|one, next| one.cell < next.cell));
-        let operation = Self::take(site, stops.len(), quantity.get(), announced)?;
+        let operation = Self::take(site, stops.len(), quantity.get(), log_order)?;
         for (at, stop) in (0..).zip(stops) {
             operation.driver.notes.line(at as usize).write(stop.cell, Delta::NOTHING);
             operation.driver.notes.line(stop.turn as usize).set_order(at);
@@ -75,30 +76,30 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         site: &'s S,
         lines: usize,
         fill: u32,
-        announced: Announced,
+        log_order: LogOrder,
     ) -> Result<Self, PoolExhausted> {
         assert!(lines <= MAX_LINES, "an operation has at most {MAX_LINES} lines, not {lines}");
         let pool = site.pool();
-        let Taken { number, sequence, slot } = pool.take()?;
+        let TakenDescriptor { number, sequence, slot } = pool.take()?;
         slot.make_room(lines);
-        slot.write_head(Head { lines, announced, fill });
+        slot.write_head(Head { lines, log_order, fill });
         let operation = Mark::owner(number, sequence);
-        let record = Record::new(pool, operation, slot);
-        Ok(Self { driver: Driver { site, record, mark: operation, notes: slot } })
+        let view = OperationView::new(pool, operation, slot);
+        Ok(Self { driver: Driver { site, view, mark: operation, notes: slot } })
     }
 
-    /// The operation's name, under which more can be sent to the writer ahead of the record.
+    /// The operation's name. The owner may send more to the writer under it, ahead of the record.
     pub(crate) fn name(&self) -> CommitName {
         self.driver.mark.name()
     }
 
     /// Runs it: visible in all its cells at one instant of this call, or in none.
     pub(crate) fn run(self) -> Result<Committed<'s, S>, Refused> {
-        if !self.sprint() {
-            self.driver.drive(self.driver.record.head.lines);
+        if !self.fast_path() {
+            self.driver.drive(self.driver.view.head.lines);
         }
         #[cfg(planted = "commit_abort_without_end")]
-        if self.driver.record.slot.control.load().status() == Status::Refused
+        if self.driver.view.slot.control.load().status() == Status::Refused
             && self.why() == (Refused::Sum { available: u64::from(u32::MAX) })
         {
             return self.anew().run();
@@ -106,31 +107,31 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         self.conclude()
     }
 
-    /// The same operation, which somebody has aborted, from the start.
+    /// The same operation, from the start, after another thread aborted it.
     #[cfg(planted = "commit_abort_without_end")]
     fn anew(self) -> Self {
-        let Driver { site, record, .. } = self.driver;
-        let line = |at| Line { cell: record.line(at).0, delta: record.line(at).1 };
-        let lines: Vec<_> = (0..record.head.lines).map(line).collect();
+        let Driver { site, view, .. } = self.driver;
+        let line = |at| CellDelta { cell: view.line(at).0, delta: view.line(at).1 };
+        let lines: Vec<_> = (0..view.head.lines).map(line).collect();
         drop(self);
-        Self::begin(site, &lines, record.head.announced).unwrap_or_else(|_| unreachable!())
+        Self::begin(site, &lines, view.head.log_order).unwrap_or_else(|_| unreachable!())
     }
 
     fn conclude(self) -> Result<Committed<'s, S>, Refused> {
-        if self.driver.record.slot.control.load().status() == Status::Refused {
+        if self.driver.view.slot.control.load().status() == Status::Refused {
             return Err(self.why());
         }
         Ok(Committed { operation: self })
     }
 
-    /// The fast path: as long as nobody has joined, the owner's marks are the only ones and count by
-    /// definition, so that nothing has to be claimed: two swaps a line, as many as a lock needs. True
-    /// if it brought the operation to its end; false if somebody joined, and nothing is lost: the
-    /// marks that are in stay in.
-    fn sprint(&self) -> bool {
-        let Driver { site, record, mark, notes } = self.driver;
+    /// The fast path of an operation that nobody has joined. The owner's marks are the only ones
+    /// and win by definition, so nothing is claimed: two swaps a line, as many as a lock needs.
+    /// True if it brought the operation to its end. False if somebody joined; then the marks that
+    /// are in stay in.
+    fn fast_path(&self) -> bool {
+        let Driver { site, view, mark, notes } = self.driver;
         let untouched = Control::untouched(mark.sequence());
-        for at in 0..record.head.lines {
+        for at in 0..view.head.lines {
             let line = notes.line(at);
             let (id, delta) = (line.cell(), line.delta());
             let cell = site.cell(id);
@@ -140,12 +141,12 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
                     return false;
                 }
                 let Some(word) = Word::from_bits(bits) else {
-                    get_past(site, id, cell, bits);
+                    resolve(site, id, cell, bits);
                     continue;
                 };
                 if word.apply(delta).is_none() {
                     let available = u64::from(word.available());
-                    return self.refuse_untouched(Short { line: Some(at), available }, at);
+                    return self.refuse_untouched(Shortage { line: Some(at), available }, at);
                 }
                 line.note_replaced(word);
                 if cell.put_mark(word, mark.bits()) {
@@ -154,14 +155,14 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
             }
         }
         match self.driver.can_be_done() {
-            Err(short) => self.refuse_untouched(short, record.head.lines),
+            Err(short) => self.refuse_untouched(short, view.head.lines),
             Ok(next) => {
                 if !notes.control.decide_untouched(mark.sequence(), next) {
                     return false;
                 }
-                self.driver.shown_if(next == Status::Done);
+                self.driver.tell_if_visible(next == Status::Done);
                 self.driver.show();
-                self.driver.clean(record.head.lines);
+                self.driver.clean(view.head.lines);
                 true
             }
         }
@@ -170,14 +171,14 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
     /// For models: goes on after [`mark_first`](Self::mark_first).
     #[cfg(any(test, all(loom, feature = "loom")))]
     pub(super) fn wake(self) -> Result<Committed<'s, S>, Refused> {
-        self.driver.drive(self.driver.record.head.lines);
+        self.driver.drive(self.driver.view.head.lines);
         self.conclude()
     }
 
-    /// For models of a helper that falls asleep before it marks line `line`.
+    /// For models: a helper that falls asleep before it marks line `line`.
     #[cfg(any(test, all(loom, feature = "loom")))]
     pub(super) fn helper_asleep_before(&self, line: usize) -> super::drive::Sleeper<'s, S> {
-        super::drive::Sleeper::join(self.driver.site, self.driver.record, line)
+        super::drive::Sleeper::join(self.driver.site, self.driver.view, line)
     }
 
     /// Where it runs.
@@ -186,7 +187,8 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         self.driver.site
     }
 
-    /// For models of an owner that falls asleep: marks the first `lines` cells, as the fast path does.
+    /// For models of an owner that falls asleep: marks the first `lines` cells, as the fast path
+    /// does.
     #[cfg(any(test, all(loom, feature = "loom")))]
     pub(super) fn mark_first(&self, lines: usize) {
         let Driver { site, mark, notes, .. } = self.driver;
@@ -199,7 +201,7 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         }
     }
 
-    fn refuse_untouched(&self, short: Short, marked: usize) -> bool {
+    fn refuse_untouched(&self, short: Shortage, marked: usize) -> bool {
         let notes = self.driver.notes;
         notes.note_short(short);
         let refused = notes.control.decide_untouched(self.driver.mark.sequence(), Status::Refused);
@@ -210,13 +212,13 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
     }
 
     fn why(&self) -> Refused {
-        let Short { line, available } = self.driver.notes.short();
+        let Shortage { line, available } = self.driver.notes.short();
         match line {
             None => Refused::Sum { available },
             Some(line) => Refused::Line {
                 line,
                 cell: self.driver.notes.line(line).cell(),
-                // One word's count, so that it fits.
+                // The count of one word, so it fits.
                 available: available as u32,
             },
         }
@@ -225,27 +227,27 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
 
 impl<S: Site + ?Sized> Drop for Operation<'_, S> {
     fn drop(&mut self) {
-        let Driver { record, .. } = self.driver;
-        // One that was never run has no marks, so that nobody can know of it.
-        record.slot.control.advance(Status::Undecided, Status::Refused);
-        record.pool.leave(record.operation, record.slot);
+        let Driver { view, .. } = self.driver;
+        // An operation that was never run has no marks, so no other thread knows of it.
+        view.slot.control.advance(Status::Undecided, Status::Refused);
+        view.pool.leave(view.operation, view.slot);
     }
 }
 
 impl<S: Site + ?Sized> Committed<'_, S> {
     /// How many cells it covered.
     pub(crate) fn lines(&self) -> usize {
-        self.operation.driver.record.head.lines
+        self.operation.driver.view.head.lines
     }
 
     /// The cell of line `line`, in ascending order.
     pub(crate) fn cell(&self, line: usize) -> CellId {
-        self.operation.driver.record.line(line).0
+        self.operation.driver.view.line(line).0
     }
 
-    /// What it replaced in the cell of line `line`, and with what: at the instant at which the
-    /// operation became visible.
+    /// The words of line `line` before and after, at the instant at which the operation became
+    /// visible.
     pub(crate) fn change(&self, line: usize) -> Change {
-        self.operation.driver.record.change(line)
+        self.operation.driver.view.change(line)
     }
 }

@@ -1,8 +1,8 @@
-//! The alert desk: delivers alerts in a thread of its own, off the hot path.
+//! The alert dispatcher: delivers alerts in a thread of its own, off the hot path.
 //!
-//! A buyer's call that crosses a threshold only queues its level's handle, and wakes the thread if
-//! it sleeps. A level is queued at most once (it remembers that itself), so the queue is bounded by
-//! the number of levels, however slow the listeners.
+//! A buyer's call that crosses a threshold only queues the level's handle, and wakes the thread if
+//! it sleeps. A level is queued at most once (it remembers that itself). So the number of levels
+//! bounds the queue, however slow the listeners are.
 
 use std::fmt;
 use std::io;
@@ -18,78 +18,79 @@ use crate::sync::{
     AtomicU8, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, SegQueue, lock,
 };
 
-/// Where the desk gets what it delivers.
+/// Where the dispatcher gets what it delivers. The engine implements it.
 pub(crate) trait AlertSource: Send + Sync {
-    /// Takes the level's alert, with its newest counts; `None` if nothing is to be told. From here
-    /// on the level may be raised again.
+    /// Takes the level's alert, with its newest counts; `None` if there is nothing to report. From
+    /// here on the level may be queued again.
     fn take_alert(&self, level: LevelHandle) -> Option<StockAlert>;
 
-    /// Who is to hear the level's alerts.
+    /// The listeners that hear the level's alerts.
     fn listeners(&self, level: LevelHandle) -> Vec<Arc<dyn StockAlertListener>>;
 }
 
-/// The queue of levels with an undelivered alert, and the thread that works it off.
-pub(crate) struct AlertDesk {
-    shared: Arc<Shared>,
+/// The queue of levels with an undelivered alert, and the thread that empties it.
+pub(crate) struct AlertDispatcher {
+    shared: Arc<DispatcherState>,
 }
 
 /// What callers and the delivery thread share.
-struct Shared {
+struct DispatcherState {
     pending: SegQueue<LevelHandle>,
     /// Levels taken from the queue whose listeners have not all returned.
     in_hand: AtomicUsize,
     panics: AtomicU64,
-    /// How far the desk is from its end: one of the constants in [`orders`].
+    /// What the thread has been told to do: one of the constants in [`orders`].
     orders: AtomicU8,
-    /// Where the thread sleeps: whoever queues must wake it.
+    /// Where the thread sleeps. Whoever queues must wake it.
     parking: Parking,
-    life: Mutex<Life>,
-    /// Notified when `life` becomes `Ended`.
+    phase: Mutex<ThreadPhase>,
+    /// Notified when `phase` becomes `Ended`.
     on_end: Condvar,
 }
 
 /// Where the delivery thread is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Life {
+enum ThreadPhase {
     NotStarted,
     Running,
     Ended,
 }
 
-/// What the delivery thread has been told to do. Only ever rises.
+/// What the delivery thread has been told to do. It only rises.
 mod orders {
     pub(super) const DELIVER: u8 = 0;
     /// Deliver what is queued, then end.
     pub(super) const DRAIN: u8 = 1;
-    /// End as soon as the listener at work returns.
+    /// End as soon as the running listener returns.
     pub(super) const ABANDON: u8 = 2;
 }
 
-impl AlertDesk {
-    /// A desk without a thread: alerts wait until [`start`](Self::start) or
+impl AlertDispatcher {
+    /// A dispatcher without a thread: alerts wait until [`start`](Self::start) or
     /// [`deliver_pending`](Self::deliver_pending).
     pub(crate) fn new() -> Self {
-        let shared = Shared {
+        let shared = DispatcherState {
             pending: SegQueue::new(),
             in_hand: AtomicUsize::new(0),
             panics: AtomicU64::new(0),
             orders: AtomicU8::new(orders::DELIVER),
             parking: Parking::new(),
-            life: Mutex::new(Life::NotStarted),
+            phase: Mutex::new(ThreadPhase::NotStarted),
             on_end: Condvar::new(),
         };
         Self { shared: Arc::new(shared) }
     }
 
-    /// Starts the delivery thread; does nothing if it was started before. It ends with the desk, or
-    /// when `source` is gone.
+    /// Starts the delivery thread. Does nothing if it was started before. The thread ends with the
+    /// dispatcher, or when `source` is gone.
     ///
     /// # Errors
     /// The system's, if it grants no thread.
     pub(crate) fn start(&self, source: Weak<dyn AlertSource>) -> io::Result<()> {
-        // Locked until `Running` is noted, so that two starts, or a quick end, can't come between.
-        let mut life = self.shared.life();
-        if *life != Life::NotStarted {
+        // Locked until `Running` is stored, so that neither a second start nor a quick end comes in
+        // between.
+        let mut phase = self.shared.phase();
+        if *phase != ThreadPhase::NotStarted {
             return Ok(());
         }
         let shared = Arc::clone(&self.shared);
@@ -98,19 +99,19 @@ impl AlertDesk {
             shared.parking.answer();
             shared.run(&source);
         })?;
-        *life = Life::Running;
+        *phase = ThreadPhase::Running;
         Ok(())
     }
 
     /// Queues a level that has an alert to deliver. The level must not be queued already. Never
-    /// waits; costs a push, a fence and, if the delivery thread sleeps, waking it.
+    /// waits. Costs a push, a fence and, if the delivery thread sleeps, waking it.
     pub(crate) fn raise(&self, level: LevelHandle) {
         self.shared.pending.push(level);
         self.shared.parking.wake();
     }
 
-    /// Delivers what is queued at this moment, in the caller's thread, and says how many levels that
-    /// were. What listeners raise meanwhile is left for the next call.
+    /// Delivers what is queued at this moment, in the caller's thread, and returns how many levels
+    /// that were. Alerts that listeners raise meanwhile wait for the next call.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn deliver_pending(&self, source: &dyn AlertSource) -> usize {
         let queued = self.shared.pending.len();
@@ -126,7 +127,7 @@ impl AlertDesk {
 
     /// How many levels have an alert that not all of its listeners have heard. Never waits.
     pub(crate) fn backlog(&self) -> usize {
-        // Relaxed: a figure for people; nothing is decided by it.
+        // Relaxed: a figure for reports; nothing depends on it.
         self.shared.pending.len() + self.shared.in_hand.load(Ordering::Relaxed)
     }
 
@@ -136,14 +137,15 @@ impl AlertDesk {
         self.shared.panics.load(Ordering::Relaxed)
     }
 
-    /// Whether the thread has ended, as it does when told to or when its source is gone.
+    /// Whether the thread has ended, because it was told to or because its source is gone.
     pub(crate) fn has_ended(&self) -> bool {
-        *self.shared.life() == Life::Ended
+        *self.shared.phase() == ThreadPhase::Ended
     }
 
-    /// Delivers what is queued and ends the thread; waits for that until `deadline` has passed, and
-    /// says how many levels' alerts then stay undelivered. A listener that is stuck is left behind,
-    /// and its thread ends when it returns. Called by a listener, it does not wait for itself.
+    /// Delivers what is queued and ends the thread. Waits for that until `deadline` has passed, and
+    /// returns how many levels' alerts then stay undelivered. A listener that is stuck is left
+    /// behind; its thread ends when it returns. If a listener calls this, it does not wait for
+    /// itself.
     pub(crate) fn shutdown(&self, deadline: Duration) -> usize {
         self.shared.order(orders::DRAIN);
         let from_a_listener = self.shared.parking.is_own_thread();
@@ -154,15 +156,15 @@ impl AlertDesk {
     }
 }
 
-impl Drop for AlertDesk {
-    /// Never waits: a listener may be stuck, or may itself be what drops the engine.
+impl Drop for AlertDispatcher {
+    /// Never waits: a listener may be stuck, or may itself drop the engine.
     fn drop(&mut self) {
         self.shared.order(orders::ABANDON);
     }
 }
 
-impl Shared {
-    /// The delivery thread's life.
+impl DispatcherState {
+    /// What the delivery thread does.
     fn run(&self, source: &Weak<dyn AlertSource>) {
         loop {
             // Acquire pairs with the Release in `order`.
@@ -182,19 +184,19 @@ impl Shared {
                 return;
             };
             let (alert, listeners) = (engine.take_alert(level), engine.listeners(level));
-            // Let go of first, so that a stuck listener does not keep the engine alive.
+            // Drop the engine first, so that a stuck listener does not keep it alive.
             drop(engine);
             self.deliver(alert, listeners);
         }
     }
 
-    /// Takes a level from the queue. It counts as in hand before it leaves the queue, so that the
-    /// backlog is never shown too small; an [`InHand`] counts it out again.
+    /// Takes a level from the queue. Counts it as in hand before it leaves the queue, so the
+    /// backlog never shows too small. An [`InHand`] counts it out again.
     fn take_next(&self) -> Option<LevelHandle> {
         if self.pending.is_empty() {
             return None;
         }
-        // Relaxed, here and in `InHand`: only ever shown.
+        // Relaxed, here and in `InHand`: only reported.
         self.in_hand.fetch_add(1, Ordering::Relaxed);
         let level = self.pending.pop();
         if level.is_none() {
@@ -203,21 +205,23 @@ impl Shared {
         level
     }
 
-    /// Lets every listener hear the alert; no lock is held meanwhile.
+    /// Calls every listener with the alert. No lock is held meanwhile.
     fn deliver(&self, alert: Option<StockAlert>, listeners: Vec<Arc<dyn StockAlertListener>>) {
         let Some(alert) = alert else {
             return;
         };
         for listener in listeners {
-            // Unwind safe: nothing of ours is seen half-changed, and a listener answers for itself.
-            // It moves in, because the last one to let go of it runs its destructor.
+            // Unwind safe: the listener sees none of our state half-changed, and its own state is
+            // its own affair. It moves in, because the last owner runs its destructor, which may
+            // panic too.
             let heard = catch_unwind(AssertUnwindSafe(|| {
                 let listener = listener;
                 listener.on_alert(&alert);
             }));
             if let Err(payload) = heard {
                 self.panics.fetch_add(1, Ordering::Relaxed);
-                // What it threw may throw in turn as it is dropped; the second is not looked at.
+                // The panic payload may panic again when it is dropped. That second payload is
+                // leaked.
                 if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
                     std::mem::forget(second);
                 }
@@ -243,27 +247,27 @@ impl Shared {
     /// Waits while the thread runs; false if the deadline came first.
     fn wait_for_end(&self, deadline: Duration) -> bool {
         let began = Instant::now();
-        let mut life = self.life();
-        while *life == Life::Running {
+        let mut phase = self.phase();
+        while *phase == ThreadPhase::Running {
             let left = deadline.saturating_sub(began.elapsed());
             if left.is_zero() {
                 return false;
             }
-            life = match self.on_end.wait_timeout(life, left) {
-                Ok((life, _)) => life,
+            phase = match self.on_end.wait_timeout(phase, left) {
+                Ok((phase, _)) => phase,
                 Err(poisoned) => poisoned.into_inner().0,
             };
         }
         true
     }
 
-    fn life(&self) -> MutexGuard<'_, Life> {
-        lock(&self.life)
+    fn phase(&self) -> MutexGuard<'_, ThreadPhase> {
+        lock(&self.phase)
     }
 }
 
-/// Counts a level out when its delivery is over, also if that panics.
-struct InHand<'a>(&'a Shared);
+/// Counts a level out when its delivery is over, even if that panics.
+struct InHand<'a>(&'a DispatcherState);
 
 impl Drop for InHand<'_> {
     fn drop(&mut self) {
@@ -271,19 +275,19 @@ impl Drop for InHand<'_> {
     }
 }
 
-/// Tells those who wait that the thread has ended, however it did.
-struct EndGuard<'a>(&'a Shared);
+/// Tells waiting threads that the delivery thread has ended, however it did.
+struct EndGuard<'a>(&'a DispatcherState);
 
 impl Drop for EndGuard<'_> {
     fn drop(&mut self) {
-        *self.0.life() = Life::Ended;
+        *self.0.phase() = ThreadPhase::Ended;
         self.0.on_end.notify_all();
     }
 }
 
-impl fmt::Debug for AlertDesk {
+impl fmt::Debug for AlertDispatcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AlertDesk").field("backlog", &self.backlog()).finish_non_exhaustive()
+        f.debug_struct("AlertDispatcher").field("backlog", &self.backlog()).finish_non_exhaustive()
     }
 }
 

@@ -1,4 +1,4 @@
-//! The control word of a slot: who is in, how far it is, and which use of the slot this is.
+//! The control word of a descriptor: how many drivers, which status, and which use of the slot.
 //!
 //! ```text
 //!   63 ............... 19   18 ........ 3      2       1 ... 0
@@ -7,9 +7,9 @@
 //! +-----------------------+--------------+--------+----------+
 //! ```
 //!
-//! All of it stands in one word so that joining, refusing, deciding and showing are one
-//! compare-and-swap each, and so that any two of them see one another: nobody joins what is final,
-//! nobody decides behind the back of one who has just joined.
+//! All fields are in one word. So joining, refusing, deciding and showing are one compare-and-swap
+//! each, and each of them sees all others. Nobody can join a final operation, and nobody can decide
+//! without seeing a thread that has just joined.
 //!
 //! ```text
 //!              begin             refuse
@@ -40,9 +40,10 @@ const _: () = assert!(STATUS_MASK & HELPED_BIT == 0 && HELPED_BIT < ONE_DRIVER, 
 /// How far an operation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
-    /// Marks are being put in; it may still fail.
+    /// Drivers are putting marks in. It may still fail.
     Undecided,
-    /// All marks are in and it can't fail any more, but nobody sees it yet: its record is queued first.
+    /// All marks are in, and it cannot fail any more. Nobody sees it yet: its record is queued
+    /// first.
     Decided,
     /// Visible in all its cells. Final.
     Done,
@@ -51,7 +52,7 @@ pub(super) enum Status {
 }
 
 impl Status {
-    /// Has it come to its end?
+    /// Whether the operation has ended.
     pub(super) fn is_final(self) -> bool {
         matches!(self, Self::Done | Self::Refused)
     }
@@ -81,7 +82,7 @@ impl Control {
         Self(Self::free(sequence).0 | ONE_DRIVER)
     }
 
-    /// Which use of the slot this is.
+    /// Which use of the slot this is: its ABA generation.
     pub(super) fn sequence(self) -> u64 {
         self.0 >> SEQUENCE_SHIFT
     }
@@ -96,7 +97,8 @@ impl Control {
         }
     }
 
-    /// Has anybody joined while it was undecided? If nobody has, its owner's marks are the only ones.
+    /// Whether a thread joined while the operation was undecided. If none did, the owner's marks
+    /// are the only ones.
     pub(super) fn is_helped(self) -> bool {
         self.0 & HELPED_BIT != 0
     }
@@ -117,7 +119,7 @@ impl Control {
     }
 }
 
-/// The control word itself. Its transitions are the only way to write it.
+/// The control word itself. Only its transitions write it.
 #[derive(Debug)]
 pub(super) struct ControlWord(AtomicU64);
 
@@ -126,14 +128,16 @@ impl ControlWord {
         Self(AtomicU64::new(Control::free(1).0))
     }
 
-    /// The word as it is. Acquire pairs with the Release half of every transition: whoever sees a
-    /// status sees the winners, the refusal and the announcement behind it, and whoever sees that the
-    /// sequence has moved on sees that the marks of the old one are gone from their cells.
+    /// The current word.
+    ///
+    /// Acquire pairs with the Release half of every transition. Whoever sees a status sees the
+    /// winners, the refusal and the queued record behind it. Whoever sees that the sequence has
+    /// moved on sees that the marks of the old use are gone from their cells.
     pub(super) fn load(&self) -> Control {
         Control(self.0.load(Ordering::Acquire))
     }
 
-    /// Takes a free slot, for the use that is named by the sequence returned.
+    /// Takes a free slot. The sequence returned names this use of it.
     pub(super) fn try_begin(&self) -> Option<u64> {
         let seen = self.load();
         let sequence = seen.sequence();
@@ -143,14 +147,14 @@ impl ControlWord {
         self.swap(seen, Control::untouched(sequence)).then_some(sequence)
     }
 
-    /// Joins the drivers of use `sequence`, and says how far the operation was. Refused once the
-    /// operation is final, for its drivers may all be gone.
+    /// Joins the drivers of use `sequence`, and returns how far the operation is. Refused once the
+    /// operation is final, because its drivers may all be gone.
     pub(super) fn try_join(&self, sequence: u64) -> Option<Control> {
         #[cfg(planted = "commit_join_at_zero")]
         if self.load().sequence() == sequence {
             return Some(Control(self.0.fetch_add(ONE_DRIVER, Ordering::AcqRel) + ONE_DRIVER));
         }
-        // Acquire, on refusal too: the caller looks at its cell again and must find it changed.
+        // Acquire on refusal too: the caller reads its cell again and must find it changed.
         let mut seen = self.load();
         while seen.sequence() == sequence {
             let joined = seen.joined()?;
@@ -162,8 +166,8 @@ impl ControlWord {
         None
     }
 
-    /// From `from` to `to`, whoever has joined meanwhile. True for the one thread whose swap it was;
-    /// false if the operation is no longer at `from`. Only for drivers.
+    /// Moves the status from `from` to `to`, whoever has joined meanwhile. True for the one thread
+    /// whose swap did it; false if the operation is no longer at `from`. Only for drivers.
     pub(super) fn advance(&self, from: Status, to: Status) -> bool {
         let mut seen = self.load();
         while seen.status() == from {
@@ -175,14 +179,16 @@ impl ControlWord {
         false
     }
 
-    /// From [`Undecided`](Status::Undecided) to `to` on the condition that nobody has ever joined.
+    /// Moves the status from [`Undecided`](Status::Undecided) to `to`, provided that nobody has
+    /// ever joined.
     pub(super) fn decide_untouched(&self, sequence: u64, to: Status) -> bool {
         let untouched = Control::untouched(sequence);
         self.swap(untouched, untouched.with_status(to))
     }
 
-    /// One driver fewer, unless this is the last: then returns `false` and changes nothing, and the
-    /// caller is alone with the slot, for what is final can't be joined.
+    /// Removes one driver, unless it is the last. For the last it changes nothing and returns
+    /// `false`. Then the caller is alone with the descriptor, because nobody can join a final
+    /// operation.
     pub(super) fn leave_unless_last(&self) -> bool {
         let mut seen = self.load();
         debug_assert!(seen.status().is_final(), "nobody leaves an operation that is under way");
@@ -195,17 +201,19 @@ impl ControlWord {
         false
     }
 
-    /// Gives the slot back. Only by the last driver, or for a helper's slot.
+    /// Gives the slot back. Only for the last driver, or for a helper's slot.
     pub(super) fn retire(&self, sequence: u64) {
-        // Release pairs with the Acquire of `load`: whoever sees the new sequence sees that all marks
-        // of the old one are gone, and whoever takes the slot sees that nobody needs its notes. Only
-        // the last driver writes, so that a plain store can't overwrite anybody's swap.
+        // Release pairs with the Acquire of `load`. Whoever sees the new sequence sees that all
+        // marks of the old one are gone, and whoever takes the slot sees that nobody needs its
+        // notes. A plain store cannot overwrite another thread's swap, because only the last driver
+        // is left.
         self.0.store(Control::free(sequence + 1).0, Ordering::Release);
     }
 
     fn swap(&self, from: Control, to: Control) -> bool {
-        // Release publishes what the transition rests on (winners, refusal, announcement, marks taken
-        // off); Acquire orders what follows after what others published. Both pair with `load`.
+        // Release publishes what the transition rests on: winners, refusal, queued record, marks
+        // taken off. Acquire orders what follows after what others published. Both pair with
+        // `load`.
         self.0.compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }

@@ -1,17 +1,17 @@
-//! Split fulfilment: one quantity out of several levels, in an order that the caller chose.
+//! Split fulfillment: one quantity out of several levels, in an order that the caller chose.
 //!
-//! How much each level gives is not known before all of them are marked; then it is a pure function
-//! of the words that the marks replaced, so that all threads that drive the operation come to the
-//! same deltas and may write them down over one another.
+//! How much each level gives is unknown until all levels are marked. From then on it is a pure
+//! function of the words that the marks replaced. So all drivers compute the same deltas, and may
+//! write them over one another.
 
-use super::record::Record;
+use super::view::OperationView;
 use crate::quantity::{MAX_UNITS, Quantity};
 use crate::stock::cell::CellId;
 use crate::stock::word::Delta;
 
-/// A level of a split fulfilment, and when its turn comes.
+/// One level of a split fulfillment, and its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stop {
+pub(crate) struct FillStop {
     pub(crate) cell: CellId,
     /// Its place in the order of filling. Whoever builds stops may leave gaps.
     pub(crate) turn: u32,
@@ -19,7 +19,7 @@ pub(crate) struct Stop {
 
 /// Makes a legal plan of any stops: sorted by cell, each cell once (its first turn counts), turns
 /// numbered from 0 without gaps.
-pub(crate) fn plan_stops(stops: &mut [Stop]) -> &[Stop] {
+pub(crate) fn plan_stops(stops: &mut [FillStop]) -> &[FillStop] {
     stops.sort_unstable_by_key(|stop| (stop.cell, stop.turn));
     let mut distinct = 0;
     for next in 0..stops.len() {
@@ -37,18 +37,19 @@ pub(crate) fn plan_stops(stops: &mut [Stop]) -> &[Stop] {
     stops
 }
 
-/// Writes down how much each level gives, or says how much there was in all if that is too little.
-/// Only once every line is marked.
-pub(super) fn fill(record: &Record<'_>) -> Result<(), u64> {
-    let wanted = record.head.fill;
+/// Writes down how much each level gives. `Err` holds how much there was in all, if that is too
+/// little. Call it only once every line is marked.
+pub(super) fn fill(view: &OperationView<'_>) -> Result<(), u64> {
+    let wanted = view.head.fill;
     let mut missing = wanted;
-    for turn in 0..record.head.lines {
-        let at = record.slot.line(turn).order();
-        let word = record.replaced(at);
-        // No level can come to speak for more than a count holds. Capacities see to that before.
+    for turn in 0..view.head.lines {
+        let at = view.slot.line(turn).order();
+        let word = view.replaced(at);
+        // A level never gives more than its reserved count has room for. Warehouse capacities
+        // prevent this case; the bound keeps the word legal all the same.
         let units = missing.min(word.available()).min(MAX_UNITS - word.reserved());
         missing -= units;
-        record.slot.line(at).set_delta(Quantity::new(units).map_or(Delta::NOTHING, Delta::hold));
+        view.slot.line(at).set_delta(Quantity::new(units).map_or(Delta::NOTHING, Delta::hold));
     }
     if missing == 0 { Ok(()) } else { Err(u64::from(wanted - missing)) }
 }
@@ -58,8 +59,8 @@ mod tests {
     use super::*;
     use crate::stock::handle::LevelHandle;
 
-    fn stop(level: u32, turn: u32) -> Stop {
-        Stop { cell: CellId::level(LevelHandle(level)), turn }
+    fn stop(level: u32, turn: u32) -> FillStop {
+        FillStop { cell: CellId::level(LevelHandle(level)), turn }
     }
 
     #[test]

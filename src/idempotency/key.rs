@@ -1,4 +1,4 @@
-//! What a remembered call is remembered by: the caller's own key, or the id that a retake replaces.
+//! The idempotency key, and the name under which a call's answer is stored.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -9,45 +9,46 @@ use uuid::Uuid;
 use crate::error::{InvalidKey, MAX_KEY_BYTES};
 use crate::reservation::id::ReservationId;
 
-/// A caller's own name for one request, so that a retry after a lost answer is safe.
+/// An idempotency key: the caller's own name for one request. It makes a retry after a lost answer
+/// safe.
 ///
 /// A key is a UUID or 1 to 64 bytes: the number of an order or payment, or a random UUID that the
-/// caller makes before it first tries. A call that bears a key which the engine remembers, with the
-/// same request, gives the first call's answer and moves nothing; with another request it is refused
-/// as a conflict.
+/// caller makes before the first try. If a call bears a key that the engine remembers, with the
+/// same request, it gives the first call's answer and moves nothing. With another request it is
+/// refused as a conflict.
 ///
-/// Only the bytes count: a UUID is the same key as its 16 bytes, but not the same as its text.
-/// A key is stored inline; making, copying and comparing one allocates nothing and never waits.
+/// Only the bytes count: a UUID is the same key as its 16 bytes, but not the same as its text. A
+/// key is stored inline. Making, copying and comparing one allocates nothing and never waits.
 ///
 /// ```
-/// use stockade::RequestKey;
+/// use stockade::IdempotencyKey;
 /// use uuid::Uuid;
 ///
-/// let key = RequestKey::try_from("order-4711")?;
+/// let key = IdempotencyKey::try_from("order-4711")?;
 /// assert_eq!(key.to_string(), "order-4711");
 ///
 /// let uuid = Uuid::from_u128(0x0199_d2c4_8a10_7000_8000_1234_5678_90ab);
-/// assert_eq!(RequestKey::from(uuid), RequestKey::try_from(&uuid.as_bytes()[..])?);
-/// assert_ne!(RequestKey::from(uuid), RequestKey::try_from(uuid.to_string().as_str())?);
+/// assert_eq!(IdempotencyKey::from(uuid), IdempotencyKey::try_from(&uuid.as_bytes()[..])?);
+/// assert_ne!(IdempotencyKey::from(uuid), IdempotencyKey::try_from(uuid.to_string().as_str())?);
 /// # Ok::<(), stockade::InvalidKey>(())
 /// ```
 #[derive(Clone, Copy)]
-pub struct RequestKey {
-    /// How many of `bytes` are the key's: 1 to 64.
+pub struct IdempotencyKey {
+    /// How many of `bytes` belong to the key: 1 to 64.
     len: u8,
     /// The key's bytes, then zeros.
     bytes: [u8; Self::MAX_LEN],
 }
 
-impl RequestKey {
+impl IdempotencyKey {
     /// The longest key, in bytes.
     pub const MAX_LEN: usize = MAX_KEY_BYTES;
 
     /// The key's bytes, 1 to 64 of them.
     ///
     /// ```
-    /// use stockade::RequestKey;
-    /// let key = RequestKey::try_from("order-4711")?;
+    /// use stockade::IdempotencyKey;
+    /// let key = IdempotencyKey::try_from("order-4711")?;
     /// assert_eq!(key.as_bytes(), b"order-4711");
     /// # Ok::<(), stockade::InvalidKey>(())
     /// ```
@@ -55,7 +56,7 @@ impl RequestKey {
         &self.bytes[..usize::from(self.len)]
     }
 
-    /// The key with just these bytes, as [`as_bytes`](Self::as_bytes) gave them.
+    /// The key with exactly these bytes, as [`as_bytes`](Self::as_bytes) returned them.
     pub(crate) fn from_bytes(key: &[u8]) -> Result<Self, InvalidKey> {
         if key.is_empty() || key.len() > Self::MAX_LEN {
             return Err(InvalidKey { len: key.len() });
@@ -66,7 +67,7 @@ impl RequestKey {
     }
 }
 
-impl From<Uuid> for RequestKey {
+impl From<Uuid> for IdempotencyKey {
     fn from(uuid: Uuid) -> Self {
         let mut bytes = [0; Self::MAX_LEN];
         bytes[..16].copy_from_slice(uuid.as_bytes());
@@ -74,7 +75,7 @@ impl From<Uuid> for RequestKey {
     }
 }
 
-impl TryFrom<&str> for RequestKey {
+impl TryFrom<&str> for IdempotencyKey {
     type Error = InvalidKey;
 
     fn try_from(key: &str) -> Result<Self, InvalidKey> {
@@ -82,7 +83,7 @@ impl TryFrom<&str> for RequestKey {
     }
 }
 
-impl TryFrom<&[u8]> for RequestKey {
+impl TryFrom<&[u8]> for IdempotencyKey {
     type Error = InvalidKey;
 
     fn try_from(key: &[u8]) -> Result<Self, InvalidKey> {
@@ -90,35 +91,35 @@ impl TryFrom<&[u8]> for RequestKey {
     }
 }
 
-impl PartialEq for RequestKey {
+impl PartialEq for IdempotencyKey {
     fn eq(&self, other: &Self) -> bool {
         self.as_bytes() == other.as_bytes()
     }
 }
 
-impl Eq for RequestKey {}
+impl Eq for IdempotencyKey {}
 
-impl Hash for RequestKey {
-    // As the slice hashes, because `Borrow` promises so.
+impl Hash for IdempotencyKey {
+    // Hash as the slice does: `Borrow` promises that.
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_bytes().hash(state);
     }
 }
 
-impl Borrow<[u8]> for RequestKey {
+impl Borrow<[u8]> for IdempotencyKey {
     fn borrow(&self) -> &[u8] {
         self.as_bytes()
     }
 }
 
-impl AsRef<[u8]> for RequestKey {
+impl AsRef<[u8]> for IdempotencyKey {
     fn as_ref(&self) -> &[u8] {
         self.as_bytes()
     }
 }
 
 /// Text as text, other 16 bytes as a UUID, and anything else in hexadecimal.
-impl fmt::Display for RequestKey {
+impl fmt::Display for IdempotencyKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.as_bytes();
         if let Ok(text) = std::str::from_utf8(bytes)
@@ -133,22 +134,23 @@ impl fmt::Display for RequestKey {
     }
 }
 
-impl fmt::Debug for RequestKey {
+impl fmt::Debug for IdempotencyKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RequestKey({self})")
+        write!(f, "IdempotencyKey({self})")
     }
 }
 
-/// What a call is remembered by.
+/// The name under which a call's answer is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum KeyName {
     /// The key that the caller brought.
-    Caller(RequestKey),
-    /// The hold that a retake replaces: two callers with different keys still retake it once.
+    Caller(IdempotencyKey),
+    /// The hold that a retake replaces. So two callers with different keys still retake it only
+    /// once.
     Retake(ReservationId),
 }
 
-const _: () = assert!(size_of::<RequestKey>() == 65 && size_of::<KeyName>() == 72);
+const _: () = assert!(size_of::<IdempotencyKey>() == 65 && size_of::<KeyName>() == 72);
 
 #[cfg(all(test, not(loom)))]
 mod tests {
@@ -158,25 +160,25 @@ mod tests {
     #[test]
     fn a_key_is_one_to_sixty_four_bytes() {
         let long = [7_u8; 65];
-        assert_eq!(RequestKey::try_from(&long[..0]), Err(InvalidKey { len: 0 }));
-        assert_eq!(RequestKey::try_from(&long[..]), Err(InvalidKey { len: 65 }));
+        assert_eq!(IdempotencyKey::try_from(&long[..0]), Err(InvalidKey { len: 0 }));
+        assert_eq!(IdempotencyKey::try_from(&long[..]), Err(InvalidKey { len: 65 }));
         for len in 1..=64 {
-            let key = RequestKey::try_from(&long[..len]).expect("a legal length");
+            let key = IdempotencyKey::try_from(&long[..len]).expect("a legal length");
             assert_eq!(key.as_bytes(), &long[..len]);
-            assert_eq!(RequestKey::from_bytes(key.as_bytes()), Ok(key));
+            assert_eq!(IdempotencyKey::from_bytes(key.as_bytes()), Ok(key));
         }
     }
 
     #[test]
     fn trailing_zeros_are_part_of_a_key() {
-        let short = RequestKey::from_bytes(b"a").expect("a legal key");
-        let zero = RequestKey::from_bytes(b"a\0").expect("a legal key");
+        let short = IdempotencyKey::from_bytes(b"a").expect("a legal key");
+        let zero = IdempotencyKey::from_bytes(b"a\0").expect("a legal key");
         assert_ne!(short, zero);
     }
 
     #[test]
     fn a_key_is_found_by_its_bytes() {
-        let key = RequestKey::try_from("order-1").expect("a legal key");
+        let key = IdempotencyKey::try_from("order-1").expect("a legal key");
         let keys = HashSet::from([key]);
         assert!(keys.contains(&b"order-1"[..]));
         assert!(!keys.contains(&b"order-2"[..]));
@@ -184,12 +186,13 @@ mod tests {
 
     #[test]
     fn a_key_shows_itself_as_what_it_most_likely_is() {
-        let show = |bytes: &[u8]| RequestKey::from_bytes(bytes).expect("a legal key").to_string();
+        let show =
+            |bytes: &[u8]| IdempotencyKey::from_bytes(bytes).expect("a legal key").to_string();
         assert_eq!(show("Größe 7".as_bytes()), "Größe 7");
         assert_eq!(show(b"\n\x01"), "0a01");
         let uuid = Uuid::from_u128(0xff);
-        assert_eq!(RequestKey::from(uuid).to_string(), uuid.to_string());
-        assert_eq!(format!("{:?}", RequestKey::from(uuid)), format!("RequestKey({uuid})"));
+        assert_eq!(IdempotencyKey::from(uuid).to_string(), uuid.to_string());
+        assert_eq!(format!("{:?}", IdempotencyKey::from(uuid)), format!("IdempotencyKey({uuid})"));
     }
 
     #[test]

@@ -1,33 +1,33 @@
-//! Who was published before whom: the queue by which old keys leave.
+//! The eviction queue: stored answers in the order of their publication. Old keys leave by it.
 
 use std::collections::VecDeque;
 
 use crate::clock::Timestamp;
-use crate::reservation::keys::name::KeyName;
+use crate::idempotency::key::KeyName;
 
-/// How many publications stand in one piece of memory. Pieces, because one long buffer would have
-/// to be copied as it grows, with every publisher waiting for it.
+/// How many publications one piece of memory holds. One long buffer would have to be copied as it
+/// grows, while every publisher waits.
 const CHUNK: usize = 1_024;
 
 /// One answer that was published.
 #[derive(Debug)]
 pub(super) struct Publication {
     pub(super) name: KeyName,
-    /// Which publication it was: a name that was published anew bears another number, so that the
-    /// old place in the queue can't drop the new answer.
+    /// The number of this publication. If a name is published again, the new answer has another
+    /// number, so the old place in the queue cannot drop the new answer.
     pub(super) number: u64,
     pub(super) at: Timestamp,
 }
 
 /// A first-in first-out queue of publications.
 #[derive(Debug, Default)]
-pub(super) struct Order {
-    /// Only the last chunk has room, and only the first may lack its oldest; none is empty.
+pub(super) struct EvictionQueue {
+    /// Only the last chunk has room, and only the first may have lost its oldest; none is empty.
     chunks: VecDeque<VecDeque<Publication>>,
     len: usize,
 }
 
-impl Order {
+impl EvictionQueue {
     pub(super) fn push(&mut self, publication: Publication) {
         self.len += 1;
         if let Some(chunk) = self.chunks.back_mut()
@@ -42,8 +42,8 @@ impl Order {
         self.chunks.push_back(chunk);
     }
 
-    /// Takes the oldest publication, if there is one and `leaves`, given the queue's length and it,
-    /// says so.
+    /// Takes the oldest publication if `leaves` says so. `leaves` gets the queue's length and that
+    /// publication.
     pub(super) fn pop_if(
         &mut self,
         leaves: impl FnOnce(usize, &Publication) -> bool,
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn publications_leave_in_the_order_in_which_they_came() {
-        let mut order = Order::default();
+        let mut order = EvictionQueue::default();
         let (mut came, mut left) = (0, 0);
         for round in 0..5_000 {
             for _ in 0..round % 7 {
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn only_the_oldest_is_asked_and_it_may_stay() {
-        let mut order = Order::default();
+        let mut order = EvictionQueue::default();
         assert!(order.pop_if(|_, _| true).is_none());
         order.push(publication(1));
         order.push(publication(2));

@@ -1,48 +1,52 @@
-//! A slot: where an operation, or a thread that helps one, keeps its notes.
+//! A descriptor: where an operation, or a thread that helps one, keeps its notes.
 //!
-//! All fields are atomics, because a thread that met a mark long ago may read the notes of an
-//! operation while the slot is being written for the next. Such a reader finds that the sequence has
-//! moved on and drops what it read; the fences that make sure of it are in [`Slot::try_begin`] and
-//! [`Slot::is_still`].
+//! All fields are atomics. A thread that met a mark long ago may read the notes while the slot is
+//! being written for the next operation. Such a reader works as a seqlock reader does (Boehm, "Can
+//! Seqlocks Get Along with Programming Language Memory Models?", MSPC 2012): it reads, finds that
+//! the sequence has moved on, and drops what it read. The fences that ensure this are in
+//! [`Descriptor::try_begin`] and [`Descriptor::is_still`].
 
 use super::control::ControlWord;
+use super::doubling_table::DoublingTable;
 use super::mark::Mark;
-use super::shelves::Shelves;
 use crate::quantity::MAX_UNITS;
-use crate::stock::announce::Announced;
 use crate::stock::cell::CellId;
+use crate::stock::mcas::recorder::LogOrder;
 use crate::stock::word::{Delta, Word};
 use crate::sync::{AtomicU32, AtomicU64, MODELLED, Ordering, fence};
 
-/// Lines that stand in the slot itself; longer operations go on in segments that stay with the slot.
+/// Lines inside the descriptor itself. Longer operations go on in segments that stay with it.
 const INLINE: usize = if MODELLED { 2 } else { 8 };
 const SEGMENTS: usize = 13;
 /// The most lines an operation can have: as many as a refusal can number.
 pub(crate) const MAX_LINES: usize = WHOLE as usize;
 
 const _: () = assert!(
-    MODELLED || INLINE + Shelves::<Line, INLINE, SEGMENTS>::CAPACITY >= MAX_LINES,
+    MODELLED || INLINE + DoublingTable::<DescriptorLine, INLINE, SEGMENTS>::CAPACITY >= MAX_LINES,
     "a slot can grow to the longest operation"
 );
 
-/// One cell of an operation. Which of a slot's lines mean something, and until when, the status says.
+/// One cell of an operation. The status tells which lines mean something, and until when.
 #[derive(Debug)]
-pub(super) struct Line {
-    /// Which cell. Written before the first mark; ascending, so that it can be searched.
+pub(super) struct DescriptorLine {
+    /// Which cell. Written before the first mark. Ascending over the lines, so a binary search
+    /// finds it.
     cell: AtomicU32,
-    /// Split fulfilment: which line is the so many-th in the order of filling.
+    /// Split fulfillment: `order` of line `n` holds the number of the line that is filled as the
+    /// `n`-th.
     order: AtomicU32,
-    /// What it does to the cell. Written before the first mark; split fulfilment writes it before the
-    /// decision, each driver the same value.
+    /// What the operation does to the cell. Written before the first mark. Split fulfillment writes
+    /// it before the decision; every driver writes the same value.
     delta: AtomicU64,
-    /// The word that *this slot's* mark replaced. Written by the slot's thread, before its mark.
+    /// The word that *this descriptor's* mark replaced. Written by the descriptor's thread before
+    /// its mark.
     replaced: AtomicU64,
-    /// Whose mark counts: the first that was in the cell. Zero until claimed, and in operations that
-    /// nobody joined, where it can only be the owner's.
+    /// The mark that counts: the first one in the cell. Zero until claimed. In operations that
+    /// nobody joined it stays zero, because only the owner's mark can win.
     winner: AtomicU64,
 }
 
-impl Line {
+impl DescriptorLine {
     fn new() -> Self {
         Self {
             cell: AtomicU32::new(0),
@@ -53,8 +57,8 @@ impl Line {
         }
     }
 
-    // Relaxed, in all of these, is enough: what drivers and readers see is ordered by the mark
-    // (written before it, read after it), by the status, or checked by the sequence afterwards.
+    // Relaxed is enough in all of these. The mark orders what drivers and readers see (written
+    // before it, read after it), or the status does, or the sequence check afterwards rejects it.
 
     /// Writes a line down, before the first mark.
     pub(super) fn write(&self, cell: CellId, delta: Delta) {
@@ -83,7 +87,7 @@ impl Line {
         self.order.store(line, Ordering::Relaxed);
     }
 
-    /// The counts that this slot's mark replaced in the line's cell.
+    /// The counts that this descriptor's mark replaced in the line's cell.
     pub(super) fn replaced(&self) -> Word {
         Word::from_bits(self.replaced.load(Ordering::Relaxed)).unwrap_or_default()
     }
@@ -92,21 +96,23 @@ impl Line {
         self.replaced.store(word.bits(), Ordering::Relaxed);
     }
 
-    /// Whose mark counts, if that is claimed.
+    /// The mark that counts, if it is claimed.
     pub(super) fn winner(&self) -> Option<Mark> {
-        // Acquire pairs with the claim: whoever sees the winner sees the word that it replaced.
+        // Acquire pairs with the Release in `claim`: whoever sees the winner sees the word that it
+        // replaced.
         Mark::from_bits(self.winner.load(Ordering::Acquire))
     }
 
-    /// Makes `mark` the one that counts, unless another one does. True if it is `mark` that counts
-    /// now: another driver may have claimed for it, and then it has not come too late.
+    /// Makes `mark` the one that counts, unless another one does. True if `mark` counts now.
+    /// Another driver may have claimed for it, and then it is not too late either.
     pub(super) fn claim(&self, mark: Mark) -> bool {
         #[cfg(planted = "commit_credit_twice")]
         {
             self.winner.store(mark.bits(), Ordering::Release);
             return true;
         }
-        // Release pairs with `winner`: the claimer has seen the mark, and so the word it replaced.
+        // Release pairs with `winner`: the claimer has seen the mark, and so the word that it
+        // replaced.
         #[cfg(not(planted = "commit_credit_twice"))]
         match self.winner.compare_exchange(0, mark.bits(), Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => true,
@@ -117,10 +123,10 @@ impl Line {
 
 /// Why an operation was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Short {
-    /// Which line was short; `None` says that it was the sum of all (split fulfilment).
+pub(super) struct Shortage {
+    /// Which line was short; `None` for the sum of all (split fulfillment).
     pub(super) line: Option<usize>,
-    /// What was there.
+    /// How many units were there.
     pub(super) available: u64,
 }
 
@@ -134,7 +140,7 @@ const LINE_SHIFT: u32 = 48;
 const AVAILABLE_MASK: u64 = (1 << LINE_SHIFT) - 1;
 const WHOLE: u64 = (1 << (u64::BITS - LINE_SHIFT)) - 1;
 
-impl Short {
+impl Shortage {
     fn bits(self) -> u64 {
         debug_assert!(self.available <= AVAILABLE_MASK);
         self.line.map_or(WHOLE, |line| line as u64) << LINE_SHIFT | self.available
@@ -146,23 +152,25 @@ impl Short {
     }
 }
 
-/// The notes of an operation or of a helper. Two cache lines of its own, at least: its neighbours
+/// The notes of an operation or of a helper. Aligned to two cache lines, because its neighbours
 /// belong to other threads.
 #[derive(Debug)]
 #[repr(align(128))]
-pub(super) struct Slot {
+pub(super) struct Descriptor {
     pub(super) control: ControlWord,
-    /// A helper's slot: the name of the operation that it helps. Written before its first mark.
+    /// A helper's descriptor: the name of the operation that it helps. Written before its first
+    /// mark.
     target: AtomicU64,
-    /// An operation's slot: the helpers' slots that stay as long as it does, newest first, 0 for none.
+    /// An operation's descriptor: head of the list of the helpers' descriptors, which stay as long
+    /// as it does. Newest first, 0 for none.
     helpers: AtomicU32,
-    /// A helper's slot: the one that came before, in the list of its operation.
+    /// A helper's descriptor: the next one in that list.
     elder: AtomicU32,
     /// What kind of operation it is; see [`Head`].
     head: AtomicU64,
     refusal: AtomicU64,
-    inline: [Line; INLINE],
-    more: Shelves<Line, INLINE, SEGMENTS>,
+    inline: [DescriptorLine; INLINE],
+    more: DoublingTable<DescriptorLine, INLINE, SEGMENTS>,
 }
 
 /// What an operation is, beside its lines.
@@ -170,43 +178,43 @@ pub(super) struct Slot {
 /// ```text
 ///   63 ..... 33   32 .......... 31   30 .............. 0
 /// +-------------+------------------+--------------------+
-/// | lines       | when announced   |  quantity to fill  |
+/// | lines       | log order        |  quantity to fill  |
 /// +-------------+------------------+--------------------+
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) lines: usize,
-    pub(super) announced: Announced,
-    /// Split fulfilment: the quantity to fill; 0 in all other operations.
+    pub(super) log_order: LogOrder,
+    /// Split fulfillment: the quantity to fill; 0 in all other operations.
     pub(super) fill: u32,
 }
 
-const ANNOUNCED_SHIFT: u32 = 31;
+const LOG_ORDER_SHIFT: u32 = 31;
 const LINES_SHIFT: u32 = 33;
-const _: () = assert!(MAX_UNITS >> ANNOUNCED_SHIFT == 0, "every quantity fits");
+const _: () = assert!(MAX_UNITS >> LOG_ORDER_SHIFT == 0, "every quantity fits");
 
 impl Head {
     fn bits(self) -> u64 {
-        let announced = match self.announced {
-            Announced::Never => 0,
-            Announced::ByOwner => 1,
-            Announced::BeforeShown => 2,
+        let log_order = match self.log_order {
+            LogOrder::Never => 0,
+            LogOrder::ByOwner => 1,
+            LogOrder::BeforeVisible => 2,
         };
-        (self.lines as u64) << LINES_SHIFT | announced << ANNOUNCED_SHIFT | u64::from(self.fill)
+        (self.lines as u64) << LINES_SHIFT | log_order << LOG_ORDER_SHIFT | u64::from(self.fill)
     }
 
     fn from_bits(bits: u64) -> Self {
-        let announced = match bits >> ANNOUNCED_SHIFT & 0b11 {
-            0 => Announced::Never,
-            1 => Announced::ByOwner,
-            _ => Announced::BeforeShown,
+        let log_order = match bits >> LOG_ORDER_SHIFT & 0b11 {
+            0 => LogOrder::Never,
+            1 => LogOrder::ByOwner,
+            _ => LogOrder::BeforeVisible,
         };
         let fill = (bits & u64::from(MAX_UNITS)) as u32;
-        Self { lines: (bits >> LINES_SHIFT) as usize, announced, fill }
+        Self { lines: (bits >> LINES_SHIFT) as usize, log_order, fill }
     }
 }
 
-impl Slot {
+impl Descriptor {
     pub(super) fn new() -> Self {
         Self {
             control: ControlWord::new(),
@@ -215,35 +223,36 @@ impl Slot {
             elder: AtomicU32::new(0),
             head: AtomicU64::new(0),
             refusal: AtomicU64::new(0),
-            inline: std::array::from_fn(|_| Line::new()),
-            more: Shelves::new(),
+            inline: std::array::from_fn(|_| DescriptorLine::new()),
+            more: DoublingTable::new(),
         }
     }
 
     /// Takes the slot if it is free.
     pub(super) fn try_begin(&self) -> Option<u64> {
         let sequence = self.control.try_begin()?;
-        // Pairs with the Acquire fence of `is_still`: a late reader that sees any of the notes which
-        // follow also sees that the sequence it came for is over.
+        // Pairs with the Acquire fence of `is_still`. A late reader that sees any note written
+        // after this fence also sees that the sequence it came for is over.
         fence(Ordering::Release);
         Some(sequence)
     }
 
-    /// Was the slot still in use `sequence` after everything that the caller has read from it? If
-    /// not, what it read may belong to a stranger, and all marks of that use are gone from the cells.
+    /// Whether the slot was still in use `sequence` after everything that the caller has read from
+    /// it. If not, what it read may belong to another operation, and all marks of that use are gone
+    /// from the cells.
     pub(super) fn is_still(&self, sequence: u64) -> bool {
         // Pairs with the Release fence of `try_begin`.
         fence(Ordering::Acquire);
         self.control.load().sequence() == sequence
     }
 
-    /// Makes room for `lines` lines. Allocates only the first time that a slot sees so many.
+    /// Makes room for `lines` lines. Allocates only the first time that a slot needs so many.
     pub(super) fn make_room(&self, lines: usize) {
-        self.more.grow(lines.saturating_sub(INLINE), Line::new);
+        self.more.grow(lines.saturating_sub(INLINE), DescriptorLine::new);
     }
 
-    /// A line, if the slot has ever seen so many.
-    pub(super) fn try_line(&self, line: usize) -> Option<&Line> {
+    /// A line, if the slot has ever had so many.
+    pub(super) fn try_line(&self, line: usize) -> Option<&DescriptorLine> {
         match self.inline.get(line) {
             Some(inline) => Some(inline),
             None => self.more.get(line - INLINE),
@@ -252,11 +261,11 @@ impl Slot {
 
     /// A line of an operation that the caller drives.
     #[allow(clippy::expect_used, reason = "a driver's slot has room for all lines, see make_room")]
-    pub(super) fn line(&self, line: usize) -> &Line {
+    pub(super) fn line(&self, line: usize) -> &DescriptorLine {
         self.try_line(line).expect("room was made before the first mark")
     }
 
-    // Relaxed, in what follows, for the same reasons as in a line.
+    // Relaxed below, for the same reasons as in a line.
 
     /// Writes down what an operation is, before its first mark.
     pub(super) fn write_head(&self, head: Head) {
@@ -268,9 +277,10 @@ impl Slot {
         Head::from_bits(self.head.load(Ordering::Relaxed))
     }
 
-    /// Which of the first `lines` lines is about `cell`. Safe on a slot that is being written for another operation: the
-    /// answer then means nothing, as the sequence will tell.
-    pub(super) fn find(&self, cell: CellId, lines: usize) -> Option<(usize, &Line)> {
+    /// Which of the first `lines` lines is about `cell`: a binary search. Safe on a slot that is
+    /// being written for another operation: the answer then means nothing, and the sequence tells
+    /// so.
+    pub(super) fn find(&self, cell: CellId, lines: usize) -> Option<(usize, &DescriptorLine)> {
         let (mut from, mut to) = (0, lines);
         while from < to {
             let middle = from + (to - from) / 2;
@@ -284,34 +294,35 @@ impl Slot {
         None
     }
 
-    /// Which operation this helper's slot helps, or helped.
+    /// The operation that this helper's descriptor helps, or helped.
     pub(super) fn target(&self) -> Option<Mark> {
         Mark::from_bits(self.target.load(Ordering::Relaxed))
     }
 
-    /// A helper writes down whom it helps, before its first mark.
+    /// Notes which operation this helper helps, before its first mark.
     pub(super) fn set_target(&self, operation: Mark) {
         self.target.store(operation.bits(), Ordering::Relaxed);
     }
 
-    /// Notes what was short. Several drivers may, before one of them gets to refuse: each saw a word
-    /// that was really short while the operation was undecided, so that any of them may stand.
-    pub(super) fn note_short(&self, short: Short) {
+    /// Notes what was short. Several drivers may write before one of them refuses. Each saw a word
+    /// that was really short while the operation was undecided, so any of these notes may stand.
+    pub(super) fn note_short(&self, short: Shortage) {
         // Relaxed: the swap to `Refused` publishes it.
         self.refusal.store(short.bits(), Ordering::Relaxed);
     }
 
-    pub(super) fn short(&self) -> Short {
-        Short::from_bits(self.refusal.load(Ordering::Relaxed))
+    pub(super) fn short(&self) -> Shortage {
+        Shortage::from_bits(self.refusal.load(Ordering::Relaxed))
     }
 
-    /// Adds a helper's slot to those that stay as long as this operation.
-    pub(super) fn adopt(&self, number: u32, helper: &Slot) {
+    /// Adds a helper's descriptor to those that stay as long as this operation.
+    pub(super) fn adopt(&self, number: u32, helper: &Descriptor) {
         let mut newest = self.helpers.load(Ordering::Relaxed);
         loop {
             helper.elder.store(newest, Ordering::Relaxed);
-            // Release pairs with the last driver's walk. (Every driver leaves by a swap of the control
-            // word, which orders it as well.)
+            // Release pairs with the Acquire of `newest_helper`, with which the last driver walks
+            // the list. (Every driver leaves by a swap of the control word, which orders it as
+            // well.)
             match self.helpers.compare_exchange(
                 newest,
                 number + 1,
@@ -324,12 +335,12 @@ impl Slot {
         }
     }
 
-    /// The newest of the helpers' slots.
+    /// The newest of the helpers' descriptors.
     pub(super) fn newest_helper(&self) -> Option<u32> {
         self.helpers.load(Ordering::Acquire).checked_sub(1)
     }
 
-    /// The helper's slot that came before this one.
+    /// The helper's descriptor that was added before this one.
     pub(super) fn elder_helper(&self) -> Option<u32> {
         self.elder.load(Ordering::Relaxed).checked_sub(1)
     }

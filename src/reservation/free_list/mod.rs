@@ -1,25 +1,34 @@
-//! How free slots circulate: oldest first, through magazines near each thread and a depot behind.
+//! The free list: slots circulate oldest first, through magazines near each thread and a depot
+//! behind.
+//!
+//! A magazine allocator, after Bonwick and Adams, "Magazines and Vmem" (USENIX ATC 2001). It
+//! differs in one point: slots come back in the order in which their holds ended, not last in,
+//! first out.
 //!
 //! ```text
 //!            take                                   retire
 //!             |                                       |
-//!   shard:  ready  <--- refill ---  depot  <--- full ---  ended
+//!   shard:  active  <--- refill ---  depot  <--- full ---  ended
 //!                     (oldest first, once the records in it are old enough)
 //! ```
 //!
 //! A slot whose hold is over is not reused at once: its record stays readable until the slot comes
 //! round. The depot moves slots a magazine at a time, so that threads meet there once in
-//! [`MAGAZINE`] operations only; a shard hands out of the magazine that it has [ready](Ready). All
-//! queues are bounded and made at the start: nothing here allocates afterwards, except the magazines
-//! that come with a new segment of slots.
+//! [`MAGAZINE`] operations only; a shard hands out of its [active magazine](ActiveMagazine). All
+//! queues are bounded and made at the start: nothing here allocates afterwards, except the
+//! magazines that come with a new segment of slots.
+
+mod active;
+pub(crate) mod magazine;
+pub(crate) mod refills;
 
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::reservation::chain::SlotNumber;
-use crate::reservation::magazine::{MAGAZINE, Magazine};
-use crate::reservation::moves::Moves;
-use crate::reservation::ready::{MOST_MAGAZINES, Ready, Taken};
+use crate::reservation::free_list::active::{ActiveMagazine, MOST_MAGAZINES, TakenSlot};
+use crate::reservation::free_list::magazine::{MAGAZINE, Magazine};
+use crate::reservation::free_list::refills::InFlightRefills;
 use crate::shard::{shards_for, thread_ordinal};
 use crate::sync::{ArrayQueue, AtomicU32, AtomicU64, Backoff, Ordering};
 use crate::table::Table;
@@ -39,7 +48,7 @@ pub(crate) struct Retention {
 
 /// Slots on their way from the end of one hold to the start of the next.
 #[derive(Debug)]
-pub(crate) struct Magazines {
+pub(crate) struct FreeList {
     shards: Box<[Shard]>,
     /// Filled magazines, oldest first.
     full: ArrayQueue<u32>,
@@ -54,8 +63,8 @@ pub(crate) struct Magazines {
     fresh: AtomicU64,
     /// How many slots there may be.
     max_slots: u32,
-    /// Marks whatever takes slots out of one queue here to put them into another.
-    moves: Moves,
+    /// Counts whatever takes slots out of one queue here to put them into another.
+    refills: InFlightRefills,
     retention: Retention,
 }
 
@@ -64,17 +73,18 @@ pub(crate) struct Magazines {
 #[cfg_attr(not(all(loom, feature = "loom")), repr(align(128)))]
 struct Shard {
     /// The magazine that a reserve may take slots of.
-    ready: Ready,
+    active: ActiveMagazine,
     /// Slots whose hold is over.
     ended: ArrayQueue<SlotNumber>,
 }
 
-impl Magazines {
+impl FreeList {
     /// For up to `max_slots` slots, used by about `threads` threads at once.
     pub(crate) fn new(max_slots: u32, threads: usize, retention: Retention) -> Self {
         let shards = shards_for(threads);
-        // Every slot may be in a full magazine, and each shard may be filling one and have one ready.
-        // Those that go back to the depot because another was ready first lack a slot each.
+        // Every slot may be in a full magazine, and each shard may be filling one and have one
+        // active. Those that go back to the depot because another became active first lack a slot
+        // each.
         let full = (max_slots as usize).div_ceil(MAGAZINE);
         let count = (full + full / 8 + 4 * shards + 2).min(MOST_MAGAZINES);
         Self {
@@ -86,27 +96,27 @@ impl Magazines {
             made: AtomicU32::new(0),
             fresh: AtomicU64::new(0),
             max_slots,
-            moves: Moves::new(),
+            refills: InFlightRefills::new(),
             retention,
         }
     }
 
     /// A slot for a new hold: one whose record has been readable long enough, else a fresh one,
-    /// else, at the maximum of slots, the oldest finished one. `None`: it looked through all queues,
-    /// while no slot was carried from one to another, and found none. (One that was retired during
-    /// the look, to where it had looked, may be missed.)
+    /// else, at the maximum of slots, the oldest finished one. `None`: it looked through all
+    /// queues, while no slot was carried from one to another, and found none. (One that was retired
+    /// during the look, to where it had looked, may be missed.)
     #[inline(always)]
     pub(crate) fn take(&self, now: Timestamp) -> Option<SlotNumber> {
         let shard = self.own_shard();
-        match self.take_ready(shard) {
+        match self.take_active(shard) {
             None => self.refill(shard, now),
             some => some,
         }
     }
 
     #[inline]
-    fn take_ready(&self, shard: &Shard) -> Option<SlotNumber> {
-        let Taken { slot, emptied } = shard.ready.take(|number| self.magazines.get(number))?;
+    fn take_active(&self, shard: &Shard) -> Option<SlotNumber> {
+        let TakenSlot { slot, emptied } = shard.active.take(|number| self.magazines.get(number))?;
         #[cfg(not(planted = "magazine_returned_early"))]
         if let Some(number) = emptied {
             self.give_back(number);
@@ -147,9 +157,9 @@ impl Magazines {
         self.fresh.load(Ordering::Relaxed) as u32
     }
 
-    /// Finished records kept readable, and slots that stand ready: exact while nothing moves.
+    /// Finished records kept readable, and slots in active magazines: exact while nothing moves.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        let ready = self.shards.iter().map(|shard| shard.ready.left()).sum();
+        let ready = self.shards.iter().map(|shard| shard.active.left()).sum();
         (self.retained(), ready)
     }
 
@@ -163,7 +173,7 @@ impl Magazines {
     fn refill(&self, shard: &Shard, now: Timestamp) -> Option<SlotNumber> {
         if !self.depot_is_empty() {
             #[cfg(not(planted = "refill_unmarked"))]
-            let _move = self.moves.begin();
+            let _refill = self.refills.begin();
             if let Some(number) = self.pop_ripe(now) {
                 return self.unload(shard, number);
             }
@@ -172,7 +182,7 @@ impl Magazines {
     }
 
     fn depot_is_empty(&self) -> bool {
-        // Relaxed: a thread that has the front in hand has marked its move before.
+        // Relaxed: a thread that has the front in hand has begun its refill before.
         self.front.load(Ordering::Relaxed) == NONE && self.full.is_empty()
     }
 
@@ -235,7 +245,7 @@ impl Magazines {
         if next == MAGAZINE {
             #[cfg(not(planted = "magazine_returned_early"))]
             let _ = self.empty.push(number);
-        } else if !shard.ready.install(number, next) {
+        } else if !shard.active.install(number, next) {
             // Another thread of this shard was first: the rest waits in the depot.
             magazine.keep_from(next);
             self.put_to_front(number);
@@ -251,7 +261,7 @@ impl Magazines {
             return;
         };
         #[cfg(not(planted = "spill_unmarked"))]
-        let _move = self.moves.begin();
+        let _refill = self.refills.begin();
         magazine.fill(std::iter::from_fn(|| shard.ended.pop()), now);
         let destination = if magazine.first() == MAGAZINE { &self.empty } else { &self.full };
         let _ = destination.push(number);
@@ -288,7 +298,7 @@ impl Magazines {
                 self.fresh.store(end, Ordering::Relaxed);
                 return Some(first as SlotNumber);
             }
-            let _move = self.moves.begin();
+            let _refill = self.refills.begin();
             // Relaxed: the numbers themselves are all that is handed out; a fresh slot's content
             // comes with its segment.
             match self.fresh.compare_exchange(first, end, Ordering::Relaxed, Ordering::Relaxed) {
@@ -314,11 +324,11 @@ impl Magazines {
     fn take_any(&self, own: &Shard) -> Option<SlotNumber> {
         let backoff = Backoff::new();
         loop {
-            let before = self.moves.before();
+            let before = self.refills.before();
             if let Some(slot) = self.look_everywhere(own) {
                 return Some(slot);
             }
-            if cfg!(planted = "moves_ignored") || !self.moves.came_since(before) {
+            if cfg!(planted = "moves_ignored") || !self.refills.came_since(before) {
                 return None;
             }
             backoff.snooze();
@@ -327,7 +337,7 @@ impl Magazines {
 
     fn look_everywhere(&self, own: &Shard) -> Option<SlotNumber> {
         if !self.depot_is_empty() {
-            let _move = self.moves.begin();
+            let _refill = self.refills.begin();
             if let Some(number) = self.pop_oldest() {
                 return self.unload(own, number);
             }
@@ -335,13 +345,13 @@ impl Magazines {
         #[cfg(planted = "own_shard_only")]
         return own.ended.pop();
         #[cfg_attr(planted = "own_shard_only", allow(unreachable_code))]
-        // This thread's own shard last, where it puts a slot that it can't use yet: so it does not meet
-        // that one again before all others.
+        // This thread's own shard last, where it puts a slot that it can't use yet: so it does not
+        // meet that one again before all others.
         let own_place = self.own_place();
         let (before, own_and_after) = self.shards.split_at(own_place);
         let (own, after) = own_and_after.split_at(1);
         let mut all = after.iter().chain(before).chain(own);
-        all.find_map(|shard| shard.ended.pop().or_else(|| self.take_ready(shard)))
+        all.find_map(|shard| shard.ended.pop().or_else(|| self.take_active(shard)))
     }
 
     #[inline]
@@ -357,6 +367,6 @@ impl Magazines {
 
 impl Shard {
     fn new() -> Self {
-        Self { ready: Ready::new(), ended: ArrayQueue::new(SHARD_QUEUE) }
+        Self { active: ActiveMagazine::new(), ended: ArrayQueue::new(SHARD_QUEUE) }
     }
 }

@@ -5,12 +5,13 @@
 #![allow(clippy::expect_used, reason = "a test that fails should say where")]
 
 use super::{
-    Cells, Committed, Line, Operation, Pool, Refused, Site, Stop, TooMuch, merge_lines, plan_stops,
+    CellDelta, Cells, Committed, DescriptorPool, FillStop, Operation, Refused, Site, TooMuch,
+    merge_lines, plan_stops,
 };
 use crate::quantity::Quantity;
-use crate::stock::announce::{Announce, Announced, CommitName, Moved};
 use crate::stock::cell::{Cell, CellId};
 use crate::stock::handle::LevelHandle;
+use crate::stock::mcas::recorder::{CommitName, CommitRecorder, CommitView, LogOrder};
 use crate::stock::word::{Delta, Word};
 use crate::sync::ArrayQueue;
 use std::sync::Mutex;
@@ -18,7 +19,7 @@ use std::sync::Mutex;
 /// How an operation moves the available and the reserved units of a cell.
 pub type Move = (i32, i32);
 
-/// When an operation queues its record; see `Announced`.
+/// When an operation queues its record; see `LogOrder`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     Never,
@@ -36,7 +37,7 @@ pub struct Logged {
 
 /// Why a commit was refused: the cell (none for a sum) and what was there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Short {
+pub struct ShortCell {
     pub cell: Option<usize>,
     pub available: u64,
 }
@@ -45,13 +46,13 @@ pub struct Short {
 pub struct Testbed {
     start: Vec<(u32, u32)>,
     cells: Vec<Cell>,
-    pool: Pool,
+    pool: DescriptorPool,
     queue: ArrayQueue<Logged>,
-    /// Not through the door: nothing is ordered by it, and models need not interleave it.
+    /// Std's mutex, not the one of `sync`: it orders nothing, and models need not interleave it.
     shown: Mutex<u32>,
 }
 
-/// A commit whose owner has marked a part of its cells and then stopped.
+/// A commit whose owner has marked some of its cells and then stopped.
 #[derive(Debug)]
 pub struct Half<'t>(Operation<'t, Testbed>);
 
@@ -62,7 +63,7 @@ impl Testbed {
         Self {
             start: start.to_vec(),
             cells: cells.collect(),
-            pool: Pool::new(),
+            pool: DescriptorPool::new(),
             queue: ArrayQueue::new(64),
             shown: Mutex::new(0),
         }
@@ -72,7 +73,7 @@ impl Testbed {
         counts(self.cells[cell].read(id(cell), &self.pool))
     }
 
-    /// A single-cell operation, without any record.
+    /// A single-cell operation, without a record.
     pub fn apply(&self, cell: usize, by: Move) -> bool {
         self.cells[cell].apply(id(cell), delta(by), self).is_ok()
     }
@@ -92,8 +93,12 @@ impl Testbed {
         assert!(self.apply(cell, (units, 0)), "a gift always fits");
     }
 
-    /// Commits `moves`, and says what each line replaced, by cell in ascending order.
-    pub fn commit(&self, moves: &[(usize, Move)], when: When) -> Result<Vec<(u32, u32)>, Short> {
+    /// Commits `moves`, and returns what each line replaced, by cell in ascending order.
+    pub fn commit(
+        &self,
+        moves: &[(usize, Move)],
+        when: When,
+    ) -> Result<Vec<(u32, u32)>, ShortCell> {
         if when == When::BeforeStart {
             self.log(None, moves.to_vec());
         }
@@ -104,14 +109,19 @@ impl Testbed {
         result
     }
 
-    /// What stands in these cells at one instant, in ascending order.
+    /// The counts of these cells at one instant, in ascending order.
     pub fn snapshot(&self, cells: &[usize]) -> Vec<(u32, u32)> {
         let moves: Vec<_> = cells.iter().map(|&cell| (cell, (0, 0))).collect();
         self.commit(&moves, When::Never).expect("a look is never refused")
     }
 
-    /// A split fulfilment of `units` over `cells`, in this order.
-    pub fn fill(&self, cells: &[usize], units: u32, when: When) -> Result<Vec<(u32, u32)>, Short> {
+    /// A split fulfillment of `units` over `cells`, in this order.
+    pub fn fill(
+        &self,
+        cells: &[usize],
+        units: u32,
+        when: When,
+    ) -> Result<Vec<(u32, u32)>, ShortCell> {
         let done = self.begin_fill(cells, units, when).run();
         if when == When::AfterDone
             && let Ok(done) = &done
@@ -128,9 +138,9 @@ impl Testbed {
 
     fn begin_fill(&self, cells: &[usize], units: u32, when: When) -> Operation<'_, Self> {
         let mut stops: Vec<_> =
-            (0..).zip(cells).map(|(turn, &cell)| Stop { cell: id(cell), turn }).collect();
+            (0..).zip(cells).map(|(turn, &cell)| FillStop { cell: id(cell), turn }).collect();
         let quantity = Quantity::new(units).expect("a legal quantity");
-        Operation::begin_fill(self, plan_stops(&mut stops), quantity, announced(when))
+        Operation::begin_fill(self, plan_stops(&mut stops), quantity, log_order(when))
             .expect("there is a slot")
     }
 
@@ -152,8 +162,8 @@ impl Testbed {
         written
     }
 
-    /// Law 2: replays what was written, every prefix of which must be legal, and compares the end
-    /// with the cells.
+    /// Law 2: replays what was written. Every prefix must be legal, and the end must equal the
+    /// cells.
     pub fn check_journal(&self) -> Vec<Logged> {
         let written = self.written();
         let mut counts = self.start.clone();
@@ -172,34 +182,36 @@ impl Testbed {
         written
     }
 
-    /// How many commits have told that they are visible.
+    /// How many commits have reported that they are visible.
     pub fn shown(&self) -> u32 {
         *self.shown.lock().expect("no test panics here")
     }
 
-    /// No cell bears a mark.
+    /// Whether no cell bears a mark.
     pub fn is_clean(&self) -> bool {
         self.cells.iter().all(|cell| Word::from_bits(cell.look()).is_some())
     }
 
     fn begin(&self, moves: &[(usize, Move)], when: When) -> Operation<'_, Self> {
-        let mut lines: Vec<_> =
-            moves.iter().map(|&(cell, by)| Line { cell: id(cell), delta: delta(by) }).collect();
+        let mut lines: Vec<_> = moves
+            .iter()
+            .map(|&(cell, by)| CellDelta { cell: id(cell), delta: delta(by) })
+            .collect();
         let lines = merge_lines(&mut lines).unwrap_or_else(|TooMuch { cell }| panic!("{cell:?}"));
-        Operation::begin(self, lines, announced(when)).expect("there is a slot")
+        Operation::begin(self, lines, log_order(when)).expect("there is a slot")
     }
 
     fn report(
         &self,
         result: Result<Committed<'_, Self>, Refused>,
-    ) -> Result<Vec<(u32, u32)>, Short> {
+    ) -> Result<Vec<(u32, u32)>, ShortCell> {
         match result {
             Ok(done) => Ok((0..done.lines()).map(|at| counts(done.change(at).before)).collect()),
             Err(Refused::Line { cell, available, .. }) => {
                 let cell = Some(cell.bits() as usize);
-                Err(Short { cell, available: u64::from(available) })
+                Err(ShortCell { cell, available: u64::from(available) })
             }
-            Err(Refused::Sum { available }) => Err(Short { cell: None, available }),
+            Err(Refused::Sum { available }) => Err(ShortCell { cell: None, available }),
         }
     }
 
@@ -209,12 +221,12 @@ impl Testbed {
     }
 }
 
-/// A helper that fell asleep between its look at the status and its swap.
+/// A helper that fell asleep between its read of the status and its swap.
 #[derive(Debug)]
-pub struct Sleeper<'t>(super::drive::Sleeper<'t, Testbed>);
+pub struct SleepingHelper<'t>(super::drive::Sleeper<'t, Testbed>);
 
-impl Sleeper<'_> {
-    /// It puts its mark in now, if the word is still or again what it saw.
+impl SleepingHelper<'_> {
+    /// It puts its mark in now, if the word is still, or again, what it read.
     pub fn mark(&self) -> bool {
         self.0.mark()
     }
@@ -227,16 +239,16 @@ impl Sleeper<'_> {
 
 impl<'t> Half<'t> {
     /// A helper joins, and falls asleep before it marks line `line`.
-    pub fn helper_asleep_before(&self, line: usize) -> Sleeper<'t> {
-        Sleeper(self.0.helper_asleep_before(line))
+    pub fn helper_asleep_before(&self, line: usize) -> SleepingHelper<'t> {
+        SleepingHelper(self.0.helper_asleep_before(line))
     }
     /// The owner wakes up.
-    pub fn wake(self) -> Result<Vec<(u32, u32)>, Short> {
+    pub fn wake(self) -> Result<Vec<(u32, u32)>, ShortCell> {
         let bed = self.0.site();
         bed.report(self.0.wake())
     }
 
-    /// The owner never does.
+    /// The owner never wakes up.
     pub fn sleep_for_ever(self) {
         std::mem::forget(self);
     }
@@ -248,8 +260,8 @@ impl Cells for Testbed {
     }
 }
 
-impl Announce for Testbed {
-    fn announce(&self, moved: &dyn Moved) {
+impl CommitRecorder for Testbed {
+    fn record(&self, moved: &dyn CommitView) {
         let moves = (0..moved.lines()).map(|at| {
             let (cell, delta) = moved.line(at);
             (cell.bits() as usize, (delta.available(), delta.reserved()))
@@ -257,18 +269,18 @@ impl Announce for Testbed {
         self.log(Some(moved.name()), moves.collect());
     }
 
-    fn shown(&self, _: &dyn Moved) {
+    fn on_visible(&self, _: &dyn CommitView) {
         *self.shown.lock().expect("no test panics here") += 1;
     }
 }
 
 impl Site for Testbed {
-    fn pool(&self) -> &Pool {
+    fn pool(&self) -> &DescriptorPool {
         &self.pool
     }
 }
 
-/// The id under which a testbed knows its cell of this number.
+/// The id of the testbed's cell of this number.
 pub(super) fn id(cell: usize) -> CellId {
     CellId::level(LevelHandle(cell as u32))
 }
@@ -283,11 +295,11 @@ fn counts(word: Word) -> (u32, u32) {
     (word.available(), word.reserved())
 }
 
-/// Whose queueing it is.
-fn announced(when: When) -> Announced {
+/// Who queues the record, and when.
+fn log_order(when: When) -> LogOrder {
     match when {
-        When::Never => Announced::Never,
-        When::BeforeStart | When::AfterDone => Announced::ByOwner,
-        When::BeforeShown => Announced::BeforeShown,
+        When::Never => LogOrder::Never,
+        When::BeforeStart | When::AfterDone => LogOrder::ByOwner,
+        When::BeforeShown => LogOrder::BeforeVisible,
     }
 }

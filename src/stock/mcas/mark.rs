@@ -1,4 +1,4 @@
-//! What stands in a marked word: pure packing, no atomics.
+//! The mark that stands in a cell in place of its counts: pure packing, no atomics.
 //!
 //! ```text
 //!   63     62     61 ........ 45   44 ................. 0
@@ -7,19 +7,20 @@
 //! +------+--------+---------------+----------------------+
 //! ```
 //!
-//! A mark names the slot of the thread that put it there, and the sequence that the slot had then.
-//! Sequences of a slot only rise, so that no mark ever recurs. With the *helper* bit clear, the slot
-//! is the operation itself: such a mark doubles as the operation's name. With the bit set, the slot
-//! belongs to a helper and says which operation it helps.
+//! A mark names the descriptor of the thread that put it there: its slot in the pool, and the
+//! sequence that the slot had then. The sequence is an ABA generation: a slot's sequence only
+//! rises, so no mark ever recurs. If the *helper* bit is clear, the descriptor is the operation
+//! itself, and the mark is also the operation's name. If the bit is set, the descriptor belongs to
+//! a helper and names the operation that it helps.
 
 use crate::stock::word::MARK_BIT;
 
-use crate::stock::announce::CommitName;
+use crate::stock::mcas::recorder::CommitName;
 
-/// How many bits name a slot: 131,072 of them.
+/// The bits that name a slot: 131,072 slots.
 pub(super) const SLOT_BITS: u32 = 17;
-/// How many bits count the uses of a slot. At 20 million a second they last 20 days of one slot, so
-/// a slot that has used them up is laid aside for good.
+/// The bits that count the uses of a slot. At 20 million uses a second, one slot lasts 20 days. A
+/// slot that has used them up is never taken again.
 pub(super) const SEQUENCE_BITS: u32 = 45;
 
 const SEQUENCE_MASK: u64 = (1 << SEQUENCE_BITS) - 1;
@@ -33,12 +34,12 @@ const _: () = assert!(
     "together they fill the word"
 );
 
-/// The name that a driver of a multi-cell operation leaves in a cell.
+/// What a driver of an MCAS leaves in a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark(u64);
 
 impl Mark {
-    /// The mark of the operation in `slot` itself, which is also its name.
+    /// The mark of the operation in `slot` itself, which is also the operation's name.
     pub(super) fn owner(slot: u32, sequence: u64) -> Self {
         debug_assert!(u64::from(slot) <= SLOT_MASK && sequence <= SEQUENCE_MASK);
         Self(MARK_BIT | u64::from(slot) << SLOT_SHIFT | sequence)
@@ -49,32 +50,34 @@ impl Mark {
         Self(Self::owner(slot, sequence).0 | HELPER_BIT)
     }
 
-    /// The mark behind `bits`, or `None` where they are counts, or nothing.
+    /// The mark that `bits` encode, or `None` if they are counts or zero.
     pub(super) fn from_bits(bits: u64) -> Option<Self> {
         (bits & MARK_BIT != 0).then_some(Self(bits))
     }
 
-    /// What stands in memory.
+    /// The encoded mark, as it stands in a cell.
     pub(super) fn bits(self) -> u64 {
         self.0
     }
 
-    /// Was it put there by a helper?
+    /// Whether a helper put it there.
     pub(super) fn is_helper(self) -> bool {
         self.0 & HELPER_BIT != 0
     }
 
-    /// The slot in which whoever put it there noted the counts that it replaced.
+    /// The slot of the thread that put the mark there. That thread noted in it the counts that the
+    /// mark replaced.
     pub(super) fn slot(self) -> u32 {
         (self.0 >> SLOT_SHIFT & SLOT_MASK) as u32
     }
 
-    /// The sequence that the slot had; another one now says that the mark is gone from its cell.
+    /// The sequence that the slot had. If the slot has another one now, the mark is gone from its
+    /// cell.
     pub(super) fn sequence(self) -> u64 {
         self.0 & SEQUENCE_MASK
     }
 
-    /// The operation's name, as the world outside knows it.
+    /// The operation's name, as the floors above know it.
     pub(super) fn name(self) -> CommitName {
         CommitName { slot: self.slot(), sequence: self.sequence() }
     }
@@ -93,8 +96,10 @@ mod tests {
             sequence in 0..1_u64 << SEQUENCE_BITS,
             helper: bool,
         ) {
-            let mark = if helper { Mark::helper(slot, sequence) } else { Mark::owner(slot, sequence) };
-            prop_assert_eq!((mark.slot(), mark.sequence(), mark.is_helper()), (slot, sequence, helper));
+            let make = if helper { Mark::helper } else { Mark::owner };
+            let mark = make(slot, sequence);
+            let unpacked = (mark.slot(), mark.sequence(), mark.is_helper());
+            prop_assert_eq!(unpacked, (slot, sequence, helper));
             prop_assert_eq!(Mark::from_bits(mark.bits()), Some(mark));
             prop_assert_eq!(Word::from_bits(mark.bits()), None);
         }

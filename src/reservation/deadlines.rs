@@ -1,7 +1,7 @@
-//! Finding what is due, without a list of it.
+//! The deadline index: finds overdue holds without a list of them.
 //!
-//! A slot's state word decides whether its hold is overdue. To *find* such slots among millions,
-//! lower bounds of their expiry times stand in a tree of three floors:
+//! A slot's state word decides whether its hold is overdue. To *find* such slots among millions, a
+//! tree of three floors holds lower bounds of their expiry times:
 //!
 //! ```text
 //!   engine   one bound           "nothing falls due before ..."
@@ -11,19 +11,20 @@
 //! ```
 //!
 //! The promise: **a bound is never later than the expiry of a live hold beneath it.** A reserve
-//! publishes its slot and then lowers the bounds above it; with holds of like length that is three
-//! loads and no write, because younger holds fall due later. The ends of holds and `extend` never
-//! touch the tree, so a bound may be too early; only a scan that came to look and found nothing
-//! *raises* it. Lowering and raising meet as follows:
+//! publishes its slot and then lowers the bounds above it. If all holds have similar lengths, this
+//! is three loads and no write, because younger holds fall due later. The end of a hold and
+//! `extend` never touch the tree, so a bound may be too early. Only a scan that looked and found
+//! nothing *raises* a bound. Lowering and raising meet as follows:
 //!
-//! * the reserve: publish the slot; fence; look at the group's bound, and if it is later, or
-//!   *tagged*, write it lower, untagged; fence; the same for the segment; fence; the engine;
-//! * the scan: tag the bound (its time stays valid for readers); fence; look at what is beneath;
-//!   swap the tagged word for what was found. A reserve that came between has cleared the tag, and
+//! - the reserve: publish the slot; fence; read the group's bound, and if it is later, or *tagged*,
+//!   write it lower and untagged; fence; the same for the segment; fence; the engine;
+//! - the scan: tag the bound (its time stays valid for readers); fence; read what is beneath; swap
+//!   the tagged word for what was found. If a reserve came in between, it has cleared the tag, and
 //!   the swap fails.
 //!
-//! The two fences make it impossible that the scan misses the slot *and* the reserve misses the tag.
-//! Fences rather than `SeqCst` accesses, because the model checker treats those as `AcqRel`.
+//! With the two fences, it cannot happen that the scan misses the slot *and* the reserve misses the
+//! tag (store, fence, load on both sides). They are fences and not `SeqCst` accesses, because the
+//! model checker treats such accesses as `AcqRel`.
 
 use crate::clock::Timestamp;
 use crate::sync::{AtomicBool, AtomicU64, Fenced, MODELLED, Ordering, fence, fenced};
@@ -35,13 +36,20 @@ pub(crate) const GROUP: usize = if MODELLED { 2 } else { 64 };
 /// Groups under one segment bound.
 const GROUPS: usize = GROUP;
 
-/// A lower bound of expiry times, with a tag bit: `time << 1 | tag`.
+/// A lower bound of expiry times, with a tag that a scan sets while it looks beneath.
+///
+/// ```text
+///   63 ................... 1     0
+/// +-------------------------+-----+
+/// |  expires at, ms (63)    | tag |
+/// +-------------------------+-----+
+/// ```
 #[derive(Debug)]
 struct Bound(AtomicU64);
 
 const TAG: u64 = 1;
 
-/// The bound of what holds nothing.
+/// The bound if there is no hold beneath it.
 const NEVER: u64 = !TAG;
 
 impl Bound {
@@ -51,8 +59,8 @@ impl Bound {
 
     /// The bound's time in milliseconds, tagged or not.
     fn time(&self) -> u64 {
-        // Relaxed: a bound is a hint of where to look; what it points at is read with Acquire. The
-        // callers' fences order it where that matters.
+        // Relaxed: a bound is a hint where to look, and what lies there is read with Acquire. The
+        // callers' fences order this load where that matters.
         self.0.load(Ordering::Relaxed) >> 1
     }
 
@@ -64,13 +72,14 @@ impl Bound {
         tagged || seen >> 1 > time
     }
 
-    /// A published hold falls due at `time`: clears any tag, and lowers what is later.
+    /// A published hold falls due at `time`: clears any tag, and lowers a later bound.
     #[cold]
     #[inline(never)]
     fn lower(&self, time: u64) {
         let mut seen = self.0.load(Ordering::Relaxed);
         if seen & TAG != 0 && cfg!(not(planted = "tag_left_standing")) {
-            // Whoever raised the bound between the look and this write has replaced what was seen.
+            // A scan may have raised the bound between the load and this write. Go on from what it
+            // wrote.
             let cleared = self.0.fetch_and(!TAG, Ordering::Relaxed);
             if cfg!(not(planted = "raised_bound_not_seen")) {
                 seen = cleared;
@@ -81,7 +90,7 @@ impl Bound {
         }
     }
 
-    /// Replaces the bound by what `look` finds beneath, unless a reserve came between, or `look`
+    /// Replaces the bound by what `look` finds beneath, unless a reserve came in between, or `look`
     /// gave up.
     fn raise(&self, look: impl FnOnce() -> Option<u64>) {
         let before = self.0.load(Ordering::Relaxed);
@@ -89,7 +98,7 @@ impl Bound {
         if self.0.compare_exchange(before, tagged, Ordering::Relaxed, Ordering::Relaxed).is_err() {
             return;
         }
-        // Pairs with the one in `look_now`.
+        // Pairs with the fence in `look_now`.
         #[cfg(not(planted = "raise_without_fence"))]
         fence(Ordering::SeqCst);
         let Some(found) = look() else { return };
@@ -107,7 +116,7 @@ impl Bound {
 
 /// What a scan finds in one slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum ScannedSlot {
     /// No live hold.
     Nothing,
     /// A live hold (one that is being ended counts) that falls due at this moment.
@@ -117,26 +126,26 @@ pub(crate) enum Found {
 /// How a scan of what is due ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scan {
-    /// It looked at everything that was due.
+    /// It visited everything that was due.
     Complete,
-    /// The visitor had enough.
+    /// The visitor stopped it.
     Stopped,
 }
 
 /// The bounds over all slots.
 #[derive(Debug)]
-pub(crate) struct Expiry {
+pub(crate) struct Deadlines {
     engine: Bound,
     segments: Table<Bound>,
     groups: Table<Bound>,
-    /// Held by the one scan that may raise bounds; others visit, but raise nothing.
+    /// Held by the one scan that may raise bounds. Other scans visit, but raise nothing.
     raising: AtomicBool,
 }
 
-/// After a write that a scan has to see, and before the look at the next floor: pairs with the fence in
-/// `raise`. Either that look sees the scan's tag, or the scan sees the write. A floor on which nothing
-/// had to be written needs no fence of its own: what stands there was no later than the hold when it
-/// was looked at, and whoever raises it after that look sees the hold.
+/// The fence between a write that a scan must see and the read of the next floor. Pairs with the
+/// fence in `raise`: either that read sees the scan's tag, or the scan sees the write. A floor on
+/// which nothing was written needs no fence of its own: when it was read, its bound was no later
+/// than the hold, and whoever raises it afterwards sees the hold.
 #[inline]
 fn look_now() -> Fenced {
     #[cfg(planted = "lower_without_fence")]
@@ -145,7 +154,7 @@ fn look_now() -> Fenced {
     fenced()
 }
 
-impl Expiry {
+impl Deadlines {
     /// Bounds for up to `max_slots` slots, none of them live.
     pub(crate) fn new(max_slots: usize) -> Self {
         let groups = max_slots.div_ceil(GROUP);
@@ -158,15 +167,15 @@ impl Expiry {
     }
 
     /// Notes that the hold just published in `slot` falls due at `expires_at`. The caller has
-    /// published the slot's state before. Shows the fence that it has made, for whoever has other looks
-    /// to take behind it.
+    /// published the slot's state before. Returns proof of its fence, for callers that have other
+    /// reads to make after it.
     #[inline]
     pub(crate) fn note(&self, slot: u32, expires_at: Timestamp) -> Fenced {
         let time = expires_at.as_millis();
         let group = slot as usize / GROUP;
         let (group, segment) = (self.groups.ensure(group), self.segments.ensure(group / GROUPS));
         let fence = look_now();
-        // Slots beyond the tables don't exist.
+        // Slots beyond the tables do not exist.
         let (Some(group), Some(segment)) = (group, segment) else { return fence };
         for bound in [group, segment, &self.engine] {
             if bound.is_in_the_way(time) {
@@ -190,17 +199,18 @@ impl Expiry {
     }
 
     /// Visits every slot in a group that may hold something overdue at `now`, and then raises the
-    /// bounds to what the visits found. `visit` ends the hold in its slot if it is overdue, says
-    /// what is live there afterwards, and whether it has had enough; `used` says how many slots
-    /// have been used so far.
+    /// bounds to what the visits found. `visit` ends the hold in its slot if it is overdue, returns
+    /// what is live there afterwards, and returns true to stop the scan. `used` returns how many
+    /// slots have been used so far.
     pub(crate) fn scan(
         &self,
         now: Timestamp,
         used: impl Fn() -> u32,
-        mut visit: impl FnMut(u32) -> (Found, bool),
+        mut visit: impl FnMut(u32) -> (ScannedSlot, bool),
     ) -> Scan {
         // Acquire pairs with the Release in the guard's drop: one raiser's swaps come after those
-        // of the one before. Not taken: this scan visits without raising, and waits for nobody.
+        // of the one before. If another scan holds the flag, this one visits without raising, and
+        // waits for nobody.
         let raiser = self
             .raising
             .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
@@ -235,7 +245,7 @@ impl Expiry {
         &self,
         group: usize,
         raise: bool,
-        visit: &mut impl FnMut(u32) -> (Found, bool),
+        visit: &mut impl FnMut(u32) -> (ScannedSlot, bool),
     ) -> Scan {
         let mut scan = Scan::Complete;
         let mut look = || {
@@ -243,12 +253,12 @@ impl Expiry {
             let mut earliest = u64::MAX;
             for slot in first..first + GROUP as u32 {
                 let (found, enough) = visit(slot);
-                if let Found::Live(at) = found {
+                if let ScannedSlot::Live(at) = found {
                     earliest = earliest.min(at.as_millis());
                 }
                 if enough {
                     scan = Scan::Stopped;
-                    // Nothing is known of the slots behind: no later bound can be promised.
+                    // Nothing is known of the slots behind, so no later bound can be promised.
                     return None;
                 }
             }
@@ -280,8 +290,8 @@ impl Expiry {
             move || early
         };
         self.engine.raise(|| {
-            // Asked after the fence, like all that is looked at: a reserve that took a fresh slot
-            // before its own fence is counted.
+            // Asked after the fence, like all that `look` reads. So a reserve that took a fresh
+            // slot before its own fence is counted.
             let groups = (used() as usize).div_ceil(GROUP);
             earliest((0..groups.div_ceil(GROUPS)).filter_map(|segment| self.segments.get(segment)))
         });

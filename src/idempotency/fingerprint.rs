@@ -1,4 +1,4 @@
-//! A fingerprint tells two requests under one key apart.
+//! The fingerprint of a request: a hash that tells two requests under one key apart.
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -6,17 +6,17 @@ use crate::reservation::id::ReservationId;
 
 /// Builds the fingerprint of one request: the operation's name, then each of its fields in order.
 ///
-/// Every field is preceded by its kind and its length, so that no two different requests are the
-/// same bytes (`"ab", "c"` is not `"a", "bc"`; a number is not the text of the same bytes). The
-/// result depends on nothing else, and so may be stored and compared after a restart, or on another
-/// machine. It guards against a key used twice by mistake, not against someone who looks for
-/// collisions: who can choose requests can already choose keys.
+/// The kind and the length precede every field, so two different requests never give the same
+/// bytes: `"ab", "c"` is not `"a", "bc"`, and a number is not the text of the same bytes. The
+/// result depends on nothing else. So it may be stored and compared after a restart, or on another
+/// machine. It guards against a key used twice by mistake. It does not guard against someone who
+/// searches for collisions: whoever can choose requests can already choose keys.
 pub(crate) struct Fingerprint(Xxh3);
 
 /// What precedes a field. These bytes are part of what is stored: never change one.
 #[derive(Clone, Copy)]
 #[repr(u8)]
-enum Kind {
+enum FieldKind {
     Operation = 1,
     Bytes = 2,
     Text = 3,
@@ -26,34 +26,35 @@ enum Kind {
 }
 
 impl Fingerprint {
-    /// Begins the fingerprint of a request for `operation`.
+    /// Begins the fingerprint of a request for `operation`. Journals store the result: never change
+    /// the name of an operation.
     pub(crate) fn of(operation: &str) -> Self {
-        Self(Xxh3::new()).field(Kind::Operation, operation.as_bytes())
+        Self(Xxh3::new()).field(FieldKind::Operation, operation.as_bytes())
     }
 
     /// Adds a field of bytes, such as an owner.
     pub(crate) fn bytes(self, bytes: &[u8]) -> Self {
-        self.field(Kind::Bytes, bytes)
+        self.field(FieldKind::Bytes, bytes)
     }
 
     /// Adds a field of text, such as a name or a reason.
     pub(crate) fn text(self, text: &str) -> Self {
-        self.field(Kind::Text, text.as_bytes())
+        self.field(FieldKind::Text, text.as_bytes())
     }
 
-    /// Adds a number: a quantity, a handle, a length of time, or how many fields of a list follow.
+    /// Adds a number: a quantity, a handle, a duration, or how many fields of a list follow.
     pub(crate) fn number(self, number: u64) -> Self {
-        self.field(Kind::Number, &number.to_le_bytes())
+        self.field(FieldKind::Number, &number.to_le_bytes())
     }
 
     /// Adds a reservation's id.
     pub(crate) fn id(self, id: ReservationId) -> Self {
-        self.field(Kind::Id, id.as_uuid().as_bytes())
+        self.field(FieldKind::Id, id.as_uuid().as_bytes())
     }
 
-    /// Adds a field that the request could have borne, but does not.
+    /// Adds an optional field that this request leaves out.
     pub(crate) fn absent(self) -> Self {
-        self.field(Kind::Absent, &[])
+        self.field(FieldKind::Absent, &[])
     }
 
     /// The fingerprint.
@@ -61,7 +62,7 @@ impl Fingerprint {
         self.0.digest128()
     }
 
-    fn field(mut self, kind: Kind, bytes: &[u8]) -> Self {
+    fn field(mut self, kind: FieldKind, bytes: &[u8]) -> Self {
         self.0.update(&[kind as u8]);
         self.0.update(&(bytes.len() as u64).to_le_bytes());
         self.0.update(bytes);
@@ -90,7 +91,7 @@ mod tests {
             Fingerprint::of("reserve").text("ab").text("c").finish(),
             Fingerprint::of("reserve").text("a").text("bc").finish(),
             Fingerprint::of("reserve").text("abc").finish(),
-            // A text that spells the next field's beginning.
+            // A text that imitates the beginning of the next field.
             Fingerprint::of("reserve").text("ab\x03c").finish(),
             Fingerprint::of("reserve").bytes(b"abc").finish(),
             Fingerprint::of("reserve").text("").finish(),

@@ -1,19 +1,19 @@
-//! What a marked word counts. Reads only: whoever asks disturbs nobody.
+//! What a marked word counts. This only reads, so a reader slows nobody down.
 
 use std::sync::{Arc, OnceLock};
 
 use super::control::{Control, Status};
 use super::mark::Mark;
-use super::pool::Pool;
+use super::pool::DescriptorPool;
 use crate::stock::cell::{CellId, Marks};
 use crate::stock::word::Word;
 
 /// What a mark in a cell means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// The operation is under way: the word still counts what it did, and `lines` cells take part.
+    /// The operation is under way. The word still has its old counts. `lines` cells take part.
     Open { operation: Mark, lines: usize, word: Word },
-    /// The operation is final, and this is what the word counts from then on.
+    /// The operation is final. The word counts this from now on.
     Final(Word),
 }
 
@@ -26,13 +26,13 @@ impl Meaning {
     }
 }
 
-/// What `mark`, met in the cell `id`, means; `None` if it is gone from the cell by now. The counts
-/// were the cell's at one instant between the look that met the mark and the end of this call.
-pub(super) fn meaning(pool: &Pool, id: CellId, mark: Mark) -> Option<Meaning> {
+/// What `mark`, met in the cell `id`, means; `None` if it is gone from the cell by now. The cell
+/// had these counts at one instant between the read that met the mark and the end of this call.
+pub(super) fn meaning(pool: &DescriptorPool, id: CellId, mark: Mark) -> Option<Meaning> {
     let holder = pool.slot(mark.slot())?;
     let operation = if mark.is_helper() { holder.target()? } else { mark };
     let slot = pool.slot(operation.slot())?;
-    // The status first: if it is final, whatever is read after it is final too.
+    // Read the status first: if it is final, everything read after it is final too.
     let control = slot.control.load();
     if control.sequence() != operation.sequence() {
         return None;
@@ -48,9 +48,9 @@ pub(super) fn meaning(pool: &Pool, id: CellId, mark: Mark) -> Option<Meaning> {
             Meaning::Open { operation, lines, word }
         })
     });
-    // Nothing read so far is worth anything, not even that the cell was not found, unless the slot
-    // that the mark names is still in the same use: helpers' slots retire before their operation's,
-    // so that this one look vouches for both.
+    // Validate before use, as a seqlock reader does. Nothing read so far is valid, not even "cell
+    // not found", unless the descriptor that the mark names is still in the same use. Helpers'
+    // descriptors retire before their operation's, so this one check covers both.
     if !holder.is_still(mark.sequence()) {
         return None;
     }
@@ -58,19 +58,19 @@ pub(super) fn meaning(pool: &Pool, id: CellId, mark: Mark) -> Option<Meaning> {
     found
 }
 
-impl Marks for Pool {
+impl Marks for DescriptorPool {
     fn value(&self, id: CellId, bits: u64) -> Option<Word> {
         Mark::from_bits(bits).and_then(|mark| meaning(self, id, mark)).map(Meaning::word)
     }
 }
 
-/// Where a cell's owner finds what marks mean. Empty, for a cell that no commit ever touches.
+/// Tells a cell's owner what marks mean. Empty for a cell that no commit ever touches.
 #[derive(Debug, Default)]
-pub(crate) struct MarkReader(OnceLock<Arc<Pool>>);
+pub(crate) struct MarkReader(OnceLock<Arc<DescriptorPool>>);
 
 impl MarkReader {
     /// From here on commits may mark the cell.
-    pub(crate) fn open(&self, pool: &Arc<Pool>) {
+    pub(crate) fn open(&self, pool: &Arc<DescriptorPool>) {
         // A second call brings the same pool.
         let _ = self.0.set(Arc::clone(pool));
     }
@@ -83,12 +83,12 @@ impl Marks for MarkReader {
     }
 }
 
-/// Does `mark` show the operation's effect? Only if it is done, and only the mark that counts: one
-/// that came too late replaced a word in which the effect may already be contained.
+/// Whether `mark` shows the operation's effect: only if the operation is done, and only for the
+/// mark that counts. A late mark may have replaced a word that already contains the effect.
 pub(super) fn shows(control: Control, winner: Option<Mark>, mark: Mark) -> bool {
     let counts = match winner {
         Some(winner) => winner == mark,
-        // Where nobody joined in time, nobody claimed: the owner's marks are the only ones.
+        // If nobody joined in time, nobody claimed: the owner's marks are the only ones.
         None => !control.is_helped(),
     };
     #[cfg(planted = "commit_apply_late_mark")]

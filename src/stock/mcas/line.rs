@@ -1,11 +1,11 @@
-//! What a caller asks for: cells and what to do to each.
+//! What a caller asks for: cells, and what to do to each.
 
 use crate::stock::cell::CellId;
 use crate::stock::word::Delta;
 
-/// One cell and what is to happen to it.
+/// One cell, and what the commit does to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Line {
+pub(crate) struct CellDelta {
     pub(crate) cell: CellId,
     pub(crate) delta: Delta,
 }
@@ -16,19 +16,19 @@ pub(crate) struct TooMuch {
     pub(crate) cell: CellId,
 }
 
-/// Sorts lines by cell and merges those on the same one, in place: two lines over the same product
-/// are one demand for their sum, so that neither can be promised what the other takes.
-pub(crate) fn merge_lines(lines: &mut [Line]) -> Result<&[Line], TooMuch> {
+/// Sorts lines by cell and merges those on the same cell, in place. Two lines over one product are
+/// one demand for their sum: otherwise each could be promised the units that the other takes.
+pub(crate) fn merge_lines(lines: &mut [CellDelta]) -> Result<&[CellDelta], TooMuch> {
     lines.sort_unstable_by_key(|line| line.cell);
     let mut merged = 0;
     for next in 0..lines.len() {
-        let Line { cell, delta } = lines[next];
+        let CellDelta { cell, delta } = lines[next];
         match lines[..merged].last_mut() {
             Some(last) if last.cell == cell => {
                 last.delta = last.delta.merge(delta).ok_or(TooMuch { cell })?;
             }
             _ => {
-                lines[merged] = Line { cell, delta };
+                lines[merged] = CellDelta { cell, delta };
                 merged += 1;
             }
         }
@@ -42,9 +42,9 @@ mod tests {
     use crate::quantity::{MAX_UNITS, Quantity};
     use crate::stock::handle::LevelHandle;
 
-    fn hold(level: u32, units: u32) -> Line {
+    fn hold(level: u32, units: u32) -> CellDelta {
         let delta = Delta::hold(Quantity::new(units).expect("a legal quantity"));
-        Line { cell: CellId::level(LevelHandle(level)), delta }
+        CellDelta { cell: CellId::level(LevelHandle(level)), delta }
     }
 
     #[test]

@@ -1,28 +1,30 @@
-//! An operation as its announcer sees it.
+//! An operation as its drivers and its recorder see it.
 
+use super::descriptor::{Descriptor, Head};
 use super::mark::Mark;
-use super::pool::Pool;
-use super::slot::{Head, Slot};
-use crate::stock::announce::{CommitName, Moved};
+use super::pool::DescriptorPool;
 use crate::stock::cell::{CellId, Change};
+use crate::stock::mcas::recorder::{CommitName, CommitView};
 use crate::stock::word::{Delta, Word};
 
-/// An operation that the caller drives: as long as it does, the slots stay what they are.
+/// An operation that the caller drives. While the caller drives it, its descriptors stay what they
+/// are.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Record<'p> {
-    pub(super) pool: &'p Pool,
+pub(super) struct OperationView<'p> {
+    pub(super) pool: &'p DescriptorPool,
     pub(super) operation: Mark,
-    pub(super) slot: &'p Slot,
+    pub(super) slot: &'p Descriptor,
     pub(super) head: Head,
 }
 
-impl<'p> Record<'p> {
-    /// The operation of this name in `slot`, in which the caller is counted.
-    pub(super) fn new(pool: &'p Pool, operation: Mark, slot: &'p Slot) -> Self {
+impl<'p> OperationView<'p> {
+    /// The operation of this name in `slot`. The caller must be counted in it.
+    pub(super) fn new(pool: &'p DescriptorPool, operation: Mark, slot: &'p Descriptor) -> Self {
         Self { pool, operation, slot, head: slot.head() }
     }
 
-    /// The word that the mark which counts replaced in line `at`. Settled once every line is marked.
+    /// The word that the winning mark of line `at` replaced. It cannot change any more once every
+    /// line is marked.
     pub(super) fn replaced(&self, at: usize) -> Word {
         match self.slot.line(at).winner() {
             Some(winner) if winner != self.operation => {
@@ -36,7 +38,7 @@ impl<'p> Record<'p> {
     }
 }
 
-impl Moved for Record<'_> {
+impl CommitView for OperationView<'_> {
     fn name(&self) -> CommitName {
         self.operation.name()
     }

@@ -3,6 +3,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Barrier;
 use std::thread;
 
+use crate::idempotency::key::IdempotencyKey;
 use crate::reservation::id::ReservationId;
 
 const PRINT: u128 = 7;
@@ -13,23 +14,23 @@ fn at(millis: u64) -> Timestamp {
 }
 
 fn named(number: u64) -> KeyName {
-    KeyName::Caller(RequestKey::from_bytes(&number.to_le_bytes()).expect("a legal key"))
+    KeyName::Caller(IdempotencyKey::from_bytes(&number.to_le_bytes()).expect("a legal key"))
 }
 
 /// Keys that live for 100 ms, at most 1,000 of them.
-fn keys() -> Keys<u64> {
-    Keys::new(KeyLimits { lifetime: Duration::from_millis(100), count: 1_000 })
+fn keys() -> IdempotencyMap<u64> {
+    IdempotencyMap::new(KeyLimits { lifetime: Duration::from_millis(100), count: 1_000 })
 }
 
 #[track_caller]
-fn first<A: Clone>(keys: &Keys<A>, name: KeyName, now: Timestamp) -> Ticket<'_, A> {
-    match keys.claim(name, PRINT, now, Patience::Refuse) {
-        Claim::First(ticket) => ticket,
+fn first<A: Clone>(keys: &IdempotencyMap<A>, name: KeyName, now: Timestamp) -> ClaimedKey<'_, A> {
+    match keys.claim(name, PRINT, now, OnDuplicate::Refuse) {
+        KeyClaim::First(ticket) => ticket,
         _ => panic!("{name:?} is not free"),
     }
 }
 
-fn publish(keys: &Keys<u64>, number: u64, now: Timestamp) {
+fn publish(keys: &IdempotencyMap<u64>, number: u64, now: Timestamp) {
     first(keys, named(number), now).publish(number, now);
 }
 
@@ -40,14 +41,14 @@ fn of_many_threads_one_is_first_and_all_hear_its_answer() {
         let barrier = Barrier::new(16);
         let race = |caller: u64| {
             barrier.wait();
-            match keys.claim(named(1), PRINT, at(5), Patience::Wait) {
-                Claim::First(ticket) => {
+            match keys.claim(named(1), PRINT, at(5), OnDuplicate::Wait) {
+                KeyClaim::First(ticket) => {
                     // Long enough for the others to spin, yield and sleep, in turns.
                     thread::sleep(Duration::from_micros(round * 200));
                     ticket.publish(caller, at(5));
                     (true, caller)
                 }
-                Claim::Repeat(answer) => (false, answer),
+                KeyClaim::Repeat(answer) => (false, answer),
                 other => panic!("{other:?}"),
             }
         };
@@ -64,15 +65,15 @@ fn of_many_threads_one_is_first_and_all_hear_its_answer() {
 #[test]
 fn a_name_that_many_want_at_the_same_instant_goes_to_one() {
     const NAMES: u64 = 20_000;
-    let keys = Keys::new(KeyLimits::default());
+    let keys = IdempotencyMap::new(KeyLimits::default());
     let barrier = Barrier::new(4);
     let claim_all = || {
         barrier.wait();
         let claims = (0..NAMES).filter(|number| {
-            match keys.claim(named(*number), PRINT, at(0), Patience::Wait) {
-                Claim::First(ticket) => ticket.publish(*number, at(0)),
+            match keys.claim(named(*number), PRINT, at(0), OnDuplicate::Wait) {
+                KeyClaim::First(ticket) => ticket.publish(*number, at(0)),
                 other => {
-                    assert!(matches!(other, Claim::Repeat(answer) if answer == *number));
+                    assert!(matches!(other, KeyClaim::Repeat(answer) if answer == *number));
                     return false;
                 }
             }
@@ -93,22 +94,22 @@ fn another_request_under_the_same_key_is_a_conflict_at_once() {
     let ticket = first(&keys, named(1), at(0));
     assert_eq!((ticket.name, ticket.fingerprint), (named(1), PRINT));
     // In progress: the conflict must not wait for the answer, or this would hang.
-    let claim = keys.claim(named(1), OTHER_PRINT, at(0), Patience::Wait);
-    assert!(matches!(claim, Claim::Conflict));
+    let claim = keys.claim(named(1), OTHER_PRINT, at(0), OnDuplicate::Wait);
+    assert!(matches!(claim, KeyClaim::Conflict));
     ticket.publish(1, at(0));
-    let claim = keys.claim(named(1), OTHER_PRINT, at(0), Patience::Wait);
-    assert!(matches!(claim, Claim::Conflict));
-    let claim = keys.claim(named(1), PRINT, at(0), Patience::Wait);
-    assert!(matches!(claim, Claim::Repeat(1)));
+    let claim = keys.claim(named(1), OTHER_PRINT, at(0), OnDuplicate::Wait);
+    assert!(matches!(claim, KeyClaim::Conflict));
+    let claim = keys.claim(named(1), PRINT, at(0), OnDuplicate::Wait);
+    assert!(matches!(claim, KeyClaim::Repeat(1)));
 }
 
 #[test]
 fn who_will_not_wait_is_told_busy() {
     let keys = keys();
     let ticket = first(&keys, named(1), at(0));
-    assert!(matches!(keys.claim(named(1), PRINT, at(0), Patience::Refuse), Claim::Busy));
+    assert!(matches!(keys.claim(named(1), PRINT, at(0), OnDuplicate::Refuse), KeyClaim::Busy));
     // A marker does not expire: its call is still at work.
-    assert!(matches!(keys.claim(named(1), PRINT, at(9_999), Patience::Refuse), Claim::Busy));
+    assert!(matches!(keys.claim(named(1), PRINT, at(9_999), OnDuplicate::Refuse), KeyClaim::Busy));
     assert_eq!((keys.get(&named(1), at(0)), keys.len()), (None, 0));
     drop(ticket);
 }
@@ -117,8 +118,8 @@ fn who_will_not_wait_is_told_busy() {
 fn a_refusal_is_not_remembered() {
     let keys = keys();
     drop(first(&keys, named(1), at(0)));
-    let claim = keys.claim(named(1), OTHER_PRINT, at(0), Patience::Refuse);
-    assert!(matches!(claim, Claim::First(_)));
+    let claim = keys.claim(named(1), OTHER_PRINT, at(0), OnDuplicate::Refuse);
+    assert!(matches!(claim, KeyClaim::First(_)));
     drop(claim);
     assert_eq!((keys.known.len(), keys.len(), keys.evicted_before()), (0, 0, None));
 }
@@ -140,12 +141,12 @@ fn after_a_withdrawal_one_of_those_who_wait_is_first() {
     let keys = keys();
     let ticket = first(&keys, named(1), at(0));
     let firsts = thread::scope(|scope| {
-        let wait = || match keys.claim(named(1), PRINT, at(0), Patience::Wait) {
-            Claim::First(ticket) => {
+        let wait = || match keys.claim(named(1), PRINT, at(0), OnDuplicate::Wait) {
+            KeyClaim::First(ticket) => {
                 ticket.publish(42, at(0));
                 1
             }
-            Claim::Repeat(42) => 0,
+            KeyClaim::Repeat(42) => 0,
             other => panic!("{other:?}"),
         };
         let waiting: Vec<_> = (0..8).map(|_| scope.spawn(wait)).collect();
@@ -161,14 +162,14 @@ fn a_key_expires_to_the_millisecond() {
     let keys = keys();
     publish(&keys, 1, at(50));
     assert_eq!(keys.get(&named(1), at(150)), Some(1));
-    assert!(matches!(keys.claim(named(1), PRINT, at(150), Patience::Wait), Claim::Repeat(1)));
+    assert!(matches!(keys.claim(named(1), PRINT, at(150), OnDuplicate::Wait), KeyClaim::Repeat(1)));
     assert_eq!(keys.evicted_before(), None);
 
     assert_eq!(keys.get(&named(1), at(151)), None);
     assert_eq!(keys.evicted_before(), Some(at(50)), "a look-up that finds it gone says so");
-    // Expired is absent: even another request may take the name.
-    let claim = keys.claim(named(1), OTHER_PRINT, at(151), Patience::Wait);
-    assert!(matches!(claim, Claim::First(_)));
+    // An expired key is absent: even another request may take the name.
+    let claim = keys.claim(named(1), OTHER_PRINT, at(151), OnDuplicate::Wait);
+    assert!(matches!(claim, KeyClaim::First(_)));
     assert_eq!(keys.len(), 0);
 }
 
@@ -221,7 +222,7 @@ fn beyond_the_count_the_first_published_leave_first() {
 fn the_old_place_of_a_name_does_not_drop_its_new_answer() {
     let keys = keys();
     publish(&keys, 1, at(0));
-    // Expired, and published anew before its old place in the order was cleared.
+    // Expired, and published again before its old place in the queue was cleared.
     let ticket = first(&keys, named(1), at(101));
     ticket.publish(11, at(101));
     assert_eq!(keys.purge(at(102), 9), 0, "publishing has cleared the old place");
@@ -240,9 +241,12 @@ fn a_restored_key_answers_as_if_it_had_been_published() {
     let keys = keys();
     let retake = KeyName::Retake(ReservationId::from_halves([1, 2]));
     keys.restore(retake, PRINT, 3, at(10));
-    assert!(matches!(keys.claim(retake, PRINT, at(110), Patience::Wait), Claim::Repeat(3)));
-    assert!(matches!(keys.claim(retake, OTHER_PRINT, at(110), Patience::Wait), Claim::Conflict));
-    assert!(matches!(keys.claim(retake, PRINT, at(111), Patience::Wait), Claim::First(_)));
+    assert!(matches!(keys.claim(retake, PRINT, at(110), OnDuplicate::Wait), KeyClaim::Repeat(3)));
+    assert!(matches!(
+        keys.claim(retake, OTHER_PRINT, at(110), OnDuplicate::Wait),
+        KeyClaim::Conflict
+    ));
+    assert!(matches!(keys.claim(retake, PRINT, at(111), OnDuplicate::Wait), KeyClaim::First(_)));
     (0..2_000).for_each(|number| keys.restore(named(number), PRINT, number, at(20)));
     assert_eq!((keys.len(), keys.evicted_before()), (1_000, Some(at(20))));
 }
@@ -267,8 +271,8 @@ fn memory_is_bounded_over(steps: u64) {
                 for step in 0..steps {
                     // Some names come again, expired or dropped by then; time passes slowly.
                     let number = step % (steps * 3 / 10) * 2 + thread;
-                    if let Claim::First(ticket) =
-                        keys.claim(named(number), PRINT, at(step / 16), Patience::Refuse)
+                    if let KeyClaim::First(ticket) =
+                        keys.claim(named(number), PRINT, at(step / 16), OnDuplicate::Refuse)
                     {
                         ticket.publish(number, at(step / 16));
                     }
@@ -277,9 +281,9 @@ fn memory_is_bounded_over(steps: u64) {
         }
     });
     assert!(keys.len() <= 1_000);
-    assert_eq!((keys.known.len(), keys.order().len()), (keys.len(), keys.len()));
+    assert_eq!((keys.known.len(), keys.eviction().len()), (keys.len(), keys.len()));
     assert!(keys.known.capacity() < 16_000, "{}", keys.known.capacity());
-    assert!(keys.order().room() < 4_000, "{}", keys.order().room());
+    assert!(keys.eviction().room() < 4_000, "{}", keys.eviction().room());
 }
 
 #[test]

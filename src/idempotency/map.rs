@@ -1,17 +1,14 @@
-//! Callers' own keys: a retry gives the first call's answer and moves nothing twice.
+//! The idempotency map: keys, each with the fingerprint of its request and its answer.
 //!
-//! A call that bears a key goes through three steps. It *claims* the key, and so leaves a marker
-//! that says that it is under way; it does its work, with no lock held; it *publishes* its answer in
-//! place of the marker. Whoever comes with the same key meanwhile waits for the answer, or is told
-//! to come back. A call that is refused, or panics, publishes nothing: its marker is withdrawn, and
+//! A call with a key takes three steps. It *claims* the key, and leaves a marker that says "in
+//! progress". It does its work, with no lock held. It *publishes* its answer in place of the
+//! marker. If another call brings the same key meanwhile, it waits for the answer or is told to
+//! come back. If a call is refused, or panics, it publishes nothing: its marker is withdrawn, and
 //! the key is free again.
 //!
-//! Only calls that bear a key come here. Finding one takes a lock of a part of the map for a moment
-//! (64 parts), and publishing also takes the lock of the order in which keys leave.
+//! Only calls with a key come here. A look-up takes the lock of one part of the map for a moment
+//! (64 parts). Publishing also takes the lock of the eviction queue.
 
-mod fingerprint;
-mod name;
-mod order;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
@@ -19,25 +16,23 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::idempotency::eviction::{EvictionQueue, Publication};
+use crate::idempotency::key::KeyName;
 use crate::sync::{
     AtomicU64, AtomicUsize, DashMap, Entry, Mutex, MutexGuard, Ordering, lock, nap, spin_loop,
     yield_now,
 };
 
-pub(crate) use fingerprint::Fingerprint;
-pub(crate) use name::KeyName;
-pub use name::RequestKey;
-use order::{Order, Publication};
-
-/// Parts of the map, each with a lock of its own; a part that grows makes only its own callers wait.
+/// Parts of the map, each with a lock of its own. A part that grows makes only its own callers
+/// wait.
 const SHARDS: usize = 64;
 
-/// How long keys are remembered, and how many.
+/// How long answers are stored, and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyLimits {
     /// A key counts as absent when more than this has passed since its answer was published.
     pub(crate) lifetime: Duration,
-    /// When more answers than this are remembered, those published first are dropped.
+    /// Above this many stored answers, those published first are dropped.
     pub(crate) count: usize,
 }
 
@@ -47,63 +42,64 @@ impl Default for KeyLimits {
     }
 }
 
-/// What a caller does who finds that another call under the same key is still under way.
+/// What a caller does if another call under the same key is still in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
+pub(crate) enum OnDuplicate {
     /// Waits until that call has published its answer or failed.
     Wait,
-    /// Is told [`Claim::Busy`] at once.
+    /// Gets [`KeyClaim::Busy`] at once.
     Refuse,
 }
 
 /// What a claim of a key found.
 #[derive(Debug)]
-pub(crate) enum Claim<'keys, A> {
-    /// The key was free: this call does the work, and publishes its answer.
-    First(Ticket<'keys, A>),
+pub(crate) enum KeyClaim<'keys, A> {
+    /// The key was free: this call does the work and publishes its answer.
+    First(ClaimedKey<'keys, A>),
     /// The same request was answered before; this is the answer.
     Repeat(A),
     /// Another request uses, or has used, this key.
     Conflict,
-    /// The same request is under way, and the caller would not wait.
+    /// The same request is in progress, and the caller does not wait.
     Busy,
 }
 
-/// The keys that are remembered, each with the fingerprint of its request and its answer.
-pub(crate) struct Keys<A> {
-    known: DashMap<KeyName, Known<A>>,
+/// The stored keys, each with the fingerprint of its request and its answer.
+pub(crate) struct IdempotencyMap<A> {
+    known: DashMap<KeyName, KeyEntry<A>>,
     /// What is published, oldest first. Locked only for a push and a few pops, and never together
     /// with a part of the map.
-    order: Mutex<Order>,
+    eviction: Mutex<EvictionQueue>,
     limits: KeyLimits,
     /// How many keys of the map are published.
     published: AtomicUsize,
     /// The number of the next publication.
     next_number: AtomicU64,
-    /// One more than the latest publish time, in milliseconds, of the keys dropped so far; 0 if none.
+    /// The latest publish time of the keys dropped so far, plus one, in milliseconds; 0 if none
+    /// was.
     dropped_until: AtomicU64,
 }
 
-/// What stands in the map under a name.
+/// What the map holds under a name.
 #[derive(Debug)]
-struct Known<A> {
+struct KeyEntry<A> {
     fingerprint: u128,
-    state: State<A>,
+    state: KeyState<A>,
 }
 
 #[derive(Debug)]
-enum State<A> {
-    /// The first caller is at work, and holds the ticket.
+enum KeyState<A> {
+    /// The first caller is at work, and has the [`ClaimedKey`].
     InProgress,
-    /// The first caller's answer. `number` ties it to its place in the order.
+    /// The first caller's answer. `number` ties it to its place in the eviction queue.
     Published { answer: A, at: Timestamp, number: u64 },
 }
 
-impl<A: Clone> Keys<A> {
+impl<A: Clone> IdempotencyMap<A> {
     pub(crate) fn new(limits: KeyLimits) -> Self {
         Self {
             known: DashMap::with_shard_amount(SHARDS),
-            order: Mutex::new(Order::default()),
+            eviction: Mutex::new(EvictionQueue::default()),
             limits,
             published: AtomicUsize::new(0),
             next_number: AtomicU64::new(0),
@@ -111,41 +107,41 @@ impl<A: Clone> Keys<A> {
         }
     }
 
-    /// Claims `name` for the request with this fingerprint, or says what became of it.
+    /// Claims `name` for the request with this fingerprint, or returns what became of it.
     ///
-    /// With [`Patience::Wait`] it may wait as long as the first caller's call takes; it first spins,
-    /// then yields, then sleeps up to a millisecond at a time. It never waits for a request with
-    /// another fingerprint: that is a conflict at once.
+    /// With [`OnDuplicate::Wait`] it may wait as long as the first caller's call takes. It first
+    /// spins, then yields, then sleeps up to a millisecond at a time. It never waits for a request
+    /// with another fingerprint: that is a conflict at once.
     pub(crate) fn claim(
         &self,
         name: KeyName,
         fingerprint: u128,
         now: Timestamp,
-        patience: Patience,
-    ) -> Claim<'_, A> {
+        on_duplicate: OnDuplicate,
+    ) -> KeyClaim<'_, A> {
         let mut pause = Pause::default();
         loop {
             match self.try_claim(name, fingerprint, now) {
-                Claim::Busy if patience == Patience::Wait => pause.take(),
+                KeyClaim::Busy if on_duplicate == OnDuplicate::Wait => pause.take(),
                 claim => return claim,
             }
         }
     }
 
-    /// The answer that is remembered under `name`, if any; `None` while the first call is under way.
+    /// The answer stored under `name`, if any; `None` while the first call is in progress.
     pub(crate) fn get(&self, name: &KeyName, now: Timestamp) -> Option<A> {
         let known = self.known.get(name)?;
         match &known.state {
-            State::InProgress => None,
-            State::Published { at, .. } if self.is_expired(*at, now) => {
+            KeyState::InProgress => None,
+            KeyState::Published { at, .. } if self.is_expired(*at, now) => {
                 self.note_dropped(*at);
                 None
             }
-            State::Published { answer, .. } => Some(answer.clone()),
+            KeyState::Published { answer, .. } => Some(answer.clone()),
         }
     }
 
-    /// Remembers an answer that an earlier run of the engine published, in place of any other under
+    /// Stores an answer that an earlier run of the engine published, in place of any other under
     /// this name. Call it in the order in which they were published.
     pub(crate) fn restore(
         &self,
@@ -157,68 +153,74 @@ impl<A: Clone> Keys<A> {
         self.remember(name, fingerprint, answer, published_at);
     }
 
-    /// One claim, without waiting: [`Claim::Busy`] while the same request is under way.
-    fn try_claim(&self, name: KeyName, fingerprint: u128, now: Timestamp) -> Claim<'_, A> {
-        // Those who repeat or wait only read, so that they don't lock one another out.
+    /// One claim, without waiting: [`KeyClaim::Busy`] while the same request is in progress.
+    fn try_claim(&self, name: KeyName, fingerprint: u128, now: Timestamp) -> KeyClaim<'_, A> {
+        // Calls that repeat or wait only read, so they do not lock one another out.
         if let Some(known) = self.known.get(&name)
             && let Some(claim) = self.judge(&known, fingerprint, now)
         {
             return claim;
         }
-        let marker = Known { fingerprint, state: State::InProgress };
+        let marker = KeyEntry { fingerprint, state: KeyState::InProgress };
         match self.known.entry(name) {
             Entry::Vacant(vacant) => drop(vacant.insert(marker)),
             Entry::Occupied(mut occupied) => {
                 if let Some(claim) = self.judge(occupied.get(), fingerprint, now) {
                     return claim;
                 }
-                // Expired. Its place in the order stays behind, and means nothing any more.
-                if let State::Published { at, .. } = &occupied.get().state {
+                // Expired. Its place in the eviction queue stays behind, and means nothing any
+                // more.
+                if let KeyState::Published { at, .. } = &occupied.get().state {
                     self.note_dropped(*at);
                     self.count_less();
                 }
                 occupied.insert(marker);
             }
         }
-        Claim::First(Ticket { keys: self, name, fingerprint, published: false })
+        KeyClaim::First(ClaimedKey { keys: self, name, fingerprint, published: false })
     }
 
     /// What `known` means to a request with this fingerprint; `None` if it has expired.
-    fn judge(&self, known: &Known<A>, fingerprint: u128, now: Timestamp) -> Option<Claim<'_, A>> {
+    fn judge(
+        &self,
+        known: &KeyEntry<A>,
+        fingerprint: u128,
+        now: Timestamp,
+    ) -> Option<KeyClaim<'_, A>> {
         match &known.state {
-            State::Published { at, .. } if self.is_expired(*at, now) => None,
-            _ if known.fingerprint != fingerprint => Some(Claim::Conflict),
-            State::Published { answer, .. } => Some(Claim::Repeat(answer.clone())),
-            State::InProgress => Some(Claim::Busy),
+            KeyState::Published { at, .. } if self.is_expired(*at, now) => None,
+            _ if known.fingerprint != fingerprint => Some(KeyClaim::Conflict),
+            KeyState::Published { answer, .. } => Some(KeyClaim::Repeat(answer.clone())),
+            KeyState::InProgress => Some(KeyClaim::Busy),
         }
     }
 }
 
-impl<A> Keys<A> {
-    /// How many answers are remembered, among them those that have expired but were not yet dropped.
+impl<A> IdempotencyMap<A> {
+    /// How many answers are stored, including those that have expired but are not yet dropped.
     /// Never waits.
     pub(crate) fn len(&self) -> usize {
-        // Relaxed: a figure for people; nothing is decided by it.
+        // Relaxed: a figure for reports; nothing depends on it.
         self.published.load(Ordering::Relaxed)
     }
 
     /// The latest publish time among all keys that were ever dropped, by age or to make room.
     ///
-    /// A low-water mark: look a key up first, then ask. If it was not found, it can't have been
-    /// published after this moment.
+    /// A low-water mark: look a key up first, then ask. If it was not found, it was not published
+    /// after this moment.
     pub(crate) fn evicted_before(&self) -> Option<Timestamp> {
         // Acquire pairs with the Release in `note_dropped`. A look-up that missed a dropped key has
-        // also seen this, because the mark is raised under the lock that the look-up took.
+        // also seen this mark, because the mark is raised under the lock that the look-up took.
         let mark = self.dropped_until.load(Ordering::Acquire);
         mark.checked_sub(1).map(Timestamp::from_millis)
     }
 
-    /// Drops keys that have expired, at most `budget` of them, and says how many places in the order
-    /// it cleared. Less than the budget: nothing is left to do.
+    /// Drops expired keys, at most `budget`, and returns how many places in the eviction queue it
+    /// cleared. If that is less than the budget, nothing is left to do.
     pub(crate) fn purge(&self, now: Timestamp, budget: usize) -> usize {
         for cleared in 0..budget {
-            // One at a time, so that publishers never wait for a long purge.
-            let expired = self.order().pop_if(|_, oldest| self.is_expired(oldest.at, now));
+            // One at a time, so publishers never wait for a long purge.
+            let expired = self.eviction().pop_if(|_, oldest| self.is_expired(oldest.at, now));
             match expired {
                 Some(publication) => self.forget(&publication),
                 None => return cleared,
@@ -227,39 +229,40 @@ impl<A> Keys<A> {
         budget
     }
 
-    /// Enters an answer, and drops the oldest beyond the count.
+    /// Stores an answer, and drops the oldest above the limit.
     fn remember(&self, name: KeyName, fingerprint: u128, answer: A, at: Timestamp) {
-        // Relaxed: only has to be a number that no other publication bears.
+        // Relaxed: it only has to be a number that no other publication has.
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-        // Counted before it shows, so that whoever drops it can't count below zero.
+        // Count it before it shows, so that no thread drops it first and counts below zero.
         self.published.fetch_add(1, Ordering::Relaxed);
-        let state = State::Published { answer, at, number };
-        // Into the map before the order: what the order drops must be there to be dropped.
-        let replaced = self.known.insert(name, Known { fingerprint, state });
-        if matches!(replaced, Some(Known { state: State::Published { .. }, .. })) {
+        let state = KeyState::Published { answer, at, number };
+        // Into the map before the queue: what leaves by the queue must be in the map to be dropped.
+        let replaced = self.known.insert(name, KeyEntry { fingerprint, state });
+        if matches!(replaced, Some(KeyEntry { state: KeyState::Published { .. }, .. })) {
             self.count_less();
         }
 
         let leaving = {
-            let mut order = self.order();
+            let mut order = self.eviction();
             order.push(Publication { name, number, at });
             let mut pop = || {
                 order
                     .pop_if(|len, oldest| len > self.limits.count || self.is_expired(oldest.at, at))
             };
-            // One keeps the count; the second lets those that expired leave faster than others come.
+            // The first pop keeps the count. With the second, expired answers leave faster than new
+            // ones come.
             [pop(), pop()]
         };
         leaving.iter().flatten().for_each(|publication| self.forget(publication));
     }
 
-    /// Drops the answer that `publication` entered, unless another has taken its place.
+    /// Drops the answer of `publication`, unless another has taken its place.
     fn forget(&self, publication: &Publication) {
         let dropped = self.known.remove_if(&publication.name, |_, known| {
             let same = matches!(&known.state,
-                State::Published { number, .. } if *number == publication.number);
+                KeyState::Published { number, .. } if *number == publication.number);
             if same {
-                // Before it is gone for anyone.
+                // Raise the mark before any look-up can miss the key.
                 self.note_dropped(publication.at);
             }
             same
@@ -283,28 +286,28 @@ impl<A> Keys<A> {
         now > published_at.saturating_add(self.limits.lifetime)
     }
 
-    fn order(&self) -> MutexGuard<'_, Order> {
+    fn eviction(&self) -> MutexGuard<'_, EvictionQueue> {
         // Nothing that runs under this lock can panic half-way.
-        lock(&self.order)
+        lock(&self.eviction)
     }
 }
 
-impl<A> fmt::Debug for Keys<A> {
+impl<A> fmt::Debug for IdempotencyMap<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("IdempotencyMap").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
-/// The right to answer a request first. Dropped without an answer, it frees the key.
+/// The right to do a keyed request first. Dropped without an answer, it frees the key.
 #[must_use = "a dropped ticket withdraws the claim"]
-pub(crate) struct Ticket<'keys, A> {
-    keys: &'keys Keys<A>,
+pub(crate) struct ClaimedKey<'keys, A> {
+    keys: &'keys IdempotencyMap<A>,
     name: KeyName,
     fingerprint: u128,
     published: bool,
 }
 
-impl<A> Ticket<'_, A> {
+impl<A> ClaimedKey<'_, A> {
     /// Publishes the answer to all who wait or come later. Call it after the operation's entry is
     /// queued (Law 2: whoever learns the answer is logged after it).
     pub(crate) fn publish(mut self, answer: A, now: Timestamp) {
@@ -313,19 +316,20 @@ impl<A> Ticket<'_, A> {
     }
 }
 
-impl<A> Drop for Ticket<'_, A> {
+impl<A> Drop for ClaimedKey<'_, A> {
     fn drop(&mut self) {
         if !self.published {
-            let marker = |_: &KeyName, known: &Known<A>| matches!(known.state, State::InProgress);
+            let marker =
+                |_: &KeyName, known: &KeyEntry<A>| matches!(known.state, KeyState::InProgress);
             let withdrawn = self.keys.known.remove_if(&self.name, marker);
             debug_assert!(withdrawn.is_some(), "only its ticket may take a marker away");
         }
     }
 }
 
-impl<A> fmt::Debug for Ticket<'_, A> {
+impl<A> fmt::Debug for ClaimedKey<'_, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Ticket").field(&self.name).finish()
+        f.debug_tuple("ClaimedKey").field(&self.name).finish()
     }
 }
 

@@ -1,0 +1,15 @@
+//! Idempotency keys: a retry gets the first call's answer and moves nothing twice.
+//!
+//! [`key`] is the caller's key and the name a call is stored under, [`fingerprint`] tells two
+//! requests under one key apart, [`map`] holds keys and answers, and [`eviction`] says which key
+//! leaves next.
+
+mod eviction;
+mod fingerprint;
+mod key;
+mod map;
+
+pub(crate) use fingerprint::Fingerprint;
+pub use key::IdempotencyKey;
+pub(crate) use key::KeyName;
+pub(crate) use map::{IdempotencyMap, KeyClaim, KeyLimits, OnDuplicate};
