@@ -8,8 +8,8 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use stockade::{
-    BasketLine, InventoryManager, LevelRef, Owner, PriorityOrder, ProductRef, Request, RequestKey,
-    ReservationId, TransferRequestId, WarehouseRef,
+    BasketLine, IdempotencyKey, InventoryManager, LevelRef, Owner, PriorityOrder, ProductRef,
+    Request, ReservationId, TransferRequestId, WarehouseRef,
 };
 use uuid::Uuid;
 
@@ -44,11 +44,13 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn key(&self) -> RequestKey {
+    pub(crate) fn key(&self) -> IdempotencyKey {
         match self.name {
             "reserve: a UUID as the key" => Uuid::from_u128(0x0199_d2c4_8a10_7000).into(),
-            "reserve: the longest key" => RequestKey::try_from(&[0xff; 64][..]).expect("64 bytes"),
-            name => RequestKey::try_from(name).expect("a name of 64 bytes at most"),
+            "reserve: the longest key" => {
+                IdempotencyKey::try_from(&[0xff; 64][..]).expect("64 bytes")
+            }
+            name => IdempotencyKey::try_from(name).expect("a name of 64 bytes at most"),
         }
     }
 }
@@ -56,7 +58,7 @@ impl Row {
 /// A call about to be made.
 pub(crate) struct Call<'a> {
     pub(crate) row: &'a Row,
-    pub(crate) key: RequestKey,
+    pub(crate) key: IdempotencyKey,
     pub(crate) manager: &'a InventoryManager,
     pub(crate) given: &'a Given,
     /// A note, which is no part of the request.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stockade::{
-    InventoryManager, JournalReader, ManualClock, RequestKey, ReservationId, Timestamp,
+    IdempotencyKey, InventoryManager, JournalReader, ManualClock, ReservationId, Timestamp,
 };
 
 use crate::disks::Scratch;
@@ -147,14 +147,14 @@ fn assert_conflict(answer: &Told, context: &str) {
 fn go_on(
     manager: &InventoryManager,
     expected: &Expected,
-) -> Vec<(&'static Row, RequestKey, String)> {
+) -> Vec<(&'static Row, IdempotencyKey, String)> {
     let is_for_no_hold = |row: &&Row| {
         let words = ["add", "remove", "reserve", "sell", "basket", "fulfil", "transfer", "ship"];
         words.contains(&row.word) || row.word == "request-transfer"
     };
     let mut fresh = Vec::new();
     for (number, row) in ROWS.iter().filter(is_for_no_hold).enumerate() {
-        let key = RequestKey::try_from(&*format!("fresh {number}")).expect("a legal key");
+        let key = IdempotencyKey::try_from(&*format!("fresh {number}")).expect("a legal key");
         let answer = Call { key, ..call(row, manager, &expected.given) }.run();
         let answer = answer.unwrap_or_else(|refused| panic!("{}, anew: {refused:?}", row.name));
         let first = expected.answer(row.name);
