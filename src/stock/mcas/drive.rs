@@ -48,7 +48,7 @@ impl<S: Site + ?Sized> Driver<'_, S> {
 
     /// Makes line `at` have a winner. False if the operation is no longer undecided.
     fn secure(&self, at: usize) -> bool {
-        let line = self.view.slot.line(at);
+        let line = self.view.descriptor.line(at);
         let id = line.cell();
         let cell = self.site.cell(id);
         while line.winner().is_none() {
@@ -91,8 +91,8 @@ impl<S: Site + ?Sized> Driver<'_, S> {
         if !mark.is_helper() {
             return mark == self.view.operation;
         }
-        self.view.pool.slot(mark.slot()).is_some_and(|slot| {
-            slot.target() == Some(self.view.operation) && slot.is_still(mark.sequence())
+        self.view.pool.descriptor(mark.slot()).is_some_and(|descriptor| {
+            descriptor.target() == Some(self.view.operation) && descriptor.is_still(mark.sequence())
         })
     }
 
@@ -100,7 +100,7 @@ impl<S: Site + ?Sized> Driver<'_, S> {
     fn decide(&self) {
         match self.can_be_done() {
             Ok(next) => {
-                if self.view.slot.control.advance(Status::Undecided, next) {
+                if self.view.descriptor.control.advance(Status::Undecided, next) {
                     self.tell_if_visible(next == Status::Done);
                 }
             }
@@ -131,8 +131,8 @@ impl<S: Site + ?Sized> Driver<'_, S> {
     }
 
     fn refuse(&self, short: Shortage) {
-        self.view.slot.note_short(short);
-        self.view.slot.control.advance(Status::Undecided, Status::Refused);
+        self.view.descriptor.note_short(short);
+        self.view.descriptor.control.advance(Status::Undecided, Status::Refused);
     }
 
     /// Replaces this thread's marks in the first `lines` cells by what each has come to mean.
@@ -140,7 +140,7 @@ impl<S: Site + ?Sized> Driver<'_, S> {
         let control = self.control();
         debug_assert!(control.status().is_final());
         for at in 0..lines {
-            let line = self.view.slot.line(at);
+            let line = self.view.descriptor.line(at);
             let cell = self.site.cell(line.cell());
             if cell.look() != self.mark.bits() {
                 continue;
@@ -157,7 +157,7 @@ impl<S: Site + ?Sized> Driver<'_, S> {
     }
 
     fn control(&self) -> Control {
-        self.view.slot.control.load()
+        self.view.descriptor.control.load()
     }
 
     fn status(&self) -> Status {
@@ -169,17 +169,17 @@ impl<S: Site + ?Sized> Driver<'_, S> {
 /// whoever sees the units may spend them and queue that. Until the swap, readers see the old
 /// counts.
 fn show<S: Site + ?Sized>(site: &S, view: &OperationView<'_>) {
-    if view.slot.control.load().status() != Status::Decided {
+    if view.descriptor.control.load().status() != Status::Decided {
         return;
     }
     #[cfg(planted = "commit_announce_twice")]
     let view = &{
-        let drivers = view.slot.control.load().drivers();
+        let drivers = view.descriptor.control.load().drivers();
         OperationView { operation: Mark::owner(view.operation.slot(), drivers), ..*view }
     };
     #[cfg(not(planted = "commit_announce_late"))]
     site.record(view);
-    let by_this_thread = view.slot.control.advance(Status::Decided, Status::Done);
+    let by_this_thread = view.descriptor.control.advance(Status::Decided, Status::Done);
     #[cfg(planted = "commit_announce_late")]
     site.record(view);
     tell_if_visible(site, view, by_this_thread);
@@ -194,24 +194,24 @@ fn tell_if_visible<S: Site + ?Sized>(site: &S, view: &OperationView<'_>, by_this
 /// Joins the drivers of `operation` and drives it to its end. Does nothing if it is final by now.
 fn help<S: Site + ?Sized>(site: &S, operation: Mark) {
     let pool = site.pool();
-    let Some(slot) = pool.slot(operation.slot()) else { return };
-    let Some(joined) = slot.control.try_join(operation.sequence()) else { return };
-    let view = OperationView::new(pool, operation, slot);
+    let Some(descriptor) = pool.descriptor(operation.slot()) else { return };
+    let Some(joined) = descriptor.control.try_join(operation.sequence()) else { return };
+    let view = OperationView::new(pool, operation, descriptor);
     // In `Decided` all marks are in, so a helper needs no descriptor of its own.
     if joined.status() == Status::Undecided {
         match pool.take() {
             Ok(notes) => {
-                notes.slot.make_room(view.head.lines);
-                notes.slot.set_target(operation);
-                slot.adopt(notes.number, notes.slot);
+                notes.descriptor.make_room(view.head.lines);
+                notes.descriptor.set_target(operation);
+                descriptor.adopt(notes.number, notes.descriptor);
                 let mark = Mark::helper(notes.number, notes.sequence);
-                Driver { site, view, mark, notes: notes.slot }.drive(0);
+                Driver { site, view, mark, notes: notes.descriptor }.drive(0);
             }
             // All 131,000 descriptors are in use, and none is left for a helper. This is the one
             // place where a thread waits for the owner. It stays counted in until the operation is
             // final, because a driver cannot leave an undecided operation.
             Err(_) => {
-                while slot.control.load().status() == Status::Undecided {
+                while descriptor.control.load().status() == Status::Undecided {
                     crate::sync::yield_now();
                 }
                 show(site, &view);
@@ -220,17 +220,17 @@ fn help<S: Site + ?Sized>(site: &S, operation: Mark) {
     } else {
         show(site, &view);
     }
-    pool.leave(operation, slot);
+    pool.leave(operation, descriptor);
 }
 
 /// What an earlier design did to the operation it met: refuse it, so that its owner begins anew.
 #[cfg(planted = "commit_abort_without_end")]
 fn abort(pool: &super::pool::DescriptorPool, operation: Mark) {
-    let Some(slot) = pool.slot(operation.slot()) else { return };
-    if slot.control.try_join(operation.sequence()).is_some() {
-        slot.note_short(Shortage { line: None, available: u64::from(u32::MAX) });
-        slot.control.advance(Status::Undecided, Status::Refused);
-        pool.leave(operation, slot);
+    let Some(descriptor) = pool.descriptor(operation.slot()) else { return };
+    if descriptor.control.try_join(operation.sequence()).is_some() {
+        descriptor.note_short(Shortage { line: None, available: u64::from(u32::MAX) });
+        descriptor.control.advance(Status::Undecided, Status::Refused);
+        pool.leave(operation, descriptor);
     }
 }
 
@@ -289,29 +289,29 @@ pub(super) struct Sleeper<'s, S: ?Sized> {
 #[allow(clippy::expect_used, reason = "a model that can't begin should say so")]
 impl<'s, S: Site + ?Sized> Sleeper<'s, S> {
     pub(super) fn join(site: &'s S, view: OperationView<'s>, at: usize) -> Self {
-        let joined = view.slot.control.try_join(view.operation.sequence());
+        let joined = view.descriptor.control.try_join(view.operation.sequence());
         assert!(joined.is_some_and(|control| control.status() == Status::Undecided));
-        let notes = view.pool.take().expect("there is a slot");
-        notes.slot.make_room(view.head.lines);
-        notes.slot.set_target(view.operation);
-        view.slot.adopt(notes.number, notes.slot);
+        let notes = view.pool.take().expect("there is a descriptor");
+        notes.descriptor.make_room(view.head.lines);
+        notes.descriptor.set_target(view.operation);
+        view.descriptor.adopt(notes.number, notes.descriptor);
         let mark = Mark::helper(notes.number, notes.sequence);
-        let cell = site.cell(view.slot.line(at).cell());
+        let cell = site.cell(view.descriptor.line(at).cell());
         let word = Word::from_bits(cell.look()).expect("nobody else is at work yet");
-        notes.slot.line(at).note_replaced(word);
-        Self { driver: Driver { site, view, mark, notes: notes.slot }, at }
+        notes.descriptor.line(at).note_replaced(word);
+        Self { driver: Driver { site, view, mark, notes: notes.descriptor }, at }
     }
 
     pub(super) fn mark(&self) -> bool {
         let Driver { site, view, mark, notes } = &self.driver;
-        let cell = site.cell(view.slot.line(self.at).cell());
+        let cell = site.cell(view.descriptor.line(self.at).cell());
         cell.put_mark(notes.line(self.at).replaced(), mark.bits())
     }
 
     pub(super) fn finish(self) {
         let view = self.driver.view;
-        self.driver.view.slot.line(self.at).claim(self.driver.mark);
+        self.driver.view.descriptor.line(self.at).claim(self.driver.mark);
         self.driver.drive(0);
-        view.pool.leave(view.operation, view.slot);
+        view.pool.leave(view.operation, view.descriptor);
     }
 }

@@ -43,13 +43,15 @@ pub(super) fn fill(view: &OperationView<'_>) -> Result<(), u64> {
     let wanted = view.head.fill;
     let mut missing = wanted;
     for turn in 0..view.head.lines {
-        let at = view.slot.line(turn).order();
+        let at = view.descriptor.line(turn).order();
         let word = view.replaced(at);
         // A level never gives more than its reserved count has room for. Warehouse capacities
         // prevent this case; the bound keeps the word legal all the same.
         let units = missing.min(word.available()).min(MAX_UNITS - word.reserved());
         missing -= units;
-        view.slot.line(at).set_delta(Quantity::new(units).map_or(Delta::NOTHING, Delta::hold));
+        view.descriptor
+            .line(at)
+            .set_delta(Quantity::new(units).map_or(Delta::NOTHING, Delta::hold));
     }
     if missing == 0 { Ok(()) } else { Err(u64::from(wanted - missing)) }
 }

@@ -29,16 +29,16 @@ impl Meaning {
 /// What `mark`, met in the cell `id`, means; `None` if it is gone from the cell by now. The cell
 /// had these counts at one instant between the read that met the mark and the end of this call.
 pub(super) fn meaning(pool: &DescriptorPool, id: CellId, mark: Mark) -> Option<Meaning> {
-    let holder = pool.slot(mark.slot())?;
+    let holder = pool.descriptor(mark.slot())?;
     let operation = if mark.is_helper() { holder.target()? } else { mark };
-    let slot = pool.slot(operation.slot())?;
+    let descriptor = pool.descriptor(operation.slot())?;
     // Read the status first: if it is final, everything read after it is final too.
-    let control = slot.control.load();
+    let control = descriptor.control.load();
     if control.sequence() != operation.sequence() {
         return None;
     }
-    let lines = slot.head().lines;
-    let found = slot.find(id, lines).and_then(|(at, line)| {
+    let lines = descriptor.head().lines;
+    let found = descriptor.find(id, lines).and_then(|(at, line)| {
         let before = holder.try_line(at)?.replaced();
         let word =
             if shows(control, line.winner(), mark) { before.apply(line.delta())? } else { before };

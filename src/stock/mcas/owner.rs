@@ -80,12 +80,12 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
     ) -> Result<Self, PoolExhausted> {
         assert!(lines <= MAX_LINES, "an operation has at most {MAX_LINES} lines, not {lines}");
         let pool = site.pool();
-        let TakenDescriptor { number, sequence, slot } = pool.take()?;
-        slot.make_room(lines);
-        slot.write_head(Head { lines, log_order, fill });
+        let TakenDescriptor { number, sequence, descriptor } = pool.take()?;
+        descriptor.make_room(lines);
+        descriptor.write_head(Head { lines, log_order, fill });
         let operation = Mark::owner(number, sequence);
-        let view = OperationView::new(pool, operation, slot);
-        Ok(Self { driver: Driver { site, view, mark: operation, notes: slot } })
+        let view = OperationView::new(pool, operation, descriptor);
+        Ok(Self { driver: Driver { site, view, mark: operation, notes: descriptor } })
     }
 
     /// The operation's name. The owner may send more to the writer under it, ahead of the record.
@@ -99,7 +99,7 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
             self.driver.drive(self.driver.view.head.lines);
         }
         #[cfg(planted = "commit_abort_without_end")]
-        if self.driver.view.slot.control.load().status() == Status::Refused
+        if self.driver.view.descriptor.control.load().status() == Status::Refused
             && self.why() == (Refused::Sum { available: u64::from(u32::MAX) })
         {
             return self.anew().run();
@@ -118,7 +118,7 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
     }
 
     fn conclude(self) -> Result<Committed<'s, S>, Refused> {
-        if self.driver.view.slot.control.load().status() == Status::Refused {
+        if self.driver.view.descriptor.control.load().status() == Status::Refused {
             return Err(self.why());
         }
         Ok(Committed { operation: self })
@@ -229,8 +229,8 @@ impl<S: Site + ?Sized> Drop for Operation<'_, S> {
     fn drop(&mut self) {
         let Driver { view, .. } = self.driver;
         // An operation that was never run has no marks, so no other thread knows of it.
-        view.slot.control.advance(Status::Undecided, Status::Refused);
-        view.pool.leave(view.operation, view.slot);
+        view.descriptor.control.advance(Status::Undecided, Status::Refused);
+        view.pool.leave(view.operation, view.descriptor);
     }
 }
 

@@ -14,7 +14,7 @@ const FIRST: usize = if MODELLED { 4 } else { 64 };
 const SEGMENTS: usize = 11;
 type Slots = DoublingTable<Descriptor, FIRST, SEGMENTS>;
 
-const _: () = assert!(Slots::CAPACITY < 1 << SLOT_BITS, "a mark can name every slot");
+const _: () = assert!(Slots::CAPACITY < 1 << SLOT_BITS, "a mark can name every descriptor");
 
 /// The descriptors of one manager.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct DescriptorPool {
 pub(super) struct TakenDescriptor<'p> {
     pub(super) number: u32,
     pub(super) sequence: u64,
-    pub(super) slot: &'p Descriptor,
+    pub(super) descriptor: &'p Descriptor,
 }
 
 /// Every descriptor is in use by some unfinished commit.
@@ -45,7 +45,7 @@ impl DescriptorPool {
     }
 
     /// The descriptor of this number. One that a mark names always exists.
-    pub(super) fn slot(&self, number: u32) -> Option<&Descriptor> {
+    pub(super) fn descriptor(&self, number: u32) -> Option<&Descriptor> {
         self.slots.get(number as usize)
     }
 
@@ -60,10 +60,10 @@ impl DescriptorPool {
             // A division costs as much as a swap. Threads are few, so the second branch is rare.
             let start = if lane < open { lane } else { lane % open };
             for number in (start..open).chain(0..start) {
-                if let Some(slot) = self.slot(number)
-                    && let Some(sequence) = slot.try_begin()
+                if let Some(descriptor) = self.descriptor(number)
+                    && let Some(sequence) = descriptor.try_begin()
                 {
-                    return Ok(TakenDescriptor { number, sequence, slot });
+                    return Ok(TakenDescriptor { number, sequence, descriptor });
                 }
             }
             // Another thread may have added a segment meanwhile. Then search its slots first.
@@ -84,18 +84,18 @@ impl DescriptorPool {
     /// through a helper's mark. If it finds the operation gone, or its descriptor rewritten, the
     /// helper's sequence has moved on before. So one check of the descriptor that the mark names is
     /// enough.
-    pub(super) fn leave(&self, operation: Mark, slot: &Descriptor) {
-        if slot.control.leave_unless_last() {
+    pub(super) fn leave(&self, operation: Mark, descriptor: &Descriptor) {
+        if descriptor.control.leave_unless_last() {
             return;
         }
-        let mut helper = slot.newest_helper();
-        while let Some(helpers_slot) = helper.and_then(|number| self.slot(number)) {
+        let mut helper = descriptor.newest_helper();
+        while let Some(helpers_descriptor) = helper.and_then(|number| self.descriptor(number)) {
             // Read this before the retirement: the next thread to take the descriptor may write it
             // at once.
-            helper = helpers_slot.elder_helper();
-            helpers_slot.control.retire(helpers_slot.control.load().sequence());
+            helper = helpers_descriptor.elder_helper();
+            helpers_descriptor.control.retire(helpers_descriptor.control.load().sequence());
         }
-        slot.control.retire(operation.sequence());
+        descriptor.control.retire(operation.sequence());
     }
 }
 
@@ -110,9 +110,9 @@ mod tests {
         let mut numbers: Vec<_> = taken.iter().map(|taken| taken.number).collect();
         numbers.sort_unstable();
         numbers.dedup();
-        assert_eq!(numbers.len(), taken.len(), "no slot is taken twice");
+        assert_eq!(numbers.len(), taken.len(), "no descriptor is taken twice");
         for taken in &taken {
-            taken.slot.control.retire(taken.sequence);
+            taken.descriptor.control.retire(taken.sequence);
         }
         let again = pool.take().expect("they are all free");
         assert_eq!(again.sequence, taken[0].sequence + 1);

@@ -33,7 +33,7 @@ fn two_lines_on_one_cell_are_one_demand() {
 }
 
 #[test]
-fn a_split_fulfilment_fills_in_the_order_it_was_given() {
+fn a_split_fulfillment_fills_in_the_order_it_was_given() {
     let bed = Testbed::new(&[(4, 0), (0, 0), (3, 1), (9, 0)]);
     assert!(bed.fill(&[2, 1, 0, 3, 2], 5, When::AfterDone).is_ok());
     let after: Vec<_> = (0..4).map(|cell| bed.read(cell)).collect();

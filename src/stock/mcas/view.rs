@@ -13,27 +13,31 @@ use crate::stock::word::{Delta, Word};
 pub(super) struct OperationView<'p> {
     pub(super) pool: &'p DescriptorPool,
     pub(super) operation: Mark,
-    pub(super) slot: &'p Descriptor,
+    pub(super) descriptor: &'p Descriptor,
     pub(super) head: Head,
 }
 
 impl<'p> OperationView<'p> {
-    /// The operation of this name in `slot`. The caller must be counted in it.
-    pub(super) fn new(pool: &'p DescriptorPool, operation: Mark, slot: &'p Descriptor) -> Self {
-        Self { pool, operation, slot, head: slot.head() }
+    /// The operation of this name in `descriptor`. The caller must be counted in it.
+    pub(super) fn new(
+        pool: &'p DescriptorPool,
+        operation: Mark,
+        descriptor: &'p Descriptor,
+    ) -> Self {
+        Self { pool, operation, descriptor, head: descriptor.head() }
     }
 
     /// The word that the winning mark of line `at` replaced. It cannot change any more once every
     /// line is marked.
     pub(super) fn replaced(&self, at: usize) -> Word {
-        match self.slot.line(at).winner() {
+        match self.descriptor.line(at).winner() {
             Some(winner) if winner != self.operation => {
-                let holder = self.pool.slot(winner.slot());
-                debug_assert!(holder.is_some(), "helpers' slots live as long as the operation");
-                holder.unwrap_or(self.slot).line(at).replaced()
+                let holder = self.pool.descriptor(winner.slot());
+                debug_assert!(holder.is_some(), "helpers' live as long as the operation");
+                holder.unwrap_or(self.descriptor).line(at).replaced()
             }
             // Unclaimed: nobody helped.
-            _ => self.slot.line(at).replaced(),
+            _ => self.descriptor.line(at).replaced(),
         }
     }
 }
@@ -48,13 +52,13 @@ impl CommitView for OperationView<'_> {
     }
 
     fn line(&self, line: usize) -> (CellId, Delta) {
-        let line = self.slot.line(line);
+        let line = self.descriptor.line(line);
         (line.cell(), line.delta())
     }
 
     fn change(&self, line: usize) -> Change {
         let before = self.replaced(line);
-        let after = before.apply(self.slot.line(line).delta());
+        let after = before.apply(self.descriptor.line(line).delta());
         debug_assert!(after.is_some(), "a decided delta fits");
         Change { before, after: after.unwrap_or(before) }
     }
