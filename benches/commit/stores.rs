@@ -6,7 +6,7 @@ use crate::quantity::Quantity;
 use crate::stock::announce::{Announce, Announced, Moved};
 use crate::stock::cell::{Cell, CellId};
 use crate::stock::commit::{Cells, Operation, Pool, Site};
-use crate::stock::handle::LevelHandle;
+use crate::stock::handle::LevelIndex;
 use crate::stock::word::{Delta, Word};
 
 pub(crate) use crate::stock::commit::Line;
@@ -123,7 +123,7 @@ impl Store for Locks {
 
 /// The cell of this number.
 pub(crate) fn cell(number: usize) -> CellId {
-    CellId::level(LevelHandle(number as u32))
+    CellId::level(LevelIndex(number as u32))
 }
 
 fn one() -> Quantity {

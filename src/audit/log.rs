@@ -9,7 +9,7 @@ use crate::audit::memory::{MemoryLog, Noted};
 use crate::audit::view::{Names, View};
 use crate::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
-use crate::stock::handle::{ProductId, WarehouseId};
+use crate::stock::handle::{ProductIndex, WarehouseIndex};
 
 /// How many entries a query gives unless it says otherwise.
 const DEFAULT_LIMIT: usize = 1_000;
@@ -162,8 +162,8 @@ impl Default for AuditFilter {
 /// The filter's names, looked up once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
-    warehouse: Option<WarehouseId>,
-    product: Option<ProductId>,
+    warehouse: Option<WarehouseIndex>,
+    product: Option<ProductIndex>,
 }
 
 impl Place {

@@ -6,7 +6,7 @@ use crate::audit::entry::{AdjustmentType, EntryType, EventType};
 use crate::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::announce::CommitName;
-use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
 /// One item of the queue. With the stamp of its place it fills one cache line.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ pub(crate) struct Step {
     /// Two zeros for none: no id has version 0.
     reservation: [u64; 2],
     owner: [u64; 2],
-    level: LevelHandle,
+    level: LevelIndex,
     quantity: u32,
     about: NonZeroU64,
 }
@@ -94,7 +94,7 @@ impl Step {
     pub(crate) fn new(
         entry_type: impl Into<EntryType>,
         at: Timestamp,
-        level: LevelHandle,
+        level: LevelIndex,
         quantity: u32,
     ) -> Self {
         let code = u64::from(entry_type.into().code());
@@ -143,7 +143,7 @@ impl Step {
         EntryType::from_code(self.code()).unwrap_or(EntryType::Event(EventType::KeyUsed))
     }
 
-    pub(crate) fn level(&self) -> LevelHandle {
+    pub(crate) fn level(&self) -> LevelIndex {
         self.level
     }
 
@@ -180,11 +180,11 @@ pub(crate) enum Subject {
     #[default]
     None,
     /// A warehouse.
-    Warehouse(WarehouseId),
+    Warehouse(WarehouseIndex),
     /// A product, wherever it lies.
-    Product(ProductId),
+    Product(ProductIndex),
     /// A product in a warehouse.
-    Level(LevelHandle),
+    Level(LevelIndex),
 }
 
 /// One entry of a record.
@@ -194,7 +194,7 @@ pub(crate) struct Line {
     pub(crate) subject: Subject,
     pub(crate) quantity: u32,
     /// The other end of a transfer.
-    pub(crate) other: Option<WarehouseId>,
+    pub(crate) other: Option<WarehouseIndex>,
 }
 
 /// What all entries of one record share.
@@ -233,7 +233,7 @@ impl Steps {
         entry_type: impl Into<EntryType>,
         subject: Subject,
         quantity: u32,
-        other: Option<WarehouseId>,
+        other: Option<WarehouseIndex>,
     ) {
         self.lines.push(Line { entry_type: entry_type.into(), subject, quantity, other });
     }
@@ -333,7 +333,7 @@ mod tests {
         let id = ReservationId::new(Timestamp::from_millis(7), u32::MAX, u64::MAX);
         for moment in [0, 0xffff, 0x1_0002_0003, Timestamp::MAX.as_millis()] {
             let moment = Timestamp::from_millis(moment);
-            let step = Step::new(EventType::Extended, moment, LevelHandle(3), 9)
+            let step = Step::new(EventType::Extended, moment, LevelIndex(3), 9)
                 .reservation(id)
                 .owner(Some(Owner([0; 16])))
                 .expires_at(moment);
@@ -341,13 +341,13 @@ mod tests {
             assert_eq!(step.get_reservation(), Some(id));
             assert_eq!(step.get_owner(), Some(Owner([0; 16])));
             assert_eq!(EntryType::from_code(step.code()), Some(EventType::Extended.into()));
-            assert_eq!((step.at(), step.level(), step.quantity()), (moment, LevelHandle(3), 9));
+            assert_eq!((step.at(), step.level(), step.quantity()), (moment, LevelIndex(3), 9));
         }
     }
 
     #[test]
     fn a_plain_step_has_no_hold_no_owner_and_no_expiry() {
-        let step = Step::new(AdjustmentType::Returned, Timestamp::MAX, LevelHandle(0), 1);
+        let step = Step::new(AdjustmentType::Returned, Timestamp::MAX, LevelIndex(0), 1);
         assert_eq!(step.get_reservation(), None);
         assert_eq!(step.get_owner(), None);
         assert_eq!(step.get_expires_at(), None);

@@ -19,30 +19,33 @@ use crate::audit::writer::{Turn, Writer, WriterThread};
 use crate::clock::Timestamp;
 use crate::error::FlushError;
 use crate::reservation::id::{Owner, ReservationId};
-use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
 /// Two warehouses, any number of products: level 2p is product p in SF, 2p + 1 is in NYC.
 struct TwoWarehouses;
 
 impl Names for TwoWarehouses {
-    fn level(&self, level: LevelHandle) -> Option<(WarehouseId, ProductId)> {
-        Some((WarehouseId((level.0 % 2) as u16), ProductId(level.0 / 2)))
+    fn level(&self, level: LevelIndex) -> Option<(WarehouseIndex, ProductIndex)> {
+        Some((WarehouseIndex((level.0 % 2) as u16), ProductIndex(level.0 / 2)))
     }
 
-    fn warehouse_name(&self, warehouse: WarehouseId) -> Option<Arc<str>> {
+    fn warehouse_name(&self, warehouse: WarehouseIndex) -> Option<Arc<str>> {
         ["SF", "NYC"].get(warehouse.index()).map(|&name| name.into())
     }
 
-    fn product_name(&self, product: ProductId) -> Option<Arc<str>> {
+    fn product_name(&self, product: ProductIndex) -> Option<Arc<str>> {
         Some(format!("P{}", product.0).into())
     }
 
-    fn warehouse_id(&self, name: &str) -> Option<WarehouseId> {
-        ["SF", "NYC"].iter().position(|&known| known == name).map(|index| WarehouseId(index as u16))
+    fn warehouse_id(&self, name: &str) -> Option<WarehouseIndex> {
+        ["SF", "NYC"]
+            .iter()
+            .position(|&known| known == name)
+            .map(|index| WarehouseIndex(index as u16))
     }
 
-    fn product_id(&self, name: &str) -> Option<ProductId> {
-        name.strip_prefix('P')?.parse().ok().map(ProductId)
+    fn product_id(&self, name: &str) -> Option<ProductIndex> {
+        name.strip_prefix('P')?.parse().ok().map(ProductIndex)
     }
 }
 
@@ -55,7 +58,7 @@ fn id(born: u64) -> ReservationId {
 }
 
 fn received(level: u32, quantity: u32) -> Step {
-    Step::new(AdjustmentType::Received, at(u64::from(quantity)), LevelHandle(level), quantity)
+    Step::new(AdjustmentType::Received, at(u64::from(quantity)), LevelIndex(level), quantity)
 }
 
 fn open(settings: Settings) -> (Arc<Recorder>, Writer) {
@@ -95,7 +98,7 @@ fn produce(recorder: &Arc<Recorder>, threads: u32, each: u32) -> Vec<u32> {
                             && if quantity % 3 == 0 {
                                 let mut steps = recorder.buffer();
                                 for _ in 0..2 {
-                                    let subject = Subject::Level(LevelHandle(level));
+                                    let subject = Subject::Level(LevelIndex(level));
                                     steps.line(AdjustmentType::Received, subject, quantity, None);
                                 }
                                 recorder.record_all(steps).is_ok()
@@ -170,16 +173,16 @@ fn the_log_keeps_exactly_the_newest_entries_and_says_how_many_left() {
 fn a_query_finds_what_each_condition_names_and_nothing_else() {
     let (recorder, mut writer) = open(Settings::default());
     let owner = Owner([9; 16]);
-    let hold = Step::new(AdjustmentType::Reserved, at(20), LevelHandle(2), 2).reservation(id(20));
+    let hold = Step::new(AdjustmentType::Reserved, at(20), LevelIndex(2), 2).reservation(id(20));
     recorder.record(received(0, 10)).expect("lives");
     recorder.record(hold.owner(Some(owner)).expires_at(at(50))).expect("lives");
-    let back = Step::new(AdjustmentType::Returned, at(51), LevelHandle(2), 2).reservation(id(20));
+    let back = Step::new(AdjustmentType::Returned, at(51), LevelIndex(2), 2).reservation(id(20));
     recorder.record(back.expired()).expect("lives");
     let mut steps = recorder.buffer();
     steps.header.at = at(60);
-    let (sf, nyc) = (WarehouseId(0), WarehouseId(1));
-    steps.line(AdjustmentType::TransferredOut, Subject::Level(LevelHandle(0)), 4, Some(nyc));
-    steps.line(AdjustmentType::TransferredIn, Subject::Level(LevelHandle(1)), 4, Some(sf));
+    let (sf, nyc) = (WarehouseIndex(0), WarehouseIndex(1));
+    steps.line(AdjustmentType::TransferredOut, Subject::Level(LevelIndex(0)), 4, Some(nyc));
+    steps.line(AdjustmentType::TransferredIn, Subject::Level(LevelIndex(1)), 4, Some(sf));
     steps.note("reason", "rebalance");
     recorder.record_all(steps).expect("lives");
     writer.turn(true);
@@ -220,7 +223,7 @@ fn the_history_of_a_hold_says_whether_it_is_complete() {
     let (recorder, mut writer) =
         open(Settings { retained: 2_000, opened_at: at(100), ..Settings::default() });
     let reserved = |born: u64| {
-        let step = Step::new(AdjustmentType::Reserved, at(born), LevelHandle(0), 1);
+        let step = Step::new(AdjustmentType::Reserved, at(born), LevelIndex(0), 1);
         recorder.record(step.reservation(id(born))).expect("lives");
     };
     (100..1_000).for_each(reserved);
@@ -228,7 +231,7 @@ fn the_history_of_a_hold_says_whether_it_is_complete() {
     retake.header.at = at(1_000);
     retake.header.reservation = Some(id(1_000));
     retake.header.retaken_from = Some(id(500));
-    retake.line(AdjustmentType::Sold, Subject::Level(LevelHandle(0)), 1, None);
+    retake.line(AdjustmentType::Sold, Subject::Level(LevelIndex(0)), 1, None);
     recorder.record_all(retake).expect("lives");
     writer.turn(true);
     let log = recorder.log();

@@ -39,15 +39,15 @@ use crate::manager::transfer_request::{
 };
 use crate::policy::approval::ApprovalPolicy;
 use crate::quantity::Quantity;
-use crate::stock::handle::{LevelHandle, WarehouseId};
+use crate::stock::handle::{LevelIndex, WarehouseIndex};
 use crate::sync::{AtomicU32, Mutex, MutexGuard, Ordering, lock};
 
 /// What a request asks for; never changes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
-    pub(super) from: LevelHandle,
-    pub(super) source: WarehouseId,
-    pub(super) target: WarehouseId,
+    pub(super) from: LevelIndex,
+    pub(super) source: WarehouseIndex,
+    pub(super) target: WarehouseIndex,
     pub(super) qty: Quantity,
     pub(super) held: bool,
     pub(super) at: Timestamp,
@@ -320,9 +320,9 @@ mod tests {
 
     fn asked() -> Asked {
         Asked {
-            from: LevelHandle(0),
-            source: WarehouseId(0),
-            target: WarehouseId(1),
+            from: LevelIndex(0),
+            source: WarehouseIndex(0),
+            target: WarehouseIndex(1),
             qty: Quantity::new(1).expect("a legal quantity"),
             held: false,
             at: Timestamp::default(),

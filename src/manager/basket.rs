@@ -21,7 +21,7 @@ use crate::reservation::slot::Tenant;
 use crate::reservation::slots::Vacated;
 use crate::stock::cell::CellId;
 use crate::stock::commit::{Line as CommitLine, Refused};
-use crate::stock::handle::LevelHandle;
+use crate::stock::handle::LevelIndex;
 use crate::stock::level::StockLevel;
 use crate::stock::word::Delta;
 
@@ -39,7 +39,7 @@ impl Request<'_> {
 /// A basket's line whose level is known; equal levels are merged into one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted<'a> {
-    pub(super) handle: LevelHandle,
+    pub(super) handle: LevelIndex,
     pub(super) level: &'a StockLevel,
     pub(super) qty: Quantity,
 }
@@ -85,7 +85,7 @@ impl Engine {
     /// The levels of a basket's lines, sorted, equal ones merged; refuses a line that nobody ever
     /// stocked, and a warehouse that is suspended.
     pub(super) fn wanted(&self, lines: &[BasketLine<'_>]) -> Result<Vec<Wanted<'_>>, BasketError> {
-        let mut found: Vec<(LevelHandle, u32)> = Vec::with_capacity(lines.len());
+        let mut found: Vec<(LevelIndex, u32)> = Vec::with_capacity(lines.len());
         let mut never_stocked = Vec::new();
         for line in lines {
             match self.resolve_stocked(line.level)? {

@@ -35,7 +35,7 @@ use crate::reservation::magazines::Retention;
 use crate::reservation::slots::Slots;
 use crate::shard::{Counters, parallelism};
 use crate::stock::catalog::Catalog;
-use crate::stock::handle::WarehouseId;
+use crate::stock::handle::WarehouseIndex;
 use crate::stock::warehouse::Warehouse;
 use crate::sync::Mutex;
 
@@ -254,7 +254,7 @@ impl Builder {
         let parallelism = parallelism();
         let born = self.clock.now();
         let spec = |(index, spec): (usize, &WarehouseSpec)| {
-            let id = WarehouseId(index as u16);
+            let id = WarehouseIndex(index as u16);
             let threshold = spec.standing.unwrap_or(spec.threshold);
             Warehouse::new(id, spec.name.as_str().into(), spec.capacity, threshold)
         };

@@ -25,7 +25,7 @@ use crate::reservation::keys::{Keys, Patience};
 use crate::reservation::slots::{Slots, Vacated};
 use crate::shard::Counters;
 use crate::stock::catalog::{Catalog, CatalogFull, Definition};
-use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
 use crate::sync::Mutex;
@@ -167,7 +167,7 @@ impl Engine {
     pub(super) fn resolve_stocked(
         &self,
         level: LevelRef<'_>,
-    ) -> Result<Option<LevelHandle>, UnknownPlace> {
+    ) -> Result<Option<LevelIndex>, UnknownPlace> {
         match level {
             LevelRef::Handle(handle) => Ok(Some(handle)),
             LevelRef::Names(warehouse, product) => {
@@ -178,7 +178,7 @@ impl Engine {
     }
 
     /// The level at this place, or the error that says that there is none.
-    pub(super) fn resolve(&self, level: LevelRef<'_>) -> Result<LevelHandle, UnknownPlace> {
+    pub(super) fn resolve(&self, level: LevelRef<'_>) -> Result<LevelIndex, UnknownPlace> {
         self.check_names(level)?;
         let found = self.resolve_stocked(level)?;
         found.filter(|handle| self.catalog.level(*handle).is_some()).ok_or_else(|| match level {
@@ -191,7 +191,7 @@ impl Engine {
     }
 
     /// The level at this place, opened if it is new. The caller has been admitted.
-    pub(super) fn resolve_or_open(&self, level: LevelRef<'_>) -> Result<LevelHandle, CannotOpen> {
+    pub(super) fn resolve_or_open(&self, level: LevelRef<'_>) -> Result<LevelIndex, CannotOpen> {
         if let Some(known) = self.resolve_stocked(level)? {
             return Ok(known);
         }
@@ -219,9 +219,9 @@ impl Engine {
     /// The level of `product` in `warehouse`, if one was opened.
     pub(super) fn level_in(
         &self,
-        warehouse: WarehouseId,
+        warehouse: WarehouseIndex,
         product: ProductRef<'_>,
-    ) -> Result<Option<LevelHandle>, UnknownPlace> {
+    ) -> Result<Option<LevelIndex>, UnknownPlace> {
         match product {
             ProductRef::Name(name) => Ok(self.catalog.level_by_name(warehouse, name)),
             ProductRef::Id(id) if self.catalog.product_name(id).is_none() => {
@@ -239,7 +239,7 @@ impl Engine {
     #[inline]
     pub(super) fn level_and_warehouse(
         &self,
-        handle: LevelHandle,
+        handle: LevelIndex,
     ) -> Result<(&StockLevel, &Warehouse), UnknownPlace> {
         let level = self.catalog.level(handle).ok_or_else(no_such_handle)?;
         Ok((level, self.warehouse_of(level)?))
@@ -252,7 +252,7 @@ impl Engine {
     }
 
     /// Warehouse and product of a level, for people.
-    pub(super) fn names_of(&self, handle: LevelHandle) -> (Arc<str>, Arc<str>) {
+    pub(super) fn names_of(&self, handle: LevelIndex) -> (Arc<str>, Arc<str>) {
         let names = self.catalog.level(handle).and_then(|level| {
             let warehouse = self.catalog.warehouse(level.warehouse())?.shared_name();
             Some((warehouse, self.catalog.product_name(level.product())?))
@@ -262,7 +262,7 @@ impl Engine {
 
     /// Counts a crossing of the threshold, and queues the level for an alert unless it is queued.
     #[cold]
-    pub(super) fn raise_alert(&self, handle: LevelHandle, level: &StockLevel) {
+    pub(super) fn raise_alert(&self, handle: LevelIndex, level: &StockLevel) {
         if level.note_crossing() {
             self.desk.raise(handle);
         }
@@ -326,7 +326,7 @@ macro_rules! opens_levels {
 opens_levels! { AddError TransferError DecisionError SettingError }
 
 impl AlertSource for Engine {
-    fn take_alert(&self, handle: LevelHandle) -> Option<StockAlert> {
+    fn take_alert(&self, handle: LevelIndex) -> Option<StockAlert> {
         let level = self.catalog.level(handle)?;
         // Taken before `available` is read, so that a crossing after the read is an alert of its own.
         let crossings = level.take_crossings();
@@ -336,7 +336,7 @@ impl AlertSource for Engine {
         Some(alert)
     }
 
-    fn listeners(&self, handle: LevelHandle) -> Vec<Arc<dyn StockAlertListener>> {
+    fn listeners(&self, handle: LevelIndex) -> Vec<Arc<dyn StockAlertListener>> {
         self.catalog
             .level(handle)
             .map(|level| self.listeners.of(level.warehouse()))
@@ -345,23 +345,23 @@ impl AlertSource for Engine {
 }
 
 impl Names for Catalog {
-    fn level(&self, level: LevelHandle) -> Option<(WarehouseId, ProductId)> {
+    fn level(&self, level: LevelIndex) -> Option<(WarehouseIndex, ProductIndex)> {
         Catalog::level(self, level).map(|level| (level.warehouse(), level.product()))
     }
 
-    fn warehouse_name(&self, warehouse: WarehouseId) -> Option<Arc<str>> {
+    fn warehouse_name(&self, warehouse: WarehouseIndex) -> Option<Arc<str>> {
         self.warehouse(warehouse).map(Warehouse::shared_name)
     }
 
-    fn product_name(&self, product: ProductId) -> Option<Arc<str>> {
+    fn product_name(&self, product: ProductIndex) -> Option<Arc<str>> {
         Catalog::product_name(self, product)
     }
 
-    fn warehouse_id(&self, name: &str) -> Option<WarehouseId> {
+    fn warehouse_id(&self, name: &str) -> Option<WarehouseIndex> {
         Catalog::warehouse_id(self, name)
     }
 
-    fn product_id(&self, name: &str) -> Option<ProductId> {
+    fn product_id(&self, name: &str) -> Option<ProductIndex> {
         Catalog::product_id(self, name)
     }
 }

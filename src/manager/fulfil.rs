@@ -22,7 +22,7 @@ use crate::reservation::slots::Vacated;
 use crate::stock::announce::Announced;
 use crate::stock::cell::{CellId, CellKind};
 use crate::stock::commit::{Operation, PoolExhausted, Refused, Stop, plan_stops};
-use crate::stock::handle::{LevelHandle, ProductId};
+use crate::stock::handle::{LevelIndex, ProductIndex};
 
 impl Request<'_> {
     /// As [`InventoryManager::fulfill_across_warehouses`](crate::InventoryManager::fulfill_across_warehouses),
@@ -55,7 +55,7 @@ impl Request<'_> {
 }
 
 /// What a split fulfilment took: units of levels, in the order of their cells.
-type Parts = Vec<(LevelHandle, Quantity)>;
+type Parts = Vec<(LevelIndex, Quantity)>;
 
 impl Engine {
     fn fulfil(
@@ -135,7 +135,7 @@ impl Engine {
     }
 
     /// The warehouses that have ever had the product and are not suspended.
-    fn candidates(&self, product: ProductId) -> Vec<Candidate> {
+    fn candidates(&self, product: ProductIndex) -> Vec<Candidate> {
         let candidate = |handle| {
             let (level, warehouse) = self.level_and_warehouse(handle).ok()?;
             let open = !warehouse.is_suspended();
@@ -149,11 +149,11 @@ impl Engine {
     /// The strategy's order, as levels. What it names that is no candidate is passed over.
     fn turns(
         &self,
-        product: Option<ProductId>,
+        product: Option<ProductIndex>,
         mut candidates: Vec<Candidate>,
         qty: Quantity,
         strategy: &dyn AllocationStrategy,
-    ) -> Vec<LevelHandle> {
+    ) -> Vec<LevelIndex> {
         let Some(product) = product else { return Vec::new() };
         strategy.order(qty.get(), &mut candidates);
         let level = |candidate: &Candidate| {
@@ -168,7 +168,7 @@ impl Engine {
     /// so that only the commit can refuse where stock moves meanwhile.
     fn look_before_filling(
         &self,
-        levels: &[LevelHandle],
+        levels: &[LevelIndex],
         qty: Quantity,
         now: Timestamp,
     ) -> Result<(), FulfilError> {
@@ -186,15 +186,15 @@ impl Engine {
         Ok(())
     }
 
-    fn sum_available(&self, levels: &[LevelHandle]) -> u64 {
-        let available = |level: &LevelHandle| self.catalog.level(*level).map(|it| it.available());
+    fn sum_available(&self, levels: &[LevelIndex]) -> u64 {
+        let available = |level: &LevelIndex| self.catalog.level(*level).map(|it| it.available());
         levels.iter().filter_map(available).map(u64::from).sum()
     }
 
     /// Takes the whole quantity at one instant, or nothing; a refusal was true at one instant.
     fn fill(
         &self,
-        levels: &[LevelHandle],
+        levels: &[LevelIndex],
         qty: Quantity,
         now: Timestamp,
     ) -> Result<Parts, FulfilError> {
@@ -212,10 +212,10 @@ impl Engine {
     /// `Err` inside: so many were available in all, at one instant.
     fn try_to_fill(
         &self,
-        levels: &[LevelHandle],
+        levels: &[LevelIndex],
         qty: Quantity,
     ) -> Result<Result<Parts, u64>, Unavailable> {
-        let stop = |(turn, level): (u32, &LevelHandle)| Stop { cell: CellId::level(*level), turn };
+        let stop = |(turn, level): (u32, &LevelIndex)| Stop { cell: CellId::level(*level), turn };
         let mut stops: Vec<Stop> = (0..).zip(levels).map(stop).collect();
         let operation =
             Operation::begin_fill(self, plan_stops(&mut stops), qty, Announced::ByOwner)
@@ -252,7 +252,7 @@ impl Engine {
         &self,
         details: &Details,
         slots: Vec<Vacated<'_>>,
-        parts: &[(LevelHandle, Quantity)],
+        parts: &[(LevelIndex, Quantity)],
         id: ReservationId,
         expires_at: Timestamp,
     ) {

@@ -71,7 +71,7 @@ use lifecycle::Life;
 /// A manager is a handle: cheap to clone, and shared between threads as it is. Every operation takes
 /// `&self`. The last clone that is dropped ends the engine (see [`shutdown`](Self::shutdown)).
 ///
-/// Stock levels are named by warehouse and product, `("SF", "LAPTOP")`, or by a [`LevelHandle`],
+/// Stock levels are named by warehouse and product, `("SF", "LAPTOP")`, or by a [`LevelIndex`],
 /// which is resolved once ([`level`](Self::level), [`open_level`](Self::open_level)) and then costs
 /// no hashing. Quantities are units, 1 to [`MAX_UNITS`](crate::MAX_UNITS); 0 is an error everywhere.
 ///
@@ -91,7 +91,7 @@ use lifecycle::Life;
 /// # Ok::<(), stockade::Error>(())
 /// ```
 ///
-/// [`LevelHandle`]: crate::LevelHandle
+/// [`LevelIndex`]: crate::LevelIndex
 #[derive(Clone, Debug)]
 pub struct InventoryManager {
     // Dropped first: its end needs the engine.

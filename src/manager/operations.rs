@@ -14,7 +14,7 @@ use crate::manager::place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
 use crate::policy::alerts::{ListenerId, Scope, StockAlertListener};
 use crate::policy::allocation::AllocationStrategy;
 use crate::reservation::id::ReservationId;
-use crate::stock::handle::LevelHandle;
+use crate::stock::handle::LevelIndex;
 
 /// # Stock
 impl InventoryManager {
@@ -142,7 +142,7 @@ impl InventoryManager {
     /// manager.reserve(laptops, 3, Duration::from_secs(60))?;
     /// # Ok::<(), stockade::Error>(())
     /// ```
-    pub fn open_level(&self, warehouse: &str, product: &str) -> Result<LevelHandle, SettingError> {
+    pub fn open_level(&self, warehouse: &str, product: &str) -> Result<LevelIndex, SettingError> {
         let level = LevelRef::Names(warehouse, product);
         self.engine.check_names(level)?;
         if let Some(known) = self.engine.resolve_stocked(level)? {

@@ -28,7 +28,7 @@ use crate::reservation::state::Phase;
 use crate::reservation::view::ReservationStatus;
 use crate::stock::cell::CellId;
 use crate::stock::commit::Line as CommitLine;
-use crate::stock::handle::LevelHandle;
+use crate::stock::handle::LevelIndex;
 use crate::stock::word::Delta;
 
 /// # Parts of a reservation
@@ -193,8 +193,8 @@ impl Step {
 struct Plan {
     /// All lines as they will be.
     lines: Vec<Line>,
-    sold: Vec<(LevelHandle, Quantity)>,
-    given_back: Vec<(LevelHandle, Quantity)>,
+    sold: Vec<(LevelIndex, Quantity)>,
+    given_back: Vec<(LevelIndex, Quantity)>,
 }
 
 impl Plan {
@@ -260,7 +260,7 @@ impl Engine {
     }
 
     /// The levels of the lines, sorted, equal ones merged.
-    pub(super) fn merged<E>(&self, lines: &[BasketLine<'_>]) -> Result<Vec<(LevelHandle, u32)>, E>
+    pub(super) fn merged<E>(&self, lines: &[BasketLine<'_>]) -> Result<Vec<(LevelIndex, u32)>, E>
     where
         E: From<crate::quantity::InvalidQuantity> + From<crate::error::UnknownPlace>,
     {
@@ -305,7 +305,7 @@ impl Engine {
         &self,
         step: Step,
         lines: &[Line],
-        named: &[(LevelHandle, u32)],
+        named: &[(LevelIndex, u32)],
     ) -> Result<Plan, PartialError> {
         let mut plan = Plan {
             lines: Vec::with_capacity(lines.len()),
@@ -337,7 +337,7 @@ impl Engine {
         }
     }
 
-    fn not_held(&self, level: LevelHandle, needed: u32, held: u32) -> PartialError {
+    fn not_held(&self, level: LevelIndex, needed: u32, held: u32) -> PartialError {
         let (warehouse, product) = self.names_of(level);
         let (warehouse, product) = (warehouse.as_ref().into(), product.as_ref().into());
         PartialError::NotHeld { warehouse, product, needed, held }
@@ -385,7 +385,7 @@ impl Engine {
             slots.into_iter().for_each(|slot| self.slots.put_back(slot, now));
             return Ok(None);
         }
-        let gift = |&(level, qty): &(LevelHandle, Quantity)| CommitLine {
+        let gift = |&(level, qty): &(LevelIndex, Quantity)| CommitLine {
             cell: CellId::level(level),
             delta: Delta::give_back(qty),
         };

@@ -1,6 +1,6 @@
 //! The two ways to say where: by names, or by a handle that was resolved before.
 
-use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
 /// A stock level, by the names of its warehouse and product or by its handle.
 ///
@@ -14,7 +14,7 @@ pub enum LevelRef<'a> {
     /// Warehouse and product: costs a hash of each.
     Names(&'a str, &'a str),
     /// Resolved before: costs no hashing.
-    Handle(LevelHandle),
+    Handle(LevelIndex),
 }
 
 impl<'a> From<(&'a str, &'a str)> for LevelRef<'a> {
@@ -23,8 +23,8 @@ impl<'a> From<(&'a str, &'a str)> for LevelRef<'a> {
     }
 }
 
-impl From<LevelHandle> for LevelRef<'_> {
-    fn from(handle: LevelHandle) -> Self {
+impl From<LevelIndex> for LevelRef<'_> {
+    fn from(handle: LevelIndex) -> Self {
         Self::Handle(handle)
     }
 }
@@ -35,7 +35,7 @@ pub enum WarehouseRef<'a> {
     /// Costs a hash of the name.
     Name(&'a str),
     /// Resolved before.
-    Id(WarehouseId),
+    Id(WarehouseIndex),
 }
 
 impl<'a> From<&'a str> for WarehouseRef<'a> {
@@ -44,8 +44,8 @@ impl<'a> From<&'a str> for WarehouseRef<'a> {
     }
 }
 
-impl From<WarehouseId> for WarehouseRef<'_> {
-    fn from(id: WarehouseId) -> Self {
+impl From<WarehouseIndex> for WarehouseRef<'_> {
+    fn from(id: WarehouseIndex) -> Self {
         Self::Id(id)
     }
 }
@@ -56,7 +56,7 @@ pub enum ProductRef<'a> {
     /// Costs a hash of the name.
     Name(&'a str),
     /// Resolved before.
-    Id(ProductId),
+    Id(ProductIndex),
 }
 
 impl<'a> From<&'a str> for ProductRef<'a> {
@@ -65,8 +65,8 @@ impl<'a> From<&'a str> for ProductRef<'a> {
     }
 }
 
-impl From<ProductId> for ProductRef<'_> {
-    fn from(id: ProductId) -> Self {
+impl From<ProductIndex> for ProductRef<'_> {
+    fn from(id: ProductIndex) -> Self {
         Self::Id(id)
     }
 }
@@ -89,7 +89,7 @@ impl<'a> BasketLine<'a> {
 
 /// Sorts lines by level, and makes one of those with equal levels. A sum saturates: so many units are
 /// more than any line has, or may ask for.
-pub(super) fn merge_equal_levels(lines: &mut Vec<(LevelHandle, u32)>) {
+pub(super) fn merge_equal_levels(lines: &mut Vec<(LevelIndex, u32)>) {
     lines.sort_unstable();
     lines.dedup_by(|next, kept| {
         let equal = next.0 == kept.0;

@@ -16,7 +16,7 @@ use crate::reservation::keys::{KeyName, RequestKey};
 use crate::reservation::line::Line;
 use crate::reservation::state::Phase;
 use crate::reservation::view::{Reservation, ReservationLine, ReservationStatus};
-use crate::stock::handle::{LevelHandle, ProductId};
+use crate::stock::handle::{LevelIndex, ProductIndex};
 use crate::stock::level::{Counts, StockLevel};
 use crate::stock::warehouse::Warehouse;
 
@@ -25,7 +25,7 @@ use crate::stock::warehouse::Warehouse;
 #[non_exhaustive]
 pub struct WarehouseLevel {
     /// Its level.
-    pub level: LevelHandle,
+    pub level: LevelIndex,
     /// The product's name.
     pub product: Arc<str>,
     /// Its counts, of one instant.
@@ -49,7 +49,7 @@ pub struct ReservationCursor(SlotNumber);
 impl InventoryManager {
     /// The handle of a stock level, or `None` if nobody ever stocked the product there. A call by
     /// handle costs no hashing.
-    pub fn level<'l>(&self, level: impl Into<LevelRef<'l>>) -> Option<LevelHandle> {
+    pub fn level<'l>(&self, level: impl Into<LevelRef<'l>>) -> Option<LevelIndex> {
         self.engine.resolve(level.into()).ok()
     }
 
@@ -67,12 +67,12 @@ impl InventoryManager {
     /// assert_eq!(manager.product_name(product).as_deref(), Some("LAPTOP"));
     /// # Ok::<(), stockade::Error>(())
     /// ```
-    pub fn product_name(&self, product: ProductId) -> Option<Arc<str>> {
+    pub fn product_name(&self, product: ProductIndex) -> Option<Arc<str>> {
         self.engine.catalog.product_name(product)
     }
 
     /// The handle of a product, or `None` if no product has this name.
-    pub fn product(&self, name: &str) -> Option<ProductId> {
+    pub fn product(&self, name: &str) -> Option<ProductIndex> {
         self.engine.catalog.product_id(name)
     }
 
@@ -194,7 +194,7 @@ impl InventoryManager {
 }
 
 impl Reservation {
-    fn concerns(&self, level: LevelHandle) -> bool {
+    fn concerns(&self, level: LevelIndex) -> bool {
         self.lines.iter().any(|line| line.level == level)
     }
 }

@@ -19,7 +19,7 @@ use crate::manager::details::Details;
 use crate::quantity::Quantity;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::announce::CommitName;
-use crate::stock::handle::{LevelHandle, WarehouseId};
+use crate::stock::handle::{LevelIndex, WarehouseIndex};
 use crate::sync::{Fenced, Mutex, lock};
 
 /// The manager's side of the audit queue.
@@ -120,7 +120,7 @@ impl Recorder {
     pub(super) fn movement(
         &self,
         movement: AdjustmentType,
-        level: LevelHandle,
+        level: LevelIndex,
         qty: Quantity,
     ) -> Draft<'_> {
         self.movement_of(movement).line(level, qty.get())
@@ -262,13 +262,13 @@ impl<'a> Draft<'a> {
     }
 
     /// Another line of the record's type.
-    pub(super) fn line(self, level: LevelHandle, units: u32) -> Self {
+    pub(super) fn line(self, level: LevelIndex, units: u32) -> Self {
         let entry_type = self.entry_type;
         self.line_of(entry_type, Subject::Level(level), units, None)
     }
 
     /// A line of another type.
-    pub(super) fn and(self, movement: AdjustmentType, level: LevelHandle, qty: Quantity) -> Self {
+    pub(super) fn and(self, movement: AdjustmentType, level: LevelIndex, qty: Quantity) -> Self {
         self.line_of(movement.into(), Subject::Level(level), qty.get(), None)
     }
 
@@ -276,9 +276,9 @@ impl<'a> Draft<'a> {
     pub(super) fn and_event(
         self,
         event: EventType,
-        from: LevelHandle,
+        from: LevelIndex,
         qty: Quantity,
-        to: WarehouseId,
+        to: WarehouseIndex,
     ) -> Self {
         self.line_of(event.into(), Subject::Level(from), qty.get(), Some(to))
     }
@@ -294,14 +294,14 @@ impl<'a> Draft<'a> {
         entry_type: EntryType,
         subject: Subject,
         units: u32,
-        other: Option<WarehouseId>,
+        other: Option<WarehouseIndex>,
     ) -> Self {
         self.long().line(entry_type, subject, units, other);
         self
     }
 
     /// The two ends of a transfer, for those of the record's lines that are its ends.
-    pub(super) fn between(mut self, source: WarehouseId, target: WarehouseId) -> Self {
+    pub(super) fn between(mut self, source: WarehouseIndex, target: WarehouseIndex) -> Self {
         for line in &mut self.long().lines {
             line.other = match line.entry_type {
                 EntryType::Movement(AdjustmentType::TransferredOut) => Some(target),

@@ -21,7 +21,7 @@ use crate::reservation::line::Line;
 use crate::reservation::slots::{Restored, RestoredEnd};
 use crate::reservation::state::Phase;
 use crate::stock::catalog::{MAX_LEVELS, MAX_PRODUCTS};
-use crate::stock::handle::LevelHandle;
+use crate::stock::handle::LevelIndex;
 use crate::sync::Ordering;
 
 /// The builder's warehouses in the order of their numbers: those of the journal, then new ones.
@@ -114,7 +114,7 @@ impl Engine {
         for (index, state) in ledger.levels.iter().enumerate() {
             let product = ledger.products.get(state.product.index())?;
             let handle = self.catalog.open_level(state.warehouse, product, |_| {}).ok()?;
-            if handle != LevelHandle(index as u32) {
+            if handle != LevelIndex(index as u32) {
                 return None;
             }
             let level = self.catalog.level(handle)?;
@@ -140,7 +140,7 @@ impl Engine {
 
     /// After a restart, every level at or under its threshold alerts once.
     pub(super) fn alert_what_is_low(&self, ledger: &Ledger) {
-        for handle in (0..ledger.levels.len()).map(|index| LevelHandle(index as u32)) {
+        for handle in (0..ledger.levels.len()).map(|index| LevelIndex(index as u32)) {
             if let Some(level) = self.catalog.level(handle)
                 && level.threshold().is_some_and(|threshold| level.available() <= threshold)
             {
@@ -227,7 +227,7 @@ impl Engine {
 /// A hold that fell due while the engine was down, and was given a later expiry.
 pub(super) struct Graced {
     id: ReservationId,
-    level: LevelHandle,
+    level: LevelIndex,
     expires_at: Timestamp,
 }
 

@@ -20,7 +20,7 @@ use crate::reservation::id::ReservationId;
 use crate::reservation::line::Line;
 use crate::reservation::slot::Tenant;
 use crate::reservation::slots::Vacated;
-use crate::stock::handle::LevelHandle;
+use crate::stock::handle::LevelIndex;
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
 
@@ -146,7 +146,7 @@ impl Engine {
         &self,
         level: LevelRef<'_>,
         qty: Quantity,
-    ) -> Result<(LevelHandle, &StockLevel), ReserveError> {
+    ) -> Result<(LevelIndex, &StockLevel), ReserveError> {
         self.check_gate().map_err(|error| self.refuse_unavailable(error))?;
         let Some(handle) = self.resolve_stocked(level)? else {
             return Err(self.refuse_short(qty, Short { available: 0, overdue_left: false }));
@@ -198,7 +198,7 @@ impl Engine {
     fn take_units<'s>(
         &self,
         slot: Vacated<'s>,
-        handle: LevelHandle,
+        handle: LevelIndex,
         level: &StockLevel,
         qty: Quantity,
         now: Timestamp,

@@ -24,7 +24,7 @@ use crate::reservation::state::Phase;
 use crate::reservation::steps::NotSettling;
 use crate::stock::cell::CellId;
 use crate::stock::commit::Line as CommitLine;
-use crate::stock::handle::LevelHandle;
+use crate::stock::handle::LevelIndex;
 use crate::stock::word::Delta;
 
 /// # Sold units of a reservation
@@ -128,7 +128,7 @@ impl Settlement<'_> {
 
 /// What a call does.
 struct Plan {
-    moved: Vec<(LevelHandle, Quantity)>,
+    moved: Vec<(LevelIndex, Quantity)>,
     /// What is settled of each line afterwards.
     settled: Vec<u32>,
     /// Whether that is all that was sold.
@@ -190,7 +190,7 @@ impl Engine {
     fn plan_settling(
         &self,
         found: &Found<'_>,
-        named: &[(LevelHandle, u32)],
+        named: &[(LevelIndex, u32)],
     ) -> Result<Plan, SettleError> {
         let end = found.tenant.chain.end(found.state.phase());
         let mut plan = Plan {
@@ -219,7 +219,7 @@ impl Engine {
         }
     }
 
-    fn not_sold(&self, level: LevelHandle, needed: u32, sold: u32) -> SettleError {
+    fn not_sold(&self, level: LevelIndex, needed: u32, sold: u32) -> SettleError {
         let (warehouse, product) = self.names_of(level);
         let (warehouse, product) = (warehouse.as_ref().into(), product.as_ref().into());
         SettleError::NotSold { warehouse, product, needed, sold }
@@ -281,7 +281,7 @@ impl Engine {
     /// Takes the units off the levels' sold ones: all, or none. The reservation has as many; only where
     /// others ship by level can a level have fewer. In such a mix, a call that is refused here holds
     /// units of its other lines for a moment.
-    fn take_sold(&self, moved: &[(LevelHandle, Quantity)]) -> Result<(), SettleError> {
+    fn take_sold(&self, moved: &[(LevelIndex, Quantity)]) -> Result<(), SettleError> {
         let level = |handle| self.catalog.level(handle);
         for (taken, (handle, qty)) in moved.iter().enumerate() {
             let refusal = match level(*handle).map(|level| level.take_sold(*qty)) {
@@ -302,7 +302,7 @@ impl Engine {
     /// What the levels, and the rooms of their warehouses, are given.
     fn settling_gifts(
         &self,
-        moved: &[(LevelHandle, Quantity)],
+        moved: &[(LevelIndex, Quantity)],
         settlement: Settlement<'_>,
     ) -> Vec<CommitLine> {
         let mut gifts: Vec<CommitLine> = Vec::with_capacity(moved.len() + 1);

@@ -7,7 +7,7 @@ use crate::manager::place::{LevelRef, ProductRef};
 use crate::stock::announce::Announced;
 use crate::stock::cell::CellId;
 use crate::stock::commit::{Line, MAX_LINES, Operation, merge_lines};
-use crate::stock::handle::LevelHandle;
+use crate::stock::handle::LevelIndex;
 use crate::stock::word::{Delta, Word};
 use crate::sync::yield_now;
 
@@ -16,7 +16,7 @@ use crate::sync::yield_now;
 #[non_exhaustive]
 pub struct LevelSnapshot {
     /// The level.
-    pub level: LevelHandle,
+    pub level: LevelIndex,
     /// Units that anyone may reserve.
     pub available: u32,
     /// Units that are spoken for.
@@ -76,7 +76,7 @@ impl InventoryManager {
             return Err(SnapshotError::TooManyLevels { levels: handles.len(), most: MAX_LINES });
         }
         let words = self.engine.at_one_instant(&handles);
-        let show = |(level, word): (LevelHandle, Word)| LevelSnapshot {
+        let show = |(level, word): (LevelIndex, Word)| LevelSnapshot {
             level,
             available: word.available(),
             reserved: word.reserved(),
@@ -111,7 +111,7 @@ impl InventoryManager {
 
 impl Engine {
     /// The open levels of a product.
-    pub(super) fn levels_of(&self, product: ProductRef<'_>) -> Vec<LevelHandle> {
+    pub(super) fn levels_of(&self, product: ProductRef<'_>) -> Vec<LevelIndex> {
         let product = match product {
             ProductRef::Name(name) => self.catalog.product_id(name),
             ProductRef::Id(id) => Some(id),
@@ -120,12 +120,11 @@ impl Engine {
     }
 
     /// The words of these levels at one instant, in their order.
-    fn at_one_instant(&self, levels: &[LevelHandle]) -> Vec<Word> {
+    fn at_one_instant(&self, levels: &[LevelIndex]) -> Vec<Word> {
         if let [only] = levels {
             return self.catalog.level(*only).map(|level| level.word()).into_iter().collect();
         }
-        let look =
-            |level: &LevelHandle| Line { cell: CellId::level(*level), delta: Delta::NOTHING };
+        let look = |level: &LevelIndex| Line { cell: CellId::level(*level), delta: Delta::NOTHING };
         let mut lines: Vec<Line> = levels.iter().map(look).collect();
         let Ok(lines) = merge_lines(&mut lines) else {
             unreachable!("nothing added to nothing is nothing")
@@ -133,7 +132,7 @@ impl Engine {
         loop {
             let begun = Operation::begin(self, lines, Announced::Never);
             if let Some(Ok(done)) = begun.ok().map(Operation::run) {
-                let word = |level: &LevelHandle| {
+                let word = |level: &LevelIndex| {
                     let at = lines.binary_search_by_key(&CellId::level(*level), |line| line.cell);
                     at.map(|at| done.change(at).before).unwrap_or_default()
                 };

@@ -13,7 +13,7 @@ use crate::manager::request::Request;
 use crate::quantity::Quantity;
 use crate::stock::cell::CellId;
 use crate::stock::commit::{Line, Refused};
-use crate::stock::handle::{LevelHandle, WarehouseId};
+use crate::stock::handle::{LevelIndex, WarehouseIndex};
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
 use crate::stock::word::Delta;
@@ -86,7 +86,7 @@ impl Engine {
         &self,
         level: &StockLevel,
         target: &Warehouse,
-    ) -> Result<LevelHandle, TransferError> {
+    ) -> Result<LevelIndex, TransferError> {
         let product = self.catalog.product_name(level.product()).ok_or(UnknownPlace::Handle)?;
         Ok(self.resolve_or_open(LevelRef::Names(target.name(), &product))?)
     }
@@ -184,10 +184,10 @@ impl Engine {
 /// Where units go from and to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Route {
-    pub(super) from: LevelHandle,
-    pub(super) to: LevelHandle,
-    pub(super) source: WarehouseId,
-    pub(super) target: WarehouseId,
+    pub(super) from: LevelIndex,
+    pub(super) to: LevelIndex,
+    pub(super) source: WarehouseIndex,
+    pub(super) target: WarehouseIndex,
     pub(super) qty: Quantity,
     /// The units are not available but reserved, for this transfer.
     pub(super) held: bool,

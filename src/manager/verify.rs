@@ -11,7 +11,7 @@ use crate::audit::journal::segment::Point;
 use crate::audit::ledger::Ledger;
 use crate::error::JournalError;
 use crate::manager::InventoryManager;
-use crate::stock::handle::LevelHandle;
+use crate::stock::handle::LevelIndex;
 use crate::stock::level::Counts;
 
 /// What a comparison of the engine with its journal found.
@@ -40,7 +40,7 @@ impl Comparison {
 #[non_exhaustive]
 pub struct BrokenLevel {
     /// The level.
-    pub level: LevelHandle,
+    pub level: LevelIndex,
     /// Its warehouse.
     pub warehouse: Arc<str>,
     /// Its product.
@@ -104,7 +104,7 @@ impl InventoryManager {
         let live = |handle| self.engine.catalog.level(handle).map(|level| level.counts());
         let count = self.engine.catalog.level_count();
         let mut open: Vec<Open> =
-            (0..count).map(|index| (LevelHandle(index as u32), None, 0)).collect();
+            (0..count).map(|index| (LevelIndex(index as u32), None, 0)).collect();
         let (mut equal, mut end) = (0, Point::START);
         for look in 0..LOOKS {
             if look > 0 {
@@ -153,9 +153,9 @@ impl InventoryManager {
 
 /// A level that was not found equal, how it stood at its last look if it stood still (live, and in the
 /// journal), and at how many looks in a row it stood like that.
-type Open = (LevelHandle, Option<(Counts, Counts)>, usize);
+type Open = (LevelIndex, Option<(Counts, Counts)>, usize);
 
-fn counts_in(ledger: &Ledger, level: LevelHandle) -> Counts {
+fn counts_in(ledger: &Ledger, level: LevelIndex) -> Counts {
     ledger.levels.get(level.index()).map_or_else(Counts::default, |level| Counts {
         available: level.available,
         reserved: level.reserved,

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::stock::handle::WarehouseId;
+use crate::stock::handle::WarehouseIndex;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Word that a product has become short in a warehouse.
@@ -104,7 +104,7 @@ pub struct ListenerId(u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
     Everywhere,
-    Warehouse(WarehouseId),
+    Warehouse(WarehouseIndex),
 }
 
 /// The listeners that are registered, for all warehouses or for one.
@@ -151,7 +151,7 @@ impl Listeners {
     }
 
     /// Who is to hear an alert of `warehouse`, in the order of registration.
-    pub(crate) fn of(&self, warehouse: WarehouseId) -> Vec<Arc<dyn StockAlertListener>> {
+    pub(crate) fn of(&self, warehouse: WarehouseIndex) -> Vec<Arc<dyn StockAlertListener>> {
         let registered = self.registered.read().unwrap_or_else(PoisonError::into_inner);
         let hears = |one: &&Registration| match one.scope {
             Scope::Everywhere => true,
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_listener_hears_its_own_warehouse_or_all() {
-        let (sf, nyc) = (WarehouseId(0), WarehouseId(1));
+        let (sf, nyc) = (WarehouseIndex(0), WarehouseIndex(1));
         let listeners = Listeners::new();
         let all = listeners.add(Scope::Everywhere, Arc::new(Heard::default()));
         let only = listeners.add(Scope::Warehouse(nyc), Arc::new(Heard::default()));

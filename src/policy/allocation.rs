@@ -3,14 +3,14 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use crate::stock::handle::WarehouseId;
+use crate::stock::handle::WarehouseIndex;
 
 /// A warehouse that could serve a request, as it was a moment before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Candidate {
     /// Its handle.
-    pub id: WarehouseId,
+    pub id: WarehouseIndex,
     /// Its name.
     pub warehouse: Arc<str>,
     /// Units of the product that were available there. A hint: when the units are taken there may be
@@ -21,7 +21,7 @@ pub struct Candidate {
 impl Candidate {
     /// A candidate, for tests of strategies: the warehouse of this number in the builder's order.
     pub fn new(number: u16, warehouse: impl Into<Arc<str>>, available: u32) -> Self {
-        Self { id: WarehouseId(number), warehouse: warehouse.into(), available }
+        Self { id: WarehouseIndex(number), warehouse: warehouse.into(), available }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
 use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::line::{Line, NOTE, settled_from};
 use crate::reservation::state::{Phase, State, StateCell};
-use crate::stock::handle::LevelHandle;
+use crate::stock::handle::LevelIndex;
 use crate::sync::{AtomicU64, MODELLED, Ordering, fence};
 
 /// What a slot says of a reservation of one line, or of the first line of a basket.
@@ -141,7 +141,7 @@ impl Slot {
     ) {
         self.write_name([link(head, generation), 0]);
         self.write_owner(of.to_halves());
-        self.write_line(Line::new(LevelHandle(NOTE), 0), false);
+        self.write_line(Line::new(LevelIndex(NOTE), 0), false);
         self.write_next(NO_SLOT.into());
         self.state.publish(vacant.in_phase(Phase::Line));
     }
@@ -378,7 +378,7 @@ mod tests {
     fn the_birth_of_whoever_may_have_lived_in_a_slot_is_never_taken_too_early() {
         let moment = Timestamp::from_millis;
         let slot = Slot::new();
-        let line = Line::new(LevelHandle(0), 1);
+        let line = Line::new(LevelIndex(0), 1);
         let birth_of_former = || slot.vacate().expect("over");
         let (vacant, birth) = birth_of_former();
         assert_eq!(birth, Timestamp::default(), "nobody lived here");

@@ -3,7 +3,7 @@
 use crate::quantity::{MAX_UNITS, Quantity};
 use crate::stock::cell::{Cell, CellId, Change, Settle};
 use crate::stock::commit::MarkReader;
-use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 use crate::stock::sold::Sold;
 use crate::stock::word::{Delta, Word};
 use crate::sync::{AtomicU32, AtomicU64, MODELLED, Ordering};
@@ -87,9 +87,9 @@ impl StockLevel {
     /// Opens the level, empty. Only the thread that defines names calls this, once a level.
     pub(crate) fn open(
         &self,
-        handle: LevelHandle,
-        warehouse: WarehouseId,
-        product: ProductId,
+        handle: LevelIndex,
+        warehouse: WarehouseIndex,
+        product: ProductIndex,
         threshold: Option<u32>,
     ) {
         self.handle.store(handle.0, Ordering::Relaxed);
@@ -104,8 +104,8 @@ impl StockLevel {
     }
 
     /// Its handle.
-    pub fn handle(&self) -> LevelHandle {
-        LevelHandle(self.handle.load(Ordering::Relaxed))
+    pub fn handle(&self) -> LevelIndex {
+        LevelIndex(self.handle.load(Ordering::Relaxed))
     }
 
     fn id(&self) -> CellId {
@@ -123,13 +123,13 @@ impl StockLevel {
     }
 
     /// The product.
-    pub fn product(&self) -> ProductId {
-        ProductId(self.product.load(Ordering::Relaxed))
+    pub fn product(&self) -> ProductIndex {
+        ProductIndex(self.product.load(Ordering::Relaxed))
     }
 
     /// The warehouse.
-    pub fn warehouse(&self) -> WarehouseId {
-        WarehouseId(self.warehouse.load(Ordering::Relaxed) as u16)
+    pub fn warehouse(&self) -> WarehouseIndex {
+        WarehouseIndex(self.warehouse.load(Ordering::Relaxed) as u16)
     }
 
     /// All counts at one instant. Writes nothing; looks again while a sale is just being noted.
@@ -296,7 +296,7 @@ mod tests {
 
     fn level_of(units: u32) -> StockLevel {
         let level = StockLevel::closed();
-        level.open(LevelHandle(0), WarehouseId(0), ProductId(0), None);
+        level.open(LevelIndex(0), WarehouseIndex(0), ProductIndex(0), None);
         level.receive(qty(units), &Alone);
         level
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::quantity::{MAX_UNITS, Quantity};
 use crate::stock::cell::{Cell, CellId, Settle};
 use crate::stock::commit::MarkReader;
-use crate::stock::handle::{LevelHandle, WarehouseId};
+use crate::stock::handle::{LevelIndex, WarehouseIndex};
 use crate::stock::word::{Delta, Word};
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
 
@@ -18,13 +18,13 @@ const NO_THRESHOLD: u32 = u32::MAX;
 /// units that go out give it back last, so that a warehouse never holds more than its capacity.
 #[derive(Debug)]
 pub struct Warehouse {
-    id: WarehouseId,
+    id: WarehouseIndex,
     name: Arc<str>,
     capacity: u32,
     room: Room,
     threshold: AtomicU32,
     suspended: AtomicBool,
-    levels: RwLock<Vec<LevelHandle>>,
+    levels: RwLock<Vec<LevelIndex>>,
     marks: MarkReader,
 }
 
@@ -36,7 +36,7 @@ struct Room(Cell);
 
 impl Warehouse {
     pub(crate) fn new(
-        id: WarehouseId,
+        id: WarehouseIndex,
         name: Arc<str>,
         capacity: u32,
         threshold: Option<u32>,
@@ -55,7 +55,7 @@ impl Warehouse {
     }
 
     /// Its handle.
-    pub fn id(&self) -> WarehouseId {
+    pub fn id(&self) -> WarehouseIndex {
         self.id
     }
 
@@ -135,11 +135,11 @@ impl Warehouse {
     }
 
     /// The handles of its levels, in the order in which they were opened.
-    pub(crate) fn levels(&self) -> Vec<LevelHandle> {
+    pub(crate) fn levels(&self) -> Vec<LevelIndex> {
         self.levels.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn note_level(&self, level: LevelHandle) {
+    pub(crate) fn note_level(&self, level: LevelIndex) {
         self.levels.write().unwrap_or_else(PoisonError::into_inner).push(level);
     }
 }

@@ -16,12 +16,12 @@ use crate::reservation::slots::{Lookup, ReadReservation, Slots};
 use crate::reservation::state::Phase;
 use crate::reservation::steps::NotSettling;
 use crate::stock::cell::Alone;
-use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
 use crate::sync::ArrayQueue;
 
-pub const LEVEL: LevelHandle = LevelHandle(0);
+pub const LEVEL: LevelIndex = LevelIndex(0);
 
 pub fn qty(units: u32) -> Quantity {
     Quantity::new(units).expect("a legal quantity")
@@ -34,7 +34,7 @@ pub fn at(millis: u64) -> Timestamp {
 /// An open level of `units` available units.
 pub fn level_of(units: u32) -> StockLevel {
     let level = StockLevel::closed();
-    level.open(LevelHandle(0), WarehouseId(0), ProductId(0), None);
+    level.open(LevelIndex(0), WarehouseIndex(0), ProductIndex(0), None);
     if units > 0 {
         level.receive(qty(units), &Alone);
     }
@@ -43,7 +43,7 @@ pub fn level_of(units: u32) -> StockLevel {
 
 /// A warehouse with room for `capacity` units.
 pub fn warehouse_of(capacity: u32) -> Warehouse {
-    Warehouse::new(WarehouseId(0), "SF".into(), capacity, None)
+    Warehouse::new(WarehouseIndex(0), "SF".into(), capacity, None)
 }
 
 /// Slots of one shard that keep no record longer than they must.

@@ -12,7 +12,7 @@ use crate::reservation::line::Line;
 use crate::reservation::slot::Tenant;
 use crate::reservation::slots::{ReadReservation, Slots};
 use crate::reservation::state::{Phase, State};
-use crate::stock::handle::LevelHandle;
+use crate::stock::handle::LevelIndex;
 
 /// A reservation of which every field can be told from any other's.
 pub fn tenant(slot: u32, number: u32) -> Tenant {
@@ -28,7 +28,7 @@ pub fn tenant(slot: u32, number: u32) -> Tenant {
 pub fn line(number: u32, place: u32) -> Line {
     let mark = number * 10 + place;
     let stepped = if place == 0 { 0 } else { mark };
-    Line { level: LevelHandle(mark), held: mark, sold: stepped, given_back: stepped, settled: mark }
+    Line { level: LevelIndex(mark), held: mark, sold: stepped, given_back: stepped, settled: mark }
 }
 
 /// Publishes reservation `number` of as many lines as there are slots in `max_slots`.

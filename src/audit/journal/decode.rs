@@ -7,7 +7,7 @@ use crate::audit::journal::notes::{BLOCK_HEAD, ERASED, PRESENT, read_pairs, salt
 use crate::audit::record::{KeyMark, Line, Record, Short, Step, Steps, Subject};
 use crate::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
-use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
 /// Bytes that are no record, although their checksum says that they were written like this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) enum Decoded<'a> {
 pub(crate) struct Long {
     pub(crate) steps: Steps,
     /// Where the level lies that this record opens.
-    pub(crate) place: Option<(WarehouseId, ProductId)>,
+    pub(crate) place: Option<(WarehouseIndex, ProductIndex)>,
     /// Its notes were erased.
     pub(crate) erased: bool,
 }
@@ -137,7 +137,7 @@ impl<'a> Decoder<'a> {
             return Err(NoRecord { what: "a short record with more than it can have" });
         }
         let at = moment(records, self.base)?;
-        let level = LevelHandle(records.varint32().or_no(SHORT)?);
+        let level = LevelIndex(records.varint32().or_no(SHORT)?);
         let quantity = records.varint32().or_no(SHORT)?;
         let mut step = Step::new(entry_type, at, level, quantity);
         if flags & has::RESERVATION != 0 {
@@ -196,7 +196,7 @@ impl<'a> Decoder<'a> {
             let line = line(records, flags & has::OTHERS != 0)?;
             if line.entry_type == EventType::LevelOpened.into() {
                 let warehouse = warehouse(records.varint().or_no(SHORT)?)?;
-                long.place = Some((warehouse, ProductId(records.varint32().or_no(SHORT)?)));
+                long.place = Some((warehouse, ProductIndex(records.varint32().or_no(SHORT)?)));
             }
             long.steps.lines.push(line);
         }
@@ -251,8 +251,8 @@ fn block(
     }
 }
 
-pub(crate) fn warehouse(number: u64) -> Read<WarehouseId> {
-    u16::try_from(number).ok().map(WarehouseId).or_no("a warehouse of an impossible number")
+pub(crate) fn warehouse(number: u64) -> Read<WarehouseIndex> {
+    u16::try_from(number).ok().map(WarehouseIndex).or_no("a warehouse of an impossible number")
 }
 
 fn line(records: &mut Cursor<'_>, others: bool) -> Read<Line> {
@@ -261,8 +261,8 @@ fn line(records: &mut Cursor<'_>, others: bool) -> Read<Line> {
     let entry_type = EntryType::from_code(code).or_no("an entry of an unknown type")?;
     let subject = match first >> about::SHIFT {
         about::WAREHOUSE => Subject::Warehouse(warehouse(records.varint().or_no(SHORT)?)?),
-        about::PRODUCT => Subject::Product(ProductId(records.varint32().or_no(SHORT)?)),
-        about::LEVEL => Subject::Level(LevelHandle(records.varint32().or_no(SHORT)?)),
+        about::PRODUCT => Subject::Product(ProductIndex(records.varint32().or_no(SHORT)?)),
+        about::LEVEL => Subject::Level(LevelIndex(records.varint32().or_no(SHORT)?)),
         _ => Subject::None,
     };
     let quantity = records.varint32().or_no(SHORT)?;

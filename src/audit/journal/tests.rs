@@ -17,25 +17,25 @@ use crate::audit::record::{KeyMark, Record, Short, Step, Steps, Subject};
 use crate::audit::view::Names;
 use crate::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
-use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
 /// Every level is product 7 in warehouse 3.
 struct SomeNames;
 
 impl Names for SomeNames {
-    fn level(&self, _: LevelHandle) -> Option<(WarehouseId, ProductId)> {
-        Some((WarehouseId(3), ProductId(7)))
+    fn level(&self, _: LevelIndex) -> Option<(WarehouseIndex, ProductIndex)> {
+        Some((WarehouseIndex(3), ProductIndex(7)))
     }
-    fn warehouse_name(&self, _: WarehouseId) -> Option<Arc<str>> {
+    fn warehouse_name(&self, _: WarehouseIndex) -> Option<Arc<str>> {
         None
     }
-    fn product_name(&self, _: ProductId) -> Option<Arc<str>> {
+    fn product_name(&self, _: ProductIndex) -> Option<Arc<str>> {
         None
     }
-    fn warehouse_id(&self, _: &str) -> Option<WarehouseId> {
+    fn warehouse_id(&self, _: &str) -> Option<WarehouseIndex> {
         None
     }
-    fn product_id(&self, _: &str) -> Option<ProductId> {
+    fn product_id(&self, _: &str) -> Option<ProductIndex> {
         None
     }
 }
@@ -53,7 +53,7 @@ fn plain(number: u32) -> [Step; 2] {
     let at = Timestamp::from_millis(1_700_000_000_000 + u64::from(number) / 1_000);
     let expiry = at.saturating_add(Duration::from_secs(900));
     [AdjustmentType::Reserved, AdjustmentType::Sold].map(|movement| {
-        let step = Step::new(movement, at, LevelHandle(number % 10_000), 1 + number % 5);
+        let step = Step::new(movement, at, LevelIndex(number % 10_000), 1 + number % 5);
         step.reservation(id(number % 50_000)).expires_at(expiry)
     })
 }
@@ -67,11 +67,11 @@ fn long_record() -> Steps {
     steps.header.retaken_from = Some(id(5));
     steps.line(
         AdjustmentType::TransferredOut,
-        Subject::Level(LevelHandle(1)),
+        Subject::Level(LevelIndex(1)),
         4,
-        Some(WarehouseId(0)),
+        Some(WarehouseIndex(0)),
     );
-    steps.line(AdjustmentType::TransferredIn, Subject::Level(LevelHandle(2)), 4, None);
+    steps.line(AdjustmentType::TransferredIn, Subject::Level(LevelIndex(2)), 4, None);
     steps.note("reason", "rebalance");
     steps.expired = true;
     steps.key = Some(KeyMark {
@@ -84,7 +84,7 @@ fn long_record() -> Steps {
 
 fn opening() -> Steps {
     let mut steps = Steps::default();
-    steps.line(EventType::LevelOpened, Subject::Level(LevelHandle(1)), 0, None);
+    steps.line(EventType::LevelOpened, Subject::Level(LevelIndex(1)), 0, None);
     steps.note("a", "fact");
     steps
 }
@@ -93,7 +93,7 @@ fn opening() -> Steps {
 fn a_plain_reserve_or_confirm_takes_at_most_40_bytes() {
     for (number, level) in [(1, 0), (49_999, u32::MAX)] {
         for step in plain(number) {
-            let step = Step::new(AdjustmentType::Reserved, step.at(), LevelHandle(level), 1 << 30)
+            let step = Step::new(AdjustmentType::Reserved, step.at(), LevelIndex(level), 1 << 30)
                 .reservation(id(u32::MAX))
                 .expires_at(step.at().saturating_add(Duration::from_secs(86_400)));
             let mut encoder = encoder();
@@ -109,7 +109,7 @@ fn a_plain_reserve_or_confirm_takes_at_most_40_bytes() {
 #[test]
 fn what_was_encoded_is_decoded() {
     let step = plain(3)[0].owner(Some(Owner([0; 16])));
-    let returned = Step::new(AdjustmentType::Returned, step.at(), LevelHandle(0), 1).expired();
+    let returned = Step::new(AdjustmentType::Returned, step.at(), LevelIndex(0), 1).expired();
     let mut encoder = encoder();
     encoder.put(&Record::Step(step), &SomeNames);
     encoder.put(&Record::Steps(Box::new(long_record())), &SomeNames);
@@ -129,7 +129,7 @@ fn what_was_encoded_is_decoded() {
         assert_eq!(long.steps.lines, written.lines);
         assert_eq!(long.steps.metadata, written.metadata);
         assert_eq!((long.steps.key, long.steps.expired), (written.key, written.expired));
-        let place = (expected == returned).then_some((WarehouseId(3), ProductId(7)));
+        let place = (expected == returned).then_some((WarehouseIndex(3), ProductIndex(7)));
         assert_eq!((long.place, long.erased), (place, false));
     }
     assert!(matches!(decoder.next(), Ok(None)));

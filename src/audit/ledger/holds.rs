@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use crate::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
-use crate::stock::handle::LevelHandle;
+use crate::stock::handle::LevelIndex;
 
 /// How a reservation stands: live, or how its last units went. One that sold something in an earlier
 /// step may have been released or expired in its last.
@@ -23,7 +23,7 @@ pub(crate) enum Standing {
 /// A line of a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HoldLine {
-    pub(crate) level: LevelHandle,
+    pub(crate) level: LevelIndex,
     /// Units still held.
     pub(crate) held: u32,
     /// Units sold so far.
@@ -61,7 +61,7 @@ impl Hold {
         id: ReservationId,
         owner: Option<Owner>,
         expires_at: Timestamp,
-        level: LevelHandle,
+        level: LevelIndex,
         units: u32,
     ) -> Self {
         let first = line(level, units);
@@ -85,7 +85,7 @@ impl Hold {
         self.more.get_or_insert_default().lines.push(line);
     }
 
-    pub(crate) fn add_line(&mut self, level: LevelHandle, units: u32) {
+    pub(crate) fn add_line(&mut self, level: LevelIndex, units: u32) {
         self.add_found(line(level, units));
     }
 
@@ -112,7 +112,7 @@ impl Hold {
     }
 
     /// The line of a level. A hold's lines are sorted by level, each level once.
-    pub(crate) fn line_of(&mut self, level: LevelHandle) -> Option<&mut HoldLine> {
+    pub(crate) fn line_of(&mut self, level: LevelIndex) -> Option<&mut HoldLine> {
         if self.first.level == level {
             return Some(&mut self.first);
         }
@@ -132,7 +132,7 @@ impl Hold {
     }
 }
 
-fn line(level: LevelHandle, units: u32) -> HoldLine {
+fn line(level: LevelIndex, units: u32) -> HoldLine {
     HoldLine { level, held: units, sold: 0, given_back: 0, settled: 0 }
 }
 

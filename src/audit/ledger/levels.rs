@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::audit::ledger::Setting;
 use crate::quantity::MAX_UNITS;
-use crate::stock::handle::{ProductId, WarehouseId};
+use crate::stock::handle::{ProductIndex, WarehouseIndex};
 
 /// A warehouse.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +20,8 @@ pub(crate) struct WarehouseState {
 /// A product in a warehouse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LevelState {
-    pub(crate) warehouse: WarehouseId,
-    pub(crate) product: ProductId,
+    pub(crate) warehouse: WarehouseIndex,
+    pub(crate) product: ProductIndex,
     pub(crate) available: u32,
     pub(crate) reserved: u32,
     pub(crate) sold: u32,
@@ -30,7 +30,7 @@ pub(crate) struct LevelState {
 }
 
 impl LevelState {
-    pub(crate) fn new(warehouse: WarehouseId, product: ProductId) -> Self {
+    pub(crate) fn new(warehouse: WarehouseIndex, product: ProductIndex) -> Self {
         Self { warehouse, product, available: 0, reserved: 0, sold: 0, threshold: None }
     }
 

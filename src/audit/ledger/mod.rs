@@ -18,7 +18,7 @@ use crate::audit::record::KeyMark;
 use crate::audit::view::Names;
 use crate::clock::Timestamp;
 use crate::reservation::id::ReservationId;
-use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
 use holds::Holds;
 use levels::{LevelState, WarehouseState};
@@ -68,28 +68,28 @@ impl<T: Copy + PartialEq> Setting<T> {
 }
 
 impl Names for Ledger {
-    fn level(&self, level: LevelHandle) -> Option<(WarehouseId, ProductId)> {
+    fn level(&self, level: LevelIndex) -> Option<(WarehouseIndex, ProductIndex)> {
         self.levels.get(level.index()).map(|level| (level.warehouse, level.product))
     }
 
-    fn warehouse_name(&self, warehouse: WarehouseId) -> Option<Arc<str>> {
+    fn warehouse_name(&self, warehouse: WarehouseIndex) -> Option<Arc<str>> {
         self.warehouses.get(warehouse.index()).map(|warehouse| Arc::clone(&warehouse.name))
     }
 
-    fn product_name(&self, product: ProductId) -> Option<Arc<str>> {
+    fn product_name(&self, product: ProductIndex) -> Option<Arc<str>> {
         self.products.get(product.index()).map(Arc::clone)
     }
 
     // Rarely asked, so that a hash map would cost more than it saves.
 
-    fn warehouse_id(&self, name: &str) -> Option<WarehouseId> {
+    fn warehouse_id(&self, name: &str) -> Option<WarehouseIndex> {
         let at = self.warehouses.iter().position(|warehouse| &*warehouse.name == name)?;
-        u16::try_from(at).ok().map(WarehouseId)
+        u16::try_from(at).ok().map(WarehouseIndex)
     }
 
-    fn product_id(&self, name: &str) -> Option<ProductId> {
+    fn product_id(&self, name: &str) -> Option<ProductIndex> {
         let at = self.products.iter().position(|product| &**product == name)?;
-        u32::try_from(at).ok().map(ProductId)
+        u32::try_from(at).ok().map(ProductIndex)
     }
 }
 

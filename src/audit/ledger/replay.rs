@@ -12,7 +12,7 @@ use crate::audit::record::{Line, Step, Subject};
 use crate::clock::Timestamp;
 use crate::quantity::MAX_UNITS;
 use crate::reservation::id::{Owner, ReservationId};
-use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
 type Law = Result<(), &'static str>;
 
@@ -126,7 +126,7 @@ impl Ledger {
     fn movement(
         &mut self,
         movement: Move,
-        handle: LevelHandle,
+        handle: LevelIndex,
         units: u32,
         context: &mut Context,
     ) -> Law {
@@ -187,7 +187,7 @@ impl Ledger {
     }
 
     #[inline]
-    fn reserve(&mut self, level: LevelHandle, units: u32, context: &mut Context) -> Law {
+    fn reserve(&mut self, level: LevelIndex, units: u32, context: &mut Context) -> Law {
         let id = context.reservation.ok_or("a reserve without a reservation")?;
         if context.begun {
             let hold = self.holds.get_mut(id).ok_or("a reservation that vanished")?;
@@ -214,7 +214,7 @@ impl Ledger {
     #[inline]
     fn take_from_hold(
         &mut self,
-        level: LevelHandle,
+        level: LevelIndex,
         units: u32,
         context: &Context,
         sold: bool,
@@ -234,7 +234,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn settle(&mut self, level: LevelHandle, units: u32, context: &Context) -> Law {
+    fn settle(&mut self, level: LevelIndex, units: u32, context: &Context) -> Law {
         let hold = context.reservation.and_then(|id| self.holds.get_mut(id));
         if let Some(line) = hold.and_then(|hold| hold.line_of(level)) {
             line.settled = line.settled.saturating_add(units);
@@ -316,7 +316,7 @@ impl Ledger {
 
     fn define_warehouse(
         &mut self,
-        id: WarehouseId,
+        id: WarehouseIndex,
         name: &str,
         capacity: u32,
         threshold: Option<Option<u32>>,
@@ -348,7 +348,7 @@ impl Ledger {
         }
     }
 
-    fn define_product(&mut self, id: ProductId, name: &str) -> Law {
+    fn define_product(&mut self, id: ProductIndex, name: &str) -> Law {
         if id.index() != self.products.len() {
             return Err("a product is defined out of turn");
         }
@@ -358,9 +358,9 @@ impl Ledger {
 
     fn open_level(
         &mut self,
-        handle: LevelHandle,
-        warehouse: WarehouseId,
-        product: ProductId,
+        handle: LevelIndex,
+        warehouse: WarehouseIndex,
+        product: ProductIndex,
     ) -> Law {
         if handle.index() != self.levels.len() {
             return Err("a level is opened out of turn");

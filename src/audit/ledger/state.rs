@@ -14,7 +14,7 @@ use crate::audit::ledger::transfers::{DECIDED_KEPT, Decision, Outcome, TransferS
 use crate::audit::ledger::{Ledger, Setting};
 use crate::quantity::MAX_UNITS;
 use crate::reservation::id::Owner;
-use crate::stock::handle::{LevelHandle, ProductId};
+use crate::stock::handle::{LevelIndex, ProductIndex};
 
 /// What a hold's first byte says, above its standing.
 mod has {
@@ -161,7 +161,7 @@ impl Ledger {
         }
         for _ in 0..from.varint().or_no(SHORT)? {
             let warehouse = warehouse(from.varint().or_no(SHORT)?)?;
-            let product = ProductId(from.varint32().or_no(SHORT)?);
+            let product = ProductIndex(from.varint32().or_no(SHORT)?);
             if warehouse.index() >= self.warehouses.len() || product.index() >= self.products.len()
             {
                 return Err(NOWHERE);
@@ -208,8 +208,8 @@ impl Ledger {
         })
     }
 
-    fn read_level(&self, from: &mut Cursor<'_>) -> Read<LevelHandle> {
-        let handle = LevelHandle(from.varint32().or_no(SHORT)?);
+    fn read_level(&self, from: &mut Cursor<'_>) -> Read<LevelIndex> {
+        let handle = LevelIndex(from.varint32().or_no(SHORT)?);
         if handle.index() < self.levels.len() { Ok(handle) } else { Err(NOWHERE) }
     }
 

@@ -2,10 +2,10 @@ use super::*;
 use crate::audit::entry::{AdjustmentType, EntryType, EventType};
 use crate::audit::journal::decode::{Decoded, Long};
 use crate::audit::record::{Line, Step, Subject};
-use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
-const SF: WarehouseId = WarehouseId(0);
-const LAPTOP: LevelHandle = LevelHandle(0);
+const SF: WarehouseIndex = WarehouseIndex(0);
+const LAPTOP: LevelIndex = LevelIndex(0);
 
 fn moment(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)
@@ -27,10 +27,10 @@ fn ledger() -> Ledger {
     let mut ledger = Ledger::new(10);
     let warehouse = [("name", "SF"), ("capacity", "20"), ("threshold", "none")];
     let mut opened = event(EventType::LevelOpened, Subject::Level(LAPTOP), &[]);
-    opened.place = Some((SF, ProductId(0)));
+    opened.place = Some((SF, ProductIndex(0)));
     for long in [
         event(EventType::WarehouseDefined, Subject::Warehouse(SF), &warehouse),
-        event(EventType::ProductDefined, Subject::Product(ProductId(0)), &[("name", "LAPTOP")]),
+        event(EventType::ProductDefined, Subject::Product(ProductIndex(0)), &[("name", "LAPTOP")]),
         opened,
     ] {
         ledger.apply(&Decoded::Long(&long)).expect("legal");

@@ -7,7 +7,7 @@ use crate::audit::entry::EventType;
 use crate::audit::journal::decode::Long;
 use crate::audit::record::Line;
 use crate::clock::Timestamp;
-use crate::stock::handle::{LevelHandle, WarehouseId};
+use crate::stock::handle::{LevelIndex, WarehouseIndex};
 
 /// How many decided requests are remembered.
 pub(crate) const DECIDED_KEPT: usize = 1_000;
@@ -16,8 +16,8 @@ pub(crate) const DECIDED_KEPT: usize = 1_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TransferState {
     pub(crate) number: u64,
-    pub(crate) from: LevelHandle,
-    pub(crate) target: WarehouseId,
+    pub(crate) from: LevelIndex,
+    pub(crate) target: WarehouseIndex,
     pub(crate) units: u32,
     /// Its units are held until the decision.
     pub(crate) held: bool,
@@ -70,9 +70,9 @@ pub(crate) struct Transfers {
 /// What the lines of a record that requests a transfer, or decides on one, moved before its event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Moved {
-    pub(super) held: Option<(LevelHandle, u32)>,
-    pub(super) given_back: Option<(LevelHandle, u32)>,
-    pub(super) moved_out: Option<(LevelHandle, u32)>,
+    pub(super) held: Option<(LevelIndex, u32)>,
+    pub(super) given_back: Option<(LevelIndex, u32)>,
+    pub(super) moved_out: Option<(LevelIndex, u32)>,
 }
 
 type Law = Result<(), &'static str>;
@@ -118,8 +118,8 @@ impl Transfers {
     pub(super) fn request(
         &mut self,
         long: &Long,
-        (from, units): (LevelHandle, u32),
-        target: WarehouseId,
+        (from, units): (LevelIndex, u32),
+        target: WarehouseIndex,
         moved: Moved,
     ) -> Law {
         let number = number_in(long)?;

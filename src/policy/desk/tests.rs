@@ -1,6 +1,6 @@
 use super::*;
 use crate::policy::alerts::{Listeners, Scope};
-use crate::stock::handle::WarehouseId;
+use crate::stock::handle::WarehouseIndex;
 use std::collections::HashMap;
 use std::sync::mpsc::{self, Receiver, Sender};
 
@@ -38,7 +38,7 @@ impl Engine {
             *crossings
         };
         if crossings == 1 {
-            self.desk.raise(LevelHandle(level));
+            self.desk.raise(LevelIndex(level));
         }
     }
 
@@ -57,15 +57,15 @@ impl Engine {
 }
 
 impl AlertSource for Engine {
-    fn take_alert(&self, level: LevelHandle) -> Option<StockAlert> {
+    fn take_alert(&self, level: LevelIndex) -> Option<StockAlert> {
         let crossings = self.crossings.lock().expect("no panic").remove(&level.0)?;
         let mut alert = StockAlert::new("SF", level.0.to_string(), 1, 5);
         alert.crossings = crossings;
         Some(alert)
     }
 
-    fn listeners(&self, _: LevelHandle) -> Vec<Arc<dyn StockAlertListener>> {
-        self.listeners.of(WarehouseId(0))
+    fn listeners(&self, _: LevelIndex) -> Vec<Arc<dyn StockAlertListener>> {
+        self.listeners.of(WarehouseIndex(0))
     }
 }
 
@@ -141,7 +141,7 @@ fn no_alert_is_lost_however_the_thread_sleeps_and_wakes() {
 fn the_thread_looks_once_more_before_it_sleeps() {
     let (raised, told) = (AlertDesk::new(), AlertDesk::new());
     // Both came after the thread last looked, and before it said that it sleeps: nobody wakes it.
-    raised.raise(LevelHandle(1));
+    raised.raise(LevelIndex(1));
     told.shared.order(orders::DRAIN);
     for desk in [raised, told] {
         let (sender, returned) = mpsc::channel();

@@ -8,7 +8,7 @@ use crate::reservation::line::Line;
 use crate::reservation::slot::Tenant;
 use crate::reservation::slots::{Slots, Vacated};
 use crate::reservation::state::Phase;
-use crate::stock::handle::LevelHandle;
+use crate::stock::handle::LevelIndex;
 
 /// A reservation as it is to be again.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ impl Restored {
     }
 
     /// The level of its first line.
-    pub(crate) fn first_level(&self) -> Option<LevelHandle> {
+    pub(crate) fn first_level(&self) -> Option<LevelIndex> {
         self.lines.first().map(|line| line.level)
     }
 

@@ -56,10 +56,10 @@ pub(super) fn fill(record: &Record<'_>) -> Result<(), u64> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::stock::handle::LevelHandle;
+    use crate::stock::handle::LevelIndex;
 
     fn stop(level: u32, turn: u32) -> Stop {
-        Stop { cell: CellId::level(LevelHandle(level)), turn }
+        Stop { cell: CellId::level(LevelIndex(level)), turn }
     }
 
     #[test]

@@ -40,11 +40,11 @@ pub(crate) fn merge_lines(lines: &mut [Line]) -> Result<&[Line], TooMuch> {
 mod tests {
     use super::*;
     use crate::quantity::{MAX_UNITS, Quantity};
-    use crate::stock::handle::LevelHandle;
+    use crate::stock::handle::LevelIndex;
 
     fn hold(level: u32, units: u32) -> Line {
         let delta = Delta::hold(Quantity::new(units).expect("a legal quantity"));
-        Line { cell: CellId::level(LevelHandle(level)), delta }
+        Line { cell: CellId::level(LevelIndex(level)), delta }
     }
 
     #[test]

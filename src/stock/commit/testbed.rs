@@ -10,7 +10,7 @@ use super::{
 use crate::quantity::Quantity;
 use crate::stock::announce::{Announce, Announced, CommitName, Moved};
 use crate::stock::cell::{Cell, CellId};
-use crate::stock::handle::LevelHandle;
+use crate::stock::handle::LevelIndex;
 use crate::stock::word::{Delta, Word};
 use crate::sync::ArrayQueue;
 use std::sync::Mutex;
@@ -270,7 +270,7 @@ impl Site for Testbed {
 
 /// The id under which a testbed knows its cell of this number.
 pub(super) fn id(cell: usize) -> CellId {
-    CellId::level(LevelHandle(cell as u32))
+    CellId::level(LevelIndex(cell as u32))
 }
 
 /// Any delta, legal for some word or not.
