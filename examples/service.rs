@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         count(|outcome| matches!(outcome, Outcome::Abandoned)),
         count(|outcome| matches!(outcome, Outcome::SoldOut)),
     ));
-    let counts = manager.counts(sneakers);
+    let counts = manager.counts(sneakers).expect("known");
     say(&format!("{} on hand, of those {} sold and to be shipped", counts.on_hand(), counts.sold));
     manager.ship(sneakers, counts.sold)?;
 

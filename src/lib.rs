@@ -92,9 +92,7 @@ pub use quantity::{InvalidQuantity, MAX_UNITS};
 pub use reservation::id::{Owner, ReservationId};
 pub use reservation::keys::RequestKey;
 pub use reservation::view::{Reservation, ReservationLine, ReservationStatus};
-pub use stock::handle::{
-    LevelIndex as LevelHandle, ProductIndex as ProductId, WarehouseIndex as WarehouseId,
-};
+pub use stock::handle::{LevelHandle, ProductId, WarehouseId};
 pub use stock::level::{Counts, StockLevel};
 pub use stock::warehouse::Warehouse;
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use stockade::{
     AddError, AuditFilter, BasketError, BasketLine, BuildError, Builder, ConfirmError, ExtendError,
-    InvalidKey, InvalidName, InvalidQuantity, InvalidTtl, InventoryManager, LevelHandle, LevelRef,
-    MAX_UNITS, NoReservation, ProductId, Release, RemoveError, RequestKey, ReservationId,
-    ReserveError, RetakeError, SettingError, ShipError, TransferError, UnknownPlace, WarehouseId,
+    FulfilError, InvalidKey, InvalidName, InvalidQuantity, InvalidTtl, InventoryManager, LevelRef,
+    MAX_UNITS, NoReservation, Release, RemoveError, RequestKey, ReservationId, ReserveError,
+    RetakeError, SettingError, ShipError, SnapshotError, TransferError, UnknownPlace,
     WarehouseSpec,
 };
 use uuid::Uuid;
@@ -93,11 +93,21 @@ fn refusals_of(manager: &InventoryManager, place: LevelRef<'_>) -> Vec<UnknownPl
         manager.reservations(place, None, 1).err(),
     ];
     assert!(places.iter().all(Option::is_some), "{place:?}: {places:?}");
-    assert_eq!(manager.level(place), None);
-    assert!(manager.stock_level(place).is_none());
-    assert_eq!((manager.available(place), manager.reserved(place)), (0, 0));
-    assert_eq!((manager.sold(place), manager.held(place)), (0, 0));
-    places.into_iter().flatten().collect()
+    let looks = [
+        manager.level(place).map(drop),
+        manager.stock_level(place).map(drop),
+        manager.counts(place).map(drop),
+        manager.available(place).map(drop),
+        manager.reserved(place).map(drop),
+        manager.sold(place).map(drop),
+        manager.held(place).map(drop),
+        manager.snapshot(&[LAPTOPS.into(), place]).map(drop).map_err(|error| match error {
+            SnapshotError::Place(place) => place,
+            other => panic!("{other:?}"),
+        }),
+    ];
+    assert!(looks.iter().all(Result::is_err), "{place:?}: {looks:?}");
+    places.into_iter().flatten().chain(looks.into_iter().filter_map(Result::err)).collect()
 }
 
 #[test]
@@ -115,13 +125,13 @@ fn a_name_has_one_to_255_bytes() {
         let transfer = manager.transfer("SF", "NYC", name, 1);
         assert_eq!(transfer, Err(TransferError::Place(expected.clone())));
         assert_eq!(manager.open_level("SF", name), Err(SettingError::Place(expected.clone())));
-        assert_eq!(manager.product(name), None);
+        assert_eq!(manager.product(name), Err(expected));
         let build = InventoryManager::builder().warehouse(name).build().map(drop);
         assert_eq!(build, Err(BuildError::Name(InvalidName { bytes: name.len() })));
     }
     shop.assert_untouched();
     manager.add_stock(("SF", &*most), 1, "SUPPLIER").expect("the longest name");
-    assert_eq!(manager.available(("SF", &*most)), 1);
+    assert_eq!(manager.available(("SF", &*most)).expect("known"), 1);
 }
 
 #[test]
@@ -184,7 +194,7 @@ fn a_full_warehouse_holds_the_largest_quantity() {
     assert_eq!(answer, Ok(stockade::ConfirmOrRetake::AlreadySold { units }));
     manager.cancel_sale(LAPTOPS, MAX_UNITS, "x").expect("sold");
     manager.transfer("SF", "NYC", "LAPTOP", MAX_UNITS).expect("fits");
-    assert_eq!(manager.warehouse("SF").map(|it| it.room_left()), Some(MAX_UNITS));
+    assert_eq!(manager.warehouse("SF").map(|it| it.room_left()), Ok(MAX_UNITS));
 }
 
 #[test]
@@ -231,71 +241,85 @@ fn an_unknown_warehouse_is_named() {
     for refused in settings {
         assert_eq!(refused, Err(SettingError::Place(unknown.clone())));
     }
-    assert!(manager.warehouse("MARS").is_none());
-    assert!(manager.levels("MARS").is_err());
+    assert_eq!(manager.warehouse("MARS").map(drop), Err(unknown.clone()));
+    assert_eq!(manager.levels("MARS"), Err(unknown));
     shop.assert_untouched();
 }
 
-/// Handles of a larger engine.
-fn strangers() -> (WarehouseId, ProductId, LevelHandle) {
-    let names = ["A", "B", "C", "D"];
-    let builder = names.iter().fold(InventoryManager::builder(), |it, name| it.warehouse(*name));
-    let manager = builder.without_threads().build().expect("legal settings");
-    for name in names {
-        manager.open_level("D", name).expect("a warehouse");
-    }
-    let warehouse = manager.warehouse("D").expect("known").id();
-    let product = manager.product("D").expect("known");
-    (warehouse, product, manager.level(("D", "D")).expect("known"))
-}
-
+/// A thousand typos.
 #[test]
-fn a_strangers_handle_names_nothing() {
-    let shop = shop();
-    let manager = &shop.manager;
-    let (warehouse, product, level) = strangers();
-    for refused in refusals_of(manager, level.into()) {
-        assert_eq!(refused, UnknownPlace::Handle);
-    }
-    let unknown = UnknownPlace::Warehouse { warehouse: "3".into() };
-    let (sf, nyc) = (manager.warehouses()[0].id(), manager.warehouses()[1].id());
-    let laptop = manager.product("LAPTOP").expect("known");
-    let from_nowhere = manager.transfer(warehouse, nyc, laptop, 1);
-    assert_eq!(from_nowhere, Err(TransferError::Place(unknown.clone())));
-    let of_nothing = manager.transfer(sf, nyc, product, 1);
-    assert_eq!(of_nothing, Err(TransferError::Place(UnknownPlace::Handle)));
-    assert_eq!(manager.suspend(warehouse), Err(SettingError::Place(unknown)));
-    assert!(manager.warehouse(warehouse).is_none() && manager.levels(warehouse).is_err());
-    assert_eq!(manager.totals(product), Default::default());
-    shop.assert_untouched();
-}
-
-#[test]
-fn a_product_that_nobody_stocked_is_short_and_leaves_nothing_behind() {
+fn a_product_that_nobody_ever_stocked_is_told_from_one_that_is_sold_out_and_leaves_nothing_behind()
+{
     let shop = shop();
     let manager = &shop.manager;
     for guess in 0..1_000 {
         let name = format!("GUESS {guess}");
         let place = ("NYC", &*name);
-        let short = ReserveError::Insufficient { needed: 2, available: 0, overdue_left: false };
-        assert_eq!(manager.reserve(place, 2, LONG), Err(short.clone()));
-        assert_eq!(manager.sell(place, 2), Err(short));
-        let basket = manager.reserve_basket(&[BasketLine::new(place, 2)], LONG);
-        match basket {
+        let never = UnknownPlace::NeverStocked { product: name.clone() };
+        assert_eq!(manager.reserve(place, 2, LONG), Err(ReserveError::Place(never.clone())));
+        assert_eq!(manager.sell(place, 2), Err(ReserveError::Place(never.clone())));
+        assert_eq!(manager.remove_stock(place, 2, "x"), Err(RemoveError::Place(never.clone())));
+        assert_eq!(manager.ship(place, 2), Err(ShipError::Place(never.clone())));
+        assert_eq!(manager.cancel_sale(place, 2, "x"), Err(ShipError::Place(never.clone())));
+        let transfer = manager.transfer("NYC", "SF", &*name, 2);
+        assert_eq!(transfer, Err(TransferError::Place(never.clone())));
+        let fulfilled = manager.fulfill_by(&*name, 2, &stockade::FewestParcels, LONG);
+        assert_eq!(fulfilled, Err(FulfilError::Place(never.clone())));
+        let looks = [
+            manager.counts(place).map(drop),
+            manager.available(place).map(drop),
+            manager.reserved(place).map(drop),
+            manager.sold(place).map(drop),
+            manager.held(place).map(drop),
+            manager.totals(&*name).map(drop),
+            manager.totals_at_a_glance(&*name).map(drop),
+            manager.product(&name).map(drop),
+            manager.level(place).map(drop),
+            manager.stock_level(place).map(drop),
+            manager.reservations(place, None, 1).map(drop),
+        ];
+        assert!(looks.iter().all(|look| look.as_ref() == Err(&never)), "{looks:?}");
+        match manager.reserve_basket(&[(place, 2), (LAPTOPS, 99)].map(line), LONG) {
             Err(BasketError::Insufficient { lines, overdue_left: false }) => {
+                assert_eq!(lines.len(), 1, "the typo is named before anything is looked at");
                 assert_eq!((lines[0].needed, lines[0].available), (2, 0));
                 assert_eq!((&*lines[0].warehouse, &*lines[0].product), place);
+                assert!(lines[0].never_stocked);
             }
             other => panic!("{other:?}"),
         }
-        let short = RemoveError::Insufficient { needed: 2, available: 0 };
-        assert_eq!(manager.remove_stock(place, 2, "x"), Err(short));
-        let not_sold = ShipError::NotSold { needed: 2, sold: 0 };
-        assert_eq!(manager.ship(place, 2), Err(not_sold.clone()));
-        assert_eq!(manager.cancel_sale(place, 2, "x"), Err(not_sold));
-        let short = TransferError::Insufficient { needed: 2, available: 0 };
-        assert_eq!(manager.transfer("NYC", "SF", &*name, 2), Err(short));
     }
+    shop.assert_untouched();
+}
+
+fn line<'l>((place, units): ((&'l str, &'l str), u32)) -> BasketLine<'l> {
+    BasketLine::new(place, units)
+}
+
+#[test]
+fn a_product_that_lies_elsewhere_only_is_short_with_0_available() {
+    let shop = shop();
+    let manager = &shop.manager;
+    let far = ("NYC", "LAPTOP");
+    let short = ReserveError::Insufficient { needed: 2, available: 0, overdue_left: false };
+    assert_eq!(manager.reserve(far, 2, LONG), Err(short.clone()));
+    assert_eq!(manager.sell(far, 2), Err(short));
+    let short = RemoveError::Insufficient { needed: 2, available: 0 };
+    assert_eq!(manager.remove_stock(far, 2, "x"), Err(short));
+    let not_sold = ShipError::NotSold { needed: 2, sold: 0 };
+    assert_eq!(manager.ship(far, 2), Err(not_sold.clone()));
+    assert_eq!(manager.cancel_sale(far, 2, "x"), Err(not_sold));
+    let short = TransferError::Insufficient { needed: 2, available: 0 };
+    assert_eq!(manager.transfer("NYC", "SF", "LAPTOP", 2), Err(short));
+    match manager.reserve_basket(&[(far, 2)].map(line), LONG) {
+        Err(BasketError::Insufficient { lines, overdue_left: false }) => {
+            assert_eq!((lines[0].available, lines[0].never_stocked), (0, false));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(manager.counts(far), Ok(Default::default()));
+    let units = [manager.available(far), manager.reserved(far), manager.sold(far)];
+    assert_eq!((units, manager.held(far)), ([Ok(0), Ok(0), Ok(0)], Ok(0)));
     shop.assert_untouched();
 }
 
@@ -311,7 +335,8 @@ fn an_add_that_is_refused_defines_no_product() {
     let suspended = AddError::Suspended { warehouse: "SF".into() };
     assert_eq!(manager.add_stock(("SF", "NEW"), 1, "x"), Err(suspended));
     assert_eq!((manager.stats().products, manager.stats().levels), (1, 1));
-    assert_eq!(manager.product("NEW"), None);
+    let never = UnknownPlace::NeverStocked { product: "NEW".into() };
+    assert_eq!(manager.product("NEW"), Err(never));
     manager.resume("SF").expect("a warehouse");
     manager.add_stock(("SF", "NEW"), 2, "SUPPLIER").expect("room");
 }

@@ -396,10 +396,10 @@ fn a_sweeper_that_is_kept_from_its_work_is_told() {
     thread::sleep(ms(50));
     let Health::Degraded { reason } = manager.health() else { panic!("{:?}", manager.health()) };
     assert!(reason.contains("sweeper"), "{reason}");
-    assert_eq!(manager.held(LAPTOPS), 1);
+    assert_eq!(manager.held(LAPTOPS).expect("known"), 1);
     control.recover();
     within(SOON, move || {
-        while manager.health() != Health::Ok || manager.held(LAPTOPS) > 0 {
+        while manager.health() != Health::Ok || manager.held(LAPTOPS).expect("known") > 0 {
             thread::sleep(ms(1));
         }
     });

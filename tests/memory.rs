@@ -50,7 +50,7 @@ fn bytes_a_hold(count: u32) -> Option<f64> {
     (1..count).for_each(|_| _ = hold());
     manager.flush().wait().expect("a healthy log");
     let after = resident()?;
-    assert_eq!(manager.held(laptops), count);
+    assert_eq!(manager.held(laptops).expect("known"), count);
     assert_eq!(manager.reservation(first).map(|it| it.id), Ok(first), "the oldest is still there");
     Some((after - before) / f64::from(count))
 }

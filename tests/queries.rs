@@ -175,12 +175,15 @@ fn totals_add_up_the_warehouses_and_a_warehouse_lists_its_levels() {
     manager.sell(LAPTOPS, 5).expect("stock");
     manager.reserve(FAR_LAPTOPS, 7, LONG).expect("stock");
     let laptop = manager.product("LAPTOP").expect("known");
-    for totals in [manager.totals("LAPTOP"), manager.totals(laptop)] {
+    for totals in [manager.totals("LAPTOP").expect("known"), manager.totals(laptop).expect("known")]
+    {
         let sums = (totals.available, totals.reserved, totals.on_hand());
         assert_eq!(sums, (2_000_000 - 12, 12, 2_000_000));
     }
-    assert_eq!(manager.totals("NOBODY'S"), Default::default());
-    assert_eq!(manager.product("NOBODY'S"), None);
+    let never = UnknownPlace::NeverStocked { product: "NOBODY'S".into() };
+    assert_eq!(manager.totals("NOBODY'S"), Err(never.clone()));
+    assert_eq!(manager.totals_at_a_glance("NOBODY'S"), Err(never.clone()));
+    assert_eq!(manager.product("NOBODY'S"), Err(never));
 
     let sf = manager.warehouse("SF").expect("known").id();
     for levels in [manager.levels("SF"), manager.levels(sf)] {
@@ -190,8 +193,8 @@ fn totals_add_up_the_warehouses_and_a_warehouse_lists_its_levels() {
         let laptops = levels[0].counts;
         assert_eq!((laptops.available, laptops.reserved, laptops.sold), (999_995, 5, 5));
         assert_eq!((laptops.held(), laptops.on_hand()), (0, 1_000_000));
-        assert_eq!(manager.level(LAPTOPS), Some(levels[0].level));
-        assert_eq!(manager.counts(levels[0].level), laptops);
+        assert_eq!(manager.level(LAPTOPS), Ok(levels[0].level));
+        assert_eq!(manager.counts(levels[0].level).expect("known"), laptops);
     }
     assert!(manager.levels("MARS").is_err());
     let names: Vec<&str> = manager.warehouses().iter().map(|it| it.name()).collect();
@@ -204,8 +207,9 @@ fn totals_add_up_the_warehouses_and_a_warehouse_lists_its_levels() {
     assert_eq!((level.available(), level.reserved(), level.held()), (999_993, 7, 7));
     assert_eq!((level.sold(), level.on_hand()), (0, 1_000_000));
     assert_eq!((level.product(), level.warehouse().index()), (laptop, 1));
-    assert!(manager.stock_level(("NYC", "MOUSE")).is_none());
-    let counts = manager.counts(("NYC", "MOUSE"));
+    let elsewhere = UnknownPlace::Product { warehouse: "NYC".into(), product: "MOUSE".into() };
+    assert_eq!(manager.stock_level(("NYC", "MOUSE")).map(drop), Err(elsewhere));
+    let counts = manager.counts(("NYC", "MOUSE")).expect("known");
     assert_eq!((counts.available, counts.reserved, counts.sold), (0, 0, 0));
 }
 

@@ -409,7 +409,7 @@ fn a_stopped_engine_says_why_until_it_goes_on() {
     assert_eq!(manager.suspend("SF"), Err(stopped.clone().into()));
     assert!(stopped.is_retryable());
     // Reading goes on; what was applied shows, and is not in the log yet.
-    assert_eq!((manager.available(LAPTOPS), manager.stats().unwritten), (6, 1));
+    assert_eq!((manager.available(LAPTOPS).expect("known"), manager.stats().unwritten), (6, 1));
     let left = manager.shutdown(ms(50));
     assert!(left.unwritten >= 1 && !left.is_clean(), "{left:?}");
 }

@@ -241,7 +241,7 @@ impl Stage {
         let mut over: HashMap<ReservationId, ReservationStatus> = HashMap::new();
         let (mut looks, mut newest) = (0, 0);
         while self.running() {
-            let closed = manager.counts(handle);
+            let closed = manager.counts(handle).expect("known");
             assert_eq!(closed.on_hand(), CLOSED_UNITS, "{closed:?} (seed {})", self.seed);
             for warehouse in WAREHOUSES {
                 let room = manager.warehouse(warehouse).expect("known").room_left();
@@ -345,7 +345,8 @@ fn play(builder: stockade::Builder, workers: usize) {
         thread::sleep(ms(1));
     };
     let products = PRODUCTS.iter().chain([&CLOSED.1]);
-    let totals: u64 = products.map(|product| manager.totals(*product).on_hand()).sum();
+    let totals: u64 =
+        products.map(|product| manager.totals(*product).expect("known").on_hand()).sum();
     assert_eq!(totals as i64, on_hand, "the products' totals (seed {seed})");
     manager.flush().wait().expect("a healthy sink");
     let net: i64 = moved.iter().map(|it| it.net).sum();

@@ -61,6 +61,8 @@ pub struct ShortLine {
     pub needed: u32,
     /// Units that were available.
     pub available: u32,
+    /// This engine has never heard of the product, in any warehouse: most likely a typo.
+    pub never_stocked: bool,
 }
 
 /// Why a basket was refused.
@@ -122,6 +124,7 @@ fn first_short(lines: &[ShortLine]) -> ShortLine {
         product: String::new(),
         needed: 0,
         available: 0,
+        never_stocked: false,
     })
 }
 

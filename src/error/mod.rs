@@ -106,17 +106,25 @@ pub struct InvalidTtl {
     pub longest: Duration,
 }
 
-/// A place that does not exist, or whose name can't be one.
+/// A place that does not exist here, or whose name can't be one. It is told apart from a place that is
+/// sold out: a product that is known and has no units is no error of this kind.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum UnknownPlace {
     /// No warehouse of this name was given to the builder.
     #[error("there is no warehouse {warehouse:?}")]
     Warehouse {
-        /// The name, or the number of the handle, that was passed.
+        /// The name that was passed.
         warehouse: String,
     },
-    /// The product was never stocked in this warehouse.
+    /// This engine has never heard of the product, in any warehouse: most likely a typo.
+    #[error("no product {product:?} was ever stocked")]
+    NeverStocked {
+        /// The name that was passed.
+        product: String,
+    },
+    /// The product was stocked elsewhere, and never in this warehouse. Only for calls that need the level
+    /// itself; to all others it is a level with 0 units.
     #[error("product {product:?} was never stocked in warehouse {warehouse:?}")]
     Product {
         /// The warehouse.
@@ -124,8 +132,8 @@ pub enum UnknownPlace {
         /// The product.
         product: String,
     },
-    /// The handle does not come from this manager.
-    #[error("the handle names no stock level of this manager")]
+    /// A handle, listener's id or cursor that another engine gave out.
+    #[error("the handle is of another engine")]
     Handle,
     /// A name that can't be one.
     #[error(transparent)]

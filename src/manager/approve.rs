@@ -15,7 +15,7 @@ use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
 use crate::manager::keyed::RequestShape;
-use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
+use crate::manager::place::{OwnLevel, OwnProduct, ProductRef, WarehouseRef, check_name};
 use crate::manager::recorder::Draft;
 use crate::manager::request::Request;
 use crate::manager::transfer::Route;
@@ -47,9 +47,9 @@ impl InventoryManager {
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// let request = manager.request_transfer("SF", "NYC", "LAPTOP", 4)?;
-    /// assert_eq!(manager.available(("NYC", "LAPTOP")), 0);
+    /// assert_eq!(manager.available(("NYC", "LAPTOP"))?, 0);
     /// manager.approve(request, "mira")?;
-    /// assert_eq!(manager.available(("NYC", "LAPTOP")), 4);
+    /// assert_eq!(manager.available(("NYC", "LAPTOP"))?, 4);
     /// assert_eq!(manager.transfer_request(request)?.status, TransferRequestStatus::Approved);
     /// # Ok::<(), stockade::Error>(())
     /// ```
@@ -96,9 +96,9 @@ impl InventoryManager {
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// let request = manager.request().hold_units().request_transfer("SF", "NYC", "LAPTOP", 4)?;
-    /// assert_eq!(manager.available(("SF", "LAPTOP")), 6);
+    /// assert_eq!(manager.available(("SF", "LAPTOP"))?, 6);
     /// manager.reject(request, "mira", "NYC is closing")?;
-    /// assert_eq!(manager.available(("SF", "LAPTOP")), 10);
+    /// assert_eq!(manager.available(("SF", "LAPTOP"))?, 10);
     /// # Ok::<(), stockade::Error>(())
     /// ```
     pub fn reject(
@@ -187,13 +187,12 @@ impl Engine {
         quantity: u32,
     ) -> Result<TransferRequestId, RequestTransferError> {
         let qty = Quantity::new(quantity)?;
-        let (source, target) = (self.warehouse(from)?, self.warehouse(to)?);
-        if source.id() == target.id() {
+        let (source, from) = self.own_warehouse(from)?;
+        let (target, to) = self.own_warehouse(to)?;
+        if source.index() == target.index() {
             return Err(RequestTransferError::SameWarehouse);
         }
-        if let ProductRef::Name(name) = product {
-            self.check_name(name).map_err(UnknownPlace::from)?;
-        }
+        let product = self.own_product(product)?;
         let held = details.hold_units;
         let shape = || {
             let shape = RequestShape::new("request-transfer").warehouse(from).warehouse(to);
@@ -205,7 +204,7 @@ impl Engine {
                 self.check_open(source)
                     .map_err(|warehouse| RequestTransferError::Suspended { warehouse })?;
             }
-            let handle = self.level_in(source.id(), product)?.ok_or_else(|| {
+            let handle = self.level_in(source.index(), product)?.ok_or_else(|| {
                 let warehouse = source.name().to_owned();
                 UnknownPlace::Product { warehouse, product: self.name_of(product) }
             })?;
@@ -217,8 +216,8 @@ impl Engine {
             let approved = self.approvals.policy.approves(&proposed);
             let asked = Asked {
                 from: handle,
-                source: source.id(),
-                target: target.id(),
+                source: source.index(),
+                target: target.index(),
                 qty,
                 held,
                 at: self.now(),
@@ -310,7 +309,7 @@ impl Engine {
         id: TransferRequestId,
         who: &str,
     ) -> Result<(), DecisionError> {
-        self.check_name(who)?;
+        check_name(who)?;
         let shape = || RequestShape::new("approve").text(&id.to_string()).text(who);
         let made = self.keyed(OperationKind::Transfer, details, shape, |key| {
             self.admit()?;
@@ -330,8 +329,7 @@ impl Engine {
     ) -> Result<Result<(), TransferFailure>, DecisionError> {
         let &Asked { from, source, target, qty, held, .. } = claim.asked();
         let (level, _) = self.level_and_warehouse(from)?;
-        let (source_place, target_place) =
-            (self.warehouse(source.into())?, self.warehouse(target.into())?);
+        let (source_place, target_place) = (self.warehouse_at(source)?, self.warehouse_at(target)?);
         for warehouse in [source_place, target_place] {
             self.check_open(warehouse)
                 .map_err(|warehouse| DecisionError::Suspended { warehouse })?;
@@ -346,7 +344,7 @@ impl Engine {
         let looked = self.look_before_moving(level, target_place, qty, held);
         let moved = looked.map_err(DecisionError::from).and_then(|()| {
             let (_, product) = self.names_of(from);
-            let to = self.resolve_or_open(LevelRef::Names(target_place.name(), &product))?;
+            let to = self.resolve_or_open(OwnLevel::Names(target_place.name(), &product))?;
             let route = Route { from, to, source, target, qty, held };
             let moved = self.move_units(&route, verdict.at, |draft| {
                 let draft = draft.and_event(EventType::TransferDecided, from, qty, target);
@@ -376,7 +374,7 @@ impl Engine {
         who: &str,
         reason: &str,
     ) -> Result<(), DecisionError> {
-        self.check_name(who)?;
+        check_name(who)?;
         let shape = || RequestShape::new("reject").text(&id.to_string()).text(who).text(reason);
         self.keyed(OperationKind::Transfer, details, shape, |key| {
             self.admit()?;
@@ -421,10 +419,10 @@ impl Engine {
     }
 
     /// A product's name for an error: nobody has to know it.
-    fn name_of(&self, product: ProductRef<'_>) -> String {
+    fn name_of(&self, product: OwnProduct<'_>) -> String {
         match product {
-            ProductRef::Name(name) => name.to_owned(),
-            ProductRef::Id(id) => {
+            OwnProduct::Name(name) => name.to_owned(),
+            OwnProduct::Index(id) => {
                 self.catalog.product_name(id).as_deref().unwrap_or("?").to_owned()
             }
         }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::audit::entry::AdjustmentType;
 use crate::clock::Timestamp;
-use crate::error::{BasketError, ShortLine, Unavailable, UnknownPlace};
+use crate::error::{BasketError, ShortLine, Unavailable};
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::{Engine, Refusal};
 use crate::manager::keyed::RequestShape;
-use crate::manager::place::{BasketLine, LevelRef, merge_equal_levels};
+use crate::manager::place::{BasketLine, OwnLevel, OwnLines, foreign, merge_equal_levels};
 use crate::manager::recorder::Draft;
 use crate::manager::request::Request;
 use crate::quantity::Quantity;
@@ -61,8 +61,8 @@ impl Engine {
         lines: &[BasketLine<'_>],
         ttl: Duration,
     ) -> Result<ReservationId, BasketError> {
+        let lines = self.check_basket(lines)?;
         let shape = || basket_shape("basket", lines).span(ttl);
-        self.check_basket(lines)?;
         self.keyed(OperationKind::Reserve, details, shape, |key| {
             let ttl_millis = self.settings.checked_ttl(ttl)?;
             let wanted = self.wanted(lines)?;
@@ -71,31 +71,33 @@ impl Engine {
     }
 
     /// What can be refused without a look at the stock.
-    pub(super) fn check_basket(&self, lines: &[BasketLine<'_>]) -> Result<(), BasketError> {
-        if lines.is_empty() {
-            return Err(BasketError::Empty);
-        }
-        for line in lines {
-            Quantity::new(line.quantity)?;
-            self.check_names(line.level)?;
-        }
-        Ok(())
+    pub(super) fn check_basket<'l>(
+        &self,
+        lines: &'l [BasketLine<'l>],
+    ) -> Result<OwnLines<'l>, BasketError> {
+        if lines.is_empty() { Err(BasketError::Empty) } else { self.own_lines(lines) }
     }
 
-    /// The levels of a basket's lines, sorted, equal ones merged; refuses a line that nobody ever
-    /// stocked, and a warehouse that is suspended.
-    pub(super) fn wanted(&self, lines: &[BasketLine<'_>]) -> Result<Vec<Wanted<'_>>, BasketError> {
+    /// The levels of a basket's lines, sorted, equal ones merged; refuses a line that was never stocked
+    /// there, and a warehouse that is suspended.
+    pub(super) fn wanted(&self, lines: OwnLines<'_>) -> Result<Vec<Wanted<'_>>, BasketError> {
         let mut found: Vec<(LevelIndex, u32)> = Vec::with_capacity(lines.len());
-        let mut never_stocked = Vec::new();
-        for line in lines {
-            match self.resolve_stocked(line.level)? {
-                Some(handle) => found.push((handle, line.quantity)),
-                None => never_stocked.push(self.never_stocked(line)),
+        let mut not_there = Vec::new();
+        for (level, quantity) in lines.iter() {
+            match (self.opened(level)?, level) {
+                (Some(handle), _) => found.push((handle, quantity)),
+                (None, OwnLevel::Names(warehouse, product)) => not_there.push(ShortLine {
+                    warehouse: warehouse.to_owned(),
+                    product: product.to_owned(),
+                    needed: quantity,
+                    available: 0,
+                    never_stocked: self.known_product(product).is_err(),
+                }),
+                (None, OwnLevel::Index(_)) => return Err(foreign().into()),
             }
         }
-        if !never_stocked.is_empty() {
-            self.refusals.count(Refusal::Insufficient as usize);
-            return Err(BasketError::Insufficient { lines: never_stocked, overdue_left: false });
+        if !not_there.is_empty() {
+            return Err(self.refuse_basket(not_there, false));
         }
         merge_equal_levels(&mut found);
         let most = self.max_basket_lines;
@@ -106,7 +108,7 @@ impl Engine {
             .into_iter()
             .map(|(handle, units)| {
                 let qty = Quantity::new(units)?;
-                let level = self.catalog.level(handle).ok_or(UnknownPlace::Handle)?;
+                let level = self.catalog.level(handle).ok_or_else(foreign)?;
                 let warehouse = self.warehouse_of(level)?;
                 self.check_open(warehouse).map_err(|warehouse| {
                     self.refusals.count(Refusal::Suspended as usize);
@@ -303,18 +305,8 @@ impl Engine {
             product: product.as_ref().into(),
             needed: line.qty.get(),
             available,
+            never_stocked: false,
         }
-    }
-
-    fn never_stocked(&self, line: &BasketLine<'_>) -> ShortLine {
-        let (warehouse, product) = match line.level {
-            LevelRef::Names(warehouse, product) => (warehouse.to_owned(), product.to_owned()),
-            LevelRef::Handle(handle) => {
-                let (warehouse, product) = self.names_of(handle);
-                (warehouse.as_ref().to_owned(), product.as_ref().to_owned())
-            }
-        };
-        ShortLine { warehouse, product, needed: line.quantity, available: 0 }
     }
 }
 
@@ -323,7 +315,7 @@ fn enough(wanted: &[Wanted<'_>]) -> bool {
 }
 
 /// What tells one basket from another.
-pub(super) fn basket_shape(operation: &str, lines: &[BasketLine<'_>]) -> RequestShape {
+pub(super) fn basket_shape(operation: &str, lines: OwnLines<'_>) -> RequestShape {
     let shape = RequestShape::new(operation).count(lines.len());
-    lines.iter().fold(shape, |shape, line| shape.level(line.level).count(line.quantity as usize))
+    lines.iter().fold(shape, |shape, (level, quantity)| shape.level(level).count(quantity as usize))
 }

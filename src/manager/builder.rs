@@ -191,7 +191,7 @@ impl Builder {
     /// manager.add_stock(("SF", "LAPTOP"), 500, "SUPPLIER")?;
     /// manager.request_transfer("SF", "NYC", "LAPTOP", 99)?;
     /// manager.request_transfer("SF", "NYC", "LAPTOP", 100)?;
-    /// assert_eq!(manager.available(("NYC", "LAPTOP")), 99);
+    /// assert_eq!(manager.available(("NYC", "LAPTOP"))?, 99);
     /// assert_eq!(manager.transfer_requests().len(), 1);
     /// # Ok::<(), stockade::Error>(())
     /// ```
@@ -260,6 +260,7 @@ impl Builder {
         };
         let catalog =
             Arc::new(Catalog::new(self.warehouses.iter().enumerate().map(spec).collect()));
+        let tag = catalog.tag();
         let audit = AuditSettings {
             capacity: self.queue_capacity,
             backpressure: self.backpressure,
@@ -285,7 +286,7 @@ impl Builder {
             },
             recorder,
             desk: AlertDesk::new(),
-            listeners: Listeners::new(),
+            listeners: Listeners::new(tag),
             clock: Time(self.clock),
             randomness: self.randomness,
             settings: Settings::new(self.longest_ttl, longest_total),
@@ -408,7 +409,8 @@ fn record_opening(engine: &Engine, warehouses: &[WarehouseSpec], longest_ttl: Du
     let new = engine.catalog.warehouses().iter().zip(warehouses).filter(|(_, it)| !it.recorded);
     let warehouses = new.map(|(warehouse, spec)| {
         let draft = engine.recorder.event(EventType::WarehouseDefined);
-        let draft = draft.about(Subject::Warehouse(warehouse.id())).text("name", warehouse.name());
+        let draft =
+            draft.about(Subject::Warehouse(warehouse.index())).text("name", warehouse.name());
         let threshold = spec.threshold.map_or_else(|| "none".to_owned(), |it| it.to_string());
         draft.text("capacity", &warehouse.capacity().to_string()).text("threshold", &threshold)
     });

@@ -57,7 +57,7 @@ impl InventoryManager {
         suspended: bool,
     ) -> Result<(), SettingError> {
         let warehouse = self.engine.warehouse(warehouse)?;
-        let place = Subject::Warehouse(warehouse.id());
+        let place = Subject::Warehouse(warehouse.index());
         self.engine.change(place, "suspended", &suspended.to_string(), || {
             warehouse.set_suspended(suspended)
         })
@@ -75,7 +75,7 @@ impl InventoryManager {
     ) -> Result<(), SettingError> {
         check_threshold(threshold)?;
         let warehouse = self.engine.warehouse(warehouse.into())?;
-        let place = Subject::Warehouse(warehouse.id());
+        let place = Subject::Warehouse(warehouse.index());
         self.engine.change(place, "threshold", &shown(threshold), || {
             warehouse.set_threshold(threshold);
             for level in
@@ -97,7 +97,7 @@ impl InventoryManager {
         threshold: Option<u32>,
     ) -> Result<(), SettingError> {
         check_threshold(threshold)?;
-        let handle = self.engine.resolve(level.into())?;
+        let handle = self.engine.resolve(self.engine.own_level(level.into())?)?;
         let (level, _) = self.engine.level_and_warehouse(handle)?;
         self.engine.change(Subject::Level(handle), "threshold", &shown(threshold), || {
             level.set_own_threshold(threshold);
@@ -112,7 +112,7 @@ impl InventoryManager {
         &self,
         level: impl Into<LevelRef<'a>>,
     ) -> Result<(), SettingError> {
-        let handle = self.engine.resolve(level.into())?;
+        let handle = self.engine.resolve(self.engine.own_level(level.into())?)?;
         let (level, warehouse) = self.engine.level_and_warehouse(handle)?;
         self.engine.change(Subject::Level(handle), "threshold", "of the warehouse", || {
             level.clear_own_threshold(warehouse.threshold());

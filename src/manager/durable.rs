@@ -36,7 +36,7 @@ impl InventoryManager {
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
     /// let added = manager.durably(|request| request.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER"));
     /// // The units are there; whether they will survive a power cut is still being seen to.
-    /// assert_eq!(manager.available(("SF", "LAPTOP")), 10);
+    /// assert_eq!(manager.available(("SF", "LAPTOP"))?, 10);
     /// added.wait()?; // or, in any async runtime: added.await?
     /// # Ok::<(), stockade::Error>(())
     /// ```

@@ -7,25 +7,28 @@ use crate::audit::record::Subject;
 use crate::audit::view::Names;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{
-    AddError, DecisionError, InvalidName, MAX_NAME_BYTES, SettingError, TransferError, Unavailable,
-    UnknownPlace,
+    AddError, DecisionError, SettingError, TransferError, Unavailable, UnknownPlace,
 };
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::approvals::Approvals;
 use crate::manager::due::Due;
 use crate::manager::durability::Durabilities;
 use crate::manager::journal::JournalLink;
-use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
+use crate::manager::place::{
+    BasketLine, LevelRef, OwnLevel, OwnLines, OwnProduct, OwnWarehouse, ProductRef, WarehouseRef,
+    foreign,
+};
 use crate::manager::recorder::Recorder;
 use crate::manager::settings::Settings;
 use crate::policy::alerts::{Listeners, StockAlert, StockAlertListener};
 use crate::policy::desk::{AlertDesk, AlertSource};
+use crate::quantity::InvalidQuantity;
 use crate::reservation::id::Randomness;
 use crate::reservation::keys::{Keys, Patience};
 use crate::reservation::slots::{Slots, Vacated};
 use crate::shard::Counters;
 use crate::stock::catalog::{Catalog, CatalogFull, Definition};
-use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
+use crate::stock::handle::{LevelHandle, LevelIndex, ProductIndex, WarehouseIndex};
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
 use crate::sync::Mutex;
@@ -132,58 +135,108 @@ impl Engine {
         Some(slots)
     }
 
-    pub(super) fn check_name(&self, name: &str) -> Result<(), InvalidName> {
-        let bytes = name.len();
-        if (1..=MAX_NAME_BYTES).contains(&bytes) { Ok(()) } else { Err(InvalidName { bytes }) }
+    /// The level for this engine; refuses names that can't be, and a handle of another engine.
+    #[inline]
+    pub(super) fn own_level<'l>(&self, level: LevelRef<'l>) -> Result<OwnLevel<'l>, UnknownPlace> {
+        level.own(self.catalog.tag())
     }
 
-    #[inline]
-    pub(super) fn check_names(&self, level: LevelRef<'_>) -> Result<(), UnknownPlace> {
-        if let LevelRef::Names(warehouse, product) = level {
-            self.check_name(warehouse)?;
-            self.check_name(product)?;
-        }
-        Ok(())
+    /// The lines for this engine; refuses one with a quantity that can't be, or a level that is not its
+    /// own.
+    pub(super) fn own_lines<'l, E>(&self, lines: &'l [BasketLine<'l>]) -> Result<OwnLines<'l>, E>
+    where
+        E: From<InvalidQuantity> + From<UnknownPlace>,
+    {
+        OwnLines::check(lines, self.catalog.tag())
+    }
+
+    /// The product for this engine; refuses a name that can't be, and a handle of another engine.
+    pub(super) fn own_product<'p>(
+        &self,
+        product: ProductRef<'p>,
+    ) -> Result<OwnProduct<'p>, UnknownPlace> {
+        product.own(self.catalog.tag())
+    }
+
+    /// What the engine's users hold of a level.
+    pub(super) fn handle(&self, level: LevelIndex) -> LevelHandle {
+        LevelHandle::new(level, self.catalog.tag())
     }
 
     pub(super) fn warehouse(
         &self,
         warehouse: WarehouseRef<'_>,
     ) -> Result<&Warehouse, UnknownPlace> {
-        let found = match warehouse {
-            WarehouseRef::Name(name) => self.catalog.warehouse_id(name),
-            WarehouseRef::Id(id) => Some(id),
-        };
-        found.and_then(|id| self.catalog.warehouse(id)).ok_or_else(|| UnknownPlace::Warehouse {
-            warehouse: match warehouse {
-                WarehouseRef::Name(name) => name.to_owned(),
-                WarehouseRef::Id(id) => id.0.to_string(),
-            },
-        })
+        self.own_warehouse(warehouse).map(|(found, _)| found)
     }
 
-    /// The level that was opened at this place, if one was. A handle is taken at its word.
-    #[inline]
-    pub(super) fn resolve_stocked(
+    /// The warehouse, and how the caller named it.
+    pub(super) fn own_warehouse<'w>(
         &self,
-        level: LevelRef<'_>,
-    ) -> Result<Option<LevelIndex>, UnknownPlace> {
+        warehouse: WarehouseRef<'w>,
+    ) -> Result<(&Warehouse, OwnWarehouse<'w>), UnknownPlace> {
+        let named = warehouse.own(self.catalog.tag())?;
+        let found = match named {
+            OwnWarehouse::Name(name) => self.warehouse_named(name)?,
+            OwnWarehouse::Index(index) => self.warehouse_at(index)?,
+        };
+        Ok((found, named))
+    }
+
+    fn warehouse_named(&self, name: &str) -> Result<&Warehouse, UnknownPlace> {
+        let found = self.catalog.warehouse_id(name).and_then(|id| self.catalog.warehouse(id));
+        found.ok_or_else(|| UnknownPlace::Warehouse { warehouse: name.to_owned() })
+    }
+
+    #[inline]
+    pub(super) fn warehouse_at(&self, index: WarehouseIndex) -> Result<&Warehouse, UnknownPlace> {
+        self.catalog.warehouse(index).ok_or_else(foreign)
+    }
+
+    /// The level that was opened at this place, if one was.
+    #[inline]
+    pub(super) fn opened(&self, level: OwnLevel<'_>) -> Result<Option<LevelIndex>, UnknownPlace> {
         match level {
-            LevelRef::Handle(handle) => Ok(Some(handle)),
-            LevelRef::Names(warehouse, product) => {
-                let warehouse = self.warehouse(WarehouseRef::Name(warehouse))?;
-                Ok(self.catalog.level_by_name(warehouse.id(), product))
+            OwnLevel::Index(index) => Ok(Some(index)),
+            OwnLevel::Names(warehouse, product) => {
+                let warehouse = self.warehouse_named(warehouse)?;
+                Ok(self.catalog.level_by_name(warehouse.index(), product))
             }
         }
     }
 
+    /// The level at this place; `None` if the product was only ever stocked elsewhere. Refuses a
+    /// product that this engine has never heard of.
+    #[inline]
+    pub(super) fn resolve_stocked(
+        &self,
+        level: OwnLevel<'_>,
+    ) -> Result<Option<LevelIndex>, UnknownPlace> {
+        match (self.opened(level)?, level) {
+            (None, OwnLevel::Names(_, product)) => self.known_product(product).map(|_| None),
+            (found, _) => Ok(found),
+        }
+    }
+
+    /// The product of this name, if this engine has ever heard of it.
+    pub(super) fn known_product(&self, name: &str) -> Result<ProductIndex, UnknownPlace> {
+        let found = self.catalog.product_id(name);
+        found.ok_or_else(|| UnknownPlace::NeverStocked { product: name.to_owned() })
+    }
+
+    /// The product that the caller named.
+    pub(super) fn product(&self, product: OwnProduct<'_>) -> Result<ProductIndex, UnknownPlace> {
+        match product {
+            OwnProduct::Name(name) => self.known_product(name),
+            OwnProduct::Index(index) => Ok(index),
+        }
+    }
+
     /// The level at this place, or the error that says that there is none.
-    pub(super) fn resolve(&self, level: LevelRef<'_>) -> Result<LevelIndex, UnknownPlace> {
-        self.check_names(level)?;
-        let found = self.resolve_stocked(level)?;
-        found.filter(|handle| self.catalog.level(*handle).is_some()).ok_or_else(|| match level {
-            LevelRef::Handle(_) => UnknownPlace::Handle,
-            LevelRef::Names(warehouse, product) => UnknownPlace::Product {
+    pub(super) fn resolve(&self, level: OwnLevel<'_>) -> Result<LevelIndex, UnknownPlace> {
+        self.resolve_stocked(level)?.ok_or_else(|| match level {
+            OwnLevel::Index(_) => foreign(),
+            OwnLevel::Names(warehouse, product) => UnknownPlace::Product {
                 warehouse: warehouse.to_owned(),
                 product: product.to_owned(),
             },
@@ -191,16 +244,16 @@ impl Engine {
     }
 
     /// The level at this place, opened if it is new. The caller has been admitted.
-    pub(super) fn resolve_or_open(&self, level: LevelRef<'_>) -> Result<LevelIndex, CannotOpen> {
-        if let Some(known) = self.resolve_stocked(level)? {
+    pub(super) fn resolve_or_open(&self, level: OwnLevel<'_>) -> Result<LevelIndex, CannotOpen> {
+        if let Some(known) = self.opened(level)? {
             return Ok(known);
         }
-        let LevelRef::Names(warehouse, product) = level else {
-            return Err(UnknownPlace::Handle.into());
+        let OwnLevel::Names(warehouse, product) = level else {
+            return Err(foreign().into());
         };
-        let warehouse = self.warehouse(WarehouseRef::Name(warehouse))?;
+        let warehouse = self.warehouse_named(warehouse)?;
         let now = self.now();
-        let opened = self.catalog.open_level(warehouse.id(), product, |definition| {
+        let opened = self.catalog.open_level(warehouse.index(), product, |definition| {
             let draft = match definition {
                 Definition::Product(id, name) => {
                     let draft = self.recorder.event(EventType::ProductDefined);
@@ -216,24 +269,18 @@ impl Engine {
         Ok(opened?)
     }
 
-    /// The level of `product` in `warehouse`, if one was opened.
+    /// The level of `product` in `warehouse`; `None` if the product was only ever stocked elsewhere.
     pub(super) fn level_in(
         &self,
         warehouse: WarehouseIndex,
-        product: ProductRef<'_>,
+        product: OwnProduct<'_>,
     ) -> Result<Option<LevelIndex>, UnknownPlace> {
-        match product {
-            ProductRef::Name(name) => Ok(self.catalog.level_by_name(warehouse, name)),
-            ProductRef::Id(id) if self.catalog.product_name(id).is_none() => {
-                Err(UnknownPlace::Handle)
-            }
-            ProductRef::Id(id) => Ok(self.catalog.level_of(warehouse, id)),
-        }
+        Ok(self.catalog.level_of(warehouse, self.product(product)?))
     }
 
     #[inline]
     pub(super) fn warehouse_of(&self, level: &StockLevel) -> Result<&Warehouse, UnknownPlace> {
-        self.catalog.warehouse(level.warehouse()).ok_or_else(no_such_handle)
+        self.warehouse_at(level.warehouse_index())
     }
 
     #[inline]
@@ -241,7 +288,7 @@ impl Engine {
         &self,
         handle: LevelIndex,
     ) -> Result<(&StockLevel, &Warehouse), UnknownPlace> {
-        let level = self.catalog.level(handle).ok_or_else(no_such_handle)?;
+        let level = self.catalog.level(handle).ok_or_else(foreign)?;
         Ok((level, self.warehouse_of(level)?))
     }
 
@@ -254,8 +301,8 @@ impl Engine {
     /// Warehouse and product of a level, for people.
     pub(super) fn names_of(&self, handle: LevelIndex) -> (Arc<str>, Arc<str>) {
         let names = self.catalog.level(handle).and_then(|level| {
-            let warehouse = self.catalog.warehouse(level.warehouse())?.shared_name();
-            Some((warehouse, self.catalog.product_name(level.product())?))
+            let warehouse = self.catalog.warehouse(level.warehouse_index())?.shared_name();
+            Some((warehouse, self.catalog.product_name(level.product_index())?))
         });
         names.unwrap_or_else(|| ("?".into(), "?".into()))
     }
@@ -282,12 +329,6 @@ impl Engine {
             }
         }
     }
-}
-
-// A function, not a value: a call that does not need the error would make it and drop it.
-#[cold]
-fn no_such_handle() -> UnknownPlace {
-    UnknownPlace::Handle
 }
 
 /// Why a level can't be opened.
@@ -339,14 +380,14 @@ impl AlertSource for Engine {
     fn listeners(&self, handle: LevelIndex) -> Vec<Arc<dyn StockAlertListener>> {
         self.catalog
             .level(handle)
-            .map(|level| self.listeners.of(level.warehouse()))
+            .map(|level| self.listeners.of(level.warehouse_index()))
             .unwrap_or_default()
     }
 }
 
 impl Names for Catalog {
     fn level(&self, level: LevelIndex) -> Option<(WarehouseIndex, ProductIndex)> {
-        Catalog::level(self, level).map(|level| (level.warehouse(), level.product()))
+        Catalog::level(self, level).map(|level| (level.warehouse_index(), level.product_index()))
     }
 
     fn warehouse_name(&self, warehouse: WarehouseIndex) -> Option<Arc<str>> {

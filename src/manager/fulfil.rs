@@ -10,7 +10,7 @@ use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::{Engine, Refusal};
 use crate::manager::keyed::RequestShape;
-use crate::manager::place::{ProductRef, WarehouseRef};
+use crate::manager::place::{ProductRef, WarehouseRef, foreign};
 use crate::manager::request::Request;
 use crate::policy::allocation::{AllocationStrategy, Candidate, PriorityOrder};
 use crate::quantity::Quantity;
@@ -67,21 +67,20 @@ impl Engine {
         ttl: Duration,
     ) -> Result<ReservationId, FulfilError> {
         let qty = Quantity::new(quantity)?;
-        if let ProductRef::Name(name) = product {
-            self.check_name(name).map_err(UnknownPlace::from)?;
-        }
+        let product = self.own_product(product)?;
         // The strategy is no part of the request: it may be asked again, and answer otherwise.
         let shape = || RequestShape::new("fulfil").product(product).units(qty).span(ttl);
         self.keyed(OperationKind::Reserve, details, shape, |key| {
             let ttl_millis = self.settings.checked_ttl(ttl)?;
             self.check_gate()?;
+            let product = self.product(product)?;
             loop {
-                let levels = self.levels_of(product).len();
+                let levels = self.catalog.levels_of(product).count();
                 match self.fulfil_from_open_levels(details, key, product, qty, strategy, ttl_millis)
                 {
                     // Opened since they were listed, a level may have got units before the refusal.
                     Err(FulfilError::Insufficient { .. })
-                        if self.levels_of(product).len() > levels => {}
+                        if self.catalog.levels_of(product).count() > levels => {}
                     other => return other,
                 }
             }
@@ -92,18 +91,12 @@ impl Engine {
         &self,
         details: &Details,
         key: Option<KeyUse<'_>>,
-        product: ProductRef<'_>,
+        product: ProductIndex,
         qty: Quantity,
         strategy: &dyn AllocationStrategy,
         ttl_millis: u64,
     ) -> Result<ReservationId, FulfilError> {
-        let product = match product {
-            ProductRef::Name(name) => self.catalog.product_id(name),
-            ProductRef::Id(id) if self.catalog.product_name(id).is_some() => Some(id),
-            ProductRef::Id(_) => return Err(UnknownPlace::Handle.into()),
-        };
-        let candidates = product.map(|product| self.candidates(product)).unwrap_or_default();
-        let levels = self.turns(product, candidates, qty, strategy);
+        let levels = self.turns(product, qty, strategy)?;
         let now = self.now();
         self.look_before_filling(&levels, qty, now)?;
         self.admit()?;
@@ -139,27 +132,28 @@ impl Engine {
         let candidate = |handle| {
             let (level, warehouse) = self.level_and_warehouse(handle).ok()?;
             let open = !warehouse.is_suspended();
-            open.then(|| {
-                Candidate::new(warehouse.id().0, warehouse.shared_name(), level.available())
-            })
+            open.then(|| Candidate::of(warehouse, level.available()))
         };
         self.catalog.levels_of(product).filter_map(candidate).collect()
     }
 
-    /// The strategy's order, as levels. What it names that is no candidate is passed over.
+    /// The strategy's order, as levels. A warehouse that it names and that has never had the product, or is
+    /// suspended, is passed over; one of another engine is refused.
     fn turns(
         &self,
-        product: Option<ProductIndex>,
-        mut candidates: Vec<Candidate>,
+        product: ProductIndex,
         qty: Quantity,
         strategy: &dyn AllocationStrategy,
-    ) -> Vec<LevelIndex> {
-        let Some(product) = product else { return Vec::new() };
+    ) -> Result<Vec<LevelIndex>, UnknownPlace> {
+        let mut candidates = self.candidates(product);
         strategy.order(qty.get(), &mut candidates);
         let level = |candidate: &Candidate| {
-            let warehouse = self.catalog.warehouse(candidate.id)?;
-            let level = self.catalog.level_of(candidate.id, product)?;
-            (!warehouse.is_suspended()).then_some(level)
+            let Some(index) = candidate.id.of(self.catalog.tag()) else {
+                return Some(Err(foreign()));
+            };
+            let warehouse = self.catalog.warehouse(index)?;
+            let level = self.catalog.level_of(index, product)?;
+            (!warehouse.is_suspended()).then_some(Ok(level))
         };
         candidates.iter().filter_map(level).collect()
     }

@@ -7,7 +7,7 @@ use crate::manager::answer::{KeyUse, Remembered};
 use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
-use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
+use crate::manager::place::{OwnLevel, OwnProduct, OwnWarehouse};
 use crate::quantity::Quantity;
 use crate::reservation::id::ReservationId;
 use crate::reservation::keys::{Claim, Fingerprint, KeyName, RequestKey};
@@ -21,24 +21,24 @@ impl RequestShape {
     }
 
     /// A level, as the caller named it: the same request names it the same way.
-    pub(super) fn level(self, level: LevelRef<'_>) -> Self {
+    pub(super) fn level(self, level: OwnLevel<'_>) -> Self {
         Self(match level {
-            LevelRef::Names(warehouse, product) => self.0.text(warehouse).text(product),
-            LevelRef::Handle(handle) => self.0.number(u64::from(handle.0)),
+            OwnLevel::Names(warehouse, product) => self.0.text(warehouse).text(product),
+            OwnLevel::Index(index) => self.0.number(u64::from(index.0)),
         })
     }
 
-    pub(super) fn warehouse(self, warehouse: WarehouseRef<'_>) -> Self {
+    pub(super) fn warehouse(self, warehouse: OwnWarehouse<'_>) -> Self {
         Self(match warehouse {
-            WarehouseRef::Name(name) => self.0.text(name),
-            WarehouseRef::Id(id) => self.0.number(u64::from(id.0)),
+            OwnWarehouse::Name(name) => self.0.text(name),
+            OwnWarehouse::Index(index) => self.0.number(u64::from(index.0)),
         })
     }
 
-    pub(super) fn product(self, product: ProductRef<'_>) -> Self {
+    pub(super) fn product(self, product: OwnProduct<'_>) -> Self {
         Self(match product {
-            ProductRef::Name(name) => self.0.text(name),
-            ProductRef::Id(id) => self.0.number(u64::from(id.0)),
+            OwnProduct::Name(name) => self.0.text(name),
+            OwnProduct::Index(index) => self.0.number(u64::from(index.0)),
         })
     }
 

@@ -71,7 +71,7 @@ use lifecycle::Life;
 /// A manager is a handle: cheap to clone, and shared between threads as it is. Every operation takes
 /// `&self`. The last clone that is dropped ends the engine (see [`shutdown`](Self::shutdown)).
 ///
-/// Stock levels are named by warehouse and product, `("SF", "LAPTOP")`, or by a [`LevelIndex`],
+/// Stock levels are named by warehouse and product, `("SF", "LAPTOP")`, or by a [`LevelHandle`],
 /// which is resolved once ([`level`](Self::level), [`open_level`](Self::open_level)) and then costs
 /// no hashing. Quantities are units, 1 to [`MAX_UNITS`](crate::MAX_UNITS); 0 is an error everywhere.
 ///
@@ -86,12 +86,12 @@ use lifecycle::Life;
 /// manager.confirm(hold)?;
 /// manager.transfer("SF", "NYC", "LAPTOP", 4)?;
 ///
-/// assert_eq!(manager.available(("SF", "LAPTOP")), 3);
-/// assert_eq!(manager.available(("NYC", "LAPTOP")), 4);
+/// assert_eq!(manager.available(("SF", "LAPTOP"))?, 3);
+/// assert_eq!(manager.available(("NYC", "LAPTOP"))?, 4);
 /// # Ok::<(), stockade::Error>(())
 /// ```
 ///
-/// [`LevelIndex`]: crate::LevelIndex
+/// [`LevelHandle`]: crate::LevelIndex
 #[derive(Clone, Debug)]
 pub struct InventoryManager {
     // Dropped first: its end needs the engine.

@@ -10,11 +10,11 @@ use crate::error::{
 use crate::manager::InventoryManager;
 use crate::manager::answer::{ConfirmOrRetake, Release};
 use crate::manager::details::NO_DETAILS;
-use crate::manager::place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
+use crate::manager::place::{BasketLine, LevelRef, ProductRef, WarehouseRef, foreign};
 use crate::policy::alerts::{ListenerId, Scope, StockAlertListener};
 use crate::policy::allocation::AllocationStrategy;
 use crate::reservation::id::ReservationId;
-use crate::stock::handle::LevelIndex;
+use crate::stock::handle::LevelHandle;
 
 /// # Stock
 impl InventoryManager {
@@ -51,7 +51,7 @@ impl InventoryManager {
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// manager.remove_stock(("SF", "LAPTOP"), 1, "dropped")?;
-    /// assert_eq!(manager.available(("SF", "LAPTOP")), 9);
+    /// assert_eq!(manager.available(("SF", "LAPTOP"))?, 9);
     /// # Ok::<(), stockade::Error>(())
     /// ```
     pub fn remove_stock<'l>(
@@ -74,7 +74,7 @@ impl InventoryManager {
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// manager.sell(("SF", "LAPTOP"), 3)?;
     /// manager.ship(("SF", "LAPTOP"), 2)?;
-    /// let counts = manager.counts(("SF", "LAPTOP"));
+    /// let counts = manager.counts(("SF", "LAPTOP"))?;
     /// assert_eq!((counts.sold, counts.reserved, counts.on_hand()), (1, 1, 8));
     /// # Ok::<(), stockade::Error>(())
     /// ```
@@ -93,7 +93,7 @@ impl InventoryManager {
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// manager.sell(("SF", "LAPTOP"), 3)?;
     /// manager.cancel_sale(("SF", "LAPTOP"), 3, "card declined")?;
-    /// assert_eq!(manager.available(("SF", "LAPTOP")), 10);
+    /// assert_eq!(manager.available(("SF", "LAPTOP"))?, 10);
     /// # Ok::<(), stockade::Error>(())
     /// ```
     pub fn cancel_sale<'l>(
@@ -115,7 +115,7 @@ impl InventoryManager {
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// manager.transfer("SF", "NYC", "LAPTOP", 4)?;
-    /// assert_eq!(manager.available(("NYC", "LAPTOP")), 4);
+    /// assert_eq!(manager.available(("NYC", "LAPTOP"))?, 4);
     /// # Ok::<(), stockade::Error>(())
     /// ```
     pub fn transfer<'w>(
@@ -142,14 +142,14 @@ impl InventoryManager {
     /// manager.reserve(laptops, 3, Duration::from_secs(60))?;
     /// # Ok::<(), stockade::Error>(())
     /// ```
-    pub fn open_level(&self, warehouse: &str, product: &str) -> Result<LevelIndex, SettingError> {
-        let level = LevelRef::Names(warehouse, product);
-        self.engine.check_names(level)?;
-        if let Some(known) = self.engine.resolve_stocked(level)? {
-            return Ok(known);
+    pub fn open_level(&self, warehouse: &str, product: &str) -> Result<LevelHandle, SettingError> {
+        let engine = &self.engine;
+        let level = engine.own_level(LevelRef::Names(warehouse, product))?;
+        if let Some(known) = engine.opened(level)? {
+            return Ok(engine.handle(known));
         }
-        self.engine.admit()?;
-        Ok(self.engine.resolve_or_open(level)?)
+        engine.admit()?;
+        Ok(engine.handle(engine.resolve_or_open(level)?))
     }
 }
 
@@ -161,8 +161,8 @@ impl InventoryManager {
     /// full and the engine is set to wait ([`Backpressure`](crate::Backpressure)).
     ///
     /// # Errors
-    /// [`ReserveError::Insufficient`] if fewer units are available, also for a product that nobody
-    /// ever stocked; see [`ReserveError`] for the rest. Nothing has moved then.
+    /// [`ReserveError::Insufficient`] if fewer units are available, 0 where the product was
+    /// only ever stocked elsewhere; see [`ReserveError`] for the rest. Nothing has moved then.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -194,7 +194,7 @@ impl InventoryManager {
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// let order = manager.sell(("SF", "LAPTOP"), 3)?;
-    /// assert_eq!(manager.sold(("SF", "LAPTOP")), 3);
+    /// assert_eq!(manager.sold(("SF", "LAPTOP"))?, 3);
     /// assert_eq!(manager.reservation(order)?.units_sold(), 3);
     /// # Ok::<(), stockade::Error>(())
     /// ```
@@ -246,7 +246,7 @@ impl InventoryManager {
     /// manager.add_stock(("NYC", "LAPTOP"), 5, "SUPPLIER")?;
     /// let order = ["SF".into(), "NYC".into()];
     /// manager.fulfill_across_warehouses("LAPTOP", 6, &order, Duration::from_secs(60))?;
-    /// assert_eq!(manager.available(("NYC", "LAPTOP")), 1);
+    /// assert_eq!(manager.available(("NYC", "LAPTOP"))?, 1);
     /// # Ok::<(), stockade::Error>(())
     /// ```
     pub fn fulfill_across_warehouses<'p>(
@@ -272,7 +272,7 @@ impl InventoryManager {
     /// manager.add_stock(("SF", "LAPTOP"), 2, "SUPPLIER")?;
     /// manager.add_stock(("NYC", "LAPTOP"), 5, "SUPPLIER")?;
     /// manager.fulfill_by("LAPTOP", 4, &LargestStockFirst, Duration::from_secs(60))?;
-    /// assert_eq!(manager.available(("SF", "LAPTOP")), 2);
+    /// assert_eq!(manager.available(("SF", "LAPTOP"))?, 2);
     /// # Ok::<(), stockade::Error>(())
     /// ```
     pub fn fulfill_by<'p>(
@@ -366,7 +366,7 @@ impl InventoryManager {
     /// let lines = [BasketLine::new(("SF", "LAPTOP"), 2)];
     /// let paid = manager.confirm_or_retake(hold, &lines)?;
     /// assert!(matches!(paid, ConfirmOrRetake::Retaken(_)));
-    /// assert_eq!(manager.sold(("SF", "LAPTOP")), 2);
+    /// assert_eq!(manager.sold(("SF", "LAPTOP"))?, 2);
     /// # Ok::<(), stockade::Error>(())
     /// ```
     pub fn confirm_or_retake(
@@ -395,12 +395,15 @@ impl InventoryManager {
         warehouse: impl Into<WarehouseRef<'w>>,
         listener: impl StockAlertListener,
     ) -> Result<ListenerId, UnknownPlace> {
-        let warehouse = self.engine.warehouse(warehouse.into())?.id();
+        let warehouse = self.engine.warehouse(warehouse.into())?.index();
         Ok(self.engine.listeners.add(Scope::Warehouse(warehouse), std::sync::Arc::new(listener)))
     }
 
     /// Takes a registration back; `false` if it was taken back before.
-    pub fn remove_listener(&self, listener: ListenerId) -> bool {
-        self.engine.listeners.remove(listener)
+    ///
+    /// # Errors
+    /// [`UnknownPlace::Handle`] if the listener was registered with another engine.
+    pub fn remove_listener(&self, listener: ListenerId) -> Result<bool, UnknownPlace> {
+        self.engine.listeners.remove(listener).ok_or_else(foreign)
     }
 }

@@ -16,7 +16,7 @@ use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
 use crate::manager::found::Found;
-use crate::manager::place::{BasketLine, merge_equal_levels};
+use crate::manager::place::{BasketLine, OwnLines, merge_equal_levels};
 use crate::manager::recorder::Draft;
 use crate::manager::request::Request;
 use crate::manager::settle::End;
@@ -83,7 +83,7 @@ impl InventoryManager {
     /// let hold = manager.reserve(("SF", "LAPTOP"), 3, Duration::from_secs(60))?;
     /// let one_less = [BasketLine::new(("SF", "LAPTOP"), 1)];
     /// assert_eq!(manager.release_lines(hold, &one_less)?, ReservationStatus::Pending);
-    /// assert_eq!(manager.available(("SF", "LAPTOP")), 8);
+    /// assert_eq!(manager.available(("SF", "LAPTOP"))?, 8);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn release_lines(
@@ -113,7 +113,7 @@ impl InventoryManager {
     /// let kept = [BasketLine::new(("SF", "LAPTOP"), 1), BasketLine::new(("SF", "MOUSE"), 1)];
     /// let status = manager.confirm_lines_and_release_rest(basket, &kept)?;
     /// assert_eq!(status, ReservationStatus::Confirmed);
-    /// assert_eq!((manager.sold(("SF", "MOUSE")), manager.available(("SF", "MOUSE"))), (1, 9));
+    /// assert_eq!((manager.sold(("SF", "MOUSE"))?, manager.available(("SF", "MOUSE"))?), (1, 9));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn confirm_lines_and_release_rest(
@@ -231,6 +231,7 @@ impl Engine {
         if lines.is_empty() {
             return Err(PartialError::Empty);
         }
+        let lines = self.own_lines::<PartialError>(lines)?;
         let shape = || basket_shape(step.name(), lines).reservation(id);
         self.keyed(step.kind(), details, shape, |key| {
             let named = self.merged::<PartialError>(lines)?;
@@ -260,14 +261,14 @@ impl Engine {
     }
 
     /// The levels of the lines, sorted, equal ones merged.
-    pub(super) fn merged<E>(&self, lines: &[BasketLine<'_>]) -> Result<Vec<(LevelIndex, u32)>, E>
+    pub(super) fn merged<E>(&self, lines: OwnLines<'_>) -> Result<Vec<(LevelIndex, u32)>, E>
     where
         E: From<crate::quantity::InvalidQuantity> + From<crate::error::UnknownPlace>,
     {
         let mut merged = Vec::with_capacity(lines.len());
-        for line in lines {
-            let qty = Quantity::new(line.quantity)?;
-            merged.push((self.resolve(line.level)?, qty.get()));
+        for (level, quantity) in lines.iter() {
+            let qty = Quantity::new(quantity)?;
+            merged.push((self.resolve(level)?, qty.get()));
         }
         merge_equal_levels(&mut merged);
         Ok(merged)

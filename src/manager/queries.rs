@@ -9,15 +9,16 @@ use crate::manager::InventoryManager;
 use crate::manager::answer::Answer;
 use crate::manager::engine::Engine;
 use crate::manager::found::Found;
-use crate::manager::place::{LevelRef, WarehouseRef};
+use crate::manager::place::{LevelRef, WarehouseRef, foreign};
 use crate::reservation::chain::SlotNumber;
 use crate::reservation::id::ReservationId;
 use crate::reservation::keys::{KeyName, RequestKey};
 use crate::reservation::line::Line;
 use crate::reservation::state::Phase;
 use crate::reservation::view::{Reservation, ReservationLine, ReservationStatus};
-use crate::stock::handle::{LevelIndex, ProductIndex};
+use crate::stock::handle::{LevelHandle, ProductId};
 use crate::stock::level::{Counts, StockLevel};
+use crate::stock::tag::Tagged;
 use crate::stock::warehouse::Warehouse;
 
 /// One product of a warehouse.
@@ -25,7 +26,7 @@ use crate::stock::warehouse::Warehouse;
 #[non_exhaustive]
 pub struct WarehouseLevel {
     /// Its level.
-    pub level: LevelIndex,
+    pub level: LevelHandle,
     /// The product's name.
     pub product: Arc<str>,
     /// Its counts, of one instant.
@@ -42,43 +43,85 @@ pub struct ReservationPage {
     pub next: Option<ReservationCursor>,
 }
 
-/// Where a page of reservations ended.
+/// Where a page of reservations ended. Only for the engine that gave it out, and not for one that was
+/// opened on the same journal later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReservationCursor(SlotNumber);
+pub struct ReservationCursor(Tagged<SlotNumber>);
 
 impl InventoryManager {
-    /// The handle of a stock level, or `None` if nobody ever stocked the product there. A call by
-    /// handle costs no hashing.
-    pub fn level<'l>(&self, level: impl Into<LevelRef<'l>>) -> Option<LevelIndex> {
-        self.engine.resolve(level.into()).ok()
+    /// The handle of a stock level. A call by handle costs no hashing.
+    ///
+    /// # Errors
+    /// [`UnknownPlace`] if there is no such level: an unknown warehouse, a product that was never stocked
+    /// there or anywhere, a handle of another engine. See [`open_level`](Self::open_level).
+    ///
+    /// ```
+    /// use stockade::UnknownPlace;
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// let laptops = manager.open_level("SF", "LAPTOP")?;
+    /// assert_eq!(manager.level(("SF", "LAPTOP")), Ok(laptops));
+    /// let typo = UnknownPlace::NeverStocked { product: "LAPTOPP".into() };
+    /// assert_eq!(manager.level(("SF", "LAPTOPP")), Err(typo));
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn level<'l>(&self, level: impl Into<LevelRef<'l>>) -> Result<LevelHandle, UnknownPlace> {
+        Ok(self.stock_level(level)?.handle())
     }
 
     /// The stock level itself: all its counts, each read in a few nanoseconds.
-    pub fn stock_level<'l>(&self, level: impl Into<LevelRef<'l>>) -> Option<&StockLevel> {
-        self.engine.catalog.level(self.level(level)?)
+    ///
+    /// # Errors
+    /// As [`level`](Self::level).
+    pub fn stock_level<'l>(
+        &self,
+        level: impl Into<LevelRef<'l>>,
+    ) -> Result<&StockLevel, UnknownPlace> {
+        let level = self.engine.resolve(self.engine.own_level(level.into())?)?;
+        self.engine.catalog.level(level).ok_or_else(foreign)
     }
 
-    /// The name of a product; `None` for an id of another manager. Never waits.
+    /// The stock level; `None` if the product was only ever stocked elsewhere.
+    fn level_if_stocked(&self, level: LevelRef<'_>) -> Result<Option<&StockLevel>, UnknownPlace> {
+        let found = self.engine.resolve_stocked(self.engine.own_level(level)?)?;
+        Ok(found.and_then(|level| self.engine.catalog.level(level)))
+    }
+
+    /// The name of a product. Never waits.
+    ///
+    /// # Errors
+    /// [`UnknownPlace::Handle`] for an id of another engine.
     ///
     /// ```
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
     /// let laptop = manager.open_level("SF", "LAPTOP")?;
-    /// let product = manager.stock_level(laptop).expect("open").product();
-    /// assert_eq!(manager.product_name(product).as_deref(), Some("LAPTOP"));
+    /// let product = manager.stock_level(laptop)?.product();
+    /// assert_eq!(&*manager.product_name(product)?, "LAPTOP");
     /// # Ok::<(), stockade::Error>(())
     /// ```
-    pub fn product_name(&self, product: ProductIndex) -> Option<Arc<str>> {
-        self.engine.catalog.product_name(product)
+    pub fn product_name(&self, product: ProductId) -> Result<Arc<str>, UnknownPlace> {
+        let catalog = &self.engine.catalog;
+        let name = product.of(catalog.tag()).and_then(|index| catalog.product_name(index));
+        name.ok_or_else(foreign)
     }
 
-    /// The handle of a product, or `None` if no product has this name.
-    pub fn product(&self, name: &str) -> Option<ProductIndex> {
-        self.engine.catalog.product_id(name)
+    /// The handle of a product.
+    ///
+    /// # Errors
+    /// [`UnknownPlace::NeverStocked`] if this engine has never heard of it.
+    pub fn product(&self, name: &str) -> Result<ProductId, UnknownPlace> {
+        let product = self.engine.product(self.engine.own_product(name.into())?)?;
+        Ok(ProductId::new(product, self.engine.catalog.tag()))
     }
 
     /// A warehouse.
-    pub fn warehouse<'w>(&self, warehouse: impl Into<WarehouseRef<'w>>) -> Option<&Warehouse> {
-        self.engine.warehouse(warehouse.into()).ok()
+    ///
+    /// # Errors
+    /// [`UnknownPlace`] if there is no such warehouse, or for a handle of another engine.
+    pub fn warehouse<'w>(
+        &self,
+        warehouse: impl Into<WarehouseRef<'w>>,
+    ) -> Result<&Warehouse, UnknownPlace> {
+        self.engine.warehouse(warehouse.into())
     }
 
     /// All warehouses, in the order of the builder.
@@ -86,46 +129,63 @@ impl InventoryManager {
         self.engine.catalog.warehouses()
     }
 
-    /// All counts of a level at one instant; zeros where nobody ever stocked the product.
+    /// All counts of a level at one instant; zeros where the product was only ever stocked in other
+    /// warehouses.
+    ///
+    /// # Errors
+    /// [`UnknownPlace`] says what is wrong with the place, so that a typo never reads as sold out: an
+    /// unknown warehouse, a product that this engine has never heard of, a handle of another engine.
     ///
     /// ```
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// manager.sell(("SF", "LAPTOP"), 3)?;
-    /// let counts = manager.counts(("SF", "LAPTOP"));
+    /// let counts = manager.counts(("SF", "LAPTOP"))?;
     /// assert_eq!((counts.available, counts.reserved, counts.sold), (7, 3, 3));
     /// assert_eq!((counts.held(), counts.on_hand()), (0, 10));
     /// # Ok::<(), stockade::Error>(())
     /// ```
-    pub fn counts<'l>(&self, level: impl Into<LevelRef<'l>>) -> Counts {
-        self.stock_level(level).map(StockLevel::counts).unwrap_or_default()
+    pub fn counts<'l>(&self, level: impl Into<LevelRef<'l>>) -> Result<Counts, UnknownPlace> {
+        Ok(self.level_if_stocked(level.into())?.map(StockLevel::counts).unwrap_or_default())
     }
 
     /// Units that anyone may reserve.
-    pub fn available<'l>(&self, level: impl Into<LevelRef<'l>>) -> u32 {
-        self.stock_level(level).map_or(0, StockLevel::available)
+    ///
+    /// # Errors
+    /// As [`counts`](Self::counts).
+    pub fn available<'l>(&self, level: impl Into<LevelRef<'l>>) -> Result<u32, UnknownPlace> {
+        Ok(self.level_if_stocked(level.into())?.map_or(0, StockLevel::available))
     }
 
     /// Units that are spoken for: held, or sold and still in the building.
-    pub fn reserved<'l>(&self, level: impl Into<LevelRef<'l>>) -> u32 {
-        self.stock_level(level).map_or(0, StockLevel::reserved)
+    ///
+    /// # Errors
+    /// As [`counts`](Self::counts).
+    pub fn reserved<'l>(&self, level: impl Into<LevelRef<'l>>) -> Result<u32, UnknownPlace> {
+        Ok(self.level_if_stocked(level.into())?.map_or(0, StockLevel::reserved))
     }
 
     /// Units that are sold and still in the building.
-    pub fn sold<'l>(&self, level: impl Into<LevelRef<'l>>) -> u32 {
-        self.stock_level(level).map_or(0, StockLevel::sold)
+    ///
+    /// # Errors
+    /// As [`counts`](Self::counts).
+    pub fn sold<'l>(&self, level: impl Into<LevelRef<'l>>) -> Result<u32, UnknownPlace> {
+        Ok(self.level_if_stocked(level.into())?.map_or(0, StockLevel::sold))
     }
 
     /// Units held by pending reservations.
-    pub fn held<'l>(&self, level: impl Into<LevelRef<'l>>) -> u32 {
-        self.counts(level).held()
+    ///
+    /// # Errors
+    /// As [`counts`](Self::counts).
+    pub fn held<'l>(&self, level: impl Into<LevelRef<'l>>) -> Result<u32, UnknownPlace> {
+        Ok(self.counts(level)?.held())
     }
 
     /// The levels of a warehouse, in the order in which they were opened; each with its counts of
     /// one instant.
     ///
     /// # Errors
-    /// [`UnknownPlace`] if there is no such warehouse.
+    /// [`UnknownPlace`] if there is no such warehouse, or for a handle of another engine.
     pub fn levels<'w>(
         &self,
         warehouse: impl Into<WarehouseRef<'w>>,
@@ -134,8 +194,8 @@ impl InventoryManager {
         let handles = self.engine.warehouse(warehouse.into())?.levels();
         let view = |handle| {
             let level = catalog.level(handle)?;
-            let product = catalog.product_name(level.product())?;
-            Some(WarehouseLevel { level: handle, product, counts: level.counts() })
+            let product = catalog.product_name(level.product_index())?;
+            Some(WarehouseLevel { level: level.handle(), product, counts: level.counts() })
         };
         Ok(handles.into_iter().filter_map(view).collect())
     }
@@ -168,19 +228,24 @@ impl InventoryManager {
     /// go meanwhile may or may not be seen; one that lives throughout is seen once.
     ///
     /// # Errors
-    /// [`UnknownPlace`] if nobody ever stocked the product there.
+    /// [`UnknownPlace`] if the product was never stocked there; for a level or a cursor of another engine.
     pub fn reservations<'l>(
         &self,
         level: impl Into<LevelRef<'l>>,
         from: Option<ReservationCursor>,
         limit: usize,
     ) -> Result<ReservationPage, UnknownPlace> {
-        let level = self.engine.resolve(level.into())?;
+        let (level, tag) = (self.level(level)?, self.engine.catalog.tag());
+        let from = match from {
+            Some(ReservationCursor(next)) => next.of(tag).ok_or_else(foreign)?,
+            None => 0,
+        };
         let mut reservations = Vec::new();
         let used = self.engine.slots.used();
-        for number in from.map_or(0, |ReservationCursor(next)| next)..used {
+        for number in from..used {
             if reservations.len() >= limit {
-                return Ok(ReservationPage { reservations, next: Some(ReservationCursor(number)) });
+                let next = Some(ReservationCursor(Tagged::new(number, tag)));
+                return Ok(ReservationPage { reservations, next });
             }
             reservations.extend(self.engine.live_in(number).filter(|found| found.concerns(level)));
         }
@@ -194,7 +259,7 @@ impl InventoryManager {
 }
 
 impl Reservation {
-    fn concerns(&self, level: LevelIndex) -> bool {
+    fn concerns(&self, level: LevelHandle) -> bool {
         self.lines.iter().any(|line| line.level == level)
     }
 }
@@ -222,7 +287,7 @@ impl Engine {
     fn line_view(&self, line: &Line, end: Phase) -> ReservationLine {
         let (warehouse, product) = self.names_of(line.level);
         ReservationLine {
-            level: line.level,
+            level: self.handle(line.level),
             warehouse,
             product,
             quantity: line.quantity(),

@@ -7,7 +7,7 @@ use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
 use crate::manager::keyed::RequestShape;
-use crate::manager::place::LevelRef;
+use crate::manager::place::{LevelRef, OwnLevel};
 use crate::manager::request::Request;
 use crate::quantity::Quantity;
 
@@ -57,12 +57,12 @@ impl Engine {
         source: &str,
     ) -> Result<(), AddError> {
         let qty = Quantity::new(quantity)?;
-        self.check_names(level)?;
+        let level = self.own_level(level)?;
         let shape = || RequestShape::new("add").level(level).units(qty).text(source);
         self.keyed(OperationKind::Add, details, shape, |key| {
             self.admit()?;
             let over_capacity = |room| AddError::OverCapacity { needed: qty.get(), room };
-            if let (None, LevelRef::Names(warehouse, _)) = (self.resolve_stocked(level)?, level) {
+            if let (None, OwnLevel::Names(warehouse, _)) = (self.opened(level)?, level) {
                 // A product that is new is not defined by what is refused.
                 let warehouse = self.warehouse(warehouse.into())?;
                 self.check_open(warehouse)
@@ -102,7 +102,7 @@ impl Engine {
     ) -> Result<(), RemoveError> {
         let qty = Quantity::new(quantity)?;
         let short = |available| RemoveError::Insufficient { needed: qty.get(), available };
-        self.check_names(level)?;
+        let level = self.own_level(level)?;
         let shape = || RequestShape::new("remove").level(level).units(qty).text(reason);
         self.keyed(OperationKind::Remove, details, shape, |key| {
             self.admit()?;
@@ -131,7 +131,7 @@ impl Engine {
 
     fn ship(&self, details: &Details, level: LevelRef<'_>, quantity: u32) -> Result<(), ShipError> {
         let qty = Quantity::new(quantity)?;
-        self.check_names(level)?;
+        let level = self.own_level(level)?;
         let shape = || RequestShape::new("ship").level(level).units(qty);
         self.keyed(OperationKind::Ship, details, shape, |key| {
             let not_sold = |sold| ShipError::NotSold { needed: qty.get(), sold };
@@ -157,7 +157,7 @@ impl Engine {
         reason: &str,
     ) -> Result<(), ShipError> {
         let qty = Quantity::new(quantity)?;
-        self.check_names(level)?;
+        let level = self.own_level(level)?;
         let shape = || RequestShape::new("cancel-sale").level(level).units(qty).text(reason);
         self.keyed(OperationKind::CancelSale, details, shape, |key| {
             let not_sold = |sold| ShipError::NotSold { needed: qty.get(), sold };

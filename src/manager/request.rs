@@ -27,7 +27,7 @@ use crate::reservation::keys::RequestKey;
 /// };
 /// // The answer was lost, so the caller asks again: the same reservation, nothing taken twice.
 /// assert_eq!(reserve()?, reserve()?);
-/// assert_eq!(manager.available(("SF", "LAPTOP")), 7);
+/// assert_eq!(manager.available(("SF", "LAPTOP"))?, 7);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]

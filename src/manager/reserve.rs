@@ -11,7 +11,7 @@ use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::{Engine, Refusal};
 use crate::manager::keyed::RequestShape;
-use crate::manager::place::LevelRef;
+use crate::manager::place::{LevelRef, OwnLevel};
 use crate::manager::request::Request;
 use crate::manager::sweep::Short;
 use crate::quantity::Quantity;
@@ -54,7 +54,7 @@ impl Engine {
         ttl: Duration,
     ) -> Result<ReservationId, ReserveError> {
         let qty = Quantity::new(quantity)?;
-        self.check_names(level)?;
+        let level = self.own_level(level)?;
         let shape = || RequestShape::new("reserve").level(level).units(qty).span(ttl);
         self.keyed(OperationKind::Reserve, details, shape, |key| {
             self.reserve_once(details, level, qty, ttl, key)
@@ -66,7 +66,7 @@ impl Engine {
     fn reserve_once(
         &self,
         details: &Details,
-        level: LevelRef<'_>,
+        level: OwnLevel<'_>,
         qty: Quantity,
         ttl: Duration,
         key: Option<KeyUse<'_>>,
@@ -110,7 +110,7 @@ impl Engine {
         quantity: u32,
     ) -> Result<ReservationId, ReserveError> {
         let qty = Quantity::new(quantity)?;
-        self.check_names(level)?;
+        let level = self.own_level(level)?;
         let shape = || RequestShape::new("sell").level(level).units(qty);
         self.keyed(OperationKind::Sell, details, shape, |key| {
             let (handle, level) = self.level_to_sell(level, qty)?;
@@ -144,7 +144,7 @@ impl Engine {
     #[inline(always)]
     fn level_to_sell(
         &self,
-        level: LevelRef<'_>,
+        level: OwnLevel<'_>,
         qty: Quantity,
     ) -> Result<(LevelIndex, &StockLevel), ReserveError> {
         self.check_gate().map_err(|error| self.refuse_unavailable(error))?;

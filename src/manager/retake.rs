@@ -9,7 +9,7 @@ use crate::manager::basket::{Purpose, basket_shape};
 use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
-use crate::manager::place::BasketLine;
+use crate::manager::place::{BasketLine, OwnLines};
 use crate::manager::request::Request;
 use crate::manager::settle::{End, Met};
 use crate::reservation::id::ReservationId;
@@ -35,7 +35,7 @@ impl Engine {
         id: ReservationId,
         lines: &[BasketLine<'_>],
     ) -> Result<ConfirmOrRetake, RetakeError> {
-        self.check_basket(lines)?;
+        let lines = self.check_basket(lines)?;
         let shape = || basket_shape("confirm-or-retake", lines).reservation(id);
         self.keyed(OperationKind::Sell, details, shape, |key| {
             self.settle_late(details, key, id, lines)
@@ -47,7 +47,7 @@ impl Engine {
         details: &Details,
         key: Option<KeyUse<'_>>,
         id: ReservationId,
-        lines: &[BasketLine<'_>],
+        lines: OwnLines<'_>,
     ) -> Result<ConfirmOrRetake, RetakeError> {
         self.admit()?;
         if let Ok(held) = self.reservation(id)
@@ -74,11 +74,11 @@ impl Engine {
 
     /// Whether these are the lines of a hold, equal ones merged. That a warehouse is suspended does
     /// not matter to a hold that has its units.
-    fn are_lines_of(&self, held: &Reservation, lines: &[BasketLine<'_>]) -> bool {
+    fn are_lines_of(&self, held: &Reservation, lines: OwnLines<'_>) -> bool {
         let mut named = BTreeMap::new();
-        for line in lines {
-            let Ok(Some(level)) = self.resolve_stocked(line.level) else { return false };
-            *named.entry(level).or_insert(0) += u64::from(line.quantity);
+        for (level, quantity) in lines.iter() {
+            let Ok(Some(level)) = self.opened(level) else { return false };
+            *named.entry(self.handle(level)).or_insert(0) += u64::from(quantity);
         }
         let held = held.lines.iter().map(|line| (line.level, u64::from(line.quantity)));
         named.into_iter().eq(held)
@@ -91,7 +91,7 @@ impl Engine {
         details: &Details,
         key: Option<KeyUse<'_>>,
         id: ReservationId,
-        lines: &[BasketLine<'_>],
+        lines: OwnLines<'_>,
         known_unsold: bool,
     ) -> Result<ConfirmOrRetake, RetakeError> {
         let mut first = false;

@@ -56,7 +56,7 @@ impl InventoryManager {
     /// let refused = manager.ship_lines(order, &laptops(2));
     /// assert!(matches!(refused, Err(SettleError::NotSold { needed: 2, sold: 1, .. })));
     /// manager.cancel_sale_lines(order, &laptops(1), "returned at the door")?;
-    /// assert_eq!((manager.sold(("SF", "LAPTOP")), manager.available(("SF", "LAPTOP"))), (5, 3));
+    /// assert_eq!((manager.sold(("SF", "LAPTOP"))?, manager.available(("SF", "LAPTOP"))?), (5, 3));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn ship_lines(
@@ -146,6 +146,7 @@ impl Engine {
         if lines.is_empty() {
             return Err(SettleError::Empty);
         }
+        let lines = self.own_lines::<SettleError>(lines)?;
         let shape = || match settlement {
             Settlement::Ship => basket_shape("ship-lines", lines).reservation(id),
             Settlement::Cancel { reason } => {
@@ -316,7 +317,7 @@ impl Engine {
             if settlement == Settlement::Ship
                 && let Some(level) = self.catalog.level(level)
             {
-                let cell = CellId::room(level.warehouse());
+                let cell = CellId::room(level.warehouse_index());
                 gifts.push(CommitLine { cell, delta: Delta::receive(qty) });
             }
         }

@@ -7,7 +7,7 @@ use crate::manager::place::{LevelRef, ProductRef};
 use crate::stock::announce::Announced;
 use crate::stock::cell::CellId;
 use crate::stock::commit::{Line, MAX_LINES, Operation, merge_lines};
-use crate::stock::handle::LevelIndex;
+use crate::stock::handle::{LevelHandle, LevelIndex, ProductIndex};
 use crate::stock::word::{Delta, Word};
 use crate::sync::yield_now;
 
@@ -16,7 +16,7 @@ use crate::sync::yield_now;
 #[non_exhaustive]
 pub struct LevelSnapshot {
     /// The level.
-    pub level: LevelIndex,
+    pub level: LevelHandle,
     /// Units that anyone may reserve.
     pub available: u32,
     /// Units that are spoken for.
@@ -70,14 +70,15 @@ impl InventoryManager {
     /// # Ok::<(), stockade::Error>(())
     /// ```
     pub fn snapshot(&self, levels: &[LevelRef<'_>]) -> Result<Vec<LevelSnapshot>, SnapshotError> {
-        let handles = levels.iter().map(|level| self.engine.resolve(*level));
+        let handles =
+            levels.iter().map(|level| self.engine.resolve(self.engine.own_level(*level)?));
         let handles = handles.collect::<Result<Vec<_>, UnknownPlace>>()?;
         if handles.len() > MAX_LINES {
             return Err(SnapshotError::TooManyLevels { levels: handles.len(), most: MAX_LINES });
         }
         let words = self.engine.at_one_instant(&handles);
         let show = |(level, word): (LevelIndex, Word)| LevelSnapshot {
-            level,
+            level: self.engine.handle(level),
             available: word.available(),
             reserved: word.reserved(),
         };
@@ -85,16 +86,20 @@ impl InventoryManager {
     }
 
     /// A product's counts, summed over its warehouses, at one instant: a
-    /// [`snapshot`](Self::snapshot). Zeros for a product that nobody ever stocked.
-    pub fn totals<'p>(&self, product: impl Into<ProductRef<'p>>) -> Totals {
-        let product = product.into();
+    /// [`snapshot`](Self::snapshot).
+    ///
+    /// # Errors
+    /// [`UnknownPlace::NeverStocked`] if this engine has never heard of the product; see [`UnknownPlace`]
+    /// for the rest.
+    pub fn totals<'p>(&self, product: impl Into<ProductRef<'p>>) -> Result<Totals, UnknownPlace> {
+        let product = self.engine.product(self.engine.own_product(product.into())?)?;
         let mut levels = self.engine.levels_of(product);
         loop {
             let words = self.engine.at_one_instant(&levels);
             let levels_now = self.engine.levels_of(product);
             // Opened since the first look, a level may have got units before the instant.
             if levels_now.len() == levels.len() {
-                return words.into_iter().fold(Totals::default(), Totals::plus);
+                return Ok(words.into_iter().fold(Totals::default(), Totals::plus));
             }
             levels = levels_now;
         }
@@ -102,21 +107,24 @@ impl InventoryManager {
 
     /// As [`totals`](Self::totals), but one level after the other: not one instant, so that units in
     /// the middle of a transfer may be missed or counted twice. Writes nothing, and disturbs nobody.
-    pub fn totals_at_a_glance<'p>(&self, product: impl Into<ProductRef<'p>>) -> Totals {
-        let levels = self.engine.levels_of(product.into());
+    ///
+    /// # Errors
+    /// As there.
+    pub fn totals_at_a_glance<'p>(
+        &self,
+        product: impl Into<ProductRef<'p>>,
+    ) -> Result<Totals, UnknownPlace> {
+        let product = self.engine.product(self.engine.own_product(product.into())?)?;
+        let levels = self.engine.levels_of(product);
         let levels = levels.into_iter().filter_map(|level| self.engine.catalog.level(level));
-        levels.fold(Totals::default(), |sum, level| sum.plus(level.word()))
+        Ok(levels.fold(Totals::default(), |sum, level| sum.plus(level.word())))
     }
 }
 
 impl Engine {
     /// The open levels of a product.
-    pub(super) fn levels_of(&self, product: ProductRef<'_>) -> Vec<LevelIndex> {
-        let product = match product {
-            ProductRef::Name(name) => self.catalog.product_id(name),
-            ProductRef::Id(id) => Some(id),
-        };
-        product.map(|product| self.catalog.levels_of(product).collect()).unwrap_or_default()
+    fn levels_of(&self, product: ProductIndex) -> Vec<LevelIndex> {
+        self.catalog.levels_of(product).collect()
     }
 
     /// The words of these levels at one instant, in their order.

@@ -7,7 +7,7 @@ use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
 use crate::manager::keyed::RequestShape;
-use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
+use crate::manager::place::{OwnLevel, ProductRef, WarehouseRef};
 use crate::manager::recorder::Draft;
 use crate::manager::request::Request;
 use crate::quantity::Quantity;
@@ -42,14 +42,12 @@ impl Engine {
     ) -> Result<(), TransferError> {
         let qty = Quantity::new(quantity)?;
         let short = |available| TransferError::Insufficient { needed: qty.get(), available };
-        let source = self.warehouse(from)?;
-        let target = self.warehouse(to)?;
-        if source.id() == target.id() {
+        let (source, from) = self.own_warehouse(from)?;
+        let (target, to) = self.own_warehouse(to)?;
+        if source.index() == target.index() {
             return Err(TransferError::SameWarehouse);
         }
-        if let ProductRef::Name(name) = product {
-            self.check_name(name).map_err(UnknownPlace::from)?;
-        }
+        let product = self.own_product(product)?;
         let shape = || {
             RequestShape::new("transfer").warehouse(from).warehouse(to).product(product).units(qty)
         };
@@ -59,20 +57,21 @@ impl Engine {
                 self.check_open(warehouse)
                     .map_err(|warehouse| TransferError::Suspended { warehouse })?;
             }
-            let Some(from_handle) = self.level_in(source.id(), product)? else {
+            let Some(from_handle) = self.level_in(source.index(), product)? else {
                 return Err(short(0));
             };
             let (from_level, _) = self.level_and_warehouse(from_handle)?;
             self.look_before_moving(from_level, target, qty, false)?;
-            let to_handle = match self.catalog.level_of(target.id(), from_level.product()) {
+            let to_handle = match self.catalog.level_of(target.index(), from_level.product_index())
+            {
                 Some(known) => known,
                 None => self.open_beside(from_level, target)?,
             };
             let route = Route {
                 from: from_handle,
                 to: to_handle,
-                source: source.id(),
-                target: target.id(),
+                source: source.index(),
+                target: target.index(),
                 qty,
                 held: false,
             };
@@ -87,8 +86,9 @@ impl Engine {
         level: &StockLevel,
         target: &Warehouse,
     ) -> Result<LevelIndex, TransferError> {
-        let product = self.catalog.product_name(level.product()).ok_or(UnknownPlace::Handle)?;
-        Ok(self.resolve_or_open(LevelRef::Names(target.name(), &product))?)
+        let product =
+            self.catalog.product_name(level.product_index()).ok_or(UnknownPlace::Handle)?;
+        Ok(self.resolve_or_open(OwnLevel::Names(target.name(), &product))?)
     }
 
     /// Refuses what is plainly short: without a write, and before a level is opened for it.

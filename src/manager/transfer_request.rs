@@ -10,6 +10,11 @@ use crate::error::TransferFailure;
 
 /// The number of a transfer request: 1 for an engine's first one, and rising.
 ///
+/// A durable number, not a handle: it may be kept in a database, it lies in the journal, and it names the
+/// same request in every engine that is opened on that journal. For the same reason it does not say whose
+/// it is: request 3 of another engine is request 3 here, if there is one. A service with several engines
+/// keeps the engine's name beside it.
+///
 /// ```
 /// use stockade::TransferRequestId;
 /// let id: TransferRequestId = "17".parse()?;

@@ -11,7 +11,7 @@ use crate::audit::journal::segment::Point;
 use crate::audit::ledger::Ledger;
 use crate::error::JournalError;
 use crate::manager::InventoryManager;
-use crate::stock::handle::LevelIndex;
+use crate::stock::handle::{LevelHandle, LevelIndex};
 use crate::stock::level::Counts;
 
 /// What a comparison of the engine with its journal found.
@@ -40,7 +40,7 @@ impl Comparison {
 #[non_exhaustive]
 pub struct BrokenLevel {
     /// The level.
-    pub level: LevelIndex,
+    pub level: LevelHandle,
     /// Its warehouse.
     pub warehouse: Arc<str>,
     /// Its product.
@@ -144,6 +144,7 @@ impl InventoryManager {
         let broken = broken.filter_map(|(level, seen, _)| {
             let (warehouse, product) = self.engine.names_of(level);
             let (live, journal) = seen?;
+            let level = self.engine.handle(level);
             Some(BrokenLevel { level, warehouse, product, live, journal })
         });
         let head = JournalHead { sequence: end.sequence, hash: end.hash };

@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::stock::handle::WarehouseIndex;
+use crate::stock::tag::{EngineTag, Tagged};
 use crate::sync::{AtomicU64, Ordering};
 
 /// Word that a product has become short in a warehouse.
@@ -96,9 +97,9 @@ impl<L: StockAlertListener + ?Sized> StockAlertListener for Arc<L> {
     }
 }
 
-/// Names one registration of a listener, so that it can be taken back.
+/// Names one registration of a listener with one engine, so that it can be taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ListenerId(u64);
+pub struct ListenerId(Tagged<u64>);
 
 /// Which alerts a listener hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +110,7 @@ pub(crate) enum Scope {
 
 /// The listeners that are registered, for all warehouses or for one.
 pub(crate) struct Listeners {
+    engine: EngineTag,
     registered: RwLock<Vec<Registration>>,
     next: AtomicU64,
 }
@@ -121,33 +123,35 @@ struct Registration {
 }
 
 impl Listeners {
-    /// Nobody listens yet.
-    pub(crate) fn new() -> Self {
-        Self { registered: RwLock::default(), next: AtomicU64::new(0) }
+    /// Nobody listens yet to the engine with this tag.
+    pub(crate) fn new(engine: EngineTag) -> Self {
+        Self { engine, registered: RwLock::default(), next: AtomicU64::new(0) }
     }
 
     /// Registers a listener. It hears every alert that is delivered from now on, also one that was
     /// raised before.
     pub(crate) fn add(&self, scope: Scope, listener: Arc<dyn StockAlertListener>) -> ListenerId {
         // Relaxed: only has to be a number that no other registration bears.
-        let id = ListenerId(self.next.fetch_add(1, Ordering::Relaxed));
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let id = ListenerId(Tagged::new(number, self.engine));
         let mut registered = self.registered.write().unwrap_or_else(PoisonError::into_inner);
         registered.push(Registration { id, scope, listener });
         id
     }
 
-    /// Takes a registration back; false if it was taken back before. An alert that is being
-    /// delivered at this very moment may still reach the listener.
-    pub(crate) fn remove(&self, id: ListenerId) -> bool {
+    /// Takes a registration back; false if it was taken back before, `None` if it is another engine's.
+    /// An alert that is being delivered at this very moment may still reach the listener.
+    pub(crate) fn remove(&self, id: ListenerId) -> Option<bool> {
+        id.0.of(self.engine)?;
         let mut registered = self.registered.write().unwrap_or_else(PoisonError::into_inner);
         let Some(position) = registered.iter().position(|one| one.id == id) else {
-            return false;
+            return Some(false);
         };
         let removed = registered.remove(position);
         // The listener may be dropped with it, and so must not find the lock held.
         drop(registered);
         drop(removed);
-        true
+        Some(true)
     }
 
     /// Who is to hear an alert of `warehouse`, in the order of registration.
@@ -192,15 +196,15 @@ mod tests {
     #[test]
     fn a_listener_hears_its_own_warehouse_or_all() {
         let (sf, nyc) = (WarehouseIndex(0), WarehouseIndex(1));
-        let listeners = Listeners::new();
+        let listeners = Listeners::new(EngineTag::NOBODY);
         let all = listeners.add(Scope::Everywhere, Arc::new(Heard::default()));
         let only = listeners.add(Scope::Warehouse(nyc), Arc::new(Heard::default()));
         assert_eq!((listeners.of(sf).len(), listeners.of(nyc).len()), (1, 2));
 
-        assert!(listeners.remove(all));
+        assert_eq!(listeners.remove(all), Some(true));
         assert_eq!((listeners.of(sf).len(), listeners.of(nyc).len()), (0, 1));
-        assert!(!listeners.remove(all), "taken back before");
-        assert!(listeners.remove(only));
+        assert_eq!(listeners.remove(all), Some(false), "taken back before");
+        assert_eq!(listeners.remove(only), Some(true));
         assert!(listeners.of(nyc).is_empty());
     }
 
@@ -220,9 +224,9 @@ mod tests {
 
     #[test]
     fn a_listener_is_dropped_outside_the_lock() {
-        let listeners = Arc::new(Listeners::new());
+        let listeners = Arc::new(Listeners::new(EngineTag::NOBODY));
         let parting = Arc::new(Parting(Arc::downgrade(&listeners)));
         let id = listeners.add(Scope::Everywhere, parting);
-        assert!(listeners.remove(id));
+        assert_eq!(listeners.remove(id), Some(true));
     }
 }

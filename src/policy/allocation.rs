@@ -3,14 +3,16 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use crate::stock::handle::WarehouseIndex;
+use crate::stock::handle::{WarehouseId, WarehouseIndex};
+use crate::stock::tag::EngineTag;
+use crate::stock::warehouse::Warehouse;
 
 /// A warehouse that could serve a request, as it was a moment before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Candidate {
     /// Its handle.
-    pub id: WarehouseIndex,
+    pub id: WarehouseId,
     /// Its name.
     pub warehouse: Arc<str>,
     /// Units of the product that were available there. A hint: when the units are taken there may be
@@ -19,9 +21,15 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// A candidate, for tests of strategies: the warehouse of this number in the builder's order.
+    /// A candidate, for tests of strategies: the warehouse of this number in the builder's order, of no
+    /// engine. An engine refuses it.
     pub fn new(number: u16, warehouse: impl Into<Arc<str>>, available: u32) -> Self {
-        Self { id: WarehouseIndex(number), warehouse: warehouse.into(), available }
+        let id = WarehouseId::new(WarehouseIndex(number), EngineTag::NOBODY);
+        Self { id, warehouse: warehouse.into(), available }
+    }
+
+    pub(crate) fn of(warehouse: &Warehouse, available: u32) -> Self {
+        Self { id: warehouse.id(), warehouse: warehouse.shared_name(), available }
     }
 }
 
@@ -46,7 +54,8 @@ impl Candidate {
 /// ```
 pub trait AllocationStrategy {
     /// Puts the warehouses that may serve `quantity` units into the order of their turns; those that
-    /// shall not serve are removed. `candidates` come in the builder's order.
+    /// shall not serve are removed. `candidates` come in the builder's order. A warehouse that another
+    /// engine named is refused with [`UnknownPlace::Handle`](crate::UnknownPlace::Handle).
     fn order(&self, quantity: u32, candidates: &mut Vec<Candidate>);
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::state::Phase;
-use crate::stock::handle::LevelIndex;
+use crate::stock::handle::LevelHandle;
 
 /// Where a reservation is in its life. It moves once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,7 +76,7 @@ impl Reservation {
 #[non_exhaustive]
 pub struct ReservationLine {
     /// The stock level.
-    pub level: LevelIndex,
+    pub level: LevelHandle,
     /// The name of its warehouse.
     pub warehouse: Arc<str>,
     /// The name of its product.

@@ -7,6 +7,7 @@ use crate::stock::cell::{Cell, CellId, CellKind};
 use crate::stock::commit::Pool;
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 use crate::stock::level::StockLevel;
+use crate::stock::tag::{EngineTag, TagLease};
 use crate::stock::warehouse::Warehouse;
 use crate::sync::{AtomicU32, AtomicUsize, DashMap, MODELLED, Mutex, Ordering, lock};
 use crate::table::Table;
@@ -21,6 +22,8 @@ const NO_LEVEL: u32 = u32::MAX;
 /// All warehouses, products and levels of an engine.
 #[derive(Debug)]
 pub(crate) struct Catalog {
+    /// What the handles of this engine bear.
+    tag: TagLease,
     warehouses: Box<[Warehouse]>,
     warehouse_ids: HashMap<Arc<str>, WarehouseIndex>,
     products: Table<OnceLock<Product>>,
@@ -54,12 +57,17 @@ pub(crate) enum Definition<'a> {
 pub(crate) struct CatalogFull;
 
 impl Catalog {
-    pub(crate) fn new(warehouses: Vec<Warehouse>) -> Self {
+    pub(crate) fn new(mut warehouses: Vec<Warehouse>) -> Self {
+        let tag = TagLease::draw();
+        warehouses.iter_mut().for_each(|warehouse| warehouse.belong_to(tag.tag()));
         let commits = Arc::new(Pool::new());
         warehouses.iter().for_each(|warehouse| warehouse.marks().open(&commits));
-        let warehouse_ids =
-            warehouses.iter().map(|warehouse| (warehouse.shared_name(), warehouse.id())).collect();
+        let warehouse_ids = warehouses
+            .iter()
+            .map(|warehouse| (warehouse.shared_name(), warehouse.index()))
+            .collect();
         Self {
+            tag,
             warehouses: warehouses.into_boxed_slice(),
             warehouse_ids,
             products: Table::new(MAX_PRODUCTS, OnceLock::new),
@@ -70,6 +78,12 @@ impl Catalog {
             products_defined: AtomicUsize::new(0),
             levels_defined: AtomicUsize::new(0),
         }
+    }
+
+    /// What the handles of this engine bear.
+    #[inline]
+    pub(crate) fn tag(&self) -> EngineTag {
+        self.tag.tag()
     }
 
     /// The slots of commits over several levels and rooms.
@@ -132,7 +146,9 @@ impl Catalog {
 
     /// The open levels of a product, in the order of the warehouses.
     pub(crate) fn levels_of(&self, product: ProductIndex) -> impl Iterator<Item = LevelIndex> + '_ {
-        self.warehouses.iter().filter_map(move |warehouse| self.level_of(warehouse.id(), product))
+        self.warehouses
+            .iter()
+            .filter_map(move |warehouse| self.level_of(warehouse.index(), product))
     }
 
     /// How many levels are open. Never waits.
@@ -167,6 +183,7 @@ impl Catalog {
         let location = self.warehouse(warehouse).ok_or(CatalogFull)?;
         self.levels_defined.fetch_add(1, Ordering::Relaxed);
         level.marks().open(&self.commits);
+        level.belong_to(self.tag());
         level.open(handle, warehouse, product, location.threshold());
         announce(Definition::Level(handle));
         location.note_level(handle);

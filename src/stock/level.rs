@@ -3,8 +3,11 @@
 use crate::quantity::{MAX_UNITS, Quantity};
 use crate::stock::cell::{Cell, CellId, Change, Settle};
 use crate::stock::commit::MarkReader;
-use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
+use crate::stock::handle::{
+    LevelHandle, LevelIndex, ProductId, ProductIndex, WarehouseId, WarehouseIndex,
+};
 use crate::stock::sold::Sold;
+use crate::stock::tag::EngineTag;
 use crate::stock::word::{Delta, Word};
 use crate::sync::{AtomicU32, AtomicU64, MODELLED, Ordering};
 
@@ -34,7 +37,9 @@ pub struct StockLevel {
     threshold: AtomicU32,
     product: AtomicU32,
     warehouse: AtomicU32,
-    handle: AtomicU32,
+    index: AtomicU32,
+    /// Whose level it is.
+    tag: AtomicU32,
     marks: MarkReader,
 }
 
@@ -74,7 +79,8 @@ impl StockLevel {
             threshold: AtomicU32::new(NO_THRESHOLD),
             product: AtomicU32::new(NO_PRODUCT),
             warehouse: AtomicU32::new(0),
-            handle: AtomicU32::new(0),
+            index: AtomicU32::new(0),
+            tag: AtomicU32::new(EngineTag::NOBODY.to_bits()),
             marks: MarkReader::default(),
         }
     }
@@ -87,12 +93,12 @@ impl StockLevel {
     /// Opens the level, empty. Only the thread that defines names calls this, once a level.
     pub(crate) fn open(
         &self,
-        handle: LevelIndex,
+        index: LevelIndex,
         warehouse: WarehouseIndex,
         product: ProductIndex,
         threshold: Option<u32>,
     ) {
-        self.handle.store(handle.0, Ordering::Relaxed);
+        self.index.store(index.0, Ordering::Relaxed);
         self.warehouse.store(u32::from(warehouse.0), Ordering::Relaxed);
         self.threshold.store(threshold.unwrap_or(NO_THRESHOLD), Ordering::Relaxed);
         // Release pairs with the Acquire in `is_open`: an open level shows its warehouse.
@@ -103,13 +109,26 @@ impl StockLevel {
         self.product.load(Ordering::Acquire) != NO_PRODUCT
     }
 
+    /// Whose handles it gives out. Before it is opened.
+    pub(crate) fn belong_to(&self, engine: EngineTag) {
+        self.tag.store(engine.to_bits(), Ordering::Relaxed);
+    }
+
+    fn tag(&self) -> EngineTag {
+        EngineTag::from_bits(self.tag.load(Ordering::Relaxed))
+    }
+
     /// Its handle.
-    pub fn handle(&self) -> LevelIndex {
-        LevelIndex(self.handle.load(Ordering::Relaxed))
+    pub fn handle(&self) -> LevelHandle {
+        LevelHandle::new(self.index(), self.tag())
+    }
+
+    pub(crate) fn index(&self) -> LevelIndex {
+        LevelIndex(self.index.load(Ordering::Relaxed))
     }
 
     fn id(&self) -> CellId {
-        CellId::level(self.handle())
+        CellId::level(self.index())
     }
 
     /// The word with both counts, for a commit that covers the level.
@@ -123,12 +142,20 @@ impl StockLevel {
     }
 
     /// The product.
-    pub fn product(&self) -> ProductIndex {
+    pub fn product(&self) -> ProductId {
+        ProductId::new(self.product_index(), self.tag())
+    }
+
+    pub(crate) fn product_index(&self) -> ProductIndex {
         ProductIndex(self.product.load(Ordering::Relaxed))
     }
 
     /// The warehouse.
-    pub fn warehouse(&self) -> WarehouseIndex {
+    pub fn warehouse(&self) -> WarehouseId {
+        WarehouseId::new(self.warehouse_index(), self.tag())
+    }
+
+    pub(crate) fn warehouse_index(&self) -> WarehouseIndex {
         WarehouseIndex(self.warehouse.load(Ordering::Relaxed) as u16)
     }
 

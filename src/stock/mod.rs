@@ -6,6 +6,7 @@ pub(crate) mod commit;
 pub(crate) mod handle;
 pub(crate) mod level;
 pub(crate) mod sold;
+pub(crate) mod tag;
 pub(crate) mod warehouse;
 pub(crate) mod word;
 

@@ -5,7 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::quantity::{MAX_UNITS, Quantity};
 use crate::stock::cell::{Cell, CellId, Settle};
 use crate::stock::commit::MarkReader;
-use crate::stock::handle::{LevelIndex, WarehouseIndex};
+use crate::stock::handle::{LevelIndex, WarehouseId, WarehouseIndex};
+use crate::stock::tag::EngineTag;
 use crate::stock::word::{Delta, Word};
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
 
@@ -18,7 +19,9 @@ const NO_THRESHOLD: u32 = u32::MAX;
 /// units that go out give it back last, so that a warehouse never holds more than its capacity.
 #[derive(Debug)]
 pub struct Warehouse {
-    id: WarehouseIndex,
+    index: WarehouseIndex,
+    /// Whose warehouse it is.
+    tag: EngineTag,
     name: Arc<str>,
     capacity: u32,
     room: Room,
@@ -36,14 +39,15 @@ struct Room(Cell);
 
 impl Warehouse {
     pub(crate) fn new(
-        id: WarehouseIndex,
+        index: WarehouseIndex,
         name: Arc<str>,
         capacity: u32,
         threshold: Option<u32>,
     ) -> Self {
         debug_assert!((1..=MAX_UNITS).contains(&capacity));
         Self {
-            id,
+            index,
+            tag: EngineTag::NOBODY,
             name,
             capacity,
             room: Room(Cell::new(Word::new(capacity, 0))),
@@ -54,9 +58,18 @@ impl Warehouse {
         }
     }
 
+    /// Whose handles it gives out. Before anybody else knows of it.
+    pub(crate) fn belong_to(&mut self, engine: EngineTag) {
+        self.tag = engine;
+    }
+
     /// Its handle.
-    pub fn id(&self) -> WarehouseIndex {
-        self.id
+    pub fn id(&self) -> WarehouseId {
+        WarehouseId::new(self.index, self.tag)
+    }
+
+    pub(crate) fn index(&self) -> WarehouseIndex {
+        self.index
     }
 
     /// Its name.
@@ -75,7 +88,7 @@ impl Warehouse {
 
     /// How many more units it can hold at this moment. Units under way in or out count as in.
     pub fn room_left(&self) -> u32 {
-        self.room.0.read(CellId::room(self.id), &self.marks).available()
+        self.room.0.read(CellId::room(self.index), &self.marks).available()
     }
 
     /// At or under this many available units a product of the warehouse is low, unless it has a
@@ -109,19 +122,19 @@ impl Warehouse {
     ) -> Result<(), u32> {
         #[cfg(planted = "room_looked_at_first")]
         if self.room_left() >= qty.get() {
-            let _ = self.room.0.apply(CellId::room(self.id), Delta::withdraw(qty), commits);
+            let _ = self.room.0.apply(CellId::room(self.index), Delta::withdraw(qty), commits);
             return Ok(());
         }
         self.room
             .0
-            .apply(CellId::room(self.id), Delta::withdraw(qty), commits)
+            .apply(CellId::room(self.index), Delta::withdraw(qty), commits)
             .map(drop)
             .map_err(Word::available)
     }
 
     /// Gives the room of units that have left. Law 2: their entry is queued.
     pub(crate) fn give_room<S: Settle + ?Sized>(&self, qty: Quantity, commits: &S) {
-        let room = CellId::room(self.id);
+        let room = CellId::room(self.index);
         let given = self.room.0.apply(room, Delta::receive(qty), commits);
         debug_assert!(given.is_ok(), "no more room is given than was taken");
     }

@@ -46,7 +46,7 @@ fn status(manager: &InventoryManager, id: TransferRequestId) -> TransferRequestS
 #[track_caller]
 fn assert_counts(manager: &InventoryManager, sf: (u32, u32), nyc: (u32, u32)) {
     let counts = |place| {
-        let counts = manager.counts(place);
+        let counts = manager.counts(place).expect("known");
         (counts.available, counts.reserved)
     };
     assert_eq!((counts(SF), counts(NYC)), (sf, nyc));

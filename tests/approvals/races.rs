@@ -148,7 +148,7 @@ fn every_prefix_of_the_record_is_legal_while_threads_ask_and_decide() {
     }
     assert!(requested.is_empty(), "all were decided");
     let counts = [SF, NYC].map(|level| {
-        let counts = manager.counts(level);
+        let counts = manager.counts(level).expect("known");
         (i64::from(counts.available), i64::from(counts.reserved))
     });
     assert_eq!(replay(&entries), counts);

@@ -36,8 +36,10 @@ fn what_can_be_no_request_is_refused() {
     };
     let warehouse = "LA".to_owned();
     assert_eq!(place(ask("SF", "LA", "LAPTOP", 1)), UnknownPlace::Warehouse { warehouse });
-    let (warehouse, product) = ("SF".to_owned(), "LAPTOB".to_owned());
-    assert_eq!(place(ask("SF", "NYC", "LAPTOB", 1)), UnknownPlace::Product { warehouse, product });
+    let product = "LAPTOB".to_owned();
+    assert_eq!(place(ask("SF", "NYC", "LAPTOB", 1)), UnknownPlace::NeverStocked { product });
+    let (warehouse, product) = ("NYC".to_owned(), "LAPTOP".to_owned());
+    assert_eq!(place(ask("NYC", "SF", "LAPTOP", 1)), UnknownPlace::Product { warehouse, product });
     assert!(matches!(place(ask("SF", "NYC", "", 1)), UnknownPlace::Name(_)));
     assert_eq!(manager.transfer_requests(), []);
 }

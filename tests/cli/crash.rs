@@ -187,7 +187,7 @@ fn check_engine(folder: &str, told: &[(EntryType, ReservationId)], context: &str
     let manager = manager.unwrap_or_else(|error| panic!("{context}: {error}"));
     for row in &stock.rows {
         let place = (&*row.warehouse, &*row.product);
-        let live = manager.counts(place);
+        let live = manager.counts(place).expect("known");
         let counts = (live.available, live.reserved, live.sold);
         assert_eq!((row.available, row.reserved, row.sold), counts, "{context}: {place:?}");
         let page = manager.reservations(place, None, usize::MAX).expect("a level");

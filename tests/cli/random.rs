@@ -89,8 +89,12 @@ impl Shop {
     pub(crate) fn counts(&self) -> Vec<(&'static str, &'static str, Counts)> {
         let mut counts = Vec::new();
         for (warehouse, product) in WAREHOUSES.iter().flat_map(|w| PRODUCTS.map(|p| (*w, p))) {
-            if self.manager.level((warehouse, product)).is_some() {
-                counts.push((warehouse, product, self.manager.counts((warehouse, product))));
+            if self.manager.level((warehouse, product)).is_ok() {
+                counts.push((
+                    warehouse,
+                    product,
+                    self.manager.counts((warehouse, product)).expect("known"),
+                ));
             }
         }
         counts.sort_unstable_by_key(|(warehouse, product, _)| (*warehouse, *product));

@@ -110,6 +110,6 @@ pub(crate) fn written(manager: &InventoryManager) -> Vec<AuditEntry> {
 
 /// `(available, reserved, sold)` of a level.
 pub(crate) fn counts(manager: &InventoryManager, level: (&str, &str)) -> (u32, u32, u32) {
-    let counts = manager.counts(level);
+    let counts = manager.counts(level).expect("known");
     (counts.available, counts.reserved, counts.sold)
 }

@@ -127,7 +127,7 @@ fn open(disk: &SimulatedDisk, verified: &Result<Verified, JournalError>) {
 fn compare(manager: &InventoryManager, stock: &JournalStock) {
     for row in &stock.rows {
         let place = (&*row.warehouse, &*row.product);
-        let live = manager.counts(place);
+        let live = manager.counts(place).expect("known");
         let counts = (live.available, live.reserved, live.sold);
         assert_eq!((row.available, row.reserved, row.sold), counts, "{place:?}");
         let page = manager.reservations(place, None, usize::MAX).expect("a level");

@@ -13,6 +13,7 @@ use stockade::{
 use crate::crash::{Seen, check_image, look, some_step};
 use crate::state::{
     MINUTE, PRODUCTS, Random, WAREHOUSES, check_laws, counts, engine_on, pending, seed,
+    without_handles,
 };
 
 fn is_checkpoint(name: &str) -> bool {
@@ -79,7 +80,9 @@ fn shown(disk: &SimulatedDisk, ids: &[ReservationId]) -> (String, Recovered) {
         manager.transfer_requests(),
         manager.warehouse("NYC").map(|it| (it.threshold(), it.room_left())),
         // Also of holds that only the log knows, or nobody any more.
-        ids.iter().map(|id| (manager.reservation(*id), manager.confirm(*id))).collect::<Vec<_>>(),
+        ids.iter()
+            .map(|id| (manager.reservation(*id).map(without_handles), manager.confirm(*id)))
+            .collect::<Vec<_>>(),
         log,
     );
     (shown, recovered)

@@ -381,7 +381,11 @@ fn a_disk_that_fails_stops_the_engine_and_one_that_comes_back_loses_nothing() {
         }
         assert!(stopped.into_inner(), "{what}: the engine goes on");
         assert!(manager.flush().wait().is_err(), "{what}: a flush says that all is well");
-        assert_eq!(manager.sold(("SF", "LAPTOP")), sold, "{what}: reads are answered");
+        assert_eq!(
+            manager.sold(("SF", "LAPTOP")).expect("known"),
+            sold,
+            "{what}: reads are answered"
+        );
         fault(false);
         let deadline = std::time::Instant::now() + MINUTE;
         while manager.sell(("SF", "LAPTOP"), 1).is_err() {
@@ -394,6 +398,6 @@ fn a_disk_that_fails_stops_the_engine_and_one_that_comes_back_loses_nothing() {
         let image = disk.crash(disk.steps(), |_| false);
         let again = InventoryManager::builder().journal_storage(image).warehouse("SF");
         let again = again.without_threads().build().unwrap_or_else(|it| panic!("{what}: {it}"));
-        assert_eq!(again.sold(("SF", "LAPTOP")), sold, "{what}");
+        assert_eq!(again.sold(("SF", "LAPTOP")).expect("known"), sold, "{what}");
     }
 }

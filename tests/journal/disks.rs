@@ -48,7 +48,7 @@ fn sell_until_stopped(manager: &InventoryManager) -> u32 {
         match manager.sell(LAPTOPS, 1) {
             Err(ReserveError::Unavailable(Unavailable::Stopped { .. })) => {
                 assert!(matches!(manager.health(), Health::Stopped { .. }));
-                return manager.sold(LAPTOPS);
+                return manager.sold(LAPTOPS).expect("known");
             }
             Ok(_) | Err(ReserveError::Unavailable(Unavailable::NotDurable { .. })) => {}
             Err(error) => panic!("{error}"),
@@ -73,7 +73,7 @@ fn a_directory_that_comes_back_is_gone_on_with() {
     manager.add_stock(LAPTOPS, 1_000_000, "SUPPLIER").expect("room");
     fs::rename(&here, &there).expect("a rename");
     let sold = sell_until_stopped(&manager);
-    assert_eq!(manager.sold(LAPTOPS), sold, "reads are answered");
+    assert_eq!(manager.sold(LAPTOPS).expect("known"), sold, "reads are answered");
     // An empty one in its place is none to go on in.
     fs::create_dir(&here).expect("a directory");
     thread::sleep(Duration::from_millis(60));
@@ -81,9 +81,9 @@ fn a_directory_that_comes_back_is_gone_on_with() {
     fs::remove_dir_all(&here).expect("removed");
     fs::rename(&there, &here).expect("a rename");
     sell_again(&manager);
-    let sold = manager.sold(LAPTOPS);
+    let sold = manager.sold(LAPTOPS).expect("known");
     drop(manager);
-    assert_eq!(open(&here).sold(LAPTOPS), sold);
+    assert_eq!(open(&here).sold(LAPTOPS).expect("known"), sold);
 }
 
 #[test]
@@ -135,9 +135,9 @@ fn a_full_disk_stops_the_engine_until_there_is_room_and_nothing_is_lost() {
     assert_eq!(unfinished.count(), 0, "attempts that came to nothing fill the disk further");
     fs::remove_file(&ballast).expect("removed");
     sell_again(&manager);
-    let sold = manager.sold(LAPTOPS);
+    let sold = manager.sold(LAPTOPS).expect("known");
     drop(manager);
-    assert_eq!(open(&directory).sold(LAPTOPS), sold);
+    assert_eq!(open(&directory).sold(LAPTOPS).expect("known"), sold);
 }
 
 #[test]

@@ -11,7 +11,9 @@ use stockade::{
     TransferRequest, TransferRequestId, TransferRequestStatus,
 };
 
-use crate::state::{MINUTE, PRODUCTS, Random, WAREHOUSES, check_laws, counts, engine_on, seed};
+use crate::state::{
+    MINUTE, PRODUCTS, Random, WAREHOUSES, check_laws, counts, engine_on, seed, without_handles,
+};
 
 /// What a run has made so far, to be looked at again.
 #[derive(Default)]
@@ -53,10 +55,16 @@ fn view(manager: &InventoryManager, made: &Made) -> View {
         counts: counts(manager),
         rooms: WAREHOUSES.iter().map(room).collect(),
         thresholds: places()
-            .map(|place| manager.stock_level(place).and_then(|level| level.threshold()))
+            .map(|place| manager.stock_level(place).ok().and_then(|level| level.threshold()))
             .collect(),
-        reservations: made.ids.iter().map(|id| (*id, manager.reservation(*id))).collect(),
-        by_key: (0..made.keys).map(|number| manager.reservation_by_key(&key(number))).collect(),
+        reservations: made
+            .ids
+            .iter()
+            .map(|id| (*id, manager.reservation(*id).map(without_handles)))
+            .collect(),
+        by_key: (0..made.keys)
+            .map(|number| manager.reservation_by_key(&key(number)).map(without_handles))
+            .collect(),
         open: manager.transfer_requests(),
         requests: (0..=made.requests).map(|id| manager.transfer_request(id.into())).collect(),
         longest_ttl: manager.longest_ttl(),

@@ -33,7 +33,7 @@ fn a_journal_of_version_1_is_read() {
     let verified = JournalReader::on(disk.clone()).verify(Some(expected)).expect("sound");
     assert!(verified.closed && verified.segments > 2, "{verified:?}");
     let manager = engine_on(&disk).build().expect("it is gone on with");
-    let counts = manager.counts(("SF", "LAPTOP"));
+    let counts = manager.counts(("SF", "LAPTOP")).expect("known");
     assert_eq!((counts.available, counts.reserved, counts.sold), (75, 16, 13));
     assert_eq!(manager.transfer_requests().len(), 1);
     let key = RequestKey::try_from("golden").expect("a legal key");

@@ -38,8 +38,8 @@ fn day(disk: &SimulatedDisk, steps: usize) -> InventoryManager {
 fn stock(manager: &InventoryManager) -> Vec<(String, String, u32, u32, u32)> {
     let mut rows = Vec::new();
     for place in WAREHOUSES.iter().flat_map(|w| PRODUCTS.iter().map(move |p| (*w, *p))) {
-        if let Some(level) = manager.level(place) {
-            let counts = manager.counts(level);
+        if let Ok(level) = manager.level(place) {
+            let counts = manager.counts(level).expect("known");
             let (warehouse, product) = (place.0.to_owned(), place.1.to_owned());
             let row = (warehouse, product, counts.available, counts.reserved, counts.sold);
             rows.push((level, row));

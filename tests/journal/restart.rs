@@ -7,7 +7,7 @@ use stockade::testing::SimulatedDisk;
 use stockade::{
     AddError, AuditFilter, BasketLine, BuildError, ConfirmError, ConfirmOrRetake, FileStorage,
     InventoryManager, JournalError, KeyError, ManualClock, Owner, Release, RequestKey,
-    ReservationStatus, Timestamp, WarehouseSpec,
+    ReservationStatus, Timestamp, UnknownPlace, WarehouseSpec,
 };
 
 use crate::state::{MINUTE, check_laws, counts, engine_on, pending};
@@ -44,7 +44,8 @@ fn everything_that_an_engine_knows_survives_a_restart() {
     first.suspend("LA").expect("a setting");
 
     let (before, holds) = (counts(&first), pending(&first));
-    let (entries, handle) = (first.audit().newest_sequence(), first.level(("NYC", "PHONE")));
+    let (entries, handle) =
+        (first.audit().newest_sequence(), first.level(("NYC", "PHONE")).expect("open"));
     let retained = first.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
     drop(first);
 
@@ -53,7 +54,8 @@ fn everything_that_an_engine_knows_survives_a_restart() {
         assert_eq!(counts(&again), before);
         assert_eq!(pending(&again), holds);
         check_laws(&again);
-        assert_eq!(again.level(("NYC", "PHONE")), handle);
+        assert_eq!(again.level(("NYC", "PHONE")).map(|it| it.index()), Ok(handle.index()));
+        assert_eq!(again.available(handle), Err(UnknownPlace::Handle), "of the engine before");
         let held = again.reservation(held).expect("pending");
         assert_eq!((held.owner, held.expires_at), (Some(owner), expiry));
         assert_eq!(again.reservation(basket).expect("pending").lines.len(), 2);
@@ -117,7 +119,7 @@ fn a_hold_that_fell_due_while_the_engine_was_down_gets_a_grace() {
     clock.advance(120 * MINUTE);
     let none = open(Duration::ZERO);
     assert!(matches!(none.confirm(long), Err(ConfirmError::Expired { .. })));
-    assert_eq!(none.available(("SF", "LAPTOP")), 9);
+    assert_eq!(none.available(("SF", "LAPTOP")).expect("known"), 9);
 }
 
 #[test]
@@ -142,7 +144,7 @@ fn what_the_builder_changes_stands_and_what_it_repeats_does_not_undo_a_change() 
     let expected =
         JournalError::CapacityBelowStock { warehouse: "SF".to_owned(), capacity: 49, on_hand: 50 };
     assert_eq!(refused, BuildError::Journal(expected));
-    assert_eq!(open(25, 50).expect("just enough").available(("SF", "LAPTOP")), 50);
+    assert_eq!(open(25, 50).expect("just enough").available(("SF", "LAPTOP")).expect("known"), 50);
 }
 
 #[test]
@@ -159,11 +161,12 @@ fn a_builder_must_name_every_warehouse_of_the_journal_and_may_add_some_in_any_or
     let missing = JournalError::MissingWarehouse { warehouse: "SF".to_owned() };
     assert_eq!(open(&["NYC", "LA"]).expect_err("SF lacks"), BuildError::Journal(missing));
     let again = open(&["LA", "NYC", "SF"]).expect("all are there");
-    assert_eq!(again.available(handle), 5);
+    assert_eq!(again.level(("NYC", "LAPTOP")).map(|it| it.index()), Ok(handle.index()));
+    assert_eq!(again.available(("NYC", "LAPTOP")), Ok(5));
     again.transfer("NYC", "LA", "LAPTOP", 2).expect("stock");
     drop(again);
     let third = open(&["SF", "NYC", "LA"]).expect("all are there");
-    assert_eq!(third.available(("LA", "LAPTOP")), 2);
+    assert_eq!(third.available(("LA", "LAPTOP")).expect("known"), 2);
 }
 
 #[test]
@@ -215,7 +218,7 @@ fn a_hold_taken_anew_before_the_restart_is_not_taken_again_after_it() {
     let again = open();
     assert_eq!(again.confirm_or_retake(late, &lines), Ok(ConfirmOrRetake::AlreadyRetaken(by)));
     assert_eq!(again.reservation(by).map(|it| it.retaken_from), Ok(Some(late)));
-    assert_eq!(again.sold(("SF", "LAPTOP")), 2);
+    assert_eq!(again.sold(("SF", "LAPTOP")).expect("known"), 2);
 }
 
 #[test]
@@ -233,7 +236,7 @@ fn segments_follow_one_another_and_are_read_as_one() {
         }
     }
     let manager = open();
-    assert_eq!(manager.sold(("SF", "LAPTOP")), sold);
+    assert_eq!(manager.sold(("SF", "LAPTOP")).expect("known"), sold);
     assert!(manager.recovered().is_some_and(|it| it.segments > 6), "{:?}", manager.recovered());
     check_laws(&manager);
 }

@@ -160,7 +160,7 @@ fn a_step_neither_shortens_the_hold_nor_hides_it_from_the_sweeper() {
     manager.release_lines(id, &[line(LAPTOP, 1)]).expect("held");
     clock.advance(TTL + Duration::from_millis(1));
     manager.run_until_idle();
-    assert_eq!(manager.held(LAPTOP), 2);
+    assert_eq!(manager.held(LAPTOP).expect("known"), 2);
     manager.extend(id, 2 * TTL).expect("pending");
     clock.advance(2 * TTL + Duration::from_millis(1));
     manager.run_until_idle();

@@ -274,12 +274,12 @@ impl Driver {
             if number == self.handles.len() {
                 self.handles.push(handle);
             }
-            let seen = manager.counts(names);
-            assert_eq!(seen, manager.counts(handle));
+            let seen = manager.counts(names).expect("known");
+            assert_eq!(seen, manager.counts(handle).expect("known"));
             let counts = (expected.available, expected.reserved, expected.sold);
             let seen = (seen.available, seen.reserved, seen.sold);
             assert_eq!(seen, counts, "{names:?} after {step:?}, {}", self.story());
-            let threshold = manager.stock_level(handle).and_then(|level| level.threshold());
+            let threshold = manager.stock_level(handle).expect("an open level").threshold();
             assert_eq!(threshold, self.model.threshold_of(number), "{}", self.story());
             self.compare_live(number);
         }
@@ -471,7 +471,8 @@ fn basket_denied(error: BasketError) -> Denied {
     match error {
         BasketError::Insufficient { lines, overdue_left } => {
             let lines = lines.into_iter();
-            let plain = lines.map(|it| (it.warehouse, it.product, it.needed, it.available));
+            let plain = lines
+                .map(|it| (it.warehouse, it.product, it.needed, it.available, it.never_stocked));
             Denied::Short { lines: plain.collect(), overdue_left }
         }
         other => other.into(),

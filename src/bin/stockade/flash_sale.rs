@@ -304,7 +304,7 @@ fn join<T>(thread: ScopedJoinHandle<'_, T>) -> Result<T, Failure> {
 /// live on: where there are any, when all of the buyers' must be over.
 fn wait_for_expiry(manager: &InventoryManager, shelves: &[Shelf], history: &Books, ttl: Duration) {
     let start = Instant::now();
-    let held = |shelf: &Shelf| i128::from(manager.counts(shelf.level).held());
+    let held = |shelf: &Shelf| i128::from(manager.counts(shelf.level).expect("known").held());
     let is_over = |shelf: &Shelf| match held(shelf) {
         0 => true,
         held => start.elapsed() > ttl + SETTLING && held <= history.account(&shelf.product).held(),
@@ -330,7 +330,7 @@ fn account(
         let Shelf { product, level, .. } = shelf;
         let bought = tally.receipts.get(&number).copied().unwrap_or(0) + u64::from(shelf.sold);
         let account = books.account(product);
-        let sold = manager.counts(*level).sold.into();
+        let sold = manager.counts(*level).expect("known").sold.into();
         let stocked = if number < args.products { u64::from(args.stock) } else { 0 };
         let check = |broken: &mut Broken, what: &str, found: u64, expected: u64| {
             broken.unless_equal(format_args!("{product}, {what}"), found, expected);

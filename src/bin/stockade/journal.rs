@@ -129,7 +129,7 @@ impl JournalArgs {
         let stock = JournalReader::new(directory).stock(None);
         let stock = stock.map_err(|error| audit::failure(directory, error))?;
         for StockRow { warehouse, product, available, reserved, sold, .. } in &stock.rows {
-            let live = manager.counts((&**warehouse, &**product));
+            let live = manager.counts((&**warehouse, &**product)).expect("known");
             let mut check = |what: &str, found: u32, live: u32| {
                 let what = format_args!("{product}, {what} units in the journal on the disk");
                 broken.unless_equal(what, found, live);

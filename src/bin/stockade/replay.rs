@@ -332,7 +332,7 @@ fn account(
     let oversold_units = store.shelves.iter().map(|shelf| {
         let account = books.account(&shelf.product);
         // Whichever witness says most.
-        let sold = account.sold.max(store.manager.counts(shelf.level).sold.into());
+        let sold = account.sold.max(store.manager.counts(shelf.level).expect("known").sold.into());
         let beyond = i128::from(sold) - account.on_hand();
         u64::try_from(beyond).unwrap_or(0)
     });

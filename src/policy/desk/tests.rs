@@ -1,6 +1,7 @@
 use super::*;
 use crate::policy::alerts::{Listeners, Scope};
 use crate::stock::handle::WarehouseIndex;
+use crate::stock::tag::EngineTag;
 use std::collections::HashMap;
 use std::sync::mpsc::{self, Receiver, Sender};
 
@@ -15,7 +16,7 @@ struct Engine {
 
 impl Engine {
     fn new() -> Arc<Self> {
-        let (desk, listeners) = (AlertDesk::new(), Listeners::new());
+        let (desk, listeners) = (AlertDesk::new(), Listeners::new(EngineTag::NOBODY));
         Arc::new(Self { desk, listeners, crossings: Mutex::default() })
     }
 
@@ -213,7 +214,7 @@ fn a_listener_may_call_the_engine() {
         if &*alert.product == "1" {
             // Register, remove and raise, from within.
             let id = engine.listeners.add(Scope::Everywhere, Arc::new(Hears(|_: &_| ())));
-            assert!(engine.listeners.remove(id));
+            assert_eq!(engine.listeners.remove(id), Some(true));
             engine.cross(1_000);
         }
     });

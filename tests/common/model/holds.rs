@@ -52,7 +52,7 @@ impl Model {
 
     /// The level to take `units` from, which has them then, and a slot for them.
     fn level_to_sell(&mut self, place: Place, units: u32) -> Result<usize, Denied> {
-        let found = self.find(place).map_err(ReserveError::Place)?;
+        let found = self.find_known(place).map_err(ReserveError::Place)?;
         let suspended = found.and_then(|level| self.is_suspended(level));
         if let Some(warehouse) = suspended {
             self.suspended += 1;
@@ -96,7 +96,7 @@ impl Model {
     /// A basket's lines, equal levels merged, in the order of the levels.
     fn basket_lines(&mut self, lines: &[(Place, u32)]) -> Result<Vec<(usize, u32)>, Denied> {
         let mut merged: Vec<(usize, u32)> = Vec::new();
-        let mut never_stocked = Vec::new();
+        let mut not_there = Vec::new();
         for (place, units) in lines {
             match (self.find(*place).map_err(BasketError::Place)?, place) {
                 (Some(level), _) => match merged.iter_mut().find(|line| line.0 == level) {
@@ -104,14 +104,15 @@ impl Model {
                     None => merged.push((level, *units)),
                 },
                 (None, Place::Names(warehouse, product)) => {
-                    never_stocked.push(((*warehouse).into(), (*product).into(), *units, 0));
+                    let unheard = !self.is_known(product);
+                    not_there.push(((*warehouse).into(), (*product).into(), *units, 0, unheard));
                 }
                 (None, Place::Level(_)) => unreachable!("a level by number is known"),
             }
         }
-        if !never_stocked.is_empty() {
+        if !not_there.is_empty() {
             self.insufficient += 1;
-            return Err(Denied::Short { lines: never_stocked, overdue_left: false });
+            return Err(Denied::Short { lines: not_there, overdue_left: false });
         }
         merged.sort_unstable();
         if merged.len() > self.bounds.basket_lines {
@@ -141,7 +142,8 @@ impl Model {
             let short = lines.iter().filter(|line| self.levels[line.0].available < line.1);
             let name = |&(level, needed): &(usize, u32)| {
                 let (warehouse, product) = self.names_of(level);
-                (warehouse.to_owned(), product.to_owned(), needed, self.levels[level].available)
+                let available = self.levels[level].available;
+                (warehouse.to_owned(), product.to_owned(), needed, available, false)
             };
             return Err(Denied::Short { lines: short.map(name).collect(), overdue_left: false });
         }

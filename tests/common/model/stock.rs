@@ -69,6 +69,21 @@ impl Model {
         check_name(product)
     }
 
+    /// The level of a place whose warehouse must exist and whose product must be known; `None` where the
+    /// product was only ever stocked elsewhere.
+    pub(super) fn find_known(&self, place: Place) -> Result<Option<usize>, UnknownPlace> {
+        match (self.find(place)?, place) {
+            (None, Place::Names(_, product)) if !self.is_known(product) => {
+                Err(UnknownPlace::NeverStocked { product: product.to_owned() })
+            }
+            (found, _) => Ok(found),
+        }
+    }
+
+    pub(super) fn is_known(&self, product: &str) -> bool {
+        self.products.contains(&product)
+    }
+
     /// The level of a place whose warehouse must exist; `None` where nobody stocked the product.
     pub(super) fn find(&self, place: Place) -> Result<Option<usize>, UnknownPlace> {
         if let Place::Names(warehouse, _) = place {
@@ -144,7 +159,7 @@ impl Model {
 
     pub(super) fn remove(&mut self, call: &Call, place: Place, units: u32, why: &str) -> Answer {
         let short = |available| RemoveError::Insufficient { needed: units, available };
-        let found = self.find(place).map_err(RemoveError::Place)?;
+        let found = self.find_known(place).map_err(RemoveError::Place)?;
         let Some(level) = found else { return Err(short(0).into()) };
         if let Some(warehouse) = self.is_suspended(level) {
             return Err(RemoveError::Suspended { warehouse }.into());
@@ -165,7 +180,7 @@ impl Model {
     /// Takes sold units off, or says how many there are.
     fn take_sold(&mut self, place: Place, units: u32) -> Result<usize, ShipError> {
         let not_sold = |sold| ShipError::NotSold { needed: units, sold };
-        let level = self.find(place)?.ok_or(not_sold(0))?;
+        let level = self.find_known(place)?.ok_or(not_sold(0))?;
         let sold = self.levels[level].sold;
         self.levels[level].sold = sold.checked_sub(units).ok_or(not_sold(sold))?;
         self.levels[level].reserved -= units;
@@ -205,7 +220,7 @@ impl Model {
             }
         }
         let short = |available| TransferError::Insufficient { needed: units, available };
-        let found = self.level_at(Place::Names(from, product));
+        let found = self.find_known(Place::Names(from, product)).map_err(TransferError::Place)?;
         let Some(out) = found else { return Err(short(0).into()) };
         self.end_overdue(|model| model.levels[out].available >= units);
         if self.levels[out].available < units {
@@ -274,7 +289,7 @@ impl Model {
     pub(super) fn set_own_threshold(&mut self, place: Place, own: Option<Option<u32>>) -> Answer {
         check_threshold(own.flatten())?;
         self.check_names(place).map_err(SettingError::Place)?;
-        let level = match (self.find(place).map_err(SettingError::Place)?, place) {
+        let level = match (self.find_known(place).map_err(SettingError::Place)?, place) {
             (Some(level), _) => level,
             (None, Place::Names(warehouse, product)) => {
                 let (warehouse, product) = (warehouse.to_owned(), product.to_owned());

@@ -85,11 +85,11 @@ fn collide(threads: usize) {
                 manager.reserve_basket(&basket, HOUR).expect("enough for all");
                 let (from, to) = if number % 2 == 0 { ("SF", "NYC") } else { ("NYC", "SF") };
                 manager.transfer(from, to, LINES[number % 3], 1).expect("enough for all");
-                manager.totals(LINES[0]);
+                manager.totals(LINES[0]).expect("known");
             });
         }
     });
-    let held: u32 = LINES.map(|product| manager.held(("SF", product))).iter().sum();
+    let held: u32 = LINES.map(|product| manager.held(("SF", product)).expect("known")).iter().sum();
     assert_eq!(held, 3 * threads as u32);
 }
 
