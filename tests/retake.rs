@@ -118,11 +118,14 @@ fn a_pending_hold_is_not_confirmed_for_other_lines() {
             vec![BasketLine::new(LAPTOPS, 3), BasketLine::new(("SF", "NEVER STOCKED"), 1)],
             vec![BasketLine::new(("NYC", "LAPTOP"), 3)],
             vec![BasketLine::new(("MARS", "LAPTOP"), 3)],
-            vec![BasketLine::new(stranger, 3)],
         ] {
             let refused = manager.request().key(key("late")).confirm_or_retake(hold, &other);
             assert_eq!(refused, Err(RetakeError::OtherLines), "{other:?}");
         }
+        let lines = [BasketLine::new(stranger, 3)];
+        let refused = manager.request().key(key("late")).confirm_or_retake(hold, &lines);
+        let place = stockade::UnknownPlace::Handle;
+        assert_eq!(refused, Err(RetakeError::Retake(BasketError::Place(place))));
         assert_eq!(counts(&manager, LAPTOPS), (7, 3, 0));
         assert_eq!(manager.stats().refusals.insufficient, 0, "no reserve was refused");
         // Refusals are not remembered.

@@ -136,7 +136,7 @@ impl Engine {
     }
 
     /// The level for this engine; refuses names that can't be, and a handle of another engine.
-    #[inline]
+    #[inline(always)]
     pub(super) fn own_level<'l>(&self, level: LevelRef<'l>) -> Result<OwnLevel<'l>, UnknownPlace> {
         level.own(self.catalog.tag())
     }
@@ -207,14 +207,27 @@ impl Engine {
 
     /// The level at this place; `None` if the product was only ever stocked elsewhere. Refuses a
     /// product that this engine has never heard of.
-    #[inline]
+    #[inline(always)]
     pub(super) fn resolve_stocked(
         &self,
         level: OwnLevel<'_>,
     ) -> Result<Option<LevelIndex>, UnknownPlace> {
-        match (self.opened(level)?, level) {
-            (None, OwnLevel::Names(_, product)) => self.known_product(product).map(|_| None),
-            (found, _) => Ok(found),
+        match level {
+            OwnLevel::Index(index) => Ok(Some(index)),
+            OwnLevel::Names(warehouse, product) => self.stocked_by_name(warehouse, product),
+        }
+    }
+
+    // Not inlined: who calls by handle pays nothing for it.
+    #[inline(never)]
+    fn stocked_by_name(
+        &self,
+        warehouse: &str,
+        product: &str,
+    ) -> Result<Option<LevelIndex>, UnknownPlace> {
+        match self.opened(OwnLevel::Names(warehouse, product))? {
+            None => self.known_product(product).map(|_| None),
+            found => Ok(found),
         }
     }
 

@@ -34,6 +34,7 @@ impl<'a> From<(&'a str, &'a str)> for LevelRef<'a> {
 }
 
 impl From<LevelHandle> for LevelRef<'_> {
+    #[inline]
     fn from(handle: LevelHandle) -> Self {
         Self::Handle(handle)
     }
@@ -124,6 +125,13 @@ pub(super) fn check_name(name: &str) -> Result<(), InvalidName> {
     if (1..=MAX_NAME_BYTES).contains(&bytes) { Ok(()) } else { Err(InvalidName { bytes }) }
 }
 
+// Not inlined: who calls by handle pays nothing for it.
+#[inline(never)]
+fn check_names(warehouse: &str, product: &str) -> Result<(), UnknownPlace> {
+    check_name(warehouse)?;
+    Ok(check_name(product)?)
+}
+
 // A function, not a value: a call that does not need the error would make it and drop it.
 #[cold]
 pub(super) fn foreign() -> UnknownPlace {
@@ -132,13 +140,12 @@ pub(super) fn foreign() -> UnknownPlace {
 
 impl<'a> LevelRef<'a> {
     /// The level for the engine with this tag; refuses names that can't be, and another engine's handle.
-    #[inline]
+    #[inline(always)]
     pub(super) fn own(self, engine: EngineTag) -> Result<OwnLevel<'a>, UnknownPlace> {
         match self {
             Self::Handle(handle) => handle.of(engine).map(OwnLevel::Index).ok_or_else(foreign),
             Self::Names(warehouse, product) => {
-                check_name(warehouse)?;
-                check_name(product)?;
+                check_names(warehouse, product)?;
                 Ok(OwnLevel::Names(warehouse, product))
             }
         }

@@ -13,7 +13,9 @@ use stockade::{
 use uuid::Uuid;
 
 use super::plan::{PRODUCTS, Step, WAREHOUSES, What, Where};
-use crate::common::model::call::{Answer, Call, Denied, Entry, Given, HoldRef, Op, Place};
+use crate::common::model::call::{
+    Answer, Call, Denied, Entry, Given, HoldRef, Op, Place, short_line,
+};
 use crate::common::model::{Alert, Bounds, Model};
 use crate::common::{ledger, log_of, ms};
 
@@ -470,10 +472,7 @@ fn done<E: Into<stockade::Error>>(answer: Result<(), E>) -> Answer {
 fn basket_denied(error: BasketError) -> Denied {
     match error {
         BasketError::Insufficient { lines, overdue_left } => {
-            let lines = lines.into_iter();
-            let plain = lines
-                .map(|it| (it.warehouse, it.product, it.needed, it.available, it.never_stocked));
-            Denied::Short { lines: plain.collect(), overdue_left }
+            Denied::Short { lines: lines.into_iter().map(short_line).collect(), overdue_left }
         }
         other => other.into(),
     }

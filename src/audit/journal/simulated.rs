@@ -30,7 +30,7 @@ const SECTOR: usize = 512;
 /// // The power goes, and nothing that was not synced is left.
 /// let after = disk.crash(disk.steps(), |_| false);
 /// let again = InventoryManager::builder().warehouse("SF").journal_storage(after).build()?;
-/// assert_eq!(again.available(("SF", "LAPTOP")), 10);
+/// assert_eq!(again.available(("SF", "LAPTOP"))?, 10);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Default)]
@@ -202,7 +202,7 @@ impl SimulatedDisk {
     /// for seed in 0..10 {
     ///     let after = disk.crash_and_reopen(seed);
     ///     let again = InventoryManager::builder().warehouse("SF").journal_storage(after).build()?;
-    ///     assert_eq!(again.available(("SF", "LAPTOP")), 10);
+    ///     assert_eq!(again.available(("SF", "LAPTOP"))?, 10);
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -82,10 +82,9 @@ pub(crate) enum Given {
 /// Why a call was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Denied {
-    /// Lines of a basket were short: warehouse, product, needed, available, whether the
-    /// product was never heard of.
+    /// Lines of a basket were short.
     Short {
-        lines: Vec<(String, String, u32, u32, bool)>,
+        lines: Vec<Short>,
         overdue_left: bool,
     },
     Other(stockade::Error),
@@ -161,4 +160,12 @@ pub(crate) struct Hold {
     pub(crate) slot: u32,
     /// The engine keeps no record of it any more, which it may once the hold is over.
     pub(crate) forgotten: bool,
+}
+
+/// A line that was short: warehouse, product, needed, available, and whether nobody ever stocked the
+/// product.
+pub(crate) type Short = (String, String, u32, u32, bool);
+
+pub(crate) fn short_line(line: stockade::ShortLine) -> Short {
+    (line.warehouse, line.product, line.needed, line.available, line.never_stocked)
 }
