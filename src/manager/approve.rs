@@ -344,7 +344,7 @@ impl Engine {
         let looked = self.look_before_moving(level, target_place, qty, held);
         let moved = looked.map_err(DecisionError::from).and_then(|()| {
             let (_, product) = self.names_of(from);
-            let to = self.resolve_or_open(OwnLevel::Names(target_place.name(), &product))?;
+            let to = self.resolve_or_open(OwnLevel::named(target_place.name(), &product))?;
             let route = Route { from, to, source, target, qty, held };
             let moved = self.move_units(&route, verdict.at, |draft| {
                 let draft = draft.and_event(EventType::TransferDecided, from, qty, target);

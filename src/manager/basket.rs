@@ -10,7 +10,7 @@ use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::{Engine, Refusal};
 use crate::manager::keyed::RequestShape;
-use crate::manager::place::{BasketLine, OwnLevel, OwnLines, foreign, merge_equal_levels};
+use crate::manager::place::{BasketLine, LevelAt, OwnLines, foreign, merge_equal_levels};
 use crate::manager::recorder::Draft;
 use crate::manager::request::Request;
 use crate::quantity::Quantity;
@@ -84,16 +84,16 @@ impl Engine {
         let mut found: Vec<(LevelIndex, u32)> = Vec::with_capacity(lines.len());
         let mut not_there = Vec::new();
         for (level, quantity) in lines.iter() {
-            match (self.opened(level)?, level) {
+            match (self.opened(level)?, level.at()) {
                 (Some(handle), _) => found.push((handle, quantity)),
-                (None, OwnLevel::Names(warehouse, product)) => not_there.push(ShortLine {
+                (None, LevelAt::Names(warehouse, product)) => not_there.push(ShortLine {
                     warehouse: warehouse.to_owned(),
                     product: product.to_owned(),
                     needed: quantity,
                     available: 0,
                     never_stocked: self.known_product(product).is_err(),
                 }),
-                (None, OwnLevel::Index(_)) => return Err(foreign().into()),
+                (None, LevelAt::Index(_)) => return Err(foreign().into()),
             }
         }
         if !not_there.is_empty() {

@@ -15,8 +15,8 @@ use crate::manager::due::Due;
 use crate::manager::durability::Durabilities;
 use crate::manager::journal::JournalLink;
 use crate::manager::place::{
-    BasketLine, LevelRef, OwnLevel, OwnLines, OwnProduct, OwnWarehouse, ProductRef, WarehouseRef,
-    foreign,
+    BasketLine, LevelAt, LevelRef, OwnLevel, OwnLines, OwnProduct, OwnWarehouse, ProductRef,
+    WarehouseRef, foreign,
 };
 use crate::manager::recorder::Recorder;
 use crate::manager::settings::Settings;
@@ -196,9 +196,9 @@ impl Engine {
     /// The level that was opened at this place, if one was.
     #[inline]
     pub(super) fn opened(&self, level: OwnLevel<'_>) -> Result<Option<LevelIndex>, UnknownPlace> {
-        match level {
-            OwnLevel::Index(index) => Ok(Some(index)),
-            OwnLevel::Names(warehouse, product) => {
+        match level.at() {
+            LevelAt::Index(index) => Ok(Some(index)),
+            LevelAt::Names(warehouse, product) => {
                 let warehouse = self.warehouse_named(warehouse)?;
                 Ok(self.catalog.level_by_name(warehouse.index(), product))
             }
@@ -212,9 +212,9 @@ impl Engine {
         &self,
         level: OwnLevel<'_>,
     ) -> Result<Option<LevelIndex>, UnknownPlace> {
-        match level {
-            OwnLevel::Index(index) => Ok(Some(index)),
-            OwnLevel::Names(warehouse, product) => self.stocked_by_name(warehouse, product),
+        match level.at() {
+            LevelAt::Index(index) => Ok(Some(index)),
+            LevelAt::Names(warehouse, product) => self.stocked_by_name(warehouse, product),
         }
     }
 
@@ -225,7 +225,7 @@ impl Engine {
         warehouse: &str,
         product: &str,
     ) -> Result<Option<LevelIndex>, UnknownPlace> {
-        match self.opened(OwnLevel::Names(warehouse, product))? {
+        match self.opened(OwnLevel::named(warehouse, product))? {
             None => self.known_product(product).map(|_| None),
             found => Ok(found),
         }
@@ -247,9 +247,9 @@ impl Engine {
 
     /// The level at this place, or the error that says that there is none.
     pub(super) fn resolve(&self, level: OwnLevel<'_>) -> Result<LevelIndex, UnknownPlace> {
-        self.resolve_stocked(level)?.ok_or_else(|| match level {
-            OwnLevel::Index(_) => foreign(),
-            OwnLevel::Names(warehouse, product) => UnknownPlace::Product {
+        self.resolve_stocked(level)?.ok_or_else(|| match level.at() {
+            LevelAt::Index(_) => foreign(),
+            LevelAt::Names(warehouse, product) => UnknownPlace::Product {
                 warehouse: warehouse.to_owned(),
                 product: product.to_owned(),
             },
@@ -261,7 +261,7 @@ impl Engine {
         if let Some(known) = self.opened(level)? {
             return Ok(known);
         }
-        let OwnLevel::Names(warehouse, product) = level else {
+        let LevelAt::Names(warehouse, product) = level.at() else {
             return Err(foreign().into());
         };
         let warehouse = self.warehouse_named(warehouse)?;

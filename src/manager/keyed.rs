@@ -7,7 +7,7 @@ use crate::manager::answer::{KeyUse, Remembered};
 use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
-use crate::manager::place::{OwnLevel, OwnProduct, OwnWarehouse};
+use crate::manager::place::{LevelAt, OwnLevel, OwnProduct, OwnWarehouse};
 use crate::quantity::Quantity;
 use crate::reservation::id::ReservationId;
 use crate::reservation::keys::{Claim, Fingerprint, KeyName, RequestKey};
@@ -22,9 +22,9 @@ impl RequestShape {
 
     /// A level, as the caller named it: the same request names it the same way.
     pub(super) fn level(self, level: OwnLevel<'_>) -> Self {
-        Self(match level {
-            OwnLevel::Names(warehouse, product) => self.0.text(warehouse).text(product),
-            OwnLevel::Index(index) => self.0.number(u64::from(index.0)),
+        Self(match level.at() {
+            LevelAt::Names(warehouse, product) => self.0.text(warehouse).text(product),
+            LevelAt::Index(index) => self.0.number(u64::from(index.0)),
         })
     }
 

@@ -98,11 +98,33 @@ impl<'a> BasketLine<'a> {
     }
 }
 
-/// A level as the caller named it, for the engine that it was asked of: the handle is its own.
+/// A level as the caller named it, for the engine that it was asked of: its names can be names, or its
+/// handle is the engine's own.
+// What the caller passed, as it is: the hot path copies nothing.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum OwnLevel<'a> {
+pub(super) struct OwnLevel<'a>(LevelRef<'a>);
+
+/// Where an [`OwnLevel`] is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum LevelAt<'a> {
     Names(&'a str, &'a str),
     Index(LevelIndex),
+}
+
+impl<'a> OwnLevel<'a> {
+    /// A level of a warehouse and a product that the engine knows.
+    pub(super) fn named(warehouse: &'a str, product: &'a str) -> Self {
+        Self(LevelRef::Names(warehouse, product))
+    }
+
+    #[inline(always)]
+    pub(super) fn at(self) -> LevelAt<'a> {
+        match self.0 {
+            LevelRef::Names(warehouse, product) => LevelAt::Names(warehouse, product),
+            // `own` has compared the tag.
+            LevelRef::Handle(handle) => LevelAt::Index(handle.checked()),
+        }
+    }
 }
 
 /// A warehouse as the caller named it, for the engine that it was asked of.
@@ -143,10 +165,11 @@ impl<'a> LevelRef<'a> {
     #[inline(always)]
     pub(super) fn own(self, engine: EngineTag) -> Result<OwnLevel<'a>, UnknownPlace> {
         match self {
-            Self::Handle(handle) => handle.of(engine).map(OwnLevel::Index).ok_or_else(foreign),
+            Self::Handle(handle) if handle.of(engine).is_none() => Err(foreign()),
+            Self::Handle(_) => Ok(OwnLevel(self)),
             Self::Names(warehouse, product) => {
                 check_names(warehouse, product)?;
-                Ok(OwnLevel::Names(warehouse, product))
+                Ok(OwnLevel(self))
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
 use crate::manager::keyed::RequestShape;
-use crate::manager::place::{LevelRef, OwnLevel};
+use crate::manager::place::{LevelAt, LevelRef};
 use crate::manager::request::Request;
 use crate::quantity::Quantity;
 
@@ -62,7 +62,7 @@ impl Engine {
         self.keyed(OperationKind::Add, details, shape, |key| {
             self.admit()?;
             let over_capacity = |room| AddError::OverCapacity { needed: qty.get(), room };
-            if let (None, OwnLevel::Names(warehouse, _)) = (self.opened(level)?, level) {
+            if let (None, LevelAt::Names(warehouse, _)) = (self.opened(level)?, level.at()) {
                 // A product that is new is not defined by what is refused.
                 let warehouse = self.warehouse(warehouse.into())?;
                 self.check_open(warehouse)

@@ -88,7 +88,7 @@ impl Engine {
     ) -> Result<LevelIndex, TransferError> {
         let product =
             self.catalog.product_name(level.product_index()).ok_or(UnknownPlace::Handle)?;
-        Ok(self.resolve_or_open(OwnLevel::Names(target.name(), &product))?)
+        Ok(self.resolve_or_open(OwnLevel::named(target.name(), &product))?)
     }
 
     /// Refuses what is plainly short: without a write, and before a level is opened for it.

@@ -112,6 +112,12 @@ impl ProductId {
 }
 
 impl LevelHandle {
+    /// The index of a handle whose engine was compared before.
+    #[inline]
+    pub(crate) fn checked(self) -> LevelIndex {
+        self.0.value()
+    }
+
     /// Levels are numbered from 0 in the order in which they were opened.
     pub fn index(self) -> usize {
         self.0.value().index()

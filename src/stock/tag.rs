@@ -103,6 +103,7 @@ impl<T: Copy> Tagged<T> {
     }
 
     /// The value, whosever it is: for what only shows or compares it.
+    #[inline]
     pub(crate) fn value(self) -> T {
         self.value
     }
