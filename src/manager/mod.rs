@@ -91,7 +91,7 @@ use lifecycle::Life;
 /// # Ok::<(), stockade::Error>(())
 /// ```
 ///
-/// [`LevelHandle`]: crate::LevelIndex
+/// [`LevelHandle`]: crate::LevelHandle
 #[derive(Clone, Debug)]
 pub struct InventoryManager {
     // Dropped first: its end needs the engine.
