@@ -39,6 +39,7 @@ struct Readme;
 mod audit;
 mod clock;
 mod error;
+mod journal;
 mod manager;
 mod parking;
 mod policy;
@@ -52,18 +53,9 @@ mod trace;
 
 pub use audit::entry::{AdjustmentType, AuditEntry, EntryType, EventType, UnknownEntryType};
 pub use audit::flush::Flush;
-pub use audit::head::{HeadHash, InvalidHash, JournalHead};
-pub use audit::journal::files::FileStorage;
-pub use audit::journal::storage::{Storage, StorageFile};
 pub use audit::log::{AuditFilter, AuditLog, AuditPage};
 pub use audit::queue::Backpressure;
-pub use audit::reading::{JournalReader, JournalStock, StockRow, Verified, VerifyError};
-pub use audit::recovery::TornTail;
-pub use audit::redact::{Redacted, redact, redact_with_archive};
-pub use audit::replay::RecoveryProgress;
-pub use audit::retention::JournalRetention;
 pub use audit::sink::{AuditBatch, AuditSink, SinkError};
-pub use audit::subscribe::{InvalidPosition, JournalPosition, NextEntry, Subscription};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use error::{
     AddError, Applied, BasketError, BuildError, ConfirmError, DecisionError, Error, ExtendError,
@@ -73,6 +65,15 @@ pub use error::{
     RetakeError, SettingError, SettleError, ShipError, ShortLine, SnapshotError, TransferError,
     TransferFailure, Unavailable, UnknownPlace,
 };
+pub use journal::follow::subscribe::{InvalidPosition, JournalPosition, NextEntry, Subscription};
+pub use journal::format::head::{HeadHash, InvalidHash, JournalHead};
+pub use journal::maintenance::redact::{Redacted, redact, redact_with_archive};
+pub use journal::maintenance::retention::JournalRetention;
+pub use journal::offline::{JournalReader, JournalStock, StockRow, Verified, VerifyError};
+pub use journal::recovery::TornTail;
+pub use journal::recovery::replay::RecoveryProgress;
+pub use journal::storage::files::FileStorage;
+pub use journal::storage::{Storage, StorageFile};
 pub use manager::{
     BasketLine, BrokenLevel, Builder, Comparison, ConfirmOrRetake, Durability, Durably, Health,
     InventoryManager, LevelRef, LevelSnapshot, OperationKind, ProductRef, Recovered, Refusals,
@@ -100,5 +101,5 @@ pub use stock::warehouse::Warehouse;
 #[cfg(feature = "testing")]
 pub mod testing {
     pub use crate::audit::faulty::{FaultControl, FaultCounts, FaultySink};
-    pub use crate::audit::journal::simulated::SimulatedDisk;
+    pub use crate::journal::storage::simulated::SimulatedDisk;
 }

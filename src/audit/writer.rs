@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use std::{io, mem};
 
 use crate::audit::flush::Ticket;
-use crate::audit::journal::writer::{JournalWriter, Wrote};
 use crate::audit::record::{Other, Queued, Record, Steps};
 use crate::audit::recorder::{Recorder, Settings};
 use crate::audit::sink::{AuditBatch, AuditSink};
 use crate::audit::view::Names;
 use crate::error::FlushError;
+use crate::journal::writer::{JournalWriter, Wrote};
 use crate::stock::announce::CommitName;
 use crate::sync::Ordering;
 

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::audit::backup;
-use crate::audit::head::JournalHead;
-use crate::audit::journal::files::FileStorage;
-use crate::audit::journal::storage::Storage;
-use crate::audit::subscribe::{JournalPosition, Subscription};
 use crate::error::JournalError;
+use crate::journal::follow::subscribe::{JournalPosition, Subscription};
+use crate::journal::format::head::JournalHead;
+use crate::journal::maintenance::backup;
+use crate::journal::storage::Storage;
+use crate::journal::storage::files::FileStorage;
 use crate::manager::InventoryManager;
 use crate::manager::journal::JournalLink;
 use crate::sync::lock;

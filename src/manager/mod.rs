@@ -1,4 +1,4 @@
-//! Floor 5, the manager: every public operation, one file for each kind.
+//! Floor 6, the manager: every public operation, one file for each kind.
 
 mod answer;
 mod approvals;

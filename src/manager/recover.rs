@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::audit::entry::EventType;
-use crate::audit::ledger::Ledger;
-use crate::audit::ledger::holds::{Hold, HoldLine, Standing};
-use crate::audit::ledger::transfers::{Decision, Outcome, TransferState};
 use crate::clock::Timestamp;
 use crate::error::{JournalError, TransferFailure};
+use crate::journal::ledger::Ledger;
+use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
+use crate::journal::ledger::transfers::{Decision, Outcome, TransferState};
 use crate::manager::answer::Answer;
 use crate::manager::approvals::Asked;
 use crate::manager::engine::Engine;

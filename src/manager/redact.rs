@@ -1,11 +1,11 @@
 //! Erasing what callers noted, by the engine that runs.
 
 use crate::audit::entry::AuditEntry;
-use crate::audit::journal::layout::Layout;
-use crate::audit::journal::segment::SegmentHeader;
-use crate::audit::journal::storage::Storage;
-use crate::audit::redact::{self, Erased, Places, Redacted};
 use crate::error::{FlushError, JournalError, RedactError};
+use crate::journal::format::segment::SegmentHeader;
+use crate::journal::layout::Layout;
+use crate::journal::maintenance::redact::{self, Erased, Places, Redacted};
+use crate::journal::storage::Storage;
 use crate::manager::InventoryManager;
 use crate::manager::journal::JournalLink;
 use crate::sync::lock;
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    use crate::audit::journal::simulated::SimulatedDisk;
+    use crate::journal::storage::simulated::SimulatedDisk;
 
     #[test]
     fn a_checkpoint_that_was_due_before_texts_were_erased_is_not_written_after() {

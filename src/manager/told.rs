@@ -9,7 +9,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use super::InventoryManager;
-use crate::audit::journal::simulated::SimulatedDisk;
+use crate::journal::storage::simulated::SimulatedDisk;
 use crate::quantity::Quantity;
 
 const MINUTE: Duration = Duration::from_secs(60);

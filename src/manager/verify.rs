@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::audit::auditor::Auditor;
-use crate::audit::checkpoint;
-use crate::audit::head::JournalHead;
-use crate::audit::journal::segment::Point;
-use crate::audit::ledger::Ledger;
 use crate::error::JournalError;
+use crate::journal::follow::auditor::Auditor;
+use crate::journal::format::head::JournalHead;
+use crate::journal::format::segment::Point;
+use crate::journal::ledger::Ledger;
+use crate::journal::recovery::start;
 use crate::manager::InventoryManager;
 use crate::stock::handle::LevelHandle;
 use crate::stock::level::Counts;
@@ -85,7 +85,7 @@ impl InventoryManager {
             Some(auditing) => self.compare(|last, look| auditing.catch_up(last, look)),
             None => {
                 let storage = Arc::clone(&journal.storage);
-                let (ledger, at) = checkpoint::whole(&*storage)?;
+                let (ledger, at) = start::whole(&*storage)?;
                 let mut auditor = Auditor::new(storage, ledger, at);
                 self.compare(|last, look| {
                     auditor.catch_up(last)?;
@@ -166,7 +166,7 @@ fn counts_in(ledger: &Ledger, level: LevelHandle) -> Counts {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::audit::journal::simulated::SimulatedDisk;
+    use crate::journal::storage::simulated::SimulatedDisk;
     use crate::manager::stats::Health;
     use crate::quantity::Quantity;
 

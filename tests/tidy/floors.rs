@@ -18,6 +18,7 @@ pub(crate) const FLOORS: &[&[&str]] = &[
     &["stock"],
     &["reservation"],
     &["audit"],
+    &["journal"],
     &["policy"],
     &["manager"],
 ];

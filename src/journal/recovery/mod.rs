@@ -1,0 +1,273 @@
+//! From a journal to the state that it adds up to, and to the point where it goes on.
+
+pub(crate) mod replay;
+pub(crate) mod start;
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::audit::record::Record;
+use crate::journal::format::batch::BatchHeader;
+use crate::journal::format::decode::Decoded;
+use crate::journal::format::segment::Point;
+use crate::journal::layout::{Layout, failed};
+use crate::journal::ledger::Ledger;
+use crate::journal::reader::{FoundBatch, Outcome, Segment, Torn};
+use crate::journal::storage::Storage;
+use crate::journal::storage::archived::WithArchive;
+use crate::journal::writer::Continuation;
+
+use crate::clock::Timestamp;
+use crate::error::JournalError;
+use replay::{RecoveryProgress, Visitor, replay};
+use start::Beginning;
+
+/// What a recovery is asked for.
+pub(crate) struct Wanted<'a> {
+    /// How long to wait for another process that has the journal.
+    pub(crate) wait_for_lock: Duration,
+    /// Where segments went that are no longer in the journal.
+    pub(crate) archive: Option<Arc<dyn Storage>>,
+    /// How many keys to remember.
+    pub(crate) keys: usize,
+    /// How many of the newest entries to give back as records.
+    pub(crate) history: u64,
+    /// Told after each segment.
+    pub(crate) progress: Option<&'a mut (dyn FnMut(RecoveryProgress) + Send)>,
+}
+
+/// The end of a journal that a crash left incomplete, and that was cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TornTail {
+    /// The file.
+    pub file: String,
+    /// Where in it what counts ends.
+    pub offset: u64,
+    /// What was found there.
+    pub what: String,
+}
+
+impl TornTail {
+    pub(crate) fn of(torn: &Torn) -> Self {
+        Self { file: torn.file.clone(), offset: torn.offset, what: torn.what.to_owned() }
+    }
+}
+
+/// A journal that was read, and may be gone on with.
+pub(crate) struct Opened {
+    pub(crate) ledger: Ledger,
+    pub(crate) history: History,
+    pub(crate) outcome: Outcome,
+    pub(crate) segments: usize,
+    /// The entry that the checkpoint ends with which it began with.
+    pub(crate) checkpoint: Option<u64>,
+    /// Checkpoints that could not be used, and why.
+    pub(crate) unusable: Vec<JournalError>,
+    lock: Arc<dyn Any + Send + Sync>,
+    journal: Option<u128>,
+    openings: u64,
+    newest_segment: u64,
+    tail: Tail,
+}
+
+/// The newest entries, as the log in memory takes them.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    wanted: u64,
+    entries: u64,
+    records: VecDeque<Record>,
+    /// The latest time of an entry that is not among them.
+    pub(crate) latest_gone: Option<Timestamp>,
+}
+
+/// What lies beyond the last point that is known to be on the disk.
+#[derive(Default)]
+struct Tail {
+    /// The newest batch that is known to be on the disk.
+    trusted: Point,
+    found: VecDeque<(BatchHeader, Vec<u8>, Point)>,
+}
+
+impl Opened {
+    /// Where the journal goes on. `random` names a journal that is new.
+    pub(crate) fn continuation(self, now: Timestamp, random: u128) -> Continuation {
+        Continuation {
+            lock: self.lock,
+            journal: self.journal.unwrap_or(random),
+            opening: self.openings + 1,
+            newest_segment: self.newest_segment,
+            trusted: self.tail.trusted,
+            found: self.tail.found.into_iter().map(|(header, body, _)| (header, body)).collect(),
+            opened_at: now,
+        }
+    }
+
+    /// The journal's lock, to be held by whoever writes.
+    pub(crate) fn lock(&self) -> Arc<dyn Any + Send + Sync> {
+        Arc::clone(&self.lock)
+    }
+
+    /// How often the journal was opened before.
+    pub(crate) fn openings(&self) -> u64 {
+        self.openings
+    }
+
+    /// How many batches will be written again.
+    pub(crate) fn rewritten(&self) -> usize {
+        self.tail.found.len()
+    }
+
+    /// The records of the newest entries, and the first one's sequence number.
+    pub(crate) fn take_history(&mut self) -> (u64, Vec<Record>) {
+        let records = std::mem::take(&mut self.history.records);
+        (self.ledger.next_sequence - self.history.entries, records.into())
+    }
+}
+
+/// Takes the journal for writing and replays it.
+pub(crate) fn open(storage: &Arc<dyn Storage>, wanted: Wanted<'_>) -> Result<Opened, JournalError> {
+    let lock = Arc::from(take_lock(&**storage, wanted.wait_for_lock)?);
+    let mut storage = Arc::clone(storage);
+    let mut layout = Layout::find(&*storage)?;
+    let mut segments = layout.path.len();
+    let begin = |storage: &dyn Storage, layout: &mut Layout| {
+        start::begin(storage, layout, wanted.keys, wanted.history)
+    };
+    let mut beginning = begin(&*storage, &mut layout);
+    if let (Err(_), Some(_), Some(archive)) = (&beginning, layout.trimmed, wanted.archive) {
+        // Without a checkpoint, from the journal's real beginning.
+        storage = Arc::new(WithArchive::new(storage, archive));
+        layout = Layout::find(&*storage)?;
+        segments = layout.path.len();
+        beginning = begin(&*storage, &mut layout);
+    }
+    let Beginning { mut ledger, at, unusable } = beginning?;
+    let mut keep = Keep::default();
+    keep.history.wanted = wanted.history;
+    keep.history.latest_gone = (at.sequence > 0).then_some(ledger.newest_at);
+    let outcome = replay(&*storage, &layout, &mut ledger, &mut keep, wanted.progress)?;
+    let Keep { history, mut tail } = keep;
+    tail.settle(&outcome);
+    let head = layout.head().map(|head| head.header);
+    Ok(Opened {
+        ledger,
+        history,
+        outcome,
+        segments,
+        checkpoint: (at.sequence > 0).then_some(at.sequence),
+        unusable,
+        lock,
+        journal: head.map(|head| head.journal),
+        openings: head.map_or(0, |head| head.opening),
+        newest_segment: layout.newest,
+        tail,
+    })
+}
+
+fn take_lock(
+    storage: &dyn Storage,
+    patience: Duration,
+) -> Result<Box<dyn Any + Send + Sync>, JournalError> {
+    const LOOK_AGAIN: Duration = Duration::from_millis(5);
+    let began = Instant::now();
+    loop {
+        match storage.lock() {
+            Ok(lock) => return Ok(lock),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                return Err(failed("lock", "", &error));
+            }
+            Err(_) if began.elapsed() >= patience => return Err(JournalError::Locked),
+            Err(_) => thread::sleep(LOOK_AGAIN),
+        }
+    }
+}
+
+/// What recovery keeps of what it reads, beside the ledger.
+#[derive(Default)]
+struct Keep {
+    history: History,
+    tail: Tail,
+}
+
+impl Visitor for Keep {
+    fn record(&mut self, _: &Ledger, _: u64, decoded: &Decoded<'_>) -> ControlFlow<()> {
+        self.history.push(decoded);
+        ControlFlow::Continue(())
+    }
+
+    fn batch(&mut self, segment: &Segment, found: &FoundBatch, durable: u64) {
+        self.tail.push(segment, found, durable);
+    }
+}
+
+impl History {
+    fn push(&mut self, decoded: &Decoded<'_>) {
+        if self.wanted == 0 {
+            self.latest_gone = self.latest_gone.max(Some(decoded.at()));
+            return;
+        }
+        self.entries += decoded.entries();
+        self.records.push_back(decoded.to_record());
+        while self.entries > self.wanted
+            && let Some(gone) = self.records.pop_front()
+        {
+            self.entries -= gone.entries();
+            let at = match &gone {
+                Record::Step(step) => step.at(),
+                Record::Steps(steps) => steps.header.at,
+            };
+            self.latest_gone = self.latest_gone.max(Some(at));
+        }
+    }
+}
+
+impl Tail {
+    fn push(&mut self, segment: &Segment, found: &FoundBatch, durable: u64) {
+        // In their order: what this segment says of those before comes first.
+        #[cfg(not(planted = "tail_out_of_order"))]
+        self.let_go(durable);
+        let header = found.header;
+        let point = Point {
+            batch: header.number,
+            sequence: header.end() - 1,
+            hash: header.hash,
+            segment: segment.header.number,
+            length: found.end() as u64,
+        };
+        if header.number <= durable {
+            self.trusted = point;
+            return;
+        }
+        let body = segment.bytes[found.records.start..found.notes.end].to_vec();
+        self.found.push_back((header, body, point));
+    }
+
+    /// Forgets what turned out to be on the disk.
+    fn let_go(&mut self, durable: u64) {
+        while self.found.front().is_some_and(|(header, ..)| header.number <= durable)
+            && let Some((_, _, point)) = self.found.pop_front()
+        {
+            self.trusted = point;
+        }
+    }
+
+    /// All was read.
+    fn settle(&mut self, outcome: &Outcome) {
+        self.let_go(outcome.durable);
+        if outcome.closed {
+            if self.found.is_empty() {
+                // With the mark behind the closing batch, if there is one.
+                self.trusted = outcome.end;
+            } else {
+                // The closing batch says nothing else; what follows takes its number.
+                self.found.pop_back();
+            }
+        }
+    }
+}
