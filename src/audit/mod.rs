@@ -4,6 +4,7 @@ pub(crate) mod bell;
 pub(crate) mod gate;
 pub(crate) mod queue;
 
+pub(crate) mod durable_sink;
 pub(crate) mod entry;
 pub(crate) mod flush;
 pub(crate) mod log;

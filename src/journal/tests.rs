@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use crate::audit::durable_sink::DurableSink;
 use crate::audit::entry::{AdjustmentType, EventType};
 use crate::audit::record::{KeyMark, Record, Short, Step, Steps, Subject};
 use crate::audit::view::Names;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 
+use crate::audit::durable_sink::{DurableSink, WriteOutcome};
 use crate::audit::flush::Ticket;
 use crate::audit::record::Record;
 use crate::audit::view::Names;
@@ -82,16 +83,6 @@ pub(crate) struct JournalWriter {
     closed: bool,
 }
 
-/// Where a write went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wrote {
-    /// Behind what was there.
-    On,
-    /// Into a fresh segment. The failure that made it so is over, and only who hears this knows of it:
-    /// whoever was stopped for its sake has to be let go on.
-    Afresh,
-}
-
 impl JournalWriter {
     /// Begins a fresh segment, and returns once it, what was found, and its name are on the disk.
     pub(crate) fn open(
@@ -139,29 +130,6 @@ impl JournalWriter {
         Ok(journal)
     }
 
-    /// What is on the disk, and who waits for it.
-    pub(crate) fn progress(&self) -> &Arc<Progress> {
-        &self.progress
-    }
-
-    /// The next entry's sequence number.
-    pub(crate) fn next_sequence(&self) -> u64 {
-        self.sealed.sequence + 1
-    }
-
-    /// Takes over `records`, to be written by [`write`](Self::write). Can't fail.
-    pub(crate) fn take(&mut self, records: &[Record], names: &dyn Names) {
-        for record in records {
-            self.encoder.put(record, names);
-            if self.encoder.len() >= FULL_BATCH {
-                self.seal(false);
-            }
-        }
-        if !self.encoder.is_empty() {
-            self.seal(false);
-        }
-    }
-
     /// Makes a batch of what was encoded.
     fn seal(&mut self, closed: bool) {
         let encoder = &self.encoder;
@@ -204,38 +172,6 @@ impl JournalWriter {
         self.kept.push_back(Kept { header, bytes, point: self.sealed });
     }
 
-    /// Writes what was taken; after a failure, into a fresh segment.
-    ///
-    /// # Errors
-    /// What the storage says. Nothing is lost: call it again.
-    pub(crate) fn write(&mut self) -> io::Result<Wrote> {
-        if self.closed {
-            return Ok(Wrote::On);
-        }
-        if self.progress.failure().is_some() {
-            self.file = None;
-        }
-        self.let_go_of_durable();
-        if self.file.is_none() {
-            return self.start_afresh().map(|()| Wrote::Afresh);
-        }
-        let written = self.write_kept();
-        if written.is_err() {
-            // Nobody knows how much of it is there.
-            self.file = None;
-        } else if self.kept_bytes > 4 * MUCH_UNSYNCED {
-            self.progress.wait_for(self.written.batch);
-        } else if self.kept_bytes > MUCH_UNSYNCED {
-            self.progress.hurry();
-        }
-        written.map(|()| Wrote::On)
-    }
-
-    /// Whether a failure stands that only a fresh segment ends.
-    pub(crate) fn has_failed(&self) -> bool {
-        !self.closed && (self.file.is_none() || self.progress.failure().is_some())
-    }
-
     fn write_kept(&mut self) -> io::Result<()> {
         while self.kept_written < self.kept.len() {
             if self.written.length >= self.segment_bytes {
@@ -269,27 +205,6 @@ impl JournalWriter {
         (self.segment, self.file) = (header, Some(file));
         (self.written.segment, self.written.length) = (header.number, segment::HEADER as u64);
         Ok(())
-    }
-
-    /// Goes on in the next segment, if somebody asked for it, so that all that was written lies in
-    /// segments that nobody writes any more. For when all that was taken is written.
-    ///
-    /// # Errors
-    /// What the storage says. Nothing is lost: call [`write`](Self::write) again.
-    pub(crate) fn rotate_if_asked(&mut self) -> io::Result<()> {
-        let has_batches = self.written.length > segment::HEADER as u64;
-        if self.closed || self.file.is_none() || !self.progress.take_wish() || !has_batches {
-            return Ok(());
-        }
-        if cfg!(planted = "erased_without_rotation") {
-            return Ok(());
-        }
-        let rotated = self.rotate();
-        if rotated.is_err() {
-            // What it left behind is in the way.
-            self.file = None;
-        }
-        rotated
     }
 
     /// Gives up what is not trusted, and writes it again into a fresh segment. That gets its name once
@@ -373,35 +288,7 @@ impl JournalWriter {
         }
     }
 
-    /// Tells each of `tickets` once everything that was written is on the disk.
-    pub(crate) fn when_durable(&self, tickets: &[Arc<Ticket>]) {
-        self.progress.when_durable(tickets);
-    }
-
-    /// Syncs in this thread.
-    ///
-    /// # Errors
-    /// What the storage says.
-    pub(crate) fn sync_now(&self) -> io::Result<()> {
-        self.progress.sync_now()
-    }
-
-    /// Ends the journal in good order: once all is on the disk, a closing batch, and once that is, the
-    /// mark.
-    ///
-    /// # Errors
-    /// What the storage says: the journal is not closed then, and will be found as after a crash.
-    pub(crate) fn close(&mut self) -> io::Result<()> {
-        if self.closed {
-            return Ok(());
-        }
-        let closed = self.try_close();
-        self.closed = true;
-        self.progress.end();
-        self.lock = None;
-        closed
-    }
-
+    /// Once all is on the disk, a closing batch; once that is, the mark.
     fn try_close(&mut self) -> io::Result<()> {
         self.write()?;
         // Who finds the closing batch may take it that all before is on the disk.
@@ -426,6 +313,91 @@ impl JournalWriter {
     fn clear_given_up(&self) {
         // What can't be taken away now, the next opening takes.
         let _ = orphans::clear(&*self.storage);
+    }
+}
+
+impl DurableSink for JournalWriter {
+    fn next_sequence(&self) -> u64 {
+        self.sealed.sequence + 1
+    }
+
+    fn spawn(&self) -> io::Result<()> {
+        self.progress.spawn()
+    }
+
+    fn take(&mut self, records: &[Record], names: &dyn Names) {
+        for record in records {
+            self.encoder.put(record, names);
+            if self.encoder.len() >= FULL_BATCH {
+                self.seal(false);
+            }
+        }
+        if !self.encoder.is_empty() {
+            self.seal(false);
+        }
+    }
+
+    fn write(&mut self) -> io::Result<WriteOutcome> {
+        if self.closed {
+            return Ok(WriteOutcome::Appended);
+        }
+        if self.progress.failure().is_some() {
+            self.file = None;
+        }
+        self.let_go_of_durable();
+        if self.file.is_none() {
+            return self.start_afresh().map(|()| WriteOutcome::StartedOver);
+        }
+        let written = self.write_kept();
+        if written.is_err() {
+            // Nobody knows how much of it is there.
+            self.file = None;
+        } else if self.kept_bytes > 4 * MUCH_UNSYNCED {
+            self.progress.wait_for(self.written.batch);
+        } else if self.kept_bytes > MUCH_UNSYNCED {
+            self.progress.hurry();
+        }
+        written.map(|()| WriteOutcome::Appended)
+    }
+
+    fn has_failed(&self) -> bool {
+        !self.closed && (self.file.is_none() || self.progress.failure().is_some())
+    }
+
+    // Whoever asks wants all that was written to lie in segments that nobody writes any more.
+    fn rotate_if_asked(&mut self) -> io::Result<()> {
+        let has_batches = self.written.length > segment::HEADER as u64;
+        if self.closed || self.file.is_none() || !self.progress.take_wish() || !has_batches {
+            return Ok(());
+        }
+        if cfg!(planted = "erased_without_rotation") {
+            return Ok(());
+        }
+        let rotated = self.rotate();
+        if rotated.is_err() {
+            // What it left behind is in the way.
+            self.file = None;
+        }
+        rotated
+    }
+
+    fn when_durable(&self, tickets: &[Arc<Ticket>]) {
+        self.progress.when_durable(tickets);
+    }
+
+    fn sync_now(&self) -> io::Result<()> {
+        self.progress.sync_now()
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        if self.closed {
+            return Ok(());
+        }
+        let closed = self.try_close();
+        self.closed = true;
+        self.progress.end();
+        self.lock = None;
+        closed
     }
 }
 

@@ -333,7 +333,7 @@ impl Journal {
             file: "a new segment".to_owned(),
             reason: error.to_string(),
         })?;
-        writer.attach(journal);
+        writer.attach(Box::new(journal));
         self.report.took = self.began.elapsed();
         let link = JournalLink {
             storage: self.storage,
