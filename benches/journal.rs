@@ -173,7 +173,7 @@ fn recovery(scale: Scale) {
     }
     for _ in 0..2 {
         let manager = open();
-        let took = manager.recovered().expect("a journal").took.as_secs_f64();
+        let took = manager.recovery_report().expect("a journal").took.as_secs_f64();
         println!(
             "recovery: {:.2} M entries a second, {:.0} MB a second",
             entries as f64 / took / 1e6,

@@ -69,17 +69,17 @@ pub use journal::follow::subscribe::{InvalidPosition, JournalPosition, NextEntry
 pub use journal::format::head::{HeadHash, InvalidHash, JournalHead};
 pub use journal::maintenance::redact::{Redacted, redact, redact_with_archive};
 pub use journal::maintenance::retention::JournalRetention;
-pub use journal::offline::{JournalReader, JournalStock, StockRow, Verified, VerifyError};
+pub use journal::offline::{JournalReader, JournalStock, StockRow, VerifyError, VerifyReport};
 pub use journal::recovery::TornTail;
 pub use journal::recovery::replay::RecoveryProgress;
 pub use journal::storage::files::FileStorage;
 pub use journal::storage::{Storage, StorageFile};
 pub use manager::{
-    BasketLine, BrokenLevel, Builder, Comparison, ConfirmOrRetake, Durability, Durably, Health,
-    InventoryManager, LevelRef, LevelSnapshot, OperationKind, ProductRef, Recovered, Refusals,
+    BasketLine, BrokenLevel, Builder, ConfirmOrRetake, Durability, Health, InventoryManager,
+    LevelRef, LevelSnapshot, LiveVerifyReport, OperationKind, ProductRef, RecoveryReport, Refusals,
     Release, Request, ReservationCursor, ReservationPage, Shutdown, Stats, Totals,
     TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus, WarehouseLevel,
-    WarehouseRef, WarehouseSpec, WeakInventoryManager,
+    WarehouseRef, WarehouseSpec, WeakInventoryManager, WhenDurable,
 };
 pub use policy::alerts::{ListenerId, StockAlert, StockAlertListener};
 pub use policy::allocation::{

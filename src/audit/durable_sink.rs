@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::audit::flush::Ticket;
+use crate::audit::flush::FlushTicket;
 use crate::audit::record::Record;
 use crate::audit::view::Names;
 
@@ -41,7 +41,7 @@ pub(crate) trait DurableSink: Send {
     fn rotate_if_asked(&mut self) -> io::Result<()>;
 
     /// Completes each of `tickets` once everything that is written now is on the disk.
-    fn when_durable(&self, tickets: &[Arc<Ticket>]);
+    fn when_durable(&self, tickets: &[Arc<FlushTicket>]);
 
     /// Syncs in the calling thread.
     ///

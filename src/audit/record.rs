@@ -189,7 +189,7 @@ pub(crate) enum Subject {
 
 /// One entry of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Line {
+pub(crate) struct EntryLine {
     pub(crate) entry_type: EntryType,
     pub(crate) subject: Subject,
     pub(crate) quantity: u32,
@@ -211,7 +211,7 @@ pub(crate) struct Header {
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
     pub(crate) header: Header,
-    pub(crate) lines: Vec<Line>,
+    pub(crate) lines: Vec<EntryLine>,
     pub(crate) metadata: Vec<(String, String)>,
     pub(crate) key: Option<KeyMark>,
     /// The units came back because nobody ended the hold in time.
@@ -235,7 +235,7 @@ impl Steps {
         quantity: u32,
         other: Option<WarehouseId>,
     ) {
-        self.lines.push(Line { entry_type: entry_type.into(), subject, quantity, other });
+        self.lines.push(EntryLine { entry_type: entry_type.into(), subject, quantity, other });
     }
 
     /// Adds a pair of metadata, shown with every entry of the record. Allocates.
@@ -275,8 +275,8 @@ fn has_facts_only(entry_type: EntryType) -> bool {
 }
 
 /// Whether the pair of this name is a fact in a record of these lines.
-pub(crate) fn is_fact(lines: &[Line], name: &str) -> bool {
-    let transfer = |line: &Line| {
+pub(crate) fn is_fact(lines: &[EntryLine], name: &str) -> bool {
+    let transfer = |line: &EntryLine| {
         matches!(
             line.entry_type,
             EntryType::Event(EventType::TransferRequested | EventType::TransferDecided)
@@ -289,21 +289,21 @@ pub(crate) fn is_fact(lines: &[Line], name: &str) -> bool {
 /// A caller's key, in the same record as what it moved, so that no lost tail parts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyMark {
-    pub(crate) key: Short<64>,
+    pub(crate) key: ShortBytes<64>,
     /// Of the request: the same key with another one is a conflict.
     pub(crate) fingerprint: u128,
     /// What the first caller was told, as the floor above packs it.
-    pub(crate) answer: Short<32>,
+    pub(crate) answer: ShortBytes<32>,
 }
 
 /// At most `N` bytes, in place. `N` is at most 255.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Short<const N: usize> {
+pub(crate) struct ShortBytes<const N: usize> {
     bytes: [u8; N],
     len: u8,
 }
 
-impl<const N: usize> Short<N> {
+impl<const N: usize> ShortBytes<N> {
     /// The bytes, or `None` if they are too many.
     pub(crate) fn new(bytes: &[u8]) -> Option<Self> {
         const { assert!(N <= u8::MAX as usize) };
@@ -318,7 +318,7 @@ impl<const N: usize> Short<N> {
     }
 }
 
-impl<const N: usize> std::fmt::Debug for Short<N> {
+impl<const N: usize> std::fmt::Debug for ShortBytes<N> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.as_bytes().escape_ascii())
     }
@@ -358,9 +358,9 @@ mod tests {
 
     #[test]
     fn short_bytes_have_a_bound() {
-        assert_eq!(Short::<64>::new(&[7; 64]).map(|key| key.as_bytes().len()), Some(64));
-        assert_eq!(Short::<64>::new(&[7; 65]), None);
-        assert_eq!(Short::<64>::new(&[7; 300]), None);
-        assert_eq!(format!("{:?}", Short::<8>::new(b"key").expect("fits")), "key");
+        assert_eq!(ShortBytes::<64>::new(&[7; 64]).map(|key| key.as_bytes().len()), Some(64));
+        assert_eq!(ShortBytes::<64>::new(&[7; 65]), None);
+        assert_eq!(ShortBytes::<64>::new(&[7; 300]), None);
+        assert_eq!(format!("{:?}", ShortBytes::<8>::new(b"key").expect("fits")), "key");
     }
 }

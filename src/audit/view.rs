@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::audit::entry::{AuditEntry, EntryType, EventType};
-use crate::audit::record::{Header, Line, Step, Subject};
+use crate::audit::record::{EntryLine, Header, Step, Subject};
 use crate::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
@@ -32,7 +32,7 @@ pub(crate) enum View<'a> {
     /// A packed one.
     Step(&'a Step),
     /// A line of a longer record.
-    Line(&'a Header, &'a Line),
+    Line(&'a Header, &'a EntryLine),
 }
 
 impl View<'_> {

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use std::{io, mem};
 
 use crate::audit::durable_sink::{DurableSink, WriteOutcome};
-use crate::audit::flush::Ticket;
+use crate::audit::flush::FlushTicket;
 use crate::audit::record::{Other, Queued, Record, Steps};
-use crate::audit::recorder::{Recorder, Settings};
+use crate::audit::recorder::{Recorder, RecorderSettings};
 use crate::audit::sink::{AuditBatch, AuditSink};
 use crate::audit::view::Names;
 use crate::error::FlushError;
@@ -71,7 +71,7 @@ enum Undelivered {
 
 impl Recorder {
     /// A recorder and its writer, which the caller either spawns or drives by itself.
-    pub(crate) fn open(settings: Settings, names: Arc<dyn Names>) -> (Arc<Self>, Writer) {
+    pub(crate) fn open(settings: RecorderSettings, names: Arc<dyn Names>) -> (Arc<Self>, Writer) {
         let recorder = Arc::new(Self::new(&settings, names));
         let writer = Writer::new(Arc::clone(&recorder), settings.sink);
         (recorder, writer)
@@ -139,7 +139,7 @@ impl Writer {
     }
 
     /// Answers those who asked for a flush: with a journal, once it is on the disk.
-    fn answer(&self, tickets: &[Arc<Ticket>], outcome: Result<(), FlushError>) {
+    fn answer(&self, tickets: &[Arc<FlushTicket>], outcome: Result<(), FlushError>) {
         match &self.journal {
             Some(journal) if outcome.is_ok() => {
                 journal.when_durable(tickets);

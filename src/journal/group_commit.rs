@@ -9,7 +9,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 use std::{io, mem, thread};
 
-use crate::audit::flush::Ticket;
+use crate::audit::flush::FlushTicket;
 use crate::error::FlushError;
 use crate::journal::format::segment::Point;
 use crate::journal::storage::{Storage, StorageFile};
@@ -19,9 +19,9 @@ use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, nap};
 const LOOK_AGAIN: Duration = Duration::from_micros(200);
 
 /// How far the disk is behind the writer.
-pub(crate) struct Progress {
+pub(crate) struct SyncState {
     storage: Arc<dyn Storage>,
-    state: Mutex<State>,
+    state: Mutex<SyncFields>,
     changed: Condvar,
     /// What is not asked for is synced after so long.
     interval: Duration,
@@ -32,12 +32,12 @@ pub(crate) struct Progress {
     /// by who has read on: it then reads files without them.
     erasures: AtomicU64,
     /// Told when a sync has failed, by the thread that synced.
-    on_failure: Box<dyn Fn(Failure<'_>) + Send + Sync>,
+    on_failure: Box<dyn Fn(SyncFailure<'_>) + Send + Sync>,
 }
 
 /// A sync that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Failure<'a> {
+pub(crate) enum SyncFailure<'a> {
     /// Nobody knows of it yet: whoever is to be stopped, is stopped now. Later would be too late: the
     /// writer could have begun afresh by then, and would not let anybody go on a second time.
     Begins(&'a str),
@@ -54,7 +54,7 @@ pub(crate) enum Reached {
     Disk,
 }
 
-impl State {
+impl SyncFields {
     fn reached(&self, reached: Reached) -> u64 {
         match reached {
             Reached::File => self.written.batch,
@@ -64,7 +64,7 @@ impl State {
 }
 
 #[derive(Default)]
-struct State {
+struct SyncFields {
     /// Files with bytes that may not be on the disk, each with its segment's number, the oldest first.
     files: Vec<(u64, Arc<dyn StorageFile>)>,
     /// Somebody wants the writer to go on in a fresh segment.
@@ -77,7 +77,7 @@ struct State {
     written: Point,
     durable: Point,
     failed: Option<Arc<str>>,
-    waiting: Vec<(u64, Arc<Ticket>)>,
+    waiting: Vec<(u64, Arc<FlushTicket>)>,
     /// Futures that wait for more to be written, or to be on the disk.
     wakers: Vec<Waker>,
     /// Threads and futures that want to hear of what is only written.
@@ -89,15 +89,15 @@ struct State {
     ending: bool,
 }
 
-impl Progress {
+impl SyncState {
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
         interval: Duration,
-        on_failure: impl Fn(Failure<'_>) + Send + Sync + 'static,
+        on_failure: impl Fn(SyncFailure<'_>) + Send + Sync + 'static,
     ) -> Self {
         Self {
             storage,
-            state: Mutex::new(State::default()),
+            state: Mutex::new(SyncFields::default()),
             changed: Condvar::new(),
             interval,
             syncing: Mutex::new(()),
@@ -153,7 +153,7 @@ impl Progress {
     }
 
     /// Tells each of `tickets` once everything that is written now is on the disk.
-    pub(crate) fn when_durable(&self, tickets: &[Arc<Ticket>]) {
+    pub(crate) fn when_durable(&self, tickets: &[Arc<FlushTicket>]) {
         if tickets.is_empty() {
             return;
         }
@@ -239,7 +239,7 @@ impl Progress {
     }
 
     /// Completes those whose batches are on the disk, and wakes the thread.
-    fn tell(&self, mut state: MutexGuard<'_, State>) {
+    fn tell(&self, mut state: MutexGuard<'_, SyncFields>) {
         let (durable, failed) = (state.durable.batch, state.failed.clone());
         let (done, waiting) =
             mem::take(&mut state.waiting).into_iter().partition(|(target, _)| *target <= durable);
@@ -250,7 +250,7 @@ impl Progress {
         self.changed.notify_all();
         wakers.into_iter().for_each(Waker::wake);
         let done: Vec<_> = done;
-        done.iter().for_each(|(_, ticket): &(u64, Arc<Ticket>)| ticket.complete(Ok(())));
+        done.iter().for_each(|(_, ticket): &(u64, Arc<FlushTicket>)| ticket.complete(Ok(())));
         if let Some(reason) = failed {
             let error = FlushError::Stopped { reason };
             lost.iter().for_each(|(_, ticket)| ticket.complete(Err(error.clone())));
@@ -301,16 +301,16 @@ impl Progress {
     }
 
     /// Nothing that was not synced before may be trusted, until the writer begins afresh.
-    fn fail(&self, mut state: MutexGuard<'_, State>, reason: &str) {
+    fn fail(&self, mut state: MutexGuard<'_, SyncFields>, reason: &str) {
         #[cfg(not(planted = "stopped_after_the_writer_knows"))]
-        (self.on_failure)(Failure::Begins(reason));
+        (self.on_failure)(SyncFailure::Begins(reason));
         state.failed = Some(reason.into());
         self.tell(state);
         #[cfg(planted = "stopped_after_the_writer_knows")]
         std::thread::sleep(std::time::Duration::from_millis(30));
         #[cfg(planted = "stopped_after_the_writer_knows")]
-        (self.on_failure)(Failure::Begins(reason));
-        (self.on_failure)(Failure::Known);
+        (self.on_failure)(SyncFailure::Begins(reason));
+        (self.on_failure)(SyncFailure::Known);
     }
 
     /// Asks the writer to go on in a fresh segment when it has written all it has, at its next turn.
@@ -420,7 +420,7 @@ impl Progress {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SyncFields> {
         lock(&self.state)
     }
 }

@@ -52,7 +52,7 @@ pub(crate) struct Torn {
 
 /// What reading a journal to its end came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Outcome {
+pub(crate) struct ReadOutcome {
     /// The end of what counts.
     pub(crate) end: Point,
     /// The newest batch that the journal knew to be on the disk.
@@ -63,7 +63,7 @@ pub(crate) struct Outcome {
 }
 
 /// Where and why reading stopped.
-struct Stop {
+struct ReadStop {
     segment: usize,
     offset: usize,
     what: &'static str,
@@ -75,12 +75,12 @@ pub(crate) fn read(
     storage: &dyn Storage,
     layout: &Layout,
     mut each: impl FnMut(Segment, u64) -> ControlFlow<()>,
-) -> Result<Outcome, JournalError> {
+) -> Result<ReadOutcome, JournalError> {
     // What a checkpoint was taken of was on the disk.
     let durable = layout.durable;
     let skips = layout.checkpoint.batch > 0;
     let begin = layout.path.first().filter(|_| skips).map_or(Point::START, |it| it.header.base);
-    let mut walk = Walk { end: begin, durable, closed: false, marked: false };
+    let mut walk = SegmentWalk { end: begin, durable, closed: false, marked: false };
     let mut stop = None;
     let mut rest = Vec::new();
     for (index, on_path) in layout.path.iter().enumerate() {
@@ -97,12 +97,17 @@ pub(crate) fn read(
         let mut segment =
             Segment { name: name.clone(), header: on_path.header, bytes, batches: Vec::new() };
         if let Some((offset, what)) = walk.segment(on_path, &mut segment, is_head)? {
-            stop = Some(Stop { segment: index, offset, what });
+            stop = Some(ReadStop { segment: index, offset, what });
             rest = segment.bytes.split_off(offset.min(segment.bytes.len()));
         }
         if each(segment, walk.durable).is_break() {
             // Nobody asks how it ends.
-            return Ok(Outcome { end: walk.end, durable: walk.durable, closed: false, torn: None });
+            return Ok(ReadOutcome {
+                end: walk.end,
+                durable: walk.durable,
+                closed: false,
+                torn: None,
+            });
         }
     }
     if let Some(stop) = &stop {
@@ -200,7 +205,7 @@ fn follows(hashed: &Hashed, end: &Point) -> Result<(), &'static str> {
 }
 
 /// What has been read so far.
-struct Walk {
+struct SegmentWalk {
     end: Point,
     durable: u64,
     /// A closing batch counts, or was seen behind the end.
@@ -209,7 +214,7 @@ struct Walk {
     marked: bool,
 }
 
-impl Walk {
+impl SegmentWalk {
     /// Reads one segment's batches; says where it stopped, unless that is where the segment ends.
     fn segment(
         &mut self,
@@ -315,10 +320,10 @@ impl Walk {
             marks.filter(|at| bytes[*at] == b'S').any(|at| is_close_mark(&bytes[at..], seed));
     }
 
-    fn judge(self, layout: &Layout, stop: Option<Stop>) -> Result<Outcome, JournalError> {
+    fn judge(self, layout: &Layout, stop: Option<ReadStop>) -> Result<ReadOutcome, JournalError> {
         let mut torn = match stop {
             None => None,
-            Some(Stop { segment, offset, what }) => {
+            Some(ReadStop { segment, offset, what }) => {
                 let file = layout.path.get(segment).map_or_else(String::new, |it| it.name.clone());
                 Some(Torn { file, offset: offset as u64, what })
             }
@@ -342,6 +347,6 @@ impl Walk {
             let what = format!("batch {} was on the disk, and is missing", self.durable);
             return Err(damaged(&file, self.end.length, what));
         }
-        Ok(Outcome { end: self.end, durable: self.durable, closed: self.closed, torn })
+        Ok(ReadOutcome { end: self.end, durable: self.durable, closed: self.closed, torn })
     }
 }

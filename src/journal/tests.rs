@@ -6,17 +6,17 @@ use rand::rngs::StdRng;
 
 use crate::audit::durable_sink::DurableSink;
 use crate::audit::entry::{AdjustmentType, EventType};
-use crate::audit::record::{KeyMark, Record, Short, Step, Steps, Subject};
+use crate::audit::record::{KeyMark, Record, ShortBytes, Step, Steps, Subject};
 use crate::audit::view::Names;
 use crate::clock::Timestamp;
 use crate::journal::format::bytes::Cursor;
 use crate::journal::format::decode::{Decoded, Decoder};
 use crate::journal::format::encode::Encoder;
 use crate::journal::format::segment::Point;
-use crate::journal::group_commit::Progress;
+use crate::journal::group_commit::SyncState;
 use crate::journal::storage::Storage;
 use crate::journal::storage::simulated::SimulatedDisk;
-use crate::journal::writer::{Continuation, JournalWriter};
+use crate::journal::writer::{JournalWriter, ResumePoint};
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
 
@@ -76,9 +76,9 @@ fn long_record() -> Steps {
     steps.note("reason", "rebalance");
     steps.expired = true;
     steps.key = Some(KeyMark {
-        key: Short::new(b"order-1").expect("short"),
+        key: ShortBytes::new(b"order-1").expect("short"),
         fingerprint: u128::MAX - 1,
-        answer: Short::new(&[1, 2]).expect("short"),
+        answer: ShortBytes::new(&[1, 2]).expect("short"),
     });
     steps
 }
@@ -166,8 +166,8 @@ fn no_bytes_make_the_decoder_panic() {
 fn how_fast_the_journal_is() {
     const BATCH: u32 = 4_096;
     let disk: Arc<dyn Storage> = Arc::new(SimulatedDisk::new());
-    let progress = Arc::new(Progress::new(Arc::clone(&disk), Duration::from_secs(1), |_| {}));
-    let from = Continuation {
+    let progress = Arc::new(SyncState::new(Arc::clone(&disk), Duration::from_secs(1), |_| {}));
+    let from = ResumePoint {
         lock: disk.lock().expect("free").into(),
         journal: 1,
         opening: 1,

@@ -14,7 +14,7 @@ use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 
 use crate::audit::durable_sink::{DurableSink, WriteOutcome};
-use crate::audit::flush::Ticket;
+use crate::audit::flush::FlushTicket;
 use crate::audit::record::Record;
 use crate::audit::view::Names;
 use crate::clock::Timestamp;
@@ -23,7 +23,7 @@ use crate::journal::format::encode::Encoder;
 use crate::journal::format::segment::{
     self, Point, SegmentHeader, UNFINISHED, close_mark, padding_before_mark,
 };
-use crate::journal::group_commit::Progress;
+use crate::journal::group_commit::SyncState;
 use crate::journal::layout::orphans;
 use crate::journal::storage::{Storage, StorageFile};
 
@@ -36,7 +36,7 @@ const MUCH_UNSYNCED: usize = 16 << 20;
 const SPARE: usize = 8;
 
 /// Where a journal goes on, and in which segments.
-pub(crate) struct Continuation {
+pub(crate) struct ResumePoint {
     /// Kept until the journal is closed.
     pub(crate) lock: Arc<dyn Any + Send + Sync>,
     pub(crate) journal: u128,
@@ -51,7 +51,7 @@ pub(crate) struct Continuation {
 }
 
 /// A batch that may not be on the disk yet.
-struct Kept {
+struct UnsyncedBatch {
     header: BatchHeader,
     /// As it was written: header and body.
     bytes: Vec<u8>,
@@ -62,7 +62,7 @@ struct Kept {
 /// The journal's writing end.
 pub(crate) struct JournalWriter {
     storage: Arc<dyn Storage>,
-    progress: Arc<Progress>,
+    progress: Arc<SyncState>,
     /// `None`: the last one can't be trusted.
     file: Option<Arc<dyn StorageFile>>,
     lock: Option<Arc<dyn Any + Send + Sync>>,
@@ -74,10 +74,10 @@ pub(crate) struct JournalWriter {
     written: Point,
     /// The end of what is known to be on the disk.
     trusted: Point,
-    kept: VecDeque<Kept>,
-    /// How many of `kept` are in the present segment.
-    kept_written: usize,
-    kept_bytes: usize,
+    unsynced: VecDeque<UnsyncedBatch>,
+    /// How many of `unsynced` are in the present segment.
+    unsynced_written: usize,
+    unsynced_bytes: usize,
     spare: Vec<Vec<u8>>,
     encoder: Encoder,
     closed: bool,
@@ -87,9 +87,9 @@ impl JournalWriter {
     /// Begins a fresh segment, and returns once it, what was found, and its name are on the disk.
     pub(crate) fn open(
         storage: Arc<dyn Storage>,
-        progress: Arc<Progress>,
+        progress: Arc<SyncState>,
         segment_bytes: u64,
-        from: Continuation,
+        from: ResumePoint,
     ) -> io::Result<Self> {
         let salts = StdRng::try_from_rng(&mut SysRng).map_err(io::Error::other)?;
         let segment = SegmentHeader {
@@ -109,15 +109,15 @@ impl JournalWriter {
             sealed: from.trusted,
             written: from.trusted,
             trusted: from.trusted,
-            kept: VecDeque::new(),
-            kept_written: 0,
-            kept_bytes: 0,
+            unsynced: VecDeque::new(),
+            unsynced_written: 0,
+            unsynced_bytes: 0,
             spare: Vec::new(),
             encoder: Encoder::new(salts),
             closed: false,
         };
         for (header, body) in from.found {
-            journal.keep(header, &body);
+            journal.enqueue_found(header, &body);
         }
         for name in journal.storage.list()? {
             // What an attempt left that came to nothing.
@@ -155,7 +155,7 @@ impl JournalWriter {
         self.enqueue(header, bytes);
     }
 
-    fn keep(&mut self, header: BatchHeader, body: &[u8]) {
+    fn enqueue_found(&mut self, header: BatchHeader, body: &[u8]) {
         let mut bytes = vec![0; batch::HEADER];
         bytes.extend_from_slice(body);
         self.enqueue(header, bytes);
@@ -168,23 +168,24 @@ impl JournalWriter {
             hash: header.hash,
             ..Point::START
         };
-        self.kept_bytes += bytes.len();
-        self.kept.push_back(Kept { header, bytes, point: self.sealed });
+        self.unsynced_bytes += bytes.len();
+        self.unsynced.push_back(UnsyncedBatch { header, bytes, point: self.sealed });
     }
 
-    fn write_kept(&mut self) -> io::Result<()> {
-        while self.kept_written < self.kept.len() {
+    fn write_unsynced(&mut self) -> io::Result<()> {
+        while self.unsynced_written < self.unsynced.len() {
             if self.written.length >= self.segment_bytes {
                 self.rotate()?;
             }
-            let (Some(file), Some(kept)) = (&self.file, self.kept.get_mut(self.kept_written))
+            let (Some(file), Some(batch)) =
+                (&self.file, self.unsynced.get_mut(self.unsynced_written))
             else {
                 return Err(io::Error::other("no segment is open"));
             };
-            kept.place(self.segment.number, self.written.length);
-            file.append(&kept.bytes)?;
-            self.written = kept.point;
-            self.kept_written += 1;
+            batch.place(self.segment.number, self.written.length);
+            file.append(&batch.bytes)?;
+            self.written = batch.point;
+            self.unsynced_written += 1;
         }
         self.progress.wrote(self.written);
         Ok(())
@@ -236,7 +237,7 @@ impl JournalWriter {
         self.progress.begin(Arc::clone(&file), self.written);
         (self.segment, self.file) = (header, Some(file));
         self.trusted = self.written;
-        self.kept_written = self.kept.len();
+        self.unsynced_written = self.unsynced.len();
         self.let_go_of_durable();
         Ok(())
     }
@@ -261,10 +262,10 @@ impl JournalWriter {
         let file = self.storage.create(name)?;
         file.append(&header.to_bytes())?;
         let mut length = segment::HEADER as u64;
-        for kept in &mut self.kept {
-            kept.place(header.number, length);
-            file.append(&kept.bytes)?;
-            length = kept.point.length;
+        for batch in &mut self.unsynced {
+            batch.place(header.number, length);
+            file.append(&batch.bytes)?;
+            length = batch.point.length;
         }
         file.sync()?;
         Ok((file, length))
@@ -273,15 +274,15 @@ impl JournalWriter {
     /// Forgets what has reached the disk.
     fn let_go_of_durable(&mut self) {
         let durable = self.progress.durable();
-        while self.kept_written > 0
-            && self.kept.front().is_some_and(|kept| kept.header.number <= durable)
-            && let Some(kept) = self.kept.pop_front()
+        while self.unsynced_written > 0
+            && self.unsynced.front().is_some_and(|batch| batch.header.number <= durable)
+            && let Some(batch) = self.unsynced.pop_front()
         {
-            self.kept_written -= 1;
-            self.kept_bytes -= kept.bytes.len();
-            self.trusted = kept.point;
+            self.unsynced_written -= 1;
+            self.unsynced_bytes -= batch.bytes.len();
+            self.trusted = batch.point;
             if self.spare.len() < SPARE {
-                let mut bytes = kept.bytes;
+                let mut bytes = batch.bytes;
                 bytes.clear();
                 self.spare.push(bytes);
             }
@@ -348,13 +349,13 @@ impl DurableSink for JournalWriter {
         if self.file.is_none() {
             return self.start_afresh().map(|()| WriteOutcome::StartedOver);
         }
-        let written = self.write_kept();
+        let written = self.write_unsynced();
         if written.is_err() {
             // Nobody knows how much of it is there.
             self.file = None;
-        } else if self.kept_bytes > 4 * MUCH_UNSYNCED {
+        } else if self.unsynced_bytes > 4 * MUCH_UNSYNCED {
             self.progress.wait_for(self.written.batch);
-        } else if self.kept_bytes > MUCH_UNSYNCED {
+        } else if self.unsynced_bytes > MUCH_UNSYNCED {
             self.progress.hurry();
         }
         written.map(|()| WriteOutcome::Appended)
@@ -381,7 +382,7 @@ impl DurableSink for JournalWriter {
         rotated
     }
 
-    fn when_durable(&self, tickets: &[Arc<Ticket>]) {
+    fn when_durable(&self, tickets: &[Arc<FlushTicket>]) {
         self.progress.when_durable(tickets);
     }
 
@@ -401,7 +402,7 @@ impl DurableSink for JournalWriter {
     }
 }
 
-impl Kept {
+impl UnsyncedBatch {
     /// Readies the batch for its place: at `offset` of a segment.
     fn place(&mut self, segment: u64, offset: u64) {
         self.bytes[..batch::HEADER].copy_from_slice(&self.header.to_bytes(segment));

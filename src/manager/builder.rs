@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::audit::entry::EventType;
 use crate::audit::queue::Backpressure;
 use crate::audit::record::Subject;
-use crate::audit::recorder::{Recorder as AuditRecorder, Settings as AuditSettings};
+use crate::audit::recorder::{Recorder as AuditRecorder, RecorderSettings};
 use crate::audit::sink::AuditSink;
 use crate::audit::writer::Writer;
 use crate::clock::{Clock, SystemClock, Timestamp};
@@ -260,7 +260,7 @@ impl Builder {
         };
         let catalog =
             Arc::new(Catalog::new(self.warehouses.iter().enumerate().map(spec).collect()));
-        let audit = AuditSettings {
+        let audit = RecorderSettings {
             capacity: self.queue_capacity,
             backpressure: self.backpressure,
             retained: self.audit_retained,
@@ -270,7 +270,7 @@ impl Builder {
         };
         let (audit, mut writer) = AuditRecorder::open(audit, Arc::clone(&catalog) as _);
         let found = match journal {
-            Some(journal) => Some(journal.go_on(&audit, &mut writer, born, &self.randomness)?),
+            Some(journal) => Some(journal.resume(&audit, &mut writer, born, &self.randomness)?),
             None => None,
         };
         let (recorder, writer) = recorder_for(audit, writer, self.threads);

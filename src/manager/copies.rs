@@ -46,7 +46,7 @@ impl InventoryManager {
         let progress = Arc::clone(&journal.progress);
         let storage = journal.whole();
         let names = Arc::clone(&self.engine.catalog) as _;
-        Subscription::new(storage, progress, names, journal.recovered.openings + 1, after)
+        Subscription::new(storage, progress, names, journal.recovery_report.openings + 1, after)
     }
 
     /// Copies the journal, up to what is on the disk, into a directory that is empty or does not exist.
@@ -83,7 +83,7 @@ impl InventoryManager {
         let journal = self.journal_link()?;
         #[cfg(not(planted = "copied_while_erased"))]
         let _alone = lock(&journal.files);
-        let _still = journal.auditing.as_ref().map(|auditing| auditing.hold_still());
+        let _still = journal.auditing.as_ref().map(|auditing| auditing.pause_trimming());
         backup::copy(&*journal.storage, storage, || journal.progress.durable_point())
     }
 

@@ -43,29 +43,29 @@ impl InventoryManager {
     pub fn durably<'m, T, E>(
         &'m self,
         operation: impl FnOnce(Request<'m>) -> Result<T, E>,
-    ) -> Durably<T, E>
+    ) -> WhenDurable<T, E>
     where
         E: From<Unavailable> + RestsOnRecord,
     {
         let answer = operation(self.request().durability(Durability::Buffered));
         let flush = rests_on_record(&answer).then(|| self.engine.recorder.flush());
-        Durably { answer: Some(answer), flush }
+        WhenDurable { answer: Some(answer), flush }
     }
 }
 
 /// An answer that is given once it will survive; see [`InventoryManager::durably`].
 #[derive(Debug)]
 #[must_use = "an answer says nothing until it is waited for"]
-pub struct Durably<T, E> {
+pub struct WhenDurable<T, E> {
     answer: Option<Result<T, E>>,
     /// `None`: there is nothing to wait for.
     flush: Option<Flush>,
 }
 
 // Nothing in it is pinned.
-impl<T, E> Unpin for Durably<T, E> {}
+impl<T, E> Unpin for WhenDurable<T, E> {}
 
-impl<T, E: From<Unavailable>> Durably<T, E> {
+impl<T, E: From<Unavailable>> WhenDurable<T, E> {
     /// Blocks until the answer will survive.
     ///
     /// # Errors
@@ -78,7 +78,7 @@ impl<T, E: From<Unavailable>> Durably<T, E> {
     }
 }
 
-impl<T, E: From<Unavailable>> Future for Durably<T, E> {
+impl<T, E: From<Unavailable>> Future for WhenDurable<T, E> {
     type Output = Result<T, E>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

@@ -12,13 +12,15 @@ use crate::clock::Timestamp;
 use crate::error::JournalError;
 use crate::journal::follow::auditor::{Auditing, Auditor};
 use crate::journal::format::head::JournalHead;
-use crate::journal::group_commit::{Failure, Progress};
+use crate::journal::group_commit::{SyncFailure, SyncState};
 use crate::journal::ledger::Ledger;
-use crate::journal::maintenance::checkpoints::{CheckpointOptions, Keeper, Schedule};
+use crate::journal::maintenance::checkpoints::{
+    CheckpointOptions, CheckpointSchedule, JournalMaintenance,
+};
 use crate::journal::maintenance::retention::JournalRetention;
 use crate::journal::recovery::replay::RecoveryProgress;
 use crate::journal::recovery::start;
-use crate::journal::recovery::{self, Opened, TornTail, Wanted};
+use crate::journal::recovery::{self, RecoveryOptions, ReplayedJournal, TornTail};
 use crate::journal::storage::Storage;
 use crate::journal::storage::archived::WithArchive;
 use crate::journal::storage::files::FileStorage;
@@ -69,7 +71,7 @@ impl Default for JournalOptions {
 /// What an engine found in its journal when it was built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Recovered {
+pub struct RecoveryReport {
     /// Entries of the journal, and so the sequence number of the newest.
     pub entries: u64,
     /// Segments that make it up, without those that were archived or removed.
@@ -104,8 +106,8 @@ pub struct Recovered {
 
 impl InventoryManager {
     /// What was found in the journal when the engine was built; `None` if it has none.
-    pub fn recovered(&self) -> Option<&Recovered> {
-        self.engine.journal.as_ref().map(|journal| &journal.recovered)
+    pub fn recovery_report(&self) -> Option<&RecoveryReport> {
+        self.engine.journal.as_ref().map(|journal| &journal.recovery_report)
     }
 
     /// The newest entry that is on the disk, and the hash of everything up to it; `None` without a
@@ -118,14 +120,14 @@ impl InventoryManager {
     /// let manager = InventoryManager::builder().warehouse("SF").journal(&directory).build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// manager.flush().wait()?;
-    /// let head = manager.head().expect("a journal");
+    /// let head = manager.journal_head().expect("a journal");
     /// assert_eq!(head.sequence, manager.audit().newest_sequence());
     /// println!("{} {head}", head.sequence); // 5, and 64 hexadecimal digits
     /// # drop(manager);
     /// # std::fs::remove_dir_all(&directory)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn head(&self) -> Option<JournalHead> {
+    pub fn journal_head(&self) -> Option<JournalHead> {
         let end = self.engine.journal.as_ref()?.progress.durable_point();
         Some(JournalHead { sequence: end.sequence, hash: end.hash })
     }
@@ -134,8 +136,8 @@ impl InventoryManager {
 /// An engine's journal, as its operations know it.
 pub(super) struct JournalLink {
     pub(super) storage: Arc<dyn Storage>,
-    pub(super) progress: Arc<Progress>,
-    pub(super) recovered: Recovered,
+    pub(super) progress: Arc<SyncState>,
+    pub(super) recovery_report: RecoveryReport,
     pub(super) grace: Duration,
     /// With less free space than this, the engine is not well.
     pub(super) least_free: u64,
@@ -155,12 +157,12 @@ pub(super) struct JournalLink {
 }
 
 /// The journal's lock, in the hands of a caller.
-pub(super) struct Held<'a> {
+pub(super) struct LockLoan<'a> {
     holders: &'a AtomicUsize,
     lock: Option<Arc<dyn Any + Send + Sync>>,
 }
 
-impl Drop for Held<'_> {
+impl Drop for LockLoan<'_> {
     fn drop(&mut self) {
         self.lock = None;
         // Release: given back before it counts as that.
@@ -170,7 +172,9 @@ impl Drop for Held<'_> {
 
 impl std::fmt::Debug for JournalLink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("JournalLink").field("recovered", &self.recovered).finish_non_exhaustive()
+        f.debug_struct("JournalLink")
+            .field("recovered", &self.recovery_report)
+            .finish_non_exhaustive()
     }
 }
 
@@ -185,14 +189,15 @@ impl JournalLink {
         let storage = Arc::clone(&self.storage);
         // All that was found is on the disk by now, and this is where it ends.
         let at = self.progress.durable_point();
-        let schedule = self.checkpoints.map(|options| Schedule::new(&*storage, options, at));
+        let schedule =
+            self.checkpoints.map(|options| CheckpointSchedule::new(&*storage, options, at));
         let schedule = schedule.transpose().map_err(std::io::Error::other)?;
-        let opening = self.recovered.openings + 1;
-        let keeper = lock
-            .filter(|_| schedule.is_some())
-            .map(|lock| Keeper::new(Arc::clone(&storage), opening, self.retention.clone(), lock));
+        let opening = self.recovery_report.openings + 1;
+        let maintenance = lock.filter(|_| schedule.is_some()).map(|lock| {
+            JournalMaintenance::new(Arc::clone(&storage), opening, self.retention.clone(), lock)
+        });
         let auditor = Auditor::new(storage, ledger, at).scheduled(schedule);
-        let auditing = Auditing::new(auditor, Arc::clone(&self.progress), keeper);
+        let auditing = Auditing::new(auditor, Arc::clone(&self.progress), maintenance);
         if threads {
             auditing.spawn()?;
         }
@@ -201,11 +206,11 @@ impl JournalLink {
     }
 
     /// The journal's lock, for a while; `None` once the engine has given it back.
-    pub(super) fn hold(&self) -> Option<Held<'_>> {
+    pub(super) fn hold(&self) -> Option<LockLoan<'_>> {
         let lock = self.held.upgrade()?;
         // Relaxed: an ending that does not see it yet waits no longer than one that came before it.
         self.holders.fetch_add(1, Ordering::Relaxed);
-        Some(Held { holders: &self.holders, lock: Some(lock) })
+        Some(LockLoan { holders: &self.holders, lock: Some(lock) })
     }
 
     /// Waits, until the deadline at most, for all who have the lock to give it back.
@@ -229,9 +234,9 @@ impl JournalLink {
     }
 
     /// What is not as it should be.
-    pub(super) fn complaint(&self) -> Option<String> {
-        let complaint = self.auditing.as_ref().and_then(|auditing| auditing.complaint());
-        complaint.or_else(|| {
+    pub(super) fn problem(&self) -> Option<String> {
+        let problem = self.auditing.as_ref().and_then(|auditing| auditing.problem());
+        problem.or_else(|| {
             let free = self.storage.free_space().filter(|free| *free < self.least_free)?;
             Some(format!("only {free} bytes are free on the journal's disk"))
         })
@@ -242,10 +247,10 @@ impl JournalLink {
 pub(super) struct Journal {
     options: JournalOptions,
     storage: Arc<dyn Storage>,
-    opened: Opened,
+    opened: ReplayedJournal,
     keys: usize,
     history: u64,
-    pub(super) report: Recovered,
+    pub(super) report: RecoveryReport,
     began: Instant,
 }
 
@@ -259,7 +264,7 @@ impl Journal {
         let Some(storage) = options.storage.take() else { return Ok(None) };
         let began = Instant::now();
         let mut tell = options.progress.take();
-        let wanted = Wanted {
+        let wanted = RecoveryOptions {
             wait_for_lock: options.wait_for_lock,
             archive: options.retention.archive_storage(),
             keys,
@@ -275,7 +280,7 @@ impl Journal {
         for error in &opened.unusable {
             trace::warn(format_args!("a checkpoint is of no use: {error}"));
         }
-        let report = Recovered {
+        let report = RecoveryReport {
             entries: opened.ledger.next_sequence - 1,
             segments: opened.segments,
             checkpoint: opened.checkpoint,
@@ -300,7 +305,7 @@ impl Journal {
 
     /// Gives the log in memory what was read, and the writer the journal to go on with. Returns once
     /// all that was found is on the disk.
-    pub(super) fn go_on(
+    pub(super) fn resume(
         mut self,
         recorder: &Arc<AuditRecorder>,
         writer: &mut Writer,
@@ -312,18 +317,18 @@ impl Journal {
         recorder.memory.append(&mut records, &recorder.pool);
         let weak = Arc::downgrade(recorder);
         let storage = Arc::clone(&self.storage);
-        let progress = Progress::new(storage, self.options.sync_interval, move |failure| {
+        let progress = SyncState::new(storage, self.options.sync_interval, move |failure| {
             match (weak.upgrade(), failure) {
-                (Some(recorder), Failure::Begins(reason)) => recorder.gate().stop(reason),
+                (Some(recorder), SyncFailure::Begins(reason)) => recorder.gate().stop(reason),
                 // The writer finds the failure, and starts afresh.
-                (Some(recorder), Failure::Known) => recorder.queue.bell().wake(),
+                (Some(recorder), SyncFailure::Known) => recorder.queue.bell().wake(),
                 (None, _) => {}
             }
         });
         let random = u128::from(randomness.next()) << 64 | u128::from(randomness.next());
         let ledger = std::mem::replace(&mut self.opened.ledger, Ledger::new(0));
         let lock = self.opened.lock();
-        let from = self.opened.continuation(now, random);
+        let from = self.opened.resume_point(now, random);
         start::remove_unfinished(&*self.storage)?;
         let segment_bytes = self.options.segment_bytes;
         let (storage, progress) = (Arc::clone(&self.storage), Arc::new(progress));
@@ -338,7 +343,7 @@ impl Journal {
         let link = JournalLink {
             storage: self.storage,
             progress,
-            recovered: self.report,
+            recovery_report: self.report,
             grace: self.options.grace,
             least_free: self.options.least_free,
             auditing: None,

@@ -49,8 +49,8 @@ use std::sync::{Arc, Weak};
 pub use answer::{ConfirmOrRetake, Release};
 pub use builder::Builder;
 pub use durability::{Durability, OperationKind};
-pub use durable::Durably;
-pub use journal::Recovered;
+pub use durable::WhenDurable;
+pub use journal::RecoveryReport;
 pub use lifecycle::Shutdown;
 pub use place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
 pub use queries::{ReservationCursor, ReservationPage, WarehouseLevel};
@@ -61,7 +61,7 @@ pub use stats::{Health, Refusals, Stats};
 pub use transfer_request::{
     TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus,
 };
-pub use verify::{BrokenLevel, Comparison};
+pub use verify::{BrokenLevel, LiveVerifyReport};
 
 use engine::Engine;
 use lifecycle::Life;

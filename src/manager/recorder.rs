@@ -9,7 +9,7 @@ use crate::audit::flush::Flush;
 use crate::audit::gate::{Gate, Shut};
 use crate::audit::log::AuditLog;
 use crate::audit::queue::{NotAdmitted, Waits};
-use crate::audit::record::{Header, KeyMark, Short, Step, Steps, Subject};
+use crate::audit::record::{Header, KeyMark, ShortBytes, Step, Steps, Subject};
 use crate::audit::recorder::Recorder as AuditRecorder;
 use crate::audit::writer::{Turn, Writer};
 use crate::clock::Timestamp;
@@ -349,8 +349,8 @@ impl<'a> Draft<'a> {
     /// The caller's key and what it is answered, in the same record as what it moved.
     pub(super) fn key(mut self, key: Option<KeyUse<'_>>, answer: impl Into<Answer>) -> Self {
         if let Some(KeyUse { key, fingerprint }) = key {
-            let key = Short::new(key.as_bytes());
-            let answer = Short::new(&answer.into().to_bytes());
+            let key = ShortBytes::new(key.as_bytes());
+            let answer = ShortBytes::new(&answer.into().to_bytes());
             debug_assert!(key.is_some() && answer.is_some(), "keys and answers are short");
             self.long().key =
                 key.zip(answer).map(|(key, answer)| KeyMark { key, fingerprint, answer });

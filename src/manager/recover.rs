@@ -7,11 +7,11 @@ use crate::clock::Timestamp;
 use crate::error::{JournalError, TransferFailure};
 use crate::journal::ledger::Ledger;
 use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
-use crate::journal::ledger::transfers::{Decision, Outcome, TransferState};
+use crate::journal::ledger::transfers::{Decision, DecisionOutcome, TransferState};
 use crate::manager::answer::Answer;
 use crate::manager::approvals::Asked;
 use crate::manager::engine::Engine;
-use crate::manager::journal::{JournalLink, Recovered};
+use crate::manager::journal::{JournalLink, RecoveryReport};
 use crate::manager::spec::WarehouseSpec;
 use crate::manager::transfer_request::{TransferDecision, TransferRequestStatus};
 use crate::quantity::{MAX_UNITS, Quantity};
@@ -87,7 +87,7 @@ impl Engine {
         longest_ttl: Duration,
         journal: &mut JournalLink,
     ) -> Result<Vec<Graced>, JournalError> {
-        let (grace, report) = (journal.grace, &mut journal.recovered);
+        let (grace, report) = (journal.grace, &mut journal.recovery_report);
         let too_many = |what| JournalError::TooMany { what };
         for name in &ledger.products {
             self.catalog.restore_product(name).map_err(|_| too_many("products"))?;
@@ -154,7 +154,7 @@ impl Engine {
         ledger: &Ledger,
         now: Timestamp,
         grace: Duration,
-        report: &mut Recovered,
+        report: &mut RecoveryReport,
     ) -> Result<Vec<Graced>, JournalError> {
         let mut given_grace = Vec::new();
         let extended = now.saturating_add(grace);
@@ -254,10 +254,14 @@ fn restored_of(hold: &Hold) -> Restored {
 fn decision_of(decision: &Decision, needed: u32) -> (TransferRequestStatus, TransferDecision) {
     let failed = |failure| (TransferRequestStatus::Failed, Some(failure));
     let (status, failure) = match decision.outcome {
-        Outcome::Approved => (TransferRequestStatus::Approved, None),
-        Outcome::Rejected => (TransferRequestStatus::Rejected, None),
-        Outcome::Short(available) => failed(TransferFailure::Insufficient { needed, available }),
-        Outcome::OverCapacity(room) => failed(TransferFailure::OverCapacity { needed, room }),
+        DecisionOutcome::Approved => (TransferRequestStatus::Approved, None),
+        DecisionOutcome::Rejected => (TransferRequestStatus::Rejected, None),
+        DecisionOutcome::Short(available) => {
+            failed(TransferFailure::Insufficient { needed, available })
+        }
+        DecisionOutcome::OverCapacity(room) => {
+            failed(TransferFailure::OverCapacity { needed, room })
+        }
     };
     let by = decision.by.as_str().into();
     let reason = decision.reason.as_deref().map(Into::into);

@@ -97,7 +97,7 @@ impl InventoryManager {
         let _alone = lock(&journal.files);
         // Nobody else may have the journal before this is done.
         let _lock = journal.hold().ok_or(FlushError::Closed)?;
-        let _still = journal.auditing.as_ref().map(|auditing| auditing.hold_still());
+        let _still = journal.auditing.as_ref().map(|auditing| auditing.pause_trimming());
         let whole = journal.whole();
         let archive = journal.retention.archive_storage();
         let archive = archive.as_deref();
@@ -109,9 +109,9 @@ impl InventoryManager {
             journal: &*journal.storage,
             whole: &*whole,
             archive,
-            opening: journal.recovered.openings + 1,
+            opening: journal.recovery_report.openings + 1,
         };
-        let request = redact::Request {
+        let request = redact::EraseRequest {
             wanted,
             // What the log in memory lacks yet would come to it with its notes.
             last: head.base.sequence.min(log.newest_sequence()),
@@ -192,7 +192,7 @@ mod tests {
             }
         };
         manager.redact(|_| true).expect("sound");
-        auditing.keep_late(Some(due));
+        auditing.maintain_late(Some(due));
         let is_hers = |bytes: &[u8]| bytes.windows(8).any(|part| part == b"M. Curie");
         let found = disk.files().into_iter().find(|(_, bytes)| is_hers(bytes));
         assert_eq!(found.map(|(name, _)| name), None);

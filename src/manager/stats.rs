@@ -155,8 +155,8 @@ impl Engine {
             format!("the sweeper is {lag:?} behind")
         } else if self.desk.has_ended() {
             "the thread that delivers alerts has ended".to_owned()
-        } else if let Some(complaint) = self.journal.as_ref().and_then(JournalLink::complaint) {
-            complaint
+        } else if let Some(problem) = self.journal.as_ref().and_then(JournalLink::problem) {
+            problem
         } else {
             return Health::Ok;
         };

@@ -17,7 +17,7 @@ use crate::stock::level::Counts;
 /// What a comparison of the engine with its journal found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Comparison {
+pub struct LiveVerifyReport {
     /// Up to where the journal was added up.
     pub head: JournalHead,
     /// Levels whose counts are those of the journal.
@@ -28,7 +28,7 @@ pub struct Comparison {
     pub broken: Vec<BrokenLevel>,
 }
 
-impl Comparison {
+impl LiveVerifyReport {
     /// Whether no level was found broken.
     pub fn is_sound(&self) -> bool {
         self.broken.is_empty()
@@ -79,7 +79,7 @@ impl InventoryManager {
     /// # std::fs::remove_dir_all(&directory)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn verify(&self) -> Result<Comparison, JournalError> {
+    pub fn verify(&self) -> Result<LiveVerifyReport, JournalError> {
         let journal = self.journal_link()?;
         match &journal.auditing {
             Some(auditing) => self.compare(|last, look| auditing.catch_up(last, look)),
@@ -99,7 +99,7 @@ impl InventoryManager {
     fn compare(
         &self,
         mut at_last: impl FnMut(u64, &mut dyn FnMut(&Ledger)) -> Result<Point, JournalError>,
-    ) -> Result<Comparison, JournalError> {
+    ) -> Result<LiveVerifyReport, JournalError> {
         let progress = &self.journal_link()?.progress;
         let live = |handle| self.engine.catalog.level(handle).map(|level| level.counts());
         let count = self.engine.catalog.level_count();
@@ -147,7 +147,7 @@ impl InventoryManager {
             Some(BrokenLevel { level, warehouse, product, live, journal })
         });
         let head = JournalHead { sequence: end.sequence, hash: end.hash };
-        Ok(Comparison { head, equal, under_way, broken: broken.collect() })
+        Ok(LiveVerifyReport { head, equal, under_way, broken: broken.collect() })
     }
 }
 

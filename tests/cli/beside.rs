@@ -54,7 +54,7 @@ fn the_program_reads_while_an_engine_writes_and_finds_nothing_wrong() {
     });
     manager.flush().wait().expect("written");
     let found = JournalReader::new(&folder).verify(None).expect("sound");
-    assert_eq!(Some(found.head), manager.head());
+    assert_eq!(Some(found.head), manager.journal_head());
 }
 
 /// A disk on which the engine does some more work after each reading of a file, and is

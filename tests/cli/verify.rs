@@ -174,7 +174,7 @@ fn the_head_of_a_running_engine_is_one_to_expect() {
     let manager = builder.build().expect("a new journal");
     manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER").expect("room");
     manager.flush().wait().expect("written");
-    let head = manager.head().expect("a journal");
+    let head = manager.journal_head().expect("a journal");
     manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER").expect("room");
     drop(manager);
     let verified = JournalReader::new(&folder).verify(Some(HeadHash(head.hash)));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use stockade::testing::SimulatedDisk;
 use stockade::{
     AuditFilter, BuildError, InventoryManager, JournalError, JournalPosition, JournalReader,
-    JournalStock, ManualClock, Timestamp, Verified, redact,
+    JournalStock, ManualClock, Timestamp, VerifyReport, redact,
 };
 
 use super::seal::{File, files_of, seal};
@@ -39,7 +39,7 @@ fn check(files: &[File]) {
 }
 
 /// Reads in every way there is without an engine.
-fn read(disk: &SimulatedDisk) -> Result<Verified, JournalError> {
+fn read(disk: &SimulatedDisk) -> Result<VerifyReport, JournalError> {
     let mut reader = JournalReader::on(disk.clone());
     let verified = reader.verify(None).map_err(JournalError::from);
     let checksums = reader.verify_checksums(None);
@@ -64,7 +64,7 @@ fn read(disk: &SimulatedDisk) -> Result<Verified, JournalError> {
 }
 
 /// Erases all notes.
-fn erase(disk: &SimulatedDisk, verified: &Result<Verified, JournalError>) {
+fn erase(disk: &SimulatedDisk, verified: &Result<VerifyReport, JournalError>) {
     let before = disk.files();
     match (redact(disk, |_| true), verified) {
         (Ok(_), Ok(found)) => {
@@ -87,7 +87,7 @@ fn engine_on(disk: &SimulatedDisk) -> Result<(InventoryManager, Arc<ManualClock>
     Ok((builder.build()?, clock))
 }
 
-fn open(disk: &SimulatedDisk, verified: &Result<Verified, JournalError>) {
+fn open(disk: &SimulatedDisk, verified: &Result<VerifyReport, JournalError>) {
     let before = disk.files();
     let stock = JournalReader::on(disk.clone()).stock(None);
     let (manager, clock) = match (engine_on(disk), verified) {
@@ -151,7 +151,7 @@ fn follow(manager: &InventoryManager) {
         assert_eq!(entry.sequence, newest + 1);
         newest = entry.sequence;
     }
-    assert_eq!(newest, manager.head().expect("a journal").sequence);
+    assert_eq!(newest, manager.journal_head().expect("a journal").sequence);
 }
 
 /// Goes on with the journal: a hold and its end in every level, and all that is overdue expires.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    AuditFilter, BuildError, InventoryManager, JournalError, JournalReader, ManualClock, Recovered,
-    RequestKey, ReservationId, Timestamp,
+    AuditFilter, BuildError, InventoryManager, JournalError, JournalReader, ManualClock,
+    RecoveryReport, RequestKey, ReservationId, Timestamp,
 };
 
 use crate::crash::{Seen, check_image, look, some_step};
@@ -65,12 +65,12 @@ fn run(disk: &SimulatedDisk, seed: u64, steps: usize, end: bool) -> (Vec<Seen>, 
 }
 
 /// Everything that an engine on this disk shows.
-fn shown(disk: &SimulatedDisk, ids: &[ReservationId]) -> (String, Recovered) {
+fn shown(disk: &SimulatedDisk, ids: &[ReservationId]) -> (String, RecoveryReport) {
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(2_000_000)));
     let manager = engine_on(disk).clock(clock).audit_retained(8).seed(1).build();
     let manager = manager.expect("a sound journal");
     check_laws(&manager);
-    let recovered = manager.recovered().expect("a journal").clone();
+    let recovered = manager.recovery_report().expect("a journal").clone();
     let log = manager.audit().query(&AuditFilter::new().limit(usize::MAX));
     let shown = format!(
         "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
@@ -105,7 +105,7 @@ fn a_recovery_with_checkpoints_equals_one_without() {
             assert_eq!(all.checkpoint, None);
             assert_eq!(found.unusable_checkpoints, []);
             begun_with_one += usize::from(found.checkpoint.is_some());
-            let same = |it: Recovered| {
+            let same = |it: RecoveryReport| {
                 (it.entries, it.segments, it.closed, it.pending, it.finished, it.keys)
             };
             assert_eq!(same(found), same(all), "seed {seed}");

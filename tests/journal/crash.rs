@@ -71,7 +71,7 @@ pub(crate) fn check_built(
     acknowledged: u64,
     context: &str,
 ) {
-    let entries = manager.recovered().map_or(0, |it| it.entries);
+    let entries = manager.recovery_report().map_or(0, |it| it.entries);
     assert!(entries >= acknowledged, "{context}: {entries} of {acknowledged} acknowledged");
     check_laws(manager);
     // The last state that all of the entries found had been written for.
@@ -212,7 +212,7 @@ fn a_crash_during_recovery_loses_nothing_that_was_there_before_it() {
         let begun = first.steps();
         let manager = engine_on(&first).build().expect("a sound journal");
         // What was there when the process came up again stays there, if only that process dies.
-        let found = manager.recovered().map_or(0, |it| it.entries);
+        let found = manager.recovery_report().map_or(0, |it| it.entries);
         std::mem::forget(manager);
         for second in begun..=first.steps() {
             let context = format!("seed {seed}, {step} then {second}");
@@ -345,7 +345,7 @@ fn a_lying_disk_is_found_out_or_goes_back_in_time_but_never_makes_units() {
         // What such a disk loses may have been recorded as durable; that is damage, and told.
         if let Ok(manager) = engine_on(&image).build() {
             check_laws(&manager);
-            let entries = manager.recovered().map_or(0, |it| it.entries);
+            let entries = manager.recovery_report().map_or(0, |it| it.entries);
             let at = seen.partition_point(|it| it.entries <= entries);
             if let Some(last) = at.checked_sub(1) {
                 assert_eq!(counts(&manager), seen[last].counts, "seed {seed}, step {step}");

@@ -97,7 +97,7 @@ fn killed_journal() -> SimulatedDisk {
 fn journal_with_a_past() -> SimulatedDisk {
     let disk = killed_journal();
     let manager = engine_on(&disk).segment_bytes(700).build().expect("a sound journal");
-    assert!(manager.recovered().is_some_and(|it| it.rewritten > 2));
+    assert!(manager.recovery_report().is_some_and(|it| it.rewritten > 2));
     manager.sell(("SF", "LAPTOP"), 1).expect("stock");
     disk.fail_appends(true);
     manager.run_until_idle();
@@ -230,7 +230,7 @@ fn what_was_not_recorded_as_durable_may_be_torn_and_all_else_may_not() {
         flipped[newest].1[byte] ^= 0x10;
         match open(&flipped) {
             Ok(manager) => {
-                let report = manager.recovered().expect("a journal");
+                let report = manager.recovery_report().expect("a journal");
                 assert!(report.torn.is_some(), "byte {byte} was not looked at");
                 check_laws(&manager);
                 (torn, was_torn) = (torn + 1, true);

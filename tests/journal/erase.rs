@@ -77,7 +77,7 @@ fn what_a_running_engine_erases_is_gone_and_all_else_is_as_it_was() {
     assert!(holds(&disk, "L. Meitner") && holds(&disk, "SUPPLIER"));
     let after = (counts(&manager), pending(&manager), manager.audit().newest_sequence());
     assert_eq!(after, before);
-    let head = manager.head().expect("a journal");
+    let head = manager.journal_head().expect("a journal");
     assert_eq!(head.sequence, before.2, "nothing was recorded for it");
     let found = reader(&disk, None).verify(Some(HeadHash(head.hash))).expect("sound");
     assert_eq!((found.head, found.erased, found.given_up), (head, 18, 0));
@@ -147,7 +147,7 @@ fn what_a_running_engine_erases_is_gone_from_its_archive_and_its_checkpoints() {
     let manager = short(disk.clone(), keep.clone());
     work(&manager, 15);
     assert!(holds(&disk, "M. Curie") && holds(&archive, "M. Curie"));
-    let head = manager.head().expect("a journal").hash;
+    let head = manager.journal_head().expect("a journal").hash;
     let redacted = manager.redact(hers).expect("sound");
     assert_eq!(redacted.records, 30);
     check_gone(&manager, &disk, Some(&archive), "at once");

@@ -342,7 +342,7 @@ fn check_with_checkpoints(
     let manager = open(&image, 0);
     assert_eq!(view(&manager, made), *shown, "{context}: with a checkpoint");
     assert!(manager.verify().expect("a sound journal").is_sound(), "{context}");
-    let recovered = manager.recovered().expect("a journal");
+    let recovered = manager.recovery_report().expect("a journal");
     assert_eq!(recovered.unusable_checkpoints, [], "{context}");
     let whole = JournalReader::on(image).verify(None);
     assert!(whole.is_ok(), "{context}: {whole:?}");

@@ -176,7 +176,7 @@ fn a_copy_that_is_made_under_load_is_a_journal_up_to_its_head() {
             let again = engine_on(&copy).build().expect("a sound journal");
             check_laws(&again);
             assert!(again.sold(LAPTOPS) <= manager.sold(LAPTOPS));
-            assert_eq!(again.recovered().map(|it| it.entries), Some(head.sequence));
+            assert_eq!(again.recovery_report().map(|it| it.entries), Some(head.sequence));
             let refused = manager.backup_to(&copy).expect_err("there is a journal");
             assert!(matches!(refused, JournalError::Storage { .. }));
         }
@@ -198,7 +198,7 @@ fn a_subscriber_goes_past_what_a_power_cut_has_torn() {
     *torn.and_then(|(_, bytes)| bytes.last_mut()).expect("a segment") ^= 1;
     let disk = SimulatedDisk::with_files(files);
     let manager = engine_on(&disk).build().expect("a torn tail is cut");
-    assert!(manager.recovered().is_some_and(|it| it.torn.is_some()));
+    assert!(manager.recovery_report().is_some_and(|it| it.torn.is_some()));
     manager.sell(LAPTOPS, 2).expect("stock");
     manager.flush().wait().expect("written");
     let mut subscription = manager.subscribe(beginning()).expect("a journal");

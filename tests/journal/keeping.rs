@@ -75,7 +75,7 @@ fn many_short_runs_leave_no_more_to_replay_than_one_long_one() {
     for run in 0..12 {
         // Far less than a segment each.
         let manager = engine_on(&storage).checkpoint_every(3).build().expect("a sound journal");
-        let recovered = manager.recovered().expect("a journal");
+        let recovered = manager.recovery_report().expect("a journal");
         if run > 5 {
             let behind = recovered.entries - recovered.checkpoint.expect("one was written");
             // At most two intervals of three runs, with an opening, a closing and ten entries each.
@@ -101,7 +101,7 @@ fn an_end_in_good_order_catches_up_where_a_checkpoint_is_due() {
     assert!(manager.shutdown(MINUTE).is_clean());
     assert!(checkpoints(&disk) > 0);
     let again = engine_on(&Watched::one(&disk.killed())).build().expect("a sound journal");
-    let recovered = again.recovered().expect("a journal");
+    let recovered = again.recovery_report().expect("a journal");
     let behind = recovered.entries - recovered.checkpoint.expect("one was written");
     assert!(recovered.closed && behind < 300, "{behind} of {}", recovered.entries);
 }
@@ -161,7 +161,7 @@ fn no_checkpoint_comes_before_as_many_entries_as_the_log_retains() {
         assert!(manager.verify().expect("sound").is_sound());
         seen = seen.max(checkpoints(&disk));
         let open = engine_on(&Watched::one(&disk.killed())).audit_retained(100).without_threads();
-        let recovered = open.build().expect("sound").recovered().expect("a journal").clone();
+        let recovered = open.build().expect("sound").recovery_report().expect("a journal").clone();
         let behind = recovered.entries - recovered.checkpoint.unwrap_or(0);
         assert!(behind < 240, "{behind} entries were replayed");
     }

@@ -108,7 +108,7 @@ fn the_entries_of_a_journal_are_those_of_the_log() {
 fn the_head_of_an_empty_journal_is_that_of_no_other() {
     let disk = SimulatedDisk::new();
     let manager = engine_on(&disk).build().expect("a new journal");
-    let head = manager.head().expect("a journal");
+    let head = manager.journal_head().expect("a journal");
     assert_eq!((head.sequence, head.hash), (0, [0; 32]));
     let mut reader = JournalReader::on(disk.clone());
     let empty = reader.verify(Some(HeadHash(head.hash)));
@@ -122,10 +122,10 @@ fn the_head_of_an_empty_journal_is_that_of_no_other() {
 fn a_verification_says_what_it_found() {
     let disk = SimulatedDisk::new();
     let manager = day(&disk, 60);
-    let noted = HeadHash(manager.head().expect("a journal").hash);
+    let noted = HeadHash(manager.journal_head().expect("a journal").hash);
     manager.add_stock(("SF", "LAPTOP"), 1, "SUPPLIER").expect("room");
     manager.flush().wait().expect("written");
-    let head = manager.head().expect("a journal");
+    let head = manager.journal_head().expect("a journal");
     assert_eq!(head.sequence, manager.audit().newest_sequence());
     let mut reader = JournalReader::on(disk.killed());
     let open = reader.verify(None).expect("sound");

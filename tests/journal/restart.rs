@@ -70,7 +70,7 @@ fn everything_that_an_engine_knows_survives_a_restart() {
         assert_eq!(level(("NYC", "PHONE")), Some(9));
         let refused = again.add_stock(("LA", "LAPTOP"), 1, "SUPPLIER");
         assert!(matches!(refused, Err(AddError::Suspended { .. })));
-        let report = again.recovered().expect("a journal");
+        let report = again.recovery_report().expect("a journal");
         assert!(report.closed && report.torn.is_none());
         assert!(report.entries > entries, "{report:?}");
         let log = again.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
@@ -101,7 +101,7 @@ fn a_hold_that_fell_due_while_the_engine_was_down_gets_a_grace() {
     clock.advance(10 * MINUTE);
 
     let again = open(MINUTE);
-    assert_eq!(again.recovered().map(|it| (it.pending, it.given_grace)), Some((2, 1)));
+    assert_eq!(again.recovery_report().map(|it| (it.pending, it.given_grace)), Some((2, 1)));
     let expires_at = again.reservation(short).expect("pending").expires_at;
     assert_eq!(expires_at, Timestamp::from_millis(1_000_000).saturating_add(11 * MINUTE));
     assert_eq!(again.reservation(long).expect("pending").expires_at, long_expiry);
@@ -109,7 +109,7 @@ fn a_hold_that_fell_due_while_the_engine_was_down_gets_a_grace() {
 
     // The grace is in the journal, so that it is given once.
     let third = open(MINUTE);
-    assert_eq!(third.recovered().map(|it| it.given_grace), Some(0));
+    assert_eq!(third.recovery_report().map(|it| it.given_grace), Some(0));
     assert_eq!(third.reservation(short).expect("pending").expires_at, expires_at);
     third.confirm(short).expect("pending");
     drop(third);
@@ -234,7 +234,11 @@ fn segments_follow_one_another_and_are_read_as_one() {
     }
     let manager = open();
     assert_eq!(manager.sold(("SF", "LAPTOP")), sold);
-    assert!(manager.recovered().is_some_and(|it| it.segments > 6), "{:?}", manager.recovered());
+    assert!(
+        manager.recovery_report().is_some_and(|it| it.segments > 6),
+        "{:?}",
+        manager.recovery_report()
+    );
     check_laws(&manager);
 }
 
@@ -250,7 +254,7 @@ fn a_journal_in_a_directory_is_what_a_simulated_one_is() {
     assert_eq!(taken, BuildError::Journal(JournalError::Locked));
     assert!(first.shutdown(MINUTE).is_clean());
     let again = open(&builder).expect("a sound journal");
-    assert!(again.recovered().is_some_and(|it| it.closed));
+    assert!(again.recovery_report().is_some_and(|it| it.closed));
     again.confirm(hold).expect("pending");
     drop(again);
     std::fs::remove_dir_all(&directory).expect("it is there");

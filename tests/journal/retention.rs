@@ -95,7 +95,7 @@ pub(crate) fn archived(
 pub(crate) fn verify(
     disk: &SimulatedDisk,
     archive: Option<&SimulatedDisk>,
-) -> Result<stockade::Verified, JournalError> {
+) -> Result<stockade::VerifyReport, JournalError> {
     Ok(reader(disk, archive).verify(None)?)
 }
 
@@ -173,7 +173,7 @@ fn an_opening_needs_no_segment_that_went_not_even_if_the_newest_checkpoint_is_da
         let manager = short(engine_on(&image)).build().expect("the other one is there");
         check_built(&manager, &seen, 0, "");
         assert_eq!(counts(&manager), look_counts(last));
-        let recovered = manager.recovered().expect("a journal");
+        let recovered = manager.recovery_report().expect("a journal");
         assert_eq!(recovered.unusable_checkpoints.len(), usize::from(gone.is_some()));
     }
     // With both damaged the archive is the last resort, and without it there is none.
@@ -183,7 +183,7 @@ fn an_opening_needs_no_segment_that_went_not_even_if_the_newest_checkpoint_is_da
     let keep = JournalRetention::archive_on(archive.killed());
     let manager = short(engine_on(&image)).journal_retention(keep).build().expect("all is there");
     assert_eq!(counts(&manager), look_counts(last));
-    assert_eq!(manager.recovered().expect("a journal").checkpoint, None);
+    assert_eq!(manager.recovery_report().expect("a journal").checkpoint, None);
 }
 
 fn look_counts(seen: &Seen) -> Vec<stockade::Counts> {
@@ -203,7 +203,7 @@ fn however_long_an_engine_lives_its_journal_stays_short() {
         for run in 0..6 {
             let builder = short(engine_on(&disk)).journal_retention(keep.clone());
             let manager = builder.build().expect("a sound journal");
-            let recovered = manager.recovered().expect("a journal").clone();
+            let recovered = manager.recovery_report().expect("a journal").clone();
             let behind = recovered.entries - recovered.checkpoint.unwrap_or(0);
             assert!(behind < 300, "{behind} entries were replayed");
             work(&manager, &disk, seed() + run, 150);

@@ -30,7 +30,7 @@ fn who_is_too_far_behind_hears_so_unless_the_archive_reaches_back() {
             work(&manager, &whole, seed() + 3, 40);
         }
     }
-    assert_eq!(sequence, manager.head().expect("a journal").sequence);
+    assert_eq!(sequence, manager.journal_head().expect("a journal").sequence);
 
     let manager = short(engine_on(&bare)).build().expect("sound");
     let Err(JournalError::Trimmed { oldest }) = manager.subscribe(JournalPosition::default())
@@ -38,7 +38,7 @@ fn who_is_too_far_behind_hears_so_unless_the_archive_reaches_back() {
         panic!("the first entries are gone")
     };
     assert!(oldest > 1);
-    let opening = manager.recovered().expect("a journal").openings + 1;
+    let opening = manager.recovery_report().expect("a journal").openings + 1;
     let from = |sequence| manager.subscribe(JournalPosition { sequence, opening });
     let first = from(oldest - 1).expect("kept").try_next().expect("sound").expect("an entry");
     assert_eq!(first.sequence, oldest);
@@ -72,7 +72,7 @@ fn a_position_of_an_earlier_opening_is_not_taken_for_one_of_what_is_left() {
     let manager = short(engine_on(&disk)).build().expect("a new journal");
     work(&manager, &disk, seed(), 10);
     manager.flush().wait().expect("written");
-    let seen = manager.head().expect("a journal").sequence;
+    let seen = manager.journal_head().expect("a journal").sequence;
     drop(manager);
     // Another opening writes on, and only its later segments are kept.
     let keep = JournalRetention::remove();
@@ -165,7 +165,7 @@ fn a_hold_of_which_only_segments_that_are_gone_tell_is_not_taken_for_one_that_ne
     drop(manager);
     // All entries that are left fit into the log of this one: what is gone went with the segments.
     let manager = open(1_000_000);
-    assert!(manager.recovered().expect("a journal").checkpoint.is_some());
+    assert!(manager.recovery_report().expect("a journal").checkpoint.is_some());
     assert_eq!(manager.confirm_or_retake(hold, &lines), Err(RetakeError::Forgotten));
     assert_eq!(manager.sold(LAPTOPS), 301, "it was sold a second time");
 }
@@ -191,7 +191,7 @@ fn a_checkpoint_that_remembers_more_keys_than_what_is_left_knows_is_no_damage() 
     drop(manager);
     assert_eq!(checkpoints(&disk).len(), 1);
     let manager = open(1_000, JournalRetention::remove());
-    assert_eq!(manager.recovered().expect("a journal").keys, 60);
+    assert_eq!(manager.recovery_report().expect("a journal").keys, 60);
     add(&manager, 60, 90);
     assert!(manager.verify().expect("sound").is_sound());
     let found = verify(&disk, None).expect("sound");

@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::Serialize;
 use stockade::{
-    AuditFilter, Builder, Durability, InventoryManager, JournalError, JournalReader, Recovered,
-    StockRow,
+    AuditFilter, Builder, Durability, InventoryManager, JournalError, JournalReader,
+    RecoveryReport, StockRow,
 };
 
 use crate::Failure;
@@ -142,11 +142,11 @@ impl JournalArgs {
             let late = io::Error::from(io::ErrorKind::TimedOut);
             return Err(Failure::run("the journal could not be closed", late));
         }
-        let head = manager.head();
+        let head = manager.journal_head();
         Ok(Some(JournalReport {
             directory: directory.display().to_string(),
             durability: self.durability,
-            found: Found::of(manager.recovered(), history),
+            found: Found::of(manager.recovery_report(), history),
             entries: head.map_or(0, |head| head.sequence),
             head: head.map_or_else(String::new, |head| head.to_string()),
         }))
@@ -154,7 +154,7 @@ impl JournalArgs {
 }
 
 impl Found {
-    fn of(recovered: Option<&Recovered>, history: &Books) -> Self {
+    fn of(recovered: Option<&RecoveryReport>, history: &Books) -> Self {
         let Some(recovered) = recovered else { return Self::default() };
         let all = history.total();
         let units = |units: i128| u64::try_from(units).unwrap_or(0);

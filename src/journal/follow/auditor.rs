@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 use crate::error::JournalError;
 use crate::journal::follow::follower::Follower;
 use crate::journal::format::segment::Point;
-use crate::journal::group_commit::{Progress, Reached};
+use crate::journal::group_commit::{Reached, SyncState};
 use crate::journal::layout::failed;
 use crate::journal::ledger::Ledger;
-use crate::journal::maintenance::checkpoints::{Due, HeldStill, Keeper, Schedule};
+use crate::journal::maintenance::checkpoints::{
+    CheckpointSchedule, JournalMaintenance, PendingCheckpoint, TrimPause,
+};
 use crate::journal::recovery::replay::{broken, decode_batch};
 use crate::journal::storage::Storage;
 use crate::sync::{Mutex, lock};
@@ -47,8 +49,8 @@ pub(crate) struct Auditor {
     /// What it found. There it stays: a ledger that met a broken law is of no use.
     found: Option<JournalError>,
     /// When its ledger is to be checkpointed; `None`: never.
-    schedule: Option<Schedule>,
-    due: Option<Due>,
+    schedule: Option<CheckpointSchedule>,
+    pending: Option<PendingCheckpoint>,
     /// How often texts were erased in the ledger: what was due before bears them.
     erasures: u64,
 }
@@ -57,11 +59,11 @@ impl Auditor {
     /// Goes on from `at`, where the journal adds up to `ledger`.
     pub(crate) fn new(storage: Arc<dyn Storage>, ledger: Ledger, at: Point) -> Self {
         let follower = Follower::new(storage, at);
-        Self { follower, ledger, found: None, schedule: None, due: None, erasures: 0 }
+        Self { follower, ledger, found: None, schedule: None, pending: None, erasures: 0 }
     }
 
     /// With a checkpoint of the ledger now and then.
-    pub(crate) fn scheduled(mut self, schedule: Option<Schedule>) -> Self {
+    pub(crate) fn scheduled(mut self, schedule: Option<CheckpointSchedule>) -> Self {
         self.schedule = schedule;
         self
     }
@@ -97,10 +99,10 @@ impl Auditor {
                 Ok(ControlFlow::Continue(()))
             })?;
         }
-        if self.due.is_none()
+        if self.pending.is_none()
             && let Some(schedule) = &mut self.schedule
         {
-            self.due = schedule.reached(&self.ledger, self.follower.at(), self.erasures);
+            self.pending = schedule.reached(&self.ledger, self.follower.at(), self.erasures);
         }
         Ok(true)
     }
@@ -118,10 +120,10 @@ impl Auditor {
 /// An auditor that a thread of its own drives, and that others may drive further.
 pub(crate) struct Auditing {
     auditor: Mutex<Auditor>,
-    progress: Arc<Progress>,
+    progress: Arc<SyncState>,
     /// Writes checkpoints and trims; gone once the journal is left to others.
-    keeper: Mutex<Option<Keeper>>,
-    said: Mutex<Said>,
+    maintenance: Mutex<Option<JournalMaintenance>>,
+    status: Mutex<AuditorStatus>,
     /// Until when the thread may go on after the journal's end.
     deadline: Mutex<Option<Instant>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -129,26 +131,26 @@ pub(crate) struct Auditing {
 
 /// What others want to know of it, without waiting for what it has in hand.
 #[derive(Default)]
-struct Said {
+struct AuditorStatus {
     /// The last entry that was audited.
     sequence: u64,
     found: Option<String>,
     /// Why the newest checkpoint came to nothing, or what is old could not be taken away.
-    unkept: Option<String>,
+    neglected: Option<String>,
 }
 
 impl Auditing {
     pub(crate) fn new(
         auditor: Auditor,
-        progress: Arc<Progress>,
-        keeper: Option<Keeper>,
+        progress: Arc<SyncState>,
+        maintenance: Option<JournalMaintenance>,
     ) -> Arc<Self> {
-        let said = Said { sequence: auditor.at().sequence, ..Said::default() };
+        let status = AuditorStatus { sequence: auditor.at().sequence, ..AuditorStatus::default() };
         Arc::new(Self {
             auditor: Mutex::new(auditor),
             progress,
-            keeper: Mutex::new(keeper),
-            said: Mutex::new(said),
+            maintenance: Mutex::new(maintenance),
+            status: Mutex::new(status),
             deadline: Mutex::new(None),
             thread: Mutex::new(None),
         })
@@ -164,78 +166,79 @@ impl Auditing {
         last: u64,
         look: &mut dyn FnMut(&Ledger),
     ) -> Result<Point, JournalError> {
-        let (at, due) = {
+        let (at, pending) = {
             let mut auditor = lock(&self.auditor);
             let caught_up = auditor.catch_up(last);
-            self.say(&auditor);
+            self.update_status(&auditor);
             caught_up?;
             look(&auditor.ledger);
-            (auditor.at(), auditor.due.take())
+            (auditor.at(), auditor.pending.take())
         };
-        self.keep(due);
+        self.maintain(pending);
         Ok(at)
     }
 
     /// The next batches, and what is due after them.
     fn step(&self, last: u64) -> Result<bool, JournalError> {
-        let (stepped, due) = {
+        let (stepped, pending) = {
             let mut auditor = lock(&self.auditor);
             let stepped = auditor.step(last);
-            self.say(&auditor);
-            (stepped, auditor.due.take())
+            self.update_status(&auditor);
+            (stepped, auditor.pending.take())
         };
-        self.keep(due);
+        self.maintain(pending);
         stepped
     }
 
     /// As [`catch_up`](Self::catch_up), and gives back what is to be written, for
-    /// [`keep_late`](Self::keep_late).
+    /// [`maintain_late`](Self::maintain_late).
     #[cfg(all(test, not(loom)))]
-    pub(crate) fn catch_up_only(&self, last: u64) -> Option<Due> {
+    pub(crate) fn catch_up_only(&self, last: u64) -> Option<PendingCheckpoint> {
         let mut auditor = lock(&self.auditor);
         auditor.catch_up(last).expect("a sound journal");
-        auditor.due.take()
+        auditor.pending.take()
     }
 
     #[cfg(all(test, not(loom)))]
-    pub(crate) fn keep_late(&self, due: Option<Due>) {
-        self.keep(due);
+    pub(crate) fn maintain_late(&self, pending: Option<PendingCheckpoint>) {
+        self.maintain(pending);
     }
 
-    fn say(&self, auditor: &Auditor) {
-        let mut said = lock(&self.said);
-        said.sequence = auditor.at().sequence;
-        said.found = auditor.found.as_ref().map(|found| format!("the auditor found that {found}"));
+    fn update_status(&self, auditor: &Auditor) {
+        let mut status = lock(&self.status);
+        status.sequence = auditor.at().sequence;
+        status.found =
+            auditor.found.as_ref().map(|found| format!("the auditor found that {found}"));
     }
 
     /// Writes what is due and trims, unless the journal is somebody else's by now.
-    fn keep(&self, due: Option<Due>) {
-        let keeper = lock(&self.keeper);
-        let (Some(due), Some(keeper)) = (due, &*keeper) else { return };
-        if due.erasures() != lock(&self.auditor).erasures
+    fn maintain(&self, pending: Option<PendingCheckpoint>) {
+        let maintenance = lock(&self.maintenance);
+        let (Some(pending), Some(maintenance)) = (pending, &*maintenance) else { return };
+        if pending.erasures() != lock(&self.auditor).erasures
             && cfg!(not(planted = "checkpoint_of_what_was_erased"))
         {
             // The next one comes.
             return;
         }
-        let mut kept = keeper.write(&due);
+        let mut kept = maintenance.write(&pending);
         if kept.is_ok()
             && let Some(schedule) = &mut lock(&self.auditor).schedule
         {
-            schedule.wrote(&due);
+            schedule.wrote(&pending);
         }
         // One that fails is tried again with the next checkpoint.
-        kept = kept.and_then(|()| keeper.trim(&due));
+        kept = kept.and_then(|()| maintenance.trim(&pending));
         if let Err(error) = &kept {
             trace::warn(format_args!("what is due for the journal was not done: {error}"));
         }
-        lock(&self.said).unkept = kept.err().map(|error| error.to_string());
+        lock(&self.status).neglected = kept.err().map(|error| error.to_string());
     }
 
     /// The journal's files all stay until what is returned is dropped. Waits for the thread to finish
     /// what it takes away just now.
-    pub(crate) fn hold_still(&self) -> Option<HeldStill> {
-        lock(&self.keeper).as_ref().map(Keeper::hold_still)
+    pub(crate) fn pause_trimming(&self) -> Option<TrimPause> {
+        lock(&self.maintenance).as_ref().map(JournalMaintenance::pause_trimming)
     }
 
     /// Erases who decided on these transfers, and why: in the ledger, and in the checkpoints by
@@ -248,7 +251,7 @@ impl Auditing {
         of: &BTreeSet<u64>,
         rewrite: impl FnOnce() -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
-        let _alone = lock(&self.keeper);
+        let _alone = lock(&self.maintenance);
         {
             let mut auditor = lock(&self.auditor);
             #[cfg(not(planted = "auditor_keeps_texts"))]
@@ -259,17 +262,17 @@ impl Auditing {
     }
 
     /// What is not as it should be.
-    pub(crate) fn complaint(&self) -> Option<String> {
+    pub(crate) fn problem(&self) -> Option<String> {
         let durable = self.progress.durable_point().sequence;
-        let said = lock(&self.said);
-        if said.found.is_some() {
-            return said.found.clone();
+        let status = lock(&self.status);
+        if status.found.is_some() {
+            return status.found.clone();
         }
-        let behind = durable.saturating_sub(said.sequence);
+        let behind = durable.saturating_sub(status.sequence);
         if behind > BEHIND {
             return Some(format!("the auditor is {behind} entries behind"));
         }
-        said.unkept.clone()
+        status.neglected.clone()
     }
 
     /// Starts the thread. It ends with the journal.
@@ -288,7 +291,7 @@ impl Auditing {
             trace::error(format_args!("the auditor has died: nobody checks the laws any more"));
             let mut auditor = lock(&self.auditor);
             auditor.found = Some(failed("audit", "", &io::Error::other("the auditor has died")));
-            self.say(&auditor);
+            self.update_status(&auditor);
         }
         self.leave();
     }
@@ -352,7 +355,7 @@ impl Auditing {
         // The closing batch is none that others build on: its number may be given again.
         let last = end.batch.saturating_sub(1);
         while is_due() && is_early() && matches!(self.step(last), Ok(true)) {}
-        *lock(&self.keeper) = None;
+        *lock(&self.maintenance) = None;
     }
 }
 

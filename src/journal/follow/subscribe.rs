@@ -15,7 +15,7 @@ use crate::audit::view::Names;
 use crate::error::JournalError;
 use crate::journal::follow::follower::Follower;
 use crate::journal::format::segment::{HEADER, Point, SegmentHeader};
-use crate::journal::group_commit::{Progress, Reached};
+use crate::journal::group_commit::{Reached, SyncState};
 use crate::journal::layout::{Layout, failed};
 use crate::journal::reader::find;
 use crate::journal::recovery::replay::decode_batch;
@@ -69,7 +69,7 @@ impl FromStr for JournalPosition {
 pub struct Subscription {
     storage: Arc<dyn Storage>,
     follower: Follower,
-    progress: Arc<Progress>,
+    progress: Arc<SyncState>,
     names: Arc<dyn Names>,
     /// Entries that were read and not given out.
     pending: VecDeque<AuditEntry>,
@@ -84,7 +84,7 @@ impl Subscription {
     /// `Rewound` and `Trimmed`, and what the storage says.
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
-        progress: Arc<Progress>,
+        progress: Arc<SyncState>,
         names: Arc<dyn Names>,
         opening: u64,
         after: JournalPosition,

@@ -1,7 +1,7 @@
 //! From bytes to records: whatever the bytes are, the answer is a record or "these are none".
 
 use crate::audit::entry::{EntryType, EventType};
-use crate::audit::record::{KeyMark, Line, Record, Short, Step, Steps, Subject};
+use crate::audit::record::{EntryLine, KeyMark, Record, ShortBytes, Step, Steps, Subject};
 use crate::clock::Timestamp;
 use crate::journal::format::bytes::Cursor;
 use crate::journal::format::encode::{EXPIRED, KEEP, LONG, about, has};
@@ -73,15 +73,15 @@ pub(crate) struct Decoder<'a> {
     long: Long,
 }
 
-pub(crate) type Read<T> = Result<T, NoRecord>;
+pub(crate) type DecodeResult<T> = Result<T, NoRecord>;
 
 pub(crate) trait OrNoRecord<T> {
-    fn or_no(self, what: &'static str) -> Read<T>;
+    fn or_no(self, what: &'static str) -> DecodeResult<T>;
 }
 
 impl<T> OrNoRecord<T> for Option<T> {
     #[inline]
-    fn or_no(self, what: &'static str) -> Read<T> {
+    fn or_no(self, what: &'static str) -> DecodeResult<T> {
         self.ok_or(NoRecord { what })
     }
 }
@@ -106,7 +106,7 @@ impl<'a> Decoder<'a> {
 
     /// The next record; `Ok(None)` where both parts have come to their end.
     #[inline]
-    pub(crate) fn next(&mut self) -> Read<Option<Decoded<'_>>> {
+    pub(crate) fn next(&mut self) -> DecodeResult<Option<Decoded<'_>>> {
         let Some(first) = self.records.byte() else {
             return if self.notes.is_empty() {
                 Ok(None)
@@ -128,7 +128,7 @@ impl<'a> Decoder<'a> {
     }
 
     #[inline]
-    fn step(&mut self, first: u8) -> Read<Step> {
+    fn step(&mut self, first: u8) -> DecodeResult<Step> {
         let records = &mut self.records;
         let code = first & !EXPIRED;
         let entry_type = EntryType::from_code(code).or_no("an entry of an unknown type")?;
@@ -158,7 +158,7 @@ impl<'a> Decoder<'a> {
         Ok(step)
     }
 
-    fn long(&mut self) -> Read<()> {
+    fn long(&mut self) -> DecodeResult<()> {
         let Self { records, notes, base, long } = self;
         long.steps.clear();
         (long.place, long.erased) = (None, false);
@@ -205,7 +205,7 @@ impl<'a> Decoder<'a> {
 }
 
 #[inline]
-pub(crate) fn moment(records: &mut Cursor<'_>, base: u64) -> Read<Timestamp> {
+pub(crate) fn moment(records: &mut Cursor<'_>, base: u64) -> DecodeResult<Timestamp> {
     let millis = records.difference(base).or_no(SHORT)?;
     if millis > Timestamp::MAX.as_millis() {
         return Err(NoRecord { what: "a moment that lies too far off" });
@@ -214,16 +214,17 @@ pub(crate) fn moment(records: &mut Cursor<'_>, base: u64) -> Read<Timestamp> {
 }
 
 #[inline]
-pub(crate) fn reservation(records: &mut Cursor<'_>) -> Read<ReservationId> {
+pub(crate) fn reservation(records: &mut Cursor<'_>) -> DecodeResult<ReservationId> {
     let halves = [records.u64().or_no(SHORT)?, records.u64().or_no(SHORT)?];
     let id = ReservationId::from_halves(halves);
     ReservationId::from_uuid(id.as_uuid()).or_no("an id that no engine makes")
 }
 
-pub(crate) fn key(records: &mut Cursor<'_>) -> Read<KeyMark> {
-    let key = Short::new(records.counted().or_no(SHORT)?).or_no("a key that is too long")?;
+pub(crate) fn key(records: &mut Cursor<'_>) -> DecodeResult<KeyMark> {
+    let key = ShortBytes::new(records.counted().or_no(SHORT)?).or_no("a key that is too long")?;
     let fingerprint = records.u128().or_no(SHORT)?;
-    let answer = Short::new(records.counted().or_no(SHORT)?).or_no("an answer that is too long")?;
+    let answer =
+        ShortBytes::new(records.counted().or_no(SHORT)?).or_no("an answer that is too long")?;
     Ok(KeyMark { key, fingerprint, answer })
 }
 
@@ -232,7 +233,7 @@ fn block(
     records: &mut Cursor<'_>,
     notes: &mut Cursor<'_>,
     pairs: &mut Vec<(String, String)>,
-) -> Read<bool> {
+) -> DecodeResult<bool> {
     const MISSING: &str = "notes that are not there";
     let length = usize::try_from(records.varint().or_no(SHORT)?).ok().or_no(MISSING)?;
     let hash: [u8; 32] = records.array().or_no(SHORT)?;
@@ -251,11 +252,11 @@ fn block(
     }
 }
 
-pub(crate) fn warehouse(number: u64) -> Read<WarehouseId> {
+pub(crate) fn warehouse(number: u64) -> DecodeResult<WarehouseId> {
     u16::try_from(number).ok().map(WarehouseId).or_no("a warehouse of an impossible number")
 }
 
-fn line(records: &mut Cursor<'_>, others: bool) -> Read<Line> {
+fn line(records: &mut Cursor<'_>, others: bool) -> DecodeResult<EntryLine> {
     let first = records.byte().or_no(SHORT)?;
     let code = first & ((1 << about::SHIFT) - 1);
     let entry_type = EntryType::from_code(code).or_no("an entry of an unknown type")?;
@@ -270,5 +271,5 @@ fn line(records: &mut Cursor<'_>, others: bool) -> Read<Line> {
         0 => None,
         number => Some(warehouse(number - 1)?),
     };
-    Ok(Line { entry_type, subject, quantity, other })
+    Ok(EntryLine { entry_type, subject, quantity, other })
 }

@@ -4,7 +4,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use crate::audit::entry::EventType;
-use crate::audit::record::{KeyMark, Line, Record, Step, Steps, Subject, is_fact};
+use crate::audit::record::{EntryLine, KeyMark, Record, Step, Steps, Subject, is_fact};
 use crate::audit::view::Names;
 use crate::clock::Timestamp;
 use crate::journal::format::bytes::{put_difference, put_varint};
@@ -204,7 +204,7 @@ pub(crate) fn put_key(out: &mut Vec<u8>, key: &KeyMark) {
     out.extend_from_slice(key.answer.as_bytes());
 }
 
-fn put_line(out: &mut Vec<u8>, line: &Line, others: bool, names: &dyn Names) {
+fn put_line(out: &mut Vec<u8>, line: &EntryLine, others: bool, names: &dyn Names) {
     let (kind, number) = match line.subject {
         Subject::None => (about::NOTHING, None),
         Subject::Warehouse(id) => (about::WAREHOUSE, Some(u32::from(id.0))),

@@ -25,7 +25,7 @@ const LENGTH: usize = 96;
 
 /// Where a journal begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Trimmed {
+pub(crate) struct BeginMark {
     pub(crate) journal: u128,
     /// The oldest segment that is kept.
     pub(crate) segment: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Trimmed {
     pub(crate) archived: bool,
 }
 
-impl Trimmed {
+impl BeginMark {
     fn to_bytes(self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(LENGTH);
         bytes.extend_from_slice(&MAGIC);
@@ -74,12 +74,12 @@ impl Trimmed {
 }
 
 /// The mark of the journal in `storage`, if it was ever trimmed.
-pub(crate) fn read(storage: &dyn Storage) -> Result<Option<Trimmed>, JournalError> {
+pub(crate) fn read(storage: &dyn Storage) -> Result<Option<BeginMark>, JournalError> {
     let bytes = match storage.read(NAME, 0, u64::MAX) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         bytes => bytes.map_err(|error| failed("read", NAME, &error))?,
     };
-    match Trimmed::from_bytes(&bytes) {
+    match BeginMark::from_bytes(&bytes) {
         Some((VERSION, mark)) => Ok(Some(mark)),
         Some((found, _)) => {
             Err(JournalError::Version { file: NAME.to_owned(), found, newest: VERSION })
@@ -89,7 +89,7 @@ pub(crate) fn read(storage: &dyn Storage) -> Result<Option<Trimmed>, JournalErro
 }
 
 /// Puts this mark in place of the one that is there, at once.
-pub(crate) fn write(storage: &dyn Storage, mark: Trimmed) -> io::Result<()> {
+pub(crate) fn write(storage: &dyn Storage, mark: BeginMark) -> io::Result<()> {
     replace(storage, NAME, &mark.to_bytes())
 }
 
@@ -125,7 +125,7 @@ mod tests {
     fn a_mark_is_read_back_and_no_flipped_bit_goes_unseen() {
         let disk = SimulatedDisk::new();
         assert_eq!(read(&disk), Ok(None));
-        let mark = Trimmed {
+        let mark = BeginMark {
             journal: 7,
             segment: 3,
             batch: 5,
@@ -133,7 +133,7 @@ mod tests {
             hash: [5; 32],
             archived: true,
         };
-        for mark in [mark, Trimmed { archived: false, segment: 4, ..mark }] {
+        for mark in [mark, BeginMark { archived: false, segment: 4, ..mark }] {
             write(&disk, mark).expect("room");
             assert_eq!(read(&disk), Ok(Some(mark)));
         }

@@ -3,18 +3,16 @@
 use std::sync::Arc;
 
 use crate::audit::entry::{AdjustmentType as Move, EntryType, EventType};
-use crate::audit::record::{Line, Step, Subject};
+use crate::audit::record::{EntryLine, Step, Subject};
 use crate::clock::Timestamp;
 use crate::journal::format::decode::{Decoded, Long};
 use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
 use crate::journal::ledger::levels::{LevelState, WarehouseState};
-use crate::journal::ledger::transfers::{Moved, fact};
+use crate::journal::ledger::transfers::{Law, TransferMoves, fact};
 use crate::journal::ledger::{Broken, Ledger};
 use crate::quantity::MAX_UNITS;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
-
-type Law = Result<(), &'static str>;
 
 /// What the lines of one record share.
 #[derive(Clone, Copy)]
@@ -28,7 +26,7 @@ struct Context {
     /// A line of this record has sold units.
     sold: bool,
     /// The record requests a transfer or decides on one, and this is what it moved for it.
-    transfer: Option<Moved>,
+    transfer: Option<TransferMoves>,
 }
 
 impl Ledger {
@@ -82,7 +80,7 @@ impl Ledger {
             expires_at: header.expires_at,
             begun: false,
             sold: false,
-            transfer: is_about_a_transfer(long).then(Moved::default),
+            transfer: is_about_a_transfer(long).then(TransferMoves::default),
         };
         let mut moved = false;
         for (at, line) in steps.lines.iter().enumerate() {
@@ -270,7 +268,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn event(&mut self, event: EventType, line: &Line, long: &Long, context: &Context) -> Law {
+    fn event(&mut self, event: EventType, line: &EntryLine, long: &Long, context: &Context) -> Law {
         let fact = |wanted| fact(long, wanted);
         match (event, line.subject) {
             (EventType::Opened, _) => {

@@ -5,12 +5,12 @@
 
 use crate::journal::format::bytes::{Cursor, put_difference, put_varint};
 use crate::journal::format::decode::{
-    NoRecord, OrNoRecord, Read, SHORT, key, moment, reservation, warehouse,
+    DecodeResult, NoRecord, OrNoRecord, SHORT, key, moment, reservation, warehouse,
 };
 use crate::journal::format::encode::{put_halves, put_key};
 use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
 use crate::journal::ledger::levels::{LevelState, WarehouseState};
-use crate::journal::ledger::transfers::{DECIDED_KEPT, Decision, Outcome, TransferState};
+use crate::journal::ledger::transfers::{DECIDED_KEPT, Decision, DecisionOutcome, TransferState};
 use crate::journal::ledger::{Ledger, Setting};
 use crate::quantity::MAX_UNITS;
 use crate::reservation::id::Owner;
@@ -107,7 +107,7 @@ impl Ledger {
     }
 
     /// The ledger that `bytes` hold, which will remember the newest `keys_kept` keys.
-    pub(crate) fn from_bytes(bytes: &[u8], keys_kept: usize) -> Read<Self> {
+    pub(crate) fn from_bytes(bytes: &[u8], keys_kept: usize) -> DecodeResult<Self> {
         let mut cursor = Cursor::new(bytes);
         let from = &mut cursor;
         let mut ledger = Self::new(keys_kept);
@@ -145,7 +145,7 @@ impl Ledger {
         Ok(ledger)
     }
 
-    fn read_places(&mut self, from: &mut Cursor<'_>) -> Read<()> {
+    fn read_places(&mut self, from: &mut Cursor<'_>) -> DecodeResult<()> {
         for _ in 0..from.varint().or_no(SHORT)? {
             let state = WarehouseState {
                 name: text(from)?.into(),
@@ -178,7 +178,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn read_hold(&self, from: &mut Cursor<'_>, now: u64) -> Read<Hold> {
+    fn read_hold(&self, from: &mut Cursor<'_>, now: u64) -> DecodeResult<Hold> {
         let flags = from.byte().or_no(SHORT)?;
         let id = reservation(from)?;
         let is_there = |bit: u8| flags & bit != 0;
@@ -198,7 +198,7 @@ impl Ledger {
         Ok(hold)
     }
 
-    fn read_line(&self, from: &mut Cursor<'_>) -> Read<HoldLine> {
+    fn read_line(&self, from: &mut Cursor<'_>) -> DecodeResult<HoldLine> {
         Ok(HoldLine {
             level: self.read_level(from)?,
             held: units(from)?,
@@ -208,12 +208,12 @@ impl Ledger {
         })
     }
 
-    fn read_level(&self, from: &mut Cursor<'_>) -> Read<LevelHandle> {
+    fn read_level(&self, from: &mut Cursor<'_>) -> DecodeResult<LevelHandle> {
         let handle = LevelHandle(from.varint32().or_no(SHORT)?);
         if handle.index() < self.levels.len() { Ok(handle) } else { Err(NOWHERE) }
     }
 
-    fn read_transfer(&self, from: &mut Cursor<'_>, now: u64) -> Read<TransferState> {
+    fn read_transfer(&self, from: &mut Cursor<'_>, now: u64) -> DecodeResult<TransferState> {
         let mut request = TransferState {
             number: from.varint().or_no(SHORT)?,
             from: self.read_level(from)?,
@@ -228,10 +228,10 @@ impl Ledger {
         }
         let outcome = match from.byte().or_no(SHORT)? {
             0 => return Ok(request),
-            1 => Outcome::Approved,
-            2 => Outcome::Rejected,
-            3 => Outcome::Short(from.varint32().or_no(SHORT)?),
-            4 => Outcome::OverCapacity(from.varint32().or_no(SHORT)?),
+            1 => DecisionOutcome::Approved,
+            2 => DecisionOutcome::Rejected,
+            3 => DecisionOutcome::Short(from.varint32().or_no(SHORT)?),
+            4 => DecisionOutcome::OverCapacity(from.varint32().or_no(SHORT)?),
             _ => return Err(NoRecord { what: "a decision of an unknown kind" }),
         };
         let (by, at) = (text(from)?, moment(from, now)?);
@@ -249,7 +249,7 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-fn text(from: &mut Cursor<'_>) -> Read<String> {
+fn text(from: &mut Cursor<'_>) -> DecodeResult<String> {
     let bytes = from.counted().or_no(SHORT)?;
     String::from_utf8(bytes.to_vec()).ok().or_no("a name that is no text")
 }
@@ -259,7 +259,7 @@ fn put_option(out: &mut Vec<u8>, value: Option<u64>) {
     value.into_iter().for_each(|value| put_varint(out, value));
 }
 
-fn option(from: &mut Cursor<'_>) -> Read<Option<u64>> {
+fn option(from: &mut Cursor<'_>) -> DecodeResult<Option<u64>> {
     let is_there = from.byte().or_no(SHORT)? != 0;
     is_there.then(|| from.varint().or_no(SHORT)).transpose()
 }
@@ -269,7 +269,7 @@ fn number_of(threshold: Option<u32>) -> u64 {
     threshold.map_or(0, |units| u64::from(units) + 1)
 }
 
-fn threshold(from: &mut Cursor<'_>) -> Read<Option<Option<u32>>> {
+fn threshold(from: &mut Cursor<'_>) -> DecodeResult<Option<Option<u32>>> {
     let number = |number: u64| match number.checked_sub(1) {
         None => Ok(None),
         Some(units) => u32::try_from(units).map(Some).ok().or_no("a threshold that can't be"),
@@ -277,7 +277,7 @@ fn threshold(from: &mut Cursor<'_>) -> Read<Option<Option<u32>>> {
     option(from)?.map(number).transpose()
 }
 
-fn units(from: &mut Cursor<'_>) -> Read<u32> {
+fn units(from: &mut Cursor<'_>) -> DecodeResult<u32> {
     from.varint32().filter(|units| *units <= MAX_UNITS).or_no("a count that leaves its bounds")
 }
 
@@ -293,13 +293,13 @@ fn put_transfer(out: &mut Vec<u8>, request: &TransferState, now: u64) {
         return;
     };
     match outcome {
-        Outcome::Approved => out.push(1),
-        Outcome::Rejected => out.push(2),
-        Outcome::Short(units) => {
+        DecisionOutcome::Approved => out.push(1),
+        DecisionOutcome::Rejected => out.push(2),
+        DecisionOutcome::Short(units) => {
             out.push(3);
             put_varint(out, u64::from(*units));
         }
-        Outcome::OverCapacity(units) => {
+        DecisionOutcome::OverCapacity(units) => {
             out.push(4);
             put_varint(out, u64::from(*units));
         }

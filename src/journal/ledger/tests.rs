@@ -1,6 +1,6 @@
 use super::*;
 use crate::audit::entry::{AdjustmentType, EntryType, EventType};
-use crate::audit::record::{Line, Step, Subject};
+use crate::audit::record::{EntryLine, Step, Subject};
 use crate::journal::format::decode::{Decoded, Long};
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
 
@@ -17,7 +17,12 @@ fn id(slot: u32, born: u64) -> ReservationId {
 
 fn event(event: EventType, subject: Subject, facts: &[(&str, &str)]) -> Long {
     let mut long = Long::default();
-    long.steps.lines.push(Line { entry_type: event.into(), subject, quantity: 0, other: None });
+    long.steps.lines.push(EntryLine {
+        entry_type: event.into(),
+        subject,
+        quantity: 0,
+        other: None,
+    });
     facts.iter().for_each(|(name, value)| long.steps.note(name, value));
     long
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
 
 use crate::audit::entry::EventType;
-use crate::audit::record::Line;
+use crate::audit::record::EntryLine;
 use crate::clock::Timestamp;
 use crate::journal::format::decode::Long;
 use crate::stock::handle::{LevelHandle, WarehouseId};
@@ -28,7 +28,7 @@ pub(crate) struct TransferState {
 /// How a request was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decision {
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: DecisionOutcome,
     /// Empty if it was erased.
     pub(crate) by: String,
     pub(crate) at: Timestamp,
@@ -48,7 +48,7 @@ impl Decision {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum DecisionOutcome {
     Approved,
     Rejected,
     /// So many units were available.
@@ -69,13 +69,13 @@ pub(crate) struct Transfers {
 
 /// What the lines of a record that requests a transfer, or decides on one, moved before its event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Moved {
+pub(super) struct TransferMoves {
     pub(super) held: Option<(LevelHandle, u32)>,
     pub(super) given_back: Option<(LevelHandle, u32)>,
     pub(super) moved_out: Option<(LevelHandle, u32)>,
 }
 
-type Law = Result<(), &'static str>;
+pub(super) type Law = Result<(), &'static str>;
 
 impl Transfers {
     pub(crate) fn open(&self) -> impl Iterator<Item = &TransferState> {
@@ -120,7 +120,7 @@ impl Transfers {
         long: &Long,
         (from, units): (LevelHandle, u32),
         target: WarehouseId,
-        moved: Moved,
+        moved: TransferMoves,
     ) -> Law {
         let number = number_in(long)?;
         // Requests that race may be logged in another order than they got their numbers.
@@ -142,7 +142,7 @@ impl Transfers {
         Ok(())
     }
 
-    pub(super) fn decide(&mut self, long: &Long, moved: Moved) -> Law {
+    pub(super) fn decide(&mut self, long: &Long, moved: TransferMoves) -> Law {
         let number = number_in(long)?;
         let mut request = self
             .open
@@ -153,12 +153,12 @@ impl Transfers {
             return Err("a decision gives back other units than its request held");
         }
         let outcome = match fact(long, "outcome") {
-            Some("approved") => Outcome::Approved,
-            Some("rejected") => Outcome::Rejected,
+            Some("approved") => DecisionOutcome::Approved,
+            Some("rejected") => DecisionOutcome::Rejected,
             Some("failed") => failure_in(long)?,
             _ => return Err("a decision without an outcome"),
         };
-        if moved.moved_out != own.filter(|_| outcome == Outcome::Approved) {
+        if moved.moved_out != own.filter(|_| outcome == DecisionOutcome::Approved) {
             return Err("a decision moves other units than its request asked for");
         }
         let at = fact(long, "decidedAt").and_then(|at| at.parse().ok());
@@ -184,7 +184,7 @@ pub(super) fn fact<'a>(long: &'a Long, wanted: &str) -> Option<&'a str> {
 
 /// The number of the request on which this record decides, if it decides on one.
 pub(crate) fn decided_in(long: &Long) -> Option<u64> {
-    let decides = |line: &Line| line.entry_type == EventType::TransferDecided.into();
+    let decides = |line: &EntryLine| line.entry_type == EventType::TransferDecided.into();
     long.steps.lines.iter().any(decides).then(|| number_in(long).ok()).flatten()
 }
 
@@ -195,11 +195,11 @@ fn number_in(long: &Long) -> Result<u64, &'static str> {
     number.ok_or("a transfer's request without a number")
 }
 
-fn failure_in(long: &Long) -> Result<Outcome, &'static str> {
+fn failure_in(long: &Long) -> Result<DecisionOutcome, &'static str> {
     let mut pairs = long.steps.metadata.iter();
     let failure = pairs.find_map(|(name, value)| match name.as_str() {
-        "available" => value.parse().ok().map(Outcome::Short),
-        "room" => value.parse().ok().map(Outcome::OverCapacity),
+        "available" => value.parse().ok().map(DecisionOutcome::Short),
+        "room" => value.parse().ok().map(DecisionOutcome::OverCapacity),
         _ => None,
     });
     failure.ok_or("a decision that failed, and does not say why")

@@ -31,7 +31,7 @@ pub(crate) struct CheckpointOptions {
 }
 
 /// When a checkpoint is due.
-pub(crate) struct Schedule {
+pub(crate) struct CheckpointSchedule {
     options: CheckpointOptions,
     journal: u128,
     /// Segments that were closed since the newest checkpoint.
@@ -49,7 +49,7 @@ pub(crate) struct Schedule {
 }
 
 /// A checkpoint to be written.
-pub(crate) struct Due {
+pub(crate) struct PendingCheckpoint {
     header: CheckpointHeader,
     state: Vec<u8>,
     /// The latest moment of any entry so far.
@@ -57,14 +57,14 @@ pub(crate) struct Due {
     erasures: u64,
 }
 
-impl Due {
+impl PendingCheckpoint {
     /// How often texts had been erased when its state was taken.
     pub(crate) fn erasures(&self) -> u64 {
         self.erasures
     }
 }
 
-impl Schedule {
+impl CheckpointSchedule {
     /// For the journal in `storage`, of which all up to `at` has been read.
     pub(crate) fn new(
         storage: &dyn Storage,
@@ -88,7 +88,12 @@ impl Schedule {
 
     /// `ledger` is what the journal adds up to at `at`, which is on the disk: the checkpoint to be
     /// written now, if one is due. Texts were erased in the ledger so often.
-    pub(crate) fn reached(&mut self, ledger: &Ledger, at: Point, erasures: u64) -> Option<Due> {
+    pub(crate) fn reached(
+        &mut self,
+        ledger: &Ledger,
+        at: Point,
+        erasures: u64,
+    ) -> Option<PendingCheckpoint> {
         if at.segment != self.segment {
             (self.segment, self.base) = (at.segment, self.read);
             self.closed += 1;
@@ -106,7 +111,7 @@ impl Schedule {
             keys: self.options.keys as u64,
         };
         let state = ledger.to_bytes(self.options.keys);
-        Some(Due { header, state, now: ledger.newest_at, erasures })
+        Some(PendingCheckpoint { header, state, now: ledger.newest_at, erasures })
     }
 
     /// Whether one may fall due by the time that all up to `at` is read.
@@ -120,14 +125,14 @@ impl Schedule {
     }
 
     /// This one was written.
-    pub(crate) fn wrote(&mut self, due: &Due) {
+    pub(crate) fn wrote(&mut self, pending: &PendingCheckpoint) {
         self.closed = self.segment.saturating_sub(self.asked_in);
-        self.newest = due.header.sequence;
+        self.newest = pending.header.sequence;
     }
 }
 
 /// Writes what is due, and trims the journal. As long as there is one, nobody else may have the journal.
-pub(crate) struct Keeper {
+pub(crate) struct JournalMaintenance {
     storage: Arc<dyn Storage>,
     opening: u64,
     retention: JournalRetention,
@@ -136,7 +141,7 @@ pub(crate) struct Keeper {
     _lock: Arc<dyn Any + Send + Sync>,
 }
 
-impl Keeper {
+impl JournalMaintenance {
     /// For opening number `opening` of the journal, whose lock this is.
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
@@ -148,18 +153,18 @@ impl Keeper {
     }
 
     /// Nothing is taken away until what is returned is dropped.
-    pub(crate) fn hold_still(&self) -> HeldStill {
+    pub(crate) fn pause_trimming(&self) -> TrimPause {
         // Relaxed: whoever takes away has the keeper, as the caller has now.
         self.copies.fetch_add(1, Ordering::Relaxed);
-        HeldStill(Arc::clone(&self.copies))
+        TrimPause(Arc::clone(&self.copies))
     }
 
     /// Writes a checkpoint.
     ///
     /// # Errors
     /// What the storage says.
-    pub(crate) fn write(&self, due: &Due) -> Result<(), JournalError> {
-        checkpoint_file::write(&*self.storage, self.opening, due.header, &due.state)
+    pub(crate) fn write(&self, pending: &PendingCheckpoint) -> Result<(), JournalError> {
+        checkpoint_file::write(&*self.storage, self.opening, pending.header, &pending.state)
             .map_err(|error| failed("write a checkpoint in", "", &error))
     }
 
@@ -167,7 +172,7 @@ impl Keeper {
     ///
     /// # Errors
     /// What the storages say; see [`JournalRetention::apply`].
-    pub(crate) fn trim(&self, due: &Due) -> Result<(), JournalError> {
+    pub(crate) fn trim(&self, pending: &PendingCheckpoint) -> Result<(), JournalError> {
         if self.copies.load(Ordering::Relaxed) > 0 {
             // The next checkpoint comes.
             return Ok(());
@@ -175,14 +180,14 @@ impl Keeper {
         for name in checkpoint_file::list(&*self.storage)?.iter().skip(KEPT) {
             start::remove_one(&*self.storage, name)?;
         }
-        self.retention.apply(&*self.storage, due.now)
+        self.retention.apply(&*self.storage, pending.now)
     }
 }
 
 /// Somebody copies the journal.
-pub(crate) struct HeldStill(Arc<AtomicUsize>);
+pub(crate) struct TrimPause(Arc<AtomicUsize>);
 
-impl Drop for HeldStill {
+impl Drop for TrimPause {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::error::JournalError;
 use crate::journal::format::batch::{self, BatchHeader};
 use crate::journal::format::segment::{self, SegmentHeader, Start, UNFINISHED};
-use crate::journal::layout::begin_mark::{self, Trimmed};
+use crate::journal::layout::begin_mark::{self, BeginMark};
 use crate::journal::layout::checkpoint_file;
 use crate::journal::layout::{Layout, PathSegment, failed};
 use crate::journal::recovery::start;
@@ -127,7 +127,7 @@ impl JournalRetention {
         }
         let before = begin_mark::read(storage)?.is_some_and(|mark| mark.archived);
         let base = first.header.base;
-        let mark = Trimmed {
+        let mark = BeginMark {
             journal: first.header.journal,
             segment: first.header.number,
             batch: base.batch,

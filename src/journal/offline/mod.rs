@@ -11,21 +11,21 @@ use std::sync::Arc;
 
 use crate::error::JournalError;
 use crate::journal::format::segment;
-use crate::journal::layout::begin_mark::{self, Trimmed};
+use crate::journal::layout::begin_mark::{self, BeginMark};
 use crate::journal::layout::checkpoint_file::CheckpointHeader;
 use crate::journal::layout::{Layout, failed};
 use crate::journal::ledger::Ledger;
-use crate::journal::reader::Outcome;
+use crate::journal::reader::ReadOutcome;
 use crate::journal::recovery::replay::{Listener, RecoveryProgress, Visitor, replay};
 use crate::journal::recovery::start::begin_trimmed;
 use crate::journal::storage::Storage;
 use crate::journal::storage::archived::WithArchive;
 use crate::journal::storage::files::FileStorage;
 
-use snapshot_storage::Frozen;
+use snapshot_storage::SnapshotStorage;
 
 pub use stock::{JournalStock, StockRow};
-pub use verify::{Verified, VerifyError};
+pub use verify::{VerifyError, VerifyReport};
 
 /// A journal to be read: what happened, what it adds up to, and whether it was altered.
 ///
@@ -63,7 +63,7 @@ pub struct JournalReader {
 
 /// A journal as it is at this moment.
 struct Source {
-    frozen: Frozen,
+    snapshot: SnapshotStorage,
     layout: Layout,
     /// What the journal begins with, where its oldest segments are gone: the state of its oldest
     /// checkpoint.
@@ -118,20 +118,20 @@ impl JournalReader {
     /// The journal as it is now; a ledger that begins with a checkpoint remembers so many keys.
     fn freeze(&self, keys: usize) -> Result<Source, JournalError> {
         let storage = Arc::clone(&self.storage);
-        let frozen = Frozen::new(match &self.archive {
+        let snapshot = SnapshotStorage::new(match &self.archive {
             Some(archive) => Arc::new(WithArchive::new(storage, Arc::clone(archive))),
             None => storage,
         });
-        let frozen = frozen.map_err(|error| failed("list", "", &error))?;
-        if frozen.is_empty() {
+        let snapshot = snapshot.map_err(|error| failed("list", "", &error))?;
+        if snapshot.is_empty() {
             return Err(JournalError::NoJournal);
         }
-        let mut layout = Layout::find(&frozen)?;
+        let mut layout = Layout::find(&snapshot)?;
         let beginning = match layout.trimmed {
-            Some(_) => Some(begin_trimmed(&frozen, &mut layout, keys)?),
+            Some(_) => Some(begin_trimmed(&snapshot, &mut layout, keys)?),
             None => None,
         };
-        Ok(Source { frozen, layout, beginning })
+        Ok(Source { snapshot, layout, beginning })
     }
 
     /// Reads, and begins anew where others have taken something away meanwhile that was to be read.
@@ -139,10 +139,10 @@ impl JournalReader {
         &mut self,
         mut read: impl FnMut(&mut Self) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut before = Standing::of(&*self.storage);
+        let mut before = FilesSeen::of(&*self.storage);
         for _ in 1..ATTEMPTS {
             let outcome = read(self);
-            let now = Standing::of(&*self.storage);
+            let now = FilesSeen::of(&*self.storage);
             let stands = match &outcome {
                 // Less may have been read than there was, without an error: an opening cuts a torn tail.
                 Ok(_) => now.opening == before.opening,
@@ -165,25 +165,25 @@ impl JournalReader {
         source: &mut Source,
         keys: usize,
         visitor: &mut dyn Visitor,
-    ) -> Result<(Ledger, Outcome), JournalError> {
+    ) -> Result<(Ledger, ReadOutcome), JournalError> {
         let beginning = source.beginning.take().map(|(_, ledger)| ledger);
         let mut ledger = beginning.unwrap_or_else(|| Ledger::new(keys));
         let outcome =
-            replay(&source.frozen, &source.layout, &mut ledger, visitor, self.listener())?;
+            replay(&source.snapshot, &source.layout, &mut ledger, visitor, self.listener())?;
         Ok((ledger, outcome))
     }
 }
 
 /// What changes when an engine takes something away from a journal.
-struct Standing {
+struct FilesSeen {
     /// Segments were archived or removed.
-    mark: Result<Option<Trimmed>, JournalError>,
+    mark: Result<Option<BeginMark>, JournalError>,
     /// The journal was opened: what a crash had left is cut off, and written again elsewhere.
     opening: Result<u64, JournalError>,
     segments: Vec<String>,
 }
 
-impl Standing {
+impl FilesSeen {
     fn of(storage: &dyn Storage) -> Self {
         let mut segments = storage.list().unwrap_or_default();
         segments.retain(|name| segment::number_of(name).is_some());

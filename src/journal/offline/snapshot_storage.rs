@@ -15,13 +15,13 @@ use crate::journal::storage::{Storage, StorageFile};
 ///
 /// Without it, a segment that is looked at late could know of batches which were written after an
 /// earlier one was read, and those would seem to be missing.
-pub(super) struct Frozen {
+pub(super) struct SnapshotStorage {
     storage: Arc<dyn Storage>,
     lengths: BTreeMap<String, u64>,
     checkpoints: Vec<String>,
 }
 
-impl Frozen {
+impl SnapshotStorage {
     pub(super) fn new(storage: Arc<dyn Storage>) -> io::Result<Self> {
         let numbered = |name: String| segment::number_of(&name).map(|number| (number, name));
         // Before the segments, so that those hold all that was checkpointed.
@@ -62,7 +62,7 @@ fn read_only<T>() -> io::Result<T> {
     Err(io::ErrorKind::ReadOnlyFilesystem.into())
 }
 
-impl Storage for Frozen {
+impl Storage for SnapshotStorage {
     fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
         read_only()
     }

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::error::JournalError;
 use crate::journal::format::batch::{Hash, NO_HASH};
-use crate::journal::format::decode::{Decoded, Read};
+use crate::journal::format::decode::{DecodeResult, Decoded};
 use crate::journal::format::head::{HeadHash, JournalHead};
 use crate::journal::layout::begin_mark;
 use crate::journal::layout::checkpoint_file::{self, CheckpointHeader};
@@ -14,7 +14,7 @@ use crate::journal::layout::{PathSegment, damaged};
 use crate::journal::ledger::Ledger;
 use crate::journal::ledger::transfers::Texts;
 use crate::journal::offline::{JournalReader, Source};
-use crate::journal::reader::{self, FoundBatch, Outcome, Segment};
+use crate::journal::reader::{self, FoundBatch, ReadOutcome, Segment};
 use crate::journal::recovery::TornTail;
 use crate::journal::recovery::replay::{RecoveryProgress, Visitor};
 use crate::journal::storage::Storage;
@@ -22,7 +22,7 @@ use crate::journal::storage::Storage;
 /// What a verification found: nothing wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Verified {
+pub struct VerifyReport {
     /// Where the journal ends.
     pub head: JournalHead,
     /// The sequence number of the newest entry.
@@ -78,7 +78,7 @@ impl JournalReader {
     /// Checks everything: checksums, the chain of hashes, sequence numbers, and every law on every
     /// entry; some millions of entries a second. A tail that a crash has torn is no error, but told.
     ///
-    /// With `expected`, a hash that [`head`](crate::InventoryManager::head) gave earlier, also that the
+    /// With `expected`, a hash that [`journal_head`](crate::InventoryManager::journal_head) gave earlier, also that the
     /// journal still is the one that had it; it may have grown since. Without, nobody can see from the
     /// journal alone that its newest batches were removed with all that knew of them, or that all of it
     /// was rewritten.
@@ -96,7 +96,7 @@ impl JournalReader {
     /// [`VerifyError`]: [`JournalError::Damaged`] names file and byte, [`JournalError::BrokenLaw`] the
     /// entry, [`JournalError::OtherHead`] that the expected hash is not in the chain,
     /// [`JournalError::NoJournal`] that there is no journal.
-    pub fn verify(&mut self, expected: Option<HeadHash>) -> Result<Verified, VerifyError> {
+    pub fn verify(&mut self, expected: Option<HeadHash>) -> Result<VerifyReport, VerifyError> {
         self.check(expected, |reader, source, seen| {
             reader.replay(source, seen.keys(), seen).map(|(_, outcome)| outcome)
         })
@@ -110,12 +110,12 @@ impl JournalReader {
     pub fn verify_checksums(
         &mut self,
         expected: Option<HeadHash>,
-    ) -> Result<Verified, VerifyError> {
-        self.check(expected, |reader, Source { frozen, layout, .. }, seen| {
+    ) -> Result<VerifyReport, VerifyError> {
+        self.check(expected, |reader, Source { snapshot, layout, .. }, seen| {
             let mut progress =
                 RecoveryProgress { of_segments: layout.path.len(), ..Default::default() };
             let mut tell = reader.listener();
-            reader::read(frozen, layout, |segment, durable| {
+            reader::read(snapshot, layout, |segment, durable| {
                 segment.batches.iter().for_each(|found| seen.batch(&segment, found, durable));
                 progress.segments += 1;
                 progress.entries = seen.sound.sequence;
@@ -130,16 +130,16 @@ impl JournalReader {
     fn check(
         &mut self,
         expected: Option<HeadHash>,
-        read: impl Fn(&mut Self, &mut Source, &mut Seen) -> Result<Outcome, JournalError>,
-    ) -> Result<Verified, VerifyError> {
+        read: impl Fn(&mut Self, &mut Source, &mut Seen) -> Result<ReadOutcome, JournalError>,
+    ) -> Result<VerifyReport, VerifyError> {
         self.again_if_changed(|reader| reader.check_once(expected, &read))
     }
 
     fn check_once(
         &mut self,
         expected: Option<HeadHash>,
-        read: impl Fn(&mut Self, &mut Source, &mut Seen) -> Result<Outcome, JournalError>,
-    ) -> Result<Verified, VerifyError> {
+        read: impl Fn(&mut Self, &mut Source, &mut Seen) -> Result<ReadOutcome, JournalError>,
+    ) -> Result<VerifyReport, VerifyError> {
         let mut seen = Seen::of(expected);
         // Before the segments, so that those hold all that was checkpointed.
         let checkpoints = Checked::find(&*self.storage);
@@ -217,7 +217,7 @@ impl Checked {
 }
 
 /// The hash of a state without who decided on transfers, and why; and that.
-fn split(state: &[u8], header: &CheckpointHeader) -> Read<(Hash, Vec<Texts>)> {
+fn split(state: &[u8], header: &CheckpointHeader) -> DecodeResult<(Hash, Vec<Texts>)> {
     let keys = header.keys as usize;
     let mut ledger = Ledger::from_bytes(state, keys)?;
     let texts = ledger.transfers.take_texts();
@@ -284,14 +284,18 @@ impl Seen {
         }
     }
 
-    fn verified(&mut self, source: &Source, outcome: Outcome) -> Result<Verified, JournalError> {
+    fn verified(
+        &mut self,
+        source: &Source,
+        outcome: ReadOutcome,
+    ) -> Result<VerifyReport, JournalError> {
         if let Some(wrong) = self.wrong.take() {
             return Err(wrong);
         }
         if let Some(unmet) = self.checkpoints.iter().find(|it| !it.met) {
             return Err(unmet.wrong("a checkpoint of batches that are missing"));
         }
-        let Outcome { end, closed, torn, .. } = outcome;
+        let ReadOutcome { end, closed, torn, .. } = outcome;
         if end.batch == 0 {
             // Every journal once was empty: in one that has entries this would hold of any of them.
             self.compare();
@@ -300,10 +304,10 @@ impl Seen {
             let expected = expected.to_string();
             return Err(JournalError::OtherHead { expected, entries: end.sequence });
         }
-        let Source { frozen, layout, .. } = source;
-        let counts = |it: &PathSegment| frozen.length_of(&it.name).min(it.limit);
+        let Source { snapshot, layout, .. } = source;
+        let counts = |it: &PathSegment| snapshot.length_of(&it.name).min(it.limit);
         let counting: u64 = layout.path.iter().map(counts).sum();
-        Ok(Verified {
+        Ok(VerifyReport {
             head: JournalHead { sequence: end.sequence, hash: end.hash },
             entries: end.sequence,
             oldest: layout.oldest(),
@@ -312,7 +316,7 @@ impl Seen {
             batches: end.batch,
             segments: layout.path.len(),
             bytes: self.bytes,
-            given_up: frozen.bytes() - counting,
+            given_up: snapshot.bytes() - counting,
             openings: layout.head().map_or(0, |head| head.header.opening),
             closed,
             torn: torn.as_ref().map(TornTail::of),

@@ -17,10 +17,10 @@ use crate::journal::format::decode::Decoded;
 use crate::journal::format::segment::Point;
 use crate::journal::layout::{Layout, failed};
 use crate::journal::ledger::Ledger;
-use crate::journal::reader::{FoundBatch, Outcome, Segment, Torn};
+use crate::journal::reader::{FoundBatch, ReadOutcome, Segment, Torn};
 use crate::journal::storage::Storage;
 use crate::journal::storage::archived::WithArchive;
-use crate::journal::writer::Continuation;
+use crate::journal::writer::ResumePoint;
 
 use crate::clock::Timestamp;
 use crate::error::JournalError;
@@ -28,7 +28,7 @@ use replay::{RecoveryProgress, Visitor, replay};
 use start::Beginning;
 
 /// What a recovery is asked for.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct RecoveryOptions<'a> {
     /// How long to wait for another process that has the journal.
     pub(crate) wait_for_lock: Duration,
     /// Where segments went that are no longer in the journal.
@@ -60,10 +60,10 @@ impl TornTail {
 }
 
 /// A journal that was read, and may be gone on with.
-pub(crate) struct Opened {
+pub(crate) struct ReplayedJournal {
     pub(crate) ledger: Ledger,
-    pub(crate) history: History,
-    pub(crate) outcome: Outcome,
+    pub(crate) history: NewestRecords,
+    pub(crate) outcome: ReadOutcome,
     pub(crate) segments: usize,
     /// The entry that the checkpoint ends with which it began with.
     pub(crate) checkpoint: Option<u64>,
@@ -73,12 +73,12 @@ pub(crate) struct Opened {
     journal: Option<u128>,
     openings: u64,
     newest_segment: u64,
-    tail: Tail,
+    tail: UnsyncedTail,
 }
 
 /// The newest entries, as the log in memory takes them.
 #[derive(Debug, Default)]
-pub(crate) struct History {
+pub(crate) struct NewestRecords {
     wanted: u64,
     entries: u64,
     records: VecDeque<Record>,
@@ -88,16 +88,16 @@ pub(crate) struct History {
 
 /// What lies beyond the last point that is known to be on the disk.
 #[derive(Default)]
-struct Tail {
+struct UnsyncedTail {
     /// The newest batch that is known to be on the disk.
     trusted: Point,
     found: VecDeque<(BatchHeader, Vec<u8>, Point)>,
 }
 
-impl Opened {
+impl ReplayedJournal {
     /// Where the journal goes on. `random` names a journal that is new.
-    pub(crate) fn continuation(self, now: Timestamp, random: u128) -> Continuation {
-        Continuation {
+    pub(crate) fn resume_point(self, now: Timestamp, random: u128) -> ResumePoint {
+        ResumePoint {
             lock: self.lock,
             journal: self.journal.unwrap_or(random),
             opening: self.openings + 1,
@@ -131,7 +131,10 @@ impl Opened {
 }
 
 /// Takes the journal for writing and replays it.
-pub(crate) fn open(storage: &Arc<dyn Storage>, wanted: Wanted<'_>) -> Result<Opened, JournalError> {
+pub(crate) fn open(
+    storage: &Arc<dyn Storage>,
+    wanted: RecoveryOptions<'_>,
+) -> Result<ReplayedJournal, JournalError> {
     let lock = Arc::from(take_lock(&**storage, wanted.wait_for_lock)?);
     let mut storage = Arc::clone(storage);
     let mut layout = Layout::find(&*storage)?;
@@ -148,14 +151,14 @@ pub(crate) fn open(storage: &Arc<dyn Storage>, wanted: Wanted<'_>) -> Result<Ope
         beginning = begin(&*storage, &mut layout);
     }
     let Beginning { mut ledger, at, unusable } = beginning?;
-    let mut keep = Keep::default();
+    let mut keep = RecoveryVisitor::default();
     keep.history.wanted = wanted.history;
     keep.history.latest_gone = (at.sequence > 0).then_some(ledger.newest_at);
     let outcome = replay(&*storage, &layout, &mut ledger, &mut keep, wanted.progress)?;
-    let Keep { history, mut tail } = keep;
+    let RecoveryVisitor { history, mut tail } = keep;
     tail.settle(&outcome);
     let head = layout.head().map(|head| head.header);
-    Ok(Opened {
+    Ok(ReplayedJournal {
         ledger,
         history,
         outcome,
@@ -190,12 +193,12 @@ fn take_lock(
 
 /// What recovery keeps of what it reads, beside the ledger.
 #[derive(Default)]
-struct Keep {
-    history: History,
-    tail: Tail,
+struct RecoveryVisitor {
+    history: NewestRecords,
+    tail: UnsyncedTail,
 }
 
-impl Visitor for Keep {
+impl Visitor for RecoveryVisitor {
     fn record(&mut self, _: &Ledger, _: u64, decoded: &Decoded<'_>) -> ControlFlow<()> {
         self.history.push(decoded);
         ControlFlow::Continue(())
@@ -206,7 +209,7 @@ impl Visitor for Keep {
     }
 }
 
-impl History {
+impl NewestRecords {
     fn push(&mut self, decoded: &Decoded<'_>) {
         if self.wanted == 0 {
             self.latest_gone = self.latest_gone.max(Some(decoded.at()));
@@ -227,7 +230,7 @@ impl History {
     }
 }
 
-impl Tail {
+impl UnsyncedTail {
     fn push(&mut self, segment: &Segment, found: &FoundBatch, durable: u64) {
         // In their order: what this segment says of those before comes first.
         #[cfg(not(planted = "tail_out_of_order"))]
@@ -258,7 +261,7 @@ impl Tail {
     }
 
     /// All was read.
-    fn settle(&mut self, outcome: &Outcome) {
+    fn settle(&mut self, outcome: &ReadOutcome) {
         self.let_go(outcome.durable);
         if outcome.closed {
             if self.found.is_empty() {

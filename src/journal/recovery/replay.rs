@@ -8,7 +8,7 @@ use crate::error::JournalError;
 use crate::journal::format::decode::{Decoded, Decoder};
 use crate::journal::layout::{Layout, damaged};
 use crate::journal::ledger::{Broken, Ledger};
-use crate::journal::reader::{self, FoundBatch, Outcome, Segment};
+use crate::journal::reader::{self, FoundBatch, ReadOutcome, Segment};
 use crate::journal::storage::Storage;
 
 /// How far the reading of a journal has come.
@@ -52,7 +52,7 @@ pub(crate) fn replay(
     ledger: &mut Ledger,
     visitor: &mut dyn Visitor,
     mut tell: Listener<'_>,
-) -> Result<Outcome, JournalError> {
+) -> Result<ReadOutcome, JournalError> {
     let mut progress = RecoveryProgress { of_segments: layout.path.len(), ..Default::default() };
     thread::scope(|scope| {
         let (sender, receiver) = sync_channel::<(Segment, u64)>(1);

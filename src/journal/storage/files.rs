@@ -48,7 +48,7 @@ impl Storage for FileStorage {
             .open(self.path(LOCK_FILE))?;
         match file.try_lock() {
             // The system frees it when the process ends, however it ends.
-            Ok(()) => Ok(Box::new(Held(file))),
+            Ok(()) => Ok(Box::new(DirectoryLock(file))),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => Err(error),
         }
@@ -126,9 +126,9 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
 
 /// The lock of a directory. A process that another thread has just forked holds the file too, until it
 /// has become another program; so that the lock is free at once, it is given back, not only closed.
-struct Held(File);
+struct DirectoryLock(File);
 
-impl Drop for Held {
+impl Drop for DirectoryLock {
     fn drop(&mut self) {
         // What can't be given back is free when the file is closed.
         let _ = self.0.unlock();

@@ -35,13 +35,13 @@ const SECTOR: usize = 512;
 /// ```
 #[derive(Clone, Default)]
 pub struct SimulatedDisk {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<DiskState>>,
 }
 
 #[derive(Default)]
-struct State {
+struct DiskState {
     /// Everything that was ever done.
-    steps: Vec<Step>,
+    steps: Vec<DiskStep>,
     /// The files as a running process sees them.
     files: BTreeMap<String, usize>,
     contents: Vec<Vec<u8>>,
@@ -54,7 +54,7 @@ struct State {
 }
 
 #[derive(Clone)]
-enum Step {
+enum DiskStep {
     Create(String, usize),
     Append(usize, Vec<u8>),
     Sync(usize),
@@ -127,10 +127,14 @@ impl SimulatedDisk {
                 let file = state.contents.len();
                 state.contents.push(bytes.clone());
                 state.files.insert(name.clone(), file);
-                let steps = [Step::Create(name, file), Step::Append(file, bytes), Step::Sync(file)];
+                let steps = [
+                    DiskStep::Create(name, file),
+                    DiskStep::Append(file, bytes),
+                    DiskStep::Sync(file),
+                ];
                 state.steps.extend(steps);
             }
-            state.steps.push(Step::SyncDirectory);
+            state.steps.push(DiskStep::SyncDirectory);
         }
         disk
     }
@@ -147,25 +151,25 @@ impl SimulatedDisk {
         let state = self.state();
         let mut contents: Vec<Content> = Vec::new();
         let mut names: BTreeMap<String, usize> = BTreeMap::new();
-        let mut pending: Vec<Step> = Vec::new();
+        let mut pending: Vec<DiskStep> = Vec::new();
         for step in &state.steps[..steps.min(state.steps.len())] {
             match step {
-                Step::Append(file, bytes) => contents[*file].bytes.extend_from_slice(bytes),
-                Step::Truncate(file, length) => contents[*file].cut = Some(*length),
-                Step::Sync(file) => {
+                DiskStep::Append(file, bytes) => contents[*file].bytes.extend_from_slice(bytes),
+                DiskStep::Truncate(file, length) => contents[*file].cut = Some(*length),
+                DiskStep::Sync(file) => {
                     let content = &mut contents[*file];
                     let range = content.trusted_from..content.bytes.len();
                     content.synced.push(range);
                 }
-                Step::SyncFailed(file) => {
+                DiskStep::SyncFailed(file) => {
                     let content = &mut contents[*file];
                     content.trusted_from = content.bytes.len();
                 }
-                Step::SyncDirectory => {
+                DiskStep::SyncDirectory => {
                     pending.drain(..).for_each(|change| change_names(&mut names, &change));
                 }
                 change => {
-                    if let Step::Create(_, file) = change {
+                    if let DiskStep::Create(_, file) = change {
                         contents.resize_with(contents.len().max(*file + 1), Content::default);
                     }
                     pending.push(change.clone());
@@ -216,7 +220,7 @@ impl SimulatedDisk {
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, DiskState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -249,15 +253,15 @@ impl Content {
     }
 }
 
-fn change_names(names: &mut BTreeMap<String, usize>, change: &Step) {
+fn change_names(names: &mut BTreeMap<String, usize>, change: &DiskStep) {
     match change {
-        Step::Create(name, file) => drop(names.insert(name.clone(), *file)),
-        Step::Rename(from, to) => {
+        DiskStep::Create(name, file) => drop(names.insert(name.clone(), *file)),
+        DiskStep::Rename(from, to) => {
             if let Some(file) = names.remove(from) {
                 names.insert(to.clone(), file);
             }
         }
-        Step::Remove(name) => drop(names.remove(name)),
+        DiskStep::Remove(name) => drop(names.remove(name)),
         _ => {}
     }
 }
@@ -269,7 +273,7 @@ impl std::fmt::Debug for SimulatedDisk {
 }
 
 /// Frees the disk when it is dropped.
-struct Locked(Arc<Mutex<State>>);
+struct Locked(Arc<Mutex<DiskState>>);
 
 impl Drop for Locked {
     fn drop(&mut self) {
@@ -289,7 +293,7 @@ impl StorageFile for SimulatedFile {
         let fits = if state.fail_appends { fits / 2 } else { fits };
         let written = &bytes[..fits];
         state.contents[self.file].extend_from_slice(written);
-        state.steps.push(Step::Append(self.file, written.to_vec()));
+        state.steps.push(DiskStep::Append(self.file, written.to_vec()));
         state.room = state.room.map(|room| room - fits);
         match () {
             () if state.fail_appends => Err(io::Error::other("the disk fails")),
@@ -301,11 +305,11 @@ impl StorageFile for SimulatedFile {
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.state();
         if state.fail_syncs {
-            state.steps.push(Step::SyncFailed(self.file));
+            state.steps.push(DiskStep::SyncFailed(self.file));
             return Err(io::Error::other("the disk fails to sync"));
         }
         if !state.lies {
-            state.steps.push(Step::Sync(self.file));
+            state.steps.push(DiskStep::Sync(self.file));
         }
         Ok(())
     }
@@ -342,7 +346,7 @@ impl Storage for SimulatedDisk {
         let file = state.contents.len();
         state.contents.push(Vec::new());
         state.files.insert(name.to_owned(), file);
-        state.steps.push(Step::Create(name.to_owned(), file));
+        state.steps.push(DiskStep::Create(name.to_owned(), file));
         Ok(Arc::new(SimulatedFile { disk: self.clone(), file }))
     }
 
@@ -350,14 +354,14 @@ impl Storage for SimulatedDisk {
         let mut state = self.state();
         let file = state.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
         state.files.insert(to.to_owned(), file);
-        state.steps.push(Step::Rename(from.to_owned(), to.to_owned()));
+        state.steps.push(DiskStep::Rename(from.to_owned(), to.to_owned()));
         Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.state();
         state.files.remove(name).ok_or(io::ErrorKind::NotFound)?;
-        state.steps.push(Step::Remove(name.to_owned()));
+        state.steps.push(DiskStep::Remove(name.to_owned()));
         Ok(())
     }
 
@@ -366,7 +370,7 @@ impl Storage for SimulatedDisk {
         let file = *state.files.get(name).ok_or(io::ErrorKind::NotFound)?;
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         state.contents[file].truncate(length);
-        state.steps.push(Step::Truncate(file, length));
+        state.steps.push(DiskStep::Truncate(file, length));
         Ok(())
     }
 
@@ -376,7 +380,7 @@ impl Storage for SimulatedDisk {
             return Err(io::Error::other("the disk fails to sync"));
         }
         if !state.lies {
-            state.steps.push(Step::SyncDirectory);
+            state.steps.push(DiskStep::SyncDirectory);
         }
         Ok(())
     }

@@ -35,7 +35,7 @@ pub(crate) struct Erased {
 }
 
 /// Whose notes are to be erased.
-pub(crate) struct Request<'a> {
+pub(crate) struct EraseRequest<'a> {
     pub(crate) wanted: &'a mut dyn FnMut(&AuditEntry) -> bool,
     /// Only those of entries up to this one; all of them must lie in the segments that are looked at.
     pub(crate) last: u64,
@@ -126,7 +126,7 @@ fn redact_in(
 ) -> Result<Redacted, JournalError> {
     let places = Places { journal, whole, archive, opening: 0 };
     let _locks = (lock(journal)?, archive.map(lock).transpose()?);
-    let request = Request {
+    let request = EraseRequest {
         wanted: &mut wanted,
         last: u64::MAX,
         remembered: u64::MAX,

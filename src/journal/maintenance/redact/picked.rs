@@ -6,13 +6,13 @@ use std::ops::{ControlFlow, Range};
 use crate::journal::format::decode::{Decoded, Decoder};
 use crate::journal::ledger::Ledger;
 use crate::journal::ledger::transfers::decided_in;
-use crate::journal::maintenance::redact::Request;
+use crate::journal::maintenance::redact::EraseRequest;
 use crate::journal::reader::{FoundBatch, Segment};
 use crate::journal::recovery::replay::Visitor;
 
 /// The records that were picked, and where their notes lie.
 pub(super) struct Picked<'a> {
-    request: Request<'a>,
+    request: EraseRequest<'a>,
     /// The first entries of those of the present batch.
     marked: HashSet<u64>,
     /// It was told to stop.
@@ -28,7 +28,7 @@ pub(super) struct Picked<'a> {
 
 impl<'a> Picked<'a> {
     /// Nothing yet, of a journal that begins with `beginning`.
-    pub(super) fn new(request: Request<'a>, beginning: &Ledger) -> Self {
+    pub(super) fn new(request: EraseRequest<'a>, beginning: &Ledger) -> Self {
         Self {
             request,
             marked: HashSet::new(),

@@ -13,7 +13,7 @@ use crate::journal::layout::begin_mark;
 use crate::journal::layout::{Layout, PathSegment, damaged, failed};
 use crate::journal::ledger::Ledger;
 use crate::journal::maintenance::redact::picked::Picked;
-use crate::journal::maintenance::redact::{Erased, Redacted, Request};
+use crate::journal::maintenance::redact::{EraseRequest, Erased, Redacted};
 use crate::journal::reader::find;
 use crate::journal::recovery::replay::replay;
 use crate::journal::recovery::start;
@@ -49,7 +49,7 @@ impl Places<'_> {
     pub(crate) fn erase(
         &self,
         mut layout: Layout,
-        request: Request<'_>,
+        request: EraseRequest<'_>,
     ) -> Result<Option<Erased>, JournalError> {
         let mark = begin_mark::read(self.journal)?;
         let is_seen = self.archive.is_some() && layout.trimmed.is_none();
