@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stockade::{Durability, InventoryManager, JournalReader};
+use stockade::{Durability, InventoryManager, JournalReader, Limits};
 
 use common::Scale;
 use common::crew::{Crew, Plan};
@@ -134,7 +134,7 @@ fn recovery(scale: Scale) {
     let journal = scratch.0.join("journal");
     let open = || {
         let builder = InventoryManager::builder().warehouse("SF").journal(&journal);
-        builder.audit_retained(1_000).build().expect("a sound journal")
+        builder.limits(Limits::new().audit_retained(1_000)).build().expect("a sound journal")
     };
     let manager = open();
     let levels: Vec<_> = (0..10_000)

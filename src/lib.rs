@@ -25,20 +25,31 @@
 //!
 //! # Features
 //!
+//! - `journal` (default): a write-ahead log on disk, with recovery, checkpoints and an auditor. Without it,
+//!   the engine lives in memory, and needs neither blake3, rayon nor rustix.
 //! - `testing`: a manual clock, seeded ids, no background threads, a sink that fails on command.
 //! - `tracing`: tells the log of the service what somebody has to hear of: a broken law and the entry that
 //!   broke it, a disk that fails and is well again, a torn tail that was cut, a checkpoint that failed.
 //! - `cli`: the program `stockade`; of no use to the library.
 #![warn(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(feature = "journal"),
+    allow(
+        dead_code,
+        reason = "what only a journal asks for: restoring, and reading what was written"
+    )
+)]
 
 /// The examples of the README are tests.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "journal"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
 mod audit;
 mod clock;
 mod error;
+#[cfg(feature = "journal")]
 mod journal;
 mod manager;
 mod parking;
@@ -53,7 +64,7 @@ mod trace;
 
 pub use audit::entry::{AdjustmentType, AuditEntry, EntryType, EventType, UnknownEntryType};
 pub use audit::flush::Flush;
-pub use audit::log::{AuditFilter, AuditLog, AuditPage};
+pub use audit::log::{AuditFilter, AuditLog, AuditPage, Redacted};
 pub use audit::queue::Backpressure;
 pub use audit::sink::{AuditBatch, AuditSink, SinkError};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
@@ -65,22 +76,30 @@ pub use error::{
     RetakeError, SettingError, SettleError, ShipError, ShortLine, SnapshotError, TransferError,
     TransferFailure, Unavailable, UnknownPlace,
 };
-pub use journal::follow::subscribe::{InvalidPosition, JournalPosition, NextEntry, Subscription};
-pub use journal::format::head::{HeadHash, InvalidHash, JournalHead};
-pub use journal::maintenance::redact::{Redacted, redact, redact_with_archive};
-pub use journal::maintenance::retention::JournalRetention;
-pub use journal::offline::{JournalReader, JournalStock, StockRow, VerifyError, VerifyReport};
-pub use journal::recovery::TornTail;
-pub use journal::recovery::replay::RecoveryProgress;
-pub use journal::storage::files::FileStorage;
-pub use journal::storage::{Storage, StorageFile};
-pub use manager::{
-    BasketLine, BrokenLevel, Builder, ConfirmOrRetake, Durability, Health, InventoryManager,
-    LevelRef, LevelSnapshot, LiveVerifyReport, OperationKind, ProductRef, RecoveryReport, Refusals,
-    Release, Request, ReservationCursor, ReservationPage, Shutdown, Stats, Totals,
-    TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus, WarehouseLevel,
-    WarehouseRef, WarehouseSpec, WeakInventoryManager, WhenDurable,
+#[cfg(feature = "journal")]
+#[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
+pub use journal::{
+    follow::subscribe::{InvalidPosition, JournalPosition, NextEntry, Subscription},
+    format::head::{HeadHash, InvalidHash, JournalHead},
+    maintenance::redact::{redact, redact_with_archive},
+    maintenance::retention::JournalRetention,
+    offline::{JournalReader, JournalStock, StockRow, VerifyError, VerifyReport},
+    options::JournalOptions,
+    recovery::TornTail,
+    recovery::replay::RecoveryProgress,
+    storage::files::FileStorage,
+    storage::{Storage, StorageFile},
 };
+pub use manager::{
+    BasketLine, Builder, ConfirmOrRetake, Durability, Health, InventoryManager, LevelRef,
+    LevelSnapshot, Limits, OperationKind, ProductRef, Refusals, Release, Request,
+    ReservationCursor, ReservationPage, Shutdown, Stats, Totals, TransferDecision, TransferRequest,
+    TransferRequestId, TransferRequestStatus, WarehouseLevel, WarehouseRef, WarehouseSpec,
+    WeakInventoryManager, WhenDurable,
+};
+#[cfg(feature = "journal")]
+#[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
+pub use manager::{BrokenLevel, LiveVerifyReport, RecoveryReport};
 pub use policy::alerts::{ListenerId, StockAlert, StockAlertListener};
 pub use policy::allocation::{
     AllocationStrategy, Candidate, FewestParcels, LargestStockFirst, PriorityOrder,
@@ -101,5 +120,7 @@ pub use stock::warehouse::Warehouse;
 #[cfg(feature = "testing")]
 pub mod testing {
     pub use crate::audit::faulty::{FaultControl, FaultCounts, FaultySink};
+    #[cfg(feature = "journal")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
     pub use crate::journal::storage::simulated::SimulatedDisk;
 }

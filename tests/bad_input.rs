@@ -8,7 +8,7 @@ use std::time::Duration;
 use stockade::{
     AddError, AuditFilter, BasketError, BasketLine, BuildError, Builder, ConfirmError, ExtendError,
     InvalidKey, InvalidName, InvalidQuantity, InvalidTtl, InventoryManager, LevelHandle, LevelRef,
-    MAX_UNITS, NoReservation, ProductId, Release, RemoveError, RequestKey, ReservationId,
+    Limits, MAX_UNITS, NoReservation, ProductId, Release, RemoveError, RequestKey, ReservationId,
     ReserveError, RetakeError, SettingError, ShipError, TransferError, UnknownPlace, WarehouseId,
     WarehouseSpec,
 };
@@ -191,8 +191,8 @@ fn a_full_warehouse_holds_the_largest_quantity() {
 fn a_ttl_is_more_than_nothing_and_no_longer_than_allowed() {
     let clock = clock();
     for (builder, longest) in [
-        (quiet(&clock).longest_ttl(LONG), LONG),
-        (quiet(&clock).longest_ttl(LONG * 2).longest_total_hold(LONG), LONG),
+        (quiet(&clock).limits(Limits::new().longest_ttl(LONG)), LONG),
+        (quiet(&clock).limits(Limits::new().longest_ttl(LONG * 2).longest_total_hold(LONG)), LONG),
     ] {
         let shop = Shop::new(builder);
         let lines = [BasketLine::new(LAPTOPS, 1)];
@@ -367,7 +367,7 @@ fn ids_that_were_never_made_name_nothing() {
 
 #[test]
 fn a_basket_has_a_line_and_no_more_than_allowed() {
-    let shop = Shop::new(quiet(&clock()).max_basket_lines(2));
+    let shop = Shop::new(quiet(&clock()).limits(Limits::new().max_basket_lines(2)));
     let manager = &shop.manager;
     assert_eq!(manager.reserve_basket(&[], LONG), Err(BasketError::Empty));
     for product in ["A", "B"] {
@@ -424,17 +424,17 @@ fn an_engine_is_not_built_with_settings_that_cannot_be() {
     }
     let settings: [(&str, Builder); 12] = [
         ("threshold", builder().warehouse(WarehouseSpec::new("NYC").threshold(MAX_UNITS))),
-        ("longest_ttl", builder().longest_ttl(Duration::ZERO)),
-        ("longest_ttl", builder().longest_ttl(Duration::from_micros(999))),
-        ("longest_total_hold", builder().longest_total_hold(Duration::ZERO)),
-        ("max_reservations", builder().max_reservations(0)),
-        ("max_reservations", builder().max_reservations(u32::MAX)),
-        ("max_basket_lines", builder().max_basket_lines(0)),
-        ("max_basket_lines", builder().max_basket_lines(65_536)),
-        ("key_retention", builder().key_retention(LONG, 0)),
-        ("audit_queue", builder().audit_queue(15)),
-        ("audit_queue", builder().audit_queue((1 << 24) + 1)),
-        ("overdue_limit", builder().overdue_limit(0)),
+        ("longest_ttl", builder().limits(Limits::new().longest_ttl(Duration::ZERO))),
+        ("longest_ttl", builder().limits(Limits::new().longest_ttl(Duration::from_micros(999)))),
+        ("longest_total_hold", builder().limits(Limits::new().longest_total_hold(Duration::ZERO))),
+        ("max_reservations", builder().limits(Limits::new().max_reservations(0))),
+        ("max_reservations", builder().limits(Limits::new().max_reservations(u32::MAX))),
+        ("max_basket_lines", builder().limits(Limits::new().max_basket_lines(0))),
+        ("max_basket_lines", builder().limits(Limits::new().max_basket_lines(65_536))),
+        ("key_retention", builder().limits(Limits::new().key_retention(LONG, 0))),
+        ("audit_queue", builder().limits(Limits::new().audit_queue(15))),
+        ("audit_queue", builder().limits(Limits::new().audit_queue((1 << 24) + 1))),
+        ("overdue_limit", builder().limits(Limits::new().overdue_limit(0))),
     ];
     for (name, builder) in settings {
         match refused(builder) {
@@ -453,10 +453,13 @@ fn an_engine_is_not_built_with_settings_that_cannot_be() {
 fn the_ends_of_time_are_moments_too() {
     let clock = clock();
     let manager = quiet(&clock)
-        .longest_ttl(Duration::MAX)
-        .longest_total_hold(Duration::MAX)
-        .retention(Duration::MAX, usize::MAX)
-        .key_retention(Duration::MAX, usize::MAX)
+        .limits(
+            Limits::new()
+                .longest_ttl(Duration::MAX)
+                .longest_total_hold(Duration::MAX)
+                .retention(Duration::MAX, usize::MAX)
+                .key_retention(Duration::MAX, usize::MAX),
+        )
         .build()
         .expect("legal settings");
     manager.add_stock(LAPTOPS, 10, "SUPPLIER").expect("room");

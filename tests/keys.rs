@@ -10,8 +10,8 @@ use std::time::Duration;
 use stockade::testing::FaultySink;
 use stockade::{
     AddError, AdjustmentType, AuditEntry, Backpressure, BasketError, BasketLine, ConfirmError,
-    EventType, InventoryManager, KeyError, Owner, Release, ReleaseError, RemoveError, Request,
-    RequestKey, ReserveError, ShipError, TransferError,
+    EventType, InventoryManager, KeyError, Limits, Owner, Release, ReleaseError, RemoveError,
+    Request, RequestKey, ReserveError, ShipError, TransferError,
 };
 use uuid::Uuid;
 
@@ -213,7 +213,7 @@ fn a_key_that_moved_nothing_is_in_the_log_all_the_same() {
 #[test]
 fn a_key_is_remembered_for_its_time() {
     let clock = clock();
-    let builder = quiet(&clock).key_retention(ms(100), 1_000);
+    let builder = quiet(&clock).limits(Limits::new().key_retention(ms(100), 1_000));
     let manager = stocked(builder.build().expect("legal settings"));
     let sell = |units| manager.request().key(key("once")).sell(LAPTOPS, units);
     let first = sell(1).expect("stock");
@@ -230,7 +230,10 @@ fn a_key_is_remembered_for_its_time() {
 
 #[test]
 fn so_many_keys_are_remembered_and_the_oldest_goes_first() {
-    let manager = quiet(&clock()).key_retention(LONG, 3).build().expect("legal settings");
+    let manager = quiet(&clock())
+        .limits(Limits::new().key_retention(LONG, 3))
+        .build()
+        .expect("legal settings");
     let manager = stocked(manager);
     let sell = |name: &str| manager.request().key(key(name)).sell(LAPTOPS, 1).expect("stock");
     let first: Vec<_> = ["a", "b", "c"].map(sell).into();
@@ -245,7 +248,10 @@ fn so_many_keys_are_remembered_and_the_oldest_goes_first() {
 /// The sweeper lets go of keys whose time is up, so that they don't wait for others to come.
 #[test]
 fn keys_whose_time_is_up_leave_an_idle_engine() {
-    let manager = threaded().key_retention(ms(30), 1_000_000).build().expect("legal settings");
+    let manager = threaded()
+        .limits(Limits::new().key_retention(ms(30), 1_000_000))
+        .build()
+        .expect("legal settings");
     let manager = stocked(manager);
     for number in 0..200 {
         let key = RequestKey::from(Uuid::from_u128(number));

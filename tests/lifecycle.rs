@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use stockade::testing::{FaultControl, FaultySink};
 use stockade::{
     AddError, Applied, BasketLine, ConfirmError, EventType, FlushError, Health, InventoryManager,
-    Release, RequestKey, ReserveError, SettingError, StockAlertListener, Unavailable,
+    Limits, Release, RequestKey, ReserveError, SettingError, StockAlertListener, Unavailable,
 };
 
 use common::clocks::Gate;
@@ -28,7 +28,7 @@ const SOON: Duration = Duration::from_secs(30);
 fn an_engine_of_more_warehouses_than_its_queue_has_places_is_built() {
     for threads in [true, false] {
         let log = within(SOON, move || {
-            let builder = InventoryManager::builder().audit_queue(16);
+            let builder = InventoryManager::builder().limits(Limits::new().audit_queue(16));
             let builder = if threads { builder } else { builder.without_threads() };
             let names = (0..100).map(|number| format!("W{number}"));
             let builder = names.fold(builder, |builder, name| builder.warehouse(name));
@@ -100,7 +100,11 @@ fn a_quiet_engine_shuts_down_too() {
 fn a_shutdown_under_fire_loses_nothing_that_was_promised() {
     for round in 0..8 {
         let (sink, kept) = Keeper::new();
-        let manager = threaded().audit_queue(64).sink(sink).build().expect("legal settings");
+        let manager = threaded()
+            .limits(Limits::new().audit_queue(64))
+            .sink(sink)
+            .build()
+            .expect("legal settings");
         for level in [LAPTOPS, ("SF", "MOUSE"), ("NYC", "LAPTOP")] {
             manager.add_stock(level, 1_000_000, "SUPPLIER").expect("room");
         }
@@ -261,7 +265,11 @@ fn clog(
 fn stuck() -> (InventoryManager, Arc<Gate>, FaultControl) {
     let (sink, control) = FaultySink::new();
     let clock = Arc::new(Gate::default());
-    let builder = threaded().audit_queue(16).sweeper(false).sink(sink).clock(Arc::clone(&clock));
+    let builder = threaded()
+        .limits(Limits::new().audit_queue(16))
+        .sweeper(false)
+        .sink(sink)
+        .clock(Arc::clone(&clock));
     let manager = builder.build().expect("legal settings");
     manager.open_level("SF", "LAPTOP").expect("a warehouse");
     manager.flush().wait().expect("a healthy sink");
@@ -337,7 +345,7 @@ fn dropping_an_engine_with_a_stuck_sink_does_not_hang() {
 #[test]
 fn stats_show_what_there_is() {
     let clock = clock();
-    let builder = quiet(&clock).max_reservations(8).audit_queue(1_024);
+    let builder = quiet(&clock).limits(Limits::new().max_reservations(8).audit_queue(1_024));
     let manager = builder.build().expect("legal settings");
     manager.add_stock(LAPTOPS, 7, "SUPPLIER").expect("room");
     let holds = single_holds(&manager, 5, ms(100));
@@ -381,7 +389,8 @@ fn stats_show_what_there_is() {
 fn a_sweeper_that_is_kept_from_its_work_is_told() {
     let (sink, control) = FaultySink::new();
     let clock = clock();
-    let builder = threaded().audit_queue(16).sink(sink).clock(Arc::clone(&clock));
+    let builder =
+        threaded().limits(Limits::new().audit_queue(16)).sink(sink).clock(Arc::clone(&clock));
     let manager = builder.build().expect("legal settings");
     manager.add_stock(LAPTOPS, 20, "SUPPLIER").expect("room");
     single_holds(&manager, 1, ms(10));

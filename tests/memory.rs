@@ -7,7 +7,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use stockade::{AuditFilter, BasketLine, Builder, InventoryManager, LevelHandle};
+use stockade::{AuditFilter, BasketLine, Builder, InventoryManager, LevelHandle, Limits};
 
 const LONG: Duration = Duration::from_secs(3_600);
 const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
@@ -31,7 +31,8 @@ fn resident() -> Option<f64> {
 
 /// An engine whose log keeps next to nothing, so that only what is measured grows.
 fn engine(builder: Builder) -> InventoryManager {
-    let builder = builder.warehouse("SF").audit_retained(1_000).audit_queue(1 << 16);
+    let builder =
+        builder.warehouse("SF").limits(Limits::new().audit_retained(1_000).audit_queue(1 << 16));
     let manager = builder.build().expect("legal settings");
     manager.add_stock(LAPTOPS, stockade::MAX_UNITS, "SUPPLIER").expect("room");
     manager
@@ -39,7 +40,8 @@ fn engine(builder: Builder) -> InventoryManager {
 
 /// Bytes that each of `count` live holds costs.
 fn bytes_a_hold(count: u32) -> Option<f64> {
-    let manager = engine(InventoryManager::builder().max_reservations(count + 1_024));
+    let manager =
+        engine(InventoryManager::builder().limits(Limits::new().max_reservations(count + 1_024)));
     let laptops = manager.level(LAPTOPS).expect("open");
     let hold = || manager.reserve(laptops, 1, LONG).expect("stock and slots");
     // What is made once, and then kept, is made now.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use stockade::{
     AdjustmentType, AuditEntry, BasketError, BasketLine, Builder, ConfirmOrRetake, EntryType,
-    InventoryManager, ManualClock, NoReservation, Release, RequestKey, ReservationId,
+    InventoryManager, Limits, ManualClock, NoReservation, Release, RequestKey, ReservationId,
     ReservationStatus, RetakeError, ShortLine,
 };
 
@@ -62,7 +62,7 @@ fn bury(manager: &InventoryManager, id: ReservationId) {
 
 /// An engine that soon forgets.
 fn forgetful(clock: &Arc<ManualClock>) -> Builder {
-    quiet(clock).max_reservations(8).retention(ms(0), 0)
+    quiet(clock).limits(Limits::new().max_reservations(8).retention(ms(0), 0))
 }
 
 #[test]
@@ -274,7 +274,8 @@ fn for_a_slot_that_was_used_since_the_log_decides() {
 #[test]
 fn the_log_is_waited_for_before_it_decides() {
     for _ in 0..40 {
-        let manager = stocked(threaded().max_reservations(8).retention(ms(0), 0));
+        let manager =
+            stocked(threaded().limits(Limits::new().max_reservations(8).retention(ms(0), 0)));
         let sold = manager.sell(LAPTOPS, 3).expect("stock");
         bury(&manager, sold);
         let answer = manager.confirm_or_retake(sold, &laptops(3));
@@ -290,7 +291,7 @@ fn a_retake_that_only_the_log_remembers_is_not_made_again() {
         for by_count in [false, true] {
             let builder = if is_forgotten { forgetful(&clock) } else { quiet(&clock) };
             let count = if by_count { 1 } else { 1_000 };
-            let manager = stocked(builder.key_retention(ms(50), count));
+            let manager = stocked(builder.limits(Limits::new().key_retention(ms(50), count)));
             let hold = released(&manager);
             let Ok(ConfirmOrRetake::Retaken(new)) = manager.confirm_or_retake(hold, &laptops(2))
             else {
@@ -325,7 +326,9 @@ fn outlive_the_log(manager: &InventoryManager, clock: &ManualClock) {
 #[test]
 fn where_the_log_does_not_reach_back_nothing_is_sold() {
     let clock = clock();
-    let manager = stocked(forgetful(&clock).audit_retained(1).key_retention(ms(10), 1_000));
+    let manager = stocked(
+        forgetful(&clock).limits(Limits::new().audit_retained(1).key_retention(ms(10), 1_000)),
+    );
     let (unsold, sold) = (released(&manager), manager.sell(LAPTOPS, 3).expect("stock"));
     outlive_the_log(&manager, &clock);
     assert!(manager.audit().left() > 3_000);
@@ -347,7 +350,8 @@ fn where_the_log_does_not_reach_back_nothing_is_sold() {
 #[test]
 fn a_record_that_is_kept_needs_no_log_until_keys_were_dropped() {
     let clock = clock();
-    let manager = stocked(quiet(&clock).audit_retained(1).key_retention(LONG, 2));
+    let manager =
+        stocked(quiet(&clock).limits(Limits::new().audit_retained(1).key_retention(LONG, 2)));
     let [first, second] = [0; 2].map(|_| released(&manager));
     outlive_the_log(&manager, &clock);
     let answer = manager.confirm_or_retake(first, &laptops(2));
@@ -401,7 +405,7 @@ fn a_retake_that_is_short_names_the_lines_and_may_succeed_later() {
 #[test]
 fn a_retake_is_refused_like_a_basket() {
     let clock = clock();
-    let manager = stocked(quiet(&clock).max_reservations(2));
+    let manager = stocked(quiet(&clock).limits(Limits::new().max_reservations(2)));
     let hold = released(&manager);
     let refused = |lines: &[BasketLine<'_>]| match manager.confirm_or_retake(hold, lines) {
         Err(RetakeError::Retake(refusal)) => refusal,

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use stockade::{
     AddError, AuditFilter, BasketError, BasketLine, ConfirmError, ConfirmOrRetake, ExtendError,
-    Health, InventoryManager, KeyError, NoReservation, Release, ReleaseError, RemoveError,
+    Health, InventoryManager, KeyError, Limits, NoReservation, Release, ReleaseError, RemoveError,
     RequestKey, ReservationId, ReservationStatus, ReserveError, RetakeError, ShipError,
     TransferError, WarehouseLevel, WarehouseSpec,
 };
@@ -372,7 +372,8 @@ fn the_laws_hold_while_everything_happens_at_once() {
 #[test]
 fn the_laws_hold_with_few_slots_and_a_short_queue() {
     within(length() + Duration::from_secs(120), || {
-        let builder = InventoryManager::builder().max_reservations(40).retention(ms(0), 0);
-        play(builder.audit_queue(16), 6);
+        let builder = InventoryManager::builder()
+            .limits(Limits::new().max_reservations(40).retention(ms(0), 0));
+        play(builder.limits(Limits::new().audit_queue(16)), 6);
     });
 }

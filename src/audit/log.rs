@@ -25,6 +25,16 @@ pub struct AuditLog {
     names: Arc<dyn Names>,
 }
 
+/// What was erased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Redacted {
+    /// Records whose notes were erased by this call.
+    pub records: u64,
+    /// Segments of the journal that were written anew for it.
+    pub segments: usize,
+}
+
 /// Which entries a query is for: all conditions must hold.
 ///
 /// ```

@@ -173,6 +173,9 @@ impl Step {
     }
 }
 
+/// How many decided transfer requests an engine remembers, and so does the ledger of its journal.
+pub(crate) const DECIDED_KEPT: usize = 1_000;
+
 /// What a line is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Subject {

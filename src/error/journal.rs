@@ -102,7 +102,7 @@ pub enum JournalError {
     },
     /// More products, levels or reservations than an engine can hold. Of reservations, every engine takes
     /// over as many as one has by default; beyond, give it the
-    /// [`max_reservations`](crate::Builder::max_reservations) that it had.
+    /// [`max_reservations`](crate::Limits::max_reservations) that it had.
     #[error("the journal holds more {what} than an engine can")]
     TooMany {
         /// Of what.
@@ -118,7 +118,8 @@ impl JournalError {
 }
 
 /// Why notes could not be erased, or not all of them. Whatever was erased stays erased, and the journal is
-/// sound: make the call again, or, where the engine has ended, call [`redact`](crate::redact()).
+/// sound: make the call again, or, where the engine has ended, call the function
+/// `redact`.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RedactError {

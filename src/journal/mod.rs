@@ -17,6 +17,7 @@ pub(crate) mod layout;
 pub(crate) mod ledger;
 pub(crate) mod maintenance;
 pub(crate) mod offline;
+pub(crate) mod options;
 pub(crate) mod reader;
 pub(crate) mod recovery;
 pub(crate) mod storage;

@@ -14,8 +14,7 @@ use crate::journal::format::batch::{self, BatchHeader, Hash, MAGIC, body_sum, re
 use crate::journal::format::segment::{
     self, CLOSE_MARK, Point, SegmentHeader, Start, close_mark, is_close_mark, padding_before_mark,
 };
-use crate::journal::layout::{Layout, PathSegment, damaged, failed};
-use crate::journal::storage::Storage;
+use crate::journal::layout::{JournalDir, Layout, PathSegment, damaged, failed};
 
 /// A segment's bytes, and the batches in them that count.
 pub(crate) struct Segment {
@@ -69,13 +68,13 @@ struct ReadStop {
     what: &'static str,
 }
 
-/// Reads the journal of `layout`, and hands each segment to `each`, with the newest batch that is
+/// Reads a journal, and hands each segment to `each`, with the newest batch that is
 /// known to be on the disk by then.
 pub(crate) fn read(
-    storage: &dyn Storage,
-    layout: &Layout,
+    dir: &JournalDir<'_>,
     mut each: impl FnMut(Segment, u64) -> ControlFlow<()>,
 ) -> Result<ReadOutcome, JournalError> {
+    let JournalDir { storage, layout } = dir;
     // What a checkpoint was taken of was on the disk.
     let durable = layout.durable;
     let skips = layout.checkpoint.batch > 0;

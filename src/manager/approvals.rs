@@ -31,9 +31,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use crate::audit::record::DECIDED_KEPT;
 use crate::clock::Timestamp;
 use crate::error::{DecisionError, NoTransferRequest};
-use crate::journal::ledger::transfers::DECIDED_KEPT;
 use crate::manager::transfer_request::{
     TransferDecision, TransferRequestId, TransferRequestStatus as Status,
 };

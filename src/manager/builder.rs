@@ -2,96 +2,54 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
-use crate::audit::entry::EventType;
 use crate::audit::queue::Backpressure;
-use crate::audit::record::Subject;
-use crate::audit::recorder::{Recorder as AuditRecorder, RecorderSettings};
 use crate::audit::sink::AuditSink;
-use crate::audit::writer::Writer;
-use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::clock::{Clock, SystemClock};
 use crate::error::{BuildError, InvalidName, MAX_NAME_BYTES};
 use crate::manager::InventoryManager;
-use crate::manager::approvals::Approvals;
-use crate::manager::due::Due;
+use crate::manager::assembly::Assembly;
 use crate::manager::durability::Durabilities;
-use crate::manager::engine::{Engine, Time, alert_source};
-use crate::manager::journal::{Journal, JournalOptions};
-use crate::manager::lifecycle::{Life, Threads};
-use crate::manager::recorder::Recorder;
-use crate::manager::recover;
-use crate::manager::settings::{Settings, millis};
+use crate::manager::journal::{self, JournalOptions};
+use crate::manager::limits::{Limits, check};
 use crate::manager::spec::WarehouseSpec;
-use crate::manager::sweep::run_sweeper;
-use crate::policy::alerts::{Listeners, Scope, StockAlertListener};
+use crate::policy::alerts::StockAlertListener;
 use crate::policy::approval::{ApprovalPolicy, ManualApproval};
-use crate::policy::desk::AlertDesk;
 use crate::quantity::MAX_UNITS;
 use crate::reservation::id::Randomness;
-use crate::reservation::keys::{KeyLimits, Keys, Patience};
-use crate::reservation::magazines::Retention;
-use crate::reservation::slots::Slots;
-use crate::shard::{Counters, parallelism};
-use crate::stock::catalog::Catalog;
-use crate::stock::handle::WarehouseId;
-use crate::stock::warehouse::Warehouse;
-use crate::sync::Mutex;
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Settings of an engine to be; see [`InventoryManager::builder`]. Only warehouses have to be given.
 #[must_use = "nothing is built before `build` is called"]
 pub struct Builder {
-    warehouses: Vec<WarehouseSpec>,
-    clock: Box<dyn Clock>,
-    randomness: Randomness,
-    longest_ttl: Duration,
-    /// Where it was not set, as long as the longest time to live, and at least a day.
-    longest_total: Option<Duration>,
-    max_reservations: u32,
-    max_basket_lines: usize,
-    retention: Retention,
-    keys: KeyLimits,
-    queue_capacity: usize,
-    backpressure: Backpressure,
-    audit_retained: u64,
-    sink: Option<Box<dyn AuditSink>>,
-    overdue_limit: usize,
-    approval_policy: Box<dyn ApprovalPolicy>,
-    max_transfer_requests: usize,
-    sweeper: bool,
-    threads: bool,
-    listeners: Vec<Arc<dyn StockAlertListener>>,
-    pub(super) journal: JournalOptions,
+    pub(super) warehouses: Vec<WarehouseSpec>,
+    pub(super) limits: Limits,
+    pub(super) clock: Box<dyn Clock>,
+    pub(super) randomness: Randomness,
+    pub(super) backpressure: Backpressure,
+    pub(super) sink: Option<Box<dyn AuditSink>>,
+    pub(super) approval_policy: Box<dyn ApprovalPolicy>,
+    pub(super) listeners: Vec<Arc<dyn StockAlertListener>>,
     pub(super) durabilities: Durabilities,
+    pub(super) journal: Option<JournalOptions>,
+    pub(super) sweeper: bool,
+    pub(super) threads: bool,
 }
 
 impl Builder {
     pub(super) fn new() -> Self {
         Self {
             warehouses: Vec::new(),
+            limits: Limits::new(),
             clock: Box::new(SystemClock::new()),
             randomness: Randomness::Secure,
-            longest_ttl: DAY,
-            longest_total: None,
-            max_reservations: 1 << 24,
-            max_basket_lines: 10_000,
-            retention: Retention { time: Duration::from_secs(60), records: 65_536 },
-            keys: KeyLimits { lifetime: Duration::from_secs(3_600), count: 1_000_000 },
-            queue_capacity: 65_536,
             backpressure: Backpressure::Wait,
-            audit_retained: 1_000_000,
             sink: None,
-            overdue_limit: 10_000,
             approval_policy: Box::new(ManualApproval),
-            max_transfer_requests: 10_000,
+            listeners: Vec::new(),
+            durabilities: Durabilities::default(),
+            journal: None,
             sweeper: true,
             threads: true,
-            listeners: Vec::new(),
-            journal: JournalOptions::default(),
-            durabilities: Durabilities::default(),
         }
     }
 
@@ -102,55 +60,20 @@ impl Builder {
         self
     }
 
+    /// How much the engine holds, and for how long.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        assert!(
+            format!("{:?}", self.limits) == format!("{:?}", Limits::new()),
+            "TWICE {:?} {limits:?}",
+            self.limits
+        );
+        self.limits = limits;
+        self
+    }
+
     /// The clock that stamps, and that decides what is overdue. Default: the system's.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Box::new(clock);
-        self
-    }
-
-    /// The longest time to live that one reserve or one extension may ask for. Default: 24 hours.
-    /// Can change later.
-    pub fn longest_ttl(mut self, longest: Duration) -> Self {
-        self.longest_ttl = longest;
-        self
-    }
-
-    /// How long a hold may live in all, extensions included: a bound of `reserve` too. Default:
-    /// 24 hours, or [`longest_ttl`](Self::longest_ttl) where that is longer.
-    pub fn longest_total_hold(mut self, longest: Duration) -> Self {
-        self.longest_total = Some(longest);
-        self
-    }
-
-    /// The most lines of live reservations and kept records, 1 to 2^31. Default: 16,777,216. Memory
-    /// is taken as they come to live, 64 to 70 bytes each; past the maximum a reserve is refused.
-    pub fn max_reservations(mut self, slots: u32) -> Self {
-        self.max_reservations = slots;
-        self
-    }
-
-    /// The most distinct lines of one basket, 1 to 65,535. Default: 10,000.
-    pub fn max_basket_lines(mut self, lines: usize) -> Self {
-        self.max_basket_lines = lines;
-        self
-    }
-
-    /// How long a finished reservation stays readable at least, while fewer than `records` are kept.
-    /// Default: 60 seconds, 65,536 records.
-    pub fn retention(mut self, time: Duration, records: usize) -> Self {
-        self.retention = Retention { time, records };
-        self
-    }
-
-    /// How long callers' own keys are remembered, and how many. Default: an hour, a million.
-    pub fn key_retention(mut self, lifetime: Duration, count: usize) -> Self {
-        self.keys = KeyLimits { lifetime, count };
-        self
-    }
-
-    /// How many records the audit queue holds, 16 to 2^24. Default: 65,536.
-    pub fn audit_queue(mut self, records: usize) -> Self {
-        self.queue_capacity = records;
         self
     }
 
@@ -161,21 +84,9 @@ impl Builder {
         self
     }
 
-    /// How many of the newest entries the audit log keeps in memory. Default: a million.
-    pub fn audit_retained(mut self, entries: u64) -> Self {
-        self.audit_retained = entries;
-        self
-    }
-
     /// Also hands every audit entry to this sink, before it shows in the log.
     pub fn sink(mut self, sink: impl AuditSink) -> Self {
         self.sink = Some(Box::new(sink));
-        self
-    }
-
-    /// How many overdue holds one call ends at most to have its units. Default: 10,000.
-    pub fn overdue_limit(mut self, holds: usize) -> Self {
-        self.overdue_limit = holds;
         self
     }
 
@@ -197,12 +108,6 @@ impl Builder {
     /// ```
     pub fn approval_policy(mut self, policy: impl ApprovalPolicy) -> Self {
         self.approval_policy = Box::new(policy);
-        self
-    }
-
-    /// How many transfers may wait for approval at the same time. Default: 10,000.
-    pub fn max_transfer_requests(mut self, requests: usize) -> Self {
-        self.max_transfer_requests = requests;
         self
     }
 
@@ -241,94 +146,13 @@ impl Builder {
     /// [`BuildError`] names the setting that can't be, and what it takes.
     pub fn build(mut self) -> Result<InventoryManager, BuildError> {
         self.check()?;
-        let options = std::mem::take(&mut self.journal);
-        let journal = Journal::open(options, self.keys.count, self.audit_retained)?;
-        let mut room = self.max_reservations as usize;
-        if let Some(journal) = &journal {
-            let ledger = journal.ledger();
-            recover::check_sizes(ledger, self.max_reservations)?;
-            self.warehouses = recover::warehouses(ledger, self.warehouses)?;
-            room = room.max(recover::slots_needed(ledger));
+        match self.journal.take() {
+            Some(options) => journal::open(self, options),
+            None => {
+                let (room, now) = (self.limits.max_reservations as usize, self.clock.now());
+                Assembly::new(self, now).engine(room).start(|_| {})
+            }
         }
-        let longest_total = self.longest_total();
-        let parallelism = parallelism();
-        let born = self.clock.now();
-        let spec = |(index, spec): (usize, &WarehouseSpec)| {
-            let id = WarehouseId(index as u16);
-            let threshold = spec.standing.unwrap_or(spec.threshold);
-            Warehouse::new(id, spec.name.as_str().into(), spec.capacity, threshold)
-        };
-        let catalog =
-            Arc::new(Catalog::new(self.warehouses.iter().enumerate().map(spec).collect()));
-        let audit = RecorderSettings {
-            capacity: self.queue_capacity,
-            backpressure: self.backpressure,
-            retained: self.audit_retained,
-            sink: self.sink,
-            // A journal's log reaches back as far as it says.
-            opened_at: if journal.is_some() { Timestamp::default() } else { born },
-        };
-        let (audit, mut writer) = AuditRecorder::open(audit, Arc::clone(&catalog) as _);
-        let found = match journal {
-            Some(journal) => Some(journal.resume(&audit, &mut writer, born, &self.randomness)?),
-            None => None,
-        };
-        let (recorder, writer) = recorder_for(audit, writer, self.threads);
-        let sweeper = self.sweeper && self.threads;
-        let mut engine = Engine {
-            catalog,
-            slots: Slots::with_room(room, self.max_reservations, parallelism, self.retention),
-            keys: Keys::new(self.keys),
-            patience: match self.backpressure {
-                Backpressure::Wait => Patience::Wait,
-                Backpressure::Refuse => Patience::Refuse,
-            },
-            recorder,
-            desk: AlertDesk::new(),
-            listeners: Listeners::new(),
-            clock: Time(self.clock),
-            randomness: self.randomness,
-            settings: Settings::new(self.longest_ttl, longest_total),
-            durabilities: self.durabilities,
-            approvals: Approvals::new(self.approval_policy, self.max_transfer_requests),
-            due: Due::new(self.overdue_limit, self.queue_capacity, sweeper),
-            refusals: Counters::new(parallelism),
-            changing: Mutex::new(()),
-            max_slots: self.max_reservations,
-            max_basket_lines: self.max_basket_lines,
-            journal: None,
-        };
-        let mut given_grace = Vec::new();
-        if let Some((ledger, mut link)) = found {
-            given_grace = engine.restore(&ledger, self.longest_ttl, &mut link)?;
-            engine.alert_what_is_low(&ledger);
-            link.audit(ledger, self.threads).map_err(no_thread)?;
-            engine.journal = Some(link);
-        }
-        let engine = Arc::new(engine);
-        for listener in self.listeners {
-            engine.listeners.add(Scope::Everywhere, listener);
-        }
-        let mut threads = Threads::default();
-        if let Some(writer) = writer {
-            threads.writer = Some(writer.spawn().map_err(no_thread)?);
-        }
-        record_opening(&engine, &self.warehouses, self.longest_ttl);
-        engine.record_grace(&given_grace);
-        if self.threads {
-            engine.desk.start(alert_source(&engine)).map_err(no_thread)?;
-        }
-        if sweeper {
-            let weak = Arc::downgrade(&engine);
-            let named = thread::Builder::new().name("stockade-sweeper".to_owned());
-            threads.sweeper = Some(named.spawn(move || run_sweeper(&weak)).map_err(no_thread)?);
-        }
-        let life = Life::new(Arc::clone(&engine), threads);
-        Ok(InventoryManager::new(engine, life))
-    }
-
-    fn longest_total(&self) -> Duration {
-        self.longest_total.unwrap_or(DAY.max(self.longest_ttl))
     }
 
     fn check(&self) -> Result<(), BuildError> {
@@ -353,18 +177,7 @@ impl Builder {
                 "less than 2^31-1 units",
             )?;
         }
-        let millisecond = Duration::from_millis(1);
-        check(self.longest_ttl >= millisecond, "longest_ttl", "at least a millisecond")?;
-        check(self.longest_total() >= millisecond, "longest_total_hold", "at least a millisecond")?;
-        check((1..=1 << 31).contains(&self.max_reservations), "max_reservations", "1 to 2^31")?;
-        check((1..=65_535).contains(&self.max_basket_lines), "max_basket_lines", "1 to 65,535")?;
-        check(self.keys.count > 0, "key_retention", "at least one key")?;
-        check((16..=1 << 24).contains(&self.queue_capacity), "audit_queue", "16 to 2^24 records")?;
-        check(self.max_transfer_requests > 0, "max_transfer_requests", "at least 1")?;
-        check(self.overdue_limit > 0, "overdue_limit", "at least 1")?;
-        let has_checkpoints = self.journal.auditor && self.journal.checkpoint_every.is_some();
-        let trims = self.journal.retention.trims();
-        check(!trims || has_checkpoints, "journal_retention", "the auditor and its checkpoints")
+        self.limits.check()
     }
 }
 
@@ -372,54 +185,4 @@ impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Builder").field("warehouses", &self.warehouses).finish_non_exhaustive()
     }
-}
-
-fn check(holds: bool, setting: &'static str, expected: &'static str) -> Result<(), BuildError> {
-    if holds { Ok(()) } else { Err(BuildError::Setting { setting, expected }) }
-}
-
-#[cfg(feature = "testing")]
-fn recorder_for(
-    audit: Arc<AuditRecorder>,
-    writer: Writer,
-    threads: bool,
-) -> (Recorder, Option<Writer>) {
-    if threads {
-        (Recorder::threaded(audit), Some(writer))
-    } else {
-        (Recorder::driven(audit, writer), None)
-    }
-}
-
-#[cfg(not(feature = "testing"))]
-fn recorder_for(
-    audit: Arc<AuditRecorder>,
-    writer: Writer,
-    _threads: bool,
-) -> (Recorder, Option<Writer>) {
-    (Recorder::threaded(audit), Some(writer))
-}
-
-/// The first records: the engine's opening and its warehouses, unless the journal knows them.
-fn record_opening(engine: &Engine, warehouses: &[WarehouseSpec], longest_ttl: Duration) {
-    let now = engine.now();
-    let opened = engine.recorder.event(EventType::Opened).about(Subject::None);
-    let opened = opened.text("longest_ttl_ms", &millis(longest_ttl).to_string());
-    let new = engine.catalog.warehouses().iter().zip(warehouses).filter(|(_, it)| !it.recorded);
-    let warehouses = new.map(|(warehouse, spec)| {
-        let draft = engine.recorder.event(EventType::WarehouseDefined);
-        let draft = draft.about(Subject::Warehouse(warehouse.id())).text("name", warehouse.name());
-        let threshold = spec.threshold.map_or_else(|| "none".to_owned(), |it| it.to_string());
-        draft.text("capacity", &warehouse.capacity().to_string()).text("threshold", &threshold)
-    });
-    for draft in std::iter::once(opened).chain(warehouses) {
-        // Where there are more warehouses than places in the queue, this waits for the writer, or
-        // does its work. It lives, so that queueing can't fail.
-        let _ = engine.admit();
-        let _ = draft.at(now).queue();
-    }
-}
-
-fn no_thread(error: std::io::Error) -> BuildError {
-    BuildError::Thread { reason: error.to_string() }
 }

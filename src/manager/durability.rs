@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
     /// The entry is queued: it is written within milliseconds, and on the disk within the journal's
-    /// [`sync_interval`](crate::Builder::sync_interval). A killed process can lose the last
+    /// `JournalOptions::sync_interval`. A killed process can lose the last
     /// milliseconds, a power cut the last interval; what is lost is always the newest.
     #[default]
     Buffered,

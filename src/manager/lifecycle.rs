@@ -76,8 +76,7 @@ impl Life {
         if let Some(sweeper) = threads.sweeper.take() {
             wait_for(&sweeper, deadline);
         }
-        let auditing = engine.journal.as_ref().and_then(|journal| journal.auditing.as_ref());
-        auditing.into_iter().for_each(|auditing| auditing.end_by(deadline));
+        engine.journal.iter().for_each(|journal| journal.end_by(deadline));
         let unwritten = match &mut threads.writer {
             Some(writer) => writer.end(deadline),
             None => {

@@ -3,11 +3,13 @@
 mod answer;
 mod approvals;
 mod approve;
+mod assembly;
+#[cfg(feature = "journal")]
+mod backup;
 mod basket;
 mod builder;
 mod commits;
 mod configure;
-mod copies;
 mod details;
 mod due;
 mod durability;
@@ -15,19 +17,28 @@ mod durable;
 mod engine;
 mod found;
 mod fulfil;
+#[cfg(feature = "journal")]
 mod journal;
 mod keyed;
 mod lifecycle;
+mod limits;
+#[cfg(not(feature = "journal"))]
+mod no_journal;
+#[cfg(feature = "journal")]
+mod open;
 mod operations;
 mod partial;
 mod place;
 mod queries;
 mod receive;
 mod recorder;
-mod recover;
 mod redact;
+#[cfg(feature = "journal")]
+mod redact_journal;
 mod request;
 mod reserve;
+#[cfg(feature = "journal")]
+mod restore;
 mod retake;
 mod settings;
 mod settle;
@@ -38,10 +49,11 @@ mod stats;
 mod sweep;
 #[cfg(feature = "testing")]
 mod testing;
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, feature = "journal", not(loom)))]
 mod told;
 mod transfer;
 mod transfer_request;
+#[cfg(feature = "journal")]
 mod verify;
 
 use std::sync::{Arc, Weak};
@@ -50,8 +62,10 @@ pub use answer::{ConfirmOrRetake, Release};
 pub use builder::Builder;
 pub use durability::{Durability, OperationKind};
 pub use durable::WhenDurable;
+#[cfg(feature = "journal")]
 pub use journal::RecoveryReport;
 pub use lifecycle::Shutdown;
+pub use limits::Limits;
 pub use place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
 pub use queries::{ReservationCursor, ReservationPage, WarehouseLevel};
 pub use request::Request;
@@ -61,7 +75,11 @@ pub use stats::{Health, Refusals, Stats};
 pub use transfer_request::{
     TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus,
 };
+#[cfg(feature = "journal")]
 pub use verify::{BrokenLevel, LiveVerifyReport};
+
+#[cfg(not(feature = "journal"))]
+use no_journal as journal;
 
 use engine::Engine;
 use lifecycle::Life;

@@ -18,9 +18,9 @@ pub struct WarehouseSpec {
     pub(super) name: String,
     pub(super) capacity: u32,
     pub(super) threshold: Option<u32>,
-    /// The journal says the same of it.
+    /// Already in the journal with the same capacity and threshold: write no `WarehouseDefined`.
     pub(super) recorded: bool,
-    /// The threshold that was set at run time, and stands.
+    /// Run-time threshold recovered from the journal; overrides `threshold`.
     pub(super) standing: Option<Option<u32>>,
 }
 

@@ -59,7 +59,7 @@ fn told(work: impl FnOnce()) -> Vec<(Level, String)> {
 
 fn engine_on(disk: &SimulatedDisk) -> super::Builder {
     let builder = InventoryManager::builder().warehouse("SF").without_threads();
-    builder.journal_storage(disk.clone())
+    builder.journal(disk.clone())
 }
 
 fn stocked(disk: &SimulatedDisk) -> InventoryManager {

@@ -55,13 +55,14 @@ pub struct BrokenLevel {
 const LOOKS: usize = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
+#[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
 impl InventoryManager {
     /// Compares the live counts of every level with what the journal adds up to, under load, without
     /// stopping anybody. A level that is used all the time is *under way*; one that stands still is
     /// equal, or broken.
     ///
     /// Waits for the disk, and until the auditor has read up to there; a tenth of a second more if
-    /// anything differs. Without the auditor (see [`Builder::auditor`](crate::Builder::auditor)) it
+    /// anything differs. Without the auditor (see [`JournalOptions::auditor`](crate::JournalOptions::auditor)) it
     /// reads the whole journal.
     ///
     /// # Errors
@@ -166,6 +167,7 @@ fn counts_in(ledger: &Ledger, level: LevelHandle) -> Counts {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::journal::options::JournalOptions;
     use crate::journal::storage::simulated::SimulatedDisk;
     use crate::manager::stats::Health;
     use crate::quantity::Quantity;
@@ -173,8 +175,8 @@ mod tests {
     #[test]
     fn a_level_whose_counts_went_astray_is_found_and_the_others_are_not_blamed() {
         for auditor in [true, false] {
-            let builder = InventoryManager::builder().warehouse("SF").auditor(auditor);
-            let builder = builder.journal_storage(SimulatedDisk::new());
+            let journal = JournalOptions::storage(SimulatedDisk::new()).auditor(auditor);
+            let builder = InventoryManager::builder().warehouse("SF").journal(journal);
             let manager = builder.build().expect("a new journal");
             manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER").expect("room");
             manager.add_stock(("SF", "MOUSE"), 10, "SUPPLIER").expect("room");
@@ -191,8 +193,8 @@ mod tests {
 
     #[test]
     fn an_entry_that_breaks_a_law_shows_in_health_while_the_engine_runs() {
-        let builder = InventoryManager::builder().warehouse("SF").least_free_space(0);
-        let builder = builder.journal_storage(SimulatedDisk::new());
+        let journal = JournalOptions::storage(SimulatedDisk::new()).least_free_space(0);
+        let builder = InventoryManager::builder().warehouse("SF").journal(journal);
         let manager = builder.build().expect("a new journal");
         manager.add_stock(("SF", "MOUSE"), 10, "SUPPLIER").expect("room");
         // Units that nobody has logged, and somebody reserves.

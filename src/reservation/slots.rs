@@ -4,7 +4,7 @@
 //! hash, no probing, and, with ten million live holds, one cache miss rather than several. Slots are
 //! added a segment at a time as the number of live holds grows, up to a configured maximum.
 
-mod restore;
+pub(crate) mod restore;
 
 use crate::clock::Timestamp;
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
@@ -16,9 +16,6 @@ use crate::reservation::slot::{LinkContent, Read, ReadLink, Slot, Tenant};
 use crate::reservation::state::{Phase, State};
 use crate::sync::Fenced;
 use crate::table::Table;
-
-#[cfg(not(loom))]
-pub(crate) use restore::{Restored, RestoredEnd};
 
 /// All reservations of an engine: live holds, and finished records that are still readable.
 #[derive(Debug)]

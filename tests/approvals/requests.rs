@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stockade::{
-    ApproveBelow, DecisionError, KeyError, NoTransferRequest, ProposedTransfer, RequestKey,
+    ApproveBelow, DecisionError, KeyError, Limits, NoTransferRequest, ProposedTransfer, RequestKey,
     RequestTransferError, Timestamp, TransferRequestStatus, UnknownPlace,
 };
 
@@ -11,7 +11,7 @@ use crate::{ask, ask_held, assert_counts, builder, status, stocked};
 
 #[test]
 fn a_request_that_can_not_hold_its_units_is_not_made() {
-    let manager = stocked(builder().max_transfer_requests(1));
+    let manager = stocked(builder().limits(Limits::new().max_transfer_requests(1)));
     let request = manager.request().hold_units();
     let short =
         RequestTransferError::Insufficient { needed: 101, available: 100, overdue_left: false };
@@ -60,7 +60,7 @@ fn the_list_shows_open_requests_the_oldest_first() {
 
 #[test]
 fn open_requests_are_bounded_and_a_decision_makes_room() {
-    let manager = stocked(builder().max_transfer_requests(2));
+    let manager = stocked(builder().limits(Limits::new().max_transfer_requests(2)));
     let first = ask(&manager, 1);
     ask(&manager, 1);
     let refused = manager.request_transfer("SF", "NYC", "LAPTOP", 1).expect_err("full");
@@ -159,7 +159,7 @@ fn a_repeated_key_gives_the_first_answer_and_moves_nothing_twice() {
 
 #[test]
 fn a_refused_request_does_not_use_up_its_key() {
-    let manager = stocked(builder().max_transfer_requests(1));
+    let manager = stocked(builder().limits(Limits::new().max_transfer_requests(1)));
     let first = ask(&manager, 1);
     let key = RequestKey::try_from("request").expect("a legal key");
     let again = || manager.request().key(key).request_transfer("SF", "NYC", "LAPTOP", 2);

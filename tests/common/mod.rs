@@ -16,7 +16,8 @@ use std::thread;
 use std::time::Duration;
 
 use stockade::{
-    AuditEntry, AuditFilter, Builder, InventoryManager, ManualClock, ReservationId, Timestamp,
+    AuditEntry, AuditFilter, Builder, InventoryManager, Limits, ManualClock, ReservationId,
+    Timestamp,
 };
 
 /// The level that most tests are about.
@@ -44,8 +45,7 @@ pub(crate) fn threaded() -> Builder {
     InventoryManager::builder()
         .warehouse("SF")
         .warehouse("NYC")
-        .max_reservations(1 << 16)
-        .audit_queue(1 << 12)
+        .limits(Limits::new().max_reservations(1 << 16).audit_queue(1 << 12))
 }
 
 /// Runs `work` in a thread of its own, and fails the test if it has not ended in time.

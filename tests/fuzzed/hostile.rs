@@ -7,7 +7,7 @@ use std::time::Duration;
 use stockade::testing::SimulatedDisk;
 use stockade::{
     AuditFilter, BuildError, InventoryManager, JournalError, JournalPosition, JournalReader,
-    JournalStock, ManualClock, Timestamp, VerifyReport, redact,
+    JournalStock, Limits, ManualClock, Timestamp, VerifyReport, redact,
 };
 
 use super::seal::{File, files_of, seal};
@@ -81,9 +81,11 @@ fn erase(disk: &SimulatedDisk, verified: &Result<VerifyReport, JournalError>) {
 
 fn engine_on(disk: &SimulatedDisk) -> Result<(InventoryManager, Arc<ManualClock>), BuildError> {
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(story::NOW + 30_000)));
-    let builder = InventoryManager::builder().journal_storage(disk.clone()).without_threads();
+    let builder = InventoryManager::builder().journal(disk.clone()).without_threads();
     let builder = builder.warehouse("SF").warehouse("NYC").warehouse("LA");
-    let builder = builder.max_reservations(1_024).audit_queue(64).clock(Arc::clone(&clock));
+    let builder = builder
+        .limits(Limits::new().max_reservations(1_024).audit_queue(64))
+        .clock(Arc::clone(&clock));
     Ok((builder.build()?, clock))
 }
 

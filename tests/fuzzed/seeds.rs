@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use stockade::testing::SimulatedDisk;
-use stockade::{BasketLine, InventoryManager, ManualClock, RequestKey, Timestamp};
+use stockade::{
+    BasketLine, InventoryManager, JournalOptions, Limits, ManualClock, RequestKey, Timestamp,
+};
 
 use super::seal::{File, JOINED, SEALED, input_of};
 use super::story;
@@ -59,10 +61,12 @@ fn real(closed: bool, segment_bytes: u64) -> Vec<File> {
     let disk = SimulatedDisk::new();
     for opening in 0..2 {
         let clock = ManualClock::at(Timestamp::from_millis(story::NOW + opening));
-        let builder = InventoryManager::builder().journal_storage(disk.clone()).without_threads();
+        let journal = JournalOptions::storage(disk.clone()).segment_bytes(segment_bytes);
+        let builder = InventoryManager::builder().journal(journal).without_threads();
         let builder = builder.warehouse("SF").warehouse("NYC").warehouse("LA");
-        let builder = builder.clock(clock).seed(opening).segment_bytes(segment_bytes);
-        let manager = builder.max_reservations(1_024).build().expect("a sound journal");
+        let builder = builder.clock(clock).seed(opening);
+        let manager =
+            builder.limits(Limits::new().max_reservations(1_024)).build().expect("a sound journal");
         work(&manager, opening);
         if opening == 1 && !closed {
             manager.run_until_idle();

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    AuditFilter, BuildError, InventoryManager, JournalError, JournalReader, ManualClock,
-    RecoveryReport, RequestKey, ReservationId, Timestamp,
+    AuditFilter, BuildError, InventoryManager, JournalError, JournalOptions, JournalReader,
+    ManualClock, RecoveryReport, RequestKey, ReservationId, Timestamp,
 };
 
 use crate::crash::{Seen, check_image, look, some_step};
 use crate::state::{
-    MINUTE, PRODUCTS, Random, WAREHOUSES, check_laws, counts, engine_on, pending, seed,
+    MINUTE, PRODUCTS, Random, WAREHOUSES, check_laws, counts, engine_on, on, pending, seed, small,
 };
 
 fn is_checkpoint(name: &str) -> bool {
@@ -32,9 +32,9 @@ fn checkpoints(disk: &SimulatedDisk) -> Vec<String> {
 /// at which of its steps.
 fn run(disk: &SimulatedDisk, seed: u64, steps: usize, end: bool) -> (Vec<Seen>, Vec<(usize, u64)>) {
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
-    let builder = engine_on(disk).clock(Arc::clone(&clock)).seed(seed).audit_retained(8);
-    let manager =
-        builder.segment_bytes(2_000).checkpoint_every(1).build().expect("a sound journal");
+    let builder = engine_on(on(disk).segment_bytes(2_000).checkpoint_every(1));
+    let builder = builder.clock(Arc::clone(&clock)).seed(seed).limits(small().audit_retained(8));
+    let manager = builder.build().expect("a sound journal");
     let (mut random, mut holds) = (Random::new(seed), Vec::new());
     let (mut seen, mut acknowledged) = (Vec::new(), Vec::new());
     for place in WAREHOUSES.map(|warehouse| (warehouse, PRODUCTS[0])) {
@@ -67,7 +67,7 @@ fn run(disk: &SimulatedDisk, seed: u64, steps: usize, end: bool) -> (Vec<Seen>, 
 /// Everything that an engine on this disk shows.
 fn shown(disk: &SimulatedDisk, ids: &[ReservationId]) -> (String, RecoveryReport) {
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(2_000_000)));
-    let manager = engine_on(disk).clock(clock).audit_retained(8).seed(1).build();
+    let manager = engine_on(disk).clock(clock).limits(small().audit_retained(8)).seed(1).build();
     let manager = manager.expect("a sound journal");
     check_laws(&manager);
     let recovered = manager.recovery_report().expect("a journal").clone();
@@ -174,7 +174,8 @@ fn a_checkpoint_knows_what_was_on_the_disk() {
     let disk = SimulatedDisk::new();
     run(&disk, seed(), 100, false);
     let newest = checkpoints(&disk).pop().expect("a checkpoint");
-    let open = |disk: SimulatedDisk| engine_on(&disk).audit_retained(8).build().map(drop);
+    let open =
+        |disk: SimulatedDisk| engine_on(&disk).limits(small().audit_retained(8)).build().map(drop);
     let files = disk.files();
     // Only checkpoints are left: a journal that was lost is no new one.
     let left = files.iter().filter(|(name, _)| is_checkpoint(name)).cloned();
@@ -192,7 +193,8 @@ fn a_checkpoint_knows_what_was_on_the_disk() {
 fn with_checkpoints_switched_off_there_are_none() {
     let disk = SimulatedDisk::new();
     let builder = InventoryManager::builder().warehouse("SF").without_threads();
-    let builder = builder.journal_storage(disk.clone()).segment_bytes(500).checkpoint_every(None);
+    let builder = builder
+        .journal(JournalOptions::storage(disk.clone()).segment_bytes(500).checkpoint_every(None));
     let manager = builder.build().expect("a new journal");
     for _ in 0..100 {
         manager.add_stock(("SF", "LAPTOP"), 1, "SUPPLIER").expect("room");

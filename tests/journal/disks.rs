@@ -6,7 +6,9 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stockade::{Durability, Health, InventoryManager, ReserveError, Unavailable};
+use stockade::{
+    Durability, Health, InventoryManager, JournalOptions, Limits, ReserveError, Unavailable,
+};
 
 use crate::state::MINUTE;
 
@@ -35,10 +37,10 @@ impl Drop for Scratch {
 }
 
 fn open(directory: &Path) -> InventoryManager {
-    let builder = InventoryManager::builder().warehouse("SF").journal(directory);
-    let builder =
-        builder.durability(Durability::Synced).least_free_space(0).max_reservations(8_192);
-    builder.segment_bytes(20_000).build().expect("a sound journal")
+    let journal = JournalOptions::directory(directory).least_free_space(0).segment_bytes(20_000);
+    let builder = InventoryManager::builder().warehouse("SF").journal(journal);
+    let builder = builder.limits(Limits::new().max_reservations(8_192));
+    builder.durability(Durability::Synced).build().expect("a sound journal")
 }
 
 /// Sells one laptop after another until the disk is found to fail; says how many were sold.
@@ -143,8 +145,9 @@ fn a_full_disk_stops_the_engine_until_there_is_room_and_nothing_is_lost() {
 #[test]
 fn health_warns_before_the_disk_is_full() {
     let disk = stockade::testing::SimulatedDisk::new();
-    let builder = InventoryManager::builder().warehouse("SF").journal_storage(disk.clone());
-    let manager = builder.least_free_space(1_000).build().expect("a new journal");
+    let journal = JournalOptions::storage(disk.clone()).least_free_space(1_000);
+    let builder = InventoryManager::builder().warehouse("SF").journal(journal);
+    let manager = builder.build().expect("a new journal");
     assert_eq!(manager.health(), Health::Ok);
     disk.fill(Some(900));
     assert!(matches!(manager.health(), Health::Degraded { .. }));

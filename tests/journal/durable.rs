@@ -10,19 +10,25 @@ use std::time::{Duration, Instant};
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    Applied, Builder, ConfirmError, Durability, FlushError, InventoryManager, OperationKind,
-    Release, RequestKey, ReserveError, Storage, Unavailable,
+    Applied, Builder, ConfirmError, Durability, FlushError, InventoryManager, JournalOptions,
+    Limits, OperationKind, Release, RequestKey, ReserveError, Unavailable,
 };
 
 use crate::stalled::StalledDisk;
-use crate::state::{MINUTE, check_laws, engine_on};
+use crate::state::{MINUTE, check_laws, engine_on, on};
 
 const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
 
-fn threaded(disk: impl Storage) -> Builder {
-    let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC").warehouse("LA");
+fn threaded(journal: impl Into<JournalOptions>) -> Builder {
     // No sync happens by itself.
-    builder.journal_storage(disk).sync_interval(60 * MINUTE).max_reservations(8_192)
+    synced_each(60 * MINUTE, journal)
+}
+
+fn synced_each(interval: Duration, journal: impl Into<JournalOptions>) -> Builder {
+    let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC").warehouse("LA");
+    builder
+        .journal(journal.into().sync_interval(interval))
+        .limits(Limits::new().max_reservations(8_192))
 }
 
 /// What a power cut would leave, opened again.
@@ -183,7 +189,7 @@ fn an_engine_whose_disk_failed_for_a_moment_never_stays_stopped() {
 #[test]
 fn an_engine_whose_disk_fails_while_it_writes_never_stays_stopped() {
     let disk = SimulatedDisk::new();
-    let manager = &stocked(threaded(disk.clone()).sync_interval(Duration::from_millis(1)));
+    let manager = &stocked(synced_each(Duration::from_millis(1), disk.clone()));
     let over = &AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..2 {
@@ -286,8 +292,8 @@ fn a_storage_that_panics_in_a_sync_leaves_nobody_waiting() {
 #[test]
 fn no_span_of_time_is_too_long_for_a_journal() {
     let disk = SimulatedDisk::new();
-    let builder = threaded(disk.clone()).sync_interval(Duration::MAX);
-    let manager = stocked(builder.wait_for_lock(Duration::MAX).recovery_grace(Duration::MAX));
+    let journal = on(&disk).wait_for_lock(Duration::MAX).recovery_grace(Duration::MAX);
+    let manager = stocked(synced_each(Duration::MAX, journal));
     manager.sell(LAPTOPS, 1).expect("stock");
     let flush = manager.flush().wait_deadline(Instant::now() + Duration::from_secs(20));
     assert_eq!(flush, Ok(()));

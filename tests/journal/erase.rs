@@ -6,11 +6,11 @@ use std::time::Duration;
 use stockade::testing::SimulatedDisk;
 use stockade::{
     AuditEntry, AuditFilter, FlushError, HeadHash, Health, InventoryManager, JournalError,
-    JournalPosition, JournalReader, JournalRetention, RedactError, Storage,
+    JournalOptions, JournalPosition, JournalReader, JournalRetention, Limits, RedactError, Storage,
 };
 
 use crate::redact::{give_up_a_note, hers, holds};
-use crate::state::{MINUTE, WAREHOUSES, check_laws, counts, engine_on, pending};
+use crate::state::{MINUTE, check_laws, counts, engine_on, on, pending, small};
 use crate::watched::Watched;
 
 const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
@@ -56,7 +56,8 @@ fn reader(disk: &SimulatedDisk, archive: Option<&SimulatedDisk>) -> JournalReade
 fn what_a_running_engine_erases_is_gone_and_all_else_is_as_it_was() {
     let disk = SimulatedDisk::new();
     let open = |disk: &SimulatedDisk| {
-        let builder = engine_on(disk).segment_bytes(900).checkpoint_every(1).audit_retained(60);
+        let builder = engine_on(on(disk).segment_bytes(900).checkpoint_every(1))
+            .limits(small().audit_retained(60));
         builder.build().expect("sound")
     };
     let manager = open(&disk);
@@ -114,10 +115,8 @@ fn what_a_running_engine_erases_is_gone_and_all_else_is_as_it_was() {
 
 /// An engine on disks that are watched, whose old segments go.
 fn short(storage: impl Storage, keep: JournalRetention) -> InventoryManager {
-    let builder = InventoryManager::builder().journal_storage(storage).without_threads();
-    let builder = WAREHOUSES.iter().fold(builder, |builder, name| builder.warehouse(*name));
-    let builder = builder.max_reservations(8_192).audit_queue(1_024).audit_retained(8);
-    let builder = builder.segment_bytes(900).checkpoint_every(1).journal_retention(keep);
+    let journal = JournalOptions::storage(storage).segment_bytes(900).checkpoint_every(1);
+    let builder = engine_on(journal.retention(keep)).limits(small().audit_retained(8));
     builder.build().unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -248,8 +247,8 @@ fn no_file_is_replaced_that_is_still_to_be_synced() {
     let name = format!("stockade-erase-{}", std::process::id());
     let directory = std::env::temp_dir().join(name);
     let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC");
-    let builder = builder.journal(&directory).sync_interval(Duration::from_secs(3_600));
-    let manager = builder.least_free_space(0).build().expect("a new journal");
+    let journal = JournalOptions::directory(&directory).sync_interval(Duration::from_secs(3_600));
+    let manager = builder.journal(journal.least_free_space(0)).build().expect("a new journal");
     for _ in 0..5 {
         work(&manager, 2);
         assert_eq!(manager.redact(hers).map(|it| it.records), Ok(4));
@@ -267,7 +266,7 @@ fn no_file_is_replaced_that_is_still_to_be_synced() {
 #[test]
 fn a_subscriber_hears_nothing_any_more_of_what_it_had_read_ahead() {
     let disk = SimulatedDisk::new();
-    let manager = engine_on(&disk).segment_bytes(3_000).build().expect("a new journal");
+    let manager = engine_on(on(&disk).segment_bytes(3_000)).build().expect("a new journal");
     work(&manager, 20);
     let mut entries = manager.subscribe(JournalPosition::default()).expect("all is there");
     let mut last = 0;
@@ -288,7 +287,7 @@ fn a_subscriber_hears_nothing_any_more_of_what_it_had_read_ahead() {
 #[test]
 fn without_a_journal_notes_are_erased_in_memory() {
     let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC").without_threads();
-    let manager = builder.audit_retained(2_000).build().expect("an engine");
+    let manager = builder.limits(Limits::new().audit_retained(2_000)).build().expect("an engine");
     manager.add_stock(LAPTOPS, 1_000, "SUPPLIER").expect("room");
     let sell = |customer| {
         manager.request().note("customer", customer).sell(LAPTOPS, 1).expect("stock");
@@ -365,7 +364,7 @@ fn an_engine_that_ends_meanwhile_leaves_the_journal_to_nobody_before_it_is_let_g
     let disk = SimulatedDisk::new();
     let storage = Watched::one(&disk);
     let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC");
-    let builder = builder.journal_storage(storage.clone()).segment_bytes(900);
+    let builder = builder.journal(JournalOptions::storage(storage.clone()).segment_bytes(900));
     let manager = builder.build().expect("a new journal");
     work(&manager, 10);
     let refused = std::thread::scope(|scope| {

@@ -11,7 +11,9 @@ use stockade::{
     TransferRequest, TransferRequestId, TransferRequestStatus,
 };
 
-use crate::state::{MINUTE, PRODUCTS, Random, WAREHOUSES, check_laws, counts, engine_on, seed};
+use crate::state::{
+    MINUTE, PRODUCTS, Random, WAREHOUSES, check_laws, counts, engine_on, on, seed, small,
+};
 
 /// What a run has made so far, to be looked at again.
 #[derive(Default)]
@@ -353,11 +355,12 @@ fn play(seed: u64) -> Vec<&'static str> {
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
     let mut random = Random::new(seed);
     let open = |disk: &SimulatedDisk, retained| {
-        let builder = engine_on(disk).audit_retained(retained).checkpoint_every(1);
-        let builder = builder.clock(Arc::clone(&clock)).recovery_grace(Duration::ZERO);
+        let journal = on(disk).checkpoint_every(1).segment_bytes(4_000);
+        let builder = engine_on(journal.recovery_grace(Duration::ZERO)).clock(Arc::clone(&clock));
         // Long enough that no record of what is over goes during the run.
-        let builder = builder.retention(60 * MINUTE, 10_000).key_retention(60 * MINUTE, 10_000);
-        builder.seed(seed).segment_bytes(4_000).build().unwrap_or_else(|it| panic!("{seed}: {it}"))
+        let limits = small().retention(60 * MINUTE, 10_000).key_retention(60 * MINUTE, 10_000);
+        let builder = builder.limits(limits.audit_retained(retained)).seed(seed);
+        builder.build().unwrap_or_else(|it| panic!("{seed}: {it}"))
     };
     let mut disk = SimulatedDisk::new();
     let mut made = Made::default();

@@ -10,17 +10,17 @@ use std::time::Duration;
 use stockade::testing::SimulatedDisk;
 use stockade::{
     AuditEntry, AuditFilter, Builder, Durability, InventoryManager, JournalError, JournalPosition,
-    JournalReader, Subscription,
+    JournalReader, Limits, Subscription,
 };
 
-use crate::state::{MINUTE, check_laws, engine_on};
+use crate::state::{MINUTE, check_laws, engine_on, on};
 
 const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
 
 fn threaded(disk: &SimulatedDisk) -> Builder {
     let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC").warehouse("LA");
-    let builder = builder.journal_storage(disk.clone()).max_reservations(8_192);
-    builder.segment_bytes(20_000).sync_interval(Duration::from_millis(1))
+    let journal = on(disk).segment_bytes(20_000).sync_interval(Duration::from_millis(1));
+    builder.journal(journal).limits(Limits::new().max_reservations(8_192))
 }
 
 fn all(subscription: &mut Subscription) -> Vec<AuditEntry> {
@@ -76,7 +76,7 @@ fn a_position_that_was_kept_is_gone_on_from_after_a_restart() {
     let mut kept = beginning();
     let mut seen = Vec::new();
     for _ in 0..4 {
-        let manager = engine_on(&disk).segment_bytes(900).build().expect("a sound journal");
+        let manager = engine_on(on(&disk).segment_bytes(900)).build().expect("a sound journal");
         for _ in 0..10 {
             manager.add_stock(LAPTOPS, 1, "SUPPLIER").expect("room");
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use stockade::testing::SimulatedDisk;
 use stockade::{InventoryManager, JournalReader, RequestKey};
 
-use crate::state::{MINUTE, engine_on};
+use crate::state::{MINUTE, engine_on, on};
 
 const HEAD: &str = "HEAD";
 
@@ -47,7 +47,7 @@ fn a_journal_of_version_1_is_read() {
 #[ignore = "makes a file that must never change"]
 fn make_a_golden_journal() {
     let disk = SimulatedDisk::new();
-    let manager = engine_on(&disk).segment_bytes(600).build().expect("a new journal");
+    let manager = engine_on(on(&disk).segment_bytes(600)).build().expect("a new journal");
     fill(&manager);
     drop(manager);
     let head = JournalReader::on(disk.clone()).verify(None).expect("sound").head;

@@ -10,12 +10,12 @@ use stockade::{
     ManualClock, Timestamp,
 };
 
-use crate::state::{MINUTE, PRODUCTS, Random, WAREHOUSES, engine_on, seed};
+use crate::state::{MINUTE, PRODUCTS, Random, WAREHOUSES, engine_on, on, seed};
 
 /// A day in a shop; the clock goes on by a second with each step.
 fn day(disk: &SimulatedDisk, steps: usize) -> InventoryManager {
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
-    let builder = engine_on(disk).clock(Arc::clone(&clock)).segment_bytes(3_000);
+    let builder = engine_on(on(disk).segment_bytes(3_000)).clock(Arc::clone(&clock));
     let manager = builder.build().expect("a new journal");
     let mut random = Random::new(seed());
     for step in 0..steps {
@@ -175,8 +175,8 @@ fn a_torn_tail_is_told_and_is_no_error() {
 #[test]
 fn a_journal_can_be_read_while_it_is_written() {
     let disk = SimulatedDisk::new();
-    let builder = InventoryManager::builder().warehouse("SF").journal_storage(disk.clone());
-    let builder = builder.segment_bytes(50_000).sync_interval(Duration::from_millis(1));
+    let journal = on(&disk).segment_bytes(50_000).sync_interval(Duration::from_millis(1));
+    let builder = InventoryManager::builder().warehouse("SF").journal(journal);
     let manager = builder.build().expect("a new journal");
     manager.add_stock(("SF", "LAPTOP"), 1 << 30, "SUPPLIER").expect("room");
     let done = AtomicBool::new(false);

@@ -10,7 +10,7 @@ use stockade::{
     ReservationStatus, Timestamp, WarehouseSpec,
 };
 
-use crate::state::{MINUTE, check_laws, counts, engine_on, pending};
+use crate::state::{MINUTE, check_laws, counts, engine_on, on, pending, small};
 
 fn key(name: &str) -> RequestKey {
     RequestKey::try_from(name).expect("a legal key")
@@ -89,7 +89,7 @@ fn a_hold_that_fell_due_while_the_engine_was_down_gets_a_grace() {
     let disk = SimulatedDisk::new();
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
     let open = |grace| {
-        let builder = engine_on(&disk).clock(Arc::clone(&clock)).recovery_grace(grace);
+        let builder = engine_on(on(&disk).recovery_grace(grace)).clock(Arc::clone(&clock));
         builder.build().expect("a sound journal")
     };
     let first = open(MINUTE);
@@ -125,7 +125,7 @@ fn what_the_builder_changes_stands_and_what_it_repeats_does_not_undo_a_change() 
     let disk = SimulatedDisk::new();
     let open = |threshold, capacity| {
         let spec = WarehouseSpec::new("SF").threshold(threshold).capacity(capacity);
-        let builder = InventoryManager::builder().journal_storage(disk.clone()).without_threads();
+        let builder = InventoryManager::builder().journal(disk.clone()).without_threads();
         builder.warehouse(spec).build()
     };
     let threshold =
@@ -149,7 +149,7 @@ fn what_the_builder_changes_stands_and_what_it_repeats_does_not_undo_a_change() 
 fn a_builder_must_name_every_warehouse_of_the_journal_and_may_add_some_in_any_order() {
     let disk = SimulatedDisk::new();
     let open = |names: &[&str]| {
-        let builder = InventoryManager::builder().journal_storage(disk.clone()).without_threads();
+        let builder = InventoryManager::builder().journal(disk.clone()).without_threads();
         names.iter().fold(builder, |builder, name| builder.warehouse(*name)).build()
     };
     let first = open(&["SF", "NYC"]).expect("a new journal");
@@ -174,7 +174,7 @@ fn a_journal_is_open_for_writing_once() {
     assert_eq!(second, BuildError::Journal(JournalError::Locked));
     assert!(second.is_retryable());
     let waiting = std::thread::spawn({
-        let builder = engine_on(&disk).wait_for_lock(MINUTE);
+        let builder = engine_on(on(&disk).wait_for_lock(MINUTE));
         move || builder.build().map(drop)
     });
     std::thread::sleep(Duration::from_millis(20));
@@ -190,7 +190,8 @@ fn a_smaller_maximum_limits_new_holds_only() {
     let hold = || first.reserve(("SF", "LAPTOP"), 1, MINUTE).expect("stock");
     let holds: Vec<_> = (0..300).map(|_| hold()).collect();
     drop(first);
-    let again = engine_on(&disk).max_reservations(10).build().expect("a sound journal");
+    let again =
+        engine_on(&disk).limits(small().max_reservations(10)).build().expect("a sound journal");
     assert_eq!(pending(&again).len(), 300);
     assert!(again.reserve(("SF", "LAPTOP"), 1, MINUTE).is_err());
     holds.iter().for_each(|id| again.confirm(*id).expect("pending"));
@@ -221,7 +222,7 @@ fn a_hold_taken_anew_before_the_restart_is_not_taken_again_after_it() {
 #[test]
 fn segments_follow_one_another_and_are_read_as_one() {
     let disk = SimulatedDisk::new();
-    let open = || engine_on(&disk).segment_bytes(2_000).build().expect("a sound journal");
+    let open = || engine_on(on(&disk).segment_bytes(2_000)).build().expect("a sound journal");
     let mut sold = 0;
     for _ in 0..3 {
         let manager = open();
@@ -246,7 +247,7 @@ fn segments_follow_one_another_and_are_read_as_one() {
 fn a_journal_in_a_directory_is_what_a_simulated_one_is() {
     let directory = std::env::temp_dir().join(format!("stockade-{}", std::process::id()));
     let open = |on: &dyn Fn() -> stockade::Builder| on().warehouse("SF").build();
-    let builder = || InventoryManager::builder().journal_storage(FileStorage::new(&directory));
+    let builder = || InventoryManager::builder().journal(FileStorage::new(&directory));
     let first = open(&builder).expect("a new journal");
     first.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER").expect("room");
     let hold = first.reserve(("SF", "LAPTOP"), 3, MINUTE).expect("stock");

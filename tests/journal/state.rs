@@ -3,17 +3,25 @@
 use std::time::Duration;
 
 use stockade::testing::SimulatedDisk;
-use stockade::{Builder, Counts, InventoryManager, Reservation};
+use stockade::{Builder, Counts, InventoryManager, JournalOptions, Limits, Reservation};
 
 pub(crate) const WAREHOUSES: [&str; 3] = ["SF", "NYC", "LA"];
 pub(crate) const PRODUCTS: [&str; 4] = ["LAPTOP", "PHONE", "CABLE", "DESK"];
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
-/// An engine on `disk`, without threads.
-pub(crate) fn engine_on(disk: &SimulatedDisk) -> Builder {
-    let builder = InventoryManager::builder().journal_storage(disk.clone()).without_threads();
-    // Thousands are built: small ones.
-    let builder = builder.max_reservations(8_192).audit_queue(1_024);
+/// A journal on `disk`.
+pub(crate) fn on(disk: &SimulatedDisk) -> JournalOptions {
+    JournalOptions::storage(disk.clone())
+}
+
+/// The limits of small engines: thousands are built.
+pub(crate) fn small() -> Limits {
+    Limits::new().max_reservations(8_192).audit_queue(1_024)
+}
+
+/// A small engine on a journal, without threads.
+pub(crate) fn engine_on(journal: impl Into<JournalOptions>) -> Builder {
+    let builder = InventoryManager::builder().journal(journal).without_threads().limits(small());
     WAREHOUSES.iter().fold(builder, |builder, name| builder.warehouse(*name))
 }
 

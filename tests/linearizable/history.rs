@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use stockade::{
-    BasketError, BasketLine, ConfirmError, FulfilError, InventoryManager, LevelRef, ManualClock,
-    Release, ReleaseError, ReservationId, ReserveError, Timestamp, TransferError, WarehouseSpec,
+    BasketError, BasketLine, ConfirmError, FulfilError, InventoryManager, LevelRef, Limits,
+    ManualClock, Release, ReleaseError, ReservationId, ReserveError, Timestamp, TransferError,
+    WarehouseSpec,
 };
 
 use crate::checker::Call;
@@ -179,8 +180,7 @@ fn engine() -> InventoryManager {
         .warehouse(WarehouseSpec::new("NYC").capacity(CAPACITY[1]))
         .clock(ManualClock::at(Timestamp::from_millis(1)))
         .seed(1)
-        .max_reservations(1 << 10)
-        .audit_queue(256)
+        .limits(Limits::new().max_reservations(1 << 10).audit_queue(256))
         .without_threads();
     let manager = builder.build().expect("a legal engine");
     for (level, units) in LEVELS.into_iter().zip(STOCK) {

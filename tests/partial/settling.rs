@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use stockade::{
-    AdjustmentType, AuditFilter, BasketLine, InventoryManager, NoReservation, Release, RequestKey,
-    Reservation, ReservationId, ReservationStatus, SettleError,
+    AdjustmentType, AuditFilter, BasketLine, InventoryManager, Limits, NoReservation, Release,
+    RequestKey, Reservation, ReservationId, ReservationStatus, SettleError,
 };
 
 use crate::{CABLE, LAPTOP, MOUSE, TTL, basket, counts, line, parts, shop, shop_with};
@@ -145,7 +145,10 @@ fn use_all_slots(manager: &InventoryManager) {
 }
 
 fn crowded() -> InventoryManager {
-    shop_with(|builder| builder.max_reservations(8).retention(Duration::ZERO, 0)).0
+    shop_with(|builder| {
+        builder.limits(Limits::new().max_reservations(8).retention(Duration::ZERO, 0))
+    })
+    .0
 }
 
 #[test]

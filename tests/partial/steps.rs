@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use stockade::{
-    AdjustmentType, AuditFilter, BasketLine, ConfirmError, ConfirmOrRetake, PartialError, Release,
-    RequestKey, ReservationStatus,
+    AdjustmentType, AuditFilter, BasketLine, ConfirmError, ConfirmOrRetake, Limits, PartialError,
+    Release, RequestKey, ReservationStatus,
 };
 
 use crate::{CABLE, LAPTOP, MOUSE, TTL, basket, counts, line, parts, shop, shop_with};
@@ -212,7 +212,7 @@ fn a_retried_step_moves_nothing_twice() {
 #[test]
 fn a_hold_that_sold_a_part_is_not_taken_again() {
     let lines = [line(LAPTOP, 3)];
-    let (manager, clock) = shop_with(|builder| builder.max_reservations(2));
+    let (manager, clock) = shop_with(|builder| builder.limits(Limits::new().max_reservations(2)));
     let id = manager.reserve(LAPTOP, 3, TTL).expect("stock");
     manager.confirm_lines(id, &lines_of(1)).expect("held");
     clock.advance(TTL + Duration::from_millis(1));
@@ -244,7 +244,7 @@ fn a_late_payment_for_a_hold_that_gave_a_part_back_sells_the_rest() {
 
 #[test]
 fn a_step_that_finds_no_slots_moves_nothing_and_whole_ends_need_none() {
-    let (manager, _) = shop_with(|builder| builder.max_reservations(3));
+    let (manager, _) = shop_with(|builder| builder.limits(Limits::new().max_reservations(3)));
     let id = basket(&manager);
     assert_eq!(manager.confirm_lines(id, &lines_of(1)), Err(PartialError::Full { slots: 3 }));
     assert_eq!(counts(&manager, LAPTOP), (7, 3, 0));
@@ -254,7 +254,7 @@ fn a_step_that_finds_no_slots_moves_nothing_and_whole_ends_need_none() {
 
 #[test]
 fn steps_without_end_use_no_more_slots_than_two_chains() {
-    let (manager, _) = shop_with(|builder| builder.max_reservations(8));
+    let (manager, _) = shop_with(|builder| builder.limits(Limits::new().max_reservations(8)));
     for _ in 0..50 {
         let id = basket(&manager);
         for _ in 0..3 {
@@ -268,7 +268,7 @@ fn steps_without_end_use_no_more_slots_than_two_chains() {
 
 #[test]
 fn a_step_wakes_no_slot_of_another_hold() {
-    let (manager, _) = shop_with(|builder| builder.max_reservations(8));
+    let (manager, _) = shop_with(|builder| builder.limits(Limits::new().max_reservations(8)));
     let first = manager.reserve_basket(&[line(LAPTOP, 2), line(CABLE, 2)], TTL).expect("stock");
     manager.release_lines(first, &[line(LAPTOP, 1)]).expect("held");
     // Reuses what the step discarded.

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use stockade::{
-    AdjustmentType, AuditFilter, EntryType, InventoryManager, NoReservation, PartialError,
+    AdjustmentType, AuditFilter, EntryType, InventoryManager, Limits, NoReservation, PartialError,
     ReservationId, SettleError,
 };
 
@@ -17,7 +17,10 @@ const ROUNDS: u32 = 100;
 const UNITS: u32 = 60;
 
 fn shop() -> InventoryManager {
-    let manager = InventoryManager::builder().warehouse("SF").max_reservations(64).build();
+    let manager = InventoryManager::builder()
+        .warehouse("SF")
+        .limits(Limits::new().max_reservations(64))
+        .build();
     let manager = manager.expect("a shop");
     for level in [LAPTOP, MOUSE] {
         manager.add_stock(level, 1_000_000, "SUPPLIER").expect("room");

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stockade::{
-    AuditEntry, BasketError, BasketLine, Health, InventoryManager, LevelHandle, LevelRef,
+    AuditEntry, BasketError, BasketLine, Health, InventoryManager, LevelHandle, LevelRef, Limits,
     ManualClock, NoReservation, Owner, ProductRef, Request, RequestKey, ReservationId,
     ReservationStatus, RetakeError, StockAlert, StockAlertListener, Timestamp, WarehouseRef,
     WarehouseSpec,
@@ -66,12 +66,15 @@ impl Driver {
         }
         let manager = builder
             .clock(Arc::clone(&clock))
-            .longest_ttl(bounds.longest_ttl)
-            .longest_total_hold(bounds.longest_total)
-            .max_reservations(slots as u32)
-            .max_basket_lines(bounds.basket_lines)
-            .key_retention(ms(bounds.key_lifetime), bounds.keys)
-            .audit_queue(256)
+            .limits(
+                Limits::new()
+                    .longest_ttl(bounds.longest_ttl)
+                    .longest_total_hold(bounds.longest_total)
+                    .max_reservations(slots as u32)
+                    .max_basket_lines(bounds.basket_lines)
+                    .key_retention(ms(bounds.key_lifetime), bounds.keys)
+                    .audit_queue(256),
+            )
             .listener(Arc::clone(&alerts))
             .without_threads()
             .seed(1)

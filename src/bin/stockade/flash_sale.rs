@@ -14,7 +14,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use rand_distr::Zipf;
 use serde::Serialize;
-use stockade::{InventoryManager, MAX_UNITS};
+use stockade::{InventoryManager, Limits, MAX_UNITS};
 
 use crate::auditor::{self, Findings};
 use crate::books::{Bookkeeper, Books};
@@ -185,9 +185,9 @@ fn engine(args: &Args, units: u64, books: Bookkeeper) -> Result<InventoryManager
         u32::try_from(units.min(args.attempts) + SPARE_SLOTS).unwrap_or(u32::MAX).min(SLOTS_MAX);
     let builder = InventoryManager::builder()
         .warehouse(WAREHOUSE)
-        .max_reservations(slots)
+        .limits(Limits::new().max_reservations(slots))
         // Nobody reads the log in memory: the books are kept from the sink.
-        .audit_retained(1)
+        .limits(Limits::new().audit_retained(1))
         .sink(books);
     args.journal.build(builder)
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::Serialize;
 use stockade::{
-    AuditFilter, Builder, Durability, InventoryManager, JournalError, JournalReader,
-    RecoveryReport, StockRow,
+    AuditFilter, Builder, Durability, InventoryManager, JournalError, JournalOptions,
+    JournalReader, RecoveryReport, StockRow,
 };
 
 use crate::Failure;
@@ -109,9 +109,8 @@ impl JournalArgs {
             Waits::Synced => Durability::Synced,
         };
         // Whoever held what is overdue has gone with the run that died.
-        let builder =
-            builder.journal(directory).durability(durability).recovery_grace(Duration::ZERO);
-        builder.build().map_err(|error| match error {
+        let journal = JournalOptions::directory(directory).recovery_grace(Duration::ZERO);
+        builder.journal(journal).durability(durability).build().map_err(|error| match error {
             stockade::BuildError::Journal(error) => audit::failure(directory, error),
             error => Failure::run("the engine can't be built", error),
         })

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use clap::value_parser;
 use indicatif::ProgressBar;
 use serde::Serialize;
-use stockade::{AddError, BasketError, BasketLine, InventoryManager, MAX_UNITS, RemoveError};
+use stockade::{
+    AddError, BasketError, BasketLine, InventoryManager, Limits, MAX_UNITS, RemoveError,
+};
 
 use crate::books::{Bookkeeper, Books};
 use crate::journal::{JournalArgs, JournalReport};
@@ -162,10 +164,13 @@ fn engine(args: &Args, orders: &Orders, books: Bookkeeper) -> Result<InventoryMa
     let slots = longest.saturating_mul(args.threads as usize).saturating_add(SPARE_SLOTS);
     let builder = InventoryManager::builder()
         .warehouse(WAREHOUSE)
-        .max_basket_lines(longest)
-        .max_reservations(u32::try_from(slots).unwrap_or(u32::MAX))
+        .limits(
+            Limits::new()
+                .max_basket_lines(longest)
+                .max_reservations(u32::try_from(slots).unwrap_or(u32::MAX)),
+        )
         // Nobody reads the log in memory: the books are kept from the sink.
-        .audit_retained(1)
+        .limits(Limits::new().audit_retained(1))
         .sink(books);
     args.journal.build(builder)
 }

@@ -15,7 +15,7 @@ use crate::error::JournalError;
 use crate::journal::format::batch::Hash;
 use crate::journal::format::bytes::Cursor;
 use crate::journal::format::segment::{Point, UNFINISHED};
-use crate::journal::layout::{damaged, failed};
+use crate::journal::layout::{damaged, failed, remove_file};
 use crate::journal::storage::Storage;
 
 /// What a checkpoint begins with.
@@ -207,6 +207,22 @@ pub(crate) fn read(
         return Err(damaged(name, HEADER as u64, "a checkpoint that is not what it says".into()));
     }
     Ok((header, state))
+}
+
+/// Where the newest checkpoint was taken, as its header says.
+pub(crate) fn newest(storage: &dyn Storage) -> Result<Option<CheckpointHeader>, JournalError> {
+    let names = list(storage)?;
+    // One that can't be read is none.
+    Ok(names.iter().find_map(|name| read_header(storage, name).ok()))
+}
+
+/// Removes checkpoints that were never finished.
+pub(crate) fn remove_unfinished(storage: &dyn Storage) -> Result<(), JournalError> {
+    let names = storage.list().map_err(|error| failed("list", "", &error))?;
+    for name in names.iter().filter(|name| is_unfinished(name)) {
+        remove_file(storage, name)?;
+    }
+    storage.sync_directory().map_err(|error| failed("sync", "", &error))
 }
 
 #[cfg(all(test, not(loom)))]

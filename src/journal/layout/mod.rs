@@ -42,6 +42,19 @@ pub(crate) struct Layout {
     pub(crate) durable: u64,
 }
 
+/// A journal's files, and which of them make it up: the two go together wherever a journal is read.
+pub(crate) struct JournalDir<'a> {
+    pub(crate) storage: &'a dyn Storage,
+    pub(crate) layout: Layout,
+}
+
+impl<'a> JournalDir<'a> {
+    /// The journal in `storage`, from its beginning.
+    pub(crate) fn find(storage: &'a dyn Storage) -> Result<Self, JournalError> {
+        Layout::find(storage).map(|layout| Self { storage, layout })
+    }
+}
+
 impl Layout {
     /// Looks at the beginnings of all segments.
     pub(crate) fn find(storage: &dyn Storage) -> Result<Self, JournalError> {
@@ -179,4 +192,14 @@ pub(crate) fn failed(action: &'static str, file: &str, error: &io::Error) -> Jou
 /// The bytes are wrong.
 pub(crate) fn damaged(file: &str, offset: u64, what: String) -> JournalError {
     JournalError::Damaged { file: file.to_owned(), offset, what }
+}
+
+/// Removes a file, if it is there.
+pub(crate) fn remove_file(storage: &dyn Storage, name: &str) -> Result<(), JournalError> {
+    match storage.remove(name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(failed("remove", name, &error))
+        }
+        _ => Ok(()),
+    }
 }

@@ -3,6 +3,7 @@
 //! The same ledger always makes the same bytes, so that a checkpoint can be compared with what the
 //! journal adds up to.
 
+use crate::audit::record::DECIDED_KEPT;
 use crate::journal::format::bytes::{Cursor, put_difference, put_varint};
 use crate::journal::format::decode::{
     DecodeResult, NoRecord, OrNoRecord, SHORT, key, moment, reservation, warehouse,
@@ -10,7 +11,7 @@ use crate::journal::format::decode::{
 use crate::journal::format::encode::{put_halves, put_key};
 use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
 use crate::journal::ledger::levels::{LevelState, WarehouseState};
-use crate::journal::ledger::transfers::{DECIDED_KEPT, Decision, DecisionOutcome, TransferState};
+use crate::journal::ledger::transfers::{Decision, DecisionOutcome, TransferState};
 use crate::journal::ledger::{Ledger, Setting};
 use crate::quantity::MAX_UNITS;
 use crate::reservation::id::Owner;

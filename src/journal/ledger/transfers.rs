@@ -4,13 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
 
 use crate::audit::entry::EventType;
-use crate::audit::record::EntryLine;
+use crate::audit::record::{DECIDED_KEPT, EntryLine};
 use crate::clock::Timestamp;
 use crate::journal::format::decode::Long;
 use crate::stock::handle::{LevelHandle, WarehouseId};
-
-/// How many decided requests are remembered.
-pub(crate) const DECIDED_KEPT: usize = 1_000;
 
 /// A request for a transfer.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,10 +11,9 @@ use crate::clock::Timestamp;
 use crate::error::JournalError;
 use crate::journal::format::segment::Point;
 use crate::journal::layout::checkpoint_file::{self, CheckpointHeader};
-use crate::journal::layout::{Layout, failed};
+use crate::journal::layout::{Layout, failed, remove_file};
 use crate::journal::ledger::Ledger;
 use crate::journal::maintenance::retention::{JournalRetention, KEPT};
-use crate::journal::recovery::start;
 use crate::journal::storage::Storage;
 use crate::sync::{AtomicUsize, Ordering};
 
@@ -72,7 +71,7 @@ impl CheckpointSchedule {
         at: Point,
     ) -> Result<Self, JournalError> {
         let layout = Layout::find(storage)?;
-        let newest = start::newest(storage)?.unwrap_or_default();
+        let newest = checkpoint_file::newest(storage)?.unwrap_or_default();
         let ends = layout.path.iter().skip(1).map(|next| next.header.base.batch);
         Ok(Self {
             options,
@@ -178,7 +177,7 @@ impl JournalMaintenance {
             return Ok(());
         }
         for name in checkpoint_file::list(&*self.storage)?.iter().skip(KEPT) {
-            start::remove_one(&*self.storage, name)?;
+            remove_file(&*self.storage, name)?;
         }
         self.retention.apply(&*self.storage, pending.now)
     }

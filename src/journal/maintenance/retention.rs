@@ -10,7 +10,7 @@ use crate::journal::format::batch::{self, BatchHeader};
 use crate::journal::format::segment::{self, SegmentHeader, Start, UNFINISHED};
 use crate::journal::layout::begin_mark::{self, BeginMark};
 use crate::journal::layout::checkpoint_file;
-use crate::journal::layout::{Layout, PathSegment, failed};
+use crate::journal::layout::{JournalDir, PathSegment, failed, remove_file};
 use crate::journal::recovery::start;
 use crate::journal::storage::Storage;
 use crate::journal::storage::files::FileStorage;
@@ -19,7 +19,7 @@ use crate::journal::storage::files::FileStorage;
 pub(crate) const KEPT: usize = 2;
 
 /// What becomes of a journal's old segments: see
-/// [`Builder::journal_retention`](crate::Builder::journal_retention).
+/// [`JournalOptions::retention`](crate::JournalOptions::retention).
 ///
 /// Only segments that no recovery needs go: those that both of the kept checkpoints cover. Of these, the
 /// oldest go first; all of them, unless [`older_than`](Self::older_than) or
@@ -118,12 +118,13 @@ impl JournalRetention {
         if !self.trims() {
             return Ok(());
         }
-        let layout = Layout::find(storage)?;
-        let Some(covered) = covered(storage, &layout)? else { return Ok(()) };
-        let goes = self.how_many_go(storage, &layout.path, covered, now)?;
-        let Some(first) = layout.path.get(goes).filter(|_| goes > 0) else { return Ok(()) };
+        let dir = JournalDir::find(storage)?;
+        let path = &dir.layout.path;
+        let Some(covered) = covered(&dir)? else { return Ok(()) };
+        let goes = self.how_many_go(storage, path, covered, now)?;
+        let Some(first) = path.get(goes).filter(|_| goes > 0) else { return Ok(()) };
         if let Fate::Archive(archive) = &self.fate {
-            copy_all(storage, &**archive, &layout.path[..goes])?;
+            copy_all(storage, &**archive, &path[..goes])?;
         }
         let before = begin_mark::read(storage)?.is_some_and(|mark| mark.archived);
         let base = first.header.base;
@@ -190,15 +191,15 @@ impl std::fmt::Debug for JournalRetention {
 
 /// How many of the oldest segments no recovery needs, not even one that finds the newest checkpoint
 /// damaged. The older one is read to its end: it may be the last that is left.
-fn covered(storage: &dyn Storage, layout: &Layout) -> Result<Option<usize>, JournalError> {
-    let names = checkpoint_file::list(storage)?;
+fn covered(dir: &JournalDir<'_>) -> Result<Option<usize>, JournalError> {
+    let names = checkpoint_file::list(dir.storage)?;
     if names.len() < KEPT {
         return Ok(None);
     }
     let oldest = if cfg!(planted = "trimmed_to_the_newest") { names.first() } else { names.last() };
     let Some(oldest) = oldest else { return Ok(None) };
-    let (header, _) = checkpoint_file::read(storage, oldest)?;
-    start::segment_of(storage, layout, oldest, &header).map(Some)
+    let (header, _) = checkpoint_file::read(dir.storage, oldest)?;
+    start::segment_of(dir, oldest, &header).map(Some)
 }
 
 /// When the segment before these was ended, as far as the first batch behind it can tell.
@@ -232,7 +233,7 @@ fn copy_all(
             Err(error) => return Err(told(error)),
         }
         let unfinished = format!("{}{UNFINISHED}", it.name);
-        start::remove_one(archive, &unfinished)?;
+        remove_file(archive, &unfinished)?;
         copy(storage, archive, &it.name, &unfinished, it.limit).map_err(told)?;
         archive.rename(&unfinished, &it.name).map_err(told)?;
     }
@@ -278,7 +279,7 @@ fn remove_below(storage: &dyn Storage, first: u64) -> Result<(), JournalError> {
     numbers.retain(|number| *number < first);
     numbers.sort_unstable();
     for number in numbers {
-        start::remove_one(storage, &segment::name_of(number))?;
+        remove_file(storage, &segment::name_of(number))?;
     }
     storage.sync_directory().map_err(|error| failed("sync", "", &error))
 }

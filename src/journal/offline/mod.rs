@@ -13,7 +13,7 @@ use crate::error::JournalError;
 use crate::journal::format::segment;
 use crate::journal::layout::begin_mark::{self, BeginMark};
 use crate::journal::layout::checkpoint_file::CheckpointHeader;
-use crate::journal::layout::{Layout, failed};
+use crate::journal::layout::{JournalDir, Layout, failed};
 use crate::journal::ledger::Ledger;
 use crate::journal::reader::ReadOutcome;
 use crate::journal::recovery::replay::{Listener, RecoveryProgress, Visitor, replay};
@@ -68,6 +68,12 @@ struct Source {
     /// What the journal begins with, where its oldest segments are gone: the state of its oldest
     /// checkpoint.
     beginning: Option<(CheckpointHeader, Ledger)>,
+}
+
+impl Source {
+    fn dir(&self) -> JournalDir<'_> {
+        JournalDir { storage: &self.snapshot, layout: self.layout.clone() }
+    }
 }
 
 /// How often a reading begins anew because something was taken away meanwhile.
@@ -126,11 +132,12 @@ impl JournalReader {
         if snapshot.is_empty() {
             return Err(JournalError::NoJournal);
         }
-        let mut layout = Layout::find(&snapshot)?;
-        let beginning = match layout.trimmed {
-            Some(_) => Some(begin_trimmed(&snapshot, &mut layout, keys)?),
+        let mut dir = JournalDir::find(&snapshot)?;
+        let beginning = match dir.layout.trimmed {
+            Some(_) => Some(begin_trimmed(&mut dir, keys)?),
             None => None,
         };
+        let layout = dir.layout;
         Ok(Source { snapshot, layout, beginning })
     }
 
@@ -168,8 +175,7 @@ impl JournalReader {
     ) -> Result<(Ledger, ReadOutcome), JournalError> {
         let beginning = source.beginning.take().map(|(_, ledger)| ledger);
         let mut ledger = beginning.unwrap_or_else(|| Ledger::new(keys));
-        let outcome =
-            replay(&source.snapshot, &source.layout, &mut ledger, visitor, self.listener())?;
+        let outcome = replay(&source.dir(), &mut ledger, visitor, self.listener())?;
         Ok((ledger, outcome))
     }
 }

@@ -111,11 +111,11 @@ impl JournalReader {
         &mut self,
         expected: Option<HeadHash>,
     ) -> Result<VerifyReport, VerifyError> {
-        self.check(expected, |reader, Source { snapshot, layout, .. }, seen| {
+        self.check(expected, |reader, source, seen| {
             let mut progress =
-                RecoveryProgress { of_segments: layout.path.len(), ..Default::default() };
+                RecoveryProgress { of_segments: source.layout.path.len(), ..Default::default() };
             let mut tell = reader.listener();
-            reader::read(snapshot, layout, |segment, durable| {
+            reader::read(&source.dir(), |segment, durable| {
                 segment.batches.iter().for_each(|found| seen.batch(&segment, found, durable));
                 progress.segments += 1;
                 progress.entries = seen.sound.sequence;

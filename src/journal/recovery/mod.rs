@@ -12,34 +12,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::audit::record::Record;
+use crate::clock::Timestamp;
+use crate::error::JournalError;
 use crate::journal::format::batch::BatchHeader;
 use crate::journal::format::decode::Decoded;
 use crate::journal::format::segment::Point;
-use crate::journal::layout::{Layout, failed};
+use crate::journal::layout::{JournalDir, failed};
 use crate::journal::ledger::Ledger;
 use crate::journal::reader::{FoundBatch, ReadOutcome, Segment, Torn};
 use crate::journal::storage::Storage;
-use crate::journal::storage::archived::WithArchive;
 use crate::journal::writer::ResumePoint;
 
-use crate::clock::Timestamp;
-use crate::error::JournalError;
-use replay::{RecoveryProgress, Visitor, replay};
-use start::Beginning;
-
-/// What a recovery is asked for.
-pub(crate) struct RecoveryOptions<'a> {
-    /// How long to wait for another process that has the journal.
-    pub(crate) wait_for_lock: Duration,
-    /// Where segments went that are no longer in the journal.
-    pub(crate) archive: Option<Arc<dyn Storage>>,
-    /// How many keys to remember.
-    pub(crate) keys: usize,
-    /// How many of the newest entries to give back as records.
-    pub(crate) history: u64,
-    /// Told after each segment.
-    pub(crate) progress: Option<&'a mut (dyn FnMut(RecoveryProgress) + Send)>,
-}
+use replay::{Listener, Visitor, replay};
+use start::RecoveryStart;
 
 /// The end of a journal that a crash left incomplete, and that was cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,19 +44,19 @@ impl TornTail {
     }
 }
 
-/// A journal that was read, and may be gone on with.
+/// A replayed journal, ready to be appended to.
 pub(crate) struct ReplayedJournal {
     pub(crate) ledger: Ledger,
     pub(crate) history: NewestRecords,
     pub(crate) outcome: ReadOutcome,
     pub(crate) segments: usize,
-    /// The entry that the checkpoint ends with which it began with.
+    /// The last entry of the checkpoint that the replay began with; `None` if all segments were replayed.
     pub(crate) checkpoint: Option<u64>,
     /// Checkpoints that could not be used, and why.
     pub(crate) unusable: Vec<JournalError>,
-    lock: Arc<dyn Any + Send + Sync>,
+    /// How often the journal was opened before.
+    pub(crate) openings: u64,
     journal: Option<u128>,
-    openings: u64,
     newest_segment: u64,
     tail: UnsyncedTail,
 }
@@ -96,9 +81,14 @@ struct UnsyncedTail {
 
 impl ReplayedJournal {
     /// Where the journal goes on. `random` names a journal that is new.
-    pub(crate) fn resume_point(self, now: Timestamp, random: u128) -> ResumePoint {
+    pub(crate) fn resume_point(
+        self,
+        lock: Arc<dyn Any + Send + Sync>,
+        now: Timestamp,
+        random: u128,
+    ) -> ResumePoint {
         ResumePoint {
-            lock: self.lock,
+            lock,
             journal: self.journal.unwrap_or(random),
             opening: self.openings + 1,
             newest_segment: self.newest_segment,
@@ -106,16 +96,6 @@ impl ReplayedJournal {
             found: self.tail.found.into_iter().map(|(header, body, _)| (header, body)).collect(),
             opened_at: now,
         }
-    }
-
-    /// The journal's lock, to be held by whoever writes.
-    pub(crate) fn lock(&self) -> Arc<dyn Any + Send + Sync> {
-        Arc::clone(&self.lock)
-    }
-
-    /// How often the journal was opened before.
-    pub(crate) fn openings(&self) -> u64 {
-        self.openings
     }
 
     /// How many batches will be written again.
@@ -130,34 +110,22 @@ impl ReplayedJournal {
     }
 }
 
-/// Takes the journal for writing and replays it.
-pub(crate) fn open(
-    storage: &Arc<dyn Storage>,
-    wanted: RecoveryOptions<'_>,
+/// Replays the segments that `start` left to be read, and keeps the newest `history` entries as records.
+/// `progress` is told after each segment.
+pub(crate) fn replay_from(
+    dir: &JournalDir<'_>,
+    start: RecoveryStart,
+    history: u64,
+    progress: Listener<'_>,
 ) -> Result<ReplayedJournal, JournalError> {
-    let lock = Arc::from(take_lock(&**storage, wanted.wait_for_lock)?);
-    let mut storage = Arc::clone(storage);
-    let mut layout = Layout::find(&*storage)?;
-    let mut segments = layout.path.len();
-    let begin = |storage: &dyn Storage, layout: &mut Layout| {
-        start::begin(storage, layout, wanted.keys, wanted.history)
-    };
-    let mut beginning = begin(&*storage, &mut layout);
-    if let (Err(_), Some(_), Some(archive)) = (&beginning, layout.trimmed, wanted.archive) {
-        // Without a checkpoint, from the journal's real beginning.
-        storage = Arc::new(WithArchive::new(storage, archive));
-        layout = Layout::find(&*storage)?;
-        segments = layout.path.len();
-        beginning = begin(&*storage, &mut layout);
-    }
-    let Beginning { mut ledger, at, unusable } = beginning?;
-    let mut keep = RecoveryVisitor::default();
-    keep.history.wanted = wanted.history;
-    keep.history.latest_gone = (at.sequence > 0).then_some(ledger.newest_at);
-    let outcome = replay(&*storage, &layout, &mut ledger, &mut keep, wanted.progress)?;
-    let RecoveryVisitor { history, mut tail } = keep;
+    let RecoveryStart { mut ledger, at, unusable, segments } = start;
+    let mut visitor = RecoveryVisitor::default();
+    visitor.history.wanted = history;
+    visitor.history.latest_gone = (at.sequence > 0).then_some(ledger.newest_at);
+    let outcome = replay(dir, &mut ledger, &mut visitor, progress)?;
+    let RecoveryVisitor { history, mut tail } = visitor;
     tail.settle(&outcome);
-    let head = layout.head().map(|head| head.header);
+    let head = dir.layout.head().map(|head| head.header);
     Ok(ReplayedJournal {
         ledger,
         history,
@@ -165,17 +133,20 @@ pub(crate) fn open(
         segments,
         checkpoint: (at.sequence > 0).then_some(at.sequence),
         unusable,
-        lock,
-        journal: head.map(|head| head.journal),
         openings: head.map_or(0, |head| head.opening),
-        newest_segment: layout.newest,
+        journal: head.map(|head| head.journal),
+        newest_segment: dir.layout.newest,
         tail,
     })
 }
 
-fn take_lock(
+/// Takes the journal for writing; waits so long for another process that has it.
+///
+/// # Errors
+/// [`JournalError::Locked`] if that one still has it then; what the storage says.
+pub(crate) fn take_lock(
     storage: &dyn Storage,
-    patience: Duration,
+    wait: Duration,
 ) -> Result<Box<dyn Any + Send + Sync>, JournalError> {
     const LOOK_AGAIN: Duration = Duration::from_millis(5);
     let began = Instant::now();
@@ -185,7 +156,7 @@ fn take_lock(
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
                 return Err(failed("lock", "", &error));
             }
-            Err(_) if began.elapsed() >= patience => return Err(JournalError::Locked),
+            Err(_) if began.elapsed() >= wait => return Err(JournalError::Locked),
             Err(_) => thread::sleep(LOOK_AGAIN),
         }
     }

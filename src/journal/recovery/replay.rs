@@ -6,10 +6,9 @@ use std::thread;
 
 use crate::error::JournalError;
 use crate::journal::format::decode::{Decoded, Decoder};
-use crate::journal::layout::{Layout, damaged};
+use crate::journal::layout::{JournalDir, damaged};
 use crate::journal::ledger::{Broken, Ledger};
 use crate::journal::reader::{self, FoundBatch, ReadOutcome, Segment};
-use crate::journal::storage::Storage;
 
 /// How far the reading of a journal has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,17 +46,17 @@ pub(crate) trait Visitor {
 
 /// Replays a journal: one thread reads and checks the bytes, this one adds up and checks the laws.
 pub(crate) fn replay(
-    storage: &dyn Storage,
-    layout: &Layout,
+    dir: &JournalDir<'_>,
     ledger: &mut Ledger,
     visitor: &mut dyn Visitor,
     mut tell: Listener<'_>,
 ) -> Result<ReadOutcome, JournalError> {
+    let layout = &dir.layout;
     let mut progress = RecoveryProgress { of_segments: layout.path.len(), ..Default::default() };
     thread::scope(|scope| {
         let (sender, receiver) = sync_channel::<(Segment, u64)>(1);
         let reading = scope.spawn(move || {
-            reader::read(storage, layout, |segment, durable| {
+            reader::read(dir, |segment, durable| {
                 // A replay that has ended needs no more.
                 match sender.send((segment, durable)) {
                     Ok(()) => ControlFlow::Continue(()),

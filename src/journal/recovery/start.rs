@@ -1,101 +1,46 @@
-//! Checkpoints of a ledger: reading, changing and removing them, and finding the one to begin with.
-
-use std::collections::BTreeSet;
-use std::io;
+//! Where reading a journal begins: with the newest checkpoint that will do, or with the first segment.
 
 use crate::error::JournalError;
 use crate::journal::format::batch::Hash;
 use crate::journal::format::segment::{self, Point};
 use crate::journal::layout::begin_mark;
 use crate::journal::layout::checkpoint_file::{self, CheckpointHeader};
-use crate::journal::layout::{Layout, PathSegment, damaged, failed};
+use crate::journal::layout::{JournalDir, Layout, PathSegment, damaged, failed};
 use crate::journal::ledger::Ledger;
 use crate::journal::reader::find;
 use crate::journal::storage::Storage;
 
-/// Where the newest checkpoint was taken, as its header says.
-pub(crate) fn newest(storage: &dyn Storage) -> Result<Option<CheckpointHeader>, JournalError> {
-    let names = checkpoint_file::list(storage)?;
-    // One that can't be read is none.
-    Ok(names.iter().find_map(|name| checkpoint_file::read_header(storage, name).ok()))
-}
-
-/// Writes each checkpoint anew that says who decided on one of these transfers, and why, without that.
-/// One that can't be read goes: nobody knows what it says.
-pub(crate) fn erase_texts(
-    storage: &dyn Storage,
-    opening: u64,
-    decisions: &BTreeSet<u64>,
-) -> Result<(), JournalError> {
-    remove_unfinished(storage)?;
-    for name in checkpoint_file::list(storage)? {
-        let header = checkpoint_file::read_header(storage, &name);
-        let keys = header.map_or(0, |it| usize::try_from(it.keys).unwrap_or(usize::MAX));
-        match read(storage, &name, keys) {
-            Ok((header, mut ledger)) => {
-                if ledger.transfers.erase_texts(decisions) {
-                    checkpoint_file::write(storage, opening, header, &ledger.to_bytes(keys))
-                        .map_err(|error| failed("write", &name, &error))?;
-                }
-            }
-            Err(JournalError::Damaged { .. }) => remove(storage, |it| it == name)?,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// Removes what an attempt left that came to nothing.
-pub(crate) fn remove_unfinished(storage: &dyn Storage) -> Result<(), JournalError> {
-    remove(storage, checkpoint_file::is_unfinished)
-}
-
-fn remove(storage: &dyn Storage, which: impl Fn(&str) -> bool) -> Result<(), JournalError> {
-    let names = storage.list().map_err(|error| failed("list", "", &error))?;
-    for name in names.iter().filter(|name| which(name)) {
-        remove_one(storage, name)?;
-    }
-    storage.sync_directory().map_err(|error| failed("sync", "", &error))
-}
-
-/// Removes a file, if it is there.
-pub(crate) fn remove_one(storage: &dyn Storage, name: &str) -> Result<(), JournalError> {
-    match storage.remove(name) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(failed("remove", name, &error))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Where a recovery begins.
-pub(crate) struct Beginning {
+pub(crate) struct RecoveryStart {
     pub(crate) ledger: Ledger,
     /// The checkpoint's place in the chain; the journal's beginning without one.
     pub(crate) at: Point,
     /// Checkpoints that could not be used, and why.
     pub(crate) unusable: Vec<JournalError>,
+    /// Segments that make up the journal, of which only the last may have to be read.
+    pub(crate) segments: usize,
 }
 
-/// The newest checkpoint that can be begun with; shortens `layout` to the segments that have to be
+/// The newest checkpoint that can be begun with; shortens the path to the segments that have to be
 /// read. `keys` are to be remembered, and at least `history` entries must come after it.
 pub(crate) fn begin(
-    storage: &dyn Storage,
-    layout: &mut Layout,
+    dir: &mut JournalDir<'_>,
     keys: usize,
     history: u64,
-) -> Result<Beginning, JournalError> {
+) -> Result<RecoveryStart, JournalError> {
+    let segments = dir.layout.path.len();
     let mut unusable = Vec::new();
     let mut oldest = None;
-    let names = checkpoint_file::list(storage)?;
-    if let (Some(name), true) = (names.first(), layout.path.is_empty()) {
+    let names = checkpoint_file::list(dir.storage)?;
+    if let (Some(name), true) = (names.first(), dir.layout.path.is_empty()) {
         // Not a new journal, but one that was lost.
         return Err(damaged(name, 0, "a checkpoint of segments that are not there".to_owned()));
     }
-    let newest = layout.head().map_or(0, |head| head.header.base.sequence);
+    let newest = dir.layout.head().map_or(0, |head| head.header.base.sequence);
     for name in names {
-        match usable(storage, layout, &name, keys) {
+        match usable(dir, &name, keys) {
             Ok((header, ledger, first)) => {
+                let layout = &mut dir.layout;
                 layout.durable = layout.durable.max(header.batch);
                 // The log in memory wants entries from before, or the ledger keys.
                 let forgotten =
@@ -111,11 +56,14 @@ pub(crate) fn begin(
             Err(error) => unusable.push(error),
         }
     }
-    match (oldest, layout.trimmed) {
+    match (oldest, dir.layout.trimmed) {
         (Some((header, ledger, first)), _) => {
-            Ok(layout.begin_with(header, ledger, first, unusable))
+            Ok(dir.layout.begin_with(header, ledger, first, unusable))
         }
-        (None, None) => Ok(Beginning { ledger: Ledger::new(keys), at: Point::START, unusable }),
+        (None, None) => {
+            let (ledger, at) = (Ledger::new(keys), Point::START);
+            Ok(RecoveryStart { ledger, at, unusable, segments })
+        }
         (None, Some(_)) => Err(unusable.pop().unwrap_or_else(without_checkpoint)),
     }
 }
@@ -132,25 +80,26 @@ impl Layout {
         ledger: Ledger,
         first: usize,
         unusable: Vec<JournalError>,
-    ) -> Beginning {
+    ) -> RecoveryStart {
+        let segments = self.path.len();
         self.path.drain(..first);
         let at = header.point();
         self.checkpoint = at;
-        Beginning { ledger, at, unusable }
+        RecoveryStart { ledger, at, unusable, segments }
     }
 }
 
-/// The oldest checkpoint that can be begun with, where the journal's oldest segments are gone; `layout`
+/// The oldest checkpoint that can be begun with, where the journal's oldest segments are gone; the path
 /// keeps the segments that lie before it.
 pub(crate) fn begin_trimmed(
-    storage: &dyn Storage,
-    layout: &mut Layout,
+    dir: &mut JournalDir<'_>,
     keys: usize,
 ) -> Result<(CheckpointHeader, Ledger), JournalError> {
     let mut error = None;
-    for name in checkpoint_file::list(storage)?.iter().rev() {
-        match usable(storage, layout, name, keys) {
+    for name in checkpoint_file::list(dir.storage)?.iter().rev() {
+        match usable(dir, name, keys) {
             Ok((header, ledger, _)) => {
+                let layout = &mut dir.layout;
                 layout.checkpoint = header.point();
                 layout.durable = layout.durable.max(header.batch);
                 return Ok((header, ledger));
@@ -163,43 +112,42 @@ pub(crate) fn begin_trimmed(
 
 /// A ledger for a reading of all that is left of a journal, and where that begins.
 pub(crate) fn whole(storage: &dyn Storage) -> Result<(Ledger, Point), JournalError> {
-    let mut layout = Layout::find(storage)?;
-    match layout.trimmed {
+    let mut dir = JournalDir::find(storage)?;
+    match dir.layout.trimmed {
         None => Ok((Ledger::new(0), Point::START)),
-        Some(_) => begin_trimmed(storage, &mut layout, 0).map(|(it, ledger)| (ledger, it.point())),
+        Some(_) => begin_trimmed(&mut dir, 0).map(|(it, ledger)| (ledger, it.point())),
     }
 }
 
 /// A checkpoint's ledger, and which segment its batch lies in.
 fn usable(
-    storage: &dyn Storage,
-    layout: &Layout,
+    dir: &JournalDir<'_>,
     name: &str,
     keys: usize,
 ) -> Result<(CheckpointHeader, Ledger, usize), JournalError> {
-    let (header, ledger) = read(storage, name, keys)?;
-    let first = segment_of(storage, layout, name, &header)?;
+    let (header, ledger) = read(dir.storage, name, keys)?;
+    let first = segment_of(dir, name, &header)?;
     Ok((header, ledger, first))
 }
 
 /// Which segment of the path a checkpoint's batch lies in.
 pub(crate) fn segment_of(
-    storage: &dyn Storage,
-    layout: &Layout,
+    dir: &JournalDir<'_>,
     name: &str,
     header: &CheckpointHeader,
 ) -> Result<usize, JournalError> {
     let wrong = |what: &str| damaged(name, 0, what.to_owned());
     // Not one that begins with the next batch: where its own ends has to be known.
     let before = |it: &PathSegment| it.header.base.batch < header.batch;
-    let first = layout.path.iter().rposition(before);
+    let path = &dir.layout.path;
+    let first = path.iter().rposition(before);
     let first = first.ok_or_else(|| wrong("a checkpoint of segments that are not there"))?;
-    let segment = &layout.path[first];
+    let segment = &path[first];
     if segment.header.journal != header.journal {
         return Err(wrong("a checkpoint of another journal"));
     }
     // A batch that is missing is the segment's affair: it was on the disk, and the reader says so.
-    if hash_of(storage, segment, header.batch)?.is_some_and(|hash| hash != header.hash) {
+    if hash_of(dir.storage, segment, header.batch)?.is_some_and(|hash| hash != header.hash) {
         return Err(wrong("a checkpoint that does not lie on the chain"));
     }
     Ok(first)

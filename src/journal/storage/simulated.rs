@@ -23,13 +23,13 @@ const SECTOR: usize = 512;
 /// use stockade::InventoryManager;
 ///
 /// let disk = SimulatedDisk::new();
-/// let manager = InventoryManager::builder().warehouse("SF").journal_storage(disk.clone()).build()?;
+/// let manager = InventoryManager::builder().warehouse("SF").journal(disk.clone()).build()?;
 /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
 /// manager.flush().wait()?;
 ///
 /// // The power goes, and nothing that was not synced is left.
 /// let after = disk.crash(disk.steps(), |_| false);
-/// let again = InventoryManager::builder().warehouse("SF").journal_storage(after).build()?;
+/// let again = InventoryManager::builder().warehouse("SF").journal(after).build()?;
 /// assert_eq!(again.available(("SF", "LAPTOP")), 10);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -200,12 +200,12 @@ impl SimulatedDisk {
     /// use stockade::testing::SimulatedDisk;
     /// use stockade::{Durability, InventoryManager};
     /// let disk = SimulatedDisk::new();
-    /// let manager = InventoryManager::builder().warehouse("SF").journal_storage(disk.clone()).build()?;
+    /// let manager = InventoryManager::builder().warehouse("SF").journal(disk.clone()).build()?;
     /// let synced = manager.request().durability(Durability::Synced);
     /// synced.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// for seed in 0..10 {
     ///     let after = disk.crash_and_reopen(seed);
-    ///     let again = InventoryManager::builder().warehouse("SF").journal_storage(after).build()?;
+    ///     let again = InventoryManager::builder().warehouse("SF").journal(after).build()?;
     ///     assert_eq!(again.available(("SF", "LAPTOP")), 10);
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())

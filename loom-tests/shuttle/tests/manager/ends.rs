@@ -11,7 +11,7 @@ use std::time::Duration;
 use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId};
 use shuttle::thread;
 use shuttle_tests::explore_with;
-use stockade::{BasketLine, InventoryManager};
+use stockade::{BasketLine, InventoryManager, Limits};
 
 const LINES: [&str; 3] = ["DESK", "LAPTOP", "MOUSE"];
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -68,8 +68,7 @@ fn collide(threads: usize) {
         .warehouse("NYC")
         .seed(7)
         .without_threads()
-        .max_reservations(64)
-        .audit_queue(256)
+        .limits(Limits::new().max_reservations(64).audit_queue(256))
         .build()
         .expect("a legal engine");
     for product in LINES {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use shuttle::thread;
 use stockade::{
-    AuditFilter, Backpressure, InventoryManager, ManualClock, ReservationId, ReservationStatus,
-    Timestamp, TransferRequestId, WarehouseSpec,
+    AuditFilter, Backpressure, InventoryManager, Limits, ManualClock, ReservationId,
+    ReservationStatus, Timestamp, TransferRequestId, WarehouseSpec,
 };
 
 use crate::ledger;
@@ -63,15 +63,14 @@ impl Stage {
             .clock(Arc::clone(&clock))
             .seed(seed)
             .without_threads()
-            .max_reservations(64)
-            .audit_queue(256);
+            .limits(Limits::new().max_reservations(64).audit_queue(256));
         if scene == Scene::Tight {
             let backpressure =
                 if seed.is_multiple_of(2) { Backpressure::Wait } else { Backpressure::Refuse };
             builder = builder
-                .max_reservations(6)
-                .retention(Duration::ZERO, 0)
-                .audit_queue(16)
+                .limits(
+                    Limits::new().max_reservations(6).retention(Duration::ZERO, 0).audit_queue(16),
+                )
                 .backpressure(backpressure);
         }
         for name in WAREHOUSES {

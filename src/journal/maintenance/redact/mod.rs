@@ -7,22 +7,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::audit::entry::AuditEntry;
+use crate::audit::log::Redacted;
 use crate::error::JournalError;
-use crate::journal::layout::Layout;
+use crate::journal::layout::JournalDir;
 use crate::journal::storage::Storage;
 use crate::journal::storage::archived::WithArchive;
 
 pub(crate) use places::{Places, lock};
-
-/// What was erased.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Redacted {
-    /// Records whose notes were erased by this call.
-    pub records: u64,
-    /// Segments that were written anew for it.
-    pub segments: usize,
-}
 
 /// What is without its notes now, as those have to know who remember some of it.
 #[derive(Debug, Default)]
@@ -124,7 +115,7 @@ fn redact_in(
     archive: Option<&dyn Storage>,
     mut wanted: impl FnMut(&AuditEntry) -> bool,
 ) -> Result<Redacted, JournalError> {
-    let places = Places { journal, whole, archive, opening: 0 };
+    let places = Places { journal, archive, opening: 0 };
     let _locks = (lock(journal)?, archive.map(lock).transpose()?);
     let request = EraseRequest {
         wanted: &mut wanted,
@@ -133,8 +124,8 @@ fn redact_in(
         newest: u64::MAX,
         stop: &|| false,
     };
-    let layout = Layout::find(whole)?;
-    let erased = places.erase(layout, request)?.unwrap_or_default();
+    let dir = JournalDir::find(whole)?;
+    let erased = places.erase(dir, request)?.unwrap_or_default();
     places.erase_texts(&erased.decisions)?;
     Ok(erased.redacted)
 }

@@ -5,15 +5,17 @@ use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 
+use crate::audit::log::Redacted;
 use crate::error::JournalError;
 use crate::journal::format::batch::{self, body_sum};
 use crate::journal::format::notes::ERASED;
 use crate::journal::format::segment::{self, HEADER, SegmentHeader, Start};
 use crate::journal::layout::begin_mark;
-use crate::journal::layout::{Layout, PathSegment, damaged, failed};
+use crate::journal::layout::checkpoint_file;
+use crate::journal::layout::{JournalDir, Layout, PathSegment, damaged, failed, remove_file};
 use crate::journal::ledger::Ledger;
 use crate::journal::maintenance::redact::picked::Picked;
-use crate::journal::maintenance::redact::{EraseRequest, Erased, Redacted};
+use crate::journal::maintenance::redact::{EraseRequest, Erased};
 use crate::journal::reader::find;
 use crate::journal::recovery::replay::replay;
 use crate::journal::recovery::start;
@@ -22,8 +24,6 @@ use crate::journal::storage::Storage;
 /// Where a journal's files lie. Whoever erases in them has its lock, and the archive's.
 pub(crate) struct Places<'a> {
     pub(crate) journal: &'a dyn Storage,
-    /// Journal and archive as one.
-    pub(crate) whole: &'a dyn Storage,
     pub(crate) archive: Option<&'a dyn Storage>,
     /// Tells what is left unfinished here from what another process leaves.
     pub(crate) opening: u64,
@@ -38,8 +38,8 @@ pub(crate) fn lock(storage: &dyn Storage) -> Result<Box<dyn Any + Send + Sync>, 
 }
 
 impl Places<'_> {
-    /// Erases what is asked for in the segments of `layout`, none of which is written any more; `None`
-    /// if it was told to stop. Checkpoints are left to [`erase_texts`](Self::erase_texts).
+    /// Erases what is asked for in the segments of `dir`, which is journal and archive as one; of them is
+    /// written any more. `None` if it was told to stop. Checkpoints are left to [`erase_texts`](Self::erase_texts).
     ///
     /// Each file is replaced at once. What lies in both places goes from the archive first: as long as
     /// the journal's own has the notes, they are found again.
@@ -48,22 +48,22 @@ impl Places<'_> {
     /// As [`redact`](crate::redact).
     pub(crate) fn erase(
         &self,
-        mut layout: Layout,
+        mut dir: JournalDir<'_>,
         request: EraseRequest<'_>,
     ) -> Result<Option<Erased>, JournalError> {
         let mark = begin_mark::read(self.journal)?;
-        let is_seen = self.archive.is_some() && layout.trimmed.is_none();
+        let is_seen = self.archive.is_some() && dir.layout.trimmed.is_none();
         if !is_seen && mark.is_some_and(|mark| mark.archived) {
             // They would stay in the archive.
-            return Err(JournalError::Trimmed { oldest: layout.oldest() });
+            return Err(JournalError::Trimmed { oldest: dir.layout.oldest() });
         }
-        let mut ledger = match layout.trimmed {
-            Some(_) => start::begin_trimmed(self.whole, &mut layout, 0)?.1,
+        let mut ledger = match dir.layout.trimmed {
+            Some(_) => start::begin_trimmed(&mut dir, 0)?.1,
             None => Ledger::new(0),
         };
         let (stop, newest) = (request.stop, request.newest);
         let mut picked = Picked::new(request, &ledger);
-        let outcome = replay(self.whole, &layout, &mut ledger, &mut picked, None)?;
+        let outcome = replay(&dir, &mut ledger, &mut picked, None)?;
         if stop() {
             return Ok(None);
         }
@@ -73,7 +73,7 @@ impl Places<'_> {
         }
         let Picked { mut edits, count, records, decisions, .. } = picked;
         let mut redacted = Redacted { records: count, segments: 0 };
-        for on_path in &layout.path {
+        for on_path in &dir.layout.path {
             let edits = edits.remove(&on_path.name).unwrap_or_default();
             let mut anew = false;
             for storage in self.archive.into_iter().chain([self.journal]) {
@@ -90,7 +90,7 @@ impl Places<'_> {
         }
         #[cfg(not(planted = "given_up_notes_stay"))]
         for storage in self.archive.into_iter().chain([self.journal]) {
-            remove_given_up(storage, &layout, newest)?;
+            remove_given_up(storage, &dir.layout, newest)?;
         }
         Ok(Some(Erased { redacted, records, decisions }))
     }
@@ -100,8 +100,36 @@ impl Places<'_> {
     /// # Errors
     /// What the storage says.
     pub(crate) fn erase_texts(&self, decisions: &BTreeSet<u64>) -> Result<(), JournalError> {
-        start::erase_texts(self.journal, self.opening, decisions)
+        erase_texts(self.journal, self.opening, decisions)
     }
+}
+
+/// Writes each checkpoint anew that says who decided on one of these transfers, and why, without that.
+/// One that can't be read goes: nobody knows what it says.
+fn erase_texts(
+    storage: &dyn Storage,
+    opening: u64,
+    decisions: &BTreeSet<u64>,
+) -> Result<(), JournalError> {
+    checkpoint_file::remove_unfinished(storage)?;
+    for name in checkpoint_file::list(storage)? {
+        let header = checkpoint_file::read_header(storage, &name);
+        let keys = header.map_or(0, |it| usize::try_from(it.keys).unwrap_or(usize::MAX));
+        match start::read(storage, &name, keys) {
+            Ok((header, mut ledger)) => {
+                if ledger.transfers.erase_texts(decisions) {
+                    checkpoint_file::write(storage, opening, header, &ledger.to_bytes(keys))
+                        .map_err(|error| failed("write", &name, &error))?;
+                }
+            }
+            Err(JournalError::Damaged { .. }) => {
+                remove_file(storage, &name)?;
+                storage.sync_directory().map_err(|error| failed("sync", "", &error))?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Writes a segment anew without the notes at `edits` and without what was given up behind it; `false`
@@ -179,7 +207,7 @@ fn remove_given_up(
         let beginning = storage.read(&name, 0, HEADER as u64);
         let beginning = beginning.map_err(|error| failed("read", &name, &error))?;
         if !is_anothers(&beginning, journal) {
-            start::remove_one(storage, &name)?;
+            remove_file(storage, &name)?;
             removed = true;
         }
     }

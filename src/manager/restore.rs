@@ -11,14 +11,14 @@ use crate::journal::ledger::transfers::{Decision, DecisionOutcome, TransferState
 use crate::manager::answer::Answer;
 use crate::manager::approvals::Asked;
 use crate::manager::engine::Engine;
-use crate::manager::journal::{JournalLink, RecoveryReport};
+use crate::manager::journal::RecoveryReport;
 use crate::manager::spec::WarehouseSpec;
 use crate::manager::transfer_request::{TransferDecision, TransferRequestStatus};
 use crate::quantity::{MAX_UNITS, Quantity};
 use crate::reservation::id::ReservationId;
 use crate::reservation::keys::{Fingerprint, KeyName, RequestKey};
 use crate::reservation::line::Line;
-use crate::reservation::slots::{Restored, RestoredEnd};
+use crate::reservation::slots::restore::{Restored, RestoredEnd};
 use crate::reservation::state::Phase;
 use crate::stock::catalog::{MAX_LEVELS, MAX_PRODUCTS};
 use crate::stock::handle::LevelHandle;
@@ -85,9 +85,9 @@ impl Engine {
         &self,
         ledger: &Ledger,
         longest_ttl: Duration,
-        journal: &mut JournalLink,
+        grace: Duration,
+        report: &mut RecoveryReport,
     ) -> Result<Vec<Graced>, JournalError> {
-        let (grace, report) = (journal.grace, &mut journal.recovery_report);
         let too_many = |what| JournalError::TooMany { what };
         for name in &ledger.products {
             self.catalog.restore_product(name).map_err(|_| too_many("products"))?;

@@ -10,10 +10,10 @@ use crate::journal::maintenance::backup;
 use crate::journal::storage::Storage;
 use crate::journal::storage::files::FileStorage;
 use crate::manager::InventoryManager;
-use crate::manager::journal::JournalLink;
 use crate::sync::lock;
 
 /// # The journal
+#[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
 impl InventoryManager {
     /// The journal's entries from a position on, in order, as they reach the disk: for a service that
     /// keeps a store of its own in step. A position that was kept survives restarts. A slow subscriber
@@ -22,7 +22,7 @@ impl InventoryManager {
     /// # Errors
     /// [`JournalError::Rewound`] if the position lies in a tail that a crash has taken since: there is
     /// never a silent continuation. [`JournalError::Trimmed`] if it is older than what is kept, in the
-    /// journal and in the archive that [`journal_retention`](crate::Builder::journal_retention) names;
+    /// journal and in the archive that [`JournalOptions::retention`](crate::JournalOptions::retention) names;
     /// [`JournalError::NoJournal`] without a journal; what the storage says.
     ///
     /// ```
@@ -85,9 +85,5 @@ impl InventoryManager {
         let _alone = lock(&journal.files);
         let _still = journal.auditing.as_ref().map(|auditing| auditing.pause_trimming());
         backup::copy(&*journal.storage, storage, || journal.progress.durable_point())
-    }
-
-    pub(super) fn journal_link(&self) -> Result<&JournalLink, JournalError> {
-        self.engine.journal.as_ref().ok_or(JournalError::NoJournal)
     }
 }
