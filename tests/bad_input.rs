@@ -14,7 +14,7 @@ use stockade::{
 };
 use uuid::Uuid;
 
-use common::{LAPTOPS, LONG, clock, counts, log_of, ms, quiet};
+use common::{LAPTOPS, LONG, clock, counts, log_of, ms, quiet, small};
 
 /// An engine with ten laptops in SF, one of them held and one sold.
 struct Shop {
@@ -191,8 +191,8 @@ fn a_full_warehouse_holds_the_largest_quantity() {
 fn a_ttl_is_more_than_nothing_and_no_longer_than_allowed() {
     let clock = clock();
     for (builder, longest) in [
-        (quiet(&clock).limits(Limits::new().longest_ttl(LONG)), LONG),
-        (quiet(&clock).limits(Limits::new().longest_ttl(LONG * 2).longest_total_hold(LONG)), LONG),
+        (quiet(&clock).limits(small().longest_ttl(LONG)), LONG),
+        (quiet(&clock).limits(small().longest_ttl(LONG * 2).longest_total_hold(LONG)), LONG),
     ] {
         let shop = Shop::new(builder);
         let lines = [BasketLine::new(LAPTOPS, 1)];
@@ -367,7 +367,7 @@ fn ids_that_were_never_made_name_nothing() {
 
 #[test]
 fn a_basket_has_a_line_and_no_more_than_allowed() {
-    let shop = Shop::new(quiet(&clock()).limits(Limits::new().max_basket_lines(2)));
+    let shop = Shop::new(quiet(&clock()).limits(small().max_basket_lines(2)));
     let manager = &shop.manager;
     assert_eq!(manager.reserve_basket(&[], LONG), Err(BasketError::Empty));
     for product in ["A", "B"] {
@@ -454,7 +454,7 @@ fn the_ends_of_time_are_moments_too() {
     let clock = clock();
     let manager = quiet(&clock)
         .limits(
-            Limits::new()
+            small()
                 .longest_ttl(Duration::MAX)
                 .longest_total_hold(Duration::MAX)
                 .retention(Duration::MAX, usize::MAX)

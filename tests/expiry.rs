@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use stockade::testing::FaultySink;
 use stockade::{
     Backpressure, BasketError, BasketLine, ConfirmError, EventType, ExtendError, InvalidTtl,
-    Limits, Release, ReservationStatus, ReserveError, Timestamp,
+    Release, ReservationStatus, ReserveError, Timestamp,
 };
 
 use common::{
-    LAPTOPS, LONG, clock, counts, ledger, log_of, ms, quiet, single_holds, threaded, within,
+    LAPTOPS, LONG, clock, counts, ledger, log_of, ms, quiet, single_holds, small, threaded, within,
 };
 
 #[test]
@@ -57,10 +57,8 @@ fn an_extension_never_cuts_a_hold_short() {
 #[test]
 fn no_hold_is_extended_beyond_the_longest_total() {
     let clock = clock();
-    let manager = quiet(&clock)
-        .limits(Limits::new().longest_total_hold(ms(300)))
-        .build()
-        .expect("legal settings");
+    let manager =
+        quiet(&clock).limits(small().longest_total_hold(ms(300))).build().expect("legal settings");
     manager.add_stock(LAPTOPS, 5, "SUPPLIER").expect("room");
     let hold = manager.reserve(LAPTOPS, 2, ms(100)).expect("stock");
     clock.advance(ms(90));
@@ -164,8 +162,7 @@ fn everything_that_needs_units_takes_back_what_is_overdue() {
 #[test]
 fn a_call_ends_no_more_overdue_holds_than_it_is_allowed_to() {
     let clock = clock();
-    let manager =
-        quiet(&clock).limits(Limits::new().overdue_limit(2)).build().expect("legal settings");
+    let manager = quiet(&clock).limits(small().overdue_limit(2)).build().expect("legal settings");
     manager.add_stock(LAPTOPS, 9, "SUPPLIER").expect("room");
     single_holds(&manager, 9, ms(100));
     clock.advance(ms(101));
@@ -190,8 +187,7 @@ fn a_call_ends_no_more_overdue_holds_than_it_is_allowed_to() {
 #[test]
 fn more_overdue_holds_than_the_queue_has_places_do_not_stop_a_quiet_engine() {
     let clock = clock();
-    let manager =
-        quiet(&clock).limits(Limits::new().audit_queue(16)).build().expect("legal settings");
+    let manager = quiet(&clock).limits(small().audit_queue(16)).build().expect("legal settings");
     manager.add_stock(LAPTOPS, 100, "SUPPLIER").expect("room");
     let holds = manager.clone();
     within(ms(20_000), move || {
@@ -212,7 +208,7 @@ fn who_will_not_wait_for_the_queue_does_not_wait_for_overdue_holds_either() {
     let manager = threaded()
         .clock(Arc::clone(&clock))
         .sweeper(false)
-        .limits(Limits::new().audit_queue(16))
+        .limits(small().audit_queue(16))
         .backpressure(Backpressure::Refuse)
         .sink(sink)
         .build()

@@ -76,6 +76,7 @@ fn an_idle_engine_wakes_only_its_sweeper_and_seldom() {
     assert!((1.0..30.0).contains(&rate), "{rate} times a second");
 }
 
+#[cfg(feature = "journal")]
 #[test]
 fn an_idle_engine_with_a_journal_wakes_as_seldom() {
     let _alone = alone();
@@ -85,6 +86,7 @@ fn an_idle_engine_with_a_journal_wakes_as_seldom() {
     assert!((1.0..30.0).contains(&rate), "{rate} times a second");
 }
 
+#[cfg(feature = "journal")]
 #[test]
 fn the_auditor_stands_back_for_all_other_threads() {
     let _alone = alone();

@@ -10,13 +10,15 @@ use std::time::Duration;
 use stockade::testing::FaultySink;
 use stockade::{
     AddError, AdjustmentType, AuditEntry, Backpressure, BasketError, BasketLine, ConfirmError,
-    EventType, InventoryManager, KeyError, Limits, Owner, Release, ReleaseError, RemoveError,
-    Request, RequestKey, ReserveError, ShipError, TransferError,
+    EventType, InventoryManager, KeyError, Owner, Release, ReleaseError, RemoveError, Request,
+    RequestKey, ReserveError, ShipError, TransferError,
 };
 use uuid::Uuid;
 
 use common::clocks::Turnstile;
-use common::{LAPTOPS, LONG, clock, counts, ledger, log_of, ms, quiet, race, threaded, within};
+use common::{
+    LAPTOPS, LONG, clock, counts, ledger, log_of, ms, quiet, race, small, threaded, within,
+};
 
 const MICE: (&str, &str) = ("SF", "MOUSE");
 
@@ -213,7 +215,7 @@ fn a_key_that_moved_nothing_is_in_the_log_all_the_same() {
 #[test]
 fn a_key_is_remembered_for_its_time() {
     let clock = clock();
-    let builder = quiet(&clock).limits(Limits::new().key_retention(ms(100), 1_000));
+    let builder = quiet(&clock).limits(small().key_retention(ms(100), 1_000));
     let manager = stocked(builder.build().expect("legal settings"));
     let sell = |units| manager.request().key(key("once")).sell(LAPTOPS, units);
     let first = sell(1).expect("stock");
@@ -230,10 +232,8 @@ fn a_key_is_remembered_for_its_time() {
 
 #[test]
 fn so_many_keys_are_remembered_and_the_oldest_goes_first() {
-    let manager = quiet(&clock())
-        .limits(Limits::new().key_retention(LONG, 3))
-        .build()
-        .expect("legal settings");
+    let manager =
+        quiet(&clock()).limits(small().key_retention(LONG, 3)).build().expect("legal settings");
     let manager = stocked(manager);
     let sell = |name: &str| manager.request().key(key(name)).sell(LAPTOPS, 1).expect("stock");
     let first: Vec<_> = ["a", "b", "c"].map(sell).into();
@@ -249,7 +249,7 @@ fn so_many_keys_are_remembered_and_the_oldest_goes_first() {
 #[test]
 fn keys_whose_time_is_up_leave_an_idle_engine() {
     let manager = threaded()
-        .limits(Limits::new().key_retention(ms(30), 1_000_000))
+        .limits(small().key_retention(ms(30), 1_000_000))
         .build()
         .expect("legal settings");
     let manager = stocked(manager);

@@ -17,7 +17,7 @@ use stockade::{
 use common::clocks::Gate;
 use common::sinks::Keeper;
 use common::{
-    LAPTOPS, LONG, clock, counts, ledger, log_of, ms, quiet, single_holds, threaded, within,
+    LAPTOPS, LONG, clock, counts, ledger, log_of, ms, quiet, single_holds, small, threaded, within,
     written,
 };
 
@@ -100,11 +100,8 @@ fn a_quiet_engine_shuts_down_too() {
 fn a_shutdown_under_fire_loses_nothing_that_was_promised() {
     for round in 0..8 {
         let (sink, kept) = Keeper::new();
-        let manager = threaded()
-            .limits(Limits::new().audit_queue(64))
-            .sink(sink)
-            .build()
-            .expect("legal settings");
+        let manager =
+            threaded().limits(small().audit_queue(64)).sink(sink).build().expect("legal settings");
         for level in [LAPTOPS, ("SF", "MOUSE"), ("NYC", "LAPTOP")] {
             manager.add_stock(level, 1_000_000, "SUPPLIER").expect("room");
         }
@@ -266,7 +263,7 @@ fn stuck() -> (InventoryManager, Arc<Gate>, FaultControl) {
     let (sink, control) = FaultySink::new();
     let clock = Arc::new(Gate::default());
     let builder = threaded()
-        .limits(Limits::new().audit_queue(16))
+        .limits(small().audit_queue(16))
         .sweeper(false)
         .sink(sink)
         .clock(Arc::clone(&clock));
@@ -345,7 +342,7 @@ fn dropping_an_engine_with_a_stuck_sink_does_not_hang() {
 #[test]
 fn stats_show_what_there_is() {
     let clock = clock();
-    let builder = quiet(&clock).limits(Limits::new().max_reservations(8).audit_queue(1_024));
+    let builder = quiet(&clock).limits(small().max_reservations(8).audit_queue(1_024));
     let manager = builder.build().expect("legal settings");
     manager.add_stock(LAPTOPS, 7, "SUPPLIER").expect("room");
     let holds = single_holds(&manager, 5, ms(100));
@@ -389,8 +386,7 @@ fn stats_show_what_there_is() {
 fn a_sweeper_that_is_kept_from_its_work_is_told() {
     let (sink, control) = FaultySink::new();
     let clock = clock();
-    let builder =
-        threaded().limits(Limits::new().audit_queue(16)).sink(sink).clock(Arc::clone(&clock));
+    let builder = threaded().limits(small().audit_queue(16)).sink(sink).clock(Arc::clone(&clock));
     let manager = builder.build().expect("legal settings");
     manager.add_stock(LAPTOPS, 20, "SUPPLIER").expect("room");
     single_holds(&manager, 1, ms(10));

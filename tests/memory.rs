@@ -30,18 +30,17 @@ fn resident() -> Option<f64> {
 }
 
 /// An engine whose log keeps next to nothing, so that only what is measured grows.
-fn engine(builder: Builder) -> InventoryManager {
-    let builder =
-        builder.warehouse("SF").limits(Limits::new().audit_retained(1_000).audit_queue(1 << 16));
-    let manager = builder.build().expect("legal settings");
+fn engine(builder: Builder, limits: Limits) -> InventoryManager {
+    let limits = limits.audit_retained(1_000).audit_queue(1 << 16);
+    let manager = builder.warehouse("SF").limits(limits).build().expect("legal settings");
     manager.add_stock(LAPTOPS, stockade::MAX_UNITS, "SUPPLIER").expect("room");
     manager
 }
 
 /// Bytes that each of `count` live holds costs.
 fn bytes_a_hold(count: u32) -> Option<f64> {
-    let manager =
-        engine(InventoryManager::builder().limits(Limits::new().max_reservations(count + 1_024)));
+    let limits = Limits::new().max_reservations(count + 1_024);
+    let manager = engine(InventoryManager::builder(), limits);
     let laptops = manager.level(LAPTOPS).expect("open");
     let hold = || manager.reserve(laptops, 1, LONG).expect("stock and slots");
     // What is made once, and then kept, is made now.
@@ -60,7 +59,7 @@ fn bytes_a_hold(count: u32) -> Option<f64> {
 /// MiB by which the process has grown while `work` was done `pairs` times, after a first tenth. Each time
 /// makes at least two entries.
 fn growth(pairs: u64, work: impl Fn(&InventoryManager, LevelHandle)) -> Option<f64> {
-    let manager = engine(InventoryManager::builder().warehouse("NYC"));
+    let manager = engine(InventoryManager::builder().warehouse("NYC"), Limits::new());
     let laptops = manager.level(LAPTOPS).expect("open");
     let pair = |_| work(&manager, laptops);
     let warm = (pairs / 10).max(pairs.min(300_000));
@@ -148,9 +147,9 @@ fn memory_is_bounded_over_a_hundred_million_commits() {
 #[test]
 fn refusals_cost_no_memory() {
     let _alone = alone();
-    let manager = engine(InventoryManager::builder());
+    let manager = engine(InventoryManager::builder(), Limits::new());
     let stranger = {
-        let other = engine(InventoryManager::builder());
+        let other = engine(InventoryManager::builder(), Limits::new());
         other.reserve(LAPTOPS, 1, LONG).expect("stock")
     };
     let refused = |round: u32| {

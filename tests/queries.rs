@@ -8,12 +8,12 @@ use std::thread;
 use std::time::Duration;
 
 use stockade::{
-    AdjustmentType, AuditFilter, BasketLine, ConfirmOrRetake, EventType, InventoryManager, Limits,
+    AdjustmentType, AuditFilter, BasketLine, ConfirmOrRetake, EventType, InventoryManager,
     NoReservation, Owner, Release, RequestKey, ReservationId, ReservationStatus, UnknownPlace,
     WarehouseId,
 };
 
-use common::{LAPTOPS, LONG, clock, log_of, ms, quiet, single_holds, threaded, within};
+use common::{LAPTOPS, LONG, clock, log_of, ms, quiet, single_holds, small, threaded, within};
 
 const MICE: (&str, &str) = ("SF", "MOUSE");
 const FAR_LAPTOPS: (&str, &str) = ("NYC", "LAPTOP");
@@ -114,9 +114,8 @@ fn a_reservation_that_lives_throughout_is_seen_once_while_others_come_and_go() {
 /// before that of its head.
 #[test]
 fn a_record_of_which_a_line_is_gone_is_forgotten_and_not_looked_for_ever() {
-    let manager = stocked(
-        threaded().limits(Limits::new().retention(ms(0), 0)).build().expect("legal settings"),
-    );
+    let manager =
+        stocked(threaded().limits(small().retention(ms(0), 0)).build().expect("legal settings"));
     within(Duration::from_secs(30), move || {
         let lines = [LAPTOPS, MICE, FAR_LAPTOPS].map(|level| BasketLine::new(level, 1));
         let baskets: Vec<_> =
@@ -143,9 +142,8 @@ fn a_record_of_which_a_line_is_gone_is_forgotten_and_not_looked_for_ever() {
 #[test]
 fn a_reservation_is_found_by_its_key() {
     let clock = clock();
-    let manager = stocked(
-        quiet(&clock).limits(Limits::new().key_retention(ms(100), 100)).build().expect("legal"),
-    );
+    let manager =
+        stocked(quiet(&clock).limits(small().key_retention(ms(100), 100)).build().expect("legal"));
     let key = |text: &str| RequestKey::try_from(text).expect("a legal key");
     let with = |text| manager.request().key(key(text));
     let found = |text| manager.reservation_by_key(&key(text)).map(|found| found.id);
@@ -269,7 +267,7 @@ fn the_log_answers_by_what_where_who_and_when() {
 #[test]
 fn a_log_that_keeps_few_entries_says_how_many_have_left() {
     let manager = stocked(
-        quiet(&clock()).limits(Limits::new().audit_retained(10)).build().expect("legal settings"),
+        quiet(&clock()).limits(small().audit_retained(10)).build().expect("legal settings"),
     );
     single_holds(&manager, 5_000, LONG);
     let kept = log_of(&manager);

@@ -11,7 +11,7 @@ use stockade::{
     ReservationStatus, RetakeError, ShortLine,
 };
 
-use common::{LAPTOPS, LONG, clock, counts, ledger, log_of, ms, quiet, race, threaded};
+use common::{LAPTOPS, LONG, clock, counts, ledger, log_of, ms, quiet, race, small, threaded};
 
 const MICE: (&str, &str) = ("SF", "MOUSE");
 
@@ -62,7 +62,12 @@ fn bury(manager: &InventoryManager, id: ReservationId) {
 
 /// An engine that soon forgets.
 fn forgetful(clock: &Arc<ManualClock>) -> Builder {
-    quiet(clock).limits(Limits::new().max_reservations(8).retention(ms(0), 0))
+    quiet(clock).limits(few())
+}
+
+/// Few slots, each of which is soon used again.
+fn few() -> Limits {
+    small().max_reservations(8).retention(ms(0), 0)
 }
 
 #[test]
@@ -274,8 +279,7 @@ fn for_a_slot_that_was_used_since_the_log_decides() {
 #[test]
 fn the_log_is_waited_for_before_it_decides() {
     for _ in 0..40 {
-        let manager =
-            stocked(threaded().limits(Limits::new().max_reservations(8).retention(ms(0), 0)));
+        let manager = stocked(threaded().limits(few()));
         let sold = manager.sell(LAPTOPS, 3).expect("stock");
         bury(&manager, sold);
         let answer = manager.confirm_or_retake(sold, &laptops(3));
@@ -289,9 +293,9 @@ fn a_retake_that_only_the_log_remembers_is_not_made_again() {
     let clock = clock();
     for is_forgotten in [false, true] {
         for by_count in [false, true] {
-            let builder = if is_forgotten { forgetful(&clock) } else { quiet(&clock) };
+            let limits = if is_forgotten { few() } else { small() };
             let count = if by_count { 1 } else { 1_000 };
-            let manager = stocked(builder.limits(Limits::new().key_retention(ms(50), count)));
+            let manager = stocked(quiet(&clock).limits(limits.key_retention(ms(50), count)));
             let hold = released(&manager);
             let Ok(ConfirmOrRetake::Retaken(new)) = manager.confirm_or_retake(hold, &laptops(2))
             else {
@@ -326,9 +330,8 @@ fn outlive_the_log(manager: &InventoryManager, clock: &ManualClock) {
 #[test]
 fn where_the_log_does_not_reach_back_nothing_is_sold() {
     let clock = clock();
-    let manager = stocked(
-        forgetful(&clock).limits(Limits::new().audit_retained(1).key_retention(ms(10), 1_000)),
-    );
+    let manager =
+        stocked(quiet(&clock).limits(few().audit_retained(1).key_retention(ms(10), 1_000)));
     let (unsold, sold) = (released(&manager), manager.sell(LAPTOPS, 3).expect("stock"));
     outlive_the_log(&manager, &clock);
     assert!(manager.audit().left() > 3_000);
@@ -350,8 +353,7 @@ fn where_the_log_does_not_reach_back_nothing_is_sold() {
 #[test]
 fn a_record_that_is_kept_needs_no_log_until_keys_were_dropped() {
     let clock = clock();
-    let manager =
-        stocked(quiet(&clock).limits(Limits::new().audit_retained(1).key_retention(LONG, 2)));
+    let manager = stocked(quiet(&clock).limits(small().audit_retained(1).key_retention(LONG, 2)));
     let [first, second] = [0; 2].map(|_| released(&manager));
     outlive_the_log(&manager, &clock);
     let answer = manager.confirm_or_retake(first, &laptops(2));
@@ -405,7 +407,7 @@ fn a_retake_that_is_short_names_the_lines_and_may_succeed_later() {
 #[test]
 fn a_retake_is_refused_like_a_basket() {
     let clock = clock();
-    let manager = stocked(quiet(&clock).limits(Limits::new().max_reservations(2)));
+    let manager = stocked(quiet(&clock).limits(small().max_reservations(2)));
     let hold = released(&manager);
     let refused = |lines: &[BasketLine<'_>]| match manager.confirm_or_retake(hold, lines) {
         Err(RetakeError::Retake(refusal)) => refusal,

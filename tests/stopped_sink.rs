@@ -14,12 +14,13 @@ use std::time::{Duration, Instant};
 use stockade::testing::{FaultControl, FaultySink};
 use stockade::{
     Applied, AuditBatch, AuditEntry, AuditSink, Backpressure, BasketLine, EventType, FlushError,
-    Health, InventoryManager, Limits, Release, ReservationId, SinkError, TransferError,
-    Unavailable,
+    Health, InventoryManager, Release, ReservationId, SinkError, TransferError, Unavailable,
 };
 
 use common::rng::{Rng, seed};
-use common::{LAPTOPS, LONG, counts, ledger, log_of, ms, single_holds, threaded, within, written};
+use common::{
+    LAPTOPS, LONG, counts, ledger, log_of, ms, single_holds, small, threaded, within, written,
+};
 
 const SOON: Duration = Duration::from_secs(30);
 const PRODUCTS: usize = 300;
@@ -169,7 +170,7 @@ fn sixty_four_threads_outlive_a_sink_that_fails_again_and_again() {
         let seed = seed();
         let (sink, control) = FaultySink::new();
         let builder =
-            threaded().limits(Limits::new().audit_queue(256).audit_retained(1 << 23)).sink(sink);
+            threaded().limits(small().audit_queue(256).audit_retained(1 << 23)).sink(sink);
         let crowd = Crowd::new(builder.build().expect("legal settings"), 64);
         thread::scope(|scope| {
             for thread in 0..64 {
@@ -198,8 +199,7 @@ fn sixty_four_threads_wait_for_a_sink_that_hangs_and_go_on() {
     within(Duration::from_secs(120), || {
         let seed = seed();
         let (sink, control) = FaultySink::new();
-        let builder =
-            threaded().limits(Limits::new().audit_queue(64).audit_retained(1 << 23)).sink(sink);
+        let builder = threaded().limits(small().audit_queue(64).audit_retained(1 << 23)).sink(sink);
         let crowd = Crowd::new(builder.build().expect("legal settings"), 64);
         thread::scope(|scope| {
             for thread in 0..64 {
@@ -224,11 +224,8 @@ fn sixty_four_threads_wait_for_a_sink_that_hangs_and_go_on() {
 #[test]
 fn a_sink_that_panics_poisons_the_engine_and_everyone_is_told() {
     let (sink, control) = FaultySink::new();
-    let manager = threaded()
-        .limits(Limits::new().audit_queue(64))
-        .sink(sink)
-        .build()
-        .expect("legal settings");
+    let manager =
+        threaded().limits(small().audit_queue(64)).sink(sink).build().expect("legal settings");
     manager.add_stock(LAPTOPS, 1_000_000, "SUPPLIER").expect("room");
     manager.flush().wait().expect("a healthy sink");
     let before = manager.audit().newest_sequence();
@@ -273,7 +270,7 @@ fn a_sink_that_panics_poisons_the_engine_and_everyone_is_told() {
 #[test]
 fn busy_is_said_before_anything_moves() {
     let (sink, control) = FaultySink::new();
-    let builder = threaded().limits(Limits::new().audit_queue(16)).sweeper(false).sink(sink);
+    let builder = threaded().limits(small().audit_queue(16)).sweeper(false).sink(sink);
     let manager = builder.backpressure(Backpressure::Refuse).build().expect("legal settings");
     let add = || manager.add_stock(LAPTOPS, 1, "SUPPLIER");
     manager.add_stock(LAPTOPS, 100, "SUPPLIER").expect("room");

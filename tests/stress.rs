@@ -372,8 +372,7 @@ fn the_laws_hold_while_everything_happens_at_once() {
 #[test]
 fn the_laws_hold_with_few_slots_and_a_short_queue() {
     within(length() + Duration::from_secs(120), || {
-        let builder = InventoryManager::builder()
-            .limits(Limits::new().max_reservations(40).retention(ms(0), 0));
-        play(builder.limits(Limits::new().audit_queue(16)), 6);
+        let limits = Limits::new().max_reservations(40).retention(ms(0), 0).audit_queue(16);
+        play(InventoryManager::builder().limits(limits), 6);
     });
 }

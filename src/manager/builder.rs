@@ -62,11 +62,6 @@ impl Builder {
 
     /// How much the engine holds, and for how long.
     pub fn limits(mut self, limits: Limits) -> Self {
-        assert!(
-            format!("{:?}", self.limits) == format!("{:?}", Limits::new()),
-            "TWICE {:?} {limits:?}",
-            self.limits
-        );
         self.limits = limits;
         self
     }

@@ -15,7 +15,7 @@ use stockade::{
     JournalReader, NoReservation, ReservationId, ReservationStatus,
 };
 
-use super::random::{PRODUCTS, WAREHOUSES, builder};
+use super::random::{PRODUCTS, WAREHOUSES, builder, journal};
 use super::{count, folder, result_of, run, stockade, text};
 
 /// Tells a process of this very program that it is the one to be killed, and where to work.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::random::{builder, owner};
+use super::random::{builder, journal, owner};
 use super::{count, files, folder, result_of, run, text};
 
 fn holds(folder: &str, noted: &str) -> bool {

@@ -42,10 +42,12 @@ pub(crate) fn quiet(clock: &Arc<ManualClock>) -> Builder {
 
 /// An engine with the warehouses SF and NYC, and small tables, so that it is quickly built.
 pub(crate) fn threaded() -> Builder {
-    InventoryManager::builder()
-        .warehouse("SF")
-        .warehouse("NYC")
-        .limits(Limits::new().max_reservations(1 << 16).audit_queue(1 << 12))
+    InventoryManager::builder().warehouse("SF").warehouse("NYC").limits(small())
+}
+
+/// Limits of engines that are quickly built.
+pub(crate) fn small() -> Limits {
+    Limits::new().max_reservations(1 << 16).audit_queue(1 << 12)
 }
 
 /// Runs `work` in a thread of its own, and fails the test if it has not ended in time.

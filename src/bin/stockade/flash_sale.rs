@@ -185,9 +185,8 @@ fn engine(args: &Args, units: u64, books: Bookkeeper) -> Result<InventoryManager
         u32::try_from(units.min(args.attempts) + SPARE_SLOTS).unwrap_or(u32::MAX).min(SLOTS_MAX);
     let builder = InventoryManager::builder()
         .warehouse(WAREHOUSE)
-        .limits(Limits::new().max_reservations(slots))
         // Nobody reads the log in memory: the books are kept from the sink.
-        .limits(Limits::new().audit_retained(1))
+        .limits(Limits::new().max_reservations(slots).audit_retained(1))
         .sink(books);
     args.journal.build(builder)
 }

@@ -162,15 +162,12 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Verdict, Failure> {
 fn engine(args: &Args, orders: &Orders, books: Bookkeeper) -> Result<InventoryManager, Failure> {
     let longest = orders.longest_basket().max(1);
     let slots = longest.saturating_mul(args.threads as usize).saturating_add(SPARE_SLOTS);
+    let slots = u32::try_from(slots).unwrap_or(u32::MAX);
+    let limits = Limits::new().max_basket_lines(longest).max_reservations(slots);
     let builder = InventoryManager::builder()
         .warehouse(WAREHOUSE)
-        .limits(
-            Limits::new()
-                .max_basket_lines(longest)
-                .max_reservations(u32::try_from(slots).unwrap_or(u32::MAX)),
-        )
         // Nobody reads the log in memory: the books are kept from the sink.
-        .limits(Limits::new().audit_retained(1))
+        .limits(limits.audit_retained(1))
         .sink(books);
     args.journal.build(builder)
 }
