@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use stockade::Builder;
 
+#[cfg(feature = "journal")]
 use common::scratch::Scratch;
 use common::{LAPTOPS, LONG, ms, single_holds, threaded};
 

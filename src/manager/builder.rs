@@ -7,10 +7,8 @@ use crate::audit::queue::Backpressure;
 use crate::audit::sink::AuditSink;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{BuildError, InvalidName, MAX_NAME_BYTES};
-use crate::manager::InventoryManager;
-use crate::manager::assembly::Assembly;
 use crate::manager::durability::Durabilities;
-use crate::manager::journal::{self, JournalOptions};
+use crate::manager::journal::JournalOptions;
 use crate::manager::limits::{Limits, check};
 use crate::manager::spec::WarehouseSpec;
 use crate::policy::alerts::StockAlertListener;
@@ -18,7 +16,7 @@ use crate::policy::approval::{ApprovalPolicy, ManualApproval};
 use crate::quantity::MAX_UNITS;
 use crate::reservation::id::Randomness;
 
-/// Settings of an engine to be; see [`InventoryManager::builder`]. Only warehouses have to be given.
+/// Settings of an engine to be; see [`InventoryManager::builder`](crate::InventoryManager::builder). Only warehouses have to be given.
 #[must_use = "nothing is built before `build` is called"]
 pub struct Builder {
     pub(super) warehouses: Vec<WarehouseSpec>,
@@ -127,7 +125,7 @@ impl Builder {
     }
 
     /// Starts no threads: background work is done by
-    /// [`run_until_idle`](InventoryManager::run_until_idle), so that a test decides when. A
+    /// [`run_until_idle`](crate::InventoryManager::run_until_idle), so that a test decides when. A
     /// `flush` has the log written at once.
     #[cfg(feature = "testing")]
     pub fn without_threads(mut self) -> Self {
@@ -135,22 +133,8 @@ impl Builder {
         self
     }
 
-    /// Builds the engine and starts its threads: the audit writer, the sweeper, the alert desk.
-    ///
-    /// # Errors
-    /// [`BuildError`] names the setting that can't be, and what it takes.
-    pub fn build(mut self) -> Result<InventoryManager, BuildError> {
-        self.check()?;
-        match self.journal.take() {
-            Some(options) => journal::open(self, options),
-            None => {
-                let (room, now) = (self.limits.max_reservations as usize, self.clock.now());
-                Assembly::new(self, now).engine(room).start(|_| {})
-            }
-        }
-    }
-
-    fn check(&self) -> Result<(), BuildError> {
+    /// Refuses what can't be.
+    pub(super) fn check(&self) -> Result<(), BuildError> {
         let count = self.warehouses.len();
         if !(1..=usize::from(u16::MAX)).contains(&count) {
             return Err(BuildError::Warehouses { warehouses: count });

@@ -15,12 +15,10 @@ use crate::journal::recovery::{ReplayedJournal, TornTail};
 use crate::journal::storage::Storage;
 use crate::journal::storage::archived::WithArchive;
 use crate::manager::InventoryManager;
-use crate::manager::builder::Builder;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 use crate::trace;
 
 pub(super) use crate::journal::options::JournalOptions;
-pub(super) use crate::manager::open::open;
 
 /// How often an ending looks whether the lock was given back.
 const LOOK_AGAIN: Duration = Duration::from_micros(200);
@@ -203,34 +201,6 @@ impl JournalLink {
             let free = self.storage.free_space().filter(|free| *free < self.least_free_space)?;
             Some(format!("only {free} bytes are free on the journal's disk"))
         })
-    }
-}
-
-#[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
-impl Builder {
-    /// Keeps a journal, and goes on with the one that is there: the engine is as it was when the journal
-    /// ended. Takes a directory, which is made if it does not exist; a [`Storage`]; or
-    /// [`JournalOptions`]. A second process that opens it for writing is refused.
-    ///
-    /// Warehouses keep the numbers of the journal's first opening; new ones come behind. One that the
-    /// journal knows and the builder lacks is refused. What the builder sets stands if it differs from
-    /// what the builder set before; else what was changed at run time stands.
-    ///
-    /// ```
-    /// # let directory = std::env::temp_dir().join(format!("stockade-doc-{}", std::process::id()));
-    /// use stockade::InventoryManager;
-    /// let open = || InventoryManager::builder().warehouse("SF").journal(&directory).build();
-    /// let manager = open()?;
-    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
-    /// drop(manager);
-    ///
-    /// assert_eq!(open()?.available(("SF", "LAPTOP")), 10);
-    /// # std::fs::remove_dir_all(&directory)?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn journal(mut self, journal: impl Into<JournalOptions>) -> Self {
-        self.journal = Some(journal.into());
-        self
     }
 }
 

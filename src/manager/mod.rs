@@ -58,6 +58,8 @@ mod verify;
 
 use std::sync::{Arc, Weak};
 
+use crate::error::BuildError;
+
 pub use answer::{ConfirmOrRetake, Release};
 pub use builder::Builder;
 pub use durability::{Durability, OperationKind};
@@ -79,8 +81,9 @@ pub use transfer_request::{
 pub use verify::{BrokenLevel, LiveVerifyReport};
 
 #[cfg(not(feature = "journal"))]
-use no_journal as journal;
+use {no_journal as journal, no_journal as open};
 
+use assembly::Assembly;
 use engine::Engine;
 use lifecycle::Life;
 
@@ -137,6 +140,23 @@ impl InventoryManager {
         WeakInventoryManager {
             life: Arc::downgrade(&self.life),
             engine: Arc::downgrade(&self.engine),
+        }
+    }
+}
+
+impl Builder {
+    /// Builds the engine and starts its threads: the audit writer, the sweeper, the alert desk.
+    ///
+    /// # Errors
+    /// [`BuildError`] names the setting that can't be, and what it takes.
+    pub fn build(mut self) -> Result<InventoryManager, BuildError> {
+        self.check()?;
+        match self.journal.take() {
+            Some(options) => open::open(self, options),
+            None => {
+                let (room, now) = (self.limits.max_reservations as usize, self.clock.now());
+                Assembly::new(self, now).engine(room).start(|_| {})
+            }
         }
     }
 }

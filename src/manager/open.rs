@@ -38,6 +38,34 @@ use crate::manager::limits::check;
 use crate::manager::restore;
 use crate::sync::{AtomicUsize, Mutex};
 
+#[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
+impl Builder {
+    /// Keeps a journal, and goes on with the one that is there: the engine is as it was when the journal
+    /// ended. Takes a directory, which is made if it does not exist; a [`Storage`]; or
+    /// [`JournalOptions`]. A second process that opens it for writing is refused.
+    ///
+    /// Warehouses keep the numbers of the journal's first opening; new ones come behind. One that the
+    /// journal knows and the builder lacks is refused. What the builder sets stands if it differs from
+    /// what the builder set before; else what was changed at run time stands.
+    ///
+    /// ```
+    /// # let directory = std::env::temp_dir().join(format!("stockade-doc-{}", std::process::id()));
+    /// use stockade::InventoryManager;
+    /// let open = || InventoryManager::builder().warehouse("SF").journal(&directory).build();
+    /// let manager = open()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// drop(manager);
+    ///
+    /// assert_eq!(open()?.available(("SF", "LAPTOP")), 10);
+    /// # std::fs::remove_dir_all(&directory)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn journal(mut self, journal: impl Into<JournalOptions>) -> Self {
+        self.journal = Some(journal.into());
+        self
+    }
+}
+
 /// Whoever has it may write the journal.
 type JournalLock = Arc<dyn Any + Send + Sync>;
 

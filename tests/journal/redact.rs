@@ -138,7 +138,7 @@ fn what_is_erased_is_gone_from_the_archive_and_from_checkpoints_too() {
         assert_eq!((found.oldest, found.erased), (1, 30), "{context}");
         assert!(JournalReader::on(disk.clone()).verify(None).is_ok(), "{context}");
         let manager =
-            engine_on(&disk.killed()).limits(small().audit_retained(8)).build().expect(context);
+            engine_on(disk.killed()).limits(small().audit_retained(8)).build().expect(context);
         assert_eq!(manager.sold(LAPTOPS), 30, "{context}");
     };
     check(&disk, &archive, "at once");
@@ -167,7 +167,7 @@ fn what_is_erased_is_gone_where_the_segments_that_told_of_it_were_removed() {
         let found = JournalReader::on(disk.clone()).verify(Some(HeadHash(head.hash)));
         assert!(found.is_ok(), "{context}: {found:?}");
         let manager =
-            engine_on(&disk.killed()).limits(small().audit_retained(8)).build().expect(context);
+            engine_on(disk.killed()).limits(small().audit_retained(8)).build().expect(context);
         assert_eq!(manager.sold(LAPTOPS), 30, "{context}");
     };
     check(&disk, "at once");

@@ -177,7 +177,7 @@ fn an_opening_needs_no_segment_that_went_not_even_if_the_newest_checkpoint_is_da
     }
     // With both damaged the archive is the last resort, and without it there is none.
     let image = damaged(&damaged(&disk, &names[0], 200), &names[1], 200);
-    let refused = short(&image.killed()).build().map(drop);
+    let refused = short(image.killed()).build().map(drop);
     assert!(matches!(refused, Err(BuildError::Journal(JournalError::Damaged { .. }))));
     let keep = JournalRetention::archive_on(archive.killed());
     let manager = short(on(&image).retention(keep)).build().expect("all is there");

@@ -64,17 +64,15 @@ impl Driver {
                 None => spec,
             });
         }
+        let limits = Limits::new()
+            .longest_ttl(bounds.longest_ttl)
+            .longest_total_hold(bounds.longest_total)
+            .max_reservations(slots as u32)
+            .max_basket_lines(bounds.basket_lines)
+            .key_retention(ms(bounds.key_lifetime), bounds.keys)
+            .audit_queue(256);
+        let builder = builder.clock(Arc::clone(&clock)).limits(limits);
         let manager = builder
-            .clock(Arc::clone(&clock))
-            .limits(
-                Limits::new()
-                    .longest_ttl(bounds.longest_ttl)
-                    .longest_total_hold(bounds.longest_total)
-                    .max_reservations(slots as u32)
-                    .max_basket_lines(bounds.basket_lines)
-                    .key_retention(ms(bounds.key_lifetime), bounds.keys)
-                    .audit_queue(256),
-            )
             .listener(Arc::clone(&alerts))
             .without_threads()
             .seed(1)
