@@ -71,13 +71,9 @@ impl Driver {
             .max_basket_lines(bounds.basket_lines)
             .key_retention(ms(bounds.key_lifetime), bounds.keys)
             .audit_queue(256);
-        let builder = builder.clock(Arc::clone(&clock)).limits(limits);
-        let manager = builder
-            .listener(Arc::clone(&alerts))
-            .without_threads()
-            .seed(1)
-            .build()
-            .expect("legal settings");
+        let builder =
+            builder.clock(Arc::clone(&clock)).limits(limits).listener(Arc::clone(&alerts));
+        let manager = builder.without_threads().seed(1).build().expect("legal settings");
         Self {
             model: Model::new(START, bounds, &STOCKED),
             manager,
