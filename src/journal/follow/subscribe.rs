@@ -16,7 +16,7 @@ use crate::error::JournalError;
 use crate::journal::follow::follower::Follower;
 use crate::journal::format::segment::{HEADER, Point, SegmentHeader};
 use crate::journal::group_commit::{Reached, SyncState};
-use crate::journal::layout::{Layout, failed};
+use crate::journal::layout::{JournalDir, Layout, failed};
 use crate::journal::reader::find;
 use crate::journal::recovery::replay::decode_batch;
 use crate::journal::storage::Storage;
@@ -92,9 +92,9 @@ impl Subscription {
         let erasures = progress.erasures();
         let is_before =
             |it: &SegmentHeader| it.base.sequence <= after.sequence && it.opening <= after.opening;
-        let layout = Layout::find_back_to(&*storage, is_before)?;
-        check_position(&*storage, &layout, after, progress.durable_point().sequence)?;
-        let start = start_of(&layout, after.sequence)?;
+        let dir = JournalDir::find_back_to(&*storage, is_before)?;
+        check_position(&dir, after, progress.durable_point().sequence)?;
+        let start = start_of(&dir.layout, after.sequence)?;
         Ok(Self {
             follower: Follower::new(Arc::clone(&storage), start),
             storage,
@@ -248,11 +248,11 @@ fn start_of(layout: &Layout, sequence: u64) -> Result<Point, JournalError> {
 
 /// Refuses a position that lies in a tail that was lost since.
 fn check_position(
-    storage: &dyn Storage,
-    layout: &Layout,
+    dir: &JournalDir<'_>,
     after: JournalPosition,
     durable: u64,
 ) -> Result<(), JournalError> {
+    let JournalDir { storage, layout } = dir;
     let mut seen = after.opening;
     let begins_at = layout.path.first().map_or(0, |it| it.header.opening);
     if layout.trimmed.is_some() && begins_at > seen && seen > 0 {
@@ -264,7 +264,7 @@ fn check_position(
         // The beginning of a later opening: what it found of the ones before.
         if header.opening > seen && after.opening > 0 {
             seen = header.opening;
-            let to = found_at_opening(storage, &on_path.name, &header)?.sequence;
+            let to = found_at_opening(*storage, &on_path.name, &header)?.sequence;
             if after.sequence > to {
                 return Err(JournalError::Rewound { to });
             }

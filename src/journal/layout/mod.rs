@@ -53,6 +53,14 @@ impl<'a> JournalDir<'a> {
     pub(crate) fn find(storage: &'a dyn Storage) -> Result<Self, JournalError> {
         Layout::find(storage).map(|layout| Self { storage, layout })
     }
+
+    /// As [`find`](Self::find), but from the newest segment that is `enough`.
+    pub(crate) fn find_back_to(
+        storage: &'a dyn Storage,
+        enough: impl Fn(&SegmentHeader) -> bool,
+    ) -> Result<Self, JournalError> {
+        Layout::find_back_to(storage, enough).map(|layout| Self { storage, layout })
+    }
 }
 
 impl Layout {

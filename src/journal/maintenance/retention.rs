@@ -28,16 +28,13 @@ pub(crate) const KEPT: usize = 2;
 /// ```
 /// # let directory = std::env::temp_dir().join(format!("stockade-trim-{}", std::process::id()));
 /// use std::time::Duration;
-/// use stockade::{InventoryManager, JournalReader, JournalRetention};
+/// use stockade::{InventoryManager, JournalOptions, JournalReader, JournalRetention};
 /// let (here, archive) = (directory.join("journal"), directory.join("archive"));
 /// let keep = JournalRetention::archive(&archive)
 ///     .older_than(Duration::from_secs(7 * 24 * 60 * 60))
 ///     .over_bytes(20 << 30);
-/// let manager = InventoryManager::builder()
-///     .warehouse("SF")
-///     .journal(&here)
-///     .journal_retention(keep)
-///     .build()?;
+/// let journal = JournalOptions::directory(&here).retention(keep);
+/// let manager = InventoryManager::builder().warehouse("SF").journal(journal).build()?;
 /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
 /// drop(manager);
 /// // All of it, from the first entry on, wherever it lies by now.
