@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     manager.ship(sneakers, counts.sold)?;
 
     manager.flush().wait()?;
-    let page = manager.audit().query(&AuditFilter::new().product("SNEAKERS").limit(3));
+    let page = manager.audit_log().query(&AuditFilter::new().product("SNEAKERS").limit(3));
     page.entries.iter().for_each(|entry| {
         say(&format!(
             "  {} {} {} at {}",

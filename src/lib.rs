@@ -75,10 +75,10 @@ pub use error::{
 };
 pub use manager::{
     BasketLine, BrokenLevel, Builder, Comparison, ConfirmOrRetake, Durability, Durably, Health,
-    InventoryManager, LevelRef, LevelSnapshot, OperationKind, ProductRef, Recovered, Refusals,
-    Release, Request, ReservationCursor, ReservationPage, Shutdown, Stats, Totals,
-    TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus, WarehouseLevel,
-    WarehouseRef, WarehouseSpec, WeakInventoryManager,
+    HoldRequest, InventoryManager, LevelRef, LevelSnapshot, OperationKind, ProductRef, Recovered,
+    Refusals, Release, Request, ReservationCursor, ReservationPage, Shutdown, Stats, Totals,
+    TransferDecision, TransferRequest, TransferRequestBuilder, TransferRequestId,
+    TransferRequestStatus, WarehouseLevel, WarehouseRef, WarehouseSpec, WeakInventoryManager,
 };
 pub use policy::alerts::{ListenerId, StockAlert, StockAlertListener};
 pub use policy::allocation::{

@@ -470,5 +470,5 @@ fn the_ends_of_time_are_moments_too() {
     let again = manager.request().key(key).reserve(LAPTOPS, 1, year * 1_000);
     assert_eq!(again, Ok(hold));
     let all = AuditFilter::new().after(u64::MAX).limit(0);
-    assert!(manager.audit().query(&all).entries.is_empty());
+    assert!(manager.audit_log().query(&all).entries.is_empty());
 }

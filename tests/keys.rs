@@ -119,20 +119,22 @@ fn a_request_that_differs_in_anything_is_a_conflict() {
     for other in others {
         assert_eq!(other(request()), Err(ReserveError::Key(conflict)));
     }
-    let request = || request().owner(mine);
+    // Another operation with the same key, and nothing else to tell it by.
+    let plain_request = || manager.request().key(key("plain"));
+    let plain = plain_request().reserve(LAPTOPS, 2, LONG).expect("stock");
     let line = [BasketLine::new(LAPTOPS, 2)];
-    assert_eq!(request().reserve_basket(&line, LONG), Err(BasketError::Key(conflict)));
-    assert_eq!(request().add_stock(LAPTOPS, 2, "x"), Err(AddError::Key(conflict)));
-    assert_eq!(request().remove_stock(LAPTOPS, 2, "x"), Err(RemoveError::Key(conflict)));
-    assert_eq!(request().ship(LAPTOPS, 2), Err(ShipError::Key(conflict)));
-    assert_eq!(request().confirm(hold), Err(ConfirmError::Key(conflict)));
-    assert_eq!(request().release(hold), Err(ReleaseError::Key(conflict)));
-    let transfer = request().transfer("SF", "NYC", "LAPTOP", 2);
+    assert_eq!(request().owner(mine).reserve_basket(&line, LONG), Err(BasketError::Key(conflict)));
+    assert_eq!(plain_request().add_stock(LAPTOPS, 2, "x"), Err(AddError::Key(conflict)));
+    assert_eq!(plain_request().remove_stock(LAPTOPS, 2, "x"), Err(RemoveError::Key(conflict)));
+    assert_eq!(plain_request().ship(LAPTOPS, 2), Err(ShipError::Key(conflict)));
+    assert_eq!(plain_request().confirm(plain), Err(ConfirmError::Key(conflict)));
+    assert_eq!(plain_request().release(plain), Err(ReleaseError::Key(conflict)));
+    let transfer = plain_request().transfer("SF", "NYC", "LAPTOP", 2);
     assert_eq!(transfer, Err(TransferError::Key(conflict)));
-    assert!(request().extend(hold, LONG).is_err());
-    assert!(request().confirm_or_retake(hold, &line).is_err());
+    assert!(plain_request().extend(plain, LONG).is_err());
+    assert!(request().owner(mine).confirm_or_retake(hold, &line).is_err());
     assert!(!ReserveError::Key(conflict).is_retryable());
-    assert_eq!(counts(&manager, LAPTOPS), (998, 2, 0));
+    assert_eq!(counts(&manager, LAPTOPS), (996, 4, 0));
 
     let basket =
         |lines: &[BasketLine<'_>]| manager.request().key(key("basket")).reserve_basket(lines, LONG);

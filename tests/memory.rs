@@ -68,8 +68,8 @@ fn growth(pairs: u64, work: impl Fn(&InventoryManager, LevelHandle)) -> Option<f
     (0..pairs).for_each(pair);
     manager.flush().wait().expect("a healthy log");
     let after = resident()?;
-    assert!(manager.audit().newest_sequence() >= 2 * (pairs + warm));
-    assert!(manager.audit().query(&AuditFilter::new()).entries.len() <= 1_000);
+    assert!(manager.audit_log().newest_sequence() >= 2 * (pairs + warm));
+    assert!(manager.audit_log().query(&AuditFilter::new()).entries.len() <= 1_000);
     Some((after - before) / MIB)
 }
 

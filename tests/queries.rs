@@ -222,7 +222,7 @@ fn the_log_answers_by_what_where_who_and_when() {
     let all = log_of(&manager);
 
     let asked = |filter: AuditFilter| -> Vec<u64> {
-        let entries = manager.audit().query(&filter).entries;
+        let entries = manager.audit_log().query(&filter).entries;
         entries.into_iter().map(|entry| entry.sequence).collect()
     };
     let such = |holds: &dyn Fn(&stockade::AuditEntry) -> bool| -> Vec<u64> {
@@ -251,7 +251,7 @@ fn the_log_answers_by_what_where_who_and_when() {
 
     let (mut paged, mut after) = (Vec::new(), 0);
     loop {
-        let page = manager.audit().query(&AuditFilter::new().limit(3).after(after));
+        let page = manager.audit_log().query(&AuditFilter::new().limit(3).after(after));
         assert!(page.entries.len() <= 3);
         paged.extend(page.entries);
         match page.next {
@@ -267,13 +267,13 @@ fn a_log_that_keeps_few_entries_says_how_many_have_left() {
     let manager = stocked(quiet(&clock()).audit_retained(10).build().expect("legal settings"));
     single_holds(&manager, 5_000, LONG);
     let kept = log_of(&manager);
-    let newest = manager.audit().newest_sequence();
+    let newest = manager.audit_log().newest_sequence();
     let numbers: Vec<u64> = kept.iter().map(|entry| entry.sequence).collect();
     assert_eq!(numbers, (newest - 9..=newest).collect::<Vec<_>>());
-    assert_eq!((manager.audit().len(), manager.audit().left()), (10, newest - 10));
-    let page = manager.audit().query(&AuditFilter::new().after(newest - 3));
+    assert_eq!((manager.audit_log().len(), manager.audit_log().evicted()), (10, newest - 10));
+    let page = manager.audit_log().query(&AuditFilter::new().after(newest - 3));
     assert_eq!((page.entries.len(), page.left), (3, newest - 10));
     assert_eq!(page.oldest_sequence, Some(newest - 9));
     let stats = manager.stats();
-    assert_eq!((stats.audit_kept, stats.audit_left), (10, newest - 10));
+    assert_eq!((stats.audit_kept, stats.audit_evicted), (10, newest - 10));
 }

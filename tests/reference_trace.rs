@@ -53,7 +53,7 @@ fn the_reference_trace() -> Result<(), Box<dyn std::error::Error>> {
 
     manager.flush().wait()?;
     let movements: Vec<AuditEntry> = manager
-        .audit()
+        .audit_log()
         .query(&AuditFilter::new())
         .entries
         .into_iter()

@@ -224,7 +224,7 @@ fn a_sink_that_panics_poisons_the_engine_and_everyone_is_told() {
     let manager = threaded().audit_queue(64).sink(sink).build().expect("legal settings");
     manager.add_stock(LAPTOPS, 1_000_000, "SUPPLIER").expect("room");
     manager.flush().wait().expect("a healthy sink");
-    let before = manager.audit().newest_sequence();
+    let before = manager.audit_log().newest_sequence();
     let buyers = manager.clone();
     within(SOON, move || {
         thread::scope(|scope| {
@@ -345,7 +345,7 @@ fn a_flush_is_a_future_that_any_executor_can_poll() {
     wait_for("woken", || wakes.0.load(Ordering::SeqCst) == 1);
     assert_eq!(Pin::new(&mut flush).poll(&mut context), Poll::Ready(Ok(())));
     // Opened, two warehouses, product, level, and the units.
-    assert_eq!((control.counts().accepted_entries, manager.audit().len()), (6, 6));
+    assert_eq!((control.counts().accepted_entries, manager.audit_log().len()), (6, 6));
 
     control.fail("disk full");
     manager.add_stock(LAPTOPS, 1, "SUPPLIER").expect("not known yet");
@@ -384,7 +384,7 @@ fn what_a_flush_covers_is_with_the_sink_and_in_the_log() {
                     let hold = single_holds(&manager, 1, LONG)[0];
                     manager.flush().wait().expect("a healthy sink");
                     let filter = stockade::AuditFilter::new().reservation(hold);
-                    assert_eq!(manager.audit().query(&filter).entries.len(), 1);
+                    assert_eq!(manager.audit_log().query(&filter).entries.len(), 1);
                     assert!(control.counts().accepted_entries >= 7);
                 }
             });

@@ -271,7 +271,7 @@ impl Stage {
                     assert!(!over.contains_key(&id), "a hold came back (seed {})", self.seed);
                 }
             }
-            let page = manager.audit().query(&AuditFilter::new().after(newest));
+            let page = manager.audit_log().query(&AuditFilter::new().after(newest));
             for entry in page.entries {
                 assert_eq!(entry.sequence, newest + 1, "seed {}", self.seed);
                 newest = entry.sequence;

@@ -18,7 +18,7 @@ const DEFAULT_LIMIT: usize = 1_000;
 ///
 /// A cheap handle. It shows what has been *written*; an operation that has just returned may still
 /// be on its way, and a flush waits for it. The newest entries are kept, as many as the engine was
-/// told (a million by default); [`left`](AuditLog::left) says how many have gone.
+/// told (a million by default); [`evicted`](AuditLog::evicted) says how many have gone.
 #[derive(Clone)]
 pub struct AuditLog {
     memory: Arc<MemoryLog>,
@@ -269,7 +269,7 @@ impl AuditLog {
     }
 
     /// How many entries have left the log to make room. Never waits.
-    pub fn left(&self) -> u64 {
+    pub fn evicted(&self) -> u64 {
         self.memory.left()
     }
 
@@ -312,7 +312,7 @@ impl std::fmt::Debug for AuditLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AuditLog")
             .field("len", &self.len())
-            .field("left", &self.left())
+            .field("left", &self.evicted())
             .finish_non_exhaustive()
     }
 }

@@ -18,6 +18,7 @@ pub(crate) mod memory;
 pub(crate) mod pool;
 pub(crate) mod reading;
 pub(crate) mod record;
+pub(crate) mod record_builder;
 pub(crate) mod recorder;
 pub(crate) mod recovery;
 pub(crate) mod redact;

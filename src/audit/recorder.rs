@@ -60,6 +60,12 @@ pub(crate) struct Recorder {
     ending: Ending,
 }
 
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recorder").field("unwritten", &self.unwritten()).finish_non_exhaustive()
+    }
+}
+
 /// How the writer is told when to give up, and tells that it ended.
 #[derive(Default)]
 struct Ending {

@@ -160,7 +160,7 @@ fn the_log_keeps_exactly_the_newest_entries_and_says_how_many_left() {
         let page = recorder.log().query(&AuditFilter::new().limit(10_000));
         let sequences: Vec<u64> = page.entries.iter().map(|entry| entry.sequence).collect();
         assert_eq!(sequences, (4_001 - shown..=4_000).collect::<Vec<_>>());
-        assert_eq!((recorder.log().len(), recorder.log().left()), (shown, 4_000 - shown));
+        assert_eq!((recorder.log().len(), recorder.log().evicted()), (shown, 4_000 - shown));
         assert_eq!(page.left, 4_000 - shown);
         assert_eq!(page.oldest_sequence, (shown > 0).then_some(4_001 - shown));
     }

@@ -1,10 +1,9 @@
-//! What operations answer, as a caller's key remembers it.
+//! What operations answer, as it is stored with a caller's key.
 
 use crate::clock::Timestamp;
 use crate::error::TransferFailure;
 use crate::manager::transfer_request::TransferRequestId;
 use crate::reservation::id::ReservationId;
-use crate::reservation::keys::RequestKey;
 use crate::reservation::view::ReservationStatus;
 
 /// What a release did. Only the first one gives units back; all of them leave the hold over.
@@ -48,7 +47,7 @@ pub enum ConfirmOrRetake {
     },
 }
 
-/// What an operation answered, as its key remembers it.
+/// What an operation answered, as it is stored with its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Done,
@@ -140,21 +139,15 @@ fn two(low: u32, high: u32) -> u128 {
     u128::from(low) | u128::from(high) << 32
 }
 
-/// The key of the operation under way, and what its request looked like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct KeyUse<'a> {
-    pub(crate) key: &'a RequestKey,
-    pub(crate) fingerprint: u128,
-}
-
-/// What an operation answers that may run under a caller's key.
-pub(super) trait Remembered: Copy + Into<Answer> {
-    /// What the key remembers, to be answered again; `None` if it is an answer of another kind of operation.
+/// What an operation answers that may run under a caller's key: it is stored with the key, and given
+/// again to whoever asks again.
+pub(super) trait StoredAnswer: Copy + Into<Answer> {
+    /// The stored answer, to be given again; `None` if it is one of another kind of operation.
     fn again(answer: Answer) -> Option<Self>;
 }
 
 /// Answers that are one variant of [`Answer`] each.
-macro_rules! remembered {
+macro_rules! stored_answers {
     ($($answer:ty: $variant:ident),* $(,)?) => {$(
         impl From<$answer> for Answer {
             #[inline]
@@ -163,7 +156,7 @@ macro_rules! remembered {
             }
         }
 
-        impl Remembered for $answer {
+        impl StoredAnswer for $answer {
             fn again(answer: Answer) -> Option<Self> {
                 match answer {
                     Answer::$variant(answer) => Some(answer),
@@ -174,7 +167,7 @@ macro_rules! remembered {
     )*};
 }
 
-remembered! {
+stored_answers! {
     ReservationId: Reservation,
     Release: Release,
     Timestamp: ExpiresAt,
@@ -189,7 +182,7 @@ impl From<()> for Answer {
     }
 }
 
-impl Remembered for () {
+impl StoredAnswer for () {
     fn again(answer: Answer) -> Option<Self> {
         (answer == Answer::Done).then_some(())
     }
@@ -206,7 +199,7 @@ impl From<ConfirmOrRetake> for Answer {
     }
 }
 
-impl Remembered for ConfirmOrRetake {
+impl StoredAnswer for ConfirmOrRetake {
     fn again(answer: Answer) -> Option<Self> {
         Some(match answer {
             Answer::ConfirmedInTime => Self::Confirmed,
@@ -225,7 +218,7 @@ impl From<Result<(), TransferFailure>> for Answer {
     }
 }
 
-impl Remembered for Result<(), TransferFailure> {
+impl StoredAnswer for Result<(), TransferFailure> {
     fn again(answer: Answer) -> Option<Self> {
         match answer {
             Answer::Done => Some(Ok(())),

@@ -3,21 +3,20 @@
 use std::sync::Arc;
 
 use crate::audit::entry::{AdjustmentType, EventType};
+use crate::audit::record_builder::RecordBuilder;
 use crate::clock::Timestamp;
 use crate::error::{
     Applied, DecisionError, NoTransferRequest, RequestTransferError, TransferFailure, Unavailable,
     UnknownPlace,
 };
 use crate::manager::InventoryManager;
-use crate::manager::answer::{Answer, KeyUse};
+use crate::manager::answer::Answer;
 use crate::manager::approvals::{Asked, Claim, Filed, Filing, TooManyOpen};
-use crate::manager::details::Details;
+use crate::manager::call::{Call, RequestOptions, RequestShape};
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
-use crate::manager::keyed::RequestShape;
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
-use crate::manager::recorder::Draft;
-use crate::manager::request::Request;
+use crate::manager::request::{Request, TransferRequestBuilder};
 use crate::manager::transfer::Route;
 use crate::manager::transfer_request::{
     TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus as Status,
@@ -31,7 +30,7 @@ use crate::stock::level::StockLevel;
 /// These calls take a lock around the open requests for the time of a look-up; no other operation
 /// does. Open requests live as long as the engine, or as its journal.
 impl InventoryManager {
-    /// Asks for a transfer, which moves nothing until it is [approved](Self::approve).
+    /// Asks for a transfer, which moves nothing until it is [approved](Self::approve_transfer).
     ///
     /// Where the engine's [`ApprovalPolicy`](crate::ApprovalPolicy) approves it, it is applied at once;
     /// the request's status says how that went. One that can't be applied at that moment (a suspended
@@ -48,7 +47,7 @@ impl InventoryManager {
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// let request = manager.request_transfer("SF", "NYC", "LAPTOP", 4)?;
     /// assert_eq!(manager.available(("NYC", "LAPTOP")), 0);
-    /// manager.approve(request, "mira")?;
+    /// manager.approve_transfer(request, "mira")?;
     /// assert_eq!(manager.available(("NYC", "LAPTOP")), 4);
     /// assert_eq!(manager.transfer_request(request)?.status, TransferRequestStatus::Approved);
     /// # Ok::<(), stockade::Error>(())
@@ -60,7 +59,8 @@ impl InventoryManager {
         product: impl Into<ProductRef<'w>>,
         quantity: u32,
     ) -> Result<TransferRequestId, RequestTransferError> {
-        self.request().request_transfer(from, to, product, quantity)
+        let (from, to, product) = (from.into(), to.into(), product.into());
+        self.call().request_transfer(Asking { from, to, product, quantity, held: false })
     }
 
     /// Approves a requested transfer in the name of `who`, and makes it, as
@@ -78,12 +78,12 @@ impl InventoryManager {
     /// let request = manager.request_transfer("SF", "NYC", "LAPTOP", 4)?;
     /// manager.sell(("SF", "LAPTOP"), 9)?;
     /// let short = TransferFailure::Insufficient { needed: 4, available: 1 };
-    /// assert_eq!(manager.approve(request, "mira"), Err(DecisionError::Failed(short)));
-    /// assert_eq!(manager.approve(request, "mira"), Err(DecisionError::AlreadyFailed));
+    /// assert_eq!(manager.approve_transfer(request, "mira"), Err(DecisionError::Failed(short)));
+    /// assert_eq!(manager.approve_transfer(request, "mira"), Err(DecisionError::AlreadyFailed));
     /// # Ok::<(), stockade::Error>(())
     /// ```
-    pub fn approve(&self, id: TransferRequestId, who: &str) -> Result<(), DecisionError> {
-        self.request().approve(id, who)
+    pub fn approve_transfer(&self, id: TransferRequestId, who: &str) -> Result<(), DecisionError> {
+        self.call().approve_transfer(id, who)
     }
 
     /// Turns a requested transfer down, in the name of `who` and for a `reason`. Units that it held
@@ -97,17 +97,17 @@ impl InventoryManager {
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// let request = manager.request().hold_units().request_transfer("SF", "NYC", "LAPTOP", 4)?;
     /// assert_eq!(manager.available(("SF", "LAPTOP")), 6);
-    /// manager.reject(request, "mira", "NYC is closing")?;
+    /// manager.reject_transfer(request, "mira", "NYC is closing")?;
     /// assert_eq!(manager.available(("SF", "LAPTOP")), 10);
     /// # Ok::<(), stockade::Error>(())
     /// ```
-    pub fn reject(
+    pub fn reject_transfer(
         &self,
         id: TransferRequestId,
         who: &str,
         reason: &str,
     ) -> Result<(), DecisionError> {
-        self.request().reject(id, who, reason)
+        self.call().reject_transfer(id, who, reason)
     }
 
     /// The transfers that wait for a decision, the oldest request first.
@@ -132,15 +132,7 @@ impl InventoryManager {
 }
 
 impl Request<'_> {
-    /// Holds the units of a transfer request from now until the decision: they are reserved at the
-    /// source, so that an approval fails only for want of room. Other operations don't heed it.
-    pub fn hold_units(mut self) -> Self {
-        self.details.hold_units = true;
-        self
-    }
-
-    /// As [`InventoryManager::request_transfer`](crate::InventoryManager::request_transfer), with this
-    /// request's details.
+    /// As [`InventoryManager::request_transfer`], with this request's options.
     pub fn request_transfer<'w>(
         &self,
         from: impl Into<WarehouseRef<'w>>,
@@ -149,23 +141,49 @@ impl Request<'_> {
         quantity: u32,
     ) -> Result<TransferRequestId, RequestTransferError> {
         let (from, to, product) = (from.into(), to.into(), product.into());
-        self.engine.request_transfer(&self.details, from, to, product, quantity)
+        self.call().request_transfer(Asking { from, to, product, quantity, held: false })
     }
 
-    /// As [`InventoryManager::approve`](crate::InventoryManager::approve), with this request's details.
-    pub fn approve(&self, id: TransferRequestId, who: &str) -> Result<(), DecisionError> {
-        self.engine.approve(&self.details, id, who)
+    /// As [`InventoryManager::approve_transfer`], with this request's options.
+    pub fn approve_transfer(&self, id: TransferRequestId, who: &str) -> Result<(), DecisionError> {
+        self.call().approve_transfer(id, who)
     }
 
-    /// As [`InventoryManager::reject`](crate::InventoryManager::reject), with this request's details.
-    pub fn reject(
+    /// As [`InventoryManager::reject_transfer`], with this request's options.
+    pub fn reject_transfer(
         &self,
         id: TransferRequestId,
         who: &str,
         reason: &str,
     ) -> Result<(), DecisionError> {
-        self.engine.reject(&self.details, id, who, reason)
+        self.call().reject_transfer(id, who, reason)
     }
+}
+
+impl TransferRequestBuilder<'_> {
+    /// As [`InventoryManager::request_transfer`], with this request's options; and the units are held
+    /// until the decision.
+    pub fn request_transfer<'w>(
+        &self,
+        from: impl Into<WarehouseRef<'w>>,
+        to: impl Into<WarehouseRef<'w>>,
+        product: impl Into<ProductRef<'w>>,
+        quantity: u32,
+    ) -> Result<TransferRequestId, RequestTransferError> {
+        let (from, to, product) = (from.into(), to.into(), product.into());
+        self.call().request_transfer(Asking { from, to, product, quantity, held: true })
+    }
+}
+
+/// What a caller asks to be transferred.
+#[derive(Clone, Copy)]
+struct Asking<'w> {
+    from: WarehouseRef<'w>,
+    to: WarehouseRef<'w>,
+    product: ProductRef<'w>,
+    quantity: u32,
+    /// Its units are to be held until the decision.
+    held: bool,
 }
 
 /// A decision on its way into the record.
@@ -177,59 +195,57 @@ struct Verdict<'a> {
     reason: Option<&'a str>,
 }
 
-impl Engine {
+impl Call<'_> {
     fn request_transfer(
-        &self,
-        details: &Details,
-        from: WarehouseRef<'_>,
-        to: WarehouseRef<'_>,
-        product: ProductRef<'_>,
-        quantity: u32,
+        self,
+        asking: Asking<'_>,
     ) -> Result<TransferRequestId, RequestTransferError> {
+        let engine = self.engine;
+        let Asking { from, to, product, quantity, held } = asking;
         let qty = Quantity::new(quantity)?;
-        let (source, target) = (self.warehouse(from)?, self.warehouse(to)?);
+        let (source, target) = (engine.warehouse(from)?, engine.warehouse(to)?);
         if source.id() == target.id() {
             return Err(RequestTransferError::SameWarehouse);
         }
         if let ProductRef::Name(name) = product {
-            self.check_name(name).map_err(UnknownPlace::from)?;
+            engine.check_name(name).map_err(UnknownPlace::from)?;
         }
-        let held = details.hold_units;
         let shape = || {
             let shape = RequestShape::new("request-transfer").warehouse(from).warehouse(to);
             shape.product(product).units(qty).count(usize::from(held))
         };
-        self.keyed(OperationKind::Transfer, details, shape, |key| {
-            self.admit()?;
+        self.keyed(OperationKind::Transfer, shape, |call| {
+            engine.admit()?;
             if held {
-                self.check_open(source)
+                engine
+                    .check_open(source)
                     .map_err(|warehouse| RequestTransferError::Suspended { warehouse })?;
             }
-            let handle = self.level_in(source.id(), product)?.ok_or_else(|| {
+            let handle = engine.level_in(source.id(), product)?.ok_or_else(|| {
                 let warehouse = source.name().to_owned();
-                UnknownPlace::Product { warehouse, product: self.name_of(product) }
+                UnknownPlace::Product { warehouse, product: engine.name_of(product) }
             })?;
-            let (level, _) = self.level_and_warehouse(handle)?;
-            let (_, name) = self.names_of(handle);
+            let (level, _) = engine.level_and_warehouse(handle)?;
+            let (_, name) = engine.names_of(handle);
             // The caller's own code: asked before anything is taken.
             let proposed =
                 ProposedTransfer::new(source.shared_name(), target.shared_name(), name, quantity);
-            let approved = self.approvals.policy.approves(&proposed);
+            let approved = engine.approvals.policy.approves(&proposed);
             let asked = Asked {
                 from: handle,
                 source: source.id(),
                 target: target.id(),
                 qty,
                 held,
-                at: self.now(),
+                at: engine.now(),
             };
-            let filing = self
+            let filing = engine
                 .approvals
                 .file(asked)
                 .map_err(|TooManyOpen { most }| RequestTransferError::TooManyOpen { most })?;
-            let id = self.record_request(details, key, filing, &asked, level)?;
+            let id = call.record_request(filing, &asked, level)?;
             if approved {
-                self.approve_by_policy(id)?;
+                engine.approve_by_policy(id)?;
             }
             Ok(id)
         })
@@ -238,52 +254,52 @@ impl Engine {
     /// Takes what is to be held, queues the request's record, and gives its number out: in this order
     /// (Law 2).
     fn record_request(
-        &self,
-        details: &Details,
-        key: Option<KeyUse<'_>>,
+        self,
         filing: Filing<'_>,
         asked: &Asked,
         level: &StockLevel,
     ) -> Result<TransferRequestId, RequestTransferError> {
+        let engine = self.engine;
         let &Asked { from, qty, held, at, .. } = asked;
-        let draft = self
-            .request_draft(asked, AdjustmentType::Reserved, EventType::TransferRequested)
+        let record = engine
+            .request_record(asked, AdjustmentType::Reserved, EventType::TransferRequested)
             .at(at)
             .text("transferRequestId", &filing.id().to_string())
-            .details(details)
-            .key(key, filing.id());
+            .of_call(self, filing.id());
         if held {
-            let change = self
-                .with_overdue_taken_back(at, level, qty, || level.hold(qty, self))
+            let change = engine
+                .with_overdue_taken_back(at, level, qty, || level.hold(qty, engine))
                 .map_err(|short| RequestTransferError::Insufficient {
                     needed: qty.get(),
                     available: short.available,
                     overdue_left: short.overdue_left,
                 })?;
             if level.crosses(change) {
-                self.raise_alert(from, level);
+                engine.raise_alert(from, level);
             }
         }
-        let recorded = draft.queue();
+        let recorded = record.queue();
         let id = filing.publish();
         recorded?;
         Ok(id)
     }
+}
 
+impl Engine {
     /// The record of a step on a request: what moves if it holds units, and the event.
-    fn request_draft(
+    fn request_record(
         &self,
         asked: &Asked,
         movement: AdjustmentType,
         event: EventType,
-    ) -> Draft<'_> {
+    ) -> RecordBuilder<'_> {
         let &Asked { from, target, qty, held, .. } = asked;
-        let draft = if held {
+        let record = if held {
             self.recorder.movement(movement, from, qty)
         } else {
             self.recorder.event(event)
         };
-        draft.and_event(event, from, qty, target)
+        record.and_event(event, from, qty, target)
     }
 
     /// Applies a request that the policy approves. Whether that went well is its status' to say: the
@@ -294,7 +310,8 @@ impl Engine {
             .map_err(DecisionError::from)
             .and_then(|()| self.approvals.claim(id))
             .and_then(|claim| {
-                self.apply(&Details::default(), None, claim, self.approvals.policy.name())
+                let call = Call::new(self, RequestOptions::DEFAULT);
+                call.apply(claim, self.approvals.policy.name())
             });
         match applied {
             Err(DecisionError::Unavailable(Unavailable::Unrecorded)) => {
@@ -303,18 +320,15 @@ impl Engine {
             _ => Ok(()),
         }
     }
+}
 
-    fn approve(
-        &self,
-        details: &Details,
-        id: TransferRequestId,
-        who: &str,
-    ) -> Result<(), DecisionError> {
-        self.check_name(who)?;
+impl Call<'_> {
+    fn approve_transfer(self, id: TransferRequestId, who: &str) -> Result<(), DecisionError> {
+        self.engine.check_name(who)?;
         let shape = || RequestShape::new("approve").text(&id.to_string()).text(who);
-        let made = self.keyed(OperationKind::Transfer, details, shape, |key| {
-            self.admit()?;
-            self.apply(details, key, self.approvals.claim(id)?, who)
+        let made = self.keyed(OperationKind::Transfer, shape, |call| {
+            call.engine.admit()?;
+            call.apply(call.engine.approvals.claim(id)?, who)
         })?;
         made.map_err(DecisionError::Failed)
     }
@@ -322,35 +336,35 @@ impl Engine {
     /// Makes the transfer that `claim` is about, if it can be made now; a request whose transfer can't be
     /// made has failed.
     fn apply(
-        &self,
-        details: &Details,
-        key: Option<KeyUse<'_>>,
+        self,
         claim: Claim<'_>,
         who: &str,
     ) -> Result<Result<(), TransferFailure>, DecisionError> {
+        let engine = self.engine;
         let &Asked { from, source, target, qty, held, .. } = claim.asked();
-        let (level, _) = self.level_and_warehouse(from)?;
+        let (level, _) = engine.level_and_warehouse(from)?;
         let (source_place, target_place) =
-            (self.warehouse(source.into())?, self.warehouse(target.into())?);
+            (engine.warehouse(source.into())?, engine.warehouse(target.into())?);
         for warehouse in [source_place, target_place] {
-            self.check_open(warehouse)
+            engine
+                .check_open(warehouse)
                 .map_err(|warehouse| DecisionError::Suspended { warehouse })?;
         }
         let verdict = Verdict {
             id: claim.id(),
             status: Status::Approved,
             by: who,
-            at: self.now(),
+            at: engine.now(),
             reason: None,
         };
-        let looked = self.look_before_moving(level, target_place, qty, held);
+        let looked = engine.look_before_moving(level, target_place, qty, held);
         let moved = looked.map_err(DecisionError::from).and_then(|()| {
-            let (_, product) = self.names_of(from);
-            let to = self.resolve_or_open(LevelRef::Names(target_place.name(), &product))?;
+            let (_, product) = engine.names_of(from);
+            let to = engine.resolve_or_open(LevelRef::Names(target_place.name(), &product))?;
             let route = Route { from, to, source, target, qty, held };
-            let moved = self.move_units(&route, verdict.at, |draft| {
-                let draft = draft.and_event(EventType::TransferDecided, from, qty, target);
-                verdict.note_in(draft).details(details).key(key, Ok(()))
+            let moved = engine.move_units(&route, verdict.at, |record| {
+                let record = record.and_event(EventType::TransferDecided, from, qty, target);
+                verdict.note_in(record).of_call(self, Ok(()))
             });
             Ok(moved?)
         });
@@ -364,62 +378,65 @@ impl Engine {
         };
         let reason = failure.to_string();
         let verdict = Verdict { status: Status::Failed, reason: Some(&reason), ..verdict };
-        let answer = Err(failure);
-        self.turn_down(details, key, claim, &verdict, answer.into(), Some(failure))?;
-        Ok(answer)
+        self.turn_down(claim, &verdict, Some(failure))?;
+        Ok(Err(failure))
     }
 
-    fn reject(
-        &self,
-        details: &Details,
+    fn reject_transfer(
+        self,
         id: TransferRequestId,
         who: &str,
         reason: &str,
     ) -> Result<(), DecisionError> {
-        self.check_name(who)?;
+        self.engine.check_name(who)?;
         let shape = || RequestShape::new("reject").text(&id.to_string()).text(who).text(reason);
-        self.keyed(OperationKind::Transfer, details, shape, |key| {
-            self.admit()?;
-            let claim = self.approvals.claim(id)?;
+        self.keyed(OperationKind::Transfer, shape, |call| {
+            let engine = call.engine;
+            engine.admit()?;
+            let claim = engine.approvals.claim(id)?;
             let status = Status::Rejected;
-            let verdict = Verdict { id, status, by: who, at: self.now(), reason: Some(reason) };
-            Ok(self.turn_down(details, key, claim, &verdict, ().into(), None)?)
+            let verdict = Verdict { id, status, by: who, at: engine.now(), reason: Some(reason) };
+            Ok(call.turn_down(claim, &verdict, None)?)
         })
     }
 
-    /// Records a decision by which nothing is transferred, and gives back what was held.
+    /// Records a decision by which nothing is transferred, and gives back what was held. `failure`: what
+    /// stood in the way of one that was approved.
     fn turn_down(
-        &self,
-        details: &Details,
-        key: Option<KeyUse<'_>>,
+        self,
         claim: Claim<'_>,
         verdict: &Verdict<'_>,
-        answer: Answer,
         failure: Option<TransferFailure>,
     ) -> Result<(), Unavailable> {
+        let engine = self.engine;
         let &Asked { from, qty, held, .. } = claim.asked();
-        let draft =
-            self.request_draft(claim.asked(), AdjustmentType::Returned, EventType::TransferDecided);
-        let draft = verdict.note_in(draft.at(verdict.at));
-        let draft = match failure {
+        let record = engine.request_record(
+            claim.asked(),
+            AdjustmentType::Returned,
+            EventType::TransferDecided,
+        );
+        let record = verdict.note_in(record.at(verdict.at));
+        let record = match failure {
             Some(TransferFailure::Insufficient { available, .. }) => {
-                draft.text("available", &available.to_string())
+                record.text("available", &available.to_string())
             }
             Some(TransferFailure::OverCapacity { room, .. }) => {
-                draft.text("room", &room.to_string())
+                record.text("room", &room.to_string())
             }
-            None => draft,
+            None => record,
         };
-        let draft = draft.details(details).key(key, answer);
+        let answer = failure.map_or(Answer::Done, Answer::TransferFailed);
         // Law 2: queued before the credit shows.
-        let recorded = draft.queue();
-        if held && let Some(level) = self.catalog.level(from) {
-            level.give_back(qty, self);
+        let recorded = record.of_call(self, answer).queue();
+        if held && let Some(level) = engine.catalog.level(from) {
+            level.give_back(qty, engine);
         }
         claim.decide(verdict.status, verdict.decision(failure));
         recorded
     }
+}
 
+impl Engine {
     /// A product's name for an error: nobody has to know it.
     fn name_of(&self, product: ProductRef<'_>) -> String {
         match product {
@@ -450,15 +467,15 @@ impl Engine {
 
 impl Verdict<'_> {
     /// Adds who decided, when and how to the decision's record.
-    fn note_in<'d>(&self, draft: Draft<'d>) -> Draft<'d> {
-        let draft = draft
+    fn note_in<'d>(&self, record: RecordBuilder<'d>) -> RecordBuilder<'d> {
+        let record = record
             .text("transferRequestId", &self.id.to_string())
             .text("outcome", self.status.name())
             .text("decidedBy", self.by)
             .text("decidedAt", &self.at.as_millis().to_string());
         match self.reason {
-            Some(reason) => draft.text("reason", reason),
-            None => draft,
+            Some(reason) => record.text("reason", reason),
+            None => record,
         }
     }
 

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use crate::audit::entry::AdjustmentType;
+use crate::audit::record_builder::RecordBuilder;
 use crate::clock::Timestamp;
 use crate::error::{BasketError, ShortLine, Unavailable, UnknownPlace};
-use crate::manager::answer::{Answer, KeyUse};
-use crate::manager::details::Details;
+use crate::manager::InventoryManager;
+use crate::manager::answer::Answer;
+use crate::manager::call::{Call, RequestShape};
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::{Engine, Refusal};
-use crate::manager::keyed::RequestShape;
 use crate::manager::place::{BasketLine, LevelRef, merge_equal_levels};
-use crate::manager::recorder::Draft;
-use crate::manager::request::Request;
+use crate::manager::request::on_requests_for_holds;
+use crate::manager::reserve::ResolvedLine;
 use crate::quantity::Quantity;
 use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
@@ -22,26 +23,44 @@ use crate::reservation::slots::Vacated;
 use crate::stock::cell::CellId;
 use crate::stock::commit::{Line as CommitLine, Refused};
 use crate::stock::handle::LevelHandle;
-use crate::stock::level::StockLevel;
 use crate::stock::word::Delta;
 
-impl Request<'_> {
-    /// As [`InventoryManager::reserve_basket`](crate::InventoryManager::reserve_basket), with this request's details.
+impl InventoryManager {
+    /// Holds all lines under one reservation, or none. Equal lines are merged.
+    ///
+    /// # Errors
+    /// [`BasketError::Insufficient`] names the lines that were short; see [`BasketError`] for the
+    /// rest. Nothing has moved then.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use stockade::BasketLine;
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// manager.add_stock(("SF", "MOUSE"), 10, "SUPPLIER")?;
+    /// let lines = [BasketLine::new(("SF", "LAPTOP"), 1), BasketLine::new(("SF", "MOUSE"), 2)];
+    /// let basket = manager.reserve_basket(&lines, Duration::from_secs(60))?;
+    /// manager.release(basket)?;
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
     pub fn reserve_basket(
         &self,
         lines: &[BasketLine<'_>],
         ttl: Duration,
     ) -> Result<ReservationId, BasketError> {
-        self.engine.reserve_basket(&self.details, lines, ttl)
+        self.call().reserve_basket(lines, ttl)
     }
 }
 
-/// A basket's line whose level is known; equal levels are merged into one.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted<'a> {
-    pub(super) handle: LevelHandle,
-    pub(super) level: &'a StockLevel,
-    pub(super) qty: Quantity,
+on_requests_for_holds! {
+    /// As [`InventoryManager::reserve_basket`], with this request's options.
+    pub fn reserve_basket(
+        &self,
+        lines: &[BasketLine<'_>],
+        ttl: Duration,
+    ) -> Result<ReservationId, BasketError> {
+        self.call().reserve_basket(lines, ttl)
+    }
 }
 
 /// Whether a basket is held, or sold at once.
@@ -54,22 +73,116 @@ pub(super) enum Purpose {
     Retake(ReservationId),
 }
 
-impl Engine {
+impl Purpose {
+    /// When the hold ends by itself. One that is sold at once has ended when it was made.
+    fn expires_at(self, id: ReservationId) -> Timestamp {
+        match self {
+            Self::Hold { ttl_millis } => id.created_at().saturating_add_millis(ttl_millis),
+            Self::Retake(_) => id.created_at(),
+        }
+    }
+}
+
+impl<'a> Call<'a> {
     fn reserve_basket(
-        &self,
-        details: &Details,
+        self,
         lines: &[BasketLine<'_>],
         ttl: Duration,
     ) -> Result<ReservationId, BasketError> {
         let shape = || basket_shape("basket", lines).span(ttl);
-        self.check_basket(lines)?;
-        self.keyed(OperationKind::Reserve, details, shape, |key| {
-            let ttl_millis = self.settings.checked_ttl(ttl)?;
-            let wanted = self.wanted(lines)?;
-            self.take_basket(details, key, &wanted, Purpose::Hold { ttl_millis })
+        self.engine.check_basket(lines)?;
+        self.keyed(OperationKind::Reserve, shape, |call| {
+            let ttl_millis = call.engine.ttl_limits.checked_ttl(ttl)?;
+            let wanted = call.engine.resolved_lines(lines)?;
+            call.take_basket(&wanted, Purpose::Hold { ttl_millis })
         })
     }
 
+    /// Takes all lines, or none and says which are short.
+    pub(super) fn take_basket(
+        self,
+        wanted: &[ResolvedLine<'_>],
+        purpose: Purpose,
+    ) -> Result<ReservationId, BasketError> {
+        let engine = self.engine;
+        let count = |_: &Unavailable| engine.refusals.count(Refusal::Unavailable as usize);
+        engine.check_gate().inspect_err(count)?;
+        let now = engine.now();
+        engine.look_before_taking(wanted, now)?;
+        engine.admit().inspect_err(count)?;
+        let slots = engine.slots_for_basket(wanted.len(), &purpose, now)?;
+        let Some(head) = slots.first() else { return Err(BasketError::Empty) };
+        let now = head.birth(now, || engine.now());
+        let id = ReservationId::new(now, head.number(), engine.randomness.next());
+        let record = self.basket_record(wanted, purpose, id);
+        if let Err(refusal) = engine.take_lines(wanted, now) {
+            slots.into_iter().for_each(|slot| engine.slots.put_back(slot, now));
+            return Err(refusal);
+        }
+        let recorded = record.queue();
+        self.publish_basket(wanted, purpose, slots, id);
+        recorded?;
+        Ok(id)
+    }
+
+    fn basket_record(
+        self,
+        wanted: &[ResolvedLine<'_>],
+        purpose: Purpose,
+        id: ReservationId,
+    ) -> RecordBuilder<'a> {
+        let answer = match purpose {
+            Purpose::Hold { .. } => Answer::Reservation(id),
+            Purpose::Retake(_) => Answer::Retaken(id),
+        };
+        let mut record = self
+            .engine
+            .recorder
+            .movement_of(AdjustmentType::Reserved)
+            .new_hold(self, id, purpose.expires_at(id))
+            .of_hold(self, answer);
+        for line in wanted {
+            record = record.line(line.handle, line.qty.get());
+        }
+        if let Purpose::Retake(of) = purpose {
+            record = record.retaken_from(of);
+            for line in wanted {
+                record = record.and(AdjustmentType::Sold, line.handle, line.qty);
+            }
+        }
+        record
+    }
+
+    fn publish_basket(
+        self,
+        wanted: &[ResolvedLine<'_>],
+        purpose: Purpose,
+        slots: Vec<Vacated<'_>>,
+        id: ReservationId,
+    ) {
+        let engine = self.engine;
+        let mut slots = slots.into_iter();
+        let mut lines = wanted.iter().map(|line| Line::new(line.handle, line.qty.get()));
+        let (Some(head), Some(first)) = (slots.next(), lines.next()) else { return };
+        let rest: Vec<(Vacated<'_>, Line)> = slots.by_ref().zip(lines).collect();
+        let chain = Chain::NONE.keeping(self.options.keep_until_shipped);
+        let tenant = Tenant { id, owner: self.options.owner, line: first, chain };
+        match purpose {
+            Purpose::Hold { .. } => {
+                engine.slots.publish(head, &rest, tenant, purpose.expires_at(id));
+            }
+            Purpose::Retake(of) => {
+                wanted.iter().for_each(|line| line.level.sell(line.qty));
+                let number = head.number();
+                let note = slots.next().map(|slot| (slot, of));
+                let chain = engine.slots.publish_sold(head, &rest, note, tenant);
+                engine.slots.retire(number, chain, true, id.created_at());
+            }
+        }
+    }
+}
+
+impl Engine {
     /// What can be refused without a look at the stock.
     pub(super) fn check_basket(&self, lines: &[BasketLine<'_>]) -> Result<(), BasketError> {
         if lines.is_empty() {
@@ -84,7 +197,10 @@ impl Engine {
 
     /// The levels of a basket's lines, sorted, equal ones merged; refuses a line that nobody ever
     /// stocked, and a warehouse that is suspended.
-    pub(super) fn wanted(&self, lines: &[BasketLine<'_>]) -> Result<Vec<Wanted<'_>>, BasketError> {
+    pub(super) fn resolved_lines(
+        &self,
+        lines: &[BasketLine<'_>],
+    ) -> Result<Vec<ResolvedLine<'_>>, BasketError> {
         let mut found: Vec<(LevelHandle, u32)> = Vec::with_capacity(lines.len());
         let mut never_stocked = Vec::new();
         for line in lines {
@@ -112,42 +228,18 @@ impl Engine {
                     self.refusals.count(Refusal::Suspended as usize);
                     BasketError::Suspended { warehouse }
                 })?;
-                Ok(Wanted { handle, level, qty })
+                Ok(ResolvedLine { handle, level, qty })
             })
             .collect()
     }
 
-    /// Takes all lines, or none and says which are short.
-    pub(super) fn take_basket(
-        &self,
-        details: &Details,
-        key: Option<KeyUse<'_>>,
-        wanted: &[Wanted<'_>],
-        purpose: Purpose,
-    ) -> Result<ReservationId, BasketError> {
-        let count = |_: &Unavailable| self.refusals.count(Refusal::Unavailable as usize);
-        self.check_gate().inspect_err(count)?;
-        let now = self.now();
-        self.look_before_taking(wanted, now)?;
-        self.admit().inspect_err(count)?;
-        let slots = self.slots_for_basket(wanted.len(), &purpose, now)?;
-        let Some(head) = slots.first() else { return Err(BasketError::Empty) };
-        let now = head.birth(now, || self.now());
-        let id = ReservationId::new(now, head.number(), self.randomness.next());
-        let draft = self.basket_draft(details, key, wanted, purpose, id, now);
-        if let Err(refusal) = self.take_lines(wanted, now) {
-            slots.into_iter().for_each(|slot| self.slots.put_back(slot, now));
-            return Err(refusal);
-        }
-        let recorded = draft.queue();
-        self.publish_basket(details, wanted, purpose, slots, id, now);
-        recorded?;
-        Ok(id)
-    }
-
     /// Refuses what is plainly short without a write to shared memory: sold out is most of a flash
     /// sale.
-    fn look_before_taking(&self, wanted: &[Wanted<'_>], now: Timestamp) -> Result<(), BasketError> {
+    fn look_before_taking(
+        &self,
+        wanted: &[ResolvedLine<'_>],
+        now: Timestamp,
+    ) -> Result<(), BasketError> {
         let mut short = self.short_lines(wanted);
         let mut overdue_left = false;
         if !short.is_empty() && self.slots.is_due(now) {
@@ -159,7 +251,7 @@ impl Engine {
 
     /// Takes all lines at one instant, or none. A refusal is true: the first line that it names was
     /// short at one instant of this call.
-    fn take_lines(&self, wanted: &[Wanted<'_>], now: Timestamp) -> Result<(), BasketError> {
+    fn take_lines(&self, wanted: &[ResolvedLine<'_>], now: Timestamp) -> Result<(), BasketError> {
         let mut overdue_left = false;
         let mut short = match self.try_to_take(wanted)? {
             None => return Ok(()),
@@ -181,7 +273,10 @@ impl Engine {
     }
 
     /// `Some`: refused, because this line was short, with so many available.
-    fn try_to_take(&self, wanted: &[Wanted<'_>]) -> Result<Option<(usize, u32)>, Unavailable> {
+    fn try_to_take(
+        &self,
+        wanted: &[ResolvedLine<'_>],
+    ) -> Result<Option<(usize, u32)>, Unavailable> {
         if let [line] = wanted {
             return Ok(match line.level.hold(line.qty, self) {
                 Ok(change) => {
@@ -220,66 +315,6 @@ impl Engine {
         })
     }
 
-    fn publish_basket(
-        &self,
-        details: &Details,
-        wanted: &[Wanted<'_>],
-        purpose: Purpose,
-        slots: Vec<Vacated<'_>>,
-        id: ReservationId,
-        now: Timestamp,
-    ) {
-        let mut slots = slots.into_iter();
-        let mut lines = wanted.iter().map(|line| Line::new(line.handle, line.qty.get()));
-        let (Some(head), Some(first)) = (slots.next(), lines.next()) else { return };
-        let rest: Vec<(Vacated<'_>, Line)> = slots.by_ref().zip(lines).collect();
-        let chain = Chain::NONE.keeping(details.keep_until_shipped);
-        let tenant = Tenant { id, owner: details.owner, line: first, chain };
-        match purpose {
-            Purpose::Hold { ttl_millis } => {
-                let expires_at = now.saturating_add_millis(ttl_millis);
-                self.slots.publish(head, &rest, tenant, expires_at);
-            }
-            Purpose::Retake(of) => {
-                wanted.iter().for_each(|line| line.level.sell(line.qty));
-                let number = head.number();
-                let note = slots.next().map(|slot| (slot, of));
-                let chain = self.slots.publish_sold(head, &rest, note, tenant, now);
-                self.slots.retire(number, chain, true, now);
-            }
-        }
-    }
-
-    fn basket_draft(
-        &self,
-        details: &Details,
-        key: Option<KeyUse<'_>>,
-        wanted: &[Wanted<'_>],
-        purpose: Purpose,
-        id: ReservationId,
-        now: Timestamp,
-    ) -> Draft<'_> {
-        let (expires_at, of) = match purpose {
-            Purpose::Hold { ttl_millis } => (now.saturating_add_millis(ttl_millis), None),
-            Purpose::Retake(of) => (now, Some(of)),
-        };
-        let mut draft = self
-            .recorder
-            .movement_of(AdjustmentType::Reserved)
-            .new_hold(id, expires_at, details)
-            .key(key, if of.is_some() { Answer::Retaken(id) } else { Answer::Reservation(id) });
-        for line in wanted {
-            draft = draft.line(line.handle, line.qty.get());
-        }
-        if let Some(of) = of {
-            draft = draft.retaken_from(of);
-            for line in wanted {
-                draft = draft.and(AdjustmentType::Sold, line.handle, line.qty);
-            }
-        }
-        draft
-    }
-
     #[cold]
     fn refuse_basket(&self, lines: Vec<ShortLine>, overdue_left: bool) -> BasketError {
         self.refusals.count(Refusal::Insufficient as usize);
@@ -287,16 +322,16 @@ impl Engine {
     }
 
     /// The lines that are short at this look.
-    fn short_lines(&self, wanted: &[Wanted<'_>]) -> Vec<ShortLine> {
+    fn short_lines(&self, wanted: &[ResolvedLine<'_>]) -> Vec<ShortLine> {
         wanted.iter().filter_map(|line| self.short_line(line)).collect()
     }
 
-    fn short_line(&self, line: &Wanted<'_>) -> Option<ShortLine> {
+    fn short_line(&self, line: &ResolvedLine<'_>) -> Option<ShortLine> {
         let available = line.level.available();
         (available < line.qty.get()).then(|| self.short(line, available))
     }
 
-    fn short(&self, line: &Wanted<'_>, available: u32) -> ShortLine {
+    fn short(&self, line: &ResolvedLine<'_>, available: u32) -> ShortLine {
         let (warehouse, product) = self.names_of(line.handle);
         ShortLine {
             warehouse: warehouse.as_ref().into(),
@@ -318,7 +353,7 @@ impl Engine {
     }
 }
 
-fn enough(wanted: &[Wanted<'_>]) -> bool {
+fn enough(wanted: &[ResolvedLine<'_>]) -> bool {
     wanted.iter().all(|line| line.level.available() >= line.qty.get())
 }
 

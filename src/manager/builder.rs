@@ -8,29 +8,28 @@ use std::time::Duration;
 use crate::audit::entry::EventType;
 use crate::audit::queue::Backpressure;
 use crate::audit::record::Subject;
-use crate::audit::recorder::{Recorder as AuditRecorder, Settings as AuditSettings};
+use crate::audit::recorder::{Recorder, Settings as AuditSettings};
 use crate::audit::sink::AuditSink;
 use crate::audit::writer::Writer;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::{BuildError, InvalidName, MAX_NAME_BYTES};
 use crate::manager::InventoryManager;
 use crate::manager::approvals::Approvals;
-use crate::manager::due::Due;
 use crate::manager::durability::Durabilities;
 use crate::manager::engine::{Engine, Time, alert_source};
 use crate::manager::journal::{Journal, JournalOptions};
 use crate::manager::lifecycle::{Life, Threads};
-use crate::manager::recorder::Recorder;
+use crate::manager::recording::DrivenWriter;
 use crate::manager::recover;
-use crate::manager::settings::{Settings, millis};
+use crate::manager::settings::{TtlLimits, millis};
 use crate::manager::spec::WarehouseSpec;
-use crate::manager::sweep::run_sweeper;
+use crate::manager::sweeper::{SweepControl, run_sweeper};
 use crate::policy::alerts::{Listeners, Scope, StockAlertListener};
 use crate::policy::approval::{ApprovalPolicy, ManualApproval};
 use crate::policy::desk::AlertDesk;
 use crate::quantity::MAX_UNITS;
 use crate::reservation::id::Randomness;
-use crate::reservation::keys::{KeyLimits, Keys, Patience};
+use crate::reservation::keys::{KeyLimits, Keys, OnDuplicate};
 use crate::reservation::magazines::Retention;
 use crate::reservation::slots::Slots;
 use crate::shard::{Counters, parallelism};
@@ -268,30 +267,31 @@ impl Builder {
             // A journal's log reaches back as far as it says.
             opened_at: if journal.is_some() { Timestamp::default() } else { born },
         };
-        let (audit, mut writer) = AuditRecorder::open(audit, Arc::clone(&catalog) as _);
+        let (recorder, mut writer) = Recorder::open(audit, Arc::clone(&catalog) as _);
         let found = match journal {
-            Some(journal) => Some(journal.go_on(&audit, &mut writer, born, &self.randomness)?),
+            Some(journal) => Some(journal.go_on(&recorder, &mut writer, born, &self.randomness)?),
             None => None,
         };
-        let (recorder, writer) = recorder_for(audit, writer, self.threads);
+        let (writer, driven) = writer_for(writer, self.threads);
         let sweeper = self.sweeper && self.threads;
         let mut engine = Engine {
             catalog,
             slots: Slots::with_room(room, self.max_reservations, parallelism, self.retention),
             keys: Keys::new(self.keys),
-            patience: match self.backpressure {
-                Backpressure::Wait => Patience::Wait,
-                Backpressure::Refuse => Patience::Refuse,
+            on_duplicate: match self.backpressure {
+                Backpressure::Wait => OnDuplicate::Wait,
+                Backpressure::Refuse => OnDuplicate::Refuse,
             },
             recorder,
+            driven,
             desk: AlertDesk::new(),
             listeners: Listeners::new(),
             clock: Time(self.clock),
             randomness: self.randomness,
-            settings: Settings::new(self.longest_ttl, longest_total),
+            ttl_limits: TtlLimits::new(self.longest_ttl, longest_total),
             durabilities: self.durabilities,
             approvals: Approvals::new(self.approval_policy, self.max_transfer_requests),
-            due: Due::new(self.overdue_limit, self.queue_capacity, sweeper),
+            sweeping: SweepControl::new(self.overdue_limit, self.queue_capacity, sweeper),
             refusals: Counters::new(parallelism),
             changing: Mutex::new(()),
             max_slots: self.max_reservations,
@@ -378,26 +378,15 @@ fn check(holds: bool, setting: &'static str, expected: &'static str) -> Result<(
     if holds { Ok(()) } else { Err(BuildError::Setting { setting, expected }) }
 }
 
+/// The writer for a thread of its own; or the one that callers drive.
 #[cfg(feature = "testing")]
-fn recorder_for(
-    audit: Arc<AuditRecorder>,
-    writer: Writer,
-    threads: bool,
-) -> (Recorder, Option<Writer>) {
-    if threads {
-        (Recorder::threaded(audit), Some(writer))
-    } else {
-        (Recorder::driven(audit, writer), None)
-    }
+fn writer_for(writer: Writer, threads: bool) -> (Option<Writer>, Option<DrivenWriter>) {
+    if threads { (Some(writer), None) } else { (None, Some(DrivenWriter::new(writer))) }
 }
 
 #[cfg(not(feature = "testing"))]
-fn recorder_for(
-    audit: Arc<AuditRecorder>,
-    writer: Writer,
-    _threads: bool,
-) -> (Recorder, Option<Writer>) {
-    (Recorder::threaded(audit), Some(writer))
+fn writer_for(writer: Writer, _threads: bool) -> (Option<Writer>, Option<DrivenWriter>) {
+    (Some(writer), None)
 }
 
 /// The first records: the engine's opening and its warehouses, unless the journal knows them.

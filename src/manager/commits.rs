@@ -25,7 +25,8 @@ impl Site for Engine {
 
 impl Announce for Engine {
     fn announce(&self, moved: &dyn Moved) {
-        self.recorder.committed(moved.name());
+        // An ended writer is no error here: the commit goes on, and its caller asks `check_writer`.
+        let _ = self.recorder.committed(moved.name());
     }
 
     fn shown(&self, moved: &dyn Moved) {

@@ -6,7 +6,7 @@ use crate::audit::entry::EventType;
 use crate::audit::record::Subject;
 use crate::error::SettingError;
 use crate::manager::InventoryManager;
-use crate::manager::details::NO_DETAILS;
+use crate::manager::call::RequestOptions;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
 use crate::manager::place::{LevelRef, WarehouseRef};
@@ -17,7 +17,7 @@ use crate::sync::{Ordering, lock};
 impl InventoryManager {
     /// The longest time to live that one reserve or one extension may ask for.
     pub fn longest_ttl(&self) -> Duration {
-        self.engine.settings.longest_ttl()
+        self.engine.ttl_limits.longest_ttl()
     }
 
     /// Changes the longest time to live, for calls from now on; live holds keep theirs.
@@ -29,7 +29,7 @@ impl InventoryManager {
             return Err(SettingError::LongestTtl);
         }
         self.engine.change(Subject::None, "longest_ttl_ms", &millis(longest).to_string(), || {
-            self.engine.settings.longest_ttl.store(millis(longest), Ordering::Relaxed);
+            self.engine.ttl_limits.longest_ttl.store(millis(longest), Ordering::Relaxed);
         })
     }
 
@@ -143,17 +143,17 @@ impl Engine {
     ) -> Result<(), SettingError> {
         let one_at_a_time = lock(&self.changing);
         self.admit()?;
-        let draft = self
+        let record = self
             .recorder
             .event(EventType::SettingChanged)
             .about(place)
             .at(self.now())
             .text("setting", setting)
             .text("value", value);
-        let recorded = draft.queue();
+        let recorded = record.queue();
         set();
         drop(one_at_a_time);
         let answer = recorded.map_err(SettingError::from);
-        self.once_durable(OperationKind::Setting, &NO_DETAILS, answer)
+        self.once_durable(OperationKind::Setting, RequestOptions::DEFAULT, answer)
     }
 }

@@ -7,25 +7,10 @@ use std::task::{Context, Poll, ready};
 use crate::audit::flush::Flush;
 use crate::error::{FlushError, RestsOnRecord, Unavailable};
 use crate::manager::InventoryManager;
-use crate::manager::details::Details;
+use crate::manager::call::RequestOptions;
 use crate::manager::durability::{Durability, OperationKind};
 use crate::manager::engine::Engine;
 use crate::manager::request::Request;
-
-impl Request<'_> {
-    /// What this call does about its audit entry before it returns, whatever the engine is set to.
-    ///
-    /// ```
-    /// use stockade::Durability;
-    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
-    /// manager.request().durability(Durability::Synced).add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
-    /// # Ok::<(), stockade::Error>(())
-    /// ```
-    pub fn durability(mut self, durability: Durability) -> Self {
-        self.details.durability = Some(durability);
-        self
-    }
-}
 
 impl InventoryManager {
     /// Makes a call now, and gives what it answered once its entry is on the disk: for callers that
@@ -48,7 +33,7 @@ impl InventoryManager {
         E: From<Unavailable> + RestsOnRecord,
     {
         let answer = operation(self.request().durability(Durability::Buffered));
-        let flush = rests_on_record(&answer).then(|| self.engine.recorder.flush());
+        let flush = rests_on_record(&answer).then(|| self.engine.flush());
         Durably { answer: Some(answer), flush }
     }
 }
@@ -99,10 +84,10 @@ impl Engine {
     pub(super) fn once_durable<T, E: From<Unavailable> + RestsOnRecord>(
         &self,
         kind: OperationKind,
-        details: &Details,
+        options: &RequestOptions,
         answer: Result<T, E>,
     ) -> Result<T, E> {
-        match details.durability.unwrap_or_else(|| self.durabilities.of(kind)) {
+        match options.durability.unwrap_or_else(|| self.durabilities.of(kind)) {
             Durability::Buffered => answer,
             Durability::Synced => self.wait_until_durable(answer),
         }
@@ -117,7 +102,7 @@ impl Engine {
             return answer;
         }
         // All that the answer rests on was queued before it was given, by this call or an earlier one.
-        durable(answer, self.recorder.flush().wait())
+        durable(answer, self.flush().wait())
     }
 }
 

@@ -4,24 +4,24 @@ use std::sync::{Arc, Weak};
 
 use crate::audit::entry::EventType;
 use crate::audit::record::Subject;
+use crate::audit::recorder::Recorder;
 use crate::audit::view::Names;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{
-    AddError, DecisionError, InvalidName, MAX_NAME_BYTES, SettingError, TransferError, Unavailable,
-    UnknownPlace,
+    AddError, DecisionError, InvalidName, MAX_NAME_BYTES, SettingError, TransferError, UnknownPlace,
 };
-use crate::manager::answer::{Answer, KeyUse};
+use crate::manager::answer::Answer;
 use crate::manager::approvals::Approvals;
-use crate::manager::due::Due;
 use crate::manager::durability::Durabilities;
 use crate::manager::journal::JournalLink;
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
-use crate::manager::recorder::Recorder;
-use crate::manager::settings::Settings;
+use crate::manager::recording::DrivenWriter;
+use crate::manager::settings::TtlLimits;
+use crate::manager::sweeper::SweepControl;
 use crate::policy::alerts::{Listeners, StockAlert, StockAlertListener};
 use crate::policy::desk::{AlertDesk, AlertSource};
 use crate::reservation::id::Randomness;
-use crate::reservation::keys::{Keys, Patience};
+use crate::reservation::keys::{Keys, OnDuplicate};
 use crate::reservation::slots::{Slots, Vacated};
 use crate::shard::Counters;
 use crate::stock::catalog::{Catalog, CatalogFull, Definition};
@@ -53,17 +53,19 @@ pub(crate) struct Engine {
     pub(super) slots: Slots,
     pub(super) keys: Keys<Answer>,
     /// What a call does that meets another one with its key.
-    pub(super) patience: Patience,
-    pub(super) recorder: Recorder,
+    pub(super) on_duplicate: OnDuplicate,
+    pub(super) recorder: Arc<Recorder>,
+    /// The audit writer, where no thread of its own runs it: in users' own tests.
+    pub(super) driven: Option<DrivenWriter>,
     pub(super) desk: AlertDesk,
     pub(super) listeners: Listeners,
     pub(super) clock: Time,
     pub(super) randomness: Randomness,
-    pub(super) settings: Settings,
+    pub(super) ttl_limits: TtlLimits,
     pub(super) durabilities: Durabilities,
     /// Transfers that wait for approval.
     pub(super) approvals: Approvals,
-    pub(super) due: Due,
+    pub(super) sweeping: SweepControl,
     pub(super) refusals: Counters<REFUSALS>,
     /// Held while a setting changes.
     pub(super) changing: Mutex<()>,
@@ -86,18 +88,6 @@ impl Engine {
     #[inline]
     pub(super) fn now(&self) -> Timestamp {
         self.clock.0.now()
-    }
-
-    /// Whether an operation may begin; obtained before anything moves (Law 5). May wait.
-    #[inline]
-    pub(super) fn admit(&self) -> Result<(), Unavailable> {
-        self.recorder.admit()
-    }
-
-    /// Whether the engine takes calls; for what may be refused before it queues anything.
-    #[inline]
-    pub(super) fn check_gate(&self) -> Result<(), Unavailable> {
-        self.recorder.check()
     }
 
     /// A slot that nobody else can reach; `None` if all are in use. Behind an overdue hold may be a
@@ -201,17 +191,17 @@ impl Engine {
         let warehouse = self.warehouse(WarehouseRef::Name(warehouse))?;
         let now = self.now();
         let opened = self.catalog.open_level(warehouse.id(), product, |definition| {
-            let draft = match definition {
+            let record = match definition {
                 Definition::Product(id, name) => {
-                    let draft = self.recorder.event(EventType::ProductDefined);
-                    draft.about(Subject::Product(id)).text("name", name)
+                    let record = self.recorder.event(EventType::ProductDefined);
+                    record.about(Subject::Product(id)).text("name", name)
                 }
                 Definition::Level(handle) => {
                     self.recorder.event(EventType::LevelOpened).about(Subject::Level(handle))
                 }
             };
             // Where the writer has ended, the operation that needs the name hears it.
-            let _ = draft.at(now).queue();
+            let _ = record.at(now).queue();
         });
         Ok(opened?)
     }
@@ -265,21 +255,6 @@ impl Engine {
     pub(super) fn raise_alert(&self, handle: LevelHandle, level: &StockLevel) {
         if level.note_crossing() {
             self.desk.raise(handle);
-        }
-    }
-
-    /// Records the use of a key by a call that moved nothing.
-    pub(super) fn record_key_use(
-        &self,
-        key: Option<KeyUse<'_>>,
-        answer: impl Into<Answer>,
-    ) -> Result<(), Unavailable> {
-        match key {
-            None => Ok(()),
-            some => {
-                let draft = self.recorder.event(EventType::KeyUsed).about(Subject::None);
-                draft.at(self.now()).key(some, answer).queue()
-            }
         }
     }
 }

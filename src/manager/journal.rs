@@ -119,7 +119,7 @@ impl InventoryManager {
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// manager.flush().wait()?;
     /// let head = manager.head().expect("a journal");
-    /// assert_eq!(head.sequence, manager.audit().newest_sequence());
+    /// assert_eq!(head.sequence, manager.audit_log().newest_sequence());
     /// println!("{} {head}", head.sequence); // 5, and 64 hexadecimal digits
     /// # drop(manager);
     /// # std::fs::remove_dir_all(&directory)?;

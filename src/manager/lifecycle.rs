@@ -72,7 +72,7 @@ impl Life {
             let closed = engine.recorder.event(EventType::Closed).about(Subject::None);
             closed.at(engine.now()).queue_by(deadline);
         }
-        engine.due.stop();
+        engine.sweeping.stop();
         if let Some(sweeper) = threads.sweeper.take() {
             wait_for(&sweeper, deadline);
         }
@@ -81,7 +81,7 @@ impl Life {
         let unwritten = match &mut threads.writer {
             Some(writer) => writer.end(deadline),
             None => {
-                engine.recorder.end_driven();
+                engine.end_driven_writer();
                 engine.recorder.unwritten()
             }
         };
@@ -135,10 +135,10 @@ impl InventoryManager {
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// manager.flush().wait()?;
-    /// assert_eq!(manager.audit().newest_sequence(), manager.audit().len());
+    /// assert_eq!(manager.audit_log().newest_sequence(), manager.audit_log().len());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn flush(&self) -> Flush {
-        self.engine.recorder.flush()
+        self.engine.flush()
     }
 }

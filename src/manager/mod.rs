@@ -5,41 +5,39 @@ mod approvals;
 mod approve;
 mod basket;
 mod builder;
+mod call;
 mod commits;
 mod configure;
 mod copies;
-mod details;
-mod due;
 mod durability;
 mod durable;
+mod end_hold;
 mod engine;
-mod found;
-mod fulfil;
+mod fulfill;
 mod journal;
-mod keyed;
 mod lifecycle;
-mod operations;
+mod listeners;
 mod partial;
 mod place;
 mod queries;
-mod receive;
-mod recorder;
+mod recording;
 mod recover;
 mod redact;
 mod request;
+mod reservation_snapshot;
 mod reserve;
 mod retake;
 mod settings;
-mod settle;
-mod settle_sale;
+mod ship_lines;
 mod snapshot;
 mod spec;
 mod stats;
-mod sweep;
+mod stock;
+mod sweeper;
 #[cfg(feature = "testing")]
 mod testing;
 #[cfg(all(test, not(loom)))]
-mod told;
+mod tests;
 mod transfer;
 mod transfer_request;
 mod verify;
@@ -54,7 +52,7 @@ pub use journal::Recovered;
 pub use lifecycle::Shutdown;
 pub use place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
 pub use queries::{ReservationCursor, ReservationPage, WarehouseLevel};
-pub use request::Request;
+pub use request::{HoldRequest, Request, TransferRequestBuilder};
 pub use snapshot::{LevelSnapshot, Totals};
 pub use spec::WarehouseSpec;
 pub use stats::{Health, Refusals, Stats};
@@ -63,6 +61,7 @@ pub use transfer_request::{
 };
 pub use verify::{BrokenLevel, Comparison};
 
+use call::{Call, RequestOptions};
 use engine::Engine;
 use lifecycle::Life;
 
@@ -109,9 +108,15 @@ impl InventoryManager {
         Self { life: Arc::new(life), engine }
     }
 
-    /// An operation to come, with what the caller adds to it: a key, an owner, notes for the auditor.
+    /// An operation to come, with what the caller adds to it: a key, notes for the auditor, whom it is for.
     pub fn request(&self) -> Request<'_> {
         Request::new(&self.engine)
+    }
+
+    /// A call to which nothing is added.
+    #[inline]
+    fn call(&self) -> Call<'_> {
+        Call::new(&self.engine, RequestOptions::DEFAULT)
     }
 
     /// A handle that does not keep the engine alive: for listeners, which the engine itself owns.

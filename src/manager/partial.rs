@@ -7,19 +7,19 @@
 //! and does one thing only is an ordinary end, and takes no slots.
 
 use crate::audit::entry::AdjustmentType;
+use crate::audit::record_builder::RecordBuilder;
 use crate::clock::Timestamp;
 use crate::error::{NoReservation, PartialError, Unavailable};
 use crate::manager::InventoryManager;
-use crate::manager::answer::{Answer, KeyUse};
+use crate::manager::answer::Answer;
 use crate::manager::basket::basket_shape;
-use crate::manager::details::Details;
+use crate::manager::call::Call;
 use crate::manager::durability::OperationKind;
+use crate::manager::end_hold::EndKind;
 use crate::manager::engine::Engine;
-use crate::manager::found::Found;
 use crate::manager::place::{BasketLine, merge_equal_levels};
-use crate::manager::recorder::Draft;
 use crate::manager::request::Request;
-use crate::manager::settle::End;
+use crate::manager::reservation_snapshot::ReservationSnapshot;
 use crate::quantity::Quantity;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::Line;
@@ -65,7 +65,7 @@ impl InventoryManager {
         id: ReservationId,
         lines: &[BasketLine<'_>],
     ) -> Result<ReservationStatus, PartialError> {
-        self.request().confirm_lines(id, lines)
+        self.call().partial(id, lines, PartialStep::Confirm)
     }
 
     /// Gives some of what a pending reservation holds back. Returns the status afterwards: pending
@@ -91,7 +91,7 @@ impl InventoryManager {
         id: ReservationId,
         lines: &[BasketLine<'_>],
     ) -> Result<ReservationStatus, PartialError> {
-        self.request().release_lines(id, lines)
+        self.call().partial(id, lines, PartialStep::Release)
     }
 
     /// Sells the units that are named, and gives all others back that the reservation holds, in one
@@ -121,49 +121,48 @@ impl InventoryManager {
         id: ReservationId,
         lines: &[BasketLine<'_>],
     ) -> Result<ReservationStatus, PartialError> {
-        self.request().confirm_lines_and_release_rest(id, lines)
+        self.call().partial(id, lines, PartialStep::ConfirmAndReleaseRest)
     }
 }
 
 impl Request<'_> {
-    /// As [`InventoryManager::confirm_lines`](crate::InventoryManager::confirm_lines), with this request's details.
+    /// As [`InventoryManager::confirm_lines`], with this request's options.
     pub fn confirm_lines(
         &self,
         id: ReservationId,
         lines: &[BasketLine<'_>],
     ) -> Result<ReservationStatus, PartialError> {
-        self.engine.partial(&self.details, id, lines, Step::Confirm)
+        self.call().partial(id, lines, PartialStep::Confirm)
     }
 
-    /// As [`InventoryManager::release_lines`](crate::InventoryManager::release_lines), with this request's details.
+    /// As [`InventoryManager::release_lines`], with this request's options.
     pub fn release_lines(
         &self,
         id: ReservationId,
         lines: &[BasketLine<'_>],
     ) -> Result<ReservationStatus, PartialError> {
-        self.engine.partial(&self.details, id, lines, Step::Release)
+        self.call().partial(id, lines, PartialStep::Release)
     }
 
-    /// As [`InventoryManager::confirm_lines_and_release_rest`](crate::InventoryManager::confirm_lines_and_release_rest),
-    /// with this request's details.
+    /// As [`InventoryManager::confirm_lines_and_release_rest`], with this request's options.
     pub fn confirm_lines_and_release_rest(
         &self,
         id: ReservationId,
         lines: &[BasketLine<'_>],
     ) -> Result<ReservationStatus, PartialError> {
-        self.engine.partial(&self.details, id, lines, Step::ConfirmAndReleaseRest)
+        self.call().partial(id, lines, PartialStep::ConfirmAndReleaseRest)
     }
 }
 
 /// What a step does with the units that it names, and with the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum PartialStep {
     Confirm,
     Release,
     ConfirmAndReleaseRest,
 }
 
-impl Step {
+impl PartialStep {
     fn name(self) -> &'static str {
         match self {
             Self::Confirm => "confirm-lines",
@@ -190,20 +189,20 @@ impl Step {
 }
 
 /// What a step does.
-struct Plan {
+struct StepPlan {
     /// All lines as they will be.
     lines: Vec<Line>,
     sold: Vec<(LevelHandle, Quantity)>,
     given_back: Vec<(LevelHandle, Quantity)>,
 }
 
-impl Plan {
+impl StepPlan {
     /// The one end that the step comes to, if it is an end of one kind.
-    fn plain_end(&self) -> Option<End> {
+    fn plain_end(&self) -> Option<EndKind> {
         let over = self.lines.iter().all(|line| line.held == 0);
         match (over, self.sold.is_empty(), self.given_back.is_empty()) {
-            (true, false, true) => Some(End::Sell),
-            (true, true, false) => Some(End::Release),
+            (true, false, true) => Some(EndKind::Sell),
+            (true, true, false) => Some(EndKind::Release),
             _ => None,
         }
     }
@@ -220,36 +219,29 @@ impl Plan {
     }
 }
 
-impl Engine {
+impl Call<'_> {
     fn partial(
-        &self,
-        details: &Details,
+        self,
         id: ReservationId,
         lines: &[BasketLine<'_>],
-        step: Step,
+        step: PartialStep,
     ) -> Result<ReservationStatus, PartialError> {
         if lines.is_empty() {
             return Err(PartialError::Empty);
         }
         let shape = || basket_shape(step.name(), lines).reservation(id);
-        self.keyed(step.kind(), details, shape, |key| {
-            let named = self.merged::<PartialError>(lines)?;
-            self.admit()?;
-            let now = self.now();
+        self.keyed(step.kind(), shape, |call| {
+            let engine = call.engine;
+            let named = engine.merged::<PartialError>(lines)?;
+            engine.admit()?;
+            let call = call.timed();
             loop {
-                let found = self.find_pending(id, now)?;
-                let plan = self.plan(step, &found.lines, &named)?;
+                let hold = engine.find_pending(id, call.now())?;
+                let plan = engine.plan(step, &hold.lines, &named)?;
                 let answer = status(plan.phase());
                 let done = match plan.plain_end() {
-                    Some(end) => self.end_found(
-                        id,
-                        &found,
-                        end,
-                        details,
-                        key.map(|key| (key, answer.into())),
-                        now,
-                    ),
-                    None => self.step(id, &found, &plan, details, (key, answer.into()), now)?,
+                    Some(end) => call.end_found(&hold, end, answer.into()),
+                    None => call.step(&hold, &plan, answer.into())?,
                 };
                 // Where another call was first, its outcome is looked at.
                 if let Some(recorded) = done {
@@ -259,6 +251,65 @@ impl Engine {
         })
     }
 
+    /// A step that ends the hold as `confirm` or `release` would. `None`: another call was first.
+    fn end_found(
+        self,
+        hold: &ReservationSnapshot<'_>,
+        end: EndKind,
+        answer: Answer,
+    ) -> Option<Result<(), Unavailable>> {
+        hold.head.swap_to(Phase::Ending).ok()?;
+        Some(self.finish_hold(hold.head, end, answer))
+    }
+
+    /// A step after which the hold has other lines. `None`: another call was first.
+    fn step(
+        self,
+        hold: &ReservationSnapshot<'_>,
+        plan: &StepPlan,
+        answer: Answer,
+    ) -> Result<Option<Result<(), Unavailable>>, PartialError> {
+        let (engine, now) = (self.engine, self.now());
+        // Law 5: whatever can run out is obtained before anything moves.
+        let slots = engine
+            .take_slots(plan.lines.len(), now)
+            .ok_or(PartialError::Full { slots: engine.max_slots })?;
+        let record = engine
+            .step_record(plan)
+            .at(now)
+            .reservation(hold.tenant.id, hold.head.state.expires_at())
+            .owner(hold.tenant.owner)
+            .of_call(self, answer);
+        // Law 3: the whole word, so that the lines are still those that the plan was made for.
+        if hold.head.swap_to(Phase::Ending).is_err() {
+            slots.into_iter().for_each(|slot| engine.slots.put_back(slot, now));
+            return Ok(None);
+        }
+        let gift = |&(level, qty): &(LevelHandle, Quantity)| CommitLine {
+            cell: CellId::level(level),
+            delta: Delta::give_back(qty),
+        };
+        // Law 2: queued first, then sold and given back, then shown as the hold's lines.
+        let gifts: Vec<CommitLine> = plan.given_back.iter().map(gift).collect();
+        let recorded = engine.queue_and_give(record, &gifts);
+        for (level, qty) in &plan.sold {
+            if let Some(level) = engine.catalog.level(*level) {
+                level.sell(*qty);
+            }
+        }
+        let lines: Vec<(Vacated<'_>, Line)> =
+            slots.into_iter().zip(plan.lines.iter().copied()).collect();
+        let phase = plan.phase();
+        let chain = engine.slots.replace_lines(hold.head, &lines, phase, now);
+        if phase.is_final() {
+            let unsettled = plan.lines.iter().any(Line::is_unsettled);
+            engine.slots.retire(hold.head.number, chain, unsettled, now);
+        }
+        Ok(Some(recorded))
+    }
+}
+
+impl Engine {
     /// The levels of the lines, sorted, equal ones merged.
     pub(super) fn merged<E>(&self, lines: &[BasketLine<'_>]) -> Result<Vec<(LevelHandle, u32)>, E>
     where
@@ -274,26 +325,30 @@ impl Engine {
     }
 
     /// Reads a pending hold and its lines, or says what stands in the way. An overdue one is expired.
-    fn find_pending(&self, id: ReservationId, now: Timestamp) -> Result<Found<'_>, PartialError> {
+    fn find_pending(
+        &self,
+        id: ReservationId,
+        now: Timestamp,
+    ) -> Result<ReservationSnapshot<'_>, PartialError> {
         loop {
-            let found = self.find_whole(id).map_err(|missing| match missing {
+            let hold = self.snapshot_of(id).map_err(|missing| match missing {
                 NoReservation::Forgotten => PartialError::Forgotten,
                 NoReservation::Unknown => PartialError::Unknown,
             })?;
-            let state = found.state;
+            let state = hold.head.state;
             match state.phase() {
                 Phase::Pending if state.is_overdue(now) => {
-                    if self.expire(id.slot(), found.slot, state, now) {
+                    if self.expire(hold.head, now) {
                         return Err(PartialError::Expired { expired_at: state.expires_at() });
                     }
                 }
-                Phase::Pending => return Ok(found),
+                Phase::Pending => return Ok(hold),
                 Phase::Ending => return Err(PartialError::InProgress),
                 phase => {
-                    return Err(match End::of(found.tenant.chain.end(phase)) {
-                        End::Expire => PartialError::Expired { expired_at: state.expires_at() },
-                        End::Release => PartialError::Released,
-                        End::Sell => PartialError::AlreadyConfirmed,
+                    return Err(match EndKind::of(hold.tenant.chain.end(phase)) {
+                        EndKind::Expire => PartialError::Expired { expired_at: state.expires_at() },
+                        EndKind::Release => PartialError::Released,
+                        EndKind::Sell => PartialError::AlreadyConfirmed,
                     });
                 }
             }
@@ -303,11 +358,11 @@ impl Engine {
     /// What the step does to each line, if they have what it names.
     fn plan(
         &self,
-        step: Step,
+        step: PartialStep,
         lines: &[Line],
         named: &[(LevelHandle, u32)],
-    ) -> Result<Plan, PartialError> {
-        let mut plan = Plan {
+    ) -> Result<StepPlan, PartialError> {
+        let mut plan = StepPlan {
             lines: Vec::with_capacity(lines.len()),
             sold: Vec::new(),
             given_back: Vec::new(),
@@ -343,83 +398,18 @@ impl Engine {
         PartialError::NotHeld { warehouse, product, needed, held }
     }
 
-    /// A step that ends the hold as `confirm` or `release` would. `None`: another call was first.
-    fn end_found(
-        &self,
-        id: ReservationId,
-        found: &Found<'_>,
-        end: End,
-        details: &Details,
-        answer: Option<(KeyUse<'_>, Answer)>,
-        now: Timestamp,
-    ) -> Option<Result<(), Unavailable>> {
-        let Found { slot, state, .. } = found;
-        slot.swap(*state, state.in_phase(Phase::Ending)).ok()?;
-        Some(self.finish_hold(id.slot(), slot, *state, end, now, details, answer))
-    }
-
-    /// A step after which the hold has other lines. `None`: another call was first.
-    fn step(
-        &self,
-        id: ReservationId,
-        found: &Found<'_>,
-        plan: &Plan,
-        details: &Details,
-        key: (Option<KeyUse<'_>>, Answer),
-        now: Timestamp,
-    ) -> Result<Option<Result<(), Unavailable>>, PartialError> {
-        let &Found { slot, state, ref tenant, .. } = found;
-        // Law 5: whatever can run out is obtained before anything moves.
-        let slots = self
-            .take_slots(plan.lines.len(), now)
-            .ok_or(PartialError::Full { slots: self.max_slots })?;
-        let draft = self
-            .step_draft(plan)
-            .at(now)
-            .reservation(id, state.expires_at())
-            .owner(tenant.owner)
-            .details(details)
-            .key(key.0, key.1);
-        // Law 3: the whole word, so that the lines are still those that the plan was made for.
-        if slot.swap(state, state.in_phase(Phase::Ending)).is_err() {
-            slots.into_iter().for_each(|slot| self.slots.put_back(slot, now));
-            return Ok(None);
-        }
-        let gift = |&(level, qty): &(LevelHandle, Quantity)| CommitLine {
-            cell: CellId::level(level),
-            delta: Delta::give_back(qty),
-        };
-        // Law 2: queued first, then sold and given back, then shown as the hold's lines.
-        let gifts: Vec<CommitLine> = plan.given_back.iter().map(gift).collect();
-        let recorded = self.queue_and_give(draft, &gifts);
-        for (level, qty) in &plan.sold {
-            if let Some(level) = self.catalog.level(*level) {
-                level.sell(*qty);
-            }
-        }
-        let lines: Vec<(Vacated<'_>, Line)> =
-            slots.into_iter().zip(plan.lines.iter().copied()).collect();
-        let phase = plan.phase();
-        let chain = self.slots.replace_lines(id.slot(), slot, state, &lines, phase, now);
-        if phase.is_final() {
-            let unsettled = plan.lines.iter().any(Line::is_unsettled);
-            self.slots.retire(id.slot(), chain, unsettled, now);
-        }
-        Ok(Some(recorded))
-    }
-
     /// One record with all entries of the step.
-    fn step_draft(&self, plan: &Plan) -> Draft<'_> {
+    fn step_record(&self, plan: &StepPlan) -> RecordBuilder<'_> {
         let first =
             if plan.sold.is_empty() { AdjustmentType::Returned } else { AdjustmentType::Sold };
         let sold = plan.sold.iter().map(|line| (AdjustmentType::Sold, line));
         let given_back = plan.given_back.iter().map(|line| (AdjustmentType::Returned, line));
-        sold.chain(given_back).fold(self.recorder.movement_of(first), |draft, (movement, line)| {
+        sold.chain(given_back).fold(self.recorder.movement_of(first), |record, (movement, line)| {
             let &(level, qty) = line;
             if movement == first {
-                draft.line(level, qty.get())
+                record.line(level, qty.get())
             } else {
-                draft.and(movement, level, qty)
+                record.and(movement, level, qty)
             }
         })
     }

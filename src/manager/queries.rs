@@ -8,8 +8,8 @@ use crate::error::UnknownPlace;
 use crate::manager::InventoryManager;
 use crate::manager::answer::Answer;
 use crate::manager::engine::Engine;
-use crate::manager::found::Found;
 use crate::manager::place::{LevelRef, WarehouseRef};
+use crate::manager::reservation_snapshot::ReservationSnapshot;
 use crate::reservation::chain::SlotNumber;
 use crate::reservation::id::ReservationId;
 use crate::reservation::keys::{KeyName, RequestKey};
@@ -188,7 +188,7 @@ impl InventoryManager {
     }
 
     /// The audit log: every movement that was written, the newest ones at least.
-    pub fn audit(&self) -> AuditLog {
+    pub fn audit_log(&self) -> AuditLog {
         self.engine.recorder.log()
     }
 }
@@ -202,7 +202,8 @@ impl Reservation {
 impl Engine {
     /// A reservation as its readers see it.
     pub(super) fn reservation(&self, id: ReservationId) -> Result<Reservation, NoReservation> {
-        let Found { state, tenant, lines, retaken_from, .. } = self.find_whole(id)?;
+        let ReservationSnapshot { head, tenant, lines, retaken_from } = self.snapshot_of(id)?;
+        let state = head.state;
         let end = tenant.chain.end(state.phase());
         // A phase without a reservation is not found under an id.
         let status = ReservationStatus::of(state.phase()).ok_or(NoReservation::Forgotten)?;

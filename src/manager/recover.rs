@@ -97,7 +97,7 @@ impl Engine {
         }
         self.restore_levels(ledger).ok_or_else(|| too_many("stock levels"))?;
         let built = super::settings::millis(longest_ttl);
-        self.settings.longest_ttl.store(ledger.longest_ttl.under(built), Ordering::Relaxed);
+        self.ttl_limits.longest_ttl.store(ledger.longest_ttl.under(built), Ordering::Relaxed);
         let now = self.now();
         let given_grace = self.restore_holds(ledger, now, grace, report)?;
         self.restore_keys(ledger);

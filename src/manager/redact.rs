@@ -56,7 +56,7 @@ impl InventoryManager {
     ///
     /// let redacted = manager.redact(|entry| entry.note("customer") == Some("M. Curie"))?;
     /// assert_eq!(redacted.records, 1);
-    /// let log = manager.audit().query(&AuditFilter::new());
+    /// let log = manager.audit_log().query(&AuditFilter::new());
     /// assert!(log.entries.iter().all(|entry| entry.note("customer").is_none()));
     /// assert_eq!(JournalReader::new(&directory).verify(None)?.erased, 1);
     /// # drop(manager);
@@ -80,7 +80,7 @@ impl InventoryManager {
         let decided = self.engine.approvals.decided();
         // By then the records of those are written, too.
         self.flush().wait()?;
-        let log = self.audit();
+        let log = self.audit_log();
         let noted = log.pick(wanted);
         log.erase_notes(&noted.picked);
         let mut decisions = noted.decisions;
@@ -104,7 +104,7 @@ impl InventoryManager {
         let _archive = archive.map(redact::lock).transpose()?;
 
         let (layout, head) = self.finish_segments(journal, &*whole)?;
-        let log = self.audit();
+        let log = self.audit_log();
         let places = Places {
             journal: &*journal.storage,
             whole: &*whole,
@@ -115,7 +115,7 @@ impl InventoryManager {
             wanted,
             // What the log in memory lacks yet would come to it with its notes.
             last: head.base.sequence.min(log.newest_sequence()),
-            remembered: log.left(),
+            remembered: log.evicted(),
             newest: head.number - 1,
             stop: &|| journal.progress.is_ending(),
         };
@@ -185,7 +185,7 @@ mod tests {
         let auditing = journal.auditing.as_ref().expect("an auditor");
         let due = loop {
             let id = manager.request_transfer("SF", "NYC", "LAPTOP", 1).expect("pending");
-            manager.reject(id, "M. Curie", "no room").expect("pending");
+            manager.reject_transfer(id, "M. Curie", "no room").expect("pending");
             manager.flush().wait().expect("written");
             if let Some(due) = auditing.catch_up_only(journal.progress.durable()) {
                 break due;

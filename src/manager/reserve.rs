@@ -6,14 +6,13 @@ use crate::audit::entry::AdjustmentType;
 use crate::audit::record::Step;
 use crate::clock::Timestamp;
 use crate::error::{ReserveError, Unavailable};
-use crate::manager::answer::KeyUse;
-use crate::manager::details::Details;
+use crate::manager::InventoryManager;
+use crate::manager::call::{Call, RequestShape};
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::{Engine, Refusal};
-use crate::manager::keyed::RequestShape;
 use crate::manager::place::LevelRef;
-use crate::manager::request::Request;
-use crate::manager::sweep::Short;
+use crate::manager::request::on_requests_for_holds;
+use crate::manager::sweeper::Shortage;
 use crate::quantity::Quantity;
 use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
@@ -24,132 +23,185 @@ use crate::stock::handle::LevelHandle;
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
 
-impl Request<'_> {
-    /// As [`InventoryManager::reserve`](crate::InventoryManager::reserve), with this request's details.
+impl InventoryManager {
+    /// Holds units for a buyer, for `ttl` at most: exactly, and never more than there are.
+    ///
+    /// Costs some hundred nanoseconds, whatever else goes on. Waits only if the audit queue is nearly
+    /// full and the engine is set to wait ([`Backpressure`](crate::Backpressure)).
+    ///
+    /// # Errors
+    /// [`ReserveError::Insufficient`] if fewer units are available, also for a product that nobody
+    /// ever stocked; see [`ReserveError`] for the rest. Nothing has moved then.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use stockade::ReserveError;
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// let hold = manager.reserve(("SF", "LAPTOP"), 8, Duration::from_secs(60))?;
+    /// let refused = manager.reserve(("SF", "LAPTOP"), 8, Duration::from_secs(60));
+    /// assert!(matches!(refused, Err(ReserveError::Insufficient { needed: 8, available: 2, .. })));
+    /// manager.confirm(hold)?;
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
     pub fn reserve<'l>(
         &self,
         level: impl Into<LevelRef<'l>>,
         quantity: u32,
         ttl: Duration,
     ) -> Result<ReservationId, ReserveError> {
-        self.engine.reserve(&self.details, level.into(), quantity, ttl)
+        self.call().reserve(level.into(), quantity, ttl)
     }
 
-    /// As [`InventoryManager::sell`](crate::InventoryManager::sell), with this request's details.
+    /// Reserves and confirms in one call: one record with both entries. Costs and waits as
+    /// [`reserve`](Self::reserve) does.
+    ///
+    /// # Errors
+    /// As [`reserve`](Self::reserve).
+    ///
+    /// ```
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// let order = manager.sell(("SF", "LAPTOP"), 3)?;
+    /// assert_eq!(manager.sold(("SF", "LAPTOP")), 3);
+    /// assert_eq!(manager.reservation(order)?.units_sold(), 3);
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
     pub fn sell<'l>(
         &self,
         level: impl Into<LevelRef<'l>>,
         quantity: u32,
     ) -> Result<ReservationId, ReserveError> {
-        self.engine.sell(&self.details, level.into(), quantity)
+        self.call().sell(level.into(), quantity)
     }
 }
 
-impl Engine {
-    pub(super) fn reserve(
+on_requests_for_holds! {
+    /// As [`InventoryManager::reserve`], with this request's options.
+    pub fn reserve<'l>(
         &self,
-        details: &Details,
+        level: impl Into<LevelRef<'l>>,
+        quantity: u32,
+        ttl: Duration,
+    ) -> Result<ReservationId, ReserveError> {
+        self.call().reserve(level.into(), quantity, ttl)
+    }
+
+    /// As [`InventoryManager::sell`], with this request's options.
+    pub fn sell<'l>(
+        &self,
+        level: impl Into<LevelRef<'l>>,
+        quantity: u32,
+    ) -> Result<ReservationId, ReserveError> {
+        self.call().sell(level.into(), quantity)
+    }
+}
+
+/// A line of a call whose level is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ResolvedLine<'a> {
+    pub(super) handle: LevelHandle,
+    pub(super) level: &'a StockLevel,
+    pub(super) qty: Quantity,
+}
+
+impl Call<'_> {
+    fn reserve(
+        self,
         level: LevelRef<'_>,
         quantity: u32,
         ttl: Duration,
     ) -> Result<ReservationId, ReserveError> {
         let qty = Quantity::new(quantity)?;
-        self.check_names(level)?;
+        self.engine.check_names(level)?;
         let shape = || RequestShape::new("reserve").level(level).units(qty).span(ttl);
-        self.keyed(OperationKind::Reserve, details, shape, |key| {
-            self.reserve_once(details, level, qty, ttl, key)
-        })
+        self.keyed(OperationKind::Reserve, shape, |call| call.reserve_once(level, qty, ttl))
     }
 
     // A function of its own gets its arguments in registers, not through the closure that calls it.
     #[inline(never)]
     fn reserve_once(
-        &self,
-        details: &Details,
+        self,
         level: LevelRef<'_>,
         qty: Quantity,
         ttl: Duration,
-        key: Option<KeyUse<'_>>,
     ) -> Result<ReservationId, ReserveError> {
-        let ttl_millis = self.settings.checked_ttl(ttl)?;
-        let (handle, level) = self.level_to_sell(level, qty)?;
-        let now = self.now();
-        let (slot, id) = self.slot_for(now)?;
+        let Self { engine, options, .. } = self;
+        let ttl_millis = engine.ttl_limits.checked_ttl(ttl)?;
+        let line = engine.level_to_sell(level, qty)?;
+        let (slot, id) = engine.slot_for(engine.now())?;
         let now = id.created_at();
         let expires_at = now.saturating_add_millis(ttl_millis);
-        let step = Step::new(AdjustmentType::Reserved, now, handle, qty.get())
+        let step = Step::new(AdjustmentType::Reserved, now, line.handle, qty.get())
             .reservation(id)
             .expires_at(expires_at)
-            .owner(details.owner);
-        let long = (details.lengthen_hold() || key.is_some())
-            .then(|| self.recorder.draft_from(step).hold_details(details).key(key, id));
+            .owner(options.owner);
+        let record = self
+            .hold_needs_record_buffer()
+            .then(|| engine.recorder.record_from(step).of_hold(self, id));
         // Law 2: take, then log; and the id, which can be spent on a confirm, is given last.
-        let slot = self.take_units(slot, handle, level, qty, now)?;
-        let recorded = self.recorder.queue_unrung(step, long);
+        let slot = engine.take_units(slot, line, now)?;
+        let recorded = engine.queue_no_wake(step, record);
         #[cfg(planted = "reserve_allocates")]
         drop(std::hint::black_box(Box::new(id)));
         #[cfg(planted = "reserve_calls_the_system")]
         drop(std::fs::metadata("/"));
         #[cfg(planted = "reserve_waits")]
         std::thread::sleep(Duration::from_micros(1));
-        let tenant = Tenant {
-            id,
-            owner: details.owner,
-            line: Line::new(handle, qty.get()),
-            chain: Chain::NONE.keeping(details.keep_until_shipped),
-        };
-        let fence = self.slots.publish(slot, &[], tenant, expires_at);
-        recorded.and_then(|()| self.recorder.ring_behind(&fence))?;
+        let fence = engine.slots.publish(slot, &[], self.tenant(id, line), expires_at);
+        recorded.and_then(|()| engine.wake_after(&fence))?;
         Ok(id)
     }
 
-    pub(super) fn sell(
-        &self,
-        details: &Details,
-        level: LevelRef<'_>,
-        quantity: u32,
-    ) -> Result<ReservationId, ReserveError> {
+    fn sell(self, level: LevelRef<'_>, quantity: u32) -> Result<ReservationId, ReserveError> {
         let qty = Quantity::new(quantity)?;
-        self.check_names(level)?;
+        self.engine.check_names(level)?;
         let shape = || RequestShape::new("sell").level(level).units(qty);
-        self.keyed(OperationKind::Sell, details, shape, |key| {
-            let (handle, level) = self.level_to_sell(level, qty)?;
-            let now = self.now();
-            let (slot, id) = self.slot_for(now)?;
+        self.keyed(OperationKind::Sell, shape, |call| {
+            let engine = call.engine;
+            let line = engine.level_to_sell(level, qty)?;
+            let (slot, id) = engine.slot_for(engine.now())?;
             let now = id.created_at();
-            let draft = self
+            let record = engine
                 .recorder
-                .movement(AdjustmentType::Reserved, handle, qty)
-                .and(AdjustmentType::Sold, handle, qty)
-                .new_hold(id, now, details)
-                .key(key, id);
-            let slot = self.take_units(slot, handle, level, qty, now)?;
-            let recorded = draft.queue();
-            level.sell(qty);
+                .movement(AdjustmentType::Reserved, line.handle, qty)
+                .and(AdjustmentType::Sold, line.handle, qty)
+                .new_hold(call, id, now)
+                .of_hold(call, id);
+            let slot = engine.take_units(slot, line, now)?;
+            let recorded = record.queue();
+            line.level.sell(qty);
             let number = slot.number();
-            let tenant = Tenant {
-                id,
-                owner: details.owner,
-                line: Line::new(handle, qty.get()),
-                chain: Chain::NONE.keeping(details.keep_until_shipped),
-            };
-            let chain = self.slots.publish_sold(slot, &[], None, tenant, now);
-            self.slots.retire(number, chain, true, now);
+            let chain = engine.slots.publish_sold(slot, &[], None, call.tenant(id, line));
+            engine.slots.retire(number, chain, true, now);
             recorded?;
             Ok(id)
         })
     }
 
+    /// What the slot of a new hold of one line says.
+    #[inline(always)]
+    fn tenant(self, id: ReservationId, line: ResolvedLine<'_>) -> Tenant {
+        Tenant {
+            id,
+            owner: self.options.owner,
+            line: Line::new(line.handle, line.qty.get()),
+            chain: Chain::NONE.keeping(self.options.keep_until_shipped),
+        }
+    }
+}
+
+impl Engine {
     /// The level to take from: refuses, without a write to shared memory, what is plainly short.
     #[inline(always)]
     fn level_to_sell(
         &self,
         level: LevelRef<'_>,
         qty: Quantity,
-    ) -> Result<(LevelHandle, &StockLevel), ReserveError> {
+    ) -> Result<ResolvedLine<'_>, ReserveError> {
         self.check_gate().map_err(|error| self.refuse_unavailable(error))?;
         let Some(handle) = self.resolve_stocked(level)? else {
-            return Err(self.refuse_short(qty, Short { available: 0, overdue_left: false }));
+            return Err(self.refuse_short(qty, Shortage { available: 0, overdue_left: false }));
         };
         let (level, warehouse) = self.level_and_warehouse(handle)?;
         if warehouse.is_suspended() {
@@ -159,7 +211,7 @@ impl Engine {
         if available < qty.get() {
             self.look_for_overdue(level, qty, available)?;
         }
-        Ok((handle, level))
+        Ok(ResolvedLine { handle, level, qty })
     }
 
     /// Refuses a level that is short, unless enough of its units are with overdue holds. Those are taken
@@ -173,12 +225,12 @@ impl Engine {
     ) -> Result<(), ReserveError> {
         let now = self.now();
         if !self.slots.is_due(now) {
-            return Err(self.refuse_short(qty, Short { available, overdue_left: false }));
+            return Err(self.refuse_short(qty, Shortage { available, overdue_left: false }));
         }
         let overdue_left = !self.take_back_overdue(now, || level.available() >= qty.get());
         let available = level.available();
         if available < qty.get() {
-            return Err(self.refuse_short(qty, Short { available, overdue_left }));
+            return Err(self.refuse_short(qty, Shortage { available, overdue_left }));
         }
         Ok(())
     }
@@ -198,11 +250,10 @@ impl Engine {
     fn take_units<'s>(
         &self,
         slot: Vacated<'s>,
-        handle: LevelHandle,
-        level: &StockLevel,
-        qty: Quantity,
+        line: ResolvedLine<'_>,
         now: Timestamp,
     ) -> Result<Vacated<'s>, ReserveError> {
+        let ResolvedLine { handle, level, qty } = line;
         match self.with_overdue_taken_back(now, level, qty, || level.hold(qty, self)) {
             Ok(change) => {
                 if level.crosses(change) {
@@ -236,7 +287,7 @@ impl Engine {
     }
 
     #[cold]
-    fn refuse_short(&self, qty: Quantity, short: Short) -> ReserveError {
+    fn refuse_short(&self, qty: Quantity, short: Shortage) -> ReserveError {
         self.refusals.count(Refusal::Insufficient as usize);
         ReserveError::Insufficient {
             needed: qty.get(),

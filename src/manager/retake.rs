@@ -4,105 +4,121 @@ use std::collections::BTreeMap;
 
 use crate::audit::entry::{AdjustmentType, EntryType};
 use crate::error::{FlushError, RetakeError, Unavailable};
-use crate::manager::answer::{ConfirmOrRetake, KeyUse};
+use crate::manager::InventoryManager;
+use crate::manager::answer::ConfirmOrRetake;
 use crate::manager::basket::{Purpose, basket_shape};
-use crate::manager::details::Details;
+use crate::manager::call::Call;
 use crate::manager::durability::OperationKind;
+use crate::manager::end_hold::{EndKind, EndOutcome};
 use crate::manager::engine::Engine;
 use crate::manager::place::BasketLine;
-use crate::manager::request::Request;
-use crate::manager::settle::{End, Met};
+use crate::manager::request::on_requests_for_holds;
 use crate::reservation::id::ReservationId;
 use crate::reservation::keys::{Fingerprint, KeyName};
 use crate::reservation::view::{Reservation, ReservationStatus};
 
-impl Request<'_> {
-    /// As [`InventoryManager::confirm_or_retake`](crate::InventoryManager::confirm_or_retake), with
-    /// this request's details.
+impl InventoryManager {
+    /// For a payment that may come late: confirms the hold if it is pending; if it ended without a
+    /// sale, takes the same lines and sells them anew in one step, under a new id.
+    ///
+    /// Two callers with different keys, or none, sell once. A hold that is over is never itself
+    /// revived. Where the hold's slot has been used since, the audit log decides; the call waits then
+    /// until it is written.
+    ///
+    /// # Errors
+    /// [`RetakeError::Retake`] says which lines are short; [`RetakeError::Forgotten`] that the audit
+    /// log does not reach back far enough. Nothing has moved then. See [`RetakeError`] for the rest.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use stockade::{BasketLine, ConfirmOrRetake};
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// let hold = manager.reserve(("SF", "LAPTOP"), 2, Duration::from_secs(30))?;
+    /// manager.release(hold)?;
+    /// let lines = [BasketLine::new(("SF", "LAPTOP"), 2)];
+    /// let paid = manager.confirm_or_retake(hold, &lines)?;
+    /// assert!(matches!(paid, ConfirmOrRetake::Retaken(_)));
+    /// assert_eq!(manager.sold(("SF", "LAPTOP")), 2);
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
     pub fn confirm_or_retake(
         &self,
         id: ReservationId,
         lines: &[BasketLine<'_>],
     ) -> Result<ConfirmOrRetake, RetakeError> {
-        self.engine.confirm_or_retake(&self.details, id, lines)
+        self.call().confirm_or_retake(id, lines)
     }
 }
 
-impl Engine {
-    fn confirm_or_retake(
+on_requests_for_holds! {
+    /// As [`InventoryManager::confirm_or_retake`], with this request's options.
+    pub fn confirm_or_retake(
         &self,
-        details: &Details,
         id: ReservationId,
         lines: &[BasketLine<'_>],
     ) -> Result<ConfirmOrRetake, RetakeError> {
-        self.check_basket(lines)?;
+        self.call().confirm_or_retake(id, lines)
+    }
+}
+
+impl Call<'_> {
+    fn confirm_or_retake(
+        self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+    ) -> Result<ConfirmOrRetake, RetakeError> {
+        self.engine.check_basket(lines)?;
         let shape = || basket_shape("confirm-or-retake", lines).reservation(id);
-        self.keyed(OperationKind::Sell, details, shape, |key| {
-            self.settle_late(details, key, id, lines)
-        })
+        self.keyed(OperationKind::Sell, shape, |call| call.confirm_or_retake_once(id, lines))
     }
 
-    fn settle_late(
-        &self,
-        details: &Details,
-        key: Option<KeyUse<'_>>,
+    fn confirm_or_retake_once(
+        self,
         id: ReservationId,
         lines: &[BasketLine<'_>],
     ) -> Result<ConfirmOrRetake, RetakeError> {
-        self.admit()?;
-        if let Ok(held) = self.reservation(id)
+        let engine = self.engine;
+        engine.admit()?;
+        if let Ok(held) = engine.reservation(id)
             && held.status != ReservationStatus::Confirmed
-            && !self.are_lines_of(&held, lines)
+            && !engine.are_lines_of(&held, lines)
         {
             return Err(RetakeError::OtherLines);
         }
         let done = ConfirmOrRetake::Confirmed;
-        let known_unsold =
-            match self.end_hold(id, End::Sell, details, key.map(|key| (key, done.into()))) {
-                Met::Done(recorded) => return Ok(recorded.map(|()| done)?),
-                Met::InProgress => return Err(RetakeError::InProgress),
-                Met::Unknown => return Err(RetakeError::Unknown),
-                Met::Over(over) if over.sold => {
-                    let units = self.units_sold(id)?;
-                    return self.answer_without_a_move(key, ConfirmOrRetake::AlreadySold { units });
-                }
-                Met::Over(_) => true,
-                Met::Forgotten => false,
-            };
-        self.retake(details, key, id, lines, known_unsold)
-    }
-
-    /// Whether these are the lines of a hold, equal ones merged. That a warehouse is suspended does
-    /// not matter to a hold that has its units.
-    fn are_lines_of(&self, held: &Reservation, lines: &[BasketLine<'_>]) -> bool {
-        let mut named = BTreeMap::new();
-        for line in lines {
-            let Ok(Some(level)) = self.resolve_stocked(line.level) else { return false };
-            *named.entry(level).or_insert(0) += u64::from(line.quantity);
-        }
-        let held = held.lines.iter().map(|line| (line.level, u64::from(line.quantity)));
-        named.into_iter().eq(held)
+        let known_unsold = match self.end_hold(id, EndKind::Sell, done.into()) {
+            EndOutcome::Done(recorded) => return Ok(recorded.map(|()| done)?),
+            EndOutcome::InProgress => return Err(RetakeError::InProgress),
+            EndOutcome::Unknown => return Err(RetakeError::Unknown),
+            EndOutcome::Ended(ended) if ended.sold => {
+                let units = engine.units_sold(id)?;
+                return self.answer_without_a_move(ConfirmOrRetake::AlreadySold { units });
+            }
+            EndOutcome::Ended(_) => true,
+            EndOutcome::Forgotten => false,
+        };
+        self.retake(id, lines, known_unsold)
     }
 
     /// Takes the lines of a hold that is over and sold nothing, once: the old id is a key of its own,
     /// so that two callers with different keys sell once.
     fn retake(
-        &self,
-        details: &Details,
-        key: Option<KeyUse<'_>>,
+        self,
         id: ReservationId,
         lines: &[BasketLine<'_>],
         known_unsold: bool,
     ) -> Result<ConfirmOrRetake, RetakeError> {
+        let engine = self.engine;
         let mut first = false;
         let fingerprint = Fingerprint::of("retake").id(id).finish();
-        let answer = self.claimed(KeyName::Retake(id), fingerprint, || {
+        let answer = engine.claimed(KeyName::Retake(id), fingerprint, || {
             // Having claimed the name before, this call sees every drop of it: a key that was never
             // dropped since the hold's birth would have been found.
             let may_have_been_dropped =
-                self.keys.evicted_before().is_some_and(|moment| moment >= id.created_at());
+                engine.keys.evicted_before().is_some_and(|moment| moment >= id.created_at());
             if !known_unsold || may_have_been_dropped {
-                match self.history(id)? {
+                match engine.history(id)? {
                     Past::Unsold => {}
                     Past::Sold(units) => {
                         return Err(Declined::Answer(ConfirmOrRetake::AlreadySold { units }));
@@ -113,27 +129,40 @@ impl Engine {
                 }
             }
             first = true;
-            let wanted = self.wanted(lines)?;
-            let new = self.take_basket(details, key, &wanted, Purpose::Retake(id))?;
+            let wanted = engine.resolved_lines(lines)?;
+            let new = self.take_basket(&wanted, Purpose::Retake(id))?;
             Ok(ConfirmOrRetake::Retaken(new))
         });
         match answer {
             Ok(ConfirmOrRetake::Retaken(by)) if !first => {
-                self.answer_without_a_move(key, ConfirmOrRetake::AlreadyRetaken(by))
+                self.answer_without_a_move(ConfirmOrRetake::AlreadyRetaken(by))
             }
             Ok(answer) => Ok(answer),
-            Err(Declined::Answer(answer)) => self.answer_without_a_move(key, answer),
+            Err(Declined::Answer(answer)) => self.answer_without_a_move(answer),
             Err(Declined::Error(error)) => Err(error),
         }
     }
 
     fn answer_without_a_move(
-        &self,
-        key: Option<KeyUse<'_>>,
+        self,
         answer: ConfirmOrRetake,
     ) -> Result<ConfirmOrRetake, RetakeError> {
-        self.record_key_use(key, answer)?;
+        self.record_key_use(answer)?;
         Ok(answer)
+    }
+}
+
+impl Engine {
+    /// Whether these are the lines of a hold, equal ones merged. That a warehouse is suspended does
+    /// not matter to a hold that has its units.
+    fn are_lines_of(&self, held: &Reservation, lines: &[BasketLine<'_>]) -> bool {
+        let mut named = BTreeMap::new();
+        for line in lines {
+            let Ok(Some(level)) = self.resolve_stocked(line.level) else { return false };
+            *named.entry(level).or_insert(0) += u64::from(line.quantity);
+        }
+        let held = held.lines.iter().map(|line| (line.level, u64::from(line.quantity)));
+        named.into_iter().eq(held)
     }
 
     /// The units that a confirmed reservation sold.
@@ -151,7 +180,7 @@ impl Engine {
 
     /// What the audit log says of a hold that is over. Waits until what was queued is written.
     fn history(&self, id: ReservationId) -> Result<Past, Declined> {
-        self.recorder.flush().wait().map_err(|error| {
+        self.flush().wait().map_err(|error| {
             RetakeError::from(match error {
                 FlushError::Stopped { reason } => {
                     Unavailable::Stopped { reason: reason.as_ref().to_owned() }

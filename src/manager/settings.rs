@@ -1,4 +1,4 @@
-//! The settings that every operation may read.
+//! How long holds may live.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use crate::clock::whole_millis;
 use crate::error::InvalidTtl;
 use crate::sync::{AtomicU64, Ordering};
 
-/// The settings that every operation may read.
+/// How long holds may live.
 #[derive(Debug)]
-pub(super) struct Settings {
+pub(super) struct TtlLimits {
     /// The longest time to live of one reserve or one extension, in milliseconds.
     pub(super) longest_ttl: AtomicU64,
     /// How long a hold may live in all, in milliseconds.
     longest_total: AtomicU64,
 }
 
-impl Settings {
+impl TtlLimits {
     pub(super) fn new(longest_ttl: Duration, longest_total: Duration) -> Self {
         Self {
             longest_ttl: AtomicU64::new(millis(longest_ttl)),

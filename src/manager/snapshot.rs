@@ -54,7 +54,7 @@ impl InventoryManager {
     ///
     /// It is a commit that changes nothing: two swaps a level, and lock-free. Others are held up by
     /// it no longer than by any basket of as many lines; a snapshot whose thread is descheduled holds
-    /// nobody up. For product pages, [`totals_at_a_glance`](Self::totals_at_a_glance) disturbs nobody
+    /// nobody up. For product pages, [`totals_approximate`](Self::totals_approximate) disturbs nobody
     /// at all.
     ///
     /// # Errors
@@ -102,7 +102,7 @@ impl InventoryManager {
 
     /// As [`totals`](Self::totals), but one level after the other: not one instant, so that units in
     /// the middle of a transfer may be missed or counted twice. Writes nothing, and disturbs nobody.
-    pub fn totals_at_a_glance<'p>(&self, product: impl Into<ProductRef<'p>>) -> Totals {
+    pub fn totals_approximate<'p>(&self, product: impl Into<ProductRef<'p>>) -> Totals {
         let levels = self.engine.levels_of(product.into());
         let levels = levels.into_iter().filter_map(|level| self.engine.catalog.level(level));
         levels.fold(Totals::default(), |sum, level| sum.plus(level.word()))

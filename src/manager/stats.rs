@@ -24,7 +24,7 @@ pub struct Stats {
     /// Entries that the audit log keeps.
     pub audit_kept: u64,
     /// Entries that have left the audit log.
-    pub audit_left: u64,
+    pub audit_evicted: u64,
     /// Slots with a live line of a reservation, or on their way. Computed from the two below, so that
     /// a magazine of slots that is moved at this moment may be counted as neither, or twice: while
     /// holds come and go it is some dozens off, and 0 does not mean that none is held.
@@ -111,13 +111,13 @@ impl Engine {
         let (waits, slots, log) = (self.recorder.waits(), self.slots.counts(), self.recorder.log());
         let refused = |cause: Refusal| self.refusals.sum(cause as usize);
         Stats {
-            queue_depth: self.recorder.queue_depth(),
-            queue_capacity: self.recorder.queue_capacity(),
+            queue_depth: self.recorder.queue.len(),
+            queue_capacity: self.recorder.queue.capacity(),
             queue_waits: waits.waited + waits.pressed,
             queue_refusals: waits.refused,
             unwritten: self.recorder.unwritten(),
             audit_kept: log.len(),
-            audit_left: log.left(),
+            audit_evicted: log.evicted(),
             slots_live: slots.live,
             slots_retained: slots.retained,
             slots_free: slots.free,
@@ -148,10 +148,10 @@ impl Engine {
             Err(shut) => return Health::Stopped { reason: shut.to_string() },
         }
         let lag = self.sweeper_lag();
-        let depth = self.recorder.queue_depth();
-        let reason = if depth * 4 >= self.recorder.queue_capacity() * 3 {
+        let depth = self.recorder.queue.len();
+        let reason = if depth * 4 >= self.recorder.queue.capacity() * 3 {
             format!("the audit queue is nearly full: {depth} records wait")
-        } else if self.due.has_sweeper() && lag > SWEEPER_BEHIND {
+        } else if self.sweeping.has_sweeper() && lag > SWEEPER_BEHIND {
             format!("the sweeper is {lag:?} behind")
         } else if self.desk.has_ended() {
             "the thread that delivers alerts has ended".to_owned()

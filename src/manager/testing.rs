@@ -9,7 +9,7 @@ impl InventoryManager {
     pub fn run_until_idle(&self) {
         loop {
             let swept = self.engine.sweep();
-            let wrote = self.engine.recorder.write_now();
+            let wrote = self.engine.write_now();
             let delivered = self.engine.desk.deliver_pending(&*self.engine);
             if swept == 0 && !wrote && delivered == 0 {
                 return;

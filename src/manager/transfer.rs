@@ -1,25 +1,37 @@
 //! Moving available units from one warehouse to another.
 
 use crate::audit::entry::AdjustmentType;
+use crate::audit::record_builder::RecordBuilder;
 use crate::clock::Timestamp;
 use crate::error::{TransferError, UnknownPlace};
-use crate::manager::details::Details;
+use crate::manager::InventoryManager;
+use crate::manager::call::{Call, RequestShape};
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
-use crate::manager::keyed::RequestShape;
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
-use crate::manager::recorder::Draft;
 use crate::manager::request::Request;
 use crate::quantity::Quantity;
 use crate::stock::cell::CellId;
-use crate::stock::commit::{Line, Refused};
+use crate::stock::commit::{Line as CommitLine, Refused};
 use crate::stock::handle::{LevelHandle, WarehouseId};
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
 use crate::stock::word::Delta;
 
-impl Request<'_> {
-    /// As [`InventoryManager::transfer`](crate::InventoryManager::transfer), with this request's details.
+impl InventoryManager {
+    /// Moves available units of a product from one warehouse to another.
+    ///
+    /// # Errors
+    /// [`TransferError::Insufficient`] if the source is short, [`TransferError::OverCapacity`] if the
+    /// destination is full; see [`TransferError`] for the rest. Nothing has moved then.
+    ///
+    /// ```
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// manager.transfer("SF", "NYC", "LAPTOP", 4)?;
+    /// assert_eq!(manager.available(("NYC", "LAPTOP")), 4);
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
     pub fn transfer<'w>(
         &self,
         from: impl Into<WarehouseRef<'w>>,
@@ -27,46 +39,60 @@ impl Request<'_> {
         product: impl Into<ProductRef<'w>>,
         quantity: u32,
     ) -> Result<(), TransferError> {
-        self.engine.transfer(&self.details, from.into(), to.into(), product.into(), quantity)
+        self.call().transfer(from.into(), to.into(), product.into(), quantity)
     }
 }
 
-impl Engine {
-    fn transfer(
+impl Request<'_> {
+    /// As [`InventoryManager::transfer`], with this request's options.
+    pub fn transfer<'w>(
         &self,
-        details: &Details,
+        from: impl Into<WarehouseRef<'w>>,
+        to: impl Into<WarehouseRef<'w>>,
+        product: impl Into<ProductRef<'w>>,
+        quantity: u32,
+    ) -> Result<(), TransferError> {
+        self.call().transfer(from.into(), to.into(), product.into(), quantity)
+    }
+}
+
+impl Call<'_> {
+    fn transfer(
+        self,
         from: WarehouseRef<'_>,
         to: WarehouseRef<'_>,
         product: ProductRef<'_>,
         quantity: u32,
     ) -> Result<(), TransferError> {
+        let engine = self.engine;
         let qty = Quantity::new(quantity)?;
         let short = |available| TransferError::Insufficient { needed: qty.get(), available };
-        let source = self.warehouse(from)?;
-        let target = self.warehouse(to)?;
+        let source = engine.warehouse(from)?;
+        let target = engine.warehouse(to)?;
         if source.id() == target.id() {
             return Err(TransferError::SameWarehouse);
         }
         if let ProductRef::Name(name) = product {
-            self.check_name(name).map_err(UnknownPlace::from)?;
+            engine.check_name(name).map_err(UnknownPlace::from)?;
         }
         let shape = || {
             RequestShape::new("transfer").warehouse(from).warehouse(to).product(product).units(qty)
         };
-        self.keyed(OperationKind::Transfer, details, shape, |key| {
-            self.admit()?;
+        self.keyed(OperationKind::Transfer, shape, |call| {
+            engine.admit()?;
             for warehouse in [source, target] {
-                self.check_open(warehouse)
+                engine
+                    .check_open(warehouse)
                     .map_err(|warehouse| TransferError::Suspended { warehouse })?;
             }
-            let Some(from_handle) = self.level_in(source.id(), product)? else {
+            let Some(from_handle) = engine.level_in(source.id(), product)? else {
                 return Err(short(0));
             };
-            let (from_level, _) = self.level_and_warehouse(from_handle)?;
-            self.look_before_moving(from_level, target, qty, false)?;
-            let to_handle = match self.catalog.level_of(target.id(), from_level.product()) {
+            let (from_level, _) = engine.level_and_warehouse(from_handle)?;
+            engine.look_before_moving(from_level, target, qty, false)?;
+            let to_handle = match engine.catalog.level_of(target.id(), from_level.product()) {
                 Some(known) => known,
-                None => self.open_beside(from_level, target)?,
+                None => engine.open_beside(from_level, target)?,
             };
             let route = Route {
                 from: from_handle,
@@ -76,10 +102,12 @@ impl Engine {
                 qty,
                 held: false,
             };
-            self.move_units(&route, self.now(), |draft| draft.details(details).key(key, ()))
+            engine.move_units(&route, engine.now(), |record| record.of_call(call, ()))
         })
     }
+}
 
+impl Engine {
     /// The level of the same product in another warehouse, which has had none so far.
     #[cold]
     fn open_beside(
@@ -118,7 +146,7 @@ impl Engine {
         &self,
         route: &Route,
         now: Timestamp,
-        complete: impl Fn(Draft<'_>) -> Draft<'_>,
+        complete: impl Fn(RecordBuilder<'_>) -> RecordBuilder<'_>,
     ) -> Result<(), TransferError> {
         match self.try_to_move(route, now, &complete) {
             Err(TransferError::Insufficient { .. }) if self.slots.is_due(now) => {
@@ -136,21 +164,22 @@ impl Engine {
         &self,
         route: &Route,
         now: Timestamp,
-        complete: impl Fn(Draft<'_>) -> Draft<'_>,
+        complete: impl Fn(RecordBuilder<'_>) -> RecordBuilder<'_>,
     ) -> Result<(), TransferError> {
         let &Route { from, to, source, target, qty, held } = route;
         let leave = if held { Delta::ship(qty) } else { Delta::withdraw(qty) };
         let mut lines = [
-            Line { cell: CellId::level(from), delta: leave },
-            Line { cell: CellId::level(to), delta: Delta::receive(qty) },
-            Line { cell: CellId::room(source), delta: Delta::receive(qty) },
-            Line { cell: CellId::room(target), delta: Delta::withdraw(qty) },
+            CommitLine { cell: CellId::level(from), delta: leave },
+            CommitLine { cell: CellId::level(to), delta: Delta::receive(qty) },
+            CommitLine { cell: CellId::room(source), delta: Delta::receive(qty) },
+            CommitLine { cell: CellId::room(target), delta: Delta::withdraw(qty) },
         ];
         lines.sort_unstable_by_key(|line| line.cell);
         #[cfg(planted = "transfer_in_two_steps")]
         let lines = {
-            let leaves =
-                |line: &Line| [CellId::level(from), CellId::room(source)].contains(&line.cell);
+            let leaves = |line: &CommitLine| {
+                [CellId::level(from), CellId::room(source)].contains(&line.cell)
+            };
             let (out, into): (Vec<_>, Vec<_>) = lines.into_iter().partition(leaves);
             if let Err(Refused::Line { available, .. }) = self.commit(&out)?.run() {
                 return Err(TransferError::Insufficient { needed: qty.get(), available });
@@ -159,17 +188,17 @@ impl Engine {
             into
         };
         let commit = self.commit_with_record(&lines)?;
-        let draft = if held {
+        let record = if held {
             // To the counts, a hold that is given back and units that leave, in one record.
-            let draft = self.recorder.movement(AdjustmentType::Returned, from, qty);
-            draft.and(AdjustmentType::TransferredOut, from, qty)
+            let record = self.recorder.movement(AdjustmentType::Returned, from, qty);
+            record.and(AdjustmentType::TransferredOut, from, qty)
         } else {
             self.recorder.movement(AdjustmentType::TransferredOut, from, qty)
         };
-        let draft = draft.and(AdjustmentType::TransferredIn, to, qty).between(source, target);
-        complete(draft.at(now)).send_ahead(commit.name())?;
+        let record = record.and(AdjustmentType::TransferredIn, to, qty).between(source, target);
+        complete(record.at(now)).send_ahead(commit.name())?;
         match commit.run() {
-            Ok(_) => Ok(self.recorder.check_writer()?),
+            Ok(_) => Ok(self.check_writer()?),
             Err(Refused::Line { cell, available, .. }) if cell == CellId::room(target) => {
                 Err(TransferError::OverCapacity { needed: qty.get(), room: available })
             }

@@ -200,7 +200,7 @@ mod tests {
         mouse.receive(Quantity::new(3).expect("legal"), &*manager.engine);
         manager.reserve(("SF", "MOUSE"), 13, Duration::from_secs(60)).expect("stock");
         manager.flush().wait().expect("written");
-        let entry = manager.audit().newest_sequence();
+        let entry = manager.audit_log().newest_sequence();
         let found = format!("the auditor found that entry {entry} breaks a law");
         let deadline = std::time::Instant::now() + Duration::from_secs(60);
         loop {

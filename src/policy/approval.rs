@@ -38,8 +38,9 @@ impl ProposedTransfer {
 /// Decides which requested transfers need nobody's approval.
 ///
 /// It is asked once a request, in the caller's thread and before anything is taken. What it approves
-/// is applied at once; what it does not waits for [`approve`](crate::InventoryManager::approve) or
-/// [`reject`](crate::InventoryManager::reject). A plain
+/// is applied at once; what it does not waits for
+/// [`approve_transfer`](crate::InventoryManager::approve_transfer) or
+/// [`reject_transfer`](crate::InventoryManager::reject_transfer). A plain
 /// [`transfer`](crate::InventoryManager::transfer) never asks it.
 ///
 /// An `Arc` of a policy is a policy too.

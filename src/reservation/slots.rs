@@ -65,11 +65,28 @@ impl<'s> Vacated<'s> {
     }
 }
 
+/// The head of a reservation as a call found it. Whoever swaps `state` for another one has the
+/// reservation as it was found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeldSlot<'a> {
+    pub(crate) number: SlotNumber,
+    pub(crate) slot: &'a Slot,
+    pub(crate) state: State,
+}
+
+impl HeldSlot<'_> {
+    /// Moves the reservation into `phase`, if it is still in the state that it was found in (Law 3).
+    #[inline]
+    pub(crate) fn swap_to(self, phase: Phase) -> Result<(), State> {
+        self.slot.swap(self.state, self.state.in_phase(phase))
+    }
+}
+
 /// What an id names.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Lookup<'a> {
-    /// A live hold or a finished record, in this slot, in this state.
-    Found(&'a Slot, State),
+    /// A live hold or a finished record.
+    Found(HeldSlot<'a>),
     /// The record's slot has been used since.
     Forgotten,
     /// This engine never made such an id.
@@ -146,7 +163,7 @@ impl Slots {
         self.expiry.note(number, expires_at)
     }
 
-    /// Enters the record of a hold that begins and ends in one step: a sale. Its slots may retire
+    /// Enters the record of a hold that ends at the instant of its creation: a sale. Its slots may retire
     /// then; this returns what leads to those after the head.
     pub(crate) fn publish_sold(
         &self,
@@ -154,11 +171,15 @@ impl Slots {
         rest: &[(Vacated<'_>, Line)],
         retaken_from: Option<(Vacated<'_>, ReservationId)>,
         tenant: Tenant,
-        expires_at: Timestamp,
     ) -> Chain {
+        let expires_at = tenant.id.created_at();
         self.admit(head, rest, retaken_from, tenant, Phase::Confirmed, expires_at)
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "hot: passed in registers, none built for the call"
+    )]
     #[inline]
     fn admit(
         &self,
@@ -216,7 +237,7 @@ impl Slots {
     pub(crate) fn find(&self, id: ReservationId) -> Lookup<'_> {
         let Some(slot) = self.slots.get(id.slot() as usize) else { return Lookup::Unknown };
         match slot.state_of(id) {
-            Some(state) => Lookup::Found(slot, state),
+            Some(state) => Lookup::Found(HeldSlot { number: id.slot(), slot, state }),
             None => self.missing(slot, id),
         }
     }
@@ -225,7 +246,9 @@ impl Slots {
     fn missing<'a>(&'a self, slot: &'a Slot, id: ReservationId) -> Lookup<'a> {
         loop {
             match slot.read(id) {
-                Read::Tenant(_, state) => return Lookup::Found(slot, state),
+                Read::Tenant(_, state) => {
+                    return Lookup::Found(HeldSlot { number: id.slot(), slot, state });
+                }
                 Read::Changed => crate::sync::spin_loop(),
                 Read::Stranger(_, state) if state == State::UNUSED => return Lookup::Unknown,
                 // A record older than the id: nobody has lived here since the id claims to.
@@ -272,15 +295,9 @@ impl Slots {
     }
 
     /// The lines of a hold that this thread is ending (it won the swap to `Ending`).
-    pub(crate) fn lines_of(
-        &self,
-        number: SlotNumber,
-        state: State,
-        tenant: &Tenant,
-        mut each: impl FnMut(Line),
-    ) {
+    pub(crate) fn lines_of(&self, head: HeldSlot<'_>, tenant: &Tenant, mut each: impl FnMut(Line)) {
         // The chain of a hold in `Ending` can't change under its winner, so the walk always ends well.
-        let walked = self.walk(number, state, tenant, &mut each);
+        let walked = self.walk(head.number, head.state, tenant, &mut each);
         debug_assert!(
             matches!(walked, Walk::Whole { .. }),
             "the chain of a hold belongs to it until its end"
@@ -377,12 +394,11 @@ impl Slots {
         self.expiry.is_due(now)
     }
 
-    /// Shows `end` every hold that is overdue at `now`, with the slot and state it was found in;
-    /// `end` ends it, and says whether it has had enough.
+    /// Shows `end` every hold that is overdue at `now`; `end` ends it, and says whether it has had enough.
     pub(crate) fn scan_due(
         &self,
         now: Timestamp,
-        mut end: impl FnMut(SlotNumber, &Slot, State) -> bool,
+        mut end: impl FnMut(HeldSlot<'_>) -> bool,
     ) -> Scan {
         self.expiry.scan(
             now,
@@ -392,7 +408,7 @@ impl Slots {
                     return (Found::Nothing, false);
                 };
                 let state = slot.state();
-                let enough = state.is_overdue(now) && end(number, slot, state);
+                let enough = state.is_overdue(now) && end(HeldSlot { number, slot, state });
                 let after = slot.state();
                 let live = match after.phase() {
                     Phase::Ending if cfg!(planted = "ending_counts_as_over") => false,

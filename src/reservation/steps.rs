@@ -16,24 +16,23 @@
 //!   written beside the old ones (`line.rs`), and the head's next generation makes them count.
 
 use crate::clock::Timestamp;
-use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
+use crate::reservation::chain::{Chain, NO_SLOT};
 use crate::reservation::line::Line;
 use crate::reservation::slot::{KeepLink, Slot};
-use crate::reservation::slots::{Slots, Vacated};
-use crate::reservation::state::{Phase, State};
+use crate::reservation::slots::{HeldSlot, Slots, Vacated};
+use crate::reservation::state::Phase;
 
 impl Slots {
-    /// Replaces all lines of the hold in slot `number`, which was found pending in `state` and which
-    /// this thread has in `Ending`, and puts the hold into `phase`. Returns its new chain.
+    /// Replaces all lines of the hold `head`, which was found pending and which this thread has in
+    /// `Ending`, and puts the hold into `phase`. Returns its new chain.
     pub(crate) fn replace_lines(
         &self,
-        number: SlotNumber,
-        slot: &Slot,
-        state: State,
+        head: HeldSlot<'_>,
         lines: &[(Vacated<'_>, Line)],
         phase: Phase,
         now: Timestamp,
     ) -> Chain {
+        let HeldSlot { number, slot, state } = head;
         let old = slot.chain();
         let after = state.next_generation().in_phase(phase);
         let first = Self::link(lines, number, after.generation(), NO_SLOT);
@@ -47,25 +46,23 @@ impl Slots {
         new
     }
 
-    /// Makes a reservation, found confirmed or pending in slot `number` in `state`, this thread's own, so
-    /// that none of its slots can be reused, and nobody else can settle its units.
+    /// Makes the reservation `head`, found confirmed or pending, this thread's own, so that none of its
+    /// slots can be reused, and nobody else can settle its units.
     pub(crate) fn begin_settling<'a>(
         &'a self,
-        number: SlotNumber,
-        slot: &'a Slot,
-        state: State,
+        head: HeldSlot<'a>,
     ) -> Result<Settling<'a>, NotSettling> {
-        let live = state.phase() == Phase::Pending;
+        let live = head.state.phase() == Phase::Pending;
         let during = if live { Phase::Ending } else { Phase::Settling };
-        slot.swap(state, state.in_phase(during)).map_err(|_| NotSettling::Changed)?;
-        let settling = Settling { slots: self, number, slot, state, chain: slot.chain() };
+        head.swap_to(during).map_err(|_| NotSettling::Changed)?;
+        let settling = Settling { slots: self, head, chain: head.slot.chain() };
         if live {
             return Ok(settling);
         }
         let mut kept = 0;
         let mut refusal = None;
         self.each_link(settling.chain, |_, link| {
-            refusal = match link.keep_link(number, settling.chain.generation()) {
+            refusal = match link.keep_link(head.number, settling.chain.generation()) {
                 KeepLink::Kept => None,
                 KeepLink::Busy => Some(NotSettling::Busy),
                 KeepLink::Gone => Some(NotSettling::Gone),
@@ -99,10 +96,8 @@ pub(crate) enum NotSettling {
 #[must_use = "its slots can't be reused until it is finished or given up"]
 pub(crate) struct Settling<'a> {
     slots: &'a Slots,
-    number: SlotNumber,
-    slot: &'a Slot,
-    /// The state it was found in.
-    state: State,
+    /// In the state that it was found in.
+    head: HeldSlot<'a>,
     chain: Chain,
 }
 
@@ -110,10 +105,10 @@ impl Settling<'_> {
     /// Writes down what is settled of each line by now, and lets go of the reservation. If it was to
     /// keep its slots until `all` was settled, and that is so, they retire.
     pub(crate) fn finish(self, settled: impl IntoIterator<Item = u32>, all: bool, now: Timestamp) {
-        let after = self.state.next_generation();
+        let after = self.head.state.next_generation();
         let mut settled = settled.into_iter();
         #[cfg(planted = "settled_in_place")]
-        let generation = self.state.generation();
+        let generation = self.head.state.generation();
         #[cfg(not(planted = "settled_in_place"))]
         let generation = after.generation();
         let mut write = |slot: &Slot| {
@@ -122,17 +117,17 @@ impl Settling<'_> {
             }
         };
         if !self.chain.is_whole() {
-            write(self.slot);
+            write(self.head.slot);
         }
         self.slots.each_link(self.chain, |_, link| {
             write(link);
             true
         });
         // The head first: whoever finds the record whole finds it with the new numbers.
-        self.slot.finish(after);
+        self.head.slot.finish(after);
         self.release_links(usize::MAX);
-        if self.state.phase() == Phase::Confirmed && self.chain.keeps() && all {
-            self.slots.retire_all(self.number, self.chain, now);
+        if self.head.state.phase() == Phase::Confirmed && self.chain.keeps() && all {
+            self.slots.retire_all(self.head.number, self.chain, now);
         }
     }
 
@@ -144,11 +139,11 @@ impl Settling<'_> {
     fn undo(self, kept: usize) {
         self.release_links(kept);
         // The same word as before: nothing has changed for whoever saw it then.
-        self.slot.finish(self.state);
+        self.head.slot.finish(self.head.state);
     }
 
     fn release_links(&self, kept: usize) {
-        let mut left = if self.state.phase() == Phase::Confirmed { kept } else { 0 };
+        let mut left = if self.head.state.phase() == Phase::Confirmed { kept } else { 0 };
         self.slots.each_link(self.chain, |_, link| {
             if left > 0 {
                 link.release_link();

@@ -70,8 +70,8 @@ fn decide_in_eight_threads() {
                         thread::yield_now();
                     }
                     match number % 2 {
-                        0 => manager.approve(*id, &who),
-                        _ => manager.reject(*id, &who, "no"),
+                        0 => manager.approve_transfer(*id, &who),
+                        _ => manager.reject_transfer(*id, &who, "no"),
                     }
                 };
                 ids.iter().enumerate().map(decide).collect()
@@ -99,7 +99,7 @@ fn decide_in_eight_threads() {
     }
     assert_counts(&manager, (REQUESTS - moved, 0), (moved, 0));
     manager.flush().wait().expect("written");
-    let entries = manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+    let entries = manager.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries;
     assert_eq!(replay(&entries), [(i64::from(REQUESTS - moved), 0), (i64::from(moved), 0)]);
     let decisions = EntryType::Event(EventType::TransferDecided);
     let decided = entries.iter().filter(|entry| entry.entry_type == decisions).count();
@@ -117,15 +117,18 @@ fn every_prefix_of_the_record_is_legal_while_threads_ask_and_decide() {
             scope.spawn(move || {
                 for round in 0..200_u32 {
                     let request = manager.request();
-                    let request = if round % 2 == 0 { request.hold_units() } else { request };
                     let (from, to) = if number % 2 == 0 { ("SF", "NYC") } else { ("NYC", "SF") };
-                    let asked = request.request_transfer(from, to, "LAPTOP", 1 + round % 30);
+                    let units = 1 + round % 30;
+                    let asked = match round % 2 {
+                        0 => request.hold_units().request_transfer(from, to, "LAPTOP", units),
+                        _ => request.request_transfer(from, to, "LAPTOP", units),
+                    };
                     let Ok(id) = asked else { continue };
                     let open = manager.transfer_requests();
                     let oldest = open.first().map_or(id, |request| request.id);
                     let decide = |id| match round % 3 {
-                        0 => manager.reject(id, "mira", "no"),
-                        _ => manager.approve(id, "mira"),
+                        0 => manager.reject_transfer(id, "mira", "no"),
+                        _ => manager.approve_transfer(id, "mira"),
                     };
                     let _ = (decide(oldest), decide(id));
                 }
@@ -133,10 +136,10 @@ fn every_prefix_of_the_record_is_legal_while_threads_ask_and_decide() {
         }
     });
     for request in manager.transfer_requests() {
-        manager.reject(request.id, "mira", "the end").expect("open");
+        manager.reject_transfer(request.id, "mira", "the end").expect("open");
     }
     manager.flush().wait().expect("written");
-    let entries = manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+    let entries = manager.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries;
     let mut requested = std::collections::HashSet::new();
     for entry in &entries {
         let id = entry.note("transferRequestId");

@@ -47,8 +47,8 @@ fn the_list_shows_open_requests_the_oldest_first() {
     let manager = stocked(builder());
     let ids: Vec<_> = (1..=4).map(|units| ask(&manager, units)).collect();
     let held = ask_held(&manager, 5);
-    manager.approve(ids[1], "mira").expect("pending");
-    manager.reject(ids[3], "mira", "no").expect("pending");
+    manager.approve_transfer(ids[1], "mira").expect("pending");
+    manager.reject_transfer(ids[3], "mira", "no").expect("pending");
     let open = manager.transfer_requests();
     let seen: Vec<_> = open.iter().map(|it| (it.id, it.quantity, it.holds_units)).collect();
     assert_eq!(seen, [(ids[0], 1, false), (ids[2], 3, false), (held, 5, true)]);
@@ -66,7 +66,7 @@ fn open_requests_are_bounded_and_a_decision_makes_room() {
     let refused = manager.request_transfer("SF", "NYC", "LAPTOP", 1).expect_err("full");
     assert_eq!(refused, RequestTransferError::TooManyOpen { most: 2 });
     assert!(refused.is_retryable());
-    manager.reject(first, "mira", "no").expect("pending");
+    manager.reject_transfer(first, "mira", "no").expect("pending");
     ask(&manager, 1);
 }
 
@@ -77,12 +77,12 @@ fn decided_requests_are_forgotten_a_thousand_later() {
     let ids: Vec<_> = (0..1_001)
         .map(|_| {
             let id = ask(&manager, 1);
-            manager.reject(id, "mira", "no").expect("pending");
+            manager.reject_transfer(id, "mira", "no").expect("pending");
             id
         })
         .collect();
     assert_eq!(manager.transfer_request(ids[0]), Err(NoTransferRequest::Forgotten));
-    assert_eq!(manager.approve(ids[0], "mira"), Err(DecisionError::Forgotten));
+    assert_eq!(manager.approve_transfer(ids[0], "mira"), Err(DecisionError::Forgotten));
     assert_eq!(status(&manager, ids[1]), TransferRequestStatus::Rejected);
     assert_eq!(status(&manager, open), TransferRequestStatus::PendingApproval);
 }
@@ -110,7 +110,7 @@ fn what_the_policy_approves_may_fail_or_wait() {
     let waits = ask(&manager, 10);
     assert_eq!(status(&manager, waits), TransferRequestStatus::PendingApproval);
     manager.resume("NYC").expect("there");
-    manager.approve(waits, "mira").expect("pending");
+    manager.approve_transfer(waits, "mira").expect("pending");
     assert_counts(&manager, (90, 0), (10, 0));
 }
 
@@ -147,13 +147,13 @@ fn a_repeated_key_gives_the_first_answer_and_moves_nothing_twice() {
     assert_eq!(plain, Err(RequestTransferError::Key(KeyError::Conflict)));
     assert_counts(&manager, (70, 30), (0, 0));
 
-    let approve = |id| manager.request().key(key("approve")).approve(id, "mira");
+    let approve = |id| manager.request().key(key("approve")).approve_transfer(id, "mira");
     assert_eq!((approve(id), approve(id)), (Ok(()), Ok(())));
     assert_counts(&manager, (70, 0), (30, 0));
     let other = ask(&manager, 1);
     assert_eq!(approve(other), Err(DecisionError::Key(KeyError::Conflict)));
 
-    let reject = || manager.request().key(key("reject")).reject(other, "mira", "no");
+    let reject = || manager.request().key(key("reject")).reject_transfer(other, "mira", "no");
     assert_eq!((reject(), reject()), (Ok(()), Ok(())));
 }
 
@@ -164,6 +164,6 @@ fn a_refused_request_does_not_use_up_its_key() {
     let key = RequestKey::try_from("request").expect("a legal key");
     let again = || manager.request().key(key).request_transfer("SF", "NYC", "LAPTOP", 2);
     assert_eq!(again(), Err(RequestTransferError::TooManyOpen { most: 1 }));
-    manager.reject(first, "mira", "no").expect("pending");
+    manager.reject_transfer(first, "mira", "no").expect("pending");
     assert!(again().is_ok());
 }

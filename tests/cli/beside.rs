@@ -144,7 +144,7 @@ fn what_is_written_during_a_reading_does_not_confuse_it() {
         Busy { disk: disk.clone(), work: Arc::clone(&work) }
     };
     for round in 0..5 {
-        let before = manager.audit().newest_sequence();
+        let before = manager.audit_log().newest_sequence();
         let found = JournalReader::on(busy()).verify(None);
         let found = found.unwrap_or_else(|error| panic!("round {round}: {error}"));
         assert!(found.head.sequence >= before, "{} of {before}", found.head.sequence);

@@ -105,7 +105,7 @@ pub(crate) fn log_of(manager: &InventoryManager) -> Vec<AuditEntry> {
 
 /// What is in the log at this moment.
 pub(crate) fn written(manager: &InventoryManager) -> Vec<AuditEntry> {
-    manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries
+    manager.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries
 }
 
 /// `(available, reserved, sold)` of a level.

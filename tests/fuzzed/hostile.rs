@@ -171,7 +171,7 @@ fn work(manager: &InventoryManager, clock: &ManualClock, stock: Option<JournalSt
         drop(manager.transfer("SF", "NYC", &*row.product, 1));
     }
     for request in manager.transfer_requests() {
-        drop(manager.approve(request.id, "CLERK"));
+        drop(manager.approve_transfer(request.id, "CLERK"));
     }
     clock.advance(24 * 60 * MINUTE);
     manager.run_until_idle();

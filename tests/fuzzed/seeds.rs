@@ -88,7 +88,7 @@ fn work(manager: &InventoryManager, opening: u64) {
     let request = manager.request().hold_units();
     let first = request.request_transfer("SF", "LA", "LAPTOP", 2).expect("stock");
     request.request_transfer("SF", "LA", "LAPTOP", 1).expect("stock");
-    manager.approve(first, "CLERK").expect("it waits");
+    manager.approve_transfer(first, "CLERK").expect("it waits");
     manager.ship(LAPTOPS, 1).expect("sold");
     manager.set_threshold("SF", Some(3 + opening as u32)).expect("legal");
     let owned = manager.request().owner(stockade::Owner([7; 16]));

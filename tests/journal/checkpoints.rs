@@ -52,7 +52,7 @@ fn run(disk: &SimulatedDisk, seed: u64, steps: usize, end: bool) -> (Vec<Seen>, 
         if random.below(4) == 0 {
             // The auditor reads on, and writes what is due.
             assert!(manager.verify().expect("a sound journal").is_sound());
-            acknowledged.push((disk.steps(), manager.audit().newest_sequence()));
+            acknowledged.push((disk.steps(), manager.audit_log().newest_sequence()));
         }
         seen.push(look(&manager));
     }
@@ -71,7 +71,7 @@ fn shown(disk: &SimulatedDisk, ids: &[ReservationId]) -> (String, Recovered) {
     let manager = manager.expect("a sound journal");
     check_laws(&manager);
     let recovered = manager.recovered().expect("a journal").clone();
-    let log = manager.audit().query(&AuditFilter::new().limit(usize::MAX));
+    let log = manager.audit_log().query(&AuditFilter::new().limit(usize::MAX));
     let shown = format!(
         "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
         counts(&manager),

@@ -54,7 +54,7 @@ pub(crate) fn some_step(
 
 pub(crate) fn look(manager: &InventoryManager) -> Seen {
     let holds = pending(manager).iter().map(|it| it.id).collect();
-    Seen { entries: manager.audit().newest_sequence(), counts: counts(manager), holds }
+    Seen { entries: manager.audit_log().newest_sequence(), counts: counts(manager), holds }
 }
 
 /// Opens a disk as a crash left it, and compares with what was seen: the state is one that the engine
@@ -112,7 +112,7 @@ fn scripted_on(
         }
         if random.below(flushes) == 0 || step + 1 == steps {
             manager.flush().wait().expect("written");
-            acknowledged.push((disk.steps(), manager.audit().newest_sequence()));
+            acknowledged.push((disk.steps(), manager.audit_log().newest_sequence()));
         }
         manager.run_until_idle();
         seen.push(look(&manager));
@@ -178,7 +178,7 @@ fn a_power_cut_in_the_midst_of_an_orderly_end_is_a_power_cut_and_no_damage() {
         let manager = engine_on(&disk).segment_bytes(2_000).build().expect("a new journal");
         manager.add_stock(("SF", "LAPTOP"), 100, "SUPPLIER").expect("room");
         manager.flush().wait().expect("written");
-        let (first, known) = (disk.steps(), manager.audit().newest_sequence());
+        let (first, known) = (disk.steps(), manager.audit_log().newest_sequence());
         for _ in 0..10 {
             manager
                 .request()

@@ -19,7 +19,7 @@ const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
 fn sell_and_decide(manager: &InventoryManager, customer: &str) {
     manager.request().note("customer", customer).sell(LAPTOPS, 1).expect("stock");
     let id = manager.request_transfer("SF", "NYC", "LAPTOP", 1).expect("pending");
-    manager.reject(id, customer, "no room").expect("pending");
+    manager.reject_transfer(id, customer, "no room").expect("pending");
     manager.flush().wait().expect("on the disk");
     assert!(manager.verify().expect("sound").is_sound());
 }
@@ -33,7 +33,7 @@ pub(crate) fn work(manager: &InventoryManager, rounds: usize) {
 }
 
 fn entries(manager: &InventoryManager) -> Vec<AuditEntry> {
-    manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries
+    manager.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries
 }
 
 /// Whether anything that an engine can be asked shows her name.
@@ -69,13 +69,13 @@ fn what_a_running_engine_erases_is_gone_and_all_else_is_as_it_was() {
     manager.request().note("customer", "M. Curie").sell(LAPTOPS, 1).expect("stock");
     manager.run_until_idle();
     assert!(holds(&disk, "M. Curie") && shows(&manager));
-    let before = (counts(&manager), pending(&manager), manager.audit().newest_sequence());
+    let before = (counts(&manager), pending(&manager), manager.audit_log().newest_sequence());
 
     let redacted = manager.redact(hers).expect("sound");
     assert_eq!(redacted.records, 18);
     assert!(!holds(&disk, "M. Curie") && !shows(&manager), "it is still there");
     assert!(holds(&disk, "L. Meitner") && holds(&disk, "SUPPLIER"));
-    let after = (counts(&manager), pending(&manager), manager.audit().newest_sequence());
+    let after = (counts(&manager), pending(&manager), manager.audit_log().newest_sequence());
     assert_eq!(after, before);
     let head = manager.head().expect("a journal");
     assert_eq!(head.sequence, before.2, "nothing was recorded for it");
@@ -107,7 +107,7 @@ fn what_a_running_engine_erases_is_gone_and_all_else_is_as_it_was() {
         pairs.sort();
         (entry.sequence, pairs)
     };
-    let oldest = again.audit().left();
+    let oldest = again.audit_log().evicted();
     let common = shown.iter().filter(|entry| entry.sequence > oldest).map(pairs);
     assert!(common.eq(entries(&again).iter().map(pairs).take_while(|it| it.0 <= before.2)));
 }
@@ -209,7 +209,7 @@ fn a_power_cut_at_any_moment_leaves_a_sound_journal_that_another_call_finishes()
     manager.run_until_idle();
     manager.request().note("customer", "M. Curie").sell(LAPTOPS, 1).expect("stock");
     manager.flush().wait().expect("on the disk");
-    let acknowledged = manager.audit().newest_sequence();
+    let acknowledged = manager.audit_log().newest_sequence();
     let begun = moments.lock().expect("no panic").len();
     assert_eq!(manager.redact(hers).map(|it| it.records), Ok(22));
     // Its memory is of no use to those that come after.
@@ -276,7 +276,7 @@ fn a_subscriber_hears_nothing_any_more_of_what_it_had_read_ahead() {
     }
     manager.redact(hers).expect("sound");
     work(&manager, 1);
-    let newest = manager.audit().newest_sequence();
+    let newest = manager.audit_log().newest_sequence();
     while let Some(entry) = entries.try_next().expect("sound") {
         assert_eq!(entry.sequence, last + 1);
         last = entry.sequence;
@@ -293,7 +293,7 @@ fn without_a_journal_notes_are_erased_in_memory() {
     let sell = |customer| {
         manager.request().note("customer", customer).sell(LAPTOPS, 1).expect("stock");
         let id = manager.request_transfer("SF", "NYC", "LAPTOP", 1).expect("pending");
-        manager.reject(id, customer, "no room").expect("pending");
+        manager.reject_transfer(id, customer, "no room").expect("pending");
     };
     ["M. Curie", "L. Meitner"].repeat(10).into_iter().for_each(sell);
     manager.flush().wait().expect("written");

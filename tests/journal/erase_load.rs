@@ -38,7 +38,7 @@ fn buy(manager: &InventoryManager, customers: &AtomicUsize, end: &AtomicBool) ->
         let hold = request.clone().reserve(LAPTOPS, 1, MINUTE).expect("stock");
         let _ = request.release(hold).expect("pending");
         let id = request.request_transfer("SF", "NYC", "LAPTOP", 1).expect("pending");
-        manager.reject(id, &customer, "no room").expect("pending");
+        manager.reject_transfer(id, &customer, "no room").expect("pending");
         slowest = slowest.max(began.elapsed());
         bought += 1;
         std::thread::sleep(Duration::from_millis(3));
@@ -100,7 +100,7 @@ fn under_load_each_call_erases_all_that_was_noted_before_it_and_harms_nobody() {
             let erased = manager.redact(is_former).expect("sound");
             assert!(erased.records > 0, "round {round}");
             let every = AuditFilter::new().limit(usize::MAX);
-            let log = manager.audit().query(&every).entries;
+            let log = manager.audit_log().query(&every).entries;
             assert!(!log.iter().any(is_former), "round {round}: in the log");
             assert!(!holds(&disk, &former), "round {round}: in the journal");
             assert!(!holds(&archive, &former), "round {round}: in the archive");

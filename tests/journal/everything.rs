@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    AuditEntry, AuditFilter, BasketLine, Counts, InventoryManager, JournalReader, ManualClock,
-    NoReservation, NoTransferRequest, Owner, RequestKey, Reservation, ReservationId, Timestamp,
-    TransferRequest, TransferRequestId, TransferRequestStatus,
+    AuditEntry, AuditFilter, BasketLine, Counts, HoldRequest, InventoryManager, JournalReader,
+    ManualClock, NoReservation, NoTransferRequest, Owner, RequestKey, Reservation, ReservationId,
+    Timestamp, TransferRequest, TransferRequestId, TransferRequestStatus,
 };
 
 use crate::state::{MINUTE, PRODUCTS, Random, WAREHOUSES, check_laws, counts, engine_on, seed};
@@ -66,7 +66,7 @@ fn view(manager: &InventoryManager, made: &Made) -> View {
 /// The log, with each entry's pairs in one order: facts and notes are kept apart in a journal.
 fn log(manager: &InventoryManager) -> Vec<(AuditEntry, Vec<(String, String)>)> {
     manager.flush().wait().expect("written");
-    let entries = manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+    let entries = manager.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries;
     let sorted = |entry: AuditEntry| {
         let mut pairs = entry.metadata().to_vec();
         pairs.sort();
@@ -117,15 +117,17 @@ fn step(manager: &InventoryManager, random: &mut Random, made: &mut Made) {
     let product = PRODUCTS[random.below(PRODUCTS.len())];
     let (place, units) = ((warehouse, product), 1 + random.below(4) as u32);
     let ttl = Duration::from_millis(200 + random.below(4_000) as u64);
+    let owner = (random.below(3) == 0).then(|| Owner([random.below(200) as u8; 16]));
     let mut request = manager.request();
-    if random.below(3) == 0 {
-        request = request.owner(Owner([random.below(200) as u8; 16]));
-    }
     if random.below(3) == 0 {
         request = request.note("order", format!("A-{}", random.below(100)));
     }
+    let mut of_hold = HoldRequest::from(request.clone());
+    if let Some(owner) = owner {
+        of_hold = of_hold.owner(owner);
+    }
     if random.below(3) == 0 {
-        request = request.keep_until_shipped();
+        of_hold = of_hold.keep_until_shipped();
     }
     let hold = (!made.ids.is_empty()).then(|| made.ids[random.below(made.ids.len())]);
     // Of the newest ones more often: those are pending.
@@ -143,12 +145,12 @@ fn step(manager: &InventoryManager, random: &mut Random, made: &mut Made) {
     match (random.below(29), hold) {
         (0 | 1, _) => drop(request.add_stock(place, units * 5, "SUPPLIER")),
         (2, _) => drop(request.remove_stock(place, units, "dropped")),
-        (3..=5, _) => made.ids.extend(request.reserve(place, units, ttl)),
-        (6 | 7, _) => made.ids.extend(request.reserve_basket(&two, ttl)),
-        (8, _) => made.ids.extend(request.sell(place, units)),
+        (3..=5, _) => made.ids.extend(of_hold.reserve(place, units, ttl)),
+        (6 | 7, _) => made.ids.extend(of_hold.reserve_basket(&two, ttl)),
+        (8, _) => made.ids.extend(of_hold.sell(place, units)),
         (9, _) => {
             let order = [warehouse.into(), other.into()];
-            made.ids.extend(request.fulfill_across_warehouses(product, units * 2, &order, ttl));
+            made.ids.extend(of_hold.fulfill_across_warehouses(product, units * 2, &order, ttl));
         }
         (10, Some(id)) => drop(request.confirm(id)),
         (11, Some(id)) => drop(request.release(id)),
@@ -167,7 +169,7 @@ fn step(manager: &InventoryManager, random: &mut Random, made: &mut Made) {
                     .collect(),
                 None => two.to_vec(),
             };
-            if let Ok(stockade::ConfirmOrRetake::Retaken(new)) = request.confirm_or_retake(id, &all)
+            if let Ok(stockade::ConfirmOrRetake::Retaken(new)) = of_hold.confirm_or_retake(id, &all)
             {
                 made.ids.push(new);
             }
@@ -176,16 +178,22 @@ fn step(manager: &InventoryManager, random: &mut Random, made: &mut Made) {
         (21, _) => drop(request.cancel_sale(place, 1, "lost")),
         (22, _) => drop(request.transfer(warehouse, other, product, units)),
         (23, _) => {
-            let request = if random.below(2) == 0 { request.hold_units() } else { request };
-            if let Ok(id) = request.request_transfer(warehouse, other, product, units * 3) {
+            let hold_units = random.below(2) == 0;
+            let (from, to, units) = (warehouse, other, units * 3);
+            let made_now = if hold_units {
+                request.hold_units().request_transfer(from, to, product, units)
+            } else {
+                request.request_transfer(from, to, product, units)
+            };
+            if let Ok(id) = made_now {
                 made.requests = made.requests.max(id.as_u64());
             }
         }
         (24, _) => {
             let id = TransferRequestId::from(1 + random.below(made.requests as usize + 1) as u64);
             match random.below(3) {
-                0 => drop(request.reject(id, "mira", "no room")),
-                _ => drop(request.approve(id, "tom")),
+                0 => drop(request.reject_transfer(id, "mira", "no room")),
+                _ => drop(request.approve_transfer(id, "tom")),
             }
         }
         (25, _) => keyed(manager, random.below(4), made.keys, units, made, true),
@@ -203,7 +211,7 @@ fn erase(manager: &InventoryManager, random: &mut Random) {
     };
     let is_wanted = |entry: &AuditEntry| entry.note(name) == Some(&value);
     manager.redact(is_wanted).expect("a sound journal");
-    let entries = manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+    let entries = manager.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries;
     assert!(!entries.iter().any(is_wanted), "{name}={value} is still there");
 }
 

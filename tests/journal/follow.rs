@@ -28,7 +28,7 @@ fn all(subscription: &mut Subscription) -> Vec<AuditEntry> {
 }
 
 fn log(manager: &InventoryManager) -> Vec<AuditEntry> {
-    manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries
+    manager.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries
 }
 
 fn beginning() -> JournalPosition {
@@ -85,7 +85,7 @@ fn a_position_that_was_kept_is_gone_on_from_after_a_restart() {
         manager.add_stock(LAPTOPS, 1, "SUPPLIER").expect("room");
         let mut subscription = manager.subscribe(kept).expect("it is all there");
         seen.extend(all(&mut subscription));
-        assert_eq!(seen.last().map(|it| it.sequence), Some(manager.audit().newest_sequence()));
+        assert_eq!(seen.last().map(|it| it.sequence), Some(manager.audit_log().newest_sequence()));
         kept = subscription.position().to_string().parse().expect("a position");
     }
     assert!(seen.iter().map(|it| it.sequence).eq(1..=seen.len() as u64), "a gap, or a repeat");
@@ -97,7 +97,7 @@ fn a_position_in_a_lost_tail_is_told_so() {
     let manager = engine_on(&disk).build().expect("a new journal");
     manager.add_stock(LAPTOPS, 10, "SUPPLIER").expect("room");
     manager.flush().wait().expect("on the disk");
-    let durable = manager.audit().newest_sequence();
+    let durable = manager.audit_log().newest_sequence();
     manager.sell(LAPTOPS, 1).expect("stock");
     manager.run_until_idle();
     let mut eager = manager.subscribe(beginning()).expect("a journal").including_buffered();

@@ -62,7 +62,7 @@ fn the_stock_of_a_journal_is_its_engines() {
     let manager = day(&disk, 200);
     let mut reader = JournalReader::on(disk.clone());
     let found = reader.stock(None).expect("sound");
-    assert_eq!(found.sequence, manager.audit().newest_sequence());
+    assert_eq!(found.sequence, manager.audit_log().newest_sequence());
     assert_eq!(rows(found), stock(&manager));
 }
 
@@ -100,7 +100,7 @@ fn the_entries_of_a_journal_are_those_of_the_log() {
     for filter in filters {
         let mut read = Vec::new();
         reader.entries(&filter, |entry| read.push(entry)).expect("sound");
-        assert!(read == manager.audit().query(&filter).entries, "{filter:?}");
+        assert!(read == manager.audit_log().query(&filter).entries, "{filter:?}");
     }
 }
 
@@ -126,7 +126,7 @@ fn a_verification_says_what_it_found() {
     manager.add_stock(("SF", "LAPTOP"), 1, "SUPPLIER").expect("room");
     manager.flush().wait().expect("written");
     let head = manager.head().expect("a journal");
-    assert_eq!(head.sequence, manager.audit().newest_sequence());
+    assert_eq!(head.sequence, manager.audit_log().newest_sequence());
     let mut reader = JournalReader::on(disk.killed());
     let open = reader.verify(None).expect("sound");
     assert_eq!((open.closed, open.head, &open.torn), (false, head, &None));

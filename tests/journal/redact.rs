@@ -64,7 +64,7 @@ fn what_was_erased_is_gone_and_all_else_is_as_it_was() {
     let again = engine_on(&image).build().expect("a sound journal");
     check_laws(&again);
     assert_eq!((counts(&again), pending(&again)), before);
-    let entries = again.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+    let entries = again.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries;
     let noted = entries.iter().filter(|entry| entry.note("customer").is_some());
     assert_eq!(noted.count(), 16, "the others'");
 }
@@ -105,7 +105,7 @@ fn trimmed(disk: &SimulatedDisk, keep: JournalRetention) {
     for customer in ["M. Curie", "L. Meitner"].repeat(15) {
         manager.request().note("customer", customer).sell(LAPTOPS, 1).expect("stock");
         let id = manager.request_transfer("SF", "NYC", "LAPTOP", 1).expect("pending");
-        manager.reject(id, customer, "no room").expect("pending");
+        manager.reject_transfer(id, customer, "no room").expect("pending");
         manager.flush().wait().expect("on the disk");
         assert!(manager.verify().expect("sound").is_sound());
     }

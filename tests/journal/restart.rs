@@ -44,8 +44,8 @@ fn everything_that_an_engine_knows_survives_a_restart() {
     first.suspend("LA").expect("a setting");
 
     let (before, holds) = (counts(&first), pending(&first));
-    let (entries, handle) = (first.audit().newest_sequence(), first.level(("NYC", "PHONE")));
-    let retained = first.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+    let (entries, handle) = (first.audit_log().newest_sequence(), first.level(("NYC", "PHONE")));
+    let retained = first.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries;
     drop(first);
 
     for _ in 0..2 {
@@ -73,10 +73,10 @@ fn everything_that_an_engine_knows_survives_a_restart() {
         let report = again.recovered().expect("a journal");
         assert!(report.closed && report.torn.is_none());
         assert!(report.entries > entries, "{report:?}");
-        let log = again.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+        let log = again.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries;
         assert_eq!(log[..retained.len()], retained[..]);
         again.flush().wait().expect("written");
-        assert!(again.audit().newest_sequence() > report.entries);
+        assert!(again.audit_log().newest_sequence() > report.entries);
     }
     let last = open();
     last.confirm(held).expect("pending");

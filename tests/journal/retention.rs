@@ -66,7 +66,7 @@ pub(crate) fn work(
         manager.run_until_idle();
         if random.below(4) == 0 {
             assert!(manager.verify().expect("a sound journal").is_sound());
-            acknowledged.push((disk.steps(), manager.audit().newest_sequence()));
+            acknowledged.push((disk.steps(), manager.audit_log().newest_sequence()));
         }
         seen.push(look(manager));
     }
@@ -311,7 +311,7 @@ fn segments_go_when_they_are_old() {
     clock.advance(hour / 2);
     work(&manager, &disk, seed() + 1, 40);
     assert_eq!(verify(&disk, None).map(|it| it.oldest), Ok(1), "nothing is as old");
-    let half = manager.audit().newest_sequence();
+    let half = manager.audit_log().newest_sequence();
     clock.advance(hour / 2);
     work(&manager, &disk, seed() + 2, 40);
     let oldest = verify(&disk, None).expect("sound").oldest;

@@ -116,7 +116,7 @@ fn one_record_carries_all_lines_and_the_reason() {
     request.cancel_sale_lines(id, &[line(LAPTOP, 1), line(MOUSE, 2)], "declined").expect("sold");
     manager.run_until_idle();
     let filter = AuditFilter::new().reservation(id).entry_type(AdjustmentType::SaleCancelled);
-    let entries = manager.audit().query(&filter).entries;
+    let entries = manager.audit_log().query(&filter).entries;
     let seen: Vec<_> =
         entries.iter().map(|entry| (entry.product.as_deref(), entry.quantity)).collect();
     assert_eq!(seen, [(Some("LAPTOP"), 1), (Some("MOUSE"), 2)]);
@@ -238,6 +238,6 @@ fn to_be_kept_is_a_part_of_the_request_and_of_the_record() {
     assert!(request.clone().reserve(LAPTOP, 1, TTL).is_err(), "another request");
     assert_eq!(request.keep_until_shipped().reserve(LAPTOP, 1, TTL), Ok(id));
     manager.run_until_idle();
-    let entries = manager.audit().query(&AuditFilter::new().reservation(id)).entries;
+    let entries = manager.audit_log().query(&AuditFilter::new().reservation(id)).entries;
     assert_eq!(entries[0].note("keep"), Some("until-shipped"));
 }

@@ -174,7 +174,7 @@ fn one_record_carries_all_entries_of_a_step() {
     let request = || manager.request().note("order", "A-1");
     request().confirm_lines_and_release_rest(id, &[line(LAPTOP, 2), line(CABLE, 5)]).expect("held");
     manager.run_until_idle();
-    let entries = manager.audit().query(&AuditFilter::new().reservation(id)).entries;
+    let entries = manager.audit_log().query(&AuditFilter::new().reservation(id)).entries;
     let seen: Vec<_> = entries
         .iter()
         .map(|entry| {

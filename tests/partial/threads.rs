@@ -130,7 +130,7 @@ fn steps_that_race_sell_and_give_back_each_unit_once() {
 fn assert_log_is_legal(manager: &InventoryManager) {
     use AdjustmentType::{Received, Reserved, Returned, SaleCancelled, Shipped, Sold};
     manager.flush().wait().expect("a healthy log");
-    let entries = manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+    let entries = manager.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries;
     let mut levels: HashMap<Arc<str>, (u32, u32, u32)> = HashMap::new();
     let mut held: HashMap<(ReservationId, Arc<str>), u32> = HashMap::new();
     for entry in entries.iter().filter(|entry| entry.is_movement()) {

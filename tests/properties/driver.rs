@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stockade::{
-    AuditEntry, BasketError, BasketLine, Health, InventoryManager, LevelHandle, LevelRef,
-    ManualClock, NoReservation, Owner, ProductRef, Request, RequestKey, ReservationId,
+    AuditEntry, BasketError, BasketLine, Health, HoldRequest, InventoryManager, LevelHandle,
+    LevelRef, ManualClock, NoReservation, Owner, ProductRef, Request, RequestKey, ReservationId,
     ReservationStatus, RetakeError, StockAlert, StockAlertListener, Timestamp, WarehouseRef,
     WarehouseSpec,
 };
@@ -93,10 +93,11 @@ impl Driver {
         self.note_forgotten();
         match step {
             Step::Call { what, key, owner, note } => {
+                let op = self.resolve(what);
                 let call = Call {
-                    op: self.resolve(what),
                     key: *key,
-                    owner: *owner,
+                    owner: owner.filter(|_| op.takes_an_owner()),
+                    op,
                     note: note.then_some("by hand"),
                 };
                 self.call(call);
@@ -158,7 +159,12 @@ impl Driver {
     /// Makes the call on the engine, and puts its answer in the model's words.
     fn ask(&mut self, call: &Call, expected: &Answer) -> Answer {
         let manager = self.manager.clone();
-        let request = with_details(manager.request(), call);
+        let request = with_options(manager.request(), call);
+        let hold_request = HoldRequest::from(request.clone());
+        let hold_request = match call.owner {
+            Some(number) => hold_request.owner(owner(number)),
+            None => hold_request,
+        };
         match &call.op {
             Op::Add(place, units, source) => {
                 done(request.add_stock(self.level(*place), *units, source))
@@ -179,15 +185,16 @@ impl Driver {
                 done(request.transfer(id(*from), id(*to), product, *units))
             }
             Op::Reserve(place, units, ttl) => {
-                let id = request.reserve(self.level(*place), *units, *ttl)?;
+                let id = hold_request.reserve(self.level(*place), *units, *ttl)?;
                 Ok(Given::Hold(self.number(id, expected)))
             }
             Op::Sell(place, units) => {
-                let id = request.sell(self.level(*place), *units)?;
+                let id = hold_request.sell(self.level(*place), *units)?;
                 Ok(Given::Hold(self.number(id, expected)))
             }
             Op::Basket(lines, ttl) => {
-                let id = request.reserve_basket(&self.lines(lines), *ttl).map_err(basket_denied)?;
+                let id =
+                    hold_request.reserve_basket(&self.lines(lines), *ttl).map_err(basket_denied)?;
                 Ok(Given::Hold(self.number(id, expected)))
             }
             Op::Confirm(hold) => done(request.confirm(self.id(*hold))),
@@ -196,7 +203,7 @@ impl Driver {
                 Ok(Given::Until(request.extend(self.id(*hold), *ttl)?.as_millis()))
             }
             Op::Retake(hold, lines) => {
-                let answer = request.confirm_or_retake(self.id(*hold), &self.lines(lines));
+                let answer = hold_request.confirm_or_retake(self.id(*hold), &self.lines(lines));
                 self.late_answer(answer, expected)
             }
             Op::OpenLevel(warehouse, product) => {
@@ -448,13 +455,9 @@ impl Driver {
     }
 }
 
-fn with_details<'a>(request: Request<'a>, call: &Call) -> Request<'a> {
+fn with_options<'a>(request: Request<'a>, call: &Call) -> Request<'a> {
     let request = match call.key {
         Some(key) => request.key(request_key(key)),
-        None => request,
-    };
-    let request = match call.owner {
-        Some(number) => request.owner(owner(number)),
         None => request,
     };
     match call.note {

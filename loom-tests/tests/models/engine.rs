@@ -12,7 +12,7 @@ use crate::reservation::id::ReservationId;
 use crate::reservation::line::Line;
 use crate::reservation::magazines::Retention;
 use crate::reservation::slot::Tenant;
-use crate::reservation::slots::{Lookup, ReadReservation, Slots};
+use crate::reservation::slots::{HeldSlot, Lookup, ReadReservation, Slots};
 use crate::reservation::state::Phase;
 use crate::reservation::steps::NotSettling;
 use crate::stock::cell::Alone;
@@ -172,11 +172,12 @@ impl Engine {
     }
 
     fn end(&self, id: ReservationId, how: Phase, now: u64) -> Answer {
-        let (slot, state) = match self.slots.find(id) {
-            Lookup::Found(slot, state) => (slot, state),
+        let head = match self.slots.find(id) {
+            Lookup::Found(head) => head,
             Lookup::Forgotten => return Answer::Forgotten,
             Lookup::Unknown => return Answer::Unknown,
         };
+        let HeldSlot { slot, state, .. } = head;
         match state.phase() {
             Phase::Pending => {}
             Phase::Ending => return Answer::InProgress,
@@ -193,13 +194,13 @@ impl Engine {
         let entry = if how == Phase::Confirmed { Entry::Sold(id) } else { Entry::Returned(id) };
         #[cfg(planted = "entry_before_take")]
         self.log(entry);
-        if let Err(other) = slot.swap(state, state.in_phase(Phase::Ending)) {
+        if let Err(other) = head.swap_to(Phase::Ending) {
             return Answer::Lost(other.phase());
         }
         let tenant = slot.read_tenant(state);
         assert_eq!(tenant.id, id, "the winner of a swap has won its own hold");
         let (mut units, mut sold_before) = (0, false);
-        self.slots.lines_of(id.slot(), state, &tenant, |line| {
+        self.slots.lines_of(head, &tenant, |line| {
             units += line.held;
             sold_before |= line.sold > 0;
         });
@@ -246,8 +247,9 @@ impl Engine {
         }
         let Some(line) = lines[0].step(sell, give_back) else { return Answer::TooFew };
         let slot = self.slots.at(id.slot()).expect("a slot");
+        let head = HeldSlot { number: id.slot(), slot, state };
         let fresh = self.slots.take(at(now)).expect("a slot for the step");
-        if let Err(other) = slot.swap(state, state.in_phase(Phase::Ending)) {
+        if let Err(other) = head.swap_to(Phase::Ending) {
             self.slots.put_back(fresh, at(now));
             return Answer::Lost(other.phase());
         }
@@ -265,7 +267,7 @@ impl Engine {
             _ => Phase::Pending,
         };
         let lines = [(fresh, line)];
-        let chain = self.slots.replace_lines(id.slot(), slot, state, &lines, phase, at(now));
+        let chain = self.slots.replace_lines(head, &lines, phase, at(now));
         if phase.is_final() {
             self.slots.retire(id.slot(), chain, line.is_unsettled(), at(now));
         }
@@ -292,7 +294,8 @@ impl Engine {
             return Answer::TooFew;
         }
         let slot = self.slots.at(id.slot()).expect("a slot");
-        let settling = match self.slots.begin_settling(id.slot(), slot, state) {
+        let head = HeldSlot { number: id.slot(), slot, state };
+        let settling = match self.slots.begin_settling(head) {
             Ok(settling) => settling,
             Err(NotSettling::Changed | NotSettling::Busy) => return Answer::InProgress,
             Err(NotSettling::Gone) => return Answer::Forgotten,
@@ -310,11 +313,12 @@ impl Engine {
     }
 
     pub fn extend(&self, id: ReservationId, now: u64, expires_at: u64) -> Answer {
-        let (slot, state) = match self.slots.find(id) {
-            Lookup::Found(slot, state) => (slot, state),
+        let head = match self.slots.find(id) {
+            Lookup::Found(head) => head,
             Lookup::Forgotten => return Answer::Forgotten,
             Lookup::Unknown => return Answer::Unknown,
         };
+        let HeldSlot { slot, state, .. } = head;
         match state.phase() {
             Phase::Pending if state.is_overdue(at(now)) => return Answer::NotTheTime,
             Phase::Pending => {}

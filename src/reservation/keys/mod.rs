@@ -49,7 +49,7 @@ impl Default for KeyLimits {
 
 /// What a caller does who finds that another call under the same key is still under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
+pub(crate) enum OnDuplicate {
     /// Waits until that call has published its answer or failed.
     Wait,
     /// Is told [`Claim::Busy`] at once.
@@ -113,7 +113,7 @@ impl<A: Clone> Keys<A> {
 
     /// Claims `name` for the request with this fingerprint, or says what became of it.
     ///
-    /// With [`Patience::Wait`] it may wait as long as the first caller's call takes; it first spins,
+    /// With [`OnDuplicate::Wait`] it may wait as long as the first caller's call takes; it first spins,
     /// then yields, then sleeps up to a millisecond at a time. It never waits for a request with
     /// another fingerprint: that is a conflict at once.
     pub(crate) fn claim(
@@ -121,12 +121,12 @@ impl<A: Clone> Keys<A> {
         name: KeyName,
         fingerprint: u128,
         now: Timestamp,
-        patience: Patience,
+        patience: OnDuplicate,
     ) -> Claim<'_, A> {
         let mut pause = Pause::default();
         loop {
             match self.try_claim(name, fingerprint, now) {
-                Claim::Busy if patience == Patience::Wait => pause.take(),
+                Claim::Busy if patience == OnDuplicate::Wait => pause.take(),
                 claim => return claim,
             }
         }

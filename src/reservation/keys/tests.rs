@@ -23,7 +23,7 @@ fn keys() -> Keys<u64> {
 
 #[track_caller]
 fn first<A: Clone>(keys: &Keys<A>, name: KeyName, now: Timestamp) -> Ticket<'_, A> {
-    match keys.claim(name, PRINT, now, Patience::Refuse) {
+    match keys.claim(name, PRINT, now, OnDuplicate::Refuse) {
         Claim::First(ticket) => ticket,
         _ => panic!("{name:?} is not free"),
     }
@@ -40,7 +40,7 @@ fn of_many_threads_one_is_first_and_all_hear_its_answer() {
         let barrier = Barrier::new(16);
         let race = |caller: u64| {
             barrier.wait();
-            match keys.claim(named(1), PRINT, at(5), Patience::Wait) {
+            match keys.claim(named(1), PRINT, at(5), OnDuplicate::Wait) {
                 Claim::First(ticket) => {
                     // Long enough for the others to spin, yield and sleep, in turns.
                     thread::sleep(Duration::from_micros(round * 200));
@@ -69,7 +69,7 @@ fn a_name_that_many_want_at_the_same_instant_goes_to_one() {
     let claim_all = || {
         barrier.wait();
         let claims = (0..NAMES).filter(|number| {
-            match keys.claim(named(*number), PRINT, at(0), Patience::Wait) {
+            match keys.claim(named(*number), PRINT, at(0), OnDuplicate::Wait) {
                 Claim::First(ticket) => ticket.publish(*number, at(0)),
                 other => {
                     assert!(matches!(other, Claim::Repeat(answer) if answer == *number));
@@ -93,12 +93,12 @@ fn another_request_under_the_same_key_is_a_conflict_at_once() {
     let ticket = first(&keys, named(1), at(0));
     assert_eq!((ticket.name, ticket.fingerprint), (named(1), PRINT));
     // In progress: the conflict must not wait for the answer, or this would hang.
-    let claim = keys.claim(named(1), OTHER_PRINT, at(0), Patience::Wait);
+    let claim = keys.claim(named(1), OTHER_PRINT, at(0), OnDuplicate::Wait);
     assert!(matches!(claim, Claim::Conflict));
     ticket.publish(1, at(0));
-    let claim = keys.claim(named(1), OTHER_PRINT, at(0), Patience::Wait);
+    let claim = keys.claim(named(1), OTHER_PRINT, at(0), OnDuplicate::Wait);
     assert!(matches!(claim, Claim::Conflict));
-    let claim = keys.claim(named(1), PRINT, at(0), Patience::Wait);
+    let claim = keys.claim(named(1), PRINT, at(0), OnDuplicate::Wait);
     assert!(matches!(claim, Claim::Repeat(1)));
 }
 
@@ -106,9 +106,9 @@ fn another_request_under_the_same_key_is_a_conflict_at_once() {
 fn who_will_not_wait_is_told_busy() {
     let keys = keys();
     let ticket = first(&keys, named(1), at(0));
-    assert!(matches!(keys.claim(named(1), PRINT, at(0), Patience::Refuse), Claim::Busy));
+    assert!(matches!(keys.claim(named(1), PRINT, at(0), OnDuplicate::Refuse), Claim::Busy));
     // A marker does not expire: its call is still at work.
-    assert!(matches!(keys.claim(named(1), PRINT, at(9_999), Patience::Refuse), Claim::Busy));
+    assert!(matches!(keys.claim(named(1), PRINT, at(9_999), OnDuplicate::Refuse), Claim::Busy));
     assert_eq!((keys.get(&named(1), at(0)), keys.len()), (None, 0));
     drop(ticket);
 }
@@ -117,7 +117,7 @@ fn who_will_not_wait_is_told_busy() {
 fn a_refusal_is_not_remembered() {
     let keys = keys();
     drop(first(&keys, named(1), at(0)));
-    let claim = keys.claim(named(1), OTHER_PRINT, at(0), Patience::Refuse);
+    let claim = keys.claim(named(1), OTHER_PRINT, at(0), OnDuplicate::Refuse);
     assert!(matches!(claim, Claim::First(_)));
     drop(claim);
     assert_eq!((keys.known.len(), keys.len(), keys.evicted_before()), (0, 0, None));
@@ -140,7 +140,7 @@ fn after_a_withdrawal_one_of_those_who_wait_is_first() {
     let keys = keys();
     let ticket = first(&keys, named(1), at(0));
     let firsts = thread::scope(|scope| {
-        let wait = || match keys.claim(named(1), PRINT, at(0), Patience::Wait) {
+        let wait = || match keys.claim(named(1), PRINT, at(0), OnDuplicate::Wait) {
             Claim::First(ticket) => {
                 ticket.publish(42, at(0));
                 1
@@ -161,13 +161,13 @@ fn a_key_expires_to_the_millisecond() {
     let keys = keys();
     publish(&keys, 1, at(50));
     assert_eq!(keys.get(&named(1), at(150)), Some(1));
-    assert!(matches!(keys.claim(named(1), PRINT, at(150), Patience::Wait), Claim::Repeat(1)));
+    assert!(matches!(keys.claim(named(1), PRINT, at(150), OnDuplicate::Wait), Claim::Repeat(1)));
     assert_eq!(keys.evicted_before(), None);
 
     assert_eq!(keys.get(&named(1), at(151)), None);
     assert_eq!(keys.evicted_before(), Some(at(50)), "a look-up that finds it gone says so");
     // Expired is absent: even another request may take the name.
-    let claim = keys.claim(named(1), OTHER_PRINT, at(151), Patience::Wait);
+    let claim = keys.claim(named(1), OTHER_PRINT, at(151), OnDuplicate::Wait);
     assert!(matches!(claim, Claim::First(_)));
     assert_eq!(keys.len(), 0);
 }
@@ -240,9 +240,9 @@ fn a_restored_key_answers_as_if_it_had_been_published() {
     let keys = keys();
     let retake = KeyName::Retake(ReservationId::from_halves([1, 2]));
     keys.restore(retake, PRINT, 3, at(10));
-    assert!(matches!(keys.claim(retake, PRINT, at(110), Patience::Wait), Claim::Repeat(3)));
-    assert!(matches!(keys.claim(retake, OTHER_PRINT, at(110), Patience::Wait), Claim::Conflict));
-    assert!(matches!(keys.claim(retake, PRINT, at(111), Patience::Wait), Claim::First(_)));
+    assert!(matches!(keys.claim(retake, PRINT, at(110), OnDuplicate::Wait), Claim::Repeat(3)));
+    assert!(matches!(keys.claim(retake, OTHER_PRINT, at(110), OnDuplicate::Wait), Claim::Conflict));
+    assert!(matches!(keys.claim(retake, PRINT, at(111), OnDuplicate::Wait), Claim::First(_)));
     (0..2_000).for_each(|number| keys.restore(named(number), PRINT, number, at(20)));
     assert_eq!((keys.len(), keys.evicted_before()), (1_000, Some(at(20))));
 }
@@ -258,7 +258,7 @@ fn memory_is_bounded_over_millions_of_keys() {
                     // Some names come again, expired or dropped by then; time passes slowly.
                     let number = step % 300_000 * 2 + thread;
                     if let Claim::First(ticket) =
-                        keys.claim(named(number), PRINT, at(step / 16), Patience::Refuse)
+                        keys.claim(named(number), PRINT, at(step / 16), OnDuplicate::Refuse)
                     {
                         ticket.publish(number, at(step / 16));
                     }

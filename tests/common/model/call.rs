@@ -49,6 +49,11 @@ pub(crate) struct Call {
 }
 
 impl Op {
+    /// Whether it makes a hold, or a sale: only those have an owner.
+    pub(crate) fn takes_an_owner(&self) -> bool {
+        matches!(self, Self::Reserve(..) | Self::Sell(..) | Self::Basket(..) | Self::Retake(..))
+    }
+
     /// Settings have no key, and so remember nothing.
     pub(crate) fn takes_a_key(&self) -> bool {
         !matches!(

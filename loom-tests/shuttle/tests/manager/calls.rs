@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use stockade::{
     AddError, BasketError, BasketLine, ConfirmError, ConfirmOrRetake, DecisionError, ExtendError,
-    FulfilError, KeyError, PartialError, Release, ReleaseError, RemoveError, RequestKey,
-    RequestTransferError, ReservationId, ReserveError, RetakeError, SettleError, ShipError,
-    TransferError, TransferFailure, Unavailable,
+    FulfilError, HoldRequest, KeyError, PartialError, Release, ReleaseError, RemoveError,
+    RequestKey, RequestTransferError, ReservationId, ReserveError, RetakeError, SettleError,
+    ShipError, TransferError, TransferFailure, Unavailable,
 };
 
 use crate::rng::Rng;
@@ -43,7 +43,7 @@ impl Stage {
                 for _ in 0..1 + rng.below(3) {
                     lines.push((any_level(rng), 1));
                 }
-                let request = manager.request();
+                let request = HoldRequest::from(manager.request());
                 let request =
                     if rng.below(2) == 0 { request.keep_until_shipped() } else { request };
                 let refused = |error| match error {
@@ -221,8 +221,11 @@ impl Stage {
     fn ask_for_a_transfer(&self, rng: &mut Rng) {
         let ((from, to), product, units) = (any_way(rng), any_product(rng), rng.units(3));
         let request = self.manager.request();
-        let request = if rng.below(2) == 0 { request.hold_units() } else { request };
-        match request.request_transfer(from, to, product, units) {
+        let asked = match rng.below(2) {
+            0 => request.hold_units().request_transfer(from, to, product, units),
+            _ => request.request_transfer(from, to, product, units),
+        };
+        match asked {
             Ok(id) => self.known().requests.push(id),
             Err(RequestTransferError::Insufficient { needed, available, .. }) => {
                 assert!(available < needed);
@@ -236,8 +239,8 @@ impl Stage {
     fn decide(&self, rng: &mut Rng) {
         let Some(id) = self.known().requests.last().copied() else { return };
         let decision = match rng.below(2) {
-            0 => self.manager.approve(id, "Ada"),
-            _ => self.manager.reject(id, "Grace", "no need"),
+            0 => self.manager.approve_transfer(id, "Ada"),
+            _ => self.manager.reject_transfer(id, "Grace", "no need"),
         };
         match decision {
             Ok(()) => self.known().decided.push(id),

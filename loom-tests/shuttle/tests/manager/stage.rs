@@ -130,7 +130,7 @@ impl Stage {
         self.clock.advance(Duration::from_secs(100_000));
         manager.run_until_idle();
         for id in manager.transfer_requests().iter().map(|request| request.id) {
-            manager.reject(id, "the end", "no answer").expect("nobody else decides");
+            manager.reject_transfer(id, "the end", "no answer").expect("nobody else decides");
         }
         self.do_the_books();
         for warehouse in WAREHOUSES {
@@ -148,7 +148,7 @@ impl Stage {
 
     fn do_the_books(&self) {
         self.manager.flush().wait().expect("a healthy log");
-        let log = self.manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+        let log = self.manager.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries;
         ledger::assert_legal(&log).assert_ends_as(&self.manager);
     }
 

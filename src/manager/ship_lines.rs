@@ -1,23 +1,22 @@
 //! Sold units that leave, or whose sale is cancelled, by reservation: never more than it sold.
 //!
 //! A level counts its sold units, whoever bought them; only the reservation's record knows whose they
-//! are. So a call first makes that record its own, so that it can't be reused and nobody else can
-//! settle its units (Law 3), then takes the units off the levels' sold ones, logs, gives, and shows
+//! are. So a call first makes that record its own, so that it can't be reused and nobody else can ship
+//! or cancel its units (Law 3), then takes the units off the levels' sold ones, logs, gives, and shows
 //! all lines' new numbers at one instant (`reservation/steps.rs`).
 
 use crate::audit::entry::AdjustmentType;
+use crate::audit::record_builder::RecordBuilder;
 use crate::clock::Timestamp;
 use crate::error::{NoReservation, SettleError, Unavailable};
 use crate::manager::InventoryManager;
-use crate::manager::answer::KeyUse;
 use crate::manager::basket::basket_shape;
-use crate::manager::details::Details;
+use crate::manager::call::Call;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
-use crate::manager::found::Found;
 use crate::manager::place::BasketLine;
-use crate::manager::recorder::Draft;
 use crate::manager::request::Request;
+use crate::manager::reservation_snapshot::ReservationSnapshot;
 use crate::quantity::Quantity;
 use crate::reservation::id::ReservationId;
 use crate::reservation::state::Phase;
@@ -29,7 +28,7 @@ use crate::stock::word::Delta;
 
 /// # Sold units of a reservation
 impl InventoryManager {
-    /// Lets units leave the building that a reservation sold: several lines in one step. Never more
+    /// Marks units as shipped that a reservation sold: several lines in one step. Never more
     /// than the reservation sold, and never a unit twice. Works while units of it are still held, too,
     /// for those that it has sold by then.
     ///
@@ -64,7 +63,7 @@ impl InventoryManager {
         id: ReservationId,
         lines: &[BasketLine<'_>],
     ) -> Result<(), SettleError> {
-        self.request().ship_lines(id, lines)
+        self.call().ship_lines(id, lines, Shipment::Ship)
     }
 
     /// Takes the sale of units back that a reservation sold, for a `reason`: they become available
@@ -78,39 +77,39 @@ impl InventoryManager {
         lines: &[BasketLine<'_>],
         reason: &str,
     ) -> Result<(), SettleError> {
-        self.request().cancel_sale_lines(id, lines, reason)
+        self.call().ship_lines(id, lines, Shipment::Cancel { reason })
     }
 }
 
 impl Request<'_> {
-    /// As [`InventoryManager::ship_lines`], with this request's details.
+    /// As [`InventoryManager::ship_lines`], with this request's options.
     pub fn ship_lines(
         &self,
         id: ReservationId,
         lines: &[BasketLine<'_>],
     ) -> Result<(), SettleError> {
-        self.engine.settle_lines(&self.details, id, lines, Settlement::Ship)
+        self.call().ship_lines(id, lines, Shipment::Ship)
     }
 
-    /// As [`InventoryManager::cancel_sale_lines`], with this request's details.
+    /// As [`InventoryManager::cancel_sale_lines`], with this request's options.
     pub fn cancel_sale_lines(
         &self,
         id: ReservationId,
         lines: &[BasketLine<'_>],
         reason: &str,
     ) -> Result<(), SettleError> {
-        self.engine.settle_lines(&self.details, id, lines, Settlement::Cancel { reason })
+        self.call().ship_lines(id, lines, Shipment::Cancel { reason })
     }
 }
 
 /// What becomes of sold units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Settlement<'a> {
+enum Shipment<'a> {
     Ship,
     Cancel { reason: &'a str },
 }
 
-impl Settlement<'_> {
+impl Shipment<'_> {
     fn kind(self) -> OperationKind {
         match self {
             Self::Ship => OperationKind::Ship,
@@ -127,7 +126,7 @@ impl Settlement<'_> {
 }
 
 /// What a call does.
-struct Plan {
+struct ShipmentPlan {
     moved: Vec<(LevelHandle, Quantity)>,
     /// What is settled of each line afterwards.
     settled: Vec<u32>,
@@ -135,72 +134,126 @@ struct Plan {
     all: bool,
 }
 
-impl Engine {
-    fn settle_lines(
-        &self,
-        details: &Details,
+impl<'a> Call<'a> {
+    fn ship_lines(
+        self,
         id: ReservationId,
         lines: &[BasketLine<'_>],
-        settlement: Settlement<'_>,
+        shipment: Shipment<'_>,
     ) -> Result<(), SettleError> {
         if lines.is_empty() {
             return Err(SettleError::Empty);
         }
-        let shape = || match settlement {
-            Settlement::Ship => basket_shape("ship-lines", lines).reservation(id),
-            Settlement::Cancel { reason } => {
+        let shape = || match shipment {
+            Shipment::Ship => basket_shape("ship-lines", lines).reservation(id),
+            Shipment::Cancel { reason } => {
                 basket_shape("cancel-sale-lines", lines).reservation(id).text(reason)
             }
         };
-        self.keyed(settlement.kind(), details, shape, |key| {
-            let named = self.merged::<SettleError>(lines)?;
-            self.admit()?;
-            let now = self.now();
+        self.keyed(shipment.kind(), shape, |call| {
+            let engine = call.engine;
+            let named = engine.merged::<SettleError>(lines)?;
+            engine.admit()?;
+            let call = call.timed();
             loop {
-                let found = self.find_sold(id, now)?;
-                let plan = self.plan_settling(&found, &named)?;
-                let draft = self.settling_draft(id, &found, &plan, settlement, details, key, now);
+                let sale = engine.find_sold(id, call.now())?;
+                let plan = engine.plan_shipment(&sale, &named)?;
+                let record = call.shipment_record(&sale, &plan.moved, shipment);
                 // Where another call was first, its outcome is looked at.
-                if let Some(recorded) = self.settle(id, &found, plan, settlement, draft, now)? {
+                if let Some(recorded) = call.ship_planned(&sale, plan, shipment, record)? {
                     return Ok(recorded?);
                 }
             }
         })
     }
 
+    fn shipment_record(
+        self,
+        sale: &ReservationSnapshot<'_>,
+        moved: &[(LevelHandle, Quantity)],
+        shipment: Shipment<'_>,
+    ) -> RecordBuilder<'a> {
+        let mut record = self
+            .engine
+            .recorder
+            .movement_of(shipment.entry_type())
+            .at(self.now())
+            .reservation(sale.tenant.id, sale.head.state.expires_at())
+            .owner(sale.tenant.owner);
+        for (level, qty) in moved {
+            record = record.line(*level, qty.get());
+        }
+        if let Shipment::Cancel { reason } = shipment {
+            record = record.text("reason", reason);
+        }
+        record.of_call(self, ())
+    }
+
+    /// Makes the reservation this call's own, and moves the units. `None`: another call was first.
+    fn ship_planned(
+        self,
+        sale: &ReservationSnapshot<'_>,
+        plan: ShipmentPlan,
+        shipment: Shipment<'_>,
+        record: RecordBuilder<'_>,
+    ) -> Result<Option<Result<(), Unavailable>>, SettleError> {
+        let engine = self.engine;
+        let gifts = engine.shipment_gifts(&plan.moved, shipment);
+        let settling = match engine.slots.begin_settling(sale.head) {
+            Ok(settling) => settling,
+            Err(NotSettling::Changed) => return Ok(None),
+            Err(NotSettling::Busy) => return Err(SettleError::InProgress),
+            Err(NotSettling::Gone) => return Err(SettleError::Forgotten),
+        };
+        if let Err(refusal) = engine.take_sold(&plan.moved) {
+            settling.give_up();
+            return Err(refusal);
+        }
+        // Law 2: the sold units are taken; queued, and then given.
+        let recorded = engine.queue_and_give(record, &gifts);
+        settling.finish(plan.settled, plan.all, self.now());
+        Ok(Some(recorded))
+    }
+}
+
+impl Engine {
     /// Reads a reservation and its lines. An overdue hold is expired before.
-    fn find_sold(&self, id: ReservationId, now: Timestamp) -> Result<Found<'_>, SettleError> {
+    fn find_sold(
+        &self,
+        id: ReservationId,
+        now: Timestamp,
+    ) -> Result<ReservationSnapshot<'_>, SettleError> {
         loop {
-            let found = self.find_whole(id).map_err(|missing| match missing {
+            let sale = self.snapshot_of(id).map_err(|missing| match missing {
                 NoReservation::Forgotten => SettleError::Forgotten,
                 NoReservation::Unknown => SettleError::Unknown,
             })?;
-            if found.state.is_overdue(now) {
-                self.expire(id.slot(), found.slot, found.state, now);
+            if sale.head.state.is_overdue(now) {
+                self.expire(sale.head, now);
                 continue;
             }
-            return match found.state.phase() {
+            return match sale.head.state.phase() {
                 Phase::Ending | Phase::Settling => Err(SettleError::InProgress),
-                _ => Ok(found),
+                _ => Ok(sale),
             };
         }
     }
 
     /// What the call does to each line, if they have what it names.
-    fn plan_settling(
+    fn plan_shipment(
         &self,
-        found: &Found<'_>,
+        sale: &ReservationSnapshot<'_>,
         named: &[(LevelHandle, u32)],
-    ) -> Result<Plan, SettleError> {
-        let end = found.tenant.chain.end(found.state.phase());
-        let mut plan = Plan {
+    ) -> Result<ShipmentPlan, SettleError> {
+        let end = sale.tenant.chain.end(sale.head.state.phase());
+        let mut plan = ShipmentPlan {
             moved: Vec::with_capacity(named.len()),
-            settled: Vec::with_capacity(found.lines.len()),
+            settled: Vec::with_capacity(sale.lines.len()),
             all: true,
         };
         let mut named = named.iter().peekable();
         // Both are sorted by level.
-        for line in &found.lines {
+        for line in &sale.lines {
             let units =
                 named.next_if(|(level, _)| *level == line.level).map_or(0, |(_, units)| *units);
             let left = line.sold_in(end) - line.settled;
@@ -225,59 +278,6 @@ impl Engine {
         SettleError::NotSold { warehouse, product, needed, sold }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "all that the record tells")]
-    fn settling_draft(
-        &self,
-        id: ReservationId,
-        found: &Found<'_>,
-        plan: &Plan,
-        settlement: Settlement<'_>,
-        details: &Details,
-        key: Option<KeyUse<'_>>,
-        now: Timestamp,
-    ) -> Draft<'_> {
-        let mut draft = self
-            .recorder
-            .movement_of(settlement.entry_type())
-            .at(now)
-            .reservation(id, found.state.expires_at())
-            .owner(found.tenant.owner);
-        for (level, qty) in &plan.moved {
-            draft = draft.line(*level, qty.get());
-        }
-        if let Settlement::Cancel { reason } = settlement {
-            draft = draft.text("reason", reason);
-        }
-        draft.details(details).key(key, ())
-    }
-
-    /// Makes the reservation this call's own, and moves the units. `None`: another call was first.
-    fn settle(
-        &self,
-        id: ReservationId,
-        found: &Found<'_>,
-        plan: Plan,
-        settlement: Settlement<'_>,
-        draft: Draft<'_>,
-        now: Timestamp,
-    ) -> Result<Option<Result<(), Unavailable>>, SettleError> {
-        let gifts = self.settling_gifts(&plan.moved, settlement);
-        let settling = match self.slots.begin_settling(id.slot(), found.slot, found.state) {
-            Ok(settling) => settling,
-            Err(NotSettling::Changed) => return Ok(None),
-            Err(NotSettling::Busy) => return Err(SettleError::InProgress),
-            Err(NotSettling::Gone) => return Err(SettleError::Forgotten),
-        };
-        if let Err(refusal) = self.take_sold(&plan.moved) {
-            settling.give_up();
-            return Err(refusal);
-        }
-        // Law 2: the sold units are taken; queued, and then given.
-        let recorded = self.queue_and_give(draft, &gifts);
-        settling.finish(plan.settled, plan.all, now);
-        Ok(Some(recorded))
-    }
-
     /// Takes the units off the levels' sold ones: all, or none. The reservation has as many; only where
     /// others ship by level can a level have fewer. In such a mix, a call that is refused here holds
     /// units of its other lines for a moment.
@@ -300,20 +300,20 @@ impl Engine {
     }
 
     /// What the levels, and the rooms of their warehouses, are given.
-    fn settling_gifts(
+    fn shipment_gifts(
         &self,
         moved: &[(LevelHandle, Quantity)],
-        settlement: Settlement<'_>,
+        shipment: Shipment<'_>,
     ) -> Vec<CommitLine> {
         let mut gifts: Vec<CommitLine> = Vec::with_capacity(moved.len() + 1);
         for &(level, qty) in moved {
             let cell = CellId::level(level);
-            let delta = match settlement {
-                Settlement::Ship => Delta::ship(qty),
-                Settlement::Cancel { .. } => Delta::give_back(qty),
+            let delta = match shipment {
+                Shipment::Ship => Delta::ship(qty),
+                Shipment::Cancel { .. } => Delta::give_back(qty),
             };
             gifts.push(CommitLine { cell, delta });
-            if settlement == Settlement::Ship
+            if shipment == Shipment::Ship
                 && let Some(level) = self.catalog.level(level)
             {
                 let cell = CellId::room(level.warehouse());

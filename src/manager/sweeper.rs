@@ -9,7 +9,7 @@ use crate::quantity::Quantity;
 use crate::reservation::expiry::Scan;
 use crate::stock::cell::Change;
 use crate::stock::level::StockLevel;
-use crate::sync::{Ordering, park_at_most};
+use crate::sync::{AtomicBool, AtomicU64, Ordering, park_at_most};
 
 /// The sweeper looks this often, at most and at least.
 const SHORTEST_NAP: Duration = Duration::from_millis(1);
@@ -18,9 +18,49 @@ const LONGEST_NAP: Duration = Duration::from_millis(50);
 /// Keys that a sweep drops at most.
 const KEYS_PURGED: usize = 4_096;
 
+/// A sweep that has ended this many holds looks whether the queue has room for more.
+const SWEEP_CHUNK: usize = 1_024;
+
+/// State shared by callers and the sweeper while they expire holds.
+#[derive(Debug)]
+pub(super) struct SweepControl {
+    /// A scan came to its end: the next one is not worth it before this moment.
+    rest_until: AtomicU64,
+    /// Holds that one call ends at most.
+    limit: usize,
+    /// Holds that a sweep ends between two looks at the queue.
+    chunk: usize,
+    /// Whether a thread sweeps.
+    sweeper: bool,
+    /// Set when the sweeper is to end.
+    stopping: AtomicBool,
+}
+
+impl SweepControl {
+    pub(super) fn new(limit: usize, queue_capacity: usize, sweeper: bool) -> Self {
+        Self {
+            rest_until: AtomicU64::new(0),
+            limit,
+            chunk: SWEEP_CHUNK.min(queue_capacity / 8).max(1),
+            sweeper,
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn has_sweeper(&self) -> bool {
+        self.sweeper
+    }
+
+    /// Tells the sweeper to end.
+    pub(super) fn stop(&self) {
+        // Release pairs with the Acquire in `run_sweeper`.
+        self.stopping.store(true, Ordering::Release);
+    }
+}
+
 /// Why a level is short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Short {
+pub(super) struct Shortage {
     pub(super) available: u32,
     /// Overdue holds are left that the call did not get to.
     pub(super) overdue_left: bool,
@@ -35,10 +75,12 @@ impl Engine {
         level: &StockLevel,
         qty: Quantity,
         take: impl Fn() -> Result<Change, u32>,
-    ) -> Result<Change, Short> {
+    ) -> Result<Change, Shortage> {
         match take() {
             Ok(change) => Ok(change),
-            Err(available) => self.take_again(now, level, qty, available, take),
+            Err(available) => {
+                self.take_again(now, available, take, || level.available() >= qty.get())
+            }
         }
     }
 
@@ -47,16 +89,15 @@ impl Engine {
     fn take_again(
         &self,
         now: Timestamp,
-        level: &StockLevel,
-        qty: Quantity,
         available: u32,
         take: impl Fn() -> Result<Change, u32>,
-    ) -> Result<Change, Short> {
+        enough: impl Fn() -> bool,
+    ) -> Result<Change, Shortage> {
         if !self.slots.is_due(now) {
-            return Err(Short { available, overdue_left: false });
+            return Err(Shortage { available, overdue_left: false });
         }
-        let overdue_left = !self.take_back_overdue(now, || level.available() >= qty.get());
-        take().map_err(|available| Short { available, overdue_left })
+        let overdue_left = !self.take_back_overdue(now, enough);
+        take().map_err(|available| Shortage { available, overdue_left })
     }
 
     /// Ends overdue holds until `enough`, or nothing more is due, or the configured number is
@@ -69,24 +110,24 @@ impl Engine {
         }
         // Relaxed: a hint that spares a second scan; a hold that falls due in between counts as
         // live for that millisecond.
-        if now.as_millis() < self.due.rest_until.load(Ordering::Relaxed) {
+        if now.as_millis() < self.sweeping.rest_until.load(Ordering::Relaxed) {
             return true;
         }
         let (mut ended, mut refused) = (0, false);
-        let scan = self.slots.scan_due(now, |number, slot, state| {
+        let scan = self.slots.scan_due(now, |hold| {
             // Law 5: each end is an item of its own, and so is admitted like one.
             refused = self.admit().is_err();
             if !refused {
-                ended += usize::from(self.expire(number, slot, state, now));
+                ended += usize::from(self.expire(hold, now));
             }
-            refused || ended >= self.due.limit || enough()
+            refused || ended >= self.sweeping.limit || enough()
         });
         match scan {
             Scan::Complete => {
-                self.due.rest_until.store(now.as_millis() + 1, Ordering::Relaxed);
+                self.sweeping.rest_until.store(now.as_millis() + 1, Ordering::Relaxed);
                 true
             }
-            Scan::Stopped => enough() || !(refused || ended >= self.due.limit),
+            Scan::Stopped => enough() || !(refused || ended >= self.sweeping.limit),
         }
     }
 
@@ -97,15 +138,15 @@ impl Engine {
         loop {
             let now = self.now();
             if !self.slots.is_due(now)
-                || self.recorder.is_half_full()
+                || self.recorder.half_full()
                 || self.recorder.gate().is_closed()
             {
                 return total;
             }
             let mut ended = 0;
-            let scan = self.slots.scan_due(now, |number, slot, state| {
-                ended += usize::from(self.expire(number, slot, state, now));
-                ended >= self.due.chunk
+            let scan = self.slots.scan_due(now, |hold| {
+                ended += usize::from(self.expire(hold, now));
+                ended >= self.sweeping.chunk
             });
             total += ended;
             if scan == Scan::Complete {
@@ -119,7 +160,7 @@ impl Engine {
 /// sweeps, so that it never keeps an engine alive that its users have dropped.
 pub(super) fn run_sweeper(engine: &Weak<Engine>) {
     while let Some(engine) = engine.upgrade() {
-        if engine.due.stopping.load(Ordering::Acquire) {
+        if engine.sweeping.stopping.load(Ordering::Acquire) {
             return;
         }
         engine.sweep();

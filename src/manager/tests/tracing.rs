@@ -8,8 +8,8 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use super::InventoryManager;
 use crate::audit::journal::simulated::SimulatedDisk;
+use crate::manager::{Builder, InventoryManager};
 use crate::quantity::Quantity;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -57,7 +57,7 @@ fn told(work: impl FnOnce()) -> Vec<(Level, String)> {
     told.0.lock().expect("no panic").clone()
 }
 
-fn engine_on(disk: &SimulatedDisk) -> super::Builder {
+fn engine_on(disk: &SimulatedDisk) -> Builder {
     let builder = InventoryManager::builder().warehouse("SF").without_threads();
     builder.journal_storage(disk.clone())
 }
@@ -93,7 +93,7 @@ fn a_broken_law_is_told_once_with_the_entry_that_broke_it() {
         }
     });
     let [(Level::ERROR, broken)] = &told[..] else { panic!("{told:?}") };
-    let entry = manager.audit().newest_sequence();
+    let entry = manager.audit_log().newest_sequence();
     assert!(broken.contains(&format!("entry {entry} breaks a law")), "{broken}");
 }
 

@@ -4,15 +4,13 @@ use crate::error::NoReservation;
 use crate::manager::engine::Engine;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::Line;
-use crate::reservation::slot::{Slot, Tenant};
-use crate::reservation::slots::ReadReservation;
-use crate::reservation::state::State;
+use crate::reservation::slot::Tenant;
+use crate::reservation::slots::{HeldSlot, ReadReservation};
 use crate::sync::spin_loop;
 
-/// What a reservation was at one instant. Who swaps `state` has it just as it stands here.
-pub(super) struct Found<'a> {
-    pub(super) slot: &'a Slot,
-    pub(super) state: State,
+/// What a reservation was at one instant. Who swaps the state of `head` has it just as it stands here.
+pub(super) struct ReservationSnapshot<'a> {
+    pub(super) head: HeldSlot<'a>,
     pub(super) tenant: Tenant,
     /// Sorted by level.
     pub(super) lines: Vec<Line>,
@@ -21,13 +19,17 @@ pub(super) struct Found<'a> {
 
 impl Engine {
     /// Reads a reservation, again and again while somebody changes it.
-    pub(super) fn find_whole(&self, id: ReservationId) -> Result<Found<'_>, NoReservation> {
+    pub(super) fn snapshot_of(
+        &self,
+        id: ReservationId,
+    ) -> Result<ReservationSnapshot<'_>, NoReservation> {
         let slot = self.slots.at(id.slot()).ok_or(NoReservation::Unknown)?;
         let mut lines = Vec::new();
         loop {
             match self.slots.read(id, |line| lines.push(line)) {
                 ReadReservation::Found { tenant, state, retaken_from } => {
-                    return Ok(Found { slot, state, tenant, lines, retaken_from });
+                    let head = HeldSlot { number: id.slot(), slot, state };
+                    return Ok(ReservationSnapshot { head, tenant, lines, retaken_from });
                 }
                 ReadReservation::Changed => {
                     lines.clear();

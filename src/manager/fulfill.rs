@@ -1,17 +1,16 @@
-//! Split fulfilment: one quantity, out of several warehouses, all of it or none.
+//! Split fulfillment: one quantity, out of several warehouses, all of it or none.
 
 use std::time::Duration;
 
 use crate::audit::entry::AdjustmentType;
 use crate::clock::Timestamp;
 use crate::error::{FulfilError, Unavailable, UnknownPlace};
-use crate::manager::answer::KeyUse;
-use crate::manager::details::Details;
+use crate::manager::InventoryManager;
+use crate::manager::call::{Call, RequestShape};
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::{Engine, Refusal};
-use crate::manager::keyed::RequestShape;
 use crate::manager::place::{ProductRef, WarehouseRef};
-use crate::manager::request::Request;
+use crate::manager::request::on_requests_for_holds;
 use crate::policy::allocation::{AllocationStrategy, Candidate, PriorityOrder};
 use crate::quantity::Quantity;
 use crate::reservation::chain::Chain;
@@ -24,12 +23,93 @@ use crate::stock::cell::{CellId, CellKind};
 use crate::stock::commit::{Operation, PoolExhausted, Refused, Stop, plan_stops};
 use crate::stock::handle::{LevelHandle, ProductId};
 
-impl Request<'_> {
-    /// As [`InventoryManager::fulfill_across_warehouses`](crate::InventoryManager::fulfill_across_warehouses),
-    /// with this request's details.
+impl InventoryManager {
+    /// Holds a quantity of a product out of several warehouses, taking from each in this order until
+    /// the quantity is met: all of it at one instant, or nothing. The reservation has a line for each
+    /// warehouse that gives. Suspended warehouses are passed over.
+    ///
+    /// # Errors
+    /// [`FulfilError::Insufficient`] if all of them together had fewer units at one instant of this
+    /// call; see [`FulfilError`] for the rest. Nothing has moved then.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 2, "SUPPLIER")?;
+    /// manager.add_stock(("NYC", "LAPTOP"), 5, "SUPPLIER")?;
+    /// let order = ["SF".into(), "NYC".into()];
+    /// manager.fulfill_across_warehouses("LAPTOP", 6, &order, Duration::from_secs(60))?;
+    /// assert_eq!(manager.available(("NYC", "LAPTOP")), 1);
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
     pub fn fulfill_across_warehouses<'p>(
         &self,
         product: impl Into<ProductRef<'p>>,
+        quantity: u32,
+        order_of_warehouses: &[WarehouseRef<'_>],
+        ttl: Duration,
+    ) -> Result<ReservationId, FulfilError> {
+        self.call().fulfill_in_order(product.into(), quantity, order_of_warehouses, ttl)
+    }
+
+    /// As [`fulfill_across_warehouses`](Self::fulfill_across_warehouses), with the warehouses in the
+    /// order that a strategy chooses.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use stockade::LargestStockFirst;
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 2, "SUPPLIER")?;
+    /// manager.add_stock(("NYC", "LAPTOP"), 5, "SUPPLIER")?;
+    /// manager.fulfill_by("LAPTOP", 4, &LargestStockFirst, Duration::from_secs(60))?;
+    /// assert_eq!(manager.available(("SF", "LAPTOP")), 2);
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn fulfill_by<'p>(
+        &self,
+        product: impl Into<ProductRef<'p>>,
+        quantity: u32,
+        strategy: &dyn AllocationStrategy,
+        ttl: Duration,
+    ) -> Result<ReservationId, FulfilError> {
+        self.call().fulfill(product.into(), quantity, strategy, ttl)
+    }
+}
+
+on_requests_for_holds! {
+    /// As [`InventoryManager::fulfill_across_warehouses`], with this request's options.
+    pub fn fulfill_across_warehouses<'p>(
+        &self,
+        product: impl Into<ProductRef<'p>>,
+        quantity: u32,
+        order_of_warehouses: &[WarehouseRef<'_>],
+        ttl: Duration,
+    ) -> Result<ReservationId, FulfilError> {
+        self.call().fulfill_in_order(product.into(), quantity, order_of_warehouses, ttl)
+    }
+
+    /// As [`InventoryManager::fulfill_by`], with this request's options.
+    pub fn fulfill_by<'p>(
+        &self,
+        product: impl Into<ProductRef<'p>>,
+        quantity: u32,
+        strategy: &dyn AllocationStrategy,
+        ttl: Duration,
+    ) -> Result<ReservationId, FulfilError> {
+        self.call().fulfill(product.into(), quantity, strategy, ttl)
+    }
+}
+
+/// What a split fulfillment took: units of levels, in the order of their cells.
+type Parts = Vec<(LevelHandle, Quantity)>;
+
+impl Call<'_> {
+    fn fulfill_in_order(
+        self,
+        product: ProductRef<'_>,
         quantity: u32,
         order_of_warehouses: &[WarehouseRef<'_>],
         ttl: Duration,
@@ -38,102 +118,104 @@ impl Request<'_> {
             self.engine.warehouse(*warehouse).map(|found| found.name().to_owned())
         });
         let order = PriorityOrder::new(names.collect::<Result<Vec<_>, _>>()?);
-        self.fulfill_by(product, quantity, &order, ttl)
+        self.fulfill(product, quantity, &order, ttl)
     }
 
-    /// As [`InventoryManager::fulfill_by`](crate::InventoryManager::fulfill_by), with this request's
-    /// details.
-    pub fn fulfill_by<'p>(
-        &self,
-        product: impl Into<ProductRef<'p>>,
-        quantity: u32,
-        strategy: &dyn AllocationStrategy,
-        ttl: Duration,
-    ) -> Result<ReservationId, FulfilError> {
-        self.engine.fulfil(&self.details, product.into(), quantity, strategy, ttl)
-    }
-}
-
-/// What a split fulfilment took: units of levels, in the order of their cells.
-type Parts = Vec<(LevelHandle, Quantity)>;
-
-impl Engine {
-    fn fulfil(
-        &self,
-        details: &Details,
+    fn fulfill(
+        self,
         product: ProductRef<'_>,
         quantity: u32,
         strategy: &dyn AllocationStrategy,
         ttl: Duration,
     ) -> Result<ReservationId, FulfilError> {
+        let engine = self.engine;
         let qty = Quantity::new(quantity)?;
         if let ProductRef::Name(name) = product {
-            self.check_name(name).map_err(UnknownPlace::from)?;
+            engine.check_name(name).map_err(UnknownPlace::from)?;
         }
         // The strategy is no part of the request: it may be asked again, and answer otherwise.
         let shape = || RequestShape::new("fulfil").product(product).units(qty).span(ttl);
-        self.keyed(OperationKind::Reserve, details, shape, |key| {
-            let ttl_millis = self.settings.checked_ttl(ttl)?;
-            self.check_gate()?;
+        self.keyed(OperationKind::Reserve, shape, |call| {
+            let ttl_millis = engine.ttl_limits.checked_ttl(ttl)?;
+            engine.check_gate()?;
             loop {
-                let levels = self.levels_of(product).len();
-                match self.fulfil_from_open_levels(details, key, product, qty, strategy, ttl_millis)
-                {
+                let levels = engine.levels_of(product).len();
+                match call.fulfill_from_open_levels(product, qty, strategy, ttl_millis) {
                     // Opened since they were listed, a level may have got units before the refusal.
                     Err(FulfilError::Insufficient { .. })
-                        if self.levels_of(product).len() > levels => {}
+                        if engine.levels_of(product).len() > levels => {}
                     other => return other,
                 }
             }
         })
     }
 
-    fn fulfil_from_open_levels(
-        &self,
-        details: &Details,
-        key: Option<KeyUse<'_>>,
+    fn fulfill_from_open_levels(
+        self,
         product: ProductRef<'_>,
         qty: Quantity,
         strategy: &dyn AllocationStrategy,
         ttl_millis: u64,
     ) -> Result<ReservationId, FulfilError> {
+        let engine = self.engine;
         let product = match product {
-            ProductRef::Name(name) => self.catalog.product_id(name),
-            ProductRef::Id(id) if self.catalog.product_name(id).is_some() => Some(id),
+            ProductRef::Name(name) => engine.catalog.product_id(name),
+            ProductRef::Id(id) if engine.catalog.product_name(id).is_some() => Some(id),
             ProductRef::Id(_) => return Err(UnknownPlace::Handle.into()),
         };
-        let candidates = product.map(|product| self.candidates(product)).unwrap_or_default();
-        let levels = self.turns(product, candidates, qty, strategy);
-        let now = self.now();
-        self.look_before_filling(&levels, qty, now)?;
-        self.admit()?;
-        let slots = self.slots_for_parts(levels.len().min(qty.get() as usize), now)?;
-        let Some(head) = slots.first() else { return Err(self.refuse_sum(qty, 0)) };
-        let now = head.birth(now, || self.now());
-        let id = ReservationId::new(now, head.number(), self.randomness.next());
+        let candidates = product.map(|product| engine.candidates(product)).unwrap_or_default();
+        let levels = engine.turns(product, candidates, qty, strategy);
+        let now = engine.now();
+        engine.look_before_filling(&levels, qty, now)?;
+        engine.admit()?;
+        let slots = engine.slots_for_parts(levels.len().min(qty.get() as usize), now)?;
+        let Some(head) = slots.first() else { return Err(engine.refuse_sum(qty, 0)) };
+        let now = head.birth(now, || engine.now());
+        let id = ReservationId::new(now, head.number(), engine.randomness.next());
         let expires_at = now.saturating_add_millis(ttl_millis);
-        let mut draft = self
+        let mut record = engine
             .recorder
             .movement_of(AdjustmentType::Reserved)
-            .new_hold(id, expires_at, details)
-            .key(key, id);
-        let parts = match self.fill(&levels, qty, now) {
+            .new_hold(self, id, expires_at)
+            .of_hold(self, id);
+        let parts = match engine.fill(&levels, qty, now) {
             Ok(parts) => parts,
             Err(refusal) => {
-                slots.into_iter().for_each(|slot| self.slots.put_back(slot, now));
+                slots.into_iter().for_each(|slot| engine.slots.put_back(slot, now));
                 return Err(refusal);
             }
         };
         // Law 2: taken, so logged; and the id, which can be spent on a confirm, is given last.
         for (level, qty) in &parts {
-            draft = draft.line(*level, qty.get());
+            record = record.line(*level, qty.get());
         }
-        let recorded = draft.queue();
-        self.publish_parts(details, slots, &parts, id, expires_at);
+        let recorded = record.queue();
+        self.publish_parts(slots, &parts, id, expires_at);
         recorded?;
         Ok(id)
     }
 
+    fn publish_parts(
+        self,
+        slots: Vec<Vacated<'_>>,
+        parts: &[(LevelHandle, Quantity)],
+        id: ReservationId,
+        expires_at: Timestamp,
+    ) {
+        let places = &self.engine.slots;
+        let mut slots = slots.into_iter();
+        let mut lines = parts.iter().map(|(level, qty)| Line::new(*level, qty.get()));
+        let (Some(head), Some(line)) = (slots.next(), lines.next()) else { return };
+        let rest: Vec<(Vacated<'_>, Line)> =
+            lines.map_while(|line| Some((slots.next()?, line))).collect();
+        let chain = Chain::NONE.keeping(self.options.keep_until_shipped);
+        let tenant = Tenant { id, owner: self.options.owner, line, chain };
+        places.publish(head, &rest, tenant, expires_at);
+        slots.for_each(|unused| places.put_back(unused, id.created_at()));
+    }
+}
+
+impl Engine {
     /// The warehouses that have ever had the product and are not suspended.
     fn candidates(&self, product: ProductId) -> Vec<Candidate> {
         let candidate = |handle| {
@@ -246,25 +328,6 @@ impl Engine {
             self.refusals.count(Refusal::Full as usize);
             FulfilError::Full { slots: self.max_slots }
         })
-    }
-
-    fn publish_parts(
-        &self,
-        details: &Details,
-        slots: Vec<Vacated<'_>>,
-        parts: &[(LevelHandle, Quantity)],
-        id: ReservationId,
-        expires_at: Timestamp,
-    ) {
-        let mut slots = slots.into_iter();
-        let mut lines = parts.iter().map(|(level, qty)| Line::new(*level, qty.get()));
-        let (Some(head), Some(line)) = (slots.next(), lines.next()) else { return };
-        let rest: Vec<(Vacated<'_>, Line)> =
-            lines.map_while(|line| Some((slots.next()?, line))).collect();
-        let chain = Chain::NONE.keeping(details.keep_until_shipped);
-        let tenant = Tenant { id, owner: details.owner, line, chain };
-        self.slots.publish(head, &rest, tenant, expires_at);
-        slots.for_each(|unused| self.slots.put_back(unused, id.created_at()));
     }
 
     #[cold]
