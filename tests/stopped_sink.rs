@@ -80,7 +80,9 @@ impl Crowd {
                 Err(error) => check(error.into()),
                 Ok(hold) => {
                     self.promised.fetch_add(lines as u64, Ordering::Relaxed);
-                    self.end(number, hold, lines, rng.below(2) == 0, check);
+                    if self.end(number, hold, rng.below(2) == 0, check) {
+                        self.promised.fetch_add(lines as u64, Ordering::Relaxed);
+                    }
                 }
             }
             self.returned[number].fetch_add(1, Ordering::Relaxed);
@@ -101,15 +103,14 @@ impl Crowd {
         }
     }
 
-    /// Ends a hold, again and again while the engine is stopped.
+    /// Ends a hold, again and again while the engine is stopped; whether it is ended.
     fn end(
         &self,
         number: usize,
         hold: ReservationId,
-        lines: usize,
         sell: bool,
         check: impl Fn(stockade::Error),
-    ) {
+    ) -> bool {
         loop {
             let answer = if sell {
                 self.manager.confirm(hold).map_err(Into::into)
@@ -118,16 +119,15 @@ impl Crowd {
                 released.map(|it| assert_eq!(it, Release::Released)).map_err(Into::into)
             };
             match answer {
-                Ok(()) => break,
+                Ok(()) => return true,
                 Err(error) => check(error),
             }
             if self.stop.load(Ordering::Relaxed) {
-                return;
+                return false;
             }
             self.returned[number].fetch_add(1, Ordering::Relaxed);
             thread::sleep(ms(1));
         }
-        self.promised.fetch_add(lines as u64, Ordering::Relaxed);
     }
 
     /// Every thread returns from a call, and begins another.

@@ -116,30 +116,17 @@ impl Slot {
         self.state.publish(vacant.in_phase(phase).expiring_at(expires_at));
     }
 
-    /// Makes this vacated slot a later line of the chain whose head is slot `head` in `generation`.
-    pub(crate) fn join(
-        &self,
-        vacant: State,
-        head: SlotNumber,
-        generation: u32,
-        line: Line,
-        next: SlotNumber,
-    ) {
-        self.write_name([link(head, generation), line.steps_word()]);
+    /// Makes this vacated slot a later line of the chain `name`.
+    pub(crate) fn join(&self, vacant: State, name: ChainName, line: Line, next: SlotNumber) {
+        self.write_name([name.word(), line.steps_word()]);
         self.write_line(line, false);
         self.write_next(next.into());
         self.state.publish(vacant.in_phase(Phase::Line));
     }
 
-    /// Makes this vacated slot the note at the end of a chain that says which reservation it retakes.
-    pub(crate) fn join_as_note(
-        &self,
-        vacant: State,
-        head: SlotNumber,
-        generation: u32,
-        of: ReservationId,
-    ) {
-        self.write_name([link(head, generation), 0]);
+    /// Makes this vacated slot the note at the end of the chain `name` that says which reservation it retakes.
+    pub(crate) fn join_as_note(&self, vacant: State, name: ChainName, of: ReservationId) {
+        self.write_name([name.word(), 0]);
         self.write_owner(of.to_halves());
         self.write_line(Line::new(LevelHandle(NOTE), 0), false);
         self.write_next(NO_SLOT.into());
@@ -223,11 +210,10 @@ impl Slot {
         self.chain().first()
     }
 
-    /// A later slot of the chain that the slot `head` made in `generation`, while that is in the state
-    /// `seen`.
-    pub(crate) fn read_link(&self, head: SlotNumber, generation: u32, seen: State) -> ReadLink {
+    /// A later slot of the chain `name`, while its head is in the state `seen`.
+    pub(crate) fn read_link(&self, name: ChainName, seen: State) -> ReadLink {
         let state = self.state.load();
-        let ours = self.is_link(state, head, generation);
+        let ours = self.is_link(state, name);
         let (line, _) = self.read_line(self.name[1].load(Ordering::Relaxed), seen.generation());
         let next = self.following();
         let content = if line.level.0 == NOTE {
@@ -241,15 +227,15 @@ impl Slot {
         if ours { ReadLink::Found { content, next } } else { ReadLink::Gone }
     }
 
-    fn is_link(&self, state: State, head: SlotNumber, generation: u32) -> bool {
+    fn is_link(&self, state: State, name: ChainName) -> bool {
         matches!(state.phase(), Phase::Line | Phase::Settling)
-            && self.name[0].load(Ordering::Relaxed) == link(head, generation)
+            && self.name[0].load(Ordering::Relaxed) == name.word()
     }
 
     /// Keeps a later slot of the chain from being reused until [`release_link`](Self::release_link).
-    pub(crate) fn keep_link(&self, head: SlotNumber, generation: u32) -> KeepLink {
+    pub(crate) fn keep_link(&self, name: ChainName) -> KeepLink {
         let state = self.state.load();
-        if !self.is_link(state, head, generation) {
+        if !self.is_link(state, name) {
             return KeepLink::Gone;
         }
         if state.phase() == Phase::Settling {
@@ -364,10 +350,20 @@ pub(crate) enum LinkContent {
     RetakenFrom(ReservationId),
 }
 
-/// How a later slot names its head. With the line's steps behind it, it is never taken for an id:
-/// those lack an id's variant bits.
-fn link(head: SlotNumber, generation: u32) -> u64 {
-    u64::from(head) << 32 | u64::from(generation)
+/// What the later slots of a chain bear: the slot that is its head, and that head's generation in which
+/// it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChainName {
+    pub(crate) head: SlotNumber,
+    pub(crate) generation: u32,
+}
+
+impl ChainName {
+    /// As a slot stores it. With the line's steps behind it, it is never taken for an id: those lack an
+    /// id's variant bits.
+    fn word(self) -> u64 {
+        u64::from(self.head) << 32 | u64::from(self.generation)
+    }
 }
 
 #[cfg(all(test, not(loom)))]
@@ -389,7 +385,7 @@ mod tests {
         let (vacant, birth) = birth_of_former();
         assert_eq!(birth, moment(50));
 
-        slot.join(vacant, 7, 1, line, NO_SLOT);
+        slot.join(vacant, ChainName { head: 7, generation: 1 }, line, NO_SLOT);
         assert_eq!(birth_of_former().1, Timestamp::MAX, "a later line bears no birth");
         // Put back without a tenant, the slot still bears that line's name.
         assert_eq!(birth_of_former().1, Timestamp::MAX);

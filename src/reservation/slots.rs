@@ -12,7 +12,7 @@ use crate::reservation::expiry::{Expiry, Found, Scan};
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::Line;
 use crate::reservation::magazines::{Magazines, Retention};
-use crate::reservation::slot::{LinkContent, Read, ReadLink, Slot, Tenant};
+use crate::reservation::slot::{ChainName, LinkContent, Read, ReadLink, Slot, Tenant};
 use crate::reservation::state::{Phase, State};
 use crate::sync::Fenced;
 use crate::table::Table;
@@ -158,9 +158,9 @@ impl Slots {
         tenant: Tenant,
         expires_at: Timestamp,
     ) -> Fenced {
-        let number = head.number;
-        self.admit(head, rest, None, tenant, Phase::Pending, expires_at);
-        self.expiry.note(number, expires_at)
+        let tenant = Self::with_chain(&head, rest, None, tenant);
+        head.slot.admit(head.state, &tenant, Phase::Pending, expires_at);
+        self.expiry.note(head.number, expires_at)
     }
 
     /// Enters the record of a hold that ends at the instant of its creation: a sale. Its slots may retire
@@ -172,29 +172,23 @@ impl Slots {
         retaken_from: Option<(Vacated<'_>, ReservationId)>,
         tenant: Tenant,
     ) -> Chain {
-        let expires_at = tenant.id.created_at();
-        self.admit(head, rest, retaken_from, tenant, Phase::Confirmed, expires_at)
+        let tenant = Self::with_chain(&head, rest, retaken_from, tenant);
+        head.slot.admit(head.state, &tenant, Phase::Confirmed, tenant.id.created_at());
+        tenant.chain
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "hot: passed in registers, none built for the call"
-    )]
+    /// The tenant of `head`, whose chain leads to the lines of `rest` and to the note.
     #[inline]
-    fn admit(
-        &self,
-        head: Vacated<'_>,
+    fn with_chain(
+        head: &Vacated<'_>,
         rest: &[(Vacated<'_>, Line)],
         note: Option<(Vacated<'_>, ReservationId)>,
         mut tenant: Tenant,
-        phase: Phase,
-        expires_at: Timestamp,
-    ) -> Chain {
+    ) -> Tenant {
         if !rest.is_empty() || note.is_some() {
-            tenant.chain = Self::chain(&head, rest, note, tenant.chain);
+            tenant.chain = Self::chain(head, rest, note, tenant.chain);
         }
-        head.slot.admit(head.state, &tenant, phase, expires_at);
-        tenant.chain
+        tenant
     }
 
     /// Makes the chain that leads from `head`, which was to bear `chain`, to its other lines.
@@ -206,27 +200,25 @@ impl Slots {
         note: Option<(Vacated<'_>, ReservationId)>,
         chain: Chain,
     ) -> Chain {
-        let generation = head.state.generation();
+        let name = ChainName { head: head.number, generation: head.state.generation() };
         let mut end = NO_SLOT;
         if let Some((vacated, of)) = note {
-            vacated.slot.join_as_note(vacated.state, head.number, generation, of);
+            vacated.slot.join_as_note(vacated.state, name, of);
             end = vacated.number;
         }
-        let first = Self::link(rest, head.number, generation, end);
-        chain.of_later_lines(first, generation)
+        chain.of_later_lines(Self::link(rest, name, end), name.generation)
     }
 
-    /// Makes `lines` a chain of the slot `head` in `generation`, with `end` behind it; returns the
-    /// first of it. Linked from the back, so that a chain is whole before its head shows.
+    /// Makes `lines` the chain `name`, with `end` behind it; returns the first of it. Linked from the
+    /// back, so that a chain is whole before its head shows.
     pub(super) fn link(
         lines: &[(Vacated<'_>, Line)],
-        head: SlotNumber,
-        generation: u32,
+        name: ChainName,
         end: SlotNumber,
     ) -> SlotNumber {
         let mut next = end;
         for (vacated, line) in lines.iter().rev() {
-            vacated.slot.join(vacated.state, head, generation, *line, next);
+            vacated.slot.join(vacated.state, name, *line, next);
             next = vacated.number;
         }
         next
@@ -313,13 +305,14 @@ impl Slots {
         each: &mut impl FnMut(Line),
     ) -> Walk {
         let chain = tenant.chain;
+        let name = ChainName { head, generation: chain.generation() };
         if !chain.is_whole() {
             each(tenant.line);
         }
         let mut next = chain.first();
         while next != NO_SLOT {
             let Some(slot) = self.slots.get(next as usize) else { return Walk::Gone };
-            match slot.read_link(head, chain.generation(), state) {
+            match slot.read_link(name, state) {
                 ReadLink::Found { content: LinkContent::Line(line), next: following } => {
                     each(line);
                     next = following;

@@ -18,7 +18,7 @@
 use crate::clock::Timestamp;
 use crate::reservation::chain::{Chain, NO_SLOT};
 use crate::reservation::line::Line;
-use crate::reservation::slot::{KeepLink, Slot};
+use crate::reservation::slot::{ChainName, KeepLink, Slot};
 use crate::reservation::slots::{HeldSlot, Slots, Vacated};
 use crate::reservation::state::Phase;
 
@@ -35,7 +35,8 @@ impl Slots {
         let HeldSlot { number, slot, state } = head;
         let old = slot.chain();
         let after = state.next_generation().in_phase(phase);
-        let first = Self::link(lines, number, after.generation(), NO_SLOT);
+        let name = ChainName { head: number, generation: after.generation() };
+        let first = Self::link(lines, name, NO_SLOT);
         let new = old.of_all_lines(first, after.generation());
         #[cfg(not(planted = "chain_switched_late"))]
         slot.switch_chain(new);
@@ -59,10 +60,11 @@ impl Slots {
         if live {
             return Ok(settling);
         }
+        let name = ChainName { head: head.number, generation: settling.chain.generation() };
         let mut kept = 0;
         let mut refusal = None;
         self.each_link(settling.chain, |_, link| {
-            refusal = match link.keep_link(head.number, settling.chain.generation()) {
+            refusal = match link.keep_link(name) {
                 KeepLink::Kept => None,
                 KeepLink::Busy => Some(NotSettling::Busy),
                 KeepLink::Gone => Some(NotSettling::Gone),

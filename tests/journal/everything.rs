@@ -20,7 +20,7 @@ struct Made {
     requests: u64,
     keys: u64,
     /// Keyed calls and what they were answered: the kind, the key's number, the units, the answer.
-    answers: Vec<(usize, u64, u32, String)>,
+    answers: Vec<(Asked, String)>,
 }
 
 /// Everything that an engine shows, but for the log.
@@ -196,7 +196,10 @@ fn step(manager: &InventoryManager, random: &mut Random, made: &mut Made) {
                 _ => drop(request.approve_transfer(id, "tom")),
             }
         }
-        (25, _) => keyed(manager, random.below(4), made.keys, units, made, true),
+        (25, _) => {
+            let asked = Asked { kind: random.below(4), number: made.keys, units };
+            keyed(manager, asked, made, true);
+        }
         (26, _) => setting(manager, random, place),
         (27, _) => erase(manager, random),
         _ => manager.run_until_idle(),
@@ -215,60 +218,41 @@ fn erase(manager: &InventoryManager, random: &mut Random) {
     assert!(!entries.iter().any(is_wanted), "{name}={value} is still there");
 }
 
-/// A call under a key; a repeat is to be answered alike.
-fn keyed(
-    manager: &InventoryManager,
+/// A call under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Asked {
     kind: usize,
+    /// Of the key.
     number: u64,
     units: u32,
-    made: &mut Made,
-    first: bool,
-) {
+}
+
+/// Makes a call under a key; a repeat is to be answered alike.
+fn keyed(manager: &InventoryManager, asked: Asked, made: &mut Made, first: bool) {
+    let Asked { kind, number, units } = asked;
     let request = manager.request().key(key(number));
     let place = (WAREHOUSES[0], PRODUCTS[0]);
     let text = |answer: &dyn std::fmt::Debug| format!("{answer:?}");
-    let answer = match kind {
-        0 => request.reserve(place, units, MINUTE).map(|id| {
-            if first {
-                made.ids.push(id);
-            }
-            text(&id)
-        }),
-        1 => request.sell(place, units).map(|id| {
-            if first {
-                made.ids.push(id);
-            }
-            text(&id)
-        }),
-        2 => return keyed_request(manager, number, units, made, first),
-        _ => {
-            let answer = request.add_stock(place, units, "SUPPLIER");
-            if let Ok(()) = answer {
-                note_answer(made, (kind, number, units, text(&answer)), first);
-            }
-            return;
+    let mut hold = |id| {
+        if first {
+            made.ids.push(id);
         }
+        text(&id)
     };
-    if let Ok(answer) = answer {
-        note_answer(made, (kind, number, units, answer), first);
-    }
-}
-
-fn keyed_request(
-    manager: &InventoryManager,
-    number: u64,
-    units: u32,
-    made: &mut Made,
-    first: bool,
-) {
-    let request = manager.request().key(key(number));
-    if let Ok(id) = request.request_transfer(WAREHOUSES[0], WAREHOUSES[1], PRODUCTS[0], units) {
-        made.requests = made.requests.max(id.as_u64());
-        note_answer(made, (2, number, units, format!("{id:?}")), first);
-    }
-}
-
-fn note_answer(made: &mut Made, answer: (usize, u64, u32, String), first: bool) {
+    let answer = match kind {
+        0 => request.reserve(place, units, MINUTE).map(&mut hold).ok(),
+        1 => request.sell(place, units).map(&mut hold).ok(),
+        2 => {
+            let (from, to) = (WAREHOUSES[0], WAREHOUSES[1]);
+            request.request_transfer(from, to, PRODUCTS[0], units).ok().map(|id| {
+                made.requests = made.requests.max(id.as_u64());
+                text(&id)
+            })
+        }
+        _ => request.add_stock(place, units, "SUPPLIER").ok().map(|done| text(&done)),
+    };
+    let Some(answer) = answer else { return };
+    let answer = (asked, answer);
     if first {
         made.keys += 1;
         made.answers.push(answer);
@@ -403,8 +387,8 @@ fn play(seed: u64) -> Vec<&'static str> {
         assert!(found.is_sound() && found.under_way == 0, "{context}: {found:?}");
         same_log(&entries, &log(&manager), &context);
         let answers = made.answers.clone();
-        for (kind, number, units, _) in answers {
-            keyed(&manager, kind, number, units, &mut made, false);
+        for (asked, _) in answers {
+            keyed(&manager, asked, &mut made, false);
         }
         assert_eq!(view(&manager, &made), shown, "{context}: a repeat moved something");
     }

@@ -315,6 +315,7 @@ fn wait_for_expiry(manager: &InventoryManager, shelves: &[Shelf], history: &Book
 }
 
 /// Compares what buyers, levels and log say.
+#[expect(clippy::too_many_arguments, reason = "all that the report is made of")]
 fn account(
     args: &Args,
     manager: &InventoryManager,

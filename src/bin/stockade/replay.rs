@@ -297,6 +297,7 @@ fn quantity(line: &OrderLine) -> u32 {
 }
 
 /// Compares what the callers were told with levels and log.
+#[expect(clippy::too_many_arguments, reason = "all that the report is made of")]
 fn account(
     args: &Args,
     orders: &Orders,

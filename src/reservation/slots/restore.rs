@@ -5,7 +5,7 @@ use crate::clock::Timestamp;
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
 use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::line::Line;
-use crate::reservation::slot::Tenant;
+use crate::reservation::slot::{ChainName, Tenant};
 use crate::reservation::slots::{Slots, Vacated};
 use crate::reservation::state::Phase;
 use crate::stock::handle::LevelHandle;
@@ -135,31 +135,30 @@ impl Slots {
     ) -> Option<Chain> {
         let mut vacated = vacated.into_iter();
         let head = vacated.next()?;
-        let (number, generation) = (head.number(), head.state.generation());
+        let name = ChainName { head: head.number(), generation: head.state.generation() };
         let later = if all_apart { lines } else { lines.get(1..)? };
         let rest: Vec<(Vacated<'_>, Line)> = vacated.by_ref().zip(later.iter().copied()).collect();
         let mut end = NO_SLOT;
         if let (Some(slot), Some(of)) = (vacated.next(), reservation.retaken_from) {
             end = slot.number;
-            self.slots.get(end as usize)?.join_as_note(slot.state, number, generation, of);
+            self.slots.get(end as usize)?.join_as_note(slot.state, name, of);
         }
-        let first = Self::link(&rest, number, generation, end);
+        let first = Self::link(&rest, name, end);
         let chain = match reservation.end {
             Some(end) if reservation.has_sold() => Chain::NONE.ending_as(end.phase),
             _ => Chain::NONE,
         };
         let chain = chain.keeping(reservation.keep);
         let chain = match all_apart {
-            true => chain.of_all_lines(first, generation),
-            false => chain.of_later_lines(first, generation),
+            true => chain.of_all_lines(first, name.generation),
+            false => chain.of_later_lines(first, name.generation),
         };
         let line = *lines.first()?;
         let tenant = Tenant { id: reservation.id, owner: reservation.owner, line, chain };
         let phase = reservation.phase();
-        let slot = self.slots.get(number as usize)?;
-        slot.admit(head.state, &tenant, phase, reservation.expires_at);
+        head.slot.admit(head.state, &tenant, phase, reservation.expires_at);
         if phase == Phase::Pending {
-            self.expiry.note(number, reservation.expires_at);
+            self.expiry.note(name.head, reservation.expires_at);
         }
         Some(chain)
     }

@@ -147,7 +147,7 @@ impl Model {
             Op::Ship(place, units) => self.ship(call, *place, *units),
             Op::CancelSale(place, units, reason) => self.cancel(call, *place, *units, reason),
             Op::Transfer(from, to, product, units, _) => {
-                self.transfer(call, from, to, product, *units)
+                self.transfer(call, (from, to), product, *units)
             }
             Op::Reserve(place, units, ttl) => self.reserve(call, *place, *units, *ttl),
             Op::Sell(place, units) => self.sell(call, *place, *units),

@@ -192,8 +192,7 @@ impl Model {
     pub(super) fn transfer(
         &mut self,
         call: &Call,
-        from: &'static str,
-        to: &'static str,
+        (from, to): (&'static str, &'static str),
         product: &'static str,
         units: u32,
     ) -> Answer {
