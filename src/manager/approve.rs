@@ -9,18 +9,17 @@ use crate::error::{
     Applied, DecisionError, NoTransferRequest, RequestTransferError, TransferFailure, Unavailable,
     UnknownPlace,
 };
-use crate::manager::InventoryManager;
 use crate::manager::answer::Answer;
 use crate::manager::approvals::{Asked, Claim, Filed, Filing, TooManyOpen};
 use crate::manager::call::{Call, RequestOptions, RequestShape};
 use crate::manager::durability::OperationKind;
-use crate::manager::engine::Engine;
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
 use crate::manager::request::{Request, TransferRequestBuilder};
 use crate::manager::transfer::Route;
 use crate::manager::transfer_request::{
     TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus as Status,
 };
+use crate::manager::{Engine, InventoryManager};
 use crate::policy::approval::ProposedTransfer;
 use crate::quantity::Quantity;
 use crate::stock::level::StockLevel;

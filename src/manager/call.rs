@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::error::{KeyError, RestsOnRecord, Unavailable};
+use crate::manager::Engine;
 use crate::manager::answer::StoredAnswer;
 use crate::manager::durability::{Durability, OperationKind};
-use crate::manager::engine::Engine;
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
 use crate::quantity::Quantity;
 use crate::reservation::id::{Owner, ReservationId};

@@ -2,7 +2,7 @@
 //! and who hears of low stock (Law 4).
 
 use crate::error::Unavailable;
-use crate::manager::engine::Engine;
+use crate::manager::Engine;
 use crate::stock::announce::{Announce, Announced, Moved};
 use crate::stock::cell::{Cell, CellId, CellKind};
 use crate::stock::commit::{Cells, Line, Operation, Pool, PoolExhausted, Site};

@@ -5,12 +5,11 @@ use std::time::Duration;
 use crate::audit::entry::EventType;
 use crate::audit::record::Subject;
 use crate::error::SettingError;
-use crate::manager::InventoryManager;
 use crate::manager::call::RequestOptions;
 use crate::manager::durability::OperationKind;
-use crate::manager::engine::Engine;
 use crate::manager::place::{LevelRef, WarehouseRef};
 use crate::manager::settings::millis;
+use crate::manager::{Engine, InventoryManager};
 use crate::quantity::MAX_UNITS;
 use crate::sync::{Ordering, lock};
 

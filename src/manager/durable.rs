@@ -6,11 +6,10 @@ use std::task::{Context, Poll, ready};
 
 use crate::audit::flush::Flush;
 use crate::error::{FlushError, RestsOnRecord, Unavailable};
-use crate::manager::InventoryManager;
 use crate::manager::call::RequestOptions;
 use crate::manager::durability::{Durability, OperationKind};
-use crate::manager::engine::Engine;
 use crate::manager::request::Request;
+use crate::manager::{Engine, InventoryManager};
 
 impl InventoryManager {
     /// Makes a call now, and gives what it answered once its entry is on the disk: for callers that

@@ -8,8 +8,7 @@ use crate::audit::entry::EventType;
 use crate::audit::flush::Flush;
 use crate::audit::record::Subject;
 use crate::audit::writer::WriterThread;
-use crate::manager::InventoryManager;
-use crate::manager::engine::Engine;
+use crate::manager::{Engine, InventoryManager};
 use crate::sync::{Mutex, lock};
 
 /// How long a manager that is dropped without a shutdown gives what is under way.

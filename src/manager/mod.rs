@@ -1,4 +1,7 @@
-//! Floor 5, the manager: every public operation, one file for each kind.
+//! Floor 5, the engine: every public operation, one file for each kind.
+//!
+//! An operation is a method of [`Call`]: what a caller asked for, with what it added to it. What an
+//! operation needs of the engine, and callers add nothing to, is a method of [`Engine`].
 
 mod answer;
 mod approvals;
@@ -9,10 +12,10 @@ mod call;
 mod commits;
 mod configure;
 mod copies;
+mod core;
 mod durability;
 mod durable;
 mod end_hold;
-mod engine;
 mod fulfill;
 mod journal;
 mod lifecycle;
@@ -44,6 +47,17 @@ mod verify;
 
 use std::sync::{Arc, Weak};
 
+use crate::audit::recorder::Recorder;
+use crate::clock::{Clock, Timestamp};
+use crate::policy::alerts::Listeners;
+use crate::policy::desk::AlertDesk;
+use crate::reservation::id::Randomness;
+use crate::reservation::keys::{Keys, OnDuplicate};
+use crate::reservation::slots::Slots;
+use crate::shard::Counters;
+use crate::stock::catalog::Catalog;
+use crate::sync::Mutex;
+
 pub use answer::{ConfirmOrRetake, Release};
 pub use builder::Builder;
 pub use durability::{Durability, OperationKind};
@@ -61,9 +75,15 @@ pub use transfer_request::{
 };
 pub use verify::{BrokenLevel, Comparison};
 
+use answer::Answer;
+use approvals::Approvals;
 use call::{Call, RequestOptions};
-use engine::Engine;
+use durability::Durabilities;
+use journal::JournalLink;
 use lifecycle::Life;
+use recording::DrivenWriter;
+use settings::TtlLimits;
+use sweeper::SweepControl;
 
 /// The inventory: warehouses and their stock, reservations, and the audit log of all that moved.
 ///
@@ -139,5 +159,66 @@ impl WeakInventoryManager {
     /// The manager, if it still lives.
     pub fn upgrade(&self) -> Option<InventoryManager> {
         Some(InventoryManager { life: self.life.upgrade()?, engine: self.engine.upgrade()? })
+    }
+}
+
+/// Why a reserve or a basket was refused, as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// A level was short.
+    Insufficient,
+    /// All slots were in use.
+    Full,
+    /// The warehouse was suspended.
+    Suspended,
+    /// The engine took no calls.
+    Unavailable,
+}
+
+/// How many causes [`Refusal`] has.
+const REFUSALS: usize = 4;
+
+/// Everything that a manager and its clones share.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    catalog: Arc<Catalog>,
+    slots: Slots,
+    keys: Keys<Answer>,
+    /// What a call does that meets another one with its key.
+    on_duplicate: OnDuplicate,
+    recorder: Arc<Recorder>,
+    /// The audit writer, where no thread of its own runs it: in users' own tests.
+    driven: Option<DrivenWriter>,
+    desk: AlertDesk,
+    listeners: Listeners,
+    clock: Time,
+    randomness: Randomness,
+    ttl_limits: TtlLimits,
+    durabilities: Durabilities,
+    /// Transfers that wait for approval.
+    approvals: Approvals,
+    sweeping: SweepControl,
+    refusals: Counters<REFUSALS>,
+    /// Held while a setting changes.
+    changing: Mutex<()>,
+    max_slots: u32,
+    max_basket_lines: usize,
+    /// The journal, if there is one.
+    journal: Option<JournalLink>,
+}
+
+/// The engine's clock.
+struct Time(Box<dyn Clock>);
+
+impl std::fmt::Debug for Time {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Time({})", self.0.now())
+    }
+}
+
+impl Engine {
+    #[inline]
+    fn now(&self) -> Timestamp {
+        self.clock.0.now()
     }
 }

@@ -10,9 +10,9 @@ use crate::audit::record_builder::RecordBuilder;
 use crate::audit::writer::{Turn, Writer};
 use crate::clock::Timestamp;
 use crate::error::Unavailable;
+use crate::manager::Engine;
 use crate::manager::answer::Answer;
 use crate::manager::call::Call;
-use crate::manager::engine::Engine;
 use crate::reservation::id::ReservationId;
 use crate::sync::{Fenced, Mutex, lock};
 

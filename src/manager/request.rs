@@ -3,9 +3,9 @@
 //! An option that only some operations heed turns the request into one that has only those, so that no
 //! option is ever ignored.
 
+use crate::manager::Engine;
 use crate::manager::call::{Call, RequestOptions};
 use crate::manager::durability::Durability;
-use crate::manager::engine::Engine;
 use crate::reservation::id::Owner;
 use crate::reservation::keys::RequestKey;
 

@@ -1,7 +1,7 @@
 //! A reservation as a call found it: whole, and of one instant.
 
 use crate::error::NoReservation;
-use crate::manager::engine::Engine;
+use crate::manager::Engine;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::Line;
 use crate::reservation::slot::Tenant;

@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::audit::entry::{AdjustmentType, EntryType};
 use crate::error::{FlushError, RetakeError, Unavailable};
-use crate::manager::InventoryManager;
 use crate::manager::answer::ConfirmOrRetake;
 use crate::manager::basket::{Purpose, basket_shape};
 use crate::manager::call::Call;
 use crate::manager::durability::OperationKind;
 use crate::manager::end_hold::{EndKind, EndOutcome};
-use crate::manager::engine::Engine;
 use crate::manager::place::BasketLine;
 use crate::manager::request::on_requests_for_holds;
+use crate::manager::{Engine, InventoryManager};
 use crate::reservation::id::ReservationId;
 use crate::reservation::keys::{Fingerprint, KeyName};
 use crate::reservation::view::{Reservation, ReservationStatus};

@@ -1,9 +1,8 @@
 //! Looking at several levels at one instant.
 
 use crate::error::{SnapshotError, UnknownPlace};
-use crate::manager::InventoryManager;
-use crate::manager::engine::Engine;
 use crate::manager::place::{LevelRef, ProductRef};
+use crate::manager::{Engine, InventoryManager};
 use crate::stock::announce::Announced;
 use crate::stock::cell::CellId;
 use crate::stock::commit::{Line, MAX_LINES, Operation, merge_lines};

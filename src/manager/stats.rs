@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use crate::error::Unavailable;
-use crate::manager::InventoryManager;
-use crate::manager::engine::{Engine, Refusal};
 use crate::manager::journal::JournalLink;
+use crate::manager::{Engine, InventoryManager, Refusal};
 
 /// Figures of the engine, each read by itself: not one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

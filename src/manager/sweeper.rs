@@ -4,7 +4,7 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::manager::engine::Engine;
+use crate::manager::Engine;
 use crate::quantity::Quantity;
 use crate::reservation::expiry::Scan;
 use crate::stock::cell::Change;

@@ -162,7 +162,7 @@ impl Driver {
         let request = with_options(manager.request(), call);
         let hold_request = HoldRequest::from(request.clone());
         let hold_request = match call.owner {
-            Some(number) => hold_request.owner(owner(number)),
+            Some(number) => hold_request.owner(Owner([number; 16])),
             None => hold_request,
         };
         match &call.op {
@@ -345,7 +345,7 @@ impl Driver {
         let from = found.retaken_from.map(|id| self.numbers[&id]);
         let seen = (found.status, lines, times, found.owner, from);
         let times = (expected.created, expected.expires);
-        let owner = expected.owner.map(owner);
+        let owner = expected.owner.map(|number| Owner([number; 16]));
         let lines = expected.lines.clone();
         let expected = (expected.status, lines, times, owner, expected.retaken_from);
         assert_eq!(seen, expected, "hold {number} after {step:?}, {}", self.story());
@@ -483,10 +483,6 @@ fn basket_denied(error: BasketError) -> Denied {
 
 fn request_key(number: u8) -> RequestKey {
     RequestKey::try_from(&[b'k', number][..]).expect("two bytes")
-}
-
-fn owner(number: u8) -> Owner {
-    Owner([number; 16])
 }
 
 /// The slot in an id: twelve bits of the high half, twenty of the low one.

@@ -1,95 +1,25 @@
-//! The engine behind a manager: what all operations share.
+//! What all operations share: slots, names and levels, and who hears of low stock.
 
 use std::sync::{Arc, Weak};
 
 use crate::audit::entry::EventType;
 use crate::audit::record::Subject;
-use crate::audit::recorder::Recorder;
 use crate::audit::view::Names;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Timestamp;
 use crate::error::{
     AddError, DecisionError, InvalidName, MAX_NAME_BYTES, SettingError, TransferError, UnknownPlace,
 };
-use crate::manager::answer::Answer;
-use crate::manager::approvals::Approvals;
-use crate::manager::durability::Durabilities;
-use crate::manager::journal::JournalLink;
+use crate::manager::Engine;
 use crate::manager::place::{LevelRef, ProductRef, WarehouseRef};
-use crate::manager::recording::DrivenWriter;
-use crate::manager::settings::TtlLimits;
-use crate::manager::sweeper::SweepControl;
-use crate::policy::alerts::{Listeners, StockAlert, StockAlertListener};
-use crate::policy::desk::{AlertDesk, AlertSource};
-use crate::reservation::id::Randomness;
-use crate::reservation::keys::{Keys, OnDuplicate};
-use crate::reservation::slots::{Slots, Vacated};
-use crate::shard::Counters;
+use crate::policy::alerts::{StockAlert, StockAlertListener};
+use crate::policy::desk::AlertSource;
+use crate::reservation::slots::Vacated;
 use crate::stock::catalog::{Catalog, CatalogFull, Definition};
 use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
-use crate::sync::Mutex;
-
-/// Why a reserve or a basket was refused, as it is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// A level was short.
-    Insufficient,
-    /// All slots were in use.
-    Full,
-    /// The warehouse was suspended.
-    Suspended,
-    /// The engine took no calls.
-    Unavailable,
-}
-
-/// How many causes [`Refusal`] has.
-pub(super) const REFUSALS: usize = 4;
-
-/// Everything that a manager and its clones share.
-#[derive(Debug)]
-pub(crate) struct Engine {
-    pub(super) catalog: Arc<Catalog>,
-    pub(super) slots: Slots,
-    pub(super) keys: Keys<Answer>,
-    /// What a call does that meets another one with its key.
-    pub(super) on_duplicate: OnDuplicate,
-    pub(super) recorder: Arc<Recorder>,
-    /// The audit writer, where no thread of its own runs it: in users' own tests.
-    pub(super) driven: Option<DrivenWriter>,
-    pub(super) desk: AlertDesk,
-    pub(super) listeners: Listeners,
-    pub(super) clock: Time,
-    pub(super) randomness: Randomness,
-    pub(super) ttl_limits: TtlLimits,
-    pub(super) durabilities: Durabilities,
-    /// Transfers that wait for approval.
-    pub(super) approvals: Approvals,
-    pub(super) sweeping: SweepControl,
-    pub(super) refusals: Counters<REFUSALS>,
-    /// Held while a setting changes.
-    pub(super) changing: Mutex<()>,
-    pub(super) max_slots: u32,
-    pub(super) max_basket_lines: usize,
-    /// The journal, if there is one.
-    pub(super) journal: Option<JournalLink>,
-}
-
-/// The engine's clock.
-pub(super) struct Time(pub(super) Box<dyn Clock>);
-
-impl std::fmt::Debug for Time {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Time({})", self.0.now())
-    }
-}
 
 impl Engine {
-    #[inline]
-    pub(super) fn now(&self) -> Timestamp {
-        self.clock.0.now()
-    }
-
     /// A slot that nobody else can reach; `None` if all are in use. Behind an overdue hold may be a
     /// slot, so those are ended before the answer is no.
     #[inline]
