@@ -38,8 +38,8 @@ struct Readme;
 
 mod audit;
 mod clock;
+mod engine;
 mod error;
-mod manager;
 mod parking;
 mod policy;
 mod quantity;
@@ -65,6 +65,13 @@ pub use audit::retention::JournalRetention;
 pub use audit::sink::{AuditBatch, AuditSink, SinkError};
 pub use audit::subscribe::{InvalidPosition, JournalPosition, NextEntry, Subscription};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use engine::{
+    BasketLine, BrokenLevel, Builder, Comparison, ConfirmOrRetake, Durability, Durably, Health,
+    HoldRequest, InventoryManager, LevelRef, LevelSnapshot, OperationKind, ProductRef, Recovered,
+    Refusals, Release, Request, ReservationCursor, ReservationPage, Shutdown, Stats, Totals,
+    TransferDecision, TransferRequest, TransferRequestBuilder, TransferRequestId,
+    TransferRequestStatus, WarehouseLevel, WarehouseRef, WarehouseSpec, WeakInventoryManager,
+};
 pub use error::{
     AddError, Applied, BasketError, BuildError, ConfirmError, DecisionError, Error, ExtendError,
     FlushError, FulfilError, InvalidKey, InvalidName, InvalidReservationId, InvalidTtl,
@@ -72,13 +79,6 @@ pub use error::{
     RedactError, ReleaseError, RemoveError, RequestTransferError, ReserveError, RestsOnRecord,
     RetakeError, SettingError, SettleError, ShipError, ShortLine, SnapshotError, TransferError,
     TransferFailure, Unavailable, UnknownPlace,
-};
-pub use manager::{
-    BasketLine, BrokenLevel, Builder, Comparison, ConfirmOrRetake, Durability, Durably, Health,
-    HoldRequest, InventoryManager, LevelRef, LevelSnapshot, OperationKind, ProductRef, Recovered,
-    Refusals, Release, Request, ReservationCursor, ReservationPage, Shutdown, Stats, Totals,
-    TransferDecision, TransferRequest, TransferRequestBuilder, TransferRequestId,
-    TransferRequestStatus, WarehouseLevel, WarehouseRef, WarehouseSpec, WeakInventoryManager,
 };
 pub use policy::alerts::{ListenerId, StockAlert, StockAlertListener};
 pub use policy::allocation::{

@@ -19,7 +19,7 @@ pub(crate) const FLOORS: &[&[&str]] = &[
     &["reservation"],
     &["audit"],
     &["policy"],
-    &["manager"],
+    &["engine"],
 ];
 
 /// The front door, above all floors.

@@ -50,13 +50,13 @@ fn comments_strings_and_characters_are_no_code() {
 fn a_file_may_name_its_own_floor_and_those_below() {
     assert_eq!(upward("src/audit/queue.rs", "use crate::audit::bell; use crate::sync::fence;"), 0);
     assert_eq!(upward("src/sync/native.rs", "use crate::table::Table;"), 0);
-    assert_eq!(upward("src/lib.rs", "pub use crate::manager::Manager;"), 0);
+    assert_eq!(upward("src/lib.rs", "pub use crate::engine::Manager;"), 0);
 }
 
 #[test]
 fn a_file_may_not_name_a_floor_above() {
     assert_eq!(upward("src/stock/cell.rs", "use crate::{sync, reservation::id::Id};"), 1);
-    assert_eq!(upward("src/stock/cell.rs", "fn f() { crate::manager::g(); }"), 1);
+    assert_eq!(upward("src/stock/cell.rs", "fn f() { crate::engine::g(); }"), 1);
     assert_eq!(upward("src/stock/cell.rs", "use super::super::policy::alerts;"), 1);
     assert_eq!(upward("src/clock.rs", "mod tests { use super::super::audit; }"), 1);
     assert_eq!(upward("src/error/mod.rs", "use crate::stock::word::Word;"), 1);

@@ -1,0 +1,62 @@
+//! The engine as the site of commits over several cells: where its cells are, where its records go,
+//! and who hears of low stock (Law 4).
+
+use crate::engine::Engine;
+use crate::error::Unavailable;
+use crate::stock::announce::{Announce, Announced, Moved};
+use crate::stock::cell::{Cell, CellId, CellKind};
+use crate::stock::commit::{Cells, Line, Operation, Pool, PoolExhausted, Site};
+
+impl Cells for Engine {
+    fn cell(&self, id: CellId) -> &Cell {
+        match self.catalog.cell(id) {
+            Some(cell) => cell,
+            // Not a caller's doing: lines are made from levels that were resolved.
+            None => unreachable!("a commit names only cells that exist"),
+        }
+    }
+}
+
+impl Site for Engine {
+    fn pool(&self) -> &Pool {
+        self.catalog.commits()
+    }
+}
+
+impl Announce for Engine {
+    fn announce(&self, moved: &dyn Moved) {
+        // An ended writer is no error here: the commit goes on, and its caller asks `check_writer`.
+        let _ = self.recorder.committed(moved.name());
+    }
+
+    fn shown(&self, moved: &dyn Moved) {
+        for at in 0..moved.lines() {
+            let (cell, delta) = moved.line(at);
+            let CellKind::Level(handle) = cell.kind() else { continue };
+            let Some(level) = self.catalog.level(handle) else { continue };
+            let change = moved.change(at);
+            let arrived = delta.available() > 0 && delta.reserved() == 0;
+            if level.crosses(change) || (arrived && level.is_low_after(change)) {
+                self.raise_alert(handle, level);
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// A commit that only takes, or only gives, or only looks: its owner queues the record after its
+    /// end, or before its start (Law 2).
+    pub(super) fn commit(&self, lines: &[Line]) -> Result<Operation<'_, Self>, Unavailable> {
+        Operation::begin(self, lines, Announced::ByOwner).map_err(|PoolExhausted| Unavailable::Busy)
+    }
+
+    /// A commit that gives and takes: its record is sent ahead, and written between its decision and
+    /// the instant at which it shows (Law 2).
+    pub(super) fn commit_with_record(
+        &self,
+        lines: &[Line],
+    ) -> Result<Operation<'_, Self>, Unavailable> {
+        Operation::begin(self, lines, Announced::BeforeShown)
+            .map_err(|PoolExhausted| Unavailable::Busy)
+    }
+}
