@@ -107,11 +107,11 @@ fn without_texts(decision: &TransferDecision) -> TransferDecision {
 pub(in crate::engine) struct Approvals {
     pub(in crate::engine) policy: Box<dyn ApprovalPolicy>,
     most_open: usize,
-    book: Mutex<Book>,
+    book: Mutex<RequestBook>,
 }
 
 #[derive(Debug, Default)]
-struct Book {
+struct RequestBook {
     requests: BTreeMap<TransferRequestId, Arc<Filed>>,
     /// Those of them that are decided, the oldest decision first.
     decided: VecDeque<TransferRequestId>,
@@ -129,7 +129,7 @@ pub(in crate::engine) struct TooManyOpen {
 
 impl Approvals {
     pub(in crate::engine) fn new(policy: Box<dyn ApprovalPolicy>, most_open: usize) -> Self {
-        Self { policy, most_open, book: Mutex::new(Book::default()) }
+        Self { policy, most_open, book: Mutex::new(RequestBook::default()) }
     }
 
     /// Files a request under a new number, which nobody can find before it is
@@ -169,13 +169,13 @@ impl Approvals {
     pub(in crate::engine) fn claim(
         &self,
         id: TransferRequestId,
-    ) -> Result<Claim<'_>, DecisionError> {
+    ) -> Result<DecisionClaim<'_>, DecisionError> {
         let filed = self.find(id)?;
         // Acquire: the winner knows the whole request; the others, the decision that was before them.
         let claimed =
             filed.state.compare_exchange(PENDING, DECIDING, Ordering::AcqRel, Ordering::Acquire);
         match claimed {
-            Ok(_) => Ok(Claim { approvals: self, filed }),
+            Ok(_) => Ok(DecisionClaim { approvals: self, filed }),
             Err(APPROVED) => Err(DecisionError::AlreadyApproved),
             Err(REJECTED) => Err(DecisionError::AlreadyRejected),
             Err(FAILED) => Err(DecisionError::AlreadyFailed),
@@ -208,7 +208,7 @@ impl Approvals {
     /// Erases who decided on these requests, and why; also where the decision is on its way.
     pub(in crate::engine) fn erase_texts(&self, of: &BTreeSet<u64>) {
         let mut book = self.book();
-        let Book { requests, erased, .. } = &mut *book;
+        let RequestBook { requests, erased, .. } = &mut *book;
         for id in of.iter().copied().map(TransferRequestId) {
             let Some(filed) = requests.get_mut(&id) else { continue };
             match filed.status() {
@@ -224,7 +224,7 @@ impl Approvals {
         self.book().newest = newest;
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
+    fn book(&self) -> MutexGuard<'_, RequestBook> {
         lock(&self.book)
     }
 }
@@ -267,12 +267,12 @@ impl Drop for Filing<'_> {
 /// The right to decide on a request. Dropped undecided, the request is pending again.
 #[must_use = "a request that is not decided stays pending"]
 #[derive(Debug)]
-pub(in crate::engine) struct Claim<'a> {
+pub(in crate::engine) struct DecisionClaim<'a> {
     approvals: &'a Approvals,
     filed: Arc<Filed>,
 }
 
-impl Claim<'_> {
+impl DecisionClaim<'_> {
     pub(in crate::engine) fn id(&self) -> TransferRequestId {
         self.filed.id
     }
@@ -307,7 +307,7 @@ impl Claim<'_> {
     }
 }
 
-impl Drop for Claim<'_> {
+impl Drop for DecisionClaim<'_> {
     fn drop(&mut self) {
         // Only the holder of the claim leaves this state; it may have done so by deciding.
         let _ = self.filed.state.compare_exchange(

@@ -2,4 +2,5 @@
 
 pub(super) mod book;
 mod decide;
+mod request;
 pub(super) mod transfer;
