@@ -1,8 +1,8 @@
 //! An embeddable inventory engine: reserve scarce stock for many buyers at once, without locks and
 //! without ever overselling.
 //!
-//! Begin at [`InventoryManager`]: it has all operations, and an example. A [`Request`] adds a retry
-//! key, an owner and notes to any of them. The audit log is an [`AuditLog`]; errors are small enums,
+//! Begin at [`InventoryManager`]: it has all operations, and an example. A [`Request`] adds an
+//! idempotency key and notes to any of them, a [`HoldRequest`] also whom a new hold is for. The audit log is an [`AuditLog`]; errors are small enums,
 //! one for each kind of operation, and those of operations all turn into [`Error`].
 //!
 //! # The model
@@ -17,7 +17,7 @@
 //! - No count is negative. `available` and `reserved` are read as one pair; `sold <= reserved`.
 //! - Of any race over a hold one call wins; the others hear what became of it.
 //! - A refusal is true: at one instant of the call the units were not there.
-//! - A basket, a transfer or a split fulfilment is seen in all its levels or in none
+//! - A basket, a transfer or a split fulfillment is seen in all its levels or in none
 //!   ([`snapshot`](InventoryManager::snapshot)).
 //! - Every prefix of the audit log is a legal history.
 //! - Nothing that moved goes unrecorded: the queue to the log pushes back before anything moves
