@@ -13,9 +13,9 @@ use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::announce::CommitName;
 use crate::stock::handle::{LevelHandle, WarehouseId};
 
-/// An operation's record that is more than one plain entry (a [`Step`]): several entries, or one with
-/// metadata or a key. Made before anything moves, so that queueing it can't fail. It lies in a pooled
-/// buffer, which goes back to the pool if the operation is refused after all.
+/// An operation's record that is more than one plain entry (a [`Step`]): several entries, or one
+/// with metadata or a key. Made before anything moves, so that queueing it can't fail. It lies in a
+/// pooled buffer, which goes back to the pool if the operation is refused after all.
 #[must_use = "a record says nothing until it is queued"]
 pub(crate) struct RecordBuilder<'a> {
     recorder: &'a Recorder,
@@ -151,15 +151,15 @@ impl<'a> RecordBuilder<'a> {
         self
     }
 
-    /// The new hold keeps its record until what it sold is shipped, so that one that is brought back
-    /// after a restart does so too.
+    /// The new hold keeps its record until what it sold is shipped, so that one that is brought
+    /// back after a restart does so too.
     pub(crate) fn kept_until_shipped(mut self) -> Self {
         self.buffer().keep = true;
         self.text("keep", "until-shipped")
     }
 
-    /// The caller's key, the request's fingerprint and what the call is answered, in the same record
-    /// as what it moved.
+    /// The caller's key, the request's fingerprint and what the call is answered, in the same
+    /// record as what it moved.
     pub(crate) fn key_mark(mut self, key: &[u8], fingerprint: u128, answer: &[u8]) -> Self {
         let (key, answer) = (Short::new(key), Short::new(answer));
         debug_assert!(key.is_some() && answer.is_some(), "keys and answers are short");
@@ -180,8 +180,8 @@ impl<'a> RecordBuilder<'a> {
         self.text("reason", "expired")
     }
 
-    /// Queues an event, if there is room for it before `deadline`. Where there is not, the writer is
-    /// stuck, and nothing is lost that it would have written.
+    /// Queues an event, if there is room for it before `deadline`. Where there is not, the writer
+    /// is stuck, and nothing is lost that it would have written.
     pub(crate) fn queue_by(mut self, deadline: Instant) {
         if let Some(buffer) = self.buffer.take() {
             let _ = self.recorder.record_all_by(buffer, deadline);

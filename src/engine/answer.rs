@@ -139,8 +139,8 @@ fn two(low: u32, high: u32) -> u128 {
     u128::from(low) | u128::from(high) << 32
 }
 
-/// What an operation answers that may run under a caller's key: it is stored with the key, and given
-/// again to whoever asks again.
+/// What an operation answers that may run under a caller's key: it is stored with the key, and
+/// given again to whoever asks again.
 pub(super) trait StoredAnswer: Copy + Into<Answer> {
     /// The stored answer, to be given again; `None` if it is one of another kind of operation.
     fn again(answer: Answer) -> Option<Self>;

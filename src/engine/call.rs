@@ -25,8 +25,8 @@ pub(crate) struct RequestOptions {
     pub(crate) keep_until_shipped: bool,
 }
 
-/// What [`RequestOptions::DEFAULT`] refers to: a reference to a constant would be to a copy of it, which
-/// each call would have to make and to drop.
+/// What [`RequestOptions::DEFAULT`] refers to: a reference to a constant would be to a copy of it,
+/// which each call would have to make and to drop.
 static NO_OPTIONS: RequestOptions = RequestOptions {
     key: None,
     notes: Vec::new(),
@@ -49,8 +49,8 @@ pub(super) struct KeyedCall {
 
 /// One call of an operation: every operation that moves units or ends holds is a method of it.
 ///
-/// Passed by value, so that on the hot path its fields stay in registers: a reference to it would force
-/// it into memory.
+/// Passed by value, so that on the hot path its fields stay in registers: a reference to it would
+/// force it into memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call<'a> {
     pub(super) engine: &'a Engine,
@@ -83,8 +83,8 @@ impl<'a> Call<'a> {
         Self { now, ..self }
     }
 
-    /// The same call, which takes effect now. The clock is read once it may go on: claiming a key and
-    /// being admitted may have taken time.
+    /// The same call, which takes effect now. The clock is read once it may go on: claiming a key
+    /// and being admitted may have taken time.
     #[inline]
     pub(super) fn timed(self) -> Self {
         self.at(self.engine.now())
@@ -216,8 +216,8 @@ impl RequestShape {
         Self(self.0.text(text))
     }
 
-    /// What the caller adds to a new hold. Part of every request's fingerprint, also of those that make
-    /// no hold.
+    /// What the caller adds to a new hold. Part of every request's fingerprint, also of those that
+    /// make no hold.
     fn of_hold(self, options: &RequestOptions) -> Self {
         let shape = Self(match options.owner {
             Some(owner) => self.0.bytes(&owner.0),

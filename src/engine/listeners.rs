@@ -9,8 +9,8 @@ use crate::policy::alerts::{ListenerId, Scope, StockAlertListener};
 
 /// # Alerts
 impl InventoryManager {
-    /// Registers a listener for the alerts of all warehouses, from now on. A listener that calls the
-    /// engine holds it [weakly](Self::downgrade), or the engine never ends.
+    /// Registers a listener for the alerts of all warehouses, from now on. A listener that calls
+    /// the engine holds it [weakly](Self::downgrade), or the engine never ends.
     pub fn add_listener(&self, listener: impl StockAlertListener) -> ListenerId {
         self.engine.listeners.add(Scope::Everywhere, Arc::new(listener))
     }

@@ -75,12 +75,14 @@ use ttl_limits::TtlLimits;
 
 /// The inventory: warehouses and their stock, reservations, and the audit log of all that moved.
 ///
-/// A manager is a handle: cheap to clone, and shared between threads as it is. Every operation takes
-/// `&self`. The last clone that is dropped ends the engine (see [`shutdown`](Self::shutdown)).
+/// A manager is a handle: cheap to clone, and shared between threads as it is. Every operation
+/// takes `&self`. The last clone that is dropped ends the engine (see
+/// [`shutdown`](Self::shutdown)).
 ///
 /// Stock levels are named by warehouse and product, `("SF", "LAPTOP")`, or by a [`LevelHandle`],
 /// which is resolved once ([`level`](Self::level), [`open_level`](Self::open_level)) and then costs
-/// no hashing. Quantities are units, 1 to [`MAX_UNITS`](crate::MAX_UNITS); 0 is an error everywhere.
+/// no hashing. Quantities are units, 1 to [`MAX_UNITS`](crate::MAX_UNITS); 0 is an error
+/// everywhere.
 ///
 /// ```
 /// use std::time::Duration;
@@ -116,7 +118,8 @@ impl InventoryManager {
         Self { life: Arc::new(life), engine }
     }
 
-    /// An operation to come, with what the caller adds to it: a key, notes for the auditor, whom it is for.
+    /// An operation to come, with what the caller adds to it: a key, notes for the auditor, whom it
+    /// is for.
     pub fn request(&self) -> Request<'_> {
         Request::new(&self.engine)
     }

@@ -33,8 +33,8 @@ impl std::fmt::Debug for DrivenWriter {
 }
 
 impl Engine {
-    /// Whether an operation may begin: the engine is healthy and not closed, and the queue has room.
-    /// Obtained before anything moves (Law 5). May wait for room, if the engine is set to.
+    /// Whether an operation may begin: the engine is healthy and not closed, and the queue has
+    /// room. Obtained before anything moves (Law 5). May wait for room, if the engine is set to.
     #[inline(always)]
     pub(super) fn admit(&self) -> Result<(), Unavailable> {
         if self.driven.is_some() {
@@ -58,9 +58,9 @@ impl Engine {
         self.recorder.gate().check().map_err(unavailable)
     }
 
-    /// Queues an operation's one plain entry, or the record that was made in its stead. From the first
-    /// take on this can't fail for lack of room; an error says that the writer has ended, and that what
-    /// was done stays done.
+    /// Queues an operation's one plain entry, or the record that was made in its stead. From the
+    /// first take on this can't fail for lack of room; an error says that the writer has ended, and
+    /// that what was done stays done.
     #[inline(always)]
     pub(super) fn queue(
         &self,
@@ -73,8 +73,8 @@ impl Engine {
         }
     }
 
-    /// As [`queue`](Self::queue), but leaves it to the caller to [wake the writer](Self::wake_after)
-    /// once it has made a fence: a reserve makes one for its expiry, too.
+    /// As [`queue`](Self::queue), but leaves it to the caller to [wake the
+    /// writer](Self::wake_after) once it has made a fence: a reserve makes one for its expiry, too.
     #[inline(always)]
     pub(super) fn queue_no_wake(
         &self,
@@ -98,7 +98,8 @@ impl Engine {
         if self.recorder.is_writer_gone() { Err(Unavailable::Unrecorded) } else { Ok(()) }
     }
 
-    /// Has the writer write what is queued, where the caller drives it; `true` if there was anything.
+    /// Has the writer write what is queued, where the caller drives it; `true` if there was
+    /// anything.
     pub(super) fn write_now(&self) -> bool {
         self.driven.as_ref().is_some_and(|writer| lock(&writer.0).turn(true) == Turn::Wrote)
     }
@@ -139,7 +140,8 @@ fn unavailable(shut: Shut) -> Unavailable {
 
 /// What the caller adds to an operation's record.
 impl RecordBuilder<'_> {
-    /// The caller's notes; and its key, with what it is answered, in the same record as what it moved.
+    /// The caller's notes; and its key, with what it is answered, in the same record as what it
+    /// moved.
     pub(super) fn of_call(self, call: Call<'_>, answer: impl Into<Answer>) -> Self {
         self.notes(call).keyed(call, answer)
     }

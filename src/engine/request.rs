@@ -1,7 +1,7 @@
 //! What a caller may add to an operation.
 //!
-//! An option that only some operations heed turns the request into one that has only those, so that no
-//! option is ever ignored.
+//! An option that only some operations heed turns the request into one that has only those, so that
+//! no option is ever ignored.
 
 use crate::engine::Engine;
 use crate::engine::call::{Call, RequestOptions};
@@ -11,9 +11,9 @@ use crate::reservation::keys::RequestKey;
 
 /// An operation to come, with what the caller adds to it.
 ///
-/// Made by [`InventoryManager::request`](crate::InventoryManager::request); every operation that moves
-/// units or ends holds can be called on it. Options of new holds, as [`owner`](Self::owner), make a
-/// [`HoldRequest`] of it.
+/// Made by [`InventoryManager::request`](crate::InventoryManager::request); every operation that
+/// moves units or ends holds can be called on it. Options of new holds, as [`owner`](Self::owner),
+/// make a [`HoldRequest`] of it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,7 +43,8 @@ pub struct Request<'a> {
     options: RequestOptions,
 }
 
-/// A request for a new hold, or a sale: it has the operations that make a reservation, and no others.
+/// A request for a new hold, or a sale: it has the operations that make a reservation, and no
+/// others.
 ///
 /// Made by [`Request::owner`] and [`Request::keep_until_shipped`], or from a [`Request`].
 #[derive(Clone, Debug)]
@@ -67,14 +68,15 @@ pub struct TransferRequestBuilder<'a> {
 macro_rules! options_of_all_operations {
     ($($request:ident)+) => {$(
         impl<'a> $request<'a> {
-            /// Sets the idempotency key, so that a retry after a lost answer is safe: the same key with
-            /// the same request gives the first answer and moves nothing twice, however many threads race
-            /// with it; with a different request it is refused. A refusal is not stored. So a key stands
-            /// for one step of one order: `order-17/reserve`, then `order-17/confirm`.
+            /// Sets the idempotency key, so that a retry after a lost answer is safe: the same key
+            /// with the same request gives the first answer and moves nothing twice, however many
+            /// threads race with it; with a different request it is refused. A refusal is not
+            /// stored. So a key stands for one step of one order: `order-17/reserve`, then
+            /// `order-17/confirm`.
             ///
-            /// The same request is the same operation with the same place (named in the same way: names
-            /// and a handle differ), quantity, time to live, owner, and lines in the same order; notes
-            /// don't count.
+            /// The same request is the same operation with the same place (named in the same way:
+            /// names and a handle differ), quantity, time to live, owner, and lines in the same
+            /// order; notes don't count.
             ///
             /// A keyed call takes a shard lock of the map of keys, for some tens of nanoseconds; if
             /// another call with the same key is under way, it waits for that one's answer.
@@ -89,8 +91,8 @@ macro_rules! options_of_all_operations {
                 self
             }
 
-            /// What this call does about its audit entry before it returns, whatever the engine is set
-            /// to.
+            /// What this call does about its audit entry before it returns, whatever the engine is
+            /// set to.
             ///
             /// ```
             /// use stockade::Durability;
@@ -150,11 +152,12 @@ impl HoldRequest<'_> {
         self
     }
 
-    /// Has the new reservation keep its record, as a live one keeps its slots, until all that it sold is
-    /// shipped or cancelled by reservation ([`ship_lines`](crate::InventoryManager::ship_lines),
-    /// [`cancel_sale_lines`](crate::InventoryManager::cancel_sale_lines)), so that those calls never
-    /// find it forgotten. Units that leave by [`ship`](crate::InventoryManager::ship), which knows
-    /// only the level, don't count.
+    /// Has the new reservation keep its record, as a live one keeps its slots, until all that it
+    /// sold is shipped or cancelled by reservation
+    /// ([`ship_lines`](crate::InventoryManager::ship_lines),
+    /// [`cancel_sale_lines`](crate::InventoryManager::cancel_sale_lines)), so that those calls
+    /// never find it forgotten. Units that leave by [`ship`](crate::InventoryManager::ship), which
+    /// knows only the level, don't count.
     pub fn keep_until_shipped(mut self) -> Self {
         self.options.keep_until_shipped = true;
         self

@@ -30,8 +30,8 @@ impl InventoryManager {
     /// Sells what a pending reservation holds. Its units stay reserved until they are shipped.
     ///
     /// # Errors
-    /// [`ConfirmError::Expired`] if its time was up: the call has ended it then, unless that was done
-    /// before. See [`ConfirmError`] for the rest.
+    /// [`ConfirmError::Expired`] if its time was up: the call has ended it then, unless that was
+    /// done before. See [`ConfirmError`] for the rest.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -425,8 +425,8 @@ impl Engine {
         self.queue_and_give(record, &lines.iter().filter_map(gift).collect::<Vec<_>>())
     }
 
-    /// Queues the record and then gives all of it at one instant (Law 4). The gifts, sorted by cell,
-    /// are such that always fit.
+    /// Queues the record and then gives all of it at one instant (Law 4). The gifts, sorted by
+    /// cell, are such that always fit.
     pub(in crate::engine) fn queue_and_give(
         &self,
         record: RecordBuilder<'_>,

@@ -23,9 +23,9 @@ use crate::stock::commit::{Operation, PoolExhausted, Refused, Stop, plan_stops};
 use crate::stock::handle::{LevelHandle, ProductId};
 
 impl InventoryManager {
-    /// Holds a quantity of a product out of several warehouses, taking from each in this order until
-    /// the quantity is met: all of it at one instant, or nothing. The reservation has a line for each
-    /// warehouse that gives. Suspended warehouses are passed over.
+    /// Holds a quantity of a product out of several warehouses, taking from each in this order
+    /// until the quantity is met: all of it at one instant, or nothing. The reservation has a line
+    /// for each warehouse that gives. Suspended warehouses are passed over.
     ///
     /// # Errors
     /// [`FulfilError::Insufficient`] if all of them together had fewer units at one instant of this
@@ -51,8 +51,8 @@ impl InventoryManager {
         self.call().fulfill_in_order(product.into(), quantity, order_of_warehouses, ttl)
     }
 
-    /// As [`fulfill_across_warehouses`](Self::fulfill_across_warehouses), with the warehouses in the
-    /// order that a strategy chooses.
+    /// As [`fulfill_across_warehouses`](Self::fulfill_across_warehouses), with the warehouses in
+    /// the order that a strategy chooses.
     ///
     /// # Errors
     /// As there.

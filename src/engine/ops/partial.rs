@@ -1,10 +1,10 @@
 //! Steps on part of a hold: some of its lines, or some units of a line, are sold or given back.
 //!
-//! A step looks first: it reads the hold's lines, checks that they have what it is to move, and takes
-//! the slots for what they will be afterwards. Then it swaps exactly the state that it read the lines
-//! under (Law 3), so that they can't have changed since; logs all that it moves in one record, moves
-//! it, and shows the new lines at one instant (`reservation/steps.rs`). A step that leaves nothing
-//! and does one thing only is an ordinary end, and takes no slots.
+//! A step looks first: it reads the hold's lines, checks that they have what it is to move, and
+//! takes the slots for what they will be afterwards. Then it swaps exactly the state that it read
+//! the lines under (Law 3), so that they can't have changed since; logs all that it moves in one
+//! record, moves it, and shows the new lines at one instant (`reservation/steps.rs`). A step that
+//! leaves nothing and does one thing only is an ordinary end, and takes no slots.
 
 use crate::audit::entry::AdjustmentType;
 use crate::audit::record_builder::RecordBuilder;
@@ -32,9 +32,9 @@ use crate::stock::word::Delta;
 
 /// # Parts of a reservation
 impl InventoryManager {
-    /// Sells some of what a pending reservation holds: whole lines, or some units of them. Equal lines
-    /// are merged. As often as the caller likes; what is not named stays held. Returns the status
-    /// afterwards: pending while a unit is held, else confirmed.
+    /// Sells some of what a pending reservation holds: whole lines, or some units of them. Equal
+    /// lines are merged. As often as the caller likes; what is not named stays held. Returns the
+    /// status afterwards: pending while a unit is held, else confirmed.
     ///
     /// Costs a slot for each line of the reservation, unless it sells all that is held.
     ///
@@ -177,7 +177,8 @@ impl PartialStep {
         }
     }
 
-    /// Units that are sold and given back of a line that holds `held` and of which `named` are named.
+    /// Units that are sold and given back of a line that holds `held` and of which `named` are
+    /// named.
     fn parts(self, held: u32, named: u32) -> (u32, u32) {
         match self {
             Self::Confirm => (named, 0),
@@ -326,7 +327,8 @@ impl Engine {
         Ok(merged)
     }
 
-    /// Reads a pending hold and its lines, or says what stands in the way. An overdue one is expired.
+    /// Reads a pending hold and its lines, or says what stands in the way. An overdue one is
+    /// expired.
     fn find_pending(
         &self,
         id: ReservationId,

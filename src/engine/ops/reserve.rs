@@ -25,8 +25,8 @@ use crate::stock::warehouse::Warehouse;
 impl InventoryManager {
     /// Holds units for a buyer, for `ttl` at most: exactly, and never more than there are.
     ///
-    /// Costs some hundred nanoseconds, whatever else goes on. Waits only if the audit queue is nearly
-    /// full and the engine is set to wait ([`Backpressure`](crate::Backpressure)).
+    /// Costs some hundred nanoseconds, whatever else goes on. Waits only if the audit queue is
+    /// nearly full and the engine is set to wait ([`Backpressure`](crate::Backpressure)).
     ///
     /// # Errors
     /// [`ReserveError::Insufficient`] if fewer units are available, also for a product that nobody
@@ -213,8 +213,8 @@ impl Engine {
         Ok(ResolvedLine { handle, level, qty })
     }
 
-    /// Refuses a level that is short, unless enough of its units are with overdue holds. Those are taken
-    /// back before a slot is asked for: one of them may be its own.
+    /// Refuses a level that is short, unless enough of its units are with overdue holds. Those are
+    /// taken back before a slot is asked for: one of them may be its own.
     #[inline(never)]
     fn look_for_overdue(
         &self,

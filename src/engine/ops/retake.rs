@@ -21,12 +21,13 @@ impl InventoryManager {
     /// sale, takes the same lines and sells them anew in one step, under a new id.
     ///
     /// Two callers with different keys, or none, sell once. A hold that is over is never itself
-    /// revived. Where the hold's slot has been used since, the audit log decides; the call waits then
-    /// until it is written.
+    /// revived. Where the hold's slot has been used since, the audit log decides; the call waits
+    /// then until it is written.
     ///
     /// # Errors
-    /// [`RetakeError::Retake`] says which lines are short; [`RetakeError::Forgotten`] that the audit
-    /// log does not reach back far enough. Nothing has moved then. See [`RetakeError`] for the rest.
+    /// [`RetakeError::Retake`] says which lines are short; [`RetakeError::Forgotten`] that the
+    /// audit log does not reach back far enough. Nothing has moved then. See [`RetakeError`] for
+    /// the rest.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -100,8 +101,8 @@ impl Call<'_> {
         self.retake(id, lines, known_unsold)
     }
 
-    /// Takes the lines of a hold that is over and sold nothing, once: the old id is a key of its own,
-    /// so that two callers with different keys sell once.
+    /// Takes the lines of a hold that is over and sold nothing, once: the old id is a key of its
+    /// own, so that two callers with different keys sell once.
     fn retake(
         self,
         id: ReservationId,

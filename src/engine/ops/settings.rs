@@ -22,7 +22,8 @@ impl InventoryManager {
     /// Changes the longest time to live, for calls from now on; live holds keep theirs.
     ///
     /// # Errors
-    /// [`SettingError::LongestTtl`] if it is less than a millisecond; see [`SettingError`] for the rest.
+    /// [`SettingError::LongestTtl`] if it is less than a millisecond; see [`SettingError`] for the
+    /// rest.
     pub fn set_longest_ttl(&self, longest: Duration) -> Result<(), SettingError> {
         if millis(longest) == 0 {
             return Err(SettingError::LongestTtl);
@@ -66,7 +67,8 @@ impl InventoryManager {
     /// they raise no alerts.
     ///
     /// # Errors
-    /// [`SettingError::Threshold`] if it is [`MAX_UNITS`] or more; see [`SettingError`] for the rest.
+    /// [`SettingError::Threshold`] if it is [`MAX_UNITS`] or more; see [`SettingError`] for the
+    /// rest.
     pub fn set_threshold<'a>(
         &self,
         warehouse: impl Into<WarehouseRef<'a>>,
@@ -89,7 +91,8 @@ impl InventoryManager {
     /// silences it.
     ///
     /// # Errors
-    /// [`SettingError::Threshold`] if it is [`MAX_UNITS`] or more; see [`SettingError`] for the rest.
+    /// [`SettingError::Threshold`] if it is [`MAX_UNITS`] or more; see [`SettingError`] for the
+    /// rest.
     pub fn set_product_threshold<'a>(
         &self,
         level: impl Into<LevelRef<'a>>,

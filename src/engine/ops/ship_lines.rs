@@ -1,9 +1,9 @@
 //! Sold units that leave, or whose sale is cancelled, by reservation: never more than it sold.
 //!
-//! A level counts its sold units, whoever bought them; only the reservation's record knows whose they
-//! are. So a call first makes that record its own, so that it can't be reused and nobody else can ship
-//! or cancel its units (Law 3), then takes the units off the levels' sold ones, logs, gives, and shows
-//! all lines' new numbers at one instant (`reservation/steps.rs`).
+//! A level counts its sold units, whoever bought them; only the reservation's record knows whose
+//! they are. So a call first makes that record its own, so that it can't be reused and nobody else
+//! can ship or cancel its units (Law 3), then takes the units off the levels' sold ones, logs,
+//! gives, and shows all lines' new numbers at one instant (`reservation/steps.rs`).
 
 use crate::audit::entry::AdjustmentType;
 use crate::audit::record_builder::RecordBuilder;
@@ -28,17 +28,17 @@ use crate::stock::word::Delta;
 /// # Sold units of a reservation
 impl InventoryManager {
     /// Marks units as shipped that a reservation sold: several lines in one step. Never more
-    /// than the reservation sold, and never a unit twice. Works while units of it are still held, too,
-    /// for those that it has sold by then.
+    /// than the reservation sold, and never a unit twice. Works while units of it are still held,
+    /// too, for those that it has sold by then.
     ///
     /// Works as long as the reservation's record is readable; one that was made to
     /// [`keep_until_shipped`](Request::keep_until_shipped) is readable until all that it sold is
-    /// shipped or cancelled. [`ship`](Self::ship) by level needs no record, and so does not know whose
-    /// units leave: whoever ships by both can find a reservation's units gone.
+    /// shipped or cancelled. [`ship`](Self::ship) by level needs no record, and so does not know
+    /// whose units leave: whoever ships by both can find a reservation's units gone.
     ///
     /// # Errors
-    /// [`SettleError::NotSold`] if a line has fewer units left to ship; [`SettleError::Forgotten`] if
-    /// the record has gone. See [`SettleError`] for the rest. Nothing has moved then.
+    /// [`SettleError::NotSold`] if a line has fewer units left to ship; [`SettleError::Forgotten`]
+    /// if the record has gone. See [`SettleError`] for the rest. Nothing has moved then.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -277,9 +277,9 @@ impl Engine {
         SettleError::NotSold { warehouse, product, needed, sold }
     }
 
-    /// Takes the units off the levels' sold ones: all, or none. The reservation has as many; only where
-    /// others ship by level can a level have fewer. In such a mix, a call that is refused here holds
-    /// units of its other lines for a moment.
+    /// Takes the units off the levels' sold ones: all, or none. The reservation has as many; only
+    /// where others ship by level can a level have fewer. In such a mix, a call that is refused
+    /// here holds units of its other lines for a moment.
     fn take_sold(&self, moved: &[(LevelHandle, Quantity)]) -> Result<(), SettleError> {
         let level = |handle| self.catalog.level(handle);
         for (taken, (handle, qty)) in moved.iter().enumerate() {

@@ -16,8 +16,8 @@ impl InventoryManager {
     /// Adds units that have come in from `source`. A product that is new is defined by this.
     ///
     /// # Errors
-    /// [`AddError::OverCapacity`] says how much room the warehouse has left; see [`AddError`] for the
-    /// rest. Nothing has moved then.
+    /// [`AddError::OverCapacity`] says how much room the warehouse has left; see [`AddError`] for
+    /// the rest. Nothing has moved then.
     ///
     /// ```
     /// use stockade::{AddError, InventoryManager, WarehouseSpec};
@@ -39,8 +39,8 @@ impl InventoryManager {
     /// Takes available units out of the stock for a `reason`: damaged, lost, written off.
     ///
     /// # Errors
-    /// [`RemoveError::Insufficient`] if fewer units are available; see [`RemoveError`] for the rest.
-    /// Nothing has moved then.
+    /// [`RemoveError::Insufficient`] if fewer units are available; see [`RemoveError`] for the
+    /// rest. Nothing has moved then.
     ///
     /// ```
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
@@ -61,8 +61,8 @@ impl InventoryManager {
     /// Marks sold units as shipped: they leave the building.
     ///
     /// # Errors
-    /// [`ShipError::NotSold`] if fewer units are sold and still here; see [`ShipError`] for the rest.
-    /// Nothing has moved then.
+    /// [`ShipError::NotSold`] if fewer units are sold and still here; see [`ShipError`] for the
+    /// rest. Nothing has moved then.
     ///
     /// ```
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
@@ -80,8 +80,8 @@ impl InventoryManager {
     /// Takes a sale back for a `reason`: sold units that have not left become available again.
     ///
     /// # Errors
-    /// [`ShipError::NotSold`] if fewer units are sold and still here; see [`ShipError`] for the rest.
-    /// Nothing has moved then.
+    /// [`ShipError::NotSold`] if fewer units are sold and still here; see [`ShipError`] for the
+    /// rest. Nothing has moved then.
     ///
     /// ```
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;

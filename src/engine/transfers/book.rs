@@ -1,12 +1,12 @@
 //! The transfers that wait for approval, and the newest of those that were decided.
 //!
-//! A request is *filed* under a number that nobody hears of before its event is queued (Law 2), then
-//! *pending*, then decided once: whoever swaps `Pending` for `Deciding` is the only one who decides,
-//! and everybody else is told so. A decision that can't be carried out at the moment (a suspended
-//! warehouse, a queue that is full) puts the request back to pending.
+//! A request is *filed* under a number that nobody hears of before its event is queued (Law 2),
+//! then *pending*, then decided once: whoever swaps `Pending` for `Deciding` is the only one who
+//! decides, and everybody else is told so. A decision that can't be carried out at the moment (a
+//! suspended warehouse, a queue that is full) puts the request back to pending.
 //!
-//! Requests are rare, so a lock around a map is all they need. It is held for a look-up, never while
-//! units move or while a record is queued; no other operation takes it.
+//! Requests are rare, so a lock around a map is all they need. It is held for a look-up, never
+//! while units move or while a record is queued; no other operation takes it.
 //!
 //! # What the record holds, and how requests are rebuilt from it
 //!
@@ -22,8 +22,9 @@
 //! | rejected or failed, units held | `Returned`, `TransferDecided` |
 //!
 //! A decision bears `outcome`, `decidedBy`, `decidedAt` (milliseconds) and, where there is one,
-//! `reason`; one that failed, how many units were `available` or for how many there was `room`. Every entry means to the counts what it means everywhere else, so that a replay needs no
-//! rule of its own for transfers that were approved: a hold is given back and its units leave, in one
+//! `reason`; one that failed, how many units were `available` or for how many there was `room`.
+//! Every entry means to the counts what it means everywhere else, so that a replay needs no rule of
+//! its own for transfers that were approved: a hold is given back and its units leave, in one
 //! record. The open requests are those that were requested and not decided; one holds units if its
 //! record has a `Reserved` entry.
 
@@ -171,7 +172,8 @@ impl Approvals {
         id: TransferRequestId,
     ) -> Result<DecisionClaim<'_>, DecisionError> {
         let filed = self.find(id)?;
-        // Acquire: the winner knows the whole request; the others, the decision that was before them.
+        // Acquire: the winner knows the whole request; the others, the decision that was before
+        // them.
         let claimed =
             filed.state.compare_exchange(PENDING, DECIDING, Ordering::AcqRel, Ordering::Acquire);
         match claimed {
@@ -183,7 +185,8 @@ impl Approvals {
         }
     }
 
-    /// Puts back a request of an earlier run; those that were decided in the order of their decisions.
+    /// Puts back a request of an earlier run; those that were decided in the order of their
+    /// decisions.
     pub(in crate::engine) fn restore(
         &self,
         id: TransferRequestId,
@@ -283,8 +286,8 @@ impl DecisionClaim<'_> {
 
     /// Makes the decision final. Law 2: its record is queued, and what it gives is given.
     pub(in crate::engine) fn decide(self, status: Status, mut decision: TransferDecision) {
-        // Under the lock, so that the open ones are always those that are not in `decided`, and texts that
-        // are to be erased never show.
+        // Under the lock, so that the open ones are always those that are not in `decided`, and
+        // texts that are to be erased never show.
         let mut book = self.approvals.book();
         if book.erased.remove(&self.filed.id) {
             decision = without_texts(&decision);

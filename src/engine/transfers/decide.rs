@@ -25,8 +25,8 @@ impl InventoryManager {
     ///
     /// # Errors
     /// [`DecisionError::Failed`] if stock or room is short by now: the request has failed then, and
-    /// stays so. [`DecisionError::InProgress`] while another call decides; see [`DecisionError`] for
-    /// the rest.
+    /// stays so. [`DecisionError::InProgress`] while another call decides; see [`DecisionError`]
+    /// for the rest.
     ///
     /// ```
     /// use stockade::{DecisionError, TransferFailure};
@@ -47,7 +47,8 @@ impl InventoryManager {
     /// are available again.
     ///
     /// # Errors
-    /// [`DecisionError::InProgress`] while another call decides; see [`DecisionError`] for the rest.
+    /// [`DecisionError::InProgress`] while another call decides; see [`DecisionError`] for the
+    /// rest.
     ///
     /// ```
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
@@ -95,8 +96,8 @@ struct Verdict<'a> {
 }
 
 impl Engine {
-    /// Applies a request that the policy approves. Whether that went well is its status' to say: the
-    /// request is made either way.
+    /// Applies a request that the policy approves. Whether that went well is its status' to say:
+    /// the request is made either way.
     pub(in crate::engine) fn approve_by_policy(
         &self,
         id: TransferRequestId,
@@ -129,8 +130,8 @@ impl Call<'_> {
         made.map_err(DecisionError::Failed)
     }
 
-    /// Makes the transfer that `claim` is about, if it can be made now; a request whose transfer can't be
-    /// made has failed.
+    /// Makes the transfer that `claim` is about, if it can be made now; a request whose transfer
+    /// can't be made has failed.
     fn apply(
         self,
         claim: DecisionClaim<'_>,
@@ -196,8 +197,8 @@ impl Call<'_> {
         })
     }
 
-    /// Records a decision by which nothing is transferred, and gives back what was held. `failure`: what
-    /// stood in the way of one that was approved.
+    /// Records a decision by which nothing is transferred, and gives back what was held. `failure`:
+    /// what stood in the way of one that was approved.
     fn turn_down(
         self,
         claim: DecisionClaim<'_>,

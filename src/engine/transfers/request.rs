@@ -23,14 +23,15 @@ use crate::stock::level::StockLevel;
 impl InventoryManager {
     /// Asks for a transfer, which moves nothing until it is [approved](Self::approve_transfer).
     ///
-    /// Where the engine's [`ApprovalPolicy`](crate::ApprovalPolicy) approves it, it is applied at once;
-    /// the request's status says how that went. One that can't be applied at that moment (a suspended
-    /// warehouse, a full queue) stays pending. With [`hold_units`](crate::Request::hold_units) the units
-    /// are held from the request to the decision.
+    /// Where the engine's [`ApprovalPolicy`](crate::ApprovalPolicy) approves it, it is applied at
+    /// once; the request's status says how that went. One that can't be applied at that moment (a
+    /// suspended warehouse, a full queue) stays pending. With
+    /// [`hold_units`](crate::Request::hold_units) the units are held from the request to the
+    /// decision.
     ///
     /// # Errors
-    /// [`RequestTransferError::TooManyOpen`] if as many requests wait as the engine is set to keep; see
-    /// [`RequestTransferError`] for the rest. Nothing has moved then, and no request was made.
+    /// [`RequestTransferError::TooManyOpen`] if as many requests wait as the engine is set to keep;
+    /// see [`RequestTransferError`] for the rest. Nothing has moved then, and no request was made.
     ///
     /// ```
     /// use stockade::TransferRequestStatus;
@@ -90,8 +91,8 @@ impl Request<'_> {
 }
 
 impl TransferRequestBuilder<'_> {
-    /// As [`InventoryManager::request_transfer`], with this request's options; and the units are held
-    /// until the decision.
+    /// As [`InventoryManager::request_transfer`], with this request's options; and the units are
+    /// held until the decision.
     pub fn request_transfer<'w>(
         &self,
         from: impl Into<WarehouseRef<'w>>,
@@ -171,8 +172,8 @@ impl Call<'_> {
         })
     }
 
-    /// Takes what is to be held, queues the request's record, and gives its number out: in this order
-    /// (Law 2).
+    /// Takes what is to be held, queues the request's record, and gives its number out: in this
+    /// order (Law 2).
     fn record_request(
         self,
         filing: Filing<'_>,

@@ -21,8 +21,8 @@ impl InventoryManager {
     /// Moves available units of a product from one warehouse to another.
     ///
     /// # Errors
-    /// [`TransferError::Insufficient`] if the source is short, [`TransferError::OverCapacity`] if the
-    /// destination is full; see [`TransferError`] for the rest. Nothing has moved then.
+    /// [`TransferError::Insufficient`] if the source is short, [`TransferError::OverCapacity`] if
+    /// the destination is full; see [`TransferError`] for the rest. Nothing has moved then.
     ///
     /// ```
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
@@ -139,8 +139,8 @@ impl Engine {
         if room < needed { Err(TransferError::OverCapacity { needed, room }) } else { Ok(()) }
     }
 
-    /// Moves the units, or refuses because stock or room was short at one instant. `complete` adds to
-    /// the record of the movement what else belongs into it.
+    /// Moves the units, or refuses because stock or room was short at one instant. `complete` adds
+    /// to the record of the movement what else belongs into it.
     pub(in crate::engine) fn move_units(
         &self,
         route: &Route,

@@ -8,7 +8,8 @@ use crate::reservation::slot::Tenant;
 use crate::reservation::slots::{HeldSlot, ReadReservation};
 use crate::sync::spin_loop;
 
-/// What a reservation was at one instant. Who swaps the state of `head` has it just as it stands here.
+/// What a reservation was at one instant. Who swaps the state of `head` has it just as it stands
+/// here.
 pub(in crate::engine) struct ReservationSnapshot<'a> {
     pub(in crate::engine) head: HeldSlot<'a>,
     pub(in crate::engine) tenant: Tenant,

@@ -52,9 +52,9 @@ impl InventoryManager {
     /// half-way, and no basket.
     ///
     /// It is a commit that changes nothing: two swaps a level, and lock-free. Others are held up by
-    /// it no longer than by any basket of as many lines; a snapshot whose thread is descheduled holds
-    /// nobody up. For product pages, [`totals_approximate`](Self::totals_approximate) disturbs nobody
-    /// at all.
+    /// it no longer than by any basket of as many lines; a snapshot whose thread is descheduled
+    /// holds nobody up. For product pages, [`totals_approximate`](Self::totals_approximate)
+    /// disturbs nobody at all.
     ///
     /// # Errors
     /// See [`SnapshotError`].
@@ -99,8 +99,9 @@ impl InventoryManager {
         }
     }
 
-    /// As [`totals`](Self::totals), but one level after the other: not one instant, so that units in
-    /// the middle of a transfer may be missed or counted twice. Writes nothing, and disturbs nobody.
+    /// As [`totals`](Self::totals), but one level after the other: not one instant, so that units
+    /// in the middle of a transfer may be missed or counted twice. Writes nothing, and disturbs
+    /// nobody.
     pub fn totals_approximate<'p>(&self, product: impl Into<ProductRef<'p>>) -> Totals {
         let levels = self.engine.levels_of(product.into());
         let levels = levels.into_iter().filter_map(|level| self.engine.catalog.level(level));

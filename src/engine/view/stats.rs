@@ -24,9 +24,9 @@ pub struct Stats {
     pub audit_kept: u64,
     /// Entries that have left the audit log.
     pub audit_evicted: u64,
-    /// Slots with a live line of a reservation, or on their way. Computed from the two below, so that
-    /// a magazine of slots that is moved at this moment may be counted as neither, or twice: while
-    /// holds come and go it is some dozens off, and 0 does not mean that none is held.
+    /// Slots with a live line of a reservation, or on their way. Computed from the two below, so
+    /// that a magazine of slots that is moved at this moment may be counted as neither, or twice:
+    /// while holds come and go it is some dozens off, and 0 does not mean that none is held.
     pub slots_live: usize,
     /// Slots whose finished record is kept readable.
     pub slots_retained: usize,
