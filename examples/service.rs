@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use stockade::{
-    AuditFilter, ConfirmError, InventoryManager, LevelHandle, Owner, PurchaseOrder,
+    AuditFilter, ConfirmError, Gone, InventoryManager, LevelHandle, Owner, PurchaseOrder,
     ReorderListener, RequestKey, ReservationId, ReserveError, TopUpTo, WarehouseSpec,
 };
 
@@ -91,7 +91,7 @@ fn serve(manager: &InventoryManager, level: LevelHandle, customer: u32) -> Outco
     let reported = [pay(manager, hold, customer), pay(manager, hold, customer)];
     match reported {
         [Ok(()), Ok(())] => Outcome::Sold,
-        [Err(ConfirmError::Expired { .. }), _] => Outcome::Abandoned,
+        [Err(ConfirmError::Gone(Gone::Expired { .. })), _] => Outcome::Abandoned,
         [first, second] => unreachable!("both answers are the same: {first:?}, {second:?}"),
     }
 }

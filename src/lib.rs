@@ -3,7 +3,7 @@
 //!
 //! Begin at [`InventoryManager`]: it has all operations, and an example. A [`Request`] adds a retry
 //! key, an owner and notes to any of them. The audit log is an [`AuditLog`]; errors are small enums,
-//! one for each kind of operation, and those of operations all turn into [`Error`].
+//! one for each kind of operation, that share their causes, and all turn into [`Error`].
 //!
 //! # The model
 //!
@@ -36,6 +36,11 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// So is that of the page on errors.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/errors.md")]
+struct ErrorsPage;
+
 mod audit;
 mod clock;
 mod error;
@@ -49,6 +54,7 @@ mod stock;
 mod sync;
 mod table;
 mod trace;
+mod umbrella;
 
 pub use audit::entry::{AdjustmentType, AuditEntry, EntryType, EventType, UnknownEntryType};
 pub use audit::flush::Flush;
@@ -66,12 +72,13 @@ pub use audit::sink::{AuditBatch, AuditSink, SinkError};
 pub use audit::subscribe::{InvalidPosition, JournalPosition, NextEntry, Subscription};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use error::{
-    AddError, Applied, BasketError, BuildError, ConfirmError, DecisionError, Error, ExtendError,
-    FlushError, FulfilError, InvalidKey, InvalidName, InvalidReservationId, InvalidTtl,
-    JournalError, KeyError, MAX_NAME_BYTES, NoReservation, NoTransferRequest, PartialError,
-    RedactError, ReleaseError, RemoveError, RequestTransferError, ReserveError, RestsOnRecord,
-    RetakeError, SettingError, SettleError, ShipError, ShortLine, SnapshotError, TransferError,
-    TransferFailure, Unavailable, UnknownPlace,
+    AddError, Applied, ApproveError, BasketError, BuildError, CallError, ConfirmError, ErrorKind,
+    ExtendError, FlushError, FulfillError, Gone, InvalidInput, InvalidKey, InvalidName,
+    InvalidReservationId, InvalidTtl, JournalError, KeyError, MAX_NAME_BYTES, MutationError,
+    NoReservation, NoTransferRequest, NotOpen, NotStarted, PartialError, PlaceError, Reason,
+    RedactError, RejectError, ReleaseError, RemoveError, RequestTransferError, ReserveError,
+    RetakeError, SettingError, ShipError, ShortLine, SnapshotError, SoldLinesError, TransferError,
+    TransferFailure, Uncertain,
 };
 pub use manager::{
     BasketLine, BrokenLevel, Builder, Comparison, ConfirmOrRetake, Durability, Durably, Health,
@@ -95,6 +102,7 @@ pub use reservation::view::{Reservation, ReservationLine, ReservationStatus};
 pub use stock::handle::{LevelHandle, ProductId, WarehouseId};
 pub use stock::level::{Counts, StockLevel};
 pub use stock::warehouse::Warehouse;
+pub use umbrella::Error;
 
 /// Tools for the tests of services that embed the engine.
 #[cfg(feature = "testing")]

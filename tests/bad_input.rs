@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use stockade::{
     AddError, AuditFilter, BasketError, BasketLine, BuildError, Builder, ConfirmError, ExtendError,
-    InvalidKey, InvalidName, InvalidQuantity, InvalidTtl, InventoryManager, LevelHandle, LevelRef,
-    MAX_UNITS, NoReservation, ProductId, Release, RemoveError, RequestKey, ReservationId,
-    ReserveError, RetakeError, SettingError, ShipError, TransferError, UnknownPlace, WarehouseId,
-    WarehouseSpec,
+    FulfillError, Gone, InvalidInput, InvalidKey, InvalidName, InvalidQuantity, InvalidTtl,
+    InventoryManager, LevelHandle, LevelRef, MAX_UNITS, NoReservation, PlaceError, ProductId,
+    Release, RemoveError, RequestKey, ReservationId, ReserveError, RetakeError, SettingError,
+    ShipError, TransferError, WarehouseId, WarehouseSpec,
 };
 use uuid::Uuid;
 
@@ -50,54 +50,26 @@ fn shop() -> Shop {
     Shop::new(quiet(&clock()))
 }
 
-/// What every operation on a level answers that it can refuse for the place alone.
-fn refusals_of(manager: &InventoryManager, place: LevelRef<'_>) -> Vec<UnknownPlace> {
+/// The texts of what every operation on a level answers that it can refuse for the place alone.
+fn refusals_of(manager: &InventoryManager, place: LevelRef<'_>) -> Vec<String> {
     let lines = [BasketLine::new(LAPTOPS, 1), BasketLine::new(place, 1)];
-    let places = [
-        match manager.add_stock(place, 1, "x") {
-            Err(AddError::Place(place)) => Some(place),
-            _ => None,
-        },
-        match manager.remove_stock(place, 1, "x") {
-            Err(RemoveError::Place(place)) => Some(place),
-            _ => None,
-        },
-        match manager.ship(place, 1) {
-            Err(ShipError::Place(place)) => Some(place),
-            _ => None,
-        },
-        match manager.cancel_sale(place, 1, "x") {
-            Err(ShipError::Place(place)) => Some(place),
-            _ => None,
-        },
-        match manager.reserve(place, 1, LONG) {
-            Err(ReserveError::Place(place)) => Some(place),
-            _ => None,
-        },
-        match manager.sell(place, 1) {
-            Err(ReserveError::Place(place)) => Some(place),
-            _ => None,
-        },
-        match manager.reserve_basket(&lines, LONG) {
-            Err(BasketError::Place(place)) => Some(place),
-            _ => None,
-        },
-        match manager.set_product_threshold(place, Some(1)) {
-            Err(SettingError::Place(place)) => Some(place),
-            _ => None,
-        },
-        match manager.clear_product_threshold(place) {
-            Err(SettingError::Place(place)) => Some(place),
-            _ => None,
-        },
-        manager.reservations(place, None, 1).err(),
+    let refusals: [stockade::Error; 9] = [
+        manager.add_stock(place, 1, "x").expect_err("no place").into(),
+        manager.remove_stock(place, 1, "x").expect_err("no place").into(),
+        manager.ship(place, 1).expect_err("no place").into(),
+        manager.cancel_sale(place, 1, "x").expect_err("no place").into(),
+        manager.reserve(place, 1, LONG).expect_err("no place").into(),
+        manager.sell(place, 1).expect_err("no place").into(),
+        manager.reserve_basket(&lines, LONG).expect_err("no place").into(),
+        manager.set_product_threshold(place, Some(1)).expect_err("no place").into(),
+        manager.clear_product_threshold(place).expect_err("no place").into(),
     ];
-    assert!(places.iter().all(Option::is_some), "{place:?}: {places:?}");
+    assert!(manager.reservations(place, None, 1).is_err());
     assert_eq!(manager.level(place), None);
     assert!(manager.stock_level(place).is_none());
     assert_eq!((manager.available(place), manager.reserved(place)), (0, 0));
     assert_eq!((manager.sold(place), manager.held(place)), (0, 0));
-    places.into_iter().flatten().collect()
+    refusals.iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -106,18 +78,18 @@ fn a_name_has_one_to_255_bytes() {
     let manager = &shop.manager;
     let (most, long) = ("x".repeat(255), "é".repeat(128));
     for name in ["", &long] {
-        let expected = UnknownPlace::Name(InvalidName { bytes: name.len() });
+        let expected = InvalidName { bytes: name.len() };
         for place in [LevelRef::Names("SF", name), LevelRef::Names(name, "LAPTOP")] {
             for refused in refusals_of(manager, place) {
-                assert_eq!(refused, expected);
+                assert_eq!(refused, expected.to_string());
             }
         }
         let transfer = manager.transfer("SF", "NYC", name, 1);
-        assert_eq!(transfer, Err(TransferError::Place(expected.clone())));
-        assert_eq!(manager.open_level("SF", name), Err(SettingError::Place(expected.clone())));
+        assert_eq!(transfer, Err(TransferError::Input(InvalidInput::Name(expected))));
+        assert_eq!(manager.open_level("SF", name), Err(SettingError::Name(expected)));
         assert_eq!(manager.product(name), None);
         let build = InventoryManager::builder().warehouse(name).build().map(drop);
-        assert_eq!(build, Err(BuildError::Name(InvalidName { bytes: name.len() })));
+        assert_eq!(build, Err(BuildError::Name(expected)));
     }
     shop.assert_untouched();
     manager.add_stock(("SF", &*most), 1, "SUPPLIER").expect("the longest name");
@@ -130,25 +102,52 @@ fn a_quantity_is_one_to_two_thousand_million_odd_units() {
     let manager = &shop.manager;
     for units in [0, MAX_UNITS + 1, u32::MAX] {
         let wrong = InvalidQuantity { units };
-        assert_eq!(manager.add_stock(LAPTOPS, units, "x"), Err(AddError::Quantity(wrong)));
-        assert_eq!(manager.add_stock(("SF", "NEW"), units, "x"), Err(AddError::Quantity(wrong)));
-        assert_eq!(manager.remove_stock(LAPTOPS, units, "x"), Err(RemoveError::Quantity(wrong)));
-        assert_eq!(manager.ship(LAPTOPS, units), Err(ShipError::Quantity(wrong)));
-        assert_eq!(manager.cancel_sale(LAPTOPS, units, "x"), Err(ShipError::Quantity(wrong)));
-        assert_eq!(manager.reserve(LAPTOPS, units, LONG), Err(ReserveError::Quantity(wrong)));
-        assert_eq!(manager.sell(LAPTOPS, units), Err(ReserveError::Quantity(wrong)));
+        assert_eq!(
+            manager.add_stock(LAPTOPS, units, "x"),
+            Err(AddError::Input(InvalidInput::Quantity(wrong)))
+        );
+        assert_eq!(
+            manager.add_stock(("SF", "NEW"), units, "x"),
+            Err(AddError::Input(InvalidInput::Quantity(wrong)))
+        );
+        assert_eq!(
+            manager.remove_stock(LAPTOPS, units, "x"),
+            Err(RemoveError::Input(InvalidInput::Quantity(wrong)))
+        );
+        assert_eq!(
+            manager.ship(LAPTOPS, units),
+            Err(ShipError::Input(InvalidInput::Quantity(wrong)))
+        );
+        assert_eq!(
+            manager.cancel_sale(LAPTOPS, units, "x"),
+            Err(ShipError::Input(InvalidInput::Quantity(wrong)))
+        );
+        assert_eq!(
+            manager.reserve(LAPTOPS, units, LONG),
+            Err(ReserveError::Input(InvalidInput::Quantity(wrong)))
+        );
+        assert_eq!(
+            manager.sell(LAPTOPS, units),
+            Err(ReserveError::Input(InvalidInput::Quantity(wrong)))
+        );
         let transfer = manager.transfer("SF", "NYC", "LAPTOP", units);
-        assert_eq!(transfer, Err(TransferError::Quantity(wrong)));
+        assert_eq!(transfer, Err(TransferError::Input(InvalidInput::Quantity(wrong))));
         let lines = [BasketLine::new(LAPTOPS, 1), BasketLine::new(LAPTOPS, units)];
-        assert_eq!(manager.reserve_basket(&lines, LONG), Err(BasketError::Quantity(wrong)));
+        assert_eq!(
+            manager.reserve_basket(&lines, LONG),
+            Err(BasketError::Input(InvalidInput::Quantity(wrong)))
+        );
         let retake = manager.confirm_or_retake(shop.hold, &lines);
-        assert_eq!(retake, Err(RetakeError::Retake(BasketError::Quantity(wrong))));
+        assert_eq!(retake, Err(RetakeError::Input(InvalidInput::Quantity(wrong))));
     }
     // Legal ones that add up to no legal one, and to no u32 either.
     for count in [2, 3] {
         let lines = vec![BasketLine::new(LAPTOPS, MAX_UNITS); count];
         let refused = manager.reserve_basket(&lines, LONG);
-        assert!(matches!(refused, Err(BasketError::Quantity(_))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(BasketError::Input(InvalidInput::Quantity(_)))),
+            "{refused:?}"
+        );
     }
     shop.assert_untouched();
 }
@@ -198,9 +197,12 @@ fn a_ttl_is_more_than_nothing_and_no_longer_than_allowed() {
         let lines = [BasketLine::new(LAPTOPS, 1)];
         for ttl in [Duration::ZERO, LONG + Duration::from_nanos(1), Duration::MAX] {
             let wrong = InvalidTtl { ttl, longest };
-            assert_eq!(shop.manager.reserve(LAPTOPS, 1, ttl), Err(ReserveError::Ttl(wrong)));
+            assert_eq!(
+                shop.manager.reserve(LAPTOPS, 1, ttl),
+                Err(ReserveError::Input(InvalidInput::Ttl(wrong)))
+            );
             let basket = shop.manager.reserve_basket(&lines, ttl);
-            assert_eq!(basket, Err(BasketError::Ttl(wrong)));
+            assert_eq!(basket, Err(BasketError::Input(InvalidInput::Ttl(wrong))));
             assert!(shop.manager.extend(shop.hold, ttl).is_err());
         }
         shop.assert_untouched();
@@ -213,9 +215,9 @@ fn a_ttl_is_more_than_nothing_and_no_longer_than_allowed() {
 fn an_unknown_warehouse_is_named() {
     let shop = shop();
     let manager = &shop.manager;
-    let unknown = UnknownPlace::Warehouse { warehouse: "MARS".into() };
+    let unknown = PlaceError::UnknownWarehouse { warehouse: "MARS".into() };
     for refused in refusals_of(manager, LevelRef::Names("MARS", "LAPTOP")) {
-        assert_eq!(refused, unknown);
+        assert_eq!(refused, unknown.to_string());
     }
     let transfer = |from, to| manager.transfer(from, to, "LAPTOP", 1);
     for (from, to) in [("SF", "MARS"), ("MARS", "SF"), ("MARS", "MARS")] {
@@ -255,47 +257,77 @@ fn a_strangers_handle_names_nothing() {
     let manager = &shop.manager;
     let (warehouse, product, level) = strangers();
     for refused in refusals_of(manager, level.into()) {
-        assert_eq!(refused, UnknownPlace::Handle);
+        assert_eq!(refused, PlaceError::ForeignHandle.to_string());
     }
-    let unknown = UnknownPlace::Warehouse { warehouse: "3".into() };
     let (sf, nyc) = (manager.warehouses()[0].id(), manager.warehouses()[1].id());
     let laptop = manager.product("LAPTOP").expect("known");
     let from_nowhere = manager.transfer(warehouse, nyc, laptop, 1);
-    assert_eq!(from_nowhere, Err(TransferError::Place(unknown.clone())));
+    assert_eq!(from_nowhere, Err(TransferError::Place(PlaceError::ForeignHandle)));
     let of_nothing = manager.transfer(sf, nyc, product, 1);
-    assert_eq!(of_nothing, Err(TransferError::Place(UnknownPlace::Handle)));
-    assert_eq!(manager.suspend(warehouse), Err(SettingError::Place(unknown)));
+    assert_eq!(of_nothing, Err(TransferError::Place(PlaceError::ForeignHandle)));
+    assert_eq!(manager.suspend(warehouse), Err(SettingError::Place(PlaceError::ForeignHandle)));
     assert!(manager.warehouse(warehouse).is_none() && manager.levels(warehouse).is_err());
     assert_eq!(manager.totals(product), Default::default());
     shop.assert_untouched();
 }
 
 #[test]
-fn a_product_that_nobody_stocked_is_short_and_leaves_nothing_behind() {
+fn a_product_that_nobody_ever_stocked_is_named_and_leaves_nothing_behind() {
     let shop = shop();
     let manager = &shop.manager;
     for guess in 0..1_000 {
         let name = format!("GUESS {guess}");
         let place = ("NYC", &*name);
-        let short = ReserveError::Insufficient { needed: 2, available: 0, overdue_left: false };
-        assert_eq!(manager.reserve(place, 2, LONG), Err(short.clone()));
-        assert_eq!(manager.sell(place, 2), Err(short));
-        let basket = manager.reserve_basket(&[BasketLine::new(place, 2)], LONG);
-        match basket {
-            Err(BasketError::Insufficient { lines, overdue_left: false }) => {
-                assert_eq!((lines[0].needed, lines[0].available), (2, 0));
-                assert_eq!((&*lines[0].warehouse, &*lines[0].product), place);
-            }
-            other => panic!("{other:?}"),
-        }
-        let short = RemoveError::Insufficient { needed: 2, available: 0 };
-        assert_eq!(manager.remove_stock(place, 2, "x"), Err(short));
-        let not_sold = ShipError::NotSold { needed: 2, sold: 0 };
-        assert_eq!(manager.ship(place, 2), Err(not_sold.clone()));
-        assert_eq!(manager.cancel_sale(place, 2, "x"), Err(not_sold));
-        let short = TransferError::Insufficient { needed: 2, available: 0 };
-        assert_eq!(manager.transfer("NYC", "SF", &*name, 2), Err(short));
+        let unknown = PlaceError::NeverStocked { product: name.clone() };
+        assert_eq!(manager.reserve(place, 2, LONG), Err(unknown.clone().into()));
+        assert_eq!(manager.sell(place, 2), Err(unknown.clone().into()));
+        assert_eq!(manager.remove_stock(place, 2, "x"), Err(unknown.clone().into()));
+        assert_eq!(manager.ship(place, 2), Err(unknown.clone().into()));
+        assert_eq!(manager.cancel_sale(place, 2, "x"), Err(unknown.clone().into()));
+        let transfer = manager.transfer("NYC", "SF", &*name, 2);
+        assert_eq!(transfer, Err(unknown.clone().into()));
+        let order = ["SF".into(), "NYC".into()];
+        let fulfilled = manager.fulfill_across_warehouses(&*name, 2, &order, LONG);
+        assert_eq!(fulfilled, Err(unknown.into()));
+        assert_eq!(short_line(manager, place), (2, 0, true));
     }
+    shop.assert_untouched();
+}
+
+/// What a basket says of its one line that is short: needed, available, never stocked.
+fn short_line(manager: &InventoryManager, place: (&str, &str)) -> (u32, u32, bool) {
+    let lines = [BasketLine::new(LAPTOPS, 1), BasketLine::new(place, 2)];
+    match manager.reserve_basket(&lines, LONG) {
+        Err(BasketError::Insufficient { lines, overdue_left: false }) => {
+            assert_eq!(
+                (lines.len(), &*lines[0].warehouse, &*lines[0].product),
+                (1, place.0, place.1)
+            );
+            (lines[0].needed, lines[0].available, lines[0].never_stocked)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_product_that_lies_elsewhere_only_is_short_here() {
+    let shop = shop();
+    let manager = &shop.manager;
+    let place = ("NYC", "LAPTOP");
+    let short = ReserveError::Insufficient { needed: 2, available: 0, overdue_left: false };
+    assert_eq!(manager.reserve(place, 2, LONG), Err(short.clone()));
+    assert_eq!(manager.sell(place, 2), Err(short));
+    let short = RemoveError::Insufficient { needed: 2, available: 0 };
+    assert_eq!(manager.remove_stock(place, 2, "x"), Err(short));
+    let not_sold = ShipError::NotSold { needed: 2, sold: 0 };
+    assert_eq!(manager.ship(place, 2), Err(not_sold.clone()));
+    assert_eq!(manager.cancel_sale(place, 2, "x"), Err(not_sold));
+    let short = TransferError::Insufficient { needed: 2, available: 0 };
+    assert_eq!(manager.transfer("NYC", "SF", "LAPTOP", 2), Err(short));
+    let order = ["NYC".into()];
+    let fulfilled = manager.fulfill_across_warehouses("LAPTOP", 99, &order, LONG);
+    assert!(matches!(fulfilled, Err(FulfillError::Insufficient { needed: 99, .. })));
+    assert_eq!(short_line(manager, place), (2, 0, false));
     shop.assert_untouched();
 }
 
@@ -343,17 +375,20 @@ fn ids_that_were_never_made_name_nothing() {
         let nothing = manager.reservation(id).expect_err("never made");
         match nothing {
             Unknown => {
-                assert_eq!(manager.confirm(id), Err(ConfirmError::Unknown));
+                assert_eq!(manager.confirm(id), Err(ConfirmError::Gone(Gone::Unknown)));
                 assert_eq!(manager.release(id), Ok(Release::Unknown));
-                assert_eq!(manager.extend(id, LONG), Err(ExtendError::Unknown));
-                assert_eq!(manager.confirm_or_retake(id, &lines), Err(RetakeError::Unknown));
+                assert_eq!(manager.extend(id, LONG), Err(ExtendError::Gone(Gone::Unknown)));
+                assert_eq!(
+                    manager.confirm_or_retake(id, &lines),
+                    Err(RetakeError::NoReservation(NoReservation::Unknown))
+                );
             }
             // One that claims to be older than what lives in its slot might have been.
             Forgotten => {
                 assert!(id.created_at() <= shop.hold.created_at());
-                assert_eq!(manager.confirm(id), Err(ConfirmError::Forgotten));
+                assert_eq!(manager.confirm(id), Err(ConfirmError::Gone(Gone::Forgotten)));
                 assert_eq!(manager.release(id), Ok(Release::Forgotten));
-                assert_eq!(manager.extend(id, LONG), Err(ExtendError::Forgotten));
+                assert_eq!(manager.extend(id, LONG), Err(ExtendError::Gone(Gone::Forgotten)));
                 assert!(manager.confirm_or_retake(id, &lines).is_err());
             }
         }
@@ -369,12 +404,12 @@ fn ids_that_were_never_made_name_nothing() {
 fn a_basket_has_a_line_and_no_more_than_allowed() {
     let shop = Shop::new(quiet(&clock()).max_basket_lines(2));
     let manager = &shop.manager;
-    assert_eq!(manager.reserve_basket(&[], LONG), Err(BasketError::Empty));
+    assert_eq!(manager.reserve_basket(&[], LONG), Err(BasketError::Input(InvalidInput::Empty)));
     for product in ["A", "B"] {
         manager.open_level("NYC", product).expect("a warehouse");
     }
     let three = [LAPTOPS, ("NYC", "A"), ("NYC", "B")].map(|level| BasketLine::new(level, 1));
-    let refused = BasketError::TooManyLines { lines: 3, most: 2 };
+    let refused = BasketError::Input(InvalidInput::TooManyLines { lines: 3, most: 2 });
     assert_eq!(manager.reserve_basket(&three, LONG), Err(refused));
     // Equal lines count once.
     let many = vec![BasketLine::new(LAPTOPS, 1); 8];

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use stockade::testing::FaultySink;
 use stockade::{
-    AddError, AdjustmentType, AuditEntry, Backpressure, BasketError, BasketLine, ConfirmError,
-    EventType, InventoryManager, KeyError, Owner, Release, ReleaseError, RemoveError, Request,
-    RequestKey, ReserveError, ShipError, TransferError,
+    AddError, AdjustmentType, AuditEntry, Backpressure, BasketError, BasketLine, CallError,
+    ConfirmError, EventType, Gone, InventoryManager, KeyError, Owner, Release, ReleaseError,
+    RemoveError, Request, RequestKey, ReserveError, ShipError, TransferError,
 };
 use uuid::Uuid;
 
@@ -86,7 +86,11 @@ fn one_key_with_different_requests_moves_for_the_first_and_refuses_the_others() 
         assert_eq!(sold.len(), 3, "three threads asked for the same: {answers:?}");
         assert!(sold.iter().all(|id| *id == sold[0]));
         let conflicts = answers.iter().flat_map(|answer| answer.as_ref().err());
-        assert!(conflicts.clone().all(|error| *error == ReserveError::Key(KeyError::Conflict)));
+        assert!(
+            conflicts
+                .clone()
+                .all(|error| *error == ReserveError::Call(CallError::Key(KeyError::Conflict)))
+        );
         assert_eq!(conflicts.count(), 9);
         let quantity = manager.reservation(*sold[0]).expect("kept").lines[0].quantity;
         assert_eq!(manager.sold(LAPTOPS), quantity);
@@ -117,21 +121,27 @@ fn a_request_that_differs_in_anything_is_a_conflict() {
         &|it| it.owner(mine).sell(LAPTOPS, 2),
     ];
     for other in others {
-        assert_eq!(other(request()), Err(ReserveError::Key(conflict)));
+        assert_eq!(other(request()), Err(ReserveError::Call(CallError::Key(conflict))));
     }
     let request = || request().owner(mine);
     let line = [BasketLine::new(LAPTOPS, 2)];
-    assert_eq!(request().reserve_basket(&line, LONG), Err(BasketError::Key(conflict)));
-    assert_eq!(request().add_stock(LAPTOPS, 2, "x"), Err(AddError::Key(conflict)));
-    assert_eq!(request().remove_stock(LAPTOPS, 2, "x"), Err(RemoveError::Key(conflict)));
-    assert_eq!(request().ship(LAPTOPS, 2), Err(ShipError::Key(conflict)));
-    assert_eq!(request().confirm(hold), Err(ConfirmError::Key(conflict)));
-    assert_eq!(request().release(hold), Err(ReleaseError::Key(conflict)));
+    assert_eq!(
+        request().reserve_basket(&line, LONG),
+        Err(BasketError::Call(CallError::Key(conflict)))
+    );
+    assert_eq!(request().add_stock(LAPTOPS, 2, "x"), Err(AddError::Call(CallError::Key(conflict))));
+    assert_eq!(
+        request().remove_stock(LAPTOPS, 2, "x"),
+        Err(RemoveError::Call(CallError::Key(conflict)))
+    );
+    assert_eq!(request().ship(LAPTOPS, 2), Err(ShipError::Call(CallError::Key(conflict))));
+    assert_eq!(request().confirm(hold), Err(ConfirmError::Call(CallError::Key(conflict))));
+    assert_eq!(request().release(hold), Err(ReleaseError::Call(CallError::Key(conflict))));
     let transfer = request().transfer("SF", "NYC", "LAPTOP", 2);
-    assert_eq!(transfer, Err(TransferError::Key(conflict)));
+    assert_eq!(transfer, Err(TransferError::Call(CallError::Key(conflict))));
     assert!(request().extend(hold, LONG).is_err());
     assert!(request().confirm_or_retake(hold, &line).is_err());
-    assert!(!ReserveError::Key(conflict).is_retryable());
+    assert!(!ReserveError::Call(CallError::Key(conflict)).is_retryable());
     assert_eq!(counts(&manager, LAPTOPS), (998, 2, 0));
 
     let basket =
@@ -140,11 +150,11 @@ fn a_request_that_differs_in_anything_is_a_conflict() {
     let first = basket(&[a, b]).expect("stock");
     assert_eq!(basket(&[a, b]), Ok(first));
     for other in [vec![b, a], vec![a], vec![a, b, b]] {
-        assert_eq!(basket(&other), Err(BasketError::Key(conflict)));
+        assert_eq!(basket(&other), Err(BasketError::Call(CallError::Key(conflict))));
     }
     let moved = |reason| manager.request().key(key("note")).remove_stock(MICE, 1, reason);
     assert_eq!(moved("dropped"), Ok(()));
-    assert_eq!(moved("lost"), Err(RemoveError::Key(conflict)));
+    assert_eq!(moved("lost"), Err(RemoveError::Call(CallError::Key(conflict))));
 }
 
 #[test]
@@ -176,7 +186,7 @@ fn a_refusal_is_not_remembered() {
     assert_eq!(request().sell(LAPTOPS, 2), Ok(sale));
 
     let hold = manager.request().key(key("second")).confirm(sale);
-    assert_eq!(hold, Err(ConfirmError::AlreadyConfirmed));
+    assert_eq!(hold, Err(Gone::Sold { units: 2 }.into()));
     assert_eq!(manager.stats().keys, 1);
 }
 
@@ -277,9 +287,13 @@ fn who_will_not_wait_for_the_same_key_is_told_so() {
         });
         clock.wait_until_stopped();
         let refused = sell(1).expect_err("under way");
-        assert_eq!(refused, ReserveError::Key(KeyError::InProgress));
+        assert_eq!(refused, ReserveError::Call(CallError::Key(KeyError::InProgress)));
         assert!(refused.is_retryable());
-        assert_eq!(sell(2), Err(ReserveError::Key(KeyError::Conflict)), "told at once");
+        assert_eq!(
+            sell(2),
+            Err(ReserveError::Call(CallError::Key(KeyError::Conflict))),
+            "told at once"
+        );
         clock.go_on();
         let first = first.join().expect("no panic");
         assert_eq!(sell(1), first);
@@ -300,7 +314,11 @@ fn who_waits_for_the_same_key_gets_its_answer() {
         });
         clock.wait_until_stopped();
         let waiting: Vec<_> = (0..4).map(|_| scope.spawn(|| sell(1))).collect();
-        assert_eq!(sell(2), Err(ReserveError::Key(KeyError::Conflict)), "nobody waits for that");
+        assert_eq!(
+            sell(2),
+            Err(ReserveError::Call(CallError::Key(KeyError::Conflict))),
+            "nobody waits for that"
+        );
         thread::sleep(ms(20));
         assert!(waiting.iter().all(|thread| !thread.is_finished()));
         clock.go_on();
@@ -342,7 +360,7 @@ fn a_repeat_is_answered_by_a_stopped_engine() {
     within(Duration::from_secs(30), {
         let manager = manager.clone();
         // On a busy machine the mice are sold out before the writer has tried.
-        move || while !matches!(manager.sell(MICE, 1), Err(ReserveError::Unavailable(_))) {}
+        move || while !matches!(manager.sell(MICE, 1), Err(ReserveError::Call(_))) {}
     });
     assert_eq!(sell("before"), Ok(sale));
     assert!(sell("new").is_err_and(|error| error.is_retryable()));

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use stockade::testing::{FaultControl, FaultySink};
 use stockade::{
-    AddError, Applied, BasketLine, ConfirmError, EventType, FlushError, Health, InventoryManager,
-    Release, RequestKey, ReserveError, SettingError, StockAlertListener, Unavailable,
+    AddError, Applied, BasketLine, CallError, ConfirmError, EventType, FlushError, Health,
+    InventoryManager, NotStarted, Release, RequestKey, ReserveError, SettingError,
+    StockAlertListener, Uncertain,
 };
 
 use common::clocks::Gate;
@@ -59,11 +60,11 @@ fn after_a_shutdown_nothing_moves_and_everything_can_be_read() {
     let hold = manager.reserve(LAPTOPS, 2, LONG).expect("stock");
     assert!(manager.shutdown(SOON).is_clean());
 
-    let closed = Unavailable::Closed;
-    assert_eq!(manager.add_stock(LAPTOPS, 1, "x"), Err(AddError::Unavailable(closed.clone())));
-    assert_eq!(manager.reserve(LAPTOPS, 1, LONG), Err(ReserveError::Unavailable(closed.clone())));
-    assert_eq!(manager.confirm(hold), Err(ConfirmError::Unavailable(closed.clone())));
-    assert_eq!(manager.suspend("SF"), Err(SettingError::Unavailable(closed.clone())));
+    let closed = NotStarted::Closed;
+    assert_eq!(manager.add_stock(LAPTOPS, 1, "x"), Err(AddError::from(closed.clone())));
+    assert_eq!(manager.reserve(LAPTOPS, 1, LONG), Err(ReserveError::from(closed.clone())));
+    assert_eq!(manager.confirm(hold), Err(ConfirmError::from(closed.clone())));
+    assert_eq!(manager.suspend("SF"), Err(SettingError::NotStarted(closed.clone())));
     let basket = manager.reserve_basket(&[BasketLine::new(LAPTOPS, 1)], LONG);
     assert!(basket.is_err_and(|error| !error.is_retryable() && error.applied() == Applied::No));
     assert_eq!(manager.flush().wait(), Err(FlushError::Closed));
@@ -170,7 +171,7 @@ impl Fire {
         if let Err(error) = &answer
             && error.applied() != Applied::InMemory
         {
-            assert_eq!(error.to_string(), Unavailable::Closed.to_string());
+            assert_eq!(error.to_string(), NotStarted::Closed.to_string());
             return None;
         }
         counter.fetch_add(entries, Ordering::Relaxed);
@@ -286,7 +287,7 @@ fn a_shutdown_with_a_stuck_sink_and_a_full_queue_keeps_its_deadline() {
     let answers = within(SOON, move || {
         threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
     });
-    let unrecorded = AddError::Unavailable(Unavailable::Unrecorded);
+    let unrecorded = AddError::Call(CallError::Uncertain(Uncertain::Unrecorded));
     assert!(answers.contains(&Err(unrecorded)), "{answers:?}");
     // What lay in the queue is written once the sink comes back, and is a legal history.
     control.recover();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use stockade::{
     AdjustmentType, AuditFilter, BasketLine, ConfirmOrRetake, EventType, InventoryManager,
-    NoReservation, Owner, Release, RequestKey, ReservationId, ReservationStatus, UnknownPlace,
+    NoReservation, Owner, PlaceError, Release, RequestKey, ReservationId, ReservationStatus,
     WarehouseId,
 };
 
@@ -75,7 +75,7 @@ fn pages_of_live_reservations_show_each_once() {
     let lines: Vec<_> = basket.lines.iter().map(|it| (&*it.product, it.quantity)).collect();
     assert_eq!(lines, [("LAPTOP", 1), ("MOUSE", 2)]);
 
-    let nowhere = UnknownPlace::Product { warehouse: "NYC".into(), product: "MOUSE".into() };
+    let nowhere = PlaceError::NotStockedHere { warehouse: "NYC".into(), product: "MOUSE".into() };
     assert_eq!(manager.reservations(("NYC", "MOUSE"), None, 9), Err(nowhere));
 }
 

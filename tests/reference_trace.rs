@@ -36,7 +36,7 @@ fn the_reference_trace() -> Result<(), Box<dyn std::error::Error>> {
     assert_counts(&manager, "SF", 7, 3);
     assert_eq!(manager.sold(laptops), 3);
 
-    assert_eq!(manager.release(first), Err(ReleaseError::Confirmed));
+    assert_eq!(manager.release(first), Err(ReleaseError::Sold { units: 3 }));
     assert_counts(&manager, "SF", 7, 3);
 
     let second = manager.reserve(laptops, 2, Duration::from_millis(30_000))?;

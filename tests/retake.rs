@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use stockade::{
-    AdjustmentType, AuditEntry, BasketError, BasketLine, Builder, ConfirmOrRetake, EntryType,
+    AdjustmentType, AuditEntry, BasketLine, Builder, ConfirmOrRetake, EntryType, InvalidInput,
     InventoryManager, ManualClock, NoReservation, Release, RequestKey, ReservationId,
     ReservationStatus, RetakeError, ShortLine,
 };
@@ -237,7 +237,7 @@ fn a_payment_that_races_with_the_end_of_its_hold_sells_once() {
             }
             loop {
                 match manager.confirm_or_retake(hold, &laptops(2)) {
-                    Err(RetakeError::InProgress) => std::thread::yield_now(),
+                    Err(RetakeError::Changing) => std::thread::yield_now(),
                     answer => return Some(answer.expect("the units are there")),
                 }
             }
@@ -332,7 +332,7 @@ fn where_the_log_does_not_reach_back_nothing_is_sold() {
     for id in [unsold, sold] {
         bury(&manager, id);
         let forgotten = manager.request().key(key("late")).confirm_or_retake(id, &laptops(2));
-        assert_eq!(forgotten, Err(RetakeError::Forgotten));
+        assert_eq!(forgotten, Err(RetakeError::NoReservation(NoReservation::Forgotten)));
     }
     assert_eq!(counts(&manager, LAPTOPS), (7, 3, 3));
 
@@ -357,7 +357,7 @@ fn a_record_that_is_kept_needs_no_log_until_keys_were_dropped() {
         manager.request().key(key(crowd)).remove_stock(MICE, 1, "dropped").expect("stock");
     }
     let answer = manager.confirm_or_retake(second, &laptops(2));
-    assert_eq!(answer, Err(RetakeError::Forgotten));
+    assert_eq!(answer, Err(RetakeError::NoReservation(NoReservation::Forgotten)));
     assert_eq!(counts(&manager, LAPTOPS), (8, 2, 2));
 }
 
@@ -366,11 +366,17 @@ fn an_id_that_was_never_made_is_unknown() {
     let clock = clock();
     let (manager, other) = (stocked(quiet(&clock)), stocked(quiet(&clock).seed(8)));
     let stranger = [(); 3].map(|()| released(&other))[2];
-    assert_eq!(manager.confirm_or_retake(stranger, &laptops(2)), Err(RetakeError::Unknown));
+    assert_eq!(
+        manager.confirm_or_retake(stranger, &laptops(2)),
+        Err(RetakeError::NoReservation(NoReservation::Unknown))
+    );
     // Also where its slot is in use, or was.
     clock.advance(ms(1));
     (0..9).for_each(|_| _ = released(&manager));
-    assert_eq!(manager.confirm_or_retake(stranger, &laptops(2)), Err(RetakeError::Unknown));
+    assert_eq!(
+        manager.confirm_or_retake(stranger, &laptops(2)),
+        Err(RetakeError::NoReservation(NoReservation::Unknown))
+    );
     assert_eq!(counts(&manager, LAPTOPS), (10, 0, 0));
 }
 
@@ -383,9 +389,7 @@ fn a_retake_that_is_short_names_the_lines_and_may_succeed_later() {
     manager.remove_stock(MICE, 7, "dropped").expect("stock");
 
     let ask = || manager.request().key(key("late")).confirm_or_retake(hold, &lines);
-    let Err(RetakeError::Retake(BasketError::Insufficient { lines: short, overdue_left: false })) =
-        ask()
-    else {
+    let Err(RetakeError::Insufficient { lines: short, overdue_left: false }) = ask() else {
         panic!("three mice are left");
     };
     let named = |line: &ShortLine| (line.product.clone(), line.needed, line.available);
@@ -404,15 +408,15 @@ fn a_retake_is_refused_like_a_basket() {
     let manager = stocked(quiet(&clock).max_reservations(2));
     let hold = released(&manager);
     let refused = |lines: &[BasketLine<'_>]| match manager.confirm_or_retake(hold, lines) {
-        Err(RetakeError::Retake(refusal)) => refusal,
+        Err(refusal) => refusal,
         other => panic!("{other:?}"),
     };
-    assert_eq!(refused(&[]), BasketError::Empty);
+    assert_eq!(refused(&[]), RetakeError::Input(InvalidInput::Empty));
     manager.suspend("SF").expect("a warehouse");
-    assert_eq!(refused(&laptops(2)), BasketError::Suspended { warehouse: "SF".into() });
+    assert_eq!(refused(&laptops(2)), RetakeError::Suspended { warehouse: "SF".into() });
     manager.resume("SF").expect("a warehouse");
     // A slot for the line, and one for the old id.
     let _live = manager.reserve(MICE, 1, LONG).expect("stock");
-    assert_eq!(refused(&laptops(2)), BasketError::Full { slots: 2 });
+    assert_eq!(refused(&laptops(2)), RetakeError::Full { slots: 2 });
     assert_eq!(counts(&manager, LAPTOPS), (10, 0, 0));
 }

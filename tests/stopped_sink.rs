@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use stockade::testing::{FaultControl, FaultySink};
 use stockade::{
     Applied, AuditBatch, AuditEntry, AuditSink, Backpressure, BasketLine, EventType, FlushError,
-    Health, InventoryManager, Release, ReservationId, SinkError, TransferError, Unavailable,
+    Health, InventoryManager, NotStarted, Release, ReservationId, SinkError, TransferError,
 };
 
 use common::rng::{Rng, seed};
@@ -238,7 +238,7 @@ fn a_sink_that_panics_poisons_the_engine_and_everyone_is_told() {
                             Err(error) => break error,
                         }
                     };
-                    assert_eq!(refused, Unavailable::Poisoned.into());
+                    assert_eq!(refused, NotStarted::Poisoned.into());
                     assert!(!refused.is_retryable());
                 });
             }
@@ -280,7 +280,7 @@ fn busy_is_said_before_anything_moves() {
 
     let busy = |answer: Result<(), stockade::Error>| {
         let error = answer.expect_err("busy");
-        assert!(error.to_string() == Unavailable::Busy.to_string(), "{error}");
+        assert!(error.to_string() == NotStarted::Busy.to_string(), "{error}");
         assert!(error.is_retryable() && error.applied() == Applied::No);
     };
     let line = [BasketLine::new(LAPTOPS, 1)];
@@ -404,7 +404,7 @@ fn a_stopped_engine_says_why_until_it_goes_on() {
     wait_for("stopped", || manager.health() != Health::Ok);
     let Health::Stopped { reason } = manager.health() else { panic!("{:?}", manager.health()) };
     assert!(reason.contains("disk full"), "{reason}");
-    let stopped = Unavailable::Stopped { reason: "disk full".into() };
+    let stopped = NotStarted::Stopped { reason: "disk full".into() };
     assert_eq!(manager.sell(LAPTOPS, 1), Err(stopped.clone().into()));
     assert_eq!(manager.suspend("SF"), Err(stopped.clone().into()));
     assert!(stopped.is_retryable());

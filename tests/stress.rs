@@ -11,10 +11,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stockade::{
-    AddError, AuditFilter, BasketError, BasketLine, ConfirmError, ConfirmOrRetake, ExtendError,
-    Health, InventoryManager, KeyError, NoReservation, Release, ReleaseError, RemoveError,
-    RequestKey, ReservationId, ReservationStatus, ReserveError, RetakeError, ShipError,
-    TransferError, WarehouseLevel, WarehouseSpec,
+    AddError, AuditFilter, BasketError, BasketLine, CallError, ConfirmError, ConfirmOrRetake,
+    ExtendError, Gone, Health, InventoryManager, KeyError, NoReservation, Release, ReleaseError,
+    RemoveError, RequestKey, ReservationId, ReservationStatus, ReserveError, RetakeError,
+    ShipError, TransferError, WarehouseLevel, WarehouseSpec,
 };
 
 use common::rng::{Rng, seed};
@@ -146,7 +146,7 @@ impl Stage {
         let lines = vec![(level, units)];
         let refused = |error| match error {
             ReserveError::Insufficient { needed, available, .. } => assert!(available < needed),
-            ReserveError::Full { .. } | ReserveError::Key(KeyError::Conflict) => {}
+            ReserveError::Full { .. } | ReserveError::Call(CallError::Key(KeyError::Conflict)) => {}
             error => self.unexpected(error),
         };
         match rng.below(6) {
@@ -191,19 +191,20 @@ impl Stage {
         match rng.below(8) {
             0..3 => match manager.confirm(id) {
                 Ok(()) => moved.sold += units,
-                Err(
-                    ConfirmError::Unknown | ConfirmError::Unavailable(_) | ConfirmError::Key(_),
-                ) => self.unexpected("a hold that was made"),
+                Err(ConfirmError::Gone(Gone::Unknown) | ConfirmError::Call(_)) => {
+                    self.unexpected("a hold that was made")
+                }
                 Err(_) => {}
             },
             3..5 => match manager.release(id) {
                 Ok(Release::Unknown) => self.unexpected("a hold that was made"),
-                Ok(_) | Err(ReleaseError::Confirmed | ReleaseError::InProgress) => {}
+                Ok(_) | Err(ReleaseError::Sold { .. } | ReleaseError::Changing) => {}
                 Err(error) => self.unexpected(error),
             },
             5 => {
                 let extended = manager.extend(id, ms(rng.below(12) + 1));
-                if let Err(error @ (ExtendError::Unknown | ExtendError::Unavailable(_))) = extended
+                if let Err(error @ (ExtendError::Gone(Gone::Unknown) | ExtendError::Call(_))) =
+                    extended
                 {
                     self.unexpected(error);
                 }
@@ -223,7 +224,12 @@ impl Stage {
                     Ok(ConfirmOrRetake::AlreadySold { units: sold }) => {
                         assert_eq!(sold, units as u64, "seed {}", self.seed);
                     }
-                    Ok(_) | Err(RetakeError::InProgress | RetakeError::Retake(_)) => {}
+                    Ok(_)
+                    | Err(
+                        RetakeError::Changing
+                        | RetakeError::Insufficient { .. }
+                        | RetakeError::Full { .. },
+                    ) => {}
                     Err(error) => self.unexpected(error),
                 }
             }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::error::error_table;
+
 /// Where a journal ends: its newest entry, and the hash of the chain up to the batch that it ends.
 /// Shown and parsed as the hash, in hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +42,14 @@ impl fmt::Display for HeadHash {
 }
 
 /// A text that is no hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a hash: expected 64 hexadecimal digits")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidHash;
+
+error_table! {
+    InvalidHash {
+        Self => Invalid("invalid_hash"), "not a hash: expected 64 hexadecimal digits";
+    }
+}
 
 impl FromStr for HeadHash {
     type Err = InvalidHash;

@@ -19,7 +19,7 @@ use crate::audit::journal::storage::Storage;
 use crate::audit::journal::sync::{Progress, Reached};
 use crate::audit::replay::decode_batch;
 use crate::audit::view::Names;
-use crate::error::JournalError;
+use crate::error::{JournalError, error_table};
 
 /// A place in a journal's entries, to be kept by whoever follows them: the last entry that was dealt
 /// with, and in which opening of the journal it was seen. `Default` is the beginning.
@@ -48,9 +48,15 @@ impl fmt::Display for JournalPosition {
 }
 
 /// A text that is no position in a journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a position in a journal: expected two numbers such as \"1024@3\"")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidPosition;
+
+error_table! {
+    InvalidPosition {
+        Self => Invalid("invalid_position"),
+            "not a position in a journal: expected two numbers such as \"1024@3\"";
+    }
+}
 
 impl FromStr for JournalPosition {
     type Err = InvalidPosition;

@@ -33,7 +33,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::audit::ledger::transfers::DECIDED_KEPT;
 use crate::clock::Timestamp;
-use crate::error::{DecisionError, NoTransferRequest};
+use crate::error::{NoTransferRequest, NotOpen};
 use crate::manager::transfer_request::{
     TransferDecision, TransferRequestId, TransferRequestStatus as Status,
 };
@@ -163,17 +163,17 @@ impl Approvals {
     }
 
     /// The right to decide on a request: of all who ask, one gets it.
-    pub(super) fn claim(&self, id: TransferRequestId) -> Result<Claim<'_>, DecisionError> {
+    pub(super) fn claim(&self, id: TransferRequestId) -> Result<Claim<'_>, NotOpen> {
         let filed = self.find(id)?;
         // Acquire: the winner knows the whole request; the others, the decision that was before them.
         let claimed =
             filed.state.compare_exchange(PENDING, DECIDING, Ordering::AcqRel, Ordering::Acquire);
         match claimed {
             Ok(_) => Ok(Claim { approvals: self, filed }),
-            Err(APPROVED) => Err(DecisionError::AlreadyApproved),
-            Err(REJECTED) => Err(DecisionError::AlreadyRejected),
-            Err(FAILED) => Err(DecisionError::AlreadyFailed),
-            Err(_) => Err(DecisionError::InProgress),
+            Err(APPROVED) => Err(NotOpen::Approved),
+            Err(REJECTED) => Err(NotOpen::Rejected),
+            Err(FAILED) => Err(NotOpen::Failed),
+            Err(_) => Err(NotOpen::Deciding),
         }
     }
 
@@ -343,7 +343,7 @@ mod tests {
         let filing = approvals.file(asked()).expect("room");
         let id = filing.id();
         assert_eq!(approvals.find(id).err(), Some(NoTransferRequest::Unknown));
-        assert_eq!(approvals.claim(id).err(), Some(DecisionError::Unknown));
+        assert_eq!(approvals.claim(id).err(), Some(NotOpen::Unknown));
         assert!(approvals.open().is_empty());
         assert_eq!(filing.publish(), id);
         assert!(approvals.find(id).is_ok());
@@ -366,13 +366,13 @@ mod tests {
         let approvals = approvals(9);
         let id = approvals.file(asked()).expect("room").publish();
         let claim = approvals.claim(id).expect("pending");
-        assert_eq!(approvals.claim(id).err(), Some(DecisionError::InProgress));
+        assert_eq!(approvals.claim(id).err(), Some(NotOpen::Deciding));
         let found = approvals.find(id).expect("there");
         assert_eq!(found.status(), Some((Status::PendingApproval, None)));
         // A decision that came to nothing leaves it open.
         drop(claim);
         approvals.claim(id).expect("pending again").decide(Status::Approved, decision());
-        assert_eq!(approvals.claim(id).err(), Some(DecisionError::AlreadyApproved));
+        assert_eq!(approvals.claim(id).err(), Some(NotOpen::Approved));
         assert_eq!(found.status(), Some((Status::Approved, Some(&decision()))));
     }
 
@@ -388,8 +388,8 @@ mod tests {
             })
             .collect();
         assert_eq!(approvals.find(decided[0]).err(), Some(NoTransferRequest::Forgotten));
-        assert_eq!(approvals.claim(decided[0]).err(), Some(DecisionError::Forgotten));
-        assert_eq!(approvals.claim(decided[1]).err(), Some(DecisionError::AlreadyFailed));
+        assert_eq!(approvals.claim(decided[0]).err(), Some(NotOpen::Forgotten));
+        assert_eq!(approvals.claim(decided[1]).err(), Some(NotOpen::Failed));
         assert!(approvals.claim(open).is_ok());
         let later = TransferRequestId(decided[DECIDED_KEPT].0 + 1);
         for never in [TransferRequestId(0), later] {

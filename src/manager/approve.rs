@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::audit::entry::{AdjustmentType, EventType};
 use crate::clock::Timestamp;
 use crate::error::{
-    Applied, DecisionError, NoTransferRequest, RequestTransferError, TransferFailure, Unavailable,
-    UnknownPlace,
+    Applied, ApproveError, CallError, NoTransferRequest, NotOpen, PlaceError, RejectError,
+    RequestTransferError, TransferFailure, Uncertain,
 };
 use crate::manager::InventoryManager;
 use crate::manager::answer::{Answer, KeyUse};
@@ -67,22 +67,21 @@ impl InventoryManager {
     /// [`transfer`](Self::transfer) would at this moment.
     ///
     /// # Errors
-    /// [`DecisionError::Failed`] if stock or room is short by now: the request has failed then, and
-    /// stays so. [`DecisionError::InProgress`] while another call decides; see [`DecisionError`] for
-    /// the rest.
+    /// [`ApproveError::Failed`] if stock or room is short by now: the request has failed then, and
+    /// stays so. [`NotOpen::Deciding`] while another call decides; see [`ApproveError`] for the rest.
     ///
     /// ```
-    /// use stockade::{DecisionError, TransferFailure};
+    /// use stockade::{ApproveError, NotOpen, TransferFailure};
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// let request = manager.request_transfer("SF", "NYC", "LAPTOP", 4)?;
     /// manager.sell(("SF", "LAPTOP"), 9)?;
     /// let short = TransferFailure::Insufficient { needed: 4, available: 1 };
-    /// assert_eq!(manager.approve(request, "mira"), Err(DecisionError::Failed(short)));
-    /// assert_eq!(manager.approve(request, "mira"), Err(DecisionError::AlreadyFailed));
+    /// assert_eq!(manager.approve(request, "mira"), Err(ApproveError::Failed(short)));
+    /// assert_eq!(manager.approve(request, "mira"), Err(NotOpen::Failed.into()));
     /// # Ok::<(), stockade::Error>(())
     /// ```
-    pub fn approve(&self, id: TransferRequestId, who: &str) -> Result<(), DecisionError> {
+    pub fn approve(&self, id: TransferRequestId, who: &str) -> Result<(), ApproveError> {
         self.request().approve(id, who)
     }
 
@@ -90,7 +89,7 @@ impl InventoryManager {
     /// are available again.
     ///
     /// # Errors
-    /// [`DecisionError::InProgress`] while another call decides; see [`DecisionError`] for the rest.
+    /// [`NotOpen::Deciding`] while another call decides; see [`RejectError`] for the rest.
     ///
     /// ```
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
@@ -106,7 +105,7 @@ impl InventoryManager {
         id: TransferRequestId,
         who: &str,
         reason: &str,
-    ) -> Result<(), DecisionError> {
+    ) -> Result<(), RejectError> {
         self.request().reject(id, who, reason)
     }
 
@@ -153,7 +152,7 @@ impl Request<'_> {
     }
 
     /// As [`InventoryManager::approve`](crate::InventoryManager::approve), with this request's details.
-    pub fn approve(&self, id: TransferRequestId, who: &str) -> Result<(), DecisionError> {
+    pub fn approve(&self, id: TransferRequestId, who: &str) -> Result<(), ApproveError> {
         self.engine.approve(&self.details, id, who)
     }
 
@@ -163,7 +162,7 @@ impl Request<'_> {
         id: TransferRequestId,
         who: &str,
         reason: &str,
-    ) -> Result<(), DecisionError> {
+    ) -> Result<(), RejectError> {
         self.engine.reject(&self.details, id, who, reason)
     }
 }
@@ -192,7 +191,7 @@ impl Engine {
             return Err(RequestTransferError::SameWarehouse);
         }
         if let ProductRef::Name(name) = product {
-            self.check_name(name).map_err(UnknownPlace::from)?;
+            self.check_name(name)?;
         }
         let held = details.hold_units;
         let shape = || {
@@ -207,7 +206,7 @@ impl Engine {
             }
             let handle = self.level_in(source.id(), product)?.ok_or_else(|| {
                 let warehouse = source.name().to_owned();
-                UnknownPlace::Product { warehouse, product: self.name_of(product) }
+                PlaceError::NotStockedHere { warehouse, product: self.name_of(product) }
             })?;
             let (level, _) = self.level_and_warehouse(handle)?;
             let (_, name) = self.names_of(handle);
@@ -288,18 +287,16 @@ impl Engine {
 
     /// Applies a request that the policy approves. Whether that went well is its status' to say: the
     /// request is made either way.
-    fn approve_by_policy(&self, id: TransferRequestId) -> Result<(), Unavailable> {
+    fn approve_by_policy(&self, id: TransferRequestId) -> Result<(), Uncertain> {
         let applied = self
             .admit()
-            .map_err(DecisionError::from)
-            .and_then(|()| self.approvals.claim(id))
+            .map_err(ApproveError::from)
+            .and_then(|()| Ok(self.approvals.claim(id)?))
             .and_then(|claim| {
                 self.apply(&Details::default(), None, claim, self.approvals.policy.name())
             });
         match applied {
-            Err(DecisionError::Unavailable(Unavailable::Unrecorded)) => {
-                Err(Unavailable::Unrecorded)
-            }
+            Err(ApproveError::Call(CallError::Uncertain(cause))) => Err(cause),
             _ => Ok(()),
         }
     }
@@ -309,14 +306,14 @@ impl Engine {
         details: &Details,
         id: TransferRequestId,
         who: &str,
-    ) -> Result<(), DecisionError> {
+    ) -> Result<(), ApproveError> {
         self.check_name(who)?;
         let shape = || RequestShape::new("approve").text(&id.to_string()).text(who);
         let made = self.keyed(OperationKind::Transfer, details, shape, |key| {
             self.admit()?;
             self.apply(details, key, self.approvals.claim(id)?, who)
         })?;
-        made.map_err(DecisionError::Failed)
+        made.map_err(ApproveError::Failed)
     }
 
     /// Makes the transfer that `claim` is about, if it can be made now; a request whose transfer can't be
@@ -327,14 +324,17 @@ impl Engine {
         key: Option<KeyUse<'_>>,
         claim: Claim<'_>,
         who: &str,
-    ) -> Result<Result<(), TransferFailure>, DecisionError> {
+    ) -> Result<Result<(), TransferFailure>, ApproveError> {
         let &Asked { from, source, target, qty, held, .. } = claim.asked();
-        let (level, _) = self.level_and_warehouse(from)?;
-        let (source_place, target_place) =
-            (self.warehouse(source.into())?, self.warehouse(target.into())?);
+        let level = self.catalog.level(from);
+        let places = self.catalog.warehouse(source).zip(self.catalog.warehouse(target));
+        // They were looked up when the request was made, and last as long as the engine.
+        let (Some(level), Some((source_place, target_place))) = (level, places) else {
+            return Err(NotOpen::Unknown.into());
+        };
         for warehouse in [source_place, target_place] {
             self.check_open(warehouse)
-                .map_err(|warehouse| DecisionError::Suspended { warehouse })?;
+                .map_err(|warehouse| ApproveError::Suspended { warehouse })?;
         }
         let verdict = Verdict {
             id: claim.id(),
@@ -344,7 +344,7 @@ impl Engine {
             reason: None,
         };
         let looked = self.look_before_moving(level, target_place, qty, held);
-        let moved = looked.map_err(DecisionError::from).and_then(|()| {
+        let moved = looked.map_err(ApproveError::from).and_then(|()| {
             let (_, product) = self.names_of(from);
             let to = self.resolve_or_open(LevelRef::Names(target_place.name(), &product))?;
             let route = Route { from, to, source, target, qty, held };
@@ -355,7 +355,7 @@ impl Engine {
             Ok(moved?)
         });
         let failure = match moved {
-            Err(DecisionError::Failed(failure)) => failure,
+            Err(ApproveError::Failed(failure)) => failure,
             Err(error) if error.applied() == Applied::No => return Err(error),
             moved => {
                 claim.decide(Status::Approved, verdict.decision(None));
@@ -375,7 +375,7 @@ impl Engine {
         id: TransferRequestId,
         who: &str,
         reason: &str,
-    ) -> Result<(), DecisionError> {
+    ) -> Result<(), RejectError> {
         self.check_name(who)?;
         let shape = || RequestShape::new("reject").text(&id.to_string()).text(who).text(reason);
         self.keyed(OperationKind::Transfer, details, shape, |key| {
@@ -396,7 +396,7 @@ impl Engine {
         verdict: &Verdict<'_>,
         answer: Answer,
         failure: Option<TransferFailure>,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<(), Uncertain> {
         let &Asked { from, qty, held, .. } = claim.asked();
         let draft =
             self.request_draft(claim.asked(), AdjustmentType::Returned, EventType::TransferDecided);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::audit::entry::AdjustmentType;
 use crate::clock::Timestamp;
-use crate::error::{BasketError, ShortLine, Unavailable, UnknownPlace};
+use crate::error::{BasketError, InvalidInput, NotStarted, PlaceError, ShortLine};
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
@@ -73,7 +73,7 @@ impl Engine {
     /// What can be refused without a look at the stock.
     pub(super) fn check_basket(&self, lines: &[BasketLine<'_>]) -> Result<(), BasketError> {
         if lines.is_empty() {
-            return Err(BasketError::Empty);
+            return Err(InvalidInput::Empty.into());
         }
         for line in lines {
             Quantity::new(line.quantity)?;
@@ -86,27 +86,29 @@ impl Engine {
     /// stocked, and a warehouse that is suspended.
     pub(super) fn wanted(&self, lines: &[BasketLine<'_>]) -> Result<Vec<Wanted<'_>>, BasketError> {
         let mut found: Vec<(LevelHandle, u32)> = Vec::with_capacity(lines.len());
-        let mut never_stocked = Vec::new();
+        let mut not_here = Vec::new();
         for line in lines {
-            match self.resolve_stocked(line.level)? {
-                Some(handle) => found.push((handle, line.quantity)),
-                None => never_stocked.push(self.never_stocked(line)),
+            match self.resolve_known(line.level) {
+                Ok(Some(handle)) => found.push((handle, line.quantity)),
+                Ok(None) => not_here.push(self.not_here(line, false)),
+                Err(PlaceError::NeverStocked { .. }) => not_here.push(self.not_here(line, true)),
+                Err(place) => return Err(place.into()),
             }
         }
-        if !never_stocked.is_empty() {
+        if !not_here.is_empty() {
             self.refusals.count(Refusal::Insufficient as usize);
-            return Err(BasketError::Insufficient { lines: never_stocked, overdue_left: false });
+            return Err(BasketError::Insufficient { lines: not_here, overdue_left: false });
         }
         merge_equal_levels(&mut found);
         let most = self.max_basket_lines;
         if found.len() > most {
-            return Err(BasketError::TooManyLines { lines: found.len(), most });
+            return Err(InvalidInput::TooManyLines { lines: found.len(), most }.into());
         }
         found
             .into_iter()
             .map(|(handle, units)| {
                 let qty = Quantity::new(units)?;
-                let level = self.catalog.level(handle).ok_or(UnknownPlace::Handle)?;
+                let level = self.catalog.level(handle).ok_or(PlaceError::ForeignHandle)?;
                 let warehouse = self.warehouse_of(level)?;
                 self.check_open(warehouse).map_err(|warehouse| {
                     self.refusals.count(Refusal::Suspended as usize);
@@ -125,13 +127,13 @@ impl Engine {
         wanted: &[Wanted<'_>],
         purpose: Purpose,
     ) -> Result<ReservationId, BasketError> {
-        let count = |_: &Unavailable| self.refusals.count(Refusal::Unavailable as usize);
+        let count = |_: &NotStarted| self.refusals.count(Refusal::Unavailable as usize);
         self.check_gate().inspect_err(count)?;
         let now = self.now();
         self.look_before_taking(wanted, now)?;
         self.admit().inspect_err(count)?;
         let slots = self.slots_for_basket(wanted.len(), &purpose, now)?;
-        let Some(head) = slots.first() else { return Err(BasketError::Empty) };
+        let Some(head) = slots.first() else { return Err(InvalidInput::Empty.into()) };
         let now = head.birth(now, || self.now());
         let id = ReservationId::new(now, head.number(), self.randomness.next());
         let draft = self.basket_draft(details, key, wanted, purpose, id, now);
@@ -181,7 +183,7 @@ impl Engine {
     }
 
     /// `Some`: refused, because this line was short, with so many available.
-    fn try_to_take(&self, wanted: &[Wanted<'_>]) -> Result<Option<(usize, u32)>, Unavailable> {
+    fn try_to_take(&self, wanted: &[Wanted<'_>]) -> Result<Option<(usize, u32)>, NotStarted> {
         if let [line] = wanted {
             return Ok(match line.level.hold(line.qty, self) {
                 Ok(change) => {
@@ -303,10 +305,12 @@ impl Engine {
             product: product.as_ref().into(),
             needed: line.qty.get(),
             available,
+            never_stocked: false,
         }
     }
 
-    fn never_stocked(&self, line: &BasketLine<'_>) -> ShortLine {
+    /// A line whose product was never stocked in its warehouse, or in none at all.
+    fn not_here(&self, line: &BasketLine<'_>, never_stocked: bool) -> ShortLine {
         let (warehouse, product) = match line.level {
             LevelRef::Names(warehouse, product) => (warehouse.to_owned(), product.to_owned()),
             LevelRef::Handle(handle) => {
@@ -314,7 +318,7 @@ impl Engine {
                 (warehouse.as_ref().to_owned(), product.as_ref().to_owned())
             }
         };
-        ShortLine { warehouse, product, needed: line.quantity, available: 0 }
+        ShortLine { warehouse, product, needed: line.quantity, available: 0, never_stocked }
     }
 }
 

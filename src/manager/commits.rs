@@ -1,7 +1,7 @@
 //! The engine as the site of commits over several cells: where its cells are, where its records go,
 //! and who hears of low stock (Law 4).
 
-use crate::error::Unavailable;
+use crate::error::NotStarted;
 use crate::manager::engine::Engine;
 use crate::stock::announce::{Announce, Announced, Moved};
 use crate::stock::cell::{Cell, CellId, CellKind};
@@ -45,8 +45,8 @@ impl Announce for Engine {
 impl Engine {
     /// A commit that only takes, or only gives, or only looks: its owner queues the record after its
     /// end, or before its start (Law 2).
-    pub(super) fn commit(&self, lines: &[Line]) -> Result<Operation<'_, Self>, Unavailable> {
-        Operation::begin(self, lines, Announced::ByOwner).map_err(|PoolExhausted| Unavailable::Busy)
+    pub(super) fn commit(&self, lines: &[Line]) -> Result<Operation<'_, Self>, NotStarted> {
+        Operation::begin(self, lines, Announced::ByOwner).map_err(|PoolExhausted| NotStarted::Busy)
     }
 
     /// A commit that gives and takes: its record is sent ahead, and written between its decision and
@@ -54,8 +54,8 @@ impl Engine {
     pub(super) fn commit_with_record(
         &self,
         lines: &[Line],
-    ) -> Result<Operation<'_, Self>, Unavailable> {
+    ) -> Result<Operation<'_, Self>, NotStarted> {
         Operation::begin(self, lines, Announced::BeforeShown)
-            .map_err(|PoolExhausted| Unavailable::Busy)
+            .map_err(|PoolExhausted| NotStarted::Busy)
     }
 }

@@ -97,7 +97,9 @@ impl InventoryManager {
         threshold: Option<u32>,
     ) -> Result<(), SettingError> {
         check_threshold(threshold)?;
-        let handle = self.engine.resolve(level.into())?;
+        let level = level.into();
+        self.engine.check_names(level)?;
+        let handle = self.engine.resolve(level)?;
         let (level, _) = self.engine.level_and_warehouse(handle)?;
         self.engine.change(Subject::Level(handle), "threshold", &shown(threshold), || {
             level.set_own_threshold(threshold);
@@ -112,7 +114,9 @@ impl InventoryManager {
         &self,
         level: impl Into<LevelRef<'a>>,
     ) -> Result<(), SettingError> {
-        let handle = self.engine.resolve(level.into())?;
+        let level = level.into();
+        self.engine.check_names(level)?;
+        let handle = self.engine.resolve(level)?;
         let (level, warehouse) = self.engine.level_and_warehouse(handle)?;
         self.engine.change(Subject::Level(handle), "threshold", "of the warehouse", || {
             level.clear_own_threshold(warehouse.threshold());

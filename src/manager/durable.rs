@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use crate::audit::flush::Flush;
-use crate::error::{FlushError, RestsOnRecord, Unavailable};
+use crate::error::call::sealed::OnRecord;
+use crate::error::{FlushError, MutationError, Reason, Uncertain};
 use crate::manager::InventoryManager;
 use crate::manager::details::Details;
 use crate::manager::durability::{Durability, OperationKind};
@@ -45,7 +46,7 @@ impl InventoryManager {
         operation: impl FnOnce(Request<'m>) -> Result<T, E>,
     ) -> Durably<T, E>
     where
-        E: From<Unavailable> + RestsOnRecord,
+        E: MutationError,
     {
         let answer = operation(self.request().durability(Durability::Buffered));
         let flush = rests_on_record(&answer).then(|| self.engine.recorder.flush());
@@ -65,11 +66,11 @@ pub struct Durably<T, E> {
 // Nothing in it is pinned.
 impl<T, E> Unpin for Durably<T, E> {}
 
-impl<T, E: From<Unavailable>> Durably<T, E> {
+impl<T, E: From<Uncertain>> Durably<T, E> {
     /// Blocks until the answer will survive.
     ///
     /// # Errors
-    /// What the call answered; [`Unavailable::NotDurable`] if it was applied in memory, and the disk
+    /// What the call answered; [`Uncertain::NotDurable`] if it was applied in memory, and the disk
     /// fails.
     pub fn wait(self) -> Result<T, E> {
         let flushed = self.flush.map_or(Ok(()), Flush::wait);
@@ -78,7 +79,7 @@ impl<T, E: From<Unavailable>> Durably<T, E> {
     }
 }
 
-impl<T, E: From<Unavailable>> Future for Durably<T, E> {
+impl<T, E: From<Uncertain>> Future for Durably<T, E> {
     type Output = Result<T, E>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -96,7 +97,7 @@ impl<T, E: From<Unavailable>> Future for Durably<T, E> {
 impl Engine {
     /// Lets a call that is to be durable wait until it is.
     #[inline]
-    pub(super) fn once_durable<T, E: From<Unavailable> + RestsOnRecord>(
+    pub(super) fn once_durable<T, E: MutationError>(
         &self,
         kind: OperationKind,
         details: &Details,
@@ -109,10 +110,7 @@ impl Engine {
     }
 
     #[cold]
-    fn wait_until_durable<T, E: From<Unavailable> + RestsOnRecord>(
-        &self,
-        answer: Result<T, E>,
-    ) -> Result<T, E> {
+    fn wait_until_durable<T, E: MutationError>(&self, answer: Result<T, E>) -> Result<T, E> {
         if !rests_on_record(&answer) {
             return answer;
         }
@@ -123,16 +121,19 @@ impl Engine {
 
 /// Whether an answer tells of something that is recorded: who hears "already confirmed" relies on it
 /// as much as the one who confirmed.
-fn rests_on_record<T, E: RestsOnRecord>(answer: &Result<T, E>) -> bool {
-    answer.as_ref().err().is_none_or(RestsOnRecord::rests_on_record)
+fn rests_on_record<T, E: OnRecord>(answer: &Result<T, E>) -> bool {
+    answer.as_ref().err().is_none_or(OnRecord::rests_on_record)
 }
 
-fn durable<T, E: From<Unavailable>>(
+fn durable<T, E: From<Uncertain>>(
     answer: Result<T, E>,
     flushed: Result<(), FlushError>,
 ) -> Result<T, E> {
     match flushed {
         Ok(()) => answer,
-        Err(error) => Err(Unavailable::NotDurable { reason: error.to_string() }.into()),
+        Err(error) => {
+            let reason = Reason::from(&*error.to_string());
+            Err(Uncertain::NotDurable { reason }.into())
+        }
     }
 }

@@ -7,8 +7,8 @@ use crate::audit::record::Subject;
 use crate::audit::view::Names;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{
-    AddError, DecisionError, InvalidName, MAX_NAME_BYTES, SettingError, TransferError, Unavailable,
-    UnknownPlace,
+    AddError, ApproveError, InvalidName, MAX_NAME_BYTES, NotOpen, NotStarted, PlaceError,
+    SettingError, TransferError, Uncertain,
 };
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::approvals::Approvals;
@@ -90,13 +90,13 @@ impl Engine {
 
     /// Whether an operation may begin; obtained before anything moves (Law 5). May wait.
     #[inline]
-    pub(super) fn admit(&self) -> Result<(), Unavailable> {
+    pub(super) fn admit(&self) -> Result<(), NotStarted> {
         self.recorder.admit()
     }
 
     /// Whether the engine takes calls; for what may be refused before it queues anything.
     #[inline]
-    pub(super) fn check_gate(&self) -> Result<(), Unavailable> {
+    pub(super) fn check_gate(&self) -> Result<(), NotStarted> {
         self.recorder.check()
     }
 
@@ -138,7 +138,7 @@ impl Engine {
     }
 
     #[inline]
-    pub(super) fn check_names(&self, level: LevelRef<'_>) -> Result<(), UnknownPlace> {
+    pub(super) fn check_names(&self, level: LevelRef<'_>) -> Result<(), InvalidName> {
         if let LevelRef::Names(warehouse, product) = level {
             self.check_name(warehouse)?;
             self.check_name(product)?;
@@ -146,19 +146,14 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn warehouse(
-        &self,
-        warehouse: WarehouseRef<'_>,
-    ) -> Result<&Warehouse, UnknownPlace> {
+    pub(super) fn warehouse(&self, warehouse: WarehouseRef<'_>) -> Result<&Warehouse, PlaceError> {
         let found = match warehouse {
             WarehouseRef::Name(name) => self.catalog.warehouse_id(name),
             WarehouseRef::Id(id) => Some(id),
         };
-        found.and_then(|id| self.catalog.warehouse(id)).ok_or_else(|| UnknownPlace::Warehouse {
-            warehouse: match warehouse {
-                WarehouseRef::Name(name) => name.to_owned(),
-                WarehouseRef::Id(id) => id.0.to_string(),
-            },
+        found.and_then(|id| self.catalog.warehouse(id)).ok_or_else(|| match warehouse {
+            WarehouseRef::Name(name) => PlaceError::UnknownWarehouse { warehouse: name.to_owned() },
+            WarehouseRef::Id(_) => PlaceError::ForeignHandle,
         })
     }
 
@@ -167,7 +162,7 @@ impl Engine {
     pub(super) fn resolve_stocked(
         &self,
         level: LevelRef<'_>,
-    ) -> Result<Option<LevelHandle>, UnknownPlace> {
+    ) -> Result<Option<LevelHandle>, PlaceError> {
         match level {
             LevelRef::Handle(handle) => Ok(Some(handle)),
             LevelRef::Names(warehouse, product) => {
@@ -178,16 +173,45 @@ impl Engine {
     }
 
     /// The level at this place, or the error that says that there is none.
-    pub(super) fn resolve(&self, level: LevelRef<'_>) -> Result<LevelHandle, UnknownPlace> {
-        self.check_names(level)?;
-        let found = self.resolve_stocked(level)?;
+    pub(super) fn resolve(&self, level: LevelRef<'_>) -> Result<LevelHandle, PlaceError> {
+        let found = self.resolve_known(level)?;
         found.filter(|handle| self.catalog.level(*handle).is_some()).ok_or_else(|| match level {
-            LevelRef::Handle(_) => UnknownPlace::Handle,
-            LevelRef::Names(warehouse, product) => UnknownPlace::Product {
+            LevelRef::Handle(_) => PlaceError::ForeignHandle,
+            LevelRef::Names(warehouse, product) => PlaceError::NotStockedHere {
                 warehouse: warehouse.to_owned(),
                 product: product.to_owned(),
             },
         })
+    }
+
+    /// The level at this place; `None` if the product lies elsewhere only. One that this engine has
+    /// never heard of is an error. A handle is taken at its word.
+    #[inline]
+    pub(super) fn resolve_known(
+        &self,
+        level: LevelRef<'_>,
+    ) -> Result<Option<LevelHandle>, PlaceError> {
+        match level {
+            LevelRef::Handle(handle) => Ok(Some(handle)),
+            LevelRef::Names(warehouse, product) => {
+                let warehouse = self.warehouse(WarehouseRef::Name(warehouse))?;
+                self.level_in(warehouse.id(), product.into())
+            }
+        }
+    }
+
+    /// The product, if this engine has ever heard of it.
+    pub(super) fn known_product(&self, product: ProductRef<'_>) -> Result<ProductId, PlaceError> {
+        match product {
+            ProductRef::Name(name) => self
+                .catalog
+                .product_id(name)
+                .ok_or_else(|| PlaceError::NeverStocked { product: name.to_owned() }),
+            ProductRef::Id(id) if self.catalog.product_name(id).is_none() => {
+                Err(PlaceError::ForeignHandle)
+            }
+            ProductRef::Id(id) => Ok(id),
+        }
     }
 
     /// The level at this place, opened if it is new. The caller has been admitted.
@@ -196,7 +220,7 @@ impl Engine {
             return Ok(known);
         }
         let LevelRef::Names(warehouse, product) = level else {
-            return Err(UnknownPlace::Handle.into());
+            return Err(PlaceError::ForeignHandle.into());
         };
         let warehouse = self.warehouse(WarehouseRef::Name(warehouse))?;
         let now = self.now();
@@ -216,23 +240,18 @@ impl Engine {
         Ok(opened?)
     }
 
-    /// The level of `product` in `warehouse`, if one was opened.
+    /// The level of `product` in `warehouse`, if one was opened; an error if no warehouse ever had
+    /// the product.
     pub(super) fn level_in(
         &self,
         warehouse: WarehouseId,
         product: ProductRef<'_>,
-    ) -> Result<Option<LevelHandle>, UnknownPlace> {
-        match product {
-            ProductRef::Name(name) => Ok(self.catalog.level_by_name(warehouse, name)),
-            ProductRef::Id(id) if self.catalog.product_name(id).is_none() => {
-                Err(UnknownPlace::Handle)
-            }
-            ProductRef::Id(id) => Ok(self.catalog.level_of(warehouse, id)),
-        }
+    ) -> Result<Option<LevelHandle>, PlaceError> {
+        Ok(self.catalog.level_of(warehouse, self.known_product(product)?))
     }
 
     #[inline]
-    pub(super) fn warehouse_of(&self, level: &StockLevel) -> Result<&Warehouse, UnknownPlace> {
+    pub(super) fn warehouse_of(&self, level: &StockLevel) -> Result<&Warehouse, PlaceError> {
         self.catalog.warehouse(level.warehouse()).ok_or_else(no_such_handle)
     }
 
@@ -240,7 +259,7 @@ impl Engine {
     pub(super) fn level_and_warehouse(
         &self,
         handle: LevelHandle,
-    ) -> Result<(&StockLevel, &Warehouse), UnknownPlace> {
+    ) -> Result<(&StockLevel, &Warehouse), PlaceError> {
         let level = self.catalog.level(handle).ok_or_else(no_such_handle)?;
         Ok((level, self.warehouse_of(level)?))
     }
@@ -273,7 +292,7 @@ impl Engine {
         &self,
         key: Option<KeyUse<'_>>,
         answer: impl Into<Answer>,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<(), Uncertain> {
         match key {
             None => Ok(()),
             some => {
@@ -286,19 +305,19 @@ impl Engine {
 
 // A function, not a value: a call that does not need the error would make it and drop it.
 #[cold]
-fn no_such_handle() -> UnknownPlace {
-    UnknownPlace::Handle
+fn no_such_handle() -> PlaceError {
+    PlaceError::ForeignHandle
 }
 
 /// Why a level can't be opened.
 #[derive(Debug)]
 pub(super) enum CannotOpen {
-    Place(UnknownPlace),
+    Place(PlaceError),
     TooManyNames,
 }
 
-impl From<UnknownPlace> for CannotOpen {
-    fn from(place: UnknownPlace) -> Self {
+impl From<PlaceError> for CannotOpen {
+    fn from(place: PlaceError) -> Self {
         Self::Place(place)
     }
 }
@@ -323,7 +342,17 @@ macro_rules! opens_levels {
     )+};
 }
 
-opens_levels! { AddError TransferError DecisionError SettingError }
+opens_levels! { AddError TransferError SettingError }
+
+impl From<CannotOpen> for ApproveError {
+    fn from(cause: CannotOpen) -> Self {
+        match cause {
+            CannotOpen::TooManyNames => Self::TooManyNames,
+            // The request's warehouses were looked up when it was made.
+            CannotOpen::Place(_) => NotOpen::Unknown.into(),
+        }
+    }
+}
 
 impl AlertSource for Engine {
     fn take_alert(&self, handle: LevelHandle) -> Option<StockAlert> {

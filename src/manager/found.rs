@@ -1,12 +1,13 @@
 //! A reservation as a call found it: whole, and of one instant.
 
-use crate::error::NoReservation;
+use crate::error::{Gone, NoReservation};
 use crate::manager::engine::Engine;
+use crate::manager::settle::End;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::Line;
 use crate::reservation::slot::{Slot, Tenant};
 use crate::reservation::slots::ReadReservation;
-use crate::reservation::state::State;
+use crate::reservation::state::{Phase, State};
 use crate::sync::spin_loop;
 
 /// What a reservation was at one instant. Who swaps `state` has it just as it stands here.
@@ -17,6 +18,36 @@ pub(super) struct Found<'a> {
     /// Sorted by level.
     pub(super) lines: Vec<Line>,
     pub(super) retaken_from: Option<ReservationId>,
+}
+
+impl Found<'_> {
+    /// How a reservation ended that is over.
+    pub(super) fn gone(&self) -> Gone {
+        self.gone_in(self.tenant.chain.end(self.state.phase()))
+    }
+
+    /// How it ended that ends, or ended, in `end`.
+    pub(super) fn gone_in(&self, end: Phase) -> Gone {
+        End::of(end).gone(self.state.expires_at(), self.units(end))
+    }
+
+    /// What the lines say of a reservation that ended in `end`: units sold, and units given back.
+    pub(super) fn units(&self, end: Phase) -> Units {
+        self.lines.iter().fold(Units::default(), |sum, line| {
+            let sold = line.sold_in(end);
+            Units {
+                sold: sum.sold + u64::from(sold),
+                returned: sum.returned + u64::from(line.quantity() - sold),
+            }
+        })
+    }
+}
+
+/// What became of the units of a reservation that is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Units {
+    pub(super) sold: u64,
+    pub(super) returned: u64,
 }
 
 impl Engine {

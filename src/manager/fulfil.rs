@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::audit::entry::AdjustmentType;
 use crate::clock::Timestamp;
-use crate::error::{FulfilError, Unavailable, UnknownPlace};
+use crate::error::{FulfillError, NotStarted};
 use crate::manager::answer::KeyUse;
 use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
@@ -33,7 +33,7 @@ impl Request<'_> {
         quantity: u32,
         order_of_warehouses: &[WarehouseRef<'_>],
         ttl: Duration,
-    ) -> Result<ReservationId, FulfilError> {
+    ) -> Result<ReservationId, FulfillError> {
         let names = order_of_warehouses.iter().map(|warehouse| {
             self.engine.warehouse(*warehouse).map(|found| found.name().to_owned())
         });
@@ -49,7 +49,7 @@ impl Request<'_> {
         quantity: u32,
         strategy: &dyn AllocationStrategy,
         ttl: Duration,
-    ) -> Result<ReservationId, FulfilError> {
+    ) -> Result<ReservationId, FulfillError> {
         self.engine.fulfil(&self.details, product.into(), quantity, strategy, ttl)
     }
 }
@@ -65,10 +65,10 @@ impl Engine {
         quantity: u32,
         strategy: &dyn AllocationStrategy,
         ttl: Duration,
-    ) -> Result<ReservationId, FulfilError> {
+    ) -> Result<ReservationId, FulfillError> {
         let qty = Quantity::new(quantity)?;
         if let ProductRef::Name(name) = product {
-            self.check_name(name).map_err(UnknownPlace::from)?;
+            self.check_name(name)?;
         }
         // The strategy is no part of the request: it may be asked again, and answer otherwise.
         let shape = || RequestShape::new("fulfil").product(product).units(qty).span(ttl);
@@ -80,7 +80,7 @@ impl Engine {
                 match self.fulfil_from_open_levels(details, key, product, qty, strategy, ttl_millis)
                 {
                     // Opened since they were listed, a level may have got units before the refusal.
-                    Err(FulfilError::Insufficient { .. })
+                    Err(FulfillError::Insufficient { .. })
                         if self.levels_of(product).len() > levels => {}
                     other => return other,
                 }
@@ -96,14 +96,9 @@ impl Engine {
         qty: Quantity,
         strategy: &dyn AllocationStrategy,
         ttl_millis: u64,
-    ) -> Result<ReservationId, FulfilError> {
-        let product = match product {
-            ProductRef::Name(name) => self.catalog.product_id(name),
-            ProductRef::Id(id) if self.catalog.product_name(id).is_some() => Some(id),
-            ProductRef::Id(_) => return Err(UnknownPlace::Handle.into()),
-        };
-        let candidates = product.map(|product| self.candidates(product)).unwrap_or_default();
-        let levels = self.turns(product, candidates, qty, strategy);
+    ) -> Result<ReservationId, FulfillError> {
+        let product = self.known_product(product)?;
+        let levels = self.turns(product, self.candidates(product), qty, strategy);
         let now = self.now();
         self.look_before_filling(&levels, qty, now)?;
         self.admit()?;
@@ -149,12 +144,11 @@ impl Engine {
     /// The strategy's order, as levels. What it names that is no candidate is passed over.
     fn turns(
         &self,
-        product: Option<ProductId>,
+        product: ProductId,
         mut candidates: Vec<Candidate>,
         qty: Quantity,
         strategy: &dyn AllocationStrategy,
     ) -> Vec<LevelHandle> {
-        let Some(product) = product else { return Vec::new() };
         strategy.order(qty.get(), &mut candidates);
         let level = |candidate: &Candidate| {
             let warehouse = self.catalog.warehouse(candidate.id)?;
@@ -171,7 +165,7 @@ impl Engine {
         levels: &[LevelHandle],
         qty: Quantity,
         now: Timestamp,
-    ) -> Result<(), FulfilError> {
+    ) -> Result<(), FulfillError> {
         let sum = || self.sum_available(levels);
         let enough = || sum() >= u64::from(qty.get());
         if !enough() && self.slots.is_due(now) {
@@ -197,7 +191,7 @@ impl Engine {
         levels: &[LevelHandle],
         qty: Quantity,
         now: Timestamp,
-    ) -> Result<Parts, FulfilError> {
+    ) -> Result<Parts, FulfillError> {
         match self.try_to_fill(levels, qty)? {
             Ok(parts) => Ok(parts),
             Err(_) if self.slots.is_due(now) => {
@@ -214,12 +208,12 @@ impl Engine {
         &self,
         levels: &[LevelHandle],
         qty: Quantity,
-    ) -> Result<Result<Parts, u64>, Unavailable> {
+    ) -> Result<Result<Parts, u64>, NotStarted> {
         let stop = |(turn, level): (u32, &LevelHandle)| Stop { cell: CellId::level(*level), turn };
         let mut stops: Vec<Stop> = (0..).zip(levels).map(stop).collect();
         let operation =
             Operation::begin_fill(self, plan_stops(&mut stops), qty, Announced::ByOwner)
-                .map_err(|PoolExhausted| Unavailable::Busy)?;
+                .map_err(|PoolExhausted| NotStarted::Busy)?;
         Ok(match operation.run() {
             Ok(done) => {
                 let part = |line| {
@@ -241,10 +235,10 @@ impl Engine {
         &self,
         count: usize,
         now: Timestamp,
-    ) -> Result<Vec<Vacated<'_>>, FulfilError> {
+    ) -> Result<Vec<Vacated<'_>>, FulfillError> {
         self.take_slots(count, now).ok_or_else(|| {
             self.refusals.count(Refusal::Full as usize);
-            FulfilError::Full { slots: self.max_slots }
+            FulfillError::Full { slots: self.max_slots }
         })
     }
 
@@ -268,8 +262,8 @@ impl Engine {
     }
 
     #[cold]
-    fn refuse_sum(&self, qty: Quantity, available: u64) -> FulfilError {
+    fn refuse_sum(&self, qty: Quantity, available: u64) -> FulfillError {
         self.refusals.count(Refusal::Insufficient as usize);
-        FulfilError::Insufficient { needed: qty.get(), available }
+        FulfillError::Insufficient { needed: qty.get(), available }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::{KeyError, RestsOnRecord, Unavailable};
+use crate::error::{KeyError, MutationError};
 use crate::manager::answer::{KeyUse, Remembered};
 use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
@@ -73,7 +73,7 @@ impl Engine {
     /// other one gets its answer. A refusal is not remembered. Returns when the answer is as durable as
     /// it is to be.
     #[inline]
-    pub(super) fn keyed<T: Remembered, E: From<KeyError> + From<Unavailable> + RestsOnRecord>(
+    pub(super) fn keyed<T: Remembered, E: MutationError + From<KeyError>>(
         &self,
         kind: OperationKind,
         details: &Details,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::error::{
-    AddError, BasketError, ConfirmError, ExtendError, FulfilError, ReleaseError, RemoveError,
-    ReserveError, RetakeError, SettingError, ShipError, TransferError, UnknownPlace,
+    AddError, BasketError, ConfirmError, ExtendError, FulfillError, PlaceError, ReleaseError,
+    RemoveError, ReserveError, RetakeError, SettingError, ShipError, TransferError,
 };
 use crate::manager::InventoryManager;
 use crate::manager::answer::{ConfirmOrRetake, Release};
@@ -25,7 +25,7 @@ impl InventoryManager {
     /// rest. Nothing has moved then.
     ///
     /// ```
-    /// use stockade::{AddError, InventoryManager, WarehouseSpec};
+    /// use stockade::{AddError, InventoryManager, WarehouseSpec, PlaceError, NoReservation, FulfillError};
     /// let manager = InventoryManager::builder().warehouse(WarehouseSpec::new("SF").capacity(15)).build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// let refused = manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER");
@@ -161,8 +161,9 @@ impl InventoryManager {
     /// full and the engine is set to wait ([`Backpressure`](crate::Backpressure)).
     ///
     /// # Errors
-    /// [`ReserveError::Insufficient`] if fewer units are available, also for a product that nobody
-    /// ever stocked; see [`ReserveError`] for the rest. Nothing has moved then.
+    /// [`ReserveError::Insufficient`] if fewer units are available, also for a product that lies
+    /// elsewhere only; [`PlaceError::NeverStocked`] for one that no warehouse ever had. See
+    /// [`ReserveError`] for the rest. Nothing has moved then.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -236,8 +237,8 @@ impl InventoryManager {
     /// warehouse that gives. Suspended warehouses are passed over.
     ///
     /// # Errors
-    /// [`FulfilError::Insufficient`] if all of them together had fewer units at one instant of this
-    /// call; see [`FulfilError`] for the rest. Nothing has moved then.
+    /// [`FulfillError::Insufficient`] if all of them together had fewer units at one instant of this
+    /// call; see [`FulfillError`] for the rest. Nothing has moved then.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -255,7 +256,7 @@ impl InventoryManager {
         quantity: u32,
         order_of_warehouses: &[WarehouseRef<'_>],
         ttl: Duration,
-    ) -> Result<ReservationId, FulfilError> {
+    ) -> Result<ReservationId, FulfillError> {
         self.request().fulfill_across_warehouses(product, quantity, order_of_warehouses, ttl)
     }
 
@@ -281,24 +282,24 @@ impl InventoryManager {
         quantity: u32,
         strategy: &dyn AllocationStrategy,
         ttl: Duration,
-    ) -> Result<ReservationId, FulfilError> {
+    ) -> Result<ReservationId, FulfillError> {
         self.request().fulfill_by(product, quantity, strategy, ttl)
     }
 
     /// Sells what a pending reservation holds. Its units stay reserved until they are shipped.
     ///
     /// # Errors
-    /// [`ConfirmError::Expired`] if its time was up: the call has ended it then, unless that was done
-    /// before. See [`ConfirmError`] for the rest.
+    /// [`Gone::Expired`](crate::Gone::Expired) if its time was up: the call has ended it then, unless
+    /// that was done before. See [`ConfirmError`] for the rest.
     ///
     /// ```
     /// # use std::time::Duration;
-    /// use stockade::ConfirmError;
+    /// use stockade::{ConfirmError, Gone};
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// let hold = manager.reserve(("SF", "LAPTOP"), 2, Duration::from_secs(30))?;
     /// manager.confirm(hold)?;
-    /// assert_eq!(manager.confirm(hold), Err(ConfirmError::AlreadyConfirmed));
+    /// assert_eq!(manager.confirm(hold), Err(ConfirmError::Gone(Gone::Sold { units: 2 })));
     /// # Ok::<(), stockade::Error>(())
     /// ```
     pub fn confirm(&self, id: ReservationId) -> Result<(), ConfirmError> {
@@ -309,7 +310,7 @@ impl InventoryManager {
     /// no-ops, and the outcome says which.
     ///
     /// # Errors
-    /// [`ReleaseError::Confirmed`] if it was sold; see [`ReleaseError`] for the rest.
+    /// [`ReleaseError::Sold`] if it was sold; see [`ReleaseError`] for the rest.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -353,8 +354,9 @@ impl InventoryManager {
     /// until it is written.
     ///
     /// # Errors
-    /// [`RetakeError::Retake`] says which lines are short; [`RetakeError::Forgotten`] that the audit
-    /// log does not reach back far enough. Nothing has moved then. See [`RetakeError`] for the rest.
+    /// [`RetakeError::Insufficient`] says which lines are short; [`RetakeError::NoReservation`], also
+    /// that the audit log does not reach back far enough. Nothing has moved then. See
+    /// [`RetakeError`] for the rest.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -389,12 +391,12 @@ impl InventoryManager {
     /// Registers a listener for the alerts of one warehouse, from now on.
     ///
     /// # Errors
-    /// [`UnknownPlace`] if there is no such warehouse.
+    /// [`PlaceError`] if there is no such warehouse.
     pub fn add_warehouse_listener<'w>(
         &self,
         warehouse: impl Into<WarehouseRef<'w>>,
         listener: impl StockAlertListener,
-    ) -> Result<ListenerId, UnknownPlace> {
+    ) -> Result<ListenerId, PlaceError> {
         let warehouse = self.engine.warehouse(warehouse.into())?.id();
         Ok(self.engine.listeners.add(Scope::Warehouse(warehouse), std::sync::Arc::new(listener)))
     }

@@ -8,7 +8,7 @@
 
 use crate::audit::entry::AdjustmentType;
 use crate::clock::Timestamp;
-use crate::error::{NoReservation, PartialError, Unavailable};
+use crate::error::{Gone, InvalidInput, InvalidName, PartialError, PlaceError, Uncertain};
 use crate::manager::InventoryManager;
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::basket::basket_shape;
@@ -20,7 +20,7 @@ use crate::manager::place::{BasketLine, merge_equal_levels};
 use crate::manager::recorder::Draft;
 use crate::manager::request::Request;
 use crate::manager::settle::End;
-use crate::quantity::Quantity;
+use crate::quantity::{InvalidQuantity, Quantity};
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::Line;
 use crate::reservation::slots::Vacated;
@@ -229,7 +229,7 @@ impl Engine {
         step: Step,
     ) -> Result<ReservationStatus, PartialError> {
         if lines.is_empty() {
-            return Err(PartialError::Empty);
+            return Err(InvalidInput::Empty.into());
         }
         let shape = || basket_shape(step.name(), lines).reservation(id);
         self.keyed(step.kind(), details, shape, |key| {
@@ -262,11 +262,12 @@ impl Engine {
     /// The levels of the lines, sorted, equal ones merged.
     pub(super) fn merged<E>(&self, lines: &[BasketLine<'_>]) -> Result<Vec<(LevelHandle, u32)>, E>
     where
-        E: From<crate::quantity::InvalidQuantity> + From<crate::error::UnknownPlace>,
+        E: From<InvalidQuantity> + From<InvalidName> + From<PlaceError>,
     {
         let mut merged = Vec::with_capacity(lines.len());
         for line in lines {
             let qty = Quantity::new(line.quantity)?;
+            self.check_names(line.level)?;
             merged.push((self.resolve(line.level)?, qty.get()));
         }
         merge_equal_levels(&mut merged);
@@ -276,26 +277,17 @@ impl Engine {
     /// Reads a pending hold and its lines, or says what stands in the way. An overdue one is expired.
     fn find_pending(&self, id: ReservationId, now: Timestamp) -> Result<Found<'_>, PartialError> {
         loop {
-            let found = self.find_whole(id).map_err(|missing| match missing {
-                NoReservation::Forgotten => PartialError::Forgotten,
-                NoReservation::Unknown => PartialError::Unknown,
-            })?;
+            let found = self.find_whole(id).map_err(Gone::from)?;
             let state = found.state;
             match state.phase() {
                 Phase::Pending if state.is_overdue(now) => {
                     if self.expire(id.slot(), found.slot, state, now) {
-                        return Err(PartialError::Expired { expired_at: state.expires_at() });
+                        return Err(found.gone_in(Phase::Expired).into());
                     }
                 }
                 Phase::Pending => return Ok(found),
-                Phase::Ending => return Err(PartialError::InProgress),
-                phase => {
-                    return Err(match End::of(found.tenant.chain.end(phase)) {
-                        End::Expire => PartialError::Expired { expired_at: state.expires_at() },
-                        End::Release => PartialError::Released,
-                        End::Sell => PartialError::AlreadyConfirmed,
-                    });
-                }
+                Phase::Ending => return Err(PartialError::Changing),
+                _ => return Err(found.gone().into()),
             }
         }
     }
@@ -352,7 +344,7 @@ impl Engine {
         details: &Details,
         answer: Option<(KeyUse<'_>, Answer)>,
         now: Timestamp,
-    ) -> Option<Result<(), Unavailable>> {
+    ) -> Option<Result<(), Uncertain>> {
         let Found { slot, state, .. } = found;
         slot.swap(*state, state.in_phase(Phase::Ending)).ok()?;
         Some(self.finish_hold(id.slot(), slot, *state, end, now, details, answer))
@@ -367,7 +359,7 @@ impl Engine {
         details: &Details,
         key: (Option<KeyUse<'_>>, Answer),
         now: Timestamp,
-    ) -> Result<Option<Result<(), Unavailable>>, PartialError> {
+    ) -> Result<Option<Result<(), Uncertain>>, PartialError> {
         let &Found { slot, state, ref tenant, .. } = found;
         // Law 5: whatever can run out is obtained before anything moves.
         let slots = self

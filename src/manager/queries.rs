@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use crate::audit::log::AuditLog;
-use crate::error::NoReservation;
-use crate::error::UnknownPlace;
+use crate::error::{NoReservation, PlaceError};
 use crate::manager::InventoryManager;
 use crate::manager::answer::Answer;
 use crate::manager::engine::Engine;
@@ -125,11 +124,11 @@ impl InventoryManager {
     /// one instant.
     ///
     /// # Errors
-    /// [`UnknownPlace`] if there is no such warehouse.
+    /// [`PlaceError`] if there is no such warehouse.
     pub fn levels<'w>(
         &self,
         warehouse: impl Into<WarehouseRef<'w>>,
-    ) -> Result<Vec<WarehouseLevel>, UnknownPlace> {
+    ) -> Result<Vec<WarehouseLevel>, PlaceError> {
         let catalog = &self.engine.catalog;
         let handles = self.engine.warehouse(warehouse.into())?.levels();
         let view = |handle| {
@@ -168,13 +167,13 @@ impl InventoryManager {
     /// go meanwhile may or may not be seen; one that lives throughout is seen once.
     ///
     /// # Errors
-    /// [`UnknownPlace`] if nobody ever stocked the product there.
+    /// [`PlaceError`] if nobody ever stocked the product there.
     pub fn reservations<'l>(
         &self,
         level: impl Into<LevelRef<'l>>,
         from: Option<ReservationCursor>,
         limit: usize,
-    ) -> Result<ReservationPage, UnknownPlace> {
+    ) -> Result<ReservationPage, PlaceError> {
         let level = self.engine.resolve(level.into())?;
         let mut reservations = Vec::new();
         let used = self.engine.slots.used();

@@ -106,7 +106,7 @@ impl Engine {
         let shape = || RequestShape::new("remove").level(level).units(qty).text(reason);
         self.keyed(OperationKind::Remove, details, shape, |key| {
             self.admit()?;
-            let Some(handle) = self.resolve_stocked(level)? else { return Err(short(0)) };
+            let Some(handle) = self.resolve_known(level)? else { return Err(short(0)) };
             let (level, warehouse) = self.level_and_warehouse(handle)?;
             self.check_open(warehouse).map_err(|warehouse| RemoveError::Suspended { warehouse })?;
             let now = self.now();
@@ -136,7 +136,7 @@ impl Engine {
         self.keyed(OperationKind::Ship, details, shape, |key| {
             let not_sold = |sold| ShipError::NotSold { needed: qty.get(), sold };
             self.admit()?;
-            let Some(handle) = self.resolve_stocked(level)? else { return Err(not_sold(0)) };
+            let Some(handle) = self.resolve_known(level)? else { return Err(not_sold(0)) };
             let (level, warehouse) = self.level_and_warehouse(handle)?;
             let step = Step::new(AdjustmentType::Shipped, self.now(), handle, qty.get());
             let long = (details.lengthen() || key.is_some())
@@ -162,7 +162,7 @@ impl Engine {
         self.keyed(OperationKind::CancelSale, details, shape, |key| {
             let not_sold = |sold| ShipError::NotSold { needed: qty.get(), sold };
             self.admit()?;
-            let Some(handle) = self.resolve_stocked(level)? else { return Err(not_sold(0)) };
+            let Some(handle) = self.resolve_known(level)? else { return Err(not_sold(0)) };
             let (level, _) = self.level_and_warehouse(handle)?;
             let draft = self
                 .recorder

@@ -13,7 +13,7 @@ use crate::audit::record::{Header, KeyMark, Short, Step, Steps, Subject};
 use crate::audit::recorder::Recorder as AuditRecorder;
 use crate::audit::writer::{Turn, Writer};
 use crate::clock::Timestamp;
-use crate::error::Unavailable;
+use crate::error::{NotStarted, Reason, Uncertain};
 use crate::manager::answer::{Answer, KeyUse};
 use crate::manager::details::Details;
 use crate::quantity::Quantity;
@@ -44,7 +44,7 @@ impl Recorder {
     /// Whether an operation may begin: the engine is healthy and not closed, and the queue has room.
     /// May wait for room, if the engine is set to.
     #[inline(always)]
-    pub(super) fn admit(&self) -> Result<(), Unavailable> {
+    pub(super) fn admit(&self) -> Result<(), NotStarted> {
         if self.driven.is_some() {
             self.make_room();
         }
@@ -62,17 +62,17 @@ impl Recorder {
 
     /// As [`admit`](Self::admit), for calls that queue nothing. Never waits.
     #[inline]
-    pub(super) fn check(&self) -> Result<(), Unavailable> {
-        self.audit.gate().check().map_err(unavailable)
+    pub(super) fn check(&self) -> Result<(), NotStarted> {
+        self.audit.gate().check().map_err(shut)
     }
 
     /// Queues an operation's one entry, or the long record in its stead. From the first take on this
     /// can't fail for lack of room; an error says that the writer has ended, and that what was done
     /// stays done.
     #[inline(always)]
-    pub(super) fn queue(&self, step: Step, long: Option<Draft<'_>>) -> Result<(), Unavailable> {
+    pub(super) fn queue(&self, step: Step, long: Option<Draft<'_>>) -> Result<(), Uncertain> {
         match long {
-            None => self.audit.record(step).map_err(|WriterGone| Unavailable::Unrecorded),
+            None => self.audit.record(step).map_err(|WriterGone| Uncertain::Unrecorded),
             Some(draft) => draft.queue(),
         }
     }
@@ -84,17 +84,17 @@ impl Recorder {
         &self,
         step: Step,
         long: Option<Draft<'_>>,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<(), Uncertain> {
         match long {
-            None => self.audit.record_unrung(step).map_err(|WriterGone| Unavailable::Unrecorded),
+            None => self.audit.record_unrung(step).map_err(|WriterGone| Uncertain::Unrecorded),
             Some(draft) => draft.queue(),
         }
     }
 
     /// Wakes a parked writer for what was queued before the fence.
     #[inline]
-    pub(super) fn ring_behind(&self, fence: &Fenced) -> Result<(), Unavailable> {
-        self.audit.ring_behind(fence).map_err(|WriterGone| Unavailable::Unrecorded)
+    pub(super) fn ring_behind(&self, fence: &Fenced) -> Result<(), Uncertain> {
+        self.audit.ring_behind(fence).map_err(|WriterGone| Uncertain::Unrecorded)
     }
 
     /// A long record that begins as `step` does.
@@ -143,8 +143,8 @@ impl Recorder {
     }
 
     /// After a commit that may have met an ended writer: whether its record will be written.
-    pub(super) fn check_writer(&self) -> Result<(), Unavailable> {
-        if self.audit.is_writer_gone() { Err(Unavailable::Unrecorded) } else { Ok(()) }
+    pub(super) fn check_writer(&self) -> Result<(), Uncertain> {
+        if self.audit.is_writer_gone() { Err(Uncertain::Unrecorded) } else { Ok(()) }
     }
 
     /// Has the writer write what is queued, where the caller drives it; `true` if there was anything.
@@ -203,20 +203,20 @@ impl std::fmt::Debug for Recorder {
 
 /// The queue's answer, as callers hear it.
 #[cold]
-fn refused(refusal: NotAdmitted) -> Unavailable {
+fn refused(refusal: NotAdmitted) -> NotStarted {
     match refusal {
-        NotAdmitted::Busy => Unavailable::Busy,
-        NotAdmitted::Shut(shut) => unavailable(shut),
+        NotAdmitted::Busy => NotStarted::Busy,
+        NotAdmitted::Shut(cause) => shut(cause),
     }
 }
 
 /// The gate's answer, as callers hear it.
 #[cold]
-fn unavailable(shut: Shut) -> Unavailable {
-    match shut {
-        Shut::Closed => Unavailable::Closed,
-        Shut::Stopped { reason } => Unavailable::Stopped { reason: reason.as_ref().to_owned() },
-        Shut::Poisoned { .. } => Unavailable::Poisoned,
+fn shut(cause: Shut) -> NotStarted {
+    match cause {
+        Shut::Closed => NotStarted::Closed,
+        Shut::Stopped { reason } => NotStarted::Stopped { reason: Reason::from(&*reason) },
+        Shut::Poisoned { .. } => NotStarted::Poisoned,
     }
 }
 
@@ -388,16 +388,16 @@ impl<'a> Draft<'a> {
 
     /// Queues the record. From the first take on this can't fail for lack of room; an error says
     /// that the writer has ended, and that what was done stays done.
-    pub(super) fn queue(mut self) -> Result<(), Unavailable> {
+    pub(super) fn queue(mut self) -> Result<(), Uncertain> {
         let queued = self.steps.take().map_or(Ok(()), |steps| self.audit.record_all(steps));
-        queued.map_err(|WriterGone| Unavailable::Unrecorded)
+        queued.map_err(|WriterGone| Uncertain::Unrecorded)
     }
 
     /// Sends the record ahead of its commit, before that touches anything. From then on
     /// [`Recorder::committed`] has it written; if the commit is refused, it never is.
-    pub(super) fn send_ahead(mut self, name: CommitName) -> Result<(), Unavailable> {
+    pub(super) fn send_ahead(mut self, name: CommitName) -> Result<(), NotStarted> {
         let sent = self.steps.take().map_or(Ok(()), |steps| self.audit.send_ahead(name, steps));
-        sent.map_err(|WriterGone| Unavailable::Closed)
+        sent.map_err(|WriterGone| NotStarted::Closed)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::audit::entry::AdjustmentType;
 use crate::audit::record::Step;
 use crate::clock::Timestamp;
-use crate::error::{ReserveError, Unavailable};
+use crate::error::{NotStarted, ReserveError};
 use crate::manager::answer::KeyUse;
 use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
@@ -148,7 +148,7 @@ impl Engine {
         qty: Quantity,
     ) -> Result<(LevelHandle, &StockLevel), ReserveError> {
         self.check_gate().map_err(|error| self.refuse_unavailable(error))?;
-        let Some(handle) = self.resolve_stocked(level)? else {
+        let Some(handle) = self.resolve_known(level)? else {
             return Err(self.refuse_short(qty, Short { available: 0, overdue_left: false }));
         };
         let (level, warehouse) = self.level_and_warehouse(handle)?;
@@ -218,7 +218,7 @@ impl Engine {
     }
 
     #[cold]
-    fn refuse_unavailable(&self, error: Unavailable) -> ReserveError {
+    fn refuse_unavailable(&self, error: NotStarted) -> ReserveError {
         self.refusals.count(Refusal::Unavailable as usize);
         error.into()
     }

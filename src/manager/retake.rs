@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::audit::entry::{AdjustmentType, EntryType};
-use crate::error::{FlushError, RetakeError, Unavailable};
+use crate::error::{FlushError, NoReservation, NotStarted, Reason, RetakeError};
 use crate::manager::answer::{ConfirmOrRetake, KeyUse};
 use crate::manager::basket::{Purpose, basket_shape};
 use crate::manager::details::Details;
@@ -60,8 +60,8 @@ impl Engine {
         let known_unsold =
             match self.end_hold(id, End::Sell, details, key.map(|key| (key, done.into()))) {
                 Met::Done(recorded) => return Ok(recorded.map(|()| done)?),
-                Met::InProgress => return Err(RetakeError::InProgress),
-                Met::Unknown => return Err(RetakeError::Unknown),
+                Met::InProgress => return Err(RetakeError::Changing),
+                Met::Unknown => return Err(NoReservation::Unknown.into()),
                 Met::Over(over) if over.sold => {
                     let units = self.units_sold(id)?;
                     return self.answer_without_a_move(key, ConfirmOrRetake::AlreadySold { units });
@@ -144,7 +144,7 @@ impl Engine {
         // Its slot was used just now.
         match self.history(id) {
             Ok(Past::Sold(units)) => Ok(units),
-            Ok(_) | Err(Declined::Answer(_)) => Err(RetakeError::Forgotten),
+            Ok(_) | Err(Declined::Answer(_)) => Err(NoReservation::Forgotten.into()),
             Err(Declined::Error(error)) => Err(error),
         }
     }
@@ -154,10 +154,10 @@ impl Engine {
         self.recorder.flush().wait().map_err(|error| {
             RetakeError::from(match error {
                 FlushError::Stopped { reason } => {
-                    Unavailable::Stopped { reason: reason.as_ref().to_owned() }
+                    NotStarted::Stopped { reason: Reason::from(&*reason) }
                 }
-                FlushError::Poisoned { .. } => Unavailable::Poisoned,
-                _ => Unavailable::Closed,
+                FlushError::Poisoned { .. } => NotStarted::Poisoned,
+                _ => NotStarted::Closed,
             })
         })?;
         let history = self.recorder.log().history_of(id, id.created_at());
@@ -172,9 +172,9 @@ impl Engine {
             of_type.map(|entry| u64::from(entry.quantity)).sum()
         };
         match (sum(AdjustmentType::Sold), sum(AdjustmentType::Returned), history.complete) {
-            (0, 0, true) => Err(RetakeError::Unknown.into()),
+            (0, 0, true) => Err(NoReservation::Unknown.into()),
             (0, _, true) => Ok(Past::Unsold),
-            (0, _, false) => Err(RetakeError::Forgotten.into()),
+            (0, _, false) => Err(NoReservation::Forgotten.into()),
             (units, ..) => Ok(Past::Sold(units)),
         }
     }

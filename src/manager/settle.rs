@@ -9,11 +9,12 @@ use std::time::Duration;
 use crate::audit::entry::{AdjustmentType, EventType};
 use crate::audit::record::{Step, Subject};
 use crate::clock::Timestamp;
-use crate::error::{ConfirmError, ExtendError, ReleaseError, Unavailable};
+use crate::error::{ConfirmError, ExtendError, Gone, ReleaseError, Uncertain};
 use crate::manager::answer::{Answer, KeyUse, Release};
 use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
+use crate::manager::found::Units;
 use crate::manager::keyed::RequestShape;
 use crate::manager::recorder::Draft;
 use crate::manager::request::Request;
@@ -71,6 +72,16 @@ impl End {
         }
     }
 
+    /// The end of a reservation, for its callers.
+    pub(super) fn gone(self, at: Timestamp, units: Units) -> Gone {
+        let Units { sold, returned } = units;
+        match self {
+            Self::Sell => Gone::Sold { units: sold },
+            Self::Release => Gone::Released { sold, returned },
+            Self::Expire => Gone::Expired { at, sold, returned },
+        }
+    }
+
     fn entry_type(self) -> AdjustmentType {
         match self {
             Self::Sell => AdjustmentType::Sold,
@@ -83,7 +94,7 @@ impl End {
 #[derive(Debug)]
 pub(super) enum Met {
     /// The step was made.
-    Done(Result<(), Unavailable>),
+    Done(Result<(), Uncertain>),
     /// The hold is over, or was found overdue and is over now.
     Over(Over),
     /// Another thread is ending it at this moment.
@@ -101,6 +112,9 @@ pub(super) struct Over {
     pub(super) sold: bool,
     /// The last moment that it might have lived.
     pub(super) expires_at: Timestamp,
+    /// What became of its units, where this call has ended it; else its lines are read when somebody
+    /// asks.
+    units: Option<Units>,
 }
 
 impl Over {
@@ -108,7 +122,7 @@ impl Over {
     pub(super) fn read(slot: &Slot, state: State) -> Option<Self> {
         let end = End::of(slot.end(state)?);
         let sold = matches!(state.phase(), Phase::Confirmed | Phase::Settling);
-        Some(Self { end, sold, expires_at: state.expires_at() })
+        Some(Self { end, sold, expires_at: state.expires_at(), units: None })
     }
 }
 
@@ -129,14 +143,10 @@ impl Engine {
         self.admit()?;
         match self.end_hold(id, End::Sell, details, key.map(|key| (key, Answer::Done))) {
             Met::Done(recorded) => Ok(recorded?),
-            Met::Over(over) => Err(match over.end {
-                End::Expire => ConfirmError::Expired { expired_at: over.expires_at },
-                End::Release => ConfirmError::Released,
-                End::Sell => ConfirmError::AlreadyConfirmed,
-            }),
-            Met::InProgress => Err(ConfirmError::InProgress),
-            Met::Forgotten => Err(ConfirmError::Forgotten),
-            Met::Unknown => Err(ConfirmError::Unknown),
+            Met::Over(over) => Err(self.gone(id, over).into()),
+            Met::InProgress => Err(ConfirmError::Changing),
+            Met::Forgotten => Err(Gone::Forgotten.into()),
+            Met::Unknown => Err(Gone::Unknown.into()),
         }
     }
 
@@ -155,11 +165,14 @@ impl Engine {
                     return Ok(Release::Released);
                 }
                 Met::Over(over) => match over.end {
-                    End::Sell => return Err(ReleaseError::Confirmed),
+                    End::Sell => match self.gone(id, over) {
+                        Gone::Sold { units } => return Err(ReleaseError::Sold { units }),
+                        _ => Release::Forgotten,
+                    },
                     End::Expire => Release::Expired,
                     End::Release => Release::AlreadyReleased,
                 },
-                Met::InProgress => return Err(ReleaseError::InProgress),
+                Met::InProgress => return Err(ReleaseError::Changing),
                 Met::Forgotten => Release::Forgotten,
                 Met::Unknown => Release::Unknown,
             };
@@ -184,22 +197,21 @@ impl Engine {
             loop {
                 let (slot, state) = match self.slots.find(id) {
                     Lookup::Found(slot, state) => (slot, state),
-                    Lookup::Forgotten => return Err(ExtendError::Forgotten),
-                    Lookup::Unknown => return Err(ExtendError::Unknown),
+                    Lookup::Forgotten => return Err(Gone::Forgotten.into()),
+                    Lookup::Unknown => return Err(Gone::Unknown.into()),
                 };
                 match state.phase() {
                     Phase::Pending if state.is_overdue(now) => {
-                        self.expire(id.slot(), slot, state, now);
-                        return Err(ExtendError::Expired { expired_at: state.expires_at() });
+                        // Where another thread was first, its outcome is looked at.
+                        match self.expire_found(id, slot, state, now) {
+                            Some(over) => return Err(self.gone(id, over).into()),
+                            None => continue,
+                        }
                     }
                     Phase::Pending => {}
-                    Phase::Ending => return Err(ExtendError::InProgress),
-                    _ => match Over::read(slot, state).map(|over| over.end) {
-                        Some(End::Expire) => {
-                            return Err(ExtendError::Expired { expired_at: state.expires_at() });
-                        }
-                        Some(End::Release) => return Err(ExtendError::Released),
-                        Some(End::Sell) => return Err(ExtendError::AlreadyConfirmed),
+                    Phase::Ending => return Err(ExtendError::Changing),
+                    _ => match Over::read(slot, state) {
+                        Some(over) => return Err(self.gone(id, over).into()),
                         None => continue,
                     },
                 }
@@ -250,13 +262,8 @@ impl Engine {
                 },
             }
             if state.is_overdue(now) {
-                // Read before the swap of the state that it belongs to.
-                let stepped = slot.chain().is_whole();
-                let expired = self.expire(id.slot(), slot, state, now);
-                // Whether an earlier step sold anything is read at the next look.
-                if expired && !stepped {
-                    let expires_at = state.expires_at();
-                    return Met::Over(Over { end: End::Expire, sold: false, expires_at });
+                if let Some(over) = self.expire_found(id, slot, state, now) {
+                    return Met::Over(over);
                 }
             } else if slot.swap(state, state.in_phase(Phase::Ending)).is_ok() {
                 return Met::Done(self.finish_hold(
@@ -271,6 +278,36 @@ impl Engine {
             }
             // Another thread stepped on the hold between the look and the swap: look again.
         }
+    }
+
+    /// How a hold that is over ended, for its callers. Where a later one of its slots has been used
+    /// again, its record is no longer all there.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn gone(&self, id: ReservationId, over: Over) -> Gone {
+        match over.units {
+            Some(units) => over.end.gone(over.expires_at, units),
+            None => self.find_whole(id).map_or(Gone::Forgotten, |found| found.gone()),
+        }
+    }
+
+    /// Expires the overdue hold found in `state`, and says what became of its units; `None` if
+    /// somebody stepped on it first.
+    #[cold]
+    #[inline(never)]
+    fn expire_found(
+        &self,
+        id: ReservationId,
+        slot: &Slot,
+        state: State,
+        now: Timestamp,
+    ) -> Option<Over> {
+        // Read before the swap of the state that they belong to: afterwards, the slot may be reused.
+        let found = self.find_whole(id).ok().filter(|found| found.state == state)?;
+        let units = found.units(Phase::Expired);
+        let expires_at = state.expires_at();
+        let over = Over { end: End::Expire, sold: units.sold > 0, expires_at, units: Some(units) };
+        self.expire(id.slot(), slot, state, now).then_some(over)
     }
 
     /// Expires the hold found in `state`, if nobody steps on it first.
@@ -304,7 +341,7 @@ impl Engine {
         now: Timestamp,
         details: &Details,
         answer: Option<(KeyUse<'_>, Answer)>,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<(), Uncertain> {
         // Law 3: the lines are read after the swap was won, never before.
         let chain = slot.chain();
         if !chain.is_empty() {
@@ -339,7 +376,7 @@ impl Engine {
         now: Timestamp,
         details: &Details,
         answer: Option<(KeyUse<'_>, Answer)>,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<(), Uncertain> {
         let tenant = slot.read_tenant(state);
         let (mut lines, mut sold_before, mut unsettled) = (Vec::new(), false, end == End::Sell);
         self.slots.lines_of(number, state, &tenant, |line| {
@@ -373,7 +410,7 @@ impl Engine {
     }
 
     /// Logs and gives what the lines hold.
-    fn end_lines(&self, mut draft: Draft<'_>, end: End, lines: &[Line]) -> Result<(), Unavailable> {
+    fn end_lines(&self, mut draft: Draft<'_>, end: End, lines: &[Line]) -> Result<(), Uncertain> {
         for line in lines {
             draft = draft.line(line.level, line.held);
         }
@@ -396,7 +433,7 @@ impl Engine {
         &self,
         draft: Draft<'_>,
         gifts: &[CommitLine],
-    ) -> Result<(), Unavailable> {
+    ) -> Result<(), Uncertain> {
         let commit = if gifts.len() > 1 { self.commit(gifts).ok() } else { None };
         // Law 2: queued before the credit shows.
         #[cfg(not(planted = "credit_before_entry"))]

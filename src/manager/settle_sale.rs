@@ -7,7 +7,7 @@
 
 use crate::audit::entry::AdjustmentType;
 use crate::clock::Timestamp;
-use crate::error::{NoReservation, SettleError, Unavailable};
+use crate::error::{InvalidInput, NoReservation, SoldLinesError, Uncertain};
 use crate::manager::InventoryManager;
 use crate::manager::answer::KeyUse;
 use crate::manager::basket::basket_shape;
@@ -39,12 +39,13 @@ impl InventoryManager {
     /// units leave: whoever ships by both can find a reservation's units gone.
     ///
     /// # Errors
-    /// [`SettleError::NotSold`] if a line has fewer units left to ship; [`SettleError::Forgotten`] if
-    /// the record has gone. See [`SettleError`] for the rest. Nothing has moved then.
+    /// [`SoldLinesError::NotSold`] if a line has fewer units left to ship;
+    /// [`NoReservation::Forgotten`] if the record has gone. See [`SoldLinesError`] for the rest.
+    /// Nothing has moved then.
     ///
     /// ```
     /// # use std::time::Duration;
-    /// use stockade::{BasketLine, SettleError};
+    /// use stockade::{BasketLine, SoldLinesError};
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// let order = manager.request().keep_until_shipped().sell(("SF", "LAPTOP"), 3)?;
@@ -54,7 +55,7 @@ impl InventoryManager {
     /// manager.ship_lines(order, &laptops(2))?;
     /// // The level has six sold units left, this order only one of them.
     /// let refused = manager.ship_lines(order, &laptops(2));
-    /// assert!(matches!(refused, Err(SettleError::NotSold { needed: 2, sold: 1, .. })));
+    /// assert!(matches!(refused, Err(SoldLinesError::NotSold { needed: 2, sold: 1, .. })));
     /// manager.cancel_sale_lines(order, &laptops(1), "returned at the door")?;
     /// assert_eq!((manager.sold(("SF", "LAPTOP")), manager.available(("SF", "LAPTOP"))), (5, 3));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -63,7 +64,7 @@ impl InventoryManager {
         &self,
         id: ReservationId,
         lines: &[BasketLine<'_>],
-    ) -> Result<(), SettleError> {
+    ) -> Result<(), SoldLinesError> {
         self.request().ship_lines(id, lines)
     }
 
@@ -77,7 +78,7 @@ impl InventoryManager {
         id: ReservationId,
         lines: &[BasketLine<'_>],
         reason: &str,
-    ) -> Result<(), SettleError> {
+    ) -> Result<(), SoldLinesError> {
         self.request().cancel_sale_lines(id, lines, reason)
     }
 }
@@ -88,7 +89,7 @@ impl Request<'_> {
         &self,
         id: ReservationId,
         lines: &[BasketLine<'_>],
-    ) -> Result<(), SettleError> {
+    ) -> Result<(), SoldLinesError> {
         self.engine.settle_lines(&self.details, id, lines, Settlement::Ship)
     }
 
@@ -98,7 +99,7 @@ impl Request<'_> {
         id: ReservationId,
         lines: &[BasketLine<'_>],
         reason: &str,
-    ) -> Result<(), SettleError> {
+    ) -> Result<(), SoldLinesError> {
         self.engine.settle_lines(&self.details, id, lines, Settlement::Cancel { reason })
     }
 }
@@ -142,9 +143,9 @@ impl Engine {
         id: ReservationId,
         lines: &[BasketLine<'_>],
         settlement: Settlement<'_>,
-    ) -> Result<(), SettleError> {
+    ) -> Result<(), SoldLinesError> {
         if lines.is_empty() {
-            return Err(SettleError::Empty);
+            return Err(InvalidInput::Empty.into());
         }
         let shape = || match settlement {
             Settlement::Ship => basket_shape("ship-lines", lines).reservation(id),
@@ -153,7 +154,7 @@ impl Engine {
             }
         };
         self.keyed(settlement.kind(), details, shape, |key| {
-            let named = self.merged::<SettleError>(lines)?;
+            let named = self.merged::<SoldLinesError>(lines)?;
             self.admit()?;
             let now = self.now();
             loop {
@@ -169,18 +170,15 @@ impl Engine {
     }
 
     /// Reads a reservation and its lines. An overdue hold is expired before.
-    fn find_sold(&self, id: ReservationId, now: Timestamp) -> Result<Found<'_>, SettleError> {
+    fn find_sold(&self, id: ReservationId, now: Timestamp) -> Result<Found<'_>, SoldLinesError> {
         loop {
-            let found = self.find_whole(id).map_err(|missing| match missing {
-                NoReservation::Forgotten => SettleError::Forgotten,
-                NoReservation::Unknown => SettleError::Unknown,
-            })?;
+            let found = self.find_whole(id)?;
             if found.state.is_overdue(now) {
                 self.expire(id.slot(), found.slot, found.state, now);
                 continue;
             }
             return match found.state.phase() {
-                Phase::Ending | Phase::Settling => Err(SettleError::InProgress),
+                Phase::Ending | Phase::Settling => Err(SoldLinesError::Changing),
                 _ => Ok(found),
             };
         }
@@ -191,7 +189,7 @@ impl Engine {
         &self,
         found: &Found<'_>,
         named: &[(LevelHandle, u32)],
-    ) -> Result<Plan, SettleError> {
+    ) -> Result<Plan, SoldLinesError> {
         let end = found.tenant.chain.end(found.state.phase());
         let mut plan = Plan {
             moved: Vec::with_capacity(named.len()),
@@ -219,10 +217,10 @@ impl Engine {
         }
     }
 
-    fn not_sold(&self, level: LevelHandle, needed: u32, sold: u32) -> SettleError {
+    fn not_sold(&self, level: LevelHandle, needed: u32, sold: u32) -> SoldLinesError {
         let (warehouse, product) = self.names_of(level);
         let (warehouse, product) = (warehouse.as_ref().into(), product.as_ref().into());
-        SettleError::NotSold { warehouse, product, needed, sold }
+        SoldLinesError::NotSold { warehouse, product, needed, sold }
     }
 
     #[allow(clippy::too_many_arguments, reason = "all that the record tells")]
@@ -260,13 +258,13 @@ impl Engine {
         settlement: Settlement<'_>,
         draft: Draft<'_>,
         now: Timestamp,
-    ) -> Result<Option<Result<(), Unavailable>>, SettleError> {
+    ) -> Result<Option<Result<(), Uncertain>>, SoldLinesError> {
         let gifts = self.settling_gifts(&plan.moved, settlement);
         let settling = match self.slots.begin_settling(id.slot(), found.slot, found.state) {
             Ok(settling) => settling,
             Err(NotSettling::Changed) => return Ok(None),
-            Err(NotSettling::Busy) => return Err(SettleError::InProgress),
-            Err(NotSettling::Gone) => return Err(SettleError::Forgotten),
+            Err(NotSettling::Busy) => return Err(SoldLinesError::Changing),
+            Err(NotSettling::Gone) => return Err(NoReservation::Forgotten.into()),
         };
         if let Err(refusal) = self.take_sold(&plan.moved) {
             settling.give_up();
@@ -281,7 +279,7 @@ impl Engine {
     /// Takes the units off the levels' sold ones: all, or none. The reservation has as many; only where
     /// others ship by level can a level have fewer. In such a mix, a call that is refused here holds
     /// units of its other lines for a moment.
-    fn take_sold(&self, moved: &[(LevelHandle, Quantity)]) -> Result<(), SettleError> {
+    fn take_sold(&self, moved: &[(LevelHandle, Quantity)]) -> Result<(), SoldLinesError> {
         let level = |handle| self.catalog.level(handle);
         for (taken, (handle, qty)) in moved.iter().enumerate() {
             let refusal = match level(*handle).map(|level| level.take_sold(*qty)) {

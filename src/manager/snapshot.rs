@@ -1,6 +1,6 @@
 //! Looking at several levels at one instant.
 
-use crate::error::{SnapshotError, UnknownPlace};
+use crate::error::{PlaceError, SnapshotError};
 use crate::manager::InventoryManager;
 use crate::manager::engine::Engine;
 use crate::manager::place::{LevelRef, ProductRef};
@@ -71,7 +71,7 @@ impl InventoryManager {
     /// ```
     pub fn snapshot(&self, levels: &[LevelRef<'_>]) -> Result<Vec<LevelSnapshot>, SnapshotError> {
         let handles = levels.iter().map(|level| self.engine.resolve(*level));
-        let handles = handles.collect::<Result<Vec<_>, UnknownPlace>>()?;
+        let handles = handles.collect::<Result<Vec<_>, PlaceError>>()?;
         if handles.len() > MAX_LINES {
             return Err(SnapshotError::TooManyLevels { levels: handles.len(), most: MAX_LINES });
         }

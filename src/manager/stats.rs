@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::Unavailable;
+use crate::error::NotStarted;
 use crate::manager::InventoryManager;
 use crate::manager::engine::{Engine, Refusal};
 use crate::manager::journal::JournalLink;
@@ -144,7 +144,7 @@ impl Engine {
     fn health(&self) -> Health {
         match self.check_gate() {
             Ok(()) => {}
-            Err(Unavailable::Poisoned) => return Health::Poisoned,
+            Err(NotStarted::Poisoned) => return Health::Poisoned,
             Err(shut) => return Health::Stopped { reason: shut.to_string() },
         }
         let lag = self.sweeper_lag();

@@ -2,7 +2,9 @@
 
 use crate::audit::entry::AdjustmentType;
 use crate::clock::Timestamp;
-use crate::error::{TransferError, UnknownPlace};
+use crate::error::{
+    ApproveError, NotStarted, PlaceError, TransferError, TransferFailure, Uncertain,
+};
 use crate::manager::details::Details;
 use crate::manager::durability::OperationKind;
 use crate::manager::engine::Engine;
@@ -48,7 +50,7 @@ impl Engine {
             return Err(TransferError::SameWarehouse);
         }
         if let ProductRef::Name(name) = product {
-            self.check_name(name).map_err(UnknownPlace::from)?;
+            self.check_name(name)?;
         }
         let shape = || {
             RequestShape::new("transfer").warehouse(from).warehouse(to).product(product).units(qty)
@@ -76,7 +78,8 @@ impl Engine {
                 qty,
                 held: false,
             };
-            self.move_units(&route, self.now(), |draft| draft.details(details).key(key, ()))
+            self.move_units(&route, self.now(), |draft| draft.details(details).key(key, ()))?;
+            Ok(())
         })
     }
 
@@ -87,7 +90,8 @@ impl Engine {
         level: &StockLevel,
         target: &Warehouse,
     ) -> Result<LevelHandle, TransferError> {
-        let product = self.catalog.product_name(level.product()).ok_or(UnknownPlace::Handle)?;
+        let product =
+            self.catalog.product_name(level.product()).ok_or(PlaceError::ForeignHandle)?;
         Ok(self.resolve_or_open(LevelRef::Names(target.name(), &product))?)
     }
 
@@ -98,7 +102,7 @@ impl Engine {
         target: &Warehouse,
         qty: Quantity,
         held: bool,
-    ) -> Result<(), TransferError> {
+    ) -> Result<(), TransferFailure> {
         let needed = qty.get();
         let enough = || held || from.available() >= needed;
         if !enough() {
@@ -106,10 +110,10 @@ impl Engine {
         }
         let available = from.available();
         if !held && available < needed {
-            return Err(TransferError::Insufficient { needed, available });
+            return Err(TransferFailure::Insufficient { needed, available });
         }
         let room = target.room_left();
-        if room < needed { Err(TransferError::OverCapacity { needed, room }) } else { Ok(()) }
+        if room < needed { Err(TransferFailure::OverCapacity { needed, room }) } else { Ok(()) }
     }
 
     /// Moves the units, or refuses because stock or room was short at one instant. `complete` adds to
@@ -119,12 +123,14 @@ impl Engine {
         route: &Route,
         now: Timestamp,
         complete: impl Fn(Draft<'_>) -> Draft<'_>,
-    ) -> Result<(), TransferError> {
+    ) -> Result<(), NotMoved> {
         match self.try_to_move(route, now, &complete) {
-            Err(TransferError::Insufficient { .. }) if self.slots.is_due(now) => {
+            Err(NotMoved::Failed(TransferFailure::Insufficient { .. }))
+                if self.slots.is_due(now) =>
+            {
                 // A commit never ends holds by itself, so that it keeps to its order of cells.
-                let (level, _) = self.level_and_warehouse(route.from)?;
-                self.take_back_overdue(now, || level.available() >= route.qty.get());
+                let available = || self.catalog.level(route.from).map_or(0, StockLevel::available);
+                self.take_back_overdue(now, || available() >= route.qty.get());
                 self.try_to_move(route, now, &complete)
             }
             other => other,
@@ -137,7 +143,7 @@ impl Engine {
         route: &Route,
         now: Timestamp,
         complete: impl Fn(Draft<'_>) -> Draft<'_>,
-    ) -> Result<(), TransferError> {
+    ) -> Result<(), NotMoved> {
         let &Route { from, to, source, target, qty, held } = route;
         let leave = if held { Delta::ship(qty) } else { Delta::withdraw(qty) };
         let mut lines = [
@@ -147,13 +153,16 @@ impl Engine {
             Line { cell: CellId::room(target), delta: Delta::withdraw(qty) },
         ];
         lines.sort_unstable_by_key(|line| line.cell);
+        let needed = qty.get();
+        let short =
+            |available| NotMoved::Failed(TransferFailure::Insufficient { needed, available });
         #[cfg(planted = "transfer_in_two_steps")]
         let lines = {
             let leaves =
                 |line: &Line| [CellId::level(from), CellId::room(source)].contains(&line.cell);
             let (out, into): (Vec<_>, Vec<_>) = lines.into_iter().partition(leaves);
             if let Err(Refused::Line { available, .. }) = self.commit(&out)?.run() {
-                return Err(TransferError::Insufficient { needed: qty.get(), available });
+                return Err(short(available));
             }
             crate::sync::yield_now();
             into
@@ -171,12 +180,61 @@ impl Engine {
         match commit.run() {
             Ok(_) => Ok(self.recorder.check_writer()?),
             Err(Refused::Line { cell, available, .. }) if cell == CellId::room(target) => {
-                Err(TransferError::OverCapacity { needed: qty.get(), room: available })
+                Err(NotMoved::Failed(TransferFailure::OverCapacity { needed, room: available }))
             }
-            Err(Refused::Line { available, .. }) => {
-                Err(TransferError::Insufficient { needed: qty.get(), available })
-            }
+            Err(Refused::Line { available, .. }) => Err(short(available)),
             Err(Refused::Sum { .. }) => unreachable!("a transfer fills nothing"),
+        }
+    }
+}
+
+/// Why units did not move, or may not have been recorded, in a transfer of either kind.
+#[derive(Debug)]
+pub(super) enum NotMoved {
+    Failed(TransferFailure),
+    NotStarted(NotStarted),
+    Uncertain(Uncertain),
+}
+
+impl From<NotStarted> for NotMoved {
+    fn from(cause: NotStarted) -> Self {
+        Self::NotStarted(cause)
+    }
+}
+
+impl From<Uncertain> for NotMoved {
+    fn from(cause: Uncertain) -> Self {
+        Self::Uncertain(cause)
+    }
+}
+
+impl From<TransferFailure> for TransferError {
+    fn from(failure: TransferFailure) -> Self {
+        match failure {
+            TransferFailure::Insufficient { needed, available } => {
+                Self::Insufficient { needed, available }
+            }
+            TransferFailure::OverCapacity { needed, room } => Self::OverCapacity { needed, room },
+        }
+    }
+}
+
+impl From<NotMoved> for TransferError {
+    fn from(cause: NotMoved) -> Self {
+        match cause {
+            NotMoved::Failed(failure) => failure.into(),
+            NotMoved::NotStarted(cause) => cause.into(),
+            NotMoved::Uncertain(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<NotMoved> for ApproveError {
+    fn from(cause: NotMoved) -> Self {
+        match cause {
+            NotMoved::Failed(failure) => failure.into(),
+            NotMoved::NotStarted(cause) => cause.into(),
+            NotMoved::Uncertain(cause) => cause.into(),
         }
     }
 }

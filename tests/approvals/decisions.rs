@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use stockade::{
-    Applied, DecisionError, Error, ManualClock, NoTransferRequest, RequestKey,
-    RequestTransferError, Timestamp, TransferFailure, TransferRequestId, TransferRequestStatus,
-    Unavailable,
+    Applied, ApproveError, CallError, Error, InvalidInput, ManualClock, NoTransferRequest, NotOpen,
+    NotStarted, RejectError, RequestKey, RequestTransferError, Timestamp, TransferFailure,
+    TransferRequestId, TransferRequestStatus,
 };
 
 use crate::{MINUTE, NYC, SF, ask, ask_held, assert_counts, builder, status, stocked};
@@ -45,14 +45,12 @@ fn a_decision_is_made_once_and_later_ones_hear_which() {
     manager.approve(approved, "mira").expect("pending");
     manager.reject(rejected, "mira", "no").expect("pending");
     let full = TransferFailure::OverCapacity { needed: 51, room: 49 };
-    assert_eq!(manager.approve(failed, "mira"), Err(DecisionError::Failed(full)));
-    for (id, known) in [
-        (approved, DecisionError::AlreadyApproved),
-        (rejected, DecisionError::AlreadyRejected),
-        (failed, DecisionError::AlreadyFailed),
-    ] {
-        assert_eq!(manager.approve(id, "otto"), Err(known.clone()));
-        assert_eq!(manager.reject(id, "otto", "late"), Err(known));
+    assert_eq!(manager.approve(failed, "mira"), Err(ApproveError::Failed(full)));
+    for (id, known) in
+        [(approved, NotOpen::Approved), (rejected, NotOpen::Rejected), (failed, NotOpen::Failed)]
+    {
+        assert_eq!(manager.approve(id, "otto"), Err(known.into()));
+        assert_eq!(manager.reject(id, "otto", "late"), Err(known.into()));
         assert_eq!(
             &*manager.transfer_request(id).expect("kept").decision.expect("final").by,
             "mira"
@@ -67,14 +65,14 @@ fn an_approval_fails_for_good_if_stock_is_short_by_then() {
     let id = ask(&manager, 30);
     manager.reserve(SF, 80, MINUTE).expect("enough");
     let failure = TransferFailure::Insufficient { needed: 30, available: 20 };
-    assert_eq!(manager.approve(id, "mira"), Err(DecisionError::Failed(failure)));
+    assert_eq!(manager.approve(id, "mira"), Err(ApproveError::Failed(failure)));
     assert_counts(&manager, (20, 80), (0, 0));
     assert_eq!(manager.level(NYC), None, "what fails opens no level");
     let decision = manager.transfer_request(id).expect("kept").decision.expect("final");
     assert_eq!(decision.failure, Some(failure));
     assert_eq!(decision.reason.as_deref(), Some("30 units needed, 20 available"));
     manager.add_stock(SF, 30, "SUPPLIER").expect("room");
-    assert_eq!(manager.approve(id, "mira"), Err(DecisionError::AlreadyFailed));
+    assert_eq!(manager.approve(id, "mira"), Err(NotOpen::Failed.into()));
 }
 
 #[test]
@@ -112,7 +110,7 @@ fn held_units_come_back_where_nothing_is_transferred() {
     manager.reject(rejected, "mira", "no").expect("pending");
     assert_counts(&manager, (40, 60), (0, 0));
     let full = TransferFailure::OverCapacity { needed: 60, room: 50 };
-    assert_eq!(manager.approve(failed, "mira"), Err(DecisionError::Failed(full)));
+    assert_eq!(manager.approve(failed, "mira"), Err(ApproveError::Failed(full)));
     assert_counts(&manager, (100, 0), (0, 0));
 }
 
@@ -120,11 +118,14 @@ fn held_units_come_back_where_nothing_is_transferred() {
 fn what_can_be_no_decision_is_refused_and_leaves_the_request_open() {
     let manager = stocked(builder());
     let id = ask(&manager, 1);
-    assert!(matches!(manager.approve(id, ""), Err(DecisionError::Name(_))));
-    assert!(matches!(manager.reject(id, &"x".repeat(256), "no"), Err(DecisionError::Name(_))));
+    assert!(matches!(manager.approve(id, ""), Err(ApproveError::Input(InvalidInput::Name(_)))));
+    assert!(matches!(
+        manager.reject(id, &"x".repeat(256), "no"),
+        Err(RejectError::Input(InvalidInput::Name(_)))
+    ));
     let unknown = TransferRequestId::from(id.as_u64() + 1);
-    assert_eq!(manager.approve(unknown, "mira"), Err(DecisionError::Unknown));
-    assert_eq!(manager.reject(unknown, "mira", "no"), Err(DecisionError::Unknown));
+    assert_eq!(manager.approve(unknown, "mira"), Err(NotOpen::Unknown.into()));
+    assert_eq!(manager.reject(unknown, "mira", "no"), Err(NotOpen::Unknown.into()));
     assert_eq!(manager.transfer_request(unknown), Err(NoTransferRequest::Unknown));
     assert_eq!(status(&manager, id), TransferRequestStatus::PendingApproval);
 }
@@ -136,7 +137,7 @@ fn a_suspended_warehouse_takes_no_approval_and_the_request_stays_open() {
     let held = ask_held(&manager, 10);
     for warehouse in ["SF", "NYC"] {
         manager.suspend(warehouse).expect("there");
-        let suspended = DecisionError::Suspended { warehouse: warehouse.to_owned() };
+        let suspended = ApproveError::Suspended { warehouse: warehouse.to_owned() };
         assert!(suspended.is_retryable());
         assert_eq!(manager.approve(id, "mira"), Err(suspended.clone()));
         assert_eq!(manager.approve(held, "mira"), Err(suspended));
@@ -163,10 +164,10 @@ fn a_repeated_key_hears_of_a_failed_approval_what_the_first_call_heard() {
     let key = RequestKey::try_from("approve").expect("a legal key");
     let approve = || manager.request().key(key).approve(id, "mira");
     let failure = TransferFailure::Insufficient { needed: 101, available: 100 };
-    assert_eq!(approve(), Err(DecisionError::Failed(failure)));
+    assert_eq!(approve(), Err(ApproveError::Failed(failure)));
     manager.add_stock(SF, 100, "SUPPLIER").expect("room");
-    assert_eq!(approve(), Err(DecisionError::Failed(failure)));
-    assert_eq!(manager.approve(id, "mira"), Err(DecisionError::AlreadyFailed));
+    assert_eq!(approve(), Err(ApproveError::Failed(failure)));
+    assert_eq!(manager.approve(id, "mira"), Err(NotOpen::Failed.into()));
 }
 
 #[cfg(feature = "testing")]
@@ -177,11 +178,11 @@ fn while_the_sink_fails_nothing_is_decided_and_the_request_stays_open() {
     let id = ask_held(&manager, 10);
     control.fail("disk full");
     assert!(manager.flush().wait().is_err());
-    let stopped = Unavailable::Stopped { reason: "disk full".to_owned() };
-    assert_eq!(manager.approve(id, "mira"), Err(DecisionError::Unavailable(stopped.clone())));
-    assert_eq!(manager.reject(id, "mira", "no"), Err(DecisionError::Unavailable(stopped.clone())));
+    let stopped = NotStarted::Stopped { reason: "disk full".into() };
+    assert_eq!(manager.approve(id, "mira"), Err(stopped.clone().into()));
+    assert_eq!(manager.reject(id, "mira", "no"), Err(stopped.clone().into()));
     let refused = manager.request_transfer("SF", "NYC", "LAPTOP", 1);
-    assert_eq!(refused, Err(RequestTransferError::Unavailable(stopped)));
+    assert_eq!(refused, Err(stopped.into()));
     assert_counts(&manager, (90, 10), (0, 0));
     assert_eq!(manager.transfer_requests().len(), 1);
     control.recover();
@@ -196,9 +197,9 @@ fn a_closed_engine_takes_no_requests_and_no_decisions() {
     let id = ask(&manager, 1);
     let _ = manager.shutdown(MINUTE);
     let closed = manager.request_transfer("SF", "NYC", "LAPTOP", 1).expect_err("closed");
-    assert_eq!(closed, RequestTransferError::Unavailable(Unavailable::Closed));
+    assert_eq!(closed, RequestTransferError::Call(CallError::NotStarted(NotStarted::Closed)));
     let closed = manager.approve(id, "mira").expect_err("closed");
-    assert_eq!(closed, DecisionError::Unavailable(Unavailable::Closed));
+    assert_eq!(closed, ApproveError::Call(CallError::NotStarted(NotStarted::Closed)));
     assert_eq!(Error::from(closed).applied(), Applied::No);
     assert_eq!(status(&manager, id), TransferRequestStatus::PendingApproval);
 }

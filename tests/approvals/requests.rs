@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use stockade::{
-    ApproveBelow, DecisionError, KeyError, NoTransferRequest, ProposedTransfer, RequestKey,
-    RequestTransferError, Timestamp, TransferRequestStatus, UnknownPlace,
+    ApproveBelow, CallError, InvalidInput, KeyError, NoTransferRequest, NotOpen, PlaceError,
+    ProposedTransfer, RequestKey, RequestTransferError, Timestamp, TransferRequestStatus,
 };
 
 use crate::{ask, ask_held, assert_counts, builder, status, stocked};
@@ -29,16 +29,24 @@ fn what_can_be_no_request_is_refused() {
         manager.request_transfer(from, to, product, units).expect_err("refused")
     };
     assert_eq!(ask("SF", "SF", "LAPTOP", 1), RequestTransferError::SameWarehouse);
-    assert!(matches!(ask("SF", "NYC", "LAPTOP", 0), RequestTransferError::Quantity(_)));
+    assert!(matches!(
+        ask("SF", "NYC", "LAPTOP", 0),
+        RequestTransferError::Input(InvalidInput::Quantity(_))
+    ));
     let place = |error| match error {
         RequestTransferError::Place(place) => place,
         other => panic!("{other}"),
     };
     let warehouse = "LA".to_owned();
-    assert_eq!(place(ask("SF", "LA", "LAPTOP", 1)), UnknownPlace::Warehouse { warehouse });
-    let (warehouse, product) = ("SF".to_owned(), "LAPTOB".to_owned());
-    assert_eq!(place(ask("SF", "NYC", "LAPTOB", 1)), UnknownPlace::Product { warehouse, product });
-    assert!(matches!(place(ask("SF", "NYC", "", 1)), UnknownPlace::Name(_)));
+    assert_eq!(place(ask("SF", "LA", "LAPTOP", 1)), PlaceError::UnknownWarehouse { warehouse });
+    let product = "LAPTOB".to_owned();
+    assert_eq!(place(ask("SF", "NYC", "LAPTOB", 1)), PlaceError::NeverStocked { product });
+    let (warehouse, product) = ("NYC".to_owned(), "LAPTOP".to_owned());
+    assert_eq!(
+        place(ask("NYC", "SF", "LAPTOP", 1)),
+        PlaceError::NotStockedHere { warehouse, product }
+    );
+    assert!(matches!(ask("SF", "NYC", "", 1), RequestTransferError::Input(InvalidInput::Name(_))));
     assert_eq!(manager.transfer_requests(), []);
 }
 
@@ -82,7 +90,7 @@ fn decided_requests_are_forgotten_a_thousand_later() {
         })
         .collect();
     assert_eq!(manager.transfer_request(ids[0]), Err(NoTransferRequest::Forgotten));
-    assert_eq!(manager.approve(ids[0], "mira"), Err(DecisionError::Forgotten));
+    assert_eq!(manager.approve(ids[0], "mira"), Err(NotOpen::Forgotten.into()));
     assert_eq!(status(&manager, ids[1]), TransferRequestStatus::Rejected);
     assert_eq!(status(&manager, open), TransferRequestStatus::PendingApproval);
 }
@@ -141,17 +149,17 @@ fn a_repeated_key_gives_the_first_answer_and_moves_nothing_twice() {
     };
     let id = request(30).expect("enough");
     assert_eq!(request(30), Ok(id));
-    assert_eq!(request(31), Err(RequestTransferError::Key(KeyError::Conflict)));
+    assert_eq!(request(31), Err(RequestTransferError::Call(CallError::Key(KeyError::Conflict))));
     // Whether units are held is part of what was asked.
     let plain = manager.request().key(key("request")).request_transfer("SF", "NYC", "LAPTOP", 30);
-    assert_eq!(plain, Err(RequestTransferError::Key(KeyError::Conflict)));
+    assert_eq!(plain, Err(RequestTransferError::Call(CallError::Key(KeyError::Conflict))));
     assert_counts(&manager, (70, 30), (0, 0));
 
     let approve = |id| manager.request().key(key("approve")).approve(id, "mira");
     assert_eq!((approve(id), approve(id)), (Ok(()), Ok(())));
     assert_counts(&manager, (70, 0), (30, 0));
     let other = ask(&manager, 1);
-    assert_eq!(approve(other), Err(DecisionError::Key(KeyError::Conflict)));
+    assert_eq!(approve(other), Err(KeyError::Conflict.into()));
 
     let reject = || manager.request().key(key("reject")).reject(other, "mira", "no");
     assert_eq!((reject(), reject()), (Ok(()), Ok(())));

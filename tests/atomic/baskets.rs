@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use stockade::{
-    BasketError, BasketLine, InventoryManager, LevelRef, ManualClock, Release, ReservationId,
-    Timestamp,
+    BasketError, BasketLine, InvalidInput, InventoryManager, LevelRef, ManualClock, Release,
+    ReservationId, Timestamp,
 };
 
 use crate::{HOUR, add, under_load};
@@ -159,7 +159,10 @@ fn a_basket_of_ten_thousand_lines_is_taken_and_given_back_whole() {
         lines.iter().copied().chain([BasketLine::new(("NYC", "P0"), 1)]).collect();
     add(&manager, "NYC", "P0", 1);
     let refused = manager.reserve_basket(&too_many, HOUR);
-    assert_eq!(refused, Err(BasketError::TooManyLines { lines: 10_001, most: 10_000 }));
+    assert_eq!(
+        refused,
+        Err(BasketError::Input(InvalidInput::TooManyLines { lines: 10_001, most: 10_000 }))
+    );
 }
 
 /// The products that the baskets of the next tests take one unit each of.

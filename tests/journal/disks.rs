@@ -6,7 +6,9 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stockade::{Durability, Health, InventoryManager, ReserveError, Unavailable};
+use stockade::{
+    CallError, Durability, Health, InventoryManager, NotStarted, ReserveError, Uncertain,
+};
 
 use crate::state::MINUTE;
 
@@ -46,11 +48,12 @@ fn sell_until_stopped(manager: &InventoryManager) -> u32 {
     let deadline = Instant::now() + MINUTE;
     while Instant::now() < deadline {
         match manager.sell(LAPTOPS, 1) {
-            Err(ReserveError::Unavailable(Unavailable::Stopped { .. })) => {
+            Err(ReserveError::Call(CallError::NotStarted(NotStarted::Stopped { .. }))) => {
                 assert!(matches!(manager.health(), Health::Stopped { .. }));
                 return manager.sold(LAPTOPS);
             }
-            Ok(_) | Err(ReserveError::Unavailable(Unavailable::NotDurable { .. })) => {}
+            Ok(_) | Err(ReserveError::Call(CallError::Uncertain(Uncertain::NotDurable { .. }))) => {
+            }
             Err(error) => panic!("{error}"),
         }
     }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    Applied, Builder, ConfirmError, Durability, FlushError, InventoryManager, OperationKind,
-    Release, RequestKey, ReserveError, Storage, Unavailable,
+    Applied, Builder, CallError, Durability, FlushError, Gone, InventoryManager, NotStarted,
+    OperationKind, Release, RequestKey, ReserveError, Storage, Uncertain,
 };
 
 use crate::stalled::StalledDisk;
@@ -108,7 +108,7 @@ fn a_repeat_waits_for_the_entry_of_the_first_call() {
     thread::scope(|scope| {
         let repeats = [
             scope.spawn(|| {
-                assert_eq!(synced().confirm(hold), Err(ConfirmError::AlreadyConfirmed));
+                assert_eq!(synced().confirm(hold), Err(Gone::Sold { units: 1 }.into()));
                 told.load(Ordering::SeqCst)
             }),
             scope.spawn(|| {
@@ -140,11 +140,17 @@ fn a_disk_that_fails_to_sync_leaves_the_caller_knowing_that_it_was_applied_in_me
     disk.fail_fsync(true);
     let failed = sell().expect_err("the disk fails");
     assert_eq!(failed.applied(), Applied::InMemory);
-    assert!(matches!(&failed, ReserveError::Unavailable(Unavailable::NotDurable { .. })));
+    assert!(matches!(
+        &failed,
+        ReserveError::Call(CallError::Uncertain(Uncertain::NotDurable { .. }))
+    ));
     assert_eq!(manager.sold(LAPTOPS), 3);
     // Nothing else moves meanwhile, and what is refused is told to be.
     let refused = manager.sell(LAPTOPS, 1).expect_err("stopped");
-    assert!(matches!(&refused, ReserveError::Unavailable(Unavailable::Stopped { .. })));
+    assert!(matches!(
+        &refused,
+        ReserveError::Call(CallError::NotStarted(NotStarted::Stopped { .. }))
+    ));
     assert_eq!(refused.applied(), Applied::No);
     assert_eq!(after_a_power_cut(&disk).sold(LAPTOPS), 0);
 

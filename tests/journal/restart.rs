@@ -6,7 +6,7 @@ use std::time::Duration;
 use stockade::testing::SimulatedDisk;
 use stockade::{
     AddError, AuditFilter, BasketLine, BuildError, ConfirmError, ConfirmOrRetake, FileStorage,
-    InventoryManager, JournalError, KeyError, ManualClock, Owner, Release, RequestKey,
+    Gone, InventoryManager, JournalError, KeyError, ManualClock, Owner, Release, RequestKey,
     ReservationStatus, Timestamp, WarehouseSpec,
 };
 
@@ -116,7 +116,7 @@ fn a_hold_that_fell_due_while_the_engine_was_down_gets_a_grace() {
 
     clock.advance(120 * MINUTE);
     let none = open(Duration::ZERO);
-    assert!(matches!(none.confirm(long), Err(ConfirmError::Expired { .. })));
+    assert!(matches!(none.confirm(long), Err(ConfirmError::Gone(Gone::Expired { .. }))));
     assert_eq!(none.available(("SF", "LAPTOP")), 9);
 }
 

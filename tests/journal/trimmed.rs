@@ -6,7 +6,8 @@ use std::time::Duration;
 use stockade::testing::SimulatedDisk;
 use stockade::{
     AuditFilter, BasketLine, Health, InventoryManager, JournalError, JournalPosition,
-    JournalReader, JournalRetention, ManualClock, RequestKey, RetakeError, Timestamp,
+    JournalReader, JournalRetention, ManualClock, NoReservation, RequestKey, RetakeError,
+    Timestamp,
 };
 
 use crate::retention::{LAPTOPS, archived, checkpoints, short, verify, work};
@@ -166,7 +167,10 @@ fn a_hold_of_which_only_segments_that_are_gone_tell_is_not_taken_for_one_that_ne
     // All entries that are left fit into the log of this one: what is gone went with the segments.
     let manager = open(1_000_000);
     assert!(manager.recovered().expect("a journal").checkpoint.is_some());
-    assert_eq!(manager.confirm_or_retake(hold, &lines), Err(RetakeError::Forgotten));
+    assert_eq!(
+        manager.confirm_or_retake(hold, &lines),
+        Err(RetakeError::NoReservation(NoReservation::Forgotten))
+    );
     assert_eq!(manager.sold(LAPTOPS), 301, "it was sold a second time");
 }
 

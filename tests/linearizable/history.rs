@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use stockade::{
-    BasketError, BasketLine, ConfirmError, FulfilError, InventoryManager, LevelRef, ManualClock,
-    Release, ReleaseError, ReservationId, ReserveError, Timestamp, TransferError, WarehouseSpec,
+    BasketError, BasketLine, ConfirmError, FulfillError, Gone, InventoryManager, LevelRef,
+    ManualClock, Release, ReleaseError, ReservationId, ReserveError, Timestamp, TransferError,
+    WarehouseSpec,
 };
 
 use crate::checker::Call;
@@ -253,8 +254,8 @@ impl Site<'_> {
                 match self.manager.release(*id) {
                     Ok(Release::Released) => Answered::Released { hold, lines: lines.clone() },
                     Ok(Release::AlreadyReleased) => Answered::Over { hold, sold: false },
-                    Err(ReleaseError::Confirmed) => Answered::Over { hold, sold: true },
-                    Err(ReleaseError::InProgress) => Answered::InProgress { hold },
+                    Err(ReleaseError::Sold { .. }) => Answered::Over { hold, sold: true },
+                    Err(ReleaseError::Changing) => Answered::InProgress { hold },
                     other => panic!("{other:?}"),
                 }
             }
@@ -289,9 +290,9 @@ impl Site<'_> {
     fn confirm(&self, hold: usize, id: ReservationId) -> Answered {
         match self.manager.confirm(id) {
             Ok(()) => Answered::Confirmed { hold },
-            Err(ConfirmError::Released) => Answered::Over { hold, sold: false },
-            Err(ConfirmError::AlreadyConfirmed) => Answered::Over { hold, sold: true },
-            Err(ConfirmError::InProgress) => Answered::InProgress { hold },
+            Err(ConfirmError::Gone(Gone::Released { .. })) => Answered::Over { hold, sold: false },
+            Err(ConfirmError::Gone(Gone::Sold { .. })) => Answered::Over { hold, sold: true },
+            Err(ConfirmError::Changing) => Answered::InProgress { hold },
             Err(error) => panic!("{error}"),
         }
     }
@@ -310,7 +311,7 @@ impl Site<'_> {
                 own.push((number, id, lines.clone()));
                 Answered::Fulfilled { hold: number, order, units, lines }
             }
-            Err(FulfilError::Insufficient { available, .. }) => {
+            Err(FulfillError::Insufficient { available, .. }) => {
                 Answered::FulfilShort { order, units, available }
             }
             Err(error) => panic!("{error}"),

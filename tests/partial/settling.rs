@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use stockade::{
-    AdjustmentType, AuditFilter, BasketLine, InventoryManager, NoReservation, Release, RequestKey,
-    Reservation, ReservationId, ReservationStatus, SettleError,
+    AdjustmentType, AuditFilter, BasketLine, InvalidInput, InventoryManager, NoReservation,
+    Release, RequestKey, Reservation, ReservationId, ReservationStatus, SoldLinesError,
 };
 
 use crate::{CABLE, LAPTOP, MOUSE, TTL, basket, counts, line, parts, shop, shop_with};
@@ -19,8 +19,8 @@ fn laptops(units: u32) -> [BasketLine<'static>; 1] {
     [line(LAPTOP, units)]
 }
 
-fn not_sold((warehouse, product): (&str, &str), needed: u32, sold: u32) -> SettleError {
-    SettleError::NotSold { warehouse: warehouse.into(), product: product.into(), needed, sold }
+fn not_sold((warehouse, product): (&str, &str), needed: u32, sold: u32) -> SoldLinesError {
+    SoldLinesError::NotSold { warehouse: warehouse.into(), product: product.into(), needed, sold }
 }
 
 #[test]
@@ -65,8 +65,11 @@ fn a_refused_call_moves_nothing_of_any_line() {
     manager.confirm(id).expect("pending");
     let refused = manager.ship_lines(id, &[line(LAPTOP, 1), line(MOUSE, 5)]);
     assert_eq!(refused, Err(not_sold(MOUSE, 5, 4)));
-    assert_eq!(manager.ship_lines(id, &[]), Err(SettleError::Empty));
-    assert!(matches!(manager.ship_lines(id, &laptops(0)), Err(SettleError::Quantity(_))));
+    assert_eq!(manager.ship_lines(id, &[]), Err(SoldLinesError::Input(InvalidInput::Empty)));
+    assert!(matches!(
+        manager.ship_lines(id, &laptops(0)),
+        Err(SoldLinesError::Input(InvalidInput::Quantity(_)))
+    ));
     // Units that left by level are gone for whoever counts on the reservation.
     manager.ship(MOUSE, 2).expect("sold");
     let refused = manager.ship_lines(id, &[line(LAPTOP, 1), line(MOUSE, 4)]);
@@ -154,7 +157,10 @@ fn a_record_that_has_gone_ships_nothing() {
     let id = manager.sell(LAPTOP, 3).expect("stock");
     use_all_slots(&manager);
     assert_eq!(manager.reservation(id), Err(NoReservation::Forgotten));
-    assert_eq!(manager.ship_lines(id, &laptops(1)), Err(SettleError::Forgotten));
+    assert_eq!(
+        manager.ship_lines(id, &laptops(1)),
+        Err(SoldLinesError::NoReservation(NoReservation::Forgotten))
+    );
     assert_eq!(counts(&manager, LAPTOP), (7, 3, 3));
 }
 

@@ -7,8 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use stockade::{
-    AdjustmentType, AuditFilter, EntryType, InventoryManager, NoReservation, PartialError,
-    ReservationId, SettleError,
+    AdjustmentType, AuditFilter, EntryType, Gone, InventoryManager, NoReservation, PartialError,
+    ReservationId, SoldLinesError,
 };
 
 use crate::{LAPTOP, MOUSE, line};
@@ -70,10 +70,9 @@ fn steps_that_race_sell_and_give_back_each_unit_once() {
             };
             match done {
                 Ok(_) => count.fetch_add(units, Ordering::Relaxed),
-                Err(PartialError::InProgress) => continue,
+                Err(PartialError::Changing) => continue,
                 Err(PartialError::NotHeld { .. }) => return,
-                Err(PartialError::AlreadyConfirmed | PartialError::Released) => return,
-                Err(PartialError::Forgotten) => return,
+                Err(PartialError::Gone(gone)) if gone != Gone::Unknown => return,
                 Err(other) => panic!("{other}"),
             };
         };
@@ -88,8 +87,8 @@ fn steps_that_race_sell_and_give_back_each_unit_once() {
                     for _ in 0..20 {
                         match manager.ship_lines(id, &both(1)) {
                             Ok(()) => drop(shipped.fetch_add(1, Ordering::Relaxed)),
-                            Err(SettleError::NotSold { .. } | SettleError::InProgress) => {}
-                            Err(SettleError::Forgotten) => return,
+                            Err(SoldLinesError::NotSold { .. } | SoldLinesError::Changing) => {}
+                            Err(SoldLinesError::NoReservation(NoReservation::Forgotten)) => return,
                             Err(other) => panic!("{other}"),
                         }
                     }
@@ -173,6 +172,10 @@ fn assert_log_is_legal(manager: &InventoryManager) {
     }
 }
 
-fn forgotten(error: SettleError) -> Result<(), SettleError> {
-    if error == SettleError::Forgotten { Ok(()) } else { Err(error) }
+fn forgotten(error: SoldLinesError) -> Result<(), SoldLinesError> {
+    if error == SoldLinesError::NoReservation(NoReservation::Forgotten) {
+        Ok(())
+    } else {
+        Err(error)
+    }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use stockade::{
     AuditEntry, BasketError, BasketLine, Health, InventoryManager, LevelHandle, LevelRef,
     ManualClock, NoReservation, Owner, ProductRef, Request, RequestKey, ReservationId,
-    ReservationStatus, RetakeError, StockAlert, StockAlertListener, Timestamp, WarehouseRef,
-    WarehouseSpec,
+    ReservationStatus, RetakeError, ShortLine, StockAlert, StockAlertListener, Timestamp,
+    WarehouseRef, WarehouseSpec,
 };
 use uuid::Uuid;
 
@@ -225,8 +225,8 @@ impl Driver {
             Ok(AlreadyRetaken(id)) => Ok(Given::RetakenBefore(self.number(id, expected))),
             Ok(AlreadySold { units }) => Ok(Given::SoldBefore(units)),
             Ok(other) => unreachable!("{other:?} is new to these tests"),
-            Err(RetakeError::Retake(error @ BasketError::Insufficient { .. })) => {
-                Err(basket_denied(error))
+            Err(RetakeError::Insufficient { lines, overdue_left }) => {
+                Err(short(lines, overdue_left))
             }
             Err(error) => Err(error.into()),
         }
@@ -469,13 +469,15 @@ fn done<E: Into<stockade::Error>>(answer: Result<(), E>) -> Answer {
 
 fn basket_denied(error: BasketError) -> Denied {
     match error {
-        BasketError::Insufficient { lines, overdue_left } => {
-            let lines = lines.into_iter();
-            let plain = lines.map(|it| (it.warehouse, it.product, it.needed, it.available));
-            Denied::Short { lines: plain.collect(), overdue_left }
-        }
+        BasketError::Insufficient { lines, overdue_left } => short(lines, overdue_left),
         other => other.into(),
     }
+}
+
+fn short(lines: Vec<ShortLine>, overdue_left: bool) -> Denied {
+    let plain =
+        |it: ShortLine| (it.warehouse, it.product, it.needed, it.available, it.never_stocked);
+    Denied::Short { lines: lines.into_iter().map(plain).collect(), overdue_left }
 }
 
 fn request_key(number: u8) -> RequestKey {

@@ -20,6 +20,7 @@ pub(crate) const FLOORS: &[&[&str]] = &[
     &["audit"],
     &["policy"],
     &["manager"],
+    &["umbrella"],
 ];
 
 /// The front door, above all floors.

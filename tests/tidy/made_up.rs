@@ -180,3 +180,18 @@ fn a_file_introduces_itself() {
     assert!(unintroduced(&Source::new("tests/tests.rs", "use super::*;\n")).is_some());
     assert_eq!(unintroduced(&Source::new("src/a/tests.rs", "use super::*;\n")), None);
 }
+
+#[test]
+fn an_error_outside_the_umbrella_is_found() {
+    let umbrella = "error_table! { Error {} nests { A(InA), B(InB) } }\nthrough! { C: A; D: A; }";
+    let room = "error_table! {\n    InA {}\n}\nimpl std::error::Error for InB {}\n\
+                impl Error for C {}\nimpl Error for D {}";
+    let in_it = [("src/umbrella/mod.rs", umbrella), ("src/error/a.rs", room)];
+    assert_eq!(errors_outside(&house(&in_it)), Vec::<String>::new());
+    for outside in ["error_table! { E { } }", "impl std::error::Error for E {}"] {
+        let found = house(&[("src/umbrella/mod.rs", umbrella), ("src/audit/e.rs", outside)]);
+        assert_eq!(errors_outside(&found).len(), 1, "{outside}");
+    }
+    let program = house(&[("src/bin/shop/main.rs", "impl Error for Failure {}")]);
+    assert_eq!(errors_outside(&program), Vec::<String>::new());
+}

@@ -1,8 +1,7 @@
 //! Whether a journal is what was written, and whether that can have happened.
 
+use std::fmt;
 use std::ops::ControlFlow;
-
-use thiserror::Error;
 
 use crate::audit::head::{HeadHash, JournalHead};
 use crate::audit::journal::batch::{Hash, NO_HASH};
@@ -17,7 +16,7 @@ use crate::audit::ledger::transfers::Texts;
 use crate::audit::reading::{JournalReader, Source};
 use crate::audit::recovery::TornTail;
 use crate::audit::replay::{RecoveryProgress, Visitor};
-use crate::error::JournalError;
+use crate::error::{Facts, JournalError, error_answers};
 
 /// What a verification found: nothing wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,8 +57,7 @@ pub struct Verified {
 }
 
 /// A journal that is not sound, or could not be read.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{error}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VerifyError {
     /// What is wrong, and where.
@@ -67,6 +65,22 @@ pub struct VerifyError {
     /// The newest entry that was found sound before it, and the hash of the batches up to there.
     pub sound: JournalHead,
 }
+
+impl VerifyError {
+    pub(crate) fn facts(&self) -> Facts {
+        self.error.facts()
+    }
+}
+
+error_answers!(VerifyError);
+
+impl fmt::Display for VerifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for VerifyError {}
 
 impl From<VerifyError> for JournalError {
     fn from(unsound: VerifyError) -> Self {

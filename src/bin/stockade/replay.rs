@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use clap::value_parser;
 use indicatif::ProgressBar;
 use serde::Serialize;
-use stockade::{AddError, BasketError, BasketLine, InventoryManager, MAX_UNITS, RemoveError};
+use stockade::{
+    AddError, BasketError, BasketLine, InvalidInput, InventoryManager, MAX_UNITS, RemoveError,
+};
 
 use crate::books::{Bookkeeper, Books};
 use crate::journal::{JournalArgs, JournalReport};
@@ -255,7 +257,9 @@ impl Store<'_> {
                 tally.units_sold += basket.iter().map(|line| line.units).sum::<u64>();
                 Ok(())
             }
-            Err(BasketError::Insufficient { .. } | BasketError::Quantity(_)) => {
+            Err(
+                BasketError::Insufficient { .. } | BasketError::Input(InvalidInput::Quantity(_)),
+            ) => {
                 tally.baskets_refused += 1;
                 Ok(())
             }
@@ -266,9 +270,9 @@ impl Store<'_> {
     fn write_off(&self, line: &OrderLine, tally: &mut Tally) -> Result<(), Failure> {
         match self.manager.remove_stock(self.shelf(line).level, quantity(line), "WRITE-OFF") {
             Ok(()) => tally.units_written_off += line.units,
-            Err(RemoveError::Insufficient { .. } | RemoveError::Quantity(_)) => {
-                tally.write_offs_refused += 1
-            }
+            Err(
+                RemoveError::Insufficient { .. } | RemoveError::Input(InvalidInput::Quantity(_)),
+            ) => tally.write_offs_refused += 1,
             Err(error) => return Err(Failure::run("units can't be written off", error)),
         }
         Ok(())
@@ -278,7 +282,7 @@ impl Store<'_> {
         match self.manager.add_stock(self.shelf(line).level, quantity(line), "CUSTOMER-RETURN") {
             Ok(()) => tally.units_returned += line.units,
             // The house is full.
-            Err(AddError::OverCapacity { .. } | AddError::Quantity(_)) => {
+            Err(AddError::OverCapacity { .. } | AddError::Input(InvalidInput::Quantity(_))) => {
                 tally.returns_refused += 1
             }
             Err(error) => return Err(Failure::run("units can't be taken back", error)),

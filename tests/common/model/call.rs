@@ -82,9 +82,9 @@ pub(crate) enum Given {
 /// Why a call was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Denied {
-    /// Lines of a basket were short: warehouse, product, needed, available.
+    /// Lines of a basket were short: warehouse, product, needed, available, never stocked.
     Short {
-        lines: Vec<(String, String, u32, u32)>,
+        lines: Vec<(String, String, u32, u32, bool)>,
         overdue_left: bool,
     },
     Other(stockade::Error),
