@@ -1,8 +1,8 @@
 //! A reservation as a call found it: whole, and of one instant.
 
+use crate::clock::Timestamp;
 use crate::error::{Gone, NoReservation};
 use crate::manager::engine::Engine;
-use crate::manager::settle::End;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::Line;
 use crate::reservation::slot::{Slot, Tenant};
@@ -28,7 +28,7 @@ impl Found<'_> {
 
     /// How it ended that ends, or ended, in `end`.
     pub(super) fn gone_in(&self, end: Phase) -> Gone {
-        End::of(end).gone(self.state.expires_at(), self.units(end))
+        self.units(end).gone(end, self.state.expires_at())
     }
 
     /// What the lines say of a reservation that ended in `end`: units sold, and units given back.
@@ -48,6 +48,18 @@ impl Found<'_> {
 pub(super) struct Units {
     pub(super) sold: u64,
     pub(super) returned: u64,
+}
+
+impl Units {
+    /// How their reservation ended, for its callers.
+    pub(super) fn gone(self, end: Phase, at: Timestamp) -> Gone {
+        let Self { sold, returned } = self;
+        match end {
+            Phase::Released => Gone::Released { sold, returned },
+            Phase::Expired => Gone::Expired { at, sold, returned },
+            _ => Gone::Sold { units: sold },
+        }
+    }
 }
 
 impl Engine {

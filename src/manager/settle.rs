@@ -72,16 +72,6 @@ impl End {
         }
     }
 
-    /// The end of a reservation, for its callers.
-    pub(super) fn gone(self, at: Timestamp, units: Units) -> Gone {
-        let Units { sold, returned } = units;
-        match self {
-            Self::Sell => Gone::Sold { units: sold },
-            Self::Release => Gone::Released { sold, returned },
-            Self::Expire => Gone::Expired { at, sold, returned },
-        }
-    }
-
     fn entry_type(self) -> AdjustmentType {
         match self {
             Self::Sell => AdjustmentType::Sold,
@@ -286,7 +276,7 @@ impl Engine {
     #[inline(never)]
     pub(super) fn gone(&self, id: ReservationId, over: Over) -> Gone {
         match over.units {
-            Some(units) => over.end.gone(over.expires_at, units),
+            Some(units) => units.gone(over.end.final_phase(), over.expires_at),
             None => self.find_whole(id).map_or(Gone::Forgotten, |found| found.gone()),
         }
     }

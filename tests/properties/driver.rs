@@ -225,9 +225,7 @@ impl Driver {
             Ok(AlreadyRetaken(id)) => Ok(Given::RetakenBefore(self.number(id, expected))),
             Ok(AlreadySold { units }) => Ok(Given::SoldBefore(units)),
             Ok(other) => unreachable!("{other:?} is new to these tests"),
-            Err(RetakeError::Insufficient { lines, overdue_left }) => {
-                Err(short(lines, overdue_left))
-            }
+            Err(RetakeError::Insufficient { lines, overdue_left: left }) => Err(short(lines, left)),
             Err(error) => Err(error.into()),
         }
     }
