@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stockade::{Durability, InventoryManager, JournalReader};
+use stockade::{Durability, InventoryManager, JournalReader, Limits};
 
 use common::Scale;
 use common::crew::{Crew, Plan};
@@ -134,7 +134,7 @@ fn recovery(scale: Scale) {
     let journal = scratch.0.join("journal");
     let open = || {
         let builder = InventoryManager::builder().warehouse("SF").journal(&journal);
-        builder.audit_retained(1_000).build().expect("a sound journal")
+        builder.limits(Limits::new().audit_retained(1_000)).build().expect("a sound journal")
     };
     let manager = open();
     let levels: Vec<_> = (0..10_000)
@@ -173,7 +173,7 @@ fn recovery(scale: Scale) {
     }
     for _ in 0..2 {
         let manager = open();
-        let took = manager.recovered().expect("a journal").took.as_secs_f64();
+        let took = manager.recovery_report().expect("a journal").took.as_secs_f64();
         println!(
             "recovery: {:.2} M entries a second, {:.0} MB a second",
             entries as f64 / took / 1e6,

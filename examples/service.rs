@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use stockade::{
-    AuditFilter, ConfirmError, IdempotencyKey, InventoryManager, LevelHandle, Owner, PurchaseOrder,
-    ReorderListener, ReservationId, ReserveError, TopUpTo, WarehouseSpec,
+    AuditFilter, ConfirmError, Gone, IdempotencyKey, InventoryManager, LevelHandle, Owner,
+    PurchaseOrder, ReorderListener, ReservationId, ReserveError, TopUpTo, WarehouseSpec,
 };
 
 const HOLD: Duration = Duration::from_millis(200);
@@ -56,12 +56,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         count(|outcome| matches!(outcome, Outcome::Abandoned)),
         count(|outcome| matches!(outcome, Outcome::SoldOut)),
     ));
-    let counts = manager.counts(sneakers);
+    let counts = manager.counts(sneakers).expect("known");
     say(&format!("{} on hand, of those {} sold and to be shipped", counts.on_hand(), counts.sold));
     manager.ship(sneakers, counts.sold)?;
 
     manager.flush().wait()?;
-    let page = manager.audit().query(&AuditFilter::new().product("SNEAKERS").limit(3));
+    let page = manager.audit_log().query(&AuditFilter::new().product("SNEAKERS").limit(3));
     page.entries.iter().for_each(|entry| {
         say(&format!(
             "  {} {} {} at {}",
@@ -91,7 +91,7 @@ fn serve(manager: &InventoryManager, level: LevelHandle, customer: u32) -> Outco
     let reported = [pay(manager, hold, customer), pay(manager, hold, customer)];
     match reported {
         [Ok(()), Ok(())] => Outcome::Sold,
-        [Err(ConfirmError::Expired { .. }), _] => Outcome::Abandoned,
+        [Err(ConfirmError::Gone(Gone::Expired { .. })), _] => Outcome::Abandoned,
         [first, second] => unreachable!("both answers are the same: {first:?}, {second:?}"),
     }
 }

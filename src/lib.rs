@@ -1,9 +1,10 @@
 //! An embeddable inventory engine: reserve scarce stock for many buyers at once, without locks and
 //! without ever overselling.
 //!
-//! Begin at [`InventoryManager`]: it has all operations, and an example. A [`Request`] adds a retry
-//! key, an owner and notes to any of them. The audit log is an [`AuditLog`]; errors are small enums,
-//! one for each kind of operation, and those of operations all turn into [`Error`].
+//! Begin at [`InventoryManager`]: it has all operations, and an example. A [`Request`] adds an
+//! idempotency key and notes to any of them, a [`HoldRequest`] also whom a new hold is for. The audit
+//! log is an [`AuditLog`]. Errors are small enums, one for each kind of operation; they share their
+//! causes, and all turn into [`Error`].
 //!
 //! # The model
 //!
@@ -17,7 +18,7 @@
 //! - No count is negative. `available` and `reserved` are read as one pair; `sold <= reserved`.
 //! - Of any race over a hold one call wins; the others hear what became of it.
 //! - A refusal is true: at one instant of the call the units were not there.
-//! - A basket, a transfer or a split fulfilment is seen in all its levels or in none
+//! - A basket, a transfer or a split fulfillment is seen in all its levels or in none
 //!   ([`snapshot`](InventoryManager::snapshot)).
 //! - Every prefix of the audit log is a legal history.
 //! - Nothing that moved goes unrecorded: the queue to the log pushes back before anything moves
@@ -25,21 +26,38 @@
 //!
 //! # Features
 //!
+//! - `journal` (default): a write-ahead log on disk, with recovery, checkpoints and an auditor. Without it,
+//!   the engine lives in memory, and needs neither blake3, rayon nor rustix.
 //! - `testing`: a manual clock, seeded ids, no background threads, a sink that fails on command.
 //! - `tracing`: tells the log of the service what somebody has to hear of: a broken law and the entry that
 //!   broke it, a disk that fails and is well again, a torn tail that was cut, a checkpoint that failed.
 #![warn(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(feature = "journal"),
+    allow(
+        dead_code,
+        reason = "what only a journal asks for: restoring, and reading what was written"
+    )
+)]
 
 /// The examples of the README are tests.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "journal"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// So is that of the page on errors.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/errors.md")]
+struct ErrorsPage;
+
 mod audit;
 mod clock;
+mod engine;
 mod error;
 mod idempotency;
-mod manager;
+#[cfg(feature = "journal")]
+mod journal;
 mod parking;
 mod policy;
 mod quantity;
@@ -49,37 +67,47 @@ mod stock;
 mod sync;
 mod table;
 mod trace;
+mod umbrella;
 
 pub use audit::entry::{AdjustmentType, AuditEntry, EntryType, EventType, UnknownEntryType};
 pub use audit::flush::Flush;
-pub use audit::head::{HeadHash, InvalidHash, JournalHead};
-pub use audit::journal::files::FileStorage;
-pub use audit::journal::storage::{Storage, StorageFile};
-pub use audit::log::{AuditFilter, AuditLog, AuditPage};
+pub use audit::log::{AuditFilter, AuditLog, AuditPage, Redacted};
 pub use audit::queue::Backpressure;
-pub use audit::reading::{JournalReader, JournalStock, StockRow, Verified, VerifyError};
-pub use audit::recovery::TornTail;
-pub use audit::redact::{Redacted, redact, redact_with_archive};
-pub use audit::replay::RecoveryProgress;
-pub use audit::retention::JournalRetention;
 pub use audit::sink::{AuditBatch, AuditSink, SinkError};
-pub use audit::subscribe::{InvalidPosition, JournalPosition, NextEntry, Subscription};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use engine::{
+    BasketLine, Builder, ConfirmOrRetake, Durability, Health, HoldRequest, InventoryManager,
+    LevelRef, LevelSnapshot, Limits, OperationKind, ProductRef, Refusals, Release, Request,
+    ReservationCursor, ReservationPage, Shutdown, Stats, Totals, TransferDecision, TransferRequest,
+    TransferRequestBuilder, TransferRequestId, TransferRequestStatus, WarehouseLevel, WarehouseRef,
+    WarehouseSpec, WeakInventoryManager, WhenDurable,
+};
+#[cfg(feature = "journal")]
+#[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
+pub use engine::{BrokenLevel, LiveVerifyReport, RecoveryReport};
 pub use error::{
-    AddError, Applied, BasketError, BuildError, ConfirmError, DecisionError, Error, ExtendError,
-    FlushError, FulfilError, InvalidKey, InvalidName, InvalidReservationId, InvalidTtl,
-    JournalError, KeyError, MAX_NAME_BYTES, NoReservation, NoTransferRequest, PartialError,
-    RedactError, ReleaseError, RemoveError, RequestTransferError, ReserveError, RestsOnRecord,
-    RetakeError, SettingError, SettleError, ShipError, ShortLine, SnapshotError, TransferError,
-    TransferFailure, Unavailable, UnknownPlace,
+    AddError, Applied, ApproveError, BasketError, BuildError, CallError, ConfirmError, ErrorKind,
+    ExtendError, FlushError, FulfillError, Gone, InvalidInput, InvalidKey, InvalidName,
+    InvalidReservationId, InvalidTtl, JournalError, KeyError, MAX_NAME_BYTES, MutationError,
+    NoReservation, NoTransferRequest, NotOpen, NotStarted, PartialError, PlaceError, Reason,
+    RedactError, RejectError, ReleaseError, RemoveError, RequestTransferError, ReserveError,
+    RetakeError, SettingError, ShipError, ShortLine, SnapshotError, SoldLinesError, TransferError,
+    TransferFailure, Uncertain,
 };
 pub use idempotency::IdempotencyKey;
-pub use manager::{
-    BasketLine, BrokenLevel, Builder, Comparison, ConfirmOrRetake, Durability, Durably, Health,
-    InventoryManager, LevelRef, LevelSnapshot, OperationKind, ProductRef, Recovered, Refusals,
-    Release, Request, ReservationCursor, ReservationPage, Shutdown, Stats, Totals,
-    TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus, WarehouseLevel,
-    WarehouseRef, WarehouseSpec, WeakInventoryManager,
+#[cfg(feature = "journal")]
+#[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
+pub use journal::{
+    follow::subscribe::{InvalidPosition, JournalPosition, NextEntry, Subscription},
+    format::head::{HeadHash, InvalidHash, JournalHead},
+    maintenance::redact::{redact, redact_with_archive},
+    maintenance::retention::JournalRetention,
+    offline::{JournalReader, JournalStock, StockRow, VerifyError, VerifyReport},
+    options::JournalOptions,
+    recovery::TornTail,
+    recovery::replay::RecoveryProgress,
+    storage::files::FileStorage,
+    storage::{Storage, StorageFile},
 };
 pub use policy::alerts::{ListenerId, StockAlert, StockAlertListener};
 pub use policy::allocation::{
@@ -95,10 +123,13 @@ pub use reservation::view::{Reservation, ReservationLine, ReservationStatus};
 pub use stock::handle::{LevelHandle, ProductId, WarehouseId};
 pub use stock::level::{Counts, StockLevel};
 pub use stock::warehouse::Warehouse;
+pub use umbrella::Error;
 
 /// Tools for the tests of services that embed the engine.
 #[cfg(feature = "testing")]
 pub mod testing {
     pub use crate::audit::faulty::{FaultControl, FaultCounts, FaultySink};
-    pub use crate::audit::journal::simulated::SimulatedDisk;
+    #[cfg(feature = "journal")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
+    pub use crate::journal::storage::simulated::SimulatedDisk;
 }

@@ -38,8 +38,7 @@ impl fmt::Display for Quantity {
 }
 
 /// A quantity of 0, or of more than [`MAX_UNITS`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a quantity must be 1 to {MAX_UNITS} units, not {units}")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidQuantity {
     /// The number that was passed.
     pub units: u32,

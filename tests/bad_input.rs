@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use stockade::{
     AddError, AuditFilter, BasketError, BasketLine, BuildError, Builder, ConfirmError, ExtendError,
-    IdempotencyKey, InvalidKey, InvalidName, InvalidQuantity, InvalidTtl, InventoryManager,
-    LevelHandle, LevelRef, MAX_UNITS, NoReservation, ProductId, Release, RemoveError,
-    ReservationId, ReserveError, RetakeError, SettingError, ShipError, TransferError, UnknownPlace,
-    WarehouseId, WarehouseSpec,
+    FulfillError, Gone, IdempotencyKey, InvalidInput, InvalidKey, InvalidName, InvalidQuantity,
+    InvalidTtl, InventoryManager, LevelRef, Limits, MAX_UNITS, NoReservation, PlaceError, Release,
+    RemoveError, ReservationId, ReserveError, RetakeError, SettingError, ShipError, SnapshotError,
+    TransferError, WarehouseSpec,
 };
 use uuid::Uuid;
 
-use common::{LAPTOPS, LONG, clock, counts, log_of, ms, quiet};
+use common::{LAPTOPS, LONG, clock, counts, log_of, ms, quiet, small};
 
 /// An engine with ten laptops in SF, one of them held and one sold.
 struct Shop {
@@ -50,54 +50,36 @@ fn shop() -> Shop {
     Shop::new(quiet(&clock()))
 }
 
-/// What every operation on a level answers that it can refuse for the place alone.
-fn refusals_of(manager: &InventoryManager, place: LevelRef<'_>) -> Vec<UnknownPlace> {
+/// The texts of what every operation on a level answers that it can refuse for the place alone.
+fn refusals_of(manager: &InventoryManager, place: LevelRef<'_>) -> Vec<String> {
     let lines = [BasketLine::new(LAPTOPS, 1), BasketLine::new(place, 1)];
-    let places = [
-        match manager.add_stock(place, 1, "x") {
-            Err(AddError::Place(place)) => Some(place),
-            _ => None,
-        },
-        match manager.remove_stock(place, 1, "x") {
-            Err(RemoveError::Place(place)) => Some(place),
-            _ => None,
-        },
-        match manager.ship(place, 1) {
-            Err(ShipError::Place(place)) => Some(place),
-            _ => None,
-        },
-        match manager.cancel_sale(place, 1, "x") {
-            Err(ShipError::Place(place)) => Some(place),
-            _ => None,
-        },
-        match manager.reserve(place, 1, LONG) {
-            Err(ReserveError::Place(place)) => Some(place),
-            _ => None,
-        },
-        match manager.sell(place, 1) {
-            Err(ReserveError::Place(place)) => Some(place),
-            _ => None,
-        },
-        match manager.reserve_basket(&lines, LONG) {
-            Err(BasketError::Place(place)) => Some(place),
-            _ => None,
-        },
-        match manager.set_product_threshold(place, Some(1)) {
-            Err(SettingError::Place(place)) => Some(place),
-            _ => None,
-        },
-        match manager.clear_product_threshold(place) {
-            Err(SettingError::Place(place)) => Some(place),
-            _ => None,
-        },
-        manager.reservations(place, None, 1).err(),
+    let refusals: [stockade::Error; 9] = [
+        manager.add_stock(place, 1, "x").expect_err("no place").into(),
+        manager.remove_stock(place, 1, "x").expect_err("no place").into(),
+        manager.ship(place, 1).expect_err("no place").into(),
+        manager.cancel_sale(place, 1, "x").expect_err("no place").into(),
+        manager.reserve(place, 1, LONG).expect_err("no place").into(),
+        manager.sell(place, 1).expect_err("no place").into(),
+        manager.reserve_basket(&lines, LONG).expect_err("no place").into(),
+        manager.set_product_threshold(place, Some(1)).expect_err("no place").into(),
+        manager.clear_product_threshold(place).expect_err("no place").into(),
     ];
-    assert!(places.iter().all(Option::is_some), "{place:?}: {places:?}");
-    assert_eq!(manager.level(place), None);
-    assert!(manager.stock_level(place).is_none());
-    assert_eq!((manager.available(place), manager.reserved(place)), (0, 0));
-    assert_eq!((manager.sold(place), manager.held(place)), (0, 0));
-    places.into_iter().flatten().collect()
+    let looks = [
+        manager.reservations(place, None, 1).map(drop),
+        manager.level(place).map(drop),
+        manager.stock_level(place).map(drop),
+        manager.counts(place).map(drop),
+        manager.available(place).map(drop),
+        manager.reserved(place).map(drop),
+        manager.sold(place).map(drop),
+        manager.held(place).map(drop),
+        manager.snapshot(&[LAPTOPS.into(), place]).map(drop).map_err(|error| match error {
+            SnapshotError::Place(place) => place,
+            other => panic!("{other:?}"),
+        }),
+    ];
+    assert!(looks.iter().all(Result::is_err), "{place:?}: {looks:?}");
+    refusals.iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -106,22 +88,22 @@ fn a_name_has_one_to_255_bytes() {
     let manager = &shop.manager;
     let (most, long) = ("x".repeat(255), "é".repeat(128));
     for name in ["", &long] {
-        let expected = UnknownPlace::Name(InvalidName { bytes: name.len() });
+        let expected = InvalidName { bytes: name.len() };
         for place in [LevelRef::Names("SF", name), LevelRef::Names(name, "LAPTOP")] {
             for refused in refusals_of(manager, place) {
-                assert_eq!(refused, expected);
+                assert_eq!(refused, expected.to_string());
             }
         }
         let transfer = manager.transfer("SF", "NYC", name, 1);
-        assert_eq!(transfer, Err(TransferError::Place(expected.clone())));
-        assert_eq!(manager.open_level("SF", name), Err(SettingError::Place(expected.clone())));
-        assert_eq!(manager.product(name), None);
+        assert_eq!(transfer, Err(TransferError::Input(InvalidInput::Name(expected))));
+        assert_eq!(manager.open_level("SF", name), Err(SettingError::Name(expected)));
+        assert!(manager.product(name).is_err());
         let build = InventoryManager::builder().warehouse(name).build().map(drop);
-        assert_eq!(build, Err(BuildError::Name(InvalidName { bytes: name.len() })));
+        assert_eq!(build, Err(BuildError::Name(expected)));
     }
     shop.assert_untouched();
     manager.add_stock(("SF", &*most), 1, "SUPPLIER").expect("the longest name");
-    assert_eq!(manager.available(("SF", &*most)), 1);
+    assert_eq!(manager.available(("SF", &*most)).expect("known"), 1);
 }
 
 #[test]
@@ -130,25 +112,28 @@ fn a_quantity_is_one_to_two_thousand_million_odd_units() {
     let manager = &shop.manager;
     for units in [0, MAX_UNITS + 1, u32::MAX] {
         let wrong = InvalidQuantity { units };
-        assert_eq!(manager.add_stock(LAPTOPS, units, "x"), Err(AddError::Quantity(wrong)));
-        assert_eq!(manager.add_stock(("SF", "NEW"), units, "x"), Err(AddError::Quantity(wrong)));
-        assert_eq!(manager.remove_stock(LAPTOPS, units, "x"), Err(RemoveError::Quantity(wrong)));
-        assert_eq!(manager.ship(LAPTOPS, units), Err(ShipError::Quantity(wrong)));
-        assert_eq!(manager.cancel_sale(LAPTOPS, units, "x"), Err(ShipError::Quantity(wrong)));
-        assert_eq!(manager.reserve(LAPTOPS, units, LONG), Err(ReserveError::Quantity(wrong)));
-        assert_eq!(manager.sell(LAPTOPS, units), Err(ReserveError::Quantity(wrong)));
+        assert_eq!(manager.add_stock(LAPTOPS, units, "x"), Err(wrong.into()));
+        assert_eq!(manager.add_stock(("SF", "NEW"), units, "x"), Err(wrong.into()));
+        assert_eq!(manager.remove_stock(LAPTOPS, units, "x"), Err(wrong.into()));
+        assert_eq!(manager.ship(LAPTOPS, units), Err(wrong.into()));
+        assert_eq!(manager.cancel_sale(LAPTOPS, units, "x"), Err(wrong.into()));
+        assert_eq!(manager.reserve(LAPTOPS, units, LONG), Err(wrong.into()));
+        assert_eq!(manager.sell(LAPTOPS, units), Err(wrong.into()));
         let transfer = manager.transfer("SF", "NYC", "LAPTOP", units);
-        assert_eq!(transfer, Err(TransferError::Quantity(wrong)));
+        assert_eq!(transfer, Err(wrong.into()));
         let lines = [BasketLine::new(LAPTOPS, 1), BasketLine::new(LAPTOPS, units)];
-        assert_eq!(manager.reserve_basket(&lines, LONG), Err(BasketError::Quantity(wrong)));
+        assert_eq!(manager.reserve_basket(&lines, LONG), Err(wrong.into()));
         let retake = manager.confirm_or_retake(shop.hold, &lines);
-        assert_eq!(retake, Err(RetakeError::Retake(BasketError::Quantity(wrong))));
+        assert_eq!(retake, Err(RetakeError::Input(InvalidInput::Quantity(wrong))));
     }
     // Legal ones that add up to no legal one, and to no u32 either.
     for count in [2, 3] {
         let lines = vec![BasketLine::new(LAPTOPS, MAX_UNITS); count];
         let refused = manager.reserve_basket(&lines, LONG);
-        assert!(matches!(refused, Err(BasketError::Quantity(_))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(BasketError::Input(InvalidInput::Quantity(_)))),
+            "{refused:?}"
+        );
     }
     shop.assert_untouched();
 }
@@ -184,23 +169,23 @@ fn a_full_warehouse_holds_the_largest_quantity() {
     assert_eq!(answer, Ok(stockade::ConfirmOrRetake::AlreadySold { units }));
     manager.cancel_sale(LAPTOPS, MAX_UNITS, "x").expect("sold");
     manager.transfer("SF", "NYC", "LAPTOP", MAX_UNITS).expect("fits");
-    assert_eq!(manager.warehouse("SF").map(|it| it.room_left()), Some(MAX_UNITS));
+    assert_eq!(manager.warehouse("SF").map(|it| it.room_left()), Ok(MAX_UNITS));
 }
 
 #[test]
 fn a_ttl_is_more_than_nothing_and_no_longer_than_allowed() {
     let clock = clock();
     for (builder, longest) in [
-        (quiet(&clock).longest_ttl(LONG), LONG),
-        (quiet(&clock).longest_ttl(LONG * 2).longest_total_hold(LONG), LONG),
+        (quiet(&clock).limits(small().longest_ttl(LONG)), LONG),
+        (quiet(&clock).limits(small().longest_ttl(LONG * 2).longest_total_hold(LONG)), LONG),
     ] {
         let shop = Shop::new(builder);
         let lines = [BasketLine::new(LAPTOPS, 1)];
         for ttl in [Duration::ZERO, LONG + Duration::from_nanos(1), Duration::MAX] {
             let wrong = InvalidTtl { ttl, longest };
-            assert_eq!(shop.manager.reserve(LAPTOPS, 1, ttl), Err(ReserveError::Ttl(wrong)));
+            assert_eq!(shop.manager.reserve(LAPTOPS, 1, ttl), Err(wrong.into()));
             let basket = shop.manager.reserve_basket(&lines, ttl);
-            assert_eq!(basket, Err(BasketError::Ttl(wrong)));
+            assert_eq!(basket, Err(wrong.into()));
             assert!(shop.manager.extend(shop.hold, ttl).is_err());
         }
         shop.assert_untouched();
@@ -213,9 +198,9 @@ fn a_ttl_is_more_than_nothing_and_no_longer_than_allowed() {
 fn an_unknown_warehouse_is_named() {
     let shop = shop();
     let manager = &shop.manager;
-    let unknown = UnknownPlace::Warehouse { warehouse: "MARS".into() };
+    let unknown = PlaceError::UnknownWarehouse { warehouse: "MARS".into() };
     for refused in refusals_of(manager, LevelRef::Names("MARS", "LAPTOP")) {
-        assert_eq!(refused, unknown);
+        assert_eq!(refused, unknown.to_string());
     }
     let transfer = |from, to| manager.transfer(from, to, "LAPTOP", 1);
     for (from, to) in [("SF", "MARS"), ("MARS", "SF"), ("MARS", "MARS")] {
@@ -231,71 +216,88 @@ fn an_unknown_warehouse_is_named() {
     for refused in settings {
         assert_eq!(refused, Err(SettingError::Place(unknown.clone())));
     }
-    assert!(manager.warehouse("MARS").is_none());
-    assert!(manager.levels("MARS").is_err());
+    assert_eq!(manager.warehouse("MARS").map(drop), Err(unknown.clone()));
+    assert_eq!(manager.levels("MARS"), Err(unknown));
     shop.assert_untouched();
 }
 
-/// Handles of a larger engine.
-fn strangers() -> (WarehouseId, ProductId, LevelHandle) {
-    let names = ["A", "B", "C", "D"];
-    let builder = names.iter().fold(InventoryManager::builder(), |it, name| it.warehouse(*name));
-    let manager = builder.without_threads().build().expect("legal settings");
-    for name in names {
-        manager.open_level("D", name).expect("a warehouse");
-    }
-    let warehouse = manager.warehouse("D").expect("known").id();
-    let product = manager.product("D").expect("known");
-    (warehouse, product, manager.level(("D", "D")).expect("known"))
-}
-
+/// A thousand typos.
 #[test]
-fn a_strangers_handle_names_nothing() {
-    let shop = shop();
-    let manager = &shop.manager;
-    let (warehouse, product, level) = strangers();
-    for refused in refusals_of(manager, level.into()) {
-        assert_eq!(refused, UnknownPlace::Handle);
-    }
-    let unknown = UnknownPlace::Warehouse { warehouse: "3".into() };
-    let (sf, nyc) = (manager.warehouses()[0].id(), manager.warehouses()[1].id());
-    let laptop = manager.product("LAPTOP").expect("known");
-    let from_nowhere = manager.transfer(warehouse, nyc, laptop, 1);
-    assert_eq!(from_nowhere, Err(TransferError::Place(unknown.clone())));
-    let of_nothing = manager.transfer(sf, nyc, product, 1);
-    assert_eq!(of_nothing, Err(TransferError::Place(UnknownPlace::Handle)));
-    assert_eq!(manager.suspend(warehouse), Err(SettingError::Place(unknown)));
-    assert!(manager.warehouse(warehouse).is_none() && manager.levels(warehouse).is_err());
-    assert_eq!(manager.totals(product), Default::default());
-    shop.assert_untouched();
-}
-
-#[test]
-fn a_product_that_nobody_stocked_is_short_and_leaves_nothing_behind() {
+fn a_product_that_nobody_ever_stocked_is_told_from_one_that_is_sold_out_and_leaves_nothing_behind()
+{
     let shop = shop();
     let manager = &shop.manager;
     for guess in 0..1_000 {
         let name = format!("GUESS {guess}");
         let place = ("NYC", &*name);
-        let short = ReserveError::Insufficient { needed: 2, available: 0, overdue_left: false };
-        assert_eq!(manager.reserve(place, 2, LONG), Err(short.clone()));
-        assert_eq!(manager.sell(place, 2), Err(short));
-        let basket = manager.reserve_basket(&[BasketLine::new(place, 2)], LONG);
-        match basket {
+        let never = PlaceError::NeverStocked { product: name.clone() };
+        assert_eq!(manager.reserve(place, 2, LONG), Err(ReserveError::Place(never.clone())));
+        assert_eq!(manager.sell(place, 2), Err(ReserveError::Place(never.clone())));
+        assert_eq!(manager.remove_stock(place, 2, "x"), Err(RemoveError::Place(never.clone())));
+        assert_eq!(manager.ship(place, 2), Err(ShipError::Place(never.clone())));
+        assert_eq!(manager.cancel_sale(place, 2, "x"), Err(ShipError::Place(never.clone())));
+        let transfer = manager.transfer("NYC", "SF", &*name, 2);
+        assert_eq!(transfer, Err(TransferError::Place(never.clone())));
+        let fulfilled = manager.fulfill_by(&*name, 2, &stockade::FewestParcels, LONG);
+        assert_eq!(fulfilled, Err(FulfillError::Place(never.clone())));
+        let looks = [
+            manager.counts(place).map(drop),
+            manager.available(place).map(drop),
+            manager.reserved(place).map(drop),
+            manager.sold(place).map(drop),
+            manager.held(place).map(drop),
+            manager.totals(&*name).map(drop),
+            manager.totals_approximate(&*name).map(drop),
+            manager.product(&name).map(drop),
+            manager.level(place).map(drop),
+            manager.stock_level(place).map(drop),
+            manager.reservations(place, None, 1).map(drop),
+        ];
+        assert!(looks.iter().all(|look| look.as_ref() == Err(&never)), "{looks:?}");
+        match manager.reserve_basket(&[(place, 2), (LAPTOPS, 99)].map(line), LONG) {
             Err(BasketError::Insufficient { lines, overdue_left: false }) => {
+                assert_eq!(lines.len(), 1, "the typo is named before anything is looked at");
                 assert_eq!((lines[0].needed, lines[0].available), (2, 0));
                 assert_eq!((&*lines[0].warehouse, &*lines[0].product), place);
+                assert!(lines[0].never_stocked);
             }
             other => panic!("{other:?}"),
         }
-        let short = RemoveError::Insufficient { needed: 2, available: 0 };
-        assert_eq!(manager.remove_stock(place, 2, "x"), Err(short));
-        let not_sold = ShipError::NotSold { needed: 2, sold: 0 };
-        assert_eq!(manager.ship(place, 2), Err(not_sold.clone()));
-        assert_eq!(manager.cancel_sale(place, 2, "x"), Err(not_sold));
-        let short = TransferError::Insufficient { needed: 2, available: 0 };
-        assert_eq!(manager.transfer("NYC", "SF", &*name, 2), Err(short));
     }
+    shop.assert_untouched();
+}
+
+fn line<'l>((place, units): ((&'l str, &'l str), u32)) -> BasketLine<'l> {
+    BasketLine::new(place, units)
+}
+
+#[test]
+fn a_product_that_lies_elsewhere_only_is_short_with_0_available() {
+    let shop = shop();
+    let manager = &shop.manager;
+    let far = ("NYC", "LAPTOP");
+    let short = ReserveError::Insufficient { needed: 2, available: 0, overdue_left: false };
+    assert_eq!(manager.reserve(far, 2, LONG), Err(short.clone()));
+    assert_eq!(manager.sell(far, 2), Err(short));
+    let short = RemoveError::Insufficient { needed: 2, available: 0 };
+    assert_eq!(manager.remove_stock(far, 2, "x"), Err(short));
+    let not_sold = ShipError::NotSold { needed: 2, sold: 0 };
+    assert_eq!(manager.ship(far, 2), Err(not_sold.clone()));
+    assert_eq!(manager.cancel_sale(far, 2, "x"), Err(not_sold));
+    let short = TransferError::Insufficient { needed: 2, available: 0 };
+    assert_eq!(manager.transfer("NYC", "SF", "LAPTOP", 2), Err(short));
+    match manager.reserve_basket(&[(far, 2)].map(line), LONG) {
+        Err(BasketError::Insufficient { lines, overdue_left: false }) => {
+            assert_eq!((lines[0].available, lines[0].never_stocked), (0, false));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(manager.counts(far), Ok(Default::default()));
+    let units = [manager.available(far), manager.reserved(far), manager.sold(far)];
+    assert_eq!((units, manager.held(far)), ([Ok(0), Ok(0), Ok(0)], Ok(0)));
+    let order = ["NYC".into()];
+    let fulfilled = manager.fulfill_across_warehouses("LAPTOP", 99, &order, LONG);
+    assert!(matches!(fulfilled, Err(FulfillError::Insufficient { needed: 99, .. })));
     shop.assert_untouched();
 }
 
@@ -311,7 +313,8 @@ fn an_add_that_is_refused_defines_no_product() {
     let suspended = AddError::Suspended { warehouse: "SF".into() };
     assert_eq!(manager.add_stock(("SF", "NEW"), 1, "x"), Err(suspended));
     assert_eq!((manager.stats().products, manager.stats().levels), (1, 1));
-    assert_eq!(manager.product("NEW"), None);
+    let never = PlaceError::NeverStocked { product: "NEW".into() };
+    assert_eq!(manager.product("NEW"), Err(never));
     manager.resume("SF").expect("a warehouse");
     manager.add_stock(("SF", "NEW"), 2, "SUPPLIER").expect("room");
 }
@@ -343,17 +346,20 @@ fn ids_that_were_never_made_name_nothing() {
         let nothing = manager.reservation(id).expect_err("never made");
         match nothing {
             Unknown => {
-                assert_eq!(manager.confirm(id), Err(ConfirmError::Unknown));
+                assert_eq!(manager.confirm(id), Err(ConfirmError::Gone(Gone::Unknown)));
                 assert_eq!(manager.release(id), Ok(Release::Unknown));
-                assert_eq!(manager.extend(id, LONG), Err(ExtendError::Unknown));
-                assert_eq!(manager.confirm_or_retake(id, &lines), Err(RetakeError::Unknown));
+                assert_eq!(manager.extend(id, LONG), Err(ExtendError::Gone(Gone::Unknown)));
+                assert_eq!(
+                    manager.confirm_or_retake(id, &lines),
+                    Err(RetakeError::NoReservation(NoReservation::Unknown))
+                );
             }
             // One that claims to be older than what lives in its slot might have been.
             Forgotten => {
                 assert!(id.created_at() <= shop.hold.created_at());
-                assert_eq!(manager.confirm(id), Err(ConfirmError::Forgotten));
+                assert_eq!(manager.confirm(id), Err(ConfirmError::Gone(Gone::Forgotten)));
                 assert_eq!(manager.release(id), Ok(Release::Forgotten));
-                assert_eq!(manager.extend(id, LONG), Err(ExtendError::Forgotten));
+                assert_eq!(manager.extend(id, LONG), Err(ExtendError::Gone(Gone::Forgotten)));
                 assert!(manager.confirm_or_retake(id, &lines).is_err());
             }
         }
@@ -367,14 +373,14 @@ fn ids_that_were_never_made_name_nothing() {
 
 #[test]
 fn a_basket_has_a_line_and_no_more_than_allowed() {
-    let shop = Shop::new(quiet(&clock()).max_basket_lines(2));
+    let shop = Shop::new(quiet(&clock()).limits(small().max_basket_lines(2)));
     let manager = &shop.manager;
-    assert_eq!(manager.reserve_basket(&[], LONG), Err(BasketError::Empty));
+    assert_eq!(manager.reserve_basket(&[], LONG), Err(BasketError::Input(InvalidInput::Empty)));
     for product in ["A", "B"] {
         manager.open_level("NYC", product).expect("a warehouse");
     }
     let three = [LAPTOPS, ("NYC", "A"), ("NYC", "B")].map(|level| BasketLine::new(level, 1));
-    let refused = BasketError::TooManyLines { lines: 3, most: 2 };
+    let refused = BasketError::Input(InvalidInput::TooManyLines { lines: 3, most: 2 });
     assert_eq!(manager.reserve_basket(&three, LONG), Err(refused));
     // Equal lines count once.
     let many = vec![BasketLine::new(LAPTOPS, 1); 8];
@@ -424,17 +430,17 @@ fn an_engine_is_not_built_with_settings_that_cannot_be() {
     }
     let settings: [(&str, Builder); 12] = [
         ("threshold", builder().warehouse(WarehouseSpec::new("NYC").threshold(MAX_UNITS))),
-        ("longest_ttl", builder().longest_ttl(Duration::ZERO)),
-        ("longest_ttl", builder().longest_ttl(Duration::from_micros(999))),
-        ("longest_total_hold", builder().longest_total_hold(Duration::ZERO)),
-        ("max_reservations", builder().max_reservations(0)),
-        ("max_reservations", builder().max_reservations(u32::MAX)),
-        ("max_basket_lines", builder().max_basket_lines(0)),
-        ("max_basket_lines", builder().max_basket_lines(65_536)),
-        ("key_retention", builder().key_retention(LONG, 0)),
-        ("audit_queue", builder().audit_queue(15)),
-        ("audit_queue", builder().audit_queue((1 << 24) + 1)),
-        ("overdue_limit", builder().overdue_limit(0)),
+        ("longest_ttl", builder().limits(Limits::new().longest_ttl(Duration::ZERO))),
+        ("longest_ttl", builder().limits(Limits::new().longest_ttl(Duration::from_micros(999)))),
+        ("longest_total_hold", builder().limits(Limits::new().longest_total_hold(Duration::ZERO))),
+        ("max_reservations", builder().limits(Limits::new().max_reservations(0))),
+        ("max_reservations", builder().limits(Limits::new().max_reservations(u32::MAX))),
+        ("max_basket_lines", builder().limits(Limits::new().max_basket_lines(0))),
+        ("max_basket_lines", builder().limits(Limits::new().max_basket_lines(65_536))),
+        ("key_retention", builder().limits(Limits::new().key_retention(LONG, 0))),
+        ("audit_queue", builder().limits(Limits::new().audit_queue(15))),
+        ("audit_queue", builder().limits(Limits::new().audit_queue((1 << 24) + 1))),
+        ("overdue_limit", builder().limits(Limits::new().overdue_limit(0))),
     ];
     for (name, builder) in settings {
         match refused(builder) {
@@ -453,10 +459,13 @@ fn an_engine_is_not_built_with_settings_that_cannot_be() {
 fn the_ends_of_time_are_moments_too() {
     let clock = clock();
     let manager = quiet(&clock)
-        .longest_ttl(Duration::MAX)
-        .longest_total_hold(Duration::MAX)
-        .retention(Duration::MAX, usize::MAX)
-        .key_retention(Duration::MAX, usize::MAX)
+        .limits(
+            small()
+                .longest_ttl(Duration::MAX)
+                .longest_total_hold(Duration::MAX)
+                .retention(Duration::MAX, usize::MAX)
+                .key_retention(Duration::MAX, usize::MAX),
+        )
         .build()
         .expect("legal settings");
     manager.add_stock(LAPTOPS, 10, "SUPPLIER").expect("room");
@@ -470,5 +479,5 @@ fn the_ends_of_time_are_moments_too() {
     let again = manager.request().key(key).reserve(LAPTOPS, 1, year * 1_000);
     assert_eq!(again, Ok(hold));
     let all = AuditFilter::new().after(u64::MAX).limit(0);
-    assert!(manager.audit().query(&all).entries.is_empty());
+    assert!(manager.audit_log().query(&all).entries.is_empty());
 }

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use stockade::testing::FaultySink;
 use stockade::{
-    Backpressure, BasketError, BasketLine, ConfirmError, EventType, ExtendError, InvalidTtl,
+    Backpressure, BasketError, BasketLine, EventType, ExtendError, Gone, InvalidInput, InvalidTtl,
     Release, ReservationStatus, ReserveError, Timestamp,
 };
 
 use common::{
-    LAPTOPS, LONG, clock, counts, ledger, log_of, ms, quiet, single_holds, threaded, within,
+    LAPTOPS, LONG, clock, counts, ledger, log_of, ms, quiet, single_holds, small, threaded, within,
 };
 
 #[test]
@@ -57,7 +57,8 @@ fn an_extension_never_cuts_a_hold_short() {
 #[test]
 fn no_hold_is_extended_beyond_the_longest_total() {
     let clock = clock();
-    let manager = quiet(&clock).longest_total_hold(ms(300)).build().expect("legal settings");
+    let manager =
+        quiet(&clock).limits(small().longest_total_hold(ms(300))).build().expect("legal settings");
     manager.add_stock(LAPTOPS, 5, "SUPPLIER").expect("room");
     let hold = manager.reserve(LAPTOPS, 2, ms(100)).expect("stock");
     clock.advance(ms(90));
@@ -77,14 +78,15 @@ fn nobody_extends_a_hold_that_is_over() {
     assert_eq!(manager.release(released), Ok(Release::Released));
     manager.confirm(sold).expect("pending");
     clock.advance(ms(101));
-    let expired_at = Timestamp::from_millis(1_100);
-    assert_eq!(manager.extend(overdue, ms(5)), Err(ExtendError::Expired { expired_at }));
-    assert_eq!(manager.extend(overdue, ms(5)), Err(ExtendError::Expired { expired_at }));
-    assert_eq!(manager.extend(released, ms(5)), Err(ExtendError::Released));
-    assert_eq!(manager.extend(sold, ms(5)), Err(ExtendError::AlreadyConfirmed));
+    let expired = Gone::Expired { at: Timestamp::from_millis(1_100), sold: 0, returned: 1 };
+    assert_eq!(manager.extend(overdue, ms(5)), Err(expired.into()));
+    assert_eq!(manager.extend(overdue, ms(5)), Err(expired.into()));
+    let given_back = Gone::Released { sold: 0, returned: 1 };
+    assert_eq!(manager.extend(released, ms(5)), Err(given_back.into()));
+    assert_eq!(manager.extend(sold, ms(5)), Err(Gone::Sold { units: 1 }.into()));
     let longest = Duration::from_secs(24 * 60 * 60);
     for ttl in [Duration::ZERO, longest + ms(1)] {
-        let refused = ExtendError::Ttl(InvalidTtl { ttl, longest });
+        let refused = ExtendError::Input(InvalidInput::Ttl(InvalidTtl { ttl, longest }));
         assert_eq!(manager.extend(sold, ttl), Err(refused));
     }
 }
@@ -97,11 +99,11 @@ fn confirming_an_overdue_hold_ends_it_and_says_since_when() {
     let hold = manager.reserve(LAPTOPS, 2, ms(100)).expect("stock");
     clock.advance(ms(101));
     assert_eq!(counts(&manager, LAPTOPS), (3, 2, 0), "nobody looked yet");
-    let expired_at = Timestamp::from_millis(1_100);
-    assert_eq!(manager.confirm(hold), Err(ConfirmError::Expired { expired_at }));
+    let expired = Gone::Expired { at: Timestamp::from_millis(1_100), sold: 0, returned: 2 };
+    assert_eq!(manager.confirm(hold), Err(expired.into()));
     assert_eq!(counts(&manager, LAPTOPS), (5, 0, 0));
     assert_eq!(manager.reservation(hold).map(|it| it.status), Ok(ReservationStatus::Expired));
-    assert_eq!(manager.confirm(hold), Err(ConfirmError::Expired { expired_at }));
+    assert_eq!(manager.confirm(hold), Err(expired.into()));
     assert_eq!(manager.release(hold), Ok(Release::Expired));
     let log = log_of(&manager);
     let last = log.last().expect("entries");
@@ -161,7 +163,7 @@ fn everything_that_needs_units_takes_back_what_is_overdue() {
 #[test]
 fn a_call_ends_no_more_overdue_holds_than_it_is_allowed_to() {
     let clock = clock();
-    let manager = quiet(&clock).overdue_limit(2).build().expect("legal settings");
+    let manager = quiet(&clock).limits(small().overdue_limit(2)).build().expect("legal settings");
     manager.add_stock(LAPTOPS, 9, "SUPPLIER").expect("room");
     single_holds(&manager, 9, ms(100));
     clock.advance(ms(101));
@@ -179,14 +181,14 @@ fn a_call_ends_no_more_overdue_holds_than_it_is_allowed_to() {
         other => panic!("{other:?}"),
     }
     assert!(manager.remove_stock(LAPTOPS, 9, "dropped").is_err());
-    assert_eq!(manager.available(LAPTOPS), 8);
+    assert_eq!(manager.available(LAPTOPS).expect("known"), 8);
     manager.reserve(LAPTOPS, 9, ms(1)).expect("the last one");
 }
 
 #[test]
 fn more_overdue_holds_than_the_queue_has_places_do_not_stop_a_quiet_engine() {
     let clock = clock();
-    let manager = quiet(&clock).audit_queue(16).build().expect("legal settings");
+    let manager = quiet(&clock).limits(small().audit_queue(16)).build().expect("legal settings");
     manager.add_stock(LAPTOPS, 100, "SUPPLIER").expect("room");
     let holds = manager.clone();
     within(ms(20_000), move || {
@@ -207,7 +209,7 @@ fn who_will_not_wait_for_the_queue_does_not_wait_for_overdue_holds_either() {
     let manager = threaded()
         .clock(Arc::clone(&clock))
         .sweeper(false)
-        .audit_queue(16)
+        .limits(small().audit_queue(16))
         .backpressure(Backpressure::Refuse)
         .sink(sink)
         .build()
@@ -248,12 +250,16 @@ fn the_sweeper_ends_what_is_overdue_while_others_buy() {
     let lasting = manager.reserve(LAPTOPS, 1, LONG).expect("stock");
     let mut bought = 0_u32;
     let limit = Instant::now() + Duration::from_secs(60);
-    while manager.held(LAPTOPS) > 1 {
+    while manager.held(LAPTOPS).expect("known") > 1 {
         let mouse = manager.sell(("SF", "MOUSE"), 1).expect("the mice are nobody else's");
         manager.cancel_sale(("SF", "MOUSE"), 1, "again").expect("just sold");
         assert_eq!(manager.reservation(mouse).map(|it| it.lines.len()), Ok(1));
         bought += 1;
-        assert!(Instant::now() < limit, "the sweeper left {} units", manager.held(LAPTOPS));
+        assert!(
+            Instant::now() < limit,
+            "the sweeper left {} units",
+            manager.held(LAPTOPS).expect("known")
+        );
     }
     assert!(bought > 0);
     assert_eq!(counts(&manager, LAPTOPS), (HOLDS - 1, 1, 0));

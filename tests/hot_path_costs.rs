@@ -6,6 +6,7 @@
 //! magazines of slots, and the slots themselves, of which as many are filled once as finished records are kept.
 //! What is not counted is pushing back: a queue that is more than half full wakes its writer, and one that is
 //! three quarters full makes callers wait. So the rounds are short, and the writer catches up between them.
+#![cfg(feature = "journal")]
 
 mod common;
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use stockade::Builder;
 
+#[cfg(feature = "journal")]
 use common::scratch::Scratch;
 use common::{LAPTOPS, LONG, ms, single_holds, threaded};
 
@@ -76,6 +77,7 @@ fn an_idle_engine_wakes_only_its_sweeper_and_seldom() {
     assert!((1.0..30.0).contains(&rate), "{rate} times a second");
 }
 
+#[cfg(feature = "journal")]
 #[test]
 fn an_idle_engine_with_a_journal_wakes_as_seldom() {
     let _alone = alone();
@@ -85,6 +87,7 @@ fn an_idle_engine_with_a_journal_wakes_as_seldom() {
     assert!((1.0..30.0).contains(&rate), "{rate} times a second");
 }
 
+#[cfg(feature = "journal")]
 #[test]
 fn the_auditor_stands_back_for_all_other_threads() {
     let _alone = alone();

@@ -10,14 +10,15 @@ use std::time::{Duration, Instant};
 
 use stockade::testing::{FaultControl, FaultySink};
 use stockade::{
-    AddError, Applied, BasketLine, ConfirmError, EventType, FlushError, Health, IdempotencyKey,
-    InventoryManager, Release, ReserveError, SettingError, StockAlertListener, Unavailable,
+    AddError, Applied, BasketLine, CallError, ConfirmError, EventType, FlushError, Health,
+    IdempotencyKey, InventoryManager, Limits, NotStarted, Release, ReserveError, SettingError,
+    StockAlertListener, Uncertain,
 };
 
 use common::clocks::Gate;
 use common::sinks::Keeper;
 use common::{
-    LAPTOPS, LONG, clock, counts, ledger, log_of, ms, quiet, single_holds, threaded, within,
+    LAPTOPS, LONG, clock, counts, ledger, log_of, ms, quiet, single_holds, small, threaded, within,
     written,
 };
 
@@ -28,7 +29,7 @@ const SOON: Duration = Duration::from_secs(30);
 fn an_engine_of_more_warehouses_than_its_queue_has_places_is_built() {
     for threads in [true, false] {
         let log = within(SOON, move || {
-            let builder = InventoryManager::builder().audit_queue(16);
+            let builder = InventoryManager::builder().limits(Limits::new().audit_queue(16));
             let builder = if threads { builder } else { builder.without_threads() };
             let names = (0..100).map(|number| format!("W{number}"));
             let builder = names.fold(builder, |builder, name| builder.warehouse(name));
@@ -59,11 +60,11 @@ fn after_a_shutdown_nothing_moves_and_everything_can_be_read() {
     let hold = manager.reserve(LAPTOPS, 2, LONG).expect("stock");
     assert!(manager.shutdown(SOON).is_clean());
 
-    let closed = Unavailable::Closed;
-    assert_eq!(manager.add_stock(LAPTOPS, 1, "x"), Err(AddError::Unavailable(closed.clone())));
-    assert_eq!(manager.reserve(LAPTOPS, 1, LONG), Err(ReserveError::Unavailable(closed.clone())));
-    assert_eq!(manager.confirm(hold), Err(ConfirmError::Unavailable(closed.clone())));
-    assert_eq!(manager.suspend("SF"), Err(SettingError::Unavailable(closed.clone())));
+    let closed = NotStarted::Closed;
+    assert_eq!(manager.add_stock(LAPTOPS, 1, "x"), Err(AddError::from(closed.clone())));
+    assert_eq!(manager.reserve(LAPTOPS, 1, LONG), Err(ReserveError::from(closed.clone())));
+    assert_eq!(manager.confirm(hold), Err(ConfirmError::from(closed.clone())));
+    assert_eq!(manager.suspend("SF"), Err(SettingError::NotStarted(closed.clone())));
     let basket = manager.reserve_basket(&[BasketLine::new(LAPTOPS, 1)], LONG);
     assert!(basket.is_err_and(|error| !error.is_retryable() && error.applied() == Applied::No));
     assert_eq!(manager.flush().wait(), Err(FlushError::Closed));
@@ -100,7 +101,8 @@ fn a_quiet_engine_shuts_down_too() {
 fn a_shutdown_under_fire_loses_nothing_that_was_promised() {
     for round in 0..8 {
         let (sink, kept) = Keeper::new();
-        let manager = threaded().audit_queue(64).sink(sink).build().expect("legal settings");
+        let manager =
+            threaded().limits(small().audit_queue(64)).sink(sink).build().expect("legal settings");
         for level in [LAPTOPS, ("SF", "MOUSE"), ("NYC", "LAPTOP")] {
             manager.add_stock(level, 1_000_000, "SUPPLIER").expect("room");
         }
@@ -170,7 +172,7 @@ impl Fire {
         if let Err(error) = &answer
             && error.applied() != Applied::InMemory
         {
-            assert_eq!(error.to_string(), Unavailable::Closed.to_string());
+            assert_eq!(error.to_string(), NotStarted::Closed.to_string());
             return None;
         }
         counter.fetch_add(entries, Ordering::Relaxed);
@@ -261,7 +263,11 @@ fn clog(
 fn stuck() -> (InventoryManager, Arc<Gate>, FaultControl) {
     let (sink, control) = FaultySink::new();
     let clock = Arc::new(Gate::default());
-    let builder = threaded().audit_queue(16).sweeper(false).sink(sink).clock(Arc::clone(&clock));
+    let builder = threaded()
+        .limits(small().audit_queue(16))
+        .sweeper(false)
+        .sink(sink)
+        .clock(Arc::clone(&clock));
     let manager = builder.build().expect("legal settings");
     manager.open_level("SF", "LAPTOP").expect("a warehouse");
     manager.flush().wait().expect("a healthy sink");
@@ -286,7 +292,7 @@ fn a_shutdown_with_a_stuck_sink_and_a_full_queue_keeps_its_deadline() {
     let answers = within(SOON, move || {
         threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
     });
-    let unrecorded = AddError::Unavailable(Unavailable::Unrecorded);
+    let unrecorded = AddError::Call(CallError::Uncertain(Uncertain::Unrecorded));
     assert!(answers.contains(&Err(unrecorded)), "{answers:?}");
     // What lay in the queue is written once the sink comes back, and is a legal history.
     control.recover();
@@ -337,7 +343,7 @@ fn dropping_an_engine_with_a_stuck_sink_does_not_hang() {
 #[test]
 fn stats_show_what_there_is() {
     let clock = clock();
-    let builder = quiet(&clock).max_reservations(8).audit_queue(1_024);
+    let builder = quiet(&clock).limits(small().max_reservations(8).audit_queue(1_024));
     let manager = builder.build().expect("legal settings");
     manager.add_stock(LAPTOPS, 7, "SUPPLIER").expect("room");
     let holds = single_holds(&manager, 5, ms(100));
@@ -381,7 +387,7 @@ fn stats_show_what_there_is() {
 fn a_sweeper_that_is_kept_from_its_work_is_told() {
     let (sink, control) = FaultySink::new();
     let clock = clock();
-    let builder = threaded().audit_queue(16).sink(sink).clock(Arc::clone(&clock));
+    let builder = threaded().limits(small().audit_queue(16)).sink(sink).clock(Arc::clone(&clock));
     let manager = builder.build().expect("legal settings");
     manager.add_stock(LAPTOPS, 20, "SUPPLIER").expect("room");
     single_holds(&manager, 1, ms(10));
@@ -396,10 +402,10 @@ fn a_sweeper_that_is_kept_from_its_work_is_told() {
     thread::sleep(ms(50));
     let Health::Degraded { reason } = manager.health() else { panic!("{:?}", manager.health()) };
     assert!(reason.contains("sweeper"), "{reason}");
-    assert_eq!(manager.held(LAPTOPS), 1);
+    assert_eq!(manager.held(LAPTOPS).expect("known"), 1);
     control.recover();
     within(SOON, move || {
-        while manager.health() != Health::Ok || manager.held(LAPTOPS) > 0 {
+        while manager.health() != Health::Ok || manager.held(LAPTOPS).expect("known") > 0 {
             thread::sleep(ms(1));
         }
     });

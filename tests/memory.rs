@@ -7,7 +7,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use stockade::{AuditFilter, BasketLine, Builder, InventoryManager, LevelHandle};
+use stockade::{AuditFilter, BasketLine, Builder, InventoryManager, LevelHandle, Limits};
 
 const LONG: Duration = Duration::from_secs(3_600);
 const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
@@ -30,16 +30,17 @@ fn resident() -> Option<f64> {
 }
 
 /// An engine whose log keeps next to nothing, so that only what is measured grows.
-fn engine(builder: Builder) -> InventoryManager {
-    let builder = builder.warehouse("SF").audit_retained(1_000).audit_queue(1 << 16);
-    let manager = builder.build().expect("legal settings");
+fn engine(builder: Builder, limits: Limits) -> InventoryManager {
+    let limits = limits.audit_retained(1_000).audit_queue(1 << 16);
+    let manager = builder.warehouse("SF").limits(limits).build().expect("legal settings");
     manager.add_stock(LAPTOPS, stockade::MAX_UNITS, "SUPPLIER").expect("room");
     manager
 }
 
 /// Bytes that each of `count` live holds costs.
 fn bytes_a_hold(count: u32) -> Option<f64> {
-    let manager = engine(InventoryManager::builder().max_reservations(count + 1_024));
+    let limits = Limits::new().max_reservations(count + 1_024);
+    let manager = engine(InventoryManager::builder(), limits);
     let laptops = manager.level(LAPTOPS).expect("open");
     let hold = || manager.reserve(laptops, 1, LONG).expect("stock and slots");
     // What is made once, and then kept, is made now.
@@ -50,7 +51,7 @@ fn bytes_a_hold(count: u32) -> Option<f64> {
     (1..count).for_each(|_| _ = hold());
     manager.flush().wait().expect("a healthy log");
     let after = resident()?;
-    assert_eq!(manager.held(laptops), count);
+    assert_eq!(manager.held(laptops).expect("known"), count);
     assert_eq!(manager.reservation(first).map(|it| it.id), Ok(first), "the oldest is still there");
     Some((after - before) / f64::from(count))
 }
@@ -58,7 +59,7 @@ fn bytes_a_hold(count: u32) -> Option<f64> {
 /// MiB by which the process has grown while `work` was done `pairs` times, after a first tenth. Each time
 /// makes at least two entries.
 fn growth(pairs: u64, work: impl Fn(&InventoryManager, LevelHandle)) -> Option<f64> {
-    let manager = engine(InventoryManager::builder().warehouse("NYC"));
+    let manager = engine(InventoryManager::builder().warehouse("NYC"), Limits::new());
     let laptops = manager.level(LAPTOPS).expect("open");
     let pair = |_| work(&manager, laptops);
     let warm = (pairs / 10).max(pairs.min(300_000));
@@ -68,8 +69,8 @@ fn growth(pairs: u64, work: impl Fn(&InventoryManager, LevelHandle)) -> Option<f
     (0..pairs).for_each(pair);
     manager.flush().wait().expect("a healthy log");
     let after = resident()?;
-    assert!(manager.audit().newest_sequence() >= 2 * (pairs + warm));
-    assert!(manager.audit().query(&AuditFilter::new()).entries.len() <= 1_000);
+    assert!(manager.audit_log().newest_sequence() >= 2 * (pairs + warm));
+    assert!(manager.audit_log().query(&AuditFilter::new()).entries.len() <= 1_000);
     Some((after - before) / MIB)
 }
 
@@ -146,9 +147,9 @@ fn memory_is_bounded_over_a_hundred_million_commits() {
 #[test]
 fn refusals_cost_no_memory() {
     let _alone = alone();
-    let manager = engine(InventoryManager::builder());
+    let manager = engine(InventoryManager::builder(), Limits::new());
     let stranger = {
-        let other = engine(InventoryManager::builder());
+        let other = engine(InventoryManager::builder(), Limits::new());
         other.reserve(LAPTOPS, 1, LONG).expect("stock")
     };
     let refused = |round: u32| {

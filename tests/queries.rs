@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use stockade::{
     AdjustmentType, AuditFilter, BasketLine, ConfirmOrRetake, EventType, IdempotencyKey,
-    InventoryManager, NoReservation, Owner, Release, ReservationId, ReservationStatus,
-    UnknownPlace, WarehouseId,
+    InventoryManager, NoReservation, Owner, PlaceError, Release, ReservationId, ReservationStatus,
+    WarehouseId,
 };
 
-use common::{LAPTOPS, LONG, clock, log_of, ms, quiet, single_holds, threaded, within};
+use common::{LAPTOPS, LONG, clock, log_of, ms, quiet, single_holds, small, threaded, within};
 
 const MICE: (&str, &str) = ("SF", "MOUSE");
 const FAR_LAPTOPS: (&str, &str) = ("NYC", "LAPTOP");
@@ -75,7 +75,7 @@ fn pages_of_live_reservations_show_each_once() {
     let lines: Vec<_> = basket.lines.iter().map(|it| (&*it.product, it.quantity)).collect();
     assert_eq!(lines, [("LAPTOP", 1), ("MOUSE", 2)]);
 
-    let nowhere = UnknownPlace::Product { warehouse: "NYC".into(), product: "MOUSE".into() };
+    let nowhere = PlaceError::NotStockedHere { warehouse: "NYC".into(), product: "MOUSE".into() };
     assert_eq!(manager.reservations(("NYC", "MOUSE"), None, 9), Err(nowhere));
 }
 
@@ -114,7 +114,8 @@ fn a_reservation_that_lives_throughout_is_seen_once_while_others_come_and_go() {
 /// before that of its head.
 #[test]
 fn a_record_of_which_a_line_is_gone_is_forgotten_and_not_looked_for_ever() {
-    let manager = stocked(threaded().retention(ms(0), 0).build().expect("legal settings"));
+    let manager =
+        stocked(threaded().limits(small().retention(ms(0), 0)).build().expect("legal settings"));
     within(Duration::from_secs(30), move || {
         let lines = [LAPTOPS, MICE, FAR_LAPTOPS].map(|level| BasketLine::new(level, 1));
         let baskets: Vec<_> =
@@ -141,7 +142,8 @@ fn a_record_of_which_a_line_is_gone_is_forgotten_and_not_looked_for_ever() {
 #[test]
 fn a_reservation_is_found_by_its_key() {
     let clock = clock();
-    let manager = stocked(quiet(&clock).key_retention(ms(100), 100).build().expect("legal"));
+    let manager =
+        stocked(quiet(&clock).limits(small().key_retention(ms(100), 100)).build().expect("legal"));
     let key = |text: &str| IdempotencyKey::try_from(text).expect("a legal key");
     let with = |text| manager.request().key(key(text));
     let found = |text| manager.reservation_by_key(&key(text)).map(|found| found.id);
@@ -175,12 +177,15 @@ fn totals_add_up_the_warehouses_and_a_warehouse_lists_its_levels() {
     manager.sell(LAPTOPS, 5).expect("stock");
     manager.reserve(FAR_LAPTOPS, 7, LONG).expect("stock");
     let laptop = manager.product("LAPTOP").expect("known");
-    for totals in [manager.totals("LAPTOP"), manager.totals(laptop)] {
+    for totals in [manager.totals("LAPTOP").expect("known"), manager.totals(laptop).expect("known")]
+    {
         let sums = (totals.available, totals.reserved, totals.on_hand());
         assert_eq!(sums, (2_000_000 - 12, 12, 2_000_000));
     }
-    assert_eq!(manager.totals("NOBODY'S"), Default::default());
-    assert_eq!(manager.product("NOBODY'S"), None);
+    let never = PlaceError::NeverStocked { product: "NOBODY'S".into() };
+    assert_eq!(manager.totals("NOBODY'S"), Err(never.clone()));
+    assert_eq!(manager.totals_approximate("NOBODY'S"), Err(never.clone()));
+    assert_eq!(manager.product("NOBODY'S"), Err(never));
 
     let sf = manager.warehouse("SF").expect("known").id();
     for levels in [manager.levels("SF"), manager.levels(sf)] {
@@ -190,8 +195,8 @@ fn totals_add_up_the_warehouses_and_a_warehouse_lists_its_levels() {
         let laptops = levels[0].counts;
         assert_eq!((laptops.available, laptops.reserved, laptops.sold), (999_995, 5, 5));
         assert_eq!((laptops.held(), laptops.on_hand()), (0, 1_000_000));
-        assert_eq!(manager.level(LAPTOPS), Some(levels[0].level));
-        assert_eq!(manager.counts(levels[0].level), laptops);
+        assert_eq!(manager.level(LAPTOPS), Ok(levels[0].level));
+        assert_eq!(manager.counts(levels[0].level).expect("known"), laptops);
     }
     assert!(manager.levels("MARS").is_err());
     let names: Vec<&str> = manager.warehouses().iter().map(|it| it.name()).collect();
@@ -204,8 +209,9 @@ fn totals_add_up_the_warehouses_and_a_warehouse_lists_its_levels() {
     assert_eq!((level.available(), level.reserved(), level.held()), (999_993, 7, 7));
     assert_eq!((level.sold(), level.on_hand()), (0, 1_000_000));
     assert_eq!((level.product(), level.warehouse().index()), (laptop, 1));
-    assert!(manager.stock_level(("NYC", "MOUSE")).is_none());
-    let counts = manager.counts(("NYC", "MOUSE"));
+    let elsewhere = PlaceError::NotStockedHere { warehouse: "NYC".into(), product: "MOUSE".into() };
+    assert_eq!(manager.stock_level(("NYC", "MOUSE")).map(drop), Err(elsewhere));
+    let counts = manager.counts(("NYC", "MOUSE")).expect("known");
     assert_eq!((counts.available, counts.reserved, counts.sold), (0, 0, 0));
 }
 
@@ -222,7 +228,7 @@ fn the_log_answers_by_what_where_who_and_when() {
     let all = log_of(&manager);
 
     let asked = |filter: AuditFilter| -> Vec<u64> {
-        let entries = manager.audit().query(&filter).entries;
+        let entries = manager.audit_log().query(&filter).entries;
         entries.into_iter().map(|entry| entry.sequence).collect()
     };
     let such = |holds: &dyn Fn(&stockade::AuditEntry) -> bool| -> Vec<u64> {
@@ -251,7 +257,7 @@ fn the_log_answers_by_what_where_who_and_when() {
 
     let (mut paged, mut after) = (Vec::new(), 0);
     loop {
-        let page = manager.audit().query(&AuditFilter::new().limit(3).after(after));
+        let page = manager.audit_log().query(&AuditFilter::new().limit(3).after(after));
         assert!(page.entries.len() <= 3);
         paged.extend(page.entries);
         match page.next {
@@ -264,16 +270,18 @@ fn the_log_answers_by_what_where_who_and_when() {
 
 #[test]
 fn a_log_that_keeps_few_entries_says_how_many_have_left() {
-    let manager = stocked(quiet(&clock()).audit_retained(10).build().expect("legal settings"));
+    let manager = stocked(
+        quiet(&clock()).limits(small().audit_retained(10)).build().expect("legal settings"),
+    );
     single_holds(&manager, 5_000, LONG);
     let kept = log_of(&manager);
-    let newest = manager.audit().newest_sequence();
+    let newest = manager.audit_log().newest_sequence();
     let numbers: Vec<u64> = kept.iter().map(|entry| entry.sequence).collect();
     assert_eq!(numbers, (newest - 9..=newest).collect::<Vec<_>>());
-    assert_eq!((manager.audit().len(), manager.audit().left()), (10, newest - 10));
-    let page = manager.audit().query(&AuditFilter::new().after(newest - 3));
+    assert_eq!((manager.audit_log().len(), manager.audit_log().evicted()), (10, newest - 10));
+    let page = manager.audit_log().query(&AuditFilter::new().after(newest - 3));
     assert_eq!((page.entries.len(), page.left), (3, newest - 10));
     assert_eq!(page.oldest_sequence, Some(newest - 9));
     let stats = manager.stats();
-    assert_eq!((stats.audit_kept, stats.audit_left), (10, newest - 10));
+    assert_eq!((stats.audit_kept, stats.audit_evicted), (10, newest - 10));
 }

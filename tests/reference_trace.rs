@@ -10,7 +10,7 @@ use stockade::{
 
 #[track_caller]
 fn assert_counts(manager: &InventoryManager, warehouse: &str, available: u32, reserved: u32) {
-    let counts = manager.counts((warehouse, "LAPTOP"));
+    let counts = manager.counts((warehouse, "LAPTOP")).expect("known");
     assert_eq!((counts.available, counts.reserved), (available, reserved));
 }
 
@@ -34,9 +34,9 @@ fn the_reference_trace() -> Result<(), Box<dyn std::error::Error>> {
     clock.set(Timestamp::from_millis(1_001));
     manager.confirm(first)?;
     assert_counts(&manager, "SF", 7, 3);
-    assert_eq!(manager.sold(laptops), 3);
+    assert_eq!(manager.sold(laptops).expect("known"), 3);
 
-    assert_eq!(manager.release(first), Err(ReleaseError::Confirmed));
+    assert_eq!(manager.release(first), Err(ReleaseError::Sold { units: 3 }));
     assert_counts(&manager, "SF", 7, 3);
 
     let second = manager.reserve(laptops, 2, Duration::from_millis(30_000))?;
@@ -53,7 +53,7 @@ fn the_reference_trace() -> Result<(), Box<dyn std::error::Error>> {
 
     manager.flush().wait()?;
     let movements: Vec<AuditEntry> = manager
-        .audit()
+        .audit_log()
         .query(&AuditFilter::new())
         .entries
         .into_iter()

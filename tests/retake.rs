@@ -6,12 +6,12 @@ mod common;
 use std::sync::Arc;
 
 use stockade::{
-    AdjustmentType, AuditEntry, BasketError, BasketLine, Builder, ConfirmOrRetake, EntryType,
-    IdempotencyKey, InventoryManager, ManualClock, NoReservation, Release, ReservationId,
+    AdjustmentType, AuditEntry, BasketLine, Builder, ConfirmOrRetake, EntryType, IdempotencyKey,
+    InvalidInput, InventoryManager, Limits, ManualClock, NoReservation, Release, ReservationId,
     ReservationStatus, RetakeError, ShortLine,
 };
 
-use common::{LAPTOPS, LONG, clock, counts, ledger, log_of, ms, quiet, race, threaded};
+use common::{LAPTOPS, LONG, clock, counts, ledger, log_of, ms, quiet, race, small, threaded};
 
 const MICE: (&str, &str) = ("SF", "MOUSE");
 
@@ -62,7 +62,12 @@ fn bury(manager: &InventoryManager, id: ReservationId) {
 
 /// An engine that soon forgets.
 fn forgetful(clock: &Arc<ManualClock>) -> Builder {
-    quiet(clock).max_reservations(8).retention(ms(0), 0)
+    quiet(clock).limits(few())
+}
+
+/// Few slots, each of which is soon used again.
+fn few() -> Limits {
+    small().max_reservations(8).retention(ms(0), 0)
 }
 
 #[test]
@@ -85,7 +90,7 @@ fn the_lines_may_be_named_in_any_order_and_way() {
     let hold = manager.reserve_basket(&lines, LONG).expect("stock");
     let named = [BasketLine::new(MICE, 2), BasketLine::new(LAPTOPS, 1), BasketLine::new(handle, 2)];
     assert_eq!(manager.confirm_or_retake(hold, &named), Ok(ConfirmOrRetake::Confirmed));
-    assert_eq!((manager.sold(LAPTOPS), manager.sold(MICE)), (3, 2));
+    assert_eq!((manager.sold(LAPTOPS).expect("known"), manager.sold(MICE).expect("known")), (3, 2));
 }
 
 #[test]
@@ -237,7 +242,7 @@ fn a_payment_that_races_with_the_end_of_its_hold_sells_once() {
             }
             loop {
                 match manager.confirm_or_retake(hold, &laptops(2)) {
-                    Err(RetakeError::InProgress) => std::thread::yield_now(),
+                    Err(RetakeError::Changing) => std::thread::yield_now(),
                     answer => return Some(answer.expect("the units are there")),
                 }
             }
@@ -274,7 +279,7 @@ fn for_a_slot_that_was_used_since_the_log_decides() {
 #[test]
 fn the_log_is_waited_for_before_it_decides() {
     for _ in 0..40 {
-        let manager = stocked(threaded().max_reservations(8).retention(ms(0), 0));
+        let manager = stocked(threaded().limits(few()));
         let sold = manager.sell(LAPTOPS, 3).expect("stock");
         bury(&manager, sold);
         let answer = manager.confirm_or_retake(sold, &laptops(3));
@@ -288,9 +293,9 @@ fn a_retake_that_only_the_log_remembers_is_not_made_again() {
     let clock = clock();
     for is_forgotten in [false, true] {
         for by_count in [false, true] {
-            let builder = if is_forgotten { forgetful(&clock) } else { quiet(&clock) };
+            let limits = if is_forgotten { few() } else { small() };
             let count = if by_count { 1 } else { 1_000 };
-            let manager = stocked(builder.key_retention(ms(50), count));
+            let manager = stocked(quiet(&clock).limits(limits.key_retention(ms(50), count)));
             let hold = released(&manager);
             let Ok(ConfirmOrRetake::Retaken(new)) = manager.confirm_or_retake(hold, &laptops(2))
             else {
@@ -307,7 +312,7 @@ fn a_retake_that_only_the_log_remembers_is_not_made_again() {
             }
             let again = manager.confirm_or_retake(hold, &laptops(2));
             assert_eq!(again, Ok(ConfirmOrRetake::AlreadyRetaken(new)));
-            assert_eq!(manager.counts(LAPTOPS).available, 8);
+            assert_eq!(manager.counts(LAPTOPS).expect("known").available, 8);
         }
     }
 }
@@ -325,14 +330,15 @@ fn outlive_the_log(manager: &InventoryManager, clock: &ManualClock) {
 #[test]
 fn where_the_log_does_not_reach_back_nothing_is_sold() {
     let clock = clock();
-    let manager = stocked(forgetful(&clock).audit_retained(1).key_retention(ms(10), 1_000));
+    let manager =
+        stocked(quiet(&clock).limits(few().audit_retained(1).key_retention(ms(10), 1_000)));
     let (unsold, sold) = (released(&manager), manager.sell(LAPTOPS, 3).expect("stock"));
     outlive_the_log(&manager, &clock);
-    assert!(manager.audit().left() > 3_000);
+    assert!(manager.audit_log().evicted() > 3_000);
     for id in [unsold, sold] {
         bury(&manager, id);
         let forgotten = manager.request().key(key("late")).confirm_or_retake(id, &laptops(2));
-        assert_eq!(forgotten, Err(RetakeError::Forgotten));
+        assert_eq!(forgotten, Err(RetakeError::NoReservation(NoReservation::Forgotten)));
     }
     assert_eq!(counts(&manager, LAPTOPS), (7, 3, 3));
 
@@ -347,7 +353,7 @@ fn where_the_log_does_not_reach_back_nothing_is_sold() {
 #[test]
 fn a_record_that_is_kept_needs_no_log_until_keys_were_dropped() {
     let clock = clock();
-    let manager = stocked(quiet(&clock).audit_retained(1).key_retention(LONG, 2));
+    let manager = stocked(quiet(&clock).limits(small().audit_retained(1).key_retention(LONG, 2)));
     let [first, second] = [0; 2].map(|_| released(&manager));
     outlive_the_log(&manager, &clock);
     let answer = manager.confirm_or_retake(first, &laptops(2));
@@ -357,7 +363,7 @@ fn a_record_that_is_kept_needs_no_log_until_keys_were_dropped() {
         manager.request().key(key(crowd)).remove_stock(MICE, 1, "dropped").expect("stock");
     }
     let answer = manager.confirm_or_retake(second, &laptops(2));
-    assert_eq!(answer, Err(RetakeError::Forgotten));
+    assert_eq!(answer, Err(RetakeError::NoReservation(NoReservation::Forgotten)));
     assert_eq!(counts(&manager, LAPTOPS), (8, 2, 2));
 }
 
@@ -366,11 +372,17 @@ fn an_id_that_was_never_made_is_unknown() {
     let clock = clock();
     let (manager, other) = (stocked(quiet(&clock)), stocked(quiet(&clock).seed(8)));
     let stranger = [(); 3].map(|()| released(&other))[2];
-    assert_eq!(manager.confirm_or_retake(stranger, &laptops(2)), Err(RetakeError::Unknown));
+    assert_eq!(
+        manager.confirm_or_retake(stranger, &laptops(2)),
+        Err(RetakeError::NoReservation(NoReservation::Unknown))
+    );
     // Also where its slot is in use, or was.
     clock.advance(ms(1));
     (0..9).for_each(|_| _ = released(&manager));
-    assert_eq!(manager.confirm_or_retake(stranger, &laptops(2)), Err(RetakeError::Unknown));
+    assert_eq!(
+        manager.confirm_or_retake(stranger, &laptops(2)),
+        Err(RetakeError::NoReservation(NoReservation::Unknown))
+    );
     assert_eq!(counts(&manager, LAPTOPS), (10, 0, 0));
 }
 
@@ -383,9 +395,7 @@ fn a_retake_that_is_short_names_the_lines_and_may_succeed_later() {
     manager.remove_stock(MICE, 7, "dropped").expect("stock");
 
     let ask = || manager.request().key(key("late")).confirm_or_retake(hold, &lines);
-    let Err(RetakeError::Retake(BasketError::Insufficient { lines: short, overdue_left: false })) =
-        ask()
-    else {
+    let Err(RetakeError::Insufficient { lines: short, overdue_left: false }) = ask() else {
         panic!("three mice are left");
     };
     let named = |line: &ShortLine| (line.product.clone(), line.needed, line.available);
@@ -401,18 +411,18 @@ fn a_retake_that_is_short_names_the_lines_and_may_succeed_later() {
 #[test]
 fn a_retake_is_refused_like_a_basket() {
     let clock = clock();
-    let manager = stocked(quiet(&clock).max_reservations(2));
+    let manager = stocked(quiet(&clock).limits(small().max_reservations(2)));
     let hold = released(&manager);
     let refused = |lines: &[BasketLine<'_>]| match manager.confirm_or_retake(hold, lines) {
-        Err(RetakeError::Retake(refusal)) => refusal,
+        Err(refusal) => refusal,
         other => panic!("{other:?}"),
     };
-    assert_eq!(refused(&[]), BasketError::Empty);
+    assert_eq!(refused(&[]), RetakeError::Input(InvalidInput::Empty));
     manager.suspend("SF").expect("a warehouse");
-    assert_eq!(refused(&laptops(2)), BasketError::Suspended { warehouse: "SF".into() });
+    assert_eq!(refused(&laptops(2)), RetakeError::Suspended { warehouse: "SF".into() });
     manager.resume("SF").expect("a warehouse");
     // A slot for the line, and one for the old id.
     let _live = manager.reserve(MICE, 1, LONG).expect("stock");
-    assert_eq!(refused(&laptops(2)), BasketError::Full { slots: 2 });
+    assert_eq!(refused(&laptops(2)), RetakeError::Full { slots: 2 });
     assert_eq!(counts(&manager, LAPTOPS), (10, 0, 0));
 }

@@ -14,11 +14,13 @@ use std::time::{Duration, Instant};
 use stockade::testing::{FaultControl, FaultySink};
 use stockade::{
     Applied, AuditBatch, AuditEntry, AuditSink, Backpressure, BasketLine, EventType, FlushError,
-    Health, InventoryManager, Release, ReservationId, SinkError, TransferError, Unavailable,
+    Health, InventoryManager, NotStarted, Release, ReservationId, SinkError, TransferError,
 };
 
 use common::rng::{Rng, seed};
-use common::{LAPTOPS, LONG, counts, ledger, log_of, ms, single_holds, threaded, within, written};
+use common::{
+    LAPTOPS, LONG, counts, ledger, log_of, ms, single_holds, small, threaded, within, written,
+};
 
 const SOON: Duration = Duration::from_secs(30);
 const PRODUCTS: usize = 300;
@@ -80,7 +82,9 @@ impl Crowd {
                 Err(error) => check(error.into()),
                 Ok(hold) => {
                     self.promised.fetch_add(lines as u64, Ordering::Relaxed);
-                    self.end(number, hold, lines, rng.below(2) == 0, check);
+                    if self.end(number, hold, rng.below(2) == 0, check) {
+                        self.promised.fetch_add(lines as u64, Ordering::Relaxed);
+                    }
                 }
             }
             self.returned[number].fetch_add(1, Ordering::Relaxed);
@@ -101,15 +105,14 @@ impl Crowd {
         }
     }
 
-    /// Ends a hold, again and again while the engine is stopped.
+    /// Ends a hold, again and again while the engine is stopped; whether it is ended.
     fn end(
         &self,
         number: usize,
         hold: ReservationId,
-        lines: usize,
         sell: bool,
         check: impl Fn(stockade::Error),
-    ) {
+    ) -> bool {
         loop {
             let answer = if sell {
                 self.manager.confirm(hold).map_err(Into::into)
@@ -118,16 +121,15 @@ impl Crowd {
                 released.map(|it| assert_eq!(it, Release::Released)).map_err(Into::into)
             };
             match answer {
-                Ok(()) => break,
+                Ok(()) => return true,
                 Err(error) => check(error),
             }
             if self.stop.load(Ordering::Relaxed) {
-                return;
+                return false;
             }
             self.returned[number].fetch_add(1, Ordering::Relaxed);
             thread::sleep(ms(1));
         }
-        self.promised.fetch_add(lines as u64, Ordering::Relaxed);
     }
 
     /// Every thread returns from a call, and begins another.
@@ -167,7 +169,8 @@ fn sixty_four_threads_outlive_a_sink_that_fails_again_and_again() {
     within(Duration::from_secs(120), || {
         let seed = seed();
         let (sink, control) = FaultySink::new();
-        let builder = threaded().audit_queue(256).audit_retained(1 << 23).sink(sink);
+        let builder =
+            threaded().limits(small().audit_queue(256).audit_retained(1 << 23)).sink(sink);
         let crowd = Crowd::new(builder.build().expect("legal settings"), 64);
         thread::scope(|scope| {
             for thread in 0..64 {
@@ -196,7 +199,7 @@ fn sixty_four_threads_wait_for_a_sink_that_hangs_and_go_on() {
     within(Duration::from_secs(120), || {
         let seed = seed();
         let (sink, control) = FaultySink::new();
-        let builder = threaded().audit_queue(64).audit_retained(1 << 23).sink(sink);
+        let builder = threaded().limits(small().audit_queue(64).audit_retained(1 << 23)).sink(sink);
         let crowd = Crowd::new(builder.build().expect("legal settings"), 64);
         thread::scope(|scope| {
             for thread in 0..64 {
@@ -221,10 +224,11 @@ fn sixty_four_threads_wait_for_a_sink_that_hangs_and_go_on() {
 #[test]
 fn a_sink_that_panics_poisons_the_engine_and_everyone_is_told() {
     let (sink, control) = FaultySink::new();
-    let manager = threaded().audit_queue(64).sink(sink).build().expect("legal settings");
+    let manager =
+        threaded().limits(small().audit_queue(64)).sink(sink).build().expect("legal settings");
     manager.add_stock(LAPTOPS, 1_000_000, "SUPPLIER").expect("room");
     manager.flush().wait().expect("a healthy sink");
-    let before = manager.audit().newest_sequence();
+    let before = manager.audit_log().newest_sequence();
     let buyers = manager.clone();
     within(SOON, move || {
         thread::scope(|scope| {
@@ -238,7 +242,7 @@ fn a_sink_that_panics_poisons_the_engine_and_everyone_is_told() {
                             Err(error) => break error,
                         }
                     };
-                    assert_eq!(refused, Unavailable::Poisoned.into());
+                    assert_eq!(refused, NotStarted::Poisoned.into());
                     assert!(!refused.is_retryable());
                 });
             }
@@ -266,7 +270,7 @@ fn a_sink_that_panics_poisons_the_engine_and_everyone_is_told() {
 #[test]
 fn busy_is_said_before_anything_moves() {
     let (sink, control) = FaultySink::new();
-    let builder = threaded().audit_queue(16).sweeper(false).sink(sink);
+    let builder = threaded().limits(small().audit_queue(16)).sweeper(false).sink(sink);
     let manager = builder.backpressure(Backpressure::Refuse).build().expect("legal settings");
     let add = || manager.add_stock(LAPTOPS, 1, "SUPPLIER");
     manager.add_stock(LAPTOPS, 100, "SUPPLIER").expect("room");
@@ -280,7 +284,7 @@ fn busy_is_said_before_anything_moves() {
 
     let busy = |answer: Result<(), stockade::Error>| {
         let error = answer.expect_err("busy");
-        assert!(error.to_string() == Unavailable::Busy.to_string(), "{error}");
+        assert!(error.to_string() == NotStarted::Busy.to_string(), "{error}");
         assert!(error.is_retryable() && error.applied() == Applied::No);
     };
     let line = [BasketLine::new(LAPTOPS, 1)];
@@ -345,7 +349,7 @@ fn a_flush_is_a_future_that_any_executor_can_poll() {
     wait_for("woken", || wakes.0.load(Ordering::SeqCst) == 1);
     assert_eq!(Pin::new(&mut flush).poll(&mut context), Poll::Ready(Ok(())));
     // Opened, two warehouses, product, level, and the units.
-    assert_eq!((control.counts().accepted_entries, manager.audit().len()), (6, 6));
+    assert_eq!((control.counts().accepted_entries, manager.audit_log().len()), (6, 6));
 
     control.fail("disk full");
     manager.add_stock(LAPTOPS, 1, "SUPPLIER").expect("not known yet");
@@ -384,7 +388,7 @@ fn what_a_flush_covers_is_with_the_sink_and_in_the_log() {
                     let hold = single_holds(&manager, 1, LONG)[0];
                     manager.flush().wait().expect("a healthy sink");
                     let filter = stockade::AuditFilter::new().reservation(hold);
-                    assert_eq!(manager.audit().query(&filter).entries.len(), 1);
+                    assert_eq!(manager.audit_log().query(&filter).entries.len(), 1);
                     assert!(control.counts().accepted_entries >= 7);
                 }
             });
@@ -404,12 +408,12 @@ fn a_stopped_engine_says_why_until_it_goes_on() {
     wait_for("stopped", || manager.health() != Health::Ok);
     let Health::Stopped { reason } = manager.health() else { panic!("{:?}", manager.health()) };
     assert!(reason.contains("disk full"), "{reason}");
-    let stopped = Unavailable::Stopped { reason: "disk full".into() };
+    let stopped = NotStarted::Stopped { reason: "disk full".into() };
     assert_eq!(manager.sell(LAPTOPS, 1), Err(stopped.clone().into()));
     assert_eq!(manager.suspend("SF"), Err(stopped.clone().into()));
     assert!(stopped.is_retryable());
     // Reading goes on; what was applied shows, and is not in the log yet.
-    assert_eq!((manager.available(LAPTOPS), manager.stats().unwritten), (6, 1));
+    assert_eq!((manager.available(LAPTOPS).expect("known"), manager.stats().unwritten), (6, 1));
     let left = manager.shutdown(ms(50));
     assert!(left.unwritten >= 1 && !left.is_clean(), "{left:?}");
 }

@@ -11,10 +11,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stockade::{
-    AddError, AuditFilter, BasketError, BasketLine, ConfirmError, ConfirmOrRetake, ExtendError,
-    Health, IdempotencyKey, InventoryManager, KeyError, NoReservation, Release, ReleaseError,
-    RemoveError, ReservationId, ReservationStatus, ReserveError, RetakeError, ShipError,
-    TransferError, WarehouseLevel, WarehouseSpec,
+    AddError, AuditFilter, BasketError, BasketLine, CallError, ConfirmError, ConfirmOrRetake,
+    ExtendError, Gone, Health, IdempotencyKey, InventoryManager, KeyError, Limits, NoReservation,
+    Release, ReleaseError, RemoveError, ReservationId, ReservationStatus, ReserveError,
+    RetakeError, ShipError, TransferError, WarehouseLevel, WarehouseSpec,
 };
 
 use common::rng::{Rng, seed};
@@ -146,7 +146,7 @@ impl Stage {
         let lines = vec![(level, units)];
         let refused = |error| match error {
             ReserveError::Insufficient { needed, available, .. } => assert!(available < needed),
-            ReserveError::Full { .. } | ReserveError::Key(KeyError::Conflict) => {}
+            ReserveError::Full { .. } | ReserveError::Call(CallError::Key(KeyError::Conflict)) => {}
             error => self.unexpected(error),
         };
         match rng.below(6) {
@@ -191,19 +191,20 @@ impl Stage {
         match rng.below(8) {
             0..3 => match manager.confirm(id) {
                 Ok(()) => moved.sold += units,
-                Err(
-                    ConfirmError::Unknown | ConfirmError::Unavailable(_) | ConfirmError::Key(_),
-                ) => self.unexpected("a hold that was made"),
+                Err(ConfirmError::Gone(Gone::Unknown) | ConfirmError::Call(_)) => {
+                    self.unexpected("a hold that was made")
+                }
                 Err(_) => {}
             },
             3..5 => match manager.release(id) {
                 Ok(Release::Unknown) => self.unexpected("a hold that was made"),
-                Ok(_) | Err(ReleaseError::Confirmed | ReleaseError::InProgress) => {}
+                Ok(_) | Err(ReleaseError::Sold { .. } | ReleaseError::Changing) => {}
                 Err(error) => self.unexpected(error),
             },
             5 => {
                 let extended = manager.extend(id, ms(rng.below(12) + 1));
-                if let Err(error @ (ExtendError::Unknown | ExtendError::Unavailable(_))) = extended
+                if let Err(error @ (ExtendError::Gone(Gone::Unknown) | ExtendError::Call(_))) =
+                    extended
                 {
                     self.unexpected(error);
                 }
@@ -223,7 +224,12 @@ impl Stage {
                     Ok(ConfirmOrRetake::AlreadySold { units: sold }) => {
                         assert_eq!(sold, units as u64, "seed {}", self.seed);
                     }
-                    Ok(_) | Err(RetakeError::InProgress | RetakeError::Retake(_)) => {}
+                    Ok(_)
+                    | Err(
+                        RetakeError::Changing
+                        | RetakeError::Insufficient { .. }
+                        | RetakeError::Full { .. },
+                    ) => {}
                     Err(error) => self.unexpected(error),
                 }
             }
@@ -241,7 +247,7 @@ impl Stage {
         let mut over: HashMap<ReservationId, ReservationStatus> = HashMap::new();
         let (mut looks, mut newest) = (0, 0);
         while self.running() {
-            let closed = manager.counts(handle);
+            let closed = manager.counts(handle).expect("known");
             assert_eq!(closed.on_hand(), CLOSED_UNITS, "{closed:?} (seed {})", self.seed);
             for warehouse in WAREHOUSES {
                 let room = manager.warehouse(warehouse).expect("known").room_left();
@@ -271,7 +277,7 @@ impl Stage {
                     assert!(!over.contains_key(&id), "a hold came back (seed {})", self.seed);
                 }
             }
-            let page = manager.audit().query(&AuditFilter::new().after(newest));
+            let page = manager.audit_log().query(&AuditFilter::new().after(newest));
             for entry in page.entries {
                 assert_eq!(entry.sequence, newest + 1, "seed {}", self.seed);
                 newest = entry.sequence;
@@ -345,7 +351,8 @@ fn play(builder: stockade::Builder, workers: usize) {
         thread::sleep(ms(1));
     };
     let products = PRODUCTS.iter().chain([&CLOSED.1]);
-    let totals: u64 = products.map(|product| manager.totals(*product).on_hand()).sum();
+    let totals: u64 =
+        products.map(|product| manager.totals(*product).expect("known").on_hand()).sum();
     assert_eq!(totals as i64, on_hand, "the products' totals (seed {seed})");
     manager.flush().wait().expect("a healthy sink");
     let net: i64 = moved.iter().map(|it| it.net).sum();
@@ -372,7 +379,7 @@ fn the_laws_hold_while_everything_happens_at_once() {
 #[test]
 fn the_laws_hold_with_few_slots_and_a_short_queue() {
     within(length() + Duration::from_secs(120), || {
-        let builder = InventoryManager::builder().max_reservations(40).retention(ms(0), 0);
-        play(builder.audit_queue(16), 6);
+        let limits = Limits::new().max_reservations(40).retention(ms(0), 0).audit_queue(16);
+        play(InventoryManager::builder().limits(limits), 6);
     });
 }

@@ -74,6 +74,11 @@ mod tidy {
     }
 
     #[test]
+    fn every_error_turns_into_the_umbrella() {
+        assert_none(rules::errors_outside(&library()));
+    }
+
+    #[test]
     fn files_lie_where_their_names_say() {
         assert_none(library().iter().flat_map(rules::hidden_files));
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use stockade::{BasketLine, InventoryManager, LevelHandle, ProductId, WarehouseId};
+use stockade::{BasketLine, InventoryManager, LevelHandle, Limits, ProductId, WarehouseId};
 
 use crate::turns::median;
 use crate::{LONGEST, MEAN};
@@ -22,7 +22,10 @@ struct Shop {
 impl Shop {
     fn open() -> Self {
         let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC");
-        let manager = builder.max_reservations(1 << 20).build().expect("legal settings");
+        let manager = builder
+            .limits(Limits::new().max_reservations(1 << 20))
+            .build()
+            .expect("legal settings");
         let names: Vec<String> = (0..LONGEST).map(|number| format!("P{number}")).collect();
         for name in &names {
             manager.add_stock(("SF", name.as_str()), 100_000, "SUPPLIER").expect("room");

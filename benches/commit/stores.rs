@@ -4,7 +4,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::quantity::Quantity;
 use crate::stock::cell::{Cell, CellId};
-use crate::stock::handle::LevelHandle;
+use crate::stock::handle::LevelIndex;
 use crate::stock::mcas::recorder::{CommitRecorder, CommitView, LogOrder};
 use crate::stock::mcas::{Cells, DescriptorPool, Operation, Site};
 use crate::stock::word::{Delta, Word};
@@ -123,7 +123,7 @@ impl Store for Locks {
 
 /// The cell of this number.
 pub(crate) fn cell(number: usize) -> CellId {
-    CellId::level(LevelHandle(number as u32))
+    CellId::level(LevelIndex(number as u32))
 }
 
 fn one() -> Quantity {

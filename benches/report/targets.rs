@@ -116,13 +116,12 @@ impl<'f> Finder<'f> {
 
     /// Of the race by threads: who does the whole job, in memory.
     fn shop(&self, engine: &str, threads: usize, live: usize) -> Option<&'f Row> {
-        self.contender(&SHOP.name(), engine, "", threads, live)
+        self.contender((&SHOP.name(), engine), "", threads, live)
     }
 
     fn contender(
         &self,
-        workload: &str,
-        engine: &str,
+        (workload, engine): (&str, &str),
         setup: &str,
         threads: usize,
         live: usize,
@@ -141,7 +140,7 @@ impl<'f> Finder<'f> {
         (workload, engine): (&str, &str),
         (threads, live): (usize, usize),
     ) -> Target {
-        let ratio = |setup| self.contender(workload, engine, setup, threads, live)?.against;
+        let ratio = |setup| self.contender((workload, engine), setup, threads, live)?.against;
         let lean = ratio("lean").map(|ratio| format!("the lean one: {}", times(ratio.median)));
         Target {
             what,
@@ -260,7 +259,7 @@ fn together(finder: &Finder<'_>) -> Vec<Target> {
     let (shop, hot, many) = (SHOP.name(), Access::Hot.name(), finder.many);
     let two = finder.shop("stockade", 2, many).map(|row| row.per_second);
     let tail = |engine, setup| {
-        let row = finder.contender(&hot, engine, setup, 8, 1)?;
+        let row = finder.contender((&hot, engine), setup, 8, 1)?;
         row.times.map(|times| times.p999 as f64)
     };
     let over_tail = |setup| Some(tail("mutex", setup)? / tail("stockade", "")?);

@@ -7,9 +7,8 @@ use std::time::Duration;
 use crate::parking::{Parking, Posture};
 use crate::sync::Fenced;
 
-/// The writer has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the audit writer has ended: the operation was applied, but its entry may not be written")]
+/// The writer has ended: the operation was applied, but its entry may not be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WriterGone;
 
 /// Where the one writer sleeps. A nap lasts some microseconds; only a flush or a queue past half is

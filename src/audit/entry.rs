@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
+use crate::error::error_table;
 use crate::reservation::id::{Owner, ReservationId};
 
 /// A plain enum whose variants are shown and parsed by their own names.
@@ -168,11 +169,17 @@ impl From<EventType> for EntryType {
 }
 
 /// A text that names no type of entry.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no audit entry is of type {text:?}; expected a name such as \"Received\" or \"Sold\"")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownEntryType {
     /// The text.
     pub text: String,
+}
+
+error_table! {
+    UnknownEntryType {
+        Self { text } => Invalid("unknown_entry_type"),
+            "no audit entry is of type {text:?}; expected a name such as \"Received\" or \"Sold\"";
+    }
 }
 
 /// One line of the audit log: one movement, or one event.

@@ -17,13 +17,13 @@ use crate::audit::sink::{AuditBatch, AuditSink, SinkError};
 /// ```
 #[derive(Debug)]
 pub struct FaultySink {
-    shared: Arc<Shared>,
+    shared: Arc<FaultShared>,
 }
 
 /// The handle that makes a [`FaultySink`] fail, stall or recover. Dropping it lets the sink recover.
 #[derive(Debug)]
 pub struct FaultControl {
-    shared: Arc<Shared>,
+    shared: Arc<FaultShared>,
 }
 
 /// What a [`FaultySink`] was given so far.
@@ -41,13 +41,13 @@ pub struct FaultCounts {
 }
 
 #[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
+struct FaultShared {
+    state: Mutex<FaultState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct FaultState {
     fault: Option<Fault>,
     stalled: bool,
     last_sequence: u64,
@@ -61,8 +61,8 @@ enum Fault {
     Panic(String),
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl FaultShared {
+    fn lock(&self) -> MutexGuard<'_, FaultState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -76,7 +76,7 @@ impl FaultySink {
     /// A healthy sink, and the handle to it.
     #[allow(clippy::new_ret_no_self, reason = "the sink is useless without its control")]
     pub fn new() -> (Self, FaultControl) {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(FaultShared::default());
         (Self { shared: Arc::clone(&shared) }, FaultControl { shared })
     }
 }

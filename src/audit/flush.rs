@@ -27,7 +27,7 @@ impl From<Shut> for FlushError {
 #[derive(Debug)]
 #[must_use = "a flush says nothing until it is waited for"]
 pub struct Flush {
-    ticket: Arc<Ticket>,
+    ticket: Arc<FlushTicket>,
 }
 
 impl Flush {
@@ -83,7 +83,7 @@ impl Future for Flush {
 
 /// What a flush and the writer share.
 #[derive(Debug, Default)]
-pub(crate) struct Ticket {
+pub(crate) struct FlushTicket {
     state: Mutex<TicketState>,
     done: Condvar,
 }
@@ -94,7 +94,7 @@ struct TicketState {
     waker: Option<Waker>,
 }
 
-impl Ticket {
+impl FlushTicket {
     fn lock(&self) -> MutexGuard<'_, TicketState> {
         lock(&self.state)
     }
@@ -127,7 +127,7 @@ pub(crate) struct Tickets {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    tickets: Vec<Arc<Ticket>>,
+    tickets: Vec<Arc<FlushTicket>>,
     /// Why no more come in: the writer has ended.
     over: Option<FlushError>,
 }
@@ -139,7 +139,7 @@ impl Tickets {
 
     /// A new flush. The writer must be woken after.
     pub(crate) fn issue(&self) -> Flush {
-        let ticket = Arc::new(Ticket::default());
+        let ticket = Arc::new(FlushTicket::default());
         let mut waiting = self.lock();
         match &waiting.over {
             Some(reason) => ticket.complete(Err(reason.clone())),
@@ -150,13 +150,13 @@ impl Tickets {
 
     /// A flush that has failed already.
     pub(crate) fn refuse(reason: FlushError) -> Flush {
-        let ticket = Arc::new(Ticket::default());
+        let ticket = Arc::new(FlushTicket::default());
         ticket.complete(Err(reason));
         Flush { ticket }
     }
 
     /// All that wait. For the writer, before it drains.
-    pub(crate) fn take(&self) -> Vec<Arc<Ticket>> {
+    pub(crate) fn take(&self) -> Vec<Arc<FlushTicket>> {
         mem::take(&mut self.lock().tickets)
     }
 

@@ -18,19 +18,16 @@ pub(crate) struct Gate {
 }
 
 /// Why the gate is shut; if several reasons hold, the one that lasts longest.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Shut {
     /// The engine was shut down.
-    #[error("the engine has been shut down")]
     Closed,
     /// The audit sink refuses entries; it is retried, and the gate may open again.
-    #[error("the audit sink refuses entries: {reason}")]
     Stopped {
         /// What the sink said.
         reason: Arc<str>,
     },
     /// The audit sink panicked; only a new engine helps.
-    #[error("the audit writer died: {reason}")]
     Poisoned {
         /// What the panic said.
         reason: Arc<str>,

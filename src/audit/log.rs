@@ -9,7 +9,7 @@ use crate::audit::memory::{MemoryLog, Noted};
 use crate::audit::view::{Names, View};
 use crate::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
-use crate::stock::handle::{ProductId, WarehouseId};
+use crate::stock::handle::{ProductIndex, WarehouseIndex};
 
 /// How many entries a query gives unless it says otherwise.
 const DEFAULT_LIMIT: usize = 1_000;
@@ -18,11 +18,21 @@ const DEFAULT_LIMIT: usize = 1_000;
 ///
 /// A cheap handle. It shows what has been *written*; an operation that has just returned may still
 /// be on its way, and a flush waits for it. The newest entries are kept, as many as the engine was
-/// told (a million by default); [`left`](AuditLog::left) says how many have gone.
+/// told (a million by default); [`evicted`](AuditLog::evicted) says how many have gone.
 #[derive(Clone)]
 pub struct AuditLog {
     memory: Arc<MemoryLog>,
     names: Arc<dyn Names>,
+}
+
+/// What was erased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Redacted {
+    /// Records whose notes were erased by this call.
+    pub records: u64,
+    /// Segments of the journal that were written anew for it.
+    pub segments: usize,
 }
 
 /// Which entries a query is for: all conditions must hold.
@@ -162,8 +172,8 @@ impl Default for AuditFilter {
 /// The filter's names, looked up once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
-    warehouse: Option<WarehouseId>,
-    product: Option<ProductId>,
+    warehouse: Option<WarehouseIndex>,
+    product: Option<ProductIndex>,
 }
 
 impl Place {
@@ -269,7 +279,7 @@ impl AuditLog {
     }
 
     /// How many entries have left the log to make room. Never waits.
-    pub fn left(&self) -> u64 {
+    pub fn evicted(&self) -> u64 {
         self.memory.left()
     }
 
@@ -312,7 +322,7 @@ impl std::fmt::Debug for AuditLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AuditLog")
             .field("len", &self.len())
-            .field("left", &self.left())
+            .field("left", &self.evicted())
             .finish_non_exhaustive()
     }
 }

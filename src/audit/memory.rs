@@ -8,8 +8,8 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::audit::entry::{AuditEntry, EventType};
-use crate::audit::pool::Pool;
-use crate::audit::record::{Header, Line, Record, Step, is_fact};
+use crate::audit::pool::BufferPool;
+use crate::audit::record::{EntryLine, Header, Record, Step, is_fact};
 use crate::audit::view::{Metadata, Names, View};
 use crate::clock::Timestamp;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
@@ -23,20 +23,20 @@ const CHUNK: usize = 1_024;
 #[derive(Clone, Debug)]
 enum Stored {
     Step(Step),
-    Steps(Arc<Kept>),
+    Steps(Arc<StoredRecord>),
 }
 
 const _: () = assert!(size_of::<Stored>() == 56);
 
 /// What is kept of a longer record; its buffer went back to the pool.
 #[derive(Debug)]
-struct Kept {
+struct StoredRecord {
     header: Header,
-    lines: Box<[Line]>,
+    lines: Box<[EntryLine]>,
     metadata: Metadata,
 }
 
-impl Kept {
+impl StoredRecord {
     /// Without the caller's notes: what a journal keeps of it, too.
     fn without_notes(&self) -> Self {
         let facts = self.metadata.iter().filter(|(name, _)| is_fact(&self.lines, name));
@@ -49,7 +49,7 @@ impl Kept {
 
     /// The number of the request that it decides on, if it decides on one.
     fn decides_on(&self) -> Option<u64> {
-        let decides = |line: &Line| line.entry_type == EventType::TransferDecided.into();
+        let decides = |line: &EntryLine| line.entry_type == EventType::TransferDecided.into();
         let number = |(name, _): &&(String, String)| name == "transferRequestId";
         let number = self.metadata.iter().find(number).filter(|_| self.lines.iter().any(decides));
         number.and_then(|(_, number)| number.parse().ok())
@@ -57,11 +57,11 @@ impl Kept {
 }
 
 impl Stored {
-    fn new(record: Record, pool: &Pool) -> Self {
+    fn new(record: Record, pool: &BufferPool) -> Self {
         match record {
             Record::Step(step) => Self::Step(step),
             Record::Steps(mut steps) => {
-                let kept = Kept {
+                let kept = StoredRecord {
                     header: steps.header,
                     lines: steps.lines.as_slice().into(),
                     metadata: steps.metadata.drain(..).collect(),
@@ -116,7 +116,7 @@ impl Chunk {
     }
 
     /// Its records with notes, each with its first entry's number.
-    fn noted(&mut self) -> impl Iterator<Item = (u64, &mut Arc<Kept>)> {
+    fn noted(&mut self) -> impl Iterator<Item = (u64, &mut Arc<StoredRecord>)> {
         let mut next = self.first_sequence;
         let records = self.records.iter_mut().map(move |record| {
             let first = next;
@@ -164,7 +164,7 @@ impl Chunk {
 pub(crate) struct MemoryLog {
     retained: u64,
     opened_at: Timestamp,
-    state: Mutex<State>,
+    state: Mutex<LogState>,
     /// Entries written so far. Relaxed suffices: it is a figure, and the lock hands over the rest.
     written: AtomicU64,
     /// The first entry that this log was ever given. Relaxed: set before anyone else has the log.
@@ -172,7 +172,7 @@ pub(crate) struct MemoryLog {
 }
 
 #[derive(Debug)]
-struct State {
+struct LogState {
     sealed: VecDeque<Arc<Chunk>>,
     open: Chunk,
     /// The latest time of any entry whose chunk is gone.
@@ -194,7 +194,7 @@ pub(crate) struct Noted {
 
 /// The log as it was at one moment.
 #[derive(Debug)]
-pub(crate) struct Snapshot {
+pub(crate) struct LogSnapshot {
     pub(crate) chunks: Vec<Arc<Chunk>>,
     /// The oldest entry that is still shown; may be the one to come.
     pub(crate) oldest: u64,
@@ -207,7 +207,7 @@ pub(crate) struct Snapshot {
 impl MemoryLog {
     /// An empty log that keeps the newest `retained` entries, for an engine opened at `opened_at`.
     pub(crate) fn new(retained: u64, opened_at: Timestamp) -> Self {
-        let state = State {
+        let state = LogState {
             sealed: VecDeque::new(),
             open: Chunk::new(1, Vec::new()),
             latest_gone: None,
@@ -219,7 +219,7 @@ impl MemoryLog {
 
     /// Appends all of `records`, and gives their buffers back. For the writer alone. The lock is held
     /// for one chunk at a time.
-    pub(crate) fn append(&self, records: &mut Vec<Record>, pool: &Pool) {
+    pub(crate) fn append(&self, records: &mut Vec<Record>, pool: &BufferPool) {
         let mut records = records.drain(..);
         while !records.as_slice().is_empty() {
             let mut state = lock(&self.state);
@@ -254,7 +254,7 @@ impl MemoryLog {
     }
 
     /// Takes out the chunks of which nothing is shown any more.
-    fn forget(&self, state: &mut State, end: u64) -> Vec<Arc<Chunk>> {
+    fn forget(&self, state: &mut LogState, end: u64) -> Vec<Arc<Chunk>> {
         let oldest = self.oldest(end);
         let mut gone = Vec::new();
         while state.sealed.front().is_some_and(|chunk| chunk.end() <= oldest)
@@ -297,7 +297,7 @@ impl MemoryLog {
 
     /// The log at this moment, from the chunk that holds entry `from`. Copies one counter for each
     /// 1,024 entries, and the open chunk, under the lock that the writer takes.
-    pub(crate) fn snapshot(&self, from: u64) -> Snapshot {
+    pub(crate) fn snapshot(&self, from: u64) -> LogSnapshot {
         let state = lock(&self.state);
         let first = state.sealed.partition_point(|chunk| chunk.end() <= from);
         let mut chunks: Vec<_> = state.sealed.range(first..).cloned().collect();
@@ -305,7 +305,7 @@ impl MemoryLog {
             chunks.push(Arc::new(state.open.clone()));
         }
         let next = state.open.end();
-        Snapshot { chunks, oldest: self.oldest(next), next, complete_after: state.latest_gone }
+        LogSnapshot { chunks, oldest: self.oldest(next), next, complete_after: state.latest_gone }
     }
 
     /// Erases the notes of records, which it is told by their first entries. The writer waits for a

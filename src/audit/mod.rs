@@ -1,30 +1,19 @@
-//! Floor 3, audit: everything about the record of what happened.
+//! Floor 3, audit: the record of what happened, from the call that makes it to whoever keeps it.
 
 pub(crate) mod bell;
 pub(crate) mod gate;
-pub(crate) mod head;
 pub(crate) mod queue;
 
-pub(crate) mod auditor;
-pub(crate) mod backup;
-pub(crate) mod checkpoint;
+pub(crate) mod durable_sink;
 pub(crate) mod entry;
 pub(crate) mod flush;
-pub(crate) mod journal;
-pub(crate) mod keeper;
-pub(crate) mod ledger;
 pub(crate) mod log;
 pub(crate) mod memory;
 pub(crate) mod pool;
-pub(crate) mod reading;
 pub(crate) mod record;
+pub(crate) mod record_builder;
 pub(crate) mod recorder;
-pub(crate) mod recovery;
-pub(crate) mod redact;
-pub(crate) mod replay;
-pub(crate) mod retention;
 pub(crate) mod sink;
-pub(crate) mod subscribe;
 pub(crate) mod view;
 pub(crate) mod writer;
 

@@ -6,11 +6,11 @@ use crate::sync::ArrayQueue;
 /// A bounded store of empty buffers. Neither side ever waits: an empty store allocates, a full one
 /// drops.
 #[derive(Debug)]
-pub(crate) struct Pool {
+pub(crate) struct BufferPool {
     buffers: ArrayQueue<Box<Steps>>,
 }
 
-impl Pool {
+impl BufferPool {
     /// A store of at most `capacity` buffers, empty at first.
     pub(crate) fn new(capacity: usize) -> Self {
         Self { buffers: ArrayQueue::new(capacity.max(1)) }
@@ -35,7 +35,7 @@ mod tests {
     use crate::audit::entry::AdjustmentType;
     use crate::audit::record::Subject;
 
-    fn used(pool: &Pool, lines: u32) -> Box<Steps> {
+    fn used(pool: &BufferPool, lines: u32) -> Box<Steps> {
         let mut buffer = pool.take();
         (0..lines).for_each(|qty| buffer.line(AdjustmentType::Sold, Subject::None, qty, None));
         buffer.note("order", "17");
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn a_buffer_comes_back_empty_with_its_room() {
-        let pool = Pool::new(2);
+        let pool = BufferPool::new(2);
         pool.give_back(used(&pool, 21));
         let again = pool.take();
         assert!(again.lines.is_empty() && again.metadata.is_empty());
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn a_huge_buffer_gives_its_room_back_and_a_full_pool_keeps_no_more() {
-        let pool = Pool::new(1);
+        let pool = BufferPool::new(1);
         let (huge, small) = (used(&pool, 5_000), used(&pool, 1));
         pool.give_back(huge);
         pool.give_back(small);

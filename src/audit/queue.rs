@@ -52,14 +52,18 @@ pub enum Backpressure {
 }
 
 /// Why an operation may not begin.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NotAdmitted {
     /// The queue is more than three quarters full, and the policy is to refuse.
-    #[error("the audit queue is more than three quarters full: try again")]
     Busy,
     /// The engine takes no mutations.
-    #[error(transparent)]
-    Shut(#[from] Shut),
+    Shut(Shut),
+}
+
+impl From<Shut> for NotAdmitted {
+    fn from(shut: Shut) -> Self {
+        Self::Shut(shut)
+    }
 }
 
 /// The queue, with the gate before it and the writer's bell behind it.

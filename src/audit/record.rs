@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use crate::audit::entry::{AdjustmentType, EntryType, EventType};
 use crate::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
-use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 use crate::stock::mcas::recorder::CommitName;
 
 /// One item of the queue. With the stamp of its place it fills one cache line.
@@ -72,7 +72,7 @@ pub(crate) struct Step {
     /// Two zeros for none: no id has version 0.
     reservation: [u64; 2],
     owner: [u64; 2],
-    level: LevelHandle,
+    level: LevelIndex,
     quantity: u32,
     about: NonZeroU64,
 }
@@ -94,7 +94,7 @@ impl Step {
     pub(crate) fn new(
         entry_type: impl Into<EntryType>,
         at: Timestamp,
-        level: LevelHandle,
+        level: LevelIndex,
         quantity: u32,
     ) -> Self {
         let code = u64::from(entry_type.into().code());
@@ -143,7 +143,7 @@ impl Step {
         EntryType::from_code(self.code()).unwrap_or(EntryType::Event(EventType::KeyUsed))
     }
 
-    pub(crate) fn level(&self) -> LevelHandle {
+    pub(crate) fn level(&self) -> LevelIndex {
         self.level
     }
 
@@ -173,6 +173,9 @@ impl Step {
     }
 }
 
+/// How many decided transfer requests an engine remembers, and so does the ledger of its journal.
+pub(crate) const DECIDED_KEPT: usize = 1_000;
+
 /// What a line is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Subject {
@@ -180,21 +183,21 @@ pub(crate) enum Subject {
     #[default]
     None,
     /// A warehouse.
-    Warehouse(WarehouseId),
+    Warehouse(WarehouseIndex),
     /// A product, wherever it lies.
-    Product(ProductId),
+    Product(ProductIndex),
     /// A product in a warehouse.
-    Level(LevelHandle),
+    Level(LevelIndex),
 }
 
 /// One entry of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Line {
+pub(crate) struct EntryLine {
     pub(crate) entry_type: EntryType,
     pub(crate) subject: Subject,
     pub(crate) quantity: u32,
     /// The other end of a transfer.
-    pub(crate) other: Option<WarehouseId>,
+    pub(crate) other: Option<WarehouseIndex>,
 }
 
 /// What all entries of one record share.
@@ -211,7 +214,7 @@ pub(crate) struct Header {
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
     pub(crate) header: Header,
-    pub(crate) lines: Vec<Line>,
+    pub(crate) lines: Vec<EntryLine>,
     pub(crate) metadata: Vec<(String, String)>,
     pub(crate) key: Option<KeyMark>,
     /// The units came back because nobody ended the hold in time.
@@ -233,9 +236,9 @@ impl Steps {
         entry_type: impl Into<EntryType>,
         subject: Subject,
         quantity: u32,
-        other: Option<WarehouseId>,
+        other: Option<WarehouseIndex>,
     ) {
-        self.lines.push(Line { entry_type: entry_type.into(), subject, quantity, other });
+        self.lines.push(EntryLine { entry_type: entry_type.into(), subject, quantity, other });
     }
 
     /// Adds a pair of metadata, shown with every entry of the record. Allocates.
@@ -275,8 +278,8 @@ fn has_facts_only(entry_type: EntryType) -> bool {
 }
 
 /// Whether the pair of this name is a fact in a record of these lines.
-pub(crate) fn is_fact(lines: &[Line], name: &str) -> bool {
-    let transfer = |line: &Line| {
+pub(crate) fn is_fact(lines: &[EntryLine], name: &str) -> bool {
+    let transfer = |line: &EntryLine| {
         matches!(
             line.entry_type,
             EntryType::Event(EventType::TransferRequested | EventType::TransferDecided)
@@ -289,21 +292,21 @@ pub(crate) fn is_fact(lines: &[Line], name: &str) -> bool {
 /// A caller's key, in the same record as what it moved, so that no lost tail parts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyMark {
-    pub(crate) key: Short<64>,
+    pub(crate) key: ShortBytes<64>,
     /// Of the request: the same key with another one is a conflict.
     pub(crate) fingerprint: u128,
     /// What the first caller was told, as the floor above packs it.
-    pub(crate) answer: Short<32>,
+    pub(crate) answer: ShortBytes<32>,
 }
 
 /// At most `N` bytes, in place. `N` is at most 255.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Short<const N: usize> {
+pub(crate) struct ShortBytes<const N: usize> {
     bytes: [u8; N],
     len: u8,
 }
 
-impl<const N: usize> Short<N> {
+impl<const N: usize> ShortBytes<N> {
     /// The bytes, or `None` if they are too many.
     pub(crate) fn new(bytes: &[u8]) -> Option<Self> {
         const { assert!(N <= u8::MAX as usize) };
@@ -318,7 +321,7 @@ impl<const N: usize> Short<N> {
     }
 }
 
-impl<const N: usize> std::fmt::Debug for Short<N> {
+impl<const N: usize> std::fmt::Debug for ShortBytes<N> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.as_bytes().escape_ascii())
     }
@@ -333,7 +336,7 @@ mod tests {
         let id = ReservationId::new(Timestamp::from_millis(7), u32::MAX, u64::MAX);
         for moment in [0, 0xffff, 0x1_0002_0003, Timestamp::MAX.as_millis()] {
             let moment = Timestamp::from_millis(moment);
-            let step = Step::new(EventType::Extended, moment, LevelHandle(3), 9)
+            let step = Step::new(EventType::Extended, moment, LevelIndex(3), 9)
                 .reservation(id)
                 .owner(Some(Owner([0; 16])))
                 .expires_at(moment);
@@ -341,13 +344,13 @@ mod tests {
             assert_eq!(step.get_reservation(), Some(id));
             assert_eq!(step.get_owner(), Some(Owner([0; 16])));
             assert_eq!(EntryType::from_code(step.code()), Some(EventType::Extended.into()));
-            assert_eq!((step.at(), step.level(), step.quantity()), (moment, LevelHandle(3), 9));
+            assert_eq!((step.at(), step.level(), step.quantity()), (moment, LevelIndex(3), 9));
         }
     }
 
     #[test]
     fn a_plain_step_has_no_hold_no_owner_and_no_expiry() {
-        let step = Step::new(AdjustmentType::Returned, Timestamp::MAX, LevelHandle(0), 1);
+        let step = Step::new(AdjustmentType::Returned, Timestamp::MAX, LevelIndex(0), 1);
         assert_eq!(step.get_reservation(), None);
         assert_eq!(step.get_owner(), None);
         assert_eq!(step.get_expires_at(), None);
@@ -358,9 +361,9 @@ mod tests {
 
     #[test]
     fn short_bytes_have_a_bound() {
-        assert_eq!(Short::<64>::new(&[7; 64]).map(|key| key.as_bytes().len()), Some(64));
-        assert_eq!(Short::<64>::new(&[7; 65]), None);
-        assert_eq!(Short::<64>::new(&[7; 300]), None);
-        assert_eq!(format!("{:?}", Short::<8>::new(b"key").expect("fits")), "key");
+        assert_eq!(ShortBytes::<64>::new(&[7; 64]).map(|key| key.as_bytes().len()), Some(64));
+        assert_eq!(ShortBytes::<64>::new(&[7; 65]), None);
+        assert_eq!(ShortBytes::<64>::new(&[7; 300]), None);
+        assert_eq!(format!("{:?}", ShortBytes::<8>::new(b"key").expect("fits")), "key");
     }
 }

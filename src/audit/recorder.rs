@@ -8,7 +8,7 @@ use crate::audit::flush::{Flush, Tickets};
 use crate::audit::gate::Gate;
 use crate::audit::log::AuditLog;
 use crate::audit::memory::{DEFAULT_RETAINED, MemoryLog};
-use crate::audit::pool::Pool;
+use crate::audit::pool::BufferPool;
 use crate::audit::queue::{AuditQueue, Backpressure, DEFAULT_CAPACITY, NotAdmitted, Waits};
 use crate::audit::record::{Other, Queued, Step, Steps};
 use crate::audit::sink::AuditSink;
@@ -24,7 +24,7 @@ const POOLED: usize = 1_024;
 const GRACE: Duration = Duration::from_millis(20);
 
 /// How to record.
-pub(crate) struct Settings {
+pub(crate) struct RecorderSettings {
     /// Places in the queue.
     pub(crate) capacity: usize,
     pub(crate) backpressure: Backpressure,
@@ -36,7 +36,7 @@ pub(crate) struct Settings {
     pub(crate) opened_at: Timestamp,
 }
 
-impl Default for Settings {
+impl Default for RecorderSettings {
     fn default() -> Self {
         Self {
             capacity: DEFAULT_CAPACITY,
@@ -51,13 +51,19 @@ impl Default for Settings {
 /// The callers' side of the audit; the writer is the other.
 pub(crate) struct Recorder {
     pub(crate) queue: AuditQueue<Queued>,
-    pub(crate) pool: Pool,
+    pub(crate) pool: BufferPool,
     pub(crate) tickets: Tickets,
     pub(crate) memory: Arc<MemoryLog>,
     pub(crate) names: Arc<dyn Names>,
     /// Records that the writer took from the queue and the sink has not taken yet. Relaxed: a figure.
     pub(crate) held: AtomicU64,
     ending: Ending,
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recorder").field("unwritten", &self.unwritten()).finish_non_exhaustive()
+    }
 }
 
 /// How the writer is told when to give up, and tells that it ended.
@@ -75,10 +81,10 @@ struct EndState {
 
 impl Recorder {
     /// A recorder without its writer: see [`open`](Self::open), beside the writer.
-    pub(super) fn new(settings: &Settings, names: Arc<dyn Names>) -> Self {
+    pub(super) fn new(settings: &RecorderSettings, names: Arc<dyn Names>) -> Self {
         Self {
             queue: AuditQueue::new(settings.capacity, settings.backpressure),
-            pool: Pool::new(POOLED),
+            pool: BufferPool::new(POOLED),
             tickets: Tickets::default(),
             memory: Arc::new(MemoryLog::new(settings.retained, settings.opened_at)),
             names,

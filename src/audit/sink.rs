@@ -2,10 +2,12 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::audit::entry::AuditEntry;
 use crate::audit::record::Record;
 use crate::audit::view::{Metadata, Names, View};
+use crate::error::{ErrorKind, Facts, error_answers};
 
 /// A place that audit entries are written to, beside the log in memory: a file, a broker, a table.
 ///
@@ -42,10 +44,10 @@ pub trait AuditSink: Send + 'static {
     fn append(&mut self, batch: &AuditBatch<'_>) -> Result<(), SinkError>;
 }
 
-/// Why a sink did not take a batch.
-#[derive(Debug)]
+/// Why a sink did not take a batch. Two are equal if they say the same.
+#[derive(Clone, Debug)]
 pub struct SinkError {
-    cause: Box<dyn Error + Send + Sync>,
+    cause: Arc<dyn Error + Send + Sync>,
 }
 
 impl SinkError {
@@ -55,7 +57,7 @@ impl SinkError {
     /// assert_eq!(stockade::SinkError::new("disk full").to_string(), "disk full");
     /// ```
     pub fn new(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { cause: cause.into() }
+        Self { cause: cause.into().into() }
     }
 }
 
@@ -64,6 +66,22 @@ impl fmt::Display for SinkError {
         self.cause.fmt(f)
     }
 }
+
+impl SinkError {
+    pub(crate) fn facts(&self) -> Facts {
+        Facts::new(ErrorKind::Unavailable, "sink_failed").retry()
+    }
+}
+
+error_answers!(SinkError);
+
+impl PartialEq for SinkError {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+impl Eq for SinkError {}
 
 impl Error for SinkError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {

@@ -12,37 +12,40 @@ use crate::audit::gate::Shut;
 use crate::audit::log::AuditFilter;
 use crate::audit::queue::{Backpressure, NotAdmitted};
 use crate::audit::record::{Step, Subject};
-use crate::audit::recorder::{Recorder, Settings};
+use crate::audit::recorder::{Recorder, RecorderSettings};
 use crate::audit::sink::{AuditBatch, AuditSink, SinkError};
 use crate::audit::view::Names;
 use crate::audit::writer::{Turn, Writer, WriterThread};
 use crate::clock::Timestamp;
 use crate::error::FlushError;
 use crate::reservation::id::{Owner, ReservationId};
-use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
 /// Two warehouses, any number of products: level 2p is product p in SF, 2p + 1 is in NYC.
 struct TwoWarehouses;
 
 impl Names for TwoWarehouses {
-    fn level(&self, level: LevelHandle) -> Option<(WarehouseId, ProductId)> {
-        Some((WarehouseId((level.0 % 2) as u16), ProductId(level.0 / 2)))
+    fn level(&self, level: LevelIndex) -> Option<(WarehouseIndex, ProductIndex)> {
+        Some((WarehouseIndex((level.0 % 2) as u16), ProductIndex(level.0 / 2)))
     }
 
-    fn warehouse_name(&self, warehouse: WarehouseId) -> Option<Arc<str>> {
+    fn warehouse_name(&self, warehouse: WarehouseIndex) -> Option<Arc<str>> {
         ["SF", "NYC"].get(warehouse.index()).map(|&name| name.into())
     }
 
-    fn product_name(&self, product: ProductId) -> Option<Arc<str>> {
+    fn product_name(&self, product: ProductIndex) -> Option<Arc<str>> {
         Some(format!("P{}", product.0).into())
     }
 
-    fn warehouse_id(&self, name: &str) -> Option<WarehouseId> {
-        ["SF", "NYC"].iter().position(|&known| known == name).map(|index| WarehouseId(index as u16))
+    fn warehouse_id(&self, name: &str) -> Option<WarehouseIndex> {
+        ["SF", "NYC"]
+            .iter()
+            .position(|&known| known == name)
+            .map(|index| WarehouseIndex(index as u16))
     }
 
-    fn product_id(&self, name: &str) -> Option<ProductId> {
-        name.strip_prefix('P')?.parse().ok().map(ProductId)
+    fn product_id(&self, name: &str) -> Option<ProductIndex> {
+        name.strip_prefix('P')?.parse().ok().map(ProductIndex)
     }
 }
 
@@ -55,21 +58,21 @@ fn id(born: u64) -> ReservationId {
 }
 
 fn received(level: u32, quantity: u32) -> Step {
-    Step::new(AdjustmentType::Received, at(u64::from(quantity)), LevelHandle(level), quantity)
+    Step::new(AdjustmentType::Received, at(u64::from(quantity)), LevelIndex(level), quantity)
 }
 
-fn open(settings: Settings) -> (Arc<Recorder>, Writer) {
+fn open(settings: RecorderSettings) -> (Arc<Recorder>, Writer) {
     Recorder::open(settings, Arc::new(TwoWarehouses))
 }
 
-fn spawn(settings: Settings) -> (Arc<Recorder>, WriterThread) {
+fn spawn(settings: RecorderSettings) -> (Arc<Recorder>, WriterThread) {
     let (recorder, writer) = open(settings);
     (recorder, writer.spawn().expect("a thread"))
 }
 
-fn faulty(settings: Settings) -> (Settings, FaultControl) {
+fn faulty(settings: RecorderSettings) -> (RecorderSettings, FaultControl) {
     let (sink, control) = FaultySink::new();
-    (Settings { sink: Some(Box::new(sink)), ..settings }, control)
+    (RecorderSettings { sink: Some(Box::new(sink)), ..settings }, control)
 }
 
 fn soon() -> Instant {
@@ -95,7 +98,7 @@ fn produce(recorder: &Arc<Recorder>, threads: u32, each: u32) -> Vec<u32> {
                             && if quantity % 3 == 0 {
                                 let mut steps = recorder.buffer();
                                 for _ in 0..2 {
-                                    let subject = Subject::Level(LevelHandle(level));
+                                    let subject = Subject::Level(LevelIndex(level));
                                     steps.line(AdjustmentType::Received, subject, quantity, None);
                                 }
                                 recorder.record_all(steps).is_ok()
@@ -132,7 +135,8 @@ fn assert_whole(entries: &[AuditEntry], queued: &[u32]) {
 #[test]
 fn many_callers_get_gap_free_numbers_in_the_order_of_their_calls() {
     for capacity in [16, 65_536] {
-        let (settings, control) = faulty(Settings { capacity, ..Settings::default() });
+        let (settings, control) =
+            faulty(RecorderSettings { capacity, ..RecorderSettings::default() });
         let (recorder, mut thread) = spawn(settings);
         let queued = produce(&recorder, 4, 5_000);
         assert_eq!(queued, [5_000; 4]);
@@ -150,7 +154,8 @@ fn many_callers_get_gap_free_numbers_in_the_order_of_their_calls() {
 #[test]
 fn the_log_keeps_exactly_the_newest_entries_and_says_how_many_left() {
     for retained in [0, 1, 5, 1_500, 5_000] {
-        let (recorder, mut writer) = open(Settings { retained, ..Settings::default() });
+        let (recorder, mut writer) =
+            open(RecorderSettings { retained, ..RecorderSettings::default() });
         for quantity in 1..=4_000 {
             recorder.record(received(0, quantity)).expect("the writer lives");
         }
@@ -160,7 +165,7 @@ fn the_log_keeps_exactly_the_newest_entries_and_says_how_many_left() {
         let page = recorder.log().query(&AuditFilter::new().limit(10_000));
         let sequences: Vec<u64> = page.entries.iter().map(|entry| entry.sequence).collect();
         assert_eq!(sequences, (4_001 - shown..=4_000).collect::<Vec<_>>());
-        assert_eq!((recorder.log().len(), recorder.log().left()), (shown, 4_000 - shown));
+        assert_eq!((recorder.log().len(), recorder.log().evicted()), (shown, 4_000 - shown));
         assert_eq!(page.left, 4_000 - shown);
         assert_eq!(page.oldest_sequence, (shown > 0).then_some(4_001 - shown));
     }
@@ -168,18 +173,18 @@ fn the_log_keeps_exactly_the_newest_entries_and_says_how_many_left() {
 
 #[test]
 fn a_query_finds_what_each_condition_names_and_nothing_else() {
-    let (recorder, mut writer) = open(Settings::default());
+    let (recorder, mut writer) = open(RecorderSettings::default());
     let owner = Owner([9; 16]);
-    let hold = Step::new(AdjustmentType::Reserved, at(20), LevelHandle(2), 2).reservation(id(20));
+    let hold = Step::new(AdjustmentType::Reserved, at(20), LevelIndex(2), 2).reservation(id(20));
     recorder.record(received(0, 10)).expect("lives");
     recorder.record(hold.owner(Some(owner)).expires_at(at(50))).expect("lives");
-    let back = Step::new(AdjustmentType::Returned, at(51), LevelHandle(2), 2).reservation(id(20));
+    let back = Step::new(AdjustmentType::Returned, at(51), LevelIndex(2), 2).reservation(id(20));
     recorder.record(back.expired()).expect("lives");
     let mut steps = recorder.buffer();
     steps.header.at = at(60);
-    let (sf, nyc) = (WarehouseId(0), WarehouseId(1));
-    steps.line(AdjustmentType::TransferredOut, Subject::Level(LevelHandle(0)), 4, Some(nyc));
-    steps.line(AdjustmentType::TransferredIn, Subject::Level(LevelHandle(1)), 4, Some(sf));
+    let (sf, nyc) = (WarehouseIndex(0), WarehouseIndex(1));
+    steps.line(AdjustmentType::TransferredOut, Subject::Level(LevelIndex(0)), 4, Some(nyc));
+    steps.line(AdjustmentType::TransferredIn, Subject::Level(LevelIndex(1)), 4, Some(sf));
     steps.note("reason", "rebalance");
     recorder.record_all(steps).expect("lives");
     writer.turn(true);
@@ -217,10 +222,13 @@ fn a_query_finds_what_each_condition_names_and_nothing_else() {
 
 #[test]
 fn the_history_of_a_hold_says_whether_it_is_complete() {
-    let (recorder, mut writer) =
-        open(Settings { retained: 2_000, opened_at: at(100), ..Settings::default() });
+    let (recorder, mut writer) = open(RecorderSettings {
+        retained: 2_000,
+        opened_at: at(100),
+        ..RecorderSettings::default()
+    });
     let reserved = |born: u64| {
-        let step = Step::new(AdjustmentType::Reserved, at(born), LevelHandle(0), 1);
+        let step = Step::new(AdjustmentType::Reserved, at(born), LevelIndex(0), 1);
         recorder.record(step.reservation(id(born))).expect("lives");
     };
     (100..1_000).for_each(reserved);
@@ -228,7 +236,7 @@ fn the_history_of_a_hold_says_whether_it_is_complete() {
     retake.header.at = at(1_000);
     retake.header.reservation = Some(id(1_000));
     retake.header.retaken_from = Some(id(500));
-    retake.line(AdjustmentType::Sold, Subject::Level(LevelHandle(0)), 1, None);
+    retake.line(AdjustmentType::Sold, Subject::Level(LevelIndex(0)), 1, None);
     recorder.record_all(retake).expect("lives");
     writer.turn(true);
     let log = recorder.log();
@@ -247,7 +255,8 @@ fn the_history_of_a_hold_says_whether_it_is_complete() {
 #[test]
 fn a_stalled_sink_makes_callers_wait_or_refuses_them_and_loses_nothing() {
     for backpressure in [Backpressure::Wait, Backpressure::Refuse] {
-        let settings = Settings { capacity: 64, backpressure, ..Settings::default() };
+        let settings =
+            RecorderSettings { capacity: 64, backpressure, ..RecorderSettings::default() };
         let (settings, control) = faulty(settings);
         let (recorder, mut thread) = spawn(settings);
         control.stall();
@@ -285,7 +294,8 @@ fn without_the_first(mut entries: Vec<AuditEntry>) -> Vec<AuditEntry> {
 
 #[test]
 fn a_failing_sink_stops_64_callers_and_nothing_is_lost_or_written_twice() {
-    let (settings, control) = faulty(Settings { capacity: 256, ..Settings::default() });
+    let (settings, control) =
+        faulty(RecorderSettings { capacity: 256, ..RecorderSettings::default() });
     let (recorder, mut thread) = spawn(settings);
     let producing = thread::spawn({
         let recorder = Arc::clone(&recorder);
@@ -330,7 +340,8 @@ fn a_refused_batch_is_handed_over_again_unchanged() {
     }
     let calls = Arc::new(Mutex::new(Vec::new()));
     let sink: Box<dyn AuditSink> = Box::new(Moody(Arc::clone(&calls)));
-    let (recorder, mut writer) = open(Settings { sink: Some(sink), ..Settings::default() });
+    let (recorder, mut writer) =
+        open(RecorderSettings { sink: Some(sink), ..RecorderSettings::default() });
     let queue = |count: u32| {
         (0..count).for_each(|_| recorder.record(received(0, 1)).expect("lives"));
     };
@@ -351,7 +362,7 @@ fn a_refused_batch_is_handed_over_again_unchanged() {
 
 #[test]
 fn a_flush_ends_when_the_sink_took_what_was_queued_before_and_no_sooner() {
-    let (settings, control) = faulty(Settings::default());
+    let (settings, control) = faulty(RecorderSettings::default());
     let (recorder, _thread) = spawn(settings);
     control.stall();
     recorder.record(received(0, 1)).expect("lives");
@@ -369,7 +380,8 @@ fn a_flush_ends_when_the_sink_took_what_was_queued_before_and_no_sooner() {
 
 #[test]
 fn a_panicking_sink_poisons_the_engine_and_nobody_hangs() {
-    let (settings, control) = faulty(Settings { capacity: 64, ..Settings::default() });
+    let (settings, control) =
+        faulty(RecorderSettings { capacity: 64, ..RecorderSettings::default() });
     let (recorder, mut thread) = spawn(settings);
     recorder.record(received(0, 1)).expect("lives");
     recorder.flush().wait().expect("written");
@@ -389,7 +401,7 @@ fn a_panicking_sink_poisons_the_engine_and_nobody_hangs() {
 
 #[test]
 fn an_end_writes_what_is_queued_and_says_what_it_could_not() {
-    let (recorder, mut thread) = spawn(Settings::default());
+    let (recorder, mut thread) = spawn(RecorderSettings::default());
     (1..=100).for_each(|quantity| recorder.record(received(0, quantity)).expect("lives"));
     recorder.gate().close();
     assert_eq!(thread.end(soon()), 0);
@@ -398,7 +410,7 @@ fn an_end_writes_what_is_queued_and_says_what_it_could_not() {
     assert_eq!(recorder.flush().wait(), Err(FlushError::Closed));
 
     for stall in [true, false] {
-        let (settings, control) = faulty(Settings::default());
+        let (settings, control) = faulty(RecorderSettings::default());
         let (recorder, mut thread) = spawn(settings);
         if stall {
             control.stall()
@@ -414,7 +426,7 @@ fn an_end_writes_what_is_queued_and_says_what_it_could_not() {
 
 #[test]
 fn a_writer_without_a_thread_takes_the_last_items_as_it_ends() {
-    let (recorder, mut writer) = open(Settings::default());
+    let (recorder, mut writer) = open(RecorderSettings::default());
     (1..=3).for_each(|quantity| recorder.record(received(0, quantity)).expect("lives"));
     writer.end();
     assert_eq!((recorder.log().len(), recorder.unwritten()), (3, 0));
@@ -424,7 +436,7 @@ fn a_writer_without_a_thread_takes_the_last_items_as_it_ends() {
 
 #[test]
 fn a_writer_that_sleeps_for_good_is_woken_by_a_push() {
-    let (recorder, _thread) = spawn(Settings::default());
+    let (recorder, _thread) = spawn(RecorderSettings::default());
     let begun = Instant::now();
     while !format!("{:?}", recorder.queue.bell()).contains("Parked") {
         assert!(begun.elapsed() < Duration::from_secs(20), "an idle writer parks");
@@ -443,7 +455,7 @@ fn a_writer_that_sleeps_for_good_is_woken_by_a_push() {
 #[allow(clippy::print_stderr, reason = "a measurement")]
 fn how_fast_the_writer_is() {
     const ROUNDS: u32 = 200;
-    let (recorder, mut writer) = open(Settings::default());
+    let (recorder, mut writer) = open(RecorderSettings::default());
     let (mut pushing, mut writing) = (Duration::ZERO, Duration::ZERO);
     let mut records = 0;
     for _ in 0..ROUNDS {
@@ -461,7 +473,7 @@ fn how_fast_the_writer_is() {
     eprintln!("push {:.1} ns, write {:.1} ns a record", ns(pushing), ns(writing));
 
     for threads in [1, 2] {
-        let (recorder, _thread) = spawn(Settings::default());
+        let (recorder, _thread) = spawn(RecorderSettings::default());
         let begun = Instant::now();
         let callers: Vec<_> = (0..threads)
             .map(|level| {

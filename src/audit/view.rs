@@ -3,10 +3,10 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::audit::entry::{AuditEntry, EntryType, EventType};
-use crate::audit::record::{Header, Line, Step, Subject};
+use crate::audit::record::{EntryLine, Header, Step, Subject};
 use crate::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
-use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
 /// Pairs of metadata, shared by all entries of a record and all views of them.
 pub(crate) type Metadata = Arc<[(String, String)]>;
@@ -15,15 +15,15 @@ pub(crate) type Metadata = Arc<[(String, String)]>;
 /// its handle was given out.
 pub(crate) trait Names: Send + Sync + 'static {
     /// The warehouse and product of a level.
-    fn level(&self, level: LevelHandle) -> Option<(WarehouseId, ProductId)>;
+    fn level(&self, level: LevelIndex) -> Option<(WarehouseIndex, ProductIndex)>;
     /// A warehouse's name.
-    fn warehouse_name(&self, warehouse: WarehouseId) -> Option<Arc<str>>;
+    fn warehouse_name(&self, warehouse: WarehouseIndex) -> Option<Arc<str>>;
     /// A product's name.
-    fn product_name(&self, product: ProductId) -> Option<Arc<str>>;
+    fn product_name(&self, product: ProductIndex) -> Option<Arc<str>>;
     /// The warehouse of that name.
-    fn warehouse_id(&self, name: &str) -> Option<WarehouseId>;
+    fn warehouse_id(&self, name: &str) -> Option<WarehouseIndex>;
     /// The product of that name.
-    fn product_id(&self, name: &str) -> Option<ProductId>;
+    fn product_id(&self, name: &str) -> Option<ProductIndex>;
 }
 
 /// One entry, where it lies.
@@ -32,7 +32,7 @@ pub(crate) enum View<'a> {
     /// A packed one.
     Step(&'a Step),
     /// A line of a longer record.
-    Line(&'a Header, &'a Line),
+    Line(&'a Header, &'a EntryLine),
 }
 
 impl View<'_> {
@@ -73,7 +73,7 @@ impl View<'_> {
     }
 
     /// Where, and of what.
-    pub(crate) fn place(self, names: &dyn Names) -> (Option<WarehouseId>, Option<ProductId>) {
+    pub(crate) fn place(self, names: &dyn Names) -> (Option<WarehouseIndex>, Option<ProductIndex>) {
         let subject = match self {
             Self::Step(step) => Subject::Level(step.level()),
             Self::Line(_, line) => line.subject,

@@ -11,10 +11,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
-use crate::audit::flush::Ticket;
-use crate::audit::journal::writer::{JournalWriter, Wrote};
+use crate::audit::durable_sink::{DurableSink, WriteOutcome};
+use crate::audit::flush::FlushTicket;
 use crate::audit::record::{Other, Queued, Record, Steps};
-use crate::audit::recorder::{Recorder, Settings};
+use crate::audit::recorder::{Recorder, RecorderSettings};
 use crate::audit::sink::{AuditBatch, AuditSink};
 use crate::audit::view::Names;
 use crate::error::FlushError;
@@ -46,7 +46,7 @@ pub(crate) enum Turn {
 /// The consuming end of the queue.
 pub(crate) struct Writer {
     recorder: Arc<Recorder>,
-    journal: Option<JournalWriter>,
+    journal: Option<Box<dyn DurableSink>>,
     sink: Option<Box<dyn AuditSink>>,
     /// What journal and sink are asked to take; the very same until they do.
     batch: Vec<Record>,
@@ -71,7 +71,7 @@ enum Undelivered {
 
 impl Recorder {
     /// A recorder and its writer, which the caller either spawns or drives by itself.
-    pub(crate) fn open(settings: Settings, names: Arc<dyn Names>) -> (Arc<Self>, Writer) {
+    pub(crate) fn open(settings: RecorderSettings, names: Arc<dyn Names>) -> (Arc<Self>, Writer) {
         let recorder = Arc::new(Self::new(&settings, names));
         let writer = Writer::new(Arc::clone(&recorder), settings.sink);
         (recorder, writer)
@@ -95,8 +95,8 @@ impl Writer {
         }
     }
 
-    /// Writes a journal too, from the entry on with which that goes on. Before the first turn.
-    pub(crate) fn attach(&mut self, journal: JournalWriter) {
+    /// Writes a journal too, and numbers entries from where that goes on. Before the first turn.
+    pub(crate) fn attach(&mut self, journal: Box<dyn DurableSink>) {
         self.next_sequence = journal.next_sequence();
         self.journal = Some(journal);
     }
@@ -111,7 +111,7 @@ impl Writer {
         let tickets = recorder.tickets.take();
         let drained = self.drain(recorder.queue.capacity());
         // The disk may have failed since, in the thread that syncs.
-        self.failing |= self.journal.as_ref().is_some_and(JournalWriter::has_failed);
+        self.failing |= self.journal.as_ref().is_some_and(|journal| journal.has_failed());
         #[cfg(planted = "failure_seen_too_late")]
         thread::sleep(Duration::from_millis(5));
         let retried = self.failing && retry;
@@ -139,7 +139,7 @@ impl Writer {
     }
 
     /// Answers those who asked for a flush: with a journal, once it is on the disk.
-    fn answer(&self, tickets: &[Arc<Ticket>], outcome: Result<(), FlushError>) {
+    fn answer(&self, tickets: &[Arc<FlushTicket>], outcome: Result<(), FlushError>) {
         match &self.journal {
             Some(journal) if outcome.is_ok() => {
                 journal.when_durable(tickets);
@@ -203,7 +203,7 @@ impl Writer {
 
     /// Writes the batch and then the backlog, in batches.
     fn deliver_all(&mut self) -> Result<(), Undelivered> {
-        if self.journal.as_ref().is_some_and(JournalWriter::has_failed) {
+        if self.journal.as_ref().is_some_and(|journal| journal.has_failed()) {
             self.write_journal()?;
         }
         loop {
@@ -256,9 +256,10 @@ impl Writer {
 
     fn write_journal(&mut self) -> Result<(), Undelivered> {
         let Some(journal) = &mut self.journal else { return Ok(()) };
-        let wrote = journal.write().map_err(refused_by_journal)?;
+        let outcome = journal.write().map_err(refused_by_journal)?;
         // A sync may have failed, and stopped the engine, since this turn looked for it.
-        self.failing |= wrote == Wrote::Afresh && cfg!(not(planted = "failure_seen_too_late"));
+        self.failing |=
+            outcome == WriteOutcome::StartedOver && cfg!(not(planted = "failure_seen_too_late"));
         Ok(())
     }
 
@@ -323,7 +324,7 @@ impl Writer {
     pub(crate) fn spawn(mut self) -> io::Result<WriterThread> {
         self.threaded = true;
         if let Some(journal) = &self.journal {
-            journal.progress().spawn()?;
+            journal.spawn()?;
         }
         let recorder = Arc::clone(&self.recorder);
         let builder = thread::Builder::new().name("stockade-audit".to_owned());

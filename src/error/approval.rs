@@ -1,19 +1,18 @@
 //! Errors of transfers that wait for approval.
 
-use thiserror::Error;
-
-use crate::error::{InvalidName, KeyError, TransferError, Unavailable, UnknownPlace};
+use crate::error::call::mutation_errors;
+use crate::error::facts::error_table;
+use crate::error::input::input_errors;
+use crate::error::{CallError, InvalidInput, InvalidName, PlaceError};
 use crate::quantity::InvalidQuantity;
 
 /// Why `request_transfer` was refused. Nothing has moved then, and no request was made.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RequestTransferError {
     /// From and to are the same warehouse.
-    #[error("a transfer needs two different warehouses")]
     SameWarehouse,
     /// The units were to be held until the decision, and fewer are available.
-    #[error("{needed} units needed, {available} available")]
     Insufficient {
         /// Units that were to be held.
         needed: u32,
@@ -23,37 +22,43 @@ pub enum RequestTransferError {
         overdue_left: bool,
     },
     /// The units were to be held until the decision, and the source is suspended.
-    #[error("warehouse {warehouse:?} is suspended")]
     Suspended {
         /// The warehouse.
         warehouse: String,
     },
     /// As many requests wait for a decision as the engine is set to keep.
-    #[error("{most} transfers wait for a decision, and there may be no more")]
     TooManyOpen {
         /// The configured maximum.
         most: usize,
     },
-    /// The quantity can't be one.
-    #[error(transparent)]
-    Quantity(#[from] InvalidQuantity),
-    /// A place does not exist.
-    #[error(transparent)]
-    Place(#[from] UnknownPlace),
-    /// The caller's key can't be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The engine takes no calls.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
+    /// The quantity or a name can't be one.
+    Input(InvalidInput),
+    /// A place does not exist, or the product was never stocked at the source.
+    Place(PlaceError),
+    /// The call was not begun, or its record is uncertain.
+    Call(CallError),
+}
+
+error_table! {
+    RequestTransferError {
+        Self::SameWarehouse => Invalid("same_warehouse"),
+            "a transfer needs two different warehouses";
+        Self::Insufficient { needed, available, overdue_left } =>
+            Short("insufficient").retry_if(*overdue_left),
+            "{needed} units needed, {available} available";
+        Self::Suspended { warehouse } => Suspended("suspended").retry(),
+            "warehouse {warehouse:?} is suspended";
+        Self::TooManyOpen { most } => Limit("too_many_transfers_open").retry(),
+            "{most} transfers wait for a decision, and there may be no more";
+    }
+    nests { Input(InvalidInput), Place(PlaceError), Call(CallError) }
 }
 
 /// What stood in the way of a transfer when it was approved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransferFailure {
     /// Fewer units were available at the source.
-    #[error("{needed} units needed, {available} available")]
     Insufficient {
         /// Units that were to be moved.
         needed: u32,
@@ -61,7 +66,6 @@ pub enum TransferFailure {
         available: u32,
     },
     /// The destination had not enough room left.
-    #[error("the destination has room for {room} more units, not {needed}")]
     OverCapacity {
         /// Units that were to come in.
         needed: u32,
@@ -70,68 +74,69 @@ pub enum TransferFailure {
     },
 }
 
-/// Why `approve` or `reject` did not do what it was asked.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+// The record of a decision bears these texts as its reason.
+error_table! {
+    TransferFailure {
+        Self::Insufficient { needed, available } => Short("transfer_short").on_record(),
+            "{needed} units needed, {available} available";
+        Self::OverCapacity { needed, room } => NoRoom("transfer_no_room").on_record(),
+            "the destination has room for {room} more units, not {needed}";
+    }
+}
+
+/// Why a transfer request can't be decided: it is not open, or was not at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum DecisionError {
-    /// It was approved, but could not be made any more. The request has failed and stays so; units
-    /// that it held are available again.
-    #[error("the transfer was approved, but failed: {0}")]
-    Failed(TransferFailure),
+pub enum NotOpen {
     /// It was approved before.
-    #[error("the transfer was approved before")]
-    AlreadyApproved,
+    Approved,
     /// It was rejected before.
-    #[error("the transfer was rejected before")]
-    AlreadyRejected,
+    Rejected,
     /// It was approved before, and failed.
-    #[error("the transfer was approved before, and failed")]
-    AlreadyFailed,
+    Failed,
     /// Another call is deciding on it at this very moment.
-    #[error("another call is deciding on the transfer at this moment; try again")]
-    InProgress,
-    /// A warehouse is suspended. The request stays open.
-    #[error("warehouse {warehouse:?} is suspended")]
-    Suspended {
-        /// The warehouse.
-        warehouse: String,
-    },
-    /// The request was decided, and its record is no longer kept.
-    #[error("the transfer was decided, and its record is no longer kept")]
+    Deciding,
+    /// It was decided, and its record is no longer kept.
     Forgotten,
     /// This engine never made such a request.
-    #[error("there is no such transfer request")]
     Unknown,
-    /// The name of who decides can't be one.
-    #[error(transparent)]
-    Name(#[from] InvalidName),
-    /// The destination can't be opened for the product. The request stays open.
-    #[error(transparent)]
-    Place(#[from] UnknownPlace),
-    /// No more names can be defined. The request stays open.
-    #[error("the engine holds as many products or stock levels as it can")]
-    TooManyNames,
-    /// The caller's key can't be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The engine takes no calls. The request stays open, unless the error says that it was applied.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
+}
+
+error_table! {
+    NotOpen {
+        Self::Approved => Gone("transfer_approved").on_record(),
+            "the transfer was approved before";
+        Self::Rejected => Gone("transfer_rejected").on_record(),
+            "the transfer was rejected before";
+        Self::Failed => Gone("transfer_failed").on_record(),
+            "the transfer was approved before, and failed";
+        Self::Deciding => Busy("transfer_deciding").retry(),
+            "another call is deciding on the transfer at this moment; try again";
+        Self::Forgotten => Gone("transfer_forgotten"),
+            "the transfer was decided, and its record is no longer kept";
+        Self::Unknown => NotFound("transfer_unknown"), "there is no such transfer request";
+    }
 }
 
 /// Why there is no such transfer request to look at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NoTransferRequest {
     /// It was decided, and its record is no longer kept.
-    #[error("the transfer was decided, and its record is no longer kept")]
     Forgotten,
     /// This engine never made such a request.
-    #[error("there is no such transfer request")]
     Unknown,
 }
 
-impl From<NoTransferRequest> for DecisionError {
+error_table! {
+    NoTransferRequest {
+        Self::Forgotten => Gone("transfer_forgotten"),
+            "the transfer was decided, and its record is no longer kept";
+        Self::Unknown => NotFound("transfer_unknown"), "there is no such transfer request";
+    }
+}
+
+impl From<NoTransferRequest> for NotOpen {
     fn from(none: NoTransferRequest) -> Self {
         match none {
             NoTransferRequest::Forgotten => Self::Forgotten,
@@ -140,25 +145,61 @@ impl From<NoTransferRequest> for DecisionError {
     }
 }
 
-/// A transfer's refusal, in the words of a decision. Only want of stock or room decides the request.
-impl From<TransferError> for DecisionError {
-    fn from(error: TransferError) -> Self {
-        match error {
-            TransferError::Suspended { warehouse } => Self::Suspended { warehouse },
-            TransferError::Insufficient { needed, available } => {
-                Self::Failed(TransferFailure::Insufficient { needed, available })
-            }
-            TransferError::OverCapacity { needed, room } => {
-                Self::Failed(TransferFailure::OverCapacity { needed, room })
-            }
-            TransferError::Place(place) => Self::Place(place),
-            TransferError::TooManyNames => Self::TooManyNames,
-            TransferError::Key(key) => Self::Key(key),
-            TransferError::Unavailable(unavailable) => Self::Unavailable(unavailable),
-            // Refused when the request was made.
-            TransferError::SameWarehouse | TransferError::Quantity(_) => {
-                Self::Place(UnknownPlace::Handle)
-            }
-        }
+/// Why `approve` did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ApproveError {
+    /// It was approved, but could not be made any more. The request has failed and stays so; units
+    /// that it held are available again.
+    Failed(TransferFailure),
+    /// The request is not open.
+    NotOpen(NotOpen),
+    /// A warehouse is suspended. The request stays open.
+    Suspended {
+        /// The warehouse.
+        warehouse: String,
+    },
+    /// No more names can be defined. The request stays open.
+    TooManyNames,
+    /// The name of who decides can't be one.
+    Input(InvalidInput),
+    /// The call was not begun, and the request stays open; or its record is uncertain.
+    Call(CallError),
+}
+
+error_table! {
+    ApproveError {
+        Self::Suspended { warehouse } => Suspended("suspended").retry(),
+            "warehouse {warehouse:?} is suspended";
+        Self::TooManyNames => Limit("too_many_names"),
+            "the engine holds as many products or stock levels as it can";
     }
+    nests {
+        Failed(TransferFailure), NotOpen(NotOpen), Input(InvalidInput), Call(CallError),
+    }
+}
+
+/// Why `reject` did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RejectError {
+    /// The request is not open.
+    NotOpen(NotOpen),
+    /// The name of who decides can't be one.
+    Input(InvalidInput),
+    /// The call was not begun, and the request stays open; or its record is uncertain.
+    Call(CallError),
+}
+
+error_table! {
+    RejectError {}
+    nests { NotOpen(NotOpen), Input(InvalidInput), Call(CallError) }
+}
+
+mutation_errors! { RequestTransferError ApproveError RejectError }
+
+input_errors! {
+    RequestTransferError: InvalidQuantity InvalidName;
+    ApproveError: InvalidName;
+    RejectError: InvalidName;
 }

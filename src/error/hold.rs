@@ -1,17 +1,72 @@
 //! Errors of holds: making them, ending them, taking them again.
 
-use thiserror::Error;
+use std::fmt;
 
 use crate::clock::Timestamp;
-use crate::error::{InvalidTtl, KeyError, Unavailable, UnknownPlace};
+use crate::error::call::mutation_errors;
+use crate::error::facts::error_table;
+use crate::error::input::input_errors;
+use crate::error::{CallError, InvalidInput, InvalidName, InvalidTtl, NoReservation, PlaceError};
 use crate::quantity::InvalidQuantity;
 
+/// The reservation holds nothing any more, or never did here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Gone {
+    /// It is confirmed.
+    Sold {
+        /// Units that it sold, over all its lines.
+        units: u64,
+    },
+    /// What it still held was released.
+    Released {
+        /// Units that parts of it had sold before.
+        sold: u64,
+        /// Units that it gave back in all.
+        returned: u64,
+    },
+    /// Its time was up, before or at this call; what it still held has been given back.
+    Expired {
+        /// Its last moment.
+        at: Timestamp,
+        /// Units that parts of it had sold before.
+        sold: u64,
+        /// Units that it gave back in all.
+        returned: u64,
+    },
+    /// It ended, and its record is no longer kept, or not all of it.
+    Forgotten,
+    /// This engine never made such a reservation.
+    Unknown,
+}
+
+error_table! {
+    Gone {
+        Self::Sold { units } => Gone("hold_sold").on_record(),
+            "the reservation is confirmed already, with {units} units";
+        Self::Released { sold, returned } => Gone("hold_released").on_record(),
+            "the reservation was released: {returned} units came back, {sold} were sold before";
+        Self::Expired { at, sold, returned } => Gone("hold_expired").on_record(),
+            "the hold expired at {at}: {returned} units came back, {sold} were sold before";
+        Self::Forgotten => Gone("hold_forgotten"), "the reservation's record is no longer kept";
+        Self::Unknown => NotFound("hold_unknown"), "there is no such reservation";
+    }
+}
+
+impl From<NoReservation> for Gone {
+    fn from(none: NoReservation) -> Self {
+        match none {
+            NoReservation::Forgotten => Self::Forgotten,
+            NoReservation::Unknown => Self::Unknown,
+        }
+    }
+}
+
 /// Why `reserve` or `sell` was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReserveError {
     /// Fewer units are available.
-    #[error("{needed} units needed, {available} available")]
     Insufficient {
         /// Units that were asked for.
         needed: u32,
@@ -21,32 +76,34 @@ pub enum ReserveError {
         overdue_left: bool,
     },
     /// As many reservations live as the engine is set to hold.
-    #[error("all {slots} reservation slots are in use")]
     Full {
         /// The configured maximum.
         slots: u32,
     },
     /// The warehouse is suspended.
-    #[error("warehouse {warehouse:?} is suspended")]
     Suspended {
         /// The warehouse.
         warehouse: String,
     },
-    /// The quantity can't be one.
-    #[error(transparent)]
-    Quantity(#[from] InvalidQuantity),
-    /// The time to live can't be one.
-    #[error(transparent)]
-    Ttl(#[from] InvalidTtl),
-    /// The place does not exist.
-    #[error(transparent)]
-    Place(#[from] UnknownPlace),
-    /// The caller's key can't be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The engine takes no calls.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
+    /// The quantity, the time to live or a name can't be one.
+    Input(InvalidInput),
+    /// The place does not exist, or the product was never stocked anywhere.
+    Place(PlaceError),
+    /// The call was not begun, or its record is uncertain.
+    Call(CallError),
+}
+
+error_table! {
+    ReserveError {
+        Self::Insufficient { needed, available, overdue_left } =>
+            Short("insufficient").retry_if(*overdue_left),
+            "{needed} units needed, {available} available";
+        Self::Full { slots } => Limit("reservations_full").retry(),
+            "all {slots} reservation slots are in use";
+        Self::Suspended { warehouse } => Suspended("suspended").retry(),
+            "warehouse {warehouse:?} is suspended";
+    }
+    nests { Input(InvalidInput), Place(PlaceError), Call(CallError) }
 }
 
 /// One line of a basket that was short.
@@ -61,200 +118,77 @@ pub struct ShortLine {
     pub needed: u32,
     /// Units that were available.
     pub available: u32,
+    /// Whether this engine has never heard of the product, in any warehouse: a typing error, most
+    /// likely, and nothing that will ever be delivered.
+    pub never_stocked: bool,
+}
+
+/// The lines that were short, for a text.
+struct Shortage<'a>(&'a [ShortLine]);
+
+impl fmt::Display for Shortage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of the basket's lines short", self.0.len())?;
+        match self.0.first() {
+            None => Ok(()),
+            Some(ShortLine { product, never_stocked: true, .. }) => {
+                write!(f, ", first {product:?}: never stocked in any warehouse")
+            }
+            Some(ShortLine { product, needed, available, .. }) => {
+                write!(f, ", first {product:?}: {needed} needed, {available} available")
+            }
+        }
+    }
 }
 
 /// Why a basket was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BasketError {
     /// At least one line is short; nothing was taken.
-    #[error("{} of the basket's lines short, first {:?}: {} needed, {} available",
-        .lines.len(), first_short(.lines).product, first_short(.lines).needed, first_short(.lines).available)]
     Insufficient {
         /// Every line that was short when it was looked at; never empty.
         lines: Vec<ShortLine>,
         /// Whether overdue holds are left that the call did not get to: a retry may succeed.
         overdue_left: bool,
     },
-    /// A basket has at least one line.
-    #[error("a basket needs at least one line")]
-    Empty,
-    /// More lines than the engine is set to take.
-    #[error("a basket may have {most} lines, not {lines}")]
-    TooManyLines {
-        /// Distinct lines of the basket.
-        lines: usize,
-        /// The configured maximum.
-        most: usize,
-    },
     /// As many reservations live as the engine is set to hold.
-    #[error("all {slots} reservation slots are in use")]
     Full {
         /// The configured maximum.
         slots: u32,
     },
     /// A warehouse is suspended.
-    #[error("warehouse {warehouse:?} is suspended")]
     Suspended {
         /// The warehouse.
         warehouse: String,
     },
-    /// A quantity can't be one; also when equal lines add up to too much.
-    #[error(transparent)]
-    Quantity(#[from] InvalidQuantity),
-    /// The time to live can't be one.
-    #[error(transparent)]
-    Ttl(#[from] InvalidTtl),
+    /// The lines, a quantity, the time to live or a name can't be one.
+    Input(InvalidInput),
     /// A place does not exist.
-    #[error(transparent)]
-    Place(#[from] UnknownPlace),
-    /// The caller's key can't be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The engine takes no calls.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
+    Place(PlaceError),
+    /// The call was not begun, or its record is uncertain.
+    Call(CallError),
 }
 
-fn first_short(lines: &[ShortLine]) -> ShortLine {
-    lines.first().cloned().unwrap_or(ShortLine {
-        warehouse: String::new(),
-        product: String::new(),
-        needed: 0,
-        available: 0,
-    })
+error_table! {
+    BasketError {
+        Self::Insufficient { lines, overdue_left } =>
+            Short("insufficient").retry_if(*overdue_left),
+            "{}", Shortage(lines);
+        Self::Full { slots } => Limit("reservations_full").retry(),
+            "all {slots} reservation slots are in use";
+        Self::Suspended { warehouse } => Suspended("suspended").retry(),
+            "warehouse {warehouse:?} is suspended";
+    }
+    nests { Input(InvalidInput), Place(PlaceError), Call(CallError) }
 }
 
-/// Why `confirm` was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+/// Why a split fulfillment was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum ConfirmError {
-    /// The hold's time was up; its units have been given back.
-    #[error("the hold expired at {expired_at}")]
-    Expired {
-        /// Its last moment.
-        expired_at: Timestamp,
-    },
-    /// The reservation is confirmed already.
-    #[error("the reservation is confirmed already")]
-    AlreadyConfirmed,
-    /// The reservation was released before.
-    #[error("the reservation was released")]
-    Released,
-    /// Another call is ending or changing the hold at this very moment.
-    #[error("another call is ending the hold at this moment; try again")]
-    InProgress,
-    /// The reservation ended, and its record is no longer kept.
-    #[error("the reservation's record is no longer kept")]
-    Forgotten,
-    /// This engine never made such a reservation.
-    #[error("there is no such reservation")]
-    Unknown,
-    /// The caller's key can't be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The engine takes no calls.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-}
-
-/// Why `release` was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum ReleaseError {
-    /// A confirmed reservation can't be released; its sale can be cancelled.
-    #[error("a confirmed reservation can't be released; cancel its sale instead")]
-    Confirmed,
-    /// Another call is ending or changing the hold at this very moment.
-    #[error("another call is ending the hold at this moment; try again")]
-    InProgress,
-    /// The caller's key can't be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The engine takes no calls.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-}
-
-/// Why `extend` was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum ExtendError {
-    /// The hold would live longer than the engine allows in all.
-    #[error("the hold may live until {latest} at most, not until {asked}")]
-    OverCap {
-        /// When it would expire.
-        asked: Timestamp,
-        /// The latest moment that the engine allows.
-        latest: Timestamp,
-    },
-    /// The hold's time was up.
-    #[error("the hold expired at {expired_at}")]
-    Expired {
-        /// Its last moment.
-        expired_at: Timestamp,
-    },
-    /// The reservation is confirmed already.
-    #[error("the reservation is confirmed already")]
-    AlreadyConfirmed,
-    /// The reservation was released before.
-    #[error("the reservation was released")]
-    Released,
-    /// Another call is ending or changing the hold at this very moment.
-    #[error("another call is ending the hold at this moment; try again")]
-    InProgress,
-    /// The reservation ended, and its record is no longer kept.
-    #[error("the reservation's record is no longer kept")]
-    Forgotten,
-    /// This engine never made such a reservation.
-    #[error("there is no such reservation")]
-    Unknown,
-    /// The time to live can't be one.
-    #[error(transparent)]
-    Ttl(#[from] InvalidTtl),
-    /// The caller's key can't be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The engine takes no calls.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-}
-
-/// Why `confirm_or_retake` was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum RetakeError {
-    /// The hold ended unsold, and its lines can't be taken again.
-    #[error(transparent)]
-    Retake(#[from] BasketError),
-    /// The lines named are not those of the hold, as far as its record can still be read.
-    #[error("the lines named are not those of the hold")]
-    OtherLines,
-    /// Another call is ending or changing the hold at this very moment.
-    #[error("another call is ending the hold at this moment; try again")]
-    InProgress,
-    /// Neither a record nor the audit log reaches back to it, so that nobody can say whether it
-    /// sold anything; nothing moved.
-    #[error("neither a record nor the audit log reaches back to the reservation")]
-    Forgotten,
-    /// This engine never made such a reservation.
-    #[error("there is no such reservation")]
-    Unknown,
-    /// The caller's key can't be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The engine takes no calls.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-}
-
-/// Why a split fulfilment was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum FulfilError {
+pub enum FulfillError {
     /// All warehouses of the order together had fewer units at one instant of the call; nothing was
     /// taken. Suspended warehouses don't count.
-    #[error("{needed} units needed, {available} available in all warehouses of the order")]
     Insufficient {
         /// Units that were asked for.
         needed: u32,
@@ -262,24 +196,182 @@ pub enum FulfilError {
         available: u64,
     },
     /// As many reservations live as the engine is set to hold.
-    #[error("all {slots} reservation slots are in use")]
     Full {
         /// The configured maximum.
         slots: u32,
     },
-    /// The quantity can't be one.
-    #[error(transparent)]
-    Quantity(#[from] InvalidQuantity),
+    /// The quantity, the time to live or a name can't be one.
+    Input(InvalidInput),
+    /// A place does not exist, or the product was never stocked anywhere.
+    Place(PlaceError),
+    /// The call was not begun, or its record is uncertain.
+    Call(CallError),
+}
+
+error_table! {
+    FulfillError {
+        Self::Insufficient { needed, available } => Short("insufficient"),
+            "{needed} units needed, {available} available in all warehouses of the order";
+        Self::Full { slots } => Limit("reservations_full").retry(),
+            "all {slots} reservation slots are in use";
+    }
+    nests { Input(InvalidInput), Place(PlaceError), Call(CallError) }
+}
+
+/// Why `confirm` was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfirmError {
+    /// The hold is over, or never was.
+    Gone(Gone),
+    /// Another call is ending or changing the hold at this very moment.
+    Changing,
+    /// The call was not begun, or its record is uncertain.
+    Call(CallError),
+}
+
+error_table! {
+    ConfirmError {
+        Self::Changing => Busy("hold_changing").retry(),
+            "another call is changing the hold at this moment; try again";
+    }
+    nests { Gone(Gone), Call(CallError) }
+}
+
+/// Why `release` was refused. A hold that is over without a sale is no error: see
+/// [`Release`](crate::Release).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReleaseError {
+    /// A confirmed reservation can't be released; its sale can be cancelled.
+    Sold {
+        /// Units that it sold, over all its lines.
+        units: u64,
+    },
+    /// Another call is ending or changing the hold at this very moment.
+    Changing,
+    /// The call was not begun, or its record is uncertain.
+    Call(CallError),
+}
+
+error_table! {
+    ReleaseError {
+        Self::Sold { units } => Gone("hold_sold").on_record(),
+            "a reservation that sold {units} units can't be released; cancel its sale instead";
+        Self::Changing => Busy("hold_changing").retry(),
+            "another call is changing the hold at this moment; try again";
+    }
+    nests { Call(CallError) }
+}
+
+/// Why `extend` was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExtendError {
+    /// The hold would live longer than the engine allows in all.
+    OverCap {
+        /// When it would expire.
+        asked: Timestamp,
+        /// The latest moment that the engine allows.
+        latest: Timestamp,
+    },
+    /// The hold is over, or never was.
+    Gone(Gone),
+    /// Another call is ending or changing the hold at this very moment.
+    Changing,
     /// The time to live can't be one.
-    #[error(transparent)]
-    Ttl(#[from] InvalidTtl),
+    Input(InvalidInput),
+    /// The call was not begun, or its record is uncertain.
+    Call(CallError),
+}
+
+error_table! {
+    ExtendError {
+        Self::OverCap { asked, latest } => Limit("over_longest_hold"),
+            "the hold may live until {latest} at most, not until {asked}";
+        Self::Changing => Busy("hold_changing").retry(),
+            "another call is changing the hold at this moment; try again";
+    }
+    nests { Gone(Gone), Input(InvalidInput), Call(CallError) }
+}
+
+/// Why `confirm_or_retake` was refused. Where the hold ended unsold, its lines can't be taken anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RetakeError {
+    /// At least one line is short; nothing was taken.
+    Insufficient {
+        /// Every line that was short when it was looked at; never empty.
+        lines: Vec<ShortLine>,
+        /// Whether overdue holds are left that the call did not get to: a retry may succeed.
+        overdue_left: bool,
+    },
+    /// As many reservations live as the engine is set to hold.
+    Full {
+        /// The configured maximum.
+        slots: u32,
+    },
+    /// A warehouse is suspended.
+    Suspended {
+        /// The warehouse.
+        warehouse: String,
+    },
+    /// The lines named are not those of the hold, as far as its record can still be read.
+    OtherLines,
+    /// Another call is ending or changing the hold at this very moment.
+    Changing,
+    /// This engine never made such a reservation; or neither a record nor the audit log reaches back
+    /// to it, so that nobody can say whether it sold anything.
+    NoReservation(NoReservation),
+    /// The lines, a quantity or a name can't be one.
+    Input(InvalidInput),
     /// A place does not exist.
-    #[error(transparent)]
-    Place(#[from] UnknownPlace),
-    /// The caller's key can't be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The engine takes no calls.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
+    Place(PlaceError),
+    /// The call was not begun, or its record is uncertain.
+    Call(CallError),
+}
+
+error_table! {
+    RetakeError {
+        Self::Insufficient { lines, overdue_left } =>
+            Short("insufficient").retry_if(*overdue_left),
+            "{}", Shortage(lines);
+        Self::Full { slots } => Limit("reservations_full").retry(),
+            "all {slots} reservation slots are in use";
+        Self::Suspended { warehouse } => Suspended("suspended").retry(),
+            "warehouse {warehouse:?} is suspended";
+        Self::OtherLines => Conflict("other_lines"), "the lines named are not those of the hold";
+        Self::Changing => Busy("hold_changing").retry(),
+            "another call is changing the hold at this moment; try again";
+    }
+    nests {
+        NoReservation(NoReservation), Input(InvalidInput), Place(PlaceError), Call(CallError),
+    }
+}
+
+/// The lines can't be taken anew, for the causes that a basket has.
+impl From<BasketError> for RetakeError {
+    fn from(refusal: BasketError) -> Self {
+        match refusal {
+            BasketError::Insufficient { lines, overdue_left } => {
+                Self::Insufficient { lines, overdue_left }
+            }
+            BasketError::Full { slots } => Self::Full { slots },
+            BasketError::Suspended { warehouse } => Self::Suspended { warehouse },
+            BasketError::Input(input) => Self::Input(input),
+            BasketError::Place(place) => Self::Place(place),
+            BasketError::Call(call) => Self::Call(call),
+        }
+    }
+}
+
+mutation_errors! {
+    ReserveError BasketError FulfillError ConfirmError ReleaseError ExtendError RetakeError
+}
+
+input_errors! {
+    ReserveError: InvalidQuantity InvalidTtl InvalidName;
+    BasketError: InvalidQuantity InvalidTtl InvalidName;
+    FulfillError: InvalidQuantity InvalidTtl InvalidName;
+    ExtendError: InvalidTtl;
 }

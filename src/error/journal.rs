@@ -1,15 +1,15 @@
 //! Errors of the journal: what the disk said, and what its bytes say.
 
-use thiserror::Error;
+use std::fmt;
 
 use crate::error::FlushError;
+use crate::error::facts::{Facts, error_answers, error_table};
 
 /// Why a journal can't be opened, read or written.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JournalError {
     /// The storage refused.
-    #[error("could not {action} {file:?}: {reason}")]
     Storage {
         /// What was tried, as a verb.
         action: &'static str,
@@ -19,10 +19,8 @@ pub enum JournalError {
         reason: String,
     },
     /// Another process, or another engine of this one, has the journal open for writing.
-    #[error("the journal is open elsewhere")]
     Locked,
     /// Bytes that were recorded as durable can't be read as what they were: nothing is overwritten.
-    #[error("the journal is damaged: {what}, in {file:?} at byte {offset}")]
     Damaged {
         /// The file.
         file: String,
@@ -32,7 +30,6 @@ pub enum JournalError {
         what: String,
     },
     /// The journal was written by a later version of this library.
-    #[error("{file:?} has format version {found}, and this library reads up to {newest}")]
     Version {
         /// The file.
         file: String,
@@ -42,7 +39,6 @@ pub enum JournalError {
         newest: u16,
     },
     /// The bytes are sound, but what they say can't have happened.
-    #[error("entry {sequence} breaks a law: {what}")]
     BrokenLaw {
         /// The entry's sequence number.
         sequence: u64,
@@ -50,34 +46,26 @@ pub enum JournalError {
         what: String,
     },
     /// What was asked for is older than the oldest entry that is kept.
-    #[error(
-        "the journal's oldest entry is {oldest}, and an older one was asked for: it was archived or \
-         removed"
-    )]
     Trimmed {
         /// The oldest entry that is kept.
         oldest: u64,
     },
     /// The directory that is to be the journal's archive holds segments of another one.
-    #[error("the archive holds {file:?} of another journal: give each its own directory")]
     OtherJournal {
         /// The segment that is in the way.
         file: String,
     },
     /// The position lies in a tail that a crash has taken since: what was made of entries beyond `to` is
     /// to be undone, or its owner to begin anew.
-    #[error("the journal was cut back by a crash: entries after {to} are not those that were seen")]
     Rewound {
         /// The last entry that is still what it was.
         to: u64,
     },
     /// There is no journal: the engine was built without one, the directory does not exist, or no segment
     /// lies in it.
-    #[error("there is no journal")]
     NoJournal,
     /// The hash that was noted earlier is nowhere in the journal's chain: it was cut off before, or
     /// rewritten.
-    #[error("the journal, of {entries} entries, never had the hash {expected}")]
     OtherHead {
         /// What was noted.
         expected: String,
@@ -85,13 +73,11 @@ pub enum JournalError {
         entries: u64,
     },
     /// The journal knows a warehouse that the builder was not given.
-    #[error("the journal has stock of warehouse {warehouse:?}, which the builder was not given")]
     MissingWarehouse {
         /// Its name.
         warehouse: String,
     },
     /// The builder gave a warehouse less room than what lies in it.
-    #[error("warehouse {warehouse:?} holds {on_hand} units, more than its new capacity {capacity}")]
     CapacityBelowStock {
         /// The warehouse.
         warehouse: String,
@@ -102,41 +88,88 @@ pub enum JournalError {
     },
     /// More products, levels or reservations than an engine can hold. Of reservations, every engine takes
     /// over as many as one has by default; beyond, give it the
-    /// [`max_reservations`](crate::Builder::max_reservations) that it had.
-    #[error("the journal holds more {what} than an engine can")]
+    /// [`max_reservations`](crate::Limits::max_reservations) that it had.
     TooMany {
         /// Of what.
         what: &'static str,
     },
 }
 
-impl JournalError {
-    /// Whether the same call may succeed later.
-    pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Locked | Self::Storage { .. })
+error_table! {
+    JournalError {
+        Self::Storage { action, file, reason } => Unavailable("storage_failed").retry(),
+            "could not {action} {file:?}: {reason}";
+        Self::Locked => Busy("journal_locked").retry(), "the journal is open elsewhere";
+        Self::Damaged { file, offset, what } => Damaged("journal_damaged"),
+            "the journal is damaged: {what}, in {file:?} at byte {offset}";
+        Self::Version { file, found, newest } => Invalid("journal_version"),
+            "{file:?} has format version {found}, and this library reads up to {newest}";
+        Self::BrokenLaw { sequence, what } => Damaged("broken_law"),
+            "entry {sequence} breaks a law: {what}";
+        Self::Trimmed { oldest } => Gone("journal_trimmed"),
+            "the journal's oldest entry is {oldest}, and an older one was asked for: it was \
+             archived or removed";
+        Self::OtherJournal { file } => Conflict("other_journal"),
+            "the archive holds {file:?} of another journal: give each its own directory";
+        Self::Rewound { to } => Gone("journal_rewound"),
+            "the journal was cut back by a crash: entries after {to} are not those that were seen";
+        Self::NoJournal => NotFound("no_journal"), "there is no journal";
+        Self::OtherHead { expected, entries } => Damaged("other_head"),
+            "the journal, of {entries} entries, never had the hash {expected}";
+        Self::MissingWarehouse { warehouse } => Invalid("missing_warehouse"),
+            "the journal has stock of warehouse {warehouse:?}, which the builder was not given";
+        Self::CapacityBelowStock { warehouse, capacity, on_hand } =>
+            Invalid("capacity_below_stock"),
+            "warehouse {warehouse:?} holds {on_hand} units, more than its new capacity {capacity}";
+        Self::TooMany { what } => Limit("journal_too_large"),
+            "the journal holds more {what} than an engine can";
     }
 }
 
 /// Why notes could not be erased, or not all of them. Whatever was erased stays erased, and the journal is
-/// sound: make the call again, or, where the engine has ended, call [`redact`](crate::redact()).
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+/// sound: make the call again, or, where the engine has ended, call the function
+/// `redact`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RedactError {
     /// The engine has stopped, ended or died: what was done before the call is not all written, so that it
     /// can't be erased either.
-    #[error("not all notes were erased: {0}")]
-    Unwritten(#[from] FlushError),
+    Unwritten(FlushError),
     /// The journal's files could not be read or written.
-    #[error("not all notes were erased: {0}")]
-    Journal(#[from] JournalError),
+    Journal(JournalError),
 }
 
 impl RedactError {
-    /// Whether the same call may succeed later.
-    pub fn is_retryable(&self) -> bool {
+    pub(crate) fn facts(&self) -> Facts {
         match self {
-            Self::Unwritten(error) => error.is_retryable(),
-            Self::Journal(error) => error.is_retryable(),
+            Self::Unwritten(error) => error.facts(),
+            Self::Journal(error) => error.facts(),
         }
+    }
+}
+
+error_answers!(RedactError);
+
+impl fmt::Display for RedactError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cause: &dyn fmt::Display = match self {
+            Self::Unwritten(error) => error,
+            Self::Journal(error) => error,
+        };
+        write!(f, "not all notes were erased: {cause}")
+    }
+}
+
+impl std::error::Error for RedactError {}
+
+impl From<FlushError> for RedactError {
+    fn from(error: FlushError) -> Self {
+        Self::Unwritten(error)
+    }
+}
+
+impl From<JournalError> for RedactError {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
     }
 }

@@ -1,40 +1,60 @@
 //! Errors of building an engine and changing its settings.
 
-use thiserror::Error;
-
-use crate::error::{InvalidName, JournalError, Unavailable, UnknownPlace};
+use crate::error::call::sealed::OnRecord;
+use crate::error::facts::error_table;
+use crate::error::{InvalidName, JournalError, MutationError, NotStarted, PlaceError, Uncertain};
 use crate::quantity::MAX_UNITS;
 
-/// Why a setting can't be changed.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+/// Why a setting can't be changed, or a level opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SettingError {
     /// A threshold is less than [`MAX_UNITS`].
-    #[error("a threshold must be less than {MAX_UNITS} units, not {units}")]
     Threshold {
         /// What was passed.
         units: u32,
     },
     /// A longest time to live of 0.
-    #[error("the longest time to live must be more than 0")]
     LongestTtl,
-    /// The place does not exist.
-    #[error(transparent)]
-    Place(#[from] UnknownPlace),
     /// No more names can be defined.
-    #[error("the engine holds as many products or stock levels as it can")]
     TooManyNames,
-    /// The engine takes no calls.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
+    /// A name can't be one.
+    Name(InvalidName),
+    /// The place does not exist.
+    Place(PlaceError),
+    /// The call was not begun: nothing changed.
+    NotStarted(NotStarted),
+    /// The change was made in memory; whether its record survives is open.
+    Uncertain(Uncertain),
 }
 
+error_table! {
+    SettingError {
+        Self::Threshold { units } => Invalid("invalid_threshold"),
+            "a threshold must be less than {MAX_UNITS} units, not {units}";
+        Self::LongestTtl => Invalid("invalid_longest_ttl"),
+            "the longest time to live must be more than 0";
+        Self::TooManyNames => Limit("too_many_names"),
+            "the engine holds as many products or stock levels as it can";
+    }
+    nests {
+        Name(InvalidName), Place(PlaceError), NotStarted(NotStarted), Uncertain(Uncertain),
+    }
+}
+
+impl OnRecord for SettingError {
+    fn rests_on_record(&self) -> bool {
+        self.facts().on_record
+    }
+}
+
+impl MutationError for SettingError {}
+
 /// Why several levels can't be looked at together.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SnapshotError {
     /// More levels than one commit covers.
-    #[error("a snapshot covers at most {most} levels, not {levels}")]
     TooManyLevels {
         /// How many were named.
         levels: usize,
@@ -42,31 +62,34 @@ pub enum SnapshotError {
         most: usize,
     },
     /// A place does not exist.
-    #[error(transparent)]
-    Place(#[from] UnknownPlace),
+    Place(PlaceError),
+}
+
+error_table! {
+    SnapshotError {
+        Self::TooManyLevels { levels, most } => Invalid("too_many_levels"),
+            "a snapshot covers at most {most} levels, not {levels}";
+    }
+    nests { Place(PlaceError) }
 }
 
 /// Why an engine can't be built.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
     /// At least one warehouse is needed, and at most 65,535 are possible.
-    #[error("an engine needs 1 to 65535 warehouses, not {warehouses}")]
     Warehouses {
         /// How many were given.
         warehouses: usize,
     },
     /// Two warehouses have the same name.
-    #[error("warehouse {warehouse:?} was given twice")]
     Twice {
         /// The name.
         warehouse: String,
     },
     /// A warehouse's name can't be one.
-    #[error(transparent)]
-    Name(#[from] InvalidName),
+    Name(InvalidName),
     /// A warehouse's capacity, which lies between 1 and [`MAX_UNITS`].
-    #[error("the capacity of warehouse {warehouse:?} must be 1 to {MAX_UNITS} units, not {units}")]
     Capacity {
         /// The warehouse.
         warehouse: String,
@@ -74,7 +97,6 @@ pub enum BuildError {
         units: u32,
     },
     /// A setting lies outside its bounds.
-    #[error("{setting} must be {expected}")]
     Setting {
         /// The builder's method.
         setting: &'static str,
@@ -82,12 +104,26 @@ pub enum BuildError {
         expected: &'static str,
     },
     /// The journal can't be opened.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
+    Journal(JournalError),
     /// The operating system gave no thread.
-    #[error("a background thread could not be started: {reason}")]
     Thread {
         /// What the system said.
         reason: String,
     },
+}
+
+error_table! {
+    BuildError {
+        Self::Warehouses { warehouses } => Invalid("invalid_warehouse_count"),
+            "an engine needs 1 to 65535 warehouses, not {warehouses}";
+        Self::Twice { warehouse } => Invalid("duplicate_warehouse"),
+            "warehouse {warehouse:?} was given twice";
+        Self::Capacity { warehouse, units } => Invalid("invalid_capacity"),
+            "the capacity of warehouse {warehouse:?} must be 1 to {MAX_UNITS} units, not {units}";
+        Self::Setting { setting, expected } => Invalid("invalid_setting"),
+            "{setting} must be {expected}";
+        Self::Thread { reason } => Unavailable("no_thread").retry(),
+            "a background thread could not be started: {reason}";
+    }
+    nests { Name(InvalidName), Journal(JournalError) }
 }

@@ -1,19 +1,16 @@
-//! Errors of steps on part of a reservation.
+//! Errors of calls on the lines of a reservation: steps on part of a hold, and units it has sold.
 
-use thiserror::Error;
-
-use crate::clock::Timestamp;
-use crate::error::{KeyError, Unavailable, UnknownPlace};
+use crate::error::call::mutation_errors;
+use crate::error::facts::error_table;
+use crate::error::input::input_errors;
+use crate::error::{CallError, Gone, InvalidInput, InvalidName, NoReservation, PlaceError};
 use crate::quantity::InvalidQuantity;
 
 /// Why a partial confirm or a partial release was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PartialError {
     /// The reservation holds fewer units of a line than the step names; nothing has moved.
-    #[error(
-        "{needed} units of {product:?} in {warehouse:?} needed, {held} held by the reservation"
-    )]
     NotHeld {
         /// The warehouse.
         warehouse: String,
@@ -24,59 +21,43 @@ pub enum PartialError {
         /// Units that the reservation holds; 0 if it has no such line.
         held: u32,
     },
-    /// A step has at least one line.
-    #[error("a step on part of a reservation needs at least one line")]
-    Empty,
     /// The step needs slots of its own, and as many are in use as the engine is set to have. Confirm
     /// and release of the whole reservation need none.
-    #[error("all {slots} reservation slots are in use")]
     Full {
         /// The configured maximum.
         slots: u32,
     },
-    /// The hold's time was up; what it still held has been given back.
-    #[error("the hold expired at {expired_at}")]
-    Expired {
-        /// Its last moment.
-        expired_at: Timestamp,
-    },
-    /// All of the reservation is confirmed already.
-    #[error("the reservation is confirmed already")]
-    AlreadyConfirmed,
-    /// What the reservation still held was released before.
-    #[error("the reservation was released")]
-    Released,
+    /// The hold is over, or never was.
+    Gone(Gone),
     /// Another call is ending or changing the hold at this very moment.
-    #[error("another call is ending or changing the hold at this moment; try again")]
-    InProgress,
-    /// The reservation ended, and its record is no longer kept.
-    #[error("the reservation's record is no longer kept")]
-    Forgotten,
-    /// This engine never made such a reservation.
-    #[error("there is no such reservation")]
-    Unknown,
-    /// A quantity can't be one.
-    #[error(transparent)]
-    Quantity(#[from] InvalidQuantity),
+    Changing,
+    /// The lines, a quantity or a name can't be one.
+    Input(InvalidInput),
     /// A place does not exist.
-    #[error(transparent)]
-    Place(#[from] UnknownPlace),
-    /// The caller's key can't be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The engine takes no calls.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
+    Place(PlaceError),
+    /// The call was not begun, or its record is uncertain.
+    Call(CallError),
+}
+
+error_table! {
+    PartialError {
+        Self::NotHeld { warehouse, product, needed, held } => Short("not_held").on_record(),
+            "{needed} units of {product:?} in {warehouse:?} needed, {held} held by the reservation";
+        Self::Full { slots } => Limit("reservations_full").retry(),
+            "all {slots} reservation slots are in use";
+        Self::Changing => Busy("hold_changing").retry(),
+            "another call is changing the hold at this moment; try again";
+    }
+    nests { Gone(Gone), Input(InvalidInput), Place(PlaceError), Call(CallError) }
 }
 
 /// Why `ship_lines` or `cancel_sale_lines` was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum SettleError {
+pub enum SoldLinesError {
     /// The reservation has fewer units of a line that it sold and that were neither shipped nor
     /// cancelled; or, where units left by level instead of by reservation, the level has. Nothing has
     /// moved.
-    #[error("{needed} units of {product:?} in {warehouse:?} needed, {sold} sold and still there")]
     NotSold {
         /// The warehouse.
         warehouse: String,
@@ -87,30 +68,35 @@ pub enum SettleError {
         /// Units that are left to ship or to cancel.
         sold: u32,
     },
-    /// The call has at least one line.
-    #[error("units are shipped or cancelled by at least one line")]
-    Empty,
     /// Another call is ending or changing the reservation at this very moment.
-    #[error("another call is changing the reservation at this moment; try again")]
-    InProgress,
-    /// The reservation's record is no longer kept. One that was made to
-    /// [`keep_until_shipped`](crate::Request::keep_until_shipped) is forgotten only when all that it
-    /// sold is shipped or cancelled.
-    #[error("the reservation's record is no longer kept")]
-    Forgotten,
-    /// This engine never made such a reservation.
-    #[error("there is no such reservation")]
-    Unknown,
-    /// A quantity can't be one.
-    #[error(transparent)]
-    Quantity(#[from] InvalidQuantity),
+    Changing,
+    /// There is no record of the reservation. That of one that was made to
+    /// [`keep_until_shipped`](crate::Request::keep_until_shipped) is kept until all that it sold is
+    /// shipped or cancelled.
+    NoReservation(NoReservation),
+    /// The lines, a quantity or a name can't be one.
+    Input(InvalidInput),
     /// A place does not exist.
-    #[error(transparent)]
-    Place(#[from] UnknownPlace),
-    /// The caller's key can't be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The engine takes no calls.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
+    Place(PlaceError),
+    /// The call was not begun, or its record is uncertain.
+    Call(CallError),
+}
+
+error_table! {
+    SoldLinesError {
+        Self::NotSold { warehouse, product, needed, sold } => Short("not_sold").on_record(),
+            "{needed} units of {product:?} in {warehouse:?} needed, {sold} sold and still there";
+        Self::Changing => Busy("hold_changing").retry(),
+            "another call is changing the reservation at this moment; try again";
+    }
+    nests {
+        NoReservation(NoReservation), Input(InvalidInput), Place(PlaceError), Call(CallError),
+    }
+}
+
+mutation_errors! { PartialError SoldLinesError }
+
+input_errors! {
+    PartialError: InvalidQuantity InvalidName;
+    SoldLinesError: InvalidQuantity InvalidName;
 }

@@ -1,16 +1,16 @@
 //! Errors of what moves units in, out and between warehouses.
 
-use thiserror::Error;
-
-use crate::error::{KeyError, Unavailable, UnknownPlace};
+use crate::error::call::mutation_errors;
+use crate::error::facts::error_table;
+use crate::error::input::input_errors;
+use crate::error::{CallError, InvalidInput, InvalidName, PlaceError};
 use crate::quantity::InvalidQuantity;
 
 /// Why `add_stock` was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AddError {
     /// The warehouse has not enough room left.
-    #[error("the warehouse has room for {room} more units, not {needed}")]
     OverCapacity {
         /// Units that were to come in.
         needed: u32,
@@ -18,34 +18,37 @@ pub enum AddError {
         room: u32,
     },
     /// The warehouse is suspended.
-    #[error("warehouse {warehouse:?} is suspended")]
     Suspended {
         /// The warehouse.
         warehouse: String,
     },
-    /// The quantity can't be one.
-    #[error(transparent)]
-    Quantity(#[from] InvalidQuantity),
-    /// The place does not exist.
-    #[error(transparent)]
-    Place(#[from] UnknownPlace),
     /// No more names can be defined.
-    #[error("the engine holds as many products or stock levels as it can")]
     TooManyNames,
-    /// The caller's key can't be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The engine takes no calls.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
+    /// The quantity or a name can't be one.
+    Input(InvalidInput),
+    /// The place does not exist.
+    Place(PlaceError),
+    /// The call was not begun, or its record is uncertain.
+    Call(CallError),
+}
+
+error_table! {
+    AddError {
+        Self::OverCapacity { needed, room } => NoRoom("over_capacity"),
+            "the warehouse has room for {room} more units, not {needed}";
+        Self::Suspended { warehouse } => Suspended("suspended").retry(),
+            "warehouse {warehouse:?} is suspended";
+        Self::TooManyNames => Limit("too_many_names"),
+            "the engine holds as many products or stock levels as it can";
+    }
+    nests { Input(InvalidInput), Place(PlaceError), Call(CallError) }
 }
 
 /// Why `remove_stock` was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RemoveError {
     /// Fewer units are available.
-    #[error("{needed} units needed, {available} available")]
     Insufficient {
         /// Units that were to go.
         needed: u32,
@@ -53,60 +56,62 @@ pub enum RemoveError {
         available: u32,
     },
     /// The warehouse is suspended.
-    #[error("warehouse {warehouse:?} is suspended")]
     Suspended {
         /// The warehouse.
         warehouse: String,
     },
-    /// The quantity can't be one.
-    #[error(transparent)]
-    Quantity(#[from] InvalidQuantity),
-    /// The place does not exist.
-    #[error(transparent)]
-    Place(#[from] UnknownPlace),
-    /// The caller's key can't be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The engine takes no calls.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
+    /// The quantity or a name can't be one.
+    Input(InvalidInput),
+    /// The place does not exist, or the product was never stocked anywhere.
+    Place(PlaceError),
+    /// The call was not begun, or its record is uncertain.
+    Call(CallError),
+}
+
+error_table! {
+    RemoveError {
+        Self::Insufficient { needed, available } => Short("insufficient"),
+            "{needed} units needed, {available} available";
+        Self::Suspended { warehouse } => Suspended("suspended").retry(),
+            "warehouse {warehouse:?} is suspended";
+    }
+    nests { Input(InvalidInput), Place(PlaceError), Call(CallError) }
 }
 
 /// Why `ship` or `cancel_sale` was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ShipError {
     /// Fewer units are sold and still in the building.
-    #[error("{needed} units needed, {sold} sold and still in the building")]
     NotSold {
         /// Units that were to be shipped or whose sale was to be cancelled.
         needed: u32,
         /// Units that are sold and still in the building.
         sold: u32,
     },
-    /// The quantity can't be one.
-    #[error(transparent)]
-    Quantity(#[from] InvalidQuantity),
-    /// The place does not exist.
-    #[error(transparent)]
-    Place(#[from] UnknownPlace),
-    /// The caller's key can't be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The engine takes no calls.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
+    /// The quantity or a name can't be one.
+    Input(InvalidInput),
+    /// The place does not exist, or the product was never stocked anywhere.
+    Place(PlaceError),
+    /// The call was not begun, or its record is uncertain.
+    Call(CallError),
+}
+
+error_table! {
+    ShipError {
+        Self::NotSold { needed, sold } => Short("not_sold"),
+            "{needed} units needed, {sold} sold and still in the building";
+    }
+    nests { Input(InvalidInput), Place(PlaceError), Call(CallError) }
 }
 
 /// Why `transfer` was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransferError {
     /// From and to are the same warehouse.
-    #[error("a transfer needs two different warehouses")]
     SameWarehouse,
     /// Fewer units are available at the source.
-    #[error("{needed} units needed, {available} available")]
     Insufficient {
         /// Units that were to be moved.
         needed: u32,
@@ -114,7 +119,6 @@ pub enum TransferError {
         available: u32,
     },
     /// The destination has not enough room left.
-    #[error("the destination has room for {room} more units, not {needed}")]
     OverCapacity {
         /// Units that were to come in.
         needed: u32,
@@ -122,24 +126,41 @@ pub enum TransferError {
         room: u32,
     },
     /// A warehouse is suspended.
-    #[error("warehouse {warehouse:?} is suspended")]
     Suspended {
         /// The warehouse.
         warehouse: String,
     },
-    /// The quantity can't be one.
-    #[error(transparent)]
-    Quantity(#[from] InvalidQuantity),
-    /// The place does not exist.
-    #[error(transparent)]
-    Place(#[from] UnknownPlace),
     /// No more names can be defined.
-    #[error("the engine holds as many products or stock levels as it can")]
     TooManyNames,
-    /// The caller's key can't be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The engine takes no calls.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
+    /// The quantity or a name can't be one.
+    Input(InvalidInput),
+    /// A place does not exist, or the product was never stocked anywhere.
+    Place(PlaceError),
+    /// The call was not begun, or its record is uncertain.
+    Call(CallError),
+}
+
+error_table! {
+    TransferError {
+        Self::SameWarehouse => Invalid("same_warehouse"),
+            "a transfer needs two different warehouses";
+        Self::Insufficient { needed, available } => Short("insufficient"),
+            "{needed} units needed, {available} available";
+        Self::OverCapacity { needed, room } => NoRoom("over_capacity"),
+            "the destination has room for {room} more units, not {needed}";
+        Self::Suspended { warehouse } => Suspended("suspended").retry(),
+            "warehouse {warehouse:?} is suspended";
+        Self::TooManyNames => Limit("too_many_names"),
+            "the engine holds as many products or stock levels as it can";
+    }
+    nests { Input(InvalidInput), Place(PlaceError), Call(CallError) }
+}
+
+mutation_errors! { AddError RemoveError ShipError TransferError }
+
+input_errors! {
+    AddError: InvalidQuantity InvalidName;
+    RemoveError: InvalidQuantity InvalidName;
+    ShipError: InvalidQuantity InvalidName;
+    TransferError: InvalidQuantity InvalidName;
 }

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::stock::handle::WarehouseId;
+use crate::stock::handle::WarehouseIndex;
+use crate::stock::tag::{EngineTag, Tagged};
 use crate::sync::{AtomicU64, Ordering};
 
 /// A low-stock alert: a product has become short in a warehouse.
@@ -99,17 +100,18 @@ impl<L: StockAlertListener + ?Sized> StockAlertListener for Arc<L> {
 /// The registration of one listener. Use it to remove the listener. Only the engine that gave it
 /// knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ListenerId(u64);
+pub struct ListenerId(Tagged<u64>);
 
 /// Which alerts a listener hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
     Everywhere,
-    Warehouse(WarehouseId),
+    Warehouse(WarehouseIndex),
 }
 
 /// The registered listeners, for all warehouses or for one.
 pub(crate) struct Listeners {
+    engine: EngineTag,
     registered: RwLock<Vec<Registration>>,
     next: AtomicU64,
 }
@@ -122,38 +124,40 @@ struct Registration {
 }
 
 impl Listeners {
-    /// No listeners yet.
-    pub(crate) fn new() -> Self {
-        Self { registered: RwLock::default(), next: AtomicU64::new(0) }
+    /// No listeners yet. `engine` is the tag that the ids bear.
+    pub(crate) fn new(engine: EngineTag) -> Self {
+        Self { engine, registered: RwLock::default(), next: AtomicU64::new(0) }
     }
 
     /// Registers a listener. It hears every alert that is delivered from now on, even if it was
     /// raised before.
     pub(crate) fn add(&self, scope: Scope, listener: Arc<dyn StockAlertListener>) -> ListenerId {
         // Relaxed: it only has to be a number that no other registration has.
-        let id = ListenerId(self.next.fetch_add(1, Ordering::Relaxed));
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let id = ListenerId(Tagged::new(number, self.engine));
         let mut registered = self.registered.write().unwrap_or_else(PoisonError::into_inner);
         registered.push(Registration { id, scope, listener });
         id
     }
 
-    /// Removes a registration; false if it was removed before. An alert that is being delivered at
-    /// this moment may still reach the listener.
-    pub(crate) fn remove(&self, id: ListenerId) -> bool {
+    /// Removes a registration; false if it was removed before, `None` if it is another engine's.
+    /// An alert that is being delivered at this moment may still reach the listener.
+    pub(crate) fn remove(&self, id: ListenerId) -> Option<bool> {
+        id.0.of(self.engine)?;
         let mut registered = self.registered.write().unwrap_or_else(PoisonError::into_inner);
         let Some(position) = registered.iter().position(|one| one.id == id) else {
-            return false;
+            return Some(false);
         };
         let removed = registered.remove(position);
         // Dropping the registration may drop the listener, whose destructor must not find the lock
         // held.
         drop(registered);
         drop(removed);
-        true
+        Some(true)
     }
 
     /// The listeners that hear an alert of `warehouse`, in the order of registration.
-    pub(crate) fn of(&self, warehouse: WarehouseId) -> Vec<Arc<dyn StockAlertListener>> {
+    pub(crate) fn of(&self, warehouse: WarehouseIndex) -> Vec<Arc<dyn StockAlertListener>> {
         let registered = self.registered.read().unwrap_or_else(PoisonError::into_inner);
         let hears = |one: &&Registration| match one.scope {
             Scope::Everywhere => true,
@@ -193,16 +197,16 @@ mod tests {
 
     #[test]
     fn a_listener_hears_its_own_warehouse_or_all() {
-        let (sf, nyc) = (WarehouseId(0), WarehouseId(1));
-        let listeners = Listeners::new();
+        let (sf, nyc) = (WarehouseIndex(0), WarehouseIndex(1));
+        let listeners = Listeners::new(EngineTag::NOBODY);
         let all = listeners.add(Scope::Everywhere, Arc::new(Heard::default()));
         let only = listeners.add(Scope::Warehouse(nyc), Arc::new(Heard::default()));
         assert_eq!((listeners.of(sf).len(), listeners.of(nyc).len()), (1, 2));
 
-        assert!(listeners.remove(all));
+        assert_eq!(listeners.remove(all), Some(true));
         assert_eq!((listeners.of(sf).len(), listeners.of(nyc).len()), (0, 1));
-        assert!(!listeners.remove(all), "taken back before");
-        assert!(listeners.remove(only));
+        assert_eq!(listeners.remove(all), Some(false), "taken back before");
+        assert_eq!(listeners.remove(only), Some(true));
         assert!(listeners.of(nyc).is_empty());
     }
 
@@ -222,9 +226,9 @@ mod tests {
 
     #[test]
     fn a_listener_is_dropped_outside_the_lock() {
-        let listeners = Arc::new(Listeners::new());
+        let listeners = Arc::new(Listeners::new(EngineTag::NOBODY));
         let parting = Arc::new(Parting(Arc::downgrade(&listeners)));
         let id = listeners.add(Scope::Everywhere, parting);
-        assert!(listeners.remove(id));
+        assert_eq!(listeners.remove(id), Some(true));
     }
 }

@@ -3,13 +3,15 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use crate::stock::handle::WarehouseId;
+use crate::stock::handle::{WarehouseId, WarehouseIndex};
+use crate::stock::tag::EngineTag;
+use crate::stock::warehouse::Warehouse;
 
 /// A warehouse that could serve a request, as it was a moment ago.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Candidate {
-    /// The warehouse's id.
+    /// The warehouse's handle.
     pub id: WarehouseId,
     /// The warehouse's name.
     pub warehouse: Arc<str>,
@@ -19,9 +21,15 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// A candidate, for tests of strategies: the warehouse of this number in the builder's order.
+    /// A candidate, for tests of strategies: the warehouse of this number in the builder's order, of no
+    /// engine. An engine refuses it.
     pub fn new(number: u16, warehouse: impl Into<Arc<str>>, available: u32) -> Self {
-        Self { id: WarehouseId(number), warehouse: warehouse.into(), available }
+        let id = WarehouseId::new(WarehouseIndex(number), EngineTag::NOBODY);
+        Self { id, warehouse: warehouse.into(), available }
+    }
+
+    pub(crate) fn of(warehouse: &Warehouse, available: u32) -> Self {
+        Self { id: warehouse.id(), warehouse: warehouse.shared_name(), available }
     }
 }
 
@@ -47,6 +55,7 @@ impl Candidate {
 pub trait AllocationStrategy {
     /// Sorts the warehouses that may serve `quantity` units by their turns, and removes those that
     /// must not serve. `candidates` come in the builder's order.
+    /// An id of another engine is refused with [`PlaceError::ForeignHandle`](crate::PlaceError::ForeignHandle).
     fn order(&self, quantity: u32, candidates: &mut Vec<Candidate>);
 }
 

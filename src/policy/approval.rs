@@ -39,8 +39,9 @@ impl ProposedTransfer {
 ///
 /// The engine asks it once a request, in the caller's thread and before anything is taken. A
 /// transfer that it approves is applied at once. Any other waits for
-/// [`approve`](crate::InventoryManager::approve) or [`reject`](crate::InventoryManager::reject). A
-/// plain [`transfer`](crate::InventoryManager::transfer) never asks it.
+/// [`approve_transfer`](crate::InventoryManager::approve_transfer) or
+/// [`reject_transfer`](crate::InventoryManager::reject_transfer). A plain
+/// [`transfer`](crate::InventoryManager::transfer) never asks it.
 ///
 /// An `Arc` of a policy is a policy too.
 ///

@@ -1,4 +1,4 @@
-//! Floor 4, policies: what a business may choose.
+//! Floor 5, policies: what a business may choose.
 
 pub(crate) mod alert_dispatcher;
 pub(crate) mod alerts;

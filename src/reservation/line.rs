@@ -21,7 +21,7 @@
 //! next generation. This switches all lines to the new numbers at one instant.
 
 use crate::reservation::state::Phase;
-use crate::stock::handle::LevelHandle;
+use crate::stock::handle::LevelIndex;
 
 /// The level number of a slot that holds a note and no line.
 pub(crate) const NOTE: u32 = u32::MAX;
@@ -32,7 +32,7 @@ const HELD_MASK: u64 = HAS_OWNER - 1;
 /// One line of a reservation: units of one level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlotLine {
-    pub(crate) level: LevelHandle,
+    pub(crate) level: LevelIndex,
     /// Units under hold. Once the hold is over: the units that its end sold or gave back.
     pub(crate) held: u32,
     /// Units sold by partial steps before the end.
@@ -45,7 +45,7 @@ pub(crate) struct SlotLine {
 
 impl SlotLine {
     /// A line of a new hold.
-    pub(crate) fn new(level: LevelHandle, held: u32) -> Self {
+    pub(crate) fn new(level: LevelIndex, held: u32) -> Self {
         Self { level, held, sold: 0, given_back: 0, settled: 0 }
     }
 
@@ -102,7 +102,7 @@ impl SlotLine {
     /// an owner.
     pub(crate) fn from_words(word: u64, steps: u64, settled: u64, generation: u32) -> (Self, bool) {
         let line = Self {
-            level: LevelHandle((word >> 32) as u32),
+            level: LevelIndex((word >> 32) as u32),
             held: (word & HELD_MASK) as u32,
             sold: (steps >> 32) as u32,
             given_back: steps as u32,
@@ -134,7 +134,7 @@ mod tests {
             level in 0..u32::MAX, held in 0..1_u32 << 31, sold in 0..1_u32 << 31,
             given_back in 0..1_u32 << 31, settled: u32, owner: bool, generation in 0..4_u32,
         ) {
-            let line = SlotLine { level: LevelHandle(level), held, sold, given_back, settled };
+            let line = SlotLine { level: LevelIndex(level), held, sold, given_back, settled };
             let words = (line.word(owner), line.steps_word(), line.settled_word());
             let (word, steps, settled) = words;
             let unpacked = SlotLine::from_words(word, steps, settled, generation);
@@ -145,7 +145,7 @@ mod tests {
         fn what_is_settled_counts_from_the_next_generation_on(
             before: u32, after: u32, generation in 0..4_u32,
         ) {
-            let line = SlotLine { settled: before, ..SlotLine::new(LevelHandle(1), 9) };
+            let line = SlotLine { settled: before, ..SlotLine::new(LevelIndex(1), 9) };
             let word = settled_from(line.settled_word(), generation + 1, after);
             let settled = |at| SlotLine::from_words(line.word(false), 0, word, at).0.settled;
             prop_assert_eq!((settled(generation), settled(generation + 1)), (before, after));
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_step_takes_no_more_than_is_held() {
-        let line = SlotLine::new(LevelHandle(1), 5);
+        let line = SlotLine::new(LevelIndex(1), 5);
         let stepped = line.step(2, 1).expect("3 of 5");
         assert_eq!((stepped.held, stepped.sold, stepped.given_back), (2, 2, 1));
         assert_eq!(stepped.quantity(), 5);

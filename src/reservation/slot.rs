@@ -30,7 +30,7 @@ use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
 use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::line::{NOTE, SlotLine, settled_from};
 use crate::reservation::state::{Phase, SlotState, StateCell};
-use crate::stock::handle::LevelHandle;
+use crate::stock::handle::LevelIndex;
 use crate::sync::{AtomicU64, MODELLED, Ordering, fence};
 
 /// What the head of a reservation says: its one line, or the first line of a basket.
@@ -133,33 +133,26 @@ impl Slot {
         self.state.publish(vacant.in_phase(phase).expiring_at(expires_at));
     }
 
-    /// Makes this vacant slot a later line of the chain whose head is slot `head` in `generation`.
+    /// Makes this vacant slot a later line of the chain `name`.
     pub(crate) fn join(
         &self,
         vacant: SlotState,
-        head: SlotNumber,
-        generation: u32,
+        name: ChainName,
         line: SlotLine,
         next: SlotNumber,
     ) {
-        self.write_name([link(head, generation), line.steps_word()]);
+        self.write_name([name.word(), line.steps_word()]);
         self.write_line(line, false);
         self.write_next(next.into());
         self.state.publish(vacant.in_phase(Phase::Line));
     }
 
-    /// Makes this vacant slot the note at the end of a chain: it names the reservation that this
-    /// one retakes.
-    pub(crate) fn join_as_note(
-        &self,
-        vacant: SlotState,
-        head: SlotNumber,
-        generation: u32,
-        of: ReservationId,
-    ) {
-        self.write_name([link(head, generation), 0]);
+    /// Makes this vacant slot the note at the end of the chain `name`: it names the reservation
+    /// that this one retakes.
+    pub(crate) fn join_as_note(&self, vacant: SlotState, name: ChainName, of: ReservationId) {
+        self.write_name([name.word(), 0]);
         self.write_owner(of.to_halves());
-        self.write_line(SlotLine::new(LevelHandle(NOTE), 0), false);
+        self.write_line(SlotLine::new(LevelIndex(NOTE), 0), false);
         self.write_next(NO_SLOT.into());
         self.state.publish(vacant.in_phase(Phase::Line));
     }
@@ -242,11 +235,10 @@ impl Slot {
         self.chain().first()
     }
 
-    /// Reads a later slot of the chain that slot `head` made in `generation`, while the head is in
-    /// state `seen`.
-    pub(crate) fn read_link(&self, head: SlotNumber, generation: u32, seen: SlotState) -> ReadLink {
+    /// Reads a later slot of the chain `name`, while its head is in state `seen`.
+    pub(crate) fn read_link(&self, name: ChainName, seen: SlotState) -> ReadLink {
         let state = self.state.load();
-        let ours = self.is_link(state, head, generation);
+        let ours = self.is_link(state, name);
         let (line, _) = self.read_line(self.name[1].load(Ordering::Relaxed), seen.generation());
         let next = self.following();
         let content = if line.level.0 == NOTE {
@@ -260,16 +252,16 @@ impl Slot {
         if ours { ReadLink::Found { content, next } } else { ReadLink::Gone }
     }
 
-    fn is_link(&self, state: SlotState, head: SlotNumber, generation: u32) -> bool {
+    fn is_link(&self, state: SlotState, name: ChainName) -> bool {
         matches!(state.phase(), Phase::Line | Phase::Shipping)
-            && self.name[0].load(Ordering::Relaxed) == link(head, generation)
+            && self.name[0].load(Ordering::Relaxed) == name.word()
     }
 
     /// Keeps a later slot of the chain from being reused until
     /// [`release_link`](Self::release_link).
-    pub(crate) fn keep_link(&self, head: SlotNumber, generation: u32) -> KeepLink {
+    pub(crate) fn keep_link(&self, name: ChainName) -> KeepLink {
         let state = self.state.load();
-        if !self.is_link(state, head, generation) {
+        if !self.is_link(state, name) {
             return KeepLink::Gone;
         }
         if state.phase() == Phase::Shipping {
@@ -386,17 +378,27 @@ pub(crate) enum LinkContent {
     RetakenFrom(ReservationId),
 }
 
-/// The name of a later slot: which head it belongs to. Followed by the line's steps, it is never
-/// mistaken for an id, because it lacks an id's variant bits.
-///
-/// ```text
-///   63 ............. 32   31 ............. 0
-/// +---------------------+--------------------+
-/// |   slot of the head  |    generation      |
-/// +---------------------+--------------------+
-/// ```
-fn link(head: SlotNumber, generation: u32) -> u64 {
-    u64::from(head) << 32 | u64::from(generation)
+/// The name of a chain, which its later slots bear: the slot of the head, and the head's
+/// generation in which the chain was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChainName {
+    pub(crate) head: SlotNumber,
+    pub(crate) generation: u32,
+}
+
+impl ChainName {
+    /// As a slot stores it. Followed by the line's steps, it is never mistaken for an id, because
+    /// it lacks an id's variant bits.
+    ///
+    /// ```text
+    ///   63 ............. 32   31 ............. 0
+    /// +---------------------+--------------------+
+    /// |   slot of the head  |    generation      |
+    /// +---------------------+--------------------+
+    /// ```
+    fn word(self) -> u64 {
+        u64::from(self.head) << 32 | u64::from(self.generation)
+    }
 }
 
 #[cfg(all(test, not(loom)))]
@@ -407,7 +409,7 @@ mod tests {
     fn the_floor_of_a_creation_time_is_never_too_early() {
         let moment = Timestamp::from_millis;
         let slot = Slot::new();
-        let line = SlotLine::new(LevelHandle(0), 1);
+        let line = SlotLine::new(LevelIndex(0), 1);
         let take_again = || slot.vacate().expect("over");
         let (vacant, created_at_floor) = take_again();
         assert_eq!(created_at_floor, Timestamp::default(), "nobody lived here");
@@ -418,7 +420,7 @@ mod tests {
         let (vacant, created_at_floor) = take_again();
         assert_eq!(created_at_floor, moment(50));
 
-        slot.join(vacant, 7, 1, line, NO_SLOT);
+        slot.join(vacant, ChainName { head: 7, generation: 1 }, line, NO_SLOT);
         assert_eq!(take_again().1, Timestamp::MAX, "a later line bears no creation time");
         // The slot was put back unused, so it still bears that line's name.
         assert_eq!(take_again().1, Timestamp::MAX);

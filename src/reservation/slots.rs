@@ -4,7 +4,7 @@
 //! hash, no probing. With ten million live holds it costs one cache miss instead of several. The
 //! table grows by a segment at a time as live holds become more, up to a configured maximum.
 
-mod restore;
+pub(crate) mod restore;
 
 use crate::clock::Timestamp;
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
@@ -12,13 +12,10 @@ use crate::reservation::deadlines::{Deadlines, Scan, ScannedSlot};
 use crate::reservation::free_list::{FreeList, Retention};
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
-use crate::reservation::slot::{LinkContent, Read, ReadLink, ReservationRecord, Slot};
+use crate::reservation::slot::{ChainName, LinkContent, Read, ReadLink, ReservationRecord, Slot};
 use crate::reservation::state::{Phase, SlotState};
 use crate::sync::Fenced;
 use crate::table::Table;
-
-#[cfg(not(loom))]
-pub(crate) use restore::{Restored, RestoredEnd};
 
 /// All reservations of an engine: live holds, and finished records that are still readable.
 #[derive(Debug)]
@@ -69,11 +66,28 @@ impl<'s> VacantSlot<'s> {
     }
 }
 
+/// The head of a reservation as a call found it. Whoever swaps `state` for another one has the
+/// reservation as it was found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeldSlot<'a> {
+    pub(crate) number: SlotNumber,
+    pub(crate) slot: &'a Slot,
+    pub(crate) state: SlotState,
+}
+
+impl HeldSlot<'_> {
+    /// Moves the reservation into `phase`, if it is still in the state that it was found in (Law 3).
+    #[inline]
+    pub(crate) fn swap_to(self, phase: Phase) -> Result<(), SlotState> {
+        self.slot.swap(self.state, self.state.in_phase(phase))
+    }
+}
+
 /// What an id names.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Lookup<'a> {
-    /// A live hold or a finished record, in this slot, in this state.
-    Found(&'a Slot, SlotState),
+    /// A live hold or a finished record.
+    Found(HeldSlot<'a>),
     /// The slot has been reused since, so the record is gone.
     Forgotten,
     /// This engine never made such an id.
@@ -146,9 +160,9 @@ impl Slots {
         record: ReservationRecord,
         expires_at: Timestamp,
     ) -> Fenced {
-        let number = head.number;
-        self.admit(head, rest, None, record, Phase::Pending, expires_at);
-        self.deadlines.note(number, expires_at)
+        let record = Self::with_chain(&head, rest, None, record);
+        head.slot.admit(head.state, &record, Phase::Pending, expires_at);
+        self.deadlines.note(head.number, expires_at)
     }
 
     /// Writes the record of a hold that begins and ends in one step: a sale. Its slots may retire
@@ -159,26 +173,24 @@ impl Slots {
         rest: &[(VacantSlot<'_>, SlotLine)],
         retaken_from: Option<(VacantSlot<'_>, ReservationId)>,
         record: ReservationRecord,
-        expires_at: Timestamp,
     ) -> Chain {
-        self.admit(head, rest, retaken_from, record, Phase::Confirmed, expires_at)
+        let record = Self::with_chain(&head, rest, retaken_from, record);
+        head.slot.admit(head.state, &record, Phase::Confirmed, record.id.created_at());
+        record.chain
     }
 
+    /// The tenant of `head`, whose chain leads to the lines of `rest` and to the note.
     #[inline]
-    fn admit(
-        &self,
-        head: VacantSlot<'_>,
+    fn with_chain(
+        head: &VacantSlot<'_>,
         rest: &[(VacantSlot<'_>, SlotLine)],
         note: Option<(VacantSlot<'_>, ReservationId)>,
         mut record: ReservationRecord,
-        phase: Phase,
-        expires_at: Timestamp,
-    ) -> Chain {
+    ) -> ReservationRecord {
         if !rest.is_empty() || note.is_some() {
-            record.chain = Self::chain(&head, rest, note, record.chain);
+            record.chain = Self::chain(head, rest, note, record.chain);
         }
-        head.slot.admit(head.state, &record, phase, expires_at);
-        record.chain
+        record
     }
 
     /// Makes the chain from `head` to its other lines, and returns the head's chain word: `chain`,
@@ -191,27 +203,25 @@ impl Slots {
         note: Option<(VacantSlot<'_>, ReservationId)>,
         chain: Chain,
     ) -> Chain {
-        let generation = head.state.generation();
+        let name = ChainName { head: head.number, generation: head.state.generation() };
         let mut end = NO_SLOT;
         if let Some((vacated, of)) = note {
-            vacated.slot.join_as_note(vacated.state, head.number, generation, of);
+            vacated.slot.join_as_note(vacated.state, name, of);
             end = vacated.number;
         }
-        let first = Self::link(rest, head.number, generation, end);
-        chain.of_later_lines(first, generation)
+        chain.of_later_lines(Self::link(rest, name, end), name.generation)
     }
 
-    /// Links `lines` into a chain of slot `head` in `generation`, with `end` behind it. Returns its
-    /// first slot. Linked from the back, so the chain is complete before its head shows.
+    /// Links `lines` into the chain `name`, with `end` behind it. Returns its first slot. Linked
+    /// from the back, so the chain is complete before its head shows.
     pub(super) fn link(
         lines: &[(VacantSlot<'_>, SlotLine)],
-        head: SlotNumber,
-        generation: u32,
+        name: ChainName,
         end: SlotNumber,
     ) -> SlotNumber {
         let mut next = end;
         for (vacated, line) in lines.iter().rev() {
-            vacated.slot.join(vacated.state, head, generation, *line, next);
+            vacated.slot.join(vacated.state, name, *line, next);
             next = vacated.number;
         }
         next
@@ -222,7 +232,7 @@ impl Slots {
     pub(crate) fn find(&self, id: ReservationId) -> Lookup<'_> {
         let Some(slot) = self.slots.get(id.slot() as usize) else { return Lookup::Unknown };
         match slot.state_of(id) {
-            Some(state) => Lookup::Found(slot, state),
+            Some(state) => Lookup::Found(HeldSlot { number: id.slot(), slot, state }),
             None => self.missing(slot, id),
         }
     }
@@ -231,7 +241,9 @@ impl Slots {
     fn missing<'a>(&'a self, slot: &'a Slot, id: ReservationId) -> Lookup<'a> {
         loop {
             match slot.read(id) {
-                Read::Record(_, state) => return Lookup::Found(slot, state),
+                Read::Record(_, state) => {
+                    return Lookup::Found(HeldSlot { number: id.slot(), slot, state });
+                }
                 Read::Changed => crate::sync::spin_loop(),
                 Read::OtherReservation(_, state) if state == SlotState::UNUSED => {
                     return Lookup::Unknown;
@@ -287,14 +299,13 @@ impl Slots {
     /// The lines of a hold that this thread is ending (it won the swap to `Ending`).
     pub(crate) fn lines_of(
         &self,
-        number: SlotNumber,
-        state: SlotState,
+        head: HeldSlot<'_>,
         record: &ReservationRecord,
         mut each: impl FnMut(SlotLine),
     ) {
         // The chain of a hold in `Ending` cannot change under the winner, so this walk always ends
         // well.
-        let walked = self.walk(number, state, record, &mut each);
+        let walked = self.walk(head.number, head.state, record, &mut each);
         debug_assert!(
             matches!(walked, ChainWalk::Whole { .. }),
             "the chain of a hold belongs to it until its end"
@@ -310,13 +321,14 @@ impl Slots {
         each: &mut impl FnMut(SlotLine),
     ) -> ChainWalk {
         let chain = record.chain;
+        let name = ChainName { head, generation: chain.generation() };
         if !chain.is_whole() {
             each(record.line);
         }
         let mut next = chain.first();
         while next != NO_SLOT {
             let Some(slot) = self.slots.get(next as usize) else { return ChainWalk::Gone };
-            match slot.read_link(head, chain.generation(), state) {
+            match slot.read_link(name, state) {
                 ReadLink::Found { content: LinkContent::Line(line), next: following } => {
                     each(line);
                     next = following;
@@ -398,7 +410,7 @@ impl Slots {
     pub(crate) fn scan_due(
         &self,
         now: Timestamp,
-        mut end: impl FnMut(SlotNumber, &Slot, SlotState) -> bool,
+        mut end: impl FnMut(HeldSlot<'_>) -> bool,
     ) -> Scan {
         self.deadlines.scan(
             now,
@@ -408,7 +420,7 @@ impl Slots {
                     return (ScannedSlot::Nothing, false);
                 };
                 let state = slot.state();
-                let enough = state.is_overdue(now) && end(number, slot, state);
+                let enough = state.is_overdue(now) && end(HeldSlot { number, slot, state });
                 let after = slot.state();
                 let live = match after.phase() {
                     Phase::Ending if cfg!(planted = "ending_counts_as_over") => false,

@@ -16,27 +16,27 @@
 //!   numbers beside the old ones (`line.rs`), and the head's next generation makes them count.
 
 use crate::clock::Timestamp;
-use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
+use crate::reservation::chain::{Chain, NO_SLOT};
 use crate::reservation::line::SlotLine;
-use crate::reservation::slot::{KeepLink, Slot};
-use crate::reservation::slots::{Slots, VacantSlot};
-use crate::reservation::state::{Phase, SlotState};
+use crate::reservation::slot::{ChainName, KeepLink, Slot};
+use crate::reservation::slots::{HeldSlot, Slots, VacantSlot};
+use crate::reservation::state::Phase;
 
 impl Slots {
-    /// Replaces all lines of the hold in slot `number`, and puts the hold into `phase`. Returns its
-    /// new chain. The hold was found pending in `state`, and this thread has it in `Ending`.
+    /// Replaces all lines of the hold `head`, and puts the hold into `phase`. Returns its new
+    /// chain. The hold was found pending, and this thread has it in `Ending`.
     pub(crate) fn replace_lines(
         &self,
-        number: SlotNumber,
-        slot: &Slot,
-        state: SlotState,
+        head: HeldSlot<'_>,
         lines: &[(VacantSlot<'_>, SlotLine)],
         phase: Phase,
         now: Timestamp,
     ) -> Chain {
+        let HeldSlot { number, slot, state } = head;
         let old = slot.chain();
         let after = state.next_generation().in_phase(phase);
-        let first = Self::link(lines, number, after.generation(), NO_SLOT);
+        let name = ChainName { head: number, generation: after.generation() };
+        let first = Self::link(lines, name, NO_SLOT);
         let new = old.of_all_lines(first, after.generation());
         #[cfg(not(planted = "chain_switched_late"))]
         slot.switch_chain(new);
@@ -47,26 +47,24 @@ impl Slots {
         new
     }
 
-    /// Claims a reservation, found confirmed or pending in slot `number` in `state`, for this
-    /// thread. Until it lets go, none of its slots can be reused, and nobody else can settle its
-    /// units.
+    /// Claims the reservation `head`, found confirmed or pending, for this thread. Until it lets
+    /// go, none of its slots can be reused, and nobody else can settle its units.
     pub(crate) fn begin_shipping<'a>(
         &'a self,
-        number: SlotNumber,
-        slot: &'a Slot,
-        state: SlotState,
+        head: HeldSlot<'a>,
     ) -> Result<ShippingClaim<'a>, NotShipping> {
-        let live = state.phase() == Phase::Pending;
+        let live = head.state.phase() == Phase::Pending;
         let during = if live { Phase::Ending } else { Phase::Shipping };
-        slot.swap(state, state.in_phase(during)).map_err(|_| NotShipping::Changed)?;
-        let claim = ShippingClaim { slots: self, number, slot, state, chain: slot.chain() };
+        head.swap_to(during).map_err(|_| NotShipping::Changed)?;
+        let claim = ShippingClaim { slots: self, head, chain: head.slot.chain() };
         if live {
             return Ok(claim);
         }
+        let name = ChainName { head: head.number, generation: claim.chain.generation() };
         let mut kept = 0;
         let mut refusal = None;
         self.each_link(claim.chain, |_, link| {
-            refusal = match link.keep_link(number, claim.chain.generation()) {
+            refusal = match link.keep_link(name) {
                 KeepLink::Kept => None,
                 KeepLink::Busy => Some(NotShipping::Busy),
                 KeepLink::Gone => Some(NotShipping::Gone),
@@ -100,10 +98,8 @@ pub(crate) enum NotShipping {
 #[must_use = "its slots can't be reused until it is finished or given up"]
 pub(crate) struct ShippingClaim<'a> {
     slots: &'a Slots,
-    number: SlotNumber,
-    slot: &'a Slot,
-    /// The state that it was found in.
-    state: SlotState,
+    /// In the state that it was found in.
+    head: HeldSlot<'a>,
     chain: Chain,
 }
 
@@ -111,10 +107,10 @@ impl ShippingClaim<'_> {
     /// Writes how many units of each line are settled by now, and lets go of the reservation. If
     /// the slots were kept until `all` was settled, and it is, they retire.
     pub(crate) fn finish(self, settled: impl IntoIterator<Item = u32>, all: bool, now: Timestamp) {
-        let after = self.state.next_generation();
+        let after = self.head.state.next_generation();
         let mut settled = settled.into_iter();
         #[cfg(planted = "settled_in_place")]
-        let generation = self.state.generation();
+        let generation = self.head.state.generation();
         #[cfg(not(planted = "settled_in_place"))]
         let generation = after.generation();
         let mut write = |slot: &Slot| {
@@ -123,17 +119,17 @@ impl ShippingClaim<'_> {
             }
         };
         if !self.chain.is_whole() {
-            write(self.slot);
+            write(self.head.slot);
         }
         self.slots.each_link(self.chain, |_, link| {
             write(link);
             true
         });
         // The head first: whoever finds the record whole then finds it with the new numbers.
-        self.slot.finish(after);
+        self.head.slot.finish(after);
         self.release_links(usize::MAX);
-        if self.state.phase() == Phase::Confirmed && self.chain.keeps() && all {
-            self.slots.retire_all(self.number, self.chain, now);
+        if self.head.state.phase() == Phase::Confirmed && self.chain.keeps() && all {
+            self.slots.retire_all(self.head.number, self.chain, now);
         }
     }
 
@@ -145,11 +141,11 @@ impl ShippingClaim<'_> {
     fn undo(self, kept: usize) {
         self.release_links(kept);
         // The same word as before: nothing has changed for a reader that saw it then.
-        self.slot.finish(self.state);
+        self.head.slot.finish(self.head.state);
     }
 
     fn release_links(&self, kept: usize) {
-        let mut left = if self.state.phase() == Phase::Confirmed { kept } else { 0 };
+        let mut left = if self.head.state.phase() == Phase::Confirmed { kept } else { 0 };
         self.slots.each_link(self.chain, |_, link| {
             if left > 0 {
                 link.release_link();

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use crate::stock::cell::{Cell, CellId, CellKind};
-use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 use crate::stock::level::StockLevel;
 use crate::stock::mcas::DescriptorPool;
+use crate::stock::tag::{EngineTag, TagLease};
 use crate::stock::warehouse::Warehouse;
 use crate::sync::{AtomicU32, AtomicUsize, DashMap, MODELLED, Mutex, Ordering, lock};
 use crate::table::Table;
@@ -21,10 +22,12 @@ const NO_LEVEL: u32 = u32::MAX;
 /// All warehouses, products and levels of an engine.
 #[derive(Debug)]
 pub(crate) struct Catalog {
+    /// What the handles of this engine bear.
+    tag: TagLease,
     warehouses: Box<[Warehouse]>,
-    warehouse_ids: HashMap<Arc<str>, WarehouseId>,
+    warehouse_ids: HashMap<Arc<str>, WarehouseIndex>,
     products: Table<OnceLock<Product>>,
-    product_ids: DashMap<Arc<str>, ProductId, foldhash::quality::RandomState>,
+    product_ids: DashMap<Arc<str>, ProductIndex, foldhash::quality::RandomState>,
     levels: Table<StockLevel>,
     /// The descriptors of commits over several levels and rooms.
     commits: Arc<DescriptorPool>,
@@ -46,8 +49,8 @@ struct Product {
 /// A name that is being defined.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Definition<'a> {
-    Product(ProductId, &'a str),
-    Level(LevelHandle),
+    Product(ProductIndex, &'a str),
+    Level(LevelIndex),
 }
 
 /// All numbers of products or of levels are used up.
@@ -55,12 +58,17 @@ pub(crate) enum Definition<'a> {
 pub(crate) struct CatalogFull;
 
 impl Catalog {
-    pub(crate) fn new(warehouses: Vec<Warehouse>) -> Self {
+    pub(crate) fn new(mut warehouses: Vec<Warehouse>) -> Self {
+        let tag = TagLease::draw();
+        warehouses.iter_mut().for_each(|warehouse| warehouse.belong_to(tag.tag()));
         let commits = Arc::new(DescriptorPool::new());
         warehouses.iter().for_each(|warehouse| warehouse.marks().open(&commits));
-        let warehouse_ids =
-            warehouses.iter().map(|warehouse| (warehouse.shared_name(), warehouse.id())).collect();
+        let warehouse_ids = warehouses
+            .iter()
+            .map(|warehouse| (warehouse.shared_name(), warehouse.index()))
+            .collect();
         Self {
+            tag,
             warehouses: warehouses.into_boxed_slice(),
             warehouse_ids,
             products: Table::new(MAX_PRODUCTS, OnceLock::new),
@@ -71,6 +79,12 @@ impl Catalog {
             products_defined: AtomicUsize::new(0),
             levels_defined: AtomicUsize::new(0),
         }
+    }
+
+    /// The tag that this engine's handles bear.
+    #[inline]
+    pub(crate) fn tag(&self) -> EngineTag {
+        self.tag.tag()
     }
 
     /// The descriptors of commits over several levels and rooms.
@@ -90,50 +104,52 @@ impl Catalog {
         &self.warehouses
     }
 
-    pub(crate) fn warehouse(&self, id: WarehouseId) -> Option<&Warehouse> {
+    pub(crate) fn warehouse(&self, id: WarehouseIndex) -> Option<&Warehouse> {
         self.warehouses.get(id.index())
     }
 
-    pub(crate) fn warehouse_id(&self, name: &str) -> Option<WarehouseId> {
+    pub(crate) fn warehouse_id(&self, name: &str) -> Option<WarehouseIndex> {
         self.warehouse_ids.get(name).copied()
     }
 
-    pub(crate) fn product_id(&self, name: &str) -> Option<ProductId> {
+    pub(crate) fn product_id(&self, name: &str) -> Option<ProductIndex> {
         self.product_ids.get(name).map(|entry| *entry)
     }
 
-    pub(crate) fn product_name(&self, id: ProductId) -> Option<Arc<str>> {
+    pub(crate) fn product_name(&self, id: ProductIndex) -> Option<Arc<str>> {
         Some(Arc::clone(&self.product(id)?.name))
     }
 
     /// The open level of a handle: two loads, no hashing.
     #[inline]
-    pub(crate) fn level(&self, handle: LevelHandle) -> Option<&StockLevel> {
+    pub(crate) fn level(&self, handle: LevelIndex) -> Option<&StockLevel> {
         self.levels.get(handle.index()).filter(|level| level.is_open())
     }
 
     /// The level of a product in a warehouse, if it is open.
     pub(crate) fn level_of(
         &self,
-        warehouse: WarehouseId,
-        product: ProductId,
-    ) -> Option<LevelHandle> {
+        warehouse: WarehouseIndex,
+        product: ProductIndex,
+    ) -> Option<LevelIndex> {
         let level = self.product(product)?.levels.get(warehouse.index())?.load(Ordering::Acquire);
-        (level != NO_LEVEL).then_some(LevelHandle(level))
+        (level != NO_LEVEL).then_some(LevelIndex(level))
     }
 
     /// The level of a product in a warehouse, by names: one hash of each.
     pub(crate) fn level_by_name(
         &self,
-        warehouse: WarehouseId,
+        warehouse: WarehouseIndex,
         product: &str,
-    ) -> Option<LevelHandle> {
+    ) -> Option<LevelIndex> {
         self.level_of(warehouse, self.product_id(product)?)
     }
 
     /// The open levels of a product, in the order of the warehouses.
-    pub(crate) fn levels_of(&self, product: ProductId) -> impl Iterator<Item = LevelHandle> + '_ {
-        self.warehouses.iter().filter_map(move |warehouse| self.level_of(warehouse.id(), product))
+    pub(crate) fn levels_of(&self, product: ProductIndex) -> impl Iterator<Item = LevelIndex> + '_ {
+        self.warehouses
+            .iter()
+            .filter_map(move |warehouse| self.level_of(warehouse.index(), product))
     }
 
     /// How many levels are open. Never waits.
@@ -151,10 +167,10 @@ impl Catalog {
     /// a handle is logged after its definition). Waits while another thread defines a name.
     pub(crate) fn open_level(
         &self,
-        warehouse: WarehouseId,
+        warehouse: WarehouseIndex,
         product: &str,
         mut announce: impl FnMut(Definition<'_>),
-    ) -> Result<LevelHandle, CatalogFull> {
+    ) -> Result<LevelIndex, CatalogFull> {
         let _one_at_a_time = lock(&self.defining);
         let product = match self.product_id(product) {
             Some(product) => product,
@@ -163,11 +179,12 @@ impl Catalog {
         if let Some(level) = self.level_of(warehouse, product) {
             return Ok(level);
         }
-        let handle = LevelHandle(self.level_count() as u32);
+        let handle = LevelIndex(self.level_count() as u32);
         let level = self.levels.ensure(handle.index()).ok_or(CatalogFull)?;
         let location = self.warehouse(warehouse).ok_or(CatalogFull)?;
         self.levels_defined.fetch_add(1, Ordering::Relaxed);
         level.marks().open(&self.commits);
+        level.belong_to(self.tag());
         level.open(handle, warehouse, product, location.threshold());
         announce(Definition::Level(handle));
         location.note_level(handle);
@@ -181,7 +198,7 @@ impl Catalog {
 
     /// Gives a product the next number. For products of an earlier run, in the order in which it
     /// defined them.
-    pub(crate) fn restore_product(&self, name: &str) -> Result<ProductId, CatalogFull> {
+    pub(crate) fn restore_product(&self, name: &str) -> Result<ProductIndex, CatalogFull> {
         let _one_at_a_time = lock(&self.defining);
         self.define_product(name, &mut |_| {})
     }
@@ -190,8 +207,8 @@ impl Catalog {
         &self,
         name: &str,
         announce: &mut impl FnMut(Definition<'_>),
-    ) -> Result<ProductId, CatalogFull> {
-        let id = ProductId(self.product_count() as u32);
+    ) -> Result<ProductIndex, CatalogFull> {
+        let id = ProductIndex(self.product_count() as u32);
         let place = self.products.ensure(id.index()).ok_or(CatalogFull)?;
         self.products_defined.fetch_add(1, Ordering::Relaxed);
         let name: Arc<str> = name.into();
@@ -203,7 +220,7 @@ impl Catalog {
         Ok(id)
     }
 
-    fn product(&self, id: ProductId) -> Option<&Product> {
+    fn product(&self, id: ProductIndex) -> Option<&Product> {
         self.products.get(id.index())?.get()
     }
 }
@@ -216,7 +233,9 @@ mod tests {
         let warehouses = ["SF", "NYC"].iter().enumerate();
         Catalog::new(
             warehouses
-                .map(|(id, name)| Warehouse::new(WarehouseId(id as u16), (*name).into(), 100, None))
+                .map(|(id, name)| {
+                    Warehouse::new(WarehouseIndex(id as u16), (*name).into(), 100, None)
+                })
                 .collect(),
         )
     }
@@ -226,8 +245,8 @@ mod tests {
         let catalog = catalog();
         let mut announced = Vec::new();
         let mut open = |warehouse| {
-            catalog.open_level(WarehouseId(warehouse), "LAPTOP", |definition| {
-                assert_eq!(catalog.level_by_name(WarehouseId(warehouse), "LAPTOP"), None);
+            catalog.open_level(WarehouseIndex(warehouse), "LAPTOP", |definition| {
+                assert_eq!(catalog.level_by_name(WarehouseIndex(warehouse), "LAPTOP"), None);
                 announced.push(format!("{definition:?}"));
             })
         };
@@ -236,15 +255,15 @@ mod tests {
         assert_eq!(open(0), Ok(sf));
         assert_ne!(sf, nyc);
         assert_eq!(announced.len(), 3, "one product and two levels: {announced:?}");
-        assert_eq!(catalog.level_by_name(WarehouseId(1), "LAPTOP"), Some(nyc));
-        assert_eq!(catalog.warehouse(WarehouseId(0)).map(Warehouse::levels), Some(vec![sf]));
+        assert_eq!(catalog.level_by_name(WarehouseIndex(1), "LAPTOP"), Some(nyc));
+        assert_eq!(catalog.warehouse(WarehouseIndex(0)).map(Warehouse::levels), Some(vec![sf]));
     }
 
     #[test]
     fn an_unopened_level_is_none() {
         let catalog = catalog();
-        assert!(catalog.level(LevelHandle(0)).is_none());
-        assert!(catalog.level(LevelHandle(u32::MAX)).is_none());
-        assert_eq!(catalog.level_by_name(WarehouseId(0), "LAPTOP"), None);
+        assert!(catalog.level(LevelIndex(0)).is_none());
+        assert!(catalog.level(LevelIndex(u32::MAX)).is_none());
+        assert_eq!(catalog.level_by_name(WarehouseIndex(0), "LAPTOP"), None);
     }
 }

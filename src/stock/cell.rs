@@ -5,7 +5,7 @@
 //! [`Marks`] and [`ResolveMark`] tell what a marked word means and get the mark out of the way.
 //! Unmarked words, nearly all of them, pay one predictable branch for this.
 
-use crate::stock::handle::{LevelHandle, WarehouseId};
+use crate::stock::handle::{LevelIndex, WarehouseIndex};
 use crate::stock::word::{Delta, Word};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -34,32 +34,32 @@ pub(crate) struct CellId(u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CellKind {
     /// The available and reserved units of a level.
-    Level(LevelHandle),
+    Level(LevelIndex),
     /// The room left in a warehouse.
-    Room(WarehouseId),
+    Room(WarehouseIndex),
 }
 
 const ROOM_BIT: u32 = 1 << 31;
 
 impl CellId {
     /// The counts of a level.
-    pub(crate) fn level(level: LevelHandle) -> Self {
+    pub(crate) fn level(level: LevelIndex) -> Self {
         debug_assert!(level.0 & ROOM_BIT == 0, "no manager has 2^31 levels");
         Self(level.0)
     }
 
     /// The room left in a warehouse.
-    pub(crate) fn room(warehouse: WarehouseId) -> Self {
+    pub(crate) fn room(warehouse: WarehouseIndex) -> Self {
         Self(ROOM_BIT | u32::from(warehouse.0))
     }
 
     /// What the cell counts.
     pub(crate) fn kind(self) -> CellKind {
         if self.0 & ROOM_BIT == 0 {
-            CellKind::Level(LevelHandle(self.0))
+            CellKind::Level(LevelIndex(self.0))
         } else {
             // A room's number fits: `room` made it from 16 bits.
-            CellKind::Room(WarehouseId((self.0 & !ROOM_BIT) as u16))
+            CellKind::Room(WarehouseIndex((self.0 & !ROOM_BIT) as u16))
         }
     }
 

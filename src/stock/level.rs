@@ -2,9 +2,12 @@
 
 use crate::quantity::{MAX_UNITS, Quantity};
 use crate::stock::cell::{Cell, CellId, Change, ResolveMark};
-use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::handle::{
+    LevelHandle, LevelIndex, ProductId, ProductIndex, WarehouseId, WarehouseIndex,
+};
 use crate::stock::mcas::MarkReader;
 use crate::stock::sold::Sold;
+use crate::stock::tag::EngineTag;
 use crate::stock::word::{Delta, Word};
 use crate::sync::{AtomicU32, AtomicU64, MODELLED, Ordering};
 
@@ -34,7 +37,9 @@ pub struct StockLevel {
     threshold: AtomicU32,
     product: AtomicU32,
     warehouse: AtomicU32,
-    handle: AtomicU32,
+    index: AtomicU32,
+    /// Whose level it is.
+    tag: AtomicU32,
     marks: MarkReader,
 }
 
@@ -74,7 +79,8 @@ impl StockLevel {
             threshold: AtomicU32::new(NO_THRESHOLD),
             product: AtomicU32::new(NO_PRODUCT),
             warehouse: AtomicU32::new(0),
-            handle: AtomicU32::new(0),
+            index: AtomicU32::new(0),
+            tag: AtomicU32::new(EngineTag::NOBODY.to_bits()),
             marks: MarkReader::default(),
         }
     }
@@ -87,12 +93,12 @@ impl StockLevel {
     /// Opens the level, empty. Called once a level, and only by the thread that defines names.
     pub(crate) fn open(
         &self,
-        handle: LevelHandle,
-        warehouse: WarehouseId,
-        product: ProductId,
+        index: LevelIndex,
+        warehouse: WarehouseIndex,
+        product: ProductIndex,
         threshold: Option<u32>,
     ) {
-        self.handle.store(handle.0, Ordering::Relaxed);
+        self.index.store(index.0, Ordering::Relaxed);
         self.warehouse.store(u32::from(warehouse.0), Ordering::Relaxed);
         self.threshold.store(threshold.unwrap_or(NO_THRESHOLD), Ordering::Relaxed);
         // Release pairs with the Acquire in `is_open`: whoever sees the level open sees its
@@ -104,13 +110,26 @@ impl StockLevel {
         self.product.load(Ordering::Acquire) != NO_PRODUCT
     }
 
+    /// Sets the tag that its handles bear. Called before the level is opened.
+    pub(crate) fn belong_to(&self, engine: EngineTag) {
+        self.tag.store(engine.to_bits(), Ordering::Relaxed);
+    }
+
+    fn tag(&self) -> EngineTag {
+        EngineTag::from_bits(self.tag.load(Ordering::Relaxed))
+    }
+
     /// The level's handle.
     pub fn handle(&self) -> LevelHandle {
-        LevelHandle(self.handle.load(Ordering::Relaxed))
+        LevelHandle::new(self.index(), self.tag())
+    }
+
+    pub(crate) fn index(&self) -> LevelIndex {
+        LevelIndex(self.index.load(Ordering::Relaxed))
     }
 
     fn id(&self) -> CellId {
-        CellId::level(self.handle())
+        CellId::level(self.index())
     }
 
     /// The word with both counts, for a commit that covers the level.
@@ -125,12 +144,20 @@ impl StockLevel {
 
     /// The level's product.
     pub fn product(&self) -> ProductId {
-        ProductId(self.product.load(Ordering::Relaxed))
+        ProductId::new(self.product_index(), self.tag())
+    }
+
+    pub(crate) fn product_index(&self) -> ProductIndex {
+        ProductIndex(self.product.load(Ordering::Relaxed))
     }
 
     /// The level's warehouse.
     pub fn warehouse(&self) -> WarehouseId {
-        WarehouseId(self.warehouse.load(Ordering::Relaxed) as u16)
+        WarehouseId::new(self.warehouse_index(), self.tag())
+    }
+
+    pub(crate) fn warehouse_index(&self) -> WarehouseIndex {
+        WarehouseIndex(self.warehouse.load(Ordering::Relaxed) as u16)
     }
 
     /// All counts at one instant. Writes nothing. Reads again if another thread records a sale or a
@@ -301,7 +328,7 @@ mod tests {
 
     fn level_of(units: u32) -> StockLevel {
         let level = StockLevel::closed();
-        level.open(LevelHandle(0), WarehouseId(0), ProductId(0), None);
+        level.open(LevelIndex(0), WarehouseIndex(0), ProductIndex(0), None);
         level.receive(qty(units), &NoMarks);
         level
     }

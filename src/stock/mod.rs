@@ -5,6 +5,7 @@ pub(crate) mod handle;
 pub(crate) mod level;
 pub(crate) mod mcas;
 pub(crate) mod sold;
+pub(crate) mod tag;
 pub(crate) mod warehouse;
 pub(crate) mod word;
 

@@ -4,8 +4,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::quantity::{MAX_UNITS, Quantity};
 use crate::stock::cell::{Cell, CellId, ResolveMark};
-use crate::stock::handle::{LevelHandle, WarehouseId};
+use crate::stock::handle::{LevelIndex, WarehouseId, WarehouseIndex};
 use crate::stock::mcas::MarkReader;
+use crate::stock::tag::EngineTag;
 use crate::stock::word::{Delta, Word};
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
 
@@ -18,13 +19,15 @@ const NO_THRESHOLD: u32 = u32::MAX;
 /// out give it back last. So a warehouse never holds more than its capacity.
 #[derive(Debug)]
 pub struct Warehouse {
-    id: WarehouseId,
+    index: WarehouseIndex,
+    /// Whose warehouse it is.
+    tag: EngineTag,
     name: Arc<str>,
     capacity: u32,
     room: Room,
     threshold: AtomicU32,
     suspended: AtomicBool,
-    levels: RwLock<Vec<LevelHandle>>,
+    levels: RwLock<Vec<LevelIndex>>,
     marks: MarkReader,
 }
 
@@ -36,14 +39,15 @@ struct Room(Cell);
 
 impl Warehouse {
     pub(crate) fn new(
-        id: WarehouseId,
+        index: WarehouseIndex,
         name: Arc<str>,
         capacity: u32,
         threshold: Option<u32>,
     ) -> Self {
         debug_assert!((1..=MAX_UNITS).contains(&capacity));
         Self {
-            id,
+            index,
+            tag: EngineTag::NOBODY,
             name,
             capacity,
             room: Room(Cell::new(Word::new(capacity, 0))),
@@ -54,9 +58,18 @@ impl Warehouse {
         }
     }
 
-    /// The warehouse's id.
+    /// Sets the tag that its handles bear. Called before anybody else knows the warehouse.
+    pub(crate) fn belong_to(&mut self, engine: EngineTag) {
+        self.tag = engine;
+    }
+
+    /// The warehouse's handle.
     pub fn id(&self) -> WarehouseId {
-        self.id
+        WarehouseId::new(self.index, self.tag)
+    }
+
+    pub(crate) fn index(&self) -> WarehouseIndex {
+        self.index
     }
 
     /// The warehouse's name.
@@ -76,7 +89,7 @@ impl Warehouse {
     /// How many more units it can hold at this moment. Units on their way in or out count as
     /// inside.
     pub fn room_left(&self) -> u32 {
-        self.room.0.read(CellId::room(self.id), &self.marks).available()
+        self.room.0.read(CellId::room(self.index), &self.marks).available()
     }
 
     /// The reorder threshold of its products that have none of their own: a product is low at this
@@ -111,19 +124,19 @@ impl Warehouse {
     ) -> Result<(), u32> {
         #[cfg(planted = "room_looked_at_first")]
         if self.room_left() >= qty.get() {
-            let _ = self.room.0.apply(CellId::room(self.id), Delta::withdraw(qty), commits);
+            let _ = self.room.0.apply(CellId::room(self.index), Delta::withdraw(qty), commits);
             return Ok(());
         }
         self.room
             .0
-            .apply(CellId::room(self.id), Delta::withdraw(qty), commits)
+            .apply(CellId::room(self.index), Delta::withdraw(qty), commits)
             .map(drop)
             .map_err(Word::available)
     }
 
     /// Gives back the room of units that have left. Law 2: the caller has queued their entry.
     pub(crate) fn give_room<S: ResolveMark + ?Sized>(&self, qty: Quantity, commits: &S) {
-        let room = CellId::room(self.id);
+        let room = CellId::room(self.index);
         let given = self.room.0.apply(room, Delta::receive(qty), commits);
         debug_assert!(given.is_ok(), "no more room is given than was taken");
     }
@@ -137,11 +150,11 @@ impl Warehouse {
     }
 
     /// The handles of its levels, in the order in which they were opened.
-    pub(crate) fn levels(&self) -> Vec<LevelHandle> {
+    pub(crate) fn levels(&self) -> Vec<LevelIndex> {
         self.levels.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn note_level(&self, level: LevelHandle) {
+    pub(crate) fn note_level(&self, level: LevelIndex) {
         self.levels.write().unwrap_or_else(PoisonError::into_inner).push(level);
     }
 }

@@ -46,7 +46,7 @@ fn status(manager: &InventoryManager, id: TransferRequestId) -> TransferRequestS
 #[track_caller]
 fn assert_counts(manager: &InventoryManager, sf: (u32, u32), nyc: (u32, u32)) {
     let counts = |place| {
-        let counts = manager.counts(place);
+        let counts = manager.counts(place).expect("known");
         (counts.available, counts.reserved)
     };
     assert_eq!((counts(SF), counts(NYC)), (sf, nyc));
@@ -55,10 +55,13 @@ fn assert_counts(manager: &InventoryManager, sf: (u32, u32), nyc: (u32, u32)) {
 /// The entries that `run` makes, but for the opening of a level.
 fn recorded(manager: &InventoryManager, run: impl FnOnce()) -> Vec<AuditEntry> {
     manager.flush().wait().expect("written");
-    let after = manager.audit().newest_sequence();
+    let after = manager.audit_log().newest_sequence();
     run();
     manager.flush().wait().expect("written");
-    manager.audit().query(&AuditFilter::new().after(after).without(EventType::LevelOpened)).entries
+    manager
+        .audit_log()
+        .query(&AuditFilter::new().after(after).without(EventType::LevelOpened))
+        .entries
 }
 
 fn shape(entries: &[AuditEntry]) -> Vec<(&'static str, &str, u32)> {

@@ -51,7 +51,7 @@ fn a_decision_stands_in_the_record_of_what_it_moves() {
     };
     let app = || manager.request().note("via", "app");
 
-    let entries = decided(&|| app().approve(plain, "mira").expect("pending"));
+    let entries = decided(&|| app().approve_transfer(plain, "mira").expect("pending"));
     let moved =
         [("TransferredOut", "SF", 5), ("TransferredIn", "NYC", 5), ("TransferDecided", "SF", 5)];
     assert_eq!(shape(&entries), moved);
@@ -59,7 +59,7 @@ fn a_decision_stands_in_the_record_of_what_it_moves() {
     let others: Vec<_> = entries.iter().map(|entry| entry.other_warehouse.as_deref()).collect();
     assert_eq!(others, [Some("NYC"), Some("SF"), Some("NYC")]);
 
-    let entries = decided(&|| app().approve(held, "mira").expect("pending"));
+    let entries = decided(&|| app().approve_transfer(held, "mira").expect("pending"));
     let moved = [
         ("Returned", "SF", 6),
         ("TransferredOut", "SF", 6),
@@ -70,14 +70,14 @@ fn a_decision_stands_in_the_record_of_what_it_moves() {
     let others: Vec<_> = entries.iter().map(|entry| entry.other_warehouse.as_deref()).collect();
     assert_eq!(others, [None, Some("NYC"), Some("SF"), Some("NYC")]);
 
-    let entries = decided(&|| app().reject(back, "otto", "no van").expect("pending"));
+    let entries = decided(&|| app().reject_transfer(back, "otto", "no van").expect("pending"));
     assert_eq!(shape(&entries), [("Returned", "SF", 7), ("TransferDecided", "SF", 7)]);
     assert_eq!(who_and_how(&entries), ["otto", "1000", "rejected", "no van"]);
 
-    let entries = decided(&|| app().reject(rejected, "otto", "no van").expect("pending"));
+    let entries = decided(&|| app().reject_transfer(rejected, "otto", "no van").expect("pending"));
     assert_eq!(shape(&entries), [("TransferDecided", "SF", 8)]);
 
-    let entries = decided(&|| drop(app().approve(full, "otto").expect_err("full")));
+    let entries = decided(&|| drop(app().approve_transfer(full, "otto").expect_err("full")));
     assert_eq!(shape(&entries), [("Returned", "SF", 51), ("TransferDecided", "SF", 51)]);
     let reason = "the destination has room for 39 more units, not 51";
     assert_eq!(who_and_how(&entries), ["otto", "1000", "failed", reason]);
@@ -89,7 +89,7 @@ fn a_callers_note_never_stands_before_the_engines_own() {
     let id = ask(&manager, 5);
     let entries = recorded(&manager, || {
         let request = manager.request().note("transferRequestId", "99").note("outcome", "x");
-        request.approve(id, "mira").expect("pending");
+        request.approve_transfer(id, "mira").expect("pending");
     });
     assert_eq!(entries[0].note("transferRequestId"), Some(&*id.to_string()));
     assert_eq!(entries[0].note("outcome"), Some("approved"));

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use stockade::{
-    ApproveBelow, DecisionError, IdempotencyKey, KeyError, NoTransferRequest, ProposedTransfer,
-    RequestTransferError, Timestamp, TransferRequestStatus, UnknownPlace,
+    ApproveBelow, CallError, IdempotencyKey, InvalidInput, KeyError, Limits, NoTransferRequest,
+    NotOpen, PlaceError, ProposedTransfer, RequestTransferError, Timestamp, TransferRequestStatus,
 };
 
 use crate::{ask, ask_held, assert_counts, builder, status, stocked};
 
 #[test]
 fn a_request_that_can_not_hold_its_units_is_not_made() {
-    let manager = stocked(builder().max_transfer_requests(1));
+    let manager = stocked(builder().limits(Limits::new().max_transfer_requests(1)));
     let request = manager.request().hold_units();
     let short =
         RequestTransferError::Insufficient { needed: 101, available: 100, overdue_left: false };
@@ -29,16 +29,24 @@ fn what_can_be_no_request_is_refused() {
         manager.request_transfer(from, to, product, units).expect_err("refused")
     };
     assert_eq!(ask("SF", "SF", "LAPTOP", 1), RequestTransferError::SameWarehouse);
-    assert!(matches!(ask("SF", "NYC", "LAPTOP", 0), RequestTransferError::Quantity(_)));
+    assert!(matches!(
+        ask("SF", "NYC", "LAPTOP", 0),
+        RequestTransferError::Input(InvalidInput::Quantity(_))
+    ));
     let place = |error| match error {
         RequestTransferError::Place(place) => place,
         other => panic!("{other}"),
     };
     let warehouse = "LA".to_owned();
-    assert_eq!(place(ask("SF", "LA", "LAPTOP", 1)), UnknownPlace::Warehouse { warehouse });
-    let (warehouse, product) = ("SF".to_owned(), "LAPTOB".to_owned());
-    assert_eq!(place(ask("SF", "NYC", "LAPTOB", 1)), UnknownPlace::Product { warehouse, product });
-    assert!(matches!(place(ask("SF", "NYC", "", 1)), UnknownPlace::Name(_)));
+    assert_eq!(place(ask("SF", "LA", "LAPTOP", 1)), PlaceError::UnknownWarehouse { warehouse });
+    let product = "LAPTOB".to_owned();
+    assert_eq!(place(ask("SF", "NYC", "LAPTOB", 1)), PlaceError::NeverStocked { product });
+    let (warehouse, product) = ("NYC".to_owned(), "LAPTOP".to_owned());
+    assert_eq!(
+        place(ask("NYC", "SF", "LAPTOP", 1)),
+        PlaceError::NotStockedHere { warehouse, product }
+    );
+    assert!(matches!(ask("SF", "NYC", "", 1), RequestTransferError::Input(InvalidInput::Name(_))));
     assert_eq!(manager.transfer_requests(), []);
 }
 
@@ -47,8 +55,8 @@ fn the_list_shows_open_requests_the_oldest_first() {
     let manager = stocked(builder());
     let ids: Vec<_> = (1..=4).map(|units| ask(&manager, units)).collect();
     let held = ask_held(&manager, 5);
-    manager.approve(ids[1], "mira").expect("pending");
-    manager.reject(ids[3], "mira", "no").expect("pending");
+    manager.approve_transfer(ids[1], "mira").expect("pending");
+    manager.reject_transfer(ids[3], "mira", "no").expect("pending");
     let open = manager.transfer_requests();
     let seen: Vec<_> = open.iter().map(|it| (it.id, it.quantity, it.holds_units)).collect();
     assert_eq!(seen, [(ids[0], 1, false), (ids[2], 3, false), (held, 5, true)]);
@@ -60,13 +68,13 @@ fn the_list_shows_open_requests_the_oldest_first() {
 
 #[test]
 fn open_requests_are_bounded_and_a_decision_makes_room() {
-    let manager = stocked(builder().max_transfer_requests(2));
+    let manager = stocked(builder().limits(Limits::new().max_transfer_requests(2)));
     let first = ask(&manager, 1);
     ask(&manager, 1);
     let refused = manager.request_transfer("SF", "NYC", "LAPTOP", 1).expect_err("full");
     assert_eq!(refused, RequestTransferError::TooManyOpen { most: 2 });
     assert!(refused.is_retryable());
-    manager.reject(first, "mira", "no").expect("pending");
+    manager.reject_transfer(first, "mira", "no").expect("pending");
     ask(&manager, 1);
 }
 
@@ -77,12 +85,12 @@ fn decided_requests_are_forgotten_a_thousand_later() {
     let ids: Vec<_> = (0..1_001)
         .map(|_| {
             let id = ask(&manager, 1);
-            manager.reject(id, "mira", "no").expect("pending");
+            manager.reject_transfer(id, "mira", "no").expect("pending");
             id
         })
         .collect();
     assert_eq!(manager.transfer_request(ids[0]), Err(NoTransferRequest::Forgotten));
-    assert_eq!(manager.approve(ids[0], "mira"), Err(DecisionError::Forgotten));
+    assert_eq!(manager.approve_transfer(ids[0], "mira"), Err(NotOpen::Forgotten.into()));
     assert_eq!(status(&manager, ids[1]), TransferRequestStatus::Rejected);
     assert_eq!(status(&manager, open), TransferRequestStatus::PendingApproval);
 }
@@ -110,7 +118,7 @@ fn what_the_policy_approves_may_fail_or_wait() {
     let waits = ask(&manager, 10);
     assert_eq!(status(&manager, waits), TransferRequestStatus::PendingApproval);
     manager.resume("NYC").expect("there");
-    manager.approve(waits, "mira").expect("pending");
+    manager.approve_transfer(waits, "mira").expect("pending");
     assert_counts(&manager, (90, 0), (10, 0));
 }
 
@@ -141,29 +149,29 @@ fn a_repeated_key_gives_the_first_answer_and_moves_nothing_twice() {
     };
     let id = request(30).expect("enough");
     assert_eq!(request(30), Ok(id));
-    assert_eq!(request(31), Err(RequestTransferError::Key(KeyError::Conflict)));
+    assert_eq!(request(31), Err(RequestTransferError::Call(CallError::Key(KeyError::Conflict))));
     // Whether units are held is part of what was asked.
     let plain = manager.request().key(key("request")).request_transfer("SF", "NYC", "LAPTOP", 30);
-    assert_eq!(plain, Err(RequestTransferError::Key(KeyError::Conflict)));
+    assert_eq!(plain, Err(RequestTransferError::Call(CallError::Key(KeyError::Conflict))));
     assert_counts(&manager, (70, 30), (0, 0));
 
-    let approve = |id| manager.request().key(key("approve")).approve(id, "mira");
+    let approve = |id| manager.request().key(key("approve")).approve_transfer(id, "mira");
     assert_eq!((approve(id), approve(id)), (Ok(()), Ok(())));
     assert_counts(&manager, (70, 0), (30, 0));
     let other = ask(&manager, 1);
-    assert_eq!(approve(other), Err(DecisionError::Key(KeyError::Conflict)));
+    assert_eq!(approve(other), Err(KeyError::Conflict.into()));
 
-    let reject = || manager.request().key(key("reject")).reject(other, "mira", "no");
+    let reject = || manager.request().key(key("reject")).reject_transfer(other, "mira", "no");
     assert_eq!((reject(), reject()), (Ok(()), Ok(())));
 }
 
 #[test]
 fn a_refused_request_does_not_use_up_its_key() {
-    let manager = stocked(builder().max_transfer_requests(1));
+    let manager = stocked(builder().limits(Limits::new().max_transfer_requests(1)));
     let first = ask(&manager, 1);
     let key = IdempotencyKey::try_from("request").expect("a legal key");
     let again = || manager.request().key(key).request_transfer("SF", "NYC", "LAPTOP", 2);
     assert_eq!(again(), Err(RequestTransferError::TooManyOpen { most: 1 }));
-    manager.reject(first, "mira", "no").expect("pending");
+    manager.reject_transfer(first, "mira", "no").expect("pending");
     assert!(again().is_ok());
 }

@@ -16,7 +16,8 @@ use std::thread;
 use std::time::Duration;
 
 use stockade::{
-    AuditEntry, AuditFilter, Builder, InventoryManager, ManualClock, ReservationId, Timestamp,
+    AuditEntry, AuditFilter, Builder, InventoryManager, Limits, ManualClock, ReservationId,
+    Timestamp,
 };
 
 /// The level that most tests are about.
@@ -41,11 +42,12 @@ pub(crate) fn quiet(clock: &Arc<ManualClock>) -> Builder {
 
 /// An engine with the warehouses SF and NYC, and small tables, so that it is quickly built.
 pub(crate) fn threaded() -> Builder {
-    InventoryManager::builder()
-        .warehouse("SF")
-        .warehouse("NYC")
-        .max_reservations(1 << 16)
-        .audit_queue(1 << 12)
+    InventoryManager::builder().warehouse("SF").warehouse("NYC").limits(small())
+}
+
+/// Limits of engines that are quickly built.
+pub(crate) fn small() -> Limits {
+    Limits::new().max_reservations(1 << 16).audit_queue(1 << 12)
 }
 
 /// Runs `work` in a thread of its own, and fails the test if it has not ended in time.
@@ -105,11 +107,11 @@ pub(crate) fn log_of(manager: &InventoryManager) -> Vec<AuditEntry> {
 
 /// What is in the log at this moment.
 pub(crate) fn written(manager: &InventoryManager) -> Vec<AuditEntry> {
-    manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries
+    manager.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries
 }
 
 /// `(available, reserved, sold)` of a level.
 pub(crate) fn counts(manager: &InventoryManager, level: (&str, &str)) -> (u32, u32, u32) {
-    let counts = manager.counts(level);
+    let counts = manager.counts(level).expect("known");
     (counts.available, counts.reserved, counts.sold)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use stockade::testing::SimulatedDisk;
 use stockade::{
     AuditFilter, BuildError, InventoryManager, JournalError, JournalPosition, JournalReader,
-    JournalStock, ManualClock, Timestamp, Verified, redact,
+    JournalStock, Limits, ManualClock, Timestamp, VerifyReport, redact,
 };
 
 use super::seal::{File, files_of, seal};
@@ -39,7 +39,7 @@ fn check(files: &[File]) {
 }
 
 /// Reads in every way there is without an engine.
-fn read(disk: &SimulatedDisk) -> Result<Verified, JournalError> {
+fn read(disk: &SimulatedDisk) -> Result<VerifyReport, JournalError> {
     let mut reader = JournalReader::on(disk.clone());
     let verified = reader.verify(None).map_err(JournalError::from);
     let checksums = reader.verify_checksums(None);
@@ -64,7 +64,7 @@ fn read(disk: &SimulatedDisk) -> Result<Verified, JournalError> {
 }
 
 /// Erases all notes.
-fn erase(disk: &SimulatedDisk, verified: &Result<Verified, JournalError>) {
+fn erase(disk: &SimulatedDisk, verified: &Result<VerifyReport, JournalError>) {
     let before = disk.files();
     match (redact(disk, |_| true), verified) {
         (Ok(_), Ok(found)) => {
@@ -81,13 +81,15 @@ fn erase(disk: &SimulatedDisk, verified: &Result<Verified, JournalError>) {
 
 fn engine_on(disk: &SimulatedDisk) -> Result<(InventoryManager, Arc<ManualClock>), BuildError> {
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(story::NOW + 30_000)));
-    let builder = InventoryManager::builder().journal_storage(disk.clone()).without_threads();
+    let builder = InventoryManager::builder().journal(disk.clone()).without_threads();
     let builder = builder.warehouse("SF").warehouse("NYC").warehouse("LA");
-    let builder = builder.max_reservations(1_024).audit_queue(64).clock(Arc::clone(&clock));
+    let builder = builder
+        .limits(Limits::new().max_reservations(1_024).audit_queue(64))
+        .clock(Arc::clone(&clock));
     Ok((builder.build()?, clock))
 }
 
-fn open(disk: &SimulatedDisk, verified: &Result<Verified, JournalError>) {
+fn open(disk: &SimulatedDisk, verified: &Result<VerifyReport, JournalError>) {
     let before = disk.files();
     let stock = JournalReader::on(disk.clone()).stock(None);
     let (manager, clock) = match (engine_on(disk), verified) {
@@ -127,7 +129,7 @@ fn open(disk: &SimulatedDisk, verified: &Result<Verified, JournalError>) {
 fn compare(manager: &InventoryManager, stock: &JournalStock) {
     for row in &stock.rows {
         let place = (&*row.warehouse, &*row.product);
-        let live = manager.counts(place);
+        let live = manager.counts(place).expect("known");
         let counts = (live.available, live.reserved, live.sold);
         assert_eq!((row.available, row.reserved, row.sold), counts, "{place:?}");
         let page = manager.reservations(place, None, usize::MAX).expect("a level");
@@ -151,7 +153,7 @@ fn follow(manager: &InventoryManager) {
         assert_eq!(entry.sequence, newest + 1);
         newest = entry.sequence;
     }
-    assert_eq!(newest, manager.head().expect("a journal").sequence);
+    assert_eq!(newest, manager.journal_head().expect("a journal").sequence);
 }
 
 /// Goes on with the journal: a hold and its end in every level, and all that is overdue expires.
@@ -171,7 +173,7 @@ fn work(manager: &InventoryManager, clock: &ManualClock, stock: Option<JournalSt
         drop(manager.transfer("SF", "NYC", &*row.product, 1));
     }
     for request in manager.transfer_requests() {
-        drop(manager.approve(request.id, "CLERK"));
+        drop(manager.approve_transfer(request.id, "CLERK"));
     }
     clock.advance(24 * 60 * MINUTE);
     manager.run_until_idle();

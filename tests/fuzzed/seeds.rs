@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use stockade::testing::SimulatedDisk;
-use stockade::{BasketLine, IdempotencyKey, InventoryManager, ManualClock, Timestamp};
+use stockade::{
+    BasketLine, IdempotencyKey, InventoryManager, JournalOptions, Limits, ManualClock, Timestamp,
+};
 
 use super::seal::{File, JOINED, SEALED, input_of};
 use super::story;
@@ -59,10 +61,12 @@ fn real(closed: bool, segment_bytes: u64) -> Vec<File> {
     let disk = SimulatedDisk::new();
     for opening in 0..2 {
         let clock = ManualClock::at(Timestamp::from_millis(story::NOW + opening));
-        let builder = InventoryManager::builder().journal_storage(disk.clone()).without_threads();
+        let journal = JournalOptions::storage(disk.clone()).segment_bytes(segment_bytes);
+        let builder = InventoryManager::builder().journal(journal).without_threads();
         let builder = builder.warehouse("SF").warehouse("NYC").warehouse("LA");
-        let builder = builder.clock(clock).seed(opening).segment_bytes(segment_bytes);
-        let manager = builder.max_reservations(1_024).build().expect("a sound journal");
+        let builder = builder.clock(clock).seed(opening);
+        let manager =
+            builder.limits(Limits::new().max_reservations(1_024)).build().expect("a sound journal");
         work(&manager, opening);
         if opening == 1 && !closed {
             manager.run_until_idle();
@@ -88,7 +92,7 @@ fn work(manager: &InventoryManager, opening: u64) {
     let request = manager.request().hold_units();
     let first = request.request_transfer("SF", "LA", "LAPTOP", 2).expect("stock");
     request.request_transfer("SF", "LA", "LAPTOP", 1).expect("stock");
-    manager.approve(first, "CLERK").expect("it waits");
+    manager.approve_transfer(first, "CLERK").expect("it waits");
     manager.ship(LAPTOPS, 1).expect("sold");
     manager.set_threshold("SF", Some(3 + opening as u32)).expect("legal");
     let owned = manager.request().owner(stockade::Owner([7; 16]));

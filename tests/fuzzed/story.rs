@@ -124,7 +124,7 @@ fn some_id(choices: &mut Choices<'_>) -> [u8; 16] {
 }
 
 impl Book {
-    fn event(&mut self, number: u8, about: u8, of: u64, facts: &[(&str, &str)], more: &[u64]) {
+    fn event(&mut self, number: u8, about: u8, of: u64, facts: &[(&str, &str)]) {
         let out = &mut self.records;
         out.extend([64, 32]);
         difference(out, NOW, NOW);
@@ -134,22 +134,22 @@ impl Book {
             varint(out, of);
         }
         varint(out, 0);
-        more.iter().for_each(|number| varint(out, *number));
     }
 
     /// A journal's usual beginning: two warehouses, two products, three levels, and something in each.
     fn begin(&mut self, choices: &mut Choices<'_>) {
         let capacity = choices.of(&["2147483647", "100", "4294967295", "1"]);
-        self.event(32, 0, 0, &[("longest_ttl_ms", "86400000")], &[]);
+        self.event(32, 0, 0, &[("longest_ttl_ms", "86400000")]);
         for (number, name) in (0..).zip(["SF", "NYC"]) {
             let facts = [("name", name), ("capacity", capacity), ("threshold", "none")];
-            self.event(33, 1, number, &facts, &[]);
+            self.event(33, 1, number, &facts);
         }
         for (number, name) in (0..).zip(["LAPTOP", "PHONE"]) {
-            self.event(34, 2, number, &[("name", name)], &[]);
+            self.event(34, 2, number, &[("name", name)]);
         }
         for (number, place) in (0..).zip([[0, 0], [1, 0], [0, 1]]) {
-            self.event(LEVEL_OPENED, 3, number, &[("x", "y")], &place);
+            self.event(LEVEL_OPENED, 3, number, &[("x", "y")]);
+            place.iter().for_each(|part| varint(&mut self.records, *part));
             let units = choices.of(&QUANTITIES);
             self.records.extend([0, 0, 0]);
             varint(&mut self.records, number);

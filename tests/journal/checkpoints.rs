@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    AuditFilter, BuildError, IdempotencyKey, InventoryManager, JournalError, JournalReader,
-    ManualClock, Recovered, ReservationId, Timestamp,
+    AuditFilter, BuildError, IdempotencyKey, InventoryManager, JournalError, JournalOptions,
+    JournalReader, ManualClock, RecoveryReport, ReservationId, Timestamp,
 };
 
 use crate::crash::{Seen, check_image, look, some_step};
 use crate::state::{
-    MINUTE, PRODUCTS, Random, WAREHOUSES, check_laws, counts, engine_on, pending, seed,
+    MINUTE, PRODUCTS, Random, WAREHOUSES, check_laws, counts, engine_on, on, pending, seed, small,
+    without_handles,
 };
 
 fn is_checkpoint(name: &str) -> bool {
@@ -32,9 +33,9 @@ fn checkpoints(disk: &SimulatedDisk) -> Vec<String> {
 /// at which of its steps.
 fn run(disk: &SimulatedDisk, seed: u64, steps: usize, end: bool) -> (Vec<Seen>, Vec<(usize, u64)>) {
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
-    let builder = engine_on(disk).clock(Arc::clone(&clock)).seed(seed).audit_retained(8);
-    let manager =
-        builder.segment_bytes(2_000).checkpoint_every(1).build().expect("a sound journal");
+    let builder = engine_on(on(disk).segment_bytes(2_000).checkpoint_every(1));
+    let builder = builder.clock(Arc::clone(&clock)).seed(seed).limits(small().audit_retained(8));
+    let manager = builder.build().expect("a sound journal");
     let (mut random, mut holds) = (Random::new(seed), Vec::new());
     let (mut seen, mut acknowledged) = (Vec::new(), Vec::new());
     for place in WAREHOUSES.map(|warehouse| (warehouse, PRODUCTS[0])) {
@@ -52,7 +53,7 @@ fn run(disk: &SimulatedDisk, seed: u64, steps: usize, end: bool) -> (Vec<Seen>, 
         if random.below(4) == 0 {
             // The auditor reads on, and writes what is due.
             assert!(manager.verify().expect("a sound journal").is_sound());
-            acknowledged.push((disk.steps(), manager.audit().newest_sequence()));
+            acknowledged.push((disk.steps(), manager.audit_log().newest_sequence()));
         }
         seen.push(look(&manager));
     }
@@ -65,13 +66,13 @@ fn run(disk: &SimulatedDisk, seed: u64, steps: usize, end: bool) -> (Vec<Seen>, 
 }
 
 /// Everything that an engine on this disk shows.
-fn shown(disk: &SimulatedDisk, ids: &[ReservationId]) -> (String, Recovered) {
+fn shown(disk: &SimulatedDisk, ids: &[ReservationId]) -> (String, RecoveryReport) {
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(2_000_000)));
-    let manager = engine_on(disk).clock(clock).audit_retained(8).seed(1).build();
+    let manager = engine_on(disk).clock(clock).limits(small().audit_retained(8)).seed(1).build();
     let manager = manager.expect("a sound journal");
     check_laws(&manager);
-    let recovered = manager.recovered().expect("a journal").clone();
-    let log = manager.audit().query(&AuditFilter::new().limit(usize::MAX));
+    let recovered = manager.recovery_report().expect("a journal").clone();
+    let log = manager.audit_log().query(&AuditFilter::new().limit(usize::MAX));
     let shown = format!(
         "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
         counts(&manager),
@@ -79,7 +80,9 @@ fn shown(disk: &SimulatedDisk, ids: &[ReservationId]) -> (String, Recovered) {
         manager.transfer_requests(),
         manager.warehouse("NYC").map(|it| (it.threshold(), it.room_left())),
         // Also of holds that only the log knows, or nobody any more.
-        ids.iter().map(|id| (manager.reservation(*id), manager.confirm(*id))).collect::<Vec<_>>(),
+        ids.iter()
+            .map(|id| (manager.reservation(*id).map(without_handles), manager.confirm(*id)))
+            .collect::<Vec<_>>(),
         log,
     );
     (shown, recovered)
@@ -105,7 +108,7 @@ fn a_recovery_with_checkpoints_equals_one_without() {
             assert_eq!(all.checkpoint, None);
             assert_eq!(found.unusable_checkpoints, []);
             begun_with_one += usize::from(found.checkpoint.is_some());
-            let same = |it: Recovered| {
+            let same = |it: RecoveryReport| {
                 (it.entries, it.segments, it.closed, it.pending, it.finished, it.keys)
             };
             assert_eq!(same(found), same(all), "seed {seed}");
@@ -174,7 +177,8 @@ fn a_checkpoint_knows_what_was_on_the_disk() {
     let disk = SimulatedDisk::new();
     run(&disk, seed(), 100, false);
     let newest = checkpoints(&disk).pop().expect("a checkpoint");
-    let open = |disk: SimulatedDisk| engine_on(&disk).audit_retained(8).build().map(drop);
+    let open =
+        |disk: SimulatedDisk| engine_on(&disk).limits(small().audit_retained(8)).build().map(drop);
     let files = disk.files();
     // Only checkpoints are left: a journal that was lost is no new one.
     let left = files.iter().filter(|(name, _)| is_checkpoint(name)).cloned();
@@ -192,7 +196,8 @@ fn a_checkpoint_knows_what_was_on_the_disk() {
 fn with_checkpoints_switched_off_there_are_none() {
     let disk = SimulatedDisk::new();
     let builder = InventoryManager::builder().warehouse("SF").without_threads();
-    let builder = builder.journal_storage(disk.clone()).segment_bytes(500).checkpoint_every(None);
+    let builder = builder
+        .journal(JournalOptions::storage(disk.clone()).segment_bytes(500).checkpoint_every(None));
     let manager = builder.build().expect("a new journal");
     for _ in 0..100 {
         manager.add_stock(("SF", "LAPTOP"), 1, "SUPPLIER").expect("room");

@@ -11,7 +11,7 @@ use stockade::{
 };
 
 use crate::state::{
-    MINUTE, PRODUCTS, Random, WAREHOUSES, check_laws, counts, engine_on, pending, seed,
+    MINUTE, PRODUCTS, Random, WAREHOUSES, check_laws, counts, engine_on, on, pending, seed,
 };
 
 /// What an engine showed at the moment when its log ended at this entry.
@@ -54,7 +54,7 @@ pub(crate) fn some_step(
 
 pub(crate) fn look(manager: &InventoryManager) -> Seen {
     let holds = pending(manager).iter().map(|it| it.id).collect();
-    Seen { entries: manager.audit().newest_sequence(), counts: counts(manager), holds }
+    Seen { entries: manager.audit_log().newest_sequence(), counts: counts(manager), holds }
 }
 
 /// Opens a disk as a crash left it, and compares with what was seen: the state is one that the engine
@@ -71,7 +71,7 @@ pub(crate) fn check_built(
     acknowledged: u64,
     context: &str,
 ) {
-    let entries = manager.recovered().map_or(0, |it| it.entries);
+    let entries = manager.recovery_report().map_or(0, |it| it.entries);
     assert!(entries >= acknowledged, "{context}: {entries} of {acknowledged} acknowledged");
     check_laws(manager);
     // The last state that all of the entries found had been written for.
@@ -85,7 +85,7 @@ pub(crate) fn check_built(
 /// Runs some steps with a flush now and then; returns what was seen, and at which moments of the disk
 /// how many entries were acknowledged.
 fn scripted(disk: &SimulatedDisk, seed: u64, steps: usize) -> (Vec<Seen>, Vec<(usize, u64)>) {
-    scripted_on(engine_on(disk).segment_bytes(3_000), disk, seed, steps, 6)
+    scripted_on(engine_on(on(disk).segment_bytes(3_000)), disk, seed, steps, 6)
 }
 
 /// As [`scripted`], on an engine of one's own, with a flush in every so many steps.
@@ -112,7 +112,7 @@ fn scripted_on(
         }
         if random.below(flushes) == 0 || step + 1 == steps {
             manager.flush().wait().expect("written");
-            acknowledged.push((disk.steps(), manager.audit().newest_sequence()));
+            acknowledged.push((disk.steps(), manager.audit_log().newest_sequence()));
         }
         manager.run_until_idle();
         seen.push(look(&manager));
@@ -157,7 +157,7 @@ fn a_power_cut_may_take_the_beginnings_of_segments_and_leave_those_of_later_ones
     for seed in seed()..seed() + 8 {
         let disk = SimulatedDisk::new();
         // Several segments long is what is written between two syncs.
-        let builder = engine_on(&disk).segment_bytes(300);
+        let builder = engine_on(on(&disk).segment_bytes(300));
         let (seen, acknowledged) = scripted_on(builder, &disk, seed, 60, 30);
         let mut random = Random::new(seed);
         for step in (0..=disk.steps()).step_by(2) {
@@ -175,10 +175,10 @@ fn a_power_cut_may_take_the_beginnings_of_segments_and_leave_those_of_later_ones
 fn a_power_cut_in_the_midst_of_an_orderly_end_is_a_power_cut_and_no_damage() {
     for seed in seed()..seed() + 8 {
         let disk = SimulatedDisk::new();
-        let manager = engine_on(&disk).segment_bytes(2_000).build().expect("a new journal");
+        let manager = engine_on(on(&disk).segment_bytes(2_000)).build().expect("a new journal");
         manager.add_stock(("SF", "LAPTOP"), 100, "SUPPLIER").expect("room");
         manager.flush().wait().expect("written");
-        let (first, known) = (disk.steps(), manager.audit().newest_sequence());
+        let (first, known) = (disk.steps(), manager.audit_log().newest_sequence());
         for _ in 0..10 {
             manager
                 .request()
@@ -212,7 +212,7 @@ fn a_crash_during_recovery_loses_nothing_that_was_there_before_it() {
         let begun = first.steps();
         let manager = engine_on(&first).build().expect("a sound journal");
         // What was there when the process came up again stays there, if only that process dies.
-        let found = manager.recovered().map_or(0, |it| it.entries);
+        let found = manager.recovery_report().map_or(0, |it| it.entries);
         std::mem::forget(manager);
         for second in begun..=first.steps() {
             let context = format!("seed {seed}, {step} then {second}");
@@ -234,8 +234,8 @@ fn a_killed_process_loses_nothing_that_was_written() {
 /// Many threads at work on a real clock, until they have done this much each; returns what each was
 /// told to be on the disk, and when.
 fn crowd(disk: &SimulatedDisk, seed: u64, steps: usize) -> Vec<(usize, ReservationId)> {
-    let builder = InventoryManager::builder().journal_storage(disk.clone()).segment_bytes(60_000);
-    let builder = builder.sync_interval(Duration::from_millis(2));
+    let journal = on(disk).segment_bytes(60_000).sync_interval(Duration::from_millis(2));
+    let builder = InventoryManager::builder().journal(journal);
     let builder = WAREHOUSES.iter().fold(builder, |builder, name| builder.warehouse(*name));
     let manager = builder.build().expect("a new journal");
     for (warehouse, product) in WAREHOUSES.iter().flat_map(|w| PRODUCTS.map(|p| (*w, p))) {
@@ -345,7 +345,7 @@ fn a_lying_disk_is_found_out_or_goes_back_in_time_but_never_makes_units() {
         // What such a disk loses may have been recorded as durable; that is damage, and told.
         if let Ok(manager) = engine_on(&image).build() {
             check_laws(&manager);
-            let entries = manager.recovered().map_or(0, |it| it.entries);
+            let entries = manager.recovery_report().map_or(0, |it| it.entries);
             let at = seen.partition_point(|it| it.entries <= entries);
             if let Some(last) = at.checked_sub(1) {
                 assert_eq!(counts(&manager), seen[last].counts, "seed {seed}, step {step}");
@@ -357,8 +357,9 @@ fn a_lying_disk_is_found_out_or_goes_back_in_time_but_never_makes_units() {
 #[test]
 fn a_disk_that_fails_stops_the_engine_and_one_that_comes_back_loses_nothing() {
     let disk = SimulatedDisk::new();
-    let builder = InventoryManager::builder().journal_storage(disk.clone()).warehouse("SF");
-    let manager = builder.sync_interval(Duration::from_millis(1)).build().expect("a new journal");
+    let journal = on(&disk).sync_interval(Duration::from_millis(1));
+    let builder = InventoryManager::builder().journal(journal).warehouse("SF");
+    let manager = builder.build().expect("a new journal");
     manager.add_stock(("SF", "LAPTOP"), 100_000, "SUPPLIER").expect("room");
     let faults: [(&dyn Fn(bool), &str); 3] = [
         (&|on| disk.fail_fsync(on), "failed syncs"),
@@ -381,7 +382,11 @@ fn a_disk_that_fails_stops_the_engine_and_one_that_comes_back_loses_nothing() {
         }
         assert!(stopped.into_inner(), "{what}: the engine goes on");
         assert!(manager.flush().wait().is_err(), "{what}: a flush says that all is well");
-        assert_eq!(manager.sold(("SF", "LAPTOP")), sold, "{what}: reads are answered");
+        assert_eq!(
+            manager.sold(("SF", "LAPTOP")).expect("known"),
+            sold,
+            "{what}: reads are answered"
+        );
         fault(false);
         let deadline = std::time::Instant::now() + MINUTE;
         while manager.sell(("SF", "LAPTOP"), 1).is_err() {
@@ -392,8 +397,8 @@ fn a_disk_that_fails_stops_the_engine_and_one_that_comes_back_loses_nothing() {
         manager.flush().wait().expect("the disk is back");
         // Nothing lost, nothing twice; and what was synced before the failure can't be relied on.
         let image = disk.crash(disk.steps(), |_| false);
-        let again = InventoryManager::builder().journal_storage(image).warehouse("SF");
+        let again = InventoryManager::builder().journal(image).warehouse("SF");
         let again = again.without_threads().build().unwrap_or_else(|it| panic!("{what}: {it}"));
-        assert_eq!(again.sold(("SF", "LAPTOP")), sold, "{what}");
+        assert_eq!(again.sold(("SF", "LAPTOP")).expect("known"), sold, "{what}");
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use stockade::testing::SimulatedDisk;
 use stockade::{BuildError, InventoryManager, JournalError, JournalReader, Storage, StorageFile};
 
-use crate::state::{MINUTE, check_laws, engine_on};
+use crate::state::{MINUTE, check_laws, engine_on, on};
 
 type Files = Vec<(String, Vec<u8>)>;
 
@@ -16,7 +16,7 @@ type Files = Vec<(String, Vec<u8>)>;
 fn small_journal(closed: bool) -> Files {
     let disk = SimulatedDisk::new();
     for opening in 0..2 {
-        let manager = engine_on(&disk).segment_bytes(700).build().expect("a sound journal");
+        let manager = engine_on(on(&disk).segment_bytes(700)).build().expect("a sound journal");
         manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER").expect("room");
         let hold = manager.reserve(("SF", "LAPTOP"), 2, MINUTE).expect("stock");
         manager.run_until_idle();
@@ -81,7 +81,7 @@ fn no_flipped_bit_of_a_closed_journal_goes_unseen() {
 /// A journal as a kill has left it: of several segments, nobody knows that they are on the disk.
 fn killed_journal() -> SimulatedDisk {
     let disk = SimulatedDisk::new();
-    let manager = engine_on(&disk).segment_bytes(700).build().expect("a new journal");
+    let manager = engine_on(on(&disk).segment_bytes(700)).build().expect("a new journal");
     manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER").expect("room");
     manager.flush().wait().expect("written");
     for _ in 0..4 {
@@ -96,8 +96,8 @@ fn killed_journal() -> SimulatedDisk {
 /// That journal, gone on with on a disk that fails for a while, and closed.
 fn journal_with_a_past() -> SimulatedDisk {
     let disk = killed_journal();
-    let manager = engine_on(&disk).segment_bytes(700).build().expect("a sound journal");
-    assert!(manager.recovered().is_some_and(|it| it.rewritten > 2));
+    let manager = engine_on(on(&disk).segment_bytes(700)).build().expect("a sound journal");
+    assert!(manager.recovery_report().is_some_and(|it| it.rewritten > 2));
     manager.sell(("SF", "LAPTOP"), 1).expect("stock");
     disk.fail_appends(true);
     manager.run_until_idle();
@@ -142,7 +142,7 @@ impl Storage for OpenedMeanwhile {
 
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
         if self.reads_left.fetch_sub(1, Ordering::SeqCst) == 0 {
-            drop(engine_on(&self.disk).segment_bytes(700).build().expect("a sound journal"));
+            drop(engine_on(on(&self.disk).segment_bytes(700)).build().expect("a sound journal"));
         }
         self.disk.read(name, offset, length)
     }
@@ -230,7 +230,7 @@ fn what_was_not_recorded_as_durable_may_be_torn_and_all_else_may_not() {
         flipped[newest].1[byte] ^= 0x10;
         match open(&flipped) {
             Ok(manager) => {
-                let report = manager.recovered().expect("a journal");
+                let report = manager.recovery_report().expect("a journal");
                 assert!(report.torn.is_some(), "byte {byte} was not looked at");
                 check_laws(&manager);
                 (torn, was_torn) = (torn + 1, true);

@@ -6,7 +6,10 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stockade::{Durability, Health, InventoryManager, ReserveError, Unavailable};
+use stockade::{
+    CallError, Durability, Health, InventoryManager, JournalOptions, Limits, NotStarted,
+    ReserveError, Uncertain,
+};
 
 use crate::state::MINUTE;
 
@@ -39,10 +42,10 @@ impl Drop for Scratch {
 }
 
 fn open(directory: &Path) -> InventoryManager {
-    let builder = InventoryManager::builder().warehouse("SF").journal(directory);
-    let builder =
-        builder.durability(Durability::Synced).least_free_space(0).max_reservations(8_192);
-    builder.segment_bytes(20_000).build().expect("a sound journal")
+    let journal = JournalOptions::directory(directory).least_free_space(0).segment_bytes(20_000);
+    let builder = InventoryManager::builder().warehouse("SF").journal(journal);
+    let builder = builder.limits(Limits::new().max_reservations(8_192));
+    builder.durability(Durability::Synced).build().expect("a sound journal")
 }
 
 /// Sells one laptop after another until the disk is found to fail; says how many were sold.
@@ -50,11 +53,12 @@ fn sell_until_stopped(manager: &InventoryManager) -> u32 {
     let deadline = Instant::now() + MINUTE;
     while Instant::now() < deadline {
         match manager.sell(LAPTOPS, 1) {
-            Err(ReserveError::Unavailable(Unavailable::Stopped { .. })) => {
+            Err(ReserveError::Call(CallError::NotStarted(NotStarted::Stopped { .. }))) => {
                 assert!(matches!(manager.health(), Health::Stopped { .. }));
-                return manager.sold(LAPTOPS);
+                return manager.sold(LAPTOPS).expect("known");
             }
-            Ok(_) | Err(ReserveError::Unavailable(Unavailable::NotDurable { .. })) => {}
+            Ok(_) | Err(ReserveError::Call(CallError::Uncertain(Uncertain::NotDurable { .. }))) => {
+            }
             Err(error) => panic!("{error}"),
         }
     }
@@ -77,7 +81,7 @@ fn a_directory_that_comes_back_is_gone_on_with() {
     manager.add_stock(LAPTOPS, 1_000_000, "SUPPLIER").expect("room");
     fs::rename(&here, &there).expect("a rename");
     let sold = sell_until_stopped(&manager);
-    assert_eq!(manager.sold(LAPTOPS), sold, "reads are answered");
+    assert_eq!(manager.sold(LAPTOPS).expect("known"), sold, "reads are answered");
     // An empty one in its place is none to go on in.
     fs::create_dir(&here).expect("a directory");
     thread::sleep(Duration::from_millis(60));
@@ -85,9 +89,9 @@ fn a_directory_that_comes_back_is_gone_on_with() {
     fs::remove_dir_all(&here).expect("removed");
     fs::rename(&there, &here).expect("a rename");
     sell_again(&manager);
-    let sold = manager.sold(LAPTOPS);
+    let sold = manager.sold(LAPTOPS).expect("known");
     drop(manager);
-    assert_eq!(open(&here).sold(LAPTOPS), sold);
+    assert_eq!(open(&here).sold(LAPTOPS).expect("known"), sold);
 }
 
 #[test]
@@ -139,16 +143,17 @@ fn a_full_disk_stops_the_engine_until_there_is_room_and_nothing_is_lost() {
     assert_eq!(unfinished.count(), 0, "attempts that came to nothing fill the disk further");
     fs::remove_file(&ballast).expect("removed");
     sell_again(&manager);
-    let sold = manager.sold(LAPTOPS);
+    let sold = manager.sold(LAPTOPS).expect("known");
     drop(manager);
-    assert_eq!(open(&directory).sold(LAPTOPS), sold);
+    assert_eq!(open(&directory).sold(LAPTOPS).expect("known"), sold);
 }
 
 #[test]
 fn health_warns_before_the_disk_is_full() {
     let disk = stockade::testing::SimulatedDisk::new();
-    let builder = InventoryManager::builder().warehouse("SF").journal_storage(disk.clone());
-    let manager = builder.least_free_space(1_000).build().expect("a new journal");
+    let journal = JournalOptions::storage(disk.clone()).least_free_space(1_000);
+    let builder = InventoryManager::builder().warehouse("SF").journal(journal);
+    let manager = builder.build().expect("a new journal");
     assert_eq!(manager.health(), Health::Ok);
     disk.fill(Some(900));
     assert!(matches!(manager.health(), Health::Degraded { .. }));

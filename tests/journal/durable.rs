@@ -10,19 +10,25 @@ use std::time::{Duration, Instant};
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    Applied, Builder, ConfirmError, Durability, FlushError, IdempotencyKey, InventoryManager,
-    OperationKind, Release, ReserveError, Storage, Unavailable,
+    Applied, Builder, CallError, Durability, FlushError, Gone, IdempotencyKey, InventoryManager,
+    JournalOptions, Limits, NotStarted, OperationKind, Release, ReserveError, Uncertain,
 };
 
 use crate::stalled::StalledDisk;
-use crate::state::{MINUTE, check_laws, engine_on};
+use crate::state::{MINUTE, check_laws, engine_on, on};
 
 const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
 
-fn threaded(disk: impl Storage) -> Builder {
-    let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC").warehouse("LA");
+fn threaded(journal: impl Into<JournalOptions>) -> Builder {
     // No sync happens by itself.
-    builder.journal_storage(disk).sync_interval(60 * MINUTE).max_reservations(8_192)
+    synced_each(60 * MINUTE, journal)
+}
+
+fn synced_each(interval: Duration, journal: impl Into<JournalOptions>) -> Builder {
+    let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC").warehouse("LA");
+    builder
+        .journal(journal.into().sync_interval(interval))
+        .limits(Limits::new().max_reservations(8_192))
 }
 
 /// What a power cut would leave, opened again.
@@ -48,11 +54,15 @@ fn a_synced_call_survives_a_power_cut_and_a_buffered_one_may_not() {
     for number in 1..=20 {
         let hold = synced.clone().reserve(LAPTOPS, 1, MINUTE).expect("stock");
         let again = after_a_power_cut(&disk);
-        assert_eq!(again.held(LAPTOPS), number, "acknowledged, and lost");
+        assert_eq!(again.held(LAPTOPS).expect("known"), number, "acknowledged, and lost");
         assert!(again.reservation(hold).is_ok());
     }
     manager.sell(LAPTOPS, 5).expect("stock");
-    assert_eq!(after_a_power_cut(&disk).sold(LAPTOPS), 0, "nobody asked for a sync");
+    assert_eq!(
+        after_a_power_cut(&disk).sold(LAPTOPS).expect("known"),
+        0,
+        "nobody asked for a sync"
+    );
 }
 
 #[test]
@@ -108,7 +118,7 @@ fn a_repeat_waits_for_the_entry_of_the_first_call() {
     thread::scope(|scope| {
         let repeats = [
             scope.spawn(|| {
-                assert_eq!(synced().confirm(hold), Err(ConfirmError::AlreadyConfirmed));
+                assert_eq!(synced().confirm(hold), Err(Gone::Sold { units: 1 }.into()));
                 told.load(Ordering::SeqCst)
             }),
             scope.spawn(|| {
@@ -128,7 +138,7 @@ fn a_repeat_waits_for_the_entry_of_the_first_call() {
             assert!(repeat.join().expect("no panic"), "told before it was durable");
         }
     });
-    assert_eq!(after_a_power_cut(&disk.disk).sold(LAPTOPS), 1);
+    assert_eq!(after_a_power_cut(&disk.disk).sold(LAPTOPS).expect("known"), 1);
 }
 
 #[test]
@@ -140,13 +150,19 @@ fn a_disk_that_fails_to_sync_leaves_the_caller_knowing_that_it_was_applied_in_me
     disk.fail_fsync(true);
     let failed = sell().expect_err("the disk fails");
     assert_eq!(failed.applied(), Applied::InMemory);
-    assert!(matches!(&failed, ReserveError::Unavailable(Unavailable::NotDurable { .. })));
-    assert_eq!(manager.sold(LAPTOPS), 3);
+    assert!(matches!(
+        &failed,
+        ReserveError::Call(CallError::Uncertain(Uncertain::NotDurable { .. }))
+    ));
+    assert_eq!(manager.sold(LAPTOPS).expect("known"), 3);
     // Nothing else moves meanwhile, and what is refused is told to be.
     let refused = manager.sell(LAPTOPS, 1).expect_err("stopped");
-    assert!(matches!(&refused, ReserveError::Unavailable(Unavailable::Stopped { .. })));
+    assert!(matches!(
+        &refused,
+        ReserveError::Call(CallError::NotStarted(NotStarted::Stopped { .. }))
+    ));
     assert_eq!(refused.applied(), Applied::No);
-    assert_eq!(after_a_power_cut(&disk).sold(LAPTOPS), 0);
+    assert_eq!(after_a_power_cut(&disk).sold(LAPTOPS).expect("known"), 0);
 
     disk.fail_fsync(false);
     let sold = loop {
@@ -157,7 +173,7 @@ fn a_disk_that_fails_to_sync_leaves_the_caller_knowing_that_it_was_applied_in_me
         thread::sleep(Duration::from_millis(1));
     };
     let again = after_a_power_cut(&disk);
-    assert_eq!(again.sold(LAPTOPS), 3, "once, not twice");
+    assert_eq!(again.sold(LAPTOPS).expect("known"), 3, "once, not twice");
     assert!(again.reservation(sold).is_ok());
 }
 
@@ -183,7 +199,7 @@ fn an_engine_whose_disk_failed_for_a_moment_never_stays_stopped() {
 #[test]
 fn an_engine_whose_disk_fails_while_it_writes_never_stays_stopped() {
     let disk = SimulatedDisk::new();
-    let manager = &stocked(threaded(disk.clone()).sync_interval(Duration::from_millis(1)));
+    let manager = &stocked(synced_each(Duration::from_millis(1), disk.clone()));
     let over = &AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..2 {
@@ -231,7 +247,7 @@ fn a_future_is_woken_when_its_call_is_durable_and_dropping_it_undoes_nothing() {
     let mut context = Context::from_waker(&waker);
     drop(manager.durably(|request| request.sell(LAPTOPS, 1)));
     let mut sale = pin!(manager.durably(|request| request.sell(LAPTOPS, 2)));
-    assert_eq!(manager.sold(LAPTOPS), 3, "made at once");
+    assert_eq!(manager.sold(LAPTOPS).expect("known"), 3, "made at once");
     assert!(sale.as_mut().poll(&mut context).is_pending());
     let mut refused = pin!(manager.durably(|request| request.sell(LAPTOPS, 1 << 20)));
     assert!(
@@ -247,7 +263,7 @@ fn a_future_is_woken_when_its_call_is_durable_and_dropping_it_undoes_nothing() {
         thread::yield_now();
     }
     assert!(matches!(sale.as_mut().poll(&mut context), Poll::Ready(Ok(_))));
-    assert_eq!(after_a_power_cut(&disk.disk).sold(LAPTOPS), 3);
+    assert_eq!(after_a_power_cut(&disk.disk).sold(LAPTOPS).expect("known"), 3);
 }
 
 #[test]
@@ -280,18 +296,21 @@ fn a_storage_that_panics_in_a_sync_leaves_nobody_waiting() {
         assert!(Instant::now() < until, "{:?}", manager.health());
         thread::sleep(Duration::from_millis(5));
     }
-    assert_eq!(after_a_power_cut(&disk.disk).sold(LAPTOPS), manager.sold(LAPTOPS));
+    assert_eq!(
+        after_a_power_cut(&disk.disk).sold(LAPTOPS).expect("known"),
+        manager.sold(LAPTOPS).expect("known")
+    );
 }
 
 #[test]
 fn no_span_of_time_is_too_long_for_a_journal() {
     let disk = SimulatedDisk::new();
-    let builder = threaded(disk.clone()).sync_interval(Duration::MAX);
-    let manager = stocked(builder.wait_for_lock(Duration::MAX).recovery_grace(Duration::MAX));
+    let journal = on(&disk).wait_for_lock(Duration::MAX).recovery_grace(Duration::MAX);
+    let manager = stocked(synced_each(Duration::MAX, journal));
     manager.sell(LAPTOPS, 1).expect("stock");
     let flush = manager.flush().wait_deadline(Instant::now() + Duration::from_secs(20));
     assert_eq!(flush, Ok(()));
-    assert_eq!(after_a_power_cut(&disk).sold(LAPTOPS), 1);
+    assert_eq!(after_a_power_cut(&disk).sold(LAPTOPS).expect("known"), 1);
 }
 
 #[test]
@@ -322,7 +341,7 @@ fn many_who_wait_share_one_sync() {
     let gain = 64.0 * alone.as_secs_f64() / together.as_secs_f64();
     // A figure for the bench; here only that they don't wait in line, however busy the machine is.
     assert!(gain > 4.0, "64 callers get {gain:.1} times what one gets");
-    assert_eq!(after_a_power_cut(&disk.disk).sold(LAPTOPS) as usize, 65 * EACH);
+    assert_eq!(after_a_power_cut(&disk.disk).sold(LAPTOPS).expect("known") as usize, 65 * EACH);
 }
 
 #[test]
@@ -333,7 +352,7 @@ fn a_flush_that_lay_before_the_end_is_answered_by_it() {
     let sale = manager.durably(|request| request.sell(LAPTOPS, 4));
     assert!(manager.shutdown(MINUTE).is_clean());
     let answer = sale.wait();
-    let sold = after_a_power_cut(&disk.disk).sold(LAPTOPS);
+    let sold = after_a_power_cut(&disk.disk).sold(LAPTOPS).expect("known");
     assert_eq!(sold, 7, "a clean end has all of it on the disk");
     assert!(answer.is_ok(), "{answer:?}");
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use stockade::testing::SimulatedDisk;
 use stockade::{
     AuditEntry, AuditFilter, FlushError, HeadHash, Health, InventoryManager, JournalError,
-    JournalPosition, JournalReader, JournalRetention, RedactError, Storage,
+    JournalOptions, JournalPosition, JournalReader, JournalRetention, Limits, RedactError, Storage,
 };
 
 use crate::redact::{give_up_a_note, hers, holds};
-use crate::state::{MINUTE, WAREHOUSES, check_laws, counts, engine_on, pending};
+use crate::state::{MINUTE, check_laws, counts, engine_on, on, pending, small};
 use crate::watched::Watched;
 
 const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
@@ -19,7 +19,7 @@ const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
 fn sell_and_decide(manager: &InventoryManager, customer: &str) {
     manager.request().note("customer", customer).sell(LAPTOPS, 1).expect("stock");
     let id = manager.request_transfer("SF", "NYC", "LAPTOP", 1).expect("pending");
-    manager.reject(id, customer, "no room").expect("pending");
+    manager.reject_transfer(id, customer, "no room").expect("pending");
     manager.flush().wait().expect("on the disk");
     assert!(manager.verify().expect("sound").is_sound());
 }
@@ -33,7 +33,7 @@ pub(crate) fn work(manager: &InventoryManager, rounds: usize) {
 }
 
 fn entries(manager: &InventoryManager) -> Vec<AuditEntry> {
-    manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries
+    manager.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries
 }
 
 /// Whether anything that an engine can be asked shows her name.
@@ -56,7 +56,8 @@ fn reader(disk: &SimulatedDisk, archive: Option<&SimulatedDisk>) -> JournalReade
 fn what_a_running_engine_erases_is_gone_and_all_else_is_as_it_was() {
     let disk = SimulatedDisk::new();
     let open = |disk: &SimulatedDisk| {
-        let builder = engine_on(disk).segment_bytes(900).checkpoint_every(1).audit_retained(60);
+        let builder = engine_on(on(disk).segment_bytes(900).checkpoint_every(1))
+            .limits(small().audit_retained(60));
         builder.build().expect("sound")
     };
     let manager = open(&disk);
@@ -69,15 +70,15 @@ fn what_a_running_engine_erases_is_gone_and_all_else_is_as_it_was() {
     manager.request().note("customer", "M. Curie").sell(LAPTOPS, 1).expect("stock");
     manager.run_until_idle();
     assert!(holds(&disk, "M. Curie") && shows(&manager));
-    let before = (counts(&manager), pending(&manager), manager.audit().newest_sequence());
+    let before = (counts(&manager), pending(&manager), manager.audit_log().newest_sequence());
 
     let redacted = manager.redact(hers).expect("sound");
     assert_eq!(redacted.records, 18);
     assert!(!holds(&disk, "M. Curie") && !shows(&manager), "it is still there");
     assert!(holds(&disk, "L. Meitner") && holds(&disk, "SUPPLIER"));
-    let after = (counts(&manager), pending(&manager), manager.audit().newest_sequence());
+    let after = (counts(&manager), pending(&manager), manager.audit_log().newest_sequence());
     assert_eq!(after, before);
-    let head = manager.head().expect("a journal");
+    let head = manager.journal_head().expect("a journal");
     assert_eq!(head.sequence, before.2, "nothing was recorded for it");
     let found = reader(&disk, None).verify(Some(HeadHash(head.hash))).expect("sound");
     assert_eq!((found.head, found.erased, found.given_up), (head, 18, 0));
@@ -107,17 +108,15 @@ fn what_a_running_engine_erases_is_gone_and_all_else_is_as_it_was() {
         pairs.sort();
         (entry.sequence, pairs)
     };
-    let oldest = again.audit().left();
+    let oldest = again.audit_log().evicted();
     let common = shown.iter().filter(|entry| entry.sequence > oldest).map(pairs);
     assert!(common.eq(entries(&again).iter().map(pairs).take_while(|it| it.0 <= before.2)));
 }
 
 /// An engine on disks that are watched, whose old segments go.
 fn short(storage: impl Storage, keep: JournalRetention) -> InventoryManager {
-    let builder = InventoryManager::builder().journal_storage(storage).without_threads();
-    let builder = WAREHOUSES.iter().fold(builder, |builder, name| builder.warehouse(*name));
-    let builder = builder.max_reservations(8_192).audit_queue(1_024).audit_retained(8);
-    let builder = builder.segment_bytes(900).checkpoint_every(1).journal_retention(keep);
+    let journal = JournalOptions::storage(storage).segment_bytes(900).checkpoint_every(1);
+    let builder = engine_on(journal.retention(keep)).limits(small().audit_retained(8));
     builder.build().unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -147,7 +146,7 @@ fn what_a_running_engine_erases_is_gone_from_its_archive_and_its_checkpoints() {
     let manager = short(disk.clone(), keep.clone());
     work(&manager, 15);
     assert!(holds(&disk, "M. Curie") && holds(&archive, "M. Curie"));
-    let head = manager.head().expect("a journal").hash;
+    let head = manager.journal_head().expect("a journal").hash;
     let redacted = manager.redact(hers).expect("sound");
     assert_eq!(redacted.records, 30);
     check_gone(&manager, &disk, Some(&archive), "at once");
@@ -209,7 +208,7 @@ fn a_power_cut_at_any_moment_leaves_a_sound_journal_that_another_call_finishes()
     manager.run_until_idle();
     manager.request().note("customer", "M. Curie").sell(LAPTOPS, 1).expect("stock");
     manager.flush().wait().expect("on the disk");
-    let acknowledged = manager.audit().newest_sequence();
+    let acknowledged = manager.audit_log().newest_sequence();
     let begun = moments.lock().expect("no panic").len();
     assert_eq!(manager.redact(hers).map(|it| it.records), Ok(22));
     // Its memory is of no use to those that come after.
@@ -231,7 +230,7 @@ fn a_power_cut_at_any_moment_leaves_a_sound_journal_that_another_call_finishes()
             half_done += usize::from((1..22).contains(&found.erased));
         }
         let manager = short(journal.clone(), JournalRetention::archive_on(old.clone()));
-        assert_eq!(manager.sold(LAPTOPS), 22, "{context}");
+        assert_eq!(manager.sold(LAPTOPS).expect("known"), 22, "{context}");
         let found = manager.redact(hers);
         assert!(found.is_ok(), "{context}: {found:?}");
         check_gone(&manager, &journal, Some(&old), &context);
@@ -248,8 +247,8 @@ fn no_file_is_replaced_that_is_still_to_be_synced() {
     let name = format!("stockade-erase-{}", std::process::id());
     let directory = std::env::temp_dir().join(name);
     let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC");
-    let builder = builder.journal(&directory).sync_interval(Duration::from_secs(3_600));
-    let manager = builder.least_free_space(0).build().expect("a new journal");
+    let journal = JournalOptions::directory(&directory).sync_interval(Duration::from_secs(3_600));
+    let manager = builder.journal(journal.least_free_space(0)).build().expect("a new journal");
     for _ in 0..5 {
         work(&manager, 2);
         assert_eq!(manager.redact(hers).map(|it| it.records), Ok(4));
@@ -267,7 +266,7 @@ fn no_file_is_replaced_that_is_still_to_be_synced() {
 #[test]
 fn a_subscriber_hears_nothing_any_more_of_what_it_had_read_ahead() {
     let disk = SimulatedDisk::new();
-    let manager = engine_on(&disk).segment_bytes(3_000).build().expect("a new journal");
+    let manager = engine_on(on(&disk).segment_bytes(3_000)).build().expect("a new journal");
     work(&manager, 20);
     let mut entries = manager.subscribe(JournalPosition::default()).expect("all is there");
     let mut last = 0;
@@ -276,7 +275,7 @@ fn a_subscriber_hears_nothing_any_more_of_what_it_had_read_ahead() {
     }
     manager.redact(hers).expect("sound");
     work(&manager, 1);
-    let newest = manager.audit().newest_sequence();
+    let newest = manager.audit_log().newest_sequence();
     while let Some(entry) = entries.try_next().expect("sound") {
         assert_eq!(entry.sequence, last + 1);
         last = entry.sequence;
@@ -288,12 +287,12 @@ fn a_subscriber_hears_nothing_any_more_of_what_it_had_read_ahead() {
 #[test]
 fn without_a_journal_notes_are_erased_in_memory() {
     let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC").without_threads();
-    let manager = builder.audit_retained(2_000).build().expect("an engine");
+    let manager = builder.limits(Limits::new().audit_retained(2_000)).build().expect("an engine");
     manager.add_stock(LAPTOPS, 1_000, "SUPPLIER").expect("room");
     let sell = |customer| {
         manager.request().note("customer", customer).sell(LAPTOPS, 1).expect("stock");
         let id = manager.request_transfer("SF", "NYC", "LAPTOP", 1).expect("pending");
-        manager.reject(id, customer, "no room").expect("pending");
+        manager.reject_transfer(id, customer, "no room").expect("pending");
     };
     ["M. Curie", "L. Meitner"].repeat(10).into_iter().for_each(sell);
     manager.flush().wait().expect("written");
@@ -323,7 +322,7 @@ fn without_a_journal_notes_are_erased_in_memory() {
 }
 
 fn counts_of(manager: &InventoryManager) -> stockade::Counts {
-    manager.counts(LAPTOPS)
+    manager.counts(LAPTOPS).expect("known")
 }
 
 #[test]
@@ -365,7 +364,7 @@ fn an_engine_that_ends_meanwhile_leaves_the_journal_to_nobody_before_it_is_let_g
     let disk = SimulatedDisk::new();
     let storage = Watched::one(&disk);
     let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC");
-    let builder = builder.journal_storage(storage.clone()).segment_bytes(900);
+    let builder = builder.journal(JournalOptions::storage(storage.clone()).segment_bytes(900));
     let manager = builder.build().expect("a new journal");
     work(&manager, 10);
     let refused = std::thread::scope(|scope| {

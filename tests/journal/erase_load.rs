@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    AuditFilter, Health, InventoryManager, JournalPosition, JournalReader, JournalRetention,
-    Storage, StorageFile,
+    AuditFilter, Health, InventoryManager, JournalOptions, JournalPosition, JournalReader,
+    JournalRetention, Limits, Storage, StorageFile,
 };
 
 use crate::erase::work;
@@ -38,7 +38,7 @@ fn buy(manager: &InventoryManager, customers: &AtomicUsize, end: &AtomicBool) ->
         let hold = request.clone().reserve(LAPTOPS, 1, MINUTE).expect("stock");
         let _ = request.release(hold).expect("pending");
         let id = request.request_transfer("SF", "NYC", "LAPTOP", 1).expect("pending");
-        manager.reject(id, &customer, "no room").expect("pending");
+        manager.reject_transfer(id, &customer, "no room").expect("pending");
         slowest = slowest.max(began.elapsed());
         bought += 1;
         std::thread::sleep(Duration::from_millis(3));
@@ -50,10 +50,11 @@ fn buy(manager: &InventoryManager, customers: &AtomicUsize, end: &AtomicBool) ->
 fn under_load_each_call_erases_all_that_was_noted_before_it_and_harms_nobody() {
     let (disk, archive) = (SimulatedDisk::new(), SimulatedDisk::new());
     let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC");
-    let builder = builder.journal_storage(disk.clone()).sync_interval(Duration::from_millis(1));
-    let builder = builder.segment_bytes(20_000).checkpoint_every(1).audit_retained(500);
-    let builder = builder.journal_retention(JournalRetention::archive_on(archive.clone()));
-    let manager = builder.max_transfer_requests(1_000).build().expect("a new journal");
+    let journal = JournalOptions::storage(disk.clone()).sync_interval(Duration::from_millis(1));
+    let journal = journal.segment_bytes(20_000).checkpoint_every(1);
+    let journal = journal.retention(JournalRetention::archive_on(archive.clone()));
+    let limits = Limits::new().audit_retained(500).max_transfer_requests(1_000);
+    let manager = builder.journal(journal).limits(limits).build().expect("a new journal");
     manager.add_stock(LAPTOPS, 1_000, "SUPPLIER").expect("room");
     let (customers, end) = (AtomicUsize::new(0), AtomicBool::new(false));
     let rounds = 12;
@@ -100,7 +101,7 @@ fn under_load_each_call_erases_all_that_was_noted_before_it_and_harms_nobody() {
             let erased = manager.redact(is_former).expect("sound");
             assert!(erased.records > 0, "round {round}");
             let every = AuditFilter::new().limit(usize::MAX);
-            let log = manager.audit().query(&every).entries;
+            let log = manager.audit_log().query(&every).entries;
             assert!(!log.iter().any(is_former), "round {round}: in the log");
             assert!(!holds(&disk, &former), "round {round}: in the journal");
             assert!(!holds(&archive, &former), "round {round}: in the archive");
@@ -187,7 +188,7 @@ impl Storage for Sipped {
 fn a_backup_beside_it_is_a_sound_copy() {
     let disk = Sipped::default();
     let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC").without_threads();
-    let builder = builder.journal_storage(disk.clone()).segment_bytes(6_000);
+    let builder = builder.journal(JournalOptions::storage(disk.clone()).segment_bytes(6_000));
     let manager = builder.build().expect("a new journal");
     work(&manager, 20);
     let copy = SimulatedDisk::new();

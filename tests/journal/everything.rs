@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    AuditEntry, AuditFilter, BasketLine, Counts, IdempotencyKey, InventoryManager, JournalReader,
-    ManualClock, NoReservation, NoTransferRequest, Owner, Reservation, ReservationId, Timestamp,
-    TransferRequest, TransferRequestId, TransferRequestStatus,
+    AuditEntry, AuditFilter, BasketLine, Counts, HoldRequest, IdempotencyKey, InventoryManager,
+    JournalReader, ManualClock, NoReservation, NoTransferRequest, Owner, Reservation,
+    ReservationId, Timestamp, TransferRequest, TransferRequestId, TransferRequestStatus,
 };
 
-use crate::state::{MINUTE, PRODUCTS, Random, WAREHOUSES, check_laws, counts, engine_on, seed};
+use crate::state::{
+    MINUTE, PRODUCTS, Random, WAREHOUSES, check_laws, counts, engine_on, on, seed, small,
+    without_handles,
+};
 
 /// What a run has made so far, to be looked at again.
 #[derive(Default)]
@@ -20,7 +23,7 @@ struct Made {
     requests: u64,
     keys: u64,
     /// Keyed calls and what they were answered: the kind, the key's number, the units, the answer.
-    answers: Vec<(usize, u64, u32, String)>,
+    answers: Vec<(Asked, String)>,
 }
 
 /// Everything that an engine shows, but for the log.
@@ -53,10 +56,16 @@ fn view(manager: &InventoryManager, made: &Made) -> View {
         counts: counts(manager),
         rooms: WAREHOUSES.iter().map(room).collect(),
         thresholds: places()
-            .map(|place| manager.stock_level(place).and_then(|level| level.threshold()))
+            .map(|place| manager.stock_level(place).ok().and_then(|level| level.threshold()))
             .collect(),
-        reservations: made.ids.iter().map(|id| (*id, manager.reservation(*id))).collect(),
-        by_key: (0..made.keys).map(|number| manager.reservation_by_key(&key(number))).collect(),
+        reservations: made
+            .ids
+            .iter()
+            .map(|id| (*id, manager.reservation(*id).map(without_handles)))
+            .collect(),
+        by_key: (0..made.keys)
+            .map(|number| manager.reservation_by_key(&key(number)).map(without_handles))
+            .collect(),
         open: manager.transfer_requests(),
         requests: (0..=made.requests).map(|id| manager.transfer_request(id.into())).collect(),
         longest_ttl: manager.longest_ttl(),
@@ -66,7 +75,7 @@ fn view(manager: &InventoryManager, made: &Made) -> View {
 /// The log, with each entry's pairs in one order: facts and notes are kept apart in a journal.
 fn log(manager: &InventoryManager) -> Vec<(AuditEntry, Vec<(String, String)>)> {
     manager.flush().wait().expect("written");
-    let entries = manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+    let entries = manager.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries;
     let sorted = |entry: AuditEntry| {
         let mut pairs = entry.metadata().to_vec();
         pairs.sort();
@@ -117,15 +126,17 @@ fn step(manager: &InventoryManager, random: &mut Random, made: &mut Made) {
     let product = PRODUCTS[random.below(PRODUCTS.len())];
     let (place, units) = ((warehouse, product), 1 + random.below(4) as u32);
     let ttl = Duration::from_millis(200 + random.below(4_000) as u64);
+    let owner = (random.below(3) == 0).then(|| Owner([random.below(200) as u8; 16]));
     let mut request = manager.request();
-    if random.below(3) == 0 {
-        request = request.owner(Owner([random.below(200) as u8; 16]));
-    }
     if random.below(3) == 0 {
         request = request.note("order", format!("A-{}", random.below(100)));
     }
+    let mut of_hold = HoldRequest::from(request.clone());
+    if let Some(owner) = owner {
+        of_hold = of_hold.owner(owner);
+    }
     if random.below(3) == 0 {
-        request = request.keep_until_shipped();
+        of_hold = of_hold.keep_until_shipped();
     }
     let hold = (!made.ids.is_empty()).then(|| made.ids[random.below(made.ids.len())]);
     // Of the newest ones more often: those are pending.
@@ -143,12 +154,12 @@ fn step(manager: &InventoryManager, random: &mut Random, made: &mut Made) {
     match (random.below(29), hold) {
         (0 | 1, _) => drop(request.add_stock(place, units * 5, "SUPPLIER")),
         (2, _) => drop(request.remove_stock(place, units, "dropped")),
-        (3..=5, _) => made.ids.extend(request.reserve(place, units, ttl)),
-        (6 | 7, _) => made.ids.extend(request.reserve_basket(&two, ttl)),
-        (8, _) => made.ids.extend(request.sell(place, units)),
+        (3..=5, _) => made.ids.extend(of_hold.reserve(place, units, ttl)),
+        (6 | 7, _) => made.ids.extend(of_hold.reserve_basket(&two, ttl)),
+        (8, _) => made.ids.extend(of_hold.sell(place, units)),
         (9, _) => {
             let order = [warehouse.into(), other.into()];
-            made.ids.extend(request.fulfill_across_warehouses(product, units * 2, &order, ttl));
+            made.ids.extend(of_hold.fulfill_across_warehouses(product, units * 2, &order, ttl));
         }
         (10, Some(id)) => drop(request.confirm(id)),
         (11, Some(id)) => drop(request.release(id)),
@@ -167,7 +178,7 @@ fn step(manager: &InventoryManager, random: &mut Random, made: &mut Made) {
                     .collect(),
                 None => two.to_vec(),
             };
-            if let Ok(stockade::ConfirmOrRetake::Retaken(new)) = request.confirm_or_retake(id, &all)
+            if let Ok(stockade::ConfirmOrRetake::Retaken(new)) = of_hold.confirm_or_retake(id, &all)
             {
                 made.ids.push(new);
             }
@@ -176,19 +187,28 @@ fn step(manager: &InventoryManager, random: &mut Random, made: &mut Made) {
         (21, _) => drop(request.cancel_sale(place, 1, "lost")),
         (22, _) => drop(request.transfer(warehouse, other, product, units)),
         (23, _) => {
-            let request = if random.below(2) == 0 { request.hold_units() } else { request };
-            if let Ok(id) = request.request_transfer(warehouse, other, product, units * 3) {
+            let hold_units = random.below(2) == 0;
+            let (from, to, units) = (warehouse, other, units * 3);
+            let made_now = if hold_units {
+                request.hold_units().request_transfer(from, to, product, units)
+            } else {
+                request.request_transfer(from, to, product, units)
+            };
+            if let Ok(id) = made_now {
                 made.requests = made.requests.max(id.as_u64());
             }
         }
         (24, _) => {
             let id = TransferRequestId::from(1 + random.below(made.requests as usize + 1) as u64);
             match random.below(3) {
-                0 => drop(request.reject(id, "mira", "no room")),
-                _ => drop(request.approve(id, "tom")),
+                0 => drop(request.reject_transfer(id, "mira", "no room")),
+                _ => drop(request.approve_transfer(id, "tom")),
             }
         }
-        (25, _) => keyed(manager, random.below(4), made.keys, units, made, true),
+        (25, _) => {
+            let asked = Asked { kind: random.below(4), number: made.keys, units };
+            keyed(manager, asked, made, true);
+        }
         (26, _) => setting(manager, random, place),
         (27, _) => erase(manager, random),
         _ => manager.run_until_idle(),
@@ -203,64 +223,45 @@ fn erase(manager: &InventoryManager, random: &mut Random) {
     };
     let is_wanted = |entry: &AuditEntry| entry.note(name) == Some(&value);
     manager.redact(is_wanted).expect("a sound journal");
-    let entries = manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+    let entries = manager.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries;
     assert!(!entries.iter().any(is_wanted), "{name}={value} is still there");
 }
 
-/// A call under a key; a repeat is to be answered alike.
-fn keyed(
-    manager: &InventoryManager,
+/// A call under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Asked {
     kind: usize,
+    /// Of the key.
     number: u64,
     units: u32,
-    made: &mut Made,
-    first: bool,
-) {
+}
+
+/// Makes a call under a key; a repeat is to be answered alike.
+fn keyed(manager: &InventoryManager, asked: Asked, made: &mut Made, first: bool) {
+    let Asked { kind, number, units } = asked;
     let request = manager.request().key(key(number));
     let place = (WAREHOUSES[0], PRODUCTS[0]);
     let text = |answer: &dyn std::fmt::Debug| format!("{answer:?}");
-    let answer = match kind {
-        0 => request.reserve(place, units, MINUTE).map(|id| {
-            if first {
-                made.ids.push(id);
-            }
-            text(&id)
-        }),
-        1 => request.sell(place, units).map(|id| {
-            if first {
-                made.ids.push(id);
-            }
-            text(&id)
-        }),
-        2 => return keyed_request(manager, number, units, made, first),
-        _ => {
-            let answer = request.add_stock(place, units, "SUPPLIER");
-            if let Ok(()) = answer {
-                note_answer(made, (kind, number, units, text(&answer)), first);
-            }
-            return;
+    let mut hold = |id| {
+        if first {
+            made.ids.push(id);
         }
+        text(&id)
     };
-    if let Ok(answer) = answer {
-        note_answer(made, (kind, number, units, answer), first);
-    }
-}
-
-fn keyed_request(
-    manager: &InventoryManager,
-    number: u64,
-    units: u32,
-    made: &mut Made,
-    first: bool,
-) {
-    let request = manager.request().key(key(number));
-    if let Ok(id) = request.request_transfer(WAREHOUSES[0], WAREHOUSES[1], PRODUCTS[0], units) {
-        made.requests = made.requests.max(id.as_u64());
-        note_answer(made, (2, number, units, format!("{id:?}")), first);
-    }
-}
-
-fn note_answer(made: &mut Made, answer: (usize, u64, u32, String), first: bool) {
+    let answer = match kind {
+        0 => request.reserve(place, units, MINUTE).map(&mut hold).ok(),
+        1 => request.sell(place, units).map(&mut hold).ok(),
+        2 => {
+            let (from, to) = (WAREHOUSES[0], WAREHOUSES[1]);
+            request.request_transfer(from, to, PRODUCTS[0], units).ok().map(|id| {
+                made.requests = made.requests.max(id.as_u64());
+                text(&id)
+            })
+        }
+        _ => request.add_stock(place, units, "SUPPLIER").ok().map(|done| text(&done)),
+    };
+    let Some(answer) = answer else { return };
+    let answer = (asked, answer);
     if first {
         made.keys += 1;
         made.answers.push(answer);
@@ -342,7 +343,7 @@ fn check_with_checkpoints(
     let manager = open(&image, 0);
     assert_eq!(view(&manager, made), *shown, "{context}: with a checkpoint");
     assert!(manager.verify().expect("a sound journal").is_sound(), "{context}");
-    let recovered = manager.recovered().expect("a journal");
+    let recovered = manager.recovery_report().expect("a journal");
     assert_eq!(recovered.unusable_checkpoints, [], "{context}");
     let whole = JournalReader::on(image).verify(None);
     assert!(whole.is_ok(), "{context}: {whole:?}");
@@ -353,11 +354,12 @@ fn play(seed: u64) -> Vec<&'static str> {
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
     let mut random = Random::new(seed);
     let open = |disk: &SimulatedDisk, retained| {
-        let builder = engine_on(disk).audit_retained(retained).checkpoint_every(1);
-        let builder = builder.clock(Arc::clone(&clock)).recovery_grace(Duration::ZERO);
+        let journal = on(disk).checkpoint_every(1).segment_bytes(4_000);
+        let builder = engine_on(journal.recovery_grace(Duration::ZERO)).clock(Arc::clone(&clock));
         // Long enough that no record of what is over goes during the run.
-        let builder = builder.retention(60 * MINUTE, 10_000).key_retention(60 * MINUTE, 10_000);
-        builder.seed(seed).segment_bytes(4_000).build().unwrap_or_else(|it| panic!("{seed}: {it}"))
+        let limits = small().retention(60 * MINUTE, 10_000).key_retention(60 * MINUTE, 10_000);
+        let builder = builder.limits(limits.audit_retained(retained)).seed(seed);
+        builder.build().unwrap_or_else(|it| panic!("{seed}: {it}"))
     };
     let mut disk = SimulatedDisk::new();
     let mut made = Made::default();
@@ -395,8 +397,8 @@ fn play(seed: u64) -> Vec<&'static str> {
         assert!(found.is_sound() && found.under_way == 0, "{context}: {found:?}");
         same_log(&entries, &log(&manager), &context);
         let answers = made.answers.clone();
-        for (kind, number, units, _) in answers {
-            keyed(&manager, kind, number, units, &mut made, false);
+        for (asked, _) in answers {
+            keyed(&manager, asked, &mut made, false);
         }
         assert_eq!(view(&manager, &made), shown, "{context}: a repeat moved something");
     }

@@ -10,17 +10,17 @@ use std::time::Duration;
 use stockade::testing::SimulatedDisk;
 use stockade::{
     AuditEntry, AuditFilter, Builder, Durability, InventoryManager, JournalError, JournalPosition,
-    JournalReader, Subscription,
+    JournalReader, Limits, Subscription,
 };
 
-use crate::state::{MINUTE, check_laws, engine_on};
+use crate::state::{MINUTE, check_laws, engine_on, on};
 
 const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
 
 fn threaded(disk: &SimulatedDisk) -> Builder {
     let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC").warehouse("LA");
-    let builder = builder.journal_storage(disk.clone()).max_reservations(8_192);
-    builder.segment_bytes(20_000).sync_interval(Duration::from_millis(1))
+    let journal = on(disk).segment_bytes(20_000).sync_interval(Duration::from_millis(1));
+    builder.journal(journal).limits(Limits::new().max_reservations(8_192))
 }
 
 fn all(subscription: &mut Subscription) -> Vec<AuditEntry> {
@@ -28,7 +28,7 @@ fn all(subscription: &mut Subscription) -> Vec<AuditEntry> {
 }
 
 fn log(manager: &InventoryManager) -> Vec<AuditEntry> {
-    manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries
+    manager.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries
 }
 
 fn beginning() -> JournalPosition {
@@ -76,7 +76,7 @@ fn a_position_that_was_kept_is_gone_on_from_after_a_restart() {
     let mut kept = beginning();
     let mut seen = Vec::new();
     for _ in 0..4 {
-        let manager = engine_on(&disk).segment_bytes(900).build().expect("a sound journal");
+        let manager = engine_on(on(&disk).segment_bytes(900)).build().expect("a sound journal");
         for _ in 0..10 {
             manager.add_stock(LAPTOPS, 1, "SUPPLIER").expect("room");
         }
@@ -85,7 +85,7 @@ fn a_position_that_was_kept_is_gone_on_from_after_a_restart() {
         manager.add_stock(LAPTOPS, 1, "SUPPLIER").expect("room");
         let mut subscription = manager.subscribe(kept).expect("it is all there");
         seen.extend(all(&mut subscription));
-        assert_eq!(seen.last().map(|it| it.sequence), Some(manager.audit().newest_sequence()));
+        assert_eq!(seen.last().map(|it| it.sequence), Some(manager.audit_log().newest_sequence()));
         kept = subscription.position().to_string().parse().expect("a position");
     }
     assert!(seen.iter().map(|it| it.sequence).eq(1..=seen.len() as u64), "a gap, or a repeat");
@@ -97,7 +97,7 @@ fn a_position_in_a_lost_tail_is_told_so() {
     let manager = engine_on(&disk).build().expect("a new journal");
     manager.add_stock(LAPTOPS, 10, "SUPPLIER").expect("room");
     manager.flush().wait().expect("on the disk");
-    let durable = manager.audit().newest_sequence();
+    let durable = manager.audit_log().newest_sequence();
     manager.sell(LAPTOPS, 1).expect("stock");
     manager.run_until_idle();
     let mut eager = manager.subscribe(beginning()).expect("a journal").including_buffered();
@@ -175,8 +175,8 @@ fn a_copy_that_is_made_under_load_is_a_journal_up_to_its_head() {
             assert_eq!(JournalReader::on(copy.clone()).verify(None).expect("sound").head, head);
             let again = engine_on(&copy).build().expect("a sound journal");
             check_laws(&again);
-            assert!(again.sold(LAPTOPS) <= manager.sold(LAPTOPS));
-            assert_eq!(again.recovered().map(|it| it.entries), Some(head.sequence));
+            assert!(again.sold(LAPTOPS).expect("known") <= manager.sold(LAPTOPS).expect("known"));
+            assert_eq!(again.recovery_report().map(|it| it.entries), Some(head.sequence));
             let refused = manager.backup_to(&copy).expect_err("there is a journal");
             assert!(matches!(refused, JournalError::Storage { .. }));
         }
@@ -198,7 +198,7 @@ fn a_subscriber_goes_past_what_a_power_cut_has_torn() {
     *torn.and_then(|(_, bytes)| bytes.last_mut()).expect("a segment") ^= 1;
     let disk = SimulatedDisk::with_files(files);
     let manager = engine_on(&disk).build().expect("a torn tail is cut");
-    assert!(manager.recovered().is_some_and(|it| it.torn.is_some()));
+    assert!(manager.recovery_report().is_some_and(|it| it.torn.is_some()));
     manager.sell(LAPTOPS, 2).expect("stock");
     manager.flush().wait().expect("written");
     let mut subscription = manager.subscribe(beginning()).expect("a journal");

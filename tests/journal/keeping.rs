@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use stockade::testing::SimulatedDisk;
-use stockade::{Builder, Health, InventoryManager, JournalReader};
+use stockade::{Builder, Health, InventoryManager, JournalOptions, JournalReader, Limits};
 
 use crate::stalled::StalledDisk;
 use crate::state::MINUTE;
@@ -16,9 +16,15 @@ fn checkpoints(disk: &SimulatedDisk) -> usize {
     disk.files().iter().filter(|(name, _)| name.ends_with(".checkpoint")).count()
 }
 
-fn engine_on(storage: &Watched) -> Builder {
-    let builder = InventoryManager::builder().warehouse("SF").journal_storage(storage.clone());
-    builder.audit_retained(8).sync_interval(Duration::from_millis(1)).checkpoint_every(1)
+/// A journal with a checkpoint after each segment.
+fn on(storage: &Watched) -> JournalOptions {
+    let journal = JournalOptions::storage(storage.clone()).checkpoint_every(1);
+    journal.sync_interval(Duration::from_millis(1))
+}
+
+fn engine_on(journal: JournalOptions) -> Builder {
+    let builder = InventoryManager::builder().warehouse("SF").journal(journal);
+    builder.limits(Limits::new().audit_retained(8))
 }
 
 fn add(manager: &InventoryManager, times: usize) {
@@ -32,7 +38,7 @@ fn the_journal_is_left_to_nobody_while_a_checkpoint_is_still_being_written() {
     for round in 0..8 {
         let disk = SimulatedDisk::new();
         let storage = Watched::one(&disk).with_slow_checkpoints(Duration::from_millis(20));
-        let manager = engine_on(&storage).segment_bytes(400).build().expect("a new journal");
+        let manager = engine_on(on(&storage).segment_bytes(400)).build().expect("a new journal");
         for _ in 0..20 {
             add(&manager, 4);
             manager.flush().wait().expect("written");
@@ -58,7 +64,8 @@ fn the_journal_is_left_to_nobody_while_a_checkpoint_is_still_being_written() {
 fn an_orderly_end_gives_the_journal_back_before_it_returns() {
     let storage = Watched::one(&SimulatedDisk::new());
     for _ in 0..20 {
-        let manager = engine_on(&storage).segment_bytes(400).build().expect("nobody else has it");
+        let manager =
+            engine_on(on(&storage).segment_bytes(400)).build().expect("nobody else has it");
         add(&manager, 20);
         assert!(manager.shutdown(MINUTE).is_clean());
         assert!(!storage.is_locked());
@@ -74,8 +81,8 @@ fn many_short_runs_leave_no_more_to_replay_than_one_long_one() {
     let mut newest = None;
     for run in 0..12 {
         // Far less than a segment each.
-        let manager = engine_on(&storage).checkpoint_every(3).build().expect("a sound journal");
-        let recovered = manager.recovered().expect("a journal");
+        let manager = engine_on(on(&storage).checkpoint_every(3)).build().expect("a sound journal");
+        let recovered = manager.recovery_report().expect("a journal");
         if run > 5 {
             let behind = recovered.entries - recovered.checkpoint.expect("one was written");
             // At most two intervals of three runs, with an opening, a closing and ten entries each.
@@ -91,7 +98,7 @@ fn many_short_runs_leave_no_more_to_replay_than_one_long_one() {
 #[test]
 fn an_end_in_good_order_catches_up_where_a_checkpoint_is_due() {
     let disk = SimulatedDisk::new();
-    let manager = engine_on(&Watched::one(&disk)).segment_bytes(2_000).checkpoint_every(3);
+    let manager = engine_on(on(&Watched::one(&disk)).segment_bytes(2_000).checkpoint_every(3));
     let manager = manager.build().expect("a new journal");
     // Faster than the auditor, which looks every tenth of a second.
     for _ in 0..20 {
@@ -100,8 +107,8 @@ fn an_end_in_good_order_catches_up_where_a_checkpoint_is_due() {
     }
     assert!(manager.shutdown(MINUTE).is_clean());
     assert!(checkpoints(&disk) > 0);
-    let again = engine_on(&Watched::one(&disk.killed())).build().expect("a sound journal");
-    let recovered = again.recovered().expect("a journal");
+    let again = engine_on(on(&Watched::one(&disk.killed()))).build().expect("a sound journal");
+    let recovered = again.recovery_report().expect("a journal");
     let behind = recovered.entries - recovered.checkpoint.expect("one was written");
     assert!(recovered.closed && behind < 300, "{behind} of {}", recovered.entries);
 }
@@ -110,7 +117,7 @@ fn an_end_in_good_order_catches_up_where_a_checkpoint_is_due() {
 fn a_checkpoint_that_can_not_be_written_shows_in_health_and_stops_nobody() {
     let disk = SimulatedDisk::new();
     let storage = Watched::one(&disk);
-    let manager = engine_on(&storage).segment_bytes(400).without_threads().build();
+    let manager = engine_on(on(&storage).segment_bytes(400)).without_threads().build();
     let manager = manager.expect("a new journal");
     let work = || {
         for _ in 0..10 {
@@ -133,7 +140,7 @@ fn a_checkpoint_that_can_not_be_written_shows_in_health_and_stops_nobody() {
 #[test]
 fn an_auditor_that_has_died_shows_in_health_and_stops_nobody() {
     let disk = StalledDisk::default();
-    let builder = InventoryManager::builder().warehouse("SF").journal_storage(disk.clone());
+    let builder = InventoryManager::builder().warehouse("SF").journal(disk.clone());
     let manager = builder.build().expect("a new journal");
     disk.panic_once_in_a_read();
     let until = Instant::now() + Duration::from_secs(20);
@@ -145,23 +152,26 @@ fn an_auditor_that_has_died_shows_in_health_and_stops_nobody() {
     // What it has added up half-way is believed by nobody.
     assert!(manager.verify().is_err());
     assert!(manager.shutdown(MINUTE).is_clean());
-    let again = InventoryManager::builder().warehouse("SF").journal_storage(disk.disk.killed());
+    let again = InventoryManager::builder().warehouse("SF").journal(disk.disk.killed());
     assert!(again.build().expect("a sound journal").verify().expect("sound").is_sound());
 }
 
 #[test]
 fn no_checkpoint_comes_before_as_many_entries_as_the_log_retains() {
     let disk = SimulatedDisk::new();
-    let builder = engine_on(&Watched::one(&disk)).audit_retained(100).without_threads();
-    let manager = builder.segment_bytes(300).build().expect("a new journal");
+    let builder = engine_on(on(&Watched::one(&disk)).segment_bytes(300));
+    let builder = builder.limits(Limits::new().audit_retained(100)).without_threads();
+    let manager = builder.build().expect("a new journal");
     let mut seen = 0;
     for _ in 0..200 {
         add(&manager, 2);
         manager.flush().wait().expect("written");
         assert!(manager.verify().expect("sound").is_sound());
         seen = seen.max(checkpoints(&disk));
-        let open = engine_on(&Watched::one(&disk.killed())).audit_retained(100).without_threads();
-        let recovered = open.build().expect("sound").recovered().expect("a journal").clone();
+        let open = engine_on(on(&Watched::one(&disk.killed())))
+            .limits(Limits::new().audit_retained(100))
+            .without_threads();
+        let recovered = open.build().expect("sound").recovery_report().expect("a journal").clone();
         let behind = recovered.entries - recovered.checkpoint.unwrap_or(0);
         assert!(behind < 240, "{behind} entries were replayed");
     }

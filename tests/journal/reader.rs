@@ -10,12 +10,12 @@ use stockade::{
     ManualClock, Timestamp,
 };
 
-use crate::state::{MINUTE, PRODUCTS, Random, WAREHOUSES, engine_on, seed};
+use crate::state::{MINUTE, PRODUCTS, Random, WAREHOUSES, engine_on, on, seed};
 
 /// A day in a shop; the clock goes on by a second with each step.
 fn day(disk: &SimulatedDisk, steps: usize) -> InventoryManager {
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
-    let builder = engine_on(disk).clock(Arc::clone(&clock)).segment_bytes(3_000);
+    let builder = engine_on(on(disk).segment_bytes(3_000)).clock(Arc::clone(&clock));
     let manager = builder.build().expect("a new journal");
     let mut random = Random::new(seed());
     for step in 0..steps {
@@ -38,8 +38,8 @@ fn day(disk: &SimulatedDisk, steps: usize) -> InventoryManager {
 fn stock(manager: &InventoryManager) -> Vec<(String, String, u32, u32, u32)> {
     let mut rows = Vec::new();
     for place in WAREHOUSES.iter().flat_map(|w| PRODUCTS.iter().map(move |p| (*w, *p))) {
-        if let Some(level) = manager.level(place) {
-            let counts = manager.counts(level);
+        if let Ok(level) = manager.level(place) {
+            let counts = manager.counts(level).expect("known");
             let (warehouse, product) = (place.0.to_owned(), place.1.to_owned());
             let row = (warehouse, product, counts.available, counts.reserved, counts.sold);
             rows.push((level, row));
@@ -62,7 +62,7 @@ fn the_stock_of_a_journal_is_its_engines() {
     let manager = day(&disk, 200);
     let mut reader = JournalReader::on(disk.clone());
     let found = reader.stock(None).expect("sound");
-    assert_eq!(found.sequence, manager.audit().newest_sequence());
+    assert_eq!(found.sequence, manager.audit_log().newest_sequence());
     assert_eq!(rows(found), stock(&manager));
 }
 
@@ -100,7 +100,7 @@ fn the_entries_of_a_journal_are_those_of_the_log() {
     for filter in filters {
         let mut read = Vec::new();
         reader.entries(&filter, |entry| read.push(entry)).expect("sound");
-        assert!(read == manager.audit().query(&filter).entries, "{filter:?}");
+        assert!(read == manager.audit_log().query(&filter).entries, "{filter:?}");
     }
 }
 
@@ -108,7 +108,7 @@ fn the_entries_of_a_journal_are_those_of_the_log() {
 fn the_head_of_an_empty_journal_is_that_of_no_other() {
     let disk = SimulatedDisk::new();
     let manager = engine_on(&disk).build().expect("a new journal");
-    let head = manager.head().expect("a journal");
+    let head = manager.journal_head().expect("a journal");
     assert_eq!((head.sequence, head.hash), (0, [0; 32]));
     let mut reader = JournalReader::on(disk.clone());
     let empty = reader.verify(Some(HeadHash(head.hash)));
@@ -122,11 +122,11 @@ fn the_head_of_an_empty_journal_is_that_of_no_other() {
 fn a_verification_says_what_it_found() {
     let disk = SimulatedDisk::new();
     let manager = day(&disk, 60);
-    let noted = HeadHash(manager.head().expect("a journal").hash);
+    let noted = HeadHash(manager.journal_head().expect("a journal").hash);
     manager.add_stock(("SF", "LAPTOP"), 1, "SUPPLIER").expect("room");
     manager.flush().wait().expect("written");
-    let head = manager.head().expect("a journal");
-    assert_eq!(head.sequence, manager.audit().newest_sequence());
+    let head = manager.journal_head().expect("a journal");
+    assert_eq!(head.sequence, manager.audit_log().newest_sequence());
     let mut reader = JournalReader::on(disk.killed());
     let open = reader.verify(None).expect("sound");
     assert_eq!((open.closed, open.head, &open.torn), (false, head, &None));
@@ -175,8 +175,8 @@ fn a_torn_tail_is_told_and_is_no_error() {
 #[test]
 fn a_journal_can_be_read_while_it_is_written() {
     let disk = SimulatedDisk::new();
-    let builder = InventoryManager::builder().warehouse("SF").journal_storage(disk.clone());
-    let builder = builder.segment_bytes(50_000).sync_interval(Duration::from_millis(1));
+    let journal = on(&disk).segment_bytes(50_000).sync_interval(Duration::from_millis(1));
+    let builder = InventoryManager::builder().warehouse("SF").journal(journal);
     let manager = builder.build().expect("a new journal");
     manager.add_stock(("SF", "LAPTOP"), 1 << 30, "SUPPLIER").expect("room");
     let done = AtomicBool::new(false);

@@ -6,7 +6,7 @@ use stockade::{
     JournalRetention, redact, redact_with_archive,
 };
 
-use crate::state::{MINUTE, check_laws, counts, engine_on, pending};
+use crate::state::{MINUTE, check_laws, counts, engine_on, on, pending, small};
 use crate::watched::Watched;
 
 const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
@@ -29,7 +29,7 @@ pub(crate) fn give_up_a_note(manager: &InventoryManager, disk: &SimulatedDisk) {
 #[test]
 fn what_was_erased_is_gone_and_all_else_is_as_it_was() {
     let disk = SimulatedDisk::new();
-    let manager = engine_on(&disk).segment_bytes(900).build().expect("a new journal");
+    let manager = engine_on(on(&disk).segment_bytes(900)).build().expect("a new journal");
     manager.add_stock(LAPTOPS, 100, "SUPPLIER").expect("room");
     for customer in ["M. Curie", "L. Meitner", "E. Noether", "M. Curie"] {
         for _ in 0..4 {
@@ -64,7 +64,7 @@ fn what_was_erased_is_gone_and_all_else_is_as_it_was() {
     let again = engine_on(&image).build().expect("a sound journal");
     check_laws(&again);
     assert_eq!((counts(&again), pending(&again)), before);
-    let entries = again.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+    let entries = again.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries;
     let noted = entries.iter().filter(|entry| entry.note("customer").is_some());
     assert_eq!(noted.count(), 16, "the others'");
 }
@@ -72,7 +72,7 @@ fn what_was_erased_is_gone_and_all_else_is_as_it_was() {
 #[test]
 fn a_crash_while_notes_are_erased_leaves_a_sound_journal() {
     let disk = SimulatedDisk::new();
-    let manager = engine_on(&disk).segment_bytes(700).build().expect("a new journal");
+    let manager = engine_on(on(&disk).segment_bytes(700)).build().expect("a new journal");
     manager.add_stock(LAPTOPS, 100, "SUPPLIER").expect("room");
     for _ in 0..12 {
         manager.request().note("customer", "M. Curie").sell(LAPTOPS, 1).expect("stock");
@@ -99,13 +99,14 @@ pub(crate) fn hers(entry: &AuditEntry) -> bool {
 
 /// A journal of which nearly all segments went, with notes and decisions all over it.
 fn trimmed(disk: &SimulatedDisk, keep: JournalRetention) {
-    let builder = engine_on(disk).segment_bytes(900).audit_retained(8).checkpoint_every(1);
-    let manager = builder.journal_retention(keep).build().expect("a new journal");
+    let journal = on(disk).segment_bytes(900).checkpoint_every(1).retention(keep);
+    let builder = engine_on(journal).limits(small().audit_retained(8));
+    let manager = builder.build().expect("a new journal");
     manager.add_stock(LAPTOPS, 1_000, "SUPPLIER").expect("room");
     for customer in ["M. Curie", "L. Meitner"].repeat(15) {
         manager.request().note("customer", customer).sell(LAPTOPS, 1).expect("stock");
         let id = manager.request_transfer("SF", "NYC", "LAPTOP", 1).expect("pending");
-        manager.reject(id, customer, "no room").expect("pending");
+        manager.reject_transfer(id, customer, "no room").expect("pending");
         manager.flush().wait().expect("on the disk");
         assert!(manager.verify().expect("sound").is_sound());
     }
@@ -136,8 +137,9 @@ fn what_is_erased_is_gone_from_the_archive_and_from_checkpoints_too() {
         let found = found.unwrap_or_else(|error| panic!("{context}: {error}"));
         assert_eq!((found.oldest, found.erased), (1, 30), "{context}");
         assert!(JournalReader::on(disk.clone()).verify(None).is_ok(), "{context}");
-        let manager = engine_on(&disk.killed()).audit_retained(8).build().expect(context);
-        assert_eq!(manager.sold(LAPTOPS), 30, "{context}");
+        let manager =
+            engine_on(disk.killed()).limits(small().audit_retained(8)).build().expect(context);
+        assert_eq!(manager.sold(LAPTOPS).expect("known"), 30, "{context}");
     };
     check(&disk, &archive, "at once");
     assert!(holds(&archive, "L. Meitner") && holds(&disk, "L. Meitner"));
@@ -164,8 +166,9 @@ fn what_is_erased_is_gone_where_the_segments_that_told_of_it_were_removed() {
         assert!(!holds(disk, "M. Curie"), "{context}");
         let found = JournalReader::on(disk.clone()).verify(Some(HeadHash(head.hash)));
         assert!(found.is_ok(), "{context}: {found:?}");
-        let manager = engine_on(&disk.killed()).audit_retained(8).build().expect(context);
-        assert_eq!(manager.sold(LAPTOPS), 30, "{context}");
+        let manager =
+            engine_on(disk.killed()).limits(small().audit_retained(8)).build().expect(context);
+        assert_eq!(manager.sold(LAPTOPS).expect("known"), 30, "{context}");
     };
     check(&disk, "at once");
     for step in begun..=disk.steps() {

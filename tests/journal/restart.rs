@@ -6,11 +6,11 @@ use std::time::Duration;
 use stockade::testing::SimulatedDisk;
 use stockade::{
     AddError, AuditFilter, BasketLine, BuildError, ConfirmError, ConfirmOrRetake, FileStorage,
-    IdempotencyKey, InventoryManager, JournalError, KeyError, ManualClock, Owner, Release,
-    ReservationStatus, Timestamp, WarehouseSpec,
+    Gone, IdempotencyKey, InventoryManager, JournalError, KeyError, ManualClock, Owner, PlaceError,
+    Release, ReservationStatus, Timestamp, WarehouseSpec,
 };
 
-use crate::state::{MINUTE, check_laws, counts, engine_on, pending};
+use crate::state::{MINUTE, check_laws, counts, engine_on, on, pending, small};
 
 fn key(name: &str) -> IdempotencyKey {
     IdempotencyKey::try_from(name).expect("a legal key")
@@ -44,8 +44,9 @@ fn everything_that_an_engine_knows_survives_a_restart() {
     first.suspend("LA").expect("a setting");
 
     let (before, holds) = (counts(&first), pending(&first));
-    let (entries, handle) = (first.audit().newest_sequence(), first.level(("NYC", "PHONE")));
-    let retained = first.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+    let (entries, handle) =
+        (first.audit_log().newest_sequence(), first.level(("NYC", "PHONE")).expect("open"));
+    let retained = first.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries;
     drop(first);
 
     for _ in 0..2 {
@@ -53,7 +54,8 @@ fn everything_that_an_engine_knows_survives_a_restart() {
         assert_eq!(counts(&again), before);
         assert_eq!(pending(&again), holds);
         check_laws(&again);
-        assert_eq!(again.level(("NYC", "PHONE")), handle);
+        assert_eq!(again.level(("NYC", "PHONE")).map(|it| it.index()), Ok(handle.index()));
+        assert_eq!(again.available(handle), Err(PlaceError::ForeignHandle), "of the engine before");
         let held = again.reservation(held).expect("pending");
         assert_eq!((held.owner, held.expires_at), (Some(owner), expiry));
         assert_eq!(again.reservation(basket).expect("pending").lines.len(), 2);
@@ -70,13 +72,13 @@ fn everything_that_an_engine_knows_survives_a_restart() {
         assert_eq!(level(("NYC", "PHONE")), Some(9));
         let refused = again.add_stock(("LA", "LAPTOP"), 1, "SUPPLIER");
         assert!(matches!(refused, Err(AddError::Suspended { .. })));
-        let report = again.recovered().expect("a journal");
+        let report = again.recovery_report().expect("a journal");
         assert!(report.closed && report.torn.is_none());
         assert!(report.entries > entries, "{report:?}");
-        let log = again.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+        let log = again.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries;
         assert_eq!(log[..retained.len()], retained[..]);
         again.flush().wait().expect("written");
-        assert!(again.audit().newest_sequence() > report.entries);
+        assert!(again.audit_log().newest_sequence() > report.entries);
     }
     let last = open();
     last.confirm(held).expect("pending");
@@ -89,7 +91,7 @@ fn a_hold_that_fell_due_while_the_engine_was_down_gets_a_grace() {
     let disk = SimulatedDisk::new();
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
     let open = |grace| {
-        let builder = engine_on(&disk).clock(Arc::clone(&clock)).recovery_grace(grace);
+        let builder = engine_on(on(&disk).recovery_grace(grace)).clock(Arc::clone(&clock));
         builder.build().expect("a sound journal")
     };
     let first = open(MINUTE);
@@ -101,7 +103,7 @@ fn a_hold_that_fell_due_while_the_engine_was_down_gets_a_grace() {
     clock.advance(10 * MINUTE);
 
     let again = open(MINUTE);
-    assert_eq!(again.recovered().map(|it| (it.pending, it.given_grace)), Some((2, 1)));
+    assert_eq!(again.recovery_report().map(|it| (it.pending, it.given_grace)), Some((2, 1)));
     let expires_at = again.reservation(short).expect("pending").expires_at;
     assert_eq!(expires_at, Timestamp::from_millis(1_000_000).saturating_add(11 * MINUTE));
     assert_eq!(again.reservation(long).expect("pending").expires_at, long_expiry);
@@ -109,15 +111,15 @@ fn a_hold_that_fell_due_while_the_engine_was_down_gets_a_grace() {
 
     // The grace is in the journal, so that it is given once.
     let third = open(MINUTE);
-    assert_eq!(third.recovered().map(|it| it.given_grace), Some(0));
+    assert_eq!(third.recovery_report().map(|it| it.given_grace), Some(0));
     assert_eq!(third.reservation(short).expect("pending").expires_at, expires_at);
     third.confirm(short).expect("pending");
     drop(third);
 
     clock.advance(120 * MINUTE);
     let none = open(Duration::ZERO);
-    assert!(matches!(none.confirm(long), Err(ConfirmError::Expired { .. })));
-    assert_eq!(none.available(("SF", "LAPTOP")), 9);
+    assert!(matches!(none.confirm(long), Err(ConfirmError::Gone(Gone::Expired { .. }))));
+    assert_eq!(none.available(("SF", "LAPTOP")).expect("known"), 9);
 }
 
 #[test]
@@ -125,7 +127,7 @@ fn what_the_builder_changes_stands_and_what_it_repeats_does_not_undo_a_change() 
     let disk = SimulatedDisk::new();
     let open = |threshold, capacity| {
         let spec = WarehouseSpec::new("SF").threshold(threshold).capacity(capacity);
-        let builder = InventoryManager::builder().journal_storage(disk.clone()).without_threads();
+        let builder = InventoryManager::builder().journal(disk.clone()).without_threads();
         builder.warehouse(spec).build()
     };
     let threshold =
@@ -142,14 +144,14 @@ fn what_the_builder_changes_stands_and_what_it_repeats_does_not_undo_a_change() 
     let expected =
         JournalError::CapacityBelowStock { warehouse: "SF".to_owned(), capacity: 49, on_hand: 50 };
     assert_eq!(refused, BuildError::Journal(expected));
-    assert_eq!(open(25, 50).expect("just enough").available(("SF", "LAPTOP")), 50);
+    assert_eq!(open(25, 50).expect("just enough").available(("SF", "LAPTOP")).expect("known"), 50);
 }
 
 #[test]
 fn a_builder_must_name_every_warehouse_of_the_journal_and_may_add_some_in_any_order() {
     let disk = SimulatedDisk::new();
     let open = |names: &[&str]| {
-        let builder = InventoryManager::builder().journal_storage(disk.clone()).without_threads();
+        let builder = InventoryManager::builder().journal(disk.clone()).without_threads();
         names.iter().fold(builder, |builder, name| builder.warehouse(*name)).build()
     };
     let first = open(&["SF", "NYC"]).expect("a new journal");
@@ -159,11 +161,12 @@ fn a_builder_must_name_every_warehouse_of_the_journal_and_may_add_some_in_any_or
     let missing = JournalError::MissingWarehouse { warehouse: "SF".to_owned() };
     assert_eq!(open(&["NYC", "LA"]).expect_err("SF lacks"), BuildError::Journal(missing));
     let again = open(&["LA", "NYC", "SF"]).expect("all are there");
-    assert_eq!(again.available(handle), 5);
+    assert_eq!(again.level(("NYC", "LAPTOP")).map(|it| it.index()), Ok(handle.index()));
+    assert_eq!(again.available(("NYC", "LAPTOP")), Ok(5));
     again.transfer("NYC", "LA", "LAPTOP", 2).expect("stock");
     drop(again);
     let third = open(&["SF", "NYC", "LA"]).expect("all are there");
-    assert_eq!(third.available(("LA", "LAPTOP")), 2);
+    assert_eq!(third.available(("LA", "LAPTOP")).expect("known"), 2);
 }
 
 #[test]
@@ -174,7 +177,7 @@ fn a_journal_is_open_for_writing_once() {
     assert_eq!(second, BuildError::Journal(JournalError::Locked));
     assert!(second.is_retryable());
     let waiting = std::thread::spawn({
-        let builder = engine_on(&disk).wait_for_lock(MINUTE);
+        let builder = engine_on(on(&disk).wait_for_lock(MINUTE));
         move || builder.build().map(drop)
     });
     std::thread::sleep(Duration::from_millis(20));
@@ -190,7 +193,8 @@ fn a_smaller_maximum_limits_new_holds_only() {
     let hold = || first.reserve(("SF", "LAPTOP"), 1, MINUTE).expect("stock");
     let holds: Vec<_> = (0..300).map(|_| hold()).collect();
     drop(first);
-    let again = engine_on(&disk).max_reservations(10).build().expect("a sound journal");
+    let again =
+        engine_on(&disk).limits(small().max_reservations(10)).build().expect("a sound journal");
     assert_eq!(pending(&again).len(), 300);
     assert!(again.reserve(("SF", "LAPTOP"), 1, MINUTE).is_err());
     holds.iter().for_each(|id| again.confirm(*id).expect("pending"));
@@ -215,13 +219,13 @@ fn a_hold_taken_anew_before_the_restart_is_not_taken_again_after_it() {
     let again = open();
     assert_eq!(again.confirm_or_retake(late, &lines), Ok(ConfirmOrRetake::AlreadyRetaken(by)));
     assert_eq!(again.reservation(by).map(|it| it.retaken_from), Ok(Some(late)));
-    assert_eq!(again.sold(("SF", "LAPTOP")), 2);
+    assert_eq!(again.sold(("SF", "LAPTOP")).expect("known"), 2);
 }
 
 #[test]
 fn segments_follow_one_another_and_are_read_as_one() {
     let disk = SimulatedDisk::new();
-    let open = || engine_on(&disk).segment_bytes(2_000).build().expect("a sound journal");
+    let open = || engine_on(on(&disk).segment_bytes(2_000)).build().expect("a sound journal");
     let mut sold = 0;
     for _ in 0..3 {
         let manager = open();
@@ -233,8 +237,12 @@ fn segments_follow_one_another_and_are_read_as_one() {
         }
     }
     let manager = open();
-    assert_eq!(manager.sold(("SF", "LAPTOP")), sold);
-    assert!(manager.recovered().is_some_and(|it| it.segments > 6), "{:?}", manager.recovered());
+    assert_eq!(manager.sold(("SF", "LAPTOP")).expect("known"), sold);
+    assert!(
+        manager.recovery_report().is_some_and(|it| it.segments > 6),
+        "{:?}",
+        manager.recovery_report()
+    );
     check_laws(&manager);
 }
 
@@ -242,7 +250,7 @@ fn segments_follow_one_another_and_are_read_as_one() {
 fn a_journal_in_a_directory_is_what_a_simulated_one_is() {
     let directory = std::env::temp_dir().join(format!("stockade-{}", std::process::id()));
     let open = |on: &dyn Fn() -> stockade::Builder| on().warehouse("SF").build();
-    let builder = || InventoryManager::builder().journal_storage(FileStorage::new(&directory));
+    let builder = || InventoryManager::builder().journal(FileStorage::new(&directory));
     let first = open(&builder).expect("a new journal");
     first.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER").expect("room");
     let hold = first.reserve(("SF", "LAPTOP"), 3, MINUTE).expect("stock");
@@ -250,7 +258,7 @@ fn a_journal_in_a_directory_is_what_a_simulated_one_is() {
     assert_eq!(taken, BuildError::Journal(JournalError::Locked));
     assert!(first.shutdown(MINUTE).is_clean());
     let again = open(&builder).expect("a sound journal");
-    assert!(again.recovered().is_some_and(|it| it.closed));
+    assert!(again.recovery_report().is_some_and(|it| it.closed));
     again.confirm(hold).expect("pending");
     drop(again);
     std::fs::remove_dir_all(&directory).expect("it is there");

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    AuditFilter, BuildError, Builder, Health, InventoryManager, JournalError, JournalReader,
-    JournalRetention, ManualClock, Timestamp,
+    AuditFilter, BuildError, Builder, Health, InventoryManager, JournalError, JournalOptions,
+    JournalReader, JournalRetention, ManualClock, Timestamp,
 };
 
 use crate::crash::{Seen, check_built, look, some_step};
-use crate::state::{PRODUCTS, Random, WAREHOUSES, counts, engine_on, seed};
+use crate::state::{PRODUCTS, Random, WAREHOUSES, counts, engine_on, on, seed, small};
 use crate::watched::Watched;
 
 pub(crate) const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
@@ -44,8 +44,9 @@ fn damaged(disk: &SimulatedDisk, which: &str, place: usize) -> SimulatedDisk {
 }
 
 /// With a checkpoint after each short segment.
-pub(crate) fn short(builder: Builder) -> Builder {
-    builder.audit_retained(8).segment_bytes(1_500).checkpoint_every(1)
+pub(crate) fn short(journal: impl Into<JournalOptions>) -> Builder {
+    let journal = journal.into().segment_bytes(1_500).checkpoint_every(1);
+    engine_on(journal).limits(small().audit_retained(8))
 }
 
 /// Steps at random on `manager`, with a look of the auditor now and then; what was seen, and how many
@@ -66,7 +67,7 @@ pub(crate) fn work(
         manager.run_until_idle();
         if random.below(4) == 0 {
             assert!(manager.verify().expect("a sound journal").is_sound());
-            acknowledged.push((disk.steps(), manager.audit().newest_sequence()));
+            acknowledged.push((disk.steps(), manager.audit_log().newest_sequence()));
         }
         seen.push(look(manager));
     }
@@ -81,7 +82,7 @@ pub(crate) fn archived(
     end: bool,
 ) -> Vec<Seen> {
     let keep = JournalRetention::archive_on(archive.clone());
-    let manager = short(engine_on(disk)).journal_retention(keep).build().expect("sound");
+    let manager = short(on(disk).retention(keep)).build().expect("sound");
     let (seen, _) = work(&manager, disk, seed(), steps);
     if end {
         drop(manager)
@@ -95,7 +96,7 @@ pub(crate) fn archived(
 pub(crate) fn verify(
     disk: &SimulatedDisk,
     archive: Option<&SimulatedDisk>,
-) -> Result<stockade::Verified, JournalError> {
+) -> Result<stockade::VerifyReport, JournalError> {
     Ok(reader(disk, archive).verify(None)?)
 }
 
@@ -113,10 +114,8 @@ fn a_power_cut_at_any_moment_of_an_archiving_loses_nothing() {
     let (disk, archive) = (SimulatedDisk::new(), SimulatedDisk::new());
     let (watched, moments) = Watched::all(&[disk.clone(), archive.clone()]);
     let keep = JournalRetention::archive_on(watched[1].clone());
-    let builder = InventoryManager::builder().journal_storage(watched[0].clone());
-    let builder = builder.without_threads().max_reservations(8_192).audit_queue(1_024);
-    let builder = WAREHOUSES.iter().fold(builder, |builder, name| builder.warehouse(*name));
-    let manager = short(builder).journal_retention(keep).build().expect("a new journal");
+    let journal = JournalOptions::storage(watched[0].clone()).retention(keep);
+    let manager = short(journal).build().expect("a new journal");
     let (seen, acknowledged) = work(&manager, &disk, seed, 120);
     std::mem::forget(manager);
     assert!(segments(&archive) > 3, "only {} segments were archived", segments(&archive));
@@ -147,7 +146,7 @@ fn a_power_cut_at_any_moment_of_an_archiving_loses_nothing() {
                 found => trimmed += usize::from(found.expect(&context).oldest > 1),
             }
             let keep = JournalRetention::archive_on(old.killed());
-            let builder = short(engine_on(&journal)).journal_retention(keep);
+            let builder = short(on(&journal).retention(keep));
             let manager = builder.build().unwrap_or_else(|error| panic!("{context}: {error}"));
             check_built(&manager, &seen, known, &context);
             // It goes on archiving.
@@ -170,20 +169,20 @@ fn an_opening_needs_no_segment_that_went_not_even_if_the_newest_checkpoint_is_da
             Some(name) => damaged(&disk, name, 200),
             None => disk.killed(),
         };
-        let manager = short(engine_on(&image)).build().expect("the other one is there");
+        let manager = short(&image).build().expect("the other one is there");
         check_built(&manager, &seen, 0, "");
         assert_eq!(counts(&manager), look_counts(last));
-        let recovered = manager.recovered().expect("a journal");
+        let recovered = manager.recovery_report().expect("a journal");
         assert_eq!(recovered.unusable_checkpoints.len(), usize::from(gone.is_some()));
     }
     // With both damaged the archive is the last resort, and without it there is none.
     let image = damaged(&damaged(&disk, &names[0], 200), &names[1], 200);
-    let refused = short(engine_on(&image.killed())).build().map(drop);
+    let refused = short(image.killed()).build().map(drop);
     assert!(matches!(refused, Err(BuildError::Journal(JournalError::Damaged { .. }))));
     let keep = JournalRetention::archive_on(archive.killed());
-    let manager = short(engine_on(&image)).journal_retention(keep).build().expect("all is there");
+    let manager = short(on(&image).retention(keep)).build().expect("all is there");
     assert_eq!(counts(&manager), look_counts(last));
-    assert_eq!(manager.recovered().expect("a journal").checkpoint, None);
+    assert_eq!(manager.recovery_report().expect("a journal").checkpoint, None);
 }
 
 fn look_counts(seen: &Seen) -> Vec<stockade::Counts> {
@@ -201,9 +200,9 @@ fn however_long_an_engine_lives_its_journal_stays_short() {
     ] {
         let mut largest = 0;
         for run in 0..6 {
-            let builder = short(engine_on(&disk)).journal_retention(keep.clone());
+            let builder = short(on(&disk).retention(keep.clone()));
             let manager = builder.build().expect("a sound journal");
-            let recovered = manager.recovered().expect("a journal").clone();
+            let recovered = manager.recovery_report().expect("a journal").clone();
             let behind = recovered.entries - recovered.checkpoint.unwrap_or(0);
             assert!(behind < 300, "{behind} entries were replayed");
             work(&manager, &disk, seed() + run, 150);
@@ -264,7 +263,7 @@ fn a_segment_that_is_missing_is_damage_unless_it_was_taken_away_on_purpose() {
     for name in names.iter().filter(|name| name.ends_with(".journal")) {
         let image = without(&disk, |it| it == name);
         is_damaged(&image, None, name);
-        let opened = short(engine_on(&image)).build().map(drop);
+        let opened = short(&image).build().map(drop);
         assert!(matches!(opened, Err(BuildError::Journal(JournalError::Damaged { .. }))), "{name}");
     }
     // The mark of where it begins.
@@ -286,13 +285,13 @@ fn a_segment_that_is_missing_is_damage_unless_it_was_taken_away_on_purpose() {
 #[test]
 fn a_journal_that_nobody_trimmed_may_lack_no_segment_whatever_checkpoints_say() {
     let disk = SimulatedDisk::new();
-    let manager = short(engine_on(&disk)).build().expect("a new journal");
+    let manager = short(&disk).build().expect("a new journal");
     work(&manager, &disk, seed(), 80);
     drop(manager);
     assert_eq!(checkpoints(&disk).len(), 2);
     let image = without(&disk, |name| name == "0000000001.journal");
     assert!(matches!(verify(&image, None), Err(JournalError::Damaged { .. })));
-    let opened = short(engine_on(&image)).build().map(drop);
+    let opened = short(&image).build().map(drop);
     assert!(matches!(opened, Err(BuildError::Journal(JournalError::Damaged { .. }))));
 }
 
@@ -302,7 +301,7 @@ fn segments_go_when_they_are_old() {
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
     let hour = Duration::from_secs(3_600);
     let keep = JournalRetention::remove().older_than(hour);
-    let builder = short(engine_on(&disk)).clock(Arc::clone(&clock)).journal_retention(keep);
+    let builder = short(on(&disk).retention(keep)).clock(Arc::clone(&clock));
     let manager = builder.build().expect("a new journal");
     work(&manager, &disk, seed(), 100);
     let young = segments(&disk);
@@ -311,7 +310,7 @@ fn segments_go_when_they_are_old() {
     clock.advance(hour / 2);
     work(&manager, &disk, seed() + 1, 40);
     assert_eq!(verify(&disk, None).map(|it| it.oldest), Ok(1), "nothing is as old");
-    let half = manager.audit().newest_sequence();
+    let half = manager.audit_log().newest_sequence();
     clock.advance(hour / 2);
     work(&manager, &disk, seed() + 2, 40);
     let oldest = verify(&disk, None).expect("sound").oldest;
@@ -323,7 +322,7 @@ fn segments_go_when_they_are_old() {
 fn an_archive_that_fails_shows_in_health_and_stops_nobody() {
     let (disk, archive) = (SimulatedDisk::new(), SimulatedDisk::new());
     let keep = JournalRetention::archive_on(archive.clone());
-    let manager = short(engine_on(&disk)).journal_retention(keep).build().expect("a new journal");
+    let manager = short(on(&disk).retention(keep)).build().expect("a new journal");
     let faults: [(&dyn Fn(bool), &str); 3] = [
         (&|on| archive.fill(on.then_some(700)), "full"),
         (&|on| archive.fail_fsync(on), "failing to sync"),
@@ -352,7 +351,7 @@ fn the_archive_of_another_journal_is_left_as_it_is() {
     let before = archive.files();
     let other = SimulatedDisk::new();
     let keep = JournalRetention::archive_on(archive.clone());
-    let manager = short(engine_on(&other)).journal_retention(keep).build().expect("a new journal");
+    let manager = short(on(&other).retention(keep)).build().expect("a new journal");
     work(&manager, &other, seed() + 1, 60);
     let Health::Degraded { reason } = manager.health() else { panic!("all is well") };
     assert!(reason.contains("another journal"), "{reason}");
@@ -362,15 +361,13 @@ fn the_archive_of_another_journal_is_left_as_it_is() {
 
 #[test]
 fn what_trims_needs_the_checkpoints_that_it_trims_to() {
-    let build = |change: fn(Builder) -> Builder| {
-        let builder =
-            engine_on(&SimulatedDisk::new()).journal_retention(JournalRetention::remove());
-        change(builder).build().map(drop)
+    type Change = fn(JournalOptions) -> JournalOptions;
+    let build = |change: Change| {
+        let journal = on(&SimulatedDisk::new()).retention(JournalRetention::remove());
+        engine_on(change(journal)).build().map(drop)
     };
     assert_eq!(build(|it| it), Ok(()));
-    for change in
-        [(|it| it.auditor(false)) as fn(Builder) -> Builder, |it| it.checkpoint_every(None)]
-    {
+    for change in [(|it| it.auditor(false)) as Change, |it| it.checkpoint_every(None)] {
         let refused = build(change).expect_err("it could never trim");
         let BuildError::Setting { setting, .. } = refused else { panic!("{refused:?}") };
         assert_eq!(setting, "journal_retention");

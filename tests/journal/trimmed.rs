@@ -6,11 +6,12 @@ use std::time::Duration;
 use stockade::testing::SimulatedDisk;
 use stockade::{
     AuditFilter, BasketLine, Health, IdempotencyKey, InventoryManager, JournalError,
-    JournalPosition, JournalReader, JournalRetention, ManualClock, RetakeError, Timestamp,
+    JournalPosition, JournalReader, JournalRetention, Limits, ManualClock, NoReservation,
+    RetakeError, Timestamp,
 };
 
 use crate::retention::{LAPTOPS, archived, checkpoints, short, verify, work};
-use crate::state::{MINUTE, counts, engine_on, pending, seed};
+use crate::state::{MINUTE, counts, on, pending, seed, small};
 
 #[test]
 fn who_is_too_far_behind_hears_so_unless_the_archive_reaches_back() {
@@ -19,7 +20,7 @@ fn who_is_too_far_behind_hears_so_unless_the_archive_reaches_back() {
     let (bare, whole) = (disk.killed(), disk.killed());
     let old = archive.killed();
     let keep = JournalRetention::archive_on(old.clone());
-    let manager = short(engine_on(&whole)).journal_retention(keep).build().expect("sound");
+    let manager = short(on(&whole).retention(keep)).build().expect("sound");
     let mut entries = manager.subscribe(JournalPosition::default()).expect("all is there");
     let mut sequence = 0;
     while let Some(entry) = entries.try_next().expect("sound") {
@@ -30,15 +31,15 @@ fn who_is_too_far_behind_hears_so_unless_the_archive_reaches_back() {
             work(&manager, &whole, seed() + 3, 40);
         }
     }
-    assert_eq!(sequence, manager.head().expect("a journal").sequence);
+    assert_eq!(sequence, manager.journal_head().expect("a journal").sequence);
 
-    let manager = short(engine_on(&bare)).build().expect("sound");
+    let manager = short(&bare).build().expect("sound");
     let Err(JournalError::Trimmed { oldest }) = manager.subscribe(JournalPosition::default())
     else {
         panic!("the first entries are gone")
     };
     assert!(oldest > 1);
-    let opening = manager.recovered().expect("a journal").openings + 1;
+    let opening = manager.recovery_report().expect("a journal").openings + 1;
     let from = |sequence| manager.subscribe(JournalPosition { sequence, opening });
     let first = from(oldest - 1).expect("kept").try_next().expect("sound").expect("an entry");
     assert_eq!(first.sequence, oldest);
@@ -50,7 +51,7 @@ fn who_is_too_far_behind_hears_so_unless_the_archive_reaches_back() {
 fn a_subscriber_whose_entries_go_while_it_reads_hears_so() {
     let disk = SimulatedDisk::new();
     let keep = JournalRetention::remove();
-    let manager = short(engine_on(&disk)).journal_retention(keep).build().expect("a new journal");
+    let manager = short(on(&disk).retention(keep)).build().expect("a new journal");
     manager.flush().wait().expect("written");
     let mut entries = manager.subscribe(JournalPosition::default()).expect("all is there");
     assert_eq!(entries.try_next().expect("sound").expect("an entry").sequence, 1);
@@ -69,14 +70,14 @@ fn a_subscriber_whose_entries_go_while_it_reads_hears_so() {
 #[test]
 fn a_position_of_an_earlier_opening_is_not_taken_for_one_of_what_is_left() {
     let disk = SimulatedDisk::new();
-    let manager = short(engine_on(&disk)).build().expect("a new journal");
+    let manager = short(&disk).build().expect("a new journal");
     work(&manager, &disk, seed(), 10);
     manager.flush().wait().expect("written");
-    let seen = manager.head().expect("a journal").sequence;
+    let seen = manager.journal_head().expect("a journal").sequence;
     drop(manager);
     // Another opening writes on, and only its later segments are kept.
     let keep = JournalRetention::remove();
-    let manager = short(engine_on(&disk)).journal_retention(keep).build().expect("sound");
+    let manager = short(on(&disk).retention(keep)).build().expect("sound");
     work(&manager, &disk, seed() + 1, 100);
     let oldest = JournalReader::on(disk.clone()).oldest_entry().expect("sound");
     assert!(oldest > seen);
@@ -91,23 +92,24 @@ fn a_position_of_an_earlier_opening_is_not_taken_for_one_of_what_is_left() {
 fn a_backup_of_a_trimmed_journal_can_be_opened_and_verified() {
     let (disk, copy) = (SimulatedDisk::new(), SimulatedDisk::new());
     let keep = JournalRetention::remove();
-    let manager = short(engine_on(&disk)).journal_retention(keep).build().expect("a new journal");
+    let manager = short(on(&disk).retention(keep)).build().expect("a new journal");
     work(&manager, &disk, seed(), 120);
     manager.flush().wait().expect("written");
     let head = manager.backup_to(&copy).expect("room");
     let found = verify(&copy, None).expect("sound");
     assert_eq!((found.head, found.oldest > 1), (head, true));
-    let again = short(engine_on(&copy)).build().expect("a sound journal");
+    let again = short(&copy).build().expect("a sound journal");
     assert_eq!((counts(&again), pending(&again)), (counts(&manager), pending(&manager)));
 }
 
 #[test]
 fn backups_and_readers_beside_an_engine_that_trims_miss_nothing() {
     let disk = SimulatedDisk::new();
-    let builder = InventoryManager::builder().warehouse("SF").journal_storage(disk.clone());
-    let builder = builder.sync_interval(Duration::from_millis(1)).audit_retained(8);
-    let builder = builder.segment_bytes(4_000).checkpoint_every(1);
-    let manager = builder.journal_retention(JournalRetention::remove()).build().expect("new");
+    let journal = on(&disk).sync_interval(Duration::from_millis(1)).segment_bytes(4_000);
+    let journal = journal.checkpoint_every(1).retention(JournalRetention::remove());
+    let builder = InventoryManager::builder().warehouse("SF").journal(journal);
+    let builder = builder.limits(Limits::new().audit_retained(8));
+    let manager = builder.build().expect("new");
     let end = std::time::Instant::now() + Duration::from_secs(4);
     let mut begun = Vec::new();
     std::thread::scope(|scope| {
@@ -146,10 +148,10 @@ fn a_hold_of_which_only_segments_that_are_gone_tell_is_not_taken_for_one_that_ne
     let disk = SimulatedDisk::new();
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
     let open = |retained| {
-        let builder = engine_on(&disk).clock(Arc::clone(&clock)).audit_retained(retained);
-        let builder = builder.segment_bytes(1_500).checkpoint_every(1).retention(Duration::ZERO, 1);
-        let builder = builder.max_reservations(32);
-        builder.journal_retention(JournalRetention::remove()).build().expect("sound")
+        let limits = small().audit_retained(retained).retention(Duration::ZERO, 1);
+        let builder = short(on(&disk).retention(JournalRetention::remove()));
+        let builder = builder.clock(Arc::clone(&clock)).limits(limits.max_reservations(32));
+        builder.build().expect("sound")
     };
     let manager = open(8);
     manager.add_stock(LAPTOPS, 1_000, "SUPPLIER").expect("room");
@@ -165,17 +167,20 @@ fn a_hold_of_which_only_segments_that_are_gone_tell_is_not_taken_for_one_that_ne
     drop(manager);
     // All entries that are left fit into the log of this one: what is gone went with the segments.
     let manager = open(1_000_000);
-    assert!(manager.recovered().expect("a journal").checkpoint.is_some());
-    assert_eq!(manager.confirm_or_retake(hold, &lines), Err(RetakeError::Forgotten));
-    assert_eq!(manager.sold(LAPTOPS), 301, "it was sold a second time");
+    assert!(manager.recovery_report().expect("a journal").checkpoint.is_some());
+    assert_eq!(
+        manager.confirm_or_retake(hold, &lines),
+        Err(RetakeError::NoReservation(NoReservation::Forgotten))
+    );
+    assert_eq!(manager.sold(LAPTOPS).expect("known"), 301, "it was sold a second time");
 }
 
 #[test]
 fn a_checkpoint_that_remembers_more_keys_than_what_is_left_knows_is_no_damage() {
     let disk = SimulatedDisk::new();
     let open = |keys, keep| {
-        let builder = short(engine_on(&disk)).key_retention(60 * MINUTE, keys);
-        builder.journal_retention(keep).build().expect("a sound journal")
+        let limits = small().audit_retained(8).key_retention(60 * MINUTE, keys);
+        short(on(&disk).retention(keep)).limits(limits).build().expect("a sound journal")
     };
     let add = |manager: &InventoryManager, from: u64, to: u64| {
         for number in from..to {
@@ -191,7 +196,7 @@ fn a_checkpoint_that_remembers_more_keys_than_what_is_left_knows_is_no_damage() 
     drop(manager);
     assert_eq!(checkpoints(&disk).len(), 1);
     let manager = open(1_000, JournalRetention::remove());
-    assert_eq!(manager.recovered().expect("a journal").keys, 60);
+    assert_eq!(manager.recovery_report().expect("a journal").keys, 60);
     add(&manager, 60, 90);
     assert!(manager.verify().expect("sound").is_sound());
     let found = verify(&disk, None).expect("sound");

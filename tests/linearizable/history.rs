@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use stockade::{
-    BasketError, BasketLine, ConfirmError, FulfilError, InventoryManager, LevelRef, ManualClock,
-    Release, ReleaseError, ReservationId, ReserveError, Timestamp, TransferError, WarehouseSpec,
+    BasketError, BasketLine, ConfirmError, FulfillError, Gone, InventoryManager, LevelRef, Limits,
+    ManualClock, Release, ReleaseError, ReservationId, ReserveError, Timestamp, TransferError,
+    WarehouseSpec,
 };
 
 use crate::checker::Call;
@@ -133,7 +134,7 @@ impl Plan {
 
     /// Makes the calls on a new engine; gives what they were answered, and what was there before.
     pub(crate) fn run(&self) -> (Vec<Call>, State) {
-        let site = Site { manager: &engine(), moment: &AtomicU64::new(0) };
+        let site = Site { thread: 0, manager: &engine(), moment: &AtomicU64::new(0) };
         let rooms = [CAPACITY[0] - STOCK[0] - STOCK[2], CAPACITY[1] - STOCK[1]];
         let initial =
             State::new(STOCK.map(|units| (units, 0)).to_vec(), rooms.to_vec(), WAREHOUSES.to_vec());
@@ -143,7 +144,7 @@ impl Plan {
             .into_iter()
             .filter_map(|lines| {
                 let number = shared.len();
-                site.call(0, &Step::Basket { lines }, number, &mut shared, &[])
+                site.call(&Step::Basket { lines }, number, &mut shared, &[])
             })
             .collect();
         let start = Start::of(self.threads.len());
@@ -153,22 +154,22 @@ impl Plan {
             for (thread, steps) in self.threads.iter().enumerate() {
                 threads.push(scope.spawn(move || {
                     start.together();
-                    run_thread(site, thread, steps, shared)
+                    run_thread(Site { thread, ..*site }, steps, shared)
                 }));
             }
             let calls = threads.into_iter().flat_map(|thread| thread.join().expect("no panic"));
             calls.collect::<Vec<_>>()
         }));
-        calls.extend(site.call(0, &Step::Snapshot, 0, &mut Vec::new(), &[]));
+        calls.extend(site.call(&Step::Snapshot, 0, &mut Vec::new(), &[]));
         (calls, initial)
     }
 }
 
-fn run_thread(site: &Site<'_>, thread: usize, steps: &[(Step, u32)], shared: &[Hold]) -> Vec<Call> {
+fn run_thread(site: Site<'_>, steps: &[(Step, u32)], shared: &[Hold]) -> Vec<Call> {
     let mut own = Vec::new();
     let call = |(at, (step, pause)): (usize, &(Step, u32))| {
         (0..*pause).for_each(|_| spin_loop());
-        site.call(thread, step, 10 * (thread + 1) + at, &mut own, shared)
+        site.call(step, 10 * (site.thread + 1) + at, &mut own, shared)
     };
     steps.iter().enumerate().filter_map(call).collect()
 }
@@ -179,8 +180,7 @@ fn engine() -> InventoryManager {
         .warehouse(WarehouseSpec::new("NYC").capacity(CAPACITY[1]))
         .clock(ManualClock::at(Timestamp::from_millis(1)))
         .seed(1)
-        .max_reservations(1 << 10)
-        .audit_queue(256)
+        .limits(Limits::new().max_reservations(1 << 10).audit_queue(256))
         .without_threads();
     let manager = builder.build().expect("a legal engine");
     for (level, units) in LEVELS.into_iter().zip(STOCK) {
@@ -190,7 +190,10 @@ fn engine() -> InventoryManager {
 }
 
 /// Where calls are made, and the counter that numbers the moments.
+#[derive(Clone, Copy)]
 struct Site<'a> {
+    /// The thread that makes them.
+    thread: usize,
     manager: &'a InventoryManager,
     moment: &'a AtomicU64,
 }
@@ -200,7 +203,6 @@ impl Site<'_> {
     /// nothing to do.
     fn call(
         &self,
-        thread: usize,
         step: &Step,
         number: usize,
         own: &mut Vec<Hold>,
@@ -209,7 +211,7 @@ impl Site<'_> {
         let made = self.moment.fetch_add(1, Ordering::SeqCst);
         let answered = self.make(step, number, own, shared)?;
         let returned = self.moment.fetch_add(1, Ordering::SeqCst);
-        Some(Call { thread, made, returned, answered })
+        Some(Call { thread: self.thread, made, returned, answered })
     }
 
     fn make(
@@ -253,8 +255,8 @@ impl Site<'_> {
                 match self.manager.release(*id) {
                     Ok(Release::Released) => Answered::Released { hold, lines: lines.clone() },
                     Ok(Release::AlreadyReleased) => Answered::Over { hold, sold: false },
-                    Err(ReleaseError::Confirmed) => Answered::Over { hold, sold: true },
-                    Err(ReleaseError::InProgress) => Answered::InProgress { hold },
+                    Err(ReleaseError::Sold { .. }) => Answered::Over { hold, sold: true },
+                    Err(ReleaseError::Changing) => Answered::InProgress { hold },
                     other => panic!("{other:?}"),
                 }
             }
@@ -289,9 +291,9 @@ impl Site<'_> {
     fn confirm(&self, hold: usize, id: ReservationId) -> Answered {
         match self.manager.confirm(id) {
             Ok(()) => Answered::Confirmed { hold },
-            Err(ConfirmError::Released) => Answered::Over { hold, sold: false },
-            Err(ConfirmError::AlreadyConfirmed) => Answered::Over { hold, sold: true },
-            Err(ConfirmError::InProgress) => Answered::InProgress { hold },
+            Err(ConfirmError::Gone(Gone::Released { .. })) => Answered::Over { hold, sold: false },
+            Err(ConfirmError::Gone(Gone::Sold { .. })) => Answered::Over { hold, sold: true },
+            Err(ConfirmError::Changing) => Answered::InProgress { hold },
             Err(error) => panic!("{error}"),
         }
     }
@@ -310,7 +312,7 @@ impl Site<'_> {
                 own.push((number, id, lines.clone()));
                 Answered::Fulfilled { hold: number, order, units, lines }
             }
-            Err(FulfilError::Insufficient { available, .. }) => {
+            Err(FulfillError::Insufficient { available, .. }) => {
                 Answered::FulfilShort { order, units, available }
             }
             Err(error) => panic!("{error}"),

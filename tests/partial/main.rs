@@ -59,6 +59,6 @@ fn parts(found: &Reservation, level: (&str, &str)) -> (u32, u32, u32) {
 
 /// Available, reserved and sold units of a level.
 fn counts(manager: &InventoryManager, level: (&str, &str)) -> (u32, u32, u32) {
-    let counts = manager.counts(level);
+    let counts = manager.counts(level).expect("known");
     (counts.available, counts.reserved, counts.sold)
 }

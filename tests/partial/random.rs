@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use stockade::{InventoryManager, ReservationId, ReservationStatus};
+use stockade::{HoldRequest, InventoryManager, ReservationId, ReservationStatus};
 
 use crate::{CABLE, LAPTOP, MOUSE, TTL, counts, line, shop};
 
@@ -114,7 +114,8 @@ proptest! {
             .filter(|(_, units)| *units > 0)
             .map(|(level, units)| line(level, units))
             .collect();
-        let request = if kept { manager.request().keep_until_shipped() } else { manager.request() };
+        let request = HoldRequest::from(manager.request());
+        let request = if kept { request.keep_until_shipped() } else { request };
         let id = request.reserve_basket(&lines, TTL).expect("stock");
         let mut model = wanted.map(|held| Units { held, ..Units::default() });
         let mut expired = false;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use stockade::{
-    AdjustmentType, AuditFilter, BasketLine, IdempotencyKey, InventoryManager, NoReservation,
-    Release, Reservation, ReservationId, ReservationStatus, SettleError,
+    AdjustmentType, AuditFilter, BasketLine, IdempotencyKey, InvalidInput, InventoryManager,
+    Limits, NoReservation, Release, Reservation, ReservationId, ReservationStatus, SoldLinesError,
 };
 
 use crate::{CABLE, LAPTOP, MOUSE, TTL, basket, counts, line, parts, shop, shop_with};
@@ -19,8 +19,8 @@ fn laptops(units: u32) -> [BasketLine<'static>; 1] {
     [line(LAPTOP, units)]
 }
 
-fn not_sold((warehouse, product): (&str, &str), needed: u32, sold: u32) -> SettleError {
-    SettleError::NotSold { warehouse: warehouse.into(), product: product.into(), needed, sold }
+fn not_sold((warehouse, product): (&str, &str), needed: u32, sold: u32) -> SoldLinesError {
+    SoldLinesError::NotSold { warehouse: warehouse.into(), product: product.into(), needed, sold }
 }
 
 #[test]
@@ -65,8 +65,11 @@ fn a_refused_call_moves_nothing_of_any_line() {
     manager.confirm(id).expect("pending");
     let refused = manager.ship_lines(id, &[line(LAPTOP, 1), line(MOUSE, 5)]);
     assert_eq!(refused, Err(not_sold(MOUSE, 5, 4)));
-    assert_eq!(manager.ship_lines(id, &[]), Err(SettleError::Empty));
-    assert!(matches!(manager.ship_lines(id, &laptops(0)), Err(SettleError::Quantity(_))));
+    assert_eq!(manager.ship_lines(id, &[]), Err(SoldLinesError::Input(InvalidInput::Empty)));
+    assert!(matches!(
+        manager.ship_lines(id, &laptops(0)),
+        Err(SoldLinesError::Input(InvalidInput::Quantity(_)))
+    ));
     // Units that left by level are gone for whoever counts on the reservation.
     manager.ship(MOUSE, 2).expect("sold");
     let refused = manager.ship_lines(id, &[line(LAPTOP, 1), line(MOUSE, 4)]);
@@ -116,7 +119,7 @@ fn one_record_carries_all_lines_and_the_reason() {
     request.cancel_sale_lines(id, &[line(LAPTOP, 1), line(MOUSE, 2)], "declined").expect("sold");
     manager.run_until_idle();
     let filter = AuditFilter::new().reservation(id).entry_type(AdjustmentType::SaleCancelled);
-    let entries = manager.audit().query(&filter).entries;
+    let entries = manager.audit_log().query(&filter).entries;
     let seen: Vec<_> =
         entries.iter().map(|entry| (entry.product.as_deref(), entry.quantity)).collect();
     assert_eq!(seen, [(Some("LAPTOP"), 1), (Some("MOUSE"), 2)]);
@@ -145,7 +148,10 @@ fn use_all_slots(manager: &InventoryManager) {
 }
 
 fn crowded() -> InventoryManager {
-    shop_with(|builder| builder.max_reservations(8).retention(Duration::ZERO, 0)).0
+    shop_with(|builder| {
+        builder.limits(Limits::new().max_reservations(8).retention(Duration::ZERO, 0))
+    })
+    .0
 }
 
 #[test]
@@ -154,7 +160,10 @@ fn a_record_that_has_gone_ships_nothing() {
     let id = manager.sell(LAPTOP, 3).expect("stock");
     use_all_slots(&manager);
     assert_eq!(manager.reservation(id), Err(NoReservation::Forgotten));
-    assert_eq!(manager.ship_lines(id, &laptops(1)), Err(SettleError::Forgotten));
+    assert_eq!(
+        manager.ship_lines(id, &laptops(1)),
+        Err(SoldLinesError::NoReservation(NoReservation::Forgotten))
+    );
     assert_eq!(counts(&manager, LAPTOP), (7, 3, 3));
 }
 
@@ -238,6 +247,6 @@ fn to_be_kept_is_a_part_of_the_request_and_of_the_record() {
     assert!(request.clone().reserve(LAPTOP, 1, TTL).is_err(), "another request");
     assert_eq!(request.keep_until_shipped().reserve(LAPTOP, 1, TTL), Ok(id));
     manager.run_until_idle();
-    let entries = manager.audit().query(&AuditFilter::new().reservation(id)).entries;
+    let entries = manager.audit_log().query(&AuditFilter::new().reservation(id)).entries;
     assert_eq!(entries[0].note("keep"), Some("until-shipped"));
 }

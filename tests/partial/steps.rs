@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use stockade::{
-    AdjustmentType, AuditFilter, BasketLine, ConfirmError, ConfirmOrRetake, IdempotencyKey,
-    PartialError, Release, ReservationStatus,
+    AdjustmentType, AuditFilter, BasketLine, CallError, ConfirmOrRetake, Gone, IdempotencyKey,
+    InvalidInput, Limits, PartialError, Release, ReservationStatus,
 };
 
 use crate::{CABLE, LAPTOP, MOUSE, TTL, basket, counts, line, parts, shop, shop_with};
@@ -56,7 +56,7 @@ fn one_step_sells_some_and_gives_the_rest_back() {
     assert_eq!(counts(&manager, LAPTOP), (8, 2, 2));
     assert_eq!(counts(&manager, MOUSE), (6, 4, 4));
     assert_eq!(counts(&manager, CABLE), (10, 0, 0));
-    assert_eq!(manager.confirm(id), Err(ConfirmError::AlreadyConfirmed));
+    assert_eq!(manager.confirm(id), Err(Gone::Sold { units: 6 }.into()));
 }
 
 #[test]
@@ -76,8 +76,11 @@ fn a_step_that_names_more_than_is_held_moves_nothing() {
     manager.add_stock(("NYC", "MOUSE"), 1, "SUPPLIER").expect("room");
     let no_line = manager.confirm_lines(id, &[line(("NYC", "MOUSE"), 1)]);
     assert!(matches!(no_line, Err(PartialError::NotHeld { needed: 1, held: 0, .. })));
-    assert_eq!(manager.confirm_lines(id, &[]), Err(PartialError::Empty));
-    assert!(matches!(manager.confirm_lines(id, &[line(MOUSE, 0)]), Err(PartialError::Quantity(_))));
+    assert_eq!(manager.confirm_lines(id, &[]), Err(PartialError::Input(InvalidInput::Empty)));
+    assert!(matches!(
+        manager.confirm_lines(id, &[line(MOUSE, 0)]),
+        Err(PartialError::Input(InvalidInput::Quantity(_)))
+    ));
 }
 
 #[test]
@@ -106,7 +109,8 @@ fn what_is_given_back_entirely_without_a_sale_is_released() {
     assert_eq!(manager.release_lines(id, &[line(CABLE, 5)]), Ok(ReservationStatus::Released));
     assert_eq!(manager.reservation(id).expect("a record").status, ReservationStatus::Released);
     assert_eq!(manager.release(id), Ok(Release::AlreadyReleased));
-    assert_eq!(manager.release_lines(id, &[line(CABLE, 1)]), Err(PartialError::Released));
+    let released = Gone::Released { sold: 0, returned: 12 };
+    assert_eq!(manager.release_lines(id, &[line(CABLE, 1)]), Err(released.into()));
     for level in [LAPTOP, MOUSE, CABLE] {
         assert_eq!(counts(&manager, level), (10, 0, 0));
     }
@@ -122,7 +126,7 @@ fn a_hold_that_sold_something_is_confirmed_however_it_ends() {
     assert_eq!(found.status, ReservationStatus::Confirmed);
     assert_eq!((parts(&found, LAPTOP), parts(&found, CABLE)), ((3, 0, 1), (5, 0, 0)));
     // Its last units were given back, so that nobody may take it for sold as a whole.
-    assert_eq!(manager.confirm(released), Err(ConfirmError::Released));
+    assert_eq!(manager.confirm(released), Err(Gone::Released { sold: 1, returned: 11 }.into()));
     assert_eq!(manager.release(released), Ok(Release::AlreadyReleased));
 
     let expired = basket(&manager);
@@ -131,10 +135,10 @@ fn a_hold_that_sold_something_is_confirmed_however_it_ends() {
     manager.run_until_idle();
     let found = manager.reservation(expired).expect("a record");
     assert_eq!((found.status, parts(&found, MOUSE)), (ReservationStatus::Confirmed, (4, 0, 1)));
-    let expired_at = found.expires_at;
-    assert_eq!(manager.confirm(expired), Err(ConfirmError::Expired { expired_at }));
+    let gone = Gone::Expired { at: found.expires_at, sold: 1, returned: 11 };
+    assert_eq!(manager.confirm(expired), Err(gone.into()));
     let refused = manager.confirm_lines(expired, &[line(MOUSE, 1)]);
-    assert_eq!(refused, Err(PartialError::Expired { expired_at }));
+    assert_eq!(refused, Err(gone.into()));
     assert_eq!(counts(&manager, LAPTOP), (9, 1, 1));
     assert_eq!(counts(&manager, MOUSE), (9, 1, 1));
     assert_eq!(counts(&manager, CABLE), (10, 0, 0));
@@ -144,10 +148,10 @@ fn a_hold_that_sold_something_is_confirmed_however_it_ends() {
 fn a_step_on_an_overdue_hold_expires_it() {
     let (manager, clock) = shop();
     let id = basket(&manager);
-    let expired_at = manager.reservation(id).expect("a record").expires_at;
+    let at = manager.reservation(id).expect("a record").expires_at;
     clock.advance(TTL + Duration::from_millis(1));
     let refused = manager.confirm_lines(id, &[line(LAPTOP, 1)]);
-    assert_eq!(refused, Err(PartialError::Expired { expired_at }));
+    assert_eq!(refused, Err(Gone::Expired { at, sold: 0, returned: 12 }.into()));
     assert_eq!(manager.reservation(id).expect("a record").status, ReservationStatus::Expired);
     assert_eq!(counts(&manager, LAPTOP), (10, 0, 0));
 }
@@ -160,7 +164,7 @@ fn a_step_neither_shortens_the_hold_nor_hides_it_from_the_sweeper() {
     manager.release_lines(id, &[line(LAPTOP, 1)]).expect("held");
     clock.advance(TTL + Duration::from_millis(1));
     manager.run_until_idle();
-    assert_eq!(manager.held(LAPTOP), 2);
+    assert_eq!(manager.held(LAPTOP).expect("known"), 2);
     manager.extend(id, 2 * TTL).expect("pending");
     clock.advance(2 * TTL + Duration::from_millis(1));
     manager.run_until_idle();
@@ -174,7 +178,7 @@ fn one_record_carries_all_entries_of_a_step() {
     let request = || manager.request().note("order", "A-1");
     request().confirm_lines_and_release_rest(id, &[line(LAPTOP, 2), line(CABLE, 5)]).expect("held");
     manager.run_until_idle();
-    let entries = manager.audit().query(&AuditFilter::new().reservation(id)).entries;
+    let entries = manager.audit_log().query(&AuditFilter::new().reservation(id)).entries;
     let seen: Vec<_> = entries
         .iter()
         .map(|entry| {
@@ -206,13 +210,13 @@ fn a_retried_step_moves_nothing_twice() {
     assert_eq!(step(), Ok(ReservationStatus::Pending), "the first answer");
     assert_eq!(counts(&manager, LAPTOP), (7, 3, 3));
     let other = manager.request().key(key).release_lines(id, &[line(LAPTOP, 1)]);
-    assert!(matches!(other, Err(PartialError::Key(_))));
+    assert!(matches!(other, Err(PartialError::Call(CallError::Key(_)))));
 }
 
 #[test]
 fn a_hold_that_sold_a_part_is_not_taken_again() {
     let lines = [line(LAPTOP, 3)];
-    let (manager, clock) = shop_with(|builder| builder.max_reservations(2));
+    let (manager, clock) = shop_with(|builder| builder.limits(Limits::new().max_reservations(2)));
     let id = manager.reserve(LAPTOP, 3, TTL).expect("stock");
     manager.confirm_lines(id, &lines_of(1)).expect("held");
     clock.advance(TTL + Duration::from_millis(1));
@@ -244,7 +248,7 @@ fn a_late_payment_for_a_hold_that_gave_a_part_back_sells_the_rest() {
 
 #[test]
 fn a_step_that_finds_no_slots_moves_nothing_and_whole_ends_need_none() {
-    let (manager, _) = shop_with(|builder| builder.max_reservations(3));
+    let (manager, _) = shop_with(|builder| builder.limits(Limits::new().max_reservations(3)));
     let id = basket(&manager);
     assert_eq!(manager.confirm_lines(id, &lines_of(1)), Err(PartialError::Full { slots: 3 }));
     assert_eq!(counts(&manager, LAPTOP), (7, 3, 0));
@@ -254,7 +258,7 @@ fn a_step_that_finds_no_slots_moves_nothing_and_whole_ends_need_none() {
 
 #[test]
 fn steps_without_end_use_no_more_slots_than_two_chains() {
-    let (manager, _) = shop_with(|builder| builder.max_reservations(8));
+    let (manager, _) = shop_with(|builder| builder.limits(Limits::new().max_reservations(8)));
     for _ in 0..50 {
         let id = basket(&manager);
         for _ in 0..3 {
@@ -268,7 +272,7 @@ fn steps_without_end_use_no_more_slots_than_two_chains() {
 
 #[test]
 fn a_step_wakes_no_slot_of_another_hold() {
-    let (manager, _) = shop_with(|builder| builder.max_reservations(8));
+    let (manager, _) = shop_with(|builder| builder.limits(Limits::new().max_reservations(8)));
     let first = manager.reserve_basket(&[line(LAPTOP, 2), line(CABLE, 2)], TTL).expect("stock");
     manager.release_lines(first, &[line(LAPTOP, 1)]).expect("held");
     // Reuses what the step discarded.

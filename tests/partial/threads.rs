@@ -7,8 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use stockade::{
-    AdjustmentType, AuditFilter, EntryType, InventoryManager, NoReservation, PartialError,
-    ReservationId, SettleError,
+    AdjustmentType, AuditFilter, EntryType, Gone, InventoryManager, Limits, NoReservation,
+    PartialError, ReservationId, SoldLinesError,
 };
 
 use crate::{LAPTOP, MOUSE, line};
@@ -17,7 +17,10 @@ const ROUNDS: u32 = 100;
 const UNITS: u32 = 60;
 
 fn shop() -> InventoryManager {
-    let manager = InventoryManager::builder().warehouse("SF").max_reservations(64).build();
+    let manager = InventoryManager::builder()
+        .warehouse("SF")
+        .limits(Limits::new().max_reservations(64))
+        .build();
     let manager = manager.expect("a shop");
     for level in [LAPTOP, MOUSE] {
         manager.add_stock(level, 1_000_000, "SUPPLIER").expect("room");
@@ -70,10 +73,9 @@ fn steps_that_race_sell_and_give_back_each_unit_once() {
             };
             match done {
                 Ok(_) => count.fetch_add(units, Ordering::Relaxed),
-                Err(PartialError::InProgress) => continue,
+                Err(PartialError::Changing) => continue,
                 Err(PartialError::NotHeld { .. }) => return,
-                Err(PartialError::AlreadyConfirmed | PartialError::Released) => return,
-                Err(PartialError::Forgotten) => return,
+                Err(PartialError::Gone(gone)) if gone != Gone::Unknown => return,
                 Err(other) => panic!("{other}"),
             };
         };
@@ -88,8 +90,8 @@ fn steps_that_race_sell_and_give_back_each_unit_once() {
                     for _ in 0..20 {
                         match manager.ship_lines(id, &both(1)) {
                             Ok(()) => drop(shipped.fetch_add(1, Ordering::Relaxed)),
-                            Err(SettleError::NotSold { .. } | SettleError::InProgress) => {}
-                            Err(SettleError::Forgotten) => return,
+                            Err(SoldLinesError::NotSold { .. } | SoldLinesError::Changing) => {}
+                            Err(SoldLinesError::NoReservation(NoReservation::Forgotten)) => return,
                             Err(other) => panic!("{other}"),
                         }
                     }
@@ -119,7 +121,7 @@ fn steps_that_race_sell_and_give_back_each_unit_once() {
         if sold > shipped {
             manager.cancel_sale_lines(id, &both(sold - shipped), "the end").expect("sold");
         }
-        assert_eq!(manager.counts(MOUSE).reserved, 0, "round {round}");
+        assert_eq!(manager.counts(MOUSE).expect("known").reserved, 0, "round {round}");
     }
     assert_eq!(manager.stats().slots_live, 0);
     assert_log_is_legal(&manager);
@@ -130,7 +132,7 @@ fn steps_that_race_sell_and_give_back_each_unit_once() {
 fn assert_log_is_legal(manager: &InventoryManager) {
     use AdjustmentType::{Received, Reserved, Returned, SaleCancelled, Shipped, Sold};
     manager.flush().wait().expect("a healthy log");
-    let entries = manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+    let entries = manager.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries;
     let mut levels: HashMap<Arc<str>, (u32, u32, u32)> = HashMap::new();
     let mut held: HashMap<(ReservationId, Arc<str>), u32> = HashMap::new();
     for entry in entries.iter().filter(|entry| entry.is_movement()) {
@@ -168,11 +170,15 @@ fn assert_log_is_legal(manager: &InventoryManager) {
         assert!(sold <= reserved, "{entry:?}");
     }
     for (_, product) in [LAPTOP, MOUSE] {
-        let counts = manager.counts(("SF", product));
+        let counts = manager.counts(("SF", product)).expect("known");
         assert_eq!(levels[product], (counts.available, counts.reserved, counts.sold));
     }
 }
 
-fn forgotten(error: SettleError) -> Result<(), SettleError> {
-    if error == SettleError::Forgotten { Ok(()) } else { Err(error) }
+fn forgotten(error: SoldLinesError) -> Result<(), SoldLinesError> {
+    if error == SoldLinesError::NoReservation(NoReservation::Forgotten) {
+        Ok(())
+    } else {
+        Err(error)
+    }
 }

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stockade::{
-    AuditEntry, BasketError, BasketLine, Health, IdempotencyKey, InventoryManager, LevelHandle,
-    LevelRef, ManualClock, NoReservation, Owner, ProductRef, Request, ReservationId,
-    ReservationStatus, RetakeError, StockAlert, StockAlertListener, Timestamp, WarehouseRef,
-    WarehouseSpec,
+    AuditEntry, BasketError, BasketLine, Health, HoldRequest, IdempotencyKey, InventoryManager,
+    LevelHandle, LevelRef, Limits, ManualClock, NoReservation, Owner, ProductRef, Request,
+    ReservationId, ReservationStatus, RetakeError, ShortLine, StockAlert, StockAlertListener,
+    Timestamp, WarehouseRef, WarehouseSpec,
 };
 use uuid::Uuid;
 
@@ -64,19 +64,16 @@ impl Driver {
                 None => spec,
             });
         }
-        let manager = builder
-            .clock(Arc::clone(&clock))
+        let limits = Limits::new()
             .longest_ttl(bounds.longest_ttl)
             .longest_total_hold(bounds.longest_total)
             .max_reservations(slots as u32)
             .max_basket_lines(bounds.basket_lines)
             .key_retention(ms(bounds.key_lifetime), bounds.keys)
-            .audit_queue(256)
-            .listener(Arc::clone(&alerts))
-            .without_threads()
-            .seed(1)
-            .build()
-            .expect("legal settings");
+            .audit_queue(256);
+        let builder =
+            builder.clock(Arc::clone(&clock)).limits(limits).listener(Arc::clone(&alerts));
+        let manager = builder.without_threads().seed(1).build().expect("legal settings");
         Self {
             model: Model::new(START, bounds, &STOCKED),
             manager,
@@ -93,10 +90,11 @@ impl Driver {
         self.note_forgotten();
         match step {
             Step::Call { what, key, owner, note } => {
+                let op = self.resolve(what);
                 let call = Call {
-                    op: self.resolve(what),
                     key: *key,
-                    owner: *owner,
+                    owner: owner.filter(|_| op.takes_an_owner()),
+                    op,
                     note: note.then_some("by hand"),
                 };
                 self.call(call);
@@ -158,7 +156,12 @@ impl Driver {
     /// Makes the call on the engine, and puts its answer in the model's words.
     fn ask(&mut self, call: &Call, expected: &Answer) -> Answer {
         let manager = self.manager.clone();
-        let request = with_details(manager.request(), call);
+        let request = with_options(manager.request(), call);
+        let hold_request = HoldRequest::from(request.clone());
+        let hold_request = match call.owner {
+            Some(number) => hold_request.owner(Owner([number; 16])),
+            None => hold_request,
+        };
         match &call.op {
             Op::Add(place, units, source) => {
                 done(request.add_stock(self.level(*place), *units, source))
@@ -179,15 +182,16 @@ impl Driver {
                 done(request.transfer(id(*from), id(*to), product, *units))
             }
             Op::Reserve(place, units, ttl) => {
-                let id = request.reserve(self.level(*place), *units, *ttl)?;
+                let id = hold_request.reserve(self.level(*place), *units, *ttl)?;
                 Ok(Given::Hold(self.number(id, expected)))
             }
             Op::Sell(place, units) => {
-                let id = request.sell(self.level(*place), *units)?;
+                let id = hold_request.sell(self.level(*place), *units)?;
                 Ok(Given::Hold(self.number(id, expected)))
             }
             Op::Basket(lines, ttl) => {
-                let id = request.reserve_basket(&self.lines(lines), *ttl).map_err(basket_denied)?;
+                let id =
+                    hold_request.reserve_basket(&self.lines(lines), *ttl).map_err(basket_denied)?;
                 Ok(Given::Hold(self.number(id, expected)))
             }
             Op::Confirm(hold) => done(request.confirm(self.id(*hold))),
@@ -196,7 +200,7 @@ impl Driver {
                 Ok(Given::Until(request.extend(self.id(*hold), *ttl)?.as_millis()))
             }
             Op::Retake(hold, lines) => {
-                let answer = request.confirm_or_retake(self.id(*hold), &self.lines(lines));
+                let answer = hold_request.confirm_or_retake(self.id(*hold), &self.lines(lines));
                 self.late_answer(answer, expected)
             }
             Op::OpenLevel(warehouse, product) => {
@@ -225,9 +229,7 @@ impl Driver {
             Ok(AlreadyRetaken(id)) => Ok(Given::RetakenBefore(self.number(id, expected))),
             Ok(AlreadySold { units }) => Ok(Given::SoldBefore(units)),
             Ok(other) => unreachable!("{other:?} is new to these tests"),
-            Err(RetakeError::Retake(error @ BasketError::Insufficient { .. })) => {
-                Err(basket_denied(error))
-            }
+            Err(RetakeError::Insufficient { lines, overdue_left: left }) => Err(short(lines, left)),
             Err(error) => Err(error.into()),
         }
     }
@@ -274,12 +276,12 @@ impl Driver {
             if number == self.handles.len() {
                 self.handles.push(handle);
             }
-            let seen = manager.counts(names);
-            assert_eq!(seen, manager.counts(handle));
+            let seen = manager.counts(names).expect("known");
+            assert_eq!(seen, manager.counts(handle).expect("known"));
             let counts = (expected.available, expected.reserved, expected.sold);
             let seen = (seen.available, seen.reserved, seen.sold);
             assert_eq!(seen, counts, "{names:?} after {step:?}, {}", self.story());
-            let threshold = manager.stock_level(handle).and_then(|level| level.threshold());
+            let threshold = manager.stock_level(handle).expect("an open level").threshold();
             assert_eq!(threshold, self.model.threshold_of(number), "{}", self.story());
             self.compare_live(number);
         }
@@ -338,7 +340,7 @@ impl Driver {
         let from = found.retaken_from.map(|id| self.numbers[&id]);
         let seen = (found.status, lines, times, found.owner, from);
         let times = (expected.created, expected.expires);
-        let owner = expected.owner.map(owner);
+        let owner = expected.owner.map(|number| Owner([number; 16]));
         let lines = expected.lines.clone();
         let expected = (expected.status, lines, times, owner, expected.retaken_from);
         assert_eq!(seen, expected, "hold {number} after {step:?}, {}", self.story());
@@ -448,13 +450,9 @@ impl Driver {
     }
 }
 
-fn with_details<'a>(request: Request<'a>, call: &Call) -> Request<'a> {
+fn with_options<'a>(request: Request<'a>, call: &Call) -> Request<'a> {
     let request = match call.key {
         Some(key) => request.key(request_key(key)),
-        None => request,
-    };
-    let request = match call.owner {
-        Some(number) => request.owner(owner(number)),
         None => request,
     };
     match call.note {
@@ -469,21 +467,19 @@ fn done<E: Into<stockade::Error>>(answer: Result<(), E>) -> Answer {
 
 fn basket_denied(error: BasketError) -> Denied {
     match error {
-        BasketError::Insufficient { lines, overdue_left } => {
-            let lines = lines.into_iter();
-            let plain = lines.map(|it| (it.warehouse, it.product, it.needed, it.available));
-            Denied::Short { lines: plain.collect(), overdue_left }
-        }
+        BasketError::Insufficient { lines, overdue_left } => short(lines, overdue_left),
         other => other.into(),
     }
 }
 
-fn request_key(number: u8) -> IdempotencyKey {
-    IdempotencyKey::try_from(&[b'k', number][..]).expect("two bytes")
+fn short(lines: Vec<ShortLine>, overdue_left: bool) -> Denied {
+    let plain =
+        |it: ShortLine| (it.warehouse, it.product, it.needed, it.available, it.never_stocked);
+    Denied::Short { lines: lines.into_iter().map(plain).collect(), overdue_left }
 }
 
-fn owner(number: u8) -> Owner {
-    Owner([number; 16])
+fn request_key(number: u8) -> IdempotencyKey {
+    IdempotencyKey::try_from(&[b'k', number][..]).expect("two bytes")
 }
 
 /// The slot in an id: twelve bits of the high half, twenty of the low one.

@@ -18,8 +18,10 @@ pub(crate) const FLOORS: &[&[&str]] = &[
     &["stock"],
     &["idempotency", "reservation"],
     &["audit"],
+    &["journal"],
     &["policy"],
-    &["manager"],
+    &["engine"],
+    &["umbrella"],
 ];
 
 /// The front door, above all floors.

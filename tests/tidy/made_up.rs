@@ -50,13 +50,13 @@ fn comments_strings_and_characters_are_no_code() {
 fn a_file_may_name_its_own_floor_and_those_below() {
     assert_eq!(upward("src/audit/queue.rs", "use crate::audit::bell; use crate::sync::fence;"), 0);
     assert_eq!(upward("src/sync/native.rs", "use crate::table::Table;"), 0);
-    assert_eq!(upward("src/lib.rs", "pub use crate::manager::Manager;"), 0);
+    assert_eq!(upward("src/lib.rs", "pub use crate::engine::Manager;"), 0);
 }
 
 #[test]
 fn a_file_may_not_name_a_floor_above() {
     assert_eq!(upward("src/stock/cell.rs", "use crate::{sync, reservation::id::Id};"), 1);
-    assert_eq!(upward("src/stock/cell.rs", "fn f() { crate::manager::g(); }"), 1);
+    assert_eq!(upward("src/stock/cell.rs", "fn f() { crate::engine::g(); }"), 1);
     assert_eq!(upward("src/stock/cell.rs", "use super::super::policy::alerts;"), 1);
     assert_eq!(upward("src/clock.rs", "mod tests { use super::super::audit; }"), 1);
     assert_eq!(upward("src/error/mod.rs", "use crate::stock::word::Word;"), 1);
@@ -195,4 +195,19 @@ fn a_type_name_that_is_used_twice_is_found() {
     assert_eq!(names_used_twice(&house, &["Slot"]), [""; 0]);
     let outgrown = ["Line is allowed twice, and need not be"];
     assert_eq!(names_used_twice(&house, &["Slot", "Line"]), outgrown);
+}
+
+#[test]
+fn an_error_outside_the_umbrella_is_found() {
+    let umbrella = "error_table! { Error {} nests { A(InA), B(InB) } }\nthrough! { C: A; D: A; }";
+    let room = "error_table! {\n    InA {}\n}\nimpl std::error::Error for InB {}\n\
+                impl Error for C {}\nimpl Error for D {}";
+    let in_it = [("src/umbrella/mod.rs", umbrella), ("src/error/a.rs", room)];
+    assert_eq!(errors_outside(&house(&in_it)), Vec::<String>::new());
+    for outside in ["error_table! { E { } }", "impl std::error::Error for E {}"] {
+        let found = house(&[("src/umbrella/mod.rs", umbrella), ("src/audit/e.rs", outside)]);
+        assert_eq!(errors_outside(&found).len(), 1, "{outside}");
+    }
+    let program = house(&[("src/bin/shop/main.rs", "impl Error for Failure {}")]);
+    assert_eq!(errors_outside(&program), Vec::<String>::new());
 }

@@ -107,6 +107,47 @@ pub(crate) fn names_used_twice(sources: &[Source], allowed: &[&str]) -> Vec<Stri
         .collect()
 }
 
+/// Where all errors of the library come together.
+const UMBRELLA: &str = "src/umbrella/mod.rs";
+
+/// Errors that do not turn into the umbrella over all of them.
+pub(crate) fn errors_outside(sources: &[Source]) -> Vec<String> {
+    let words = |source: &Source| -> Vec<String> {
+        source.tokens.iter().map(|token| token.text.clone()).collect()
+    };
+    let library = sources.iter().filter(|source| !source.path.starts_with("src/bin/"));
+    let (umbrella, rooms): (Vec<_>, Vec<_>) = library.partition(|it| it.path == UMBRELLA);
+    let umbrella: Vec<String> = umbrella.into_iter().flat_map(words).collect();
+    let covered = |error: &str| {
+        let row = |row: &[String]| match row {
+            [open, name, close] => {
+                name == error && ((open == "(" && close == ")") || (open == ";" && close == ":"))
+            }
+            _ => false,
+        };
+        // Nested in a variant, or turned into a part of one.
+        umbrella.windows(3).any(row)
+            || umbrella.windows(3).any(|it| it[0] == "{" && it[1] == error && it[2] == ":")
+    };
+    let mut outside = Vec::new();
+    for source in rooms {
+        let words = words(source);
+        let named = words.windows(4).filter_map(|row| match row {
+            [table, bang, open, name] if table == "error_table" && bang == "!" && open == "{" => {
+                Some(name.clone())
+            }
+            [error, by, name, _] if error == "Error" && by == "for" && name != "$" => {
+                Some(name.clone())
+            }
+            _ => None,
+        });
+        let missing = named.filter(|error| !covered(error));
+        outside
+            .extend(missing.map(|error| format!("{}: {error} is not in {UMBRELLA}", source.path)));
+    }
+    outside
+}
+
 fn says(source: &Source, lines: Vec<usize>, what: &str) -> Vec<String> {
     lines.into_iter().map(|line| format!("{}:{line} {what}", source.path)).collect()
 }

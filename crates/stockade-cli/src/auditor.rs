@@ -36,7 +36,7 @@ pub(crate) fn watch(manager: &InventoryManager, shelves: &[Shelf], over: &Atomic
         // Read before the round, so that the last round sees the end.
         let last_round = over.load(Ordering::Acquire);
         for (shelf, last_sold) in shelves.iter().zip(&mut last_sold) {
-            let counts = manager.counts(shelf.level);
+            let counts = manager.counts(shelf.level).expect("known");
             findings.looks += 1;
             if let Some(law) = broken_law(counts, shelf.on_hand, *last_sold) {
                 findings.law_breaks += 1;

@@ -12,7 +12,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Zipf};
 use stockade::{
-    ConfirmError, InventoryManager, Release, ReleaseError, ReservationId, ReserveError,
+    ConfirmError, Gone, InventoryManager, Release, ReleaseError, ReservationId, ReserveError,
 };
 
 use crate::Failure;
@@ -163,8 +163,8 @@ fn confirm(manager: &InventoryManager, id: ReservationId) -> Result<bool, Failur
         return match manager.confirm(id) {
             Ok(()) => Ok(true),
             // Nobody but this buyer and time ends his holds: one that is over has expired.
-            Err(ConfirmError::Expired { .. } | ConfirmError::Forgotten) => Ok(false),
-            Err(ConfirmError::InProgress) => {
+            Err(ConfirmError::Gone(Gone::Expired { .. } | Gone::Forgotten)) => Ok(false),
+            Err(ConfirmError::Changing) => {
                 thread::yield_now();
                 continue;
             }
@@ -180,7 +180,7 @@ fn release(manager: &InventoryManager, id: ReservationId) -> Result<bool, Failur
             Ok(Release::Released) => Ok(true),
             Ok(Release::Expired | Release::Forgotten) => Ok(false),
             Ok(other) => Err(Failure::run("a release met a stranger's hold", format!("{other:?}"))),
-            Err(ReleaseError::InProgress) => {
+            Err(ReleaseError::Changing) => {
                 thread::yield_now();
                 continue;
             }

@@ -14,7 +14,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use rand_distr::Zipf;
 use serde::Serialize;
-use stockade::{InventoryManager, MAX_UNITS};
+use stockade::{InventoryManager, Limits, MAX_UNITS};
 
 use crate::auditor::{self, Findings};
 use crate::books::{Bookkeeper, Books};
@@ -185,9 +185,8 @@ fn engine(args: &SaleArgs, units: u64, books: Bookkeeper) -> Result<InventoryMan
         u32::try_from(units.min(args.attempts) + SPARE_SLOTS).unwrap_or(u32::MAX).min(SLOTS_MAX);
     let builder = InventoryManager::builder()
         .warehouse(WAREHOUSE)
-        .max_reservations(slots)
         // Nobody reads the log in memory: the books are kept from the sink.
-        .audit_retained(1)
+        .limits(Limits::new().max_reservations(slots).audit_retained(1))
         .sink(books);
     args.journal.build(builder)
 }
@@ -304,7 +303,7 @@ fn join<T>(thread: ScopedJoinHandle<'_, T>) -> Result<T, Failure> {
 /// live on: where there are any, when all of the buyers' must be over.
 fn wait_for_expiry(manager: &InventoryManager, shelves: &[Shelf], history: &Books, ttl: Duration) {
     let start = Instant::now();
-    let held = |shelf: &Shelf| i128::from(manager.counts(shelf.level).held());
+    let held = |shelf: &Shelf| i128::from(manager.counts(shelf.level).expect("known").held());
     let is_over = |shelf: &Shelf| match held(shelf) {
         0 => true,
         held => start.elapsed() > ttl + SETTLING && held <= history.account(&shelf.product).held(),
@@ -315,6 +314,7 @@ fn wait_for_expiry(manager: &InventoryManager, shelves: &[Shelf], history: &Book
 }
 
 /// Compares what buyers, levels and log say.
+#[expect(clippy::too_many_arguments, reason = "all that the report is made of")]
 fn account(
     args: &SaleArgs,
     manager: &InventoryManager,
@@ -330,7 +330,7 @@ fn account(
         let Shelf { product, level, .. } = shelf;
         let bought = tally.receipts.get(&number).copied().unwrap_or(0) + u64::from(shelf.sold);
         let account = books.account(product);
-        let sold = manager.counts(*level).sold.into();
+        let sold = manager.counts(*level).expect("known").sold.into();
         let stocked = if number < args.products { u64::from(args.stock) } else { 0 };
         let check = |broken: &mut Broken, what: &str, found: u64, expected: u64| {
             broken.unless_equal(format_args!("{product}, {what}"), found, expected);

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::Serialize;
 use stockade::{
-    AuditFilter, Builder, Durability, InventoryManager, JournalError, JournalReader, Recovered,
-    StockRow,
+    AuditFilter, Builder, Durability, InventoryManager, JournalError, JournalOptions,
+    JournalReader, RecoveryReport, StockRow,
 };
 
 use crate::Failure;
@@ -108,9 +108,8 @@ impl JournalArgs {
             Waits::Synced => Durability::Synced,
         };
         // Whoever held what is overdue has gone with the run that died.
-        let builder =
-            builder.journal(directory).durability(durability).recovery_grace(Duration::ZERO);
-        builder.build().map_err(|error| match error {
+        let journal = JournalOptions::directory(directory).recovery_grace(Duration::ZERO);
+        builder.journal(journal).durability(durability).build().map_err(|error| match error {
             stockade::BuildError::Journal(error) => audit::failure(directory, error),
             error => Failure::run("the engine can't be built", error),
         })
@@ -128,7 +127,7 @@ impl JournalArgs {
         let stock = JournalReader::new(directory).stock(None);
         let stock = stock.map_err(|error| audit::failure(directory, error))?;
         for StockRow { warehouse, product, available, reserved, sold, .. } in &stock.rows {
-            let live = manager.counts((&**warehouse, &**product));
+            let live = manager.counts((&**warehouse, &**product)).expect("known");
             let mut check = |what: &str, found: u32, live: u32| {
                 let what = format_args!("{product}, {what} units in the journal on the disk");
                 broken.unless_equal(what, found, live);
@@ -141,11 +140,11 @@ impl JournalArgs {
             let late = io::Error::from(io::ErrorKind::TimedOut);
             return Err(Failure::run("the journal could not be closed", late));
         }
-        let head = manager.head();
+        let head = manager.journal_head();
         Ok(Some(JournalReport {
             directory: directory.display().to_string(),
             durability: self.durability,
-            found: Found::of(manager.recovered(), history),
+            found: Found::of(manager.recovery_report(), history),
             entries: head.map_or(0, |head| head.sequence),
             head: head.map_or_else(String::new, |head| head.to_string()),
         }))
@@ -153,7 +152,7 @@ impl JournalArgs {
 }
 
 impl Found {
-    fn of(recovered: Option<&Recovered>, history: &Books) -> Self {
+    fn of(recovered: Option<&RecoveryReport>, history: &Books) -> Self {
         let Some(recovered) = recovered else { return Self::default() };
         let all = history.total();
         let units = |units: i128| u64::try_from(units).unwrap_or(0);

@@ -85,7 +85,7 @@ pub(crate) fn fill_shelf(
             .add_stock(level, stock, source)
             .map_err(|error| Failure::run(format!("product {product} can't be stocked"), error))?;
     }
-    let counts = manager.counts(level);
+    let counts = manager.counts(level).expect("known");
     Ok(Shelf { product: product.to_owned(), level, on_hand: counts.on_hand(), sold: counts.sold })
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn take_stock(
 ) -> Stock {
     let mut stock = Stock::default();
     for Shelf { product, level, .. } in shelves {
-        let counts = manager.counts(*level);
+        let counts = manager.counts(*level).expect("known");
         let account = books.account(product);
         let (available, reserved, sold) =
             (u64::from(counts.available), u64::from(counts.reserved), u64::from(counts.sold));

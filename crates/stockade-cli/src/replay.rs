@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 use clap::value_parser;
 use indicatif::ProgressBar;
 use serde::Serialize;
-use stockade::{AddError, BasketError, BasketLine, InventoryManager, MAX_UNITS, RemoveError};
+use stockade::{
+    AddError, BasketError, BasketLine, InvalidInput, InventoryManager, Limits, MAX_UNITS,
+    RemoveError,
+};
 
 use crate::books::{Bookkeeper, Books};
 use crate::journal::{JournalArgs, JournalReport};
@@ -164,12 +167,12 @@ fn engine(
 ) -> Result<InventoryManager, Failure> {
     let longest = orders.longest_basket().max(1);
     let slots = longest.saturating_mul(args.threads as usize).saturating_add(SPARE_SLOTS);
+    let slots = u32::try_from(slots).unwrap_or(u32::MAX);
+    let limits = Limits::new().max_basket_lines(longest).max_reservations(slots);
     let builder = InventoryManager::builder()
         .warehouse(WAREHOUSE)
-        .max_basket_lines(longest)
-        .max_reservations(u32::try_from(slots).unwrap_or(u32::MAX))
         // Nobody reads the log in memory: the books are kept from the sink.
-        .audit_retained(1)
+        .limits(limits.audit_retained(1))
         .sink(books);
     args.journal.build(builder)
 }
@@ -259,7 +262,9 @@ impl Store<'_> {
                 tally.units_sold += basket.iter().map(|line| line.units).sum::<u64>();
                 Ok(())
             }
-            Err(BasketError::Insufficient { .. } | BasketError::Quantity(_)) => {
+            Err(
+                BasketError::Insufficient { .. } | BasketError::Input(InvalidInput::Quantity(_)),
+            ) => {
                 tally.baskets_refused += 1;
                 Ok(())
             }
@@ -270,9 +275,9 @@ impl Store<'_> {
     fn write_off(&self, line: &OrderLine, tally: &mut ReplayTally) -> Result<(), Failure> {
         match self.manager.remove_stock(self.shelf(line).level, quantity(line), "WRITE-OFF") {
             Ok(()) => tally.units_written_off += line.units,
-            Err(RemoveError::Insufficient { .. } | RemoveError::Quantity(_)) => {
-                tally.write_offs_refused += 1
-            }
+            Err(
+                RemoveError::Insufficient { .. } | RemoveError::Input(InvalidInput::Quantity(_)),
+            ) => tally.write_offs_refused += 1,
             Err(error) => return Err(Failure::run("units can't be written off", error)),
         }
         Ok(())
@@ -282,7 +287,7 @@ impl Store<'_> {
         match self.manager.add_stock(self.shelf(line).level, quantity(line), "CUSTOMER-RETURN") {
             Ok(()) => tally.units_returned += line.units,
             // The house is full.
-            Err(AddError::OverCapacity { .. } | AddError::Quantity(_)) => {
+            Err(AddError::OverCapacity { .. } | AddError::Input(InvalidInput::Quantity(_))) => {
                 tally.returns_refused += 1
             }
             Err(error) => return Err(Failure::run("units can't be taken back", error)),
@@ -301,6 +306,7 @@ fn quantity(line: &OrderLine) -> u32 {
 }
 
 /// Compares what the callers were told with levels and log.
+#[expect(clippy::too_many_arguments, reason = "all that the report is made of")]
 fn account(
     args: &ReplayArgs,
     orders: &Orders,
@@ -336,7 +342,7 @@ fn account(
     let oversold_units = store.shelves.iter().map(|shelf| {
         let account = books.account(&shelf.product);
         // Whichever witness says most.
-        let sold = account.sold.max(store.manager.counts(shelf.level).sold.into());
+        let sold = account.sold.max(store.manager.counts(shelf.level).expect("known").sold.into());
         let beyond = i128::from(sold) - account.on_hand();
         u64::try_from(beyond).unwrap_or(0)
     });

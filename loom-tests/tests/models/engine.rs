@@ -12,16 +12,16 @@ use crate::reservation::free_list::Retention;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
 use crate::reservation::slot::ReservationRecord;
-use crate::reservation::slots::{Lookup, ReadReservation, Slots};
+use crate::reservation::slots::{HeldSlot, Lookup, ReadReservation, Slots};
 use crate::reservation::state::Phase;
 use crate::reservation::steps::NotShipping;
 use crate::stock::cell::NoMarks;
-use crate::stock::handle::{LevelHandle, ProductId, WarehouseId};
+use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
 use crate::sync::ArrayQueue;
 
-pub const LEVEL: LevelHandle = LevelHandle(0);
+pub const LEVEL: LevelIndex = LevelIndex(0);
 
 pub fn qty(units: u32) -> Quantity {
     Quantity::new(units).expect("a legal quantity")
@@ -34,7 +34,7 @@ pub fn at(millis: u64) -> Timestamp {
 /// An open level of `units` available units.
 pub fn level_of(units: u32) -> StockLevel {
     let level = StockLevel::closed();
-    level.open(LevelHandle(0), WarehouseId(0), ProductId(0), None);
+    level.open(LevelIndex(0), WarehouseIndex(0), ProductIndex(0), None);
     if units > 0 {
         level.receive(qty(units), &NoMarks);
     }
@@ -43,7 +43,7 @@ pub fn level_of(units: u32) -> StockLevel {
 
 /// A warehouse with room for `capacity` units.
 pub fn warehouse_of(capacity: u32) -> Warehouse {
-    Warehouse::new(WarehouseId(0), "SF".into(), capacity, None)
+    Warehouse::new(WarehouseIndex(0), "SF".into(), capacity, None)
 }
 
 /// Slots of one shard that keep no record longer than they must.
@@ -172,11 +172,12 @@ impl Engine {
     }
 
     fn end(&self, id: ReservationId, how: Phase, now: u64) -> Answer {
-        let (slot, state) = match self.slots.find(id) {
-            Lookup::Found(slot, state) => (slot, state),
+        let head = match self.slots.find(id) {
+            Lookup::Found(head) => head,
             Lookup::Forgotten => return Answer::Forgotten,
             Lookup::Unknown => return Answer::Unknown,
         };
+        let HeldSlot { slot, state, .. } = head;
         match state.phase() {
             Phase::Pending => {}
             Phase::Ending => return Answer::InProgress,
@@ -193,13 +194,13 @@ impl Engine {
         let entry = if how == Phase::Confirmed { Entry::Sold(id) } else { Entry::Returned(id) };
         #[cfg(planted = "entry_before_take")]
         self.log(entry);
-        if let Err(other) = slot.swap(state, state.in_phase(Phase::Ending)) {
+        if let Err(other) = head.swap_to(Phase::Ending) {
             return Answer::Lost(other.phase());
         }
         let record = slot.read_record(state);
         assert_eq!(record.id, id, "the winner of a swap has won its own hold");
         let (mut units, mut sold_before) = (0, false);
-        self.slots.lines_of(id.slot(), state, &record, |line| {
+        self.slots.lines_of(head, &record, |line| {
             units += line.held;
             sold_before |= line.sold > 0;
         });
@@ -246,8 +247,9 @@ impl Engine {
         }
         let Some(line) = lines[0].step(sell, give_back) else { return Answer::TooFew };
         let slot = self.slots.at(id.slot()).expect("a slot");
+        let head = HeldSlot { number: id.slot(), slot, state };
         let fresh = self.slots.take(at(now)).expect("a slot for the step");
-        if let Err(other) = slot.swap(state, state.in_phase(Phase::Ending)) {
+        if let Err(other) = head.swap_to(Phase::Ending) {
             self.slots.put_back(fresh, at(now));
             return Answer::Lost(other.phase());
         }
@@ -265,7 +267,7 @@ impl Engine {
             _ => Phase::Pending,
         };
         let lines = [(fresh, line)];
-        let chain = self.slots.replace_lines(id.slot(), slot, state, &lines, phase, at(now));
+        let chain = self.slots.replace_lines(head, &lines, phase, at(now));
         if phase.is_final() {
             self.slots.retire(id.slot(), chain, line.is_unsettled(), at(now));
         }
@@ -292,7 +294,8 @@ impl Engine {
             return Answer::TooFew;
         }
         let slot = self.slots.at(id.slot()).expect("a slot");
-        let settling = match self.slots.begin_shipping(id.slot(), slot, state) {
+        let head = HeldSlot { number: id.slot(), slot, state };
+        let settling = match self.slots.begin_shipping(head) {
             Ok(settling) => settling,
             Err(NotShipping::Changed | NotShipping::Busy) => return Answer::InProgress,
             Err(NotShipping::Gone) => return Answer::Forgotten,
@@ -310,11 +313,12 @@ impl Engine {
     }
 
     pub fn extend(&self, id: ReservationId, now: u64, expires_at: u64) -> Answer {
-        let (slot, state) = match self.slots.find(id) {
-            Lookup::Found(slot, state) => (slot, state),
+        let head = match self.slots.find(id) {
+            Lookup::Found(head) => head,
             Lookup::Forgotten => return Answer::Forgotten,
             Lookup::Unknown => return Answer::Unknown,
         };
+        let HeldSlot { slot, state, .. } = head;
         match state.phase() {
             Phase::Pending if state.is_overdue(at(now)) => return Answer::NotTheTime,
             Phase::Pending => {}

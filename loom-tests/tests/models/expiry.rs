@@ -6,7 +6,7 @@ use loom_tests::model;
 
 use crate::engine::{Answer, Engine, at, race, spawn};
 use crate::reservation::deadlines::{Deadlines, GROUP, Scan, ScannedSlot};
-use crate::reservation::slots::Slots;
+use crate::reservation::slots::{HeldSlot, Slots};
 use crate::sync::{AtomicU64, Ordering};
 
 /// Slots in two segments of two groups.
@@ -113,7 +113,7 @@ fn sweep(engine: &Engine, now: u64) -> u32 {
         return 0;
     }
     let mut ended = 0;
-    slots.scan_due(at(now), |_, slot, state| {
+    slots.scan_due(at(now), |HeldSlot { slot, state, .. }| {
         assert!(state.is_overdue(at(now)));
         let id = slot.read_record(state).id;
         ended += u32::from(engine.expire(id, now) == Answer::Done);

@@ -8,7 +8,7 @@ use crate::engine::{Answer, Engine, at, race, slots_of};
 use crate::readers::{line, publish};
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
-use crate::reservation::slots::{ReadReservation, Slots};
+use crate::reservation::slots::{HeldSlot, ReadReservation, Slots};
 use crate::reservation::state::{Phase, SlotState};
 
 /// The lines of reservation 1 before a step, and after it.
@@ -24,8 +24,9 @@ fn step(slots: &Slots, id: ReservationId, before: SlotState, count: u32) {
         .into_iter()
         .map(|line| (slots.take(at(1)).expect("a slot for the step"), line))
         .collect();
-    slot.swap(before, before.in_phase(Phase::Ending)).expect("nobody else changes it");
-    slots.replace_lines(id.slot(), slot, before, &fresh, Phase::Pending, at(1));
+    let head = HeldSlot { number: id.slot(), slot, state: before };
+    head.swap_to(Phase::Ending).expect("nobody else changes it");
+    slots.replace_lines(head, &fresh, Phase::Pending, at(1));
 }
 
 /// Reads once. Whatever is found is whole, and belongs to the state that it is said to be in.
@@ -132,7 +133,8 @@ fn who_saw_a_hold_before_a_partial_step_can_not_end_it_unseen() {
                 if won {
                     let slot = slots.at(id.slot()).expect("a slot");
                     let lines = [(fresh, lines(1, true)[0])];
-                    slots.replace_lines(id.slot(), slot, before, &lines, Phase::Pending, at(1));
+                    let head = HeldSlot { number: id.slot(), slot, state: before };
+                    slots.replace_lines(head, &lines, Phase::Pending, at(1));
                 }
                 won
             },

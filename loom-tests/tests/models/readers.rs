@@ -12,7 +12,7 @@ use crate::reservation::line::SlotLine;
 use crate::reservation::slot::ReservationRecord;
 use crate::reservation::slots::{ReadReservation, Slots};
 use crate::reservation::state::{Phase, SlotState};
-use crate::stock::handle::LevelHandle;
+use crate::stock::handle::LevelIndex;
 
 /// A reservation of which every field can be told from any other's.
 pub fn record(slot: u32, number: u32) -> ReservationRecord {
@@ -29,7 +29,7 @@ pub fn line(number: u32, place: u32) -> SlotLine {
     let mark = number * 10 + place;
     let stepped = if place == 0 { 0 } else { mark };
     SlotLine {
-        level: LevelHandle(mark),
+        level: LevelIndex(mark),
         held: mark,
         sold: stepped,
         given_back: stepped,

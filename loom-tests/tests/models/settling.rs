@@ -8,7 +8,7 @@ use loom_tests::model;
 use crate::engine::{Answer, Engine, at, race, slots_of};
 use crate::readers::{line, publish};
 use crate::reservation::id::ReservationId;
-use crate::reservation::slots::{ReadReservation, Slots};
+use crate::reservation::slots::{HeldSlot, ReadReservation, Slots};
 use crate::reservation::state::{Phase, SlotState};
 
 /// Reservation 1 of so many lines, sold; its slots have retired.
@@ -34,7 +34,9 @@ fn settle(slots: &Slots, id: ReservationId, more: u32) -> bool {
     if state.phase() != Phase::Confirmed {
         return false;
     }
-    let Ok(settling) = slots.begin_shipping(id.slot(), slot, state) else { return false };
+    let Ok(settling) = slots.begin_shipping(HeldSlot { number: id.slot(), slot, state }) else {
+        return false;
+    };
     settling.finish(lines.iter().map(|line| line.settled + more), false, at(1));
     true
 }

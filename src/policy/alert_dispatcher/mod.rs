@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::parking::Parking;
 use crate::policy::alerts::{StockAlert, StockAlertListener};
-use crate::stock::handle::LevelHandle;
+use crate::stock::handle::LevelIndex;
 use crate::sync::{
     AtomicU8, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, SegQueue, lock,
 };
@@ -22,10 +22,10 @@ use crate::sync::{
 pub(crate) trait AlertSource: Send + Sync {
     /// Takes the level's alert, with its newest counts; `None` if there is nothing to report. From
     /// here on the level may be queued again.
-    fn take_alert(&self, level: LevelHandle) -> Option<StockAlert>;
+    fn take_alert(&self, level: LevelIndex) -> Option<StockAlert>;
 
     /// The listeners that hear the level's alerts.
-    fn listeners(&self, level: LevelHandle) -> Vec<Arc<dyn StockAlertListener>>;
+    fn listeners(&self, level: LevelIndex) -> Vec<Arc<dyn StockAlertListener>>;
 }
 
 /// The queue of levels with an undelivered alert, and the thread that empties it.
@@ -35,7 +35,7 @@ pub(crate) struct AlertDispatcher {
 
 /// What callers and the delivery thread share.
 struct DispatcherState {
-    pending: SegQueue<LevelHandle>,
+    pending: SegQueue<LevelIndex>,
     /// Levels taken from the queue whose listeners have not all returned.
     in_hand: AtomicUsize,
     panics: AtomicU64,
@@ -105,7 +105,7 @@ impl AlertDispatcher {
 
     /// Queues a level that has an alert to deliver. The level must not be queued already. Never
     /// waits. Costs a push, a fence and, if the delivery thread sleeps, waking it.
-    pub(crate) fn raise(&self, level: LevelHandle) {
+    pub(crate) fn raise(&self, level: LevelIndex) {
         self.shared.pending.push(level);
         self.shared.parking.wake();
     }
@@ -192,7 +192,7 @@ impl DispatcherState {
 
     /// Takes a level from the queue. Counts it as in hand before it leaves the queue, so the
     /// backlog never shows too small. An [`InHand`] counts it out again.
-    fn take_next(&self) -> Option<LevelHandle> {
+    fn take_next(&self) -> Option<LevelIndex> {
         if self.pending.is_empty() {
             return None;
         }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::policy::alerts::{Listeners, Scope};
-use crate::stock::handle::WarehouseId;
+use crate::stock::handle::WarehouseIndex;
+use crate::stock::tag::EngineTag;
 use std::collections::HashMap;
 use std::sync::mpsc::{self, Receiver, Sender};
 
@@ -15,7 +16,7 @@ struct StubEngine {
 
 impl StubEngine {
     fn new() -> Arc<Self> {
-        let (dispatcher, listeners) = (AlertDispatcher::new(), Listeners::new());
+        let (dispatcher, listeners) = (AlertDispatcher::new(), Listeners::new(EngineTag::NOBODY));
         Arc::new(Self { dispatcher, listeners, crossings: Mutex::default() })
     }
 
@@ -38,7 +39,7 @@ impl StubEngine {
             *crossings
         };
         if crossings == 1 {
-            self.dispatcher.raise(LevelHandle(level));
+            self.dispatcher.raise(LevelIndex(level));
         }
     }
 
@@ -57,15 +58,15 @@ impl StubEngine {
 }
 
 impl AlertSource for StubEngine {
-    fn take_alert(&self, level: LevelHandle) -> Option<StockAlert> {
+    fn take_alert(&self, level: LevelIndex) -> Option<StockAlert> {
         let crossings = self.crossings.lock().expect("no panic").remove(&level.0)?;
         let mut alert = StockAlert::new("SF", level.0.to_string(), 1, 5);
         alert.crossings = crossings;
         Some(alert)
     }
 
-    fn listeners(&self, _: LevelHandle) -> Vec<Arc<dyn StockAlertListener>> {
-        self.listeners.of(WarehouseId(0))
+    fn listeners(&self, _: LevelIndex) -> Vec<Arc<dyn StockAlertListener>> {
+        self.listeners.of(WarehouseIndex(0))
     }
 }
 
@@ -142,7 +143,7 @@ fn the_thread_looks_once_more_before_it_sleeps() {
     let (raised, told) = (AlertDispatcher::new(), AlertDispatcher::new());
     // Both came after the thread's last look, and before it announced that it sleeps: nobody wakes
     // it.
-    raised.raise(LevelHandle(1));
+    raised.raise(LevelIndex(1));
     told.shared.order(orders::DRAIN);
     for dispatcher in [raised, told] {
         let (sender, returned) = mpsc::channel();
@@ -214,7 +215,7 @@ fn a_listener_may_call_the_engine() {
         if &*alert.product == "1" {
             // Register, remove and raise, from within.
             let id = engine.listeners.add(Scope::Everywhere, Arc::new(Hears(|_: &_| ())));
-            assert!(engine.listeners.remove(id));
+            assert_eq!(engine.listeners.remove(id), Some(true));
             engine.cross(1_000);
         }
     });

@@ -5,10 +5,10 @@ use crate::clock::Timestamp;
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
 use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::line::SlotLine;
-use crate::reservation::slot::ReservationRecord;
+use crate::reservation::slot::{ChainName, ReservationRecord};
 use crate::reservation::slots::{Slots, VacantSlot};
 use crate::reservation::state::Phase;
-use crate::stock::handle::LevelHandle;
+use crate::stock::handle::LevelIndex;
 
 /// A reservation of an earlier run, to be restored.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ impl Restored {
     }
 
     /// The level of its first line.
-    pub(crate) fn first_level(&self) -> Option<LevelHandle> {
+    pub(crate) fn first_level(&self) -> Option<LevelIndex> {
         self.lines.first().map(|line| line.level)
     }
 
@@ -136,33 +136,32 @@ impl Slots {
     ) -> Option<Chain> {
         let mut vacated = vacated.into_iter();
         let head = vacated.next()?;
-        let (number, generation) = (head.number(), head.state.generation());
+        let name = ChainName { head: head.number(), generation: head.state.generation() };
         let later = if all_apart { lines } else { lines.get(1..)? };
         let rest: Vec<(VacantSlot<'_>, SlotLine)> =
             vacated.by_ref().zip(later.iter().copied()).collect();
         let mut end = NO_SLOT;
         if let (Some(slot), Some(of)) = (vacated.next(), reservation.retaken_from) {
             end = slot.number;
-            self.slots.get(end as usize)?.join_as_note(slot.state, number, generation, of);
+            self.slots.get(end as usize)?.join_as_note(slot.state, name, of);
         }
-        let first = Self::link(&rest, number, generation, end);
+        let first = Self::link(&rest, name, end);
         let chain = match reservation.end {
             Some(end) if reservation.has_sold() => Chain::NONE.ending_as(end.phase),
             _ => Chain::NONE,
         };
         let chain = chain.keeping(reservation.keep);
         let chain = match all_apart {
-            true => chain.of_all_lines(first, generation),
-            false => chain.of_later_lines(first, generation),
+            true => chain.of_all_lines(first, name.generation),
+            false => chain.of_later_lines(first, name.generation),
         };
         let line = *lines.first()?;
         let record =
             ReservationRecord { id: reservation.id, owner: reservation.owner, line, chain };
         let phase = reservation.phase();
-        let slot = self.slots.get(number as usize)?;
-        slot.admit(head.state, &record, phase, reservation.expires_at);
+        head.slot.admit(head.state, &record, phase, reservation.expires_at);
         if phase == Phase::Pending {
-            self.deadlines.note(number, reservation.expires_at);
+            self.deadlines.note(name.head, reservation.expires_at);
         }
         Some(chain)
     }

@@ -59,10 +59,10 @@ pub(super) fn fill(view: &OperationView<'_>) -> Result<(), u64> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::stock::handle::LevelHandle;
+    use crate::stock::handle::LevelIndex;
 
     fn stop(level: u32, turn: u32) -> FillStop {
-        FillStop { cell: CellId::level(LevelHandle(level)), turn }
+        FillStop { cell: CellId::level(LevelIndex(level)), turn }
     }
 
     #[test]

@@ -40,11 +40,11 @@ pub(crate) fn merge_lines(lines: &mut [CellDelta]) -> Result<&[CellDelta], TooMu
 mod tests {
     use super::*;
     use crate::quantity::{MAX_UNITS, Quantity};
-    use crate::stock::handle::LevelHandle;
+    use crate::stock::handle::LevelIndex;
 
     fn hold(level: u32, units: u32) -> CellDelta {
         let delta = Delta::hold(Quantity::new(units).expect("a legal quantity"));
-        CellDelta { cell: CellId::level(LevelHandle(level)), delta }
+        CellDelta { cell: CellId::level(LevelIndex(level)), delta }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::quantity::Quantity;
 use crate::stock::cell::{Cell, CellId};
-use crate::stock::handle::LevelHandle;
+use crate::stock::handle::LevelIndex;
 use crate::stock::mcas::recorder::{CommitName, CommitRecorder, CommitView, LogOrder};
 use crate::stock::word::{Delta, Word};
 use crate::sync::ArrayQueue;
@@ -282,7 +282,7 @@ impl Site for Testbed {
 
 /// The id of the testbed's cell of this number.
 pub(super) fn id(cell: usize) -> CellId {
-    CellId::level(LevelHandle(cell as u32))
+    CellId::level(LevelIndex(cell as u32))
 }
 
 /// Any delta, legal for some word or not.

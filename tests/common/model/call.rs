@@ -49,6 +49,11 @@ pub(crate) struct Call {
 }
 
 impl Op {
+    /// Whether it makes a hold, or a sale: only those have an owner.
+    pub(crate) fn takes_an_owner(&self) -> bool {
+        matches!(self, Self::Reserve(..) | Self::Sell(..) | Self::Basket(..) | Self::Retake(..))
+    }
+
     /// Settings have no key, and so remember nothing.
     pub(crate) fn takes_a_key(&self) -> bool {
         !matches!(
@@ -82,9 +87,10 @@ pub(crate) enum Given {
 /// Why a call was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Denied {
-    /// Lines of a basket were short: warehouse, product, needed, available.
+    /// Lines of a basket were short: warehouse, product, needed, available, whether the
+    /// product was never heard of.
     Short {
-        lines: Vec<(String, String, u32, u32)>,
+        lines: Vec<(String, String, u32, u32, bool)>,
         overdue_left: bool,
     },
     Other(stockade::Error),

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use stockade::{
-    AdjustmentType, BasketError, ConfirmError, EventType, ExtendError, InvalidQuantity, InvalidTtl,
-    Release, ReleaseError, ReservationStatus, ReserveError, RetakeError, Timestamp,
+    AdjustmentType, BasketError, ConfirmError, EventType, ExtendError, Gone, InvalidInput,
+    InvalidQuantity, InvalidTtl, NoReservation, Release, ReleaseError, ReservationStatus,
+    ReserveError, RetakeError, Timestamp,
 };
 
 use super::call::{Answer, Call, Denied, Entry, Given, Hold, HoldRef, Place};
@@ -36,7 +37,7 @@ impl Model {
         units: u32,
         ttl: Duration,
     ) -> Answer {
-        self.check_ttl(ttl, self.longest()).map_err(ReserveError::Ttl)?;
+        self.check_ttl(ttl, self.longest()).map_err(ReserveError::from)?;
         let level = self.level_to_sell(place, units)?;
         let expires = self.now + ttl.as_millis() as u64;
         let hold = self.make_hold(call, vec![(level, units)], expires, None);
@@ -52,7 +53,7 @@ impl Model {
 
     /// The level to take `units` from, which has them then, and a slot for them.
     fn level_to_sell(&mut self, place: Place, units: u32) -> Result<usize, Denied> {
-        let found = self.find(place).map_err(ReserveError::Place)?;
+        let found = self.find_known(place).map_err(ReserveError::Place)?;
         let suspended = found.and_then(|level| self.is_suspended(level));
         if let Some(warehouse) = suspended {
             self.suspended += 1;
@@ -86,7 +87,7 @@ impl Model {
     }
 
     pub(super) fn basket(&mut self, call: &Call, lines: &[(Place, u32)], ttl: Duration) -> Answer {
-        self.check_ttl(ttl, self.longest()).map_err(BasketError::Ttl)?;
+        self.check_ttl(ttl, self.longest()).map_err(BasketError::from)?;
         let lines = self.basket_lines(lines)?;
         self.take_lines(&lines, lines.len())?;
         let expires = self.now + ttl.as_millis() as u64;
@@ -96,7 +97,7 @@ impl Model {
     /// A basket's lines, equal levels merged, in the order of the levels.
     fn basket_lines(&mut self, lines: &[(Place, u32)]) -> Result<Vec<(usize, u32)>, Denied> {
         let mut merged: Vec<(usize, u32)> = Vec::new();
-        let mut never_stocked = Vec::new();
+        let mut not_there = Vec::new();
         for (place, units) in lines {
             match (self.find(*place).map_err(BasketError::Place)?, place) {
                 (Some(level), _) => match merged.iter_mut().find(|line| line.0 == level) {
@@ -104,23 +105,26 @@ impl Model {
                     None => merged.push((level, *units)),
                 },
                 (None, Place::Names(warehouse, product)) => {
-                    never_stocked.push(((*warehouse).into(), (*product).into(), *units, 0));
+                    let unheard = !self.is_known(product);
+                    not_there.push(((*warehouse).into(), (*product).into(), *units, 0, unheard));
                 }
                 (None, Place::Level(_)) => unreachable!("a level by number is known"),
             }
         }
-        if !never_stocked.is_empty() {
+        if !not_there.is_empty() {
             self.insufficient += 1;
-            return Err(Denied::Short { lines: never_stocked, overdue_left: false });
+            return Err(Denied::Short { lines: not_there, overdue_left: false });
         }
         merged.sort_unstable();
         if merged.len() > self.bounds.basket_lines {
             let (lines, most) = (merged.len(), self.bounds.basket_lines);
-            return Err(BasketError::TooManyLines { lines, most }.into());
+            return Err(BasketError::Input(InvalidInput::TooManyLines { lines, most }).into());
         }
         for &(level, units) in &merged {
             if units > 2_147_483_647 {
-                return Err(BasketError::Quantity(InvalidQuantity { units }).into());
+                return Err(
+                    BasketError::Input(InvalidInput::Quantity(InvalidQuantity { units })).into()
+                );
             }
             if let Some(warehouse) = self.is_suspended(level) {
                 self.suspended += 1;
@@ -141,7 +145,8 @@ impl Model {
             let short = lines.iter().filter(|line| self.levels[line.0].available < line.1);
             let name = |&(level, needed): &(usize, u32)| {
                 let (warehouse, product) = self.names_of(level);
-                (warehouse.to_owned(), product.to_owned(), needed, self.levels[level].available)
+                let available = self.levels[level].available;
+                (warehouse.to_owned(), product.to_owned(), needed, available, false)
             };
             return Err(Denied::Short { lines: short.map(name).collect(), overdue_left: false });
         }
@@ -253,24 +258,30 @@ impl Model {
         }
     }
 
-    fn expiry(&self, hold: usize) -> Timestamp {
-        Timestamp::from_millis(self.holds[hold].expires)
+    fn units(&self, hold: usize) -> u64 {
+        self.holds[hold].lines.iter().map(|line| u64::from(line.1)).sum()
+    }
+
+    /// How a hold ended: all of it at once, since the model knows no steps on parts.
+    fn gone(&self, hold: usize, status: ReservationStatus) -> Gone {
+        let units = self.units(hold);
+        let at = Timestamp::from_millis(self.holds[hold].expires);
+        match status {
+            ReservationStatus::Confirmed => Gone::Sold { units },
+            ReservationStatus::Expired => Gone::Expired { at, sold: 0, returned: units },
+            _ => Gone::Released { sold: 0, returned: units },
+        }
     }
 
     pub(super) fn confirm(&mut self, call: &Call, hold: HoldRef) -> Answer {
-        use ReservationStatus::{Expired, Released};
         match self.look(hold) {
             Found::Pending(hold) => {
                 self.sell_lines(hold, Some(call));
                 Ok(Given::Done)
             }
-            Found::Over(hold, Expired) => {
-                Err(ConfirmError::Expired { expired_at: self.expiry(hold) }.into())
-            }
-            Found::Over(_, Released) => Err(ConfirmError::Released.into()),
-            Found::Over(..) => Err(ConfirmError::AlreadyConfirmed.into()),
-            Found::Forgotten(_) => Err(ConfirmError::Forgotten.into()),
-            Found::Unknown => Err(ConfirmError::Unknown.into()),
+            Found::Over(hold, status) => Err(ConfirmError::Gone(self.gone(hold, status)).into()),
+            Found::Forgotten(_) => Err(ConfirmError::Gone(Gone::Forgotten).into()),
+            Found::Unknown => Err(ConfirmError::Gone(Gone::Unknown).into()),
         }
     }
 
@@ -281,7 +292,9 @@ impl Model {
                 self.give_back(hold, Released, Some(call));
                 return Ok(Given::Released(Release::Released));
             }
-            Found::Over(_, Confirmed) => return Err(ReleaseError::Confirmed.into()),
+            Found::Over(hold, Confirmed) => {
+                return Err(ReleaseError::Sold { units: self.units(hold) }.into());
+            }
             Found::Over(_, Expired) => Release::Expired,
             Found::Over(..) => Release::AlreadyReleased,
             Found::Forgotten(_) => Release::Forgotten,
@@ -299,17 +312,14 @@ impl Model {
     }
 
     pub(super) fn extend(&mut self, call: &Call, hold: HoldRef, ttl: Duration) -> Answer {
-        use ReservationStatus::{Expired, Released};
-        self.check_ttl(ttl, self.bounds.longest_ttl).map_err(ExtendError::Ttl)?;
+        self.check_ttl(ttl, self.bounds.longest_ttl).map_err(ExtendError::from)?;
         let hold = match self.look(hold) {
             Found::Pending(hold) => hold,
-            Found::Over(hold, Expired) => {
-                return Err(ExtendError::Expired { expired_at: self.expiry(hold) }.into());
+            Found::Over(hold, status) => {
+                return Err(ExtendError::Gone(self.gone(hold, status)).into());
             }
-            Found::Over(_, Released) => return Err(ExtendError::Released.into()),
-            Found::Over(..) => return Err(ExtendError::AlreadyConfirmed.into()),
-            Found::Forgotten(_) => return Err(ExtendError::Forgotten.into()),
-            Found::Unknown => return Err(ExtendError::Unknown.into()),
+            Found::Forgotten(_) => return Err(ExtendError::Gone(Gone::Forgotten).into()),
+            Found::Unknown => return Err(ExtendError::Gone(Gone::Unknown).into()),
         };
         let Hold { created, expires, .. } = self.holds[hold];
         let asked = self.now + ttl.as_millis() as u64;
@@ -346,7 +356,7 @@ impl Model {
                 self.sell_lines(hold, Some(call));
                 return Ok(Given::ConfirmedInTime);
             }
-            Found::Unknown => return Err(RetakeError::Unknown.into()),
+            Found::Unknown => return Err(RetakeError::NoReservation(NoReservation::Unknown).into()),
             Found::Over(hold, _)
                 if self.holds[hold].status != ReservationStatus::Confirmed
                     && !self.are_lines_of(hold, lines) =>
@@ -356,7 +366,7 @@ impl Model {
             Found::Over(hold, _) | Found::Forgotten(hold) => hold,
         };
         if self.holds[over].status == ReservationStatus::Confirmed {
-            let units = self.holds[over].lines.iter().map(|line| u64::from(line.1)).sum();
+            let units = self.units(over);
             self.log_key_use(call);
             return Ok(Given::SoldBefore(units));
         }
@@ -393,7 +403,7 @@ impl Model {
 /// What refuses a basket refuses a retake too, in a retake's own words.
 fn retake(denied: Denied) -> Denied {
     match denied {
-        Denied::Other(stockade::Error::Basket(error)) => RetakeError::Retake(error).into(),
+        Denied::Other(stockade::Error::Basket(error)) => RetakeError::from(error).into(),
         other => other,
     }
 }

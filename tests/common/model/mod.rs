@@ -10,7 +10,7 @@ mod stock;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use stockade::{EventType, KeyError, Refusals, ReservationStatus};
+use stockade::{CallError, EventType, KeyError, Refusals, ReservationStatus};
 
 use call::{Answer, Call, Entry, Given, Hold, Op, Place};
 use keys::{Claim, Keys, Name};
@@ -126,16 +126,16 @@ impl Model {
         };
         let conflict = KeyError::Conflict;
         match op {
-            Op::Add(..) => AddError::Key(conflict).into(),
-            Op::Remove(..) => RemoveError::Key(conflict).into(),
-            Op::Ship(..) | Op::CancelSale(..) => ShipError::Key(conflict).into(),
-            Op::Transfer(..) => TransferError::Key(conflict).into(),
-            Op::Reserve(..) | Op::Sell(..) => ReserveError::Key(conflict).into(),
-            Op::Basket(..) => BasketError::Key(conflict).into(),
-            Op::Confirm(..) => ConfirmError::Key(conflict).into(),
-            Op::Release(..) => ReleaseError::Key(conflict).into(),
-            Op::Extend(..) => ExtendError::Key(conflict).into(),
-            Op::Retake(..) => RetakeError::Key(conflict).into(),
+            Op::Add(..) => AddError::Call(CallError::Key(conflict)).into(),
+            Op::Remove(..) => RemoveError::Call(CallError::Key(conflict)).into(),
+            Op::Ship(..) | Op::CancelSale(..) => ShipError::Call(CallError::Key(conflict)).into(),
+            Op::Transfer(..) => TransferError::Call(CallError::Key(conflict)).into(),
+            Op::Reserve(..) | Op::Sell(..) => ReserveError::Call(CallError::Key(conflict)).into(),
+            Op::Basket(..) => BasketError::Call(CallError::Key(conflict)).into(),
+            Op::Confirm(..) => ConfirmError::Call(CallError::Key(conflict)).into(),
+            Op::Release(..) => ReleaseError::Call(CallError::Key(conflict)).into(),
+            Op::Extend(..) => ExtendError::Call(CallError::Key(conflict)).into(),
+            Op::Retake(..) => RetakeError::Call(CallError::Key(conflict)).into(),
             settings => unreachable!("{settings:?} takes no key"),
         }
     }
@@ -147,7 +147,7 @@ impl Model {
             Op::Ship(place, units) => self.ship(call, *place, *units),
             Op::CancelSale(place, units, reason) => self.cancel(call, *place, *units, reason),
             Op::Transfer(from, to, product, units, _) => {
-                self.transfer(call, from, to, product, *units)
+                self.transfer(call, (from, to), product, *units)
             }
             Op::Reserve(place, units, ttl) => self.reserve(call, *place, *units, *ttl),
             Op::Sell(place, units) => self.sell(call, *place, *units),

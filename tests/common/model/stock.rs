@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use stockade::{
-    AddError, AdjustmentType, BasketError, EventType, InvalidName, RemoveError, ReserveError,
-    RetakeError, SettingError, ShipError, TransferError, UnknownPlace,
+    AddError, AdjustmentType, BasketError, EventType, InvalidInput, InvalidName, PlaceError,
+    RemoveError, ReserveError, RetakeError, SettingError, ShipError, TransferError,
 };
 
 use super::call::{Answer, Call, Denied, Entry, Given, Op, Place};
@@ -19,23 +19,23 @@ impl Model {
         match op {
             Op::Add(place, units, _) => {
                 AddError::check(*units)?;
-                self.check_names(*place).map_err(AddError::Place)?;
+                self.check_names(*place).map_err(AddError::from)?;
             }
             Op::Remove(place, units, _) => {
                 RemoveError::check(*units)?;
-                self.check_names(*place).map_err(RemoveError::Place)?;
+                self.check_names(*place).map_err(RemoveError::from)?;
             }
             Op::Ship(place, units) | Op::CancelSale(place, units, _) => {
                 ShipError::check(*units)?;
-                self.check_names(*place).map_err(ShipError::Place)?;
+                self.check_names(*place).map_err(ShipError::from)?;
             }
             Op::Reserve(place, units, _) | Op::Sell(place, units) => {
                 ReserveError::check(*units)?;
-                self.check_names(*place).map_err(ReserveError::Place)?;
+                self.check_names(*place).map_err(ReserveError::from)?;
             }
             Op::Basket(lines, _) => self.check_lines(lines).map_err(Denied::from)?,
             Op::Retake(_, lines) => {
-                self.check_lines(lines).map_err(RetakeError::Retake)?;
+                self.check_lines(lines).map_err(RetakeError::from)?;
             }
             Op::Transfer(from, to, product, units, _) => {
                 TransferError::check(*units)?;
@@ -45,7 +45,7 @@ impl Model {
                 if from == to {
                     return Err(TransferError::SameWarehouse.into());
                 }
-                check_name(product).map_err(TransferError::Place)?;
+                check_name(product).map_err(TransferError::from)?;
             }
             _ => {}
         }
@@ -54,7 +54,7 @@ impl Model {
 
     fn check_lines(&self, lines: &[(Place, u32)]) -> Result<(), BasketError> {
         if lines.is_empty() {
-            return Err(BasketError::Empty);
+            return Err(BasketError::Input(InvalidInput::Empty));
         }
         for (place, units) in lines {
             BasketError::check(*units)?;
@@ -63,14 +63,29 @@ impl Model {
         Ok(())
     }
 
-    fn check_names(&self, place: Place) -> Result<(), UnknownPlace> {
+    fn check_names(&self, place: Place) -> Result<(), InvalidName> {
         let Place::Names(warehouse, product) = place else { return Ok(()) };
         check_name(warehouse)?;
         check_name(product)
     }
 
+    /// The level of a place whose warehouse must exist and whose product must be known; `None` where the
+    /// product was only ever stocked elsewhere.
+    pub(super) fn find_known(&self, place: Place) -> Result<Option<usize>, PlaceError> {
+        match (self.find(place)?, place) {
+            (None, Place::Names(_, product)) if !self.is_known(product) => {
+                Err(PlaceError::NeverStocked { product: product.to_owned() })
+            }
+            (found, _) => Ok(found),
+        }
+    }
+
+    pub(super) fn is_known(&self, product: &str) -> bool {
+        self.products.contains(&product)
+    }
+
     /// The level of a place whose warehouse must exist; `None` where nobody stocked the product.
-    pub(super) fn find(&self, place: Place) -> Result<Option<usize>, UnknownPlace> {
+    pub(super) fn find(&self, place: Place) -> Result<Option<usize>, PlaceError> {
         if let Place::Names(warehouse, _) = place {
             self.warehouse_named(warehouse).ok_or_else(|| no_warehouse(warehouse))?;
         }
@@ -144,7 +159,7 @@ impl Model {
 
     pub(super) fn remove(&mut self, call: &Call, place: Place, units: u32, why: &str) -> Answer {
         let short = |available| RemoveError::Insufficient { needed: units, available };
-        let found = self.find(place).map_err(RemoveError::Place)?;
+        let found = self.find_known(place).map_err(RemoveError::Place)?;
         let Some(level) = found else { return Err(short(0).into()) };
         if let Some(warehouse) = self.is_suspended(level) {
             return Err(RemoveError::Suspended { warehouse }.into());
@@ -165,7 +180,7 @@ impl Model {
     /// Takes sold units off, or says how many there are.
     fn take_sold(&mut self, place: Place, units: u32) -> Result<usize, ShipError> {
         let not_sold = |sold| ShipError::NotSold { needed: units, sold };
-        let level = self.find(place)?.ok_or(not_sold(0))?;
+        let level = self.find_known(place)?.ok_or(not_sold(0))?;
         let sold = self.levels[level].sold;
         self.levels[level].sold = sold.checked_sub(units).ok_or(not_sold(sold))?;
         self.levels[level].reserved -= units;
@@ -192,8 +207,7 @@ impl Model {
     pub(super) fn transfer(
         &mut self,
         call: &Call,
-        from: &'static str,
-        to: &'static str,
+        (from, to): (&'static str, &'static str),
         product: &'static str,
         units: u32,
     ) -> Answer {
@@ -205,7 +219,7 @@ impl Model {
             }
         }
         let short = |available| TransferError::Insufficient { needed: units, available };
-        let found = self.level_at(Place::Names(from, product));
+        let found = self.find_known(Place::Names(from, product)).map_err(TransferError::Place)?;
         let Some(out) = found else { return Err(short(0).into()) };
         self.end_overdue(|model| model.levels[out].available >= units);
         if self.levels[out].available < units {
@@ -238,8 +252,8 @@ impl Model {
     }
 
     pub(super) fn open_level(&mut self, warehouse: &str, product: &'static str) -> Answer {
-        check_name(warehouse).map_err(SettingError::Place)?;
-        check_name(product).map_err(SettingError::Place)?;
+        check_name(warehouse).map_err(SettingError::Name)?;
+        check_name(product).map_err(SettingError::Name)?;
         let found = self.warehouse_named(warehouse);
         let place = found.ok_or_else(|| SettingError::Place(no_warehouse(warehouse)))?;
         Ok(Given::Level(self.open(place, product)))
@@ -273,13 +287,13 @@ impl Model {
 
     pub(super) fn set_own_threshold(&mut self, place: Place, own: Option<Option<u32>>) -> Answer {
         check_threshold(own.flatten())?;
-        self.check_names(place).map_err(SettingError::Place)?;
-        let level = match (self.find(place).map_err(SettingError::Place)?, place) {
+        self.check_names(place).map_err(SettingError::Name)?;
+        let level = match (self.find_known(place).map_err(SettingError::Place)?, place) {
             (Some(level), _) => level,
             (None, Place::Names(warehouse, product)) => {
                 let (warehouse, product) = (warehouse.to_owned(), product.to_owned());
                 return Err(
-                    SettingError::Place(UnknownPlace::Product { warehouse, product }).into()
+                    SettingError::Place(PlaceError::NotStockedHere { warehouse, product }).into()
                 );
             }
             (None, Place::Level(_)) => unreachable!("a level by number is known"),
@@ -311,15 +325,15 @@ fn check_threshold(threshold: Option<u32>) -> Result<(), SettingError> {
     }
 }
 
-fn check_name(name: &str) -> Result<(), UnknownPlace> {
+fn check_name(name: &str) -> Result<(), InvalidName> {
     match name.len() {
         1..=255 => Ok(()),
-        bytes => Err(UnknownPlace::Name(InvalidName { bytes })),
+        bytes => Err(InvalidName { bytes }),
     }
 }
 
-pub(super) fn no_warehouse(name: &str) -> UnknownPlace {
-    UnknownPlace::Warehouse { warehouse: name.to_owned() }
+pub(super) fn no_warehouse(name: &str) -> PlaceError {
+    PlaceError::UnknownWarehouse { warehouse: name.to_owned() }
 }
 
 /// Errors that can say that a quantity is none.

@@ -8,13 +8,13 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use stockade::{
-    BasketLine, IdempotencyKey, InventoryManager, LevelRef, Owner, PriorityOrder, ProductRef,
-    Request, ReservationId, TransferRequestId, WarehouseRef,
+    BasketLine, HoldRequest, IdempotencyKey, InventoryManager, LevelRef, Owner, PriorityOrder,
+    ProductRef, Request, ReservationId, TransferRequestId, WarehouseRef,
 };
 use uuid::Uuid;
 
 use super::given::{CABLES, FORGOTTEN, Given, LAPTOPS, MINE, OURS, PHONES, SPARE, SPARE_REQUEST};
-use super::told::{Told, told, told_decision};
+use super::told::{Told, told, told_approval};
 
 /// How a call names its places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,14 +84,14 @@ impl<'a> Call<'a> {
         self.manager.request().key(self.key).note("try", self.note)
     }
 
-    fn hold_request(&self) -> Request<'a> {
+    fn hold_request(&self) -> HoldRequest<'a> {
         let owned = matches!(self.row.with, With::Owner | With::OwnerAndKeep);
         let (owner, other) = if owned { (Some(MINE), Some(OURS)) } else { (None, Some(MINE)) };
         let owner = self.or(owner, other);
         let owner = if owned { self.or(owner, None) } else { owner };
         let keep = matches!(self.row.with, With::Keep | With::OwnerAndKeep);
         let keep = self.or(keep, !keep);
-        let request = self.request();
+        let request = HoldRequest::from(self.request());
         let request = owner.map_or(request.clone(), |owner: Owner| request.owner(owner));
         if keep { request.keep_until_shipped() } else { request }
     }
@@ -275,18 +275,23 @@ fn request_small_transfer(it: &Call<'_>) -> Told {
 
 fn request_transfer_of(it: &Call<'_>, held: bool, units: u32) -> Told {
     let request = it.request();
-    let request = if it.or(held, !held) { request.hold_units() } else { request };
+    let hold = it.or(held, !held);
     let (from, to) = (it.warehouse("SF", "LA"), it.warehouse("NYC", "LA"));
-    told(request.request_transfer(from, to, it.product("PHONE"), it.units(units)))
+    let (product, units) = (it.product("PHONE"), it.units(units));
+    told(if hold {
+        request.hold_units().request_transfer(from, to, product, units)
+    } else {
+        request.request_transfer(from, to, product, units)
+    })
 }
 
 fn approve(it: &Call<'_>) -> Told {
-    told_decision(it.request().approve(it.transfer_request(), it.text("mira")))
+    told_approval(it.request().approve_transfer(it.transfer_request(), it.text("mira")))
 }
 
 fn reject(it: &Call<'_>) -> Told {
     let (id, who) = (it.transfer_request(), it.text("tom"));
-    told_decision(it.request().reject(id, who, it.text("no room")))
+    told(it.request().reject_transfer(id, who, it.text("no room")))
 }
 
 const fn row(name: &'static str, word: &'static str, by: By, run: fn(&Call<'_>) -> Told) -> Row {

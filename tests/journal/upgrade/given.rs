@@ -1,12 +1,14 @@
 //! What is made ready before each row of the golden journals is called, and what is set.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use stockade::{
-    ApproveBelow, BasketLine, Builder, ConfirmOrRetake, InventoryManager, ManualClock,
-    NoReservation, Owner, ReservationId, ReservationStatus, TransferRequestId, WarehouseSpec,
+    ApproveBelow, BasketLine, Builder, ConfirmOrRetake, InventoryManager, JournalOptions, Limits,
+    ManualClock, NoReservation, Owner, ReservationId, ReservationStatus, TransferRequestId,
+    WarehouseSpec,
 };
 
 pub(crate) const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
@@ -42,14 +44,19 @@ pub(crate) fn engine(clock: &Arc<ManualClock>, retained: u64) -> Builder {
         .clock(Arc::clone(clock))
         .without_threads()
         .seed(0x90_1d)
-        .max_reservations(4_096)
-        .audit_queue(1_024)
-        .audit_retained(retained)
-        .segment_bytes(4_096)
-        .checkpoint_every(1)
-        .key_retention(YEAR, 10_000)
+        .limits(
+            Limits::new()
+                .max_reservations(4_096)
+                .audit_queue(1_024)
+                .audit_retained(retained)
+                .key_retention(YEAR, 10_000),
+        )
         .approval_policy(ApproveBelow::new(2))
-        .least_free_space(0)
+}
+
+/// Small segments in this folder, and a checkpoint after each.
+pub(crate) fn journal_in(folder: &Path) -> JournalOptions {
+    JournalOptions::from(folder).segment_bytes(4_096).checkpoint_every(1).least_free_space(0)
 }
 
 /// Holds and transfer requests, by the name of the row that they were made for.
@@ -159,17 +166,19 @@ impl Stage<'_> {
     }
 
     fn request_for(&self, row: &str) -> Option<TransferRequestId> {
-        let request = match row {
-            "approve: with units" | "approve: no room, with units" | "reject: with units" => {
-                self.manager.request().hold_units()
-            }
-            "approve: plain" | "approve: short" | "approve: no room" | "reject: plain" => {
-                self.manager.request()
-            }
+        let held = match row {
+            "approve: with units" | "approve: no room, with units" | "reject: with units" => true,
+            "approve: plain" | "approve: short" | "approve: no room" | "reject: plain" => false,
             _ => return None,
         };
         let asked = |to, product, units| {
-            request.request_transfer("SF", to, product, units).expect("a level with stock")
+            let request = self.manager.request();
+            let asked = if held {
+                request.hold_units().request_transfer("SF", to, product, units)
+            } else {
+                request.request_transfer("SF", to, product, units)
+            };
+            asked.expect("a level with stock")
         };
         Some(match row {
             "approve: short" => {

@@ -24,7 +24,7 @@ use stockade::{
 use crate::disks::Scratch;
 use calls::{Call, ROWS, Row, WORDS};
 use files::{CLOSED, Expected, KILLED};
-use given::{FEW, FORGOTTEN, Given, Stage, engine};
+use given::{FEW, FORGOTTEN, Given, Stage, engine, journal_in};
 use told::{KINDS, OUTCOMES, Refused, Told};
 
 /// Every golden set that ever was.
@@ -50,7 +50,7 @@ fn write(folder: &Path) {
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_700_000_000_000)));
     let mut expected = Expected::default();
 
-    let manager = engine(&clock, FEW).journal(&closed).build().expect("a new journal");
+    let manager = engine(&clock, FEW).journal(journal_in(&closed)).build().expect("a new journal");
     let mut stage = Stage { manager: &manager, clock: &clock, given: Given::default() };
     stage.open();
     for row in ROWS {
@@ -77,7 +77,7 @@ fn write(folder: &Path) {
     // The log that a reader finds who keeps all of it.
     let read = folder.join("read");
     files::copy(&closed, &read);
-    let manager = engine(&clock, ALL).journal(&read).build().expect("a sound journal");
+    let manager = engine(&clock, ALL).journal(journal_in(&read)).build().expect("a sound journal");
     expected.log = shown::log(&manager);
     // But for what this opening adds.
     let end = expected.log.iter().position(|entry| entry.contains(" Closed at ")).expect("an end");
@@ -117,7 +117,7 @@ fn ids(expected: &Expected) -> Vec<ReservationId> {
 fn repeat(manager: &InventoryManager, expected: &Expected, context: &str) {
     manager.flush().wait().expect("a healthy disk");
     let before = shown::state(manager, &ids(expected));
-    let newest = manager.audit().newest_sequence();
+    let newest = manager.audit_log().newest_sequence();
     for row in ROWS {
         let context = format!("{context}, {}", row.name);
         let first = call(row, manager, &expected.given);
@@ -135,7 +135,7 @@ fn repeat(manager: &InventoryManager, expected: &Expected, context: &str) {
     }
     assert_eq!(shown::state(manager, &ids(expected)), before, "{context}: something moved");
     manager.flush().wait().expect("a healthy disk");
-    assert_eq!(manager.audit().newest_sequence(), newest, "{context}: something was recorded");
+    assert_eq!(manager.audit_log().newest_sequence(), newest, "{context}: something was recorded");
 }
 
 #[track_caller]
@@ -176,10 +176,12 @@ fn examine(folder: &Path, journal: &str, retained: u64, scratch: &Path) {
         assert!(verified.is_ok_and(|it| it.closed), "{context}");
     }
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(expected.clock)));
-    let open = || engine(&clock, retained).journal(&directory).build().expect("a sound journal");
+    let open = || {
+        engine(&clock, retained).journal(journal_in(&directory)).build().expect("a sound journal")
+    };
 
     let manager = open();
-    let report = manager.recovered().expect("a journal").clone();
+    let report = manager.recovery_report().expect("a journal").clone();
     assert_eq!(report.closed, journal == CLOSED, "{context}");
     assert_eq!(report.torn.is_some(), journal == KILLED, "{context}");
     assert_eq!(report.checkpoint.is_some(), retained == FEW, "{context}");
@@ -201,7 +203,7 @@ fn examine(folder: &Path, journal: &str, retained: u64, scratch: &Path) {
 
     clock.advance(Duration::from_secs(1));
     let manager = open();
-    assert!(manager.recovered().expect("a journal").closed, "{context}");
+    assert!(manager.recovery_report().expect("a journal").closed, "{context}");
     let context = format!("{context}, once more");
     repeat(&manager, &expected, &context);
     for (row, key, answer) in fresh {

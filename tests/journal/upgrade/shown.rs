@@ -20,8 +20,8 @@ pub(crate) fn state(manager: &InventoryManager, ids: &[ReservationId]) -> String
         let (room, suspended) = (it.room_left(), it.is_suspended());
         line(format!("{name} room {room} suspended {suspended} threshold {:?}", it.threshold()));
         for product in PRODUCTS {
-            let counts = manager.counts((name, product));
-            let level = manager.stock_level((name, product));
+            let counts = manager.counts((name, product)).unwrap_or_default();
+            let level = manager.stock_level((name, product)).ok();
             let threshold = level.map(|level| level.threshold());
             let (available, reserved, sold) = (counts.available, counts.reserved, counts.sold);
             line(format!(
@@ -117,7 +117,7 @@ fn request(manager: &InventoryManager, number: u64) -> Option<String> {
 /// The log in memory, an entry a line: its type's name, its facts and its notes among them.
 pub(crate) fn log(manager: &InventoryManager) -> Vec<String> {
     manager.flush().wait().expect("a healthy disk");
-    let page = manager.audit().query(&AuditFilter::new().limit(usize::MAX));
+    let page = manager.audit_log().query(&AuditFilter::new().limit(usize::MAX));
     page.entries.iter().map(entry).collect()
 }
 

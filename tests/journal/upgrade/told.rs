@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use stockade::{
-    ConfirmOrRetake, DecisionError, Release, ReservationId, ReservationStatus, Timestamp,
+    ApproveError, ConfirmOrRetake, Release, ReservationId, ReservationStatus, Timestamp,
     TransferFailure, TransferRequestId,
 };
 
@@ -92,12 +92,12 @@ pub(crate) fn told<T: Tell, E: Debug>(answer: Result<T, E>) -> Told {
 }
 
 /// A transfer that failed is an answer, too, and remembered.
-pub(crate) fn told_decision(answer: Result<(), DecisionError>) -> Told {
+pub(crate) fn told_approval(answer: Result<(), ApproveError>) -> Told {
     match answer {
-        Err(DecisionError::Failed(TransferFailure::Insufficient { needed, available })) => {
+        Err(ApproveError::Failed(TransferFailure::Insufficient { needed, available })) => {
             Ok(format!("failed-insufficient {needed} of {available}"))
         }
-        Err(DecisionError::Failed(TransferFailure::OverCapacity { needed, room })) => {
+        Err(ApproveError::Failed(TransferFailure::OverCapacity { needed, room })) => {
             Ok(format!("failed-over-capacity {needed} into {room}"))
         }
         answer => told(answer),

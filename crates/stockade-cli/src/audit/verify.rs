@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Instant;
 
 use serde::Serialize;
-use stockade::{HeadHash, JournalError, TornTail, Verified, VerifyError};
+use stockade::{HeadHash, JournalError, TornTail, VerifyError};
 
 use crate::audit::Source;
 use crate::report::{self, Output, Report, Summary, counted, grouped};
@@ -104,7 +104,7 @@ pub(crate) fn run(args: &VerifyArgs, output: Output) -> Result<Verdict, Failure>
 }
 
 impl VerifyReport {
-    fn sound(found: &Verified) -> Self {
+    fn sound(found: &stockade::VerifyReport) -> Self {
         let torn = found.torn.as_ref().map(|TornTail { file, offset, what, .. }| Torn {
             file: file.clone(),
             offset: *offset,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use stockade::{JournalPosition, JournalRetention};
+use stockade::{JournalOptions, JournalPosition, JournalRetention, Limits};
 
 use super::random::builder;
 use super::{count, files, folder, result_of, run, text};
@@ -13,9 +13,10 @@ const PLACE: (&str, &str) = ("SF", "LAPTOP");
 /// A closed journal and its archive; how many units were added.
 fn archived(name: &str) -> (String, String, u64) {
     let (here, archive) = (folder(name), folder(&format!("{name}-archive")));
-    let builder = builder(&here).segment_bytes(3_000).audit_retained(8).checkpoint_every(1);
-    let builder = builder.sync_interval(Duration::from_millis(1));
-    let manager = builder.journal_retention(JournalRetention::archive(&archive)).build();
+    let journal = JournalOptions::directory(&here).segment_bytes(3_000).checkpoint_every(1);
+    let journal = journal.sync_interval(Duration::from_millis(1));
+    let builder = builder(journal.retention(JournalRetention::archive(&archive)));
+    let manager = builder.limits(Limits::new().audit_retained(8)).build();
     let manager = manager.expect("a new journal");
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut added = 0;

@@ -8,7 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use stockade::testing::SimulatedDisk;
-use stockade::{AuditFilter, InventoryManager, JournalReader, Storage, StorageFile};
+use stockade::{
+    AuditFilter, InventoryManager, JournalOptions, JournalReader, Limits, Storage, StorageFile,
+};
 
 use super::{folder, random, run, text};
 
@@ -24,7 +26,7 @@ impl Drop for Over<'_> {
 #[test]
 fn the_program_reads_while_an_engine_writes_and_finds_nothing_wrong() {
     let folder = folder("beside");
-    let builder = random::builder(&folder).sync_interval(Duration::from_millis(1));
+    let builder = random::builder(random::journal(&folder).sync_interval(Duration::from_millis(1)));
     let manager = builder.build().expect("a new journal");
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -54,7 +56,7 @@ fn the_program_reads_while_an_engine_writes_and_finds_nothing_wrong() {
     });
     manager.flush().wait().expect("written");
     let found = JournalReader::new(&folder).verify(None).expect("sound");
-    assert_eq!(Some(found.head), manager.head());
+    assert_eq!(Some(found.head), manager.journal_head());
 }
 
 /// A disk on which the engine does some more work after each reading of a file, and is
@@ -118,8 +120,9 @@ impl Storage for Busy {
 #[test]
 fn what_is_written_during_a_reading_does_not_confuse_it() {
     let disk = SimulatedDisk::new();
-    let builder = InventoryManager::builder().warehouse("SF").journal_storage(disk.clone());
-    let manager = builder.segment_bytes(700).without_threads().build().expect("a new journal");
+    let journal = JournalOptions::storage(disk.clone()).segment_bytes(700);
+    let builder = InventoryManager::builder().warehouse("SF").journal(journal);
+    let manager = builder.without_threads().build().expect("a new journal");
     // So much in each reading, or the journal would grow faster than it is read.
     let left = Arc::new(AtomicUsize::new(0));
     let work = {
@@ -144,7 +147,7 @@ fn what_is_written_during_a_reading_does_not_confuse_it() {
         Busy { disk: disk.clone(), work: Arc::clone(&work) }
     };
     for round in 0..5 {
-        let before = manager.audit().newest_sequence();
+        let before = manager.audit_log().newest_sequence();
         let found = JournalReader::on(busy()).verify(None);
         let found = found.unwrap_or_else(|error| panic!("round {round}: {error}"));
         assert!(found.head.sequence >= before, "{} of {before}", found.head.sequence);
@@ -170,7 +173,9 @@ fn a_journal_is_free_once_its_engine_is_gone_whatever_processes_are_just_being_s
             });
         }
         for round in 0..100 {
-            let builder = random::builder(&folder).max_reservations(64).without_threads();
+            let builder = random::builder(random::journal(&folder))
+                .limits(Limits::new().max_reservations(64))
+                .without_threads();
             let opened = builder.build();
             assert!(opened.is_ok(), "round {round}: {opened:?}");
         }

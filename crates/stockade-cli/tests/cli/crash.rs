@@ -15,7 +15,7 @@ use stockade::{
     JournalReader, NoReservation, ReservationId, ReservationStatus,
 };
 
-use super::random::{PRODUCTS, WAREHOUSES, builder};
+use super::random::{PRODUCTS, WAREHOUSES, builder, journal};
 use super::{count, folder, result_of, run, stockade, text};
 
 /// Tells a process of this very program that it is the one to be killed, and where to work.
@@ -54,7 +54,7 @@ fn notebook(folder: &str) -> String {
 #[ignore = "run by the tests below, to be killed"]
 fn victim() {
     let Ok(folder) = std::env::var(VICTIM) else { return };
-    let manager = builder(&folder).sync_interval(Duration::from_millis(5)).build();
+    let manager = builder(journal(&folder).sync_interval(Duration::from_millis(5))).build();
     let manager = manager.expect("a journal that a crash has left");
     for (warehouse, product) in WAREHOUSES.iter().flat_map(|w| PRODUCTS.map(|p| (*w, p))) {
         manager.add_stock((warehouse, product), 500, "SUPPLIER").expect("room");
@@ -183,11 +183,11 @@ fn check_engine(folder: &str, told: &[(EntryType, ReservationId)], context: &str
         fs::copy(&from, Path::new(&copy).join(from.file_name().expect("a name"))).expect("a copy");
     }
     let stock = JournalReader::new(&copy).stock(None).expect("it was verified");
-    let manager = builder(&copy).without_threads().build();
+    let manager = builder(journal(&copy)).without_threads().build();
     let manager = manager.unwrap_or_else(|error| panic!("{context}: {error}"));
     for row in &stock.rows {
         let place = (&*row.warehouse, &*row.product);
-        let live = manager.counts(place);
+        let live = manager.counts(place).expect("known");
         let counts = (live.available, live.reserved, live.sold);
         assert_eq!((row.available, row.reserved, row.sold), counts, "{context}: {place:?}");
         let page = manager.reservations(place, None, usize::MAX).expect("a level");

@@ -57,7 +57,7 @@ fn listed(args: &[&str]) -> Vec<Value> {
 #[test]
 fn every_filter_gives_what_the_log_in_memory_gives() {
     let (folder, shop) = shop("log-filters");
-    let all = shop.manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+    let all = shop.manager.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries;
     let of_hold = |entry: &&AuditEntry| entry.reservation.is_some();
     let hold = all.iter().rfind(of_hold).and_then(|entry| entry.reservation).expect("a hold");
     let (since, until) = (OPENING + 50, OPENING + 200);
@@ -101,7 +101,7 @@ fn every_filter_gives_what_the_log_in_memory_gives() {
         ),
     ];
     for (args, filter) in cases {
-        let page = shop.manager.audit().query(&filter.limit(usize::MAX));
+        let page = shop.manager.audit_log().query(&filter.limit(usize::MAX));
         let rows: Vec<Value> = page.entries.iter().map(row).collect();
         assert!(!rows.is_empty() || args.contains(&"nothing"), "{args:?} asks for nothing");
         assert_eq!(listed(&[&[&*folder], &*args].concat()), rows, "{args:?}");
@@ -116,7 +116,7 @@ fn a_page_of_the_journal_is_a_page_of_the_log() {
     let mut pages = 0;
     loop {
         let page = journal.query(&filter).expect("a sound journal");
-        assert_eq!(page, shop.manager.audit().query(&filter));
+        assert_eq!(page, shop.manager.audit_log().query(&filter));
         pages += 1;
         let Some(next) = page.next else { break };
         filter = filter.after(next);
@@ -129,7 +129,7 @@ fn a_page_of_the_journal_is_a_page_of_the_log() {
 #[test]
 fn csv_says_the_same_and_the_table_is_for_people() {
     let (folder, shop) = shop("log-formats");
-    let all = shop.manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+    let all = shop.manager.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries;
     let output = run(&["audit", "log", &folder, "--format", "csv"]);
     let mut reader = csv::Reader::from_reader(&*output.stdout);
     let names: Vec<String> =

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stockade::{
-    BasketLine, Builder, Counts, InventoryManager, ManualClock, Owner, ReservationId, Timestamp,
+    BasketLine, Builder, Counts, InventoryManager, JournalOptions, ManualClock, Owner,
+    ReservationId, Timestamp,
 };
 
 pub(crate) const WAREHOUSES: [&str; 3] = ["SF", "NYC", "LA"];
@@ -20,8 +21,12 @@ pub(crate) struct Shop {
     random: u64,
 }
 
-pub(crate) fn builder(folder: &str) -> Builder {
-    let builder = InventoryManager::builder().journal(folder).segment_bytes(20_000);
+pub(crate) fn journal(folder: &str) -> JournalOptions {
+    JournalOptions::directory(folder).segment_bytes(20_000)
+}
+
+pub(crate) fn builder(journal: JournalOptions) -> Builder {
+    let builder = InventoryManager::builder().journal(journal);
     WAREHOUSES.iter().fold(builder, |builder, name| builder.warehouse(*name))
 }
 
@@ -33,7 +38,7 @@ impl Shop {
     /// Opens on what is in `folder`, with a clock that stands still.
     pub(crate) fn open(folder: &str, seed: u64) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(OPENING)));
-        let builder = builder(folder).clock(Arc::clone(&clock)).without_threads();
+        let builder = builder(journal(folder)).clock(Arc::clone(&clock)).without_threads();
         let manager = builder.build().expect("a sound journal");
         Self { manager, clock, holds: Vec::new(), random: seed }
     }
@@ -89,8 +94,12 @@ impl Shop {
     pub(crate) fn counts(&self) -> Vec<(&'static str, &'static str, Counts)> {
         let mut counts = Vec::new();
         for (warehouse, product) in WAREHOUSES.iter().flat_map(|w| PRODUCTS.map(|p| (*w, p))) {
-            if self.manager.level((warehouse, product)).is_some() {
-                counts.push((warehouse, product, self.manager.counts((warehouse, product))));
+            if self.manager.level((warehouse, product)).is_ok() {
+                counts.push((
+                    warehouse,
+                    product,
+                    self.manager.counts((warehouse, product)).expect("known"),
+                ));
             }
         }
         counts.sort_unstable_by_key(|(warehouse, product, _)| (*warehouse, *product));

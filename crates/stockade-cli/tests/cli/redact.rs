@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::random::{builder, owner};
+use super::random::{builder, journal, owner};
 use super::{count, files, folder, result_of, run, text};
 
 fn holds(folder: &str, noted: &str) -> bool {
@@ -13,7 +13,7 @@ fn holds(folder: &str, noted: &str) -> bool {
 #[test]
 fn notes_are_erased_and_the_head_stays() {
     let folder = folder("redact");
-    let manager = builder(&folder).build().expect("a new journal");
+    let manager = builder(journal(&folder)).build().expect("a new journal");
     let place = ("SF", "LAPTOP");
     manager.add_stock(place, 50, "SUPPLIER").expect("room");
     let mut last = None;

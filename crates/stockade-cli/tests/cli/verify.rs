@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use stockade::{HeadHash, InventoryManager, JournalError, JournalReader};
+use stockade::{HeadHash, InventoryManager, JournalError, JournalOptions, JournalReader, Limits};
 
 use super::{count, files, folder, run, stockade, text};
 
@@ -13,8 +13,9 @@ use super::{count, files, folder, run, stockade, text};
 fn small_journal(name: &str, closed: bool) -> String {
     let folder = folder(name);
     for opening in 0..2 {
-        let builder = InventoryManager::builder().warehouse("SF").journal(&folder);
-        let builder = builder.segment_bytes(500).without_threads().max_reservations(64);
+        let journal = JournalOptions::directory(&folder).segment_bytes(500);
+        let builder = InventoryManager::builder().warehouse("SF").journal(journal);
+        let builder = builder.without_threads().limits(Limits::new().max_reservations(64));
         let manager = builder.build().expect("a sound journal");
         let place = ("SF", "LAPTOP");
         manager.add_stock(place, 10, "SUPPLIER").expect("room");
@@ -174,7 +175,7 @@ fn the_head_of_a_running_engine_is_one_to_expect() {
     let manager = builder.build().expect("a new journal");
     manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER").expect("room");
     manager.flush().wait().expect("written");
-    let head = manager.head().expect("a journal");
+    let head = manager.journal_head().expect("a journal");
     manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER").expect("room");
     drop(manager);
     let verified = JournalReader::new(&folder).verify(Some(HeadHash(head.hash)));

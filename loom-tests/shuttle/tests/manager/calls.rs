@@ -4,10 +4,11 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use stockade::{
-    AddError, BasketError, BasketLine, ConfirmError, ConfirmOrRetake, DecisionError, ExtendError,
-    FulfilError, IdempotencyKey, KeyError, PartialError, Release, ReleaseError, RemoveError,
-    RequestTransferError, ReservationId, ReserveError, RetakeError, SettleError, ShipError,
-    TransferError, TransferFailure, Unavailable,
+    AddError, ApproveError, BasketError, BasketLine, CallError, ConfirmError, ConfirmOrRetake,
+    ExtendError, FulfillError, Gone, HoldRequest, IdempotencyKey, InvalidInput, KeyError,
+    NoReservation, NotOpen, NotStarted, PartialError, RejectError, Release, ReleaseError,
+    RemoveError, RequestTransferError, ReservationId, ReserveError, RetakeError, ShipError,
+    SoldLinesError, TransferError, TransferFailure,
 };
 
 use crate::rng::Rng;
@@ -43,7 +44,7 @@ impl Stage {
                 for _ in 0..1 + rng.below(3) {
                     lines.push((any_level(rng), 1));
                 }
-                let request = manager.request();
+                let request = HoldRequest::from(manager.request());
                 let request =
                     if rng.below(2) == 0 { request.keep_until_shipped() } else { request };
                 let refused = |error| match error {
@@ -51,7 +52,7 @@ impl Stage {
                         assert!(lines.iter().all(|line| line.available < line.needed));
                     }
                     BasketError::Full { .. } | BasketError::Suspended { .. } => {}
-                    BasketError::Unavailable(busy) => busy_only(busy),
+                    BasketError::Call(busy) => busy_only(busy),
                     error => unexpected(error),
                 };
                 self.made(request.reserve_basket(&basket(&lines), ttl), merged(lines), refused);
@@ -73,11 +74,11 @@ impl Stage {
                         });
                         self.known().holds.push(Hold { id, lines: lines.collect() });
                     }
-                    Err(FulfilError::Insufficient { needed, available }) => {
+                    Err(FulfillError::Insufficient { needed, available }) => {
                         assert!(available < u64::from(needed));
                     }
-                    Err(FulfilError::Full { .. }) => {}
-                    Err(FulfilError::Unavailable(busy)) => busy_only(busy),
+                    Err(FulfillError::Full { .. }) => {}
+                    Err(FulfillError::Call(busy)) => busy_only(busy),
                     Err(error) => unexpected(error),
                 }
             }
@@ -107,7 +108,7 @@ impl Stage {
                 assert_eq!(first, id, "a key was answered twice");
                 self.known().holds.push(Hold { id, lines: vec![(level, 1)] });
             }
-            Err(ReserveError::Key(KeyError::InProgress)) => {}
+            Err(ReserveError::Call(CallError::Key(KeyError::InProgress))) => {}
             Err(error) => refused(error),
         }
     }
@@ -118,19 +119,19 @@ impl Stage {
         let (manager, id) = (&self.manager, hold.id);
         match rng.below(6) {
             0 | 1 => match manager.confirm(id) {
-                Err(ConfirmError::Unavailable(busy)) => busy_only(busy),
-                Err(error @ ConfirmError::Unknown) => unexpected(error),
+                Err(ConfirmError::Call(busy)) => busy_only(busy),
+                Err(error @ ConfirmError::Gone(Gone::Unknown)) => unexpected(error),
                 _ => {}
             },
             2 | 3 => match manager.release(id) {
                 Ok(Release::Unknown) => unexpected("a hold that was made"),
-                Ok(_) | Err(ReleaseError::Confirmed | ReleaseError::InProgress) => {}
-                Err(ReleaseError::Unavailable(busy)) => busy_only(busy),
+                Ok(_) | Err(ReleaseError::Sold { .. } | ReleaseError::Changing) => {}
+                Err(ReleaseError::Call(busy)) => busy_only(busy),
                 Err(error) => unexpected(error),
             },
             4 => match manager.extend(id, Duration::from_millis(rng.below(20) + 1)) {
-                Err(ExtendError::Unavailable(busy)) => busy_only(busy),
-                Err(error @ ExtendError::Unknown) => unexpected(error),
+                Err(ExtendError::Call(busy)) => busy_only(busy),
+                Err(error @ ExtendError::Gone(Gone::Unknown)) => unexpected(error),
                 _ => {}
             },
             _ => match manager.confirm_or_retake(id, &basket(&hold.lines)) {
@@ -138,9 +139,18 @@ impl Stage {
                     assert_ne!(new, id);
                 }
                 Ok(_)
-                | Err(RetakeError::InProgress | RetakeError::Forgotten | RetakeError::OtherLines)
-                | Err(RetakeError::Key(KeyError::InProgress) | RetakeError::Retake(_)) => {}
-                Err(RetakeError::Unavailable(busy)) => busy_only(busy),
+                | Err(
+                    RetakeError::Changing
+                    | RetakeError::NoReservation(NoReservation::Forgotten)
+                    | RetakeError::OtherLines,
+                )
+                | Err(
+                    RetakeError::Call(CallError::Key(KeyError::InProgress))
+                    | RetakeError::Insufficient { .. }
+                    | RetakeError::Full { .. }
+                    | RetakeError::Suspended { .. },
+                ) => {}
+                Err(RetakeError::Call(busy)) => busy_only(busy),
                 Err(error) => unexpected(error),
             },
         }
@@ -162,16 +172,21 @@ impl Stage {
                     _ => manager.cancel_sale_lines(id, &line, "declined"),
                 };
                 match settled {
-                    Err(SettleError::Unavailable(busy)) => busy_only(busy),
-                    Err(error @ SettleError::Unknown) => unexpected(error),
+                    Err(SoldLinesError::Call(busy)) => busy_only(busy),
+                    Err(error @ SoldLinesError::NoReservation(NoReservation::Unknown)) => {
+                        unexpected(error)
+                    }
                     _ => {}
                 }
                 return;
             }
         };
         match answer {
-            Err(PartialError::Unavailable(busy)) => busy_only(busy),
-            Err(error @ (PartialError::Unknown | PartialError::Empty)) => unexpected(error),
+            Err(PartialError::Call(busy)) => busy_only(busy),
+            Err(
+                error @ (PartialError::Gone(Gone::Unknown)
+                | PartialError::Input(InvalidInput::Empty)),
+            ) => unexpected(error),
             _ => {}
         }
     }
@@ -183,13 +198,13 @@ impl Stage {
             0 => match manager.add_stock(level, units, "SUPPLIER") {
                 Ok(()) | Err(AddError::Suspended { .. }) => {}
                 Err(AddError::OverCapacity { needed, room }) => assert!(room < needed),
-                Err(AddError::Unavailable(busy)) => busy_only(busy),
+                Err(AddError::Call(busy)) => busy_only(busy),
                 Err(error) => unexpected(error),
             },
             1 => match manager.remove_stock(level, units, "dropped") {
                 Ok(()) | Err(RemoveError::Suspended { .. }) => {}
                 Err(RemoveError::Insufficient { needed, available }) => assert!(available < needed),
-                Err(RemoveError::Unavailable(busy)) => busy_only(busy),
+                Err(RemoveError::Call(busy)) => busy_only(busy),
                 Err(error) => unexpected(error),
             },
             which => {
@@ -200,7 +215,7 @@ impl Stage {
                 match settled {
                     Ok(()) => {}
                     Err(ShipError::NotSold { needed, sold }) => assert!(sold < needed),
-                    Err(ShipError::Unavailable(busy)) => busy_only(busy),
+                    Err(ShipError::Call(busy)) => busy_only(busy),
                     Err(error) => unexpected(error),
                 }
             }
@@ -213,7 +228,7 @@ impl Stage {
             Ok(()) | Err(TransferError::Suspended { .. }) => {}
             Err(TransferError::Insufficient { needed, available }) => assert!(available < needed),
             Err(TransferError::OverCapacity { needed, room }) => assert!(room < needed),
-            Err(TransferError::Unavailable(busy)) => busy_only(busy),
+            Err(TransferError::Call(busy)) => busy_only(busy),
             Err(error) => unexpected(error),
         }
     }
@@ -221,27 +236,35 @@ impl Stage {
     fn ask_for_a_transfer(&self, rng: &mut Rng) {
         let ((from, to), product, units) = (any_way(rng), any_product(rng), rng.units(3));
         let request = self.manager.request();
-        let request = if rng.below(2) == 0 { request.hold_units() } else { request };
-        match request.request_transfer(from, to, product, units) {
+        let asked = match rng.below(2) {
+            0 => request.hold_units().request_transfer(from, to, product, units),
+            _ => request.request_transfer(from, to, product, units),
+        };
+        match asked {
             Ok(id) => self.known().requests.push(id),
             Err(RequestTransferError::Insufficient { needed, available, .. }) => {
                 assert!(available < needed);
             }
             Err(RequestTransferError::Suspended { .. }) => {}
-            Err(RequestTransferError::Unavailable(busy)) => busy_only(busy),
+            Err(RequestTransferError::Call(busy)) => busy_only(busy),
             Err(error) => unexpected(error),
         }
     }
 
     fn decide(&self, rng: &mut Rng) {
         let Some(id) = self.known().requests.last().copied() else { return };
-        let decision = match rng.below(2) {
-            0 => self.manager.approve(id, "Ada"),
-            _ => self.manager.reject(id, "Grace", "no need"),
-        };
-        match decision {
+        if rng.below(2) == 1 {
+            match self.manager.reject_transfer(id, "Grace", "no need") {
+                Ok(()) => self.known().decided.push(id),
+                Err(RejectError::Call(busy)) => busy_only(busy),
+                Err(error @ RejectError::NotOpen(NotOpen::Unknown)) => unexpected(error),
+                Err(_) => {}
+            }
+            return;
+        }
+        match self.manager.approve_transfer(id, "Ada") {
             Ok(()) => self.known().decided.push(id),
-            Err(DecisionError::Failed(failure)) => {
+            Err(ApproveError::Failed(failure)) => {
                 self.known().decided.push(id);
                 match failure {
                     TransferFailure::Insufficient { needed, available } => {
@@ -251,8 +274,8 @@ impl Stage {
                     other => unexpected(other),
                 }
             }
-            Err(DecisionError::Unavailable(busy)) => busy_only(busy),
-            Err(error @ DecisionError::Unknown) => unexpected(error),
+            Err(ApproveError::Call(busy)) => busy_only(busy),
+            Err(error @ ApproveError::NotOpen(NotOpen::Unknown)) => unexpected(error),
             Err(_) => {}
         }
     }
@@ -272,13 +295,13 @@ fn refused(error: ReserveError) {
     match error {
         ReserveError::Insufficient { needed, available, .. } => assert!(available < needed),
         ReserveError::Full { .. } | ReserveError::Suspended { .. } => {}
-        ReserveError::Unavailable(busy) => busy_only(busy),
+        ReserveError::Call(busy) => busy_only(busy),
         error => unexpected(error),
     }
 }
 
-fn busy_only(unavailable: Unavailable) {
-    assert_eq!(unavailable, Unavailable::Busy);
+fn busy_only(refusal: CallError) {
+    assert_eq!(refusal, NotStarted::Busy.into());
 }
 
 fn unexpected(answer: impl Display) {

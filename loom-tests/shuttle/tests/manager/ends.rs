@@ -11,7 +11,7 @@ use std::time::Duration;
 use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId};
 use shuttle::thread;
 use shuttle_tests::explore_with;
-use stockade::{BasketLine, InventoryManager};
+use stockade::{BasketLine, InventoryManager, Limits};
 
 const LINES: [&str; 3] = ["DESK", "LAPTOP", "MOUSE"];
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -68,8 +68,7 @@ fn collide(threads: usize) {
         .warehouse("NYC")
         .seed(7)
         .without_threads()
-        .max_reservations(64)
-        .audit_queue(256)
+        .limits(Limits::new().max_reservations(64).audit_queue(256))
         .build()
         .expect("a legal engine");
     for product in LINES {
@@ -85,11 +84,11 @@ fn collide(threads: usize) {
                 manager.reserve_basket(&basket, HOUR).expect("enough for all");
                 let (from, to) = if number % 2 == 0 { ("SF", "NYC") } else { ("NYC", "SF") };
                 manager.transfer(from, to, LINES[number % 3], 1).expect("enough for all");
-                manager.totals(LINES[0]);
+                manager.totals(LINES[0]).expect("known");
             });
         }
     });
-    let held: u32 = LINES.map(|product| manager.held(("SF", product))).iter().sum();
+    let held: u32 = LINES.map(|product| manager.held(("SF", product)).expect("known")).iter().sum();
     assert_eq!(held, 3 * threads as u32);
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use shuttle::thread;
 use stockade::{
-    AuditFilter, Backpressure, InventoryManager, ManualClock, ReservationId, ReservationStatus,
-    Timestamp, TransferRequestId, WarehouseSpec,
+    AuditFilter, Backpressure, InventoryManager, Limits, ManualClock, ReservationId,
+    ReservationStatus, Timestamp, TransferRequestId, WarehouseSpec,
 };
 
 use crate::ledger;
@@ -63,15 +63,14 @@ impl Stage {
             .clock(Arc::clone(&clock))
             .seed(seed)
             .without_threads()
-            .max_reservations(64)
-            .audit_queue(256);
+            .limits(Limits::new().max_reservations(64).audit_queue(256));
         if scene == Scene::Tight {
             let backpressure =
                 if seed.is_multiple_of(2) { Backpressure::Wait } else { Backpressure::Refuse };
             builder = builder
-                .max_reservations(6)
-                .retention(Duration::ZERO, 0)
-                .audit_queue(16)
+                .limits(
+                    Limits::new().max_reservations(6).retention(Duration::ZERO, 0).audit_queue(16),
+                )
                 .backpressure(backpressure);
         }
         for name in WAREHOUSES {
@@ -130,7 +129,7 @@ impl Stage {
         self.clock.advance(Duration::from_secs(100_000));
         manager.run_until_idle();
         for id in manager.transfer_requests().iter().map(|request| request.id) {
-            manager.reject(id, "the end", "no answer").expect("nobody else decides");
+            manager.reject_transfer(id, "the end", "no answer").expect("nobody else decides");
         }
         self.do_the_books();
         for warehouse in WAREHOUSES {
@@ -148,7 +147,7 @@ impl Stage {
 
     fn do_the_books(&self) {
         self.manager.flush().wait().expect("a healthy log");
-        let log = self.manager.audit().query(&AuditFilter::new().limit(usize::MAX)).entries;
+        let log = self.manager.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries;
         ledger::assert_legal(&log).assert_ends_as(&self.manager);
     }
 

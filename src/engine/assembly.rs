@@ -1,0 +1,184 @@
+//! Putting an engine together: the same for one that begins empty and for one that is recovered.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::audit::entry::EventType;
+use crate::audit::queue::Backpressure;
+use crate::audit::record::Subject;
+use crate::audit::recorder::{Recorder, RecorderSettings};
+use crate::audit::writer::Writer;
+use crate::clock::Timestamp;
+use crate::engine::builder::Builder;
+use crate::engine::core::alert_source;
+use crate::engine::lifecycle::{Life, Threads};
+use crate::engine::recording::DrivenWriter;
+use crate::engine::spec::WarehouseSpec;
+use crate::engine::sweeper::{SweepControl, run_sweeper};
+use crate::engine::transfers::book::Approvals;
+use crate::engine::ttl_limits::{TtlLimits, millis};
+use crate::engine::{Engine, InventoryManager, Time};
+use crate::error::BuildError;
+use crate::idempotency::{IdempotencyMap, OnDuplicate};
+use crate::policy::alert_dispatcher::AlertDispatcher;
+use crate::policy::alerts::{Listeners, Scope, StockAlertListener};
+use crate::reservation::slots::Slots;
+use crate::shard::{Counters, parallelism};
+use crate::stock::catalog::Catalog;
+use crate::stock::handle::WarehouseIndex;
+use crate::stock::warehouse::Warehouse;
+use crate::sync::Mutex;
+
+/// What comes first: the names, and the audit log with its writer, which a journal may still be given to.
+pub(super) struct Assembly {
+    pub(super) builder: Builder,
+    catalog: Arc<Catalog>,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) writer: Writer,
+}
+
+impl Assembly {
+    /// The log will have all entries about what came to be after `log_since`, until the oldest leave it.
+    pub(super) fn new(mut builder: Builder, log_since: Timestamp) -> Self {
+        let spec = |(index, spec): (usize, &WarehouseSpec)| {
+            let id = WarehouseIndex(index as u16);
+            let threshold = spec.standing.unwrap_or(spec.threshold);
+            Warehouse::new(id, spec.name.as_str().into(), spec.capacity, threshold)
+        };
+        let warehouses = builder.warehouses.iter().enumerate().map(spec).collect();
+        let catalog = Arc::new(Catalog::new(warehouses));
+        let settings = RecorderSettings {
+            capacity: builder.limits.audit_queue,
+            backpressure: builder.backpressure,
+            retained: builder.limits.audit_retained,
+            sink: builder.sink.take(),
+            opened_at: log_since,
+        };
+        let (recorder, writer) = Recorder::open(settings, Arc::clone(&catalog) as _);
+        Self { builder, catalog, recorder, writer }
+    }
+
+    /// An engine with `room` for so many slots, which nobody else has yet.
+    pub(super) fn engine(self, room: usize) -> NewEngine {
+        let Self { builder, catalog, recorder, writer } = self;
+        let (limits, parallelism) = (builder.limits, parallelism());
+        let (writer, driven) = writer_for(writer, builder.threads);
+        let sweeper = builder.sweeper && builder.threads;
+        let tag = catalog.tag();
+        let engine = Engine {
+            catalog,
+            slots: Slots::with_room(room, limits.max_reservations, parallelism, limits.retention),
+            keys: IdempotencyMap::new(limits.keys),
+            on_duplicate: match builder.backpressure {
+                Backpressure::Wait => OnDuplicate::Wait,
+                Backpressure::Refuse => OnDuplicate::Refuse,
+            },
+            recorder,
+            driven,
+            dispatcher: AlertDispatcher::new(),
+            listeners: Listeners::new(tag),
+            clock: Time(builder.clock),
+            randomness: builder.randomness,
+            ttl_limits: TtlLimits::new(limits.longest_ttl, limits.longest_total()),
+            durabilities: builder.durabilities,
+            approvals: Approvals::new(builder.approval_policy, limits.max_transfer_requests),
+            sweeping: SweepControl::new(limits.overdue_limit, limits.audit_queue, sweeper),
+            refusals: Counters::new(parallelism),
+            changing: Mutex::new(()),
+            max_slots: limits.max_reservations,
+            max_basket_lines: limits.max_basket_lines,
+            journal: None,
+        };
+        NewEngine {
+            engine,
+            writer,
+            warehouses: builder.warehouses,
+            longest_ttl: limits.longest_ttl,
+            listeners: builder.listeners,
+            threads: builder.threads,
+            sweeper,
+        }
+    }
+}
+
+/// An engine that has not begun: it has no threads, and has recorded nothing.
+pub(super) struct NewEngine {
+    pub(super) engine: Engine,
+    /// `None` where its caller drives it.
+    writer: Option<Writer>,
+    warehouses: Vec<WarehouseSpec>,
+    pub(super) longest_ttl: Duration,
+    listeners: Vec<Arc<dyn StockAlertListener>>,
+    pub(super) threads: bool,
+    sweeper: bool,
+}
+
+impl NewEngine {
+    /// Starts the threads, and records the opening and then what `record` does.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(super) fn start(
+        self,
+        record: impl FnOnce(&Engine),
+    ) -> Result<InventoryManager, BuildError> {
+        let engine = Arc::new(self.engine);
+        for listener in self.listeners {
+            engine.listeners.add(Scope::Everywhere, listener);
+        }
+        let mut threads = Threads::default();
+        if let Some(writer) = self.writer {
+            threads.writer = Some(writer.spawn().map_err(no_thread)?);
+        }
+        record_opening(&engine, &self.warehouses, self.longest_ttl);
+        record(&engine);
+        if self.threads {
+            engine.dispatcher.start(alert_source(&engine)).map_err(no_thread)?;
+        }
+        if self.sweeper {
+            let weak = Arc::downgrade(&engine);
+            let named = thread::Builder::new().name("stockade-sweeper".to_owned());
+            threads.sweeper = Some(named.spawn(move || run_sweeper(&weak)).map_err(no_thread)?);
+        }
+        let life = Life::new(Arc::clone(&engine), threads);
+        Ok(InventoryManager::new(engine, life))
+    }
+}
+
+/// The writer for a thread of its own; or the one that callers drive.
+#[cfg(feature = "testing")]
+fn writer_for(writer: Writer, threads: bool) -> (Option<Writer>, Option<DrivenWriter>) {
+    if threads { (Some(writer), None) } else { (None, Some(DrivenWriter::new(writer))) }
+}
+
+#[cfg(not(feature = "testing"))]
+fn writer_for(writer: Writer, _threads: bool) -> (Option<Writer>, Option<DrivenWriter>) {
+    (Some(writer), None)
+}
+
+/// The first records: the engine's opening and its warehouses, unless the journal knows them.
+fn record_opening(engine: &Engine, warehouses: &[WarehouseSpec], longest_ttl: Duration) {
+    let now = engine.now();
+    let opened = engine.recorder.event(EventType::Opened).about(Subject::None);
+    let opened = opened.text("longest_ttl_ms", &millis(longest_ttl).to_string());
+    let new = engine.catalog.warehouses().iter().zip(warehouses).filter(|(_, it)| !it.recorded);
+    let warehouses = new.map(|(warehouse, spec)| {
+        let record = engine.recorder.event(EventType::WarehouseDefined);
+        let record =
+            record.about(Subject::Warehouse(warehouse.index())).text("name", warehouse.name());
+        let threshold = spec.threshold.map_or_else(|| "none".to_owned(), |it| it.to_string());
+        record.text("capacity", &warehouse.capacity().to_string()).text("threshold", &threshold)
+    });
+    for record in std::iter::once(opened).chain(warehouses) {
+        // Where there are more warehouses than places in the queue, this waits for the writer, or
+        // does its work. It lives, so that queueing can't fail.
+        let _ = engine.admit();
+        let _ = record.at(now).queue();
+    }
+}
+
+/// The operating system gave no thread.
+pub(super) fn no_thread(error: std::io::Error) -> BuildError {
+    BuildError::Thread { reason: error.to_string() }
+}

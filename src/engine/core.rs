@@ -1,0 +1,327 @@
+//! What all operations share: slots, names and levels, and who hears of low stock.
+
+use std::sync::{Arc, Weak};
+
+use crate::audit::entry::EventType;
+use crate::audit::record::Subject;
+use crate::audit::view::Names;
+use crate::clock::Timestamp;
+use crate::engine::Engine;
+use crate::engine::place::{
+    BasketLine, LevelRef, OwnLevel, OwnLines, OwnProduct, OwnWarehouse, ProductRef, WarehouseRef,
+    foreign,
+};
+use crate::error::{
+    AddError, ApproveError, InvalidName, NotOpen, PlaceError, SettingError, TransferError,
+};
+use crate::policy::alert_dispatcher::AlertSource;
+use crate::policy::alerts::{StockAlert, StockAlertListener};
+use crate::quantity::InvalidQuantity;
+use crate::reservation::slots::VacantSlot;
+use crate::stock::catalog::{Catalog, CatalogFull, Definition};
+use crate::stock::handle::{LevelHandle, LevelIndex, ProductIndex, WarehouseIndex};
+use crate::stock::level::StockLevel;
+use crate::stock::warehouse::Warehouse;
+
+impl Engine {
+    /// A slot that nobody else can reach; `None` if all are in use. Behind an overdue hold may be a
+    /// slot, so those are ended before the answer is no.
+    #[inline]
+    pub(super) fn take_slot(&self, now: Timestamp) -> Option<VacantSlot<'_>> {
+        match self.slots.take(now) {
+            None => self.take_overdue_slot(now),
+            some => some,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_overdue_slot(&self, now: Timestamp) -> Option<VacantSlot<'_>> {
+        self.take_back_overdue(now, || false);
+        self.slots.take(now)
+    }
+
+    /// As many slots, or none.
+    pub(super) fn take_slots(&self, count: usize, now: Timestamp) -> Option<Vec<VacantSlot<'_>>> {
+        let mut slots = Vec::with_capacity(count);
+        while slots.len() < count {
+            match self.take_slot(now) {
+                Some(slot) => slots.push(slot),
+                None => {
+                    slots.into_iter().for_each(|slot| self.slots.put_back(slot, now));
+                    return None;
+                }
+            }
+        }
+        Some(slots)
+    }
+
+    /// The level for this engine; refuses a handle of another engine. Names are not checked.
+    #[inline]
+    pub(super) fn own_level<'l>(&self, level: LevelRef<'l>) -> Result<OwnLevel<'l>, PlaceError> {
+        level.own(self.catalog.tag())
+    }
+
+    /// The lines for this engine; refuses one with a quantity that can't be, or a level that is not its
+    /// own.
+    pub(super) fn own_lines<'l, E>(&self, lines: &'l [BasketLine<'l>]) -> Result<OwnLines<'l>, E>
+    where
+        E: From<InvalidQuantity> + From<InvalidName> + From<PlaceError>,
+    {
+        OwnLines::check(lines, self.catalog.tag())
+    }
+
+    /// The product for this engine; refuses a handle of another engine. A name is not checked.
+    pub(super) fn own_product<'p>(
+        &self,
+        product: ProductRef<'p>,
+    ) -> Result<OwnProduct<'p>, PlaceError> {
+        product.own(self.catalog.tag())
+    }
+
+    /// What the engine's users hold of a level.
+    pub(super) fn handle(&self, level: LevelIndex) -> LevelHandle {
+        LevelHandle::new(level, self.catalog.tag())
+    }
+
+    pub(super) fn warehouse(&self, warehouse: WarehouseRef<'_>) -> Result<&Warehouse, PlaceError> {
+        self.own_warehouse(warehouse).map(|(found, _)| found)
+    }
+
+    /// The warehouse, and how the caller named it.
+    pub(super) fn own_warehouse<'w>(
+        &self,
+        warehouse: WarehouseRef<'w>,
+    ) -> Result<(&Warehouse, OwnWarehouse<'w>), PlaceError> {
+        let named = warehouse.own(self.catalog.tag())?;
+        let found = match named {
+            OwnWarehouse::Name(name) => self.warehouse_named(name)?,
+            OwnWarehouse::Index(index) => self.warehouse_at(index)?,
+        };
+        Ok((found, named))
+    }
+
+    fn warehouse_named(&self, name: &str) -> Result<&Warehouse, PlaceError> {
+        let found = self.catalog.warehouse_id(name).and_then(|id| self.catalog.warehouse(id));
+        found.ok_or_else(|| PlaceError::UnknownWarehouse { warehouse: name.to_owned() })
+    }
+
+    #[inline]
+    pub(super) fn warehouse_at(&self, index: WarehouseIndex) -> Result<&Warehouse, PlaceError> {
+        self.catalog.warehouse(index).ok_or_else(foreign)
+    }
+
+    /// The level that was opened at this place, if one was.
+    #[inline]
+    pub(super) fn opened(&self, level: OwnLevel<'_>) -> Result<Option<LevelIndex>, PlaceError> {
+        match level {
+            OwnLevel::Index(index) => Ok(Some(index)),
+            OwnLevel::Names(warehouse, product) => {
+                let warehouse = self.warehouse_named(warehouse)?;
+                Ok(self.catalog.level_by_name(warehouse.index(), product))
+            }
+        }
+    }
+
+    /// The level at this place; `None` if the product was only ever stocked elsewhere. Refuses a
+    /// product that this engine has never heard of.
+    #[inline]
+    pub(super) fn resolve_stocked(
+        &self,
+        level: OwnLevel<'_>,
+    ) -> Result<Option<LevelIndex>, PlaceError> {
+        match (self.opened(level)?, level) {
+            (None, OwnLevel::Names(_, product)) => self.known_product(product).map(|_| None),
+            (found, _) => Ok(found),
+        }
+    }
+
+    /// The product of this name, if this engine has ever heard of it.
+    pub(super) fn known_product(&self, name: &str) -> Result<ProductIndex, PlaceError> {
+        let found = self.catalog.product_id(name);
+        found.ok_or_else(|| PlaceError::NeverStocked { product: name.to_owned() })
+    }
+
+    /// The product that the caller named.
+    pub(super) fn product(&self, product: OwnProduct<'_>) -> Result<ProductIndex, PlaceError> {
+        match product {
+            OwnProduct::Name(name) => self.known_product(name),
+            OwnProduct::Index(index) => Ok(index),
+        }
+    }
+
+    /// The level at this place, or the error that says that there is none.
+    pub(super) fn resolve(&self, level: OwnLevel<'_>) -> Result<LevelIndex, PlaceError> {
+        self.resolve_stocked(level)?.ok_or_else(|| match level {
+            OwnLevel::Index(_) => foreign(),
+            OwnLevel::Names(warehouse, product) => PlaceError::NotStockedHere {
+                warehouse: warehouse.to_owned(),
+                product: product.to_owned(),
+            },
+        })
+    }
+
+    /// The level at this place, opened if it is new. The caller has been admitted.
+    pub(super) fn resolve_or_open(&self, level: OwnLevel<'_>) -> Result<LevelIndex, CannotOpen> {
+        if let Some(known) = self.opened(level)? {
+            return Ok(known);
+        }
+        let OwnLevel::Names(warehouse, product) = level else {
+            return Err(foreign().into());
+        };
+        let warehouse = self.warehouse_named(warehouse)?;
+        let now = self.now();
+        let opened = self.catalog.open_level(warehouse.index(), product, |definition| {
+            let record = match definition {
+                Definition::Product(id, name) => {
+                    let record = self.recorder.event(EventType::ProductDefined);
+                    record.about(Subject::Product(id)).text("name", name)
+                }
+                Definition::Level(handle) => {
+                    self.recorder.event(EventType::LevelOpened).about(Subject::Level(handle))
+                }
+            };
+            // Where the writer has ended, the operation that needs the name hears it.
+            let _ = record.at(now).queue();
+        });
+        Ok(opened?)
+    }
+
+    /// The level of `product` in `warehouse`; `None` if the product was only ever stocked elsewhere.
+    pub(super) fn level_in(
+        &self,
+        warehouse: WarehouseIndex,
+        product: OwnProduct<'_>,
+    ) -> Result<Option<LevelIndex>, PlaceError> {
+        Ok(self.catalog.level_of(warehouse, self.product(product)?))
+    }
+
+    #[inline]
+    pub(super) fn warehouse_of(&self, level: &StockLevel) -> Result<&Warehouse, PlaceError> {
+        self.warehouse_at(level.warehouse_index())
+    }
+
+    #[inline]
+    pub(super) fn level_and_warehouse(
+        &self,
+        handle: LevelIndex,
+    ) -> Result<(&StockLevel, &Warehouse), PlaceError> {
+        let level = self.catalog.level(handle).ok_or_else(foreign)?;
+        Ok((level, self.warehouse_of(level)?))
+    }
+
+    /// Refuses what a suspended warehouse does not take; `Err` tells its name.
+    #[inline]
+    pub(super) fn check_open(&self, warehouse: &Warehouse) -> Result<(), String> {
+        if warehouse.is_suspended() { Err(warehouse.name().to_owned()) } else { Ok(()) }
+    }
+
+    /// Warehouse and product of a level, for people.
+    pub(super) fn names_of(&self, handle: LevelIndex) -> (Arc<str>, Arc<str>) {
+        let names = self.catalog.level(handle).and_then(|level| {
+            let warehouse = self.catalog.warehouse(level.warehouse_index())?.shared_name();
+            Some((warehouse, self.catalog.product_name(level.product_index())?))
+        });
+        names.unwrap_or_else(|| ("?".into(), "?".into()))
+    }
+
+    /// Counts a crossing of the threshold, and queues the level for an alert unless it is queued.
+    #[cold]
+    pub(super) fn raise_alert(&self, handle: LevelIndex, level: &StockLevel) {
+        if level.note_crossing() {
+            self.dispatcher.raise(handle);
+        }
+    }
+}
+
+/// Why a level can't be opened.
+#[derive(Debug)]
+pub(super) enum CannotOpen {
+    Place(PlaceError),
+    TooManyNames,
+}
+
+impl From<PlaceError> for CannotOpen {
+    fn from(place: PlaceError) -> Self {
+        Self::Place(place)
+    }
+}
+
+impl From<CatalogFull> for CannotOpen {
+    fn from(_: CatalogFull) -> Self {
+        Self::TooManyNames
+    }
+}
+
+/// The operations that open levels say so in their own words.
+macro_rules! opens_levels {
+    ($($error:ident)+) => {$(
+        impl From<CannotOpen> for $error {
+            fn from(cause: CannotOpen) -> Self {
+                match cause {
+                    CannotOpen::Place(place) => Self::Place(place),
+                    CannotOpen::TooManyNames => Self::TooManyNames,
+                }
+            }
+        }
+    )+};
+}
+
+opens_levels! { AddError TransferError SettingError }
+
+impl From<CannotOpen> for ApproveError {
+    fn from(cause: CannotOpen) -> Self {
+        match cause {
+            CannotOpen::TooManyNames => Self::TooManyNames,
+            // The request's warehouses were looked up when it was made.
+            CannotOpen::Place(_) => NotOpen::Unknown.into(),
+        }
+    }
+}
+
+impl AlertSource for Engine {
+    fn take_alert(&self, handle: LevelIndex) -> Option<StockAlert> {
+        let level = self.catalog.level(handle)?;
+        // Taken before `available` is read, so that a crossing after the read is an alert of its own.
+        let crossings = level.take_crossings();
+        let (warehouse, product) = self.names_of(handle);
+        let mut alert = StockAlert::new(warehouse, product, level.available(), level.threshold()?);
+        alert.crossings = crossings;
+        Some(alert)
+    }
+
+    fn listeners(&self, handle: LevelIndex) -> Vec<Arc<dyn StockAlertListener>> {
+        self.catalog
+            .level(handle)
+            .map(|level| self.listeners.of(level.warehouse_index()))
+            .unwrap_or_default()
+    }
+}
+
+impl Names for Catalog {
+    fn level(&self, level: LevelIndex) -> Option<(WarehouseIndex, ProductIndex)> {
+        Catalog::level(self, level).map(|level| (level.warehouse_index(), level.product_index()))
+    }
+
+    fn warehouse_name(&self, warehouse: WarehouseIndex) -> Option<Arc<str>> {
+        self.warehouse(warehouse).map(Warehouse::shared_name)
+    }
+
+    fn product_name(&self, product: ProductIndex) -> Option<Arc<str>> {
+        Catalog::product_name(self, product)
+    }
+
+    fn warehouse_id(&self, name: &str) -> Option<WarehouseIndex> {
+        Catalog::warehouse_id(self, name)
+    }
+
+    fn product_id(&self, name: &str) -> Option<ProductIndex> {
+        Catalog::product_id(self, name)
+    }
+}
+
+/// The desk holds the engine weakly, so that it never keeps alive what its users have dropped.
+pub(super) fn alert_source(engine: &Arc<Engine>) -> Weak<dyn AlertSource> {
+    let weak: Weak<Engine> = Arc::downgrade(engine);
+    weak
+}

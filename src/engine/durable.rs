@@ -1,0 +1,123 @@
+//! How long a call waits for its entry: not at all, or until that is on the disk.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use crate::audit::flush::Flush;
+use crate::engine::call::RequestOptions;
+use crate::engine::durability::{Durability, OperationKind};
+use crate::engine::request::Request;
+use crate::engine::{Engine, InventoryManager};
+use crate::error::call::sealed::OnRecord;
+use crate::error::{FlushError, MutationError, Reason, Uncertain};
+
+impl InventoryManager {
+    /// Makes a call now, and gives what it answered once its entry is on the disk: for callers that
+    /// have other things to do meanwhile, and for async ones. Dropping what is returned undoes
+    /// nothing.
+    ///
+    /// ```
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// let added = manager.durably(|request| request.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER"));
+    /// // The units are there; whether they will survive a power cut is still being seen to.
+    /// assert_eq!(manager.available(("SF", "LAPTOP"))?, 10);
+    /// added.wait()?; // or, in any async runtime: added.await?
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn durably<'m, T, E>(
+        &'m self,
+        operation: impl FnOnce(Request<'m>) -> Result<T, E>,
+    ) -> WhenDurable<T, E>
+    where
+        E: MutationError,
+    {
+        let answer = operation(self.request().durability(Durability::Buffered));
+        let flush = rests_on_record(&answer).then(|| self.engine.flush());
+        WhenDurable { answer: Some(answer), flush }
+    }
+}
+
+/// An answer that is given once it will survive; see [`InventoryManager::durably`].
+#[derive(Debug)]
+#[must_use = "an answer says nothing until it is waited for"]
+pub struct WhenDurable<T, E> {
+    answer: Option<Result<T, E>>,
+    /// `None`: there is nothing to wait for.
+    flush: Option<Flush>,
+}
+
+// Nothing in it is pinned.
+impl<T, E> Unpin for WhenDurable<T, E> {}
+
+impl<T, E: From<Uncertain>> WhenDurable<T, E> {
+    /// Blocks until the answer will survive.
+    ///
+    /// # Errors
+    /// What the call answered; [`Uncertain::NotDurable`] if it was applied in memory, and the disk
+    /// fails.
+    pub fn wait(self) -> Result<T, E> {
+        let flushed = self.flush.map_or(Ok(()), Flush::wait);
+        let Some(answer) = self.answer else { unreachable!("only `poll` takes the answer") };
+        durable(answer, flushed)
+    }
+}
+
+impl<T, E: From<Uncertain>> Future for WhenDurable<T, E> {
+    type Output = Result<T, E>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let flushed = match &mut self.flush {
+            Some(flush) => ready!(Pin::new(flush).poll(context)),
+            None => Ok(()),
+        };
+        match self.answer.take() {
+            Some(answer) => Poll::Ready(durable(answer, flushed)),
+            None => panic!("polled after it was done"),
+        }
+    }
+}
+
+impl Engine {
+    /// Lets a call that is to be durable wait until it is.
+    #[inline]
+    pub(super) fn once_durable<T, E: MutationError>(
+        &self,
+        kind: OperationKind,
+        options: &RequestOptions,
+        answer: Result<T, E>,
+    ) -> Result<T, E> {
+        match options.durability.unwrap_or_else(|| self.durabilities.of(kind)) {
+            Durability::Buffered => answer,
+            Durability::Synced => self.wait_until_durable(answer),
+        }
+    }
+
+    #[cold]
+    fn wait_until_durable<T, E: MutationError>(&self, answer: Result<T, E>) -> Result<T, E> {
+        if !rests_on_record(&answer) {
+            return answer;
+        }
+        // All that the answer rests on was queued before it was given, by this call or an earlier one.
+        durable(answer, self.flush().wait())
+    }
+}
+
+/// Whether an answer tells of something that is recorded: who hears "already confirmed" relies on it
+/// as much as the one who confirmed.
+fn rests_on_record<T, E: OnRecord>(answer: &Result<T, E>) -> bool {
+    answer.as_ref().err().is_none_or(OnRecord::rests_on_record)
+}
+
+fn durable<T, E: From<Uncertain>>(
+    answer: Result<T, E>,
+    flushed: Result<(), FlushError>,
+) -> Result<T, E> {
+    match flushed {
+        Ok(()) => answer,
+        Err(error) => {
+            let reason = Reason::from(&*error.to_string());
+            Err(Uncertain::NotDurable { reason }.into())
+        }
+    }
+}

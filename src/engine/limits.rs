@@ -1,0 +1,147 @@
+//! The bounds of an engine: how much it holds, and for how long.
+
+use std::time::Duration;
+
+use crate::error::BuildError;
+use crate::idempotency::KeyLimits;
+use crate::reservation::free_list::Retention;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How much an engine holds, and for how long; see [`Builder::limits`](crate::Builder::limits).
+///
+/// ```
+/// use stockade::{InventoryManager, Limits};
+/// let limits = Limits::new().max_reservations(100_000).max_basket_lines(50);
+/// let manager = InventoryManager::builder().warehouse("SF").limits(limits).build()?;
+/// # Ok::<(), stockade::BuildError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "they bound nothing until a builder has them"]
+pub struct Limits {
+    pub(super) longest_ttl: Duration,
+    /// Where it was not set, as long as the longest time to live, and at least a day.
+    longest_total: Option<Duration>,
+    pub(super) max_reservations: u32,
+    pub(super) max_basket_lines: usize,
+    pub(super) retention: Retention,
+    pub(super) keys: KeyLimits,
+    pub(super) audit_queue: usize,
+    pub(super) audit_retained: u64,
+    pub(super) overdue_limit: usize,
+    pub(super) max_transfer_requests: usize,
+}
+
+impl Limits {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self {
+            longest_ttl: DAY,
+            longest_total: None,
+            max_reservations: 1 << 24,
+            max_basket_lines: 10_000,
+            retention: Retention { time: Duration::from_secs(60), records: 65_536 },
+            keys: KeyLimits { lifetime: Duration::from_secs(3_600), count: 1_000_000 },
+            audit_queue: 65_536,
+            audit_retained: 1_000_000,
+            overdue_limit: 10_000,
+            max_transfer_requests: 10_000,
+        }
+    }
+
+    /// The longest time to live that one reserve or one extension may ask for. Default: 24 hours.
+    /// Can change later.
+    pub fn longest_ttl(mut self, longest: Duration) -> Self {
+        self.longest_ttl = longest;
+        self
+    }
+
+    /// How long a hold may live in all, extensions included: a bound of `reserve` too. Default:
+    /// 24 hours, or [`longest_ttl`](Self::longest_ttl) where that is longer.
+    pub fn longest_total_hold(mut self, longest: Duration) -> Self {
+        self.longest_total = Some(longest);
+        self
+    }
+
+    /// The most lines of live reservations and kept records, 1 to 2^31. Default: 16,777,216. Memory
+    /// is taken as they come to live, 64 to 70 bytes each; past the maximum a reserve is refused.
+    pub fn max_reservations(mut self, slots: u32) -> Self {
+        self.max_reservations = slots;
+        self
+    }
+
+    /// The most distinct lines of one basket, 1 to 65,535. Default: 10,000.
+    pub fn max_basket_lines(mut self, lines: usize) -> Self {
+        self.max_basket_lines = lines;
+        self
+    }
+
+    /// How long a finished reservation stays readable at least, while fewer than `records` are kept.
+    /// Default: 60 seconds, 65,536 records.
+    pub fn retention(mut self, time: Duration, records: usize) -> Self {
+        self.retention = Retention { time, records };
+        self
+    }
+
+    /// How long callers' own keys are remembered, and how many. Default: an hour, a million.
+    pub fn key_retention(mut self, lifetime: Duration, count: usize) -> Self {
+        self.keys = KeyLimits { lifetime, count };
+        self
+    }
+
+    /// How many records the audit queue holds, 16 to 2^24. Default: 65,536.
+    pub fn audit_queue(mut self, records: usize) -> Self {
+        self.audit_queue = records;
+        self
+    }
+
+    /// How many of the newest entries the audit log keeps in memory. Default: a million.
+    pub fn audit_retained(mut self, entries: u64) -> Self {
+        self.audit_retained = entries;
+        self
+    }
+
+    /// How many overdue holds one call ends at most to have its units. Default: 10,000.
+    pub fn overdue_limit(mut self, holds: usize) -> Self {
+        self.overdue_limit = holds;
+        self
+    }
+
+    /// How many transfers may wait for approval at the same time. Default: 10,000.
+    pub fn max_transfer_requests(mut self, requests: usize) -> Self {
+        self.max_transfer_requests = requests;
+        self
+    }
+
+    pub(super) fn longest_total(&self) -> Duration {
+        self.longest_total.unwrap_or(DAY.max(self.longest_ttl))
+    }
+
+    /// Refuses what can't be.
+    pub(super) fn check(&self) -> Result<(), BuildError> {
+        let millisecond = Duration::from_millis(1);
+        check(self.longest_ttl >= millisecond, "longest_ttl", "at least a millisecond")?;
+        check(self.longest_total() >= millisecond, "longest_total_hold", "at least a millisecond")?;
+        check((1..=1 << 31).contains(&self.max_reservations), "max_reservations", "1 to 2^31")?;
+        check((1..=65_535).contains(&self.max_basket_lines), "max_basket_lines", "1 to 65,535")?;
+        check(self.keys.count > 0, "key_retention", "at least one key")?;
+        check((16..=1 << 24).contains(&self.audit_queue), "audit_queue", "16 to 2^24 records")?;
+        check(self.max_transfer_requests > 0, "max_transfer_requests", "at least 1")?;
+        check(self.overdue_limit > 0, "overdue_limit", "at least 1")
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Refuses a setting that does not hold.
+pub(super) fn check(
+    holds: bool,
+    setting: &'static str,
+    expected: &'static str,
+) -> Result<(), BuildError> {
+    if holds { Ok(()) } else { Err(BuildError::Setting { setting, expected }) }
+}

@@ -1,0 +1,208 @@
+//! Opening an engine on its journal: recovery, from the first byte to the first sale.
+//!
+//! ```text
+//!  1 lock          nobody else writes the journal
+//!  2 layout        which segments make it up, by their headers
+//!  3 checkpoint    the state to begin with
+//!  4 replay        the entries behind it, with every law checked
+//!  5 check         whether the engine that is built can take over what was found
+//!  6 resume        a new segment, with what may not have been on the disk
+//!  7 restore       levels, holds, keys and transfer requests; holds that are overdue get a grace
+//!  8 audit         the ledger goes on in the auditor
+//!  9 first records the opening, new warehouses, the graces
+//! ```
+
+use std::any::Any;
+use std::mem;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::audit::recorder::Recorder as AuditRecorder;
+use crate::clock::Timestamp;
+use crate::engine::InventoryManager;
+use crate::engine::assembly::{Assembly, no_thread};
+use crate::engine::builder::Builder;
+use crate::engine::journal::{JournalLink, JournalOptions, RecoveryReport};
+use crate::engine::limits::check;
+use crate::engine::restore;
+use crate::error::{BuildError, JournalError};
+use crate::journal::follow::auditor::{Auditing, Auditor};
+use crate::journal::group_commit::{SyncFailure, SyncState};
+use crate::journal::layout::{JournalDir, checkpoint_file, failed};
+use crate::journal::ledger::Ledger;
+use crate::journal::maintenance::checkpoints::{
+    CheckpointOptions, CheckpointSchedule, JournalMaintenance,
+};
+use crate::journal::recovery::{ReplayedJournal, replay_from, start, take_lock};
+use crate::journal::storage::archived::WithArchive;
+use crate::journal::writer::{JournalWriter, ResumePoint};
+use crate::sync::{AtomicUsize, Mutex};
+
+#[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
+impl Builder {
+    /// Keeps a journal, and goes on with the one that is there: the engine is as it was when the journal
+    /// ended. Takes a directory, which is made if it does not exist; a [`Storage`]; or
+    /// [`JournalOptions`]. A second process that opens it for writing is refused.
+    ///
+    /// Warehouses keep the numbers of the journal's first opening; new ones come behind. One that the
+    /// journal knows and the builder lacks is refused. What the builder sets stands if it differs from
+    /// what the builder set before; else what was changed at run time stands.
+    ///
+    /// ```
+    /// # let directory = std::env::temp_dir().join(format!("stockade-doc-{}", std::process::id()));
+    /// use stockade::InventoryManager;
+    /// let open = || InventoryManager::builder().warehouse("SF").journal(&directory).build();
+    /// let manager = open()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// drop(manager);
+    ///
+    /// assert_eq!(open()?.available(("SF", "LAPTOP")), 10);
+    /// # std::fs::remove_dir_all(&directory)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn journal(mut self, journal: impl Into<JournalOptions>) -> Self {
+        self.journal = Some(journal.into());
+        self
+    }
+}
+
+/// Whoever has it may write the journal.
+type JournalLock = Arc<dyn Any + Send + Sync>;
+
+/// Builds the engine that the journal adds up to.
+pub(super) fn open(
+    mut builder: Builder,
+    mut options: JournalOptions,
+) -> Result<InventoryManager, BuildError> {
+    check_options(&options)?;
+    let (began, storage) = (Instant::now(), Arc::clone(&options.storage));
+    let (keys, history) = (builder.limits.keys.count, builder.limits.audit_retained);
+
+    // 1. Lock.
+    let lock = JournalLock::from(take_lock(&*storage, options.wait_for_lock)?);
+
+    // 2. Layout.
+    let mut dir = JournalDir::find(&*storage)?;
+
+    // 3. Checkpoint: the newest that leaves as many entries behind it as the log in memory retains.
+    let archive = options.retention.archive_storage();
+    let whole = archive.map(|archive| WithArchive::new(Arc::clone(&storage), archive));
+    let mut begin = start::begin(&mut dir, keys, history);
+    if let (Err(_), Some(_), Some(whole)) = (&begin, dir.layout.trimmed, &whole) {
+        // Without a checkpoint, from the journal's real beginning, which is in the archive.
+        dir = JournalDir::find(whole)?;
+        begin = start::begin(&mut dir, keys, history);
+    }
+
+    // 4. Replay.
+    let progress = options.progress.as_mut().map(|tell| &mut **tell as _);
+    let mut replayed = replay_from(&dir, begin?, history, progress)?;
+    let mut report = RecoveryReport::of(&replayed);
+
+    // 5. Check.
+    restore::check_sizes(&replayed.ledger, builder.limits.max_reservations)?;
+    builder.warehouses = restore::warehouses(&replayed.ledger, builder.warehouses)?;
+    let slots = restore::slots_needed(&replayed.ledger);
+    let room = slots.max(builder.limits.max_reservations as usize);
+
+    // 6. Resume. The log in memory reaches back as far as the records that were kept.
+    let now = builder.clock.now();
+    let mut assembly = Assembly::new(builder, Timestamp::default());
+    fill_log(&assembly.recorder, &mut replayed);
+    let ledger = mem::replace(&mut replayed.ledger, Ledger::new(0));
+    let name = u128::from(assembly.builder.randomness.next()) << 64
+        | u128::from(assembly.builder.randomness.next());
+    let resume_point = replayed.resume_point(Arc::clone(&lock), now, name);
+    let sync = resume(&mut assembly, &options, resume_point)?;
+    report.took = began.elapsed();
+
+    // 7. Restore.
+    let mut new = assembly.engine(room);
+    let grace = options.recovery_grace;
+    let graces = new.engine.restore(&ledger, new.longest_ttl, grace, &mut report)?;
+    new.engine.alert_what_is_low(&ledger);
+
+    // 8. Audit.
+    let held = Arc::downgrade(&lock);
+    let (opening, retention) = (report.openings + 1, options.retention.clone());
+    let maintenance = JournalMaintenance::new(Arc::clone(&storage), opening, retention, lock);
+    let checkpoints =
+        options.checkpoint_every.map(|every| CheckpointOptions { every, keys, history });
+    let auditing = audit(&options, checkpoints, maintenance, ledger, &sync)?;
+    if let Some(auditing) = auditing.as_ref().filter(|_| new.threads) {
+        auditing.spawn().map_err(no_thread)?;
+    }
+    new.engine.journal = Some(JournalLink {
+        storage,
+        progress: sync,
+        recovery_report: report,
+        least_free_space: options.least_free_space,
+        auditing,
+        retention: options.retention,
+        files: Mutex::new(()),
+        held,
+        holders: AtomicUsize::new(0),
+    });
+
+    // 9. First records.
+    new.start(|engine| engine.record_grace(&graces))
+}
+
+/// What is trimmed, the auditor trims, after each of its checkpoints.
+fn check_options(options: &JournalOptions) -> Result<(), BuildError> {
+    let has_checkpoints = options.auditor && options.checkpoint_every.is_some();
+    let expected = "the auditor and its checkpoints";
+    check(!options.retention.trims() || has_checkpoints, "journal_retention", expected)
+}
+
+/// Gives the log in memory the newest entries that were read.
+fn fill_log(audit: &AuditRecorder, replayed: &mut ReplayedJournal) {
+    let (first, mut records) = replayed.take_history();
+    audit.memory.resume(first, replayed.history.latest_gone);
+    audit.memory.append(&mut records, &audit.pool);
+}
+
+/// Has the audit writer go on with the journal. Returns once all that was found is on the disk.
+fn resume(
+    assembly: &mut Assembly,
+    options: &JournalOptions,
+    from: ResumePoint,
+) -> Result<Arc<SyncState>, JournalError> {
+    let storage = &options.storage;
+    let weak = Arc::downgrade(&assembly.recorder);
+    let sync = SyncState::new(Arc::clone(storage), options.sync_interval, move |failure| {
+        match (weak.upgrade(), failure) {
+            (Some(recorder), SyncFailure::Begins(reason)) => recorder.gate().stop(reason),
+            // The writer finds the failure, and starts afresh.
+            (Some(recorder), SyncFailure::Known) => recorder.queue.bell().wake(),
+            (None, _) => {}
+        }
+    });
+    let sync = Arc::new(sync);
+    checkpoint_file::remove_unfinished(&**storage)?;
+    let (storage, bytes) = (Arc::clone(storage), options.segment_bytes);
+    let journal = JournalWriter::open(storage, Arc::clone(&sync), bytes, from);
+    let journal = journal.map_err(|error| failed("begin", "a new segment", &error))?;
+    assembly.writer.attach(Box::new(journal));
+    Ok(sync)
+}
+
+/// Gives the ledger to an auditor, unless there is to be none.
+fn audit(
+    options: &JournalOptions,
+    checkpoints: Option<CheckpointOptions>,
+    maintenance: JournalMaintenance,
+    ledger: Ledger,
+    sync: &Arc<SyncState>,
+) -> Result<Option<Arc<Auditing>>, JournalError> {
+    if !options.auditor {
+        return Ok(None);
+    }
+    // All that was found is on the disk by now, and this is where it ends.
+    let at = sync.durable_point();
+    let schedule = checkpoints.map(|it| CheckpointSchedule::new(&*options.storage, it, at));
+    let schedule = schedule.transpose()?;
+    let maintenance = schedule.is_some().then_some(maintenance);
+    let auditor = Auditor::new(Arc::clone(&options.storage), ledger, at).scheduled(schedule);
+    Ok(Some(Auditing::new(auditor, Arc::clone(sync), maintenance)))
+}

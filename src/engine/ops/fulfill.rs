@@ -1,0 +1,332 @@
+//! Split fulfillment: one quantity, out of several warehouses, all of it or none.
+
+use std::time::Duration;
+
+use crate::audit::entry::AdjustmentType;
+use crate::clock::Timestamp;
+use crate::engine::call::{Call, RequestShape};
+use crate::engine::durability::OperationKind;
+use crate::engine::place::{ProductRef, WarehouseRef, foreign};
+use crate::engine::request::on_requests_for_holds;
+use crate::engine::{Engine, InventoryManager, Refusal};
+use crate::error::{FulfillError, NotStarted, PlaceError};
+use crate::policy::allocation::{AllocationStrategy, Candidate, PriorityOrder};
+use crate::quantity::Quantity;
+use crate::reservation::chain::Chain;
+use crate::reservation::id::ReservationId;
+use crate::reservation::line::SlotLine;
+use crate::reservation::slot::ReservationRecord;
+use crate::reservation::slots::VacantSlot;
+use crate::stock::cell::{CellId, CellKind};
+use crate::stock::handle::{LevelIndex, ProductIndex};
+use crate::stock::mcas::recorder::LogOrder;
+use crate::stock::mcas::{FillStop, Operation, PoolExhausted, Refused, plan_stops};
+
+impl InventoryManager {
+    /// Holds a quantity of a product out of several warehouses, taking from each in this order
+    /// until the quantity is met: all of it at one instant, or nothing. The reservation has a line
+    /// for each warehouse that gives. Suspended warehouses are passed over.
+    ///
+    /// # Errors
+    /// [`FulfillError::Insufficient`] if all of them together had fewer units at one instant of this
+    /// call; see [`FulfillError`] for the rest. Nothing has moved then.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 2, "SUPPLIER")?;
+    /// manager.add_stock(("NYC", "LAPTOP"), 5, "SUPPLIER")?;
+    /// let order = ["SF".into(), "NYC".into()];
+    /// manager.fulfill_across_warehouses("LAPTOP", 6, &order, Duration::from_secs(60))?;
+    /// assert_eq!(manager.available(("NYC", "LAPTOP"))?, 1);
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn fulfill_across_warehouses<'p>(
+        &self,
+        product: impl Into<ProductRef<'p>>,
+        quantity: u32,
+        order_of_warehouses: &[WarehouseRef<'_>],
+        ttl: Duration,
+    ) -> Result<ReservationId, FulfillError> {
+        self.call().fulfill_in_order(product.into(), quantity, order_of_warehouses, ttl)
+    }
+
+    /// As [`fulfill_across_warehouses`](Self::fulfill_across_warehouses), with the warehouses in
+    /// the order that a strategy chooses.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use stockade::LargestStockFirst;
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 2, "SUPPLIER")?;
+    /// manager.add_stock(("NYC", "LAPTOP"), 5, "SUPPLIER")?;
+    /// manager.fulfill_by("LAPTOP", 4, &LargestStockFirst, Duration::from_secs(60))?;
+    /// assert_eq!(manager.available(("SF", "LAPTOP"))?, 2);
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn fulfill_by<'p>(
+        &self,
+        product: impl Into<ProductRef<'p>>,
+        quantity: u32,
+        strategy: &dyn AllocationStrategy,
+        ttl: Duration,
+    ) -> Result<ReservationId, FulfillError> {
+        self.call().fulfill(product.into(), quantity, strategy, ttl)
+    }
+}
+
+on_requests_for_holds! {
+    /// As [`InventoryManager::fulfill_across_warehouses`], with this request's options.
+    pub fn fulfill_across_warehouses<'p>(
+        &self,
+        product: impl Into<ProductRef<'p>>,
+        quantity: u32,
+        order_of_warehouses: &[WarehouseRef<'_>],
+        ttl: Duration,
+    ) -> Result<ReservationId, FulfillError> {
+        self.call().fulfill_in_order(product.into(), quantity, order_of_warehouses, ttl)
+    }
+
+    /// As [`InventoryManager::fulfill_by`], with this request's options.
+    pub fn fulfill_by<'p>(
+        &self,
+        product: impl Into<ProductRef<'p>>,
+        quantity: u32,
+        strategy: &dyn AllocationStrategy,
+        ttl: Duration,
+    ) -> Result<ReservationId, FulfillError> {
+        self.call().fulfill(product.into(), quantity, strategy, ttl)
+    }
+}
+
+/// What a split fulfillment took: units of levels, in the order of their cells.
+type Parts = Vec<(LevelIndex, Quantity)>;
+
+impl Call<'_> {
+    fn fulfill_in_order(
+        self,
+        product: ProductRef<'_>,
+        quantity: u32,
+        order_of_warehouses: &[WarehouseRef<'_>],
+        ttl: Duration,
+    ) -> Result<ReservationId, FulfillError> {
+        let names = order_of_warehouses.iter().map(|warehouse| {
+            self.engine.warehouse(*warehouse).map(|found| found.name().to_owned())
+        });
+        let order = PriorityOrder::new(names.collect::<Result<Vec<_>, _>>()?);
+        self.fulfill(product, quantity, &order, ttl)
+    }
+
+    fn fulfill(
+        self,
+        product: ProductRef<'_>,
+        quantity: u32,
+        strategy: &dyn AllocationStrategy,
+        ttl: Duration,
+    ) -> Result<ReservationId, FulfillError> {
+        let engine = self.engine;
+        let qty = Quantity::new(quantity)?;
+        product.check_name()?;
+        let product = engine.own_product(product)?;
+        // The strategy is no part of the request: it may be asked again, and answer otherwise.
+        let shape = || RequestShape::new("fulfil").product(product).units(qty).span(ttl);
+        self.keyed(OperationKind::Reserve, shape, |call| {
+            let ttl_millis = engine.ttl_limits.checked_ttl(ttl)?;
+            engine.check_gate()?;
+            let product = engine.product(product)?;
+            loop {
+                let levels = engine.catalog.levels_of(product).count();
+                match call.fulfill_from_open_levels(product, qty, strategy, ttl_millis) {
+                    // Opened since they were listed, a level may have got units before the refusal.
+                    Err(FulfillError::Insufficient { .. })
+                        if engine.catalog.levels_of(product).count() > levels => {}
+                    other => return other,
+                }
+            }
+        })
+    }
+
+    fn fulfill_from_open_levels(
+        self,
+        product: ProductIndex,
+        qty: Quantity,
+        strategy: &dyn AllocationStrategy,
+        ttl_millis: u64,
+    ) -> Result<ReservationId, FulfillError> {
+        let engine = self.engine;
+        let levels = engine.turns(product, qty, strategy)?;
+        let now = engine.now();
+        engine.look_before_filling(&levels, qty, now)?;
+        engine.admit()?;
+        let slots = engine.slots_for_parts(levels.len().min(qty.get() as usize), now)?;
+        let Some(head) = slots.first() else { return Err(engine.refuse_sum(qty, 0)) };
+        let now = head.created_at(now, || engine.now());
+        let id = ReservationId::new(now, head.number(), engine.randomness.next());
+        let expires_at = now.saturating_add_millis(ttl_millis);
+        let mut record = engine
+            .recorder
+            .movement_of(AdjustmentType::Reserved)
+            .new_hold(self, id, expires_at)
+            .of_hold(self, id);
+        let parts = match engine.fill(&levels, qty, now) {
+            Ok(parts) => parts,
+            Err(refusal) => {
+                slots.into_iter().for_each(|slot| engine.slots.put_back(slot, now));
+                return Err(refusal);
+            }
+        };
+        // Law 2: taken, so logged; and the id, which can be spent on a confirm, is given last.
+        for (level, qty) in &parts {
+            record = record.line(*level, qty.get());
+        }
+        let recorded = record.queue();
+        self.publish_parts(slots, &parts, id, expires_at);
+        recorded?;
+        Ok(id)
+    }
+
+    fn publish_parts(
+        self,
+        slots: Vec<VacantSlot<'_>>,
+        parts: &[(LevelIndex, Quantity)],
+        id: ReservationId,
+        expires_at: Timestamp,
+    ) {
+        let places = &self.engine.slots;
+        let mut slots = slots.into_iter();
+        let mut lines = parts.iter().map(|(level, qty)| SlotLine::new(*level, qty.get()));
+        let (Some(head), Some(line)) = (slots.next(), lines.next()) else { return };
+        let rest: Vec<(VacantSlot<'_>, SlotLine)> =
+            lines.map_while(|line| Some((slots.next()?, line))).collect();
+        let chain = Chain::NONE.keeping(self.options.keep_until_shipped);
+        let record = ReservationRecord { id, owner: self.options.owner, line, chain };
+        places.publish(head, &rest, record, expires_at);
+        slots.for_each(|unused| places.put_back(unused, id.created_at()));
+    }
+}
+
+impl Engine {
+    /// The warehouses that have ever had the product and are not suspended.
+    fn candidates(&self, product: ProductIndex) -> Vec<Candidate> {
+        let candidate = |handle| {
+            let (level, warehouse) = self.level_and_warehouse(handle).ok()?;
+            let open = !warehouse.is_suspended();
+            open.then(|| Candidate::of(warehouse, level.available()))
+        };
+        self.catalog.levels_of(product).filter_map(candidate).collect()
+    }
+
+    /// The strategy's order, as levels. A warehouse that it names and that has never had the product, or is
+    /// suspended, is passed over; one of another engine is refused.
+    fn turns(
+        &self,
+        product: ProductIndex,
+        qty: Quantity,
+        strategy: &dyn AllocationStrategy,
+    ) -> Result<Vec<LevelIndex>, PlaceError> {
+        let mut candidates = self.candidates(product);
+        strategy.order(qty.get(), &mut candidates);
+        let level = |candidate: &Candidate| {
+            let Some(index) = candidate.id.of(self.catalog.tag()) else {
+                return Some(Err(foreign()));
+            };
+            let warehouse = self.catalog.warehouse(index)?;
+            let level = self.catalog.level_of(index, product)?;
+            (!warehouse.is_suspended()).then_some(Ok(level))
+        };
+        candidates.iter().filter_map(level).collect()
+    }
+
+    /// Refuses without a write to shared memory where the sum is short by far; a sum is no instant,
+    /// so that only the commit can refuse where stock moves meanwhile.
+    fn look_before_filling(
+        &self,
+        levels: &[LevelIndex],
+        qty: Quantity,
+        now: Timestamp,
+    ) -> Result<(), FulfillError> {
+        let sum = || self.sum_available(levels);
+        let enough = || sum() >= u64::from(qty.get());
+        if !enough() && self.slots.is_due(now) {
+            self.take_back_overdue(now, enough);
+        }
+        // Each level was empty at its look. That all were at once is likely, not certain, unless
+        // there is only one.
+        let available = sum();
+        if levels.is_empty() || (levels.len() == 1 && available < u64::from(qty.get())) {
+            return Err(self.refuse_sum(qty, available));
+        }
+        Ok(())
+    }
+
+    fn sum_available(&self, levels: &[LevelIndex]) -> u64 {
+        let available = |level: &LevelIndex| self.catalog.level(*level).map(|it| it.available());
+        levels.iter().filter_map(available).map(u64::from).sum()
+    }
+
+    /// Takes the whole quantity at one instant, or nothing; a refusal was true at one instant.
+    fn fill(
+        &self,
+        levels: &[LevelIndex],
+        qty: Quantity,
+        now: Timestamp,
+    ) -> Result<Parts, FulfillError> {
+        match self.try_to_fill(levels, qty)? {
+            Ok(parts) => Ok(parts),
+            Err(_) if self.slots.is_due(now) => {
+                // A commit never ends holds by itself, so that it keeps to its order of cells.
+                self.take_back_overdue(now, || self.sum_available(levels) >= u64::from(qty.get()));
+                self.try_to_fill(levels, qty)?.map_err(|available| self.refuse_sum(qty, available))
+            }
+            Err(available) => Err(self.refuse_sum(qty, available)),
+        }
+    }
+
+    /// `Err` inside: so many were available in all, at one instant.
+    fn try_to_fill(
+        &self,
+        levels: &[LevelIndex],
+        qty: Quantity,
+    ) -> Result<Result<Parts, u64>, NotStarted> {
+        let stop =
+            |(turn, level): (u32, &LevelIndex)| FillStop { cell: CellId::level(*level), turn };
+        let mut stops: Vec<FillStop> = (0..).zip(levels).map(stop).collect();
+        let operation = Operation::begin_fill(self, plan_stops(&mut stops), qty, LogOrder::ByOwner)
+            .map_err(|PoolExhausted| NotStarted::Busy)?;
+        Ok(match operation.run() {
+            Ok(done) => {
+                let part = |line| {
+                    let change = done.change(line);
+                    let units = change.before.available() - change.after.available();
+                    match done.cell(line).kind() {
+                        CellKind::Level(level) => Some((level, Quantity::new(units).ok()?)),
+                        CellKind::Room(_) => None,
+                    }
+                };
+                Ok((0..done.lines()).filter_map(part).collect())
+            }
+            Err(Refused::Sum { available }) => Err(available),
+            Err(Refused::Line { available, .. }) => Err(u64::from(available)),
+        })
+    }
+
+    fn slots_for_parts(
+        &self,
+        count: usize,
+        now: Timestamp,
+    ) -> Result<Vec<VacantSlot<'_>>, FulfillError> {
+        self.take_slots(count, now).ok_or_else(|| {
+            self.refusals.count(Refusal::Full as usize);
+            FulfillError::Full { slots: self.max_slots }
+        })
+    }
+
+    #[cold]
+    fn refuse_sum(&self, qty: Quantity, available: u64) -> FulfillError {
+        self.refusals.count(Refusal::Insufficient as usize);
+        FulfillError::Insufficient { needed: qty.get(), available }
+    }
+}

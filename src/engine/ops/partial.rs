@@ -1,0 +1,417 @@
+//! Steps on part of a hold: some of its lines, or some units of a line, are sold or given back.
+//!
+//! A step looks first: it reads the hold's lines, checks that they have what it is to move, and
+//! takes the slots for what they will be afterwards. Then it swaps exactly the state that it read
+//! the lines under (Law 3), so that they can't have changed since; logs all that it moves in one
+//! record, moves it, and shows the new lines at one instant (`reservation/steps.rs`). A step that
+//! leaves nothing and does one thing only is an ordinary end, and takes no slots.
+
+use crate::audit::entry::AdjustmentType;
+use crate::audit::record_builder::RecordBuilder;
+use crate::clock::Timestamp;
+use crate::engine::answer::Answer;
+use crate::engine::call::Call;
+use crate::engine::durability::OperationKind;
+use crate::engine::ops::basket::basket_shape;
+use crate::engine::ops::end_hold::EndKind;
+use crate::engine::place::{BasketLine, OwnLines, merge_equal_levels};
+use crate::engine::request::Request;
+use crate::engine::view::reservation::ReservationSnapshot;
+use crate::engine::{Engine, InventoryManager};
+use crate::error::{Gone, InvalidInput, PartialError, PlaceError, Uncertain};
+use crate::quantity::{InvalidQuantity, Quantity};
+use crate::reservation::id::ReservationId;
+use crate::reservation::line::SlotLine;
+use crate::reservation::slots::VacantSlot;
+use crate::reservation::state::Phase;
+use crate::reservation::view::ReservationStatus;
+use crate::stock::cell::CellId;
+use crate::stock::handle::LevelIndex;
+use crate::stock::mcas::CellDelta;
+use crate::stock::word::Delta;
+
+/// # Parts of a reservation
+impl InventoryManager {
+    /// Sells some of what a pending reservation holds: whole lines, or some units of them. Equal
+    /// lines are merged. As often as the caller likes; what is not named stays held. Returns the
+    /// status afterwards: pending while a unit is held, else confirmed.
+    ///
+    /// Costs a slot for each line of the reservation, unless it sells all that is held.
+    ///
+    /// # Errors
+    /// [`PartialError::NotHeld`] if a line holds fewer units; see [`PartialError`] for the rest.
+    /// Nothing has moved then.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use stockade::{BasketLine, PartialError, ReservationStatus};
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// let hold = manager.reserve(("SF", "LAPTOP"), 3, Duration::from_secs(60))?;
+    /// let laptops = |units| [BasketLine::new(("SF", "LAPTOP"), units)];
+    ///
+    /// assert_eq!(manager.confirm_lines(hold, &laptops(2))?, ReservationStatus::Pending);
+    /// let line = &manager.reservation(hold)?.lines[0];
+    /// assert_eq!((line.quantity, line.held, line.sold), (3, 1, 2));
+    ///
+    /// let refused = manager.confirm_lines(hold, &laptops(2));
+    /// assert!(matches!(refused, Err(PartialError::NotHeld { needed: 2, held: 1, .. })));
+    /// assert_eq!(manager.confirm_lines(hold, &laptops(1))?, ReservationStatus::Confirmed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn confirm_lines(
+        &self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+    ) -> Result<ReservationStatus, PartialError> {
+        self.call().partial(id, lines, PartialStep::Confirm)
+    }
+
+    /// Gives some of what a pending reservation holds back. Returns the status afterwards: pending
+    /// while a unit is held, else confirmed if any was sold, else released. Otherwise as
+    /// [`confirm_lines`](Self::confirm_lines).
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use stockade::{BasketLine, ReservationStatus};
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// let hold = manager.reserve(("SF", "LAPTOP"), 3, Duration::from_secs(60))?;
+    /// let one_less = [BasketLine::new(("SF", "LAPTOP"), 1)];
+    /// assert_eq!(manager.release_lines(hold, &one_less)?, ReservationStatus::Pending);
+    /// assert_eq!(manager.available(("SF", "LAPTOP"))?, 8);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn release_lines(
+        &self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+    ) -> Result<ReservationStatus, PartialError> {
+        self.call().partial(id, lines, PartialStep::Release)
+    }
+
+    /// Sells the units that are named, and gives all others back that the reservation holds, in one
+    /// step: nobody sees the one without the other. Otherwise as
+    /// [`confirm_lines`](Self::confirm_lines).
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use stockade::{BasketLine, ReservationStatus};
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// manager.add_stock(("SF", "MOUSE"), 10, "SUPPLIER")?;
+    /// let lines = [BasketLine::new(("SF", "LAPTOP"), 1), BasketLine::new(("SF", "MOUSE"), 2)];
+    /// let basket = manager.reserve_basket(&lines, Duration::from_secs(60))?;
+    /// // The customer keeps the laptop and one mouse.
+    /// let kept = [BasketLine::new(("SF", "LAPTOP"), 1), BasketLine::new(("SF", "MOUSE"), 1)];
+    /// let status = manager.confirm_lines_and_release_rest(basket, &kept)?;
+    /// assert_eq!(status, ReservationStatus::Confirmed);
+    /// assert_eq!((manager.sold(("SF", "MOUSE"))?, manager.available(("SF", "MOUSE"))?), (1, 9));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn confirm_lines_and_release_rest(
+        &self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+    ) -> Result<ReservationStatus, PartialError> {
+        self.call().partial(id, lines, PartialStep::ConfirmAndReleaseRest)
+    }
+}
+
+impl Request<'_> {
+    /// As [`InventoryManager::confirm_lines`], with this request's options.
+    pub fn confirm_lines(
+        &self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+    ) -> Result<ReservationStatus, PartialError> {
+        self.call().partial(id, lines, PartialStep::Confirm)
+    }
+
+    /// As [`InventoryManager::release_lines`], with this request's options.
+    pub fn release_lines(
+        &self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+    ) -> Result<ReservationStatus, PartialError> {
+        self.call().partial(id, lines, PartialStep::Release)
+    }
+
+    /// As [`InventoryManager::confirm_lines_and_release_rest`], with this request's options.
+    pub fn confirm_lines_and_release_rest(
+        &self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+    ) -> Result<ReservationStatus, PartialError> {
+        self.call().partial(id, lines, PartialStep::ConfirmAndReleaseRest)
+    }
+}
+
+/// What a step does with the units that it names, and with the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PartialStep {
+    Confirm,
+    Release,
+    ConfirmAndReleaseRest,
+}
+
+impl PartialStep {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Confirm => "confirm-lines",
+            Self::Release => "release-lines",
+            Self::ConfirmAndReleaseRest => "confirm-lines-and-release-rest",
+        }
+    }
+
+    fn kind(self) -> OperationKind {
+        match self {
+            Self::Confirm | Self::ConfirmAndReleaseRest => OperationKind::Sell,
+            Self::Release => OperationKind::Release,
+        }
+    }
+
+    /// Units that are sold and given back of a line that holds `held` and of which `named` are
+    /// named.
+    fn parts(self, held: u32, named: u32) -> (u32, u32) {
+        match self {
+            Self::Confirm => (named, 0),
+            Self::Release => (0, named),
+            Self::ConfirmAndReleaseRest => (named, held - named),
+        }
+    }
+}
+
+/// What a step does.
+struct StepPlan {
+    /// All lines as they will be.
+    lines: Vec<SlotLine>,
+    sold: Vec<(LevelIndex, Quantity)>,
+    given_back: Vec<(LevelIndex, Quantity)>,
+}
+
+impl StepPlan {
+    /// The one end that the step comes to, if it is an end of one kind.
+    fn plain_end(&self) -> Option<EndKind> {
+        let over = self.lines.iter().all(|line| line.held == 0);
+        match (over, self.sold.is_empty(), self.given_back.is_empty()) {
+            (true, false, true) => Some(EndKind::Sell),
+            (true, true, false) => Some(EndKind::Release),
+            _ => None,
+        }
+    }
+
+    /// The phase of the hold after the step.
+    fn phase(&self) -> Phase {
+        if self.lines.iter().any(|line| line.held > 0) {
+            Phase::Pending
+        } else if self.lines.iter().any(|line| line.sold > 0) {
+            Phase::Confirmed
+        } else {
+            Phase::Released
+        }
+    }
+}
+
+impl Call<'_> {
+    fn partial(
+        self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+        step: PartialStep,
+    ) -> Result<ReservationStatus, PartialError> {
+        if lines.is_empty() {
+            return Err(InvalidInput::Empty.into());
+        }
+        let lines = self.engine.own_lines::<PartialError>(lines)?;
+        let shape = || basket_shape(step.name(), lines).reservation(id);
+        self.keyed(step.kind(), shape, |call| {
+            let engine = call.engine;
+            let named = engine.merged::<PartialError>(lines)?;
+            engine.admit()?;
+            let call = call.timed();
+            loop {
+                let hold = engine.find_pending(id, call.now())?;
+                let plan = engine.plan(step, &hold.lines, &named)?;
+                let answer = status(plan.phase());
+                let done = match plan.plain_end() {
+                    Some(end) => call.end_found(&hold, end, answer.into()),
+                    None => call.step(&hold, &plan, answer.into())?,
+                };
+                // Where another call was first, its outcome is looked at.
+                if let Some(recorded) = done {
+                    return Ok(recorded.map(|()| answer)?);
+                }
+            }
+        })
+    }
+
+    /// A step that ends the hold as `confirm` or `release` would. `None`: another call was first.
+    fn end_found(
+        self,
+        hold: &ReservationSnapshot<'_>,
+        end: EndKind,
+        answer: Answer,
+    ) -> Option<Result<(), Uncertain>> {
+        hold.head.swap_to(Phase::Ending).ok()?;
+        Some(self.finish_hold(hold.head, end, answer))
+    }
+
+    /// A step after which the hold has other lines. `None`: another call was first.
+    fn step(
+        self,
+        hold: &ReservationSnapshot<'_>,
+        plan: &StepPlan,
+        answer: Answer,
+    ) -> Result<Option<Result<(), Uncertain>>, PartialError> {
+        let (engine, now) = (self.engine, self.now());
+        // Law 5: whatever can run out is obtained before anything moves.
+        let slots = engine
+            .take_slots(plan.lines.len(), now)
+            .ok_or(PartialError::Full { slots: engine.max_slots })?;
+        let record = engine
+            .step_record(plan)
+            .at(now)
+            .reservation(hold.record.id, hold.head.state.expires_at())
+            .owner(hold.record.owner)
+            .of_call(self, answer);
+        // Law 3: the whole word, so that the lines are still those that the plan was made for.
+        if hold.head.swap_to(Phase::Ending).is_err() {
+            slots.into_iter().for_each(|slot| engine.slots.put_back(slot, now));
+            return Ok(None);
+        }
+        let gift = |&(level, qty): &(LevelIndex, Quantity)| CellDelta {
+            cell: CellId::level(level),
+            delta: Delta::give_back(qty),
+        };
+        // Law 2: queued first, then sold and given back, then shown as the hold's lines.
+        let gifts: Vec<CellDelta> = plan.given_back.iter().map(gift).collect();
+        let recorded = engine.queue_and_give(record, &gifts);
+        for (level, qty) in &plan.sold {
+            if let Some(level) = engine.catalog.level(*level) {
+                level.sell(*qty);
+            }
+        }
+        let lines: Vec<(VacantSlot<'_>, SlotLine)> =
+            slots.into_iter().zip(plan.lines.iter().copied()).collect();
+        let phase = plan.phase();
+        let chain = engine.slots.replace_lines(hold.head, &lines, phase, now);
+        if phase.is_final() {
+            let unsettled = plan.lines.iter().any(SlotLine::is_unsettled);
+            engine.slots.retire(hold.head.number, chain, unsettled, now);
+        }
+        Ok(Some(recorded))
+    }
+}
+
+impl Engine {
+    /// The levels of the lines, sorted, equal ones merged.
+    pub(in crate::engine) fn merged<E>(
+        &self,
+        lines: OwnLines<'_>,
+    ) -> Result<Vec<(LevelIndex, u32)>, E>
+    where
+        E: From<InvalidQuantity> + From<PlaceError>,
+    {
+        let mut merged = Vec::with_capacity(lines.len());
+        for (level, quantity) in lines.iter() {
+            let qty = Quantity::new(quantity)?;
+            merged.push((self.resolve(level)?, qty.get()));
+        }
+        merge_equal_levels(&mut merged);
+        Ok(merged)
+    }
+
+    /// Reads a pending hold and its lines, or says what stands in the way. An overdue one is
+    /// expired.
+    fn find_pending(
+        &self,
+        id: ReservationId,
+        now: Timestamp,
+    ) -> Result<ReservationSnapshot<'_>, PartialError> {
+        loop {
+            let hold = self.snapshot_of(id).map_err(Gone::from)?;
+            let state = hold.head.state;
+            match state.phase() {
+                Phase::Pending if state.is_overdue(now) => {
+                    if self.expire(hold.head, now) {
+                        return Err(hold.gone_in(Phase::Expired).into());
+                    }
+                }
+                Phase::Pending => return Ok(hold),
+                Phase::Ending => return Err(PartialError::Changing),
+                _ => return Err(hold.gone().into()),
+            }
+        }
+    }
+
+    /// What the step does to each line, if they have what it names.
+    fn plan(
+        &self,
+        step: PartialStep,
+        lines: &[SlotLine],
+        named: &[(LevelIndex, u32)],
+    ) -> Result<StepPlan, PartialError> {
+        let mut plan = StepPlan {
+            lines: Vec::with_capacity(lines.len()),
+            sold: Vec::new(),
+            given_back: Vec::new(),
+        };
+        let mut named = named.iter().peekable();
+        // Both are sorted by level.
+        for line in lines {
+            let units =
+                named.next_if(|(level, _)| *level == line.level).map_or(0, |(_, units)| *units);
+            if units > line.held {
+                return Err(self.not_held(line.level, units, line.held));
+            }
+            let (sold, given_back) = step.parts(line.held, units);
+            for (units, moved) in [(sold, &mut plan.sold), (given_back, &mut plan.given_back)] {
+                if units > 0 {
+                    moved.push((line.level, Quantity::new(units)?));
+                }
+            }
+            let Some(line) = line.step(sold, given_back) else {
+                return Err(self.not_held(line.level, units, line.held));
+            };
+            plan.lines.push(line);
+        }
+        match named.next() {
+            Some((level, units)) => Err(self.not_held(*level, *units, 0)),
+            None => Ok(plan),
+        }
+    }
+
+    fn not_held(&self, level: LevelIndex, needed: u32, held: u32) -> PartialError {
+        let (warehouse, product) = self.names_of(level);
+        let (warehouse, product) = (warehouse.as_ref().into(), product.as_ref().into());
+        PartialError::NotHeld { warehouse, product, needed, held }
+    }
+
+    /// One record with all entries of the step.
+    fn step_record(&self, plan: &StepPlan) -> RecordBuilder<'_> {
+        let first =
+            if plan.sold.is_empty() { AdjustmentType::Returned } else { AdjustmentType::Sold };
+        let sold = plan.sold.iter().map(|line| (AdjustmentType::Sold, line));
+        let given_back = plan.given_back.iter().map(|line| (AdjustmentType::Returned, line));
+        sold.chain(given_back).fold(self.recorder.movement_of(first), |record, (movement, line)| {
+            let &(level, qty) = line;
+            if movement == first {
+                record.line(level, qty.get())
+            } else {
+                record.and(movement, level, qty)
+            }
+        })
+    }
+}
+
+/// A hold's status in a phase that a step leaves it in.
+fn status(phase: Phase) -> ReservationStatus {
+    ReservationStatus::of(phase).unwrap_or(ReservationStatus::Pending)
+}

@@ -1,0 +1,299 @@
+//! Taking units for a buyer: the hold, and the sale in one call.
+
+use std::time::Duration;
+
+use crate::audit::entry::AdjustmentType;
+use crate::audit::record::Step;
+use crate::clock::Timestamp;
+use crate::engine::call::{Call, RequestShape};
+use crate::engine::durability::OperationKind;
+use crate::engine::place::{LevelRef, OwnLevel};
+use crate::engine::request::on_requests_for_holds;
+use crate::engine::sweeper::Shortage;
+use crate::engine::{Engine, InventoryManager, Refusal};
+use crate::error::{NotStarted, ReserveError};
+use crate::quantity::Quantity;
+use crate::reservation::chain::Chain;
+use crate::reservation::id::ReservationId;
+use crate::reservation::line::SlotLine;
+use crate::reservation::slot::ReservationRecord;
+use crate::reservation::slots::VacantSlot;
+use crate::stock::handle::LevelIndex;
+use crate::stock::level::StockLevel;
+use crate::stock::warehouse::Warehouse;
+
+impl InventoryManager {
+    /// Holds units for a buyer, for `ttl` at most: exactly, and never more than there are.
+    ///
+    /// Costs some hundred nanoseconds, whatever else goes on. Waits only if the audit queue is
+    /// nearly full and the engine is set to wait ([`Backpressure`](crate::Backpressure)).
+    ///
+    /// # Errors
+    /// [`ReserveError::Insufficient`] if fewer units are available, also for a product that nobody
+    /// ever stocked; see [`ReserveError`] for the rest. Nothing has moved then.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use stockade::ReserveError;
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// let hold = manager.reserve(("SF", "LAPTOP"), 8, Duration::from_secs(60))?;
+    /// let refused = manager.reserve(("SF", "LAPTOP"), 8, Duration::from_secs(60));
+    /// assert!(matches!(refused, Err(ReserveError::Insufficient { needed: 8, available: 2, .. })));
+    /// manager.confirm(hold)?;
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn reserve<'l>(
+        &self,
+        level: impl Into<LevelRef<'l>>,
+        quantity: u32,
+        ttl: Duration,
+    ) -> Result<ReservationId, ReserveError> {
+        self.call().reserve(level.into(), quantity, ttl)
+    }
+
+    /// Reserves and confirms in one call: one record with both entries. Costs and waits as
+    /// [`reserve`](Self::reserve) does.
+    ///
+    /// # Errors
+    /// As [`reserve`](Self::reserve).
+    ///
+    /// ```
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// let order = manager.sell(("SF", "LAPTOP"), 3)?;
+    /// assert_eq!(manager.sold(("SF", "LAPTOP"))?, 3);
+    /// assert_eq!(manager.reservation(order)?.units_sold(), 3);
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn sell<'l>(
+        &self,
+        level: impl Into<LevelRef<'l>>,
+        quantity: u32,
+    ) -> Result<ReservationId, ReserveError> {
+        self.call().sell(level.into(), quantity)
+    }
+}
+
+on_requests_for_holds! {
+    /// As [`InventoryManager::reserve`], with this request's options.
+    pub fn reserve<'l>(
+        &self,
+        level: impl Into<LevelRef<'l>>,
+        quantity: u32,
+        ttl: Duration,
+    ) -> Result<ReservationId, ReserveError> {
+        self.call().reserve(level.into(), quantity, ttl)
+    }
+
+    /// As [`InventoryManager::sell`], with this request's options.
+    pub fn sell<'l>(
+        &self,
+        level: impl Into<LevelRef<'l>>,
+        quantity: u32,
+    ) -> Result<ReservationId, ReserveError> {
+        self.call().sell(level.into(), quantity)
+    }
+}
+
+/// A line of a call whose level is known.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct ResolvedLine<'a> {
+    pub(in crate::engine) handle: LevelIndex,
+    pub(in crate::engine) level: &'a StockLevel,
+    pub(in crate::engine) qty: Quantity,
+}
+
+impl Call<'_> {
+    fn reserve(
+        self,
+        level: LevelRef<'_>,
+        quantity: u32,
+        ttl: Duration,
+    ) -> Result<ReservationId, ReserveError> {
+        let qty = Quantity::new(quantity)?;
+        level.check_names()?;
+        let level = self.engine.own_level(level)?;
+        let shape = || RequestShape::new("reserve").level(level).units(qty).span(ttl);
+        self.keyed(OperationKind::Reserve, shape, |call| call.reserve_once(level, qty, ttl))
+    }
+
+    // A function of its own gets its arguments in registers, not through the closure that calls it.
+    #[inline(never)]
+    fn reserve_once(
+        self,
+        level: OwnLevel<'_>,
+        qty: Quantity,
+        ttl: Duration,
+    ) -> Result<ReservationId, ReserveError> {
+        let Self { engine, options, .. } = self;
+        let ttl_millis = engine.ttl_limits.checked_ttl(ttl)?;
+        let line = engine.level_to_sell(level, qty)?;
+        let (slot, id) = engine.slot_for(engine.now())?;
+        let now = id.created_at();
+        let expires_at = now.saturating_add_millis(ttl_millis);
+        let step = Step::new(AdjustmentType::Reserved, now, line.handle, qty.get())
+            .reservation(id)
+            .expires_at(expires_at)
+            .owner(options.owner);
+        let record = self
+            .hold_needs_record_buffer()
+            .then(|| engine.recorder.record_from(step).of_hold(self, id));
+        // Law 2: take, then log; and the id, which can be spent on a confirm, is given last.
+        let slot = engine.take_units(slot, line, now)?;
+        let recorded = engine.queue_no_wake(step, record);
+        #[cfg(planted = "reserve_allocates")]
+        drop(std::hint::black_box(Box::new(id)));
+        #[cfg(planted = "reserve_calls_the_system")]
+        drop(std::fs::metadata("/"));
+        #[cfg(planted = "reserve_waits")]
+        std::thread::sleep(Duration::from_micros(1));
+        let fence = engine.slots.publish(slot, &[], self.record(id, line), expires_at);
+        recorded.and_then(|()| engine.wake_after(&fence))?;
+        Ok(id)
+    }
+
+    fn sell(self, level: LevelRef<'_>, quantity: u32) -> Result<ReservationId, ReserveError> {
+        let qty = Quantity::new(quantity)?;
+        level.check_names()?;
+        let level = self.engine.own_level(level)?;
+        let shape = || RequestShape::new("sell").level(level).units(qty);
+        self.keyed(OperationKind::Sell, shape, |call| {
+            let engine = call.engine;
+            let line = engine.level_to_sell(level, qty)?;
+            let (slot, id) = engine.slot_for(engine.now())?;
+            let now = id.created_at();
+            let record = engine
+                .recorder
+                .movement(AdjustmentType::Reserved, line.handle, qty)
+                .and(AdjustmentType::Sold, line.handle, qty)
+                .new_hold(call, id, now)
+                .of_hold(call, id);
+            let slot = engine.take_units(slot, line, now)?;
+            let recorded = record.queue();
+            line.level.sell(qty);
+            let number = slot.number();
+            let chain = engine.slots.publish_sold(slot, &[], None, call.record(id, line));
+            engine.slots.retire(number, chain, true, now);
+            recorded?;
+            Ok(id)
+        })
+    }
+
+    /// What the slot of a new hold of one line says.
+    #[inline(always)]
+    fn record(self, id: ReservationId, line: ResolvedLine<'_>) -> ReservationRecord {
+        ReservationRecord {
+            id,
+            owner: self.options.owner,
+            line: SlotLine::new(line.handle, line.qty.get()),
+            chain: Chain::NONE.keeping(self.options.keep_until_shipped),
+        }
+    }
+}
+
+impl Engine {
+    /// The level to take from: refuses, without a write to shared memory, what is plainly short.
+    #[inline(always)]
+    fn level_to_sell(
+        &self,
+        level: OwnLevel<'_>,
+        qty: Quantity,
+    ) -> Result<ResolvedLine<'_>, ReserveError> {
+        self.check_gate().map_err(|error| self.refuse_unavailable(error))?;
+        let Some(handle) = self.resolve_stocked(level)? else {
+            return Err(self.refuse_short(qty, Shortage { available: 0, overdue_left: false }));
+        };
+        let (level, warehouse) = self.level_and_warehouse(handle)?;
+        if warehouse.is_suspended() {
+            return Err(self.refuse_suspended(warehouse));
+        }
+        let available = level.available();
+        if available < qty.get() {
+            self.look_for_overdue(level, qty, available)?;
+        }
+        Ok(ResolvedLine { handle, level, qty })
+    }
+
+    /// Refuses a level that is short, unless enough of its units are with overdue holds. Those are
+    /// taken back before a slot is asked for: one of them may be its own.
+    #[inline(never)]
+    fn look_for_overdue(
+        &self,
+        level: &StockLevel,
+        qty: Quantity,
+        available: u32,
+    ) -> Result<(), ReserveError> {
+        let now = self.now();
+        if !self.slots.is_due(now) {
+            return Err(self.refuse_short(qty, Shortage { available, overdue_left: false }));
+        }
+        let overdue_left = !self.take_back_overdue(now, || level.available() >= qty.get());
+        let available = level.available();
+        if available < qty.get() {
+            return Err(self.refuse_short(qty, Shortage { available, overdue_left }));
+        }
+        Ok(())
+    }
+
+    /// A slot and an id for a new hold.
+    #[inline(always)]
+    fn slot_for(&self, now: Timestamp) -> Result<(VacantSlot<'_>, ReservationId), ReserveError> {
+        self.admit().map_err(|error| self.refuse_unavailable(error))?;
+        let slot = self.take_slot(now).ok_or_else(|| self.refuse_full())?;
+        let born = slot.created_at(now, || self.now());
+        let id = ReservationId::new(born, slot.number(), self.randomness.next());
+        Ok((slot, id))
+    }
+
+    /// Takes the units, or gives the slot back and refuses.
+    #[inline(always)]
+    fn take_units<'s>(
+        &self,
+        slot: VacantSlot<'s>,
+        line: ResolvedLine<'_>,
+        now: Timestamp,
+    ) -> Result<VacantSlot<'s>, ReserveError> {
+        let ResolvedLine { handle, level, qty } = line;
+        match self.with_overdue_taken_back(now, level, qty, || level.hold(qty, self)) {
+            Ok(change) => {
+                if level.crosses(change) {
+                    self.raise_alert(handle, level);
+                }
+                Ok(slot)
+            }
+            Err(short) => {
+                self.slots.put_back(slot, now);
+                Err(self.refuse_short(qty, short))
+            }
+        }
+    }
+
+    #[cold]
+    fn refuse_unavailable(&self, error: NotStarted) -> ReserveError {
+        self.refusals.count(Refusal::Unavailable as usize);
+        error.into()
+    }
+
+    #[cold]
+    fn refuse_suspended(&self, warehouse: &Warehouse) -> ReserveError {
+        self.refusals.count(Refusal::Suspended as usize);
+        ReserveError::Suspended { warehouse: warehouse.name().to_owned() }
+    }
+
+    #[cold]
+    fn refuse_full(&self) -> ReserveError {
+        self.refusals.count(Refusal::Full as usize);
+        ReserveError::Full { slots: self.max_slots }
+    }
+
+    #[cold]
+    fn refuse_short(&self, qty: Quantity, short: Shortage) -> ReserveError {
+        self.refusals.count(Refusal::Insufficient as usize);
+        ReserveError::Insufficient {
+            needed: qty.get(),
+            available: short.available,
+            overdue_left: short.overdue_left,
+        }
+    }
+}

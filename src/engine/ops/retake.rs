@@ -1,0 +1,231 @@
+//! Late payments: the money has come, but is the hold still there?
+
+use std::collections::BTreeMap;
+
+use crate::audit::entry::{AdjustmentType, EntryType};
+use crate::engine::answer::ConfirmOrRetake;
+use crate::engine::call::Call;
+use crate::engine::durability::OperationKind;
+use crate::engine::ops::basket::{Purpose, basket_shape};
+use crate::engine::ops::end_hold::{EndKind, EndOutcome};
+use crate::engine::place::{BasketLine, OwnLines};
+use crate::engine::request::on_requests_for_holds;
+use crate::engine::{Engine, InventoryManager};
+use crate::error::{FlushError, NoReservation, NotStarted, Reason, RetakeError};
+use crate::idempotency::{Fingerprint, KeyName};
+use crate::reservation::id::ReservationId;
+use crate::reservation::view::{Reservation, ReservationStatus};
+
+impl InventoryManager {
+    /// For a payment that may come late: confirms the hold if it is pending; if it ended without a
+    /// sale, takes the same lines and sells them anew in one step, under a new id.
+    ///
+    /// Two callers with different keys, or none, sell once. A hold that is over is never itself
+    /// revived. Where the hold's slot has been used since, the audit log decides; the call waits
+    /// then until it is written.
+    ///
+    /// # Errors
+    /// [`RetakeError::Retake`] says which lines are short; [`RetakeError::Forgotten`] that the
+    /// audit log does not reach back far enough. Nothing has moved then. See [`RetakeError`] for
+    /// the rest.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use stockade::{BasketLine, ConfirmOrRetake};
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// let hold = manager.reserve(("SF", "LAPTOP"), 2, Duration::from_secs(30))?;
+    /// manager.release(hold)?;
+    /// let lines = [BasketLine::new(("SF", "LAPTOP"), 2)];
+    /// let paid = manager.confirm_or_retake(hold, &lines)?;
+    /// assert!(matches!(paid, ConfirmOrRetake::Retaken(_)));
+    /// assert_eq!(manager.sold(("SF", "LAPTOP"))?, 2);
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn confirm_or_retake(
+        &self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+    ) -> Result<ConfirmOrRetake, RetakeError> {
+        self.call().confirm_or_retake(id, lines)
+    }
+}
+
+on_requests_for_holds! {
+    /// As [`InventoryManager::confirm_or_retake`], with this request's options.
+    pub fn confirm_or_retake(
+        &self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+    ) -> Result<ConfirmOrRetake, RetakeError> {
+        self.call().confirm_or_retake(id, lines)
+    }
+}
+
+impl Call<'_> {
+    fn confirm_or_retake(
+        self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+    ) -> Result<ConfirmOrRetake, RetakeError> {
+        let lines = self.engine.check_basket(lines)?;
+        let shape = || basket_shape("confirm-or-retake", lines).reservation(id);
+        self.keyed(OperationKind::Sell, shape, |call| call.confirm_or_retake_once(id, lines))
+    }
+
+    fn confirm_or_retake_once(
+        self,
+        id: ReservationId,
+        lines: OwnLines<'_>,
+    ) -> Result<ConfirmOrRetake, RetakeError> {
+        let engine = self.engine;
+        engine.admit()?;
+        if let Ok(held) = engine.reservation(id)
+            && held.status != ReservationStatus::Confirmed
+            && !engine.are_lines_of(&held, lines)
+        {
+            return Err(RetakeError::OtherLines);
+        }
+        let done = ConfirmOrRetake::Confirmed;
+        let known_unsold = match self.end_hold(id, EndKind::Sell, done.into()) {
+            EndOutcome::Done(recorded) => return Ok(recorded.map(|()| done)?),
+            EndOutcome::InProgress => return Err(RetakeError::Changing),
+            EndOutcome::Unknown => return Err(NoReservation::Unknown.into()),
+            EndOutcome::Ended(ended) if ended.sold => {
+                let units = engine.units_sold(id)?;
+                return self.answer_without_a_move(ConfirmOrRetake::AlreadySold { units });
+            }
+            EndOutcome::Ended(_) => true,
+            EndOutcome::Forgotten => false,
+        };
+        self.retake(id, lines, known_unsold)
+    }
+
+    /// Takes the lines of a hold that is over and sold nothing, once: the old id is a key of its
+    /// own, so that two callers with different keys sell once.
+    fn retake(
+        self,
+        id: ReservationId,
+        lines: OwnLines<'_>,
+        known_unsold: bool,
+    ) -> Result<ConfirmOrRetake, RetakeError> {
+        let engine = self.engine;
+        let mut first = false;
+        let fingerprint = Fingerprint::of("retake").id(id).finish();
+        let answer = engine.claimed(KeyName::Retake(id), fingerprint, || {
+            // Having claimed the name before, this call sees every drop of it: a key that was never
+            // dropped since the hold's birth would have been found.
+            let may_have_been_dropped =
+                engine.keys.evicted_before().is_some_and(|moment| moment >= id.created_at());
+            if !known_unsold || may_have_been_dropped {
+                match engine.history(id)? {
+                    Past::Unsold => {}
+                    Past::Sold(units) => {
+                        return Err(Declined::Answer(ConfirmOrRetake::AlreadySold { units }));
+                    }
+                    Past::Retaken(by) => {
+                        return Err(Declined::Answer(ConfirmOrRetake::AlreadyRetaken(by)));
+                    }
+                }
+            }
+            first = true;
+            let wanted = engine.resolved_lines(lines)?;
+            let new = self.take_basket(&wanted, Purpose::Retake(id))?;
+            Ok(ConfirmOrRetake::Retaken(new))
+        });
+        match answer {
+            Ok(ConfirmOrRetake::Retaken(by)) if !first => {
+                self.answer_without_a_move(ConfirmOrRetake::AlreadyRetaken(by))
+            }
+            Ok(answer) => Ok(answer),
+            Err(Declined::Answer(answer)) => self.answer_without_a_move(answer),
+            Err(Declined::Error(error)) => Err(error),
+        }
+    }
+
+    fn answer_without_a_move(
+        self,
+        answer: ConfirmOrRetake,
+    ) -> Result<ConfirmOrRetake, RetakeError> {
+        self.record_key_use(answer)?;
+        Ok(answer)
+    }
+}
+
+impl Engine {
+    /// Whether these are the lines of a hold, equal ones merged. That a warehouse is suspended does
+    /// not matter to a hold that has its units.
+    fn are_lines_of(&self, held: &Reservation, lines: OwnLines<'_>) -> bool {
+        let mut named = BTreeMap::new();
+        for (level, quantity) in lines.iter() {
+            let Ok(Some(level)) = self.opened(level) else { return false };
+            *named.entry(self.handle(level)).or_insert(0) += u64::from(quantity);
+        }
+        let held = held.lines.iter().map(|line| (line.level, u64::from(line.quantity)));
+        named.into_iter().eq(held)
+    }
+
+    /// The units that a confirmed reservation sold.
+    fn units_sold(&self, id: ReservationId) -> Result<u64, RetakeError> {
+        if let Ok(found) = self.reservation(id) {
+            return Ok(found.units_sold());
+        }
+        // Its slot was used just now.
+        match self.history(id) {
+            Ok(Past::Sold(units)) => Ok(units),
+            Ok(_) | Err(Declined::Answer(_)) => Err(NoReservation::Forgotten.into()),
+            Err(Declined::Error(error)) => Err(error),
+        }
+    }
+
+    /// What the audit log says of a hold that is over. Waits until what was queued is written.
+    fn history(&self, id: ReservationId) -> Result<Past, Declined> {
+        self.flush().wait().map_err(|error| {
+            RetakeError::from(match error {
+                FlushError::Stopped { reason } => {
+                    NotStarted::Stopped { reason: Reason::from(&*reason) }
+                }
+                FlushError::Poisoned { .. } => NotStarted::Poisoned,
+                _ => NotStarted::Closed,
+            })
+        })?;
+        let history = self.recorder.log().history_of(id, id.created_at());
+        let retaken = history.entries.iter().find(|entry| entry.retaken_from == Some(id));
+        if let Some(by) = retaken.and_then(|entry| entry.reservation) {
+            return Ok(Past::Retaken(by));
+        }
+        let own = history.entries.iter().filter(|entry| entry.reservation == Some(id));
+        let sum = |movement: AdjustmentType| -> u64 {
+            let wanted = EntryType::Movement(movement);
+            let of_type = own.clone().filter(|entry| entry.entry_type == wanted);
+            of_type.map(|entry| u64::from(entry.quantity)).sum()
+        };
+        match (sum(AdjustmentType::Sold), sum(AdjustmentType::Returned), history.complete) {
+            (0, 0, true) => Err(NoReservation::Unknown.into()),
+            (0, _, true) => Ok(Past::Unsold),
+            (0, _, false) => Err(NoReservation::Forgotten.into()),
+            (units, ..) => Ok(Past::Sold(units)),
+        }
+    }
+}
+
+/// How a hold that is over ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Past {
+    Unsold,
+    Sold(u64),
+    Retaken(ReservationId),
+}
+
+/// Why nothing was taken anew: an answer that must not be remembered under the old id, or an error.
+#[derive(Debug)]
+enum Declined {
+    Answer(ConfirmOrRetake),
+    Error(RetakeError),
+}
+
+impl<E: Into<RetakeError>> From<E> for Declined {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}

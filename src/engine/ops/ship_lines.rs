@@ -1,0 +1,332 @@
+//! Sold units that leave, or whose sale is cancelled, by reservation: never more than it sold.
+//!
+//! A level counts its sold units, whoever bought them; only the reservation's record knows whose
+//! they are. So a call first makes that record its own, so that it can't be reused and nobody else
+//! can ship or cancel its units (Law 3), then takes the units off the levels' sold ones, logs,
+//! gives, and shows all lines' new numbers at one instant (`reservation/steps.rs`).
+
+use crate::audit::entry::AdjustmentType;
+use crate::audit::record_builder::RecordBuilder;
+use crate::clock::Timestamp;
+use crate::engine::call::Call;
+use crate::engine::durability::OperationKind;
+use crate::engine::ops::basket::basket_shape;
+use crate::engine::place::BasketLine;
+use crate::engine::request::Request;
+use crate::engine::view::reservation::ReservationSnapshot;
+use crate::engine::{Engine, InventoryManager};
+use crate::error::{InvalidInput, NoReservation, SoldLinesError, Uncertain};
+use crate::quantity::Quantity;
+use crate::reservation::id::ReservationId;
+use crate::reservation::state::Phase;
+use crate::reservation::steps::NotShipping;
+use crate::stock::cell::CellId;
+use crate::stock::handle::LevelIndex;
+use crate::stock::mcas::CellDelta;
+use crate::stock::word::Delta;
+
+/// # Sold units of a reservation
+impl InventoryManager {
+    /// Marks units as shipped that a reservation sold: several lines in one step. Never more
+    /// than the reservation sold, and never a unit twice. Works while units of it are still held,
+    /// too, for those that it has sold by then.
+    ///
+    /// Works as long as the reservation's record is readable; one that was made to
+    /// [`keep_until_shipped`](Request::keep_until_shipped) is readable until all that it sold is
+    /// shipped or cancelled. [`ship`](Self::ship) by level needs no record, and so does not know
+    /// whose units leave: whoever ships by both can find a reservation's units gone.
+    ///
+    /// # Errors
+    /// [`SoldLinesError::NotSold`] if a line has fewer units left to ship;
+    /// [`NoReservation::Forgotten`] if the record has gone. See [`SoldLinesError`] for the rest.
+    /// Nothing has moved then.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use stockade::{BasketLine, SoldLinesError};
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// let order = manager.request().keep_until_shipped().sell(("SF", "LAPTOP"), 3)?;
+    /// manager.sell(("SF", "LAPTOP"), 5)?;
+    ///
+    /// let laptops = |units| [BasketLine::new(("SF", "LAPTOP"), units)];
+    /// manager.ship_lines(order, &laptops(2))?;
+    /// // The level has six sold units left, this order only one of them.
+    /// let refused = manager.ship_lines(order, &laptops(2));
+    /// assert!(matches!(refused, Err(SoldLinesError::NotSold { needed: 2, sold: 1, .. })));
+    /// manager.cancel_sale_lines(order, &laptops(1), "returned at the door")?;
+    /// assert_eq!((manager.sold(("SF", "LAPTOP"))?, manager.available(("SF", "LAPTOP"))?), (5, 3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn ship_lines(
+        &self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+    ) -> Result<(), SoldLinesError> {
+        self.call().ship_lines(id, lines, Shipment::Ship)
+    }
+
+    /// Takes the sale of units back that a reservation sold, for a `reason`: they become available
+    /// again, those of several lines at one instant. Otherwise as [`ship_lines`](Self::ship_lines).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn cancel_sale_lines(
+        &self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+        reason: &str,
+    ) -> Result<(), SoldLinesError> {
+        self.call().ship_lines(id, lines, Shipment::Cancel { reason })
+    }
+}
+
+impl Request<'_> {
+    /// As [`InventoryManager::ship_lines`], with this request's options.
+    pub fn ship_lines(
+        &self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+    ) -> Result<(), SoldLinesError> {
+        self.call().ship_lines(id, lines, Shipment::Ship)
+    }
+
+    /// As [`InventoryManager::cancel_sale_lines`], with this request's options.
+    pub fn cancel_sale_lines(
+        &self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+        reason: &str,
+    ) -> Result<(), SoldLinesError> {
+        self.call().ship_lines(id, lines, Shipment::Cancel { reason })
+    }
+}
+
+/// What becomes of sold units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shipment<'a> {
+    Ship,
+    Cancel { reason: &'a str },
+}
+
+impl Shipment<'_> {
+    fn kind(self) -> OperationKind {
+        match self {
+            Self::Ship => OperationKind::Ship,
+            Self::Cancel { .. } => OperationKind::CancelSale,
+        }
+    }
+
+    fn entry_type(self) -> AdjustmentType {
+        match self {
+            Self::Ship => AdjustmentType::Shipped,
+            Self::Cancel { .. } => AdjustmentType::SaleCancelled,
+        }
+    }
+}
+
+/// What a call does.
+struct ShipmentPlan {
+    moved: Vec<(LevelIndex, Quantity)>,
+    /// What is settled of each line afterwards.
+    settled: Vec<u32>,
+    /// Whether that is all that was sold.
+    all: bool,
+}
+
+impl<'a> Call<'a> {
+    fn ship_lines(
+        self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+        shipment: Shipment<'_>,
+    ) -> Result<(), SoldLinesError> {
+        if lines.is_empty() {
+            return Err(InvalidInput::Empty.into());
+        }
+        let lines = self.engine.own_lines::<SoldLinesError>(lines)?;
+        let shape = || match shipment {
+            Shipment::Ship => basket_shape("ship-lines", lines).reservation(id),
+            Shipment::Cancel { reason } => {
+                basket_shape("cancel-sale-lines", lines).reservation(id).text(reason)
+            }
+        };
+        self.keyed(shipment.kind(), shape, |call| {
+            let engine = call.engine;
+            let named = engine.merged::<SoldLinesError>(lines)?;
+            engine.admit()?;
+            let call = call.timed();
+            loop {
+                let sale = engine.find_sold(id, call.now())?;
+                let plan = engine.plan_shipment(&sale, &named)?;
+                let record = call.shipment_record(&sale, &plan.moved, shipment);
+                // Where another call was first, its outcome is looked at.
+                if let Some(recorded) = call.ship_planned(&sale, plan, shipment, record)? {
+                    return Ok(recorded?);
+                }
+            }
+        })
+    }
+
+    fn shipment_record(
+        self,
+        sale: &ReservationSnapshot<'_>,
+        moved: &[(LevelIndex, Quantity)],
+        shipment: Shipment<'_>,
+    ) -> RecordBuilder<'a> {
+        let mut record = self
+            .engine
+            .recorder
+            .movement_of(shipment.entry_type())
+            .at(self.now())
+            .reservation(sale.record.id, sale.head.state.expires_at())
+            .owner(sale.record.owner);
+        for (level, qty) in moved {
+            record = record.line(*level, qty.get());
+        }
+        if let Shipment::Cancel { reason } = shipment {
+            record = record.text("reason", reason);
+        }
+        record.of_call(self, ())
+    }
+
+    /// Makes the reservation this call's own, and moves the units. `None`: another call was first.
+    fn ship_planned(
+        self,
+        sale: &ReservationSnapshot<'_>,
+        plan: ShipmentPlan,
+        shipment: Shipment<'_>,
+        record: RecordBuilder<'_>,
+    ) -> Result<Option<Result<(), Uncertain>>, SoldLinesError> {
+        let engine = self.engine;
+        let gifts = engine.shipment_gifts(&plan.moved, shipment);
+        let settling = match engine.slots.begin_shipping(sale.head) {
+            Ok(settling) => settling,
+            Err(NotShipping::Changed) => return Ok(None),
+            Err(NotShipping::Busy) => return Err(SoldLinesError::Changing),
+            Err(NotShipping::Gone) => return Err(NoReservation::Forgotten.into()),
+        };
+        if let Err(refusal) = engine.take_sold(&plan.moved) {
+            settling.give_up();
+            return Err(refusal);
+        }
+        // Law 2: the sold units are taken; queued, and then given.
+        let recorded = engine.queue_and_give(record, &gifts);
+        settling.finish(plan.settled, plan.all, self.now());
+        Ok(Some(recorded))
+    }
+}
+
+impl Engine {
+    /// Reads a reservation and its lines. An overdue hold is expired before.
+    fn find_sold(
+        &self,
+        id: ReservationId,
+        now: Timestamp,
+    ) -> Result<ReservationSnapshot<'_>, SoldLinesError> {
+        loop {
+            let sale = self.snapshot_of(id)?;
+            if sale.head.state.is_overdue(now) {
+                self.expire(sale.head, now);
+                continue;
+            }
+            return match sale.head.state.phase() {
+                Phase::Ending | Phase::Shipping => Err(SoldLinesError::Changing),
+                _ => Ok(sale),
+            };
+        }
+    }
+
+    /// What the call does to each line, if they have what it names.
+    fn plan_shipment(
+        &self,
+        sale: &ReservationSnapshot<'_>,
+        named: &[(LevelIndex, u32)],
+    ) -> Result<ShipmentPlan, SoldLinesError> {
+        let end = sale.record.chain.end(sale.head.state.phase());
+        let mut plan = ShipmentPlan {
+            moved: Vec::with_capacity(named.len()),
+            settled: Vec::with_capacity(sale.lines.len()),
+            all: true,
+        };
+        let mut named = named.iter().peekable();
+        // Both are sorted by level.
+        for line in &sale.lines {
+            let units =
+                named.next_if(|(level, _)| *level == line.level).map_or(0, |(_, units)| *units);
+            let left = line.sold_in(end) - line.settled;
+            if units > left {
+                return Err(self.not_sold(line.level, units, left));
+            }
+            if units > 0 {
+                plan.moved.push((line.level, Quantity::new(units)?));
+            }
+            plan.settled.push(line.settled + units);
+            plan.all &= units == left;
+        }
+        match named.next() {
+            Some((level, units)) => Err(self.not_sold(*level, *units, 0)),
+            None => Ok(plan),
+        }
+    }
+
+    fn not_sold(&self, level: LevelIndex, needed: u32, sold: u32) -> SoldLinesError {
+        let (warehouse, product) = self.names_of(level);
+        let (warehouse, product) = (warehouse.as_ref().into(), product.as_ref().into());
+        SoldLinesError::NotSold { warehouse, product, needed, sold }
+    }
+
+    /// Takes the units off the levels' sold ones: all, or none. The reservation has as many; only where
+    /// others ship by level can a level have fewer. In such a mix, a call that is refused here holds
+    /// units of its other lines for a moment.
+    fn take_sold(&self, moved: &[(LevelIndex, Quantity)]) -> Result<(), SoldLinesError> {
+        let level = |handle| self.catalog.level(handle);
+        for (taken, (handle, qty)) in moved.iter().enumerate() {
+            let refusal = match level(*handle).map(|level| level.take_sold(*qty)) {
+                Some(Ok(())) => continue,
+                Some(Err(sold)) => self.not_sold(*handle, qty.get(), sold),
+                None => self.not_sold(*handle, qty.get(), 0),
+            };
+            for (handle, qty) in &moved[..taken] {
+                if let Some(level) = level(*handle) {
+                    level.sell(*qty);
+                }
+            }
+            return Err(refusal);
+        }
+        Ok(())
+    }
+
+    /// What the levels, and the rooms of their warehouses, are given.
+    fn shipment_gifts(
+        &self,
+        moved: &[(LevelIndex, Quantity)],
+        shipment: Shipment<'_>,
+    ) -> Vec<CellDelta> {
+        let mut gifts: Vec<CellDelta> = Vec::with_capacity(moved.len() + 1);
+        for &(level, qty) in moved {
+            let cell = CellId::level(level);
+            let delta = match shipment {
+                Shipment::Ship => Delta::ship(qty),
+                Shipment::Cancel { .. } => Delta::give_back(qty),
+            };
+            gifts.push(CellDelta { cell, delta });
+            if shipment == Shipment::Ship
+                && let Some(level) = self.catalog.level(level)
+            {
+                let cell = CellId::room(level.warehouse_index());
+                gifts.push(CellDelta { cell, delta: Delta::receive(qty) });
+            }
+        }
+        gifts.sort_unstable_by_key(|gift| gift.cell);
+        // Rooms that several lines make: no sum is more than the warehouse can hold.
+        gifts.dedup_by(|next, kept| match kept.delta.merge(next.delta) {
+            Some(sum) if kept.cell == next.cell => {
+                kept.delta = sum;
+                true
+            }
+            _ => false,
+        });
+        gifts
+    }
+}

@@ -1,0 +1,297 @@
+//! Units that come in and go out: add, remove, ship, and the sale that is cancelled.
+
+use crate::audit::entry::AdjustmentType;
+use crate::audit::record::Step;
+use crate::engine::InventoryManager;
+use crate::engine::call::{Call, RequestShape};
+use crate::engine::durability::OperationKind;
+use crate::engine::place::{LevelRef, OwnLevel};
+use crate::engine::request::Request;
+use crate::error::{AddError, RemoveError, SettingError, ShipError};
+use crate::quantity::Quantity;
+use crate::stock::handle::LevelHandle;
+
+/// # Stock
+impl InventoryManager {
+    /// Adds units that have come in from `source`. A product that is new is defined by this.
+    ///
+    /// # Errors
+    /// [`AddError::OverCapacity`] says how much room the warehouse has left; see [`AddError`] for
+    /// the rest. Nothing has moved then.
+    ///
+    /// ```
+    /// use stockade::{AddError, InventoryManager, WarehouseSpec};
+    /// let manager = InventoryManager::builder().warehouse(WarehouseSpec::new("SF").capacity(15)).build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// let refused = manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER");
+    /// assert_eq!(refused, Err(AddError::OverCapacity { needed: 10, room: 5 }));
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn add_stock<'l>(
+        &self,
+        level: impl Into<LevelRef<'l>>,
+        quantity: u32,
+        source: &str,
+    ) -> Result<(), AddError> {
+        self.call().add_stock(level.into(), quantity, source)
+    }
+
+    /// Takes available units out of the stock for a `reason`: damaged, lost, written off.
+    ///
+    /// # Errors
+    /// [`RemoveError::Insufficient`] if fewer units are available; see [`RemoveError`] for the
+    /// rest. Nothing has moved then.
+    ///
+    /// ```
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// manager.remove_stock(("SF", "LAPTOP"), 1, "dropped")?;
+    /// assert_eq!(manager.available(("SF", "LAPTOP"))?, 9);
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn remove_stock<'l>(
+        &self,
+        level: impl Into<LevelRef<'l>>,
+        quantity: u32,
+        reason: &str,
+    ) -> Result<(), RemoveError> {
+        self.call().remove_stock(level.into(), quantity, reason)
+    }
+
+    /// Marks sold units as shipped: they leave the building.
+    ///
+    /// # Errors
+    /// [`ShipError::NotSold`] if fewer units are sold and still here; see [`ShipError`] for the
+    /// rest. Nothing has moved then.
+    ///
+    /// ```
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// manager.sell(("SF", "LAPTOP"), 3)?;
+    /// manager.ship(("SF", "LAPTOP"), 2)?;
+    /// let counts = manager.counts(("SF", "LAPTOP"))?;
+    /// assert_eq!((counts.sold, counts.reserved, counts.on_hand()), (1, 1, 8));
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn ship<'l>(&self, level: impl Into<LevelRef<'l>>, quantity: u32) -> Result<(), ShipError> {
+        self.call().ship(level.into(), quantity)
+    }
+
+    /// Takes a sale back for a `reason`: sold units that have not left become available again.
+    ///
+    /// # Errors
+    /// [`ShipError::NotSold`] if fewer units are sold and still here; see [`ShipError`] for the
+    /// rest. Nothing has moved then.
+    ///
+    /// ```
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// manager.sell(("SF", "LAPTOP"), 3)?;
+    /// manager.cancel_sale(("SF", "LAPTOP"), 3, "card declined")?;
+    /// assert_eq!(manager.available(("SF", "LAPTOP"))?, 10);
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn cancel_sale<'l>(
+        &self,
+        level: impl Into<LevelRef<'l>>,
+        quantity: u32,
+        reason: &str,
+    ) -> Result<(), ShipError> {
+        self.call().cancel_sale(level.into(), quantity, reason)
+    }
+
+    /// The handle of a stock level, which is opened, empty, if it is new. A call by handle costs no
+    /// hashing.
+    ///
+    /// # Errors
+    /// See [`SettingError`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// let laptops = manager.open_level("SF", "LAPTOP")?;
+    /// manager.add_stock(laptops, 10, "SUPPLIER")?;
+    /// manager.reserve(laptops, 3, Duration::from_secs(60))?;
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn open_level(&self, warehouse: &str, product: &str) -> Result<LevelHandle, SettingError> {
+        let engine = &self.engine;
+        let level = LevelRef::Names(warehouse, product);
+        level.check_names()?;
+        let level = engine.own_level(level)?;
+        if let Some(known) = engine.opened(level)? {
+            return Ok(engine.handle(known));
+        }
+        engine.admit()?;
+        Ok(engine.handle(engine.resolve_or_open(level)?))
+    }
+}
+
+impl Request<'_> {
+    /// As [`InventoryManager::add_stock`], with this request's options.
+    pub fn add_stock<'l>(
+        &self,
+        level: impl Into<LevelRef<'l>>,
+        quantity: u32,
+        source: &str,
+    ) -> Result<(), AddError> {
+        self.call().add_stock(level.into(), quantity, source)
+    }
+
+    /// As [`InventoryManager::remove_stock`], with this request's options.
+    pub fn remove_stock<'l>(
+        &self,
+        level: impl Into<LevelRef<'l>>,
+        quantity: u32,
+        reason: &str,
+    ) -> Result<(), RemoveError> {
+        self.call().remove_stock(level.into(), quantity, reason)
+    }
+
+    /// As [`InventoryManager::ship`], with this request's options.
+    pub fn ship<'l>(&self, level: impl Into<LevelRef<'l>>, quantity: u32) -> Result<(), ShipError> {
+        self.call().ship(level.into(), quantity)
+    }
+
+    /// As [`InventoryManager::cancel_sale`], with this request's options.
+    pub fn cancel_sale<'l>(
+        &self,
+        level: impl Into<LevelRef<'l>>,
+        quantity: u32,
+        reason: &str,
+    ) -> Result<(), ShipError> {
+        self.call().cancel_sale(level.into(), quantity, reason)
+    }
+}
+
+impl Call<'_> {
+    fn add_stock(self, level: LevelRef<'_>, quantity: u32, source: &str) -> Result<(), AddError> {
+        let qty = Quantity::new(quantity)?;
+        level.check_names()?;
+        let level = self.engine.own_level(level)?;
+        let shape = || RequestShape::new("add").level(level).units(qty).text(source);
+        self.keyed(OperationKind::Add, shape, |call| {
+            let engine = call.engine;
+            engine.admit()?;
+            let over_capacity = |room| AddError::OverCapacity { needed: qty.get(), room };
+            if let (None, OwnLevel::Names(warehouse, _)) = (engine.opened(level)?, level) {
+                // A product that is new is not defined by what is refused.
+                let warehouse = engine.warehouse(warehouse.into())?;
+                engine
+                    .check_open(warehouse)
+                    .map_err(|warehouse| AddError::Suspended { warehouse })?;
+                let room = warehouse.room_left();
+                if room < qty.get() {
+                    return Err(over_capacity(room));
+                }
+            }
+            let handle = engine.resolve_or_open(level)?;
+            let (level, warehouse) = engine.level_and_warehouse(handle)?;
+            engine.check_open(warehouse).map_err(|warehouse| AddError::Suspended { warehouse })?;
+            let record = engine
+                .recorder
+                .movement(AdjustmentType::Received, handle, qty)
+                .at(engine.now())
+                .of_call(call, ())
+                .text("source", source);
+            // Law 2: room is taken, the entry queued, and only then can the units be spent.
+            warehouse.take_room(qty, engine).map_err(over_capacity)?;
+            let recorded = record.queue();
+            let change = level.receive(qty, engine);
+            if level.is_low_after(change) {
+                engine.raise_alert(handle, level);
+            }
+            Ok(recorded?)
+        })
+    }
+
+    fn remove_stock(
+        self,
+        level: LevelRef<'_>,
+        quantity: u32,
+        reason: &str,
+    ) -> Result<(), RemoveError> {
+        let qty = Quantity::new(quantity)?;
+        let short = |available| RemoveError::Insufficient { needed: qty.get(), available };
+        level.check_names()?;
+        let level = self.engine.own_level(level)?;
+        let shape = || RequestShape::new("remove").level(level).units(qty).text(reason);
+        self.keyed(OperationKind::Remove, shape, |call| {
+            let engine = call.engine;
+            engine.admit()?;
+            let Some(handle) = engine.resolve_stocked(level)? else { return Err(short(0)) };
+            let (level, warehouse) = engine.level_and_warehouse(handle)?;
+            engine
+                .check_open(warehouse)
+                .map_err(|warehouse| RemoveError::Suspended { warehouse })?;
+            let now = engine.now();
+            let record = engine
+                .recorder
+                .movement(AdjustmentType::Damaged, handle, qty)
+                .at(now)
+                .of_call(call, ())
+                .text("reason", reason);
+            let change = engine
+                .with_overdue_taken_back(now, level, qty, || level.withdraw(qty, engine))
+                .map_err(|short_by| short(short_by.available))?;
+            let recorded = record.queue();
+            warehouse.give_room(qty, engine);
+            if level.crosses(change) {
+                engine.raise_alert(handle, level);
+            }
+            Ok(recorded?)
+        })
+    }
+
+    fn ship(self, level: LevelRef<'_>, quantity: u32) -> Result<(), ShipError> {
+        let qty = Quantity::new(quantity)?;
+        level.check_names()?;
+        let level = self.engine.own_level(level)?;
+        let shape = || RequestShape::new("ship").level(level).units(qty);
+        self.keyed(OperationKind::Ship, shape, |call| {
+            let engine = call.engine;
+            let not_sold = |sold| ShipError::NotSold { needed: qty.get(), sold };
+            engine.admit()?;
+            let Some(handle) = engine.resolve_stocked(level)? else { return Err(not_sold(0)) };
+            let (level, warehouse) = engine.level_and_warehouse(handle)?;
+            let step = Step::new(AdjustmentType::Shipped, engine.now(), handle, qty.get());
+            let record = call
+                .needs_record_buffer()
+                .then(|| engine.recorder.record_from(step).of_call(call, ()));
+            level.take_sold(qty).map_err(not_sold)?;
+            let recorded = engine.queue(step, record);
+            level.ship(qty, engine);
+            warehouse.give_room(qty, engine);
+            Ok(recorded?)
+        })
+    }
+
+    fn cancel_sale(
+        self,
+        level: LevelRef<'_>,
+        quantity: u32,
+        reason: &str,
+    ) -> Result<(), ShipError> {
+        let qty = Quantity::new(quantity)?;
+        level.check_names()?;
+        let level = self.engine.own_level(level)?;
+        let shape = || RequestShape::new("cancel-sale").level(level).units(qty).text(reason);
+        self.keyed(OperationKind::CancelSale, shape, |call| {
+            let engine = call.engine;
+            let not_sold = |sold| ShipError::NotSold { needed: qty.get(), sold };
+            engine.admit()?;
+            let Some(handle) = engine.resolve_stocked(level)? else { return Err(not_sold(0)) };
+            let (level, _) = engine.level_and_warehouse(handle)?;
+            let record = engine
+                .recorder
+                .movement(AdjustmentType::SaleCancelled, handle, qty)
+                .at(engine.now())
+                .of_call(call, ())
+                .text("reason", reason);
+            level.take_sold(qty).map_err(not_sold)?;
+            let recorded = record.queue();
+            level.give_back(qty, engine);
+            Ok(recorded?)
+        })
+    }
+}

@@ -1,0 +1,226 @@
+//! The two ways to say where: by names, or by a handle that was resolved before.
+//!
+//! Here is the border at which a handle becomes an index. A caller passes a [`LevelRef`], a
+//! [`WarehouseRef`] or a [`ProductRef`]; `own` turns it into an [`OwnLevel`], an [`OwnWarehouse`] or an
+//! [`OwnProduct`], or refuses it. Operations and fingerprints take only the latter, so that no handle
+//! of another engine gets past this file.
+
+use crate::error::{InvalidName, MAX_NAME_BYTES, PlaceError};
+use crate::quantity::{InvalidQuantity, Quantity};
+use crate::stock::handle::{
+    LevelHandle, LevelIndex, ProductId, ProductIndex, WarehouseId, WarehouseIndex,
+};
+use crate::stock::tag::EngineTag;
+
+/// A stock level, by the names of its warehouse and product or by its handle.
+///
+/// ```
+/// use stockade::LevelRef;
+/// let by_names: LevelRef<'_> = ("SF", "LAPTOP").into();
+/// # let _ = by_names;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LevelRef<'a> {
+    /// Warehouse and product: costs a hash of each.
+    Names(&'a str, &'a str),
+    /// Resolved before: costs no hashing.
+    Handle(LevelHandle),
+}
+
+impl<'a> From<(&'a str, &'a str)> for LevelRef<'a> {
+    fn from((warehouse, product): (&'a str, &'a str)) -> Self {
+        Self::Names(warehouse, product)
+    }
+}
+
+impl From<LevelHandle> for LevelRef<'_> {
+    fn from(handle: LevelHandle) -> Self {
+        Self::Handle(handle)
+    }
+}
+
+/// A warehouse, by name or by its handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WarehouseRef<'a> {
+    /// Costs a hash of the name.
+    Name(&'a str),
+    /// Resolved before.
+    Id(WarehouseId),
+}
+
+impl<'a> From<&'a str> for WarehouseRef<'a> {
+    fn from(name: &'a str) -> Self {
+        Self::Name(name)
+    }
+}
+
+impl From<WarehouseId> for WarehouseRef<'_> {
+    fn from(id: WarehouseId) -> Self {
+        Self::Id(id)
+    }
+}
+
+/// A product, by name or by its handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProductRef<'a> {
+    /// Costs a hash of the name.
+    Name(&'a str),
+    /// Resolved before.
+    Id(ProductId),
+}
+
+impl<'a> From<&'a str> for ProductRef<'a> {
+    fn from(name: &'a str) -> Self {
+        Self::Name(name)
+    }
+}
+
+impl From<ProductId> for ProductRef<'_> {
+    fn from(id: ProductId) -> Self {
+        Self::Id(id)
+    }
+}
+
+/// One line of a basket: so many units of a stock level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BasketLine<'a> {
+    /// What is wanted, and from where.
+    pub level: LevelRef<'a>,
+    /// How many units.
+    pub quantity: u32,
+}
+
+impl<'a> BasketLine<'a> {
+    /// `quantity` units of `level`.
+    pub fn new(level: impl Into<LevelRef<'a>>, quantity: u32) -> Self {
+        Self { level: level.into(), quantity }
+    }
+}
+
+/// A level as the caller named it, for the engine that it was asked of: the handle is its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum OwnLevel<'a> {
+    Names(&'a str, &'a str),
+    Index(LevelIndex),
+}
+
+/// A warehouse as the caller named it, for the engine that it was asked of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum OwnWarehouse<'a> {
+    Name(&'a str),
+    Index(WarehouseIndex),
+}
+
+/// A product as the caller named it, for the engine that it was asked of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum OwnProduct<'a> {
+    Name(&'a str),
+    Index(ProductIndex),
+}
+
+/// Refuses what can't be the name of a product or a warehouse.
+pub(super) fn check_name(name: &str) -> Result<(), InvalidName> {
+    let bytes = name.len();
+    if (1..=MAX_NAME_BYTES).contains(&bytes) { Ok(()) } else { Err(InvalidName { bytes }) }
+}
+
+// A function, not a value: a call that does not need the error would make it and drop it.
+#[cold]
+pub(super) fn foreign() -> PlaceError {
+    PlaceError::ForeignHandle
+}
+
+impl<'a> LevelRef<'a> {
+    /// Refuses names that can't be.
+    #[inline]
+    pub(super) fn check_names(self) -> Result<(), InvalidName> {
+        if let Self::Names(warehouse, product) = self {
+            check_name(warehouse)?;
+            check_name(product)?;
+        }
+        Ok(())
+    }
+
+    /// The level for the engine with this tag; refuses another engine's handle.
+    #[inline]
+    pub(super) fn own(self, engine: EngineTag) -> Result<OwnLevel<'a>, PlaceError> {
+        match self {
+            Self::Handle(handle) => handle.of(engine).map(OwnLevel::Index).ok_or_else(foreign),
+            Self::Names(warehouse, product) => Ok(OwnLevel::Names(warehouse, product)),
+        }
+    }
+}
+
+impl<'a> WarehouseRef<'a> {
+    /// The warehouse for the engine with this tag; refuses another engine's handle.
+    pub(super) fn own(self, engine: EngineTag) -> Result<OwnWarehouse<'a>, PlaceError> {
+        match self {
+            Self::Id(id) => id.of(engine).map(OwnWarehouse::Index).ok_or_else(foreign),
+            Self::Name(name) => Ok(OwnWarehouse::Name(name)),
+        }
+    }
+}
+
+impl<'a> ProductRef<'a> {
+    /// Refuses a name that can't be.
+    pub(super) fn check_name(self) -> Result<(), InvalidName> {
+        match self {
+            Self::Name(name) => check_name(name),
+            Self::Id(_) => Ok(()),
+        }
+    }
+
+    /// The product for the engine with this tag; refuses another engine's handle.
+    pub(super) fn own(self, engine: EngineTag) -> Result<OwnProduct<'a>, PlaceError> {
+        match self {
+            Self::Id(id) => id.of(engine).map(OwnProduct::Index).ok_or_else(foreign),
+            Self::Name(name) => Ok(OwnProduct::Name(name)),
+        }
+    }
+}
+
+/// Lines of a basket that were checked: their levels are the engine's own, their quantities legal.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OwnLines<'a> {
+    lines: &'a [BasketLine<'a>],
+    engine: EngineTag,
+}
+
+impl<'a> OwnLines<'a> {
+    pub(super) fn check<E>(lines: &'a [BasketLine<'a>], engine: EngineTag) -> Result<Self, E>
+    where
+        E: From<InvalidQuantity> + From<InvalidName> + From<PlaceError>,
+    {
+        for line in lines {
+            Quantity::new(line.quantity)?;
+            line.level.check_names()?;
+            line.level.own(engine)?;
+        }
+        Ok(Self { lines, engine })
+    }
+
+    pub(super) fn len(self) -> usize {
+        self.lines.len()
+    }
+
+    /// Each line's level and quantity, as the caller ordered them.
+    pub(super) fn iter(self) -> impl Iterator<Item = (OwnLevel<'a>, u32)> {
+        // Every line passed `own` in `check`.
+        let own =
+            move |line: &BasketLine<'a>| Some((line.level.own(self.engine).ok()?, line.quantity));
+        self.lines.iter().filter_map(own)
+    }
+}
+
+/// Sorts lines by level, and makes one of those with equal levels. A sum saturates: so many units are
+/// more than any line has, or may ask for.
+pub(super) fn merge_equal_levels(lines: &mut Vec<(LevelIndex, u32)>) {
+    lines.sort_unstable();
+    lines.dedup_by(|next, kept| {
+        let equal = next.0 == kept.0;
+        if equal {
+            kept.1 = kept.1.saturating_add(next.1);
+        }
+        equal
+    });
+}

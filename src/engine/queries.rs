@@ -1,0 +1,310 @@
+//! Looking at stock and reservations. None of these calls takes part in a commit or waits.
+
+use std::sync::Arc;
+
+use crate::audit::log::AuditLog;
+use crate::engine::answer::Answer;
+use crate::engine::place::{LevelRef, WarehouseRef, foreign};
+use crate::engine::view::reservation::ReservationSnapshot;
+use crate::engine::{Engine, InventoryManager};
+use crate::error::NoReservation;
+use crate::error::PlaceError;
+use crate::idempotency::{IdempotencyKey, KeyName};
+use crate::reservation::chain::SlotNumber;
+use crate::reservation::id::ReservationId;
+use crate::reservation::line::SlotLine;
+use crate::reservation::state::Phase;
+use crate::reservation::view::{Reservation, ReservationLine, ReservationStatus};
+use crate::stock::handle::{LevelHandle, ProductId};
+use crate::stock::level::{Counts, StockLevel};
+use crate::stock::tag::Tagged;
+use crate::stock::warehouse::Warehouse;
+
+/// One product of a warehouse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WarehouseLevel {
+    /// Its level.
+    pub level: LevelHandle,
+    /// The product's name.
+    pub product: Arc<str>,
+    /// Its counts, of one instant.
+    pub counts: Counts,
+}
+
+/// Some of a level's live reservations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReservationPage {
+    /// The reservations.
+    pub reservations: Vec<Reservation>,
+    /// Where to go on; `None` after the last one.
+    pub next: Option<ReservationCursor>,
+}
+
+/// Where a page of reservations ended. Only for the engine that gave it out, and not for one that was
+/// opened on the same journal later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReservationCursor(Tagged<SlotNumber>);
+
+impl InventoryManager {
+    /// The handle of a stock level. A call by handle costs no hashing.
+    ///
+    /// # Errors
+    /// [`PlaceError`] if there is no such level: an unknown warehouse, a product that was never stocked
+    /// there or anywhere, a handle of another engine. See [`open_level`](Self::open_level).
+    ///
+    /// ```
+    /// use stockade::PlaceError;
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// let laptops = manager.open_level("SF", "LAPTOP")?;
+    /// assert_eq!(manager.level(("SF", "LAPTOP")), Ok(laptops));
+    /// let typo = PlaceError::NeverStocked { product: "LAPTOPP".into() };
+    /// assert_eq!(manager.level(("SF", "LAPTOPP")), Err(typo));
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn level<'l>(&self, level: impl Into<LevelRef<'l>>) -> Result<LevelHandle, PlaceError> {
+        Ok(self.stock_level(level)?.handle())
+    }
+
+    /// The stock level itself: all its counts, each read in a few nanoseconds.
+    ///
+    /// # Errors
+    /// As [`level`](Self::level).
+    pub fn stock_level<'l>(
+        &self,
+        level: impl Into<LevelRef<'l>>,
+    ) -> Result<&StockLevel, PlaceError> {
+        let level = self.engine.resolve(self.engine.own_level(level.into())?)?;
+        self.engine.catalog.level(level).ok_or_else(foreign)
+    }
+
+    /// The stock level; `None` if the product was only ever stocked elsewhere.
+    fn level_if_stocked(&self, level: LevelRef<'_>) -> Result<Option<&StockLevel>, PlaceError> {
+        let found = self.engine.resolve_stocked(self.engine.own_level(level)?)?;
+        Ok(found.and_then(|level| self.engine.catalog.level(level)))
+    }
+
+    /// The name of a product. Never waits.
+    ///
+    /// # Errors
+    /// [`PlaceError::ForeignHandle`] for an id of another engine.
+    ///
+    /// ```
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// let laptop = manager.open_level("SF", "LAPTOP")?;
+    /// let product = manager.stock_level(laptop)?.product();
+    /// assert_eq!(&*manager.product_name(product)?, "LAPTOP");
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn product_name(&self, product: ProductId) -> Result<Arc<str>, PlaceError> {
+        let catalog = &self.engine.catalog;
+        let name = product.of(catalog.tag()).and_then(|index| catalog.product_name(index));
+        name.ok_or_else(foreign)
+    }
+
+    /// The handle of a product.
+    ///
+    /// # Errors
+    /// [`PlaceError::NeverStocked`] if this engine has never heard of it.
+    pub fn product(&self, name: &str) -> Result<ProductId, PlaceError> {
+        let product = self.engine.known_product(name)?;
+        Ok(ProductId::new(product, self.engine.catalog.tag()))
+    }
+
+    /// A warehouse.
+    ///
+    /// # Errors
+    /// [`PlaceError`] if there is no such warehouse, or for a handle of another engine.
+    pub fn warehouse<'w>(
+        &self,
+        warehouse: impl Into<WarehouseRef<'w>>,
+    ) -> Result<&Warehouse, PlaceError> {
+        self.engine.warehouse(warehouse.into())
+    }
+
+    /// All warehouses, in the order of the builder.
+    pub fn warehouses(&self) -> &[Warehouse] {
+        self.engine.catalog.warehouses()
+    }
+
+    /// All counts of a level at one instant; zeros where the product was only ever stocked in other
+    /// warehouses.
+    ///
+    /// # Errors
+    /// [`PlaceError`] says what is wrong with the place, so that a typo never reads as sold out: an
+    /// unknown warehouse, a product that this engine has never heard of, a handle of another engine.
+    ///
+    /// ```
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// manager.sell(("SF", "LAPTOP"), 3)?;
+    /// let counts = manager.counts(("SF", "LAPTOP"))?;
+    /// assert_eq!((counts.available, counts.reserved, counts.sold), (7, 3, 3));
+    /// assert_eq!((counts.held(), counts.on_hand()), (0, 10));
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn counts<'l>(&self, level: impl Into<LevelRef<'l>>) -> Result<Counts, PlaceError> {
+        Ok(self.level_if_stocked(level.into())?.map(StockLevel::counts).unwrap_or_default())
+    }
+
+    /// Units that anyone may reserve.
+    ///
+    /// # Errors
+    /// As [`counts`](Self::counts).
+    pub fn available<'l>(&self, level: impl Into<LevelRef<'l>>) -> Result<u32, PlaceError> {
+        Ok(self.level_if_stocked(level.into())?.map_or(0, StockLevel::available))
+    }
+
+    /// Units that are spoken for: held, or sold and still in the building.
+    ///
+    /// # Errors
+    /// As [`counts`](Self::counts).
+    pub fn reserved<'l>(&self, level: impl Into<LevelRef<'l>>) -> Result<u32, PlaceError> {
+        Ok(self.level_if_stocked(level.into())?.map_or(0, StockLevel::reserved))
+    }
+
+    /// Units that are sold and still in the building.
+    ///
+    /// # Errors
+    /// As [`counts`](Self::counts).
+    pub fn sold<'l>(&self, level: impl Into<LevelRef<'l>>) -> Result<u32, PlaceError> {
+        Ok(self.level_if_stocked(level.into())?.map_or(0, StockLevel::sold))
+    }
+
+    /// Units held by pending reservations.
+    ///
+    /// # Errors
+    /// As [`counts`](Self::counts).
+    pub fn held<'l>(&self, level: impl Into<LevelRef<'l>>) -> Result<u32, PlaceError> {
+        Ok(self.counts(level)?.held())
+    }
+
+    /// The levels of a warehouse, in the order in which they were opened; each with its counts of
+    /// one instant.
+    ///
+    /// # Errors
+    /// [`PlaceError`] if there is no such warehouse, or for a handle of another engine.
+    pub fn levels<'w>(
+        &self,
+        warehouse: impl Into<WarehouseRef<'w>>,
+    ) -> Result<Vec<WarehouseLevel>, PlaceError> {
+        let catalog = &self.engine.catalog;
+        let handles = self.engine.warehouse(warehouse.into())?.levels();
+        let view = |handle| {
+            let level = catalog.level(handle)?;
+            let product = catalog.product_name(level.product_index())?;
+            Some(WarehouseLevel { level: level.handle(), product, counts: level.counts() })
+        };
+        Ok(handles.into_iter().filter_map(view).collect())
+    }
+
+    /// A reservation: a live hold, or the record of one that is over.
+    ///
+    /// # Errors
+    /// [`NoReservation`] says whether its record has gone or never was.
+    pub fn reservation(&self, id: ReservationId) -> Result<Reservation, NoReservation> {
+        self.engine.reservation(id)
+    }
+
+    /// The reservation that a request with this key made.
+    ///
+    /// # Errors
+    /// [`NoReservation::Unknown`] if no such request has been answered, or its key has been dropped;
+    /// [`NoReservation::Forgotten`] if the record has gone.
+    pub fn reservation_by_key(&self, key: &IdempotencyKey) -> Result<Reservation, NoReservation> {
+        match self.engine.keys.get(&KeyName::Caller(*key), self.engine.now()) {
+            Some(Answer::Reservation(id) | Answer::Retaken(id) | Answer::RetakenBefore(id)) => {
+                self.reservation(id)
+            }
+            _ => Err(NoReservation::Unknown),
+        }
+    }
+
+    /// The live reservations of a level, at most `limit` of them, from where the page before ended.
+    ///
+    /// Looks through all slots: a few milliseconds for a million of them. Reservations that come and
+    /// go meanwhile may or may not be seen; one that lives throughout is seen once.
+    ///
+    /// # Errors
+    /// [`PlaceError`] if the product was never stocked there; for a level or a cursor of another engine.
+    pub fn reservations<'l>(
+        &self,
+        level: impl Into<LevelRef<'l>>,
+        from: Option<ReservationCursor>,
+        limit: usize,
+    ) -> Result<ReservationPage, PlaceError> {
+        let (level, tag) = (self.level(level)?, self.engine.catalog.tag());
+        let from = match from {
+            Some(ReservationCursor(next)) => next.of(tag).ok_or_else(foreign)?,
+            None => 0,
+        };
+        let mut reservations = Vec::new();
+        let used = self.engine.slots.used();
+        for number in from..used {
+            if reservations.len() >= limit {
+                let next = Some(ReservationCursor(Tagged::new(number, tag)));
+                return Ok(ReservationPage { reservations, next });
+            }
+            reservations.extend(self.engine.live_in(number).filter(|found| found.concerns(level)));
+        }
+        Ok(ReservationPage { reservations, next: None })
+    }
+
+    /// The audit log: every movement that was written, the newest ones at least.
+    pub fn audit_log(&self) -> AuditLog {
+        self.engine.recorder.log()
+    }
+}
+
+impl Reservation {
+    fn concerns(&self, level: LevelHandle) -> bool {
+        self.lines.iter().any(|line| line.level == level)
+    }
+}
+
+impl Engine {
+    /// A reservation as its readers see it.
+    pub(super) fn reservation(&self, id: ReservationId) -> Result<Reservation, NoReservation> {
+        let ReservationSnapshot { head, record, lines, retaken_from } = self.snapshot_of(id)?;
+        let state = head.state;
+        let end = record.chain.end(state.phase());
+        // A phase without a reservation is not found under an id.
+        let status = ReservationStatus::of(state.phase()).ok_or(NoReservation::Forgotten)?;
+        Ok(Reservation {
+            id,
+            status,
+            lines: lines.iter().map(|line| self.line_view(line, end)).collect(),
+            owner: record.owner,
+            created_at: id.created_at(),
+            expires_at: state.expires_at(),
+            retaken_from,
+            keep_until_shipped: record.chain.keeps(),
+        })
+    }
+
+    /// The line of a reservation that is, or ended, in `end`.
+    fn line_view(&self, line: &SlotLine, end: Phase) -> ReservationLine {
+        let (warehouse, product) = self.names_of(line.level);
+        ReservationLine {
+            level: self.handle(line.level),
+            warehouse,
+            product,
+            quantity: line.quantity(),
+            held: line.held_in(end),
+            sold: line.sold_in(end),
+            settled: line.settled,
+        }
+    }
+
+    /// The live reservation whose head is this slot, if there is one.
+    fn live_in(&self, number: SlotNumber) -> Option<Reservation> {
+        let slot = self.slots.at(number)?;
+        let state = slot.state();
+        if !state.phase().is_live() {
+            return None;
+        }
+        let found = self.reservation(slot.read_record(state).id).ok()?;
+        (found.status == ReservationStatus::Pending).then_some(found)
+    }
+}

@@ -1,0 +1,122 @@
+//! Erasing what callers noted in the files of a journal, by the engine that writes it.
+
+use crate::audit::entry::AuditEntry;
+use crate::audit::log::Redacted;
+use crate::engine::InventoryManager;
+use crate::engine::journal::JournalLink;
+use crate::error::{FlushError, JournalError, RedactError};
+use crate::journal::format::segment::SegmentHeader;
+use crate::journal::layout::{JournalDir, Layout};
+use crate::journal::maintenance::redact::{self, Erased, Places};
+use crate::journal::storage::Storage;
+use crate::sync::lock;
+
+impl JournalLink {
+    /// Erases in files and in memory; see [`InventoryManager::redact`].
+    pub(super) fn redact(
+        &self,
+        manager: &InventoryManager,
+        wanted: &mut dyn FnMut(&AuditEntry) -> bool,
+    ) -> Result<Redacted, RedactError> {
+        let _alone = lock(&self.files);
+        // Nobody else may have the journal before this is done.
+        let _lock = self.hold().ok_or(FlushError::Closed)?;
+        let _still = self.auditing.as_ref().map(|auditing| auditing.pause_trimming());
+        let whole = self.whole();
+        let archive = self.retention.archive_storage();
+        let archive = archive.as_deref();
+        let _archive = archive.map(redact::lock).transpose()?;
+
+        let (dir, head) = self.finish_segments(manager, &*whole)?;
+        let log = manager.audit_log();
+        let places =
+            Places { journal: &*self.storage, archive, opening: self.recovery_report.openings + 1 };
+        let request = redact::EraseRequest {
+            wanted,
+            // What the log in memory lacks yet would come to it with its notes.
+            last: head.base.sequence.min(log.newest_sequence()),
+            remembered: log.evicted(),
+            newest: head.number - 1,
+            stop: &|| self.progress.is_ending(),
+        };
+        let erased = places.erase(dir, request)?.ok_or(FlushError::Closed)?;
+        // The files first: what is read again is read without the notes.
+        self.progress.erased();
+        let Erased { redacted, records, decisions } = erased;
+        let rewrite = || places.erase_texts(&decisions);
+        match &self.auditing {
+            Some(auditing) => auditing.erase_texts(&decisions, rewrite)?,
+            None => rewrite()?,
+        }
+        #[cfg(not(planted = "log_keeps_notes"))]
+        log.erase_notes(&records);
+        manager.engine.approvals.erase_texts(&decisions);
+        Ok(redacted)
+    }
+
+    /// Has the writer go on in a fresh segment. Gives the journal up to there, of which no file is written
+    /// any more and all is on the disk, and the header of the segment that follows.
+    fn finish_segments<'a>(
+        &self,
+        manager: &InventoryManager,
+        whole: &'a dyn Storage,
+    ) -> Result<(JournalDir<'a>, SegmentHeader), RedactError> {
+        // All that was done before is written by then, and so lies before a segment begun later: at a
+        // turn of the writer that was under way it might not.
+        manager.flush().wait()?;
+        self.progress.ask_for_fresh();
+        manager.flush().wait()?;
+        loop {
+            let mut dir = JournalDir::find(whole)?;
+            let head = dir.layout.path.pop().ok_or(JournalError::NoJournal)?.header;
+            // The writer may be beginning one just now.
+            dir.layout.unreadable.clear();
+            let finished = self.progress.finish_before(head.number, head.base.batch);
+            finished.map_err(|error| {
+                let reason = error.to_string();
+                JournalError::Storage { action: "sync", file: "the journal".to_owned(), reason }
+            })?;
+            // Where the disk failed meanwhile, the writer has begun afresh, further back perhaps.
+            let now = Layout::find_back_to(whole, |it| it.number <= head.number)?;
+            if now.path.iter().any(|it| it.header.number == head.number) {
+                return Ok((dir, head));
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    use crate::engine::limits::Limits;
+    use crate::journal::options::JournalOptions;
+    use crate::journal::storage::simulated::SimulatedDisk;
+
+    #[test]
+    fn a_checkpoint_that_was_due_before_texts_were_erased_is_not_written_after() {
+        let disk = SimulatedDisk::new();
+        let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC");
+        let journal = JournalOptions::storage(disk.clone()).segment_bytes(400).checkpoint_every(1);
+        let builder = builder.journal(journal.sync_interval(Duration::from_secs(1)));
+        let builder = builder.limits(Limits::new().audit_retained(4));
+        let manager = builder.build().expect("a new journal");
+        manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER").expect("room");
+        let journal = manager.journal_link().expect("a journal");
+        let auditing = journal.auditing.as_ref().expect("an auditor");
+        let due = loop {
+            let id = manager.request_transfer("SF", "NYC", "LAPTOP", 1).expect("pending");
+            manager.reject_transfer(id, "M. Curie", "no room").expect("pending");
+            manager.flush().wait().expect("written");
+            if let Some(due) = auditing.catch_up_only(journal.progress.durable()) {
+                break due;
+            }
+        };
+        manager.redact(|_| true).expect("sound");
+        auditing.maintain_late(Some(due));
+        let is_hers = |bytes: &[u8]| bytes.windows(8).any(|part| part == b"M. Curie");
+        let found = disk.files().into_iter().find(|(_, bytes)| is_hers(bytes));
+        assert_eq!(found.map(|(name, _)| name), None);
+    }
+}

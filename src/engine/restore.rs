@@ -1,0 +1,274 @@
+//! Making an engine's state of what a journal adds up to.
+
+use std::time::Duration;
+
+use crate::audit::entry::EventType;
+use crate::clock::Timestamp;
+use crate::engine::Engine;
+use crate::engine::answer::Answer;
+use crate::engine::journal::RecoveryReport;
+use crate::engine::spec::WarehouseSpec;
+use crate::engine::transfer_request::{TransferDecision, TransferRequestStatus};
+use crate::engine::transfers::book::Asked;
+use crate::error::{JournalError, TransferFailure};
+use crate::idempotency::{Fingerprint, IdempotencyKey, KeyName};
+use crate::journal::ledger::Ledger;
+use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
+use crate::journal::ledger::transfers::{Decision, DecisionOutcome, TransferState};
+use crate::quantity::{MAX_UNITS, Quantity};
+use crate::reservation::id::ReservationId;
+use crate::reservation::line::SlotLine;
+use crate::reservation::slots::restore::{Restored, RestoredEnd};
+use crate::reservation::state::Phase;
+use crate::stock::catalog::{MAX_LEVELS, MAX_PRODUCTS};
+use crate::stock::handle::LevelIndex;
+use crate::sync::Ordering;
+
+/// The builder's warehouses in the order of their numbers: those of the journal, then new ones.
+pub(super) fn warehouses(
+    ledger: &Ledger,
+    mut given: Vec<WarehouseSpec>,
+) -> Result<Vec<WarehouseSpec>, JournalError> {
+    let mut ordered = Vec::with_capacity(given.len());
+    for known in &ledger.warehouses {
+        let warehouse = known.name.as_ref().to_owned();
+        let Some(at) = given.iter().position(|spec| spec.name == warehouse) else {
+            return Err(JournalError::MissingWarehouse { warehouse });
+        };
+        let mut spec = given.remove(at);
+        if u64::from(spec.capacity) < known.on_hand {
+            let (capacity, on_hand) = (spec.capacity, known.on_hand);
+            return Err(JournalError::CapacityBelowStock { warehouse, capacity, on_hand });
+        }
+        spec.recorded =
+            known.capacity == spec.capacity && known.threshold.built == Some(spec.threshold);
+        spec.standing = Some(known.threshold.under(spec.threshold));
+        ordered.push(spec);
+    }
+    ordered.append(&mut given);
+    Ok(ordered)
+}
+
+/// How many slots the journal's live reservations need room for.
+pub(super) fn slots_needed(ledger: &Ledger) -> usize {
+    let highest = ledger.holds.occupying().map(|hold| hold.id.slot() as usize + 1).max();
+    // A line each, and what the reservation took anew.
+    let lines: usize = ledger.holds.occupying().map(|hold| hold.lines().count() + 1).sum();
+    highest.unwrap_or(0) + lines
+}
+
+/// Slots of an earlier run that any engine takes over, whatever its own maximum: as many as there are unless
+/// the builder says otherwise.
+const TAKEN_OVER: usize = 1 << 24;
+
+/// Refuses what an engine could not hold.
+pub(super) fn check_sizes(ledger: &Ledger, max_slots: u32) -> Result<(), JournalError> {
+    let too_many = |what| Err(JournalError::TooMany { what });
+    if ledger.products.len() > MAX_PRODUCTS {
+        return too_many("products");
+    }
+    if ledger.levels.len() > MAX_LEVELS {
+        return too_many("stock levels");
+    }
+    // Slots come into use in order. One entry that names a slot far off must not have all those before it
+    // made ready.
+    if slots_needed(ledger) > TAKEN_OVER.max(max_slots as usize) {
+        return too_many("slots of reservations");
+    }
+    Ok(())
+}
+
+impl Engine {
+    /// Puts back what the journal adds up to, before anybody else has the engine. Returns the holds
+    /// that fell due meanwhile, with the expiry that they are given.
+    pub(super) fn restore(
+        &self,
+        ledger: &Ledger,
+        longest_ttl: Duration,
+        grace: Duration,
+        report: &mut RecoveryReport,
+    ) -> Result<Vec<Graced>, JournalError> {
+        let too_many = |what| JournalError::TooMany { what };
+        for name in &ledger.products {
+            self.catalog.restore_product(name).map_err(|_| too_many("products"))?;
+        }
+        for (warehouse, state) in self.catalog.warehouses().iter().zip(&ledger.warehouses) {
+            warehouse.set_suspended(state.suspended);
+        }
+        self.restore_levels(ledger).ok_or_else(|| too_many("stock levels"))?;
+        let built = super::ttl_limits::millis(longest_ttl);
+        self.ttl_limits.longest_ttl.store(ledger.longest_ttl.under(built), Ordering::Relaxed);
+        let now = self.now();
+        let given_grace = self.restore_holds(ledger, now, grace, report)?;
+        self.restore_keys(ledger);
+        for request in ledger.transfers.all() {
+            self.restore_transfer(ledger, request);
+        }
+        self.approvals.begin_after(ledger.transfers.newest);
+        report.transfer_requests = ledger.transfers.open().count();
+        report.keys = self.keys.len();
+        Ok(given_grace)
+    }
+
+    fn restore_levels(&self, ledger: &Ledger) -> Option<()> {
+        for (index, state) in ledger.levels.iter().enumerate() {
+            let product = ledger.products.get(state.product.index())?;
+            let handle = self.catalog.open_level(state.warehouse, product, |_| {}).ok()?;
+            if handle != LevelIndex(index as u32) {
+                return None;
+            }
+            let level = self.catalog.level(handle)?;
+            let warehouse = self.catalog.warehouse(state.warehouse)?;
+            let on_hand = state.available + state.reserved;
+            // Each is at most a warehouse's capacity; none is a quantity where it is 0.
+            if let Ok(units) = Quantity::new(on_hand) {
+                warehouse.take_room(units, self).ok()?;
+                level.receive(units, self);
+            }
+            if let Ok(units) = Quantity::new(state.reserved) {
+                level.hold(units, self).ok()?;
+            }
+            if let Ok(units) = Quantity::new(state.sold) {
+                level.sell(units);
+            }
+            if let Some(own) = state.threshold {
+                level.set_own_threshold(own.filter(|units| *units <= MAX_UNITS));
+            }
+        }
+        Some(())
+    }
+
+    /// After a restart, every level at or under its threshold alerts once.
+    pub(super) fn alert_what_is_low(&self, ledger: &Ledger) {
+        for handle in (0..ledger.levels.len()).map(|index| LevelIndex(index as u32)) {
+            if let Some(level) = self.catalog.level(handle)
+                && level.threshold().is_some_and(|threshold| level.available() <= threshold)
+            {
+                self.raise_alert(handle, level);
+            }
+        }
+    }
+
+    fn restore_holds(
+        &self,
+        ledger: &Ledger,
+        now: Timestamp,
+        grace: Duration,
+        report: &mut RecoveryReport,
+    ) -> Result<Vec<Graced>, JournalError> {
+        let mut given_grace = Vec::new();
+        let extended = now.saturating_add(grace);
+        let room = self.slots.room();
+        let mut restored = Vec::new();
+        for hold in ledger.holds.all() {
+            // A record of what is over is no reason to make room.
+            if !hold.occupies() && hold.id.slot() >= self.max_slots.min(room) {
+                continue;
+            }
+            let mut hold = restored_of(hold);
+            if hold.end.is_some() {
+                report.finished += 1;
+            } else {
+                report.pending += 1;
+                if now > hold.expires_at
+                    && !grace.is_zero()
+                    && let Some(level) = hold.first_level()
+                {
+                    hold.expires_at = extended;
+                    given_grace.push(Graced { id: hold.id, level, expires_at: extended });
+                }
+            }
+            restored.push(hold);
+        }
+        report.given_grace = given_grace.len();
+        self.slots.restore(restored).ok_or(JournalError::TooMany { what: "reservations" })?;
+        Ok(given_grace)
+    }
+
+    fn restore_keys(&self, ledger: &Ledger) {
+        for (mark, at) in &ledger.keys {
+            let key = IdempotencyKey::from_bytes(mark.key.as_bytes());
+            let answer = Answer::from_bytes(mark.answer.as_bytes());
+            // An answer of a later version is none that this one could give.
+            if let (Ok(key), Some(answer)) = (key, answer) {
+                self.keys.restore(KeyName::Caller(key), mark.fingerprint, answer, *at);
+            }
+        }
+        for (of, by, at) in &ledger.retakes {
+            let fingerprint = Fingerprint::of("retake").id(*of).finish();
+            self.keys.restore(KeyName::Retake(*of), fingerprint, Answer::Retaken(*by), *at);
+        }
+    }
+
+    fn restore_transfer(&self, ledger: &Ledger, request: &TransferState) {
+        let &TransferState { number, from, target, units, held, at, .. } = request;
+        // The ledger knows the level, and has checked the quantity, or it would have refused.
+        let (Some(level), Ok(qty)) = (ledger.levels.get(from.index()), Quantity::new(units)) else {
+            return;
+        };
+        let asked = Asked { from, source: level.warehouse, target, qty, held, at };
+        let decision = request.decision.as_ref().map(|decision| decision_of(decision, units));
+        self.approvals.restore(number.into(), asked, decision);
+    }
+
+    /// Records the grace that holds were given.
+    pub(super) fn record_grace(&self, given: &[Graced]) {
+        for Graced { id, level, expires_at } in given {
+            // Where the engine has stopped already, they have it all the same, until it is opened again.
+            if self.admit().is_err() {
+                return;
+            }
+            let draft = self.recorder.event(EventType::Extended).line(*level, 0);
+            let _ = draft.at(self.now()).reservation(*id, *expires_at).queue();
+        }
+    }
+}
+
+/// A hold that fell due while the engine was down, and was given a later expiry.
+pub(super) struct Graced {
+    id: ReservationId,
+    level: LevelIndex,
+    expires_at: Timestamp,
+}
+
+fn restored_of(hold: &Hold) -> Restored {
+    let mut lines: Vec<SlotLine> = hold.lines().map(line_of).collect();
+    lines.sort_unstable_by_key(|line| line.level);
+    let phase = match hold.standing {
+        Standing::Live => None,
+        Standing::Confirmed => Some(Phase::Confirmed),
+        Standing::Released => Some(Phase::Released),
+        Standing::Expired => Some(Phase::Expired),
+    };
+    Restored {
+        id: hold.id,
+        owner: hold.owner,
+        expires_at: hold.expires_at,
+        lines,
+        retaken_from: hold.retaken_from(),
+        keep: hold.keep,
+        end: phase.map(|phase| RestoredEnd { phase, at: hold.ended_at }),
+    }
+}
+
+fn decision_of(decision: &Decision, needed: u32) -> (TransferRequestStatus, TransferDecision) {
+    let failed = |failure| (TransferRequestStatus::Failed, Some(failure));
+    let (status, failure) = match decision.outcome {
+        DecisionOutcome::Approved => (TransferRequestStatus::Approved, None),
+        DecisionOutcome::Rejected => (TransferRequestStatus::Rejected, None),
+        DecisionOutcome::Short(available) => {
+            failed(TransferFailure::Insufficient { needed, available })
+        }
+        DecisionOutcome::OverCapacity(room) => {
+            failed(TransferFailure::OverCapacity { needed, room })
+        }
+    };
+    let by = decision.by.as_str().into();
+    let reason = decision.reason.as_deref().map(Into::into);
+    (status, TransferDecision { by, at: decision.at, reason, failure })
+}
+
+fn line_of(line: &HoldLine) -> SlotLine {
+    let HoldLine { level, held, sold, given_back, settled } = *line;
+    SlotLine { level, held, sold, given_back, settled }
+}

@@ -1,0 +1,63 @@
+//! A warehouse as the builder is told of it.
+
+use crate::quantity::MAX_UNITS;
+
+/// A warehouse to be: its name, and what it can hold.
+///
+/// ```
+/// use stockade::{InventoryManager, WarehouseSpec};
+/// let manager = InventoryManager::builder()
+///     .warehouse(WarehouseSpec::new("SF").capacity(50_000).threshold(20))
+///     .warehouse("NYC")
+///     .build()?;
+/// # Ok::<(), stockade::BuildError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct WarehouseSpec {
+    pub(super) name: String,
+    pub(super) capacity: u32,
+    pub(super) threshold: Option<u32>,
+    /// Already in the journal with the same capacity and threshold: write no `WarehouseDefined`.
+    pub(super) recorded: bool,
+    /// Run-time threshold recovered from the journal; overrides `threshold`.
+    pub(super) standing: Option<Option<u32>>,
+}
+
+impl WarehouseSpec {
+    /// A warehouse of the largest capacity, without a reorder threshold.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            capacity: MAX_UNITS,
+            threshold: None,
+            recorded: false,
+            standing: None,
+        }
+    }
+
+    /// How many units it can hold, 1 to [`MAX_UNITS`] (the default).
+    pub fn capacity(mut self, units: u32) -> Self {
+        self.capacity = units;
+        self
+    }
+
+    /// At or under this many available units, less than [`MAX_UNITS`], a product is low, and an
+    /// alert is raised.
+    pub fn threshold(mut self, units: u32) -> Self {
+        self.threshold = Some(units);
+        self
+    }
+}
+
+impl From<&str> for WarehouseSpec {
+    fn from(name: &str) -> Self {
+        Self::new(name)
+    }
+}
+
+impl From<String> for WarehouseSpec {
+    fn from(name: String) -> Self {
+        Self::new(name)
+    }
+}

@@ -1,0 +1,3 @@
+//! Tests that need more of an engine than its public interface.
+
+mod tracing;

@@ -1,0 +1,134 @@
+//! What an engine tells the log of the service that it runs in.
+
+use std::sync::{Arc, Mutex};
+
+use std::time::Duration;
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+use crate::engine::{Builder, InventoryManager};
+use crate::journal::storage::simulated::SimulatedDisk;
+use crate::quantity::Quantity;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What was told, the oldest first.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<(Level, String)>>>);
+
+struct Message<'a>(&'a mut String);
+
+impl Visit for Message<'_> {
+    fn record_debug(&mut self, _: &Field, value: &dyn std::fmt::Debug) {
+        *self.0 += &format!("{value:?}");
+    }
+}
+
+impl Subscriber for Told {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("stockade")
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut text = String::new();
+        event.record(&mut Message(&mut text));
+        self.0.lock().expect("no panic").push((*event.metadata().level(), text));
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+/// What is told while `work` is done, in this thread.
+fn told(work: impl FnOnce()) -> Vec<(Level, String)> {
+    let told = Told::default();
+    tracing::subscriber::with_default(told.clone(), work);
+    told.0.lock().expect("no panic").clone()
+}
+
+fn engine_on(disk: &SimulatedDisk) -> Builder {
+    let builder = InventoryManager::builder().warehouse("SF").without_threads();
+    builder.journal(disk.clone())
+}
+
+fn stocked(disk: &SimulatedDisk) -> InventoryManager {
+    let manager = engine_on(disk).build().expect("a journal");
+    manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER").expect("room");
+    manager.flush().wait().expect("written");
+    manager
+}
+
+#[test]
+fn an_engine_that_is_well_tells_nothing() {
+    let told = told(|| {
+        let manager = stocked(&SimulatedDisk::new());
+        let hold = manager.reserve(("SF", "LAPTOP"), 1, MINUTE).expect("stock");
+        manager.confirm(hold).expect("pending");
+        assert!(manager.verify().expect("sound").is_sound());
+    });
+    assert_eq!(told, []);
+}
+
+#[test]
+fn a_broken_law_is_told_once_with_the_entry_that_broke_it() {
+    let manager = stocked(&SimulatedDisk::new());
+    // Units that nobody has logged, and somebody reserves.
+    let laptops = manager.stock_level(("SF", "LAPTOP")).expect("a level");
+    laptops.receive(Quantity::new(3).expect("legal"), &*manager.engine);
+    manager.reserve(("SF", "LAPTOP"), 13, MINUTE).expect("stock");
+    let told = told(|| {
+        for _ in 0..2 {
+            manager.verify().expect_err("a broken law");
+        }
+    });
+    let [(Level::ERROR, broken)] = &told[..] else { panic!("{told:?}") };
+    let entry = manager.audit_log().newest_sequence();
+    assert!(broken.contains(&format!("entry {entry} breaks a law")), "{broken}");
+}
+
+#[test]
+fn a_disk_that_fails_is_told_once_and_so_is_its_return() {
+    let disk = SimulatedDisk::new();
+    let manager = stocked(&disk);
+    let told = told(|| {
+        disk.fill(Some(0));
+        manager.sell(("SF", "LAPTOP"), 1).expect("stock");
+        for _ in 0..5 {
+            manager.run_until_idle();
+        }
+        disk.fill(None);
+        manager.run_until_idle();
+        manager.sell(("SF", "LAPTOP"), 1).expect("a disk with room");
+    });
+    let [(Level::ERROR, stopped), (Level::INFO, again)] = &told[..] else { panic!("{told:?}") };
+    assert!(stopped.starts_with("nothing may move: "), "{stopped}");
+    assert!(again.contains("may move"), "{again}");
+}
+
+#[test]
+fn a_torn_tail_that_is_cut_is_told() {
+    let disk = SimulatedDisk::new();
+    let manager = stocked(&disk);
+    manager.sell(("SF", "LAPTOP"), 1).expect("stock");
+    manager.run_until_idle();
+    let mut files = disk.files();
+    let newest = files.iter_mut().rfind(|(name, _)| name.ends_with(".journal"));
+    let (name, bytes) = newest.expect("a segment");
+    bytes.pop();
+    let name = name.clone();
+    let torn = SimulatedDisk::with_files(files);
+    let told = told(|| drop(engine_on(&torn).build().expect("a torn tail is no damage")));
+    let [(Level::WARN, cut)] = &told[..] else { panic!("{told:?}") };
+    assert!(cut.contains("a torn tail is cut") && cut.contains(&name), "{cut}");
+}

@@ -1,0 +1,252 @@
+//! Transfers that wait for approval: the request, and the list of those that are open.
+
+use crate::audit::entry::{AdjustmentType, EventType};
+use crate::audit::record_builder::RecordBuilder;
+use crate::engine::call::{Call, RequestShape};
+use crate::engine::durability::OperationKind;
+use crate::engine::place::{OwnProduct, ProductRef, WarehouseRef};
+use crate::engine::request::{Request, TransferRequestBuilder};
+use crate::engine::transfer_request::{
+    TransferRequest, TransferRequestId, TransferRequestStatus as Status,
+};
+use crate::engine::transfers::book::{Asked, Filed, Filing, TooManyOpen};
+use crate::engine::{Engine, InventoryManager};
+use crate::error::{NoTransferRequest, PlaceError, RequestTransferError};
+use crate::policy::approval::ProposedTransfer;
+use crate::quantity::Quantity;
+use crate::stock::level::StockLevel;
+
+/// # Transfers that wait for approval
+///
+/// These calls take a lock around the open requests for the time of a look-up; no other operation
+/// does. Open requests live as long as the engine, or as its journal.
+impl InventoryManager {
+    /// Asks for a transfer, which moves nothing until it is [approved](Self::approve_transfer).
+    ///
+    /// Where the engine's [`ApprovalPolicy`](crate::ApprovalPolicy) approves it, it is applied at
+    /// once; the request's status says how that went. One that can't be applied at that moment (a
+    /// suspended warehouse, a full queue) stays pending. With
+    /// [`hold_units`](crate::Request::hold_units) the units are held from the request to the
+    /// decision.
+    ///
+    /// # Errors
+    /// [`RequestTransferError::TooManyOpen`] if as many requests wait as the engine is set to keep;
+    /// see [`RequestTransferError`] for the rest. Nothing has moved then, and no request was made.
+    ///
+    /// ```
+    /// use stockade::TransferRequestStatus;
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// let request = manager.request_transfer("SF", "NYC", "LAPTOP", 4)?;
+    /// assert_eq!(manager.available(("NYC", "LAPTOP"))?, 0);
+    /// manager.approve_transfer(request, "mira")?;
+    /// assert_eq!(manager.available(("NYC", "LAPTOP"))?, 4);
+    /// assert_eq!(manager.transfer_request(request)?.status, TransferRequestStatus::Approved);
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn request_transfer<'w>(
+        &self,
+        from: impl Into<WarehouseRef<'w>>,
+        to: impl Into<WarehouseRef<'w>>,
+        product: impl Into<ProductRef<'w>>,
+        quantity: u32,
+    ) -> Result<TransferRequestId, RequestTransferError> {
+        let (from, to, product) = (from.into(), to.into(), product.into());
+        self.call().request_transfer(Asking { from, to, product, quantity, held: false })
+    }
+
+    /// The transfers that wait for a decision, the oldest request first.
+    pub fn transfer_requests(&self) -> Vec<TransferRequest> {
+        let open = self.engine.approvals.open();
+        // Whatever was decided since is no longer for this list.
+        let views = open.iter().filter_map(|filed| self.engine.transfer_request_view(filed));
+        views.filter(|view| view.status == Status::PendingApproval).collect()
+    }
+
+    /// A transfer request: an open one, or one of the newest 1,000 that were decided.
+    ///
+    /// # Errors
+    /// [`NoTransferRequest`] tells one whose record is no longer kept from one that never was.
+    pub fn transfer_request(
+        &self,
+        id: TransferRequestId,
+    ) -> Result<TransferRequest, NoTransferRequest> {
+        let filed = self.engine.approvals.find(id)?;
+        self.engine.transfer_request_view(&filed).ok_or(NoTransferRequest::Unknown)
+    }
+}
+
+impl Request<'_> {
+    /// As [`InventoryManager::request_transfer`], with this request's options.
+    pub fn request_transfer<'w>(
+        &self,
+        from: impl Into<WarehouseRef<'w>>,
+        to: impl Into<WarehouseRef<'w>>,
+        product: impl Into<ProductRef<'w>>,
+        quantity: u32,
+    ) -> Result<TransferRequestId, RequestTransferError> {
+        let (from, to, product) = (from.into(), to.into(), product.into());
+        self.call().request_transfer(Asking { from, to, product, quantity, held: false })
+    }
+}
+
+impl TransferRequestBuilder<'_> {
+    /// As [`InventoryManager::request_transfer`], with this request's options; and the units are
+    /// held until the decision.
+    pub fn request_transfer<'w>(
+        &self,
+        from: impl Into<WarehouseRef<'w>>,
+        to: impl Into<WarehouseRef<'w>>,
+        product: impl Into<ProductRef<'w>>,
+        quantity: u32,
+    ) -> Result<TransferRequestId, RequestTransferError> {
+        let (from, to, product) = (from.into(), to.into(), product.into());
+        self.call().request_transfer(Asking { from, to, product, quantity, held: true })
+    }
+}
+
+/// What a caller asks to be transferred.
+#[derive(Clone, Copy)]
+struct Asking<'w> {
+    from: WarehouseRef<'w>,
+    to: WarehouseRef<'w>,
+    product: ProductRef<'w>,
+    quantity: u32,
+    /// Its units are to be held until the decision.
+    held: bool,
+}
+
+impl Call<'_> {
+    fn request_transfer(
+        self,
+        asking: Asking<'_>,
+    ) -> Result<TransferRequestId, RequestTransferError> {
+        let engine = self.engine;
+        let Asking { from, to, product, quantity, held } = asking;
+        let qty = Quantity::new(quantity)?;
+        let (source, from) = engine.own_warehouse(from)?;
+        let (target, to) = engine.own_warehouse(to)?;
+        if source.index() == target.index() {
+            return Err(RequestTransferError::SameWarehouse);
+        }
+        product.check_name()?;
+        let product = engine.own_product(product)?;
+        let shape = || {
+            let shape = RequestShape::new("request-transfer").warehouse(from).warehouse(to);
+            shape.product(product).units(qty).count(usize::from(held))
+        };
+        self.keyed(OperationKind::Transfer, shape, |call| {
+            engine.admit()?;
+            if held {
+                engine
+                    .check_open(source)
+                    .map_err(|warehouse| RequestTransferError::Suspended { warehouse })?;
+            }
+            let handle = engine.level_in(source.index(), product)?.ok_or_else(|| {
+                let warehouse = source.name().to_owned();
+                PlaceError::NotStockedHere { warehouse, product: engine.name_of(product) }
+            })?;
+            let (level, _) = engine.level_and_warehouse(handle)?;
+            let (_, name) = engine.names_of(handle);
+            // The caller's own code: asked before anything is taken.
+            let proposed =
+                ProposedTransfer::new(source.shared_name(), target.shared_name(), name, quantity);
+            let approved = engine.approvals.policy.approves(&proposed);
+            let asked = Asked {
+                from: handle,
+                source: source.index(),
+                target: target.index(),
+                qty,
+                held,
+                at: engine.now(),
+            };
+            let filing = engine
+                .approvals
+                .file(asked)
+                .map_err(|TooManyOpen { most }| RequestTransferError::TooManyOpen { most })?;
+            let id = call.record_request(filing, &asked, level)?;
+            if approved {
+                engine.approve_by_policy(id)?;
+            }
+            Ok(id)
+        })
+    }
+
+    /// Takes what is to be held, queues the request's record, and gives its number out: in this
+    /// order (Law 2).
+    fn record_request(
+        self,
+        filing: Filing<'_>,
+        asked: &Asked,
+        level: &StockLevel,
+    ) -> Result<TransferRequestId, RequestTransferError> {
+        let engine = self.engine;
+        let &Asked { from, qty, held, at, .. } = asked;
+        let record = engine
+            .request_record(asked, AdjustmentType::Reserved, EventType::TransferRequested)
+            .at(at)
+            .text("transferRequestId", &filing.id().to_string())
+            .of_call(self, filing.id());
+        if held {
+            let change = engine
+                .with_overdue_taken_back(at, level, qty, || level.hold(qty, engine))
+                .map_err(|short| RequestTransferError::Insufficient {
+                    needed: qty.get(),
+                    available: short.available,
+                    overdue_left: short.overdue_left,
+                })?;
+            if level.crosses(change) {
+                engine.raise_alert(from, level);
+            }
+        }
+        let recorded = record.queue();
+        let id = filing.publish();
+        recorded?;
+        Ok(id)
+    }
+}
+
+impl Engine {
+    /// The record of a step on a request: what moves if it holds units, and the event.
+    pub(in crate::engine) fn request_record(
+        &self,
+        asked: &Asked,
+        movement: AdjustmentType,
+        event: EventType,
+    ) -> RecordBuilder<'_> {
+        let &Asked { from, target, qty, held, .. } = asked;
+        let record = if held {
+            self.recorder.movement(movement, from, qty)
+        } else {
+            self.recorder.event(event)
+        };
+        record.and_event(event, from, qty, target)
+    }
+
+    /// A product's name for an error: nobody has to know it.
+    fn name_of(&self, product: OwnProduct<'_>) -> String {
+        match product {
+            OwnProduct::Name(name) => name.to_owned(),
+            OwnProduct::Index(id) => {
+                self.catalog.product_name(id).as_deref().unwrap_or("?").to_owned()
+            }
+        }
+    }
+
+    fn transfer_request_view(&self, filed: &Filed) -> Option<TransferRequest> {
+        let (status, decision) = filed.status()?;
+        let &Asked { from, target, qty, held, at, .. } = &filed.asked;
+        let (source, product) = self.names_of(from);
+        Some(TransferRequest {
+            id: filed.id,
+            status,
+            from: source,
+            to: self.catalog.warehouse(target)?.shared_name(),
+            product,
+            quantity: qty.get(),
+            holds_units: held,
+            requested_at: at,
+            decision: decision.cloned(),
+        })
+    }
+}

@@ -1,0 +1,279 @@
+//! Moving available units from one warehouse to another.
+
+use crate::audit::entry::AdjustmentType;
+use crate::audit::record_builder::RecordBuilder;
+use crate::clock::Timestamp;
+use crate::engine::call::{Call, RequestShape};
+use crate::engine::durability::OperationKind;
+use crate::engine::place::{OwnLevel, ProductRef, WarehouseRef};
+use crate::engine::request::Request;
+use crate::engine::{Engine, InventoryManager};
+use crate::error::{
+    ApproveError, NotStarted, PlaceError, TransferError, TransferFailure, Uncertain,
+};
+use crate::quantity::Quantity;
+use crate::stock::cell::CellId;
+use crate::stock::handle::{LevelIndex, WarehouseIndex};
+use crate::stock::level::StockLevel;
+use crate::stock::mcas::{CellDelta, Refused};
+use crate::stock::warehouse::Warehouse;
+use crate::stock::word::Delta;
+
+impl InventoryManager {
+    /// Moves available units of a product from one warehouse to another.
+    ///
+    /// # Errors
+    /// [`TransferError::Insufficient`] if the source is short, [`TransferError::OverCapacity`] if
+    /// the destination is full; see [`TransferError`] for the rest. Nothing has moved then.
+    ///
+    /// ```
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// manager.transfer("SF", "NYC", "LAPTOP", 4)?;
+    /// assert_eq!(manager.available(("NYC", "LAPTOP"))?, 4);
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn transfer<'w>(
+        &self,
+        from: impl Into<WarehouseRef<'w>>,
+        to: impl Into<WarehouseRef<'w>>,
+        product: impl Into<ProductRef<'w>>,
+        quantity: u32,
+    ) -> Result<(), TransferError> {
+        self.call().transfer(from.into(), to.into(), product.into(), quantity)
+    }
+}
+
+impl Request<'_> {
+    /// As [`InventoryManager::transfer`], with this request's options.
+    pub fn transfer<'w>(
+        &self,
+        from: impl Into<WarehouseRef<'w>>,
+        to: impl Into<WarehouseRef<'w>>,
+        product: impl Into<ProductRef<'w>>,
+        quantity: u32,
+    ) -> Result<(), TransferError> {
+        self.call().transfer(from.into(), to.into(), product.into(), quantity)
+    }
+}
+
+impl Call<'_> {
+    fn transfer(
+        self,
+        from: WarehouseRef<'_>,
+        to: WarehouseRef<'_>,
+        product: ProductRef<'_>,
+        quantity: u32,
+    ) -> Result<(), TransferError> {
+        let engine = self.engine;
+        let qty = Quantity::new(quantity)?;
+        let short = |available| TransferError::Insufficient { needed: qty.get(), available };
+        let (source, from) = engine.own_warehouse(from)?;
+        let (target, to) = engine.own_warehouse(to)?;
+        if source.index() == target.index() {
+            return Err(TransferError::SameWarehouse);
+        }
+        product.check_name()?;
+        let product = engine.own_product(product)?;
+        let shape = || {
+            RequestShape::new("transfer").warehouse(from).warehouse(to).product(product).units(qty)
+        };
+        self.keyed(OperationKind::Transfer, shape, |call| {
+            engine.admit()?;
+            for warehouse in [source, target] {
+                engine
+                    .check_open(warehouse)
+                    .map_err(|warehouse| TransferError::Suspended { warehouse })?;
+            }
+            let Some(from_handle) = engine.level_in(source.index(), product)? else {
+                return Err(short(0));
+            };
+            let (from_level, _) = engine.level_and_warehouse(from_handle)?;
+            engine.look_before_moving(from_level, target, qty, false)?;
+            let to_handle =
+                match engine.catalog.level_of(target.index(), from_level.product_index()) {
+                    Some(known) => known,
+                    None => engine.open_beside(from_level, target)?,
+                };
+            let route = Route {
+                from: from_handle,
+                to: to_handle,
+                source: source.index(),
+                target: target.index(),
+                qty,
+                held: false,
+            };
+            engine.move_units(&route, engine.now(), |record| record.of_call(call, ()))?;
+            Ok(())
+        })
+    }
+}
+
+impl Engine {
+    /// The level of the same product in another warehouse, which has had none so far.
+    #[cold]
+    fn open_beside(
+        &self,
+        level: &StockLevel,
+        target: &Warehouse,
+    ) -> Result<LevelIndex, TransferError> {
+        let product =
+            self.catalog.product_name(level.product_index()).ok_or(PlaceError::ForeignHandle)?;
+        Ok(self.resolve_or_open(OwnLevel::Names(target.name(), &product))?)
+    }
+
+    /// Refuses what is plainly short: without a write, and before a level is opened for it.
+    pub(in crate::engine) fn look_before_moving(
+        &self,
+        from: &StockLevel,
+        target: &Warehouse,
+        qty: Quantity,
+        held: bool,
+    ) -> Result<(), TransferFailure> {
+        let needed = qty.get();
+        let enough = || held || from.available() >= needed;
+        if !enough() {
+            self.take_back_overdue(self.now(), enough);
+        }
+        let available = from.available();
+        if !held && available < needed {
+            return Err(TransferFailure::Insufficient { needed, available });
+        }
+        let room = target.room_left();
+        if room < needed { Err(TransferFailure::OverCapacity { needed, room }) } else { Ok(()) }
+    }
+
+    /// Moves the units, or refuses because stock or room was short at one instant. `complete` adds
+    /// to the record of the movement what else belongs into it.
+    pub(in crate::engine) fn move_units(
+        &self,
+        route: &Route,
+        now: Timestamp,
+        complete: impl Fn(RecordBuilder<'_>) -> RecordBuilder<'_>,
+    ) -> Result<(), NotMoved> {
+        match self.try_to_move(route, now, &complete) {
+            Err(NotMoved::Failed(TransferFailure::Insufficient { .. }))
+                if self.slots.is_due(now) =>
+            {
+                // A commit never ends holds by itself, so that it keeps to its order of cells.
+                let available = || self.catalog.level(route.from).map_or(0, StockLevel::available);
+                self.take_back_overdue(now, || available() >= route.qty.get());
+                self.try_to_move(route, now, &complete)
+            }
+            other => other,
+        }
+    }
+
+    /// One commit over both levels and both rooms: units are never seen missing, nor twice (Law 4).
+    fn try_to_move(
+        &self,
+        route: &Route,
+        now: Timestamp,
+        complete: impl Fn(RecordBuilder<'_>) -> RecordBuilder<'_>,
+    ) -> Result<(), NotMoved> {
+        let &Route { from, to, source, target, qty, held } = route;
+        let leave = if held { Delta::ship(qty) } else { Delta::withdraw(qty) };
+        let mut lines = [
+            CellDelta { cell: CellId::level(from), delta: leave },
+            CellDelta { cell: CellId::level(to), delta: Delta::receive(qty) },
+            CellDelta { cell: CellId::room(source), delta: Delta::receive(qty) },
+            CellDelta { cell: CellId::room(target), delta: Delta::withdraw(qty) },
+        ];
+        lines.sort_unstable_by_key(|line| line.cell);
+        let needed = qty.get();
+        let short =
+            |available| NotMoved::Failed(TransferFailure::Insufficient { needed, available });
+        #[cfg(planted = "transfer_in_two_steps")]
+        let lines = {
+            let leaves =
+                |line: &CellDelta| [CellId::level(from), CellId::room(source)].contains(&line.cell);
+            let (out, into): (Vec<_>, Vec<_>) = lines.into_iter().partition(leaves);
+            if let Err(Refused::Line { available, .. }) = self.commit(&out)?.run() {
+                return Err(short(available));
+            }
+            crate::sync::yield_now();
+            into
+        };
+        let commit = self.commit_with_record(&lines)?;
+        let record = if held {
+            // To the counts, a hold that is given back and units that leave, in one record.
+            let record = self.recorder.movement(AdjustmentType::Returned, from, qty);
+            record.and(AdjustmentType::TransferredOut, from, qty)
+        } else {
+            self.recorder.movement(AdjustmentType::TransferredOut, from, qty)
+        };
+        let record = record.and(AdjustmentType::TransferredIn, to, qty).between(source, target);
+        complete(record.at(now)).send_ahead(commit.name())?;
+        match commit.run() {
+            Ok(_) => Ok(self.check_writer()?),
+            Err(Refused::Line { cell, available, .. }) if cell == CellId::room(target) => {
+                Err(NotMoved::Failed(TransferFailure::OverCapacity { needed, room: available }))
+            }
+            Err(Refused::Line { available, .. }) => Err(short(available)),
+            Err(Refused::Sum { .. }) => unreachable!("a transfer fills nothing"),
+        }
+    }
+}
+
+/// Why units did not move, or may not have been recorded, in a transfer of either kind.
+#[derive(Debug)]
+pub(in crate::engine) enum NotMoved {
+    Failed(TransferFailure),
+    NotStarted(NotStarted),
+    Uncertain(Uncertain),
+}
+
+impl From<NotStarted> for NotMoved {
+    fn from(cause: NotStarted) -> Self {
+        Self::NotStarted(cause)
+    }
+}
+
+impl From<Uncertain> for NotMoved {
+    fn from(cause: Uncertain) -> Self {
+        Self::Uncertain(cause)
+    }
+}
+
+impl From<TransferFailure> for TransferError {
+    fn from(failure: TransferFailure) -> Self {
+        match failure {
+            TransferFailure::Insufficient { needed, available } => {
+                Self::Insufficient { needed, available }
+            }
+            TransferFailure::OverCapacity { needed, room } => Self::OverCapacity { needed, room },
+        }
+    }
+}
+
+impl From<NotMoved> for TransferError {
+    fn from(cause: NotMoved) -> Self {
+        match cause {
+            NotMoved::Failed(failure) => failure.into(),
+            NotMoved::NotStarted(cause) => cause.into(),
+            NotMoved::Uncertain(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<NotMoved> for ApproveError {
+    fn from(cause: NotMoved) -> Self {
+        match cause {
+            NotMoved::Failed(failure) => failure.into(),
+            NotMoved::NotStarted(cause) => cause.into(),
+            NotMoved::Uncertain(cause) => cause.into(),
+        }
+    }
+}
+
+/// Where units go from and to.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct Route {
+    pub(in crate::engine) from: LevelIndex,
+    pub(in crate::engine) to: LevelIndex,
+    pub(in crate::engine) source: WarehouseIndex,
+    pub(in crate::engine) target: WarehouseIndex,
+    pub(in crate::engine) qty: Quantity,
+    /// The units are not available but reserved, for this transfer.
+    pub(in crate::engine) held: bool,
+}

@@ -1,0 +1,219 @@
+//! Comparing what the engine has in memory with what its journal adds up to.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::engine::InventoryManager;
+use crate::error::JournalError;
+use crate::journal::follow::auditor::Auditor;
+use crate::journal::format::head::JournalHead;
+use crate::journal::format::segment::Point;
+use crate::journal::ledger::Ledger;
+use crate::journal::recovery::start;
+use crate::stock::handle::{LevelHandle, LevelIndex};
+use crate::stock::level::Counts;
+
+/// What a comparison of the engine with its journal found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LiveVerifyReport {
+    /// Up to where the journal was added up.
+    pub head: JournalHead,
+    /// Levels whose counts are those of the journal.
+    pub equal: usize,
+    /// Levels that changed at every look, so that they can't be said to be equal or not.
+    pub under_way: usize,
+    /// Levels that stood still, and whose counts are not those of the journal.
+    pub broken: Vec<BrokenLevel>,
+}
+
+impl LiveVerifyReport {
+    /// Whether no level was found broken.
+    pub fn is_sound(&self) -> bool {
+        self.broken.is_empty()
+    }
+}
+
+/// A level whose counts are not what its journal adds up to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BrokenLevel {
+    /// The level.
+    pub level: LevelHandle,
+    /// Its warehouse.
+    pub warehouse: Arc<str>,
+    /// Its product.
+    pub product: Arc<str>,
+    /// What the engine has.
+    pub live: Counts,
+    /// What the journal adds up to.
+    pub journal: Counts,
+}
+
+/// How often a level that differs is looked at. One that is not under way differs by as much each time.
+const LOOKS: usize = 5;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
+#[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
+impl InventoryManager {
+    /// Compares the live counts of every level with what the journal adds up to, under load, without
+    /// stopping anybody. A level that is used all the time is *under way*; one that stands still is
+    /// equal, or broken.
+    ///
+    /// Waits for the disk, and until the auditor has read up to there; a tenth of a second more if
+    /// anything differs. Without the auditor (see [`JournalOptions::auditor`](crate::JournalOptions::auditor)) it
+    /// reads the whole journal.
+    ///
+    /// # Errors
+    /// [`JournalError::BrokenLaw`] or [`JournalError::Damaged`] if the journal itself is not sound;
+    /// [`JournalError::NoJournal`] without one; what the disk says.
+    ///
+    /// ```
+    /// # let directory = std::env::temp_dir().join(format!("stockade-verify-{}", std::process::id()));
+    /// use stockade::InventoryManager;
+    /// let manager = InventoryManager::builder().warehouse("SF").journal(&directory).build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// let found = manager.verify()?;
+    /// assert!(found.is_sound() && found.equal == 1);
+    /// # drop(manager);
+    /// # std::fs::remove_dir_all(&directory)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn verify(&self) -> Result<LiveVerifyReport, JournalError> {
+        let journal = self.journal_link()?;
+        match &journal.auditing {
+            Some(auditing) => self.compare(|last, look| auditing.catch_up(last, look)),
+            None => {
+                let storage = Arc::clone(&journal.storage);
+                let (ledger, at) = start::whole(&*storage)?;
+                let mut auditor = Auditor::new(storage, ledger, at);
+                self.compare(|last, look| {
+                    auditor.catch_up(last)?;
+                    look(&auditor.ledger);
+                    Ok(auditor.at())
+                })
+            }
+        }
+    }
+
+    fn compare(
+        &self,
+        mut at_last: impl FnMut(u64, &mut dyn FnMut(&Ledger)) -> Result<Point, JournalError>,
+    ) -> Result<LiveVerifyReport, JournalError> {
+        let progress = &self.journal_link()?.progress;
+        let live = |handle| self.engine.catalog.level(handle).map(|level| level.counts());
+        let count = self.engine.catalog.level_count();
+        let mut open: Vec<Open> =
+            (0..count).map(|index| (LevelIndex(index as u32), None, 0)).collect();
+        let (mut equal, mut end) = (0, Point::START);
+        for look in 0..LOOKS {
+            if look > 0 {
+                thread::sleep(BETWEEN_LOOKS);
+            }
+            let before: Vec<Option<Counts>> = open.iter().map(|(level, ..)| live(*level)).collect();
+            self.flush().wait().map_err(|error| JournalError::Storage {
+                action: "sync",
+                file: "the journal".to_owned(),
+                reason: error.to_string(),
+            })?;
+            let mut entered = Vec::new();
+            end = at_last(progress.durable(), &mut |ledger| {
+                entered = open.iter().map(|(level, ..)| counts_in(ledger, *level)).collect();
+            })?;
+            let mut looks = before.into_iter().zip(entered);
+            open.retain_mut(|(level, seen, same)| {
+                let Some((Some(before), journal)) = looks.next() else { return false };
+                if live(*level) == Some(before) {
+                    if before == journal {
+                        equal += 1;
+                        return false;
+                    }
+                    *same = if *seen == Some((before, journal)) { *same + 1 } else { 1 };
+                    *seen = Some((before, journal));
+                } else {
+                    (*seen, *same) = (None, 0);
+                }
+                true
+            });
+            if open.is_empty() {
+                break;
+            }
+        }
+        let under_way = open.iter().filter(|(_, _, same)| *same < LOOKS).count();
+        let broken = open.into_iter().filter(|(_, _, same)| *same >= LOOKS);
+        let broken = broken.filter_map(|(level, seen, _)| {
+            let (warehouse, product) = self.engine.names_of(level);
+            let (live, journal) = seen?;
+            let level = self.engine.handle(level);
+            Some(BrokenLevel { level, warehouse, product, live, journal })
+        });
+        let head = JournalHead { sequence: end.sequence, hash: end.hash };
+        Ok(LiveVerifyReport { head, equal, under_way, broken: broken.collect() })
+    }
+}
+
+/// A level that was not found equal, how it stood at its last look if it stood still (live, and in the
+/// journal), and at how many looks in a row it stood like that.
+type Open = (LevelIndex, Option<(Counts, Counts)>, usize);
+
+fn counts_in(ledger: &Ledger, level: LevelIndex) -> Counts {
+    ledger.levels.get(level.index()).map_or_else(Counts::default, |level| Counts {
+        available: level.available,
+        reserved: level.reserved,
+        sold: level.sold,
+    })
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::engine::view::stats::Health;
+    use crate::journal::options::JournalOptions;
+    use crate::journal::storage::simulated::SimulatedDisk;
+    use crate::quantity::Quantity;
+
+    #[test]
+    fn a_level_whose_counts_went_astray_is_found_and_the_others_are_not_blamed() {
+        for auditor in [true, false] {
+            let journal = JournalOptions::storage(SimulatedDisk::new()).auditor(auditor);
+            let builder = InventoryManager::builder().warehouse("SF").journal(journal);
+            let manager = builder.build().expect("a new journal");
+            manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER").expect("room");
+            manager.add_stock(("SF", "MOUSE"), 10, "SUPPLIER").expect("room");
+            assert_eq!(manager.verify().map(|it| (it.equal, it.is_sound())), Ok((2, true)));
+            let mouse = manager.stock_level(("SF", "MOUSE")).expect("a level");
+            mouse.receive(Quantity::new(3).expect("legal"), &*manager.engine);
+            let found = manager.verify().expect("a sound journal");
+            assert_eq!((found.equal, found.under_way), (1, 0));
+            let [broken] = &found.broken[..] else { panic!("{found:?}") };
+            assert_eq!((&*broken.product, broken.live.available), ("MOUSE", 13));
+            assert_eq!(broken.journal.available, 10);
+        }
+    }
+
+    #[test]
+    fn an_entry_that_breaks_a_law_shows_in_health_while_the_engine_runs() {
+        let journal = JournalOptions::storage(SimulatedDisk::new()).least_free_space(0);
+        let builder = InventoryManager::builder().warehouse("SF").journal(journal);
+        let manager = builder.build().expect("a new journal");
+        manager.add_stock(("SF", "MOUSE"), 10, "SUPPLIER").expect("room");
+        // Units that nobody has logged, and somebody reserves.
+        let mouse = manager.stock_level(("SF", "MOUSE")).expect("a level");
+        mouse.receive(Quantity::new(3).expect("legal"), &*manager.engine);
+        manager.reserve(("SF", "MOUSE"), 13, Duration::from_secs(60)).expect("stock");
+        manager.flush().wait().expect("written");
+        let entry = manager.audit_log().newest_sequence();
+        let found = format!("the auditor found that entry {entry} breaks a law");
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            match manager.health() {
+                Health::Degraded { reason } if reason.contains(&found) => break,
+                health => assert!(std::time::Instant::now() < deadline, "{health:?}"),
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        let broken = manager.verify().expect_err("it stays");
+        assert!(matches!(broken, JournalError::BrokenLaw { sequence, .. } if sequence == entry));
+    }
+}

@@ -1,0 +1,183 @@
+//! What may stop any mutation: it was not begun, or its record is uncertain.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::facts::error_table;
+
+/// What a sink or a disk said, in one word of memory: errors of the hot calls stay small.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Reason(Arc<Text>);
+
+#[derive(PartialEq, Eq)]
+struct Text(Box<str>);
+
+impl Reason {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0.0
+    }
+}
+
+impl From<&str> for Reason {
+    fn from(text: &str) -> Self {
+        Self(Arc::new(Text(text.into())))
+    }
+}
+
+impl std::ops::Deref for Reason {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+impl fmt::Debug for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// The engine did not begin: nothing moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotStarted {
+    /// The engine has been shut down.
+    Closed,
+    /// The audit sink fails; what is queued is kept, and calls are taken again once it recovers.
+    Stopped {
+        /// What the sink reported.
+        reason: Reason,
+    },
+    /// The audit writer has died; the engine has to be built anew.
+    Poisoned,
+    /// The audit queue is nearly full, and the engine is set to refuse rather than wait; or as many
+    /// commits over several levels are under way as there can be.
+    Busy,
+}
+
+error_table! {
+    NotStarted {
+        Self::Closed => Unavailable("closed"), "the engine is shut down";
+        Self::Stopped { reason } => Unavailable("stopped").retry(),
+            "the audit log can't be written, so nothing may move: {reason}";
+        Self::Poisoned => Unavailable("poisoned"),
+            "the audit writer has died, so nothing may move any more";
+        Self::Busy => Busy("busy").retry(), "the engine is busy; try again in a moment";
+    }
+}
+
+/// A caller's key that can't be used for this call: nothing moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The key was used for another request.
+    Conflict,
+    /// The first call with the key is under way, and the engine is set to refuse rather than wait.
+    InProgress,
+}
+
+error_table! {
+    KeyError {
+        Self::Conflict => Conflict("key_conflict"),
+            "the key was used before, for a different request";
+        Self::InProgress => Busy("key_in_progress").retry(),
+            "a call with the same key is under way; try again in a moment";
+    }
+}
+
+/// The call was applied in memory, and whether its record survives is open.
+///
+/// Ask again with the key, or [`flush`](crate::InventoryManager::flush). A repeat without a key would
+/// move the units a second time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Uncertain {
+    /// The entry is queued or written, but not known to be on the disk.
+    NotDurable {
+        /// What stood in the way.
+        reason: Reason,
+    },
+    /// The audit writer ended before it took the entry.
+    Unrecorded,
+}
+
+error_table! {
+    Uncertain {
+        Self::NotDurable { reason } => Uncertain("not_durable"),
+            "applied in memory, but not known to be on the disk: {reason}";
+        Self::Unrecorded => Uncertain("unrecorded"),
+            "applied in memory, but the audit writer ended before it took the entry";
+    }
+}
+
+/// What may stop any mutation that can bear a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The engine did not begin: nothing moved.
+    NotStarted(NotStarted),
+    /// The caller's key can't be used: nothing moved.
+    Key(KeyError),
+    /// Applied in memory; whether the record survives is open.
+    Uncertain(Uncertain),
+}
+
+error_table! {
+    CallError {}
+    nests { NotStarted(NotStarted), Key(KeyError), Uncertain(Uncertain) }
+}
+
+/// The seal of [`MutationError`], and what only the engine asks an error.
+pub(crate) mod sealed {
+    /// Asks an error what its answer rests on.
+    pub trait OnRecord {
+        /// Whether the error tells of something that is recorded, by this call or an earlier one.
+        fn rests_on_record(&self) -> bool;
+    }
+}
+
+/// An error of an operation that changes something. Sealed: [`durably`] takes no others.
+///
+/// [`durably`]: crate::InventoryManager::durably
+pub trait MutationError: std::error::Error + From<Uncertain> + sealed::OnRecord {}
+
+/// Makes an error a mutation's: what it rests on, and the shared causes under its `Call`.
+macro_rules! mutation_errors {
+    ($($error:ident)+) => {$(
+        impl $crate::error::call::sealed::OnRecord for $error {
+            fn rests_on_record(&self) -> bool {
+                self.facts().on_record
+            }
+        }
+
+        impl $crate::error::MutationError for $error {}
+
+        impl From<$crate::error::NotStarted> for $error {
+            fn from(cause: $crate::error::NotStarted) -> Self {
+                Self::Call(cause.into())
+            }
+        }
+
+        impl From<$crate::error::KeyError> for $error {
+            fn from(cause: $crate::error::KeyError) -> Self {
+                Self::Call(cause.into())
+            }
+        }
+
+        impl From<$crate::error::Uncertain> for $error {
+            fn from(cause: $crate::error::Uncertain) -> Self {
+                Self::Call(cause.into())
+            }
+        }
+    )+};
+}
+
+pub(crate) use mutation_errors;

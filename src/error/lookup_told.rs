@@ -1,0 +1,38 @@
+//! What the errors of `lookup.rs` tell.
+
+use crate::error::facts::error_table;
+use crate::error::lookup::{
+    FlushError, InvalidKey, InvalidReservationId, MAX_KEY_BYTES, NoReservation,
+};
+
+error_table! {
+    InvalidReservationId {
+        Self => Invalid("invalid_reservation_id"),
+            "not a reservation id: expected a UUID of version 8";
+    }
+}
+
+error_table! {
+    InvalidKey {
+        Self { len } => Invalid("invalid_key"),
+            "a request key must be 1 to {MAX_KEY_BYTES} bytes, not {len}";
+    }
+}
+
+error_table! {
+    NoReservation {
+        Self::Forgotten => Gone("hold_forgotten"), "the reservation's record is no longer kept";
+        Self::Unknown => NotFound("hold_unknown"), "there is no such reservation";
+    }
+}
+
+error_table! {
+    FlushError {
+        Self::Stopped { reason } => Unavailable("stopped").retry(),
+            "the audit sink refuses entries, which are kept: {reason}";
+        Self::Closed => Unavailable("closed"), "the engine has been shut down";
+        Self::Poisoned { reason } => Unavailable("poisoned"), "the audit writer died: {reason}";
+        Self::TimedOut => Busy("timed_out").retry(),
+            "the deadline passed before everything was written";
+    }
+}

@@ -1,0 +1,5 @@
+//! Reading a journal while it is written: the auditor, and subscriptions.
+
+pub(crate) mod auditor;
+pub(crate) mod follower;
+pub(crate) mod subscribe;

@@ -1,0 +1,233 @@
+//! From records to bytes. `docs/journal-format.md` draws them; `decode` reads them.
+
+use rand::Rng;
+use rand::rngs::StdRng;
+
+use crate::audit::entry::EventType;
+use crate::audit::record::{EntryLine, KeyMark, Record, Step, Steps, Subject, is_fact};
+use crate::audit::view::Names;
+use crate::clock::Timestamp;
+use crate::journal::format::bytes::{put_difference, put_varint};
+use crate::journal::format::notes::{PRESENT, Pair, SALT, put_pairs, salted_hash};
+
+/// In a record's first byte: a long one. The six low bits are a step's type.
+pub(crate) const LONG: u8 = 1 << 6;
+/// In a record's first byte: the units came back because nobody ended the hold in time.
+pub(crate) const EXPIRED: u8 = 1 << 7;
+
+/// In a long record's first byte: the reservation keeps its record until all that it sold is shipped.
+pub(crate) const KEEP: u8 = 1;
+
+/// What a record's second byte says is there.
+pub(crate) mod has {
+    pub(crate) const RESERVATION: u8 = 1;
+    pub(crate) const OWNER: u8 = 1 << 1;
+    pub(crate) const EXPIRY: u8 = 1 << 2;
+    pub(crate) const RETAKEN_FROM: u8 = 1 << 3;
+    pub(crate) const KEY: u8 = 1 << 4;
+    pub(crate) const FACTS: u8 = 1 << 5;
+    pub(crate) const NOTES: u8 = 1 << 6;
+    pub(crate) const OTHERS: u8 = 1 << 7;
+}
+
+/// What a line's two top bits say it is about.
+pub(crate) mod about {
+    pub(crate) const NOTHING: u8 = 0;
+    pub(crate) const WAREHOUSE: u8 = 1;
+    pub(crate) const PRODUCT: u8 = 2;
+    pub(crate) const LEVEL: u8 = 3;
+    pub(crate) const SHIFT: u32 = 6;
+}
+
+/// The two parts of a batch's body, and what its header says of them.
+pub(crate) struct Encoder {
+    pub(crate) records: Vec<u8>,
+    pub(crate) notes: Vec<u8>,
+    pub(crate) record_count: u32,
+    pub(crate) entry_count: u32,
+    /// What all times of the batch are differences from: the first record's.
+    pub(crate) base: Timestamp,
+    /// For salts: a generator in the writer's own hands, so that none costs a system call.
+    salts: StdRng,
+    /// Room for a text before its length is known.
+    text: Vec<u8>,
+}
+
+impl Encoder {
+    pub(crate) fn new(salts: StdRng) -> Self {
+        Self {
+            records: Vec::new(),
+            notes: Vec::new(),
+            record_count: 0,
+            entry_count: 0,
+            base: Timestamp::default(),
+            salts,
+            text: Vec::new(),
+        }
+    }
+
+    /// Ready for the next batch.
+    pub(crate) fn clear(&mut self) {
+        self.records.clear();
+        self.notes.clear();
+        (self.record_count, self.entry_count) = (0, 0);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.record_count == 0
+    }
+
+    /// How long the body is so far.
+    pub(crate) fn len(&self) -> usize {
+        self.records.len() + self.notes.len()
+    }
+
+    /// Adds a record. `names` knows where a level lies, which the record of its opening must say.
+    pub(crate) fn put(&mut self, record: &Record, names: &dyn Names) {
+        let at = match record {
+            Record::Step(step) => step.at(),
+            Record::Steps(steps) => steps.header.at,
+        };
+        if self.record_count == 0 {
+            self.base = at;
+        }
+        self.record_count += 1;
+        self.entry_count += record.entries() as u32;
+        match record {
+            Record::Step(step) => self.put_step(step),
+            Record::Steps(steps) => self.put_steps(steps, names),
+        }
+    }
+
+    fn put_step(&mut self, step: &Step) {
+        let out = &mut self.records;
+        let (reservation, owner, expiry) =
+            (step.get_reservation(), step.get_owner(), step.get_expires_at());
+        out.push(step.code() | if step.is_expiry() { EXPIRED } else { 0 });
+        out.push(
+            flag(reservation.is_some(), has::RESERVATION)
+                | flag(owner.is_some(), has::OWNER)
+                | flag(expiry.is_some(), has::EXPIRY),
+        );
+        put_difference(out, step.at().as_millis(), self.base.as_millis());
+        put_varint(out, u64::from(step.level().0));
+        put_varint(out, u64::from(step.quantity()));
+        if let Some(id) = reservation {
+            put_halves(out, id.to_halves());
+        }
+        if let Some(owner) = owner {
+            out.extend_from_slice(&owner.0);
+        }
+        if let Some(expiry) = expiry {
+            put_difference(out, expiry.as_millis(), step.at().as_millis());
+        }
+    }
+
+    fn put_steps(&mut self, steps: &Steps, names: &dyn Names) {
+        let header = &steps.header;
+        let (facts, notes): (Vec<&Pair>, Vec<&Pair>) =
+            steps.metadata.iter().partition(|(name, _)| is_fact(&steps.lines, name));
+        let others = steps.lines.iter().any(|line| line.other.is_some());
+        self.records.push(LONG | flag(steps.expired, EXPIRED) | flag(steps.keep, KEEP));
+        self.records.push(
+            flag(header.reservation.is_some(), has::RESERVATION)
+                | flag(header.owner.is_some(), has::OWNER)
+                | flag(header.expires_at.is_some(), has::EXPIRY)
+                | flag(header.retaken_from.is_some(), has::RETAKEN_FROM)
+                | flag(steps.key.is_some(), has::KEY)
+                | flag(!facts.is_empty(), has::FACTS)
+                | flag(!notes.is_empty(), has::NOTES)
+                | flag(others, has::OTHERS),
+        );
+        let out = &mut self.records;
+        put_difference(out, header.at.as_millis(), self.base.as_millis());
+        if let Some(id) = header.reservation {
+            put_halves(out, id.to_halves());
+        }
+        if let Some(owner) = header.owner {
+            out.extend_from_slice(&owner.0);
+        }
+        if let Some(expiry) = header.expires_at {
+            put_difference(out, expiry.as_millis(), header.at.as_millis());
+        }
+        if let Some(id) = header.retaken_from {
+            put_halves(out, id.to_halves());
+        }
+        if let Some(key) = &steps.key {
+            put_key(out, key);
+        }
+        if !facts.is_empty() {
+            self.put_facts(&facts);
+        }
+        if !notes.is_empty() {
+            self.put_notes(&notes);
+        }
+        let out = &mut self.records;
+        put_varint(out, steps.lines.len() as u64);
+        steps.lines.iter().for_each(|line| put_line(out, line, others, names));
+    }
+
+    fn put_facts(&mut self, pairs: &[&Pair]) {
+        self.text.clear();
+        put_pairs(&mut self.text, pairs);
+        put_varint(&mut self.records, self.text.len() as u64);
+        self.records.extend_from_slice(&self.text);
+    }
+
+    fn put_notes(&mut self, pairs: &[&Pair]) {
+        self.text.clear();
+        put_pairs(&mut self.text, pairs);
+        put_varint(&mut self.records, self.text.len() as u64);
+        let mut salt = [0; SALT];
+        self.salts.fill_bytes(&mut salt);
+        self.records.extend_from_slice(&salted_hash(&salt, &self.text));
+        self.notes.push(PRESENT);
+        self.notes.extend_from_slice(&salt);
+        self.notes.extend_from_slice(&self.text);
+    }
+}
+
+fn flag(is_there: bool, bit: u8) -> u8 {
+    if is_there { bit } else { 0 }
+}
+
+pub(crate) fn put_halves(out: &mut Vec<u8>, [high, low]: [u64; 2]) {
+    out.extend_from_slice(&high.to_le_bytes());
+    out.extend_from_slice(&low.to_le_bytes());
+}
+
+pub(crate) fn put_key(out: &mut Vec<u8>, key: &KeyMark) {
+    put_varint(out, key.key.as_bytes().len() as u64);
+    out.extend_from_slice(key.key.as_bytes());
+    out.extend_from_slice(&key.fingerprint.to_le_bytes());
+    put_varint(out, key.answer.as_bytes().len() as u64);
+    out.extend_from_slice(key.answer.as_bytes());
+}
+
+fn put_line(out: &mut Vec<u8>, line: &EntryLine, others: bool, names: &dyn Names) {
+    let (kind, number) = match line.subject {
+        Subject::None => (about::NOTHING, None),
+        Subject::Warehouse(id) => (about::WAREHOUSE, Some(u32::from(id.0))),
+        Subject::Product(id) => (about::PRODUCT, Some(id.0)),
+        Subject::Level(handle) => (about::LEVEL, Some(handle.0)),
+    };
+    out.push(line.entry_type.code() | kind << about::SHIFT);
+    if let Some(number) = number {
+        put_varint(out, u64::from(number));
+    }
+    put_varint(out, u64::from(line.quantity));
+    if others {
+        put_varint(out, line.other.map_or(0, |other| u64::from(other.0) + 1));
+    }
+    if line.entry_type == EventType::LevelOpened.into() {
+        // A level's opening is queued after it is open, so that its place is known here.
+        let place = match line.subject {
+            Subject::Level(handle) => names.level(handle),
+            _ => None,
+        };
+        debug_assert!(place.is_some(), "a level that opens has a place");
+        let (warehouse, product) = place.map_or((0, 0), |(w, p)| (w.0, p.0));
+        put_varint(out, u64::from(warehouse));
+        put_varint(out, u64::from(product));
+    }
+}

@@ -1,0 +1,68 @@
+//! The end of a journal, for the user to keep elsewhere.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::error_table;
+
+/// Where a journal ends: its newest entry, and the hash of the chain up to the batch that it ends.
+/// Shown and parsed as the hash, in hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JournalHead {
+    /// The newest entry's sequence number; 0 if there is none.
+    pub sequence: u64,
+    /// The hash of everything up to it.
+    pub hash: [u8; 32],
+}
+
+impl fmt::Display for JournalHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        HeadHash(self.hash).fmt(f)
+    }
+}
+
+/// The hash of a [`JournalHead`] alone, as it was noted somewhere.
+///
+/// ```
+/// use stockade::HeadHash;
+/// let noted = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+/// let hash: HeadHash = noted.parse()?;
+/// assert_eq!(hash.to_string(), noted);
+/// assert!("0011".parse::<HeadHash>().is_err());
+/// # Ok::<(), stockade::InvalidHash>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadHash(pub [u8; 32]);
+
+impl fmt::Display for HeadHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A text that is no hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidHash;
+
+error_table! {
+    InvalidHash {
+        Self => Invalid("invalid_hash"), "not a hash: expected 64 hexadecimal digits";
+    }
+}
+
+impl FromStr for HeadHash {
+    type Err = InvalidHash;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut hash = [0; 32];
+        if text.len() != 2 * hash.len() || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(InvalidHash);
+        }
+        for (byte, digits) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let digits = std::str::from_utf8(digits).map_err(|_| InvalidHash)?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| InvalidHash)?;
+        }
+        Ok(Self(hash))
+    }
+}

@@ -1,0 +1,74 @@
+//! Pairs of text as bytes, and the salted hash by which the chain knows them.
+//!
+//! What callers note may be personal data, which must be erasable. So the chain covers a *hash* of
+//! it, and the text lies apart, in the batch's second part. The hash is salted, so that nobody who
+//! guesses an erased text can check the guess.
+
+use crate::journal::format::bytes::{Cursor, put_varint};
+
+/// Bytes of a salt.
+pub(crate) const SALT: usize = 16;
+/// Bytes of a block before its text: its state and its salt.
+pub(crate) const BLOCK_HEAD: usize = 1 + SALT;
+
+/// A block whose text is there.
+pub(crate) const PRESENT: u8 = 0;
+/// A block whose text was erased: salt and text are zeros.
+pub(crate) const ERASED: u8 = 1;
+
+/// A name and its value.
+pub(crate) type Pair = (String, String);
+
+/// Appends the pairs.
+pub(crate) fn put_pairs(out: &mut Vec<u8>, pairs: &[&Pair]) {
+    put_varint(out, pairs.len() as u64);
+    for text in pairs.iter().flat_map(|pair| [&pair.0, &pair.1]) {
+        put_varint(out, text.len() as u64);
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// The pairs that `bytes` spell, all of them and nothing else, put at the end of `pairs`.
+pub(crate) fn read_pairs(bytes: &[u8], pairs: &mut Vec<(String, String)>) -> Option<()> {
+    let mut cursor = Cursor::new(bytes);
+    let count = cursor.varint()?;
+    for _ in 0..count {
+        let mut text = || String::from_utf8(cursor.counted()?.to_vec()).ok();
+        let pair = (text()?, text()?);
+        pairs.push(pair);
+    }
+    cursor.is_empty().then_some(())
+}
+
+/// What the chain knows of a block of text.
+pub(crate) fn salted_hash(salt: &[u8], text: &[u8]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(salt);
+    hasher.update(text);
+    *hasher.finalize().as_bytes()
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_read_back_and_half_of_them_are_not() {
+        let pairs = vec![("source".to_owned(), "SUPPLIER".to_owned()), (String::new(), "é".into())];
+        let mut bytes = Vec::new();
+        put_pairs(&mut bytes, &pairs.iter().collect::<Vec<_>>());
+        let mut read = Vec::new();
+        assert_eq!(read_pairs(&bytes, &mut read), Some(()));
+        assert_eq!(read, pairs);
+        for cut in 0..bytes.len() {
+            assert_eq!(read_pairs(&bytes[..cut], &mut Vec::new()), None);
+        }
+    }
+
+    #[test]
+    fn a_count_that_lies_takes_no_memory() {
+        let mut bytes = Vec::new();
+        put_varint(&mut bytes, u64::MAX);
+        assert_eq!(read_pairs(&bytes, &mut Vec::new()), None);
+    }
+}

@@ -1,0 +1,151 @@
+//! The mark of a journal whose oldest segments were archived or removed: where it begins now.
+//!
+//! It is on the disk before the first of them goes. A segment that is missing below the mark was taken
+//! away on purpose; one that is missing above it is damage.
+
+use std::io;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::error::JournalError;
+use crate::journal::format::batch::Hash;
+use crate::journal::format::bytes::Cursor;
+use crate::journal::format::segment::UNFINISHED;
+use crate::journal::layout::{damaged, failed};
+use crate::journal::storage::Storage;
+
+/// The mark's file.
+pub(crate) const NAME: &str = "trimmed";
+
+const MAGIC: [u8; 8] = *b"STKTRIM\n";
+/// The format of what this library writes, and the newest that it reads.
+const VERSION: u16 = 1;
+/// Bytes of the mark.
+const LENGTH: usize = 96;
+
+/// Where a journal begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BeginMark {
+    pub(crate) journal: u128,
+    /// The oldest segment that is kept.
+    pub(crate) segment: u64,
+    /// The last batch and entry before it, and the chain up to there.
+    pub(crate) batch: u64,
+    pub(crate) sequence: u64,
+    pub(crate) hash: Hash,
+    /// Some of what is gone is in an archive.
+    pub(crate) archived: bool,
+}
+
+impl BeginMark {
+    fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(LENGTH);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&(LENGTH as u16).to_le_bytes());
+        bytes.extend_from_slice(&u32::from(self.archived).to_le_bytes());
+        bytes.extend_from_slice(&self.journal.to_le_bytes());
+        bytes.extend_from_slice(&self.segment.to_le_bytes());
+        bytes.extend_from_slice(&self.batch.to_le_bytes());
+        bytes.extend_from_slice(&self.sequence.to_le_bytes());
+        bytes.extend_from_slice(&self.hash);
+        let sum = xxh3_64(&bytes);
+        bytes.extend_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<(u16, Self)> {
+        let from = &mut Cursor::new(bytes);
+        let magic: [u8; 8] = from.array()?;
+        let (version, length, archived) = (from.u16()?, usize::from(from.u16()?), from.u32()?);
+        let mark = Self {
+            journal: from.u128()?,
+            segment: from.u64()?,
+            batch: from.u64()?,
+            sequence: from.u64()?,
+            hash: from.array()?,
+            archived: archived == 1,
+        };
+        let known = version > VERSION || (length == LENGTH && archived <= 1);
+        let (rest, sum) = bytes.split_last_chunk::<8>()?;
+        let sound = length == bytes.len() && xxh3_64(rest).to_le_bytes() == *sum;
+        (magic == MAGIC && known && sound).then_some((version, mark))
+    }
+}
+
+/// The mark of the journal in `storage`, if it was ever trimmed.
+pub(crate) fn read(storage: &dyn Storage) -> Result<Option<BeginMark>, JournalError> {
+    let bytes = match storage.read(NAME, 0, u64::MAX) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        bytes => bytes.map_err(|error| failed("read", NAME, &error))?,
+    };
+    match BeginMark::from_bytes(&bytes) {
+        Some((VERSION, mark)) => Ok(Some(mark)),
+        Some((found, _)) => {
+            Err(JournalError::Version { file: NAME.to_owned(), found, newest: VERSION })
+        }
+        None => Err(damaged(NAME, 0, "an unreadable mark of where the journal begins".to_owned())),
+    }
+}
+
+/// Puts this mark in place of the one that is there, at once.
+pub(crate) fn write(storage: &dyn Storage, mark: BeginMark) -> io::Result<()> {
+    replace(storage, NAME, &mark.to_bytes())
+}
+
+/// Puts a file with these bytes in place of the one of this name, at once.
+pub(crate) fn replace(storage: &dyn Storage, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let unfinished = format!("{name}{UNFINISHED}");
+    match storage.remove(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let replaced = write_whole(storage, &unfinished, bytes)
+        .and_then(|()| storage.rename(&unfinished, name))
+        .and_then(|()| storage.sync_directory());
+    if replaced.is_err() {
+        // On a full disk it is in the way of others; what stays is removed at the next opening.
+        let _ = storage.remove(&unfinished);
+    }
+    replaced
+}
+
+fn write_whole(storage: &dyn Storage, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let file = storage.create(name)?;
+    file.append(bytes)?;
+    if cfg!(planted = "replaced_unsynced") { Ok(()) } else { file.sync() }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::journal::storage::simulated::SimulatedDisk;
+
+    #[test]
+    fn a_mark_is_read_back_and_no_flipped_bit_goes_unseen() {
+        let disk = SimulatedDisk::new();
+        assert_eq!(read(&disk), Ok(None));
+        let mark = BeginMark {
+            journal: 7,
+            segment: 3,
+            batch: 5,
+            sequence: 9,
+            hash: [5; 32],
+            archived: true,
+        };
+        for mark in [mark, BeginMark { archived: false, segment: 4, ..mark }] {
+            write(&disk, mark).expect("room");
+            assert_eq!(read(&disk), Ok(Some(mark)));
+        }
+        let (name, bytes) = disk.files().remove(0);
+        assert_eq!((name.as_str(), bytes.len()), (NAME, LENGTH));
+        for place in 0..LENGTH {
+            let mut flipped = bytes.clone();
+            flipped[place] ^= 1;
+            for bytes in [flipped, bytes[..place].to_vec()] {
+                let disk = SimulatedDisk::with_files([(name.clone(), bytes)]);
+                assert!(read(&disk).is_err(), "byte {place}");
+            }
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! A checkpoint's file: what a journal added up to at one point of its chain, so that a recovery need
+//! not read what comes before.
+//!
+//! ```text
+//!  | header, 136 bytes | up to a mebibyte of the state | its checksum | ... |
+//! ```
+//!
+//! It gets its name when all of it is on the disk, so that a crash leaves a whole one or none.
+
+use std::io;
+
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use crate::error::JournalError;
+use crate::journal::format::batch::Hash;
+use crate::journal::format::bytes::Cursor;
+use crate::journal::format::segment::{Point, UNFINISHED};
+use crate::journal::layout::{damaged, failed, remove_file};
+use crate::journal::storage::Storage;
+
+/// What a checkpoint begins with.
+const MAGIC: [u8; 8] = *b"STKCHKPT";
+/// The format of what this library writes, and the newest that it reads.
+const VERSION: u16 = 1;
+/// Bytes of a header.
+const HEADER: usize = 136;
+/// Of which the seal covers so many.
+const SEALED: usize = 96;
+/// Bytes of the state between two checksums.
+const BLOCK: usize = 1 << 20;
+const SUM: usize = 8;
+
+const EXTENSION: &str = ".checkpoint";
+
+/// Where in which journal a checkpoint was taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CheckpointHeader {
+    pub(crate) journal: u128,
+    /// The last batch before it, which was on the disk.
+    pub(crate) batch: u64,
+    /// The last entry before it.
+    pub(crate) sequence: u64,
+    /// The chain up to it.
+    pub(crate) hash: Hash,
+    /// At most so many keys were remembered: with fewer in it, none was forgotten.
+    pub(crate) keys: u64,
+}
+
+/// The name of the file of the checkpoint behind batch `batch`.
+pub(crate) fn name_of(batch: u64) -> String {
+    format!("{batch:010}{EXTENSION}")
+}
+
+/// The batch of the checkpoint in the file of this name, if it is a finished one.
+pub(crate) fn batch_of(name: &str) -> Option<u64> {
+    let batch = name.strip_suffix(EXTENSION)?.parse().ok()?;
+    (batch > 0 && name_of(batch) == name).then_some(batch)
+}
+
+/// Whether a file of this name is a checkpoint that was never finished.
+pub(crate) fn is_unfinished(name: &str) -> bool {
+    let name = name.strip_suffix(UNFINISHED).and_then(|name| name.rsplit_once('.'));
+    name.is_some_and(|(name, _)| batch_of(name).is_some())
+}
+
+/// The names of all finished checkpoints, the newest first.
+pub(crate) fn list(storage: &dyn Storage) -> Result<Vec<String>, JournalError> {
+    let mut names = storage.list().map_err(|error| failed("list", "", &error))?;
+    names.retain(|name| batch_of(name).is_some());
+    names.sort_unstable_by_key(|name| std::cmp::Reverse(batch_of(name)));
+    Ok(names)
+}
+
+impl CheckpointHeader {
+    /// Its place in the chain.
+    pub(crate) fn point(&self) -> Point {
+        let Self { batch, sequence, hash, .. } = *self;
+        Point { batch, sequence, hash, ..Point::START }
+    }
+
+    fn to_bytes(self, state: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEADER);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&(HEADER as u16).to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&self.journal.to_le_bytes());
+        bytes.extend_from_slice(&self.batch.to_le_bytes());
+        bytes.extend_from_slice(&self.sequence.to_le_bytes());
+        bytes.extend_from_slice(&self.hash);
+        bytes.extend_from_slice(&self.keys.to_le_bytes());
+        bytes.extend_from_slice(&(state.len() as u64).to_le_bytes());
+        let seal = seal(&bytes, state);
+        bytes.extend_from_slice(&seal);
+        let sum = xxh3_64(&bytes);
+        bytes.extend_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    /// The header at the beginning of a file, the length of the state, and its seal.
+    fn from_bytes(name: &str, bytes: &[u8]) -> Result<(Self, u64, Hash), JournalError> {
+        let read = |from: &mut Cursor<'_>| {
+            let magic: [u8; 8] = from.array()?;
+            let (version, length, unused) = (from.u16()?, from.u16()?, from.u32()?);
+            let header = Self {
+                journal: from.u128()?,
+                batch: from.u64()?,
+                sequence: from.u64()?,
+                hash: from.array()?,
+                keys: from.u64()?,
+            };
+            let (state, seal) = (from.u64()?, from.array()?);
+            let sound = magic == MAGIC
+                && (version > VERSION || (usize::from(length), unused) == (HEADER, 0))
+                && xxh3_64(bytes.get(..HEADER - SUM)?) == from.u64()?;
+            sound.then_some((version, header, state, seal))
+        };
+        match read(&mut Cursor::new(bytes)) {
+            None => Err(damaged(name, 0, "an unreadable checkpoint header".to_owned())),
+            Some((found, ..)) if found != VERSION => {
+                Err(JournalError::Version { file: name.to_owned(), found, newest: VERSION })
+            }
+            Some((_, header, ..)) if batch_of(name) != Some(header.batch) => {
+                let what =
+                    format!("a file that holds the checkpoint behind batch {}", header.batch);
+                Err(damaged(name, 0, what))
+            }
+            Some((_, header, state, seal)) => Ok((header, state, seal)),
+        }
+    }
+}
+
+/// What binds a state to its place in the chain.
+fn seal(header: &[u8], state: &[u8]) -> Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(header);
+    hasher.update(state);
+    *hasher.finalize().as_bytes()
+}
+
+/// Writes a checkpoint. `opening` tells what this process leaves unfinished from what another does
+/// that has just taken over.
+pub(crate) fn write(
+    storage: &dyn Storage,
+    opening: u64,
+    header: CheckpointHeader,
+    state: &[u8],
+) -> io::Result<()> {
+    let name = name_of(header.batch);
+    let unfinished = format!("{name}.{opening}{UNFINISHED}");
+    let written = write_file(storage, &unfinished, header, state)
+        .and_then(|()| storage.rename(&unfinished, &name))
+        .and_then(|()| storage.sync_directory());
+    if written.is_err() {
+        // On a full disk it is in the way; what stays is removed when the journal is next opened.
+        let _ = storage.remove(&unfinished);
+    }
+    written
+}
+
+fn write_file(
+    storage: &dyn Storage,
+    name: &str,
+    header: CheckpointHeader,
+    state: &[u8],
+) -> io::Result<()> {
+    let file = storage.create(name)?;
+    file.append(&header.to_bytes(state))?;
+    for (index, block) in state.chunks(BLOCK).enumerate() {
+        file.append(block)?;
+        file.append(&xxh3_64_with_seed(block, index as u64).to_le_bytes())?;
+    }
+    if cfg!(planted = "checkpoint_not_synced") { Ok(()) } else { file.sync() }
+}
+
+/// Where a finished checkpoint was taken.
+pub(crate) fn read_header(
+    storage: &dyn Storage,
+    name: &str,
+) -> Result<CheckpointHeader, JournalError> {
+    let bytes = storage.read(name, 0, HEADER as u64);
+    let bytes = bytes.map_err(|error| failed("read", name, &error))?;
+    CheckpointHeader::from_bytes(name, &bytes).map(|(header, ..)| header)
+}
+
+/// Reads a finished checkpoint: where it was taken, and the state.
+pub(crate) fn read(
+    storage: &dyn Storage,
+    name: &str,
+) -> Result<(CheckpointHeader, Vec<u8>), JournalError> {
+    let mut bytes =
+        storage.read(name, 0, u64::MAX).map_err(|error| failed("read", name, &error))?;
+    let (header, length, seal_of_all) = CheckpointHeader::from_bytes(name, &bytes)?;
+    let rest = bytes.split_off(HEADER);
+    let mut state = Vec::with_capacity(rest.len());
+    for (index, block) in rest.chunks(BLOCK + SUM).enumerate() {
+        let offset = (HEADER + index * (BLOCK + SUM)) as u64;
+        let wrong = |what: &str| damaged(name, offset, what.to_owned());
+        let (block, sum) =
+            block.split_last_chunk::<SUM>().ok_or_else(|| wrong("an incomplete block"))?;
+        if xxh3_64_with_seed(block, index as u64).to_le_bytes() != *sum {
+            return Err(wrong("a block of a checkpoint whose checksum is wrong"));
+        }
+        state.extend_from_slice(block);
+    }
+    if state.len() as u64 != length || seal(&bytes[..SEALED], &state) != seal_of_all {
+        return Err(damaged(name, HEADER as u64, "a checkpoint that is not what it says".into()));
+    }
+    Ok((header, state))
+}
+
+/// Where the newest checkpoint was taken, as its header says.
+pub(crate) fn newest(storage: &dyn Storage) -> Result<Option<CheckpointHeader>, JournalError> {
+    let names = list(storage)?;
+    // One that can't be read is none.
+    Ok(names.iter().find_map(|name| read_header(storage, name).ok()))
+}
+
+/// Removes checkpoints that were never finished.
+pub(crate) fn remove_unfinished(storage: &dyn Storage) -> Result<(), JournalError> {
+    let names = storage.list().map_err(|error| failed("list", "", &error))?;
+    for name in names.iter().filter(|name| is_unfinished(name)) {
+        remove_file(storage, name)?;
+    }
+    storage.sync_directory().map_err(|error| failed("sync", "", &error))
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::journal::storage::simulated::SimulatedDisk;
+
+    fn header() -> CheckpointHeader {
+        CheckpointHeader { journal: 7, batch: 3, sequence: 9, hash: [5; 32], keys: 10 }
+    }
+
+    #[test]
+    fn a_checkpoint_is_read_back_and_nothing_that_was_altered_goes_unseen() {
+        let disk = SimulatedDisk::new();
+        let state: Vec<u8> = (0..300_u32).map(|number| number as u8).collect();
+        write(&disk, 1, header(), &state).expect("room");
+        let names = list(&disk).expect("a directory");
+        assert_eq!(names, [name_of(3)]);
+        assert_eq!(read(&disk, &names[0]), Ok((header(), state)));
+        let (name, bytes) = disk.files().remove(0);
+        for place in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[place] ^= 1;
+            let cut = bytes[..place].to_vec();
+            for bytes in [flipped, cut] {
+                let disk = SimulatedDisk::with_files([(name.clone(), bytes)]);
+                assert!(read(&disk, &name).is_err(), "byte {place}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_state_of_several_blocks_names_the_one_that_is_damaged() {
+        let disk = SimulatedDisk::new();
+        let state = vec![1; 2 * BLOCK + 5];
+        write(&disk, 1, header(), &state).expect("room");
+        let (name, mut bytes) = disk.files().remove(0);
+        assert_eq!(read(&disk, &name).map(|(_, read)| read == state), Ok(true));
+        bytes[HEADER + BLOCK + SUM + 17] ^= 1;
+        let disk = SimulatedDisk::with_files([(name.clone(), bytes)]);
+        let found = read(&disk, &name).expect_err("a flipped bit");
+        let JournalError::Damaged { offset, .. } = found else { panic!("{found:?}") };
+        assert_eq!(offset, (HEADER + BLOCK + SUM) as u64);
+    }
+
+    #[test]
+    fn a_file_has_one_name() {
+        assert_eq!(batch_of(&name_of(17)), Some(17));
+        assert_eq!(batch_of("17.checkpoint"), None);
+        assert!(is_unfinished("0000000017.checkpoint.2.new"));
+        assert!(!is_unfinished("0000000017.checkpoint"));
+        assert!(!is_unfinished("0000000017.journal.new"));
+    }
+}

@@ -1,0 +1,213 @@
+//! Which segments of a directory make up the journal, and in which order.
+//!
+//! Segments form a list: each names the one it continues from, and how much of that one counts. The
+//! newest readable one is the list's head. What lies on no way to the start was given up when a disk
+//! failed or an opening began anew, and counts for nothing.
+
+pub(crate) mod begin_mark;
+pub(crate) mod checkpoint_file;
+pub(crate) mod orphans;
+
+use std::io;
+
+use crate::error::JournalError;
+use crate::journal::format::segment::{self, HEADER, Point, SegmentHeader, Start, VERSION};
+use crate::journal::storage::Storage;
+
+/// A segment on the way from the journal's start to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PathSegment {
+    pub(crate) name: String,
+    pub(crate) header: SegmentHeader,
+    /// How many of its bytes count; of the newest, all.
+    pub(crate) limit: u64,
+}
+
+/// The journal's segments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// From the oldest to the newest; empty if there is none that can be read.
+    pub(crate) path: Vec<PathSegment>,
+    /// What came before the path was archived or removed: the path begins here.
+    pub(crate) trimmed: Option<Point>,
+    /// Segments newer than the path, the oldest first: their beginning, or that of one that they continue
+    /// from, is torn or damaged.
+    pub(crate) unreadable: Vec<(u64, String)>,
+    /// The number of the newest segment, readable or not; 0 if there is none.
+    pub(crate) newest: u64,
+    /// The place in the chain up to which a checkpoint says what the journal adds up to; the path then
+    /// begins with the segment in which that batch lies.
+    pub(crate) checkpoint: Point,
+    /// The newest batch that a checkpoint knows to have been on the disk.
+    pub(crate) durable: u64,
+}
+
+/// A journal's files, and which of them make it up: the two go together wherever a journal is read.
+pub(crate) struct JournalDir<'a> {
+    pub(crate) storage: &'a dyn Storage,
+    pub(crate) layout: Layout,
+}
+
+impl<'a> JournalDir<'a> {
+    /// The journal in `storage`, from its beginning.
+    pub(crate) fn find(storage: &'a dyn Storage) -> Result<Self, JournalError> {
+        Layout::find(storage).map(|layout| Self { storage, layout })
+    }
+
+    /// As [`find`](Self::find), but from the newest segment that is `enough`.
+    pub(crate) fn find_back_to(
+        storage: &'a dyn Storage,
+        enough: impl Fn(&SegmentHeader) -> bool,
+    ) -> Result<Self, JournalError> {
+        Layout::find_back_to(storage, enough).map(|layout| Self { storage, layout })
+    }
+}
+
+impl Layout {
+    /// Looks at the beginnings of all segments.
+    pub(crate) fn find(storage: &dyn Storage) -> Result<Self, JournalError> {
+        Self::find_back_to(storage, |_| false)
+    }
+
+    /// As [`find`](Self::find), but the path begins with the newest segment that is `enough`.
+    pub(crate) fn find_back_to(
+        storage: &dyn Storage,
+        enough: impl Fn(&SegmentHeader) -> bool,
+    ) -> Result<Self, JournalError> {
+        let names = storage.list().map_err(|error| failed("list", "", &error))?;
+        let mut numbers: Vec<u64> =
+            names.iter().filter_map(|name| segment::number_of(name)).collect();
+        numbers.sort_unstable();
+        let mut layout = Self { newest: numbers.last().copied().unwrap_or(0), ..Self::default() };
+        while let Some(number) = numbers.pop() {
+            let name = segment::name_of(number);
+            match read_header(storage, &name)? {
+                Some(header) if header.number == number => {
+                    let Some(unreadable) = layout.find_path(storage, header, &enough)? else {
+                        break;
+                    };
+                    if cfg!(planted = "torn_header_is_damage") {
+                        let name = segment::name_of(unreadable);
+                        return Err(damaged(&name, 0, "an unreadable segment header".to_owned()));
+                    }
+                    // A power cut may take the beginning of a segment and leave those that follow: none
+                    // of them was synced. If one was, what is left of them says so.
+                    let lost = std::mem::take(&mut layout.path).into_iter().rev();
+                    let lost = lost.map(|it| (it.header.number, it.name));
+                    layout.unreadable.extend(lost);
+                    layout.unreadable.push((unreadable, segment::name_of(unreadable)));
+                    numbers.retain(|number| *number < unreadable);
+                }
+                Some(header) => {
+                    let what = format!("a file that holds segment {}", header.number);
+                    return Err(damaged(&name, 0, what));
+                }
+                None => layout.unreadable.push((number, name)),
+            }
+        }
+        layout.unreadable.reverse();
+        Ok(layout)
+    }
+
+    /// The head of the list.
+    pub(crate) fn head(&self) -> Option<&PathSegment> {
+        self.path.last()
+    }
+
+    /// The oldest entry on the path.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.path.first().map_or(0, |it| it.header.base.sequence) + 1
+    }
+
+    /// The list from its start to `head`; or, if one can't be read, only what comes after that, and its
+    /// number.
+    fn find_path(
+        &mut self,
+        storage: &dyn Storage,
+        head: SegmentHeader,
+        enough: impl Fn(&SegmentHeader) -> bool,
+    ) -> Result<Option<u64>, JournalError> {
+        let mut path = vec![on_path(head, u64::MAX)];
+        let (mut here, mut unreadable) = (head, None);
+        while here.base.segment != 0 && !enough(&here) {
+            let (number, limit) = (here.base.segment, here.base.length);
+            let own = segment::name_of(here.number);
+            if number >= here.number {
+                return Err(damaged(
+                    &own,
+                    0,
+                    "a segment that continues from a later one".to_owned(),
+                ));
+            }
+            let name = segment::name_of(number);
+            let header = match read_header(storage, &name) {
+                Ok(Some(header)) => header,
+                Ok(None) => {
+                    unreadable = Some(number);
+                    break;
+                }
+                Err(JournalError::Damaged { .. }) => {
+                    let mark = begin_mark::read(storage)?;
+                    if mark.is_some_and(|it| it.journal == head.journal && number < it.segment) {
+                        self.trimmed = Some(here.base);
+                        break;
+                    }
+                    let what =
+                        format!("segment {} continues from a file that is missing", here.number);
+                    return Err(damaged(&name, 0, what));
+                }
+                Err(error) => return Err(error),
+            };
+            if header.number != number || header.journal != head.journal {
+                return Err(damaged(&name, 0, "a segment of another place or journal".to_owned()));
+            }
+            path.push(on_path(header, limit));
+            here = header;
+        }
+        path.reverse();
+        self.path = path;
+        Ok(unreadable)
+    }
+}
+
+fn on_path(header: SegmentHeader, limit: u64) -> PathSegment {
+    PathSegment { name: segment::name_of(header.number), header, limit }
+}
+
+/// The header of a file; `None` if it can't be read as one.
+fn read_header(storage: &dyn Storage, name: &str) -> Result<Option<SegmentHeader>, JournalError> {
+    let bytes = match storage.read(name, 0, HEADER as u64) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(damaged(name, 0, "a file that is missing".to_owned()));
+        }
+        bytes => bytes.map_err(|error| failed("read", name, &error))?,
+    };
+    match SegmentHeader::read(&bytes) {
+        Start::Header(header) => Ok(Some(header)),
+        Start::Unreadable => Ok(None),
+        Start::Later(found) => {
+            Err(JournalError::Version { file: name.to_owned(), found, newest: VERSION })
+        }
+    }
+}
+
+/// The storage refused.
+pub(crate) fn failed(action: &'static str, file: &str, error: &io::Error) -> JournalError {
+    let file = if file.is_empty() { "the journal's directory" } else { file };
+    JournalError::Storage { action, file: file.to_owned(), reason: error.to_string() }
+}
+
+/// The bytes are wrong.
+pub(crate) fn damaged(file: &str, offset: u64, what: String) -> JournalError {
+    JournalError::Damaged { file: file.to_owned(), offset, what }
+}
+
+/// Removes a file, if it is there.
+pub(crate) fn remove_file(storage: &dyn Storage, name: &str) -> Result<(), JournalError> {
+    match storage.remove(name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(failed("remove", name, &error))
+        }
+        _ => Ok(()),
+    }
+}

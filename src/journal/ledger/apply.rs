@@ -1,0 +1,413 @@
+//! One record after the other: what it does to the ledger, and which law it would break.
+
+use std::sync::Arc;
+
+use crate::audit::entry::{AdjustmentType as Move, EntryType, EventType};
+use crate::audit::record::{EntryLine, Step, Subject};
+use crate::clock::Timestamp;
+use crate::journal::format::decode::{Decoded, Long};
+use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
+use crate::journal::ledger::levels::{LevelState, WarehouseState};
+use crate::journal::ledger::transfers::{Law, TransferMoves, fact};
+use crate::journal::ledger::{Broken, Ledger};
+use crate::quantity::MAX_UNITS;
+use crate::reservation::id::{Owner, ReservationId};
+use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
+
+/// What the lines of one record share.
+#[derive(Clone, Copy)]
+struct Context {
+    at: Timestamp,
+    reservation: Option<ReservationId>,
+    owner: Option<Owner>,
+    expires_at: Option<Timestamp>,
+    /// A line of this record has begun the reservation.
+    begun: bool,
+    /// A line of this record has sold units.
+    sold: bool,
+    /// The record requests a transfer or decides on one, and this is what it moved for it.
+    transfer: Option<TransferMoves>,
+}
+
+impl Ledger {
+    /// Adds the next record up.
+    ///
+    /// # Errors
+    /// The law that it breaks, and at which entry. The ledger is of no use then.
+    #[inline]
+    pub(crate) fn apply(&mut self, record: &Decoded<'_>) -> Result<(), Broken> {
+        let first = self.next_sequence;
+        self.next_sequence += record.entries();
+        self.newest_at = self.newest_at.max(record.at());
+        let broken = |sequence, what: &str| Broken { sequence, what: what.to_owned() };
+        match record {
+            Decoded::Step(step) => self.step(step).map_err(|what| broken(first, what)),
+            Decoded::Long(long) => self
+                .long(long)
+                .map_err(|(line, what)| broken(first.saturating_add(line as u64), what)),
+        }
+    }
+
+    #[inline]
+    fn step(&mut self, step: &Step) -> Law {
+        let mut context = Context {
+            at: step.at(),
+            reservation: step.get_reservation(),
+            owner: step.get_owner(),
+            expires_at: step.get_expires_at(),
+            begun: false,
+            sold: false,
+            transfer: None,
+        };
+        match EntryType::from_code(step.code()) {
+            Some(EntryType::Movement(movement)) => {
+                self.movement(movement, step.level(), step.quantity(), &mut context)?;
+                self.end_if_empty(&context, step.is_expiry());
+                Ok(())
+            }
+            Some(EntryType::Event(EventType::Extended)) => self.extend(&context),
+            _ => Ok(()),
+        }
+    }
+
+    fn long(&mut self, long: &Long) -> Result<(), (usize, &'static str)> {
+        let steps = &long.steps;
+        let header = &steps.header;
+        let mut context = Context {
+            at: header.at,
+            reservation: header.reservation,
+            owner: header.owner,
+            expires_at: header.expires_at,
+            begun: false,
+            sold: false,
+            transfer: is_about_a_transfer(long).then(TransferMoves::default),
+        };
+        let mut moved = false;
+        for (at, line) in steps.lines.iter().enumerate() {
+            let law = match (line.entry_type, line.subject) {
+                (EntryType::Movement(movement), Subject::Level(level)) => {
+                    moved = true;
+                    self.movement(movement, level, line.quantity, &mut context)
+                }
+                (EntryType::Movement(_), _) => Err("units move nowhere"),
+                (EntryType::Event(event), _) => self.event(event, line, long, &context),
+            };
+            law.map_err(|what| (at, what))?;
+        }
+        if moved {
+            self.end_if_empty(&context, steps.expired);
+        }
+        if steps.keep
+            && let Some(hold) = header.reservation.and_then(|id| self.holds.get_mut(id))
+        {
+            hold.keep = true;
+        }
+        if let (Some(by), Some(of)) = (header.reservation, header.retaken_from) {
+            if let Some(hold) = self.holds.get_mut(by) {
+                hold.set_retaken_from(of);
+            }
+            self.retakes.push_back((of, by, header.at));
+            if self.retakes.len() > self.keys_kept {
+                self.retakes.pop_front();
+            }
+        }
+        if let Some(key) = steps.key {
+            self.keys.push_back((key, header.at));
+            if self.keys.len() > self.keys_kept {
+                self.keys.pop_front();
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn movement(
+        &mut self,
+        movement: Move,
+        handle: LevelIndex,
+        units: u32,
+        context: &mut Context,
+    ) -> Law {
+        if units == 0 || units > MAX_UNITS {
+            return Err("a quantity that can't be");
+        }
+        let level = self.levels.get_mut(handle.index()).ok_or("a level that was never opened")?;
+        let warehouse = self
+            .warehouses
+            .get_mut(level.warehouse.index())
+            .ok_or("a warehouse that was never defined")?;
+        match movement {
+            Move::Received | Move::TransferredIn => {
+                warehouse.take_in(units)?;
+                level.receive(units)
+            }
+            Move::Damaged | Move::TransferredOut => {
+                level.withdraw(units)?;
+                warehouse.let_out(units)?;
+                if let Some(moved) = &mut context.transfer {
+                    moved.moved_out = Some((handle, units));
+                }
+                Ok(())
+            }
+            Move::Reserved => {
+                level.hold(units)?;
+                match &mut context.transfer {
+                    Some(moved) => moved.held = Some((handle, units)),
+                    None => return self.reserve(handle, units, context),
+                }
+                Ok(())
+            }
+            Move::Sold => {
+                level.sell(units)?;
+                context.sold = true;
+                self.take_from_hold(handle, units, context, true)
+            }
+            Move::Returned => {
+                level.give_back(units)?;
+                match &mut context.transfer {
+                    Some(moved) => moved.given_back = Some((handle, units)),
+                    None => return self.take_from_hold(handle, units, context, false),
+                }
+                Ok(())
+            }
+            Move::SaleCancelled => {
+                level.take_sold(units)?;
+                level.give_back(units)?;
+                self.settle(handle, units, context)
+            }
+            Move::Shipped => {
+                level.take_sold(units)?;
+                level.unreserve(units)?;
+                warehouse.let_out(units)?;
+                self.settle(handle, units, context)
+            }
+        }
+    }
+
+    #[inline]
+    fn reserve(&mut self, level: LevelIndex, units: u32, context: &mut Context) -> Law {
+        let id = context.reservation.ok_or("a reserve without a reservation")?;
+        if context.begun {
+            let hold = self.holds.get_mut(id).ok_or("a reservation that vanished")?;
+            hold.add_line(level, units);
+            return Ok(());
+        }
+        if let Some(former) = self.holds.at(id) {
+            if former.id == id {
+                return Err("a reservation is made a second time");
+            }
+            if former.is_live() {
+                return Err("a slot is taken whose reservation has not ended");
+            }
+            if former.occupies() {
+                return Err("a slot is taken whose reservation is kept until it is shipped");
+            }
+        }
+        let expires_at = context.expires_at.ok_or("a reserve that never ends")?;
+        self.holds.enter(Hold::new(id, context.owner, expires_at, level, units));
+        context.begun = true;
+        Ok(())
+    }
+
+    #[inline]
+    fn take_from_hold(
+        &mut self,
+        level: LevelIndex,
+        units: u32,
+        context: &Context,
+        sold: bool,
+    ) -> Law {
+        let id = context.reservation.ok_or("the end of a hold without its reservation")?;
+        let hold = self.holds.get_mut(id).ok_or("the end of a reservation that is not there")?;
+        if !hold.is_live() {
+            return Err("a reservation ends a second time");
+        }
+        let line = hold.line_of(level).ok_or("a reservation without a line of this level")?;
+        line.held =
+            line.held.checked_sub(units).ok_or("it takes more from a reservation than it holds")?;
+        // No sum is more than what the line had at first.
+        let (sold, given_back) = if sold { (units, 0) } else { (0, units) };
+        *line =
+            HoldLine { sold: line.sold + sold, given_back: line.given_back + given_back, ..*line };
+        Ok(())
+    }
+
+    fn settle(&mut self, level: LevelIndex, units: u32, context: &Context) -> Law {
+        let hold = context.reservation.and_then(|id| self.holds.get_mut(id));
+        if let Some(line) = hold.and_then(|hold| hold.line_of(level)) {
+            line.settled = line.settled.saturating_add(units);
+            if line.settled > line.sold {
+                return Err("more of a reservation is shipped or cancelled than it sold");
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn end_if_empty(&mut self, context: &Context, expired: bool) {
+        if let Some(hold) = context.reservation.and_then(|id| self.holds.get_mut(id))
+            && hold.is_live()
+        {
+            let end = match () {
+                () if context.sold => Standing::Confirmed,
+                () if expired => Standing::Expired,
+                () => Standing::Released,
+            };
+            hold.end_if_empty(context.at, end);
+        }
+    }
+
+    /// Steps that commute may be logged in another order than they happened: the latest expiry
+    /// stands, and a hold that is over stays over.
+    fn extend(&mut self, context: &Context) -> Law {
+        let id = context.reservation.ok_or("an extension without a reservation")?;
+        let expires_at = context.expires_at.ok_or("an extension without an end")?;
+        if let Some(hold) = self.holds.get_mut(id).filter(|hold| hold.is_live()) {
+            hold.expires_at = hold.expires_at.max(expires_at);
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: EventType, line: &EntryLine, long: &Long, context: &Context) -> Law {
+        let fact = |wanted| fact(long, wanted);
+        match (event, line.subject) {
+            (EventType::Opened, _) => {
+                let built = fact("longest_ttl_ms").and_then(|value| value.parse().ok());
+                if built.is_some() && built != self.longest_ttl.built {
+                    self.longest_ttl = super::Setting { built, changed: None };
+                }
+                Ok(())
+            }
+            (EventType::WarehouseDefined, Subject::Warehouse(id)) => {
+                let name = fact("name").ok_or("a warehouse without a name")?;
+                let capacity = fact("capacity").and_then(|value| value.parse().ok());
+                let capacity = capacity.ok_or("a warehouse without a capacity")?;
+                self.define_warehouse(id, name, capacity, fact("threshold").and_then(threshold))
+            }
+            (EventType::ProductDefined, Subject::Product(id)) => {
+                let name = fact("name").ok_or("a product without a name")?;
+                self.define_product(id, name)
+            }
+            (EventType::LevelOpened, Subject::Level(handle)) => {
+                let (warehouse, product) = long.place.ok_or("a level that lies nowhere")?;
+                self.open_level(handle, warehouse, product)
+            }
+            (EventType::SettingChanged, subject) => match (fact("setting"), fact("value")) {
+                (Some(setting), Some(value)) => self.change(subject, setting, value),
+                _ => Err("a setting without a name or a value"),
+            },
+            (EventType::Extended, _) => self.extend(context),
+            (EventType::TransferRequested, Subject::Level(from)) => {
+                let target = line.other.ok_or("a transfer to nowhere")?;
+                if from.index() >= self.levels.len() || target.index() >= self.warehouses.len() {
+                    return Err("a transfer between places that were never defined");
+                }
+                let moved = context.transfer.unwrap_or_default();
+                self.transfers.request(long, (from, line.quantity), target, moved)
+            }
+            (EventType::TransferDecided, Subject::Level(_)) => {
+                self.transfers.decide(long, context.transfer.unwrap_or_default())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn define_warehouse(
+        &mut self,
+        id: WarehouseIndex,
+        name: &str,
+        capacity: u32,
+        threshold: Option<Option<u32>>,
+    ) -> Law {
+        let next = self.warehouses.len();
+        match self.warehouses.get_mut(id.index()) {
+            Some(known) if &*known.name != name => Err("a warehouse changes its name"),
+            Some(known) if known.on_hand > u64::from(capacity) => {
+                Err("a warehouse gets less room than what lies in it")
+            }
+            Some(known) => {
+                known.capacity = capacity;
+                if known.threshold.built != threshold {
+                    known.threshold = super::Setting { built: threshold, changed: None };
+                }
+                Ok(())
+            }
+            None if id.index() == next => {
+                self.warehouses.push(WarehouseState {
+                    name: name.into(),
+                    capacity,
+                    on_hand: 0,
+                    suspended: false,
+                    threshold: super::Setting { built: threshold, changed: None },
+                });
+                Ok(())
+            }
+            None => Err("a warehouse is defined out of turn"),
+        }
+    }
+
+    fn define_product(&mut self, id: ProductIndex, name: &str) -> Law {
+        if id.index() != self.products.len() {
+            return Err("a product is defined out of turn");
+        }
+        self.products.push(Arc::from(name));
+        Ok(())
+    }
+
+    fn open_level(
+        &mut self,
+        handle: LevelIndex,
+        warehouse: WarehouseIndex,
+        product: ProductIndex,
+    ) -> Law {
+        if handle.index() != self.levels.len() {
+            return Err("a level is opened out of turn");
+        }
+        if warehouse.index() >= self.warehouses.len() || product.index() >= self.products.len() {
+            return Err("a level is opened in a place that was never defined");
+        }
+        self.levels.push(LevelState::new(warehouse, product));
+        Ok(())
+    }
+
+    fn change(&mut self, subject: Subject, setting: &str, value: &str) -> Law {
+        const UNKNOWN: &str = "a setting of something that was never defined";
+        match (subject, setting) {
+            (Subject::None, "longest_ttl_ms") => {
+                self.longest_ttl.changed = value.parse().ok();
+            }
+            (Subject::Warehouse(id), "suspended") => {
+                self.warehouses.get_mut(id.index()).ok_or(UNKNOWN)?.suspended = value == "true";
+            }
+            (Subject::Warehouse(id), "threshold") => {
+                let warehouse = self.warehouses.get_mut(id.index()).ok_or(UNKNOWN)?;
+                warehouse.threshold.changed = threshold(value);
+            }
+            (Subject::Level(handle), "threshold") => {
+                // "of the warehouse" is no threshold of its own.
+                self.levels.get_mut(handle.index()).ok_or(UNKNOWN)?.threshold = threshold(value);
+            }
+            // A setting of a later version: nothing that stock depends on.
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The event of a transfer's request comes last in its record, behind what it moves.
+fn is_about_a_transfer(long: &Long) -> bool {
+    long.steps.lines.last().is_some_and(|line| {
+        matches!(
+            line.entry_type,
+            EntryType::Event(EventType::TransferRequested | EventType::TransferDecided)
+        )
+    })
+}
+
+/// What `manager::configure` shows: a number, or none.
+fn threshold(value: &str) -> Option<Option<u32>> {
+    match value {
+        "none" => Some(None),
+        number => number.parse().ok().map(Some),
+    }
+}

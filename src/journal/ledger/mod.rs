@@ -1,0 +1,165 @@
+//! The ledger: what a journal adds up to, entry by entry, with every law checked on each of them.
+//!
+//! It knows nothing of the engine: it believes the entries alone. Recovery makes an engine's state
+//! of it, verification only wants it to find nothing wrong.
+
+mod apply;
+pub(crate) mod holds;
+pub(crate) mod levels;
+pub(crate) mod state;
+#[cfg(all(test, not(loom)))]
+mod tests;
+pub(crate) mod transfers;
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use crate::audit::record::KeyMark;
+use crate::audit::view::Names;
+use crate::clock::Timestamp;
+use crate::reservation::id::ReservationId;
+use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
+
+use holds::Holds;
+use levels::{LevelState, WarehouseState};
+use transfers::Transfers;
+
+/// What all entries so far add up to.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub(crate) warehouses: Vec<WarehouseState>,
+    pub(crate) products: Vec<Arc<str>>,
+    /// By handle.
+    pub(crate) levels: Vec<LevelState>,
+    pub(crate) holds: Holds,
+    /// Callers' keys, oldest first; at most as many as are asked for.
+    pub(crate) keys: VecDeque<(KeyMark, Timestamp)>,
+    /// Holds that were taken anew, and under which id; as many.
+    pub(crate) retakes: VecDeque<(ReservationId, ReservationId, Timestamp)>,
+    keys_kept: usize,
+    /// Transfers that wait for approval, or waited.
+    pub(crate) transfers: Transfers,
+    /// The longest time to live, as it was last set, in milliseconds: by the builder, and at run time.
+    pub(crate) longest_ttl: Setting<u64>,
+    /// The next entry's number.
+    pub(crate) next_sequence: u64,
+    /// The latest time of any entry.
+    pub(crate) newest_at: Timestamp,
+}
+
+/// A setting that the builder gives, and that may be changed at run time. A builder that gives the
+/// same again leaves the change standing; one that gives another value has the last word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Setting<T> {
+    /// What the builder gave when it was last recorded.
+    pub(crate) built: Option<T>,
+    /// What was set since.
+    pub(crate) changed: Option<T>,
+}
+
+impl<T: Copy + PartialEq> Setting<T> {
+    /// What stands if the builder gives `given` now.
+    pub(crate) fn under(&self, given: T) -> T {
+        match self.changed {
+            Some(changed) if self.built == Some(given) => changed,
+            _ => given,
+        }
+    }
+}
+
+impl Names for Ledger {
+    fn level(&self, level: LevelIndex) -> Option<(WarehouseIndex, ProductIndex)> {
+        self.levels.get(level.index()).map(|level| (level.warehouse, level.product))
+    }
+
+    fn warehouse_name(&self, warehouse: WarehouseIndex) -> Option<Arc<str>> {
+        self.warehouses.get(warehouse.index()).map(|warehouse| Arc::clone(&warehouse.name))
+    }
+
+    fn product_name(&self, product: ProductIndex) -> Option<Arc<str>> {
+        self.products.get(product.index()).map(Arc::clone)
+    }
+
+    // Rarely asked, so that a hash map would cost more than it saves.
+
+    fn warehouse_id(&self, name: &str) -> Option<WarehouseIndex> {
+        let at = self.warehouses.iter().position(|warehouse| &*warehouse.name == name)?;
+        u16::try_from(at).ok().map(WarehouseIndex)
+    }
+
+    fn product_id(&self, name: &str) -> Option<ProductIndex> {
+        let at = self.products.iter().position(|product| &**product == name)?;
+        u32::try_from(at).ok().map(ProductIndex)
+    }
+}
+
+/// What can't have happened, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Broken {
+    pub(crate) sequence: u64,
+    pub(crate) what: String,
+}
+
+impl Ledger {
+    /// Nothing yet. The newest `keys_kept` keys will be remembered.
+    pub(crate) fn new(keys_kept: usize) -> Self {
+        Self {
+            warehouses: Vec::new(),
+            products: Vec::new(),
+            levels: Vec::new(),
+            holds: Holds::default(),
+            keys: VecDeque::new(),
+            retakes: VecDeque::new(),
+            keys_kept,
+            transfers: Transfers::default(),
+            longest_ttl: Setting::default(),
+            next_sequence: 1,
+            newest_at: Timestamp::default(),
+        }
+    }
+
+    /// Whether what the levels have in reserve is what holds and sales account for: no unit is
+    /// promised twice. True after every entry; slow, so asked at the end.
+    pub(crate) fn check_totals(&self) -> Result<(), Broken> {
+        let mut held = vec![0_u64; self.levels.len()];
+        let lines = self.holds.live().flat_map(|hold| hold.lines());
+        let by_holds = lines.map(|line| (line.level, line.held));
+        let requests = self.transfers.open().filter(|request| request.held);
+        let by_requests = requests.map(|request| (request.from, request.units));
+        for (level, units) in by_holds.chain(by_requests) {
+            if let Some(held) = held.get_mut(level.index()) {
+                *held += u64::from(units);
+            }
+        }
+        for (handle, (level, held)) in self.levels.iter().zip(held).enumerate() {
+            if u64::from(level.reserved) != held + u64::from(level.sold) {
+                let what = format!(
+                    "level {handle} has {} reserved, but {held} held and {} sold",
+                    level.reserved, level.sold
+                );
+                return Err(Broken { sequence: self.next_sequence - 1, what });
+            }
+        }
+        self.check_definitions()
+    }
+
+    /// Whether no warehouse, product or level was defined under two numbers: an engine finds each by its
+    /// name, and would find one of the two only.
+    fn check_definitions(&self) -> Result<(), Broken> {
+        let twice = |what| Err(Broken { sequence: self.next_sequence - 1, what });
+        let mut names = HashSet::new();
+        if let Some(again) = self.warehouses.iter().find(|it| !names.insert(&it.name)) {
+            return twice(format!("warehouse {:?} was defined under two numbers", again.name));
+        }
+        names.clear();
+        if let Some(again) = self.products.iter().find(|name| !names.insert(name)) {
+            return twice(format!("product {again:?} was defined under two numbers"));
+        }
+        let mut places = HashSet::new();
+        let again = self.levels.iter().position(|it| !places.insert((it.warehouse, it.product)));
+        match again {
+            Some(handle) => twice(format!("level {handle} lies where another one does")),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+use super::*;
+use crate::audit::entry::{AdjustmentType, EntryType, EventType};
+use crate::audit::record::{EntryLine, Step, Subject};
+use crate::journal::format::decode::{Decoded, Long};
+use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
+
+const SF: WarehouseIndex = WarehouseIndex(0);
+const LAPTOP: LevelIndex = LevelIndex(0);
+
+fn moment(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn id(slot: u32, born: u64) -> ReservationId {
+    ReservationId::new(moment(born), slot, 7)
+}
+
+fn event(event: EventType, subject: Subject, facts: &[(&str, &str)]) -> Long {
+    let mut long = Long::default();
+    long.steps.lines.push(EntryLine {
+        entry_type: event.into(),
+        subject,
+        quantity: 0,
+        other: None,
+    });
+    facts.iter().for_each(|(name, value)| long.steps.note(name, value));
+    long
+}
+
+/// A ledger with ten laptops in a warehouse for twenty.
+fn ledger() -> Ledger {
+    let mut ledger = Ledger::new(10);
+    let warehouse = [("name", "SF"), ("capacity", "20"), ("threshold", "none")];
+    let mut opened = event(EventType::LevelOpened, Subject::Level(LAPTOP), &[]);
+    opened.place = Some((SF, ProductIndex(0)));
+    for long in [
+        event(EventType::WarehouseDefined, Subject::Warehouse(SF), &warehouse),
+        event(EventType::ProductDefined, Subject::Product(ProductIndex(0)), &[("name", "LAPTOP")]),
+        opened,
+    ] {
+        ledger.apply(&Decoded::Long(&long)).expect("legal");
+    }
+    take(&mut ledger, AdjustmentType::Received, 10, None).expect("room");
+    ledger
+}
+
+fn take(
+    ledger: &mut Ledger,
+    movement: AdjustmentType,
+    units: u32,
+    hold: Option<ReservationId>,
+) -> Result<(), Broken> {
+    let mut step = Step::new(movement, moment(5), LAPTOP, units).expires_at(moment(100));
+    if let Some(id) = hold {
+        step = step.reservation(id);
+    }
+    ledger.apply(&Decoded::Step(step))
+}
+
+/// A movement, how many units, and of which hold.
+type Moved = (AdjustmentType, u32, Option<ReservationId>);
+
+fn what(result: Result<(), Broken>) -> Result<(), String> {
+    result.map_err(|broken| broken.what)
+}
+
+#[test]
+fn a_legal_history_adds_up() {
+    use AdjustmentType::{Damaged, Reserved, Returned, SaleCancelled, Shipped, Sold};
+    let mut ledger = ledger();
+    for (movement, units, hold) in [
+        (Reserved, 6, Some(id(1, 1))),
+        (Sold, 2, Some(id(1, 1))),
+        (Returned, 1, Some(id(1, 1))),
+        (Sold, 3, Some(id(1, 1))),
+        (Shipped, 4, None),
+        (SaleCancelled, 1, None),
+        (Damaged, 2, None),
+        (Reserved, 1, Some(id(1, 2))),
+    ] {
+        take(&mut ledger, movement, units, hold).expect("legal");
+        ledger.check_totals().expect("every unit is accounted for");
+    }
+    let level = ledger.levels[0];
+    assert_eq!((level.available, level.reserved, level.sold), (3, 1, 0));
+    assert_eq!(ledger.warehouses[0].on_hand, 4);
+    assert_eq!(ledger.holds.live().count(), 1);
+}
+
+#[test]
+fn what_can_not_have_happened_is_told() {
+    use AdjustmentType::{Received, Reserved, Returned, SaleCancelled, Shipped, Sold};
+    let broken: [(&[Moved], &str); 11] = [
+        (&[(Reserved, 11, Some(id(1, 1)))], "it takes more than was available"),
+        (&[(Reserved, 1, None)], "a reserve without a reservation"),
+        (&[(Received, 11, None)], "the warehouse holds more than its capacity"),
+        (&[(Received, 0, None)], "a quantity that can't be"),
+        (&[(Shipped, 1, None)], "it takes more than was sold"),
+        (&[(SaleCancelled, 1, None)], "it takes more than was sold"),
+        (&[(Sold, 1, Some(id(1, 1)))], "it sells more than was reserved"),
+        (
+            &[(Reserved, 2, Some(id(1, 1))), (Sold, 1, Some(id(2, 1)))],
+            "the end of a reservation that is not there",
+        ),
+        (
+            &[(Reserved, 2, Some(id(1, 1))), (Reserved, 2, Some(id(1, 2)))],
+            "a slot is taken whose reservation has not ended",
+        ),
+        (
+            &[
+                (Reserved, 2, Some(id(1, 1))),
+                (Reserved, 2, Some(id(2, 1))),
+                (Returned, 3, Some(id(1, 1))),
+            ],
+            "it takes more from a reservation than it holds",
+        ),
+        (
+            &[
+                (Reserved, 2, Some(id(1, 1))),
+                (Reserved, 2, Some(id(2, 1))),
+                (Returned, 2, Some(id(1, 1))),
+                (Returned, 2, Some(id(1, 1))),
+            ],
+            "a reservation ends a second time",
+        ),
+    ];
+    for (steps, expected) in broken {
+        let mut ledger = ledger();
+        let (last, before) = steps.split_last().expect("steps");
+        for (movement, units, hold) in before {
+            take(&mut ledger, *movement, *units, *hold).expect("legal");
+        }
+        let result = take(&mut ledger, last.0, last.1, last.2);
+        assert_eq!(what(result), Err(expected.to_owned()), "{steps:?}");
+    }
+}
+
+#[test]
+fn a_hold_stays_over_and_keeps_its_latest_expiry() {
+    let mut ledger = ledger();
+    take(&mut ledger, AdjustmentType::Reserved, 2, Some(id(1, 1))).expect("stock");
+    let extend = |ledger: &mut Ledger, millis| {
+        let step = Step::new(EventType::Extended, moment(6), LAPTOP, 0).reservation(id(1, 1));
+        ledger.apply(&Decoded::Step(step.expires_at(moment(millis)))).expect("legal");
+        ledger.holds.at(id(1, 1)).expect("a hold").expires_at
+    };
+    assert_eq!(extend(&mut ledger, 300), moment(300));
+    assert_eq!(extend(&mut ledger, 200), moment(300));
+    take(&mut ledger, AdjustmentType::Returned, 2, Some(id(1, 1))).expect("held");
+    assert_eq!(extend(&mut ledger, 400), moment(300));
+}
+
+#[test]
+fn a_ledger_is_read_back_from_its_bytes_and_no_bytes_make_it_panic() {
+    let mut ledger = ledger();
+    for (movement, units, hold) in [
+        (AdjustmentType::Reserved, 4, Some(id(70_000, 1))),
+        (AdjustmentType::Reserved, 2, Some(id(u32::MAX, 1))),
+        (AdjustmentType::Sold, 3, Some(id(70_000, 1))),
+        (AdjustmentType::Shipped, 1, Some(id(70_000, 1))),
+        (AdjustmentType::Returned, 2, Some(id(u32::MAX, 1))),
+    ] {
+        take(&mut ledger, movement, units, hold).expect("legal");
+    }
+    let bytes = ledger.to_bytes(10);
+    let again = Ledger::from_bytes(&bytes, 10).expect("a ledger");
+    assert_eq!(again.to_bytes(10), bytes);
+    assert_eq!((&again.levels, &again.warehouses), (&ledger.levels, &ledger.warehouses));
+    assert!(ledger.holds.all().all(|hold| again.holds.at(hold.id) == Some(hold)));
+    for place in 0..bytes.len() {
+        assert!(Ledger::from_bytes(&bytes[..place], 10).is_err(), "cut at {place}");
+        for bit in 0..8 {
+            let mut flipped = bytes.clone();
+            flipped[place] ^= 1 << bit;
+            let _ = Ledger::from_bytes(&flipped, 10);
+        }
+    }
+}
+
+#[test]
+fn a_setting_of_the_builder_is_the_last_word_only_if_it_is_new() {
+    let changed = Setting { built: Some(20), changed: Some(30) };
+    assert_eq!((changed.under(20), changed.under(25)), (30, 25));
+    assert_eq!(Setting::default().under(7), 7);
+}
+
+#[test]
+fn a_slot_far_beyond_all_others_takes_no_room() {
+    let mut ledger = ledger();
+    take(&mut ledger, AdjustmentType::Reserved, 1, Some(id(u32::MAX, 1))).expect("stock");
+    take(&mut ledger, AdjustmentType::Reserved, 1, Some(id(70_000, 1))).expect("stock");
+    take(&mut ledger, AdjustmentType::Reserved, 1, Some(id(0, 1))).expect("stock");
+    assert_eq!(ledger.holds.live().count(), 3);
+    take(&mut ledger, AdjustmentType::Sold, 1, Some(id(u32::MAX, 1))).expect("held");
+    assert_eq!(ledger.holds.live().count(), 2);
+}
+
+#[test]
+fn every_type_of_entry_has_its_place_in_a_replay() {
+    for code in 0..64 {
+        if let Some(EntryType::Event(event)) = EntryType::from_code(code) {
+            // An event on a level that bears nothing is passed over, or says what it lacks.
+            let step = Step::new(event, moment(1), LAPTOP, 0);
+            let extended = event == EventType::Extended;
+            assert_eq!(ledger().apply(&Decoded::Step(step)).is_err(), extended, "{event}");
+        }
+    }
+}

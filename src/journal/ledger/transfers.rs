@@ -1,0 +1,203 @@
+//! Transfers that wait for approval, as the entries tell of them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::mem;
+
+use crate::audit::entry::EventType;
+use crate::audit::record::{DECIDED_KEPT, EntryLine};
+use crate::clock::Timestamp;
+use crate::journal::format::decode::Long;
+use crate::stock::handle::{LevelIndex, WarehouseIndex};
+
+/// A request for a transfer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TransferState {
+    pub(crate) number: u64,
+    pub(crate) from: LevelIndex,
+    pub(crate) target: WarehouseIndex,
+    pub(crate) units: u32,
+    /// Its units are held until the decision.
+    pub(crate) held: bool,
+    pub(crate) at: Timestamp,
+    pub(crate) decision: Option<Decision>,
+}
+
+/// How a request was decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Decision {
+    pub(crate) outcome: DecisionOutcome,
+    /// Empty if it was erased.
+    pub(crate) by: String,
+    pub(crate) at: Timestamp,
+    pub(crate) reason: Option<String>,
+}
+
+/// Who decided, and why.
+pub(crate) type Texts = (String, Option<String>);
+
+impl Decision {
+    /// Erases who decided, and why; `false` if that was erased before.
+    fn erase_texts(&mut self) -> bool {
+        let was_there = !self.by.is_empty() || self.reason.is_some();
+        (self.by, self.reason) = (String::new(), None);
+        was_there
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DecisionOutcome {
+    Approved,
+    Rejected,
+    /// So many units were available.
+    Short(u32),
+    /// There was room for so many.
+    OverCapacity(u32),
+}
+
+/// All requests that are open, and the newest of those that were decided.
+#[derive(Debug, Default)]
+pub(crate) struct Transfers {
+    open: BTreeMap<u64, TransferState>,
+    /// The oldest decision first.
+    decided: VecDeque<TransferState>,
+    /// The greatest number of any request.
+    pub(crate) newest: u64,
+}
+
+/// What the lines of a record that requests a transfer, or decides on one, moved before its event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct TransferMoves {
+    pub(super) held: Option<(LevelIndex, u32)>,
+    pub(super) given_back: Option<(LevelIndex, u32)>,
+    pub(super) moved_out: Option<(LevelIndex, u32)>,
+}
+
+pub(super) type Law = Result<(), &'static str>;
+
+impl Transfers {
+    pub(crate) fn open(&self) -> impl Iterator<Item = &TransferState> {
+        self.open.values()
+    }
+
+    /// Those that were decided, the oldest decision first, and then the open ones.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &TransferState> {
+        self.decided.iter().chain(self.open.values())
+    }
+
+    /// The numbers of those that were decided, the oldest decision first.
+    pub(crate) fn decided(&self) -> impl Iterator<Item = u64> {
+        self.decided.iter().map(|request| request.number)
+    }
+
+    /// Erases who decided on these requests, and why; `false` if nothing says so.
+    pub(crate) fn erase_texts(&mut self, of: &BTreeSet<u64>) -> bool {
+        let mut erased = false;
+        for request in self.decided.iter_mut().filter(|request| of.contains(&request.number)) {
+            erased |= request.decision.as_mut().is_some_and(Decision::erase_texts);
+        }
+        erased
+    }
+
+    /// Takes out who decided on each request, and why, in their order.
+    pub(crate) fn take_texts(&mut self) -> Vec<Texts> {
+        let decisions = self.decided.iter_mut().filter_map(|request| request.decision.as_mut());
+        decisions.map(|it| (mem::take(&mut it.by), it.reason.take())).collect()
+    }
+
+    /// Enters a request as it was once found, the oldest decision first.
+    pub(super) fn enter(&mut self, request: TransferState) {
+        match request.decision {
+            None => drop(self.open.insert(request.number, request)),
+            Some(_) => self.decided.push_back(request),
+        }
+    }
+
+    pub(super) fn request(
+        &mut self,
+        long: &Long,
+        (from, units): (LevelIndex, u32),
+        target: WarehouseIndex,
+        moved: TransferMoves,
+    ) -> Law {
+        let number = number_in(long)?;
+        // Requests that race may be logged in another order than they got their numbers.
+        let known = |known: &TransferState| known.number == number;
+        if number <= self.newest
+            && (self.open.contains_key(&number) || self.decided.iter().any(known))
+        {
+            return Err("a transfer is requested a second time");
+        }
+        let held = match moved.held {
+            None => false,
+            Some(held) if held == (from, units) => true,
+            Some(_) => return Err("a transfer's request holds other units than it asks for"),
+        };
+        let at = long.steps.header.at;
+        let request = TransferState { number, from, target, units, held, at, decision: None };
+        self.open.insert(number, request);
+        self.newest = self.newest.max(number);
+        Ok(())
+    }
+
+    pub(super) fn decide(&mut self, long: &Long, moved: TransferMoves) -> Law {
+        let number = number_in(long)?;
+        let mut request = self
+            .open
+            .remove(&number)
+            .ok_or("a decision on a transfer that does not wait for one")?;
+        let own = Some((request.from, request.units));
+        if moved.given_back != own.filter(|_| request.held) {
+            return Err("a decision gives back other units than its request held");
+        }
+        let outcome = match fact(long, "outcome") {
+            Some("approved") => DecisionOutcome::Approved,
+            Some("rejected") => DecisionOutcome::Rejected,
+            Some("failed") => failure_in(long)?,
+            _ => return Err("a decision without an outcome"),
+        };
+        if moved.moved_out != own.filter(|_| outcome == DecisionOutcome::Approved) {
+            return Err("a decision moves other units than its request asked for");
+        }
+        let at = fact(long, "decidedAt").and_then(|at| at.parse().ok());
+        request.decision = Some(Decision {
+            outcome,
+            by: fact(long, "decidedBy").unwrap_or_default().to_owned(),
+            at: at.map_or(long.steps.header.at, Timestamp::from_millis),
+            reason: fact(long, "reason").map(str::to_owned),
+        });
+        self.decided.push_back(request);
+        if self.decided.len() > DECIDED_KEPT {
+            self.decided.pop_front();
+        }
+        Ok(())
+    }
+}
+
+/// The first pair of this name: the engine's own pairs come before the caller's.
+pub(super) fn fact<'a>(long: &'a Long, wanted: &str) -> Option<&'a str> {
+    let mut pairs = long.steps.metadata.iter();
+    pairs.find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
+}
+
+/// The number of the request on which this record decides, if it decides on one.
+pub(crate) fn decided_in(long: &Long) -> Option<u64> {
+    let decides = |line: &EntryLine| line.entry_type == EventType::TransferDecided.into();
+    long.steps.lines.iter().any(decides).then(|| number_in(long).ok()).flatten()
+}
+
+fn number_in(long: &Long) -> Result<u64, &'static str> {
+    let number = fact(long, "transferRequestId").and_then(|number| number.parse().ok());
+    // Numbers are given in order, so that there is always a next one.
+    let number = number.filter(|number| *number <= u64::MAX / 2);
+    number.ok_or("a transfer's request without a number")
+}
+
+fn failure_in(long: &Long) -> Result<DecisionOutcome, &'static str> {
+    let mut pairs = long.steps.metadata.iter();
+    let failure = pairs.find_map(|(name, value)| match name.as_str() {
+        "available" => value.parse().ok().map(DecisionOutcome::Short),
+        "room" => value.parse().ok().map(DecisionOutcome::OverCapacity),
+        _ => None,
+    });
+    failure.ok_or("a decision that failed, and does not say why")
+}

@@ -1,0 +1,59 @@
+//! A copy of a journal, made while it is written.
+
+use crate::error::JournalError;
+use crate::journal::format::head::JournalHead;
+use crate::journal::format::segment::Point;
+use crate::journal::layout::begin_mark;
+use crate::journal::layout::checkpoint_file;
+use crate::journal::layout::{Layout, PathSegment, failed};
+use crate::journal::maintenance::retention;
+use crate::journal::storage::Storage;
+
+/// Copies the journal in `from` up to what is on the disk, as `durable` says. The copy is as a crash
+/// could have left the journal at that point. Nothing may be taken away meanwhile.
+pub(crate) fn copy(
+    from: &dyn Storage,
+    to: &dyn Storage,
+    durable: impl Fn() -> Point,
+) -> Result<JournalHead, JournalError> {
+    let _lock = to.lock().map_err(|error| failed("lock", "the copy", &error))?;
+    let mut there = to.list().map_err(|error| failed("list", "the copy", &error))?;
+    there.retain(|name| name != "lock");
+    if let Some(name) = there.first() {
+        let reason = std::io::ErrorKind::DirectoryNotEmpty.into();
+        return Err(failed("copy into a directory with", name, &reason));
+    }
+    loop {
+        // Before the end is looked at, which then lies behind all of them.
+        let checkpoints = checkpoint_file::list(from)?;
+        let end = durable();
+        let layout = Layout::find(from)?;
+        let ends_in = |it: &PathSegment| it.header.number == end.segment;
+        let Some(last) = layout.path.iter().position(ends_in) else {
+            // The writer has begun afresh between the two looks.
+            continue;
+        };
+        for (index, segment) in layout.path[..=last].iter().enumerate() {
+            let length = if index == last { end.length } else { segment.limit };
+            copy_file(from, to, &segment.name, length)?;
+        }
+        if layout.trimmed.is_some() {
+            // It can't be read from its beginning.
+            for name in checkpoints.iter().map(String::as_str).chain([begin_mark::NAME]) {
+                let length = from.length(name).map_err(|error| failed("read", name, &error))?;
+                copy_file(from, to, name, length)?;
+            }
+        }
+        to.sync_directory().map_err(|error| failed("sync", "the copy", &error))?;
+        return Ok(JournalHead { sequence: end.sequence, hash: end.hash });
+    }
+}
+
+fn copy_file(
+    from: &dyn Storage,
+    to: &dyn Storage,
+    name: &str,
+    length: u64,
+) -> Result<(), JournalError> {
+    retention::copy(from, to, name, name, length).map_err(|error| failed("copy", name, &error))
+}

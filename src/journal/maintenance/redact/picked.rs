@@ -1,0 +1,100 @@
+//! Which records lose their notes, and where those lie.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::{ControlFlow, Range};
+
+use crate::journal::format::decode::{Decoded, Decoder};
+use crate::journal::ledger::Ledger;
+use crate::journal::ledger::transfers::decided_in;
+use crate::journal::maintenance::redact::EraseRequest;
+use crate::journal::reader::{FoundBatch, Segment};
+use crate::journal::recovery::replay::Visitor;
+
+/// The records that were picked, and where their notes lie.
+pub(super) struct Picked<'a> {
+    request: EraseRequest<'a>,
+    /// The first entries of those of the present batch.
+    marked: HashSet<u64>,
+    /// It was told to stop.
+    stopped: bool,
+    /// Blocks of notes by the name of their segment.
+    pub(super) edits: BTreeMap<String, Vec<Range<usize>>>,
+    pub(super) count: u64,
+    /// The first entries of all that have no notes any more, as far as they are to be named.
+    pub(super) records: BTreeSet<u64>,
+    /// The transfers whose decision has lost its texts, or of whose decision no record is left.
+    pub(super) decisions: BTreeSet<u64>,
+}
+
+impl<'a> Picked<'a> {
+    /// Nothing yet, of a journal that begins with `beginning`.
+    pub(super) fn new(request: EraseRequest<'a>, beginning: &Ledger) -> Self {
+        Self {
+            request,
+            marked: HashSet::new(),
+            stopped: false,
+            edits: BTreeMap::new(),
+            count: 0,
+            records: BTreeSet::new(),
+            decisions: beginning.transfers.decided().collect(),
+        }
+    }
+}
+
+impl Visitor for Picked<'_> {
+    fn looks_back(&self) -> bool {
+        true
+    }
+
+    fn record(&mut self, ledger: &Ledger, first: u64, decoded: &Decoded<'_>) -> ControlFlow<()> {
+        if self.stopped {
+            return ControlFlow::Break(());
+        }
+        let Decoded::Long(long) = decoded else { return ControlFlow::Continue(()) };
+        if !long.erased && first <= self.request.last {
+            let metadata = decoded.metadata();
+            let mut entries = decoded.views().zip(first..);
+            let wanted = &mut self.request.wanted;
+            if entries.any(|(view, at)| wanted(&view.to_entry(at, ledger, &metadata))) {
+                self.marked.insert(first);
+            }
+        }
+        // What an earlier attempt has erased counts too: who remembers it may not have been told.
+        let is_bare = long.erased || self.marked.contains(&first);
+        if is_bare && first + decoded.entries() > self.request.remembered {
+            self.records.insert(first);
+        }
+        if let Some(number) = decided_in(long) {
+            match is_bare {
+                true => drop(self.decisions.insert(number)),
+                false => drop(self.decisions.remove(&number)),
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn batch(&mut self, segment: &Segment, found: &FoundBatch, _: u64) {
+        self.stopped = (self.request.stop)();
+        if self.marked.is_empty() {
+            return;
+        }
+        let (records, notes) =
+            (&segment.bytes[found.records.clone()], &segment.bytes[found.notes.clone()]);
+        let mut decoder = Decoder::new(records, notes, found.header.base);
+        let mut first = found.header.first_sequence;
+        loop {
+            let before = decoder.notes_left();
+            // It was decoded a moment ago.
+            let Ok(Some(decoded)) = decoder.next() else { break };
+            let sequence = first;
+            first += decoded.entries();
+            let after = decoder.notes_left();
+            if after < before && self.marked.contains(&sequence) {
+                let block = found.notes.end - before..found.notes.end - after;
+                self.edits.entry(segment.name.clone()).or_default().push(block);
+                self.count += 1;
+            }
+        }
+        self.marked.clear();
+    }
+}

@@ -1,0 +1,218 @@
+//! Erasing notes in the files of a journal: those that nobody writes any more.
+
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::io;
+use std::ops::Range;
+
+use crate::audit::log::Redacted;
+use crate::error::JournalError;
+use crate::journal::format::batch::{self, body_sum};
+use crate::journal::format::notes::ERASED;
+use crate::journal::format::segment::{self, HEADER, SegmentHeader, Start};
+use crate::journal::layout::begin_mark;
+use crate::journal::layout::checkpoint_file;
+use crate::journal::layout::{JournalDir, Layout, PathSegment, damaged, failed, remove_file};
+use crate::journal::ledger::Ledger;
+use crate::journal::maintenance::redact::picked::Picked;
+use crate::journal::maintenance::redact::{EraseRequest, Erased};
+use crate::journal::reader::find;
+use crate::journal::recovery::replay::replay;
+use crate::journal::recovery::start;
+use crate::journal::storage::Storage;
+
+/// Where a journal's files lie. Whoever erases in them has its lock, and the archive's.
+pub(crate) struct Places<'a> {
+    pub(crate) journal: &'a dyn Storage,
+    pub(crate) archive: Option<&'a dyn Storage>,
+    /// Tells what is left unfinished here from what another process leaves.
+    pub(crate) opening: u64,
+}
+
+/// Takes a storage for writing.
+pub(crate) fn lock(storage: &dyn Storage) -> Result<Box<dyn Any + Send + Sync>, JournalError> {
+    storage.lock().map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => JournalError::Locked,
+        _ => failed("lock", "", &error),
+    })
+}
+
+impl Places<'_> {
+    /// Erases what is asked for in the segments of `dir`, which is journal and archive as one; of them is
+    /// written any more. `None` if it was told to stop. Checkpoints are left to [`erase_texts`](Self::erase_texts).
+    ///
+    /// Each file is replaced at once. What lies in both places goes from the archive first: as long as
+    /// the journal's own has the notes, they are found again.
+    ///
+    /// # Errors
+    /// As [`redact`](crate::redact).
+    pub(crate) fn erase(
+        &self,
+        mut dir: JournalDir<'_>,
+        request: EraseRequest<'_>,
+    ) -> Result<Option<Erased>, JournalError> {
+        let mark = begin_mark::read(self.journal)?;
+        let is_seen = self.archive.is_some() && dir.layout.trimmed.is_none();
+        if !is_seen && mark.is_some_and(|mark| mark.archived) {
+            // They would stay in the archive.
+            return Err(JournalError::Trimmed { oldest: dir.layout.oldest() });
+        }
+        let mut ledger = match dir.layout.trimmed {
+            Some(_) => start::begin_trimmed(&mut dir, 0)?.1,
+            None => Ledger::new(0),
+        };
+        let (stop, newest) = (request.stop, request.newest);
+        let mut picked = Picked::new(request, &ledger);
+        let outcome = replay(&dir, &mut ledger, &mut picked, None)?;
+        if stop() {
+            return Ok(None);
+        }
+        if let Some(torn) = outcome.torn {
+            let what = format!("a torn tail, which an engine has to cut first: {}", torn.what);
+            return Err(damaged(&torn.file, torn.offset, what));
+        }
+        let Picked { mut edits, count, records, decisions, .. } = picked;
+        let mut redacted = Redacted { records: count, segments: 0 };
+        for on_path in &dir.layout.path {
+            let edits = edits.remove(&on_path.name).unwrap_or_default();
+            let mut anew = false;
+            for storage in self.archive.into_iter().chain([self.journal]) {
+                #[cfg(planted = "archive_keeps_notes")]
+                if !std::ptr::eq(storage, self.journal) {
+                    continue;
+                }
+                if stop() {
+                    return Ok(None);
+                }
+                anew |= erase_in_segment(storage, on_path, &edits)?;
+            }
+            redacted.segments += usize::from(anew);
+        }
+        #[cfg(not(planted = "given_up_notes_stay"))]
+        for storage in self.archive.into_iter().chain([self.journal]) {
+            remove_given_up(storage, &dir.layout, newest)?;
+        }
+        Ok(Some(Erased { redacted, records, decisions }))
+    }
+
+    /// Erases in checkpoints who decided on these transfers, and why.
+    ///
+    /// # Errors
+    /// What the storage says.
+    pub(crate) fn erase_texts(&self, decisions: &BTreeSet<u64>) -> Result<(), JournalError> {
+        erase_texts(self.journal, self.opening, decisions)
+    }
+}
+
+/// Writes each checkpoint anew that says who decided on one of these transfers, and why, without that.
+/// One that can't be read goes: nobody knows what it says.
+fn erase_texts(
+    storage: &dyn Storage,
+    opening: u64,
+    decisions: &BTreeSet<u64>,
+) -> Result<(), JournalError> {
+    checkpoint_file::remove_unfinished(storage)?;
+    for name in checkpoint_file::list(storage)? {
+        let header = checkpoint_file::read_header(storage, &name);
+        let keys = header.map_or(0, |it| usize::try_from(it.keys).unwrap_or(usize::MAX));
+        match start::read(storage, &name, keys) {
+            Ok((header, mut ledger)) => {
+                if ledger.transfers.erase_texts(decisions) {
+                    checkpoint_file::write(storage, opening, header, &ledger.to_bytes(keys))
+                        .map_err(|error| failed("write", &name, &error))?;
+                }
+            }
+            Err(JournalError::Damaged { .. }) => {
+                remove_file(storage, &name)?;
+                storage.sync_directory().map_err(|error| failed("sync", "", &error))?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Writes a segment anew without the notes at `edits` and without what was given up behind it; `false`
+/// if there is nothing to be erased in it here.
+fn erase_in_segment(
+    storage: &dyn Storage,
+    on_path: &PathSegment,
+    edits: &[Range<usize>],
+) -> Result<bool, JournalError> {
+    let name = &on_path.name;
+    let told = |error: io::Error| failed("read", name, &error);
+    match storage.length(name) {
+        // It is in the other place.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        length => {
+            let given_up = length.map_err(told)? > on_path.limit;
+            if edits.is_empty() && !given_up {
+                return Ok(false);
+            }
+        }
+    }
+    let mut bytes = storage.read(name, 0, on_path.limit).map_err(told)?;
+    if is_anothers(&bytes, on_path.header.journal) {
+        return Err(JournalError::OtherJournal { file: name.clone() });
+    }
+    if edits.iter().any(|edit| edit.end > bytes.len()) {
+        // The one that was read lies in the other place.
+        let what = "a segment that is shorter than its copy".to_owned();
+        return Err(damaged(name, bytes.len() as u64, what));
+    }
+    erase(&mut bytes, on_path.header.number, edits);
+    begin_mark::replace(storage, name, &bytes).map_err(|error| failed("write", name, &error))?;
+    Ok(true)
+}
+
+/// Whether a file that begins like this is a segment of another journal. What can't be read is nobody's.
+fn is_anothers(beginning: &[u8], journal: u128) -> bool {
+    match SegmentHeader::read(beginning) {
+        Start::Header(header) => header.journal != journal,
+        Start::Later(_) => true,
+        Start::Unreadable => false,
+    }
+}
+
+/// Overwrites the blocks at `edits` with zeros, and sets the batches' checksums right.
+fn erase(bytes: &mut [u8], seed: u64, edits: &[Range<usize>]) {
+    for edit in edits {
+        bytes[edit.clone()].fill(0);
+        bytes[edit.start] = ERASED;
+    }
+    let mut offset = HEADER;
+    while let Ok(found) = find(bytes, offset, seed) {
+        offset = found.end();
+        let mut header = found.header;
+        header.body_sum = body_sum(&bytes[found.records.start..found.notes.end]);
+        bytes[found.offset..found.offset + batch::HEADER].copy_from_slice(&header.to_bytes(seed));
+    }
+}
+
+/// Removes segments on no way to the journal's start, and those of it that were never finished: what they
+/// hold may have been erased elsewhere. Newer ones than `newest` are somebody's who writes.
+fn remove_given_up(
+    storage: &dyn Storage,
+    layout: &Layout,
+    newest: u64,
+) -> Result<(), JournalError> {
+    let Some(journal) = layout.head().map(|head| head.header.journal) else { return Ok(()) };
+    let mut removed = false;
+    for name in storage.list().map_err(|error| failed("list", "", &error))? {
+        let finished = name.strip_suffix(segment::UNFINISHED).unwrap_or(&name);
+        let on_path = layout.path.iter().any(|it| it.name == name);
+        if segment::number_of(finished).is_none_or(|number| number > newest) || on_path {
+            continue;
+        }
+        let beginning = storage.read(&name, 0, HEADER as u64);
+        let beginning = beginning.map_err(|error| failed("read", &name, &error))?;
+        if !is_anothers(&beginning, journal) {
+            remove_file(storage, &name)?;
+            removed = true;
+        }
+    }
+    match removed {
+        true => storage.sync_directory().map_err(|error| failed("sync", "", &error)),
+        false => Ok(()),
+    }
+}

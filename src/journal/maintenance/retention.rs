@@ -1,0 +1,282 @@
+//! How long a journal keeps its old segments, and what becomes of them then.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::error::JournalError;
+use crate::journal::format::batch::{self, BatchHeader};
+use crate::journal::format::segment::{self, SegmentHeader, Start, UNFINISHED};
+use crate::journal::layout::begin_mark::{self, BeginMark};
+use crate::journal::layout::checkpoint_file;
+use crate::journal::layout::{JournalDir, PathSegment, failed, remove_file};
+use crate::journal::recovery::start;
+use crate::journal::storage::Storage;
+use crate::journal::storage::files::FileStorage;
+
+/// How many checkpoints are left in a journal: one more than is needed, in case the newest gets damaged.
+pub(crate) const KEPT: usize = 2;
+
+/// What becomes of a journal's old segments: see
+/// [`JournalOptions::retention`](crate::JournalOptions::retention).
+///
+/// Only segments that no recovery needs go: those that both of the kept checkpoints cover. Of these, the
+/// oldest go first; all of them, unless [`older_than`](Self::older_than) or
+/// [`over_bytes`](Self::over_bytes) says otherwise. With both, it is enough that one of them says so.
+///
+/// ```
+/// # let directory = std::env::temp_dir().join(format!("stockade-trim-{}", std::process::id()));
+/// use std::time::Duration;
+/// use stockade::{InventoryManager, JournalOptions, JournalReader, JournalRetention};
+/// let (here, archive) = (directory.join("journal"), directory.join("archive"));
+/// let keep = JournalRetention::archive(&archive)
+///     .older_than(Duration::from_secs(7 * 24 * 60 * 60))
+///     .over_bytes(20 << 30);
+/// let journal = JournalOptions::directory(&here).retention(keep);
+/// let manager = InventoryManager::builder().warehouse("SF").journal(journal).build()?;
+/// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+/// drop(manager);
+/// // All of it, from the first entry on, wherever it lies by now.
+/// assert_eq!(JournalReader::new(&here).archive(&archive).verify(None)?.oldest, 1);
+/// # std::fs::remove_dir_all(&directory)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Default)]
+#[must_use = "it says nothing until a builder has it"]
+pub struct JournalRetention {
+    fate: Fate,
+    age: Option<Duration>,
+    bytes: Option<u64>,
+}
+
+#[derive(Clone, Default)]
+enum Fate {
+    #[default]
+    Stay,
+    Go,
+    Archive(Arc<dyn Storage>),
+}
+
+impl JournalRetention {
+    /// All segments stay. The default.
+    pub fn keep_all() -> Self {
+        Self::default()
+    }
+
+    /// Old segments move to `directory`, which is made if it does not exist. Each is copied, synced,
+    /// and only then removed. One directory can be the archive of one journal.
+    pub fn archive(directory: impl Into<PathBuf>) -> Self {
+        Self::archive_on(FileStorage::new(directory))
+    }
+
+    /// As [`archive`](Self::archive), on another storage than a directory.
+    pub fn archive_on(storage: impl Storage) -> Self {
+        Self { fate: Fate::Archive(Arc::new(storage)), ..Self::default() }
+    }
+
+    /// Old segments are removed: what happened in them is lost, but for what it adds up to.
+    pub fn remove() -> Self {
+        Self { fate: Fate::Go, ..Self::default() }
+    }
+
+    /// Segments go when all that they hold is older than this, seen from the newest entry.
+    pub fn older_than(mut self, age: Duration) -> Self {
+        self.age = Some(age);
+        self
+    }
+
+    /// Segments go while all of the journal's, without those in the archive, have more bytes than this.
+    pub fn over_bytes(mut self, bytes: u64) -> Self {
+        self.bytes = Some(bytes);
+        self
+    }
+
+    /// Whether anything ever goes.
+    pub(crate) fn trims(&self) -> bool {
+        !matches!(self.fate, Fate::Stay)
+    }
+
+    /// Where to.
+    pub(crate) fn archive_storage(&self) -> Option<Arc<dyn Storage>> {
+        match &self.fate {
+            Fate::Archive(archive) => Some(Arc::clone(archive)),
+            Fate::Stay | Fate::Go => None,
+        }
+    }
+
+    /// Archives or removes the segments of the journal in `storage` that are to go. `now` is the moment
+    /// of its newest entry. A crash at any point leaves a journal that can be read; what is half done is
+    /// done again the next time.
+    ///
+    /// # Errors
+    /// What the storages say; [`JournalError::OtherJournal`] if the archive is another journal's.
+    pub(crate) fn apply(&self, storage: &dyn Storage, now: Timestamp) -> Result<(), JournalError> {
+        if !self.trims() {
+            return Ok(());
+        }
+        let dir = JournalDir::find(storage)?;
+        let path = &dir.layout.path;
+        let Some(covered) = covered(&dir)? else { return Ok(()) };
+        let goes = self.how_many_go(storage, path, covered, now)?;
+        let Some(first) = path.get(goes).filter(|_| goes > 0) else { return Ok(()) };
+        if let Fate::Archive(archive) = &self.fate {
+            copy_all(storage, &**archive, &path[..goes])?;
+        }
+        let before = begin_mark::read(storage)?.is_some_and(|mark| mark.archived);
+        let base = first.header.base;
+        let mark = BeginMark {
+            journal: first.header.journal,
+            segment: first.header.number,
+            batch: base.batch,
+            sequence: base.sequence,
+            hash: base.hash,
+            archived: before || matches!(self.fate, Fate::Archive(_)),
+        };
+        if cfg!(planted = "trimmed_before_the_mark") {
+            remove_below(storage, mark.segment)?;
+        }
+        begin_mark::write(storage, mark)
+            .map_err(|error| failed("write", begin_mark::NAME, &error))?;
+        remove_below(storage, mark.segment)
+    }
+
+    /// How many of the first `covered` segments are to go.
+    fn how_many_go(
+        &self,
+        storage: &dyn Storage,
+        path: &[PathSegment],
+        covered: usize,
+        now: Timestamp,
+    ) -> Result<usize, JournalError> {
+        if self.age.is_none() && self.bytes.is_none() {
+            return Ok(covered);
+        }
+        let length = |it: &PathSegment| {
+            storage.length(&it.name).map_err(|error| failed("read", &it.name, &error))
+        };
+        let mut bytes = path.iter().map(length).sum::<Result<u64, _>>()?;
+        for (index, segment) in path[..covered].iter().enumerate() {
+            let is_over = self.bytes.is_some_and(|most| bytes > most);
+            let is_old = match self.age {
+                Some(age) => ended_at(storage, &path[index + 1..])?
+                    .is_some_and(|end| now.saturating_since(end) >= age),
+                None => false,
+            };
+            if !is_over && !is_old {
+                return Ok(index);
+            }
+            bytes -= length(segment)?;
+        }
+        Ok(covered)
+    }
+}
+
+impl std::fmt::Debug for JournalRetention {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let fate = match self.fate {
+            Fate::Stay => "stay",
+            Fate::Go => "go",
+            Fate::Archive(_) => "archive",
+        };
+        let Self { age, bytes, .. } = self;
+        let mut shown = f.debug_struct("JournalRetention");
+        shown.field("old_segments", &fate).field("older_than", age).field("over_bytes", bytes);
+        shown.finish()
+    }
+}
+
+/// How many of the oldest segments no recovery needs, not even one that finds the newest checkpoint
+/// damaged. The older one is read to its end: it may be the last that is left.
+fn covered(dir: &JournalDir<'_>) -> Result<Option<usize>, JournalError> {
+    let names = checkpoint_file::list(dir.storage)?;
+    if names.len() < KEPT {
+        return Ok(None);
+    }
+    let oldest = if cfg!(planted = "trimmed_to_the_newest") { names.first() } else { names.last() };
+    let Some(oldest) = oldest else { return Ok(None) };
+    let (header, _) = checkpoint_file::read(dir.storage, oldest)?;
+    start::segment_of(dir, oldest, &header).map(Some)
+}
+
+/// When the segment before these was ended, as far as the first batch behind it can tell.
+fn ended_at(
+    storage: &dyn Storage,
+    after: &[PathSegment],
+) -> Result<Option<Timestamp>, JournalError> {
+    for next in after {
+        let (from, length) = (segment::HEADER as u64, batch::HEADER as u64);
+        let bytes = storage.read(&next.name, from, length);
+        let bytes = bytes.map_err(|error| failed("read", &next.name, &error))?;
+        if let Some(first) = BatchHeader::from_bytes(&bytes, next.header.number) {
+            return Ok(Some(first.base));
+        }
+    }
+    Ok(None)
+}
+
+/// Copies segments to the archive. One that is there already is replaced, at once.
+fn copy_all(
+    storage: &dyn Storage,
+    archive: &dyn Storage,
+    segments: &[PathSegment],
+) -> Result<(), JournalError> {
+    let _lock = archive.lock().map_err(|error| failed("lock", "the archive", &error))?;
+    for it in segments {
+        let told = |error| failed("archive", &it.name, &error);
+        match archive.read(&it.name, 0, segment::HEADER as u64) {
+            Ok(bytes) => check_owner(&bytes, it)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(told(error)),
+        }
+        let unfinished = format!("{}{UNFINISHED}", it.name);
+        remove_file(archive, &unfinished)?;
+        copy(storage, archive, &it.name, &unfinished, it.limit).map_err(told)?;
+        archive.rename(&unfinished, &it.name).map_err(told)?;
+    }
+    archive.sync_directory().map_err(|error| failed("sync", "the archive", &error))
+}
+
+/// Refuses to replace what is another journal's. What can't be read is nobody's.
+fn check_owner(there: &[u8], own: &PathSegment) -> Result<(), JournalError> {
+    match SegmentHeader::read(there) {
+        Start::Header(header) if header.journal != own.header.journal => {
+            Err(JournalError::OtherJournal { file: own.name.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Copies the first `length` bytes of a file, and returns once they are on the disk.
+pub(crate) fn copy(
+    from: &dyn Storage,
+    to: &dyn Storage,
+    name: &str,
+    as_name: &str,
+    length: u64,
+) -> std::io::Result<()> {
+    const CHUNK: u64 = 4 << 20;
+    let file = to.create(as_name)?;
+    let mut offset = 0;
+    while offset < length {
+        let bytes = from.read(name, offset, CHUNK.min(length - offset))?;
+        if bytes.is_empty() {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        file.append(&bytes)?;
+        offset += bytes.len() as u64;
+    }
+    if cfg!(planted = "archive_not_synced") { Ok(()) } else { file.sync() }
+}
+
+/// Removes all segments below number `first`, the oldest first; among them those that count for nothing.
+fn remove_below(storage: &dyn Storage, first: u64) -> Result<(), JournalError> {
+    let names = storage.list().map_err(|error| failed("list", "", &error))?;
+    let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment::number_of(name)).collect();
+    numbers.retain(|number| *number < first);
+    numbers.sort_unstable();
+    for number in numbers {
+        remove_file(storage, &segment::name_of(number))?;
+    }
+    storage.sync_directory().map_err(|error| failed("sync", "", &error))
+}

@@ -1,0 +1,177 @@
+//! The entries of a journal, one by one.
+
+use std::ops::ControlFlow;
+
+use crate::audit::entry::AuditEntry;
+use crate::audit::log::{AuditFilter, AuditPage, Place};
+use crate::audit::view::{Metadata, View};
+use crate::error::JournalError;
+use crate::journal::format::decode::Decoded;
+use crate::journal::ledger::Ledger;
+use crate::journal::offline::JournalReader;
+use crate::journal::recovery::replay::Visitor;
+
+impl JournalReader {
+    /// Hands every entry that matches `filter` to `each`, in order, up to the filter's limit. Reads all
+    /// of the journal up to there, a segment at a time.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify), for what is read. What was handed out before was sound.
+    pub fn entries(
+        &mut self,
+        filter: &AuditFilter,
+        mut each: impl FnMut(AuditEntry),
+    ) -> Result<(), JournalError> {
+        self.entries_while(filter, |entry| {
+            each(entry);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// As [`entries`](Self::entries), until `each` has seen enough.
+    ///
+    /// ```
+    /// # let directory = std::env::temp_dir().join(format!("stockade-while-{}", std::process::id()));
+    /// use std::ops::ControlFlow;
+    /// use stockade::{AuditFilter, InventoryManager, JournalReader};
+    /// # let manager = InventoryManager::builder().warehouse("SF").journal(&directory).build()?;
+    /// # manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// # manager.flush().wait()?;
+    /// let mut first = None;
+    /// let filter = AuditFilter::new().product("LAPTOP").limit(usize::MAX);
+    /// JournalReader::new(&directory).entries_while(&filter, |entry| {
+    ///     first = entry.is_movement().then_some(entry.quantity);
+    ///     if first.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    /// })?;
+    /// assert_eq!(first, Some(10));
+    /// # drop(manager);
+    /// # std::fs::remove_dir_all(&directory)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`entries`](Self::entries).
+    pub fn entries_while(
+        &mut self,
+        filter: &AuditFilter,
+        mut each: impl FnMut(AuditEntry) -> ControlFlow<()>,
+    ) -> Result<(), JournalError> {
+        let (mut last, mut given, mut enough) = (0, 0, false);
+        self.again_if_changed(|reader| {
+            if enough {
+                return Ok(());
+            }
+            let mut source = reader.freeze(0)?;
+            let oldest = source.layout.oldest();
+            if last > 0 && last + 1 < oldest {
+                // They went while those before them were handed out.
+                return Err(JournalError::Trimmed { oldest });
+            }
+            // Where it begins anew, those that were handed out are not handed out again.
+            let after = filter.get_after().max(last);
+            let filter = &filter.clone().after(after).limit(filter.get_limit() - given);
+            let each = |entry: AuditEntry| {
+                (last, given) = (entry.sequence, given + 1);
+                let flow = each(entry);
+                enough = flow.is_break();
+                flow
+            };
+            let (place, names) = (None, (usize::MAX, 0));
+            let mut matching = Matching { filter, place, names, given: 0, each };
+            reader.replay(&mut source, 0, &mut matching).map(drop)
+        })
+    }
+
+    /// The entries that match `filter`, as [`AuditLog::query`](crate::AuditLog::query) gives them, but of
+    /// the whole journal. For a page further on, all that comes before is read again.
+    ///
+    /// # Errors
+    /// As [`entries`](Self::entries).
+    pub fn query(&mut self, filter: &AuditFilter) -> Result<AuditPage, JournalError> {
+        let limit = filter.get_limit();
+        let one_more = filter.clone().limit(limit.saturating_add(1));
+        let mut entries = Vec::new();
+        self.entries(&one_more, |entry| entries.push(entry))?;
+        let more = entries.len() > limit;
+        entries.truncate(limit);
+        let last = entries.last().map_or(filter.get_after(), |it| it.sequence);
+        // The first entry of every journal is that of its opening.
+        let oldest_sequence = Some(self.oldest_entry()?);
+        Ok(AuditPage { entries, next: more.then_some(last), oldest_sequence, left: 0 })
+    }
+}
+
+/// Hands out what a filter wants.
+struct Matching<'a, F> {
+    filter: &'a AuditFilter,
+    /// The filter's names, once the journal has defined them.
+    place: Option<Place>,
+    /// How many names there were when they were last looked for.
+    names: (usize, usize),
+    given: usize,
+    each: F,
+}
+
+impl<F> Matching<'_, F> {
+    /// Looks the filter's names up, when that can have another result than before. Looking up goes
+    /// through all names; a journal of millions of products must not do that for each of them.
+    fn look_up(&mut self, ledger: &Ledger) {
+        let names = (ledger.warehouses.len(), ledger.products.len());
+        if self.place.is_some() || self.names == names {
+            return;
+        }
+        let is_first = self.names.0 == usize::MAX;
+        let newest = ledger.products.last().into_iter();
+        let mut newest = newest.chain(ledger.warehouses.last().map(|it| &it.name));
+        if is_first || newest.any(|name| self.filter.asks_for(name)) {
+            self.place = Place::of(self.filter, ledger);
+        }
+        self.names = names;
+    }
+}
+
+impl<F: FnMut(AuditEntry) -> ControlFlow<()>> Visitor for Matching<'_, F> {
+    fn looks_back(&self) -> bool {
+        true
+    }
+
+    fn record(&mut self, ledger: &Ledger, first: u64, decoded: &Decoded<'_>) -> ControlFlow<()> {
+        self.look_up(ledger);
+        let Some(place) = self.place else { return ControlFlow::Continue(()) };
+        let mut metadata: Option<Metadata> = None;
+        for (view, sequence) in decoded.views().zip(first..) {
+            if sequence <= self.filter.get_after() || !self.filter.matches(view, &place, ledger) {
+                continue;
+            }
+            if self.given == self.filter.get_limit() {
+                return ControlFlow::Break(());
+            }
+            self.given += 1;
+            let metadata = metadata.get_or_insert_with(|| decoded.metadata());
+            (self.each)(view.to_entry(sequence, ledger, metadata))?;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Decoded<'_> {
+    /// The record's entries, where they lie.
+    pub(crate) fn views(&self) -> impl Iterator<Item = View<'_>> {
+        let (step, steps) = match self {
+            Self::Step(step) => (Some(step), None),
+            Self::Long(long) => (None, Some(&long.steps)),
+        };
+        let lines = steps.into_iter();
+        let lines =
+            lines.flat_map(|steps| steps.lines.iter().map(|line| View::Line(&steps.header, line)));
+        step.into_iter().map(View::Step).chain(lines)
+    }
+
+    /// The record's pairs.
+    pub(crate) fn metadata(&self) -> Metadata {
+        match self {
+            Self::Step(_) => Metadata::default(),
+            Self::Long(long) => long.steps.metadata.as_slice().into(),
+        }
+    }
+}

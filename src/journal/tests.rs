@@ -1,0 +1,209 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use crate::audit::durable_sink::DurableSink;
+use crate::audit::entry::{AdjustmentType, EventType};
+use crate::audit::record::{KeyMark, Record, ShortBytes, Step, Steps, Subject};
+use crate::audit::view::Names;
+use crate::clock::Timestamp;
+use crate::journal::format::bytes::Cursor;
+use crate::journal::format::decode::{Decoded, Decoder};
+use crate::journal::format::encode::Encoder;
+use crate::journal::format::segment::Point;
+use crate::journal::group_commit::SyncState;
+use crate::journal::storage::Storage;
+use crate::journal::storage::simulated::SimulatedDisk;
+use crate::journal::writer::{JournalWriter, ResumePoint};
+use crate::reservation::id::{Owner, ReservationId};
+use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
+
+/// Every level is product 7 in warehouse 3.
+struct SomeNames;
+
+impl Names for SomeNames {
+    fn level(&self, _: LevelIndex) -> Option<(WarehouseIndex, ProductIndex)> {
+        Some((WarehouseIndex(3), ProductIndex(7)))
+    }
+    fn warehouse_name(&self, _: WarehouseIndex) -> Option<Arc<str>> {
+        None
+    }
+    fn product_name(&self, _: ProductIndex) -> Option<Arc<str>> {
+        None
+    }
+    fn warehouse_id(&self, _: &str) -> Option<WarehouseIndex> {
+        None
+    }
+    fn product_id(&self, _: &str) -> Option<ProductIndex> {
+        None
+    }
+}
+
+fn encoder() -> Encoder {
+    Encoder::new(StdRng::seed_from_u64(1))
+}
+
+fn id(slot: u32) -> ReservationId {
+    ReservationId::new(Timestamp::from_millis(1_700_000_000_000), slot, u64::MAX)
+}
+
+/// What a busy shop writes most: a reserve, and the confirm of one.
+fn plain(number: u32) -> [Step; 2] {
+    let at = Timestamp::from_millis(1_700_000_000_000 + u64::from(number) / 1_000);
+    let expiry = at.saturating_add(Duration::from_secs(900));
+    [AdjustmentType::Reserved, AdjustmentType::Sold].map(|movement| {
+        let step = Step::new(movement, at, LevelIndex(number % 10_000), 1 + number % 5);
+        step.reservation(id(number % 50_000)).expires_at(expiry)
+    })
+}
+
+fn long_record() -> Steps {
+    let mut steps = Steps::default();
+    steps.header.at = Timestamp::from_millis(1_700_000_000_123);
+    steps.header.reservation = Some(id(4));
+    steps.header.owner = Some(Owner([9; 16]));
+    steps.header.expires_at = Some(Timestamp::from_millis(1_700_000_060_123));
+    steps.header.retaken_from = Some(id(5));
+    steps.line(
+        AdjustmentType::TransferredOut,
+        Subject::Level(LevelIndex(1)),
+        4,
+        Some(WarehouseIndex(0)),
+    );
+    steps.line(AdjustmentType::TransferredIn, Subject::Level(LevelIndex(2)), 4, None);
+    steps.note("reason", "rebalance");
+    steps.expired = true;
+    steps.key = Some(KeyMark {
+        key: ShortBytes::new(b"order-1").expect("short"),
+        fingerprint: u128::MAX - 1,
+        answer: ShortBytes::new(&[1, 2]).expect("short"),
+    });
+    steps
+}
+
+fn opening() -> Steps {
+    let mut steps = Steps::default();
+    steps.line(EventType::LevelOpened, Subject::Level(LevelIndex(1)), 0, None);
+    steps.note("a", "fact");
+    steps
+}
+
+#[test]
+fn a_plain_reserve_or_confirm_takes_at_most_40_bytes() {
+    for (number, level) in [(1, 0), (49_999, u32::MAX)] {
+        for step in plain(number) {
+            let step = Step::new(AdjustmentType::Reserved, step.at(), LevelIndex(level), 1 << 30)
+                .reservation(id(u32::MAX))
+                .expires_at(step.at().saturating_add(Duration::from_secs(86_400)));
+            let mut encoder = encoder();
+            encoder.put(&Record::Step(plain(0)[0]), &SomeNames);
+            let before = encoder.len();
+            encoder.put(&Record::Step(step), &SomeNames);
+            let bytes = encoder.len() - before;
+            assert!(bytes <= 40, "{bytes} bytes");
+        }
+    }
+}
+
+#[test]
+fn what_was_encoded_is_decoded() {
+    let step = plain(3)[0].owner(Some(Owner([0; 16])));
+    let returned = Step::new(AdjustmentType::Returned, step.at(), LevelIndex(0), 1).expired();
+    let mut encoder = encoder();
+    encoder.put(&Record::Step(step), &SomeNames);
+    encoder.put(&Record::Steps(Box::new(long_record())), &SomeNames);
+    encoder.put(&Record::Step(returned), &SomeNames);
+    encoder.put(&Record::Steps(Box::new(opening())), &SomeNames);
+    assert_eq!((encoder.record_count, encoder.entry_count), (4, 5));
+
+    let mut decoder = Decoder::new(&encoder.records, &encoder.notes, encoder.base);
+    for expected in [step, returned] {
+        match decoder.next() {
+            Ok(Some(Decoded::Step(read))) => assert_eq!(read, expected),
+            other => panic!("{other:?}"),
+        }
+        let Ok(Some(Decoded::Long(long))) = decoder.next() else { panic!("a long record") };
+        let written = if expected == step { long_record() } else { opening() };
+        assert_eq!(long.steps.header, written.header);
+        assert_eq!(long.steps.lines, written.lines);
+        assert_eq!(long.steps.metadata, written.metadata);
+        assert_eq!((long.steps.key, long.steps.expired), (written.key, written.expired));
+        let place = (expected == returned).then_some((WarehouseIndex(3), ProductIndex(7)));
+        assert_eq!((long.place, long.erased), (place, false));
+    }
+    assert!(matches!(decoder.next(), Ok(None)));
+}
+
+#[test]
+fn no_bytes_make_the_decoder_panic() {
+    let mut encoder = encoder();
+    encoder.put(&Record::Step(plain(3)[0]), &SomeNames);
+    encoder.put(&Record::Steps(Box::new(long_record())), &SomeNames);
+    encoder.put(&Record::Steps(Box::new(opening())), &SomeNames);
+    let (records, notes) = (encoder.records.clone(), encoder.notes.clone());
+    let read = |records: &[u8], notes: &[u8]| {
+        let mut decoder = Decoder::new(records, notes, Timestamp::MAX);
+        while let Ok(Some(_)) = decoder.next() {}
+    };
+    for at in 0..records.len() {
+        read(&records[..at], &notes);
+        for byte in 0..=255 {
+            let mut changed = records.clone();
+            changed[at] = byte;
+            read(&changed, &notes);
+        }
+    }
+    for at in 0..notes.len() {
+        read(&records, &notes[..at]);
+    }
+    assert!(Cursor::new(&[]).is_empty());
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn how_fast_the_journal_is() {
+    const BATCH: u32 = 4_096;
+    let disk: Arc<dyn Storage> = Arc::new(SimulatedDisk::new());
+    let progress = Arc::new(SyncState::new(Arc::clone(&disk), Duration::from_secs(1), |_| {}));
+    let from = ResumePoint {
+        lock: disk.lock().expect("free").into(),
+        journal: 1,
+        opening: 1,
+        newest_segment: 0,
+        trusted: Point::START,
+        found: Vec::new(),
+        opened_at: Timestamp::default(),
+    };
+    let mut journal = JournalWriter::open(disk, progress, u64::MAX, from).expect("a new journal");
+    let steps = |batch: u32| (0..BATCH / 2).flat_map(move |n| plain(batch * BATCH / 2 + n));
+    let batches: Vec<Vec<Record>> =
+        (0..64).map(|batch| steps(batch).map(Record::Step).collect()).collect();
+    let mut encoder = encoder();
+    for round in 0..5 {
+        let began = Instant::now();
+        for batch in &batches {
+            encoder.clear();
+            batch.iter().for_each(|record| encoder.put(record, &SomeNames));
+        }
+        let encoded = began.elapsed();
+        let bytes = encoder.len() as f64 / f64::from(BATCH);
+        let (mut taken, mut written) = (Duration::ZERO, Duration::ZERO);
+        for batch in &batches {
+            let began = Instant::now();
+            journal.take(batch, &SomeNames);
+            taken += began.elapsed();
+            journal.write().expect("written");
+            written += began.elapsed();
+            journal.sync_now().expect("synced");
+        }
+        let a_record = |span: Duration| span.as_nanos() as f64 / (64.0 * f64::from(BATCH));
+        let (encode, take, all) = (a_record(encoded), a_record(taken), a_record(written));
+        std::io::Write::write_all(
+            &mut std::io::stderr(),
+            format!("round {round}: {bytes:.1} bytes, encode {encode:.1} ns, with checksum and chain {take:.1} ns, with a memory disk {all:.1} ns a record\n").as_bytes(),
+        )
+        .expect("a terminal");
+    }
+}

@@ -1,0 +1,180 @@
+//! One error over all of the crate's: for callers who don't care which operation it was.
+//!
+//! It stands above all floors, since it names every room that has an error of its own.
+
+use crate::audit::entry::UnknownEntryType;
+use crate::audit::sink::SinkError;
+use crate::error::call::sealed::OnRecord;
+use crate::error::{
+    AddError, ApproveError, BasketError, BuildError, CallError, ConfirmError, ExtendError,
+    FlushError, FulfillError, Gone, InvalidInput, InvalidKey, InvalidName, InvalidReservationId,
+    InvalidTtl, JournalError, KeyError, MutationError, NoReservation, NoTransferRequest, NotOpen,
+    NotStarted, PartialError, PlaceError, RedactError, RejectError, ReleaseError, RemoveError,
+    RequestTransferError, ReserveError, RetakeError, SettingError, ShipError, SnapshotError,
+    SoldLinesError, TransferError, TransferFailure, Uncertain, error_table,
+};
+#[cfg(feature = "journal")]
+use crate::journal::follow::subscribe::InvalidPosition;
+#[cfg(feature = "journal")]
+use crate::journal::format::head::InvalidHash;
+#[cfg(feature = "journal")]
+use crate::journal::offline::VerifyError;
+use crate::quantity::InvalidQuantity;
+
+/// Anything that can go wrong: every error of the crate turns into it. What is rare and big is boxed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// See [`AddError`].
+    Add(AddError),
+    /// See [`RemoveError`].
+    Remove(RemoveError),
+    /// See [`ShipError`].
+    Ship(ShipError),
+    /// See [`TransferError`].
+    Transfer(TransferError),
+    /// See [`ReserveError`].
+    Reserve(ReserveError),
+    /// See [`BasketError`].
+    Basket(BasketError),
+    /// See [`FulfillError`].
+    Fulfill(FulfillError),
+    /// See [`ConfirmError`].
+    Confirm(ConfirmError),
+    /// See [`ReleaseError`].
+    Release(ReleaseError),
+    /// See [`ExtendError`].
+    Extend(ExtendError),
+    /// See [`RetakeError`].
+    Retake(RetakeError),
+    /// See [`PartialError`].
+    Partial(PartialError),
+    /// See [`SoldLinesError`].
+    SoldLines(SoldLinesError),
+    /// See [`RequestTransferError`].
+    RequestTransfer(RequestTransferError),
+    /// See [`ApproveError`].
+    Approve(ApproveError),
+    /// See [`RejectError`].
+    Reject(RejectError),
+    /// See [`SettingError`].
+    Setting(SettingError),
+    /// See [`BuildError`].
+    Build(BuildError),
+    /// See [`SnapshotError`].
+    Snapshot(SnapshotError),
+    /// See [`CallError`]; also from [`NotStarted`], [`KeyError`] and [`Uncertain`].
+    Call(CallError),
+    /// See [`Gone`].
+    Gone(Gone),
+    /// See [`InvalidInput`]; also from [`InvalidQuantity`], [`InvalidTtl`] and [`InvalidName`].
+    Input(InvalidInput),
+    /// See [`PlaceError`].
+    Place(PlaceError),
+    /// See [`NoReservation`].
+    NoReservation(NoReservation),
+    /// See [`NoTransferRequest`].
+    NoTransferRequest(NoTransferRequest),
+    /// See [`NotOpen`].
+    NotOpen(NotOpen),
+    /// See [`TransferFailure`].
+    TransferFailure(TransferFailure),
+    /// See [`FlushError`].
+    Flush(FlushError),
+    /// See [`SinkError`].
+    Sink(SinkError),
+    /// See [`JournalError`].
+    Journal(Box<JournalError>),
+    /// See [`VerifyError`].
+    #[cfg(feature = "journal")]
+    Verify(Box<VerifyError>),
+    /// See [`RedactError`].
+    Redact(Box<RedactError>),
+    /// See [`InvalidReservationId`].
+    ReservationId(InvalidReservationId),
+    /// See [`InvalidKey`].
+    IdempotencyKey(InvalidKey),
+    /// See [`InvalidHash`].
+    #[cfg(feature = "journal")]
+    Hash(InvalidHash),
+    /// See [`InvalidPosition`].
+    #[cfg(feature = "journal")]
+    Position(InvalidPosition),
+    /// See [`UnknownEntryType`].
+    EntryType(UnknownEntryType),
+}
+
+error_table! {
+    Error {}
+    nests {
+        Add(AddError), Remove(RemoveError), Ship(ShipError), Transfer(TransferError),
+        Reserve(ReserveError), Basket(BasketError), Fulfill(FulfillError), Confirm(ConfirmError),
+        Release(ReleaseError), Extend(ExtendError), Retake(RetakeError), Partial(PartialError),
+        SoldLines(SoldLinesError), RequestTransfer(RequestTransferError), Approve(ApproveError),
+        Reject(RejectError), Setting(SettingError), Build(BuildError), Snapshot(SnapshotError),
+        Call(CallError), Gone(Gone), Input(InvalidInput), Place(PlaceError),
+        NoReservation(NoReservation), NoTransferRequest(NoTransferRequest), NotOpen(NotOpen),
+        TransferFailure(TransferFailure), Flush(FlushError), Sink(SinkError),
+        Journal(JournalError), Redact(RedactError),
+        ReservationId(InvalidReservationId), IdempotencyKey(InvalidKey),
+        EntryType(UnknownEntryType),
+        #[cfg(feature = "journal")]
+        Verify(VerifyError),
+        #[cfg(feature = "journal")]
+        Hash(InvalidHash),
+        #[cfg(feature = "journal")]
+        Position(InvalidPosition),
+    }
+}
+
+impl OnRecord for Error {
+    fn rests_on_record(&self) -> bool {
+        self.facts().on_record
+    }
+}
+
+impl MutationError for Error {}
+
+/// The parts of a shared cause turn into it on their way.
+macro_rules! through {
+    ($($part:ident: $variant:ident;)+) => {$(
+        impl From<$part> for Error {
+            fn from(part: $part) -> Self {
+                Self::$variant(part.into())
+            }
+        }
+    )+};
+}
+
+through! {
+    NotStarted: Call;
+    KeyError: Call;
+    Uncertain: Call;
+    InvalidQuantity: Input;
+    InvalidTtl: Input;
+    InvalidName: Input;
+}
+
+// Results of the hot calls grow by no byte: the machine copies them on every way out.
+const _: () = {
+    use crate::engine::Release;
+    use crate::reservation::id::ReservationId;
+
+    assert!(size_of::<Result<ReservationId, ReserveError>>() <= 48);
+    assert!(size_of::<Result<(), ConfirmError>>() <= 32);
+    assert!(size_of::<Result<Release, ReleaseError>>() <= 32);
+    assert!(size_of::<Result<(), ExtendError>>() <= 40);
+    assert!(size_of::<Result<(), AddError>>() <= 48);
+    assert!(size_of::<Result<(), ShipError>>() <= 48);
+    assert!(size_of::<Result<(), TransferError>>() <= 48);
+    assert!(size_of::<Result<ReservationId, BasketError>>() <= 48);
+    assert!(size_of::<Result<ReservationId, FulfillError>>() <= 48);
+    assert!(size_of::<Result<(), PartialError>>() <= 56);
+    assert!(size_of::<Result<(), SoldLinesError>>() <= 56);
+    assert!(size_of::<Result<(), RetakeError>>() <= 48);
+    assert!(size_of::<Result<(), ApproveError>>() <= 48);
+    assert!(size_of::<Error>() <= 64);
+};
+
+#[cfg(all(test, not(loom)))]
+mod tests;
