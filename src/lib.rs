@@ -29,6 +29,7 @@
 //! - `tracing`: tells the log of the service what somebody has to hear of: a broken law and the entry that
 //!   broke it, a disk that fails and is well again, a torn tail that was cut, a checkpoint that failed.
 #![warn(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 /// The examples of the README are tests.
 #[cfg(doctest)]
