@@ -195,7 +195,7 @@ fn each_slot_of_a_basket_returns_once() {
             &slots,
             move |slots| end(slots, old),
             |slots| {
-                let publish = |vacated: Vacated| {
+                let publish = |vacated: Vacated<'_>| {
                     let tenant = tenant(vacated.number(), 2);
                     slots.publish(vacated, &[], tenant, at(100));
                     tenant.id.slot()
