@@ -195,7 +195,7 @@ fn each_slot_of_a_basket_returns_once() {
             &slots,
             move |slots| end(slots, old),
             |slots| {
-                let publish = |vacated: VacantSlot| {
+                let publish = |vacated: VacantSlot<'_>| {
                     let record = record(vacated.number(), 2);
                     slots.publish(vacated, &[], record, at(100));
                     record.id.slot()

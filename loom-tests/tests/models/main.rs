@@ -5,6 +5,8 @@
 //! `crate::sync` then is loom's side of the library's one door to atomics.
 #![cfg(loom)]
 #![allow(dead_code, reason = "the models use a part of the library")]
+#![allow(unreachable_pub, reason = "a program of models has no callers outside")]
+#![allow(clippy::unwrap_used, reason = "a thread that panicked is a model that failed")]
 
 // The rooms around the bell have threads and locks of their own.
 #[path = "../../../src/audit"]

@@ -258,6 +258,8 @@ impl Listing {
     }
 }
 
+/// By hand, with columns of a fixed width: a table that fits its columns has to hold every row before it
+/// shows the first, and a journal may have millions.
 fn table_row(out: &mut impl Write, entry: &AuditEntry) -> io::Result<()> {
     write!(
         out,
