@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use crate::charts;
 use crate::common::Scale;
+use crate::numbers::{count, digits, nanos};
+use crate::plot::escape;
 use crate::row::{Findings, Ratio, Row, Section};
-use crate::svg::{count, digits, escape, nanos};
 use crate::targets::targets;
 
 const STYLE: &str = include_str!("page.css");
