@@ -2,7 +2,7 @@
 
 use plotters::style::RGBColor;
 
-use crate::numbers::{count, digits, nanos};
+use crate::numbers::{count, nanos};
 use crate::plot::{Axis, Dot, DotPlot, Line, LinePlot, Stroke};
 use crate::row::{Findings, Row, Section, Times};
 
@@ -118,9 +118,9 @@ const ONE_IN: [f64; 5] = [2.0, 10.0, 100.0, 1e3, 1e4];
 
 /// The percentile of that mark.
 fn percentile(one_in: f64) -> String {
-    let percent = 100.0 - 100.0 / one_in;
-    // Two decimals are all that the last mark has.
-    if percent > 99.0 { format!("p{percent:.2}") } else { format!("p{}", digits(percent)) }
+    // The last mark needs two decimals.
+    let percent = format!("{:.2}", 100.0 - 100.0 / one_in);
+    format!("p{}", percent.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// Waiting times by percentile, a plot for each call and load.

@@ -175,7 +175,7 @@ impl LinePlot {
 
 /// A line's name below the plot, two beside each other.
 fn key(area: &Area<'_>, place: usize, line: &Line) -> Drawn {
-    let (left, top) = (12 + (place % 2) as i32 * 320, 10 + (place / 2) as i32 * 22);
+    let (left, top) = (4 + (place % 2) as i32 * 276, 10 + (place / 2) as i32 * 22);
     let (stroke, style) = ([(left, top), (left + 28, top)], line.style());
     match line.stroke {
         Stroke::Solid => area.draw(&PathElement::new(stroke, style))?,
@@ -222,7 +222,7 @@ impl DotPlot {
             .margin(12)
             .margin_right(74)
             .x_label_area_size(44)
-            .y_label_area_size(290)
+            .y_label_area_size(320)
             .build_cartesian_2d(x.log_scale().with_key_points(marks), 0.4..rows as f64 + 0.6)?;
         chart
             .configure_mesh()
