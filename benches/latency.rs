@@ -44,8 +44,9 @@ fn main() {
                 }
             }
             for (crew, waits) in crews.iter().zip(&waits) {
-                let mut row =
-                    vec![name.to_owned(), format!("{:.0}%", load * 100.0), crew.about.title()];
+                let about = &crew.about;
+                let by = format!("{}, {}", about.title(), about.durability.name());
+                let mut row = vec![name.to_owned(), format!("{:.0}%", load * 100.0), by];
                 for quantile in [0.5, 0.9, 0.99, 0.999, 0.9999] {
                     row.push(waits.times.value_at_quantile(quantile).to_string());
                 }
