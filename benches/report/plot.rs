@@ -16,7 +16,7 @@ type Drawn = Result<(), Box<dyn Error>>;
 /// Places of a plot, in the axes' own units.
 type Point = (f64, f64);
 
-const WIDTH: u32 = 640;
+const WIDTH: u32 = 660;
 const HEIGHT: u32 = 340;
 const INK: RGBColor = RGBColor(0x1c, 0x24, 0x30);
 const FAINT: RGBColor = RGBColor(0x68, 0x72, 0x7f);
@@ -175,7 +175,7 @@ impl LinePlot {
 
 /// A line's name below the plot, two beside each other.
 fn key(area: &Area<'_>, place: usize, line: &Line) -> Drawn {
-    let (left, top) = (4 + (place % 2) as i32 * 276, 10 + (place / 2) as i32 * 22);
+    let (left, top) = (4 + (place % 2) as i32 * 292, 10 + (place / 2) as i32 * 22);
     let (stroke, style) = ([(left, top), (left + 28, top)], line.style());
     match line.stroke {
         Stroke::Solid => area.draw(&PathElement::new(stroke, style))?,
