@@ -15,6 +15,7 @@ use common::local::mutex::MutexPeer;
 use common::nothing::Nothing;
 use common::open_loop::{LOADS, Waits};
 use common::order::{Ask, Turn};
+use common::table::table;
 use common::workload::Access;
 
 fn main() {
@@ -33,6 +34,7 @@ fn main() {
         crew.run(Ask::Pair, Turn::Times(scale.pick(1_000, 600_000, 600_000)));
     }
     println!("{}, {} live; nanoseconds from scheduled arrival to answer", access.name(), plan.live);
+    let mut rows = table(3, &["call", "load", "by", "p50", "p90", "p99", "p99.9", "p99.99", "hop"]);
     for (ask, name) in [(Ask::Reserve, "reserve"), (Ask::Pair, "pair")] {
         for load in LOADS {
             let mut waits: Vec<Waits> = crews.iter().map(|_| Waits::new()).collect();
@@ -42,16 +44,16 @@ fn main() {
                 }
             }
             for (crew, waits) in crews.iter().zip(&waits) {
-                print!("{name:8} {:3.0}% {:20}", load * 100.0, crew.about.title());
+                let about = &crew.about;
+                let by = format!("{}, {}", about.title(), about.durability.name());
+                let mut row = vec![name.to_owned(), format!("{:.0}%", load * 100.0), by];
                 for quantile in [0.5, 0.9, 0.99, 0.999, 0.9999] {
-                    print!(
-                        " p{:<5} {:>9}",
-                        quantile * 100.0,
-                        waits.times.value_at_quantile(quantile)
-                    );
+                    row.push(waits.times.value_at_quantile(quantile).to_string());
                 }
-                println!(" hop {:?}", waits.hops.first().map(|hop| hop.round()));
+                row.push(waits.hops.first().map_or_else(String::new, |hop| format!("{hop:.0}")));
+                rows.add_row(row);
             }
         }
     }
+    println!("{rows}");
 }

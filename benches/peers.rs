@@ -15,7 +15,7 @@ use common::local::dashmap::DashMapPeer;
 use common::local::mutex::MutexPeer;
 use common::local::proof;
 use common::order::{Ask, Turn};
-use common::postgres::{PostgresPeer, PostgresServer};
+use common::postgres::{Drive, PostgresClient, PostgresPeer, PostgresServer};
 use common::redis::{PROGRAMS, RedisPeer, RedisServer};
 use common::workload::Access;
 use criterion::measurement::WallTime;
@@ -78,8 +78,11 @@ fn postgres(criterion: &mut Criterion) {
     let mut group = start(criterion, "peers/postgresql");
     for durability in [Durability::InMemory, Durability::Buffered, Durability::Synced] {
         for connections in [1, 8, 32] {
-            let peer = PostgresPeer::open(&server, durability, connections, &units);
-            measure(&mut group, connections, &peer.expect("a server"));
+            for client in PostgresClient::BOTH {
+                let drive = Drive { client, durability, connections };
+                let peer = PostgresPeer::open(&server, drive, &units);
+                measure(&mut group, connections, &peer.expect("a server"));
+            }
         }
     }
     group.finish();

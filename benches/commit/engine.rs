@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use stockade::{BasketLine, InventoryManager, LevelHandle, Limits, ProductId, WarehouseId};
 
+use crate::common::table::table;
 use crate::turns::median;
 use crate::{LONGEST, MEAN};
 
@@ -12,14 +13,14 @@ const TTL: Duration = Duration::from_secs(600);
 /// the writer waited for, off the clock.
 const ROW: usize = 512;
 
-struct Shop {
+struct AllIn {
     manager: InventoryManager,
     warehouses: [WarehouseId; 2],
     product: ProductId,
     levels: Vec<LevelHandle>,
 }
 
-impl Shop {
+impl AllIn {
     fn open() -> Self {
         let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC");
         let manager = builder
@@ -83,7 +84,7 @@ fn time(span: Duration, mut row: impl FnMut() -> (Duration, usize)) -> f64 {
 }
 
 pub(crate) fn print(turns: usize, span: Duration) {
-    let shop = Shop::open();
+    let shop = AllIn::open();
     let cases: [(&str, &dyn Fn() -> f64); 3] = [
         ("transfer", &|| shop.transfers(span)),
         ("basket of 21 lines", &|| shop.baskets(MEAN, span)),
@@ -91,8 +92,10 @@ pub(crate) fn print(turns: usize, span: Duration) {
     ];
     // Warm: every slot has been used, and the log has its newest entries.
     cases.iter().for_each(|(_, case)| _ = case());
+    let mut rows = table(1, &["all in", "ns"]);
     for (name, case) in cases {
         let figures = (0..turns).map(|_| case()).collect();
-        println!("{name:44} {:9.0}", median(figures) * 1e9);
+        rows.add_row([name.to_owned(), format!("{:.0}", median(figures) * 1e9)]);
     }
+    println!("{rows}");
 }

@@ -63,7 +63,7 @@ use std::time::Duration;
 
 use common::Scale;
 use stores::{Commits, Locks, hold, transfer};
-use turns::{Sides, crowd, looper, one_thread};
+use turns::{Sides, crowd, looper, one_thread, sides};
 
 /// As many lines as the mean and as the longest of real orders have.
 const MEAN: usize = 21;
@@ -72,14 +72,14 @@ const LONGEST: usize = 1_114;
 const HOT: usize = 64;
 
 /// A part of the bench: so many turns, so long each.
-type Section = fn(usize, Duration);
+type Measurement = fn(usize, Duration);
 
 fn main() {
     let scale = Scale::asked();
     let turns = scale.pick(1, 7, 15);
     let span = Duration::from_millis(scale.pick(2, 60, 200));
 
-    let sections: [(&str, Section); 4] =
+    let sections: [(&str, Measurement); 4] =
         [("one", one), ("hot", hot), ("beside", beside), ("all-in", engine::print)];
     let asked = |name: &str| std::env::args().any(|argument| argument == name);
     let any = sections.iter().any(|(name, _)| asked(name));
@@ -91,7 +91,7 @@ fn main() {
 }
 
 fn one(turns: usize, span: Duration) {
-    println!("one thread, ns an operation                     commit     locks     ratio");
+    let mut rows = sides("one thread, ns an operation");
     for (name, lines) in [
         ("transfer over 2 levels", transfer(&[0, 1])),
         ("transfer over 2 levels and 2 rooms", transfer(&[0, 1, 2, 3])),
@@ -99,16 +99,17 @@ fn one(turns: usize, span: Duration) {
         ("basket of 1,114 lines", hold(0..LONGEST)),
     ] {
         let (commits, locks) = (Commits::of(LONGEST), Locks::of(LONGEST));
-        let mut sides = Sides::new();
+        let mut both = Sides::new();
         for _ in 0..turns {
-            sides.note(one_thread(&commits, &lines, span), one_thread(&locks, &lines, span));
+            both.note(one_thread(&commits, &lines, span), one_thread(&locks, &lines, span));
         }
-        sides.print(name, 1e9);
+        rows.add_row(both.row(name, 1e9));
     }
+    println!("{rows}\n");
 }
 
 fn hot(turns: usize, span: Duration) {
-    println!("\n21 lines of {HOT} hot products, us an operation   commit     locks     ratio");
+    let mut rows = sides(&format!("21 lines of {HOT} hot products, us an operation"));
     for threads in [2, 8] {
         let (commits, locks) = (Commits::of(HOT), Locks::of(HOT));
         let (mut rates, mut tails) = (Sides::new(), Sides::new());
@@ -118,13 +119,14 @@ fn hot(turns: usize, span: Duration) {
             rates.note(one.each, other.each);
             tails.note(one.late, other.late);
         }
-        rates.print(&format!("{threads} threads"), 1e6);
-        tails.print(&format!("{threads} threads, p99.9"), 1e6);
+        rows.add_row(rates.row(&format!("{threads} threads"), 1e6));
+        rows.add_row(tails.row(&format!("{threads} threads, p99.9"), 1e6));
     }
+    println!("{rows}\n");
 }
 
 fn beside(turns: usize, span: Duration) {
-    println!("\nbeside a looping basket of 1,114 lines          commit     locks     ratio");
+    let mut rows = sides("beside a looping basket of 1,114 lines");
     for buyers in [1, 2] {
         let (commits, locks) = (Commits::of(LONGEST), Locks::of(LONGEST));
         let (mut singles, mut baskets) = (Sides::new(), Sides::new());
@@ -134,7 +136,8 @@ fn beside(turns: usize, span: Duration) {
             singles.note(one.singles, other.singles);
             baskets.note(one.baskets, other.baskets);
         }
-        singles.print(&format!("{buyers} single buyers, M a second"), 1e-6);
-        baskets.print(&format!("{buyers} single buyers, baskets a second"), 1.0);
+        rows.add_row(singles.row(&format!("{buyers} single buyers, M a second"), 1e-6));
+        rows.add_row(baskets.row(&format!("{buyers} single buyers, baskets a second"), 1.0));
     }
+    println!("{rows}\n");
 }

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use comfy_table::Table;
 use hdrhistogram::Histogram;
 
+use crate::common::table::table;
 use crate::stores::{CellDelta, Store, hold, undo};
 
 /// The figures of both sides, turn by turn.
@@ -23,12 +25,19 @@ impl Sides {
         self.turns.push((commits, locks));
     }
 
-    /// Medians, in units of which there are `scale` to one.
-    pub(crate) fn print(&self, name: &str, scale: f64) {
+    /// Medians, in units of which there are `scale` to one, as a row of [`sides`].
+    pub(crate) fn row(&self, name: &str, scale: f64) -> [String; 4] {
         let of = |pick: fn(&(f64, f64)) -> f64| median(self.turns.iter().map(pick).collect());
         let (commits, locks, ratio) = (of(|turn| turn.0), of(|turn| turn.1), of(|t| t.0 / t.1));
-        println!("{name:44} {:9.2} {:9.2} {ratio:9.2}", commits * scale, locks * scale);
+        let figures = [commits * scale, locks * scale, ratio].map(|figure| format!("{figure:.2}"));
+        let [commits, locks, ratio] = figures;
+        [name.to_owned(), commits, locks, ratio]
     }
+}
+
+/// A table of both sides.
+pub(crate) fn sides(what: &str) -> Table {
+    table(1, &[what, "commit", "locks", "ratio"])
 }
 
 /// The middle one.
@@ -67,7 +76,7 @@ pub(crate) fn crowd(
 ) -> Crowd {
     let start = Barrier::new(threads);
     let work = |number: usize| {
-        let mut random = Random(number as u64 + 1);
+        let mut random = Xorshift(number as u64 + 1);
         let baskets: Vec<_> = (0..64).map(|_| hold(random.pick(length, cells))).collect();
         let both = |lines: Vec<CellDelta>| [undo(&lines), lines];
         let baskets: Vec<[Vec<CellDelta>; 2]> = baskets.into_iter().map(both).collect();
@@ -112,7 +121,7 @@ pub(crate) fn looper(store: &impl Store, buyers: usize, length: usize, span: Dur
     let (basket, over) = (hold(0..length), AtomicBool::new(false));
     let back = undo(&basket);
     let buy = |number: usize| {
-        let (mut random, mut bought) = (Random(number as u64 + 1), 0_u64);
+        let (mut random, mut bought) = (Xorshift(number as u64 + 1), 0_u64);
         while !over.load(Ordering::Relaxed) {
             for _ in 0..64 {
                 let at = random.below(length);
@@ -140,9 +149,9 @@ pub(crate) fn looper(store: &impl Store, buyers: usize, length: usize, span: Dur
 }
 
 /// Xorshift: fast, and random enough to pick products.
-struct Random(u64);
+struct Xorshift(u64);
 
-impl Random {
+impl Xorshift {
     fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

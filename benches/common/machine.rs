@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crossbeam_utils::CachePadded;
+
 /// What a figure can't be read without.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
@@ -72,9 +74,6 @@ fn bytes_in(file: &str, name: &str) -> u64 {
     kilobytes.unwrap_or(0) * 1_024
 }
 
-#[repr(align(128))]
-struct Padded(AtomicU64);
-
 /// How long [`hop`] tries.
 const HOP_PATIENCE: Duration = Duration::from_millis(20);
 /// What tells the other thread of [`hop`] to go home.
@@ -89,18 +88,17 @@ pub(crate) fn hop() -> Option<f64> {
     if cores() < 2 {
         return None;
     }
-    let ball = Padded(AtomicU64::new(0));
+    let ball = CachePadded::new(AtomicU64::new(0));
     let began = Instant::now();
     let mut batches = thread::scope(|scope| {
         scope.spawn(|| {
             // Odd numbers are this thread's turn.
             for turn in (1..).step_by(2) {
-                if !wait_for(&ball.0, turn, began) {
+                if !wait_for(&ball, turn, began) {
                     return;
                 }
                 // Fails only if the first thread has just said to go home.
-                let _ =
-                    ball.0.compare_exchange(turn, turn + 1, Ordering::AcqRel, Ordering::Relaxed);
+                let _ = ball.compare_exchange(turn, turn + 1, Ordering::AcqRel, Ordering::Relaxed);
             }
         });
         let mut batches = Vec::new();
@@ -108,15 +106,15 @@ pub(crate) fn hop() -> Option<f64> {
         'all: while batches.len() < BATCHES {
             let start = Instant::now();
             for _ in 0..TRIPS {
-                if !wait_for(&ball.0, turn, began) {
+                if !wait_for(&ball, turn, began) {
                     break 'all;
                 }
-                ball.0.store(turn + 1, Ordering::Release);
+                ball.store(turn + 1, Ordering::Release);
                 turn += 2;
             }
             batches.push(start.elapsed().as_nanos() as f64 / (2 * TRIPS) as f64);
         }
-        ball.0.store(GO_HOME, Ordering::Release);
+        ball.store(GO_HOME, Ordering::Release);
         batches
     });
     batches.sort_by(f64::total_cmp);

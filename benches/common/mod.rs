@@ -15,6 +15,7 @@ pub(crate) mod order;
 pub(crate) mod postgres;
 pub(crate) mod programs;
 pub(crate) mod redis;
+pub(crate) mod table;
 pub(crate) mod workload;
 
 /// How much is measured.

@@ -1,39 +1,41 @@
 //! From rows to plots.
 
-use crate::row::{Findings, Row, Section, Times};
-use crate::svg::{Axis, Bar, Plot, Series, bars, count, nanos};
+use plotters::style::RGBColor;
 
-/// The classes of a row's line: the engine's color, the same in every plot, and its dashes.
-fn class(row: &Row) -> String {
-    let dashes = match row.durability {
-        "buffered" => " dotted",
-        _ if row.setup == "lean" => " dashed",
-        _ => "",
-    };
-    format!("{}{dashes}", color(&row.engine))
+use crate::numbers::{count, nanos};
+use crate::plot::{Axis, Dot, DotPlot, Line, LinePlot, Stroke};
+use crate::row::{Findings, Row, Section, Times};
+
+/// An engine's color, the same in every plot.
+fn color(engine: &str) -> RGBColor {
+    match engine {
+        "stockade" => RGBColor(0x0b, 0x62, 0xd6),
+        "mutex" => RGBColor(0xd9, 0x77, 0x06),
+        "dashmap" => RGBColor(0x15, 0x80, 0x3d),
+        "redis" => RGBColor(0xc8, 0x32, 0x2b),
+        "postgresql" => RGBColor(0x7c, 0x3a, 0xed),
+        "valkey" => RGBColor(0xbe, 0x18, 0x5d),
+        _ => RGBColor(0x68, 0x72, 0x7f),
+    }
 }
 
-fn color(engine: &str) -> &'static str {
-    match engine {
-        "stockade" => "one",
-        "mutex" => "two",
-        "dashmap" => "three",
-        "redis" => "four",
-        "postgresql" => "five",
-        _ => "six",
+/// What tells an engine's lines apart.
+fn stroke(row: &Row) -> Stroke {
+    match row.durability {
+        "buffered" => Stroke::Dotted,
+        _ if row.setup == "lean" => Stroke::Dashed,
+        _ => Stroke::Solid,
     }
 }
 
 /// Rows that belong to one engine are one line.
-fn lines<'r>(
-    rows: impl Iterator<Item = &'r Row>,
-    point: impl Fn(&Row) -> (f64, f64),
-) -> Vec<Series> {
-    let mut lines: Vec<Series> = Vec::new();
+fn lines<'r>(rows: impl Iterator<Item = &'r Row>, point: impl Fn(&Row) -> (f64, f64)) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
     for row in rows {
         let name = row.label();
         let place = lines.iter().position(|line| line.name == name).unwrap_or_else(|| {
-            lines.push(Series { name, class: class(row), points: Vec::new(), dots: true });
+            let (color, stroke) = (color(&row.engine), stroke(row));
+            lines.push(Line { name, color, stroke, points: Vec::new(), marked: true });
             lines.len() - 1
         });
         lines[place].points.push(point(row));
@@ -58,24 +60,25 @@ fn groups<K: PartialEq>(
     groups
 }
 
-/// As many threads as were measured.
-fn thread_marks(rows: &[&Row]) -> Vec<(f64, String)> {
+/// The threads that were measured.
+fn threads_axis(rows: &[&Row]) -> Axis {
     let most = rows.iter().map(|row| row.threads).max().unwrap_or(1);
     let marks = [1, 2, 4, 8].into_iter().filter(|threads| *threads <= most);
-    marks.map(|threads| (threads as f64, threads.to_string())).collect()
+    Axis { marks: marks.map(|threads| threads as f64).collect(), ..Axis::new("threads", count) }
 }
 
 /// Pairs a second by threads, a plot for each demand.
 pub(crate) fn contention(findings: &Findings) -> String {
     let groups = groups(findings, Section::Contention, |row| (row.workload.clone(), row.live));
-    let plot = |((workload, live), rows): ((String, usize), Vec<&Row>)| Plot {
+    let plot = |((workload, live), rows): ((String, usize), Vec<&Row>)| LinePlot {
         title: match live {
             1 => format!("{workload}; 1 live hold a thread"),
             _ => format!("{workload}; {} live holds a thread", count(live as f64)),
         },
-        x: Axis::log("threads", count).marked(thread_marks(&rows)),
-        y: Axis::linear("pairs a second", count),
-        series: lines(rows.into_iter(), |row| (row.threads as f64, row.per_second)),
+        x: threads_axis(&rows),
+        y: Axis::new("pairs a second", count),
+        log_y: false,
+        lines: lines(rows.into_iter(), |row| (row.threads as f64, row.per_second)),
     };
     groups.into_iter().map(plot).map(|plot| plot.figure()).collect()
 }
@@ -86,11 +89,12 @@ pub(crate) fn growth(findings: &Findings) -> String {
     let plot = |(workload, rows): (String, Vec<&Row>)| {
         let by_products = workload.starts_with("products");
         let size = move |row: &Row| if by_products { row.products } else { row.live };
-        Plot {
+        LinePlot {
             title: format!("Cost of a pair by {workload}"),
-            x: Axis::log(if by_products { "products" } else { "live holds" }, count),
-            y: Axis::linear("a pair", nanos),
-            series: lines(rows.into_iter(), |row| (size(row) as f64, row.ns_each())),
+            x: Axis::new(if by_products { "products" } else { "live holds" }, count),
+            y: Axis::new("a pair", nanos),
+            log_y: false,
+            lines: lines(rows.into_iter(), |row| (size(row) as f64, row.ns_each())),
         }
     };
     groups.into_iter().map(plot).map(|plot| plot.figure()).collect()
@@ -99,35 +103,46 @@ pub(crate) fn growth(findings: &Findings) -> String {
 /// Refusals a second by threads.
 pub(crate) fn refused(findings: &Findings) -> String {
     let rows: Vec<&Row> = findings.rows_of(Section::Refused).collect();
-    let plot = Plot {
+    let plot = LinePlot {
         title: "Sold out: refusals a second by threads".to_owned(),
-        x: Axis::log("threads", count).marked(thread_marks(&rows)),
-        y: Axis::linear("refusals a second", count),
-        series: lines(rows.into_iter(), |row| (row.threads as f64, row.per_second)),
+        x: threads_axis(&rows),
+        y: Axis::new("refusals a second", count),
+        log_y: false,
+        lines: lines(rows.into_iter(), |row| (row.threads as f64, row.per_second)),
     };
     plot.figure()
 }
 
+/// Percentiles stand where one caller in so many waits longer.
+const ONE_IN: [f64; 5] = [2.0, 10.0, 100.0, 1e3, 1e4];
+
+/// The percentile of that mark.
+fn percentile(one_in: f64) -> String {
+    // The last mark needs two decimals.
+    let percent = format!("{:.2}", 100.0 - 100.0 / one_in);
+    format!("p{}", percent.trim_end_matches('0').trim_end_matches('.'))
+}
+
 /// Waiting times by percentile, a plot for each call and load.
 pub(crate) fn latency(findings: &Findings) -> String {
-    // One in so many waits longer.
-    let marks = [(2.0, "p50"), (10.0, "p90"), (100.0, "p99"), (1e3, "p99.9"), (1e4, "p99.99")];
-    let marks = marks.map(|(one_in, name)| (one_in, name.to_owned()));
     let load = |row: &Row| row.load.map_or(0, |load| (load * 100.0).round() as u32);
     let groups = groups(findings, Section::Latency, |row| (row.workload.clone(), load(row)));
-    let plot = |((workload, load), rows): ((String, u32), Vec<&Row>)| Plot {
+    let line = |row: &Row| {
+        let Times { p50, p90, p99, p999, p9999, .. } = row.times?;
+        let values = [p50, p90, p99, p999, p9999].map(|nanos| nanos as f64);
+        let points = ONE_IN.into_iter().zip(values).collect();
+        let (name, color, stroke) = (row.label(), color(&row.engine), stroke(row));
+        Some(Line { name, color, stroke, points, marked: true })
+    };
+    let plot = |((workload, load), rows): ((String, u32), Vec<&Row>)| LinePlot {
         title: format!("{workload}; at {load}% of the capacity"),
-        x: Axis::log("so many of the callers waited no longer", count).marked(marks.clone()),
-        y: Axis::log("from arrival to answer", nanos),
-        series: rows
-            .into_iter()
-            .filter_map(|row| {
-                let Times { p50, p90, p99, p999, p9999, .. } = row.times?;
-                let values = [p50, p90, p99, p999, p9999].map(|nanos| nanos as f64);
-                let points = marks.iter().map(|mark| mark.0).zip(values).collect();
-                Some(Series { name: row.label(), class: class(row), points, dots: true })
-            })
-            .collect(),
+        x: Axis {
+            marks: ONE_IN.to_vec(),
+            ..Axis::new("so many of the callers waited no longer", percentile)
+        },
+        y: Axis::new("from arrival to answer", nanos),
+        log_y: true,
+        lines: rows.into_iter().filter_map(line).collect(),
     };
     groups.into_iter().map(plot).map(|plot| plot.figure()).collect()
 }
@@ -135,47 +150,43 @@ pub(crate) fn latency(findings: &Findings) -> String {
 /// Everyone on a log scale, a plot for each durability.
 pub(crate) fn peers(findings: &Findings) -> String {
     let groups = groups(findings, Section::Peers, |row| row.durability);
-    let plot = |(durability, rows): (&'static str, Vec<&Row>)| {
-        let bar = |row: &Row| {
-            let plural = if row.threads == 1 { "" } else { "s" };
-            let name = match (&*row.engine, &*row.setup) {
-                (engine, "") => format!("{engine}, {} thread{plural}", row.threads),
-                ("stockade", setup) => {
-                    format!("stockade, {} caller{plural}: {setup}", row.threads)
-                }
-                _ => row.title(),
-            };
-            let shown = format!("{}/s", count(row.per_second));
-            Bar { name, class: color(&row.engine).to_owned(), value: row.per_second, shown }
+    let dot = |row: &Row| {
+        let plural = if row.threads == 1 { "" } else { "s" };
+        let name = match (&*row.engine, &*row.setup) {
+            (engine, "") => format!("{engine}, {} thread{plural}", row.threads),
+            ("stockade", setup) => format!("stockade, {} caller{plural}: {setup}", row.threads),
+            _ => row.title(),
         };
-        let mut rows: Vec<Bar> = rows.into_iter().map(bar).collect();
-        rows.sort_by(|a, b| b.value.total_cmp(&a.value));
-        bars(&format!("Pairs a second, {durability} (log scale)"), &rows)
+        let shown = format!("{}/s", count(row.per_second));
+        Dot { name, color: color(&row.engine), value: row.per_second, shown }
     };
-    groups.into_iter().map(plot).collect()
+    let plot = |(durability, rows): (&'static str, Vec<&Row>)| DotPlot {
+        title: format!("Pairs a second, {durability}"),
+        label: "pairs a second (log scale)",
+        dots: rows.into_iter().map(dot).collect(),
+    };
+    groups.into_iter().map(plot).map(DotPlot::figure).collect()
 }
 
 /// Stock that is left, over time.
 pub(crate) fn sale(findings: &Findings) -> String {
-    let series = findings.burns.iter().map(|burn| {
-        let engine = burn.title.split(',').next().unwrap_or_default();
-        let dashes = match burn.title.rsplit(", ").next() {
-            Some("synced") => " dashed",
-            Some("buffered") => " dotted",
-            _ => "",
-        };
-        Series {
-            name: burn.title.clone(),
-            class: format!("{}{dashes}", color(engine)),
-            points: burn.left.clone(),
-            dots: false,
-        }
+    let lines = findings.burns.iter().map(|burn| Line {
+        name: burn.title.clone(),
+        color: color(burn.title.split(',').next().unwrap_or_default()),
+        stroke: match burn.title.rsplit(", ").next() {
+            Some("synced") => Stroke::Dashed,
+            Some("buffered") => Stroke::Dotted,
+            _ => Stroke::Solid,
+        },
+        points: burn.left.clone(),
+        marked: false,
     });
-    let plot = Plot {
+    let plot = LinePlot {
         title: "A flash sale's stock burning down".to_owned(),
-        x: Axis::log("since the doors opened (log scale)", |seconds| nanos(seconds * 1e9)),
-        y: Axis::linear("units left", count),
-        series: series.collect(),
+        x: Axis::new("since the doors opened (log scale)", |seconds| nanos(seconds * 1e9)),
+        y: Axis::new("units left", count),
+        log_y: false,
+        lines: lines.collect(),
     };
     plot.figure()
 }

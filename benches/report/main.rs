@@ -7,19 +7,18 @@
 mod charts;
 #[path = "../common/mod.rs"]
 mod common;
-mod document;
 mod idle;
-mod json;
 mod latency;
 mod local;
+mod numbers;
 mod one_core;
 mod page;
+mod plot;
 mod progress;
 mod race;
 mod remote;
 mod row;
 mod sale;
-mod svg;
 mod targets;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +28,8 @@ use std::{fs, io};
 use common::Scale;
 use common::machine::{Machine, disk_megabytes_a_second, fsync_us};
 use common::programs::Folder;
+use common::table::table;
+use numbers::{count, nanos};
 use progress::Progress;
 use race::Pace;
 use remote::Servers;
@@ -82,7 +83,7 @@ fn main() -> io::Result<()> {
     summarize(&findings);
     let folder = folder();
     fs::create_dir_all(&folder)?;
-    fs::write(folder.join("report.json"), format!("{}\n", findings.json()))?;
+    fs::write(folder.join("report.json"), format!("{:#}\n", findings.json()))?;
     fs::write(folder.join("index.html"), page::page(&findings))?;
     eprintln!("{}", folder.join("index.html").display());
     Ok(())
@@ -96,33 +97,43 @@ fn folder() -> PathBuf {
 
 /// The rows in short, and the targets, for the terminal.
 fn summarize(findings: &Findings) {
+    let mut rows = table(
+        2,
+        &[
+            "workload",
+            "engine",
+            "live or products",
+            "threads",
+            "a second",
+            "one every",
+            "cpu",
+            "p99.9",
+            "hop",
+            "stockade / this",
+        ],
+    );
     for section in [Section::Contention, Section::Growth, Section::Refused, Section::Peers] {
         for row in findings.rows_of(section) {
-            let ratio = row
-                .against
-                .map_or_else(String::new, |ratio| format!("stockade / this: {:.2}", ratio.median));
             let size = if row.live > 1 { row.live } else { row.products };
-            eprintln!(
-                "{:32} {:38} {size:>8} {:>2} threads {:>9}/s {:>8} cpu {:>8} p99.9 {:>8} hop {:>7} {ratio}",
-                row.workload,
+            rows.add_row([
+                row.workload.clone(),
                 row.label(),
-                row.threads,
-                svg::count(row.per_second),
-                svg::nanos(row.ns_each()),
-                row.cpu_ns_each.map_or_else(String::new, svg::nanos),
-                row.times.map_or_else(String::new, |times| svg::nanos(times.p999 as f64)),
-                row.hop.map_or_else(String::new, svg::nanos),
-            );
+                size.to_string(),
+                row.threads.to_string(),
+                count(row.per_second),
+                nanos(row.ns_each()),
+                row.cpu_ns_each.map_or_else(String::new, nanos),
+                row.times.map_or_else(String::new, |times| nanos(times.p999 as f64)),
+                row.hop.map_or_else(String::new, nanos),
+                row.against.map_or_else(String::new, |ratio| format!("{:.2}", ratio.median)),
+            ]);
         }
     }
+    eprintln!("{rows}\n");
+    let mut aims = table(5, &["target", "wanted", "measured", "verdict", "beside it"]);
     for target in targets::targets(findings) {
-        eprintln!(
-            "{:75} {:>20} {:>12}  {:24} {}",
-            target.what,
-            target.wanted(),
-            target.measured(),
-            target.verdict(),
-            target.beside
-        );
+        let (wanted, measured) = (target.wanted(), target.measured());
+        aims.add_row([target.what, &wanted, &measured, &target.verdict(), &target.beside]);
     }
+    eprintln!("{aims}");
 }

@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use crate::charts;
 use crate::common::Scale;
+use crate::numbers::{count, digits, nanos};
+use crate::plot::escape;
 use crate::row::{Findings, Ratio, Row, Section};
-use crate::svg::{count, digits, escape, nanos};
 use crate::targets::targets;
 
 const STYLE: &str = include_str!("page.css");
@@ -55,7 +56,9 @@ const TARGETS: &str = "Each number is computed from the rows below: a rate or a 
 const PEERS: &str = "A pair is a reserve and its confirm, each checked and recorded; demand is Zipf \
     0.99 over 10,000 products. What each figure guarantees stands below the plots; only rows of \
     one durability are compared. A server is driven over a unix socket and does what a library can't: \
-    it serves many processes. That is what its figure pays for.";
+    it serves many processes. That is what its figure pays for. PostgreSQL is driven by two clients, the \
+    <code>postgres</code> crate and a small one of our own; a target takes the smaller ratio, that \
+    of the faster row. Dots, and no bars: on a log axis the length of a bar says nothing.";
 const CONTENTION: &str = "Each thread buys as fast as it can. With one live hold a thread ends each hold \
     right after it has made it, which keeps everything in the nearest cache and happens in no shop; with \
     more, it reserves a new one and confirms its oldest, as shops do whose buyers take minutes to pay. The \

@@ -11,7 +11,7 @@ use crate::common::local::dashmap::DashMapPeer;
 use crate::common::local::mutex::MutexPeer;
 use crate::common::machine::cores;
 use crate::common::order::{Ask, Turn};
-use crate::common::postgres::{PostgresPeer, PostgresServer};
+use crate::common::postgres::{Drive, PostgresClient, PostgresPeer, PostgresServer};
 use crate::common::redis::{PROGRAMS, RedisPeer, RedisServer};
 use crate::local::SHOP;
 use crate::progress::Progress;
@@ -23,8 +23,9 @@ pub(crate) const WAITING: usize = 64;
 /// Pairs of its own after which a caller flushes.
 pub(crate) const FLUSH_EVERY: u64 = 1_000;
 
-const CLIENTS: &str = "clients of redis and postgres: a thread and a unix socket each, scripts loaded and \
-    statements prepared once, binary parameters, buffers reused";
+const CLIENTS: &str = "clients: a thread and a unix socket each; the redis crate, scripts called by their \
+    hash, pipelines where it says so many deep; the postgres crate, and beside it a small client of our \
+    own, which is faster: statements prepared once, binary parameters";
 
 /// The servers that could be started.
 pub(crate) struct Servers {
@@ -174,10 +175,17 @@ impl Servers {
         };
         let units = SHOP.units();
         let mut crews = Vec::new();
-        for connections in connections {
-            let Some(server) = &self.postgres else { break };
-            match PostgresPeer::open(server, durability, *connections, &units) {
-                Ok(peer) => crews.push(Crew::hire(&peer, Plan::new(SHOP, *connections, 1))),
+        let Some(server) = &self.postgres else { return crews };
+        let drives = connections.iter().flat_map(|connections| {
+            PostgresClient::BOTH.map(|client| Drive {
+                client,
+                durability,
+                connections: *connections,
+            })
+        });
+        for drive in drives {
+            match PostgresPeer::open(server, drive, &units) {
+                Ok(peer) => crews.push(Crew::hire(&peer, Plan::new(SHOP, drive.connections, 1))),
                 Err(error) => progress.note(&format!("a postgres peer skipped: {error}")),
             }
         }

@@ -1,11 +1,12 @@
 //! What was measured, row by row, and how it is written down.
 
 use hdrhistogram::Histogram;
+use serde_json::{Value, json};
 
 use crate::common::Scale;
 use crate::common::ledger::About;
 use crate::common::machine::Machine;
-use crate::json::Json;
+use crate::targets::{Target, targets};
 
 /// Which part of the report a row belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,45 +123,44 @@ impl Row {
         1e9 / self.per_second
     }
 
-    pub(crate) fn json(&self) -> Json {
-        let time = |of: fn(&Times) -> u64| Json::from(self.times.as_ref().map(|t| of(t) as f64));
-        let ratio = |of: fn(&Ratio) -> f64| Json::from(self.against.map(|ratio| of(&ratio)));
-        let small = |of: fn(&Ratio) -> f64| Json::from(self.over_own.map(|ratio| of(&ratio)));
-        Json::object([
-            ("section", self.section.name().into()),
-            ("engine", (&*self.engine).into()),
-            ("setup", (&*self.setup).into()),
-            ("workload", (&*self.workload).into()),
-            ("threads", self.threads.into()),
-            ("live", self.live.into()),
-            ("products", self.products.into()),
-            ("durability", self.durability.into()),
-            ("pairs_per_second", self.per_second.into()),
-            ("ns_per_pair", self.ns_each().into()),
-            ("cpu_ns_per_pair", Json::from(self.cpu_ns_each)),
-            ("p50_ns", time(|times| times.p50)),
-            ("p90_ns", time(|times| times.p90)),
-            ("p99_ns", time(|times| times.p99)),
-            ("p999_ns", time(|times| times.p999)),
-            ("p9999_ns", time(|times| times.p9999)),
-            ("max_ns", time(|times| times.max)),
-            ("loop", if self.load.is_some() { "open" } else { "closed" }.into()),
-            ("load", Json::from(self.load)),
-            ("core_to_core_hop_ns", Json::from(self.hop)),
-            ("fsync_us", Json::from(self.fsync_us)),
-            ("cores_busy_with_others", Json::from(self.others)),
-            ("idle_cores", Json::from(self.idle_cores)),
-            ("bytes_per_live_hold", Json::from(self.bytes_a_hold)),
-            ("least_share_of_a_thread", Json::from(self.least_share)),
-            ("turns", self.turns.into()),
-            ("stockade_ratio_median", ratio(|ratio| ratio.median)),
-            ("stockade_ratio_lowest", ratio(|ratio| ratio.lowest)),
-            ("stockade_ratio_highest", ratio(|ratio| ratio.highest)),
-            ("over_own_ratio_median", small(|ratio| ratio.median)),
-            ("over_own_ratio_lowest", small(|ratio| ratio.lowest)),
-            ("over_own_ratio_highest", small(|ratio| ratio.highest)),
-            ("guarantees", self.guarantees.into()),
-        ])
+    /// What other programs read of it. What was not measured is null.
+    fn json(&self) -> Value {
+        let time = |of: fn(&Times) -> u64| self.times.as_ref().map(of);
+        json!({
+            "section": self.section.name(),
+            "engine": self.engine,
+            "setup": self.setup,
+            "workload": self.workload,
+            "threads": self.threads,
+            "live": self.live,
+            "products": self.products,
+            "durability": self.durability,
+            "pairs_per_second": self.per_second,
+            "ns_per_pair": self.ns_each(),
+            "cpu_ns_per_pair": self.cpu_ns_each,
+            "p50_ns": time(|times| times.p50),
+            "p90_ns": time(|times| times.p90),
+            "p99_ns": time(|times| times.p99),
+            "p999_ns": time(|times| times.p999),
+            "p9999_ns": time(|times| times.p9999),
+            "max_ns": time(|times| times.max),
+            "loop": if self.load.is_some() { "open" } else { "closed" },
+            "load": self.load,
+            "core_to_core_hop_ns": self.hop,
+            "fsync_us": self.fsync_us,
+            "cores_busy_with_others": self.others,
+            "idle_cores": self.idle_cores,
+            "bytes_per_live_hold": self.bytes_a_hold,
+            "least_share_of_a_thread": self.least_share,
+            "turns": self.turns,
+            "stockade_ratio_median": self.against.map(|ratio| ratio.median),
+            "stockade_ratio_lowest": self.against.map(|ratio| ratio.lowest),
+            "stockade_ratio_highest": self.against.map(|ratio| ratio.highest),
+            "over_own_ratio_median": self.over_own.map(|ratio| ratio.median),
+            "over_own_ratio_lowest": self.over_own.map(|ratio| ratio.lowest),
+            "over_own_ratio_highest": self.over_own.map(|ratio| ratio.highest),
+            "guarantees": self.guarantees,
+        })
     }
 }
 
@@ -258,5 +258,31 @@ impl Findings {
         let mut hops: Vec<f64> = self.rows.iter().filter_map(|row| row.hop).collect();
         hops.sort_by(f64::total_cmp);
         Some([*hops.first()?, median(&hops), *hops.last()?])
+    }
+
+    /// The report as JSON: machine, notes, targets, rows.
+    pub(crate) fn json(&self) -> Value {
+        let machine = &self.machine;
+        json!({
+            "machine": {
+                "cpu": machine.cpu,
+                "cores": machine.cores,
+                "kernel": machine.kernel,
+                "rustc": machine.rustc,
+                "core_to_core_hop_ns": self.hops().map(|[_, middle, _]| middle),
+                "core_to_core_hop_ns_range": self.hops(),
+                "fsync_us": self.fsync_us,
+                "disk_megabytes_per_second": self.disk_rate,
+            },
+            "date": machine.date,
+            "commit": machine.commit,
+            "scale": self.scale.name(),
+            "cores_busy_with_others": self.others(),
+            "turns": self.turns,
+            "seconds": self.seconds,
+            "notes": self.notes,
+            "targets": targets(self).iter().map(Target::json).collect::<Vec<_>>(),
+            "rows": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
+        })
     }
 }

@@ -11,7 +11,7 @@ use crate::common::local::Job;
 use crate::common::local::dashmap::DashMapPeer;
 use crate::common::local::mutex::MutexPeer;
 use crate::common::machine::hop;
-use crate::common::postgres::PostgresPeer;
+use crate::common::postgres::{Drive, PostgresClient, PostgresPeer};
 use crate::common::redis::RedisPeer;
 use crate::progress::Progress;
 use crate::remote::Servers;
@@ -43,8 +43,11 @@ pub(crate) fn sale(
             add(burn(&peer, units, 50));
         }
     }
+    // The faster of its clients.
+    let (client, durability) = (PostgresClient::Own, Durability::Buffered);
+    let drive = Drive { client, durability, connections: 32 };
     if let Some(server) = &servers.postgres
-        && let Ok(peer) = PostgresPeer::open(server, Durability::Buffered, 32, &[units])
+        && let Ok(peer) = PostgresPeer::open(server, drive, &[units])
     {
         add(burn(&peer, units, 32));
     }

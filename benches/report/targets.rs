@@ -1,15 +1,16 @@
 //! What the engine should reach, and how close this run came.
 
+use serde_json::{Value, json};
+
 use crate::common::engine::ONCE_A_PAIR;
 use crate::common::nothing::NOTHING;
 use crate::common::workload::Access;
-use crate::json::Json;
 use crate::latency::RESERVE;
 use crate::local::{SHOP, SOLD_OUT, many};
+use crate::numbers::{count, digits, nanos};
 use crate::one_core::ONE_CORE;
 use crate::remote::WAITING;
 use crate::row::{Findings, Row, Section, Times};
-use crate::svg::{count, digits, nanos};
 
 /// What is wanted of a number.
 #[derive(Clone, Copy, Debug)]
@@ -66,19 +67,19 @@ impl Target {
         }
     }
 
-    pub(crate) fn json(&self) -> Json {
-        let (kind, limit) = match self.wanted {
+    pub(crate) fn json(&self) -> Value {
+        let (wanted, limit) = match self.wanted {
             Wanted::AtMost(limit) => ("at most", limit),
             Wanted::AtLeast(limit) => ("at least", limit),
         };
-        Json::object([
-            ("target", self.what.into()),
-            ("wanted", kind.into()),
-            ("limit", limit.into()),
-            ("measured", Json::from(self.measured)),
-            ("verdict", (&*self.verdict()).into()),
-            ("beside", (&*self.beside).into()),
-        ])
+        json!({
+            "target": self.what,
+            "wanted": wanted,
+            "limit": limit,
+            "measured": self.measured,
+            "verdict": self.verdict(),
+            "beside": self.beside,
+        })
     }
 }
 
@@ -103,6 +104,15 @@ fn a_second(value: f64) -> String {
     format!("{}/s", count(value))
 }
 
+/// One engine in the race by threads.
+#[derive(Clone, Copy)]
+struct Case<'c> {
+    workload: &'c str,
+    engine: &'c str,
+    threads: usize,
+    live: usize,
+}
+
 /// Where a target's number stands.
 struct Finder<'f> {
     findings: &'f Findings,
@@ -116,31 +126,20 @@ impl<'f> Finder<'f> {
 
     /// Of the race by threads: who does the whole job, in memory.
     fn shop(&self, engine: &str, threads: usize, live: usize) -> Option<&'f Row> {
-        self.contender((&SHOP.name(), engine), "", threads, live)
+        self.contender(Case { workload: &SHOP.name(), engine, threads, live }, "")
     }
 
-    fn contender(
-        &self,
-        (workload, engine): (&str, &str),
-        setup: &str,
-        threads: usize,
-        live: usize,
-    ) -> Option<&'f Row> {
+    fn contender(&self, case: Case<'_>, setup: &str) -> Option<&'f Row> {
         self.row(Section::Contention, |row| {
-            let is_case = row.workload == workload && row.threads == threads && row.live == live;
-            is_case && row.engine == engine && row.setup == setup && row.durability == "in memory"
+            let is_engine = row.engine == case.engine && row.setup == setup;
+            let is_load = row.threads == case.threads && row.live == case.live;
+            is_engine && is_load && row.workload == case.workload && row.durability == "in memory"
         })
     }
 
     /// The engine's rate over a peer's, and, beside it, over the lean one's.
-    fn over(
-        &self,
-        what: &'static str,
-        wanted: f64,
-        (workload, engine): (&str, &str),
-        (threads, live): (usize, usize),
-    ) -> Target {
-        let ratio = |setup| self.contender((workload, engine), setup, threads, live)?.against;
+    fn over(&self, what: &'static str, wanted: f64, case: Case<'_>) -> Target {
+        let ratio = |setup| self.contender(case, setup)?.against;
         let lean = ratio("lean").map(|ratio| format!("the lean one: {}", times(ratio.median)));
         Target {
             what,
@@ -257,22 +256,23 @@ fn alone(finder: &Finder<'_>) -> Vec<Target> {
 fn together(finder: &Finder<'_>) -> Vec<Target> {
     use Wanted::AtLeast;
     let (shop, hot, many) = (SHOP.name(), Access::Hot.name(), finder.many);
+    let on = |workload, engine, threads, live| Case { workload, engine, threads, live };
     let two = finder.shop("stockade", 2, many).map(|row| row.per_second);
     let tail = |engine, setup| {
-        let row = finder.contender((&hot, engine), setup, 8, 1)?;
+        let row = finder.contender(Case { workload: &hot, engine, threads: 8, live: 1 }, setup)?;
         row.times.map(|times| times.p999 as f64)
     };
     let over_tail = |setup| Some(tail("mutex", setup)? / tail("stockade", "")?);
     let lean = over_tail("lean").map(|ratio| format!("the lean one's: {}", times(ratio)));
     vec![
         Finder::plain("2 threads, 50,000 live each", AtLeast(5e6), a_second, two),
-        finder.over("the same, against the mutex", 3.0, (&shop, "mutex"), (2, many)),
-        finder.over("the same, against DashMap", 2.5, (&shop, "dashmap"), (2, many)),
-        finder.over("1 thread, 1 live, against the mutex", 1.0, (&shop, "mutex"), (1, 1)),
-        finder.over("1 thread, 1 live, against DashMap", 1.0, (&shop, "dashmap"), (1, 1)),
-        finder.over("2 threads, 1 live each, against the mutex", 1.0, (&shop, "mutex"), (2, 1)),
-        finder.over("2 threads, 1 live each, against DashMap", 1.0, (&shop, "dashmap"), (2, 1)),
-        finder.over("one hot product, 2 threads, against the mutex", 1.0, (&hot, "mutex"), (2, 1)),
+        finder.over("the same, against the mutex", 3.0, on(&shop, "mutex", 2, many)),
+        finder.over("the same, against DashMap", 2.5, on(&shop, "dashmap", 2, many)),
+        finder.over("1 thread, 1 live, against the mutex", 1.0, on(&shop, "mutex", 1, 1)),
+        finder.over("1 thread, 1 live, against DashMap", 1.0, on(&shop, "dashmap", 1, 1)),
+        finder.over("2 threads, 1 live each, against the mutex", 1.0, on(&shop, "mutex", 2, 1)),
+        finder.over("2 threads, 1 live each, against DashMap", 1.0, on(&shop, "dashmap", 2, 1)),
+        finder.over("one hot product, 2 threads, against the mutex", 1.0, on(&hot, "mutex", 2, 1)),
         Target {
             what: "one hot product, 8 threads: the mutex's p99.9 over the engine's",
             wanted: AtLeast(10.0),

@@ -17,14 +17,14 @@ const PARTS: usize = 64;
 
 /// The peer.
 pub(crate) struct DashMapPeer {
-    shared: Arc<Shared>,
+    shared: Arc<Maps>,
 }
 
-struct Shared {
+struct Maps {
     warehouses: Vec<Warehouse>,
     levels: DashMap<Product, Level, Hasher>,
     holds: DashMap<u128, Hold, Hasher>,
-    due: [Part; PARTS],
+    due: [DueShard; PARTS],
     /// No hold falls due before, but for one that is being made at this moment.
     next_due: AtomicU64,
     /// The finished holds that are still kept.
@@ -36,9 +36,9 @@ struct Shared {
 /// On a cache line of its own.
 #[derive(Default)]
 #[repr(align(64))]
-struct Part(Mutex<Due>);
+struct DueShard(Mutex<Due>);
 
-impl Part {
+impl DueShard {
     #[inline]
     fn lock(&self) -> MutexGuard<'_, Due> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -52,11 +52,11 @@ impl DashMapPeer {
         for (index, units) in units.iter().enumerate() {
             levels.insert(Product::new(index), Level::of(*units));
         }
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(Maps {
             warehouses: vec![Warehouse::default()],
             levels,
             holds: DashMap::default(),
-            due: std::array::from_fn(|_| Part::default()),
+            due: std::array::from_fn(|_| DueShard::default()),
             next_due: AtomicU64::new(u64::MAX),
             finished: ArrayQueue::new(KEPT),
             trail: Trail::open(),
@@ -69,7 +69,7 @@ impl DashMapPeer {
     }
 }
 
-impl Shared {
+impl Maps {
     #[inline]
     fn part(&self, id: u128) -> MutexGuard<'_, Due> {
         self.due[id as usize % PARTS].lock()
@@ -129,7 +129,7 @@ impl Shared {
     }
 }
 
-impl Expires for Shared {
+impl Expires for Maps {
     fn sweep(&self, now: u64) {
         if now > self.next_due.load(Ordering::Acquire) {
             self.expire(now);
@@ -166,7 +166,7 @@ impl Whole for DashMapPeer {
 
 /// A handle to the peer.
 pub(crate) struct DashMapSession {
-    shared: Arc<Shared>,
+    shared: Arc<Maps>,
     stamp: Stamp,
 }
 

@@ -10,12 +10,12 @@ use super::shared::{Hasher, Hold, KEPT, Refused, Status};
 /// Entries of holds that have ended, beyond one for each live one, before the heap is cleared of them.
 const STALE: usize = 16_384;
 
-pub(super) enum Holds {
+pub(super) enum HoldMap {
     Lean(HashMap<u128, Hold, Hasher>),
     Whole(Box<Kept>),
 }
 
-impl Holds {
+impl HoldMap {
     pub(super) fn new(job: Job) -> Self {
         match job {
             Job::Lean => Self::Lean(HashMap::default()),

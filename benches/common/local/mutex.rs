@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::due::{Expires, spawn_sweeper};
-use super::holds::Holds;
+use super::holds::HoldMap;
 use super::shared::{Hasher, Hold, Level, Product, Refused, Stamp, Status, Warehouse, check};
 use super::trail::{Kind, Trail};
 use super::{Job, Whole};
@@ -12,10 +12,10 @@ use crate::common::ledger::{About, Ledger, Session, TTL};
 
 /// The peer.
 pub(crate) struct MutexPeer {
-    shared: Arc<Shared>,
+    shared: Arc<Locked>,
 }
 
-struct Shared {
+struct Locked {
     state: Mutex<State>,
     trail: Trail,
     job: Job,
@@ -24,7 +24,7 @@ struct Shared {
 struct State {
     warehouses: Vec<Warehouse>,
     levels: HashMap<Product, Level, Hasher>,
-    holds: Holds,
+    holds: HoldMap,
 }
 
 impl MutexPeer {
@@ -34,9 +34,9 @@ impl MutexPeer {
         let state = State {
             warehouses: vec![Warehouse::default()],
             levels: levels.map(|(index, units)| (Product::new(index), Level::of(*units))).collect(),
-            holds: Holds::new(job),
+            holds: HoldMap::new(job),
         };
-        let shared = Arc::new(Shared { state: Mutex::new(state), trail: Trail::open(), job });
+        let shared = Arc::new(Locked { state: Mutex::new(state), trail: Trail::open(), job });
         if job == Job::Whole {
             spawn_sweeper(&shared);
         }
@@ -44,7 +44,7 @@ impl MutexPeer {
     }
 }
 
-impl Shared {
+impl Locked {
     #[inline]
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -72,7 +72,7 @@ impl Shared {
     }
 }
 
-impl Expires for Shared {
+impl Expires for Locked {
     fn sweep(&self, now: u64) {
         self.expire(&mut self.lock(), now);
     }
@@ -107,7 +107,7 @@ impl Whole for MutexPeer {
 
 /// A handle to the peer.
 pub(crate) struct MutexSession {
-    shared: Arc<Shared>,
+    shared: Arc<Locked>,
     stamp: Stamp,
 }
 

@@ -44,7 +44,7 @@ pub(super) struct Entry {
 const _: () = assert!(size_of::<Entry>() == 56);
 
 /// The queue, and the log behind it.
-struct Shared {
+struct TrailQueue {
     queue: ArrayQueue<Entry>,
     log: Mutex<Log>,
     closing: AtomicBool,
@@ -61,13 +61,13 @@ struct Log {
 
 /// The trail; ends its writer when it is dropped.
 pub(super) struct Trail {
-    shared: Arc<Shared>,
+    shared: Arc<TrailQueue>,
     writer: Option<JoinHandle<()>>,
 }
 
 impl Trail {
     pub(super) fn open() -> Self {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(TrailQueue {
             queue: ArrayQueue::new(QUEUE),
             log: Mutex::default(),
             closing: AtomicBool::new(false),
@@ -140,7 +140,7 @@ impl Drop for Trail {
     }
 }
 
-fn write(shared: &Shared) {
+fn write(shared: &TrailQueue) {
     let mut batch = Vec::new();
     let mut nap = SHORTEST_NAP;
     let mut idle_since: Option<Instant> = None;

@@ -1,7 +1,8 @@
 //! PostgreSQL: each step is one prepared statement that checks, moves and records.
 //!
-//! The server is tuned as its users tune it for many short writes; the client is a small one of our
-//! own, so that the figure is the server's.
+//! The server is tuned as its users tune it for many short writes. Two clients drive it: the
+//! `postgres` crate, as its users call it, and a small one of our own, which is faster. So the server
+//! shows what it can do, and nobody has to believe in our client.
 
 mod wire;
 
@@ -10,10 +11,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
+use postgres::{NoTls, Statement};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng};
+use uuid::Uuid;
 
-use self::wire::Connection;
+use self::wire::WireClient;
 use super::ledger::{About, Durability, Ledger, Session};
 use super::programs::{Account, Folder, Server, command, find};
 
@@ -27,7 +30,7 @@ const SOCKET: &str = ".s.PGSQL.5432";
 
 const SETTINGS: &[&str] = &[
     "listen_addresses=",
-    "max_connections=128",
+    "max_connections=256",
     "shared_buffers=512MB",
     "wal_level=minimal",
     "max_wal_senders=0",
@@ -68,7 +71,7 @@ impl PostgresServer {
         for setting in SETTINGS {
             command.args(["-c", setting]);
         }
-        let answers = |folder: &Path| Connection::open(&folder.join(SOCKET), USER).is_ok();
+        let answers = |folder: &Path| connect(folder).is_ok();
         Ok(Some(Self { server: Server::start(command, folder, answers)? }))
     }
 
@@ -76,10 +79,11 @@ impl PostgresServer {
     pub(crate) fn flags() -> String {
         format!("-c {}", SETTINGS.join(" -c "))
     }
+}
 
-    fn connect(&self) -> io::Result<Connection> {
-        Connection::open(&self.server.folder().join(SOCKET), USER)
-    }
+/// A connection to the server of this folder.
+fn connect(folder: &Path) -> Result<postgres::Client, postgres::Error> {
+    postgres::Client::configure().host_path(folder).user(USER).dbname(USER).connect(NoTls)
 }
 
 /// Where packages put what is not in `PATH`: the newest version first.
@@ -95,48 +99,82 @@ fn places() -> Vec<PathBuf> {
     places
 }
 
+/// Who speaks with the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PostgresClient {
+    /// The `postgres` crate.
+    Crate,
+    /// The client in `wire.rs`.
+    Own,
+}
+
+impl PostgresClient {
+    pub(crate) const BOTH: [Self; 2] = [Self::Crate, Self::Own];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Crate => "postgres crate",
+            Self::Own => "own client",
+        }
+    }
+}
+
+/// How a server is driven.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Drive {
+    pub(crate) client: PostgresClient,
+    pub(crate) durability: Durability,
+    pub(crate) connections: usize,
+}
+
+impl Drive {
+    /// The schema that has the tables of this drive alone.
+    fn schema(self) -> String {
+        let Self { client, durability, connections } = self;
+        format!("{}_{}_{connections}", client.name(), durability.name()).replace(' ', "_")
+    }
+
+    /// What a connection is told first.
+    fn settings(self) -> String {
+        let schema = self.schema();
+        let on = if self.durability == Durability::Synced { "on" } else { "off" };
+        format!(
+            "CREATE SCHEMA IF NOT EXISTS {schema}; SET search_path = {schema}; \
+             SET synchronous_commit = {on}"
+        )
+    }
+}
+
 /// The peer: one server, driven over so many connections.
 pub(crate) struct PostgresPeer {
     server: Arc<PostgresServer>,
-    durability: Durability,
-    connections: usize,
+    drive: Drive,
 }
 
 impl PostgresPeer {
-    /// Makes tables with these units of each product, for this durability and number of connections.
+    /// Makes tables with these units of each product.
     ///
     /// # Errors
     /// The server fails.
     pub(crate) fn open(
         server: &Arc<PostgresServer>,
-        durability: Durability,
-        connections: usize,
+        drive: Drive,
         units: &[u32],
-    ) -> io::Result<Self> {
-        let unlogged = if durability == Durability::InMemory { "UNLOGGED" } else { "" };
-        let peer = Self { server: Arc::clone(server), durability, connections };
-        let mut connection = peer.connect()?;
-        connection.simple(&SCHEMA.replace("{unlogged}", unlogged))?;
+    ) -> Result<Self, postgres::Error> {
+        let unlogged = if drive.durability == Durability::InMemory { "UNLOGGED" } else { "" };
+        let mut connection = connect(server.server.folder())?;
+        connection.batch_execute(&drive.settings())?;
+        connection.batch_execute(&SCHEMA.replace("{unlogged}", unlogged))?;
         for (number, units) in units.chunks(1_000).enumerate() {
             let row = |(place, units)| format!("({}, {units})", number * 1_000 + place);
             let rows: Vec<String> = units.iter().enumerate().map(row).collect();
             let rows = rows.join(", ");
-            connection.simple(&format!("INSERT INTO stock (product, available) VALUES {rows}"))?;
+            connection
+                .batch_execute(&format!("INSERT INTO stock (product, available) VALUES {rows}"))?;
         }
-        connection.simple("VACUUM ANALYZE stock")?;
-        connection.simple("CHECKPOINT")?;
-        Ok(peer)
-    }
-
-    /// A connection to the tables of this peer.
-    fn connect(&self) -> io::Result<Connection> {
-        let mut connection = self.server.connect()?;
-        let schema = format!("{}_{}", self.durability.name(), self.connections).replace(' ', "_");
-        connection.simple(&format!("CREATE SCHEMA IF NOT EXISTS {schema}"))?;
-        connection.simple(&format!("SET search_path = {schema}"))?;
-        let on = if self.durability == Durability::Synced { "on" } else { "off" };
-        connection.simple(&format!("SET synchronous_commit = {on}"))?;
-        Ok(connection)
+        connection.batch_execute("VACUUM ANALYZE stock")?;
+        connection.batch_execute("CHECKPOINT")?;
+        Ok(Self { server: Arc::clone(server), drive })
     }
 }
 
@@ -144,11 +182,10 @@ impl Ledger for PostgresPeer {
     type Session = PostgresSession;
 
     fn about(&self) -> About {
-        let setup = match self.connections {
-            1 => "1 connection".to_owned(),
-            many => format!("{many} connections"),
-        };
-        let guarantees = match self.durability {
+        let Drive { client, durability, connections } = self.drive;
+        let plural = if connections == 1 { "" } else { "s" };
+        let setup = format!("{connections} connection{plural}, {}", client.name());
+        let guarantees = match durability {
             Durability::InMemory => {
                 "unlogged tables: atomic statements, audited in a table, but a crash empties them; \
                  SQL; shared by many processes"
@@ -162,63 +199,125 @@ impl Ledger for PostgresPeer {
                  answered is lost; SQL; shared by many processes"
             }
         };
-        About { engine: "postgresql", setup, durability: self.durability, guarantees }
+        About { engine: "postgresql", setup, durability, guarantees }
     }
 
-    fn product(&self, index: usize) -> u32 {
-        index as u32
+    fn product(&self, index: usize) -> i32 {
+        index as i32
     }
 
     fn session(&self) -> PostgresSession {
-        let open = || {
-            let mut connection = self.connect()?;
-            for (name, statement) in [("r", RESERVE), ("c", CONFIRM), ("g", RELEASE)] {
-                connection.prepare(name, statement)?;
-            }
-            Ok::<_, io::Error>(connection)
+        let folder = self.server.server.folder();
+        let open = match self.drive.client {
+            PostgresClient::Crate => Open::by_crate(folder, self.drive).map_err(io::Error::other),
+            PostgresClient::Own => Open::by_own(folder, self.drive),
         };
         PostgresSession {
-            connection: open().expect("a running server"),
+            open: open.expect("a running server"),
             random: StdRng::try_from_rng(&mut SysRng).expect("a system with randomness"),
             _server: Arc::clone(&self.server),
         }
     }
 }
 
+/// A step that ends a hold.
+#[derive(Clone, Copy)]
+enum End {
+    Confirm,
+    Release,
+}
+
+/// An open connection with its prepared statements.
+enum Open {
+    Crate {
+        client: Box<postgres::Client>,
+        reserve: Statement,
+        confirm: Statement,
+        release: Statement,
+    },
+    Own(WireClient),
+}
+
+impl Open {
+    fn by_crate(folder: &Path, drive: Drive) -> Result<Self, postgres::Error> {
+        let mut client = Box::new(connect(folder)?);
+        client.batch_execute(&drive.settings())?;
+        let reserve = client.prepare(RESERVE)?;
+        let confirm = client.prepare(CONFIRM)?;
+        let release = client.prepare(RELEASE)?;
+        Ok(Self::Crate { client, reserve, confirm, release })
+    }
+
+    fn by_own(folder: &Path, drive: Drive) -> io::Result<Self> {
+        let mut client = WireClient::open(&folder.join(SOCKET), USER)?;
+        client.simple(&drive.settings())?;
+        for (name, statement) in [("r", RESERVE), ("c", CONFIRM), ("g", RELEASE)] {
+            client.prepare(name, statement)?;
+        }
+        Ok(Self::Own(client))
+    }
+
+    /// Holds a unit; the number of entries that were written.
+    fn reserve(&mut self, product: i32, hold: Uuid) -> io::Result<u64> {
+        match self {
+            Self::Crate { client, reserve, .. } => {
+                client.execute(reserve, &[&product, &1_i32, &hold]).map_err(io::Error::other)
+            }
+            Self::Own(client) => {
+                let (product, units) = (product.to_be_bytes(), 1_i32.to_be_bytes());
+                client.run("r", &[&product, &units, hold.as_bytes()])
+            }
+        }
+    }
+
+    /// Ends a hold; the number of entries that were written.
+    fn end(&mut self, end: End, hold: Uuid) -> io::Result<u64> {
+        match self {
+            Self::Crate { client, confirm, release, .. } => {
+                let statement = match end {
+                    End::Confirm => &*confirm,
+                    End::Release => &*release,
+                };
+                client.execute(statement, &[&hold]).map_err(io::Error::other)
+            }
+            Self::Own(client) => {
+                let name = match end {
+                    End::Confirm => "c",
+                    End::Release => "g",
+                };
+                client.run(name, &[hold.as_bytes()])
+            }
+        }
+    }
+}
+
 /// A connection.
 pub(crate) struct PostgresSession {
-    connection: Connection,
+    open: Open,
     random: StdRng,
     _server: Arc<PostgresServer>,
 }
 
-impl PostgresSession {
-    fn end(&mut self, statement: &str, hold: u128) {
-        let rows = self.connection.run(statement, &[&hold.to_be_bytes()]);
-        assert_eq!(rows.expect("a running server"), 1, "a live hold");
-    }
-}
-
 impl Session for PostgresSession {
-    type Product = u32;
-    type Hold = u128;
+    type Product = i32;
+    type Hold = Uuid;
 
-    fn reserve(&mut self, product: u32) -> Option<u128> {
-        let hold = u128::from(self.random.next_u64()) << 64 | u128::from(self.random.next_u64());
-        let (product, units) = (product.to_be_bytes(), 1_u32.to_be_bytes());
-        let rows = self.connection.run("r", &[&product, &units, &hold.to_be_bytes()]);
-        (rows.expect("a running server") == 1).then_some(hold)
+    fn reserve(&mut self, product: i32) -> Option<Uuid> {
+        let hold = Uuid::from_u64_pair(self.random.next_u64(), self.random.next_u64());
+        (self.open.reserve(product, hold).expect("a running server") == 1).then_some(hold)
     }
 
-    fn confirm(&mut self, hold: u128) {
-        self.end("c", hold);
+    fn confirm(&mut self, hold: Uuid) {
+        let rows = self.open.end(End::Confirm, hold);
+        assert_eq!(rows.expect("a running server"), 1, "a live hold");
     }
 
     fn is_slow(&self) -> bool {
         true
     }
 
-    fn release(&mut self, hold: u128) {
-        self.end("g", hold);
+    fn release(&mut self, hold: Uuid) {
+        let rows = self.open.end(End::Release, hold);
+        assert_eq!(rows.expect("a running server"), 1, "a live hold");
     }
 }

@@ -10,7 +10,7 @@ const PROTOCOL: i32 = 3 << 16;
 const BINARY: i16 = 1;
 
 /// A connection.
-pub(super) struct Connection {
+pub(super) struct WireClient {
     stream: UnixStream,
     out: Vec<u8>,
     input: Vec<u8>,
@@ -18,7 +18,7 @@ pub(super) struct Connection {
     end: usize,
 }
 
-impl Connection {
+impl WireClient {
     /// Connects as `user`, to the database of that name, to a server that trusts its socket.
     pub(super) fn open(socket: &Path, user: &str) -> io::Result<Self> {
         let stream = UnixStream::connect(socket)?;

@@ -1,9 +1,6 @@
 //! Redis, with scripts as its users write them: each step checks, moves and records in one.
 //!
-//! Over a unix socket, by a client of our own that does nothing but what is needed, so that the
-//! figure is the server's.
-
-mod wire;
+//! Over a unix socket, by the `redis` crate.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,8 +8,8 @@ use std::sync::Arc;
 
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng};
+use redis::{Connection, RedisResult, Script, ScriptInvocation};
 
-use self::wire::{Answer, Connection};
 use super::ledger::{About, Durability, Ledger, Session, TTL};
 use super::programs::{Folder, Server, command, find};
 
@@ -58,8 +55,7 @@ impl RedisServer {
         let mut command = command(&program, None, &folder);
         command.args(&flags);
         let answers = |folder: &Path| {
-            let connection = Connection::open(&folder.join("socket"));
-            connection.and_then(|mut open| open.ask(&[b"PING"])).is_ok()
+            connect(folder).and_then(|mut open| redis::cmd("PING").exec(&mut open)).is_ok()
         };
         let server = Server::start(command, folder, answers)?;
         Ok(Some(Self { engine, server, durability, flags }))
@@ -72,9 +68,15 @@ impl RedisServer {
         flags.join(" ")
     }
 
-    fn socket(&self) -> PathBuf {
-        self.server.folder().join("socket")
+    fn connect(&self) -> RedisResult<Connection> {
+        connect(self.server.folder())
     }
+}
+
+/// A connection to the server of this folder.
+fn connect(folder: &Path) -> RedisResult<Connection> {
+    let socket = folder.join("socket");
+    redis::Client::open(format!("redis+unix://{}", socket.display()))?.get_connection()
 }
 
 /// The peer: one server, driven over so many connections.
@@ -85,11 +87,11 @@ pub(crate) struct RedisPeer {
     scripts: Arc<Scripts>,
 }
 
-/// The names that the server gave the scripts.
+/// What the server runs; it knows them by their hashes.
 struct Scripts {
-    reserve: String,
-    confirm: String,
-    release: String,
+    reserve: Script,
+    confirm: Script,
+    release: Script,
 }
 
 impl RedisPeer {
@@ -102,26 +104,24 @@ impl RedisPeer {
         connections: usize,
         depth: usize,
         units: &[u32],
-    ) -> io::Result<Self> {
-        let mut connection = Connection::open(&server.socket())?;
+    ) -> RedisResult<Self> {
+        let mut connection = server.connect()?;
         for (number, part) in units.chunks(1_000).enumerate() {
+            let mut stock = redis::Pipeline::with_capacity(part.len());
             for (place, units) in part.iter().enumerate() {
-                let (key, units) = (Product::new(number * 1_000 + place), units.to_string());
-                connection.add(&[b"HSET", key.bytes(), b"available", units.as_bytes()]);
+                let key = Product::new(number * 1_000 + place);
+                stock.hset(key.bytes(), "available", *units).ignore();
             }
-            connection.send()?;
-            for _ in part {
-                connection.receive()?;
-            }
+            stock.exec(&mut connection)?;
         }
-        let mut load = |script: &str| match connection.ask(&[b"SCRIPT", b"LOAD", script.as_bytes()])
-        {
-            Ok(Answer::Text(name)) => Ok(name),
-            Ok(other) => Err(io::Error::other(format!("no name of a script: {other:?}"))),
-            Err(error) => Err(error),
+        let scripts = Scripts {
+            reserve: Script::new(RESERVE),
+            confirm: Script::new(CONFIRM),
+            release: Script::new(RELEASE),
         };
-        let scripts =
-            Scripts { reserve: load(RESERVE)?, confirm: load(CONFIRM)?, release: load(RELEASE)? };
+        for script in [&scripts.reserve, &scripts.confirm, &scripts.release] {
+            script.load(&mut connection)?;
+        }
         let scripts = Arc::new(scripts);
         Ok(Self { server: Arc::clone(server), connections, depth, scripts })
     }
@@ -162,7 +162,7 @@ impl Ledger for RedisPeer {
 
     fn session(&self) -> RedisSession {
         RedisSession {
-            connection: Connection::open(&self.server.socket()).expect("a running server"),
+            connection: self.server.connect().expect("a running server"),
             depth: self.depth,
             scripts: Arc::clone(&self.scripts),
             random: StdRng::try_from_rng(&mut SysRng).expect("a system with randomness"),
@@ -222,36 +222,39 @@ pub(crate) struct RedisSession {
     _server: Arc<RedisServer>,
 }
 
+impl Scripts {
+    fn reserve(&self, hold: &Hold) -> ScriptInvocation<'_> {
+        let mut call = on(&self.reserve, hold);
+        call.arg(1).arg(TTL.as_millis() as u64);
+        call
+    }
+
+    fn end(&self, sell: bool, hold: &Hold) -> ScriptInvocation<'_> {
+        on(if sell { &self.confirm } else { &self.release }, hold)
+    }
+}
+
+/// A call of a script, with the keys that all of them take.
+fn on<'s>(script: &'s Script, hold: &Hold) -> ScriptInvocation<'s> {
+    let mut call = script.prepare_invoke();
+    call.key(hold.product.bytes()).key(&hold.key).key(DUE).key(RECORD).arg(hold.id());
+    call
+}
+
 impl RedisSession {
-    fn add_reserve(&mut self, hold: &Hold) {
-        let ttl = TTL.as_millis().to_string();
-        let (script, stock) = (self.scripts.reserve.as_bytes(), hold.product.bytes());
-        let ttl = ttl.as_bytes();
-        let words =
-            &[b"EVALSHA", script, b"4", stock, &hold.key, DUE, RECORD, hold.id(), b"1", ttl];
-        self.connection.add(words);
-    }
-
-    fn add_end(&mut self, sell: bool, hold: &Hold) {
-        let script = if sell { &self.scripts.confirm } else { &self.scripts.release };
-        let (script, stock) = (script.as_bytes(), hold.product.bytes());
-        let words = &[b"EVALSHA", script, b"4", stock, &hold.key, DUE, RECORD, hold.id()];
-        self.connection.add(words);
-    }
-
-    fn send(&mut self) {
-        self.connection.send().expect("a running server");
-    }
-
-    /// Whether the oldest script said yes.
-    fn receive(&mut self) -> bool {
-        self.connection.receive().expect("a script that runs") == Answer::Number(1)
-    }
-
     fn end(&mut self, sell: bool, hold: &Hold) {
-        self.add_end(sell, hold);
-        self.send();
-        assert!(self.receive(), "a live hold");
+        let ended = self.scripts.end(sell, hold).invoke::<bool>(&mut self.connection);
+        assert!(ended.expect("a script that runs"), "a live hold");
+    }
+
+    /// Sends all of these calls, and then hears that each said yes.
+    fn at_once<'s>(&mut self, calls: impl Iterator<Item = ScriptInvocation<'s>>) {
+        let mut pipeline = redis::Pipeline::with_capacity(self.depth);
+        for call in calls {
+            pipeline.invoke_script(&call);
+        }
+        let done: Vec<bool> = pipeline.query(&mut self.connection).expect("scripts that run");
+        assert!(done.iter().all(|done| *done), "in stock, and live holds");
     }
 }
 
@@ -261,9 +264,8 @@ impl Session for RedisSession {
 
     fn reserve(&mut self, product: Product) -> Option<Hold> {
         let hold = Hold::new(product, &mut self.random);
-        self.add_reserve(&hold);
-        self.send();
-        self.receive().then_some(hold)
+        let held = self.scripts.reserve(&hold).invoke::<bool>(&mut self.connection);
+        held.expect("a script that runs").then_some(hold)
     }
 
     fn confirm(&mut self, hold: Hold) {
@@ -285,13 +287,8 @@ impl Session for RedisSession {
     fn pairs(&mut self, products: &[Product]) {
         let new = products.iter().map(|product| Hold::new(*product, &mut self.random));
         let holds: Vec<Hold> = new.collect();
-        holds.iter().for_each(|hold| self.add_reserve(hold));
-        self.send();
-        let held = holds.iter().filter(|_| self.receive()).count();
-        assert_eq!(held, holds.len(), "in stock");
-        holds.iter().for_each(|hold| self.add_end(true, hold));
-        self.send();
-        let sold = holds.iter().filter(|_| self.receive()).count();
-        assert_eq!(sold, holds.len(), "live holds");
+        let scripts = Arc::clone(&self.scripts);
+        self.at_once(holds.iter().map(|hold| scripts.reserve(hold)));
+        self.at_once(holds.iter().map(|hold| scripts.end(true, hold)));
     }
 }

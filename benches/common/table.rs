@@ -1,0 +1,15 @@
+//! Tables on the terminal.
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+
+/// A table without lines, with these heads: the first `names` columns to the left, numbers to the
+/// right.
+pub(crate) fn table(names: usize, heads: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_header(heads);
+    for column in table.column_iter_mut().skip(names) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
