@@ -52,21 +52,14 @@ struct Readme;
 struct ErrorsPage;
 
 mod audit;
-mod clock;
+mod base;
 mod engine;
-mod error;
 mod idempotency;
 #[cfg(feature = "journal")]
 mod journal;
-mod parking;
 mod policy;
-mod quantity;
 mod reservation;
-mod shard;
 mod stock;
-mod sync;
-mod table;
-mod trace;
 mod umbrella;
 
 pub use audit::entry::{AdjustmentType, AuditEntry, EntryType, EventType, UnknownEntryType};
@@ -74,7 +67,17 @@ pub use audit::flush::Flush;
 pub use audit::log::{AuditFilter, AuditLog, AuditPage, Redacted};
 pub use audit::queue::Backpressure;
 pub use audit::sink::{AuditBatch, AuditSink, SinkError};
-pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use base::clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use base::error::{
+    AddError, Applied, ApproveError, BasketError, BuildError, CallError, ConfirmError, ErrorKind,
+    ExtendError, FlushError, FulfillError, Gone, InvalidInput, InvalidKey, InvalidName,
+    InvalidReservationId, InvalidTtl, JournalError, KeyError, MAX_NAME_BYTES, MutationError,
+    NoReservation, NoTransferRequest, NotOpen, NotStarted, PartialError, PlaceError, Reason,
+    RedactError, RejectError, ReleaseError, RemoveError, RequestTransferError, ReserveError,
+    RetakeError, SettingError, ShipError, ShortLine, SnapshotError, SoldLinesError, TransferError,
+    TransferFailure, Uncertain,
+};
+pub use base::quantity::{InvalidQuantity, MAX_UNITS};
 pub use engine::{
     BasketLine, Builder, ConfirmOrRetake, Durability, Health, HoldRequest, InventoryManager,
     LevelRef, LevelSnapshot, Limits, OperationKind, ProductRef, Refusals, Release, Request,
@@ -85,15 +88,6 @@ pub use engine::{
 #[cfg(feature = "journal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
 pub use engine::{BrokenLevel, LiveVerifyReport, RecoveryReport};
-pub use error::{
-    AddError, Applied, ApproveError, BasketError, BuildError, CallError, ConfirmError, ErrorKind,
-    ExtendError, FlushError, FulfillError, Gone, InvalidInput, InvalidKey, InvalidName,
-    InvalidReservationId, InvalidTtl, JournalError, KeyError, MAX_NAME_BYTES, MutationError,
-    NoReservation, NoTransferRequest, NotOpen, NotStarted, PartialError, PlaceError, Reason,
-    RedactError, RejectError, ReleaseError, RemoveError, RequestTransferError, ReserveError,
-    RetakeError, SettingError, ShipError, ShortLine, SnapshotError, SoldLinesError, TransferError,
-    TransferFailure, Uncertain,
-};
 pub use idempotency::IdempotencyKey;
 #[cfg(feature = "journal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
@@ -117,7 +111,6 @@ pub use policy::approval::{ApprovalPolicy, ApproveBelow, ManualApproval, Propose
 pub use policy::reorder::{
     FixedLot, PurchaseOrder, ReorderListener, ReorderStrategy, Supplier, TopUpTo,
 };
-pub use quantity::{InvalidQuantity, MAX_UNITS};
 pub use reservation::id::{Owner, ReservationId};
 pub use reservation::view::{Reservation, ReservationLine, ReservationStatus};
 pub use stock::handle::{LevelHandle, ProductId, WarehouseId};

@@ -14,22 +14,19 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-#[path = "../../src/quantity.rs"]
+#[path = "../../src/base"]
 #[allow(
     dead_code,
     unreachable_pub,
     unused_imports,
     reason = "the library's, of which a part is used"
 )]
-mod quantity;
-#[path = "../../src/shard.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_imports,
-    reason = "the library's, of which a part is used"
-)]
-mod shard;
+mod base {
+    pub(crate) mod quantity;
+    pub(crate) mod shard;
+    pub(crate) mod sync;
+    pub(crate) mod table;
+}
 #[path = "../../src/stock/mod.rs"]
 #[allow(
     dead_code,
@@ -38,22 +35,6 @@ mod shard;
     reason = "the library's, of which a part is used"
 )]
 mod stock;
-#[path = "../../src/sync/mod.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_imports,
-    reason = "the library's, of which a part is used"
-)]
-mod sync;
-#[path = "../../src/table.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_imports,
-    reason = "the library's, of which a part is used"
-)]
-mod table;
 
 mod engine;
 mod stores;

@@ -2,7 +2,7 @@
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::quantity::Quantity;
+use crate::base::quantity::Quantity;
 use crate::stock::cell::{Cell, CellId};
 use crate::stock::handle::LevelIndex;
 use crate::stock::mcas::recorder::{CommitRecorder, CommitView, LogOrder};

@@ -1,11 +1,11 @@
 //! The writer's bell: a push wakes a parked writer, and hears whether there is still one to write it.
 //!
-//! How a sleeper and those who wake it never miss each other is told in [`parking`](crate::parking).
+//! How a sleeper and those who wake it never miss each other is told in [`parking`](crate::base::parking).
 
 use std::time::Duration;
 
-use crate::parking::{Parking, Posture};
-use crate::sync::Fenced;
+use crate::base::parking::{Parking, Posture};
+use crate::base::sync::Fenced;
 
 /// The writer has ended: the operation was applied, but its entry may not be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

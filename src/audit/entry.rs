@@ -5,8 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::clock::Timestamp;
-use crate::error::error_table;
+use crate::base::clock::Timestamp;
+use crate::base::error::error_table;
 use crate::reservation::id::{Owner, ReservationId};
 
 /// A plain enum whose variants are shown and parsed by their own names.

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use crate::audit::gate::Shut;
-use crate::error::FlushError;
-use crate::sync::{Condvar, Mutex, MutexGuard, lock};
+use crate::base::error::FlushError;
+use crate::base::sync::{Condvar, Mutex, MutexGuard, lock};
 
 impl From<Shut> for FlushError {
     fn from(shut: Shut) -> Self {
@@ -178,7 +178,7 @@ impl Tickets {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::{AtomicUsize, Ordering};
+    use crate::base::sync::{AtomicUsize, Ordering};
     use std::task::Wake;
     use std::time::Duration;
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::sync::{AtomicU32, Mutex, Ordering, lock};
-use crate::trace;
+use crate::base::sync::{AtomicU32, Mutex, Ordering, lock};
+use crate::base::trace;
 
 const CLOSED: u32 = 1;
 const STOPPED: u32 = 1 << 1;

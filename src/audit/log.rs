@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::audit::entry::{AuditEntry, EntryType};
 use crate::audit::memory::{MemoryLog, Noted};
 use crate::audit::view::{Names, View};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{ProductIndex, WarehouseIndex};
 

@@ -11,8 +11,8 @@ use crate::audit::entry::{AuditEntry, EventType};
 use crate::audit::pool::BufferPool;
 use crate::audit::record::{EntryLine, Header, Record, Step, is_fact};
 use crate::audit::view::{Metadata, Names, View};
-use crate::clock::Timestamp;
-use crate::sync::{AtomicU64, Mutex, Ordering, lock};
+use crate::base::clock::Timestamp;
+use crate::base::sync::{AtomicU64, Mutex, Ordering, lock};
 
 /// How many entries the log keeps unless the caller says otherwise.
 pub(crate) const DEFAULT_RETAINED: u64 = 1_000_000;

@@ -1,7 +1,7 @@
 //! Buffers for long records, used again and again, so that a basket allocates nothing.
 
 use crate::audit::record::Steps;
-use crate::sync::ArrayQueue;
+use crate::base::sync::ArrayQueue;
 
 /// A bounded store of empty buffers. Neither side ever waits: an empty store allocates, a full one
 /// drops.

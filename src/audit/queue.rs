@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 
 use crate::audit::bell::{Bell, WriterGone};
 use crate::audit::gate::{Gate, Shut};
-use crate::shard::{parallelism, shards_for, thread_ordinal};
-use crate::sync::{
+use crate::base::shard::{parallelism, shards_for, thread_ordinal};
+use crate::base::sync::{
     ArrayQueue, AtomicBool, AtomicU32, AtomicU64, CachePadded, Fenced, MODELLED, Ordering, nap,
     spin_loop, yield_now,
 };

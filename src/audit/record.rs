@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 
 use crate::audit::entry::{AdjustmentType, EntryType, EventType};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 use crate::stock::mcas::recorder::CommitName;

@@ -13,10 +13,10 @@ use crate::audit::queue::{AuditQueue, Backpressure, DEFAULT_CAPACITY, NotAdmitte
 use crate::audit::record::{Other, Queued, Step, Steps};
 use crate::audit::sink::AuditSink;
 use crate::audit::view::Names;
-use crate::clock::Timestamp;
-use crate::error::FlushError;
+use crate::base::clock::Timestamp;
+use crate::base::error::FlushError;
+use crate::base::sync::{AtomicU64, Condvar, Fenced, Mutex, MutexGuard, Ordering, lock};
 use crate::stock::mcas::recorder::CommitName;
-use crate::sync::{AtomicU64, Condvar, Fenced, Mutex, MutexGuard, Ordering, lock};
 
 /// Buffers for long records that wait to be used again.
 const POOLED: usize = 1_024;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::audit::entry::AuditEntry;
 use crate::audit::record::Record;
 use crate::audit::view::{Metadata, Names, View};
-use crate::error::{ErrorKind, Facts, error_answers};
+use crate::base::error::{ErrorKind, Facts, error_answers};
 
 /// A place that audit entries are written to, beside the log in memory: a file, a broker, a table.
 ///

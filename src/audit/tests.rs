@@ -16,8 +16,8 @@ use crate::audit::recorder::{Recorder, RecorderSettings};
 use crate::audit::sink::{AuditBatch, AuditSink, SinkError};
 use crate::audit::view::Names;
 use crate::audit::writer::{Turn, Writer, WriterThread};
-use crate::clock::Timestamp;
-use crate::error::FlushError;
+use crate::base::clock::Timestamp;
+use crate::base::error::FlushError;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::audit::entry::{AuditEntry, EntryType, EventType};
 use crate::audit::record::{EntryLine, Header, Step, Subject};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 

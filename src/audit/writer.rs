@@ -17,9 +17,9 @@ use crate::audit::record::{Other, Queued, Record, Steps};
 use crate::audit::recorder::{Recorder, RecorderSettings};
 use crate::audit::sink::{AuditBatch, AuditSink};
 use crate::audit::view::Names;
-use crate::error::FlushError;
+use crate::base::error::FlushError;
+use crate::base::sync::Ordering;
 use crate::stock::mcas::recorder::CommitName;
-use crate::sync::Ordering;
 
 const SHORTEST_NAP: Duration = Duration::from_micros(50);
 const LONGEST_NAP: Duration = Duration::from_millis(2);

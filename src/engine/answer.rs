@@ -1,8 +1,8 @@
 //! What operations answer, as it is stored with a caller's key.
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::error::TransferFailure;
 use crate::engine::transfer_request::TransferRequestId;
-use crate::error::TransferFailure;
 use crate::reservation::id::ReservationId;
 use crate::reservation::view::ReservationStatus;
 

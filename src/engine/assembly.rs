@@ -9,7 +9,10 @@ use crate::audit::queue::Backpressure;
 use crate::audit::record::Subject;
 use crate::audit::recorder::{Recorder, RecorderSettings};
 use crate::audit::writer::Writer;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::error::BuildError;
+use crate::base::shard::{Counters, parallelism};
+use crate::base::sync::Mutex;
 use crate::engine::builder::Builder;
 use crate::engine::core::alert_source;
 use crate::engine::lifecycle::{Life, Threads};
@@ -19,16 +22,13 @@ use crate::engine::sweeper::{SweepControl, run_sweeper};
 use crate::engine::transfers::book::Approvals;
 use crate::engine::ttl_limits::{TtlLimits, millis};
 use crate::engine::{Engine, InventoryManager, Time};
-use crate::error::BuildError;
 use crate::idempotency::{IdempotencyMap, OnDuplicate};
 use crate::policy::alert_dispatcher::AlertDispatcher;
 use crate::policy::alerts::{Listeners, Scope, StockAlertListener};
 use crate::reservation::slots::Slots;
-use crate::shard::{Counters, parallelism};
 use crate::stock::catalog::Catalog;
 use crate::stock::handle::WarehouseIndex;
 use crate::stock::warehouse::Warehouse;
-use crate::sync::Mutex;
 
 /// What comes first: the names, and the audit log with its writer, which a journal may still be given to.
 pub(super) struct Assembly {

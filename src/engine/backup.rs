@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::base::error::JournalError;
+use crate::base::sync::lock;
 use crate::engine::InventoryManager;
-use crate::error::JournalError;
 use crate::journal::follow::subscribe::{JournalPosition, Subscription};
 use crate::journal::format::head::JournalHead;
 use crate::journal::maintenance::backup;
 use crate::journal::storage::Storage;
 use crate::journal::storage::files::FileStorage;
-use crate::sync::lock;
 
 /// # The journal
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]

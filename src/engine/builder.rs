@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use crate::audit::queue::Backpressure;
 use crate::audit::sink::AuditSink;
-use crate::clock::{Clock, SystemClock};
+use crate::base::clock::{Clock, SystemClock};
+use crate::base::error::{BuildError, InvalidName, MAX_NAME_BYTES};
+use crate::base::quantity::MAX_UNITS;
 use crate::engine::durability::Durabilities;
 use crate::engine::journal::JournalOptions;
 use crate::engine::limits::{Limits, check};
 use crate::engine::spec::WarehouseSpec;
-use crate::error::{BuildError, InvalidName, MAX_NAME_BYTES};
 use crate::policy::alerts::StockAlertListener;
 use crate::policy::approval::{ApprovalPolicy, ManualApproval};
-use crate::quantity::MAX_UNITS;
 use crate::reservation::id::Randomness;
 
 /// Settings of an engine to be; see [`InventoryManager::builder`](crate::InventoryManager::builder). Only warehouses have to be given.

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::error::{KeyError, MutationError};
+use crate::base::quantity::Quantity;
 use crate::engine::Engine;
 use crate::engine::answer::StoredAnswer;
 use crate::engine::durability::{Durability, OperationKind};
 use crate::engine::place::{OwnLevel, OwnProduct, OwnWarehouse};
-use crate::error::{KeyError, MutationError};
 use crate::idempotency::{Fingerprint, IdempotencyKey, KeyClaim, KeyName};
-use crate::quantity::Quantity;
 use crate::reservation::id::{Owner, ReservationId};
 
 /// What a caller may add to an operation.

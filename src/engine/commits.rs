@@ -1,8 +1,8 @@
 //! The engine as the site of commits over several cells: where its cells are, where its records go,
 //! and who hears of low stock (Law 4).
 
+use crate::base::error::NotStarted;
 use crate::engine::Engine;
-use crate::error::NotStarted;
 use crate::stock::cell::{Cell, CellId, CellKind};
 use crate::stock::mcas::recorder::{CommitRecorder, CommitView, LogOrder};
 use crate::stock::mcas::{CellDelta, Cells, DescriptorPool, Operation, PoolExhausted, Site};

@@ -5,18 +5,18 @@ use std::sync::{Arc, Weak};
 use crate::audit::entry::EventType;
 use crate::audit::record::Subject;
 use crate::audit::view::Names;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::error::{
+    AddError, ApproveError, InvalidName, NotOpen, PlaceError, SettingError, TransferError,
+};
+use crate::base::quantity::InvalidQuantity;
 use crate::engine::Engine;
 use crate::engine::place::{
     BasketLine, LevelRef, OwnLevel, OwnLines, OwnProduct, OwnWarehouse, ProductRef, WarehouseRef,
     foreign,
 };
-use crate::error::{
-    AddError, ApproveError, InvalidName, NotOpen, PlaceError, SettingError, TransferError,
-};
 use crate::policy::alert_dispatcher::AlertSource;
 use crate::policy::alerts::{StockAlert, StockAlertListener};
-use crate::quantity::InvalidQuantity;
 use crate::reservation::slots::VacantSlot;
 use crate::stock::catalog::{Catalog, CatalogFull, Definition};
 use crate::stock::handle::{LevelHandle, LevelIndex, ProductIndex, WarehouseIndex};

@@ -5,12 +5,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use crate::audit::flush::Flush;
+use crate::base::error::call::sealed::OnRecord;
+use crate::base::error::{FlushError, MutationError, Reason, Uncertain};
 use crate::engine::call::RequestOptions;
 use crate::engine::durability::{Durability, OperationKind};
 use crate::engine::request::Request;
 use crate::engine::{Engine, InventoryManager};
-use crate::error::call::sealed::OnRecord;
-use crate::error::{FlushError, MutationError, Reason, Uncertain};
 
 impl InventoryManager {
     /// Makes a call now, and gives what it answered once its entry is on the disk: for callers that

@@ -6,8 +6,10 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::base::error::JournalError;
+use crate::base::sync::{AtomicUsize, Mutex, Ordering};
+use crate::base::trace;
 use crate::engine::InventoryManager;
-use crate::error::JournalError;
 use crate::journal::follow::auditor::Auditing;
 use crate::journal::format::head::JournalHead;
 use crate::journal::group_commit::SyncState;
@@ -15,8 +17,6 @@ use crate::journal::maintenance::retention::JournalRetention;
 use crate::journal::recovery::{ReplayedJournal, TornTail};
 use crate::journal::storage::Storage;
 use crate::journal::storage::archived::WithArchive;
-use crate::sync::{AtomicUsize, Mutex, Ordering};
-use crate::trace;
 
 pub(super) use crate::journal::options::JournalOptions;
 

@@ -8,8 +8,8 @@ use crate::audit::entry::EventType;
 use crate::audit::flush::Flush;
 use crate::audit::record::Subject;
 use crate::audit::writer::WriterThread;
+use crate::base::sync::{Mutex, lock};
 use crate::engine::{Engine, InventoryManager};
-use crate::sync::{Mutex, lock};
 
 /// How long a manager that is dropped without a shutdown gives what is under way.
 const DROP_DEADLINE: Duration = Duration::from_millis(500);

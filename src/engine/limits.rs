@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::BuildError;
+use crate::base::error::BuildError;
 use crate::idempotency::KeyLimits;
 use crate::reservation::free_list::Retention;
 

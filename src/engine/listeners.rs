@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::base::error::PlaceError;
 use crate::engine::InventoryManager;
 use crate::engine::place::{WarehouseRef, foreign};
-use crate::error::PlaceError;
 use crate::policy::alerts::{ListenerId, Scope, StockAlertListener};
 
 /// # Alerts

@@ -48,16 +48,16 @@ mod view;
 use std::sync::{Arc, Weak};
 
 use crate::audit::recorder::Recorder;
-use crate::clock::{Clock, Timestamp};
-use crate::error::BuildError;
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::error::BuildError;
+use crate::base::shard::Counters;
+use crate::base::sync::Mutex;
 use crate::idempotency::{IdempotencyMap, OnDuplicate};
 use crate::policy::alert_dispatcher::AlertDispatcher;
 use crate::policy::alerts::Listeners;
 use crate::reservation::id::Randomness;
 use crate::reservation::slots::Slots;
-use crate::shard::Counters;
 use crate::stock::catalog::Catalog;
-use crate::sync::Mutex;
 
 pub use answer::{ConfirmOrRetake, Release};
 pub use builder::Builder;

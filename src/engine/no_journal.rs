@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use crate::audit::entry::AuditEntry;
 use crate::audit::log::Redacted;
+use crate::base::error::{BuildError, RedactError};
 use crate::engine::InventoryManager;
 use crate::engine::builder::Builder;
-use crate::error::{BuildError, RedactError};
 
 /// Nobody can have any.
 pub(super) enum JournalOptions {}

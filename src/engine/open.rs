@@ -18,14 +18,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::audit::recorder::Recorder as AuditRecorder;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::error::{BuildError, JournalError};
+use crate::base::sync::{AtomicUsize, Mutex};
 use crate::engine::InventoryManager;
 use crate::engine::assembly::{Assembly, no_thread};
 use crate::engine::builder::Builder;
 use crate::engine::journal::{JournalLink, JournalOptions, RecoveryReport};
 use crate::engine::limits::check;
 use crate::engine::restore;
-use crate::error::{BuildError, JournalError};
 use crate::journal::follow::auditor::{Auditing, Auditor};
 use crate::journal::group_commit::{SyncFailure, SyncState};
 use crate::journal::layout::{JournalDir, checkpoint_file, failed};
@@ -36,7 +37,6 @@ use crate::journal::maintenance::checkpoints::{
 use crate::journal::recovery::{ReplayedJournal, replay_from, start, take_lock};
 use crate::journal::storage::archived::WithArchive;
 use crate::journal::writer::{JournalWriter, ResumePoint};
-use crate::sync::{AtomicUsize, Mutex};
 
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
 impl Builder {

@@ -5,8 +5,8 @@
 //! [`OwnProduct`], or refuses it. Operations and fingerprints take only the latter, so that no handle
 //! of another engine gets past this file.
 
-use crate::error::{InvalidName, MAX_NAME_BYTES, PlaceError};
-use crate::quantity::{InvalidQuantity, Quantity};
+use crate::base::error::{InvalidName, MAX_NAME_BYTES, PlaceError};
+use crate::base::quantity::{InvalidQuantity, Quantity};
 use crate::stock::handle::{
     LevelHandle, LevelIndex, ProductId, ProductIndex, WarehouseId, WarehouseIndex,
 };

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::audit::log::AuditLog;
+use crate::base::error::NoReservation;
+use crate::base::error::PlaceError;
 use crate::engine::answer::Answer;
 use crate::engine::place::{LevelRef, WarehouseRef, foreign};
 use crate::engine::view::reservation::ReservationSnapshot;
 use crate::engine::{Engine, InventoryManager};
-use crate::error::NoReservation;
-use crate::error::PlaceError;
 use crate::idempotency::{IdempotencyKey, KeyName};
 use crate::reservation::chain::SlotNumber;
 use crate::reservation::id::ReservationId;

@@ -8,13 +8,13 @@ use crate::audit::queue::NotAdmitted;
 use crate::audit::record::{Step, Subject};
 use crate::audit::record_builder::RecordBuilder;
 use crate::audit::writer::{Turn, Writer};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::error::{NotStarted, Reason, Uncertain};
+use crate::base::sync::{Fenced, Mutex, lock};
 use crate::engine::Engine;
 use crate::engine::answer::Answer;
 use crate::engine::call::Call;
-use crate::error::{NotStarted, Reason, Uncertain};
 use crate::reservation::id::ReservationId;
-use crate::sync::{Fenced, Mutex, lock};
 
 /// An audit writer that has no thread: whoever waits for it does its work.
 pub(super) struct DrivenWriter(Mutex<Writer>);

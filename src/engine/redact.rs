@@ -2,8 +2,8 @@
 
 use crate::audit::entry::AuditEntry;
 use crate::audit::log::Redacted;
+use crate::base::error::RedactError;
 use crate::engine::InventoryManager;
-use crate::error::RedactError;
 
 /// # Personal data
 impl InventoryManager {

@@ -2,14 +2,14 @@
 
 use crate::audit::entry::AuditEntry;
 use crate::audit::log::Redacted;
+use crate::base::error::{FlushError, JournalError, RedactError};
+use crate::base::sync::lock;
 use crate::engine::InventoryManager;
 use crate::engine::journal::JournalLink;
-use crate::error::{FlushError, JournalError, RedactError};
 use crate::journal::format::segment::SegmentHeader;
 use crate::journal::layout::{JournalDir, Layout};
 use crate::journal::maintenance::redact::{self, Erased, Places};
 use crate::journal::storage::Storage;
-use crate::sync::lock;
 
 impl JournalLink {
     /// Erases in files and in memory; see [`InventoryManager::redact`].

@@ -3,26 +3,26 @@
 use std::time::Duration;
 
 use crate::audit::entry::EventType;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::error::{JournalError, TransferFailure};
+use crate::base::quantity::{MAX_UNITS, Quantity};
+use crate::base::sync::Ordering;
 use crate::engine::Engine;
 use crate::engine::answer::Answer;
 use crate::engine::journal::RecoveryReport;
 use crate::engine::spec::WarehouseSpec;
 use crate::engine::transfer_request::{TransferDecision, TransferRequestStatus};
 use crate::engine::transfers::book::Asked;
-use crate::error::{JournalError, TransferFailure};
 use crate::idempotency::{Fingerprint, IdempotencyKey, KeyName};
 use crate::journal::ledger::Ledger;
 use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
 use crate::journal::ledger::transfers::{Decision, DecisionOutcome, TransferState};
-use crate::quantity::{MAX_UNITS, Quantity};
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
 use crate::reservation::slots::restore::{Restored, RestoredEnd};
 use crate::reservation::state::Phase;
 use crate::stock::catalog::{MAX_LEVELS, MAX_PRODUCTS};
 use crate::stock::handle::LevelIndex;
-use crate::sync::Ordering;
 
 /// The builder's warehouses in the order of their numbers: those of the journal, then new ones.
 pub(super) fn warehouses(

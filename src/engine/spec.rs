@@ -1,6 +1,6 @@
 //! A warehouse as the builder is told of it.
 
-use crate::quantity::MAX_UNITS;
+use crate::base::quantity::MAX_UNITS;
 
 /// A warehouse to be: its name, and what it can hold.
 ///

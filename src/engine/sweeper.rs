@@ -3,13 +3,13 @@
 use std::sync::Weak;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::quantity::Quantity;
+use crate::base::sync::{AtomicBool, AtomicU64, Ordering, park_at_most};
 use crate::engine::Engine;
-use crate::quantity::Quantity;
 use crate::reservation::deadlines::Scan;
 use crate::stock::cell::Change;
 use crate::stock::level::StockLevel;
-use crate::sync::{AtomicBool, AtomicU64, Ordering, park_at_most};
 
 /// The sweeper looks this often, at most and at least.
 const SHORTEST_NAP: Duration = Duration::from_millis(1);

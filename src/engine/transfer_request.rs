@@ -5,8 +5,8 @@ use std::num::ParseIntError;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::clock::Timestamp;
-use crate::error::TransferFailure;
+use crate::base::clock::Timestamp;
+use crate::base::error::TransferFailure;
 
 /// The number of a transfer request: 1 for an engine's first one, and rising.
 ///

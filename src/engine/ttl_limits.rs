@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::clock::whole_millis;
-use crate::error::InvalidTtl;
-use crate::sync::{AtomicU64, Ordering};
+use crate::base::clock::whole_millis;
+use crate::base::error::InvalidTtl;
+use crate::base::sync::{AtomicU64, Ordering};
 
 /// How long holds may live.
 #[derive(Debug)]

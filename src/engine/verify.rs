@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use crate::base::error::JournalError;
 use crate::engine::InventoryManager;
-use crate::error::JournalError;
 use crate::journal::follow::auditor::Auditor;
 use crate::journal::format::head::JournalHead;
 use crate::journal::format::segment::Point;
@@ -168,10 +168,10 @@ fn counts_in(ledger: &Ledger, level: LevelIndex) -> Counts {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::base::quantity::Quantity;
     use crate::engine::view::stats::Health;
     use crate::journal::options::JournalOptions;
     use crate::journal::storage::simulated::SimulatedDisk;
-    use crate::quantity::Quantity;
 
     #[test]
     fn a_level_whose_counts_went_astray_is_found_and_the_others_are_not_blamed() {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::idempotency::key::KeyName;
 
 /// How many publications one piece of memory holds. One long buffer would have to be copied as it

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use uuid::Uuid;
 
-use crate::error::{InvalidKey, MAX_KEY_BYTES};
+use crate::base::error::{InvalidKey, MAX_KEY_BYTES};
 use crate::reservation::id::ReservationId;
 
 /// An idempotency key: the caller's own name for one request. It makes a retry after a lost answer

@@ -15,13 +15,13 @@ mod tests;
 use std::fmt;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
-use crate::idempotency::eviction::{EvictionQueue, Publication};
-use crate::idempotency::key::KeyName;
-use crate::sync::{
+use crate::base::clock::Timestamp;
+use crate::base::sync::{
     AtomicU64, AtomicUsize, DashMap, Entry, Mutex, MutexGuard, Ordering, lock, nap, spin_loop,
     yield_now,
 };
+use crate::idempotency::eviction::{EvictionQueue, Publication};
+use crate::idempotency::key::KeyName;
 
 /// Parts of the map, each with a lock of its own. A part that grows makes only its own callers
 /// wait.

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use std::{io, mem, thread};
 
 use crate::audit::flush::FlushTicket;
-use crate::error::FlushError;
+use crate::base::error::FlushError;
+use crate::base::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, nap};
 use crate::journal::format::segment::Point;
 use crate::journal::storage::{Storage, StorageFile};
-use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, nap};
 
 /// How often it is looked whether the writer has come so far.
 const LOOK_AGAIN: Duration = Duration::from_micros(200);

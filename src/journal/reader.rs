@@ -9,7 +9,7 @@ use std::ops::{ControlFlow, Range};
 
 use rayon::prelude::*;
 
-use crate::error::JournalError;
+use crate::base::error::JournalError;
 use crate::journal::format::batch::{self, BatchHeader, Hash, MAGIC, body_sum, records_hash};
 use crate::journal::format::segment::{
     self, CLOSE_MARK, Point, SegmentHeader, Start, close_mark, is_close_mark, padding_before_mark,

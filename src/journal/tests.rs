@@ -8,7 +8,7 @@ use crate::audit::durable_sink::DurableSink;
 use crate::audit::entry::{AdjustmentType, EventType};
 use crate::audit::record::{KeyMark, Record, ShortBytes, Step, Steps, Subject};
 use crate::audit::view::Names;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::journal::format::bytes::Cursor;
 use crate::journal::format::decode::{Decoded, Decoder};
 use crate::journal::format::encode::Encoder;

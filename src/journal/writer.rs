@@ -17,7 +17,7 @@ use crate::audit::durable_sink::{DurableSink, WriteOutcome};
 use crate::audit::flush::FlushTicket;
 use crate::audit::record::Record;
 use crate::audit::view::Names;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::journal::format::batch::{self, BatchHeader, body_sum};
 use crate::journal::format::encode::Encoder;
 use crate::journal::format::segment::{

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::base::sync::{AtomicU64, Ordering};
 use crate::stock::handle::WarehouseIndex;
 use crate::stock::tag::{EngineTag, Tagged};
-use crate::sync::{AtomicU64, Ordering};
 
 /// A low-stock alert: a product has become short in a warehouse.
 ///

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::base::quantity::{InvalidQuantity, Quantity};
 use crate::policy::alerts::{StockAlert, StockAlertListener};
-use crate::quantity::{InvalidQuantity, Quantity};
 
 /// Decides whether and how much to order when stock runs low.
 ///
@@ -268,7 +268,7 @@ impl<S: fmt::Debug, P> fmt::Debug for ReorderListener<S, P> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::quantity::MAX_UNITS;
+    use crate::base::quantity::MAX_UNITS;
     use std::sync::Mutex;
 
     #[derive(Default)]

@@ -26,9 +26,9 @@
 //! tag (store, fence, load on both sides). They are fences and not `SeqCst` accesses, because the
 //! model checker treats such accesses as `AcqRel`.
 
-use crate::clock::Timestamp;
-use crate::sync::{AtomicBool, AtomicU64, Fenced, MODELLED, Ordering, fence, fenced};
-use crate::table::Table;
+use crate::base::clock::Timestamp;
+use crate::base::sync::{AtomicBool, AtomicU64, Fenced, MODELLED, Ordering, fence, fenced};
+use crate::base::table::Table;
 
 /// Slots under one group bound.
 pub(crate) const GROUP: usize = if MODELLED { 2 } else { 64 };

@@ -20,8 +20,8 @@ use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng};
 use uuid::Uuid;
 
-use crate::clock::Timestamp;
-use crate::error::InvalidReservationId;
+use crate::base::clock::Timestamp;
+use crate::base::error::InvalidReservationId;
 
 const RANDOM_BITS: u32 = 42;
 const RANDOM_MASK: u64 = (1 << RANDOM_BITS) - 1;

@@ -25,13 +25,13 @@
 //! that a reader that followed a stale link notices. `chain.rs` explains how a head leads to them,
 //! and `line.rs` how a line is packed.
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::sync::{AtomicU64, MODELLED, Ordering, fence};
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
 use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::line::{NOTE, SlotLine, settled_from};
 use crate::reservation::state::{Phase, SlotState, StateCell};
 use crate::stock::handle::LevelIndex;
-use crate::sync::{AtomicU64, MODELLED, Ordering, fence};
 
 /// What the head of a reservation says: its one line, or the first line of a basket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,9 @@
 
 pub(crate) mod restore;
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::sync::Fenced;
+use crate::base::table::Table;
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
 use crate::reservation::deadlines::{Deadlines, Scan, ScannedSlot};
 use crate::reservation::free_list::{FreeList, Retention};
@@ -14,8 +16,6 @@ use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
 use crate::reservation::slot::{ChainName, LinkContent, Read, ReadLink, ReservationRecord, Slot};
 use crate::reservation::state::{Phase, SlotState};
-use crate::sync::Fenced;
-use crate::table::Table;
 
 /// All reservations of an engine: live holds, and finished records that are still readable.
 #[derive(Debug)]
@@ -244,7 +244,7 @@ impl Slots {
                 Read::Record(_, state) => {
                     return Lookup::Found(HeldSlot { number: id.slot(), slot, state });
                 }
-                Read::Changed => crate::sync::spin_loop(),
+                Read::Changed => crate::base::sync::spin_loop(),
                 Read::OtherReservation(_, state) if state == SlotState::UNUSED => {
                     return Lookup::Unknown;
                 }

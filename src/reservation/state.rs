@@ -12,8 +12,8 @@
 //! The generation is an ABA generation: every reuse and every partial step raises it. So the
 //! reservation in the slot, its lines, and what of them was shipped, have not changed either.
 
-use crate::clock::Timestamp;
-use crate::sync::{AtomicU64, Ordering};
+use crate::base::clock::Timestamp;
+use crate::base::sync::{AtomicU64, Ordering};
 
 const EXPIRES_BITS: u32 = 42;
 pub(crate) const GENERATION_BITS: u32 = 19;
@@ -148,7 +148,7 @@ impl StateCell {
         // Pairs with the Release fence after `vacate`. If a field came from a later reservation,
         // this load sees that reservation's vacant word, or a later one.
         #[cfg(not(planted = "looked_again_without_fence"))]
-        crate::sync::fence(Ordering::Acquire);
+        crate::base::sync::fence(Ordering::Acquire);
         // Relaxed is enough: the fence above orders it after the fields.
         SlotState(self.0.load(Ordering::Relaxed))
     }

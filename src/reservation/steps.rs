@@ -15,7 +15,7 @@
 //!   goes from `Pending` to `Ending` instead; its slots are its own. The thread writes the new
 //!   numbers beside the old ones (`line.rs`), and the head's next generation makes them count.
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::reservation::chain::{Chain, NO_SLOT};
 use crate::reservation::line::SlotLine;
 use crate::reservation::slot::{ChainName, KeepLink, Slot};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::state::Phase;
 use crate::stock::handle::LevelHandle;

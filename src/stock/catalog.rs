@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use crate::base::sync::{AtomicU32, AtomicUsize, DashMap, MODELLED, Mutex, Ordering, lock};
+use crate::base::table::Table;
 use crate::stock::cell::{Cell, CellId, CellKind};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 use crate::stock::level::StockLevel;
 use crate::stock::mcas::DescriptorPool;
 use crate::stock::tag::{EngineTag, TagLease};
 use crate::stock::warehouse::Warehouse;
-use crate::sync::{AtomicU32, AtomicUsize, DashMap, MODELLED, Mutex, Ordering, lock};
-use crate::table::Table;
 
 /// How many products, and how many levels, one engine may have.
 pub(crate) const MAX_PRODUCTS: usize = if MODELLED { 64 } else { 1 << 24 };

@@ -5,9 +5,9 @@
 //! [`Marks`] and [`ResolveMark`] tell what a marked word means and get the mark out of the way.
 //! Unmarked words, nearly all of them, pay one predictable branch for this.
 
+use crate::base::sync::{AtomicU64, Ordering};
 use crate::stock::handle::{LevelIndex, WarehouseIndex};
 use crate::stock::word::{Delta, Word};
-use crate::sync::{AtomicU64, Ordering};
 
 /// A stock word that many threads read and change: a level's counts, or a warehouse's room.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! A stock level: the counts of one product in one warehouse, and the only code that changes them.
 
-use crate::quantity::{MAX_UNITS, Quantity};
+use crate::base::quantity::{MAX_UNITS, Quantity};
+use crate::base::sync::{AtomicU32, AtomicU64, MODELLED, Ordering};
 use crate::stock::cell::{Cell, CellId, Change, ResolveMark};
 use crate::stock::handle::{
     LevelHandle, LevelIndex, ProductId, ProductIndex, WarehouseId, WarehouseIndex,
@@ -9,7 +10,6 @@ use crate::stock::mcas::MarkReader;
 use crate::stock::sold::Sold;
 use crate::stock::tag::EngineTag;
 use crate::stock::word::{Delta, Word};
-use crate::sync::{AtomicU32, AtomicU64, MODELLED, Ordering};
 
 /// In place of a product while the level is not open.
 const NO_PRODUCT: u32 = u32::MAX;

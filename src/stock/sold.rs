@@ -13,9 +13,9 @@
 //! units are added after they were reserved, and taken off before they leave. So `sold <= reserved`
 //! at every such instant.
 
-use crate::quantity::Quantity;
+use crate::base::quantity::Quantity;
+use crate::base::sync::{AtomicU64, Ordering, fence};
 use crate::stock::word::Word;
-use crate::sync::{AtomicU64, Ordering, fence};
 
 const SOLD_BITS: u32 = 31;
 const SOLD_MASK: u64 = (1 << SOLD_BITS) - 1;
@@ -92,7 +92,7 @@ impl Sold {
             if before == after {
                 return ((before & SOLD_MASK) as u32, word);
             }
-            crate::sync::spin_loop();
+            crate::base::sync::spin_loop();
         }
     }
 }

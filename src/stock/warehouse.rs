@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::quantity::{MAX_UNITS, Quantity};
+use crate::base::quantity::{MAX_UNITS, Quantity};
+use crate::base::sync::{AtomicBool, AtomicU32, Ordering};
 use crate::stock::cell::{Cell, CellId, ResolveMark};
 use crate::stock::handle::{LevelIndex, WarehouseId, WarehouseIndex};
 use crate::stock::mcas::MarkReader;
 use crate::stock::tag::EngineTag;
 use crate::stock::word::{Delta, Word};
-use crate::sync::{AtomicBool, AtomicU32, Ordering};
 
 /// A threshold that is not set.
 const NO_THRESHOLD: u32 = u32::MAX;

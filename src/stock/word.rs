@@ -14,7 +14,7 @@
 //!
 //! No other file holds a shift or a mask of this layout.
 
-use crate::quantity::{MAX_UNITS, Quantity};
+use crate::base::quantity::{MAX_UNITS, Quantity};
 
 const COUNT_BITS: u32 = 31;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;

@@ -4,8 +4,8 @@
 
 use crate::audit::entry::UnknownEntryType;
 use crate::audit::sink::SinkError;
-use crate::error::call::sealed::OnRecord;
-use crate::error::{
+use crate::base::error::call::sealed::OnRecord;
+use crate::base::error::{
     AddError, ApproveError, BasketError, BuildError, CallError, ConfirmError, ExtendError,
     FlushError, FulfillError, Gone, InvalidInput, InvalidKey, InvalidName, InvalidReservationId,
     InvalidTtl, JournalError, KeyError, MutationError, NoReservation, NoTransferRequest, NotOpen,
@@ -13,13 +13,13 @@ use crate::error::{
     RequestTransferError, ReserveError, RetakeError, SettingError, ShipError, SnapshotError,
     SoldLinesError, TransferError, TransferFailure, Uncertain, error_table,
 };
+use crate::base::quantity::InvalidQuantity;
 #[cfg(feature = "journal")]
 use crate::journal::follow::subscribe::InvalidPosition;
 #[cfg(feature = "journal")]
 use crate::journal::format::head::InvalidHash;
 #[cfg(feature = "journal")]
 use crate::journal::offline::VerifyError;
-use crate::quantity::InvalidQuantity;
 
 /// Anything that can go wrong: every error of the crate turns into it. What is rare and big is boxed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,5 +176,6 @@ const _: () = {
     assert!(size_of::<Error>() <= 64);
 };
 
-#[cfg(all(test, not(loom)))]
+// They look at every error, the journal's too.
+#[cfg(all(test, feature = "journal", not(loom)))]
 mod tests;

@@ -3,8 +3,8 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use super::*;
-use crate::clock::Timestamp;
-use crate::error::{Applied, ErrorKind, ShortLine};
+use crate::base::clock::Timestamp;
+use crate::base::error::{Applied, ErrorKind, ShortLine};
 use crate::journal::format::head::JournalHead;
 
 /// What an error answers, and the row of its table that it has: none for one that only nests.

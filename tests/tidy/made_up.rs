@@ -48,18 +48,21 @@ fn comments_strings_and_characters_are_no_code() {
 
 #[test]
 fn a_file_may_name_its_own_floor_and_those_below() {
-    assert_eq!(upward("src/audit/queue.rs", "use crate::audit::bell; use crate::sync::fence;"), 0);
-    assert_eq!(upward("src/sync/native.rs", "use crate::table::Table;"), 0);
+    assert_eq!(
+        upward("src/audit/queue.rs", "use crate::audit::bell; use crate::base::sync::fence;"),
+        0
+    );
+    assert_eq!(upward("src/base/sync/native.rs", "use crate::base::table::Table;"), 0);
     assert_eq!(upward("src/lib.rs", "pub use crate::engine::Manager;"), 0);
 }
 
 #[test]
 fn a_file_may_not_name_a_floor_above() {
-    assert_eq!(upward("src/stock/cell.rs", "use crate::{sync, reservation::id::Id};"), 1);
+    assert_eq!(upward("src/stock/cell.rs", "use crate::{base::sync, reservation::id::Id};"), 1);
     assert_eq!(upward("src/stock/cell.rs", "fn f() { crate::engine::g(); }"), 1);
     assert_eq!(upward("src/stock/cell.rs", "use super::super::policy::alerts;"), 1);
-    assert_eq!(upward("src/clock.rs", "mod tests { use super::super::audit; }"), 1);
-    assert_eq!(upward("src/error/mod.rs", "use crate::stock::word::Word;"), 1);
+    assert_eq!(upward("src/base/clock.rs", "mod tests { use super::super::super::audit; }"), 1);
+    assert_eq!(upward("src/base/error/mod.rs", "use crate::stock::word::Word;"), 1);
 }
 
 #[test]
@@ -72,9 +75,9 @@ fn a_file_may_not_name_the_front_door() {
 #[test]
 fn a_file_must_stand_on_a_floor_and_a_floor_must_have_its_rooms() {
     assert_eq!(upward("src/attic.rs", ""), 1);
-    let rooms = missing_rooms(&house(&[("src/stock/mod.rs", ""), ("src/clock.rs", "")]));
+    let rooms = missing_rooms(&house(&[("src/stock/mod.rs", ""), ("src/base/clock.rs", "")]));
     let lists = |room: &str| rooms.iter().any(|text| text.contains(&format!("lists {room},")));
-    assert!(lists("audit") && !lists("stock") && !lists("clock"), "{rooms:?}");
+    assert!(lists("audit") && !lists("stock") && !lists("base"), "{rooms:?}");
 }
 
 #[test]
@@ -86,9 +89,11 @@ fn a_circle_of_files_is_found() {
     ];
     assert_eq!(circles(&house(&two)), ["in src/stock: cell -> word -> level -> cell"]);
     assert_eq!(circles(&house(&two[..2])), [""; 0]);
-    let ground =
-        [("src/clock.rs", "use crate::sync;"), ("src/sync/mod.rs", "use crate::clock::A;")];
-    assert_eq!(circles(&house(&ground)), ["in src: clock -> sync -> clock"]);
+    let ground = [
+        ("src/base/clock.rs", "use crate::base::sync;"),
+        ("src/base/sync/mod.rs", "use crate::base::clock::A;"),
+    ];
+    assert_eq!(circles(&house(&ground)), ["in src/base: clock -> sync -> clock"]);
 }
 
 #[test]
@@ -104,9 +109,9 @@ fn a_circle_through_a_folder_is_found_whichever_of_its_files_it_takes() {
 #[test]
 fn a_folder_and_what_lies_in_it_may_name_each_other() {
     let house = house(&[
-        ("src/error/mod.rs", "use self::hold::A;"),
-        ("src/error/hold.rs", "use crate::error::B; use super::C;"),
-        ("src/error/stock.rs", "use crate::error::hold::A; use crate::stock::word;"),
+        ("src/base/error/mod.rs", "use self::hold::A;"),
+        ("src/base/error/hold.rs", "use crate::error::B; use super::C;"),
+        ("src/base/error/stock.rs", "use crate::error::hold::A; use crate::stock::word;"),
         ("src/stock/word.rs", "use crate::error::D;"),
     ]);
     // But `stock` above knows `error` below, and `error` names `stock`.
@@ -140,10 +145,9 @@ fn the_door_is_the_only_one() {
     ];
     for text in wrong {
         assert_eq!(other_doors(&Source::new("src/stock/cell.rs", text)).len(), 1, "{text}");
-        assert_eq!(other_doors(&Source::new("src/sync/native.rs", text)), [""; 0]);
+        assert_eq!(other_doors(&Source::new("src/base/sync/native.rs", text)), [""; 0]);
     }
-    let fine =
-        "//! `std::sync::atomic`\n#[cfg(loom)]\nuse std::sync::Mutex;\nuse crate::sync::fence;";
+    let fine = "//! `std::sync::atomic`\n#[cfg(loom)]\nuse std::sync::Mutex;\nuse crate::base::sync::fence;";
     assert_eq!(other_doors(&Source::new("src/stock/cell.rs", fine)), [""; 0]);
 }
 
@@ -202,7 +206,7 @@ fn an_error_outside_the_umbrella_is_found() {
     let umbrella = "error_table! { Error {} nests { A(InA), B(InB) } }\nthrough! { C: A; D: A; }";
     let room = "error_table! {\n    InA {}\n}\nimpl std::error::Error for InB {}\n\
                 impl Error for C {}\nimpl Error for D {}";
-    let in_it = [("src/umbrella/mod.rs", umbrella), ("src/error/a.rs", room)];
+    let in_it = [("src/umbrella/mod.rs", umbrella), ("src/base/error/a.rs", room)];
     assert_eq!(errors_outside(&house(&in_it)), Vec::<String>::new());
     for outside in ["error_table! { E { } }", "impl std::error::Error for E {}"] {
         let found = house(&[("src/umbrella/mod.rs", umbrella), ("src/audit/e.rs", outside)]);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::source::Source;
 
 /// The one door to atomics.
-const DOOR: &str = "src/sync/";
+const DOOR: &str = "src/base/sync/";
 
 /// Files that may hold `unsafe` code: none.
 const UNSAFE_FILES: &[&str] = &[];
@@ -34,7 +34,7 @@ pub(crate) fn other_doors(source: &Source) -> Vec<String> {
     lines.extend(source.tokens.iter().filter(|t| t.text.starts_with("crossbeam_")).map(|t| t.line));
     lines.sort_unstable();
     lines.dedup();
-    says(source, lines, "takes from another door than src/sync")
+    says(source, lines, "takes from another door than src/base/sync")
 }
 
 /// `unsafe` code in a file that may hold none.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use loom_tests::model;
 
+use crate::base::sync::ArrayQueue;
 use crate::engine::{level_of, qty, race, spawn};
 use crate::stock::cell::NoMarks;
 use crate::stock::level::StockLevel;
-use crate::sync::ArrayQueue;
 
 /// A level that is low at one unit.
 fn level_of_threshold_one(units: u32) -> StockLevel {

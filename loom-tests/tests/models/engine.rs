@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
-use crate::quantity::Quantity;
+use crate::base::clock::Timestamp;
+use crate::base::quantity::Quantity;
+use crate::base::sync::ArrayQueue;
 use crate::record::{Entry, Ledger};
 use crate::reservation::chain::Chain;
 use crate::reservation::free_list::Retention;
@@ -19,7 +20,6 @@ use crate::stock::cell::NoMarks;
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
-use crate::sync::ArrayQueue;
 
 pub const LEVEL: LevelIndex = LevelIndex(0);
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use loom_tests::model;
 
+use crate::base::sync::{AtomicU64, Ordering};
 use crate::engine::{Answer, Engine, at, race, spawn};
 use crate::reservation::deadlines::{Deadlines, GROUP, Scan, ScannedSlot};
 use crate::reservation::slots::{HeldSlot, Slots};
-use crate::sync::{AtomicU64, Ordering};
 
 /// Slots in two segments of two groups.
 const SLOTS: u32 = (2 * GROUP * GROUP) as u32;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use loom_tests::model;
 
+use crate::base::sync::{AtomicBool, Ordering};
 use crate::engine::{Answer, Engine, at, level_of, qty, race, slots_of, spawn, warehouse_of};
 use crate::readers::record;
 use crate::reservation::id::ReservationId;
@@ -11,7 +12,6 @@ use crate::reservation::slots::{Lookup, Slots};
 use crate::stock::cell::NoMarks;
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
-use crate::sync::{AtomicBool, Ordering};
 
 #[test]
 fn a_released_unit_is_reserved_once_and_after_its_return_in_the_record() {

@@ -2,7 +2,7 @@
 //!
 //! The library's files are compiled into this crate, by their paths, rather than linked: so the
 //! models see what is `pub(crate)`, and nothing in the library has to be public for their sake.
-//! `crate::sync` then is loom's side of the library's one door to atomics.
+//! `crate::base::sync` then is loom's side of the library's one door to atomics.
 #![cfg(loom)]
 #![allow(dead_code, reason = "the models use a part of the library")]
 #![allow(unreachable_pub, reason = "a program of models has no callers outside")]
@@ -13,28 +13,24 @@
 mod audit {
     pub(crate) mod bell;
 }
-#[path = "../../../src/clock.rs"]
-mod clock;
-#[path = "../../../src/error"]
-mod error {
-    mod lookup;
+#[path = "../../../src/base"]
+mod base {
+    pub(crate) mod clock;
+    pub(crate) mod error {
+        mod lookup;
 
-    pub(crate) use lookup::InvalidReservationId;
+        pub(crate) use lookup::InvalidReservationId;
+    }
+    pub(crate) mod parking;
+    pub(crate) mod quantity;
+    pub(crate) mod shard;
+    pub(crate) mod sync;
+    pub(crate) mod table;
 }
-#[path = "../../../src/parking.rs"]
-mod parking;
-#[path = "../../../src/quantity.rs"]
-mod quantity;
 #[path = "../../../src/reservation/mod.rs"]
 mod reservation;
-#[path = "../../../src/shard.rs"]
-mod shard;
 #[path = "../../../src/stock/mod.rs"]
 mod stock;
-#[path = "../../../src/sync/mod.rs"]
-mod sync;
-#[path = "../../../src/table.rs"]
-mod table;
 
 // What the models share: a small engine with the manager's order of steps.
 mod engine;

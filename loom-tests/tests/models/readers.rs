@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use loom_tests::model;
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::engine::{at, race, slots_of};
 use crate::reservation::chain::Chain;
 use crate::reservation::id::{Owner, ReservationId};

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use loom_tests::model;
 
 use crate::audit::bell::Bell;
+use crate::base::parking::Parking;
+use crate::base::sync::{AtomicU32, Ordering};
 use crate::engine::{at, race, spawn};
-use crate::parking::Parking;
 use crate::reservation::deadlines::{Deadlines, GROUP};
-use crate::sync::{AtomicU32, Ordering};
 
 /// The audit writer's bell, and how many items wait for it.
 struct Audit {

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use crate::audit::entry::AdjustmentType;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::error::{FulfillError, NotStarted, PlaceError};
+use crate::base::quantity::Quantity;
 use crate::engine::call::{Call, RequestShape};
 use crate::engine::durability::OperationKind;
 use crate::engine::place::{ProductRef, WarehouseRef, foreign};
 use crate::engine::request::on_requests_for_holds;
 use crate::engine::{Engine, InventoryManager, Refusal};
-use crate::error::{FulfillError, NotStarted, PlaceError};
 use crate::policy::allocation::{AllocationStrategy, Candidate, PriorityOrder};
-use crate::quantity::Quantity;
 use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;

@@ -8,7 +8,9 @@
 
 use crate::audit::entry::AdjustmentType;
 use crate::audit::record_builder::RecordBuilder;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::error::{Gone, InvalidInput, PartialError, PlaceError, Uncertain};
+use crate::base::quantity::{InvalidQuantity, Quantity};
 use crate::engine::answer::Answer;
 use crate::engine::call::Call;
 use crate::engine::durability::OperationKind;
@@ -18,8 +20,6 @@ use crate::engine::place::{BasketLine, OwnLines, merge_equal_levels};
 use crate::engine::request::Request;
 use crate::engine::view::reservation::ReservationSnapshot;
 use crate::engine::{Engine, InventoryManager};
-use crate::error::{Gone, InvalidInput, PartialError, PlaceError, Uncertain};
-use crate::quantity::{InvalidQuantity, Quantity};
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
 use crate::reservation::slots::VacantSlot;

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use crate::audit::entry::AdjustmentType;
 use crate::audit::record::Step;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::error::{NotStarted, ReserveError};
+use crate::base::quantity::Quantity;
 use crate::engine::call::{Call, RequestShape};
 use crate::engine::durability::OperationKind;
 use crate::engine::place::{LevelRef, OwnLevel};
 use crate::engine::request::on_requests_for_holds;
 use crate::engine::sweeper::Shortage;
 use crate::engine::{Engine, InventoryManager, Refusal};
-use crate::error::{NotStarted, ReserveError};
-use crate::quantity::Quantity;
 use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;

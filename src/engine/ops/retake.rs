@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::audit::entry::{AdjustmentType, EntryType};
+use crate::base::error::{FlushError, NoReservation, NotStarted, Reason, RetakeError};
 use crate::engine::answer::ConfirmOrRetake;
 use crate::engine::call::Call;
 use crate::engine::durability::OperationKind;
@@ -11,7 +12,6 @@ use crate::engine::ops::end_hold::{EndKind, EndOutcome};
 use crate::engine::place::{BasketLine, OwnLines};
 use crate::engine::request::on_requests_for_holds;
 use crate::engine::{Engine, InventoryManager};
-use crate::error::{FlushError, NoReservation, NotStarted, Reason, RetakeError};
 use crate::idempotency::{Fingerprint, KeyName};
 use crate::reservation::id::ReservationId;
 use crate::reservation::view::{Reservation, ReservationStatus};

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use crate::audit::entry::EventType;
 use crate::audit::record::Subject;
+use crate::base::error::SettingError;
+use crate::base::quantity::MAX_UNITS;
+use crate::base::sync::{Ordering, lock};
 use crate::engine::call::RequestOptions;
 use crate::engine::durability::OperationKind;
 use crate::engine::place::{LevelRef, WarehouseRef};
 use crate::engine::ttl_limits::millis;
 use crate::engine::{Engine, InventoryManager};
-use crate::error::SettingError;
-use crate::quantity::MAX_UNITS;
-use crate::sync::{Ordering, lock};
 
 impl InventoryManager {
     /// The longest time to live that one reserve or one extension may ask for.

@@ -7,7 +7,9 @@
 
 use crate::audit::entry::AdjustmentType;
 use crate::audit::record_builder::RecordBuilder;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::error::{InvalidInput, NoReservation, SoldLinesError, Uncertain};
+use crate::base::quantity::Quantity;
 use crate::engine::call::Call;
 use crate::engine::durability::OperationKind;
 use crate::engine::ops::basket::basket_shape;
@@ -15,8 +17,6 @@ use crate::engine::place::BasketLine;
 use crate::engine::request::Request;
 use crate::engine::view::reservation::ReservationSnapshot;
 use crate::engine::{Engine, InventoryManager};
-use crate::error::{InvalidInput, NoReservation, SoldLinesError, Uncertain};
-use crate::quantity::Quantity;
 use crate::reservation::id::ReservationId;
 use crate::reservation::state::Phase;
 use crate::reservation::steps::NotShipping;

@@ -2,13 +2,13 @@
 
 use crate::audit::entry::AdjustmentType;
 use crate::audit::record::Step;
+use crate::base::error::{AddError, RemoveError, SettingError, ShipError};
+use crate::base::quantity::Quantity;
 use crate::engine::InventoryManager;
 use crate::engine::call::{Call, RequestShape};
 use crate::engine::durability::OperationKind;
 use crate::engine::place::{LevelRef, OwnLevel};
 use crate::engine::request::Request;
-use crate::error::{AddError, RemoveError, SettingError, ShipError};
-use crate::quantity::Quantity;
 use crate::stock::handle::LevelHandle;
 
 /// # Stock

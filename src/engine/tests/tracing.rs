@@ -8,9 +8,9 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
+use crate::base::quantity::Quantity;
 use crate::engine::{Builder, InventoryManager};
 use crate::journal::storage::simulated::SimulatedDisk;
-use crate::quantity::Quantity;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -33,15 +33,15 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use crate::audit::record::DECIDED_KEPT;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::error::{NoTransferRequest, NotOpen};
+use crate::base::quantity::Quantity;
+use crate::base::sync::{AtomicU32, Mutex, MutexGuard, Ordering, lock};
 use crate::engine::transfer_request::{
     TransferDecision, TransferRequestId, TransferRequestStatus as Status,
 };
-use crate::error::{NoTransferRequest, NotOpen};
 use crate::policy::approval::ApprovalPolicy;
-use crate::quantity::Quantity;
 use crate::stock::handle::{LevelIndex, WarehouseIndex};
-use crate::sync::{AtomicU32, Mutex, MutexGuard, Ordering, lock};
 
 /// What a request asks for; never changes.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use crate::audit::entry::{AdjustmentType, EventType};
 use crate::audit::record_builder::RecordBuilder;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::error::{
+    Applied, ApproveError, CallError, NotOpen, RejectError, TransferFailure, Uncertain,
+};
 use crate::engine::answer::Answer;
 use crate::engine::call::{Call, RequestOptions, RequestShape};
 use crate::engine::durability::OperationKind;
@@ -16,9 +19,6 @@ use crate::engine::transfer_request::{
 use crate::engine::transfers::book::{Asked, DecisionClaim};
 use crate::engine::transfers::transfer::Route;
 use crate::engine::{Engine, InventoryManager};
-use crate::error::{
-    Applied, ApproveError, CallError, NotOpen, RejectError, TransferFailure, Uncertain,
-};
 
 /// # Decisions on transfers
 impl InventoryManager {

@@ -2,6 +2,8 @@
 
 use crate::audit::entry::{AdjustmentType, EventType};
 use crate::audit::record_builder::RecordBuilder;
+use crate::base::error::{NoTransferRequest, PlaceError, RequestTransferError};
+use crate::base::quantity::Quantity;
 use crate::engine::call::{Call, RequestShape};
 use crate::engine::durability::OperationKind;
 use crate::engine::place::{OwnProduct, ProductRef, WarehouseRef};
@@ -11,9 +13,7 @@ use crate::engine::transfer_request::{
 };
 use crate::engine::transfers::book::{Asked, Filed, Filing, TooManyOpen};
 use crate::engine::{Engine, InventoryManager};
-use crate::error::{NoTransferRequest, PlaceError, RequestTransferError};
 use crate::policy::approval::ProposedTransfer;
-use crate::quantity::Quantity;
 use crate::stock::level::StockLevel;
 
 /// # Transfers that wait for approval

@@ -2,16 +2,16 @@
 
 use crate::audit::entry::AdjustmentType;
 use crate::audit::record_builder::RecordBuilder;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::error::{
+    ApproveError, NotStarted, PlaceError, TransferError, TransferFailure, Uncertain,
+};
+use crate::base::quantity::Quantity;
 use crate::engine::call::{Call, RequestShape};
 use crate::engine::durability::OperationKind;
 use crate::engine::place::{OwnLevel, ProductRef, WarehouseRef};
 use crate::engine::request::Request;
 use crate::engine::{Engine, InventoryManager};
-use crate::error::{
-    ApproveError, NotStarted, PlaceError, TransferError, TransferFailure, Uncertain,
-};
-use crate::quantity::Quantity;
 use crate::stock::cell::CellId;
 use crate::stock::handle::{LevelIndex, WarehouseIndex};
 use crate::stock::level::StockLevel;
@@ -191,7 +191,7 @@ impl Engine {
             if let Err(Refused::Line { available, .. }) = self.commit(&out)?.run() {
                 return Err(short(available));
             }
-            crate::sync::yield_now();
+            crate::base::sync::yield_now();
             into
         };
         let commit = self.commit_with_record(&lines)?;

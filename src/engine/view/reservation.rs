@@ -1,14 +1,14 @@
 //! A reservation as a call found it: whole, and of one instant.
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::error::{Gone, NoReservation};
+use crate::base::sync::spin_loop;
 use crate::engine::Engine;
-use crate::error::{Gone, NoReservation};
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
 use crate::reservation::slot::ReservationRecord;
 use crate::reservation::slots::{HeldSlot, ReadReservation};
 use crate::reservation::state::Phase;
-use crate::sync::spin_loop;
 
 /// What a reservation was at one instant. Who swaps the state of `head` has it just as it stands
 /// here.

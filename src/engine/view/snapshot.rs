@@ -1,14 +1,14 @@
 //! Looking at several levels at one instant.
 
+use crate::base::error::{PlaceError, SnapshotError};
+use crate::base::sync::yield_now;
 use crate::engine::place::{LevelRef, ProductRef};
 use crate::engine::{Engine, InventoryManager};
-use crate::error::{PlaceError, SnapshotError};
 use crate::stock::cell::CellId;
 use crate::stock::handle::{LevelHandle, LevelIndex, ProductIndex};
 use crate::stock::mcas::recorder::LogOrder;
 use crate::stock::mcas::{CellDelta, MAX_LINES, Operation, merge_lines};
 use crate::stock::word::{Delta, Word};
-use crate::sync::yield_now;
 
 /// A level's units at the instant of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::base::error::NotStarted;
 use crate::engine::journal::JournalLink;
 use crate::engine::{Engine, InventoryManager, Refusal};
-use crate::error::NotStarted;
 
 /// Figures of the engine, each read by itself: not one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::error::JournalError;
+use crate::base::error::JournalError;
+use crate::base::sync::{Mutex, lock};
+use crate::base::trace;
 use crate::journal::follow::follower::Follower;
 use crate::journal::format::segment::Point;
 use crate::journal::group_commit::{Reached, SyncState};
@@ -20,8 +22,6 @@ use crate::journal::maintenance::checkpoints::{
 };
 use crate::journal::recovery::replay::{broken, decode_batch};
 use crate::journal::storage::Storage;
-use crate::sync::{Mutex, lock};
-use crate::trace;
 
 /// After so long, what has come meanwhile is looked at in one go.
 const NAP: Duration = Duration::from_millis(100);

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::error::JournalError;
+use crate::base::error::JournalError;
 use crate::journal::format::batch;
 use crate::journal::format::segment::{self, Point, SegmentHeader};
 use crate::journal::layout::{Layout, PathSegment, damaged, failed};

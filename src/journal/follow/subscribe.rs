@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::audit::entry::AuditEntry;
 use crate::audit::view::Names;
-use crate::error::{JournalError, error_table};
+use crate::base::error::{JournalError, error_table};
 use crate::journal::follow::follower::Follower;
 use crate::journal::format::segment::{HEADER, Point, SegmentHeader};
 use crate::journal::group_commit::{Reached, SyncState};

@@ -10,7 +10,7 @@
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::journal::format::bytes::Cursor;
 
 /// What a batch begins with.

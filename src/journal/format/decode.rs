@@ -2,7 +2,7 @@
 
 use crate::audit::entry::{EntryType, EventType};
 use crate::audit::record::{EntryLine, KeyMark, Record, ShortBytes, Step, Steps, Subject};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::journal::format::bytes::Cursor;
 use crate::journal::format::encode::{EXPIRED, KEEP, LONG, about, has};
 use crate::journal::format::notes::{BLOCK_HEAD, ERASED, PRESENT, read_pairs, salted_hash};

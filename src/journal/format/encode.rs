@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use crate::audit::entry::EventType;
 use crate::audit::record::{EntryLine, KeyMark, Record, Step, Steps, Subject, is_fact};
 use crate::audit::view::Names;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::journal::format::bytes::{put_difference, put_varint};
 use crate::journal::format::notes::{PRESENT, Pair, SALT, put_pairs, salted_hash};
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::error_table;
+use crate::base::error::error_table;
 
 /// Where a journal ends: its newest entry, and the hash of the chain up to the batch that it ends.
 /// Shown and parsed as the hash, in hexadecimal digits.

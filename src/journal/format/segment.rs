@@ -2,7 +2,7 @@
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::journal::format::batch::{Hash, NO_HASH, is_possible};
 use crate::journal::format::bytes::Cursor;
 

@@ -7,7 +7,7 @@ use std::io;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::error::JournalError;
+use crate::base::error::JournalError;
 use crate::journal::format::batch::Hash;
 use crate::journal::format::bytes::Cursor;
 use crate::journal::format::segment::UNFINISHED;

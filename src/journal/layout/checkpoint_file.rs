@@ -11,7 +11,7 @@ use std::io;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::error::JournalError;
+use crate::base::error::JournalError;
 use crate::journal::format::batch::Hash;
 use crate::journal::format::bytes::Cursor;
 use crate::journal::format::segment::{Point, UNFINISHED};

@@ -10,7 +10,7 @@ pub(crate) mod orphans;
 
 use std::io;
 
-use crate::error::JournalError;
+use crate::base::error::JournalError;
 use crate::journal::format::segment::{self, HEADER, Point, SegmentHeader, Start, VERSION};
 use crate::journal::storage::Storage;
 

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use crate::error::JournalError;
+use crate::base::error::JournalError;
 use crate::journal::format::segment;
 use crate::journal::layout::{Layout, failed};
 use crate::journal::storage::Storage;

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use crate::audit::entry::{AdjustmentType as Move, EntryType, EventType};
 use crate::audit::record::{EntryLine, Step, Subject};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::quantity::MAX_UNITS;
 use crate::journal::format::decode::{Decoded, Long};
 use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
 use crate::journal::ledger::levels::{LevelState, WarehouseState};
 use crate::journal::ledger::transfers::{Law, TransferMoves, fact};
 use crate::journal::ledger::{Broken, Ledger};
-use crate::quantity::MAX_UNITS;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::LevelIndex;
 

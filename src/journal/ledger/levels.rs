@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::base::quantity::MAX_UNITS;
 use crate::journal::ledger::Setting;
-use crate::quantity::MAX_UNITS;
 use crate::stock::handle::{ProductIndex, WarehouseIndex};
 
 /// A warehouse.

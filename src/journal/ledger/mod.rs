@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::audit::record::KeyMark;
 use crate::audit::view::Names;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::reservation::id::ReservationId;
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 

@@ -4,6 +4,7 @@
 //! journal adds up to.
 
 use crate::audit::record::DECIDED_KEPT;
+use crate::base::quantity::MAX_UNITS;
 use crate::journal::format::bytes::{Cursor, put_difference, put_varint};
 use crate::journal::format::decode::{
     DecodeResult, NoRecord, OrNoRecord, SHORT, key, moment, reservation, warehouse,
@@ -13,7 +14,6 @@ use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
 use crate::journal::ledger::levels::{LevelState, WarehouseState};
 use crate::journal::ledger::transfers::{Decision, DecisionOutcome, TransferState};
 use crate::journal::ledger::{Ledger, Setting};
-use crate::quantity::MAX_UNITS;
 use crate::reservation::id::Owner;
 use crate::stock::handle::{LevelIndex, ProductIndex};
 

@@ -5,7 +5,7 @@ use std::mem;
 
 use crate::audit::entry::EventType;
 use crate::audit::record::{DECIDED_KEPT, EntryLine};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::journal::format::decode::Long;
 use crate::stock::handle::{LevelIndex, WarehouseIndex};
 

@@ -1,6 +1,6 @@
 //! A copy of a journal, made while it is written.
 
-use crate::error::JournalError;
+use crate::base::error::JournalError;
 use crate::journal::format::head::JournalHead;
 use crate::journal::format::segment::Point;
 use crate::journal::layout::begin_mark;

@@ -7,15 +7,15 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use crate::clock::Timestamp;
-use crate::error::JournalError;
+use crate::base::clock::Timestamp;
+use crate::base::error::JournalError;
+use crate::base::sync::{AtomicUsize, Ordering};
 use crate::journal::format::segment::Point;
 use crate::journal::layout::checkpoint_file::{self, CheckpointHeader};
 use crate::journal::layout::{Layout, failed, remove_file};
 use crate::journal::ledger::Ledger;
 use crate::journal::maintenance::retention::{JournalRetention, KEPT};
 use crate::journal::storage::Storage;
-use crate::sync::{AtomicUsize, Ordering};
 
 /// What a journal's checkpoints depend on.
 #[derive(Clone, Copy)]

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
-use crate::error::JournalError;
+use crate::base::clock::Timestamp;
+use crate::base::error::JournalError;
 use crate::journal::format::batch::{self, BatchHeader};
 use crate::journal::format::segment::{self, SegmentHeader, Start, UNFINISHED};
 use crate::journal::layout::begin_mark::{self, BeginMark};

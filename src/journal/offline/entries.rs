@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use crate::audit::entry::AuditEntry;
 use crate::audit::log::{AuditFilter, AuditPage, Place};
 use crate::audit::view::{Metadata, View};
-use crate::error::JournalError;
+use crate::base::error::JournalError;
 use crate::journal::format::decode::Decoded;
 use crate::journal::ledger::Ledger;
 use crate::journal::offline::JournalReader;

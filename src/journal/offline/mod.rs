@@ -9,7 +9,7 @@ mod verify;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::error::JournalError;
+use crate::base::error::JournalError;
 use crate::journal::format::segment;
 use crate::journal::layout::begin_mark::{self, BeginMark};
 use crate::journal::layout::checkpoint_file::CheckpointHeader;

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::clock::Timestamp;
-use crate::error::JournalError;
+use crate::base::clock::Timestamp;
+use crate::base::error::JournalError;
 use crate::journal::format::decode::Decoded;
 use crate::journal::ledger::Ledger;
 use crate::journal::ledger::levels::LevelState;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
-use crate::error::{Facts, JournalError, error_answers};
+use crate::base::error::{Facts, JournalError, error_answers};
 use crate::journal::format::batch::{Hash, NO_HASH};
 use crate::journal::format::decode::{DecodeResult, Decoded};
 use crate::journal::format::head::{HeadHash, JournalHead};

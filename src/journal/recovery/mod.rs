@@ -12,8 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::audit::record::Record;
-use crate::clock::Timestamp;
-use crate::error::JournalError;
+use crate::base::clock::Timestamp;
+use crate::base::error::JournalError;
 use crate::journal::format::batch::BatchHeader;
 use crate::journal::format::decode::Decoded;
 use crate::journal::format::segment::Point;

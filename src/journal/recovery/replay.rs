@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use crate::error::JournalError;
+use crate::base::error::JournalError;
 use crate::journal::format::decode::{Decoded, Decoder};
 use crate::journal::layout::{JournalDir, damaged};
 use crate::journal::ledger::{Broken, Ledger};

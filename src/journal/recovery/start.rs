@@ -1,6 +1,6 @@
 //! Where reading a journal begins: with the newest checkpoint that will do, or with the first segment.
 
-use crate::error::JournalError;
+use crate::base::error::JournalError;
 use crate::journal::format::batch::Hash;
 use crate::journal::format::segment::{self, Point};
 use crate::journal::layout::begin_mark;

@@ -11,12 +11,12 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::parking::Parking;
-use crate::policy::alerts::{StockAlert, StockAlertListener};
-use crate::stock::handle::LevelIndex;
-use crate::sync::{
+use crate::base::parking::Parking;
+use crate::base::sync::{
     AtomicU8, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, SegQueue, lock,
 };
+use crate::policy::alerts::{StockAlert, StockAlertListener};
+use crate::stock::handle::LevelIndex;
 
 /// Where the dispatcher gets what it delivers. The engine implements it.
 pub(crate) trait AlertSource: Send + Sync {

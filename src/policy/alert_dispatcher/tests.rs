@@ -126,7 +126,7 @@ fn no_alert_is_lost_however_the_thread_sleeps_and_wakes() {
                 for round in 0..2_000 {
                     engine.cross(thread * 10 + round % 10);
                     // Long enough for the dispatcher to park in between, at times.
-                    (0..round % 64 * 8).for_each(|_| crate::sync::spin_loop());
+                    (0..round % 64 * 8).for_each(|_| crate::base::sync::spin_loop());
                 }
             });
         }

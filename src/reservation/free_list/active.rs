@@ -1,9 +1,9 @@
 //! The active magazine of a shard: which one it hands slots out of, and from which place on, in one
 //! word.
 
+use crate::base::sync::{AtomicU64, Ordering};
 use crate::reservation::chain::SlotNumber;
 use crate::reservation::free_list::magazine::{MAGAZINE, Magazine};
-use crate::sync::{AtomicU64, Ordering};
 
 /// ```text
 ///   63 ............. 38   37 ........... 31   30 .......... 0

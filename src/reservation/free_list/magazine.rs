@@ -1,8 +1,8 @@
 //! A magazine: a block of slot numbers that moves as one.
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::sync::{AtomicU32, AtomicU64, AtomicUsize, MODELLED, Ordering};
 use crate::reservation::chain::SlotNumber;
-use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, MODELLED, Ordering};
 
 /// How many slots move between a shard and the depot at a time. Few enough that filling a magazine,
 /// once in so many ends of a hold, takes well under a microsecond.

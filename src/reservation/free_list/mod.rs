@@ -24,14 +24,14 @@ pub(crate) mod refills;
 
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::shard::{shards_for, thread_ordinal};
+use crate::base::sync::{ArrayQueue, AtomicU32, AtomicU64, Backoff, Ordering};
+use crate::base::table::Table;
 use crate::reservation::chain::SlotNumber;
 use crate::reservation::free_list::active::{ActiveMagazine, MOST_MAGAZINES, TakenSlot};
 use crate::reservation::free_list::magazine::{MAGAZINE, Magazine};
 use crate::reservation::free_list::refills::InFlightRefills;
-use crate::shard::{shards_for, thread_ordinal};
-use crate::sync::{ArrayQueue, AtomicU32, AtomicU64, Backoff, Ordering};
-use crate::table::Table;
 
 /// Ended slots that a shard keeps before it hands a magazine of them to the depot.
 const SHARD_QUEUE: usize = 4 * MAGAZINE;
@@ -257,7 +257,7 @@ impl FreeList {
     fn store_ended(&self, shard: &Shard, now: Timestamp) {
         let Some((number, magazine)) = self.empty_magazine() else {
             // Every magazine is in other threads' hands at this moment; they return them.
-            crate::sync::spin_loop();
+            crate::base::sync::spin_loop();
             return;
         };
         #[cfg(not(planted = "spill_unmarked"))]

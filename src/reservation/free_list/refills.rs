@@ -15,7 +15,7 @@
 //!
 //! Taking a slot for a hold and retiring one are no refills, and pay nothing for this.
 
-use crate::sync::{AtomicU64, CachePadded, Ordering, fence};
+use crate::base::sync::{AtomicU64, CachePadded, Ordering, fence};
 
 const UNDER_WAY: u64 = 1;
 const ENDED: u64 = 1 << 16;

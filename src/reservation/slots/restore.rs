@@ -1,7 +1,7 @@
 //! Restores the reservations of an earlier run. Each head returns to the slot that its id names,
 //! because the id must go on naming it. All other lines go where there is room.
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
 use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::line::SlotLine;

@@ -22,7 +22,7 @@
 //! ```
 
 use super::mark::SEQUENCE_BITS;
-use crate::sync::{AtomicU64, Ordering};
+use crate::base::sync::{AtomicU64, Ordering};
 
 const STATUS_MASK: u64 = 0b11;
 const HELPED_BIT: u64 = 1 << 2;

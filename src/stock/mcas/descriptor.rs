@@ -9,11 +9,11 @@
 use super::control::ControlWord;
 use super::doubling_table::DoublingTable;
 use super::mark::Mark;
-use crate::quantity::MAX_UNITS;
+use crate::base::quantity::MAX_UNITS;
+use crate::base::sync::{AtomicU32, AtomicU64, MODELLED, Ordering, fence};
 use crate::stock::cell::CellId;
 use crate::stock::mcas::recorder::LogOrder;
 use crate::stock::word::{Delta, Word};
-use crate::sync::{AtomicU32, AtomicU64, MODELLED, Ordering, fence};
 
 /// Lines inside the descriptor itself. Longer operations go on in segments that stay with it.
 const INLINE: usize = if MODELLED { 2 } else { 8 };

@@ -10,10 +10,10 @@ use super::fill;
 use super::mark::Mark;
 use super::meaning::{Meaning, meaning, shows};
 use super::view::OperationView;
+use crate::base::sync::MODELLED;
 use crate::stock::cell::{Cell, CellId, ResolveMark};
 use crate::stock::mcas::recorder::LogOrder;
 use crate::stock::word::{Delta, Word};
-use crate::sync::MODELLED;
 
 /// One thread that drives one operation. The operation's control word counts it.
 #[derive(Debug)]
@@ -212,7 +212,7 @@ fn help<S: Site + ?Sized>(site: &S, operation: Mark) {
             // final, because a driver cannot leave an undecided operation.
             Err(_) => {
                 while descriptor.control.load().status() == Status::Undecided {
-                    crate::sync::yield_now();
+                    crate::base::sync::yield_now();
                 }
                 show(site, &view);
             }
@@ -272,7 +272,7 @@ fn spin_briefly(cell: &Cell, bits: u64, lines: usize) -> bool {
     // Models do not spin: they find every interleaving without it.
     let spins = if MODELLED { 0 } else { 2 * lines };
     (0..spins).any(|_| {
-        crate::sync::spin_loop();
+        crate::base::sync::spin_loop();
         cell.look() != bits
     })
 }

@@ -5,7 +5,7 @@
 //! write them over one another.
 
 use super::view::OperationView;
-use crate::quantity::{MAX_UNITS, Quantity};
+use crate::base::quantity::{MAX_UNITS, Quantity};
 use crate::stock::cell::CellId;
 use crate::stock::word::Delta;
 

@@ -39,7 +39,7 @@ pub(crate) fn merge_lines(lines: &mut [CellDelta]) -> Result<&[CellDelta], TooMu
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::quantity::{MAX_UNITS, Quantity};
+    use crate::base::quantity::{MAX_UNITS, Quantity};
     use crate::stock::handle::LevelIndex;
 
     fn hold(level: u32, units: u32) -> CellDelta {

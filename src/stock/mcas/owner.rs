@@ -9,7 +9,7 @@ use super::line::CellDelta;
 use super::mark::Mark;
 use super::pool::{PoolExhausted, TakenDescriptor};
 use super::view::OperationView;
-use crate::quantity::Quantity;
+use crate::base::quantity::Quantity;
 use crate::stock::cell::{CellId, Change};
 use crate::stock::mcas::recorder::{CommitName, CommitView, LogOrder};
 use crate::stock::word::{Delta, Word};

@@ -7,8 +7,8 @@
 use super::descriptor::Descriptor;
 use super::doubling_table::DoublingTable;
 use super::mark::{Mark, SLOT_BITS};
-use crate::shard::lane;
-use crate::sync::{AtomicU32, MODELLED, Ordering};
+use crate::base::shard::lane;
+use crate::base::sync::{AtomicU32, MODELLED, Ordering};
 
 const FIRST: usize = if MODELLED { 4 } else { 64 };
 const SEGMENTS: usize = 11;

@@ -8,12 +8,12 @@ use super::{
     CellDelta, Cells, Committed, DescriptorPool, FillStop, Operation, Refused, Site, TooMuch,
     merge_lines, plan_stops,
 };
-use crate::quantity::Quantity;
+use crate::base::quantity::Quantity;
+use crate::base::sync::ArrayQueue;
 use crate::stock::cell::{Cell, CellId};
 use crate::stock::handle::LevelIndex;
 use crate::stock::mcas::recorder::{CommitName, CommitRecorder, CommitView, LogOrder};
 use crate::stock::word::{Delta, Word};
-use crate::sync::ArrayQueue;
 use std::sync::Mutex;
 
 /// How an operation moves the available and the reserved units of a cell.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::audit::entry::AuditEntry;
 use crate::audit::log::Redacted;
-use crate::error::JournalError;
+use crate::base::error::JournalError;
 use crate::journal::layout::JournalDir;
 use crate::journal::storage::Storage;
 use crate::journal::storage::archived::WithArchive;

@@ -6,7 +6,7 @@ use std::io;
 use std::ops::Range;
 
 use crate::audit::log::Redacted;
-use crate::error::JournalError;
+use crate::base::error::JournalError;
 use crate::journal::format::batch::{self, body_sum};
 use crate::journal::format::notes::ERASED;
 use crate::journal::format::segment::{self, HEADER, SegmentHeader, Start};

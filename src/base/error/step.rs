@@ -1,10 +1,10 @@
 //! Errors of calls on the lines of a reservation: steps on part of a hold, and units it has sold.
 
-use crate::error::call::mutation_errors;
-use crate::error::facts::error_table;
-use crate::error::input::input_errors;
-use crate::error::{CallError, Gone, InvalidInput, InvalidName, NoReservation, PlaceError};
-use crate::quantity::InvalidQuantity;
+use crate::base::error::call::mutation_errors;
+use crate::base::error::facts::error_table;
+use crate::base::error::input::input_errors;
+use crate::base::error::{CallError, Gone, InvalidInput, InvalidName, NoReservation, PlaceError};
+use crate::base::quantity::InvalidQuantity;
 
 /// Why a partial confirm or a partial release was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]

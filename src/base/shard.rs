@@ -1,7 +1,7 @@
 //! Which shard a thread uses, and counters that threads do not contend for.
 
-pub(crate) use crate::sync::thread_ordinal;
-use crate::sync::{AtomicU64, CachePadded, MODELLED, Ordering};
+pub(crate) use crate::base::sync::thread_ordinal;
+use crate::base::sync::{AtomicU64, CachePadded, MODELLED, Ordering};
 
 /// How many threads are likely to run at once. In a model always two, so that a seed replays on any
 /// machine.

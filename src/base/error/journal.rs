@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::error::FlushError;
-use crate::error::facts::{Facts, error_answers, error_table};
+use crate::base::error::FlushError;
+use crate::base::error::facts::{Facts, error_answers, error_table};
 
 /// Why a journal can't be opened, read or written.
 #[derive(Clone, Debug, PartialEq, Eq)]

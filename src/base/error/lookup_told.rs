@@ -1,7 +1,7 @@
 //! What the errors of `lookup.rs` tell.
 
-use crate::error::facts::error_table;
-use crate::error::lookup::{
+use crate::base::error::facts::error_table;
+use crate::base::error::lookup::{
     FlushError, InvalidKey, InvalidReservationId, MAX_KEY_BYTES, NoReservation,
 };
 

@@ -1,10 +1,10 @@
 //! Errors of transfers that wait for approval.
 
-use crate::error::call::mutation_errors;
-use crate::error::facts::error_table;
-use crate::error::input::input_errors;
-use crate::error::{CallError, InvalidInput, InvalidName, PlaceError};
-use crate::quantity::InvalidQuantity;
+use crate::base::error::call::mutation_errors;
+use crate::base::error::facts::error_table;
+use crate::base::error::input::input_errors;
+use crate::base::error::{CallError, InvalidInput, InvalidName, PlaceError};
+use crate::base::quantity::InvalidQuantity;
 
 /// Why `request_transfer` was refused. Nothing has moved then, and no request was made.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use crate::sync::MODELLED;
+use crate::base::sync::MODELLED;
 
 /// Elements of one segment: 4,096, so that adding one takes some tens of microseconds at most.
 pub(crate) const SEGMENT: usize = if MODELLED { 4 } else { 4_096 };

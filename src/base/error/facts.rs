@@ -88,7 +88,7 @@ macro_rules! error_answers {
             }
 
             /// What a caller can do about it.
-            pub fn kind(&self) -> $crate::error::ErrorKind {
+            pub fn kind(&self) -> $crate::base::error::ErrorKind {
                 self.facts().kind
             }
 
@@ -98,7 +98,7 @@ macro_rules! error_answers {
             }
 
             /// Whether anything has moved although the call returned an error.
-            pub fn applied(&self) -> $crate::error::Applied {
+            pub fn applied(&self) -> $crate::base::error::Applied {
                 self.facts().applied()
             }
         }
@@ -121,26 +121,26 @@ macro_rules! error_table {
         impl $error {
             /// Each row's code and kind.
             #[cfg(all(test, not(loom)))]
-            pub(crate) const ROWS: &'static [(&'static str, $crate::error::ErrorKind)] =
-                &[$(($code, $crate::error::ErrorKind::$kind)),*];
+            pub(crate) const ROWS: &'static [(&'static str, $crate::base::error::ErrorKind)] =
+                &[$(($code, $crate::base::error::ErrorKind::$kind)),*];
 
             /// The variants that nest another error.
             #[cfg(all(test, not(loom)))]
             pub(crate) const NESTS: &'static [&'static str] = &[$($($(#[$gate])* stringify!($variant)),+)?];
 
             #[allow(unused_variables, reason = "a row binds what its text shows")]
-            pub(crate) fn facts(&self) -> $crate::error::Facts {
+            pub(crate) fn facts(&self) -> $crate::base::error::Facts {
                 match self {
                     $($pattern => {
-                        let kind = $crate::error::ErrorKind::$kind;
-                        $crate::error::Facts::new(kind, $code)$(.$how($($when)?))*
+                        let kind = $crate::base::error::ErrorKind::$kind;
+                        $crate::base::error::Facts::new(kind, $code)$(.$how($($when)?))*
                     })*
                     $($($(#[$gate])* Self::$variant(inner) => inner.facts(),)+)?
                 }
             }
         }
 
-        $crate::error::error_answers!($error);
+        $crate::base::error::error_answers!($error);
 
         impl std::fmt::Display for $error {
             #[allow(unused_variables, reason = "a row binds what decides on a retry, too")]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::facts::error_table;
+use crate::base::error::facts::error_table;
 
 /// What a sink or a disk said, in one word of memory: errors of the hot calls stay small.
 #[derive(Clone, PartialEq, Eq)]
@@ -152,28 +152,28 @@ pub trait MutationError: std::error::Error + From<Uncertain> + sealed::OnRecord 
 /// Makes an error a mutation's: what it rests on, and the shared causes under its `Call`.
 macro_rules! mutation_errors {
     ($($error:ident)+) => {$(
-        impl $crate::error::call::sealed::OnRecord for $error {
+        impl $crate::base::error::call::sealed::OnRecord for $error {
             fn rests_on_record(&self) -> bool {
                 self.facts().on_record
             }
         }
 
-        impl $crate::error::MutationError for $error {}
+        impl $crate::base::error::MutationError for $error {}
 
-        impl From<$crate::error::NotStarted> for $error {
-            fn from(cause: $crate::error::NotStarted) -> Self {
+        impl From<$crate::base::error::NotStarted> for $error {
+            fn from(cause: $crate::base::error::NotStarted) -> Self {
                 Self::Call(cause.into())
             }
         }
 
-        impl From<$crate::error::KeyError> for $error {
-            fn from(cause: $crate::error::KeyError) -> Self {
+        impl From<$crate::base::error::KeyError> for $error {
+            fn from(cause: $crate::base::error::KeyError) -> Self {
                 Self::Call(cause.into())
             }
         }
 
-        impl From<$crate::error::Uncertain> for $error {
-            fn from(cause: $crate::error::Uncertain) -> Self {
+        impl From<$crate::base::error::Uncertain> for $error {
+            fn from(cause: $crate::base::error::Uncertain) -> Self {
                 Self::Call(cause.into())
             }
         }

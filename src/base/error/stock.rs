@@ -1,10 +1,10 @@
 //! Errors of what moves units in, out and between warehouses.
 
-use crate::error::call::mutation_errors;
-use crate::error::facts::error_table;
-use crate::error::input::input_errors;
-use crate::error::{CallError, InvalidInput, InvalidName, PlaceError};
-use crate::quantity::InvalidQuantity;
+use crate::base::error::call::mutation_errors;
+use crate::base::error::facts::error_table;
+use crate::base::error::input::input_errors;
+use crate::base::error::{CallError, InvalidInput, InvalidName, PlaceError};
+use crate::base::quantity::InvalidQuantity;
 
 /// Why `add_stock` was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,11 @@
 //! Errors of building an engine and changing its settings.
 
-use crate::error::call::sealed::OnRecord;
-use crate::error::facts::error_table;
-use crate::error::{InvalidName, JournalError, MutationError, NotStarted, PlaceError, Uncertain};
-use crate::quantity::MAX_UNITS;
+use crate::base::error::call::sealed::OnRecord;
+use crate::base::error::facts::error_table;
+use crate::base::error::{
+    InvalidName, JournalError, MutationError, NotStarted, PlaceError, Uncertain,
+};
+use crate::base::quantity::MAX_UNITS;
 
 /// Why a setting can't be changed, or a level opened.
 #[derive(Clone, Debug, PartialEq, Eq)]

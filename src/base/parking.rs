@@ -16,7 +16,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::sync::{
+use crate::base::sync::{
     AtomicU8, CachePadded, Fenced, Mutex, Ordering, Thread, current, fence, fenced, lock, park,
     park_at_most,
 };

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-use crate::clock::Timestamp;
-use crate::error::call::mutation_errors;
-use crate::error::facts::error_table;
-use crate::error::input::input_errors;
-use crate::error::{CallError, InvalidInput, InvalidName, InvalidTtl, NoReservation, PlaceError};
-use crate::quantity::InvalidQuantity;
+use crate::base::clock::Timestamp;
+use crate::base::error::call::mutation_errors;
+use crate::base::error::facts::error_table;
+use crate::base::error::input::input_errors;
+use crate::base::error::{
+    CallError, InvalidInput, InvalidName, InvalidTtl, NoReservation, PlaceError,
+};
+use crate::base::quantity::InvalidQuantity;
 
 /// The reservation holds nothing any more, or never did here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

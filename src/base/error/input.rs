@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::error::facts::error_table;
-use crate::quantity::{InvalidQuantity, MAX_UNITS};
+use crate::base::error::facts::error_table;
+use crate::base::quantity::{InvalidQuantity, MAX_UNITS};
 
 /// The longest name of a product or a warehouse, in bytes.
 pub const MAX_NAME_BYTES: usize = 255;
