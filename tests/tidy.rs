@@ -95,6 +95,6 @@ mod tidy {
 
     #[test]
     fn no_type_name_is_used_twice() {
-        assert_none(rules::names_used_twice(&library(), rules::USED_TWICE));
+        assert_none(rules::names_used_twice(&library()));
     }
 }

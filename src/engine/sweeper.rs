@@ -60,7 +60,7 @@ impl SweepControl {
 
 /// Why a level is short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shortage {
+pub(super) struct StockShortfall {
     pub(super) available: u32,
     /// Overdue holds are left that the call did not get to.
     pub(super) overdue_left: bool,
@@ -75,7 +75,7 @@ impl Engine {
         level: &StockLevel,
         qty: Quantity,
         take: impl Fn() -> Result<Change, u32>,
-    ) -> Result<Change, Shortage> {
+    ) -> Result<Change, StockShortfall> {
         match take() {
             Ok(change) => Ok(change),
             Err(available) => {
@@ -92,12 +92,12 @@ impl Engine {
         available: u32,
         take: impl Fn() -> Result<Change, u32>,
         enough: impl Fn() -> bool,
-    ) -> Result<Change, Shortage> {
+    ) -> Result<Change, StockShortfall> {
         if !self.slots.is_due(now) {
-            return Err(Shortage { available, overdue_left: false });
+            return Err(StockShortfall { available, overdue_left: false });
         }
         let overdue_left = !self.take_back_overdue(now, enough);
-        take().map_err(|available| Shortage { available, overdue_left })
+        take().map_err(|available| StockShortfall { available, overdue_left })
     }
 
     /// Ends overdue holds until `enough`, or nothing more is due, or the configured number is

@@ -126,9 +126,9 @@ pub struct ShortLine {
 }
 
 /// The lines that were short, for a text.
-struct Shortage<'a>(&'a [ShortLine]);
+struct ShortLinesText<'a>(&'a [ShortLine]);
 
-impl fmt::Display for Shortage<'_> {
+impl fmt::Display for ShortLinesText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of the basket's lines short", self.0.len())?;
         match self.0.first() {
@@ -176,7 +176,7 @@ error_table! {
     BasketError {
         Self::Insufficient { lines, overdue_left } =>
             Short("insufficient").retry_if(*overdue_left),
-            "{}", Shortage(lines);
+            "{}", ShortLinesText(lines);
         Self::Full { slots } => Limit("reservations_full").retry(),
             "all {slots} reservation slots are in use";
         Self::Suspended { warehouse } => Suspended("suspended").retry(),
@@ -337,7 +337,7 @@ error_table! {
     RetakeError {
         Self::Insufficient { lines, overdue_left } =>
             Short("insufficient").retry_if(*overdue_left),
-            "{}", Shortage(lines);
+            "{}", ShortLinesText(lines);
         Self::Full { slots } => Limit("reservations_full").retry(),
             "all {slots} reservation slots are in use";
         Self::Suspended { warehouse } => Suspended("suspended").retry(),

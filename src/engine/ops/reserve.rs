@@ -11,7 +11,7 @@ use crate::engine::call::{Call, RequestShape};
 use crate::engine::durability::OperationKind;
 use crate::engine::place::{LevelRef, OwnLevel};
 use crate::engine::request::on_requests_for_holds;
-use crate::engine::sweeper::Shortage;
+use crate::engine::sweeper::StockShortfall;
 use crate::engine::{Engine, InventoryManager, Refusal};
 use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
@@ -202,7 +202,9 @@ impl Engine {
     ) -> Result<ResolvedLine<'_>, ReserveError> {
         self.check_gate().map_err(|error| self.refuse_unavailable(error))?;
         let Some(handle) = self.resolve_stocked(level)? else {
-            return Err(self.refuse_short(qty, Shortage { available: 0, overdue_left: false }));
+            return Err(
+                self.refuse_short(qty, StockShortfall { available: 0, overdue_left: false })
+            );
         };
         let (level, warehouse) = self.level_and_warehouse(handle)?;
         if warehouse.is_suspended() {
@@ -226,12 +228,12 @@ impl Engine {
     ) -> Result<(), ReserveError> {
         let now = self.now();
         if !self.slots.is_due(now) {
-            return Err(self.refuse_short(qty, Shortage { available, overdue_left: false }));
+            return Err(self.refuse_short(qty, StockShortfall { available, overdue_left: false }));
         }
         let overdue_left = !self.take_back_overdue(now, || level.available() >= qty.get());
         let available = level.available();
         if available < qty.get() {
-            return Err(self.refuse_short(qty, Shortage { available, overdue_left }));
+            return Err(self.refuse_short(qty, StockShortfall { available, overdue_left }));
         }
         Ok(())
     }
@@ -288,7 +290,7 @@ impl Engine {
     }
 
     #[cold]
-    fn refuse_short(&self, qty: Quantity, short: Shortage) -> ReserveError {
+    fn refuse_short(&self, qty: Quantity, short: StockShortfall) -> ReserveError {
         self.refusals.count(Refusal::Insufficient as usize);
         ReserveError::Insufficient {
             needed: qty.get(),
