@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::audit::entry::{AuditEntry, EventType};
 use crate::audit::pool::BufferPool;
-use crate::audit::record::{EntryLine, Header, Record, Step, is_fact};
+use crate::audit::record::{EntryLine, Header, PlainEntry, Record, is_fact};
 use crate::audit::view::{Metadata, Names, View};
 use crate::base::clock::Timestamp;
 use crate::base::sync::{AtomicU64, Mutex, Ordering, lock};
@@ -22,8 +22,8 @@ const CHUNK: usize = 1_024;
 /// A record that was written.
 #[derive(Clone, Debug)]
 enum Stored {
-    Step(Step),
-    Steps(Arc<StoredRecord>),
+    Plain(PlainEntry),
+    Buffered(Arc<StoredRecord>),
 }
 
 const _: () = assert!(size_of::<Stored>() == 56);
@@ -59,15 +59,15 @@ impl StoredRecord {
 impl Stored {
     fn new(record: Record, pool: &BufferPool) -> Self {
         match record {
-            Record::Step(step) => Self::Step(step),
-            Record::Steps(mut steps) => {
+            Record::Plain(step) => Self::Plain(step),
+            Record::Buffered(mut steps) => {
                 let kept = StoredRecord {
                     header: steps.header,
                     lines: steps.lines.as_slice().into(),
                     metadata: steps.metadata.drain(..).collect(),
                 };
                 pool.give_back(steps);
-                Self::Steps(Arc::new(kept))
+                Self::Buffered(Arc::new(kept))
             }
         }
     }
@@ -92,8 +92,8 @@ impl Chunk {
 
     fn push(&mut self, record: Stored) {
         let (at, entries) = match &record {
-            Stored::Step(step) => (step.at(), 1),
-            Stored::Steps(kept) => (kept.header.at, kept.lines.len() as u64),
+            Stored::Plain(step) => (step.at(), 1),
+            Stored::Buffered(kept) => (kept.header.at, kept.lines.len() as u64),
         };
         self.earliest = self.earliest.min(at);
         self.latest = self.latest.max(at);
@@ -121,11 +121,11 @@ impl Chunk {
         let records = self.records.iter_mut().map(move |record| {
             let first = next;
             match record {
-                Stored::Step(_) => {
+                Stored::Plain(_) => {
                     next += 1;
                     None
                 }
-                Stored::Steps(kept) => {
+                Stored::Buffered(kept) => {
                     next += kept.lines.len() as u64;
                     Some((first, kept))
                 }
@@ -143,11 +143,11 @@ impl Chunk {
         let mut sequence = self.first_sequence;
         for record in &self.records {
             match record {
-                Stored::Step(step) => {
-                    each(sequence, View::Step(step), &none)?;
+                Stored::Plain(step) => {
+                    each(sequence, View::Plain(step), &none)?;
                     sequence += 1;
                 }
-                Stored::Steps(kept) => {
+                Stored::Buffered(kept) => {
                     for line in &kept.lines {
                         each(sequence, View::Line(&kept.header, line), &kept.metadata)?;
                         sequence += 1;

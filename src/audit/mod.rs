@@ -1,8 +1,8 @@
 //! Floor 3, audit: the record of what happened, from the call that makes it to whoever keeps it.
 
-pub(crate) mod bell;
 pub(crate) mod gate;
 pub(crate) mod queue;
+pub(crate) mod wake_signal;
 
 pub(crate) mod durable_sink;
 pub(crate) mod entry;

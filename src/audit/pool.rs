@@ -1,13 +1,13 @@
 //! Buffers for long records, used again and again, so that a basket allocates nothing.
 
-use crate::audit::record::Steps;
+use crate::audit::record::RecordBuf;
 use crate::base::sync::ArrayQueue;
 
 /// A bounded store of empty buffers. Neither side ever waits: an empty store allocates, a full one
 /// drops.
 #[derive(Debug)]
 pub(crate) struct BufferPool {
-    buffers: ArrayQueue<Box<Steps>>,
+    buffers: ArrayQueue<Box<RecordBuf>>,
 }
 
 impl BufferPool {
@@ -17,12 +17,12 @@ impl BufferPool {
     }
 
     /// An empty buffer, to be obtained before anything moves.
-    pub(crate) fn take(&self) -> Box<Steps> {
+    pub(crate) fn take(&self) -> Box<RecordBuf> {
         self.buffers.pop().unwrap_or_default()
     }
 
     /// Takes a buffer back: the writer's part, or that of an operation that was refused.
-    pub(crate) fn give_back(&self, mut buffer: Box<Steps>) {
+    pub(crate) fn give_back(&self, mut buffer: Box<RecordBuf>) {
         buffer.clear();
         // Full: this one is dropped, and that is the bound.
         let _ = self.buffers.push(buffer);
@@ -35,7 +35,7 @@ mod tests {
     use crate::audit::entry::AdjustmentType;
     use crate::audit::record::Subject;
 
-    fn used(pool: &BufferPool, lines: u32) -> Box<Steps> {
+    fn used(pool: &BufferPool, lines: u32) -> Box<RecordBuf> {
         let mut buffer = pool.take();
         (0..lines).for_each(|qty| buffer.line(AdjustmentType::Sold, Subject::None, qty, None));
         buffer.note("order", "17");

@@ -20,8 +20,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::audit::bell::{Bell, WriterGone};
 use crate::audit::gate::{Gate, Shut};
+use crate::audit::wake_signal::{WakeSignal, WriterGone};
 use crate::base::shard::{parallelism, shards_for, thread_ordinal};
 use crate::base::sync::{
     ArrayQueue, AtomicBool, AtomicU32, AtomicU64, CachePadded, Fenced, MODELLED, Ordering, nap,
@@ -75,7 +75,7 @@ pub(crate) struct AuditQueue<T> {
     backpressure: Backpressure,
     admissions: Admissions,
     gate: Gate,
-    bell: Bell,
+    wake_signal: WakeSignal,
     /// Set once: the writer shall end when everything is written.
     ending: AtomicBool,
     /// Set once: the writer is stuck, and nobody waits for it any more.
@@ -98,7 +98,7 @@ impl<T> AuditQueue<T> {
             backpressure,
             admissions: Admissions::new(capacity),
             gate: Gate::new(),
-            bell: Bell::new(),
+            wake_signal: WakeSignal::new(),
             ending: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
             waited: AtomicU64::new(0),
@@ -127,8 +127,8 @@ impl<T> AuditQueue<T> {
 
     #[cold]
     fn admit_to_a_crowd(&self, mut depth: usize) -> Result<(), NotAdmitted> {
-        if self.bell.is_napping() {
-            self.bell.wake();
+        if self.wake_signal.is_napping() {
+            self.wake_signal.wake();
         }
         let mut patience = Patience::new();
         while depth >= self.three_quarters {
@@ -139,7 +139,7 @@ impl<T> AuditQueue<T> {
             if patience.is_fresh() {
                 self.waited.fetch_add(1, Ordering::Relaxed);
             }
-            self.bell.wake();
+            self.wake_signal.wake();
             patience.wait();
             self.gate.check()?;
             depth = self.items.len();
@@ -158,14 +158,18 @@ impl<T> AuditQueue<T> {
     /// units from. An error says that the item was not queued.
     #[inline(always)]
     pub(crate) fn push_by(&self, item: T, deadline: Option<Instant>) -> Result<(), WriterGone> {
-        self.push_unrung(item, deadline)?;
-        self.bell.ring()
+        self.push_no_wake(item, deadline)?;
+        self.wake_signal.ring()
     }
 
     /// As [`push_by`](Self::push_by), but leaves it to the caller to make a fence and to
-    /// [ring](Self::ring_behind) then: for one who has other things to do that want a fence behind them.
+    /// [ring](Self::wake_after) then: for one who has other things to do that want a fence behind them.
     #[inline(always)]
-    pub(crate) fn push_unrung(&self, item: T, deadline: Option<Instant>) -> Result<(), WriterGone> {
+    pub(crate) fn push_no_wake(
+        &self,
+        item: T,
+        deadline: Option<Instant>,
+    ) -> Result<(), WriterGone> {
         // Who takes units that came from one who skipped the queue must skip it too, or the journal
         // would hold the taking without the giving (Law 2).
         if self.is_lost() {
@@ -179,15 +183,15 @@ impl<T> AuditQueue<T> {
 
     /// Wakes a parked writer for what was pushed before the fence; an error says that it has ended.
     #[inline]
-    pub(crate) fn ring_behind(&self, fence: &Fenced) -> Result<(), WriterGone> {
-        self.bell.ring_behind(fence)
+    pub(crate) fn wake_after(&self, fence: &Fenced) -> Result<(), WriterGone> {
+        self.wake_signal.wake_after(fence)
     }
 
     /// Whether nothing that is queued from now on has to be written.
     #[inline]
     fn is_lost(&self) -> bool {
-        // Relaxed: as in `Bell::is_gone`, which stands on coherence alone.
-        self.bell.is_gone() || self.abandoned.load(Ordering::Relaxed)
+        // Relaxed: as in `WakeSignal::is_gone`, which stands on coherence alone.
+        self.wake_signal.is_gone() || self.abandoned.load(Ordering::Relaxed)
     }
 
     #[cold]
@@ -195,7 +199,7 @@ impl<T> AuditQueue<T> {
         self.pressed.fetch_add(1, Ordering::Relaxed);
         let mut patience = Patience::new();
         loop {
-            self.bell.wake();
+            self.wake_signal.wake();
             patience.wait();
             if self.is_lost() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(WriterGone);
@@ -238,15 +242,15 @@ impl<T> AuditQueue<T> {
     }
 
     /// The writer's bell.
-    pub(crate) fn bell(&self) -> &Bell {
-        &self.bell
+    pub(crate) fn wake_signal(&self) -> &WakeSignal {
+        &self.wake_signal
     }
 
     /// Tells the writer to end once everything is written.
     pub(crate) fn end(&self) {
         // Release pairs with the Acquire in `is_ending`.
         self.ending.store(true, Ordering::Release);
-        self.bell.wake();
+        self.wake_signal.wake();
     }
 
     /// The writer is stuck in its sink beyond its deadline: whoever waits for a place is told that
@@ -456,7 +460,7 @@ mod tests {
     #[test]
     fn a_push_after_the_writer_left_says_so_and_queues_nothing() {
         let queue = filled(4, 3, Backpressure::Wait);
-        queue.bell().leave();
+        queue.wake_signal().leave();
         assert_eq!(queue.push(4), Err(WriterGone));
         assert_eq!(queue.len(), 3);
     }
@@ -468,7 +472,7 @@ mod tests {
         let writer = thread::spawn({
             let queue: Arc<AuditQueue<u32>> = Arc::clone(&queue);
             move || {
-                queue.bell().answer();
+                queue.wake_signal().answer();
                 let mut next = 0;
                 while next < ITEMS {
                     while let Some(item) = queue.pop() {
@@ -476,7 +480,7 @@ mod tests {
                         next += 1;
                     }
                     if next < ITEMS {
-                        queue.bell().park(|| !queue.is_empty());
+                        queue.wake_signal().park(|| !queue.is_empty());
                     }
                 }
             }

@@ -10,24 +10,24 @@ use crate::stock::mcas::recorder::CommitName;
 
 /// One item of the queue. With the stamp of its place it fills one cache line.
 #[derive(Debug)]
-pub(crate) enum Queued {
+pub(crate) enum QueueItem {
     /// One entry without metadata, to be written here: most of what a shop does.
-    Step(Step),
+    Plain(PlainEntry),
     /// Anything else.
-    Other(Other),
+    OutOfLine(OutOfLine),
 }
 
-const _: () = assert!(size_of::<Queued>() == 56);
+const _: () = assert!(size_of::<QueueItem>() == 56);
 
-/// An item that does not lie in the queue itself, or is none of its own. Apart from [`Queued`], because a
+/// An item that does not lie in the queue itself, or is none of its own. Apart from [`QueueItem`], because a
 /// step has one value to spare that tells the two apart, and no more.
 #[derive(Debug)]
-pub(crate) enum Other {
+pub(crate) enum OutOfLine {
     /// A record of several entries, or with metadata, to be written here.
-    Steps(Box<Steps>),
+    Buffered(Box<RecordBuf>),
     /// The record of a commit that may still be refused, or that any thread may bring to its end: sent
     /// ahead, and written where the first `Committed` of this name stands.
-    Ahead(CommitName, Box<Steps>),
+    Ahead(CommitName, Box<RecordBuf>),
     /// The commit of this name is decided. Every thread that helped it may queue this; the writer
     /// heeds the first.
     Committed(CommitName),
@@ -37,17 +37,17 @@ pub(crate) enum Other {
 #[derive(Debug)]
 pub(crate) enum Record {
     /// One entry without metadata: most of what a shop does.
-    Step(Step),
+    Plain(PlainEntry),
     /// Anything else, in a pooled buffer.
-    Steps(Box<Steps>),
+    Buffered(Box<RecordBuf>),
 }
 
 impl Record {
     /// How many entries, and so sequence numbers, the record makes.
     pub(crate) fn entries(&self) -> u64 {
         match self {
-            Self::Step(_) => 1,
-            Self::Steps(steps) => steps.lines.len() as u64,
+            Self::Plain(_) => 1,
+            Self::Buffered(steps) => steps.lines.len() as u64,
         }
     }
 }
@@ -67,7 +67,7 @@ impl Record {
 /// owner. An expiry of all ones is none. The top bit makes the word never zero, so that zero is left to
 /// tell a step from whatever else lies in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Step {
+pub(crate) struct PlainEntry {
     at: Timestamp,
     /// Two zeros for none: no id has version 0.
     reservation: [u64; 2],
@@ -88,7 +88,7 @@ const _: () = assert!(Timestamp::MAX.as_millis() < NO_EXPIRY, "every moment fits
 const _: () =
     assert!(CODE_SHIFT + u8::BITS <= HAS_OWNER.trailing_zeros(), "a code fits below the flags");
 
-impl Step {
+impl PlainEntry {
     /// `quantity` units moved on `level`, or an event about it.
     #[inline]
     pub(crate) fn new(
@@ -212,7 +212,7 @@ pub(crate) struct Header {
 
 /// A record of several entries, or of one that bears metadata or a key: written whole or not at all.
 #[derive(Debug, Default)]
-pub(crate) struct Steps {
+pub(crate) struct RecordBuf {
     pub(crate) header: Header,
     pub(crate) lines: Vec<EntryLine>,
     pub(crate) metadata: Vec<(String, String)>,
@@ -229,7 +229,7 @@ const KEPT_LINES: usize = 256;
 /// The same for pairs of metadata.
 const KEPT_PAIRS: usize = 16;
 
-impl Steps {
+impl RecordBuf {
     /// Adds an entry.
     pub(crate) fn line(
         &mut self,
@@ -336,7 +336,7 @@ mod tests {
         let id = ReservationId::new(Timestamp::from_millis(7), u32::MAX, u64::MAX);
         for moment in [0, 0xffff, 0x1_0002_0003, Timestamp::MAX.as_millis()] {
             let moment = Timestamp::from_millis(moment);
-            let step = Step::new(EventType::Extended, moment, LevelIndex(3), 9)
+            let step = PlainEntry::new(EventType::Extended, moment, LevelIndex(3), 9)
                 .reservation(id)
                 .owner(Some(Owner([0; 16])))
                 .expires_at(moment);
@@ -350,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_plain_step_has_no_hold_no_owner_and_no_expiry() {
-        let step = Step::new(AdjustmentType::Returned, Timestamp::MAX, LevelIndex(0), 1);
+        let step = PlainEntry::new(AdjustmentType::Returned, Timestamp::MAX, LevelIndex(0), 1);
         assert_eq!(step.get_reservation(), None);
         assert_eq!(step.get_owner(), None);
         assert_eq!(step.get_expires_at(), None);

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use crate::audit::bell::WriterGone;
 use crate::audit::entry::{AdjustmentType, EntryType, EventType};
-use crate::audit::record::{Header, KeyMark, ShortBytes, Step, Steps, Subject};
+use crate::audit::record::{Header, KeyMark, PlainEntry, RecordBuf, ShortBytes, Subject};
 use crate::audit::recorder::Recorder;
+use crate::audit::wake_signal::WriterGone;
 use crate::base::clock::Timestamp;
 use crate::base::error::{NotStarted, Uncertain};
 use crate::base::quantity::Quantity;
@@ -13,7 +13,7 @@ use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelIndex, WarehouseIndex};
 use crate::stock::mcas::recorder::CommitName;
 
-/// An operation's record that is more than one plain entry (a [`Step`]): several entries, or one
+/// An operation's record that is more than one plain entry (a [`PlainEntry`]): several entries, or one
 /// with metadata or a key. Made before anything moves, so that queueing it can't fail. It lies in a
 /// pooled buffer, which goes back to the pool if the operation is refused after all.
 #[must_use = "a record says nothing until it is queued"]
@@ -22,7 +22,7 @@ pub(crate) struct RecordBuilder<'a> {
     /// The type of its lines, but for those that are added with a type of their own.
     entry_type: EntryType,
     /// There until it is queued.
-    buffer: Option<Box<Steps>>,
+    buffer: Option<Box<RecordBuf>>,
 }
 
 impl Recorder {
@@ -49,7 +49,7 @@ impl Recorder {
     /// A record that begins as the plain entry `step` does.
     #[cold]
     #[inline(never)]
-    pub(crate) fn record_from(&self, step: Step) -> RecordBuilder<'_> {
+    pub(crate) fn record_from(&self, step: PlainEntry) -> RecordBuilder<'_> {
         let mut record = RecordBuilder::new(self, step.entry_type());
         record.buffer().header = Header {
             at: step.at(),
@@ -70,7 +70,7 @@ impl<'a> RecordBuilder<'a> {
         Self { recorder, entry_type, buffer: Some(recorder.buffer()) }
     }
 
-    fn buffer(&mut self) -> &mut Steps {
+    fn buffer(&mut self) -> &mut RecordBuf {
         // Some until it is queued: the closure is never called.
         self.buffer.get_or_insert_with(Box::default)
     }

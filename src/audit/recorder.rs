@@ -3,16 +3,16 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::audit::bell::WriterGone;
 use crate::audit::flush::{Flush, Tickets};
 use crate::audit::gate::Gate;
 use crate::audit::log::AuditLog;
 use crate::audit::memory::{DEFAULT_RETAINED, MemoryLog};
 use crate::audit::pool::BufferPool;
 use crate::audit::queue::{AuditQueue, Backpressure, DEFAULT_CAPACITY, NotAdmitted, Waits};
-use crate::audit::record::{Other, Queued, Step, Steps};
+use crate::audit::record::{OutOfLine, PlainEntry, QueueItem, RecordBuf};
 use crate::audit::sink::AuditSink;
 use crate::audit::view::Names;
+use crate::audit::wake_signal::WriterGone;
 use crate::base::clock::Timestamp;
 use crate::base::error::FlushError;
 use crate::base::sync::{AtomicU64, Condvar, Fenced, Mutex, MutexGuard, Ordering, lock};
@@ -50,7 +50,7 @@ impl Default for RecorderSettings {
 
 /// The callers' side of the audit; the writer is the other.
 pub(crate) struct Recorder {
-    pub(crate) queue: AuditQueue<Queued>,
+    pub(crate) queue: AuditQueue<QueueItem>,
     pub(crate) pool: BufferPool,
     pub(crate) tickets: Tickets,
     pub(crate) memory: Arc<MemoryLog>,
@@ -100,63 +100,67 @@ impl Recorder {
     }
 
     /// An empty buffer for a long record, to be obtained before anything moves.
-    pub(crate) fn buffer(&self) -> Box<Steps> {
+    pub(crate) fn buffer(&self) -> Box<RecordBuf> {
         self.pool.take()
     }
 
     /// Takes back the buffer of an operation that was refused after all.
-    pub(crate) fn give_back(&self, buffer: Box<Steps>) {
+    pub(crate) fn give_back(&self, buffer: Box<RecordBuf>) {
         self.pool.give_back(buffer);
     }
 
     /// Queues the one entry of an operation; see [`AuditQueue::push`].
     #[inline(always)]
-    pub(crate) fn record(&self, step: Step) -> Result<(), WriterGone> {
-        self.queue.push(Queued::Step(step))
+    pub(crate) fn record(&self, step: PlainEntry) -> Result<(), WriterGone> {
+        self.queue.push(QueueItem::Plain(step))
     }
 
-    /// As [`record`](Self::record), but the caller [rings](Self::ring_behind) once it has made a fence.
+    /// As [`record`](Self::record), but the caller [rings](Self::wake_after) once it has made a fence.
     #[inline(always)]
-    pub(crate) fn record_unrung(&self, step: Step) -> Result<(), WriterGone> {
-        self.queue.push_unrung(Queued::Step(step), None)
+    pub(crate) fn record_no_wake(&self, step: PlainEntry) -> Result<(), WriterGone> {
+        self.queue.push_no_wake(QueueItem::Plain(step), None)
     }
 
     /// Wakes a parked writer for what was recorded before the fence; an error says that it has ended.
     #[inline]
-    pub(crate) fn ring_behind(&self, fence: &Fenced) -> Result<(), WriterGone> {
-        self.queue.ring_behind(fence)
+    pub(crate) fn wake_after(&self, fence: &Fenced) -> Result<(), WriterGone> {
+        self.queue.wake_after(fence)
     }
 
     /// Queues the one record of an operation; see [`AuditQueue::push`].
-    pub(crate) fn record_all(&self, steps: Box<Steps>) -> Result<(), WriterGone> {
+    pub(crate) fn record_all(&self, steps: Box<RecordBuf>) -> Result<(), WriterGone> {
         debug_assert!(!steps.lines.is_empty(), "a record without entries says nothing");
-        self.queue.push(Queued::Other(Other::Steps(steps)))
+        self.queue.push(QueueItem::OutOfLine(OutOfLine::Buffered(steps)))
     }
 
     /// Sends the record of a commit ahead, before it touches anything. If it is refused, its record is
     /// never written.
-    pub(crate) fn send_ahead(&self, name: CommitName, steps: Box<Steps>) -> Result<(), WriterGone> {
+    pub(crate) fn send_ahead(
+        &self,
+        name: CommitName,
+        steps: Box<RecordBuf>,
+    ) -> Result<(), WriterGone> {
         debug_assert!(!steps.lines.is_empty(), "a record without entries says nothing");
-        self.queue.push(Queued::Other(Other::Ahead(name, steps)))
+        self.queue.push(QueueItem::OutOfLine(OutOfLine::Ahead(name, steps)))
     }
 
     /// Has the record that was sent ahead written here, unless it was before.
     pub(crate) fn committed(&self, name: CommitName) -> Result<(), WriterGone> {
-        self.queue.push(Queued::Other(Other::Committed(name)))
+        self.queue.push(QueueItem::OutOfLine(OutOfLine::Committed(name)))
     }
 
     /// Whether the writer has ended, so that nothing that is queued now will be written.
     pub(crate) fn is_writer_gone(&self) -> bool {
-        self.queue.bell().is_gone()
+        self.queue.wake_signal().is_gone()
     }
 
     /// As [`record_all`](Self::record_all), but waits until `deadline` at most.
     pub(crate) fn record_all_by(
         &self,
-        steps: Box<Steps>,
+        steps: Box<RecordBuf>,
         deadline: Instant,
     ) -> Result<(), WriterGone> {
-        self.queue.push_by(Queued::Other(Other::Steps(steps)), Some(deadline))
+        self.queue.push_by(QueueItem::OutOfLine(OutOfLine::Buffered(steps)), Some(deadline))
     }
 
     /// Whether the sweeper must hold back.
@@ -170,7 +174,7 @@ impl Recorder {
             return Tickets::refuse(shut.into());
         }
         let flush = self.tickets.issue();
-        self.queue.bell().wake();
+        self.queue.wake_signal().wake();
         flush
     }
 

@@ -138,14 +138,14 @@ impl<'a> AuditBatch<'a> {
             let first = sequence;
             sequence += record.entries();
             let (step, steps) = match record {
-                Record::Step(step) => (Some(step), None),
-                Record::Steps(steps) => (None, Some(steps)),
+                Record::Plain(step) => (Some(step), None),
+                Record::Buffered(steps) => (None, Some(steps)),
             };
             let metadata = steps.map_or_else(Metadata::default, |it| it.metadata.as_slice().into());
             let lines = steps
                 .into_iter()
                 .flat_map(|it| it.lines.iter().map(|line| View::Line(&it.header, line)));
-            let views = step.into_iter().map(View::Step).chain(lines);
+            let views = step.into_iter().map(View::Plain).chain(lines);
             views.zip(first..).map(move |(view, number)| view.to_entry(number, names, &metadata))
         })
     }

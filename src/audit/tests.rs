@@ -5,16 +5,16 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::audit::bell::WriterGone;
 use crate::audit::entry::{AdjustmentType, AuditEntry, EventType};
 use crate::audit::faulty::{FaultControl, FaultySink};
 use crate::audit::gate::Shut;
 use crate::audit::log::AuditFilter;
 use crate::audit::queue::{Backpressure, NotAdmitted};
-use crate::audit::record::{Step, Subject};
+use crate::audit::record::{PlainEntry, Subject};
 use crate::audit::recorder::{Recorder, RecorderSettings};
 use crate::audit::sink::{AuditBatch, AuditSink, SinkError};
 use crate::audit::view::Names;
+use crate::audit::wake_signal::WriterGone;
 use crate::audit::writer::{Turn, Writer, WriterThread};
 use crate::base::clock::Timestamp;
 use crate::base::error::FlushError;
@@ -57,8 +57,8 @@ fn id(born: u64) -> ReservationId {
     ReservationId::new(at(born), 7, born)
 }
 
-fn received(level: u32, quantity: u32) -> Step {
-    Step::new(AdjustmentType::Received, at(u64::from(quantity)), LevelIndex(level), quantity)
+fn received(level: u32, quantity: u32) -> PlainEntry {
+    PlainEntry::new(AdjustmentType::Received, at(u64::from(quantity)), LevelIndex(level), quantity)
 }
 
 fn open(settings: RecorderSettings) -> (Arc<Recorder>, Writer) {
@@ -175,10 +175,12 @@ fn the_log_keeps_exactly_the_newest_entries_and_says_how_many_left() {
 fn a_query_finds_what_each_condition_names_and_nothing_else() {
     let (recorder, mut writer) = open(RecorderSettings::default());
     let owner = Owner([9; 16]);
-    let hold = Step::new(AdjustmentType::Reserved, at(20), LevelIndex(2), 2).reservation(id(20));
+    let hold =
+        PlainEntry::new(AdjustmentType::Reserved, at(20), LevelIndex(2), 2).reservation(id(20));
     recorder.record(received(0, 10)).expect("lives");
     recorder.record(hold.owner(Some(owner)).expires_at(at(50))).expect("lives");
-    let back = Step::new(AdjustmentType::Returned, at(51), LevelIndex(2), 2).reservation(id(20));
+    let back =
+        PlainEntry::new(AdjustmentType::Returned, at(51), LevelIndex(2), 2).reservation(id(20));
     recorder.record(back.expired()).expect("lives");
     let mut steps = recorder.buffer();
     steps.header.at = at(60);
@@ -228,7 +230,7 @@ fn the_history_of_a_hold_says_whether_it_is_complete() {
         ..RecorderSettings::default()
     });
     let reserved = |born: u64| {
-        let step = Step::new(AdjustmentType::Reserved, at(born), LevelIndex(0), 1);
+        let step = PlainEntry::new(AdjustmentType::Reserved, at(born), LevelIndex(0), 1);
         recorder.record(step.reservation(id(born))).expect("lives");
     };
     (100..1_000).for_each(reserved);
@@ -438,7 +440,7 @@ fn a_writer_without_a_thread_takes_the_last_items_as_it_ends() {
 fn a_writer_that_sleeps_for_good_is_woken_by_a_push() {
     let (recorder, _thread) = spawn(RecorderSettings::default());
     let begun = Instant::now();
-    while !format!("{:?}", recorder.queue.bell()).contains("Parked") {
+    while !format!("{:?}", recorder.queue.wake_signal()).contains("Parked") {
         assert!(begun.elapsed() < Duration::from_secs(20), "an idle writer parks");
         thread::sleep(Duration::from_millis(10));
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::audit::entry::{AuditEntry, EntryType, EventType};
-use crate::audit::record::{EntryLine, Header, Step, Subject};
+use crate::audit::record::{EntryLine, Header, PlainEntry, Subject};
 use crate::base::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
@@ -30,7 +30,7 @@ pub(crate) trait Names: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum View<'a> {
     /// A packed one.
-    Step(&'a Step),
+    Plain(&'a PlainEntry),
     /// A line of a longer record.
     Line(&'a Header, &'a EntryLine),
 }
@@ -38,7 +38,7 @@ pub(crate) enum View<'a> {
 impl View<'_> {
     pub(crate) fn at(self) -> Timestamp {
         match self {
-            Self::Step(step) => step.at(),
+            Self::Plain(step) => step.at(),
             Self::Line(header, _) => header.at,
         }
     }
@@ -46,28 +46,28 @@ impl View<'_> {
     /// The number of its type.
     pub(crate) fn code(self) -> u8 {
         match self {
-            Self::Step(step) => step.code(),
+            Self::Plain(step) => step.code(),
             Self::Line(_, line) => line.entry_type.code(),
         }
     }
 
     pub(crate) fn reservation(self) -> Option<ReservationId> {
         match self {
-            Self::Step(step) => step.get_reservation(),
+            Self::Plain(step) => step.get_reservation(),
             Self::Line(header, _) => header.reservation,
         }
     }
 
     pub(crate) fn retaken_from(self) -> Option<ReservationId> {
         match self {
-            Self::Step(_) => None,
+            Self::Plain(_) => None,
             Self::Line(header, _) => header.retaken_from,
         }
     }
 
     pub(crate) fn owner(self) -> Option<Owner> {
         match self {
-            Self::Step(step) => step.get_owner(),
+            Self::Plain(step) => step.get_owner(),
             Self::Line(header, _) => header.owner,
         }
     }
@@ -75,7 +75,7 @@ impl View<'_> {
     /// Where, and of what.
     pub(crate) fn place(self, names: &dyn Names) -> (Option<WarehouseIndex>, Option<ProductIndex>) {
         let subject = match self {
-            Self::Step(step) => Subject::Level(step.level()),
+            Self::Plain(step) => Subject::Level(step.level()),
             Self::Line(_, line) => line.subject,
         };
         match subject {
@@ -95,11 +95,11 @@ impl View<'_> {
     ) -> AuditEntry {
         let (warehouse, product) = self.place(names);
         let (quantity, expires_at, other) = match self {
-            Self::Step(step) => (step.quantity(), step.get_expires_at(), None),
+            Self::Plain(step) => (step.quantity(), step.get_expires_at(), None),
             Self::Line(header, line) => (line.quantity, header.expires_at, line.other),
         };
         let metadata = match self {
-            Self::Step(step) if step.is_expiry() => expired(),
+            Self::Plain(step) if step.is_expiry() => expired(),
             _ => Arc::clone(metadata),
         };
         // Every code in a record was made from a type.

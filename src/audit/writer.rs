@@ -13,7 +13,7 @@ use std::{io, mem};
 
 use crate::audit::durable_sink::{DurableSink, WriteOutcome};
 use crate::audit::flush::FlushTicket;
-use crate::audit::record::{Other, Queued, Record, Steps};
+use crate::audit::record::{OutOfLine, QueueItem, Record, RecordBuf};
 use crate::audit::recorder::{Recorder, RecorderSettings};
 use crate::audit::sink::{AuditBatch, AuditSink};
 use crate::audit::view::Names;
@@ -55,7 +55,7 @@ pub(crate) struct Writer {
     /// What came while the sink refused, in order.
     backlog: VecDeque<Record>,
     /// Records that were sent ahead, by their commit's slot: of each slot only the newest is awaited.
-    ahead: HashMap<u32, (u64, Box<Steps>)>,
+    ahead: HashMap<u32, (u64, Box<RecordBuf>)>,
     next_sequence: u64,
     failing: bool,
     over: bool,
@@ -173,30 +173,30 @@ impl Writer {
     }
 
     /// The record that is to be written where `queued` stands, if one is.
-    fn due(&mut self, queued: Queued) -> Option<Record> {
+    fn due(&mut self, queued: QueueItem) -> Option<Record> {
         match queued {
-            Queued::Step(step) => Some(Record::Step(step)),
-            Queued::Other(other) => self.due_of(other),
+            QueueItem::Plain(step) => Some(Record::Plain(step)),
+            QueueItem::OutOfLine(other) => self.due_of(other),
         }
     }
 
-    fn due_of(&mut self, queued: Other) -> Option<Record> {
+    fn due_of(&mut self, queued: OutOfLine) -> Option<Record> {
         match queued {
-            Other::Steps(steps) => Some(Record::Steps(steps)),
-            Other::Ahead(CommitName { slot, sequence }, steps) => {
+            OutOfLine::Buffered(steps) => Some(Record::Buffered(steps)),
+            OutOfLine::Ahead(CommitName { slot, sequence }, steps) => {
                 // One that stands here still belongs to a commit that was refused.
                 if let Some((_, refused)) = self.ahead.insert(slot, (sequence, steps)) {
                     self.recorder.pool.give_back(refused);
                 }
                 None
             }
-            Other::Committed(CommitName { slot, sequence }) => {
+            OutOfLine::Committed(CommitName { slot, sequence }) => {
                 // A repeat finds nothing, or the record of a later commit.
                 self.ahead
                     .get(&slot)
                     .is_some_and(|(awaited, _)| *awaited == sequence)
                     .then_some(())?;
-                self.ahead.remove(&slot).map(|(_, steps)| Record::Steps(steps))
+                self.ahead.remove(&slot).map(|(_, steps)| Record::Buffered(steps))
             }
         }
     }
@@ -278,7 +278,7 @@ impl Writer {
     /// Takes the last items. Operations that queue later hear that nobody will write theirs.
     fn leave(&mut self) {
         self.over = true;
-        self.recorder.queue.bell().leave();
+        self.recorder.queue.wake_signal().leave();
         // Into the backlog, behind a batch that may be stuck.
         while let Some(queued) = self.recorder.queue.pop() {
             let record = self.due(queued);
@@ -335,7 +335,7 @@ impl Writer {
     fn run(mut self) {
         let recorder = Arc::clone(&self.recorder);
         let queue = &recorder.queue;
-        queue.bell().answer();
+        queue.wake_signal().answer();
         let mut rest = Rest::new();
         loop {
             let ending = queue.is_ending();
@@ -347,12 +347,12 @@ impl Writer {
                 return self.end();
             }
             match rest.after(turn, recorder.deadline()) {
-                Some(span) => queue.bell().nap(span, || {
+                Some(span) => queue.wake_signal().nap(span, || {
                     let told = queue.is_ending() && turn != Turn::Failing;
                     told || queue.half_full() || recorder.tickets.any()
                 }),
                 None => queue
-                    .bell()
+                    .wake_signal()
                     .park(|| !queue.is_empty() || recorder.tickets.any() || queue.is_ending()),
             }
         }

@@ -174,7 +174,7 @@ fn resume(
         match (weak.upgrade(), failure) {
             (Some(recorder), SyncFailure::Begins(reason)) => recorder.gate().stop(reason),
             // The writer finds the failure, and starts afresh.
-            (Some(recorder), SyncFailure::Known) => recorder.queue.bell().wake(),
+            (Some(recorder), SyncFailure::Known) => recorder.queue.wake_signal().wake(),
             (None, _) => {}
         }
     });

@@ -1,12 +1,12 @@
 //! From a call to its one record in the audit queue.
 
-use crate::audit::bell::WriterGone;
 use crate::audit::entry::EventType;
 use crate::audit::flush::Flush;
 use crate::audit::gate::Shut;
 use crate::audit::queue::NotAdmitted;
-use crate::audit::record::{Step, Subject};
+use crate::audit::record::{PlainEntry, Subject};
 use crate::audit::record_builder::RecordBuilder;
+use crate::audit::wake_signal::WriterGone;
 use crate::audit::writer::{Turn, Writer};
 use crate::base::clock::Timestamp;
 use crate::base::error::{NotStarted, Reason, Uncertain};
@@ -64,7 +64,7 @@ impl Engine {
     #[inline(always)]
     pub(super) fn queue(
         &self,
-        step: Step,
+        step: PlainEntry,
         record: Option<RecordBuilder<'_>>,
     ) -> Result<(), Uncertain> {
         match record {
@@ -78,11 +78,11 @@ impl Engine {
     #[inline(always)]
     pub(super) fn queue_no_wake(
         &self,
-        step: Step,
+        step: PlainEntry,
         record: Option<RecordBuilder<'_>>,
     ) -> Result<(), Uncertain> {
         match record {
-            None => self.recorder.record_unrung(step).map_err(|WriterGone| Uncertain::Unrecorded),
+            None => self.recorder.record_no_wake(step).map_err(|WriterGone| Uncertain::Unrecorded),
             Some(record) => record.queue(),
         }
     }
@@ -90,7 +90,7 @@ impl Engine {
     /// Wakes a parked writer for what was queued before the fence.
     #[inline]
     pub(super) fn wake_after(&self, fence: &Fenced) -> Result<(), Uncertain> {
-        self.recorder.ring_behind(fence).map_err(|WriterGone| Uncertain::Unrecorded)
+        self.recorder.wake_after(fence).map_err(|WriterGone| Uncertain::Unrecorded)
     }
 
     /// After a commit that may have met an ended writer: whether its record will be written.

@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 
 use crate::audit::durable_sink::DurableSink;
 use crate::audit::entry::{AdjustmentType, EventType};
-use crate::audit::record::{KeyMark, Record, ShortBytes, Step, Steps, Subject};
+use crate::audit::record::{KeyMark, PlainEntry, Record, RecordBuf, ShortBytes, Subject};
 use crate::audit::view::Names;
 use crate::base::clock::Timestamp;
 use crate::journal::format::bytes::Cursor;
@@ -50,17 +50,17 @@ fn id(slot: u32) -> ReservationId {
 }
 
 /// What a busy shop writes most: a reserve, and the confirm of one.
-fn plain(number: u32) -> [Step; 2] {
+fn plain(number: u32) -> [PlainEntry; 2] {
     let at = Timestamp::from_millis(1_700_000_000_000 + u64::from(number) / 1_000);
     let expiry = at.saturating_add(Duration::from_secs(900));
     [AdjustmentType::Reserved, AdjustmentType::Sold].map(|movement| {
-        let step = Step::new(movement, at, LevelIndex(number % 10_000), 1 + number % 5);
+        let step = PlainEntry::new(movement, at, LevelIndex(number % 10_000), 1 + number % 5);
         step.reservation(id(number % 50_000)).expires_at(expiry)
     })
 }
 
-fn long_record() -> Steps {
-    let mut steps = Steps::default();
+fn long_record() -> RecordBuf {
+    let mut steps = RecordBuf::default();
     steps.header.at = Timestamp::from_millis(1_700_000_000_123);
     steps.header.reservation = Some(id(4));
     steps.header.owner = Some(Owner([9; 16]));
@@ -83,8 +83,8 @@ fn long_record() -> Steps {
     steps
 }
 
-fn opening() -> Steps {
-    let mut steps = Steps::default();
+fn opening() -> RecordBuf {
+    let mut steps = RecordBuf::default();
     steps.line(EventType::LevelOpened, Subject::Level(LevelIndex(1)), 0, None);
     steps.note("a", "fact");
     steps
@@ -94,13 +94,14 @@ fn opening() -> Steps {
 fn a_plain_reserve_or_confirm_takes_at_most_40_bytes() {
     for (number, level) in [(1, 0), (49_999, u32::MAX)] {
         for step in plain(number) {
-            let step = Step::new(AdjustmentType::Reserved, step.at(), LevelIndex(level), 1 << 30)
-                .reservation(id(u32::MAX))
-                .expires_at(step.at().saturating_add(Duration::from_secs(86_400)));
+            let step =
+                PlainEntry::new(AdjustmentType::Reserved, step.at(), LevelIndex(level), 1 << 30)
+                    .reservation(id(u32::MAX))
+                    .expires_at(step.at().saturating_add(Duration::from_secs(86_400)));
             let mut encoder = encoder();
-            encoder.put(&Record::Step(plain(0)[0]), &SomeNames);
+            encoder.put(&Record::Plain(plain(0)[0]), &SomeNames);
             let before = encoder.len();
-            encoder.put(&Record::Step(step), &SomeNames);
+            encoder.put(&Record::Plain(step), &SomeNames);
             let bytes = encoder.len() - before;
             assert!(bytes <= 40, "{bytes} bytes");
         }
@@ -110,21 +111,21 @@ fn a_plain_reserve_or_confirm_takes_at_most_40_bytes() {
 #[test]
 fn what_was_encoded_is_decoded() {
     let step = plain(3)[0].owner(Some(Owner([0; 16])));
-    let returned = Step::new(AdjustmentType::Returned, step.at(), LevelIndex(0), 1).expired();
+    let returned = PlainEntry::new(AdjustmentType::Returned, step.at(), LevelIndex(0), 1).expired();
     let mut encoder = encoder();
-    encoder.put(&Record::Step(step), &SomeNames);
-    encoder.put(&Record::Steps(Box::new(long_record())), &SomeNames);
-    encoder.put(&Record::Step(returned), &SomeNames);
-    encoder.put(&Record::Steps(Box::new(opening())), &SomeNames);
+    encoder.put(&Record::Plain(step), &SomeNames);
+    encoder.put(&Record::Buffered(Box::new(long_record())), &SomeNames);
+    encoder.put(&Record::Plain(returned), &SomeNames);
+    encoder.put(&Record::Buffered(Box::new(opening())), &SomeNames);
     assert_eq!((encoder.record_count, encoder.entry_count), (4, 5));
 
     let mut decoder = Decoder::new(&encoder.records, &encoder.notes, encoder.base);
     for expected in [step, returned] {
         match decoder.next() {
-            Ok(Some(Decoded::Step(read))) => assert_eq!(read, expected),
+            Ok(Some(Decoded::Plain(read))) => assert_eq!(read, expected),
             other => panic!("{other:?}"),
         }
-        let Ok(Some(Decoded::Long(long))) = decoder.next() else { panic!("a long record") };
+        let Ok(Some(Decoded::Record(long))) = decoder.next() else { panic!("a long record") };
         let written = if expected == step { long_record() } else { opening() };
         assert_eq!(long.steps.header, written.header);
         assert_eq!(long.steps.lines, written.lines);
@@ -139,9 +140,9 @@ fn what_was_encoded_is_decoded() {
 #[test]
 fn no_bytes_make_the_decoder_panic() {
     let mut encoder = encoder();
-    encoder.put(&Record::Step(plain(3)[0]), &SomeNames);
-    encoder.put(&Record::Steps(Box::new(long_record())), &SomeNames);
-    encoder.put(&Record::Steps(Box::new(opening())), &SomeNames);
+    encoder.put(&Record::Plain(plain(3)[0]), &SomeNames);
+    encoder.put(&Record::Buffered(Box::new(long_record())), &SomeNames);
+    encoder.put(&Record::Buffered(Box::new(opening())), &SomeNames);
     let (records, notes) = (encoder.records.clone(), encoder.notes.clone());
     let read = |records: &[u8], notes: &[u8]| {
         let mut decoder = Decoder::new(records, notes, Timestamp::MAX);
@@ -179,7 +180,7 @@ fn how_fast_the_journal_is() {
     let mut journal = JournalWriter::open(disk, progress, u64::MAX, from).expect("a new journal");
     let steps = |batch: u32| (0..BATCH / 2).flat_map(move |n| plain(batch * BATCH / 2 + n));
     let batches: Vec<Vec<Record>> =
-        (0..64).map(|batch| steps(batch).map(Record::Step).collect()).collect();
+        (0..64).map(|batch| steps(batch).map(Record::Plain).collect()).collect();
     let mut encoder = encoder();
     for round in 0..5 {
         let began = Instant::now();

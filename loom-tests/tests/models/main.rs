@@ -11,7 +11,7 @@
 // The rooms around the bell have threads and locks of their own.
 #[path = "../../../src/audit"]
 mod audit {
-    pub(crate) mod bell;
+    pub(crate) mod wake_signal;
 }
 #[path = "../../../src/base"]
 mod base {

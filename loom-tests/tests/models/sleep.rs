@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use loom_tests::model;
 
-use crate::audit::bell::Bell;
+use crate::audit::wake_signal::WakeSignal;
 use crate::base::parking::Parking;
 use crate::base::sync::{AtomicU32, Ordering};
 use crate::engine::{at, race, spawn};
@@ -15,29 +15,29 @@ use crate::reservation::deadlines::{Deadlines, GROUP};
 
 /// The audit writer's bell, and how many items wait for it.
 struct Audit {
-    bell: Bell,
+    wake_signal: WakeSignal,
     items: AtomicU32,
 }
 
 impl Audit {
     fn new() -> Arc<Self> {
-        Arc::new(Self { bell: Bell::new(), items: AtomicU32::new(0) })
+        Arc::new(Self { wake_signal: WakeSignal::new(), items: AtomicU32::new(0) })
     }
 
     /// Says whether the writer lives.
     fn push(&self) -> bool {
         self.items.fetch_add(1, Ordering::Relaxed);
-        self.bell.ring().is_ok()
+        self.wake_signal.ring().is_ok()
     }
 
     /// Works until there were `last` items. A sleep that nobody ends is a deadlock, which loom finds.
     fn write(&self, last: u32) {
-        self.bell.answer();
+        self.wake_signal.answer();
         let mut written = 0;
         while written < last {
             written += self.items.swap(0, Ordering::Relaxed);
             if written < last {
-                self.bell.park(|| self.items.load(Ordering::Relaxed) > 0);
+                self.wake_signal.park(|| self.items.load(Ordering::Relaxed) > 0);
             }
         }
     }
@@ -72,7 +72,7 @@ fn the_one_fence_of_a_reserve_leaves_no_item_with_a_sleeping_writer() {
                 audit.items.fetch_add(1, Ordering::Relaxed);
                 // The hold is published here. Its expiry wants a fence, which serves the item, too.
                 let fence = expiry.note(0, at(30));
-                audit.bell.ring_behind(&fence).is_ok()
+                audit.wake_signal.wake_after(&fence).is_ok()
             }
         };
         let ((), pushed) = race(&audit, |audit| audit.write(1), reserve);
@@ -84,7 +84,7 @@ fn the_one_fence_of_a_reserve_leaves_no_item_with_a_sleeping_writer() {
 fn what_was_pushed_before_the_writer_left_is_in_its_last_look() {
     model("a push against the writer's end", || {
         let (heard, last) = race(&Audit::new(), Audit::push, |audit| {
-            audit.bell.leave();
+            audit.wake_signal.leave();
             audit.items.load(Ordering::Relaxed)
         });
         assert!(!heard || last == 1, "the push was told that it will be written");

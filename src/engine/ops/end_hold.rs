@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::audit::entry::{AdjustmentType, EventType};
-use crate::audit::record::{Step, Subject};
+use crate::audit::record::{PlainEntry, Subject};
 use crate::audit::record_builder::RecordBuilder;
 use crate::base::clock::Timestamp;
 use crate::base::error::{ConfirmError, ExtendError, Gone, ReleaseError, Uncertain};
@@ -323,7 +323,7 @@ impl Call<'_> {
             return self.finish_lines(head, end, answer);
         }
         let ReservationRecord { id, owner, line, .. } = slot.read_record(state);
-        let mut step = Step::new(end.entry_type(), self.now(), line.level, line.held)
+        let mut step = PlainEntry::new(end.entry_type(), self.now(), line.level, line.held)
             .reservation(id)
             .expires_at(state.expires_at())
             .owner(owner);

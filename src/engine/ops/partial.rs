@@ -1,4 +1,4 @@
-//! Steps on part of a hold: some of its lines, or some units of a line, are sold or given back.
+//! RecordBuf on part of a hold: some of its lines, or some units of a line, are sold or given back.
 //!
 //! A step looks first: it reads the hold's lines, checks that they have what it is to move, and
 //! takes the slots for what they will be afterwards. Then it swaps exactly the state that it read

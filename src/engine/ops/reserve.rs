@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::audit::entry::AdjustmentType;
-use crate::audit::record::Step;
+use crate::audit::record::PlainEntry;
 use crate::base::clock::Timestamp;
 use crate::base::error::{NotStarted, ReserveError};
 use crate::base::quantity::Quantity;
@@ -132,7 +132,7 @@ impl Call<'_> {
         let (slot, id) = engine.slot_for(engine.now())?;
         let now = id.created_at();
         let expires_at = now.saturating_add_millis(ttl_millis);
-        let step = Step::new(AdjustmentType::Reserved, now, line.handle, qty.get())
+        let step = PlainEntry::new(AdjustmentType::Reserved, now, line.handle, qty.get())
             .reservation(id)
             .expires_at(expires_at)
             .owner(options.owner);

@@ -1,7 +1,7 @@
 //! Units that come in and go out: add, remove, ship, and the sale that is cancelled.
 
 use crate::audit::entry::AdjustmentType;
-use crate::audit::record::Step;
+use crate::audit::record::PlainEntry;
 use crate::base::error::{AddError, RemoveError, SettingError, ShipError};
 use crate::base::quantity::Quantity;
 use crate::engine::InventoryManager;
@@ -254,7 +254,7 @@ impl Call<'_> {
             engine.admit()?;
             let Some(handle) = engine.resolve_stocked(level)? else { return Err(not_sold(0)) };
             let (level, warehouse) = engine.level_and_warehouse(handle)?;
-            let step = Step::new(AdjustmentType::Shipped, engine.now(), handle, qty.get());
+            let step = PlainEntry::new(AdjustmentType::Shipped, engine.now(), handle, qty.get());
             let record = call
                 .needs_record_buffer()
                 .then(|| engine.recorder.record_from(step).of_call(call, ()));

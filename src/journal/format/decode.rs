@@ -1,7 +1,9 @@
 //! From bytes to records: whatever the bytes are, the answer is a record or "these are none".
 
 use crate::audit::entry::{EntryType, EventType};
-use crate::audit::record::{EntryLine, KeyMark, Record, ShortBytes, Step, Steps, Subject};
+use crate::audit::record::{
+    EntryLine, KeyMark, PlainEntry, Record, RecordBuf, ShortBytes, Subject,
+};
 use crate::base::clock::Timestamp;
 use crate::journal::format::bytes::Cursor;
 use crate::journal::format::encode::{EXPIRED, KEEP, LONG, about, has};
@@ -19,14 +21,14 @@ pub(crate) struct NoRecord {
 /// A record, where it was decoded to.
 #[derive(Debug)]
 pub(crate) enum Decoded<'a> {
-    Step(Step),
-    Long(&'a Long),
+    Plain(PlainEntry),
+    Record(&'a DecodedRecord),
 }
 
 /// A long record, in room that is used again for the next one.
 #[derive(Debug, Default)]
-pub(crate) struct Long {
-    pub(crate) steps: Steps,
+pub(crate) struct DecodedRecord {
+    pub(crate) steps: RecordBuf,
     /// Where the level lies that this record opens.
     pub(crate) place: Option<(WarehouseIndex, ProductIndex)>,
     /// Its notes were erased.
@@ -36,23 +38,23 @@ pub(crate) struct Long {
 impl Decoded<'_> {
     pub(crate) fn entries(&self) -> u64 {
         match self {
-            Self::Step(_) => 1,
-            Self::Long(long) => long.steps.lines.len() as u64,
+            Self::Plain(_) => 1,
+            Self::Record(long) => long.steps.lines.len() as u64,
         }
     }
 
     pub(crate) fn at(&self) -> Timestamp {
         match self {
-            Self::Step(step) => step.at(),
-            Self::Long(long) => long.steps.header.at,
+            Self::Plain(step) => step.at(),
+            Self::Record(long) => long.steps.header.at,
         }
     }
 
     /// The record as the queue knows it.
     pub(crate) fn to_record(&self) -> Record {
         match self {
-            Self::Step(step) => Record::Step(*step),
-            Self::Long(Long { steps, .. }) => Record::Steps(Box::new(Steps {
+            Self::Plain(step) => Record::Plain(*step),
+            Self::Record(DecodedRecord { steps, .. }) => Record::Buffered(Box::new(RecordBuf {
                 header: steps.header,
                 lines: steps.lines.clone(),
                 metadata: steps.metadata.clone(),
@@ -70,7 +72,7 @@ pub(crate) struct Decoder<'a> {
     records: Cursor<'a>,
     notes: Cursor<'a>,
     base: u64,
-    long: Long,
+    long: DecodedRecord,
 }
 
 pub(crate) type DecodeResult<T> = Result<T, NoRecord>;
@@ -95,7 +97,7 @@ impl<'a> Decoder<'a> {
             records: Cursor::new(records),
             notes: Cursor::new(notes),
             base: base.as_millis(),
-            long: Long::default(),
+            long: DecodedRecord::default(),
         }
     }
 
@@ -121,14 +123,14 @@ impl<'a> Decoder<'a> {
             self.long()?;
             self.long.steps.expired = first & EXPIRED != 0;
             self.long.steps.keep = first & KEEP != 0;
-            Ok(Some(Decoded::Long(&self.long)))
+            Ok(Some(Decoded::Record(&self.long)))
         } else {
-            self.step(first).map(|step| Some(Decoded::Step(step)))
+            self.step(first).map(|step| Some(Decoded::Plain(step)))
         }
     }
 
     #[inline]
-    fn step(&mut self, first: u8) -> DecodeResult<Step> {
+    fn step(&mut self, first: u8) -> DecodeResult<PlainEntry> {
         let records = &mut self.records;
         let code = first & !EXPIRED;
         let entry_type = EntryType::from_code(code).or_no("an entry of an unknown type")?;
@@ -139,7 +141,7 @@ impl<'a> Decoder<'a> {
         let at = moment(records, self.base)?;
         let level = LevelIndex(records.varint32().or_no(SHORT)?);
         let quantity = records.varint32().or_no(SHORT)?;
-        let mut step = Step::new(entry_type, at, level, quantity);
+        let mut step = PlainEntry::new(entry_type, at, level, quantity);
         if flags & has::RESERVATION != 0 {
             step = step.reservation(reservation(records)?);
         }

@@ -4,7 +4,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use crate::audit::entry::EventType;
-use crate::audit::record::{EntryLine, KeyMark, Record, Step, Steps, Subject, is_fact};
+use crate::audit::record::{EntryLine, KeyMark, PlainEntry, Record, RecordBuf, Subject, is_fact};
 use crate::audit::view::Names;
 use crate::base::clock::Timestamp;
 use crate::journal::format::bytes::{put_difference, put_varint};
@@ -85,8 +85,8 @@ impl Encoder {
     /// Adds a record. `names` knows where a level lies, which the record of its opening must say.
     pub(crate) fn put(&mut self, record: &Record, names: &dyn Names) {
         let at = match record {
-            Record::Step(step) => step.at(),
-            Record::Steps(steps) => steps.header.at,
+            Record::Plain(step) => step.at(),
+            Record::Buffered(steps) => steps.header.at,
         };
         if self.record_count == 0 {
             self.base = at;
@@ -94,12 +94,12 @@ impl Encoder {
         self.record_count += 1;
         self.entry_count += record.entries() as u32;
         match record {
-            Record::Step(step) => self.put_step(step),
-            Record::Steps(steps) => self.put_steps(steps, names),
+            Record::Plain(step) => self.put_step(step),
+            Record::Buffered(steps) => self.put_steps(steps, names),
         }
     }
 
-    fn put_step(&mut self, step: &Step) {
+    fn put_step(&mut self, step: &PlainEntry) {
         let out = &mut self.records;
         let (reservation, owner, expiry) =
             (step.get_reservation(), step.get_owner(), step.get_expires_at());
@@ -123,7 +123,7 @@ impl Encoder {
         }
     }
 
-    fn put_steps(&mut self, steps: &Steps, names: &dyn Names) {
+    fn put_steps(&mut self, steps: &RecordBuf, names: &dyn Names) {
         let header = &steps.header;
         let (facts, notes): (Vec<&Pair>, Vec<&Pair>) =
             steps.metadata.iter().partition(|(name, _)| is_fact(&steps.lines, name));

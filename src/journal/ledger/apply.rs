@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::audit::entry::{AdjustmentType as Move, EntryType, EventType};
-use crate::audit::record::{EntryLine, Step, Subject};
+use crate::audit::record::{EntryLine, PlainEntry, Subject};
 use crate::base::clock::Timestamp;
 use crate::base::quantity::MAX_UNITS;
-use crate::journal::format::decode::{Decoded, Long};
+use crate::journal::format::decode::{Decoded, DecodedRecord};
 use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
 use crate::journal::ledger::levels::{LevelState, WarehouseState};
 use crate::journal::ledger::transfers::{Law, TransferMoves, fact};
@@ -41,15 +41,15 @@ impl Ledger {
         self.newest_at = self.newest_at.max(record.at());
         let broken = |sequence, what: &str| Broken { sequence, what: what.to_owned() };
         match record {
-            Decoded::Step(step) => self.step(step).map_err(|what| broken(first, what)),
-            Decoded::Long(long) => self
+            Decoded::Plain(step) => self.step(step).map_err(|what| broken(first, what)),
+            Decoded::Record(long) => self
                 .long(long)
                 .map_err(|(line, what)| broken(first.saturating_add(line as u64), what)),
         }
     }
 
     #[inline]
-    fn step(&mut self, step: &Step) -> Law {
+    fn step(&mut self, step: &PlainEntry) -> Law {
         let mut context = Context {
             at: step.at(),
             reservation: step.get_reservation(),
@@ -70,7 +70,7 @@ impl Ledger {
         }
     }
 
-    fn long(&mut self, long: &Long) -> Result<(), (usize, &'static str)> {
+    fn long(&mut self, long: &DecodedRecord) -> Result<(), (usize, &'static str)> {
         let steps = &long.steps;
         let header = &steps.header;
         let mut context = Context {
@@ -257,7 +257,7 @@ impl Ledger {
         }
     }
 
-    /// Steps that commute may be logged in another order than they happened: the latest expiry
+    /// RecordBuf that commute may be logged in another order than they happened: the latest expiry
     /// stands, and a hold that is over stays over.
     fn extend(&mut self, context: &Context) -> Law {
         let id = context.reservation.ok_or("an extension without a reservation")?;
@@ -268,7 +268,13 @@ impl Ledger {
         Ok(())
     }
 
-    fn event(&mut self, event: EventType, line: &EntryLine, long: &Long, context: &Context) -> Law {
+    fn event(
+        &mut self,
+        event: EventType,
+        line: &EntryLine,
+        long: &DecodedRecord,
+        context: &Context,
+    ) -> Law {
         let fact = |wanted| fact(long, wanted);
         match (event, line.subject) {
             (EventType::Opened, _) => {
@@ -395,7 +401,7 @@ impl Ledger {
 }
 
 /// The event of a transfer's request comes last in its record, behind what it moves.
-fn is_about_a_transfer(long: &Long) -> bool {
+fn is_about_a_transfer(long: &DecodedRecord) -> bool {
     long.steps.lines.last().is_some_and(|line| {
         matches!(
             line.entry_type,

@@ -1,7 +1,7 @@
 use super::*;
 use crate::audit::entry::{AdjustmentType, EntryType, EventType};
-use crate::audit::record::{EntryLine, Step, Subject};
-use crate::journal::format::decode::{Decoded, Long};
+use crate::audit::record::{EntryLine, PlainEntry, Subject};
+use crate::journal::format::decode::{Decoded, DecodedRecord};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
 const SF: WarehouseIndex = WarehouseIndex(0);
@@ -15,8 +15,8 @@ fn id(slot: u32, born: u64) -> ReservationId {
     ReservationId::new(moment(born), slot, 7)
 }
 
-fn event(event: EventType, subject: Subject, facts: &[(&str, &str)]) -> Long {
-    let mut long = Long::default();
+fn event(event: EventType, subject: Subject, facts: &[(&str, &str)]) -> DecodedRecord {
+    let mut long = DecodedRecord::default();
     long.steps.lines.push(EntryLine {
         entry_type: event.into(),
         subject,
@@ -38,7 +38,7 @@ fn ledger() -> Ledger {
         event(EventType::ProductDefined, Subject::Product(ProductIndex(0)), &[("name", "LAPTOP")]),
         opened,
     ] {
-        ledger.apply(&Decoded::Long(&long)).expect("legal");
+        ledger.apply(&Decoded::Record(&long)).expect("legal");
     }
     take(&mut ledger, AdjustmentType::Received, 10, None).expect("room");
     ledger
@@ -50,11 +50,11 @@ fn take(
     units: u32,
     hold: Option<ReservationId>,
 ) -> Result<(), Broken> {
-    let mut step = Step::new(movement, moment(5), LAPTOP, units).expires_at(moment(100));
+    let mut step = PlainEntry::new(movement, moment(5), LAPTOP, units).expires_at(moment(100));
     if let Some(id) = hold {
         step = step.reservation(id);
     }
-    ledger.apply(&Decoded::Step(step))
+    ledger.apply(&Decoded::Plain(step))
 }
 
 /// A movement, how many units, and of which hold.
@@ -140,8 +140,8 @@ fn a_hold_stays_over_and_keeps_its_latest_expiry() {
     let mut ledger = ledger();
     take(&mut ledger, AdjustmentType::Reserved, 2, Some(id(1, 1))).expect("stock");
     let extend = |ledger: &mut Ledger, millis| {
-        let step = Step::new(EventType::Extended, moment(6), LAPTOP, 0).reservation(id(1, 1));
-        ledger.apply(&Decoded::Step(step.expires_at(moment(millis)))).expect("legal");
+        let step = PlainEntry::new(EventType::Extended, moment(6), LAPTOP, 0).reservation(id(1, 1));
+        ledger.apply(&Decoded::Plain(step.expires_at(moment(millis)))).expect("legal");
         ledger.holds.at(id(1, 1)).expect("a hold").expires_at
     };
     assert_eq!(extend(&mut ledger, 300), moment(300));
@@ -200,9 +200,9 @@ fn every_type_of_entry_has_its_place_in_a_replay() {
     for code in 0..64 {
         if let Some(EntryType::Event(event)) = EntryType::from_code(code) {
             // An event on a level that bears nothing is passed over, or says what it lacks.
-            let step = Step::new(event, moment(1), LAPTOP, 0);
+            let step = PlainEntry::new(event, moment(1), LAPTOP, 0);
             let extended = event == EventType::Extended;
-            assert_eq!(ledger().apply(&Decoded::Step(step)).is_err(), extended, "{event}");
+            assert_eq!(ledger().apply(&Decoded::Plain(step)).is_err(), extended, "{event}");
         }
     }
 }

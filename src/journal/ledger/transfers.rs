@@ -6,7 +6,7 @@ use std::mem;
 use crate::audit::entry::EventType;
 use crate::audit::record::{DECIDED_KEPT, EntryLine};
 use crate::base::clock::Timestamp;
-use crate::journal::format::decode::Long;
+use crate::journal::format::decode::DecodedRecord;
 use crate::stock::handle::{LevelIndex, WarehouseIndex};
 
 /// A request for a transfer.
@@ -114,7 +114,7 @@ impl Transfers {
 
     pub(super) fn request(
         &mut self,
-        long: &Long,
+        long: &DecodedRecord,
         (from, units): (LevelIndex, u32),
         target: WarehouseIndex,
         moved: TransferMoves,
@@ -139,7 +139,7 @@ impl Transfers {
         Ok(())
     }
 
-    pub(super) fn decide(&mut self, long: &Long, moved: TransferMoves) -> Law {
+    pub(super) fn decide(&mut self, long: &DecodedRecord, moved: TransferMoves) -> Law {
         let number = number_in(long)?;
         let mut request = self
             .open
@@ -174,25 +174,25 @@ impl Transfers {
 }
 
 /// The first pair of this name: the engine's own pairs come before the caller's.
-pub(super) fn fact<'a>(long: &'a Long, wanted: &str) -> Option<&'a str> {
+pub(super) fn fact<'a>(long: &'a DecodedRecord, wanted: &str) -> Option<&'a str> {
     let mut pairs = long.steps.metadata.iter();
     pairs.find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
 }
 
 /// The number of the request on which this record decides, if it decides on one.
-pub(crate) fn decided_in(long: &Long) -> Option<u64> {
+pub(crate) fn decided_in(long: &DecodedRecord) -> Option<u64> {
     let decides = |line: &EntryLine| line.entry_type == EventType::TransferDecided.into();
     long.steps.lines.iter().any(decides).then(|| number_in(long).ok()).flatten()
 }
 
-fn number_in(long: &Long) -> Result<u64, &'static str> {
+fn number_in(long: &DecodedRecord) -> Result<u64, &'static str> {
     let number = fact(long, "transferRequestId").and_then(|number| number.parse().ok());
     // Numbers are given in order, so that there is always a next one.
     let number = number.filter(|number| *number <= u64::MAX / 2);
     number.ok_or("a transfer's request without a number")
 }
 
-fn failure_in(long: &Long) -> Result<DecisionOutcome, &'static str> {
+fn failure_in(long: &DecodedRecord) -> Result<DecisionOutcome, &'static str> {
     let mut pairs = long.steps.metadata.iter();
     let failure = pairs.find_map(|(name, value)| match name.as_str() {
         "available" => value.parse().ok().map(DecisionOutcome::Short),

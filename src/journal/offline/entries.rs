@@ -158,20 +158,20 @@ impl Decoded<'_> {
     /// The record's entries, where they lie.
     pub(crate) fn views(&self) -> impl Iterator<Item = View<'_>> {
         let (step, steps) = match self {
-            Self::Step(step) => (Some(step), None),
-            Self::Long(long) => (None, Some(&long.steps)),
+            Self::Plain(step) => (Some(step), None),
+            Self::Record(long) => (None, Some(&long.steps)),
         };
         let lines = steps.into_iter();
         let lines =
             lines.flat_map(|steps| steps.lines.iter().map(|line| View::Line(&steps.header, line)));
-        step.into_iter().map(View::Step).chain(lines)
+        step.into_iter().map(View::Plain).chain(lines)
     }
 
     /// The record's pairs.
     pub(crate) fn metadata(&self) -> Metadata {
         match self {
-            Self::Step(_) => Metadata::default(),
-            Self::Long(long) => long.steps.metadata.as_slice().into(),
+            Self::Plain(_) => Metadata::default(),
+            Self::Record(long) => long.steps.metadata.as_slice().into(),
         }
     }
 }

@@ -346,7 +346,7 @@ impl Visitor for Seen {
     }
 
     fn record(&mut self, ledger: &Ledger, _: u64, decoded: &Decoded<'_>) -> ControlFlow<()> {
-        if let Decoded::Long(long) = decoded {
+        if let Decoded::Record(long) = decoded {
             self.erased += u64::from(long.erased);
         }
         for it in &self.checkpoints {

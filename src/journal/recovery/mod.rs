@@ -193,8 +193,8 @@ impl NewestRecords {
         {
             self.entries -= gone.entries();
             let at = match &gone {
-                Record::Step(step) => step.at(),
-                Record::Steps(steps) => steps.header.at,
+                Record::Plain(step) => step.at(),
+                Record::Buffered(steps) => steps.header.at,
             };
             self.latest_gone = self.latest_gone.max(Some(at));
         }

@@ -50,7 +50,7 @@ impl Visitor for Picked<'_> {
         if self.stopped {
             return ControlFlow::Break(());
         }
-        let Decoded::Long(long) = decoded else { return ControlFlow::Continue(()) };
+        let Decoded::Record(long) = decoded else { return ControlFlow::Continue(()) };
         if !long.erased && first <= self.request.last {
             let metadata = decoded.metadata();
             let mut entries = decoded.views().zip(first..);

@@ -14,9 +14,9 @@ pub(crate) struct WriterGone;
 /// Where the one writer sleeps. A nap lasts some microseconds; only a flush or a queue past half is
 /// worth waking it for.
 #[derive(Debug)]
-pub(crate) struct Bell(Parking);
+pub(crate) struct WakeSignal(Parking);
 
-impl Bell {
+impl WakeSignal {
     /// The bell of a writer that runs, or will.
     pub(crate) fn new() -> Self {
         Self(Parking::new())
@@ -42,7 +42,7 @@ impl Bell {
 
     /// The same, for one who has made a fence since the item was queued.
     #[inline]
-    pub(crate) fn ring_behind(&self, fence: &Fenced) -> Result<(), WriterGone> {
+    pub(crate) fn wake_after(&self, fence: &Fenced) -> Result<(), WriterGone> {
         self.answer_to(self.0.posture_behind(fence))
     }
 
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_ring_wakes_a_parked_writer() {
-        let bell = Arc::new(Bell::new());
+        let bell = Arc::new(WakeSignal::new());
         let parked = thread::spawn({
             let bell = Arc::clone(&bell);
             move || {
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_ring_lets_a_napping_writer_sleep() {
-        let bell = Arc::new(Bell::new());
+        let bell = Arc::new(WakeSignal::new());
         let napping = thread::spawn({
             let bell = Arc::clone(&bell);
             move || {
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_ring_for_a_writer_that_left_says_so() {
-        let bell = Bell::new();
+        let bell = WakeSignal::new();
         bell.leave();
         assert_eq!(bell.ring(), Err(WriterGone));
         bell.wake();
