@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use stockade::{
     AdjustmentType, AuditEntry, BasketLine, Builder, ConfirmOrRetake, EntryType, IdempotencyKey,
-    InvalidInput, InventoryManager, Limits, ManualClock, NoReservation, Release, ReservationId,
-    ReservationStatus, RetakeError, ShortLine,
+    InvalidInput, InventoryManager, Limits, ManualClock, NoReservation, PlaceError, Release,
+    ReservationId, ReservationStatus, RetakeError, ShortLine,
 };
 
 use common::{LAPTOPS, LONG, clock, counts, ledger, log_of, ms, quiet, race, small, threaded};
@@ -123,11 +123,13 @@ fn a_pending_hold_is_not_confirmed_for_other_lines() {
             vec![BasketLine::new(LAPTOPS, 3), BasketLine::new(("SF", "NEVER STOCKED"), 1)],
             vec![BasketLine::new(("NYC", "LAPTOP"), 3)],
             vec![BasketLine::new(("MARS", "LAPTOP"), 3)],
-            vec![BasketLine::new(stranger, 3)],
         ] {
             let refused = manager.request().key(key("late")).confirm_or_retake(hold, &other);
             assert_eq!(refused, Err(RetakeError::OtherLines), "{other:?}");
         }
+        let lines = [BasketLine::new(stranger, 3)];
+        let refused = manager.request().key(key("late")).confirm_or_retake(hold, &lines);
+        assert_eq!(refused, Err(PlaceError::ForeignHandle.into()));
         assert_eq!(counts(&manager, LAPTOPS), (7, 3, 0));
         assert_eq!(manager.stats().refusals.insufficient, 0, "no reserve was refused");
         // Refusals are not remembered.

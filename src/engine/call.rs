@@ -61,7 +61,7 @@ pub(super) struct Call<'a> {
     now: Timestamp,
 }
 
-/// What no clock shows.
+/// Until the clock is read. A clock at the end of time shows it too, so nothing may depend on it.
 const NOT_READ: Timestamp = Timestamp::MAX;
 
 impl<'a> Call<'a> {
@@ -93,7 +93,10 @@ impl<'a> Call<'a> {
     /// When the call takes effect: the one reading of the clock that its record and its holds bear.
     #[inline]
     pub(super) fn now(self) -> Timestamp {
-        debug_assert_ne!(self.now, NOT_READ, "the clock is read before anything is dated");
+        debug_assert!(
+            self.now != NOT_READ || self.engine.now() == NOT_READ,
+            "the clock is read before anything is dated"
+        );
         self.now
     }
 

@@ -56,7 +56,7 @@ impl Builder {
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// drop(manager);
     ///
-    /// assert_eq!(open()?.available(("SF", "LAPTOP")), 10);
+    /// assert_eq!(open()?.available(("SF", "LAPTOP"))?, 10);
     /// # std::fs::remove_dir_all(&directory)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -31,17 +31,17 @@ impl InventoryManager {
     /// Sells what a pending reservation holds. Its units stay reserved until they are shipped.
     ///
     /// # Errors
-    /// [`ConfirmError::Expired`] if its time was up: the call has ended it then, unless that was
+    /// [`Gone::Expired`] if its time was up: the call has ended it then, unless that was
     /// done before. See [`ConfirmError`] for the rest.
     ///
     /// ```
     /// # use std::time::Duration;
-    /// use stockade::ConfirmError;
+    /// use stockade::Gone;
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// let hold = manager.reserve(("SF", "LAPTOP"), 2, Duration::from_secs(30))?;
     /// manager.confirm(hold)?;
-    /// assert_eq!(manager.confirm(hold), Err(ConfirmError::AlreadyConfirmed));
+    /// assert_eq!(manager.confirm(hold), Err(Gone::Sold { units: 2 }.into()));
     /// # Ok::<(), stockade::Error>(())
     /// ```
     pub fn confirm(&self, id: ReservationId) -> Result<(), ConfirmError> {
