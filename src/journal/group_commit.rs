@@ -1,7 +1,11 @@
-//! What is on the disk, and who waits for it.
+//! Group commit: one sync of the disk serves all callers who wait at that time.
 //!
-//! The writer appends and goes on; a thread of its own syncs. So one sync serves all who asked while
-//! the one before ran (group commit), and the writer never waits for a disk that takes its time.
+//! The audit writer appends and does not wait for the disk. A sync thread of its own does. While
+//! one sync runs, further callers queue up for the next one. [`SyncState`] knows which batches are
+//! written, which are durable, and who waits for which.
+//!
+//! Group commit goes back to DeWitt et al., "Implementation Techniques for Main Memory Database
+//! Systems" (SIGMOD 1984).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
@@ -15,42 +19,44 @@ use crate::base::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, n
 use crate::journal::format::segment::Point;
 use crate::journal::storage::{Storage, StorageFile};
 
-/// How often it is looked whether the writer has come so far.
-const LOOK_AGAIN: Duration = Duration::from_micros(200);
+/// Pause between two looks at how far the writer has come.
+const WRITER_POLL: Duration = Duration::from_micros(200);
 
-/// How far the disk is behind the writer.
+/// What is written, what is durable, and who waits. Shared by the writer and the sync thread.
 pub(crate) struct SyncState {
     storage: Arc<dyn Storage>,
     state: Mutex<SyncFields>,
     changed: Condvar,
-    /// What is not asked for is synced after so long.
+    /// Unsynced batches that nobody waits for are synced after this time.
     interval: Duration,
-    /// Held by whoever syncs: a second one could say that the disk has what the first one, who took
-    /// over the directory, has not synced yet.
+    /// Held during a sync. Without it, a second thread could report batches as durable while the
+    /// first one, which took over the sync of the directory, has not done it yet.
     syncing: Mutex<()>,
-    /// How often notes were erased in what was read before. Release by whoever has erased them, Acquire
-    /// by who has read on: it then reads files without them.
+    /// How often notes were erased from segments. Readers compare it to notice that they read ahead
+    /// of a redaction. Release in `erased`, Acquire in `erasures`: a reader that sees the new count
+    /// reads files without the erased text.
     erasures: AtomicU64,
-    /// Told when a sync has failed, by the thread that synced.
+    /// Called by the thread that synced, when a sync has failed.
     on_failure: Box<dyn Fn(SyncFailure<'_>) + Send + Sync>,
 }
 
-/// A sync that failed.
+/// The two moments at which a sync failure is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SyncFailure<'a> {
-    /// Nobody knows of it yet: whoever is to be stopped, is stopped now. Later would be too late: the
-    /// writer could have begun afresh by then, and would not let anybody go on a second time.
+    /// The failure is not yet visible to anyone else. Stop callers now. Later would be too late:
+    /// the writer could already have started a new segment and reopened the gate, and would not
+    /// reopen it again.
     Begins(&'a str),
-    /// The writer would find it, if it looked.
+    /// The failure is visible. Wake the writer, which will start a new segment.
     Known,
 }
 
-/// How far a batch has come.
+/// The two stages of a batch that a caller may wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reached {
-    /// It is written.
+    /// It is appended to a segment, but may be lost in a crash.
     File,
-    /// It is on the disk.
+    /// It is durable: a sync after the append has succeeded.
     Disk,
 }
 
@@ -65,27 +71,31 @@ impl SyncFields {
 
 #[derive(Default)]
 struct SyncFields {
-    /// Files with bytes that may not be on the disk, each with its segment's number, the oldest first.
+    /// Files with unsynced bytes, each with the number of its segment, oldest first.
     files: Vec<(u64, Arc<dyn StorageFile>)>,
-    /// Somebody wants the writer to go on in a fresh segment.
-    wants_fresh: bool,
-    /// A file's name may not be on the disk.
+    /// Somebody asked the writer to rotate to a new segment.
+    rotation_requested: bool,
+    /// A new file name may not be durable, so the directory must be synced.
     directory: bool,
-    /// Raised when the files are given up for a fresh one: a sync under way then says nothing.
+    /// Counts how often the writer has abandoned its segments for a new one. A sync that ran
+    /// meanwhile was of the old files, so its result is ignored.
     epoch: u64,
-    /// The end of what was written, and of what is on the disk.
+    /// The ends of the last written batch, and of the last durable one.
     written: Point,
     durable: Point,
+    /// Why the last sync failed. Cleared when the writer starts a new segment.
     failed: Option<Arc<str>>,
+    /// Flush tickets, each with the batch that must be durable before it completes.
     waiting: Vec<(u64, Arc<FlushTicket>)>,
-    /// Futures that wait for more to be written, or to be on the disk.
+    /// Futures that wait for a batch to be written or durable.
     wakers: Vec<Waker>,
-    /// Threads and futures that want to hear of what is only written.
-    followers: usize,
-    /// Someone wants what is written to be on the disk at once.
-    hurry: bool,
-    /// The thread sleeps without an end, and has to be woken.
-    asleep: bool,
+    /// How many threads and futures wait for a batch to be written. At 0, `note_written` need not
+    /// wake anyone for them.
+    write_waiters: usize,
+    /// Somebody waits: sync at once, without waiting for the interval.
+    sync_requested: bool,
+    /// The sync thread sleeps without a timeout, so `note_written` must wake it.
+    thread_sleeps: bool,
     ending: bool,
 }
 
@@ -106,30 +116,31 @@ impl SyncState {
         }
     }
 
-    /// A fresh file takes the place of all others; everything up to `durable` is on the disk.
-    pub(crate) fn begin(&self, file: Arc<dyn StorageFile>, durable: Point) {
+    /// Replaces all files by that of a new segment, and clears a failure. Everything up to
+    /// `durable` is on the disk.
+    pub(crate) fn restart_with(&self, file: Arc<dyn StorageFile>, durable: Point) {
         let mut state = self.lock();
         state.files = vec![(durable.segment, file)];
         (state.directory, state.failed) = (false, None);
         state.epoch += 1;
         (state.written, state.durable) = (durable, durable);
-        self.tell(state);
+        self.notify(state);
     }
 
-    /// The file of segment `number` follows those that there are. Nothing in it counts before they are
-    /// synced.
-    pub(crate) fn add(&self, number: u64, file: Arc<dyn StorageFile>) {
+    /// Adds the file of the next segment. A sync goes through the files from the oldest to the
+    /// newest, so no batch of it counts as durable before those ahead of it are synced.
+    pub(crate) fn add_file(&self, number: u64, file: Arc<dyn StorageFile>) {
         let mut state = self.lock();
         state.files.push((number, file));
         state.directory = true;
     }
 
-    /// Everything up to `end` is written.
-    pub(crate) fn wrote(&self, end: Point) {
+    /// Notes that everything up to `end` is written, and wakes those who wait for that.
+    pub(crate) fn note_written(&self, end: Point) {
         let mut state = self.lock();
         state.written = end;
-        if state.asleep || state.followers > 0 {
-            state.followers = 0;
+        if state.thread_sleeps || state.write_waiters > 0 {
+            state.write_waiters = 0;
             let wakers = mem::take(&mut state.wakers);
             drop(state);
             self.changed.notify_all();
@@ -137,22 +148,23 @@ impl SyncState {
         }
     }
 
-    /// The newest batch that is on the disk.
+    /// The newest durable batch.
     pub(crate) fn durable(&self) -> u64 {
         self.lock().durable.batch
     }
 
-    /// The end of what is on the disk.
+    /// The end of the newest durable batch.
     pub(crate) fn durable_point(&self) -> Point {
         self.lock().durable
     }
 
-    /// Why nothing that was written and not synced may be trusted any more.
+    /// Why the last sync failed, until the writer has started a new segment.
     pub(crate) fn failure(&self) -> Option<Arc<str>> {
         self.lock().failed.clone()
     }
 
-    /// Tells each of `tickets` once everything that is written now is on the disk.
+    /// Completes each of `tickets` once everything that is written now is durable, and asks for a
+    /// sync. Does not wait.
     pub(crate) fn when_durable(&self, tickets: &[Arc<FlushTicket>]) {
         if tickets.is_empty() {
             return;
@@ -162,22 +174,22 @@ impl SyncState {
         let mut state = self.lock();
         let target = state.written.batch;
         state.waiting.extend(tickets.iter().map(|ticket| (target, Arc::clone(ticket))));
-        state.hurry = true;
-        self.tell(state);
+        state.sync_requested = true;
+        self.notify(state);
     }
 
-    /// Whether nothing more will be written.
+    /// Whether the journal is ending: no further batch will be written.
     pub(crate) fn is_ending(&self) -> bool {
         self.lock().ending
     }
 
-    /// The newest batch that has come so far.
+    /// The newest batch that has reached this stage.
     pub(crate) fn reached(&self, reached: Reached) -> u64 {
         self.lock().reached(reached)
     }
 
-    /// Waits until a batch after `batch` has come so far; `false` if none will, or none did until
-    /// `deadline`.
+    /// Waits until a batch after `batch` has reached this stage. Returns `false` if the journal
+    /// ends first, or if none has by the `deadline`.
     pub(crate) fn wait_past(
         &self,
         reached: Reached,
@@ -189,7 +201,7 @@ impl SyncState {
             if state.ending {
                 return false;
             }
-            state.followers += usize::from(reached == Reached::File);
+            state.write_waiters += usize::from(reached == Reached::File);
             state = match deadline {
                 None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(deadline) => {
@@ -205,7 +217,7 @@ impl SyncState {
         true
     }
 
-    /// As [`wait_past`](Self::wait_past), for futures.
+    /// As [`wait_past`](Self::wait_past), for futures: registers `waker` if it must wait.
     pub(crate) fn poll_past(&self, reached: Reached, batch: u64, waker: &Waker) -> Poll<bool> {
         let mut state = self.lock();
         if state.reached(reached) > batch {
@@ -214,32 +226,35 @@ impl SyncState {
         if state.ending {
             return Poll::Ready(false);
         }
-        state.followers += usize::from(reached == Reached::File);
+        state.write_waiters += usize::from(reached == Reached::File);
         if !state.wakers.iter().any(|known| known.will_wake(waker)) {
             state.wakers.push(waker.clone());
         }
         Poll::Pending
     }
 
-    /// Asks for a sync before its time.
-    pub(crate) fn hurry(&self) {
+    /// Asks the sync thread to sync at once. Does not wait.
+    pub(crate) fn request_sync(&self) {
         let mut state = self.lock();
-        state.hurry = true;
-        self.tell(state);
+        state.sync_requested = true;
+        self.notify(state);
     }
 
-    /// Waits for the disk until it has come to `batch`, or has failed.
+    /// Waits until batch `batch` is durable, a sync has failed, or the journal ends. Asks for syncs
+    /// meanwhile.
     pub(crate) fn wait_for(&self, batch: u64) {
         let mut state = self.lock();
         while state.durable.batch < batch && state.failed.is_none() && !state.ending {
-            state.hurry = true;
+            state.sync_requested = true;
             self.changed.notify_all();
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Completes those whose batches are on the disk, and wakes the thread.
-    fn tell(&self, mut state: MutexGuard<'_, SyncFields>) {
+    /// Completes the tickets whose batches are durable; after a failure, completes the others with
+    /// an error. Then wakes the sync thread, and all waiting threads and futures. It calls nobody
+    /// under the lock.
+    fn notify(&self, mut state: MutexGuard<'_, SyncFields>) {
         let (durable, failed) = (state.durable.batch, state.failed.clone());
         let (done, waiting) =
             mem::take(&mut state.waiting).into_iter().partition(|(target, _)| *target <= durable);
@@ -257,13 +272,13 @@ impl SyncState {
         }
     }
 
-    /// Syncs what is written now.
+    /// Syncs everything that is written now, and waits for the disk.
     ///
-    /// A sync that fails is never tried again: the system may have dropped what it could not write,
-    /// and would say that all is well.
+    /// A failed sync is never tried again. The operating system may have dropped the pages that it
+    /// could not write, and would report success.
     ///
     /// # Errors
-    /// What the storage says, now or at an earlier failure.
+    /// The storage's error, of this sync or of an earlier one that failed.
     pub(crate) fn sync_now(&self) -> io::Result<()> {
         let _alone = lock(&self.syncing);
         let (files, directory, epoch, target) = {
@@ -271,9 +286,9 @@ impl SyncState {
             if let Some(reason) = &state.failed {
                 return Err(io::Error::other(reason.as_ref()));
             }
-            state.hurry = false;
+            state.sync_requested = false;
             if state.durable.batch == state.written.batch && !state.directory {
-                self.tell(state);
+                self.notify(state);
                 return Ok(());
             }
             (state.files.clone(), mem::take(&mut state.directory), state.epoch, state.written)
@@ -290,22 +305,23 @@ impl SyncState {
                 if target.batch > state.durable.batch {
                     state.durable = target;
                 }
-                // All but the newest are finished: nothing was added to them since.
+                // All files but the newest are complete: the writer appends only to the newest.
                 let finished = files.len().saturating_sub(1).min(state.files.len());
                 state.files.drain(..finished);
-                self.tell(state);
+                self.notify(state);
             }
             Err(error) => self.fail(state, &format!("the journal could not be synced: {error}")),
         }
         synced
     }
 
-    /// Nothing that was not synced before may be trusted, until the writer begins afresh.
+    /// Marks the sync as failed: no unsynced batch is trusted until the writer has started a new
+    /// segment.
     fn fail(&self, mut state: MutexGuard<'_, SyncFields>, reason: &str) {
         #[cfg(not(planted = "stopped_after_the_writer_knows"))]
         (self.on_failure)(SyncFailure::Begins(reason));
         state.failed = Some(reason.into());
-        self.tell(state);
+        self.notify(state);
         #[cfg(planted = "stopped_after_the_writer_knows")]
         std::thread::sleep(std::time::Duration::from_millis(30));
         #[cfg(planted = "stopped_after_the_writer_knows")]
@@ -313,27 +329,30 @@ impl SyncState {
         (self.on_failure)(SyncFailure::Known);
     }
 
-    /// Asks the writer to go on in a fresh segment when it has written all it has, at its next turn.
+    /// Asks the writer to rotate to a new segment at its next turn, once it has written all that it
+    /// has.
     pub(crate) fn ask_for_fresh(&self) {
-        self.lock().wants_fresh = true;
+        self.lock().rotation_requested = true;
     }
 
-    /// Whether somebody asked for that. For the writer, who then does it.
-    pub(crate) fn take_wish(&self) -> bool {
-        mem::take(&mut self.lock().wants_fresh)
+    /// Takes the request for a rotation, if there is one. For the writer, which then rotates.
+    pub(crate) fn take_rotation_request(&self) -> bool {
+        mem::take(&mut self.lock().rotation_requested)
     }
 
-    /// Syncs until everything up to batch `last` is on the disk, and no segment before `number` is synced
-    /// by anybody any more: their files may be replaced then.
+    /// Syncs until everything up to batch `last` is durable and no sync touches a segment before
+    /// `number` any more. Then the files of those segments may be replaced. Waits for the disk and
+    /// for the writer.
     ///
     /// # Errors
-    /// What the storage says.
+    /// The storage's error; an error if the journal ends first.
     pub(crate) fn finish_before(&self, number: u64, last: u64) -> io::Result<()> {
         if cfg!(planted = "replaced_while_synced") {
             return Ok(());
         }
         loop {
-            // One that syncs at this moment may have an older list of files.
+            // A sync that runs at this moment may use an older list of files. This one waits for
+            // it.
             self.sync_now()?;
             let state = self.lock();
             if state.durable.batch >= last && state.files.iter().all(|(it, _)| *it >= number) {
@@ -343,8 +362,9 @@ impl SyncState {
                 return Err(io::Error::other("the journal has ended"));
             }
             drop(state);
-            // The writer has begun a segment, and has not yet said what it wrote before.
-            nap(LOOK_AGAIN);
+            // The writer has started a segment, but has not yet called `note_written` for the
+            // batches before it.
+            nap(WRITER_POLL);
         }
     }
 
@@ -353,12 +373,12 @@ impl SyncState {
         self.erasures.load(Ordering::Acquire)
     }
 
-    /// Notes were erased: whoever has read ahead reads it again.
+    /// Notes that text was erased: whoever has read ahead must read again.
     pub(crate) fn erased(&self) {
         self.erasures.fetch_add(1, Ordering::Release);
     }
 
-    /// Ends the thread; those who wait are told.
+    /// Ends the sync thread. Tickets that still wait complete with [`FlushError::Closed`].
     pub(crate) fn end(&self) {
         let mut state = self.lock();
         state.ending = true;
@@ -370,7 +390,7 @@ impl SyncState {
         waiting.iter().for_each(|(_, ticket)| ticket.complete(Err(FlushError::Closed)));
     }
 
-    /// Starts the thread that syncs.
+    /// Starts the sync thread.
     pub(crate) fn spawn(self: &Arc<Self>) -> io::Result<()> {
         let progress = Arc::clone(self);
         let named = thread::Builder::new().name("stockade-sync".to_owned());
@@ -378,7 +398,8 @@ impl SyncState {
     }
 
     fn run(&self) {
-        // A storage is the user's own code. Whatever it does: who waits for this thread gets an answer.
+        // The storage may be user code, and may panic. Even then, everyone who waits for this
+        // thread gets an answer.
         while catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
             self.fail(self.lock(), "the journal's storage panicked");
         }
@@ -386,12 +407,12 @@ impl SyncState {
 
     fn work(&self) {
         while self.wait_for_work() {
-            // A failure is told where it is found; the writer starts afresh.
+            // `sync_now` reports the failure, and the writer starts a new segment.
             let _ = self.sync_now();
         }
     }
 
-    /// Waits until there is something to sync; `false` at the end.
+    /// Waits until there is something to sync. Returns `false` once the journal ends.
     fn wait_for_work(&self) -> bool {
         let mut state = self.lock();
         let mut since: Option<Instant> = None;
@@ -400,14 +421,14 @@ impl SyncState {
                 return false;
             }
             let dirty = state.written.batch > state.durable.batch && state.failed.is_none();
-            if dirty && state.hurry {
+            if dirty && state.sync_requested {
                 return true;
             }
             if !dirty {
                 since = None;
-                state.asleep = true;
+                state.thread_sleeps = true;
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                state.asleep = false;
+                state.thread_sleeps = false;
                 continue;
             }
             let left =

@@ -1,13 +1,13 @@
-//! Floor 4, the journal: a write-ahead log of the audit entries, on a disk.
+//! Floor 4, the journal: the write-ahead log of the audit entries, on a disk.
 //!
-//! `docs/journal-format.md` draws the bytes. Who does what:
+//! `docs/journal-format.md` draws the bytes. The two paths of data:
 //!
 //! ```text
-//!  audit writer --> writer --> format/{encode, batch} --> storage (files, or a simulated disk)
-//!                     |                                     ^
-//!                     +--- group_commit (its own thread) ---+
+//!  write:  audit writer --> writer --> format/{encode, batch} --> storage (files, simulated)
+//!                             |                                     ^
+//!                             +--- group_commit (its own thread) ---+
 //!
-//!  storage --> reader (what counts, what is torn, what is damage) --> format/decode --> ledger (the laws)
+//!  read:   storage --> reader (torn tail, damage) --> format/decode --> ledger (the laws)
 //! ```
 
 pub(crate) mod follow;

@@ -1,4 +1,4 @@
-//! How a journal is kept: what the builder of an engine is told of it.
+//! The options of a journal: where it lies, and how it is synced, checkpointed and trimmed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,9 +9,10 @@ use crate::journal::recovery::replay::RecoveryProgress;
 use crate::journal::storage::Storage;
 use crate::journal::storage::files::FileStorage;
 
-/// Where an engine's journal lies and how it is kept; see [`Builder::journal`](crate::Builder::journal).
+/// The options of an engine's journal, the write-ahead log on disk; see
+/// [`Builder::journal`](crate::Builder::journal).
 ///
-/// A path or a [`Storage`] alone is one with the defaults.
+/// A path or a [`Storage`] converts into options with all defaults.
 ///
 /// ```
 /// # let directory = std::env::temp_dir().join(format!("stockade-options-{}", std::process::id()));
@@ -25,7 +26,7 @@ use crate::journal::storage::files::FileStorage;
 /// # std::fs::remove_dir_all(&directory)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[must_use = "it says nothing until a builder has it"]
+#[must_use = "journal options do nothing until a builder gets them"]
 pub struct JournalOptions {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) wait_for_lock: Duration,
@@ -34,7 +35,7 @@ pub struct JournalOptions {
     pub(crate) recovery_grace: Duration,
     pub(crate) least_free_space: u64,
     pub(crate) auditor: bool,
-    /// `None`: no checkpoints.
+    /// Full segments between two checkpoints. `None`: no checkpoints.
     pub(crate) checkpoint_every: Option<u64>,
     pub(crate) retention: JournalRetention,
     pub(crate) progress: Option<ProgressListener>,
@@ -43,12 +44,12 @@ pub struct JournalOptions {
 type ProgressListener = Box<dyn FnMut(RecoveryProgress) + Send>;
 
 impl JournalOptions {
-    /// A journal in this directory, which is made if it does not exist.
+    /// A journal in this directory. Building the engine creates the directory if it does not exist.
     pub fn directory(directory: impl Into<PathBuf>) -> Self {
         Self::storage(FileStorage::new(directory))
     }
 
-    /// As [`directory`](Self::directory), on another storage than a directory.
+    /// As [`directory`](Self::directory), on a storage of your own, or a simulated disk in tests.
     pub fn storage(storage: impl Storage) -> Self {
         Self {
             storage: Arc::new(storage),
@@ -64,73 +65,84 @@ impl JournalOptions {
         }
     }
 
-    /// How long to wait for another process that has the journal open. Default: not at all.
+    /// How long opening waits for the journal's lock if another process has it. After that it fails
+    /// with [`JournalError::Locked`](crate::JournalError::Locked). Default: zero, so it fails at
+    /// once.
     pub fn wait_for_lock(mut self, longest: Duration) -> Self {
         self.wait_for_lock = longest;
         self
     }
 
-    /// At this length a segment of the journal is followed by the next. Default: 64 MiB.
+    /// The length in bytes at which the journal goes on in a new segment. A segment ends with the
+    /// batch that reaches this length, so it may be somewhat longer. Default: 64 MiB.
     pub fn segment_bytes(mut self, bytes: u64) -> Self {
         self.segment_bytes = bytes;
         self
     }
 
-    /// How long what is written may wait for the disk, where nobody waits for it. Default: 100 ms.
+    /// The longest time that written records stay unsynced while no caller waits for them. A power
+    /// cut loses at most about what was written in this time, while the disk works. Callers who
+    /// wait get a sync at once, whatever the interval. Default: 100 ms.
     pub fn sync_interval(mut self, interval: Duration) -> Self {
         self.sync_interval = interval;
         self
     }
 
-    /// How long holds that fell due while the engine was down live on after it is opened. Zero: they
-    /// expire at once. Default: 60 seconds.
+    /// How long holds live on after an opening if they fell due while the engine was down. Their
+    /// buyers get this time to confirm. Zero: they expire at once. Default: 60 seconds.
     pub fn recovery_grace(mut self, grace: Duration) -> Self {
         self.recovery_grace = grace;
         self
     }
 
-    /// With fewer free bytes than this on the journal's disk,
-    /// [`health`](crate::InventoryManager::health) is [`Degraded`](crate::Health::Degraded). Default:
-    /// 256 MiB.
+    /// The free space on the journal's disk, in bytes, below which
+    /// [`health`](crate::InventoryManager::health) is [`Degraded`](crate::Health::Degraded). It
+    /// stops no call. Default: 256 MiB.
     pub fn least_free_space(mut self, bytes: u64) -> Self {
         self.least_free_space = bytes;
         self
     }
 
-    /// Whether a thread of its own reads the journal again as it is written, and checks every law on
-    /// every entry: [`health`](crate::InventoryManager::health) tells what it finds, and
-    /// [`verify`](crate::InventoryManager::verify) relies on it. It takes half of one core's time at
-    /// most, on Linux behind all other threads that want to run (a niceness of 10), and as much memory
-    /// as the reservations' records. Default: yes.
+    /// Whether an auditor runs: a thread that follows the journal as it is written, and checks
+    /// every law on every entry. [`health`](crate::InventoryManager::health) reports what it finds,
+    /// and [`verify`](crate::InventoryManager::verify) relies on it. Default: yes.
+    ///
+    /// Cost: at most half of one core's time, and as much memory as the reservations' records. On
+    /// Linux the thread runs at niceness 10, behind all other threads that want to run.
     pub fn auditor(mut self, on: bool) -> Self {
         self.auditor = on;
         self
     }
 
-    /// After how many full segments the auditor writes a checkpoint: what the journal adds up to, so
-    /// that a recovery reads only what came after. `None`: never. Default: 4.
+    /// After how many full segments the auditor writes a checkpoint. `None`: never. Default: 4.
     ///
-    /// The newest two are kept, each of some 50 bytes for a reservation that is remembered. A recovery
-    /// begins with one that leaves as many entries behind it as the log in memory retains
-    /// ([`audit_retained`](crate::Limits::audit_retained)), so that none is written before as many have
-    /// come. One that falls due by an orderly end is written then, if there is time.
+    /// A checkpoint is the state that the journal adds up to, in a file. A recovery loads it and
+    /// replays only what came after. The newest two checkpoints are kept. Each takes some 50 bytes
+    /// for each remembered reservation.
+    ///
+    /// A recovery must also fill the log in memory, so it begins with a checkpoint that leaves at
+    /// least [`audit_retained`](crate::Limits::audit_retained) entries behind it. Therefore no
+    /// checkpoint is written before so many entries exist. If a checkpoint falls due when the
+    /// engine is closed, it is written then, if there is time.
     pub fn checkpoint_every(mut self, segments: impl Into<Option<u64>>) -> Self {
         self.checkpoint_every = segments.into();
         self
     }
 
-    /// What becomes of old segments that no recovery needs: they stay (the default), move to an
-    /// archive, or are removed; see [`JournalRetention`]. The auditor does it after each checkpoint. What
-    /// fails shows in [`health`](crate::InventoryManager::health), stops nobody, and is tried again.
+    /// What happens to old segments that no recovery needs: they stay (the default), move to an
+    /// archive, or are removed; see [`JournalRetention`]. The auditor applies it after each
+    /// checkpoint. A failure shows in [`health`](crate::InventoryManager::health), stops no call,
+    /// and is tried again.
     ///
-    /// With segments that go, an opening's time and the journal's disk stay bounded, however long it
-    /// lives. The log in memory then reaches back to the oldest kept checkpoint at most.
+    /// If old segments go, the time of an opening and the journal's space on disk stay bounded,
+    /// however long the journal lives. The log in memory then reaches back at most to the oldest
+    /// checkpoint that is kept.
     pub fn retention(mut self, retention: JournalRetention) -> Self {
         self.retention = retention;
         self
     }
 
-    /// Called after each segment of the journal that was replayed.
+    /// A listener that recovery calls after each segment of the journal that it has replayed.
     pub fn recovery_progress(
         mut self,
         listener: impl FnMut(RecoveryProgress) + Send + 'static,
@@ -153,14 +165,14 @@ impl<S: Storage> From<S> for JournalOptions {
 }
 
 #[cfg(any(test, feature = "testing"))]
-/// The disk is shared: what the journal writes is on this one.
+/// The options share the disk: what the journal writes is on this one.
 impl From<&crate::journal::storage::simulated::SimulatedDisk> for JournalOptions {
     fn from(disk: &crate::journal::storage::simulated::SimulatedDisk) -> Self {
         Self::storage(disk.clone())
     }
 }
 
-/// Paths, as they are written down.
+/// Conversions from the types in which paths are usually given.
 macro_rules! from_paths {
     ($($path:ty)+) => {$(
         impl From<$path> for JournalOptions {

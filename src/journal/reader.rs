@@ -1,9 +1,16 @@
-//! Reading a journal: which batches count, and whether what does not is a torn tail or damage.
+//! The journal reader: finds the valid prefix, and tells a torn tail from damage.
 //!
-//! Every batch says up to which one the journal was on the disk when it was written. So where
-//! reading comes to a stop before batch `b`, all that can still be read behind is asked what it
-//! knows: if something knew batch `b` to be on the disk, or the journal was closed, its loss is
-//! *damage*. If nothing did, it is the *torn tail* that a crash leaves.
+//! A batch is *valid* if its checksums are right and it continues the hash chain of the batch
+//! before. Reading stops at the first batch that is not valid. What lies behind it never counts,
+//! but the reason matters:
+//!
+//! - A *torn tail* is what a crash leaves: the batch was never known to be on the disk. An opening
+//!   cuts it off.
+//! - *Damage* is the loss of a batch that was on the disk. The journal is refused.
+//!
+//! To tell the two apart, each batch header and each segment header says which batch was the newest
+//! durable one when it was written. The reader scans the bytes behind the stop for such headers. If
+//! one of them knew the lost batch to be durable, or if the journal was closed, the loss is damage.
 
 use std::ops::{ControlFlow, Range};
 
@@ -16,7 +23,7 @@ use crate::journal::format::segment::{
 };
 use crate::journal::layout::{JournalDir, Layout, PathSegment, damaged, failed};
 
-/// A segment's bytes, and the batches in them that count.
+/// The bytes of a segment, and the valid batches in them.
 pub(crate) struct Segment {
     pub(crate) name: String,
     pub(crate) header: SegmentHeader,
@@ -24,24 +31,24 @@ pub(crate) struct Segment {
     pub(crate) batches: Vec<FoundBatch>,
 }
 
-/// A batch that counts.
+/// A valid batch, and where its parts lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FoundBatch {
     pub(crate) header: BatchHeader,
-    /// Where it begins in its segment.
+    /// Offset of its header, in bytes from the start of the segment.
     pub(crate) offset: usize,
     pub(crate) records: Range<usize>,
     pub(crate) notes: Range<usize>,
 }
 
 impl FoundBatch {
-    /// Where the next one begins.
+    /// Offset of the byte behind this batch.
     pub(crate) fn end(&self) -> usize {
         self.notes.end
     }
 }
 
-/// What a crash left at the end.
+/// A torn tail: where it begins, and why the bytes there are not valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Torn {
     pub(crate) file: String,
@@ -49,37 +56,44 @@ pub(crate) struct Torn {
     pub(crate) what: &'static str,
 }
 
-/// What reading a journal to its end came to.
+/// The result of reading a journal to its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReadOutcome {
-    /// The end of what counts.
+    /// The end of the valid prefix.
     pub(crate) end: Point,
-    /// The newest batch that the journal knew to be on the disk.
+    /// The newest batch that was known to be on the disk.
     pub(crate) durable: u64,
-    /// It ends in good order.
+    /// The journal was closed: its last valid batch is a closing batch.
     pub(crate) closed: bool,
     pub(crate) torn: Option<Torn>,
 }
 
-/// Where and why reading stopped.
+/// Where reading stopped before the end of the journal, and why.
 struct ReadStop {
     segment: usize,
     offset: usize,
     what: &'static str,
 }
 
-/// Reads a journal, and hands each segment to `each`, with the newest batch that is
-/// known to be on the disk by then.
+/// Reads a journal from its first segment on, and passes each segment to `each`, with the newest
+/// batch known to be durable so far.
+///
+/// If `each` breaks, reading ends there: the outcome then says nothing about a torn tail or a
+/// close.
+///
+/// # Errors
+/// [`JournalError::Damaged`] if a batch is lost that was on the disk, or if a segment does not
+/// continue from the one before; [`JournalError::Storage`] if the storage fails.
 pub(crate) fn read(
     dir: &JournalDir<'_>,
     mut each: impl FnMut(Segment, u64) -> ControlFlow<()>,
 ) -> Result<ReadOutcome, JournalError> {
     let JournalDir { storage, layout } = dir;
-    // What a checkpoint was taken of was on the disk.
+    // A checkpoint covers only durable batches, so its batch is a lower bound.
     let durable = layout.durable;
     let skips = layout.checkpoint.batch > 0;
     let begin = layout.path.first().filter(|_| skips).map_or(Point::START, |it| it.header.base);
-    let mut walk = SegmentWalk { end: begin, durable, closed: false, marked: false };
+    let mut walk = SegmentWalk { end: begin, durable, closed: false, close_mark_seen: false };
     let mut stop = None;
     let mut rest = Vec::new();
     for (index, on_path) in layout.path.iter().enumerate() {
@@ -88,8 +102,8 @@ pub(crate) fn read(
         let bytes =
             storage.read(name, 0, on_path.limit).map_err(|error| failed("read", name, &error))?;
         if stop.is_some() {
-            // Nothing counts any more, but it may know better.
-            walk.ask(&bytes, on_path.header.number);
+            // Behind the stop no batch counts. Its headers still tell what was durable.
+            walk.scan_for_durable(&bytes, on_path.header.number);
             walk.durable = walk.durable.max(on_path.header.durable);
             continue;
         }
@@ -100,7 +114,7 @@ pub(crate) fn read(
             rest = segment.bytes.split_off(offset.min(segment.bytes.len()));
         }
         if each(segment, walk.durable).is_break() {
-            // Nobody asks how it ends.
+            // The caller does not need to know how the journal ends.
             return Ok(ReadOutcome {
                 end: walk.end,
                 durable: walk.durable,
@@ -111,7 +125,7 @@ pub(crate) fn read(
     }
     if let Some(stop) = &stop {
         let number = layout.path.get(stop.segment).map_or(0, |it| it.header.number);
-        walk.ask(&rest, number);
+        walk.scan_for_durable(&rest, number);
     }
     for (number, name) in &layout.unreadable {
         let bytes =
@@ -119,27 +133,32 @@ pub(crate) fn read(
         if let Start::Header(header) = SegmentHeader::read(&bytes) {
             walk.durable = walk.durable.max(header.durable);
         }
-        walk.ask(&bytes, *number);
+        walk.scan_for_durable(&bytes, *number);
     }
-    walk.judge(layout, stop)
+    walk.into_outcome(layout, stop)
 }
 
-/// Whether `rest` is what a crash may leave of `whole`: less of it, or nothing but zeros.
-fn is_unfinished(rest: &[u8], whole: &[u8]) -> bool {
+/// Whether a crash while `whole` was being written may leave `rest`: a prefix of it, or zeros.
+fn is_torn_form_of(rest: &[u8], whole: &[u8]) -> bool {
     whole.starts_with(rest) || (rest.len() <= whole.len() && rest.iter().all(|byte| *byte == 0))
 }
 
 const NOT_A_HEADER: &str = "an unreadable batch header";
 
-/// A batch whose checksums are right, with the hash of its records.
-struct Hashed {
+/// A batch whose checksums are right, with the hash of its records. Its chain hash is unchecked.
+struct HashedBatch {
     found: FoundBatch,
     records: Hash,
 }
 
-/// All batches from `offset` on, up to the first one that can't be read. Checksums and hashes, which
-/// are nearly all of the work, are those of each batch alone, so that all cores share it.
-fn hash_all(bytes: &[u8], mut offset: usize, seed: u64) -> Vec<Result<Hashed, &'static str>> {
+/// Finds and hashes all batches from `offset` on, up to the first one that can't be read. Checksums
+/// and record hashes are nearly all of the work. They depend on one batch alone, so all cores share
+/// them.
+fn hash_batches(
+    bytes: &[u8],
+    mut offset: usize,
+    seed: u64,
+) -> Vec<Result<HashedBatch, &'static str>> {
     let mut found = Vec::new();
     while offset < bytes.len() {
         let batch = find(bytes, offset, seed);
@@ -151,15 +170,15 @@ fn hash_all(bytes: &[u8], mut offset: usize, seed: u64) -> Vec<Result<Hashed, &'
         }
     }
     let hash = |found: Result<FoundBatch, &'static str>| hash(bytes, found?);
-    // Threads cost more than a few small batches do.
-    const WORTH_IT: usize = 1 << 20;
-    if bytes.len() < WORTH_IT {
+    // Below this size, starting threads costs more than they save.
+    const PARALLEL_MIN_BYTES: usize = 1 << 20;
+    if bytes.len() < PARALLEL_MIN_BYTES {
         return found.into_iter().map(hash).collect();
     }
     found.into_par_iter().map(hash).collect()
 }
 
-/// The batch at `offset`, if there is a whole one; its body is not looked at.
+/// The batch at `offset`, if its header is valid and its body is complete. Does not check the body.
 pub(crate) fn find(bytes: &[u8], offset: usize, seed: u64) -> Result<FoundBatch, &'static str> {
     let header = BatchHeader::from_bytes(&bytes[offset..], seed).ok_or_else(|| {
         let short = bytes.len() - offset < batch::HEADER;
@@ -175,25 +194,26 @@ pub(crate) fn find(bytes: &[u8], offset: usize, seed: u64) -> Result<FoundBatch,
     Ok(FoundBatch { header, offset, records: start..middle, notes: middle..end })
 }
 
-/// Whether a batch that was found is sound, and the one that comes after `end`.
+/// Checks the body of a batch and its link in the hash chain: it must be the next batch after
+/// `end`.
 pub(crate) fn check_batch(
     bytes: &[u8],
     found: &FoundBatch,
     end: &Point,
 ) -> Result<(), &'static str> {
     let hashed = hash(bytes, found.clone())?;
-    follows(&hashed, end)
+    check_link(&hashed, end)
 }
 
-fn hash(bytes: &[u8], found: FoundBatch) -> Result<Hashed, &'static str> {
+fn hash(bytes: &[u8], found: FoundBatch) -> Result<HashedBatch, &'static str> {
     if body_sum(&bytes[found.records.start..found.notes.end]) != found.header.body_sum {
         return Err("a batch whose checksum is wrong");
     }
     let records = records_hash(&bytes[found.records.clone()]);
-    Ok(Hashed { found, records })
+    Ok(HashedBatch { found, records })
 }
 
-fn follows(hashed: &Hashed, end: &Point) -> Result<(), &'static str> {
+fn check_link(hashed: &HashedBatch, end: &Point) -> Result<(), &'static str> {
     let header = &hashed.found.header;
     let follows = (header.number, header.first_sequence) == (end.batch + 1, end.sequence + 1)
         && header.durable < header.number;
@@ -203,18 +223,19 @@ fn follows(hashed: &Hashed, end: &Point) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// What has been read so far.
+/// The state of a read: the end of the valid prefix, and what is known beyond it.
 struct SegmentWalk {
     end: Point,
     durable: u64,
-    /// A closing batch counts, or was seen behind the end.
+    /// The last valid batch is a closing batch, or one was seen behind the valid prefix.
     closed: bool,
-    /// The mark behind a closing batch was seen.
-    marked: bool,
+    /// A close mark was seen. It is written only once the closing batch is durable.
+    close_mark_seen: bool,
 }
 
 impl SegmentWalk {
-    /// Reads one segment's batches; says where it stopped, unless that is where the segment ends.
+    /// Reads the batches of one segment. Returns the offset and the reason if it stopped before the
+    /// end of the segment.
     fn segment(
         &mut self,
         on_path: &PathSegment,
@@ -229,14 +250,14 @@ impl SegmentWalk {
             return Err(damaged(&on_path.name, 0, what));
         }
         self.durable = self.durable.max(header.durable);
-        // An earlier opening may have ended in good order; only the last one matters.
-        (self.closed, self.marked) = (false, false);
+        // An earlier run may have closed the journal, too. Only the last close matters.
+        (self.closed, self.close_mark_seen) = (false, false);
         let mut offset = segment::HEADER;
         let bytes = &segment.bytes;
-        let mut known = hash_all(bytes, offset, header.number).into_iter();
+        let mut known = hash_batches(bytes, offset, header.number).into_iter();
         while offset < bytes.len() {
             if self.closed {
-                return Ok(self.end_mark(bytes, offset, header.number, is_head));
+                return Ok(self.check_close_mark(bytes, offset, header.number, is_head));
             }
             let hashed = known.next().unwrap_or(Err(NOT_A_HEADER));
             let found = match hashed.and_then(|hashed| self.check(hashed)) {
@@ -244,7 +265,7 @@ impl SegmentWalk {
                 Err(what) => return Ok(Some((offset, what))),
             };
             offset = found.end();
-            self.accept(&found, header.number);
+            self.advance(&found, header.number);
             segment.batches.push(found);
         }
         if is_head || offset as u64 == on_path.limit {
@@ -254,13 +275,13 @@ impl SegmentWalk {
         }
     }
 
-    /// The next batch, if it is the one that has to come.
-    fn check(&self, hashed: Hashed) -> Result<FoundBatch, &'static str> {
-        follows(&hashed, &self.end)?;
+    /// Returns the batch if it continues the hash chain.
+    fn check(&self, hashed: HashedBatch) -> Result<FoundBatch, &'static str> {
+        check_link(&hashed, &self.end)?;
         Ok(hashed.found)
     }
 
-    fn accept(&mut self, found: &FoundBatch, segment: u64) {
+    fn advance(&mut self, found: &FoundBatch, segment: u64) {
         let header = &found.header;
         self.durable = self.durable.max(header.durable);
         self.closed = header.closed;
@@ -273,8 +294,9 @@ impl SegmentWalk {
         };
     }
 
-    /// What follows a closing batch: the mark, which may be unfinished, and nothing else.
-    fn end_mark(
+    /// Checks what follows a closing batch: the close mark, which a crash may have left unfinished,
+    /// and nothing else.
+    fn check_close_mark(
         &mut self,
         bytes: &[u8],
         offset: usize,
@@ -286,26 +308,28 @@ impl SegmentWalk {
         let mark = close_mark(&self.end.hash, segment);
         let whole: Vec<u8> = std::iter::repeat_n(0, padding).chain(mark).collect();
         if rest == whole {
-            // The mark was written after the batch was on the disk.
-            self.marked = true;
+            // The mark was written once the batch was on the disk, so the batch is durable.
+            self.close_mark_seen = true;
             self.durable = self.end.batch;
             self.end.length += whole.len() as u64;
             None
-        } else if is_head && is_unfinished(rest, &whole) {
-            // A crash between the closing batch and its mark.
+        } else if is_head && is_torn_form_of(rest, &whole) {
+            // A crash came between the closing batch and its mark.
             None
         } else {
-            self.marked = true;
+            self.close_mark_seen = true;
             Some((offset, "bytes behind the end of a closed journal"))
         }
     }
 
-    /// Asks bytes that don't count what they know of the journal's end.
-    fn ask(&mut self, bytes: &[u8], seed: u64) {
+    /// Scans bytes behind the valid prefix for batch headers and close marks, to learn how far the
+    /// journal was known to be durable. `segment` is their checksum seed: a header that strayed in
+    /// from another segment does not match.
+    fn scan_for_durable(&mut self, bytes: &[u8], segment: u64) {
         let mut at = 0;
         while at + MAGIC.len() <= bytes.len() {
             if bytes[at] == MAGIC[0]
-                && let Some(header) = BatchHeader::from_bytes(&bytes[at..], seed)
+                && let Some(header) = BatchHeader::from_bytes(&bytes[at..], segment)
             {
                 self.durable = self.durable.max(header.durable);
                 let end = at as u64 + batch::HEADER as u64 + header.body_length();
@@ -313,13 +337,18 @@ impl SegmentWalk {
             }
             at += 1;
         }
-        // The mark stands at the very end, or, in a file that something was added to, before.
+        // The close mark is usually at the very end. If something was appended to the file, it lies
+        // further ahead.
         let marks = (0..bytes.len().saturating_sub(CLOSE_MARK - 1)).rev();
-        self.marked |=
-            marks.filter(|at| bytes[*at] == b'S').any(|at| is_close_mark(&bytes[at..], seed));
+        self.close_mark_seen |=
+            marks.filter(|at| bytes[*at] == b'S').any(|at| is_close_mark(&bytes[at..], segment));
     }
 
-    fn judge(self, layout: &Layout, stop: Option<ReadStop>) -> Result<ReadOutcome, JournalError> {
+    fn into_outcome(
+        self,
+        layout: &Layout,
+        stop: Option<ReadStop>,
+    ) -> Result<ReadOutcome, JournalError> {
         let mut torn = match stop {
             None => None,
             Some(ReadStop { segment, offset, what }) => {
@@ -333,7 +362,7 @@ impl SegmentWalk {
             let what = "an unreadable segment header";
             torn = Some(Torn { file: name.clone(), offset: 0, what });
         }
-        let known = self.closed || self.marked || self.durable > self.end.batch;
+        let known = self.closed || self.close_mark_seen || self.durable > self.end.batch;
         if let Some(Torn { file, offset, what }) = &torn
             && (known || cfg!(planted = "torn_tail_is_damage"))
             && cfg!(not(planted = "damage_is_a_torn_tail"))
@@ -341,7 +370,7 @@ impl SegmentWalk {
             return Err(damaged(file, *offset, (*what).to_owned()));
         }
         if self.durable > self.end.batch {
-            // Nothing is torn, and yet something is missing: its end was cut off between batches.
+            // No batch is torn, but the file was cut between two batches, below a durable one.
             let file = layout.head().map_or_else(String::new, |head| head.name.clone());
             let what = format!("batch {} was on the disk, and is missing", self.durable);
             return Err(damaged(&file, self.end.length, what));

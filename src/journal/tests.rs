@@ -20,7 +20,7 @@ use crate::journal::writer::{JournalWriter, ResumePoint};
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
-/// Every level is product 7 in warehouse 3.
+/// Names for the encoder: every level is product 7 in warehouse 3.
 struct SomeNames;
 
 impl Names for SomeNames {
@@ -49,59 +49,59 @@ fn id(slot: u32) -> ReservationId {
     ReservationId::new(Timestamp::from_millis(1_700_000_000_000), slot, u64::MAX)
 }
 
-/// What a busy shop writes most: a reserve, and the confirm of one.
+/// The two records that a busy shop writes most: a reserve, and the confirm of a hold.
 fn plain(number: u32) -> [PlainEntry; 2] {
     let at = Timestamp::from_millis(1_700_000_000_000 + u64::from(number) / 1_000);
     let expiry = at.saturating_add(Duration::from_secs(900));
     [AdjustmentType::Reserved, AdjustmentType::Sold].map(|movement| {
-        let step = PlainEntry::new(movement, at, LevelIndex(number % 10_000), 1 + number % 5);
-        step.reservation(id(number % 50_000)).expires_at(expiry)
+        let entry = PlainEntry::new(movement, at, LevelIndex(number % 10_000), 1 + number % 5);
+        entry.reservation(id(number % 50_000)).expires_at(expiry)
     })
 }
 
 fn long_record() -> RecordBuf {
-    let mut steps = RecordBuf::default();
-    steps.header.at = Timestamp::from_millis(1_700_000_000_123);
-    steps.header.reservation = Some(id(4));
-    steps.header.owner = Some(Owner([9; 16]));
-    steps.header.expires_at = Some(Timestamp::from_millis(1_700_000_060_123));
-    steps.header.retaken_from = Some(id(5));
-    steps.line(
+    let mut record = RecordBuf::default();
+    record.header.at = Timestamp::from_millis(1_700_000_000_123);
+    record.header.reservation = Some(id(4));
+    record.header.owner = Some(Owner([9; 16]));
+    record.header.expires_at = Some(Timestamp::from_millis(1_700_000_060_123));
+    record.header.retaken_from = Some(id(5));
+    record.line(
         AdjustmentType::TransferredOut,
         Subject::Level(LevelIndex(1)),
         4,
         Some(WarehouseIndex(0)),
     );
-    steps.line(AdjustmentType::TransferredIn, Subject::Level(LevelIndex(2)), 4, None);
-    steps.note("reason", "rebalance");
-    steps.expired = true;
-    steps.key = Some(KeyMark {
+    record.line(AdjustmentType::TransferredIn, Subject::Level(LevelIndex(2)), 4, None);
+    record.note("reason", "rebalance");
+    record.expired = true;
+    record.key = Some(KeyMark {
         key: ShortBytes::new(b"order-1").expect("short"),
         fingerprint: u128::MAX - 1,
         answer: ShortBytes::new(&[1, 2]).expect("short"),
     });
-    steps
+    record
 }
 
 fn opening() -> RecordBuf {
-    let mut steps = RecordBuf::default();
-    steps.line(EventType::LevelOpened, Subject::Level(LevelIndex(1)), 0, None);
-    steps.note("a", "fact");
-    steps
+    let mut record = RecordBuf::default();
+    record.line(EventType::LevelOpened, Subject::Level(LevelIndex(1)), 0, None);
+    record.note("a", "fact");
+    record
 }
 
 #[test]
 fn a_plain_reserve_or_confirm_takes_at_most_40_bytes() {
     for (number, level) in [(1, 0), (49_999, u32::MAX)] {
-        for step in plain(number) {
-            let step =
-                PlainEntry::new(AdjustmentType::Reserved, step.at(), LevelIndex(level), 1 << 30)
+        for entry in plain(number) {
+            let entry =
+                PlainEntry::new(AdjustmentType::Reserved, entry.at(), LevelIndex(level), 1 << 30)
                     .reservation(id(u32::MAX))
-                    .expires_at(step.at().saturating_add(Duration::from_secs(86_400)));
+                    .expires_at(entry.at().saturating_add(Duration::from_secs(86_400)));
             let mut encoder = encoder();
             encoder.put(&Record::Plain(plain(0)[0]), &SomeNames);
             let before = encoder.len();
-            encoder.put(&Record::Plain(step), &SomeNames);
+            encoder.put(&Record::Plain(entry), &SomeNames);
             let bytes = encoder.len() - before;
             assert!(bytes <= 40, "{bytes} bytes");
         }
@@ -110,23 +110,24 @@ fn a_plain_reserve_or_confirm_takes_at_most_40_bytes() {
 
 #[test]
 fn what_was_encoded_is_decoded() {
-    let step = plain(3)[0].owner(Some(Owner([0; 16])));
-    let returned = PlainEntry::new(AdjustmentType::Returned, step.at(), LevelIndex(0), 1).expired();
+    let entry = plain(3)[0].owner(Some(Owner([0; 16])));
+    let returned =
+        PlainEntry::new(AdjustmentType::Returned, entry.at(), LevelIndex(0), 1).expired();
     let mut encoder = encoder();
-    encoder.put(&Record::Plain(step), &SomeNames);
+    encoder.put(&Record::Plain(entry), &SomeNames);
     encoder.put(&Record::Buffered(Box::new(long_record())), &SomeNames);
     encoder.put(&Record::Plain(returned), &SomeNames);
     encoder.put(&Record::Buffered(Box::new(opening())), &SomeNames);
     assert_eq!((encoder.record_count, encoder.entry_count), (4, 5));
 
     let mut decoder = Decoder::new(&encoder.records, &encoder.notes, encoder.base);
-    for expected in [step, returned] {
+    for expected in [entry, returned] {
         match decoder.next() {
             Ok(Some(Decoded::Plain(read))) => assert_eq!(read, expected),
             other => panic!("{other:?}"),
         }
         let Ok(Some(Decoded::Record(long))) = decoder.next() else { panic!("a long record") };
-        let written = if expected == step { long_record() } else { opening() };
+        let written = if expected == entry { long_record() } else { opening() };
         assert_eq!(long.steps.header, written.header);
         assert_eq!(long.steps.lines, written.lines);
         assert_eq!(long.steps.metadata, written.metadata);
@@ -178,9 +179,9 @@ fn how_fast_the_journal_is() {
         opened_at: Timestamp::default(),
     };
     let mut journal = JournalWriter::open(disk, progress, u64::MAX, from).expect("a new journal");
-    let steps = |batch: u32| (0..BATCH / 2).flat_map(move |n| plain(batch * BATCH / 2 + n));
+    let entries = |batch: u32| (0..BATCH / 2).flat_map(move |n| plain(batch * BATCH / 2 + n));
     let batches: Vec<Vec<Record>> =
-        (0..64).map(|batch| steps(batch).map(Record::Plain).collect()).collect();
+        (0..64).map(|batch| entries(batch).map(Record::Plain).collect()).collect();
     let mut encoder = encoder();
     for round in 0..5 {
         let began = Instant::now();
@@ -203,7 +204,11 @@ fn how_fast_the_journal_is() {
         let (encode, take, all) = (a_record(encoded), a_record(taken), a_record(written));
         std::io::Write::write_all(
             &mut std::io::stderr(),
-            format!("round {round}: {bytes:.1} bytes, encode {encode:.1} ns, with checksum and chain {take:.1} ns, with a memory disk {all:.1} ns a record\n").as_bytes(),
+            format!(
+                "round {round}: {bytes:.1} bytes, encode {encode:.1} ns, with checksum and chain \
+                 {take:.1} ns, with a memory disk {all:.1} ns a record\n"
+            )
+            .as_bytes(),
         )
         .expect("a terminal");
     }

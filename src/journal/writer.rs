@@ -1,9 +1,14 @@
-//! The journal's writing end, in the hands of the audit writer's thread.
+//! The journal's writer: appends to the write-ahead log. The audit writer's thread owns it.
 //!
-//! What was written and is not known to be on the disk stays in memory too. When the disk fails, in
-//! an append or in a sync, the segment is given up, and all of that is written again into a fresh
-//! one, which names the last batch that can be trusted. The same happens at each opening, with what
-//! was found beyond the last point that was known to be durable.
+//! Batches that are not known to be on the disk stay in memory, too. If an append or a sync fails,
+//! the writer abandons the segment, because nobody knows which of its bytes are on the disk. It
+//! writes all those batches again into a new segment, which names the last durable batch as its
+//! base. Each opening does the same with the batches that it found behind the last point known to
+//! be durable.
+//!
+//! A failed sync is never tried again on the same file. The operating system may have dropped the
+//! dirty pages and report success the next time; see Rebello et al., "Can Applications Recover from
+//! fsync Failures?" (USENIX ATC 2020).
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -27,64 +32,66 @@ use crate::journal::group_commit::SyncState;
 use crate::journal::layout::orphans;
 use crate::journal::storage::{Storage, StorageFile};
 
-/// A batch is sealed at the first record that brings its body to this length: a reader holds one
-/// batch at a time in its caches, and a torn one loses no more than this.
-const FULL_BATCH: usize = 1 << 20;
-/// With more than this not on the disk, the writer asks for a sync; with four times as much, it waits.
-const MUCH_UNSYNCED: usize = 16 << 20;
-/// Bodies whose room is kept for later ones.
-const SPARE: usize = 8;
+/// A batch is sealed at the first record that brings its body to this many bytes. A reader keeps
+/// one batch at a time in its caches, and a torn batch loses no more than this.
+const BATCH_BYTES_TARGET: usize = 1 << 20;
+/// With more unsynced bytes than this, the writer asks for a sync. With four times as many, it
+/// waits for the disk: that is the back-pressure of the journal.
+const UNSYNCED_BYTES_SOFT_MAX: usize = 16 << 20;
+/// How many buffers of synced batches are kept for reuse.
+const FREE_BUFFERS_MAX: usize = 8;
 
-/// Where a journal goes on, and in which segments.
+/// Where an opened journal is continued.
 pub(crate) struct ResumePoint {
-    /// Kept until the journal is closed.
+    /// The storage's lock, held until the journal is closed.
     pub(crate) lock: Arc<dyn Any + Send + Sync>,
     pub(crate) journal: u128,
     pub(crate) opening: u64,
-    /// The highest number that any segment has.
+    /// The highest number of any segment, readable or not.
     pub(crate) newest_segment: u64,
-    /// The last point that is known to be on the disk.
+    /// The last point known to be durable. The new segment continues from here.
     pub(crate) trusted: Point,
-    /// What was found beyond it: to be written again.
+    /// The valid batches behind `trusted`: header and body. They are written again.
     pub(crate) found: Vec<(BatchHeader, Vec<u8>)>,
     pub(crate) opened_at: Timestamp,
 }
 
-/// A batch that may not be on the disk yet.
+/// A sealed batch that is not known to be durable.
 struct UnsyncedBatch {
     header: BatchHeader,
-    /// As it was written: header and body.
+    /// Header and body, as they are written.
     bytes: Vec<u8>,
-    /// Where it lies; meaningless before it was written.
+    /// The end of the batch. Segment and length mean nothing until it is written.
     point: Point,
 }
 
-/// The journal's writing end.
+/// The journal's writer.
 pub(crate) struct JournalWriter {
     storage: Arc<dyn Storage>,
     progress: Arc<SyncState>,
-    /// `None`: the last one can't be trusted.
+    /// The current segment. `None` after a failure: the last one must be abandoned.
     file: Option<Arc<dyn StorageFile>>,
     lock: Option<Arc<dyn Any + Send + Sync>>,
     segment: SegmentHeader,
     newest_segment: u64,
     segment_bytes: u64,
-    /// The end of what was sealed, and of what was written into the present segment.
+    /// The ends of the last sealed batch, and of the last batch in the current segment.
     sealed: Point,
     written: Point,
-    /// The end of what is known to be on the disk.
+    /// The last point known to be durable.
     trusted: Point,
     unsynced: VecDeque<UnsyncedBatch>,
-    /// How many of `unsynced` are in the present segment.
+    /// How many batches of `unsynced` are already in the current segment.
     unsynced_written: usize,
     unsynced_bytes: usize,
-    spare: Vec<Vec<u8>>,
+    free_buffers: Vec<Vec<u8>>,
     encoder: Encoder,
     closed: bool,
 }
 
 impl JournalWriter {
-    /// Begins a fresh segment, and returns once it, what was found, and its name are on the disk.
+    /// Starts a new segment. Waits for the disk: returns once the segment, the batches of
+    /// `from.found` in it, and its name are durable.
     pub(crate) fn open(
         storage: Arc<dyn Storage>,
         progress: Arc<SyncState>,
@@ -112,28 +119,28 @@ impl JournalWriter {
             unsynced: VecDeque::new(),
             unsynced_written: 0,
             unsynced_bytes: 0,
-            spare: Vec::new(),
+            free_buffers: Vec::new(),
             encoder: Encoder::new(salts),
             closed: false,
         };
         for (header, body) in from.found {
-            journal.enqueue_found(header, &body);
+            journal.enqueue_recovered(header, &body);
         }
         for name in journal.storage.list()? {
-            // What an attempt left that came to nothing.
+            // An earlier attempt failed before it could give the segment its name.
             if name.strip_suffix(UNFINISHED).and_then(segment::number_of).is_some() {
                 journal.storage.remove(&name)?;
             }
         }
-        journal.start_afresh()?;
-        journal.clear_given_up();
+        journal.start_new_segment()?;
+        journal.remove_orphans();
         Ok(journal)
     }
 
-    /// Makes a batch of what was encoded.
+    /// Seals the encoded records as a batch.
     fn seal(&mut self, closed: bool) {
         let encoder = &self.encoder;
-        let mut bytes = self.spare.pop().unwrap_or_default();
+        let mut bytes = self.free_buffers.pop().unwrap_or_default();
         bytes.resize(batch::HEADER, 0);
         bytes.extend_from_slice(&encoder.records);
         bytes.extend_from_slice(&encoder.notes);
@@ -155,7 +162,7 @@ impl JournalWriter {
         self.enqueue(header, bytes);
     }
 
-    fn enqueue_found(&mut self, header: BatchHeader, body: &[u8]) {
+    fn enqueue_recovered(&mut self, header: BatchHeader, body: &[u8]) {
         let mut bytes = vec![0; batch::HEADER];
         bytes.extend_from_slice(body);
         self.enqueue(header, bytes);
@@ -182,16 +189,16 @@ impl JournalWriter {
             else {
                 return Err(io::Error::other("no segment is open"));
             };
-            batch.place(self.segment.number, self.written.length);
+            batch.set_place(self.segment.number, self.written.length);
             file.append(&batch.bytes)?;
             self.written = batch.point;
             self.unsynced_written += 1;
         }
-        self.progress.wrote(self.written);
+        self.progress.note_written(self.written);
         Ok(())
     }
 
-    /// Goes on in the next segment, without waiting for the disk.
+    /// Starts the next segment, without waiting for the disk.
     fn rotate(&mut self) -> io::Result<()> {
         let header = SegmentHeader {
             number: self.newest_segment + 1,
@@ -202,17 +209,18 @@ impl JournalWriter {
         let file = self.storage.create(&segment::name_of(header.number))?;
         self.newest_segment = header.number;
         file.append(&header.to_bytes())?;
-        self.progress.add(header.number, Arc::clone(&file));
+        self.progress.add_file(header.number, Arc::clone(&file));
         (self.segment, self.file) = (header, Some(file));
         (self.written.segment, self.written.length) = (header.number, segment::HEADER as u64);
         Ok(())
     }
 
-    /// Gives up what is not trusted, and writes it again into a fresh segment. That gets its name once
-    /// all of it is on the disk, so that a crash here leaves either the old state or the new one.
-    fn start_afresh(&mut self) -> io::Result<()> {
-        self.check_what_is_continued()?;
-        // Even one that failed early may have left a file.
+    /// Abandons all that is not durable in the current segment, and writes it again into a new one.
+    /// The new segment gets its name once all its bytes are on the disk, so a crash in here leaves
+    /// either the old state or the new one.
+    fn start_new_segment(&mut self) -> io::Result<()> {
+        self.check_base_segment()?;
+        // A failed attempt may have left a file, so no number is used twice.
         self.newest_segment += 1;
         let header = SegmentHeader {
             number: self.newest_segment,
@@ -222,11 +230,11 @@ impl JournalWriter {
         };
         let name = segment::name_of(header.number);
         let unfinished = format!("{name}{UNFINISHED}");
-        let (file, length) = match self.write_afresh(&unfinished, header) {
+        let (file, length) = match self.write_new_segment(&unfinished, header) {
             Ok(written) => written,
             Err(error) => {
-                // A full disk must not fill up further with each attempt. What can't be removed now is
-                // removed at the next opening.
+                // Repeated attempts must not fill up a full disk. If the file can't be removed now,
+                // the next opening removes it.
                 let _ = self.storage.remove(&unfinished);
                 return Err(error);
             }
@@ -234,18 +242,18 @@ impl JournalWriter {
         self.storage.rename(&unfinished, &name)?;
         self.storage.sync_directory()?;
         self.written = Point { segment: header.number, length, ..self.sealed };
-        self.progress.begin(Arc::clone(&file), self.written);
+        self.progress.restart_with(Arc::clone(&file), self.written);
         (self.segment, self.file) = (header, Some(file));
         self.trusted = self.written;
         self.unsynced_written = self.unsynced.len();
-        self.let_go_of_durable();
+        self.drop_durable();
         Ok(())
     }
 
-    /// Whether the segment that a fresh one will name is still there: where somebody has taken the
-    /// directory away and put an empty one in its place, a journal that goes on there could never be
-    /// read.
-    fn check_what_is_continued(&self) -> io::Result<()> {
+    /// Checks that the segment that a new one would continue from is still there. Somebody may have
+    /// removed the directory and put an empty one in its place. A journal that is continued there
+    /// could never be read.
+    fn check_base_segment(&self) -> io::Result<()> {
         let segment = self.trusted.segment;
         if segment > 0 && self.storage.read(&segment::name_of(segment), 0, 1)?.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -253,8 +261,8 @@ impl JournalWriter {
         Ok(())
     }
 
-    /// Writes a fresh segment and syncs it; returns the file and its length.
-    fn write_afresh(
+    /// Writes a new segment and syncs it. Returns the file and its length.
+    fn write_new_segment(
         &mut self,
         name: &str,
         header: SegmentHeader,
@@ -263,7 +271,7 @@ impl JournalWriter {
         file.append(&header.to_bytes())?;
         let mut length = segment::HEADER as u64;
         for batch in &mut self.unsynced {
-            batch.place(header.number, length);
+            batch.set_place(header.number, length);
             file.append(&batch.bytes)?;
             length = batch.point.length;
         }
@@ -271,8 +279,8 @@ impl JournalWriter {
         Ok((file, length))
     }
 
-    /// Forgets what has reached the disk.
-    fn let_go_of_durable(&mut self) {
+    /// Drops the batches that are now durable, and keeps some of their buffers for reuse.
+    fn drop_durable(&mut self) {
         let durable = self.progress.durable();
         while self.unsynced_written > 0
             && self.unsynced.front().is_some_and(|batch| batch.header.number <= durable)
@@ -281,18 +289,18 @@ impl JournalWriter {
             self.unsynced_written -= 1;
             self.unsynced_bytes -= batch.bytes.len();
             self.trusted = batch.point;
-            if self.spare.len() < SPARE {
+            if self.free_buffers.len() < FREE_BUFFERS_MAX {
                 let mut bytes = batch.bytes;
                 bytes.clear();
-                self.spare.push(bytes);
+                self.free_buffers.push(bytes);
             }
         }
     }
 
-    /// Once all is on the disk, a closing batch; once that is, the mark.
+    /// Syncs everything, then writes and syncs a closing batch, then the close mark.
     fn try_close(&mut self) -> io::Result<()> {
         self.write()?;
-        // Who finds the closing batch may take it that all before is on the disk.
+        // The closing batch says that all batches before it are durable. So sync them first.
         #[cfg(not(planted = "closed_before_synced"))]
         self.sync_now()?;
         self.encoder.base = self.segment.created_at;
@@ -305,14 +313,15 @@ impl JournalWriter {
         mark.extend_from_slice(&close_mark(&self.written.hash, self.segment.number));
         file.append(&mark)?;
         file.sync()?;
-        self.clear_given_up();
+        self.remove_orphans();
         Ok(())
     }
 
-    /// Takes away what crashes and failing disks have left, so that every byte that there is counts. Not
-    /// while the disk fails: subscribers and copies may be reading there.
-    fn clear_given_up(&self) {
-        // What can't be taken away now, the next opening takes.
+    /// Removes torn tails and abandoned segments that crashes and disk failures left, so that every
+    /// byte in the directory is part of the journal. Not called while the disk fails: subscribers
+    /// and backups may still read those files.
+    fn remove_orphans(&self) {
+        // On failure they stay. They do not count, and the next opening tries again.
         let _ = orphans::clear(&*self.storage);
     }
 }
@@ -329,7 +338,7 @@ impl DurableSink for JournalWriter {
     fn take(&mut self, records: &[Record], names: &dyn Names) {
         for record in records {
             self.encoder.put(record, names);
-            if self.encoder.len() >= FULL_BATCH {
+            if self.encoder.len() >= BATCH_BYTES_TARGET {
                 self.seal(false);
             }
         }
@@ -345,18 +354,18 @@ impl DurableSink for JournalWriter {
         if self.progress.failure().is_some() {
             self.file = None;
         }
-        self.let_go_of_durable();
+        self.drop_durable();
         if self.file.is_none() {
-            return self.start_afresh().map(|()| WriteOutcome::StartedOver);
+            return self.start_new_segment().map(|()| WriteOutcome::StartedOver);
         }
         let written = self.write_unsynced();
         if written.is_err() {
-            // Nobody knows how much of it is there.
+            // The append may have written any part of the batch.
             self.file = None;
-        } else if self.unsynced_bytes > 4 * MUCH_UNSYNCED {
+        } else if self.unsynced_bytes > 4 * UNSYNCED_BYTES_SOFT_MAX {
             self.progress.wait_for(self.written.batch);
-        } else if self.unsynced_bytes > MUCH_UNSYNCED {
-            self.progress.hurry();
+        } else if self.unsynced_bytes > UNSYNCED_BYTES_SOFT_MAX {
+            self.progress.request_sync();
         }
         written.map(|()| WriteOutcome::Appended)
     }
@@ -365,10 +374,15 @@ impl DurableSink for JournalWriter {
         !self.closed && (self.file.is_none() || self.progress.failure().is_some())
     }
 
-    // Whoever asks wants all that was written to lie in segments that nobody writes any more.
+    // A redaction asks for a rotation before it replaces files of segments. After it, all written
+    // batches are in segments that nobody appends to any more.
     fn rotate_if_asked(&mut self) -> io::Result<()> {
         let has_batches = self.written.length > segment::HEADER as u64;
-        if self.closed || self.file.is_none() || !self.progress.take_wish() || !has_batches {
+        if self.closed
+            || self.file.is_none()
+            || !self.progress.take_rotation_request()
+            || !has_batches
+        {
             return Ok(());
         }
         if cfg!(planted = "erased_without_rotation") {
@@ -376,7 +390,7 @@ impl DurableSink for JournalWriter {
         }
         let rotated = self.rotate();
         if rotated.is_err() {
-            // What it left behind is in the way.
+            // The failed attempt may have left a file of that name.
             self.file = None;
         }
         rotated
@@ -403,8 +417,8 @@ impl DurableSink for JournalWriter {
 }
 
 impl UnsyncedBatch {
-    /// Readies the batch for its place: at `offset` of a segment.
-    fn place(&mut self, segment: u64, offset: u64) {
+    /// Sets the place of the batch, at `offset` of a segment, and the header bytes for it.
+    fn set_place(&mut self, segment: u64, offset: u64) {
         self.bytes[..batch::HEADER].copy_from_slice(&self.header.to_bytes(segment));
         self.point.segment = segment;
         self.point.length = offset + self.bytes.len() as u64;
@@ -413,7 +427,7 @@ impl UnsyncedBatch {
 
 impl Drop for JournalWriter {
     fn drop(&mut self) {
-        // Without a `close` this is as good as a crash.
+        // Without a `close` before, the journal ends as after a crash.
         self.progress.end();
     }
 }

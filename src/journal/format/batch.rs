@@ -1,32 +1,37 @@
-//! A batch: the records that one turn of the writer wrote, under one header.
+//! A batch: the records that the writer writes together, under one checksum and one link of the
+//! hash chain.
 //!
 //! ```text
 //!  | header, 104 bytes | records | notes |
 //! ```
 //!
-//! The header has a checksum of its own, so that a torn body is told from a torn header, and the
-//! next batch is found behind a body that can't be read. The chain hash covers the batch before, the
-//! header's numbers and the records, but not the notes: of those the records bear salted hashes.
+//! The header has a checksum of its own. So a torn body is told from a torn header, and the next
+//! batch is found behind a body that can't be read.
+//!
+//! The chain hash covers the hash of the batch before, the records, and of the header the numbers
+//! that say what the batch is: batch, first entry, counts, base time, closing flag. It does not
+//! cover the notes, whose text must be erasable: the records bear salted hashes of them. Nor does
+//! it cover the checksum of the body, which a redaction changes.
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::base::clock::Timestamp;
 use crate::journal::format::bytes::Cursor;
 
-/// What a batch begins with.
+/// The magic bytes at the start of a batch.
 pub(crate) const MAGIC: [u8; 4] = *b"SKB\x01";
-/// Bytes of a header.
+/// Bytes of a batch header.
 pub(crate) const HEADER: usize = 104;
-/// The flag of the batch that ends a journal in good order.
+/// The flag of a closing batch, the last one of a journal that was closed.
 const CLOSED: u16 = 1;
 
-/// A hash of the chain.
+/// A hash of the chain (BLAKE3).
 pub(crate) type Hash = [u8; 32];
-/// What the first batch of a journal comes after.
+/// The chain hash before the first batch of a journal.
 pub(crate) const NO_HASH: Hash = [0; 32];
 
-/// Whether a journal can have come so far in batches, entries, segments or openings. None will: but bytes that
-/// say so must not make what is added to them overflow.
+/// Whether a counter read from disk is below 2^62. No real journal has so many batches, entries,
+/// segments or openings. The bound ensures that arithmetic on hostile bytes cannot overflow.
 pub(crate) fn is_possible(number: u64) -> bool {
     number < 1 << 62
 }
@@ -34,32 +39,32 @@ pub(crate) fn is_possible(number: u64) -> bool {
 /// A batch's header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BatchHeader {
-    /// Bytes of records.
+    /// Bytes of the records part.
     pub(crate) records_length: u32,
-    /// Bytes of notes.
+    /// Bytes of the notes part.
     pub(crate) notes_length: u32,
-    /// Entries, and so sequence numbers.
+    /// How many entries the records hold. Each takes one sequence number.
     pub(crate) entries: u32,
     pub(crate) records: u32,
-    /// The journal ends here, in good order.
+    /// A closing batch: the journal ends here, and was closed.
     pub(crate) closed: bool,
-    /// 1 for the journal's first batch, without gaps.
+    /// The number of the batch: 1 for the journal's first, then without gaps.
     pub(crate) number: u64,
-    /// The first entry's sequence number; of an empty batch, the next one's.
+    /// The sequence number of the first entry; in an empty batch, that of the next entry to come.
     pub(crate) first_sequence: u64,
-    /// The newest batch that was known to be on the disk when this one was written.
+    /// The newest batch that was known to be durable when this one was written.
     pub(crate) durable: u64,
-    /// What the records' times are differences from.
+    /// The base time: the records store their times as differences from it.
     pub(crate) base: Timestamp,
-    /// The checksum of the body.
+    /// The checksum of the body: records and notes.
     pub(crate) body_sum: u64,
-    /// The chain, up to and with this batch.
+    /// The chain hash up to this batch, this batch included.
     pub(crate) hash: Hash,
 }
 
 impl BatchHeader {
-    /// The header's bytes. `seed` is the number of the segment, so that a batch which strays into
-    /// another segment is none.
+    /// The header's bytes. `seed` is the number of the segment. It seeds the checksum, so a batch
+    /// that strays into another segment is not valid there.
     pub(crate) fn to_bytes(self, seed: u64) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         let mut place = 0;
@@ -85,7 +90,7 @@ impl BatchHeader {
         bytes
     }
 
-    /// The header that `bytes` begin with, if they begin with one.
+    /// The header that `bytes` begin with; `None` if they do not begin with a valid one.
     pub(crate) fn from_bytes(bytes: &[u8], seed: u64) -> Option<Self> {
         let (bytes, _) = bytes.split_first_chunk::<HEADER>()?;
         let mut cursor = Cursor::new(bytes);
@@ -115,23 +120,23 @@ impl BatchHeader {
         (sound && flags <= CLOSED && unused == 0 && possible).then_some(header)
     }
 
-    /// The length of the body.
+    /// Bytes of the body.
     pub(crate) fn body_length(&self) -> u64 {
         u64::from(self.records_length) + u64::from(self.notes_length)
     }
 
-    /// The sequence number after the last entry.
+    /// The sequence number after the last entry of the batch.
     pub(crate) fn end(&self) -> u64 {
         self.first_sequence + u64::from(self.entries)
     }
 
-    /// The chain's hash up to and with this batch, after `before`. The records are hashed by
-    /// themselves first, so that a verification can hash many batches at once.
+    /// The chain hash of this batch, whose predecessor has the hash `before`. The records are
+    /// hashed on their own first, so that a verification can hash many batches in parallel.
     pub(crate) fn chain(&self, before: &Hash, records: &[u8]) -> Hash {
         self.chain_of(before, &records_hash(records))
     }
 
-    /// As [`chain`](Self::chain), for records whose own hash is known.
+    /// As [`chain`](Self::chain), with the hash of the records computed before.
     pub(crate) fn chain_of(&self, before: &Hash, records: &Hash) -> Hash {
         let mut hasher = blake3::Hasher::new();
         hasher.update(before);
@@ -146,12 +151,12 @@ impl BatchHeader {
     }
 }
 
-/// The hash of a batch's records by themselves.
+/// The hash of the records of a batch alone.
 pub(crate) fn records_hash(records: &[u8]) -> Hash {
     *blake3::hash(records).as_bytes()
 }
 
-/// The checksum of a body.
+/// The checksum of a body (XXH3, 64 bits).
 pub(crate) fn body_sum(body: &[u8]) -> u64 {
     xxh3_64(body)
 }

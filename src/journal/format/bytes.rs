@@ -1,9 +1,10 @@
-//! Numbers as bytes: fixed ones in little-endian order, and short ones for what is mostly small.
+//! Numbers as bytes: fixed-width integers in little-endian order, and varints for values that are
+//! mostly small.
 //!
-//! A *varint* has seven bits a byte, the lowest first; the top bit says that more follow. A signed
-//! number is *zigzagged* before: 0, -1, 1, -2 become 0, 1, 2, 3.
+//! A *varint* (LEB128) has seven bits a byte, lowest bits first. The top bit of a byte says that
+//! another byte follows. A signed number is *zigzag-encoded* first: 0, -1, 1, -2 become 0, 1, 2, 3.
 
-/// The longest varint of 64 bits.
+/// The most bytes that a varint of 64 bits takes.
 pub(crate) const VARINT_MAX: usize = 10;
 
 /// Appends `value` as a varint.
@@ -16,15 +17,15 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// Appends the difference `value - base`.
+/// Appends the difference `value - base`, zigzag-encoded, as a varint.
 #[inline]
 pub(crate) fn put_difference(out: &mut Vec<u8>, value: u64, base: u64) {
     let difference = value.wrapping_sub(base).cast_signed();
     put_varint(out, (difference << 1 ^ difference >> 63).cast_unsigned());
 }
 
-/// Reads what was put, from the front. Every method gives `None` where the bytes end too early or
-/// don't spell what is asked for; nothing panics, whatever the bytes are.
+/// Reads encoded bytes from the front. Every method returns `None` if the bytes end too early, or
+/// do not encode the value that was asked for. No method panics, whatever the bytes are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor<'a> {
     rest: &'a [u8],
@@ -87,7 +88,7 @@ impl<'a> Cursor<'a> {
         let mut value = 0;
         for (place, byte) in self.rest.iter().enumerate().take(VARINT_MAX) {
             let bits = u64::from(byte & 0x7f);
-            // The tenth byte has room for one bit only.
+            // The tenth byte may hold only the highest of the 64 bits.
             if place == VARINT_MAX - 1 && bits > 1 {
                 return None;
             }
@@ -100,13 +101,13 @@ impl<'a> Cursor<'a> {
         None
     }
 
-    /// A varint that has to fit into 32 bits.
+    /// A varint whose value must fit into 32 bits.
     #[inline]
     pub(crate) fn varint32(&mut self) -> Option<u32> {
         u32::try_from(self.varint()?).ok()
     }
 
-    /// A number that was put as its difference from `base`.
+    /// A number that was encoded as its difference from `base`.
     #[inline]
     pub(crate) fn difference(&mut self, base: u64) -> Option<u64> {
         let zigzag = self.varint()?;
@@ -114,7 +115,7 @@ impl<'a> Cursor<'a> {
         Some(base.wrapping_add(difference.cast_unsigned()))
     }
 
-    /// A length, and so many bytes.
+    /// A varint length, and that many bytes.
     pub(crate) fn counted(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.varint()?).ok()?;
         self.take(length)

@@ -1,4 +1,5 @@
-//! From bytes to records: whatever the bytes are, the answer is a record or "these are none".
+//! The decoder of records. Whatever the bytes are, it returns a record or an error; it never
+//! panics.
 
 use crate::audit::entry::{EntryType, EventType};
 use crate::audit::record::{
@@ -11,27 +12,28 @@ use crate::journal::format::notes::{BLOCK_HEAD, ERASED, PRESENT, read_pairs, sal
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
-/// Bytes that are no record, although their checksum says that they were written like this.
+/// Why bytes do not decode to a record, although their checksum says that they were written so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoRecord {
-    /// What can't be.
+    /// What is wrong with them.
     pub(crate) what: &'static str,
 }
 
-/// A record, where it was decoded to.
+/// A decoded record.
 #[derive(Debug)]
 pub(crate) enum Decoded<'a> {
     Plain(PlainEntry),
     Record(&'a DecodedRecord),
 }
 
-/// A long record, in room that is used again for the next one.
+/// A decoded record of several lines, or with more than a plain entry can hold. Its buffers are
+/// reused for the next one.
 #[derive(Debug, Default)]
 pub(crate) struct DecodedRecord {
     pub(crate) steps: RecordBuf,
-    /// Where the level lies that this record opens.
+    /// The place of the level that this record opens.
     pub(crate) place: Option<(WarehouseIndex, ProductIndex)>,
-    /// Its notes were erased.
+    /// Whether its notes were erased by a redaction.
     pub(crate) erased: bool,
 }
 
@@ -39,21 +41,21 @@ impl Decoded<'_> {
     pub(crate) fn entries(&self) -> u64 {
         match self {
             Self::Plain(_) => 1,
-            Self::Record(long) => long.steps.lines.len() as u64,
+            Self::Record(record) => record.steps.lines.len() as u64,
         }
     }
 
     pub(crate) fn at(&self) -> Timestamp {
         match self {
-            Self::Plain(step) => step.at(),
-            Self::Record(long) => long.steps.header.at,
+            Self::Plain(entry) => entry.at(),
+            Self::Record(record) => record.steps.header.at,
         }
     }
 
-    /// The record as the queue knows it.
+    /// The record in the form in which callers queue it.
     pub(crate) fn to_record(&self) -> Record {
         match self {
-            Self::Plain(step) => Record::Plain(*step),
+            Self::Plain(entry) => Record::Plain(*entry),
             Self::Record(DecodedRecord { steps, .. }) => Record::Buffered(Box::new(RecordBuf {
                 header: steps.header,
                 lines: steps.lines.clone(),
@@ -66,13 +68,13 @@ impl Decoded<'_> {
     }
 }
 
-/// Reads the records of one batch, in order.
+/// Decodes the records of one batch, in order.
 #[derive(Debug)]
 pub(crate) struct Decoder<'a> {
     records: Cursor<'a>,
     notes: Cursor<'a>,
     base: u64,
-    long: DecodedRecord,
+    buffered: DecodedRecord,
 }
 
 pub(crate) type DecodeResult<T> = Result<T, NoRecord>;
@@ -91,22 +93,22 @@ impl<T> OrNoRecord<T> for Option<T> {
 pub(crate) const SHORT: &str = "a record ends early";
 
 impl<'a> Decoder<'a> {
-    /// The two parts of a batch's body, and the time that its header bears.
+    /// A decoder of the two parts of a body. `base` is the base time in the batch header.
     pub(crate) fn new(records: &'a [u8], notes: &'a [u8], base: Timestamp) -> Self {
         Self {
             records: Cursor::new(records),
             notes: Cursor::new(notes),
             base: base.as_millis(),
-            long: DecodedRecord::default(),
+            buffered: DecodedRecord::default(),
         }
     }
 
-    /// How many bytes of notes belong to records that are still to come.
+    /// How many bytes of notes belong to records that are not decoded yet.
     pub(crate) fn notes_left(&self) -> usize {
         self.notes.len()
     }
 
-    /// The next record; `Ok(None)` where both parts have come to their end.
+    /// The next record; `Ok(None)` once both parts are read to their end.
     #[inline]
     pub(crate) fn next(&mut self) -> DecodeResult<Option<Decoded<'_>>> {
         let Some(first) = self.records.byte() else {
@@ -120,17 +122,17 @@ impl<'a> Decoder<'a> {
             if first & !(LONG | EXPIRED | KEEP) != 0 {
                 return Err(NoRecord { what: "a record of an unknown kind" });
             }
-            self.long()?;
-            self.long.steps.expired = first & EXPIRED != 0;
-            self.long.steps.keep = first & KEEP != 0;
-            Ok(Some(Decoded::Record(&self.long)))
+            self.buffered()?;
+            self.buffered.steps.expired = first & EXPIRED != 0;
+            self.buffered.steps.keep = first & KEEP != 0;
+            Ok(Some(Decoded::Record(&self.buffered)))
         } else {
-            self.step(first).map(|step| Some(Decoded::Plain(step)))
+            self.plain(first).map(|entry| Some(Decoded::Plain(entry)))
         }
     }
 
     #[inline]
-    fn step(&mut self, first: u8) -> DecodeResult<PlainEntry> {
+    fn plain(&mut self, first: u8) -> DecodeResult<PlainEntry> {
         let records = &mut self.records;
         let code = first & !EXPIRED;
         let entry_type = EntryType::from_code(code).or_no("an entry of an unknown type")?;
@@ -141,31 +143,31 @@ impl<'a> Decoder<'a> {
         let at = moment(records, self.base)?;
         let level = LevelIndex(records.varint32().or_no(SHORT)?);
         let quantity = records.varint32().or_no(SHORT)?;
-        let mut step = PlainEntry::new(entry_type, at, level, quantity);
+        let mut entry = PlainEntry::new(entry_type, at, level, quantity);
         if flags & has::RESERVATION != 0 {
-            step = step.reservation(reservation(records)?);
+            entry = entry.reservation(reservation(records)?);
         }
         if flags & has::OWNER != 0 {
-            step = step.owner(Some(Owner(records.array().or_no(SHORT)?)));
+            entry = entry.owner(Some(Owner(records.array().or_no(SHORT)?)));
         }
         if flags & has::EXPIRY != 0 {
-            step = step.expires_at(moment(records, at.as_millis())?);
+            entry = entry.expires_at(moment(records, at.as_millis())?);
         }
         if first & EXPIRED != 0 {
             if code != EntryType::from(crate::audit::entry::AdjustmentType::Returned).code() {
                 return Err(NoRecord { what: "an expiry that gives nothing back" });
             }
-            step = step.expired();
+            entry = entry.expired();
         }
-        Ok(step)
+        Ok(entry)
     }
 
-    fn long(&mut self) -> DecodeResult<()> {
-        let Self { records, notes, base, long } = self;
-        long.steps.clear();
-        (long.place, long.erased) = (None, false);
+    fn buffered(&mut self) -> DecodeResult<()> {
+        let Self { records, notes, base, buffered } = self;
+        buffered.steps.clear();
+        (buffered.place, buffered.erased) = (None, false);
         let flags = records.byte().or_no(SHORT)?;
-        let header = &mut long.steps.header;
+        let header = &mut buffered.steps.header;
         header.at = moment(records, *base)?;
         if flags & has::RESERVATION != 0 {
             header.reservation = Some(reservation(records)?);
@@ -180,17 +182,19 @@ impl<'a> Decoder<'a> {
             header.retaken_from = Some(reservation(records)?);
         }
         if flags & has::KEY != 0 {
-            long.steps.key = Some(key(records)?);
+            buffered.steps.key = Some(key(records)?);
         }
         if flags & has::FACTS != 0 {
             let text = records.counted().or_no(SHORT)?;
-            read_pairs(text, &mut long.steps.metadata).or_no("facts that are no pairs of text")?;
+            read_pairs(text, &mut buffered.steps.metadata)
+                .or_no("facts that are no pairs of text")?;
         }
         if flags & has::NOTES != 0 {
-            long.erased = block(records, notes, &mut long.steps.metadata)?;
+            buffered.erased = notes_block(records, notes, &mut buffered.steps.metadata)?;
         }
         let count = records.varint().or_no(SHORT)?;
-        // Each line takes two bytes at least, so that no count can ask for more room than its bytes.
+        // Each line takes at least two bytes. So a count above the bytes left is a lie, and is
+        // refused before it costs memory or time.
         if count == 0 || count > records.len() as u64 {
             return Err(NoRecord { what: "a record with a number of lines that can't be" });
         }
@@ -198,9 +202,9 @@ impl<'a> Decoder<'a> {
             let line = line(records, flags & has::OTHERS != 0)?;
             if line.entry_type == EventType::LevelOpened.into() {
                 let warehouse = warehouse(records.varint().or_no(SHORT)?)?;
-                long.place = Some((warehouse, ProductIndex(records.varint32().or_no(SHORT)?)));
+                buffered.place = Some((warehouse, ProductIndex(records.varint32().or_no(SHORT)?)));
             }
-            long.steps.lines.push(line);
+            buffered.steps.lines.push(line);
         }
         Ok(())
     }
@@ -230,8 +234,8 @@ pub(crate) fn key(records: &mut Cursor<'_>) -> DecodeResult<KeyMark> {
     Ok(KeyMark { key, fingerprint, answer })
 }
 
-/// Reads one block of notes; `true` if it was erased.
-fn block(
+/// Reads one block of notes. Returns whether it was erased.
+fn notes_block(
     records: &mut Cursor<'_>,
     notes: &mut Cursor<'_>,
     pairs: &mut Vec<(String, String)>,

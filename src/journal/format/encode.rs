@@ -1,4 +1,4 @@
-//! From records to bytes. `docs/journal-format.md` draws them; `decode` reads them.
+//! The encoder of records. `docs/journal-format.md` draws their bytes, and `decode` reads them.
 
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -10,15 +10,17 @@ use crate::base::clock::Timestamp;
 use crate::journal::format::bytes::{put_difference, put_varint};
 use crate::journal::format::notes::{PRESENT, Pair, SALT, put_pairs, salted_hash};
 
-/// In a record's first byte: a long one. The six low bits are a step's type.
+/// Flag in a record's first byte: a buffered record, not a plain entry. A plain entry has its type
+/// in the six low bits instead.
 pub(crate) const LONG: u8 = 1 << 6;
-/// In a record's first byte: the units came back because nobody ended the hold in time.
+/// Flag in a record's first byte: the units were returned because the hold expired.
 pub(crate) const EXPIRED: u8 = 1 << 7;
 
-/// In a long record's first byte: the reservation keeps its record until all that it sold is shipped.
+/// Flag in a buffered record's first byte: the reservation keeps its record until all the units it
+/// sold are shipped.
 pub(crate) const KEEP: u8 = 1;
 
-/// What a record's second byte says is there.
+/// Flags in a record's second byte: which optional fields follow.
 pub(crate) mod has {
     pub(crate) const RESERVATION: u8 = 1;
     pub(crate) const OWNER: u8 = 1 << 1;
@@ -30,7 +32,7 @@ pub(crate) mod has {
     pub(crate) const OTHERS: u8 = 1 << 7;
 }
 
-/// What a line's two top bits say it is about.
+/// The two top bits of a line's first byte: the subject of the line.
 pub(crate) mod about {
     pub(crate) const NOTHING: u8 = 0;
     pub(crate) const WAREHOUSE: u8 = 1;
@@ -39,17 +41,17 @@ pub(crate) mod about {
     pub(crate) const SHIFT: u32 = 6;
 }
 
-/// The two parts of a batch's body, and what its header says of them.
+/// The body of the batch under construction: its two parts, and the counts for its header.
 pub(crate) struct Encoder {
     pub(crate) records: Vec<u8>,
     pub(crate) notes: Vec<u8>,
     pub(crate) record_count: u32,
     pub(crate) entry_count: u32,
-    /// What all times of the batch are differences from: the first record's.
+    /// The base time, that of the first record. Times are encoded as differences from it.
     pub(crate) base: Timestamp,
-    /// For salts: a generator in the writer's own hands, so that none costs a system call.
+    /// The generator of salts. The writer has one of its own, so that a salt costs no system call.
     salts: StdRng,
-    /// Room for a text before its length is known.
+    /// A buffer for encoded pairs, whose length comes before them.
     text: Vec<u8>,
 }
 
@@ -66,7 +68,7 @@ impl Encoder {
         }
     }
 
-    /// Ready for the next batch.
+    /// Clears the body for the next batch. Keeps the buffers.
     pub(crate) fn clear(&mut self) {
         self.records.clear();
         self.notes.clear();
@@ -77,16 +79,17 @@ impl Encoder {
         self.record_count == 0
     }
 
-    /// How long the body is so far.
+    /// Bytes of the body so far.
     pub(crate) fn len(&self) -> usize {
         self.records.len() + self.notes.len()
     }
 
-    /// Adds a record. `names` knows where a level lies, which the record of its opening must say.
+    /// Appends a record. `names` resolves the place of a level, which the record of the level's
+    /// opening must name.
     pub(crate) fn put(&mut self, record: &Record, names: &dyn Names) {
         let at = match record {
-            Record::Plain(step) => step.at(),
-            Record::Buffered(steps) => steps.header.at,
+            Record::Plain(entry) => entry.at(),
+            Record::Buffered(record) => record.header.at,
         };
         if self.record_count == 0 {
             self.base = at;
@@ -94,24 +97,24 @@ impl Encoder {
         self.record_count += 1;
         self.entry_count += record.entries() as u32;
         match record {
-            Record::Plain(step) => self.put_step(step),
-            Record::Buffered(steps) => self.put_steps(steps, names),
+            Record::Plain(entry) => self.put_plain(entry),
+            Record::Buffered(record) => self.put_buffered(record, names),
         }
     }
 
-    fn put_step(&mut self, step: &PlainEntry) {
+    fn put_plain(&mut self, entry: &PlainEntry) {
         let out = &mut self.records;
         let (reservation, owner, expiry) =
-            (step.get_reservation(), step.get_owner(), step.get_expires_at());
-        out.push(step.code() | if step.is_expiry() { EXPIRED } else { 0 });
+            (entry.get_reservation(), entry.get_owner(), entry.get_expires_at());
+        out.push(entry.code() | if entry.is_expiry() { EXPIRED } else { 0 });
         out.push(
             flag(reservation.is_some(), has::RESERVATION)
                 | flag(owner.is_some(), has::OWNER)
                 | flag(expiry.is_some(), has::EXPIRY),
         );
-        put_difference(out, step.at().as_millis(), self.base.as_millis());
-        put_varint(out, u64::from(step.level().0));
-        put_varint(out, u64::from(step.quantity()));
+        put_difference(out, entry.at().as_millis(), self.base.as_millis());
+        put_varint(out, u64::from(entry.level().0));
+        put_varint(out, u64::from(entry.quantity()));
         if let Some(id) = reservation {
             put_halves(out, id.to_halves());
         }
@@ -119,22 +122,22 @@ impl Encoder {
             out.extend_from_slice(&owner.0);
         }
         if let Some(expiry) = expiry {
-            put_difference(out, expiry.as_millis(), step.at().as_millis());
+            put_difference(out, expiry.as_millis(), entry.at().as_millis());
         }
     }
 
-    fn put_steps(&mut self, steps: &RecordBuf, names: &dyn Names) {
-        let header = &steps.header;
+    fn put_buffered(&mut self, record: &RecordBuf, names: &dyn Names) {
+        let header = &record.header;
         let (facts, notes): (Vec<&Pair>, Vec<&Pair>) =
-            steps.metadata.iter().partition(|(name, _)| is_fact(&steps.lines, name));
-        let others = steps.lines.iter().any(|line| line.other.is_some());
-        self.records.push(LONG | flag(steps.expired, EXPIRED) | flag(steps.keep, KEEP));
+            record.metadata.iter().partition(|(name, _)| is_fact(&record.lines, name));
+        let others = record.lines.iter().any(|line| line.other.is_some());
+        self.records.push(LONG | flag(record.expired, EXPIRED) | flag(record.keep, KEEP));
         self.records.push(
             flag(header.reservation.is_some(), has::RESERVATION)
                 | flag(header.owner.is_some(), has::OWNER)
                 | flag(header.expires_at.is_some(), has::EXPIRY)
                 | flag(header.retaken_from.is_some(), has::RETAKEN_FROM)
-                | flag(steps.key.is_some(), has::KEY)
+                | flag(record.key.is_some(), has::KEY)
                 | flag(!facts.is_empty(), has::FACTS)
                 | flag(!notes.is_empty(), has::NOTES)
                 | flag(others, has::OTHERS),
@@ -153,7 +156,7 @@ impl Encoder {
         if let Some(id) = header.retaken_from {
             put_halves(out, id.to_halves());
         }
-        if let Some(key) = &steps.key {
+        if let Some(key) = &record.key {
             put_key(out, key);
         }
         if !facts.is_empty() {
@@ -163,8 +166,8 @@ impl Encoder {
             self.put_notes(&notes);
         }
         let out = &mut self.records;
-        put_varint(out, steps.lines.len() as u64);
-        steps.lines.iter().for_each(|line| put_line(out, line, others, names));
+        put_varint(out, record.lines.len() as u64);
+        record.lines.iter().for_each(|line| put_line(out, line, others, names));
     }
 
     fn put_facts(&mut self, pairs: &[&Pair]) {
@@ -220,7 +223,8 @@ fn put_line(out: &mut Vec<u8>, line: &EntryLine, others: bool, names: &dyn Names
         put_varint(out, line.other.map_or(0, |other| u64::from(other.0) + 1));
     }
     if line.entry_type == EventType::LevelOpened.into() {
-        // A level's opening is queued after it is open, so that its place is known here.
+        // The record is queued once the level is in the catalog, so its place can be looked up
+        // here.
         let place = match line.subject {
             Subject::Level(handle) => names.level(handle),
             _ => None,

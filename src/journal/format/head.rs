@@ -1,18 +1,22 @@
-//! The end of a journal, for the user to keep elsewhere.
+//! The head of a journal: its end, for the user to keep in another place.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::base::error::error_table;
 
-/// Where a journal ends: its newest entry, and the hash of the chain up to the batch that it ends.
-/// Shown and parsed as the hash, in hexadecimal digits.
+/// The head of a journal: its newest entry, and the chain hash up to the batch that this entry
+/// ends. Keep it in another place, and a later verification proves that the journal up to here was
+/// not rewritten.
+///
+/// `Display` shows the hash alone, as 64 hexadecimal digits. Parse it as a [`HeadHash`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JournalHead {
-    /// The newest entry's sequence number; 0 if there is none.
+    /// The sequence number of the newest entry; 0 if there is none.
     pub sequence: u64,
-    /// The hash of everything up to it.
+    /// The chain hash, which covers every record up to that entry. It covers notes only by their
+    /// salted hashes, so they can be erased.
     pub hash: [u8; 32],
 }
 
@@ -22,7 +26,8 @@ impl fmt::Display for JournalHead {
     }
 }
 
-/// The hash of a [`JournalHead`] alone, as it was noted somewhere.
+/// The hash of a [`JournalHead`], as it was noted in another place. `Display` writes 64 lowercase
+/// hexadecimal digits; `FromStr` also reads uppercase ones.
 ///
 /// ```
 /// use stockade::HeadHash;
@@ -41,7 +46,7 @@ impl fmt::Display for HeadHash {
     }
 }
 
-/// A text that is no hash.
+/// The error of parsing a [`HeadHash`]: the text is not 64 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidHash;
 

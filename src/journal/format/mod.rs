@@ -1,4 +1,4 @@
-//! The bytes of a journal, without the files that they lie in: numbers, batches, records, headers.
+//! The byte format of the journal: varints, batches, records and headers, apart from the files.
 
 pub(crate) mod batch;
 pub(crate) mod bytes;

@@ -1,25 +1,24 @@
-//! Pairs of text as bytes, and the salted hash by which the chain knows them.
-//!
-//! What callers note may be personal data, which must be erasable. So the chain covers a *hash* of
-//! it, and the text lies apart, in the batch's second part. The hash is salted, so that nobody who
-//! guesses an erased text can check the guess.
+//! What callers note may be personal data, which must be erasable. So the chain covers only a
+//! *hash* of the notes. The text lies apart, in the second part of the batch. A redaction replaces
+//! it with zeros, and the chain still holds. The hash is salted, and the salt is erased with the
+//! text, so nobody who guesses an erased text can check the guess.
 
 use crate::journal::format::bytes::{Cursor, put_varint};
 
 /// Bytes of a salt.
 pub(crate) const SALT: usize = 16;
-/// Bytes of a block before its text: its state and its salt.
+/// Bytes of a block before its text: one of state, then the salt.
 pub(crate) const BLOCK_HEAD: usize = 1 + SALT;
 
-/// A block whose text is there.
+/// State of a block whose text is present.
 pub(crate) const PRESENT: u8 = 0;
-/// A block whose text was erased: salt and text are zeros.
+/// State of a block whose text was erased: salt and text are zeros.
 pub(crate) const ERASED: u8 = 1;
 
 /// A name and its value.
 pub(crate) type Pair = (String, String);
 
-/// Appends the pairs.
+/// Appends the encoded pairs: their count, then each text with its length.
 pub(crate) fn put_pairs(out: &mut Vec<u8>, pairs: &[&Pair]) {
     put_varint(out, pairs.len() as u64);
     for text in pairs.iter().flat_map(|pair| [&pair.0, &pair.1]) {
@@ -28,7 +27,8 @@ pub(crate) fn put_pairs(out: &mut Vec<u8>, pairs: &[&Pair]) {
     }
 }
 
-/// The pairs that `bytes` spell, all of them and nothing else, put at the end of `pairs`.
+/// Decodes pairs and appends them to `pairs`. Returns `None` if `bytes` are anything but whole
+/// pairs; some may have been appended by then.
 pub(crate) fn read_pairs(bytes: &[u8], pairs: &mut Vec<(String, String)>) -> Option<()> {
     let mut cursor = Cursor::new(bytes);
     let count = cursor.varint()?;
@@ -40,7 +40,7 @@ pub(crate) fn read_pairs(bytes: &[u8], pairs: &mut Vec<(String, String)>) -> Opt
     cursor.is_empty().then_some(())
 }
 
-/// What the chain knows of a block of text.
+/// The hash that stands for a block of text in the hash chain.
 pub(crate) fn salted_hash(salt: &[u8], text: &[u8]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(salt);

@@ -1,4 +1,4 @@
-//! A segment: one file of the journal. Its name, its header, and the mark at a journal's end.
+//! A segment, one file of the journal: its name, its header, and the close mark at a journal's end.
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -6,47 +6,49 @@ use crate::base::clock::Timestamp;
 use crate::journal::format::batch::{Hash, NO_HASH, is_possible};
 use crate::journal::format::bytes::Cursor;
 
-/// What a segment begins with.
+/// The magic bytes at the start of a segment.
 const MAGIC: [u8; 8] = *b"STKJRNL\n";
-/// The format of what this library writes, and the newest that it reads.
+/// The format version that this library writes, and the newest that it reads.
 pub(crate) const VERSION: u16 = 1;
-/// Bytes of a header.
+/// Bytes of a segment header.
 pub(crate) const HEADER: usize = 136;
 
 const EXTENSION: &str = ".journal";
-/// Behind the name of a file that is not finished: it counts for nothing.
+/// The suffix of a file that is still being written. Readers ignore such files. The finished file
+/// is renamed, without the suffix.
 pub(crate) const UNFINISHED: &str = ".new";
 
-/// The name of the file of segment `number`.
+/// The file name of segment `number`.
 pub(crate) fn name_of(number: u64) -> String {
     format!("{number:010}{EXTENSION}")
 }
 
-/// The number of the segment in the file of this name, if it is one.
+/// The number of the segment with this file name; `None` for any other file.
 pub(crate) fn number_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(EXTENSION)?;
     let number = digits.parse().ok()?;
-    // One file, one name: "1.journal" would be a second one of segment 1.
+    // Only the padded form counts. Otherwise "1.journal" would be a second file of segment 1.
     (number > 0 && is_possible(number) && name_of(number) == name).then_some(number)
 }
 
-/// A point between two batches: what a segment continues from.
+/// A point between two batches. A segment header names the one that it continues from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Point {
-    /// The last batch before it; 0 at the journal's beginning.
+    /// The number of the last batch before the point; 0 at the journal's start.
     pub(crate) batch: u64,
-    /// The last entry before it.
+    /// The sequence number of the last entry before the point.
     pub(crate) sequence: u64,
-    /// The chain up to it.
+    /// The chain hash of that batch.
     pub(crate) hash: Hash,
-    /// The segment in which that batch lies; 0 at the journal's beginning.
+    /// The segment in which that batch lies; 0 at the journal's start.
     pub(crate) segment: u64,
-    /// How many bytes of that segment count. What it holds beyond is neither damage nor a repeat.
+    /// How many bytes of that segment count. A reader ignores the bytes behind them. They are an
+    /// abandoned tail, whose valid batches were written again, and not damage.
     pub(crate) length: u64,
 }
 
 impl Point {
-    /// Before everything.
+    /// The start of the journal, before its first batch.
     pub(crate) const START: Self =
         Self { batch: 0, sequence: 0, hash: NO_HASH, segment: 0, length: 0 };
 }
@@ -54,26 +56,26 @@ impl Point {
 /// A segment's header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
-    /// The same as in its name.
+    /// The number of the segment, as in its file name.
     pub(crate) number: u64,
-    /// How often the journal had been opened, this time included.
+    /// How often the journal has been opened, this time included.
     pub(crate) opening: u64,
-    /// Which journal it belongs to: a random number.
+    /// A random number that names the journal to which the segment belongs.
     pub(crate) journal: u128,
-    /// What it continues from.
+    /// The point that the segment continues from.
     pub(crate) base: Point,
-    /// The newest batch that was known to be on the disk when the segment got its name.
+    /// The newest batch that was known to be durable when the segment got its name.
     pub(crate) durable: u64,
     pub(crate) created_at: Timestamp,
 }
 
-/// What the beginning of a file is.
+/// What the first bytes of a file hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
     Header(SegmentHeader),
-    /// Written by a later version.
+    /// A header in this later version of the format.
     Later(u16),
-    /// Nothing that can be read.
+    /// No valid header.
     Unreadable,
 }
 
@@ -104,7 +106,7 @@ impl SegmentHeader {
         bytes
     }
 
-    /// What `bytes` begin with.
+    /// Reads the header that `bytes` begin with.
     pub(crate) fn read(bytes: &[u8]) -> Start {
         Self::try_read(bytes).unwrap_or(Start::Unreadable)
     }
@@ -116,7 +118,8 @@ impl SegmentHeader {
         }
         let version = cursor.u16()?;
         let length = usize::from(cursor.u16()?);
-        // Magic, version and length stand there in every version, and the checksum at the end.
+        // In every version, magic, version and length come first, and the checksum comes last. So
+        // the header of a later version can be told from damage.
         if version > VERSION {
             let sum = bytes.get(length.checked_sub(8)?..length)?;
             let sound = xxh3_64(&bytes[..length - 8]).to_le_bytes() == sum;
@@ -147,15 +150,16 @@ impl SegmentHeader {
     }
 }
 
-/// What the mark at the end of a closed journal begins with.
+/// The magic bytes of a close mark.
 const CLOSE_MAGIC: [u8; 8] = *b"STKCLOSE";
-/// Bytes of the mark.
+/// Bytes of a close mark.
 pub(crate) const CLOSE_MARK: usize = 32;
-/// A disk writes such a piece whole or not at all.
+/// The bytes that a disk writes whole or not at all.
 const SECTOR: u64 = 512;
 
-/// The mark behind the closing batch whose chain hash this is. It is written once that batch is on
-/// the disk, so that where the mark is, all before it was there: whatever is wrong is damage.
+/// The close mark: it follows the closing batch with this chain hash. It is written only once that
+/// batch is durable. So if a mark is present, the whole journal before it was on the disk, and any
+/// loss is damage.
 pub(crate) fn close_mark(hash: &Hash, segment: u64) -> [u8; CLOSE_MARK] {
     let mut mark = [0; CLOSE_MARK];
     mark[..8].copy_from_slice(&CLOSE_MAGIC);
@@ -165,15 +169,15 @@ pub(crate) fn close_mark(hash: &Hash, segment: u64) -> [u8; CLOSE_MARK] {
     mark
 }
 
-/// Whether `bytes` are the mark at the end of some closed journal.
+/// Whether `bytes` begin with a close mark of this segment, whatever the closing batch is.
 pub(crate) fn is_close_mark(bytes: &[u8], segment: u64) -> bool {
     let Some((mark, _)) = bytes.split_first_chunk::<CLOSE_MARK>() else { return false };
     let sum = xxh3_64_with_seed(&mark[..24], segment);
     mark[..8] == CLOSE_MAGIC && mark[24..] == sum.to_le_bytes()
 }
 
-/// Zeros between the end of the closing batch and the mark, so that the mark lies in one sector: a
-/// crash leaves all of it or nothing.
+/// How many zeros go between the end of the closing batch and the close mark. The mark then lies in
+/// one sector, so a crash leaves all of it or none.
 pub(crate) fn padding_before_mark(end: u64) -> usize {
     let into = end % SECTOR;
     if into + CLOSE_MARK as u64 <= SECTOR { 0 } else { (SECTOR - into) as usize }

@@ -1,7 +1,8 @@
-//! The mark of a journal whose oldest segments were archived or removed: where it begins now.
+//! The begin mark: where a trimmed journal begins, after its oldest segments were archived or
+//! removed.
 //!
-//! It is on the disk before the first of them goes. A segment that is missing below the mark was taken
-//! away on purpose; one that is missing above it is damage.
+//! The mark is durable before the first segment is removed. So a missing segment below the mark was
+//! trimmed on purpose, and a missing segment above it is damage.
 
 use std::io;
 
@@ -14,26 +15,26 @@ use crate::journal::format::segment::UNFINISHED;
 use crate::journal::layout::{damaged, failed};
 use crate::journal::storage::Storage;
 
-/// The mark's file.
+/// The file name of the mark.
 pub(crate) const NAME: &str = "trimmed";
 
 const MAGIC: [u8; 8] = *b"STKTRIM\n";
-/// The format of what this library writes, and the newest that it reads.
+/// The format version that this library writes, and the newest that it reads.
 const VERSION: u16 = 1;
 /// Bytes of the mark.
 const LENGTH: usize = 96;
 
-/// Where a journal begins.
+/// Where a trimmed journal begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BeginMark {
     pub(crate) journal: u128,
-    /// The oldest segment that is kept.
+    /// The number of the oldest segment that is kept.
     pub(crate) segment: u64,
-    /// The last batch and entry before it, and the chain up to there.
+    /// The last batch and the last entry before that segment, and the chain hash up to there.
     pub(crate) batch: u64,
     pub(crate) sequence: u64,
     pub(crate) hash: Hash,
-    /// Some of what is gone is in an archive.
+    /// At least one of the trimmed segments is in an archive.
     pub(crate) archived: bool,
 }
 
@@ -73,7 +74,7 @@ impl BeginMark {
     }
 }
 
-/// The mark of the journal in `storage`, if it was ever trimmed.
+/// Reads the begin mark; `None` if the journal was never trimmed.
 pub(crate) fn read(storage: &dyn Storage) -> Result<Option<BeginMark>, JournalError> {
     let bytes = match storage.read(NAME, 0, u64::MAX) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -88,12 +89,13 @@ pub(crate) fn read(storage: &dyn Storage) -> Result<Option<BeginMark>, JournalEr
     }
 }
 
-/// Puts this mark in place of the one that is there, at once.
+/// Replaces the begin mark atomically. It is durable once this returns.
 pub(crate) fn write(storage: &dyn Storage, mark: BeginMark) -> io::Result<()> {
     replace(storage, NAME, &mark.to_bytes())
 }
 
-/// Puts a file with these bytes in place of the one of this name, at once.
+/// Replaces a file atomically by one with these bytes: it is written under another name, synced,
+/// and renamed. The new content is durable once this returns.
 pub(crate) fn replace(storage: &dyn Storage, name: &str, bytes: &[u8]) -> io::Result<()> {
     let unfinished = format!("{name}{UNFINISHED}");
     match storage.remove(&unfinished) {
@@ -104,7 +106,8 @@ pub(crate) fn replace(storage: &dyn Storage, name: &str, bytes: &[u8]) -> io::Re
         .and_then(|()| storage.rename(&unfinished, name))
         .and_then(|()| storage.sync_directory());
     if replaced.is_err() {
-        // On a full disk it is in the way of others; what stays is removed at the next opening.
+        // The unfinished file takes up space on a full disk. If it can't be removed now, the next
+        // opening removes it.
         let _ = storage.remove(&unfinished);
     }
     replaced

@@ -1,11 +1,11 @@
-//! A checkpoint's file: what a journal added up to at one point of its chain, so that a recovery need
-//! not read what comes before.
+//! The file of a checkpoint: the state that a journal adds up to at one point of its chain, so that
+//! a recovery need not replay what comes before.
 //!
 //! ```text
 //!  | header, 136 bytes | up to a mebibyte of the state | its checksum | ... |
 //! ```
 //!
-//! It gets its name when all of it is on the disk, so that a crash leaves a whole one or none.
+//! The file gets its name once all its bytes are durable, so a crash leaves a whole file or none.
 
 use std::io;
 
@@ -18,52 +18,53 @@ use crate::journal::format::segment::{Point, UNFINISHED};
 use crate::journal::layout::{damaged, failed, remove_file};
 use crate::journal::storage::Storage;
 
-/// What a checkpoint begins with.
+/// The magic bytes at the start of a checkpoint.
 const MAGIC: [u8; 8] = *b"STKCHKPT";
-/// The format of what this library writes, and the newest that it reads.
+/// The format version that this library writes, and the newest that it reads.
 const VERSION: u16 = 1;
-/// Bytes of a header.
+/// Bytes of the header.
 const HEADER: usize = 136;
-/// Of which the seal covers so many.
+/// How many bytes of the header the seal covers.
 const SEALED: usize = 96;
-/// Bytes of the state between two checksums.
+/// Bytes of the state under one checksum.
 const BLOCK: usize = 1 << 20;
 const SUM: usize = 8;
 
 const EXTENSION: &str = ".checkpoint";
 
-/// Where in which journal a checkpoint was taken.
+/// Which journal a checkpoint is of, and at which point of the chain it was taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CheckpointHeader {
     pub(crate) journal: u128,
-    /// The last batch before it, which was on the disk.
+    /// The last batch that the checkpoint covers. It was durable.
     pub(crate) batch: u64,
-    /// The last entry before it.
+    /// The last entry that the checkpoint covers.
     pub(crate) sequence: u64,
-    /// The chain up to it.
+    /// The chain hash of that batch.
     pub(crate) hash: Hash,
-    /// At most so many keys were remembered: with fewer in it, none was forgotten.
+    /// The limit on remembered idempotency keys. If the checkpoint holds fewer, no key was dropped
+    /// to make room.
     pub(crate) keys: u64,
 }
 
-/// The name of the file of the checkpoint behind batch `batch`.
+/// The file name of the checkpoint taken behind batch `batch`.
 pub(crate) fn name_of(batch: u64) -> String {
     format!("{batch:010}{EXTENSION}")
 }
 
-/// The batch of the checkpoint in the file of this name, if it is a finished one.
+/// The batch of the finished checkpoint with this file name; `None` for any other file.
 pub(crate) fn batch_of(name: &str) -> Option<u64> {
     let batch = name.strip_suffix(EXTENSION)?.parse().ok()?;
     (batch > 0 && name_of(batch) == name).then_some(batch)
 }
 
-/// Whether a file of this name is a checkpoint that was never finished.
+/// Whether this is the file name of an unfinished checkpoint.
 pub(crate) fn is_unfinished(name: &str) -> bool {
     let name = name.strip_suffix(UNFINISHED).and_then(|name| name.rsplit_once('.'));
     name.is_some_and(|(name, _)| batch_of(name).is_some())
 }
 
-/// The names of all finished checkpoints, the newest first.
+/// The names of all finished checkpoints, newest first.
 pub(crate) fn list(storage: &dyn Storage) -> Result<Vec<String>, JournalError> {
     let mut names = storage.list().map_err(|error| failed("list", "", &error))?;
     names.retain(|name| batch_of(name).is_some());
@@ -72,7 +73,7 @@ pub(crate) fn list(storage: &dyn Storage) -> Result<Vec<String>, JournalError> {
 }
 
 impl CheckpointHeader {
-    /// Its place in the chain.
+    /// The point of the chain at which it was taken.
     pub(crate) fn point(&self) -> Point {
         let Self { batch, sequence, hash, .. } = *self;
         Point { batch, sequence, hash, ..Point::START }
@@ -97,7 +98,7 @@ impl CheckpointHeader {
         bytes
     }
 
-    /// The header at the beginning of a file, the length of the state, and its seal.
+    /// Reads the header of a file. Returns it with the length of the state and the seal.
     fn from_bytes(name: &str, bytes: &[u8]) -> Result<(Self, u64, Hash), JournalError> {
         let read = |from: &mut Cursor<'_>| {
             let magic: [u8; 8] = from.array()?;
@@ -130,7 +131,7 @@ impl CheckpointHeader {
     }
 }
 
-/// What binds a state to its place in the chain.
+/// The seal: a hash that binds the state to its point of the chain.
 fn seal(header: &[u8], state: &[u8]) -> Hash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(header);
@@ -138,8 +139,8 @@ fn seal(header: &[u8], state: &[u8]) -> Hash {
     *hasher.finalize().as_bytes()
 }
 
-/// Writes a checkpoint. `opening` tells what this process leaves unfinished from what another does
-/// that has just taken over.
+/// Writes a checkpoint. It is durable once this returns. The unfinished file bears the number of
+/// the opening, so it never collides with one that another process writes after it has taken over.
 pub(crate) fn write(
     storage: &dyn Storage,
     opening: u64,
@@ -152,7 +153,8 @@ pub(crate) fn write(
         .and_then(|()| storage.rename(&unfinished, &name))
         .and_then(|()| storage.sync_directory());
     if written.is_err() {
-        // On a full disk it is in the way; what stays is removed when the journal is next opened.
+        // The unfinished file takes up space on a full disk. If it can't be removed now, the next
+        // opening removes it.
         let _ = storage.remove(&unfinished);
     }
     written
@@ -173,7 +175,7 @@ fn write_file(
     if cfg!(planted = "checkpoint_not_synced") { Ok(()) } else { file.sync() }
 }
 
-/// Where a finished checkpoint was taken.
+/// Reads the header of a finished checkpoint.
 pub(crate) fn read_header(
     storage: &dyn Storage,
     name: &str,
@@ -183,7 +185,7 @@ pub(crate) fn read_header(
     CheckpointHeader::from_bytes(name, &bytes).map(|(header, ..)| header)
 }
 
-/// Reads a finished checkpoint: where it was taken, and the state.
+/// Reads a finished checkpoint and checks all of it. Returns the header and the state.
 pub(crate) fn read(
     storage: &dyn Storage,
     name: &str,
@@ -209,14 +211,14 @@ pub(crate) fn read(
     Ok((header, state))
 }
 
-/// Where the newest checkpoint was taken, as its header says.
+/// The header of the newest checkpoint that is readable.
 pub(crate) fn newest(storage: &dyn Storage) -> Result<Option<CheckpointHeader>, JournalError> {
     let names = list(storage)?;
-    // One that can't be read is none.
+    // An unreadable checkpoint is skipped: an older one, or the journal itself, replaces it.
     Ok(names.iter().find_map(|name| read_header(storage, name).ok()))
 }
 
-/// Removes checkpoints that were never finished.
+/// Removes unfinished checkpoints.
 pub(crate) fn remove_unfinished(storage: &dyn Storage) -> Result<(), JournalError> {
     let names = storage.list().map_err(|error| failed("list", "", &error))?;
     for name in names.iter().filter(|name| is_unfinished(name)) {

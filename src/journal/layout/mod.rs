@@ -1,8 +1,10 @@
-//! Which segments of a directory make up the journal, and in which order.
+//! The layout of a journal: which segments of a directory make it up, and in which order.
 //!
-//! Segments form a list: each names the one it continues from, and how much of that one counts. The
-//! newest readable one is the list's head. What lies on no way to the start was given up when a disk
-//! failed or an opening began anew, and counts for nothing.
+//! Segments form a linked list. The header of each one names the segment that it continues from,
+//! and how many bytes of that one count. The newest readable segment is the head of the list, and
+//! the way from it back to the start is the *path*. A segment that is not on the path was
+//! abandoned, because a disk failed or an opening continued from an earlier point. Readers ignore
+//! it.
 
 pub(crate) mod begin_mark;
 pub(crate) mod checkpoint_file;
@@ -14,47 +16,48 @@ use crate::base::error::JournalError;
 use crate::journal::format::segment::{self, HEADER, Point, SegmentHeader, Start, VERSION};
 use crate::journal::storage::Storage;
 
-/// A segment on the way from the journal's start to its end.
+/// A segment on the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PathSegment {
     pub(crate) name: String,
     pub(crate) header: SegmentHeader,
-    /// How many of its bytes count; of the newest, all.
+    /// How many of its bytes count; for the newest segment, all.
     pub(crate) limit: u64,
 }
 
-/// The journal's segments.
+/// The segments of a journal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Layout {
-    /// From the oldest to the newest; empty if there is none that can be read.
+    /// From the oldest to the newest; empty if no segment is readable.
     pub(crate) path: Vec<PathSegment>,
-    /// What came before the path was archived or removed: the path begins here.
+    /// If older segments were archived or removed: the point at which the path begins.
     pub(crate) trimmed: Option<Point>,
-    /// Segments newer than the path, the oldest first: their beginning, or that of one that they continue
-    /// from, is torn or damaged.
+    /// Segments newer than the path, oldest first. The header of each, or of a segment that it
+    /// continues from, is torn or damaged.
     pub(crate) unreadable: Vec<(u64, String)>,
     /// The number of the newest segment, readable or not; 0 if there is none.
     pub(crate) newest: u64,
-    /// The place in the chain up to which a checkpoint says what the journal adds up to; the path then
-    /// begins with the segment in which that batch lies.
+    /// The point at which the loaded checkpoint was taken; the start if there is none. With a
+    /// checkpoint, the path begins with the segment in which that batch lies.
     pub(crate) checkpoint: Point,
-    /// The newest batch that a checkpoint knows to have been on the disk.
+    /// The newest batch known to be durable from a checkpoint.
     pub(crate) durable: u64,
 }
 
-/// A journal's files, and which of them make it up: the two go together wherever a journal is read.
+/// A journal's storage and its layout. Everyone who reads a journal needs both.
 pub(crate) struct JournalDir<'a> {
     pub(crate) storage: &'a dyn Storage,
     pub(crate) layout: Layout,
 }
 
 impl<'a> JournalDir<'a> {
-    /// The journal in `storage`, from its beginning.
+    /// Finds the journal in `storage`, from its beginning.
     pub(crate) fn find(storage: &'a dyn Storage) -> Result<Self, JournalError> {
         Layout::find(storage).map(|layout| Self { storage, layout })
     }
 
-    /// As [`find`](Self::find), but from the newest segment that is `enough`.
+    /// As [`find`](Self::find), but the path begins with the newest segment whose header satisfies
+    /// `enough`.
     pub(crate) fn find_back_to(
         storage: &'a dyn Storage,
         enough: impl Fn(&SegmentHeader) -> bool,
@@ -64,12 +67,18 @@ impl<'a> JournalDir<'a> {
 }
 
 impl Layout {
-    /// Looks at the beginnings of all segments.
+    /// Reads the headers of all segments, and finds the path.
+    ///
+    /// # Errors
+    /// [`JournalError::Damaged`] if a segment of the path is missing or is not what its name says;
+    /// [`JournalError::Version`] if a later version of the library wrote it;
+    /// [`JournalError::Storage`].
     pub(crate) fn find(storage: &dyn Storage) -> Result<Self, JournalError> {
         Self::find_back_to(storage, |_| false)
     }
 
-    /// As [`find`](Self::find), but the path begins with the newest segment that is `enough`.
+    /// As [`find`](Self::find), but the path begins with the newest segment whose header satisfies
+    /// `enough`.
     pub(crate) fn find_back_to(
         storage: &dyn Storage,
         enough: impl Fn(&SegmentHeader) -> bool,
@@ -90,8 +99,9 @@ impl Layout {
                         let name = segment::name_of(unreadable);
                         return Err(damaged(&name, 0, "an unreadable segment header".to_owned()));
                     }
-                    // A power cut may take the beginning of a segment and leave those that follow: none
-                    // of them was synced. If one was, what is left of them says so.
+                    // A power cut may lose the header of a segment and keep the segments that
+                    // follow, if none of them was synced. If one was, the reader finds out from
+                    // what is left of them: then it is damage.
                     let lost = std::mem::take(&mut layout.path).into_iter().rev();
                     let lost = lost.map(|it| (it.header.number, it.name));
                     layout.unreadable.extend(lost);
@@ -109,18 +119,19 @@ impl Layout {
         Ok(layout)
     }
 
-    /// The head of the list.
+    /// The newest segment of the path.
     pub(crate) fn head(&self) -> Option<&PathSegment> {
         self.path.last()
     }
 
-    /// The oldest entry on the path.
+    /// The sequence number of the oldest entry on the path.
     pub(crate) fn oldest(&self) -> u64 {
         self.path.first().map_or(0, |it| it.header.base.sequence) + 1
     }
 
-    /// The list from its start to `head`; or, if one can't be read, only what comes after that, and its
-    /// number.
+    /// Follows the list from `head` back to its start, and stores the path. Returns the number of a
+    /// segment that can't be read, if it meets one: the stored path then holds only the segments
+    /// that follow it.
     fn find_path(
         &mut self,
         storage: &dyn Storage,
@@ -174,7 +185,7 @@ fn on_path(header: SegmentHeader, limit: u64) -> PathSegment {
     PathSegment { name: segment::name_of(header.number), header, limit }
 }
 
-/// The header of a file; `None` if it can't be read as one.
+/// The segment header of a file; `None` if it is torn or damaged.
 fn read_header(storage: &dyn Storage, name: &str) -> Result<Option<SegmentHeader>, JournalError> {
     let bytes = match storage.read(name, 0, HEADER as u64) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -191,18 +202,18 @@ fn read_header(storage: &dyn Storage, name: &str) -> Result<Option<SegmentHeader
     }
 }
 
-/// The storage refused.
+/// The error of a storage that failed at `action`.
 pub(crate) fn failed(action: &'static str, file: &str, error: &io::Error) -> JournalError {
     let file = if file.is_empty() { "the journal's directory" } else { file };
     JournalError::Storage { action, file: file.to_owned(), reason: error.to_string() }
 }
 
-/// The bytes are wrong.
+/// The error of damaged bytes.
 pub(crate) fn damaged(file: &str, offset: u64, what: String) -> JournalError {
     JournalError::Damaged { file: file.to_owned(), offset, what }
 }
 
-/// Removes a file, if it is there.
+/// Removes a file. It is no error if there is none.
 pub(crate) fn remove_file(storage: &dyn Storage, name: &str) -> Result<(), JournalError> {
     match storage.remove(name) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

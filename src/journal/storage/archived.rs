@@ -1,4 +1,4 @@
-//! A journal together with the archive of its oldest segments.
+//! A view of a journal together with the archive of its oldest segments.
 
 use std::any::Any;
 use std::io;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::journal::format::segment;
 use crate::journal::storage::{Storage, StorageFile};
 
-/// The files of a journal, and those segments of its archive that it no longer has. What is written
-/// goes to the journal.
+/// The files of a journal, and the archived segments that the journal no longer has. Writes go to
+/// the journal.
 pub(crate) struct WithArchive {
     journal: Arc<dyn Storage>,
     archive: Arc<dyn Storage>,
@@ -19,8 +19,9 @@ impl WithArchive {
         Self { journal, archive }
     }
 
-    /// `read` of the journal, or of the archive. A segment is whole in the archive before it leaves the
-    /// journal, so that in this order it is always found.
+    /// Runs `read` on the journal, and on the archive if the journal has no such segment. The order
+    /// matters: a segment is complete in the archive before it is removed from the journal, so it
+    /// is always found.
     fn either<T>(&self, name: &str, read: impl Fn(&dyn Storage) -> io::Result<T>) -> io::Result<T> {
         match read(&*self.journal) {
             Err(error)
@@ -41,7 +42,8 @@ impl Storage for WithArchive {
 
     fn list(&self) -> io::Result<Vec<String>> {
         let mut names = self.journal.list()?;
-        // What is archived is older than what is not.
+        // Archived segments are older than the newest one of the journal. Ignore all other files
+        // there.
         let newest = names.iter().filter_map(|name| segment::number_of(name)).max().unwrap_or(0);
         let mut archived = self.archive.list()?;
         archived.retain(|name| segment::number_of(name).is_some_and(|number| number < newest));

@@ -1,4 +1,4 @@
-//! A directory of the operating system as the journal's storage.
+//! Storage in a directory of the operating system.
 
 use std::any::Any;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -8,17 +8,21 @@ use std::sync::Arc;
 
 use crate::journal::storage::{Storage, StorageFile};
 
-/// The file whose lock says who may write. It stays when the journal is closed.
+/// The file whose lock admits one writer. It stays in the directory when the journal is closed.
 const LOCK_FILE: &str = "lock";
 
-/// A directory of files.
+/// A [`Storage`] in a directory of the operating system.
+///
+/// On Unix, `sync_directory` makes renames durable. Elsewhere it does nothing, and the file system
+/// decides.
 #[derive(Clone, Debug)]
 pub struct FileStorage {
     directory: PathBuf,
 }
 
 impl FileStorage {
-    /// The files in `directory`, which is made when it is first locked for writing.
+    /// A storage in `directory`. The directory is created when an engine first locks it for
+    /// writing.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self { directory: directory.into() }
     }
@@ -47,7 +51,7 @@ impl Storage for FileStorage {
             .write(true)
             .open(self.path(LOCK_FILE))?;
         match file.try_lock() {
-            // The system frees it when the process ends, however it ends.
+            // The system releases the lock when the process ends, even if it is killed.
             Ok(()) => Ok(Box::new(DirectoryLock(file))),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => Err(error),
@@ -56,12 +60,12 @@ impl Storage for FileStorage {
 
     fn list(&self) -> io::Result<Vec<String>> {
         let entries = match fs::read_dir(&self.directory) {
-            Err(error) if is_none(&error) => return Ok(Vec::new()),
+            Err(error) if is_not_found(&error) => return Ok(Vec::new()),
             entries => entries?,
         };
         let mut names = Vec::new();
         for entry in entries {
-            // A name that is no text is none of the journal's.
+            // A name that is not valid Unicode cannot be a file of the journal.
             names.extend(entry?.file_name().into_string().ok());
         }
         Ok(names)
@@ -69,12 +73,12 @@ impl Storage for FileStorage {
 
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
         let mut file = match File::open(self.path(name)) {
-            Err(error) if is_none(&error) => return Err(io::ErrorKind::NotFound.into()),
+            Err(error) if is_not_found(&error) => return Err(io::ErrorKind::NotFound.into()),
             file => file?,
         };
-        let there = file.metadata()?.len().saturating_sub(offset).min(length);
+        let available = file.metadata()?.len().saturating_sub(offset).min(length);
         file.seek(SeekFrom::Start(offset))?;
-        let mut bytes = Vec::with_capacity(usize::try_from(there).unwrap_or_default());
+        let mut bytes = Vec::with_capacity(usize::try_from(available).unwrap_or_default());
         file.take(length).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
@@ -85,7 +89,7 @@ impl Storage for FileStorage {
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         let file = OpenOptions::new().create_new(true).append(true).open(self.path(name))?;
-        Ok(Arc::new(AppendedFile { file }))
+        Ok(Arc::new(AppendFile { file }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -98,7 +102,7 @@ impl Storage for FileStorage {
 
     fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
         let file = OpenOptions::new().write(true).open(self.path(name))?;
-        // Never longer than it was: that would make bytes.
+        // `set_len` would fill a longer file with zeros: bytes that nobody wrote.
         let longer = file.metadata()?.len() > length;
         if longer { file.set_len(length) } else { Ok(()) }
     }
@@ -114,35 +118,41 @@ impl Storage for FileStorage {
     }
 }
 
-/// Whether there is no directory of that name; a file is none.
-fn is_none(error: &io::Error) -> bool {
+/// Whether the error says that there is no such file or directory. A file in place of the directory
+/// counts as none, too.
+fn is_not_found(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// A directory is synced like a file where the system has that; elsewhere renames are on their own.
+/// Makes creations, renames and removals in a directory durable, on Unix. Other systems offer no
+/// such sync, so there it does nothing.
 fn sync_directory(directory: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
-/// The lock of a directory. A process that another thread has just forked holds the file too, until it
-/// has become another program; so that the lock is free at once, it is given back, not only closed.
+/// The lock of a directory.
+///
+/// It is unlocked explicitly on drop. If another thread is just spawning a process, the forked
+/// child holds the file too, until it executes its program. Closing the file would not release the
+/// lock before that.
 struct DirectoryLock(File);
 
 impl Drop for DirectoryLock {
     fn drop(&mut self) {
-        // What can't be given back is free when the file is closed.
+        // If this fails, the lock is released when the file is closed.
         let _ = self.0.unlock();
     }
 }
 
-struct AppendedFile {
+struct AppendFile {
     file: File,
 }
 
-impl AppendedFile {
-    /// Bytes in a file that was removed are as good as lost, whatever the sync says.
+impl AppendFile {
+    /// Fails if the file was removed. Its bytes will be lost when it is closed, even though the
+    /// sync succeeded.
     #[cfg(unix)]
-    fn check_that_it_has_a_name(&self) -> io::Result<()> {
+    fn check_not_removed(&self) -> io::Result<()> {
         use std::os::unix::fs::MetadataExt;
         match self.file.metadata()?.nlink() {
             0 => Err(io::Error::new(io::ErrorKind::NotFound, "the file was removed")),
@@ -151,21 +161,22 @@ impl AppendedFile {
     }
 
     #[cfg(not(unix))]
-    fn check_that_it_has_a_name(&self) -> io::Result<()> {
+    fn check_not_removed(&self) -> io::Result<()> {
         Ok(())
     }
 }
 
-impl StorageFile for AppendedFile {
+impl StorageFile for AppendFile {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
         (&self.file).write_all(bytes)
     }
 
     fn sync(&self) -> io::Result<()> {
-        // The length comes with the data: without it the data could not be read back.
+        // `fdatasync` also syncs the length of the file: without it the data could not be read
+        // back.
         #[cfg(not(planted = "sync_without_disk"))]
         self.file.sync_data()?;
-        self.check_that_it_has_a_name()
+        self.check_not_removed()
     }
 }
 

@@ -1,8 +1,8 @@
-//! The seam between the journal and what it lies on.
+//! The storage interface: what the journal needs of a directory of files.
 //!
-//! The journal only ever creates a file, appends to it, and syncs it; a file that replaces another
-//! is written beside it and renamed over it. No byte is changed in place, and what is cut off had been
-//! given up before, so that a crash leaves whole files, or files whose end is missing or torn.
+//! The journal only creates files, appends to them, and syncs them. A file that replaces another is
+//! written beside it and renamed over it. No byte is changed in place, and only abandoned bytes are
+//! cut off. So a crash leaves files that are whole, or whose end is missing or torn.
 
 pub(crate) mod archived;
 pub(crate) mod files;
@@ -13,89 +13,100 @@ use std::any::Any;
 use std::io;
 use std::sync::Arc;
 
-/// A directory of files, as the journal needs it: [`FileStorage`](crate::FileStorage) is the one of
-/// the operating system; in tests, a simulated disk.
+/// A directory of files in which a journal lies. [`FileStorage`](crate::FileStorage) is a directory
+/// of the operating system; tests use a simulated disk.
 ///
-/// Names are plain file names of ASCII letters, digits and dots.
+/// File names consist of ASCII letters, digits and dots. All methods may be called from several
+/// threads, and may block for as long as the device takes.
 pub trait Storage: Send + Sync + 'static {
-    /// Takes the storage for writing, until what is returned is dropped.
+    /// Locks the storage for one writer, until the returned guard is dropped. Does not wait.
     ///
     /// # Errors
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if somebody else has it.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if another writer has the lock; any error of the
+    /// system.
     fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>>;
 
-    /// The names of all files; none if the directory does not exist.
+    /// The names of all files, in any order; none if the directory does not exist.
     ///
     /// # Errors
-    /// What the system says.
+    /// Any error of the system.
     fn list(&self) -> io::Result<Vec<String>>;
 
-    /// The content of a file from `offset` on, at most `length` bytes of it.
+    /// Reads at most `length` bytes of a file from `offset` on. Returns fewer, or none, if the file
+    /// ends earlier.
     ///
     /// # Errors
-    /// [`NotFound`](io::ErrorKind::NotFound) if there is no such file; what the system says.
+    /// [`NotFound`](io::ErrorKind::NotFound) if there is no such file; any error of the system.
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>>;
 
-    /// The length of a file. Unless it is told otherwise, reads all of it to find out.
+    /// The length of a file in bytes. The default reads the whole file to find out, so implement it
+    /// if there is a cheaper way.
     ///
     /// # Errors
-    /// [`NotFound`](io::ErrorKind::NotFound) if there is no such file; what the system says.
+    /// [`NotFound`](io::ErrorKind::NotFound) if there is no such file; any error of the system.
     fn length(&self, name: &str) -> io::Result<u64> {
         self.read(name, 0, u64::MAX).map(|bytes| bytes.len() as u64)
     }
 
-    /// Makes an empty file, which must not exist.
+    /// Creates an empty file for appending. The file's name is durable only after the next
+    /// [`sync_directory`](Self::sync_directory).
     ///
     /// # Errors
-    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) if it does; what the system says.
+    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) if there is a file of that name; any error
+    /// of the system.
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>>;
 
-    /// Renames a file, at once and over another of that name if there is one.
+    /// Renames a file atomically. Replaces the file named `to`, if there is one.
     ///
     /// # Errors
-    /// What the system says.
+    /// Any error of the system.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
     /// Removes a file.
     ///
     /// # Errors
-    /// What the system says.
+    /// [`NotFound`](io::ErrorKind::NotFound) if there is no such file; any error of the system.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// Cuts a file down to its first `length` bytes, some time before the next power cut or not. Unless
-    /// it is told otherwise, a storage can't: then what a crash leaves behind a segment stays there, and
-    /// counts for nothing.
+    /// Cuts a file down to its first `length` bytes. Never makes it longer. A power cut may undo
+    /// it.
+    ///
+    /// The default says that it is unsupported. Then torn tails stay in their segments, where
+    /// readers ignore them.
     ///
     /// # Errors
-    /// [`Unsupported`](io::ErrorKind::Unsupported) if it can't; what the system says.
+    /// [`Unsupported`](io::ErrorKind::Unsupported) if the storage can't cut files; any error of the
+    /// system.
     fn truncate(&self, _name: &str, _length: u64) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Returns once all that was created, renamed and removed before is on the disk.
+    /// Returns once all earlier creations, renames and removals are durable.
     ///
     /// # Errors
-    /// What the system says.
+    /// Any error of the system.
     fn sync_directory(&self) -> io::Result<()>;
 
-    /// How many bytes are free, if that can be told.
+    /// The free bytes of the storage, if known. The default is `None`.
     fn free_space(&self) -> Option<u64> {
         None
     }
 }
 
-/// A file that is being written. Appending and syncing may happen in two threads at once.
+/// A file open for appending. One thread may append while another one syncs.
 pub trait StorageFile: Send + Sync + 'static {
-    /// Adds all of `bytes` at the end. After an error nobody knows how many of them are there.
+    /// Appends all of `bytes`. After an error, any part of them may be in the file.
     ///
     /// # Errors
-    /// What the system says.
+    /// Any error of the system.
     fn append(&self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Returns once all that was appended before the call is on the disk. After an error it may never
-    /// get there, whatever a later call says.
+    /// Returns once all bytes appended before the call are durable.
+    ///
+    /// After an error they may never become durable, even if a later call succeeds. So the journal
+    /// does not try again, and writes them into a new file.
     ///
     /// # Errors
-    /// What the system says.
+    /// Any error of the system.
     fn sync(&self) -> io::Result<()>;
 }

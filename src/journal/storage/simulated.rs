@@ -1,10 +1,14 @@
-//! A disk in memory that keeps what is written apart from what is synced, fails on command, and can
-//! be looked at as a power cut at any moment would leave it.
+//! A simulated disk in memory. It keeps written bytes apart from synced bytes, fails on command,
+//! and shows what a power cut at any step would leave.
 //!
-//! What a crash may do is what POSIX allows: of the bytes that were not synced, any subset of the
-//! sectors may be there, in any order, with zeros between; of the files that were created, renamed
-//! or removed since the directory was synced, any first part; a file that was cut may be as long as it
-//! was. What was synced is there, unless the disk lies.
+//! A crash may do what POSIX allows:
+//!
+//! - Of the unsynced bytes, any subset of the sectors survives, in any order, with zeros between.
+//! - Of the files created, renamed or removed since the last sync of the directory, any first part
+//!   of the changes survives.
+//! - A file that was cut may have its old length again.
+//!
+//! Synced bytes survive, unless the disk was told to lie.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -13,10 +17,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::journal::storage::{Storage, StorageFile};
 
-/// What the disk writes whole or not at all.
+/// The bytes that the disk writes whole or not at all.
 const SECTOR: usize = 512;
 
-/// A simulated disk; clones are the same disk. For tests.
+/// A simulated disk, for crash tests. Clones share the same disk. No method waits for anything but
+/// a short lock.
 ///
 /// ```
 /// use stockade::testing::SimulatedDisk;
@@ -40,16 +45,16 @@ pub struct SimulatedDisk {
 
 #[derive(Default)]
 struct DiskState {
-    /// Everything that was ever done.
+    /// All changes ever made, in order.
     steps: Vec<DiskStep>,
-    /// The files as a running process sees them.
+    /// The files as the running process sees them: the index of each name in `contents`.
     files: BTreeMap<String, usize>,
     contents: Vec<Vec<u8>>,
     locked: bool,
     fail_syncs: bool,
     fail_appends: bool,
     lies: bool,
-    /// Bytes that still fit.
+    /// How many bytes still fit; `None`: any number.
     room: Option<usize>,
 }
 
@@ -58,7 +63,7 @@ enum DiskStep {
     Create(String, usize),
     Append(usize, Vec<u8>),
     Sync(usize),
-    /// What was not synced before may never be, whatever a later sync says.
+    /// Bytes unsynced at this step may be lost, even if a later sync succeeds.
     SyncFailed(usize),
     Truncate(usize, usize),
     Rename(String, String),
@@ -66,46 +71,48 @@ enum DiskStep {
     SyncDirectory,
 }
 
-/// A file as a crash finds it.
+/// The state of a file at the moment of a crash.
 #[derive(Default)]
 struct Content {
     bytes: Vec<u8>,
-    /// Ranges that are on the disk.
+    /// The ranges that are durable.
     synced: Vec<std::ops::Range<usize>>,
-    /// From here on a sync that says that all is well is to be believed.
+    /// The offset from which a successful sync is effective. Bytes ahead of it were dirty when a
+    /// sync failed, and the system may have dropped them.
     trusted_from: usize,
-    /// A length that it was cut to, which may not be on the disk.
+    /// The length that the file was cut to, if it was. The cut may not be durable.
     cut: Option<usize>,
 }
 
 impl SimulatedDisk {
-    /// An empty disk that does what it is told.
+    /// An empty disk that works without failures.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Every sync fails from now on, or succeeds again. What was not synced when one failed may be
-    /// lost whatever later ones say.
+    /// Makes every sync fail from now on, or succeed again. Bytes that were unsynced at a failure
+    /// may be lost in a crash, even if later syncs succeed.
     pub fn fail_fsync(&self, fail: bool) {
         self.state().fail_syncs = fail;
     }
 
-    /// Every append fails half-way from now on, or succeeds again.
+    /// Makes every append fail half-way from now on, or succeed again.
     pub fn fail_appends(&self, fail: bool) {
         self.state().fail_appends = fail;
     }
 
-    /// Only so many more bytes fit; `None` for no end of them.
+    /// Limits the free space to `room` bytes; `None` lifts the limit.
     pub fn fill(&self, room: Option<usize>) {
         self.state().room = room;
     }
 
-    /// From now on the disk says that it has synced, and has not.
+    /// Makes every sync report success without syncing, from now on, or sync again.
     pub fn lie(&self, lie: bool) {
         self.state().lies = lie;
     }
 
-    /// How many steps were done so far: the moments at which the power may go.
+    /// How many changes were made so far: creations, appends, syncs, cuts, renames and removals. A
+    /// power cut may come after each of them.
     pub fn steps(&self) -> usize {
         self.state().steps.len()
     }
@@ -118,7 +125,7 @@ impl SimulatedDisk {
         state.files.iter().map(content).collect()
     }
 
-    /// A disk with these files, all of them on it.
+    /// A new disk with these files, all of them durable.
     pub fn with_files(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
         let disk = Self::new();
         {
@@ -139,14 +146,16 @@ impl SimulatedDisk {
         disk
     }
 
-    /// The disk as a killed process leaves it: all that was written is there.
+    /// A new disk as a killed process leaves it: all written bytes are there.
     pub fn killed(&self) -> Self {
         Self::with_files(self.files())
     }
 
-    /// The disk as a power cut after the first `steps` steps leaves it. `survives` says of each piece
-    /// that was not synced, a sector or a change of the directory, whether it is there; it is told how
-    /// many were asked about before.
+    /// A new disk as a power cut after the first `steps` steps leaves it.
+    ///
+    /// For each unsynced piece (a sector, or a change of the directory), `survives` decides whether
+    /// it is there. Its argument is the number of pieces that it was asked about before. Once it
+    /// refuses a change of the directory, all later changes are lost, too.
     pub fn crash(&self, steps: usize, mut survives: impl FnMut(usize) -> bool) -> Self {
         let state = self.state();
         let mut contents: Vec<Content> = Vec::new();
@@ -166,7 +175,7 @@ impl SimulatedDisk {
                     content.trusted_from = content.bytes.len();
                 }
                 DiskStep::SyncDirectory => {
-                    pending.drain(..).for_each(|change| change_names(&mut names, &change));
+                    pending.drain(..).for_each(|change| apply_change(&mut names, &change));
                 }
                 change => {
                     if let DiskStep::Create(_, file) = change {
@@ -183,7 +192,7 @@ impl SimulatedDisk {
             if !survives() {
                 break;
             }
-            change_names(&mut names, &change);
+            apply_change(&mut names, &change);
         }
         let content = |(name, file): (String, usize)| {
             let content = contents.get(file);
@@ -192,9 +201,8 @@ impl SimulatedDisk {
         Self::with_files(names.into_iter().map(content).collect::<Vec<_>>())
     }
 
-    /// The power goes now; a new disk, as that leaves it, for an engine to be built on. What was synced
-    /// is there; each sector and each change of the directory that was not is there or not, as `seed`
-    /// says.
+    /// A new disk as a power cut at this moment leaves it, to build an engine on. Synced bytes are
+    /// there. For each unsynced sector, and each unsynced change of the directory, `seed` decides.
     ///
     /// ```
     /// use stockade::testing::SimulatedDisk;
@@ -212,7 +220,7 @@ impl SimulatedDisk {
     /// ```
     pub fn crash_and_reopen(&self, seed: u64) -> Self {
         self.crash(self.steps(), |piece| {
-            // splitmix64
+            // SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
             let mut mixed = (seed ^ piece as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
             mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -245,7 +253,7 @@ impl Content {
             }
         }
         bytes.truncate(length);
-        // No file is appended to or synced after it was cut.
+        // This holds because no file is appended to or synced after a cut.
         if let Some(cut) = self.cut.filter(|_| survives()) {
             bytes.truncate(cut);
         }
@@ -253,7 +261,7 @@ impl Content {
     }
 }
 
-fn change_names(names: &mut BTreeMap<String, usize>, change: &DiskStep) {
+fn apply_change(names: &mut BTreeMap<String, usize>, change: &DiskStep) {
     match change {
         DiskStep::Create(name, file) => drop(names.insert(name.clone(), *file)),
         DiskStep::Rename(from, to) => {
@@ -272,10 +280,10 @@ impl std::fmt::Debug for SimulatedDisk {
     }
 }
 
-/// Frees the disk when it is dropped.
-struct Locked(Arc<Mutex<DiskState>>);
+/// The lock of a disk. Dropping it releases the lock.
+struct SimulatedLock(Arc<Mutex<DiskState>>);
 
-impl Drop for Locked {
+impl Drop for SimulatedLock {
     fn drop(&mut self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).locked = false;
     }
@@ -289,15 +297,15 @@ struct SimulatedFile {
 impl StorageFile for SimulatedFile {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.disk.state();
-        let fits = state.room.unwrap_or(usize::MAX).min(bytes.len());
-        let fits = if state.fail_appends { fits / 2 } else { fits };
-        let written = &bytes[..fits];
+        let written_length = state.room.unwrap_or(usize::MAX).min(bytes.len());
+        let written_length = if state.fail_appends { written_length / 2 } else { written_length };
+        let written = &bytes[..written_length];
         state.contents[self.file].extend_from_slice(written);
         state.steps.push(DiskStep::Append(self.file, written.to_vec()));
-        state.room = state.room.map(|room| room - fits);
+        state.room = state.room.map(|room| room - written_length);
         match () {
             () if state.fail_appends => Err(io::Error::other("the disk fails")),
-            () if fits < bytes.len() => Err(io::ErrorKind::StorageFull.into()),
+            () if written_length < bytes.len() => Err(io::ErrorKind::StorageFull.into()),
             () => Ok(()),
         }
     }
@@ -322,7 +330,7 @@ impl Storage for SimulatedDisk {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         state.locked = true;
-        Ok(Box::new(Locked(Arc::clone(&self.state))))
+        Ok(Box::new(SimulatedLock(Arc::clone(&self.state))))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
