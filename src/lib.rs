@@ -1,36 +1,39 @@
-//! An embeddable inventory engine: reserve scarce stock for many buyers at once, without locks and
-//! without ever overselling.
+//! An embeddable inventory engine: many buyers reserve scarce stock at once. No lock guards the
+//! counts, and the engine never oversells.
 //!
-//! Begin at [`InventoryManager`]: it has all operations, and an example. A [`Request`] adds an
-//! idempotency key and notes to any of them, a [`HoldRequest`] also whom a new hold is for. The audit
-//! log is an [`AuditLog`]. Errors are small enums, one for each kind of operation; they share their
-//! causes, and all turn into [`Error`].
+//! Start at [`InventoryManager`]: it has all operations, and an example. A [`Request`] adds an
+//! idempotency key and notes to an operation. A [`HoldRequest`] also names the owner of a new hold.
+//! [`AuditLog`] is the log of all that happened. Errors are small enums, one for each kind of
+//! operation. They share their causes, and all turn into [`Error`].
 //!
 //! # The model
 //!
-//! A [`Warehouse`] has a capacity and stock levels. A [`StockLevel`] counts the units of one product in
-//! one warehouse: *available*, which anyone may reserve, and *reserved*, which are spoken for: *held* by
-//! pending reservations, or *sold* and still in the building. A [`Reservation`] holds units of one or
-//! more levels until it is confirmed, released or expires; its status moves once.
+//! A [`Warehouse`] has a capacity and stock levels. A [`StockLevel`] counts the units of one
+//! product in one warehouse. *Available* units are free for anyone to reserve. *Reserved* units are
+//! spoken for: they are *held* by pending reservations, or *sold* and still in the building. A
+//! [`Reservation`] holds units of one or more levels until it is confirmed, released or expires. It
+//! ends only once.
 //!
 //! # What holds at every instant
 //!
-//! - No count is negative. `available` and `reserved` are read as one pair; `sold <= reserved`.
-//! - Of any race over a hold one call wins; the others hear what became of it.
-//! - A refusal is true: at one instant of the call the units were not there.
-//! - A basket, a transfer or a split fulfillment is seen in all its levels or in none
-//!   ([`snapshot`](InventoryManager::snapshot)).
+//! - No count is negative. `available` and `reserved` are read together, and `sold <= reserved`.
+//! - If calls race to end a hold, exactly one wins. The others are told how the hold ended.
+//! - A refusal is true: at one instant during the call, the units were not available.
+//! - A basket, a transfer or a split fulfillment shows in all its levels at one instant. A
+//!   [`snapshot`](InventoryManager::snapshot) sees it whole or not at all.
 //! - Every prefix of the audit log is a legal history.
-//! - Nothing that moved goes unrecorded: the queue to the log pushes back before anything moves
-//!   ([`Backpressure`]).
+//! - Every movement is recorded. If the queue to the audit log is nearly full, calls wait or are
+//!   refused before anything moves ([`Backpressure`]).
 //!
 //! # Features
 //!
-//! - `journal` (default): a write-ahead log on disk, with recovery, checkpoints and an auditor. Without it,
-//!   the engine lives in memory, and needs neither blake3, rayon nor rustix.
-//! - `testing`: a manual clock, seeded ids, no background threads, a sink that fails on command.
-//! - `tracing`: tells the log of the service what somebody has to hear of: a broken law and the entry that
-//!   broke it, a disk that fails and is well again, a torn tail that was cut, a checkpoint that failed.
+//! - `journal` (default): a write-ahead log on disk, with recovery, checkpoints and an auditor.
+//!   Without this feature the engine lives in memory, and does not depend on blake3, rayon and
+//!   rustix.
+//! - `testing`: for tests of services that embed the engine: seeded ids, an engine without
+//!   background threads, a sink that fails on command, and with `journal` a simulated disk.
+//! - `tracing`: sends events to the service's log: a broken law with its entry, a disk that fails
+//!   or recovers, a torn tail that was cut, a checkpoint that failed.
 #![warn(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
@@ -41,12 +44,12 @@
     )
 )]
 
-/// The examples of the README are tests.
+/// Runs the examples of the README as doc tests.
 #[cfg(all(doctest, feature = "journal"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// So is that of the page on errors.
+/// Runs the example of the page on errors as a doc test.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/errors.md")]
 struct ErrorsPage;

@@ -1,7 +1,7 @@
-//! The seam between the audit writer and the write-ahead log behind it.
+//! The trait between the audit writer and the write-ahead log.
 //!
-//! The audit owns this trait and the journal implements it, so that the audit knows no journal: an engine
-//! in memory has a writer without a durable sink.
+//! The audit floor owns this trait and the journal implements it, so the audit floor does not
+//! depend on the journal. In an engine without a journal, the writer has no durable sink.
 
 use std::io;
 use std::sync::Arc;
@@ -10,57 +10,60 @@ use crate::audit::flush::FlushTicket;
 use crate::audit::record::Record;
 use crate::audit::view::Names;
 
-/// A write-ahead log as the audit writer drives it, from one thread. Writing and syncing are apart: the
-/// writer appends and goes on, and a sync serves all who asked for one meanwhile (group commit).
+/// A write-ahead log, driven by the audit writer from one thread. Writing and syncing are separate:
+/// the writer appends and goes on, and one sync serves all callers that wait at that time (group
+/// commit).
 pub(crate) trait DurableSink: Send {
     /// The sequence number of the next entry.
     fn next_sequence(&self) -> u64;
 
-    /// Starts the thread that syncs. Without it, only [`sync_now`](Self::sync_now) does.
+    /// Starts the thread that syncs. Without that thread, only [`sync_now`](Self::sync_now) syncs.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// The operating system refuses to start a thread.
     fn spawn(&self) -> io::Result<()>;
 
-    /// Takes over `records`, to be written by [`write`](Self::write). Can't fail.
+    /// Encodes `records`, so that [`write`](Self::write) can write them. Can't fail.
     fn take(&mut self, records: &[Record], names: &dyn Names);
 
-    /// Writes what was taken, without waiting for the disk.
+    /// Writes what was taken over, without a sync.
     ///
     /// # Errors
-    /// What the storage says. Nothing is lost: call it again.
+    /// The storage's error. Nothing is lost: call it again.
     fn write(&mut self) -> io::Result<WriteOutcome>;
 
-    /// Whether a write or a sync has failed that no later write has made good.
+    /// Whether a write or a sync has failed, and no later write has repaired it.
     fn has_failed(&self) -> bool;
 
-    /// Begins a new file, if somebody asked for one. For when all that was taken is written.
+    /// Begins a new segment, if one was requested. Call it only when all that was taken over is
+    /// written.
     ///
     /// # Errors
-    /// What the storage says. Nothing is lost: call [`write`](Self::write) again.
+    /// The storage's error. Nothing is lost: call [`write`](Self::write) again.
     fn rotate_if_asked(&mut self) -> io::Result<()>;
 
-    /// Completes each of `tickets` once everything that is written now is on the disk.
+    /// Completes each of `tickets` once everything that is written by now is on the disk, or once
+    /// it fails.
     fn when_durable(&self, tickets: &[Arc<FlushTicket>]);
 
-    /// Syncs in the calling thread.
+    /// Syncs in the calling thread, which blocks until the disk has answered.
     ///
     /// # Errors
-    /// What the storage says, now or at an earlier failure.
+    /// The storage's error, of this sync or of an earlier failure.
     fn sync_now(&self) -> io::Result<()>;
 
-    /// Ends the log in good order. Nothing is written after.
+    /// Writes the close mark and syncs. Nothing may be written afterwards.
     ///
     /// # Errors
-    /// What the storage says: the log will be found as after a crash.
+    /// The storage's error. The next opening then finds the log as after a crash.
     fn close(&mut self) -> io::Result<()>;
 }
 
 /// Where a write went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WriteOutcome {
-    /// Behind what was there.
+    /// Behind the existing bytes.
     Appended,
-    /// Into a new file, after a failure. The caller must open the gate again; nobody else will.
+    /// Into a new segment, after a failure. The caller must reopen the gate; nobody else will.
     StartedOver,
 }

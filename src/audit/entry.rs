@@ -1,4 +1,4 @@
-//! What one line of the audit log says.
+//! Audit entries: their types, and what each entry says. One entry is one line of the audit log.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::base::clock::Timestamp;
 use crate::base::error::error_table;
 use crate::reservation::id::{Owner, ReservationId};
 
-/// A plain enum whose variants are shown and parsed by their own names.
+/// Defines a plain enum whose variants are shown and parsed by their own names.
 macro_rules! named {
     ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident,)+ }) => {
         $(#[$about])*
@@ -18,10 +18,10 @@ macro_rules! named {
         pub enum $name { $($(#[$doc])* $variant,)+ }
 
         impl $name {
-            /// Every one of them, in order.
+            /// All variants, in the order of their numbers.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// Its name, as [`Display`](fmt::Display) shows it and [`FromStr`] reads it.
+            /// The variant's name, as [`Display`](fmt::Display) shows it and [`FromStr`] reads it.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => stringify!($variant),)+ }
             }
@@ -47,11 +47,11 @@ macro_rules! named {
 named! {
     /// A movement of units.
     AdjustmentType {
-        /// Units came into a warehouse.
+        /// Units came into a warehouse from outside.
         Received,
-        /// Available units are held by a pending reservation.
+        /// Available units became held by a pending reservation.
         Reserved,
-        /// Held units were sold; they stay in the building until they are shipped.
+        /// Held units were sold. They stay in the building until they are shipped.
         Sold,
         /// Held units became available again: the hold was released, or it expired.
         Returned,
@@ -69,32 +69,32 @@ named! {
 }
 
 named! {
-    /// Something that moved no units but must be known after a restart.
+    /// Something that moved no units, but that a restart must know.
     EventType {
         /// The engine was opened.
         Opened,
         /// A warehouse got its name, capacity and threshold.
         WarehouseDefined,
-        /// A product got its number.
+        /// A product got its index.
         ProductDefined,
-        /// A product was stocked in a warehouse for the first time.
+        /// A stock level was opened: a product in a warehouse, for the first time.
         LevelOpened,
         /// A setting was changed at run time.
         SettingChanged,
-        /// A hold got a later expiry; the entry bears the new one.
+        /// A hold got a later expiry. The entry holds the new one.
         Extended,
-        /// A caller's key was answered where nothing moved.
+        /// A call with an idempotency key was answered, and nothing moved.
         KeyUsed,
         /// A transfer waits for approval.
         TransferRequested,
-        /// A transfer was approved or turned down.
+        /// A transfer request was approved or rejected, or the approved transfer failed.
         TransferDecided,
         /// The engine was shut down.
         Closed,
     }
 }
 
-/// What an audit entry is about: a movement of units, or an event that moved none.
+/// The type of an audit entry: a movement of units, or an event that moved none.
 ///
 /// ```
 /// use stockade::{AdjustmentType, EntryType, EventType};
@@ -105,15 +105,15 @@ named! {
 pub enum EntryType {
     /// Units moved.
     Movement(AdjustmentType),
-    /// None did.
+    /// No units moved.
     Event(EventType),
 }
 
 impl EntryType {
-    /// Events are numbered from here; movements from 0.
+    /// Events are numbered from here, movements from 0.
     const FIRST_EVENT: u8 = 32;
 
-    /// A number below 64, the same in every version.
+    /// The type's number, below 64. It is in journals, so it is the same in every version.
     pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Movement(movement) => movement as u8,
@@ -121,7 +121,7 @@ impl EntryType {
         }
     }
 
-    /// The type whose number this is.
+    /// The type with this number.
     pub(crate) fn from_code(code: u8) -> Option<Self> {
         match code.checked_sub(Self::FIRST_EVENT) {
             None => AdjustmentType::ALL.get(usize::from(code)).copied().map(Self::Movement),
@@ -129,7 +129,7 @@ impl EntryType {
         }
     }
 
-    /// Its name: that of the movement or event.
+    /// The name of the movement or event.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Movement(movement) => movement.name(),
@@ -168,7 +168,7 @@ impl From<EventType> for EntryType {
     }
 }
 
-/// A text that names no type of entry.
+/// A text that names no entry type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownEntryType {
     /// The text.
@@ -184,43 +184,45 @@ error_table! {
 
 /// One line of the audit log: one movement, or one event.
 ///
-/// A view with a life of its own; names are shared, so that cloning it costs a few counters.
+/// An owned value: it stays valid when the entry leaves the log. Names and metadata are shared, so
+/// a clone costs a few reference counts and no allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuditEntry {
-    /// The entry's id: 1 for the first one, without gaps. The order of the log.
+    /// The sequence number: the entry's id and its place in the log. The first entry has 1, and
+    /// there are no gaps.
     pub sequence: u64,
     /// What happened.
     pub entry_type: EntryType,
-    /// When the operation took place. Entries of racing operations can differ from the order of
-    /// their sequence numbers by the length of a call.
+    /// When the operation took place, by the engine's clock. If operations race, their times and
+    /// their sequence numbers can differ in order, by the length of a call.
     pub at: Timestamp,
-    /// Where.
+    /// The warehouse, by name.
     pub warehouse: Option<Arc<str>>,
-    /// Of what.
+    /// The product, by name.
     pub product: Option<Arc<str>>,
-    /// The other end of a transfer.
+    /// The warehouse at the other end of a transfer.
     pub other_warehouse: Option<Arc<str>>,
-    /// How many units moved; 0 for an event that is about none.
+    /// How many units moved, or are to move. 0 for an event that concerns no units.
     pub quantity: u32,
-    /// The hold it belongs to.
+    /// The reservation that the entry belongs to.
     pub reservation: Option<ReservationId>,
-    /// Whose hold that is.
+    /// The owner of that reservation.
     pub owner: Option<Owner>,
-    /// When the hold ends by itself, as of this entry.
+    /// When the hold expires, as of this entry.
     pub expires_at: Option<Timestamp>,
-    /// The hold that had ended unsold and whose lines this entry's reservation took anew.
+    /// The earlier hold that had ended unsold, if this entry's reservation is a retake of it.
     pub retaken_from: Option<ReservationId>,
     pub(crate) metadata: Arc<[(String, String)]>,
 }
 
 impl AuditEntry {
-    /// What the caller noted, in the caller's order: source, reason, order number ...
+    /// The notes, in the order in which they were added: source, reason, order number ...
     pub fn metadata(&self) -> &[(String, String)] {
         &self.metadata
     }
 
-    /// What the caller noted under `key`.
+    /// The first note under `key`.
     pub fn note(&self, key: &str) -> Option<&str> {
         self.metadata.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
     }
@@ -230,7 +232,7 @@ impl AuditEntry {
         matches!(self.entry_type, EntryType::Movement(_))
     }
 
-    /// The metadata, and with it the typed fields as text: `reservationId`, and of a transfer
+    /// The notes, and after them the typed fields as text: `reservationId`, and for a transfer
     /// `fromWarehouse` and `toWarehouse`. Allocates.
     pub fn metadata_view(&self) -> Vec<(&str, Cow<'_, str>)> {
         let noted = self.metadata.iter().map(|(key, value)| (key.as_str(), value.into()));

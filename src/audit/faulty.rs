@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::audit::sink::{AuditBatch, AuditSink, SinkError};
 
-/// A sink that takes everything and keeps nothing, until its [`FaultControl`] says otherwise.
+/// A sink that takes every batch and stores nothing, until its [`FaultControl`] makes it fail.
 ///
 /// ```
 /// use stockade::testing::FaultySink;
@@ -20,7 +20,8 @@ pub struct FaultySink {
     shared: Arc<FaultShared>,
 }
 
-/// The handle that makes a [`FaultySink`] fail, stall or recover. Dropping it lets the sink recover.
+/// The handle that makes a [`FaultySink`] fail, stall, panic or recover. Dropping it lets the sink
+/// recover.
 #[derive(Debug)]
 pub struct FaultControl {
     shared: Arc<FaultShared>,
@@ -36,7 +37,7 @@ pub struct FaultCounts {
     pub accepted_batches: u64,
     /// Batches refused.
     pub refused_batches: u64,
-    /// Entries taken whose number was not the one after the last: must stay 0.
+    /// Entries taken whose sequence number was not one above the last. Must stay 0.
     pub out_of_order: u64,
 }
 
@@ -73,7 +74,7 @@ impl FaultShared {
 }
 
 impl FaultySink {
-    /// A healthy sink, and the handle to it.
+    /// A healthy sink, and its handle.
     #[allow(clippy::new_ret_no_self, reason = "the sink is useless without its control")]
     pub fn new() -> (Self, FaultControl) {
         let shared = Arc::new(FaultShared::default());
@@ -82,22 +83,22 @@ impl FaultySink {
 }
 
 impl FaultControl {
-    /// From now on the sink refuses every batch with this text.
+    /// From now on, the sink refuses every batch with this text.
     pub fn fail(&self, reason: impl Into<String>) {
         self.shared.set(Some(Fault::Fail(reason.into())));
     }
 
-    /// From now on the sink blocks in `append`, as a hanging disk does.
+    /// From now on, the sink blocks in `append`, as a disk that hangs does.
     pub fn stall(&self) {
         self.shared.set(Some(Fault::Stall));
     }
 
-    /// The next batch makes the sink panic.
+    /// The sink panics with this message at the next batch.
     pub fn panic(&self, message: impl Into<String>) {
         self.shared.set(Some(Fault::Panic(message.into())));
     }
 
-    /// The sink is healthy again; a batch that it stalls on is taken.
+    /// Makes the sink healthy again. It then takes a batch that it stalls on.
     pub fn recover(&self) {
         self.shared.set(None);
     }
@@ -107,7 +108,8 @@ impl FaultControl {
         self.shared.lock().counts
     }
 
-    /// Blocks until the sink stalls on a batch.
+    /// Blocks until the sink stalls on a batch. It blocks for ever if [`stall`](Self::stall) was
+    /// not called or no batch comes.
     pub fn wait_until_stalled(&self) {
         let mut state = self.shared.lock();
         while !state.stalled {

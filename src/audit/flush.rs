@@ -1,4 +1,4 @@
-//! Waiting until what was done has been written.
+//! Flushes: a caller waits until all that was queued before is written.
 
 use std::future::Future;
 use std::mem;
@@ -21,9 +21,11 @@ impl From<Shut> for FlushError {
     }
 }
 
-/// A flush under way: done once the sink has taken everything that was queued before it was asked for.
+/// A flush in progress. It is done once the audit writer has written everything that was queued
+/// before the flush was requested. With a journal, it is done only when all that is on the disk.
 ///
-/// Wait for it in a blocking way, or `.await` it in any async runtime. Dropping it undoes nothing.
+/// Block on it by [`wait`](Flush::wait), or `.await` it in any async runtime. Dropping it undoes
+/// nothing.
 #[derive(Debug)]
 #[must_use = "a flush says nothing until it is waited for"]
 pub struct Flush {
@@ -31,8 +33,8 @@ pub struct Flush {
 }
 
 impl Flush {
-    /// Blocks until everything is written. May wait as long as the sink takes; a sink that fails or
-    /// an engine that ends makes it return an error.
+    /// Blocks until everything is written. It may block as long as the sink or the disk takes. If
+    /// the sink or the disk fails, or the engine ends, it returns an error.
     ///
     /// # Errors
     /// See [`FlushError`]; never `TimedOut`.
@@ -46,7 +48,7 @@ impl Flush {
         }
     }
 
-    /// As [`wait`](Flush::wait), but at most until `deadline`.
+    /// As [`wait`](Flush::wait), but blocks until `deadline` at most.
     ///
     /// # Errors
     /// See [`FlushError`].
@@ -81,7 +83,7 @@ impl Future for Flush {
     }
 }
 
-/// What a flush and the writer share.
+/// The state that a flush and the writer share.
 #[derive(Debug, Default)]
 pub(crate) struct FlushTicket {
     state: Mutex<TicketState>,
@@ -99,7 +101,7 @@ impl FlushTicket {
         lock(&self.state)
     }
 
-    /// Tells the waiter. Only the first outcome counts.
+    /// Sets the outcome and wakes the waiter. Only the first outcome counts.
     pub(crate) fn complete(&self, outcome: Result<(), FlushError>) {
         let mut state = self.lock();
         if state.outcome.is_some() {
@@ -117,9 +119,9 @@ impl FlushTicket {
 
 /// The flushes that wait for the writer.
 ///
-/// They stand beside the queue, not in it, so that asking for one never waits for room. The writer
-/// takes them *before* it drains, and drains all that lay in the queue by then: what a caller queued
-/// before it asked is in that batch or an earlier one.
+/// They are beside the queue, not in it, so a request for a flush never waits for room. The writer
+/// takes the tickets *before* it drains the queue, and then drains all items that were in it. So
+/// everything that a caller queued before its request is in that batch or in an earlier one.
 #[derive(Debug, Default)]
 pub(crate) struct Tickets {
     waiting: Mutex<Waiting>,
@@ -128,8 +130,8 @@ pub(crate) struct Tickets {
 #[derive(Debug, Default)]
 struct Waiting {
     tickets: Vec<Arc<FlushTicket>>,
-    /// Why no more come in: the writer has ended.
-    over: Option<FlushError>,
+    /// Set when the writer has ended: why all later flushes fail.
+    ended: Option<FlushError>,
 }
 
 impl Tickets {
@@ -137,25 +139,25 @@ impl Tickets {
         lock(&self.waiting)
     }
 
-    /// A new flush. The writer must be woken after.
+    /// Registers a new flush. The caller must wake the writer afterwards.
     pub(crate) fn issue(&self) -> Flush {
         let ticket = Arc::new(FlushTicket::default());
         let mut waiting = self.lock();
-        match &waiting.over {
+        match &waiting.ended {
             Some(reason) => ticket.complete(Err(reason.clone())),
             None => waiting.tickets.push(Arc::clone(&ticket)),
         }
         Flush { ticket }
     }
 
-    /// A flush that has failed already.
+    /// A flush that has already failed for `reason`.
     pub(crate) fn refuse(reason: FlushError) -> Flush {
         let ticket = Arc::new(FlushTicket::default());
         ticket.complete(Err(reason));
         Flush { ticket }
     }
 
-    /// All that wait. For the writer, before it drains.
+    /// Takes all waiting tickets. Only the writer calls this, before it drains the queue.
     pub(crate) fn take(&self) -> Vec<Arc<FlushTicket>> {
         mem::take(&mut self.lock().tickets)
     }
@@ -165,11 +167,11 @@ impl Tickets {
         !self.lock().tickets.is_empty()
     }
 
-    /// The writer has ended: fails all that wait and all that will come.
+    /// The writer has ended: fails all waiting flushes, and all later ones.
     pub(crate) fn end(&self, reason: FlushError) {
         let mut waiting = self.lock();
         let last = mem::take(&mut waiting.tickets);
-        waiting.over.get_or_insert_with(|| reason.clone());
+        waiting.ended.get_or_insert_with(|| reason.clone());
         drop(waiting);
         last.iter().for_each(|ticket| ticket.complete(Err(reason.clone())));
     }

@@ -1,4 +1,4 @@
-//! Asking the log what happened.
+//! Queries of the audit log.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -11,31 +11,32 @@ use crate::base::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{ProductIndex, WarehouseIndex};
 
-/// How many entries a query gives unless it says otherwise.
+/// How many entries a query returns by default.
 const DEFAULT_LIMIT: usize = 1_000;
 
-/// The record of what happened: append-only, and apart from live stock.
+/// The audit log: the append-only record of what happened. Reading it touches no live stock.
 ///
-/// A cheap handle. It shows what has been *written*; an operation that has just returned may still
-/// be on its way, and a flush waits for it. The newest entries are kept, as many as the engine was
-/// told (a million by default); [`evicted`](AuditLog::evicted) says how many have gone.
+/// A handle that is cheap to clone. It shows what the audit writer has *written*: the record of an
+/// operation that has just returned may still be in the queue. A flush waits until it is written.
+/// The log keeps the newest entries, a million by default. [`evicted`](AuditLog::evicted) says how
+/// many older ones it does not show.
 #[derive(Clone)]
 pub struct AuditLog {
     memory: Arc<MemoryLog>,
     names: Arc<dyn Names>,
 }
 
-/// What was erased.
+/// What a redaction erased.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Redacted {
-    /// Records whose notes were erased by this call.
+    /// Records whose notes this call erased.
     pub records: u64,
-    /// Segments of the journal that were written anew for it.
+    /// Journal segments that were rewritten for it.
     pub segments: usize,
 }
 
-/// Which entries a query is for: all conditions must hold.
+/// Which entries a query returns: those that meet all conditions.
 ///
 /// ```
 /// use stockade::{AdjustmentType, AuditFilter};
@@ -50,7 +51,7 @@ pub struct AuditFilter {
     warehouse: Option<String>,
     reservation: Option<ReservationId>,
     owner: Option<Owner>,
-    /// A bit for each type's code. None asked for means all.
+    /// Wanted types, one bit for each code. Zero means all types.
     types: u64,
     without: u64,
     since: Timestamp,
@@ -60,7 +61,7 @@ pub struct AuditFilter {
 }
 
 impl AuditFilter {
-    /// Every entry, at most 1,000 of them.
+    /// Every entry, but at most 1,000 of them.
     pub fn new() -> Self {
         Self {
             product: None,
@@ -76,82 +77,83 @@ impl AuditFilter {
         }
     }
 
-    /// Only entries about this product.
+    /// Only entries about this product. An unknown name matches nothing.
     pub fn product(mut self, name: impl Into<String>) -> Self {
         self.product = Some(name.into());
         self
     }
 
-    /// Only entries of this warehouse. A transfer has one at either end.
+    /// Only entries of this warehouse. A transfer has one entry at each end. An unknown name
+    /// matches nothing.
     pub fn warehouse(mut self, name: impl Into<String>) -> Self {
         self.warehouse = Some(name.into());
         self
     }
 
-    /// Only entries of this hold.
+    /// Only entries of this reservation. A retake has an id of its own.
     pub fn reservation(mut self, id: ReservationId) -> Self {
         self.reservation = Some(id);
         self
     }
 
-    /// Only entries of holds of this owner.
+    /// Only entries that name this owner.
     pub fn owner(mut self, owner: Owner) -> Self {
         self.owner = Some(owner);
         self
     }
 
-    /// Only entries of this type; called again, of either type.
+    /// Only entries of this type. If called several times, entries of any of these types.
     pub fn entry_type(mut self, entry_type: impl Into<EntryType>) -> Self {
         self.types |= 1 << entry_type.into().code();
         self
     }
 
-    /// No entries of this type.
+    /// No entries of this type. May be called several times.
     pub fn without(mut self, entry_type: impl Into<EntryType>) -> Self {
         self.without |= 1 << entry_type.into().code();
         self
     }
 
-    /// Only entries of this moment or later.
+    /// Only entries at or after this moment.
     pub fn since(mut self, moment: Timestamp) -> Self {
         self.since = moment;
         self
     }
 
-    /// Only entries of this moment or earlier.
+    /// Only entries at or before this moment.
     pub fn until(mut self, moment: Timestamp) -> Self {
         self.until = moment;
         self
     }
 
-    /// Only entries with a greater sequence number: the next page.
+    /// Only entries with a greater sequence number than this: for the next page.
     pub fn after(mut self, sequence: u64) -> Self {
         self.after = sequence;
         self
     }
 
-    /// At most so many entries, the oldest first.
+    /// At most this many entries, the oldest first.
     pub fn limit(mut self, entries: usize) -> Self {
         self.limit = entries;
         self
     }
 
-    /// Whether it asks for something of this name.
+    /// Whether the filter names this product or warehouse.
     pub(crate) fn asks_for(&self, name: &str) -> bool {
         [&self.product, &self.warehouse].into_iter().flatten().any(|asked| asked == name)
     }
 
-    /// The number of the newest entry that is too old.
+    /// Only entries with a greater sequence number are wanted.
     pub(crate) fn get_after(&self) -> u64 {
         self.after
     }
 
-    /// How many entries are wanted.
+    /// How many entries are wanted at most.
     pub(crate) fn get_limit(&self) -> usize {
         self.limit
     }
 
-    /// Whether an entry is wanted, but for its number.
+    /// Whether an entry meets all conditions except that on its sequence number.
     pub(crate) fn matches(&self, view: View<'_>, place: &Place, names: &dyn Names) -> bool {
         let bit = 1_u64 << view.code();
         (self.types == 0 || self.types & bit != 0)
@@ -169,7 +171,7 @@ impl Default for AuditFilter {
     }
 }
 
-/// The filter's names, looked up once.
+/// The filter's names, resolved to indexes once for each query.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     warehouse: Option<WarehouseIndex>,
@@ -177,7 +179,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// `None` if a name is unknown, so that nothing can match.
+    /// `None` if a name is unknown: then no entry can match.
     pub(crate) fn of(filter: &AuditFilter, names: &dyn Names) -> Option<Self> {
         let warehouse = match &filter.warehouse {
             Some(name) => Some(names.warehouse_id(name)?),
@@ -200,26 +202,28 @@ impl Place {
     }
 }
 
-/// What a query found.
+/// One page of a query's results.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuditPage {
     /// The entries, the oldest first.
     pub entries: Vec<AuditEntry>,
-    /// If the limit cut the answer short: pass it to [`AuditFilter::after`] for the next page.
+    /// Set if the limit was reached and more entries match. Pass it to [`AuditFilter::after`] for
+    /// the next page.
     pub next: Option<u64>,
-    /// The oldest entry that the log still keeps, `None` while it is empty.
+    /// The sequence number of the oldest entry that the log shows. `None` if it shows none.
     pub oldest_sequence: Option<u64>,
-    /// How many entries have left the log; they are older than that.
+    /// How many entries are older than those that the log shows.
     pub left: u64,
 }
 
-/// What the log knows of one hold.
+/// What the log holds about one reservation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct History {
-    /// Entries of the hold itself and of holds that took its lines anew, the oldest first.
+    /// Entries of the reservation and of its retakes, the oldest first.
     pub(crate) entries: Vec<AuditEntry>,
-    /// Whether the log reaches back to the hold's birth, so that nothing written is missing.
+    /// Whether the log reaches back to the creation of the hold, so that no written entry is
+    /// missing.
     pub(crate) complete: bool,
 }
 
@@ -228,9 +232,9 @@ impl AuditLog {
         Self { memory, names }
     }
 
-    /// The entries that match `filter`. Holds the writer up for microseconds, not for the scan, which
-    /// takes 10 to 20 ms for a million entries; a filter by time or [`after`](AuditFilter::after)
-    /// skips what it can.
+    /// The entries that match `filter`, the oldest first. A scan of a million entries takes 10 to
+    /// 20 ms. It delays the writer only for the microseconds of copying the list of chunks. A
+    /// filter by time or by [`after`](AuditFilter::after) skips chunks.
     pub fn query(&self, filter: &AuditFilter) -> AuditPage {
         let snapshot = self.memory.snapshot(filter.after.saturating_add(1));
         let first = snapshot.oldest.max(filter.after.saturating_add(1));
@@ -254,7 +258,7 @@ impl AuditLog {
                     return ControlFlow::Continue(());
                 }
                 if page.entries.len() == filter.limit {
-                    // More is there than was asked for.
+                    // One more entry matches, so there is a next page.
                     page.next = Some(page.entries.last().map_or(filter.after, |it| it.sequence));
                     return ControlFlow::Break(());
                 }
@@ -268,43 +272,45 @@ impl AuditLog {
         page
     }
 
-    /// How many entries the log keeps at present. Never waits.
+    /// How many entries the log shows at present. Never waits.
     pub fn len(&self) -> u64 {
         self.memory.len()
     }
 
-    /// Whether nothing was written yet.
+    /// Whether the log shows no entries at present. Never waits.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many entries have left the log to make room. Never waits.
+    /// How many entries are older than those that the log shows: dropped to make room, or written
+    /// by an earlier run. Never waits.
     pub fn evicted(&self) -> u64 {
         self.memory.left()
     }
 
-    /// The sequence number of the newest entry; 0 if there is none. Never waits.
+    /// The sequence number of the newest written entry; 0 if there is none. Never waits.
     pub fn newest_sequence(&self) -> u64 {
         self.memory.written()
     }
 
-    /// Erases the notes of records, which it is told by their first entries.
+    /// Erases the notes of records. `of` has the sequence numbers of their first entries.
     pub(crate) fn erase_notes(&self, of: &BTreeSet<u64>) {
         self.memory.erase_notes(of);
     }
 
-    /// The records with notes; see [`MemoryLog::pick`].
+    /// Picks records with notes; see [`MemoryLog::pick`].
     pub(crate) fn pick(&self, wanted: &mut dyn FnMut(&AuditEntry) -> bool) -> Noted {
         self.memory.pick(&*self.names, wanted)
     }
 
-    /// What was written about a hold born at `born`. Whoever decides by it flushes first.
+    /// What was written about a hold that was created at `born`. A caller that decides by it must
+    /// flush first.
     pub(crate) fn history_of(&self, id: ReservationId, born: Timestamp) -> History {
         let snapshot = self.memory.snapshot(0);
-        // Whatever is about the hold bears its birth's time or a later one, so that entries that are
-        // gone can concern it only if one of them is as young.
+        // No entry about the hold is older than the hold. So if the newest dropped entry is older,
+        // no dropped entry is about it.
         let complete = self.memory.opened_at() <= born
-            && snapshot.complete_after.is_none_or(|latest| latest < born);
+            && snapshot.latest_evicted.is_none_or(|latest| latest < born);
         let mut entries = Vec::new();
         for chunk in snapshot.chunks.iter().filter(|it| it.overlaps(born, Timestamp::MAX)) {
             let _ = chunk.scan(|sequence, view, metadata| {

@@ -1,7 +1,8 @@
-//! The log in memory: the newest entries, as many as the caller asked for.
+//! The log in memory: the newest entries, up to a configured number.
 //!
-//! Records lie in chunks. The writer fills the open one and seals it when it is full; a query copies
-//! the list of sealed chunks and the open one under a short lock, and scans without it.
+//! Records are in chunks. The writer fills the open chunk, and seals it when it is full. A query
+//! copies the list of sealed chunks and the open chunk under a short lock. It scans them without
+//! the lock.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::mem;
@@ -14,12 +15,12 @@ use crate::audit::view::{Metadata, Names, View};
 use crate::base::clock::Timestamp;
 use crate::base::sync::{AtomicU64, Mutex, Ordering, lock};
 
-/// How many entries the log keeps unless the caller says otherwise.
+/// How many entries the log keeps by default.
 pub(crate) const DEFAULT_RETAINED: u64 = 1_000_000;
-/// A chunk is sealed once it holds this many entries.
+/// A chunk is sealed once it holds at least this many entries.
 const CHUNK: usize = 1_024;
 
-/// A record that was written.
+/// A written record.
 #[derive(Clone, Debug)]
 enum Stored {
     Plain(PlainEntry),
@@ -28,7 +29,7 @@ enum Stored {
 
 const _: () = assert!(size_of::<Stored>() == 56);
 
-/// What is kept of a longer record; its buffer went back to the pool.
+/// The contents of a record that was in a buffer. The buffer itself went back to the pool.
 #[derive(Debug)]
 struct StoredRecord {
     header: Header,
@@ -37,7 +38,7 @@ struct StoredRecord {
 }
 
 impl StoredRecord {
-    /// Without the caller's notes: what a journal keeps of it, too.
+    /// A copy without notes. A redacted journal keeps the same: the facts.
     fn without_notes(&self) -> Self {
         let facts = self.metadata.iter().filter(|(name, _)| is_fact(&self.lines, name));
         Self { header: self.header, lines: self.lines.clone(), metadata: facts.cloned().collect() }
@@ -47,7 +48,7 @@ impl StoredRecord {
         self.metadata.iter().any(|(name, _)| !is_fact(&self.lines, name))
     }
 
-    /// The number of the request that it decides on, if it decides on one.
+    /// The number of the transfer request that the record decides on, if it does.
     fn decides_on(&self) -> Option<u64> {
         let decides = |line: &EntryLine| line.entry_type == EventType::TransferDecided.into();
         let number = |(name, _): &&(String, String)| name == "transferRequestId";
@@ -59,21 +60,21 @@ impl StoredRecord {
 impl Stored {
     fn new(record: Record, pool: &BufferPool) -> Self {
         match record {
-            Record::Plain(step) => Self::Plain(step),
-            Record::Buffered(mut steps) => {
+            Record::Plain(entry) => Self::Plain(entry),
+            Record::Buffered(mut buffer) => {
                 let kept = StoredRecord {
-                    header: steps.header,
-                    lines: steps.lines.as_slice().into(),
-                    metadata: steps.metadata.drain(..).collect(),
+                    header: buffer.header,
+                    lines: buffer.lines.as_slice().into(),
+                    metadata: buffer.metadata.drain(..).collect(),
                 };
-                pool.give_back(steps);
+                pool.give_back(buffer);
                 Self::Buffered(Arc::new(kept))
             }
         }
     }
 }
 
-/// Consecutive records.
+/// Consecutive records of the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Chunk {
     first_sequence: u64,
@@ -92,7 +93,7 @@ impl Chunk {
 
     fn push(&mut self, record: Stored) {
         let (at, entries) = match &record {
-            Stored::Plain(step) => (step.at(), 1),
+            Stored::Plain(entry) => (entry.at(), 1),
             Stored::Buffered(kept) => (kept.header.at, kept.lines.len() as u64),
         };
         self.earliest = self.earliest.min(at);
@@ -110,12 +111,12 @@ impl Chunk {
         self.first_sequence + self.entries
     }
 
-    /// Whether any entry can lie in these bounds of time, both included.
+    /// Whether an entry can be within these times, both included.
     pub(crate) fn overlaps(&self, since: Timestamp, until: Timestamp) -> bool {
         self.latest >= since && self.earliest <= until
     }
 
-    /// Its records with notes, each with its first entry's number.
+    /// The records with notes, each with the sequence number of its first entry.
     fn noted(&mut self) -> impl Iterator<Item = (u64, &mut Arc<StoredRecord>)> {
         let mut next = self.first_sequence;
         let records = self.records.iter_mut().map(move |record| {
@@ -134,7 +135,7 @@ impl Chunk {
         records.flatten().filter(|(_, kept)| kept.has_notes())
     }
 
-    /// Its entries with their sequence numbers, until `each` says to stop.
+    /// Calls `each` for every entry with its sequence number, until `each` returns `Break`.
     pub(crate) fn scan(
         &self,
         mut each: impl FnMut(u64, View<'_>, &Metadata) -> std::ops::ControlFlow<()>,
@@ -143,8 +144,8 @@ impl Chunk {
         let mut sequence = self.first_sequence;
         for record in &self.records {
             match record {
-                Stored::Plain(step) => {
-                    each(sequence, View::Plain(step), &none)?;
+                Stored::Plain(entry) => {
+                    each(sequence, View::Plain(entry), &none)?;
                     sequence += 1;
                 }
                 Stored::Buffered(kept) => {
@@ -159,15 +160,17 @@ impl Chunk {
     }
 }
 
-/// The log.
+/// The log in memory. The audit writer appends, and any thread reads.
 #[derive(Debug)]
 pub(crate) struct MemoryLog {
     retained: u64,
     opened_at: Timestamp,
     state: Mutex<LogState>,
-    /// Entries written so far. Relaxed suffices: it is a figure, and the lock hands over the rest.
+    /// The sequence number of the newest written entry. Relaxed suffices: it is only a figure, and
+    /// the lock hands over the entries.
     written: AtomicU64,
-    /// The first entry that this log was ever given. Relaxed: set before anyone else has the log.
+    /// The sequence number at which this log began. Relaxed suffices: it is set before another
+    /// thread has the log.
     began_at: AtomicU64,
 }
 
@@ -175,20 +178,20 @@ pub(crate) struct MemoryLog {
 struct LogState {
     sealed: VecDeque<Arc<Chunk>>,
     open: Chunk,
-    /// The latest time of any entry whose chunk is gone.
-    latest_gone: Option<Timestamp>,
-    /// Room of a chunk that is gone, for the next one.
+    /// The latest time of any entry that was dropped, or that an earlier run wrote.
+    latest_evicted: Option<Timestamp>,
+    /// The memory of a dropped chunk, for the next one.
     spare: Vec<Stored>,
 }
 
-/// Records with notes, sorted by whether they were picked.
+/// The result of [`MemoryLog::pick`]: records with notes, and the transfer requests they decide on.
 #[derive(Debug, Default)]
 pub(crate) struct Noted {
-    /// The first entry of each that was.
+    /// The sequence number of the first entry of each picked record.
     pub(crate) picked: BTreeSet<u64>,
-    /// The transfer requests that those decide on.
+    /// The transfer requests that picked records decide on.
     pub(crate) decisions: BTreeSet<u64>,
-    /// The requests that others decide on.
+    /// The transfer requests that records which were not picked decide on.
     pub(crate) told: BTreeSet<u64>,
 }
 
@@ -196,29 +199,31 @@ pub(crate) struct Noted {
 #[derive(Debug)]
 pub(crate) struct LogSnapshot {
     pub(crate) chunks: Vec<Arc<Chunk>>,
-    /// The oldest entry that is still shown; may be the one to come.
+    /// The sequence number of the oldest entry that is shown. Equals `next` if none is.
     pub(crate) oldest: u64,
     /// The sequence number of the next entry.
     pub(crate) next: u64,
-    /// Every entry about things that came to be after this moment is in the chunks.
-    pub(crate) complete_after: Option<Timestamp>,
+    /// The latest time of any entry that is not in the log any more. All entries about a hold that
+    /// was created after it are still there.
+    pub(crate) latest_evicted: Option<Timestamp>,
 }
 
 impl MemoryLog {
-    /// An empty log that keeps the newest `retained` entries, for an engine opened at `opened_at`.
+    /// An empty log that keeps the newest `retained` entries. It has no entries about anything
+    /// before `opened_at`.
     pub(crate) fn new(retained: u64, opened_at: Timestamp) -> Self {
         let state = LogState {
             sealed: VecDeque::new(),
             open: Chunk::new(1, Vec::new()),
-            latest_gone: None,
+            latest_evicted: None,
             spare: Vec::new(),
         };
         let (written, began_at) = (AtomicU64::new(0), AtomicU64::new(1));
         Self { retained, opened_at, state: Mutex::new(state), written, began_at }
     }
 
-    /// Appends all of `records`, and gives their buffers back. For the writer alone. The lock is held
-    /// for one chunk at a time.
+    /// Appends all of `records`, and gives their buffers back to the pool. Only the writer calls
+    /// this. It holds the lock for one chunk at a time, so that readers get in between.
     pub(crate) fn append(&self, records: &mut Vec<Record>, pool: &BufferPool) {
         let mut records = records.drain(..);
         while !records.as_slice().is_empty() {
@@ -236,46 +241,46 @@ impl MemoryLog {
                 state.sealed.push_back(Arc::new(sealed));
             }
             self.written.store(end - 1, Ordering::Relaxed);
-            let gone = self.forget(&mut state, end);
+            let evicted = self.evict(&mut state, end);
             drop(state);
-            self.recycle(gone);
+            self.recycle(evicted);
         }
     }
 
-    /// Begins at this entry: those before were written by an earlier run, and the latest of them bears
-    /// this time. Before anything is appended.
-    pub(crate) fn resume(&self, first_sequence: u64, latest_gone: Option<Timestamp>) {
+    /// Begins at this sequence number: an earlier run wrote the entries before, and
+    /// `latest_evicted` is the latest time of any of them. Call it before anything is appended.
+    pub(crate) fn resume(&self, first_sequence: u64, latest_evicted: Option<Timestamp>) {
         let mut state = lock(&self.state);
         debug_assert!(state.open.records.is_empty() && state.sealed.is_empty());
         state.open = Chunk::new(first_sequence, Vec::new());
-        state.latest_gone = latest_gone;
+        state.latest_evicted = latest_evicted;
         self.began_at.store(first_sequence, Ordering::Relaxed);
         self.written.store(first_sequence - 1, Ordering::Relaxed);
     }
 
-    /// Takes out the chunks of which nothing is shown any more.
-    fn forget(&self, state: &mut LogState, end: u64) -> Vec<Arc<Chunk>> {
+    /// Takes out the chunks with no entry that is still shown.
+    fn evict(&self, state: &mut LogState, end: u64) -> Vec<Arc<Chunk>> {
         let oldest = self.oldest(end);
-        let mut gone = Vec::new();
+        let mut evicted = Vec::new();
         while state.sealed.front().is_some_and(|chunk| chunk.end() <= oldest)
             && let Some(chunk) = state.sealed.pop_front()
         {
-            state.latest_gone = state.latest_gone.max(Some(chunk.latest));
-            gone.push(chunk);
+            state.latest_evicted = state.latest_evicted.max(Some(chunk.latest));
+            evicted.push(chunk);
         }
-        gone
+        evicted
     }
 
-    /// Clears chunks outside the lock, and keeps the room of one that no query holds.
-    fn recycle(&self, gone: Vec<Arc<Chunk>>) {
-        for chunk in gone.into_iter().filter_map(Arc::into_inner) {
+    /// Clears chunks outside the lock, and keeps the memory of one that no query holds.
+    fn recycle(&self, evicted: Vec<Arc<Chunk>>) {
+        for chunk in evicted.into_iter().filter_map(Arc::into_inner) {
             let mut room = chunk.records;
             room.clear();
             lock(&self.state).spare = room;
         }
     }
 
-    /// The oldest entry shown when `end` is the next.
+    /// The sequence number of the oldest entry that is shown when `end` is the next one.
     fn oldest(&self, end: u64) -> u64 {
         end.saturating_sub(self.retained).max(self.began_at.load(Ordering::Relaxed))
     }
@@ -285,18 +290,19 @@ impl MemoryLog {
         self.written() + 1 - self.oldest(self.written() + 1)
     }
 
-    /// How many entries were written before those that are shown.
+    /// How many entries are older than those that are shown.
     pub(crate) fn left(&self) -> u64 {
         self.oldest(self.written() + 1) - 1
     }
 
-    /// How many entries were ever written.
+    /// The sequence number of the newest written entry. Earlier runs count as well.
     pub(crate) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// The log at this moment, from the chunk that holds entry `from`. Copies one counter for each
-    /// 1,024 entries, and the open chunk, under the lock that the writer takes.
+    /// The log at this moment, from the chunk that holds entry `from`. Under the lock, which the
+    /// writer needs too, it clones one `Arc` for each chunk of about 1,024 entries, and copies the
+    /// open chunk.
     pub(crate) fn snapshot(&self, from: u64) -> LogSnapshot {
         let state = lock(&self.state);
         let first = state.sealed.partition_point(|chunk| chunk.end() <= from);
@@ -305,18 +311,23 @@ impl MemoryLog {
             chunks.push(Arc::new(state.open.clone()));
         }
         let next = state.open.end();
-        LogSnapshot { chunks, oldest: self.oldest(next), next, complete_after: state.latest_gone }
+        LogSnapshot {
+            chunks,
+            oldest: self.oldest(next),
+            next,
+            latest_evicted: state.latest_evicted,
+        }
     }
 
-    /// Erases the notes of records, which it is told by their first entries. The writer waits for a
-    /// chunk at a time.
+    /// Erases the notes of records. `of` has the sequence numbers of their first entries. It holds
+    /// the lock for one chunk at a time, so that the writer gets in between.
     pub(crate) fn erase_notes(&self, of: &BTreeSet<u64>) {
         let mut from = 0;
         while let Some(&first) = of.range(from..).next() {
             let mut state = lock(&self.state);
             let place = state.sealed.partition_point(|chunk| chunk.end() <= first);
             let chunk = match state.sealed.get_mut(place) {
-                // A query that looks at it has its own.
+                // A query that still reads this chunk keeps its own copy.
                 Some(sealed) => Arc::make_mut(sealed),
                 None => &mut state.open,
             };
@@ -327,8 +338,9 @@ impl MemoryLog {
         }
     }
 
-    /// The first entries of the records with notes of which `wanted` picks an entry; and, of the
-    /// requests that those decide on and of the others that any record here does, the numbers.
+    /// Picks each record with notes of which `wanted` accepts at least one shown entry. Also
+    /// returns the numbers of the transfer requests that these records, and the records not picked,
+    /// decide on.
     pub(crate) fn pick(
         &self,
         names: &dyn Names,
@@ -351,7 +363,7 @@ impl MemoryLog {
         noted
     }
 
-    /// When the engine was opened: the log knows nothing of what was before.
+    /// The log has no entries about anything before this moment.
     pub(crate) fn opened_at(&self) -> Timestamp {
         self.opened_at
     }

@@ -1,4 +1,5 @@
-//! Floor 3, audit: the record of what happened, from the call that makes it to whoever keeps it.
+//! Floor 3, audit: records of what happened, from the call that queues them, over the one writer
+//! thread, to the log in memory, the journal and the user's sink.
 
 pub(crate) mod gate;
 pub(crate) mod queue;

@@ -1,30 +1,30 @@
-//! Buffers for long records, used again and again, so that a basket allocates nothing.
+//! The pool of record buffers. Buffers are reused, so that a basket allocates nothing.
 
 use crate::audit::record::RecordBuf;
 use crate::base::sync::ArrayQueue;
 
-/// A bounded store of empty buffers. Neither side ever waits: an empty store allocates, a full one
-/// drops.
+/// A bounded pool of empty record buffers. Neither side ever waits: an empty pool allocates a
+/// buffer, a full pool drops one.
 #[derive(Debug)]
 pub(crate) struct BufferPool {
     buffers: ArrayQueue<Box<RecordBuf>>,
 }
 
 impl BufferPool {
-    /// A store of at most `capacity` buffers, empty at first.
+    /// A pool of at most `capacity` buffers. It starts without any.
     pub(crate) fn new(capacity: usize) -> Self {
         Self { buffers: ArrayQueue::new(capacity.max(1)) }
     }
 
-    /// An empty buffer, to be obtained before anything moves.
+    /// An empty buffer. An operation takes it before anything moves, because this may allocate.
     pub(crate) fn take(&self) -> Box<RecordBuf> {
         self.buffers.pop().unwrap_or_default()
     }
 
-    /// Takes a buffer back: the writer's part, or that of an operation that was refused.
+    /// Clears a buffer and takes it back: from the writer, or from an operation that was refused.
     pub(crate) fn give_back(&self, mut buffer: Box<RecordBuf>) {
         buffer.clear();
-        // Full: this one is dropped, and that is the bound.
+        // A full pool drops the buffer, which bounds the pool's memory.
         let _ = self.buffers.push(buffer);
     }
 }

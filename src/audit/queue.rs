@@ -10,13 +10,13 @@
 //!                  writer        are refused (Law 5)
 //! ```
 //!
-//! An operation asks [`admit`](AuditQueue::admit) before it moves anything and queues exactly one item
-//! with [`push`](AuditQueue::push) once it has begun; the push never fails for lack of room.
+//! An operation asks [`admit`](AuditQueue::admit) before it moves anything and queues exactly one
+//! item with [`push`](AuditQueue::push) once it has begun; the push never fails for lack of room.
 //!
-//! How full the queue is stands in a line that the writer writes at every item it takes, so that each
-//! look costs a miss while it works. A thread that found the queue less than half full therefore admits
-//! its next few calls without a look ([`Admissions`]): so few that all of them, from hundreds of threads,
-//! find room below the three quarters.
+//! How full the queue is stands in a line that the writer writes at every item it takes, so that
+//! each look costs a miss while it works. A thread that found the queue less than half full
+//! therefore admits its next few calls without a look ([`Admissions`]): so few that all of them,
+//! from hundreds of threads, find room below the three quarters.
 
 use std::time::{Duration, Instant};
 
@@ -45,9 +45,9 @@ pub enum Backpressure {
     /// The call waits until the writer has caught up, the engine is shut down or the sink fails.
     #[default]
     Wait,
-    /// The call is refused with a `Busy` error, worth a retry: for async callers, who must not block.
-    /// One call may wait all the same: `confirm_or_retake`, where the hold's slot has been used since
-    /// and the audit log has to be read.
+    /// The call is refused with a `Busy` error, worth a retry: for async callers, who must not
+    /// block. One call may wait all the same: `confirm_or_retake`, where the hold's slot has been
+    /// used since and the audit log has to be read.
     Refuse,
 }
 
@@ -66,7 +66,7 @@ impl From<Shut> for NotAdmitted {
     }
 }
 
-/// The queue, with the gate before it and the writer's bell behind it.
+/// The queue, with the gate before it and the writer's wake signal behind it.
 #[derive(Debug)]
 pub(crate) struct AuditQueue<T> {
     items: ArrayQueue<T>,
@@ -154,16 +154,17 @@ impl<T> AuditQueue<T> {
         self.push_by(item, None)
     }
 
-    /// As [`push`](Self::push), but waits for a place until `deadline` at most: for what nobody takes
-    /// units from. An error says that the item was not queued.
+    /// As [`push`](Self::push), but waits for a place until `deadline` at most: for what nobody
+    /// takes units from. An error says that the item was not queued.
     #[inline(always)]
     pub(crate) fn push_by(&self, item: T, deadline: Option<Instant>) -> Result<(), WriterGone> {
         self.push_no_wake(item, deadline)?;
         self.wake_signal.ring()
     }
 
-    /// As [`push_by`](Self::push_by), but leaves it to the caller to make a fence and to
-    /// [ring](Self::wake_after) then: for one who has other things to do that want a fence behind them.
+    /// As [`push_by`](Self::push_by), but leaves it to the caller to make a fence and then to call
+    /// [`wake_after`](Self::wake_after): for a caller who has other things to do that want a fence
+    /// behind them.
     #[inline(always)]
     pub(crate) fn push_no_wake(
         &self,
@@ -241,7 +242,7 @@ impl<T> AuditQueue<T> {
         &self.gate
     }
 
-    /// The writer's bell.
+    /// The signal that wakes the writer.
     pub(crate) fn wake_signal(&self) -> &WakeSignal {
         &self.wake_signal
     }
@@ -276,9 +277,10 @@ impl<T> AuditQueue<T> {
 
 /// Calls that may begin without a look at the queue, since one found it less than half full.
 ///
-/// Threads of one shard may each spend the same one, so up to [`MOST`](Self::MOST) for each *thread* begin
-/// unlooked. A quarter of the queue lies between the half and the three quarters: room for those of 512
-/// threads, whatever the capacity. With more of them, all in that state at once, some pushes wait.
+/// Threads of one shard may each spend the same one, so up to [`MOST`](Self::MOST) for each
+/// *thread* begin unlooked. A quarter of the queue lies between the half and the three quarters:
+/// room for those of 512 threads, whatever the capacity. With more of them, all in that state at
+/// once, some pushes wait.
 #[derive(Debug)]
 struct Admissions {
     shards: Box<[CachePadded<AtomicU32>]>,

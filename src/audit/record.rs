@@ -1,4 +1,5 @@
-//! What goes through the queue: one record for each operation, however many lines it has.
+//! Records: what goes through the audit queue. Each operation queues one record with all its
+//! entries.
 
 use std::num::NonZeroU64;
 
@@ -8,53 +9,57 @@ use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 use crate::stock::mcas::recorder::CommitName;
 
-/// One item of the queue. With the stamp of its place it fills one cache line.
+/// One item of the queue. With the 8-byte stamp of its queue slot it fills one cache line.
 #[derive(Debug)]
 pub(crate) enum QueueItem {
-    /// One entry without metadata, to be written here: most of what a shop does.
+    /// A record of one entry without metadata or key, to be written at this place in the order. The
+    /// most common case.
     Plain(PlainEntry),
-    /// Anything else.
+    /// Any other item.
     OutOfLine(OutOfLine),
 }
 
 const _: () = assert!(size_of::<QueueItem>() == 56);
 
-/// An item that does not lie in the queue itself, or is none of its own. Apart from [`QueueItem`], because a
-/// step has one value to spare that tells the two apart, and no more.
+/// Items whose record is not in the queue slot itself. A separate enum because [`PlainEntry`] has
+/// exactly one niche (its `about` is never zero). So [`QueueItem`] needs no tag and stays at 56
+/// bytes.
 #[derive(Debug)]
 pub(crate) enum OutOfLine {
-    /// A record of several entries, or with metadata, to be written here.
+    /// A record of several entries, or with metadata or a key, to be written at this place in the
+    /// order.
     Buffered(Box<RecordBuf>),
-    /// The record of a commit that may still be refused, or that any thread may bring to its end: sent
-    /// ahead, and written where the first `Committed` of this name stands.
+    /// The record of a multi-word CAS, sent ahead before the operation is decided. The writer keeps
+    /// it, and writes it where the first `Committed` of this name is in the order. If the operation
+    /// is refused, the record is never written.
     Ahead(CommitName, Box<RecordBuf>),
-    /// The commit of this name is decided. Every thread that helped it may queue this; the writer
-    /// heeds the first.
+    /// The multi-word CAS of this name is decided. Each thread that helped may queue this; the
+    /// writer drops the repeats.
     Committed(CommitName),
 }
 
-/// One operation's record.
+/// One operation's record, as the writer stores it.
 #[derive(Debug)]
 pub(crate) enum Record {
-    /// One entry without metadata: most of what a shop does.
+    /// One entry without metadata or key. The most common case.
     Plain(PlainEntry),
-    /// Anything else, in a pooled buffer.
+    /// Any other record, in a pooled buffer.
     Buffered(Box<RecordBuf>),
 }
 
 impl Record {
-    /// How many entries, and so sequence numbers, the record makes.
+    /// How many entries the record has. Each takes one sequence number.
     pub(crate) fn entries(&self) -> u64 {
         match self {
             Self::Plain(_) => 1,
-            Self::Buffered(steps) => steps.lines.len() as u64,
+            Self::Buffered(buffer) => buffer.lines.len() as u64,
         }
     }
 }
 
-/// One entry about one stock level, packed into whole words: a step is made in registers and written
-/// down once, in its place in the queue, and words of odd sizes would be written in pieces and read
-/// back before the pieces are together.
+/// One entry about one stock level, packed into whole words. The caller builds it in registers and
+/// stores it once, into its queue slot. Fields of odd sizes would be stored in pieces and then
+/// loaded as words, which stalls the processor's store forwarding.
 ///
 /// ```text
 ///   63   57   56   55 .... 48   47 ............ 0
@@ -63,13 +68,13 @@ impl Record {
 /// +---+-----+-----+-----------+------------------+
 /// ```
 ///
-/// `exp`: units came back because the hold expired, shown as `reason` = `expired`; `own`: it has an
-/// owner. An expiry of all ones is none. The top bit makes the word never zero, so that zero is left to
-/// tell a step from whatever else lies in its place.
+/// `exp`: units came back because the hold expired; a view shows it as `reason` = `expired`. `own`:
+/// the entry has an owner. An expiry of all ones means none. The top bit is always set, so the word
+/// is never zero. Zero is the niche that [`QueueItem`] and [`Record`] use for their other variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PlainEntry {
     at: Timestamp,
-    /// Two zeros for none: no id has version 0.
+    /// Two zeros for none. No id is zero, because each has a UUID version.
     reservation: [u64; 2],
     owner: [u64; 2],
     level: LevelIndex,
@@ -89,7 +94,7 @@ const _: () =
     assert!(CODE_SHIFT + u8::BITS <= HAS_OWNER.trailing_zeros(), "a code fits below the flags");
 
 impl PlainEntry {
-    /// `quantity` units moved on `level`, or an event about it.
+    /// A movement of `quantity` units on `level`, or an event about that level.
     #[inline]
     pub(crate) fn new(
         entry_type: impl Into<EntryType>,
@@ -102,14 +107,14 @@ impl PlainEntry {
         Self { at, reservation: [0; 2], owner: [0; 2], level, quantity, about }
     }
 
-    /// It belongs to this hold.
+    /// Sets the hold that the entry belongs to.
     #[inline]
     pub(crate) fn reservation(mut self, id: ReservationId) -> Self {
         self.reservation = id.to_halves();
         self
     }
 
-    /// Whose hold it is.
+    /// Sets the owner of that hold.
     #[inline]
     pub(crate) fn owner(mut self, owner: Option<Owner>) -> Self {
         if let Some(owner) = owner {
@@ -119,14 +124,14 @@ impl PlainEntry {
         self
     }
 
-    /// When the hold ends by itself.
+    /// Sets when the hold expires.
     #[inline]
     pub(crate) fn expires_at(mut self, moment: Timestamp) -> Self {
         self.about = ALWAYS | self.about.get() & !NO_EXPIRY | moment.as_millis();
         self
     }
 
-    /// The units came back because nobody ended the hold in time.
+    /// The units came back because the hold expired.
     #[inline]
     pub(crate) fn expired(mut self) -> Self {
         debug_assert_eq!(self.code(), EntryType::from(AdjustmentType::Returned).code());
@@ -139,7 +144,7 @@ impl PlainEntry {
     }
 
     pub(crate) fn entry_type(&self) -> EntryType {
-        // The code was made from a type.
+        // The code was made from an entry type, so the fallback is never used.
         EntryType::from_code(self.code()).unwrap_or(EntryType::Event(EventType::KeyUsed))
     }
 
@@ -173,10 +178,10 @@ impl PlainEntry {
     }
 }
 
-/// How many decided transfer requests an engine remembers, and so does the ledger of its journal.
+/// How many decided transfer requests an engine remembers. The ledger of its journal keeps as many.
 pub(crate) const DECIDED_KEPT: usize = 1_000;
 
-/// What a line is about.
+/// What a line of a record is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Subject {
     /// The engine as a whole.
@@ -184,23 +189,23 @@ pub(crate) enum Subject {
     None,
     /// A warehouse.
     Warehouse(WarehouseIndex),
-    /// A product, wherever it lies.
+    /// A product, in all warehouses.
     Product(ProductIndex),
     /// A product in a warehouse.
     Level(LevelIndex),
 }
 
-/// One entry of a record.
+/// One entry of a record that has several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EntryLine {
     pub(crate) entry_type: EntryType,
     pub(crate) subject: Subject,
     pub(crate) quantity: u32,
-    /// The other end of a transfer.
+    /// The warehouse at the other end of a transfer.
     pub(crate) other: Option<WarehouseIndex>,
 }
 
-/// What all entries of one record share.
+/// The fields that all entries of one record share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) at: Timestamp,
@@ -210,23 +215,24 @@ pub(crate) struct Header {
     pub(crate) retaken_from: Option<ReservationId>,
 }
 
-/// A record of several entries, or of one that bears metadata or a key: written whole or not at all.
+/// A record of several entries, or of one entry with metadata or a key. The writer writes it whole
+/// or not at all.
 #[derive(Debug, Default)]
 pub(crate) struct RecordBuf {
     pub(crate) header: Header,
     pub(crate) lines: Vec<EntryLine>,
     pub(crate) metadata: Vec<(String, String)>,
     pub(crate) key: Option<KeyMark>,
-    /// The units came back because nobody ended the hold in time.
+    /// The units came back because the hold expired.
     pub(crate) expired: bool,
-    /// The reservation keeps its record until all that it sold is shipped or cancelled.
+    /// The reservation's slot keeps its record until all sold units are shipped or cancelled.
     pub(crate) keep: bool,
 }
 
-/// A buffer that grew beyond this many lines gives the room back: one huge basket must not cost
-/// every pooled buffer its size.
+/// A buffer that grew beyond this many lines gives the memory back. Otherwise a few huge baskets
+/// would leave the pool full of huge buffers.
 const KEPT_LINES: usize = 256;
-/// The same for pairs of metadata.
+/// The same bound for metadata pairs.
 const KEPT_PAIRS: usize = 16;
 
 impl RecordBuf {
@@ -241,12 +247,12 @@ impl RecordBuf {
         self.lines.push(EntryLine { entry_type: entry_type.into(), subject, quantity, other });
     }
 
-    /// Adds a pair of metadata, shown with every entry of the record. Allocates.
+    /// Adds a metadata pair, which every entry of the record shows. Allocates.
     pub(crate) fn note(&mut self, key: &str, value: &str) {
         self.metadata.push((key.to_owned(), value.to_owned()));
     }
 
-    /// Empty again, with its room kept unless that is huge.
+    /// Empties the buffer. It keeps its memory, unless that is more than the bounds above.
     pub(crate) fn clear(&mut self) {
         self.header = Header::default();
         (self.key, self.expired, self.keep) = (None, false, false);
@@ -257,12 +263,13 @@ impl RecordBuf {
     }
 }
 
-/// What a recovery has to know of a transfer's request: the other pairs of such a record are notes.
+/// The names of facts in the record of a transfer request or decision: pairs that a recovery needs.
+/// All other pairs of such a record are notes.
 const FACTS_OF_TRANSFERS: [&str; 5] =
     ["transferRequestId", "outcome", "decidedAt", "available", "room"];
 
-/// Whether all pairs of such an entry are *facts*, which a recovery needs and nobody may erase,
-/// rather than a caller's notes.
+/// Whether all pairs of this entry type are *facts*: pairs that a recovery needs, so that a
+/// redaction must not erase them. Other pairs are notes, which can be erased.
 fn has_facts_only(entry_type: EntryType) -> bool {
     matches!(
         entry_type,
@@ -277,7 +284,7 @@ fn has_facts_only(entry_type: EntryType) -> bool {
     )
 }
 
-/// Whether the pair of this name is a fact in a record of these lines.
+/// Whether the pair of this name is a fact in a record with these lines.
 pub(crate) fn is_fact(lines: &[EntryLine], name: &str) -> bool {
     let transfer = |line: &EntryLine| {
         matches!(
@@ -289,17 +296,18 @@ pub(crate) fn is_fact(lines: &[EntryLine], name: &str) -> bool {
         || (FACTS_OF_TRANSFERS.contains(&name) && lines.iter().any(transfer))
 }
 
-/// A caller's key, in the same record as what it moved, so that no lost tail parts them.
+/// An idempotency key with its answer. It is in the same record as the movements, so that a torn
+/// tail loses both or neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyMark {
     pub(crate) key: ShortBytes<64>,
-    /// Of the request: the same key with another one is a conflict.
+    /// The fingerprint of the request. The same key with another fingerprint is a conflict.
     pub(crate) fingerprint: u128,
-    /// What the first caller was told, as the floor above packs it.
+    /// The first answer, as the engine packs it.
     pub(crate) answer: ShortBytes<32>,
 }
 
-/// At most `N` bytes, in place. `N` is at most 255.
+/// At most `N` bytes, stored inline. `N` is at most 255.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ShortBytes<const N: usize> {
     bytes: [u8; N],
@@ -307,7 +315,7 @@ pub(crate) struct ShortBytes<const N: usize> {
 }
 
 impl<const N: usize> ShortBytes<N> {
-    /// The bytes, or `None` if they are too many.
+    /// Copies the bytes. `None` if there are more than `N`.
     pub(crate) fn new(bytes: &[u8]) -> Option<Self> {
         const { assert!(N <= u8::MAX as usize) };
         let mut short = Self { bytes: [0; N], len: u8::try_from(bytes.len()).ok()? };
@@ -332,31 +340,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_gives_back_what_was_packed_into_it() {
+    fn a_plain_entry_gives_back_what_was_packed_into_it() {
         let id = ReservationId::new(Timestamp::from_millis(7), u32::MAX, u64::MAX);
         for moment in [0, 0xffff, 0x1_0002_0003, Timestamp::MAX.as_millis()] {
             let moment = Timestamp::from_millis(moment);
-            let step = PlainEntry::new(EventType::Extended, moment, LevelIndex(3), 9)
+            let entry = PlainEntry::new(EventType::Extended, moment, LevelIndex(3), 9)
                 .reservation(id)
                 .owner(Some(Owner([0; 16])))
                 .expires_at(moment);
-            assert_eq!(step.get_expires_at(), Some(moment));
-            assert_eq!(step.get_reservation(), Some(id));
-            assert_eq!(step.get_owner(), Some(Owner([0; 16])));
-            assert_eq!(EntryType::from_code(step.code()), Some(EventType::Extended.into()));
-            assert_eq!((step.at(), step.level(), step.quantity()), (moment, LevelIndex(3), 9));
+            assert_eq!(entry.get_expires_at(), Some(moment));
+            assert_eq!(entry.get_reservation(), Some(id));
+            assert_eq!(entry.get_owner(), Some(Owner([0; 16])));
+            assert_eq!(EntryType::from_code(entry.code()), Some(EventType::Extended.into()));
+            assert_eq!((entry.at(), entry.level(), entry.quantity()), (moment, LevelIndex(3), 9));
         }
     }
 
     #[test]
-    fn a_plain_step_has_no_hold_no_owner_and_no_expiry() {
-        let step = PlainEntry::new(AdjustmentType::Returned, Timestamp::MAX, LevelIndex(0), 1);
-        assert_eq!(step.get_reservation(), None);
-        assert_eq!(step.get_owner(), None);
-        assert_eq!(step.get_expires_at(), None);
-        assert!(!step.is_expiry());
-        assert!(step.expired().is_expiry());
-        assert_eq!(step.expired().code(), step.code());
+    fn a_new_plain_entry_has_no_hold_no_owner_and_no_expiry() {
+        let entry = PlainEntry::new(AdjustmentType::Returned, Timestamp::MAX, LevelIndex(0), 1);
+        assert_eq!(entry.get_reservation(), None);
+        assert_eq!(entry.get_owner(), None);
+        assert_eq!(entry.get_expires_at(), None);
+        assert!(!entry.is_expiry());
+        assert!(entry.expired().is_expiry());
+        assert_eq!(entry.expired().code(), entry.code());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! An operation's record in the making.
+//! Builds the record of an operation, before anything moves.
 
 use std::time::Instant;
 
@@ -13,20 +13,20 @@ use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelIndex, WarehouseIndex};
 use crate::stock::mcas::recorder::CommitName;
 
-/// An operation's record that is more than one plain entry (a [`PlainEntry`]): several entries, or one
-/// with metadata or a key. Made before anything moves, so that queueing it can't fail. It lies in a
-/// pooled buffer, which goes back to the pool if the operation is refused after all.
+/// Builds a record that is more than one [`PlainEntry`]: several entries, or one with metadata or a
+/// key. An operation builds it before anything moves, so that queueing it allocates nothing. It is
+/// in a pooled buffer. If the operation is refused, the drop gives the buffer back.
 #[must_use = "a record says nothing until it is queued"]
 pub(crate) struct RecordBuilder<'a> {
     recorder: &'a Recorder,
-    /// The type of its lines, but for those that are added with a type of their own.
+    /// The type of all lines that are added without a type of their own.
     entry_type: EntryType,
-    /// There until it is queued.
+    /// `Some` until the record is queued.
     buffer: Option<Box<RecordBuf>>,
 }
 
 impl Recorder {
-    /// A record whose first line moves `qty` units of `level`.
+    /// Begins a record whose first line moves `qty` units of `level`.
     pub(crate) fn movement(
         &self,
         movement: AdjustmentType,
@@ -36,32 +36,32 @@ impl Recorder {
         self.movement_of(movement).line(level, qty.get())
     }
 
-    /// A record of a movement whose lines are still to come.
+    /// Begins a record of a movement, without lines.
     pub(crate) fn movement_of(&self, movement: AdjustmentType) -> RecordBuilder<'_> {
         RecordBuilder::new(self, movement.into())
     }
 
-    /// A record of an event.
+    /// Begins a record of an event, without lines.
     pub(crate) fn event(&self, event: EventType) -> RecordBuilder<'_> {
         RecordBuilder::new(self, event.into())
     }
 
-    /// A record that begins as the plain entry `step` does.
+    /// Begins a record with the contents of a plain entry, so that metadata or a key can be added.
     #[cold]
     #[inline(never)]
-    pub(crate) fn record_from(&self, step: PlainEntry) -> RecordBuilder<'_> {
-        let mut record = RecordBuilder::new(self, step.entry_type());
+    pub(crate) fn record_from(&self, entry: PlainEntry) -> RecordBuilder<'_> {
+        let mut record = RecordBuilder::new(self, entry.entry_type());
         record.buffer().header = Header {
-            at: step.at(),
-            reservation: step.get_reservation(),
-            owner: step.get_owner(),
-            expires_at: step.get_expires_at(),
+            at: entry.at(),
+            reservation: entry.get_reservation(),
+            owner: entry.get_owner(),
+            expires_at: entry.get_expires_at(),
             ..Header::default()
         };
-        if step.is_expiry() {
+        if entry.is_expiry() {
             record = record.expired();
         }
-        record.line(step.level(), step.quantity())
+        record.line(entry.level(), entry.quantity())
     }
 }
 
@@ -71,41 +71,41 @@ impl<'a> RecordBuilder<'a> {
     }
 
     fn buffer(&mut self) -> &mut RecordBuf {
-        // Some until it is queued: the closure is never called.
+        // The buffer is `Some` until the record is queued, so the closure is never called.
         self.buffer.get_or_insert_with(Box::default)
     }
 
-    /// When the operation happened.
+    /// Sets when the operation took place.
     pub(crate) fn at(mut self, now: Timestamp) -> Self {
         self.buffer().header.at = now;
         self
     }
 
-    /// The hold that it belongs to.
+    /// Sets the hold that the record belongs to, and its expiry.
     pub(crate) fn reservation(mut self, id: ReservationId, expires_at: Timestamp) -> Self {
         let header = &mut self.buffer().header;
         (header.reservation, header.expires_at) = (Some(id), Some(expires_at));
         self
     }
 
-    /// Whose hold it is.
+    /// Sets the owner of the hold.
     pub(crate) fn owner(mut self, owner: Option<Owner>) -> Self {
         self.buffer().header.owner = owner;
         self
     }
 
-    /// Another line of the record's type.
+    /// Adds a line of the record's type.
     pub(crate) fn line(self, level: LevelIndex, units: u32) -> Self {
         let entry_type = self.entry_type;
         self.line_of(entry_type, Subject::Level(level), units, None)
     }
 
-    /// A line of another type.
+    /// Adds a line of another movement type.
     pub(crate) fn and(self, movement: AdjustmentType, level: LevelIndex, qty: Quantity) -> Self {
         self.line_of(movement.into(), Subject::Level(level), qty.get(), None)
     }
 
-    /// A line of an event about units that are to go from a level to another warehouse.
+    /// Adds a line of an event about units that are to move from a level to another warehouse.
     pub(crate) fn and_event(
         self,
         event: EventType,
@@ -116,7 +116,7 @@ impl<'a> RecordBuilder<'a> {
         self.line_of(event.into(), Subject::Level(from), qty.get(), Some(to))
     }
 
-    /// What an event is about.
+    /// Adds a line of the record's type, about `subject`, without units.
     pub(crate) fn about(self, subject: Subject) -> Self {
         let entry_type = self.entry_type;
         self.line_of(entry_type, subject, 0, None)
@@ -133,7 +133,7 @@ impl<'a> RecordBuilder<'a> {
         self
     }
 
-    /// The two ends of a transfer, for those of the record's lines that are its ends.
+    /// Sets the other warehouse on the lines that are the two ends of a transfer.
     pub(crate) fn between(mut self, source: WarehouseIndex, target: WarehouseIndex) -> Self {
         for line in &mut self.buffer().lines {
             line.other = match line.entry_type {
@@ -145,21 +145,21 @@ impl<'a> RecordBuilder<'a> {
         self
     }
 
-    /// A pair of metadata.
+    /// Adds a metadata pair. Allocates.
     pub(crate) fn text(mut self, name: &str, value: &str) -> Self {
         self.buffer().note(name, value);
         self
     }
 
-    /// The new hold keeps its record until what it sold is shipped, so that one that is brought
-    /// back after a restart does so too.
+    /// Notes that the new hold's slot keeps its record until all sold units are shipped, so that a
+    /// recovery restores this as well.
     pub(crate) fn kept_until_shipped(mut self) -> Self {
         self.buffer().keep = true;
         self.text("keep", "until-shipped")
     }
 
-    /// The caller's key, the request's fingerprint and what the call is answered, in the same
-    /// record as what it moved.
+    /// Adds the idempotency key, the request's fingerprint and the answer. They are in the same
+    /// record as the movements, so that a torn tail loses both or neither.
     pub(crate) fn key_mark(mut self, key: &[u8], fingerprint: u128, answer: &[u8]) -> Self {
         let (key, answer) = (ShortBytes::new(key), ShortBytes::new(answer));
         debug_assert!(key.is_some() && answer.is_some(), "keys and answers are short");
@@ -168,35 +168,35 @@ impl<'a> RecordBuilder<'a> {
         self
     }
 
-    /// The hold whose lines are taken anew.
+    /// Sets the earlier hold that this one retakes.
     pub(crate) fn retaken_from(mut self, id: ReservationId) -> Self {
         self.buffer().header.retaken_from = Some(id);
         self
     }
 
-    /// The units come back because nobody ended the hold in time.
+    /// Marks the returned units as those of an expired hold.
     pub(crate) fn expired(mut self) -> Self {
         self.buffer().expired = true;
         self.text("reason", "expired")
     }
 
-    /// Queues an event, if there is room for it before `deadline`. Where there is not, the writer
-    /// is stuck, and nothing is lost that it would have written.
+    /// Queues an event. Waits for room in the queue until `deadline` at most, then drops the
+    /// record: the writer is stuck, and would not have written it.
     pub(crate) fn queue_by(mut self, deadline: Instant) {
         if let Some(buffer) = self.buffer.take() {
             let _ = self.recorder.record_all_by(buffer, deadline);
         }
     }
 
-    /// Queues the record. From the first take on this can't fail for lack of room; an error says
-    /// that the writer has ended, and that what was done stays done.
+    /// Queues the record. It never fails for lack of room, but waits for room if the queue is full.
+    /// An error means that the writer has ended. What the operation has done stays done.
     pub(crate) fn queue(mut self) -> Result<(), Uncertain> {
         let queued = self.buffer.take().map_or(Ok(()), |buffer| self.recorder.record_all(buffer));
         queued.map_err(|WriterGone| Uncertain::Unrecorded)
     }
 
-    /// Sends the record ahead of its commit, before that touches anything. From then on
-    /// [`Recorder::committed`] has it written; if the commit is refused, it never is.
+    /// Sends the record of a multi-word CAS ahead, before that touches any cell. The writer writes
+    /// it when [`Recorder::committed`] queues the name. If the operation is refused, it never does.
     pub(crate) fn send_ahead(mut self, name: CommitName) -> Result<(), NotStarted> {
         let sent = self.buffer.take().map_or(Ok(()), |it| self.recorder.send_ahead(name, it));
         sent.map_err(|WriterGone| NotStarted::Closed)

@@ -18,7 +18,7 @@ use crate::base::error::FlushError;
 use crate::base::sync::{AtomicU64, Condvar, Fenced, Mutex, MutexGuard, Ordering, lock};
 use crate::stock::mcas::recorder::CommitName;
 
-/// Buffers for long records that wait to be used again.
+/// How many record buffers the pool keeps.
 const POOLED: usize = 1_024;
 /// How long past its deadline an ending waits for a writer that is on its way out.
 const GRACE: Duration = Duration::from_millis(20);
@@ -55,7 +55,8 @@ pub(crate) struct Recorder {
     pub(crate) tickets: Tickets,
     pub(crate) memory: Arc<MemoryLog>,
     pub(crate) names: Arc<dyn Names>,
-    /// Records that the writer took from the queue and the sink has not taken yet. Relaxed: a figure.
+    /// Records that the writer took from the queue and the sink has not taken yet. Relaxed: a
+    /// figure.
     pub(crate) held: AtomicU64,
     ending: Ending,
 }
@@ -99,7 +100,7 @@ impl Recorder {
         self.queue.admit()
     }
 
-    /// An empty buffer for a long record, to be obtained before anything moves.
+    /// An empty record buffer, to be obtained before anything moves.
     pub(crate) fn buffer(&self) -> Box<RecordBuf> {
         self.pool.take()
     }
@@ -111,37 +112,39 @@ impl Recorder {
 
     /// Queues the one entry of an operation; see [`AuditQueue::push`].
     #[inline(always)]
-    pub(crate) fn record(&self, step: PlainEntry) -> Result<(), WriterGone> {
-        self.queue.push(QueueItem::Plain(step))
+    pub(crate) fn record(&self, entry: PlainEntry) -> Result<(), WriterGone> {
+        self.queue.push(QueueItem::Plain(entry))
     }
 
-    /// As [`record`](Self::record), but the caller [rings](Self::wake_after) once it has made a fence.
+    /// As [`record`](Self::record), but the caller calls [`wake_after`](Self::wake_after) once it
+    /// has made a fence.
     #[inline(always)]
-    pub(crate) fn record_no_wake(&self, step: PlainEntry) -> Result<(), WriterGone> {
-        self.queue.push_no_wake(QueueItem::Plain(step), None)
+    pub(crate) fn record_no_wake(&self, entry: PlainEntry) -> Result<(), WriterGone> {
+        self.queue.push_no_wake(QueueItem::Plain(entry), None)
     }
 
-    /// Wakes a parked writer for what was recorded before the fence; an error says that it has ended.
+    /// Wakes a parked writer for what was recorded before the fence; an error says that it has
+    /// ended.
     #[inline]
     pub(crate) fn wake_after(&self, fence: &Fenced) -> Result<(), WriterGone> {
         self.queue.wake_after(fence)
     }
 
     /// Queues the one record of an operation; see [`AuditQueue::push`].
-    pub(crate) fn record_all(&self, steps: Box<RecordBuf>) -> Result<(), WriterGone> {
-        debug_assert!(!steps.lines.is_empty(), "a record without entries says nothing");
-        self.queue.push(QueueItem::OutOfLine(OutOfLine::Buffered(steps)))
+    pub(crate) fn record_all(&self, buffer: Box<RecordBuf>) -> Result<(), WriterGone> {
+        debug_assert!(!buffer.lines.is_empty(), "a record without entries says nothing");
+        self.queue.push(QueueItem::OutOfLine(OutOfLine::Buffered(buffer)))
     }
 
-    /// Sends the record of a commit ahead, before it touches anything. If it is refused, its record is
-    /// never written.
+    /// Sends the record of a commit ahead, before it touches anything. If it is refused, its record
+    /// is never written.
     pub(crate) fn send_ahead(
         &self,
         name: CommitName,
-        steps: Box<RecordBuf>,
+        buffer: Box<RecordBuf>,
     ) -> Result<(), WriterGone> {
-        debug_assert!(!steps.lines.is_empty(), "a record without entries says nothing");
-        self.queue.push(QueueItem::OutOfLine(OutOfLine::Ahead(name, steps)))
+        debug_assert!(!buffer.lines.is_empty(), "a record without entries says nothing");
+        self.queue.push(QueueItem::OutOfLine(OutOfLine::Ahead(name, buffer)))
     }
 
     /// Has the record that was sent ahead written here, unless it was before.
@@ -157,10 +160,10 @@ impl Recorder {
     /// As [`record_all`](Self::record_all), but waits until `deadline` at most.
     pub(crate) fn record_all_by(
         &self,
-        steps: Box<RecordBuf>,
+        buffer: Box<RecordBuf>,
         deadline: Instant,
     ) -> Result<(), WriterGone> {
-        self.queue.push_by(QueueItem::OutOfLine(OutOfLine::Buffered(steps)), Some(deadline))
+        self.queue.push_by(QueueItem::OutOfLine(OutOfLine::Buffered(buffer)), Some(deadline))
     }
 
     /// Whether the sweeper must hold back.

@@ -1,4 +1,4 @@
-//! Where a user's own copy of the audit log goes.
+//! Audit sinks: the user's own copy of the audit log.
 
 use std::error::Error;
 use std::fmt;
@@ -9,29 +9,33 @@ use crate::audit::record::Record;
 use crate::audit::view::{Metadata, Names, View};
 use crate::base::error::{ErrorKind, Facts, error_answers};
 
-/// A place that audit entries are written to, beside the log in memory: a file, a broker, a table.
+/// A destination for audit entries, beside the log in memory: a file, a broker, a table.
 ///
-/// The engine calls it from its one writer thread, with batches in the order of their sequence
-/// numbers, and shows a batch in its own log only after the sink took it. A slow sink holds nobody
-/// up until the queue is three quarters full.
+/// The engine calls it from its one audit writer thread, with batches in the order of their
+/// sequence numbers. A batch shows in the engine's own log only after the sink has taken it. With a
+/// journal, the writer writes a batch to the journal first. A slow sink delays nobody until the
+/// audit queue is three quarters full; then [`Backpressure`](crate::Backpressure) decides what new
+/// calls do.
 ///
 /// # The contract
-/// - [`append`](AuditSink::append) takes the whole batch or nothing. `Ok` says that the sink will
-///   never be given these entries again.
-/// - After an error the engine refuses new mutations, keeps what is queued and hands over *the same
-///   batch* again, 10 ms later, then with pauses doubling up to 1 s. A sink that can't tell whether a
-///   failed batch arrived can compare [`first_sequence`](AuditBatch::first_sequence).
-/// - A sink that panics poisons the engine: nothing more is written or moved.
-/// - It may read the engine, but must not change it or flush it: the writer would wait for itself.
+/// - [`append`](AuditSink::append) takes the whole batch or nothing. After `Ok`, the sink is never
+///   given these entries again.
+/// - After an error, the engine refuses new mutations, keeps what is queued and passes *the same
+///   batch* again: after 10 ms, then after pauses that double up to 1 s. A sink that can't tell
+///   whether a failed batch arrived can compare [`first_sequence`](AuditBatch::first_sequence).
+/// - If the sink panics, the engine is poisoned: nothing more is written, and nothing moves.
+/// - The sink may read the engine, but must not change or flush it: the writer would wait for
+///   itself.
 ///
 /// ```
-/// use stockade::{AuditBatch, AuditSink, SinkError};
+/// use stockade::{AuditBatch, AuditEntry, AuditSink, SinkError};
 ///
 /// struct Lines(Vec<String>);
 ///
 /// impl AuditSink for Lines {
 ///     fn append(&mut self, batch: &AuditBatch<'_>) -> Result<(), SinkError> {
-///         self.0.extend(batch.entries().map(|entry| format!("{} {}", entry.sequence, entry.entry_type)));
+///         let line = |entry: AuditEntry| format!("{} {}", entry.sequence, entry.entry_type);
+///         self.0.extend(batch.entries().map(line));
 ///         Ok(())
 ///     }
 /// }
@@ -40,18 +44,18 @@ pub trait AuditSink: Send + 'static {
     /// Takes all entries of `batch`, or none. May block; see the trait's contract.
     ///
     /// # Errors
-    /// Whatever kept the sink from taking them; it is shown to callers that are refused meanwhile.
+    /// Why the sink did not take them. Callers that are refused meanwhile see this text.
     fn append(&mut self, batch: &AuditBatch<'_>) -> Result<(), SinkError>;
 }
 
-/// Why a sink did not take a batch. Two are equal if they say the same.
+/// Why a sink did not take a batch. Two errors are equal if their texts are.
 #[derive(Clone, Debug)]
 pub struct SinkError {
     cause: Arc<dyn Error + Send + Sync>,
 }
 
 impl SinkError {
-    /// An error with a cause or a text.
+    /// An error from a cause or a text.
     ///
     /// ```
     /// assert_eq!(stockade::SinkError::new("disk full").to_string(), "disk full");
@@ -95,7 +99,7 @@ impl From<std::io::Error> for SinkError {
     }
 }
 
-/// Entries that are written together, in order.
+/// Entries that are written together, in the order of their sequence numbers.
 #[derive(Clone, Copy)]
 pub struct AuditBatch<'a> {
     first_sequence: u64,
@@ -114,22 +118,22 @@ impl<'a> AuditBatch<'a> {
         Self { first_sequence, entries, records, names }
     }
 
-    /// The sequence number of the first entry; the others follow without gaps.
+    /// The sequence number of the first entry. The others follow without gaps.
     pub fn first_sequence(&self) -> u64 {
         self.first_sequence
     }
 
-    /// How many entries there are; at least one.
+    /// The number of entries, at least 1.
     pub fn len(&self) -> usize {
         self.entries as usize
     }
 
-    /// Never, for a batch that a sink is given.
+    /// Whether the batch is empty. A batch that is passed to a sink never is.
     pub fn is_empty(&self) -> bool {
         self.entries == 0
     }
 
-    /// The entries, in order, with their names looked up. Allocates for entries with metadata.
+    /// The entries, in order, with names instead of indexes. Allocates for records with metadata.
     pub fn entries(&self) -> impl Iterator<Item = AuditEntry> + use<'a> {
         let names = self.names;
         let mut sequence = self.first_sequence;
@@ -137,15 +141,16 @@ impl<'a> AuditBatch<'a> {
         records.flat_map(move |record| {
             let first = sequence;
             sequence += record.entries();
-            let (step, steps) = match record {
-                Record::Plain(step) => (Some(step), None),
-                Record::Buffered(steps) => (None, Some(steps)),
+            let (entry, buffer) = match record {
+                Record::Plain(entry) => (Some(entry), None),
+                Record::Buffered(buffer) => (None, Some(buffer)),
             };
-            let metadata = steps.map_or_else(Metadata::default, |it| it.metadata.as_slice().into());
-            let lines = steps
+            let metadata =
+                buffer.map_or_else(Metadata::default, |it| it.metadata.as_slice().into());
+            let lines = buffer
                 .into_iter()
                 .flat_map(|it| it.lines.iter().map(|line| View::Line(&it.header, line)));
-            let views = step.into_iter().map(View::Plain).chain(lines);
+            let views = entry.into_iter().map(View::Plain).chain(lines);
             views.zip(first..).map(move |(view, number)| view.to_entry(number, names, &metadata))
         })
     }

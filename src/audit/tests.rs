@@ -1,4 +1,5 @@
-//! The audit as a whole: many callers, one writer, sinks of every temper.
+//! Tests of the audit floor as a whole: many callers, one writer, and sinks that fail, stall or
+//! panic.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -21,7 +22,8 @@ use crate::base::error::FlushError;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
-/// Two warehouses, any number of products: level 2p is product p in SF, 2p + 1 is in NYC.
+/// Two warehouses, any number of products. Level 2p is product p in SF, level 2p + 1 is product p
+/// in NYC.
 struct TwoWarehouses;
 
 impl Names for TwoWarehouses {
@@ -83,8 +85,8 @@ fn all(recorder: &Recorder) -> Vec<AuditEntry> {
     recorder.log().query(&AuditFilter::new().limit(usize::MAX)).entries
 }
 
-/// `threads` callers, each of whom records its quantities 1, 2, 3 ... on a level of its own; ends
-/// with how many each queued before the engine refused it.
+/// Starts `threads` callers. Each records the quantities 1, 2, 3 ... on a level of its own. Returns
+/// how many each caller queued before it was refused.
 fn produce(recorder: &Arc<Recorder>, threads: u32, each: u32) -> Vec<u32> {
     let callers: Vec<_> = (0..threads)
         .map(|level| {
@@ -96,12 +98,12 @@ fn produce(recorder: &Arc<Recorder>, threads: u32, each: u32) -> Vec<u32> {
                         // Every third operation is a basket of two lines.
                         admitted
                             && if quantity % 3 == 0 {
-                                let mut steps = recorder.buffer();
+                                let mut buffer = recorder.buffer();
                                 for _ in 0..2 {
                                     let subject = Subject::Level(LevelIndex(level));
-                                    steps.line(AdjustmentType::Received, subject, quantity, None);
+                                    buffer.line(AdjustmentType::Received, subject, quantity, None);
                                 }
-                                recorder.record_all(steps).is_ok()
+                                recorder.record_all(buffer).is_ok()
                             } else {
                                 recorder.record(received(level, quantity)).is_ok()
                             }
@@ -113,7 +115,8 @@ fn produce(recorder: &Arc<Recorder>, threads: u32, each: u32) -> Vec<u32> {
     callers.into_iter().map(|caller| caller.join().expect("no panic")).collect()
 }
 
-/// Sequences without gaps from 1, and of each caller its quantities in order, `queued` of them.
+/// Asserts that sequence numbers run from 1 without gaps, and that each caller's quantities are
+/// there once and in order, as many as `queued` says.
 fn assert_whole(entries: &[AuditEntry], queued: &[u32]) {
     let mut last: HashMap<String, Vec<u32>> = HashMap::new();
     for (entry, expected) in entries.iter().zip(1..) {
@@ -182,13 +185,13 @@ fn a_query_finds_what_each_condition_names_and_nothing_else() {
     let back =
         PlainEntry::new(AdjustmentType::Returned, at(51), LevelIndex(2), 2).reservation(id(20));
     recorder.record(back.expired()).expect("lives");
-    let mut steps = recorder.buffer();
-    steps.header.at = at(60);
+    let mut buffer = recorder.buffer();
+    buffer.header.at = at(60);
     let (sf, nyc) = (WarehouseIndex(0), WarehouseIndex(1));
-    steps.line(AdjustmentType::TransferredOut, Subject::Level(LevelIndex(0)), 4, Some(nyc));
-    steps.line(AdjustmentType::TransferredIn, Subject::Level(LevelIndex(1)), 4, Some(sf));
-    steps.note("reason", "rebalance");
-    recorder.record_all(steps).expect("lives");
+    buffer.line(AdjustmentType::TransferredOut, Subject::Level(LevelIndex(0)), 4, Some(nyc));
+    buffer.line(AdjustmentType::TransferredIn, Subject::Level(LevelIndex(1)), 4, Some(sf));
+    buffer.note("reason", "rebalance");
+    recorder.record_all(buffer).expect("lives");
     writer.turn(true);
 
     let log = recorder.log();
@@ -230,8 +233,8 @@ fn the_history_of_a_hold_says_whether_it_is_complete() {
         ..RecorderSettings::default()
     });
     let reserved = |born: u64| {
-        let step = PlainEntry::new(AdjustmentType::Reserved, at(born), LevelIndex(0), 1);
-        recorder.record(step.reservation(id(born))).expect("lives");
+        let entry = PlainEntry::new(AdjustmentType::Reserved, at(born), LevelIndex(0), 1);
+        recorder.record(entry.reservation(id(born))).expect("lives");
     };
     (100..1_000).for_each(reserved);
     let mut retake = recorder.buffer();
@@ -312,7 +315,7 @@ fn a_failing_sink_stops_64_callers_and_nothing_is_lost_or_written_twice() {
     assert_eq!(recorder.admit(), Err(NotAdmitted::Shut(stopped)));
     let refused = FlushError::Stopped { reason: "disk full".into() };
     assert_eq!(recorder.flush().wait(), Err(refused));
-    // Operations under way still find room, far more than the queue has.
+    // Operations under way still find room, even for far more records than the queue's capacity.
     for quantity in 1..=1_000 {
         recorder.record(received(1_000, quantity)).expect("lives");
     }

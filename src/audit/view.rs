@@ -1,4 +1,5 @@
-//! Reading a record's entries where they lie, and making owned entries of those that are asked for.
+//! Views of entries: read a record's entries in place, and make owned entries of those that a
+//! caller asked for.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,52 +9,52 @@ use crate::base::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
-/// Pairs of metadata, shared by all entries of a record and all views of them.
+/// The metadata pairs of a record. All its entries share them.
 pub(crate) type Metadata = Arc<[(String, String)]>;
 
-/// What the handles in a record stand for. The catalog of names answers; every name was known before
-/// its handle was given out.
+/// Translates the indexes in a record to names, and back. The catalog implements it. A name enters
+/// the catalog before its index is given out, so every index in a record has a name.
 pub(crate) trait Names: Send + Sync + 'static {
     /// The warehouse and product of a level.
     fn level(&self, level: LevelIndex) -> Option<(WarehouseIndex, ProductIndex)>;
-    /// A warehouse's name.
+    /// The name of a warehouse.
     fn warehouse_name(&self, warehouse: WarehouseIndex) -> Option<Arc<str>>;
-    /// A product's name.
+    /// The name of a product.
     fn product_name(&self, product: ProductIndex) -> Option<Arc<str>>;
-    /// The warehouse of that name.
+    /// The warehouse with this name.
     fn warehouse_id(&self, name: &str) -> Option<WarehouseIndex>;
-    /// The product of that name.
+    /// The product with this name.
     fn product_id(&self, name: &str) -> Option<ProductIndex>;
 }
 
-/// One entry, where it lies.
+/// One entry, borrowed from its record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum View<'a> {
-    /// A packed one.
+    /// A plain entry.
     Plain(&'a PlainEntry),
-    /// A line of a longer record.
+    /// One line of a record in a buffer, with the header that all its lines share.
     Line(&'a Header, &'a EntryLine),
 }
 
 impl View<'_> {
     pub(crate) fn at(self) -> Timestamp {
         match self {
-            Self::Plain(step) => step.at(),
+            Self::Plain(entry) => entry.at(),
             Self::Line(header, _) => header.at,
         }
     }
 
-    /// The number of its type.
+    /// The number of the entry's type; see [`EntryType::code`].
     pub(crate) fn code(self) -> u8 {
         match self {
-            Self::Plain(step) => step.code(),
+            Self::Plain(entry) => entry.code(),
             Self::Line(_, line) => line.entry_type.code(),
         }
     }
 
     pub(crate) fn reservation(self) -> Option<ReservationId> {
         match self {
-            Self::Plain(step) => step.get_reservation(),
+            Self::Plain(entry) => entry.get_reservation(),
             Self::Line(header, _) => header.reservation,
         }
     }
@@ -67,15 +68,15 @@ impl View<'_> {
 
     pub(crate) fn owner(self) -> Option<Owner> {
         match self {
-            Self::Plain(step) => step.get_owner(),
+            Self::Plain(entry) => entry.get_owner(),
             Self::Line(header, _) => header.owner,
         }
     }
 
-    /// Where, and of what.
+    /// The warehouse and the product that the entry is about.
     pub(crate) fn place(self, names: &dyn Names) -> (Option<WarehouseIndex>, Option<ProductIndex>) {
         let subject = match self {
-            Self::Plain(step) => Subject::Level(step.level()),
+            Self::Plain(entry) => Subject::Level(entry.level()),
             Self::Line(_, line) => line.subject,
         };
         match subject {
@@ -86,7 +87,7 @@ impl View<'_> {
         }
     }
 
-    /// The owned entry. `metadata` is its record's.
+    /// Makes an owned entry. `metadata` is that of its record.
     pub(crate) fn to_entry(
         self,
         sequence: u64,
@@ -95,14 +96,14 @@ impl View<'_> {
     ) -> AuditEntry {
         let (warehouse, product) = self.place(names);
         let (quantity, expires_at, other) = match self {
-            Self::Plain(step) => (step.quantity(), step.get_expires_at(), None),
+            Self::Plain(entry) => (entry.quantity(), entry.get_expires_at(), None),
             Self::Line(header, line) => (line.quantity, header.expires_at, line.other),
         };
         let metadata = match self {
-            Self::Plain(step) if step.is_expiry() => expired(),
+            Self::Plain(entry) if entry.is_expiry() => expired(),
             _ => Arc::clone(metadata),
         };
-        // Every code in a record was made from a type.
+        // Every code in a record was made from an entry type, so the fallback below is never used.
         let entry_type = EntryType::from_code(self.code());
         debug_assert!(entry_type.is_some());
         AuditEntry {
@@ -122,7 +123,7 @@ impl View<'_> {
     }
 }
 
-/// What the entry of every expiry notes.
+/// The note of every plain entry of an expiry. All such entries share it.
 fn expired() -> Metadata {
     static EXPIRED: OnceLock<Metadata> = OnceLock::new();
     Arc::clone(EXPIRED.get_or_init(|| [("reason".to_owned(), "expired".to_owned())].into()))

@@ -1,6 +1,8 @@
-//! The writer's bell: a push wakes a parked writer, and hears whether there is still one to write it.
+//! The writer's wake signal: a push wakes a parked writer, and hears whether there is still one to
+//! write its item.
 //!
-//! How a sleeper and those who wake it never miss each other is told in [`parking`](crate::base::parking).
+//! How a sleeper and those who wake it never miss each other is told in
+//! [`parking`](crate::base::parking).
 
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ pub(crate) struct WriterGone;
 pub(crate) struct WakeSignal(Parking);
 
 impl WakeSignal {
-    /// The bell of a writer that runs, or will.
+    /// The wake signal of a writer that runs, or will.
     pub(crate) fn new() -> Self {
         Self(Parking::new())
     }
@@ -29,12 +31,13 @@ impl WakeSignal {
 
     /// Whether the writer has ended.
     pub(crate) fn is_gone(&self) -> bool {
-        // A glance is enough. Whoever spends what was given by a thread that saw the writer gone has
-        // that thread's look before its own, so it sees it too and queues nothing either.
+        // A glance is enough. Whoever spends what was given by a thread that saw the writer gone
+        // has that thread's look before its own, so it sees it too and queues nothing either.
         self.0.posture() == Posture::Gone
     }
 
-    /// To be called after an item was queued: wakes a parked writer, and says whether it still lives.
+    /// To be called after an item was queued: wakes a parked writer, and says whether it still
+    /// lives.
     #[inline]
     pub(crate) fn ring(&self) -> Result<(), WriterGone> {
         self.answer_to(self.0.posture_after_leaving())
@@ -73,8 +76,8 @@ impl WakeSignal {
         self.0.nap(span, urgent);
     }
 
-    /// The writer sleeps until somebody rings, unless `anything` is there at its last look. May
-    /// return without cause.
+    /// The writer sleeps until it is woken, unless `anything` is there at its last look. May return
+    /// without cause.
     pub(crate) fn park(&self, anything: impl FnOnce() -> bool) {
         self.0.park(anything);
     }
@@ -94,47 +97,47 @@ mod tests {
 
     #[test]
     fn a_ring_wakes_a_parked_writer() {
-        let bell = Arc::new(WakeSignal::new());
+        let signal = Arc::new(WakeSignal::new());
         let parked = thread::spawn({
-            let bell = Arc::clone(&bell);
+            let signal = Arc::clone(&signal);
             move || {
-                bell.answer();
-                bell.park(|| false);
+                signal.answer();
+                signal.park(|| false);
             }
         });
         while !parked.is_finished() {
-            assert_eq!(bell.ring(), Ok(()));
+            assert_eq!(signal.ring(), Ok(()));
             thread::yield_now();
         }
     }
 
     #[test]
     fn a_ring_lets_a_napping_writer_sleep() {
-        let bell = Arc::new(WakeSignal::new());
+        let signal = Arc::new(WakeSignal::new());
         let napping = thread::spawn({
-            let bell = Arc::clone(&bell);
+            let signal = Arc::clone(&signal);
             move || {
-                bell.answer();
-                bell.nap(Duration::from_secs(3_600), || false);
+                signal.answer();
+                signal.nap(Duration::from_secs(3_600), || false);
             }
         });
-        while !bell.is_napping() {
+        while !signal.is_napping() {
             thread::yield_now();
         }
-        assert_eq!(bell.ring(), Ok(()));
-        assert!(bell.is_napping());
+        assert_eq!(signal.ring(), Ok(()));
+        assert!(signal.is_napping());
         while !napping.is_finished() {
-            bell.wake();
+            signal.wake();
             thread::yield_now();
         }
     }
 
     #[test]
     fn a_ring_for_a_writer_that_left_says_so() {
-        let bell = WakeSignal::new();
-        bell.leave();
-        assert_eq!(bell.ring(), Err(WriterGone));
-        bell.wake();
-        assert!(bell.is_gone(), "nobody brings it back");
+        let signal = WakeSignal::new();
+        signal.leave();
+        assert_eq!(signal.ring(), Err(WriterGone));
+        signal.wake();
+        assert!(signal.is_gone(), "nobody brings it back");
     }
 }

@@ -1,4 +1,5 @@
-//! The writer: the one thread that numbers entries and hands them to the sink.
+//! The audit writer: the one thread that takes records off the queue, numbers their entries, and
+//! stores them in the journal, the user's sink and the log in memory, in this order.
 //!
 //! It drains all there is, then naps, so that it does not chase the producers through the queue's
 //! cache lines; naps grow while nothing comes and end in a real sleep.
@@ -23,54 +24,57 @@ use crate::stock::mcas::recorder::CommitName;
 
 const SHORTEST_NAP: Duration = Duration::from_micros(50);
 const LONGEST_NAP: Duration = Duration::from_millis(2);
-/// Without work for so long, the writer sleeps until it is woken.
+/// After this long without work, the writer parks until it is woken.
 const IDLE_BEFORE_PARK: Duration = Duration::from_secs(1);
 const FIRST_RETRY: Duration = Duration::from_millis(10);
 const LAST_RETRY: Duration = Duration::from_secs(1);
-/// How long a dropped writer thread has to write what is queued.
+/// How long a dropped writer thread may take to write what is queued.
 const DROP_DEADLINE: Duration = Duration::from_millis(500);
 
-/// What one turn of the writer came to.
+/// The result of one turn of the writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// There was nothing to do.
     Idle,
-    /// All there was is written.
+    /// Everything that was queued is written.
     Wrote,
-    /// The sink refuses; what there was is kept.
+    /// The sink or the journal refuses. The writer keeps the records.
     Failing,
     /// The writer has ended, or died.
     Over,
 }
 
-/// The consuming end of the queue.
+/// The consumer of the audit queue.
 pub(crate) struct Writer {
     recorder: Arc<Recorder>,
     journal: Option<Box<dyn DurableSink>>,
     sink: Option<Box<dyn AuditSink>>,
-    /// What journal and sink are asked to take; the very same until they do.
+    /// The batch that the journal and the sink are to take. It stays the same until both have taken
+    /// it.
     batch: Vec<Record>,
-    /// The journal has taken the batch over, and the sink has not.
+    /// The journal has taken the batch over, but the sink has not.
     batch_in_journal: bool,
-    /// What came while the sink refused, in order.
+    /// Records that were drained while the batch was stuck, in order.
     backlog: VecDeque<Record>,
-    /// Records that were sent ahead, by their commit's slot: of each slot only the newest is awaited.
+    /// Records that were sent ahead of their multi-word CAS, by the slot of its descriptor. Only
+    /// the newest of each slot can still be written.
     ahead: HashMap<u32, (u64, Box<RecordBuf>)>,
     next_sequence: u64,
     failing: bool,
     over: bool,
-    /// The writer has a thread of its own, and so has the disk.
+    /// The writer runs on a thread of its own, and the journal syncs on another one.
     threaded: bool,
 }
 
-/// The sink refused, or panicked.
+/// Why a batch was not delivered: the journal or the sink refused, or the sink panicked.
 enum Undelivered {
     Refused(String),
     Panicked(String),
 }
 
 impl Recorder {
-    /// A recorder and its writer, which the caller either spawns or drives by itself.
+    /// A recorder and its writer. The caller either spawns the writer or drives it by
+    /// [`turn`](Writer::turn).
     pub(crate) fn open(settings: RecorderSettings, names: Arc<dyn Names>) -> (Arc<Self>, Writer) {
         let recorder = Arc::new(Self::new(&settings, names));
         let writer = Writer::new(Arc::clone(&recorder), settings.sink);
@@ -95,19 +99,21 @@ impl Writer {
         }
     }
 
-    /// Writes a journal too, and numbers entries from where that goes on. Before the first turn.
+    /// Makes the writer write a journal as well. Entries are numbered from where the journal goes
+    /// on. Call it before the first turn.
     pub(crate) fn attach(&mut self, journal: Box<dyn DurableSink>) {
         self.next_sequence = journal.next_sequence();
         self.journal = Some(journal);
     }
 
-    /// Drains the queue, and writes what there is; a failing sink is asked again only if `retry`.
+    /// Drains the queue once and writes everything. A failing sink or journal is tried again only
+    /// if `retry`.
     pub(crate) fn turn(&mut self, retry: bool) -> Turn {
         if self.over {
             return Turn::Over;
         }
         let recorder = Arc::clone(&self.recorder);
-        // Before the drain: see `Tickets`.
+        // Taken before the drain: see `Tickets`.
         let tickets = recorder.tickets.take();
         let drained = self.drain(recorder.queue.capacity());
         // The disk may have failed since, in the thread that syncs.
@@ -138,13 +144,14 @@ impl Writer {
         }
     }
 
-    /// Answers those who asked for a flush: with a journal, once it is on the disk.
+    /// Completes the flushes. With a journal, they complete once all that is written is on the
+    /// disk.
     fn answer(&self, tickets: &[Arc<FlushTicket>], outcome: Result<(), FlushError>) {
         match &self.journal {
             Some(journal) if outcome.is_ok() => {
                 journal.when_durable(tickets);
                 if !self.threaded && !tickets.is_empty() {
-                    // A failure completes the tickets too.
+                    // The tickets say whether it failed: a failure completes them as well.
                     let _ = journal.sync_now();
                 }
             }
@@ -152,8 +159,9 @@ impl Writer {
         }
     }
 
-    /// Takes at most `limit` items from the queue: into the batch, or, while that is stuck, behind it.
-    /// Law 5: a failed sink keeps what is queued, and operations under way never wait for it.
+    /// Takes at most `limit` items from the queue, into the batch. While the batch is stuck, the
+    /// records go into the backlog behind it. Law 5: a failed sink keeps what is queued, and
+    /// operations under way never wait for it.
     fn drain(&mut self, limit: usize) -> usize {
         let mut drained = 0;
         while drained < limit
@@ -172,36 +180,39 @@ impl Writer {
         drained
     }
 
-    /// The record that is to be written where `queued` stands, if one is.
+    /// The record that is to be written at the place of `queued` in the order, if any.
     fn due(&mut self, queued: QueueItem) -> Option<Record> {
         match queued {
-            QueueItem::Plain(step) => Some(Record::Plain(step)),
+            QueueItem::Plain(entry) => Some(Record::Plain(entry)),
             QueueItem::OutOfLine(other) => self.due_of(other),
         }
     }
 
     fn due_of(&mut self, queued: OutOfLine) -> Option<Record> {
         match queued {
-            OutOfLine::Buffered(steps) => Some(Record::Buffered(steps)),
-            OutOfLine::Ahead(CommitName { slot, sequence }, steps) => {
-                // One that stands here still belongs to a commit that was refused.
-                if let Some((_, refused)) = self.ahead.insert(slot, (sequence, steps)) {
+            OutOfLine::Buffered(buffer) => Some(Record::Buffered(buffer)),
+            OutOfLine::Ahead(CommitName { slot, sequence }, buffer) => {
+                // A record that is still here belongs to an operation that was refused: a
+                // descriptor is reused only after its operation has ended, and the end of a decided
+                // one is queued before.
+                if let Some((_, refused)) = self.ahead.insert(slot, (sequence, buffer)) {
                     self.recorder.pool.give_back(refused);
                 }
                 None
             }
             OutOfLine::Committed(CommitName { slot, sequence }) => {
-                // A repeat finds nothing, or the record of a later commit.
+                // A repeat finds nothing, or the record of a later operation on the same
+                // descriptor.
                 self.ahead
                     .get(&slot)
                     .is_some_and(|(awaited, _)| *awaited == sequence)
                     .then_some(())?;
-                self.ahead.remove(&slot).map(|(_, steps)| Record::Buffered(steps))
+                self.ahead.remove(&slot).map(|(_, buffer)| Record::Buffered(buffer))
             }
         }
     }
 
-    /// Writes the batch and then the backlog, in batches.
+    /// Delivers the batch, then the backlog in batches of at most the queue's capacity.
     fn deliver_all(&mut self) -> Result<(), Undelivered> {
         if self.journal.as_ref().is_some_and(|journal| journal.has_failed()) {
             self.write_journal()?;
@@ -226,7 +237,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Numbers the batch, and moves it to the sink and then to the log.
+    /// Numbers the batch's entries and passes the batch to the journal, to the sink, and last to
+    /// the log in memory.
     fn deliver(&mut self) -> Result<(), Undelivered> {
         let entries = self.batch.iter().map(Record::entries).sum::<u64>();
         if let Some(journal) = &mut self.journal
@@ -240,7 +252,7 @@ impl Writer {
         {
             let names = &*self.recorder.names;
             let batch = AuditBatch::new(self.next_sequence, entries, &self.batch, names);
-            // The sink is never called again after a panic, so that nobody sees it half-way.
+            // The sink is never called again after a panic, so nobody sees its broken state.
             match catch_unwind(AssertUnwindSafe(|| sink.append(&batch))) {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(Undelivered::Refused(error.to_string())),
@@ -257,7 +269,7 @@ impl Writer {
     fn write_journal(&mut self) -> Result<(), Undelivered> {
         let Some(journal) = &mut self.journal else { return Ok(()) };
         let outcome = journal.write().map_err(refused_by_journal)?;
-        // A sync may have failed, and stopped the engine, since this turn looked for it.
+        // A sync may have failed and stopped the engine after this turn's check.
         self.failing |=
             outcome == WriteOutcome::StartedOver && cfg!(not(planted = "failure_seen_too_late"));
         Ok(())
@@ -268,18 +280,19 @@ impl Writer {
         self.recorder.held.store(held, Ordering::Relaxed);
     }
 
-    /// Nothing can be written any more: everyone who waits or comes is told.
+    /// Ends after a panic: nothing can be written any more. All waiting and later callers are told.
     fn die(&mut self, reason: &str) {
         self.recorder.gate().poison(reason);
         self.leave();
         self.recorder.ended(FlushError::Poisoned { reason: reason.into() });
     }
 
-    /// Takes the last items. Operations that queue later hear that nobody will write theirs.
+    /// Takes the last items. Operations that queue later get
+    /// [`WriterGone`](crate::audit::wake_signal::WriterGone).
     fn leave(&mut self) {
         self.over = true;
         self.recorder.queue.wake_signal().leave();
-        // Into the backlog, behind a batch that may be stuck.
+        // They go into the backlog, because the batch may be stuck.
         while let Some(queued) = self.recorder.queue.pop() {
             let record = self.due(queued);
             self.backlog.extend(record);
@@ -287,7 +300,7 @@ impl Writer {
         self.publish_held();
     }
 
-    /// Ends: takes what is left, and tries once more to have it written.
+    /// Ends the writer: takes the last items, and tries once more to write everything.
     pub(crate) fn end(&mut self) {
         if self.over {
             return;
@@ -300,7 +313,7 @@ impl Writer {
             Some(journal) => journal.close().map_err(refused_by_journal),
             None => Ok(()),
         });
-        // Whether it was closed or not: another may open it now.
+        // The drop releases the journal's lock, closed or not, so that another engine may open it.
         self.journal = None;
         let outcome = match delivered {
             Ok(()) => Ok(()),
@@ -317,10 +330,10 @@ impl Writer {
         recorder.ended(FlushError::Closed);
     }
 
-    /// Starts the thread.
+    /// Starts the writer's thread, and the journal's.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// The operating system refuses to start a thread.
     pub(crate) fn spawn(mut self) -> io::Result<WriterThread> {
         self.threaded = true;
         if let Some(journal) = &self.journal {
@@ -365,7 +378,7 @@ impl Writer {
 }
 
 impl Drop for Writer {
-    /// However the writer ends, nobody waits for it in vain.
+    /// However the writer ends, no caller is left waiting for it.
     fn drop(&mut self) {
         if self.over {
             return;
@@ -431,24 +444,25 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     format!("the sink panicked: {}", text.as_deref().unwrap_or("no text"))
 }
 
-/// The writer's thread, seen from outside.
+/// The handle to the writer's thread.
 pub(crate) struct WriterThread {
     recorder: Arc<Recorder>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl WriterThread {
-    /// Ends the writer once everything is written, or at `deadline`; says how many operations' records
-    /// stayed unwritten. The gate should be shut before. A writer that is stuck in the sink is left
-    /// behind, so that this never hangs.
+    /// Ends the writer once everything is written, or at `deadline`. Returns how many operations'
+    /// records stayed unwritten. Shut the gate first. A writer that is stuck in the sink is left
+    /// behind, so this never blocks much longer than until `deadline`.
     pub(crate) fn end(&mut self, deadline: Instant) -> u64 {
         if let Some(thread) = self.thread.take() {
             self.recorder.end_by(deadline);
-            // A sink that drops the engine ends up here on the writer's own thread.
+            // If a sink drops the engine, this runs on the writer's own thread, which must not join
+            // itself.
             let own = thread.thread().id() == thread::current().id();
             if !own {
                 if self.recorder.wait_for_end(deadline) {
-                    // All it could say is that it panicked, and the gate says that too.
+                    // The join could only report a panic, which the gate reports too.
                     let _ = thread.join();
                 } else {
                     self.recorder.queue.abandon();

@@ -1,4 +1,5 @@
-//! Floor 0: what every other floor stands on, and nothing of the domain.
+//! Floor 0, base: clock, errors, atomics, parking and other tools. Every other floor may use it; it
+//! uses none of them.
 
 pub(crate) mod clock;
 pub(crate) mod error;

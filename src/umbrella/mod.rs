@@ -1,6 +1,6 @@
-//! One error over all of the crate's: for callers who don't care which operation it was.
+//! One error type over all errors of the crate, for callers that handle them all alike.
 //!
-//! It stands above all floors, since it names every room that has an error of its own.
+//! It stands above all floors, because it names every folder that has an error type.
 
 use crate::audit::entry::UnknownEntryType;
 use crate::audit::sink::SinkError;
@@ -21,7 +21,8 @@ use crate::journal::format::head::InvalidHash;
 #[cfg(feature = "journal")]
 use crate::journal::offline::VerifyError;
 
-/// Anything that can go wrong: every error of the crate turns into it. What is rare and big is boxed.
+/// Any error of the crate. Every error type turns into it by `?`. Rare and large errors are boxed,
+/// so that a result stays small.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
@@ -135,7 +136,7 @@ impl OnRecord for Error {
 
 impl MutationError for Error {}
 
-/// The parts of a shared cause turn into it on their way.
+/// Turns a part of a shared cause into that cause, and the cause into the umbrella error.
 macro_rules! through {
     ($($part:ident: $variant:ident;)+) => {$(
         impl From<$part> for Error {
@@ -155,7 +156,7 @@ through! {
     InvalidName: Input;
 }
 
-// Results of the hot calls grow by no byte: the machine copies them on every way out.
+// Bounds the size of hot calls' results: each return copies the whole result.
 const _: () = {
     use crate::engine::Release;
     use crate::reservation::id::ReservationId;
@@ -176,6 +177,6 @@ const _: () = {
     assert!(size_of::<Error>() <= 64);
 };
 
-// They look at every error, the journal's too.
+// The tests check every error type, so they need the journal's as well.
 #[cfg(all(test, feature = "journal", not(loom)))]
 mod tests;

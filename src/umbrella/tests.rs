@@ -7,7 +7,7 @@ use crate::base::clock::Timestamp;
 use crate::base::error::{Applied, ErrorKind, ShortLine};
 use crate::journal::format::head::JournalHead;
 
-/// What an error answers, and the row of its table that it has: none for one that only nests.
+/// One error value: the answers of its own type, and the name of its variant.
 struct Sample {
     name: &'static str,
     error: Error,
@@ -16,10 +16,10 @@ struct Sample {
     variant: String,
 }
 
-/// All variants of all errors with a table, each as its type and as the umbrella answers.
+/// Samples of all variants of all errors that have a table.
 struct Samples {
     all: Vec<Sample>,
-    /// The rows of each type's table.
+    /// The rows of each type's table: code and kind.
     rows: BTreeMap<&'static str, Vec<(&'static str, ErrorKind)>>,
     /// The variants of each type that nest another error.
     nests: BTreeMap<&'static str, Vec<&'static str>>,
@@ -239,7 +239,7 @@ fn samples() -> Samples {
     }
 }
 
-/// Errors without a table: what they answer is another's.
+/// Errors without a table. Their answers are written by hand, or are those of an inner error.
 fn others() -> Vec<Error> {
     let sound = JournalHead { sequence: 7, hash: [0; 32] };
     vec![
@@ -342,7 +342,7 @@ fn a_retry_is_worth_it_where_overdue_holds_are_left() {
     assert!(!ReserveError::from(KeyError::Conflict).is_retryable());
 }
 
-/// The table of `docs/errors.md`: each code's kind.
+/// The tables of `docs/errors.md`: the kind of each code.
 fn listed() -> BTreeMap<String, String> {
     let docs = include_str!("../../docs/errors.md");
     let mut listed = BTreeMap::new();

@@ -6,36 +6,38 @@ use crate::base::error::input::input_errors;
 use crate::base::error::{CallError, InvalidInput, InvalidName, PlaceError};
 use crate::base::quantity::InvalidQuantity;
 
-/// Why `request_transfer` was refused. Nothing has moved then, and no request was made.
+/// Why `request_transfer` was refused. Unless [`Uncertain`](crate::Uncertain) says otherwise,
+/// nothing has moved and no request was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RequestTransferError {
-    /// From and to are the same warehouse.
+    /// Source and destination are the same warehouse.
     SameWarehouse,
-    /// The units were to be held until the decision, and fewer are available.
+    /// The request was to hold the units until the decision, but fewer are available.
     Insufficient {
-        /// Units that were to be held.
+        /// Units that the request was to hold.
         needed: u32,
         /// Units that were available.
         available: u32,
-        /// Whether overdue holds are left that the call did not get to: a retry may succeed.
+        /// Whether overdue holds are left that this call did not expire. If so, a retry may
+        /// succeed.
         overdue_left: bool,
     },
-    /// The units were to be held until the decision, and the source is suspended.
+    /// The request was to hold the units until the decision, but the source is suspended.
     Suspended {
         /// The warehouse.
         warehouse: String,
     },
-    /// As many requests wait for a decision as the engine is set to keep.
+    /// The number of open requests has reached the configured maximum.
     TooManyOpen {
         /// The configured maximum.
         most: usize,
     },
-    /// The quantity or a name can't be one.
+    /// The quantity or a name is invalid.
     Input(InvalidInput),
     /// A place does not exist, or the product was never stocked at the source.
     Place(PlaceError),
-    /// The call was not begun, or its record is uncertain.
+    /// The call was not started, the key can't be used, or the record is uncertain.
     Call(CallError),
 }
 
@@ -54,27 +56,27 @@ error_table! {
     nests { Input(InvalidInput), Place(PlaceError), Call(CallError) }
 }
 
-/// What stood in the way of a transfer when it was approved.
+/// Why a transfer failed when it was approved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransferFailure {
     /// Fewer units were available at the source.
     Insufficient {
-        /// Units that were to be moved.
+        /// Units that the call was to move.
         needed: u32,
         /// Units that were available.
         available: u32,
     },
-    /// The destination had not enough room left.
+    /// The destination had too little room left.
     OverCapacity {
-        /// Units that were to come in.
+        /// Units that the call was to bring in.
         needed: u32,
-        /// Units that the destination could still hold.
+        /// Units that the destination could still take.
         room: u32,
     },
 }
 
-// The record of a decision bears these texts as its reason.
+// The engine stores these texts as the reason in the record of a failed decision.
 error_table! {
     TransferFailure {
         Self::Insufficient { needed, available } => Short("transfer_short").on_record(),
@@ -84,19 +86,19 @@ error_table! {
     }
 }
 
-/// Why a transfer request can't be decided: it is not open, or was not at this moment.
+/// Why a transfer request can't be decided: it is not open, or another call is deciding on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotOpen {
-    /// It was approved before.
+    /// It was approved earlier.
     Approved,
-    /// It was rejected before.
+    /// It was rejected earlier.
     Rejected,
-    /// It was approved before, and failed.
+    /// It was approved earlier, and the transfer failed.
     Failed,
-    /// Another call is deciding on it at this very moment.
+    /// Another call is deciding on it at this moment. Retry.
     Deciding,
-    /// It was decided, and its record is no longer kept.
+    /// It was decided, and the engine no longer stores its record.
     Forgotten,
     /// This engine never made such a request.
     Unknown,
@@ -118,11 +120,11 @@ error_table! {
     }
 }
 
-/// Why there is no such transfer request to look at.
+/// Why a transfer request can't be looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NoTransferRequest {
-    /// It was decided, and its record is no longer kept.
+    /// It was decided, and the engine no longer stores its record.
     Forgotten,
     /// This engine never made such a request.
     Unknown,
@@ -145,12 +147,12 @@ impl From<NoTransferRequest> for NotOpen {
     }
 }
 
-/// Why `approve` did not do what it was asked.
+/// Why `approve_transfer` was refused or failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ApproveError {
-    /// It was approved, but could not be made any more. The request has failed and stays so; units
-    /// that it held are available again.
+    /// The request was approved, but the transfer was no longer possible. The request has failed
+    /// for good. Units that it held are available again.
     Failed(TransferFailure),
     /// The request is not open.
     NotOpen(NotOpen),
@@ -159,11 +161,12 @@ pub enum ApproveError {
         /// The warehouse.
         warehouse: String,
     },
-    /// No more names can be defined. The request stays open.
+    /// The engine holds as many products or stock levels as it can. The request stays open.
     TooManyNames,
-    /// The name of who decides can't be one.
+    /// The name of the person who decides is invalid.
     Input(InvalidInput),
-    /// The call was not begun, and the request stays open; or its record is uncertain.
+    /// The call was not started or the key can't be used, and the request stays open; or the record
+    /// is uncertain.
     Call(CallError),
 }
 
@@ -179,15 +182,16 @@ error_table! {
     }
 }
 
-/// Why `reject` did not do what it was asked.
+/// Why `reject_transfer` was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RejectError {
     /// The request is not open.
     NotOpen(NotOpen),
-    /// The name of who decides can't be one.
+    /// The name of the person who decides is invalid.
     Input(InvalidInput),
-    /// The call was not begun, and the request stays open; or its record is uncertain.
+    /// The call was not started or the key can't be used, and the request stays open; or the record
+    /// is uncertain.
     Call(CallError),
 }
 

@@ -1,11 +1,11 @@
-//! What may stop any mutation: it was not begun, or its record is uncertain.
+//! The causes that all mutations share: not started, a key that can't be used, uncertain.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::base::error::facts::error_table;
 
-/// What a sink or a disk said, in one word of memory: errors of the hot calls stay small.
+/// What a sink or a disk reported. One machine word, so that the errors of hot calls stay small.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Reason(Arc<Text>);
 
@@ -45,21 +45,22 @@ impl fmt::Debug for Reason {
     }
 }
 
-/// The engine did not begin: nothing moved.
+/// The engine did not start the call: nothing moved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotStarted {
     /// The engine has been shut down.
     Closed,
-    /// The audit sink fails; what is queued is kept, and calls are taken again once it recovers.
+    /// The audit sink or the disk fails. The engine keeps what is queued, and takes calls again
+    /// once the sink recovers.
     Stopped {
-        /// What the sink reported.
+        /// What the sink or the disk reported.
         reason: Reason,
     },
-    /// The audit writer has died; the engine has to be built anew.
+    /// The audit writer has died. Build a new engine.
     Poisoned,
-    /// The audit queue is nearly full, and the engine is set to refuse rather than wait; or as many
-    /// commits over several levels are under way as there can be.
+    /// The audit queue is nearly full, and the engine is set to refuse instead of wait. Or the
+    /// maximum number of multi-word CAS operations (transfers, baskets) is under way.
     Busy,
 }
 
@@ -74,13 +75,13 @@ error_table! {
     }
 }
 
-/// A caller's key that can't be used for this call: nothing moved.
+/// The idempotency key can't be used for this call: nothing moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The key was used for another request.
+    /// The key was used for a different request.
     Conflict,
-    /// The first call with the key is under way, and the engine is set to refuse rather than wait.
+    /// The first call with the key is under way, and the engine is set to refuse instead of wait.
     InProgress,
 }
 
@@ -93,16 +94,16 @@ error_table! {
     }
 }
 
-/// The call was applied in memory, and whether its record survives is open.
+/// The call was applied in memory. Whether its record survives a crash is open.
 ///
-/// Ask again with the key, or [`flush`](crate::InventoryManager::flush). A repeat without a key would
-/// move the units a second time.
+/// Retry with the same idempotency key, or [`flush`](crate::InventoryManager::flush). A retry
+/// without a key would move the units a second time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Uncertain {
     /// The entry is queued or written, but not known to be on the disk.
     NotDurable {
-        /// What stood in the way.
+        /// Why the flush failed.
         reason: Reason,
     },
     /// The audit writer ended before it took the entry.
@@ -118,15 +119,15 @@ error_table! {
     }
 }
 
-/// What may stop any mutation that can bear a key.
+/// The causes that all mutations with an idempotency key share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The engine did not begin: nothing moved.
+    /// The engine did not start the call: nothing moved.
     NotStarted(NotStarted),
-    /// The caller's key can't be used: nothing moved.
+    /// The idempotency key can't be used: nothing moved.
     Key(KeyError),
-    /// Applied in memory; whether the record survives is open.
+    /// Applied in memory. Whether the record survives a crash is open.
     Uncertain(Uncertain),
 }
 
@@ -135,21 +136,22 @@ error_table! {
     nests { NotStarted(NotStarted), Key(KeyError), Uncertain(Uncertain) }
 }
 
-/// The seal of [`MutationError`], and what only the engine asks an error.
+/// The seal of [`MutationError`]: only this crate can name the trait, so only it can implement it.
 pub(crate) mod sealed {
-    /// Asks an error what its answer rests on.
+    /// Says whether an error relies on a record.
     pub trait OnRecord {
-        /// Whether the error tells of something that is recorded, by this call or an earlier one.
+        /// Whether the error reports something that this call or an earlier one has recorded. A
+        /// caller who asked for durability then waits until that record is on the disk.
         fn rests_on_record(&self) -> bool;
     }
 }
 
-/// An error of an operation that changes something. Sealed: [`durably`] takes no others.
+/// An error of an operation that changes something. Sealed. [`durably`] takes only these errors.
 ///
 /// [`durably`]: crate::InventoryManager::durably
 pub trait MutationError: std::error::Error + From<Uncertain> + sealed::OnRecord {}
 
-/// Makes an error a mutation's: what it rests on, and the shared causes under its `Call`.
+/// Implements [`MutationError`] for an error, and turns the shared causes into its `Call` variant.
 macro_rules! mutation_errors {
     ($($error:ident)+) => {$(
         impl $crate::base::error::call::sealed::OnRecord for $error {

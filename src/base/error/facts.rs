@@ -1,18 +1,18 @@
-//! What an error tells besides its text: a stable code, its kind, whether a retry may help.
+//! What an error says besides its text: a stable code, a kind, and whether a retry may help.
 //!
-//! Each error says it in one table beside its definition, a row a variant; what an error nests
-//! answers for itself.
+//! Each error type has one table beside its definition, with one row for each variant. A nested
+//! error answers for itself.
 
 /// Whether a call that returned an error has changed anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// Nothing has moved.
     No,
-    /// The stock has moved in memory, but the audit log, or the disk, may not have taken the entry.
+    /// The stock has moved in memory, but the audit log or the disk may not have taken the entry.
     InMemory,
 }
 
-/// What a caller can do about an error, whichever operation it came from.
+/// What a caller can do about an error, whichever operation returned it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -20,37 +20,37 @@ pub enum ErrorKind {
     Short,
     /// The warehouse has too little room left.
     NoRoom,
-    /// Nothing of this name, number or place is known here.
+    /// The engine does not know this name, number or place.
     NotFound,
-    /// It was there, and is over: a hold, a transfer request, the oldest part of a journal.
+    /// It existed and has ended: a hold, a transfer request, the oldest part of a journal.
     Gone,
-    /// It contradicts what is there: a key that was used for something else, another journal.
+    /// It contradicts what exists: a key that was used for a different request, another journal.
     Conflict,
-    /// Somebody else is at it at this moment; a retry may succeed.
+    /// Another call is at work on it at this moment. A retry may succeed.
     Busy,
-    /// A limit that the engine was built with, or has by nature.
+    /// A limit is reached: a configured one, or one that every engine has.
     Limit,
-    /// The input can't be right, whatever the state of the engine.
+    /// The input is wrong in any state of the engine.
     Invalid,
     /// The warehouse is suspended.
     Suspended,
-    /// The engine takes no calls, or what lies below it fails.
+    /// The engine takes no calls, or a sink or the storage fails.
     Unavailable,
-    /// The call was applied in memory, and whether that will survive is open. Exactly these errors
-    /// have [`Applied::InMemory`]. A retry without a key would move the units twice.
+    /// The call was applied in memory. Whether that survives a crash is open. Exactly these errors
+    /// have [`Applied::InMemory`]. A retry without an idempotency key would move the units twice.
     Uncertain,
-    /// A journal is not what was written, or says what can't have happened.
+    /// A journal does not hold what was written, or its entries break a law.
     Damaged,
 }
 
-/// What an error tells besides its text.
+/// What an error says besides its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) code: &'static str,
     pub(crate) kind: ErrorKind,
     pub(crate) retryable: bool,
-    /// The error tells of something that an earlier call, or this one, has recorded: who relies on
-    /// it has to know that it is durable.
+    /// The error reports something that this call or an earlier one has recorded. Before a caller
+    /// may rely on the answer, that record must be durable.
     pub(crate) on_record: bool,
 }
 
@@ -77,17 +77,17 @@ impl Facts {
     }
 }
 
-/// The public answers of an error that has `facts`.
+/// Implements the public methods of an error that has a method `facts`.
 macro_rules! error_answers {
     ($error:ident) => {
         impl $error {
-            /// The error's name for programs: snake case, stable, and never another meaning's.
-            /// `docs/errors.md` lists them all.
+            /// The error's name for programs, in snake case. It is stable: a code is never renamed,
+            /// removed or given another meaning. `docs/errors.md` lists all codes.
             pub fn code(&self) -> &'static str {
                 self.facts().code
             }
 
-            /// What a caller can do about it.
+            /// What a caller can do about the error.
             pub fn kind(&self) -> $crate::base::error::ErrorKind {
                 self.facts().kind
             }
@@ -97,7 +97,7 @@ macro_rules! error_answers {
                 self.facts().retryable
             }
 
-            /// Whether anything has moved although the call returned an error.
+            /// Whether stock has moved although the call returned an error.
             pub fn applied(&self) -> $crate::base::error::Applied {
                 self.facts().applied()
             }
@@ -105,11 +105,12 @@ macro_rules! error_answers {
     };
 }
 
-/// An error's table: for each variant its kind, code and text; and what it nests.
+/// The table of an error: the kind, code and text of each variant, and the errors that it nests.
 ///
-/// What is nested speaks for itself: its text, its facts and its source are those of the whole, and
-/// it turns into the whole by `From`, boxed where the variant is. A text that shows an inner error
-/// must not have it as its source too, or every report would print it twice.
+/// A nested error answers for the whole error: text, facts and source are those of the nested one.
+/// `From` turns it into the whole error, in a box where the variant has one. An error whose text
+/// shows an inner error must not also return it as its source. Otherwise a report that follows
+/// sources would print it twice.
 macro_rules! error_table {
     (
         $error:ident {$(
@@ -119,14 +120,15 @@ macro_rules! error_table {
         $(nests { $($(#[$gate:meta])* $variant:ident($inner:ty)),+ $(,)? })?
     ) => {
         impl $error {
-            /// Each row's code and kind.
+            /// The code and kind of each row.
             #[cfg(all(test, not(loom)))]
             pub(crate) const ROWS: &'static [(&'static str, $crate::base::error::ErrorKind)] =
                 &[$(($code, $crate::base::error::ErrorKind::$kind)),*];
 
             /// The variants that nest another error.
             #[cfg(all(test, not(loom)))]
-            pub(crate) const NESTS: &'static [&'static str] = &[$($($(#[$gate])* stringify!($variant)),+)?];
+            pub(crate) const NESTS: &'static [&'static str] =
+                &[$($($(#[$gate])* stringify!($variant)),+)?];
 
             #[allow(unused_variables, reason = "a row binds what its text shows")]
             pub(crate) fn facts(&self) -> $crate::base::error::Facts {

@@ -1,4 +1,4 @@
-//! Errors of holds: making them, ending them, taking them again.
+//! Errors of operations on holds: reserve, confirm, release, extend, retake.
 
 use std::fmt;
 
@@ -11,34 +11,34 @@ use crate::base::error::{
 };
 use crate::base::quantity::InvalidQuantity;
 
-/// The reservation holds nothing any more, or never did here.
+/// How a hold ended; or that this engine never made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Gone {
-    /// It is confirmed.
+    /// It was confirmed.
     Sold {
         /// Units that it sold, over all its lines.
         units: u64,
     },
-    /// What it still held was released.
+    /// The units that it still held were released.
     Released {
-        /// Units that parts of it had sold before.
+        /// Units that partial confirms had sold before.
         sold: u64,
-        /// Units that it gave back in all.
+        /// Units that it returned in total, with those of partial releases.
         returned: u64,
     },
-    /// Its time was up, before or at this call; what it still held has been given back.
+    /// It expired before or during this call. The units that it still held have been returned.
     Expired {
-        /// Its last moment.
+        /// When it expired.
         at: Timestamp,
-        /// Units that parts of it had sold before.
+        /// Units that partial confirms had sold before.
         sold: u64,
-        /// Units that it gave back in all.
+        /// Units that it returned in total, with those of partial releases.
         returned: u64,
     },
-    /// It ended, and its record is no longer kept, or not all of it.
+    /// It has ended, and the engine no longer stores its record, or not all of it.
     Forgotten,
-    /// This engine never made such a reservation.
+    /// This engine never made a reservation of this id.
     Unknown,
 }
 
@@ -68,16 +68,17 @@ impl From<NoReservation> for Gone {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReserveError {
-    /// Fewer units are available.
+    /// Fewer units are available than the call needs.
     Insufficient {
-        /// Units that were asked for.
+        /// Units that the call asked for.
         needed: u32,
         /// Units that were available.
         available: u32,
-        /// Whether overdue holds are left that the call did not get to: a retry may succeed.
+        /// Whether overdue holds are left that this call did not expire. If so, a retry may
+        /// succeed.
         overdue_left: bool,
     },
-    /// As many reservations live as the engine is set to hold.
+    /// All reservation slots are in use.
     Full {
         /// The configured maximum.
         slots: u32,
@@ -87,11 +88,11 @@ pub enum ReserveError {
         /// The warehouse.
         warehouse: String,
     },
-    /// The quantity, the time to live or a name can't be one.
+    /// The quantity, the time to live or a name is invalid.
     Input(InvalidInput),
-    /// The place does not exist, or the product was never stocked anywhere.
+    /// The place does not exist, or the product was never stocked in any warehouse.
     Place(PlaceError),
-    /// The call was not begun, or its record is uncertain.
+    /// The call was not started, the key can't be used, or the record is uncertain.
     Call(CallError),
 }
 
@@ -116,16 +117,16 @@ pub struct ShortLine {
     pub warehouse: String,
     /// The product.
     pub product: String,
-    /// Units that the basket needs of it, equal lines merged.
+    /// Units that the basket needs. Equal lines are merged.
     pub needed: u32,
     /// Units that were available.
     pub available: u32,
-    /// Whether this engine has never heard of the product, in any warehouse: a typing error, most
-    /// likely, and nothing that will ever be delivered.
+    /// Whether the product was never stocked in any warehouse of this engine. Most likely the name
+    /// is misspelled.
     pub never_stocked: bool,
 }
 
-/// The lines that were short, for a text.
+/// Shows the short lines in an error's text.
 struct ShortLinesText<'a>(&'a [ShortLine]);
 
 impl fmt::Display for ShortLinesText<'_> {
@@ -147,14 +148,15 @@ impl fmt::Display for ShortLinesText<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BasketError {
-    /// At least one line is short; nothing was taken.
+    /// At least one line is short. Nothing was taken.
     Insufficient {
-        /// Every line that was short when it was looked at; never empty.
+        /// Every line that was short when the call checked it. Never empty.
         lines: Vec<ShortLine>,
-        /// Whether overdue holds are left that the call did not get to: a retry may succeed.
+        /// Whether overdue holds are left that this call did not expire. If so, a retry may
+        /// succeed.
         overdue_left: bool,
     },
-    /// As many reservations live as the engine is set to hold.
+    /// All reservation slots are in use.
     Full {
         /// The configured maximum.
         slots: u32,
@@ -164,11 +166,11 @@ pub enum BasketError {
         /// The warehouse.
         warehouse: String,
     },
-    /// The lines, a quantity, the time to live or a name can't be one.
+    /// The lines, a quantity, the time to live or a name are invalid.
     Input(InvalidInput),
     /// A place does not exist.
     Place(PlaceError),
-    /// The call was not begun, or its record is uncertain.
+    /// The call was not started, the key can't be used, or the record is uncertain.
     Call(CallError),
 }
 
@@ -189,24 +191,24 @@ error_table! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FulfillError {
-    /// All warehouses of the order together had fewer units at one instant of the call; nothing was
-    /// taken. Suspended warehouses don't count.
+    /// At one instant of the call, all warehouses of the order together had fewer units. Nothing
+    /// was taken. Suspended warehouses don't count.
     Insufficient {
-        /// Units that were asked for.
+        /// Units that the call asked for.
         needed: u32,
-        /// Units that were available in all.
+        /// Units that were available in all these warehouses together.
         available: u64,
     },
-    /// As many reservations live as the engine is set to hold.
+    /// All reservation slots are in use.
     Full {
         /// The configured maximum.
         slots: u32,
     },
-    /// The quantity, the time to live or a name can't be one.
+    /// The quantity, the time to live or a name is invalid.
     Input(InvalidInput),
-    /// A place does not exist, or the product was never stocked anywhere.
+    /// A place does not exist, or the product was never stocked in any warehouse.
     Place(PlaceError),
-    /// The call was not begun, or its record is uncertain.
+    /// The call was not started, the key can't be used, or the record is uncertain.
     Call(CallError),
 }
 
@@ -224,11 +226,11 @@ error_table! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfirmError {
-    /// The hold is over, or never was.
+    /// The hold has ended, or never existed.
     Gone(Gone),
-    /// Another call is ending or changing the hold at this very moment.
+    /// Another call is ending or changing the hold at this moment. Retry.
     Changing,
-    /// The call was not begun, or its record is uncertain.
+    /// The call was not started, the key can't be used, or the record is uncertain.
     Call(CallError),
 }
 
@@ -240,19 +242,19 @@ error_table! {
     nests { Gone(Gone), Call(CallError) }
 }
 
-/// Why `release` was refused. A hold that is over without a sale is no error: see
+/// Why `release` was refused. A hold that ended without a sale is no error: see
 /// [`Release`](crate::Release).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReleaseError {
-    /// A confirmed reservation can't be released; its sale can be cancelled.
+    /// A confirmed reservation can't be released. Cancel its sale instead.
     Sold {
         /// Units that it sold, over all its lines.
         units: u64,
     },
-    /// Another call is ending or changing the hold at this very moment.
+    /// Another call is ending or changing the hold at this moment. Retry.
     Changing,
-    /// The call was not begun, or its record is uncertain.
+    /// The call was not started, the key can't be used, or the record is uncertain.
     Call(CallError),
 }
 
@@ -270,20 +272,20 @@ error_table! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExtendError {
-    /// The hold would live longer than the engine allows in all.
+    /// The hold would live longer in total than the engine allows.
     OverCap {
-        /// When it would expire.
+        /// When the hold would expire.
         asked: Timestamp,
-        /// The latest moment that the engine allows.
+        /// The latest expiry that the engine allows.
         latest: Timestamp,
     },
-    /// The hold is over, or never was.
+    /// The hold has ended, or never existed.
     Gone(Gone),
-    /// Another call is ending or changing the hold at this very moment.
+    /// Another call is ending or changing the hold at this moment. Retry.
     Changing,
-    /// The time to live can't be one.
+    /// The time to live is invalid.
     Input(InvalidInput),
-    /// The call was not begun, or its record is uncertain.
+    /// The call was not started, the key can't be used, or the record is uncertain.
     Call(CallError),
 }
 
@@ -297,18 +299,20 @@ error_table! {
     nests { Gone(Gone), Input(InvalidInput), Call(CallError) }
 }
 
-/// Why `confirm_or_retake` was refused. Where the hold ended unsold, its lines can't be taken anew.
+/// Why `confirm_or_retake` was refused. If the hold has ended unsold, its lines could not be taken
+/// again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RetakeError {
-    /// At least one line is short; nothing was taken.
+    /// At least one line is short. Nothing was taken.
     Insufficient {
-        /// Every line that was short when it was looked at; never empty.
+        /// Every line that was short when the call checked it. Never empty.
         lines: Vec<ShortLine>,
-        /// Whether overdue holds are left that the call did not get to: a retry may succeed.
+        /// Whether overdue holds are left that this call did not expire. If so, a retry may
+        /// succeed.
         overdue_left: bool,
     },
-    /// As many reservations live as the engine is set to hold.
+    /// All reservation slots are in use.
     Full {
         /// The configured maximum.
         slots: u32,
@@ -318,18 +322,18 @@ pub enum RetakeError {
         /// The warehouse.
         warehouse: String,
     },
-    /// The lines named are not those of the hold, as far as its record can still be read.
+    /// The call names other lines than the hold had, as far as its record can still be read.
     OtherLines,
-    /// Another call is ending or changing the hold at this very moment.
+    /// Another call is ending or changing the hold at this moment. Retry.
     Changing,
-    /// This engine never made such a reservation; or neither a record nor the audit log reaches back
-    /// to it, so that nobody can say whether it sold anything.
+    /// This engine never made the reservation. Or neither its record nor the audit log reaches back
+    /// to it, so the engine can't tell whether it sold anything.
     NoReservation(NoReservation),
-    /// The lines, a quantity or a name can't be one.
+    /// The lines, a quantity or a name are invalid.
     Input(InvalidInput),
     /// A place does not exist.
     Place(PlaceError),
-    /// The call was not begun, or its record is uncertain.
+    /// The call was not started, the key can't be used, or the record is uncertain.
     Call(CallError),
 }
 
@@ -351,7 +355,7 @@ error_table! {
     }
 }
 
-/// The lines can't be taken anew, for the causes that a basket has.
+/// A retake takes the lines as a basket does, so it fails for the same causes.
 impl From<BasketError> for RetakeError {
     fn from(refusal: BasketError) -> Self {
         match refusal {

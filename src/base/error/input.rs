@@ -1,4 +1,4 @@
-//! What a caller can get wrong whatever the engine's state: input, and places.
+//! Errors in a call's arguments: invalid input, and places that the engine does not know.
 
 use std::time::Duration;
 
@@ -25,9 +25,9 @@ error_table! {
 /// A time to live of 0, or longer than the engine allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidTtl {
-    /// What was passed.
+    /// The value that was passed.
     pub ttl: Duration,
-    /// The longest that the engine allows at present.
+    /// The longest time to live that the engine allows at present.
     pub longest: Duration,
 }
 
@@ -45,21 +45,21 @@ error_table! {
     }
 }
 
-/// Input that can't be right, whatever the engine's state: nothing moved.
+/// The input is wrong in any state of the engine. Nothing moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidInput {
-    /// A quantity of 0 or of too many units; also when equal lines add up to too many.
+    /// A quantity of 0 or of too many units. Equal lines count together.
     Quantity(InvalidQuantity),
     /// A time to live of 0, or one that is too long.
     Ttl(InvalidTtl),
     /// A name of a product, a warehouse or a person that is empty or too long.
     Name(InvalidName),
-    /// A call that takes lines needs at least one.
+    /// The call takes lines and was given none.
     Empty,
-    /// More lines than the engine is set to take.
+    /// More distinct lines than the configured maximum.
     TooManyLines {
-        /// Distinct lines that were passed.
+        /// The number of distinct lines that were passed.
         lines: usize,
         /// The configured maximum.
         most: usize,
@@ -75,30 +75,31 @@ error_table! {
     nests { Quantity(InvalidQuantity), Ttl(InvalidTtl), Name(InvalidName) }
 }
 
-/// A place that this engine does not know.
+/// The call names a place that this engine does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PlaceError {
-    /// No warehouse of this name was given to the builder.
+    /// The builder was given no warehouse of this name.
     UnknownWarehouse {
         /// The name that was passed.
         warehouse: String,
     },
-    /// This engine has never heard of the product, in any warehouse: a typing error, most likely. One
-    /// that only lies elsewhere is short here, with 0 units available.
+    /// The product was never stocked in any warehouse of this engine. Most likely the name is
+    /// misspelled. A product that is stocked only in other warehouses is no such error: the call is
+    /// short here, with 0 units available.
     NeverStocked {
         /// The product.
         product: String,
     },
-    /// The call needs a stock level that exists, and the product, which others have had, was never
-    /// stocked in this warehouse.
+    /// The call needs an existing stock level. The product was stocked in other warehouses, but
+    /// never in this one.
     NotStockedHere {
         /// The warehouse.
         warehouse: String,
         /// The product.
         product: String,
     },
-    /// The handle of the level, product or warehouse is not one of this engine's.
+    /// The handle of the level, product or warehouse was made by another engine.
     ForeignHandle,
 }
 
@@ -115,7 +116,7 @@ error_table! {
     }
 }
 
-/// Lets an error take what it checks of its input under its `Input`.
+/// Turns the errors of input checks into the `Input` variant of an operation's error.
 macro_rules! input_errors {
     ($($error:ident: $($cause:ident)+;)+) => {$($(
         impl From<$cause> for $error {

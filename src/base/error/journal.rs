@@ -1,4 +1,4 @@
-//! Errors of the journal: what the disk said, and what its bytes say.
+//! Errors of the journal: what the storage reported, and what is wrong in the bytes.
 
 use std::fmt;
 
@@ -9,88 +9,89 @@ use crate::base::error::facts::{Facts, error_answers, error_table};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JournalError {
-    /// The storage refused.
+    /// The storage reported an error.
     Storage {
         /// What was tried, as a verb.
         action: &'static str,
-        /// The file, or the directory, it was tried on.
+        /// The file or directory that it was tried on.
         file: String,
-        /// What the storage said.
+        /// What the storage reported.
         reason: String,
     },
-    /// Another process, or another engine of this one, has the journal open for writing.
+    /// Another process, or another engine in this process, has the journal open for writing.
     Locked,
-    /// Bytes that were recorded as durable can't be read as what they were: nothing is overwritten.
+    /// Bytes that were recorded as durable can't be read back as what was written. Nothing is
+    /// overwritten.
     Damaged {
         /// The file.
         file: String,
-        /// Where in it.
+        /// The position in the file, in bytes.
         offset: u64,
-        /// What was found.
+        /// What is wrong there.
         what: String,
     },
     /// The journal was written by a later version of this library.
     Version {
         /// The file.
         file: String,
-        /// Its version.
+        /// The format version of the file.
         found: u16,
-        /// The newest that is understood.
+        /// The newest version that this library reads.
         newest: u16,
     },
-    /// The bytes are sound, but what they say can't have happened.
+    /// The checksums match, but the entries break a law: such a history is impossible.
     BrokenLaw {
         /// The entry's sequence number.
         sequence: u64,
-        /// What can't be.
+        /// Which law it breaks.
         what: String,
     },
-    /// What was asked for is older than the oldest entry that is kept.
+    /// The call asked for entries that are older than the oldest one the journal keeps.
     Trimmed {
-        /// The oldest entry that is kept.
+        /// The sequence number of the oldest entry that the journal keeps.
         oldest: u64,
     },
-    /// The directory that is to be the journal's archive holds segments of another one.
+    /// The archive directory holds segments of another journal.
     OtherJournal {
-        /// The segment that is in the way.
+        /// The segment of the other journal.
         file: String,
     },
-    /// The position lies in a tail that a crash has taken since: what was made of entries beyond `to` is
-    /// to be undone, or its owner to begin anew.
+    /// The position lies in a tail that was lost in a crash. The reader must undo what it derived
+    /// from entries after `to`, or start again from the beginning.
     Rewound {
-        /// The last entry that is still what it was.
+        /// The sequence number of the last entry that is unchanged.
         to: u64,
     },
-    /// There is no journal: the engine was built without one, the directory does not exist, or no segment
-    /// lies in it.
+    /// There is no journal: the engine was built without one, the directory does not exist, or it
+    /// holds no segment.
     NoJournal,
-    /// The hash that was noted earlier is nowhere in the journal's chain: it was cut off before, or
-    /// rewritten.
+    /// The expected hash is not in the journal's hash chain: the journal was cut before that entry,
+    /// or rewritten.
     OtherHead {
-        /// What was noted.
+        /// The hash that the caller noted earlier, in hexadecimal.
         expected: String,
-        /// How many entries there are.
+        /// How many entries the journal has.
         entries: u64,
     },
-    /// The journal knows a warehouse that the builder was not given.
+    /// The journal holds a warehouse that was not given to the builder.
     MissingWarehouse {
         /// Its name.
         warehouse: String,
     },
-    /// The builder gave a warehouse less room than what lies in it.
+    /// The builder gave a warehouse a capacity below the units on hand.
     CapacityBelowStock {
         /// The warehouse.
         warehouse: String,
-        /// What the builder gave it.
+        /// The capacity that the builder gave it, in units.
         capacity: u32,
-        /// What the journal says lies in it.
+        /// Units on hand in the warehouse, as the journal says.
         on_hand: u64,
     },
-    /// More products, levels or reservations than an engine can hold. Of reservations, every engine takes
-    /// over as many as one has by default; beyond, give it the
-    /// [`max_reservations`](crate::Limits::max_reservations) that it had.
+    /// The journal holds more products, levels or reservations than the engine can. Every engine
+    /// takes over as many reservations as fit the default limit. For more, build it with the
+    /// [`max_reservations`](crate::Limits::max_reservations) of the engine that wrote the journal.
     TooMany {
-        /// Of what.
+        /// What there is too much of, in the plural: `"products"`, for example.
         what: &'static str,
     },
 }
@@ -126,14 +127,13 @@ error_table! {
     }
 }
 
-/// Why notes could not be erased, or not all of them. Whatever was erased stays erased, and the journal is
-/// sound: make the call again, or, where the engine has ended, call the function
-/// `redact`.
+/// Why notes could not be erased, or not all of them. Notes that were erased stay erased, and the
+/// journal stays sound. Make the call again; if the engine has ended, call the function `redact`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RedactError {
-    /// The engine has stopped, ended or died: what was done before the call is not all written, so that it
-    /// can't be erased either.
+    /// The engine has stopped, ended or died. Earlier entries are not all written, so they can't be
+    /// erased yet.
     Unwritten(FlushError),
     /// The journal's files could not be read or written.
     Journal(JournalError),

@@ -1,17 +1,18 @@
-//! What can go wrong beside the operations: ids, keys, look-ups, and waiting for the audit log.
+//! Errors outside the operations: ids, keys, look-ups, and waiting for the audit log.
 //!
-//! The types only, since the models compile this file alone; `lookup_told.rs` says what they tell.
+//! Types only: the loom models compile this file without the rest of the folder. Their tables are
+//! in `lookup_told.rs`.
 
 use std::sync::Arc;
 
-/// The longest key that a caller may bring, in bytes.
+/// The longest idempotency key, in bytes.
 pub(crate) const MAX_KEY_BYTES: usize = 64;
 
-/// A text or UUID that is no reservation id.
+/// A text or UUID that is not a reservation id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidReservationId;
 
-/// A key that is empty or longer than 64 bytes.
+/// An idempotency key that is empty or longer than 64 bytes.
 ///
 /// ```
 /// use stockade::{InvalidKey, IdempotencyKey};
@@ -25,31 +26,32 @@ pub struct InvalidKey {
     pub len: usize,
 }
 
-/// There is no record of a reservation.
+/// The engine has no record of a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoReservation {
-    /// It ended, and its record is no longer kept.
+    /// It has ended, and the engine no longer stores its record.
     Forgotten,
-    /// This engine never made such a reservation, or knows no such key.
+    /// This engine never made such a reservation. For a look-up by key: no call with the key was
+    /// answered, or the key is no longer stored.
     Unknown,
 }
 
-/// Why a flush can't say that everything was written.
+/// Why a flush can't confirm that everything was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FlushError {
-    /// The sink refuses entries. They are kept and the sink is retried: flush again later.
+    /// The sink or the disk refuses entries. The engine keeps them and retries. Flush again later.
     Stopped {
-        /// What the sink said.
+        /// What the sink or the disk reported.
         reason: Arc<str>,
     },
-    /// The engine was shut down, and its writer has ended.
+    /// The engine was shut down, and its audit writer has ended.
     Closed,
-    /// The sink panicked: what was not written before will not be.
+    /// The sink or the audit writer panicked. Entries that were not yet written stay unwritten.
     Poisoned {
-        /// What the panic said.
+        /// The panic's message.
         reason: Arc<str>,
     },
-    /// The deadline passed first. Nothing is undone: writing goes on.
+    /// The deadline passed first. Nothing is undone, and the writer goes on.
     TimedOut,
 }

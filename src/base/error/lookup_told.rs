@@ -1,4 +1,4 @@
-//! What the errors of `lookup.rs` tell.
+//! The error tables of `lookup.rs`.
 
 use crate::base::error::facts::error_table;
 use crate::base::error::lookup::{

@@ -1,10 +1,11 @@
-//! What can go wrong: one small enum for each kind of operation, and the causes that they share.
+//! Errors: one small enum for each kind of operation, and the causes that they share.
 //!
-//! An operation's error holds what can happen there, and nests the shared causes: [`CallError`] (the
-//! call was not begun, or its record is uncertain), [`Gone`] (how a hold ended), [`InvalidInput`]
-//! and [`PlaceError`]. Each error answers five questions: its text, its [`code`](CallError::code),
-//! its [`kind`](CallError::kind), whether a retry may succeed, and whether anything has moved: that
-//! only [`Uncertain`] says. The umbrella over all of them is `crate::umbrella`.
+//! An operation's error holds only what can happen in that operation. It nests the shared causes:
+//! [`CallError`] (not started, a key that can't be used, or uncertain), [`Gone`] (how a hold
+//! ended), [`InvalidInput`] and [`PlaceError`]. Each error answers five questions: its text, its
+//! [`code`](CallError::code), its [`kind`](CallError::kind), whether a retry may succeed, and
+//! whether anything has moved. Only [`Uncertain`] answers yes to the last one. `crate::umbrella`
+//! has one type over all errors.
 
 mod approval;
 pub(crate) mod call;

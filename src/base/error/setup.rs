@@ -7,26 +7,26 @@ use crate::base::error::{
 };
 use crate::base::quantity::MAX_UNITS;
 
-/// Why a setting can't be changed, or a level opened.
+/// Why a setting can't be changed, or a level can't be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SettingError {
-    /// A threshold is less than [`MAX_UNITS`].
+    /// The threshold is [`MAX_UNITS`] or more.
     Threshold {
-        /// What was passed.
+        /// The value that was passed.
         units: u32,
     },
-    /// A longest time to live of 0.
+    /// The longest time to live is 0.
     LongestTtl,
-    /// No more names can be defined.
+    /// The engine holds as many products or stock levels as it can.
     TooManyNames,
-    /// A name can't be one.
+    /// The name is invalid.
     Name(InvalidName),
     /// The place does not exist.
     Place(PlaceError),
-    /// The call was not begun: nothing changed.
+    /// The call was not started: nothing changed.
     NotStarted(NotStarted),
-    /// The change was made in memory; whether its record survives is open.
+    /// The change was made in memory. Whether its record survives a crash is open.
     Uncertain(Uncertain),
 }
 
@@ -52,13 +52,13 @@ impl OnRecord for SettingError {
 
 impl MutationError for SettingError {}
 
-/// Why several levels can't be looked at together.
+/// Why a snapshot of several levels can't be taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SnapshotError {
-    /// More levels than one commit covers.
+    /// More levels than one snapshot covers.
     TooManyLevels {
-        /// How many were named.
+        /// How many levels the call names.
         levels: usize,
         /// How many are possible.
         most: usize,
@@ -79,7 +79,7 @@ error_table! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// At least one warehouse is needed, and at most 65,535 are possible.
+    /// The builder was given no warehouse, or more than 65,535.
     Warehouses {
         /// How many were given.
         warehouses: usize,
@@ -89,27 +89,27 @@ pub enum BuildError {
         /// The name.
         warehouse: String,
     },
-    /// A warehouse's name can't be one.
+    /// A warehouse's name is invalid.
     Name(InvalidName),
-    /// A warehouse's capacity, which lies between 1 and [`MAX_UNITS`].
+    /// A warehouse's capacity is 0, or more than [`MAX_UNITS`] units.
     Capacity {
         /// The warehouse.
         warehouse: String,
-        /// What was given.
+        /// The capacity that was given, in units.
         units: u32,
     },
     /// A setting lies outside its bounds.
     Setting {
         /// The builder's method.
         setting: &'static str,
-        /// What it takes.
+        /// The values that the method takes.
         expected: &'static str,
     },
     /// The journal can't be opened.
     Journal(JournalError),
-    /// The operating system gave no thread.
+    /// The operating system refused to start a thread.
     Thread {
-        /// What the system said.
+        /// What the system reported.
         reason: String,
     },
 }

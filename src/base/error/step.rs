@@ -1,4 +1,4 @@
-//! Errors of calls on the lines of a reservation: steps on part of a hold, and units it has sold.
+//! Errors of calls on lines of a reservation: partial steps, and shipping or cancelling sold units.
 
 use crate::base::error::call::mutation_errors;
 use crate::base::error::facts::error_table;
@@ -10,32 +10,32 @@ use crate::base::quantity::InvalidQuantity;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PartialError {
-    /// The reservation holds fewer units of a line than the step names; nothing has moved.
+    /// The reservation holds fewer units of a line than the partial step names. Nothing moved.
     NotHeld {
         /// The warehouse.
         warehouse: String,
         /// The product.
         product: String,
-        /// Units that the step names, equal lines merged.
+        /// Units that the partial step names. Equal lines are merged.
         needed: u32,
         /// Units that the reservation holds; 0 if it has no such line.
         held: u32,
     },
-    /// The step needs slots of its own, and as many are in use as the engine is set to have. Confirm
-    /// and release of the whole reservation need none.
+    /// The partial step needs new slots, and all slots are in use. Confirm and release of the whole
+    /// reservation need none.
     Full {
         /// The configured maximum.
         slots: u32,
     },
-    /// The hold is over, or never was.
+    /// The hold has ended, or never existed.
     Gone(Gone),
-    /// Another call is ending or changing the hold at this very moment.
+    /// Another call is ending or changing the hold at this moment. Retry.
     Changing,
-    /// The lines, a quantity or a name can't be one.
+    /// The lines, a quantity or a name are invalid.
     Input(InvalidInput),
     /// A place does not exist.
     Place(PlaceError),
-    /// The call was not begun, or its record is uncertain.
+    /// The call was not started, the key can't be used, or the record is uncertain.
     Call(CallError),
 }
 
@@ -55,30 +55,30 @@ error_table! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SoldLinesError {
-    /// The reservation has fewer units of a line that it sold and that were neither shipped nor
-    /// cancelled; or, where units left by level instead of by reservation, the level has. Nothing has
-    /// moved.
+    /// The reservation has fewer units of a line that are sold and still in the building, neither
+    /// shipped nor cancelled. Or the level has fewer, because `ship` or `cancel_sale` took sold
+    /// units of the level without naming a reservation. Nothing moved.
     NotSold {
         /// The warehouse.
         warehouse: String,
         /// The product.
         product: String,
-        /// Units that the call names, equal lines merged.
+        /// Units that the call names. Equal lines are merged.
         needed: u32,
         /// Units that are left to ship or to cancel.
         sold: u32,
     },
-    /// Another call is ending or changing the reservation at this very moment.
+    /// Another call is ending or changing the reservation at this moment. Retry.
     Changing,
-    /// There is no record of the reservation. That of one that was made to
-    /// [`keep_until_shipped`](crate::Request::keep_until_shipped) is kept until all that it sold is
-    /// shipped or cancelled.
+    /// The engine has no record of the reservation. To store the record until all sold units are
+    /// shipped or cancelled, reserve with
+    /// [`keep_until_shipped`](crate::Request::keep_until_shipped).
     NoReservation(NoReservation),
-    /// The lines, a quantity or a name can't be one.
+    /// The lines, a quantity or a name are invalid.
     Input(InvalidInput),
     /// A place does not exist.
     Place(PlaceError),
-    /// The call was not begun, or its record is uncertain.
+    /// The call was not started, the key can't be used, or the record is uncertain.
     Call(CallError),
 }
 

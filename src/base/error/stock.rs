@@ -1,4 +1,4 @@
-//! Errors of what moves units in, out and between warehouses.
+//! Errors of operations that move units into, out of and between warehouses.
 
 use crate::base::error::call::mutation_errors;
 use crate::base::error::facts::error_table;
@@ -10,11 +10,11 @@ use crate::base::quantity::InvalidQuantity;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AddError {
-    /// The warehouse has not enough room left.
+    /// The warehouse has too little room left.
     OverCapacity {
-        /// Units that were to come in.
+        /// Units that the call was to bring in.
         needed: u32,
-        /// Units that the warehouse can still hold.
+        /// Units that the warehouse can still take.
         room: u32,
     },
     /// The warehouse is suspended.
@@ -22,13 +22,13 @@ pub enum AddError {
         /// The warehouse.
         warehouse: String,
     },
-    /// No more names can be defined.
+    /// The engine holds as many products or stock levels as it can.
     TooManyNames,
-    /// The quantity or a name can't be one.
+    /// The quantity or a name is invalid.
     Input(InvalidInput),
     /// The place does not exist.
     Place(PlaceError),
-    /// The call was not begun, or its record is uncertain.
+    /// The call was not started, the key can't be used, or the record is uncertain.
     Call(CallError),
 }
 
@@ -48,9 +48,9 @@ error_table! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RemoveError {
-    /// Fewer units are available.
+    /// Fewer units are available than the call needs.
     Insufficient {
-        /// Units that were to go.
+        /// Units that the call was to remove.
         needed: u32,
         /// Units that are available.
         available: u32,
@@ -60,11 +60,11 @@ pub enum RemoveError {
         /// The warehouse.
         warehouse: String,
     },
-    /// The quantity or a name can't be one.
+    /// The quantity or a name is invalid.
     Input(InvalidInput),
-    /// The place does not exist, or the product was never stocked anywhere.
+    /// The place does not exist, or the product was never stocked in any warehouse.
     Place(PlaceError),
-    /// The call was not begun, or its record is uncertain.
+    /// The call was not started, the key can't be used, or the record is uncertain.
     Call(CallError),
 }
 
@@ -84,16 +84,16 @@ error_table! {
 pub enum ShipError {
     /// Fewer units are sold and still in the building.
     NotSold {
-        /// Units that were to be shipped or whose sale was to be cancelled.
+        /// Units that the call was to ship, or whose sale it was to cancel.
         needed: u32,
         /// Units that are sold and still in the building.
         sold: u32,
     },
-    /// The quantity or a name can't be one.
+    /// The quantity or a name is invalid.
     Input(InvalidInput),
-    /// The place does not exist, or the product was never stocked anywhere.
+    /// The place does not exist, or the product was never stocked in any warehouse.
     Place(PlaceError),
-    /// The call was not begun, or its record is uncertain.
+    /// The call was not started, the key can't be used, or the record is uncertain.
     Call(CallError),
 }
 
@@ -109,20 +109,20 @@ error_table! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransferError {
-    /// From and to are the same warehouse.
+    /// Source and destination are the same warehouse.
     SameWarehouse,
     /// Fewer units are available at the source.
     Insufficient {
-        /// Units that were to be moved.
+        /// Units that the call was to move.
         needed: u32,
         /// Units that are available.
         available: u32,
     },
-    /// The destination has not enough room left.
+    /// The destination has too little room left.
     OverCapacity {
-        /// Units that were to come in.
+        /// Units that the call was to bring in.
         needed: u32,
-        /// Units that the destination can still hold.
+        /// Units that the destination can still take.
         room: u32,
     },
     /// A warehouse is suspended.
@@ -130,13 +130,13 @@ pub enum TransferError {
         /// The warehouse.
         warehouse: String,
     },
-    /// No more names can be defined.
+    /// The engine holds as many products or stock levels as it can.
     TooManyNames,
-    /// The quantity or a name can't be one.
+    /// The quantity or a name is invalid.
     Input(InvalidInput),
-    /// A place does not exist, or the product was never stocked anywhere.
+    /// A place does not exist, or the product was never stocked in any warehouse.
     Place(PlaceError),
-    /// The call was not begun, or its record is uncertain.
+    /// The call was not started, the key can't be used, or the record is uncertain.
     Call(CallError),
 }
 
