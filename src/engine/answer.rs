@@ -1,4 +1,4 @@
-//! What operations answer, as it is stored with a caller's key.
+//! Answers of operations, and how they are stored with an idempotency key.
 
 use crate::base::clock::Timestamp;
 use crate::base::error::TransferFailure;
@@ -6,48 +6,49 @@ use crate::engine::transfer_request::TransferRequestId;
 use crate::reservation::id::ReservationId;
 use crate::reservation::view::ReservationStatus;
 
-/// What a release did. Only the first one gives units back; all of them leave the hold over.
+/// What a release did. In each case the hold holds no units afterwards. The call moved units only
+/// if it is `Released`, or `Expired` and this call found the hold overdue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a release that was a no-op says so here"]
+#[must_use = "says whether this call released anything"]
 #[non_exhaustive]
 pub enum Release {
-    /// The hold was pending; its units are available again.
+    /// The hold was pending. Its units are available again.
     Released,
-    /// It had been released before: nothing moved.
+    /// The hold was released before. Nothing moved.
     AlreadyReleased,
-    /// Its time was up, before or at this call; its units are available again.
+    /// The hold's time was up, before or at this call. Its units are available again.
     Expired,
-    /// It ended, and its record is no longer kept: nothing moved.
+    /// The hold has ended, and its record is no longer kept. Nothing moved.
     Forgotten,
-    /// This engine never made such a reservation: nothing moved.
+    /// This engine never made such a reservation. Nothing moved.
     Unknown,
 }
 
 impl Release {
-    /// In the order of their numbers, which journals bear.
+    /// In the order of the numbers that journals store. Never reorder.
     const ALL: [Self; 5] =
         [Self::Released, Self::AlreadyReleased, Self::Expired, Self::Forgotten, Self::Unknown];
 }
 
-/// What `confirm_or_retake` found, and did.
+/// What `confirm_or_retake` found and did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a new id is only told here"]
+#[must_use = "holds the id of a new reservation"]
 #[non_exhaustive]
 pub enum ConfirmOrRetake {
-    /// The hold was pending, and is confirmed.
+    /// The hold was pending, and is now confirmed.
     Confirmed,
-    /// The hold had ended without a sale; the same lines were taken and sold anew, under this id.
+    /// The hold had ended without a sale. Its lines were taken again and sold, under this new id.
     Retaken(ReservationId),
-    /// An earlier call took the lines anew, under this id: nothing moved.
+    /// An earlier call took the lines again, under this id. Nothing moved.
     AlreadyRetaken(ReservationId),
-    /// The reservation had sold units before: nothing moved.
+    /// The reservation had sold units before. Nothing moved.
     AlreadySold {
-        /// How many, over all its lines.
+        /// The units sold, over all lines of the reservation.
         units: u64,
     },
 }
 
-/// What an operation answered, as it is stored with its key.
+/// The answer of an operation, as it is stored with its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Done,
@@ -56,21 +57,22 @@ pub(crate) enum Answer {
     ExpiresAt(Timestamp),
     /// `confirm_or_retake` found the hold pending, and confirmed it.
     ConfirmedInTime,
-    /// The hold was over; its lines were sold anew under this id.
+    /// The hold was over. This call sold its lines again, under this id.
     Retaken(ReservationId),
-    /// The hold had been over, and its lines sold anew under this id, before this request.
+    /// The hold was over, and an earlier call had sold its lines again, under this id.
     RetakenBefore(ReservationId),
-    /// The hold had sold so many units before this request.
+    /// The hold had sold this many units before this request.
     SoldBefore(u64),
     TransferRequest(TransferRequestId),
     /// An approved transfer could not be made, and its request has failed.
     TransferFailed(TransferFailure),
-    /// A step on part of a hold left it so.
+    /// The status in which a partial step left the hold.
     Status(ReservationStatus),
 }
 
 impl Answer {
-    /// The answer as the audit record stores it: a tag, and what belongs to it.
+    /// The bytes of the answer in an audit record: a tag, then a number of 16 bytes, little-endian.
+    /// Persisted: no tag or number may change.
     pub(super) fn to_bytes(self) -> Vec<u8> {
         let (tag, number): (u8, u128) = match self {
             Self::Done => (0, 0),
@@ -83,17 +85,17 @@ impl Answer {
             Self::SoldBefore(units) => (7, u128::from(units)),
             Self::TransferRequest(id) => (8, u128::from(id.as_u64())),
             Self::TransferFailed(TransferFailure::Insufficient { needed, available }) => {
-                (9, two(needed, available))
+                (9, pack(needed, available))
             }
             Self::TransferFailed(TransferFailure::OverCapacity { needed, room }) => {
-                (10, two(needed, room))
+                (10, pack(needed, room))
             }
             Self::Status(status) => (11, status as u128),
         };
         [&[tag][..], &number.to_le_bytes()].concat()
     }
 
-    /// The answer whose bytes those are, if they are any's.
+    /// The answer of these bytes; `None` if no answer has them.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (tag, number) = bytes.split_first()?;
         let number = u128::from_le_bytes(number.try_into().ok()?);
@@ -109,11 +111,11 @@ impl Answer {
             7 => Self::SoldBefore(u64::try_from(number).ok()?),
             8 => Self::TransferRequest(u64::try_from(number).ok()?.into()),
             9 => {
-                let (needed, available) = apart(number);
+                let (needed, available) = unpack(number);
                 Self::TransferFailed(TransferFailure::Insufficient { needed, available })
             }
             10 => {
-                let (needed, room) = apart(number);
+                let (needed, room) = unpack(number);
                 Self::TransferFailed(TransferFailure::OverCapacity { needed, room })
             }
             11 => Self::Status(*STATUSES.get(usize::try_from(number).ok()?)?),
@@ -122,7 +124,7 @@ impl Answer {
     }
 }
 
-/// In the order of their numbers, which journals bear.
+/// In the order of the numbers that journals store. Never reorder.
 const STATUSES: [ReservationStatus; 4] = [
     ReservationStatus::Pending,
     ReservationStatus::Confirmed,
@@ -130,23 +132,23 @@ const STATUSES: [ReservationStatus; 4] = [
     ReservationStatus::Expired,
 ];
 
-/// Two quantities in one number, and apart again.
-fn apart(both: u128) -> (u32, u32) {
+/// Unpacks what [`pack`] packed.
+fn unpack(both: u128) -> (u32, u32) {
     (both as u32, (both >> 32) as u32)
 }
 
-fn two(low: u32, high: u32) -> u128 {
+fn pack(low: u32, high: u32) -> u128 {
     u128::from(low) | u128::from(high) << 32
 }
 
-/// What an operation answers that may run under a caller's key: it is stored with the key, and
-/// given again to whoever asks again.
+/// The answer of an operation that can run under an idempotency key. It is stored with the key, and
+/// every retry gets it.
 pub(super) trait StoredAnswer: Copy + Into<Answer> {
-    /// The stored answer, to be given again; `None` if it is one of another kind of operation.
+    /// The stored answer for a retry; `None` if it is the answer of another kind of operation.
     fn again(answer: Answer) -> Option<Self>;
 }
 
-/// Answers that are one variant of [`Answer`] each.
+/// Implements [`StoredAnswer`] for answers that are one variant of [`Answer`].
 macro_rules! stored_answers {
     ($($answer:ty: $variant:ident),* $(,)?) => {$(
         impl From<$answer> for Answer {
@@ -211,7 +213,7 @@ impl StoredAnswer for ConfirmOrRetake {
     }
 }
 
-/// An approval: whether the transfer could be made.
+/// The answer of an approval: whether the transfer could be made.
 impl From<Result<(), TransferFailure>> for Answer {
     fn from(made: Result<(), TransferFailure>) -> Self {
         made.map_or_else(Self::TransferFailed, Self::from)

@@ -1,4 +1,4 @@
-//! One call of an operation: what the caller added to it, and its retries made safe.
+//! A call: one operation under way, with its options, its idempotency key and its time.
 
 use std::time::Duration;
 
@@ -12,21 +12,22 @@ use crate::engine::place::{OwnLevel, OwnProduct, OwnWarehouse};
 use crate::idempotency::{Fingerprint, IdempotencyKey, KeyClaim, KeyName};
 use crate::reservation::id::{Owner, ReservationId};
 
-/// What a caller may add to an operation.
+/// Request options: what a caller adds to an operation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestOptions {
     pub(crate) key: Option<IdempotencyKey>,
     pub(crate) notes: Vec<(String, String)>,
-    /// `None`: as the engine does for this kind of operation.
+    /// `None`: the engine's setting for this kind of operation.
     pub(crate) durability: Option<Durability>,
-    /// Whom a new reservation is for.
+    /// The buyer of a new reservation.
     pub(crate) owner: Option<Owner>,
-    /// A new reservation keeps its slots until all that it sold is shipped or cancelled.
+    /// Whether a new reservation keeps its slots until all units that it sold are shipped, or their
+    /// sale is cancelled.
     pub(crate) keep_until_shipped: bool,
 }
 
-/// What [`RequestOptions::DEFAULT`] refers to: a reference to a constant would be to a copy of it,
-/// which each call would have to make and to drop.
+/// The target of [`RequestOptions::DEFAULT`]. A static, because a reference to a constant would
+/// refer to a copy, which every call would make and drop.
 static NO_OPTIONS: RequestOptions = RequestOptions {
     key: None,
     notes: Vec::new(),
@@ -36,7 +37,7 @@ static NO_OPTIONS: RequestOptions = RequestOptions {
 };
 
 impl RequestOptions {
-    /// What most callers add: nothing.
+    /// No options: what most callers add.
     pub(super) const DEFAULT: &'static Self = &NO_OPTIONS;
 }
 
@@ -47,21 +48,21 @@ pub(super) struct KeyedCall {
     pub(super) fingerprint: u128,
 }
 
-/// One call of an operation: every operation that moves units or ends holds is a method of it.
+/// One operation under way. Every operation that moves units or ends holds is a method of it.
 ///
-/// Passed by value, so that on the hot path its fields stay in registers: a reference to it would
-/// force it into memory.
+/// It is passed by value, so that on the hot path its fields stay in registers. A reference to it
+/// would force it into memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call<'a> {
     pub(super) engine: &'a Engine,
     pub(super) options: &'a RequestOptions,
-    /// Claimed by this call; `None` if the caller brought no key, or it is not claimed yet.
+    /// The key that this call has claimed. `None` if the caller gave no key, or before the claim.
     pub(super) key: Option<&'a KeyedCall>,
     /// See [`now`](Self::now).
     now: Timestamp,
 }
 
-/// Until the clock is read. A clock at the end of time shows it too, so nothing may depend on it.
+/// Marks an unread clock. A clock at the end of time shows it too, so no decision rests on it.
 const NOT_READ: Timestamp = Timestamp::MAX;
 
 impl<'a> Call<'a> {
@@ -71,7 +72,7 @@ impl<'a> Call<'a> {
         Self { engine, options, key: None, now: NOT_READ }
     }
 
-    /// A step that the engine takes by itself, at `now`: nobody has asked for it.
+    /// A step that the engine takes by itself at `now`, for no caller.
     #[inline]
     pub(super) fn of_engine(engine: &'a Engine, now: Timestamp) -> Self {
         Self::new(engine, RequestOptions::DEFAULT).at(now)
@@ -83,14 +84,15 @@ impl<'a> Call<'a> {
         Self { now, ..self }
     }
 
-    /// The same call, which takes effect now. The clock is read once it may go on: claiming a key
-    /// and being admitted may have taken time.
+    /// The same call, which takes effect now. Read the clock only after the key is claimed and the
+    /// call is admitted: both may have waited.
     #[inline]
     pub(super) fn timed(self) -> Self {
         self.at(self.engine.now())
     }
 
-    /// When the call takes effect: the one reading of the clock that its record and its holds bear.
+    /// When the call takes effect: the one reading of the clock that goes into its record and its
+    /// holds.
     #[inline]
     pub(super) fn now(self) -> Timestamp {
         debug_assert!(
@@ -100,21 +102,23 @@ impl<'a> Call<'a> {
         self.now
     }
 
-    /// Whether the record of a movement says more than its one plain entry does.
+    /// Whether the record of a movement needs more than one plain entry: it has notes or a key.
     #[inline]
     pub(super) fn needs_record_buffer(self) -> bool {
         !self.options.notes.is_empty() || self.key.is_some()
     }
 
-    /// Whether the record of a new hold does.
+    /// Whether the record of a new hold needs more than one plain entry.
     #[inline]
     pub(super) fn hold_needs_record_buffer(self) -> bool {
         self.needs_record_buffer() || self.options.keep_until_shipped
     }
 
-    /// Runs an operation under the caller's key, if it brought one: the first call runs, every
-    /// other one gets its answer. A refusal is not stored. Returns when the answer is as durable as
-    /// it is to be.
+    /// Runs an operation under the caller's idempotency key, if there is one. The first call under
+    /// a key runs; every later one gets its answer. A refusal is not stored, so a retry runs again.
+    ///
+    /// Returns once the answer is as durable as the options ask for. May wait for another call
+    /// under the same key, and for the disk.
     #[inline]
     pub(super) fn keyed<T: StoredAnswer, E: MutationError + From<KeyError>>(
         self,
@@ -145,7 +149,8 @@ impl<'a> Call<'a> {
 }
 
 impl Engine {
-    /// Runs an operation under a name that only one call may run under.
+    /// Runs an operation under a name that one call at a time can claim. A repeat gets the stored
+    /// answer.
     pub(super) fn claimed<T: StoredAnswer, E: From<KeyError>>(
         &self,
         name: KeyName,
@@ -153,12 +158,13 @@ impl Engine {
         run: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
         match self.keys.claim(name, fingerprint, self.now(), self.on_duplicate) {
-            // Another kind's answer would need another kind's fingerprint.
+            // Cannot fail in practice: an answer of another kind has another fingerprint.
             KeyClaim::Repeat(answer) => T::again(answer).ok_or(KeyError::Conflict.into()),
             KeyClaim::Conflict => Err(KeyError::Conflict.into()),
             KeyClaim::Busy => Err(KeyError::InProgress.into()),
             KeyClaim::First(ticket) => {
-                // Dropped unpublished, by a refusal or a panic, the ticket withdraws the claim.
+                // If `run` is refused or panics, dropping the unpublished ticket withdraws the
+                // claim.
                 let answer = run()?;
                 ticket.publish(answer.into(), self.now());
                 Ok(answer)
@@ -167,8 +173,10 @@ impl Engine {
     }
 }
 
-/// What tells one request from another: everything that the caller passed. Its bytes are stored in
-/// journals, as fingerprints: neither the names of operations nor the order of parts may change.
+/// Builds the fingerprint of a request from everything that the caller passed.
+///
+/// Fingerprints are stored in journals. The operation's word, and the order and kind of the fields,
+/// must never change: a retry over an upgrade would become a conflict.
 pub(super) struct RequestShape(Fingerprint);
 
 impl RequestShape {
@@ -176,7 +184,7 @@ impl RequestShape {
         Self(Fingerprint::of(operation))
     }
 
-    /// A level, as the caller named it: the same request names it the same way.
+    /// Adds a level as the caller named it: by names and by handle are different requests.
     pub(super) fn level(self, level: OwnLevel<'_>) -> Self {
         Self(match level {
             OwnLevel::Names(warehouse, product) => self.0.text(warehouse).text(product),
@@ -202,7 +210,7 @@ impl RequestShape {
         Self(self.0.number(u64::from(qty.get())))
     }
 
-    /// How many lines follow, or how many units a line asks for.
+    /// Adds the number of lines that follow, or the units that a line asks for.
     pub(super) fn count(self, count: usize) -> Self {
         Self(self.0.number(count as u64))
     }
@@ -219,8 +227,8 @@ impl RequestShape {
         Self(self.0.text(text))
     }
 
-    /// What the caller adds to a new hold. Part of every request's fingerprint, also of those that
-    /// make no hold.
+    /// Adds the options of a new hold. They are part of every request's fingerprint, even if it
+    /// makes no hold.
     fn of_hold(self, options: &RequestOptions) -> Self {
         let shape = Self(match options.owner {
             Some(owner) => self.0.bytes(&owner.0),

@@ -1,5 +1,5 @@
-//! The engine as the site of commits over several cells: where its cells are, where its records go,
-//! and who hears of low stock (Law 4).
+//! The engine as the site of multi-word CAS (Law 4): it finds the cells, queues the records, and
+//! raises low-stock alerts.
 
 use crate::base::error::NotStarted;
 use crate::engine::Engine;
@@ -11,7 +11,7 @@ impl Cells for Engine {
     fn cell(&self, id: CellId) -> &Cell {
         match self.catalog.cell(id) {
             Some(cell) => cell,
-            // Not a caller's doing: lines are made from levels that were resolved.
+            // No caller can cause this: lines are made from resolved levels.
             None => unreachable!("a commit names only cells that exist"),
         }
     }
@@ -25,7 +25,7 @@ impl Site for Engine {
 
 impl CommitRecorder for Engine {
     fn record(&self, moved: &dyn CommitView) {
-        // An ended writer is no error here: the commit goes on, and its caller asks `check_writer`.
+        // If the writer has ended, the commit goes on. Its owner finds out by `check_writer`.
         let _ = self.recorder.committed(moved.name());
     }
 
@@ -44,14 +44,14 @@ impl CommitRecorder for Engine {
 }
 
 impl Engine {
-    /// A commit that only takes, or only gives, or only looks: its owner queues the record after its
-    /// end, or before its start (Law 2).
+    /// Begins a commit that only takes, only gives, or only reads. Its owner queues the record:
+    /// after the end if it takes, before the start if it gives (Law 2).
     pub(super) fn commit(&self, lines: &[CellDelta]) -> Result<Operation<'_, Self>, NotStarted> {
         Operation::begin(self, lines, LogOrder::ByOwner).map_err(|PoolExhausted| NotStarted::Busy)
     }
 
-    /// A commit that gives and takes: its record is sent ahead, and written between its decision and
-    /// the instant at which it shows (Law 2).
+    /// Begins a commit that both gives and takes. Its record is sent ahead, and queued between the
+    /// decision and the instant at which the commit shows (Law 2).
     pub(super) fn commit_with_record(
         &self,
         lines: &[CellDelta],

@@ -1,4 +1,5 @@
-//! What all operations share: slots, names and levels, and who hears of low stock.
+//! What all operations share: taking slots, resolving names to levels, and raising low-stock
+//! alerts.
 
 use std::sync::{Arc, Weak};
 
@@ -24,8 +25,8 @@ use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
 
 impl Engine {
-    /// A slot that nobody else can reach; `None` if all are in use. Behind an overdue hold may be a
-    /// slot, so those are ended before the answer is no.
+    /// A slot that no other thread can reach, or `None` if all are in use. Before it returns
+    /// `None`, it expires overdue holds, which may free one.
     #[inline]
     pub(super) fn take_slot(&self, now: Timestamp) -> Option<VacantSlot<'_>> {
         match self.slots.take(now) {
@@ -41,7 +42,7 @@ impl Engine {
         self.slots.take(now)
     }
 
-    /// As many slots, or none.
+    /// `count` slots, or none.
     pub(super) fn take_slots(&self, count: usize, now: Timestamp) -> Option<Vec<VacantSlot<'_>>> {
         let mut slots = Vec::with_capacity(count);
         while slots.len() < count {
@@ -56,14 +57,15 @@ impl Engine {
         Some(slots)
     }
 
-    /// The level for this engine; refuses a handle of another engine. Names are not checked.
+    /// The caller's level, resolved for this engine. Refuses a handle of another engine. Does not
+    /// check names.
     #[inline]
     pub(super) fn own_level<'l>(&self, level: LevelRef<'l>) -> Result<OwnLevel<'l>, PlaceError> {
         level.own(self.catalog.tag())
     }
 
-    /// The lines for this engine; refuses one with a quantity that can't be, or a level that is not its
-    /// own.
+    /// The caller's lines, checked for this engine. Refuses a line with a quantity or a name that
+    /// is not valid, or with a handle of another engine.
     pub(super) fn own_lines<'l, E>(&self, lines: &'l [BasketLine<'l>]) -> Result<OwnLines<'l>, E>
     where
         E: From<InvalidQuantity> + From<InvalidName> + From<PlaceError>,
@@ -71,7 +73,8 @@ impl Engine {
         OwnLines::check(lines, self.catalog.tag())
     }
 
-    /// The product for this engine; refuses a handle of another engine. A name is not checked.
+    /// The caller's product, resolved for this engine. Refuses a handle of another engine. Does not
+    /// check a name.
     pub(super) fn own_product<'p>(
         &self,
         product: ProductRef<'p>,
@@ -79,7 +82,7 @@ impl Engine {
         product.own(self.catalog.tag())
     }
 
-    /// What the engine's users hold of a level.
+    /// The public handle of a level: its index with this engine's tag.
     pub(super) fn handle(&self, level: LevelIndex) -> LevelHandle {
         LevelHandle::new(level, self.catalog.tag())
     }
@@ -111,7 +114,7 @@ impl Engine {
         self.catalog.warehouse(index).ok_or_else(foreign)
     }
 
-    /// The level that was opened at this place, if one was.
+    /// The level at this place, if one has been opened there.
     #[inline]
     pub(super) fn opened(&self, level: OwnLevel<'_>) -> Result<Option<LevelIndex>, PlaceError> {
         match level {
@@ -123,7 +126,7 @@ impl Engine {
         }
     }
 
-    /// The level at this place; `None` if the product was only ever stocked elsewhere. Refuses a
+    /// The level at this place, or `None` if the product was stocked only elsewhere. Refuses a
     /// product that this engine has never heard of.
     #[inline]
     pub(super) fn resolve_stocked(
@@ -136,13 +139,13 @@ impl Engine {
         }
     }
 
-    /// The product of this name, if this engine has ever heard of it.
+    /// The product of this name. Refuses a name that this engine has never heard of.
     pub(super) fn known_product(&self, name: &str) -> Result<ProductIndex, PlaceError> {
         let found = self.catalog.product_id(name);
         found.ok_or_else(|| PlaceError::NeverStocked { product: name.to_owned() })
     }
 
-    /// The product that the caller named.
+    /// The index of the product that the caller named.
     pub(super) fn product(&self, product: OwnProduct<'_>) -> Result<ProductIndex, PlaceError> {
         match product {
             OwnProduct::Name(name) => self.known_product(name),
@@ -150,7 +153,7 @@ impl Engine {
         }
     }
 
-    /// The level at this place, or the error that says that there is none.
+    /// The level at this place. Refuses a place without a level.
     pub(super) fn resolve(&self, level: OwnLevel<'_>) -> Result<LevelIndex, PlaceError> {
         self.resolve_stocked(level)?.ok_or_else(|| match level {
             OwnLevel::Index(_) => foreign(),
@@ -161,7 +164,8 @@ impl Engine {
         })
     }
 
-    /// The level at this place, opened if it is new. The caller has been admitted.
+    /// The level at this place; opens it if it is new. Opening queues records, so the caller must
+    /// have been admitted.
     pub(super) fn resolve_or_open(&self, level: OwnLevel<'_>) -> Result<LevelIndex, CannotOpen> {
         if let Some(known) = self.opened(level)? {
             return Ok(known);
@@ -181,13 +185,14 @@ impl Engine {
                     self.recorder.event(EventType::LevelOpened).about(Subject::Level(handle))
                 }
             };
-            // Where the writer has ended, the operation that needs the name hears it.
+            // If the writer has ended, this is lost; the operation that needs the name then gets
+            // the error from its own record.
             let _ = record.at(now).queue();
         });
         Ok(opened?)
     }
 
-    /// The level of `product` in `warehouse`; `None` if the product was only ever stocked elsewhere.
+    /// The level of `product` in `warehouse`, or `None` if the product was stocked only elsewhere.
     pub(super) fn level_in(
         &self,
         warehouse: WarehouseIndex,
@@ -210,13 +215,13 @@ impl Engine {
         Ok((level, self.warehouse_of(level)?))
     }
 
-    /// Refuses what a suspended warehouse does not take; `Err` tells its name.
+    /// Refuses a suspended warehouse. `Err` holds its name.
     #[inline]
     pub(super) fn check_open(&self, warehouse: &Warehouse) -> Result<(), String> {
         if warehouse.is_suspended() { Err(warehouse.name().to_owned()) } else { Ok(()) }
     }
 
-    /// Warehouse and product of a level, for people.
+    /// The names of a level's warehouse and product, for messages.
     pub(super) fn names_of(&self, handle: LevelIndex) -> (Arc<str>, Arc<str>) {
         let names = self.catalog.level(handle).and_then(|level| {
             let warehouse = self.catalog.warehouse(level.warehouse_index())?.shared_name();
@@ -225,7 +230,8 @@ impl Engine {
         names.unwrap_or_else(|| ("?".into(), "?".into()))
     }
 
-    /// Counts a crossing of the threshold, and queues the level for an alert unless it is queued.
+    /// Counts a crossing of the reorder point. Queues the level for an alert, unless it is queued
+    /// already.
     #[cold]
     pub(super) fn raise_alert(&self, handle: LevelIndex, level: &StockLevel) {
         if level.note_crossing() {
@@ -234,7 +240,7 @@ impl Engine {
     }
 }
 
-/// Why a level can't be opened.
+/// Why a level cannot be opened.
 #[derive(Debug)]
 pub(super) enum CannotOpen {
     Place(PlaceError),
@@ -253,7 +259,7 @@ impl From<CatalogFull> for CannotOpen {
     }
 }
 
-/// The operations that open levels say so in their own words.
+/// Converts [`CannotOpen`] into the error of each operation that opens levels.
 macro_rules! opens_levels {
     ($($error:ident)+) => {$(
         impl From<CannotOpen> for $error {
@@ -273,7 +279,7 @@ impl From<CannotOpen> for ApproveError {
     fn from(cause: CannotOpen) -> Self {
         match cause {
             CannotOpen::TooManyNames => Self::TooManyNames,
-            // The request's warehouses were looked up when it was made.
+            // Unreachable in practice: the request's warehouses were looked up when it was made.
             CannotOpen::Place(_) => NotOpen::Unknown.into(),
         }
     }
@@ -282,7 +288,8 @@ impl From<CannotOpen> for ApproveError {
 impl AlertSource for Engine {
     fn take_alert(&self, handle: LevelIndex) -> Option<StockAlert> {
         let level = self.catalog.level(handle)?;
-        // Taken before `available` is read, so that a crossing after the read is an alert of its own.
+        // Take the count before reading `available`: a crossing after the read then raises an alert
+        // of its own.
         let crossings = level.take_crossings();
         let (warehouse, product) = self.names_of(handle);
         let mut alert = StockAlert::new(warehouse, product, level.available(), level.threshold()?);
@@ -320,7 +327,8 @@ impl Names for Catalog {
     }
 }
 
-/// The desk holds the engine weakly, so that it never keeps alive what its users have dropped.
+/// The dispatcher's handle on the engine. It is weak, so that the dispatcher does not keep an
+/// engine alive after its last manager was dropped.
 pub(super) fn alert_source(engine: &Arc<Engine>) -> Weak<dyn AlertSource> {
     let weak: Weak<Engine> = Arc::downgrade(engine);
     weak

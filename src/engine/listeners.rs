@@ -1,4 +1,4 @@
-//! Who is told of low stock.
+//! Registration of low-stock listeners.
 
 use std::sync::Arc;
 
@@ -9,16 +9,19 @@ use crate::policy::alerts::{ListenerId, Scope, StockAlertListener};
 
 /// # Alerts
 impl InventoryManager {
-    /// Registers a listener for the alerts of all warehouses, from now on. A listener that calls
-    /// the engine holds it [weakly](Self::downgrade), or the engine never ends.
+    /// Registers a listener for the alerts of all warehouses, from now on.
+    ///
+    /// The engine owns the listener. If the listener calls the engine, it must hold it
+    /// [weakly](Self::downgrade); with a strong handle the engine would never end.
     pub fn add_listener(&self, listener: impl StockAlertListener) -> ListenerId {
         self.engine.listeners.add(Scope::Everywhere, Arc::new(listener))
     }
 
-    /// Registers a listener for the alerts of one warehouse, from now on.
+    /// Registers a listener for the alerts of one warehouse, from now on. See
+    /// [`add_listener`](Self::add_listener).
     ///
     /// # Errors
-    /// [`PlaceError`] if there is no such warehouse.
+    /// [`PlaceError`] if there is no such warehouse, or the handle is another engine's.
     pub fn add_warehouse_listener<'w>(
         &self,
         warehouse: impl Into<WarehouseRef<'w>>,
@@ -28,7 +31,10 @@ impl InventoryManager {
         Ok(self.engine.listeners.add(Scope::Warehouse(warehouse), Arc::new(listener)))
     }
 
-    /// Takes a registration back; `false` if it was taken back before.
+    /// Removes a listener. Returns `false` if it was removed before.
+    ///
+    /// # Errors
+    /// [`PlaceError::ForeignHandle`] if another engine registered the listener.
     pub fn remove_listener(&self, listener: ListenerId) -> Result<bool, PlaceError> {
         self.engine.listeners.remove(listener).ok_or_else(foreign)
     }

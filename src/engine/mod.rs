@@ -1,7 +1,7 @@
-//! Floor 6, the engine: every public operation, one file for each kind.
+//! Floor 6, the engine: all public operations, one file for each kind.
 //!
-//! An operation is a method of [`Call`]: what a caller asked for, with what it added to it. What an
-//! operation needs of the engine, and callers add nothing to, is a method of [`Engine`].
+//! An operation that takes a caller's options is a method of [`Call`]. What an operation needs of
+//! the engine, and what takes no options, is a method of [`Engine`].
 
 mod answer;
 mod assembly;
@@ -93,16 +93,36 @@ use sweeper::SweepControl;
 use transfers::book::Approvals;
 use ttl_limits::TtlLimits;
 
-/// The inventory: warehouses and their stock, reservations, and the audit log of all that moved.
+/// The inventory: warehouses and their stock, reservations, and the audit log of every movement.
 ///
-/// A manager is a handle: cheap to clone, and shared between threads as it is. Every operation
-/// takes `&self`. The last clone that is dropped ends the engine (see
+/// A manager is a handle on a shared engine. It is cheap to clone, and threads can share it without
+/// a lock. Every operation takes `&self`. Dropping the last clone ends the engine (see
 /// [`shutdown`](Self::shutdown)).
 ///
-/// Stock levels are named by warehouse and product, `("SF", "LAPTOP")`, or by a [`LevelHandle`],
-/// which is resolved once ([`level`](Self::level), [`open_level`](Self::open_level)) and then costs
-/// no hashing. Quantities are units, 1 to [`MAX_UNITS`](crate::MAX_UNITS); 0 is an error
-/// everywhere.
+/// A stock level is named by its warehouse and product, `("SF", "LAPTOP")`, or by a
+/// [`LevelHandle`]. A handle is resolved once ([`level`](Self::level),
+/// [`open_level`](Self::open_level)); after that, a call with it hashes no names. Quantities are
+/// units, from 1 to [`MAX_UNITS`](crate::MAX_UNITS). An operation refuses a quantity of 0.
+///
+/// # Errors
+/// An error means that the operation moved nothing, unless it is [`Uncertain`](crate::Uncertain):
+/// then the operation took effect in memory, and it is open whether its record survives. Give a
+/// call that you may retry an [idempotency key](Request::key): after an uncertain error, a retry
+/// without a key would move the units twice. A refused call may have expired overdue holds.
+///
+/// # Waiting
+/// An operation that moves units or ends a hold can wait for:
+///
+/// - Room in the audit queue, if it is three quarters full and the engine is set to
+///   [`Backpressure::Wait`](crate::Backpressure::Wait). The wait ends when the audit writer has
+///   caught up, the engine is shut down, or the sink fails. With
+///   [`Backpressure::Refuse`](crate::Backpressure::Refuse), the call returns a `Busy` error
+///   instead.
+/// - The disk, if the call's [`Durability`] is [`Synced`](Durability::Synced). Callers who wait at
+///   the same time share one sync (group commit).
+/// - Another call with the same idempotency key, until it has an answer.
+/// - The audit writer, in [`confirm_or_retake`](Self::confirm_or_retake), if the hold's record is
+///   gone.
 ///
 /// ```
 /// use std::time::Duration;
@@ -120,16 +140,17 @@ use ttl_limits::TtlLimits;
 /// # Ok::<(), stockade::Error>(())
 /// ```
 ///
-/// [`LevelHandle`]: crate::LevelIndex
+/// [`LevelHandle`]: crate::LevelHandle
 #[derive(Clone, Debug)]
 pub struct InventoryManager {
-    // Dropped first: its end needs the engine.
+    // Declared first, so dropped first: ending the engine needs the engine.
     life: Arc<Life>,
     engine: Arc<Engine>,
 }
 
 impl InventoryManager {
-    /// Begins to build an engine. Warehouses are fixed at build; products can be added at any time.
+    /// Starts to configure an engine. Its warehouses are fixed when it is built. Products can be
+    /// added at any time.
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -138,19 +159,20 @@ impl InventoryManager {
         Self { life: Arc::new(life), engine }
     }
 
-    /// An operation to come, with what the caller adds to it: a key, notes for the auditor, whom it
-    /// is for.
+    /// Makes a request: an operation to which the caller can add an idempotency key, notes, a
+    /// durability, or an owner.
     pub fn request(&self) -> Request<'_> {
         Request::new(&self.engine)
     }
 
-    /// A call to which nothing is added.
+    /// A call with no options.
     #[inline]
     fn call(&self) -> Call<'_> {
         Call::new(&self.engine, RequestOptions::DEFAULT)
     }
 
-    /// A handle that does not keep the engine alive: for listeners, which the engine itself owns.
+    /// Returns a handle that does not keep the engine alive. Use it in listeners: the engine owns
+    /// them, so a listener with a strong handle would keep the engine alive for ever.
     pub fn downgrade(&self) -> WeakInventoryManager {
         WeakInventoryManager {
             life: Arc::downgrade(&self.life),
@@ -160,10 +182,15 @@ impl InventoryManager {
 }
 
 impl Builder {
-    /// Builds the engine and starts its threads: the audit writer, the sweeper, the alert dispatcher.
+    /// Builds the engine and starts its threads: the audit writer, the sweeper, the alert
+    /// dispatcher.
+    ///
+    /// With a journal, this call also recovers the stock from it. That takes as long as the replay
+    /// of what was written since the last checkpoint.
     ///
     /// # Errors
-    /// [`BuildError`] names the setting that can't be, and what it takes.
+    /// [`BuildError`] names the setting that is not valid, and the values that it accepts. With a
+    /// journal, it also says why the journal cannot be opened.
     pub fn build(mut self) -> Result<InventoryManager, BuildError> {
         self.check()?;
         match self.journal.take() {
@@ -176,7 +203,7 @@ impl Builder {
     }
 }
 
-/// A handle to an engine that does not keep it alive.
+/// A handle to an engine that does not keep the engine alive.
 #[derive(Clone, Debug)]
 pub struct WeakInventoryManager {
     life: Weak<Life>,
@@ -184,16 +211,16 @@ pub struct WeakInventoryManager {
 }
 
 impl WeakInventoryManager {
-    /// The manager, if it still lives.
+    /// Returns the manager, or `None` if its last clone has been dropped.
     pub fn upgrade(&self) -> Option<InventoryManager> {
         Some(InventoryManager { life: self.life.upgrade()?, engine: self.engine.upgrade()? })
     }
 }
 
-/// Why a reserve or a basket was refused, as it is counted.
+/// The cause of a refused reserve or basket, for the statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refusal {
-    /// A level was short.
+    /// A level had too few units.
     Insufficient,
     /// All slots were in use.
     Full,
@@ -203,19 +230,19 @@ enum Refusal {
     Unavailable,
 }
 
-/// How many causes [`Refusal`] has.
+/// The number of causes in [`Refusal`].
 const REFUSALS: usize = 4;
 
-/// Everything that a manager and its clones share.
+/// The state that a manager and its clones share.
 #[derive(Debug)]
 pub(crate) struct Engine {
     catalog: Arc<Catalog>,
     slots: Slots,
     keys: IdempotencyMap<Answer>,
-    /// What a call does that meets another one with its key.
+    /// What a call does if another call under the same key is in progress.
     on_duplicate: OnDuplicate,
     recorder: Arc<Recorder>,
-    /// The audit writer, where no thread of its own runs it: in users' own tests.
+    /// The audit writer, if it has no thread of its own. Only in tests of users' services.
     driven: Option<DrivenWriter>,
     dispatcher: AlertDispatcher,
     listeners: Listeners,
@@ -223,19 +250,19 @@ pub(crate) struct Engine {
     randomness: Randomness,
     ttl_limits: TtlLimits,
     durabilities: Durabilities,
-    /// Transfers that wait for approval.
+    /// Transfer requests that wait for a decision.
     approvals: Approvals,
     sweeping: SweepControl,
     refusals: Counters<REFUSALS>,
-    /// Held while a setting changes.
+    /// Locked while a setting changes.
     changing: Mutex<()>,
     max_slots: u32,
     max_basket_lines: usize,
-    /// The journal, if there is one.
+    /// The journal, if the engine has one.
     journal: Option<JournalLink>,
 }
 
-/// The engine's clock.
+/// The clock that the engine was built with.
 struct Time(Box<dyn Clock>);
 
 impl std::fmt::Debug for Time {

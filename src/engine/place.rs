@@ -1,9 +1,9 @@
-//! The two ways to say where: by names, or by a handle that was resolved before.
+//! The two ways to name a place: by names, or by a handle that was resolved before.
 //!
-//! Here is the border at which a handle becomes an index. A caller passes a [`LevelRef`], a
-//! [`WarehouseRef`] or a [`ProductRef`]; `own` turns it into an [`OwnLevel`], an [`OwnWarehouse`] or an
-//! [`OwnProduct`], or refuses it. Operations and fingerprints take only the latter, so that no handle
-//! of another engine gets past this file.
+//! In this file a handle becomes an index. A caller passes a [`LevelRef`], a [`WarehouseRef`] or a
+//! [`ProductRef`]. `own` turns it into an [`OwnLevel`], an [`OwnWarehouse`] or an [`OwnProduct`],
+//! or refuses it. Operations and fingerprints take only these, so a handle of another engine cannot
+//! get past this file.
 
 use crate::base::error::{InvalidName, MAX_NAME_BYTES, PlaceError};
 use crate::base::quantity::{InvalidQuantity, Quantity};
@@ -12,7 +12,7 @@ use crate::stock::handle::{
 };
 use crate::stock::tag::EngineTag;
 
-/// A stock level, by the names of its warehouse and product or by its handle.
+/// A stock level, named by its warehouse and product, or by its handle.
 ///
 /// ```
 /// use stockade::LevelRef;
@@ -21,9 +21,9 @@ use crate::stock::tag::EngineTag;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LevelRef<'a> {
-    /// Warehouse and product: costs a hash of each.
+    /// The names of the warehouse and the product. A call hashes both.
     Names(&'a str, &'a str),
-    /// Resolved before: costs no hashing.
+    /// A handle that was resolved before. A call hashes nothing.
     Handle(LevelHandle),
 }
 
@@ -39,12 +39,12 @@ impl From<LevelHandle> for LevelRef<'_> {
     }
 }
 
-/// A warehouse, by name or by its handle.
+/// A warehouse, named by its name or by its handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WarehouseRef<'a> {
-    /// Costs a hash of the name.
+    /// The name. A call hashes it.
     Name(&'a str),
-    /// Resolved before.
+    /// A handle that was resolved before. A call hashes nothing.
     Id(WarehouseId),
 }
 
@@ -60,12 +60,12 @@ impl From<WarehouseId> for WarehouseRef<'_> {
     }
 }
 
-/// A product, by name or by its handle.
+/// A product, named by its name or by its handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProductRef<'a> {
-    /// Costs a hash of the name.
+    /// The name. A call hashes it.
     Name(&'a str),
-    /// Resolved before.
+    /// A handle that was resolved before. A call hashes nothing.
     Id(ProductId),
 }
 
@@ -81,57 +81,58 @@ impl From<ProductId> for ProductRef<'_> {
     }
 }
 
-/// One line of a basket: so many units of a stock level.
+/// One line of a basket: a number of units of one stock level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BasketLine<'a> {
-    /// What is wanted, and from where.
+    /// The product, and the warehouse that gives it.
     pub level: LevelRef<'a>,
-    /// How many units.
+    /// The number of units, from 1 to [`MAX_UNITS`](crate::MAX_UNITS).
     pub quantity: u32,
 }
 
 impl<'a> BasketLine<'a> {
-    /// `quantity` units of `level`.
+    /// Makes a line of `quantity` units of `level`. Checks nothing: the operation that gets the
+    /// line does.
     pub fn new(level: impl Into<LevelRef<'a>>, quantity: u32) -> Self {
         Self { level: level.into(), quantity }
     }
 }
 
-/// A level as the caller named it, for the engine that it was asked of: the handle is its own.
+/// A level as the caller named it. If it was a handle, it is one of this engine.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum OwnLevel<'a> {
     Names(&'a str, &'a str),
     Index(LevelIndex),
 }
 
-/// A warehouse as the caller named it, for the engine that it was asked of.
+/// A warehouse as the caller named it. If it was a handle, it is one of this engine.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum OwnWarehouse<'a> {
     Name(&'a str),
     Index(WarehouseIndex),
 }
 
-/// A product as the caller named it, for the engine that it was asked of.
+/// A product as the caller named it. If it was a handle, it is one of this engine.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum OwnProduct<'a> {
     Name(&'a str),
     Index(ProductIndex),
 }
 
-/// Refuses what can't be the name of a product or a warehouse.
+/// Refuses an empty name, and one longer than [`MAX_NAME_BYTES`].
 pub(super) fn check_name(name: &str) -> Result<(), InvalidName> {
     let bytes = name.len();
     if (1..=MAX_NAME_BYTES).contains(&bytes) { Ok(()) } else { Err(InvalidName { bytes }) }
 }
 
-// A function, not a value: a call that does not need the error would make it and drop it.
+// A function, not a value: a value would be made and dropped by calls that do not need it.
 #[cold]
 pub(super) fn foreign() -> PlaceError {
     PlaceError::ForeignHandle
 }
 
 impl<'a> LevelRef<'a> {
-    /// Refuses names that can't be.
+    /// Refuses names that are not valid.
     #[inline]
     pub(super) fn check_names(self) -> Result<(), InvalidName> {
         if let Self::Names(warehouse, product) = self {
@@ -141,7 +142,7 @@ impl<'a> LevelRef<'a> {
         Ok(())
     }
 
-    /// The level for the engine with this tag; refuses another engine's handle.
+    /// The level for the engine with this tag. Refuses a handle of another engine.
     #[inline]
     pub(super) fn own(self, engine: EngineTag) -> Result<OwnLevel<'a>, PlaceError> {
         match self {
@@ -152,7 +153,7 @@ impl<'a> LevelRef<'a> {
 }
 
 impl<'a> WarehouseRef<'a> {
-    /// The warehouse for the engine with this tag; refuses another engine's handle.
+    /// The warehouse for the engine with this tag. Refuses a handle of another engine.
     pub(super) fn own(self, engine: EngineTag) -> Result<OwnWarehouse<'a>, PlaceError> {
         match self {
             Self::Id(id) => id.of(engine).map(OwnWarehouse::Index).ok_or_else(foreign),
@@ -162,7 +163,7 @@ impl<'a> WarehouseRef<'a> {
 }
 
 impl<'a> ProductRef<'a> {
-    /// Refuses a name that can't be.
+    /// Refuses a name that is not valid.
     pub(super) fn check_name(self) -> Result<(), InvalidName> {
         match self {
             Self::Name(name) => check_name(name),
@@ -170,7 +171,7 @@ impl<'a> ProductRef<'a> {
         }
     }
 
-    /// The product for the engine with this tag; refuses another engine's handle.
+    /// The product for the engine with this tag. Refuses a handle of another engine.
     pub(super) fn own(self, engine: EngineTag) -> Result<OwnProduct<'a>, PlaceError> {
         match self {
             Self::Id(id) => id.of(engine).map(OwnProduct::Index).ok_or_else(foreign),
@@ -179,7 +180,8 @@ impl<'a> ProductRef<'a> {
     }
 }
 
-/// Lines of a basket that were checked: their levels are the engine's own, their quantities legal.
+/// Checked lines of a basket: their names and quantities are valid, their handles are this
+/// engine's.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OwnLines<'a> {
     lines: &'a [BasketLine<'a>],
@@ -203,17 +205,17 @@ impl<'a> OwnLines<'a> {
         self.lines.len()
     }
 
-    /// Each line's level and quantity, as the caller ordered them.
+    /// The level and the quantity of each line, in the caller's order.
     pub(super) fn iter(self) -> impl Iterator<Item = (OwnLevel<'a>, u32)> {
-        // Every line passed `own` in `check`.
+        // `check` has called `own` on every line, so this never skips one.
         let own =
             move |line: &BasketLine<'a>| Some((line.level.own(self.engine).ok()?, line.quantity));
         self.lines.iter().filter_map(own)
     }
 }
 
-/// Sorts lines by level, and makes one of those with equal levels. A sum saturates: so many units are
-/// more than any line has, or may ask for.
+/// Sorts lines by level, and merges lines of the same level. A sum that overflows saturates: so
+/// many units are more than any level has, and more than a line may ask for.
 pub(super) fn merge_equal_levels(lines: &mut Vec<(LevelIndex, u32)>) {
     lines.sort_unstable();
     lines.dedup_by(|next, kept| {

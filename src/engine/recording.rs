@@ -1,4 +1,4 @@
-//! From a call to its one record in the audit queue.
+//! How a call puts its one record into the audit queue.
 
 use crate::audit::entry::EventType;
 use crate::audit::flush::Flush;
@@ -16,7 +16,7 @@ use crate::engine::answer::Answer;
 use crate::engine::call::Call;
 use crate::reservation::id::ReservationId;
 
-/// An audit writer that has no thread: whoever waits for it does its work.
+/// An audit writer without a thread. A caller who waits for it runs it.
 pub(super) struct DrivenWriter(Mutex<Writer>);
 
 impl DrivenWriter {
@@ -33,8 +33,8 @@ impl std::fmt::Debug for DrivenWriter {
 }
 
 impl Engine {
-    /// Whether an operation may begin: the engine is healthy and not closed, and the queue has
-    /// room. Obtained before anything moves (Law 5). May wait for room, if the engine is set to.
+    /// Admits an operation, if the engine takes calls and the queue has room. Call it before
+    /// anything moves (Law 5). May wait for room, if the engine is set to wait.
     #[inline(always)]
     pub(super) fn admit(&self) -> Result<(), NotStarted> {
         if self.driven.is_some() {
@@ -43,7 +43,8 @@ impl Engine {
         self.recorder.admit().map_err(refused)
     }
 
-    /// What the writer does by itself where it has a thread.
+    /// Writes what is queued once the queue is half full. A writer with a thread does this by
+    /// itself.
     #[cold]
     #[inline(never)]
     fn make_room(&self) {
@@ -52,37 +53,38 @@ impl Engine {
         }
     }
 
-    /// As [`admit`](Self::admit), for what may be refused before it queues anything. Never waits.
+    /// Checks only the gate: for calls that may be refused before they queue anything. Never waits.
     #[inline]
     pub(super) fn check_gate(&self) -> Result<(), NotStarted> {
         self.recorder.gate().check().map_err(shut)
     }
 
-    /// Queues an operation's one plain entry, or the record that was made in its stead. From the
-    /// first take on this can't fail for lack of room; an error says that the writer has ended, and
-    /// that what was done stays done.
+    /// Queues the operation's one plain entry, or the record that was made in place of it. It
+    /// cannot fail for lack of room once the call is admitted. An error means that the writer has
+    /// ended; what the call did stays done.
     #[inline(always)]
     pub(super) fn queue(
         &self,
-        step: PlainEntry,
+        entry: PlainEntry,
         record: Option<RecordBuilder<'_>>,
     ) -> Result<(), Uncertain> {
         match record {
-            None => self.recorder.record(step).map_err(|WriterGone| Uncertain::Unrecorded),
+            None => self.recorder.record(entry).map_err(|WriterGone| Uncertain::Unrecorded),
             Some(record) => record.queue(),
         }
     }
 
-    /// As [`queue`](Self::queue), but leaves it to the caller to [wake the
-    /// writer](Self::wake_after) once it has made a fence: a reserve makes one for its expiry, too.
+    /// Same as [`queue`](Self::queue), but does not wake the writer. The caller [wakes
+    /// it](Self::wake_after) after a fence. A reserve needs a fence for its expiry anyway, so the
+    /// two share one.
     #[inline(always)]
     pub(super) fn queue_no_wake(
         &self,
-        step: PlainEntry,
+        entry: PlainEntry,
         record: Option<RecordBuilder<'_>>,
     ) -> Result<(), Uncertain> {
         match record {
-            None => self.recorder.record_no_wake(step).map_err(|WriterGone| Uncertain::Unrecorded),
+            None => self.recorder.record_no_wake(entry).map_err(|WriterGone| Uncertain::Unrecorded),
             Some(record) => record.queue(),
         }
     }
@@ -93,25 +95,26 @@ impl Engine {
         self.recorder.wake_after(fence).map_err(|WriterGone| Uncertain::Unrecorded)
     }
 
-    /// After a commit that may have met an ended writer: whether its record will be written.
+    /// Whether the record of a commit will be written. Ask after a commit that may have met an
+    /// ended writer.
     pub(super) fn check_writer(&self) -> Result<(), Uncertain> {
         if self.recorder.is_writer_gone() { Err(Uncertain::Unrecorded) } else { Ok(()) }
     }
 
-    /// Has the writer write what is queued, where the caller drives it; `true` if there was
-    /// anything.
+    /// Runs a writer without a thread until it has written what is queued; `true` if there was
+    /// something to write. Does nothing if the writer has a thread.
     pub(super) fn write_now(&self) -> bool {
         self.driven.as_ref().is_some_and(|writer| lock(&writer.0).turn(true) == Turn::Wrote)
     }
 
-    /// Ends a writer that the caller drives; one in a thread is ended by its thread's handle.
+    /// Ends a writer without a thread. A thread's writer is ended by the handle of the thread.
     pub(super) fn end_driven_writer(&self) {
         if let Some(writer) = &self.driven {
             lock(&writer.0).end();
         }
     }
 
-    /// Asks to hear when everything that was queued is written.
+    /// Returns a handle that resolves once everything queued so far is written. Never waits.
     pub(super) fn flush(&self) -> Flush {
         let flush = self.recorder.flush();
         self.write_now();
@@ -119,7 +122,7 @@ impl Engine {
     }
 }
 
-/// The queue's answer, as callers hear it.
+/// The queue's refusal as the caller's error.
 #[cold]
 fn refused(refusal: NotAdmitted) -> NotStarted {
     match refusal {
@@ -128,7 +131,7 @@ fn refused(refusal: NotAdmitted) -> NotStarted {
     }
 }
 
-/// The gate's answer, as callers hear it.
+/// The gate's refusal as the caller's error.
 #[cold]
 fn shut(cause: Shut) -> NotStarted {
     match cause {
@@ -138,15 +141,16 @@ fn shut(cause: Shut) -> NotStarted {
     }
 }
 
-/// What the caller adds to an operation's record.
+/// What a call adds to its record.
 impl RecordBuilder<'_> {
-    /// The caller's notes; and its key, with what it is answered, in the same record as what it
-    /// moved.
+    /// Adds the caller's notes. Adds the key with the answer, in the same record as the movements,
+    /// so that a recovery gets both or neither.
     pub(super) fn of_call(self, call: Call<'_>, answer: impl Into<Answer>) -> Self {
         self.notes(call).keyed(call, answer)
     }
 
-    /// The same for a new hold, which may also keep its record until it is shipped.
+    /// Same as `of_call`, for a new hold: it also notes whether the hold keeps its record until
+    /// shipped.
     pub(super) fn of_hold(self, call: Call<'_>, answer: impl Into<Answer>) -> Self {
         let record = self.notes(call);
         let record =
@@ -154,7 +158,7 @@ impl RecordBuilder<'_> {
         record.keyed(call, answer)
     }
 
-    /// The hold that begins with this record: when, its id, and whose it is.
+    /// Adds a new hold: its creation time, its id, its expiry and its owner.
     pub(super) fn new_hold(self, call: Call<'_>, id: ReservationId, expires_at: Timestamp) -> Self {
         self.at(id.created_at()).reservation(id, expires_at).owner(call.options.owner)
     }
@@ -175,7 +179,7 @@ impl RecordBuilder<'_> {
 }
 
 impl Call<'_> {
-    /// Records the use of a key by a call that moved nothing.
+    /// Records the use of a key by a call that moved nothing. Without a key it does nothing.
     pub(super) fn record_key_use(self, answer: impl Into<Answer>) -> Result<(), Uncertain> {
         if self.key.is_none() {
             return Ok(());

@@ -1,7 +1,7 @@
-//! What a caller may add to an operation.
+//! Requests: operations with options.
 //!
-//! An option that only some operations heed turns the request into one that has only those, so that
-//! no option is ever ignored.
+//! An option that only some operations use changes the type of the request. The new type has only
+//! those operations, so no option is ever ignored.
 
 use crate::engine::Engine;
 use crate::engine::call::{Call, RequestOptions};
@@ -9,11 +9,11 @@ use crate::engine::durability::Durability;
 use crate::idempotency::IdempotencyKey;
 use crate::reservation::id::Owner;
 
-/// An operation to come, with what the caller adds to it.
+/// An operation to be called, with options.
 ///
-/// Made by [`InventoryManager::request`](crate::InventoryManager::request); every operation that
-/// moves units or ends holds can be called on it. Options of new holds, as [`owner`](Self::owner),
-/// make a [`HoldRequest`] of it.
+/// [`InventoryManager::request`](crate::InventoryManager::request) makes it. Every operation that
+/// moves units or ends holds can be called on it, as often as wanted. An option of new holds, such
+/// as [`owner`](Self::owner), turns it into a [`HoldRequest`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,10 +43,10 @@ pub struct Request<'a> {
     options: RequestOptions,
 }
 
-/// A request for a new hold, or a sale: it has the operations that make a reservation, and no
-/// others.
+/// A request for a new hold or a sale. It has only the operations that make a reservation.
 ///
-/// Made by [`Request::owner`] and [`Request::keep_until_shipped`], or from a [`Request`].
+/// [`Request::owner`] and [`Request::keep_until_shipped`] make it, and so does a conversion from a
+/// [`Request`].
 #[derive(Clone, Debug)]
 #[must_use = "a request does nothing until an operation is called on it"]
 pub struct HoldRequest<'a> {
@@ -54,9 +54,9 @@ pub struct HoldRequest<'a> {
     options: RequestOptions,
 }
 
-/// A request for a transfer that holds its units until it is decided.
+/// A request for a transfer that holds its units until somebody decides on it.
 ///
-/// Made by [`Request::hold_units`].
+/// [`Request::hold_units`] makes it.
 #[derive(Clone, Debug)]
 #[must_use = "a request does nothing until an operation is called on it"]
 pub struct TransferRequestBuilder<'a> {
@@ -64,35 +64,42 @@ pub struct TransferRequestBuilder<'a> {
     options: RequestOptions,
 }
 
-/// What can be added to every operation.
+/// The options that every operation takes.
 macro_rules! options_of_all_operations {
     ($($request:ident)+) => {$(
         impl<'a> $request<'a> {
-            /// Sets the idempotency key, so that a retry after a lost answer is safe: the same key
-            /// with the same request gives the first answer and moves nothing twice, however many
-            /// threads race with it; with a different request it is refused. A refusal is not
-            /// stored. So a key stands for one step of one order: `order-17/reserve`, then
-            /// `order-17/confirm`.
+            /// Sets the idempotency key, so that a retry after a lost answer is safe. The same key
+            /// with the same request returns the first answer and moves nothing twice, even if many
+            /// threads race with it. The same key with a different request is refused
+            /// ([`KeyError::Conflict`](crate::KeyError::Conflict)). A refusal is not stored, so a
+            /// retry after a refusal runs again.
             ///
-            /// The same request is the same operation with the same place (named in the same way:
-            /// names and a handle differ), quantity, time to live, owner, and lines in the same
-            /// order; notes don't count.
+            /// Use one key for one step of one order: `order-17/reserve`, then `order-17/confirm`.
             ///
-            /// A keyed call takes a shard lock of the map of keys, for some tens of nanoseconds; if
-            /// another call with the same key is under way, it waits for that one's answer.
+            /// Two requests are the same if they have the same operation, place, quantity, time to
+            /// live, owner, and lines in the same order. A place named by names differs from the
+            /// same place named by handle. Notes and durability do not count.
+            ///
+            /// A keyed call locks one shard of the key map, which costs some tens of nanoseconds.
+            /// If another call with the same key and request is in progress, this call waits for
+            /// that call's answer. On an engine with
+            /// [`Backpressure::Refuse`](crate::Backpressure::Refuse) it gets
+            /// [`KeyError::InProgress`](crate::KeyError::InProgress) instead.
             pub fn key(mut self, key: IdempotencyKey) -> Self {
                 self.options.key = Some(key);
                 self
             }
 
-            /// Adds a pair to the metadata of the operation's audit entries.
+            /// Adds a name and a value to the metadata of the operation's audit entries.
             pub fn note(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
                 self.options.notes.push((name.into(), value.into()));
                 self
             }
 
-            /// What this call does about its audit entry before it returns, whatever the engine is
-            /// set to.
+            /// Sets how durable this call's audit entry is when the call returns. Overrides the
+            /// engine's setting.
+            ///
+            /// With [`Durability::Synced`] the call waits for one sync of the disk.
             ///
             /// ```
             /// use stockade::Durability;
@@ -120,25 +127,25 @@ impl<'a> Request<'a> {
         Self { engine, options: RequestOptions::default() }
     }
 
-    /// Says whom the new reservation is for. See [`HoldRequest::owner`].
+    /// Sets the owner of the new reservation. See [`HoldRequest::owner`].
     pub fn owner(self, owner: Owner) -> HoldRequest<'a> {
         HoldRequest::from(self).owner(owner)
     }
 
-    /// Has the new reservation keep its record until all that it sold is shipped or cancelled. See
-    /// [`HoldRequest::keep_until_shipped`].
+    /// Keeps the new reservation's record until all units that it sold are shipped, or their sale
+    /// is cancelled. See [`HoldRequest::keep_until_shipped`].
     pub fn keep_until_shipped(self) -> HoldRequest<'a> {
         HoldRequest::from(self).keep_until_shipped()
     }
 
     /// Holds the units of a transfer request from now until the decision: they are reserved at the
-    /// source, so that an approval fails only for want of room.
+    /// source, so an approval can fail only for want of room at the destination.
     pub fn hold_units(self) -> TransferRequestBuilder<'a> {
         TransferRequestBuilder { engine: self.engine, options: self.options }
     }
 }
 
-/// With options of holds still to come, or none.
+/// A request for a hold with no options of holds set yet.
 impl<'a> From<Request<'a>> for HoldRequest<'a> {
     fn from(request: Request<'a>) -> Self {
         Self { engine: request.engine, options: request.options }
@@ -146,25 +153,28 @@ impl<'a> From<Request<'a>> for HoldRequest<'a> {
 }
 
 impl HoldRequest<'_> {
-    /// Says whom the new reservation is for.
+    /// Sets the owner of the new reservation. It is kept with the reservation and goes into its
+    /// audit entries.
     pub fn owner(mut self, owner: Owner) -> Self {
         self.options.owner = Some(owner);
         self
     }
 
-    /// Has the new reservation keep its record, as a live one keeps its slots, until all that it
-    /// sold is shipped or cancelled by reservation
-    /// ([`ship_lines`](crate::InventoryManager::ship_lines),
-    /// [`cancel_sale_lines`](crate::InventoryManager::cancel_sale_lines)), so that those calls
-    /// never find it forgotten. Units that leave by [`ship`](crate::InventoryManager::ship), which
-    /// knows only the level, don't count.
+    /// Keeps the new reservation's record until all units that it sold are shipped, or their sale
+    /// is cancelled, by reservation ([`ship_lines`](crate::InventoryManager::ship_lines),
+    /// [`cancel_sale_lines`](crate::InventoryManager::cancel_sale_lines)). So those calls never
+    /// find it forgotten.
+    ///
+    /// Until then the reservation keeps its slots, as a live hold does. Units that leave by
+    /// [`ship`](crate::InventoryManager::ship) do not count: it knows only the level, not the
+    /// reservation.
     pub fn keep_until_shipped(mut self) -> Self {
         self.options.keep_until_shipped = true;
         self
     }
 }
 
-/// Gives operations that make a reservation to both kinds of request that can make one.
+/// Gives the operations that make a reservation to both kinds of request.
 macro_rules! on_requests_for_holds {
     ($($operation:item)+) => {
         impl $crate::engine::request::Request<'_> {

@@ -1,4 +1,4 @@
-//! Overdue holds: taken back by the reserve that needs their units, and by a sweeper behind.
+//! Expiry of overdue holds: by a call that needs their units or slots, and by the sweeper thread.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -11,28 +11,29 @@ use crate::reservation::deadlines::Scan;
 use crate::stock::cell::Change;
 use crate::stock::level::StockLevel;
 
-/// The sweeper looks this often, at most and at least.
+/// Bounds of the sweeper's pause between two sweeps.
 const SHORTEST_NAP: Duration = Duration::from_millis(1);
 const LONGEST_NAP: Duration = Duration::from_millis(50);
 
-/// Keys that a sweep drops at most.
+/// The most keys that one turn of the sweeper drops.
 const KEYS_PURGED: usize = 4_096;
 
-/// A sweep that has ended this many holds looks whether the queue has room for more.
+/// The most holds that a sweep ends before it checks the audit queue again.
 const SWEEP_CHUNK: usize = 1_024;
 
 /// State shared by callers and the sweeper while they expire holds.
 #[derive(Debug)]
 pub(super) struct SweepControl {
-    /// A scan came to its end: the next one is not worth it before this moment.
+    /// In milliseconds since 1970. The last scan was complete, so no caller scans again before this
+    /// time.
     rest_until: AtomicU64,
-    /// Holds that one call ends at most.
+    /// The most holds that one call ends.
     limit: usize,
-    /// Holds that a sweep ends between two looks at the queue.
+    /// The most holds that a sweep ends between two looks at the audit queue.
     chunk: usize,
-    /// Whether a thread sweeps.
+    /// Whether the engine has a sweeper thread.
     sweeper: bool,
-    /// Set when the sweeper is to end.
+    /// Set when the sweeper must end.
     stopping: AtomicBool,
 }
 
@@ -51,23 +52,23 @@ impl SweepControl {
         self.sweeper
     }
 
-    /// Tells the sweeper to end.
+    /// Tells the sweeper to end. Does not wait for it.
     pub(super) fn stop(&self) {
         // Release pairs with the Acquire in `run_sweeper`.
         self.stopping.store(true, Ordering::Release);
     }
 }
 
-/// Why a level is short.
+/// How short a level was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StockShortfall {
     pub(super) available: u32,
-    /// Overdue holds are left that the call did not get to.
+    /// Whether overdue holds are left that the call did not reach. A retry may succeed.
     pub(super) overdue_left: bool,
 }
 
 impl Engine {
-    /// Tries `take`; where it is short, takes back what is overdue and tries again.
+    /// Tries `take`. If the level is short, expires overdue holds and tries again.
     #[inline]
     pub(super) fn with_overdue_taken_back(
         &self,
@@ -100,22 +101,23 @@ impl Engine {
         take().map_err(|available| StockShortfall { available, overdue_left })
     }
 
-    /// Ends overdue holds until `enough`, or nothing more is due, or the configured number is
-    /// reached, or the queue has no room for more; `false` only in the last two cases. Never waits
-    /// for another thread that does the same.
+    /// Expires overdue holds. Stops when `enough` says so, when nothing is due any more, when the
+    /// configured number is reached, or when the queue has no room. Returns `false` only in the
+    /// last two cases, if it is not enough then. Two threads may do this at once; neither waits for
+    /// the other.
     #[cold]
     pub(super) fn take_back_overdue(&self, now: Timestamp, enough: impl Fn() -> bool) -> bool {
         if enough() || !self.slots.is_due(now) {
             return true;
         }
-        // Relaxed: a hint that spares a second scan; a hold that falls due in between counts as
-        // live for that millisecond.
+        // Relaxed: a hint that saves a second scan. A hold that falls due after the scan counts as
+        // live for the rest of that millisecond.
         if now.as_millis() < self.sweeping.rest_until.load(Ordering::Relaxed) {
             return true;
         }
         let (mut ended, mut refused) = (0, false);
         let scan = self.slots.scan_due(now, |hold| {
-            // Law 5: each end is an item of its own, and so is admitted like one.
+            // Law 5: each expiry queues a record of its own, so each one is admitted.
             refused = self.admit().is_err();
             if !refused {
                 ended += usize::from(self.expire(hold, now));
@@ -131,8 +133,9 @@ impl Engine {
         }
     }
 
-    /// Ends everything that is due, in chunks, using at most half of the audit queue, so that a
-    /// million expiries don't stall a buyer. Returns how many holds it ended.
+    /// Expires everything that is due, in chunks. Stops when the engine is closed. Also stops when
+    /// the audit queue is half full, so that a million expiries do not hold up a buyer. Returns the
+    /// number of holds that it ended.
     pub(super) fn sweep(&self) -> usize {
         let mut total = 0;
         loop {
@@ -156,10 +159,12 @@ impl Engine {
     }
 }
 
-/// The sweeper's thread: ends what is due, soon after it falls due. Holds the engine only while it
-/// sweeps, so that it never keeps an engine alive that its users have dropped.
+/// The body of the sweeper thread: expires holds soon after they fall due, and drops old keys. It
+/// holds a reference to the engine only while it sweeps, so that it does not keep an engine alive
+/// after its last manager was dropped.
 pub(super) fn run_sweeper(engine: &Weak<Engine>) {
     while let Some(engine) = engine.upgrade() {
+        // Acquire pairs with the Release in `stop`.
         if engine.sweeping.stopping.load(Ordering::Acquire) {
             return;
         }
@@ -167,7 +172,8 @@ pub(super) fn run_sweeper(engine: &Weak<Engine>) {
         engine.keys.purge(engine.now(), KEYS_PURGED);
         let nap =
             engine.slots.next_due().saturating_since(engine.now()).clamp(SHORTEST_NAP, LONGEST_NAP);
-        // Let go of before the nap, so that nobody waits for it.
+        // Drop the reference before the pause, so that nobody waits for this thread to end the
+        // engine.
         drop(engine);
         park_at_most(nap);
     }

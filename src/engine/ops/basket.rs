@@ -1,4 +1,4 @@
-//! Several lines under one reservation: all of them, or none.
+//! Baskets: several lines under one reservation, all or nothing.
 
 use std::time::Duration;
 
@@ -25,11 +25,16 @@ use crate::stock::mcas::{CellDelta, Refused};
 use crate::stock::word::Delta;
 
 impl InventoryManager {
-    /// Holds all lines under one reservation, or none. Equal lines are merged.
+    /// Holds all lines of a basket under one reservation, or none. Lines of the same level are
+    /// merged.
+    ///
+    /// The lines show at one instant: no reader sees a part of a basket. The hold expires `ttl`
+    /// from now, rounded up to whole milliseconds. Costs one slot for each line. Waits as
+    /// [`reserve`](Self::reserve) does.
     ///
     /// # Errors
-    /// [`BasketError::Insufficient`] names the lines that were short; see [`BasketError`] for the
-    /// rest. Nothing has moved then.
+    /// [`BasketError::Insufficient`] names the lines that were short. Unless the error is
+    /// [`Uncertain`](crate::Uncertain), nothing has moved. See [`BasketError`] for the rest.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -52,7 +57,7 @@ impl InventoryManager {
 }
 
 on_requests_for_holds! {
-    /// As [`InventoryManager::reserve_basket`], with this request's options.
+    /// Same as [`InventoryManager::reserve_basket`], with this request's options.
     pub fn reserve_basket(
         &self,
         lines: &[BasketLine<'_>],
@@ -68,12 +73,12 @@ pub(in crate::engine) enum Purpose {
     Hold {
         ttl_millis: u64,
     },
-    /// Sold anew for a hold that ended unsold.
+    /// Sold at once, in place of this hold, which ended without a sale.
     Retake(ReservationId),
 }
 
 impl Purpose {
-    /// When the hold ends by itself. One that is sold at once has ended when it was made.
+    /// When the hold expires. A basket that is sold at once expires at its creation time.
     fn expires_at(self, id: ReservationId) -> Timestamp {
         match self {
             Self::Hold { ttl_millis } => id.created_at().saturating_add_millis(ttl_millis),
@@ -97,7 +102,7 @@ impl<'a> Call<'a> {
         })
     }
 
-    /// Takes all lines, or none and says which are short.
+    /// Takes all lines, or none. A refusal names the lines that are short.
     pub(in crate::engine) fn take_basket(
         self,
         wanted: &[ResolvedLine<'_>],
@@ -182,7 +187,7 @@ impl<'a> Call<'a> {
 }
 
 impl Engine {
-    /// What can be refused without a look at the stock.
+    /// Refuses a basket that is not valid, without a look at the stock.
     pub(in crate::engine) fn check_basket<'l>(
         &self,
         lines: &'l [BasketLine<'l>],
@@ -190,8 +195,8 @@ impl Engine {
         if lines.is_empty() { Err(InvalidInput::Empty.into()) } else { self.own_lines(lines) }
     }
 
-    /// The levels of a basket's lines, sorted, equal ones merged; refuses a line that was never stocked
-    /// there, and a warehouse that is suspended.
+    /// The lines with their levels, sorted and merged. Refuses a line without a level, and a
+    /// suspended warehouse.
     pub(in crate::engine) fn resolved_lines(
         &self,
         lines: OwnLines<'_>,
@@ -234,8 +239,8 @@ impl Engine {
             .collect()
     }
 
-    /// Refuses what is plainly short without a write to shared memory: sold out is most of a flash
-    /// sale.
+    /// Refuses a basket that is plainly short, without a write to shared memory. In a flash sale,
+    /// most calls come when everything is sold out.
     fn look_before_taking(
         &self,
         wanted: &[ResolvedLine<'_>],
@@ -250,8 +255,8 @@ impl Engine {
         if short.is_empty() { Ok(()) } else { Err(self.refuse_basket(short, overdue_left)) }
     }
 
-    /// Takes all lines at one instant, or none. A refusal is true: the first line that it names was
-    /// short at one instant of this call.
+    /// Takes all lines at one instant, or none. A refusal is exact: the first line that it names
+    /// was short at one instant of this call.
     fn take_lines(&self, wanted: &[ResolvedLine<'_>], now: Timestamp) -> Result<(), BasketError> {
         let mut overdue_left = false;
         let mut short = match self.try_to_take(wanted)? {
@@ -259,7 +264,8 @@ impl Engine {
             Some(short) => short,
         };
         if self.slots.is_due(now) {
-            // A commit never ends holds by itself, so that it keeps to its order of cells.
+            // Expire holds here, outside the commit: a commit must touch cells in ascending order
+            // only.
             overdue_left = !self.take_back_overdue(now, || enough(wanted));
             short = match self.try_to_take(wanted)? {
                 None => return Ok(()),
@@ -273,7 +279,7 @@ impl Engine {
         Err(self.refuse_basket(named, overdue_left))
     }
 
-    /// `Some`: refused, because this line was short, with so many available.
+    /// Takes all lines, or returns `Some` with the index of a short line and its available units.
     fn try_to_take(&self, wanted: &[ResolvedLine<'_>]) -> Result<Option<(usize, u32)>, NotStarted> {
         if let [line] = wanted {
             return Ok(match line.level.hold(line.qty, self) {
@@ -319,7 +325,7 @@ impl Engine {
         BasketError::Insufficient { lines, overdue_left }
     }
 
-    /// The lines that are short at this look.
+    /// The lines that are short now, each read by itself.
     fn short_lines(&self, wanted: &[ResolvedLine<'_>]) -> Vec<ShortLine> {
         wanted.iter().filter_map(|line| self.short_line(line)).collect()
     }
@@ -345,7 +351,7 @@ fn enough(wanted: &[ResolvedLine<'_>]) -> bool {
     wanted.iter().all(|line| line.level.available() >= line.qty.get())
 }
 
-/// What tells one basket from another.
+/// The fingerprint of a basket: the operation, then its lines.
 pub(in crate::engine) fn basket_shape(operation: &str, lines: OwnLines<'_>) -> RequestShape {
     let shape = RequestShape::new(operation).count(lines.len());
     lines.iter().fold(shape, |shape, (level, quantity)| shape.level(level).count(quantity as usize))

@@ -1,8 +1,8 @@
-//! The ends of a hold, and its prolongation: confirm, release, extend, expire.
+//! The ends of a hold: confirm, release and expire; and its extension.
 //!
-//! All of them turn on one compare-and-swap of the head's state word (Law 3). Whoever swaps
-//! `Pending` for `Ending` has the hold to itself: it queues the entry, gives what is to be given
-//! (Law 2), and then stores the final state. Everybody else gets a typed answer.
+//! One compare-and-swap of the head's state word decides each of them (Law 3). The thread that
+//! swaps `Pending` to `Ending` has the hold to itself. It queues the record, then moves the units
+//! (Law 2), then stores the final state. Every other thread gets a typed answer.
 
 use std::time::Duration;
 
@@ -28,31 +28,34 @@ use crate::stock::mcas::{CellDelta, Cells};
 use crate::stock::word::Delta;
 
 impl InventoryManager {
-    /// Sells what a pending reservation holds. Its units stay reserved until they are shipped.
+    /// Confirms a pending reservation: sells what it holds. Its units stay reserved until they are
+    /// shipped. Costs and waits as [`reserve`](Self::reserve) does.
     ///
     /// # Errors
-    /// [`Gone::Expired`] if its time was up: the call has ended it then, unless that was
-    /// done before. See [`ConfirmError`] for the rest.
+    /// [`ConfirmError::Gone`] says how the hold ended if it is over. If its time is up, this call
+    /// expires it. See [`ConfirmError`] for the rest.
     ///
     /// ```
     /// # use std::time::Duration;
-    /// use stockade::Gone;
+    /// use stockade::{ConfirmError, Gone};
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// let hold = manager.reserve(("SF", "LAPTOP"), 2, Duration::from_secs(30))?;
     /// manager.confirm(hold)?;
-    /// assert_eq!(manager.confirm(hold), Err(Gone::Sold { units: 2 }.into()));
+    /// assert_eq!(manager.confirm(hold), Err(ConfirmError::Gone(Gone::Sold { units: 2 })));
     /// # Ok::<(), stockade::Error>(())
     /// ```
     pub fn confirm(&self, id: ReservationId) -> Result<(), ConfirmError> {
         self.call().confirm(id)
     }
 
-    /// Gives back what a pending reservation holds. A repeat, an expired and an unknown id are
-    /// no-ops, and the outcome says which.
+    /// Releases a pending reservation: gives back what it holds. A repeated release, an expired
+    /// hold and an unknown id are no errors: [`Release`] says which it was, and no unit moves
+    /// twice. Costs and waits as [`reserve`](Self::reserve) does.
     ///
     /// # Errors
-    /// [`ReleaseError::Confirmed`] if it was sold; see [`ReleaseError`] for the rest.
+    /// [`ReleaseError::Sold`] if the hold was confirmed: cancel the sale instead. See
+    /// [`ReleaseError`] for the rest.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -68,12 +71,14 @@ impl InventoryManager {
         self.call().release(id)
     }
 
-    /// Prolongs a pending hold until `ttl` from now, and says when it will expire. A hold is never
-    /// cut short: an earlier end leaves it as it is.
+    /// Extends a pending hold, so that it expires `ttl` from now, and returns when it will expire.
+    /// Never shortens a hold: if it already lives longer, it stays as it is. Waits as
+    /// [`reserve`](Self::reserve) does.
     ///
     /// # Errors
-    /// [`ExtendError::OverCap`] if the hold would live longer in all than the engine allows; see
-    /// [`ExtendError`] for the rest.
+    /// [`ExtendError::OverCap`] if the hold would live longer in all than the engine allows
+    /// ([`Limits::longest_total_hold`](crate::Limits::longest_total_hold)). See [`ExtendError`] for
+    /// the rest.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -90,17 +95,17 @@ impl InventoryManager {
 }
 
 impl Request<'_> {
-    /// As [`InventoryManager::confirm`], with this request's options.
+    /// Same as [`InventoryManager::confirm`], with this request's options.
     pub fn confirm(&self, id: ReservationId) -> Result<(), ConfirmError> {
         self.call().confirm(id)
     }
 
-    /// As [`InventoryManager::release`], with this request's options.
+    /// Same as [`InventoryManager::release`], with this request's options.
     pub fn release(&self, id: ReservationId) -> Result<Release, ReleaseError> {
         self.call().release(id)
     }
 
-    /// As [`InventoryManager::extend`], with this request's options.
+    /// Same as [`InventoryManager::extend`], with this request's options.
     pub fn extend(&self, id: ReservationId, ttl: Duration) -> Result<Timestamp, ExtendError> {
         self.call().extend(id, ttl)
     }
@@ -115,7 +120,7 @@ pub(in crate::engine) enum EndKind {
 }
 
 impl EndKind {
-    /// How a reservation ended whose last units went so, as its chain tells.
+    /// The end whose phase the chain has noted.
     pub(in crate::engine) fn of(end: Phase) -> Self {
         match end {
             Phase::Released => Self::Release,
@@ -140,14 +145,14 @@ impl EndKind {
     }
 }
 
-/// What came of an attempt to end a hold.
+/// What an attempt to end a hold found or did.
 #[derive(Debug)]
 pub(in crate::engine) enum EndOutcome {
-    /// It is ended; whether that is recorded.
+    /// This call ended it. Inside: whether its record was queued.
     Done(Result<(), Uncertain>),
-    /// The hold is over, or was found overdue and is over now.
+    /// The hold was over, or this call found it overdue and expired it.
     Ended(Ended),
-    /// Another thread is ending it at this moment.
+    /// Another thread is ending it now.
     InProgress,
     Forgotten,
     Unknown,
@@ -156,19 +161,19 @@ pub(in crate::engine) enum EndOutcome {
 /// How a hold that is over ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct Ended {
-    /// How its last units went.
+    /// How the last held units ended.
     pub(in crate::engine) end: EndKind,
-    /// Whether an earlier step, or the end itself, sold any unit.
+    /// Whether a partial step, or the end itself, sold any unit.
     pub(in crate::engine) sold: bool,
-    /// The last moment that it might have lived.
+    /// The expiry time that the hold had at its end.
     pub(in crate::engine) expires_at: Timestamp,
-    /// What became of its units, where this call has ended it. Else its lines are read when somebody
-    /// asks.
+    /// Units sold and returned, if this call ended the hold. `None`: read the lines when they are
+    /// needed.
     units: Option<UnitsEnded>,
 }
 
 impl Ended {
-    /// What the slot says, which was found in a final phase; `None` if it has changed.
+    /// Reads the end from a slot found in a final phase; `None` if it has changed since.
     pub(in crate::engine) fn read(HeldSlot { slot, state, .. }: HeldSlot<'_>) -> Option<Self> {
         let end = EndKind::of(slot.end(state)?);
         let sold = matches!(state.phase(), Phase::Confirmed | Phase::Shipping);
@@ -182,7 +187,7 @@ impl Call<'_> {
         self.keyed(OperationKind::Sell, shape, |call| call.confirm_once(id))
     }
 
-    // A function of its own gets its arguments in registers, not through the closure that calls it.
+    // A function of its own, so that its arguments arrive in registers, not through the closure.
     #[inline(never)]
     fn confirm_once(self, id: ReservationId) -> Result<(), ConfirmError> {
         self.engine.admit()?;
@@ -240,7 +245,7 @@ impl Call<'_> {
                 let HeldSlot { slot, state, .. } = head;
                 match state.phase() {
                     Phase::Pending if state.is_overdue(now) => {
-                        // Where another thread was first, its outcome is looked at.
+                        // If another thread was first, look again at what it did.
                         match engine.expire_found(id, head, now) {
                             Some(ended) => return Err(engine.gone(id, ended).into()),
                             None => continue,
@@ -253,7 +258,7 @@ impl Call<'_> {
                         None => continue,
                     },
                 }
-                // A hold is never cut short: an extension that would is answered with what stands.
+                // Never shorten a hold: if the new expiry is earlier, the old one stays.
                 let expires_at = asked.max(state.expires_at());
                 if expires_at > latest && expires_at > state.expires_at() {
                     return Err(ExtendError::OverCap { asked, latest });
@@ -265,7 +270,7 @@ impl Call<'_> {
                     .at(now)
                     .reservation(id, expires_at)
                     .of_call(call, expires_at);
-                // Law 3: the whole word, so that no expiry kills a hold that was just extended.
+                // Law 3: swap the whole word, so that no expiry ends a hold that was just extended.
                 if slot.swap(state, state.expiring_at(expires_at)).is_ok() {
                     record.queue()?;
                     return Ok(expires_at);
@@ -274,7 +279,8 @@ impl Call<'_> {
         })
     }
 
-    /// Ends a pending hold, or says what stands in the way. An overdue one is expired instead.
+    /// Ends a pending hold as `end` says, or returns why it cannot. Expires an overdue hold
+    /// instead.
     #[inline(always)]
     pub(in crate::engine) fn end_hold(
         self,
@@ -304,11 +310,12 @@ impl Call<'_> {
             } else if head.swap_to(Phase::Ending).is_ok() {
                 return EndOutcome::Done(call.finish_hold(head, end, answer));
             }
-            // Another thread stepped on the hold between the look and the swap: look again.
+            // Another thread changed the hold between the read and the swap: look again.
         }
     }
 
-    /// The winner's part: log, then give, then let the state and the slots go.
+    /// Finishes what the swap to `Ending` began: log, move the units, store the state, retire the
+    /// slots.
     #[inline(always)]
     pub(in crate::engine) fn finish_hold(
         self,
@@ -317,30 +324,30 @@ impl Call<'_> {
         answer: Answer,
     ) -> Result<(), Uncertain> {
         let HeldSlot { number, slot, state } = head;
-        // Law 3: the lines are read after the swap was won, never before.
+        // Law 3: read the lines only after the swap is won.
         let chain = slot.chain();
         if !chain.is_empty() {
             return self.finish_lines(head, end, answer);
         }
         let ReservationRecord { id, owner, line, .. } = slot.read_record(state);
-        let mut step = PlainEntry::new(end.entry_type(), self.now(), line.level, line.held)
+        let mut entry = PlainEntry::new(end.entry_type(), self.now(), line.level, line.held)
             .reservation(id)
             .expires_at(state.expires_at())
             .owner(owner);
         if end == EndKind::Expire {
-            step = step.expired();
+            entry = entry.expired();
         }
         let record = self
             .needs_record_buffer()
-            .then(|| self.engine.recorder.record_from(step).of_call(self, answer));
-        let recorded = self.engine.queue(step, record);
+            .then(|| self.engine.recorder.record_from(entry).of_call(self, answer));
+        let recorded = self.engine.queue(entry, record);
         self.engine.give_line(end, line);
         slot.finish(state.in_phase(end.final_phase()));
         self.engine.slots.retire(number, chain, end == EndKind::Sell, self.now());
         recorded
     }
 
-    /// The same for a hold with several slots: of several lines, or of one that has seen a step.
+    /// The same for a hold with a chain: several lines, or one line after a partial step.
     #[inline(never)]
     fn finish_lines(
         self,
@@ -362,7 +369,8 @@ impl Call<'_> {
         });
         let mut phase = end.final_phase();
         if sold_before && end != EndKind::Sell {
-            // A reservation that sold anything is confirmed at the end; how it ended is noted.
+            // A reservation that sold anything ends as confirmed. The chain notes how the rest
+            // ended.
             slot.switch_chain(record.chain.ending_as(phase));
             phase = Phase::Confirmed;
         }
@@ -385,8 +393,8 @@ impl Call<'_> {
 }
 
 impl Engine {
-    /// How a hold that is over ended, for its callers. Where one of its later slots has been reused,
-    /// its record is no longer complete.
+    /// How a hold that is over ended, for callers. `Forgotten` if one of its later slots has been
+    /// reused, because its record is incomplete then.
     #[cold]
     #[inline(never)]
     pub(in crate::engine) fn gone(&self, id: ReservationId, ended: Ended) -> Gone {
@@ -396,12 +404,12 @@ impl Engine {
         }
     }
 
-    /// Expires the overdue hold `head`, and says what became of its units; `None` if somebody stepped
-    /// on it first.
+    /// Expires the overdue hold `head`, and returns what happened to its units. `None` if another
+    /// thread changed the hold first.
     #[cold]
     #[inline(never)]
     fn expire_found(&self, id: ReservationId, head: HeldSlot<'_>, now: Timestamp) -> Option<Ended> {
-        // Read before the swap of the state that they belong to: afterwards, the slot may be reused.
+        // Read the lines before the swap: after it, the slots may be reused.
         let found = self.snapshot_of(id).ok().filter(|found| found.head.state == head.state)?;
         let units = found.units(Phase::Expired);
         let expires_at = head.state.expires_at();
@@ -410,19 +418,20 @@ impl Engine {
         self.expire(head, now).then_some(ended)
     }
 
-    /// Expires the hold `head`, if nobody steps on it first.
+    /// Expires the hold `head`, unless another thread changes it first. `true` if this call expired
+    /// it.
     #[inline(never)]
     pub(in crate::engine) fn expire(&self, head: HeldSlot<'_>, now: Timestamp) -> bool {
         let won = head.swap_to(Phase::Ending).is_ok();
         if won {
-            // An entry that can't be recorded any more is no reason to keep the units: the engine
-            // is ending, and the hold is over either way.
+            // If the record cannot be queued, the units come back all the same: the engine is
+            // ending, and the hold is over either way.
             let _ = Call::of_engine(self, now).finish_hold(head, EndKind::Expire, Answer::Done);
         }
         won
     }
 
-    /// Logs and gives what the lines hold.
+    /// Queues the record of what the lines hold, then sells or returns it.
     fn end_lines(
         &self,
         record: RecordBuilder<'_>,
@@ -443,15 +452,15 @@ impl Engine {
         self.queue_and_give(record, &lines.iter().filter_map(gift).collect::<Vec<_>>())
     }
 
-    /// Queues the record and then gives all of it at one instant (Law 4). The gifts, sorted by
-    /// cell, are such that always fit.
+    /// Queues the record, then gives all units at one instant (Law 4). The gifts must be sorted by
+    /// cell, and must be such that they always fit.
     pub(in crate::engine) fn queue_and_give(
         &self,
         record: RecordBuilder<'_>,
         gifts: &[CellDelta],
     ) -> Result<(), Uncertain> {
         let commit = if gifts.len() > 1 { self.commit(gifts).ok() } else { None };
-        // Law 2: queued before the credit shows.
+        // Law 2: queue before the credit shows.
         #[cfg(not(planted = "credit_before_entry"))]
         let recorded = record.queue();
         match commit {
@@ -459,8 +468,8 @@ impl Engine {
                 let given = commit.run();
                 debug_assert!(given.is_ok(), "a gift always fits");
             }
-            // One gift needs no commit. Or 131,000 of them are under way: the units must come back,
-            // if not at one instant.
+            // One gift needs no commit. With more, the pool has no free descriptor (131,000 are in
+            // use): the units must come back, so they come one cell at a time.
             None => {
                 for gift in gifts {
                     let given = self.cell(gift.cell).apply(gift.cell, gift.delta, self);
@@ -473,10 +482,10 @@ impl Engine {
         recorded
     }
 
-    /// Sells a line's held units, or makes them available again.
+    /// Sells the held units of a line, or makes them available again.
     #[inline]
     fn give_line(&self, end: EndKind, line: SlotLine) {
-        // A hold's line names an open level and a legal quantity; both were checked at its reserve.
+        // The line's level is open and its quantity valid: the reserve has checked both.
         let (Some(level), Ok(qty)) = (self.catalog.level(line.level), Quantity::new(line.held))
         else {
             debug_assert!(false, "a live line is legal: {line:?}");

@@ -1,4 +1,4 @@
-//! Split fulfillment: one quantity, out of several warehouses, all of it or none.
+//! Split fulfillment: one quantity of a product, taken out of several warehouses, all or nothing.
 
 use std::time::Duration;
 
@@ -23,17 +23,22 @@ use crate::stock::mcas::recorder::LogOrder;
 use crate::stock::mcas::{FillStop, Operation, PoolExhausted, Refused, plan_stops};
 
 impl InventoryManager {
-    /// Holds a quantity of a product out of several warehouses, taking from each in this order
-    /// until the quantity is met: all of it at one instant, or nothing. The reservation has a line
-    /// for each warehouse that gives. Suspended warehouses are passed over.
+    /// Holds a quantity of a product out of several warehouses, under one reservation, or holds
+    /// nothing. It takes from each warehouse in this order until the quantity is met, at one
+    /// instant. The reservation has a line for each warehouse that gives.
+    ///
+    /// It skips a suspended warehouse, and one that never had the product. The hold expires `ttl`
+    /// from now, rounded up to whole milliseconds. Waits as [`reserve`](Self::reserve) does.
     ///
     /// # Errors
-    /// [`FulfillError::Insufficient`] if all of them together had fewer units at one instant of this
-    /// call; see [`FulfillError`] for the rest. Nothing has moved then.
+    /// [`FulfillError::Insufficient`] if all of these warehouses together had fewer units at one
+    /// instant of this call. Unless the error is [`Uncertain`](crate::Uncertain), nothing has
+    /// moved. See [`FulfillError`] for the rest.
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
+    /// # use stockade::InventoryManager;
+    /// # let manager = InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 2, "SUPPLIER")?;
     /// manager.add_stock(("NYC", "LAPTOP"), 5, "SUPPLIER")?;
     /// let order = ["SF".into(), "NYC".into()];
@@ -51,16 +56,21 @@ impl InventoryManager {
         self.call().fulfill_in_order(product.into(), quantity, order_of_warehouses, ttl)
     }
 
-    /// As [`fulfill_across_warehouses`](Self::fulfill_across_warehouses), with the warehouses in
-    /// the order that a strategy chooses.
+    /// Same as [`fulfill_across_warehouses`](Self::fulfill_across_warehouses), with the warehouses
+    /// in the order that a strategy chooses.
+    ///
+    /// The strategy runs on the calling thread. It gets the warehouses that have ever had the
+    /// product and are not suspended. It runs again if another warehouse gets the product during
+    /// this call and the units were too few.
     ///
     /// # Errors
-    /// As there.
+    /// Same as [`fulfill_across_warehouses`](Self::fulfill_across_warehouses).
     ///
     /// ```
     /// # use std::time::Duration;
     /// use stockade::LargestStockFirst;
-    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
+    /// # use stockade::InventoryManager;
+    /// # let manager = InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 2, "SUPPLIER")?;
     /// manager.add_stock(("NYC", "LAPTOP"), 5, "SUPPLIER")?;
     /// manager.fulfill_by("LAPTOP", 4, &LargestStockFirst, Duration::from_secs(60))?;
@@ -79,7 +89,7 @@ impl InventoryManager {
 }
 
 on_requests_for_holds! {
-    /// As [`InventoryManager::fulfill_across_warehouses`], with this request's options.
+    /// Same as [`InventoryManager::fulfill_across_warehouses`], with this request's options.
     pub fn fulfill_across_warehouses<'p>(
         &self,
         product: impl Into<ProductRef<'p>>,
@@ -90,7 +100,7 @@ on_requests_for_holds! {
         self.call().fulfill_in_order(product.into(), quantity, order_of_warehouses, ttl)
     }
 
-    /// As [`InventoryManager::fulfill_by`], with this request's options.
+    /// Same as [`InventoryManager::fulfill_by`], with this request's options.
     pub fn fulfill_by<'p>(
         &self,
         product: impl Into<ProductRef<'p>>,
@@ -102,7 +112,7 @@ on_requests_for_holds! {
     }
 }
 
-/// What a split fulfillment took: units of levels, in the order of their cells.
+/// The units that a split fulfillment took, by level, in the order of their cells.
 type Parts = Vec<(LevelIndex, Quantity)>;
 
 impl Call<'_> {
@@ -131,7 +141,8 @@ impl Call<'_> {
         let qty = Quantity::new(quantity)?;
         product.check_name()?;
         let product = engine.own_product(product)?;
-        // The strategy is no part of the request: it may be asked again, and answer otherwise.
+        // The fingerprint leaves the strategy out: a retry asks it again, and it may answer
+        // otherwise.
         let shape = || RequestShape::new("fulfil").product(product).units(qty).span(ttl);
         self.keyed(OperationKind::Reserve, shape, |call| {
             let ttl_millis = engine.ttl_limits.checked_ttl(ttl)?;
@@ -140,7 +151,8 @@ impl Call<'_> {
             loop {
                 let levels = engine.catalog.levels_of(product).count();
                 match call.fulfill_from_open_levels(product, qty, strategy, ttl_millis) {
-                    // Opened since they were listed, a level may have got units before the refusal.
+                    // If a level was opened after they were listed, it may have got units before
+                    // the refusal: try again.
                     Err(FulfillError::Insufficient { .. })
                         if engine.catalog.levels_of(product).count() > levels => {}
                     other => return other,
@@ -157,7 +169,7 @@ impl Call<'_> {
         ttl_millis: u64,
     ) -> Result<ReservationId, FulfillError> {
         let engine = self.engine;
-        let levels = engine.turns(product, qty, strategy)?;
+        let levels = engine.levels_in_order(product, qty, strategy)?;
         let now = engine.now();
         engine.look_before_filling(&levels, qty, now)?;
         engine.admit()?;
@@ -178,7 +190,7 @@ impl Call<'_> {
                 return Err(refusal);
             }
         };
-        // Law 2: taken, so logged; and the id, which can be spent on a confirm, is given last.
+        // Law 2: take, then log. Publish the id last, because with it the units can be confirmed.
         for (level, qty) in &parts {
             record = record.line(*level, qty.get());
         }
@@ -219,9 +231,9 @@ impl Engine {
         self.catalog.levels_of(product).filter_map(candidate).collect()
     }
 
-    /// The strategy's order, as levels. A warehouse that it names and that has never had the product, or is
-    /// suspended, is passed over; one of another engine is refused.
-    fn turns(
+    /// The levels in the strategy's order. Skips a warehouse that never had the product or is
+    /// suspended. Refuses a warehouse of another engine.
+    fn levels_in_order(
         &self,
         product: ProductIndex,
         qty: Quantity,
@@ -240,8 +252,8 @@ impl Engine {
         candidates.iter().filter_map(level).collect()
     }
 
-    /// Refuses without a write to shared memory where the sum is short by far; a sum is no instant,
-    /// so that only the commit can refuse where stock moves meanwhile.
+    /// Refuses what is plainly short, without a write to shared memory: no level, or only one and
+    /// it is short. Expires overdue holds first if the sum is short.
     fn look_before_filling(
         &self,
         levels: &[LevelIndex],
@@ -253,8 +265,8 @@ impl Engine {
         if !enough() && self.slots.is_due(now) {
             self.take_back_overdue(now, enough);
         }
-        // Each level was empty at its look. That all were at once is likely, not certain, unless
-        // there is only one.
+        // With several levels, the sum is no proof: each was read at another instant, and stock may
+        // have moved between them. Only the commit can refuse then.
         let available = sum();
         if levels.is_empty() || (levels.len() == 1 && available < u64::from(qty.get())) {
             return Err(self.refuse_sum(qty, available));
@@ -267,7 +279,7 @@ impl Engine {
         levels.iter().filter_map(available).map(u64::from).sum()
     }
 
-    /// Takes the whole quantity at one instant, or nothing; a refusal was true at one instant.
+    /// Takes the whole quantity at one instant, or nothing. A refusal was true at one instant.
     fn fill(
         &self,
         levels: &[LevelIndex],
@@ -277,7 +289,8 @@ impl Engine {
         match self.try_to_fill(levels, qty)? {
             Ok(parts) => Ok(parts),
             Err(_) if self.slots.is_due(now) => {
-                // A commit never ends holds by itself, so that it keeps to its order of cells.
+                // Expire holds here, outside the commit: a commit must touch cells in ascending
+                // order only.
                 self.take_back_overdue(now, || self.sum_available(levels) >= u64::from(qty.get()));
                 self.try_to_fill(levels, qty)?.map_err(|available| self.refuse_sum(qty, available))
             }
@@ -285,7 +298,8 @@ impl Engine {
         }
     }
 
-    /// `Err` inside: so many were available in all, at one instant.
+    /// Takes the whole quantity or nothing. The inner `Err` holds the sum of available units at one
+    /// instant.
     fn try_to_fill(
         &self,
         levels: &[LevelIndex],

@@ -1,4 +1,4 @@
-//! Operations that move units or end holds, and those that change settings: a file for each kind.
+//! Operations that move units, end holds or change settings: one file for each kind.
 
 pub(super) mod basket;
 pub(super) mod end_hold;

@@ -1,10 +1,10 @@
-//! RecordBuf on part of a hold: some of its lines, or some units of a line, are sold or given back.
+//! Partial steps: a confirm or a release of some units of a hold.
 //!
-//! A step looks first: it reads the hold's lines, checks that they have what it is to move, and
-//! takes the slots for what they will be afterwards. Then it swaps exactly the state that it read
-//! the lines under (Law 3), so that they can't have changed since; logs all that it moves in one
-//! record, moves it, and shows the new lines at one instant (`reservation/steps.rs`). A step that
-//! leaves nothing and does one thing only is an ordinary end, and takes no slots.
+//! A step first reads the hold's lines, checks that they hold what it names, and takes slots for
+//! the new lines. Then it swaps exactly the state word under which it read the lines, so that they
+//! cannot have changed since (Law 3). It queues one record of all that it moves, moves it, and
+//! shows the new lines at one instant (`reservation/steps.rs`). A step that leaves nothing held and
+//! only sells, or only releases, is an ordinary end of the hold and takes no slots.
 
 use crate::audit::entry::AdjustmentType;
 use crate::audit::record_builder::RecordBuilder;
@@ -32,15 +32,17 @@ use crate::stock::word::Delta;
 
 /// # Parts of a reservation
 impl InventoryManager {
-    /// Sells some of what a pending reservation holds: whole lines, or some units of them. Equal
-    /// lines are merged. As often as the caller likes; what is not named stays held. Returns the
-    /// status afterwards: pending while a unit is held, else confirmed.
+    /// Sells some of what a pending reservation holds: whole lines, or some units of them. Lines of
+    /// the same level are merged. What the call does not name stays held. Can be called as often as
+    /// wanted. Returns the status afterwards: pending while a unit is held, else confirmed.
     ///
-    /// Costs a slot for each line of the reservation, unless it sells all that is held.
+    /// Costs one slot for each line of the reservation, unless it sells all that is held. Waits as
+    /// [`reserve`](Self::reserve) does.
     ///
     /// # Errors
-    /// [`PartialError::NotHeld`] if a line holds fewer units; see [`PartialError`] for the rest.
-    /// Nothing has moved then.
+    /// [`PartialError::NotHeld`] if a line holds fewer units. [`PartialError::Gone`] if the hold is
+    /// over; an overdue one is expired. Unless the error is [`Uncertain`](crate::Uncertain),
+    /// nothing else has moved. See [`PartialError`] for the rest.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -67,12 +69,12 @@ impl InventoryManager {
         self.call().partial(id, lines, PartialStep::Confirm)
     }
 
-    /// Gives some of what a pending reservation holds back. Returns the status afterwards: pending
-    /// while a unit is held, else confirmed if any was sold, else released. Otherwise as
-    /// [`confirm_lines`](Self::confirm_lines).
+    /// Gives back some of what a pending reservation holds. Returns the status afterwards: pending
+    /// while a unit is held, else confirmed if any unit was sold, else released. In all else it is
+    /// the same as [`confirm_lines`](Self::confirm_lines).
     ///
     /// # Errors
-    /// As there.
+    /// Same as [`confirm_lines`](Self::confirm_lines).
     ///
     /// ```
     /// # use std::time::Duration;
@@ -93,12 +95,12 @@ impl InventoryManager {
         self.call().partial(id, lines, PartialStep::Release)
     }
 
-    /// Sells the units that are named, and gives all others back that the reservation holds, in one
-    /// step: nobody sees the one without the other. Otherwise as
+    /// Sells the units that are named, and gives back all others that the reservation holds, in one
+    /// step. No reader sees one part without the other. In all else it is the same as
     /// [`confirm_lines`](Self::confirm_lines).
     ///
     /// # Errors
-    /// As there.
+    /// Same as [`confirm_lines`](Self::confirm_lines).
     ///
     /// ```
     /// # use std::time::Duration;
@@ -125,7 +127,7 @@ impl InventoryManager {
 }
 
 impl Request<'_> {
-    /// As [`InventoryManager::confirm_lines`], with this request's options.
+    /// Same as [`InventoryManager::confirm_lines`], with this request's options.
     pub fn confirm_lines(
         &self,
         id: ReservationId,
@@ -134,7 +136,7 @@ impl Request<'_> {
         self.call().partial(id, lines, PartialStep::Confirm)
     }
 
-    /// As [`InventoryManager::release_lines`], with this request's options.
+    /// Same as [`InventoryManager::release_lines`], with this request's options.
     pub fn release_lines(
         &self,
         id: ReservationId,
@@ -143,7 +145,7 @@ impl Request<'_> {
         self.call().partial(id, lines, PartialStep::Release)
     }
 
-    /// As [`InventoryManager::confirm_lines_and_release_rest`], with this request's options.
+    /// Same as [`InventoryManager::confirm_lines_and_release_rest`], with this request's options.
     pub fn confirm_lines_and_release_rest(
         &self,
         id: ReservationId,
@@ -153,7 +155,7 @@ impl Request<'_> {
     }
 }
 
-/// What a step does with the units that it names, and with the others.
+/// What a step does with the units that it names, and with the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PartialStep {
     Confirm,
@@ -177,8 +179,8 @@ impl PartialStep {
         }
     }
 
-    /// Units that are sold and given back of a line that holds `held` and of which `named` are
-    /// named.
+    /// The units to sell and the units to give back, of a line that holds `held` units and of which
+    /// the step names `named`.
     fn parts(self, held: u32, named: u32) -> (u32, u32) {
         match self {
             Self::Confirm => (named, 0),
@@ -188,16 +190,16 @@ impl PartialStep {
     }
 }
 
-/// What a step does.
+/// What a step will do.
 struct StepPlan {
-    /// All lines as they will be.
+    /// All lines as they are after the step.
     lines: Vec<SlotLine>,
     sold: Vec<(LevelIndex, Quantity)>,
     given_back: Vec<(LevelIndex, Quantity)>,
 }
 
 impl StepPlan {
-    /// The one end that the step comes to, if it is an end of one kind.
+    /// The ordinary end that does the same as the step; `None` if there is none.
     fn plain_end(&self) -> Option<EndKind> {
         let over = self.lines.iter().all(|line| line.held == 0);
         match (over, self.sold.is_empty(), self.given_back.is_empty()) {
@@ -244,7 +246,7 @@ impl Call<'_> {
                     Some(end) => call.end_found(&hold, end, answer.into()),
                     None => call.step(&hold, &plan, answer.into())?,
                 };
-                // Where another call was first, its outcome is looked at.
+                // If another call was first, look again at what it did.
                 if let Some(recorded) = done {
                     return Ok(recorded.map(|()| answer)?);
                 }
@@ -252,7 +254,8 @@ impl Call<'_> {
         })
     }
 
-    /// A step that ends the hold as `confirm` or `release` would. `None`: another call was first.
+    /// Does a step that ends the hold as `confirm` or `release` would. `None` if another call was
+    /// first.
     fn end_found(
         self,
         hold: &ReservationSnapshot<'_>,
@@ -263,7 +266,7 @@ impl Call<'_> {
         Some(self.finish_hold(hold.head, end, answer))
     }
 
-    /// A step after which the hold has other lines. `None`: another call was first.
+    /// Does a step that leaves the hold with other lines. `None` if another call was first.
     fn step(
         self,
         hold: &ReservationSnapshot<'_>,
@@ -271,7 +274,7 @@ impl Call<'_> {
         answer: Answer,
     ) -> Result<Option<Result<(), Uncertain>>, PartialError> {
         let (engine, now) = (self.engine, self.now());
-        // Law 5: whatever can run out is obtained before anything moves.
+        // Law 5: obtain what can run out before anything moves.
         let slots = engine
             .take_slots(plan.lines.len(), now)
             .ok_or(PartialError::Full { slots: engine.max_slots })?;
@@ -281,7 +284,8 @@ impl Call<'_> {
             .reservation(hold.record.id, hold.head.state.expires_at())
             .owner(hold.record.owner)
             .of_call(self, answer);
-        // Law 3: the whole word, so that the lines are still those that the plan was made for.
+        // Law 3: swap the whole word, so that the lines are still the ones that the plan was made
+        // for.
         if hold.head.swap_to(Phase::Ending).is_err() {
             slots.into_iter().for_each(|slot| engine.slots.put_back(slot, now));
             return Ok(None);
@@ -290,7 +294,7 @@ impl Call<'_> {
             cell: CellId::level(level),
             delta: Delta::give_back(qty),
         };
-        // Law 2: queued first, then sold and given back, then shown as the hold's lines.
+        // Law 2: queue first, then sell and give back, then show the new lines.
         let gifts: Vec<CellDelta> = plan.given_back.iter().map(gift).collect();
         let recorded = engine.queue_and_give(record, &gifts);
         for (level, qty) in &plan.sold {
@@ -311,7 +315,7 @@ impl Call<'_> {
 }
 
 impl Engine {
-    /// The levels of the lines, sorted, equal ones merged.
+    /// The lines' levels and units, sorted by level and merged.
     pub(in crate::engine) fn merged<E>(
         &self,
         lines: OwnLines<'_>,
@@ -328,8 +332,7 @@ impl Engine {
         Ok(merged)
     }
 
-    /// Reads a pending hold and its lines, or says what stands in the way. An overdue one is
-    /// expired.
+    /// Reads a pending hold with its lines, or returns why it cannot. Expires an overdue hold.
     fn find_pending(
         &self,
         id: ReservationId,
@@ -351,7 +354,8 @@ impl Engine {
         }
     }
 
-    /// What the step does to each line, if they have what it names.
+    /// Plans what the step does to each line. Refuses it if a line holds fewer units than the step
+    /// names.
     fn plan(
         &self,
         step: PartialStep,
@@ -364,7 +368,7 @@ impl Engine {
             given_back: Vec::new(),
         };
         let mut named = named.iter().peekable();
-        // Both are sorted by level.
+        // Both lists are sorted by level.
         for line in lines {
             let units =
                 named.next_if(|(level, _)| *level == line.level).map_or(0, |(_, units)| *units);
@@ -411,7 +415,7 @@ impl Engine {
     }
 }
 
-/// A hold's status in a phase that a step leaves it in.
+/// The status that callers see for the phase after a step.
 fn status(phase: Phase) -> ReservationStatus {
     ReservationStatus::of(phase).unwrap_or(ReservationStatus::Pending)
 }

@@ -23,14 +23,23 @@ use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
 
 impl InventoryManager {
-    /// Holds units for a buyer, for `ttl` at most: exactly, and never more than there are.
+    /// Holds units for a buyer, for `ttl` at most. Never holds more units than there are: two
+    /// buyers cannot get the same unit.
     ///
-    /// Costs some hundred nanoseconds, whatever else goes on. Waits only if the audit queue is
-    /// nearly full and the engine is set to wait ([`Backpressure`](crate::Backpressure)).
+    /// The hold lasts until it is confirmed or released. If neither happens within `ttl`, rounded
+    /// up to whole milliseconds, it expires and its units are available again.
+    /// [`extend`](Self::extend) gives it more time.
+    ///
+    /// Costs some hundred nanoseconds. Waits only if the audit queue is nearly full and the engine
+    /// is set to wait ([`Backpressure`](crate::Backpressure)), or if the call is
+    /// [`Synced`](crate::Durability::Synced). [`InventoryManager`](InventoryManager#waiting) says
+    /// how long.
     ///
     /// # Errors
-    /// [`ReserveError::Insufficient`] if fewer units are available, also for a product that nobody
-    /// ever stocked; see [`ReserveError`] for the rest. Nothing has moved then.
+    /// [`ReserveError::Insufficient`] if fewer units are available, also if the product was stocked
+    /// only in other warehouses. [`PlaceError::NeverStocked`](crate::PlaceError::NeverStocked) if
+    /// this engine has never heard of the product. Unless the error is
+    /// [`Uncertain`](crate::Uncertain), nothing has moved. See [`ReserveError`] for the rest.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -52,11 +61,11 @@ impl InventoryManager {
         self.call().reserve(level.into(), quantity, ttl)
     }
 
-    /// Reserves and confirms in one call: one record with both entries. Costs and waits as
-    /// [`reserve`](Self::reserve) does.
+    /// Reserves and confirms in one call, which queues one record with both entries. Costs and
+    /// waits as [`reserve`](Self::reserve) does.
     ///
     /// # Errors
-    /// As [`reserve`](Self::reserve).
+    /// Same as [`reserve`](Self::reserve).
     ///
     /// ```
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
@@ -76,7 +85,7 @@ impl InventoryManager {
 }
 
 on_requests_for_holds! {
-    /// As [`InventoryManager::reserve`], with this request's options.
+    /// Same as [`InventoryManager::reserve`], with this request's options.
     pub fn reserve<'l>(
         &self,
         level: impl Into<LevelRef<'l>>,
@@ -86,7 +95,7 @@ on_requests_for_holds! {
         self.call().reserve(level.into(), quantity, ttl)
     }
 
-    /// As [`InventoryManager::sell`], with this request's options.
+    /// Same as [`InventoryManager::sell`], with this request's options.
     pub fn sell<'l>(
         &self,
         level: impl Into<LevelRef<'l>>,
@@ -96,7 +105,7 @@ on_requests_for_holds! {
     }
 }
 
-/// A line of a call whose level is known.
+/// A line of a call, with its level looked up.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine) struct ResolvedLine<'a> {
     pub(in crate::engine) handle: LevelIndex,
@@ -118,7 +127,7 @@ impl Call<'_> {
         self.keyed(OperationKind::Reserve, shape, |call| call.reserve_once(level, qty, ttl))
     }
 
-    // A function of its own gets its arguments in registers, not through the closure that calls it.
+    // A function of its own, so that its arguments arrive in registers, not through the closure.
     #[inline(never)]
     fn reserve_once(
         self,
@@ -132,16 +141,16 @@ impl Call<'_> {
         let (slot, id) = engine.slot_for(engine.now())?;
         let now = id.created_at();
         let expires_at = now.saturating_add_millis(ttl_millis);
-        let step = PlainEntry::new(AdjustmentType::Reserved, now, line.handle, qty.get())
+        let entry = PlainEntry::new(AdjustmentType::Reserved, now, line.handle, qty.get())
             .reservation(id)
             .expires_at(expires_at)
             .owner(options.owner);
         let record = self
             .hold_needs_record_buffer()
-            .then(|| engine.recorder.record_from(step).of_hold(self, id));
-        // Law 2: take, then log; and the id, which can be spent on a confirm, is given last.
+            .then(|| engine.recorder.record_from(entry).of_hold(self, id));
+        // Law 2: take, then log. Publish the id last, because with it the units can be confirmed.
         let slot = engine.take_units(slot, line, now)?;
-        let recorded = engine.queue_no_wake(step, record);
+        let recorded = engine.queue_no_wake(entry, record);
         #[cfg(planted = "reserve_allocates")]
         drop(std::hint::black_box(Box::new(id)));
         #[cfg(planted = "reserve_calls_the_system")]
@@ -180,7 +189,7 @@ impl Call<'_> {
         })
     }
 
-    /// What the slot of a new hold of one line says.
+    /// The slot's record of a new hold of one line.
     #[inline(always)]
     fn record(self, id: ReservationId, line: ResolvedLine<'_>) -> ReservationRecord {
         ReservationRecord {
@@ -193,7 +202,7 @@ impl Call<'_> {
 }
 
 impl Engine {
-    /// The level to take from: refuses, without a write to shared memory, what is plainly short.
+    /// The level to take from. Refuses what is plainly short, without a write to shared memory.
     #[inline(always)]
     fn level_to_sell(
         &self,
@@ -217,8 +226,8 @@ impl Engine {
         Ok(ResolvedLine { handle, level, qty })
     }
 
-    /// Refuses a level that is short, unless enough of its units are with overdue holds. Those are
-    /// taken back before a slot is asked for: one of them may be its own.
+    /// Refuses a level that is short, unless expiring overdue holds frees enough units. It runs
+    /// before the call takes a slot, because an overdue hold may have the last one.
     #[inline(never)]
     fn look_for_overdue(
         &self,
@@ -243,12 +252,12 @@ impl Engine {
     fn slot_for(&self, now: Timestamp) -> Result<(VacantSlot<'_>, ReservationId), ReserveError> {
         self.admit().map_err(|error| self.refuse_unavailable(error))?;
         let slot = self.take_slot(now).ok_or_else(|| self.refuse_full())?;
-        let born = slot.created_at(now, || self.now());
-        let id = ReservationId::new(born, slot.number(), self.randomness.next());
+        let created_at = slot.created_at(now, || self.now());
+        let id = ReservationId::new(created_at, slot.number(), self.randomness.next());
         Ok((slot, id))
     }
 
-    /// Takes the units, or gives the slot back and refuses.
+    /// Takes the units. If it cannot, puts the slot back and refuses.
     #[inline(always)]
     fn take_units<'s>(
         &self,

@@ -1,4 +1,5 @@
-//! Late payments: the money has come, but is the hold still there?
+//! Retake: a payment comes late, and the hold may have ended. Confirm it, or sell the same lines
+//! again.
 
 use std::collections::BTreeMap;
 
@@ -17,17 +18,23 @@ use crate::reservation::id::ReservationId;
 use crate::reservation::view::{Reservation, ReservationStatus};
 
 impl InventoryManager {
-    /// For a payment that may come late: confirms the hold if it is pending; if it ended without a
-    /// sale, takes the same lines and sells them anew in one step, under a new id.
+    /// For a payment that may come late. Confirms the hold if it is pending. If the hold has ended
+    /// without a sale, takes the same lines again and sells them, under a new id, at one instant. A
+    /// hold that is over never becomes live again.
     ///
-    /// Two callers with different keys, or none, sell once. A hold that is over is never itself
-    /// revived. Where the hold's slot has been used since, the audit log decides; the call waits
-    /// then until it is written.
+    /// Calls for the same hold sell its lines once, even under different keys or without a key: a
+    /// later one gets [`AlreadyRetaken`](ConfirmOrRetake::AlreadyRetaken). `lines` must be the
+    /// lines of the hold. The call checks this while the hold's record is readable.
+    ///
+    /// Waits as [`reserve`](Self::reserve) does. It also reads the audit log if the hold's slot has
+    /// been reused, or if an earlier retake may have been forgotten. Then it first waits until the
+    /// audit writer has written everything queued so far, even on an engine that is set to refuse
+    /// rather than wait.
     ///
     /// # Errors
-    /// [`RetakeError::Retake`] says which lines are short; [`RetakeError::Forgotten`] that the
-    /// audit log does not reach back far enough. Nothing has moved then. See [`RetakeError`] for
-    /// the rest.
+    /// [`RetakeError::Insufficient`] names the lines that are short. [`NoReservation::Forgotten`]
+    /// if the audit log does not reach back far enough. Unless the error is
+    /// [`Uncertain`](crate::Uncertain), nothing has moved. See [`RetakeError`] for the rest.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -52,7 +59,7 @@ impl InventoryManager {
 }
 
 on_requests_for_holds! {
-    /// As [`InventoryManager::confirm_or_retake`], with this request's options.
+    /// Same as [`InventoryManager::confirm_or_retake`], with this request's options.
     pub fn confirm_or_retake(
         &self,
         id: ReservationId,
@@ -101,8 +108,8 @@ impl Call<'_> {
         self.retake(id, lines, known_unsold)
     }
 
-    /// Takes the lines of a hold that is over and sold nothing, once: the old id is a key of its
-    /// own, so that two callers with different keys sell once.
+    /// Takes the lines of a hold that ended without a sale, once. The hold's id serves as an
+    /// idempotency key of its own, so that two callers with different keys sell once.
     fn retake(
         self,
         id: ReservationId,
@@ -113,17 +120,18 @@ impl Call<'_> {
         let mut first = false;
         let fingerprint = Fingerprint::of("retake").id(id).finish();
         let answer = engine.claimed(KeyName::Retake(id), fingerprint, || {
-            // Having claimed the name before, this call sees every drop of it: a key that was never
-            // dropped since the hold's birth would have been found.
+            // Read the low-water mark only after the claim. The claim found no stored answer:
+            // nobody has retaken the hold, or the key was dropped. A drop after the hold's creation
+            // shows in the mark.
             let may_have_been_dropped =
                 engine.keys.evicted_before().is_some_and(|moment| moment >= id.created_at());
             if !known_unsold || may_have_been_dropped {
                 match engine.history(id)? {
-                    Past::Unsold => {}
-                    Past::Sold(units) => {
+                    LoggedEnd::Unsold => {}
+                    LoggedEnd::Sold(units) => {
                         return Err(Declined::Answer(ConfirmOrRetake::AlreadySold { units }));
                     }
-                    Past::Retaken(by) => {
+                    LoggedEnd::Retaken(by) => {
                         return Err(Declined::Answer(ConfirmOrRetake::AlreadyRetaken(by)));
                     }
                 }
@@ -153,8 +161,8 @@ impl Call<'_> {
 }
 
 impl Engine {
-    /// Whether these are the lines of a hold, equal ones merged. That a warehouse is suspended does
-    /// not matter to a hold that has its units.
+    /// Whether these are the lines of the hold, after merging. A suspended warehouse does not
+    /// matter: the hold has its units already.
     fn are_lines_of(&self, held: &Reservation, lines: OwnLines<'_>) -> bool {
         let mut named = BTreeMap::new();
         for (level, quantity) in lines.iter() {
@@ -170,16 +178,16 @@ impl Engine {
         if let Ok(found) = self.reservation(id) {
             return Ok(found.units_sold());
         }
-        // Its slot was used just now.
+        // The slot was reused just now: ask the audit log.
         match self.history(id) {
-            Ok(Past::Sold(units)) => Ok(units),
+            Ok(LoggedEnd::Sold(units)) => Ok(units),
             Ok(_) | Err(Declined::Answer(_)) => Err(NoReservation::Forgotten.into()),
             Err(Declined::Error(error)) => Err(error),
         }
     }
 
-    /// What the audit log says of a hold that is over. Waits until what was queued is written.
-    fn history(&self, id: ReservationId) -> Result<Past, Declined> {
+    /// Reads from the audit log how a hold ended. Waits until everything queued so far is written.
+    fn history(&self, id: ReservationId) -> Result<LoggedEnd, Declined> {
         self.flush().wait().map_err(|error| {
             RetakeError::from(match error {
                 FlushError::Stopped { reason } => {
@@ -192,7 +200,7 @@ impl Engine {
         let history = self.recorder.log().history_of(id, id.created_at());
         let retaken = history.entries.iter().find(|entry| entry.retaken_from == Some(id));
         if let Some(by) = retaken.and_then(|entry| entry.reservation) {
-            return Ok(Past::Retaken(by));
+            return Ok(LoggedEnd::Retaken(by));
         }
         let own = history.entries.iter().filter(|entry| entry.reservation == Some(id));
         let sum = |movement: AdjustmentType| -> u64 {
@@ -202,22 +210,22 @@ impl Engine {
         };
         match (sum(AdjustmentType::Sold), sum(AdjustmentType::Returned), history.complete) {
             (0, 0, true) => Err(NoReservation::Unknown.into()),
-            (0, _, true) => Ok(Past::Unsold),
+            (0, _, true) => Ok(LoggedEnd::Unsold),
             (0, _, false) => Err(NoReservation::Forgotten.into()),
-            (units, ..) => Ok(Past::Sold(units)),
+            (units, ..) => Ok(LoggedEnd::Sold(units)),
         }
     }
 }
 
-/// How a hold that is over ended.
+/// How a hold that is over ended, as the audit log tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Past {
+enum LoggedEnd {
     Unsold,
     Sold(u64),
     Retaken(ReservationId),
 }
 
-/// Why nothing was taken anew: an answer that must not be remembered under the old id, or an error.
+/// Why no lines were taken: an error, or an answer that must not be stored under the old id.
 #[derive(Debug)]
 enum Declined {
     Answer(ConfirmOrRetake),

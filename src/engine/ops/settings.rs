@@ -1,4 +1,4 @@
-//! What can change while the engine runs: times to live, thresholds, a warehouse's suspension.
+//! Settings that can change while the engine runs: times to live, thresholds, suspension.
 
 use std::time::Duration;
 
@@ -14,15 +14,19 @@ use crate::engine::ttl_limits::millis;
 use crate::engine::{Engine, InventoryManager};
 
 impl InventoryManager {
-    /// The longest time to live that one reserve or one extension may ask for.
+    /// The longest time to live that one reserve or one extension may ask for. Never waits.
     pub fn longest_ttl(&self) -> Duration {
         self.engine.ttl_limits.longest_ttl()
     }
 
-    /// Changes the longest time to live, for calls from now on; live holds keep theirs.
+    /// Sets the longest time to live for calls from now on. Live holds keep theirs. May wait for
+    /// another change of a setting, for room in the audit queue, and for the disk.
+    ///
+    /// With a journal, the change also holds after a restart, unless the builder then sets another
+    /// value than before.
     ///
     /// # Errors
-    /// [`SettingError::LongestTtl`] if it is less than a millisecond; see [`SettingError`] for the
+    /// [`SettingError::LongestTtl`] if it is less than a millisecond. See [`SettingError`] for the
     /// rest.
     pub fn set_longest_ttl(&self, longest: Duration) -> Result<(), SettingError> {
         if millis(longest) == 0 {
@@ -33,9 +37,11 @@ impl InventoryManager {
         })
     }
 
-    /// Suspends a warehouse: it takes no add, remove, reserve, basket or transfer until it is
-    /// resumed. Holds there can still be confirmed, released, extended, expired, shipped and
-    /// cancelled.
+    /// Suspends a warehouse: until it is resumed, it refuses to add, remove, reserve, sell,
+    /// transfer, or take a line of a basket, and split fulfillment skips it. Holds there can still
+    /// be confirmed, released and extended, and they expire. Sold units can still be shipped, and
+    /// their sale cancelled. Waits as [`set_longest_ttl`](Self::set_longest_ttl) does. With a
+    /// journal, the suspension lasts over a restart.
     ///
     /// # Errors
     /// See [`SettingError`].
@@ -63,11 +69,13 @@ impl InventoryManager {
         })
     }
 
-    /// Sets the threshold of a warehouse, for all its products that have none of their own. `None`:
-    /// they raise no alerts.
+    /// Sets the reorder point of a warehouse, in available units, for all its products that have
+    /// none of their own. `None`: those products raise no alerts. Waits as
+    /// [`set_longest_ttl`](Self::set_longest_ttl) does. Costs a visit of each level of the
+    /// warehouse.
     ///
     /// # Errors
-    /// [`SettingError::Threshold`] if it is [`MAX_UNITS`] or more; see [`SettingError`] for the
+    /// [`SettingError::Threshold`] if it is [`MAX_UNITS`] or more. See [`SettingError`] for the
     /// rest.
     pub fn set_threshold<'a>(
         &self,
@@ -77,7 +85,7 @@ impl InventoryManager {
         check_threshold(threshold)?;
         let warehouse = self.engine.warehouse(warehouse.into())?;
         let place = Subject::Warehouse(warehouse.index());
-        self.engine.change(place, "threshold", &shown(threshold), || {
+        self.engine.change(place, "threshold", &as_text(threshold), || {
             warehouse.set_threshold(threshold);
             for level in
                 warehouse.levels().into_iter().filter_map(|level| self.engine.catalog.level(level))
@@ -87,11 +95,11 @@ impl InventoryManager {
         })
     }
 
-    /// Sets a threshold for one product in one warehouse, whatever the warehouse's own; `None`
-    /// silences it.
+    /// Sets the reorder point of one product in one warehouse, in available units. Overrides the
+    /// warehouse's own. `None`: this product raises no alerts there.
     ///
     /// # Errors
-    /// [`SettingError::Threshold`] if it is [`MAX_UNITS`] or more; see [`SettingError`] for the
+    /// [`SettingError::Threshold`] if it is [`MAX_UNITS`] or more. See [`SettingError`] for the
     /// rest.
     pub fn set_product_threshold<'a>(
         &self,
@@ -103,12 +111,12 @@ impl InventoryManager {
         level.check_names()?;
         let handle = self.engine.resolve(self.engine.own_level(level)?)?;
         let (level, _) = self.engine.level_and_warehouse(handle)?;
-        self.engine.change(Subject::Level(handle), "threshold", &shown(threshold), || {
+        self.engine.change(Subject::Level(handle), "threshold", &as_text(threshold), || {
             level.set_own_threshold(threshold);
         })
     }
 
-    /// Lets a product follow its warehouse's threshold again.
+    /// Removes a product's own reorder point, so that the warehouse's applies again.
     ///
     /// # Errors
     /// See [`SettingError`].
@@ -133,13 +141,13 @@ fn check_threshold(threshold: Option<u32>) -> Result<(), SettingError> {
     }
 }
 
-fn shown(threshold: Option<u32>) -> String {
+fn as_text(threshold: Option<u32>) -> String {
     threshold.map_or_else(|| "none".to_owned(), |units| units.to_string())
 }
 
 impl Engine {
-    /// Records a change of a setting, and makes it. One at a time, so that the record's last word
-    /// is the setting that stands.
+    /// Records a change of a setting, then makes it. One change at a time, so that the last record
+    /// of a setting is the setting in force.
     fn change(
         &self,
         place: Subject,

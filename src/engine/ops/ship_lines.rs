@@ -1,9 +1,9 @@
-//! Sold units that leave, or whose sale is cancelled, by reservation: never more than it sold.
+//! Shipping sold units, or cancelling their sale, by reservation: never more than it sold.
 //!
-//! A level counts its sold units, whoever bought them; only the reservation's record knows whose
-//! they are. So a call first makes that record its own, so that it can't be reused and nobody else
-//! can ship or cancel its units (Law 3), then takes the units off the levels' sold ones, logs,
-//! gives, and shows all lines' new numbers at one instant (`reservation/steps.rs`).
+//! A level counts its sold units, but only the reservation's record says who bought them. So a call
+//! first claims that record (Law 3): its slots cannot be reused, and nobody else can ship or cancel
+//! its units. Then the call takes the units off the levels' sold counts, queues its record, gives
+//! the units, and shows the new numbers of all lines at one instant (`reservation/steps.rs`).
 
 use crate::audit::entry::AdjustmentType;
 use crate::audit::record_builder::RecordBuilder;
@@ -27,19 +27,21 @@ use crate::stock::word::Delta;
 
 /// # Sold units of a reservation
 impl InventoryManager {
-    /// Marks units as shipped that a reservation sold: several lines in one step. Never more
-    /// than the reservation sold, and never a unit twice. Works while units of it are still held,
-    /// too, for those that it has sold by then.
+    /// Marks units of a reservation as shipped: several lines in one step, and lines of the same
+    /// level are merged. Never ships more than the reservation sold, and never a unit twice. Also
+    /// works while the reservation still holds units, for those that it has sold so far. Waits as
+    /// [`reserve`](Self::reserve) does.
     ///
-    /// Works as long as the reservation's record is readable; one that was made to
-    /// [`keep_until_shipped`](Request::keep_until_shipped) is readable until all that it sold is
-    /// shipped or cancelled. [`ship`](Self::ship) by level needs no record, and so does not know
-    /// whose units leave: whoever ships by both can find a reservation's units gone.
+    /// Works as long as the reservation's record is readable. With
+    /// [`keep_until_shipped`](Request::keep_until_shipped), the record stays readable until all
+    /// units that it sold are shipped or their sale is cancelled. [`ship`](Self::ship) needs no
+    /// record, and does not know whose units leave. If a level's units are shipped by both calls,
+    /// `ship` can take the units of a reservation.
     ///
     /// # Errors
-    /// [`SoldLinesError::NotSold`] if a line has fewer units left to ship;
-    /// [`NoReservation::Forgotten`] if the record has gone. See [`SoldLinesError`] for the rest.
-    /// Nothing has moved then.
+    /// [`SoldLinesError::NotSold`] if a line has fewer units left to ship.
+    /// [`NoReservation::Forgotten`] if the record is no longer kept. Unless the error is
+    /// [`Uncertain`](crate::Uncertain), nothing has moved. See [`SoldLinesError`] for the rest.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -66,11 +68,12 @@ impl InventoryManager {
         self.call().ship_lines(id, lines, Shipment::Ship)
     }
 
-    /// Takes the sale of units back that a reservation sold, for a `reason`: they become available
-    /// again, those of several lines at one instant. Otherwise as [`ship_lines`](Self::ship_lines).
+    /// Cancels the sale of units of a reservation, for a `reason`, which goes into the audit entry.
+    /// The units become available again, those of several lines at one instant. In all else it is
+    /// the same as [`ship_lines`](Self::ship_lines).
     ///
     /// # Errors
-    /// As there.
+    /// Same as [`ship_lines`](Self::ship_lines).
     pub fn cancel_sale_lines(
         &self,
         id: ReservationId,
@@ -82,7 +85,7 @@ impl InventoryManager {
 }
 
 impl Request<'_> {
-    /// As [`InventoryManager::ship_lines`], with this request's options.
+    /// Same as [`InventoryManager::ship_lines`], with this request's options.
     pub fn ship_lines(
         &self,
         id: ReservationId,
@@ -91,7 +94,7 @@ impl Request<'_> {
         self.call().ship_lines(id, lines, Shipment::Ship)
     }
 
-    /// As [`InventoryManager::cancel_sale_lines`], with this request's options.
+    /// Same as [`InventoryManager::cancel_sale_lines`], with this request's options.
     pub fn cancel_sale_lines(
         &self,
         id: ReservationId,
@@ -102,7 +105,7 @@ impl Request<'_> {
     }
 }
 
-/// What becomes of sold units.
+/// What happens to sold units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shipment<'a> {
     Ship,
@@ -125,12 +128,12 @@ impl Shipment<'_> {
     }
 }
 
-/// What a call does.
+/// What a call will do.
 struct ShipmentPlan {
     moved: Vec<(LevelIndex, Quantity)>,
-    /// What is settled of each line afterwards.
+    /// For each line: units shipped or cancelled in all, after the call.
     settled: Vec<u32>,
-    /// Whether that is all that was sold.
+    /// Whether the call leaves no sold unit to ship or cancel.
     all: bool,
 }
 
@@ -160,7 +163,7 @@ impl<'a> Call<'a> {
                 let sale = engine.find_sold(id, call.now())?;
                 let plan = engine.plan_shipment(&sale, &named)?;
                 let record = call.shipment_record(&sale, &plan.moved, shipment);
-                // Where another call was first, its outcome is looked at.
+                // If another call was first, look again at what it did.
                 if let Some(recorded) = call.ship_planned(&sale, plan, shipment, record)? {
                     return Ok(recorded?);
                 }
@@ -190,7 +193,7 @@ impl<'a> Call<'a> {
         record.of_call(self, ())
     }
 
-    /// Makes the reservation this call's own, and moves the units. `None`: another call was first.
+    /// Claims the reservation for this call, and moves the units. `None` if another call was first.
     fn ship_planned(
         self,
         sale: &ReservationSnapshot<'_>,
@@ -200,25 +203,25 @@ impl<'a> Call<'a> {
     ) -> Result<Option<Result<(), Uncertain>>, SoldLinesError> {
         let engine = self.engine;
         let gifts = engine.shipment_gifts(&plan.moved, shipment);
-        let settling = match engine.slots.begin_shipping(sale.head) {
-            Ok(settling) => settling,
+        let claim = match engine.slots.begin_shipping(sale.head) {
+            Ok(claim) => claim,
             Err(NotShipping::Changed) => return Ok(None),
             Err(NotShipping::Busy) => return Err(SoldLinesError::Changing),
             Err(NotShipping::Gone) => return Err(NoReservation::Forgotten.into()),
         };
         if let Err(refusal) = engine.take_sold(&plan.moved) {
-            settling.give_up();
+            claim.give_up();
             return Err(refusal);
         }
-        // Law 2: the sold units are taken; queued, and then given.
+        // Law 2: the sold units are taken; now queue the record, then give.
         let recorded = engine.queue_and_give(record, &gifts);
-        settling.finish(plan.settled, plan.all, self.now());
+        claim.finish(plan.settled, plan.all, self.now());
         Ok(Some(recorded))
     }
 }
 
 impl Engine {
-    /// Reads a reservation and its lines. An overdue hold is expired before.
+    /// Reads a reservation with its lines. Expires an overdue hold first.
     fn find_sold(
         &self,
         id: ReservationId,
@@ -237,7 +240,8 @@ impl Engine {
         }
     }
 
-    /// What the call does to each line, if they have what it names.
+    /// Plans what the call does to each line. Refuses it if a line has fewer units left than it
+    /// names.
     fn plan_shipment(
         &self,
         sale: &ReservationSnapshot<'_>,
@@ -250,7 +254,7 @@ impl Engine {
             all: true,
         };
         let mut named = named.iter().peekable();
-        // Both are sorted by level.
+        // Both lists are sorted by level.
         for line in &sale.lines {
             let units =
                 named.next_if(|(level, _)| *level == line.level).map_or(0, |(_, units)| *units);
@@ -276,9 +280,9 @@ impl Engine {
         SoldLinesError::NotSold { warehouse, product, needed, sold }
     }
 
-    /// Takes the units off the levels' sold ones: all, or none. The reservation has as many; only where
-    /// others ship by level can a level have fewer. In such a mix, a call that is refused here holds
-    /// units of its other lines for a moment.
+    /// Takes the units off the levels' sold counts: all, or none. The reservation has sold as many;
+    /// a level has fewer only if others ship by level. A call that is refused for that reason takes
+    /// units of its other lines for a moment, and gives them back.
     fn take_sold(&self, moved: &[(LevelIndex, Quantity)]) -> Result<(), SoldLinesError> {
         let level = |handle| self.catalog.level(handle);
         for (taken, (handle, qty)) in moved.iter().enumerate() {
@@ -297,7 +301,7 @@ impl Engine {
         Ok(())
     }
 
-    /// What the levels, and the rooms of their warehouses, are given.
+    /// What the levels get, and the room that their warehouses get back.
     fn shipment_gifts(
         &self,
         moved: &[(LevelIndex, Quantity)],
@@ -319,7 +323,7 @@ impl Engine {
             }
         }
         gifts.sort_unstable_by_key(|gift| gift.cell);
-        // Rooms that several lines make: no sum is more than the warehouse can hold.
+        // Merge the room that several lines free. The sum cannot be more than the warehouse holds.
         gifts.dedup_by(|next, kept| match kept.delta.merge(next.delta) {
             Some(sum) if kept.cell == next.cell => {
                 kept.delta = sum;

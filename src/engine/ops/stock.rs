@@ -1,4 +1,4 @@
-//! Units that come in and go out: add, remove, ship, and the sale that is cancelled.
+//! Units that come in and go out by level: add, remove, ship, and the cancelled sale.
 
 use crate::audit::entry::AdjustmentType;
 use crate::audit::record::PlainEntry;
@@ -13,15 +13,17 @@ use crate::stock::handle::LevelHandle;
 
 /// # Stock
 impl InventoryManager {
-    /// Adds units that have come in from `source`. A product that is new is defined by this.
+    /// Adds units that have come in from `source`, which goes into the audit entry. Defines the
+    /// product if it is new. Waits as [`reserve`](Self::reserve) does.
     ///
     /// # Errors
-    /// [`AddError::OverCapacity`] says how much room the warehouse has left; see [`AddError`] for
-    /// the rest. Nothing has moved then.
+    /// [`AddError::OverCapacity`] says how much room the warehouse has left. Unless the error is
+    /// [`Uncertain`](crate::Uncertain), nothing has moved. See [`AddError`] for the rest.
     ///
     /// ```
     /// use stockade::{AddError, InventoryManager, WarehouseSpec};
-    /// let manager = InventoryManager::builder().warehouse(WarehouseSpec::new("SF").capacity(15)).build()?;
+    /// let sf = WarehouseSpec::new("SF").capacity(15);
+    /// let manager = InventoryManager::builder().warehouse(sf).build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// let refused = manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER");
     /// assert_eq!(refused, Err(AddError::OverCapacity { needed: 10, room: 5 }));
@@ -36,11 +38,12 @@ impl InventoryManager {
         self.call().add_stock(level.into(), quantity, source)
     }
 
-    /// Takes available units out of the stock for a `reason`: damaged, lost, written off.
+    /// Removes available units from the stock for a `reason`: damaged, lost, written off. The
+    /// reason goes into the audit entry. Waits as [`reserve`](Self::reserve) does.
     ///
     /// # Errors
-    /// [`RemoveError::Insufficient`] if fewer units are available; see [`RemoveError`] for the
-    /// rest. Nothing has moved then.
+    /// [`RemoveError::Insufficient`] if fewer units are available. Unless the error is
+    /// [`Uncertain`](crate::Uncertain), nothing has moved. See [`RemoveError`] for the rest.
     ///
     /// ```
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
@@ -58,11 +61,13 @@ impl InventoryManager {
         self.call().remove_stock(level.into(), quantity, reason)
     }
 
-    /// Marks sold units as shipped: they leave the building.
+    /// Marks sold units of a level as shipped: they leave the building. Does not ask whose units
+    /// they are; [`ship_lines`](Self::ship_lines) ships by reservation. Waits as
+    /// [`reserve`](Self::reserve) does.
     ///
     /// # Errors
-    /// [`ShipError::NotSold`] if fewer units are sold and still here; see [`ShipError`] for the
-    /// rest. Nothing has moved then.
+    /// [`ShipError::NotSold`] if fewer units are sold and still in the building. Unless the error
+    /// is [`Uncertain`](crate::Uncertain), nothing has moved. See [`ShipError`] for the rest.
     ///
     /// ```
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
@@ -77,11 +82,14 @@ impl InventoryManager {
         self.call().ship(level.into(), quantity)
     }
 
-    /// Takes a sale back for a `reason`: sold units that have not left become available again.
+    /// Cancels a sale for a `reason`, which goes into the audit entry: sold units that have not
+    /// left the building become available again. Does not ask whose units they are;
+    /// [`cancel_sale_lines`](Self::cancel_sale_lines) cancels by reservation. Waits as
+    /// [`reserve`](Self::reserve) does.
     ///
     /// # Errors
-    /// [`ShipError::NotSold`] if fewer units are sold and still here; see [`ShipError`] for the
-    /// rest. Nothing has moved then.
+    /// [`ShipError::NotSold`] if fewer units are sold and still in the building. Unless the error
+    /// is [`Uncertain`](crate::Uncertain), nothing has moved. See [`ShipError`] for the rest.
     ///
     /// ```
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
@@ -100,8 +108,8 @@ impl InventoryManager {
         self.call().cancel_sale(level.into(), quantity, reason)
     }
 
-    /// The handle of a stock level, which is opened, empty, if it is new. A call by handle costs no
-    /// hashing.
+    /// Returns the handle of a stock level, and opens the level, with no units, if it is new. A
+    /// call by handle hashes no names. Waits for room in the audit queue only if the level is new.
     ///
     /// # Errors
     /// See [`SettingError`].
@@ -128,7 +136,7 @@ impl InventoryManager {
 }
 
 impl Request<'_> {
-    /// As [`InventoryManager::add_stock`], with this request's options.
+    /// Same as [`InventoryManager::add_stock`], with this request's options.
     pub fn add_stock<'l>(
         &self,
         level: impl Into<LevelRef<'l>>,
@@ -138,7 +146,7 @@ impl Request<'_> {
         self.call().add_stock(level.into(), quantity, source)
     }
 
-    /// As [`InventoryManager::remove_stock`], with this request's options.
+    /// Same as [`InventoryManager::remove_stock`], with this request's options.
     pub fn remove_stock<'l>(
         &self,
         level: impl Into<LevelRef<'l>>,
@@ -148,12 +156,12 @@ impl Request<'_> {
         self.call().remove_stock(level.into(), quantity, reason)
     }
 
-    /// As [`InventoryManager::ship`], with this request's options.
+    /// Same as [`InventoryManager::ship`], with this request's options.
     pub fn ship<'l>(&self, level: impl Into<LevelRef<'l>>, quantity: u32) -> Result<(), ShipError> {
         self.call().ship(level.into(), quantity)
     }
 
-    /// As [`InventoryManager::cancel_sale`], with this request's options.
+    /// Same as [`InventoryManager::cancel_sale`], with this request's options.
     pub fn cancel_sale<'l>(
         &self,
         level: impl Into<LevelRef<'l>>,
@@ -175,7 +183,7 @@ impl Call<'_> {
             engine.admit()?;
             let over_capacity = |room| AddError::OverCapacity { needed: qty.get(), room };
             if let (None, OwnLevel::Names(warehouse, _)) = (engine.opened(level)?, level) {
-                // A product that is new is not defined by what is refused.
+                // Refuse before the product is defined: a refused call must not define one.
                 let warehouse = engine.warehouse(warehouse.into())?;
                 engine
                     .check_open(warehouse)
@@ -194,7 +202,7 @@ impl Call<'_> {
                 .at(engine.now())
                 .of_call(call, ())
                 .text("source", source);
-            // Law 2: room is taken, the entry queued, and only then can the units be spent.
+            // Law 2: take room, queue the record, and only then give units that can be spent.
             warehouse.take_room(qty, engine).map_err(over_capacity)?;
             let recorded = record.queue();
             let change = level.receive(qty, engine);
@@ -254,12 +262,12 @@ impl Call<'_> {
             engine.admit()?;
             let Some(handle) = engine.resolve_stocked(level)? else { return Err(not_sold(0)) };
             let (level, warehouse) = engine.level_and_warehouse(handle)?;
-            let step = PlainEntry::new(AdjustmentType::Shipped, engine.now(), handle, qty.get());
+            let entry = PlainEntry::new(AdjustmentType::Shipped, engine.now(), handle, qty.get());
             let record = call
                 .needs_record_buffer()
-                .then(|| engine.recorder.record_from(step).of_call(call, ()));
+                .then(|| engine.recorder.record_from(entry).of_call(call, ()));
             level.take_sold(qty).map_err(not_sold)?;
-            let recorded = engine.queue(step, record);
+            let recorded = engine.queue(entry, record);
             level.ship(qty, engine);
             warehouse.give_room(qty, engine);
             Ok(recorded?)
