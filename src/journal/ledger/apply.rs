@@ -1,4 +1,4 @@
-//! One record after the other: what it does to the ledger, and which law it would break.
+//! Applies records to the ledger, one at a time, and checks each against the laws.
 
 use std::sync::Arc;
 
@@ -14,26 +14,28 @@ use crate::journal::ledger::{Broken, Ledger};
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
-/// What the lines of one record share.
+/// What all lines of one record share.
 #[derive(Clone, Copy)]
 struct Context {
     at: Timestamp,
     reservation: Option<ReservationId>,
     owner: Option<Owner>,
     expires_at: Option<Timestamp>,
-    /// A line of this record has begun the reservation.
+    /// A line of this record has created the reservation.
     begun: bool,
     /// A line of this record has sold units.
     sold: bool,
-    /// The record requests a transfer or decides on one, and this is what it moved for it.
+    /// What the record has moved for a transfer so far; `None` if the record neither requests a
+    /// transfer nor decides on one.
     transfer: Option<TransferMoves>,
 }
 
 impl Ledger {
-    /// Adds the next record up.
+    /// Applies the next record.
     ///
     /// # Errors
-    /// The law that it breaks, and at which entry. The ledger is of no use then.
+    /// The law that the record breaks, and the sequence number of the entry that breaks it. The
+    /// ledger may then be half changed: drop it.
     #[inline]
     pub(crate) fn apply(&mut self, record: &Decoded<'_>) -> Result<(), Broken> {
         let first = self.next_sequence;
@@ -49,6 +51,7 @@ impl Ledger {
     }
 
     #[inline]
+    /// Applies a plain entry: a record of one line without pairs or a key.
     fn step(&mut self, step: &PlainEntry) -> Law {
         let mut context = Context {
             at: step.at(),
@@ -70,6 +73,8 @@ impl Ledger {
         }
     }
 
+    /// Applies a record of several lines, or of one with pairs or a key. The error bears the index
+    /// of the line that breaks a law.
     fn long(&mut self, long: &DecodedRecord) -> Result<(), (usize, &'static str)> {
         let steps = &long.steps;
         let header = &steps.header;
@@ -121,6 +126,7 @@ impl Ledger {
     }
 
     #[inline]
+    /// Applies one movement to its level, its warehouse, and its reservation or transfer.
     fn movement(
         &mut self,
         movement: Move,
@@ -185,6 +191,7 @@ impl Ledger {
     }
 
     #[inline]
+    /// Creates the reservation with its first line, or adds a further line to it.
     fn reserve(&mut self, level: LevelIndex, units: u32, context: &mut Context) -> Law {
         let id = context.reservation.ok_or("a reserve without a reservation")?;
         if context.begun {
@@ -210,6 +217,7 @@ impl Ledger {
     }
 
     #[inline]
+    /// Takes units off a live hold: `sold`, or else given back.
     fn take_from_hold(
         &mut self,
         level: LevelIndex,
@@ -225,13 +233,15 @@ impl Ledger {
         let line = hold.line_of(level).ok_or("a reservation without a line of this level")?;
         line.held =
             line.held.checked_sub(units).ok_or("it takes more from a reservation than it holds")?;
-        // No sum is more than what the line had at first.
+        // No overflow: the sums never exceed the units that the line began with.
         let (sold, given_back) = if sold { (units, 0) } else { (0, units) };
         *line =
             HoldLine { sold: line.sold + sold, given_back: line.given_back + given_back, ..*line };
         Ok(())
     }
 
+    /// Counts units of a reservation as shipped, or their sale as cancelled. A ship or a cancel by
+    /// level names no reservation, so it changes none.
     fn settle(&mut self, level: LevelIndex, units: u32, context: &Context) -> Law {
         let hold = context.reservation.and_then(|id| self.holds.get_mut(id));
         if let Some(line) = hold.and_then(|hold| hold.line_of(level)) {
@@ -244,6 +254,7 @@ impl Ledger {
     }
 
     #[inline]
+    /// Ends the hold if the record took its last units.
     fn end_if_empty(&mut self, context: &Context, expired: bool) {
         if let Some(hold) = context.reservation.and_then(|id| self.holds.get_mut(id))
             && hold.is_live()
@@ -257,8 +268,8 @@ impl Ledger {
         }
     }
 
-    /// RecordBuf that commute may be logged in another order than they happened: the latest expiry
-    /// stands, and a hold that is over stays over.
+    /// Applies an extension. The journal may hold operations that commute in another order than
+    /// they happened in. So the latest expiry wins, and a hold that has ended stays ended.
     fn extend(&mut self, context: &Context) -> Law {
         let id = context.reservation.ok_or("an extension without a reservation")?;
         let expires_at = context.expires_at.ok_or("an extension without an end")?;
@@ -268,6 +279,8 @@ impl Ledger {
         Ok(())
     }
 
+    /// Applies an event: a definition, a setting, an extension, or a step of a transfer. Other
+    /// events change nothing.
     fn event(
         &mut self,
         event: EventType,
@@ -318,6 +331,8 @@ impl Ledger {
         }
     }
 
+    /// Defines a warehouse. Each opening may define it again, with a new capacity or threshold, but
+    /// never with another name.
     fn define_warehouse(
         &mut self,
         id: WarehouseIndex,
@@ -390,17 +405,18 @@ impl Ledger {
                 warehouse.threshold.changed = threshold(value);
             }
             (Subject::Level(handle), "threshold") => {
-                // "of the warehouse" is no threshold of its own.
+                // "of the warehouse" parses to `None`: the level has no threshold of its own.
                 self.levels.get_mut(handle.index()).ok_or(UNKNOWN)?.threshold = threshold(value);
             }
-            // A setting of a later version: nothing that stock depends on.
+            // A setting that a later version wrote. No count of stock depends on settings.
             _ => {}
         }
         Ok(())
     }
 }
 
-/// The event of a transfer's request comes last in its record, behind what it moves.
+/// Whether the record requests a transfer or decides on one. The event that says so is the last
+/// line of its record, after the lines that move units.
 fn is_about_a_transfer(long: &DecodedRecord) -> bool {
     long.steps.lines.last().is_some_and(|line| {
         matches!(
@@ -410,7 +426,8 @@ fn is_about_a_transfer(long: &DecodedRecord) -> bool {
     })
 }
 
-/// What `manager::configure` shows: a number, or none.
+/// Parses a threshold as the engine writes it: a number of units, or `none`. Any other text gives
+/// `None`.
 fn threshold(value: &str) -> Option<Option<u32>> {
     match value {
         "none" => Some(None),

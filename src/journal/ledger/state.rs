@@ -1,7 +1,8 @@
-//! A ledger as bytes, and back: what a checkpoint holds. `docs/journal-format.md` draws them.
+//! Encodes a ledger as bytes and decodes it: the content of a checkpoint. `docs/journal-format.md`
+//! draws the bytes.
 //!
-//! The same ledger always makes the same bytes, so that a checkpoint can be compared with what the
-//! journal adds up to.
+//! Equal ledgers give equal bytes. So a checkpoint can be compared with the ledger that a replay of
+//! the journal makes.
 
 use crate::audit::record::DECIDED_KEPT;
 use crate::base::quantity::MAX_UNITS;
@@ -17,7 +18,7 @@ use crate::journal::ledger::{Ledger, Setting};
 use crate::reservation::id::Owner;
 use crate::stock::handle::{LevelIndex, ProductIndex};
 
-/// What a hold's first byte says, above its standing.
+/// The flags in a hold's first byte. Its two lowest bits hold the [`Standing`].
 mod has {
     pub(super) const KEEP: u8 = 1 << 2;
     pub(super) const OWNER: u8 = 1 << 3;
@@ -28,7 +29,7 @@ const STANDINGS: [Standing; 4] =
     [Standing::Live, Standing::Confirmed, Standing::Released, Standing::Expired];
 
 impl Ledger {
-    /// All that it knows, with the newest `keys` keys and holds taken anew.
+    /// Encodes the whole ledger, but of keys and retakes only the newest `keys` of each.
     pub(crate) fn to_bytes(&self, keys: usize) -> Vec<u8> {
         let mut out = Vec::new();
         let now = self.newest_at.as_millis();
@@ -107,7 +108,8 @@ impl Ledger {
         }
     }
 
-    /// The ledger that `bytes` hold, which will remember the newest `keys_kept` keys.
+    /// Decodes a ledger, which will remember the newest `keys_kept` keys. The result adds up:
+    /// totals are checked. Bytes from any source give an error at worst, never a panic.
     pub(crate) fn from_bytes(bytes: &[u8], keys_kept: usize) -> DecodeResult<Self> {
         let mut cursor = Cursor::new(bytes);
         let from = &mut cursor;
@@ -265,7 +267,7 @@ fn option(from: &mut Cursor<'_>) -> DecodeResult<Option<u64>> {
     is_there.then(|| from.varint().or_no(SHORT)).transpose()
 }
 
-/// A threshold that was set: none, or a number.
+/// Encodes a threshold that was set: 0 for none, or else the units plus one.
 fn number_of(threshold: Option<u32>) -> u64 {
     threshold.map_or(0, |units| u64::from(units) + 1)
 }

@@ -27,7 +27,7 @@ fn event(event: EventType, subject: Subject, facts: &[(&str, &str)]) -> DecodedR
     long
 }
 
-/// A ledger with ten laptops in a warehouse for twenty.
+/// A ledger with ten laptops, in a warehouse with room for twenty.
 fn ledger() -> Ledger {
     let mut ledger = Ledger::new(10);
     let warehouse = [("name", "SF"), ("capacity", "20"), ("threshold", "none")];
@@ -57,7 +57,7 @@ fn take(
     ledger.apply(&Decoded::Plain(step))
 }
 
-/// A movement, how many units, and of which hold.
+/// A movement, its units, and its hold.
 type Moved = (AdjustmentType, u32, Option<ReservationId>);
 
 fn what(result: Result<(), Broken>) -> Result<(), String> {
@@ -199,7 +199,7 @@ fn a_slot_far_beyond_all_others_takes_no_room() {
 fn every_type_of_entry_has_its_place_in_a_replay() {
     for code in 0..64 {
         if let Some(EntryType::Event(event)) = EntryType::from_code(code) {
-            // An event on a level that bears nothing is passed over, or says what it lacks.
+            // An event on a level that carries no facts changes nothing, or says what it lacks.
             let step = PlainEntry::new(event, moment(1), LAPTOP, 0);
             let extended = event == EventType::Extended;
             assert_eq!(ledger().apply(&Decoded::Plain(step)).is_err(), extended, "{event}");
