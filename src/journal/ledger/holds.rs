@@ -48,12 +48,12 @@ pub(crate) struct Hold {
     pub(crate) ended_at: Timestamp,
     first: HoldLine,
     /// The further lines, and the retaken reservation. Boxed, because most holds have neither.
-    more: Option<Box<More>>,
+    extras: Option<Box<HoldExtras>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 /// What few holds have.
-struct More {
+struct HoldExtras {
     lines: Vec<HoldLine>,
     retaken_from: Option<ReservationId>,
 }
@@ -69,11 +69,11 @@ impl Hold {
         let first = line(level, units);
         let ended_at = Timestamp::default();
         let standing = Standing::Live;
-        Self { id, owner, expires_at, standing, keep: false, ended_at, first, more: None }
+        Self { id, owner, expires_at, standing, keep: false, ended_at, first, extras: None }
     }
 
     /// A hold from a checkpoint, with its first line.
-    pub(super) fn found(
+    pub(super) fn from_checkpoint(
         id: ReservationId,
         owner: Option<Owner>,
         expires_at: Timestamp,
@@ -83,20 +83,20 @@ impl Hold {
     }
 
     /// Adds a line from a checkpoint.
-    pub(super) fn add_found(&mut self, line: HoldLine) {
-        self.more.get_or_insert_default().lines.push(line);
+    pub(super) fn push_line(&mut self, line: HoldLine) {
+        self.extras.get_or_insert_default().lines.push(line);
     }
 
     pub(crate) fn add_line(&mut self, level: LevelIndex, units: u32) {
-        self.add_found(line(level, units));
+        self.push_line(line(level, units));
     }
 
     pub(crate) fn set_retaken_from(&mut self, id: ReservationId) {
-        self.more.get_or_insert_default().retaken_from = Some(id);
+        self.extras.get_or_insert_default().retaken_from = Some(id);
     }
 
     pub(crate) fn retaken_from(&self) -> Option<ReservationId> {
-        self.more.as_ref()?.retaken_from
+        self.extras.as_ref()?.retaken_from
     }
 
     pub(crate) fn is_live(&self) -> bool {
@@ -110,8 +110,8 @@ impl Hold {
     }
 
     pub(crate) fn lines(&self) -> impl Iterator<Item = &HoldLine> {
-        let more = self.more.iter().flat_map(|more| &more.lines);
-        std::iter::once(&self.first).chain(more)
+        let extras = self.extras.iter().flat_map(|extras| &extras.lines);
+        std::iter::once(&self.first).chain(extras)
     }
 
     /// The line of this level. A hold's lines are sorted by level, and no level is there twice.
@@ -119,7 +119,7 @@ impl Hold {
         if self.first.level == level {
             return Some(&mut self.first);
         }
-        let lines = &mut self.more.as_mut()?.lines;
+        let lines = &mut self.extras.as_mut()?.lines;
         match lines.binary_search_by_key(&level, |line| line.level) {
             Ok(at) => lines.get_mut(at),
             // No law demands sorted lines, so a journal with unsorted ones is not damaged.
@@ -152,12 +152,12 @@ pub(crate) struct Holds {
 /// Slots below this number may always be in `dense`. Above it, `dense` may grow with the number of
 /// reservations seen. The engine takes new slots in order, some hundreds at a time for each thread,
 /// so an honest journal stays within that.
-const ROOM: usize = 1 << 16;
+const DENSE_MIN: usize = 1 << 16;
 
 impl Holds {
     /// The slot number below which a slot may be in `dense`.
-    fn dense_up_to(&self) -> usize {
-        ROOM + 4 * self.entered
+    fn dense_limit(&self) -> usize {
+        DENSE_MIN + 4 * self.entered
     }
 
     /// The newest reservation of the slot that `id` names. It may have another id.
@@ -185,7 +185,7 @@ impl Holds {
         self.entered += 1;
         let slot = hold.id.slot();
         let index = slot as usize;
-        if index >= self.dense.len() && index < self.dense_up_to() {
+        if index >= self.dense.len() && index < self.dense_limit() {
             self.grow(index + 1);
         }
         match self.dense.get_mut(index) {

@@ -120,7 +120,7 @@ impl Ledger {
     }
 
     /// Checks that each level's reserved units equal its held plus its sold units, so no unit is
-    /// promised twice; then that nothing was defined twice. Both hold after every entry. But the
+    /// promised twice; then that nothing was defined twice. Both hold after every record. But the
     /// check scans all levels and holds, so callers run it only at the end.
     pub(crate) fn check_totals(&self) -> Result<(), Broken> {
         let mut held = vec![0_u64; self.levels.len()];

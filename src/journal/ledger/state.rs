@@ -167,7 +167,7 @@ impl Ledger {
             let product = ProductIndex(from.varint32().or_no(SHORT)?);
             if warehouse.index() >= self.warehouses.len() || product.index() >= self.products.len()
             {
-                return Err(NOWHERE);
+                return Err(UNDEFINED_PLACE);
             }
             let level = LevelState {
                 available: units(from)?,
@@ -191,9 +191,9 @@ impl Ledger {
         let (expires_at, ended_at) = (moment(from, now)?, moment(from, now)?);
         let more = from.varint().or_no(SHORT)?.checked_sub(1);
         let more = more.or_no("a hold without a line")?;
-        let mut hold = Hold::found(id, owner, expires_at, self.read_line(from)?);
+        let mut hold = Hold::from_checkpoint(id, owner, expires_at, self.read_line(from)?);
         for _ in 0..more {
-            hold.add_found(self.read_line(from)?);
+            hold.push_line(self.read_line(from)?);
         }
         retaken_from.into_iter().for_each(|id| hold.set_retaken_from(id));
         hold.standing = STANDINGS[usize::from(flags % 4)];
@@ -213,7 +213,7 @@ impl Ledger {
 
     fn read_level(&self, from: &mut Cursor<'_>) -> DecodeResult<LevelIndex> {
         let handle = LevelIndex(from.varint32().or_no(SHORT)?);
-        if handle.index() < self.levels.len() { Ok(handle) } else { Err(NOWHERE) }
+        if handle.index() < self.levels.len() { Ok(handle) } else { Err(UNDEFINED_PLACE) }
     }
 
     fn read_transfer(&self, from: &mut Cursor<'_>, now: u64) -> DecodeResult<TransferState> {
@@ -227,7 +227,7 @@ impl Ledger {
             decision: None,
         };
         if request.target.index() >= self.warehouses.len() {
-            return Err(NOWHERE);
+            return Err(UNDEFINED_PLACE);
         }
         let outcome = match from.byte().or_no(SHORT)? {
             0 => return Ok(request),
@@ -245,7 +245,7 @@ impl Ledger {
     }
 }
 
-const NOWHERE: NoRecord = NoRecord { what: "a place that was never defined" };
+const UNDEFINED_PLACE: NoRecord = NoRecord { what: "a place that was never defined" };
 
 fn put_text(out: &mut Vec<u8>, text: &str) {
     put_varint(out, text.len() as u64);

@@ -74,7 +74,7 @@ pub(super) struct TransferMoves {
 }
 
 /// `Ok` if every law holds, or else what is wrong.
-pub(super) type Law = Result<(), &'static str>;
+pub(super) type LawResult = Result<(), &'static str>;
 
 impl Transfers {
     pub(crate) fn open(&self) -> impl Iterator<Item = &TransferState> {
@@ -117,12 +117,12 @@ impl Transfers {
     /// Applies the event that requests a transfer.
     pub(super) fn request(
         &mut self,
-        long: &DecodedRecord,
+        record: &DecodedRecord,
         (from, units): (LevelIndex, u32),
         target: WarehouseIndex,
         moved: TransferMoves,
-    ) -> Law {
-        let number = number_in(long)?;
+    ) -> LawResult {
+        let number = number_in(record)?;
         // Requests that race may be in the journal in another order than their numbers.
         let known = |known: &TransferState| known.number == number;
         if number <= self.newest
@@ -135,7 +135,7 @@ impl Transfers {
             Some(held) if held == (from, units) => true,
             Some(_) => return Err("a transfer's request holds other units than it asks for"),
         };
-        let at = long.steps.header.at;
+        let at = record.steps.header.at;
         let request = TransferState { number, from, target, units, held, at, decision: None };
         self.open.insert(number, request);
         self.newest = self.newest.max(number);
@@ -143,8 +143,8 @@ impl Transfers {
     }
 
     /// Applies the event that decides on a request.
-    pub(super) fn decide(&mut self, long: &DecodedRecord, moved: TransferMoves) -> Law {
-        let number = number_in(long)?;
+    pub(super) fn decide(&mut self, record: &DecodedRecord, moved: TransferMoves) -> LawResult {
+        let number = number_in(record)?;
         let mut request = self
             .open
             .remove(&number)
@@ -153,21 +153,21 @@ impl Transfers {
         if moved.given_back != own.filter(|_| request.held) {
             return Err("a decision gives back other units than its request held");
         }
-        let outcome = match fact(long, "outcome") {
+        let outcome = match fact(record, "outcome") {
             Some("approved") => DecisionOutcome::Approved,
             Some("rejected") => DecisionOutcome::Rejected,
-            Some("failed") => failure_in(long)?,
+            Some("failed") => failure_in(record)?,
             _ => return Err("a decision without an outcome"),
         };
         if moved.moved_out != own.filter(|_| outcome == DecisionOutcome::Approved) {
             return Err("a decision moves other units than its request asked for");
         }
-        let at = fact(long, "decidedAt").and_then(|at| at.parse().ok());
+        let at = fact(record, "decidedAt").and_then(|at| at.parse().ok());
         request.decision = Some(Decision {
             outcome,
-            by: fact(long, "decidedBy").unwrap_or_default().to_owned(),
-            at: at.map_or(long.steps.header.at, Timestamp::from_millis),
-            reason: fact(long, "reason").map(str::to_owned),
+            by: fact(record, "decidedBy").unwrap_or_default().to_owned(),
+            at: at.map_or(record.steps.header.at, Timestamp::from_millis),
+            reason: fact(record, "reason").map(str::to_owned),
         });
         self.decided.push_back(request);
         if self.decided.len() > DECIDED_KEPT {
@@ -177,29 +177,29 @@ impl Transfers {
     }
 }
 
-/// The value of the first pair of this name. The engine's own pairs come before the caller's, so a
-/// caller's pair cannot pass for a fact.
-pub(super) fn fact<'a>(long: &'a DecodedRecord, wanted: &str) -> Option<&'a str> {
-    let mut pairs = long.steps.metadata.iter();
+/// The value of the first pair of this name. The engine's own pairs come before the caller's, so
+/// the engine's pair wins.
+pub(super) fn fact<'a>(record: &'a DecodedRecord, wanted: &str) -> Option<&'a str> {
+    let mut pairs = record.steps.metadata.iter();
     pairs.find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
 }
 
 /// The number of the request that this record decides on, if any.
-pub(crate) fn decided_in(long: &DecodedRecord) -> Option<u64> {
+pub(crate) fn decided_in(record: &DecodedRecord) -> Option<u64> {
     let decides = |line: &EntryLine| line.entry_type == EventType::TransferDecided.into();
-    long.steps.lines.iter().any(decides).then(|| number_in(long).ok()).flatten()
+    record.steps.lines.iter().any(decides).then(|| number_in(record).ok()).flatten()
 }
 
-fn number_in(long: &DecodedRecord) -> Result<u64, &'static str> {
-    let number = fact(long, "transferRequestId").and_then(|number| number.parse().ok());
+fn number_in(record: &DecodedRecord) -> Result<u64, &'static str> {
+    let number = fact(record, "transferRequestId").and_then(|number| number.parse().ok());
     // The bound leaves a next number to every accepted one, so counting up cannot overflow.
     let number = number.filter(|number| *number <= u64::MAX / 2);
     number.ok_or("a transfer's request without a number")
 }
 
 /// Why a decision failed: the first pair that gives the available units or the room.
-fn failure_in(long: &DecodedRecord) -> Result<DecisionOutcome, &'static str> {
-    let mut pairs = long.steps.metadata.iter();
+fn failure_in(record: &DecodedRecord) -> Result<DecisionOutcome, &'static str> {
+    let mut pairs = record.steps.metadata.iter();
     let failure = pairs.find_map(|(name, value)| match name.as_str() {
         "available" => value.parse().ok().map(DecisionOutcome::Short),
         "room" => value.parse().ok().map(DecisionOutcome::OverCapacity),
