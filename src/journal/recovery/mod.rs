@@ -127,7 +127,7 @@ pub(crate) fn replay_from(
     visitor.history.latest_gone = (at.sequence > 0).then_some(ledger.newest_at);
     let outcome = replay(dir, &mut ledger, &mut visitor, progress)?;
     let RecoveryVisitor { history, mut tail } = visitor;
-    tail.settle(&outcome);
+    tail.finish(&outcome);
     let head = dir.layout.head().map(|head| head.header);
     Ok(ReplayedJournal {
         ledger,
@@ -197,8 +197,8 @@ impl NewestRecords {
         {
             self.entries -= gone.entries();
             let at = match &gone {
-                Record::Plain(step) => step.at(),
-                Record::Buffered(steps) => steps.header.at,
+                Record::Plain(entry) => entry.at(),
+                Record::Buffered(buffer) => buffer.header.at,
             };
             self.latest_gone = self.latest_gone.max(Some(at));
         }
@@ -238,7 +238,7 @@ impl UnsyncedTail {
     }
 
     /// Called once all segments are read.
-    fn settle(&mut self, outcome: &ReadOutcome) {
+    fn finish(&mut self, outcome: &ReadOutcome) {
         self.let_go(outcome.durable);
         if outcome.closed {
             if self.found.is_empty() {

@@ -39,7 +39,8 @@ pub(crate) trait Visitor {
         false
     }
 
-    /// Called after a record was applied. `first` is the sequence number of its first entry.
+    /// Called after a record was applied, or passed over because the checkpoint covers it. `first`
+    /// is the sequence number of the record's first entry.
     fn record(&mut self, ledger: &Ledger, first: u64, decoded: &Decoded<'_>) -> ControlFlow<()>;
 
     /// Called after all records of a batch. `durable` is the newest batch that is known to be on
