@@ -122,6 +122,7 @@ impl CheckpointSchedule {
         self.is_due(self.closed + at.segment.saturating_sub(self.segment), at.sequence)
     }
 
+    /// A checkpoint is due after enough closed segments, and enough entries since the last one.
     fn is_due(&self, closed: u64, sequence: u64) -> bool {
         let entries = sequence.saturating_sub(self.newest);
         closed >= self.options.every.max(1) && entries >= self.options.history
@@ -195,6 +196,7 @@ pub(crate) struct TrimPause(Arc<AtomicUsize>);
 
 impl Drop for TrimPause {
     fn drop(&mut self) {
+        // Relaxed: if a thread sees it late, trimming only waits for the next checkpoint.
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

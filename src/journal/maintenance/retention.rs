@@ -48,17 +48,17 @@ pub(crate) const KEPT: usize = 2;
 #[derive(Clone, Default)]
 #[must_use = "it says nothing until a builder has it"]
 pub struct JournalRetention {
-    fate: Fate,
+    old_segments: OldSegments,
     age: Option<Duration>,
     bytes: Option<u64>,
 }
 
 #[derive(Clone, Default)]
 /// What happens to segments that no recovery needs.
-enum Fate {
+enum OldSegments {
     #[default]
-    Stay,
-    Go,
+    Keep,
+    Remove,
     Archive(Arc<dyn Storage>),
 }
 
@@ -77,13 +77,13 @@ impl JournalRetention {
 
     /// Like [`archive`](Self::archive), on another storage than a directory.
     pub fn archive_on(storage: impl Storage) -> Self {
-        Self { fate: Fate::Archive(Arc::new(storage)), ..Self::default() }
+        Self { old_segments: OldSegments::Archive(Arc::new(storage)), ..Self::default() }
     }
 
     /// Removes old segments. Their entries are lost. The stock, holds and keys that they add up to
     /// stay, in the checkpoints.
     pub fn remove() -> Self {
-        Self { fate: Fate::Go, ..Self::default() }
+        Self { old_segments: OldSegments::Remove, ..Self::default() }
     }
 
     /// Lets a segment go when all its entries are older than the newest entry, by `age` or more.
@@ -101,14 +101,14 @@ impl JournalRetention {
 
     /// Whether any segment can ever go.
     pub(crate) fn trims(&self) -> bool {
-        !matches!(self.fate, Fate::Stay)
+        !matches!(self.old_segments, OldSegments::Keep)
     }
 
     /// The archive, if segments are archived.
     pub(crate) fn archive_storage(&self) -> Option<Arc<dyn Storage>> {
-        match &self.fate {
-            Fate::Archive(archive) => Some(Arc::clone(archive)),
-            Fate::Stay | Fate::Go => None,
+        match &self.old_segments {
+            OldSegments::Archive(archive) => Some(Arc::clone(archive)),
+            OldSegments::Keep | OldSegments::Remove => None,
         }
     }
 
@@ -127,7 +127,7 @@ impl JournalRetention {
         let Some(covered) = covered(&dir)? else { return Ok(()) };
         let goes = self.how_many_go(storage, path, covered, now)?;
         let Some(first) = path.get(goes).filter(|_| goes > 0) else { return Ok(()) };
-        if let Fate::Archive(archive) = &self.fate {
+        if let OldSegments::Archive(archive) = &self.old_segments {
             copy_all(storage, &**archive, &path[..goes])?;
         }
         let before = begin_mark::read(storage)?.is_some_and(|mark| mark.archived);
@@ -138,7 +138,7 @@ impl JournalRetention {
             batch: base.batch,
             sequence: base.sequence,
             hash: base.hash,
-            archived: before || matches!(self.fate, Fate::Archive(_)),
+            archived: before || matches!(self.old_segments, OldSegments::Archive(_)),
         };
         if cfg!(planted = "trimmed_before_the_mark") {
             remove_below(storage, mark.segment)?;
@@ -181,14 +181,17 @@ impl JournalRetention {
 
 impl std::fmt::Debug for JournalRetention {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let fate = match self.fate {
-            Fate::Stay => "stay",
-            Fate::Go => "go",
-            Fate::Archive(_) => "archive",
+        let old_segments = match self.old_segments {
+            OldSegments::Keep => "stay",
+            OldSegments::Remove => "go",
+            OldSegments::Archive(_) => "archive",
         };
         let Self { age, bytes, .. } = self;
         let mut shown = f.debug_struct("JournalRetention");
-        shown.field("old_segments", &fate).field("older_than", age).field("over_bytes", bytes);
+        shown
+            .field("old_segments", &old_segments)
+            .field("older_than", age)
+            .field("over_bytes", bytes);
         shown.finish()
     }
 }
@@ -232,16 +235,16 @@ fn copy_all(
 ) -> Result<(), JournalError> {
     let _lock = archive.lock().map_err(|error| failed("lock", "the archive", &error))?;
     for it in segments {
-        let told = |error| failed("archive", &it.name, &error);
+        let to_error = |error| failed("archive", &it.name, &error);
         match archive.read(&it.name, 0, segment::HEADER as u64) {
             Ok(bytes) => check_owner(&bytes, it)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(told(error)),
+            Err(error) => return Err(to_error(error)),
         }
         let unfinished = format!("{}{UNFINISHED}", it.name);
         remove_file(archive, &unfinished)?;
-        copy(storage, archive, &it.name, &unfinished, it.limit).map_err(told)?;
-        archive.rename(&unfinished, &it.name).map_err(told)?;
+        copy(storage, archive, &it.name, &unfinished, it.limit).map_err(to_error)?;
+        archive.rename(&unfinished, &it.name).map_err(to_error)?;
     }
     archive.sync_directory().map_err(|error| failed("sync", "the archive", &error))
 }

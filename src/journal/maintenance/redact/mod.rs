@@ -46,7 +46,7 @@ pub(crate) struct EraseRequest<'a> {
 /// Erases the notes of all records of which `wanted` accepts an entry: for example personal data
 /// that a customer asked to be deleted. Movements, reservations, owners and keys stay. The hash
 /// chain stays valid, and [`JournalReader::verify`](crate::JournalReader::verify) counts the erased
-/// records. Notes in the tail of a segment that does not count any more go, too.
+/// records. Notes in bytes that were given up behind a segment's end go, too.
 ///
 /// No engine may have the journal open. An engine that has it open erases by
 /// [`InventoryManager::redact`](crate::InventoryManager::redact). This function reads the whole

@@ -11,7 +11,7 @@ use crate::journal::reader::{FoundBatch, Segment};
 use crate::journal::recovery::replay::Visitor;
 
 /// The records that were picked, and where their notes lie.
-pub(super) struct Picked<'a> {
+pub(super) struct RedactionVisitor<'a> {
     request: EraseRequest<'a>,
     /// The picked records of the current batch, by the sequence number of their first entry.
     marked: HashSet<u64>,
@@ -28,7 +28,7 @@ pub(super) struct Picked<'a> {
     pub(super) decisions: BTreeSet<u64>,
 }
 
-impl<'a> Picked<'a> {
+impl<'a> RedactionVisitor<'a> {
     /// Nothing picked yet. `beginning` is the ledger that the journal begins with.
     pub(super) fn new(request: EraseRequest<'a>, beginning: &Ledger) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl<'a> Picked<'a> {
     }
 }
 
-impl Visitor for Picked<'_> {
+impl Visitor for RedactionVisitor<'_> {
     fn looks_back(&self) -> bool {
         true
     }
@@ -52,8 +52,8 @@ impl Visitor for Picked<'_> {
         if self.stopped {
             return ControlFlow::Break(());
         }
-        let Decoded::Record(long) = decoded else { return ControlFlow::Continue(()) };
-        if !long.erased && first <= self.request.last {
+        let Decoded::Record(record) = decoded else { return ControlFlow::Continue(()) };
+        if !record.erased && first <= self.request.last {
             let metadata = decoded.metadata();
             let mut entries = decoded.views().zip(first..);
             let wanted = &mut self.request.wanted;
@@ -63,11 +63,11 @@ impl Visitor for Picked<'_> {
         }
         // A record that an earlier attempt erased is named, too: a crash may have kept the other
         // parts of the engine from hearing of it.
-        let is_bare = long.erased || self.marked.contains(&first);
+        let is_bare = record.erased || self.marked.contains(&first);
         if is_bare && first + decoded.entries() > self.request.remembered {
             self.records.insert(first);
         }
-        if let Some(number) = decided_in(long) {
+        if let Some(number) = decided_in(record) {
             match is_bare {
                 true => drop(self.decisions.insert(number)),
                 false => drop(self.decisions.remove(&number)),

@@ -15,7 +15,7 @@ use crate::journal::layout::begin_mark;
 use crate::journal::layout::checkpoint_file;
 use crate::journal::layout::{JournalDir, Layout, PathSegment, damaged, failed, remove_file};
 use crate::journal::ledger::Ledger;
-use crate::journal::maintenance::redact::picked::Picked;
+use crate::journal::maintenance::redact::picked::RedactionVisitor;
 use crate::journal::maintenance::redact::{EraseRequest, Erased};
 use crate::journal::reader::find;
 use crate::journal::recovery::replay::replay;
@@ -70,8 +70,8 @@ impl Places<'_> {
             None => Ledger::new(0),
         };
         let (stop, newest) = (request.stop, request.newest);
-        let mut picked = Picked::new(request, &ledger);
-        let outcome = replay(&dir, &mut ledger, &mut picked, None)?;
+        let mut visitor = RedactionVisitor::new(request, &ledger);
+        let outcome = replay(&dir, &mut ledger, &mut visitor, None)?;
         if stop() {
             return Ok(None);
         }
@@ -79,11 +79,11 @@ impl Places<'_> {
             let what = format!("a torn tail, which an engine has to cut first: {}", torn.what);
             return Err(damaged(&torn.file, torn.offset, what));
         }
-        let Picked { mut edits, count, records, decisions, .. } = picked;
+        let RedactionVisitor { mut edits, count, records, decisions, .. } = visitor;
         let mut redacted = Redacted { records: count, segments: 0 };
         for on_path in &dir.layout.path {
             let edits = edits.remove(&on_path.name).unwrap_or_default();
-            let mut anew = false;
+            let mut rewritten = false;
             for storage in self.archive.into_iter().chain([self.journal]) {
                 #[cfg(planted = "archive_keeps_notes")]
                 if !std::ptr::eq(storage, self.journal) {
@@ -92,9 +92,9 @@ impl Places<'_> {
                 if stop() {
                     return Ok(None);
                 }
-                anew |= erase_in_segment(storage, on_path, &edits)?;
+                rewritten |= erase_in_segment(storage, on_path, &edits)?;
             }
-            redacted.segments += usize::from(anew);
+            redacted.segments += usize::from(rewritten);
         }
         #[cfg(not(planted = "given_up_notes_stay"))]
         for storage in self.archive.into_iter().chain([self.journal]) {
@@ -148,19 +148,19 @@ fn erase_in_segment(
     edits: &[Range<usize>],
 ) -> Result<bool, JournalError> {
     let name = &on_path.name;
-    let told = |error: io::Error| failed("read", name, &error);
+    let to_error = |error: io::Error| failed("read", name, &error);
     match storage.length(name) {
         // The segment lies only in the other storage.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         length => {
-            let given_up = length.map_err(told)? > on_path.limit;
+            let given_up = length.map_err(to_error)? > on_path.limit;
             if edits.is_empty() && !given_up {
                 return Ok(false);
             }
         }
     }
-    let mut bytes = storage.read(name, 0, on_path.limit).map_err(told)?;
-    if is_anothers(&bytes, on_path.header.journal) {
+    let mut bytes = storage.read(name, 0, on_path.limit).map_err(to_error)?;
+    if is_of_another_journal(&bytes, on_path.header.journal) {
         return Err(JournalError::OtherJournal { file: name.clone() });
     }
     if edits.iter().any(|edit| edit.end > bytes.len()) {
@@ -175,7 +175,7 @@ fn erase_in_segment(
 
 /// Whether a file that begins with these bytes is a segment of another journal. A later format
 /// version counts as another journal; an unreadable beginning does not.
-fn is_anothers(beginning: &[u8], journal: u128) -> bool {
+fn is_of_another_journal(beginning: &[u8], journal: u128) -> bool {
     match SegmentHeader::read(beginning) {
         Start::Header(header) => header.journal != journal,
         Start::Later(_) => true,
@@ -216,7 +216,7 @@ fn remove_given_up(
         }
         let beginning = storage.read(&name, 0, HEADER as u64);
         let beginning = beginning.map_err(|error| failed("read", &name, &error))?;
-        if !is_anothers(&beginning, journal) {
+        if !is_of_another_journal(&beginning, journal) {
             remove_file(storage, &name)?;
             removed = true;
         }
