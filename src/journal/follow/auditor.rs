@@ -1,6 +1,6 @@
 //! The auditor: a thread that follows the journal, replays it into a second ledger, and checks
-//! every entry against the laws, in production too. It reads only what is on the disk, so it costs
-//! the hot path nothing.
+//! every entry against the laws, in production too. It reads only what is on the disk, so no
+//! sale waits for it.
 
 use std::collections::BTreeSet;
 use std::io;
