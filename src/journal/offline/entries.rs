@@ -32,7 +32,7 @@ impl JournalReader {
     /// Like [`entries`](Self::entries), but stops as soon as `each` breaks.
     ///
     /// ```
-    /// # let directory = std::env::temp_dir().join(format!("stockade-stop-{}", std::process::id()));
+    /// # let directory = std::env::temp_dir().join(format!("stockade-end-{}", std::process::id()));
     /// use std::ops::ControlFlow;
     /// use stockade::{AuditFilter, InventoryManager, JournalReader};
     /// # let manager = InventoryManager::builder().warehouse("SF").journal(&directory).build()?;
@@ -58,11 +58,11 @@ impl JournalReader {
         mut each: impl FnMut(AuditEntry) -> ControlFlow<()>,
     ) -> Result<(), JournalError> {
         let (mut last, mut given, mut enough) = (0, 0, false);
-        self.again_if_changed(|reader| {
+        self.retry_if_changed(|reader| {
             if enough {
                 return Ok(());
             }
-            let mut source = reader.freeze(0)?;
+            let mut source = reader.take_snapshot(0)?;
             let oldest = source.layout.oldest();
             if last > 0 && last + 1 < oldest {
                 // The next entries were trimmed while the ones before them were passed on.
@@ -78,8 +78,8 @@ impl JournalReader {
                 flow
             };
             let (place, names) = (None, (usize::MAX, 0));
-            let mut matching = Matching { filter, place, names, given: 0, each };
-            reader.replay(&mut source, 0, &mut matching).map(drop)
+            let mut visitor = FilterVisitor { filter, place, names, given: 0, each };
+            reader.replay(&mut source, 0, &mut visitor).map(drop)
         })
     }
 
@@ -104,7 +104,7 @@ impl JournalReader {
 }
 
 /// Passes on the entries that match a filter.
-struct Matching<'a, F> {
+struct FilterVisitor<'a, F> {
     filter: &'a AuditFilter,
     /// The filter's names as indexes, once the journal has defined them.
     place: Option<Place>,
@@ -114,7 +114,7 @@ struct Matching<'a, F> {
     each: F,
 }
 
-impl<F> Matching<'_, F> {
+impl<F> FilterVisitor<'_, F> {
     /// Looks the filter's names up, but only if the result may have changed. A look-up scans all
     /// names, so with millions of products it must not run for every record.
     fn look_up(&mut self, ledger: &Ledger) {
@@ -132,7 +132,7 @@ impl<F> Matching<'_, F> {
     }
 }
 
-impl<F: FnMut(AuditEntry) -> ControlFlow<()>> Visitor for Matching<'_, F> {
+impl<F: FnMut(AuditEntry) -> ControlFlow<()>> Visitor for FilterVisitor<'_, F> {
     fn looks_back(&self) -> bool {
         true
     }
@@ -159,21 +159,21 @@ impl<F: FnMut(AuditEntry) -> ControlFlow<()>> Visitor for Matching<'_, F> {
 impl Decoded<'_> {
     /// Views of the record's entries, without a copy.
     pub(crate) fn views(&self) -> impl Iterator<Item = View<'_>> {
-        let (step, steps) = match self {
-            Self::Plain(step) => (Some(step), None),
-            Self::Record(long) => (None, Some(&long.steps)),
+        let (plain, buffer) = match self {
+            Self::Plain(plain) => (Some(plain), None),
+            Self::Record(record) => (None, Some(&record.steps)),
         };
-        let lines = steps.into_iter();
-        let lines =
-            lines.flat_map(|steps| steps.lines.iter().map(|line| View::Line(&steps.header, line)));
-        step.into_iter().map(View::Plain).chain(lines)
+        let lines = buffer.into_iter();
+        let lines = lines
+            .flat_map(|buffer| buffer.lines.iter().map(|line| View::Line(&buffer.header, line)));
+        plain.into_iter().map(View::Plain).chain(lines)
     }
 
     /// The record's pairs of facts and notes.
     pub(crate) fn metadata(&self) -> Metadata {
         match self {
             Self::Plain(_) => Metadata::default(),
-            Self::Record(long) => long.steps.metadata.as_slice().into(),
+            Self::Record(record) => record.steps.metadata.as_slice().into(),
         }
     }
 }

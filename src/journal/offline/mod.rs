@@ -116,7 +116,7 @@ impl JournalReader {
     /// [`JournalError::NoJournal`] if there is no journal; [`JournalError::Damaged`] if a segment's
     /// header can't be read; otherwise the storage's error.
     pub fn oldest_entry(&self) -> Result<u64, JournalError> {
-        self.freeze(0).map(|source| source.layout.oldest())
+        self.take_snapshot(0).map(|source| source.layout.oldest())
     }
 
     /// Calls `listener` after each segment that was read, on the calling thread.
@@ -128,7 +128,7 @@ impl JournalReader {
 
     /// Takes a snapshot of the journal. If it begins with a checkpoint, that ledger remembers
     /// `keys` keys.
-    fn freeze(&self, keys: usize) -> Result<Source, JournalError> {
+    fn take_snapshot(&self, keys: usize) -> Result<Source, JournalError> {
         let storage = Arc::clone(&self.storage);
         let snapshot = SnapshotStorage::new(match &self.archive {
             Some(archive) => Arc::new(WithArchive::new(storage, Arc::clone(archive))),
@@ -148,7 +148,7 @@ impl JournalReader {
     }
 
     /// Calls `read`, and calls it again if an engine cut or trimmed the journal meanwhile.
-    fn again_if_changed<T, E>(
+    fn retry_if_changed<T, E>(
         &mut self,
         mut read: impl FnMut(&mut Self) -> Result<T, E>,
     ) -> Result<T, E> {

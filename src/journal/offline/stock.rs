@@ -69,14 +69,14 @@ impl JournalReader {
     /// oldest segments are gone and the oldest checkpoint has an entry later than `until`.
     pub fn stock(&mut self, until: Option<Timestamp>) -> Result<JournalStock, JournalError> {
         let until = until.unwrap_or(Timestamp::MAX);
-        self.again_if_changed(|reader| {
-            let mut source = reader.freeze(0)?;
+        self.retry_if_changed(|reader| {
+            let mut source = reader.take_snapshot(0)?;
             if let Some((header, ledger)) = &source.beginning
                 && ledger.newest_at > until
             {
                 return Err(JournalError::Trimmed { oldest: header.sequence + 1 });
             }
-            let (ledger, _) = reader.replay(&mut source, 0, &mut Until(until))?;
+            let (ledger, _) = reader.replay(&mut source, 0, &mut UntilVisitor(until))?;
             Ok(stock_of(&ledger))
         })
     }
@@ -97,9 +97,9 @@ fn stock_of(ledger: &Ledger) -> JournalStock {
 }
 
 /// Ends the replay before the first record later than this.
-struct Until(Timestamp);
+struct UntilVisitor(Timestamp);
 
-impl Visitor for Until {
+impl Visitor for UntilVisitor {
     fn ends_before(&mut self, decoded: &Decoded<'_>) -> bool {
         decoded.at() > self.0
     }

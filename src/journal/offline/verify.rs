@@ -116,8 +116,8 @@ impl JournalReader {
     /// expected hash is not in the chain; [`JournalError::NoJournal`] says that there is no
     /// journal.
     pub fn verify(&mut self, expected: Option<HeadHash>) -> Result<VerifyReport, VerifyError> {
-        self.check(expected, |reader, source, seen| {
-            reader.replay(source, seen.keys(), seen).map(|(_, outcome)| outcome)
+        self.check(expected, |reader, source, visitor| {
+            reader.replay(source, visitor.keys(), visitor).map(|(_, outcome)| outcome)
         })
     }
 
@@ -130,14 +130,14 @@ impl JournalReader {
         &mut self,
         expected: Option<HeadHash>,
     ) -> Result<VerifyReport, VerifyError> {
-        self.check(expected, |reader, source, seen| {
+        self.check(expected, |reader, source, visitor| {
             let mut progress =
                 RecoveryProgress { of_segments: source.layout.path.len(), ..Default::default() };
             let mut tell = reader.listener();
             reader::read(&source.dir(), |segment, durable| {
-                segment.batches.iter().for_each(|found| seen.batch(&segment, found, durable));
+                segment.batches.iter().for_each(|found| visitor.batch(&segment, found, durable));
                 progress.segments += 1;
-                progress.entries = seen.sound.sequence;
+                progress.entries = visitor.sound.sequence;
                 if let Some(tell) = &mut tell {
                     tell(progress);
                 }
@@ -149,40 +149,40 @@ impl JournalReader {
     fn check(
         &mut self,
         expected: Option<HeadHash>,
-        read: impl Fn(&mut Self, &mut Source, &mut Seen) -> Result<ReadOutcome, JournalError>,
+        read: impl Fn(&mut Self, &mut Source, &mut Verifier) -> Result<ReadOutcome, JournalError>,
     ) -> Result<VerifyReport, VerifyError> {
-        self.again_if_changed(|reader| reader.check_once(expected, &read))
+        self.retry_if_changed(|reader| reader.check_once(expected, &read))
     }
 
     fn check_once(
         &mut self,
         expected: Option<HeadHash>,
-        read: impl Fn(&mut Self, &mut Source, &mut Seen) -> Result<ReadOutcome, JournalError>,
+        read: impl Fn(&mut Self, &mut Source, &mut Verifier) -> Result<ReadOutcome, JournalError>,
     ) -> Result<VerifyReport, VerifyError> {
-        let mut seen = Seen::of(expected);
+        let mut visitor = Verifier::of(expected);
         // Read the checkpoints before the segments, so that the segments hold every batch that a
         // checkpoint covers.
-        let checkpoints = Checked::find(&*self.storage);
+        let checkpoints = CheckedCheckpoint::find(&*self.storage);
         let checked = checkpoints.and_then(|found| {
-            seen.checkpoints = found;
+            visitor.checkpoints = found;
             begin_mark::read(&*self.storage)?;
-            let mut source = self.freeze(seen.keys())?;
-            seen.begin(&source);
-            let outcome = read(self, &mut source, &mut seen)?;
-            seen.verified(&source, outcome)
+            let mut source = self.take_snapshot(visitor.keys())?;
+            visitor.begin(&source);
+            let outcome = read(self, &mut source, &mut visitor)?;
+            visitor.verified(&source, outcome)
         });
         checked.map_err(|error| {
             if let JournalError::BrokenLaw { sequence, .. } = &error {
                 // The entry may lie within a batch, behind entries of it that are sound.
-                seen.sound.sequence = seen.sound.sequence.max(sequence.saturating_sub(1));
+                visitor.sound.sequence = visitor.sound.sequence.max(sequence.saturating_sub(1));
             }
-            VerifyError { error, sound: seen.sound }
+            VerifyError { error, sound: visitor.sound }
         })
     }
 }
 
 /// A checkpoint to be compared with the segments.
-struct Checked {
+struct CheckedCheckpoint {
     name: String,
     header: CheckpointHeader,
     state: Hash,
@@ -190,10 +190,10 @@ struct Checked {
     bare: Hash,
     texts: Vec<Texts>,
     /// The replay has come past its last batch.
-    met: bool,
+    reached: bool,
 }
 
-impl Checked {
+impl CheckedCheckpoint {
     fn find(storage: &dyn Storage) -> Result<Vec<Self>, JournalError> {
         let mut found = Vec::new();
         for name in checkpoint_file::list(storage)? {
@@ -208,10 +208,10 @@ impl Checked {
     }
 
     fn new(name: String, header: CheckpointHeader, state: &[u8]) -> Result<Self, JournalError> {
-        let (bare, texts) = split(state, &header)
+        let (bare, texts) = split_texts(state, &header)
             .map_err(|none| damaged(&name, 0, format!("a checkpoint with {}", none.what)))?;
         let state = *blake3::hash(state).as_bytes();
-        Ok(Self { name, header, state, bare, texts, met: false })
+        Ok(Self { name, header, state, bare, texts, reached: false })
     }
 
     /// Whether the checkpoint equals `ledger`. A difference is allowed where one of the two lacks a
@@ -225,7 +225,7 @@ impl Checked {
         if cfg!(planted = "erased_texts_are_damage") {
             return false;
         }
-        let Ok((bare, texts)) = split(&state, &self.header) else { return false };
+        let Ok((bare, texts)) = split_texts(&state, &self.header) else { return false };
         let is_erased = |texts: &Texts| texts.0.is_empty() && texts.1.is_none();
         let mut pairs = self.texts.iter().zip(&texts);
         bare == self.bare
@@ -238,7 +238,7 @@ impl Checked {
 }
 
 /// The hash of a state without the texts of decisions, and these texts.
-fn split(state: &[u8], header: &CheckpointHeader) -> DecodeResult<(Hash, Vec<Texts>)> {
+fn split_texts(state: &[u8], header: &CheckpointHeader) -> DecodeResult<(Hash, Vec<Texts>)> {
     let keys = header.keys as usize;
     let mut ledger = Ledger::from_bytes(state, keys)?;
     let texts = ledger.transfers.take_texts();
@@ -250,13 +250,13 @@ fn is_there(storage: &dyn Storage, name: &str) -> bool {
 }
 
 /// The state of a verification under way.
-struct Seen {
+struct Verifier {
     expected: Option<HeadHash>,
     expected_at: Option<u64>,
     sound: JournalHead,
     bytes: u64,
     erased: u64,
-    checkpoints: Vec<Checked>,
+    checkpoints: Vec<CheckedCheckpoint>,
     /// The last entry of the checkpoint that the replay began with, and the number of keys that
     /// this checkpoint remembers at most.
     begun_after: Option<(u64, u64)>,
@@ -264,7 +264,7 @@ struct Seen {
     wrong: Option<JournalError>,
 }
 
-impl Seen {
+impl Verifier {
     fn of(expected: Option<HeadHash>) -> Self {
         Self {
             expected,
@@ -316,7 +316,7 @@ impl Seen {
         if let Some(wrong) = self.wrong.take() {
             return Err(wrong);
         }
-        if let Some(unmet) = self.checkpoints.iter().find(|it| !it.met) {
+        if let Some(unmet) = self.checkpoints.iter().find(|it| !it.reached) {
             return Err(unmet.wrong("a checkpoint of batches that are missing"));
         }
         let ReadOutcome { end, closed, torn, .. } = outcome;
@@ -351,14 +351,14 @@ impl Seen {
     }
 }
 
-impl Visitor for Seen {
+impl Visitor for Verifier {
     fn looks_back(&self) -> bool {
         true
     }
 
     fn record(&mut self, ledger: &Ledger, _: u64, decoded: &Decoded<'_>) -> ControlFlow<()> {
-        if let Decoded::Record(long) = decoded {
-            self.erased += u64::from(long.erased);
+        if let Decoded::Record(record) = decoded {
+            self.erased += u64::from(record.erased);
         }
         for it in &self.checkpoints {
             let CheckpointHeader { sequence, keys, .. } = it.header;
@@ -376,7 +376,7 @@ impl Visitor for Seen {
     fn batch(&mut self, _: &Segment, found: &FoundBatch, _: u64) {
         for it in &mut self.checkpoints {
             if it.header.batch == found.header.number {
-                it.met = true;
+                it.reached = true;
                 if it.header.hash != found.header.hash {
                     self.wrong = Some(it.wrong("a checkpoint that does not lie on the chain"));
                 }
