@@ -117,7 +117,7 @@ impl Subscription {
     }
 
     /// Returns entries as soon as they are written, before they are known to be on the disk. A
-    /// crash may lose such entries; then the stored position is `Rewound` at the next
+    /// crash may lose such entries; then a stored position may be refused as `Rewound` by the next
     /// [`subscribe`](crate::InventoryManager::subscribe).
     #[must_use]
     pub fn including_buffered(mut self) -> Self {

@@ -233,7 +233,7 @@ impl Ledger {
         let line = hold.line_of(level).ok_or("a reservation without a line of this level")?;
         line.held =
             line.held.checked_sub(units).ok_or("it takes more from a reservation than it holds")?;
-        // No overflow: the sums never exceed the units that the line began with.
+        // No overflow: the units come off `held`, so no sum exceeds two times `MAX_UNITS`.
         let (sold, given_back) = if sold { (units, 0) } else { (0, units) };
         *line =
             HoldLine { sold: line.sold + sold, given_back: line.given_back + given_back, ..*line };
