@@ -1,5 +1,6 @@
-//! The auditor: follows the journal with a ledger of its own, and checks every law on every entry, in
-//! production too. The hot path never feels it: it reads what is on the disk.
+//! The auditor: a thread that follows the journal, replays it into a second ledger, and checks
+//! every entry against the laws, in production too. It reads only what is on the disk, so no
+//! sale waits for it.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -23,21 +24,22 @@ use crate::journal::maintenance::checkpoints::{
 use crate::journal::recovery::replay::{broken, decode_batch};
 use crate::journal::storage::Storage;
 
-/// After so long, what has come meanwhile is looked at in one go.
+/// How long the thread naps between two rounds. Each round reads what came meanwhile.
 const NAP: Duration = Duration::from_millis(100);
-/// With more entries than this to catch up with, it is behind.
+/// If more entries than this are not yet audited, the auditor reports that it is behind.
 const BEHIND: u64 = 10_000_000;
-/// How far the thread stands back for others: beside a busy one, Linux gives it a tenth of a core.
+/// The thread's niceness. Beside a busy thread of niceness 0, Linux gives it about a tenth of a
+/// core.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
-/// How often an ending looks whether the thread has ended.
+/// How often the end of an engine polls whether the thread has ended.
 const LOOK_AGAIN: Duration = Duration::from_micros(200);
 
-/// Has the calling thread run behind all others that want to. It must not start threads of a pool that
-/// others use too, for those would stand back as well.
+/// Lowers the priority of the calling thread. That thread must not start a thread pool that others
+/// use, because new threads inherit its priority.
 fn give_way() {
-    // Only Linux has a niceness for each thread; elsewhere it is the process's. Refused: then it runs
-    // beside the others.
+    // Only Linux has a niceness for each thread; elsewhere it belongs to the process. If the call
+    // is refused, the thread runs at normal priority.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::nice(NICENESS);
 }
@@ -46,12 +48,14 @@ fn give_way() {
 pub(crate) struct Auditor {
     follower: Follower,
     pub(crate) ledger: Ledger,
-    /// What it found. There it stays: a ledger that met a broken law is of no use.
+    /// The first lasting error. It stays, because a ledger that met a broken law is of no use any
+    /// more.
     found: Option<JournalError>,
-    /// When its ledger is to be checkpointed; `None`: never.
+    /// When a checkpoint of the ledger is due; `None` if there are no checkpoints.
     schedule: Option<CheckpointSchedule>,
     pending: Option<PendingCheckpoint>,
-    /// How often texts were erased in the ledger: what was due before bears them.
+    /// The erasure epoch: how often texts were erased in the ledger. A checkpoint that was captured
+    /// under an older epoch may still hold erased text, so it is dropped.
     erasures: u64,
 }
 
@@ -62,7 +66,7 @@ impl Auditor {
         Self { follower, ledger, found: None, schedule: None, pending: None, erasures: 0 }
     }
 
-    /// With a checkpoint of the ledger now and then.
+    /// Adds a schedule for checkpoints of the ledger.
     pub(crate) fn scheduled(mut self, schedule: Option<CheckpointSchedule>) -> Self {
         self.schedule = schedule;
         self
@@ -73,10 +77,11 @@ impl Auditor {
         self.follower.at()
     }
 
-    /// Adds up the next batches, at most up to batch `last`; `false` if there are none.
+    /// Applies the next batches, up to batch `last` at most. Returns `false` if there are none.
     ///
     /// # Errors
-    /// What the storage says, which may pass; a broken law or damage, which stays.
+    /// A storage error, which may pass; a broken law or damage, which every later call returns
+    /// again.
     pub(crate) fn step(&mut self, last: u64) -> Result<bool, JournalError> {
         if let Some(found) = &self.found {
             return Err(found.clone());
@@ -107,7 +112,7 @@ impl Auditor {
         Ok(true)
     }
 
-    /// Adds up everything up to batch `last`, which must be on the disk.
+    /// Applies everything up to batch `last`, which must be on the disk.
     ///
     /// # Errors
     /// As [`step`](Self::step).
@@ -117,25 +122,25 @@ impl Auditor {
     }
 }
 
-/// An auditor that a thread of its own drives, and that others may drive further.
+/// An auditor with a thread of its own. Other threads may drive it further, too.
 pub(crate) struct Auditing {
     auditor: Mutex<Auditor>,
     progress: Arc<SyncState>,
-    /// Writes checkpoints and trims; gone once the journal is left to others.
+    /// Writes checkpoints and trims; `None` once the journal's lock is released.
     maintenance: Mutex<Option<JournalMaintenance>>,
     status: Mutex<AuditorStatus>,
-    /// Until when the thread may go on after the journal's end.
+    /// How long the thread may go on after the journal's end.
     deadline: Mutex<Option<Instant>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What others want to know of it, without waiting for what it has in hand.
+/// What other threads may ask without waiting for the round under way.
 #[derive(Default)]
 struct AuditorStatus {
     /// The last entry that was audited.
     sequence: u64,
     found: Option<String>,
-    /// Why the newest checkpoint came to nothing, or what is old could not be taken away.
+    /// Why the newest checkpoint or its trimming failed.
     neglected: Option<String>,
 }
 
@@ -156,8 +161,9 @@ impl Auditing {
         })
     }
 
-    /// Adds up everything up to batch `last`, which must be on the disk, and has a look at the ledger.
-    /// Waits for the thread to finish what it has in hand.
+    /// Applies everything up to batch `last`, which must be on the disk, and shows the ledger to
+    /// `look`. Waits for the thread's current step, reads the rest from the disk, and writes a
+    /// checkpoint if one is due.
     ///
     /// # Errors
     /// As [`Auditor::step`].
@@ -178,7 +184,7 @@ impl Auditing {
         Ok(at)
     }
 
-    /// The next batches, and what is due after them.
+    /// Audits the next batches, and writes a checkpoint if one is due after them.
     fn step(&self, last: u64) -> Result<bool, JournalError> {
         let (stepped, pending) = {
             let mut auditor = lock(&self.auditor);
@@ -190,8 +196,8 @@ impl Auditing {
         stepped
     }
 
-    /// As [`catch_up`](Self::catch_up), and gives back what is to be written, for
-    /// [`maintain_late`](Self::maintain_late).
+    /// Like [`catch_up`](Self::catch_up), but returns the due checkpoint, for
+    /// [`maintain_late`](Self::maintain_late), instead of writing it.
     #[cfg(all(test, not(loom)))]
     pub(crate) fn catch_up_only(&self, last: u64) -> Option<PendingCheckpoint> {
         let mut auditor = lock(&self.auditor);
@@ -211,14 +217,14 @@ impl Auditing {
             auditor.found.as_ref().map(|found| format!("the auditor found that {found}"));
     }
 
-    /// Writes what is due and trims, unless the journal is somebody else's by now.
+    /// Writes the due checkpoint and trims. Does nothing once the journal's lock is released.
     fn maintain(&self, pending: Option<PendingCheckpoint>) {
         let maintenance = lock(&self.maintenance);
         let (Some(pending), Some(maintenance)) = (pending, &*maintenance) else { return };
         if pending.erasures() != lock(&self.auditor).erasures
             && cfg!(not(planted = "checkpoint_of_what_was_erased"))
         {
-            // The next one comes.
+            // Texts were erased since it was captured. The next checkpoint is without them.
             return;
         }
         let mut kept = maintenance.write(&pending);
@@ -227,7 +233,7 @@ impl Auditing {
         {
             schedule.wrote(&pending);
         }
-        // One that fails is tried again with the next checkpoint.
+        // If trimming fails, the next checkpoint tries it again.
         kept = kept.and_then(|()| maintenance.trim(&pending));
         if let Err(error) = &kept {
             trace::warn(format_args!("what is due for the journal was not done: {error}"));
@@ -235,17 +241,18 @@ impl Auditing {
         lock(&self.status).neglected = kept.err().map(|error| error.to_string());
     }
 
-    /// The journal's files all stay until what is returned is dropped. Waits for the thread to finish
-    /// what it takes away just now.
+    /// Pauses trimming while the returned guard lives; `None` once the journal's lock is released.
+    /// Waits for a checkpoint or a trimming under way.
     pub(crate) fn pause_trimming(&self) -> Option<TrimPause> {
         lock(&self.maintenance).as_ref().map(JournalMaintenance::pause_trimming)
     }
 
-    /// Erases who decided on these transfers, and why: in the ledger, and in the checkpoints by
-    /// `rewrite`, while no other is written. The segments are without it.
+    /// Erases who decided on these transfers, and why: in the ledger, and by `rewrite` in the
+    /// checkpoints. No checkpoint is written meanwhile. The segments must be without these texts
+    /// already.
     ///
     /// # Errors
-    /// Those of `rewrite`.
+    /// The errors of `rewrite`.
     pub(crate) fn erase_texts(
         &self,
         of: &BTreeSet<u64>,
@@ -261,7 +268,8 @@ impl Auditing {
         rewrite()
     }
 
-    /// What is not as it should be.
+    /// The auditor's problem, if it has one: a broken law or damage, then a large lag, then failed
+    /// maintenance.
     pub(crate) fn problem(&self) -> Option<String> {
         let durable = self.progress.durable_point().sequence;
         let status = lock(&self.status);
@@ -275,7 +283,7 @@ impl Auditing {
         status.neglected.clone()
     }
 
-    /// Starts the thread. It ends with the journal.
+    /// Starts the thread, which ends with the journal.
     pub(crate) fn spawn(self: &Arc<Self>) -> std::io::Result<()> {
         let auditing = Arc::clone(self);
         let named = thread::Builder::new().name("stockade-auditor".to_owned());
@@ -287,7 +295,7 @@ impl Auditing {
         #[cfg(not(planted = "auditor_in_the_way"))]
         give_way();
         if catch_unwind(AssertUnwindSafe(|| self.follow())).is_err() {
-            // Its ledger may have been left half-way: nobody is to believe it.
+            // The panic may have left the ledger half changed, so no one may rely on it.
             trace::error(format_args!("the auditor has died: nobody checks the laws any more"));
             let mut auditor = lock(&self.auditor);
             auditor.found = Some(failed("audit", "", &io::Error::other("the auditor has died")));
@@ -303,7 +311,8 @@ impl Auditing {
                 return;
             }
             let deadline = Some(Instant::now() + NAP);
-            // Not for more to come, but for the end, which would have to wait for a nap.
+            // No batch has this number, so this returns only at the deadline or when the journal
+            // ends. A plain sleep would delay the end by up to a nap.
             let _ = self.progress.wait_past(Reached::Disk, u64::MAX, deadline);
             let last = self.progress.reached(Reached::Disk);
             loop {
@@ -315,22 +324,23 @@ impl Auditing {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(error) if error.is_retryable() => break,
-                    // It stays for whoever asks.
+                    // `found` keeps the error for later calls.
                     Err(_) => return,
                 }
-                // Half of one core's time at most.
+                // Sleep as long as the step took: the thread uses half of one core at most.
                 thread::sleep(began.elapsed());
             }
         }
     }
 
-    /// The journal is about to end: what the auditor has in hand then, it has until `deadline`.
+    /// Announces that the journal is about to end. The auditor may finish its work until
+    /// `deadline`.
     pub(crate) fn end_by(&self, deadline: Instant) {
         *lock(&self.deadline) = Some(deadline);
     }
 
-    /// Waits, until the deadline at most, for the thread to leave the journal to others. To be called
-    /// when the journal has ended.
+    /// Waits for the thread to end and to release the journal's lock, until `deadline` at most.
+    /// Call it after the journal has ended.
     pub(crate) fn wait_for_end(&self, deadline: Instant) {
         match &*lock(&self.thread) {
             Some(thread) => {
@@ -342,9 +352,9 @@ impl Auditing {
         }
     }
 
-    /// Leaves the journal to others, after a last checkpoint if one falls due by its end: else many
-    /// short runs, or one that wrote faster than it was audited, would leave the next opening more to
-    /// replay than it should have.
+    /// Writes a last checkpoint if one is due, then releases the journal's lock. Without this
+    /// checkpoint, many short runs would never write one, nor would a run that wrote faster than it
+    /// was audited. The next opening would then have too much to replay.
     fn leave(&self) {
         let end = self.progress.durable_point();
         let is_due = || {
@@ -352,7 +362,8 @@ impl Auditing {
             auditor.schedule.as_ref().is_some_and(|schedule| schedule.may_be_due_by(end))
         };
         let is_early = || lock(&self.deadline).is_some_and(|deadline| Instant::now() < deadline);
-        // The closing batch is none that others build on: its number may be given again.
+        // Leaves out the closing batch. The next opening gives its number to another batch, so no
+        // checkpoint may name it.
         let last = end.batch.saturating_sub(1);
         while is_due() && is_early() && matches!(self.step(last), Ok(true)) {}
         *lock(&self.maintenance) = None;

@@ -1,8 +1,8 @@
-//! Following a journal that is being written: batch after batch, up to what is on the disk.
+//! The follower: reads a journal while it is written, batch after batch, up to what is on the disk.
 //!
-//! A follower holds no file and no lock. Where it is, is a point of the chain; whatever the writer does
-//! (goes on in the next segment, gives one up and begins afresh), the batches behind that point are
-//! found again, because batches that are on the disk are never written otherwise again.
+//! A follower holds no open file and no lock. Its position is a point of the hash chain. The writer
+//! may go on in the next segment, or give a segment up and begin a new one. The follower still
+//! finds the batches behind its point, because a batch that is on the disk never changes.
 
 use std::sync::Arc;
 
@@ -13,29 +13,29 @@ use crate::journal::layout::{Layout, PathSegment, damaged, failed};
 use crate::journal::reader::{FoundBatch, Segment, check_batch, find};
 use crate::journal::storage::Storage;
 
-/// Bytes that are read at once; a batch is at most a little longer than half of that, unless one record
-/// fills it.
+/// How many bytes are read at once. A batch is at most a little longer than half of that, unless
+/// one record fills it.
 const CHUNK: u64 = 2 << 20;
 
-/// A place in a journal, and the way on from there.
+/// A position in a journal, and the means to read on from there.
 pub(crate) struct Follower {
     storage: Arc<dyn Storage>,
     /// The end of what was read.
     at: Point,
-    /// The segment that is being read, `None` before the first.
+    /// The segment that is being read; `None` before the first.
     segment: Option<PathSegment>,
-    /// Up to where in it.
+    /// The byte offset in the segment up to which it was read.
     offset: u64,
 }
 
-/// Some batches in a row.
+/// Consecutive batches of one segment.
 pub(crate) struct Followed {
-    /// As much of their segment as was read, and the batches in it that are new.
+    /// The part of the segment that was read, and the new batches in it.
     pub(crate) part: Segment,
 }
 
 impl Follower {
-    /// From `at` on, which must be an end of a batch, or the beginning.
+    /// Follows the journal from `at`, which must be the end of a batch or [`Point::START`].
     pub(crate) fn new(storage: Arc<dyn Storage>, at: Point) -> Self {
         Self { storage, at, segment: None, offset: 0 }
     }
@@ -45,20 +45,25 @@ impl Follower {
         self.at
     }
 
-    /// The next batches, at most up to batch `last`, which must be on the disk; `None` if there are none.
+    /// Reads the next batches, up to batch `last` at most, which must be on the disk. Returns
+    /// `None` if there are none.
     ///
     /// # Errors
-    /// What the storage says; [`JournalError::Damaged`] if a batch is missing that was on the disk.
+    /// [`JournalError::Damaged`] if a batch is missing that was on the disk;
+    /// [`JournalError::Trimmed`] if its segment was archived or removed; otherwise the storage's
+    /// error.
     pub(crate) fn next(&mut self, last: u64) -> Result<Option<Followed>, JournalError> {
         let mut unsound = None;
-        // Twice: what this segment lacks, the next has, unless the writer began afresh just now.
+        // Usually two rounds do: what one segment lacks, the next one has. The writer may begin a
+        // new segment at the same time; two more rounds allow for that.
         for _ in 0..4 {
             if last <= self.at.batch {
                 return Ok(None);
             }
             match self.segment.clone().map(|segment| self.read(&segment, last)) {
                 Some(Ok(Some(followed))) => return Ok(Some(followed)),
-                // What a crash has torn there was given up, if another segment goes on before it.
+                // If another segment goes on before this batch, the bytes here were given up as a
+                // torn tail. If none does, this is damage.
                 Some(Err(error @ JournalError::Damaged { .. })) => unsound = Some(error),
                 Some(Err(error)) => return Err(error),
                 Some(Ok(None)) | None => {}
@@ -73,12 +78,13 @@ impl Follower {
         Err(damaged(&file, self.offset, what))
     }
 
-    /// Finds the segment in which the next batch lies.
+    /// Finds the segment that holds the next batch.
     fn find_segment(&mut self) -> Result<(), JournalError> {
         let from = self.at.batch;
         let layout = Layout::find_back_to(&*self.storage, |it| it.base.batch <= from)?;
         if layout.path.is_empty() {
-            // Taken away; it may come back.
+            // All segments are gone, for example because a file system is not mounted. They may
+            // come back, so the error is a retryable one.
             return Err(failed("find the segments in", "", &std::io::ErrorKind::NotFound.into()));
         }
         let mut path = layout.path.iter().rev();
@@ -92,13 +98,13 @@ impl Follower {
         Ok(())
     }
 
-    /// Reads on in the segment, as far as it counts; `None` if the next batch is not in it.
+    /// Reads on in the segment, up to its limit. Returns `None` if the next batch is not in it.
     fn read(&mut self, segment: &PathSegment, last: u64) -> Result<Option<Followed>, JournalError> {
         let PathSegment { name, header, limit } = segment;
         let mut wanted = CHUNK;
         loop {
-            // What lies beyond was given up: the batch that closed an earlier opening bears the number of
-            // the first one of the next.
+            // Bytes beyond the limit were given up. For example, the batch that closed an earlier
+            // opening has the same number as the first batch of the next one.
             let left = limit.saturating_sub(self.offset);
             let bytes = self.storage.read(name, self.offset, wanted.min(left));
             let bytes = match bytes {
@@ -112,7 +118,7 @@ impl Follower {
                 && let Ok(found) = find(&bytes, read, header.number)
             {
                 read = found.end();
-                // A segment that begins afresh has some again that were read elsewhere.
+                // A segment that replaces a failed one repeats batches that were read in that one.
                 if found.header.number <= self.at.batch {
                     continue;
                 }
@@ -121,7 +127,8 @@ impl Follower {
                     Err(what) if batches.is_empty() => {
                         return Err(damaged(name, at, what.to_owned()));
                     }
-                    // It is looked at again when it is the first.
+                    // The batches before it are sound: return them. The next read meets this one
+                    // first, and reports it.
                     Err(_) => {
                         read = found.offset;
                         break;
@@ -136,7 +143,7 @@ impl Follower {
                 if short {
                     return Ok(None);
                 }
-                // One batch that is longer than a chunk.
+                // The batch is longer than a chunk: read more at once.
                 wanted *= 2;
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Reading a journal while it is written: the auditor, and subscriptions.
+//! Readers that follow a journal while it is written: the auditor, and subscriptions.
 
 pub(crate) mod auditor;
 pub(crate) mod follower;

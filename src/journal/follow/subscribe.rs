@@ -1,4 +1,5 @@
-//! Following an engine's entries as they reach the disk, so that another store is kept in step.
+//! Subscriptions: an engine's entries in order, as they reach the disk, to keep another store in
+//! step.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -21,10 +22,11 @@ use crate::journal::reader::find;
 use crate::journal::recovery::replay::decode_batch;
 use crate::journal::storage::Storage;
 
-/// A place in a journal's entries, to be kept by whoever follows them: the last entry that was dealt
-/// with, and in which opening of the journal it was seen. `Default` is the beginning.
+/// A position among a journal's entries, which a subscriber stores: the last entry that it has
+/// handled, and the opening of the journal in which it saw that entry. `Default` is the position
+/// before the first entry.
 ///
-/// Shown and parsed as `sequence@opening`.
+/// `Display` writes `sequence@opening`, and `FromStr` reads it.
 ///
 /// ```
 /// use stockade::JournalPosition;
@@ -35,9 +37,9 @@ use crate::journal::storage::Storage;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JournalPosition {
-    /// The entry's sequence number; 0 before the first.
+    /// The entry's sequence number; 0 before the first entry.
     pub sequence: u64,
-    /// How often the journal had been opened by then.
+    /// The number of the opening, counted from 1; 0 if unknown.
     pub opening: u64,
 }
 
@@ -47,7 +49,7 @@ impl fmt::Display for JournalPosition {
     }
 }
 
-/// A text that is no position in a journal.
+/// The text is not a position in a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidPosition;
 
@@ -68,26 +70,27 @@ impl FromStr for JournalPosition {
     }
 }
 
-/// An engine's entries in order, from some position on; see
+/// An engine's entries in order, from a position on; see
 /// [`subscribe`](crate::InventoryManager::subscribe).
 ///
-/// It reads the journal's files by itself: a slow one holds up nobody.
+/// It reads the journal's files by itself, so a slow subscriber delays nobody else.
 pub struct Subscription {
     storage: Arc<dyn Storage>,
     follower: Follower,
     progress: Arc<SyncState>,
     names: Arc<dyn Names>,
-    /// Entries that were read and not given out.
+    /// Entries that were read ahead and not yet returned.
     pending: VecDeque<AuditEntry>,
     position: JournalPosition,
     reached: Reached,
-    /// How often notes had been erased when `pending` was read.
+    /// The erasure epoch at which `pending` was read.
     erasures: u64,
 }
 
 impl Subscription {
     /// # Errors
-    /// `Rewound` and `Trimmed`, and what the storage says.
+    /// [`JournalError::Rewound`] if the position lies in a lost tail; [`JournalError::Trimmed`] if
+    /// the entries after it were archived or removed; otherwise the storage's error.
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
         progress: Arc<SyncState>,
@@ -113,23 +116,26 @@ impl Subscription {
         })
     }
 
-    /// Gives entries out as soon as they are written, before they are known to be on the disk. After a
-    /// crash they may turn out never to have been: the position is `Rewound` then.
+    /// Returns entries as soon as they are written, before they are known to be on the disk. A
+    /// crash may lose such entries; then a stored position may be refused as `Rewound` by the next
+    /// [`subscribe`](crate::InventoryManager::subscribe).
     #[must_use]
     pub fn including_buffered(mut self) -> Self {
         self.reached = Reached::File;
         self
     }
 
-    /// The place after the last entry that was given out. Keep it together with what was made of that.
+    /// The position after the last returned entry. Store it together with what you made of that
+    /// entry, in one transaction: so a crash neither skips an entry nor handles it twice.
     pub fn position(&self) -> JournalPosition {
         self.position
     }
 
-    /// The next entry, if there is one now. Reads the journal's files; never waits for others.
+    /// The next entry, if there is one now. It may read the journal's files, but never waits for
+    /// new entries.
     ///
     /// # Errors
-    /// What the storage says, or that the journal is damaged; the same call may succeed later.
+    /// The storage's error, or that the journal is damaged or trimmed. A later call may succeed.
     pub fn try_next(&mut self) -> Result<Option<AuditEntry>, JournalError> {
         if self.erasures != self.progress.erasures() && cfg!(not(planted = "read_ahead_is_kept")) {
             self.read_again()?;
@@ -158,7 +164,8 @@ impl Subscription {
         }
     }
 
-    /// Notes were erased since it has read ahead: forgets that, and reads from its position on.
+    /// Notes were erased since it read ahead: drops the entries that were read ahead, and reads
+    /// again from its position.
     fn read_again(&mut self) -> Result<(), JournalError> {
         let erasures = self.progress.erasures();
         if !self.pending.is_empty() {
@@ -173,7 +180,8 @@ impl Subscription {
         Ok(())
     }
 
-    /// Waits for the next entry; `None` once the engine has ended and all was given out.
+    /// Waits for the next entry, for as long as that takes. Returns `None` once the engine has
+    /// ended and all entries were returned.
     ///
     /// # Errors
     /// As [`try_next`](Self::try_next).
@@ -181,7 +189,7 @@ impl Subscription {
         self.wait_until(None)
     }
 
-    /// As [`wait`](Self::wait), until `deadline` at most: `None` then, too.
+    /// Like [`wait`](Self::wait), but waits until `deadline` at most. Returns `None` then, too.
     ///
     /// # Errors
     /// As [`try_next`](Self::try_next).
@@ -203,8 +211,9 @@ impl Subscription {
         }
     }
 
-    /// The next entry as a future, which needs no particular runtime; `None` as for
-    /// [`wait`](Self::wait). Dropping it loses nothing. Polling reads the journal's files.
+    /// The next entry as a future, for any runtime. It resolves to `None` as [`wait`](Self::wait)
+    /// does. If it is dropped, no entry is lost. Each poll may read the journal's files, which
+    /// blocks the thread for that time.
     pub fn next_entry(&mut self) -> NextEntry<'_> {
         NextEntry { subscription: self }
     }
@@ -216,7 +225,7 @@ impl fmt::Debug for Subscription {
     }
 }
 
-/// The next entry of a [`Subscription`].
+/// The next entry of a [`Subscription`], as a future.
 #[derive(Debug)]
 #[must_use = "a future does nothing until it is awaited"]
 pub struct NextEntry<'a> {
@@ -235,7 +244,7 @@ impl Future for NextEntry<'_> {
             }
             let (reached, at) = (subscription.reached, subscription.follower.at().batch);
             match subscription.progress.poll_past(reached, at, context.waker()) {
-                // There is more by now.
+                // A new batch has come since.
                 Poll::Ready(true) => {}
                 Poll::Ready(false) => return Poll::Ready(subscription.try_next()),
                 Poll::Pending => return Poll::Pending,
@@ -244,7 +253,7 @@ impl Future for NextEntry<'_> {
     }
 }
 
-/// Where to begin to read everything after an entry.
+/// Where to begin if everything after an entry is to be read: at the start of its segment.
 fn start_of(layout: &Layout, sequence: u64) -> Result<Point, JournalError> {
     let mut path = layout.path.iter().rev();
     let start = path.find(|it| it.header.base.sequence <= sequence);
@@ -252,7 +261,7 @@ fn start_of(layout: &Layout, sequence: u64) -> Result<Point, JournalError> {
     Ok(start.ok_or_else(trimmed)?.header.base)
 }
 
-/// Refuses a position that lies in a tail that was lost since.
+/// Refuses a position in a tail that was lost since.
 fn check_position(
     dir: &JournalDir<'_>,
     after: JournalPosition,
@@ -262,12 +271,14 @@ fn check_position(
     let mut seen = after.opening;
     let begins_at = layout.path.first().map_or(0, |it| it.header.opening);
     if layout.trimmed.is_some() && begins_at > seen && seen > 0 {
-        // What a later opening found of what was seen, the segments said that are gone.
+        // How much of the earlier openings a later opening found stood in segments that are gone
+        // now. So it is unknown whether the position is still valid.
         return Err(JournalError::Trimmed { oldest: layout.oldest() });
     }
     for on_path in &layout.path {
         let header = on_path.header;
-        // The beginning of a later opening: what it found of the ones before.
+        // The first segment of a later opening: it tells how much of the earlier ones that opening
+        // found.
         if header.opening > seen && after.opening > 0 {
             seen = header.opening;
             let to = found_at_opening(*storage, &on_path.name, &header)?.sequence;
@@ -283,7 +294,7 @@ fn check_position(
     Ok(())
 }
 
-/// The end of what an opening found, in the segment that it began with.
+/// The end of what an opening found on the disk. `name` is the first segment of that opening.
 fn found_at_opening(
     storage: &dyn Storage,
     name: &str,

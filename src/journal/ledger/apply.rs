@@ -1,4 +1,4 @@
-//! One record after the other: what it does to the ledger, and which law it would break.
+//! Applies records to the ledger, one at a time, and checks each against the laws.
 
 use std::sync::Arc;
 
@@ -9,95 +9,100 @@ use crate::base::quantity::MAX_UNITS;
 use crate::journal::format::decode::{Decoded, DecodedRecord};
 use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
 use crate::journal::ledger::levels::{LevelState, WarehouseState};
-use crate::journal::ledger::transfers::{Law, TransferMoves, fact};
+use crate::journal::ledger::transfers::{LawResult, TransferMoves, fact};
 use crate::journal::ledger::{Broken, Ledger};
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
-/// What the lines of one record share.
+/// What all lines of one record share.
 #[derive(Clone, Copy)]
-struct Context {
+struct RecordContext {
     at: Timestamp,
     reservation: Option<ReservationId>,
     owner: Option<Owner>,
     expires_at: Option<Timestamp>,
-    /// A line of this record has begun the reservation.
+    /// A line of this record has created the reservation.
     begun: bool,
     /// A line of this record has sold units.
     sold: bool,
-    /// The record requests a transfer or decides on one, and this is what it moved for it.
+    /// What the record has moved for a transfer so far; `None` if the record neither requests a
+    /// transfer nor decides on one.
     transfer: Option<TransferMoves>,
 }
 
 impl Ledger {
-    /// Adds the next record up.
+    /// Applies the next record.
     ///
     /// # Errors
-    /// The law that it breaks, and at which entry. The ledger is of no use then.
+    /// The law that the record breaks, and the sequence number of the entry that breaks it. The
+    /// ledger may then be half changed: drop it.
     #[inline]
-    pub(crate) fn apply(&mut self, record: &Decoded<'_>) -> Result<(), Broken> {
+    pub(crate) fn apply(&mut self, decoded: &Decoded<'_>) -> Result<(), Broken> {
         let first = self.next_sequence;
-        self.next_sequence += record.entries();
-        self.newest_at = self.newest_at.max(record.at());
+        self.next_sequence += decoded.entries();
+        self.newest_at = self.newest_at.max(decoded.at());
         let broken = |sequence, what: &str| Broken { sequence, what: what.to_owned() };
-        match record {
-            Decoded::Plain(step) => self.step(step).map_err(|what| broken(first, what)),
-            Decoded::Record(long) => self
-                .long(long)
+        match decoded {
+            Decoded::Plain(entry) => self.apply_plain(entry).map_err(|what| broken(first, what)),
+            Decoded::Record(record) => self
+                .apply_record(record)
                 .map_err(|(line, what)| broken(first.saturating_add(line as u64), what)),
         }
     }
 
     #[inline]
-    fn step(&mut self, step: &PlainEntry) -> Law {
-        let mut context = Context {
-            at: step.at(),
-            reservation: step.get_reservation(),
-            owner: step.get_owner(),
-            expires_at: step.get_expires_at(),
+    /// Applies a plain entry: a record of one line without pairs or a key.
+    fn apply_plain(&mut self, entry: &PlainEntry) -> LawResult {
+        let mut context = RecordContext {
+            at: entry.at(),
+            reservation: entry.get_reservation(),
+            owner: entry.get_owner(),
+            expires_at: entry.get_expires_at(),
             begun: false,
             sold: false,
             transfer: None,
         };
-        match EntryType::from_code(step.code()) {
+        match EntryType::from_code(entry.code()) {
             Some(EntryType::Movement(movement)) => {
-                self.movement(movement, step.level(), step.quantity(), &mut context)?;
-                self.end_if_empty(&context, step.is_expiry());
+                self.apply_movement(movement, entry.level(), entry.quantity(), &mut context)?;
+                self.end_if_empty(&context, entry.is_expiry());
                 Ok(())
             }
-            Some(EntryType::Event(EventType::Extended)) => self.extend(&context),
+            Some(EntryType::Event(EventType::Extended)) => self.apply_extension(&context),
             _ => Ok(()),
         }
     }
 
-    fn long(&mut self, long: &DecodedRecord) -> Result<(), (usize, &'static str)> {
-        let steps = &long.steps;
-        let header = &steps.header;
-        let mut context = Context {
+    /// Applies a record of several lines, or of one with pairs or a key. The error bears the index
+    /// of the line that breaks a law.
+    fn apply_record(&mut self, record: &DecodedRecord) -> Result<(), (usize, &'static str)> {
+        let buffer = &record.steps;
+        let header = &buffer.header;
+        let mut context = RecordContext {
             at: header.at,
             reservation: header.reservation,
             owner: header.owner,
             expires_at: header.expires_at,
             begun: false,
             sold: false,
-            transfer: is_about_a_transfer(long).then(TransferMoves::default),
+            transfer: is_about_a_transfer(record).then(TransferMoves::default),
         };
         let mut moved = false;
-        for (at, line) in steps.lines.iter().enumerate() {
+        for (at, line) in buffer.lines.iter().enumerate() {
             let law = match (line.entry_type, line.subject) {
                 (EntryType::Movement(movement), Subject::Level(level)) => {
                     moved = true;
-                    self.movement(movement, level, line.quantity, &mut context)
+                    self.apply_movement(movement, level, line.quantity, &mut context)
                 }
                 (EntryType::Movement(_), _) => Err("units move nowhere"),
-                (EntryType::Event(event), _) => self.event(event, line, long, &context),
+                (EntryType::Event(event), _) => self.apply_event(event, line, record, &context),
             };
             law.map_err(|what| (at, what))?;
         }
         if moved {
-            self.end_if_empty(&context, steps.expired);
+            self.end_if_empty(&context, buffer.expired);
         }
-        if steps.keep
+        if buffer.keep
             && let Some(hold) = header.reservation.and_then(|id| self.holds.get_mut(id))
         {
             hold.keep = true;
@@ -111,7 +116,7 @@ impl Ledger {
                 self.retakes.pop_front();
             }
         }
-        if let Some(key) = steps.key {
+        if let Some(key) = buffer.key {
             self.keys.push_back((key, header.at));
             if self.keys.len() > self.keys_kept {
                 self.keys.pop_front();
@@ -121,13 +126,14 @@ impl Ledger {
     }
 
     #[inline]
-    fn movement(
+    /// Applies one movement to its level, its warehouse, and its reservation or transfer.
+    fn apply_movement(
         &mut self,
         movement: Move,
         handle: LevelIndex,
         units: u32,
-        context: &mut Context,
-    ) -> Law {
+        context: &mut RecordContext,
+    ) -> LawResult {
         if units == 0 || units > MAX_UNITS {
             return Err("a quantity that can't be");
         }
@@ -173,19 +179,20 @@ impl Ledger {
             Move::SaleCancelled => {
                 level.take_sold(units)?;
                 level.give_back(units)?;
-                self.settle(handle, units, context)
+                self.count_settled(handle, units, context)
             }
             Move::Shipped => {
                 level.take_sold(units)?;
                 level.unreserve(units)?;
                 warehouse.let_out(units)?;
-                self.settle(handle, units, context)
+                self.count_settled(handle, units, context)
             }
         }
     }
 
     #[inline]
-    fn reserve(&mut self, level: LevelIndex, units: u32, context: &mut Context) -> Law {
+    /// Creates the reservation with its first line, or adds a further line to it.
+    fn reserve(&mut self, level: LevelIndex, units: u32, context: &mut RecordContext) -> LawResult {
         let id = context.reservation.ok_or("a reserve without a reservation")?;
         if context.begun {
             let hold = self.holds.get_mut(id).ok_or("a reservation that vanished")?;
@@ -210,13 +217,14 @@ impl Ledger {
     }
 
     #[inline]
+    /// Takes units off a live hold: `sold`, or else given back.
     fn take_from_hold(
         &mut self,
         level: LevelIndex,
         units: u32,
-        context: &Context,
+        context: &RecordContext,
         sold: bool,
-    ) -> Law {
+    ) -> LawResult {
         let id = context.reservation.ok_or("the end of a hold without its reservation")?;
         let hold = self.holds.get_mut(id).ok_or("the end of a reservation that is not there")?;
         if !hold.is_live() {
@@ -225,14 +233,21 @@ impl Ledger {
         let line = hold.line_of(level).ok_or("a reservation without a line of this level")?;
         line.held =
             line.held.checked_sub(units).ok_or("it takes more from a reservation than it holds")?;
-        // No sum is more than what the line had at first.
+        // No overflow: the units come off `held`, so no sum exceeds two times `MAX_UNITS`.
         let (sold, given_back) = if sold { (units, 0) } else { (0, units) };
         *line =
             HoldLine { sold: line.sold + sold, given_back: line.given_back + given_back, ..*line };
         Ok(())
     }
 
-    fn settle(&mut self, level: LevelIndex, units: u32, context: &Context) -> Law {
+    /// Counts units of a reservation as shipped, or their sale as cancelled. A ship or a cancel by
+    /// level names no reservation, so it changes none.
+    fn count_settled(
+        &mut self,
+        level: LevelIndex,
+        units: u32,
+        context: &RecordContext,
+    ) -> LawResult {
         let hold = context.reservation.and_then(|id| self.holds.get_mut(id));
         if let Some(line) = hold.and_then(|hold| hold.line_of(level)) {
             line.settled = line.settled.saturating_add(units);
@@ -244,7 +259,8 @@ impl Ledger {
     }
 
     #[inline]
-    fn end_if_empty(&mut self, context: &Context, expired: bool) {
+    /// Ends the hold if the record took its last units.
+    fn end_if_empty(&mut self, context: &RecordContext, expired: bool) {
         if let Some(hold) = context.reservation.and_then(|id| self.holds.get_mut(id))
             && hold.is_live()
         {
@@ -257,9 +273,9 @@ impl Ledger {
         }
     }
 
-    /// RecordBuf that commute may be logged in another order than they happened: the latest expiry
-    /// stands, and a hold that is over stays over.
-    fn extend(&mut self, context: &Context) -> Law {
+    /// Applies an extension. The journal may hold operations that commute in another order than
+    /// they happened in. So the latest expiry wins, and a hold that has ended stays ended.
+    fn apply_extension(&mut self, context: &RecordContext) -> LawResult {
         let id = context.reservation.ok_or("an extension without a reservation")?;
         let expires_at = context.expires_at.ok_or("an extension without an end")?;
         if let Some(hold) = self.holds.get_mut(id).filter(|hold| hold.is_live()) {
@@ -268,14 +284,16 @@ impl Ledger {
         Ok(())
     }
 
-    fn event(
+    /// Applies an event: a definition, a setting, an extension, or a step of a transfer. Other
+    /// events change nothing.
+    fn apply_event(
         &mut self,
         event: EventType,
         line: &EntryLine,
-        long: &DecodedRecord,
-        context: &Context,
-    ) -> Law {
-        let fact = |wanted| fact(long, wanted);
+        record: &DecodedRecord,
+        context: &RecordContext,
+    ) -> LawResult {
+        let fact = |wanted| fact(record, wanted);
         match (event, line.subject) {
             (EventType::Opened, _) => {
                 let built = fact("longest_ttl_ms").and_then(|value| value.parse().ok());
@@ -295,36 +313,38 @@ impl Ledger {
                 self.define_product(id, name)
             }
             (EventType::LevelOpened, Subject::Level(handle)) => {
-                let (warehouse, product) = long.place.ok_or("a level that lies nowhere")?;
+                let (warehouse, product) = record.place.ok_or("a level that lies nowhere")?;
                 self.open_level(handle, warehouse, product)
             }
             (EventType::SettingChanged, subject) => match (fact("setting"), fact("value")) {
-                (Some(setting), Some(value)) => self.change(subject, setting, value),
+                (Some(setting), Some(value)) => self.change_setting(subject, setting, value),
                 _ => Err("a setting without a name or a value"),
             },
-            (EventType::Extended, _) => self.extend(context),
+            (EventType::Extended, _) => self.apply_extension(context),
             (EventType::TransferRequested, Subject::Level(from)) => {
                 let target = line.other.ok_or("a transfer to nowhere")?;
                 if from.index() >= self.levels.len() || target.index() >= self.warehouses.len() {
                     return Err("a transfer between places that were never defined");
                 }
                 let moved = context.transfer.unwrap_or_default();
-                self.transfers.request(long, (from, line.quantity), target, moved)
+                self.transfers.request(record, (from, line.quantity), target, moved)
             }
             (EventType::TransferDecided, Subject::Level(_)) => {
-                self.transfers.decide(long, context.transfer.unwrap_or_default())
+                self.transfers.decide(record, context.transfer.unwrap_or_default())
             }
             _ => Ok(()),
         }
     }
 
+    /// Defines a warehouse. Each opening may define it again, with a new capacity or threshold, but
+    /// never with another name.
     fn define_warehouse(
         &mut self,
         id: WarehouseIndex,
         name: &str,
         capacity: u32,
         threshold: Option<Option<u32>>,
-    ) -> Law {
+    ) -> LawResult {
         let next = self.warehouses.len();
         match self.warehouses.get_mut(id.index()) {
             Some(known) if &*known.name != name => Err("a warehouse changes its name"),
@@ -352,7 +372,7 @@ impl Ledger {
         }
     }
 
-    fn define_product(&mut self, id: ProductIndex, name: &str) -> Law {
+    fn define_product(&mut self, id: ProductIndex, name: &str) -> LawResult {
         if id.index() != self.products.len() {
             return Err("a product is defined out of turn");
         }
@@ -365,7 +385,7 @@ impl Ledger {
         handle: LevelIndex,
         warehouse: WarehouseIndex,
         product: ProductIndex,
-    ) -> Law {
+    ) -> LawResult {
         if handle.index() != self.levels.len() {
             return Err("a level is opened out of turn");
         }
@@ -376,7 +396,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn change(&mut self, subject: Subject, setting: &str, value: &str) -> Law {
+    fn change_setting(&mut self, subject: Subject, setting: &str, value: &str) -> LawResult {
         const UNKNOWN: &str = "a setting of something that was never defined";
         match (subject, setting) {
             (Subject::None, "longest_ttl_ms") => {
@@ -390,19 +410,20 @@ impl Ledger {
                 warehouse.threshold.changed = threshold(value);
             }
             (Subject::Level(handle), "threshold") => {
-                // "of the warehouse" is no threshold of its own.
+                // "of the warehouse" parses to `None`: the level has no threshold of its own.
                 self.levels.get_mut(handle.index()).ok_or(UNKNOWN)?.threshold = threshold(value);
             }
-            // A setting of a later version: nothing that stock depends on.
+            // A setting that a later version wrote. No count of stock depends on settings.
             _ => {}
         }
         Ok(())
     }
 }
 
-/// The event of a transfer's request comes last in its record, behind what it moves.
-fn is_about_a_transfer(long: &DecodedRecord) -> bool {
-    long.steps.lines.last().is_some_and(|line| {
+/// Whether the record requests a transfer or decides on one. The event that says so is the last
+/// line of its record, after the lines that move units.
+fn is_about_a_transfer(record: &DecodedRecord) -> bool {
+    record.steps.lines.last().is_some_and(|line| {
         matches!(
             line.entry_type,
             EntryType::Event(EventType::TransferRequested | EventType::TransferDecided)
@@ -410,7 +431,8 @@ fn is_about_a_transfer(long: &DecodedRecord) -> bool {
     })
 }
 
-/// What `manager::configure` shows: a number, or none.
+/// Parses a threshold as the engine writes it: a number of units, or `none`. Any other text gives
+/// `None`.
 fn threshold(value: &str) -> Option<Option<u32>> {
     match value {
         "none" => Some(None),

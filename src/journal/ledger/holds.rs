@@ -1,8 +1,8 @@
-//! Reservations, as the entries tell of them: each at the slot that its id names.
+//! Reservations that the entries add up to, each at the slot that its id names.
 //!
-//! A slot is a unit like any other (Law 2): its next tenant's entry comes after the entry that ended
-//! the one before. So the newest reservation of each slot is all that has to be kept, and finding
-//! one is an index, not a hash.
+//! Law 2 holds for slots as it does for units: the entry that takes a slot comes after the entry
+//! that ended the slot's previous reservation. So the ledger keeps only the newest reservation of
+//! each slot, and finds it by index, without a hash.
 
 use std::collections::HashMap;
 
@@ -10,8 +10,8 @@ use crate::base::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::LevelIndex;
 
-/// How a reservation stands: live, or how its last units went. One that sold something in an earlier
-/// step may have been released or expired in its last.
+/// The state of a reservation. Once it has ended, this says how its last units went. A reservation
+/// that sold units in an earlier partial step may still end as released or expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     Live,
@@ -20,17 +20,18 @@ pub(crate) enum Standing {
     Expired,
 }
 
-/// A line of a reservation.
+/// One line of a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HoldLine {
     pub(crate) level: LevelIndex,
-    /// Units still held.
+    /// Units that are still held.
     pub(crate) held: u32,
     /// Units sold so far.
     pub(crate) sold: u32,
     /// Units given back so far.
     pub(crate) given_back: u32,
-    /// Sold units that have since been shipped or cancelled by reservation.
+    /// Sold units that were shipped since, or whose sale was cancelled, by a call that names the
+    /// reservation.
     pub(crate) settled: u32,
 }
 
@@ -41,17 +42,18 @@ pub(crate) struct Hold {
     pub(crate) owner: Option<Owner>,
     pub(crate) expires_at: Timestamp,
     pub(crate) standing: Standing,
-    /// Its record is kept until all that it sold is shipped or cancelled.
+    /// The slot keeps the reservation until all that it sold is shipped or cancelled.
     pub(crate) keep: bool,
-    /// When it ended.
+    /// When the hold ended; the default while it is live.
     pub(crate) ended_at: Timestamp,
     first: HoldLine,
-    /// Its other lines, and what it took anew: most have neither.
-    more: Option<Box<More>>,
+    /// The further lines, and the retaken reservation. Boxed, because most holds have neither.
+    extras: Option<Box<HoldExtras>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct More {
+/// What few holds have.
+struct HoldExtras {
     lines: Vec<HoldLine>,
     retaken_from: Option<ReservationId>,
 }
@@ -67,11 +69,11 @@ impl Hold {
         let first = line(level, units);
         let ended_at = Timestamp::default();
         let standing = Standing::Live;
-        Self { id, owner, expires_at, standing, keep: false, ended_at, first, more: None }
+        Self { id, owner, expires_at, standing, keep: false, ended_at, first, extras: None }
     }
 
-    /// A hold as it was once found, with the line that it began with.
-    pub(super) fn found(
+    /// A hold from a checkpoint, with its first line.
+    pub(super) fn from_checkpoint(
         id: ReservationId,
         owner: Option<Owner>,
         expires_at: Timestamp,
@@ -80,51 +82,52 @@ impl Hold {
         Self { first, ..Self::new(id, owner, expires_at, first.level, first.held) }
     }
 
-    /// Adds a line as it was once found.
-    pub(super) fn add_found(&mut self, line: HoldLine) {
-        self.more.get_or_insert_default().lines.push(line);
+    /// Adds a line from a checkpoint.
+    pub(super) fn push_line(&mut self, line: HoldLine) {
+        self.extras.get_or_insert_default().lines.push(line);
     }
 
     pub(crate) fn add_line(&mut self, level: LevelIndex, units: u32) {
-        self.add_found(line(level, units));
+        self.push_line(line(level, units));
     }
 
     pub(crate) fn set_retaken_from(&mut self, id: ReservationId) {
-        self.more.get_or_insert_default().retaken_from = Some(id);
+        self.extras.get_or_insert_default().retaken_from = Some(id);
     }
 
     pub(crate) fn retaken_from(&self) -> Option<ReservationId> {
-        self.more.as_ref()?.retaken_from
+        self.extras.as_ref()?.retaken_from
     }
 
     pub(crate) fn is_live(&self) -> bool {
         self.standing == Standing::Live
     }
 
-    /// Whether its slot is spoken for: it is live, or its record is kept for what it has sold.
+    /// Whether the reservation still needs its slot: the hold is live, or its sold units have not
+    /// all left and its record is kept for them.
     pub(crate) fn occupies(&self) -> bool {
         self.is_live() || (self.keep && self.lines().any(|line| line.sold > line.settled))
     }
 
     pub(crate) fn lines(&self) -> impl Iterator<Item = &HoldLine> {
-        let more = self.more.iter().flat_map(|more| &more.lines);
-        std::iter::once(&self.first).chain(more)
+        let extras = self.extras.iter().flat_map(|extras| &extras.lines);
+        std::iter::once(&self.first).chain(extras)
     }
 
-    /// The line of a level. A hold's lines are sorted by level, each level once.
+    /// The line of this level. A hold's lines are sorted by level, and no level is there twice.
     pub(crate) fn line_of(&mut self, level: LevelIndex) -> Option<&mut HoldLine> {
         if self.first.level == level {
             return Some(&mut self.first);
         }
-        let lines = &mut self.more.as_mut()?.lines;
+        let lines = &mut self.extras.as_mut()?.lines;
         match lines.binary_search_by_key(&level, |line| line.level) {
             Ok(at) => lines.get_mut(at),
-            // A journal that sorts them otherwise is strange, not wrong.
+            // No law demands sorted lines, so a journal with unsorted ones is not damaged.
             Err(_) => lines.iter_mut().find(|line| line.level == level),
         }
     }
 
-    /// Ends the hold if nothing is held any more; its last units went so.
+    /// Ends the hold as `end` if no line holds units any more.
     pub(crate) fn end_if_empty(&mut self, at: Timestamp, end: Standing) {
         if self.lines().all(|line| line.held == 0) {
             (self.ended_at, self.standing) = (at, end);
@@ -140,21 +143,24 @@ fn line(level: LevelIndex, units: u32) -> HoldLine {
 #[derive(Debug, Default)]
 pub(crate) struct Holds {
     dense: Vec<Option<Hold>>,
-    /// Slots far beyond all others: a journal that names one must not make us fill the room between.
+    /// Reservations of slots far beyond all others. A damaged or hostile journal may name such a
+    /// slot, and must not make `dense` grow up to it.
     sparse: HashMap<u32, Hold>,
     entered: usize,
 }
 
-/// Slots come into use in order, some hundreds at a time for each thread; room up to here, and to a
-/// multiple of the reservations seen, is given without a second thought.
-const ROOM: usize = 1 << 16;
+/// Slots below this number may always be in `dense`. Above it, `dense` may grow with the number of
+/// reservations seen. The engine takes new slots in order, some hundreds at a time for each thread,
+/// so an honest journal stays within that.
+const DENSE_MIN: usize = 1 << 16;
 
 impl Holds {
-    fn dense_up_to(&self) -> usize {
-        ROOM + 4 * self.entered
+    /// The slot number below which a slot may be in `dense`.
+    fn dense_limit(&self) -> usize {
+        DENSE_MIN + 4 * self.entered
     }
 
-    /// The newest reservation of the slot that `id` names, whoever it is.
+    /// The newest reservation of the slot that `id` names. It may have another id.
     #[inline]
     pub(crate) fn at(&self, id: ReservationId) -> Option<&Hold> {
         match self.dense.get(id.slot() as usize) {
@@ -163,7 +169,7 @@ impl Holds {
         }
     }
 
-    /// The reservation of this id, if its slot has had no later one.
+    /// The reservation of this id, if it is still the newest of its slot.
     #[inline]
     pub(crate) fn get_mut(&mut self, id: ReservationId) -> Option<&mut Hold> {
         let hold = match self.dense.get_mut(id.slot() as usize) {
@@ -173,13 +179,13 @@ impl Holds {
         hold.filter(|hold| hold.id == id)
     }
 
-    /// Enters a reservation in place of its slot's former one.
+    /// Stores a reservation in place of its slot's previous one.
     #[inline]
     pub(crate) fn enter(&mut self, hold: Hold) -> Option<&mut Hold> {
         self.entered += 1;
         let slot = hold.id.slot();
         let index = slot as usize;
-        if index >= self.dense.len() && index < self.dense_up_to() {
+        if index >= self.dense.len() && index < self.dense_limit() {
             self.grow(index + 1);
         }
         match self.dense.get_mut(index) {
@@ -192,6 +198,8 @@ impl Holds {
     }
 
     #[cold]
+    /// Grows `dense` to at least `least` slots, and moves the holds that fit into it out of
+    /// `sparse`.
     fn grow(&mut self, least: usize) {
         self.dense.resize_with(least.next_power_of_two(), || None);
         let reached = self.dense.len();
@@ -205,12 +213,12 @@ impl Holds {
         self.dense.iter().flatten().chain(self.sparse.values())
     }
 
-    /// Those whose slots are spoken for.
+    /// The reservations that still need their slots.
     pub(crate) fn occupying(&self) -> impl Iterator<Item = &Hold> {
         self.all().filter(|hold| hold.occupies())
     }
 
-    /// Those that hold units.
+    /// The reservations that hold units.
     pub(crate) fn live(&self) -> impl Iterator<Item = &Hold> {
         self.all().filter(|hold| hold.is_live())
     }

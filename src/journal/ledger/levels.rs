@@ -1,4 +1,4 @@
-//! The counts of levels and warehouses, as the entries add them up.
+//! The counts of levels and warehouses that the entries add up to.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ pub(crate) struct WarehouseState {
     pub(crate) capacity: u32,
     pub(crate) on_hand: u64,
     pub(crate) suspended: bool,
-    /// `None` inside: no threshold.
+    /// An inner `None` means that the warehouse has no threshold.
     pub(crate) threshold: Setting<Option<u32>>,
 }
 
-/// A product in a warehouse.
+/// A stock level: one product in one warehouse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LevelState {
     pub(crate) warehouse: WarehouseIndex,
@@ -25,7 +25,7 @@ pub(crate) struct LevelState {
     pub(crate) available: u32,
     pub(crate) reserved: u32,
     pub(crate) sold: u32,
-    /// Its own threshold, if it has one; `None` inside: silenced.
+    /// The level's own threshold, if it has one. An inner `None` means that alerts are off.
     pub(crate) threshold: Option<Option<u32>>,
 }
 
@@ -34,31 +34,33 @@ impl LevelState {
         Self { warehouse, product, available: 0, reserved: 0, sold: 0, threshold: None }
     }
 
-    /// Units come in.
+    /// Adds units that come in.
     pub(crate) fn receive(&mut self, units: u32) -> Result<(), &'static str> {
         self.available = add(self.available, units)?;
         Ok(())
     }
 
-    /// Available units go out.
+    /// Takes off available units.
     pub(crate) fn withdraw(&mut self, units: u32) -> Result<(), &'static str> {
         self.available =
             self.available.checked_sub(units).ok_or("it takes more than was available")?;
         Ok(())
     }
 
+    /// Moves units from available to reserved.
     pub(crate) fn hold(&mut self, units: u32) -> Result<(), &'static str> {
         self.withdraw(units)?;
         self.reserved = add(self.reserved, units)?;
         Ok(())
     }
 
-    /// Reserved units become available.
+    /// Makes reserved units available again.
     pub(crate) fn give_back(&mut self, units: u32) -> Result<(), &'static str> {
         self.unreserve(units)?;
         self.receive(units)
     }
 
+    /// Marks reserved units as sold. They stay reserved until they leave the building.
     pub(crate) fn sell(&mut self, units: u32) -> Result<(), &'static str> {
         self.sold = add(self.sold, units)?;
         if self.sold > self.reserved {
@@ -67,12 +69,13 @@ impl LevelState {
         Ok(())
     }
 
-    /// Sold units are shipped, or about to become available.
+    /// Takes off sold units, which leave the building or are about to become available.
     pub(crate) fn take_sold(&mut self, units: u32) -> Result<(), &'static str> {
         self.sold = self.sold.checked_sub(units).ok_or("it takes more than was sold")?;
         Ok(())
     }
 
+    /// Takes off reserved units.
     pub(crate) fn unreserve(&mut self, units: u32) -> Result<(), &'static str> {
         self.reserved =
             self.reserved.checked_sub(units).ok_or("it gives back more than was reserved")?;
@@ -84,7 +87,7 @@ impl LevelState {
 }
 
 impl WarehouseState {
-    /// Units come into the building.
+    /// Adds units that come into the building.
     pub(crate) fn take_in(&mut self, units: u32) -> Result<(), &'static str> {
         self.on_hand += u64::from(units);
         if self.on_hand > u64::from(self.capacity) {
@@ -93,7 +96,7 @@ impl WarehouseState {
         Ok(())
     }
 
-    /// Units leave it.
+    /// Takes off units that leave the building.
     pub(crate) fn let_out(&mut self, units: u32) -> Result<(), &'static str> {
         self.on_hand =
             self.on_hand.checked_sub(u64::from(units)).ok_or("more leaves than was there")?;

@@ -1,7 +1,8 @@
-//! The ledger: what a journal adds up to, entry by entry, with every law checked on each of them.
+//! The ledger: the state that a journal's entries add up to. Each entry is checked against the
+//! laws.
 //!
-//! It knows nothing of the engine: it believes the entries alone. Recovery makes an engine's state
-//! of it, verification only wants it to find nothing wrong.
+//! The ledger knows nothing of the engine; it reads entries alone. Recovery builds an engine's
+//! state from it. Verification and the auditor only want it to find no broken law.
 
 mod apply;
 pub(crate) mod holds;
@@ -24,41 +25,41 @@ use holds::Holds;
 use levels::{LevelState, WarehouseState};
 use transfers::Transfers;
 
-/// What all entries so far add up to.
+/// The state that all entries so far add up to.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) warehouses: Vec<WarehouseState>,
     pub(crate) products: Vec<Arc<str>>,
-    /// By handle.
+    /// By level index.
     pub(crate) levels: Vec<LevelState>,
     pub(crate) holds: Holds,
-    /// Callers' keys, oldest first; at most as many as are asked for.
+    /// Idempotency keys, oldest first. At most `keys_kept` are remembered.
     pub(crate) keys: VecDeque<(KeyMark, Timestamp)>,
-    /// Holds that were taken anew, and under which id; as many.
+    /// Retakes, oldest first: the old reservation, the new one, and when. At most `keys_kept`.
     pub(crate) retakes: VecDeque<(ReservationId, ReservationId, Timestamp)>,
     keys_kept: usize,
-    /// Transfers that wait for approval, or waited.
+    /// Transfer requests: all open ones, and the newest decided ones.
     pub(crate) transfers: Transfers,
-    /// The longest time to live, as it was last set, in milliseconds: by the builder, and at run time.
+    /// The longest time to live, in milliseconds.
     pub(crate) longest_ttl: Setting<u64>,
-    /// The next entry's number.
+    /// The next entry's sequence number.
     pub(crate) next_sequence: u64,
-    /// The latest time of any entry.
+    /// The latest time of any entry so far.
     pub(crate) newest_at: Timestamp,
 }
 
-/// A setting that the builder gives, and that may be changed at run time. A builder that gives the
-/// same again leaves the change standing; one that gives another value has the last word.
+/// A setting that the builder gives and a call may change at run time. If the next builder gives
+/// the same value again, the change still holds. If it gives another value, that value wins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Setting<T> {
-    /// What the builder gave when it was last recorded.
+    /// The value that the builder gave when it was last recorded.
     pub(crate) built: Option<T>,
-    /// What was set since.
+    /// The value that was set at run time since then.
     pub(crate) changed: Option<T>,
 }
 
 impl<T: Copy + PartialEq> Setting<T> {
-    /// What stands if the builder gives `given` now.
+    /// The value that holds if the builder gives `given` now.
     pub(crate) fn under(&self, given: T) -> T {
         match self.changed {
             Some(changed) if self.built == Some(given) => changed,
@@ -80,7 +81,7 @@ impl Names for Ledger {
         self.products.get(product.index()).map(Arc::clone)
     }
 
-    // Rarely asked, so that a hash map would cost more than it saves.
+    // Linear searches: the look-ups are rare, and a hash map would cost more than it saves.
 
     fn warehouse_id(&self, name: &str) -> Option<WarehouseIndex> {
         let at = self.warehouses.iter().position(|warehouse| &*warehouse.name == name)?;
@@ -93,7 +94,7 @@ impl Names for Ledger {
     }
 }
 
-/// What can't have happened, and why.
+/// A broken law: the sequence number of the entry that breaks it, and what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Broken {
     pub(crate) sequence: u64,
@@ -101,7 +102,7 @@ pub(crate) struct Broken {
 }
 
 impl Ledger {
-    /// Nothing yet. The newest `keys_kept` keys will be remembered.
+    /// An empty ledger, which will remember the newest `keys_kept` keys.
     pub(crate) fn new(keys_kept: usize) -> Self {
         Self {
             warehouses: Vec::new(),
@@ -118,8 +119,9 @@ impl Ledger {
         }
     }
 
-    /// Whether what the levels have in reserve is what holds and sales account for: no unit is
-    /// promised twice. True after every entry; slow, so asked at the end.
+    /// Checks that each level's reserved units equal its held plus its sold units, so no unit is
+    /// promised twice; then that nothing was defined twice. Both hold after every record. But the
+    /// check scans all levels and holds, so callers run it only at the end.
     pub(crate) fn check_totals(&self) -> Result<(), Broken> {
         let mut held = vec![0_u64; self.levels.len()];
         let lines = self.holds.live().flat_map(|hold| hold.lines());
@@ -143,8 +145,8 @@ impl Ledger {
         self.check_definitions()
     }
 
-    /// Whether no warehouse, product or level was defined under two numbers: an engine finds each by its
-    /// name, and would find one of the two only.
+    /// Checks that no warehouse, product or level was defined under two numbers. An engine finds
+    /// each by name, so it would find only one of the two.
     fn check_definitions(&self) -> Result<(), Broken> {
         let twice = |what| Err(Broken { sequence: self.next_sequence - 1, what });
         let mut names = HashSet::new();

@@ -1,7 +1,8 @@
-//! A ledger as bytes, and back: what a checkpoint holds. `docs/journal-format.md` draws them.
+//! Encodes a ledger as bytes and decodes it: the content of a checkpoint. `docs/journal-format.md`
+//! draws the bytes.
 //!
-//! The same ledger always makes the same bytes, so that a checkpoint can be compared with what the
-//! journal adds up to.
+//! Equal ledgers give equal bytes. So a checkpoint can be compared with the ledger that a replay of
+//! the journal makes.
 
 use crate::audit::record::DECIDED_KEPT;
 use crate::base::quantity::MAX_UNITS;
@@ -17,7 +18,7 @@ use crate::journal::ledger::{Ledger, Setting};
 use crate::reservation::id::Owner;
 use crate::stock::handle::{LevelIndex, ProductIndex};
 
-/// What a hold's first byte says, above its standing.
+/// The flags in a hold's first byte. Its two lowest bits hold the [`Standing`].
 mod has {
     pub(super) const KEEP: u8 = 1 << 2;
     pub(super) const OWNER: u8 = 1 << 3;
@@ -28,7 +29,7 @@ const STANDINGS: [Standing; 4] =
     [Standing::Live, Standing::Confirmed, Standing::Released, Standing::Expired];
 
 impl Ledger {
-    /// All that it knows, with the newest `keys` keys and holds taken anew.
+    /// Encodes the whole ledger, but of keys and retakes only the newest `keys` of each.
     pub(crate) fn to_bytes(&self, keys: usize) -> Vec<u8> {
         let mut out = Vec::new();
         let now = self.newest_at.as_millis();
@@ -107,7 +108,8 @@ impl Ledger {
         }
     }
 
-    /// The ledger that `bytes` hold, which will remember the newest `keys_kept` keys.
+    /// Decodes a ledger, which will remember the newest `keys_kept` keys. The result adds up:
+    /// totals are checked. Bytes from any source give an error at worst, never a panic.
     pub(crate) fn from_bytes(bytes: &[u8], keys_kept: usize) -> DecodeResult<Self> {
         let mut cursor = Cursor::new(bytes);
         let from = &mut cursor;
@@ -165,7 +167,7 @@ impl Ledger {
             let product = ProductIndex(from.varint32().or_no(SHORT)?);
             if warehouse.index() >= self.warehouses.len() || product.index() >= self.products.len()
             {
-                return Err(NOWHERE);
+                return Err(UNDEFINED_PLACE);
             }
             let level = LevelState {
                 available: units(from)?,
@@ -189,9 +191,9 @@ impl Ledger {
         let (expires_at, ended_at) = (moment(from, now)?, moment(from, now)?);
         let more = from.varint().or_no(SHORT)?.checked_sub(1);
         let more = more.or_no("a hold without a line")?;
-        let mut hold = Hold::found(id, owner, expires_at, self.read_line(from)?);
+        let mut hold = Hold::from_checkpoint(id, owner, expires_at, self.read_line(from)?);
         for _ in 0..more {
-            hold.add_found(self.read_line(from)?);
+            hold.push_line(self.read_line(from)?);
         }
         retaken_from.into_iter().for_each(|id| hold.set_retaken_from(id));
         hold.standing = STANDINGS[usize::from(flags % 4)];
@@ -211,7 +213,7 @@ impl Ledger {
 
     fn read_level(&self, from: &mut Cursor<'_>) -> DecodeResult<LevelIndex> {
         let handle = LevelIndex(from.varint32().or_no(SHORT)?);
-        if handle.index() < self.levels.len() { Ok(handle) } else { Err(NOWHERE) }
+        if handle.index() < self.levels.len() { Ok(handle) } else { Err(UNDEFINED_PLACE) }
     }
 
     fn read_transfer(&self, from: &mut Cursor<'_>, now: u64) -> DecodeResult<TransferState> {
@@ -225,7 +227,7 @@ impl Ledger {
             decision: None,
         };
         if request.target.index() >= self.warehouses.len() {
-            return Err(NOWHERE);
+            return Err(UNDEFINED_PLACE);
         }
         let outcome = match from.byte().or_no(SHORT)? {
             0 => return Ok(request),
@@ -243,7 +245,7 @@ impl Ledger {
     }
 }
 
-const NOWHERE: NoRecord = NoRecord { what: "a place that was never defined" };
+const UNDEFINED_PLACE: NoRecord = NoRecord { what: "a place that was never defined" };
 
 fn put_text(out: &mut Vec<u8>, text: &str) {
     put_varint(out, text.len() as u64);
@@ -265,7 +267,7 @@ fn option(from: &mut Cursor<'_>) -> DecodeResult<Option<u64>> {
     is_there.then(|| from.varint().or_no(SHORT)).transpose()
 }
 
-/// A threshold that was set: none, or a number.
+/// Encodes a threshold that was set: 0 for none, or else the units plus one.
 fn number_of(threshold: Option<u32>) -> u64 {
     threshold.map_or(0, |units| u64::from(units) + 1)
 }

@@ -16,29 +16,29 @@ fn id(slot: u32, born: u64) -> ReservationId {
 }
 
 fn event(event: EventType, subject: Subject, facts: &[(&str, &str)]) -> DecodedRecord {
-    let mut long = DecodedRecord::default();
-    long.steps.lines.push(EntryLine {
+    let mut record = DecodedRecord::default();
+    record.steps.lines.push(EntryLine {
         entry_type: event.into(),
         subject,
         quantity: 0,
         other: None,
     });
-    facts.iter().for_each(|(name, value)| long.steps.note(name, value));
-    long
+    facts.iter().for_each(|(name, value)| record.steps.note(name, value));
+    record
 }
 
-/// A ledger with ten laptops in a warehouse for twenty.
+/// A ledger with ten laptops, in a warehouse with room for twenty.
 fn ledger() -> Ledger {
     let mut ledger = Ledger::new(10);
     let warehouse = [("name", "SF"), ("capacity", "20"), ("threshold", "none")];
     let mut opened = event(EventType::LevelOpened, Subject::Level(LAPTOP), &[]);
     opened.place = Some((SF, ProductIndex(0)));
-    for long in [
+    for record in [
         event(EventType::WarehouseDefined, Subject::Warehouse(SF), &warehouse),
         event(EventType::ProductDefined, Subject::Product(ProductIndex(0)), &[("name", "LAPTOP")]),
         opened,
     ] {
-        ledger.apply(&Decoded::Record(&long)).expect("legal");
+        ledger.apply(&Decoded::Record(&record)).expect("legal");
     }
     take(&mut ledger, AdjustmentType::Received, 10, None).expect("room");
     ledger
@@ -50,14 +50,14 @@ fn take(
     units: u32,
     hold: Option<ReservationId>,
 ) -> Result<(), Broken> {
-    let mut step = PlainEntry::new(movement, moment(5), LAPTOP, units).expires_at(moment(100));
+    let mut entry = PlainEntry::new(movement, moment(5), LAPTOP, units).expires_at(moment(100));
     if let Some(id) = hold {
-        step = step.reservation(id);
+        entry = entry.reservation(id);
     }
-    ledger.apply(&Decoded::Plain(step))
+    ledger.apply(&Decoded::Plain(entry))
 }
 
-/// A movement, how many units, and of which hold.
+/// A movement, its units, and its hold.
 type Moved = (AdjustmentType, u32, Option<ReservationId>);
 
 fn what(result: Result<(), Broken>) -> Result<(), String> {
@@ -140,8 +140,9 @@ fn a_hold_stays_over_and_keeps_its_latest_expiry() {
     let mut ledger = ledger();
     take(&mut ledger, AdjustmentType::Reserved, 2, Some(id(1, 1))).expect("stock");
     let extend = |ledger: &mut Ledger, millis| {
-        let step = PlainEntry::new(EventType::Extended, moment(6), LAPTOP, 0).reservation(id(1, 1));
-        ledger.apply(&Decoded::Plain(step.expires_at(moment(millis)))).expect("legal");
+        let entry =
+            PlainEntry::new(EventType::Extended, moment(6), LAPTOP, 0).reservation(id(1, 1));
+        ledger.apply(&Decoded::Plain(entry.expires_at(moment(millis)))).expect("legal");
         ledger.holds.at(id(1, 1)).expect("a hold").expires_at
     };
     assert_eq!(extend(&mut ledger, 300), moment(300));
@@ -199,10 +200,10 @@ fn a_slot_far_beyond_all_others_takes_no_room() {
 fn every_type_of_entry_has_its_place_in_a_replay() {
     for code in 0..64 {
         if let Some(EntryType::Event(event)) = EntryType::from_code(code) {
-            // An event on a level that bears nothing is passed over, or says what it lacks.
-            let step = PlainEntry::new(event, moment(1), LAPTOP, 0);
+            // An event on a level that carries no facts changes nothing, or says what it lacks.
+            let entry = PlainEntry::new(event, moment(1), LAPTOP, 0);
             let extended = event == EventType::Extended;
-            assert_eq!(ledger().apply(&Decoded::Plain(step)).is_err(), extended, "{event}");
+            assert_eq!(ledger().apply(&Decoded::Plain(entry)).is_err(), extended, "{event}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Transfers that wait for approval, as the entries tell of them.
+//! Transfer requests and the decisions on them, as the entries tell them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
@@ -22,21 +22,21 @@ pub(crate) struct TransferState {
     pub(crate) decision: Option<Decision>,
 }
 
-/// How a request was decided.
+/// The decision on a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decision {
     pub(crate) outcome: DecisionOutcome,
-    /// Empty if it was erased.
+    /// Who decided; empty if a redaction erased it.
     pub(crate) by: String,
     pub(crate) at: Timestamp,
     pub(crate) reason: Option<String>,
 }
 
-/// Who decided, and why.
+/// Who decided, and why: the texts of a decision that a redaction may erase.
 pub(crate) type Texts = (String, Option<String>);
 
 impl Decision {
-    /// Erases who decided, and why; `false` if that was erased before.
+    /// Erases who decided, and why. Returns `false` if both were erased before.
     fn erase_texts(&mut self) -> bool {
         let was_there = !self.by.is_empty() || self.reason.is_some();
         (self.by, self.reason) = (String::new(), None);
@@ -48,23 +48,24 @@ impl Decision {
 pub(crate) enum DecisionOutcome {
     Approved,
     Rejected,
-    /// So many units were available.
+    /// Failed: only this many units were available.
     Short(u32),
-    /// There was room for so many.
+    /// Failed: there was room for only this many units.
     OverCapacity(u32),
 }
 
-/// All requests that are open, and the newest of those that were decided.
+/// All open requests, and the newest decided ones.
 #[derive(Debug, Default)]
 pub(crate) struct Transfers {
     open: BTreeMap<u64, TransferState>,
-    /// The oldest decision first.
+    /// In the order of the decisions, oldest first; at most [`DECIDED_KEPT`].
     decided: VecDeque<TransferState>,
-    /// The greatest number of any request.
+    /// The greatest number that any request has had.
     pub(crate) newest: u64,
 }
 
-/// What the lines of a record that requests a transfer, or decides on one, moved before its event.
+/// The movements of a record that requests a transfer or decides on one. Their lines come before
+/// the event's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct TransferMoves {
     pub(super) held: Option<(LevelIndex, u32)>,
@@ -72,24 +73,25 @@ pub(super) struct TransferMoves {
     pub(super) moved_out: Option<(LevelIndex, u32)>,
 }
 
-pub(super) type Law = Result<(), &'static str>;
+/// `Ok` if every law holds, or else what is wrong.
+pub(super) type LawResult = Result<(), &'static str>;
 
 impl Transfers {
     pub(crate) fn open(&self) -> impl Iterator<Item = &TransferState> {
         self.open.values()
     }
 
-    /// Those that were decided, the oldest decision first, and then the open ones.
+    /// The decided requests, oldest decision first, then the open ones.
     pub(crate) fn all(&self) -> impl Iterator<Item = &TransferState> {
         self.decided.iter().chain(self.open.values())
     }
 
-    /// The numbers of those that were decided, the oldest decision first.
+    /// The numbers of the decided requests, oldest decision first.
     pub(crate) fn decided(&self) -> impl Iterator<Item = u64> {
         self.decided.iter().map(|request| request.number)
     }
 
-    /// Erases who decided on these requests, and why; `false` if nothing says so.
+    /// Erases who decided on these requests, and why. Returns `false` if there was no such text.
     pub(crate) fn erase_texts(&mut self, of: &BTreeSet<u64>) -> bool {
         let mut erased = false;
         for request in self.decided.iter_mut().filter(|request| of.contains(&request.number)) {
@@ -98,13 +100,13 @@ impl Transfers {
         erased
     }
 
-    /// Takes out who decided on each request, and why, in their order.
+    /// Takes the texts out of all decisions, oldest decision first.
     pub(crate) fn take_texts(&mut self) -> Vec<Texts> {
         let decisions = self.decided.iter_mut().filter_map(|request| request.decision.as_mut());
         decisions.map(|it| (mem::take(&mut it.by), it.reason.take())).collect()
     }
 
-    /// Enters a request as it was once found, the oldest decision first.
+    /// Adds a request from a checkpoint. Call it in the order of the decisions.
     pub(super) fn enter(&mut self, request: TransferState) {
         match request.decision {
             None => drop(self.open.insert(request.number, request)),
@@ -112,15 +114,16 @@ impl Transfers {
         }
     }
 
+    /// Applies the event that requests a transfer.
     pub(super) fn request(
         &mut self,
-        long: &DecodedRecord,
+        record: &DecodedRecord,
         (from, units): (LevelIndex, u32),
         target: WarehouseIndex,
         moved: TransferMoves,
-    ) -> Law {
-        let number = number_in(long)?;
-        // Requests that race may be logged in another order than they got their numbers.
+    ) -> LawResult {
+        let number = number_in(record)?;
+        // Requests that race may be in the journal in another order than their numbers.
         let known = |known: &TransferState| known.number == number;
         if number <= self.newest
             && (self.open.contains_key(&number) || self.decided.iter().any(known))
@@ -132,15 +135,16 @@ impl Transfers {
             Some(held) if held == (from, units) => true,
             Some(_) => return Err("a transfer's request holds other units than it asks for"),
         };
-        let at = long.steps.header.at;
+        let at = record.steps.header.at;
         let request = TransferState { number, from, target, units, held, at, decision: None };
         self.open.insert(number, request);
         self.newest = self.newest.max(number);
         Ok(())
     }
 
-    pub(super) fn decide(&mut self, long: &DecodedRecord, moved: TransferMoves) -> Law {
-        let number = number_in(long)?;
+    /// Applies the event that decides on a request.
+    pub(super) fn decide(&mut self, record: &DecodedRecord, moved: TransferMoves) -> LawResult {
+        let number = number_in(record)?;
         let mut request = self
             .open
             .remove(&number)
@@ -149,21 +153,21 @@ impl Transfers {
         if moved.given_back != own.filter(|_| request.held) {
             return Err("a decision gives back other units than its request held");
         }
-        let outcome = match fact(long, "outcome") {
+        let outcome = match fact(record, "outcome") {
             Some("approved") => DecisionOutcome::Approved,
             Some("rejected") => DecisionOutcome::Rejected,
-            Some("failed") => failure_in(long)?,
+            Some("failed") => failure_in(record)?,
             _ => return Err("a decision without an outcome"),
         };
         if moved.moved_out != own.filter(|_| outcome == DecisionOutcome::Approved) {
             return Err("a decision moves other units than its request asked for");
         }
-        let at = fact(long, "decidedAt").and_then(|at| at.parse().ok());
+        let at = fact(record, "decidedAt").and_then(|at| at.parse().ok());
         request.decision = Some(Decision {
             outcome,
-            by: fact(long, "decidedBy").unwrap_or_default().to_owned(),
-            at: at.map_or(long.steps.header.at, Timestamp::from_millis),
-            reason: fact(long, "reason").map(str::to_owned),
+            by: fact(record, "decidedBy").unwrap_or_default().to_owned(),
+            at: at.map_or(record.steps.header.at, Timestamp::from_millis),
+            reason: fact(record, "reason").map(str::to_owned),
         });
         self.decided.push_back(request);
         if self.decided.len() > DECIDED_KEPT {
@@ -173,27 +177,29 @@ impl Transfers {
     }
 }
 
-/// The first pair of this name: the engine's own pairs come before the caller's.
-pub(super) fn fact<'a>(long: &'a DecodedRecord, wanted: &str) -> Option<&'a str> {
-    let mut pairs = long.steps.metadata.iter();
+/// The value of the first pair of this name. The engine's own pairs come before the caller's, so
+/// the engine's pair wins.
+pub(super) fn fact<'a>(record: &'a DecodedRecord, wanted: &str) -> Option<&'a str> {
+    let mut pairs = record.steps.metadata.iter();
     pairs.find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
 }
 
-/// The number of the request on which this record decides, if it decides on one.
-pub(crate) fn decided_in(long: &DecodedRecord) -> Option<u64> {
+/// The number of the request that this record decides on, if any.
+pub(crate) fn decided_in(record: &DecodedRecord) -> Option<u64> {
     let decides = |line: &EntryLine| line.entry_type == EventType::TransferDecided.into();
-    long.steps.lines.iter().any(decides).then(|| number_in(long).ok()).flatten()
+    record.steps.lines.iter().any(decides).then(|| number_in(record).ok()).flatten()
 }
 
-fn number_in(long: &DecodedRecord) -> Result<u64, &'static str> {
-    let number = fact(long, "transferRequestId").and_then(|number| number.parse().ok());
-    // Numbers are given in order, so that there is always a next one.
+fn number_in(record: &DecodedRecord) -> Result<u64, &'static str> {
+    let number = fact(record, "transferRequestId").and_then(|number| number.parse().ok());
+    // The bound leaves a next number to every accepted one, so counting up cannot overflow.
     let number = number.filter(|number| *number <= u64::MAX / 2);
     number.ok_or("a transfer's request without a number")
 }
 
-fn failure_in(long: &DecodedRecord) -> Result<DecisionOutcome, &'static str> {
-    let mut pairs = long.steps.metadata.iter();
+/// Why a decision failed: the first pair that gives the available units or the room.
+fn failure_in(record: &DecodedRecord) -> Result<DecisionOutcome, &'static str> {
+    let mut pairs = record.steps.metadata.iter();
     let failure = pairs.find_map(|(name, value)| match name.as_str() {
         "available" => value.parse().ok().map(DecisionOutcome::Short),
         "room" => value.parse().ok().map(DecisionOutcome::OverCapacity),

@@ -1,4 +1,4 @@
-//! A copy of a journal, made while it is written.
+//! Backup: copies a journal while an engine writes it.
 
 use crate::base::error::JournalError;
 use crate::journal::format::head::JournalHead;
@@ -9,8 +9,12 @@ use crate::journal::layout::{Layout, PathSegment, failed};
 use crate::journal::maintenance::retention;
 use crate::journal::storage::Storage;
 
-/// Copies the journal in `from` up to what is on the disk, as `durable` says. The copy is as a crash
-/// could have left the journal at that point. Nothing may be taken away meanwhile.
+/// Copies the journal in `from` into the empty storage `to`, up to the point on the disk that
+/// `durable` returns. The copy is what a crash at that point could have left. Trimming must be
+/// paused meanwhile.
+///
+/// Reads and writes every byte of the journal, so it takes as long as that does; the engine goes
+/// on.
 pub(crate) fn copy(
     from: &dyn Storage,
     to: &dyn Storage,
@@ -24,13 +28,14 @@ pub(crate) fn copy(
         return Err(failed("copy into a directory with", name, &reason));
     }
     loop {
-        // Before the end is looked at, which then lies behind all of them.
+        // List the checkpoints before asking for the end. So the end lies behind all of them.
         let checkpoints = checkpoint_file::list(from)?;
         let end = durable();
         let layout = Layout::find(from)?;
         let ends_in = |it: &PathSegment| it.header.number == end.segment;
         let Some(last) = layout.path.iter().position(ends_in) else {
-            // The writer has begun afresh between the two looks.
+            // The writer has begun a new segment between the two looks, and the layout does not
+            // show it. Look again.
             continue;
         };
         for (index, segment) in layout.path[..=last].iter().enumerate() {
@@ -38,7 +43,7 @@ pub(crate) fn copy(
             copy_file(from, to, &segment.name, length)?;
         }
         if layout.trimmed.is_some() {
-            // It can't be read from its beginning.
+            // A trimmed journal can't be read from its first entry, so the copy needs a checkpoint.
             for name in checkpoints.iter().map(String::as_str).chain([begin_mark::NAME]) {
                 let length = from.length(name).map_err(|error| failed("read", name, &error))?;
                 copy_file(from, to, name, length)?;

@@ -1,8 +1,7 @@
-//! Keeping a journal short: when a checkpoint is due, who writes it, and who takes away what it makes
-//! superfluous.
+//! Checkpoints: when one is due, who writes it, and who trims the journal afterwards.
 //!
-//! What is due is noted with the ledger in hand, and written without it, so that nobody who wants to
-//! look at the ledger waits for the disk.
+//! A checkpoint's state is encoded while the ledger's lock is held, and is written to the disk
+//! after the lock is released. So nobody who needs the ledger waits for the disk.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -17,54 +16,59 @@ use crate::journal::ledger::Ledger;
 use crate::journal::maintenance::retention::{JournalRetention, KEPT};
 use crate::journal::storage::Storage;
 
-/// What a journal's checkpoints depend on.
+/// The options of a journal's checkpoints.
 #[derive(Clone, Copy)]
 pub(crate) struct CheckpointOptions {
-    /// One for so many closed segments.
+    /// A checkpoint is due after this many closed segments.
     pub(crate) every: u64,
-    /// How many keys are remembered.
+    /// How many idempotency keys a checkpoint remembers.
     pub(crate) keys: usize,
-    /// How many of the newest entries the log in memory retains. A recovery wants as many behind the
-    /// checkpoint that it begins with, so that one that comes sooner would only push out a useful one.
+    /// How many of the newest entries the log in memory retains. A recovery needs as many entries
+    /// after its checkpoint. So a checkpoint with fewer entries since the last one would only push
+    /// out a useful one.
     pub(crate) history: u64,
 }
 
-/// When a checkpoint is due.
+/// Decides when a checkpoint is due.
 pub(crate) struct CheckpointSchedule {
     options: CheckpointOptions,
     journal: u128,
     /// Segments that were closed since the newest checkpoint.
     closed: u64,
-    /// The segment that is being read, and the last entry before it: a recovery counts from there how
-    /// many come after a checkpoint.
+    /// The segment that is being read, and (`base`) the last entry before it. A recovery counts the
+    /// entries after a checkpoint up to there.
     segment: u64,
     base: u64,
     /// The last entry that was read.
     read: u64,
     /// The last entry that the newest checkpoint covers.
     newest: u64,
-    /// The segment in which one was last asked for: one that fails is tried again in the next.
+    /// The segment in which a checkpoint was last taken. If its write fails, the next try comes in
+    /// the next segment.
     asked_in: u64,
 }
 
-/// A checkpoint to be written.
+/// A checkpoint that is encoded but not yet written.
 pub(crate) struct PendingCheckpoint {
     header: CheckpointHeader,
     state: Vec<u8>,
-    /// The latest moment of any entry so far.
+    /// The latest time of any entry so far.
     now: Timestamp,
     erasures: u64,
 }
 
 impl PendingCheckpoint {
-    /// How often texts had been erased when its state was taken.
+    /// The erasure epoch of the state: how often texts had been erased when it was captured.
     pub(crate) fn erasures(&self) -> u64 {
         self.erasures
     }
 }
 
 impl CheckpointSchedule {
-    /// For the journal in `storage`, of which all up to `at` has been read.
+    /// The schedule for the journal in `storage`, which has been read up to `at`.
+    ///
+    /// # Errors
+    /// The storage's error.
     pub(crate) fn new(
         storage: &dyn Storage,
         options: CheckpointOptions,
@@ -85,8 +89,8 @@ impl CheckpointSchedule {
         })
     }
 
-    /// `ledger` is what the journal adds up to at `at`, which is on the disk: the checkpoint to be
-    /// written now, if one is due. Texts were erased in the ledger so often.
+    /// Notes that the journal is read up to `at`, which must be on the disk, and adds up to
+    /// `ledger`. If a checkpoint is due, captures it. `erasures` is the ledger's erasure epoch.
     pub(crate) fn reached(
         &mut self,
         ledger: &Ledger,
@@ -113,35 +117,37 @@ impl CheckpointSchedule {
         Some(PendingCheckpoint { header, state, now: ledger.newest_at, erasures })
     }
 
-    /// Whether one may fall due by the time that all up to `at` is read.
+    /// Whether a checkpoint may fall due by the time that all up to `at` is read.
     pub(crate) fn may_be_due_by(&self, at: Point) -> bool {
         self.is_due(self.closed + at.segment.saturating_sub(self.segment), at.sequence)
     }
 
+    /// A checkpoint is due after enough closed segments, and enough entries since the last one.
     fn is_due(&self, closed: u64, sequence: u64) -> bool {
         let entries = sequence.saturating_sub(self.newest);
         closed >= self.options.every.max(1) && entries >= self.options.history
     }
 
-    /// This one was written.
+    /// Notes that this checkpoint was written.
     pub(crate) fn wrote(&mut self, pending: &PendingCheckpoint) {
         self.closed = self.segment.saturating_sub(self.asked_in);
         self.newest = pending.header.sequence;
     }
 }
 
-/// Writes what is due, and trims the journal. As long as there is one, nobody else may have the journal.
+/// Writes checkpoints, and trims the journal. It holds the journal's lock: while it lives, no other
+/// process can open the journal.
 pub(crate) struct JournalMaintenance {
     storage: Arc<dyn Storage>,
     opening: u64,
     retention: JournalRetention,
-    /// Somebody copies the journal: nothing is to go meanwhile.
+    /// How many backups are running. Trimming pauses while there is one.
     copies: Arc<AtomicUsize>,
     _lock: Arc<dyn Any + Send + Sync>,
 }
 
 impl JournalMaintenance {
-    /// For opening number `opening` of the journal, whose lock this is.
+    /// For opening number `opening` of the journal in `storage`; `lock` is the journal's lock.
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
         opening: u64,
@@ -151,29 +157,31 @@ impl JournalMaintenance {
         Self { storage, opening, retention, copies: Arc::default(), _lock: lock }
     }
 
-    /// Nothing is taken away until what is returned is dropped.
+    /// Pauses trimming while the returned guard lives.
     pub(crate) fn pause_trimming(&self) -> TrimPause {
-        // Relaxed: whoever takes away has the keeper, as the caller has now.
+        // Relaxed: the caller holds the mutex around this maintenance, and so does the thread that
+        // trims. The mutex orders the two.
         self.copies.fetch_add(1, Ordering::Relaxed);
         TrimPause(Arc::clone(&self.copies))
     }
 
-    /// Writes a checkpoint.
+    /// Writes a checkpoint, and waits until it is on the disk.
     ///
     /// # Errors
-    /// What the storage says.
+    /// The storage's error.
     pub(crate) fn write(&self, pending: &PendingCheckpoint) -> Result<(), JournalError> {
         checkpoint_file::write(&*self.storage, self.opening, pending.header, &pending.state)
             .map_err(|error| failed("write a checkpoint in", "", &error))
     }
 
-    /// Takes away what the newest checkpoint makes superfluous: older ones, and old segments.
+    /// Removes what the newest checkpoint makes superfluous: older checkpoints, and old segments as
+    /// the retention says. Does nothing while trimming is paused.
     ///
     /// # Errors
-    /// What the storages say; see [`JournalRetention::apply`].
+    /// The error of the journal's or the archive's storage; see [`JournalRetention::apply`].
     pub(crate) fn trim(&self, pending: &PendingCheckpoint) -> Result<(), JournalError> {
         if self.copies.load(Ordering::Relaxed) > 0 {
-            // The next checkpoint comes.
+            // The next checkpoint will trim.
             return Ok(());
         }
         for name in checkpoint_file::list(&*self.storage)?.iter().skip(KEPT) {
@@ -183,11 +191,12 @@ impl JournalMaintenance {
     }
 }
 
-/// Somebody copies the journal.
+/// Pauses trimming while it lives.
 pub(crate) struct TrimPause(Arc<AtomicUsize>);
 
 impl Drop for TrimPause {
     fn drop(&mut self) {
+        // Relaxed: if a thread sees it late, trimming only waits for the next checkpoint.
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,4 +1,5 @@
-//! What is done to the files of a journal beside writing it: checkpoints, retention, redaction, backups.
+//! Maintenance of a journal's files, besides writing it: checkpoints, retention, redaction,
+//! backups.
 
 pub(crate) mod backup;
 pub(crate) mod checkpoints;

@@ -1,4 +1,4 @@
-//! How long a journal keeps its old segments, and what becomes of them then.
+//! Retention: how long a journal keeps its old segments, and where they go then.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,15 +15,18 @@ use crate::journal::recovery::start;
 use crate::journal::storage::Storage;
 use crate::journal::storage::files::FileStorage;
 
-/// How many checkpoints are left in a journal: one more than is needed, in case the newest gets damaged.
+/// How many checkpoints a journal keeps: the newest, and one more in case the newest gets damaged.
 pub(crate) const KEPT: usize = 2;
 
-/// What becomes of a journal's old segments: see
+/// What happens to a journal's old segments; see
 /// [`JournalOptions::retention`](crate::JournalOptions::retention).
 ///
-/// Only segments that no recovery needs go: those that both of the kept checkpoints cover. Of these, the
-/// oldest go first; all of them, unless [`older_than`](Self::older_than) or
-/// [`over_bytes`](Self::over_bytes) says otherwise. With both, it is enough that one of them says so.
+/// Only segments that no recovery needs can go: those that both kept checkpoints cover. Of these,
+/// all go by default. [`older_than`](Self::older_than) and [`over_bytes`](Self::over_bytes)
+/// restrict that; then the oldest go first. If both are set, a segment goes as soon as one of them
+/// allows it.
+///
+/// The auditor trims after each checkpoint. No movement of units waits for that.
 ///
 /// ```
 /// # let directory = std::env::temp_dir().join(format!("stockade-trim-{}", std::process::id()));
@@ -37,7 +40,7 @@ pub(crate) const KEPT: usize = 2;
 /// let manager = InventoryManager::builder().warehouse("SF").journal(journal).build()?;
 /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
 /// drop(manager);
-/// // All of it, from the first entry on, wherever it lies by now.
+/// // With the archive, the reader sees all entries, from the first on.
 /// assert_eq!(JournalReader::new(&here).archive(&archive).verify(None)?.oldest, 1);
 /// # std::fs::remove_dir_all(&directory)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -45,72 +48,76 @@ pub(crate) const KEPT: usize = 2;
 #[derive(Clone, Default)]
 #[must_use = "it says nothing until a builder has it"]
 pub struct JournalRetention {
-    fate: Fate,
+    old_segments: OldSegments,
     age: Option<Duration>,
     bytes: Option<u64>,
 }
 
 #[derive(Clone, Default)]
-enum Fate {
+/// What happens to segments that no recovery needs.
+enum OldSegments {
     #[default]
-    Stay,
-    Go,
+    Keep,
+    Remove,
     Archive(Arc<dyn Storage>),
 }
 
 impl JournalRetention {
-    /// All segments stay. The default.
+    /// Keeps all segments in the journal's directory. The default.
     pub fn keep_all() -> Self {
         Self::default()
     }
 
-    /// Old segments move to `directory`, which is made if it does not exist. Each is copied, synced,
-    /// and only then removed. One directory can be the archive of one journal.
+    /// Moves old segments to `directory`, which is created if it does not exist. Each segment is
+    /// copied, synced, and only then removed from the journal. Each journal needs an archive
+    /// directory of its own.
     pub fn archive(directory: impl Into<PathBuf>) -> Self {
         Self::archive_on(FileStorage::new(directory))
     }
 
-    /// As [`archive`](Self::archive), on another storage than a directory.
+    /// Like [`archive`](Self::archive), on another storage than a directory.
     pub fn archive_on(storage: impl Storage) -> Self {
-        Self { fate: Fate::Archive(Arc::new(storage)), ..Self::default() }
+        Self { old_segments: OldSegments::Archive(Arc::new(storage)), ..Self::default() }
     }
 
-    /// Old segments are removed: what happened in them is lost, but for what it adds up to.
+    /// Removes old segments. Their entries are lost. The stock, holds and keys that they add up to
+    /// stay, in the checkpoints.
     pub fn remove() -> Self {
-        Self { fate: Fate::Go, ..Self::default() }
+        Self { old_segments: OldSegments::Remove, ..Self::default() }
     }
 
-    /// Segments go when all that they hold is older than this, seen from the newest entry.
+    /// Lets a segment go when all its entries are older than the newest entry, by `age` or more.
     pub fn older_than(mut self, age: Duration) -> Self {
         self.age = Some(age);
         self
     }
 
-    /// Segments go while all of the journal's, without those in the archive, have more bytes than this.
+    /// Lets segments go while the journal's segments have more than `bytes` bytes together.
+    /// Archived segments do not count.
     pub fn over_bytes(mut self, bytes: u64) -> Self {
         self.bytes = Some(bytes);
         self
     }
 
-    /// Whether anything ever goes.
+    /// Whether any segment can ever go.
     pub(crate) fn trims(&self) -> bool {
-        !matches!(self.fate, Fate::Stay)
+        !matches!(self.old_segments, OldSegments::Keep)
     }
 
-    /// Where to.
+    /// The archive, if segments are archived.
     pub(crate) fn archive_storage(&self) -> Option<Arc<dyn Storage>> {
-        match &self.fate {
-            Fate::Archive(archive) => Some(Arc::clone(archive)),
-            Fate::Stay | Fate::Go => None,
+        match &self.old_segments {
+            OldSegments::Archive(archive) => Some(Arc::clone(archive)),
+            OldSegments::Keep | OldSegments::Remove => None,
         }
     }
 
-    /// Archives or removes the segments of the journal in `storage` that are to go. `now` is the moment
-    /// of its newest entry. A crash at any point leaves a journal that can be read; what is half done is
-    /// done again the next time.
+    /// Archives or removes the segments that are to go. `now` is the time of the journal's newest
+    /// entry. A crash at any point leaves a readable journal, and the next call finishes the work.
     ///
     /// # Errors
-    /// What the storages say; [`JournalError::OtherJournal`] if the archive is another journal's.
+    /// The storages' errors; [`JournalError::OtherJournal`] if the archive belongs to another
+    /// journal.
     pub(crate) fn apply(&self, storage: &dyn Storage, now: Timestamp) -> Result<(), JournalError> {
         if !self.trims() {
             return Ok(());
@@ -120,7 +127,7 @@ impl JournalRetention {
         let Some(covered) = covered(&dir)? else { return Ok(()) };
         let goes = self.how_many_go(storage, path, covered, now)?;
         let Some(first) = path.get(goes).filter(|_| goes > 0) else { return Ok(()) };
-        if let Fate::Archive(archive) = &self.fate {
+        if let OldSegments::Archive(archive) = &self.old_segments {
             copy_all(storage, &**archive, &path[..goes])?;
         }
         let before = begin_mark::read(storage)?.is_some_and(|mark| mark.archived);
@@ -131,7 +138,7 @@ impl JournalRetention {
             batch: base.batch,
             sequence: base.sequence,
             hash: base.hash,
-            archived: before || matches!(self.fate, Fate::Archive(_)),
+            archived: before || matches!(self.old_segments, OldSegments::Archive(_)),
         };
         if cfg!(planted = "trimmed_before_the_mark") {
             remove_below(storage, mark.segment)?;
@@ -174,20 +181,24 @@ impl JournalRetention {
 
 impl std::fmt::Debug for JournalRetention {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let fate = match self.fate {
-            Fate::Stay => "stay",
-            Fate::Go => "go",
-            Fate::Archive(_) => "archive",
+        let old_segments = match self.old_segments {
+            OldSegments::Keep => "stay",
+            OldSegments::Remove => "go",
+            OldSegments::Archive(_) => "archive",
         };
         let Self { age, bytes, .. } = self;
         let mut shown = f.debug_struct("JournalRetention");
-        shown.field("old_segments", &fate).field("older_than", age).field("over_bytes", bytes);
+        shown
+            .field("old_segments", &old_segments)
+            .field("older_than", age)
+            .field("over_bytes", bytes);
         shown.finish()
     }
 }
 
-/// How many of the oldest segments no recovery needs, not even one that finds the newest checkpoint
-/// damaged. The older one is read to its end: it may be the last that is left.
+/// How many of the oldest segments no recovery needs, even if it finds the newest checkpoint
+/// damaged; `None` if there are fewer than [`KEPT`] checkpoints. Reads the whole older checkpoint,
+/// and so checks it: it may be the last one left.
 fn covered(dir: &JournalDir<'_>) -> Result<Option<usize>, JournalError> {
     let names = checkpoint_file::list(dir.storage)?;
     if names.len() < KEPT {
@@ -199,7 +210,8 @@ fn covered(dir: &JournalDir<'_>) -> Result<Option<usize>, JournalError> {
     start::segment_of(dir, oldest, &header).map(Some)
 }
 
-/// When the segment before these was ended, as far as the first batch behind it can tell.
+/// When the previous segment ended: the time of the first batch after it. `None` if no batch
+/// follows yet.
 fn ended_at(
     storage: &dyn Storage,
     after: &[PathSegment],
@@ -215,7 +227,7 @@ fn ended_at(
     Ok(None)
 }
 
-/// Copies segments to the archive. One that is there already is replaced, at once.
+/// Copies segments to the archive. A segment that is there already is replaced atomically.
 fn copy_all(
     storage: &dyn Storage,
     archive: &dyn Storage,
@@ -223,21 +235,22 @@ fn copy_all(
 ) -> Result<(), JournalError> {
     let _lock = archive.lock().map_err(|error| failed("lock", "the archive", &error))?;
     for it in segments {
-        let told = |error| failed("archive", &it.name, &error);
+        let to_error = |error| failed("archive", &it.name, &error);
         match archive.read(&it.name, 0, segment::HEADER as u64) {
             Ok(bytes) => check_owner(&bytes, it)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(told(error)),
+            Err(error) => return Err(to_error(error)),
         }
         let unfinished = format!("{}{UNFINISHED}", it.name);
         remove_file(archive, &unfinished)?;
-        copy(storage, archive, &it.name, &unfinished, it.limit).map_err(told)?;
-        archive.rename(&unfinished, &it.name).map_err(told)?;
+        copy(storage, archive, &it.name, &unfinished, it.limit).map_err(to_error)?;
+        archive.rename(&unfinished, &it.name).map_err(to_error)?;
     }
     archive.sync_directory().map_err(|error| failed("sync", "the archive", &error))
 }
 
-/// Refuses to replace what is another journal's. What can't be read is nobody's.
+/// Refuses to replace a segment of another journal. A file that can't be read as a segment may be
+/// replaced.
 fn check_owner(there: &[u8], own: &PathSegment) -> Result<(), JournalError> {
     match SegmentHeader::read(there) {
         Start::Header(header) if header.journal != own.header.journal => {
@@ -247,7 +260,7 @@ fn check_owner(there: &[u8], own: &PathSegment) -> Result<(), JournalError> {
     }
 }
 
-/// Copies the first `length` bytes of a file, and returns once they are on the disk.
+/// Copies the first `length` bytes of a file. Returns once they are on the disk.
 pub(crate) fn copy(
     from: &dyn Storage,
     to: &dyn Storage,
@@ -269,7 +282,8 @@ pub(crate) fn copy(
     if cfg!(planted = "archive_not_synced") { Ok(()) } else { file.sync() }
 }
 
-/// Removes all segments below number `first`, the oldest first; among them those that count for nothing.
+/// Removes all segments below number `first`, oldest first, also those that are not on the
+/// journal's path.
 fn remove_below(storage: &dyn Storage, first: u64) -> Result<(), JournalError> {
     let names = storage.list().map_err(|error| failed("list", "", &error))?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment::number_of(name)).collect();

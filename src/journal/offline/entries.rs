@@ -1,4 +1,4 @@
-//! The entries of a journal, one by one.
+//! Hands out the entries of a journal, one by one.
 
 use std::ops::ControlFlow;
 
@@ -12,11 +12,12 @@ use crate::journal::offline::JournalReader;
 use crate::journal::recovery::replay::Visitor;
 
 impl JournalReader {
-    /// Hands every entry that matches `filter` to `each`, in order, up to the filter's limit. Reads all
-    /// of the journal up to there, a segment at a time.
+    /// Passes every entry that matches `filter` to `each`, in order, up to the filter's limit.
+    /// Reads the journal from its beginning, segment by segment, until the limit is reached.
     ///
     /// # Errors
-    /// As [`verify`](Self::verify), for what is read. What was handed out before was sound.
+    /// The errors of [`verify`](Self::verify), for what is read. Entries that were passed on before
+    /// the error are sound.
     pub fn entries(
         &mut self,
         filter: &AuditFilter,
@@ -28,10 +29,10 @@ impl JournalReader {
         })
     }
 
-    /// As [`entries`](Self::entries), until `each` has seen enough.
+    /// Like [`entries`](Self::entries), but stops as soon as `each` breaks.
     ///
     /// ```
-    /// # let directory = std::env::temp_dir().join(format!("stockade-while-{}", std::process::id()));
+    /// # let directory = std::env::temp_dir().join(format!("stockade-end-{}", std::process::id()));
     /// use std::ops::ControlFlow;
     /// use stockade::{AuditFilter, InventoryManager, JournalReader};
     /// # let manager = InventoryManager::builder().warehouse("SF").journal(&directory).build()?;
@@ -57,17 +58,17 @@ impl JournalReader {
         mut each: impl FnMut(AuditEntry) -> ControlFlow<()>,
     ) -> Result<(), JournalError> {
         let (mut last, mut given, mut enough) = (0, 0, false);
-        self.again_if_changed(|reader| {
+        self.retry_if_changed(|reader| {
             if enough {
                 return Ok(());
             }
-            let mut source = reader.freeze(0)?;
+            let mut source = reader.take_snapshot(0)?;
             let oldest = source.layout.oldest();
             if last > 0 && last + 1 < oldest {
-                // They went while those before them were handed out.
+                // The next entries were trimmed while the ones before them were passed on.
                 return Err(JournalError::Trimmed { oldest });
             }
-            // Where it begins anew, those that were handed out are not handed out again.
+            // If the reading begins again, it skips the entries that were passed on already.
             let after = filter.get_after().max(last);
             let filter = &filter.clone().after(after).limit(filter.get_limit() - given);
             let each = |entry: AuditEntry| {
@@ -77,13 +78,14 @@ impl JournalReader {
                 flow
             };
             let (place, names) = (None, (usize::MAX, 0));
-            let mut matching = Matching { filter, place, names, given: 0, each };
-            reader.replay(&mut source, 0, &mut matching).map(drop)
+            let mut visitor = FilterVisitor { filter, place, names, given: 0, each };
+            reader.replay(&mut source, 0, &mut visitor).map(drop)
         })
     }
 
-    /// The entries that match `filter`, as [`AuditLog::query`](crate::AuditLog::query) gives them, but of
-    /// the whole journal. For a page further on, all that comes before is read again.
+    /// The entries that match `filter`, a page as [`AuditLog::query`](crate::AuditLog::query)
+    /// returns it, but of the whole journal. Each call reads the journal from its beginning, so
+    /// later pages cost more; [`entries`](Self::entries) reads it once.
     ///
     /// # Errors
     /// As [`entries`](Self::entries).
@@ -95,26 +97,26 @@ impl JournalReader {
         let more = entries.len() > limit;
         entries.truncate(limit);
         let last = entries.last().map_or(filter.get_after(), |it| it.sequence);
-        // The first entry of every journal is that of its opening.
+        // Every journal has a first entry: that of its first opening.
         let oldest_sequence = Some(self.oldest_entry()?);
         Ok(AuditPage { entries, next: more.then_some(last), oldest_sequence, left: 0 })
     }
 }
 
-/// Hands out what a filter wants.
-struct Matching<'a, F> {
+/// Passes on the entries that match a filter.
+struct FilterVisitor<'a, F> {
     filter: &'a AuditFilter,
-    /// The filter's names, once the journal has defined them.
+    /// The filter's names as indexes, once the journal has defined them.
     place: Option<Place>,
-    /// How many names there were when they were last looked for.
+    /// How many warehouses and products there were at the last look-up.
     names: (usize, usize),
     given: usize,
     each: F,
 }
 
-impl<F> Matching<'_, F> {
-    /// Looks the filter's names up, when that can have another result than before. Looking up goes
-    /// through all names; a journal of millions of products must not do that for each of them.
+impl<F> FilterVisitor<'_, F> {
+    /// Looks the filter's names up, but only if the result may have changed. A look-up scans all
+    /// names, so with millions of products it must not run for every record.
     fn look_up(&mut self, ledger: &Ledger) {
         let names = (ledger.warehouses.len(), ledger.products.len());
         if self.place.is_some() || self.names == names {
@@ -130,7 +132,7 @@ impl<F> Matching<'_, F> {
     }
 }
 
-impl<F: FnMut(AuditEntry) -> ControlFlow<()>> Visitor for Matching<'_, F> {
+impl<F: FnMut(AuditEntry) -> ControlFlow<()>> Visitor for FilterVisitor<'_, F> {
     fn looks_back(&self) -> bool {
         true
     }
@@ -155,23 +157,23 @@ impl<F: FnMut(AuditEntry) -> ControlFlow<()>> Visitor for Matching<'_, F> {
 }
 
 impl Decoded<'_> {
-    /// The record's entries, where they lie.
+    /// Views of the record's entries, without a copy.
     pub(crate) fn views(&self) -> impl Iterator<Item = View<'_>> {
-        let (step, steps) = match self {
-            Self::Plain(step) => (Some(step), None),
-            Self::Record(long) => (None, Some(&long.steps)),
+        let (plain, buffer) = match self {
+            Self::Plain(plain) => (Some(plain), None),
+            Self::Record(record) => (None, Some(&record.steps)),
         };
-        let lines = steps.into_iter();
-        let lines =
-            lines.flat_map(|steps| steps.lines.iter().map(|line| View::Line(&steps.header, line)));
-        step.into_iter().map(View::Plain).chain(lines)
+        let lines = buffer.into_iter();
+        let lines = lines
+            .flat_map(|buffer| buffer.lines.iter().map(|line| View::Line(&buffer.header, line)));
+        plain.into_iter().map(View::Plain).chain(lines)
     }
 
-    /// The record's pairs.
+    /// The record's pairs of facts and notes.
     pub(crate) fn metadata(&self) -> Metadata {
         match self {
             Self::Plain(_) => Metadata::default(),
-            Self::Record(long) => long.steps.metadata.as_slice().into(),
+            Self::Record(record) => record.steps.metadata.as_slice().into(),
         }
     }
 }

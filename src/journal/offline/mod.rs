@@ -1,5 +1,5 @@
-//! Reading a journal without an engine: its entries, its stock, and whether it is sound. Nothing here
-//! writes or takes a lock, so that all of it works beside a running engine.
+//! Reads a journal without an engine: its entries, its stock, and whether it is sound. Nothing here
+//! writes or takes a lock, so all of it works beside a running engine.
 
 mod entries;
 mod snapshot_storage;
@@ -27,12 +27,14 @@ use snapshot_storage::SnapshotStorage;
 pub use stock::{JournalStock, StockRow};
 pub use verify::{VerifyError, VerifyReport};
 
-/// A journal to be read: what happened, what it adds up to, and whether it was altered.
+/// Reads a journal: what happened, what it adds up to, and whether it was altered.
 ///
-/// Every law is checked on every entry that is read. Reading never writes, and needs no lock: a
-/// journal that an engine is writing at this moment is read as it is when the call begins. It is read
-/// segment by segment, in two threads and with the checksums on all cores; at most three segments are
-/// in memory, of 64 MiB each unless the engine was told otherwise.
+/// Every entry that is read is checked against the laws. Reading writes nothing and needs no lock.
+/// If an engine is writing the journal, a call reads it as it was when the call began. If the
+/// engine cuts or trims something that the call needs, the call begins again, a few times at most.
+///
+/// The journal is read segment by segment, by two threads, with the checksums on all cores. At most
+/// three segments are in memory, each of 64 MiB unless the engine was given another size.
 ///
 /// ```
 /// # let directory = std::env::temp_dir().join(format!("stockade-reader-{}", std::process::id()));
@@ -61,12 +63,12 @@ pub struct JournalReader {
     progress: Option<Box<dyn FnMut(RecoveryProgress) + Send>>,
 }
 
-/// A journal as it is at this moment.
+/// A journal as it was at one moment.
 struct Source {
     snapshot: SnapshotStorage,
     layout: Layout,
-    /// What the journal begins with, where its oldest segments are gone: the state of its oldest
-    /// checkpoint.
+    /// The checkpoint that the reading begins with, if the journal's oldest segments are gone: its
+    /// oldest usable one.
     beginning: Option<(CheckpointHeader, Ledger)>,
 }
 
@@ -76,53 +78,57 @@ impl Source {
     }
 }
 
-/// How often a reading begins anew because something was taken away meanwhile.
+/// How often a call tries to read the journal, if an engine cuts or trims it meanwhile.
 const ATTEMPTS: usize = 5;
 
 impl JournalReader {
-    /// The journal in `directory`. Nothing is read yet.
+    /// A reader of the journal in `directory`. Reads nothing yet.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self::on(FileStorage::new(directory))
     }
 
-    /// A journal on another storage than a directory.
+    /// A reader of a journal on another storage than a directory. Reads nothing yet.
     pub fn on(storage: impl Storage) -> Self {
         Self { storage: Arc::new(storage), archive: None, progress: None }
     }
 
-    /// Reads segments that were archived ([`JournalRetention`](crate::JournalRetention)) in `directory`,
-    /// so that the journal reaches back to its first entry. Without it, a journal whose oldest segments
-    /// are gone is read from its oldest checkpoint on.
+    /// Adds the archive in `directory`, to which the journal's old segments were moved
+    /// ([`JournalRetention`](crate::JournalRetention)). With it, the journal reaches back to its
+    /// first entry. Without it, a journal whose oldest segments are gone is read from its oldest
+    /// checkpoint on.
     #[must_use]
     pub fn archive(self, directory: impl Into<PathBuf>) -> Self {
         self.archive_on(FileStorage::new(directory))
     }
 
-    /// As [`archive`](Self::archive), on another storage than a directory.
+    /// Like [`archive`](Self::archive), on another storage than a directory.
     #[must_use]
     pub fn archive_on(mut self, archive: impl Storage) -> Self {
         self.archive = Some(Arc::new(archive));
         self
     }
 
-    /// The oldest entry that can be read: 1, unless segments were archived or removed.
+    /// The sequence number of the oldest entry that can be read: 1, unless segments were archived
+    /// or removed. Reads file names and segment headers; if the oldest segments are gone, also a
+    /// checkpoint.
     ///
     /// # Errors
-    /// [`JournalError::NoJournal`] if there is none; [`JournalError::Damaged`] if a segment's header
-    /// can't be read; what the storage says.
+    /// [`JournalError::NoJournal`] if there is no journal; [`JournalError::Damaged`] if a segment's
+    /// header can't be read; otherwise the storage's error.
     pub fn oldest_entry(&self) -> Result<u64, JournalError> {
-        self.freeze(0).map(|source| source.layout.oldest())
+        self.take_snapshot(0).map(|source| source.layout.oldest())
     }
 
-    /// Calls `listener` after each segment that was read.
+    /// Calls `listener` after each segment that was read, on the calling thread.
     #[must_use]
     pub fn on_progress(mut self, listener: impl FnMut(RecoveryProgress) + Send + 'static) -> Self {
         self.progress = Some(Box::new(listener));
         self
     }
 
-    /// The journal as it is now; a ledger that begins with a checkpoint remembers so many keys.
-    fn freeze(&self, keys: usize) -> Result<Source, JournalError> {
+    /// Takes a snapshot of the journal. If it begins with a checkpoint, that ledger remembers
+    /// `keys` keys.
+    fn take_snapshot(&self, keys: usize) -> Result<Source, JournalError> {
         let storage = Arc::clone(&self.storage);
         let snapshot = SnapshotStorage::new(match &self.archive {
             Some(archive) => Arc::new(WithArchive::new(storage, Arc::clone(archive))),
@@ -141,8 +147,8 @@ impl JournalReader {
         Ok(Source { snapshot, layout, beginning })
     }
 
-    /// Reads, and begins anew where others have taken something away meanwhile that was to be read.
-    fn again_if_changed<T, E>(
+    /// Calls `read`, and calls it again if an engine cut or trimmed the journal meanwhile.
+    fn retry_if_changed<T, E>(
         &mut self,
         mut read: impl FnMut(&mut Self) -> Result<T, E>,
     ) -> Result<T, E> {
@@ -151,7 +157,7 @@ impl JournalReader {
             let outcome = read(self);
             let now = FilesSeen::of(&*self.storage);
             let stands = match &outcome {
-                // Less may have been read than there was, without an error: an opening cuts a torn tail.
+                // An opening that cuts a torn tail can make a reading stop early without an error.
                 Ok(_) => now.opening == before.opening,
                 Err(_) => now.has_all_of(&before),
             };
@@ -180,11 +186,12 @@ impl JournalReader {
     }
 }
 
-/// What changes when an engine takes something away from a journal.
+/// What an engine changes when it removes something from a journal.
 struct FilesSeen {
-    /// Segments were archived or removed.
+    /// Changes when segments are archived or removed.
     mark: Result<Option<BeginMark>, JournalError>,
-    /// The journal was opened: what a crash had left is cut off, and written again elsewhere.
+    /// Changes when the journal is opened. An opening cuts the torn tail, and writes unsynced
+    /// batches again into another segment.
     opening: Result<u64, JournalError>,
     segments: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! A journal as it was at one moment, beside an engine that goes on writing it.
+//! A snapshot of a journal, beside an engine that goes on writing it.
 
 use std::any::Any;
 use std::cmp::Reverse;
@@ -10,11 +10,11 @@ use crate::journal::format::segment;
 use crate::journal::layout::checkpoint_file;
 use crate::journal::storage::{Storage, StorageFile};
 
-/// The segments of a storage, each with the length that it had, and its checkpoints; nothing can be
-/// written.
+/// A storage's segments, each cut at the length that it had at one moment, and its checkpoints.
+/// Read only.
 ///
-/// Without it, a segment that is looked at late could know of batches which were written after an
-/// earlier one was read, and those would seem to be missing.
+/// Without the snapshot, sound journals would look damaged: a segment that is read late may say
+/// that batches are on the disk which were written after an earlier segment was read.
 pub(super) struct SnapshotStorage {
     storage: Arc<dyn Storage>,
     lengths: BTreeMap<String, u64>,
@@ -24,18 +24,20 @@ pub(super) struct SnapshotStorage {
 impl SnapshotStorage {
     pub(super) fn new(storage: Arc<dyn Storage>) -> io::Result<Self> {
         let numbered = |name: String| segment::number_of(&name).map(|number| (number, name));
-        // Before the segments, so that those hold all that was checkpointed.
+        // List the checkpoints before the segments, so that the segments hold every batch that a
+        // checkpoint covers.
         let mut checkpoints = storage.list()?;
         checkpoints.retain(|name| checkpoint_file::batch_of(name).is_some());
         let mut names: Vec<_> = storage.list()?.into_iter().filter_map(numbered).collect();
-        // The newest first: whatever it knows of an older one has been there by the time that one is
-        // asked for its length.
+        // Newest first: by the time an older segment is asked for its length, it holds every batch
+        // that a newer one says is on the disk.
         names.sort_unstable_by_key(|(number, _)| Reverse(*number));
         let mut lengths = BTreeMap::new();
         for (_, name) in names {
             match storage.length(&name) {
                 Ok(length) => drop(lengths.insert(name, length)),
-                // It was archived or removed just now; if not, it will be missed.
+                // It was archived or removed just now. If it was lost in another way, the layout
+                // will miss it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -47,12 +49,12 @@ impl SnapshotStorage {
         self.lengths.is_empty()
     }
 
-    /// The length of a segment; 0 if there is none of that name.
+    /// The length of a segment; 0 if there is none of this name.
     pub(super) fn length_of(&self, name: &str) -> u64 {
         self.lengths.get(name).copied().unwrap_or(0)
     }
 
-    /// The bytes of all segments.
+    /// The length of all segments together, in bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.lengths.values().sum()
     }
@@ -73,7 +75,7 @@ impl Storage for SnapshotStorage {
 
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
         if segment::number_of(name).is_none() {
-            // Checkpoints and the mark of where the journal begins are written once, and whole.
+            // Checkpoints and the begin mark are replaced as a whole, so their length needs no cut.
             return self.storage.read(name, offset, length);
         }
         let there = self.length(name)?.saturating_sub(offset);

@@ -1,4 +1,4 @@
-//! The stock that a journal adds up to, now or at an earlier moment.
+//! The stock that a journal adds up to, now or at an earlier time.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -11,38 +11,39 @@ use crate::journal::ledger::levels::LevelState;
 use crate::journal::offline::JournalReader;
 use crate::journal::recovery::replay::Visitor;
 
-/// Stock as a journal alone adds it up.
+/// The stock that a journal adds up to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JournalStock {
-    /// The newest entry that counts; 0 if none does.
+    /// The sequence number of the newest entry that was applied; 0 if there is none.
     pub sequence: u64,
-    /// The latest moment that any of the entries bears.
+    /// The latest time of any of these entries.
     pub newest_at: Timestamp,
     /// Every stock level, in the order in which they were opened.
     pub rows: Vec<StockRow>,
 }
 
-/// One stock level.
+/// The counts of one stock level.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StockRow {
-    /// The warehouse.
+    /// The warehouse's name.
     pub warehouse: Arc<str>,
-    /// The product.
+    /// The product's name.
     pub product: Arc<str>,
     /// Units that anyone may reserve.
     pub available: u32,
-    /// Units that are spoken for: held, or sold and still in the building.
+    /// Units that are held, or sold and still in the building.
     pub reserved: u32,
     /// Units that are sold and still in the building.
     pub sold: u32,
 }
 
 impl JournalReader {
-    /// What the journal adds up to: all of it, or the longest prefix without an entry later than
-    /// `until`; no further than that is read. Entries of calls that raced may be a moment older than
-    /// those before them, and every prefix is a state that could have been.
+    /// The stock that the journal adds up to: all of it, or its longest prefix without an entry
+    /// later than `until`. Reads the journal only that far. The entries of racing calls may be a
+    /// moment out of order, so an entry may be older than the one before it; every prefix is still
+    /// a state that could have been.
     ///
     /// ```
     /// # let directory = std::env::temp_dir().join(format!("stockade-at-{}", std::process::id()));
@@ -64,18 +65,18 @@ impl JournalReader {
     /// ```
     ///
     /// # Errors
-    /// As [`verify`](Self::verify), for what is read; [`JournalError::Trimmed`] if `until` lies before
-    /// the oldest checkpoint of a journal whose oldest segments are gone.
+    /// The errors of [`verify`](Self::verify), for what is read; [`JournalError::Trimmed`] if the
+    /// oldest segments are gone and the oldest checkpoint has an entry later than `until`.
     pub fn stock(&mut self, until: Option<Timestamp>) -> Result<JournalStock, JournalError> {
         let until = until.unwrap_or(Timestamp::MAX);
-        self.again_if_changed(|reader| {
-            let mut source = reader.freeze(0)?;
+        self.retry_if_changed(|reader| {
+            let mut source = reader.take_snapshot(0)?;
             if let Some((header, ledger)) = &source.beginning
                 && ledger.newest_at > until
             {
                 return Err(JournalError::Trimmed { oldest: header.sequence + 1 });
             }
-            let (ledger, _) = reader.replay(&mut source, 0, &mut Until(until))?;
+            let (ledger, _) = reader.replay(&mut source, 0, &mut UntilVisitor(until))?;
             Ok(stock_of(&ledger))
         })
     }
@@ -95,10 +96,10 @@ fn stock_of(ledger: &Ledger) -> JournalStock {
     }
 }
 
-/// Ends before the first entry that is later.
-struct Until(Timestamp);
+/// Ends the replay before the first record later than this.
+struct UntilVisitor(Timestamp);
 
-impl Visitor for Until {
+impl Visitor for UntilVisitor {
     fn ends_before(&mut self, decoded: &Decoded<'_>) -> bool {
         decoded.at() > self.0
     }

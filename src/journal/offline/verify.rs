@@ -1,4 +1,5 @@
-//! Whether a journal is what was written, and whether that can have happened.
+//! Verification: whether the bytes are those that were written, and whether the entries obey the
+//! laws.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -18,51 +19,53 @@ use crate::journal::recovery::TornTail;
 use crate::journal::recovery::replay::{RecoveryProgress, Visitor};
 use crate::journal::storage::Storage;
 
-/// What a verification found: nothing wrong.
+/// The result of a verification that found nothing wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VerifyReport {
-    /// Where the journal ends.
+    /// The end of the journal: its newest entry, and the chain hash up to there.
     pub head: JournalHead,
     /// The sequence number of the newest entry.
     pub entries: u64,
-    /// The oldest entry that was read: 1, unless segments were archived or removed. Give the reader the
-    /// archive, and it reads those too.
+    /// The sequence number of the oldest entry that was read: 1, unless segments were archived or
+    /// removed. With [`archive`](JournalReader::archive), the reader reads archived segments, too.
     pub oldest: u64,
-    /// Where the oldest are gone: the last entry of the checkpoint that was taken for what comes before
-    /// it. The laws were checked on every entry after it.
+    /// If the oldest segments are gone: the last entry of the checkpoint that stands for what came
+    /// before. Only the entries after it were checked against the laws.
     pub begun_after: Option<u64>,
-    /// The entry that the expected head ends with, if one was expected.
+    /// The entry at which the chain had the expected hash, if one was expected.
     pub expected_at: Option<u64>,
-    /// Batches that they were written in.
+    /// The number of batches, from the journal's first on.
     pub batches: u64,
-    /// Segments that make it up.
+    /// The number of segments that the journal consists of.
     pub segments: usize,
-    /// Bytes of batches that count.
+    /// The bytes of all batches that were read and count.
     pub bytes: u64,
-    /// Bytes of segments that count for nothing, and are not checked: left by crashes and failing disks,
-    /// and not yet cut off; or added by somebody behind a segment.
+    /// Bytes of segments that do not count, and are not checked. A crash or a failing disk left
+    /// them and no opening has cut them yet, or somebody added them behind a segment.
     pub given_up: u64,
-    /// How often it was opened.
+    /// How often the journal was opened.
     pub openings: u64,
-    /// Whether it ended in good order.
+    /// Whether the journal was closed in good order.
     pub closed: bool,
-    /// What a crash left at its end, or an engine that is just writing: nothing that was known to be on
-    /// the disk.
+    /// The torn tail, if there is one: left by a crash, or by an engine that is writing at this
+    /// moment. Nothing that was known to be on the disk is in it.
     pub torn: Option<TornTail>,
-    /// Checkpoints. Only [`verify`](JournalReader::verify) looks whether they say what the segments do.
+    /// The number of checkpoints. Only [`verify`](JournalReader::verify) compares them with the
+    /// segments.
     pub checkpoints: usize,
-    /// Records whose notes were erased. Only [`verify`](JournalReader::verify) looks.
+    /// The number of records whose notes were erased. Only [`verify`](JournalReader::verify) counts
+    /// them.
     pub erased: u64,
 }
 
-/// A journal that is not sound, or could not be read.
+/// The journal is not sound, or could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VerifyError {
     /// What is wrong, and where.
     pub error: JournalError,
-    /// The newest entry that was found sound before it, and the hash of the batches up to there.
+    /// The newest entry before it that was found sound, and the chain hash up to there.
     pub sound: JournalHead,
 }
 
@@ -89,13 +92,14 @@ impl From<VerifyError> for JournalError {
 }
 
 impl JournalReader {
-    /// Checks everything: checksums, the chain of hashes, sequence numbers, and every law on every
-    /// entry; some millions of entries a second. A tail that a crash has torn is no error, but told.
+    /// Checks everything: checksums, the hash chain, sequence numbers, and every entry against the
+    /// laws. It checks some millions of entries a second. A torn tail is not an error; the report
+    /// names it.
     ///
-    /// With `expected`, a hash that [`journal_head`](crate::InventoryManager::journal_head) gave earlier, also that the
-    /// journal still is the one that had it; it may have grown since. Without, nobody can see from the
-    /// journal alone that its newest batches were removed with all that knew of them, or that all of it
-    /// was rewritten.
+    /// `expected` is a hash that [`journal_head`](crate::InventoryManager::journal_head) returned
+    /// earlier. With it, the call also checks that this is still the same journal; it may have
+    /// grown since. Without it, the journal alone cannot show two things: that its newest batches
+    /// were removed together with all that refers to them, or that all of it was rewritten.
     ///
     /// ```no_run
     /// use stockade::JournalReader;
@@ -107,32 +111,33 @@ impl JournalReader {
     /// ```
     ///
     /// # Errors
-    /// [`VerifyError`]: [`JournalError::Damaged`] names file and byte, [`JournalError::BrokenLaw`] the
-    /// entry, [`JournalError::OtherHead`] that the expected hash is not in the chain,
-    /// [`JournalError::NoJournal`] that there is no journal.
+    /// [`VerifyError`], with the cause inside: [`JournalError::Damaged`] names file and byte;
+    /// [`JournalError::BrokenLaw`] names the entry; [`JournalError::OtherHead`] says that the
+    /// expected hash is not in the chain; [`JournalError::NoJournal`] says that there is no
+    /// journal.
     pub fn verify(&mut self, expected: Option<HeadHash>) -> Result<VerifyReport, VerifyError> {
-        self.check(expected, |reader, source, seen| {
-            reader.replay(source, seen.keys(), seen).map(|(_, outcome)| outcome)
+        self.check(expected, |reader, source, visitor| {
+            reader.replay(source, visitor.keys(), visitor).map(|(_, outcome)| outcome)
         })
     }
 
-    /// As [`verify`](Self::verify), but for the laws: the bytes are those that were written, whatever
-    /// they say. As fast as they can be read and hashed.
+    /// Like [`verify`](Self::verify), but without the laws: checks only that the bytes are those
+    /// that were written. As fast as the bytes can be read and hashed.
     ///
     /// # Errors
-    /// As of [`verify`](Self::verify).
+    /// As [`verify`](Self::verify), except for [`JournalError::BrokenLaw`].
     pub fn verify_checksums(
         &mut self,
         expected: Option<HeadHash>,
     ) -> Result<VerifyReport, VerifyError> {
-        self.check(expected, |reader, source, seen| {
+        self.check(expected, |reader, source, visitor| {
             let mut progress =
                 RecoveryProgress { of_segments: source.layout.path.len(), ..Default::default() };
             let mut tell = reader.listener();
             reader::read(&source.dir(), |segment, durable| {
-                segment.batches.iter().for_each(|found| seen.batch(&segment, found, durable));
+                segment.batches.iter().for_each(|found| visitor.batch(&segment, found, durable));
                 progress.segments += 1;
-                progress.entries = seen.sound.sequence;
+                progress.entries = visitor.sound.sequence;
                 if let Some(tell) = &mut tell {
                     tell(progress);
                 }
@@ -144,56 +149,57 @@ impl JournalReader {
     fn check(
         &mut self,
         expected: Option<HeadHash>,
-        read: impl Fn(&mut Self, &mut Source, &mut Seen) -> Result<ReadOutcome, JournalError>,
+        read: impl Fn(&mut Self, &mut Source, &mut Verifier) -> Result<ReadOutcome, JournalError>,
     ) -> Result<VerifyReport, VerifyError> {
-        self.again_if_changed(|reader| reader.check_once(expected, &read))
+        self.retry_if_changed(|reader| reader.check_once(expected, &read))
     }
 
     fn check_once(
         &mut self,
         expected: Option<HeadHash>,
-        read: impl Fn(&mut Self, &mut Source, &mut Seen) -> Result<ReadOutcome, JournalError>,
+        read: impl Fn(&mut Self, &mut Source, &mut Verifier) -> Result<ReadOutcome, JournalError>,
     ) -> Result<VerifyReport, VerifyError> {
-        let mut seen = Seen::of(expected);
-        // Before the segments, so that those hold all that was checkpointed.
-        let checkpoints = Checked::find(&*self.storage);
+        let mut visitor = Verifier::of(expected);
+        // Read the checkpoints before the segments, so that the segments hold every batch that a
+        // checkpoint covers.
+        let checkpoints = CheckedCheckpoint::find(&*self.storage);
         let checked = checkpoints.and_then(|found| {
-            seen.checkpoints = found;
+            visitor.checkpoints = found;
             begin_mark::read(&*self.storage)?;
-            let mut source = self.freeze(seen.keys())?;
-            seen.begin(&source);
-            let outcome = read(self, &mut source, &mut seen)?;
-            seen.verified(&source, outcome)
+            let mut source = self.take_snapshot(visitor.keys())?;
+            visitor.begin(&source);
+            let outcome = read(self, &mut source, &mut visitor)?;
+            visitor.verified(&source, outcome)
         });
         checked.map_err(|error| {
             if let JournalError::BrokenLaw { sequence, .. } = &error {
-                // Within a batch that is not sound to its end.
-                seen.sound.sequence = seen.sound.sequence.max(sequence.saturating_sub(1));
+                // The entry may lie within a batch, behind entries of it that are sound.
+                visitor.sound.sequence = visitor.sound.sequence.max(sequence.saturating_sub(1));
             }
-            VerifyError { error, sound: seen.sound }
+            VerifyError { error, sound: visitor.sound }
         })
     }
 }
 
 /// A checkpoint to be compared with the segments.
-struct Checked {
+struct CheckedCheckpoint {
     name: String,
     header: CheckpointHeader,
     state: Hash,
-    /// The state without who decided on transfers, and why; and that.
+    /// The hash of the state without the texts of decisions, and (`texts`) these texts.
     bare: Hash,
     texts: Vec<Texts>,
-    /// Its batch was met.
-    met: bool,
+    /// The replay has come past its last batch.
+    reached: bool,
 }
 
-impl Checked {
+impl CheckedCheckpoint {
     fn find(storage: &dyn Storage) -> Result<Vec<Self>, JournalError> {
         let mut found = Vec::new();
         for name in checkpoint_file::list(storage)? {
             match checkpoint_file::read(storage, &name) {
                 Ok((header, state)) => found.push(Self::new(name, header, &state)?),
-                // An engine that is just writing newer ones has removed it.
+                // An engine has removed it since, because it has written newer ones.
                 Err(JournalError::Storage { .. }) if !is_there(storage, &name) => {}
                 Err(error) => return Err(error),
             }
@@ -202,14 +208,15 @@ impl Checked {
     }
 
     fn new(name: String, header: CheckpointHeader, state: &[u8]) -> Result<Self, JournalError> {
-        let (bare, texts) = split(state, &header)
+        let (bare, texts) = split_texts(state, &header)
             .map_err(|none| damaged(&name, 0, format!("a checkpoint with {}", none.what)))?;
         let state = *blake3::hash(state).as_bytes();
-        Ok(Self { name, header, state, bare, texts, met: false })
+        Ok(Self { name, header, state, bare, texts, reached: false })
     }
 
-    /// Whether it says what `ledger` does, but for texts that one of the two lacks: whoever erases texts
-    /// does so in one file after the other, at this moment perhaps, or until the power went.
+    /// Whether the checkpoint equals `ledger`. A difference is allowed where one of the two lacks a
+    /// decision's texts. A redaction erases texts in one file after the other; it may be under way,
+    /// or a crash may have ended it.
     fn agrees(&self, ledger: &Ledger) -> bool {
         let state = ledger.to_bytes(self.header.keys as usize);
         if *blake3::hash(&state).as_bytes() == self.state {
@@ -218,7 +225,7 @@ impl Checked {
         if cfg!(planted = "erased_texts_are_damage") {
             return false;
         }
-        let Ok((bare, texts)) = split(&state, &self.header) else { return false };
+        let Ok((bare, texts)) = split_texts(&state, &self.header) else { return false };
         let is_erased = |texts: &Texts| texts.0.is_empty() && texts.1.is_none();
         let mut pairs = self.texts.iter().zip(&texts);
         bare == self.bare
@@ -230,8 +237,8 @@ impl Checked {
     }
 }
 
-/// The hash of a state without who decided on transfers, and why; and that.
-fn split(state: &[u8], header: &CheckpointHeader) -> DecodeResult<(Hash, Vec<Texts>)> {
+/// The hash of a state without the texts of decisions, and these texts.
+fn split_texts(state: &[u8], header: &CheckpointHeader) -> DecodeResult<(Hash, Vec<Texts>)> {
     let keys = header.keys as usize;
     let mut ledger = Ledger::from_bytes(state, keys)?;
     let texts = ledger.transfers.take_texts();
@@ -242,21 +249,22 @@ fn is_there(storage: &dyn Storage, name: &str) -> bool {
     checkpoint_file::list(storage).is_ok_and(|names| names.iter().any(|it| it == name))
 }
 
-/// What a verification counts.
-struct Seen {
+/// The state of a verification under way.
+struct Verifier {
     expected: Option<HeadHash>,
     expected_at: Option<u64>,
     sound: JournalHead,
     bytes: u64,
     erased: u64,
-    checkpoints: Vec<Checked>,
-    /// The last entry of the checkpoint that it began with, and how many keys that knows at most.
+    checkpoints: Vec<CheckedCheckpoint>,
+    /// The last entry of the checkpoint that the replay began with, and the number of keys that
+    /// this checkpoint remembers at most.
     begun_after: Option<(u64, u64)>,
-    /// What is wrong with one of them.
+    /// What is wrong with one of the checkpoints.
     wrong: Option<JournalError>,
 }
 
-impl Seen {
+impl Verifier {
     fn of(expected: Option<HeadHash>) -> Self {
         Self {
             expected,
@@ -270,12 +278,13 @@ impl Seen {
         }
     }
 
-    /// As many keys as any checkpoint remembers.
+    /// The greatest number of keys that any checkpoint remembers.
     fn keys(&self) -> usize {
         self.checkpoints.iter().map(|it| it.header.keys as usize).max().unwrap_or(0)
     }
 
-    /// Where the oldest segments are gone, what is left of the chain begins in its midst.
+    /// Notes where the reading begins. If the oldest segments are gone, the rest of the chain
+    /// begins in its middle.
     fn begin(&mut self, source: &Source) {
         let Some((header, _)) = &source.beginning else { return };
         self.begun_after = Some((header.sequence, header.keys));
@@ -286,12 +295,13 @@ impl Seen {
         }
     }
 
-    /// Whether the ledger knows all that was in the state of a checkpoint with so many keys: one that
-    /// began with fewer has forgotten some.
+    /// Whether the ledger can be compared with a checkpoint of the entry `sequence` with up to
+    /// `keys` keys. A ledger that began with a checkpoint of fewer keys lacks some.
     fn can_compare(&self, sequence: u64, keys: u64) -> bool {
         self.begun_after.is_none_or(|(after, known)| sequence > after && keys <= known)
     }
 
+    /// Notes it if the chain has the expected hash here.
     fn compare(&mut self) {
         if self.expected.is_some_and(|HeadHash(expected)| expected == self.sound.hash) {
             self.expected_at = Some(self.sound.sequence);
@@ -306,12 +316,13 @@ impl Seen {
         if let Some(wrong) = self.wrong.take() {
             return Err(wrong);
         }
-        if let Some(unmet) = self.checkpoints.iter().find(|it| !it.met) {
+        if let Some(unmet) = self.checkpoints.iter().find(|it| !it.reached) {
             return Err(unmet.wrong("a checkpoint of batches that are missing"));
         }
         let ReadOutcome { end, closed, torn, .. } = outcome;
         if end.batch == 0 {
-            // Every journal once was empty: in one that has entries this would hold of any of them.
+            // An empty journal has no batch to compare at. In a journal with entries this
+            // comparison would be worthless: every journal has been empty once.
             self.compare();
         }
         if let Some(expected) = self.expected.filter(|_| self.expected_at.is_none()) {
@@ -340,14 +351,14 @@ impl Seen {
     }
 }
 
-impl Visitor for Seen {
+impl Visitor for Verifier {
     fn looks_back(&self) -> bool {
         true
     }
 
     fn record(&mut self, ledger: &Ledger, _: u64, decoded: &Decoded<'_>) -> ControlFlow<()> {
-        if let Decoded::Record(long) = decoded {
-            self.erased += u64::from(long.erased);
+        if let Decoded::Record(record) = decoded {
+            self.erased += u64::from(record.erased);
         }
         for it in &self.checkpoints {
             let CheckpointHeader { sequence, keys, .. } = it.header;
@@ -365,7 +376,7 @@ impl Visitor for Seen {
     fn batch(&mut self, _: &Segment, found: &FoundBatch, _: u64) {
         for it in &mut self.checkpoints {
             if it.header.batch == found.header.number {
-                it.met = true;
+                it.reached = true;
                 if it.header.hash != found.header.hash {
                     self.wrong = Some(it.wrong("a checkpoint that does not lie on the chain"));
                 }

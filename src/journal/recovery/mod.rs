@@ -1,4 +1,4 @@
-//! From a journal to the state that it adds up to, and to the point where it goes on.
+//! Recovery: rebuilds the state from a journal, and finds the point where the journal goes on.
 
 pub(crate) mod replay;
 pub(crate) mod start;
@@ -26,15 +26,16 @@ use crate::journal::writer::ResumePoint;
 use replay::{Listener, Visitor, replay};
 use start::RecoveryStart;
 
-/// The end of a journal that a crash left incomplete, and that was cut.
+/// A torn tail: bytes behind the last whole batch that a crash left incomplete. An opening cuts
+/// them off, and reports them as this. Nothing that was known to be on the disk is among them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TornTail {
-    /// The file.
+    /// The name of the segment file.
     pub file: String,
-    /// Where in it what counts ends.
+    /// The byte offset in the file at which the last whole batch ends and the tail begins.
     pub offset: u64,
-    /// What was found there.
+    /// What was found there, as a phrase in English.
     pub what: String,
 }
 
@@ -50,9 +51,10 @@ pub(crate) struct ReplayedJournal {
     pub(crate) history: NewestRecords,
     pub(crate) outcome: ReadOutcome,
     pub(crate) segments: usize,
-    /// The last entry of the checkpoint that the replay began with; `None` if all segments were replayed.
+    /// The last entry of the checkpoint that the replay began with; `None` if it began with the
+    /// first segment.
     pub(crate) checkpoint: Option<u64>,
-    /// Checkpoints that could not be used, and why.
+    /// Why checkpoints could not be used, an error for each.
     pub(crate) unusable: Vec<JournalError>,
     /// How often the journal was opened before.
     pub(crate) openings: u64,
@@ -61,26 +63,27 @@ pub(crate) struct ReplayedJournal {
     tail: UnsyncedTail,
 }
 
-/// The newest entries, as the log in memory takes them.
+/// The newest records, for the log in memory.
 #[derive(Debug, Default)]
 pub(crate) struct NewestRecords {
     wanted: u64,
     entries: u64,
     records: VecDeque<Record>,
-    /// The latest time of an entry that is not among them.
+    /// The latest time of any entry that is not in `records`.
     pub(crate) latest_gone: Option<Timestamp>,
 }
 
-/// What lies beyond the last point that is known to be on the disk.
+/// The batches behind the last point that is known to be on the disk. A crash of the machine may
+/// still lose them, so the new opening writes them again into its own segment.
 #[derive(Default)]
 struct UnsyncedTail {
-    /// The newest batch that is known to be on the disk.
+    /// The end of the newest batch that is known to be on the disk.
     trusted: Point,
     found: VecDeque<(BatchHeader, Vec<u8>, Point)>,
 }
 
 impl ReplayedJournal {
-    /// Where the journal goes on. `random` names a journal that is new.
+    /// The point where the journal goes on. A new journal gets `random` as its id.
     pub(crate) fn resume_point(
         self,
         lock: Arc<dyn Any + Send + Sync>,
@@ -98,20 +101,20 @@ impl ReplayedJournal {
         }
     }
 
-    /// How many batches will be written again.
+    /// How many batches the opening will write again.
     pub(crate) fn rewritten(&self) -> usize {
         self.tail.found.len()
     }
 
-    /// The records of the newest entries, and the first one's sequence number.
+    /// The newest records, and the sequence number of their first entry. Moves them out.
     pub(crate) fn take_history(&mut self) -> (u64, Vec<Record>) {
         let records = std::mem::take(&mut self.history.records);
         (self.ledger.next_sequence - self.history.entries, records.into())
     }
 }
 
-/// Replays the segments that `start` left to be read, and keeps the newest `history` entries as records.
-/// `progress` is told after each segment.
+/// Replays the segments that `start` left on the path. Keeps the newest records, so that they hold
+/// at most `history` entries. Calls `progress` after each segment.
 pub(crate) fn replay_from(
     dir: &JournalDir<'_>,
     start: RecoveryStart,
@@ -124,7 +127,7 @@ pub(crate) fn replay_from(
     visitor.history.latest_gone = (at.sequence > 0).then_some(ledger.newest_at);
     let outcome = replay(dir, &mut ledger, &mut visitor, progress)?;
     let RecoveryVisitor { history, mut tail } = visitor;
-    tail.settle(&outcome);
+    tail.finish(&outcome);
     let head = dir.layout.head().map(|head| head.header);
     Ok(ReplayedJournal {
         ledger,
@@ -140,10 +143,10 @@ pub(crate) fn replay_from(
     })
 }
 
-/// Takes the journal for writing; waits so long for another process that has it.
+/// Takes the journal's lock. If another process has it, tries again for up to `wait`.
 ///
 /// # Errors
-/// [`JournalError::Locked`] if that one still has it then; what the storage says.
+/// [`JournalError::Locked`] if the other process still has it then; otherwise the storage's error.
 pub(crate) fn take_lock(
     storage: &dyn Storage,
     wait: Duration,
@@ -162,7 +165,7 @@ pub(crate) fn take_lock(
     }
 }
 
-/// What recovery keeps of what it reads, beside the ledger.
+/// What recovery keeps of the records and batches that it reads, besides the ledger.
 #[derive(Default)]
 struct RecoveryVisitor {
     history: NewestRecords,
@@ -181,6 +184,7 @@ impl Visitor for RecoveryVisitor {
 }
 
 impl NewestRecords {
+    /// Adds a record, and drops the oldest records beyond `wanted` entries.
     fn push(&mut self, decoded: &Decoded<'_>) {
         if self.wanted == 0 {
             self.latest_gone = self.latest_gone.max(Some(decoded.at()));
@@ -193,8 +197,8 @@ impl NewestRecords {
         {
             self.entries -= gone.entries();
             let at = match &gone {
-                Record::Plain(step) => step.at(),
-                Record::Buffered(steps) => steps.header.at,
+                Record::Plain(entry) => entry.at(),
+                Record::Buffered(buffer) => buffer.header.at,
             };
             self.latest_gone = self.latest_gone.max(Some(at));
         }
@@ -202,8 +206,10 @@ impl NewestRecords {
 }
 
 impl UnsyncedTail {
+    /// Adds a batch; `durable` is the newest batch that is known to be on the disk.
     fn push(&mut self, segment: &Segment, found: &FoundBatch, durable: u64) {
-        // In their order: what this segment says of those before comes first.
+        // First, drop the batches that this segment's header says are on the disk. `trusted` only
+        // moves forward if they leave before this batch is looked at.
         #[cfg(not(planted = "tail_out_of_order"))]
         self.let_go(durable);
         let header = found.header;
@@ -222,7 +228,7 @@ impl UnsyncedTail {
         self.found.push_back((header, body, point));
     }
 
-    /// Forgets what turned out to be on the disk.
+    /// Drops batches that are known to be on the disk by now, and moves `trusted` past them.
     fn let_go(&mut self, durable: u64) {
         while self.found.front().is_some_and(|(header, ..)| header.number <= durable)
             && let Some((_, _, point)) = self.found.pop_front()
@@ -231,15 +237,17 @@ impl UnsyncedTail {
         }
     }
 
-    /// All was read.
-    fn settle(&mut self, outcome: &ReadOutcome) {
+    /// Called once all segments are read.
+    fn finish(&mut self, outcome: &ReadOutcome) {
         self.let_go(outcome.durable);
         if outcome.closed {
             if self.found.is_empty() {
-                // With the mark behind the closing batch, if there is one.
+                // The end of the file, so that `trusted` covers the close mark behind the closing
+                // batch, too.
                 self.trusted = outcome.end;
             } else {
-                // The closing batch says nothing else; what follows takes its number.
+                // The closing batch holds no records. Leave it out: the next batch takes its
+                // number.
                 self.found.pop_back();
             }
         }

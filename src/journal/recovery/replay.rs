@@ -1,4 +1,4 @@
-//! Reading a journal from end to end, and adding it up.
+//! Replay: reads a journal from end to end and applies its records to a ledger.
 
 use std::ops::ControlFlow;
 use std::sync::mpsc::sync_channel;
@@ -10,41 +10,53 @@ use crate::journal::layout::{JournalDir, damaged};
 use crate::journal::ledger::{Broken, Ledger};
 use crate::journal::reader::{self, FoundBatch, ReadOutcome, Segment};
 
-/// How far the reading of a journal has come.
+/// How far the replay of a journal has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecoveryProgress {
-    /// Segments that were replayed.
+    /// Segments that were replayed so far.
     pub segments: usize,
-    /// Segments that there are.
+    /// Segments that will be replayed in all.
     pub of_segments: usize,
-    /// Entries that were replayed.
+    /// The sequence number of the newest entry that was replayed. If the replay began with a
+    /// checkpoint, this includes the entries that the checkpoint covers.
     pub entries: u64,
 }
 
-/// Who is told of progress, after each segment.
+/// A callback for progress, called after each segment.
 pub(crate) type Listener<'a> = Option<&'a mut (dyn FnMut(RecoveryProgress) + Send)>;
 
-/// Who looks on while a journal is replayed.
+/// What sees each record and batch of a replay.
 pub(crate) trait Visitor {
-    /// Whether the replay is to end before this record.
+    /// Whether the replay ends before this record.
     fn ends_before(&mut self, _decoded: &Decoded<'_>) -> bool {
         false
     }
 
-    /// Whether it wants to see records that the ledger began with, too.
+    /// Whether the visitor also sees the records that the ledger's checkpoint covers. They are
+    /// decoded for it, but not applied again.
     fn looks_back(&self) -> bool {
         false
     }
 
-    /// A record was added up, the first of whose entries has this number.
+    /// Called after a record was applied, or passed over because the checkpoint covers it. `first`
+    /// is the sequence number of the record's first entry.
     fn record(&mut self, ledger: &Ledger, first: u64, decoded: &Decoded<'_>) -> ControlFlow<()>;
 
-    /// All records of a batch were, and so much is known to be on the disk.
+    /// Called after all records of a batch. `durable` is the newest batch that is known to be on
+    /// the disk.
     fn batch(&mut self, _segment: &Segment, _found: &FoundBatch, _durable: u64) {}
 }
 
-/// Replays a journal: one thread reads and checks the bytes, this one adds up and checks the laws.
+/// Replays a journal. One thread reads the bytes and checks them, while this thread applies the
+/// records and checks the laws. At most one segment waits between the two.
+///
+/// If the visitor ends the replay, the outcome is only what the reader had found by then: do not
+/// use it.
+///
+/// # Errors
+/// [`JournalError::BrokenLaw`] for a record that breaks a law; [`JournalError::Damaged`] for bytes
+/// that are not sound; otherwise the storage's error.
 pub(crate) fn replay(
     dir: &JournalDir<'_>,
     ledger: &mut Ledger,
@@ -57,7 +69,7 @@ pub(crate) fn replay(
         let (sender, receiver) = sync_channel::<(Segment, u64)>(1);
         let reading = scope.spawn(move || {
             reader::read(dir, |segment, durable| {
-                // A replay that has ended needs no more.
+                // The replay has ended early, so the reader stops, too.
                 match sender.send((segment, durable)) {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(_) => ControlFlow::Break(()),
@@ -81,11 +93,12 @@ pub(crate) fn replay(
             .join()
             .unwrap_or_else(|_| Err(damaged("", 0, "reading it made the reader fail".to_owned())));
         if let Ok(ControlFlow::Break(())) = replayed {
-            // Whatever the reader has found ahead: how far that was is a matter of chance.
+            // The reader runs ahead, and how far is a matter of chance. So an error that it met
+            // there is not reported.
             return Ok(read.unwrap_or_default());
         }
-        // What the ledger refuses stands before anything that the reader has met ahead of it, by chance or
-        // not: so the first thing that is wrong is told, each time the same.
+        // The ledger's error comes before any error that the reader met further ahead. So the first
+        // fault in the journal is reported, and each run reports the same one.
         let _ = replayed?;
         let outcome = read?;
         ledger.check_totals().map_err(broken)?;
@@ -93,6 +106,7 @@ pub(crate) fn replay(
     })
 }
 
+/// Replays one segment. `known` is the last batch that the checkpoint covers.
 fn replay_segment(
     segment: &Segment,
     durable: u64,
@@ -102,7 +116,7 @@ fn replay_segment(
 ) -> Result<ControlFlow<()>, JournalError> {
     for found in &segment.batches {
         if found.header.number <= known {
-            // The ledger began with what this batch adds up to.
+            // The checkpoint covers this batch, so it is not applied again.
             if visitor.looks_back() && look_back(segment, found, ledger, visitor)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
@@ -125,7 +139,7 @@ fn replay_segment(
     Ok(ControlFlow::Continue(()))
 }
 
-/// Shows the records of a batch that the ledger began with.
+/// Shows the visitor the records of a batch that the checkpoint covers.
 fn look_back(
     segment: &Segment,
     found: &FoundBatch,
@@ -140,7 +154,11 @@ fn look_back(
     })
 }
 
-/// Decodes every record of a batch, until `each` says to stop.
+/// Decodes the records of a batch, until `each` breaks.
+///
+/// # Errors
+/// [`JournalError::Damaged`] if the batch does not hold the records that its header says; an error
+/// of `each`.
 pub(crate) fn decode_batch(
     segment: &Segment,
     found: &FoundBatch,
@@ -164,6 +182,7 @@ pub(crate) fn decode_batch(
     Ok(ControlFlow::Continue(()))
 }
 
+/// Turns a broken law into the public error.
 pub(crate) fn broken(broken: Broken) -> JournalError {
     JournalError::BrokenLaw { sequence: broken.sequence, what: broken.what }
 }

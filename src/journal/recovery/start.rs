@@ -1,4 +1,4 @@
-//! Where reading a journal begins: with the newest checkpoint that will do, or with the first segment.
+//! Finds where a replay begins: at the newest usable checkpoint, or at the first segment.
 
 use crate::base::error::JournalError;
 use crate::journal::format::batch::Hash;
@@ -13,16 +13,24 @@ use crate::journal::storage::Storage;
 /// Where a recovery begins.
 pub(crate) struct RecoveryStart {
     pub(crate) ledger: Ledger,
-    /// The checkpoint's place in the chain; the journal's beginning without one.
+    /// The checkpoint's place in the hash chain; [`Point::START`] without a checkpoint.
     pub(crate) at: Point,
-    /// Checkpoints that could not be used, and why.
+    /// Why checkpoints could not be used, an error for each.
     pub(crate) unusable: Vec<JournalError>,
-    /// Segments that make up the journal, of which only the last may have to be read.
+    /// How many segments the journal has. Of these, the replay reads only those that are left on
+    /// the layout's path.
     pub(crate) segments: usize,
 }
 
-/// The newest checkpoint that can be begun with; shortens the path to the segments that have to be
-/// read. `keys` are to be remembered, and at least `history` entries must come after it.
+/// Finds the newest usable checkpoint, and takes the segments before it off the layout's path.
+///
+/// A checkpoint is usable if it remembers `keys` keys, or all keys that there were, and if at least
+/// `history` entries come after it: the log in memory needs those. If trimming has removed the
+/// journal's oldest segments, the oldest checkpoint must do, even if it has less.
+///
+/// # Errors
+/// [`JournalError::Damaged`] if there are checkpoints but no segments, or if the oldest segments
+/// are gone and no checkpoint can be used; otherwise the storage's error.
 pub(crate) fn begin(
     dir: &mut JournalDir<'_>,
     keys: usize,
@@ -33,7 +41,7 @@ pub(crate) fn begin(
     let mut oldest = None;
     let names = checkpoint_file::list(dir.storage)?;
     if let (Some(name), true) = (names.first(), dir.layout.path.is_empty()) {
-        // Not a new journal, but one that was lost.
+        // The journal is not new: it has lost its segments.
         return Err(damaged(name, 0, "a checkpoint of segments that are not there".to_owned()));
     }
     let newest = dir.layout.head().map_or(0, |head| head.header.base.sequence);
@@ -42,17 +50,18 @@ pub(crate) fn begin(
             Ok((header, ledger, first)) => {
                 let layout = &mut dir.layout;
                 layout.durable = layout.durable.max(header.batch);
-                // The log in memory wants entries from before, or the ledger keys.
+                // Too new, or with too few keys: a replay from here would give the log in memory
+                // too few entries, or the ledger too few keys.
                 let forgotten =
                     (header.keys as usize) < keys && ledger.keys.len() as u64 >= header.keys;
                 if newest.saturating_sub(header.sequence) < history || forgotten {
-                    // Where the segments before are gone, less than is wanted is the most there is.
+                    // Once the segments before it are trimmed, no other start has more.
                     oldest = layout.trimmed.map(|_| (header, ledger, first));
                     continue;
                 }
                 return Ok(layout.begin_with(header, ledger, first, unusable));
             }
-            // One that can't even be read is no reason not to open: the segments are there.
+            // A checkpoint that can't be read is no reason to refuse: the segments are still there.
             Err(error) => unusable.push(error),
         }
     }
@@ -68,12 +77,14 @@ pub(crate) fn begin(
     }
 }
 
+/// The error for a trimmed journal without a checkpoint.
 fn without_checkpoint() -> JournalError {
     let what = "a journal without its oldest segments, and without a checkpoint of them";
     damaged(begin_mark::NAME, 0, what.to_owned())
 }
 
 impl Layout {
+    /// Begins with this checkpoint; `first` is the segment that holds its last batch.
     fn begin_with(
         &mut self,
         header: CheckpointHeader,
@@ -89,8 +100,8 @@ impl Layout {
     }
 }
 
-/// The oldest checkpoint that can be begun with, where the journal's oldest segments are gone; the path
-/// keeps the segments that lie before it.
+/// Finds the oldest usable checkpoint of a trimmed journal. The segments before it stay on the
+/// path, so that a visitor can look back at them.
 pub(crate) fn begin_trimmed(
     dir: &mut JournalDir<'_>,
     keys: usize,
@@ -110,7 +121,7 @@ pub(crate) fn begin_trimmed(
     Err(error.unwrap_or_else(without_checkpoint))
 }
 
-/// A ledger for a reading of all that is left of a journal, and where that begins.
+/// The ledger to begin with if all that is left of a journal is to be read, and where it begins.
 pub(crate) fn whole(storage: &dyn Storage) -> Result<(Ledger, Point), JournalError> {
     let mut dir = JournalDir::find(storage)?;
     match dir.layout.trimmed {
@@ -119,7 +130,8 @@ pub(crate) fn whole(storage: &dyn Storage) -> Result<(Ledger, Point), JournalErr
     }
 }
 
-/// A checkpoint's ledger, and which segment its batch lies in.
+/// Reads a checkpoint. Returns its header, its ledger, and the index on the path of the segment
+/// that holds its batch.
 fn usable(
     dir: &JournalDir<'_>,
     name: &str,
@@ -130,14 +142,19 @@ fn usable(
     Ok((header, ledger, first))
 }
 
-/// Which segment of the path a checkpoint's batch lies in.
+/// The index on the path of the segment that holds a checkpoint's last batch.
+///
+/// # Errors
+/// [`JournalError::Damaged`] if the checkpoint is of another journal, of segments that are not
+/// there, or not on the hash chain; otherwise the storage's error.
 pub(crate) fn segment_of(
     dir: &JournalDir<'_>,
     name: &str,
     header: &CheckpointHeader,
 ) -> Result<usize, JournalError> {
     let wrong = |what: &str| damaged(name, 0, what.to_owned());
-    // Not one that begins with the next batch: where its own ends has to be known.
+    // Strictly less: a segment that begins right after the checkpoint's batch does not hold it. The
+    // replay must read that batch, to know where in its segment it ends.
     let before = |it: &PathSegment| it.header.base.batch < header.batch;
     let path = &dir.layout.path;
     let first = path.iter().rposition(before);
@@ -146,14 +163,15 @@ pub(crate) fn segment_of(
     if segment.header.journal != header.journal {
         return Err(wrong("a checkpoint of another journal"));
     }
-    // A batch that is missing is the segment's affair: it was on the disk, and the reader says so.
+    // A missing batch is not an error here. It was on the disk, so the reader will report its
+    // segment.
     if hash_of(dir.storage, segment, header.batch)?.is_some_and(|hash| hash != header.hash) {
         return Err(wrong("a checkpoint that does not lie on the chain"));
     }
     Ok(first)
 }
 
-/// Reads a checkpoint.
+/// Reads a checkpoint and decodes its ledger.
 pub(crate) fn read(
     storage: &dyn Storage,
     name: &str,
@@ -168,7 +186,7 @@ pub(crate) fn read(
     Ok((header, ledger))
 }
 
-/// The chain's hash as the header of this batch has it.
+/// The chain hash in the header of this batch; `None` if the segment lacks the batch.
 fn hash_of(
     storage: &dyn Storage,
     segment: &PathSegment,

@@ -1,4 +1,5 @@
-//! Erasing what callers noted, on request, without breaking the chain.
+//! Redaction: erases the text of notes, on request. The hash chain still holds, because it does not
+//! cover notes.
 
 mod picked;
 mod places;
@@ -15,47 +16,52 @@ use crate::journal::storage::archived::WithArchive;
 
 pub(crate) use places::{Places, lock};
 
-/// What is without its notes now, as those have to know who remember some of it.
+/// What a redaction erased, for the parts of the engine that hold some of it in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Erased {
     pub(crate) redacted: Redacted,
-    /// The first entries of records without notes, of those that were asked for.
+    /// The records without notes: the sequence number of each one's first entry, if the request
+    /// wanted it named.
     pub(crate) records: BTreeSet<u64>,
-    /// The numbers of transfers of which nothing says any more who decided, and why.
+    /// The numbers of the transfer requests of which no record says any more who decided, and why.
     pub(crate) decisions: BTreeSet<u64>,
 }
 
-/// Whose notes are to be erased.
+/// Which notes are to be erased.
 pub(crate) struct EraseRequest<'a> {
     pub(crate) wanted: &'a mut dyn FnMut(&AuditEntry) -> bool,
-    /// Only those of entries up to this one; all of them must lie in the segments that are looked at.
+    /// Only records that begin at or before this entry are erased. All of them must lie in the
+    /// segments that are read.
     pub(crate) last: u64,
-    /// Records without notes that have an entry from this one on are to be named.
+    /// The result names a record without notes if the record's last entry is this one or a later
+    /// one: the log in memory still holds these.
     pub(crate) remembered: u64,
-    /// The newest segment that nobody writes any more: older ones that are not part of the journal go.
+    /// The newest segment that nobody writes any more. Segments up to it that are not on the
+    /// journal's path are removed.
     pub(crate) newest: u64,
-    /// Whether to give up before the next file.
+    /// Asked at each batch and before each file; `true` stops the redaction.
     pub(crate) stop: &'a dyn Fn() -> bool,
 }
 
-/// Erases the notes of all records of which `wanted` picks an entry: personal data, say, that somebody
-/// asked to be deleted. Movements, reservations, owners and keys stay; the chain of hashes stays what
-/// it was, and [`JournalReader::verify`](crate::JournalReader::verify) says how many records were
-/// erased. Notes that were given up with the tail of a segment go too.
+/// Erases the notes of all records of which `wanted` accepts an entry: for example personal data
+/// that a customer asked to be deleted. Movements, reservations, owners and keys stay. The hash
+/// chain stays valid, and [`JournalReader::verify`](crate::JournalReader::verify) counts the erased
+/// records. Notes in bytes that were given up behind a segment's end go, too.
 ///
-/// The journal must not be open (an engine that has it erases by itself:
-/// [`InventoryManager::redact`](crate::InventoryManager::redact)). The files that bear such notes are
-/// written anew, one after the other, each at once. A crash in between leaves some of them erased and a
-/// sound journal; do it again then. Copies and backups are not touched. Where segments were archived,
-/// use [`redact_with_archive`].
+/// No engine may have the journal open. An engine that has it open erases by
+/// [`InventoryManager::redact`](crate::InventoryManager::redact). This function reads the whole
+/// journal, and rewrites each file that holds such notes, one at a time and each atomically. A
+/// crash in between leaves a sound journal with some of the notes erased; call it again then.
+/// Copies and backups are not touched. If segments were archived, use [`redact_with_archive`].
 ///
-/// Who decided on transfers, and why, stands in checkpoints too, and goes there as well. Of decisions
-/// whose segments were removed, nobody can ask `wanted` any more: their texts go with every call.
+/// Checkpoints also hold who decided on a transfer, and why. This is erased there, too. If the
+/// segment of a decision was removed, `wanted` can't be asked about it any more, so every call
+/// erases its texts.
 ///
 /// # Errors
-/// [`JournalError::Locked`] if an engine has the journal; [`JournalError::Damaged`] if it is not sound,
-/// or ends in a torn tail, which an engine has to cut first; [`JournalError::Trimmed`] if segments were
-/// archived, and the archive was not given; what the storage says.
+/// [`JournalError::Locked`] if an engine has the journal open; [`JournalError::Damaged`] if it is
+/// not sound, or ends in a torn tail, which an engine has to cut first; [`JournalError::Trimmed`]
+/// if segments were archived and the archive is not given; otherwise the storage's error.
 ///
 /// ```
 /// # let directory = std::env::temp_dir().join(format!("stockade-redact-{}", std::process::id()));
@@ -79,11 +85,12 @@ pub fn redact(
     redact_in(storage, storage, None, wanted)
 }
 
-/// As [`redact`], in the journal and in the archive of its old segments: see
-/// [`JournalRetention`](crate::JournalRetention). Both must not be in use.
+/// Like [`redact`], in the journal and in the archive of its old segments; see
+/// [`JournalRetention`](crate::JournalRetention). Neither may be in use.
 ///
 /// # Errors
-/// As [`redact`].
+/// As [`redact`], for both storages; also [`JournalError::OtherJournal`] if the archive belongs to
+/// another journal.
 ///
 /// ```
 /// # let directory = std::env::temp_dir().join(format!("stockade-erase-{}", std::process::id()));

@@ -1,4 +1,4 @@
-//! Which records lose their notes, and where those lie.
+//! Picks the records that lose their notes, and finds where the notes lie.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::{ControlFlow, Range};
@@ -11,23 +11,25 @@ use crate::journal::reader::{FoundBatch, Segment};
 use crate::journal::recovery::replay::Visitor;
 
 /// The records that were picked, and where their notes lie.
-pub(super) struct Picked<'a> {
+pub(super) struct RedactionVisitor<'a> {
     request: EraseRequest<'a>,
-    /// The first entries of those of the present batch.
+    /// The picked records of the current batch, by the sequence number of their first entry.
     marked: HashSet<u64>,
-    /// It was told to stop.
+    /// The request's `stop` returned `true`.
     stopped: bool,
-    /// Blocks of notes by the name of their segment.
+    /// The byte ranges of the picked notes, by the name of their segment.
     pub(super) edits: BTreeMap<String, Vec<Range<usize>>>,
     pub(super) count: u64,
-    /// The first entries of all that have no notes any more, as far as they are to be named.
+    /// The records without notes that the result names, by the sequence number of their first
+    /// entry.
     pub(super) records: BTreeSet<u64>,
-    /// The transfers whose decision has lost its texts, or of whose decision no record is left.
+    /// The transfer requests whose decision has lost its texts, or has no record left in the
+    /// segments.
     pub(super) decisions: BTreeSet<u64>,
 }
 
-impl<'a> Picked<'a> {
-    /// Nothing yet, of a journal that begins with `beginning`.
+impl<'a> RedactionVisitor<'a> {
+    /// Nothing picked yet. `beginning` is the ledger that the journal begins with.
     pub(super) fn new(request: EraseRequest<'a>, beginning: &Ledger) -> Self {
         Self {
             request,
@@ -41,7 +43,7 @@ impl<'a> Picked<'a> {
     }
 }
 
-impl Visitor for Picked<'_> {
+impl Visitor for RedactionVisitor<'_> {
     fn looks_back(&self) -> bool {
         true
     }
@@ -50,8 +52,8 @@ impl Visitor for Picked<'_> {
         if self.stopped {
             return ControlFlow::Break(());
         }
-        let Decoded::Record(long) = decoded else { return ControlFlow::Continue(()) };
-        if !long.erased && first <= self.request.last {
+        let Decoded::Record(record) = decoded else { return ControlFlow::Continue(()) };
+        if !record.erased && first <= self.request.last {
             let metadata = decoded.metadata();
             let mut entries = decoded.views().zip(first..);
             let wanted = &mut self.request.wanted;
@@ -59,12 +61,13 @@ impl Visitor for Picked<'_> {
                 self.marked.insert(first);
             }
         }
-        // What an earlier attempt has erased counts too: who remembers it may not have been told.
-        let is_bare = long.erased || self.marked.contains(&first);
+        // A record that an earlier attempt erased is named, too: a crash may have kept the other
+        // parts of the engine from hearing of it.
+        let is_bare = record.erased || self.marked.contains(&first);
         if is_bare && first + decoded.entries() > self.request.remembered {
             self.records.insert(first);
         }
-        if let Some(number) = decided_in(long) {
+        if let Some(number) = decided_in(record) {
             match is_bare {
                 true => drop(self.decisions.insert(number)),
                 false => drop(self.decisions.remove(&number)),
@@ -84,7 +87,7 @@ impl Visitor for Picked<'_> {
         let mut first = found.header.first_sequence;
         loop {
             let before = decoder.notes_left();
-            // It was decoded a moment ago.
+            // The replay has just decoded it, so it can't fail.
             let Ok(Some(decoded)) = decoder.next() else { break };
             let sequence = first;
             first += decoded.entries();

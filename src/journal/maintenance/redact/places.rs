@@ -1,4 +1,5 @@
-//! Erasing notes in the files of a journal: those that nobody writes any more.
+//! Erases notes in a journal's files: in the segments that nobody writes any more, and in
+//! checkpoints.
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -14,22 +15,27 @@ use crate::journal::layout::begin_mark;
 use crate::journal::layout::checkpoint_file;
 use crate::journal::layout::{JournalDir, Layout, PathSegment, damaged, failed, remove_file};
 use crate::journal::ledger::Ledger;
-use crate::journal::maintenance::redact::picked::Picked;
+use crate::journal::maintenance::redact::picked::RedactionVisitor;
 use crate::journal::maintenance::redact::{EraseRequest, Erased};
 use crate::journal::reader::find;
 use crate::journal::recovery::replay::replay;
 use crate::journal::recovery::start;
 use crate::journal::storage::Storage;
 
-/// Where a journal's files lie. Whoever erases in them has its lock, and the archive's.
+/// Where a journal's files lie. To erase in them, the caller must hold the locks of the journal and
+/// of the archive.
 pub(crate) struct Places<'a> {
     pub(crate) journal: &'a dyn Storage,
     pub(crate) archive: Option<&'a dyn Storage>,
-    /// Tells what is left unfinished here from what another process leaves.
+    /// The number of this opening. It goes into the names of unfinished files, so that they differ
+    /// from those of another process.
     pub(crate) opening: u64,
 }
 
-/// Takes a storage for writing.
+/// Takes a storage's lock, without waiting.
+///
+/// # Errors
+/// [`JournalError::Locked`] if another process has it; otherwise the storage's error.
 pub(crate) fn lock(storage: &dyn Storage) -> Result<Box<dyn Any + Send + Sync>, JournalError> {
     storage.lock().map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => JournalError::Locked,
@@ -38,11 +44,13 @@ pub(crate) fn lock(storage: &dyn Storage) -> Result<Box<dyn Any + Send + Sync>, 
 }
 
 impl Places<'_> {
-    /// Erases what is asked for in the segments of `dir`, which is journal and archive as one; of them is
-    /// written any more. `None` if it was told to stop. Checkpoints are left to [`erase_texts`](Self::erase_texts).
+    /// Erases the requested notes in the segments of `dir`, which shows journal and archive as one.
+    /// Nobody may write these segments any more. Returns `None` if it was told to stop. Checkpoints
+    /// are not changed; [`erase_texts`](Self::erase_texts) does that.
     ///
-    /// Each file is replaced at once. What lies in both places goes from the archive first: as long as
-    /// the journal's own has the notes, they are found again.
+    /// Each file is replaced atomically. A segment that lies in both places is erased in the
+    /// archive first. So after a crash, the journal's own copy still has the notes, and the next
+    /// call finds them.
     ///
     /// # Errors
     /// As [`redact`](crate::redact).
@@ -54,7 +62,7 @@ impl Places<'_> {
         let mark = begin_mark::read(self.journal)?;
         let is_seen = self.archive.is_some() && dir.layout.trimmed.is_none();
         if !is_seen && mark.is_some_and(|mark| mark.archived) {
-            // They would stay in the archive.
+            // The archive is not given, so the notes in its segments would stay.
             return Err(JournalError::Trimmed { oldest: dir.layout.oldest() });
         }
         let mut ledger = match dir.layout.trimmed {
@@ -62,8 +70,8 @@ impl Places<'_> {
             None => Ledger::new(0),
         };
         let (stop, newest) = (request.stop, request.newest);
-        let mut picked = Picked::new(request, &ledger);
-        let outcome = replay(&dir, &mut ledger, &mut picked, None)?;
+        let mut visitor = RedactionVisitor::new(request, &ledger);
+        let outcome = replay(&dir, &mut ledger, &mut visitor, None)?;
         if stop() {
             return Ok(None);
         }
@@ -71,11 +79,11 @@ impl Places<'_> {
             let what = format!("a torn tail, which an engine has to cut first: {}", torn.what);
             return Err(damaged(&torn.file, torn.offset, what));
         }
-        let Picked { mut edits, count, records, decisions, .. } = picked;
+        let RedactionVisitor { mut edits, count, records, decisions, .. } = visitor;
         let mut redacted = Redacted { records: count, segments: 0 };
         for on_path in &dir.layout.path {
             let edits = edits.remove(&on_path.name).unwrap_or_default();
-            let mut anew = false;
+            let mut rewritten = false;
             for storage in self.archive.into_iter().chain([self.journal]) {
                 #[cfg(planted = "archive_keeps_notes")]
                 if !std::ptr::eq(storage, self.journal) {
@@ -84,9 +92,9 @@ impl Places<'_> {
                 if stop() {
                     return Ok(None);
                 }
-                anew |= erase_in_segment(storage, on_path, &edits)?;
+                rewritten |= erase_in_segment(storage, on_path, &edits)?;
             }
-            redacted.segments += usize::from(anew);
+            redacted.segments += usize::from(rewritten);
         }
         #[cfg(not(planted = "given_up_notes_stay"))]
         for storage in self.archive.into_iter().chain([self.journal]) {
@@ -95,17 +103,17 @@ impl Places<'_> {
         Ok(Some(Erased { redacted, records, decisions }))
     }
 
-    /// Erases in checkpoints who decided on these transfers, and why.
+    /// Erases in the checkpoints who decided on these transfers, and why.
     ///
     /// # Errors
-    /// What the storage says.
+    /// The storage's error.
     pub(crate) fn erase_texts(&self, decisions: &BTreeSet<u64>) -> Result<(), JournalError> {
         erase_texts(self.journal, self.opening, decisions)
     }
 }
 
-/// Writes each checkpoint anew that says who decided on one of these transfers, and why, without that.
-/// One that can't be read goes: nobody knows what it says.
+/// Rewrites each checkpoint that says who decided on one of these transfers, and why, without these
+/// texts. Removes a checkpoint that is damaged, because nobody can tell what it holds.
 fn erase_texts(
     storage: &dyn Storage,
     opening: u64,
@@ -132,31 +140,31 @@ fn erase_texts(
     Ok(())
 }
 
-/// Writes a segment anew without the notes at `edits` and without what was given up behind it; `false`
-/// if there is nothing to be erased in it here.
+/// Rewrites a segment without the notes at `edits`, and without the bytes behind its end. Returns
+/// `false` if this storage does not hold the segment, or has nothing in it to erase.
 fn erase_in_segment(
     storage: &dyn Storage,
     on_path: &PathSegment,
     edits: &[Range<usize>],
 ) -> Result<bool, JournalError> {
     let name = &on_path.name;
-    let told = |error: io::Error| failed("read", name, &error);
+    let to_error = |error: io::Error| failed("read", name, &error);
     match storage.length(name) {
-        // It is in the other place.
+        // The segment lies only in the other storage.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         length => {
-            let given_up = length.map_err(told)? > on_path.limit;
+            let given_up = length.map_err(to_error)? > on_path.limit;
             if edits.is_empty() && !given_up {
                 return Ok(false);
             }
         }
     }
-    let mut bytes = storage.read(name, 0, on_path.limit).map_err(told)?;
-    if is_anothers(&bytes, on_path.header.journal) {
+    let mut bytes = storage.read(name, 0, on_path.limit).map_err(to_error)?;
+    if is_of_another_journal(&bytes, on_path.header.journal) {
         return Err(JournalError::OtherJournal { file: name.clone() });
     }
     if edits.iter().any(|edit| edit.end > bytes.len()) {
-        // The one that was read lies in the other place.
+        // The copy that was read is the other storage's.
         let what = "a segment that is shorter than its copy".to_owned();
         return Err(damaged(name, bytes.len() as u64, what));
     }
@@ -165,8 +173,9 @@ fn erase_in_segment(
     Ok(true)
 }
 
-/// Whether a file that begins like this is a segment of another journal. What can't be read is nobody's.
-fn is_anothers(beginning: &[u8], journal: u128) -> bool {
+/// Whether a file that begins with these bytes is a segment of another journal. A later format
+/// version counts as another journal; an unreadable beginning does not.
+fn is_of_another_journal(beginning: &[u8], journal: u128) -> bool {
     match SegmentHeader::read(beginning) {
         Start::Header(header) => header.journal != journal,
         Start::Later(_) => true,
@@ -174,7 +183,7 @@ fn is_anothers(beginning: &[u8], journal: u128) -> bool {
     }
 }
 
-/// Overwrites the blocks at `edits` with zeros, and sets the batches' checksums right.
+/// Overwrites the notes at `edits` with zeros, and recomputes the checksums of the batches.
 fn erase(bytes: &mut [u8], seed: u64, edits: &[Range<usize>]) {
     for edit in edits {
         bytes[edit.clone()].fill(0);
@@ -189,8 +198,9 @@ fn erase(bytes: &mut [u8], seed: u64, edits: &[Range<usize>]) {
     }
 }
 
-/// Removes segments on no way to the journal's start, and those of it that were never finished: what they
-/// hold may have been erased elsewhere. Newer ones than `newest` are somebody's who writes.
+/// Removes segments that are not on the journal's path, and unfinished ones: they may hold notes
+/// that were erased elsewhere. Keeps segments above `newest`, because a writer may be at work on
+/// them.
 fn remove_given_up(
     storage: &dyn Storage,
     layout: &Layout,
@@ -206,7 +216,7 @@ fn remove_given_up(
         }
         let beginning = storage.read(&name, 0, HEADER as u64);
         let beginning = beginning.map_err(|error| failed("read", &name, &error))?;
-        if !is_anothers(&beginning, journal) {
+        if !is_of_another_journal(&beginning, journal) {
             remove_file(storage, &name)?;
             removed = true;
         }
