@@ -41,7 +41,7 @@ use crate::journal::writer::{JournalWriter, ResumePoint};
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
 impl Builder {
     /// Keeps a journal, and goes on with the one that is there: the engine is as it was when the journal
-    /// ended. Takes a directory, which is made if it does not exist; a [`Storage`]; or
+    /// ended. Takes a directory, which is made if it does not exist; a [`Storage`](crate::Storage); or
     /// [`JournalOptions`]. A second process that opens it for writing is refused.
     ///
     /// Warehouses keep the numbers of the journal's first opening; new ones come behind. One that the
