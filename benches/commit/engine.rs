@@ -1,4 +1,4 @@
-//! All in: the manager's own calls, with their records and audit entries.
+//! The engine itself: the manager's own calls, with their records and audit entries.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! The multi-cell commit beside the same work under ordered locks, in turns within one run.
+//! The multi-word CAS compared with the same work under ordered locks, in turns within one run.
 //!
 //! ```text
 //! cargo bench --bench commit               # everything, about a minute
@@ -6,9 +6,10 @@
 //! cargo bench --bench commit -- hot        # a section: one, hot, beside, all-in
 //! ```
 //!
-//! The commit is the library's own: its ground floor is compiled in by its path, because the interface
-//! does not show it. `locks` is parking_lot's mutexes around the same words, taken in the same order.
-//! What is printed are medians over the turns, and of ratios of turns that lie side by side.
+//! The multi-word CAS is the library's own. The bench compiles the library's lowest floors by path,
+//! because the public interface does not show it. `locks` is parking_lot's mutexes around the same
+//! words, taken in the same order. The output is medians over the turns, and medians of the ratios
+//! of neighbouring turns.
 #![allow(clippy::print_stdout, reason = "a bench speaks")]
 
 #[path = "../common/mod.rs"]

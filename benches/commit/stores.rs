@@ -1,4 +1,4 @@
-//! The same words, the same arithmetic, twice: under commits and under ordered locks.
+//! The same words and the same arithmetic twice: under multi-word CAS, and under ordered locks.
 
 use parking_lot::{Mutex, MutexGuard};
 

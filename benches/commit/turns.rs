@@ -1,4 +1,4 @@
-//! A turn of each kind, and what comes of many.
+//! One turn of each kind, and the medians of many turns.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! What one thread of a crew does in its turn.
+//! The work of one thread of a crew in one turn.
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
-//! Buyers: threads that each have a session of one ledger, and buy when they are told to.
+//! Crews of buyers: threads with a session of one ledger each, which buy on command.
 //!
-//! A crew lives as long as its row is measured, so that several of them can take turns: engine,
-//! peer, engine, peer. Between turns its threads are parked.
+//! A crew lives while its row is measured, so that several crews can take turns: engine, peer,
+//! engine, peer. Between turns its threads are parked.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier};

@@ -1,4 +1,4 @@
-//! The engine itself, as its users drive it: default settings, by handle.
+//! The engine as a ledger, used as its users do: default settings, by handle.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,5 +1,4 @@
-//! What this machine charges for the parts that any inventory is made of: the pair is compared with
-//! their sum.
+//! The cost of an inventory's parts on this machine. The pair is compared with their sum.
 
 use std::collections::HashMap;
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! The one trait that the engine and its peers implement: what a shop asks of its inventory.
+//! The trait that the engine and its peers implement: what a shop needs of its inventory.
 
 use std::time::Duration;
 

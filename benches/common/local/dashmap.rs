@@ -1,4 +1,4 @@
-//! `DashMap` entry locks: what a service moves on to when the one mutex gets in the way.
+//! A peer with `DashMap` entry locks: the next step of a service whose single mutex is too slow.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

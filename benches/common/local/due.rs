@@ -1,4 +1,4 @@
-//! Which holds fall due when, and the thread that ends those that have.
+//! The peers' expiry: which holds fall due when, and the thread that expires them.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};

@@ -1,5 +1,5 @@
-//! The mutex peer's holds: in a plain map if it is lean, else in slots that a map finds, so that
-//! finished ones stay readable and overdue ones are found at little cost.
+//! The mutex peer's holds. The lean peer has a plain map. The whole one has slots, found through a
+//! map, so that finished holds stay readable and overdue ones are found cheaply.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};

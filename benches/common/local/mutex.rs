@@ -1,4 +1,4 @@
-//! A mutex around plain maps: what most services begin with.
+//! A peer with a mutex around plain maps: what most services begin with.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! That the peers which claim to do the engine's whole job really do it.
+//! Proves that the peers which claim to do the engine's whole job really do it.
 
 use super::dashmap::DashMapPeer;
 use super::mutex::MutexPeer;

@@ -1,4 +1,4 @@
-//! What both peers in this process have in common: products and holds, their checks, ids and time.
+//! Shared by both peers in this process: products and holds, their checks, ids and time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
