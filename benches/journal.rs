@@ -1,12 +1,13 @@
-//! What a journal costs: pairs beside an engine without one, waiting callers, recovery.
+//! The cost of a journal: pairs beside an engine without one, calls that wait for the disk,
+//! recovery.
 //!
 //! ```text
 //! cargo bench --bench journal              # about a minute
 //! cargo bench --bench journal -- --quick
 //! ```
 //!
-//! The disk's own rate and sync time are printed beside it. Runs are short: an engine writes faster
-//! than many a disk does.
+//! The disk's own throughput and sync time are printed beside it. Runs are short, because an engine
+//! writes faster than many disks.
 #![allow(clippy::print_stdout, reason = "a bench speaks")]
 
 mod common;

@@ -1,5 +1,5 @@
-//! The machine: what it is, how fast its cores talk to each other at this moment, and who else is at
-//! work on it.
+//! The machine: what it is, how fast its cores exchange a cache line at this moment, and which
+//! other processes use it.
 
 use std::fs;
 use std::hint::{black_box, spin_loop};

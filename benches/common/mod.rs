@@ -1,5 +1,5 @@
-//! What the benches share: the engine and its peers behind one trait, the workloads, the threads that
-//! run them, and the machine beneath.
+//! Shared by the benches: the engine and its peers behind one trait, the workloads, the threads
+//! that run them, and the machine.
 #![allow(dead_code, reason = "every bench uses its own part of this")]
 
 pub(crate) mod buyer;

@@ -1,4 +1,4 @@
-//! A ledger that does nothing: what the machine and the measuring loop alone make callers wait.
+//! A ledger that does nothing. It shows the latency of the machine and the measuring loop alone.
 
 use super::ledger::{About, Durability, Ledger, Session};
 

@@ -1,4 +1,4 @@
-//! The open loop: callers come by a schedule that no stall holds up, at a part of the capacity.
+//! The open loop: calls arrive by a schedule that no stall delays, at a fraction of the capacity.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a crew's threads are told to do, and what each of them tells back.
+//! The commands to a crew's threads, and their results.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};

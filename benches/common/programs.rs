@@ -1,4 +1,4 @@
-//! Servers that a bench starts from what is installed, in a folder of their own, and ends with it.
+//! Starts installed servers for a bench, each in its own folder, and ends them with it.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! Tables on the terminal.
+//! Tables for the terminal.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};

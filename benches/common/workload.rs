@@ -1,4 +1,4 @@
-//! Which products are asked for, how often each, and how many holds are alive meanwhile.
+//! Workloads: which products are bought, how often each, and how many holds are alive meanwhile.
 
 /// Units that one warehouse can hold, less a little.
 const ALL_UNITS: u32 = 2_000_000_000;

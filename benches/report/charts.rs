@@ -1,4 +1,4 @@
-//! From rows to plots.
+//! Turns rows into plots.
 
 use plotters::style::RGBColor;
 

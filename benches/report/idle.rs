@@ -1,4 +1,4 @@
-//! What an engine costs that nobody calls, and what the parts cost of which every engine is made.
+//! The cost of an idle engine, and of the parts that every engine consists of.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! How long a caller waits when callers come by schedule, at three parts of the capacity.
+//! The latency of calls that arrive by schedule, at three fractions of the capacity.
 
 use crate::common::Scale;
 use crate::common::crew::{Crew, Plan};

@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Formats numbers for people.
 
 /// A count, short.
 pub(crate) fn count(value: f64) -> String {

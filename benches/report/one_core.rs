@@ -1,6 +1,6 @@
-//! Buyers and writer on one core: a container with a small quota must not make the engine collapse.
+//! Buyers and writer on one core. In a container with a small quota, the engine must not collapse.
 //!
-//! The report runs itself again as a child, bound to one core and unbound in turn.
+//! The report runs itself as a child process, in turns bound to one core and unbound.
 
 use std::path::Path;
 use std::process::Command;

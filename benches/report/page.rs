@@ -1,4 +1,4 @@
-//! The page: plots, tables and what they mean, in one file that needs no other.
+//! The page: plots, tables and their explanation, in one file that needs no other.
 
 use std::fmt::Write;
 

@@ -1,5 +1,4 @@
-//! Draws plots with `plotters`, as SVG that stands in the page: lines over two axes, and dots beside
-//! names.
+//! Draws plots with `plotters`, as SVG inside the page: lines over two axes, and dots beside names.
 
 use std::error::Error;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! What the report says while it is being made.
+//! What the report prints while it runs.
 
 use std::time::Instant;
 

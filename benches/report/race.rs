@@ -1,5 +1,5 @@
-//! Engines that take turns: A, B, A, B. What the machine does to one of them it does to the next one
-//! too, so a ratio is made of turns that lie side by side.
+//! Engines that take turns: A, B, A, B. A disturbance of the machine hits neighbouring turns alike,
+//! so ratios are taken of neighbouring turns.
 
 use std::time::Duration;
 

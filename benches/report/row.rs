@@ -1,4 +1,4 @@
-//! What was measured, row by row, and how it is written down.
+//! The rows of measurements, and their JSON.
 
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};

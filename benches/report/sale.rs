@@ -1,4 +1,4 @@
-//! A flash sale: many buyers, one product, and how its stock burns down.
+//! A flash sale: many buyers, one product, and how its stock falls over time.
 
 use std::sync::Barrier;
 use std::thread;

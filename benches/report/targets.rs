@@ -1,4 +1,4 @@
-//! What the engine should reach, and how close this run came.
+//! The targets of the engine, and how close this run came.
 
 use serde_json::{Value, json};
 

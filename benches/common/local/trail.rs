@@ -1,6 +1,6 @@
-//! The peers' audit trail: the same bounded queue as the engine's, which pushes back at the same depth,
-//! and a writer that does the same work: it drains all there is, appends it to a log in memory that
-//! keeps the newest million entries, and naps.
+//! The peers' audit trail. It is the same bounded queue as the engine's, with back-pressure at the
+//! same depth, and a writer with the same work: it drains the queue, appends to a log in memory
+//! that keeps the newest million entries, and naps.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,8 +1,8 @@
-//! PostgreSQL: each step is one prepared statement that checks, moves and records.
+//! The PostgreSQL peer: each step is one prepared statement that checks, moves and records.
 //!
 //! The server is tuned as its users tune it for many short writes. Two clients drive it: the
-//! `postgres` crate, as its users call it, and a small one of our own, which is faster. So the server
-//! shows what it can do, and nobody has to believe in our client.
+//! `postgres` crate, as its users call it, and a small client of our own, which is faster. So the
+//! server shows what it can do, and no reader has to trust our client.
 
 mod wire;
 

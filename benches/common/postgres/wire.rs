@@ -1,4 +1,4 @@
-//! A client of PostgreSQL, as small and as fast as one can be: prepared statements with binary
+//! A client for PostgreSQL, as small and fast as possible: prepared statements with binary
 //! parameters, one round trip each.
 
 use std::io::{self, Read, Write};

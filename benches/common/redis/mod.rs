@@ -1,4 +1,5 @@
-//! Redis, with scripts as its users write them: each step checks, moves and records in one.
+//! The Redis peer, with scripts as its users write them: each step is one script that checks, moves
+//! and records.
 //!
 //! Over a unix socket, by the `redis` crate.
 
