@@ -49,12 +49,12 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What stays behind harms no figure.
+        // A directory that cannot be removed changes no figure.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
-/// What the disk does by itself.
+/// The disk by itself.
 fn disk(scale: Scale) {
     let scratch = Scratch::new("disk");
     let mut file = File::create(scratch.0.join("file")).expect("a file");
@@ -103,7 +103,7 @@ fn pairs(scale: Scale) {
     }
 }
 
-/// Callers that each wait for the disk.
+/// Calls that each wait for the disk.
 fn waiting(scale: Scale) {
     let scratch = Scratch::new("waiting");
     let builder = InventoryManager::builder().warehouse("SF").journal(scratch.0.join("journal"));
@@ -129,7 +129,7 @@ fn waiting(scale: Scale) {
     }
 }
 
-/// Opening a journal that an engine left.
+/// Recovery: opening a journal that an engine left.
 fn recovery(scale: Scale) {
     let scratch = Scratch::new("recovery");
     let journal = scratch.0.join("journal");

@@ -47,13 +47,13 @@ use common::Scale;
 use stores::{Commits, Locks, hold, transfer};
 use turns::{Sides, crowd, looper, one_thread, sides};
 
-/// As many lines as the mean and as the longest of real orders have.
+/// The numbers of lines in a mean and in the longest of a real wholesaler's orders.
 const MEAN: usize = 21;
 const LONGEST: usize = 1_114;
-/// Hot: so many products that any two baskets of the mean length overlap.
+/// Hot: so few products that any two baskets of the mean length overlap.
 const HOT: usize = 64;
 
-/// A part of the bench: so many turns, so long each.
+/// A part of the bench, for a number of turns and the length of each.
 type Measurement = fn(usize, Duration);
 
 fn main() {

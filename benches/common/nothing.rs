@@ -2,7 +2,7 @@
 
 use super::ledger::{About, Durability, Ledger, Session};
 
-/// How its rows call it.
+/// Its name in rows.
 pub(crate) const NOTHING: &str = "nothing";
 
 pub(crate) struct Nothing;

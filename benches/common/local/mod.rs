@@ -20,9 +20,9 @@ use super::ledger::{About, Durability, Ledger, Session};
 /// How much of the engine's job a peer does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Job {
-    /// All that a reserve and its end ask for.
+    /// Everything that a reserve and its end need.
     Whole,
-    /// Nothing looks for overdue holds, and a hold is forgotten as soon as it is over.
+    /// Nothing looks for overdue holds, and an ended hold is forgotten at once.
     Lean,
 }
 
@@ -46,7 +46,7 @@ impl Job {
 
 /// What only a whole peer has.
 trait Whole: Ledger<Session: Session<Hold = u128>> {
-    /// Ends what is overdue at this time.
+    /// Expires holds that are overdue at this time.
     fn sweep(&self, now: u64);
 
     /// Tries to sell a hold.
