@@ -95,7 +95,7 @@ fn folder() -> PathBuf {
     target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")).join("report")
 }
 
-/// The rows in short, and the targets, for the terminal.
+/// Prints the rows in short, and the targets, to the terminal.
 fn summarize(findings: &Findings) {
     let mut rows = table(
         2,
