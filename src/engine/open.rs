@@ -1,15 +1,15 @@
 //! Opens an engine on its journal: recovery, from the first byte to the first sale.
 //!
 //! ```text
-//!  1 lock          nobody else writes the journal
-//!  2 layout        which segments make it up, by their headers
-//!  3 checkpoint    the state to begin with
+//!  1 lock          no other process can write the journal
+//!  2 layout        the segments of the journal, found by their headers
+//!  3 checkpoint    the state from which the replay begins
 //!  4 replay        the entries behind it, with every law checked
-//!  5 check         whether the engine that is built can take over what was found
-//!  6 resume        a new segment, with what may not have been on the disk
-//!  7 restore       levels, holds, keys and transfer requests; holds that are overdue get a grace
-//!  8 audit         the ledger goes on in the auditor
-//!  9 first records the opening, new warehouses, the graces
+//!  5 check         the engine to be built can take over this state
+//!  6 resume        a new segment, with the batches that may not have been durable
+//!  7 restore       levels, holds, keys, transfer requests; overdue holds get a grace period
+//!  8 audit         the auditor takes over the ledger
+//!  9 first records the opening, new warehouses, the grace periods
 //! ```
 
 use std::any::Any;
@@ -71,7 +71,7 @@ impl Builder {
 /// The right to write the journal. The journal stays locked until the last clone is dropped.
 type JournalLock = Arc<dyn Any + Send + Sync>;
 
-/// Builds the engine from the journal: recovery, in nine numbered steps.
+/// Builds the engine from the journal, in the nine steps of the module's docs.
 pub(super) fn open(
     mut builder: Builder,
     mut options: JournalOptions,

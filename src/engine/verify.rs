@@ -22,9 +22,10 @@ pub struct LiveVerifyReport {
     pub head: JournalHead,
     /// How many levels have the same counts in the engine and in the journal.
     pub equal: usize,
-    /// How many levels changed during every look. They cannot be called equal or broken.
+    /// How many levels were equal at no look, and changed meanwhile. They cannot be called equal or
+    /// broken.
     pub under_way: usize,
-    /// Levels that did not change between looks, and whose counts differ from the journal's.
+    /// Levels that showed the same difference at every look, without any change.
     pub broken: Vec<BrokenLevel>,
 }
 
@@ -59,8 +60,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
 impl InventoryManager {
     /// Compares the live counts of every level with what the journal adds up to. Works under load,
-    /// and stops nobody. A level that changes at every look is *under way*; any other is equal or
-    /// broken.
+    /// and stops no call. A level is equal if one look finds it equal, and broken if every look
+    /// finds the same difference. Otherwise it was changing, and is counted as *under way*.
     ///
     /// Waits for the disk, and until the auditor has replayed the journal up to that point. If
     /// anything differs, it takes about a tenth of a second more. Without the auditor (see
