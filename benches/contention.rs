@@ -1,5 +1,6 @@
-//! The pair of reserve and confirm with 1 to 8 threads: one hot product, a web shop's demand, and a
-//! large catalog asked for evenly; with one, a thousand and 50,000 holds alive. Engine and peers in turn.
+//! A reserve and a confirm with 1 to 8 threads. The demand is one hot product, a web shop's mix, or
+//! a large catalog with even demand. One, a thousand or 50,000 holds are alive. Engine and peers
+//! take turns.
 #![allow(clippy::print_stderr, reason = "a bench speaks")]
 
 mod common;

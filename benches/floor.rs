@@ -1,4 +1,4 @@
-//! What the parts of an inventory cost on this machine, each by itself: the floor under every pair.
+//! The cost of an inventory's parts on this machine, each by itself: a lower bound for every pair.
 #![allow(clippy::print_stderr, reason = "a bench speaks")]
 
 mod common;

@@ -1,5 +1,5 @@
-//! What a pair costs with a thousand to ten million holds alive, ended in order and at random, and
-//! with a thousand to a million products: the curve, not one point.
+//! How the cost of a pair grows: with a thousand to ten million live holds, ended in order and at
+//! random, and with a thousand to a million products.
 
 mod common;
 

@@ -1,10 +1,11 @@
-//! So many pairs and nothing else, for profilers and for counting instructions.
+//! A given number of pairs and nothing else, for profilers and for counting instructions.
 //!
 //! ```text
 //! cargo bench --bench hot_path -- engine=stockade pairs=2000000 live=50000 threads=1
 //! ```
 //!
-//! Under callgrind, run it twice with different numbers of pairs: the difference is the pairs' own.
+//! Under callgrind, run it twice with different numbers of pairs. The difference is the cost of the
+//! additional pairs.
 #![allow(clippy::print_stdout, reason = "a bench speaks")]
 
 mod common;

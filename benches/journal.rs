@@ -1,12 +1,13 @@
-//! What a journal costs: pairs beside an engine without one, waiting callers, recovery.
+//! The cost of a journal: pairs beside an engine without one, calls that wait for the disk,
+//! recovery.
 //!
 //! ```text
 //! cargo bench --bench journal              # about a minute
 //! cargo bench --bench journal -- --quick
 //! ```
 //!
-//! The disk's own rate and sync time are printed beside it. Runs are short: an engine writes faster
-//! than many a disk does.
+//! The disk's own throughput and sync time are printed beside it. Runs are short, because an engine
+//! writes faster than many disks.
 #![allow(clippy::print_stdout, reason = "a bench speaks")]
 
 mod common;
@@ -48,12 +49,12 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What stays behind harms no figure.
+        // A directory that cannot be removed changes no figure.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
-/// What the disk does by itself.
+/// The disk by itself.
 fn disk(scale: Scale) {
     let scratch = Scratch::new("disk");
     let mut file = File::create(scratch.0.join("file")).expect("a file");
@@ -102,7 +103,7 @@ fn pairs(scale: Scale) {
     }
 }
 
-/// Callers that each wait for the disk.
+/// Calls that each wait for the disk.
 fn waiting(scale: Scale) {
     let scratch = Scratch::new("waiting");
     let builder = InventoryManager::builder().warehouse("SF").journal(scratch.0.join("journal"));
@@ -128,7 +129,7 @@ fn waiting(scale: Scale) {
     }
 }
 
-/// Opening a journal that an engine left.
+/// Recovery: opening a journal that an engine left.
 fn recovery(scale: Scale) {
     let scratch = Scratch::new("recovery");
     let journal = scratch.0.join("journal");

@@ -1,5 +1,5 @@
-//! How long callers wait for a reserve, and for a pair, at 10%, 50% and 90% of the capacity: arrivals
-//! by schedule, so that a stall is charged to everyone who came during it.
+//! The latency of a reserve and of a pair, at 10%, 50% and 90% of the capacity. Calls arrive by
+//! schedule, so a stall counts for every call that arrives during it.
 #![allow(clippy::print_stdout, reason = "a bench speaks")]
 
 mod common;

@@ -1,7 +1,6 @@
-//! Each operation of the engine by itself, uncontended, by handle and by name. What an operation needs
-//! is made before, and what it leaves is cleared away after, off the clock, and the writer has caught up
-//! when a row of calls begins. Pairs and sales leave nothing to clear away: they run on and on, and wait
-//! for the writer where it can't follow.
+//! Each operation of the engine by itself, uncontended, by handle and by name. The preparation and
+//! the cleaning up are not timed, and the writer has caught up before each row of calls. Pairs and
+//! sales need no cleaning up: they run without a break, and wait for the writer if it falls behind.
 
 mod common;
 

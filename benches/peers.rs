@@ -1,5 +1,6 @@
-//! The pair of reserve and confirm by the engine, by what a user would write in process, and by the
-//! servers that shops use: each started here from the installed program, or skipped with a message.
+//! A reserve and a confirm: by the engine, by what a user would write in process, and by the
+//! servers that shops use. Each server is started from the installed program, or skipped with a
+//! message.
 #![allow(clippy::print_stderr, reason = "a bench speaks")]
 
 mod common;

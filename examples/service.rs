@@ -1,5 +1,5 @@
-//! A shop that embeds the engine: customers race for a drop, payments come in time, late or twice,
-//! and the last units raise an alert that orders more.
+//! A shop that embeds the engine. Customers race for a product. Payments arrive in time, late or
+//! twice. The last units raise an alert, which orders more.
 //!
 //! `cargo run --release --example service`
 
@@ -16,7 +16,7 @@ const HOLD: Duration = Duration::from_millis(200);
 const CUSTOMERS: u32 = 400;
 const STOCK: u32 = 250;
 
-/// Where an order came to.
+/// How an order ended.
 enum Outcome {
     Sold,
     SoldOut,
@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .listener(ReorderListener::new(TopUpTo::new(100)?, Purchasing(orders)))
         .build()?;
 
-    // Resolved once; a call by handle costs no hashing.
+    // Resolve the handle once. A call by handle computes no hash.
     let sneakers = manager.open_level("MAIN", "SNEAKERS")?;
     manager.add_stock(sneakers, STOCK, "factory")?;
 
@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .collect();
         shoppers.into_iter().flat_map(|shopper| shopper.join().unwrap_or_default()).collect()
     });
-    // Abandoned holds fall due; the sweeper gives their units back.
+    // Abandoned holds expire now, and the sweeper returns their units.
     thread::sleep(HOLD * 2);
 
     let count = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|it| wanted(it)).count();
@@ -75,7 +75,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// One customer: a hold, then a payment that the provider reports twice, or none at all.
+/// One customer: a hold, then a payment that the provider reports twice, or no payment at all.
 fn serve(manager: &InventoryManager, level: LevelHandle, customer: u32) -> Outcome {
     let owner = Owner(u128::from(customer).to_be_bytes());
     let held = manager.request().owner(owner).note("channel", "app").reserve(level, 1, HOLD);
@@ -87,7 +87,7 @@ fn serve(manager: &InventoryManager, level: LevelHandle, customer: u32) -> Outco
     if customer.is_multiple_of(5) {
         return Outcome::Abandoned;
     }
-    // The same key with the same request gives the same answer, and sells once.
+    // The same idempotency key with the same request gives the same answer, and sells only once.
     let reported = [pay(manager, hold, customer), pay(manager, hold, customer)];
     match reported {
         [Ok(()), Ok(())] => Outcome::Sold,
@@ -103,12 +103,12 @@ fn pay(manager: &InventoryManager, hold: ReservationId, customer: u32) -> Result
     manager.request().key(key).confirm(hold)
 }
 
-/// Hands purchase orders to whoever reads the channel.
+/// Sends purchase orders to the reader of the channel.
 struct Purchasing(Sender<PurchaseOrder>);
 
 impl stockade::Supplier for Purchasing {
     fn order(&self, order: &PurchaseOrder) {
-        // Nobody reads any more: the shop is closing.
+        // The reader is gone: the shop is closing.
         let _ = self.0.send(order.clone());
     }
 }

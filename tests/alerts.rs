@@ -1,4 +1,4 @@
-//! Low stock: who hears of it, how often, and what is ordered then.
+//! Low-stock alerts: who receives them, how often, and what is ordered then.
 
 mod common;
 
@@ -17,7 +17,7 @@ use common::{LAPTOPS, LONG, clock, ms, quiet, race, single_holds, threaded, with
 const SOON: Duration = Duration::from_secs(30);
 const FAR_LAPTOPS: (&str, &str) = ("NYC", "LAPTOP");
 
-/// Hands every alert to the test.
+/// Sends every alert to the test.
 struct Wire(Mutex<Sender<StockAlert>>);
 
 impl StockAlertListener for Wire {
@@ -35,7 +35,7 @@ fn wire() -> (Wire, Receiver<StockAlert>) {
     (Wire(Mutex::new(sender)), heard)
 }
 
-/// Warehouse, available, threshold and crossings of what was heard so far.
+/// Warehouse, available, threshold and crossings of the alerts received so far.
 fn so_far(heard: &Receiver<StockAlert>) -> Vec<(String, u32, u32, u32)> {
     let plain =
         |it: StockAlert| (it.warehouse.to_string(), it.available, it.threshold, it.crossings);
@@ -46,7 +46,7 @@ fn sf(available: u32, threshold: u32, crossings: u32) -> (String, u32, u32, u32)
     ("SF".to_owned(), available, threshold, crossings)
 }
 
-/// An engine without threads, SF with a threshold of 5, and its wire.
+/// An engine without threads, whose warehouse SF has a threshold of 5, and its receiver of alerts.
 fn quiet_shop() -> (InventoryManager, Receiver<StockAlert>) {
     let (listener, heard) = wire();
     let manager = quiet(&clock()).listener(listener).build().expect("legal settings");
@@ -191,7 +191,7 @@ fn a_listener_hears_what_it_registered_for_and_as_long() {
     assert_eq!(low(), (vec![], vec![]));
 }
 
-/// However many threads take a level down, one of them crosses.
+/// Many threads take units of a level. Exactly one of them crosses the threshold.
 #[test]
 fn of_racing_threads_one_crosses() {
     let (listener, heard) = wire();
@@ -211,7 +211,7 @@ fn of_racing_threads_one_crosses() {
     assert_eq!(crossings, expected);
 }
 
-/// Stock that flaps about its threshold while alerts are delivered: no crossing is lost, and none
+/// Stock moves up and down around its threshold while alerts are delivered. No crossing is lost or
 /// counted twice.
 #[test]
 fn crossings_that_race_with_their_delivery_are_all_counted() {
@@ -262,7 +262,7 @@ fn a_listener_that_panics_harms_nobody() {
     assert_eq!(manager.stats().alert_panics, 6);
 }
 
-/// Stops in its first alert until it is let go.
+/// Blocks in its first alert until it is released.
 #[derive(Default)]
 struct Sleeper {
     state: Mutex<(bool, bool)>,
@@ -334,7 +334,7 @@ fn a_shutdown_leaves_a_stuck_listener_behind() {
     sleeper.wake();
 }
 
-/// Books the delivery with the engine as soon as it is ordered.
+/// Adds the ordered units to the engine as soon as they are ordered.
 struct Depot {
     engine: Mutex<Option<WeakInventoryManager>>,
     orders: Mutex<Vec<PurchaseOrder>>,

@@ -1,5 +1,4 @@
-//! Whatever a caller passes, the answer is a typed error, nothing has moved, nothing was written and
-//! nothing panics.
+//! Invalid input: every call returns a typed error, moves nothing, logs nothing, and never panics.
 
 mod common;
 
@@ -33,7 +32,7 @@ impl Shop {
         Self { manager, hold, entries }
     }
 
-    /// Nothing has moved, was defined or was written since.
+    /// Checks that nothing was moved, defined or logged since.
     #[track_caller]
     fn assert_untouched(&self) {
         assert_eq!(counts(&self.manager, LAPTOPS), (8, 2, 1));
@@ -50,7 +49,7 @@ fn shop() -> Shop {
     Shop::new(quiet(&clock()))
 }
 
-/// The texts of what every operation on a level answers that it can refuse for the place alone.
+/// The error messages of all operations on a level that can fail because of the place alone.
 fn refusals_of(manager: &InventoryManager, place: LevelRef<'_>) -> Vec<String> {
     let lines = [BasketLine::new(LAPTOPS, 1), BasketLine::new(place, 1)];
     let refusals: [stockade::Error; 9] = [
@@ -221,7 +220,7 @@ fn an_unknown_warehouse_is_named() {
     shop.assert_untouched();
 }
 
-/// A thousand typos.
+/// A thousand misspelled names.
 #[test]
 fn a_product_that_nobody_ever_stocked_is_told_from_one_that_is_sold_out_and_leaves_nothing_behind()
 {

@@ -1,5 +1,5 @@
-//! The end of a hold's time: overdue holds are taken back by whoever needs their units and by the
-//! sweeper behind, and `extend` prolongs what is still pending.
+//! Expiry: overdue holds are expired by callers that need their units, and by the sweeper. `extend`
+//! extends a pending hold.
 
 mod common;
 

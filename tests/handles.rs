@@ -1,7 +1,8 @@
-//! What one engine gave out, another refuses: handles, listeners' ids and cursors, on every path.
+//! An engine refuses what another engine returned: handles, listener ids and cursors, on every
+//! path.
 //!
-//! The table below names every public operation that takes such a thing; a test reads the signatures in
-//! `src` and finds those that the table lacks.
+//! The table below lists every public operation that takes one of these. A test reads the
+//! signatures in `src`, and finds those that the table lacks.
 
 mod common;
 
@@ -18,14 +19,15 @@ use stockade::{
 
 use common::{LAPTOPS, LONG, clock, counts, log_of, quiet, small};
 
-/// An engine with the warehouses SF and NYC and ten laptops in either; three of SF's are held, one sold.
+/// An engine with the warehouses SF and NYC and ten laptops in each. Three in SF are held, one is
+/// sold.
 struct Shop {
     manager: InventoryManager,
     hold: ReservationId,
     sale: ReservationId,
 }
 
-/// What an engine gives out. Those of two shops have the same numbers.
+/// What an engine returns. Two shops return the same indexes.
 struct Given {
     level: LevelHandle,
     warehouse: WarehouseId,
@@ -65,7 +67,7 @@ impl Shop {
         }
     }
 
-    /// All that a refused call might have changed.
+    /// Everything that a refused call might have changed.
     fn seen(&self) -> impl PartialEq + std::fmt::Debug {
         let stats = self.manager.stats();
         let far = counts(&self.manager, ("NYC", "LAPTOP"));
@@ -75,7 +77,7 @@ impl Shop {
     }
 }
 
-/// Names the warehouses of another engine, in their order.
+/// Returns the warehouses of another engine, in their order.
 struct Abroad(Vec<WarehouseId>);
 
 impl AllocationStrategy for Abroad {
@@ -84,14 +86,14 @@ impl AllocationStrategy for Abroad {
     }
 }
 
-/// A call, by its name in the library, with what it answered if it was refused.
+/// A call, by its name in the library, with its error message, if it returned one.
 type Refusal = (&'static str, Option<String>);
 
 fn refused<T, E: Display>(name: &'static str, answer: Result<T, E>) -> Refusal {
     (name, answer.err().map(|error| error.to_string()))
 }
 
-/// Every call of a request that takes a handle, with one that is not the engine's own.
+/// Every call of a request that takes a handle, with a foreign one.
 fn requests<'r>(shop: &Shop, it: &Given, request: &dyn Fn() -> Request<'r>) -> Vec<Refusal> {
     let (level, product) = (it.level, it.product);
     let (from, to) = (it.warehouse, it.other_warehouse);
@@ -147,8 +149,7 @@ fn requests<'r>(shop: &Shop, it: &Given, request: &dyn Fn() -> Request<'r>) -> V
     ]
 }
 
-/// Every operation of a manager that takes a handle, a listener's id or a cursor, with one that is not
-/// the engine's own.
+/// Every operation of a manager that takes a handle, a listener id or a cursor, with a foreign one.
 fn operations(shop: &Shop, it: &Given) -> Vec<Refusal> {
     let manager = &shop.manager;
     let (level, product) = (it.level, it.product);
@@ -227,7 +228,7 @@ fn operations(shop: &Shop, it: &Given) -> Vec<Refusal> {
     ]
 }
 
-/// Those that were not refused for the handle, with what they said instead.
+/// The calls that were not refused as foreign, with what they answered instead.
 fn let_through(table: Vec<Refusal>) -> Vec<Refusal> {
     let foreign = PlaceError::ForeignHandle.to_string();
     table.into_iter().filter(|(_, said)| said.as_ref() != Some(&foreign)).collect()
@@ -250,7 +251,7 @@ fn what_another_engine_gave_out_is_refused_everywhere_and_nothing_changes() {
     assert_eq!(ours.manager.remove_listener(own.listener), Ok(true), "not the one of this number");
 }
 
-/// A key that an own handle of the same number was used with has an answer, which is not for this call.
+/// A key used with the own handle of the same index has an answer. This call must not get it.
 #[test]
 fn a_foreign_handle_is_refused_before_its_key_is_looked_up() {
     let (ours, theirs) = (Shop::new(), Shop::new());
@@ -298,7 +299,7 @@ fn a_candidate_that_was_made_by_hand_is_no_warehouse_of_any_engine() {
     assert_eq!(let_through(vec![refused("fulfill_by", answer)]), []);
 }
 
-/// The public methods in `src` that take what an engine gave out, as `Type::name`.
+/// The public methods in `src` that take a handle, a listener id or a cursor, as `Type::name`.
 fn takers(folder: &Path) -> BTreeSet<String> {
     const TAKEN: [&str; 9] = [
         "LevelRef<",

@@ -1,11 +1,12 @@
-//! What a pair of reserve and confirm costs the thread that calls, beside its own work: on an engine with
-//! a buffered journal, an entry without metadata makes no allocation, no system call and no wait.
+//! The cost of a reserve and a confirm in the calling thread. On an engine with a buffered journal,
+//! without metadata, there is no allocation, no system call and no wait.
 //!
-//! All counts are of the calling thread alone: the writer's thread allocates and calls as it likes. What is
-//! bounded by the engine's structure, and not by the number of calls, is made in the warm-up: a thread's own
-//! magazines of slots, and the slots themselves, of which as many are filled once as finished records are kept.
-//! What is not counted is pushing back: a queue that is more than half full wakes its writer, and one that is
-//! three quarters full makes callers wait. So the rounds are short, and the writer catches up between them.
+//! All counts are of the calling thread only; the writer thread may allocate and call. Costs that
+//! are bounded by the engine's structure, not by the number of calls, fall into the warm-up: a
+//! thread's own magazines of free slots, and the slots themselves, of which as many are filled once
+//! as finished records are retained. Back-pressure is not counted: a queue that is more than half
+//! full wakes its writer, and one that is three quarters full makes callers wait. So the rounds are
+//! short, and the writer catches up between them.
 #![cfg(feature = "journal")]
 
 mod common;
@@ -24,17 +25,17 @@ const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
 const HOLD: Duration = Duration::from_secs(3_600);
 const ROUNDS: usize = 100;
 const PAIRS_A_ROUND: usize = 1_000;
-/// More than the finished records that are kept, so that every slot of the run was used before.
+/// More than the retained records, so that every slot of the run has been used before.
 const WARM_ROUNDS: usize = 100;
 
-/// Tells a process of this very program that it is the one to be traced, and where to keep its journal.
+/// Tells a child process of this program that it is traced, and where to keep its journal.
 const TRACED: &str = "STOCKADE_TRACED";
-/// Names of no file. A look at one is a system call that a trace shows: what lies between the two is the
-/// hot path.
+/// Paths of no file. Looking one up is a system call that shows in a trace. The hot path lies
+/// between the two.
 const BEGINS: &str = "/the-hot-path-begins-here";
 const ENDS: &str = "/the-hot-path-ends-here";
 
-/// An engine with a buffered journal in `directory`, on which enough was done.
+/// An engine with a buffered journal in `directory`, after the warm-up.
 fn warm(directory: PathBuf) -> (InventoryManager, LevelHandle) {
     let builder = InventoryManager::builder().warehouse("SF").journal(directory);
     let manager = builder.build().expect("a new journal");
@@ -58,7 +59,7 @@ fn say(what: &str) {
     std::io::Write::write_all(&mut std::io::stderr(), what.as_bytes()).expect("stderr");
 }
 
-/// Allocations that the calling thread makes in so many rounds.
+/// Allocations of the calling thread in `rounds` rounds.
 fn allocations(rounds: usize, manager: &InventoryManager, laptops: LevelHandle) -> u64 {
     let mut allocations = 0;
     for _ in 0..rounds {
@@ -88,7 +89,7 @@ fn a_warm_pair_makes_no_allocation() {
     assert_eq!(counted.count_total, 1, "nothing is counted");
 }
 
-/// How often this thread has given up its processor by itself, which is what waiting is.
+/// How often this thread gave up its processor voluntarily, which it does when it waits.
 fn waits() -> Option<u64> {
     let status = fs::read_to_string("/proc/thread-self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches:"))?;
@@ -116,7 +117,7 @@ fn a_warm_pair_waits_for_nothing() {
     );
 }
 
-/// The rounds, each between two calls that a trace shows.
+/// The rounds, between two system calls that a trace shows.
 #[test]
 #[ignore = "run by the test below, to be traced"]
 fn traced() {

@@ -1,6 +1,6 @@
-//! An engine's threads: with nothing to do they leave the machine alone, the auditor stands back for the
-//! others, and once the engine is gone, so are they. Read from `/proc`, which is Linux's; elsewhere these
-//! tests say nothing.
+//! An engine's threads. When idle, they hardly use the machine; the auditor runs at low priority;
+//! and when the engine ends, they end. Read from Linux's `/proc`; on other systems these tests
+//! check nothing.
 
 mod common;
 
@@ -15,13 +15,13 @@ use stockade::Builder;
 use common::scratch::Scratch;
 use common::{LAPTOPS, LONG, ms, single_holds, threaded};
 
-/// One at a time: they look at all of the process's threads.
+/// Runs one test at a time, because each looks at all threads of the process.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The engine's threads: how many there are, and how often they have gone to sleep in all.
+/// The engine's threads: how many there are, and how often they have gone to sleep in total.
 fn engine_threads() -> Option<(usize, u64)> {
     let (mut count, mut sleeps) = (0, 0);
     for task in fs::read_dir("/proc/self/task").ok()?.flatten() {
@@ -39,7 +39,7 @@ fn engine_threads() -> Option<(usize, u64)> {
     Some((count, sleeps))
 }
 
-/// Waits until there are so many of them; a thread gets its name as it begins to run.
+/// Waits until there are `wanted` of them. A thread gets its name when it begins to run.
 fn wait_for_threads(wanted: usize) {
     let limit = Instant::now() + Duration::from_secs(30);
     while engine_threads().is_some_and(|(count, _)| count != wanted) {
@@ -48,8 +48,8 @@ fn wait_for_threads(wanted: usize) {
     }
 }
 
-/// How often the threads of an engine with nothing to do wake in a second, once it has gone to sleep.
-/// Counted rather than timed: what a wake costs is the machine's affair, and the report measures it.
+/// How often an idle engine's threads wake in a second. It is counted, not timed: the cost of a
+/// wake-up depends on the machine, and the report measures it.
 fn wakes_a_second(builder: Builder, threads: usize) -> Option<f64> {
     let manager = builder.build().expect("legal settings");
     manager.set_threshold("SF", Some(5)).expect("legal");

@@ -1,4 +1,4 @@
-//! Callers' own keys: a retry gives the first answer and moves nothing twice, however many threads
+//! Idempotency keys: a retry gets the first answer and moves nothing twice, however many threads
 //! race with it.
 
 mod common;
@@ -38,7 +38,7 @@ fn movements(manager: &InventoryManager, kind: AdjustmentType) -> Vec<AuditEntry
     entries
 }
 
-/// All of them are equal.
+/// Checks that all are equal, and returns one.
 #[track_caller]
 fn one<T: PartialEq + std::fmt::Debug>(answers: Vec<T>) -> T {
     assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
@@ -100,7 +100,7 @@ fn one_key_with_different_requests_moves_for_the_first_and_refuses_the_others() 
     }
 }
 
-/// Everything that a caller passes is part of the request, but for its notes.
+/// Every argument of a call is part of its fingerprint, except notes.
 #[test]
 fn a_request_that_differs_in_anything_is_a_conflict() {
     let manager = stocked(quiet(&clock()).build().expect("legal settings"));
@@ -197,7 +197,7 @@ fn a_refusal_is_not_remembered() {
     assert_eq!(manager.stats().keys, 1);
 }
 
-/// Threads that wait for a call that is then refused try for themselves, one at a time.
+/// Threads wait for a call that is then refused. Each of them then tries by itself, one at a time.
 #[test]
 fn of_racing_calls_that_are_refused_none_is_remembered() {
     let manager = threaded().build().expect("legal settings");
@@ -260,7 +260,7 @@ fn so_many_keys_are_remembered_and_the_oldest_goes_first() {
     assert_eq!(manager.sold(LAPTOPS).expect("known"), 5);
 }
 
-/// The sweeper lets go of keys whose time is up, so that they don't wait for others to come.
+/// The sweeper drops expired keys, so that they are not kept until new ones arrive.
 #[test]
 fn keys_whose_time_is_up_leave_an_idle_engine() {
     let manager = threaded()
@@ -360,7 +360,7 @@ fn a_key_is_free_again_where_its_call_panicked() {
     assert_eq!((manager.sold(LAPTOPS).expect("known"), manager.stats().keys), (1, 1));
 }
 
-/// While the sink fails, a repeat of what was answered before is answered; it moves nothing.
+/// While the sink fails, a repeat of an answered call gets its answer. It moves nothing.
 #[test]
 fn a_repeat_is_answered_by_a_stopped_engine() {
     let (sink, control) = FaultySink::new();

@@ -1,4 +1,4 @@
-//! From build to shutdown: an engine begins, tells how it is, and ends, and none of it hangs.
+//! Lifecycle: an engine is built, reports its health, and shuts down. No step of it hangs.
 
 mod common;
 
@@ -22,7 +22,7 @@ use common::{
     written,
 };
 
-/// Longer than anything here should take, even on a machine that does much else.
+/// Longer than any step should take, even on a busy machine.
 const SOON: Duration = Duration::from_secs(30);
 
 #[test]
@@ -95,8 +95,8 @@ fn a_quiet_engine_shuts_down_too() {
     ledger::assert_legal(&written(&manager)).assert_ends_as(&manager);
 }
 
-/// What is answered with `Ok` while the engine is shut down is in the sink, and what the sink has is
-/// a legal history, which ends at the live counts if nobody was told otherwise.
+/// A call answered with `Ok` during a shutdown is in the sink. The sink has a legal history, and it
+/// ends at the live counts unless a call was uncertain.
 #[test]
 fn a_shutdown_under_fire_loses_nothing_that_was_promised() {
     for round in 0..8 {
@@ -133,17 +133,17 @@ fn a_shutdown_under_fire_loses_nothing_that_was_promised() {
     }
 }
 
-/// Threads that use an engine while it ends.
+/// Threads that use an engine while it shuts down.
 struct Fire {
     manager: InventoryManager,
-    /// Entries that answers of `Ok` stand for.
+    /// How many entries the `Ok` answers stand for.
     promised: AtomicU64,
-    /// Entries of calls that were applied, and may not be in the log.
+    /// Entries of calls that were applied, but whose record may be lost.
     unsure: AtomicU64,
 }
 
 impl Fire {
-    /// One round of a thread; `false` once the engine takes no calls.
+    /// One round of a thread. Returns `false` once the engine accepts no calls.
     fn goes_on(&self, thread: usize) -> bool {
         let manager = &self.manager;
         let lines = [BasketLine::new(LAPTOPS, 1), BasketLine::new(("SF", "MOUSE"), 1)];
@@ -212,7 +212,7 @@ fn a_weak_handle_does_not_keep_an_engine_alive() {
     assert!(weak.upgrade().is_none());
 }
 
-/// Drops what it was given as it hears its first alert.
+/// Drops the manager that it was given when it gets its first alert.
 struct LastToGo(Mutex<Option<InventoryManager>>, Sender<()>);
 
 impl StockAlertListener for LastToGo {
@@ -236,8 +236,8 @@ fn a_listener_may_drop_the_last_handle() {
     assert!(weak.upgrade().is_none());
 }
 
-/// Lets so many calls begin that they fill the queue to the brim and more: all are admitted before
-/// the first of them reads the time and goes on. The sink is stuck.
+/// Begins more calls than the queue has room for. The engine admits all of them before the first
+/// one reads the time and continues. The sink is stuck.
 fn clog(
     manager: &InventoryManager,
     clock: &Arc<Gate>,
@@ -259,7 +259,7 @@ fn clog(
     threads
 }
 
-/// An engine whose sink is stuck with a batch, and whose queue is short.
+/// An engine with a short queue, whose sink is stuck with a batch.
 fn stuck() -> (InventoryManager, Arc<Gate>, FaultControl) {
     let (sink, control) = FaultySink::new();
     let clock = Arc::new(Gate::default());

@@ -1,8 +1,8 @@
-//! What an engine costs: bytes of a live reservation, all included, and that memory stays bounded
-//! however many come and go. Measured as the process's resident memory, which the system tells in
-//! pages; where it does not (`/proc` is Linux's), these tests say nothing.
+//! Memory: bytes for each live reservation, everything included, and a bound however many come and
+//! go. Measured as the resident memory of the process, in pages, from Linux's `/proc`; on other
+//! systems these tests check nothing.
 //!
-//! `cargo test --release --test memory -- --ignored --nocapture` does the large ones.
+//! `cargo test --release --test memory -- --ignored --nocapture` runs the large ones.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,17 +11,17 @@ use stockade::{AuditFilter, BasketLine, Builder, InventoryManager, LevelHandle, 
 
 const LONG: Duration = Duration::from_secs(3_600);
 const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
-/// The promise.
+/// The promised maximum.
 const BYTES_A_HOLD: f64 = 128.0;
 const MIB: f64 = 1_048_576.0;
 
-/// One at a time: they measure the whole process.
+/// Runs one test at a time, because each measures the whole process.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Resident memory of this process in bytes, where the system tells it.
+/// Resident memory of this process in bytes, if the system reports it.
 fn resident() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
@@ -29,7 +29,7 @@ fn resident() -> Option<f64> {
     Some(kib * 1_024.0)
 }
 
-/// An engine whose log keeps next to nothing, so that only what is measured grows.
+/// An engine whose log retains almost nothing, so that only the measured part grows.
 fn engine(builder: Builder, limits: Limits) -> InventoryManager {
     let limits = limits.audit_retained(1_000).audit_queue(1 << 16);
     let manager = builder.warehouse("SF").limits(limits).build().expect("legal settings");
@@ -37,7 +37,7 @@ fn engine(builder: Builder, limits: Limits) -> InventoryManager {
     manager
 }
 
-/// Bytes that each of `count` live holds costs.
+/// Bytes for each of `count` live holds.
 fn bytes_a_hold(count: u32) -> Option<f64> {
     let limits = Limits::new().max_reservations(count + 1_024);
     let manager = engine(InventoryManager::builder(), limits);
@@ -56,8 +56,8 @@ fn bytes_a_hold(count: u32) -> Option<f64> {
     Some((after - before) / f64::from(count))
 }
 
-/// MiB by which the process has grown while `work` was done `pairs` times, after a first tenth. Each time
-/// makes at least two entries.
+/// Growth of the process in MiB while `work` runs `pairs` times, after a first tenth as warm-up.
+/// Each run makes at least two entries.
 fn growth(pairs: u64, work: impl Fn(&InventoryManager, LevelHandle)) -> Option<f64> {
     let manager = engine(InventoryManager::builder().warehouse("NYC"), Limits::new());
     let laptops = manager.level(LAPTOPS).expect("open");
@@ -98,13 +98,13 @@ fn reserve_and_confirm(manager: &InventoryManager, laptops: LevelHandle) {
     manager.confirm(hold).expect("pending");
 }
 
-/// Two commits over two levels and two rooms each.
+/// Two multi-word CASes, each over two levels and two rooms.
 fn there_and_back(manager: &InventoryManager, _: LevelHandle) {
     manager.transfer("SF", "NYC", "LAPTOP", 1).expect("stock and room");
     manager.transfer("NYC", "SF", "LAPTOP", 1).expect("stock and room");
 }
 
-/// Shows a figure to whoever asked for it with `--nocapture`.
+/// Prints a figure, which shows with `--nocapture`.
 #[allow(clippy::print_stdout, reason = "the figures are what these tests are run for")]
 fn report(figure: &str) {
     println!("{figure}");
@@ -132,7 +132,7 @@ fn memory_is_bounded_over_a_hundred_million_pairs() {
     assert_bounded(100_000_000, "pairs of reserve and confirm", reserve_and_confirm);
 }
 
-/// Refused calls, repeats, unknown names and unknown ids leave nothing behind.
+/// Refused calls, repeats, unknown names and unknown ids leave nothing in memory.
 #[test]
 fn memory_is_bounded_over_two_hundred_thousand_commits() {
     assert_bounded(100_000, "transfers there and back", there_and_back);

@@ -1,21 +1,21 @@
-//! What the library brings along: the crates that it depends on, by what `cargo tree` says. And that
-//! no test was left out.
+//! The library's dependencies, by the output of `cargo tree`; and a check that no test is left out.
 //!
-//! `cargo metadata` would tell features of one member by what another asks for; `cargo tree` doesn't.
+//! `cargo metadata` reports features of one member that another member enables; `cargo tree` does
+//! not.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
-/// What the library's dependencies may be licensed under. An expression `A OR B` needs one of these.
+/// The accepted licences of dependencies. An expression `A OR B` needs one of these.
 const LICENCES: &[&str] = &["MIT", "Apache-2.0", "BSL-1.0", "Unicode-3.0", "Zlib"];
 
-/// Crates that may be there in two versions, each with the reason why that can't be helped.
+/// Crates that may be there in two versions, each with the reason.
 const TWICE: &[(&str, &str)] = &[];
 
-/// The most crates that somebody compiles who wants the least of the library, itself included.
+/// The most crates to compile for the smallest set of features, this crate included.
 const MOST_CRATES: usize = 24;
 
-/// A crate of the library's normal dependencies, or of those that build them.
+/// A normal or a build dependency of the library.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Crate {
     name: String,
@@ -43,14 +43,14 @@ fn tree(arguments: &[&str]) -> BTreeSet<Crate> {
     crates.collect()
 }
 
-/// Everything that some user of the library compiles, on any system.
+/// Every crate that some user of the library compiles, on any system.
 fn everything() -> BTreeSet<Crate> {
     let all = tree(&["--features", "testing,tracing", "--target", "all"]);
     assert!(all.len() > 10, "{all:?}");
     all
 }
 
-/// `(A OR B) AND C`: every part needs a licence out of the list. `WITH` only adds a permission.
+/// `(A OR B) AND C`: each part needs a licence of the list. `WITH` only adds a permission.
 fn is_allowed(expression: &str) -> bool {
     let part = |part: &str| {
         let licences = part.split(" OR ").flat_map(|one| one.split('/'));
@@ -86,7 +86,7 @@ fn the_smallest_library_needs_few_crates() {
     assert!(count <= MOST_CRATES, "{count} crates, over {MOST_CRATES}: {}", names.join(" "));
 }
 
-/// Cargo leaves out every test whose `required-features` are not on, and says nothing.
+/// Cargo silently leaves out each test whose `required-features` are off.
 #[test]
 fn no_test_is_left_out() {
     let built = if cfg!(feature = "testing") { "all" } else { "few" };

@@ -1,8 +1,8 @@
-//! Random sequences of operations, checked against a plain model: every answer, every count, every
+//! Random sequences of operations, checked against a simple model: every answer, every count, every
 //! reservation, and at the end every entry of the audit log (Laws 1, 2, 3 and 5, for one thread).
 //!
-//! `PROPTEST_CASES` sets how many sequences are tried, `PROPTEST_RNG_SEED` replays a run. Sequences
-//! that failed once stand in `properties.regressions` and are tried first.
+//! `PROPTEST_CASES` sets how many sequences to try. `PROPTEST_RNG_SEED` replays a run. Sequences
+//! that failed once are in `properties.regressions`, and are tried first.
 
 mod common;
 mod properties {
@@ -38,8 +38,8 @@ mod properties {
             run(4_096, &steps);
         }
 
-        /// With next to no slots, reserves are refused for want of them, and records of holds that
-        /// are over are gone soon: what became of them is then known from the log alone.
+        /// With very few slots, reserves are refused for lack of slots, and records of ended holds
+        /// are dropped soon. Then only the log tells how they ended.
         #[test]
         fn the_engine_does_so_with_few_slots_too(slots in 1..9_usize, steps in steps(1..80)) {
             run(slots, &steps);

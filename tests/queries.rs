@@ -1,4 +1,4 @@
-//! Looking at stock, reservations and the log. Nothing here moves a unit.
+//! Queries of stock, reservations and the log. No test here is about moving units.
 
 mod common;
 
@@ -29,7 +29,7 @@ fn quiet_and_stocked() -> InventoryManager {
     stocked(quiet(&clock()).build().expect("legal settings"))
 }
 
-/// All live reservations of a level, in pages of `limit`.
+/// All live reservations of a level, read in pages of `limit`.
 fn paged(manager: &InventoryManager, level: (&str, &str), limit: usize) -> Vec<ReservationId> {
     let (mut ids, mut from) = (Vec::new(), None);
     loop {
@@ -110,8 +110,8 @@ fn a_reservation_that_lives_throughout_is_seen_once_while_others_come_and_go() {
     });
 }
 
-/// Slots come round through several threads' hands, so that a later line's slot can be used again
-/// before that of its head.
+/// Slots pass through several threads' magazines, so a later line's slot can be reused before the
+/// slot of its head.
 #[test]
 fn a_record_of_which_a_line_is_gone_is_forgotten_and_not_looked_for_ever() {
     let manager =

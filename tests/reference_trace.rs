@@ -1,4 +1,5 @@
-//! The reference trace, value by value: what every implementation of this model must answer.
+//! The reference trace, value by value: the answers that every implementation of this model must
+//! give.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Late payments: `confirm_or_retake` in all its branches. However often and by whomever it is
+//! Late payments: `confirm_or_retake` in all its branches. However often and from wherever it is
 //! called, a hold sells once.
 
 mod common;
@@ -15,7 +15,7 @@ use common::{LAPTOPS, LONG, clock, counts, ledger, log_of, ms, quiet, race, smal
 
 const MICE: (&str, &str) = ("SF", "MOUSE");
 
-/// Ten laptops and ten mice.
+/// An engine with ten laptops and ten mice.
 fn stocked(builder: Builder) -> InventoryManager {
     let manager = builder.build().expect("legal settings");
     manager.add_stock(LAPTOPS, 10, "SUPPLIER").expect("room");
@@ -31,7 +31,7 @@ fn key(text: &str) -> IdempotencyKey {
     IdempotencyKey::try_from(text).expect("a legal key")
 }
 
-/// A hold of two laptops that was given back.
+/// A released hold of two laptops.
 fn released(manager: &InventoryManager) -> ReservationId {
     let hold = manager.reserve(LAPTOPS, 2, LONG).expect("stock");
     assert_eq!(manager.release(hold), Ok(Release::Released));
@@ -48,7 +48,7 @@ fn types(entries: &[AuditEntry]) -> Vec<EntryType> {
     entries.iter().map(|entry| entry.entry_type).collect()
 }
 
-/// Makes holds until the slot of `id`, which is over, was used since.
+/// Makes holds until the slot of `id`, which has ended, has been reused.
 fn bury(manager: &InventoryManager, id: ReservationId) {
     for _ in 0..1_000 {
         if manager.reservation(id) == Err(NoReservation::Forgotten) {
@@ -60,12 +60,12 @@ fn bury(manager: &InventoryManager, id: ReservationId) {
     panic!("the slot was never used again");
 }
 
-/// An engine that soon forgets.
+/// An engine with short retention.
 fn forgetful(clock: &Arc<ManualClock>) -> Builder {
     quiet(clock).limits(few())
 }
 
-/// Few slots, each of which is soon used again.
+/// Few slots, so that each is soon reused.
 fn few() -> Limits {
     small().max_reservations(8).retention(ms(0), 0)
 }
@@ -231,7 +231,7 @@ fn many_threads_with_different_keys_sell_once() {
     }
 }
 
-/// A payment that arrives while the hold ends: it is confirmed or taken anew, and sold once.
+/// A payment that arrives while the hold ends. The hold is confirmed or retaken, and sold once.
 #[test]
 fn a_payment_that_races_with_the_end_of_its_hold_sells_once() {
     for round in 0..60 {
@@ -289,7 +289,7 @@ fn the_log_is_waited_for_before_it_decides() {
     }
 }
 
-/// The old id's own key is forgotten sooner than the log: the log knows of the retake.
+/// The old id's own key is dropped before the log's entry: the log knows of the retake.
 #[test]
 fn a_retake_that_only_the_log_remembers_is_not_made_again() {
     let clock = clock();
@@ -319,7 +319,7 @@ fn a_retake_that_only_the_log_remembers_is_not_made_again() {
     }
 }
 
-/// Writes so much that an entry made before has left a log that keeps next to nothing.
+/// Writes so many entries that an earlier one is evicted from a log that retains very few.
 fn outlive_the_log(manager: &InventoryManager, clock: &ManualClock) {
     clock.advance(ms(1));
     for _ in 0..1_500 {

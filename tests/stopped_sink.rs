@@ -1,5 +1,5 @@
-//! A sink that refuses, hangs or panics (Law 5): nobody hangs with it, nothing is lost, nothing is
-//! written twice, and what is refused has not moved.
+//! A sink that refuses, hangs or panics (Law 5). No call hangs with it, no entry is lost or written
+//! twice, and refused calls have moved nothing.
 
 mod common;
 
@@ -33,14 +33,14 @@ fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Many threads that buy, some of them long baskets, and count what they were promised.
+/// Many threads that buy, some of them long baskets, and count the units that they were promised.
 struct Crowd {
     manager: InventoryManager,
     products: Vec<String>,
     stop: AtomicBool,
-    /// Entries that answers of `Ok` stand for.
+    /// How many entries the `Ok` answers stand for.
     promised: AtomicU64,
-    /// Calls that returned, whatever they answered, by thread.
+    /// How many calls have returned, with any answer, for each thread.
     returned: Vec<AtomicU64>,
 }
 
@@ -60,7 +60,7 @@ impl Crowd {
         }
     }
 
-    /// One thread's life: an error is only ever that the engine is stopped or busy.
+    /// The work of one thread. The only allowed errors are that the engine is stopped or busy.
     fn buy(&self, number: usize, seed: u64) {
         let mut rng = Rng::new(seed, number);
         let lines = if number.is_multiple_of(8) { PRODUCTS } else { 1 + number % 3 };
@@ -93,7 +93,7 @@ impl Crowd {
         }
     }
 
-    /// There and back again, or the one or the other.
+    /// A transfer there, or back, or both.
     fn transfer(&self, rng: &mut Rng, check: impl Fn(stockade::Error)) {
         let product = &*self.products[rng.below(PRODUCTS as u64) as usize];
         for (from, to) in [("SF", "NYC"), ("NYC", "SF")] {
@@ -105,7 +105,7 @@ impl Crowd {
         }
     }
 
-    /// Ends a hold, again and again while the engine is stopped; whether it is ended.
+    /// Ends a hold, and retries while the engine is stopped. Returns whether it was ended.
     fn end(
         &self,
         number: usize,
@@ -132,7 +132,7 @@ impl Crowd {
         }
     }
 
-    /// Every thread returns from a call, and begins another.
+    /// Waits until every thread has returned from a call, and begun another.
     fn wait_until_all_return(&self) {
         let returned = || self.returned.iter().map(|it| it.load(Ordering::Relaxed));
         let before: Vec<u64> = returned().collect();
@@ -141,7 +141,7 @@ impl Crowd {
         });
     }
 
-    /// No thread returns from a call any more.
+    /// Waits until no thread returns from a call any more.
     fn wait_until_none_returns(&self) {
         let returned = || self.returned.iter().map(|it| it.load(Ordering::Relaxed)).sum::<u64>();
         wait_for("did all wait", || {
@@ -151,7 +151,7 @@ impl Crowd {
         });
     }
 
-    /// All that was promised is in the log and with the sink, once; and it is a legal history.
+    /// Everything promised is in the log and with the sink, once, and is a legal history.
     fn assert_nothing_lost(&self, control: &FaultControl) {
         let log = log_of(&self.manager);
         let stocked = self.products.len() as u64;
@@ -418,7 +418,7 @@ fn a_stopped_engine_says_why_until_it_goes_on() {
     assert!(left.unwritten >= 1 && !left.is_clean(), "{left:?}");
 }
 
-/// Refuses its first batches, and notes what it was given.
+/// Refuses its first batches, and records what it received.
 struct Stubborn {
     refusals: usize,
     given: Arc<Mutex<Vec<Vec<AuditEntry>>>>,

@@ -1,6 +1,6 @@
-//! Everything at once, by real threads on a few hot levels: while it runs, readers look for a moment
-//! that breaks a law; when it is over, a bookkeeper reads the whole log. What interleavings there
-//! are, two cores show few of; the models in `loom-tests` show them all, on a smaller stage.
+//! Everything at once, by real threads on a few hot levels. Meanwhile readers look for a moment
+//! that breaks a law, and afterwards the whole log is checked. Two cores show few of the
+//! interleavings; the models in `loom-tests` show all of them, for smaller cases.
 
 mod common;
 
@@ -21,11 +21,11 @@ use common::rng::{Rng, seed};
 use common::sinks::Keeper;
 use common::{ledger, ms, within};
 
-/// How many milliseconds a play lasts, if not a second and a half.
+/// The duration in milliseconds; by default a second and a half.
 const LENGTH: &str = "STOCKADE_STRESS_MS";
 const WAREHOUSES: [&str; 2] = ["SF", "NYC"];
 const PRODUCTS: [&str; 3] = ["LAPTOP", "MOUSE", "DESK"];
-/// Units of this one come and go by holds and sales alone, so that its units on hand never change.
+/// A level whose units come and go only by holds and sales, so that its units on hand never change.
 const CLOSED: (&str, &str) = ("SF", "CLOSED");
 const CLOSED_UNITS: u32 = 40;
 const CAPACITY: u32 = 400;
@@ -34,7 +34,7 @@ struct Stage {
     manager: InventoryManager,
     seed: u64,
     stop: AtomicBool,
-    /// Holds that anyone may step on, the newest last.
+    /// Holds that any thread may use, the newest last.
     holds: Mutex<Vec<Held>>,
 }
 
@@ -47,11 +47,11 @@ struct Held {
 /// What one thread has moved.
 #[derive(Default)]
 struct Moved {
-    /// Units that came into the buildings, less those that left.
+    /// Units received minus units that left.
     net: i64,
-    /// Units that were sold, less those shipped and cancelled.
+    /// Units sold, minus those shipped and cancelled.
     sold: i64,
-    /// Sales under a key, which several threads may have been answered.
+    /// Keyed sales. Several threads may have been answered for one of them.
     keyed: HashMap<ReservationId, u32>,
     calls: u64,
 }
@@ -240,7 +240,7 @@ impl Stage {
         panic!("{answer} was not to be expected (seed {})", self.seed);
     }
 
-    /// Looks for a moment that breaks a law; returns how often it looked.
+    /// Looks for a moment that breaks a law. Returns how often it looked.
     fn watch(&self) -> u64 {
         let manager = &self.manager;
         let handle = manager.level(CLOSED).expect("open");
@@ -294,7 +294,7 @@ fn length() -> Duration {
     ms(millis.unwrap_or(1_500))
 }
 
-/// Plays for a while, and then does the books.
+/// Runs for a while, and then checks the log and the counts.
 fn play(builder: stockade::Builder, workers: usize) {
     let seed = seed();
     let (sink, kept) = Keeper::new();
@@ -374,7 +374,7 @@ fn the_laws_hold_while_everything_happens_at_once() {
     within(length() + Duration::from_secs(120), || play(InventoryManager::builder(), 6));
 }
 
-/// With next to no slots, and none kept, ids are used again all the time; with next to no queue,
+/// With very few slots and no retention, ids are reused all the time. With a very short queue,
 /// callers wait for it.
 #[test]
 fn the_laws_hold_with_few_slots_and_a_short_queue() {

@@ -1,4 +1,4 @@
-//! Holds the house to its rules, by reading its source: each rule stands in `tidy/`.
+//! Checks the rules of the source code, by reading it. Each group of rules is in `tidy/`.
 
 mod tidy {
     mod floors;
@@ -16,14 +16,14 @@ mod tidy {
         folders.iter().flat_map(|folder| Source::all_below(Path::new(ROOT), folder)).collect()
     }
 
-    /// The library and its programs.
+    /// The source of the library and its programs.
     fn library() -> Vec<Source> {
         let sources = read(&["src", "crates"]);
         assert!(sources.len() > 40, "only {} files were read", sources.len());
         sources
     }
 
-    /// All code of this repository.
+    /// All source in this repository.
     fn everything() -> Vec<Source> {
         let folders = ["src", "crates", "tests", "benches", "examples", "loom-tests", "fuzz"];
         let sources = read(&folders);

@@ -1,4 +1,4 @@
-//! All in: the manager's own calls, with their records and audit entries.
+//! The engine itself: the manager's own calls, with their records and audit entries.
 
 use std::time::{Duration, Instant};
 
@@ -72,7 +72,7 @@ impl AllIn {
     }
 }
 
-/// Seconds a call takes, of rows that say how long they took.
+/// Seconds for each call, of rows that report how long they took.
 fn time(span: Duration, mut row: impl FnMut() -> (Duration, usize)) -> f64 {
     let (begun, mut took, mut done) = (Instant::now(), Duration::ZERO, 0);
     while begun.elapsed() < span {
@@ -90,7 +90,7 @@ pub(crate) fn print(turns: usize, span: Duration) {
         ("basket of 21 lines", &|| shop.baskets(MEAN, span)),
         ("basket of 1,114 lines", &|| shop.baskets(LONGEST, span)),
     ];
-    // Warm: every slot has been used, and the log has its newest entries.
+    // Warm up: every slot has been used, and the log has its newest entries.
     cases.iter().for_each(|(_, case)| _ = case());
     let mut rows = table(1, &["all in", "ns"]);
     for (name, case) in cases {

@@ -1,4 +1,4 @@
-//! The multi-cell commit beside the same work under ordered locks, in turns within one run.
+//! The multi-word CAS compared with the same work under ordered locks, in turns within one run.
 //!
 //! ```text
 //! cargo bench --bench commit               # everything, about a minute
@@ -6,9 +6,10 @@
 //! cargo bench --bench commit -- hot        # a section: one, hot, beside, all-in
 //! ```
 //!
-//! The commit is the library's own: its ground floor is compiled in by its path, because the interface
-//! does not show it. `locks` is parking_lot's mutexes around the same words, taken in the same order.
-//! What is printed are medians over the turns, and of ratios of turns that lie side by side.
+//! The multi-word CAS is the library's own. The bench compiles the library's lowest floors by path,
+//! because the public interface does not show it. `locks` is parking_lot's mutexes around the same
+//! words, taken in the same order. The output is medians over the turns, and medians of the ratios
+//! of neighbouring turns.
 #![allow(clippy::print_stdout, reason = "a bench speaks")]
 
 #[path = "../common/mod.rs"]
@@ -46,13 +47,13 @@ use common::Scale;
 use stores::{Commits, Locks, hold, transfer};
 use turns::{Sides, crowd, looper, one_thread, sides};
 
-/// As many lines as the mean and as the longest of real orders have.
+/// The numbers of lines in a mean and in the longest of a real wholesaler's orders.
 const MEAN: usize = 21;
 const LONGEST: usize = 1_114;
-/// Hot: so many products that any two baskets of the mean length overlap.
+/// Hot: so few products that any two baskets of the mean length overlap.
 const HOT: usize = 64;
 
-/// A part of the bench: so many turns, so long each.
+/// A part of the bench, for a number of turns and the length of each.
 type Measurement = fn(usize, Duration);
 
 fn main() {

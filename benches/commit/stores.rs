@@ -1,4 +1,4 @@
-//! The same words, the same arithmetic, twice: under commits and under ordered locks.
+//! The same words and the same arithmetic twice: under multi-word CAS, and under ordered locks.
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -16,9 +16,10 @@ const PLENTY: u32 = 1 << 20;
 
 /// A row of stock words.
 pub(crate) trait Store: Sync {
-    /// All lines at once or none, sorted by cell, each cell once; says whether they fitted.
+    /// Applies all lines at one instant, or none. They are sorted by cell, and each cell occurs
+    /// once. Returns whether they fitted.
     fn commit(&self, lines: &[CellDelta]) -> bool;
-    /// One line.
+    /// Applies one line.
     fn apply(&self, line: CellDelta) -> bool;
 }
 
@@ -80,7 +81,7 @@ impl Locks {
         self.cells[cell.bits() as usize].0.lock()
     }
 
-    /// With room for the guards on the stack.
+    /// With room on the stack for the guards.
     fn commit_few<const MOST: usize>(&self, lines: &[CellDelta]) -> bool {
         let mut guards: [Option<(MutexGuard<'_, Word>, Word)>; MOST] = [const { None }; MOST];
         for (line, guard) in lines.iter().zip(&mut guards) {
@@ -121,7 +122,7 @@ impl Store for Locks {
     }
 }
 
-/// The cell of this number.
+/// The cell with this number.
 pub(crate) fn cell(number: usize) -> CellId {
     CellId::level(LevelIndex(number as u32))
 }
@@ -130,12 +131,12 @@ fn one() -> Quantity {
     Quantity::new(1).expect("a legal quantity")
 }
 
-/// A basket of one unit a line.
+/// A basket with one unit on each line.
 pub(crate) fn hold(cells: impl IntoIterator<Item = usize>) -> Vec<CellDelta> {
     cells.into_iter().map(|at| CellDelta { cell: cell(at), delta: Delta::hold(one()) }).collect()
 }
 
-/// A unit out of the first cell and into the second, then the like with their rooms.
+/// Moves a unit from the first cell to the second, and the other way between their rooms.
 pub(crate) fn transfer(cells: &[usize]) -> Vec<CellDelta> {
     let delta = |at: usize| match at {
         0 | 3 => Delta::withdraw(one()),
@@ -144,7 +145,7 @@ pub(crate) fn transfer(cells: &[usize]) -> Vec<CellDelta> {
     cells.iter().map(|at| CellDelta { cell: cell(*at), delta: delta(*at) }).collect()
 }
 
-/// What undoes these lines.
+/// The lines that undo these lines.
 pub(crate) fn undo(lines: &[CellDelta]) -> Vec<CellDelta> {
     let turned = |delta: Delta| {
         let (available, reserved) = (delta.available().cast_unsigned(), delta.reserved());

@@ -1,4 +1,4 @@
-//! A turn of each kind, and what comes of many.
+//! One turn of each kind, and the medians of many turns.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +25,7 @@ impl Sides {
         self.turns.push((commits, locks));
     }
 
-    /// Medians, in units of which there are `scale` to one, as a row of [`sides`].
+    /// Medians as a row of [`sides`], in a unit of which `scale` make one of the base unit.
     pub(crate) fn row(&self, name: &str, scale: f64) -> [String; 4] {
         let of = |pick: fn(&(f64, f64)) -> f64| median(self.turns.iter().map(pick).collect());
         let (commits, locks, ratio) = (of(|turn| turn.0), of(|turn| turn.1), of(|t| t.0 / t.1));
@@ -35,18 +35,18 @@ impl Sides {
     }
 }
 
-/// A table of both sides.
+/// A table with both sides.
 pub(crate) fn sides(what: &str) -> Table {
     table(1, &[what, "commit", "locks", "ratio"])
 }
 
-/// The middle one.
+/// The median.
 pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]
 }
 
-/// Seconds an operation takes that is done and undone by one thread.
+/// Seconds for an operation that one thread does and undoes.
 pub(crate) fn one_thread(store: &impl Store, lines: &[CellDelta], span: Duration) -> f64 {
     let (back, begun) = (undo(lines), Instant::now());
     let rounds = (20_000 / lines.len()).max(4);
@@ -60,13 +60,13 @@ pub(crate) fn one_thread(store: &impl Store, lines: &[CellDelta], span: Duration
     begun.elapsed().as_secs_f64() / done as f64
 }
 
-/// Seconds an operation takes on average, and at the 99.9th percentile.
+/// Seconds for an operation, on average and at the 99.9th percentile.
 pub(crate) struct Crowd {
     pub(crate) each: f64,
     pub(crate) late: f64,
 }
 
-/// Threads that hold and give back baskets of `length` out of the same few cells.
+/// Threads that hold and give back baskets of `length` lines on the same few cells.
 pub(crate) fn crowd(
     store: &impl Store,
     threads: usize,
@@ -88,7 +88,8 @@ pub(crate) fn crowd(
             for [back, lines] in &baskets {
                 for lines in [lines, back] {
                     assert!(store.commit(lines), "there is plenty");
-                    // One look at the clock an operation: its end is the next one's beginning.
+                    // Read the clock once for each operation: the end of one is the beginning of
+                    // the next.
                     let ended = Instant::now();
                     times.saturating_record((ended - began).as_nanos() as u64);
                     began = ended;
@@ -110,13 +111,13 @@ pub(crate) fn crowd(
     Crowd { each, late: times.value_at_quantile(0.999) as f64 / 1e9 }
 }
 
-/// Operations a second.
+/// Operations per second.
 pub(crate) struct Beside {
     pub(crate) singles: f64,
     pub(crate) baskets: f64,
 }
 
-/// Single buyers on the cells of a long basket that is held and given back in a loop.
+/// Single buyers on the cells of a long basket, which is held and given back in a loop.
 pub(crate) fn looper(store: &impl Store, buyers: usize, length: usize, span: Duration) -> Beside {
     let (basket, over) = (hold(0..length), AtomicBool::new(false));
     let back = undo(&basket);
@@ -148,7 +149,7 @@ pub(crate) fn looper(store: &impl Store, buyers: usize, length: usize, span: Dur
     Beside { singles: singles as f64 / seconds, baskets: baskets as f64 / seconds }
 }
 
-/// Xorshift: fast, and random enough to pick products.
+/// Xorshift (Marsaglia 2003): fast, and random enough to pick products.
 struct Xorshift(u64);
 
 impl Xorshift {
@@ -159,7 +160,7 @@ impl Xorshift {
         (((self.0 >> 32) * end as u64) >> 32) as usize
     }
 
-    /// So many different numbers below `end`, in ascending order.
+    /// `count` different numbers below `end`, in ascending order.
     fn pick(&mut self, count: usize, end: usize) -> Vec<usize> {
         let mut left = count;
         let mut picked = Vec::with_capacity(count);

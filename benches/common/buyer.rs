@@ -1,4 +1,4 @@
-//! What one thread of a crew does in its turn.
+//! The work of one thread of a crew in one turn.
 
 use std::time::{Duration, Instant};
 
@@ -64,7 +64,7 @@ impl<S: Session> Buyer<S> {
         if self.session.is_slow() { 1 } else { STEPS_A_LOOK }
     }
 
-    /// One after the other, each timed.
+    /// One call after another, each timed.
     fn run_timed(&mut self, order: &Order) -> Report {
         let mut times = histogram();
         let mut report = repeat(order, u64::MAX, self.steps_a_look(), || {
@@ -76,7 +76,7 @@ impl<S: Session> Buyer<S> {
         report
     }
 
-    /// Batch after batch; every pair waits for the whole batch that it is in.
+    /// Batch after batch. The time of each pair is that of its whole batch.
     fn run_timed_batches(&mut self, order: &Order, depth: usize) -> Report {
         let mut times = histogram();
         let mut batch = Vec::with_capacity(depth);
@@ -91,8 +91,8 @@ impl<S: Session> Buyer<S> {
         report
     }
 
-    /// Open loop: arrival n is due at n times the interval, whether or not the one before is done,
-    /// and its time counts from then. So a stall is charged to everyone who came during it.
+    /// Open loop: arrival n is due at n times the interval, even if the call before is not done.
+    /// Its latency counts from then on, so a stall counts for every call that arrives during it.
     fn run_paced(&mut self, ask: Ask, span: Duration, every_ns: f64) -> Report {
         let mut times = histogram();
         let began = Instant::now();
@@ -117,7 +117,7 @@ impl<S: Session> Buyer<S> {
         Report { done, began, ended, times: Some(times), cpu }
     }
 
-    /// One step, and when the part of it was over that is timed.
+    /// One step, and the time at which its measured part ended.
     #[inline]
     fn step(&mut self, ask: Ask) -> quanta::Instant {
         match ask {
@@ -165,7 +165,7 @@ impl<S: Session> Buyer<S> {
     }
 }
 
-/// Repeats `step` until the turn is over, or so many times.
+/// Repeats `step` until the turn is over, or for a number of times.
 #[inline]
 fn repeat(order: &Order, times: u64, steps_a_look: u64, mut step: impl FnMut()) -> Report {
     let began = Instant::now();

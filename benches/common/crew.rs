@@ -1,7 +1,7 @@
-//! Buyers: threads that each have a session of one ledger, and buy when they are told to.
+//! Crews of buyers: threads with a session of one ledger each, which buy on command.
 //!
-//! A crew lives as long as its row is measured, so that several of them can take turns: engine,
-//! peer, engine, peer. Between turns its threads are parked.
+//! A crew lives while its row is measured, so that several crews can take turns: engine, peer,
+//! engine, peer. Between turns its threads are parked.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier};
@@ -15,15 +15,15 @@ use super::ledger::{About, Ledger, Session};
 use super::order::{Ask, Order, Report, Turn, histogram};
 use super::workload::{Access, Ending, Holds};
 
-/// What a crew is to do.
+/// The task of a crew.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) access: Access,
     pub(crate) threads: usize,
-    /// Holds alive in each thread.
+    /// Live holds of each thread.
     pub(crate) live: usize,
     pub(crate) ending: Ending,
-    /// Each caller flushes after so many of its own pairs; 0: never.
+    /// Each caller flushes after this many of its own pairs; 0 means never.
     pub(crate) flush_every: u64,
 }
 
@@ -33,16 +33,17 @@ impl Plan {
     }
 }
 
-/// What came of a turn.
+/// The result of a turn.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) done: u64,
-    /// What the slowest of the buyers did.
+    /// What the slowest buyer did.
     least: u64,
     buyers: usize,
     pub(crate) span: Duration,
     pub(crate) times: Histogram<u64>,
-    /// Processor time of all buyers together: what is left of a figure when others use the machine.
+    /// Processor time of all buyers together. It stays meaningful if other processes use the
+    /// machine.
     pub(crate) cpu: Duration,
 }
 
@@ -51,12 +52,12 @@ impl Outcome {
         self.done as f64 / self.span.as_secs_f64()
     }
 
-    /// What the slowest buyer did, as a part of what each would have done had all done the same.
+    /// The slowest buyer's work, as a fraction of an equal share.
     pub(crate) fn least_share(&self) -> f64 {
         self.least as f64 * self.buyers as f64 / self.done as f64
     }
 
-    /// Nanoseconds of a buyer's processor time for each.
+    /// A buyer's processor time for each call, in nanoseconds.
     pub(crate) fn cpu_ns_each(&self) -> f64 {
         self.cpu.as_nanos() as f64 / self.done as f64
     }
@@ -76,7 +77,7 @@ pub(crate) struct Crew {
 }
 
 impl Crew {
-    /// Hires the threads, and has them make the holds that live throughout.
+    /// Starts the threads, and has them make the holds that stay alive throughout.
     pub(crate) fn hire<L: Ledger>(ledger: &L, plan: Plan) -> Self {
         let ready = Arc::new(Barrier::new(plan.threads + 1));
         let workers = (0..plan.threads).map(|number| {
@@ -144,7 +145,7 @@ impl Crew {
 impl Drop for Crew {
     fn drop(&mut self) {
         for worker in &mut self.workers {
-            // Without a sender of orders the thread ends.
+            // A thread ends when the sender of its orders is gone.
             worker.orders = channel().0;
         }
         for worker in &mut self.workers {

@@ -1,4 +1,4 @@
-//! The engine itself, as its users drive it: default settings, by handle.
+//! The engine as a ledger, used as its users do: default settings, by handle.
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,20 +18,20 @@ pub(crate) struct Engine {
     journal: Option<Arc<Directory>>,
 }
 
-/// What is said of a synced engine that waits at the end of a hold only.
+/// The remark for a synced engine that waits only at the end of a hold.
 pub(crate) const ONCE_A_PAIR: &str = "waits once a pair";
 
-/// Which calls wait for the disk in a synced engine.
+/// Which calls of a synced engine wait for the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waiting {
-    /// Each reserve, confirm and release, as with servers that sync at each.
+    /// Each reserve, confirm and release, like servers that sync at each of them.
     AtEachStep,
-    /// Those that end a hold. What is durable is always a prefix of the journal, so the hold is then too;
-    /// one that nobody has paid for yet may be lost with the power.
+    /// The calls that end a hold. The durable part is always a prefix of the journal, so the hold
+    /// is then durable too. A power cut may lose a hold that nobody has paid for.
     AtTheEnd,
 }
 
-/// A journal's directory on a real disk, gone with the last session.
+/// A journal's directory on a real disk. It is removed with the last session.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -45,24 +45,24 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        // A folder that stays behind harms no figure.
+        // A directory that cannot be removed changes no figure.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
 impl Engine {
-    /// What the engine can be opened with.
+    /// The durabilities that the engine can be opened with.
     pub(crate) const DURABILITIES: &[Durability] =
         &[Durability::InMemory, Durability::Buffered, Durability::Synced];
-    /// With which of these no call waits for the disk.
+    /// Those with which no call waits for the disk.
     pub(crate) const UNWAITING: &[Durability] = &[Durability::InMemory, Durability::Buffered];
 
-    /// Opens an engine with these units of each product; a synced one waits at each step.
+    /// Opens an engine with these units of each product. A synced one waits at each step.
     pub(crate) fn open(durability: Durability, units: &[u32]) -> Self {
         Self::open_waiting(durability, Waiting::AtEachStep, units)
     }
 
-    /// The same, with these calls waiting if it is a synced one.
+    /// The same; these calls wait if the engine is synced.
     pub(crate) fn open_waiting(durability: Durability, waiting: Waiting, units: &[u32]) -> Self {
         let mut builder = InventoryManager::builder().warehouse("SF");
         let journal = (durability != Durability::InMemory).then(|| Arc::new(Directory::new()));
@@ -137,9 +137,9 @@ impl Ledger for Engine {
     }
 }
 
-/// A clone of the manager's handle.
+/// A clone of the manager.
 pub(crate) struct EngineSession {
-    // Dropped before the directory.
+    // Must be dropped before the directory.
     manager: InventoryManager,
     durability: Durability,
     _journal: Option<Arc<Directory>>,

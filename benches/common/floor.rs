@@ -1,5 +1,4 @@
-//! What this machine charges for the parts that any inventory is made of: the pair is compared with
-//! their sum.
+//! The cost of an inventory's parts on this machine. The pair is compared with their sum.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -16,7 +15,7 @@ use stockade::Clock;
 /// A part: its name, and how long so many of it take.
 pub(crate) type Part = (&'static str, fn(u64) -> Duration);
 
-/// All of them.
+/// All parts.
 pub(crate) const PARTS: &[Part] = &[
     ("compare-and-swap loop", cas_loop),
     ("uncontended mutex", mutex),
@@ -88,7 +87,7 @@ fn many_keys(times: u64) -> Duration {
     map(times, 50_000)
 }
 
-/// A map of random ids with a record each, of which the oldest leaves whenever a new one comes.
+/// A map of random ids with a record each. For each new one, the oldest is removed.
 fn map(times: u64, alive: usize) -> Duration {
     let mut random = StdRng::seed_from_u64(7);
     let mut key = || u128::from(random.next_u64()) << 64 | u128::from(random.next_u64());
@@ -98,7 +97,7 @@ fn map(times: u64, alive: usize) -> Duration {
         keys.iter().map(|key| (*key, [7; 4])).collect();
     let mut place = 0;
     time(times, |turn| {
-        // New with every turn, at the price of an addition.
+        // A new key in each turn, for the price of an addition.
         let key = fresh[turn as usize % fresh.len()].wrapping_add(u128::from(turn) << 70);
         map.insert(key, [7; 4]);
         map.remove(&std::mem::replace(&mut keys[place], key));

@@ -1,18 +1,18 @@
-//! The one trait that the engine and its peers implement: what a shop asks of its inventory.
+//! The trait that the engine and its peers implement: what a shop needs of its inventory.
 
 use std::time::Duration;
 
-/// How long a hold may live. Longer than any measurement, so that none expires meanwhile.
+/// The time to live of a hold: longer than any measurement, so that none expires meanwhile.
 pub(crate) const TTL: Duration = Duration::from_secs(3_600);
 
-/// What a crash can take once a call has returned.
+/// What a crash can lose after a call has returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Durability {
     /// Everything: there is no journal, or it is in memory.
     InMemory,
-    /// The newest moment: a journal is written, and reaches the disk a little later.
+    /// The last moments: a journal is written, and reaches the disk a little later.
     Buffered,
-    /// Nothing: the journal is on the disk before the caller hears of it.
+    /// Nothing: the journal is on the disk before the call returns.
     Synced,
 }
 
@@ -26,15 +26,15 @@ impl Durability {
     }
 }
 
-/// Who is measured, and what its figure is worth.
+/// What is measured, and what its figure means.
 #[derive(Clone, Debug)]
 pub(crate) struct About {
-    /// The engine or peer.
+    /// The engine or the peer.
     pub(crate) engine: &'static str,
-    /// How it is driven, where that is a choice: connections, pipelining, settings.
+    /// The choices in its use, if there are any: connections, pipelining, settings.
     pub(crate) setup: String,
     pub(crate) durability: Durability,
-    /// What a caller can rely on: isolation, record, what survives.
+    /// What a caller can rely on: isolation, record, durability.
     pub(crate) guarantees: &'static str,
 }
 
@@ -49,7 +49,7 @@ impl About {
     }
 }
 
-/// An inventory that is open, with products numbered from 0 and all of them in stock.
+/// An open inventory. Its products are numbered from 0, and all are in stock.
 pub(crate) trait Ledger {
     type Session: Session;
 
@@ -58,31 +58,31 @@ pub(crate) trait Ledger {
     /// The product's name on the hot path, resolved once.
     fn product(&self, index: usize) -> <Self::Session as Session>::Product;
 
-    /// One caller's way in: a handle, or a connection. It keeps the ledger open.
+    /// A session for one caller: a handle, or a connection. It keeps the ledger open.
     fn session(&self) -> Self::Session;
 }
 
-/// What one thread calls. All of it panics when the ledger fails: a figure from a ledger that fails
-/// means nothing.
+/// The calls of one thread. All of them panic if the ledger fails, because a figure of a failing
+/// ledger means nothing.
 pub(crate) trait Session: Send + 'static {
     type Product: Copy + Send + 'static;
     type Hold: Copy + Send + 'static;
 
-    /// Holds one unit; `None` if there is none left.
+    /// Holds one unit; `None` if none is left.
     fn reserve(&mut self, product: Self::Product) -> Option<Self::Hold>;
 
-    /// Sells what a live hold holds.
+    /// Sells the unit of a live hold.
     fn confirm(&mut self, hold: Self::Hold);
 
-    /// Gives back what a live hold holds.
+    /// Gives back the unit of a live hold.
     fn release(&mut self, hold: Self::Hold);
 
-    /// How many pairs this session sends at a time.
+    /// How many pairs this session sends at once.
     fn depth(&self) -> usize {
         1
     }
 
-    /// Holds one unit of each product, and then sells them all: at once, where the session has depth.
+    /// Holds one unit of each product, and then sells them all; at once, if the session has depth.
     fn pairs(&mut self, products: &[Self::Product]) {
         for product in products {
             let hold = self.reserve(*product).expect("in stock");
@@ -90,11 +90,11 @@ pub(crate) trait Session: Send + 'static {
         }
     }
 
-    /// Waits until all that this session did is on the disk, where its ledger has one and its calls
-    /// don't wait for it themselves.
+    /// Waits until everything that this session did is on the disk. Does nothing if its ledger has
+    /// no disk, or if its calls wait themselves.
     fn flush(&mut self) {}
 
-    /// Whether single calls take long, because they wait for a server or for the disk.
+    /// Whether single calls are slow, because they wait for a server or for the disk.
     fn is_slow(&self) -> bool {
         false
     }

@@ -1,5 +1,5 @@
-//! The machine: what it is, how fast its cores talk to each other at this moment, and who else is at
-//! work on it.
+//! The machine: what it is, how fast its cores exchange a cache line at this moment, and which
+//! other processes use it.
 
 use std::fs;
 use std::hint::{black_box, spin_loop};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
-/// What a figure can't be read without.
+/// What a reader must know of the machine to understand a figure.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
     pub(crate) cpu: String,
@@ -24,7 +24,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// This one.
+    /// The description of this machine.
     pub(crate) fn look() -> Self {
         let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = info.lines().find(|line| line.starts_with("model name"));
@@ -41,7 +41,7 @@ impl Machine {
     }
 }
 
-/// Cores that this process may use.
+/// How many cores this process may use.
 pub(crate) fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
@@ -56,17 +56,17 @@ fn says(program: &str, arguments: &[&str]) -> String {
     }
 }
 
-/// Memory that could be had, in bytes.
+/// Available memory, in bytes.
 pub(crate) fn available_memory() -> u64 {
     bytes_in("/proc/meminfo", "MemAvailable:")
 }
 
-/// Memory that this process has in use, in bytes.
+/// Memory that this process uses, in bytes.
 pub(crate) fn used_memory() -> u64 {
     bytes_in("/proc/self/status", "VmRSS:")
 }
 
-/// A line such as `VmRSS: 1024 kB`.
+/// The value of a line such as `VmRSS: 1024 kB`, in bytes.
 fn bytes_in(file: &str, name: &str) -> u64 {
     let text = fs::read_to_string(file).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(name));
@@ -76,11 +76,11 @@ fn bytes_in(file: &str, name: &str) -> u64 {
 
 /// How long [`hop`] tries.
 const HOP_PATIENCE: Duration = Duration::from_millis(20);
-/// What tells the other thread of [`hop`] to go home.
+/// Tells the other thread of [`hop`] to end.
 const GO_HOME: u64 = u64::MAX;
 
 /// Nanoseconds for a cache line to get from one core to another: half a round trip of a number that
-/// two threads pass to and fro. The median of a few batches; `None` where two threads don't get two
+/// two threads pass to each other. The median of a few batches. `None` if two threads don't get two
 /// cores at the same time.
 pub(crate) fn hop() -> Option<f64> {
     const BATCHES: usize = 5;
@@ -97,7 +97,7 @@ pub(crate) fn hop() -> Option<f64> {
                 if !wait_for(&ball, turn, began) {
                     return;
                 }
-                // Fails only if the first thread has just said to go home.
+                // Fails only if the first thread has just told this one to end.
                 let _ = ball.compare_exchange(turn, turn + 1, Ordering::AcqRel, Ordering::Relaxed);
             }
         });
@@ -121,7 +121,7 @@ pub(crate) fn hop() -> Option<f64> {
     batches.get(batches.len() / 2).copied()
 }
 
-/// Waits for this thread's turn; `false` once it is of no use.
+/// Waits for this thread's turn. Returns `false` once waiting is of no use.
 fn wait_for(ball: &AtomicU64, turn: u64, began: Instant) -> bool {
     let mut looks = 0_u32;
     loop {
@@ -142,7 +142,7 @@ fn wait_for(ball: &AtomicU64, turn: u64, began: Instant) -> bool {
     }
 }
 
-/// Microseconds until a small append is on the disk that holds `folder`: the median of some.
+/// Microseconds until a small append to `folder`'s disk is durable: the median of some.
 pub(crate) fn fsync_us(folder: &Path) -> Option<f64> {
     const TIMES: usize = 21;
     let path = folder.join("fsync");
@@ -159,11 +159,11 @@ pub(crate) fn fsync_us(folder: &Path) -> Option<f64> {
     Some(times[TIMES / 2])
 }
 
-/// Megabytes a second that the disk which holds `folder` takes in one piece, synced at the end.
+/// Megabytes per second that `folder`'s disk writes in one piece, with a sync at the end.
 pub(crate) fn disk_megabytes_a_second(folder: &Path, megabytes: usize) -> Option<f64> {
     let path = folder.join("rate");
     let mut file = fs::File::create(&path).ok()?;
-    // Not zeros, which some disks don't write.
+    // Not zeros, because some disks don't write these.
     let block: Vec<u8> =
         (0..1_000_000_u32).map(|byte| (byte.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let began = Instant::now();
@@ -186,14 +186,15 @@ pub(crate) fn own_cpu_time() -> Option<Duration> {
     Some(Duration::from_nanos(nanos.sum()))
 }
 
-/// Processor time of this thread so far, to within a few milliseconds; zero where nobody tells.
+/// Processor time of this thread so far, exact to a few milliseconds; zero if the system does not
+/// report it.
 pub(crate) fn thread_cpu_time() -> Duration {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanos = text.split_whitespace().next().and_then(|nanos| nanos.parse().ok());
     Duration::from_nanos(nanos.unwrap_or(0))
 }
 
-/// Who has been using the machine since this was made.
+/// Measures which processes have used the machine since it was made.
 pub(crate) struct Watch {
     busy: Option<f64>,
     own: Option<f64>,
@@ -214,7 +215,7 @@ impl Watch {
     }
 }
 
-/// The unit of `/proc`'s times on every Linux there is.
+/// The unit of the times in `/proc`, on every Linux.
 const TICKS_A_SECOND: f64 = 100.0;
 
 fn busy_seconds() -> Option<f64> {
@@ -236,7 +237,7 @@ fn own_seconds() -> Option<f64> {
     Some((ticks(11)? + ticks(12)?) / TICKS_A_SECOND)
 }
 
-/// Keeps a value from being computed away.
+/// Keeps the compiler from removing the computation of a value.
 pub(crate) fn use_up<T>(value: T) {
     black_box(value);
 }

@@ -1,5 +1,5 @@
-//! What the benches share: the engine and its peers behind one trait, the workloads, the threads that
-//! run them, and the machine beneath.
+//! Shared by the benches: the engine and its peers behind one trait, the workloads, the threads
+//! that run them, and the machine.
 #![allow(dead_code, reason = "every bench uses its own part of this")]
 
 pub(crate) mod buyer;
@@ -18,7 +18,7 @@ pub(crate) mod redis;
 pub(crate) mod table;
 pub(crate) mod workload;
 
-/// How much is measured.
+/// How much to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scale {
     /// Each case once, small: does it work at all?
@@ -30,8 +30,8 @@ pub(crate) enum Scale {
 }
 
 impl Scale {
-    /// What the command line asks for. `cargo bench` says `--bench`; whoever else runs a bench, such
-    /// as `cargo test --all-targets`, wants to see it work.
+    /// The scale that the command line asks for. `cargo bench` passes `--bench`. Any other caller,
+    /// such as `cargo test --all-targets`, only checks that the bench works.
     pub(crate) fn asked() -> Self {
         let has = |flag: &str| std::env::args().any(|argument| argument == flag);
         match () {

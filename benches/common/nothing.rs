@@ -1,8 +1,8 @@
-//! A ledger that does nothing: what the machine and the measuring loop alone make callers wait.
+//! A ledger that does nothing. It shows the latency of the machine and the measuring loop alone.
 
 use super::ledger::{About, Durability, Ledger, Session};
 
-/// How its rows call it.
+/// Its name in rows.
 pub(crate) const NOTHING: &str = "nothing";
 
 pub(crate) struct Nothing;

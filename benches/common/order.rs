@@ -1,4 +1,4 @@
-//! What a crew's threads are told to do, and what each of them tells back.
+//! The commands to a crew's threads, and their results.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-/// What a histogram can tell apart: 1%, up to a minute.
+/// The precision of a histogram: 1%, up to a minute.
 const PRECISION: u8 = 2;
 const LONGEST_NS: u64 = 60_000_000_000;
 
@@ -15,27 +15,27 @@ pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LONGEST_NS, PRECISION).expect("legal bounds")
 }
 
-/// What is asked of the ledger.
+/// What the ledger is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Ask {
     /// Reserve a unit, and confirm the oldest hold.
     Pair,
     /// The same, but only the reserve is timed.
     Reserve,
-    /// Reserve of a product that is sold out.
+    /// Reserve a product that is sold out.
     Refused,
 }
 
-/// How a turn goes.
+/// The kind of a turn.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Turn {
-    /// As fast as it can, for so long.
+    /// As fast as possible, for this long.
     For(Duration),
-    /// As fast as it can, so many times in each thread.
+    /// As fast as possible, this many times in each thread.
     Times(u64),
-    /// As fast as it can, for so long, with every one timed.
+    /// As fast as possible, for this long, with every call timed.
     Timed(Duration),
-    /// Arrivals by schedule, every so many nanoseconds; what waits is charged for its wait.
+    /// Arrivals by schedule, one per `every_ns` nanoseconds. The wait of a late call counts.
     Paced { span: Duration, every_ns: f64 },
 }
 
@@ -49,12 +49,12 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// For so many buyers, and one who gives it and waits for their start.
+    /// For this many buyers, and the thread that gives the order and waits for their start.
     pub(crate) fn new(ask: Ask, turn: Turn, buyers: usize) -> Self {
         Self { ask, turn, start: Arc::new(Barrier::new(buyers + 1)), over: Arc::default() }
     }
 
-    /// The time is up.
+    /// Ends the turn.
     pub(crate) fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
     }
@@ -64,7 +64,7 @@ impl Order {
         self.start.wait();
     }
 
-    /// Whether the time is up.
+    /// Whether the turn is over.
     #[inline]
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)

@@ -1,4 +1,4 @@
-//! Servers that a bench starts from what is installed, in a folder of their own, and ends with it.
+//! Starts installed servers for a bench, each in its own folder, and ends them with it.
 
 use std::fs;
 use std::io;
@@ -10,17 +10,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a server may take to answer.
+/// How long a server may take to start.
 const START: Duration = Duration::from_secs(20);
 
-/// The program of this name, in `PATH` or in one of `places`.
+/// The program with this name, in `PATH` or in one of `places`.
 pub(crate) fn find(name: &str, places: &[PathBuf]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(places.iter().cloned());
     folders.map(|folder| folder.join(name)).find(|program| program.is_file())
 }
 
-/// An account that a server runs under, for those that refuse to run as root.
+/// An account to run a server under, for servers that refuse to run as root.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Account {
     user: u32,
@@ -28,7 +28,8 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// The account of this name, if this process may take it on; `None` if it runs under its own.
+    /// The account with this name, if this process may switch to it; `None` if the server runs
+    /// under the process's own account.
     pub(crate) fn to_drop_to(name: &str) -> io::Result<Option<Self>> {
         if fs::metadata("/proc/self")?.uid() != 0 {
             return Ok(None);
@@ -43,8 +44,8 @@ impl Account {
     }
 }
 
-/// A folder that is gone when this is dropped. Its path is short, as sockets need it, and it lies on
-/// a disk, as fsync needs it.
+/// A folder that is removed when this is dropped. Its path is short, because sockets need that. It
+/// is on a disk, because fsync needs that.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
@@ -53,7 +54,7 @@ pub(crate) struct Folder {
 impl Folder {
     pub(crate) fn new(account: Option<Account>) -> io::Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        // `/tmp` may be memory; `/var/tmp` must not be.
+        // `/tmp` may be in memory; `/var/tmp` must not be.
         let disk = Path::new("/var/tmp");
         let base = if disk.is_dir() { disk.to_owned() } else { std::env::temp_dir() };
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -77,7 +78,7 @@ impl Drop for Folder {
     }
 }
 
-/// A command under another account, silent unless it fails.
+/// A command under another account. It prints nothing unless it fails.
 pub(crate) fn command(program: &Path, account: Option<Account>, folder: &Folder) -> Command {
     let mut command = Command::new(program);
     command.current_dir(folder.path()).stdin(Stdio::null());
@@ -87,7 +88,7 @@ pub(crate) fn command(program: &Path, account: Option<Account>, folder: &Folder)
     command
 }
 
-/// A running server; ended when this is dropped, and its folder with it.
+/// A running server. When this is dropped, it ends, and its folder is removed.
 #[derive(Debug)]
 pub(crate) struct Server {
     process: Child,
@@ -95,7 +96,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server, and waits until `answers` says that it does.
+    /// Starts a server, and waits until `answers` returns true.
     pub(crate) fn start(
         mut command: Command,
         folder: Folder,
@@ -125,7 +126,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Kindly first, so that it takes its helpers and its shared memory with it.
+        // Ask it to end first, so that it removes its helper processes and its shared memory.
         let id = self.process.id().to_string();
         let _ = Command::new("kill").args(["-INT", &id]).status();
         let began = Instant::now();

@@ -1,9 +1,9 @@
-//! Tables on the terminal.
+//! Tables for the terminal.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 
-/// A table without lines, with these heads: the first `names` columns to the left, numbers to the
+/// A table without lines, with these heads. The first `names` columns are aligned left, and numbers
 /// right.
 pub(crate) fn table(names: usize, heads: &[&str]) -> Table {
     let mut table = Table::new();

@@ -1,20 +1,20 @@
-//! Which products are asked for, how often each, and how many holds are alive meanwhile.
+//! Workloads: which products are bought, how often each, and how many holds are alive meanwhile.
 
 /// Units that one warehouse can hold, less a little.
 const ALL_UNITS: u32 = 2_000_000_000;
-/// How many draws are made ahead: enough to meet the rare products of a skewed shop too.
+/// How many draws are made in advance: enough to include the rare products of a skewed shop.
 const DRAWS: usize = 65_536;
-/// The skew of web shops and of the usual store benchmarks.
+/// The skew of web shops, and of the usual store benchmarks.
 const SKEW: f64 = 0.99;
 
-/// Which products are asked for.
+/// The demand: which products are bought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Access {
-    /// Always the same one: a flash sale.
+    /// Always the same product: a flash sale.
     Hot,
-    /// Product number n of a shop's best-sellers n^0.99 times less often than the first.
+    /// The product of rank n is bought n^0.99 times less often than the first one.
     Zipf(usize),
-    /// All alike: little that a cache can help with.
+    /// All products equally often, so that a cache helps little.
     Uniform(usize),
 }
 
@@ -34,7 +34,7 @@ impl Access {
         }
     }
 
-    /// Units of each product: all that a warehouse holds, in proportion to the demand, so that no
+    /// Units of each product: the whole capacity of a warehouse, in proportion to the demand. So no
     /// product runs out before hundreds of millions of sales.
     pub(crate) fn units(self) -> Vec<u32> {
         match self {
@@ -47,7 +47,7 @@ impl Access {
         }
     }
 
-    /// The demand of one caller; `seed` sets it apart from the others'.
+    /// The demand of one caller. `seed` makes it differ from the others'.
     pub(crate) fn picks<P: Copy>(self, product: impl Fn(usize) -> P, seed: u64) -> Picks<P> {
         let mut random = Random::new(seed);
         match self {
@@ -74,7 +74,7 @@ impl Access {
     }
 }
 
-/// Each product's share of the demand. Best-sellers lie anywhere, not side by side.
+/// Each product's share of the demand. Best-sellers are spread, not side by side.
 fn shares(products: usize) -> Vec<f64> {
     let mut shares: Vec<f64> = (1..=products).map(|rank| (rank as f64).powf(-SKEW)).collect();
     let sum: f64 = shares.iter().sum();
@@ -89,7 +89,7 @@ fn shares(products: usize) -> Vec<f64> {
 /// An endless demand.
 pub(crate) enum Picks<P> {
     One(P),
-    /// Drawn before, so that drawing costs nothing while the clock runs.
+    /// Drawn in advance, so that drawing costs nothing while the clock runs.
     Drawn {
         sequence: Box<[P]>,
         next: usize,
@@ -115,7 +115,7 @@ impl<P: Copy> Picks<P> {
     }
 }
 
-/// A small generator (splitmix64), so that drawing does not show in what is measured.
+/// A small generator (SplitMix64), so that drawing does not show in the figures.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
@@ -144,32 +144,32 @@ impl Random {
     }
 }
 
-/// In which order holds end.
+/// The order in which holds end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Ending {
-    /// The oldest first, as when all buyers take about as long to pay.
+    /// The oldest first, as if all buyers took about as long to pay.
     InOrder,
-    /// Any.
+    /// In random order.
     AtRandom,
 }
 
-/// Holds that come in at once, and whose ids are in the caller's hands when they end.
+/// How many holds are read ahead, so that their ids are at hand when they end.
 const IN_HAND: usize = 16;
 
-/// The live holds of one caller, always the same number of them.
+/// The live holds of one caller. Their number is constant.
 pub(crate) struct Holds<H> {
     alive: Vec<H>,
     ending: Ending,
-    /// The next to end, or, at random, the place in each stratum.
+    /// The next hold to end; or, at random, the place in each stratum.
     next: usize,
-    /// Places of the next holds to end, and their ids, read ahead: a real caller has the id in hand
-    /// when it ends a hold, so looking it up here must not be charged to the ledger.
+    /// Places and ids of the next holds to end, read ahead. A real caller has the id at hand when
+    /// it ends a hold, so the look-up here must not count for the ledger.
     in_hand: [(usize, Option<H>); IN_HAND],
     random: Random,
 }
 
 impl<H: Copy> Holds<H> {
-    /// `alive` holds, which `make` makes.
+    /// `alive` holds, made by `make`.
     pub(crate) fn fill(
         alive: usize,
         ending: Ending,
@@ -185,7 +185,7 @@ impl<H: Copy> Holds<H> {
         }
     }
 
-    /// Puts a new hold among the live ones, and takes out the one that ends in its stead.
+    /// Adds a new hold, and removes the one that ends in its place.
     #[inline]
     pub(crate) fn exchange(&mut self, new: H) -> H {
         if self.alive.is_empty() {
@@ -218,7 +218,7 @@ impl<H: Copy> Holds<H> {
         }
     }
 
-    /// All of them.
+    /// Removes all holds.
     pub(crate) fn drain(&mut self) -> Vec<H> {
         std::mem::take(&mut self.alive)
     }

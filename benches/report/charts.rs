@@ -1,4 +1,4 @@
-//! From rows to plots.
+//! Turns rows into plots.
 
 use plotters::style::RGBColor;
 
@@ -19,7 +19,7 @@ fn color(engine: &str) -> RGBColor {
     }
 }
 
-/// What tells an engine's lines apart.
+/// The style that tells an engine's lines apart.
 fn stroke(row: &Row) -> Stroke {
     match row.durability {
         "buffered" => Stroke::Dotted,
@@ -28,7 +28,7 @@ fn stroke(row: &Row) -> Stroke {
     }
 }
 
-/// Rows that belong to one engine are one line.
+/// The rows of one engine are one line.
 fn lines<'r>(rows: impl Iterator<Item = &'r Row>, point: impl Fn(&Row) -> (f64, f64)) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     for row in rows {
@@ -43,7 +43,7 @@ fn lines<'r>(rows: impl Iterator<Item = &'r Row>, point: impl Fn(&Row) -> (f64, 
     lines
 }
 
-/// What rows of a section have in common, in the order in which they were measured.
+/// The common values of a section's rows, in the order of measurement.
 fn groups<K: PartialEq>(
     findings: &Findings,
     section: Section,
@@ -60,14 +60,14 @@ fn groups<K: PartialEq>(
     groups
 }
 
-/// The threads that were measured.
+/// The axis of the measured numbers of threads.
 fn threads_axis(rows: &[&Row]) -> Axis {
     let most = rows.iter().map(|row| row.threads).max().unwrap_or(1);
     let marks = [1, 2, 4, 8].into_iter().filter(|threads| *threads <= most);
     Axis { marks: marks.map(|threads| threads as f64).collect(), ..Axis::new("threads", count) }
 }
 
-/// Pairs a second by threads, a plot for each demand.
+/// Pairs per second by threads, with a plot for each demand.
 pub(crate) fn contention(findings: &Findings) -> String {
     let groups = groups(findings, Section::Contention, |row| (row.workload.clone(), row.live));
     let plot = |((workload, live), rows): ((String, usize), Vec<&Row>)| LinePlot {
@@ -83,7 +83,7 @@ pub(crate) fn contention(findings: &Findings) -> String {
     groups.into_iter().map(plot).map(|plot| plot.figure()).collect()
 }
 
-/// The cost of a pair by live holds or by products.
+/// The cost of a pair, by live holds or by products.
 pub(crate) fn growth(findings: &Findings) -> String {
     let groups = groups(findings, Section::Growth, |row| row.workload.clone());
     let plot = |(workload, rows): (String, Vec<&Row>)| {
@@ -100,7 +100,7 @@ pub(crate) fn growth(findings: &Findings) -> String {
     groups.into_iter().map(plot).map(|plot| plot.figure()).collect()
 }
 
-/// Refusals a second by threads.
+/// Refusals per second by threads.
 pub(crate) fn refused(findings: &Findings) -> String {
     let rows: Vec<&Row> = findings.rows_of(Section::Refused).collect();
     let plot = LinePlot {
@@ -113,17 +113,17 @@ pub(crate) fn refused(findings: &Findings) -> String {
     plot.figure()
 }
 
-/// Percentiles stand where one caller in so many waits longer.
+/// The axis of percentiles: the mark N means that one call in N waits longer.
 const ONE_IN: [f64; 5] = [2.0, 10.0, 100.0, 1e3, 1e4];
 
-/// The percentile of that mark.
+/// The percentile of such a mark.
 fn percentile(one_in: f64) -> String {
     // The last mark needs two decimals.
     let percent = format!("{:.2}", 100.0 - 100.0 / one_in);
     format!("p{}", percent.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// Waiting times by percentile, a plot for each call and load.
+/// Latencies by percentile, with a plot for each call and load.
 pub(crate) fn latency(findings: &Findings) -> String {
     let load = |row: &Row| row.load.map_or(0, |load| (load * 100.0).round() as u32);
     let groups = groups(findings, Section::Latency, |row| (row.workload.clone(), load(row)));
@@ -147,7 +147,7 @@ pub(crate) fn latency(findings: &Findings) -> String {
     groups.into_iter().map(plot).map(|plot| plot.figure()).collect()
 }
 
-/// Everyone on a log scale, a plot for each durability.
+/// All engines on a log scale, with a plot for each durability.
 pub(crate) fn peers(findings: &Findings) -> String {
     let groups = groups(findings, Section::Peers, |row| row.durability);
     let dot = |row: &Row| {
@@ -168,7 +168,7 @@ pub(crate) fn peers(findings: &Findings) -> String {
     groups.into_iter().map(plot).map(DotPlot::figure).collect()
 }
 
-/// Stock that is left, over time.
+/// The remaining stock over time.
 pub(crate) fn sale(findings: &Findings) -> String {
     let lines = findings.burns.iter().map(|burn| Line {
         name: burn.title.clone(),

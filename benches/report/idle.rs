@@ -1,4 +1,4 @@
-//! What an engine costs that nobody calls, and what the parts cost of which every engine is made.
+//! The cost of an idle engine, and of the parts that every engine consists of.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -33,12 +33,13 @@ pub(crate) fn floor(scale: Scale, progress: &mut Progress) -> Vec<Row> {
     PARTS.iter().map(part).collect()
 }
 
-/// The part of a core that an idle engine uses: in the report's terms, a rate of core-seconds.
+/// The fraction of a core that an idle engine uses. In the report's terms, it is a rate of
+/// core-seconds.
 pub(crate) fn idle(scale: Scale, progress: &mut Progress) -> Vec<Row> {
     progress.say("an idle engine");
     let span = Duration::from_millis(scale.pick(50, 1_000, 5_000));
     let engine = Engine::open(Durability::InMemory, &[10]);
-    // An engine counts as idle once its writer has gone to sleep.
+    // An engine counts as idle once its writer sleeps.
     thread::sleep(scale.pick(Duration::ZERO, Duration::from_millis(1_500), Duration::from_secs(2)));
     let (Some(before), began) = (own_cpu_time(), Instant::now()) else { return Vec::new() };
     thread::sleep(span);

@@ -1,4 +1,4 @@
-//! How long a caller waits when callers come by schedule, at three parts of the capacity.
+//! The latency of calls that arrive by schedule, at three fractions of the capacity.
 
 use crate::common::Scale;
 use crate::common::crew::{Crew, Plan};
@@ -19,7 +19,7 @@ pub(crate) fn latency(scale: Scale, pace: Pace, progress: &mut Progress) -> Vec<
     let live = many(scale);
     let plan = Plan::new(SHOP, 1, live);
     let mut crews = whole_crews(plan, &SHOP.units());
-    // What the machine itself takes, beside: a stall of its own is charged to callers, too.
+    // The machine by itself, for comparison: its own stalls count for the calls, too.
     crews.push(Crew::hire(&Nothing, plan));
     for crew in &mut crews {
         crew.run(Ask::Pair, warm(scale));

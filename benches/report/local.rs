@@ -20,16 +20,16 @@ use crate::row::{Row, Section};
 pub(crate) const SHOP: Access = Access::Zipf(10_000);
 pub(crate) const SOLD_OUT: &str = "refused reserve of one product";
 
-/// What a live hold may cost all of the engines together, while their maps grow.
+/// The memory that a live hold may take, over all engines together, while their maps grow.
 const BYTES_A_HOLD: u64 = 1_200;
 
-/// Live holds of a thread in a busy shop, where they live for minutes.
+/// Live holds of a thread in a busy shop, where holds live for minutes.
 pub(crate) fn many(scale: Scale) -> usize {
     scale.pick(500, 50_000, 50_000)
 }
 
-/// Pairs until an engine has its finished records and its newest million entries, and so goes round in
-/// the same memory from then on.
+/// Pairs until an engine has all its finished records and its newest million entries. From then on
+/// it reuses the same memory.
 pub(crate) fn warm(scale: Scale) -> Turn {
     Turn::Times(scale.pick(5_000, 120_000, 600_000))
 }
@@ -37,15 +37,15 @@ pub(crate) fn warm(scale: Scale) -> Turn {
 const WHOLE: &[Job] = &[Job::Whole];
 const WHOLE_AND_LEAN: &[Job] = &[Job::Whole, Job::Lean];
 
-/// The engine without and with a journal, and its peers, all with the same stock and the same task.
-/// None of them waits for the disk: that is measured elsewhere, with many callers.
+/// The engine with and without a journal, and its peers, all with the same stock and the same task.
+/// None of them waits for the disk: another section measures that, with many callers.
 fn crews(plan: Plan, units: &[u32], jobs: &[Job]) -> Vec<Crew> {
     let mut crews = vec![Crew::hire(&Engine::open(Durability::InMemory, units), plan)];
     crews.extend(others(plan, units, jobs));
     crews
 }
 
-/// All but the engine in memory.
+/// All of them but the engine in memory.
 fn others(plan: Plan, units: &[u32], jobs: &[Job]) -> Vec<Crew> {
     let mut crews = vec![Crew::hire(&Engine::open(Durability::Buffered, units), plan)];
     for job in jobs {
@@ -66,7 +66,7 @@ pub(crate) fn contention(scale: Scale, pace: Pace, progress: &mut Progress) -> V
     let uniform = Access::Uniform(scale.pick(10_000, 200_000, 1_000_000));
     let threads = scale.pick(&[2][..], &[1, 2, 8], &[1, 2, 4, 8]);
     let two = scale.pick(&[2][..], &[1, 2], &[1, 2, 4, 8]);
-    // A million levels take their time to open.
+    // A million levels take some time to open.
     let some = scale.pick(&[2][..], &[1, 2, 8], &[1, 2, 8]);
     let cases: &[(Access, usize, &[usize])] = &[
         (SHOP, 1, two),
@@ -90,7 +90,7 @@ pub(crate) fn contention(scale: Scale, pace: Pace, progress: &mut Progress) -> V
     rows
 }
 
-/// The cost of a pair by live holds, and by products.
+/// The cost of a pair, by live holds and by products.
 pub(crate) fn growth(scale: Scale, pace: Pace, progress: &mut Progress) -> Vec<Row> {
     let mut rows = Vec::new();
     for (ending, order) in [(Ending::InOrder, "in order"), (Ending::AtRandom, "at random")] {
@@ -108,7 +108,7 @@ pub(crate) fn growth(scale: Scale, pace: Pace, progress: &mut Progress) -> Vec<R
     rows
 }
 
-/// All sizes in one race, so that the slope is made of turns that lie side by side.
+/// All sizes in one race, so that the slope comes from neighbouring turns.
 fn by_holds(
     scale: Scale,
     pace: Pace,
@@ -132,7 +132,8 @@ fn by_holds(
         }
         progress.say(&format!("{live} live holds, ended {order}"));
         let plan = Plan { ending, ..Plan::new(SHOP, 1, *live) };
-        // What an engine needs beside its holds is what the smallest takes once it is warm.
+        // The smallest engine shows, once it is warm, how much memory an engine needs beside its
+        // holds.
         let before = used_memory();
         let mut engine = Crew::hire(&Engine::open(Durability::InMemory, &units), plan);
         engine.run(Ask::Pair, warm(scale));
@@ -151,7 +152,7 @@ fn by_holds(
     race.run(pace)
 }
 
-/// Reserves of what is sold out.
+/// Reserves of a sold-out product.
 pub(crate) fn refused(scale: Scale, pace: Pace, progress: &mut Progress) -> Vec<Row> {
     progress.say("sold out");
     let mut race =

@@ -1,7 +1,7 @@
 //! The report: everything measured in one run, as a page with plots and as JSON.
 //!
-//! `cargo bench --bench report` takes some minutes, `cargo bench --bench report -- --quick` less than
-//! one, and `-- --test` only shows that it works. Both files are written to `target/report/`.
+//! `cargo bench --bench report` takes some minutes, `cargo bench --bench report -- --quick` less
+//! than one. `-- --test` only checks that it works. Both files are written to `target/report/`.
 #![allow(clippy::print_stderr, reason = "a bench speaks")]
 
 mod charts;
@@ -95,7 +95,7 @@ fn folder() -> PathBuf {
     target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")).join("report")
 }
 
-/// The rows in short, and the targets, for the terminal.
+/// Prints the rows in short, and the targets, to the terminal.
 fn summarize(findings: &Findings) {
     let mut rows = table(
         2,

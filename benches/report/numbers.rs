@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Formats numbers for people.
 
 /// A count, short.
 pub(crate) fn count(value: f64) -> String {
@@ -9,7 +9,7 @@ pub(crate) fn count(value: f64) -> String {
     }
 }
 
-/// A time in nanoseconds, short.
+/// A time in nanoseconds, in short.
 pub(crate) fn nanos(value: f64) -> String {
     match value {
         value if value >= 999_500_000.0 => format!("{} s", digits(value / 1e9)),
@@ -19,7 +19,7 @@ pub(crate) fn nanos(value: f64) -> String {
     }
 }
 
-/// Three digits, or as many as there are.
+/// Three digits, or fewer if there are fewer.
 pub(crate) fn digits(value: f64) -> String {
     let text = match value.abs() {
         large if large >= 99.95 => return format!("{value:.0}"),

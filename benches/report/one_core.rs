@@ -1,6 +1,6 @@
-//! Buyers and writer on one core: a container with a small quota must not make the engine collapse.
+//! Buyers and writer on one core. In a container with a small quota, the engine must not collapse.
 //!
-//! The report runs itself again as a child, bound to one core and unbound in turn.
+//! The report runs itself as a child process, in turns bound to one core and unbound.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,14 +16,14 @@ use crate::local::{SHOP, many, warm};
 use crate::progress::Progress;
 use crate::row::{Ratio, Row, Section, median};
 
-/// Says that this process is the child.
+/// The argument that makes this process the child.
 const CHILD: &str = "--measure-once";
 const THREADS: usize = 2;
-/// What the rows say.
+/// The names in the rows.
 const ALL_CORES: &str = "all cores";
 pub(crate) const ONE_CORE: &str = "one core for buyers and writer";
 
-/// The child's part: prints the engine's rate. `false` if this is no child.
+/// The child's part: prints the engine's rate. Returns `false` if this process is not the child.
 pub(crate) fn measured_as_child(scale: Scale) -> bool {
     if !std::env::args().any(|argument| argument == CHILD) {
         return false;
@@ -36,7 +36,7 @@ pub(crate) fn measured_as_child(scale: Scale) -> bool {
     true
 }
 
-/// Runs the child with all cores and with one, in turn.
+/// Runs the child on all cores and on one, in turns.
 pub(crate) fn one_core(scale: Scale, turns: usize, progress: &mut Progress) -> Vec<Row> {
     let Some(taskset) = find("taskset", &[]) else {
         progress.note("taskset is not installed: the rate on one core was not measured");
@@ -69,7 +69,7 @@ pub(crate) fn one_core(scale: Scale, turns: usize, progress: &mut Progress) -> V
     vec![row(ALL_CORES, &free), Row { over_own: Some(ratio), ..row(ONE_CORE, &bound) }]
 }
 
-/// The rate that a child found.
+/// The rate that a child measured.
 fn child(scale: Scale, taskset: &Path, cores: Option<&str>) -> Option<f64> {
     let program = std::env::current_exe().ok()?;
     let mut command = match cores {

@@ -1,4 +1,4 @@
-//! The page: plots, tables and what they mean, in one file that needs no other.
+//! The page: plots, tables and their explanation, in one file that needs no other.
 
 use std::fmt::Write;
 
@@ -128,7 +128,7 @@ fn machine(findings: &Findings) -> String {
     )
 }
 
-/// What a doubter looks for first.
+/// The targets, which a doubter looks for first.
 fn targets_table(page: &mut String, findings: &Findings) {
     let _ = write!(
         page,
@@ -201,7 +201,7 @@ fn table(page: &mut String, findings: &Findings, section: Section) {
     page.push_str("</table></div></details>\n");
 }
 
-/// What stands behind each figure of the peers' plots.
+/// The guarantees behind each figure of the peers' plots.
 fn guarantees(page: &mut String, findings: &Findings) {
     let mut said: Vec<(String, &str)> = Vec::new();
     for row in findings.rows_of(Section::Peers) {

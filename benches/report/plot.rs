@@ -1,5 +1,4 @@
-//! Draws plots with `plotters`, as SVG that stands in the page: lines over two axes, and dots beside
-//! names.
+//! Draws plots with `plotters`, as SVG inside the page: lines over two axes, and dots beside names.
 
 use std::error::Error;
 use std::ops::Range;
@@ -21,21 +20,21 @@ const HEIGHT: u32 = 340;
 const INK: RGBColor = RGBColor(0x1c, 0x24, 0x30);
 const FAINT: RGBColor = RGBColor(0x68, 0x72, 0x7f);
 const GRID: RGBColor = RGBColor(0xdf, 0xe3, 0xe8);
-/// `plotters` writes four fifths of this into the SVG: 13 pixels.
+/// `plotters` writes four fifths of this size into the SVG: 13 pixels.
 const FONT: (&str, i32) = ("sans-serif", 16);
-/// Half the room between an axis' last value and its end, as a factor.
+/// Half the space between an axis' last value and its end, as a factor.
 const EDGE: f64 = 1.06;
 
 fn text(color: RGBColor) -> TextStyle<'static> {
     FONT.into_font().color(&color)
 }
 
-/// What runs along one side of a plot.
+/// An axis of a plot.
 pub(crate) struct Axis {
     pub(crate) label: &'static str,
-    /// How a value is written.
+    /// How to format a value.
     pub(crate) shown: fn(f64) -> String,
-    /// Where marks stand; none: at powers of ten, or, on a linear axis, at round numbers.
+    /// Where the marks are. If empty: at powers of ten, or on a linear axis at round numbers.
     pub(crate) marks: Vec<f64>,
 }
 
@@ -58,7 +57,7 @@ impl Axis {
     }
 }
 
-/// Lowest and highest of positive values.
+/// The lowest and the highest of the positive values.
 fn bounds(values: impl Iterator<Item = f64>) -> Range<f64> {
     let values = values.filter(|value| value.is_finite() && *value > 0.0);
     let around = |range: Option<Range<f64>>, value: f64| match range {
@@ -68,7 +67,7 @@ fn bounds(values: impl Iterator<Item = f64>) -> Range<f64> {
     values.fold(None, around).unwrap_or(1.0..10.0)
 }
 
-/// How a line is drawn.
+/// The style of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stroke {
     Solid,
@@ -82,7 +81,7 @@ pub(crate) struct Line {
     pub(crate) color: RGBColor,
     pub(crate) stroke: Stroke,
     pub(crate) points: Vec<Point>,
-    /// Whether each point is a measurement to be marked, rather than part of a curve.
+    /// Whether each point is a measurement, and gets a mark, or is part of a curve.
     pub(crate) marked: bool,
 }
 
@@ -91,7 +90,7 @@ impl Line {
         self.color.stroke_width(2)
     }
 
-    /// What can be drawn of it.
+    /// The points that can be drawn.
     fn drawable(&self, log_y: bool) -> Vec<Point> {
         let can =
             |(x, y): &Point| x.is_finite() && y.is_finite() && *x > 0.0 && (!log_y || *y > 0.0);
@@ -173,7 +172,7 @@ impl LinePlot {
     }
 }
 
-/// A line's name below the plot, two beside each other.
+/// A line's name below the plot, two side by side.
 fn key(area: &Area<'_>, place: usize, line: &Line) -> Drawn {
     let (left, top) = (4 + (place % 2) as i32 * 292, 10 + (place / 2) as i32 * 22);
     let (stroke, style) = ([(left, top), (left + 28, top)], line.style());
@@ -191,12 +190,12 @@ pub(crate) struct Dot {
     pub(crate) name: String,
     pub(crate) color: RGBColor,
     pub(crate) value: f64,
-    /// What stands beside the dot.
+    /// The text beside the dot.
     pub(crate) shown: String,
 }
 
-/// Dots on a log axis, each beside its name, the largest first. Dots, since the length of a bar
-/// means nothing on a log axis.
+/// Dots on a log axis, each beside its name, the largest first. It has dots because the length of a
+/// bar means nothing on a log axis.
 pub(crate) struct DotPlot {
     pub(crate) title: String,
     pub(crate) label: &'static str,
@@ -215,7 +214,7 @@ impl DotPlot {
     fn draw(&self, area: &Area<'_>) -> Drawn {
         let (x, marks) = Axis::new(self.label, count).log(self.dots.iter().map(|dot| dot.value));
         let rows = self.dots.len();
-        // The first row lies at the top, where the largest number stands.
+        // The first row is at the top, where the largest number is.
         let row = |place: usize| (rows - place) as f64;
         let name = |at: &f64| self.dots[rows - at.round() as usize].name.clone();
         let mut chart = ChartBuilder::on(area)
@@ -246,7 +245,7 @@ impl DotPlot {
     }
 }
 
-/// A figure of the page. Without anything to draw it says so instead.
+/// A figure of the page. If there is nothing to draw, it says so instead.
 fn figure(
     title: &str,
     height: u32,

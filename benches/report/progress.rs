@@ -1,4 +1,4 @@
-//! What the report says while it is being made.
+//! What the report prints while it runs.
 
 use std::time::Instant;
 
@@ -13,12 +13,12 @@ impl Progress {
         Self { began: Instant::now(), notes: Vec::new() }
     }
 
-    /// What is being done.
+    /// Reports what is being done.
     pub(crate) fn say(&self, what: &str) {
         eprintln!("{:6.1} s  {what}", self.began.elapsed().as_secs_f64());
     }
 
-    /// What was started how, or skipped why.
+    /// Notes how something was started, or why it was skipped.
     pub(crate) fn note(&mut self, what: &str) {
         self.say(what);
         self.notes.push(what.to_owned());

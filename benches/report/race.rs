@@ -1,5 +1,5 @@
-//! Engines that take turns: A, B, A, B. What the machine does to one of them it does to the next one
-//! too, so a ratio is made of turns that lie side by side.
+//! Engines that take turns: A, B, A, B. A disturbance of the machine hits neighbouring turns alike,
+//! so ratios are taken of neighbouring turns.
 
 use std::time::Duration;
 
@@ -22,17 +22,19 @@ pub(crate) struct Race {
     section: Section,
     workload: String,
     ask: Ask,
-    /// How every crew gets warm before the first turn counts; calls are those of a whole crew.
+    /// How long every crew warms up before the first turn counts. The calls are those of a whole
+    /// crew.
     warm: Turn,
     runners: Vec<Runner>,
 }
 
-/// A crew, and what its turns brought.
+/// A crew, and the results of its turns.
 struct Runner {
     crew: Crew,
-    /// The engine that it is compared with: its place in the race.
+    /// The place in the race of the engine that it is compared with.
     against: Option<usize>,
-    /// The same engine at its smallest: with the fewest threads, or the fewest live holds.
+    /// The place of the same engine at its smallest: with the fewest threads, or the fewest live
+    /// holds.
     smallest: Option<usize>,
     outcomes: Vec<Outcome>,
     hops: Vec<f64>,
@@ -45,8 +47,9 @@ impl Race {
         Self { section, workload, ask, warm, runners: Vec::new() }
     }
 
-    /// Adds crews of which all are compared with the first, if that is the engine's; and each with the
-    /// first crew of the same engine that was added before. The place of the first.
+    /// Adds crews. All are compared with the first one, if that is the engine's; and each is
+    /// compared with the earlier crew of the same engine that was added first. Returns the place of
+    /// the first.
     pub(crate) fn group(&mut self, crews: Vec<Crew>) -> usize {
         let first = self.runners.len();
         let is_engine = crews.first().is_some_and(|crew| crew.about.engine == "stockade");
@@ -69,12 +72,12 @@ impl Race {
         first
     }
 
-    /// The memory of a live hold of the crew at this place.
+    /// Notes the memory of a live hold, for the crew at this place.
     pub(crate) fn note_bytes_a_hold(&mut self, place: usize, bytes: f64) {
         self.runners[place].bytes_a_hold = Some(bytes);
     }
 
-    /// Runs all crews in turn, and then with every call timed.
+    /// Runs all crews in turns, and then with every call timed.
     pub(crate) fn run(mut self, pace: Pace) -> Vec<Row> {
         let watch = Watch::start();
         let is_synced = |runner: &Runner| runner.crew.about.durability == Durability::Synced;

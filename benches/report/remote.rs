@@ -20,7 +20,7 @@ use crate::row::{Row, Section};
 
 /// Callers that each wait for the disk.
 pub(crate) const WAITING: usize = 64;
-/// Pairs of its own after which a caller flushes.
+/// A caller flushes after this many of its own pairs.
 pub(crate) const FLUSH_EVERY: u64 = 1_000;
 
 const CLIENTS: &str = "clients: a thread and a unix socket each; the redis crate, scripts called by their \
@@ -34,7 +34,7 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    /// Starts what is installed; says what is not.
+    /// Starts the installed servers, and notes the missing ones.
     pub(crate) fn start(progress: &mut Progress) -> Self {
         let mut redis = Vec::new();
         for program in PROGRAMS {
@@ -74,7 +74,7 @@ impl Servers {
     }
 }
 
-/// Pairs a second, each durability by itself.
+/// Pairs per second, for each durability by itself.
 pub(crate) fn peers(
     scale: Scale,
     pace: Pace,
@@ -96,8 +96,8 @@ pub(crate) fn peers(
     rows
 }
 
-/// The engine as its users would drive it for this durability, and the peers in this process. The
-/// first of the second group is the one that servers are compared with.
+/// The engine as its users would use it at this durability, and the peers in this process. Servers
+/// are compared with the first one of the second group.
 fn engines(durability: Durability) -> (Vec<Crew>, Vec<Crew>) {
     let units = SHOP.units();
     let (one, all) = (Plan::new(SHOP, 1, 1), Plan::new(SHOP, cores(), 1));
@@ -111,8 +111,8 @@ fn engines(durability: Durability) -> (Vec<Crew>, Vec<Crew>) {
         }
         Durability::Buffered => (vec![engine(one)], vec![engine(all)]),
         Durability::Synced => {
-            // Step for step with the servers first; and as the engine's users would do it, because
-            // what is durable is always a prefix: one wait, at the sale.
+            // First step for step, like the servers. Then as the engine's users would do it, with
+            // one wait, at the sale, because the durable part is always a prefix.
             let with = |callers| {
                 let plan = Plan::new(SHOP, callers, 1);
                 let by_sale = Engine::open_waiting(durability, Waiting::AtTheEnd, &units);
@@ -123,7 +123,7 @@ fn engines(durability: Durability) -> (Vec<Crew>, Vec<Crew>) {
     }
 }
 
-/// Callers that flush after many pairs of their own, beside as many that never do.
+/// Callers that flush after many pairs of their own, beside as many that never flush.
 pub(crate) fn flushing(pace: Pace, progress: &mut Progress) -> Vec<Row> {
     progress.say("callers that flush now and then");
     let units = SHOP.units();

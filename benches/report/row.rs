@@ -1,4 +1,4 @@
-//! What was measured, row by row, and how it is written down.
+//! The rows of measurements, and their JSON.
 
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
@@ -36,43 +36,43 @@ impl Section {
     }
 }
 
-/// One engine at one workload.
+/// One engine with one workload.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) section: Section,
     pub(crate) engine: String,
-    /// How the engine was driven, where that is a choice.
+    /// The choices in the engine's use, if there are any.
     pub(crate) setup: String,
     pub(crate) workload: String,
     pub(crate) threads: usize,
-    /// Holds alive in each thread.
+    /// Live holds of each thread.
     pub(crate) live: usize,
     pub(crate) products: usize,
     pub(crate) durability: &'static str,
     pub(crate) guarantees: &'static str,
     /// The median over the turns.
     pub(crate) per_second: f64,
-    /// A buyer's processor time for each, in nanoseconds.
+    /// A buyer's processor time for each call, in nanoseconds.
     pub(crate) cpu_ns_each: Option<f64>,
-    /// In an open loop: the part of the capacity that was asked for.
+    /// In an open loop: the fraction of the capacity.
     pub(crate) load: Option<f64>,
     pub(crate) times: Option<Times>,
     /// From core to core, in nanoseconds, measured beside each turn: the median.
     pub(crate) hop: Option<f64>,
-    /// Microseconds for a small append to reach the disk, measured beside each turn: the median.
+    /// Microseconds until a small append is on the disk, measured beside each turn: the median.
     pub(crate) fsync_us: Option<f64>,
     /// Cores that other processes kept busy meanwhile.
     pub(crate) others: Option<f64>,
-    /// Cores that the engine kept busy, where nobody called it.
+    /// Cores that an idle engine kept busy.
     pub(crate) idle_cores: Option<f64>,
-    /// Memory for each live hold.
+    /// Memory for each live hold, in bytes.
     pub(crate) bytes_a_hold: Option<f64>,
-    /// What the slowest thread of a turn did, as a part of an equal share: the median.
+    /// The work of the slowest thread of a turn, as a fraction of an equal share: the median.
     pub(crate) least_share: Option<f64>,
-    /// The first engine of the comparison against this one: its rate over this.
+    /// The rate of the comparison's first engine, divided by this rate.
     pub(crate) against: Option<Ratio>,
-    /// This rate over that of the same engine at its smallest in the same race: with the fewest threads,
-    /// live holds or products; on one core: over the rate on all of them.
+    /// This rate, divided by that of the same engine at its smallest in the same race: with the
+    /// fewest threads, live holds or products. On one core: divided by the rate on all cores.
     pub(crate) over_own: Option<Ratio>,
     pub(crate) turns: usize,
 }
@@ -111,19 +111,19 @@ impl Row {
         format!("{}{comma}{}", self.engine, self.setup)
     }
 
-    /// Engine, setup and durability: what tells lines of one plot apart.
+    /// Engine, setup and durability: what tells the lines of one plot apart.
     pub(crate) fn label(&self) -> String {
         let durability = if self.durability == "in memory" { "" } else { self.durability };
         let comma = if durability.is_empty() { "" } else { ", " };
         format!("{}{comma}{durability}", self.title())
     }
 
-    /// Nanoseconds between the ends of two pairs, all threads taken together.
+    /// Nanoseconds between the ends of two pairs, over all threads.
     pub(crate) fn ns_each(&self) -> f64 {
         1e9 / self.per_second
     }
 
-    /// What other programs read of it. What was not measured is null.
+    /// The row as other programs read it. What was not measured is null.
     fn json(&self) -> Value {
         let time = |of: fn(&Times) -> u64| self.times.as_ref().map(of);
         json!({
@@ -164,7 +164,7 @@ impl Row {
     }
 }
 
-/// How long single calls took, in nanoseconds.
+/// The latencies of single calls, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
     pub(crate) p50: u64,
@@ -189,7 +189,7 @@ impl Times {
     }
 }
 
-/// One engine's rate over another's, turn by turn.
+/// The rate of one engine divided by another's, turn by turn.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ratio {
     pub(crate) median: f64,
@@ -198,7 +198,7 @@ pub(crate) struct Ratio {
 }
 
 impl Ratio {
-    /// The turns of one against the turns beside them of the other.
+    /// Divides the turns of one engine by the neighbouring turns of the other.
     pub(crate) fn of(ours: &[f64], theirs: &[f64]) -> Self {
         let mut ratios: Vec<f64> =
             ours.iter().zip(theirs).map(|(our, their)| our / their).collect();
@@ -208,7 +208,7 @@ impl Ratio {
     }
 }
 
-/// The middle one, or the mean of the middle two.
+/// The median: the middle value, or the mean of the middle two.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
@@ -219,25 +219,25 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// A curve that is no row: stock left over time.
+/// A curve that belongs to no row: remaining stock over time.
 #[derive(Clone, Debug)]
 pub(crate) struct Burn {
     pub(crate) title: String,
-    /// Seconds since the doors opened, and units left.
+    /// Seconds since the start of the sale, and units left.
     pub(crate) left: Vec<(f64, f64)>,
 }
 
-/// All that was measured.
+/// All measurements.
 pub(crate) struct Findings {
     pub(crate) machine: Machine,
     pub(crate) scale: Scale,
     pub(crate) turns: usize,
     pub(crate) rows: Vec<Row>,
     pub(crate) burns: Vec<Burn>,
-    /// What was started how, and what was skipped why.
+    /// How things were started, and why some were skipped.
     pub(crate) notes: Vec<String>,
     pub(crate) fsync_us: Option<f64>,
-    /// Megabytes a second that the disk takes in one piece, synced at the end.
+    /// Megabytes per second that the disk writes in one piece, with a sync at the end.
     pub(crate) disk_rate: Option<f64>,
     pub(crate) seconds: f64,
 }

@@ -1,4 +1,4 @@
-//! A flash sale: many buyers, one product, and how its stock burns down.
+//! A flash sale: many buyers, one product, and how its stock falls over time.
 
 use std::sync::Barrier;
 use std::thread;
@@ -20,7 +20,7 @@ use crate::row::{Burn, Row, Section};
 /// Points of a curve.
 const POINTS: usize = 200;
 
-/// Sells everything, with each engine once.
+/// Sells everything, once with each engine.
 pub(crate) fn sale(
     scale: Scale,
     servers: &Servers,
@@ -43,7 +43,7 @@ pub(crate) fn sale(
             add(burn(&peer, units, 50));
         }
     }
-    // The faster of its clients.
+    // The faster one of its clients.
     let (client, durability) = (PostgresClient::Own, Durability::Buffered);
     let drive = Drive { client, durability, connections: 32 };
     if let Some(server) = &servers.postgres
@@ -80,7 +80,7 @@ fn title(about: &About) -> String {
     format!("{}, {}", about.title(), about.durability.name())
 }
 
-/// When each unit was reserved, in seconds since the doors opened.
+/// When each unit was reserved, in seconds since the start of the sale.
 fn moments<L: Ledger>(ledger: &L, buyers: usize) -> Vec<f64> {
     let open = Barrier::new(buyers);
     let began = Instant::now();

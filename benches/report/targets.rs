@@ -1,4 +1,4 @@
-//! What the engine should reach, and how close this run came.
+//! The targets of the engine, and how close this run came.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::one_core::ONE_CORE;
 use crate::remote::WAITING;
 use crate::row::{Findings, Row, Section, Times};
 
-/// What is wanted of a number.
+/// The condition on a number.
 #[derive(Clone, Copy, Debug)]
 enum Wanted {
     AtMost(f64),
@@ -26,7 +26,7 @@ pub(crate) struct Target {
     wanted: Wanted,
     shown: fn(f64) -> String,
     measured: Option<f64>,
-    /// What the number can't be read without.
+    /// What a reader must know to understand the number.
     pub(crate) beside: String,
 }
 
@@ -50,7 +50,7 @@ impl Target {
         })
     }
 
-    /// Met, or by how much it is missed.
+    /// Met; or by how much it is missed.
     pub(crate) fn verdict(&self) -> String {
         let (Some(measured), Some(is_met)) = (self.measured, self.is_met()) else {
             return "not measured".to_owned();
@@ -113,7 +113,7 @@ struct Case<'c> {
     live: usize,
 }
 
-/// Where a target's number stands.
+/// Finds the number of a target.
 struct Finder<'f> {
     findings: &'f Findings,
     many: usize,
@@ -124,7 +124,7 @@ impl<'f> Finder<'f> {
         self.findings.rows_of(section).find(|row| is_it(row))
     }
 
-    /// Of the race by threads: who does the whole job, in memory.
+    /// In the race by threads: the engine or peer that does the whole job, in memory.
     fn shop(&self, engine: &str, threads: usize, live: usize) -> Option<&'f Row> {
         self.contender(Case { workload: &SHOP.name(), engine, threads, live }, "")
     }
@@ -137,7 +137,7 @@ impl<'f> Finder<'f> {
         })
     }
 
-    /// The engine's rate over a peer's, and, beside it, over the lean one's.
+    /// The engine's rate divided by a peer's, and beside it divided by the lean peer's.
     fn over(&self, what: &'static str, wanted: f64, case: Case<'_>) -> Target {
         let ratio = |setup| self.contender(case, setup)?.against;
         let lean = ratio("lean").map(|ratio| format!("the lean one: {}", times(ratio.median)));
@@ -150,7 +150,7 @@ impl<'f> Finder<'f> {
         }
     }
 
-    /// The engine's cost with the most live holds over that with the fewest.
+    /// The engine's cost with the most live holds, divided by that with the fewest.
     fn slope(&self, what: &'static str, order: &str, wanted: f64) -> Target {
         let is_it = |row: &&Row| {
             row.engine == "stockade"
@@ -171,7 +171,7 @@ impl<'f> Finder<'f> {
         }
     }
 
-    /// The engine beside the best of a server's rows that `is_it` picks.
+    /// The engine beside the best of a server's rows, among those that `is_it` selects.
     fn server(&self, what: &'static str, wanted: f64, is_it: impl Fn(&Row) -> bool) -> Target {
         let rows = self.findings.rows_of(Section::Peers).filter(|row| is_it(row));
         let ratio = |row: &Row| row.against.map_or(f64::INFINITY, |ratio| ratio.median);
@@ -209,7 +209,7 @@ impl<'f> Finder<'f> {
     }
 }
 
-/// All of them, in the order of the page's sections.
+/// All targets, in the order of the page's sections.
 pub(crate) fn targets(findings: &Findings) -> Vec<Target> {
     let finder = Finder { findings, many: many(findings.scale) };
     [alone(&finder), together(&finder), servers(&finder), at_rest(&finder), waits(&finder)].concat()
@@ -337,7 +337,7 @@ fn servers(finder: &Finder<'_>) -> Vec<Target> {
     ]
 }
 
-/// An engine without calls, without cores, without stock.
+/// An engine without calls, with one core, without stock.
 fn at_rest(finder: &Finder<'_>) -> Vec<Target> {
     use Wanted::{AtLeast, AtMost};
     let idle = finder.findings.rows_of(Section::Idle).find_map(|row| row.idle_cores);
@@ -366,7 +366,7 @@ fn at_rest(finder: &Finder<'_>) -> Vec<Target> {
     ]
 }
 
-/// What callers wait.
+/// Latencies.
 fn waits(finder: &Finder<'_>) -> Vec<Target> {
     use Wanted::{AtLeast, AtMost};
     let half = |engine| {

@@ -1,4 +1,4 @@
-//! Putting an engine together: the same for one that begins empty and for one that is recovered.
+//! Assembles an engine, in the same way for a new one and a recovered one.
 
 use std::sync::Arc;
 use std::thread;
@@ -30,7 +30,8 @@ use crate::stock::catalog::Catalog;
 use crate::stock::handle::WarehouseIndex;
 use crate::stock::warehouse::Warehouse;
 
-/// What comes first: the names, and the audit log with its writer, which a journal may still be given to.
+/// The parts that exist before the engine: the catalog, and the audit log with its writer. A
+/// journal can still be attached to the writer.
 pub(super) struct Assembly {
     pub(super) builder: Builder,
     catalog: Arc<Catalog>,
@@ -39,7 +40,7 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
-    /// The log will have all entries about what came to be after `log_since`, until the oldest leave it.
+    /// `log_since`: until it evicts entries, the log in memory is complete from this time on.
     pub(super) fn new(mut builder: Builder, log_since: Timestamp) -> Self {
         let spec = |(index, spec): (usize, &WarehouseSpec)| {
             let id = WarehouseIndex(index as u16);
@@ -59,7 +60,7 @@ impl Assembly {
         Self { builder, catalog, recorder, writer }
     }
 
-    /// An engine with `room` for so many slots, which nobody else has yet.
+    /// An engine with room for `room` slots. No other thread has it yet.
     pub(super) fn engine(self, room: usize) -> NewEngine {
         let Self { builder, catalog, recorder, writer } = self;
         let (limits, parallelism) = (builder.limits, parallelism());
@@ -102,10 +103,10 @@ impl Assembly {
     }
 }
 
-/// An engine that has not begun: it has no threads, and has recorded nothing.
+/// An engine that has not started: it has no threads, and has recorded nothing.
 pub(super) struct NewEngine {
     pub(super) engine: Engine,
-    /// `None` where its caller drives it.
+    /// `None` if callers drive the writer.
     writer: Option<Writer>,
     warehouses: Vec<WarehouseSpec>,
     pub(super) longest_ttl: Duration,
@@ -115,10 +116,10 @@ pub(super) struct NewEngine {
 }
 
 impl NewEngine {
-    /// Starts the threads, and records the opening and then what `record` does.
+    /// Starts the threads, records the opening, and then calls `record`.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// [`BuildError::Thread`] if the operating system gives no thread.
     pub(super) fn start(
         self,
         record: impl FnOnce(&Engine),
@@ -146,7 +147,7 @@ impl NewEngine {
     }
 }
 
-/// The writer for a thread of its own; or the one that callers drive.
+/// The writer for its own thread, or the writer that callers drive.
 #[cfg(feature = "testing")]
 fn writer_for(writer: Writer, threads: bool) -> (Option<Writer>, Option<DrivenWriter>) {
     if threads { (Some(writer), None) } else { (None, Some(DrivenWriter::new(writer))) }
@@ -157,7 +158,7 @@ fn writer_for(writer: Writer, _threads: bool) -> (Option<Writer>, Option<DrivenW
     (Some(writer), None)
 }
 
-/// The first records: the engine's opening and its warehouses, unless the journal knows them.
+/// Queues the first records: the opening, and each warehouse that the journal does not know.
 fn record_opening(engine: &Engine, warehouses: &[WarehouseSpec], longest_ttl: Duration) {
     let now = engine.now();
     let opened = engine.recorder.event(EventType::Opened).about(Subject::None);
@@ -171,14 +172,14 @@ fn record_opening(engine: &Engine, warehouses: &[WarehouseSpec], longest_ttl: Du
         record.text("capacity", &warehouse.capacity().to_string()).text("threshold", &threshold)
     });
     for record in std::iter::once(opened).chain(warehouses) {
-        // Where there are more warehouses than places in the queue, this waits for the writer, or
-        // does its work. It lives, so that queueing can't fail.
+        // There may be more warehouses than places in the queue. Then this waits for the writer, or
+        // does its work. The writer is alive here, so queueing cannot fail.
         let _ = engine.admit();
         let _ = record.at(now).queue();
     }
 }
 
-/// The operating system gave no thread.
+/// The error for a thread that the operating system refused.
 pub(super) fn no_thread(error: std::io::Error) -> BuildError {
     BuildError::Thread { reason: error.to_string() }
 }

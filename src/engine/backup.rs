@@ -1,4 +1,4 @@
-//! What leaves the journal of a running engine: entries for those who follow it, and copies.
+//! Reads the journal of a running engine for others: subscriptions to its entries, and backups.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,18 +15,21 @@ use crate::journal::storage::files::FileStorage;
 /// # The journal
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
 impl InventoryManager {
-    /// The journal's entries from a position on, in order, as they reach the disk: for a service that
-    /// keeps a store of its own in step. A position that was kept survives restarts. A slow subscriber
-    /// holds up nobody.
+    /// Follows the journal: its entries after a position, in order, as they become durable. For a
+    /// service that keeps its own store in step with the engine. A stored position stays valid over
+    /// restarts. A slow subscriber delays nobody.
     ///
     /// # Errors
-    /// [`JournalError::Rewound`] if the position lies in a tail that a crash has taken since: there is
-    /// never a silent continuation. [`JournalError::Trimmed`] if it is older than what is kept, in the
-    /// journal and in the archive that [`JournalOptions::retention`](crate::JournalOptions::retention) names;
-    /// [`JournalError::NoJournal`] without a journal; what the storage says.
+    /// [`JournalError::Rewound`] if a crash has cut the tail that holds the position: a
+    /// subscription never skips this silently. [`JournalError::Trimmed`] if the position is older
+    /// than the oldest entry in the journal and in the archive that
+    /// [`JournalOptions::retention`](crate::JournalOptions::retention) names.
+    /// [`JournalError::NoJournal`] without a journal. [`JournalError::Storage`] if the storage
+    /// fails.
     ///
     /// ```
-    /// # let directory = std::env::temp_dir().join(format!("stockade-follow-{}", std::process::id()));
+    /// # let name = format!("stockade-follow-{}", std::process::id());
+    /// # let directory = std::env::temp_dir().join(name);
     /// use stockade::{InventoryManager, JournalPosition};
     /// let manager = InventoryManager::builder().warehouse("SF").journal(&directory).build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
@@ -49,17 +52,18 @@ impl InventoryManager {
         Subscription::new(storage, progress, names, journal.recovery_report.openings + 1, after)
     }
 
-    /// Copies the journal, up to what is on the disk, into a directory that is empty or does not exist.
-    /// An engine can be built on the copy; what was archived is not in it. Takes as long as reading and
-    /// writing the files does; nobody waits for it but another backup and [`redact`](Self::redact), as it
-    /// waits for them.
+    /// Copies the durable part of the journal into a directory that is empty or does not exist. An
+    /// engine can be built on the copy. Archived segments are not copied. The call takes as long as
+    /// reading and writing the files. Only another backup and [`redact`](Self::redact) wait for it,
+    /// and it waits for them; calls that move stock do not.
     ///
     /// # Errors
-    /// [`JournalError::Storage`] if the directory is not empty, or a file can't be read or written;
-    /// [`JournalError::NoJournal`] without a journal.
+    /// [`JournalError::Storage`] if the directory is not empty, or if a file cannot be read or
+    /// written; [`JournalError::NoJournal`] without a journal.
     ///
     /// ```
-    /// # let directory = std::env::temp_dir().join(format!("stockade-backup-{}", std::process::id()));
+    /// # let name = format!("stockade-backup-{}", std::process::id());
+    /// # let directory = std::env::temp_dir().join(name);
     /// use stockade::{InventoryManager, JournalReader};
     /// let (here, there) = (directory.join("journal"), directory.join("copy"));
     /// let manager = InventoryManager::builder().warehouse("SF").journal(&here).build()?;
@@ -75,10 +79,10 @@ impl InventoryManager {
         self.backup_to(&FileStorage::new(directory.as_ref()))
     }
 
-    /// As [`backup`](Self::backup), to another storage than a directory.
+    /// As [`backup`](Self::backup), to any storage.
     ///
     /// # Errors
-    /// As there.
+    /// As [`backup`](Self::backup).
     pub fn backup_to(&self, storage: &dyn Storage) -> Result<JournalHead, JournalError> {
         let journal = self.journal_link()?;
         #[cfg(not(planted = "copied_while_erased"))]

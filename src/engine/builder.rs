@@ -1,4 +1,4 @@
-//! Building an engine: its warehouses, its bounds, its clock and its sink.
+//! Builds an engine from its warehouses, limits, clock and sink.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use crate::policy::alerts::StockAlertListener;
 use crate::policy::approval::{ApprovalPolicy, ManualApproval};
 use crate::reservation::id::Randomness;
 
-/// Settings of an engine to be; see [`InventoryManager::builder`](crate::InventoryManager::builder). Only warehouses have to be given.
+/// The settings of a new engine; see
+/// [`InventoryManager::builder`](crate::InventoryManager::builder). Only warehouses are required.
 #[must_use = "nothing is built before `build` is called"]
 pub struct Builder {
     pub(super) warehouses: Vec<WarehouseSpec>,
@@ -51,39 +52,42 @@ impl Builder {
         }
     }
 
-    /// Adds a warehouse: a name, or a [`WarehouseSpec`] with capacity and threshold. At least one is
-    /// needed, and at most 65,535 are possible.
+    /// Adds a warehouse: a name, or a [`WarehouseSpec`] with capacity and threshold. An engine
+    /// needs at least one, and can have 65,535.
     pub fn warehouse(mut self, warehouse: impl Into<WarehouseSpec>) -> Self {
         self.warehouses.push(warehouse.into());
         self
     }
 
-    /// How much the engine holds, and for how long.
+    /// Limits how much the engine holds, and for how long.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// The clock that stamps, and that decides what is overdue. Default: the system's.
+    /// Sets the clock. It stamps records, and decides which holds are overdue. Default: the
+    /// system's clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Box::new(clock);
         self
     }
 
-    /// What a call does while the audit queue is nearly full, or another call with the same key is
-    /// under way: wait (the default), or be refused at once, for async callers.
+    /// Sets what a call does while the audit queue is nearly full, or while another call with the
+    /// same idempotency key is in progress. It waits (the default), or returns an error at once,
+    /// which suits async callers.
     pub fn backpressure(mut self, backpressure: Backpressure) -> Self {
         self.backpressure = backpressure;
         self
     }
 
-    /// Also hands every audit entry to this sink, before it shows in the log.
+    /// Adds a sink that receives every audit entry, before the entry shows in the log.
     pub fn sink(mut self, sink: impl AuditSink) -> Self {
         self.sink = Some(Box::new(sink));
         self
     }
 
-    /// Which requested transfers need nobody's approval. Default: [`ManualApproval`], none.
+    /// Sets which transfer requests are approved without a person. Default: [`ManualApproval`],
+    /// none.
     ///
     /// ```
     /// use stockade::{ApproveBelow, InventoryManager};
@@ -104,36 +108,35 @@ impl Builder {
         self
     }
 
-    /// Whether a thread ends overdue holds in the background. Default: yes. Without it, they end
-    /// when a call meets them or needs their units.
+    /// Whether the sweeper runs: a thread that expires overdue holds in the background. Default:
+    /// yes. Without it, a hold expires when a call meets it or needs its units.
     pub fn sweeper(mut self, on: bool) -> Self {
         self.sweeper = on;
         self
     }
 
-    /// A listener for the alerts of all warehouses; more can be registered at any time.
+    /// Adds a listener for the alerts of all warehouses. More can be registered at any time.
     pub fn listener(mut self, listener: impl StockAlertListener) -> Self {
         self.listeners.push(Arc::new(listener));
         self
     }
 
-    /// Makes ids from a seed: the same calls give the same ids. For tests.
+    /// Generates ids from a seed: the same calls give the same ids. For tests.
     #[cfg(feature = "testing")]
     pub fn seed(mut self, seed: u64) -> Self {
         self.randomness = Randomness::seeded(seed);
         self
     }
 
-    /// Starts no threads: background work is done by
-    /// [`run_until_idle`](crate::InventoryManager::run_until_idle), so that a test decides when. A
-    /// `flush` has the log written at once.
+    /// Starts no threads. [`run_until_idle`](crate::InventoryManager::run_until_idle) does the
+    /// background work, so a test decides when. A `flush` writes the log at once.
     #[cfg(feature = "testing")]
     pub fn without_threads(mut self) -> Self {
         self.threads = false;
         self
     }
 
-    /// Refuses what can't be.
+    /// Validates the settings.
     pub(super) fn check(&self) -> Result<(), BuildError> {
         let count = self.warehouses.len();
         if !(1..=usize::from(u16::MAX)).contains(&count) {

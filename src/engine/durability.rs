@@ -1,19 +1,19 @@
-//! What is to be done about an operation's audit entry before its call returns.
+//! The durability of a call: what must have happened to its record before it returns.
 
-/// What a call has done about its audit entry when it returns.
+/// What has happened to a call's record when the call returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// The entry is queued: it is written within milliseconds, and on the disk within the journal's
-    /// `JournalOptions::sync_interval`. A killed process can lose the last
-    /// milliseconds, a power cut the last interval; what is lost is always the newest.
+    /// The record is queued. It is written within milliseconds, and it is on the disk within the
+    /// journal's `JournalOptions::sync_interval`. A killed process can lose the last milliseconds,
+    /// a power cut the last interval. What is lost is always the newest part.
     #[default]
     Buffered,
-    /// The entry is on the disk; without a journal: with the sink. Calls that wait at the same time
-    /// share one sync of the disk.
+    /// The record is on the disk; without a journal, the sink has it. Calls that wait at the same
+    /// time share one sync of the disk (group commit).
     Synced,
 }
 
-/// The kinds of operations, for each of which the durability may be set.
+/// The kinds of operations. Each can have its own durability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OperationKind {
@@ -21,7 +21,7 @@ pub enum OperationKind {
     Add,
     /// `remove_stock`.
     Remove,
-    /// `reserve`, baskets, fulfilment across warehouses.
+    /// `reserve`, baskets, split fulfillment.
     Reserve,
     /// `confirm`, `sell`, `confirm_lines`, `confirm_lines_and_release_rest`, `confirm_or_retake`.
     Sell,
@@ -33,9 +33,9 @@ pub enum OperationKind {
     Ship,
     /// `cancel_sale`, `cancel_sale_lines`.
     CancelSale,
-    /// `transfer`, and requests for transfers with their decisions.
+    /// `transfer`; transfer requests and the decisions on them.
     Transfer,
-    /// Thresholds, times to live, suspending and resuming.
+    /// Changes of thresholds and times to live; suspending and resuming a warehouse.
     Setting,
 }
 
@@ -63,15 +63,15 @@ impl Durabilities {
 }
 
 impl super::Builder {
-    /// What all operations do about their audit entries before they return; those that
-    /// [`durability_of`](Self::durability_of) was called for before, too. Default:
-    /// [`Durability::Buffered`].
+    /// Sets the durability of all operations. It replaces earlier calls of
+    /// [`durability_of`](Self::durability_of). Default: [`Durability::Buffered`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durabilities = Durabilities::all(durability);
         self
     }
 
-    /// What one kind of operation does. A single call can do otherwise: [`Request::durability`](crate::Request::durability).
+    /// Sets the durability of one kind of operation. A single call can override it by
+    /// [`Request::durability`](crate::Request::durability).
     ///
     /// ```
     /// use stockade::{Durability, InventoryManager, OperationKind};

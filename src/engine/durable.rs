@@ -1,4 +1,4 @@
-//! How long a call waits for its entry: not at all, or until that is on the disk.
+//! Waits for durability: a call returns once its record is queued, or once it is on the disk.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,9 +13,9 @@ use crate::engine::request::Request;
 use crate::engine::{Engine, InventoryManager};
 
 impl InventoryManager {
-    /// Makes a call now, and gives what it answered once its entry is on the disk: for callers that
-    /// have other things to do meanwhile, and for async ones. Dropping what is returned undoes
-    /// nothing.
+    /// Makes a call now, and returns a future that resolves to its result once its record is
+    /// durable. For callers that have other work meanwhile, and for async code. Dropping the future
+    /// undoes nothing.
     ///
     /// ```
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
@@ -38,24 +38,25 @@ impl InventoryManager {
     }
 }
 
-/// An answer that is given once it will survive; see [`InventoryManager::durably`].
+/// A result that resolves when its record is durable; see [`InventoryManager::durably`].
 #[derive(Debug)]
 #[must_use = "an answer says nothing until it is waited for"]
 pub struct WhenDurable<T, E> {
     answer: Option<Result<T, E>>,
-    /// `None`: there is nothing to wait for.
+    /// `None` if there is nothing to wait for.
     flush: Option<Flush>,
 }
 
-// Nothing in it is pinned.
+// No field is pinned.
 impl<T, E> Unpin for WhenDurable<T, E> {}
 
 impl<T, E: From<Uncertain>> WhenDurable<T, E> {
-    /// Blocks until the answer will survive.
+    /// Blocks until the result is durable: as long as the sink or a sync of the disk takes. If the
+    /// sink fails or the engine shuts down, it returns an error.
     ///
     /// # Errors
-    /// What the call answered; [`Uncertain::NotDurable`] if it was applied in memory, and the disk
-    /// fails.
+    /// The error of the call itself; or [`Uncertain::NotDurable`] if the call was applied in memory
+    /// and its record could not be written.
     pub fn wait(self) -> Result<T, E> {
         let flushed = self.flush.map_or(Ok(()), Flush::wait);
         let Some(answer) = self.answer else { unreachable!("only `poll` takes the answer") };
@@ -79,7 +80,7 @@ impl<T, E: From<Uncertain>> Future for WhenDurable<T, E> {
 }
 
 impl Engine {
-    /// Lets a call that is to be durable wait until it is.
+    /// Waits until a result is durable, if the call or the engine's settings ask for it.
     #[inline]
     pub(super) fn once_durable<T, E: MutationError>(
         &self,
@@ -98,13 +99,14 @@ impl Engine {
         if !rests_on_record(&answer) {
             return answer;
         }
-        // All that the answer rests on was queued before it was given, by this call or an earlier one.
+        // Every record that the result rests on was queued before, by this call or an earlier one.
+        // So one flush covers them all.
         durable(answer, self.flush().wait())
     }
 }
 
-/// Whether an answer tells of something that is recorded: who hears "already confirmed" relies on it
-/// as much as the one who confirmed.
+/// Whether a result rests on a record. This includes repeats: a caller that hears "already
+/// confirmed" relies on the record as much as the caller that confirmed.
 fn rests_on_record<T, E: OnRecord>(answer: &Result<T, E>) -> bool {
     answer.as_ref().err().is_none_or(OnRecord::rests_on_record)
 }

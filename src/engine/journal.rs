@@ -1,5 +1,5 @@
-//! The door to the journal: what operations ask of it. Without the feature `journal`,
-//! [`no_journal`](super::no_journal) stands here.
+//! What operations need of the journal. Without the feature `journal`,
+//! [`no_journal`](super::no_journal) takes the place of this module.
 
 use std::any::Any;
 use std::sync::{Arc, Weak};
@@ -20,47 +20,48 @@ use crate::journal::storage::archived::WithArchive;
 
 pub(super) use crate::journal::options::JournalOptions;
 
-/// How often an ending looks whether the lock was given back.
-const LOOK_AGAIN: Duration = Duration::from_micros(200);
+/// How often a shutdown checks whether the lock was returned.
+const POLL_INTERVAL: Duration = Duration::from_micros(200);
 
-/// What an engine found in its journal when it was built.
+/// What recovery found in the journal when the engine was built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecoveryReport {
-    /// Entries of the journal, and so the sequence number of the newest.
+    /// How many entries the journal has. This is also the sequence number of the newest one.
     pub entries: u64,
-    /// Segments that make it up, without those that were archived or removed.
+    /// How many segments were found, without those that were archived or removed.
     pub segments: usize,
-    /// The entry that the checkpoint ends with from which the recovery began; `None` if all segments
-    /// were replayed.
+    /// The last entry in the checkpoint from which the replay began; `None` if all segments were
+    /// replayed.
     pub checkpoint: Option<u64>,
-    /// Checkpoints that could not be used, and why: the recovery began with an older one, or with the
-    /// first segment. What is damaged stays until an engine has written newer ones.
+    /// Checkpoints that could not be used, with the reason. The replay began with an older
+    /// checkpoint or with the first segment. The damaged files stay until an engine has written
+    /// newer ones.
     pub unusable_checkpoints: Vec<JournalError>,
-    /// How often it had been opened before; 0 for a new one.
+    /// How often the journal had been opened before; 0 for a new one.
     pub openings: u64,
-    /// Whether it ended in good order.
+    /// Whether the last engine closed the journal cleanly.
     pub closed: bool,
-    /// What a crash left at its end, and was cut.
+    /// The torn tail that a crash left at the journal's end. It was cut.
     pub torn: Option<TornTail>,
-    /// Batches that may not have been on the disk, and were written again.
+    /// How many batches were written again, because they may not have been on the disk.
     pub rewritten: usize,
-    /// Pending reservations.
+    /// How many reservations are pending.
     pub pending: usize,
-    /// Pending reservations that fell due while the engine was down, and were given a grace.
+    /// How many pending reservations fell due while the engine was down, and got a grace period.
     pub given_grace: usize,
-    /// Finished reservations that can still be read.
+    /// How many finished reservations are still readable.
     pub finished: usize,
-    /// Callers' keys that are remembered.
+    /// How many idempotency keys are stored.
     pub keys: usize,
-    /// Transfers that wait for approval.
+    /// How many transfer requests wait for approval.
     pub transfer_requests: usize,
-    /// How long it took.
+    /// How long it took to read and replay the journal, and to begin its new segment.
     pub took: Duration,
 }
 
 impl RecoveryReport {
-    /// What the journal was found to be; what the engine made of it is still to come.
+    /// What the replay found. The restore adds the counts of reservations, keys and requests.
     pub(super) fn of(replayed: &ReplayedJournal) -> Self {
         let torn = replayed.outcome.torn.as_ref().map(TornTail::of);
         if let Some(TornTail { file, offset, what }) = &torn {
@@ -90,17 +91,19 @@ impl RecoveryReport {
 
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
 impl InventoryManager {
-    /// What was found in the journal when the engine was built; `None` if it has none.
+    /// What recovery found in the journal when the engine was built; `None` without a journal.
     pub fn recovery_report(&self) -> Option<&RecoveryReport> {
         self.engine.journal.as_ref().map(|journal| &journal.recovery_report)
     }
 
-    /// The newest entry that is on the disk, and the hash of everything up to it; `None` without a
-    /// journal. As long as there is none, it is entry 0 and a hash of zeros, which pins nothing. Kept
-    /// elsewhere, it lets anybody see later that the journal was cut off or rewritten.
+    /// The newest durable entry, and the hash of everything up to it; `None` without a journal.
+    /// While no entry is durable, it is entry 0 and a hash of zeros, which proves nothing. Store
+    /// the head outside the machine: it lets anyone detect later that the journal was cut off or
+    /// rewritten.
     ///
     /// ```
-    /// # let directory = std::env::temp_dir().join(format!("stockade-head-{}", std::process::id()));
+    /// # let name = format!("stockade-head-{}", std::process::id());
+    /// # let directory = std::env::temp_dir().join(name);
     /// use stockade::InventoryManager;
     /// let manager = InventoryManager::builder().warehouse("SF").journal(&directory).build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
@@ -118,25 +121,25 @@ impl InventoryManager {
     }
 }
 
-/// An engine's journal, as its operations know it.
+/// An engine's journal, as its operations see it.
 pub(super) struct JournalLink {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) progress: Arc<SyncState>,
     pub(super) recovery_report: RecoveryReport,
-    /// With less free space than this, the engine is not well.
+    /// Below this much free space, in bytes, `health` reports a problem.
     pub(super) least_free_space: u64,
-    /// The auditor, unless it is switched off.
+    /// The auditor; `None` if it is switched off.
     pub(super) auditing: Option<Arc<Auditing>>,
     pub(super) retention: JournalRetention,
-    /// Held by whoever copies the journal's files, or writes old ones anew.
+    /// Held while the journal's files are copied, or old ones are rewritten.
     pub(super) files: Mutex<()>,
-    /// The journal's lock, as long as anybody of this engine has it.
+    /// The journal's lock; dead once no thread of this engine holds it.
     pub(super) held: Weak<dyn Any + Send + Sync>,
-    /// How many have it for a while.
+    /// How many callers hold a [`LockLoan`].
     pub(super) holders: AtomicUsize,
 }
 
-/// The journal's lock, in the hands of a caller.
+/// The journal's lock, on loan to a caller.
 pub(super) struct LockLoan<'a> {
     holders: &'a AtomicUsize,
     lock: Option<Arc<dyn Any + Send + Sync>>,
@@ -145,7 +148,8 @@ pub(super) struct LockLoan<'a> {
 impl Drop for LockLoan<'_> {
     fn drop(&mut self) {
         self.lock = None;
-        // Release: given back before it counts as that.
+        // Release pairs with the Acquire in `wait_for_end`: who sees the count go down sees that
+        // the lock was returned.
         self.holders.fetch_sub(1, Ordering::Release);
     }
 }
@@ -159,33 +163,34 @@ impl std::fmt::Debug for JournalLink {
 }
 
 impl JournalLink {
-    /// The journal's lock, for a while; `None` once the engine has given it back.
+    /// Borrows the journal's lock; `None` once the engine has released it.
     pub(super) fn hold(&self) -> Option<LockLoan<'_>> {
         let lock = self.held.upgrade()?;
-        // Relaxed: an ending that does not see it yet waits no longer than one that came before it.
+        // Relaxed: if a shutdown misses this loan, it behaves as if it had come before the loan.
         self.holders.fetch_add(1, Ordering::Relaxed);
         Some(LockLoan { holders: &self.holders, lock: Some(lock) })
     }
 
-    /// The journal is about to end: what the auditor has in hand then, it has until `deadline`.
+    /// Tells the auditor that the journal is about to end. It has until `deadline` for its work in
+    /// hand.
     pub(super) fn end_by(&self, deadline: Instant) {
         if let Some(auditing) = &self.auditing {
             auditing.end_by(deadline);
         }
     }
 
-    /// Waits, until the deadline at most, for all who have the lock to give it back.
+    /// Waits until all users of the lock have returned it, but not beyond `deadline`.
     pub(super) fn wait_for_end(&self, deadline: Instant) {
         if let Some(auditing) = &self.auditing {
             auditing.wait_for_end(deadline);
         }
-        // Acquire pairs with the Release of whoever has given it back.
+        // Acquire pairs with the Release in the drop of a `LockLoan`.
         while self.holders.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
-            thread::sleep(LOOK_AGAIN);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 
-    /// Where the journal's entries lie: in its directory, and in the archive of those that went.
+    /// Storage that shows all entries of the journal: the live segments and the archived ones.
     pub(super) fn whole(&self) -> Arc<dyn Storage> {
         let journal = Arc::clone(&self.storage);
         match self.retention.archive_storage() {
@@ -194,7 +199,7 @@ impl JournalLink {
         }
     }
 
-    /// What is not as it should be.
+    /// The first problem found, for `health`: an auditor's, or too little free space.
     pub(super) fn problem(&self) -> Option<String> {
         let problem = self.auditing.as_ref().and_then(|auditing| auditing.problem());
         problem.or_else(|| {

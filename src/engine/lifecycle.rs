@@ -1,4 +1,4 @@
-//! An engine's threads, and its end.
+//! An engine's threads and its shutdown.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -11,39 +11,39 @@ use crate::audit::writer::WriterThread;
 use crate::base::sync::{Mutex, lock};
 use crate::engine::{Engine, InventoryManager};
 
-/// How long a manager that is dropped without a shutdown gives what is under way.
+/// The deadline of the shutdown that runs when the last manager is dropped.
 const DROP_DEADLINE: Duration = Duration::from_millis(500);
-/// A deadline that never comes, for those who want to wait for ever.
+/// Stands for "no deadline", where the caller's duration overflows the clock.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-/// How often an ending looks whether the sweeper has ended.
-const LOOK_AGAIN: Duration = Duration::from_micros(200);
+/// How often a shutdown checks whether the sweeper has ended.
+const POLL_INTERVAL: Duration = Duration::from_micros(200);
 
 /// What a shutdown left undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "what stayed unwritten is told here only"]
 #[non_exhaustive]
 pub struct Shutdown {
-    /// Operations whose audit record was not written by the deadline.
+    /// How many records were not written by the deadline.
     pub unwritten: u64,
-    /// Levels with an alert that not all listeners have heard.
+    /// How many levels have an alert that not all listeners have received.
     pub undelivered_alerts: usize,
 }
 
 impl Shutdown {
-    /// Whether everything was written and delivered.
+    /// Whether every record was written and every alert delivered.
     pub fn is_clean(&self) -> bool {
         self.unwritten == 0 && self.undelivered_alerts == 0
     }
 }
 
-/// The last clone of a manager ends its engine.
+/// Shared by all clones of a manager. Dropping the last clone shuts the engine down.
 #[derive(Debug)]
 pub(super) struct Life {
     engine: Arc<Engine>,
     threads: Mutex<Threads>,
 }
 
-/// The threads of an engine; none in users' own tests.
+/// The threads of an engine; empty if it was built without threads.
 #[derive(Default)]
 pub(super) struct Threads {
     pub(super) writer: Option<WriterThread>,
@@ -64,7 +64,7 @@ impl Life {
     fn end(&self, within: Duration) -> Shutdown {
         let now = Instant::now();
         let deadline = now.checked_add(within).unwrap_or_else(|| now + NEVER);
-        // A second caller waits here for the first, and then has nothing left to do.
+        // A second caller waits here for the first one, and then finds nothing left to do.
         let mut threads = lock(&self.threads);
         let engine = &self.engine;
         if engine.recorder.gate().close() {
@@ -83,20 +83,22 @@ impl Life {
                 engine.recorder.unwritten()
             }
         };
-        // It has the journal's lock, too, and so has whoever erases notes.
+        // The auditor holds the journal's lock too, and so does a redaction under way. Wait for
+        // both.
         engine.journal.iter().for_each(|journal| journal.wait_for_end(deadline));
         let left = deadline.saturating_duration_since(Instant::now());
         Shutdown { unwritten, undelivered_alerts: engine.dispatcher.shutdown(left) }
     }
 }
 
-/// Waits for the sweeper to end what it has in hand. A stuck audit sink may keep it; it is left
-/// behind then.
+/// Waits until the sweeper ends. A stuck audit sink may block the sweeper beyond the deadline; then
+/// its thread is left behind.
 fn wait_for(sweeper: &JoinHandle<()>, deadline: Instant) {
-    // The sweeper's own thread can't be here: it holds the engine, never a manager.
+    // This never runs on the sweeper's own thread, because the sweeper holds the engine and never a
+    // manager. So it cannot wait for itself.
     sweeper.thread().unpark();
     while !sweeper.is_finished() && Instant::now() < deadline {
-        thread::sleep(LOOK_AGAIN);
+        thread::sleep(POLL_INTERVAL);
     }
 }
 
@@ -107,12 +109,12 @@ impl Drop for Life {
 }
 
 impl InventoryManager {
-    /// Ends the engine: refuses new calls that would move stock, writes what is queued, delivers
-    /// alerts that are due, and ends the engine's threads, all by the deadline. Says what stayed
-    /// undone. Queries and the audit log go on working.
+    /// Shuts the engine down: refuses new calls that move stock, writes the queued records,
+    /// delivers the alerts that are due, and ends the engine's threads. Returns what was left
+    /// undone. Queries and the audit log keep working.
     ///
-    /// May wait, until the deadline at most. Dropping the last manager does the same with half a
-    /// second's time. A second call finds the work done.
+    /// May wait, but not longer than `within`. Dropping the last manager does the same with half a
+    /// second. A second call finds the work done.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -126,8 +128,9 @@ impl InventoryManager {
         self.life.end(within)
     }
 
-    /// Asks to hear when everything that this thread did before is in the audit log and with the
-    /// sink. The answer can be waited for, or awaited in any runtime; dropping it undoes nothing.
+    /// Returns a future that resolves once everything that this thread did before is in the audit
+    /// log and with the sink. You can block on it, or await it in any runtime. Dropping it undoes
+    /// nothing.
     ///
     /// ```
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;

@@ -1,4 +1,4 @@
-//! The bounds of an engine: how much it holds, and for how long.
+//! The limits of an engine: how much it holds, and for how long.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use crate::reservation::free_list::Retention;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How much an engine holds, and for how long; see [`Builder::limits`](crate::Builder::limits).
+/// The limits of an engine: how much it holds, and for how long; see
+/// [`Builder::limits`](crate::Builder::limits).
 ///
 /// ```
 /// use stockade::{InventoryManager, Limits};
@@ -20,7 +21,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 #[must_use = "they bound nothing until a builder has them"]
 pub struct Limits {
     pub(super) longest_ttl: Duration,
-    /// Where it was not set, as long as the longest time to live, and at least a day.
+    /// `None`: the longest time to live, or a day if that is longer.
     longest_total: Option<Duration>,
     pub(super) max_reservations: u32,
     pub(super) max_basket_lines: usize,
@@ -49,65 +50,67 @@ impl Limits {
         }
     }
 
-    /// The longest time to live that one reserve or one extension may ask for. Default: 24 hours.
-    /// Can change later.
+    /// Sets the longest time to live that one reserve or one extension may ask for. Default: 24
+    /// hours. It can be changed at run time.
     pub fn longest_ttl(mut self, longest: Duration) -> Self {
         self.longest_ttl = longest;
         self
     }
 
-    /// How long a hold may live in all, extensions included: a bound of `reserve` too. Default:
-    /// 24 hours, or [`longest_ttl`](Self::longest_ttl) where that is longer.
+    /// Sets how long a hold may live in total, extensions included. It also limits a single
+    /// `reserve`. Default: 24 hours, or [`longest_ttl`](Self::longest_ttl) if that is longer.
     pub fn longest_total_hold(mut self, longest: Duration) -> Self {
         self.longest_total = Some(longest);
         self
     }
 
-    /// The most lines of live reservations and kept records, 1 to 2^31. Default: 16,777,216. Memory
-    /// is taken as they come to live, 64 to 70 bytes each; past the maximum a reserve is refused.
+    /// Sets how many lines of live reservations and retained records there may be, 1 to 2^31.
+    /// Default: 16,777,216. Memory grows with use, 64 to 70 bytes for each line. At the maximum, a
+    /// reserve is refused.
     pub fn max_reservations(mut self, slots: u32) -> Self {
         self.max_reservations = slots;
         self
     }
 
-    /// The most distinct lines of one basket, 1 to 65,535. Default: 10,000.
+    /// Sets how many distinct lines a basket may have, 1 to 65,535. Default: 10,000.
     pub fn max_basket_lines(mut self, lines: usize) -> Self {
         self.max_basket_lines = lines;
         self
     }
 
-    /// How long a finished reservation stays readable at least, while fewer than `records` are kept.
-    /// Default: 60 seconds, 65,536 records.
+    /// Sets how long a finished reservation stays readable: at least `time`, while fewer than
+    /// `records` are retained. Default: 60 seconds, 65,536 records.
     pub fn retention(mut self, time: Duration, records: usize) -> Self {
         self.retention = Retention { time, records };
         self
     }
 
-    /// How long callers' own keys are remembered, and how many. Default: an hour, a million.
+    /// Sets how long idempotency keys are stored, and how many. Default: an hour, a million.
     pub fn key_retention(mut self, lifetime: Duration, count: usize) -> Self {
         self.keys = KeyLimits { lifetime, count };
         self
     }
 
-    /// How many records the audit queue holds, 16 to 2^24. Default: 65,536.
+    /// Sets how many records the audit queue holds, 16 to 2^24. Default: 65,536.
     pub fn audit_queue(mut self, records: usize) -> Self {
         self.audit_queue = records;
         self
     }
 
-    /// How many of the newest entries the audit log keeps in memory. Default: a million.
+    /// Sets how many of the newest entries the audit log keeps in memory. Default: a million.
     pub fn audit_retained(mut self, entries: u64) -> Self {
         self.audit_retained = entries;
         self
     }
 
-    /// How many overdue holds one call ends at most to have its units. Default: 10,000.
+    /// Sets how many overdue holds one call may expire to get the units that it needs. Default:
+    /// 10,000.
     pub fn overdue_limit(mut self, holds: usize) -> Self {
         self.overdue_limit = holds;
         self
     }
 
-    /// How many transfers may wait for approval at the same time. Default: 10,000.
+    /// Sets how many transfer requests may wait for approval at the same time. Default: 10,000.
     pub fn max_transfer_requests(mut self, requests: usize) -> Self {
         self.max_transfer_requests = requests;
         self
@@ -117,7 +120,7 @@ impl Limits {
         self.longest_total.unwrap_or(DAY.max(self.longest_ttl))
     }
 
-    /// Refuses what can't be.
+    /// Validates the limits.
     pub(super) fn check(&self) -> Result<(), BuildError> {
         let millisecond = Duration::from_millis(1);
         check(self.longest_ttl >= millisecond, "longest_ttl", "at least a millisecond")?;
@@ -137,7 +140,7 @@ impl Default for Limits {
     }
 }
 
-/// Refuses a setting that does not hold.
+/// Returns an error that names the setting, unless `holds`.
 pub(super) fn check(
     holds: bool,
     setting: &'static str,

@@ -1,4 +1,5 @@
-//! Stands where [`journal`](super::journal) does, for a library without that feature: there is none.
+//! Takes the place of [`journal`](super::journal) without that feature. Its types have no values,
+//! so the compiler knows that no engine has a journal.
 
 use std::time::Instant;
 
@@ -8,14 +9,14 @@ use crate::base::error::{BuildError, RedactError};
 use crate::engine::InventoryManager;
 use crate::engine::builder::Builder;
 
-/// Nobody can have any.
+/// Has no values: nobody can ask for a journal.
 pub(super) enum JournalOptions {}
 
-/// No engine has one.
+/// Has no values: no engine has a journal.
 #[derive(Debug)]
 pub(super) enum JournalLink {}
 
-/// Never called.
+/// Never called, because no options exist.
 pub(super) fn open(_: Builder, options: JournalOptions) -> Result<InventoryManager, BuildError> {
     match options {}
 }

@@ -1,15 +1,15 @@
-//! Opening an engine on its journal: recovery, from the first byte to the first sale.
+//! Opens an engine on its journal: recovery, from the first byte to the first sale.
 //!
 //! ```text
-//!  1 lock          nobody else writes the journal
-//!  2 layout        which segments make it up, by their headers
-//!  3 checkpoint    the state to begin with
+//!  1 lock          no other process can write the journal
+//!  2 layout        the segments of the journal, found by their headers
+//!  3 checkpoint    the state from which the replay begins
 //!  4 replay        the entries behind it, with every law checked
-//!  5 check         whether the engine that is built can take over what was found
-//!  6 resume        a new segment, with what may not have been on the disk
-//!  7 restore       levels, holds, keys and transfer requests; holds that are overdue get a grace
-//!  8 audit         the ledger goes on in the auditor
-//!  9 first records the opening, new warehouses, the graces
+//!  5 check         the engine to be built can take over this state
+//!  6 resume        a new segment, with the batches that may not have been durable
+//!  7 restore       levels, holds, keys, transfer requests; overdue holds get a grace period
+//!  8 audit         the auditor takes over the ledger
+//!  9 first records the opening, new warehouses, the grace periods
 //! ```
 
 use std::any::Any;
@@ -40,13 +40,15 @@ use crate::journal::writer::{JournalWriter, ResumePoint};
 
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
 impl Builder {
-    /// Keeps a journal, and goes on with the one that is there: the engine is as it was when the journal
-    /// ended. Takes a directory, which is made if it does not exist; a [`Storage`](crate::Storage); or
-    /// [`JournalOptions`]. A second process that opens it for writing is refused.
+    /// Keeps a journal, and resumes the one that exists: the engine is in the state in which the
+    /// journal ended. Takes a directory, which is created if it does not exist; a
+    /// [`Storage`](crate::Storage); or [`JournalOptions`]. While the engine lives, a second process cannot open the same journal
+    /// for writing: its `build` returns an error.
     ///
-    /// Warehouses keep the numbers of the journal's first opening; new ones come behind. One that the
-    /// journal knows and the builder lacks is refused. What the builder sets stands if it differs from
-    /// what the builder set before; else what was changed at run time stands.
+    /// Warehouses keep the indexes that they got at the journal's first opening; new ones follow.
+    /// `build` refuses a journal with a warehouse that the builder lacks. A value set here applies
+    /// if it differs from what the builder set at the previous opening. Otherwise a change made at
+    /// run time stays in force.
     ///
     /// ```
     /// # let directory = std::env::temp_dir().join(format!("stockade-doc-{}", std::process::id()));
@@ -66,10 +68,10 @@ impl Builder {
     }
 }
 
-/// Whoever has it may write the journal.
+/// The right to write the journal. The journal stays locked until the last clone is dropped.
 type JournalLock = Arc<dyn Any + Send + Sync>;
 
-/// Builds the engine that the journal adds up to.
+/// Builds the engine from the journal, in the nine steps of the module's docs.
 pub(super) fn open(
     mut builder: Builder,
     mut options: JournalOptions,
@@ -84,12 +86,13 @@ pub(super) fn open(
     // 2. Layout.
     let mut dir = JournalDir::find(&*storage)?;
 
-    // 3. Checkpoint: the newest that leaves as many entries behind it as the log in memory retains.
+    // 3. Checkpoint: the newest one that still leaves enough entries behind it to fill the log in
+    // memory.
     let archive = options.retention.archive_storage();
     let whole = archive.map(|archive| WithArchive::new(Arc::clone(&storage), archive));
     let mut begin = start::begin(&mut dir, keys, history);
     if let (Err(_), Some(_), Some(whole)) = (&begin, dir.layout.trimmed, &whole) {
-        // Without a checkpoint, from the journal's real beginning, which is in the archive.
+        // No checkpoint is usable: replay from the journal's first entry, which is in the archive.
         dir = JournalDir::find(whole)?;
         begin = start::begin(&mut dir, keys, history);
     }
@@ -105,7 +108,7 @@ pub(super) fn open(
     let slots = restore::slots_needed(&replayed.ledger);
     let room = slots.max(builder.limits.max_reservations as usize);
 
-    // 6. Resume. The log in memory reaches back as far as the records that were kept.
+    // 6. Resume. The log in memory reaches back as far as the retained records.
     let now = builder.clock.now();
     let mut assembly = Assembly::new(builder, Timestamp::default());
     fill_log(&assembly.recorder, &mut replayed);
@@ -148,21 +151,23 @@ pub(super) fn open(
     new.start(|engine| engine.record_grace(&graces))
 }
 
-/// What is trimmed, the auditor trims, after each of its checkpoints.
+/// The auditor trims the journal, after each of its checkpoints. So a retention that trims needs
+/// both.
 fn check_options(options: &JournalOptions) -> Result<(), BuildError> {
     let has_checkpoints = options.auditor && options.checkpoint_every.is_some();
     let expected = "the auditor and its checkpoints";
     check(!options.retention.trims() || has_checkpoints, "journal_retention", expected)
 }
 
-/// Gives the log in memory the newest entries that were read.
+/// Fills the log in memory with the newest replayed entries.
 fn fill_log(audit: &AuditRecorder, replayed: &mut ReplayedJournal) {
     let (first, mut records) = replayed.take_history();
     audit.memory.resume(first, replayed.history.latest_gone);
     audit.memory.append(&mut records, &audit.pool);
 }
 
-/// Has the audit writer go on with the journal. Returns once all that was found is on the disk.
+/// Attaches the journal to the audit writer. Returns once everything that was replayed is on the
+/// disk.
 fn resume(
     assembly: &mut Assembly,
     options: &JournalOptions,
@@ -173,7 +178,7 @@ fn resume(
     let sync = SyncState::new(Arc::clone(storage), options.sync_interval, move |failure| {
         match (weak.upgrade(), failure) {
             (Some(recorder), SyncFailure::Begins(reason)) => recorder.gate().stop(reason),
-            // The writer finds the failure, and starts afresh.
+            // Wake the writer. It finds the failure, and begins a new segment.
             (Some(recorder), SyncFailure::Known) => recorder.queue.wake_signal().wake(),
             (None, _) => {}
         }
@@ -187,7 +192,7 @@ fn resume(
     Ok(sync)
 }
 
-/// Gives the ledger to an auditor, unless there is to be none.
+/// Hands the ledger to an auditor; `None` if the auditor is switched off.
 fn audit(
     options: &JournalOptions,
     checkpoints: Option<CheckpointOptions>,
@@ -198,7 +203,7 @@ fn audit(
     if !options.auditor {
         return Ok(None);
     }
-    // All that was found is on the disk by now, and this is where it ends.
+    // Everything that was replayed is durable by now, and the journal ends here.
     let at = sync.durable_point();
     let schedule = checkpoints.map(|it| CheckpointSchedule::new(&*options.storage, it, at));
     let schedule = schedule.transpose()?;

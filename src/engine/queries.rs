@@ -1,4 +1,5 @@
-//! Looking at stock and reservations. None of these calls takes part in a commit or waits.
+//! Queries of stock and reservations. None of them takes part in a commit, and none waits for the
+//! audit queue or the disk.
 
 use std::sync::Arc;
 
@@ -20,39 +21,40 @@ use crate::stock::level::{Counts, StockLevel};
 use crate::stock::tag::Tagged;
 use crate::stock::warehouse::Warehouse;
 
-/// One product of a warehouse.
+/// The stock level of one product, in a list of a warehouse's levels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WarehouseLevel {
-    /// Its level.
+    /// The handle of the level.
     pub level: LevelHandle,
     /// The product's name.
     pub product: Arc<str>,
-    /// Its counts, of one instant.
+    /// All its counts, read at one instant.
     pub counts: Counts,
 }
 
-/// Some of a level's live reservations.
+/// One page of a level's live reservations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReservationPage {
-    /// The reservations.
+    /// The reservations of this page.
     pub reservations: Vec<Reservation>,
-    /// Where to go on; `None` after the last one.
+    /// Where the next page begins; `None` after the last page.
     pub next: Option<ReservationCursor>,
 }
 
-/// Where a page of reservations ended. Only for the engine that gave it out, and not for one that was
-/// opened on the same journal later.
+/// The place where a page of reservations ended. It is valid only for the engine that returned it,
+/// and not for a later engine on the same journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReservationCursor(Tagged<SlotNumber>);
 
 impl InventoryManager {
-    /// The handle of a stock level. A call by handle costs no hashing.
+    /// The handle of a stock level. A call by handle computes no hash.
     ///
     /// # Errors
-    /// [`PlaceError`] if there is no such level: an unknown warehouse, a product that was never stocked
-    /// there or anywhere, a handle of another engine. See [`open_level`](Self::open_level).
+    /// [`PlaceError`] if there is no such level: the warehouse is unknown, the product was never
+    /// stocked there or anywhere, or the handle belongs to another engine.
+    /// [`open_level`](Self::open_level) creates a level.
     ///
     /// ```
     /// use stockade::PlaceError;
@@ -67,7 +69,7 @@ impl InventoryManager {
         Ok(self.stock_level(level)?.handle())
     }
 
-    /// The stock level itself: all its counts, each read in a few nanoseconds.
+    /// The stock level itself. It gives all counts; each read takes a few nanoseconds.
     ///
     /// # Errors
     /// As [`level`](Self::level).
@@ -79,7 +81,7 @@ impl InventoryManager {
         self.engine.catalog.level(level).ok_or_else(foreign)
     }
 
-    /// The stock level; `None` if the product was only ever stocked elsewhere.
+    /// The stock level; `None` if the product was stocked only in other warehouses.
     fn level_if_stocked(&self, level: LevelRef<'_>) -> Result<Option<&StockLevel>, PlaceError> {
         let found = self.engine.resolve_stocked(self.engine.own_level(level)?)?;
         Ok(found.and_then(|level| self.engine.catalog.level(level)))
@@ -88,7 +90,7 @@ impl InventoryManager {
     /// The name of a product. Never waits.
     ///
     /// # Errors
-    /// [`PlaceError::ForeignHandle`] for an id of another engine.
+    /// [`PlaceError::ForeignHandle`] if the id belongs to another engine.
     ///
     /// ```
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
@@ -103,19 +105,19 @@ impl InventoryManager {
         name.ok_or_else(foreign)
     }
 
-    /// The handle of a product.
+    /// The handle of a product, by its name.
     ///
     /// # Errors
-    /// [`PlaceError::NeverStocked`] if this engine has never heard of it.
+    /// [`PlaceError::NeverStocked`] if this engine has never stocked the product anywhere.
     pub fn product(&self, name: &str) -> Result<ProductId, PlaceError> {
         let product = self.engine.known_product(name)?;
         Ok(ProductId::new(product, self.engine.catalog.tag()))
     }
 
-    /// A warehouse.
+    /// A warehouse, by its name or its handle.
     ///
     /// # Errors
-    /// [`PlaceError`] if there is no such warehouse, or for a handle of another engine.
+    /// [`PlaceError`] if there is no such warehouse, or if the handle belongs to another engine.
     pub fn warehouse<'w>(
         &self,
         warehouse: impl Into<WarehouseRef<'w>>,
@@ -128,12 +130,13 @@ impl InventoryManager {
         self.engine.catalog.warehouses()
     }
 
-    /// All counts of a level at one instant; zeros where the product was only ever stocked in other
-    /// warehouses.
+    /// All counts of a level, at one instant. They are zero if the product was stocked only in
+    /// other warehouses.
     ///
     /// # Errors
-    /// [`PlaceError`] says what is wrong with the place, so that a typo never reads as sold out: an
-    /// unknown warehouse, a product that this engine has never heard of, a handle of another engine.
+    /// [`PlaceError`] if the warehouse is unknown, if this engine has never stocked the product, or
+    /// if the handle belongs to another engine. So a typo never looks like a product that is sold
+    /// out.
     ///
     /// ```
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
@@ -180,11 +183,11 @@ impl InventoryManager {
         Ok(self.counts(level)?.held())
     }
 
-    /// The levels of a warehouse, in the order in which they were opened; each with its counts of
-    /// one instant.
+    /// The levels of a warehouse, in the order in which they were opened. The counts of each are
+    /// read at one instant; two levels may show two instants.
     ///
     /// # Errors
-    /// [`PlaceError`] if there is no such warehouse, or for a handle of another engine.
+    /// [`PlaceError`] if there is no such warehouse, or if the handle belongs to another engine.
     pub fn levels<'w>(
         &self,
         warehouse: impl Into<WarehouseRef<'w>>,
@@ -199,19 +202,21 @@ impl InventoryManager {
         Ok(handles.into_iter().filter_map(view).collect())
     }
 
-    /// A reservation: a live hold, or the record of one that is over.
+    /// A reservation: a live hold, or the record of one that has ended. Spins while another thread
+    /// changes the record.
     ///
     /// # Errors
-    /// [`NoReservation`] says whether its record has gone or never was.
+    /// [`NoReservation`] says whether the record was dropped or never existed.
     pub fn reservation(&self, id: ReservationId) -> Result<Reservation, NoReservation> {
         self.engine.reservation(id)
     }
 
-    /// The reservation that a request with this key made.
+    /// The reservation that was made by the request with this idempotency key.
     ///
     /// # Errors
-    /// [`NoReservation::Unknown`] if no such request has been answered, or its key has been dropped;
-    /// [`NoReservation::Forgotten`] if the record has gone.
+    /// [`NoReservation::Unknown`] if no such request has been answered, if its answer was not a
+    /// reservation, or if its key has been dropped. [`NoReservation::Forgotten`] if the record has
+    /// been dropped.
     pub fn reservation_by_key(&self, key: &IdempotencyKey) -> Result<Reservation, NoReservation> {
         match self.engine.keys.get(&KeyName::Caller(*key), self.engine.now()) {
             Some(Answer::Reservation(id) | Answer::Retaken(id) | Answer::RetakenBefore(id)) => {
@@ -221,13 +226,15 @@ impl InventoryManager {
         }
     }
 
-    /// The live reservations of a level, at most `limit` of them, from where the page before ended.
+    /// The live reservations of a level, at most `limit` of them. `from` is where the previous page
+    /// ended.
     ///
-    /// Looks through all slots: a few milliseconds for a million of them. Reservations that come and
-    /// go meanwhile may or may not be seen; one that lives throughout is seen once.
+    /// Scans all slots: a few milliseconds for a million of them. A reservation that begins or ends
+    /// during the scan may be missed. One that lives throughout all pages appears exactly once.
     ///
     /// # Errors
-    /// [`PlaceError`] if the product was never stocked there; for a level or a cursor of another engine.
+    /// [`PlaceError`] if the product was never stocked there, or if the level or the cursor belongs
+    /// to another engine.
     pub fn reservations<'l>(
         &self,
         level: impl Into<LevelRef<'l>>,
@@ -251,7 +258,7 @@ impl InventoryManager {
         Ok(ReservationPage { reservations, next: None })
     }
 
-    /// The audit log: every movement that was written, the newest ones at least.
+    /// The audit log in memory. It holds at least the newest movements that were written.
     pub fn audit_log(&self) -> AuditLog {
         self.engine.recorder.log()
     }
@@ -264,12 +271,13 @@ impl Reservation {
 }
 
 impl Engine {
-    /// A reservation as its readers see it.
+    /// The public view of a reservation.
     pub(super) fn reservation(&self, id: ReservationId) -> Result<Reservation, NoReservation> {
         let ReservationSnapshot { head, record, lines, retaken_from } = self.snapshot_of(id)?;
         let state = head.state;
         let end = record.chain.end(state.phase());
-        // A phase without a reservation is not found under an id.
+        // No reservation is found under its id in a phase that has no status; this branch is a
+        // precaution.
         let status = ReservationStatus::of(state.phase()).ok_or(NoReservation::Forgotten)?;
         Ok(Reservation {
             id,
@@ -283,7 +291,7 @@ impl Engine {
         })
     }
 
-    /// The line of a reservation that is, or ended, in `end`.
+    /// The public view of a line. `end` is the phase that the reservation is in or ended in.
     fn line_view(&self, line: &SlotLine, end: Phase) -> ReservationLine {
         let (warehouse, product) = self.names_of(line.level);
         ReservationLine {

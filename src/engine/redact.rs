@@ -1,4 +1,4 @@
-//! Erasing what callers noted, by the engine that runs.
+//! Redaction: a running engine erases notes.
 
 use crate::audit::entry::AuditEntry;
 use crate::audit::log::Redacted;
@@ -7,40 +7,41 @@ use crate::engine::InventoryManager;
 
 /// # Personal data
 impl InventoryManager {
-    /// Erases the notes of all records of which `wanted` picks an entry and that were made before the call:
-    /// personal data, say, that somebody asked to be deleted. When it returns, no query and no file shows
-    /// them any more: they are gone from the log in memory, from the journal and the archive of its old
-    /// segments, from checkpoints, from what failing disks made the engine give up, and from what
-    /// subscriptions have read ahead. Movements, reservations, owners and keys stay, and
-    /// so does the chain of hashes: the head is what it was, and
-    /// `JournalReader::verify` says how many records were erased.
+    /// Erases personal data, for example when a customer asks for it. It takes every record that
+    /// was made before the call and has an entry for which `wanted` returns true, and erases the
+    /// notes of that record. When the call returns, no query and no file of the engine shows them:
+    /// they are gone from the log in memory, from the journal and the archive of its old segments,
+    /// from checkpoints, from files that the engine gave up because of disk failures, and from what
+    /// subscriptions have read ahead. Movements, reservations, owners and keys stay. The hash chain
+    /// stays too: the head is the same, and `JournalReader::verify` reports how many records were
+    /// erased.
     ///
-    /// Notes are all that a caller added to a request, and the texts that calls bear: sources and reasons;
-    /// who decided on a transfer, and why. The latter are gone from [transfer
-    /// requests](Self::transfer_request), too. Of a decision whose record is gone (in segments that were
-    /// removed, or from the memory of an engine without a journal),
-    /// nobody can ask `wanted` any more: its texts go with every call. A sink's own copies, backups, entries
-    /// that were given out and readings that are under way are not touched.
+    /// Notes are the pairs that a caller added to a request, and the texts that calls take:
+    /// sources, reasons, and who decided on a transfer and why. The last two also disappear from
+    /// [transfer requests](Self::transfer_request). The record of a decision may itself be gone:
+    /// its segment was removed, or an engine without a journal evicted it. Then `wanted` cannot be
+    /// asked about it, and every call of `redact` erases its texts. The call does not reach copies
+    /// that a sink made, backups, entries that were already returned, and reads in progress.
     ///
-    /// Without a journal it erases in memory, which is all there is.
+    /// Without a journal, it erases in memory, where all the notes are.
     ///
     /// # What it costs, and who waits
-    /// It reads the whole journal, like a verification, and writes those segments anew that bear such
-    /// notes; one of them is in memory, and has to fit on the disk a second time. Calls that move stock
-    /// never wait for it: the writer goes on in a fresh segment. It waits for the disk, for a
-    /// backup or another call of it under way, which wait for it likewise, and for what the
-    /// auditor has in hand. While it runs, nothing is archived or removed. An engine that ends meanwhile
-    /// lets it finish the file in hand.
+    /// The call reads the whole journal, like a verification. It rewrites each segment that has
+    /// such notes, one at a time: the segment is in memory, and needs space on the disk a second
+    /// time. Calls that move stock never wait, because the writer goes on in a new segment. The
+    /// call waits for the disk, for a backup or another `redact` in progress (and they wait for
+    /// it), and for the auditor's work in hand. While it runs, no segment is archived or removed. A
+    /// shutdown lets it finish the file in hand.
     ///
-    /// Like all that waits for the disk, it is not for an async runtime's own threads.
+    /// It blocks on the disk, so do not call it on the threads of an async runtime.
     ///
     /// # Errors
-    /// [`RedactError::Unwritten`] if the engine has stopped, ended or died;
-    /// [`RedactError::Journal`] with [`Trimmed`](crate::JournalError::Trimmed) if segments were archived, and
-    /// `JournalOptions::retention` does not name the archive (or lacks some of
-    /// it); with [`Locked`](crate::JournalError::Locked) if the archive is in use; with [`Damaged`](crate::JournalError::Damaged) if the
-    /// journal is not sound; or with what the disk says. The journal is sound after each of them, as after
-    /// a crash at any moment; make the call again.
+    /// [`RedactError::Unwritten`] if the engine has stopped, closed or died.
+    /// [`RedactError::Journal`] with [`Trimmed`](crate::JournalError::Trimmed) if segments were
+    /// archived and `JournalOptions::retention` does not name the archive, or the archive is
+    /// incomplete; with [`Locked`](crate::JournalError::Locked) if the archive is in use; with
+    /// [`Damaged`](crate::JournalError::Damaged) if the journal is not sound; or with an error of
+    /// the disk. After any of them the journal is as sound as after a crash. Call again.
     ///
     /// ```
     /// use stockade::{AuditFilter, InventoryManager};
@@ -69,7 +70,7 @@ impl InventoryManager {
         wanted: &mut dyn FnMut(&AuditEntry) -> bool,
     ) -> Result<Redacted, RedactError> {
         let decided = self.engine.approvals.decided();
-        // By then the records of those are written, too.
+        // After this flush, the records of those decisions are written too.
         self.flush().wait()?;
         let log = self.audit_log();
         let noted = log.pick(wanted);

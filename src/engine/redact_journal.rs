@@ -1,4 +1,4 @@
-//! Erasing what callers noted in the files of a journal, by the engine that writes it.
+//! Redaction in a journal: the engine that writes it erases notes from its files.
 
 use crate::audit::entry::AuditEntry;
 use crate::audit::log::Redacted;
@@ -12,14 +12,14 @@ use crate::journal::maintenance::redact::{self, Erased, Places};
 use crate::journal::storage::Storage;
 
 impl JournalLink {
-    /// Erases in files and in memory; see [`InventoryManager::redact`].
+    /// Erases notes in files and in memory; see [`InventoryManager::redact`].
     pub(super) fn redact(
         &self,
         manager: &InventoryManager,
         wanted: &mut dyn FnMut(&AuditEntry) -> bool,
     ) -> Result<Redacted, RedactError> {
         let _alone = lock(&self.files);
-        // Nobody else may have the journal before this is done.
+        // Keep the journal locked until this is done, even if the engine shuts down meanwhile.
         let _lock = self.hold().ok_or(FlushError::Closed)?;
         let _still = self.auditing.as_ref().map(|auditing| auditing.pause_trimming());
         let whole = self.whole();
@@ -33,14 +33,15 @@ impl JournalLink {
             Places { journal: &*self.storage, archive, opening: self.recovery_report.openings + 1 };
         let request = redact::EraseRequest {
             wanted,
-            // What the log in memory lacks yet would come to it with its notes.
+            // Records that the log in memory does not have yet would enter it later, with their
+            // notes. So leave them out.
             last: head.base.sequence.min(log.newest_sequence()),
             remembered: log.evicted(),
             newest: head.number - 1,
             stop: &|| self.progress.is_ending(),
         };
         let erased = places.erase(dir, request)?.ok_or(FlushError::Closed)?;
-        // The files first: what is read again is read without the notes.
+        // Erase from the files first: whoever reads them again from here on finds no notes.
         self.progress.erased();
         let Erased { redacted, records, decisions } = erased;
         let rewrite = || places.erase_texts(&decisions);
@@ -54,29 +55,31 @@ impl JournalLink {
         Ok(redacted)
     }
 
-    /// Has the writer go on in a fresh segment. Gives the journal up to there, of which no file is written
-    /// any more and all is on the disk, and the header of the segment that follows.
+    /// Has the writer begin a new segment. Returns the journal before it, and the header of the new
+    /// segment. No file of that earlier part is written any more, and all of it is on the disk.
     fn finish_segments<'a>(
         &self,
         manager: &InventoryManager,
         whole: &'a dyn Storage,
     ) -> Result<(JournalDir<'a>, SegmentHeader), RedactError> {
-        // All that was done before is written by then, and so lies before a segment begun later: at a
-        // turn of the writer that was under way it might not.
+        // Flush first: this writes all earlier records, so they lie before the new segment. Without
+        // it, the writer might be in the middle of a turn, and write some of them behind the new
+        // header.
         manager.flush().wait()?;
         self.progress.ask_for_fresh();
         manager.flush().wait()?;
         loop {
             let mut dir = JournalDir::find(whole)?;
             let head = dir.layout.path.pop().ok_or(JournalError::NoJournal)?.header;
-            // The writer may be beginning one just now.
+            // An unreadable file may be the segment that the writer is creating right now.
             dir.layout.unreadable.clear();
             let finished = self.progress.finish_before(head.number, head.base.batch);
             finished.map_err(|error| {
                 let reason = error.to_string();
                 JournalError::Storage { action: "sync", file: "the journal".to_owned(), reason }
             })?;
-            // Where the disk failed meanwhile, the writer has begun afresh, further back perhaps.
+            // If the disk failed meanwhile, the writer has begun another segment, perhaps further
+            // back. Then this one is no longer part of the journal: look again.
             let now = Layout::find_back_to(whole, |it| it.number <= head.number)?;
             if now.path.iter().any(|it| it.header.number == head.number) {
                 return Ok((dir, head));

@@ -1,4 +1,4 @@
-//! Making an engine's state of what a journal adds up to.
+//! Restores an engine's state from the ledger, which is what the journal adds up to.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::engine::answer::Answer;
 use crate::engine::journal::RecoveryReport;
 use crate::engine::spec::WarehouseSpec;
 use crate::engine::transfer_request::{TransferDecision, TransferRequestStatus};
-use crate::engine::transfers::book::Asked;
+use crate::engine::transfers::book::RequestedMove;
 use crate::idempotency::{Fingerprint, IdempotencyKey, KeyName};
 use crate::journal::ledger::Ledger;
 use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
@@ -24,7 +24,8 @@ use crate::reservation::state::Phase;
 use crate::stock::catalog::{MAX_LEVELS, MAX_PRODUCTS};
 use crate::stock::handle::LevelIndex;
 
-/// The builder's warehouses in the order of their numbers: those of the journal, then new ones.
+/// The warehouses in the order of their indexes: first those of the journal, then the builder's new
+/// ones.
 pub(super) fn warehouses(
     ledger: &Ledger,
     mut given: Vec<WarehouseSpec>,
@@ -49,19 +50,19 @@ pub(super) fn warehouses(
     Ok(ordered)
 }
 
-/// How many slots the journal's live reservations need room for.
+/// How many slots the journal's live reservations need.
 pub(super) fn slots_needed(ledger: &Ledger) -> usize {
     let highest = ledger.holds.occupying().map(|hold| hold.id.slot() as usize + 1).max();
-    // A line each, and what the reservation took anew.
+    // A slot for each line, and one more for the note of a retaken reservation.
     let lines: usize = ledger.holds.occupying().map(|hold| hold.lines().count() + 1).sum();
     highest.unwrap_or(0) + lines
 }
 
-/// Slots of an earlier run that any engine takes over, whatever its own maximum: as many as there are unless
-/// the builder says otherwise.
-const TAKEN_OVER: usize = 1 << 24;
+/// Every engine takes over up to this many slots of an earlier run, even if its own maximum is
+/// lower. This is also the default maximum.
+const RESTORED_SLOTS_MAX: usize = 1 << 24;
 
-/// Refuses what an engine could not hold.
+/// Refuses a ledger that is too large for an engine.
 pub(super) fn check_sizes(ledger: &Ledger, max_slots: u32) -> Result<(), JournalError> {
     let too_many = |what| Err(JournalError::TooMany { what });
     if ledger.products.len() > MAX_PRODUCTS {
@@ -70,24 +71,24 @@ pub(super) fn check_sizes(ledger: &Ledger, max_slots: u32) -> Result<(), Journal
     if ledger.levels.len() > MAX_LEVELS {
         return too_many("stock levels");
     }
-    // Slots come into use in order. One entry that names a slot far off must not have all those before it
-    // made ready.
-    if slots_needed(ledger) > TAKEN_OVER.max(max_slots as usize) {
+    // Slots come into use in order. Without this bound, one entry that names a very high slot would
+    // make the engine allocate all slots below it.
+    if slots_needed(ledger) > RESTORED_SLOTS_MAX.max(max_slots as usize) {
         return too_many("slots of reservations");
     }
     Ok(())
 }
 
 impl Engine {
-    /// Puts back what the journal adds up to, before anybody else has the engine. Returns the holds
-    /// that fell due meanwhile, with the expiry that they are given.
+    /// Restores the ledger's state, before any other thread has the engine. Returns the holds that
+    /// fell due while the engine was down, with the expiry that the grace period gives them.
     pub(super) fn restore(
         &self,
         ledger: &Ledger,
         longest_ttl: Duration,
         grace: Duration,
         report: &mut RecoveryReport,
-    ) -> Result<Vec<Graced>, JournalError> {
+    ) -> Result<Vec<GraceExtension>, JournalError> {
         let too_many = |what| JournalError::TooMany { what };
         for name in &ledger.products {
             self.catalog.restore_product(name).map_err(|_| too_many("products"))?;
@@ -120,7 +121,8 @@ impl Engine {
             let level = self.catalog.level(handle)?;
             let warehouse = self.catalog.warehouse(state.warehouse)?;
             let on_hand = state.available + state.reserved;
-            // Each is at most a warehouse's capacity; none is a quantity where it is 0.
+            // No count exceeds a warehouse's capacity. A count of 0 is no `Quantity`, so it is
+            // skipped.
             if let Ok(units) = Quantity::new(on_hand) {
                 warehouse.take_room(units, self).ok()?;
                 level.receive(units, self);
@@ -138,7 +140,7 @@ impl Engine {
         Some(())
     }
 
-    /// After a restart, every level at or under its threshold alerts once.
+    /// Raises an alert for every level at or under its threshold, once after each restart.
     pub(super) fn alert_what_is_low(&self, ledger: &Ledger) {
         for handle in (0..ledger.levels.len()).map(|index| LevelIndex(index as u32)) {
             if let Some(level) = self.catalog.level(handle)
@@ -155,13 +157,13 @@ impl Engine {
         now: Timestamp,
         grace: Duration,
         report: &mut RecoveryReport,
-    ) -> Result<Vec<Graced>, JournalError> {
+    ) -> Result<Vec<GraceExtension>, JournalError> {
         let mut given_grace = Vec::new();
         let extended = now.saturating_add(grace);
         let room = self.slots.room();
         let mut restored = Vec::new();
         for hold in ledger.holds.all() {
-            // A record of what is over is no reason to make room.
+            // Make no room for the record of a reservation that has ended.
             if !hold.occupies() && hold.id.slot() >= self.max_slots.min(room) {
                 continue;
             }
@@ -175,7 +177,7 @@ impl Engine {
                     && let Some(level) = hold.first_level()
                 {
                     hold.expires_at = extended;
-                    given_grace.push(Graced { id: hold.id, level, expires_at: extended });
+                    given_grace.push(GraceExtension { id: hold.id, level, expires_at: extended });
                 }
             }
             restored.push(hold);
@@ -189,7 +191,7 @@ impl Engine {
         for (mark, at) in &ledger.keys {
             let key = IdempotencyKey::from_bytes(mark.key.as_bytes());
             let answer = Answer::from_bytes(mark.answer.as_bytes());
-            // An answer of a later version is none that this one could give.
+            // Skip an answer that a later version wrote: this version cannot return it.
             if let (Ok(key), Some(answer)) = (key, answer) {
                 self.keys.restore(KeyName::Caller(key), mark.fingerprint, answer, *at);
             }
@@ -202,19 +204,20 @@ impl Engine {
 
     fn restore_transfer(&self, ledger: &Ledger, request: &TransferState) {
         let &TransferState { number, from, target, units, held, at, .. } = request;
-        // The ledger knows the level, and has checked the quantity, or it would have refused.
+        // The ledger has checked the level and the quantity at replay, so both are valid here.
         let (Some(level), Ok(qty)) = (ledger.levels.get(from.index()), Quantity::new(units)) else {
             return;
         };
-        let asked = Asked { from, source: level.warehouse, target, qty, held, at };
+        let asked = RequestedMove { from, source: level.warehouse, target, qty, held, at };
         let decision = request.decision.as_ref().map(|decision| decision_of(decision, units));
         self.approvals.restore(number.into(), asked, decision);
     }
 
-    /// Records the grace that holds were given.
-    pub(super) fn record_grace(&self, given: &[Graced]) {
-        for Graced { id, level, expires_at } in given {
-            // Where the engine has stopped already, they have it all the same, until it is opened again.
+    /// Records the extensions that overdue holds got as a grace period.
+    pub(super) fn record_grace(&self, given: &[GraceExtension]) {
+        for GraceExtension { id, level, expires_at } in given {
+            // If the engine has stopped already, the holds still keep their grace in memory, until
+            // the next opening.
             if self.admit().is_err() {
                 return;
             }
@@ -224,8 +227,8 @@ impl Engine {
     }
 }
 
-/// A hold that fell due while the engine was down, and was given a later expiry.
-pub(super) struct Graced {
+/// A hold that fell due while the engine was down, and got a later expiry.
+pub(super) struct GraceExtension {
     id: ReservationId,
     level: LevelIndex,
     expires_at: Timestamp,

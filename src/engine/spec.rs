@@ -1,8 +1,8 @@
-//! A warehouse as the builder is told of it.
+//! The builder's description of a warehouse.
 
 use crate::base::quantity::MAX_UNITS;
 
-/// A warehouse to be: its name, and what it can hold.
+/// A warehouse for the builder: its name, its capacity and its reorder threshold.
 ///
 /// ```
 /// use stockade::{InventoryManager, WarehouseSpec};
@@ -25,7 +25,7 @@ pub struct WarehouseSpec {
 }
 
 impl WarehouseSpec {
-    /// A warehouse of the largest capacity, without a reorder threshold.
+    /// A warehouse with the largest capacity and no reorder threshold.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -36,14 +36,14 @@ impl WarehouseSpec {
         }
     }
 
-    /// How many units it can hold, 1 to [`MAX_UNITS`] (the default).
+    /// Sets how many units the warehouse can hold, 1 to [`MAX_UNITS`] (the default).
     pub fn capacity(mut self, units: u32) -> Self {
         self.capacity = units;
         self
     }
 
-    /// At or under this many available units, less than [`MAX_UNITS`], a product is low, and an
-    /// alert is raised.
+    /// Sets the reorder threshold, in available units, less than [`MAX_UNITS`]. When a product's
+    /// available units fall to the threshold or below, an alert is raised.
     pub fn threshold(mut self, units: u32) -> Self {
         self.threshold = Some(units);
         self

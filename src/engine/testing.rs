@@ -1,10 +1,10 @@
-//! For users' own tests: an engine without threads, which does its background work when told to.
+//! For users' own tests: an engine without threads, whose background work runs on demand.
 
 use crate::engine::InventoryManager;
 
 impl InventoryManager {
-    /// Does all background work that is due: ends overdue holds, has the audit log written, delivers
-    /// alerts; again, until nothing is left. For engines built
+    /// Does all background work that is due, until nothing is left: expires overdue holds, writes
+    /// the audit log, delivers alerts. For engines built
     /// [`without_threads`](crate::Builder::without_threads).
     pub fn run_until_idle(&self) {
         loop {

@@ -1,4 +1,4 @@
-//! A transfer that waits for approval, as callers see it.
+//! A transfer request, as callers see it.
 
 use std::fmt;
 use std::num::ParseIntError;
@@ -8,12 +8,12 @@ use std::sync::Arc;
 use crate::base::clock::Timestamp;
 use crate::base::error::TransferFailure;
 
-/// The number of a transfer request: 1 for an engine's first one, and rising.
+/// The number of a transfer request. The first one of an engine is 1; later ones are higher.
 ///
-/// A durable number, not a handle: it may be kept in a database, it lies in the journal, and it names the
-/// same request in every engine that is opened on that journal. For the same reason it does not say whose
-/// it is: request 3 of another engine is request 3 here, if there is one. A service with several engines
-/// keeps the engine's name beside it.
+/// It is a durable number, not a handle. It lies in the journal, callers may store it, and it names
+/// the same request in every engine that is opened on that journal. So it does not say which engine
+/// it belongs to: request 3 of another engine is request 3 here, if there is one. A service with
+/// several engines should store the engine's name beside it.
 ///
 /// ```
 /// use stockade::TransferRequestId;
@@ -51,7 +51,7 @@ impl FromStr for TransferRequestId {
     }
 }
 
-/// Where a transfer request stands. It moves once.
+/// The status of a transfer request. It changes at most once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransferRequestStatus {
@@ -59,14 +59,14 @@ pub enum TransferRequestStatus {
     PendingApproval,
     /// It was approved, and its units have moved.
     Approved,
-    /// It was turned down.
+    /// It was rejected.
     Rejected,
-    /// It was approved, but stock or room was short by then: nothing has moved.
+    /// It was approved, but stock or room was short at that moment. Nothing has moved.
     Failed,
 }
 
 impl TransferRequestStatus {
-    /// As the audit log spells it, in the pair `outcome` of a decision's metadata.
+    /// The word that the audit log uses, in the pair `outcome` of a decision's metadata.
     pub fn name(self) -> &'static str {
         match self {
             Self::PendingApproval => "pending approval",
@@ -83,17 +83,17 @@ impl fmt::Display for TransferRequestStatus {
     }
 }
 
-/// A transfer that waits for approval, or waited. It moves no units before it is approved.
+/// A request for a transfer that needs approval. It moves no units before it is approved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TransferRequest {
     /// Its number.
     pub id: TransferRequestId,
-    /// Where it stands.
+    /// Its status.
     pub status: TransferRequestStatus,
-    /// The warehouse that is to give the units.
+    /// The warehouse that gives the units.
     pub from: Arc<str>,
-    /// The warehouse that is to get them.
+    /// The warehouse that receives the units.
     pub to: Arc<str>,
     /// The product.
     pub product: Arc<str>,
@@ -101,9 +101,9 @@ pub struct TransferRequest {
     pub quantity: u32,
     /// Whether the units are held at the source until the decision.
     pub holds_units: bool,
-    /// When it was made.
+    /// When the request was made.
     pub requested_at: Timestamp,
-    /// Who decided on it and when; `None` while nobody has.
+    /// Who decided and when; `None` while nobody has.
     pub decision: Option<TransferDecision>,
 }
 
@@ -111,12 +111,12 @@ pub struct TransferRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TransferDecision {
-    /// Who decided; empty if that was erased, with the notes of its record.
+    /// Who decided; empty if the text was erased with the notes of its record.
     pub by: Arc<str>,
-    /// When.
+    /// When it was decided.
     pub at: Timestamp,
-    /// Why it was rejected, or what stood in the way of an approved one, in words.
+    /// Why it was rejected, or why an approved one failed, in words.
     pub reason: Option<Arc<str>>,
-    /// What stood in the way of one that was approved and failed.
+    /// Why an approved one failed.
     pub failure: Option<TransferFailure>,
 }

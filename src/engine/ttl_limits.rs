@@ -1,4 +1,4 @@
-//! How long holds may live.
+//! The limits on how long a hold may live.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::base::clock::whole_millis;
 use crate::base::error::InvalidTtl;
 use crate::base::sync::{AtomicU64, Ordering};
 
-/// How long holds may live.
+/// The limits on how long a hold may live. Both can change at run time.
 #[derive(Debug)]
 pub(super) struct TtlLimits {
     /// The longest time to live of one reserve or one extension, in milliseconds.
@@ -23,14 +23,15 @@ impl TtlLimits {
         }
     }
 
-    /// The milliseconds of a time to live, if a hold may be made for so long.
+    /// Validates the time to live of a new hold, and returns it in milliseconds.
     #[inline]
     pub(super) fn checked_ttl(&self, ttl: Duration) -> Result<u64, InvalidTtl> {
         let longest = load(&self.longest_ttl).min(load(&self.longest_total));
         in_bounds(ttl, longest)
     }
 
-    /// Whether an extension may ask for so long; whether the hold can have it is another question.
+    /// Validates the time to live that an extension asks for. The total life of the hold is checked
+    /// elsewhere.
     pub(super) fn check_extension(&self, ttl: Duration) -> Result<(), InvalidTtl> {
         in_bounds(ttl, load(&self.longest_ttl)).map(drop)
     }
@@ -45,11 +46,11 @@ impl TtlLimits {
 }
 
 fn load(setting: &AtomicU64) -> u64 {
-    // Relaxed: a setting; a call around the change may use either value.
+    // Relaxed: it is a setting. A call that runs while it changes may use either value.
     setting.load(Ordering::Relaxed)
 }
 
-/// The milliseconds of `ttl`, if that is more than nothing and at most `longest` milliseconds.
+/// Returns `ttl` in milliseconds if it is at least one millisecond and at most `longest`.
 #[inline]
 fn in_bounds(ttl: Duration, longest: u64) -> Result<u64, InvalidTtl> {
     let millis = whole_millis(ttl);

@@ -1,4 +1,4 @@
-//! Comparing what the engine has in memory with what its journal adds up to.
+//! Compares the engine's live counts with what its journal adds up to.
 
 use std::sync::Arc;
 use std::thread;
@@ -14,63 +14,66 @@ use crate::journal::recovery::start;
 use crate::stock::handle::{LevelHandle, LevelIndex};
 use crate::stock::level::Counts;
 
-/// What a comparison of the engine with its journal found.
+/// The result of comparing an engine with its journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LiveVerifyReport {
-    /// Up to where the journal was added up.
+    /// The point up to which the journal was replayed.
     pub head: JournalHead,
-    /// Levels whose counts are those of the journal.
+    /// How many levels have the same counts in the engine and in the journal.
     pub equal: usize,
-    /// Levels that changed at every look, so that they can't be said to be equal or not.
+    /// How many levels were equal at no look, and changed meanwhile. They cannot be called equal or
+    /// broken.
     pub under_way: usize,
-    /// Levels that stood still, and whose counts are not those of the journal.
+    /// Levels that showed the same difference at every look, without any change.
     pub broken: Vec<BrokenLevel>,
 }
 
 impl LiveVerifyReport {
-    /// Whether no level was found broken.
+    /// Whether no level is broken.
     pub fn is_sound(&self) -> bool {
         self.broken.is_empty()
     }
 }
 
-/// A level whose counts are not what its journal adds up to.
+/// A level whose live counts differ from what the journal adds up to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BrokenLevel {
-    /// The level.
+    /// The level's handle.
     pub level: LevelHandle,
     /// Its warehouse.
     pub warehouse: Arc<str>,
     /// Its product.
     pub product: Arc<str>,
-    /// What the engine has.
+    /// The engine's counts.
     pub live: Counts,
-    /// What the journal adds up to.
+    /// The journal's counts.
     pub journal: Counts,
 }
 
-/// How often a level that differs is looked at. One that is not under way differs by as much each time.
+/// How many times a differing level is read. A level that does not change shows the same difference
+/// at every look.
 const LOOKS: usize = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
 impl InventoryManager {
-    /// Compares the live counts of every level with what the journal adds up to, under load, without
-    /// stopping anybody. A level that is used all the time is *under way*; one that stands still is
-    /// equal, or broken.
+    /// Compares the live counts of every level with what the journal adds up to. Works under load,
+    /// and stops no call. A level is equal if one look finds it equal, and broken if every look
+    /// finds the same difference. Otherwise it was changing, and is counted as *under way*.
     ///
-    /// Waits for the disk, and until the auditor has read up to there; a tenth of a second more if
-    /// anything differs. Without the auditor (see [`JournalOptions::auditor`](crate::JournalOptions::auditor)) it
-    /// reads the whole journal.
+    /// Waits for the disk, and until the auditor has replayed the journal up to that point. If
+    /// anything differs, it takes about a tenth of a second more. Without the auditor (see
+    /// [`JournalOptions::auditor`](crate::JournalOptions::auditor)) it reads the whole journal.
     ///
     /// # Errors
     /// [`JournalError::BrokenLaw`] or [`JournalError::Damaged`] if the journal itself is not sound;
-    /// [`JournalError::NoJournal`] without one; what the disk says.
+    /// [`JournalError::NoJournal`] without a journal; [`JournalError::Storage`] if the disk fails.
     ///
     /// ```
-    /// # let directory = std::env::temp_dir().join(format!("stockade-verify-{}", std::process::id()));
+    /// # let name = format!("stockade-verify-{}", std::process::id());
+    /// # let directory = std::env::temp_dir().join(name);
     /// use stockade::InventoryManager;
     /// let manager = InventoryManager::builder().warehouse("SF").journal(&directory).build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
@@ -99,12 +102,12 @@ impl InventoryManager {
 
     fn compare(
         &self,
-        mut at_last: impl FnMut(u64, &mut dyn FnMut(&Ledger)) -> Result<Point, JournalError>,
+        mut replay_to: impl FnMut(u64, &mut dyn FnMut(&Ledger)) -> Result<Point, JournalError>,
     ) -> Result<LiveVerifyReport, JournalError> {
         let progress = &self.journal_link()?.progress;
         let live = |handle| self.engine.catalog.level(handle).map(|level| level.counts());
         let count = self.engine.catalog.level_count();
-        let mut open: Vec<Open> =
+        let mut open: Vec<UnmatchedLevel> =
             (0..count).map(|index| (LevelIndex(index as u32), None, 0)).collect();
         let (mut equal, mut end) = (0, Point::START);
         for look in 0..LOOKS {
@@ -117,11 +120,11 @@ impl InventoryManager {
                 file: "the journal".to_owned(),
                 reason: error.to_string(),
             })?;
-            let mut entered = Vec::new();
-            end = at_last(progress.durable(), &mut |ledger| {
-                entered = open.iter().map(|(level, ..)| counts_in(ledger, *level)).collect();
+            let mut journaled = Vec::new();
+            end = replay_to(progress.durable(), &mut |ledger| {
+                journaled = open.iter().map(|(level, ..)| counts_in(ledger, *level)).collect();
             })?;
-            let mut looks = before.into_iter().zip(entered);
+            let mut looks = before.into_iter().zip(journaled);
             open.retain_mut(|(level, seen, same)| {
                 let Some((Some(before), journal)) = looks.next() else { return false };
                 if live(*level) == Some(before) {
@@ -153,9 +156,9 @@ impl InventoryManager {
     }
 }
 
-/// A level that was not found equal, how it stood at its last look if it stood still (live, and in the
-/// journal), and at how many looks in a row it stood like that.
-type Open = (LevelIndex, Option<(Counts, Counts)>, usize);
+/// A level that was not yet found equal. Then its counts (live, journal) at the last look, if the
+/// live ones stood still. Then how many looks in a row showed these counts.
+type UnmatchedLevel = (LevelIndex, Option<(Counts, Counts)>, usize);
 
 fn counts_in(ledger: &Ledger, level: LevelIndex) -> Counts {
     ledger.levels.get(level.index()).map_or_else(Counts::default, |level| Counts {
@@ -198,7 +201,7 @@ mod tests {
         let builder = InventoryManager::builder().warehouse("SF").journal(journal);
         let manager = builder.build().expect("a new journal");
         manager.add_stock(("SF", "MOUSE"), 10, "SUPPLIER").expect("room");
-        // Units that nobody has logged, and somebody reserves.
+        // Units without a record, and then a reservation that takes some of them.
         let mouse = manager.stock_level(("SF", "MOUSE")).expect("a level");
         mouse.receive(Quantity::new(3).expect("legal"), &*manager.engine);
         manager.reserve(("SF", "MOUSE"), 13, Duration::from_secs(60)).expect("stock");

@@ -1,4 +1,4 @@
-//! Decisions: what they move, what stands in their way, and that each is made once.
+//! Decisions on transfer requests: what they move, why they fail, and that each is made once.
 
 use std::sync::Arc;
 

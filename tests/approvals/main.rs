@@ -1,4 +1,4 @@
-//! Transfers with approval: requests, decisions, what they move and what the record says of them.
+//! Transfer requests: asking, deciding, what moves, and what the log says.
 
 mod decisions;
 mod races;
@@ -52,7 +52,7 @@ fn assert_counts(manager: &InventoryManager, sf: (u32, u32), nyc: (u32, u32)) {
     assert_eq!((counts(SF), counts(NYC)), (sf, nyc));
 }
 
-/// The entries that `run` makes, but for the opening of a level.
+/// The entries that `run` logs, except the opening of a level.
 fn recorded(manager: &InventoryManager, run: impl FnOnce()) -> Vec<AuditEntry> {
     manager.flush().wait().expect("written");
     let after = manager.audit_log().newest_sequence();

@@ -1,4 +1,4 @@
-//! Many threads that ask and decide at the same time.
+//! Many threads request and decide at the same time.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -10,7 +10,8 @@ use stockade::{
 
 use crate::{NYC, SF, ask, ask_held, assert_counts, builder};
 
-/// Plays the entries on the counts of both levels: whatever is taken must have been there.
+/// Replays the entries on the counts of both levels. Units must have been there before they are
+/// taken.
 fn replay(entries: &[AuditEntry]) -> [(i64, i64); 2] {
     let mut levels = [(0, 0); 2];
     for entry in entries.iter().filter(|entry| entry.is_movement()) {
@@ -36,7 +37,7 @@ fn of_eight_threads_that_decide_one_wins_and_units_move_once() {
     }
 }
 
-/// Where a thread panics, the others don't wait for it.
+/// Counts a thread as done even if it panics, so that the others do not wait for it.
 struct EndOfRace<'a>(&'a AtomicUsize);
 
 impl Drop for EndOfRace<'_> {
@@ -47,9 +48,9 @@ impl Drop for EndOfRace<'_> {
     }
 }
 
-/// Eight threads decide on the same requests in the same order, half of them for and half against.
+/// Eight threads decide on the same requests in the same order. Half approve, and half reject.
 fn decide_in_eight_threads() {
-    // No more than the engine remembers after they are decided.
+    // At most as many as the engine keeps after they are decided.
     const REQUESTS: u32 = 900;
     let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC");
     let manager = builder.build().expect("a legal engine");

@@ -1,4 +1,4 @@
-//! Requests: what can be asked for, who approves it by itself, and the list of what is open.
+//! Transfer requests: what can be requested, what the policy approves, and the list of open ones.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Baskets: all lines or none, taken at one instant and given back at one.
+//! Baskets: all lines or none, taken at one instant and given back at one instant.
 
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -15,7 +15,7 @@ fn shop() -> InventoryManager {
     InventoryManager::builder().warehouse("SF").warehouse("NYC").build().expect("a legal engine")
 }
 
-/// One whose clock stands still, and which ends no hold by itself.
+/// An engine whose clock stands still, and without a sweeper.
 fn shop_by_hand() -> (InventoryManager, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000)));
     let builder = InventoryManager::builder().warehouse("SF").clock(Arc::clone(&clock));
@@ -169,10 +169,10 @@ fn a_basket_of_ten_thousand_lines_is_taken_and_given_back_whole() {
     );
 }
 
-/// The products that the baskets of the next tests take one unit each of.
+/// The products of the next tests' baskets, one unit each.
 const PRODUCTS: [&str; 5] = ["A", "B", "C", "D", "E"];
 
-/// Has `end` end baskets, again and again, while snapshots look: all lines are held, or none is.
+/// Runs `end` on baskets again and again, while snapshots check that all lines are held or none.
 fn end_baskets_while_looking(
     manager: &InventoryManager,
     ttl: Duration,

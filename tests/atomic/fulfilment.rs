@@ -1,4 +1,4 @@
-//! Split fulfilment: the whole quantity or nothing, also while the stock moves about.
+//! Split fulfillment: the whole quantity or nothing, even while the stock moves.
 
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -11,10 +11,10 @@ use stockade::{
 
 use crate::{HOUR, add, under_load};
 
-/// So many that a sum of looks at one after the other takes its time.
+/// Many warehouses, so that a sum over single reads takes some time.
 const PLACES: [&str; 8] = ["SF", "NYC", "LA", "BOS", "SEA", "DEN", "ATL", "CHI"];
 
-/// An engine with these warehouses, and so many units in each.
+/// An engine with these warehouses and `units` in each.
 fn spread(units: u32) -> InventoryManager {
     let builder = PLACES.iter().fold(InventoryManager::builder(), |b, name| b.warehouse(*name));
     let manager = builder.build().expect("a legal engine");
@@ -22,7 +22,7 @@ fn spread(units: u32) -> InventoryManager {
     manager
 }
 
-/// Moves some units to another place each time.
+/// Moves some units to another warehouse each time.
 fn shuffle(manager: &InventoryManager, number: u32, round: u32) {
     let from = (number * 5 + round) as usize % PLACES.len();
     let to = (from + 1 + round as usize % 7) % PLACES.len();
@@ -104,7 +104,7 @@ fn each_strategy_takes_from_where_it_says() {
     assert_eq!(taken(&FewestParcels, 5).len(), 1);
 }
 
-/// Races `look` with the first transfer ever of a product to the other warehouse.
+/// Races `look` with a product's first transfer to the other warehouse.
 fn beside_a_first_transfer(look: impl Fn(&InventoryManager, &str)) {
     let manager = InventoryManager::builder()
         .warehouse("SF")

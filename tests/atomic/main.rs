@@ -1,4 +1,4 @@
-//! Law 4 from outside: all or nothing, at one instant, whatever else goes on.
+//! Law 4 through the public interface: all or nothing, at one instant, under load.
 
 mod baskets;
 mod fulfilment;
@@ -14,16 +14,16 @@ use stockade::InventoryManager;
 
 /// Longer than any test.
 const HOUR: Duration = Duration::from_secs(3_600);
-/// How long the tests with load run at least.
+/// The minimum duration of the tests under load.
 const LOAD: Duration = Duration::from_millis(300);
 
-/// Calls `work` again and again in threads of their own, one for each number, while `look` runs in
-/// this thread for as long as the load lasts and at least so many times. `work` is told how often it
-/// was called before.
+/// Runs `work` in threads, once for each number, again and again. Meanwhile runs `look` in this
+/// thread, for the duration of the load and at least a minimum number of times. `work` gets the
+/// number of its earlier calls.
 fn under_load(threads: u32, work: impl Fn(u32, u32) + Sync, mut look: impl FnMut()) {
     const LOOKS: u32 = 1_000;
     let over = AtomicBool::new(false);
-    /// Ends the threads, also where a look panics.
+    /// Ends the threads, even if a look panics.
     struct Over<'a>(&'a AtomicBool);
     impl Drop for Over<'_> {
         fn drop(&mut self) {
@@ -56,7 +56,7 @@ fn add(manager: &InventoryManager, warehouse: &str, product: &str, units: u32) {
     manager.add_stock((warehouse, product), units, "SUPPLIER").expect("room");
 }
 
-/// Units in the building, of a snapshot's level.
+/// Units on hand in a level's snapshot.
 fn on_hand(level: &stockade::LevelSnapshot) -> u64 {
     u64::from(level.available) + u64::from(level.reserved)
 }

@@ -1,4 +1,4 @@
-//! Refusals are true: the line that is named was really short, and nobody is refused in vain.
+//! Refusals are true: the named line was really short, and no call is refused without a reason.
 
 use stockade::{BasketError, BasketLine, InventoryManager, TransferError};
 

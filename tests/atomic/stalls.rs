@@ -1,5 +1,5 @@
-//! Many more threads than cores, and calls that fall asleep half-way: everybody else goes on, and nothing
-//! is lost.
+//! Many more threads than cores, and calls that sleep half-way. All others make progress, and
+//! nothing is lost.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,7 +15,7 @@ const ROUNDS: u32 = 150;
 const PRODUCTS: [&str; 3] = ["LAPTOP", "MOUSE", "BAG"];
 const UNITS: u32 = 200;
 
-/// A clock that puts its caller to sleep at times: inside operations, because they read it there.
+/// A clock that sometimes sleeps. Operations read the time, so it makes them sleep half-way.
 struct SleepyClock(SystemClock);
 
 impl Clock for SleepyClock {

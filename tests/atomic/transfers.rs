@@ -1,4 +1,4 @@
-//! Transfers: no unit is missing while it is under way, none is doubled, and no warehouse overflows.
+//! Transfers: no unit is missing or doubled meanwhile, and no warehouse exceeds its capacity.
 
 use stockade::{AddError, InventoryManager, LevelRef, TransferError, WarehouseSpec};
 

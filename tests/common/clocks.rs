@@ -1,12 +1,11 @@
-//! Clocks that stop a caller on its way: between what comes before a look at the time and what comes
-//! after.
+//! Clocks that stop a caller in the middle of a call: before it reads the time, or while it does.
 
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::thread::{self, ThreadId};
 
 use stockade::{Clock, Timestamp};
 
-/// The one moment that these clocks show.
+/// The only time that these clocks show.
 const NOW: Timestamp = Timestamp::from_millis(1_000);
 
 /// A clock that makes all callers wait while it is shut.
@@ -27,7 +26,7 @@ impl Gate {
         self.state.lock().expect("no panic").shut = true;
     }
 
-    /// Opens once so many callers wait.
+    /// Opens once `callers` threads wait.
     pub(crate) fn open_for(&self, callers: usize) {
         let state = self.state.lock().expect("no panic");
         let enough = |state: &mut GateState| state.waiting < callers;
@@ -47,7 +46,7 @@ impl Clock for Gate {
     }
 }
 
-/// A clock that stops one thread, at its second look.
+/// A clock that stops one thread, when that thread reads the time for the second time.
 #[derive(Default)]
 pub(crate) struct Turnstile {
     state: Mutex<TurnstileState>,
@@ -68,7 +67,7 @@ enum Order {
 }
 
 impl Turnstile {
-    /// The calling thread is the one.
+    /// Selects the calling thread.
     pub(crate) fn stop_my_second_look(&self) {
         self.lock().who = Some(thread::current().id());
     }
@@ -83,7 +82,7 @@ impl Turnstile {
         self.give(Order::GoOn);
     }
 
-    /// The look panics.
+    /// Makes the stopped read panic.
     pub(crate) fn blow_up(&self) {
         self.give(Order::Panic);
     }

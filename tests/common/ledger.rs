@@ -1,6 +1,6 @@
-//! A bookkeeper who believes only the audit log: reads it entry by entry, and refuses whatever could
-//! not have happened after what stands before. A log that it reads to the end is legal in every
-//! prefix (Law 2).
+//! A ledger of the tests, which believes only the audit log. It reads the log entry by entry, and
+//! rejects each entry that could not follow the ones before it. A log that it reads to the end is
+//! legal in every prefix (Law 2).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use stockade::{
 
 type Place = (Arc<str>, Arc<str>);
 
-/// The stock as the log tells it.
+/// The stock, according to the log.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     read: u64,
     products: HashMap<Arc<str>, ()>,
-    /// Room left, by warehouse.
+    /// Room left, for each warehouse.
     room: HashMap<Arc<str>, u32>,
     levels: HashMap<Place, Level>,
     holds: HashMap<ReservationId, Hold>,
@@ -34,9 +34,9 @@ struct Level {
 
 #[derive(Debug, Default)]
 struct Hold {
-    /// Units that are still held, by level.
+    /// Units that are still held, for each level.
     held: HashMap<Place, u32>,
-    /// Whether any of them were sold.
+    /// Whether any of its units were sold.
     sold: bool,
     retaken_by: Option<ReservationId>,
 }
@@ -44,7 +44,7 @@ struct Hold {
 /// Reads a whole log.
 ///
 /// # Panics
-/// With the first entry that could not have happened.
+/// Panics with the first illegal entry.
 #[track_caller]
 pub(crate) fn assert_legal(entries: &[AuditEntry]) -> Ledger {
     let mut ledger = Ledger::default();
@@ -57,7 +57,7 @@ pub(crate) fn assert_legal(entries: &[AuditEntry]) -> Ledger {
 }
 
 impl Ledger {
-    /// Reads the next entry, or says why it can't stand here.
+    /// Reads the next entry, or says why it is illegal.
     pub(crate) fn read(&mut self, entry: &AuditEntry) -> Result<(), String> {
         if entry.sequence != self.read + 1 {
             return Err(format!("it follows entry {}", self.read));
@@ -113,7 +113,7 @@ impl Ledger {
             return Err("it moves nothing".into());
         }
         let place = place(entry)?;
-        // What a transfer request holds from the asking to the decision is no reservation's.
+        // Units held by a transfer request belong to no reservation.
         let of_request = entry.note("transferRequestId").is_some();
         match movement {
             Reserved if !of_request => self.hold(entry, &place)?,
@@ -159,7 +159,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// A line of a new hold.
+    /// One line of a new hold.
     fn hold(&mut self, entry: &AuditEntry, place: &Place) -> Result<(), String> {
         let id = entry.reservation.ok_or("no reservation")?;
         if self.holds.contains_key(&id) && self.being_reserved != Some(id) {
@@ -181,7 +181,7 @@ impl Ledger {
         }
     }
 
-    /// A line of a hold's end, or of a step that ends a part of it.
+    /// One line of a hold's end, or of a partial step.
     fn end(
         &mut self,
         movement: AdjustmentType,
@@ -198,7 +198,7 @@ impl Ledger {
     /// Compares the end of the log with an engine in which nothing moves.
     ///
     /// # Panics
-    /// At the first difference.
+    /// Panics at the first difference.
     #[track_caller]
     pub(crate) fn assert_ends_as(&self, manager: &InventoryManager) {
         for warehouse in manager.warehouses() {
@@ -224,7 +224,7 @@ impl Ledger {
         }
     }
 
-    /// Units that the log says were sold over all levels, and still are in the building.
+    /// Units sold and still in the building, over all levels.
     pub(crate) fn sold(&self) -> u64 {
         self.levels.values().map(|level| u64::from(level.sold)).sum()
     }

@@ -1,4 +1,4 @@
-//! What the integration tests share: threads that race, a log that is read whole, and a clock.
+//! Shared by the integration tests: engines, a clock, racing threads, and a log that is read whole.
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 
@@ -20,7 +20,7 @@ use stockade::{
     Timestamp,
 };
 
-/// The level that most tests are about.
+/// The level that most tests use.
 pub(crate) const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
 
 /// Longer than any test lasts.
@@ -30,27 +30,28 @@ pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// A clock that stands still, one second after the beginning of time.
+/// A clock that stands still, one second after 1970 began.
 pub(crate) fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::at(Timestamp::from_millis(1_000)))
 }
 
-/// An engine with the warehouses SF and NYC, and no threads of its own.
+/// An engine with the warehouses SF and NYC, without threads.
 pub(crate) fn quiet(clock: &Arc<ManualClock>) -> Builder {
     threaded().clock(Arc::clone(clock)).without_threads().seed(7)
 }
 
-/// An engine with the warehouses SF and NYC, and small tables, so that it is quickly built.
+/// An engine with threads, the warehouses SF and NYC, and small tables, so that it is built
+/// quickly.
 pub(crate) fn threaded() -> Builder {
     InventoryManager::builder().warehouse("SF").warehouse("NYC").limits(small())
 }
 
-/// Limits of engines that are quickly built.
+/// Limits of engines that are built quickly.
 pub(crate) fn small() -> Limits {
     Limits::new().max_reservations(1 << 16).audit_queue(1 << 12)
 }
 
-/// Runs `work` in a thread of its own, and fails the test if it has not ended in time.
+/// Runs `work` in its own thread, and fails the test if it does not end in time.
 #[track_caller]
 pub(crate) fn within<T: Send + 'static>(
     limit: Duration,
@@ -69,7 +70,8 @@ pub(crate) fn within<T: Send + 'static>(
     thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-/// Lets `threads` threads begin `work` at the same moment, and gathers their answers in order.
+/// Runs `work` in `threads` threads that start at the same moment, and returns their results in
+/// order.
 pub(crate) fn race<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let start = Barrier::new(threads);
     thread::scope(|scope| {
@@ -88,7 +90,7 @@ pub(crate) fn race<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) ->
     })
 }
 
-/// `count` holds of one laptop each.
+/// Makes `count` holds of one laptop each.
 #[track_caller]
 pub(crate) fn single_holds(
     manager: &InventoryManager,
@@ -98,14 +100,14 @@ pub(crate) fn single_holds(
     (0..count).map(|_| manager.reserve(LAPTOPS, 1, ttl).expect("stock")).collect()
 }
 
-/// Everything that was done so far, as the log tells it.
+/// The log of everything done so far. Waits until it is written.
 #[track_caller]
 pub(crate) fn log_of(manager: &InventoryManager) -> Vec<AuditEntry> {
     manager.flush().wait().expect("a healthy log");
     written(manager)
 }
 
-/// What is in the log at this moment.
+/// The entries in the log at this moment. Does not wait.
 pub(crate) fn written(manager: &InventoryManager) -> Vec<AuditEntry> {
     manager.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries
 }

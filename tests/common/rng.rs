@@ -1,12 +1,12 @@
-//! Random numbers for threads, from a seed that a failure names and the environment can give.
+//! Random numbers for threads. A failure prints the seed, and the environment can set it.
 
 use std::env;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The variable that replays a failed run as far as the threads' own choices go.
+/// The environment variable with the seed. It replays the threads' choices, not their schedule.
 pub(crate) const SEED: &str = "STOCKADE_SEED";
 
-/// The seed from the environment, or a new one. Name it in every assertion of a random test.
+/// The seed from the environment, or a new one. Print it in every assertion of a random test.
 pub(crate) fn seed() -> u64 {
     match env::var(SEED) {
         Ok(text) => text.parse().expect("STOCKADE_SEED is a whole number"),
@@ -17,11 +17,11 @@ pub(crate) fn seed() -> u64 {
     }
 }
 
-/// SplitMix64: small, and random enough to choose what a thread does next.
+/// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): small, and random enough for these choices.
 pub(crate) struct Rng(u64);
 
 impl Rng {
-    /// The generator of one thread of a run.
+    /// The generator of one thread in a run.
     pub(crate) fn new(seed: u64, thread: usize) -> Self {
         Self(seed ^ (thread as u64 + 1).wrapping_mul(0xd134_2543_de82_ef95))
     }
@@ -39,17 +39,17 @@ impl Rng {
         self.next() % end
     }
 
-    /// A number of units from 1 to `most`.
+    /// A number of units, from 1 to `most`.
     pub(crate) fn units(&mut self, most: u32) -> u32 {
         1 + self.below(u64::from(most)) as u32
     }
 
-    /// One of `items`, where it stands.
+    /// A random element, by reference.
     pub(crate) fn pick_ref<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[self.below(items.len() as u64) as usize]
     }
 
-    /// One of `items`.
+    /// A random element, by value.
     pub(crate) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.below(items.len() as u64) as usize]
     }

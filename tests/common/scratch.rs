@@ -1,9 +1,9 @@
-//! A directory for a test.
+//! A temporary directory for a test.
 
 use std::fs;
 use std::path::PathBuf;
 
-/// A directory of one test alone, gone when it ends.
+/// A directory that belongs to one test. It is removed when the test ends.
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {

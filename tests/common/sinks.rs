@@ -1,4 +1,4 @@
-//! Sinks that keep what they are given.
+//! Sinks that keep the entries that they receive.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +10,7 @@ pub(crate) struct Keeper {
     shared: Arc<Kept>,
 }
 
-/// The test's side of a [`Keeper`].
+/// The test's handle on a [`Keeper`].
 #[derive(Default)]
 pub(crate) struct Kept {
     entries: Mutex<Vec<AuditEntry>>,
@@ -18,7 +18,7 @@ pub(crate) struct Kept {
 }
 
 impl Keeper {
-    /// A healthy sink, and what it keeps.
+    /// A healthy sink, and its handle.
     #[allow(clippy::new_ret_no_self, reason = "the sink is useless without what it keeps")]
     pub(crate) fn new() -> (Self, Arc<Kept>) {
         let shared = Arc::new(Kept::default());
@@ -27,17 +27,17 @@ impl Keeper {
 }
 
 impl Kept {
-    /// What the sink has taken so far, in the order in which it took it.
+    /// The entries that the sink has accepted, in order.
     pub(crate) fn entries(&self) -> Vec<AuditEntry> {
         lock(&self.entries).clone()
     }
 
-    /// From now on every batch is refused.
+    /// Makes the sink refuse every batch from now on.
     pub(crate) fn fail(&self, reason: &str) {
         *lock(&self.failing) = Some(reason.to_owned());
     }
 
-    /// Batches are taken again.
+    /// Makes the sink accept batches again.
     pub(crate) fn recover(&self) {
         *lock(&self.failing) = None;
     }

@@ -1,5 +1,5 @@
-//! What must be true of every journal, whatever its bytes are: it is read, or refused with a typed error; and
-//! all who read it agree. Both fuzz targets end here.
+//! Hostile journals: every reader reads the bytes or returns a typed error, and all readers agree.
+//! Both fuzz targets end here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use stockade::{
 use super::seal::{File, files_of, seal};
 use super::story;
 
-/// A target: files out of any bytes, sealed where they ask for it.
+/// Fuzz target: files from arbitrary bytes, with valid checksums where the input asks for them.
 pub(crate) fn bytes(input: &[u8]) {
     let mut files = files_of(input);
     seal(&mut files);
     check(&files);
 }
 
-/// A target: a journal that a grammar writes.
+/// Fuzz target: a journal that a grammar generates.
 pub(crate) fn story(input: &[u8]) {
     let mut files = story::journal(input);
     seal(&mut files);
@@ -38,7 +38,7 @@ fn check(files: &[File]) {
     open(&disk, &verified);
 }
 
-/// Reads in every way there is without an engine.
+/// Reads the journal in every way that needs no engine.
 fn read(disk: &SimulatedDisk) -> Result<VerifyReport, JournalError> {
     let mut reader = JournalReader::on(disk.clone());
     let verified = reader.verify(None).map_err(JournalError::from);
@@ -145,7 +145,7 @@ fn compare(manager: &InventoryManager, stock: &JournalStock) {
     assert!(sound.is_sound(), "{sound:?}");
 }
 
-/// A subscription gives every entry, in order.
+/// A subscription returns every entry, in order.
 fn follow(manager: &InventoryManager) {
     let mut subscription = manager.subscribe(JournalPosition::default()).expect("a beginning");
     let mut newest = 0;
@@ -156,7 +156,7 @@ fn follow(manager: &InventoryManager) {
     assert_eq!(newest, manager.journal_head().expect("a journal").sequence);
 }
 
-/// Goes on with the journal: a hold and its end in every level, and all that is overdue expires.
+/// Resumes the journal: makes and ends a hold in every level, and expires every overdue hold.
 fn work(manager: &InventoryManager, clock: &ManualClock, stock: Option<JournalStock>) {
     const MINUTE: Duration = Duration::from_secs(60);
     for row in stock.into_iter().flat_map(|stock| stock.rows) {

@@ -1,6 +1,5 @@
-//! No bytes make a reader, a recovery or an engine panic, hang or take more memory than they should: what the
-//! fuzz targets of `fuzz/` have found, and what they began with, is replayed here; and a little more of the
-//! same is made up each time.
+//! No input makes a reader, a recovery or an engine panic, hang, or use too much memory. This
+//! replays the seeds and the findings of the fuzz targets in `fuzz/`, and a few new random inputs.
 
 mod hostile;
 mod seal;
@@ -60,7 +59,7 @@ fn whatever_was_found_stays_mended() {
     }
 }
 
-/// What [`inputs`] hold, changed here and there: a fuzzer without the eyes of one.
+/// Random mutations of [`inputs`]: a fuzzer without coverage feedback.
 #[test]
 fn inputs_like_those_do_no_harm_either() {
     let seed = std::env::var("STOCKADE_SEED").ok().and_then(|seed| seed.parse().ok());
@@ -78,8 +77,8 @@ fn inputs_like_those_do_no_harm_either() {
     }
 }
 
-/// Writes the inputs to begin with, of journals of real engines:
-/// `cargo test --features testing --test fuzzed seeds -- --ignored`
+/// Writes the seed inputs, which are journals of real engines: `cargo test --features testing
+/// --test fuzzed seeds -- --ignored`
 #[test]
 #[ignore = "writes into fuzz/seeds"]
 fn make_seeds() {

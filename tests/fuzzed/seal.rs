@@ -1,8 +1,8 @@
-//! Hostile journals: files out of any bytes, and the checksums, hashes and counts that make them pass for
-//! what a writer wrote. Without those no mutation would get past the first check, and decoder and ledger
-//! would never see it.
+//! Seals hostile journals: turns arbitrary bytes into files with valid checksums, hashes and
+//! counts. Without them, every mutation would fail at the first check, and decoder and ledger would
+//! never see it.
 //!
-//! Written from `docs/journal-format.md` alone, and so a second reading of that page.
+//! Written from `docs/journal-format.md` alone, so it also tests that page.
 
 use std::ops::Range;
 
@@ -11,15 +11,16 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 const SEGMENT: usize = 136;
 const BATCH: usize = 104;
 const MARK: usize = 32;
-/// The number of the one type of entry whose line is longer.
+/// The number of the only entry type with a longer line.
 pub(crate) const LEVEL_OPENED: u8 = 32 + 3;
 
-/// Set checksums and hashes right, and what they cover: magic, version, counts.
+/// Fix checksums and hashes, and what they cover: magic, version, counts.
 pub(crate) const SEALED: u8 = 1;
-/// Set right, too, what joins batches and segments: numbers, sequences, what is continued from.
+/// Also fix what joins batches and segments: numbers, sequence numbers, and the links to the files
+/// before.
 pub(crate) const JOINED: u8 = 2;
 
-/// A file of a journal, and how much of it is to be set right.
+/// A file of a journal, and how much of it to fix.
 #[derive(Clone, Debug)]
 pub(crate) struct File {
     pub(crate) number: u8,
@@ -33,8 +34,8 @@ impl File {
     }
 }
 
-/// Splits an input into files: a number, how to seal, a length of four bytes, and so many bytes; of the
-/// last, all that are left.
+/// Splits an input into files. Each is a number, how to seal it, a length of four bytes, and that
+/// many bytes; the last file gets all remaining bytes.
 pub(crate) fn files_of(mut input: &[u8]) -> Vec<File> {
     let mut files: Vec<File> = Vec::new();
     while let Some((&[number, how, a, b, c, d], rest)) = input.split_first_chunk::<6>() {
@@ -47,7 +48,7 @@ pub(crate) fn files_of(mut input: &[u8]) -> Vec<File> {
     files
 }
 
-/// The input that is split into these files.
+/// The input that [`files_of`] splits into these files.
 pub(crate) fn input_of(files: &[File]) -> Vec<u8> {
     let mut input = Vec::new();
     for file in files {
@@ -58,7 +59,7 @@ pub(crate) fn input_of(files: &[File]) -> Vec<u8> {
     input
 }
 
-/// Where the chain is.
+/// The end of the hash chain so far.
 #[derive(Clone, Copy, Default)]
 struct End {
     batch: u64,
@@ -68,7 +69,7 @@ struct End {
     length: u64,
 }
 
-/// Sets right what each file wants.
+/// Fixes in each file what the file asks for.
 pub(crate) fn seal(files: &mut [File]) {
     let mut end = End::default();
     for file in files.iter_mut().filter(|file| file.how & SEALED != 0) {
@@ -168,7 +169,7 @@ fn seal_batch(
     (at + BATCH + records_length + notes_length, closed)
 }
 
-/// Padding and mark behind a closing batch, if there is anything behind it.
+/// Fixes the padding and the close mark behind a closing batch, if any bytes follow it.
 fn seal_mark(bytes: &mut Vec<u8>, at: usize, segment: u64, hash: &[u8; 32]) {
     if bytes.len() == at {
         return;
@@ -183,7 +184,8 @@ fn seal_mark(bytes: &mut Vec<u8>, at: usize, segment: u64, hash: &[u8; 32]) {
     bytes.extend(sum.to_le_bytes());
 }
 
-/// Gives records the hashes of their notes; how many records and entries there are, if they can be read.
+/// Writes the hashes of the notes into the records. Returns how many records and entries there are,
+/// if they can be read.
 fn seal_notes(records: &mut [u8], notes: &[u8]) -> Option<(u32, u32)> {
     let mut hashes: Vec<(usize, [u8; 32])> = Vec::new();
     let mut walk = Walk { bytes: records, at: 0 };
@@ -206,7 +208,7 @@ fn seal_notes(records: &mut [u8], notes: &[u8]) -> Option<(u32, u32)> {
     Some((count, entries))
 }
 
-/// Steps over records without knowing what they say.
+/// Skips over records without decoding them.
 struct Walk<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -241,7 +243,8 @@ impl Walk<'_> {
         self.skip(length).map(drop)
     }
 
-    /// How many entries the next record has; where the hash of its notes stands, and how long they are.
+    /// The number of entries in the next record, and the position of its notes' hash with the
+    /// notes' length.
     fn record(&mut self) -> Option<(u64, Option<(usize, usize)>)> {
         let is_long = self.byte()? & 64 != 0;
         let flags = self.byte()?;

@@ -1,4 +1,4 @@
-//! The inputs to begin with, and changes of them.
+//! The seed inputs, and mutations of them.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::story;
 const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Numbers from a seed.
+/// A random number generator with a seed.
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -31,7 +31,7 @@ impl Random {
     }
 }
 
-/// The input, with some bytes changed, left out, put in, or taken from another.
+/// The input, with some bytes changed, removed, inserted, or copied from `other`.
 pub(crate) fn changed(input: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
     let mut input = input.to_vec();
     for _ in 0..1 + random.below(6) {
@@ -112,7 +112,7 @@ fn files_of(disk: &SimulatedDisk) -> Vec<File> {
     files
 }
 
-/// Inputs of the target `bytes`, by name.
+/// The seed inputs of the target `bytes`, by name.
 pub(crate) fn of_bytes() -> Vec<(String, Vec<u8>)> {
     let mut random = Random::new(1);
     let mut inputs = Vec::new();
@@ -142,7 +142,7 @@ pub(crate) fn of_bytes() -> Vec<(String, Vec<u8>)> {
     inputs
 }
 
-/// Inputs of the target `story`, by name.
+/// The seed inputs of the target `story`, by name.
 pub(crate) fn of_stories() -> Vec<(String, Vec<u8>)> {
     let mut random = Random::new(2);
     let mut inputs = vec![("nothing".to_owned(), Vec::new())];

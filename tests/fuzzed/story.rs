@@ -1,10 +1,10 @@
-//! Stories: journals that a grammar writes, whose every record can be read and may say what can't be. Each
-//! byte of the input is a choice among what is usual and what is hostile: quantities out of bounds, slots far
-//! off, times at the end of time, levels that nobody opened, keys with the answers of other calls.
+//! Stories: journals that a grammar generates. Every record can be decoded, but may say what cannot
+//! be. Each input byte chooses between usual and hostile values: quantities out of bounds, very
+//! high slots, extreme times, levels that were never opened, keys with answers of other calls.
 
 use super::seal::{File, JOINED, LEVEL_OPENED, SEALED};
 
-/// When the stories happen, in milliseconds.
+/// The time of the stories, in milliseconds.
 pub(crate) const NOW: u64 = 1_000_000;
 const QUANTITIES: [u64; 12] =
     [1, 2, 3, 5, 10, 0, 7, 100, (1 << 31) - 1, 1 << 31, u32::MAX as u64, 1 << 40];
@@ -54,7 +54,7 @@ const VALUES: [&str; 20] = [
     "PHONE",
 ];
 
-/// The input, a choice at a time; nothing but zeros behind its end.
+/// The input, read as one choice at a time. Past its end there are only zeros.
 struct Choices<'a>(&'a [u8]);
 
 impl Choices<'_> {
@@ -69,7 +69,7 @@ impl Choices<'_> {
     }
 }
 
-/// What is being written.
+/// The journal that is being written.
 struct Book {
     files: Vec<File>,
     records: Vec<u8>,
@@ -104,7 +104,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<u8> {
     out
 }
 
-/// An id of version 8, whose slot this is.
+/// An id of version 8 with this slot.
 fn id(born: u64, slot: u32, random: u64) -> [u8; 16] {
     let slot = u64::from(slot);
     let high = born << 16 | 8 << 12 | slot >> 20;
@@ -115,7 +115,7 @@ fn id(born: u64, slot: u32, random: u64) -> [u8; 16] {
     bytes
 }
 
-/// One of a few reservations, so that later records speak of earlier ones.
+/// One of a few ids, so that later records refer to earlier ones.
 fn some_id(choices: &mut Choices<'_>) -> [u8; 16] {
     let choice = choices.next();
     let slot = SLOTS[usize::from(choice & 15) % SLOTS.len()];
@@ -136,7 +136,8 @@ impl Book {
         varint(out, 0);
     }
 
-    /// A journal's usual beginning: two warehouses, two products, three levels, and something in each.
+    /// A usual beginning of a journal: two warehouses, two products, three levels, and stock in
+    /// each.
     fn begin(&mut self, choices: &mut Choices<'_>) {
         let capacity = choices.of(&["2147483647", "100", "4294967295", "1"]);
         self.event(32, 0, 0, &[("longest_ttl_ms", "86400000")]);
@@ -250,7 +251,7 @@ impl Book {
         }
     }
 
-    /// Puts what was written into the newest file, under a header that is yet to be sealed.
+    /// Adds the batch to the newest file. Its header is sealed later.
     fn end_batch(&mut self, closed: bool) {
         let Some(file) = self.files.last_mut() else { return };
         let mut header = [0; 104];
@@ -271,7 +272,7 @@ impl Book {
     }
 }
 
-/// The journal that these choices write; still to be sealed.
+/// The journal that these choices generate, before it is sealed.
 pub(crate) fn journal(input: &[u8]) -> Vec<File> {
     let mut choices = Choices(input);
     let mut book = Book { files: Vec::new(), records: Vec::new(), notes: Vec::new() };

@@ -1,5 +1,5 @@
-//! A recovery that begins with a checkpoint comes to the same as one that reads everything, whatever
-//! a crash leaves of the checkpoint; and a checkpoint that was altered is seen.
+//! Recovery from a checkpoint gives the same state as a full replay, whatever a crash leaves of the
+//! checkpoint. A changed checkpoint is detected.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +29,8 @@ fn checkpoints(disk: &SimulatedDisk) -> Vec<String> {
     disk.files().into_iter().map(|(name, _)| name).filter(|name| is_checkpoint(name)).collect()
 }
 
-/// A run with a checkpoint after each segment; what was seen, and how many entries were on the disk
-/// at which of its steps.
+/// A run with a checkpoint after each segment. Returns the states seen, and how many entries were
+/// durable at each step of the disk.
 fn run(disk: &SimulatedDisk, seed: u64, steps: usize, end: bool) -> (Vec<Seen>, Vec<(usize, u64)>) {
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
     let builder = engine_on(on(disk).segment_bytes(2_000).checkpoint_every(1));

@@ -1,4 +1,4 @@
-//! The power goes at every moment, and takes every kind of thing with it.
+//! Power cuts at every moment, with every kind of loss.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,14 +14,14 @@ use crate::state::{
     MINUTE, PRODUCTS, Random, WAREHOUSES, check_laws, counts, engine_on, on, pending, seed,
 };
 
-/// What an engine showed at the moment when its log ended at this entry.
+/// What an engine showed when its log ended at this entry.
 pub(crate) struct Seen {
     entries: u64,
     pub(crate) counts: Vec<Counts>,
     pub(crate) holds: Vec<ReservationId>,
 }
 
-/// One step of a buyer, a clerk or a driver, whatever comes of it.
+/// One random step of a buyer, a clerk or a driver. Its result does not matter.
 pub(crate) fn some_step(
     manager: &InventoryManager,
     random: &mut Random,
@@ -57,14 +57,14 @@ pub(crate) fn look(manager: &InventoryManager) -> Seen {
     Seen { entries: manager.audit_log().newest_sequence(), counts: counts(manager), holds }
 }
 
-/// Opens a disk as a crash left it, and compares with what was seen: the state is one that the engine
-/// was in, and not older than what it said was on the disk.
+/// Opens a disk as a crash left it. The state must be one that the engine was in, and not older
+/// than what it had acknowledged as durable.
 pub(crate) fn check_image(image: &SimulatedDisk, seen: &[Seen], acknowledged: u64, context: &str) {
     let manager = engine_on(image).build().unwrap_or_else(|error| panic!("{context}: {error}"));
     check_built(&manager, seen, acknowledged, context);
 }
 
-/// Compares an engine that was built on what a crash left with what was seen.
+/// Compares an engine that was built after a crash with what was seen before.
 pub(crate) fn check_built(
     manager: &InventoryManager,
     seen: &[Seen],
@@ -82,13 +82,13 @@ pub(crate) fn check_built(
     assert_eq!(holds, last.holds, "{context}");
 }
 
-/// Runs some steps with a flush now and then; returns what was seen, and at which moments of the disk
-/// how many entries were acknowledged.
+/// Runs some steps with a flush now and then. Returns the states seen, and how many entries were
+/// acknowledged at which moments of the disk.
 fn scripted(disk: &SimulatedDisk, seed: u64, steps: usize) -> (Vec<Seen>, Vec<(usize, u64)>) {
     scripted_on(engine_on(on(disk).segment_bytes(3_000)), disk, seed, steps, 6)
 }
 
-/// As [`scripted`], on an engine of one's own, with a flush in every so many steps.
+/// As [`scripted`], on a given engine, with a flush every few steps.
 fn scripted_on(
     builder: Builder,
     disk: &SimulatedDisk,
@@ -231,8 +231,8 @@ fn a_killed_process_loses_nothing_that_was_written() {
     check_image(&disk.killed(), &seen, newest, &format!("seed {seed}"));
 }
 
-/// Many threads at work on a real clock, until they have done this much each; returns what each was
-/// told to be on the disk, and when.
+/// Many threads work on a real clock, until each has done this much. Returns what was acknowledged
+/// as durable to each thread, and when.
 fn crowd(disk: &SimulatedDisk, seed: u64, steps: usize) -> Vec<(usize, ReservationId)> {
     let journal = on(disk).segment_bytes(60_000).sync_interval(Duration::from_millis(2));
     let builder = InventoryManager::builder().journal(journal);
@@ -267,7 +267,7 @@ fn crowd(disk: &SimulatedDisk, seed: u64, steps: usize) -> Vec<(usize, Reservati
     acknowledged.into_inner().expect("no panic")
 }
 
-/// Where batches end in the bytes of a segment, its header's end first.
+/// The ends of the batches in a segment's bytes, beginning with the end of its header.
 fn boundaries(bytes: &[u8]) -> Vec<usize> {
     let number = |at: usize| {
         let field = bytes.get(at..at + 4)?;

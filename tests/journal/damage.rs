@@ -1,4 +1,4 @@
-//! What a crash can't have done is damage: it is told, and nothing is overwritten.
+//! Damage: what a crash cannot cause is reported, and nothing is overwritten.
 
 use std::any::Any;
 use std::io;
@@ -78,7 +78,7 @@ fn no_flipped_bit_of_a_closed_journal_goes_unseen() {
     }
 }
 
-/// A journal as a kill has left it: of several segments, nobody knows that they are on the disk.
+/// A journal as a kill left it: several segments, none of which is known to be on the disk.
 fn killed_journal() -> SimulatedDisk {
     let disk = SimulatedDisk::new();
     let manager = engine_on(on(&disk).segment_bytes(700)).build().expect("a new journal");
@@ -93,7 +93,7 @@ fn killed_journal() -> SimulatedDisk {
     disk.killed()
 }
 
-/// That journal, gone on with on a disk that fails for a while, and closed.
+/// The same journal, resumed on a disk that fails for a while, and then closed.
 fn journal_with_a_past() -> SimulatedDisk {
     let disk = killed_journal();
     let manager = engine_on(on(&disk).segment_bytes(700)).build().expect("a sound journal");
@@ -125,7 +125,7 @@ fn no_flipped_bit_of_a_journal_that_crashes_have_cut_goes_unseen() {
     }
 }
 
-/// A disk whose journal is opened by an engine while somebody is about to read, for the so manieth time.
+/// A disk on which an engine opens the journal just before a reader's n-th read.
 struct OpenedMeanwhile {
     disk: SimulatedDisk,
     reads_left: Arc<AtomicUsize>,

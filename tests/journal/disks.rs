@@ -1,4 +1,4 @@
-//! Real directories that go wrong: taken away, emptied, full.
+//! Real directories that fail: removed, emptied, full.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::state::MINUTE;
 
 const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
 
-/// A directory of this test alone, gone when it ends.
+/// A directory that belongs to this test. It is removed when the test ends.
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
@@ -48,7 +48,8 @@ fn open(directory: &Path) -> InventoryManager {
     builder.durability(Durability::Synced).build().expect("a sound journal")
 }
 
-/// Sells one laptop after another until the disk is found to fail; says how many were sold.
+/// Sells laptops one by one until the engine notices that the disk fails. Returns how many were
+/// sold.
 fn sell_until_stopped(manager: &InventoryManager) -> u32 {
     let deadline = Instant::now() + MINUTE;
     while Instant::now() < deadline {
@@ -105,7 +106,7 @@ fn a_directory_that_is_removed_stops_the_engine_and_holds_nobody_up() {
     assert!(!manager.shutdown(Duration::from_millis(100)).is_clean());
 }
 
-/// A file system of one mebibyte, where this machine lets us have one.
+/// A file system of one mebibyte, if this machine allows it.
 struct SmallDisk(Scratch);
 
 impl SmallDisk {

@@ -1,4 +1,4 @@
-//! What a call that is to be durable waits for, and what it says when the disk fails.
+//! Durable calls: what they wait for, and what they return when the disk fails.
 
 use std::future::Future;
 use std::pin::pin;
@@ -31,7 +31,7 @@ fn synced_each(interval: Duration, journal: impl Into<JournalOptions>) -> Builde
         .limits(Limits::new().max_reservations(8_192))
 }
 
-/// What a power cut would leave, opened again.
+/// Opens what a power cut would leave.
 fn after_a_power_cut(disk: &SimulatedDisk) -> InventoryManager {
     let image = disk.crash(disk.steps(), |_| false);
     let manager = engine_on(&image).build().expect("a sound journal");

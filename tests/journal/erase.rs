@@ -1,4 +1,4 @@
-//! Notes are erased by the engine that runs, and nothing else changes.
+//! Redaction by a running engine: notes are erased, and nothing else changes.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -36,7 +36,7 @@ fn entries(manager: &InventoryManager) -> Vec<AuditEntry> {
     manager.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries
 }
 
-/// Whether anything that an engine can be asked shows her name.
+/// Whether any query of an engine shows the person's name.
 fn shows(manager: &InventoryManager) -> bool {
     let requests = (1..1_000).map_while(|id| manager.transfer_request(id.into()).ok());
     let decisions = requests.filter_map(|request| request.decision);
@@ -113,14 +113,15 @@ fn what_a_running_engine_erases_is_gone_and_all_else_is_as_it_was() {
     assert!(common.eq(entries(&again).iter().map(pairs).take_while(|it| it.0 <= before.2)));
 }
 
-/// An engine on disks that are watched, whose old segments go.
+/// An engine on watched disks, whose old segments are trimmed.
 fn short(storage: impl Storage, keep: JournalRetention) -> InventoryManager {
     let journal = JournalOptions::storage(storage).segment_bytes(900).checkpoint_every(1);
     let builder = engine_on(journal.retention(keep)).limits(small().audit_retained(8));
     builder.build().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// That nothing of hers is left, and that the engine, its journal and its archive agree.
+/// Checks that nothing of the person is left, and that the engine, its journal and its archive
+/// agree.
 fn check_gone(
     manager: &InventoryManager,
     disk: &SimulatedDisk,

@@ -1,4 +1,4 @@
-//! Notes are erased while everything else goes on.
+//! Redaction under load.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -19,7 +19,7 @@ use crate::state::MINUTE;
 
 const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
 
-/// Lets all others end, however this ends.
+/// Ends all other threads, even after a panic.
 struct End<'a>(&'a AtomicBool);
 
 impl Drop for End<'_> {
@@ -28,7 +28,7 @@ impl Drop for End<'_> {
     }
 }
 
-/// A buyer, who tells whose orders these are, until told otherwise.
+/// A buyer, who writes the name of these orders' owner into notes, until told to stop.
 fn buy(manager: &InventoryManager, customers: &AtomicUsize, end: &AtomicBool) -> (usize, Duration) {
     let (mut bought, mut slowest) = (0, Duration::ZERO);
     while !end.load(Ordering::SeqCst) {
@@ -129,7 +129,7 @@ fn under_load_each_call_erases_all_that_was_noted_before_it_and_harms_nobody() {
 }
 
 thread_local! {
-    /// This thread reads little at a time.
+    /// Makes this thread's reads small.
     static SIPS: Cell<bool> = const { Cell::new(false) };
     static PAUSED: Cell<bool> = const { Cell::new(false) };
 }
@@ -139,7 +139,7 @@ thread_local! {
 struct Sipped(SimulatedDisk, Arc<AtomicBool>);
 
 impl Sipped {
-    /// In the midst of a file, lets others change it, if they may.
+    /// In the middle of a file, lets others change it, if they are allowed to.
     fn pause(&self) {
         let deadline = Instant::now() + Duration::from_millis(300);
         while !self.1.load(Ordering::SeqCst) && Instant::now() < deadline {

@@ -1,4 +1,4 @@
-//! Whatever was done, an engine that is opened again shows what it showed before.
+//! Restart after any calls: a reopened engine shows the same as before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,17 +16,17 @@ use crate::state::{
     without_handles,
 };
 
-/// What a run has made so far, to be looked at again.
+/// What a run has made so far, for later comparison.
 #[derive(Default)]
 struct Made {
     ids: Vec<ReservationId>,
     requests: u64,
     keys: u64,
-    /// Keyed calls and what they were answered: the kind, the key's number, the units, the answer.
+    /// Keyed calls and their answers: the kind, the key's number, the units, the answer.
     answers: Vec<(Asked, String)>,
 }
 
-/// Everything that an engine shows, but for the log.
+/// Everything that an engine shows, except the log.
 #[derive(Debug, PartialEq)]
 struct View {
     counts: Vec<Counts>,
@@ -72,7 +72,7 @@ fn view(manager: &InventoryManager, made: &Made) -> View {
     }
 }
 
-/// The log, with each entry's pairs in one order: facts and notes are kept apart in a journal.
+/// The log, with each entry's pairs in one order, because a journal stores facts and notes apart.
 fn log(manager: &InventoryManager) -> Vec<(AuditEntry, Vec<(String, String)>)> {
     manager.flush().wait().expect("written");
     let entries = manager.audit_log().query(&AuditFilter::new().limit(usize::MAX)).entries;
@@ -84,7 +84,7 @@ fn log(manager: &InventoryManager) -> Vec<(AuditEntry, Vec<(String, String)>)> {
     entries.into_iter().map(sorted).collect()
 }
 
-/// The entries without their pairs, and those.
+/// The entries without their pairs, and the pairs.
 fn same_log(
     before: &[(AuditEntry, Vec<(String, String)>)],
     after: &[(AuditEntry, Vec<(String, String)>)],
@@ -119,7 +119,7 @@ fn same_log(
     assert!(before.len() <= after.len(), "{context}: entries are missing");
 }
 
-/// One call of any kind, whatever comes of it.
+/// One call of any kind. Its result does not matter.
 fn step(manager: &InventoryManager, random: &mut Random, made: &mut Made) {
     let warehouse = WAREHOUSES[random.below(WAREHOUSES.len())];
     let other = WAREHOUSES[random.below(WAREHOUSES.len())];
@@ -215,7 +215,7 @@ fn step(manager: &InventoryManager, random: &mut Random, made: &mut Made) {
     }
 }
 
-/// Notes are erased, and are gone.
+/// Notes are erased, and no query shows them.
 fn erase(manager: &InventoryManager, random: &mut Random) {
     let (name, value) = match random.below(4) {
         0 => ("decidedBy", "tom".to_owned()),
@@ -227,16 +227,16 @@ fn erase(manager: &InventoryManager, random: &mut Random) {
     assert!(!entries.iter().any(is_wanted), "{name}={value} is still there");
 }
 
-/// A call under a key.
+/// A keyed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Asked {
     kind: usize,
-    /// Of the key.
+    /// The owner of the key.
     number: u64,
     units: u32,
 }
 
-/// Makes a call under a key; a repeat is to be answered alike.
+/// Makes a keyed call. A repeat must get the same answer.
 fn keyed(manager: &InventoryManager, asked: Asked, made: &mut Made, first: bool) {
     let Asked { kind, number, units } = asked;
     let request = manager.request().key(key(number));
@@ -304,7 +304,7 @@ fn everything_that_is_done_at_random_is_there_again() {
     }
 }
 
-/// What was there to be compared at the end of a run.
+/// What a run had for comparison at its end.
 fn kinds(view: &View) -> Vec<&'static str> {
     let mut kinds = Vec::new();
     for found in view.reservations.values().flatten() {
@@ -326,8 +326,8 @@ fn kinds(view: &View) -> Vec<&'static str> {
     kinds
 }
 
-/// An engine with no room for old entries begins with the newest checkpoint, and shows the same;
-/// whether there was one.
+/// An engine that retains no old entries begins with the newest checkpoint, and shows the same.
+/// Returns whether there was a checkpoint.
 fn check_with_checkpoints(
     image: &SimulatedDisk,
     open: &impl Fn(&SimulatedDisk, u64) -> InventoryManager,

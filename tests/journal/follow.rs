@@ -1,4 +1,4 @@
-//! Whoever follows a journal sees every entry once and in order; a copy is a journal.
+//! A subscription gets every entry once and in order; a backup is a journal.
 
 use std::future::Future;
 use std::pin::pin;
@@ -184,7 +184,7 @@ fn a_copy_that_is_made_under_load_is_a_journal_up_to_its_head() {
     });
 }
 
-/// The header of a batch was on the disk when the power went, and its body only in part.
+/// A power cut left the header of a batch on the disk, and only a part of its body.
 #[test]
 fn a_subscriber_goes_past_what_a_power_cut_has_torn() {
     let disk = SimulatedDisk::new();
@@ -205,8 +205,8 @@ fn a_subscriber_goes_past_what_a_power_cut_has_torn() {
     assert_eq!(all(&mut subscription), log(&manager));
 }
 
-/// A crash between the batch that closes a journal and its mark: the next opening goes on before that batch,
-/// and its first one has the same number.
+/// A crash between a journal's closing batch and its close mark. The next opening resumes before
+/// that batch, and its first batch has the same number.
 #[test]
 fn a_subscriber_is_not_led_astray_by_a_closing_batch_that_was_given_up() {
     let disk = SimulatedDisk::new();

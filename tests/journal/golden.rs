@@ -1,4 +1,5 @@
-//! Journals of every format version that ever was, in `tests/data/journals/`, are read for ever.
+//! Golden journals: every version of the format, in `tests/data/journals/`, stays readable for
+//! ever.
 
 use std::fs;
 use std::path::Path;
@@ -41,7 +42,7 @@ fn a_journal_of_version_1_is_read() {
     assert_eq!(manager.reservation_by_key(&key).map(|it| it.id), Ok(sale.expect("a repeat")));
 }
 
-/// Writes the golden journal of the present version. Run it once for each, and never again:
+/// Writes the golden journal of the current version. Run it once for each version, and never again:
 /// `cargo test --features testing --test journal golden -- --ignored`
 #[test]
 #[ignore = "makes a file that must never change"]

@@ -1,4 +1,4 @@
-//! Who writes checkpoints, when, and what is said where that fails.
+//! Checkpoints: who writes them, when, and what is reported if that fails.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! The journal, from outside: what survives a restart, a crash, a failing disk, and what is damage.
+//! The journal through the public interface: what survives a restart, a crash or a failing disk,
+//! and what counts as damage.
 
 mod checkpoints;
 mod crash;

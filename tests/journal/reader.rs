@@ -1,4 +1,4 @@
-//! Reading a journal without an engine, and beside one.
+//! Reads a journal without an engine, and beside a running one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use stockade::{
 
 use crate::state::{MINUTE, PRODUCTS, Random, WAREHOUSES, engine_on, on, seed};
 
-/// A day in a shop; the clock goes on by a second with each step.
+/// A day in a shop. The clock advances by a second with each step.
 fn day(disk: &SimulatedDisk, steps: usize) -> InventoryManager {
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
     let builder = engine_on(on(disk).segment_bytes(3_000)).clock(Arc::clone(&clock));

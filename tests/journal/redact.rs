@@ -1,4 +1,4 @@
-//! Notes can be erased, and nothing else changes.
+//! Redaction of a closed journal: notes are erased, and nothing else changes.
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
@@ -16,7 +16,8 @@ pub(crate) fn holds(disk: &SimulatedDisk, text: &str) -> bool {
     disk.files().iter().any(|(_, file)| file.windows(bytes.len()).any(|part| part == bytes))
 }
 
-/// Leaves her note in a tail that is given up: the disk fails where it is written, and is well again.
+/// Leaves a note of hers in a tail that recovery gives up: the disk fails while the tail is
+/// written, and then recovers.
 pub(crate) fn give_up_a_note(manager: &InventoryManager, disk: &SimulatedDisk) {
     manager.request().note("customer", "M. Curie").sell(LAPTOPS, 1).expect("stock");
     disk.fail_appends(true);
@@ -92,12 +93,12 @@ fn a_crash_while_notes_are_erased_leaves_a_sound_journal() {
     }
 }
 
-/// Everything that M. Curie is noted in.
+/// Every place in which M. Curie is noted.
 pub(crate) fn hers(entry: &AuditEntry) -> bool {
     entry.metadata().iter().any(|(_, value)| value == "M. Curie")
 }
 
-/// A journal of which nearly all segments went, with notes and decisions all over it.
+/// A journal with nearly all segments trimmed, and with notes and decisions in all parts of it.
 fn trimmed(disk: &SimulatedDisk, keep: JournalRetention) {
     let journal = on(disk).segment_bytes(900).checkpoint_every(1).retention(keep);
     let builder = engine_on(journal).limits(small().audit_retained(8));

@@ -1,4 +1,4 @@
-//! An engine that is opened again is what it was.
+//! Restart: a reopened engine is in the state in which it ended.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Old segments are archived or removed: whatever happens meanwhile, the journal can be read.
+//! Retention: old segments are archived or removed. Whatever happens meanwhile, the journal stays
+//! readable.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,7 @@ pub(crate) fn checkpoints(disk: &SimulatedDisk) -> Vec<String> {
     names.filter(|name| name.ends_with(".checkpoint")).collect()
 }
 
-/// The disk without its files of these names.
+/// The disk without files of these names.
 fn without(disk: &SimulatedDisk, gone: impl Fn(&str) -> bool) -> SimulatedDisk {
     SimulatedDisk::with_files(disk.files().into_iter().filter(|(name, _)| !gone(name)))
 }
@@ -43,14 +44,14 @@ fn damaged(disk: &SimulatedDisk, which: &str, place: usize) -> SimulatedDisk {
     }))
 }
 
-/// With a checkpoint after each short segment.
+/// Options with short segments and a checkpoint after each.
 pub(crate) fn short(journal: impl Into<JournalOptions>) -> Builder {
     let journal = journal.into().segment_bytes(1_500).checkpoint_every(1);
     engine_on(journal).limits(small().audit_retained(8))
 }
 
-/// Steps at random on `manager`, with a look of the auditor now and then; what was seen, and how many
-/// entries were on the disk at which of its steps.
+/// Random steps on `manager`, and the auditor's work now and then. Returns the states seen, and how
+/// many entries were durable at each step of the disk.
 pub(crate) fn work(
     manager: &InventoryManager,
     disk: &SimulatedDisk,
@@ -74,7 +75,7 @@ pub(crate) fn work(
     (seen, acknowledged)
 }
 
-/// A run on `disk` whose old segments went to `archive`, ended in good order or not.
+/// A run on `disk` whose old segments were archived to `archive`. It was closed or not.
 pub(crate) fn archived(
     disk: &SimulatedDisk,
     archive: &SimulatedDisk,

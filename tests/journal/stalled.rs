@@ -1,4 +1,4 @@
-//! A disk whose syncs wait for a word, take their time, or panic.
+//! A disk whose syncs wait for permission, take long, or panic.
 
 use std::any::Any;
 use std::io;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use stockade::testing::SimulatedDisk;
 use stockade::{Storage, StorageFile};
 
-/// A simulated disk behind a gate that syncs pass.
+/// A simulated disk behind a gate. Every sync passes the gate.
 #[derive(Clone, Default)]
 pub(crate) struct StalledDisk {
     pub(crate) disk: SimulatedDisk,
@@ -20,7 +20,7 @@ pub(crate) struct StalledDisk {
 struct Gate {
     shut: Mutex<bool>,
     opened: Condvar,
-    /// Syncs that have come to the gate.
+    /// How many syncs have arrived at the gate.
     came: AtomicUsize,
     takes: Mutex<Duration>,
     /// The next sync panics.
@@ -43,7 +43,7 @@ impl Gate {
 }
 
 impl StalledDisk {
-    /// Syncs wait from now on.
+    /// Makes syncs wait from now on.
     pub(crate) fn shut(&self) {
         *self.gate.shut.lock().expect("no panic") = true;
     }
@@ -53,17 +53,17 @@ impl StalledDisk {
         self.gate.opened.notify_all();
     }
 
-    /// How long each sync takes.
+    /// Sets how long each sync takes.
     pub(crate) fn take(&self, span: Duration) {
         *self.gate.takes.lock().expect("no panic") = span;
     }
 
-    /// The next sync panics, and no other.
+    /// Makes the next sync panic, and no later one.
     pub(crate) fn panic_once(&self) {
         self.gate.panics.store(true, Ordering::SeqCst);
     }
 
-    /// The next read panics, and no other.
+    /// Makes the next read panic, and no later one.
     pub(crate) fn panic_once_in_a_read(&self) {
         self.gate.read_panics.store(true, Ordering::SeqCst);
     }

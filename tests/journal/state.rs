@@ -1,4 +1,4 @@
-//! What these tests share: a look at everything an engine shows, and the laws that always hold.
+//! Shared by these tests: everything that an engine shows, and the laws that always hold.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub(crate) fn on(disk: &SimulatedDisk) -> JournalOptions {
     JournalOptions::storage(disk.clone())
 }
 
-/// The limits of small engines: thousands are built.
+/// Limits of small engines, because thousands are built.
 pub(crate) fn small() -> Limits {
     Limits::new().max_reservations(8_192).audit_queue(1_024)
 }
@@ -28,7 +28,7 @@ pub(crate) fn engine_on(journal: impl Into<JournalOptions>) -> Builder {
     WAREHOUSES.iter().fold(builder, |builder, name| builder.warehouse(*name))
 }
 
-/// The counts of every place.
+/// The counts of every level.
 pub(crate) fn counts(manager: &InventoryManager) -> Vec<Counts> {
     let places = WAREHOUSES.iter().flat_map(|w| PRODUCTS.iter().map(move |p| (*w, *p)));
     let counts = |place| match manager.counts(place) {
@@ -38,7 +38,7 @@ pub(crate) fn counts(manager: &InventoryManager) -> Vec<Counts> {
     places.map(counts).collect()
 }
 
-/// Every pending reservation, by id; without handles, so that two engines can be compared.
+/// Every pending reservation, by id. It has no handles, so two engines can be compared.
 pub(crate) fn pending(manager: &InventoryManager) -> Vec<Reservation> {
     let mut all: Vec<Reservation> = Vec::new();
     let places = WAREHOUSES.iter().flat_map(|w| PRODUCTS.iter().map(move |p| (*w, *p)));
@@ -58,7 +58,7 @@ pub(crate) fn pending(manager: &InventoryManager) -> Vec<Reservation> {
     all
 }
 
-/// What must be true of any state: no unit is promised twice, none is lost.
+/// What must be true in any state: no unit is promised twice, and none is lost.
 pub(crate) fn check_laws(manager: &InventoryManager) {
     let mut held = vec![0_u64; WAREHOUSES.len() * PRODUCTS.len()];
     for reservation in pending(manager) {
@@ -86,7 +86,7 @@ pub(crate) fn check_laws(manager: &InventoryManager) {
     }
 }
 
-/// Numbers from a seed.
+/// A random number generator with a seed.
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -105,13 +105,13 @@ impl Random {
     }
 }
 
-/// The seed of this run: `STOCKADE_SEED`, or one that is always the same.
+/// The seed of this run: `STOCKADE_SEED`, or a constant.
 pub(crate) fn seed() -> u64 {
     std::env::var("STOCKADE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0x5eed)
 }
 
-/// The reservation, with the same handle in all its lines: to compare what two engines say of it, since a
-/// handle is one engine's.
+/// The reservation with the same handle in all its lines. A handle belongs to one engine, so two
+/// engines' reservations would otherwise differ.
 pub(crate) fn without_handles(mut reservation: Reservation) -> Reservation {
     static NOBODYS: OnceLock<LevelHandle> = OnceLock::new();
     let nobodys = NOBODYS.get_or_init(|| {

@@ -1,4 +1,5 @@
-//! Who reads a journal whose old segments go: subscribers, backups, readers, and the next engine.
+//! Readers of a journal whose old segments are trimmed: subscriptions, backups, offline readers,
+//! and the next engine.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! A storage that is watched: who changes it without its lock, and at which moments of another one.
+//! A watched storage: records who changes it without holding its lock, and when, in moments of
+//! other disks.
 
 use std::any::Any;
 use std::io;
@@ -9,27 +10,27 @@ use std::time::Duration;
 use stockade::testing::SimulatedDisk;
 use stockade::{Storage, StorageFile};
 
-/// How far each of some disks had come, after each change of one of them.
+/// The position of each disk, after each change of one of them.
 pub(crate) type Moments = Arc<Mutex<Vec<Vec<usize>>>>;
 
-/// A disk that is watched.
+/// A watched disk.
 #[derive(Clone)]
 pub(crate) struct Watched {
     pub(crate) disk: SimulatedDisk,
-    /// All disks whose moments are noted, and where.
+    /// All disks whose positions are recorded, and the record.
     all: Vec<SimulatedDisk>,
     moments: Moments,
     locked: Arc<AtomicBool>,
-    /// Something was changed while nobody had the lock.
+    /// Whether anything was changed while nobody held the lock.
     pub(crate) trespassed: Arc<AtomicBool>,
-    /// Files whose names hold this can't be made.
+    /// Files whose names contain this cannot be created.
     refused: Arc<Mutex<Option<&'static str>>>,
-    /// A checkpoint takes so long to be synced.
+    /// How long the sync of a checkpoint takes.
     slow: Duration,
 }
 
 impl Watched {
-    /// Each of `disks`, watched.
+    /// Watches each of `disks`.
     pub(crate) fn all(disks: &[SimulatedDisk]) -> (Vec<Self>, Moments) {
         let moments = Moments::default();
         let watched = disks.iter().map(|disk| Self {
@@ -53,7 +54,7 @@ impl Watched {
         self
     }
 
-    /// Files whose names hold `part` can't be made from now on.
+    /// From now on, files whose names contain `part` cannot be created.
     pub(crate) fn refuse(&self, part: Option<&'static str>) {
         *self.refused.lock().expect("no panic") = part;
     }

@@ -1,16 +1,16 @@
-//! Is there an order of these calls, one after the other, that explains all answers?
+//! The linearizability checker: looks for a sequential order of the calls that explains all
+//! answers.
 //!
-//! The search of Wing and Gong (1993): a call may stand next if it was made before any other call
-//! that is still to be placed had returned, and if its answer is the one that the [model](crate::model)
-//! gives at that place. What a set of answered calls leaves behind does not depend on their order, so
-//! that a set that led nowhere once is not tried again.
+//! The search is that of Wing and Gong, "Testing and Verifying Concurrent Objects" (1993). A call
+//! may come next if it was made before any other unplaced call had returned, and if the
+//! [model](crate::model) gives its answer at that place. The state after a set of answered calls
+//! does not depend on their order. So a set that once led nowhere is not tried again.
 
 use std::collections::HashSet;
 
 use crate::model::{Answered, State};
 
-/// A call with its answer, and the moments at which it was made and at which it returned, as numbers
-/// of one counter.
+/// A call with its answer, and when it was made and returned, as numbers of one counter.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) thread: usize,
@@ -20,7 +20,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Whether there was a moment at which both were open.
+    /// Whether both calls were open at some moment.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         self.made < other.returned && other.made < self.returned
     }
@@ -36,7 +36,8 @@ pub(crate) fn explain(calls: &[Call], initial: &State) -> Option<Vec<usize>> {
     search.go(0, initial).then_some(search.order)
 }
 
-/// "Another call is ending it" is true only while that call is open, and if it does end it.
+/// "Another call is ending it" is true only while that call is open, and only if that call does end
+/// it.
 fn is_progress_true(call: &Call, calls: &[Call]) -> bool {
     let Answered::InProgress { hold } = call.answered else { return true };
     let ends = |other: &&Call| match other.answered {
@@ -50,7 +51,7 @@ fn is_progress_true(call: &Call, calls: &[Call]) -> bool {
 
 struct Search<'a> {
     calls: &'a [Call],
-    /// Sets of placed calls from which there is no way on.
+    /// Sets of placed calls that cannot be completed.
     dead_ends: HashSet<u64>,
     order: Vec<usize>,
 }

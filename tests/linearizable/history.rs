@@ -1,7 +1,8 @@
-//! Random calls, made by threads that start together; and what they were answered.
+//! Random histories: threads that start together make calls, and record the answers.
 //!
-//! Only calls that change everything at one instant. Adding, removing and shipping stock take from a
-//! warehouse's room or a level first and give to the other last, on purpose (Law 2).
+//! It has only calls that take effect at one instant. Adding, removing and shipping stock are left
+//! out: they first take from a warehouse's room or a level, and give to the other last, on purpose
+//! (Law 2).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,14 +19,14 @@ use crate::threads::{Start, scope, spin_loop};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// The levels that all calls are about, and the number of each one's warehouse.
+/// The levels of all calls, and the number of each level's warehouse.
 const LEVELS: [(&str, &str); 3] = [("SF", "LAPTOP"), ("NYC", "LAPTOP"), ("SF", "MOUSE")];
 const WAREHOUSES: [usize; 3] = [0, 1, 0];
-/// Few units and little room, so that much is refused.
+/// Few units and little room, so that many calls are refused.
 const STOCK: [u32; 3] = [6, 3, 3];
 const CAPACITY: [u32; 2] = [12, 6];
 
-/// Random numbers from a seed: splitmix64.
+/// Random numbers from a seed: SplitMix64.
 #[derive(Clone, Debug)]
 struct Random(u64);
 
@@ -58,7 +59,7 @@ enum Step {
         level: usize,
         units: u32,
     },
-    /// Sells or gives back the hold that this thread made last, or one that all threads know.
+    /// Confirms or releases the last hold of this thread, or one that all threads know.
     End {
         sell: bool,
         own: bool,
@@ -132,7 +133,7 @@ impl Plan {
         Self { threads: (0..threads).map(|_| steps(&mut random)).collect() }
     }
 
-    /// Makes the calls on a new engine; gives what they were answered, and what was there before.
+    /// Makes the calls on a new engine. Returns their answers, and the state before.
     pub(crate) fn run(&self) -> (Vec<Call>, State) {
         let site = Site { thread: 0, manager: &engine(), moment: &AtomicU64::new(0) };
         let rooms = [CAPACITY[0] - STOCK[0] - STOCK[2], CAPACITY[1] - STOCK[1]];
@@ -189,17 +190,17 @@ fn engine() -> InventoryManager {
     manager
 }
 
-/// Where calls are made, and the counter that numbers the moments.
+/// The engine of the calls, and the counter that numbers the moments.
 #[derive(Clone, Copy)]
 struct Site<'a> {
-    /// The thread that makes them.
+    /// The thread that makes the calls.
     thread: usize,
     manager: &'a InventoryManager,
     moment: &'a AtomicU64,
 }
 
 impl Site<'_> {
-    /// Makes a call; a hold that it makes bears this number, and is added to `own`. `None`: there was
+    /// Makes a call. A new hold gets this number, and is added to `own`. `None` if there was
     /// nothing to do.
     fn call(
         &self,
@@ -328,7 +329,7 @@ fn level_of(warehouse: &str, product: &str) -> usize {
     LEVELS.iter().position(|level| *level == (warehouse, product)).expect("one of them")
 }
 
-/// The calls in the order in which they were made, a line each.
+/// The calls in the order in which they were made, one on each line.
 pub(crate) fn shown(calls: &[Call]) -> String {
     let mut calls: Vec<_> = calls.iter().collect();
     calls.sort_unstable_by_key(|call| call.made);

@@ -1,14 +1,15 @@
-//! Every short history of racing calls looks as if the calls had been made one after the other.
+//! Linearizability: every short history of racing calls looks as if the calls had run one after
+//! another.
 //!
-//! Threads make random calls on a few hot levels, and each call's answer is written down with the
-//! moments at which it was made and returned. [`checker`] then looks for an order that explains all
-//! answers; that there is one is what "at one instant" means (Law 4).
+//! Threads make random calls on a few hot levels. For each call, the answer is recorded, with the
+//! moments of the call and the return. Then the [`checker`] looks for an order that explains all
+//! answers. If there is one, each call took effect at one instant (Law 4).
 //!
-//! These are the threads of the machine, whose two cores do not interleave finely; `loom-tests/shuttle`
-//! makes the same histories under schedules of its own, and by the ten thousand.
+//! These are threads of the machine, whose two cores give few interleavings. `loom-tests/shuttle`
+//! makes the same histories under its own schedules, tens of thousands of them.
 //!
-//! `STOCKADE_SEED` replays the calls of one history (not its schedule, which is the machine's), and
-//! `STOCKADE_HISTORIES` says how many to try.
+//! `STOCKADE_SEED` replays the calls of one history, but not its schedule, which is the machine's.
+//! `STOCKADE_HISTORIES` sets how many to try.
 
 mod checker;
 mod history;
@@ -22,8 +23,8 @@ use history::Plan;
 
 /// How many histories are made and checked, at least.
 const HISTORIES: u64 = 3_000;
-/// How many of them must have had calls that raced, unless that takes too long: a machine that is busy
-/// with other things runs one thread after the other.
+/// How many of them must have had racing calls, unless that takes too long: on a busy machine,
+/// threads may run one after another.
 const RACES: u64 = 500;
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -33,7 +34,7 @@ fn setting(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}")))
 }
 
-/// A number that is another one in each run.
+/// A number that differs in each run.
 fn seed_of_the_day() -> u64 {
     RandomState::new().hash_one("linearizable")
 }

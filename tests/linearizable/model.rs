@@ -1,6 +1,6 @@
-//! The sequential model: what one call after the other answers.
+//! The sequential model: the answers of calls that run one after another.
 
-/// What a call was, and what it was answered. Levels are numbers; lines are levels with units.
+/// A call and its answer. Levels are numbers; lines are levels with units.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answered {
     Reserved {
@@ -19,12 +19,12 @@ pub(crate) enum Answered {
     Confirmed {
         hold: usize,
     },
-    /// Neither confirmed nor released: it was one or the other before.
+    /// Neither confirmed nor released, because the hold had ended before.
     Over {
         hold: usize,
         sold: bool,
     },
-    /// Neither confirmed nor released: another call was at it.
+    /// Neither confirmed nor released, because another call was ending the hold.
     InProgress {
         hold: usize,
     },
@@ -68,9 +68,9 @@ pub(crate) struct State {
     rooms: Vec<u32>,
     /// The warehouse of each level.
     warehouses: Vec<usize>,
-    /// Holds that were made and are pending.
+    /// Pending holds.
     pending: Vec<usize>,
-    /// Holds that were released, and those that were confirmed.
+    /// Released holds, and confirmed holds.
     released: Vec<usize>,
     confirmed: Vec<usize>,
 }
@@ -81,7 +81,7 @@ impl State {
         Self { levels, rooms, warehouses, pending, released, confirmed }
     }
 
-    /// The state after this call, if its answer is the one that this state gives.
+    /// The state after this call, if this state gives this answer.
     pub(crate) fn after(&self, call: &Answered) -> Option<Self> {
         let mut next = self.clone();
         let is_true = match call {

@@ -1,11 +1,11 @@
-//! The threads that make the calls: the system's. (`loom-tests/shuttle` has others.)
+//! The threads that make the calls: the system's. (`loom-tests/shuttle` has its own.)
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) use std::hint::spin_loop;
 pub(crate) use std::thread::scope;
 
-/// Where threads wait for one another.
+/// A point at which threads wait for each other.
 pub(crate) struct Start {
     missing: AtomicUsize,
 }
@@ -15,7 +15,8 @@ impl Start {
         Self { missing: AtomicUsize::new(threads) }
     }
 
-    /// Together, and awake: calls are over in less time than a sleeper takes to wake up.
+    /// They must start together and awake. A call takes less time than a sleeping thread needs to
+    /// wake.
     pub(crate) fn together(&self) {
         self.missing.fetch_sub(1, Ordering::SeqCst);
         let mut looks = 0;

@@ -1,5 +1,5 @@
-//! Steps on part of a reservation: some lines, or some units of a line, sold or given back, shipped
-//! or cancelled.
+//! Partial steps: some lines of a reservation, or some units of a line, are confirmed, released,
+//! shipped or cancelled.
 
 mod random;
 mod settling;
@@ -16,7 +16,7 @@ const LAPTOP: (&str, &str) = ("SF", "LAPTOP");
 const MOUSE: (&str, &str) = ("SF", "MOUSE");
 const CABLE: (&str, &str) = ("NYC", "CABLE");
 
-/// A shop with 10 of everything.
+/// A shop with 10 units of everything.
 fn shop() -> (InventoryManager, Arc<ManualClock>) {
     shop_with(|builder| builder)
 }
@@ -47,7 +47,7 @@ fn basket(manager: &InventoryManager) -> ReservationId {
     manager.reserve_basket(&lines, TTL).expect("stock")
 }
 
-/// Quantity, held and sold of the line of a level.
+/// Quantity, held and sold units of a reservation's line.
 fn parts(found: &Reservation, level: (&str, &str)) -> (u32, u32, u32) {
     let line = found
         .lines

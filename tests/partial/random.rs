@@ -1,4 +1,4 @@
-//! Random partial steps on a basket, against a model that a child could check.
+//! Random partial steps on a basket, against a very simple model.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ enum Kind {
     Expire,
 }
 
-/// A step: what is done, with so many units of each line.
+/// A step: what to do, and with how many units of each line.
 type Step = (Kind, [u32; 3]);
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -48,7 +48,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec((kind, prop::array::uniform3(0..4_u32)), 1..24)
 }
 
-/// Whether the basket of `model` takes the step, and makes it.
+/// Makes the step on the model. Returns whether it is allowed.
 fn play(model: &mut [Units; 3], over: bool, (kind, named): Step) -> bool {
     let fits = |part: fn(&Units) -> u32, model: &[Units; 3]| {
         model.iter().zip(named).all(|(units, named)| named <= part(units))
@@ -81,7 +81,7 @@ fn play(model: &mut [Units; 3], over: bool, (kind, named): Step) -> bool {
     possible
 }
 
-/// Makes the step on the engine; whether it was taken.
+/// Makes the step on the engine. Returns whether it was accepted.
 fn make(manager: &InventoryManager, id: ReservationId, (kind, named): Step) -> bool {
     let lines: Vec<_> = LEVELS
         .into_iter()

@@ -1,4 +1,4 @@
-//! Shipping and cancelling by reservation, and reservations that are kept until that is done.
+//! Shipping and cancelling by reservation, and reservations that are kept until then.
 
 use std::time::Duration;
 
@@ -139,7 +139,7 @@ fn a_retried_shipment_ships_once() {
     assert_eq!(counts(&manager, LAPTOP), (7, 1, 1));
 }
 
-/// Lets every slot that is free come round.
+/// Uses every free slot once.
 fn use_all_slots(manager: &InventoryManager) {
     for _ in 0..32 {
         let id = manager.reserve(MOUSE, 1, TTL).expect("a slot that comes round");
@@ -167,7 +167,7 @@ fn a_record_that_has_gone_ships_nothing() {
     assert_eq!(counts(&manager, LAPTOP), (7, 3, 3));
 }
 
-/// Makes a reservation that is to be kept, and sells it.
+/// Makes a reservation that is kept until shipped, and confirms it.
 type Sale = fn(&InventoryManager) -> ReservationId;
 
 #[test]

@@ -1,4 +1,4 @@
-//! Partial confirm and partial release.
+//! Partial confirms and partial releases.
 
 use std::time::Duration;
 

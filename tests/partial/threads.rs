@@ -28,8 +28,8 @@ fn shop() -> InventoryManager {
     manager
 }
 
-/// Reads the basket again and again: at each look, its two lines are alike, because every step moves
-/// as many units of the one as of the other.
+/// Reads the basket again and again. Its two lines must be equal each time, because every step
+/// moves as many units of one as of the other.
 fn watch(manager: &InventoryManager, id: ReservationId, over: &AtomicBool) {
     while !over.load(Ordering::Acquire) {
         match manager.reservation(id) {
@@ -49,7 +49,8 @@ fn watch(manager: &InventoryManager, id: ReservationId, over: &AtomicBool) {
 
 #[test]
 fn steps_that_race_sell_and_give_back_each_unit_once() {
-    /// Ends the watch, also where a thread of the test panics: else that one would never be heard.
+    /// Ends the watcher even if a thread of the test panics. Otherwise the panic would never be
+    /// reported.
     struct Over<'a>(&'a AtomicBool);
     impl Drop for Over<'_> {
         fn drop(&mut self) {
@@ -127,8 +128,8 @@ fn steps_that_race_sell_and_give_back_each_unit_once() {
     assert_log_is_legal(&manager);
 }
 
-/// Plays the log entry by entry: nothing is spent before it was given (Law 2), no hold sells or gives
-/// back more than it took, and the end is what the engine says.
+/// Replays the log entry by entry: no unit is spent before it was given (Law 2), no hold sells or
+/// returns more than it took, and the end matches the engine.
 fn assert_log_is_legal(manager: &InventoryManager) {
     use AdjustmentType::{Received, Reserved, Returned, SaleCancelled, Shipped, Sold};
     manager.flush().wait().expect("a healthy log");

@@ -1,4 +1,4 @@
-//! Plays a plan on an engine and on the model, and compares the two after every step.
+//! Runs a plan on an engine and on the model, and compares both after every step.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -113,7 +113,7 @@ impl Driver {
         self.compare(step);
     }
 
-    /// Compares what only shows at the end: alerts, and the whole log.
+    /// Compares what shows only at the end: alerts, and the whole log.
     pub(super) fn finish(mut self) {
         self.idle();
         let entries = log_of(&self.manager);
@@ -141,7 +141,7 @@ impl Driver {
         assert_eq!(heard, expected, "alerts after {}", self.story());
     }
 
-    /// What was called so far, a line each.
+    /// The calls so far, one on each line.
     fn story(&self) -> String {
         self.calls.iter().map(|call| format!("\n  {call:?}")).collect()
     }
@@ -153,7 +153,7 @@ impl Driver {
         self.calls.push(call);
     }
 
-    /// Makes the call on the engine, and puts its answer in the model's words.
+    /// Makes the call on the engine, and translates its answer to the model's terms.
     fn ask(&mut self, call: &Call, expected: &Answer) -> Answer {
         let manager = self.manager.clone();
         let request = with_options(manager.request(), call);
@@ -234,7 +234,7 @@ impl Driver {
         }
     }
 
-    /// The number of a hold; one that the model has just made, too, gets its id here.
+    /// The number of a hold. A hold that the model has just made gets its id here.
     fn number(&mut self, id: ReservationId, expected: &Answer) -> usize {
         if let Some(known) = self.numbers.get(&id) {
             return *known;
@@ -249,7 +249,7 @@ impl Driver {
         fresh
     }
 
-    /// The engine may let go of the record of a hold that is over, for good, once slots are short.
+    /// The engine may drop the record of an ended hold for good, once slots are short.
     fn note_forgotten(&mut self) {
         let few_slots = self.model.bounds.slots < 1_000;
         for (number, id) in self.ids.iter().enumerate() {
@@ -482,14 +482,14 @@ fn request_key(number: u8) -> IdempotencyKey {
     IdempotencyKey::try_from(&[b'k', number][..]).expect("two bytes")
 }
 
-/// The slot in an id: twelve bits of the high half, twenty of the low one.
+/// The slot in an id: twelve bits of the high half, twenty of the low half.
 fn slot_of(id: ReservationId) -> u32 {
     let bits = id.as_uuid().as_u128();
     let (high, low) = (bits >> 64 & 0xfff, bits >> 42 & 0xf_ffff);
     (high << 20 | low) as u32
 }
 
-/// An id such as engines make, of a slot that is never reached.
+/// An id in the engine's format, of a slot that is never reached.
 fn never_made() -> ReservationId {
     let uuid = Uuid::from_u128(0x0200_0000_0000_8fff_bfff_fc00_0000_0001);
     ReservationId::from_uuid(uuid).expect("a UUID of version 8")

@@ -1,5 +1,5 @@
-//! Random plans: what a sequence of callers does. References to levels and holds are numbers, which
-//! the driver takes modulo what there is when it comes to that step.
+//! Random plans: sequences of calls. References to levels and holds are numbers. The driver takes
+//! them modulo the number that exists at that step.
 
 use std::ops::Range;
 
@@ -8,13 +8,13 @@ use proptest::prelude::*;
 pub(super) const WAREHOUSES: [&str; 3] = ["SF", "NYC", "MARS"];
 pub(super) const PRODUCTS: [&str; 3] = ["LAPTOP", "MOUSE", "DESK"];
 
-/// A level, as somebody will name it.
+/// A level, as a caller names it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Where {
-    /// By names, numbers of [`WAREHOUSES`] and [`PRODUCTS`].
+    /// By names: indexes into [`WAREHOUSES`] and [`PRODUCTS`].
     Names(usize, usize),
     Handle(usize),
-    /// With a product's name of no bytes, or of too many.
+    /// With a product name that is empty or too long.
     NoName,
     LongName,
 }
@@ -56,11 +56,11 @@ pub(super) enum Step {
         owner: Option<u8>,
         note: bool,
     },
-    /// The very same call as the n-th one so far: a retry, if it had a key.
+    /// Repeats the n-th call so far: a retry, if it had a key.
     Again(usize),
-    /// The clock goes on.
+    /// Advances the clock.
     Advance(u64),
-    /// The background work is done.
+    /// Does the background work.
     Idle,
 }
 

@@ -1,18 +1,18 @@
-//! The floors of the house, and who may know whom.
+//! The floors: which file may name which other file.
 //!
-//! - A file names its own floor and those below it, nothing above. `lib.rs` stands above all floors,
-//!   so no file names it, nor what is only its re-export.
-//! - In each folder, the files and folders that lie side by side don't name each other in a circle;
-//!   a folder counts as one, whatever file in it does the naming.
-//! - A folder's `mod.rs` and what lies in the folder are one family: they may name each other.
-//! - The programs under `crates` are packages of their own: the compiler keeps them to the public
-//!   interface. Their files may not go in circles either.
+//! - A file names its own floor and lower ones, and nothing above. `lib.rs` stands above all
+//!   floors, so no file names it, or what is only a re-export of it.
+//! - In each folder, the files and folders side by side must not name each other in a circle. A
+//!   folder counts as one, whichever file in it names another.
+//! - A folder's `mod.rs` and the folder's contents are one family: they may name each other.
+//! - The programs under `crates` are packages of their own, so the compiler limits them to the
+//!   public interface. Their files must not form circles either.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::{Named, Source};
 
-/// What each floor consists of, from the ground up: files or folders of `src`.
+/// The contents of each floor, from the ground up: files or folders of `src`.
 pub(crate) const FLOORS: &[&[&str]] = &[
     &["base"],
     &["stock"],
@@ -24,7 +24,7 @@ pub(crate) const FLOORS: &[&[&str]] = &[
     &["umbrella"],
 ];
 
-/// The front door, above all floors.
+/// The file above all floors.
 const FRONT_DOOR: &str = "src/lib.rs";
 
 fn floor_of(room: &str) -> Option<usize> {
@@ -54,7 +54,7 @@ impl<'a> Module<'a> {
     }
 }
 
-/// Every place where a file names what stands above it, or stands on no floor.
+/// Every place where a file names something above it, and every file that stands on no floor.
 pub(crate) fn upward_names(sources: &[Source]) -> Vec<String> {
     let mut wrong = Vec::new();
     for module in sources.iter().filter_map(Module::new).filter(|module| !module.is_program()) {
@@ -80,7 +80,7 @@ pub(crate) fn upward_names(sources: &[Source]) -> Vec<String> {
     wrong
 }
 
-/// Rooms that [`FLOORS`] lists and the house has not.
+/// Entries of [`FLOORS`] that do not exist.
 pub(crate) fn missing_rooms(sources: &[Source]) -> Vec<String> {
     let rooms: BTreeSet<_> =
         sources.iter().filter_map(Module::new).filter_map(|m| m.path.first().copied()).collect();
@@ -89,10 +89,10 @@ pub(crate) fn missing_rooms(sources: &[Source]) -> Vec<String> {
     missing.map(|room| format!("tests/tidy/floors.rs lists {room}, which src has not")).collect()
 }
 
-/// For each folder: who of those that lie in it names whom.
+/// For each folder: which of its contents names which other.
 type Folders = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
-/// The circles of files or folders that lie side by side: at least one for each name that closes one.
+/// The circles among contents of one folder; at least one for each name that closes a circle.
 pub(crate) fn circles(sources: &[Source]) -> Vec<String> {
     let folders = acquaintances(sources);
     let mut circles = Vec::new();
@@ -129,7 +129,7 @@ fn acquaintances(sources: &[Source]) -> Folders {
     folders
 }
 
-/// A walk from each room to those that it names, and on, each room once.
+/// A depth-first walk from each node along the names, which visits each node once.
 struct Walk<'a> {
     names: &'a BTreeMap<String, BTreeSet<String>>,
     way: Vec<&'a str>,

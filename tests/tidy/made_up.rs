@@ -1,4 +1,4 @@
-//! The checker, checked: each rule goes red for a made-up house that breaks it.
+//! Tests of the checker: each rule fails for made-up source that breaks it.
 
 use super::floors::{circles, missing_rooms, upward_names};
 use super::rules::*;

@@ -1,23 +1,23 @@
-//! The rules that look at one file at a time, and the one on type names, which looks at all.
+//! The rules that look at one file at a time, and the rule on type names, which looks at all files.
 
 use std::collections::BTreeMap;
 
 use super::source::Source;
 
-/// The one door to atomics.
+/// The only file that may name the standard library's atomics.
 const DOOR: &str = "src/base/sync/";
 
-/// Files that may hold `unsafe` code: none.
+/// Files that may contain `unsafe` code: none.
 const UNSAFE_FILES: &[&str] = &[];
 
-/// What fits on a few screens.
+/// The maximum number of lines in a file.
 const MAX_LINES: usize = 500;
 
-/// Stands in for the journal's door where there is no journal, under the same names.
+/// The file that replaces the journal without its feature, with the same names.
 const STAND_IN: &str = "src/engine/no_journal.rs";
 
-/// Atomics, and what comes with them, that don't come through the door. The programs under `crates`
-/// are users of the library and take the standard library's.
+/// Atomics and related items that do not come through the one allowed file. The programs under
+/// `crates` are users of the library, and may use the standard library's.
 pub(crate) fn other_doors(source: &Source) -> Vec<String> {
     if source.path.starts_with(DOOR) || source.path.starts_with("crates/") {
         return Vec::new();
@@ -34,7 +34,7 @@ pub(crate) fn other_doors(source: &Source) -> Vec<String> {
     says(source, lines, "takes from another door than src/base/sync")
 }
 
-/// `unsafe` code in a file that may hold none.
+/// `unsafe` code in a file that may have none.
 pub(crate) fn unsafe_code(source: &Source) -> Vec<String> {
     let allowed = UNSAFE_FILES.contains(&&*source.path);
     let lines = if allowed { Vec::new() } else { source.lines_with("unsafe") };
@@ -52,13 +52,14 @@ pub(crate) fn forbids_unsafe(manifest: &str) -> bool {
     })
 }
 
-/// Whether a member's manifest takes the workspace's lints, and so what [`forbids_unsafe`].
+/// Whether a member's manifest takes over the workspace's lints, and with them what
+/// [`forbids_unsafe`] checks.
 pub(crate) fn takes_lints(manifest: &str) -> bool {
     let mut lints = manifest.lines().skip_while(|line| line.trim() != "[lints]");
     lints.nth(1).is_some_and(|line| line.trim() == "workspace = true")
 }
 
-/// Files that lie elsewhere than their name says: the other rules would look past them.
+/// Files whose location differs from what their module name says. The other rules would miss them.
 pub(crate) fn hidden_files(source: &Source) -> Vec<String> {
     let mut lines = source.lines_with_row(&["[", "path", "="]);
     lines.extend(source.lines_with_row(&["include", "!"]));
@@ -71,16 +72,16 @@ pub(crate) fn too_long(source: &Source) -> Option<String> {
     (lines > MAX_LINES).then(|| format!("{} has {lines} lines, over {MAX_LINES}", source.path))
 }
 
-/// A file that doesn't begin by saying what it is for. Unit tests in a file of their own belong to
-/// the file that they test.
+/// A file that does not begin with its purpose. Unit tests in their own file belong to the tested
+/// file.
 pub(crate) fn unintroduced(source: &Source) -> Option<String> {
     let unit_tests = source.path.contains("src/") && source.path.ends_with("/tests.rs");
     let introduced = source.text.starts_with("//! ");
     (!unit_tests && !introduced).then(|| format!("{} doesn't begin with //!", source.path))
 }
 
-/// Names that two types of the library share. A reader who searches for a type must find one. The
-/// programs under `crates` don't count, nor does the stand-in for the journal.
+/// Names that two types of the library share. A search for a type must find exactly one. The
+/// programs under `crates` and the journal's replacement are left out.
 pub(crate) fn names_used_twice(sources: &[Source]) -> Vec<String> {
     let mut places: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for source in sources.iter().filter(|it| it.path.starts_with("src/") && it.path != STAND_IN) {
@@ -97,10 +98,10 @@ pub(crate) fn names_used_twice(sources: &[Source]) -> Vec<String> {
     twice.map(|(name, at)| format!("{name} names {} types: {}", at.len(), at.join(", "))).collect()
 }
 
-/// Where all errors of the library come together.
+/// The file in which all errors of the library meet.
 const UMBRELLA: &str = "src/umbrella/mod.rs";
 
-/// Errors that do not turn into the umbrella over all of them.
+/// Errors that do not convert into the umbrella error.
 pub(crate) fn errors_outside(sources: &[Source]) -> Vec<String> {
     let words = |source: &Source| -> Vec<String> {
         source.tokens.iter().map(|token| token.text.clone()).collect()

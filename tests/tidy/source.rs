@@ -1,5 +1,5 @@
-//! Reads Rust source as far as the rules need it: its words without comments and strings, and the
-//! paths that begin at `crate`, `self` or `super`.
+//! Reads Rust source as far as the rules need it: its tokens without comments and strings, and the
+//! paths that begin with `crate`, `self` or `super`.
 
 use std::fs;
 use std::path::Path;
@@ -7,20 +7,20 @@ use std::path::Path;
 /// A source file of this repository.
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// From the repository's root, with `/` between folders.
+    /// Its path from the repository's root, with `/` between folders.
     pub(crate) path: String,
     pub(crate) text: String,
     pub(crate) tokens: Vec<Token>,
 }
 
-/// A word, `::`, or a single other character of the code.
+/// A word, `::`, or another single character of the code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) text: String,
     pub(crate) line: usize,
 }
 
-/// A path in the code, from the root of its crate: `use crate::a::{b, c}` holds two.
+/// A path in the code, from the root of its crate. `use crate::a::{b, c}` has two.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Named {
     pub(crate) segments: Vec<String>,
@@ -32,7 +32,7 @@ impl Source {
         Self { path: path.into(), text: text.into(), tokens: tokens(text) }
     }
 
-    /// Every `.rs` file below `folder`, if there is such a folder.
+    /// Every `.rs` file below `folder`, if the folder exists.
     pub(crate) fn all_below(root: &Path, folder: &str) -> Vec<Self> {
         let Ok(entries) = fs::read_dir(root.join(folder)) else { return Vec::new() };
         let mut names: Vec<_> =
@@ -56,18 +56,18 @@ impl Source {
         self.text.lines().count()
     }
 
-    /// The lines on which `word` stands in the code.
+    /// The lines with `word` in the code.
     pub(crate) fn lines_with(&self, word: &str) -> Vec<usize> {
         self.tokens.iter().filter(|token| token.text == word).map(|token| token.line).collect()
     }
 
-    /// The lines on which the tokens `sequence` stand in a row.
+    /// The lines with these tokens in sequence.
     pub(crate) fn lines_with_row(&self, sequence: &[&str]) -> Vec<usize> {
         let matches = |row: &&[Token]| row.iter().zip(sequence).all(|(is, want)| is.text == *want);
         self.tokens.windows(sequence.len()).filter(matches).map(|row| row[0].line).collect()
     }
 
-    /// All paths of a file that is the module `module`, which begin at `crate`, `self` or `super`.
+    /// All paths in a file, the module `module`, that begin with `crate`, `self` or `super`.
     pub(crate) fn paths(&self, module: &[&str]) -> Vec<Named> {
         let mut paths = Paths { tokens: &self.tokens, found: Vec::new() };
         // The modules that are open, each with the depth of braces it began at.
@@ -102,7 +102,7 @@ impl Paths<'_> {
         self.tokens.get(at).map_or("", |token| &token.text)
     }
 
-    /// A path whose first word stands at `at`, in the module `here`.
+    /// A path whose first word is at `at`, in the module `here`.
     fn begin(&mut self, mut at: usize, here: Vec<String>) {
         let mut prefix = match self.text(at) {
             "crate" if self.text(at + 1) == "as" => return self.find(at, &[]),
@@ -124,7 +124,7 @@ impl Paths<'_> {
         self.tree(at, &prefix);
     }
 
-    /// What follows `prefix::`; returns where it ends.
+    /// What follows `prefix::`. Returns where it ends.
     fn tree(&mut self, mut at: usize, prefix: &[String]) -> usize {
         if self.text(at) == "{" {
             at += 1;
@@ -233,7 +233,7 @@ fn end_of_string(chars: &[char], begin: usize) -> usize {
     end_of_quoted(chars, begin + 1, '"')
 }
 
-/// After the next `quote` that no backslash escapes.
+/// The position after the next `quote` that no backslash escapes.
 fn end_of_quoted(chars: &[char], mut at: usize, quote: char) -> usize {
     while at < chars.len() && chars[at] != quote {
         at += if chars[at] == '\\' { 2 } else { 1 };
@@ -241,7 +241,7 @@ fn end_of_quoted(chars: &[char], mut at: usize, quote: char) -> usize {
     at + 1
 }
 
-/// The end of a raw string whose marks `#` or quote begin at `begin`.
+/// The end of a raw string whose marks, `#` or quote, begin at `begin`.
 fn end_of_raw_string(chars: &[char], begin: usize) -> Option<usize> {
     let marks = chars[begin..].iter().take_while(|c| **c == '#').count();
     if chars.get(begin + marks) != Some(&'"') {

@@ -1,4 +1,4 @@
-//! `DashMap` entry locks: what a service moves on to when the one mutex gets in the way.
+//! A peer with `DashMap` entry locks: the next step of a service whose single mutex is too slow.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use super::trail::{Kind, Trail};
 use super::{Job, Whole};
 use crate::common::ledger::{About, Ledger, Session, TTL};
 
-/// Parts of the index of what falls due, so that threads rarely meet there.
+/// How many parts the deadline index has, so that threads rarely meet in one.
 const PARTS: usize = 64;
 
 /// The peer.
@@ -25,15 +25,15 @@ struct Maps {
     levels: DashMap<Product, Level, Hasher>,
     holds: DashMap<u128, Hold, Hasher>,
     due: [DueShard; PARTS],
-    /// No hold falls due before, but for one that is being made at this moment.
+    /// No hold falls due before this time, except one that is being made at this moment.
     next_due: AtomicU64,
-    /// The finished holds that are still kept.
+    /// The finished holds that are retained.
     finished: ArrayQueue<u128>,
     trail: Trail,
     job: Job,
 }
 
-/// On a cache line of its own.
+/// On its own cache line.
 #[derive(Default)]
 #[repr(align(64))]
 struct DueShard(Mutex<Due>);
@@ -75,7 +75,8 @@ impl Maps {
         self.due[id as usize % PARTS].lock()
     }
 
-    /// Whoever changes its status has the hold to itself; its entry is queued before its units are given.
+    /// The thread that changes the status has the hold to itself. It queues the entry before it
+    /// gives the units back.
     #[inline]
     fn end(&self, id: u128, asked: Status, now: u64) -> Result<Status, Refused> {
         let (hold, status) = match self.job {
@@ -111,7 +112,7 @@ impl Maps {
         }
     }
 
-    /// Ends what is overdue.
+    /// Expires overdue holds.
     #[cold]
     fn expire(&self, now: u64) {
         self.next_due.store(u64::MAX, Ordering::Release);
@@ -119,7 +120,7 @@ impl Maps {
             loop {
                 let overdue = part.lock().overdue(now);
                 let Some(id) = overdue else { break };
-                // Someone else may have ended it meanwhile.
+                // Another thread may have ended it meanwhile.
                 _ = self.end(id, Status::Expired, now);
             }
             if let Some(next) = part.lock().next() {
@@ -171,7 +172,7 @@ pub(crate) struct DashMapSession {
 }
 
 impl DashMapSession {
-    /// Ends a hold, and expects that it ends as asked.
+    /// Ends a hold, and checks that it ended as asked.
     #[inline]
     fn end(&mut self, id: u128, asked: Status) {
         self.shared.trail.admit();
@@ -179,8 +180,8 @@ impl DashMapSession {
         assert_eq!(ended, Ok(asked), "a live hold");
     }
 
-    /// Takes the units, and queues the entry under the level's lock: whoever spends them later is logged
-    /// later.
+    /// Takes the units, and queues the entry under the level's lock, so that a later spender is
+    /// logged later.
     #[inline]
     fn take(&mut self, hold: &Hold, id: u128, now: u64) -> bool {
         let mut level = self.shared.levels.get_mut(&hold.product).expect("a known product");
@@ -207,7 +208,7 @@ impl Session for DashMapSession {
         let id = self.stamp.id(now);
         let hold = Hold::new(product, quantity, now, TTL);
         if !self.take(&hold, id, now) {
-            // What is overdue must not cost a sale.
+            // Overdue holds must not prevent a sale.
             if now <= self.shared.next_due.load(Ordering::Acquire) {
                 return None;
             }

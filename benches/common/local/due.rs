@@ -1,4 +1,4 @@
-//! Which holds fall due when, and the thread that ends those that have.
+//! The peers' expiry: which holds fall due when, and the thread that expires them.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use stockade::{Clock, SystemClock};
 
-/// The sweeper looks this often, as the engine's does at least.
+/// The sweeper's interval: the engine's longest one.
 const NAP: Duration = Duration::from_millis(20);
 
-/// Holds by the time at which they fall due.
+/// Holds, ordered by the time at which they fall due.
 #[derive(Default)]
 pub(super) struct Due(BTreeSet<(u64, u128)>);
 
@@ -31,20 +31,20 @@ impl Due {
         self.0.first().map(|(expires_at, _)| *expires_at)
     }
 
-    /// One that is overdue, if there is one.
+    /// An overdue hold, if there is one.
     #[inline]
     pub(super) fn overdue(&self, now: u64) -> Option<u128> {
         self.0.first().filter(|(expires_at, _)| now > *expires_at).map(|(_, id)| *id)
     }
 }
 
-/// What has holds that fall due.
+/// A peer whose holds fall due.
 pub(super) trait Expires: Send + Sync + 'static {
-    /// Ends all that are overdue.
+    /// Expires all overdue holds.
     fn sweep(&self, now: u64);
 }
 
-/// Starts the thread that sweeps until nobody else uses `peer` any more.
+/// Starts the sweeper thread. It runs until nobody else uses `peer`.
 pub(super) fn spawn_sweeper<E: Expires>(peer: &Arc<E>) {
     let peer: Weak<E> = Arc::downgrade(peer);
     thread::spawn(move || {

@@ -1,5 +1,5 @@
-//! The mutex peer's holds: in a plain map if it is lean, else in slots that a map finds, so that
-//! finished ones stay readable and overdue ones are found at little cost.
+//! The mutex peer's holds. The lean peer has a plain map. The whole one has slots, found through a
+//! map, so that finished holds stay readable and overdue ones are found cheaply.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -7,7 +7,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use super::Job;
 use super::shared::{Hasher, Hold, KEPT, Refused, Status};
 
-/// Entries of holds that have ended, beyond one for each live one, before the heap is cleared of them.
+/// How many stale entries the heap may have, beyond one for each live hold, before it is cleaned.
 const STALE: usize = 16_384;
 
 pub(super) enum HoldMap {
@@ -31,7 +31,7 @@ impl HoldMap {
         }
     }
 
-    /// Ends a hold as asked, or as overdue: the hold, and how it has ended.
+    /// Ends a hold as asked, or as overdue. Returns the hold, and how it ended.
     #[inline]
     pub(super) fn end(
         &mut self,
@@ -49,7 +49,7 @@ impl HoldMap {
         }
     }
 
-    /// One that is overdue, if anything looks for them and there is one.
+    /// An overdue hold, if the peer looks for them and there is one.
     #[inline]
     pub(super) fn overdue(&mut self, now: u64) -> Option<u128> {
         match self {
@@ -59,22 +59,22 @@ impl HoldMap {
     }
 }
 
-/// Live holds and the newest finished ones.
+/// Live holds, and the newest finished ones.
 #[derive(Default)]
 pub(super) struct Kept {
     slots: Vec<Slot>,
     by_id: HashMap<u128, u32, Hasher>,
-    /// The slots of finished holds, oldest first: they are used again once enough are kept.
+    /// The slots of finished holds, the oldest first. They are reused once enough are retained.
     finished: VecDeque<u32>,
-    /// Slots by the time at which their holds fall due, and by their tenants' number; those of holds
-    /// that have ended stay until there are too many of them.
+    /// Slots by the time at which their holds fall due, and by the number of the hold. Entries of
+    /// ended holds stay until there are too many.
     due: BinaryHeap<Reverse<(u64, u32, u32)>>,
 }
 
 struct Slot {
     id: u128,
     hold: Hold,
-    /// How many holds have been here.
+    /// How many holds there have been.
     tenants: u32,
 }
 

@@ -1,10 +1,10 @@
 //! The peers in this process: what a careful user would write instead of using the engine.
 //!
-//! Each comes in two sizes ([`Job`]). The *whole* one does the engine's job: the same checks
-//! before anything moves, ids of the same kind, holds that expire by themselves, finished holds that
-//! stay readable and answer a repeated call, the same record in a queue of the same kind that pushes
-//! back, and a writer thread that does the same work. The *lean* one leaves out expiry and finished
-//! holds: it shows what these cost, and what somebody gets who needs neither.
+//! Each has two sizes ([`Job`]). The *whole* one does the engine's job: the same checks before
+//! anything moves, ids of the same kind, holds that expire, finished holds that stay readable and
+//! answer a repeated call, the same record in the same kind of queue with back-pressure, and a
+//! writer thread with the same work. The *lean* one leaves out expiry and finished holds. It shows
+//! what these two cost, and what a user gets who needs neither.
 
 pub(crate) mod dashmap;
 mod due;
@@ -20,9 +20,9 @@ use super::ledger::{About, Durability, Ledger, Session};
 /// How much of the engine's job a peer does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Job {
-    /// All that a reserve and its end ask for.
+    /// Everything that a reserve and its end need.
     Whole,
-    /// Nothing looks for overdue holds, and a hold is forgotten as soon as it is over.
+    /// Nothing looks for overdue holds, and an ended hold is forgotten at once.
     Lean,
 }
 
@@ -46,7 +46,7 @@ impl Job {
 
 /// What only a whole peer has.
 trait Whole: Ledger<Session: Session<Hold = u128>> {
-    /// Ends what is overdue at this time.
+    /// Expires holds that are overdue at this time.
     fn sweep(&self, now: u64);
 
     /// Tries to sell a hold.

@@ -1,4 +1,4 @@
-//! A mutex around plain maps: what most services begin with.
+//! A peer with a mutex around plain maps: what most services begin with.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,7 +50,7 @@ impl Locked {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends what is overdue; whether there was anything.
+    /// Expires overdue holds. Returns whether there were any.
     fn expire(&self, state: &mut State, now: u64) -> bool {
         let mut found = false;
         while let Some(id) = state.holds.overdue(now) {
@@ -61,7 +61,7 @@ impl Locked {
         found
     }
 
-    /// Ends a hold as asked, or as overdue: how it has ended.
+    /// Ends a hold as asked, or as overdue. Returns how it ended.
     #[inline]
     fn end(&self, state: &mut State, id: u128, asked: Status, now: u64) -> Result<Status, Refused> {
         let (hold, status) = state.holds.end(id, asked, now)?;
@@ -112,7 +112,7 @@ pub(crate) struct MutexSession {
 }
 
 impl MutexSession {
-    /// Ends a hold, and expects that it ends as asked.
+    /// Ends a hold, and checks that it ended as asked.
     #[inline]
     fn end(&mut self, id: u128, asked: Status) {
         self.shared.trail.admit();
@@ -138,7 +138,7 @@ impl Session for MutexSession {
         assert!(state.warehouses[usize::from(product.warehouse)].is_open(), "an open warehouse");
         let level = state.levels.get_mut(&product).expect("a known product");
         if !level.hold(quantity) {
-            // What is overdue must not cost a sale.
+            // Overdue holds must not prevent a sale.
             let found = self.shared.expire(&mut state, now);
             let level = state.levels.get_mut(&product).expect("a known product");
             if !found || !level.hold(quantity) {

@@ -1,4 +1,4 @@
-//! That the peers which claim to do the engine's whole job really do it.
+//! Proves that the peers which claim to do the engine's whole job really do it.
 
 use super::dashmap::DashMapPeer;
 use super::mutex::MutexPeer;
@@ -9,7 +9,8 @@ use crate::common::ledger::Session;
 /// Long after every hold of this process has fallen due.
 const MUCH_LATER: u64 = u64::MAX / 2;
 
-/// Panics unless overdue holds end, give their units back, and tell so; and a sale is told twice.
+/// Panics unless overdue holds end, give their units back and report it, and a repeated confirm is
+/// answered again.
 pub(crate) fn prove() {
     of(&MutexPeer::open(&[1], Job::Whole));
     of(&DashMapPeer::open(&[1], Job::Whole));

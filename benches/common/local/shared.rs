@@ -1,4 +1,4 @@
-//! What both peers in this process have in common: products and holds, their checks, ids and time.
+//! Shared by both peers in this process: products and holds, their checks, ids and time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,10 +9,10 @@ use stockade::{Clock, SystemClock};
 
 use super::trail::{Entry, Kind};
 
-/// The hasher of both peers' maps: the fastest that is in common use.
+/// The hasher of both peers' maps: the fastest one in common use.
 pub(super) type Hasher = foldhash::fast::RandomState;
 
-/// The finished holds that the engine keeps readable, and so do the peers that do its whole job.
+/// How many finished holds the engine retains. Peers that do its whole job retain as many.
 pub(super) const KEPT: usize = 65_536;
 
 const MAX_UNITS: u32 = i32::MAX as u32;
@@ -26,13 +26,13 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// This product in the one warehouse that there is.
+    /// This product in the only warehouse.
     pub(super) fn new(index: usize) -> Self {
         Self { warehouse: 0, number: index as u32 }
     }
 }
 
-/// What holds for all products of a warehouse.
+/// State that all products of a warehouse share.
 #[derive(Debug, Default)]
 pub(super) struct Warehouse {
     suspended: AtomicBool,
@@ -74,7 +74,7 @@ impl Level {
         true
     }
 
-    /// Sells the units of a hold that is confirmed, and gives back those of any other that is over.
+    /// Sells the units of a confirmed hold, and gives back those of any other ended hold.
     #[inline]
     pub(super) fn end(&mut self, quantity: u32, status: Status) {
         if status == Status::Confirmed {
@@ -91,7 +91,7 @@ fn alert() {
     panic!("no product of a benchmark has a threshold");
 }
 
-/// How far a hold has come.
+/// The status of a hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
     Pending,
@@ -101,19 +101,19 @@ pub(super) enum Status {
 }
 
 impl Status {
-    /// What the trail says of a hold that has ended so.
+    /// The trail's entry type for a hold with this end.
     #[inline]
     pub(super) fn recorded(self) -> Kind {
         if self == Self::Confirmed { Kind::Sold } else { Kind::Returned }
     }
 }
 
-/// Why a hold can't be ended.
+/// Why a hold cannot be ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// There is none of this id, or it was forgotten.
+    /// There is no hold with this id, or it was forgotten.
     Unknown,
-    /// It is over, and this is how it ended.
+    /// It has ended, in this way.
     Over(Status),
 }
 
@@ -129,7 +129,7 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    /// A new one, pending.
+    /// A new pending hold.
     #[inline]
     pub(super) fn new(product: Product, quantity: u32, now: u64, ttl: Duration) -> Self {
         let expires_at = now + ttl.as_millis() as u64;
@@ -137,7 +137,8 @@ impl Hold {
         Self { product, quantity, expires_at, created_at, owner, status }
     }
 
-    /// Ends it as asked, or as overdue. The status that it has then; an error if it had ended before.
+    /// Ends it as asked, or as overdue, and returns its new status. An error if it had ended
+    /// before.
     #[inline]
     pub(super) fn end(&mut self, asked: Status, now: u64) -> Result<Status, Refused> {
         match self.status {
@@ -169,18 +170,18 @@ impl Hold {
     }
 }
 
-/// What the caller asks for, checked.
+/// The request of the caller, validated.
 #[inline]
 pub(super) fn check(quantity: u32, ttl: Duration) {
     assert!((1..=MAX_UNITS).contains(&quantity), "a legal quantity");
     assert!(!ttl.is_zero() && ttl <= LONGEST_TTL, "a legal time to live");
 }
 
-/// A thread's clock and its source of ids: the same clock and the same generator as the engine's.
+/// A thread's clock and source of ids: the same clock and the same generator as the engine's.
 pub(super) struct Stamp {
     clock: SystemClock,
     random: StdRng,
-    /// Drawn ahead, so that a reserve that is refused draws nothing.
+    /// Drawn ahead, so that a refused reserve draws nothing.
     bits: u64,
 }
 
@@ -191,13 +192,14 @@ impl Stamp {
         Self { clock: SystemClock::new(), random, bits }
     }
 
-    /// Milliseconds since the epoch.
+    /// Milliseconds since 1970.
     #[inline]
     pub(super) fn now(&self) -> u64 {
         self.clock.now().as_millis()
     }
 
-    /// A UUID that sorts by its birth and can't be guessed; the same one until it is used.
+    /// A UUID that sorts by its creation time and cannot be guessed. It stays the same until it is
+    /// used.
     #[inline]
     pub(super) fn id(&self, now: u64) -> u128 {
         let high = now << 16 | 8 << 12 | self.bits >> 52;
@@ -205,7 +207,7 @@ impl Stamp {
         u128::from(high) << 64 | u128::from(low)
     }
 
-    /// The next id is another one.
+    /// Draws the next id.
     #[inline]
     pub(super) fn use_id(&mut self) {
         self.bits = self.random.next_u64();

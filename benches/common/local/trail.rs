@@ -1,6 +1,6 @@
-//! The peers' audit trail: the same bounded queue as the engine's, which pushes back at the same depth,
-//! and a writer that does the same work: it drains all there is, appends it to a log in memory that
-//! keeps the newest million entries, and naps.
+//! The peers' audit trail. It is the same bounded queue as the engine's, with back-pressure at the
+//! same depth, and a writer with the same work: it drains the queue, appends to a log in memory
+//! that keeps the newest million entries, and naps.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam_queue::ArrayQueue;
 
 const QUEUE: usize = 65_536;
-/// Above this the writer is woken, and above that new operations wait.
+/// Above this depth the writer is woken; above the next one, new operations wait.
 const HALF: usize = QUEUE / 2;
 const THREE_QUARTERS: usize = QUEUE / 4 * 3;
 const KEPT: usize = 1_000_000;
@@ -28,7 +28,7 @@ pub(super) enum Kind {
     Returned,
 }
 
-/// One line of the trail, as large as the engine's.
+/// One entry of the trail, as large as the engine's.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) kind: Kind,
@@ -48,7 +48,7 @@ struct TrailQueue {
     queue: ArrayQueue<Entry>,
     log: Mutex<Log>,
     closing: AtomicBool,
-    /// The writer sleeps until it is woken, or for a moment.
+    /// Set while the writer sleeps until it is woken, or for a short time.
     parked: AtomicBool,
     napping: AtomicBool,
 }
@@ -59,7 +59,7 @@ struct Log {
     written: u64,
 }
 
-/// The trail; ends its writer when it is dropped.
+/// The trail. It ends its writer when it is dropped.
 pub(super) struct Trail {
     shared: Arc<TrailQueue>,
     writer: Option<JoinHandle<()>>,
@@ -81,7 +81,7 @@ impl Trail {
         Self { shared, writer: Some(writer) }
     }
 
-    /// Lets an operation begin: waits, before anything moves, while the queue is nearly full.
+    /// Admits an operation: waits, before anything moves, while the queue is nearly full.
     #[inline]
     pub(super) fn admit(&self) {
         assert!(!self.shared.closing.load(Ordering::Relaxed), "an open ledger");
@@ -100,8 +100,8 @@ impl Trail {
         }
     }
 
-    /// Queues an entry. In the order of the calls, so that every prefix of the log is a legal history
-    /// as long as callers call it before anyone can spend what they give.
+    /// Queues an entry, in the order of the calls. If callers call it before anyone can spend the
+    /// units, every prefix of the log is a legal history.
     #[inline]
     pub(super) fn push(&self, entry: Entry) {
         if let Err(entry) = self.shared.queue.push(entry) {
@@ -155,7 +155,7 @@ fn write(shared: &TrailQueue) {
             let since = *idle_since.get_or_insert_with(Instant::now);
             if since.elapsed() > IDLE_BEFORE_PARK {
                 shared.parked.store(true, Ordering::Relaxed);
-                // With a limit, because a peer needs no proof that it never misses a wake.
+                // With a limit: then a peer needs no proof that it never misses a wake-up.
                 thread::park_timeout(Duration::from_millis(100));
                 continue;
             }
@@ -175,7 +175,7 @@ fn append(log: &Mutex<Log>, batch: &mut Vec<Entry>) {
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
         let room = CHUNK - log.chunks.back().map_or(CHUNK, Vec::len);
         if room == 0 {
-            // The room of the oldest chunk serves again.
+            // Reuse the memory of the oldest chunk.
             let spare = (log.chunks.len() > KEPT / CHUNK).then(|| log.chunks.pop_front()).flatten();
             let mut chunk = spare.unwrap_or_else(|| Vec::with_capacity(CHUNK));
             chunk.clear();

@@ -1,8 +1,8 @@
-//! PostgreSQL: each step is one prepared statement that checks, moves and records.
+//! The PostgreSQL peer: each step is one prepared statement that checks, moves and records.
 //!
 //! The server is tuned as its users tune it for many short writes. Two clients drive it: the
-//! `postgres` crate, as its users call it, and a small one of our own, which is faster. So the server
-//! shows what it can do, and nobody has to believe in our client.
+//! `postgres` crate, as its users call it, and a small client of our own, which is faster. So the
+//! server shows what it can do, and no reader has to trust our client.
 
 mod wire;
 
@@ -47,10 +47,10 @@ pub(crate) struct PostgresServer {
 }
 
 impl PostgresServer {
-    /// Starts one; `None` if the programs are not installed.
+    /// Starts a server; `None` if the programs are not installed.
     ///
     /// # Errors
-    /// They are, and don't run.
+    /// The programs are installed, and do not run.
     pub(crate) fn start() -> io::Result<Option<Self>> {
         let places = places();
         let (Some(initdb), Some(postgres)) = (find("initdb", &places), find("postgres", &places))
@@ -75,7 +75,7 @@ impl PostgresServer {
         Ok(Some(Self { server: Server::start(command, folder, answers)? }))
     }
 
-    /// How the server was started.
+    /// The options with which the server was started.
     pub(crate) fn flags() -> String {
         format!("-c {}", SETTINGS.join(" -c "))
     }
@@ -86,7 +86,7 @@ fn connect(folder: &Path) -> Result<postgres::Client, postgres::Error> {
     postgres::Client::configure().host_path(folder).user(USER).dbname(USER).connect(NoTls)
 }
 
-/// Where packages put what is not in `PATH`: the newest version first.
+/// Where packages install what is not in `PATH`, the newest version first.
 fn places() -> Vec<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let number = |path: &PathBuf| {
@@ -99,7 +99,7 @@ fn places() -> Vec<PathBuf> {
     places
 }
 
-/// Who speaks with the server.
+/// Which client talks to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PostgresClient {
     /// The `postgres` crate.
@@ -119,7 +119,7 @@ impl PostgresClient {
     }
 }
 
-/// How a server is driven.
+/// How a server is used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Drive {
     pub(crate) client: PostgresClient,
@@ -128,13 +128,13 @@ pub(crate) struct Drive {
 }
 
 impl Drive {
-    /// The schema that has the tables of this drive alone.
+    /// The schema with the tables of this use alone.
     fn schema(self) -> String {
         let Self { client, durability, connections } = self;
         format!("{}_{}_{connections}", client.name(), durability.name()).replace(' ', "_")
     }
 
-    /// What a connection is told first.
+    /// The settings that a connection sends first.
     fn settings(self) -> String {
         let schema = self.schema();
         let on = if self.durability == Durability::Synced { "on" } else { "off" };
@@ -145,14 +145,14 @@ impl Drive {
     }
 }
 
-/// The peer: one server, driven over so many connections.
+/// The peer: one server, used over a number of connections.
 pub(crate) struct PostgresPeer {
     server: Arc<PostgresServer>,
     drive: Drive,
 }
 
 impl PostgresPeer {
-    /// Makes tables with these units of each product.
+    /// Creates tables with these units of each product.
     ///
     /// # Errors
     /// The server fails.
@@ -257,7 +257,7 @@ impl Open {
         Ok(Self::Own(client))
     }
 
-    /// Holds a unit; the number of entries that were written.
+    /// Holds a unit. Returns the number of entries that were written.
     fn reserve(&mut self, product: i32, hold: Uuid) -> io::Result<u64> {
         match self {
             Self::Crate { client, reserve, .. } => {
@@ -270,7 +270,7 @@ impl Open {
         }
     }
 
-    /// Ends a hold; the number of entries that were written.
+    /// Ends a hold. Returns the number of entries that were written.
     fn end(&mut self, end: End, hold: Uuid) -> io::Result<u64> {
         match self {
             Self::Crate { client, confirm, release, .. } => {

@@ -1,4 +1,4 @@
-//! A client of PostgreSQL, as small and as fast as one can be: prepared statements with binary
+//! A client for PostgreSQL, as small and fast as possible: prepared statements with binary
 //! parameters, one round trip each.
 
 use std::io::{self, Read, Write};
@@ -19,7 +19,7 @@ pub(super) struct WireClient {
 }
 
 impl WireClient {
-    /// Connects as `user`, to the database of that name, to a server that trusts its socket.
+    /// Connects as `user`, to the database with that name, on a server that trusts its socket.
     pub(super) fn open(socket: &Path, user: &str) -> io::Result<Self> {
         let stream = UnixStream::connect(socket)?;
         let mut open = Self { stream, out: Vec::new(), input: vec![0; 65_536], start: 0, end: 0 };
@@ -54,7 +54,7 @@ impl WireClient {
         self.until_ready().map(drop)
     }
 
-    /// Runs a prepared statement; the number of rows that it wrote.
+    /// Runs a prepared statement. Returns the number of rows that it wrote.
     pub(super) fn run(&mut self, name: &str, parameters: &[&[u8]]) -> io::Result<u64> {
         self.message(b'B', |message| {
             message.text("");
@@ -101,7 +101,8 @@ impl WireClient {
         Ok(())
     }
 
-    /// Reads answers until the server waits for the next question; the rows that were written.
+    /// Reads answers until the server is ready for the next query. Returns the rows that were
+    /// written.
     fn until_ready(&mut self) -> io::Result<u64> {
         let mut rows = 0;
         let mut error = None;
@@ -123,7 +124,7 @@ impl WireClient {
             self.start += 1 + length;
             match (kind, error.take()) {
                 (b'Z', None) => return Ok(rows),
-                // Before the first question an error is the last that the server says.
+                // An error before the first query is the server's last message.
                 (b'Z' | b'R', Some(error)) => return Err(io::Error::other(error)),
                 (_, found) => error = found,
             }

@@ -1,4 +1,5 @@
-//! Redis, with scripts as its users write them: each step checks, moves and records in one.
+//! The Redis peer, with scripts as its users write them: each step is one script that checks, moves
+//! and records.
 //!
 //! Over a unix socket, by the `redis` crate.
 
@@ -13,7 +14,7 @@ use redis::{Connection, RedisResult, Script, ScriptInvocation};
 use super::ledger::{About, Durability, Ledger, Session, TTL};
 use super::programs::{Folder, Server, command, find};
 
-/// Programs that speak this protocol, and run these scripts.
+/// Programs that speak this protocol and run these scripts.
 pub(crate) const PROGRAMS: &[(&str, &str)] =
     &[("redis", "redis-server"), ("valkey", "valkey-server")];
 
@@ -33,10 +34,10 @@ pub(crate) struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts one; `None` if the program is not installed.
+    /// Starts a server; `None` if the program is not installed.
     ///
     /// # Errors
-    /// It is, and does not run.
+    /// The program is installed, and does not run.
     pub(crate) fn start(
         (engine, program): (&'static str, &str),
         durability: Durability,
@@ -47,7 +48,8 @@ impl RedisServer {
             Durability::Buffered => &["--appendonly", "yes", "--appendfsync", "everysec"],
             Durability::Synced => &["--appendonly", "yes", "--appendfsync", "always"],
         };
-        // The journal of a short run needs no rewriting, which would take a core from the server.
+        // The journal of a short run needs no rewriting. Rewriting would take a core from the
+        // server.
         let usual = ["--port", "0", "--unixsocket", "socket", "--save", "", "--daemonize", "no"];
         let usual = usual.iter().chain(&["--auto-aof-rewrite-percentage", "0"]);
         let flags: Vec<String> = usual.chain(journal).map(|flag| (*flag).to_owned()).collect();
@@ -61,7 +63,7 @@ impl RedisServer {
         Ok(Some(Self { engine, server, durability, flags }))
     }
 
-    /// How the server was started.
+    /// The options with which the server was started.
     pub(crate) fn flags(&self) -> String {
         let flags: Vec<&str> =
             self.flags.iter().map(|flag| if flag.is_empty() { "''" } else { flag }).collect();
@@ -79,7 +81,7 @@ fn connect(folder: &Path) -> RedisResult<Connection> {
     redis::Client::open(format!("redis+unix://{}", socket.display()))?.get_connection()
 }
 
-/// The peer: one server, driven over so many connections.
+/// The peer: one server, used over a number of connections.
 pub(crate) struct RedisPeer {
     server: Arc<RedisServer>,
     connections: usize,
@@ -87,7 +89,7 @@ pub(crate) struct RedisPeer {
     scripts: Arc<Scripts>,
 }
 
-/// What the server runs; it knows them by their hashes.
+/// The scripts that the server runs. It knows them by their hashes.
 struct Scripts {
     reserve: Script,
     confirm: Script,
@@ -95,7 +97,7 @@ struct Scripts {
 }
 
 impl RedisPeer {
-    /// Puts these units of each product on the server's shelves.
+    /// Stores these units of each product on the server.
     ///
     /// # Errors
     /// The server fails.
@@ -188,7 +190,7 @@ impl Product {
     }
 }
 
-/// A hold: its product, and its key, of which the last 32 bytes are its id.
+/// A hold: its product and its key. The last 32 bytes of the key are the hold's id.
 #[derive(Clone, Copy)]
 pub(crate) struct Hold {
     product: Product,
@@ -234,7 +236,7 @@ impl Scripts {
     }
 }
 
-/// A call of a script, with the keys that all of them take.
+/// A call of a script, with the keys that all scripts take.
 fn on<'s>(script: &'s Script, hold: &Hold) -> ScriptInvocation<'s> {
     let mut call = script.prepare_invoke();
     call.key(hold.product.bytes()).key(&hold.key).key(DUE).key(RECORD).arg(hold.id());
@@ -247,7 +249,7 @@ impl RedisSession {
         assert!(ended.expect("a script that runs"), "a live hold");
     }
 
-    /// Sends all of these calls, and then hears that each said yes.
+    /// Sends all these calls, and then checks that each was answered with yes.
     fn at_once<'s>(&mut self, calls: impl Iterator<Item = ScriptInvocation<'s>>) {
         let mut pipeline = redis::Pipeline::with_capacity(self.depth);
         for call in calls {

@@ -1,4 +1,4 @@
-//! A thread that keeps reading stock levels while buyers move them, and counts broken laws.
+//! The auditor thread: reads stock levels while buyers change them, and counts broken laws.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -8,32 +8,32 @@ use stockade::{Counts, InventoryManager};
 
 use crate::proof::Shelf;
 
-/// Levels read, the same one again or others, before the auditor lets others have the core.
+/// How many times the auditor reads a level before it yields the core.
 const LOOKS_A_TURN: u64 = 1_024;
 
-/// How long it lets them: it is to look often, not to be what the machine is busy with.
+/// How long it yields. It should look often, but not keep the machine busy.
 const PAUSE: Duration = Duration::from_micros(100);
 
-/// What an auditor saw.
+/// What the auditor saw.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    /// Times that a level was read.
+    /// How many times a level was read.
     pub(crate) looks: u64,
-    /// Those that showed a broken law.
+    /// How many of these reads showed a broken law.
     pub(crate) law_breaks: u64,
-    /// What the first of them showed.
+    /// The first broken law, in words.
     pub(crate) first: Option<String>,
 }
 
-/// Reads all shelves again and again until `over`, and once more after.
+/// Reads all shelves again and again until `over` is set, and once more after that.
 ///
-/// In a sale nothing comes in and nothing leaves the building, so that what a shelf began with is there
-/// at every instant.
+/// During a sale nothing is received and nothing is shipped. So the units on hand of each shelf are
+/// the same at every instant.
 pub(crate) fn watch(manager: &InventoryManager, shelves: &[Shelf], over: &AtomicBool) -> Findings {
     let mut findings = Findings::default();
     let mut last_sold: Vec<u32> = shelves.iter().map(|shelf| shelf.sold).collect();
     loop {
-        // Read before the round, so that the last round sees the end.
+        // Read the flag before the round, so that the last round sees the final state.
         let last_round = over.load(Ordering::Acquire);
         for (shelf, last_sold) in shelves.iter().zip(&mut last_sold) {
             let counts = manager.counts(shelf.level).expect("known");
@@ -53,7 +53,7 @@ pub(crate) fn watch(manager: &InventoryManager, shelves: &[Shelf], over: &Atomic
     }
 }
 
-/// The first law that these counts break. Sums by hand: counts that are wrong may not even add up.
+/// The first law that these counts break. It sums by hand, because wrong counts may overflow.
 fn broken_law(counts: Counts, stocked: u32, last_sold: u32) -> Option<String> {
     let Counts { available, reserved, sold, .. } = counts;
     if u64::from(available) + u64::from(reserved) != u64::from(stocked) {

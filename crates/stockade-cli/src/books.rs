@@ -1,41 +1,43 @@
-//! Books on the side: what the audit log says of every product, summed up as it is written.
+//! Books: for every product, the sums of its entries in the audit log, kept while the log is
+//! written.
 //!
-//! The engine's log in memory keeps only the newest entries, so the program brings a sink of its own
-//! that sees every one of them; where a journal is continued, the books begin with what that says. It knows nothing of the engine's counts: where both agree, neither
-//! the counts nor the log have lost or made up a unit.
+//! The engine's log in memory keeps only the newest entries, so the program adds its own sink,
+//! which sees all of them. If a journal is resumed, the books begin with its history. They know
+//! nothing of the engine's counts. If both agree, neither the counts nor the log have lost or
+//! invented a unit.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stockade::{AdjustmentType, AuditBatch, AuditEntry, AuditSink, EntryType, SinkError};
 
-/// Units of one product, by what the log says happened to them.
+/// The units of one product, by kind of movement in the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Account {
     pub(crate) received: u64,
     pub(crate) reserved: u64,
     pub(crate) sold: u64,
-    /// Held units that became available again, expired ones among them.
+    /// Held units that became available again, expired ones included.
     pub(crate) returned: u64,
-    /// Those of `returned` whose hold had expired.
+    /// The part of `returned` whose hold had expired.
     pub(crate) expired: u64,
     pub(crate) written_off: u64,
-    /// Units of movements that neither command ever asks for.
+    /// Units of movements that neither command ever makes.
     pub(crate) foreign: u64,
 }
 
 impl Account {
-    /// Units that are in the building: what came in, less what went.
+    /// Units in the building: received minus left.
     pub(crate) fn on_hand(&self) -> i128 {
         i128::from(self.received) - i128::from(self.written_off)
     }
 
-    /// Units that are spoken for: reserved, and not given back since.
+    /// Units that are spoken for: reserved, and not returned since.
     pub(crate) fn spoken_for(&self) -> i128 {
         i128::from(self.reserved) - i128::from(self.returned)
     }
 
-    /// Units that pending reservations hold.
+    /// Units of pending reservations.
     pub(crate) fn held(&self) -> i128 {
         self.spoken_for() - i128::from(self.sold)
     }
@@ -55,22 +57,22 @@ impl Account {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Books {
     accounts: HashMap<Arc<str>, Account, foldhash::fast::RandomState>,
-    /// Entries of movements of units.
+    /// Entries that move units.
     pub(crate) movements: u64,
-    /// All other entries.
+    /// Entries that move none.
     pub(crate) events: u64,
-    /// Times that an entry did not follow the one before.
+    /// How many times a sequence number did not follow the one before.
     pub(crate) gaps: u64,
     next_sequence: Option<u64>,
 }
 
 impl Books {
-    /// What the log says of a product; nothing, if it never heard of it.
+    /// The account of a product; empty if the log has no entry of it.
     pub(crate) fn account(&self, product: &str) -> Account {
         self.accounts.get(product).copied().unwrap_or_default()
     }
 
-    /// What the log says of all products together.
+    /// The sum of all accounts.
     pub(crate) fn total(&self) -> Account {
         self.accounts.values().fold(Account::default(), |mut total, account| {
             total.add(account);
@@ -78,14 +80,14 @@ impl Books {
         })
     }
 
-    /// The products of which any units ever moved, in the order of their names.
+    /// The products with any movement, ordered by name.
     pub(crate) fn products(&self) -> Vec<&str> {
         let mut products: Vec<&str> = self.accounts.keys().map(|product| &**product).collect();
         products.sort_unstable();
         products
     }
 
-    /// Notes the next entry of the log.
+    /// Adds the next entry of the log.
     pub(crate) fn take(&mut self, entry: &AuditEntry) {
         let gap = self.next_sequence.is_some_and(|expected| expected != entry.sequence);
         self.gaps += u64::from(gap);
@@ -95,7 +97,8 @@ impl Books {
             return;
         };
         self.movements += 1;
-        // A movement without a product is nobody's: it is kept under no name, and found missing.
+        // A movement must name a product. One without goes to an account with an empty name, where
+        // the comparison finds it.
         let product = entry.product.clone().unwrap_or_else(|| Arc::from(""));
         let account = self.accounts.entry(product).or_default();
         let units = u64::from(entry.quantity);
@@ -115,19 +118,19 @@ impl Books {
     }
 }
 
-/// The sink that keeps the books. Clones keep the same ones.
+/// The sink that keeps the books. Clones share the same books.
 #[derive(Clone, Debug)]
 pub(crate) struct Bookkeeper {
     books: Arc<Mutex<Books>>,
 }
 
 impl Bookkeeper {
-    /// Goes on with books that say what happened before.
+    /// Continues the books of an earlier run.
     pub(crate) fn new(history: Books) -> Self {
         Self { books: Arc::new(Mutex::new(history)) }
     }
 
-    /// The books as they stand; complete only after a flush of the engine.
+    /// A copy of the books so far. It is complete only after a flush of the engine.
     pub(crate) fn books(&self) -> Books {
         self.lock().clone()
     }

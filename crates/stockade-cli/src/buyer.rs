@@ -1,5 +1,5 @@
-//! A buyer in a flash sale: a thread that reserves one unit after the other, as fast as it can, and
-//! then pays, puts it back, or walks away.
+//! A buyer in a flash sale: a thread that reserves single units as fast as it can. It then confirms
+//! each hold, releases it, or abandons it.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -18,13 +18,13 @@ use stockade::{
 use crate::Failure;
 use crate::proof::Shelf;
 
-/// Attempts between two steps of the progress bar.
+/// How many attempts make one step of the progress bar.
 const ATTEMPTS_A_STEP: u64 = 4_096;
 
-/// Significant digits of the latencies: 2, so within 1%.
+/// Significant digits of the latencies: 2 digits are exact to 1%.
 const LATENCY_DIGITS: u8 = 2;
 
-/// The longest latency that is told from a longer one: an hour, in nanoseconds.
+/// The highest latency that the histogram tells apart: an hour, in nanoseconds.
 const LATENCY_MAX: u64 = 3_600_000_000_000;
 
 /// What all buyers of a sale share.
@@ -32,30 +32,30 @@ const LATENCY_MAX: u64 = 3_600_000_000_000;
 pub(crate) struct Sale<'a> {
     pub(crate) manager: &'a InventoryManager,
     pub(crate) shelves: &'a [Shelf],
-    /// Draws the rank of a product, 1 for the most wanted one.
+    /// Draws the rank of a product. Rank 1 is the product with the highest demand.
     pub(crate) demand: Zipf<f64>,
-    /// Of the units that a buyer got, the part that he pays for.
+    /// The fraction of the reserved units that buyers pay for.
     pub(crate) confirm_rate: f64,
     pub(crate) ttl: Duration,
     pub(crate) progress: &'a ProgressBar,
-    /// Set once all buyers are there: `true` to start, `false` to go home.
+    /// Set once all buyers are ready: `true` to start, `false` to end at once.
     pub(crate) doors: OnceLock<bool>,
 }
 
-/// What buyers were told by the engine.
+/// What the engine answered to buyers.
 #[derive(Debug)]
 pub(crate) struct SaleTally {
     pub(crate) reserved: u64,
     pub(crate) refused: u64,
-    /// Of the refused attempts, those for which the engine had no slot left to note the hold.
+    /// The refused attempts for which the engine had no free slot. They are part of `refused`.
     pub(crate) refused_full: u64,
     pub(crate) confirmed: u64,
     pub(crate) released: u64,
-    /// Holds that were left to expire, and those that had expired before they were to be ended.
+    /// Holds that were abandoned, and holds that had expired before the buyer came to end them.
     pub(crate) expired: u64,
-    /// Units bought, by the number of the shelf.
+    /// Units bought, by the index of the shelf.
     pub(crate) receipts: HashMap<u32, u64, foldhash::fast::RandomState>,
-    /// Nanoseconds of each attempt to reserve.
+    /// The latency of each attempt to reserve, in nanoseconds.
     pub(crate) reserve_ns: Histogram<u64>,
 }
 
@@ -75,7 +75,7 @@ impl SaleTally {
         })
     }
 
-    /// Adds what another buyer was told.
+    /// Adds the answers of another buyer.
     pub(crate) fn add(&mut self, other: &Self) -> Result<(), Failure> {
         self.reserved += other.reserved;
         self.refused += other.refused;
@@ -92,7 +92,7 @@ impl SaleTally {
     }
 }
 
-/// Makes `attempts` attempts, with a shopping list that depends on `seed` alone.
+/// Makes `attempts` attempts. The choice of products depends only on `seed`.
 pub(crate) fn shop(sale: &Sale<'_>, seed: u64, attempts: u64) -> Result<SaleTally, Failure> {
     let mut tally = SaleTally::new()?;
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
@@ -101,7 +101,8 @@ pub(crate) fn shop(sale: &Sale<'_>, seed: u64, attempts: u64) -> Result<SaleTall
         return Ok(tally);
     }
     for attempt in 1..=attempts {
-        // A rank is 1 to the number of shelves; the bound is against the last bit of a float.
+        // A rank is from 1 to the number of shelves. The clamp guards against rounding of the
+        // float.
         let rank = sale.demand.sample(&mut rng) as usize;
         let number = rank.clamp(1, sale.shelves.len()) - 1;
         let Some(shelf) = sale.shelves.get(number) else { break };
@@ -110,7 +111,7 @@ pub(crate) fn shop(sale: &Sale<'_>, seed: u64, attempts: u64) -> Result<SaleTall
         let answer = sale.manager.reserve(shelf.level, 1, sale.ttl);
         tally.reserve_ns.saturating_record(clock.delta_as_nanos(before, clock.raw()));
 
-        // Drawn for every attempt, so that a refusal does not change the rest of the list.
+        // Draw this for every attempt, so that a refusal does not change the rest of the list.
         let mood: f64 = rng.random();
         match answer {
             Ok(id) => {
@@ -134,8 +135,8 @@ pub(crate) fn shop(sale: &Sale<'_>, seed: u64, attempts: u64) -> Result<SaleTall
     Ok(tally)
 }
 
-/// Pays, puts back or walks away; of those who don't pay, half do the one and half the other.
-/// `true` if the unit was bought.
+/// Confirms, releases or abandons a hold. Of those who don't confirm, half release and half
+/// abandon. Returns `true` if the unit was bought.
 fn end_hold(
     sale: &Sale<'_>,
     id: ReservationId,
@@ -157,12 +158,13 @@ fn end_hold(
     Ok(false)
 }
 
-/// `false` if the hold had expired.
+/// Returns `false` if the hold had expired.
 fn confirm(manager: &InventoryManager, id: ReservationId) -> Result<bool, Failure> {
     loop {
         return match manager.confirm(id) {
             Ok(()) => Ok(true),
-            // Nobody but this buyer and time ends his holds: one that is over has expired.
+            // Only this buyer and the clock end this buyer's holds. So a hold that has ended has
+            // expired.
             Err(ConfirmError::Gone(Gone::Expired { .. } | Gone::Forgotten)) => Ok(false),
             Err(ConfirmError::Changing) => {
                 thread::yield_now();
@@ -173,7 +175,7 @@ fn confirm(manager: &InventoryManager, id: ReservationId) -> Result<bool, Failur
     }
 }
 
-/// `false` if the hold had expired.
+/// Returns `false` if the hold had expired.
 fn release(manager: &InventoryManager, id: ReservationId) -> Result<bool, Failure> {
     loop {
         return match manager.release(id) {

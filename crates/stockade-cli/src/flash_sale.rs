@@ -24,30 +24,31 @@ use crate::proof::{self, Broken, Shelf};
 use crate::report::{self, Output, Report, Summary, counted, grouped, span};
 use crate::{Failure, Verdict};
 
-/// Where everything is stocked.
+/// The warehouse of all stock.
 const WAREHOUSE: &str = "MAIN";
 
-/// How much later than its time an abandoned hold may end before the run is called broken.
+/// How long after its expiry an abandoned hold may still be pending. Later counts as a failure.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// The same, where holds that were found in the journal are still there and can't be told from others.
+/// The same limit if the journal had pending holds: they still exist, and cannot be told apart from
+/// the buyers' holds.
 const SETTLING: Duration = Duration::from_secs(1);
 
-/// Slots beyond the holds that can live at once: for those that are just beginning or ending.
+/// Slots beyond the holds that can live at once, for holds that are just beginning or ending.
 const SPARE_SLOTS: u64 = 1 << 17;
 
-/// The most slots that the engine can have.
+/// The maximum number of slots of an engine.
 const SLOTS_MAX: u32 = 1 << 31;
 
-/// Many buyers, few units: shows that not one unit is sold twice or lost
+/// Many buyers, few units: shows that no unit is sold twice or lost
 ///
-/// Buyers (one thread each) reserve single units of products that some want more than others, then
-/// confirm, release, or walk away so that the hold expires. An auditor reads the stock levels all
-/// the while and counts moments in which a law is broken. Once the last abandoned hold has expired,
-/// live counts, audit log and the buyers' receipts are compared, product by product.
+/// Buyers (one thread each) reserve single units of products with uneven demand, then confirm,
+/// release, or abandon the hold so that it expires. Meanwhile an auditor reads the stock levels,
+/// and counts each moment in which a law is broken. Once the last abandoned hold has expired, live
+/// counts, audit log and the buyers' receipts are compared, product by product.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SaleArgs {
-    /// Buyers, each a thread: 1 to 1024
+    /// Buyers, one thread each: 1 to 1024
     #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 8, value_parser = value_parser!(u32).range(1..=1024))]
     buyers: u32,
     /// Products on sale: 1 to 16777216
@@ -56,18 +57,18 @@ pub(crate) struct SaleArgs {
     /// Units of each product; of all products together at most 2147483647, what a warehouse holds
     #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 1_000, value_parser = units())]
     stock: u32,
-    /// Attempts to reserve a unit, of all buyers together
+    /// Attempts to reserve a unit, over all buyers
     #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 2_000_000, value_parser = value_parser!(u64).range(1..))]
     attempts: u64,
-    /// How uneven demand is: the product of rank r is wanted 1/r^S times as much as the first, so 0
-    /// makes all alike; at most 10
+    /// How uneven demand is: the product of rank r is wanted 1/r^S times as much as the first one;
+    /// 0 makes all equal; at most 10
     #[arg(long, allow_negative_numbers = true, value_name = "S", default_value_t = 1.0, value_parser = zipf)]
     zipf: f64,
-    /// Of the units reserved, the part that is confirmed, 0 to 1; of the others, half are released
+    /// The fraction of reserved units that is confirmed, 0 to 1; of the others, half are released
     /// and half are left to expire
     #[arg(long, allow_negative_numbers = true, value_name = "RATE", default_value_t = 0.7, value_parser = rate)]
     confirm_rate: f64,
-    /// How long a hold lives, in milliseconds: 1 to 3600000; the run ends when the last one is over
+    /// How long a hold lives, in milliseconds: 1 to 3600000; the run ends after the last one
     #[arg(long, allow_negative_numbers = true, value_name = "MS", default_value_t = 20, value_parser = value_parser!(u64).range(1..=3_600_000))]
     ttl_ms: u64,
     /// Seed of the buyers' shopping lists
@@ -94,8 +95,8 @@ fn number_within(text: &str, least: f64, most: f64) -> Result<f64, String> {
     number.ok_or_else(|| format!("expected a number from {least} to {most}"))
 }
 
-/// The result: of this run alone, but for `oversold_units`, `conserved` and `broken_laws`, which are about
-/// all that its journal tells of. Its field names are part of the program's interface.
+/// The result. It covers this run alone, except `oversold_units`, `conserved` and `broken_laws`,
+/// which cover the whole journal. Its field names are part of the program's interface.
 #[derive(Debug, Serialize)]
 struct SaleReport {
     buyers: u32,
@@ -108,30 +109,31 @@ struct SaleReport {
     attempts: u64,
     reserved: u64,
     refused: u64,
-    /// Of `refused`: for want of a slot, not of stock.
+    /// The part of `refused` that found no free slot, rather than no stock.
     refused_full: u64,
     confirmed: u64,
     released: u64,
-    /// Left to expire, or found expired by a buyer who came to confirm or release.
+    /// Abandoned holds, and holds that a buyer found expired.
     expired: u64,
     units_stocked: u64,
     units_sold: u64,
-    /// Units sold of each product beyond those stocked, by whichever witness says most.
+    /// Units sold of each product beyond those stocked, summed. For each product, the witness with
+    /// the highest count decides.
     oversold_units: u64,
     /// Whether all witnesses agree: `broken_laws` is empty, and no unit was oversold.
     conserved: bool,
     broken_laws: Vec<String>,
-    /// Times that the auditor read a level while buyers moved stock, or holds expired.
+    /// How many times the auditor read a level while buyers moved stock or holds expired.
     law_checks: u64,
-    /// Those that showed a broken law.
+    /// How many of these reads showed a broken law.
     law_breaks: u64,
-    /// Movements of units in the audit log; whatever else stands there are events.
+    /// Entries of the audit log that move units. All other entries are events.
     audit_entries: u64,
     audit_events: u64,
-    /// From the opening of the doors to the last buyer's last attempt.
+    /// Seconds from the start signal to the last attempt of the last buyer.
     seconds: f64,
     attempts_per_second: f64,
-    /// Of every attempt, refused ones too; within 1%.
+    /// The latency of every attempt, refused ones included; exact to 1%.
     reserve_ns: Latencies,
     #[serde(skip_serializing_if = "Option::is_none")]
     journal: Option<JournalReport>,
@@ -145,7 +147,7 @@ struct Latencies {
     max: u64,
 }
 
-/// Runs the sale and shows the result.
+/// Runs the sale and prints the result.
 pub(crate) fn run(args: &SaleArgs, output: Output) -> Result<Verdict, Failure> {
     let units_stocked = u64::from(args.products) * u64::from(args.stock);
     if units_stocked > u64::from(MAX_UNITS) {
@@ -179,19 +181,19 @@ pub(crate) fn run(args: &SaleArgs, output: Output) -> Result<Verdict, Failure> {
     Ok(if report.conserved { Verdict::Kept } else { Verdict::Broken })
 }
 
-/// An engine in which every unit may be on hold at once.
+/// Builds an engine in which every unit can be on hold at once.
 fn engine(args: &SaleArgs, units: u64, books: Bookkeeper) -> Result<InventoryManager, Failure> {
     let slots =
         u32::try_from(units.min(args.attempts) + SPARE_SLOTS).unwrap_or(u32::MAX).min(SLOTS_MAX);
     let builder = InventoryManager::builder()
         .warehouse(WAREHOUSE)
-        // Nobody reads the log in memory: the books are kept from the sink.
+        // Nobody reads the log in memory, because the sink keeps the books. So retain one entry.
         .limits(Limits::new().max_reservations(slots).audit_retained(1))
         .sink(books);
     args.journal.build(builder)
 }
 
-/// The shelves of the sale, and behind them those that only the journal knows.
+/// Stocks the shelves of the sale. Shelves that only the journal knows follow them.
 fn fill_shelves(
     manager: &InventoryManager,
     args: &SaleArgs,
@@ -211,7 +213,7 @@ fn fill_shelves(
     Ok(shelves)
 }
 
-/// What came out of the rush itself.
+/// The result of the sale itself, before the comparison.
 #[derive(Debug)]
 struct Rush {
     tally: SaleTally,
@@ -219,7 +221,7 @@ struct Rush {
     took: Duration,
 }
 
-/// Lets the buyers loose under the auditor's eyes, and waits until no hold is left.
+/// Runs the buyers and the auditor, and waits until no hold is left.
 fn sell_out(
     args: &SaleArgs,
     manager: &InventoryManager,
@@ -246,7 +248,8 @@ fn sell_out(
             progress.set_message("attempts, waiting for abandoned holds to expire");
             wait_for_expiry(manager, shelves, history, sale.ttl);
         }
-        // Pairs with the auditor's load: its last round sees all that the buyers did.
+        // Release pairs with the Acquire load in the auditor: its last round sees everything that
+        // the buyers did.
         over.store(true, Ordering::Release);
         let findings = join(auditor)?;
         let (tally, took) = rushed?;
@@ -254,7 +257,7 @@ fn sell_out(
     })
 }
 
-/// Runs all buyers to their end; how long that took, from the opening of the doors.
+/// Runs all buyers to their end. Returns the time from the start signal on.
 fn rush(args: &SaleArgs, sale: &Sale<'_>) -> Result<(SaleTally, Duration), Failure> {
     let mut seeds = Xoshiro256PlusPlus::seed_from_u64(args.seed);
     thread::scope(|scope| {
@@ -267,7 +270,7 @@ fn rush(args: &SaleArgs, sale: &Sale<'_>) -> Result<(SaleTally, Duration), Failu
             match spawn(scope, "buyer", move || buyer::shop(sale, seed, attempts)) {
                 Ok(buyer) => buyers.push(buyer),
                 Err(failure) => {
-                    // Those who are there would wait for ever.
+                    // Release the buyers that have started: they would wait for ever.
                     let _ = sale.doors.set(false);
                     return Err(failure);
                 }
@@ -299,8 +302,8 @@ fn join<T>(thread: ScopedJoinHandle<'_, T>) -> Result<T, Failure> {
     thread.join().map_err(|_| Failure::Run(format!("the {name} panicked")))
 }
 
-/// Returns when no unit is held any more, or after `longest`. Holds that were found in the journal may
-/// live on: where there are any, when all of the buyers' must be over.
+/// Returns when no unit is held any more, or after `longest`. If the journal had pending holds,
+/// they may live longer. Then it returns when all holds of the buyers must have expired.
 fn wait_for_expiry(manager: &InventoryManager, shelves: &[Shelf], history: &Books, ttl: Duration) {
     let start = Instant::now();
     let held = |shelf: &Shelf| i128::from(manager.counts(shelf.level).expect("known").held());
@@ -313,7 +316,7 @@ fn wait_for_expiry(manager: &InventoryManager, shelves: &[Shelf], history: &Book
     }
 }
 
-/// Compares what buyers, levels and log say.
+/// Compares the buyers' receipts, the levels and the log.
 #[expect(clippy::too_many_arguments, reason = "all that the report is made of")]
 fn account(
     args: &SaleArgs,
@@ -338,14 +341,14 @@ fn account(
         let received = history.account(product).received + stocked;
         check(&mut broken, "units that the log received", account.received, received);
         check(&mut broken, "units that buyers have receipts for, against those sold", bought, sold);
-        // Whichever witness says most.
+        // The highest count of the three witnesses.
         let most = bought.max(sold).max(account.sold);
         oversold_units += most.saturating_sub(u64::from(shelf.on_hand));
     }
     broken.unless_equal("oversold units", oversold_units, 0_u64);
     let (log, before) = (books.total(), history.total());
     let ended = tally.confirmed + tally.released + tally.expired;
-    // Of the holds that were found, those that have expired since.
+    // Holds from the journal that have expired during this run.
     let lapsed = before.held() - (i128::from(stock.reserved) - i128::from(stock.sold));
     let mut check = |what: &str, found: u64, before: u64, expected: i128| {
         broken.unless_equal(what, i128::from(found) - i128::from(before), expected);

@@ -1,4 +1,4 @@
-//! A journal under a run: `--journal` continues what its directory holds.
+//! The journal of a run: `--journal` resumes the one in its directory.
 
 use std::io;
 use std::path::PathBuf;
@@ -17,18 +17,18 @@ use crate::books::Books;
 use crate::proof::Broken;
 use crate::report::{Output, Summary, counted};
 
-/// How long what is queued may take to reach the disk at the end of a run.
+/// How long the shutdown may take to write the queued records.
 const CLOSING: Duration = Duration::from_secs(60);
 
 /// Where a run keeps its journal, if it keeps one.
 #[derive(Debug, clap::Args)]
 pub(crate) struct JournalArgs {
-    /// Keep a journal in this directory, which is made if it does not exist. One that holds a journal
-    /// is continued from: stock is added on top, and every unit of the whole journal is accounted for
+    /// Keep a journal in this directory, which is created if it does not exist. An existing journal
+    /// is resumed: stock is added on top, and every unit of the whole journal is accounted for
     #[arg(long, value_name = "DIR")]
     journal: Option<PathBuf>,
-    /// What a call has done about its entry when it returns: `buffered`, it is written soon, and on the
-    /// disk within 100 ms; `synced`, it is on the disk
+    /// What has happened to a call's record when the call returns. `buffered`: it is queued, and on
+    /// the disk within 100 ms; `synced`: it is on the disk
     #[arg(long, value_enum, value_name = "HOW", requires = "journal", default_value_t = Waits::Buffered)]
     durability: Waits,
 }
@@ -48,29 +48,30 @@ pub(crate) struct Found {
     entries: u64,
     openings: u64,
     closed: bool,
-    /// What a crash had left at its end, and was cut.
+    /// The torn tail that a crash left. It was cut.
     torn: Option<String>,
     available: u64,
     reserved: u64,
     sold: u64,
-    /// Pending reservations; they end as they would have, unless they fell due meanwhile.
+    /// Pending reservations. They expire when they would have, except those that were overdue
+    /// already.
     pending: usize,
 }
 
-/// A run's journal in its result. Its field names are part of the program's interface.
+/// The journal of a run, in its result. Its field names are part of the program's interface.
 #[derive(Debug, Serialize)]
 pub(crate) struct JournalReport {
     directory: String,
     durability: Waits,
     found: Found,
-    /// Entries at the end, those that were found among them.
+    /// Entries at the end of the run, including the earlier ones.
     entries: u64,
-    /// The hash of everything up to the last of them: `audit verify --expect-head`.
+    /// The hash of everything up to the last entry, for `audit verify --expect-head`.
     head: String,
 }
 
 impl JournalArgs {
-    /// What the journal that is there says of every product; empty books if there is none.
+    /// The books of the existing journal; empty if there is none.
     pub(crate) fn history(&self, output: Output) -> Result<Books, Failure> {
         let mut books = Books::default();
         let Some(directory) = &self.journal else { return Ok(books) };
@@ -96,7 +97,7 @@ impl JournalArgs {
         Ok(books)
     }
 
-    /// The engine, on the journal if there is one.
+    /// Builds the engine, with a journal if the run keeps one.
     pub(crate) fn build(&self, builder: Builder) -> Result<InventoryManager, Failure> {
         let Some(directory) = &self.journal else {
             return builder
@@ -107,7 +108,7 @@ impl JournalArgs {
             Waits::Buffered => Durability::Buffered,
             Waits::Synced => Durability::Synced,
         };
-        // Whoever held what is overdue has gone with the run that died.
+        // Grant no grace period: the owners of overdue holds ended with the earlier run.
         let journal = JournalOptions::directory(directory).recovery_grace(Duration::ZERO);
         builder.journal(journal).durability(durability).build().map_err(|error| match error {
             stockade::BuildError::Journal(error) => audit::failure(directory, error),
@@ -115,8 +116,8 @@ impl JournalArgs {
         })
     }
 
-    /// Compares the journal, read anew from the disk, with the engine's live counts, and ends it in
-    /// good order. After a flush, when nothing moves any more.
+    /// Reads the journal from the disk again, compares it with the engine's live counts, and closes
+    /// it. Call it after a flush, when nothing moves any more.
     pub(crate) fn finish(
         &self,
         manager: &InventoryManager,
@@ -170,7 +171,7 @@ impl Found {
 }
 
 impl JournalReport {
-    /// Its lines in the summary of the run.
+    /// Adds the journal's lines to the summary.
     pub(crate) fn add_to(&self, summary: &mut Summary) {
         let Found { entries, openings, closed, torn, available, reserved, sold, pending } =
             &self.found;

@@ -1,9 +1,9 @@
-//! `stockade`: the engine at work, on a made-up rush or on a real order book, and what its journals say.
+//! `stockade`: runs the engine on a simulated rush or on a real order book, and reads its journals.
 //!
-//! The first two commands drive the library through its public face only, keep books of their own on
-//! the side, and compare the two at the end; `audit` only reads. Exit code 0: every unit is accounted
-//! for, the journal is sound. 1: not so, or the run could not be finished. 2: the call or the file
-//! makes no sense.
+//! The first two commands use only the library's public interface, keep books of their own, and
+//! compare the two at the end. `audit` only reads, except for `audit redact`. Exit code 0: every
+//! unit is accounted for, or the journal is sound. 1: it is not, or the run failed. 2: the
+//! arguments or the file are invalid.
 
 mod audit;
 mod auditor;
@@ -41,7 +41,7 @@ use crate::report::Output;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Print the result as JSON, and nothing else, on stdout
+    /// Print the result as JSON on stdout, and nothing else there
     #[arg(long, global = true)]
     json: bool,
 }
@@ -60,19 +60,19 @@ enum Verdict {
     Broken,
 }
 
-/// Why there is no result to show.
+/// Why there is no result.
 #[derive(Debug)]
 enum Failure {
-    /// The call makes no sense.
+    /// The arguments are invalid.
     Call(String),
-    /// The file can't be used: which line, if it is one line's fault, and what was expected.
+    /// The file is invalid: the line number, if one line is wrong, and what was expected.
     File { path: PathBuf, line: Option<u64>, problem: String },
-    /// The run could not be finished.
+    /// The run failed.
     Run(String),
 }
 
 impl Failure {
-    /// The engine refused something that it should not have refused.
+    /// The failure for an error of the engine that should not occur.
     fn run(doing: impl fmt::Display, error: impl fmt::Display) -> Self {
         Self::Run(format!("{doing}: {error}"))
     }
@@ -122,7 +122,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints the help or the version that was asked for, or says in one line what is wrong with the call.
+/// Prints the requested help or version, or one line that says what is wrong with the arguments.
 fn answer_without_run(answer: &clap::Error) -> ExitCode {
     if matches!(answer.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return match report::tolerate_closed_pipe(write!(io::stdout(), "{answer}")) {
@@ -130,16 +130,16 @@ fn answer_without_run(answer: &clap::Error) -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         };
     }
-    // The first paragraph says what is wrong; usage and hints follow after an empty line.
+    // The first paragraph says what is wrong. Usage and hints follow after an empty line.
     let text = answer.to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     complain(text.split("\n\n").next().unwrap_or(text));
     ExitCode::from(2)
 }
 
-/// One line on stderr, whatever the text contains.
+/// Prints one line to stderr, whatever line breaks the text contains.
 fn complain(problem: &str) {
     let line = problem.split_whitespace().collect::<Vec<_>>().join(" ");
-    // Nobody is left to tell if stderr is closed.
+    // If stderr is closed, there is nowhere left to report to.
     let _ = writeln!(io::stderr(), "stockade: {line}");
 }

@@ -1,15 +1,15 @@
-//! An order book, read from a CSV file and sorted into what is to be done.
+//! Reads an order book from a CSV file, and sorts its rows into invoices.
 //!
-//! The rules, so that anyone can compute what a replay must come to:
+//! The rules, with which anyone can compute the expected result of a replay:
 //!
-//! - The first row names the columns. `InvoiceNo`, `StockCode` and `Quantity` are needed, in any
-//!   place; others are not looked at. Every row has as many fields as the first one. Fields are taken
-//!   as they stand, without trimming. Empty lines are no rows.
-//! - A product is a stock code that begins with a digit, 0 to 9. Rows of all other codes are charges
-//!   (postage, discounts, fees) and skipped before anything else.
-//! - A whole number is an optional `+` or `-` and one or more digits, nothing else.
-//! - Rows with the same invoice number are one invoice, wherever they stand; invoices go in the order
-//!   in which each appears first. One that begins with `C` brings units back.
+//! - The first row names the columns. `InvoiceNo`, `StockCode` and `Quantity` are required, in any
+//!   order; other columns are ignored. Every row has as many fields as the first one. Fields are
+//!   not trimmed. Empty lines are not rows.
+//! - A product is a stock code that begins with a digit, 0 to 9. Rows with any other code are
+//!   charges (postage, discounts, fees), and are skipped before any other check.
+//! - A whole number is an optional `+` or `-` and one or more digits, and nothing else.
+//! - Rows with the same invoice number are one invoice, wherever they are in the file. Invoices are
+//!   ordered by their first row. An invoice whose number begins with `C` is a return.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -22,44 +22,45 @@ use stockade::MAX_NAME_BYTES;
 
 use crate::Failure;
 
-/// What every file must have.
+/// The columns that every file must have.
 const COLUMNS: [&str; 3] = ["InvoiceNo", "StockCode", "Quantity"];
 
-/// Stands behind the file's last row. If it is not read as a row of its own, a quote was never closed.
+/// Appended to the file's last row. If the reader does not return it as a row of its own, a quote
+/// was never closed.
 const END: &[u8] = b"\0";
 const AFTER_FILE: &[u8] = b"\n\0";
 
-/// So many units of a product.
+/// Units of one product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OrderLine {
-    /// Its place in [`Orders::products`].
+    /// The index in [`Orders::products`].
     pub(crate) product: usize,
-    /// At least 1, and perhaps more than any warehouse can hold.
+    /// At least 1. It may be more than any warehouse can hold.
     pub(crate) units: u64,
 }
 
 /// What one invoice asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Invoice {
-    /// Goods go out.
+    /// Units are sold or written off.
     Sale {
-        /// Bought together or not at all; one line a product.
+        /// Sold together or not at all. Each product has one line.
         basket: Vec<OrderLine>,
         /// Written off one by one, after the basket.
         write_offs: Vec<OrderLine>,
     },
-    /// Goods come back.
+    /// Units are returned.
     Return(Vec<OrderLine>),
 }
 
 /// An order book.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Orders {
-    /// In the order in which each appears first.
+    /// Ordered by first appearance in the file.
     pub(crate) products: Vec<String>,
-    /// In the order in which each appears first.
+    /// Ordered by first appearance in the file.
     pub(crate) invoices: Vec<Invoice>,
-    /// Rows of the file.
+    /// The number of rows in the file.
     pub(crate) lines: u64,
     pub(crate) charges_skipped: u64,
     pub(crate) lines_rejected: u64,
@@ -72,7 +73,7 @@ impl Orders {
         Self::parse(path, file)
     }
 
-    /// The longest basket, in lines.
+    /// The number of lines in the longest basket.
     pub(crate) fn longest_basket(&self) -> usize {
         let lengths = self.invoices.iter().map(|invoice| match invoice {
             Invoice::Sale { basket, .. } => basket.len(),
@@ -109,7 +110,7 @@ impl Orders {
     }
 }
 
-/// Where the needed columns stand in the first row.
+/// The positions of the required columns in the first row.
 fn find_columns(header: &ByteRecord) -> Result<[usize; 3], String> {
     let mut places = [0; 3];
     for (place, name) in places.iter_mut().zip(COLUMNS) {
@@ -134,19 +135,20 @@ fn unreadable(path: &Path, error: io::Error) -> Failure {
     Failure::file(path, None, format!("can't be read: {error}"))
 }
 
-/// The rows of a file, and the number of the line on which each begins.
+/// The rows of a file, each with the number of the line on which it begins.
 struct Rows<'a, R> {
     path: &'a Path,
     reader: Reader<io::Chain<R, &'static [u8]>>,
     record: ByteRecord,
-    /// The line on which the row begins.
+    /// The line on which the current row begins.
     line: u64,
 }
 
 impl<'a, R: Read> Rows<'a, R> {
     fn of(path: &'a Path, file: R) -> Self {
-        // Lines end with "\n" alone, so that the reader counts those of every file alike; a "\r"
-        // before it is taken off the last field. Rows of any width, because they are checked here.
+        // Only "\n" ends a line, so that lines are counted alike in every file. A "\r" before it is
+        // removed from the last field. Rows of any width are accepted here, because `next` checks
+        // them.
         let reader = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
@@ -176,18 +178,19 @@ impl<'a, R: Read> Rows<'a, R> {
         let read = self.reader.read_byte_record(&mut self.record);
         let read = read.map_err(|error| unreadable(self.path, error.into()))?;
         if read {
-            // The reader has come to the line after the row's last one; a row can span several.
+            // The reader stands on the line after the row's last line. A row can span several
+            // lines.
             let breaks = self.record.as_slice().iter().filter(|&&byte| byte == b'\n').count();
             self.line = self.reader.position().line().saturating_sub(breaks as u64 + 1);
         }
         Ok(read)
     }
 
-    /// Looks behind a row that ends like the file. `alone`: there is nothing else in it.
+    /// Checks what follows a row that ends with the end marker. `alone`: the row has nothing else.
     fn end(&mut self, alone: bool) -> Result<(), Failure> {
         let line = self.line;
         let more = self.read()?;
-        // A row that swallowed the end has no line break behind it.
+        // A quoted field that swallowed the end marker has no line break behind it.
         self.line = if more { line } else { line + 1 };
         match (alone, more) {
             (true, false) => Ok(()),
@@ -205,7 +208,7 @@ impl<'a, R: Read> Rows<'a, R> {
         }
     }
 
-    /// What is wrong with the current row.
+    /// The failure for the current row.
     fn fault(&self, problem: impl Into<String>) -> Failure {
         Failure::file(self.path, self.line, problem)
     }
@@ -220,7 +223,7 @@ struct Sorter {
 }
 
 impl Sorter {
-    /// Takes a row; an error says what was expected.
+    /// Adds a row. An error says what was expected.
     fn take(&mut self, invoice: &[u8], code: &[u8], quantity: &[u8]) -> Result<(), String> {
         self.orders.lines += 1;
         let number = self.invoice_number(invoice);
@@ -280,13 +283,14 @@ impl Sorter {
     }
 }
 
-/// Lines of the same product as one.
+/// Merges lines of the same product.
 fn merged(mut basket: Vec<OrderLine>) -> Vec<OrderLine> {
     basket.sort_by_key(|line| line.product);
     basket.dedup_by(|next, kept| {
         let equal = next.product == kept.product;
         if equal {
-            // A sum beyond this is far more than any warehouse can hold, and stays so.
+            // A saturated sum is far more than any warehouse can hold, so it is refused in any
+            // case.
             kept.units = kept.units.saturating_add(next.units);
         }
         equal
@@ -294,8 +298,8 @@ fn merged(mut basket: Vec<OrderLine>) -> Vec<OrderLine> {
     basket
 }
 
-/// An optional sign and digits. A number too large for the type is its largest, which no warehouse
-/// can hold either.
+/// An optional sign and digits. A number too large for the type becomes the largest one, which no
+/// warehouse can hold either.
 fn whole_number(field: &[u8]) -> Option<i64> {
     let text = str::from_utf8(field).ok()?;
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);

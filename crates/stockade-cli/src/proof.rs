@@ -1,7 +1,7 @@
-//! Whether every unit is accounted for, once a run is over and nothing moves any more.
+//! The final check: whether every unit is accounted for, once a run has ended and nothing moves.
 //!
-//! Two witnesses are compared, product by product: the engine's live counts, and the sums of its
-//! audit log. What the callers themselves were told is a third; each command adds it.
+//! It compares two witnesses, product by product: the engine's live counts, and the sums of its
+//! audit log. Each command adds a third one: the answers that its callers got.
 
 use std::fmt::Display;
 
@@ -10,7 +10,7 @@ use stockade::{InventoryManager, LevelHandle};
 use crate::Failure;
 use crate::books::Books;
 
-/// Laws that are named in a report; the others are only counted.
+/// How many broken laws a report names. Further ones are only counted.
 const NAMED: usize = 10;
 
 /// A product and its stock level.
@@ -18,13 +18,13 @@ const NAMED: usize = 10;
 pub(crate) struct Shelf {
     pub(crate) product: String,
     pub(crate) level: LevelHandle,
-    /// What the run began with there, its own stock on top of what was found.
+    /// Units on hand at the start of the run: its own stock, on top of what the journal had.
     pub(crate) on_hand: u32,
-    /// What had been sold there before.
+    /// Units sold there before this run.
     pub(crate) sold: u32,
 }
 
-/// What stands on all shelves together.
+/// The counts of all shelves, summed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stock {
     pub(crate) available: u64,
@@ -32,7 +32,7 @@ pub(crate) struct Stock {
     pub(crate) sold: u64,
 }
 
-/// The laws that did not hold.
+/// The broken laws that were found.
 #[derive(Debug, Default)]
 pub(crate) struct Broken {
     named: Vec<String>,
@@ -40,7 +40,7 @@ pub(crate) struct Broken {
 }
 
 impl Broken {
-    /// Notes a broken law, unless `holds`.
+    /// Adds a broken law, unless `holds`.
     pub(crate) fn unless(&mut self, holds: bool, law: impl FnOnce() -> String) {
         match holds {
             true => {}
@@ -49,7 +49,7 @@ impl Broken {
         }
     }
 
-    /// Notes a broken law, unless both numbers are the same.
+    /// Adds a broken law, unless both numbers are equal.
     pub(crate) fn unless_equal(
         &mut self,
         what: impl Display,
@@ -60,7 +60,7 @@ impl Broken {
         self.unless(found == expected, || format!("{what}: {found}, but expected {expected}"));
     }
 
-    /// A sentence for each of the first broken laws; empty if all were kept.
+    /// A sentence for each of the first broken laws; empty if no law was broken.
     pub(crate) fn into_sentences(mut self) -> Vec<String> {
         if self.unnamed > 0 {
             self.named.push(format!("and {} more", self.unnamed));
@@ -69,7 +69,7 @@ impl Broken {
     }
 }
 
-/// Puts a run's stock of `product` on its shelf, on top of what lies there.
+/// Stocks a product for a run, on top of the units that are there.
 pub(crate) fn fill_shelf(
     manager: &InventoryManager,
     place: (&str, &str),
@@ -89,8 +89,8 @@ pub(crate) fn fill_shelf(
     Ok(Shelf { product: product.to_owned(), level, on_hand: counts.on_hand(), sold: counts.sold })
 }
 
-/// Compares every shelf's live counts with the books, and adds the shelves up. `history` is what the
-/// books said when the run began: what was held then may still be.
+/// Compares the live counts of every shelf with the books, and sums the shelves up. `history` is
+/// the books at the start of the run: holds from then may still be pending.
 pub(crate) fn take_stock(
     manager: &InventoryManager,
     shelves: &[Shelf],
@@ -129,7 +129,7 @@ pub(crate) fn take_stock(
         stock.reserved += reserved;
         stock.sold += sold;
     }
-    // Nor does the log know of units on any other shelf.
+    // The log must have no units on any other shelf.
     let all = books.total();
     let on_hand = i128::from(stock.available) + i128::from(stock.reserved);
     broken.unless_equal("all products, units on hand", on_hand, all.on_hand());

@@ -1,4 +1,4 @@
-//! `stockade replay`: a real order book, run through the engine.
+//! `stockade replay`: replays a real order book through the engine.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -22,45 +22,48 @@ use crate::proof::{self, Broken, Shelf};
 use crate::report::{self, Output, Report, Summary, counted, grouped};
 use crate::{Failure, Verdict};
 
-/// Where everything is stocked.
+/// The warehouse of all stock.
 const WAREHOUSE: &str = "MAIN";
 
-/// How long a basket may take from its reservation to its sale.
+/// The time to live of a basket between its reservation and its sale.
 const HOLD: Duration = Duration::from_secs(600);
 
-/// Slots for a line, beside those of the baskets under way: finished ones are kept for a while.
+/// Slots beyond those of the baskets in progress, because finished reservations are retained for a
+/// while.
 const SPARE_SLOTS: usize = 1 << 17;
 
-/// The most products that one basket of the engine can have.
+/// The maximum number of products in one basket of the engine.
 const BASKET_MAX: usize = 65_535;
 
 /// Replays an order file with the columns of the Online Retail data
 ///
-/// Products are the stock codes that begin with a digit; all others are charges, and skipped. Every
-/// product opens with the same stock. Invoices go in the order of their first appearance. The
-/// positive lines of an invoice are one basket, equal products merged, that is sold as a whole or
-/// refused as a whole; then its negative lines are written off, one by one, unless stock is short. The
-/// negative lines of an invoice that begins with C are returns. A line whose quantity is 0 or no
-/// whole number is rejected, and so is a positive one of an invoice that begins with C.
+/// Products are the stock codes that begin with a digit. All other codes are charges, and are
+/// skipped. Every product opens with the same stock. Invoices are processed in the order of their
+/// first row. The positive lines of an invoice are one basket, with equal products merged, which is
+/// sold as a whole or refused as a whole. Then its negative lines are written off, one by one,
+/// unless stock is short. The negative lines of an invoice that begins with C are returns. A line
+/// is rejected if its quantity is 0 or no whole number, or if it is positive in an invoice that
+/// begins with C.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReplayArgs {
-    /// A CSV file with the columns InvoiceNo, StockCode and Quantity, in any order, among others
+    /// A CSV file with the columns InvoiceNo, StockCode and Quantity, in any order; others are
+    /// ignored
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Units that every product opens with; of all products together at most 2147483647, what a
-    /// warehouse holds
+    /// Opening units of every product; over all products at most 2147483647, the capacity of a
+    /// warehouse
     #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 100, value_parser = value_parser!(u32).range(0..=i64::from(MAX_UNITS)))]
     stock: u32,
-    /// Threads that the invoices are handed out to, 1 to 1024; with 1, the result is a function of
-    /// the file alone
+    /// Threads that process the invoices, 1 to 1024; with 1, the result depends on the file alone
     #[arg(long, allow_negative_numbers = true, value_name = "T", default_value_t = 1, value_parser = value_parser!(u32).range(1..=1024))]
     threads: u32,
     #[command(flatten)]
     journal: JournalArgs,
 }
 
-/// The result: of this run alone, but for `available`, `reserved`, `oversold_units`, `conserved` and
-/// `broken_laws`, which are about all that its journal tells of. Its field names are part of the program's interface.
+/// The result. It covers this run alone, except `available`, `reserved`, `oversold_units`,
+/// `conserved` and `broken_laws`, which cover the whole journal. Its field names are part of the
+/// program's interface.
 #[derive(Debug, Serialize)]
 struct ReplayReport {
     file: String,
@@ -75,20 +78,21 @@ struct ReplayReport {
     baskets_refused: u64,
     units_sold: u64,
     units_returned: u64,
-    /// Returned lines that the warehouse had no room for.
+    /// Returned lines for which the warehouse had no room.
     returns_refused: u64,
     units_written_off: u64,
     write_offs_refused: u64,
     available: u64,
     reserved: u64,
-    /// Units sold beyond those that were there, of all products.
+    /// Units sold beyond those that were there, summed over all products.
     oversold_units: u64,
     conserved: bool,
     broken_laws: Vec<String>,
-    /// Movements of units in the audit log; whatever else stands there are events.
+    /// Entries of the audit log that move units. All other entries are events.
     audit_entries: u64,
     audit_events: u64,
-    /// From the first unit stocked until the audit log was written; not reading the file.
+    /// Seconds from the first `add_stock` until the audit log was written. Reading the file is not
+    /// included.
     seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     journal: Option<JournalReport>,
@@ -118,7 +122,7 @@ impl ReplayTally {
     }
 }
 
-/// Replays the file and shows the result.
+/// Replays the file and prints the result.
 pub(crate) fn run(args: &ReplayArgs, output: Output) -> Result<Verdict, Failure> {
     let orders = Orders::read(&args.file)?;
     let opening = orders.products.len() as u128 * u128::from(args.stock);
@@ -159,7 +163,7 @@ pub(crate) fn run(args: &ReplayArgs, output: Output) -> Result<Verdict, Failure>
     Ok(if report.conserved { Verdict::Kept } else { Verdict::Broken })
 }
 
-/// An engine that takes the longest basket of the file, once for every thread.
+/// Builds an engine that can hold the longest basket of the file once for each thread.
 fn engine(
     args: &ReplayArgs,
     orders: &Orders,
@@ -171,13 +175,13 @@ fn engine(
     let limits = Limits::new().max_basket_lines(longest).max_reservations(slots);
     let builder = InventoryManager::builder()
         .warehouse(WAREHOUSE)
-        // Nobody reads the log in memory: the books are kept from the sink.
+        // Nobody reads the log in memory, because the sink keeps the books. So retain one entry.
         .limits(limits.audit_retained(1))
         .sink(books);
     args.journal.build(builder)
 }
 
-/// The shelves of the order book, and behind them those that only the journal knows.
+/// Stocks the products of the order book. Shelves that only the journal knows follow them.
 fn fill_shelves(
     manager: &InventoryManager,
     args: &ReplayArgs,
@@ -197,7 +201,7 @@ fn fill_shelves(
     Ok(shelves)
 }
 
-/// Hands the invoices out, in order, to the threads.
+/// Hands out the invoices, in order, to the threads.
 fn work_off(
     args: &ReplayArgs,
     orders: &Orders,
@@ -207,7 +211,7 @@ fn work_off(
     let handed_out = AtomicUsize::new(0);
     let clerk = &|| {
         let mut tally = ReplayTally::default();
-        // Relaxed: the counter hands out places in a list that nobody changes.
+        // Relaxed: the counter hands out indexes of a list that nobody changes.
         while let Some(invoice) = orders.invoices.get(handed_out.fetch_add(1, Ordering::Relaxed)) {
             store.process(invoice, &mut tally)?;
             progress.inc(1);
@@ -216,7 +220,7 @@ fn work_off(
     };
     thread::scope(|scope| {
         let start = |_| thread::Builder::new().name("clerk".to_owned()).spawn_scoped(scope, clerk);
-        // All are started before the first is waited for.
+        // Collect first: all threads must start before the first one is joined.
         let clerks: Vec<_> = (0..args.threads).map(start).collect();
         let mut total = ReplayTally::default();
         for clerk in clerks {
@@ -228,7 +232,7 @@ fn work_off(
     })
 }
 
-/// The engine, and where its products stand.
+/// The engine, and its shelves.
 #[derive(Debug)]
 struct Store<'a> {
     manager: &'a InventoryManager,
@@ -286,7 +290,7 @@ impl Store<'_> {
     fn take_back(&self, line: &OrderLine, tally: &mut ReplayTally) -> Result<(), Failure> {
         match self.manager.add_stock(self.shelf(line).level, quantity(line), "CUSTOMER-RETURN") {
             Ok(()) => tally.units_returned += line.units,
-            // The house is full.
+            // The warehouse is full.
             Err(AddError::OverCapacity { .. } | AddError::Input(InvalidInput::Quantity(_))) => {
                 tally.returns_refused += 1
             }
@@ -300,12 +304,13 @@ impl Store<'_> {
     }
 }
 
-/// What the engine is asked for: more units than it can count are as many as it refuses.
+/// The quantity to ask the engine for. It refuses more units than it can count, so larger numbers
+/// are capped.
 fn quantity(line: &OrderLine) -> u32 {
     u32::try_from(line.units).unwrap_or(u32::MAX)
 }
 
-/// Compares what the callers were told with levels and log.
+/// Compares the callers' answers with the levels and the log.
 #[expect(clippy::too_many_arguments, reason = "all that the report is made of")]
 fn account(
     args: &ReplayArgs,
@@ -321,7 +326,7 @@ fn account(
     let (log, before) = (books.total(), history.total());
     let left = before.on_hand() + i128::from(opening) + i128::from(tally.units_returned)
         - i128::from(tally.units_written_off);
-    // Of the holds that were found, those that have expired since.
+    // `lapsed`: units of holds from the journal that have expired during this run.
     let still_held = i128::from(stock.reserved) - i128::from(stock.sold);
     let lapsed = before.held() - still_held;
     let mut check = |what: &str, found: u64, before: u64, expected: i128| {
@@ -341,7 +346,7 @@ fn account(
     check("units that the log took back from holds", log.returned, before.returned, lapsed);
     let oversold_units = store.shelves.iter().map(|shelf| {
         let account = books.account(&shelf.product);
-        // Whichever witness says most.
+        // The higher count of the two witnesses.
         let sold = account.sold.max(store.manager.counts(shelf.level).expect("known").sold.into());
         let beyond = i128::from(sold) - account.on_hand();
         u64::try_from(beyond).unwrap_or(0)

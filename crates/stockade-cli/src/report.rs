@@ -1,4 +1,4 @@
-//! What a run shows: a bar while it lasts, then a summary to read or one JSON object.
+//! The output of a run: a progress bar while it runs, then a summary or one JSON object.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display};
@@ -12,13 +12,13 @@ use serde::Serialize;
 
 use crate::Failure;
 
-/// How the caller wants to be told.
+/// The output format.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     json: bool,
 }
 
-/// A result that can be shown either way: its fields as JSON, its `Display` as a summary.
+/// A result that can be printed in both formats: its fields as JSON, its `Display` as a summary.
 pub(crate) trait Report: Serialize + Display {}
 
 impl Output {
@@ -26,12 +26,12 @@ impl Output {
         Self { json }
     }
 
-    /// Whether JSON was asked for.
+    /// Whether the format is JSON.
     pub(crate) fn is_json(self) -> bool {
         self.json
     }
 
-    /// A bar on stderr, if a person is looking there; one that draws nothing otherwise.
+    /// A progress bar on stderr, if stderr is a terminal. Otherwise it draws nothing.
     pub(crate) fn progress(self, steps: u64, of: &'static str) -> ProgressBar {
         if self.json || !io::stderr().is_terminal() {
             return ProgressBar::hidden();
@@ -44,9 +44,9 @@ impl Output {
         bar.with_message(of)
     }
 
-    /// Tells something beside the result, on stderr.
+    /// Prints a note beside the result, on stderr.
     pub(crate) fn note(self, text: &str) {
-        // Where nobody can be told, the result stands all the same.
+        // If stderr is closed, the result is still valid.
         let _ = writeln!(io::stderr(), "{text}");
     }
 
@@ -65,7 +65,7 @@ impl Output {
     }
 }
 
-/// A reader that has seen enough, such as `head`, is not an error.
+/// Ignores a closed pipe: a reader that has seen enough, such as `head`, is not an error.
 pub(crate) fn tolerate_closed_pipe(written: io::Result<()>) -> io::Result<()> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -73,19 +73,19 @@ pub(crate) fn tolerate_closed_pipe(written: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// The lines of a summary, each of which says what, how many, and what else there is to say.
+/// The lines of a summary. Each has a label, a number and a remark.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
     lines: Vec<[String; 3]>,
 }
 
 impl Summary {
-    /// One line.
+    /// Adds a line.
     pub(crate) fn line(&mut self, what: &str, units: u64, note: impl Display) {
         self.lines.push([format!("  {what}"), grouped(units), note.to_string()]);
     }
 
-    /// A line without a number.
+    /// Adds a line without a number.
     pub(crate) fn text(&mut self, what: &str, text: &str) {
         self.lines.push([format!("  {what}"), String::new(), text.to_owned()]);
     }
@@ -98,7 +98,7 @@ impl Display for Summary {
     }
 }
 
-/// Columns without lines between them, each as wide as its widest cell.
+/// Writes columns without lines between them. Each is as wide as its widest cell.
 pub(crate) fn write_table<const COLUMNS: usize>(
     f: &mut fmt::Formatter<'_>,
     rows: &[[String; COLUMNS]],
@@ -112,7 +112,8 @@ pub(crate) fn write_table<const COLUMNS: usize>(
     writeln!(f, "{}", table.trim_fmt())
 }
 
-/// The last lines of a summary: whether every unit is accounted for, and if not, what is wrong.
+/// Writes the last lines of a summary: whether every unit is accounted for, and if not, what is
+/// wrong.
 pub(crate) fn verdict(f: &mut fmt::Formatter<'_>, broken: &[String], proof: &str) -> fmt::Result {
     if broken.is_empty() {
         return writeln!(f, "\nConserved: {proof}.");
@@ -121,7 +122,7 @@ pub(crate) fn verdict(f: &mut fmt::Formatter<'_>, broken: &[String], proof: &str
     broken.iter().try_for_each(|law| writeln!(f, "  - {law}"))
 }
 
-/// A name as it may be shown on a terminal: a caller's own text must not steer it.
+/// A name that is safe to print. A caller's text must not control the terminal.
 pub(crate) fn printable(name: &str) -> Cow<'_, str> {
     if !name.contains(char::is_control) {
         return name.into();
@@ -133,12 +134,12 @@ pub(crate) fn printable(name: &str) -> Cow<'_, str> {
     name.chars().map(escaped).collect::<String>().into()
 }
 
-/// `1 buyer`, `2 buyers`.
+/// A number with its noun: `1 buyer`, `2 buyers`.
 pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
-/// 1234567 as `1,234,567`.
+/// A number with separators: 1234567 becomes `1,234,567`.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::with_capacity(digits.len() * 4 / 3);
@@ -151,14 +152,14 @@ pub(crate) fn grouped(number: u64) -> String {
     shown
 }
 
-/// A span in the unit that suits it.
+/// A time span in a suitable unit.
 pub(crate) fn span(nanos: u64) -> String {
     format!("{:.1?}", Duration::from_nanos(nanos))
 }
 
-/// A span in seconds, for JSON.
+/// A time span in seconds, for JSON.
 pub(crate) fn seconds(span: Duration) -> f64 {
-    // Microseconds: more digits would claim more than was measured.
+    // Round to microseconds: more digits would claim more precision than the measurement has.
     (span.as_secs_f64() * 1e6).round() / 1e6
 }
 

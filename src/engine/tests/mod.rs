@@ -1,3 +1,3 @@
-//! Tests that need more of an engine than its public interface.
+//! Tests that need access to more of an engine than its public interface.
 
 mod tracing;

@@ -1,4 +1,4 @@
-//! What an engine tells the log of the service that it runs in.
+//! Tests of what an engine writes to its service's log, through the `tracing` crate.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,9 +14,9 @@ use crate::journal::storage::simulated::SimulatedDisk;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What was told, the oldest first.
+/// The events that were logged, the oldest first.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<(Level, String)>>>);
+struct LogCapture(Arc<Mutex<Vec<(Level, String)>>>);
 
 struct Message<'a>(&'a mut String);
 
@@ -26,7 +26,7 @@ impl Visit for Message<'_> {
     }
 }
 
-impl Subscriber for Told {
+impl Subscriber for LogCapture {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target().starts_with("stockade")
     }
@@ -50,9 +50,9 @@ impl Subscriber for Told {
     fn exit(&self, _: &Id) {}
 }
 
-/// What is told while `work` is done, in this thread.
-fn told(work: impl FnOnce()) -> Vec<(Level, String)> {
-    let told = Told::default();
+/// The events that this thread logs while it runs `work`.
+fn logged(work: impl FnOnce()) -> Vec<(Level, String)> {
+    let told = LogCapture::default();
     tracing::subscriber::with_default(told.clone(), work);
     told.0.lock().expect("no panic").clone()
 }
@@ -71,7 +71,7 @@ fn stocked(disk: &SimulatedDisk) -> InventoryManager {
 
 #[test]
 fn an_engine_that_is_well_tells_nothing() {
-    let told = told(|| {
+    let told = logged(|| {
         let manager = stocked(&SimulatedDisk::new());
         let hold = manager.reserve(("SF", "LAPTOP"), 1, MINUTE).expect("stock");
         manager.confirm(hold).expect("pending");
@@ -83,11 +83,11 @@ fn an_engine_that_is_well_tells_nothing() {
 #[test]
 fn a_broken_law_is_told_once_with_the_entry_that_broke_it() {
     let manager = stocked(&SimulatedDisk::new());
-    // Units that nobody has logged, and somebody reserves.
+    // Units without a record, and then a reservation that takes some of them.
     let laptops = manager.stock_level(("SF", "LAPTOP")).expect("a level");
     laptops.receive(Quantity::new(3).expect("legal"), &*manager.engine);
     manager.reserve(("SF", "LAPTOP"), 13, MINUTE).expect("stock");
-    let told = told(|| {
+    let told = logged(|| {
         for _ in 0..2 {
             manager.verify().expect_err("a broken law");
         }
@@ -101,7 +101,7 @@ fn a_broken_law_is_told_once_with_the_entry_that_broke_it() {
 fn a_disk_that_fails_is_told_once_and_so_is_its_return() {
     let disk = SimulatedDisk::new();
     let manager = stocked(&disk);
-    let told = told(|| {
+    let told = logged(|| {
         disk.fill(Some(0));
         manager.sell(("SF", "LAPTOP"), 1).expect("stock");
         for _ in 0..5 {
@@ -128,7 +128,7 @@ fn a_torn_tail_that_is_cut_is_told() {
     bytes.pop();
     let name = name.clone();
     let torn = SimulatedDisk::with_files(files);
-    let told = told(|| drop(engine_on(&torn).build().expect("a torn tail is no damage")));
+    let told = logged(|| drop(engine_on(&torn).build().expect("a torn tail is no damage")));
     let [(Level::WARN, cut)] = &told[..] else { panic!("{told:?}") };
     assert!(cut.contains("a torn tail is cut") && cut.contains(&name), "{cut}");
 }

@@ -1,16 +1,17 @@
-//! The transfers that wait for approval, and the newest of those that were decided.
+//! The open transfer requests, and the newest of the decided ones.
 //!
-//! A request is *filed* under a number that nobody hears of before its event is queued (Law 2),
-//! then *pending*, then decided once: whoever swaps `Pending` for `Deciding` is the only one who
-//! decides, and everybody else is told so. A decision that can't be carried out at the moment (a
-//! suspended warehouse, a queue that is full) puts the request back to pending.
+//! A request is first *filed* under a number. Nobody learns this number before the request's event
+//! is queued (Law 2). Then it is *pending*. Then it is decided, once: the thread that swaps
+//! `PENDING` for `DECIDING` is the only one that decides, and all others get an error. If the
+//! decision cannot be carried out at that moment (a suspended warehouse, a full queue), the request
+//! becomes pending again.
 //!
-//! Requests are rare, so a lock around a map is all they need. It is held for a look-up, never
-//! while units move or while a record is queued; no other operation takes it.
+//! Requests are rare, so a lock around a map is enough. It is held for a look-up, and never while
+//! units move or a record is queued. No other operation takes it.
 //!
 //! # What the record holds, and how requests are rebuilt from it
 //!
-//! The metadata of all entries below bear the request's number as `transferRequestId`.
+//! The metadata of all these entries have the request's number as `transferRequestId`.
 //!
 //! | record | entries |
 //! | --- | --- |
@@ -21,11 +22,11 @@
 //! | rejected or failed | `TransferDecided` |
 //! | rejected or failed, units held | `Returned`, `TransferDecided` |
 //!
-//! A decision bears `outcome`, `decidedBy`, `decidedAt` (milliseconds) and, where there is one,
-//! `reason`; one that failed, how many units were `available` or for how many there was `room`.
-//! Every entry means to the counts what it means everywhere else, so that a replay needs no rule of
-//! its own for transfers that were approved: a hold is given back and its units leave, in one
-//! record. The open requests are those that were requested and not decided; one holds units if its
+//! A decision has `outcome`, `decidedBy`, `decidedAt` (milliseconds) and, if there is one,
+//! `reason`. The decision of a failed request also has the units that were `available`, or the
+//! `room` that there was, in units. Each entry changes the counts as it does everywhere else. So a
+//! replay needs no extra rule for approved transfers: the hold is given back and its units leave,
+//! in one record. A request is open if it was requested and not decided. It holds units if its
 //! record has a `Reserved` entry.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -43,9 +44,9 @@ use crate::engine::transfer_request::{
 use crate::policy::approval::ApprovalPolicy;
 use crate::stock::handle::{LevelIndex, WarehouseIndex};
 
-/// What a request asks for; never changes.
+/// What a request asks for. It never changes.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::engine) struct Asked {
+pub(in crate::engine) struct RequestedMove {
     pub(in crate::engine) from: LevelIndex,
     pub(in crate::engine) source: WarehouseIndex,
     pub(in crate::engine) target: WarehouseIndex,
@@ -54,16 +55,16 @@ pub(in crate::engine) struct Asked {
     pub(in crate::engine) at: Timestamp,
 }
 
-/// A request with its state.
+/// A request and its state.
 #[derive(Debug)]
-pub(in crate::engine) struct Filed {
+pub(in crate::engine) struct FiledRequest {
     pub(in crate::engine) id: TransferRequestId,
-    pub(in crate::engine) asked: Asked,
+    pub(in crate::engine) asked: RequestedMove,
     state: AtomicU32,
     decision: OnceLock<TransferDecision>,
 }
 
-/// The states of a request, as its atomic holds them.
+/// The states of a request, as stored in its atomic.
 const FILING: u32 = 0;
 const PENDING: u32 = 1;
 const DECIDING: u32 = 2;
@@ -71,11 +72,12 @@ const APPROVED: u32 = 3;
 const REJECTED: u32 = 4;
 const FAILED: u32 = 5;
 
-impl Filed {
-    /// Its status and, if it is final, how it came about; `None` while nobody may know of it. A
-    /// decision under way shows only when it is through.
+impl FiledRequest {
+    /// The status, with the decision if the status is final. `None` while the request is still
+    /// being filed. A decision in progress shows as pending.
     pub(in crate::engine) fn status(&self) -> Option<(Status, Option<&TransferDecision>)> {
-        // Acquire pairs with the Release of whoever filed or decided: its decision is readable.
+        // Acquire pairs with the Release in `publish` and in `decide`: the decision is readable if
+        // the state is final.
         let status = match self.state.load(Ordering::Acquire) {
             FILING => return None,
             PENDING | DECIDING => return Some((Status::PendingApproval, None)),
@@ -86,9 +88,9 @@ impl Filed {
         Some((status, self.decision.get()))
     }
 
-    /// The same, which is final, without who decided and why.
+    /// A copy without the texts of the decision. Call it only if the state is final.
     fn without_texts(&self) -> Self {
-        // Acquire pairs with the Release in `decide`; a final state stays.
+        // Acquire pairs with the Release in `decide`. A final state never changes.
         let state = AtomicU32::new(self.state.load(Ordering::Acquire));
         let decision = self.decision.get().map(without_texts);
         let decision = decision.map_or_else(OnceLock::new, OnceLock::from);
@@ -104,7 +106,7 @@ fn without_texts(decision: &TransferDecision) -> TransferDecision {
     TransferDecision { by: "".into(), reason: None, ..decision.clone() }
 }
 
-/// All requests that are open, and the newest of those that were decided.
+/// The approval policy, all open requests, and the newest of the decided ones.
 pub(in crate::engine) struct Approvals {
     pub(in crate::engine) policy: Box<dyn ApprovalPolicy>,
     most_open: usize,
@@ -113,16 +115,16 @@ pub(in crate::engine) struct Approvals {
 
 #[derive(Debug, Default)]
 struct RequestBook {
-    requests: BTreeMap<TransferRequestId, Arc<Filed>>,
-    /// Those of them that are decided, the oldest decision first.
+    requests: BTreeMap<TransferRequestId, Arc<FiledRequest>>,
+    /// The decided requests of the map, the oldest decision first.
     decided: VecDeque<TransferRequestId>,
-    /// Those whose decision was recorded and is not final yet, and whose texts are erased already.
+    /// Requests whose decision is recorded but not final yet, and whose texts must be erased.
     erased: BTreeSet<TransferRequestId>,
-    /// The greatest number that was ever filed.
+    /// The highest number that was ever filed.
     newest: u64,
 }
 
-/// As many requests wait for a decision as there may be.
+/// The refusal of a new request: as many are open as the limit allows.
 #[derive(Debug)]
 pub(in crate::engine) struct TooManyOpen {
     pub(in crate::engine) most: usize,
@@ -133,9 +135,12 @@ impl Approvals {
         Self { policy, most_open, book: Mutex::new(RequestBook::default()) }
     }
 
-    /// Files a request under a new number, which nobody can find before it is
-    /// [published](Filing::publish).
-    pub(in crate::engine) fn file(&self, asked: Asked) -> Result<Filing<'_>, TooManyOpen> {
+    /// Files a request under a new number. Nobody can find it before it is
+    /// [published](UnpublishedRequest::publish).
+    pub(in crate::engine) fn file(
+        &self,
+        asked: RequestedMove,
+    ) -> Result<UnpublishedRequest<'_>, TooManyOpen> {
         let mut book = self.book();
         if book.requests.len() - book.decided.len() >= self.most_open {
             return Err(TooManyOpen { most: self.most_open });
@@ -143,16 +148,16 @@ impl Approvals {
         book.newest += 1;
         let id = TransferRequestId(book.newest);
         let state = AtomicU32::new(FILING);
-        let filed = Arc::new(Filed { id, asked, state, decision: OnceLock::new() });
+        let filed = Arc::new(FiledRequest { id, asked, state, decision: OnceLock::new() });
         book.requests.insert(id, Arc::clone(&filed));
-        Ok(Filing { approvals: self, filed })
+        Ok(UnpublishedRequest { approvals: self, filed })
     }
 
-    /// The request of this number.
+    /// The request with this number.
     pub(in crate::engine) fn find(
         &self,
         id: TransferRequestId,
-    ) -> Result<Arc<Filed>, NoTransferRequest> {
+    ) -> Result<Arc<FiledRequest>, NoTransferRequest> {
         let book = self.book();
         match book.requests.get(&id) {
             Some(filed) if filed.status().is_some() => Ok(Arc::clone(filed)),
@@ -161,19 +166,19 @@ impl Approvals {
         }
     }
 
-    /// The open requests, the oldest first.
-    pub(in crate::engine) fn open(&self) -> Vec<Arc<Filed>> {
+    /// The open requests, ordered by number.
+    pub(in crate::engine) fn open(&self) -> Vec<Arc<FiledRequest>> {
         self.book().requests.values().filter(|filed| filed.is_open()).map(Arc::clone).collect()
     }
 
-    /// The right to decide on a request: of all who ask, one gets it.
+    /// Claims the right to decide on a request. Of all threads that ask, one gets it.
     pub(in crate::engine) fn claim(
         &self,
         id: TransferRequestId,
     ) -> Result<DecisionClaim<'_>, NotOpen> {
         let filed = self.find(id)?;
-        // Acquire: the winner knows the whole request; the others, the decision that was before
-        // them.
+        // Acquire pairs with the Release in `publish`, in `decide` and in the drop of a claim: the
+        // winner sees the whole request, and a loser sees the decision that came first.
         let claimed =
             filed.state.compare_exchange(PENDING, DECIDING, Ordering::AcqRel, Ordering::Acquire);
         match claimed {
@@ -185,16 +190,16 @@ impl Approvals {
         }
     }
 
-    /// Puts back a request of an earlier run; those that were decided in the order of their
+    /// Restores a request of an earlier run. Call it for the decided ones in the order of their
     /// decisions.
     pub(in crate::engine) fn restore(
         &self,
         id: TransferRequestId,
-        asked: Asked,
+        asked: RequestedMove,
         decision: Option<(Status, TransferDecision)>,
     ) {
         let state = AtomicU32::new(PENDING);
-        let filed = Arc::new(Filed { id, asked, state, decision: OnceLock::new() });
+        let filed = Arc::new(FiledRequest { id, asked, state, decision: OnceLock::new() });
         self.book().requests.insert(id, filed);
         if let Some((status, decision)) = decision
             && let Ok(claim) = self.claim(id)
@@ -203,26 +208,27 @@ impl Approvals {
         }
     }
 
-    /// The numbers of those that were decided.
+    /// The numbers of the decided requests.
     pub(in crate::engine) fn decided(&self) -> BTreeSet<u64> {
         self.book().decided.iter().map(|id| id.0).collect()
     }
 
-    /// Erases who decided on these requests, and why; also where the decision is on its way.
+    /// Erases who decided on these requests, and why. If a decision is still in progress, its texts
+    /// are erased when it becomes final.
     pub(in crate::engine) fn erase_texts(&self, of: &BTreeSet<u64>) {
         let mut book = self.book();
         let RequestBook { requests, erased, .. } = &mut *book;
         for id in of.iter().copied().map(TransferRequestId) {
             let Some(filed) = requests.get_mut(&id) else { continue };
             match filed.status() {
-                // Whoever looks at the old one has it from before.
+                // A thread that still reads the old one found it before the erasure.
                 Some((_, Some(_))) => *filed = Arc::new(filed.without_texts()),
                 _ => drop(erased.insert(id)),
             }
         }
     }
 
-    /// The next request gets a number greater than this.
+    /// Sets the number after which new requests are numbered.
     pub(in crate::engine) fn begin_after(&self, newest: u64) {
         self.book().newest = newest;
     }
@@ -238,28 +244,28 @@ impl fmt::Debug for Approvals {
     }
 }
 
-/// A request that nobody knows of yet. Dropped unpublished, it never was.
+/// A request that is filed and not yet published. Dropping it removes the request.
 #[must_use = "a request that is not published is forgotten"]
 #[derive(Debug)]
-pub(in crate::engine) struct Filing<'a> {
+pub(in crate::engine) struct UnpublishedRequest<'a> {
     approvals: &'a Approvals,
-    filed: Arc<Filed>,
+    filed: Arc<FiledRequest>,
 }
 
-impl Filing<'_> {
+impl UnpublishedRequest<'_> {
     pub(in crate::engine) fn id(&self) -> TransferRequestId {
         self.filed.id
     }
 
-    /// Lets the request be found. Law 2: its event is queued.
+    /// Publishes the request. Law 2: its event must be queued before.
     pub(in crate::engine) fn publish(self) -> TransferRequestId {
-        // Release pairs with the Acquire of whoever finds it.
+        // Release pairs with the Acquire in `FiledRequest::status` and in `claim`.
         self.filed.state.store(PENDING, Ordering::Release);
         self.id()
     }
 }
 
-impl Drop for Filing<'_> {
+impl Drop for UnpublishedRequest<'_> {
     fn drop(&mut self) {
         if self.filed.status().is_none() {
             self.approvals.book().requests.remove(&self.filed.id);
@@ -267,12 +273,13 @@ impl Drop for Filing<'_> {
     }
 }
 
-/// The right to decide on a request. Dropped undecided, the request is pending again.
+/// The right to decide on a request. If it is dropped without a decision, the request is pending
+/// again.
 #[must_use = "a request that is not decided stays pending"]
 #[derive(Debug)]
 pub(in crate::engine) struct DecisionClaim<'a> {
     approvals: &'a Approvals,
-    filed: Arc<Filed>,
+    filed: Arc<FiledRequest>,
 }
 
 impl DecisionClaim<'_> {
@@ -280,14 +287,14 @@ impl DecisionClaim<'_> {
         self.filed.id
     }
 
-    pub(in crate::engine) fn asked(&self) -> &Asked {
+    pub(in crate::engine) fn asked(&self) -> &RequestedMove {
         &self.filed.asked
     }
 
-    /// Makes the decision final. Law 2: its record is queued, and what it gives is given.
+    /// Makes the decision final. Law 2: its record must be queued before, and its units moved.
     pub(in crate::engine) fn decide(self, status: Status, mut decision: TransferDecision) {
-        // Under the lock, so that the open ones are always those that are not in `decided`, and
-        // texts that are to be erased never show.
+        // Under the lock, so that the open requests are exactly those that are not in `decided`,
+        // and texts that must be erased never show.
         let mut book = self.approvals.book();
         if book.erased.remove(&self.filed.id) {
             decision = without_texts(&decision);
@@ -299,7 +306,7 @@ impl DecisionClaim<'_> {
             Status::Rejected => REJECTED,
             Status::Failed | Status::PendingApproval => FAILED,
         };
-        // Release pairs with the Acquire in `Filed::status`.
+        // Release pairs with the Acquire in `FiledRequest::status`.
         self.filed.state.store(state, Ordering::Release);
         book.decided.push_back(self.filed.id);
         if book.decided.len() > DECIDED_KEPT
@@ -312,7 +319,8 @@ impl DecisionClaim<'_> {
 
 impl Drop for DecisionClaim<'_> {
     fn drop(&mut self) {
-        // Only the holder of the claim leaves this state; it may have done so by deciding.
+        // Only the owner of the claim leaves `DECIDING`. If it has decided, this swap fails and
+        // changes nothing. Release pairs with the Acquire in `claim`.
         let _ = self.filed.state.compare_exchange(
             DECIDING,
             PENDING,
@@ -327,8 +335,8 @@ mod tests {
     use super::*;
     use crate::policy::approval::ManualApproval;
 
-    fn asked() -> Asked {
-        Asked {
+    fn asked() -> RequestedMove {
+        RequestedMove {
             from: LevelIndex(0),
             source: WarehouseIndex(0),
             target: WarehouseIndex(1),
@@ -378,7 +386,7 @@ mod tests {
         assert_eq!(approvals.claim(id).err(), Some(NotOpen::Deciding));
         let found = approvals.find(id).expect("there");
         assert_eq!(found.status(), Some((Status::PendingApproval, None)));
-        // A decision that came to nothing leaves it open.
+        // A claim that ends without a decision leaves the request open.
         drop(claim);
         approvals.claim(id).expect("pending again").decide(Status::Approved, decision());
         assert_eq!(approvals.claim(id).err(), Some(NotOpen::Approved));

@@ -1,4 +1,4 @@
-//! Transfers that wait for approval: the decision.
+//! Transfer requests: the decision.
 
 use std::sync::Arc;
 
@@ -16,23 +16,24 @@ use crate::engine::request::Request;
 use crate::engine::transfer_request::{
     TransferDecision, TransferRequestId, TransferRequestStatus as Status,
 };
-use crate::engine::transfers::book::{Asked, DecisionClaim};
+use crate::engine::transfers::book::{DecisionClaim, RequestedMove};
 use crate::engine::transfers::transfer::Route;
 use crate::engine::{Engine, InventoryManager};
 
 /// # Decisions on transfers
 impl InventoryManager {
-    /// Approves a requested transfer in the name of `who`, and makes it, as
+    /// Approves a transfer request in the name of `who`, and makes the transfer, as
     /// [`transfer`](Self::transfer) would at this moment.
     ///
     /// # Errors
-    /// [`ApproveError::Failed`] if stock or room is short by now: the request has failed then, and
-    /// stays so. [`NotOpen::Deciding`](crate::NotOpen::Deciding) while another call decides;
-    /// see [`ApproveError`] for the rest.
+    /// [`ApproveError::Failed`] if stock or room is short at this moment; then the request has
+    /// failed, and stays so. [`NotOpen::Deciding`](crate::NotOpen::Deciding) while another call
+    /// decides. See [`ApproveError`] for the rest.
     ///
     /// ```
     /// use stockade::{ApproveError, NotOpen, TransferFailure};
-    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
+    /// # let builder = stockade::InventoryManager::builder();
+    /// # let manager = builder.warehouse("SF").warehouse("NYC").build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// let request = manager.request_transfer("SF", "NYC", "LAPTOP", 4)?;
     /// manager.sell(("SF", "LAPTOP"), 9)?;
@@ -45,15 +46,16 @@ impl InventoryManager {
         self.call().approve_transfer(id, who)
     }
 
-    /// Turns a requested transfer down, in the name of `who` and for a `reason`. Units that it held
-    /// are available again.
+    /// Rejects a transfer request in the name of `who`, for a `reason`. Units that it held become
+    /// available again.
     ///
     /// # Errors
-    /// [`NotOpen::Deciding`](crate::NotOpen::Deciding) while another call decides;
-    /// see [`RejectError`] for the rest.
+    /// [`NotOpen::Deciding`](crate::NotOpen::Deciding) while another call decides. See
+    /// [`RejectError`] for the rest.
     ///
     /// ```
-    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
+    /// # let builder = stockade::InventoryManager::builder();
+    /// # let manager = builder.warehouse("SF").warehouse("NYC").build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// let request = manager.request().hold_units().request_transfer("SF", "NYC", "LAPTOP", 4)?;
     /// assert_eq!(manager.available(("SF", "LAPTOP"))?, 6);
@@ -88,7 +90,7 @@ impl Request<'_> {
     }
 }
 
-/// A decision on its way into the record.
+/// A decision that is about to be recorded.
 struct Verdict<'a> {
     id: TransferRequestId,
     status: Status,
@@ -98,8 +100,8 @@ struct Verdict<'a> {
 }
 
 impl Engine {
-    /// Applies a request that the policy approves. Whether that went well is its status' to say:
-    /// the request is made either way.
+    /// Applies a request that the policy approves. The request's status tells whether the transfer
+    /// succeeded; the request itself exists in any case. So only an uncertain outcome is an error.
     pub(in crate::engine) fn approve_by_policy(
         &self,
         id: TransferRequestId,
@@ -130,18 +132,18 @@ impl Call<'_> {
         made.map_err(ApproveError::Failed)
     }
 
-    /// Makes the transfer that `claim` is about, if it can be made now; a request whose transfer
-    /// can't be made has failed.
+    /// Makes the transfer of a claimed request. The inner error means that stock or room was short:
+    /// then the request has failed, and that is recorded.
     fn apply(
         self,
         claim: DecisionClaim<'_>,
         who: &str,
     ) -> Result<Result<(), TransferFailure>, ApproveError> {
         let engine = self.engine;
-        let &Asked { from, source, target, qty, held, .. } = claim.asked();
+        let &RequestedMove { from, source, target, qty, held, .. } = claim.asked();
         let level = engine.catalog.level(from);
         let places = engine.catalog.warehouse(source).zip(engine.catalog.warehouse(target));
-        // They were looked up when the request was made, and last as long as the engine.
+        // All three were found when the request was made, and they live as long as the engine.
         let (Some(level), Some((source_place, target_place))) = (level, places) else {
             return Err(NotOpen::Unknown.into());
         };
@@ -200,8 +202,8 @@ impl Call<'_> {
         })
     }
 
-    /// Records a decision by which nothing is transferred, and gives back what was held. `failure`:
-    /// what stood in the way of one that was approved.
+    /// Records a decision that moves nothing between warehouses, and gives back the held units.
+    /// `failure` says why an approved request failed; `None` for a rejected one.
     fn turn_down(
         self,
         claim: DecisionClaim<'_>,
@@ -209,7 +211,7 @@ impl Call<'_> {
         failure: Option<TransferFailure>,
     ) -> Result<(), Uncertain> {
         let engine = self.engine;
-        let &Asked { from, qty, held, .. } = claim.asked();
+        let &RequestedMove { from, qty, held, .. } = claim.asked();
         let record = engine.request_record(
             claim.asked(),
             AdjustmentType::Returned,
@@ -237,7 +239,7 @@ impl Call<'_> {
 }
 
 impl Verdict<'_> {
-    /// Adds who decided, when and how to the decision's record.
+    /// Adds to the decision's record who decided, when, and what.
     fn note_in<'d>(&self, record: RecordBuilder<'d>) -> RecordBuilder<'d> {
         let record = record
             .text("transferRequestId", &self.id.to_string())

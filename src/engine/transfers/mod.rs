@@ -1,4 +1,4 @@
-//! Transfers between warehouses, at once or with approval.
+//! Transfers between warehouses, either at once or after an approval.
 
 pub(super) mod book;
 mod decide;

@@ -1,4 +1,4 @@
-//! Transfers that wait for approval: the request, and the list of those that are open.
+//! Transfer requests: making them, and listing the open ones.
 
 use crate::audit::entry::{AdjustmentType, EventType};
 use crate::audit::record_builder::RecordBuilder;
@@ -11,31 +11,33 @@ use crate::engine::request::{Request, TransferRequestBuilder};
 use crate::engine::transfer_request::{
     TransferRequest, TransferRequestId, TransferRequestStatus as Status,
 };
-use crate::engine::transfers::book::{Asked, Filed, Filing, TooManyOpen};
+use crate::engine::transfers::book::{
+    FiledRequest, RequestedMove, TooManyOpen, UnpublishedRequest,
+};
 use crate::engine::{Engine, InventoryManager};
 use crate::policy::approval::ProposedTransfer;
 use crate::stock::level::StockLevel;
 
 /// # Transfers that wait for approval
 ///
-/// These calls take a lock around the open requests for the time of a look-up; no other operation
-/// does. Open requests live as long as the engine, or as its journal.
+/// These calls lock the list of requests for the time of a look-up; no other operation takes that
+/// lock. Open requests live as long as the engine, or with a journal, as long as the journal.
 impl InventoryManager {
-    /// Asks for a transfer, which moves nothing until it is [approved](Self::approve_transfer).
+    /// Requests a transfer. It moves nothing until it is [approved](Self::approve_transfer).
     ///
-    /// Where the engine's [`ApprovalPolicy`](crate::ApprovalPolicy) approves it, it is applied at
-    /// once; the request's status says how that went. One that can't be applied at that moment (a
-    /// suspended warehouse, a full queue) stays pending. With
-    /// [`hold_units`](crate::Request::hold_units) the units are held from the request to the
-    /// decision.
+    /// If the engine's [`ApprovalPolicy`](crate::ApprovalPolicy) approves the request, the transfer
+    /// is made at once, and the request's status says whether it succeeded. If it cannot be made at
+    /// that moment (a suspended warehouse, a full queue), the request stays pending. With
+    /// [`hold_units`](crate::Request::hold_units) the units are held until the decision.
     ///
     /// # Errors
-    /// [`RequestTransferError::TooManyOpen`] if as many requests wait as the engine is set to keep;
-    /// see [`RequestTransferError`] for the rest. Nothing has moved then, and no request was made.
+    /// [`RequestTransferError::TooManyOpen`] if the limit of open requests is reached. See
+    /// [`RequestTransferError`] for the rest. No request was made, unless the error is uncertain.
     ///
     /// ```
     /// use stockade::TransferRequestStatus;
-    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
+    /// # let builder = stockade::InventoryManager::builder();
+    /// # let manager = builder.warehouse("SF").warehouse("NYC").build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// let request = manager.request_transfer("SF", "NYC", "LAPTOP", 4)?;
     /// assert_eq!(manager.available(("NYC", "LAPTOP"))?, 0);
@@ -52,21 +54,21 @@ impl InventoryManager {
         quantity: u32,
     ) -> Result<TransferRequestId, RequestTransferError> {
         let (from, to, product) = (from.into(), to.into(), product.into());
-        self.call().request_transfer(Asking { from, to, product, quantity, held: false })
+        self.call().request_transfer(TransferArguments { from, to, product, quantity, held: false })
     }
 
-    /// The transfers that wait for a decision, the oldest request first.
+    /// The open transfer requests, the oldest first.
     pub fn transfer_requests(&self) -> Vec<TransferRequest> {
         let open = self.engine.approvals.open();
-        // Whatever was decided since is no longer for this list.
+        // A request that was decided since then no longer belongs in this list.
         let views = open.iter().filter_map(|filed| self.engine.transfer_request_view(filed));
         views.filter(|view| view.status == Status::PendingApproval).collect()
     }
 
-    /// A transfer request: an open one, or one of the newest 1,000 that were decided.
+    /// A transfer request: an open one, or one of the newest 1,000 decided ones.
     ///
     /// # Errors
-    /// [`NoTransferRequest`] tells one whose record is no longer kept from one that never was.
+    /// [`NoTransferRequest`] says whether the record was dropped or the request never existed.
     pub fn transfer_request(
         &self,
         id: TransferRequestId,
@@ -86,13 +88,13 @@ impl Request<'_> {
         quantity: u32,
     ) -> Result<TransferRequestId, RequestTransferError> {
         let (from, to, product) = (from.into(), to.into(), product.into());
-        self.call().request_transfer(Asking { from, to, product, quantity, held: false })
+        self.call().request_transfer(TransferArguments { from, to, product, quantity, held: false })
     }
 }
 
 impl TransferRequestBuilder<'_> {
-    /// As [`InventoryManager::request_transfer`], with this request's options; and the units are
-    /// held until the decision.
+    /// As [`InventoryManager::request_transfer`], with this request's options. The units are held
+    /// until the decision.
     pub fn request_transfer<'w>(
         &self,
         from: impl Into<WarehouseRef<'w>>,
@@ -101,28 +103,28 @@ impl TransferRequestBuilder<'_> {
         quantity: u32,
     ) -> Result<TransferRequestId, RequestTransferError> {
         let (from, to, product) = (from.into(), to.into(), product.into());
-        self.call().request_transfer(Asking { from, to, product, quantity, held: true })
+        self.call().request_transfer(TransferArguments { from, to, product, quantity, held: true })
     }
 }
 
-/// What a caller asks to be transferred.
+/// The arguments of a transfer request.
 #[derive(Clone, Copy)]
-struct Asking<'w> {
+struct TransferArguments<'w> {
     from: WarehouseRef<'w>,
     to: WarehouseRef<'w>,
     product: ProductRef<'w>,
     quantity: u32,
-    /// Its units are to be held until the decision.
+    /// Whether to hold the units until the decision.
     held: bool,
 }
 
 impl Call<'_> {
     fn request_transfer(
         self,
-        asking: Asking<'_>,
+        arguments: TransferArguments<'_>,
     ) -> Result<TransferRequestId, RequestTransferError> {
         let engine = self.engine;
-        let Asking { from, to, product, quantity, held } = asking;
+        let TransferArguments { from, to, product, quantity, held } = arguments;
         let qty = Quantity::new(quantity)?;
         let (source, from) = engine.own_warehouse(from)?;
         let (target, to) = engine.own_warehouse(to)?;
@@ -148,11 +150,11 @@ impl Call<'_> {
             })?;
             let (level, _) = engine.level_and_warehouse(handle)?;
             let (_, name) = engine.names_of(handle);
-            // The caller's own code: asked before anything is taken.
+            // This calls the user's code, so it runs before anything is taken.
             let proposed =
                 ProposedTransfer::new(source.shared_name(), target.shared_name(), name, quantity);
             let approved = engine.approvals.policy.approves(&proposed);
-            let asked = Asked {
+            let asked = RequestedMove {
                 from: handle,
                 source: source.index(),
                 target: target.index(),
@@ -172,16 +174,16 @@ impl Call<'_> {
         })
     }
 
-    /// Takes what is to be held, queues the request's record, and gives its number out: in this
+    /// Takes the units to hold, queues the request's record, and then publishes its number, in this
     /// order (Law 2).
     fn record_request(
         self,
-        filing: Filing<'_>,
-        asked: &Asked,
+        filing: UnpublishedRequest<'_>,
+        asked: &RequestedMove,
         level: &StockLevel,
     ) -> Result<TransferRequestId, RequestTransferError> {
         let engine = self.engine;
-        let &Asked { from, qty, held, at, .. } = asked;
+        let &RequestedMove { from, qty, held, at, .. } = asked;
         let record = engine
             .request_record(asked, AdjustmentType::Reserved, EventType::TransferRequested)
             .at(at)
@@ -207,14 +209,14 @@ impl Call<'_> {
 }
 
 impl Engine {
-    /// The record of a step on a request: what moves if it holds units, and the event.
+    /// The record of a step of a request: the movement, if it holds units, and then the event.
     pub(in crate::engine) fn request_record(
         &self,
-        asked: &Asked,
+        asked: &RequestedMove,
         movement: AdjustmentType,
         event: EventType,
     ) -> RecordBuilder<'_> {
-        let &Asked { from, target, qty, held, .. } = asked;
+        let &RequestedMove { from, target, qty, held, .. } = asked;
         let record = if held {
             self.recorder.movement(movement, from, qty)
         } else {
@@ -223,7 +225,7 @@ impl Engine {
         record.and_event(event, from, qty, target)
     }
 
-    /// A product's name for an error: nobody has to know it.
+    /// A product's name for an error message; `?` if the index is unknown.
     fn name_of(&self, product: OwnProduct<'_>) -> String {
         match product {
             OwnProduct::Name(name) => name.to_owned(),
@@ -233,9 +235,9 @@ impl Engine {
         }
     }
 
-    fn transfer_request_view(&self, filed: &Filed) -> Option<TransferRequest> {
+    fn transfer_request_view(&self, filed: &FiledRequest) -> Option<TransferRequest> {
         let (status, decision) = filed.status()?;
-        let &Asked { from, target, qty, held, at, .. } = &filed.asked;
+        let &RequestedMove { from, target, qty, held, at, .. } = &filed.asked;
         let (source, product) = self.names_of(from);
         Some(TransferRequest {
             id: filed.id,

@@ -1,4 +1,4 @@
-//! Moving available units from one warehouse to another.
+//! Transfers: available units move from one warehouse to another.
 
 use crate::audit::entry::AdjustmentType;
 use crate::audit::record_builder::RecordBuilder;
@@ -23,11 +23,13 @@ impl InventoryManager {
     /// Moves available units of a product from one warehouse to another.
     ///
     /// # Errors
-    /// [`TransferError::Insufficient`] if the source is short, [`TransferError::OverCapacity`] if
-    /// the destination is full; see [`TransferError`] for the rest. Nothing has moved then.
+    /// [`TransferError::Insufficient`] if the source has too few available units;
+    /// [`TransferError::OverCapacity`] if the destination has too little room. See
+    /// [`TransferError`] for the rest. Nothing has moved, unless the error is uncertain.
     ///
     /// ```
-    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC").build()?;
+    /// # let builder = stockade::InventoryManager::builder();
+    /// # let manager = builder.warehouse("SF").warehouse("NYC").build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// manager.transfer("SF", "NYC", "LAPTOP", 4)?;
     /// assert_eq!(manager.available(("NYC", "LAPTOP"))?, 4);
@@ -110,7 +112,7 @@ impl Call<'_> {
 }
 
 impl Engine {
-    /// The level of the same product in another warehouse, which has had none so far.
+    /// Opens the level of the same product in a warehouse that has none yet.
     #[cold]
     fn open_beside(
         &self,
@@ -122,7 +124,9 @@ impl Engine {
         Ok(self.resolve_or_open(OwnLevel::Names(target.name(), &product))?)
     }
 
-    /// Refuses what is plainly short: without a write, and before a level is opened for it.
+    /// A cheap check: refuses a transfer whose stock or room is clearly short. It runs before a
+    /// level is opened for it. It writes nothing, except that it expires overdue holds if units are
+    /// short.
     pub(in crate::engine) fn look_before_moving(
         &self,
         from: &StockLevel,
@@ -143,8 +147,8 @@ impl Engine {
         if room < needed { Err(TransferFailure::OverCapacity { needed, room }) } else { Ok(()) }
     }
 
-    /// Moves the units, or refuses because stock or room was short at one instant. `complete` adds
-    /// to the record of the movement what else belongs into it.
+    /// Moves the units; or refuses, because stock or room was short at one instant. `complete` adds
+    /// the caller's part to the movement's record.
     pub(in crate::engine) fn move_units(
         &self,
         route: &Route,
@@ -155,7 +159,8 @@ impl Engine {
             Err(NotMoved::Failed(TransferFailure::Insufficient { .. }))
                 if self.slots.is_due(now) =>
             {
-                // A commit never ends holds by itself, so that it keeps to its order of cells.
+                // A multi-word CAS never expires holds itself: that would lead it to cells outside
+                // its ascending order. So expire them here, and try once more.
                 let available = || self.catalog.level(route.from).map_or(0, StockLevel::available);
                 self.take_back_overdue(now, || available() >= route.qty.get());
                 self.try_to_move(route, now, &complete)
@@ -164,7 +169,8 @@ impl Engine {
         }
     }
 
-    /// One commit over both levels and both rooms: units are never seen missing, nor twice (Law 4).
+    /// One multi-word CAS over both levels and both rooms. No reader sees units missing or doubled
+    /// (Law 4).
     fn try_to_move(
         &self,
         route: &Route,
@@ -196,7 +202,8 @@ impl Engine {
         };
         let commit = self.commit_with_record(&lines)?;
         let record = if held {
-            // To the counts, a hold that is given back and units that leave, in one record.
+            // For the counts this is a hold that is given back, and units that leave, in one
+            // record.
             let record = self.recorder.movement(AdjustmentType::Returned, from, qty);
             record.and(AdjustmentType::TransferredOut, from, qty)
         } else {
@@ -215,7 +222,8 @@ impl Engine {
     }
 }
 
-/// Why units did not move, or may not have been recorded, in a transfer of either kind.
+/// Why a transfer of either kind did not move its units; or, if `Uncertain`, moved them and may not
+/// have recorded it.
 #[derive(Debug)]
 pub(in crate::engine) enum NotMoved {
     Failed(TransferFailure),
@@ -266,7 +274,7 @@ impl From<NotMoved> for ApproveError {
     }
 }
 
-/// Where units go from and to.
+/// The two ends of a transfer, and its units.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine) struct Route {
     pub(in crate::engine) from: LevelIndex,
@@ -274,6 +282,6 @@ pub(in crate::engine) struct Route {
     pub(in crate::engine) source: WarehouseIndex,
     pub(in crate::engine) target: WarehouseIndex,
     pub(in crate::engine) qty: Quantity,
-    /// The units are not available but reserved, for this transfer.
+    /// The units are reserved for this transfer, instead of available.
     pub(in crate::engine) held: bool,
 }

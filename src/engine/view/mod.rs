@@ -1,4 +1,4 @@
-//! The engine seen from outside: what it holds, and how it is.
+//! Views of the engine from outside: its reservations, its counts, its figures and its health.
 
 pub(super) mod reservation;
 pub(super) mod snapshot;

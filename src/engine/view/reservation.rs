@@ -1,4 +1,4 @@
-//! A reservation as a call found it: whole, and of one instant.
+//! A reservation as a call reads it: whole, and at one instant.
 
 use crate::base::clock::Timestamp;
 use crate::base::error::{Gone, NoReservation};
@@ -10,8 +10,8 @@ use crate::reservation::slot::ReservationRecord;
 use crate::reservation::slots::{HeldSlot, ReadReservation};
 use crate::reservation::state::Phase;
 
-/// What a reservation was at one instant. Who swaps the state of `head` has it just as it stands
-/// here.
+/// A reservation at one instant. A thread that swaps the state of `head` from the state found here
+/// knows that nothing else has changed since.
 pub(in crate::engine) struct ReservationSnapshot<'a> {
     pub(in crate::engine) head: HeldSlot<'a>,
     pub(in crate::engine) record: ReservationRecord,
@@ -21,17 +21,17 @@ pub(in crate::engine) struct ReservationSnapshot<'a> {
 }
 
 impl ReservationSnapshot<'_> {
-    /// How a reservation ended that is over.
+    /// How a reservation ended. Call it only for one that has ended.
     pub(in crate::engine) fn gone(&self) -> Gone {
         self.gone_in(self.record.chain.end(self.head.state.phase()))
     }
 
-    /// How it ended that ends, or ended, in `end`.
+    /// How a reservation ended, or would end, whose final phase is `end`.
     pub(in crate::engine) fn gone_in(&self, end: Phase) -> Gone {
         self.units(end).gone(end, self.head.state.expires_at())
     }
 
-    /// What the lines say of a reservation that ended in `end`: units sold, and units given back.
+    /// Sums the units sold and the units returned, over all lines, for the final phase `end`.
     pub(in crate::engine) fn units(&self, end: Phase) -> UnitsEnded {
         self.lines.iter().fold(UnitsEnded::default(), |sum, line| {
             let sold = line.sold_in(end);
@@ -43,7 +43,7 @@ impl ReservationSnapshot<'_> {
     }
 }
 
-/// What became of the units of a reservation that is over.
+/// What became of the units of a reservation that has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::engine) struct UnitsEnded {
     pub(in crate::engine) sold: u64,
@@ -51,7 +51,7 @@ pub(in crate::engine) struct UnitsEnded {
 }
 
 impl UnitsEnded {
-    /// How their reservation ended, for its callers.
+    /// The public form of these sums.
     pub(in crate::engine) fn gone(self, end: Phase, at: Timestamp) -> Gone {
         let Self { sold, returned } = self;
         match end {
@@ -63,7 +63,8 @@ impl UnitsEnded {
 }
 
 impl Engine {
-    /// Reads a reservation, again and again while somebody changes it.
+    /// Reads a reservation by a seqlock read, and repeats it while another thread changes the
+    /// record. It spins, and never sleeps.
     pub(in crate::engine) fn snapshot_of(
         &self,
         id: ReservationId,

@@ -1,4 +1,4 @@
-//! Looking at several levels at one instant.
+//! Reads several levels at one instant.
 
 use crate::base::error::{PlaceError, SnapshotError};
 use crate::base::sync::yield_now;
@@ -18,17 +18,17 @@ pub struct LevelSnapshot {
     pub level: LevelHandle,
     /// Units that anyone may reserve.
     pub available: u32,
-    /// Units that are spoken for.
+    /// Units that are spoken for: held, or sold and still in the building.
     pub reserved: u32,
 }
 
-/// Counts of one product, summed over its warehouses.
+/// A product's units, summed over all warehouses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Totals {
     /// Units that anyone may reserve.
     pub available: u64,
-    /// Units that are spoken for.
+    /// Units that are spoken for: held, or sold and still in the building.
     pub reserved: u64,
 }
 
@@ -48,13 +48,13 @@ impl Totals {
 
 /// # Several levels at one instant
 impl InventoryManager {
-    /// What stood in these levels at one instant of this call, in their order. No transfer is seen
-    /// half-way, and no basket.
+    /// The units of these levels at one instant within this call, in the given order. It never
+    /// shows half of a transfer or half of a basket.
     ///
-    /// It is a commit that changes nothing: two swaps a level, and lock-free. Others are held up by
-    /// it no longer than by any basket of as many lines; a snapshot whose thread is descheduled
-    /// holds nobody up. For product pages, [`totals_approximate`](Self::totals_approximate)
-    /// disturbs nobody at all.
+    /// It is a multi-word CAS that changes nothing: two swaps for each level, and lock-free. It
+    /// delays other calls no longer than a basket of as many lines. If its thread is descheduled,
+    /// others help it and go on. For product pages, use
+    /// [`totals_approximate`](Self::totals_approximate), which delays nobody.
     ///
     /// # Errors
     /// See [`SnapshotError`].
@@ -84,19 +84,21 @@ impl InventoryManager {
         Ok(handles.into_iter().zip(words).map(show).collect())
     }
 
-    /// A product's counts, summed over its warehouses, at one instant: a
+    /// A product's units, summed over its warehouses, at one instant; see
     /// [`snapshot`](Self::snapshot).
     ///
     /// # Errors
-    /// [`PlaceError::NeverStocked`] if this engine has never heard of the product; see [`PlaceError`]
-    /// for the rest.
+    /// [`PlaceError::NeverStocked`] if this engine has never stocked the product; see
+    /// [`PlaceError`] for the rest.
     pub fn totals<'p>(&self, product: impl Into<ProductRef<'p>>) -> Result<Totals, PlaceError> {
         let product = self.engine.product(self.engine.own_product(product.into())?)?;
         let mut levels = self.engine.levels_of(product);
         loop {
             let words = self.engine.at_one_instant(&levels);
             let levels_now = self.engine.levels_of(product);
-            // Opened since the first look, a level may have got units before the instant.
+            // A level that was opened after the first list may have had units before the instant of
+            // the read. So repeat with the new list. Levels are never removed: equal lengths mean
+            // equal lists.
             if levels_now.len() == levels.len() {
                 return Ok(words.into_iter().fold(Totals::default(), Totals::plus));
             }
@@ -104,11 +106,12 @@ impl InventoryManager {
         }
     }
 
-    /// As [`totals`](Self::totals), but one level after the other: not one instant, so that units in
-    /// the middle of a transfer may be missed or counted twice. Writes nothing, and disturbs nobody.
+    /// As [`totals`](Self::totals), but reads one level after another, not all at one instant. So
+    /// units in the middle of a transfer may be missed or counted twice. It writes nothing, and
+    /// delays nobody.
     ///
     /// # Errors
-    /// As there.
+    /// As [`totals`](Self::totals).
     pub fn totals_approximate<'p>(
         &self,
         product: impl Into<ProductRef<'p>>,
@@ -146,7 +149,7 @@ impl Engine {
                 };
                 return levels.iter().map(word).collect();
             }
-            // 131,000 commits are under way: some of them will be through.
+            // All descriptors are in use, by about 131,000 operations. Let some of them finish.
             yield_now();
         }
     }

@@ -1,4 +1,4 @@
-//! The engine seen from outside: figures, and how it is.
+//! Figures of an engine, and its health.
 
 use std::time::Duration;
 
@@ -6,85 +6,87 @@ use crate::base::error::NotStarted;
 use crate::engine::journal::JournalLink;
 use crate::engine::{Engine, InventoryManager, Refusal};
 
-/// Figures of the engine, each read by itself: not one instant.
+/// Figures of an engine. Each one is read by itself, so together they do not show one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Records that wait in the audit queue.
+    /// Records in the audit queue.
     pub queue_depth: usize,
-    /// How many it has room for.
+    /// How many records the audit queue can hold.
     pub queue_capacity: usize,
-    /// Calls that waited for room in the queue.
+    /// How many calls have waited for room in the queue.
     pub queue_waits: u64,
-    /// Calls that were refused because the queue was nearly full.
+    /// How many calls were refused because the queue was nearly full.
     pub queue_refusals: u64,
-    /// Records that were queued and are not written yet, among them those that a failed sink keeps.
+    /// Records that were queued and are not written yet, including those that wait for a failed
+    /// sink.
     pub unwritten: u64,
-    /// Entries that the audit log keeps.
+    /// Entries in the audit log in memory.
     pub audit_kept: u64,
-    /// Entries that have left the audit log.
+    /// Entries that the audit log in memory has evicted.
     pub audit_evicted: u64,
-    /// Slots with a live line of a reservation, or on their way. Computed from the two below, so
-    /// that a magazine of slots that is moved at this moment may be counted as neither, or twice:
-    /// while holds come and go it is some dozens off, and 0 does not mean that none is held.
+    /// Slots with a line of a live reservation, or about to have one. It is computed from the two
+    /// figures below. A magazine of free slots that moves at this moment may be missed or counted
+    /// twice. So under load it is off by some dozens, and 0 does not prove that there is no hold.
     pub slots_live: usize,
-    /// Slots whose finished record is kept readable.
+    /// Slots that keep the record of a finished reservation.
     pub slots_retained: usize,
-    /// Slots that stand ready for new holds; more are added up to the configured maximum.
+    /// Free slots that are ready for new holds. More are allocated on demand, up to `slots_max`.
     pub slots_free: usize,
-    /// The most slots there may be.
+    /// The maximum number of slots.
     pub slots_max: u32,
-    /// Requests whose key is remembered.
+    /// Stored idempotency keys.
     pub keys: usize,
-    /// Reserves and baskets that were refused, by cause.
+    /// How many reserves and baskets were refused, by cause.
     pub refusals: Refusals,
-    /// How long the most overdue hold has been waiting for the sweeper, at most.
+    /// How long the most overdue hold has waited for the sweeper. This is an upper bound.
     pub sweeper_lag: Duration,
-    /// Levels with an alert that not all listeners have heard.
+    /// Levels with an alert that not all listeners have received.
     pub alert_backlog: usize,
-    /// Calls of listeners that panicked.
+    /// How many calls of listeners have panicked.
     pub alert_panics: u64,
-    /// Products that have a name.
+    /// How many products the engine knows.
     pub products: usize,
-    /// Stock levels that are open.
+    /// How many stock levels are open.
     pub levels: usize,
 }
 
-/// Why reserves and baskets were refused, and how often.
+/// How many reserves and baskets were refused, by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refusals {
-    /// A level was short.
+    /// A level had too few available units.
     pub insufficient: u64,
     /// All slots were in use.
     pub full: u64,
     /// The warehouse was suspended.
     pub suspended: u64,
-    /// The engine took no calls: busy, stopped or closed.
+    /// The engine accepted no calls: its queue was nearly full, or it was stopped or closed.
     pub unavailable: u64,
 }
 
-/// How the engine is.
+/// The health of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Health {
     /// All is well.
     Ok,
-    /// It works, but something is behind or missing.
+    /// The engine works, but a part of it is late or has failed.
     Degraded {
-        /// What.
+        /// Which part, in words.
         reason: String,
     },
-    /// It takes no calls that move stock; if a sink failed, it takes them again once that recovers.
+    /// The engine refuses calls that move stock. If the cause is a failed sink, it accepts them
+    /// again once the sink recovers.
     Stopped {
-        /// Why.
+        /// The cause, in words.
         reason: String,
     },
-    /// The audit writer has died, and the engine has to be built anew.
+    /// The audit writer has died. The engine must be built again.
     Poisoned,
 }
 
-/// From here on the sweeper is behind.
+/// From this lag on, the health is `Degraded`.
 const SWEEPER_BEHIND: Duration = Duration::from_secs(5);
 
 impl InventoryManager {
@@ -93,7 +95,8 @@ impl InventoryManager {
         self.engine.stats()
     }
 
-    /// How the engine is. With a journal, asks the system how much space is left on its disk.
+    /// The health of the engine. With a journal, it asks the operating system for the free space on
+    /// the journal's disk.
     ///
     /// ```
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;

@@ -1,4 +1,4 @@
-//! What a caller asks for, what the answer is, and what the log says of it.
+//! The vocabulary of the model: calls, answers, and log entries.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(crate) enum Op {
     Remove(Place, u32, &'static str),
     Ship(Place, u32),
     CancelSale(Place, u32, &'static str),
-    /// From, to, product, units; and whether by handles.
+    /// From, to, product, units; and whether it names them by handles.
     Transfer(&'static str, &'static str, &'static str, u32, bool),
     Reserve(Place, u32, Duration),
     Sell(Place, u32),
@@ -36,10 +36,10 @@ pub(crate) enum Op {
     LongestTtl(Duration),
 }
 
-/// A hold by the order in which they were made; `None`: an id that nobody made.
+/// A hold, by the number in which it was made; `None` is an id that was never made.
 pub(crate) type HoldRef = Option<usize>;
 
-/// A call, with what the caller adds to it.
+/// A call with its request options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Call {
     pub(crate) op: Op,
@@ -49,12 +49,12 @@ pub(crate) struct Call {
 }
 
 impl Op {
-    /// Whether it makes a hold, or a sale: only those have an owner.
+    /// Whether the call makes a hold or a sale. Only these take an owner.
     pub(crate) fn takes_an_owner(&self) -> bool {
         matches!(self, Self::Reserve(..) | Self::Sell(..) | Self::Basket(..) | Self::Retake(..))
     }
 
-    /// Settings have no key, and so remember nothing.
+    /// Whether the call takes an idempotency key. Settings take none.
     pub(crate) fn takes_a_key(&self) -> bool {
         !matches!(
             self,
@@ -68,13 +68,13 @@ impl Op {
     }
 }
 
-/// What a call gives.
+/// The result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Given {
     Done,
     /// A level's number.
     Level(usize),
-    /// A hold, by number.
+    /// A hold's number.
     Hold(usize),
     Released(stockade::Release),
     Until(u64),
@@ -87,8 +87,8 @@ pub(crate) enum Given {
 /// Why a call was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Denied {
-    /// Lines of a basket were short: warehouse, product, needed, available, whether the
-    /// product was never heard of.
+    /// Short lines of a basket: warehouse, product, needed, available, and whether the engine has
+    /// never stocked the product.
     Short {
         lines: Vec<(String, String, u32, u32, bool)>,
         overdue_left: bool,
@@ -154,7 +154,7 @@ impl Entry {
 /// A reservation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hold {
-    /// Levels and units, in the order of the levels.
+    /// Levels and units, ordered by level.
     pub(crate) lines: Vec<(usize, u32)>,
     pub(crate) owner: Option<u8>,
     pub(crate) status: ReservationStatus,
@@ -162,8 +162,8 @@ pub(crate) struct Hold {
     pub(crate) expires: u64,
     pub(crate) retaken_from: Option<usize>,
     pub(crate) retaken_by: Option<usize>,
-    /// The slot that the engine's id names: overdue holds end in this order.
+    /// The slot in the engine's id. Overdue holds expire in the order of slots.
     pub(crate) slot: u32,
-    /// The engine keeps no record of it any more, which it may once the hold is over.
+    /// The engine no longer keeps a record of it. It may drop the record once the hold has ended.
     pub(crate) forgotten: bool,
 }

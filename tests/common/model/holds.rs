@@ -1,4 +1,4 @@
-//! The model's reservations: made, ended, prolonged, and sold anew.
+//! The model's reservations: made, ended, extended and retaken.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::call::{Answer, Call, Denied, Entry, Given, Hold, HoldRef, Place};
 use super::keys::{Claim, Name};
 use super::{Level, Model};
 
-/// How a hold is found by a step on it.
+/// What a step on a hold finds.
 enum Found {
     Pending(usize),
     Over(usize, ReservationStatus),
@@ -25,7 +25,7 @@ impl Model {
         if ttl.is_zero() || ttl > longest { Err(InvalidTtl { ttl, longest }) } else { Ok(()) }
     }
 
-    /// The longest that a hold may be made for.
+    /// The longest time to live that a new hold may have.
     fn longest(&self) -> Duration {
         self.bounds.longest_ttl.min(self.bounds.longest_total)
     }
@@ -51,7 +51,7 @@ impl Model {
         Ok(Given::Hold(hold))
     }
 
-    /// The level to take `units` from, which has them then, and a slot for them.
+    /// The level from which `units` can be taken, after checking the units and the slot.
     fn level_to_sell(&mut self, place: Place, units: u32) -> Result<usize, Denied> {
         let found = self.find_known(place).map_err(ReserveError::Place)?;
         let suspended = found.and_then(|level| self.is_suspended(level));
@@ -76,7 +76,7 @@ impl Model {
         Ok(level)
     }
 
-    /// Whether so many slots are free, if need be after all that is overdue has ended.
+    /// Whether `wanted` slots are free, after expiring all overdue holds if needed.
     fn has_slots(&mut self, wanted: usize) -> bool {
         if self.slots_used() + wanted > self.bounds.slots {
             self.end_overdue(|_| false);
@@ -94,7 +94,7 @@ impl Model {
         Ok(Given::Hold(self.make_hold(call, lines, expires, None)))
     }
 
-    /// A basket's lines, equal levels merged, in the order of the levels.
+    /// A basket's lines, with equal levels merged, ordered by level.
     fn basket_lines(&mut self, lines: &[(Place, u32)]) -> Result<Vec<(usize, u32)>, Denied> {
         let mut merged: Vec<(usize, u32)> = Vec::new();
         let mut not_there = Vec::new();
@@ -134,7 +134,7 @@ impl Model {
         Ok(merged)
     }
 
-    /// Makes sure that all lines can be taken, and so many slots.
+    /// Checks that all lines can be taken, and that there are enough slots.
     fn take_lines(&mut self, lines: &[(usize, u32)], slots: usize) -> Result<(), Denied> {
         let fits = |levels: &[Level]| {
             lines.iter().all(|(level, units)| levels[*level].available >= *units)
@@ -156,7 +156,7 @@ impl Model {
         Ok(())
     }
 
-    /// Takes the units of a new pending hold, which are there.
+    /// Makes a pending hold. Its units must be available.
     fn make_hold(
         &mut self,
         call: &Call,
@@ -183,7 +183,7 @@ impl Model {
         hold
     }
 
-    /// An entry for each line of a hold.
+    /// Logs an entry for each line of a hold.
     fn log_lines(&mut self, number: usize, kind: AdjustmentType, call: Option<&Call>) {
         let hold = self.holds[number].clone();
         for (level, units) in hold.lines {
@@ -230,7 +230,7 @@ impl Model {
         self.is_pending(hold) && self.now > self.holds[hold].expires
     }
 
-    /// Ends overdue holds in the order of their slots, until `enough`.
+    /// Expires overdue holds in the order of their slots, until `enough`.
     pub(super) fn end_overdue(&mut self, enough: impl Fn(&Self) -> bool) {
         let mut overdue: Vec<usize> =
             (0..self.holds.len()).filter(|hold| self.is_overdue(*hold)).collect();
@@ -243,7 +243,7 @@ impl Model {
         }
     }
 
-    /// What a step on a hold finds; an overdue one is over from here on.
+    /// What a step on a hold finds. An overdue hold expires here.
     fn look(&mut self, hold: HoldRef) -> Found {
         let Some(hold) = hold else { return Found::Unknown };
         if self.holds[hold].forgotten {
@@ -262,7 +262,7 @@ impl Model {
         self.holds[hold].lines.iter().map(|line| u64::from(line.1)).sum()
     }
 
-    /// How a hold ended: all of it at once, since the model knows no steps on parts.
+    /// How a hold ended. All of it ended at once, because the model has no partial steps.
     fn gone(&self, hold: usize, status: ReservationStatus) -> Gone {
         let units = self.units(hold);
         let at = Timestamp::from_millis(self.holds[hold].expires);
@@ -304,7 +304,7 @@ impl Model {
         Ok(Given::Released(outcome))
     }
 
-    /// A key that was answered without a move has an event of its own.
+    /// A key whose answer moved no units has its own event.
     fn log_key_use(&mut self, call: &Call) {
         if call.key.is_some() {
             self.log.push(Entry::event(EventType::KeyUsed, self.now));
@@ -400,7 +400,7 @@ impl Model {
     }
 }
 
-/// What refuses a basket refuses a retake too, in a retake's own words.
+/// A retake is refused for the same reasons as a basket, with its own errors.
 fn retake(denied: Denied) -> Denied {
     match denied {
         Denied::Other(stockade::Error::Basket(error)) => RetakeError::from(error).into(),

@@ -1,18 +1,18 @@
-//! What is remembered under which key, for how long, and how many of them.
+//! The model's idempotency keys: what is stored under which key, for how long, and how many.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::call::{Given, Op};
 
-/// What an answer is remembered by.
+/// The key under which an answer is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Name {
     Caller(u8),
-    /// The hold whose lines were taken anew.
+    /// A retake, by the hold whose lines it takes again.
     Retake(usize),
 }
 
-/// The request behind an answer: all that the caller passed, but for its notes.
+/// The request behind an answer: everything that the caller passed, except notes.
 pub(crate) type Print = Option<(Op, Option<u8>)>;
 
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ impl Keys {
         self.known.len()
     }
 
-    /// The answer under a name, if it is still remembered.
+    /// The answer under a name, if it is still stored.
     pub(crate) fn get(&self, name: Name, now: u64) -> Option<&Given> {
         let known = self.known.get(&name)?;
         (now <= known.at + self.lifetime).then_some(&known.answer)
@@ -58,7 +58,7 @@ impl Keys {
         match self.known.get(&name) {
             None => Claim::First,
             Some(known) if now > known.at + self.lifetime => {
-                // Whatever becomes of the claim, the old answer is gone.
+                // The expired answer is dropped, even if the claiming call fails.
                 self.known.remove(&name);
                 Claim::First
             }
@@ -67,7 +67,8 @@ impl Keys {
         }
     }
 
-    /// Remembers an answer, and lets go of up to two others: one too many, or too old.
+    /// Stores an answer, and drops at most two old ones: those over the limit, and those that have
+    /// expired.
     pub(crate) fn publish(&mut self, name: Name, print: Print, answer: Given, at: u64) {
         let number = self.published;
         self.published += 1;

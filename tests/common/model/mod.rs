@@ -1,6 +1,6 @@
-//! The model: what the engine must answer, count and log, said as plainly as possible. One thread,
-//! plain maps and lists, every rule of the design written once more, and nothing shared with `src`
-//! but the types of its answers.
+//! The model: what the engine must answer, count and log, as simply as possible. It has one thread
+//! and plain collections. It implements every rule of the design again, and shares nothing with
+//! `src` except the types of the answers.
 
 pub(crate) mod call;
 mod holds;
@@ -15,7 +15,7 @@ use stockade::{CallError, EventType, KeyError, Refusals, ReservationStatus};
 use call::{Answer, Call, Entry, Given, Hold, Op, Place};
 use keys::{Claim, Keys, Name};
 
-/// The bounds that an engine under test is built with.
+/// The limits of the engine under test.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     pub(crate) longest_ttl: Duration,
@@ -41,12 +41,12 @@ pub(crate) struct Level {
     pub(crate) available: u32,
     pub(crate) reserved: u32,
     pub(crate) sold: u32,
-    /// A threshold of its own; the inner option silences it.
+    /// The level's own threshold. The inner `None` means no alerts.
     pub(crate) own_threshold: Option<Option<u32>>,
     crossings: u32,
 }
 
-/// An alert that was delivered: level, available, threshold, crossings.
+/// A delivered alert: level, available, threshold, crossings.
 pub(crate) type Alert = (usize, u32, u32, u32);
 
 pub(crate) struct Model {
@@ -62,12 +62,12 @@ pub(crate) struct Model {
     pub(crate) full: u64,
     pub(crate) suspended: u64,
     keys: Keys,
-    /// Levels with an alert that waits, the one raised first in front.
+    /// Levels with a waiting alert, the oldest one first.
     alerting: VecDeque<usize>,
 }
 
 impl Model {
-    /// An engine of these warehouses (name, capacity, threshold), just opened.
+    /// A new engine with these warehouses (name, capacity, threshold).
     pub(crate) fn new(
         now: u64,
         bounds: Bounds,
@@ -101,7 +101,7 @@ impl Model {
         }
     }
 
-    /// The whole effect of one call.
+    /// Makes one call, with all its effects.
     pub(crate) fn call(&mut self, call: &Call) -> Answer {
         self.check_form(&call.op)?;
         let keyed = call.key.filter(|_| call.op.takes_a_key());
@@ -112,7 +112,7 @@ impl Model {
             Claim::Conflict => Err(self.refused_key(&call.op)),
             Claim::First => {
                 let given = self.run(call)?;
-                // `confirm_or_retake` remembers what it answers first; all others do too.
+                // `confirm_or_retake` keeps its first answer under the key; so do all other calls.
                 self.keys.publish(Name::Caller(key), print, given.clone(), self.now);
                 Ok(given)
             }
@@ -165,7 +165,7 @@ impl Model {
         }
     }
 
-    /// The level at a place, if one was opened there.
+    /// The level at a place, if it is open.
     pub(crate) fn level_at(&self, place: Place) -> Option<usize> {
         match place {
             Place::Level(number) => Some(number),
@@ -195,7 +195,7 @@ impl Model {
         self.holds[hold].status == ReservationStatus::Pending
     }
 
-    /// Slots that live holds use.
+    /// Slots used by live holds.
     pub(crate) fn slots_used(&self) -> usize {
         let live = self.holds.iter().filter(|hold| hold.status == ReservationStatus::Pending);
         live.map(|hold| hold.lines.len()).sum()
@@ -221,7 +221,7 @@ impl Model {
         refusals
     }
 
-    /// All that the background does: ends what is overdue, and delivers alerts.
+    /// Does all background work: expires overdue holds, and delivers alerts.
     pub(crate) fn run_until_idle(&mut self) {
         self.end_overdue(|_| false);
         while let Some(level) = self.alerting.pop_front() {
@@ -239,7 +239,8 @@ impl Model {
         }
     }
 
-    /// Takes available units, which are there; `reserve` them, or let them go.
+    /// Takes available units, which must be there. They become reserved if `reserve`, and otherwise
+    /// leave.
     fn take_units(&mut self, level: usize, units: u32, reserve: bool) {
         let before = self.levels[level].available;
         let after = before - units;

@@ -1,4 +1,4 @@
-//! The model's goods in and out, transfers and settings.
+//! The model's stock movements, transfers and settings.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use stockade::{
 use super::call::{Answer, Call, Denied, Entry, Given, Op, Place};
 use super::{Level, Model};
 
-/// The largest quantity, written out: the model knows it by itself.
+/// The largest quantity, written out, so that the model does not take it from `src`.
 const MOST: u32 = 2_147_483_647;
 
 impl Model {
-    /// What can be refused by its form alone, before a key is looked at.
+    /// Validates the arguments, which happens before a key is looked up.
     pub(super) fn check_form(&self, op: &Op) -> Result<(), Denied> {
         match op {
             Op::Add(place, units, _) => {
@@ -69,8 +69,8 @@ impl Model {
         check_name(product)
     }
 
-    /// The level of a place whose warehouse must exist and whose product must be known; `None` where the
-    /// product was only ever stocked elsewhere.
+    /// The level of a place. The warehouse must exist and the product must be known. `None` if the
+    /// product was stocked only elsewhere.
     pub(super) fn find_known(&self, place: Place) -> Result<Option<usize>, PlaceError> {
         match (self.find(place)?, place) {
             (None, Place::Names(_, product)) if !self.is_known(product) => {
@@ -84,7 +84,8 @@ impl Model {
         self.products.contains(&product)
     }
 
-    /// The level of a place whose warehouse must exist; `None` where nobody stocked the product.
+    /// The level of a place. The warehouse must exist. `None` if the product was never stocked
+    /// there.
     pub(super) fn find(&self, place: Place) -> Result<Option<usize>, PlaceError> {
         if let Place::Names(warehouse, _) = place {
             self.warehouse_named(warehouse).ok_or_else(|| no_warehouse(warehouse))?;
@@ -96,7 +97,7 @@ impl Model {
         self.refuses(self.levels[level].warehouse)
     }
 
-    /// The name of a warehouse that is suspended.
+    /// The name of the warehouse, if it is suspended.
     fn refuses(&self, warehouse: usize) -> Option<String> {
         let warehouse = &self.warehouses[warehouse];
         warehouse.suspended.then(|| warehouse.name.to_owned())
@@ -177,7 +178,7 @@ impl Model {
         Ok(Given::Done)
     }
 
-    /// Takes sold units off, or says how many there are.
+    /// Takes sold units away, or returns how many there are.
     fn take_sold(&mut self, place: Place, units: u32) -> Result<usize, ShipError> {
         let not_sold = |sold| ShipError::NotSold { needed: units, sold };
         let level = self.find_known(place)?.ok_or(not_sold(0))?;
@@ -240,7 +241,7 @@ impl Model {
         }
         self.warehouses[source].room += units;
         self.warehouses[target].room -= units;
-        // Both at one instant; their alerts in the order of the levels.
+        // Both change at one instant. Alerts are raised in the order of the levels.
         if out < into {
             self.take_units(out, units, false);
             self.put_units(into, units);
@@ -259,7 +260,7 @@ impl Model {
         Ok(Given::Level(self.open(place, product)))
     }
 
-    /// The event of a setting that changed, for a warehouse or a level.
+    /// Logs the change of a setting, for a warehouse or a level.
     fn changed(&mut self, entry: Entry, setting: &str, value: impl ToString) -> Answer {
         self.log.push(entry.note("setting", setting).note("value", value));
         Ok(Given::Done)
@@ -336,7 +337,7 @@ pub(super) fn no_warehouse(name: &str) -> PlaceError {
     PlaceError::UnknownWarehouse { warehouse: name.to_owned() }
 }
 
-/// Errors that can say that a quantity is none.
+/// Errors that can report an invalid quantity.
 trait CheckQuantity: From<stockade::InvalidQuantity> {
     fn check(units: u32) -> Result<(), Self> {
         if (1..=MOST).contains(&units) {

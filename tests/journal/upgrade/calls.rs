@@ -1,8 +1,8 @@
-//! One keyed call of every operation, a row each: the only place of this test that names operations.
+//! One keyed call of every operation, one per row. No other part of this test names operations.
 //!
-//! A row is run twice: by the code that wrote the golden journals, and by today's code, which must
-//! give the first answer. So a port to a new API changes how a row is *called*, and nothing else:
-//! not its name (which is its key), not its arguments, not their order.
+//! Each row runs twice: in the code that wrote the golden journals, and in today's code, which must
+//! give the first answer. So a port to a new API may change how a row is *called*, and nothing
+//! else: not its name (which is its key), not its arguments, not their order.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(crate) enum By {
     Handle,
 }
 
-/// What a hold is made with beside its lines.
+/// The request options of a hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum With {
     Nothing,
@@ -34,9 +34,10 @@ pub(crate) enum With {
 
 /// A keyed call.
 pub(crate) struct Row {
-    /// What its answer is filed under, and its key, unless it has one of another kind.
+    /// The name under which its answer is stored in the golden set. It is also its key, except for
+    /// keys of another kind.
     pub(crate) name: &'static str,
-    /// The word that its fingerprint begins with.
+    /// The word with which its fingerprint begins.
     pub(crate) word: &'static str,
     by: By,
     with: With,
@@ -55,17 +56,17 @@ impl Row {
     }
 }
 
-/// A call about to be made.
+/// A call that is about to be made.
 pub(crate) struct Call<'a> {
     pub(crate) row: &'a Row,
     pub(crate) key: IdempotencyKey,
     pub(crate) manager: &'a InventoryManager,
     pub(crate) given: &'a Given,
-    /// A note, which is no part of the request.
+    /// A note, which is not part of the fingerprint.
     pub(crate) note: &'a str,
-    /// The argument that is to differ from the first call's, counted from 0.
+    /// The argument that must differ from the first call's, counted from 0.
     pub(crate) changed: Option<usize>,
-    /// Arguments so far.
+    /// How many arguments were taken so far.
     pub(crate) arguments: Cell<usize>,
 }
 
@@ -74,7 +75,7 @@ impl<'a> Call<'a> {
         (self.row.run)(self)
     }
 
-    /// The next argument: as the first call had it, or another.
+    /// The next argument: the first call's, or another.
     fn or<T>(&self, first: T, other: T) -> T {
         let number = self.arguments.replace(self.arguments.get() + 1);
         if self.changed == Some(number) { other } else { first }
@@ -103,7 +104,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A level; changed, another one, or the same named in the other way.
+    /// A level. When changed, it is another level, or the same level named in the other way.
     fn level(&self, place: (&'static str, &'static str)) -> LevelRef<'static> {
         let other = if place == CABLES { LAPTOPS } else { CABLES };
         let place = self.or(place, other);
@@ -151,7 +152,7 @@ impl<'a> Call<'a> {
         BasketLine::new(self.level(place), self.units(units))
     }
 
-    /// Lines; changed, one of them more, or in another order.
+    /// Lines. When changed, there is one more, or their order differs.
     fn lines(&self, places: &[((&'static str, &'static str), u32)]) -> Vec<BasketLine<'static>> {
         let mut lines: Vec<_> =
             places.iter().map(|(place, units)| self.line(*place, *units)).collect();
@@ -268,7 +269,7 @@ fn request_transfer_with_units(it: &Call<'_>) -> Told {
     request_transfer_of(it, true, 3)
 }
 
-/// So few that the policy approves it.
+/// Few enough units that the policy approves the request.
 fn request_small_transfer(it: &Call<'_>) -> Told {
     request_transfer_of(it, false, 1)
 }
@@ -383,7 +384,7 @@ pub(crate) const ROWS: &[Row] = &[
 const REST: &str = "confirm-lines-and-release-rest";
 const RETAKE: &str = "confirm-or-retake";
 
-/// Every word that a fingerprint begins with. Journals hold fingerprints: no word ever changes.
+/// Every word with which a fingerprint begins. Journals hold fingerprints, so no word ever changes.
 pub(crate) const WORDS: [&str; 21] = [
     "add",
     "approve",

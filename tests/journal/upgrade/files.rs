@@ -1,27 +1,28 @@
-//! The files of a golden set: two journals, and what the code that wrote them answered and showed.
+//! The files of a golden set: two journals, and the answers and the state of the code that wrote
+//! them.
 
 use std::fs;
 use std::path::Path;
 
 use super::given::Given;
 
-/// A journal that was closed in good order.
+/// A journal that was closed cleanly.
 pub(crate) const CLOSED: &str = "closed";
-/// The same one, killed while it wrote its last batch, and without its checkpoints.
+/// The same journal, without checkpoints, as a kill during its last batch left it.
 pub(crate) const KILLED: &str = "killed";
 const ANSWERS: &str = "answers.txt";
 const STATE: &str = "state.txt";
 const LOG: &str = "log.txt";
 
-/// What a golden set's writer answered and showed.
+/// What the writer of a golden set answered and showed.
 #[derive(Debug, Default)]
 pub(crate) struct Expected {
-    /// Milliseconds on its clock at the end.
+    /// Its clock at the end, in milliseconds.
     pub(crate) clock: u64,
-    /// The hash of the whole journal that was closed.
+    /// The hash of the whole closed journal.
     pub(crate) head: String,
     pub(crate) given: Given,
-    /// The rows' names, and what they were answered.
+    /// The rows' names, with their answers.
     pub(crate) answers: Vec<(String, String)>,
     pub(crate) state: String,
     pub(crate) log: Vec<String>,
@@ -80,7 +81,7 @@ impl Expected {
     }
 }
 
-/// Copies the files of a journal, but for its lock.
+/// Copies the files of a journal, except its lock.
 pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder");
     for file in fs::read_dir(from).expect("a journal").flatten() {
@@ -90,7 +91,7 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Makes `killed`, a copy of a journal that was open, what a kill in the middle of the next batch
+/// Changes `killed`, a copy of an open journal, into what a kill in the middle of the next batch
 /// leaves. `closed` is the same journal after that batch.
 pub(crate) fn kill(killed: &Path, closed: &Path) {
     let mut segments = Vec::new();

@@ -1,4 +1,4 @@
-//! What is made ready before each row of the golden journals is called, and what is set.
+//! The state that each row of the golden journals needs before its call, and the settings.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,21 +21,22 @@ pub(crate) const PRODUCTS: [&str; 4] = ["LAPTOP", "PHONE", "CABLE", "DESK"];
 pub(crate) const MINE: Owner = Owner([1; 16]);
 pub(crate) const OURS: Owner = Owner([2; 16]);
 
-/// A hold and a transfer request of no row, for whoever asks for another than the first time.
+/// A hold and a transfer request of no row, for calls with a changed argument.
 pub(crate) const SPARE: &str = "spare";
 pub(crate) const SPARE_REQUEST: &str = "spare request";
 
-/// The row of a hold whose record has gone. A restart may find it again: not in the state compared.
+/// The row of a hold whose record was dropped. A restart may restore that record, so the comparison
+/// leaves it out.
 pub(crate) const FORGOTTEN: &str = "release: a forgotten hold";
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
 
-/// How many of the newest entries the log keeps that the journals were written with.
+/// How many of the newest entries the log retained when the journals were written.
 pub(crate) const FEW: u64 = 32;
 
-/// The engine of the golden journals, on `clock`. It keeps so many of the newest entries in memory.
+/// The engine of the golden journals, on `clock`. Its log retains this many entries.
 pub(crate) fn engine(clock: &Arc<ManualClock>, retained: u64) -> Builder {
     InventoryManager::builder()
         .warehouse("SF")
@@ -59,7 +60,7 @@ pub(crate) fn journal_in(folder: &Path) -> JournalOptions {
     JournalOptions::from(folder).segment_bytes(4_096).checkpoint_every(1).least_free_space(0)
 }
 
-/// Holds and transfer requests, by the name of the row that they were made for.
+/// Holds and transfer requests, by the name of their row.
 #[derive(Debug, Default)]
 pub(crate) struct Given {
     pub(crate) holds: BTreeMap<String, ReservationId>,
@@ -78,7 +79,7 @@ impl Given {
     }
 }
 
-/// Makes rows ready on an engine whose journal is new.
+/// Prepares rows on an engine with a new journal.
 pub(crate) struct Stage<'a> {
     pub(crate) manager: &'a InventoryManager,
     pub(crate) clock: &'a ManualClock,
@@ -100,7 +101,7 @@ impl Stage<'_> {
         self.given.requests.insert(SPARE_REQUEST.to_owned(), spare);
     }
 
-    /// Before the row of this name.
+    /// Before the row with this name.
     pub(crate) fn before(&mut self, row: &str) {
         self.clock.advance(SECOND);
         if let Some(hold) = self.hold_for(row) {
@@ -111,7 +112,7 @@ impl Stage<'_> {
         }
     }
 
-    /// After all rows: settings, an erased note, a hold that ends by itself.
+    /// After all rows: settings, an erased note, a hold that expires.
     pub(crate) fn close(&mut self) {
         let manager = self.manager;
         let place = manager.request().note("customer", "M. Curie").sell(LAPTOPS, 1);
@@ -221,7 +222,7 @@ impl Stage<'_> {
         hold
     }
 
-    /// A hold whose record another one has taken.
+    /// A hold whose slot another hold has reused.
     fn forgotten(&self) -> ReservationId {
         let hold = self.released(self.manager.reserve(LAPTOPS, 1, HOUR).expect("stock"));
         let status = self.manager.reservation(hold).map(|it| it.status);
@@ -239,7 +240,7 @@ impl Stage<'_> {
         panic!("its record is never taken");
     }
 
-    /// An id that no engine made: of a slot that was never used.
+    /// An id that no engine made: its slot was never used.
     fn unknown(&self) -> ReservationId {
         let id = "018bcfe5-6800-8fff-bfff-fc0000000001".parse().expect("an id");
         assert_eq!(self.manager.reservation(id), Err(NoReservation::Unknown));

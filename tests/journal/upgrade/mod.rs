@@ -1,7 +1,7 @@
-//! Journals that older code wrote, with a keyed call of every operation: today's code opens them,
-//! goes on, and gives each retry its first answer.
+//! Upgrade: journals of older code, with a keyed call of every operation. Today's code opens them,
+//! resumes them, and gives each retry its first answer.
 //!
-//! `tests/data/golden-9b3bb2f/README.md` says what is there, and how another set is made.
+//! `tests/data/golden-9b3bb2f/README.md` says what they contain, and how to make another set.
 
 mod calls;
 mod files;
@@ -27,15 +27,15 @@ use files::{CLOSED, Expected, KILLED};
 use given::{FEW, FORGOTTEN, Given, Stage, engine, journal_in};
 use told::{KINDS, OUTCOMES, Refused, Told};
 
-/// Every golden set that ever was.
+/// Every golden set.
 const SETS: [&str; 1] = ["tests/data/golden-9b3bb2f"];
 
-/// Names a folder for a new set: today's journals are written to it, if it is not there yet.
+/// The folder of a new set. Today's journals are written to it, if it does not exist yet.
 const FOLDER: &str = "STOCKADE_GOLDEN";
 
 const ALL: u64 = 1_000_000;
 
-/// Holds that were taken anew: each is a key of its own.
+/// Holds that were retaken. Each is a key of its own.
 const RETAKEN: usize = 4;
 
 fn call<'a>(row: &'a Row, manager: &'a InventoryManager, given: &'a Given) -> Call<'a> {
@@ -89,7 +89,7 @@ fn write(folder: &Path) {
     expected.write(folder);
 }
 
-/// Whether an entry is of a hold that only passed the time.
+/// Whether an entry belongs to a hold that only let time pass.
 fn is_filler(entry: &str, ids: &[ReservationId]) -> bool {
     let of_a_hold = entry.contains(" Reserved at ") || entry.contains(" Returned at ");
     let known = |id: &ReservationId| entry.contains(&id.to_string());
@@ -100,7 +100,7 @@ fn clock_of(clock: &ManualClock) -> u64 {
     stockade::Clock::now(clock).as_millis()
 }
 
-/// All reservations that anybody was told of, but for the one that is forgotten.
+/// All reservations that were returned to a caller, except the dropped one.
 fn ids(expected: &Expected) -> Vec<ReservationId> {
     let told = expected
         .answers
@@ -113,7 +113,7 @@ fn ids(expected: &Expected) -> Vec<ReservationId> {
     ids
 }
 
-/// Repeats every call of a golden set, and each with each of its arguments changed.
+/// Repeats every call of a golden set. Then repeats each with every single argument changed.
 fn repeat(manager: &InventoryManager, expected: &Expected, context: &str) {
     manager.flush().wait().expect("a healthy disk");
     let before = shown::state(manager, &ids(expected));
@@ -143,7 +143,7 @@ fn assert_conflict(answer: &Told, context: &str) {
     assert!(answer.as_ref().is_err_and(Refused::is_conflict), "{context}: {answer:?}");
 }
 
-/// New calls under new keys, which are then repeated like all others.
+/// Makes new calls under new keys. They are repeated later like all others.
 fn go_on(
     manager: &InventoryManager,
     expected: &Expected,
@@ -164,7 +164,7 @@ fn go_on(
     fresh
 }
 
-/// Whether today's code takes over one of a set's journals.
+/// Checks that today's code takes over one of a set's journals.
 fn examine(folder: &Path, journal: &str, retained: u64, scratch: &Path) {
     let context = format!("{}/{journal}, {retained} entries in memory", folder.display());
     let expected = Expected::read(folder);
@@ -218,7 +218,7 @@ fn examine(folder: &Path, journal: &str, retained: u64, scratch: &Path) {
     assert_eq!(verified.erased, 1, "{context}");
 }
 
-/// The closed journal read whole, the same from its checkpoint, and the killed one.
+/// The closed journal replayed in full, the same from its checkpoint, and the killed one.
 fn examine_all(folder: &Path, scratch: &Path) {
     examine(folder, CLOSED, ALL, scratch);
     examine(folder, CLOSED, FEW, scratch);
@@ -245,8 +245,8 @@ fn every_operations_retry_over_a_restart_gets_its_first_answer() {
     examine_all(&folder, &scratch.join(""));
 }
 
-/// Entries without what depends on the machine: how many holds only passed the time, and so numbers,
-/// moments and ids.
+/// Entries without what depends on the machine: how many holds only let time pass, and so the
+/// sequence numbers, times and ids.
 fn words_of(log: &[String]) -> Vec<String> {
     let words = |entry: &String| {
         let mut words = entry.split(' ').skip(1);
@@ -268,7 +268,7 @@ fn words_of(log: &[String]) -> Vec<String> {
     log.iter().map(words).collect()
 }
 
-/// Where the words of a fingerprint stand in the source.
+/// Where the source has the words of fingerprints.
 fn words_of_the_source(text: &str) -> BTreeSet<&str> {
     let mut words = BTreeSet::new();
     for maker in ["Shape::new(\"", "basket_shape(\""] {

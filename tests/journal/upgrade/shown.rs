@@ -1,4 +1,4 @@
-//! What an engine shows, as text that no rename of a type, field or variant reaches.
+//! What an engine shows, as text that does not depend on any name of a type, field or variant.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use stockade::{
 use super::calls::ROWS;
 use super::given::{PRODUCTS, WAREHOUSES};
 
-/// Counts, settings, reservations and transfer requests, a line each.
+/// Counts, settings, reservations and transfer requests, one on each line.
 pub(crate) fn state(manager: &InventoryManager, ids: &[ReservationId]) -> String {
     let mut text = String::new();
     let mut line = |shown: String| writeln!(text, "{shown}").expect("a string takes any text");
@@ -114,7 +114,7 @@ fn request(manager: &InventoryManager, number: u64) -> Option<String> {
     ))
 }
 
-/// The log in memory, an entry a line: its type's name, its facts and its notes among them.
+/// The log in memory, one entry on each line, with its type's name, its facts and its notes.
 pub(crate) fn log(manager: &InventoryManager) -> Vec<String> {
     manager.flush().wait().expect("a healthy disk");
     let page = manager.audit_log().query(&AuditFilter::new().limit(usize::MAX));

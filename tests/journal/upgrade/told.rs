@@ -1,4 +1,4 @@
-//! What calls are answered, in words that no rename of a type or a variant reaches.
+//! The answers of calls, as text that does not depend on any name of a type or a variant.
 
 use std::fmt::Debug;
 
@@ -7,7 +7,7 @@ use stockade::{
     TransferFailure, TransferRequestId,
 };
 
-/// What a call was answered, in words that no rename reaches; or how it was refused.
+/// A call's answer or refusal, as such text.
 pub(crate) type Told = Result<String, Refused>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ impl Refused {
     }
 }
 
-/// An answer in words.
+/// An answer as such text.
 pub(crate) trait Tell {
     fn tell(self) -> String;
 }
@@ -91,7 +91,7 @@ pub(crate) fn told<T: Tell, E: Debug>(answer: Result<T, E>) -> Told {
     answer.map(Tell::tell).map_err(|error| Refused(format!("{error:?}")))
 }
 
-/// A transfer that failed is an answer, too, and remembered.
+/// A failed transfer is an answer too, and is stored under the key.
 pub(crate) fn told_approval(answer: Result<(), ApproveError>) -> Told {
     match answer {
         Err(ApproveError::Failed(TransferFailure::Insufficient { needed, available })) => {
@@ -120,7 +120,8 @@ pub(crate) const KINDS: [&str; 12] = [
     "status",
 ];
 
-/// Answers of the two kinds that hold a number of their own. A step never leaves a hold expired.
+/// Answers of the two kinds that contain a number of their own. A partial step never leaves a hold
+/// expired.
 pub(crate) const OUTCOMES: [&str; 8] = [
     "release released",
     "release released before",

@@ -33,10 +33,11 @@ const EVENTS: [&str; 10] = [
     "Closed",
 ];
 
-/// In journals, events are numbered from here; movements from 0.
+/// In journals, the numbers of events begin here; those of movements begin at 0.
 const FIRST_EVENT: usize = 32;
 
-/// The rows of the tables under a heading of the list; the first of each table is its own heading.
+/// The rows of the tables below a heading of the list. The first row of each table is its own
+/// heading.
 fn rows(heading: &str) -> Vec<Vec<String>> {
     let text = fs::read_to_string(LIST).expect("the list");
     let section = text.split("\n## ").find(|section| section.starts_with(heading));
@@ -47,7 +48,7 @@ fn rows(heading: &str) -> Vec<Vec<String>> {
     rows.map(cells).collect()
 }
 
-/// A name keeps its number: its place, which is what a journal holds.
+/// A name keeps its number. The number is its place in the enum, and journals hold it.
 #[test]
 fn types_of_entries_keep_their_names_and_numbers() {
     let listed = rows("Types of entries");
@@ -96,7 +97,7 @@ fn the_list_has_every_word_of_an_operation() {
     assert_eq!(listed, WORDS);
 }
 
-/// Every tag, as `tests/journal/upgrade/told.rs` tells its answers.
+/// Every tag, with the text that `tests/journal/upgrade/told.rs` has for the answer.
 #[test]
 fn the_list_has_every_kind_of_answer() {
     let listed = rows("Answers");

@@ -1,4 +1,4 @@
-//! `stockade audit log`: what happened, entry by entry.
+//! `stockade audit log`: lists the entries of a journal.
 
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::ops::ControlFlow;
@@ -15,7 +15,7 @@ use crate::audit::{Source, owner};
 use crate::report::{Output, printable, tolerate_closed_pipe};
 use crate::{Failure, Verdict};
 
-/// Lists the entries, the oldest first; those that meet every condition that is given
+/// Lists the entries that meet all the given conditions, the oldest first
 #[derive(Debug, clap::Args)]
 pub(crate) struct LogArgs {
     #[command(flatten)]
@@ -23,7 +23,7 @@ pub(crate) struct LogArgs {
     /// Only entries about this product
     #[arg(long, value_name = "NAME")]
     product: Option<String>,
-    /// Only entries of this warehouse; a transfer has one at either end
+    /// Only entries of this warehouse; a transfer has one entry at each end
     #[arg(long, value_name = "NAME")]
     warehouse: Option<String>,
     /// Only entries of this reservation, a UUID
@@ -32,20 +32,20 @@ pub(crate) struct LogArgs {
     /// Only entries of this owner's reservations, a UUID
     #[arg(long, value_name = "ID", value_parser = owner)]
     owner: Option<Owner>,
-    /// Only entries of this type, such as Sold; given again, of either type
+    /// Only entries of this type, such as Sold; can be repeated for more types
     #[arg(long = "type", value_name = "TYPE", value_parser = entry_type)]
     types: Vec<EntryType>,
-    /// Only entries of this moment or later, RFC 3339 or milliseconds since 1970
+    /// Only entries at this time or later, RFC 3339 or milliseconds since 1970
     #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
     since: Option<Moment>,
-    /// Only entries of this moment or earlier, RFC 3339 or milliseconds since 1970
+    /// Only entries at this time or earlier, RFC 3339 or milliseconds since 1970
     #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
     until: Option<Moment>,
-    /// At most so many entries
+    /// At most this many entries
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     limit: Option<usize>,
-    /// How to show them: a table to read, one JSON object a line, or CSV with a first row of names;
-    /// --json means jsonl
+    /// The output format: a table to read, one JSON object a line, or CSV with a first row of
+    /// names; --json means jsonl
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
@@ -57,7 +57,7 @@ enum Format {
     Csv,
 }
 
-/// Whatever the case of its letters.
+/// Parses an entry type, in upper or lower case.
 fn entry_type(text: &str) -> Result<EntryType, String> {
     let movements = AdjustmentType::ALL.iter().copied().map(EntryType::from);
     let mut all = movements.chain(EventType::ALL.iter().copied().map(EntryType::from));
@@ -99,7 +99,7 @@ pub(crate) fn run(args: &LogArgs, output: Output) -> Result<Verdict, Failure> {
         (_, true) => Format::Jsonl,
         (format, false) => format,
     };
-    // A bar between the lines would be in the way.
+    // A progress bar between the printed lines would be in the way, so a terminal gets none.
     let bar = match io::stdout().is_terminal() {
         true => ProgressBar::hidden(),
         false => output.progress(0, "segments"),
@@ -113,7 +113,7 @@ pub(crate) fn run(args: &LogArgs, output: Output) -> Result<Verdict, Failure> {
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     bar.finish_and_clear();
-    // What was read before any damage is shown.
+    // Entries before any damage are still printed.
     let written = written.and_then(|()| listing.end(read.is_ok()));
     tolerate_closed_pipe(written)
         .map_err(|error| Failure::run("the entries can't be written to stdout", error))?;
@@ -145,7 +145,7 @@ struct EntryRow<'a> {
     metadata: Notes<'a>,
 }
 
-/// Pairs of text; in CSV, the same as text.
+/// Pairs of text. CSV has no nested values, so there they are one field of text.
 #[derive(Clone, Copy, Debug)]
 struct Notes<'a>(&'a [(String, String)]);
 
@@ -191,10 +191,10 @@ impl<'a> EntryRow<'a> {
     }
 }
 
-/// Entries on their way to stdout.
+/// Writes entries to stdout.
 struct Listing {
     sheet: Sheet,
-    /// The row of names was written.
+    /// Whether the row of column names was written.
     begun: bool,
 }
 
@@ -215,7 +215,7 @@ impl Listing {
         Self { sheet, begun: false }
     }
 
-    /// Writes the row of names, unless it stands there.
+    /// Writes the row of column names, unless it was written before.
     fn begin(&mut self) -> io::Result<()> {
         if std::mem::replace(&mut self.begun, true) {
             return Ok(());
@@ -246,7 +246,7 @@ impl Listing {
         }
     }
 
-    /// `readable`: there was a journal, if perhaps with nothing that was asked for.
+    /// `readable`: there was a journal, even if it had no matching entry.
     fn end(&mut self, readable: bool) -> io::Result<()> {
         if readable {
             self.begin()?;
@@ -258,8 +258,8 @@ impl Listing {
     }
 }
 
-/// By hand, with columns of a fixed width: a table that fits its columns has to hold every row before it
-/// shows the first, and a journal may have millions.
+/// Columns of a fixed width, by hand. To fit column widths, a table would have to hold all rows
+/// before it prints the first one, and a journal may have millions.
 fn table_row(out: &mut impl Write, entry: &AuditEntry) -> io::Result<()> {
     write!(
         out,
@@ -303,7 +303,7 @@ fn csv_row(out: &mut csv::Writer<impl Write>, row: &EntryRow<'_>) -> io::Result<
     out.write_record(fields).map_err(io_error)
 }
 
-/// The error as the system gave it, so that a closed pipe is known for one.
+/// The operating system's error, so that a closed pipe can be recognized.
 fn io_error(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,

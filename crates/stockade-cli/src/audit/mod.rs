@@ -1,5 +1,4 @@
-//! `stockade audit`: what a journal says, read from its directory alone. Nothing here writes to it, but for
-//! the erasing of notes.
+//! `stockade audit`: reads a journal from its directory alone. Only `redact` writes there.
 
 mod log;
 mod redact;
@@ -16,10 +15,10 @@ use stockade::{JournalError, JournalReader, Owner};
 use crate::report::Output;
 use crate::{Failure, Verdict};
 
-/// Reads a journal: verifies it, lists its entries, adds up its stock; erases notes
+/// Reads a journal: verifies it, lists its entries, adds up its stock, or erases notes
 ///
-/// Reads the journal's directory and nothing else. All but `redact` never write there, and work beside a
-/// running engine: what is shown is the journal as it was when the command began.
+/// Reads only the journal's directory. No command but `redact` writes there. They work beside a
+/// running engine, and show the journal as it was when the command began.
 #[derive(Debug, clap::Args)]
 #[command(
     arg_required_else_help = false,
@@ -40,20 +39,20 @@ enum AuditCommand {
     Redact(redact::RedactArgs),
 }
 
-/// The journal's place, which every command needs.
+/// The place of the journal, which every command needs.
 #[derive(Debug, clap::Args)]
 struct Source {
-    /// The directory that the journal lies in
+    /// The journal's directory
     #[arg(value_name = "DIR")]
     directory: PathBuf,
-    /// The directory that the journal's old segments were archived in. Without it, a journal whose
-    /// oldest segments are gone is read from its oldest checkpoint on
+    /// The directory of the journal's archived old segments. Without it, a journal whose oldest
+    /// segments are gone is read from its oldest checkpoint on
     #[arg(long, value_name = "DIR", value_parser = directory)]
     archive: Option<PathBuf>,
 }
 
 impl Source {
-    /// The journal, and how far the reading has come.
+    /// Opens the journal. `bar` shows the progress of the reading.
     fn open(&self, bar: &ProgressBar) -> JournalReader {
         let bar = bar.clone();
         let reader = JournalReader::new(&self.directory);
@@ -72,18 +71,18 @@ impl Source {
     }
 }
 
-/// A directory that is there: one that is not would look like an empty archive.
+/// A directory that must exist: a missing one would look like an empty archive.
 fn directory(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     if path.is_dir() { Ok(path) } else { Err("there is no such directory".to_owned()) }
 }
 
-/// An owner, as most write theirs.
+/// Parses an owner, given as a UUID.
 fn owner(text: &str) -> Result<Owner, String> {
     uuid::Uuid::parse_str(text).map(Owner::from).map_err(|_| "expected a UUID".to_owned())
 }
 
-/// What a journal that can't be used means for the call.
+/// The program's failure for an error of the journal.
 pub(crate) fn failure(directory: &Path, error: JournalError) -> Failure {
     let said = format!("{}: {error}", directory.display());
     match error {

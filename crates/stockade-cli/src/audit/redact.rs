@@ -1,4 +1,4 @@
-//! `stockade audit redact`: personal data in notes, erased on request.
+//! `stockade audit redact`: erases personal data from notes.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use crate::audit::{Source, owner};
 use crate::report::{Output, Report, counted};
 use crate::{Failure, Verdict};
 
-/// Erases the notes of entries: those that meet every condition that is given
+/// Erases the notes of entries that meet all the given conditions
 ///
-/// The one command here that writes. Notes are what callers added with `note`, such as a customer's
-/// name; movements, reservations, owners and keys stay, and so does the chain of hashes: the head is
-/// what it was, and `audit verify` says how many records were erased. The journal must not be open, and
-/// must not end in a torn tail; an engine that has it erases by itself (InventoryManager::redact). Copies
-/// and backups are not touched.
+/// The only command here that writes. Notes are what callers added with `note`, such as a
+/// customer's name. Movements, reservations, owners and keys stay, and so does the hash chain: the
+/// head is the same, and `audit verify` reports how many records were erased. The journal must not
+/// be open, and must not end in a torn tail. A running engine erases by itself
+/// (InventoryManager::redact). Copies and backups are not touched.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("which").required(true).multiple(true))]
 pub(crate) struct RedactArgs {
@@ -27,7 +27,7 @@ pub(crate) struct RedactArgs {
     /// Notes of this owner's entries, a UUID
     #[arg(long, value_name = "ID", value_parser = owner, group = "which")]
     owner: Option<Owner>,
-    /// All notes of entries that bear this one, such as customer="M. Curie"
+    /// All notes of entries that have this one, such as customer="M. Curie"
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair, group = "which")]
     note: Option<(String, String)>,
 }
@@ -41,15 +41,15 @@ fn pair(text: &str) -> Result<(String, String), String> {
 #[derive(Debug, Serialize)]
 struct RedactReport {
     directory: String,
-    /// Records whose notes were erased by this call.
+    /// Records whose notes this call erased.
     records: u64,
-    /// Segments that were written anew for it.
+    /// Segments that this call rewrote.
     segments: usize,
 }
 
 pub(crate) fn run(args: &RedactArgs, output: Output) -> Result<Verdict, Failure> {
     let bar = output.progress(0, "segments");
-    // To lock a journal is to make its directory; where there is none, none is made.
+    // Locking a journal creates its directory. So check first that there is a journal.
     let there = args.source.open(&bar).oldest_entry();
     bar.finish_and_clear();
     there.map_err(|error| args.source.failure(error))?;

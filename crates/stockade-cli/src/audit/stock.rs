@@ -1,4 +1,4 @@
-//! `stockade audit stock`: what the journal alone adds up to.
+//! `stockade audit stock`: the stock that a journal adds up to.
 
 use std::fmt;
 
@@ -11,16 +11,16 @@ use crate::audit::time::{Moment, shown};
 use crate::report::{Output, Report, grouped, printable, write_table};
 use crate::{Failure, Verdict};
 
-/// Adds up the stock that the entries say there is, now or at an earlier moment
+/// Adds up the stock of the journal's entries, now or at an earlier time
 ///
-/// With --json, an array of rows: warehouse, product, available, reserved, sold. `reserved` is what is
-/// spoken for: held, or sold and still in the building.
+/// With --json, prints an array of rows: warehouse, product, available, reserved, sold. `reserved`
+/// is what is spoken for: held, or sold and still in the building.
 #[derive(Debug, clap::Args)]
 pub(crate) struct StockArgs {
     #[command(flatten)]
     source: Source,
-    /// As of this moment, RFC 3339 or milliseconds since 1970: what the longest beginning of the
-    /// journal without a later entry adds up to
+    /// As of this time, RFC 3339 or milliseconds since 1970: adds up the entries before the first
+    /// later one
     #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
     at: Option<Moment>,
 }
@@ -32,7 +32,7 @@ struct StockReport {
     newest_at: Option<String>,
 }
 
-/// Its field names are part of the program's interface.
+/// A row of the result. Its field names are part of the program's interface.
 #[derive(Debug, Serialize)]
 struct LevelRow {
     warehouse: String,

@@ -1,24 +1,24 @@
-//! Moments, as people and other programs write them.
+//! Points in time, as people and other programs write them.
 
 use std::str::FromStr;
 
 use stockade::Timestamp;
 
-/// A moment that a caller named. The engine's own are whole milliseconds.
+/// A point in time that a caller gave. The engine's own timestamps are whole milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Moment {
     millis: u64,
-    /// It lies after that millisecond, and before the next.
+    /// Whether it lies after that millisecond and before the next one.
     between: bool,
 }
 
 impl Moment {
-    /// The latest of the engine's moments that is not after this one.
+    /// The latest timestamp that is not after this point.
     pub(super) fn or_before(self) -> Timestamp {
         Timestamp::from_millis(self.millis)
     }
 
-    /// The earliest of the engine's moments that is not before this one.
+    /// The earliest timestamp that is not before this point.
     pub(super) fn or_after(self) -> Timestamp {
         Timestamp::from_millis(self.millis + u64::from(self.between))
     }
@@ -43,7 +43,7 @@ impl FromStr for Moment {
             return Ok(Self { millis: Timestamp::from_millis(millis).as_millis(), between: false });
         }
         let moment: jiff::Timestamp = text.parse().map_err(|_| expected())?;
-        // Before 1970 there are no entries.
+        // No entry is older than 1970.
         let nanos = u128::try_from(moment.as_nanosecond()).unwrap_or(0);
         let millis = u64::try_from(nanos / 1_000_000).unwrap_or(u64::MAX);
         let millis = Timestamp::from_millis(millis).as_millis();
@@ -51,7 +51,7 @@ impl FromStr for Moment {
     }
 }
 
-/// RFC 3339, in UTC, to the millisecond.
+/// Formats a timestamp as RFC 3339, in UTC, to the millisecond.
 pub(super) fn shown(moment: Timestamp) -> String {
     let millis = i64::try_from(moment.as_millis()).unwrap_or(i64::MAX);
     match jiff::Timestamp::from_millisecond(millis) {

@@ -1,4 +1,4 @@
-//! `stockade audit verify`: is this the journal that was written?
+//! `stockade audit verify`: checks that a journal is the one that was written.
 
 use std::fmt;
 use std::time::Instant;
@@ -10,22 +10,22 @@ use crate::audit::Source;
 use crate::report::{self, Output, Report, Summary, counted, grouped};
 use crate::{Failure, Verdict};
 
-/// Checks every checksum, the chain of hashes, the sequence, and every law on every entry
+/// Checks every checksum, the hash chain, the sequence numbers, and every law on every entry
 ///
-/// A torn tail, as a crash leaves it, is sound: nothing that was known to be on the disk is missing.
-/// What can't be seen without --expect-head: that whole newest batches were removed, or that the whole
-/// journal was rewritten by somebody who can compute hashes. Keep the head that is printed here
-/// elsewhere, and give it the next time.
+/// A torn tail, as a crash leaves it, is sound: nothing that was known to be on the disk is
+/// missing. Without --expect-head, two things cannot be detected: that whole newest batches were
+/// removed, or that the whole journal was rewritten by someone who can compute hashes. Store the
+/// head that is printed here elsewhere, and pass it the next time.
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     source: Source,
-    /// A head that this journal once had, 64 hexadecimal digits: it must still contain it. It may have
-    /// grown since
+    /// A head that this journal once had, 64 hexadecimal digits. The journal must still contain it,
+    /// and may have grown since
     #[arg(long, value_name = "HASH")]
     expect_head: Option<HeadHash>,
-    /// Only the checksums and the chain of hashes: whether the bytes are those that were written, not
-    /// whether what they say can have happened
+    /// Check only the checksums and the hash chain: whether the bytes are those that were written,
+    /// not whether the entries can have happened
     #[arg(long)]
     checksums: bool,
 }
@@ -35,28 +35,29 @@ pub(crate) struct VerifyArgs {
 struct VerifyReport {
     directory: String,
     sound: bool,
-    /// What is wrong.
+    /// What is wrong, if anything.
     error: Option<Wrong>,
-    /// Sound entries: all, or those before what is wrong.
+    /// Sound entries: all of them, or those before the fault.
     entries: u64,
     /// The oldest entry that was read: 1, unless segments were archived or removed.
     oldest_entry: u64,
-    /// The last entry of the checkpoint that was taken for what came before it, where the oldest are gone.
+    /// The last entry of the checkpoint that stands in for the missing older entries, if any are
+    /// missing.
     begun_after: Option<u64>,
-    /// The hash of everything up to the last of them that ends a batch.
+    /// The hash of everything up to the last sound entry that ends a batch.
     head: String,
-    /// The entry that the expected head ends with.
+    /// The last entry that the expected head covers.
     expected_head_at: Option<u64>,
-    /// Whether the laws were checked, beside the bytes.
+    /// Whether the laws were checked, and not only the bytes.
     laws_checked: bool,
-    /// Whether the journal ends in good order.
+    /// Whether the journal was closed cleanly.
     closed: bool,
     torn: Option<Torn>,
     batches: u64,
     segments: usize,
     openings: u64,
     bytes: u64,
-    /// Bytes that were given up by a recovery, and count for nothing.
+    /// Bytes that a recovery gave up. They count for nothing.
     given_up_bytes: u64,
     checkpoints: usize,
     /// Records whose notes were erased.

@@ -1,4 +1,4 @@
-//! `stockade audit` on a journal whose oldest segments went, with the archive and without.
+//! `stockade audit` on a journal whose oldest segments were archived, with and without the archive.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use super::{count, files, folder, result_of, run, text};
 
 const PLACE: (&str, &str) = ("SF", "LAPTOP");
 
-/// A closed journal and its archive; how many units were added.
+/// A closed journal and its archive, and how many units were added.
 fn archived(name: &str) -> (String, String, u64) {
     let (here, archive) = (folder(name), folder(&format!("{name}-archive")));
     let journal = JournalOptions::directory(&here).segment_bytes(3_000).checkpoint_every(1);
@@ -31,7 +31,7 @@ fn archived(name: &str) -> (String, String, u64) {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
-    // Who follows the engine is served from the archive.
+    // The archive serves a subscription to the engine.
     let mut entries = manager.subscribe(JournalPosition::default()).expect("all is there");
     assert_eq!(entries.wait().expect("sound").map(|entry| entry.sequence), Some(1));
     assert!(manager.shutdown(Duration::from_secs(60)).is_clean());
@@ -77,7 +77,7 @@ fn verify_log_and_stock_reach_back_as_far_as_they_are_shown_the_way() {
     assert_eq!(nowhere.status.code(), Some(2));
     assert!(text(&nowhere.stderr).contains("there is no such directory"));
 
-    // A byte of the archive is a byte of the journal.
+    // A changed byte in the archive is damage, as in the journal.
     let (path, mut bytes) = files(&archive).into_iter().nth(1).expect("an archived segment");
     bytes[200] ^= 1;
     std::fs::write(path, bytes).expect("the test's own file");

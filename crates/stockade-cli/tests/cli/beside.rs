@@ -1,4 +1,4 @@
-//! Reading a journal beside the engine that writes it.
+//! Reads a journal beside the engine that writes it.
 
 use std::any::Any;
 use std::io;
@@ -14,7 +14,7 @@ use stockade::{
 
 use super::{folder, random, run, text};
 
-/// Ends the work, also where a test fails.
+/// Ends the work, even if a test fails.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -59,8 +59,8 @@ fn the_program_reads_while_an_engine_writes_and_finds_nothing_wrong() {
     assert_eq!(Some(found.head), manager.journal_head());
 }
 
-/// A disk on which the engine does some more work after each reading of a file, and is
-/// always just about to make the next segment: its file is there, and nothing in it yet.
+/// A disk on which the engine does some more work after each read of a file, and is always about to
+/// create the next segment: its file exists, and is still empty.
 struct Busy {
     disk: SimulatedDisk,
     work: Arc<Mutex<Box<dyn FnMut() + Send>>>,
@@ -123,7 +123,7 @@ fn what_is_written_during_a_reading_does_not_confuse_it() {
     let journal = JournalOptions::storage(disk.clone()).segment_bytes(700);
     let builder = InventoryManager::builder().warehouse("SF").journal(journal);
     let manager = builder.without_threads().build().expect("a new journal");
-    // So much in each reading, or the journal would grow faster than it is read.
+    // A limit for each reading. Otherwise the journal would grow faster than it is read.
     let left = Arc::new(AtomicUsize::new(0));
     let work = {
         let (manager, left) = (manager.clone(), Arc::clone(&left));
@@ -135,7 +135,7 @@ fn what_is_written_during_a_reading_does_not_confuse_it() {
             for _ in 0..3 {
                 manager.add_stock(("SF", "LAPTOP"), 2, "SUPPLIER").expect("room");
                 manager.sell(("SF", "LAPTOP"), 1).expect("stock");
-                // Another batch, which knows that the one before is on the disk; now and then another
+                // Another batch, which knows that the one before is durable; now and then another
                 // segment.
                 manager.flush().wait().expect("written");
             }

@@ -1,4 +1,4 @@
-//! `flash-sale` and `replay` on a journal that is there already.
+//! `flash-sale` and `replay` resume an existing journal.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ fn sale(folder: &str, args: &[&str]) -> Value {
     assert_eq!(result["conserved"], true, "{result:#}");
     assert_counts(&result, &[("oversold_units", 0), ("law_breaks", 0)]);
     let reserved = count(&result, "reserved");
-    // This run's: a movement in for every product, two for every hold.
+    // The entries of this run: one for the stock of each product, and two for each hold.
     assert_eq!(count(&result, "audit_entries"), count(&result, "products") + 2 * reserved);
     assert_eq!(count(&result, "units_sold"), count(&result, "confirmed"));
     result
@@ -47,7 +47,7 @@ fn a_sale_goes_on_where_the_last_one_ended() {
         stocked += count(&result, "units_stocked");
         assert_eq!(stock(&folder), (stocked - sold, sold));
         verify(&folder, &result["journal"]["head"]);
-        // The journal's own end comes behind what the run counts.
+        // The entry of the journal's closing follows the entries that the run counts.
         entries = count(&result["journal"], "entries");
         let output = run_log(&folder);
         assert_eq!(output.lines().count() as u64, entries);

@@ -1,6 +1,7 @@
-//! Kill -9, again and again: what was acknowledged is there, and every law holds.
+//! Repeated `kill -9`: everything acknowledged is in the journal, and every law holds.
 //!
-//! `STOCKADE_KILLS` says how many kills instead of the numbers below, `STOCKADE_SEED` when they come.
+//! `STOCKADE_KILLS` sets the number of kills, instead of the numbers below. `STOCKADE_SEED` sets
+//! when they come.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -18,7 +19,7 @@ use stockade::{
 use super::random::{PRODUCTS, WAREHOUSES, builder, journal};
 use super::{count, folder, result_of, run, stockade, text};
 
-/// Tells a process of this very program that it is the one to be killed, and where to work.
+/// Tells a child process of this program that it will be killed, and where to work.
 const VICTIM: &str = "STOCKADE_CRASH_VICTIM";
 const HOLD: Duration = Duration::from_secs(600);
 const CLERKS: u64 = 3;
@@ -49,7 +50,7 @@ fn notebook(folder: &str) -> String {
     format!("{folder}.acknowledged")
 }
 
-/// Works on a journal until it is killed, and notes each answer once it has got it.
+/// Works on a journal until it is killed, and notes each answer after receiving it.
 #[test]
 #[ignore = "run by the tests below, to be killed"]
 fn victim() {
@@ -68,7 +69,7 @@ fn victim() {
     });
 }
 
-/// One clerk of a victim. A line is one write: a killed process loses nothing that was written.
+/// One thread of a victim. A line is one write, so a killed process loses no written line.
 fn serve(manager: &InventoryManager, mut notes: File, clerk: u64) {
     let mut random = Random(u64::from(std::process::id()) << 8 | clerk);
     let mut holds: Vec<ReservationId> = Vec::new();
@@ -110,7 +111,7 @@ fn serve(manager: &InventoryManager, mut notes: File, clerk: u64) {
             }
         }
         if durably == Durability::Buffered && !done.is_empty() {
-            // What is not flushed is not acknowledged.
+            // Without a flush, nothing is acknowledged.
             if random.below(2) == 0 || manager.flush().wait().is_err() {
                 continue;
             }
@@ -126,10 +127,10 @@ fn start_victim(folder: &str) -> Child {
     quiet.spawn().expect("this program can be started")
 }
 
-/// What a test does to a process at a moment when nobody expects it.
+/// What a test does to a process at an arbitrary moment.
 pub(super) type End<'a> = &'a mut dyn FnMut(Child);
 
-/// Kills a process as `kill -9` does; it must have been alive until then.
+/// Kills a process like `kill -9`. It must have been alive until then.
 fn kill(mut child: Child) {
     let over = child.try_wait().expect("a process");
     child.kill().expect("a process that lives");
@@ -137,12 +138,12 @@ fn kill(mut child: Child) {
     assert_eq!(over, None, "it ended by itself: {}", text(&output.stderr));
 }
 
-/// All that any victim was told, as types of entries and their reservations.
+/// Everything acknowledged to any victim: entry types with their reservations.
 fn acknowledged(folder: &str) -> Vec<(EntryType, ReservationId)> {
     let mut told = Vec::new();
     for notes in fs::read_dir(notebook(folder)).expect("notebooks") {
         let notes = fs::read_to_string(notes.expect("a file").path()).expect("text");
-        // A line that was being written was not acknowledged.
+        // An incomplete line was not acknowledged.
         for line in notes.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
             let (what, id) = line.split_once(' ').expect("a type and an id");
             told.push((what.parse().expect("a type"), id.parse().expect("an id")));
@@ -151,13 +152,13 @@ fn acknowledged(folder: &str) -> Vec<(EntryType, ReservationId)> {
     told
 }
 
-/// Checks a journal as a kill has left it; how many of its entries were acknowledged.
+/// Checks a journal as a kill left it. Returns how many of its entries were acknowledged.
 fn check(folder: &str, context: &str) -> usize {
     let told = acknowledged(folder);
     let mut journal = JournalReader::new(folder);
     match journal.verify(None) {
         Ok(_) => {}
-        // It was killed before it had begun.
+        // The process was killed before it created the journal.
         Err(error) if error.error == JournalError::NoJournal && told.is_empty() => return 0,
         Err(error) => panic!("{context}: {error}"),
     }
@@ -173,7 +174,8 @@ fn check(folder: &str, context: &str) -> usize {
     told.len()
 }
 
-/// Opens a copy of the journal, so that the next victim finds it as it is, and checks what comes back.
+/// Opens a copy of the journal, so that the next victim finds the original, and checks the restored
+/// state.
 fn check_engine(folder: &str, told: &[(EntryType, ReservationId)], context: &str) {
     let copy = format!("{folder}.copy");
     let _ = fs::remove_dir_all(&copy);
@@ -208,7 +210,7 @@ fn check_engine(folder: &str, told: &[(EntryType, ReservationId)], context: &str
             Err(_) => false,
             Ok(ReservationStatus::Confirmed) => what != AdjustmentType::Returned.into(),
             Ok(ReservationStatus::Released) => what != AdjustmentType::Sold.into(),
-            // What was to end it was on its way.
+            // The kill came before the call that would have ended it.
             Ok(status) => {
                 status == ReservationStatus::Pending && what == AdjustmentType::Reserved.into()
             }
@@ -219,7 +221,7 @@ fn check_engine(folder: &str, told: &[(EntryType, ReservationId)], context: &str
     fs::remove_dir_all(&copy).expect("a folder");
 }
 
-/// Ends engines under load, one after the other, on journals that each goes on with for a while.
+/// Ends engines under load, one after another, on journals that each engine resumes for a while.
 pub(super) fn end_engines(name: &str, kills: u64, end: End<'_>) {
     const ON_ONE_JOURNAL: u64 = 10;
     let (kills, seed) = (number("STOCKADE_KILLS", kills), number("STOCKADE_SEED", 1));
@@ -243,7 +245,7 @@ pub(super) fn end_engines(name: &str, kills: u64, end: End<'_>) {
     assert!(most > 10, "no more than {most} acknowledgements");
 }
 
-/// Ends sales, and finishes the last one.
+/// Ends sales, and lets the last one finish.
 pub(super) fn end_sales(name: &str, kills: u64, end: End<'_>) {
     let (kills, seed) = (number("STOCKADE_KILLS", kills), number("STOCKADE_SEED", 1));
     let mut random = Random(seed ^ 0x5a1e);
@@ -252,7 +254,7 @@ pub(super) fn end_sales(name: &str, kills: u64, end: End<'_>) {
     let mut found = 0;
     for round in 0..kills {
         let durability = if random.below(2) == 0 { "synced" } else { "buffered" };
-        // Holds of the dead live on, or fall due meanwhile.
+        // Holds of a killed run live on, or fall due meanwhile.
         let ttl = if random.below(2) == 0 { "60000" } else { "20" };
         let more = ["--attempts", "100000000", "--durability", durability, "--ttl-ms", ttl];
         let mut command = stockade(&[&sale[..], &more].concat());
@@ -262,7 +264,7 @@ pub(super) fn end_sales(name: &str, kills: u64, end: End<'_>) {
         end(child.expect("the program can be started"));
         let context = format!("seed {seed}, round {round}, {durability}, after {life} ms");
         let verified = run(&["audit", "verify", &folder]);
-        // Nothing may be there yet after the first.
+        // After the first kill there may be no journal yet.
         let may = if found == 0 { &[Some(0), Some(2)][..] } else { &[Some(0)] };
         assert!(may.contains(&verified.status.code()), "{context}: {}", text(&verified.stdout));
         if round % 4 == 3 || round + 1 == kills {

@@ -1,4 +1,4 @@
-//! `stockade flash-sale`: what must add up, whoever wins each race.
+//! `stockade flash-sale`: the sums that must hold, whichever thread wins each race.
 
 use serde_json::Value;
 
@@ -11,7 +11,8 @@ fn sale(args: &[&str]) -> Value {
     let [confirmed, released, expired] =
         ["confirmed", "released", "expired"].map(|field| count(&result, field));
     assert_eq!(confirmed + released + expired, reserved, "{result:#}");
-    // A movement in for every product; for every hold one that makes it and one that ends it.
+    // One entry for the stock of each product. For each hold, one that makes it and one that ends
+    // it.
     assert_eq!(count(&result, "audit_entries"), count(&result, "products") + 2 * reserved);
     let expected = [("units_sold", confirmed), ("oversold_units", 0), ("law_breaks", 0)];
     assert_counts(&result, &expected);
@@ -120,7 +121,7 @@ fn every_attempt_is_timed() {
     let [seconds, rate] =
         ["seconds", "attempts_per_second"].map(|field| result[field].as_f64().expect("a number"));
     assert!(seconds > 0.0 && rate > 0.0);
-    // Beyond its rounding, the one follows from the other.
+    // Except for rounding, one follows from the other.
     assert!((rate * seconds / 3_000.0 - 1.0).abs() < 0.05, "{rate} a second for {seconds} s");
 }
 

@@ -1,4 +1,4 @@
-//! `stockade audit log`: the journal against the engine's own log in memory, filter by filter.
+//! `stockade audit log`: compares the journal with the engine's log in memory, filter by filter.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;

@@ -31,7 +31,7 @@ fn run(args: &[&str]) -> Output {
     stockade(args).output().expect("the program can be started")
 }
 
-/// Runs with `--json`, and gives the one object on stdout.
+/// Runs with `--json`, and returns the one object on stdout.
 fn result_of(args: &[&str]) -> Value {
     let output = stockade(args).arg("--json").output().expect("the program can be started");
     let told = text(&output.stderr);
@@ -47,7 +47,7 @@ fn count(result: &Value, field: &str) -> u64 {
     result[field].as_u64().unwrap_or_else(|| panic!("no count {field:?} in {result:#}"))
 }
 
-/// Asserts every one of these counts.
+/// Asserts all these counts.
 fn assert_counts(result: &Value, expected: &[(&str, u64)]) {
     for &(field, units) in expected {
         assert_eq!(count(result, field), units, "{field} in {result:#}");
@@ -71,7 +71,7 @@ fn file(name: &str, content: impl AsRef<[u8]>) -> String {
     path.to_str().expect("a path in UTF-8").to_owned()
 }
 
-/// An empty place for a test's journal.
+/// An empty folder for a test's journal.
 fn folder(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("journals").join(name);
     let _ = std::fs::remove_dir_all(&path);

@@ -1,10 +1,11 @@
-//! What is wrong with a call or a file is said in one line, with exit code 2; and what help is for.
+//! Invalid arguments and files are reported in one line, with exit code 2. The help explains each
+//! flag.
 
 use std::process::Stdio;
 
 use super::{file, orders, run, stockade, text};
 
-/// Runs what can't work, and gives the one line that says why.
+/// Runs with invalid arguments, and returns the one line of the error.
 fn complaint(args: &[&str]) -> String {
     for json in [&[][..], &["--json"]] {
         let output = run(&[args, json].concat());

@@ -1,12 +1,14 @@
-//! The power goes, on a real file system: ext4 on an image of its own, which is stopped at once and for good
-//! (`EXT4_IOC_SHUTDOWN`, without a flush of its log), as a cut does. What the system had not handed to the
-//! device by then is gone; the next mount finds what a machine finds that comes up again.
+//! Power cuts on a real file system: ext4 on its own image. `EXT4_IOC_SHUTDOWN`, without a flush of
+//! ext4's log, stops it at once and for good, as a power cut does. What the system had not handed
+//! to the device by then is lost. The next mount finds what a machine finds after it comes up
+//! again.
 //!
-//! What this shows is that all is synced that is said to be, files and directory, through a file system that
-//! reorders as it likes. What it can't show is a disk that loses or reorders what it was handed: the simulated
-//! disk of `tests/journal/crash.rs` does that.
+//! This shows that files and directories are really synced when the engine says so, through a file
+//! system that may reorder writes. It cannot show a disk that loses or reorders what it received:
+//! the simulated disk of `tests/journal/crash.rs` does that.
 //!
-//! Needs root, loop devices, ext4 and Perl or Python; skipped with a message where one of them is missing.
+//! It needs root, loop devices, ext4, and Perl or Python. It is skipped with a message if one is
+//! missing.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -16,7 +18,7 @@ use super::crash::{end_engines, end_sales};
 use super::folder;
 
 const IMAGE_BYTES: u64 = 64 << 20;
-/// `_IOR('X', 125, u32)`, and the flag that says to leave the log as it is.
+/// `_IOR('X', 125, u32)`, and the flag that leaves the log unflushed.
 const SHUT_DOWN: &str = "0x8004587d";
 const WITHOUT_FLUSH: &str = "2";
 
@@ -52,8 +54,8 @@ fn shut_down(place: &Path) -> Result<(), String> {
 }
 
 impl Image {
-    /// Mounts a new one where the journal of this name lies, if this machine lets us, and stops it once to
-    /// see that it can be.
+    /// Mounts a new image in the folder of the journal with this name, if this machine allows it,
+    /// and stops it once to check that this works.
     fn new(name: &str) -> Result<Self, String> {
         let mounted_at = PathBuf::from(folder(name));
         fs::create_dir_all(&mounted_at).expect("a folder");
@@ -73,7 +75,7 @@ impl Image {
 
     fn mount(&self) -> Result<(), String> {
         run("mount", &["-o", "loop", text(&self.image), text(&self.mounted_at)])?;
-        // Else it is taken for a part of the journal.
+        // Otherwise the engine takes it for a part of the journal.
         let _ = fs::remove_dir(self.mounted_at.join("lost+found"));
         Ok(())
     }
@@ -82,10 +84,10 @@ impl Image {
         run("umount", &[text(&self.mounted_at)])
     }
 
-    /// The power goes, and comes back. The process may have noticed by itself.
+    /// Cuts the power, and mounts the image again. The process may have ended by itself.
     ///
-    /// It is stopped first, for a power cut leaves nobody to acknowledge anything: while ext4 is shut down, a
-    /// sync that is under way may return as if it had been done.
+    /// The process is stopped first, because after a power cut nothing can acknowledge anything.
+    /// While ext4 shuts down, a sync in progress may return as if it had succeeded.
     fn cut(&self, mut process: Child) {
         run("kill", &["-STOP", &process.id().to_string()]).expect("it has not been waited for");
         shut_down(&self.mounted_at).expect("it was possible before");
@@ -103,7 +105,7 @@ impl Drop for Image {
     }
 }
 
-/// Gives `test` a file system to cut, or says why there is none.
+/// Gives `test` a file system to cut, or prints why there is none.
 fn with_image(name: &str, test: impl FnOnce(&Image)) {
     match Image::new(name) {
         Ok(image) => test(&image),

@@ -1,4 +1,4 @@
-//! A shop with random customers, on a journal: what every command has to agree with.
+//! A shop with random customers, on a journal. All commands must agree with it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use stockade::{
 
 pub(crate) const WAREHOUSES: [&str; 3] = ["SF", "NYC", "LA"];
 pub(crate) const PRODUCTS: [&str; 3] = ["LAPTOP", "DESK, oak", "tab\there"];
-/// When every shop opens.
+/// The time at which every shop opens.
 pub(crate) const OPENING: u64 = 1_700_000_000_000;
 const HOLD: Duration = Duration::from_secs(60);
 
@@ -35,7 +35,7 @@ pub(crate) fn owner(number: u64) -> Owner {
 }
 
 impl Shop {
-    /// Opens on what is in `folder`, with a clock that stands still.
+    /// Opens the journal in `folder`, with a clock that stands still.
     pub(crate) fn open(folder: &str, seed: u64) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(OPENING)));
         let builder = builder(journal(folder)).clock(Arc::clone(&clock)).without_threads();
@@ -57,7 +57,7 @@ impl Shop {
         (at < self.holds.len()).then(|| self.holds.swap_remove(at))
     }
 
-    /// One thing that happens in a shop; whatever comes of it.
+    /// One random event in a shop. Its result does not matter.
     pub(crate) fn step(&mut self) {
         let place = (WAREHOUSES[self.below(3)], PRODUCTS[self.below(3)]);
         let units = 1 + self.below(4) as u32;
@@ -90,7 +90,7 @@ impl Shop {
         self.manager.flush().wait().expect("a disk that works");
     }
 
-    /// What stands in every place that was ever stocked, by warehouse and product.
+    /// The counts of every level, by warehouse and product.
     pub(crate) fn counts(&self) -> Vec<(&'static str, &'static str, Counts)> {
         let mut counts = Vec::new();
         for (warehouse, product) in WAREHOUSES.iter().flat_map(|w| PRODUCTS.map(|p| (*w, p))) {

@@ -1,12 +1,12 @@
-//! `stockade replay` on real orders, against the same rules written down a second time: one thread,
-//! plain maps, and nothing of the engine.
+//! `stockade replay` on real orders, compared with a second implementation of the same rules: one
+//! thread, plain maps, and nothing of the engine.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::{assert_counts, count, result_of};
 
-/// The orders of the Online Retail data; the file is not part of this repository.
+/// The orders of the Online Retail data. The file is not part of this repository.
 fn real_orders() -> Option<PathBuf> {
     let path = std::env::var_os("STOCKADE_ORDERS").map_or_else(
         || {
@@ -18,7 +18,7 @@ fn real_orders() -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
-/// The fields of a line: a comma ends one, unless it stands between quotes.
+/// The fields of a line. A comma ends a field, unless it is between quotes.
 fn fields(line: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut quoted = false;
@@ -32,7 +32,7 @@ fn fields(line: &str) -> Vec<String> {
     fields
 }
 
-/// What a replay must come to, by the name of each field.
+/// The expected result of a replay, by the name of each field.
 fn expected(book: &str, stock: i64) -> HashMap<&'static str, i64> {
     let mut order = Vec::new();
     let mut invoices: HashMap<String, Vec<(String, String)>> = HashMap::new();

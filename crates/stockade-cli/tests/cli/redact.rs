@@ -1,4 +1,4 @@
-//! `stockade audit redact`: what was noted is gone, and the journal is still sound.
+//! `stockade audit redact`: the notes are erased, and the journal is still sound.
 
 use std::path::Path;
 

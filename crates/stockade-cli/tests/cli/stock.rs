@@ -1,4 +1,4 @@
-//! `stockade audit stock`: the journal alone against the engine's own counts.
+//! `stockade audit stock`: compares the journal alone with the engine's own counts.
 
 use serde_json::{Value, json};
 use stockade::{Counts, JournalReader, Timestamp};
@@ -30,7 +30,7 @@ fn expected(counts: &[(&str, &str, Counts)]) -> Value {
 fn it_is_what_the_engine_says_for_every_random_run() {
     for seed in 0..8 {
         let folder = folder(&format!("stock-{seed}"));
-        // The second opening goes on with what the first one left.
+        // The second opening resumes the journal of the first.
         for opening in 0..2 {
             let mut shop = Shop::open(&folder, seed ^ opening << 32);
             (0..200).for_each(|_| shop.step());

@@ -1,4 +1,4 @@
-//! `stockade audit verify` on journals that somebody has laid hands on.
+//! `stockade audit verify` on journals that were tampered with.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use stockade::{HeadHash, InventoryManager, JournalError, JournalOptions, Journal
 
 use super::{count, files, folder, run, stockade, text};
 
-/// A small journal of several segments and two openings; how it ends.
+/// A small journal of several segments and two openings, closed or not.
 fn small_journal(name: &str, closed: bool) -> String {
     let folder = folder(name);
     for opening in 0..2 {
@@ -26,14 +26,14 @@ fn small_journal(name: &str, closed: bool) -> String {
         if opening == 1 && !closed {
             manager.sell(place, 1).expect("stock");
             manager.run_until_idle();
-            // As if it had been killed.
+            // As after a kill.
             std::mem::forget(manager);
         }
     }
     folder
 }
 
-/// What `verify` says, and its exit code.
+/// The result of `verify`, and its exit code.
 fn verify(folder: &str, args: &[&str]) -> (i32, Value) {
     let output = run(&[&["audit", "verify", folder, "--json"], args].concat());
     assert_eq!(text(&output.stderr), "");
@@ -64,7 +64,7 @@ fn no_flipped_byte_of_a_closed_journal_goes_unseen() {
             wrong[at] ^= 1 << (at % 8);
             fs::write(&path, wrong).expect("a file");
             let what = format!("byte {at} of {}", path.display());
-            // The program for some, the library behind it for all.
+            // Run the program for some positions, and the library behind it for all.
             if at % 23 == 0 {
                 assert_damaged(&folder, &what);
             }
@@ -118,7 +118,7 @@ fn a_torn_tail_is_sound_and_told() {
     assert_eq!((code, &whole["torn"], &whole["closed"]), (0, &Value::Null, &Value::Bool(false)));
     let (path, bytes) = files(&folder).into_iter().rfind(|(_, it)| !it.is_empty()).expect("one");
     let mut torn = 0;
-    // The beginning of the newest segment was on the disk before it got its name, and says so.
+    // The beginning of the newest segment was durable before the file got its name, and says so.
     for end in (bytes.len() - 60)..bytes.len() {
         fs::write(&path, &bytes[..end]).expect("a file");
         let (code, found) = verify(&folder, &[]);
@@ -140,7 +140,7 @@ fn a_head_that_was_kept_elsewhere_shows_what_the_journal_can_not() {
     let (code, found) = verify(&folder, &["--expect-head", &head]);
     assert_eq!((code, count(&found, "expected_head_at")), (0, count(&found, "entries")));
 
-    // Whole newest batches are gone, and all that knew of them.
+    // Whole newest batches are removed, with everything that knows of them.
     let all = files(&folder);
     let segments: Vec<_> = all.iter().filter(|(_, bytes)| !bytes.is_empty()).collect();
     for (path, _) in &segments[1..] {
@@ -154,16 +154,16 @@ fn a_head_that_was_kept_elsewhere_shows_what_the_journal_can_not() {
     let text = text(&run(&["audit", "verify", &folder, "--expect-head", &head]).stdout);
     assert!(text.contains("never had the hash"), "{text}");
 
-    // It may have grown since.
+    // The journal may have grown since.
     for (path, bytes) in &all {
         fs::write(path, bytes).expect("a file");
     }
     let (code, found) = verify(&folder, &["--expect-head", &shorter]);
     assert_eq!(code, 0, "{found:#}");
     assert!(count(&found, "expected_head_at") < count(&found, "entries"));
-    // What an empty journal has for a head says nothing about one that has entries.
+    // The head of an empty journal says nothing about one that has entries.
     assert_eq!(verify(&folder, &["--expect-head", &"0".repeat(64)]).0, 1);
-    // Another journal with the same story is another journal.
+    // Another journal with the same calls has another head.
     let other = small_journal("verify-head-other", true);
     assert_eq!(verify(&other, &["--expect-head", &head]).0, 1);
 }
