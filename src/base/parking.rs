@@ -82,9 +82,6 @@ impl Parking {
     /// What the sleeper does, for a producer that has left something. A sleeper that is up will
     /// find it.
     pub(crate) fn posture_after_leaving(&self) -> Posture {
-        #[cfg(planted = "push_without_fence")]
-        return self.posture();
-        #[cfg(not(planted = "push_without_fence"))]
         self.posture_behind(&fenced())
     }
 
@@ -124,11 +121,6 @@ impl Parking {
     /// The sleeper sleeps until somebody wakes it, unless `anything` is there at its last look. May
     /// return without a cause.
     pub(crate) fn park(&self, anything: impl FnOnce() -> bool) {
-        #[cfg(planted = "park_without_last_look")]
-        let anything = || {
-            drop(anything);
-            false
-        };
         self.lie_down(Posture::Parked, anything, park);
     }
 
@@ -136,7 +128,6 @@ impl Parking {
         self.posture.store(posture as u8, Ordering::Relaxed);
         // Pairs with the fence in `posture_after_leaving`. If a producer did not see this posture,
         // the last look finds what it left.
-        #[cfg(not(planted = "park_without_fence"))]
         fence(Ordering::SeqCst);
         if !last_look() {
             sleep();
@@ -149,7 +140,6 @@ impl Parking {
     pub(crate) fn leave(&self) {
         self.posture.store(Posture::Gone as u8, Ordering::Relaxed);
         // Pairs with the fence in `posture_after_leaving`.
-        #[cfg(not(planted = "leave_without_fence"))]
         fence(Ordering::SeqCst);
     }
 }

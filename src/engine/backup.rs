@@ -85,7 +85,6 @@ impl InventoryManager {
     /// As [`backup`](Self::backup).
     pub fn backup_to(&self, storage: &dyn Storage) -> Result<JournalHead, JournalError> {
         let journal = self.journal_link()?;
-        #[cfg(not(planted = "copied_while_erased"))]
         let _alone = lock(&journal.files);
         let _still = journal.auditing.as_ref().map(|auditing| auditing.pause_trimming());
         backup::copy(&*journal.storage, storage, || journal.progress.durable_point())

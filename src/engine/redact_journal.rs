@@ -49,7 +49,6 @@ impl JournalLink {
             Some(auditing) => auditing.erase_texts(&decisions, rewrite)?,
             None => rewrite()?,
         }
-        #[cfg(not(planted = "log_keeps_notes"))]
         log.erase_notes(&records);
         manager.engine.approvals.erase_texts(&decisions);
         Ok(redacted)

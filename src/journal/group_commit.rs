@@ -169,8 +169,6 @@ impl SyncState {
         if tickets.is_empty() {
             return;
         }
-        #[cfg(planted = "acknowledged_before_sync")]
-        tickets.iter().for_each(|ticket| ticket.complete(Ok(())));
         let mut state = self.lock();
         let target = state.written.batch;
         state.waiting.extend(tickets.iter().map(|ticket| (target, Arc::clone(ticket))));
@@ -318,14 +316,9 @@ impl SyncState {
     /// Marks the sync as failed: no unsynced batch is trusted until the writer has started a new
     /// segment.
     fn fail(&self, mut state: MutexGuard<'_, SyncFields>, reason: &str) {
-        #[cfg(not(planted = "stopped_after_the_writer_knows"))]
         (self.on_failure)(SyncFailure::Begins(reason));
         state.failed = Some(reason.into());
         self.notify(state);
-        #[cfg(planted = "stopped_after_the_writer_knows")]
-        std::thread::sleep(std::time::Duration::from_millis(30));
-        #[cfg(planted = "stopped_after_the_writer_knows")]
-        (self.on_failure)(SyncFailure::Begins(reason));
         (self.on_failure)(SyncFailure::Known);
     }
 
@@ -347,9 +340,6 @@ impl SyncState {
     /// # Errors
     /// The storage's error; an error if the journal ends first.
     pub(crate) fn finish_before(&self, number: u64, last: u64) -> io::Result<()> {
-        if cfg!(planted = "replaced_while_synced") {
-            return Ok(());
-        }
         loop {
             // A sync that runs at this moment may use an older list of files. This one waits for
             // it.

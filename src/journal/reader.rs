@@ -364,8 +364,7 @@ impl SegmentWalk {
         }
         let known = self.closed || self.close_mark_seen || self.durable > self.end.batch;
         if let Some(Torn { file, offset, what }) = &torn
-            && (known || cfg!(planted = "torn_tail_is_damage"))
-            && cfg!(not(planted = "damage_is_a_torn_tail"))
+            && known
         {
             return Err(damaged(file, *offset, (*what).to_owned()));
         }

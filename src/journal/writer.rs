@@ -301,7 +301,6 @@ impl JournalWriter {
     fn try_close(&mut self) -> io::Result<()> {
         self.write()?;
         // The closing batch says that all batches before it are durable. So sync them first.
-        #[cfg(not(planted = "closed_before_synced"))]
         self.sync_now()?;
         self.encoder.base = self.segment.created_at;
         self.seal(true);
@@ -383,9 +382,6 @@ impl DurableSink for JournalWriter {
             || !self.progress.take_rotation_request()
             || !has_batches
         {
-            return Ok(());
-        }
-        if cfg!(planted = "erased_without_rotation") {
             return Ok(());
         }
         let rotated = self.rotate();

@@ -68,7 +68,7 @@ impl Bound {
     #[inline]
     fn is_in_the_way(&self, time: u64) -> bool {
         let seen = self.0.load(Ordering::Relaxed);
-        let tagged = seen & TAG != 0 && cfg!(not(planted = "tag_left_standing"));
+        let tagged = seen & TAG != 0;
         tagged || seen >> 1 > time
     }
 
@@ -77,13 +77,11 @@ impl Bound {
     #[inline(never)]
     fn lower(&self, time: u64) {
         let mut seen = self.0.load(Ordering::Relaxed);
-        if seen & TAG != 0 && cfg!(not(planted = "tag_left_standing")) {
+        if seen & TAG != 0 {
             // A scan may have raised the bound between the load and this write. Go on from what it
             // wrote.
             let cleared = self.0.fetch_and(!TAG, Ordering::Relaxed);
-            if cfg!(not(planted = "raised_bound_not_seen")) {
-                seen = cleared;
-            }
+            seen = cleared;
         }
         if seen >> 1 > time {
             self.0.fetch_min(time << 1, Ordering::Relaxed);
@@ -99,12 +97,8 @@ impl Bound {
             return;
         }
         // Pairs with the fence in `look_now`.
-        #[cfg(not(planted = "raise_without_fence"))]
         fence(Ordering::SeqCst);
         let Some(found) = look() else { return };
-        #[cfg(planted = "raise_without_tag")]
-        self.0.store(found.min(NEVER >> 1) << 1, Ordering::Relaxed);
-        #[cfg(not(planted = "raise_without_tag"))]
         let _ = self.0.compare_exchange(
             tagged,
             found.min(NEVER >> 1) << 1,
@@ -148,9 +142,6 @@ pub(crate) struct Deadlines {
 /// than the hold, and whoever raises it afterwards sees the hold.
 #[inline]
 fn look_now() -> Fenced {
-    #[cfg(planted = "lower_without_fence")]
-    return Fenced::pretended();
-    #[cfg(not(planted = "lower_without_fence"))]
     fenced()
 }
 
@@ -180,9 +171,7 @@ impl Deadlines {
         for bound in [group, segment, &self.engine] {
             if bound.is_in_the_way(time) {
                 bound.lower(time);
-                if cfg!(not(planted = "lowered_without_fence")) {
-                    let _ = look_now();
-                }
+                let _ = look_now();
             }
         }
         fence
@@ -284,11 +273,6 @@ impl Deadlines {
     }
 
     fn raise_engine(&self, used: impl Fn() -> u32) {
-        #[cfg(planted = "used_asked_early")]
-        let used = {
-            let early = used();
-            move || early
-        };
         self.engine.raise(|| {
             // Asked after the fence, like all that `look` reads. So a reserve that took a fresh
             // slot before its own fence is counted.

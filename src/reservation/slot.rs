@@ -106,7 +106,6 @@ impl Slot {
         self.state.swap(former, vacant)?;
         // Release pairs with the Acquire fence in `load_again`: whoever reads a field of the next
         // reservation sees at least this vacant word, and so notices.
-        #[cfg(not(planted = "reuse_without_fence"))]
         fence(Ordering::Release);
         let created_at_floor = match former.phase() {
             Phase::Vacant if former == SlotState::UNUSED => Timestamp::default(),
@@ -163,13 +162,12 @@ impl Slot {
         let [high, low] = self.read_name();
         if [high, low] != id.to_halves() {
             // Validate this answer too: the caller uses whose slot it is, and since when.
-            let certain =
-                cfg!(planted = "unvalidated_stranger") || self.state.load_again() == state;
+            let certain = self.state.load_again() == state;
             let other = ReservationId::from_halves([high, low]);
             return if certain { Read::OtherReservation(other, state) } else { Read::Changed };
         }
         let record = self.read_record(state);
-        if cfg!(not(planted = "unvalidated_read")) && self.state.load_again() != state {
+        if self.state.load_again() != state {
             return Read::Changed;
         }
         match state.phase() {
@@ -189,7 +187,7 @@ impl Slot {
         let certain = match state.phase() {
             Phase::Pending => true,
             Phase::Vacant | Phase::Line => false,
-            _ => cfg!(planted = "unvalidated_state") || self.state.load_again() == state,
+            _ => self.state.load_again() == state,
         };
         (ours && certain).then_some(state)
     }
@@ -218,8 +216,7 @@ impl Slot {
     /// call it, with a chain whose slots it has joined.
     pub(crate) fn switch_chain(&self, chain: Chain) {
         // Release pairs with the Acquire fence in `load_again`: see `chain`.
-        let relaxed = cfg!(planted = "chain_switched_relaxed");
-        self.next.store(chain.bits(), if relaxed { Ordering::Relaxed } else { Ordering::Release });
+        self.next.store(chain.bits(), Ordering::Release);
     }
 
     /// How the reservation in this head ended, found over in `state`. A confirmed one may have
@@ -246,7 +243,7 @@ impl Slot {
         } else {
             LinkContent::Line(line)
         };
-        if cfg!(not(planted = "unvalidated_link")) && self.state.load_again() != state {
+        if self.state.load_again() != state {
             return ReadLink::Changed;
         }
         if ours { ReadLink::Found { content, next } } else { ReadLink::Gone }
@@ -267,9 +264,6 @@ impl Slot {
         if state.phase() == Phase::Shipping {
             return KeepLink::Busy;
         }
-        if cfg!(planted = "link_not_kept") {
-            return KeepLink::Kept;
-        }
         // The name was not validated. The swap of the whole state word does it: after a reuse, that
         // word differs.
         match self.state.swap(state, state.in_phase(Phase::Shipping)) {
@@ -281,9 +275,6 @@ impl Slot {
 
     /// Lets go of a slot that [`keep_link`](Self::keep_link) kept.
     pub(crate) fn release_link(&self) {
-        if cfg!(planted = "link_not_kept") {
-            return;
-        }
         self.state.publish(self.state.load().in_phase(Phase::Line));
     }
 
@@ -294,7 +285,6 @@ impl Slot {
         // Release pairs with the Acquire fence in `load_again`: whoever reads the new number sees
         // at least the `Shipping` before it, and so notices. The swap alone would not order the
         // two.
-        #[cfg(not(planted = "sales_without_fence"))]
         fence(Ordering::Release);
         let word = self.settled.load(Ordering::Relaxed);
         self.settled.store(settled_from(word, generation, units), Ordering::Relaxed);

@@ -349,12 +349,9 @@ impl Slots {
         let mut next = chain.first();
         while next != NO_SLOT {
             let Some(slot) = self.slots.get(next as usize) else { return };
-            #[cfg(planted = "link_read_after_return")]
-            let go_on = each(next, slot);
             // Read the next number first: once `each` has retired this slot, it may belong to
             // another chain.
             let following = slot.following();
-            #[cfg(not(planted = "link_read_after_return"))]
             let go_on = each(next, slot);
             if !go_on {
                 return;
@@ -422,10 +419,7 @@ impl Slots {
                 let state = slot.state();
                 let enough = state.is_overdue(now) && end(HeldSlot { number, slot, state });
                 let after = slot.state();
-                let live = match after.phase() {
-                    Phase::Ending if cfg!(planted = "ending_counts_as_over") => false,
-                    phase => phase.is_live(),
-                };
+                let live = after.phase().is_live();
                 let found =
                     if live { ScannedSlot::Live(after.expires_at()) } else { ScannedSlot::Nothing };
                 (found, enough)

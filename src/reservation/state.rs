@@ -118,7 +118,7 @@ impl SlotState {
 
     /// The next generation: a new reservation, or the same one after a partial step.
     pub(crate) fn next_generation(self) -> Self {
-        let step = u64::from(cfg!(not(planted = "generation_stands_still"))) << EXPIRES_BITS;
+        let step = 1 << EXPIRES_BITS;
         let raised = self.0.wrapping_add(step) & GENERATION_MASK << EXPIRES_BITS;
         Self(self.0 & !(GENERATION_MASK << EXPIRES_BITS) | raised)
     }
@@ -147,7 +147,6 @@ impl StateCell {
     pub(crate) fn load_again(&self) -> SlotState {
         // Pairs with the Release fence after `vacate`. If a field came from a later reservation,
         // this load sees that reservation's vacant word, or a later one.
-        #[cfg(not(planted = "looked_again_without_fence"))]
         crate::base::sync::fence(Ordering::Acquire);
         // Relaxed is enough: the fence above orders it after the fields.
         SlotState(self.0.load(Ordering::Relaxed))
@@ -155,32 +154,19 @@ impl StateCell {
 
     /// Swaps `from` for `to`. The loser gets the state that is there instead (Law 3: one winner).
     pub(crate) fn swap(&self, from: SlotState, to: SlotState) -> Result<(), SlotState> {
-        #[cfg(planted = "state_stored_blindly")]
-        {
-            self.0.store(to.0, Ordering::Release);
-            return Ok(());
-        }
-        #[cfg(planted = "expiry_not_compared")]
-        let from = match self.load() {
-            now if now.expiring_at(from.expires_at()) == from => now,
-            _ => from,
-        };
-        let lost =
-            if cfg!(planted = "lost_swap_relaxed") { Ordering::Relaxed } else { Ordering::Acquire };
         // AcqRel pairs with `publish` and with other swaps. Acquire: the winner sees all that the
         // publisher of the reservation wrote. Release: it passes on what it has done itself. A
         // loser reads another thread's final word, so it needs Acquire too.
-        #[cfg(not(planted = "state_stored_blindly"))]
-        self.0.compare_exchange(from.0, to.0, Ordering::AcqRel, lost).map(drop).map_err(SlotState)
+        self.0
+            .compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire)
+            .map(drop)
+            .map_err(SlotState)
     }
 
     /// Stores `state` over a word that only this thread may change now (`Vacant`, `Ending` or
     /// `Shipping`).
     pub(crate) fn publish(&self, state: SlotState) {
-        #[cfg(planted = "publish_relaxed")]
-        self.0.store(state.0, Ordering::Relaxed);
         // Release pairs with the Acquire in `load` and `swap`.
-        #[cfg(not(planted = "publish_relaxed"))]
         self.0.store(state.0, Ordering::Release);
     }
 }

@@ -38,11 +38,8 @@ impl Slots {
         let name = ChainName { head: number, generation: after.generation() };
         let first = Self::link(lines, name, NO_SLOT);
         let new = old.of_all_lines(first, after.generation());
-        #[cfg(not(planted = "chain_switched_late"))]
         slot.switch_chain(new);
         slot.finish(after);
-        #[cfg(planted = "chain_switched_late")]
-        slot.switch_chain(new);
         self.retire_links(old, now);
         new
     }
@@ -109,9 +106,6 @@ impl ShippingClaim<'_> {
     pub(crate) fn finish(self, settled: impl IntoIterator<Item = u32>, all: bool, now: Timestamp) {
         let after = self.head.state.next_generation();
         let mut settled = settled.into_iter();
-        #[cfg(planted = "settled_in_place")]
-        let generation = self.head.state.generation();
-        #[cfg(not(planted = "settled_in_place"))]
         let generation = after.generation();
         let mut write = |slot: &Slot| {
             if let Some(units) = settled.next() {

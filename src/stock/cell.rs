@@ -148,22 +148,13 @@ impl Cell {
             let Some(after) = before.apply(delta) else {
                 return Err(before);
             };
-            #[cfg(planted = "cell_swapped_blindly")]
-            {
-                self.word.store(after.bits(), Ordering::Release);
-                return Ok(Change { before, after });
-            }
             // AcqRel. Release publishes what this thread did before it gave (the queued entry).
             // Acquire, here and where the swap fails, sees what earlier givers did before. Both
             // pair with the swaps of other threads and with `look`.
             match self.word.compare_exchange_weak(
                 before.bits(),
                 after.bits(),
-                if cfg!(planted = "cell_swap_relaxed") {
-                    Ordering::Relaxed
-                } else {
-                    Ordering::AcqRel
-                },
+                Ordering::AcqRel,
                 Ordering::Acquire,
             ) {
                 Ok(_) => return Ok(Change { before, after }),

@@ -211,12 +211,6 @@ impl StockLevel {
     /// Gives units back that were held, or sold and cancelled. Law 2: the caller has queued the
     /// entry.
     pub(crate) fn give_back<S: ResolveMark + ?Sized>(&self, qty: Quantity, commits: &S) {
-        #[cfg(planted = "given_in_two_swaps")]
-        {
-            self.give(Delta::ship(qty), commits);
-            self.give(Delta::receive(qty), commits);
-        }
-        #[cfg(not(planted = "given_in_two_swaps"))]
         self.give(Delta::give_back(qty), commits);
     }
 
@@ -261,8 +255,6 @@ impl StockLevel {
     /// crosses, and it knows both values. So exactly one thread sees each crossing.
     pub(crate) fn crosses(&self, change: Change) -> bool {
         let threshold = self.threshold_units();
-        #[cfg(planted = "crossing_seen_twice")]
-        let change = Change { after: self.word(), ..change };
         change.before.available() > threshold && change.after.available() <= threshold
     }
 
@@ -277,18 +269,11 @@ impl StockLevel {
     pub(crate) fn note_crossing(&self) -> bool {
         // AcqRel pairs with `take_crossings`: the thread that takes this count for delivery then
         // reads an `available` at least as new as this crossing.
-        let relaxed = cfg!(planted = "crossing_noted_relaxed");
-        let order = if relaxed { Ordering::Relaxed } else { Ordering::AcqRel };
-        self.crossings.fetch_add(1, order) == 0
+        self.crossings.fetch_add(1, Ordering::AcqRel) == 0
     }
 
     /// Takes the crossings since the last delivery. Read `available` after this call, not before.
     pub(crate) fn take_crossings(&self) -> u32 {
-        #[cfg(planted = "crossings_cleared_blindly")]
-        let taken = self.crossings.load(Ordering::Acquire);
-        #[cfg(planted = "crossings_cleared_blindly")]
-        self.crossings.store(0, Ordering::Release);
-        #[cfg(not(planted = "crossings_cleared_blindly"))]
         let taken = self.crossings.swap(0, Ordering::AcqRel);
         u32::try_from(taken).unwrap_or(u32::MAX)
     }

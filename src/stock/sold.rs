@@ -35,33 +35,16 @@ impl Sold {
         // Release pairs with the Acquire in `take` and `read_with`: whoever sees units sold sees
         // the reserve that moved them to `reserved` before. No overflow: sold <= reserved <= 2^31 -
         // 1.
-        let order =
-            if cfg!(planted = "sold_added_relaxed") { Ordering::Relaxed } else { Ordering::AcqRel };
-        self.0.fetch_add(ONE_CHANGE + u64::from(qty.get()), order);
+        self.0.fetch_add(ONE_CHANGE + u64::from(qty.get()), Ordering::AcqRel);
     }
 
     /// Takes sold units, to ship them or to cancel their sale. `Err` holds how many there are.
     pub(crate) fn take(&self, qty: Quantity) -> Result<(), u32> {
-        #[cfg(planted = "sold_taken_before_checked")]
-        {
-            let sold = (self.0.fetch_sub(qty.get().into(), Ordering::AcqRel) & SOLD_MASK) as u32;
-            if sold < qty.get() {
-                self.0.fetch_add(qty.get().into(), Ordering::AcqRel);
-                return Err(sold);
-            }
-            return Ok(());
-        }
-        #[cfg_attr(planted = "sold_taken_before_checked", allow(unreachable_code))]
         let mut before = self.0.load(Ordering::Acquire);
         loop {
             let sold = (before & SOLD_MASK) as u32;
             let Some(left) = sold.checked_sub(qty.get()) else { return Err(sold) };
             let after = (before & !SOLD_MASK).wrapping_add(ONE_CHANGE) | u64::from(left);
-            #[cfg(planted = "sold_taken_blindly")]
-            {
-                self.0.store(after, Ordering::Release);
-                return Ok(());
-            }
             // AcqRel pairs with `add` and with `read_with`.
             match self.0.compare_exchange_weak(before, after, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Ok(()),
@@ -78,16 +61,10 @@ impl Sold {
     /// The sold units and the word that `read` reads, both at one instant.
     pub(crate) fn read_with(&self, read: impl Fn() -> Word) -> (u32, Word) {
         loop {
-            #[cfg(planted = "word_read_first")]
-            let (word, before) = (read(), self.0.load(Ordering::Acquire));
-            #[cfg(not(planted = "word_read_first"))]
             let (before, word) = (self.0.load(Ordering::Acquire), read());
             // Orders the second read of the counter after the word. Pairs with the AcqRel swaps of
             // word and counter: if the word shows units gone, the `take` before it is visible.
             fence(Ordering::Acquire);
-            #[cfg(planted = "sold_read_once")]
-            let after = before;
-            #[cfg(not(planted = "sold_read_once"))]
             let after = self.0.load(Ordering::Acquire);
             if before == after {
                 return ((before & SOLD_MASK) as u32, word);

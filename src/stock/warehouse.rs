@@ -122,11 +122,6 @@ impl Warehouse {
         qty: Quantity,
         commits: &S,
     ) -> Result<(), u32> {
-        #[cfg(planted = "room_looked_at_first")]
-        if self.room_left() >= qty.get() {
-            let _ = self.room.0.apply(CellId::room(self.index), Delta::withdraw(qty), commits);
-            return Ok(());
-        }
         self.room
             .0
             .apply(CellId::room(self.index), Delta::withdraw(qty), commits)

@@ -113,16 +113,8 @@ impl Engine {
 
     /// Law 2: what an operation gives can be spent only after its entry is queued.
     fn log_and_give(&self, entry: Entry, give: impl FnOnce()) {
-        #[cfg(planted = "credit_before_entry")]
-        {
-            give();
-            self.log(entry);
-        }
-        #[cfg(not(planted = "credit_before_entry"))]
-        {
-            self.log(entry);
-            give();
-        }
+        self.log(entry);
+        give();
     }
 
     pub fn add(&self, units: u32) -> bool {
@@ -192,8 +184,6 @@ impl Engine {
             return Answer::NotTheTime;
         }
         let entry = if how == Phase::Confirmed { Entry::Sold(id) } else { Entry::Returned(id) };
-        #[cfg(planted = "entry_before_take")]
-        self.log(entry);
         if let Err(other) = head.swap_to(Phase::Ending) {
             return Answer::Lost(other.phase());
         }
@@ -219,13 +209,7 @@ impl Engine {
             slot.finish(state.in_phase(phase));
             self.slots.retire(id.slot(), record.chain, phase == Phase::Confirmed, at(now));
         };
-        #[cfg(planted = "slot_given_before_entry")]
-        give_slot();
-        #[cfg(planted = "entry_before_take")]
-        give();
-        #[cfg(not(planted = "entry_before_take"))]
         self.log_and_give(entry, give);
-        #[cfg(not(planted = "slot_given_before_entry"))]
         give_slot();
         Answer::Done
     }

@@ -44,14 +44,6 @@ pub(crate) const MODELLED: bool =
 #[derive(Debug)]
 pub(crate) struct Fenced(());
 
-impl Fenced {
-    /// The proof where a planted bug leaves the fence out.
-    #[cfg(planted = "lower_without_fence")]
-    pub(crate) fn pretended() -> Self {
-        Self(())
-    }
-}
-
 /// Executes a `SeqCst` fence. The caller names its partner.
 #[inline]
 pub(crate) fn fenced() -> Fenced {

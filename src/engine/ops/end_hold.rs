@@ -461,7 +461,6 @@ impl Engine {
     ) -> Result<(), Uncertain> {
         let commit = if gifts.len() > 1 { self.commit(gifts).ok() } else { None };
         // Law 2: queue before the credit shows.
-        #[cfg(not(planted = "credit_before_entry"))]
         let recorded = record.queue();
         match commit {
             Some(commit) => {
@@ -477,8 +476,6 @@ impl Engine {
                 }
             }
         }
-        #[cfg(planted = "credit_before_entry")]
-        let recorded = record.queue();
         recorded
     }
 

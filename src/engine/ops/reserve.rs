@@ -151,12 +151,6 @@ impl Call<'_> {
         // Law 2: take, then log. Publish the id last, because with it the units can be confirmed.
         let slot = engine.take_units(slot, line, now)?;
         let recorded = engine.queue_no_wake(entry, record);
-        #[cfg(planted = "reserve_allocates")]
-        drop(std::hint::black_box(Box::new(id)));
-        #[cfg(planted = "reserve_calls_the_system")]
-        drop(std::fs::metadata("/"));
-        #[cfg(planted = "reserve_waits")]
-        std::thread::sleep(Duration::from_micros(1));
         let fence = engine.slots.publish(slot, &[], self.record(id, line), expires_at);
         recorded.and_then(|()| engine.wake_after(&fence))?;
         Ok(id)

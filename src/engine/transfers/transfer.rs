@@ -189,17 +189,6 @@ impl Engine {
         let needed = qty.get();
         let short =
             |available| NotMoved::Failed(TransferFailure::Insufficient { needed, available });
-        #[cfg(planted = "transfer_in_two_steps")]
-        let lines = {
-            let leaves =
-                |line: &CellDelta| [CellId::level(from), CellId::room(source)].contains(&line.cell);
-            let (out, into): (Vec<_>, Vec<_>) = lines.into_iter().partition(leaves);
-            if let Err(Refused::Line { available, .. }) = self.commit(&out)?.run() {
-                return Err(short(available));
-            }
-            crate::base::sync::yield_now();
-            into
-        };
         let commit = self.commit_with_record(&lines)?;
         let record = if held {
             // For the counts this is a hold that is given back, and units that leave, in one

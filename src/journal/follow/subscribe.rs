@@ -137,7 +137,7 @@ impl Subscription {
     /// # Errors
     /// The storage's error, or that the journal is damaged or trimmed. A later call may succeed.
     pub fn try_next(&mut self) -> Result<Option<AuditEntry>, JournalError> {
-        if self.erasures != self.progress.erasures() && cfg!(not(planted = "read_ahead_is_kept")) {
+        if self.erasures != self.progress.erasures() {
             self.read_again()?;
         }
         loop {

@@ -116,7 +116,7 @@ pub(crate) fn replace(storage: &dyn Storage, name: &str, bytes: &[u8]) -> io::Re
 fn write_whole(storage: &dyn Storage, name: &str, bytes: &[u8]) -> io::Result<()> {
     let file = storage.create(name)?;
     file.append(bytes)?;
-    if cfg!(planted = "replaced_unsynced") { Ok(()) } else { file.sync() }
+    file.sync()
 }
 
 #[cfg(all(test, not(loom)))]

@@ -95,10 +95,6 @@ impl Layout {
                     let Some(unreadable) = layout.find_path(storage, header, &enough)? else {
                         break;
                     };
-                    if cfg!(planted = "torn_header_is_damage") {
-                        let name = segment::name_of(unreadable);
-                        return Err(damaged(&name, 0, "an unreadable segment header".to_owned()));
-                    }
                     // A power cut may lose the header of a segment and keep the segments that
                     // follow, if none of them was synced. If one was, the reader finds out from
                     // what is left of them: then it is damage.

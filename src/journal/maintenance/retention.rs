@@ -140,9 +140,6 @@ impl JournalRetention {
             hash: base.hash,
             archived: before || matches!(self.old_segments, OldSegments::Archive(_)),
         };
-        if cfg!(planted = "trimmed_before_the_mark") {
-            remove_below(storage, mark.segment)?;
-        }
         begin_mark::write(storage, mark)
             .map_err(|error| failed("write", begin_mark::NAME, &error))?;
         remove_below(storage, mark.segment)
@@ -204,7 +201,7 @@ fn covered(dir: &JournalDir<'_>) -> Result<Option<usize>, JournalError> {
     if names.len() < KEPT {
         return Ok(None);
     }
-    let oldest = if cfg!(planted = "trimmed_to_the_newest") { names.first() } else { names.last() };
+    let oldest = names.last();
     let Some(oldest) = oldest else { return Ok(None) };
     let (header, _) = checkpoint_file::read(dir.storage, oldest)?;
     start::segment_of(dir, oldest, &header).map(Some)
@@ -279,7 +276,7 @@ pub(crate) fn copy(
         file.append(&bytes)?;
         offset += bytes.len() as u64;
     }
-    if cfg!(planted = "archive_not_synced") { Ok(()) } else { file.sync() }
+    file.sync()
 }
 
 /// Removes all segments below number `first`, oldest first, also those that are not on the

@@ -222,9 +222,6 @@ impl CheckedCheckpoint {
         if *blake3::hash(&state).as_bytes() == self.state {
             return true;
         }
-        if cfg!(planted = "erased_texts_are_damage") {
-            return false;
-        }
         let Ok((bare, texts)) = split_texts(&state, &self.header) else { return false };
         let is_erased = |texts: &Texts| texts.0.is_empty() && texts.1.is_none();
         let mut pairs = self.texts.iter().zip(&texts);

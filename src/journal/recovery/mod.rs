@@ -210,7 +210,6 @@ impl UnsyncedTail {
     fn push(&mut self, segment: &Segment, found: &FoundBatch, durable: u64) {
         // First, drop the batches that this segment's header says are on the disk. `trusted` only
         // moves forward if they leave before this batch is looked at.
-        #[cfg(not(planted = "tail_out_of_order"))]
         self.let_go(durable);
         let header = found.header;
         let point = Point {

@@ -174,7 +174,6 @@ impl StorageFile for AppendFile {
     fn sync(&self) -> io::Result<()> {
         // `fdatasync` also syncs the length of the file: without it the data could not be read
         // back.
-        #[cfg(not(planted = "sync_without_disk"))]
         self.file.sync_data()?;
         self.check_not_removed()
     }

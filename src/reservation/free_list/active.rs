@@ -87,10 +87,7 @@ impl ActiveMagazine {
         if place_of(word) != EMPTY {
             return false;
         }
-        #[cfg(not(planted = "ready_without_version"))]
         let version = (word + 1) & VERSION_MASK;
-        #[cfg(planted = "ready_without_version")]
-        let version = word & VERSION_MASK;
         let new = (u64::from(magazine) << PLACE_BITS | first as u64) << VERSION_BITS | version;
         // Release pairs with the Acquire in `take`. (A fence of `InFlightRefills`, on every way
         // here, would do too, so that no model shows the lack of it.)

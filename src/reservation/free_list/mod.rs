@@ -117,7 +117,6 @@ impl FreeList {
     #[inline]
     fn take_active(&self, shard: &Shard) -> Option<SlotNumber> {
         let TakenSlot { slot, emptied } = shard.active.take(|number| self.magazines.get(number))?;
-        #[cfg(not(planted = "magazine_returned_early"))]
         if let Some(number) = emptied {
             self.give_back(number);
         }
@@ -172,7 +171,6 @@ impl FreeList {
     #[cold]
     fn refill(&self, shard: &Shard, now: Timestamp) -> Option<SlotNumber> {
         if !self.depot_is_empty() {
-            #[cfg(not(planted = "refill_unmarked"))]
             let _refill = self.refills.begin();
             if let Some(number) = self.pop_ripe(now) {
                 return self.unload(shard, number);
@@ -200,25 +198,11 @@ impl FreeList {
 
     fn pop_oldest(&self) -> Option<u32> {
         // Acquire pairs with the Release in `put_to_front`: hands over the magazine's contents.
-        #[cfg(planted = "front_taken_twice")]
-        let front = self.front.load(Ordering::Acquire);
-        #[cfg(planted = "front_taken_twice")]
-        self.front.store(NONE, Ordering::Relaxed);
-        #[cfg(not(planted = "front_taken_twice"))]
         let front = self.front.swap(NONE, Ordering::Acquire);
         if front == NONE { self.full.pop() } else { Some(front) }
     }
 
     fn put_to_front(&self, number: u32) {
-        #[cfg(planted = "front_overwritten")]
-        let put = Ok::<_, u32>(self.front.store(number, Ordering::Release));
-        #[cfg(any(planted = "front_put_relaxed", planted = "front_put_unordered"))]
-        let put = self.front.compare_exchange(NONE, number, Ordering::Relaxed, Ordering::Relaxed);
-        #[cfg(not(any(
-            planted = "front_overwritten",
-            planted = "front_put_relaxed",
-            planted = "front_put_unordered"
-        )))]
         let put = self.front.compare_exchange(NONE, number, Ordering::Release, Ordering::Relaxed);
         if put.is_err() {
             // Another thread put its own there meanwhile: this one waits at the end of the line.
@@ -234,8 +218,6 @@ impl FreeList {
         // Relaxed: whoever has the number has the magazine to itself, and queue or `front` handed
         // over its contents with it.
         let slot = magazine.slot(first)?;
-        #[cfg(planted = "magazine_returned_early")]
-        let _ = self.empty.push(number);
         self.install(shard, number, magazine, first + 1);
         Some(slot)
     }
@@ -243,7 +225,6 @@ impl FreeList {
     /// Makes the shard hand out of a magazine from place `next` on.
     fn install(&self, shard: &Shard, number: u32, magazine: &Magazine, next: usize) {
         if next == MAGAZINE {
-            #[cfg(not(planted = "magazine_returned_early"))]
             let _ = self.empty.push(number);
         } else if !shard.active.install(number, next) {
             // Another thread of this shard was first: the rest waits in the depot.
@@ -260,7 +241,6 @@ impl FreeList {
             crate::base::sync::spin_loop();
             return;
         };
-        #[cfg(not(planted = "spill_unmarked"))]
         let _refill = self.refills.begin();
         magazine.fill(std::iter::from_fn(|| shard.ended.pop()), now);
         let destination = if magazine.first() == MAGAZINE { &self.empty } else { &self.full };
@@ -293,11 +273,6 @@ impl FreeList {
                 empty.map(|(number, _)| self.empty.push(number));
                 return None;
             }
-            #[cfg(planted = "fresh_taken_blindly")]
-            {
-                self.fresh.store(end, Ordering::Relaxed);
-                return Some(first as SlotNumber);
-            }
             let _refill = self.refills.begin();
             // Relaxed: the numbers themselves are all that is handed out; a fresh slot's content
             // comes with its segment.
@@ -328,7 +303,7 @@ impl FreeList {
             if let Some(slot) = self.look_everywhere(own) {
                 return Some(slot);
             }
-            if cfg!(planted = "moves_ignored") || !self.refills.came_since(before) {
+            if !self.refills.came_since(before) {
                 return None;
             }
             backoff.snooze();
@@ -342,9 +317,6 @@ impl FreeList {
                 return self.unload(own, number);
             }
         }
-        #[cfg(planted = "own_shard_only")]
-        return own.ended.pop();
-        #[cfg_attr(planted = "own_shard_only", allow(unreachable_code))]
         // This thread's own shard last, where it puts a slot that it can't use yet: so it does not
         // meet that one again before all others.
         let own_place = self.own_place();

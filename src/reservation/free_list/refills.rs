@@ -45,17 +45,13 @@ impl InFlightRefills {
         self.0.fetch_add(UNDER_WAY, Ordering::Relaxed);
         // Pairs with the fence in `came_since`: whoever finds a queue empty because of this refill
         // sees that it is under way, or was.
-        #[cfg(not(any(planted = "move_without_fence", planted = "front_put_unordered")))]
         fence(Ordering::SeqCst);
         RefillGuard(self)
     }
 
     /// To be called before a look.
     pub(crate) fn before(&self) -> RefillVersion {
-        #[cfg(planted = "look_relaxed")]
-        let word = self.0.load(Ordering::Relaxed);
         // Acquire pairs with the Release at a refill's end: what it moved lies there for the look.
-        #[cfg(not(planted = "look_relaxed"))]
         let word = self.0.load(Ordering::Acquire);
         RefillVersion(word)
     }
@@ -63,7 +59,6 @@ impl InFlightRefills {
     /// Whether free slots may have been hidden from a look by a refill.
     pub(crate) fn came_since(&self, before: RefillVersion) -> bool {
         // Pairs with the fence in `begin`.
-        #[cfg(not(planted = "look_without_fence"))]
         fence(Ordering::SeqCst);
         before.0 & UNDER_WAY_MASK != 0 || self.0.load(Ordering::Relaxed) != before.0
     }

@@ -150,10 +150,6 @@ impl ControlWord {
     /// Joins the drivers of use `sequence`, and returns how far the operation is. Refused once the
     /// operation is final, because its drivers may all be gone.
     pub(super) fn try_join(&self, sequence: u64) -> Option<Control> {
-        #[cfg(planted = "commit_join_at_zero")]
-        if self.load().sequence() == sequence {
-            return Some(Control(self.0.fetch_add(ONE_DRIVER, Ordering::AcqRel) + ONE_DRIVER));
-        }
         // Acquire on refusal too: the caller reads its cell again and must find it changed.
         let mut seen = self.load();
         while seen.sequence() == sequence {

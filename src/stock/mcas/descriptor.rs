@@ -106,14 +106,8 @@ impl DescriptorLine {
     /// Makes `mark` the one that counts, unless another one does. True if `mark` counts now.
     /// Another driver may have claimed for it, and then it is not too late either.
     pub(super) fn claim(&self, mark: Mark) -> bool {
-        #[cfg(planted = "commit_credit_twice")]
-        {
-            self.winner.store(mark.bits(), Ordering::Release);
-            return true;
-        }
         // Release pairs with `winner`: the claimer has seen the mark, and so the word that it
         // replaced.
-        #[cfg(not(planted = "commit_credit_twice"))]
         match self.winner.compare_exchange(0, mark.bits(), Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => true,
             Err(winner) => winner == mark.bits(),

@@ -42,7 +42,6 @@ impl<S: Site + ?Sized> Driver<'_, S> {
             }
         };
         self.show();
-        let marked = if cfg!(planted = "commit_clean_to_the_stop") { 0 } else { marked };
         self.clean(looked_at.max(marked));
     }
 
@@ -57,7 +56,6 @@ impl<S: Site + ?Sized> Driver<'_, S> {
             // mark was in the cell and is gone, somebody took it off because the operation is
             // final, and this read sees that. Without the check the same mark could go in twice,
             // and win twice.
-            #[cfg(not(planted = "commit_skip_status_check"))]
             if self.status() != Status::Undecided {
                 return false;
             }
@@ -172,16 +170,8 @@ fn show<S: Site + ?Sized>(site: &S, view: &OperationView<'_>) {
     if view.descriptor.control.load().status() != Status::Decided {
         return;
     }
-    #[cfg(planted = "commit_announce_twice")]
-    let view = &{
-        let drivers = view.descriptor.control.load().drivers();
-        OperationView { operation: Mark::owner(view.operation.slot(), drivers), ..*view }
-    };
-    #[cfg(not(planted = "commit_announce_late"))]
     site.record(view);
     let by_this_thread = view.descriptor.control.advance(Status::Decided, Status::Done);
-    #[cfg(planted = "commit_announce_late")]
-    site.record(view);
     tell_if_visible(site, view, by_this_thread);
 }
 
@@ -223,17 +213,6 @@ fn help<S: Site + ?Sized>(site: &S, operation: Mark) {
     pool.leave(operation, descriptor);
 }
 
-/// What an earlier design did to the operation it met: refuse it, so that its owner begins anew.
-#[cfg(planted = "commit_abort_without_end")]
-fn abort(pool: &super::pool::DescriptorPool, operation: Mark) {
-    let Some(descriptor) = pool.descriptor(operation.slot()) else { return };
-    if descriptor.control.try_join(operation.sequence()).is_some() {
-        descriptor.note_short(Shortage { line: None, available: u64::from(u32::MAX) });
-        descriptor.control.advance(Status::Undecided, Status::Refused);
-        pool.leave(operation, descriptor);
-    }
-}
-
 impl<S: Site + ?Sized> ResolveMark for S {
     fn resolve_mark(&self, id: CellId, cell: &Cell, bits: u64, delta: Delta) -> Result<(), Word> {
         let Some(mark) = Mark::from_bits(bits) else { return Ok(()) };
@@ -246,8 +225,6 @@ impl<S: Site + ?Sized> ResolveMark for S {
             // A mark never recurs. If it is still there, it still means this.
             Meaning::Final(word) => cell.unmark(bits, word),
             Meaning::Open { operation, lines, .. } => {
-                #[cfg(planted = "commit_abort_without_end")]
-                abort(self.pool(), operation);
                 if !spin_briefly(cell, bits, lines) {
                     help(self, operation);
                 }

@@ -91,7 +91,5 @@ pub(super) fn shows(control: Control, winner: Option<Mark>, mark: Mark) -> bool 
         // If nobody joined in time, nobody claimed: the owner's marks are the only ones.
         None => !control.is_helped(),
     };
-    #[cfg(planted = "commit_apply_late_mark")]
-    let counts = counts || winner.is_some();
     control.status() == Status::Done && counts
 }

@@ -98,23 +98,7 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         if !self.fast_path() {
             self.driver.drive(self.driver.view.head.lines);
         }
-        #[cfg(planted = "commit_abort_without_end")]
-        if self.driver.view.descriptor.control.load().status() == Status::Refused
-            && self.why() == (Refused::Sum { available: u64::from(u32::MAX) })
-        {
-            return self.anew().run();
-        }
         self.conclude()
-    }
-
-    /// The same operation, from the start, after another thread aborted it.
-    #[cfg(planted = "commit_abort_without_end")]
-    fn anew(self) -> Self {
-        let Driver { site, view, .. } = self.driver;
-        let line = |at| CellDelta { cell: view.line(at).0, delta: view.line(at).1 };
-        let lines: Vec<_> = (0..view.head.lines).map(line).collect();
-        drop(self);
-        Self::begin(site, &lines, view.head.log_order).unwrap_or_else(|_| unreachable!())
     }
 
     fn conclude(self) -> Result<Committed<'s, S>, Refused> {

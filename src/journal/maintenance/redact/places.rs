@@ -85,10 +85,6 @@ impl Places<'_> {
             let edits = edits.remove(&on_path.name).unwrap_or_default();
             let mut rewritten = false;
             for storage in self.archive.into_iter().chain([self.journal]) {
-                #[cfg(planted = "archive_keeps_notes")]
-                if !std::ptr::eq(storage, self.journal) {
-                    continue;
-                }
                 if stop() {
                     return Ok(None);
                 }
@@ -96,7 +92,6 @@ impl Places<'_> {
             }
             redacted.segments += usize::from(rewritten);
         }
-        #[cfg(not(planted = "given_up_notes_stay"))]
         for storage in self.archive.into_iter().chain([self.journal]) {
             remove_given_up(storage, &dir.layout, newest)?;
         }
