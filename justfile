@@ -42,6 +42,14 @@ schedule NAME="":
 bug NAME:
     loom-tests/planted.sh {{ NAME }}
 
+# Whether every planted bug still applies. Half a second.
+bug-check:
+    loom-tests/planted.sh --check
+
+# Writes a planted bug anew for code that has changed around it: `just bug-refresh publish_relaxed`.
+bug-refresh NAME:
+    loom-tests/refresh-planted.sh {{ NAME }}
+
 # One bench: `just bench operations`, `just bench report --quick`, `just bench peers --test`.
 bench NAME *ARGS="":
     cargo bench --bench {{ NAME }} -- {{ ARGS }}
@@ -59,6 +67,6 @@ run *ARGS:
 package:
     cargo package -p stockade --allow-dirty
 
-# Everything that has to hold before a change goes in, about twenty minutes.
+# Everything that has to hold before a change goes in, about half an hour.
 ci:
     .ci/run

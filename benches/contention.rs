@@ -52,7 +52,8 @@ fn measure<L: Ledger>(
     plan: Plan,
     open: impl FnOnce() -> L,
 ) {
-    // Opened before its name is known, so that a filter on the command line costs no more than this.
+    // Opened before its name is known, so that a filter on the command line costs no more than
+    // this.
     let ledger = open();
     let about = ledger.about();
     let title = format!("{} {}", about.title(), about.durability.name());

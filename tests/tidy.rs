@@ -89,6 +89,11 @@ mod tidy {
     }
 
     #[test]
+    fn comments_are_no_wider_than_code() {
+        assert_none(everything().iter().flat_map(rules::wide_comments));
+    }
+
+    #[test]
     fn files_say_what_they_are_for() {
         assert_none(everything().iter().filter_map(rules::unintroduced));
     }

@@ -9,8 +9,8 @@ use crate::turns::median;
 use crate::{LONGEST, MEAN};
 
 const TTL: Duration = Duration::from_secs(600);
-/// Calls that are timed together, while the writer writes; what they leave behind is cleared away, and
-/// the writer waited for, off the clock.
+/// Calls that are timed together, while the writer writes; what they leave behind is cleared away,
+/// and the writer waited for, off the clock.
 const ROW: usize = 512;
 
 struct AllIn {

@@ -42,8 +42,8 @@ use crate::journal::writer::{JournalWriter, ResumePoint};
 impl Builder {
     /// Keeps a journal, and resumes the one that exists: the engine is in the state in which the
     /// journal ended. Takes a directory, which is created if it does not exist; a
-    /// [`Storage`](crate::Storage); or [`JournalOptions`]. While the engine lives, a second process cannot open the same journal
-    /// for writing: its `build` returns an error.
+    /// [`Storage`](crate::Storage); or [`JournalOptions`]. While the engine lives, a second process
+    /// cannot open the same journal for writing: its `build` returns an error.
     ///
     /// Warehouses keep the indexes that they got at the journal's first opening; new ones follow.
     /// `build` refuses a journal with a warehouse that the builder lacks. A value set here applies

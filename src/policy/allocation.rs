@@ -21,8 +21,8 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// A candidate, for tests of strategies: the warehouse of this number in the builder's order, of no
-    /// engine. An engine refuses it.
+    /// A candidate, for tests of strategies: the warehouse of this number in the builder's order,
+    /// of no engine. An engine refuses it.
     pub fn new(number: u16, warehouse: impl Into<Arc<str>>, available: u32) -> Self {
         let id = WarehouseId::new(WarehouseIndex(number), EngineTag::NOBODY);
         Self { id, warehouse: warehouse.into(), available }
@@ -54,8 +54,8 @@ impl Candidate {
 /// ```
 pub trait AllocationStrategy {
     /// Sorts the warehouses that may serve `quantity` units by their turns, and removes those that
-    /// must not serve. `candidates` come in the builder's order.
-    /// An id of another engine is refused with [`PlaceError::ForeignHandle`](crate::PlaceError::ForeignHandle).
+    /// must not serve. `candidates` come in the builder's order. An id of another engine is refused
+    /// with [`PlaceError::ForeignHandle`](crate::PlaceError::ForeignHandle).
     fn order(&self, quantity: u32, candidates: &mut Vec<Candidate>);
 }
 

@@ -76,7 +76,8 @@ pub(crate) struct HeldSlot<'a> {
 }
 
 impl HeldSlot<'_> {
-    /// Moves the reservation into `phase`, if it is still in the state that it was found in (Law 3).
+    /// Moves the reservation into `phase`, if it is still in the state that it was found in (Law
+    /// 3).
     #[inline]
     pub(crate) fn swap_to(self, phase: Phase) -> Result<(), SlotState> {
         self.slot.swap(self.state, self.state.in_phase(phase))

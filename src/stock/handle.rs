@@ -1,8 +1,8 @@
 //! Small copyable handles: what a name is resolved to, once, so that the hot path hashes nothing.
 //!
-//! Two types for each thing. The *index* is what the engine itself, its fingerprints, its journal and
-//! its checkpoints use. The *handle* is what its users hold: the index with the engine's tag, so that
-//! a handle of another engine is refused instead of naming something else here.
+//! Two types for each thing. The *index* is what the engine itself, its fingerprints, its journal
+//! and its checkpoints use. The *handle* is what its users hold: the index with the engine's tag,
+//! so that a handle of another engine is refused instead of naming something else here.
 
 use std::fmt;
 
@@ -44,8 +44,8 @@ impl LevelIndex {
 /// A warehouse of one engine.
 ///
 /// `Copy`, and valid as long as its engine lives. Every other engine refuses it with
-/// [`PlaceError::ForeignHandle`](crate::PlaceError::ForeignHandle), also one that was opened on the same journal
-/// later: ask again by name there.
+/// [`PlaceError::ForeignHandle`](crate::PlaceError::ForeignHandle), also one that was opened on the
+/// same journal later: ask again by name there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WarehouseId(Tagged<WarehouseIndex>);
 
@@ -55,8 +55,8 @@ pub struct ProductId(Tagged<ProductIndex>);
 
 /// A stock level of one engine: one product in one warehouse.
 ///
-/// Eight bytes, `Copy`, and valid as long as its engine lives. Every other engine refuses it, as with
-/// [`WarehouseId`].
+/// Eight bytes, `Copy`, and valid as long as its engine lives. Every other engine refuses it, as
+/// with [`WarehouseId`].
 ///
 /// ```
 /// use stockade::{InventoryManager, ReserveError, PlaceError};

@@ -1,8 +1,8 @@
 //! Engine tags: how a handle of one engine is told from a handle of another.
 //!
 //! Inside an engine, levels, products and warehouses are plain indexes. What leaves it bears the
-//! engine's tag beside the index, and is checked once, where it comes back in. A tag is only for the
-//! life of a process: it never reaches a fingerprint, the journal or a checkpoint.
+//! engine's tag beside the index, and is checked once, where it comes back in. A tag is only for
+//! the life of a process: it never reaches a fingerprint, the journal or a checkpoint.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -59,8 +59,8 @@ impl Tags {
         Self { newest: EngineTag::NOBODY.0, live: BTreeSet::new() }
     }
 
-    /// The next number round the circle that is free. There is one: an engine takes more memory than
-    /// its tag.
+    /// The next number round the circle that is free. There is one: an engine takes more memory
+    /// than its tag.
     fn draw(&mut self) -> u32 {
         loop {
             self.newest = self.newest.wrapping_add(1);

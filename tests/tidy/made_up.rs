@@ -175,6 +175,14 @@ fn files_from_elsewhere_are_found() {
 }
 
 #[test]
+fn a_comment_of_101_columns_is_too_wide() {
+    let comment = |columns: usize| format!("    /// {}\n", "é".repeat(columns - 8));
+    assert_eq!(wide_comments(&Source::new("src/a.rs", &comment(100))), [""; 0]);
+    let wide = wide_comments(&Source::new("src/a.rs", &format!("\n{}", comment(101))));
+    assert_eq!(wide, ["src/a.rs:2 is over 100 columns"]);
+}
+
+#[test]
 fn a_file_of_501_lines_is_too_long() {
     assert_eq!(too_long(&Source::new("src/a.rs", &"\n".repeat(500))), None);
     assert!(too_long(&Source::new("src/a.rs", &"\n".repeat(501))).is_some());

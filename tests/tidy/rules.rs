@@ -13,6 +13,9 @@ const UNSAFE_FILES: &[&str] = &[];
 /// The maximum number of lines in a file.
 const MAX_LINES: usize = 500;
 
+/// What fits beside another file on a screen.
+const MAX_COLUMNS: usize = 100;
+
 /// The file that replaces the journal without its feature, with the same names.
 const STAND_IN: &str = "src/engine/no_journal.rs";
 
@@ -70,6 +73,16 @@ pub(crate) fn hidden_files(source: &Source) -> Vec<String> {
 pub(crate) fn too_long(source: &Source) -> Option<String> {
     let lines = source.lines();
     (lines > MAX_LINES).then(|| format!("{} has {lines} lines, over {MAX_LINES}", source.path))
+}
+
+/// Comments that are wider than the code may be. The formatter wraps code, and leaves comments alone.
+pub(crate) fn wide_comments(source: &Source) -> Vec<String> {
+    let lines = source.text.lines().zip(1..);
+    let wide = lines.filter(|(line, _)| {
+        line.trim_start().starts_with("//") && line.chars().count() > MAX_COLUMNS
+    });
+    wide.map(|(_, number)| format!("{}:{number} is over {MAX_COLUMNS} columns", source.path))
+        .collect()
 }
 
 /// A file that does not begin with its purpose. Unit tests in their own file belong to the tested

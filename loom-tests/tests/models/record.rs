@@ -35,8 +35,8 @@ impl Ledger {
         Self { room: capacity, available: 0, reserved: 0, sold: 0, held: HashMap::new() }
     }
 
-    /// Plays one entry; panics where the history is not legal from here on: where anything was spent
-    /// before it was given.
+    /// Plays one entry; panics where the history is not legal from here on: where anything was
+    /// spent before it was given.
     pub fn play(&mut self, entry: Entry) {
         match entry {
             Entry::Received(qty) => {

@@ -1,6 +1,6 @@
 //! A thread that sleeps when there is nothing to do: nothing is left with it while it sleeps. The
-//! items are bare atomics, because the queue's stand-in has a lock that orders more than a fence. The
-//! sleeper is never the model's first thread: that one waits for others at the end, and loom's
+//! items are bare atomics, because the queue's stand-in has a lock that orders more than a fence.
+//! The sleeper is never the model's first thread: that one waits for others at the end, and loom's
 //! `unpark` would wake it from there, too.
 
 use std::sync::Arc;
@@ -30,7 +30,8 @@ impl Audit {
         self.wake_signal.ring().is_ok()
     }
 
-    /// Works until there were `last` items. A sleep that nobody ends is a deadlock, which loom finds.
+    /// Works until there were `last` items. A sleep that nobody ends is a deadlock, which loom
+    /// finds.
     fn write(&self, last: u32) {
         self.wake_signal.answer();
         let mut written = 0;

@@ -1,5 +1,5 @@
-//! Every history of racing calls looks as if the calls had been made one after the other, under tens
-//! of thousands of schedules.
+//! Every history of racing calls looks as if the calls had been made one after the other, under
+//! tens of thousands of schedules.
 //!
 //! The calls, the sequential model and the search for an order are those of the library's own
 //! `tests/linearizable`; only the threads are shuttle's.

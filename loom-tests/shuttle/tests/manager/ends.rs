@@ -1,10 +1,10 @@
-//! Every call comes to its end, whatever the schedule: nobody waits for a sleeper, and no two undo one
-//! another for ever.
+//! Every call comes to its end, whatever the schedule: nobody waits for a sleeper, and no two undo
+//! one another for ever.
 //!
-//! Random schedules don't show this, for sooner or later they let one thread run for long enough. Here
-//! all threads advance evenly, some steps each in turn, for every number of steps up to the longest
-//! commit's; a program that then takes more than the steps allowed counts as one that never ends.
-//! (`verification/` shows it for all schedules of a model.)
+//! Random schedules don't show this, for sooner or later they let one thread run for long enough.
+//! Here all threads advance evenly, some steps each in turn, for every number of steps up to the
+//! longest commit's; a program that then takes more than the steps allowed counts as one that never
+//! ends. (`verification/` shows it for all schedules of a model.)
 
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
-//! The whole manager under shuttle's schedules: a few threads make random calls of every kind on a few
-//! hot levels, while the laws are looked at; when they are through, a bookkeeper reads the whole log.
+//! The whole manager under shuttle's schedules: a few threads make random calls of every kind on a
+//! few hot levels, while the laws are looked at; when they are through, a bookkeeper reads the
+//! whole log.
 //!
-//! What each program does is in [`stage`], how a call is made in [`calls`], and what must hold at any
-//! moment in [`watch`].
+//! What each program does is in [`stage`], how a call is made in [`calls`], and what must hold at
+//! any moment in [`watch`].
 #![cfg(shuttle)]
 
 mod calls;
@@ -27,7 +28,8 @@ fn the_laws_hold_while_everything_happens_at_once() {
     });
 }
 
-/// So few slots that ids are used again all the time, and so short a queue that callers write it out.
+/// So few slots that ids are used again all the time, and so short a queue that callers write it
+/// out.
 #[test]
 fn the_laws_hold_with_few_slots_and_a_short_queue() {
     explore("the_laws_hold_with_few_slots_and_a_short_queue", 2_000, 10, |seed| {
