@@ -75,7 +75,7 @@ pub(crate) fn too_long(source: &Source) -> Option<String> {
     (lines > MAX_LINES).then(|| format!("{} has {lines} lines, over {MAX_LINES}", source.path))
 }
 
-/// Comments that are wider than the code may be. The formatter wraps code, and leaves comments alone.
+/// Comments that are wider than code may be. The formatter wraps code, and leaves comments alone.
 pub(crate) fn wide_comments(source: &Source) -> Vec<String> {
     let lines = source.text.lines().zip(1..);
     let wide = lines.filter(|(line, _)| {
