@@ -4,10 +4,7 @@
 //! the engine, and what takes no options, is a method of [`Engine`].
 
 mod answer;
-mod assembly;
-#[cfg(feature = "journal")]
-mod backup;
-mod builder;
+mod build;
 mod call;
 mod commits;
 mod core;
@@ -16,23 +13,14 @@ mod durable;
 #[cfg(feature = "journal")]
 mod journal;
 mod lifecycle;
-mod limits;
 mod listeners;
+mod maintenance;
 #[cfg(not(feature = "journal"))]
 mod no_journal;
-#[cfg(feature = "journal")]
-mod open;
 mod ops;
 mod place;
-mod queries;
 mod recording;
-mod redact;
-#[cfg(feature = "journal")]
-mod redact_journal;
 mod request;
-#[cfg(feature = "journal")]
-mod restore;
-mod spec;
 mod sweeper;
 #[cfg(feature = "testing")]
 mod testing;
@@ -41,15 +29,12 @@ mod tests;
 mod transfer_request;
 mod transfers;
 mod ttl_limits;
-#[cfg(feature = "journal")]
-mod verify;
 mod view;
 
 use std::sync::{Arc, Weak};
 
 use crate::audit::recorder::Recorder;
 use crate::base::clock::{Clock, Timestamp};
-use crate::base::error::BuildError;
 use crate::base::shard::Counters;
 use crate::base::sync::Mutex;
 use crate::idempotency::{IdempotencyMap, OnDuplicate};
@@ -60,30 +45,29 @@ use crate::reservation::slots::Slots;
 use crate::stock::catalog::Catalog;
 
 pub use answer::{ConfirmOrRetake, Release};
-pub use builder::Builder;
+pub use build::builder::Builder;
+pub use build::limits::Limits;
+pub use build::spec::WarehouseSpec;
 pub use durability::{Durability, OperationKind};
 pub use durable::WhenDurable;
 #[cfg(feature = "journal")]
 pub use journal::RecoveryReport;
 pub use lifecycle::Shutdown;
-pub use limits::Limits;
 pub use place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
-pub use queries::{ReservationCursor, ReservationPage, WarehouseLevel};
 pub use request::{HoldRequest, Request, TransferRequestBuilder};
-pub use spec::WarehouseSpec;
 pub use transfer_request::{
     TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus,
 };
-#[cfg(feature = "journal")]
-pub use verify::{BrokenLevel, LiveVerifyReport};
+pub use view::queries::{ReservationCursor, ReservationPage, WarehouseLevel};
 pub use view::snapshot::{LevelSnapshot, Totals};
 pub use view::stats::{Health, Refusals, Stats};
+#[cfg(feature = "journal")]
+pub use view::verify::{BrokenLevel, LiveVerifyReport};
 
 #[cfg(not(feature = "journal"))]
-use {no_journal as journal, no_journal as open};
+use no_journal as journal;
 
 use answer::Answer;
-use assembly::Assembly;
 use call::{Call, RequestOptions};
 use durability::Durabilities;
 use journal::JournalLink;
@@ -177,28 +161,6 @@ impl InventoryManager {
         WeakInventoryManager {
             life: Arc::downgrade(&self.life),
             engine: Arc::downgrade(&self.engine),
-        }
-    }
-}
-
-impl Builder {
-    /// Builds the engine and starts its threads: the audit writer, the sweeper, the alert
-    /// dispatcher.
-    ///
-    /// With a journal, this call also recovers the stock from it. That takes as long as the replay
-    /// of what was written since the last checkpoint.
-    ///
-    /// # Errors
-    /// [`BuildError`] names the setting that is not valid, and the values that it accepts. With a
-    /// journal, it also says why the journal cannot be opened.
-    pub fn build(mut self) -> Result<InventoryManager, BuildError> {
-        self.check()?;
-        match self.journal.take() {
-            Some(options) => open::open(self, options),
-            None => {
-                let (room, now) = (self.limits.max_reservations as usize, self.clock.now());
-                Assembly::new(self, now).engine(room).start(|_| {})
-            }
         }
     }
 }

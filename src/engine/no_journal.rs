@@ -5,9 +5,8 @@ use std::time::Instant;
 
 use crate::audit::entry::AuditEntry;
 use crate::audit::log::Redacted;
-use crate::base::error::{BuildError, RedactError};
+use crate::base::error::RedactError;
 use crate::engine::InventoryManager;
-use crate::engine::builder::Builder;
 
 /// Has no values: nobody can ask for a journal.
 pub(super) enum JournalOptions {}
@@ -15,11 +14,6 @@ pub(super) enum JournalOptions {}
 /// Has no values: no engine has a journal.
 #[derive(Debug)]
 pub(super) enum JournalLink {}
-
-/// Never called, because no options exist.
-pub(super) fn open(_: Builder, options: JournalOptions) -> Result<InventoryManager, BuildError> {
-    match options {}
-}
 
 impl JournalLink {
     pub(super) fn end_by(&self, _: Instant) {

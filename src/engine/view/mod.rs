@@ -1,5 +1,8 @@
 //! Views of the engine from outside: its reservations, its counts, its figures and its health.
 
+pub(super) mod queries;
 pub(super) mod reservation;
 pub(super) mod snapshot;
 pub(super) mod stats;
+#[cfg(feature = "journal")]
+pub(super) mod verify;

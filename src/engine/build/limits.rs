@@ -20,17 +20,17 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Clone, Debug)]
 #[must_use = "they bound nothing until a builder has them"]
 pub struct Limits {
-    pub(super) longest_ttl: Duration,
+    pub(in crate::engine) longest_ttl: Duration,
     /// `None`: the longest time to live, or a day if that is longer.
     longest_total: Option<Duration>,
-    pub(super) max_reservations: u32,
-    pub(super) max_basket_lines: usize,
-    pub(super) retention: Retention,
-    pub(super) keys: KeyLimits,
-    pub(super) audit_queue: usize,
-    pub(super) audit_retained: u64,
-    pub(super) overdue_limit: usize,
-    pub(super) max_transfer_requests: usize,
+    pub(in crate::engine) max_reservations: u32,
+    pub(in crate::engine) max_basket_lines: usize,
+    pub(in crate::engine) retention: Retention,
+    pub(in crate::engine) keys: KeyLimits,
+    pub(in crate::engine) audit_queue: usize,
+    pub(in crate::engine) audit_retained: u64,
+    pub(in crate::engine) overdue_limit: usize,
+    pub(in crate::engine) max_transfer_requests: usize,
 }
 
 impl Limits {
@@ -116,12 +116,12 @@ impl Limits {
         self
     }
 
-    pub(super) fn longest_total(&self) -> Duration {
+    pub(in crate::engine) fn longest_total(&self) -> Duration {
         self.longest_total.unwrap_or(DAY.max(self.longest_ttl))
     }
 
     /// Validates the limits.
-    pub(super) fn check(&self) -> Result<(), BuildError> {
+    pub(in crate::engine) fn check(&self) -> Result<(), BuildError> {
         let millisecond = Duration::from_millis(1);
         check(self.longest_ttl >= millisecond, "longest_ttl", "at least a millisecond")?;
         check(self.longest_total() >= millisecond, "longest_total_hold", "at least a millisecond")?;
@@ -141,7 +141,7 @@ impl Default for Limits {
 }
 
 /// Returns an error that names the setting, unless `holds`.
-pub(super) fn check(
+pub(in crate::engine) fn check(
     holds: bool,
     setting: &'static str,
     expected: &'static str,

@@ -9,8 +9,8 @@ use crate::base::quantity::{MAX_UNITS, Quantity};
 use crate::base::sync::Ordering;
 use crate::engine::Engine;
 use crate::engine::answer::Answer;
+use crate::engine::build::spec::WarehouseSpec;
 use crate::engine::journal::RecoveryReport;
-use crate::engine::spec::WarehouseSpec;
 use crate::engine::transfer_request::{TransferDecision, TransferRequestStatus};
 use crate::engine::transfers::book::RequestedMove;
 use crate::idempotency::{Fingerprint, IdempotencyKey, KeyName};
@@ -26,7 +26,7 @@ use crate::stock::handle::LevelIndex;
 
 /// The warehouses in the order of their indexes: first those of the journal, then the builder's new
 /// ones.
-pub(super) fn warehouses(
+pub(in crate::engine) fn warehouses(
     ledger: &Ledger,
     mut given: Vec<WarehouseSpec>,
 ) -> Result<Vec<WarehouseSpec>, JournalError> {
@@ -51,7 +51,7 @@ pub(super) fn warehouses(
 }
 
 /// How many slots the journal's live reservations need.
-pub(super) fn slots_needed(ledger: &Ledger) -> usize {
+pub(in crate::engine) fn slots_needed(ledger: &Ledger) -> usize {
     let highest = ledger.holds.occupying().map(|hold| hold.id.slot() as usize + 1).max();
     // A slot for each line, and one more for the note of a retaken reservation.
     let lines: usize = ledger.holds.occupying().map(|hold| hold.lines().count() + 1).sum();
@@ -63,7 +63,7 @@ pub(super) fn slots_needed(ledger: &Ledger) -> usize {
 const RESTORED_SLOTS_MAX: usize = 1 << 24;
 
 /// Refuses a ledger that is too large for an engine.
-pub(super) fn check_sizes(ledger: &Ledger, max_slots: u32) -> Result<(), JournalError> {
+pub(in crate::engine) fn check_sizes(ledger: &Ledger, max_slots: u32) -> Result<(), JournalError> {
     let too_many = |what| Err(JournalError::TooMany { what });
     if ledger.products.len() > MAX_PRODUCTS {
         return too_many("products");
@@ -82,7 +82,7 @@ pub(super) fn check_sizes(ledger: &Ledger, max_slots: u32) -> Result<(), Journal
 impl Engine {
     /// Restores the ledger's state, before any other thread has the engine. Returns the holds that
     /// fell due while the engine was down, with the expiry that the grace period gives them.
-    pub(super) fn restore(
+    pub(in crate::engine) fn restore(
         &self,
         ledger: &Ledger,
         longest_ttl: Duration,
@@ -97,7 +97,7 @@ impl Engine {
             warehouse.set_suspended(state.suspended);
         }
         self.restore_levels(ledger).ok_or_else(|| too_many("stock levels"))?;
-        let built = super::ttl_limits::millis(longest_ttl);
+        let built = crate::engine::ttl_limits::millis(longest_ttl);
         self.ttl_limits.longest_ttl.store(ledger.longest_ttl.under(built), Ordering::Relaxed);
         let now = self.now();
         let given_grace = self.restore_holds(ledger, now, grace, report)?;
@@ -141,7 +141,7 @@ impl Engine {
     }
 
     /// Raises an alert for every level at or under its threshold, once after each restart.
-    pub(super) fn alert_what_is_low(&self, ledger: &Ledger) {
+    pub(in crate::engine) fn alert_what_is_low(&self, ledger: &Ledger) {
         for handle in (0..ledger.levels.len()).map(|index| LevelIndex(index as u32)) {
             if let Some(level) = self.catalog.level(handle)
                 && level.threshold().is_some_and(|threshold| level.available() <= threshold)
@@ -214,7 +214,7 @@ impl Engine {
     }
 
     /// Records the extensions that overdue holds got as a grace period.
-    pub(super) fn record_grace(&self, given: &[GraceExtension]) {
+    pub(in crate::engine) fn record_grace(&self, given: &[GraceExtension]) {
         for GraceExtension { id, level, expires_at } in given {
             // If the engine has stopped already, the holds still keep their grace in memory, until
             // the next opening.
@@ -228,7 +228,7 @@ impl Engine {
 }
 
 /// A hold that fell due while the engine was down, and got a later expiry.
-pub(super) struct GraceExtension {
+pub(in crate::engine) struct GraceExtension {
     id: ReservationId,
     level: LevelIndex,
     expires_at: Timestamp,

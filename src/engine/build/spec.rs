@@ -15,13 +15,13 @@ use crate::base::quantity::MAX_UNITS;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct WarehouseSpec {
-    pub(super) name: String,
-    pub(super) capacity: u32,
-    pub(super) threshold: Option<u32>,
+    pub(in crate::engine) name: String,
+    pub(in crate::engine) capacity: u32,
+    pub(in crate::engine) threshold: Option<u32>,
     /// Already in the journal with the same capacity and threshold: write no `WarehouseDefined`.
-    pub(super) recorded: bool,
+    pub(in crate::engine) recorded: bool,
     /// Run-time threshold recovered from the journal; overrides `threshold`.
-    pub(super) standing: Option<Option<u32>>,
+    pub(in crate::engine) standing: Option<Option<u32>>,
 }
 
 impl WarehouseSpec {

@@ -8,10 +8,10 @@ use crate::audit::sink::AuditSink;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::error::{BuildError, InvalidName, MAX_NAME_BYTES};
 use crate::base::quantity::MAX_UNITS;
+use crate::engine::build::limits::{Limits, check};
+use crate::engine::build::spec::WarehouseSpec;
 use crate::engine::durability::Durabilities;
 use crate::engine::journal::JournalOptions;
-use crate::engine::limits::{Limits, check};
-use crate::engine::spec::WarehouseSpec;
 use crate::policy::alerts::StockAlertListener;
 use crate::policy::approval::{ApprovalPolicy, ManualApproval};
 use crate::reservation::id::Randomness;
@@ -20,22 +20,22 @@ use crate::reservation::id::Randomness;
 /// [`InventoryManager::builder`](crate::InventoryManager::builder). Only warehouses are required.
 #[must_use = "nothing is built before `build` is called"]
 pub struct Builder {
-    pub(super) warehouses: Vec<WarehouseSpec>,
-    pub(super) limits: Limits,
-    pub(super) clock: Box<dyn Clock>,
-    pub(super) randomness: Randomness,
-    pub(super) backpressure: Backpressure,
-    pub(super) sink: Option<Box<dyn AuditSink>>,
-    pub(super) approval_policy: Box<dyn ApprovalPolicy>,
-    pub(super) listeners: Vec<Arc<dyn StockAlertListener>>,
-    pub(super) durabilities: Durabilities,
-    pub(super) journal: Option<JournalOptions>,
-    pub(super) sweeper: bool,
-    pub(super) threads: bool,
+    pub(in crate::engine) warehouses: Vec<WarehouseSpec>,
+    pub(in crate::engine) limits: Limits,
+    pub(in crate::engine) clock: Box<dyn Clock>,
+    pub(in crate::engine) randomness: Randomness,
+    pub(in crate::engine) backpressure: Backpressure,
+    pub(in crate::engine) sink: Option<Box<dyn AuditSink>>,
+    pub(in crate::engine) approval_policy: Box<dyn ApprovalPolicy>,
+    pub(in crate::engine) listeners: Vec<Arc<dyn StockAlertListener>>,
+    pub(in crate::engine) durabilities: Durabilities,
+    pub(in crate::engine) journal: Option<JournalOptions>,
+    pub(in crate::engine) sweeper: bool,
+    pub(in crate::engine) threads: bool,
 }
 
 impl Builder {
-    pub(super) fn new() -> Self {
+    pub(in crate::engine) fn new() -> Self {
         Self {
             warehouses: Vec::new(),
             limits: Limits::new(),
@@ -137,7 +137,7 @@ impl Builder {
     }
 
     /// Validates the settings.
-    pub(super) fn check(&self) -> Result<(), BuildError> {
+    pub(in crate::engine) fn check(&self) -> Result<(), BuildError> {
         let count = self.warehouses.len();
         if !(1..=usize::from(u16::MAX)).contains(&count) {
             return Err(BuildError::Warehouses { warehouses: count });

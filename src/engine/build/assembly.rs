@@ -13,11 +13,11 @@ use crate::base::clock::Timestamp;
 use crate::base::error::BuildError;
 use crate::base::shard::{Counters, parallelism};
 use crate::base::sync::Mutex;
-use crate::engine::builder::Builder;
+use crate::engine::build::builder::Builder;
+use crate::engine::build::spec::WarehouseSpec;
 use crate::engine::core::alert_source;
 use crate::engine::lifecycle::{Life, Threads};
 use crate::engine::recording::DrivenWriter;
-use crate::engine::spec::WarehouseSpec;
 use crate::engine::sweeper::{SweepControl, run_sweeper};
 use crate::engine::transfers::book::Approvals;
 use crate::engine::ttl_limits::{TtlLimits, millis};
@@ -32,16 +32,16 @@ use crate::stock::warehouse::Warehouse;
 
 /// The parts that exist before the engine: the catalog, and the audit log with its writer. A
 /// journal can still be attached to the writer.
-pub(super) struct Assembly {
-    pub(super) builder: Builder,
+pub(in crate::engine) struct Assembly {
+    pub(in crate::engine) builder: Builder,
     catalog: Arc<Catalog>,
-    pub(super) recorder: Arc<Recorder>,
-    pub(super) writer: Writer,
+    pub(in crate::engine) recorder: Arc<Recorder>,
+    pub(in crate::engine) writer: Writer,
 }
 
 impl Assembly {
     /// `log_since`: until it evicts entries, the log in memory is complete from this time on.
-    pub(super) fn new(mut builder: Builder, log_since: Timestamp) -> Self {
+    pub(in crate::engine) fn new(mut builder: Builder, log_since: Timestamp) -> Self {
         let spec = |(index, spec): (usize, &WarehouseSpec)| {
             let id = WarehouseIndex(index as u16);
             let threshold = spec.standing.unwrap_or(spec.threshold);
@@ -61,7 +61,7 @@ impl Assembly {
     }
 
     /// An engine with room for `room` slots. No other thread has it yet.
-    pub(super) fn engine(self, room: usize) -> NewEngine {
+    pub(in crate::engine) fn engine(self, room: usize) -> NewEngine {
         let Self { builder, catalog, recorder, writer } = self;
         let (limits, parallelism) = (builder.limits, parallelism());
         let (writer, driven) = writer_for(writer, builder.threads);
@@ -104,14 +104,14 @@ impl Assembly {
 }
 
 /// An engine that has not started: it has no threads, and has recorded nothing.
-pub(super) struct NewEngine {
-    pub(super) engine: Engine,
+pub(in crate::engine) struct NewEngine {
+    pub(in crate::engine) engine: Engine,
     /// `None` if callers drive the writer.
     writer: Option<Writer>,
     warehouses: Vec<WarehouseSpec>,
-    pub(super) longest_ttl: Duration,
+    pub(in crate::engine) longest_ttl: Duration,
     listeners: Vec<Arc<dyn StockAlertListener>>,
-    pub(super) threads: bool,
+    pub(in crate::engine) threads: bool,
     sweeper: bool,
 }
 
@@ -120,7 +120,7 @@ impl NewEngine {
     ///
     /// # Errors
     /// [`BuildError::Thread`] if the operating system gives no thread.
-    pub(super) fn start(
+    pub(in crate::engine) fn start(
         self,
         record: impl FnOnce(&Engine),
     ) -> Result<InventoryManager, BuildError> {
@@ -180,6 +180,6 @@ fn record_opening(engine: &Engine, warehouses: &[WarehouseSpec], longest_ttl: Du
 }
 
 /// The error for a thread that the operating system refused.
-pub(super) fn no_thread(error: std::io::Error) -> BuildError {
+pub(in crate::engine) fn no_thread(error: std::io::Error) -> BuildError {
     BuildError::Thread { reason: error.to_string() }
 }

@@ -22,11 +22,11 @@ use crate::base::clock::Timestamp;
 use crate::base::error::{BuildError, JournalError};
 use crate::base::sync::{AtomicUsize, Mutex};
 use crate::engine::InventoryManager;
-use crate::engine::assembly::{Assembly, no_thread};
-use crate::engine::builder::Builder;
+use crate::engine::build::assembly::{Assembly, no_thread};
+use crate::engine::build::builder::Builder;
+use crate::engine::build::limits::check;
+use crate::engine::build::restore;
 use crate::engine::journal::{JournalLink, JournalOptions, RecoveryReport};
-use crate::engine::limits::check;
-use crate::engine::restore;
 use crate::journal::follow::auditor::{Auditing, Auditor};
 use crate::journal::group_commit::{SyncFailure, SyncState};
 use crate::journal::layout::{JournalDir, checkpoint_file, failed};
@@ -72,7 +72,7 @@ impl Builder {
 type JournalLock = Arc<dyn Any + Send + Sync>;
 
 /// Builds the engine from the journal, in the nine steps of the module's docs.
-pub(super) fn open(
+pub(in crate::engine) fn open(
     mut builder: Builder,
     mut options: JournalOptions,
 ) -> Result<InventoryManager, BuildError> {

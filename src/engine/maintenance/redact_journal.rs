@@ -13,7 +13,7 @@ use crate::journal::storage::Storage;
 
 impl JournalLink {
     /// Erases notes in files and in memory; see [`InventoryManager::redact`].
-    pub(super) fn redact(
+    pub(in crate::engine) fn redact(
         &self,
         manager: &InventoryManager,
         wanted: &mut dyn FnMut(&AuditEntry) -> bool,
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    use crate::engine::limits::Limits;
+    use crate::engine::build::limits::Limits;
     use crate::journal::options::JournalOptions;
     use crate::journal::storage::simulated::SimulatedDisk;
 

@@ -272,7 +272,10 @@ impl Reservation {
 
 impl Engine {
     /// The public view of a reservation.
-    pub(super) fn reservation(&self, id: ReservationId) -> Result<Reservation, NoReservation> {
+    pub(in crate::engine) fn reservation(
+        &self,
+        id: ReservationId,
+    ) -> Result<Reservation, NoReservation> {
         let ReservationSnapshot { head, record, lines, retaken_from } = self.snapshot_of(id)?;
         let state = head.state;
         let end = record.chain.end(state.phase());
