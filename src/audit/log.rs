@@ -182,11 +182,11 @@ impl Place {
     /// `None` if a name is unknown: then no entry can match.
     pub(crate) fn of(filter: &AuditFilter, names: &dyn Names) -> Option<Self> {
         let warehouse = match &filter.warehouse {
-            Some(name) => Some(names.warehouse_id(name)?),
+            Some(name) => Some(names.warehouse_index(name)?),
             None => None,
         };
         let product = match &filter.product {
-            Some(name) => Some(names.product_id(name)?),
+            Some(name) => Some(names.product_index(name)?),
             None => None,
         };
         Some(Self { warehouse, product })

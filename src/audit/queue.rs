@@ -14,7 +14,7 @@
 //! item with [`push`](AuditQueue::push) once it has begun; the push never fails for lack of room.
 //!
 //! How full the queue is stands in a line that the writer writes at every item it takes, so that
-//! each look costs a miss while it works. A thread that found the queue less than half full
+//! each look costs a miss while it works. A thread that found the queue at most half full
 //! therefore admits its next few calls without a look ([`Admissions`]): so few that all of them,
 //! from hundreds of threads, find room below the three quarters.
 
@@ -35,7 +35,7 @@ pub(crate) const DEFAULT_CAPACITY: usize = 65_536;
 const FIRST_NAP: Duration = Duration::from_micros(50);
 const LONGEST_NAP: Duration = Duration::from_millis(8);
 
-/// What happens to a new operation while the audit queue is more than three quarters full.
+/// What happens to a new operation while the audit queue is at least three quarters full.
 ///
 /// Either way it is decided before anything moves, and nothing is dropped: operations that have
 /// begun always find room.
@@ -54,7 +54,7 @@ pub enum Backpressure {
 /// Why an operation may not begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NotAdmitted {
-    /// The queue is more than three quarters full, and the policy is to refuse.
+    /// The queue is at least three quarters full, and the policy is to refuse.
     Busy,
     /// The engine takes no mutations.
     Shut(Shut),
@@ -275,7 +275,7 @@ impl<T> AuditQueue<T> {
     }
 }
 
-/// Calls that may begin without a look at the queue, since one found it less than half full.
+/// Calls that may begin without a look at the queue, since one found it at most half full.
 ///
 /// Threads of one shard may each spend the same one, so up to [`MOST`](Self::MOST) for each
 /// *thread* begin unlooked. A quarter of the queue lies between the half and the three quarters:

@@ -39,14 +39,14 @@ impl Names for TwoWarehouses {
         Some(format!("P{}", product.0).into())
     }
 
-    fn warehouse_id(&self, name: &str) -> Option<WarehouseIndex> {
+    fn warehouse_index(&self, name: &str) -> Option<WarehouseIndex> {
         ["SF", "NYC"]
             .iter()
             .position(|&known| known == name)
             .map(|index| WarehouseIndex(index as u16))
     }
 
-    fn product_id(&self, name: &str) -> Option<ProductIndex> {
+    fn product_index(&self, name: &str) -> Option<ProductIndex> {
         name.strip_prefix('P')?.parse().ok().map(ProductIndex)
     }
 }

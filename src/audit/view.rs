@@ -22,9 +22,9 @@ pub(crate) trait Names: Send + Sync + 'static {
     /// The name of a product.
     fn product_name(&self, product: ProductIndex) -> Option<Arc<str>>;
     /// The warehouse with this name.
-    fn warehouse_id(&self, name: &str) -> Option<WarehouseIndex>;
+    fn warehouse_index(&self, name: &str) -> Option<WarehouseIndex>;
     /// The product with this name.
-    fn product_id(&self, name: &str) -> Option<ProductIndex>;
+    fn product_index(&self, name: &str) -> Option<ProductIndex>;
 }
 
 /// One entry, borrowed from its record.

@@ -162,11 +162,11 @@ impl Engine {
             KeyClaim::Repeat(answer) => T::again(answer).ok_or(KeyError::Conflict.into()),
             KeyClaim::Conflict => Err(KeyError::Conflict.into()),
             KeyClaim::Busy => Err(KeyError::InProgress.into()),
-            KeyClaim::First(ticket) => {
-                // If `run` is refused or panics, dropping the unpublished ticket withdraws the
+            KeyClaim::First(claim) => {
+                // If `run` is refused or panics, dropping the unpublished claim withdraws the
                 // claim.
                 let answer = run()?;
-                ticket.publish(answer.into(), self.now());
+                claim.publish(answer.into(), self.now());
                 Ok(answer)
             }
         }

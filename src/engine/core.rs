@@ -105,7 +105,7 @@ impl Engine {
     }
 
     fn warehouse_named(&self, name: &str) -> Result<&Warehouse, PlaceError> {
-        let found = self.catalog.warehouse_id(name).and_then(|id| self.catalog.warehouse(id));
+        let found = self.catalog.warehouse_index(name).and_then(|id| self.catalog.warehouse(id));
         found.ok_or_else(|| PlaceError::UnknownWarehouse { warehouse: name.to_owned() })
     }
 
@@ -141,7 +141,7 @@ impl Engine {
 
     /// The product of this name. Refuses a name that this engine has never heard of.
     pub(super) fn known_product(&self, name: &str) -> Result<ProductIndex, PlaceError> {
-        let found = self.catalog.product_id(name);
+        let found = self.catalog.product_index(name);
         found.ok_or_else(|| PlaceError::NeverStocked { product: name.to_owned() })
     }
 
@@ -318,12 +318,12 @@ impl Names for Catalog {
         Catalog::product_name(self, product)
     }
 
-    fn warehouse_id(&self, name: &str) -> Option<WarehouseIndex> {
-        Catalog::warehouse_id(self, name)
+    fn warehouse_index(&self, name: &str) -> Option<WarehouseIndex> {
+        Catalog::warehouse_index(self, name)
     }
 
-    fn product_id(&self, name: &str) -> Option<ProductIndex> {
-        Catalog::product_id(self, name)
+    fn product_index(&self, name: &str) -> Option<ProductIndex> {
+        Catalog::product_index(self, name)
     }
 }
 

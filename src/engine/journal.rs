@@ -157,7 +157,7 @@ impl Drop for LockLoan<'_> {
 impl std::fmt::Debug for JournalLink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("JournalLink")
-            .field("recovered", &self.recovery_report)
+            .field("recovery_report", &self.recovery_report)
             .finish_non_exhaustive()
     }
 }

@@ -9,7 +9,6 @@ mod call;
 mod commits;
 mod core;
 mod durability;
-mod durable;
 #[cfg(feature = "journal")]
 mod journal;
 mod lifecycle;
@@ -30,6 +29,7 @@ mod transfer_request;
 mod transfers;
 mod ttl_limits;
 mod view;
+mod when_durable;
 
 use std::sync::{Arc, Weak};
 
@@ -49,7 +49,6 @@ pub use build::builder::Builder;
 pub use build::limits::Limits;
 pub use build::spec::WarehouseSpec;
 pub use durability::{Durability, OperationKind};
-pub use durable::WhenDurable;
 #[cfg(feature = "journal")]
 pub use journal::RecoveryReport;
 pub use lifecycle::Shutdown;
@@ -63,6 +62,7 @@ pub use view::snapshot::{LevelSnapshot, Totals};
 pub use view::stats::{Health, Refusals, Stats};
 #[cfg(feature = "journal")]
 pub use view::verify::{BrokenLevel, LiveVerifyReport};
+pub use when_durable::WhenDurable;
 
 #[cfg(not(feature = "journal"))]
 use no_journal as journal;

@@ -1,7 +1,8 @@
 //! Requests: operations with options.
 //!
 //! An option that only some operations use changes the type of the request. The new type has only
-//! those operations, so no option is ever ignored.
+//! those operations, so no call ignores an option. (`confirm_or_retake` uses
+//! those of a new hold only if it makes one.)
 
 use crate::engine::Engine;
 use crate::engine::call::{Call, RequestOptions};
@@ -76,9 +77,9 @@ macro_rules! options_of_all_operations {
             ///
             /// Use one key for one step of one order: `order-17/reserve`, then `order-17/confirm`.
             ///
-            /// Two requests are the same if they have the same operation, place, quantity, time to
-            /// live, owner, and lines in the same order. A place named by names differs from the
-            /// same place named by handle. Notes and durability do not count.
+            /// Two requests are the same if they are the same operation with the same arguments and
+            /// options, and lines in the same order. A place named by names differs from the same
+            /// place named by handle. Notes and durability do not count.
             ///
             /// A keyed call locks one shard of the key map, which costs some tens of nanoseconds.
             /// If another call with the same key and request is in progress, this call waits for

@@ -6,27 +6,27 @@ use crate::base::clock::whole_millis;
 use crate::base::error::InvalidTtl;
 use crate::base::sync::{AtomicU64, Ordering};
 
-/// The limits on how long a hold may live. Both can change at run time.
+/// The limits on how long a hold may live. The first can change at run time.
 #[derive(Debug)]
 pub(super) struct TtlLimits {
     /// The longest time to live of one reserve or one extension, in milliseconds.
     pub(super) longest_ttl: AtomicU64,
     /// How long a hold may live in all, in milliseconds.
-    longest_total: AtomicU64,
+    longest_total: u64,
 }
 
 impl TtlLimits {
     pub(super) fn new(longest_ttl: Duration, longest_total: Duration) -> Self {
         Self {
             longest_ttl: AtomicU64::new(millis(longest_ttl)),
-            longest_total: AtomicU64::new(millis(longest_total)),
+            longest_total: millis(longest_total),
         }
     }
 
     /// Validates the time to live of a new hold, and returns it in milliseconds.
     #[inline]
     pub(super) fn checked_ttl(&self, ttl: Duration) -> Result<u64, InvalidTtl> {
-        let longest = load(&self.longest_ttl).min(load(&self.longest_total));
+        let longest = load(&self.longest_ttl).min(self.longest_total);
         in_bounds(ttl, longest)
     }
 
@@ -41,7 +41,7 @@ impl TtlLimits {
     }
 
     pub(super) fn longest_total(&self) -> Duration {
-        Duration::from_millis(load(&self.longest_total))
+        Duration::from_millis(self.longest_total)
     }
 }
 

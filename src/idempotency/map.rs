@@ -299,7 +299,7 @@ impl<A> fmt::Debug for IdempotencyMap<A> {
 }
 
 /// The right to do a keyed request first. Dropped without an answer, it frees the key.
-#[must_use = "a dropped ticket withdraws the claim"]
+#[must_use = "a dropped claim withdraws the claim"]
 pub(crate) struct ClaimedKey<'keys, A> {
     keys: &'keys IdempotencyMap<A>,
     name: KeyName,
@@ -322,7 +322,7 @@ impl<A> Drop for ClaimedKey<'_, A> {
             let marker =
                 |_: &KeyName, known: &KeyEntry<A>| matches!(known.state, KeyState::InProgress);
             let withdrawn = self.keys.known.remove_if(&self.name, marker);
-            debug_assert!(withdrawn.is_some(), "only its ticket may take a marker away");
+            debug_assert!(withdrawn.is_some(), "only its claim may take a marker away");
         }
     }
 }

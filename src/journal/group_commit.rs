@@ -324,7 +324,7 @@ impl SyncState {
 
     /// Asks the writer to rotate to a new segment at its next turn, once it has written all that it
     /// has.
-    pub(crate) fn ask_for_fresh(&self) {
+    pub(crate) fn request_rotation(&self) {
         self.lock().rotation_requested = true;
     }
 

@@ -33,10 +33,10 @@ impl Names for SomeNames {
     fn product_name(&self, _: ProductIndex) -> Option<Arc<str>> {
         None
     }
-    fn warehouse_id(&self, _: &str) -> Option<WarehouseIndex> {
+    fn warehouse_index(&self, _: &str) -> Option<WarehouseIndex> {
         None
     }
-    fn product_id(&self, _: &str) -> Option<ProductIndex> {
+    fn product_index(&self, _: &str) -> Option<ProductIndex> {
         None
     }
 }

@@ -180,7 +180,7 @@ impl Slots {
         record.chain
     }
 
-    /// The tenant of `head`, whose chain leads to the lines of `rest` and to the note.
+    /// The record of `head`, whose chain leads to the lines of `rest` and to the note.
     #[inline]
     fn with_chain(
         head: &VacantSlot<'_>,

@@ -108,11 +108,11 @@ impl Catalog {
         self.warehouses.get(id.index())
     }
 
-    pub(crate) fn warehouse_id(&self, name: &str) -> Option<WarehouseIndex> {
+    pub(crate) fn warehouse_index(&self, name: &str) -> Option<WarehouseIndex> {
         self.warehouse_ids.get(name).copied()
     }
 
-    pub(crate) fn product_id(&self, name: &str) -> Option<ProductIndex> {
+    pub(crate) fn product_index(&self, name: &str) -> Option<ProductIndex> {
         self.product_ids.get(name).map(|entry| *entry)
     }
 
@@ -142,7 +142,7 @@ impl Catalog {
         warehouse: WarehouseIndex,
         product: &str,
     ) -> Option<LevelIndex> {
-        self.level_of(warehouse, self.product_id(product)?)
+        self.level_of(warehouse, self.product_index(product)?)
     }
 
     /// The open levels of a product, in the order of the warehouses.
@@ -172,7 +172,7 @@ impl Catalog {
         mut announce: impl FnMut(Definition<'_>),
     ) -> Result<LevelIndex, CatalogFull> {
         let _one_at_a_time = lock(&self.defining);
-        let product = match self.product_id(product) {
+        let product = match self.product_index(product) {
             Some(product) => product,
             None => self.define_product(product, &mut announce)?,
         };

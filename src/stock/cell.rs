@@ -44,7 +44,7 @@ const ROOM_BIT: u32 = 1 << 31;
 impl CellId {
     /// The counts of a level.
     pub(crate) fn level(level: LevelIndex) -> Self {
-        debug_assert!(level.0 & ROOM_BIT == 0, "no manager has 2^31 levels");
+        debug_assert!(level.0 & ROOM_BIT == 0, "no engine has 2^31 levels");
         Self(level.0)
     }
 

@@ -44,8 +44,8 @@ impl LevelIndex {
 /// A warehouse of one engine.
 ///
 /// `Copy`, and valid as long as its engine lives. Every other engine refuses it with
-/// [`PlaceError::ForeignHandle`](crate::PlaceError::ForeignHandle), also one that was opened on the
-/// same journal later: ask again by name there.
+/// [`PlaceError::ForeignHandle`](crate::PlaceError::ForeignHandle), including
+/// a later engine on the same journal: ask there again, by name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WarehouseId(Tagged<WarehouseIndex>);
 

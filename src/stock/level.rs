@@ -58,7 +58,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Units held by pending reservations: `reserved - sold`.
+    /// Units held by pending reservations and by open transfer requests: `reserved - sold`.
     pub fn held(&self) -> u32 {
         self.reserved - self.sold
     }
@@ -182,7 +182,7 @@ impl StockLevel {
         self.sold.get()
     }
 
-    /// Units held by pending reservations.
+    /// Units held by pending reservations and by open transfer requests.
     pub fn held(&self) -> u32 {
         self.counts().held()
     }

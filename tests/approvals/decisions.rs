@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use stockade::{
     Applied, ApproveError, CallError, Error, IdempotencyKey, InvalidInput, ManualClock,
-    NoTransferRequest, NotOpen, NotStarted, RejectError, RequestTransferError, Timestamp,
-    TransferFailure, TransferRequestId, TransferRequestStatus,
+    NoTransferRequest, NotOpen, NotStarted, PlaceError, RejectError, RequestTransferError,
+    Timestamp, TransferFailure, TransferRequestId, TransferRequestStatus,
 };
 
 use crate::{MINUTE, NYC, SF, ask, ask_held, assert_counts, builder, status, stocked};
@@ -67,7 +67,9 @@ fn an_approval_fails_for_good_if_stock_is_short_by_then() {
     let failure = TransferFailure::Insufficient { needed: 30, available: 20 };
     assert_eq!(manager.approve_transfer(id, "mira"), Err(ApproveError::Failed(failure)));
     assert_counts(&manager, (20, 80), (0, 0));
-    assert!(manager.level(NYC).is_err(), "what fails opens no level");
+    let (warehouse, product) = ("NYC".to_owned(), "LAPTOP".to_owned());
+    let none = PlaceError::NotStockedHere { warehouse, product };
+    assert_eq!(manager.level(NYC), Err(none), "what fails opens no level");
     let decision = manager.transfer_request(id).expect("kept").decision.expect("final");
     assert_eq!(decision.failure, Some(failure));
     assert_eq!(decision.reason.as_deref(), Some("30 units needed, 20 available"));
@@ -106,7 +108,9 @@ fn held_units_come_back_where_nothing_is_transferred() {
     let manager = stocked(builder());
     let (rejected, failed) = (ask_held(&manager, 20), ask_held(&manager, 60));
     assert_counts(&manager, (20, 80), (0, 0));
-    assert!(manager.level(NYC).is_err(), "what fails opens no level");
+    let (warehouse, product) = ("NYC".to_owned(), "LAPTOP".to_owned());
+    let none = PlaceError::NotStockedHere { warehouse, product };
+    assert_eq!(manager.level(NYC), Err(none), "what fails opens no level");
     manager.reject_transfer(rejected, "mira", "no").expect("pending");
     assert_counts(&manager, (40, 60), (0, 0));
     let full = TransferFailure::OverCapacity { needed: 60, room: 50 };

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use stockade::{
-    AdjustmentType, AuditFilter, BasketLine, IdempotencyKey, InvalidInput, InventoryManager,
-    Limits, NoReservation, Release, Reservation, ReservationId, ReservationStatus, SoldLinesError,
+    AdjustmentType, AuditFilter, BasketLine, Gone, IdempotencyKey, InvalidInput, InventoryManager,
+    Limits, NoReservation, Release, ReleaseError, Reservation, ReservationId, ReservationStatus,
+    SoldLinesError,
 };
 
 use crate::{CABLE, LAPTOP, MOUSE, TTL, basket, counts, line, parts, shop, shop_with};
@@ -165,6 +166,26 @@ fn a_record_that_has_gone_ships_nothing() {
         Err(SoldLinesError::NoReservation(NoReservation::Forgotten))
     );
     assert_eq!(counts(&manager, LAPTOP), (7, 3, 3));
+}
+
+#[test]
+fn what_was_sold_answers_so_until_its_record_has_gone_and_never_anything_else() {
+    let manager = crowded();
+    let id = manager.reserve_basket(&[line(LAPTOP, 3), line(CABLE, 1)], TTL).expect("stock");
+    manager.confirm(id).expect("pending");
+    let answers: Vec<_> = (0..32)
+        .map(|_| {
+            let hold = manager.reserve(MOUSE, 1, TTL).expect("a slot that comes round");
+            assert_eq!(manager.release(hold), Ok(Release::Released));
+            (manager.confirm(id), manager.release(id))
+        })
+        .collect();
+    let gone = answers.partition_point(|(confirmed, _)| *confirmed != Err(Gone::Forgotten.into()));
+    let sold = (Err(Gone::Sold { units: 4 }.into()), Err(ReleaseError::Sold { units: 4 }));
+    let forgotten = (Err(Gone::Forgotten.into()), Ok(Release::Forgotten));
+    assert!((1..32).contains(&gone), "{answers:?}");
+    assert!(answers[..gone].iter().all(|answer| *answer == sold), "{answers:?}");
+    assert!(answers[gone..].iter().all(|answer| *answer == forgotten), "{answers:?}");
 }
 
 /// Makes a reservation that is kept until shipped, and confirms it.

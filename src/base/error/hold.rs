@@ -17,7 +17,8 @@ use crate::base::quantity::InvalidQuantity;
 pub enum Gone {
     /// It was confirmed.
     Sold {
-        /// Units that it sold, over all its lines.
+        /// Units that it sold, over all its lines. 0 if its lines can no longer be read, because one
+        /// of its slots has been reused.
         units: u64,
     },
     /// The units that it still held were released.
@@ -249,7 +250,7 @@ error_table! {
 pub enum ReleaseError {
     /// A confirmed reservation can't be released. Cancel its sale instead.
     Sold {
-        /// Units that it sold, over all its lines.
+        /// Units that it sold, over all its lines. 0 if its lines can no longer be read.
         units: u64,
     },
     /// Another call is ending or changing the hold at this moment. Retry.

@@ -1,7 +1,7 @@
 //! Errors outside the operations: ids, keys, look-ups, and waiting for the audit log.
 //!
 //! Types only: the loom models compile this file without the rest of the folder. Their tables are
-//! in `lookup_told.rs`.
+//! in `lookup_table.rs`.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub struct InvalidReservationId;
 /// use stockade::{InvalidKey, IdempotencyKey};
 /// let error = IdempotencyKey::try_from("").unwrap_err();
 /// assert_eq!(error, InvalidKey { len: 0 });
-/// assert_eq!(error.to_string(), "a request key must be 1 to 64 bytes, not 0");
+/// assert_eq!(error.to_string(), "an idempotency key must be 1 to 64 bytes, not 0");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidKey {

@@ -14,7 +14,7 @@ mod hold;
 mod input;
 mod journal;
 mod lookup;
-mod lookup_told;
+mod lookup_table;
 mod setup;
 mod step;
 mod stock;

@@ -6,7 +6,7 @@
 //! - [loom](https://docs.rs/loom), under `--cfg loom` with the feature `loom`: the lock-free files;
 //!   every interleaving of small programs, including weak memory orderings;
 //! - [shuttle](https://docs.rs/shuttle), under `--cfg shuttle` with the feature `shuttle`: the
-//!   whole manager; random interleavings of larger programs, with all orderings taken for `SeqCst`.
+//!   whole engine; random interleavings of larger programs, with all orderings taken for `SeqCst`.
 //!
 //! `tests/tidy.rs` checks that there is no other door. Mutexes come through it too: a thread that
 //! waits for one must let the model's other threads run. A lock that guards a few statements

@@ -65,7 +65,7 @@ impl JournalLink {
         // it, the writer might be in the middle of a turn, and write some of them behind the new
         // header.
         manager.flush().wait()?;
-        self.progress.ask_for_fresh();
+        self.progress.request_rotation();
         manager.flush().wait()?;
         loop {
             let mut dir = JournalDir::find(whole)?;

@@ -321,7 +321,10 @@ impl Engine {
 
     #[cold]
     fn refuse_basket(&self, lines: Vec<ShortLine>, overdue_left: bool) -> BasketError {
-        self.refusals.count(Refusal::Insufficient as usize);
+        // A name that nobody ever stocked says nothing about stock.
+        if lines.iter().any(|line| !line.never_stocked) {
+            self.refusals.count(Refusal::Insufficient as usize);
+        }
         BasketError::Insufficient { lines, overdue_left }
     }
 

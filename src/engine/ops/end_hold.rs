@@ -393,14 +393,18 @@ impl Call<'_> {
 }
 
 impl Engine {
-    /// How a hold that is over ended, for callers. `Forgotten` if one of its later slots has been
-    /// reused, because its record is incomplete then.
+    /// How a hold that is over ended, for callers. If one of its later slots has been reused, its
+    /// lines are gone: what the head still says of a sale stays true, the rest is `Forgotten`.
     #[cold]
     #[inline(never)]
     pub(in crate::engine) fn gone(&self, id: ReservationId, ended: Ended) -> Gone {
         match ended.units {
             Some(units) => units.gone(ended.end.final_phase(), ended.expires_at),
-            None => self.snapshot_of(id).map_or(Gone::Forgotten, |found| found.gone()),
+            None => match self.snapshot_of(id) {
+                Ok(found) => found.gone(),
+                Err(_) if ended.end == EndKind::Sell => Gone::Sold { units: 0 },
+                Err(_) => Gone::Forgotten,
+            },
         }
     }
 

@@ -175,7 +175,7 @@ impl InventoryManager {
         Ok(self.level_if_stocked(level.into())?.map_or(0, StockLevel::sold))
     }
 
-    /// Units held by pending reservations.
+    /// Units held by pending reservations and by open transfer requests.
     ///
     /// # Errors
     /// As [`counts`](Self::counts).

@@ -25,7 +25,7 @@ fn keys() -> IdempotencyMap<u64> {
 #[track_caller]
 fn first<A: Clone>(keys: &IdempotencyMap<A>, name: KeyName, now: Timestamp) -> ClaimedKey<'_, A> {
     match keys.claim(name, PRINT, now, OnDuplicate::Refuse) {
-        KeyClaim::First(ticket) => ticket,
+        KeyClaim::First(claimed_key) => claimed_key,
         _ => panic!("{name:?} is not free"),
     }
 }
@@ -42,10 +42,10 @@ fn of_many_threads_one_is_first_and_all_hear_its_answer() {
         let race = |caller: u64| {
             barrier.wait();
             match keys.claim(named(1), PRINT, at(5), OnDuplicate::Wait) {
-                KeyClaim::First(ticket) => {
+                KeyClaim::First(claimed_key) => {
                     // Long enough for the others to spin, yield and sleep, in turns.
                     thread::sleep(Duration::from_micros(round * 200));
-                    ticket.publish(caller, at(5));
+                    claimed_key.publish(caller, at(5));
                     (true, caller)
                 }
                 KeyClaim::Repeat(answer) => (false, answer),
@@ -71,7 +71,7 @@ fn a_name_that_many_want_at_the_same_instant_goes_to_one() {
         barrier.wait();
         let claims = (0..NAMES).filter(|number| {
             match keys.claim(named(*number), PRINT, at(0), OnDuplicate::Wait) {
-                KeyClaim::First(ticket) => ticket.publish(*number, at(0)),
+                KeyClaim::First(claimed_key) => claimed_key.publish(*number, at(0)),
                 other => {
                     assert!(matches!(other, KeyClaim::Repeat(answer) if answer == *number));
                     return false;
@@ -91,12 +91,12 @@ fn a_name_that_many_want_at_the_same_instant_goes_to_one() {
 #[test]
 fn another_request_under_the_same_key_is_a_conflict_at_once() {
     let keys = keys();
-    let ticket = first(&keys, named(1), at(0));
-    assert_eq!((ticket.name, ticket.fingerprint), (named(1), PRINT));
+    let claimed_key = first(&keys, named(1), at(0));
+    assert_eq!((claimed_key.name, claimed_key.fingerprint), (named(1), PRINT));
     // In progress: the conflict must not wait for the answer, or this would hang.
     let claim = keys.claim(named(1), OTHER_PRINT, at(0), OnDuplicate::Wait);
     assert!(matches!(claim, KeyClaim::Conflict));
-    ticket.publish(1, at(0));
+    claimed_key.publish(1, at(0));
     let claim = keys.claim(named(1), OTHER_PRINT, at(0), OnDuplicate::Wait);
     assert!(matches!(claim, KeyClaim::Conflict));
     let claim = keys.claim(named(1), PRINT, at(0), OnDuplicate::Wait);
@@ -106,12 +106,12 @@ fn another_request_under_the_same_key_is_a_conflict_at_once() {
 #[test]
 fn who_will_not_wait_is_told_busy() {
     let keys = keys();
-    let ticket = first(&keys, named(1), at(0));
+    let claimed_key = first(&keys, named(1), at(0));
     assert!(matches!(keys.claim(named(1), PRINT, at(0), OnDuplicate::Refuse), KeyClaim::Busy));
     // A marker does not expire: its call is still at work.
     assert!(matches!(keys.claim(named(1), PRINT, at(9_999), OnDuplicate::Refuse), KeyClaim::Busy));
     assert_eq!((keys.get(&named(1), at(0)), keys.len()), (None, 0));
-    drop(ticket);
+    drop(claimed_key);
 }
 
 #[test]
@@ -139,11 +139,11 @@ fn a_call_that_panics_frees_its_key() {
 #[test]
 fn after_a_withdrawal_one_of_those_who_wait_is_first() {
     let keys = keys();
-    let ticket = first(&keys, named(1), at(0));
+    let claimed_key = first(&keys, named(1), at(0));
     let firsts = thread::scope(|scope| {
         let wait = || match keys.claim(named(1), PRINT, at(0), OnDuplicate::Wait) {
-            KeyClaim::First(ticket) => {
-                ticket.publish(42, at(0));
+            KeyClaim::First(claimed_key) => {
+                claimed_key.publish(42, at(0));
                 1
             }
             KeyClaim::Repeat(42) => 0,
@@ -151,7 +151,7 @@ fn after_a_withdrawal_one_of_those_who_wait_is_first() {
         };
         let waiting: Vec<_> = (0..8).map(|_| scope.spawn(wait)).collect();
         thread::sleep(Duration::from_millis(5));
-        drop(ticket);
+        drop(claimed_key);
         waiting.into_iter().map(|caller| caller.join().expect("no panic")).sum::<u32>()
     });
     assert_eq!(firsts, 1);
@@ -206,8 +206,8 @@ fn beyond_the_count_the_first_published_leave_first() {
     let keys = keys();
     // Claimed in one order and published in the other.
     let mut tickets: Vec<_> = (0..1_000).map(|id| (id, first(&keys, named(id), at(1)))).collect();
-    while let Some((id, ticket)) = tickets.pop() {
-        ticket.publish(id, at(2 + (999 - id) / 100));
+    while let Some((id, claimed_key)) = tickets.pop() {
+        claimed_key.publish(id, at(2 + (999 - id) / 100));
     }
     assert_eq!((keys.len(), keys.evicted_before()), (1_000, None));
 
@@ -223,8 +223,8 @@ fn the_old_place_of_a_name_does_not_drop_its_new_answer() {
     let keys = keys();
     publish(&keys, 1, at(0));
     // Expired, and published again before its old place in the queue was cleared.
-    let ticket = first(&keys, named(1), at(101));
-    ticket.publish(11, at(101));
+    let claimed_key = first(&keys, named(1), at(101));
+    claimed_key.publish(11, at(101));
     assert_eq!(keys.purge(at(102), 9), 0, "publishing has cleared the old place");
     assert_eq!((keys.get(&named(1), at(102)), keys.len()), (Some(11), 1));
     // The same, with the old place still there when the count drops the oldest.
@@ -271,10 +271,10 @@ fn memory_is_bounded_over(steps: u64) {
                 for step in 0..steps {
                     // Some names come again, expired or dropped by then; time passes slowly.
                     let number = step % (steps * 3 / 10) * 2 + thread;
-                    if let KeyClaim::First(ticket) =
+                    if let KeyClaim::First(claimed_key) =
                         keys.claim(named(number), PRINT, at(step / 16), OnDuplicate::Refuse)
                     {
-                        ticket.publish(number, at(step / 16));
+                        claimed_key.publish(number, at(step / 16));
                     }
                 }
             });

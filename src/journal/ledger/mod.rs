@@ -83,12 +83,12 @@ impl Names for Ledger {
 
     // Linear searches: the look-ups are rare, and a hash map would cost more than it saves.
 
-    fn warehouse_id(&self, name: &str) -> Option<WarehouseIndex> {
+    fn warehouse_index(&self, name: &str) -> Option<WarehouseIndex> {
         let at = self.warehouses.iter().position(|warehouse| &*warehouse.name == name)?;
         u16::try_from(at).ok().map(WarehouseIndex)
     }
 
-    fn product_id(&self, name: &str) -> Option<ProductIndex> {
+    fn product_index(&self, name: &str) -> Option<ProductIndex> {
         let at = self.products.iter().position(|product| &**product == name)?;
         u32::try_from(at).ok().map(ProductIndex)
     }

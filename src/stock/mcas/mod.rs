@@ -21,9 +21,9 @@
 //! ```text
 //!        cells                      a descriptor of the pool
 //!   3 [ mark ------------------>  control: sequence 41, 1 driver, Undecided
-//!   5 [ 12 available, 4 held ]    line 0: cell 3, -1 +1, replaced 7/0
+//!   5 [ 12 avail., 4 reserved ]    line 0: cell 3, -1 +1, replaced 7/0
 //!   9 [ mark ------------------>  line 1: cell 9, -1 +1, replaced 2/2
-//!  12 [ 30 available, 0 held ]    line 2: cell 12, -1 +1            <- next
+//!  12 [ 30 avail., 0 reserved ]    line 2: cell 12, -1 +1            <- next
 //! ```
 //!
 //! The descriptor says everything that the owner would do next. So a buyer who needs cell 9 does
@@ -131,7 +131,7 @@
 //! operations add to them. There is no epoch and no `unsafe`. Everything that two threads may read
 //! is an atomic, and the sequence tells whether it still means the same.
 //!
-//! # The rooms
+//! # The files
 //!
 //! [`mark`] and [`control`] pack the two words, [`descriptor`] holds the notes, [`doubling_table`]
 //! lets it grow, and [`pool`] says which descriptor is free. [`meaning`] is what readers do,
@@ -166,7 +166,7 @@ mod view;
 
 #[cfg_attr(
     all(loom, feature = "loom"),
-    allow(unused_imports, reason = "the manager calls them")
+    allow(unused_imports, reason = "the engine calls them")
 )]
 pub(crate) use descriptor::MAX_LINES;
 pub(crate) use fill::{FillStop, plan_stops};
@@ -179,7 +179,7 @@ pub(crate) use owner::Committed;
 pub(crate) use owner::{Operation, Refused};
 #[cfg_attr(
     all(loom, feature = "loom"),
-    allow(unused_imports, reason = "the manager calls them")
+    allow(unused_imports, reason = "the engine calls them")
 )]
 pub(crate) use pool::{DescriptorPool, PoolExhausted};
 
@@ -194,8 +194,8 @@ pub(crate) trait Cells {
 }
 
 /// All that a thread needs to help an unfinished operation that it meets: descriptors, cells, and
-/// the way to queue its record. In an engine, the manager.
+/// the way to queue its record. The engine implements it.
 pub(crate) trait Site: Cells + CommitRecorder {
-    /// The descriptors of this manager's operations.
+    /// The descriptors of this engine's operations.
     fn pool(&self) -> &DescriptorPool;
 }

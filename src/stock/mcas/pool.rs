@@ -12,14 +12,14 @@ use crate::base::sync::{AtomicU32, MODELLED, Ordering};
 
 const FIRST: usize = if MODELLED { 4 } else { 64 };
 const SEGMENTS: usize = 11;
-type Slots = DoublingTable<Descriptor, FIRST, SEGMENTS>;
+type Descriptors = DoublingTable<Descriptor, FIRST, SEGMENTS>;
 
-const _: () = assert!(Slots::CAPACITY < 1 << SLOT_BITS, "a mark can name every descriptor");
+const _: () = assert!(Descriptors::CAPACITY < 1 << SLOT_BITS, "a mark can name every descriptor");
 
-/// The descriptors of one manager.
+/// The descriptors of one engine.
 #[derive(Debug)]
 pub(crate) struct DescriptorPool {
-    slots: Slots,
+    slots: Descriptors,
     /// How many slots lie in segments that exist.
     open: AtomicU32,
 }
@@ -39,7 +39,7 @@ pub(crate) struct PoolExhausted;
 impl DescriptorPool {
     /// A pool with its first segment.
     pub(crate) fn new() -> Self {
-        let slots = Slots::new();
+        let slots = Descriptors::new();
         slots.grow(FIRST, Descriptor::new);
         Self { slots, open: AtomicU32::new(FIRST as u32) }
     }
@@ -69,7 +69,7 @@ impl DescriptorPool {
             // Another thread may have added a segment meanwhile. Then search its slots first.
             if passed == open {
                 let more = open as usize * 2 + FIRST;
-                if more > Slots::CAPACITY {
+                if more > Descriptors::CAPACITY {
                     return Err(PoolExhausted);
                 }
                 self.slots.grow(more, Descriptor::new);

@@ -21,7 +21,7 @@ pub(crate) enum LogOrder {
     BeforeVisible,
 }
 
-/// The name of one commit in a manager's life. Two threads may queue the same commit. The journal's
+/// The name of one commit in an engine's life. Two threads may queue the same commit. The journal's
 /// writer recognises the repeat by the name: for one slot, sequences only rise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct CommitName {

@@ -15,7 +15,7 @@ error_table! {
 error_table! {
     InvalidKey {
         Self { len } => Invalid("invalid_key"),
-            "a request key must be 1 to {MAX_KEY_BYTES} bytes, not {len}";
+            "an idempotency key must be 1 to {MAX_KEY_BYTES} bytes, not {len}";
     }
 }
 
