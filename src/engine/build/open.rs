@@ -6,7 +6,8 @@
 //!  3 checkpoint    the state from which the replay begins
 //!  4 replay        the entries behind it, with every law checked
 //!  5 check         the engine to be built can take over this state
-//!  6 resume        a new segment, with the batches that may not have been durable
+//!  6 resume        a new segment, with the batches that may not have been durable; then torn
+//!                  tails are cut
 //!  7 restore       levels, holds, keys, transfer requests; overdue holds get a grace period
 //!  8 audit         the auditor takes over the ledger
 //!  9 first records the opening, new warehouses, the grace periods
@@ -17,7 +18,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::audit::recorder::Recorder as AuditRecorder;
+use crate::audit::recorder::Recorder;
 use crate::base::clock::Timestamp;
 use crate::base::error::{BuildError, JournalError};
 use crate::base::sync::{AtomicUsize, Mutex};
@@ -160,7 +161,7 @@ fn check_options(options: &JournalOptions) -> Result<(), BuildError> {
 }
 
 /// Fills the log in memory with the newest replayed entries.
-fn fill_log(audit: &AuditRecorder, replayed: &mut ReplayedJournal) {
+fn fill_log(audit: &Recorder, replayed: &mut ReplayedJournal) {
     let (first, mut records) = replayed.take_history();
     audit.memory.resume(first, replayed.history.latest_gone);
     audit.memory.append(&mut records, &audit.pool);
