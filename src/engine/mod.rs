@@ -4,7 +4,6 @@
 //! the engine, and what takes no options, is a method of [`Engine`].
 
 mod answer;
-mod build;
 mod call;
 mod commits;
 mod core;
@@ -16,6 +15,7 @@ mod listeners;
 mod maintenance;
 #[cfg(not(feature = "journal"))]
 mod no_journal;
+mod opening;
 mod ops;
 mod place;
 mod recording;
@@ -45,13 +45,13 @@ use crate::reservation::slots::Slots;
 use crate::stock::catalog::Catalog;
 
 pub use answer::{ConfirmOrRetake, Release};
-pub use build::builder::Builder;
-pub use build::limits::Limits;
-pub use build::spec::WarehouseSpec;
 pub use durability::{Durability, OperationKind};
 #[cfg(feature = "journal")]
 pub use journal::RecoveryReport;
 pub use lifecycle::Shutdown;
+pub use opening::builder::Builder;
+pub use opening::limits::Limits;
+pub use opening::spec::WarehouseSpec;
 pub use place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
 pub use request::{HoldRequest, Request, TransferRequestBuilder};
 pub use transfer_request::{

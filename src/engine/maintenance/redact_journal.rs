@@ -92,7 +92,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    use crate::engine::build::limits::Limits;
+    use crate::engine::opening::limits::Limits;
     use crate::journal::options::JournalOptions;
     use crate::journal::storage::simulated::SimulatedDisk;
 
