@@ -17,8 +17,8 @@ use crate::base::quantity::InvalidQuantity;
 pub enum Gone {
     /// It was confirmed.
     Sold {
-        /// Units that it sold, over all its lines. 0 if its lines can no longer be read, because one
-        /// of its slots has been reused.
+        /// Units that it sold, over all its lines. 0 if its lines can no longer be read, because
+        /// one of its slots has been reused.
         units: u64,
     },
     /// The units that it still held were released.
