@@ -21,8 +21,9 @@ use crate::base::error::{ErrorKind, Facts, error_answers};
 /// - [`append`](AuditSink::append) takes the whole batch or nothing. After `Ok`, the sink is never
 ///   given these entries again.
 /// - After an error, the engine refuses new mutations, keeps what is queued and passes *the same
-///   batch* again: after 10 ms, then after pauses that double up to 1 s. A sink that can't tell
-///   whether a failed batch arrived can compare [`first_sequence`](AuditBatch::first_sequence).
+///   batch* again: after 10 ms, then after pauses that double up to 1 s. So `append` should be
+///   idempotent: a sink that can't tell whether a failed batch arrived compares
+///   [`first_sequence`](AuditBatch::first_sequence).
 /// - If the sink panics, the engine is poisoned: nothing more is written, and nothing moves.
 /// - The sink may read the engine, but must not change or flush it: the writer would wait for
 ///   itself.

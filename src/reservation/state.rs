@@ -7,7 +7,8 @@
 //! +----------+-----------------+------------------------+
 //! ```
 //!
-//! Confirm, release, expiry, extend, partial steps and reuse each swap the *whole* word. The winner
+//! Confirm, release, expiry, extend, partial steps and reuse each swap the *whole* word. That swap
+//! is the linearization point of the race: one call wins, all others read the new state. The winner
 //! knows that nothing about the hold has changed since it looked: neither its phase nor its expiry.
 //! The generation is an ABA generation: every reuse and every partial step raises it. So the
 //! reservation in the slot, its lines, and what of them was shipped, have not changed either.

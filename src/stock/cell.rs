@@ -1,5 +1,8 @@
 //! One atomic stock word, and the one compare-and-swap loop that changes it (Law 1).
 //!
+//! The successful swap is the linearization point of every operation on one cell. A refusal
+//! linearizes at the load that found too few units.
+//!
 //! A word may be *marked*: a multi-word CAS has noted its counts elsewhere and put a mark in their
 //! place (`mcas/mod.rs` explains it all). This file knows only that bit 63 says so. The traits
 //! [`Marks`] and [`ResolveMark`] tell what a marked word means and get the mark out of the way.

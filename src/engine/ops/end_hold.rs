@@ -49,9 +49,9 @@ impl InventoryManager {
         self.call().confirm(id)
     }
 
-    /// Releases a pending reservation: gives back what it holds. A repeated release, an expired
-    /// hold and an unknown id are no errors: [`Release`] says which it was, and no unit moves
-    /// twice. Costs and waits as [`reserve`](Self::reserve) does.
+    /// Releases a pending reservation: gives back what it holds. It is idempotent: a repeated
+    /// release, an expired hold and an unknown id are no errors. [`Release`] says which it was,
+    /// and no unit moves twice. Costs and waits as [`reserve`](Self::reserve) does.
     ///
     /// # Errors
     /// [`ReleaseError::Sold`] if the hold was confirmed: cancel the sale instead. See
