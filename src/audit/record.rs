@@ -48,6 +48,14 @@ pub(crate) enum Record {
 }
 
 impl Record {
+    /// When the operation took effect: the moment of all its entries.
+    pub(crate) fn at(&self) -> Timestamp {
+        match self {
+            Self::Plain(entry) => entry.at(),
+            Self::Buffered(buffer) => buffer.header.at,
+        }
+    }
+
     /// How many entries the record has. Each takes one sequence number.
     pub(crate) fn entries(&self) -> u64 {
         match self {

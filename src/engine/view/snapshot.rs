@@ -117,15 +117,15 @@ impl InventoryManager {
         product: impl Into<ProductRef<'p>>,
     ) -> Result<Totals, PlaceError> {
         let product = self.engine.product(self.engine.own_product(product.into())?)?;
-        let levels = self.engine.levels_of(product);
-        let levels = levels.into_iter().filter_map(|level| self.engine.catalog.level(level));
+        let catalog = &self.engine.catalog;
+        let levels = catalog.levels_of(product).filter_map(|level| catalog.level(level));
         Ok(levels.fold(Totals::default(), |sum, level| sum.plus(level.word())))
     }
 }
 
 impl Engine {
     /// The open levels of a product.
-    pub(in crate::engine) fn levels_of(&self, product: ProductIndex) -> Vec<LevelIndex> {
+    fn levels_of(&self, product: ProductIndex) -> Vec<LevelIndex> {
         self.catalog.levels_of(product).collect()
     }
 

@@ -87,12 +87,8 @@ impl Encoder {
     /// Appends a record. `names` resolves the place of a level, which the record of the level's
     /// opening must name.
     pub(crate) fn put(&mut self, record: &Record, names: &dyn Names) {
-        let at = match record {
-            Record::Plain(entry) => entry.at(),
-            Record::Buffered(record) => record.header.at,
-        };
         if self.record_count == 0 {
-            self.base = at;
+            self.base = record.at();
         }
         self.record_count += 1;
         self.entry_count += record.entries() as u32;

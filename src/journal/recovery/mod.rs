@@ -196,11 +196,7 @@ impl NewestRecords {
             && let Some(gone) = self.records.pop_front()
         {
             self.entries -= gone.entries();
-            let at = match &gone {
-                Record::Plain(entry) => entry.at(),
-                Record::Buffered(buffer) => buffer.header.at,
-            };
-            self.latest_gone = self.latest_gone.max(Some(at));
+            self.latest_gone = self.latest_gone.max(Some(gone.at()));
         }
     }
 }
