@@ -8,8 +8,9 @@ use crate::journal::format::bytes::Cursor;
 
 /// The magic bytes at the start of a segment.
 const MAGIC: [u8; 8] = *b"STKJRNL\n";
-/// The format version that this library writes, and the newest that it reads.
-pub(crate) const VERSION: u16 = 1;
+/// The format version that this library writes, and the newest that it reads. It reads all older
+/// ones, too: `docs/journal-format.md` lists what each added.
+pub(crate) const VERSION: u16 = 2;
 /// Bytes of a segment header.
 pub(crate) const HEADER: usize = 136;
 
@@ -142,7 +143,7 @@ impl SegmentHeader {
             created_at: Timestamp::from_millis(cursor.u64()?),
         };
         let sound = xxh3_64(&bytes[..HEADER - 8]) == cursor.u64()?;
-        let known = version == VERSION && length == HEADER && unused == 0;
+        let known = version > 0 && length == HEADER && unused == 0;
         let Self { number, opening, base, durable, .. } = header;
         let numbers = [number, opening, durable, base.batch, base.sequence, base.segment];
         let possible = numbers.into_iter().all(is_possible);
