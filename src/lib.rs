@@ -28,7 +28,7 @@
 //! # Features
 //!
 //! - `journal` (default): a write-ahead log on disk, with recovery, checkpoints and an auditor.
-//!   Without this feature the engine lives in memory, and does not depend on blake3, rayon and
+//!   Without this feature the engine lives in memory, and does not depend on blake3 and
 //!   rustix.
 //! - `testing`: for tests of services that embed the engine: seeded ids, an engine without
 //!   background threads, a sink that fails on command, and with `journal` a simulated disk.
@@ -125,6 +125,7 @@ pub use umbrella::Error;
 #[cfg(feature = "testing")]
 pub mod testing {
     pub use crate::audit::faulty::{FaultControl, FaultCounts, FaultySink};
+    pub use crate::base::threads::refuse_threads;
     #[cfg(feature = "journal")]
     #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
     pub use crate::journal::storage::simulated::SimulatedDisk;

@@ -20,6 +20,7 @@ use crate::audit::sink::{AuditBatch, AuditSink};
 use crate::audit::view::Names;
 use crate::base::error::FlushError;
 use crate::base::sync::Ordering;
+use crate::base::threads;
 use crate::stock::mcas::recorder::CommitName;
 
 const SHORTEST_NAP: Duration = Duration::from_micros(50);
@@ -337,8 +338,7 @@ impl Writer {
             journal.spawn()?;
         }
         let recorder = Arc::clone(&self.recorder);
-        let builder = thread::Builder::new().name("stockade-audit".to_owned());
-        let thread = builder.spawn(move || self.run())?;
+        let thread = threads::spawn("stockade-audit", move || self.run())?;
         Ok(WriterThread { recorder, thread: Some(thread) })
     }
 

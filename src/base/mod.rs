@@ -8,4 +8,5 @@ pub(crate) mod quantity;
 pub(crate) mod shard;
 pub(crate) mod sync;
 pub(crate) mod table;
+pub(crate) mod threads;
 pub(crate) mod trace;

@@ -11,11 +11,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
-use std::{io, mem, thread};
+use std::{io, mem};
 
 use crate::audit::flush::FlushTicket;
 use crate::base::error::FlushError;
 use crate::base::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, nap};
+use crate::base::threads;
 use crate::journal::format::segment::Point;
 use crate::journal::storage::{Storage, StorageFile};
 
@@ -383,8 +384,7 @@ impl SyncState {
     /// Starts the sync thread.
     pub(crate) fn spawn(self: &Arc<Self>) -> io::Result<()> {
         let progress = Arc::clone(self);
-        let named = thread::Builder::new().name("stockade-sync".to_owned());
-        named.spawn(move || progress.run()).map(drop)
+        threads::spawn("stockade-sync", move || progress.run()).map(drop)
     }
 
     fn run(&self) {

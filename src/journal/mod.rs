@@ -23,4 +23,5 @@ pub(crate) mod recovery;
 pub(crate) mod storage;
 #[cfg(all(test, not(loom)))]
 mod tests;
+pub(crate) mod windows;
 pub(crate) mod writer;

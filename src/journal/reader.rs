@@ -12,39 +12,37 @@
 //! durable one when it was written. The reader scans the bytes behind the stop for such headers. If
 //! one of them knew the lost batch to be durable, or if the journal was closed, the loss is damage.
 
-use std::ops::{ControlFlow, Range};
-
-use rayon::prelude::*;
+use std::ops::ControlFlow;
+use std::thread::available_parallelism;
 
 use crate::base::error::JournalError;
+use crate::base::threads;
 use crate::journal::format::batch::{self, BatchHeader, Hash, MAGIC, body_sum, records_hash};
 use crate::journal::format::segment::{
     self, CLOSE_MARK, Point, SegmentHeader, Start, close_mark, is_close_mark, padding_before_mark,
 };
-use crate::journal::layout::{JournalDir, Layout, PathSegment, damaged, failed};
+use crate::journal::layout::{JournalDir, Layout, PathSegment, damaged};
+use crate::journal::storage::Storage;
+use crate::journal::windows::{WINDOW, WRONG_SUM, Window, Windows, read_at};
 
-/// The bytes of a segment, and the valid batches in them.
+pub(crate) use crate::journal::windows::{FoundBatch, find};
+
+/// A part of a segment, and the valid batches in it.
 pub(crate) struct Segment {
     pub(crate) name: String,
     pub(crate) header: SegmentHeader,
+    /// Offset in the file of the first of `bytes`, from which all offsets in the batches count.
+    pub(crate) start: u64,
     pub(crate) bytes: Vec<u8>,
     pub(crate) batches: Vec<FoundBatch>,
+    /// No more parts of this segment follow.
+    pub(crate) is_last: bool,
 }
 
-/// A valid batch, and where its parts lie.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FoundBatch {
-    pub(crate) header: BatchHeader,
-    /// Offset of its header, in bytes from the start of the segment.
-    pub(crate) offset: usize,
-    pub(crate) records: Range<usize>,
-    pub(crate) notes: Range<usize>,
-}
-
-impl FoundBatch {
-    /// Offset of the byte behind this batch.
-    pub(crate) fn end(&self) -> usize {
-        self.notes.end
+impl Segment {
+    /// The place in the file of an offset in a batch.
+    pub(crate) fn place(&self, offset: usize) -> u64 {
+        self.start + offset as u64
     }
 }
 
@@ -71,12 +69,12 @@ pub(crate) struct ReadOutcome {
 /// Where reading stopped before the end of the journal, and why.
 struct ReadStop {
     segment: usize,
-    offset: usize,
+    offset: u64,
     what: &'static str,
 }
 
-/// Reads a journal from its first segment on, and passes each segment to `each`, with the newest
-/// batch known to be durable so far.
+/// Reads a journal from its first segment on, part by part, and passes each part to `each`, with the
+/// newest batch known to be durable so far. Each segment has a last part, even if it is empty.
 ///
 /// If `each` breaks, reading ends there: the outcome then says nothing about a torn tail or a
 /// close.
@@ -94,46 +92,47 @@ pub(crate) fn read(
     let skips = layout.checkpoint.batch > 0;
     let begin = layout.path.first().filter(|_| skips).map_or(Point::START, |it| it.header.base);
     let mut walk = SegmentWalk { end: begin, durable, closed: false, close_mark_seen: false };
-    let mut stop = None;
-    let mut rest = Vec::new();
+    let mut stop: Option<ReadStop> = None;
     for (index, on_path) in layout.path.iter().enumerate() {
-        let name = &on_path.name;
-        let is_head = index + 1 == layout.path.len();
-        let bytes =
-            storage.read(name, 0, on_path.limit).map_err(|error| failed("read", name, &error))?;
         if stop.is_some() {
             // Behind the stop no batch counts. Its headers still tell what was durable.
-            walk.scan_for_durable(&bytes, on_path.header.number);
+            walk.scan_for_durable(*storage, on_path, 0)?;
             walk.durable = walk.durable.max(on_path.header.durable);
             continue;
         }
-        let mut segment =
-            Segment { name: name.clone(), header: on_path.header, bytes, batches: Vec::new() };
-        if let Some((offset, what)) = walk.segment(on_path, &mut segment, is_head)? {
-            stop = Some(ReadStop { segment: index, offset, what });
-            rest = segment.bytes.split_off(offset.min(segment.bytes.len()));
-        }
-        if each(segment, walk.durable).is_break() {
-            // The caller does not need to know how the journal ends.
-            return Ok(ReadOutcome {
-                end: walk.end,
-                durable: walk.durable,
-                closed: false,
-                torn: None,
-            });
+        walk.begin(on_path)?;
+        let is_head = index + 1 == layout.path.len();
+        let mut windows = Windows::new(*storage, on_path);
+        let mut is_last = false;
+        while !is_last {
+            let window = windows.next()?;
+            let (part, stopped) = walk.window(*storage, on_path, window, is_head)?;
+            stop = stopped.map(|(offset, what)| ReadStop { segment: index, offset, what });
+            is_last = part.is_last;
+            if each(part, walk.durable).is_break() {
+                // The caller does not need to know how the journal ends.
+                return Ok(ReadOutcome {
+                    end: walk.end,
+                    durable: walk.durable,
+                    closed: false,
+                    torn: None,
+                });
+            }
         }
     }
-    if let Some(stop) = &stop {
-        let number = layout.path.get(stop.segment).map_or(0, |it| it.header.number);
-        walk.scan_for_durable(&rest, number);
+    if let Some(stop) = &stop
+        && let Some(on_path) = layout.path.get(stop.segment)
+    {
+        walk.scan_for_durable(*storage, on_path, stop.offset)?;
     }
     for (number, name) in &layout.unreadable {
-        let bytes =
-            storage.read(name, 0, u64::MAX).map_err(|error| failed("read", name, &error))?;
+        let header = SegmentHeader { number: *number, ..SegmentHeader::default() };
+        let segment = PathSegment { name: name.clone(), header, limit: u64::MAX };
+        let bytes = read_at(*storage, &segment, 0, segment::HEADER as u64)?;
         if let Start::Header(header) = SegmentHeader::read(&bytes) {
             walk.durable = walk.durable.max(header.durable);
         }
-        walk.scan_for_durable(&bytes, *number);
+        walk.scan_for_durable(*storage, &segment, 0)?;
     }
     walk.into_outcome(layout, stop)
 }
@@ -143,55 +142,20 @@ fn is_torn_form_of(rest: &[u8], whole: &[u8]) -> bool {
     whole.starts_with(rest) || (rest.len() <= whole.len() && rest.iter().all(|byte| *byte == 0))
 }
 
-const NOT_A_HEADER: &str = "an unreadable batch header";
-
 /// A batch whose checksums are right, with the hash of its records. Its chain hash is unchecked.
 struct HashedBatch {
     found: FoundBatch,
     records: Hash,
 }
 
-/// Finds and hashes all batches from `offset` on, up to the first one that can't be read. Checksums
-/// and record hashes are nearly all of the work. They depend on one batch alone, so all cores share
-/// them.
-fn hash_batches(
-    bytes: &[u8],
-    mut offset: usize,
-    seed: u64,
-) -> Vec<Result<HashedBatch, &'static str>> {
-    let mut found = Vec::new();
-    while offset < bytes.len() {
-        let batch = find(bytes, offset, seed);
-        let next = batch.as_ref().ok().map(FoundBatch::end);
-        found.push(batch);
-        match next {
-            Some(next) => offset = next,
-            None => break,
-        }
-    }
-    let hash = |found: Result<FoundBatch, &'static str>| hash(bytes, found?);
-    // Below this size, starting threads costs more than they save.
-    const PARALLEL_MIN_BYTES: usize = 1 << 20;
-    if bytes.len() < PARALLEL_MIN_BYTES {
-        return found.into_iter().map(hash).collect();
-    }
-    found.into_par_iter().map(hash).collect()
-}
-
-/// The batch at `offset`, if its header is valid and its body is complete. Does not check the body.
-pub(crate) fn find(bytes: &[u8], offset: usize, seed: u64) -> Result<FoundBatch, &'static str> {
-    let header = BatchHeader::from_bytes(&bytes[offset..], seed).ok_or_else(|| {
-        let short = bytes.len() - offset < batch::HEADER;
-        if short { "an incomplete batch header" } else { NOT_A_HEADER }
-    })?;
-    let start = offset + batch::HEADER;
-    let middle = start.checked_add(header.records_length as usize);
-    let end = middle.and_then(|middle| middle.checked_add(header.notes_length as usize));
-    let (Some(middle), Some(end)) = (middle, end) else { return Err("an impossible batch") };
-    if end > bytes.len() {
-        return Err("an incomplete batch");
-    }
-    Ok(FoundBatch { header, offset, records: start..middle, notes: middle..end })
+/// Hashes batches that were found in `bytes`. Checksums and record hashes are nearly all of the
+/// work. They depend on one batch alone, so all cores share them.
+fn hash_batches(bytes: &[u8], found: &[FoundBatch]) -> Vec<Result<HashedBatch, &'static str>> {
+    /// Below this size, starting a thread costs more than it saves.
+    const BYTES_FOR_A_THREAD: usize = 1 << 20;
+    let cores = available_parallelism().map_or(1, usize::from);
+    let helpers = (bytes.len() / BYTES_FOR_A_THREAD).min(cores).min(found.len()).max(1) - 1;
+    threads::map(found, helpers, |found| hash(bytes, found.clone()))
 }
 
 /// Checks the body of a batch and its link in the hash chain: it must be the next batch after
@@ -207,7 +171,7 @@ pub(crate) fn check_batch(
 
 fn hash(bytes: &[u8], found: FoundBatch) -> Result<HashedBatch, &'static str> {
     if body_sum(&bytes[found.records.start..found.notes.end]) != found.header.body_sum {
-        return Err("a batch whose checksum is wrong");
+        return Err(WRONG_SUM);
     }
     let records = records_hash(&bytes[found.records.clone()]);
     Ok(HashedBatch { found, records })
@@ -234,14 +198,8 @@ struct SegmentWalk {
 }
 
 impl SegmentWalk {
-    /// Reads the batches of one segment. Returns the offset and the reason if it stopped before the
-    /// end of the segment.
-    fn segment(
-        &mut self,
-        on_path: &PathSegment,
-        segment: &mut Segment,
-        is_head: bool,
-    ) -> Result<Option<(usize, &'static str)>, JournalError> {
+    /// Begins a segment, which must continue from the end of the valid prefix.
+    fn begin(&mut self, on_path: &PathSegment) -> Result<(), JournalError> {
         let header = &on_path.header;
         if (header.base.batch, header.base.hash, header.base.sequence)
             != (self.end.batch, self.end.hash, self.end.sequence)
@@ -252,27 +210,57 @@ impl SegmentWalk {
         self.durable = self.durable.max(header.durable);
         // An earlier run may have closed the journal, too. Only the last close matters.
         (self.closed, self.close_mark_seen) = (false, false);
-        let mut offset = segment::HEADER;
-        let bytes = &segment.bytes;
-        let mut known = hash_batches(bytes, offset, header.number).into_iter();
-        while offset < bytes.len() {
-            if self.closed {
-                return Ok(self.check_close_mark(bytes, offset, header.number, is_head));
+        Ok(())
+    }
+
+    /// Reads the batches of one window. Returns them, and the place in the file and the reason if
+    /// it stopped before the end of the segment.
+    #[expect(clippy::type_complexity, reason = "a pair of two results")]
+    fn window(
+        &mut self,
+        storage: &dyn Storage,
+        on_path: &PathSegment,
+        window: Window,
+        is_head: bool,
+    ) -> Result<(Segment, Option<(u64, &'static str)>), JournalError> {
+        let (number, end) = (on_path.header.number, window.end());
+        let Window { start, bytes, found, stop, is_last } = window;
+        let mut batches = Vec::with_capacity(found.len());
+        let (mut stopped, mut offset) = (None, start);
+        for hashed in hash_batches(&bytes, &found) {
+            match hashed.and_then(|hashed| self.check(hashed)) {
+                Ok(found) => {
+                    offset = start + found.end() as u64;
+                    self.advance(&found, number, offset);
+                    batches.push(found);
+                }
+                Err(what) => stopped = Some((offset, what)),
             }
-            let hashed = known.next().unwrap_or(Err(NOT_A_HEADER));
-            let found = match hashed.and_then(|hashed| self.check(hashed)) {
-                Ok(found) => found,
-                Err(what) => return Ok(Some((offset, what))),
+            if stopped.is_some() || self.closed {
+                break;
+            }
+        }
+        let mut is_last = is_last || stopped.is_some();
+        if stopped.is_none() {
+            let rest = match self.closed {
+                true => read_at(storage, on_path, offset, WINDOW)?,
+                false => Vec::new(),
             };
-            offset = found.end();
-            self.advance(&found, header.number);
-            segment.batches.push(found);
+            stopped = match stop {
+                _ if !rest.is_empty() => {
+                    let what = self.check_close_mark(&rest, 0, number, is_head);
+                    what.map(|(at, what)| (offset + at as u64, what))
+                }
+                Some(what) if !self.closed => Some((start + end as u64, what)),
+                _ if (is_last || self.closed) && !is_head && offset != on_path.limit => {
+                    Some((offset, "a segment that is shorter than it was"))
+                }
+                _ => None,
+            };
+            is_last |= self.closed;
         }
-        if is_head || offset as u64 == on_path.limit {
-            Ok(None)
-        } else {
-            Ok(Some((offset, "a segment that is shorter than it was")))
-        }
+        let (name, header) = (on_path.name.clone(), on_path.header);
+        Ok((Segment { name, header, start, bytes, batches, is_last }, stopped))
     }
 
     /// Returns the batch if it continues the hash chain.
@@ -281,7 +269,8 @@ impl SegmentWalk {
         Ok(hashed.found)
     }
 
-    fn advance(&mut self, found: &FoundBatch, segment: u64) {
+    /// Moves the end of the valid prefix past this batch, which ends at byte `length` of its segment.
+    fn advance(&mut self, found: &FoundBatch, segment: u64, length: u64) {
         let header = &found.header;
         self.durable = self.durable.max(header.durable);
         self.closed = header.closed;
@@ -290,7 +279,7 @@ impl SegmentWalk {
             sequence: header.end() - 1,
             hash: header.hash,
             segment,
-            length: found.end() as u64,
+            length,
         };
     }
 
@@ -304,7 +293,7 @@ impl SegmentWalk {
         is_head: bool,
     ) -> Option<(usize, &'static str)> {
         let rest = &bytes[offset..];
-        let padding = padding_before_mark(offset as u64);
+        let padding = padding_before_mark(self.end.length);
         let mark = close_mark(&self.end.hash, segment);
         let whole: Vec<u8> = std::iter::repeat_n(0, padding).chain(mark).collect();
         if rest == whole {
@@ -322,26 +311,52 @@ impl SegmentWalk {
         }
     }
 
-    /// Scans bytes behind the valid prefix for batch headers and close marks, to learn how far the
-    /// journal was known to be durable. `segment` is their checksum seed: a header that strayed in
-    /// from another segment does not match.
-    fn scan_for_durable(&mut self, bytes: &[u8], segment: u64) {
-        let mut at = 0;
-        while at + MAGIC.len() <= bytes.len() {
-            if bytes[at] == MAGIC[0]
-                && let Some(header) = BatchHeader::from_bytes(&bytes[at..], segment)
-            {
-                self.durable = self.durable.max(header.durable);
-                let end = at as u64 + batch::HEADER as u64 + header.body_length();
-                self.closed |= header.closed && end <= bytes.len() as u64;
+    /// Scans a segment from byte `from` on, behind the valid prefix, for batch headers and close
+    /// marks, to learn how far the journal was known to be durable. The segment's number is their
+    /// checksum seed: a header that strayed in from another segment does not match.
+    ///
+    /// Reads window by window, so a hole of any length takes time, at some gigabytes a second, and
+    /// no memory.
+    fn scan_for_durable(
+        &mut self,
+        storage: &dyn Storage,
+        segment: &PathSegment,
+        from: u64,
+    ) -> Result<(), JournalError> {
+        // The earliest end that any header of a closing batch claims. It counts if the file goes on
+        // as far.
+        let mut closing_end = u64::MAX;
+        let mut at = from;
+        loop {
+            let bytes = read_at(storage, segment, at, WINDOW)?;
+            self.scan_window(&bytes, at, segment.header.number, &mut closing_end);
+            let end = at + bytes.len() as u64;
+            if (bytes.len() as u64) < WINDOW || end >= segment.limit {
+                self.closed |= closing_end <= end;
+                return Ok(());
             }
-            at += 1;
+            // A header or a mark may begin in this window and end in the next.
+            at = end - (batch::HEADER - 1) as u64;
         }
-        // The close mark is usually at the very end. If something was appended to the file, it lies
-        // further ahead.
-        let marks = (0..bytes.len().saturating_sub(CLOSE_MARK - 1)).rev();
-        self.close_mark_seen |=
-            marks.filter(|at| bytes[*at] == b'S').any(|at| is_close_mark(&bytes[at..], segment));
+    }
+
+    fn scan_window(&mut self, bytes: &[u8], start: u64, segment: u64, closing_end: &mut u64) {
+        // A hole has no header. To see that is many times faster than to look at each byte.
+        if bytes.chunks(1 << 12).all(|chunk| chunk.iter().fold(0, |all, byte| all | byte) == 0) {
+            return;
+        }
+        // Headers and marks begin with the same byte.
+        for at in (0..bytes.len()).filter(|at| bytes[*at] == MAGIC[0]) {
+            let rest = &bytes[at..];
+            if let Some(header) = BatchHeader::from_bytes(rest, segment) {
+                self.durable = self.durable.max(header.durable);
+                if header.closed {
+                    let end = start + (at + batch::HEADER) as u64 + header.body_length();
+                    *closing_end = end.min(*closing_end);
+                }
+            }
+            self.close_mark_seen |= rest.len() >= CLOSE_MARK && is_close_mark(rest, segment);
+        }
     }
 
     fn into_outcome(
@@ -353,7 +368,7 @@ impl SegmentWalk {
             None => None,
             Some(ReadStop { segment, offset, what }) => {
                 let file = layout.path.get(segment).map_or_else(String::new, |it| it.name.clone());
-                Some(Torn { file, offset: offset as u64, what })
+                Some(Torn { file, offset, what })
             }
         };
         if torn.is_none()

@@ -1,8 +1,7 @@
 //! Assembles an engine, in the same way for a new one and a recovered one.
 
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::audit::entry::EventType;
 use crate::audit::queue::Backpressure;
@@ -13,6 +12,7 @@ use crate::base::clock::Timestamp;
 use crate::base::error::BuildError;
 use crate::base::shard::{Counters, parallelism};
 use crate::base::sync::Mutex;
+use crate::base::threads;
 use crate::engine::core::alert_source;
 use crate::engine::lifecycle::{Life, Threads};
 use crate::engine::opening::builder::Builder;
@@ -128,24 +128,37 @@ impl NewEngine {
         for listener in self.listeners {
             engine.listeners.add(Scope::Everywhere, listener);
         }
-        let mut threads = Threads::default();
-        if let Some(writer) = self.writer {
-            threads.writer = Some(writer.spawn().map_err(no_thread)?);
+        let mut running = Threads::default();
+        let start = || {
+            if let Some(writer) = self.writer {
+                running.writer = Some(writer.spawn().map_err(no_thread)?);
+            }
+            record_opening(&engine, &self.warehouses, self.longest_ttl);
+            record(&engine);
+            if self.threads {
+                engine.dispatcher.start(alert_source(&engine)).map_err(no_thread)?;
+            }
+            if self.sweeper {
+                let weak = Arc::downgrade(&engine);
+                let sweeper = threads::spawn("stockade-sweeper", move || run_sweeper(&weak));
+                running.sweeper = Some(sweeper.map_err(no_thread)?);
+            }
+            Ok(())
+        };
+        if let Err(error) = start() {
+            // The threads that did start hold the journal's lock. Wait for them, so that the caller
+            // who tries again does not find the journal open elsewhere.
+            drop(running);
+            engine.journal.iter().for_each(|it| it.wait_for_end(Instant::now() + GIVING_UP));
+            return Err(error);
         }
-        record_opening(&engine, &self.warehouses, self.longest_ttl);
-        record(&engine);
-        if self.threads {
-            engine.dispatcher.start(alert_source(&engine)).map_err(no_thread)?;
-        }
-        if self.sweeper {
-            let weak = Arc::downgrade(&engine);
-            let named = thread::Builder::new().name("stockade-sweeper".to_owned());
-            threads.sweeper = Some(named.spawn(move || run_sweeper(&weak)).map_err(no_thread)?);
-        }
-        let life = Life::new(Arc::clone(&engine), threads);
+        let life = Life::new(Arc::clone(&engine), running);
         Ok(InventoryManager::new(engine, life))
     }
 }
+
+/// How long the threads of an engine that could not be started may take to end.
+const GIVING_UP: Duration = Duration::from_secs(5);
 
 /// The writer for its own thread, or the writer that callers drive.
 #[cfg(feature = "testing")]

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::error::JournalError;
 use crate::base::sync::{Mutex, lock};
+use crate::base::threads;
 use crate::base::trace;
 use crate::journal::follow::follower::Follower;
 use crate::journal::format::segment::Point;
@@ -283,8 +284,7 @@ impl Auditing {
     /// Starts the thread, which ends with the journal.
     pub(crate) fn spawn(self: &Arc<Self>) -> std::io::Result<()> {
         let auditing = Arc::clone(self);
-        let named = thread::Builder::new().name("stockade-auditor".to_owned());
-        *lock(&self.thread) = Some(named.spawn(move || auditing.run())?);
+        *lock(&self.thread) = Some(threads::spawn("stockade-auditor", move || auditing.run())?);
         Ok(())
     }
 

@@ -7,11 +7,11 @@
 use std::sync::Arc;
 
 use crate::base::error::JournalError;
-use crate::journal::format::batch;
 use crate::journal::format::segment::{self, Point, SegmentHeader};
 use crate::journal::layout::{Layout, PathSegment, damaged, failed};
 use crate::journal::reader::{FoundBatch, Segment, check_batch, find};
 use crate::journal::storage::Storage;
+use crate::journal::windows::goes_on;
 
 /// How many bytes are read at once. A batch is at most a little longer than half of that, unless
 /// one record fills it.
@@ -139,12 +139,12 @@ impl Follower {
                 batches.push(found);
             }
             if batches.is_empty() && read == 0 {
-                let short = bytes.len() < batch::HEADER || is_all;
-                if short {
-                    return Ok(None);
+                match goes_on(&bytes, header.number) {
+                    // The batch is longer than a chunk: read more at once. By steps: its length is
+                    // only a claim.
+                    Some(length) if !is_all => wanted = length.min(wanted * 2),
+                    _ => return Ok(None),
                 }
-                // The batch is longer than a chunk: read more at once.
-                wanted *= 2;
                 continue;
             }
             self.offset += read as u64;
@@ -152,7 +152,9 @@ impl Follower {
                 continue;
             }
             self.at = end;
-            let part = Segment { name: name.clone(), header: *header, bytes, batches };
+            let start = self.offset - read as u64;
+            let (name, header) = (name.clone(), *header);
+            let part = Segment { name, header, start, bytes, batches, is_last: false };
             return Ok(Some(Followed { part }));
         }
     }

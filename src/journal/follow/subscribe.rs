@@ -15,12 +15,12 @@ use crate::audit::entry::AuditEntry;
 use crate::audit::view::Names;
 use crate::base::error::{JournalError, error_table};
 use crate::journal::follow::follower::Follower;
-use crate::journal::format::segment::{HEADER, Point, SegmentHeader};
+use crate::journal::format::segment::{Point, SegmentHeader};
 use crate::journal::group_commit::{Reached, SyncState};
-use crate::journal::layout::{JournalDir, Layout, failed};
-use crate::journal::reader::find;
+use crate::journal::layout::{JournalDir, Layout, PathSegment};
 use crate::journal::recovery::replay::decode_batch;
 use crate::journal::storage::Storage;
+use crate::journal::windows::Windows;
 
 /// A position among a journal's entries, which a subscriber stores: the last entry that it has
 /// handled, and the opening of the journal in which it saw that entry. `Default` is the position
@@ -304,13 +304,19 @@ fn found_at_opening(
     if header.durable <= end.batch {
         return Ok(end);
     }
-    let bytes = storage.read(name, 0, u64::MAX).map_err(|error| failed("read", name, &error))?;
-    let mut offset = HEADER;
-    while end.batch < header.durable
-        && let Ok(found) = find(&bytes, offset, header.number)
-    {
-        offset = found.end();
-        end = Point { batch: found.header.number, sequence: found.header.end() - 1, ..end };
+    let (name, limit) = (name.to_owned(), u64::MAX);
+    let segment = PathSegment { name, header: *header, limit };
+    let mut windows = Windows::new(storage, &segment);
+    loop {
+        let window = windows.next()?;
+        for found in window.found {
+            if end.batch >= header.durable {
+                return Ok(end);
+            }
+            end = Point { batch: found.header.number, sequence: found.header.end() - 1, ..end };
+        }
+        if window.is_last {
+            return Ok(end);
+        }
     }
-    Ok(end)
 }

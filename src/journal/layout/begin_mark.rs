@@ -12,8 +12,8 @@ use crate::base::error::JournalError;
 use crate::journal::format::batch::Hash;
 use crate::journal::format::bytes::Cursor;
 use crate::journal::format::segment::UNFINISHED;
-use crate::journal::layout::{damaged, failed};
-use crate::journal::storage::Storage;
+use crate::journal::layout::{damaged, failed, remove_file};
+use crate::journal::storage::{Storage, StorageFile};
 
 /// The file name of the mark.
 pub(crate) const NAME: &str = "trimmed";
@@ -76,7 +76,8 @@ impl BeginMark {
 
 /// Reads the begin mark; `None` if the journal was never trimmed.
 pub(crate) fn read(storage: &dyn Storage) -> Result<Option<BeginMark>, JournalError> {
-    let bytes = match storage.read(NAME, 0, u64::MAX) {
+    // A mark says its own length in two bytes, so no version of it is longer.
+    let bytes = match storage.read(NAME, 0, u64::from(u16::MAX) + 1) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         bytes => bytes.map_err(|error| failed("read", NAME, &error))?,
     };
@@ -90,33 +91,33 @@ pub(crate) fn read(storage: &dyn Storage) -> Result<Option<BeginMark>, JournalEr
 }
 
 /// Replaces the begin mark atomically. It is durable once this returns.
-pub(crate) fn write(storage: &dyn Storage, mark: BeginMark) -> io::Result<()> {
-    replace(storage, NAME, &mark.to_bytes())
+pub(crate) fn write(storage: &dyn Storage, mark: BeginMark) -> Result<(), JournalError> {
+    replace_by(storage, NAME, &mut |file| {
+        file.append(&mark.to_bytes()).map_err(|error| failed("write", NAME, &error))
+    })
 }
 
-/// Replaces a file atomically by one with these bytes: it is written under another name, synced,
+/// Replaces a file atomically by one that `fill` appends: it is written under another name, synced,
 /// and renamed. The new content is durable once this returns.
-pub(crate) fn replace(storage: &dyn Storage, name: &str, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace_by(
+    storage: &dyn Storage,
+    name: &str,
+    fill: &mut dyn FnMut(&dyn StorageFile) -> Result<(), JournalError>,
+) -> Result<(), JournalError> {
     let unfinished = format!("{name}{UNFINISHED}");
-    match storage.remove(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let replaced = write_whole(storage, &unfinished, bytes)
-        .and_then(|()| storage.rename(&unfinished, name))
-        .and_then(|()| storage.sync_directory());
+    remove_file(storage, &unfinished)?;
+    let to_error = |error: io::Error| failed("write", name, &error);
+    let file = storage.create(&unfinished).map_err(to_error)?;
+    let replaced = fill(&*file).and_then(|()| {
+        let renamed = file.sync().and_then(|()| storage.rename(&unfinished, name));
+        renamed.and_then(|()| storage.sync_directory()).map_err(to_error)
+    });
     if replaced.is_err() {
         // The unfinished file takes up space on a full disk. If it can't be removed now, the next
         // opening removes it.
         let _ = storage.remove(&unfinished);
     }
     replaced
-}
-
-fn write_whole(storage: &dyn Storage, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let file = storage.create(name)?;
-    file.append(bytes)?;
-    file.sync()
 }
 
 #[cfg(all(test, not(loom)))]

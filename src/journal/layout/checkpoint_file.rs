@@ -190,20 +190,34 @@ pub(crate) fn read(
     storage: &dyn Storage,
     name: &str,
 ) -> Result<(CheckpointHeader, Vec<u8>), JournalError> {
-    let mut bytes =
-        storage.read(name, 0, u64::MAX).map_err(|error| failed("read", name, &error))?;
+    /// Blocks that are read at once.
+    const AT_ONCE: usize = 8;
+    let read = |offset: usize, length: usize| {
+        let bytes = storage.read(name, offset as u64, length as u64);
+        bytes.map_err(|error| failed("read", name, &error))
+    };
+    let bytes = read(0, HEADER)?;
     let (header, length, seal_of_all) = CheckpointHeader::from_bytes(name, &bytes)?;
-    let rest = bytes.split_off(HEADER);
-    let mut state = Vec::with_capacity(rest.len());
-    for (index, block) in rest.chunks(BLOCK + SUM).enumerate() {
-        let offset = (HEADER + index * (BLOCK + SUM)) as u64;
-        let wrong = |what: &str| damaged(name, offset, what.to_owned());
-        let (block, sum) =
-            block.split_last_chunk::<SUM>().ok_or_else(|| wrong("an incomplete block"))?;
-        if xxh3_64_with_seed(block, index as u64).to_le_bytes() != *sum {
-            return Err(wrong("a block of a checkpoint whose checksum is wrong"));
+    // The state grows with the blocks that are sound. What the header or the file says about its
+    // length is only a claim.
+    let mut state = Vec::new();
+    let mut index = 0;
+    while state.len() as u64 <= length {
+        let piece = read(HEADER + index * (BLOCK + SUM), AT_ONCE * (BLOCK + SUM))?;
+        for block in piece.chunks(BLOCK + SUM) {
+            let offset = (HEADER + index * (BLOCK + SUM)) as u64;
+            let wrong = |what: &str| damaged(name, offset, what.to_owned());
+            let (block, sum) =
+                block.split_last_chunk::<SUM>().ok_or_else(|| wrong("an incomplete block"))?;
+            if xxh3_64_with_seed(block, index as u64).to_le_bytes() != *sum {
+                return Err(wrong("a block of a checkpoint whose checksum is wrong"));
+            }
+            state.extend_from_slice(block);
+            index += 1;
         }
-        state.extend_from_slice(block);
+        if piece.len() < AT_ONCE * (BLOCK + SUM) {
+            break;
+        }
     }
     if state.len() as u64 != length || seal(&bytes[..SEALED], &state) != seal_of_all {
         return Err(damaged(name, HEADER as u64, "a checkpoint that is not what it says".into()));

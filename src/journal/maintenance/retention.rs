@@ -140,8 +140,7 @@ impl JournalRetention {
             hash: base.hash,
             archived: before || matches!(self.old_segments, OldSegments::Archive(_)),
         };
-        begin_mark::write(storage, mark)
-            .map_err(|error| failed("write", begin_mark::NAME, &error))?;
+        begin_mark::write(storage, mark)?;
         remove_below(storage, mark.segment)
     }
 

@@ -13,7 +13,7 @@ use crate::base::error::JournalError;
 use crate::journal::format::segment;
 use crate::journal::layout::begin_mark::{self, BeginMark};
 use crate::journal::layout::checkpoint_file::CheckpointHeader;
-use crate::journal::layout::{JournalDir, Layout, failed};
+use crate::journal::layout::{JournalDir, Layout};
 use crate::journal::ledger::Ledger;
 use crate::journal::reader::ReadOutcome;
 use crate::journal::recovery::replay::{Listener, RecoveryProgress, Visitor, replay};
@@ -33,8 +33,9 @@ pub use verify::{VerifyError, VerifyReport};
 /// If an engine is writing the journal, a call reads it as it was when the call began. If the
 /// engine cuts or trims something that the call needs, the call begins again, a few times at most.
 ///
-/// The journal is read segment by segment, by two threads, with the checksums on all cores. At most
-/// three segments are in memory, each of 64 MiB unless the engine was given another size.
+/// The journal is read in windows of 8 MiB, by two threads, with the checksums on all cores. At most
+/// three windows are in memory, however long its files are; a batch that is longer than a window is
+/// read whole. If the system grants no threads, the calling thread does all of it.
 ///
 /// ```
 /// # let directory = std::env::temp_dir().join(format!("stockade-reader-{}", std::process::id()));
@@ -134,7 +135,7 @@ impl JournalReader {
             Some(archive) => Arc::new(WithArchive::new(storage, Arc::clone(archive))),
             None => storage,
         });
-        let snapshot = snapshot.map_err(|error| failed("list", "", &error))?;
+        let snapshot = snapshot?;
         if snapshot.is_empty() {
             return Err(JournalError::NoJournal);
         }

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
+use crate::base::error::JournalError;
 use crate::journal::format::segment;
-use crate::journal::layout::checkpoint_file;
+use crate::journal::layout::{checkpoint_file, failed};
 use crate::journal::storage::{Storage, StorageFile};
 
 /// A storage's segments, each cut at the length that it had at one moment, and its checkpoints.
@@ -22,13 +23,16 @@ pub(super) struct SnapshotStorage {
 }
 
 impl SnapshotStorage {
-    pub(super) fn new(storage: Arc<dyn Storage>) -> io::Result<Self> {
+    /// # Errors
+    /// The storage's.
+    pub(super) fn new(storage: Arc<dyn Storage>) -> Result<Self, JournalError> {
         let numbered = |name: String| segment::number_of(&name).map(|number| (number, name));
         // List the checkpoints before the segments, so that the segments hold every batch that a
         // checkpoint covers.
-        let mut checkpoints = storage.list()?;
+        let list = || storage.list().map_err(|error| failed("list", "", &error));
+        let mut checkpoints = list()?;
         checkpoints.retain(|name| checkpoint_file::batch_of(name).is_some());
-        let mut names: Vec<_> = storage.list()?.into_iter().filter_map(numbered).collect();
+        let mut names: Vec<_> = list()?.into_iter().filter_map(numbered).collect();
         // Newest first: by the time an older segment is asked for its length, it holds every batch
         // that a newer one says is on the disk.
         names.sort_unstable_by_key(|(number, _)| Reverse(*number));
@@ -39,7 +43,7 @@ impl SnapshotStorage {
                 // It was archived or removed just now. If it was lost in another way, the layout
                 // will miss it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(failed("read", &name, &error)),
             }
         }
         Ok(Self { storage, lengths, checkpoints })

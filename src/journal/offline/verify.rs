@@ -136,10 +136,12 @@ impl JournalReader {
             let mut tell = reader.listener();
             reader::read(&source.dir(), |segment, durable| {
                 segment.batches.iter().for_each(|found| visitor.batch(&segment, found, durable));
-                progress.segments += 1;
-                progress.entries = visitor.sound.sequence;
-                if let Some(tell) = &mut tell {
-                    tell(progress);
+                if segment.is_last {
+                    progress.segments += 1;
+                    progress.entries = visitor.sound.sequence;
+                    if let Some(tell) = &mut tell {
+                        tell(progress);
+                    }
                 }
                 ControlFlow::Continue(())
             })
@@ -200,7 +202,7 @@ impl CheckedCheckpoint {
             match checkpoint_file::read(storage, &name) {
                 Ok((header, state)) => found.push(Self::new(name, header, &state)?),
                 // An engine has removed it since, because it has written newer ones.
-                Err(JournalError::Storage { .. }) if !is_there(storage, &name) => {}
+                Err(JournalError::Storage { .. }) if !is_there(storage, &name)? => {}
                 Err(error) => return Err(error),
             }
         }
@@ -242,8 +244,8 @@ fn split_texts(state: &[u8], header: &CheckpointHeader) -> DecodeResult<(Hash, V
     Ok((*blake3::hash(&ledger.to_bytes(keys)).as_bytes(), texts))
 }
 
-fn is_there(storage: &dyn Storage, name: &str) -> bool {
-    checkpoint_file::list(storage).is_ok_and(|names| names.iter().any(|it| it == name))
+fn is_there(storage: &dyn Storage, name: &str) -> Result<bool, JournalError> {
+    checkpoint_file::list(storage).map(|names| names.iter().any(|it| it == name))
 }
 
 /// The state of a verification under way.

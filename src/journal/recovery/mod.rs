@@ -213,7 +213,7 @@ impl UnsyncedTail {
             sequence: header.end() - 1,
             hash: header.hash,
             segment: segment.header.number,
-            length: found.end() as u64,
+            length: segment.place(found.end()),
         };
         if header.number <= durable {
             self.trusted = point;

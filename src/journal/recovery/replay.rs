@@ -5,6 +5,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use crate::base::error::JournalError;
+use crate::base::threads;
 use crate::journal::format::decode::{Decoded, Decoder};
 use crate::journal::layout::{JournalDir, damaged};
 use crate::journal::ledger::{Broken, Ledger};
@@ -49,7 +50,8 @@ pub(crate) trait Visitor {
 }
 
 /// Replays a journal. One thread reads the bytes and checks them, while this thread applies the
-/// records and checks the laws. At most one segment waits between the two.
+/// records and checks the laws. At most one part of a segment waits between the two. If the machine
+/// grants no thread, this thread does both.
 ///
 /// If the visitor ends the replay, the outcome is only what the reader had found by then: do not
 /// use it.
@@ -65,9 +67,25 @@ pub(crate) fn replay(
 ) -> Result<ReadOutcome, JournalError> {
     let layout = &dir.layout;
     let mut progress = RecoveryProgress { of_segments: layout.path.len(), ..Default::default() };
-    thread::scope(|scope| {
+    let mut replayed = Ok(ControlFlow::Continue(()));
+    let mut take = |segment: Segment, durable: u64| {
+        let known = layout.checkpoint.batch;
+        replayed = replay_segment(&segment, durable, known, ledger, visitor);
+        if !matches!(replayed, Ok(ControlFlow::Continue(()))) {
+            return ControlFlow::Break(());
+        }
+        if segment.is_last {
+            progress.segments += 1;
+            progress.entries = ledger.next_sequence - 1;
+            if let Some(tell) = &mut tell {
+                tell(progress);
+            }
+        }
+        ControlFlow::Continue(())
+    };
+    let read = thread::scope(|scope| {
         let (sender, receiver) = sync_channel::<(Segment, u64)>(1);
-        let reading = scope.spawn(move || {
+        let reading = threads::spawn_scoped(scope, "stockade-read", move || {
             reader::read(dir, |segment, durable| {
                 // The replay has ended early, so the reader stops, too.
                 match sender.send((segment, durable)) {
@@ -76,37 +94,32 @@ pub(crate) fn replay(
                 }
             })
         });
-        let mut replayed = Ok(ControlFlow::Continue(()));
-        for (segment, durable) in receiver {
-            let known = layout.checkpoint.batch;
-            replayed = replay_segment(&segment, durable, known, ledger, visitor);
-            if !matches!(replayed, Ok(ControlFlow::Continue(()))) {
-                break;
+        match reading {
+            Ok(reading) => {
+                let mut parts = receiver.into_iter();
+                let _ = parts.try_for_each(|(segment, durable)| take(segment, durable));
+                // The reader may wait to send one more: it must hear that nobody takes it.
+                drop(parts);
+                threads::join(reading)
             }
-            progress.segments += 1;
-            progress.entries = ledger.next_sequence - 1;
-            if let Some(tell) = &mut tell {
-                tell(progress);
-            }
+            // The machine grants no thread now, so this one does both, in turn.
+            Err(_) => reader::read(dir, take),
         }
-        let read = reading
-            .join()
-            .unwrap_or_else(|_| Err(damaged("", 0, "reading it made the reader fail".to_owned())));
-        if let Ok(ControlFlow::Break(())) = replayed {
-            // The reader runs ahead, and how far is a matter of chance. So an error that it met
-            // there is not reported.
-            return Ok(read.unwrap_or_default());
-        }
-        // The ledger's error comes before any error that the reader met further ahead. So the first
-        // fault in the journal is reported, and each run reports the same one.
-        let _ = replayed?;
-        let outcome = read?;
-        ledger.check_totals().map_err(broken)?;
-        Ok(outcome)
-    })
+    });
+    if let Ok(ControlFlow::Break(())) = replayed {
+        // The reader runs ahead, and how far is a matter of chance. So an error that it met there
+        // is not reported.
+        return Ok(read.unwrap_or_default());
+    }
+    // The ledger's error comes before any error that the reader met further ahead. So the first
+    // fault in the journal is reported, and each run reports the same one.
+    let _ = replayed?;
+    let outcome = read?;
+    ledger.check_totals().map_err(broken)?;
+    Ok(outcome)
 }
 
-/// Replays one segment. `known` is the last batch that the checkpoint covers.
+/// Replays a part of a segment. `known` is the last batch that the checkpoint covers.
 fn replay_segment(
     segment: &Segment,
     durable: u64,
@@ -164,7 +177,7 @@ pub(crate) fn decode_batch(
     found: &FoundBatch,
     mut each: impl FnMut(Decoded<'_>) -> Result<ControlFlow<()>, JournalError>,
 ) -> Result<ControlFlow<()>, JournalError> {
-    let wrong = |what: &str| damaged(&segment.name, found.offset as u64, what.to_owned());
+    let wrong = |what: &str| damaged(&segment.name, segment.place(found.offset), what.to_owned());
     let (records, notes) =
         (&segment.bytes[found.records.clone()], &segment.bytes[found.notes.clone()]);
     let mut decoder = Decoder::new(records, notes, found.header.base);

@@ -2,13 +2,13 @@
 
 use crate::base::error::JournalError;
 use crate::journal::format::batch::Hash;
-use crate::journal::format::segment::{self, Point};
+use crate::journal::format::segment::Point;
 use crate::journal::layout::begin_mark;
 use crate::journal::layout::checkpoint_file::{self, CheckpointHeader};
-use crate::journal::layout::{JournalDir, Layout, PathSegment, damaged, failed};
+use crate::journal::layout::{JournalDir, Layout, PathSegment, damaged};
 use crate::journal::ledger::Ledger;
-use crate::journal::reader::find;
 use crate::journal::storage::Storage;
+use crate::journal::windows::Windows;
 
 /// Where a recovery begins.
 pub(crate) struct RecoveryStart {
@@ -192,16 +192,14 @@ fn hash_of(
     segment: &PathSegment,
     batch: u64,
 ) -> Result<Option<Hash>, JournalError> {
-    let name = &segment.name;
-    let bytes = storage.read(name, 0, segment.limit).map_err(|it| failed("read", name, &it))?;
-    let mut offset = segment::HEADER;
-    while offset < bytes.len()
-        && let Ok(found) = find(&bytes, offset, segment.header.number)
-    {
-        if found.header.number == batch {
+    let mut windows = Windows::new(storage, segment);
+    loop {
+        let window = windows.next()?;
+        if let Some(found) = window.found.iter().find(|found| found.header.number == batch) {
             return Ok(Some(found.header.hash));
         }
-        offset = found.end();
+        if window.is_last {
+            return Ok(None);
+        }
     }
-    Ok(None)
 }

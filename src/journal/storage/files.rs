@@ -72,19 +72,28 @@ impl Storage for FileStorage {
     }
 
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
-        let mut file = match File::open(self.path(name)) {
-            Err(error) if is_not_found(&error) => return Err(io::ErrorKind::NotFound.into()),
-            file => file?,
-        };
-        let available = file.metadata()?.len().saturating_sub(offset).min(length);
+        let mut file = open_file(OpenOptions::new().read(true), &self.path(name))?;
+        let mut left = file.metadata()?.len().saturating_sub(offset).min(length);
         file.seek(SeekFrom::Start(offset))?;
-        let mut bytes = Vec::with_capacity(usize::try_from(available).unwrap_or_default());
-        file.take(length).read_to_end(&mut bytes)?;
+        let mut bytes = Vec::new();
+        // A sparse file says that it is longer than any memory. So the buffer grows as bytes come,
+        // and if there is no memory for more of them, that is an error and not the process's end.
+        while left > 0 {
+            let piece = left.min(PIECE.max(bytes.len() as u64));
+            let room = usize::try_from(piece).map_err(|_| io::ErrorKind::OutOfMemory)?;
+            bytes.try_reserve_exact(room)?;
+            let read = (&mut file).take(piece).read_to_end(&mut bytes)?;
+            if read == 0 {
+                break;
+            }
+            left -= read as u64;
+        }
         Ok(bytes)
     }
 
     fn length(&self, name: &str) -> io::Result<u64> {
-        fs::metadata(self.path(name)).map(|file| file.len())
+        let found = fs::metadata(self.path(name)).map_err(as_missing)?;
+        check_is_file(&found).map(|()| found.len())
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
@@ -93,15 +102,15 @@ impl Storage for FileStorage {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.path(from), self.path(to))
+        fs::rename(self.path(from), self.path(to)).map_err(as_missing)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.path(name))
+        fs::remove_file(self.path(name)).map_err(as_missing)
     }
 
     fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
-        let file = OpenOptions::new().write(true).open(self.path(name))?;
+        let file = open_file(OpenOptions::new().write(true), &self.path(name))?;
         // `set_len` would fill a longer file with zeros: bytes that nobody wrote.
         let longer = file.metadata()?.len() > length;
         if longer { file.set_len(length) } else { Ok(()) }
@@ -116,6 +125,62 @@ impl Storage for FileStorage {
         let space = rustix::fs::statvfs(&self.directory).ok()?;
         Some(space.f_bavail.saturating_mul(space.f_frsize))
     }
+}
+
+/// How many bytes the buffer of a read grows by at first.
+const PIECE: u64 = 8 << 20;
+
+/// Opens a file that exists, and nothing else: whoever reads a FIFO or a device may wait for ever,
+/// and to open one may wait, too.
+fn open_file(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+
+        use rustix::fs::OFlags;
+        // The opening does not wait, and a terminal does not become the process's own.
+        options.custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32);
+    }
+    let file = options.open(path).map_err(|error| match fs::metadata(path) {
+        // A socket can't be opened at all, and a FIFO not for writing.
+        Ok(found) => check_is_file(&found).err().unwrap_or(error),
+        Err(_) => as_missing(error),
+    })?;
+    // Ask the file itself: the name may be another file's by now.
+    check_is_file(&file.metadata()?)?;
+    Ok(file)
+}
+
+/// Refuses what bears a file's name and is none.
+fn check_is_file(found: &fs::Metadata) -> io::Result<()> {
+    if found.is_file() {
+        return Ok(());
+    }
+    let kind = if found.is_dir() { "directory" } else { special_kind(found) };
+    Err(io::Error::other(format!("it is a {kind}, and no file")))
+}
+
+#[cfg(unix)]
+fn special_kind(found: &fs::Metadata) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    let kind = found.file_type();
+    if kind.is_fifo() {
+        "FIFO"
+    } else if kind.is_socket() {
+        "socket"
+    } else {
+        "device"
+    }
+}
+
+#[cfg(not(unix))]
+fn special_kind(_: &fs::Metadata) -> &'static str {
+    "device"
+}
+
+/// The error as callers know it: of a missing file, whatever of its path is missing.
+fn as_missing(error: io::Error) -> io::Error {
+    if is_not_found(&error) { io::ErrorKind::NotFound.into() } else { error }
 }
 
 /// Whether the error says that there is no such file or directory. A file in place of the directory

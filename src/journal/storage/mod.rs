@@ -39,13 +39,21 @@ pub trait Storage: Send + Sync + 'static {
     /// [`NotFound`](io::ErrorKind::NotFound) if there is no such file; any error of the system.
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>>;
 
-    /// The length of a file in bytes. The default reads the whole file to find out, so implement it
-    /// if there is a cheaper way.
+    /// The length of a file in bytes. The default reads the whole file to find out, piece by piece,
+    /// so implement it if there is a cheaper way.
     ///
     /// # Errors
     /// [`NotFound`](io::ErrorKind::NotFound) if there is no such file; any error of the system.
     fn length(&self, name: &str) -> io::Result<u64> {
-        self.read(name, 0, u64::MAX).map(|bytes| bytes.len() as u64)
+        const PIECE: u64 = 8 << 20;
+        let mut length = 0;
+        loop {
+            let read = self.read(name, length, PIECE)?.len() as u64;
+            length += read;
+            if read < PIECE {
+                return Ok(length);
+            }
+        }
     }
 
     /// Creates an empty file for appending. The file's name is durable only after the next

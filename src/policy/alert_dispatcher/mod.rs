@@ -8,13 +8,13 @@ use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::base::parking::Parking;
 use crate::base::sync::{
     AtomicU8, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, SegQueue, lock,
 };
+use crate::base::threads;
 use crate::policy::alerts::{StockAlert, StockAlertListener};
 use crate::stock::handle::LevelIndex;
 
@@ -94,7 +94,7 @@ impl AlertDispatcher {
             return Ok(());
         }
         let shared = Arc::clone(&self.shared);
-        thread::Builder::new().name("stockade-alerts".into()).spawn(move || {
+        threads::spawn("stockade-alerts", move || {
             let _end = EndGuard(&shared);
             shared.parking.answer();
             shared.run(&source);

@@ -18,7 +18,7 @@ pub(super) struct RedactionVisitor<'a> {
     /// The request's `stop` returned `true`.
     stopped: bool,
     /// The byte ranges of the picked notes, by the name of their segment.
-    pub(super) edits: BTreeMap<String, Vec<Range<usize>>>,
+    pub(super) edits: BTreeMap<String, Vec<Range<u64>>>,
     pub(super) count: u64,
     /// The records without notes that the result names, by the sequence number of their first
     /// entry.
@@ -93,7 +93,8 @@ impl Visitor for RedactionVisitor<'_> {
             first += decoded.entries();
             let after = decoder.notes_left();
             if after < before && self.marked.contains(&sequence) {
-                let block = found.notes.end - before..found.notes.end - after;
+                let end = segment.place(found.notes.end);
+                let block = end - before as u64..end - after as u64;
                 self.edits.entry(segment.name.clone()).or_default().push(block);
                 self.count += 1;
             }

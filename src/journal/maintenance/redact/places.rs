@@ -17,10 +17,10 @@ use crate::journal::layout::{JournalDir, Layout, PathSegment, damaged, failed, r
 use crate::journal::ledger::Ledger;
 use crate::journal::maintenance::redact::picked::RedactionVisitor;
 use crate::journal::maintenance::redact::{EraseRequest, Erased};
-use crate::journal::reader::find;
 use crate::journal::recovery::replay::replay;
 use crate::journal::recovery::start;
-use crate::journal::storage::Storage;
+use crate::journal::storage::{Storage, StorageFile};
+use crate::journal::windows::{WINDOW, Window, Windows, read_at};
 
 /// Where a journal's files lie. To erase in them, the caller must hold the locks of the journal and
 /// of the archive.
@@ -140,7 +140,7 @@ fn erase_texts(
 fn erase_in_segment(
     storage: &dyn Storage,
     on_path: &PathSegment,
-    edits: &[Range<usize>],
+    edits: &[Range<u64>],
 ) -> Result<bool, JournalError> {
     let name = &on_path.name;
     let to_error = |error: io::Error| failed("read", name, &error);
@@ -154,18 +154,51 @@ fn erase_in_segment(
             }
         }
     }
-    let mut bytes = storage.read(name, 0, on_path.limit).map_err(to_error)?;
-    if is_of_another_journal(&bytes, on_path.header.journal) {
+    let beginning = storage.read(name, 0, HEADER as u64).map_err(to_error)?;
+    if is_of_another_journal(&beginning, on_path.header.journal) {
         return Err(JournalError::OtherJournal { file: name.clone() });
     }
-    if edits.iter().any(|edit| edit.end > bytes.len()) {
+    let last = edits.iter().map(|edit| edit.end).max().unwrap_or(0);
+    if last > 0 && storage.read(name, last - 1, 1).map_err(to_error)?.is_empty() {
         // The copy that was read is the other storage's.
-        let what = "a segment that is shorter than its copy".to_owned();
-        return Err(damaged(name, bytes.len() as u64, what));
+        let length = storage.length(name).map_err(to_error)?;
+        return Err(damaged(name, length, "a segment that is shorter than its copy".to_owned()));
     }
-    erase(&mut bytes, on_path.header.number, edits);
-    begin_mark::replace(storage, name, &bytes).map_err(|error| failed("write", name, &error))?;
+    begin_mark::replace_by(storage, name, &mut |file| {
+        append(file, name, &beginning)?;
+        let mut windows = Windows::new(storage, on_path);
+        loop {
+            let mut window = windows.next()?;
+            let end = window.end();
+            erase(&mut window, on_path.header.number, edits);
+            append(file, name, &window.bytes[..end])?;
+            if window.is_last {
+                return append_rest(storage, on_path, window.start + end as u64, file);
+            }
+        }
+    })?;
     Ok(true)
+}
+
+fn append(file: &dyn StorageFile, name: &str, bytes: &[u8]) -> Result<(), JournalError> {
+    file.append(bytes).map_err(|error| failed("write", name, &error))
+}
+
+/// Appends what follows the last batch of a segment: a close mark.
+fn append_rest(
+    storage: &dyn Storage,
+    on_path: &PathSegment,
+    mut at: u64,
+    file: &dyn StorageFile,
+) -> Result<(), JournalError> {
+    loop {
+        let rest = read_at(storage, on_path, at, WINDOW)?;
+        if rest.is_empty() {
+            return Ok(());
+        }
+        append(file, &on_path.name, &rest)?;
+        at += rest.len() as u64;
+    }
 }
 
 /// Whether a file that begins with these bytes is a segment of another journal. A later format
@@ -178,15 +211,18 @@ fn is_of_another_journal(beginning: &[u8], journal: u128) -> bool {
     }
 }
 
-/// Overwrites the notes at `edits` with zeros, and recomputes the checksums of the batches.
-fn erase(bytes: &mut [u8], seed: u64, edits: &[Range<usize>]) {
-    for edit in edits {
-        bytes[edit.clone()].fill(0);
-        bytes[edit.start] = ERASED;
+/// Overwrites those notes of a window with zeros that lie at `edits`, places in the file, and
+/// recomputes the checksums of its batches.
+fn erase(window: &mut Window, seed: u64, edits: &[Range<u64>]) {
+    let Window { start, bytes, found, .. } = window;
+    let inside = *start..*start + bytes.len() as u64;
+    // Notes lie within one batch, and so within one window.
+    for edit in edits.iter().filter(|edit| inside.contains(&edit.start) && edit.end <= inside.end) {
+        let (from, to) = ((edit.start - *start) as usize, (edit.end - *start) as usize);
+        bytes[from..to].fill(0);
+        bytes[from] = ERASED;
     }
-    let mut offset = HEADER;
-    while let Ok(found) = find(bytes, offset, seed) {
-        offset = found.end();
+    for found in found {
         let mut header = found.header;
         header.body_sum = body_sum(&bytes[found.records.start..found.notes.end]);
         bytes[found.offset..found.offset + batch::HEADER].copy_from_slice(&header.to_bytes(seed));

@@ -1,0 +1,175 @@
+//! Windows: the pieces in which the batches of a segment are read. So a segment, however long, takes
+//! a bounded amount of memory, and a length that a file claims is never allocated.
+
+use xxhash_rust::xxh3::Xxh3Default;
+
+use crate::base::error::JournalError;
+use crate::journal::format::batch::{self, BatchHeader};
+use crate::journal::format::segment;
+use crate::journal::layout::{PathSegment, failed};
+use crate::journal::storage::Storage;
+
+/// How many bytes are read at once. A batch that is longer is read whole, once its checksum is known
+/// to be right.
+pub(crate) const WINDOW: u64 = 8 << 20;
+
+pub(crate) const NOT_A_HEADER: &str = "an unreadable batch header";
+const INCOMPLETE: &str = "an incomplete batch";
+pub(crate) const WRONG_SUM: &str = "a batch whose checksum is wrong";
+
+/// A batch that was found in bytes of a segment, and where its parts lie in these bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FoundBatch {
+    pub(crate) header: BatchHeader,
+    /// Offset of its header.
+    pub(crate) offset: usize,
+    pub(crate) records: std::ops::Range<usize>,
+    pub(crate) notes: std::ops::Range<usize>,
+}
+
+impl FoundBatch {
+    /// Offset of the byte behind this batch.
+    pub(crate) fn end(&self) -> usize {
+        self.notes.end
+    }
+}
+
+/// The batch at `offset`, if its header is valid and its body is complete. Does not check the body.
+pub(crate) fn find(bytes: &[u8], offset: usize, seed: u64) -> Result<FoundBatch, &'static str> {
+    let header = BatchHeader::from_bytes(&bytes[offset..], seed).ok_or_else(|| {
+        let short = bytes.len() - offset < batch::HEADER;
+        if short { "an incomplete batch header" } else { NOT_A_HEADER }
+    })?;
+    let start = offset + batch::HEADER;
+    let middle = start.checked_add(header.records_length as usize);
+    let end = middle.and_then(|middle| middle.checked_add(header.notes_length as usize));
+    let (Some(middle), Some(end)) = (middle, end) else { return Err("an impossible batch") };
+    if end > bytes.len() {
+        return Err(INCOMPLETE);
+    }
+    Ok(FoundBatch { header, offset, records: start..middle, notes: middle..end })
+}
+
+/// Of how many bytes more than `bytes` has the batch at their beginning must be told: `None` if no
+/// more bytes make it one.
+pub(crate) fn goes_on(bytes: &[u8], seed: u64) -> Option<u64> {
+    if bytes.len() < batch::HEADER {
+        return Some(batch::HEADER as u64);
+    }
+    let whole = BatchHeader::from_bytes(bytes, seed)?.body_length() + batch::HEADER as u64;
+    (whole > bytes.len() as u64).then_some(whole)
+}
+
+/// A piece of a segment, with the batches that lie whole in it. It begins where the batches of the
+/// piece before end.
+pub(crate) struct Window {
+    /// Offset in the file of the first of these bytes.
+    pub(crate) start: u64,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) found: Vec<FoundBatch>,
+    /// Why the bytes behind the last of these batches are no batch; `None` if there are none, or
+    /// the next window begins there.
+    pub(crate) stop: Option<&'static str>,
+    /// There is no next window: the file ends, or no batch follows.
+    pub(crate) is_last: bool,
+}
+
+impl Window {
+    /// Offset in these bytes of the byte behind the last batch.
+    pub(crate) fn end(&self) -> usize {
+        self.found.last().map_or(0, FoundBatch::end)
+    }
+}
+
+/// Reads a segment window by window.
+pub(crate) struct Windows<'a> {
+    storage: &'a dyn Storage,
+    segment: &'a PathSegment,
+    at: u64,
+}
+
+impl<'a> Windows<'a> {
+    /// The windows of this segment up to its limit, from its first batch on.
+    pub(crate) fn new(storage: &'a dyn Storage, segment: &'a PathSegment) -> Self {
+        Self { storage, segment, at: segment::HEADER as u64 }
+    }
+
+    /// The next window. Do not call it after the last one.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub(crate) fn next(&mut self) -> Result<Window, JournalError> {
+        let seed = self.segment.header.number;
+        let mut wanted = WINDOW;
+        loop {
+            let start = self.at;
+            let bytes = read_at(self.storage, self.segment, start, wanted)?;
+            let there = start + bytes.len() as u64;
+            let is_end = (bytes.len() as u64) < wanted || there >= self.segment.limit;
+            let mut window =
+                Window { start, bytes, found: Vec::new(), stop: None, is_last: is_end };
+            while window.end() < window.bytes.len() {
+                match find(&window.bytes, window.end(), seed) {
+                    Ok(found) => window.found.push(found),
+                    Err(what) => {
+                        window.stop = Some(what);
+                        break;
+                    }
+                }
+            }
+            let end = window.end();
+            self.at = start + end as u64;
+            let more =
+                (window.stop.is_some() && !is_end).then(|| goes_on(&window.bytes[end..], seed));
+            match more.flatten() {
+                // The batch goes on behind this window.
+                Some(_) if !window.found.is_empty() => window.stop = None,
+                Some(length) => match self.fault_in_long(length)? {
+                    None => {
+                        wanted = length;
+                        continue;
+                    }
+                    fault => window.stop = fault,
+                },
+                None => {}
+            }
+            window.is_last |= window.stop.is_some();
+            return Ok(window);
+        }
+    }
+
+    /// What is wrong with the batch of `length` bytes here, which is longer than a window. Reads it
+    /// in windows: before its checksum is known to be right, its length is only a claim.
+    fn fault_in_long(&self, length: u64) -> Result<Option<&'static str>, JournalError> {
+        let head = batch::HEADER as u64;
+        let header = read_at(self.storage, self.segment, self.at, head)?;
+        let Some(header) = BatchHeader::from_bytes(&header, self.segment.header.number) else {
+            return Ok(Some(NOT_A_HEADER));
+        };
+        let (mut sum, mut at) = (Xxh3Default::new(), head);
+        while at < length {
+            let bytes = read_at(self.storage, self.segment, self.at + at, WINDOW.min(length - at))?;
+            if bytes.is_empty() {
+                return Ok(Some(INCOMPLETE));
+            }
+            sum.update(&bytes);
+            at += bytes.len() as u64;
+        }
+        Ok((sum.digest() != header.body_sum).then_some(WRONG_SUM))
+    }
+}
+
+/// Reads at most `length` bytes of a segment from `offset` on, and none behind its limit.
+///
+/// # Errors
+/// The storage's.
+pub(crate) fn read_at(
+    storage: &dyn Storage,
+    segment: &PathSegment,
+    offset: u64,
+    length: u64,
+) -> Result<Vec<u8>, JournalError> {
+    let length = length.min(segment.limit.saturating_sub(offset));
+    let read = storage.read(&segment.name, offset, length);
+    read.map_err(|error| failed("read", &segment.name, &error))
+}

@@ -1,0 +1,198 @@
+//! Files that are far longer than what was written, or whose batches are: they are read in windows, so
+//! that no length that a file claims is memory that a process needs.
+
+use std::any::Any;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use stockade::testing::SimulatedDisk;
+use stockade::{
+    AuditFilter, JournalError, JournalOptions, JournalReader, JournalRetention, Storage,
+    StorageFile, redact,
+};
+
+use crate::environment::{journal, limits, newest, options};
+use crate::state::engine_on;
+
+fn verdict(storage: impl Storage) -> Result<(), JournalError> {
+    Ok(JournalReader::on(storage).verify(None).map(drop)?)
+}
+
+/// A disk with one file more, which is as long as it says and holds only zeros behind `beginning`.
+/// It keeps in mind how many bytes it was asked for at once.
+#[derive(Clone)]
+struct Sparse {
+    disk: SimulatedDisk,
+    name: String,
+    beginning: Vec<u8>,
+    length: u64,
+    most: Arc<AtomicUsize>,
+}
+
+/// The most bytes that anybody may ask a storage for at once: some windows.
+const MOST_AT_ONCE: usize = 32 << 20;
+const HUGE: u64 = 30 << 30;
+
+impl Storage for Sparse {
+    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
+        self.disk.lock()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = self.disk.list()?;
+        names.push(self.name.clone());
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        if name != self.name {
+            return self.disk.read(name, offset, length);
+        }
+        let there = usize::try_from(length.min(self.length.saturating_sub(offset)));
+        let there = there.unwrap_or(usize::MAX);
+        self.most.fetch_max(there, Ordering::SeqCst);
+        if there > MOST_AT_ONCE {
+            // As the system does, but not at the cost of this process.
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.beginning.len());
+        let mut bytes = self.beginning[from..].to_vec();
+        bytes.resize(there, 0);
+        Ok(bytes)
+    }
+
+    fn length(&self, name: &str) -> io::Result<u64> {
+        if name == self.name { Ok(self.length) } else { self.disk.length(name) }
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.disk.create(name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+
+    fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
+        self.disk.truncate(name, length)
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.disk.sync_directory()
+    }
+}
+
+impl Sparse {
+    fn of(disk: &SimulatedDisk, name: &str, length: u64) -> Self {
+        let files = disk.files().into_iter().find(|(file, _)| file == name);
+        let beginning = files.map_or_else(Vec::new, |(_, bytes)| bytes);
+        let most = Arc::default();
+        Self { disk: disk.killed(), name: name.to_owned(), beginning, length, most }
+    }
+
+    /// Nobody asked for more at once than some windows.
+    fn assert_windows(&self, what: &str) {
+        let most = self.most.load(Ordering::SeqCst);
+        assert!(most > 0, "{what}: nobody read it");
+        assert!(most <= MOST_AT_ONCE, "{what}: {most} bytes at once");
+    }
+}
+
+/// The length of a huge file in the tests that read all of it: several windows.
+const LONG: u64 = 100 << 20;
+
+#[test]
+fn a_huge_hole_behind_a_segment_is_a_torn_tail_that_is_read_in_windows() {
+    let disk = journal(&JournalRetention::keep_all());
+    let sparse = Sparse::of(&disk, &newest(&disk, ".journal"), LONG);
+    let verified = JournalReader::on(sparse.clone()).verify(None).expect("a torn tail");
+    assert!(verified.torn.is_some(), "{verified:?}");
+    assert!(JournalReader::on(sparse.clone()).verify_checksums(None).is_ok());
+    let reopened = limits(engine_on(options(sparse.clone()))).build();
+    assert!(reopened.is_ok(), "{reopened:?}");
+    sparse.assert_windows("a tail");
+}
+
+#[test]
+fn a_huge_stray_segment_is_read_in_windows() {
+    let disk = journal(&JournalRetention::keep_all());
+    let sparse = Sparse::of(&disk, "0000000999.journal", LONG);
+    assert!(verdict(sparse.clone()).is_ok());
+    sparse.assert_windows("a stray segment");
+}
+
+#[test]
+fn a_huge_checkpoint_is_refused_after_its_first_wrong_block() {
+    let disk = journal(&JournalRetention::keep_all());
+    let sparse = Sparse::of(&disk, &newest(&disk, ".checkpoint"), HUGE);
+    assert!(matches!(verdict(sparse.clone()), Err(JournalError::Damaged { .. })));
+    let reopened = limits(engine_on(options(sparse.clone()))).build();
+    assert!(reopened.is_ok(), "the segments are still there: {reopened:?}");
+    sparse.assert_windows("a checkpoint");
+}
+
+#[test]
+fn a_huge_begin_mark_is_refused_after_its_first_bytes() {
+    let disk = journal(&JournalRetention::remove());
+    let sparse = Sparse::of(&disk, "trimmed", HUGE);
+    assert!(matches!(verdict(sparse.clone()), Err(JournalError::Damaged { .. })));
+    sparse.assert_windows("a begin mark");
+}
+
+#[test]
+fn a_hole_behind_a_closed_journal_is_damage_and_no_reason_to_die() {
+    let disk = SimulatedDisk::new();
+    drop(limits(engine_on(options(disk.clone()))).build().expect("a new journal"));
+    let sparse = Sparse::of(&disk, &newest(&disk, ".journal"), LONG);
+    assert!(matches!(verdict(sparse.clone()), Err(JournalError::Damaged { .. })));
+    sparse.assert_windows("a closed journal");
+}
+
+/// Sells with notes that together are longer than several windows, and one that is longer than a
+/// window by itself.
+#[test]
+fn batches_that_cross_windows_are_read_as_they_were_written() {
+    let disk = SimulatedDisk::new();
+    let journal = JournalOptions::storage(disk.clone()).segment_bytes(1 << 40);
+    let manager = limits(engine_on(journal)).build().expect("a new journal");
+    let mut notes = Vec::new();
+    for bytes in [700_000, 900_000, 9 << 20, 3, 3_100_000].into_iter().cycle().take(10) {
+        let note: String = char::from(b'a' + notes.len() as u8 % 26).to_string().repeat(bytes);
+        manager.request().note("n", &note).add_stock(("SF", "DESK"), 1, "SUPPLIER").expect("room");
+        manager.flush().wait().expect("written");
+        notes.push(note);
+    }
+    drop(manager);
+    let read = || {
+        let mut read = Vec::new();
+        let mut reader = JournalReader::on(disk.clone());
+        let found = reader.verify(None).expect("sound");
+        assert!(found.closed && found.torn.is_none() && found.given_up == 0, "{found:?}");
+        let each = |entry: stockade::AuditEntry| read.extend(entry.note("n").map(str::to_owned));
+        reader.entries(&AuditFilter::new(), each).expect("sound");
+        read
+    };
+    assert!(read() == notes, "the notes differ");
+    let erased = redact(&disk, |entry| entry.note("n").is_some_and(|it| it.len() == 3));
+    assert_eq!(erased.expect("sound").records, 2);
+    notes.retain(|note| note.len() != 3);
+    assert!(read() == notes, "the notes differ");
+    // One flipped byte in any of the windows is found.
+    let (name, bytes) = disk.files().remove(0);
+    for at in (200..bytes.len()).step_by(bytes.len() / 3) {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1;
+        let flipped = SimulatedDisk::with_files([(name.clone(), flipped)]);
+        let Err(JournalError::Damaged { offset, .. }) = verdict(flipped) else {
+            panic!("byte {at} is flipped, and nobody sees it")
+        };
+        assert!(offset as usize <= at, "byte {at} is flipped, and {offset} is blamed");
+    }
+}
