@@ -61,6 +61,11 @@ mod tidy {
     }
 
     #[test]
+    fn threads_come_through_one_door() {
+        assert_none(library().iter().flat_map(rules::other_threads));
+    }
+
+    #[test]
     fn there_is_no_unsafe_code() {
         assert_none(everything().iter().flat_map(rules::unsafe_code));
         let manifest = |folder: &str| {

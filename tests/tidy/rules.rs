@@ -37,6 +37,25 @@ pub(crate) fn other_doors(source: &Source) -> Vec<String> {
     says(source, lines, "takes from another door than src/base/sync")
 }
 
+/// The only file that may start threads. A door of its own, because the machine may grant none: the
+/// shorthands of the standard library panic then, and a pool that all share stays broken.
+const THREADS: &str = "src/base/threads.rs";
+
+/// Threads that do not come through the one allowed file. Tests may start their own.
+pub(crate) fn other_threads(source: &Source) -> Vec<String> {
+    let is_test = source.path.ends_with("/tests.rs") || source.path.contains("/tests/");
+    if source.path == THREADS || source.path.starts_with("crates/") || is_test {
+        return Vec::new();
+    }
+    let tests = source.lines_with_row(&["mod", "tests"]).into_iter().min();
+    let mut lines = source.lines_with_row(&["thread", "::", "spawn"]);
+    lines.extend(source.lines_with_row(&["thread", "::", "Builder"]));
+    lines.extend(source.lines_with_row(&["scope", ".", "spawn"]));
+    lines.extend(source.tokens.iter().filter(|it| it.text.starts_with("rayon")).map(|it| it.line));
+    lines.retain(|line| tests.is_none_or(|first| *line < first));
+    says(source, lines, "starts threads beside src/base/threads.rs")
+}
+
 /// `unsafe` code in a file that may have none.
 pub(crate) fn unsafe_code(source: &Source) -> Vec<String> {
     let allowed = UNSAFE_FILES.contains(&&*source.path);

@@ -3,7 +3,7 @@
 //! The first two commands use only the library's public interface, keep books of their own, and
 //! compare the two at the end. `audit` only reads, except for `audit redact`. Exit code 0: every
 //! unit is accounted for, or the journal is sound. 1: it is not, or the run failed. 2: the
-//! arguments or the file are invalid.
+//! arguments or the file are invalid. 3: the machine did not let the journal be read.
 
 mod audit;
 mod auditor;
@@ -36,7 +36,7 @@ use crate::report::Output;
 )]
 #[command(
     after_help = "Exit code: 0 if every unit is accounted for, or the journal is sound; 1 if not; 2 for a \
-                  bad call or a bad file."
+                  bad call or a bad file; 3 if the journal could not be read."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -67,6 +67,8 @@ enum Failure {
     Call(String),
     /// The file is invalid: the line number, if one line is wrong, and what was expected.
     File { path: PathBuf, line: Option<u64>, problem: String },
+    /// The machine does not let the journal be read or locked now: this says nothing about it.
+    Machine(String),
     /// The run failed.
     Run(String),
 }
@@ -84,6 +86,7 @@ impl Failure {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Call(_) | Self::File { .. } => ExitCode::from(2),
+            Self::Machine(_) => ExitCode::from(3),
             Self::Run(_) => ExitCode::FAILURE,
         }
     }
@@ -92,7 +95,9 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Call(problem) | Self::Run(problem) => f.write_str(problem),
+            Self::Call(problem) | Self::Machine(problem) | Self::Run(problem) => {
+                f.write_str(problem)
+            }
             Self::File { path, line: Some(line), problem } => {
                 write!(f, "{}, line {line}: {problem}", path.display())
             }

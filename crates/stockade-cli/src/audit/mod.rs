@@ -24,7 +24,8 @@ use crate::{Failure, Verdict};
     arg_required_else_help = false,
     disable_help_subcommand = true,
     after_help = "Exit code: 0 for a sound journal, one with a torn tail after a crash too; 1 if it is \
-                  damaged; 2 for a bad call, or where there is no journal."
+                  damaged; 2 for a bad call, or where there is no journal; 3 if it could not be read, \
+                  which says nothing about it: its files may not be read, or it is locked."
 )]
 pub(crate) struct AuditArgs {
     #[command(subcommand)]
@@ -87,6 +88,7 @@ pub(crate) fn failure(directory: &Path, error: JournalError) -> Failure {
     let said = format!("{}: {error}", directory.display());
     match error {
         JournalError::NoJournal | JournalError::MissingWarehouse { .. } => Failure::Call(said),
+        error if error.is_retryable() => Failure::Machine(said),
         _ => Failure::Run(said),
     }
 }

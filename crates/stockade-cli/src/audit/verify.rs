@@ -93,7 +93,10 @@ pub(crate) fn run(args: &VerifyArgs, output: Output) -> Result<Verdict, Failure>
     bar.finish_and_clear();
     let found = match verified {
         Ok(found) => VerifyReport::sound(&found),
-        Err(VerifyError { error: error @ JournalError::NoJournal, .. }) => {
+        // Nobody has looked at the bytes, or not at all of them: that is no verdict about them.
+        Err(VerifyError { error, .. })
+            if error == JournalError::NoJournal || error.is_retryable() =>
+        {
             return Err(args.source.failure(error));
         }
         Err(unsound) => VerifyReport::unsound(&unsound),

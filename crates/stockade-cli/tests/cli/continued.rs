@@ -125,7 +125,7 @@ fn a_journal_in_use_and_a_damaged_one_are_told() {
     let builder = stockade::InventoryManager::builder().warehouse("MAIN").journal(&folder);
     let manager = builder.build().expect("a sound journal");
     let output = run(&["flash-sale", "--journal", &folder]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stderr).contains("the journal is open elsewhere"));
     drop(manager);
     let (path, mut bytes) = files(&folder).swap_remove(0);

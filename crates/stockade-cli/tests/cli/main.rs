@@ -4,6 +4,8 @@ mod archive;
 mod beside;
 mod continued;
 mod crash;
+#[cfg(unix)]
+mod environment;
 mod flash_sale;
 mod listing;
 mod misuse;

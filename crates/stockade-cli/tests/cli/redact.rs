@@ -22,7 +22,7 @@ fn notes_are_erased_and_the_head_stays() {
         last = Some(request.reserve(place, 1, std::time::Duration::from_secs(60)).expect("stock"));
     }
     let refused = run(&["audit", "redact", &folder, "--note", "customer=M. Curie"]);
-    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(refused.status.code(), Some(3));
     assert!(text(&refused.stderr).contains("the journal is open elsewhere"));
     drop(manager);
 
