@@ -203,35 +203,40 @@ fn is_verdict(error: &JournalError) -> bool {
     is_of_bytes || !error.is_retryable()
 }
 
+fn each_call_fails_once(keep: &JournalRetention) {
+    let sound = journal(keep);
+    for (name, call) in CALLS {
+        let asked = OneFails::new(sound.killed(), NEVER, 0);
+        call(&asked).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(asked.calls() > 4, "{name} asks the storage {} times", asked.calls());
+        let mut failed = 0;
+        for at in 0..asked.calls() {
+            let errno = ERRORS[at % ERRORS.len()];
+            let disk = OneFails::new(sound.killed(), at, errno);
+            if let Err(error) = call(&disk) {
+                failed += 1;
+                assert!(!is_verdict(&error), "{name}, call {at}, {errno}: {error:?}");
+            }
+            if ["verify", "checksums", "entries", "stock"].contains(&name) {
+                continue;
+            }
+            let after = JournalReader::on(disk.disk.killed()).verify(None);
+            assert!(after.is_ok(), "{name}, call {at}, {errno}: {after:?}");
+            let again = limits(engine_on(options(disk.disk.killed()))).build();
+            assert!(again.is_ok(), "{name}, call {at}, {errno}: {again:?}");
+        }
+        assert!(failed > 0, "{name}: no failed call is told");
+    }
+}
+
 #[test]
 fn no_call_of_the_storage_that_fails_makes_a_sound_journal_a_damaged_one() {
-    for (kind, keep) in
-        [("whole", JournalRetention::keep_all()), ("trimmed", JournalRetention::remove())]
-    {
-        let sound = journal(&keep);
-        for (name, call) in CALLS {
-            let asked = OneFails::new(sound.killed(), NEVER, 0);
-            call(&asked).unwrap_or_else(|error| panic!("{kind}, {name}: {error}"));
-            assert!(asked.calls() > 4, "{kind}, {name} asks the storage {} times", asked.calls());
-            let mut failed = 0;
-            for at in 0..asked.calls() {
-                let errno = ERRORS[at % ERRORS.len()];
-                let disk = OneFails::new(sound.killed(), at, errno);
-                if let Err(error) = call(&disk) {
-                    failed += 1;
-                    assert!(!is_verdict(&error), "{kind}, {name}, call {at}, {errno}: {error:?}");
-                }
-                if ["verify", "checksums", "entries", "stock"].contains(&name) {
-                    continue;
-                }
-                let after = JournalReader::on(disk.disk.killed()).verify(None);
-                assert!(after.is_ok(), "{kind}, {name}, call {at}, {errno}: {after:?}");
-                let again = limits(engine_on(options(disk.disk.killed()))).build();
-                assert!(again.is_ok(), "{kind}, {name}, call {at}, {errno}: {again:?}");
-            }
-            assert!(failed > 0, "{kind}, {name}: no failed call is told");
-        }
-    }
+    each_call_fails_once(&JournalRetention::keep_all());
+}
+
+#[test]
+fn no_call_of_the_storage_that_fails_makes_a_trimmed_journal_a_damaged_one() {
+    each_call_fails_once(&JournalRetention::remove());
 }
 
 /// The newest file whose name ends so.

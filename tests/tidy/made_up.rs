@@ -152,6 +152,23 @@ fn the_door_is_the_only_one() {
 }
 
 #[test]
+fn threads_that_are_started_elsewhere_are_found() {
+    let wrong = [
+        "fn f() { thread::spawn(g) }",
+        "fn f() { std::thread::Builder::new() }",
+        "fn f() { thread::scope(|scope| scope.spawn(g)) }",
+        "use rayon::prelude::*;",
+        "fn f() { rayon_core::join(g, h) }",
+    ];
+    for text in wrong {
+        assert_eq!(other_threads(&Source::new("src/stock/cell.rs", text)).len(), 1, "{text}");
+        assert_eq!(other_threads(&Source::new("src/base/threads.rs", text)), [""; 0]);
+        let test = format!("mod tests {{\n{text}\n}}");
+        assert_eq!(other_threads(&Source::new("src/stock/cell.rs", &test)), [""; 0]);
+    }
+}
+
+#[test]
 fn unsafe_code_is_found_and_its_mention_is_none() {
     let wrong = Source::new("src/a.rs", "// unsafe\nfn f() { unsafe { g() } }");
     assert_eq!(unsafe_code(&wrong), ["src/a.rs:2 holds unsafe code"]);
