@@ -121,23 +121,14 @@ fn an_install_goes_on_beside_a_merge_and_removes_nothing_that_the_merge_reads() 
     let outcomes = Arc::new(open_with(Arc::clone(&disk) as Arc<dyn Storage>, 0, usize::MAX));
     (1..=8).for_each(|number| install(&outcomes, number, 1).expect("room"));
     let within = Arc::clone(&outcomes);
-    let mut is_first = true;
-    let installed = Arc::new(Mutex::new(None));
-    let result = Arc::clone(&installed);
     *lock(&disk.on_create) = Some(Box::new(move || {
-        if std::mem::take(&mut is_first) {
-            // From another thread, because this one is in the middle of the merge.
-            let within = Arc::clone(&within);
-            let started = thread::spawn(move || {
-                // So late that the runs being merged are over.
-                install(&within, 9, 9 * KEEP)
-            });
-            *lock(&result) = Some(started);
-        }
+        let within = Arc::clone(&within);
+        // From another thread, because this one is in the middle of the merge. So late that the
+        // runs being merged are over.
+        let install = thread::spawn(move || install(&within, 9, 9 * KEEP));
+        install.join().expect("no panic").expect("room");
     }));
     assert_eq!(outcomes.merge_due(time(1)), Ok(true));
-    let started = lock(&installed).take().expect("started");
-    started.join().expect("no panic").expect("room");
     *lock(&disk.on_create) = None;
     assert_eq!(found(&outcomes, 9), found_value(9, 2, 9 * KEEP));
     assert_eq!(outcomes.missing(&layout(9)), Vec::new());
