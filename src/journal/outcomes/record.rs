@@ -1,0 +1,313 @@
+//! Records of the outcome files, and their bytes.
+//!
+//! ```text
+//!  | kind, 1 | journal time, 6 | clock, as a difference from it | what the kind needs |
+//! ```
+
+use crate::audit::record::ShortBytes;
+use crate::base::clock::Timestamp;
+use crate::journal::format::bytes::{Cursor, put_difference, put_varint};
+use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
+use crate::journal::outcomes::mark::OutcomeKind;
+use crate::reservation::id::{Owner, ReservationId};
+use crate::stock::handle::LevelIndex;
+
+/// Bytes of the journal time in a record.
+const TIME: usize = 6;
+
+/// A moment of *journal time*, in milliseconds. It grows while the journal lives and never goes
+/// back, whatever the clock did; whoever feeds the files says how. All lifetimes of outcomes are
+/// spans of it. At most 2^48 - 1; later moments become that one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct JournalTime(u64);
+
+impl JournalTime {
+    const MAX: u64 = (1 << (8 * TIME)) - 1;
+
+    pub(crate) fn from_millis(millis: u64) -> Self {
+        Self(millis.min(Self::MAX))
+    }
+
+    pub(crate) fn as_millis(self) -> u64 {
+        self.0
+    }
+}
+
+/// A record from the files, with the journal time at which it was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kept<T> {
+    pub(crate) time: JournalTime,
+    pub(crate) value: T,
+}
+
+/// The answer of an idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeptAnswer {
+    /// When the key's call was made, by the engine's clock.
+    pub(crate) at: Timestamp,
+    /// The fingerprint of the request. The same key with another fingerprint is a conflict.
+    pub(crate) fingerprint: u128,
+    /// The answer, as the engine packs it.
+    pub(crate) answer: ShortBytes<32>,
+}
+
+/// How a reservation ended, and what a retake of it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ReservationOutcome {
+    /// When it ended, by the engine's clock.
+    pub(crate) ended_at: Timestamp,
+    /// How its last units went. Never [`Standing::Live`].
+    pub(crate) standing: Standing,
+    /// In which opening of the journal it was made.
+    pub(crate) opening: u64,
+    pub(crate) owner: Option<Owner>,
+    /// The reservation whose lines it took again.
+    pub(crate) retaken_from: Option<ReservationId>,
+    /// All its lines. None of them holds units.
+    pub(crate) lines: Vec<HoldLine>,
+}
+
+impl ReservationOutcome {
+    /// The outcome of a hold that has ended; `None` if it is live.
+    pub(crate) fn of(hold: &Hold, opening: u64) -> Option<Self> {
+        (!hold.is_live()).then(|| Self {
+            ended_at: hold.ended_at,
+            standing: hold.standing,
+            opening,
+            owner: hold.owner,
+            retaken_from: hold.retaken_from(),
+            lines: hold.lines().copied().collect(),
+        })
+    }
+
+    /// Units sold, over all lines.
+    pub(crate) fn sold(&self) -> u64 {
+        self.lines.iter().map(|line| u64::from(line.sold)).sum()
+    }
+
+    /// Units given back, over all lines.
+    pub(crate) fn returned(&self) -> u64 {
+        self.lines.iter().map(|line| u64::from(line.given_back)).sum()
+    }
+}
+
+/// The reservation that took an ended one's lines again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RetakenAs {
+    /// When, by the engine's clock.
+    pub(crate) at: Timestamp,
+    pub(crate) id: ReservationId,
+}
+
+/// What can lie in the files: each kind of [`OutcomeKind`].
+pub(crate) trait OutcomeRecord: Sized {
+    const KIND: OutcomeKind;
+
+    /// The moment by the engine's clock.
+    fn at(&self) -> Timestamp;
+
+    fn put(&self, out: &mut Vec<u8>);
+
+    /// Reads what [`put`](Self::put) wrote. `None` if the bytes are anything else.
+    fn read(from: &mut Cursor<'_>, at: Timestamp) -> Option<Self>;
+}
+
+/// Appends a record's bytes.
+pub(super) fn put_record<T: OutcomeRecord>(out: &mut Vec<u8>, time: JournalTime, record: &T) {
+    out.push(T::KIND as u8);
+    out.extend_from_slice(&time.0.to_le_bytes()[..TIME]);
+    put_difference(out, record.at().as_millis(), time.0);
+    record.put(out);
+}
+
+/// The journal time of a record with these bytes.
+pub(super) fn time_of(bytes: &[u8]) -> Option<JournalTime> {
+    let time: [u8; TIME] = bytes.get(1..=TIME)?.try_into().ok()?;
+    let mut whole = [0; 8];
+    whole[..TIME].copy_from_slice(&time);
+    Some(JournalTime(u64::from_le_bytes(whole)))
+}
+
+/// The record of these bytes; `None` if they are anything else, or more.
+pub(super) fn read_record<T: OutcomeRecord>(bytes: &[u8]) -> Option<Kept<T>> {
+    let time = time_of(bytes)?;
+    let mut from = Cursor::new(bytes);
+    let kind = from.byte()?;
+    from.take(TIME)?;
+    let at = Timestamp::from_millis(from.difference(time.0)?);
+    let value = T::read(&mut from, at)?;
+    (kind == T::KIND as u8 && from.is_empty()).then_some(Kept { time, value })
+}
+
+impl OutcomeRecord for KeptAnswer {
+    const KIND: OutcomeKind = OutcomeKind::Answer;
+
+    fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.fingerprint.to_le_bytes());
+        out.extend_from_slice(self.answer.as_bytes());
+    }
+
+    fn read(from: &mut Cursor<'_>, at: Timestamp) -> Option<Self> {
+        let fingerprint = from.u128()?;
+        let answer = ShortBytes::new(from.take(from.len())?)?;
+        Some(Self { at, fingerprint, answer })
+    }
+}
+
+/// The flags in the first byte of an outcome. Its two lowest bits hold the [`Standing`].
+mod has {
+    pub(super) const OWNER: u8 = 1 << 2;
+    pub(super) const RETAKEN_FROM: u8 = 1 << 3;
+    pub(super) const ALL: u8 = 0b1111;
+}
+
+/// In the order of the numbers that files store. Never reorder.
+const ENDS: [Standing; 3] = [Standing::Confirmed, Standing::Released, Standing::Expired];
+
+impl OutcomeRecord for ReservationOutcome {
+    const KIND: OutcomeKind = OutcomeKind::Reservation;
+
+    fn at(&self) -> Timestamp {
+        self.ended_at
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        let flag = |is_there, bit| if is_there { bit } else { 0 };
+        out.push(
+            self.standing as u8
+                | flag(self.owner.is_some(), has::OWNER)
+                | flag(self.retaken_from.is_some(), has::RETAKEN_FROM),
+        );
+        put_varint(out, self.opening);
+        out.extend(self.owner.iter().flat_map(|Owner(bytes)| bytes));
+        self.retaken_from.iter().for_each(|id| out.extend_from_slice(id.as_uuid().as_bytes()));
+        put_varint(out, self.lines.len() as u64);
+        for line in &self.lines {
+            let counts = [line.level.0, line.sold, line.given_back, line.settled];
+            counts.into_iter().for_each(|count| put_varint(out, u64::from(count)));
+        }
+    }
+
+    fn read(from: &mut Cursor<'_>, ended_at: Timestamp) -> Option<Self> {
+        let flags = from.byte()?;
+        let standing = *ENDS.iter().find(|end| **end as u8 == flags & 3)?;
+        let opening = from.varint()?;
+        let is_there = |bit: u8| flags & bit != 0;
+        let owner = is_there(has::OWNER).then(|| from.array().map(Owner));
+        let owner = transposed(owner)?;
+        let retaken_from = transposed(is_there(has::RETAKEN_FROM).then(|| read_id(from)))?;
+        let mut lines = Vec::new();
+        for _ in 0..from.varint()? {
+            let level = LevelIndex(from.varint32()?);
+            let (sold, given_back) = (from.varint32()?, from.varint32()?);
+            lines.push(HoldLine { level, held: 0, sold, given_back, settled: from.varint32()? });
+        }
+        let known = flags & !has::ALL == 0;
+        known.then_some(Self { ended_at, standing, opening, owner, retaken_from, lines })
+    }
+}
+
+impl OutcomeRecord for RetakenAs {
+    const KIND: OutcomeKind = OutcomeKind::Retake;
+
+    fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.id.as_uuid().as_bytes());
+    }
+
+    fn read(from: &mut Cursor<'_>, at: Timestamp) -> Option<Self> {
+        Some(Self { at, id: read_id(from)? })
+    }
+}
+
+fn read_id(from: &mut Cursor<'_>) -> Option<ReservationId> {
+    ReservationId::from_uuid(uuid::Uuid::from_bytes(from.array()?))
+}
+
+/// `None` if what should be there is not.
+fn transposed<T>(part: Option<Option<T>>) -> Option<Option<T>> {
+    part.map_or(Some(None), |part| part.map(Some))
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn id(random: u64) -> ReservationId {
+        ReservationId::new(Timestamp::from_millis(1_700_000_000_000), 5, random)
+    }
+
+    fn outcome(lines: u32) -> ReservationOutcome {
+        let line = |level| HoldLine {
+            level: LevelIndex(level),
+            held: 0,
+            sold: 3,
+            given_back: u32::MAX,
+            settled: 1,
+        };
+        ReservationOutcome {
+            ended_at: Timestamp::from_millis(9),
+            standing: Standing::Expired,
+            opening: 300,
+            owner: Some(Owner([7; 16])),
+            retaken_from: Some(id(1)),
+            lines: (0..lines).map(line).collect(),
+        }
+    }
+
+    fn is_read_back<T: OutcomeRecord + Clone + PartialEq + std::fmt::Debug>(value: &T) -> usize {
+        let time = JournalTime::from_millis(1_700_000_000_000);
+        let mut bytes = Vec::new();
+        put_record(&mut bytes, time, value);
+        assert_eq!(read_record::<T>(&bytes), Some(Kept { time, value: value.clone() }));
+        bytes.len()
+    }
+
+    #[test]
+    fn every_kind_is_read_back_and_is_compact() {
+        let at = Timestamp::from_millis(1_700_000_000_000);
+        let answer = ShortBytes::new(&[1; 17]).expect("short");
+        let size = is_read_back(&KeptAnswer { at, fingerprint: u128::MAX, answer });
+        assert_eq!(size, 41, "57 with its mark");
+        is_read_back(&RetakenAs { at, id: id(3) });
+        assert_eq!(outcome(2).sold(), 6);
+        assert_eq!(outcome(2).returned(), 2 * u64::from(u32::MAX));
+        for lines in [0, 1, 255] {
+            is_read_back(&outcome(lines));
+        }
+        let plain =
+            ReservationOutcome { ended_at: at, owner: None, retaken_from: None, ..outcome(0) };
+        let lines = vec![HoldLine { given_back: 0, ..outcome(1).lines[0] }];
+        assert!(is_read_back(&ReservationOutcome { lines, ..plain }) <= 16);
+    }
+
+    #[test]
+    fn another_kind_or_more_or_fewer_bytes_make_no_record() {
+        let mut bytes = Vec::new();
+        put_record(&mut bytes, JournalTime::default(), &outcome(2));
+        assert_eq!(read_record::<RetakenAs>(&bytes), None);
+        for cut in 0..bytes.len() {
+            assert_eq!(read_record::<ReservationOutcome>(&bytes[..cut]), None);
+        }
+        bytes.push(0);
+        assert_eq!(read_record::<ReservationOutcome>(&bytes), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes: Vec<u8>, kind in 1_u8..4) {
+            let bytes = [&[kind][..], &bytes].concat();
+            let _ = read_record::<KeptAnswer>(&bytes);
+            let _ = read_record::<ReservationOutcome>(&bytes);
+            let _ = read_record::<RetakenAs>(&bytes);
+        }
+    }
+}
