@@ -224,7 +224,9 @@ fn samples() -> Samples {
             JournalError::OtherHead { expected: "00".to_owned(), entries: 7 },
             JournalError::MissingWarehouse { warehouse: warehouse() },
             JournalError::CapacityBelowStock { warehouse: warehouse(), capacity: 1, on_hand: 2 },
-            JournalError::TooMany { what: "products" },
+            JournalError::TooMany {
+                what: "products", needed: 3, most: 2, setting: Some("max_products"),
+            },
         ];
         FlushError: [
             FlushError::Stopped { reason: "full".into() }, FlushError::Closed,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::base::ceilings::{Ceilings, MOST_SLOTS};
 use crate::base::error::BuildError;
 use crate::idempotency::KeyLimits;
 use crate::reservation::free_list::Retention;
@@ -31,6 +32,7 @@ pub struct Limits {
     pub(in crate::engine) audit_retained: u64,
     pub(in crate::engine) overdue_limit: usize,
     pub(in crate::engine) max_transfer_requests: usize,
+    pub(in crate::engine) ceilings: Ceilings,
 }
 
 impl Limits {
@@ -47,6 +49,7 @@ impl Limits {
             audit_retained: 1_000_000,
             overdue_limit: 10_000,
             max_transfer_requests: 10_000,
+            ceilings: Ceilings::default(),
         }
     }
 
@@ -67,6 +70,10 @@ impl Limits {
     /// Sets how many lines of live reservations and retained records there may be, 1 to 2^31.
     /// Default: 16,777,216. Memory grows with use, 64 to 70 bytes for each line. At the maximum, a
     /// reserve is refused.
+    ///
+    /// An engine that opens a journal takes over what lives in it, always if its maximum is that of
+    /// the engine that wrote it. With a lower one, the holds live on, and new ones are refused
+    /// until enough of them have ended.
     pub fn max_reservations(mut self, slots: u32) -> Self {
         self.max_reservations = slots;
         self
@@ -116,6 +123,15 @@ impl Limits {
         self
     }
 
+    /// Lowers the bounds that no setting moves, so that a test can fill an engine to its brim: how
+    /// many warehouses, products and levels it holds, and up to which slot it takes over
+    /// reservations of an engine with a higher [`max_reservations`](Self::max_reservations).
+    #[cfg(feature = "testing")]
+    pub fn shrink(mut self, [warehouses, products, levels, slots]: [u32; 4]) -> Self {
+        self.ceilings.shrink([warehouses, products, levels, slots].map(u64::from));
+        self
+    }
+
     pub(in crate::engine) fn longest_total(&self) -> Duration {
         self.longest_total.unwrap_or(DAY.max(self.longest_ttl))
     }
@@ -125,7 +141,8 @@ impl Limits {
         let millisecond = Duration::from_millis(1);
         check(self.longest_ttl >= millisecond, "longest_ttl", "at least a millisecond")?;
         check(self.longest_total() >= millisecond, "longest_total_hold", "at least a millisecond")?;
-        check((1..=1 << 31).contains(&self.max_reservations), "max_reservations", "1 to 2^31")?;
+        let slots = 1..=MOST_SLOTS;
+        check(slots.contains(&self.max_reservations.into()), "max_reservations", "1 to 2^31")?;
         check((1..=65_535).contains(&self.max_basket_lines), "max_basket_lines", "1 to 65,535")?;
         check(self.keys.count > 0, "key_retention", "at least one key")?;
         check((16..=1 << 24).contains(&self.audit_queue), "audit_queue", "16 to 2^24 records")?;
