@@ -177,14 +177,16 @@ impl Catalog {
         mut announce: impl FnMut(Definition<'_>),
     ) -> Result<LevelIndex, CatalogFull> {
         let _one_at_a_time = lock(&self.defining);
-        let product = match self.product_index(product) {
+        let known = self.product_index(product);
+        if let Some(level) = known.and_then(|product| self.level_of(warehouse, product)) {
+            return Ok(level);
+        }
+        // Before the product is defined: a refused call must not define one.
+        self.ceilings.levels.admits(self.level_count() + 1)?;
+        let product = match known {
             Some(product) => product,
             None => self.define_product(product, &mut announce)?,
         };
-        if let Some(level) = self.level_of(warehouse, product) {
-            return Ok(level);
-        }
-        self.ceilings.levels.admits(self.level_count() + 1)?;
         let handle = LevelIndex(self.level_count() as u32);
         let level = self.levels.ensure(handle.index()).ok_or(CatalogFull)?;
         let location = self.warehouse(warehouse).ok_or(CatalogFull)?;

@@ -67,9 +67,14 @@ fn samples() -> Samples {
             NotStarted::Busy,
         ];
         KeyError: [KeyError::Conflict, KeyError::InProgress];
+        InvalidText: [
+            InvalidText::TooManyNotes { notes: 3, most: 2 },
+            InvalidText::TooLong { bytes: 3, most: 2 },
+        ];
         Uncertain: [Uncertain::NotDurable { reason: reason() }, Uncertain::Unrecorded];
         CallError: [
             CallError::NotStarted(NotStarted::Busy), CallError::Key(KeyError::Conflict),
+            CallError::Text(InvalidText::TooLong { bytes: 3, most: 2 }),
             CallError::Uncertain(Uncertain::Unrecorded),
         ];
         InvalidQuantity: [InvalidQuantity { units: 0 }];

@@ -5,6 +5,7 @@
 mod names;
 mod requests;
 mod slots;
+mod text;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -43,6 +43,8 @@ fn levels() {
         first.add_stock(("NYC", "PHONE"), 1, "SUPPLIER").expect("room for a fourth level");
         let full = Err(AddError::TooManyNames);
         assert_eq!(first.add_stock(("NYC", "LAPTOP"), 1, "SUPPLIER"), full);
+        assert_eq!(first.add_stock(("SF", "NEW"), 1, "SUPPLIER"), full);
+        assert_eq!(first.stats().products, 3, "a refused call defines no product");
         shop.end(first, end);
 
         let again = shop.open(limits(4));
