@@ -96,6 +96,8 @@ pub(crate) struct Ceilings {
     pub(crate) products: Ceiling,
     pub(crate) levels: Ceiling,
     slots_taken_over: u64,
+    /// How many slots are taken over for each line of a reservation that the journal tells of.
+    slots_a_line: u64,
 }
 
 impl Default for Ceilings {
@@ -105,6 +107,7 @@ impl Default for Ceilings {
             products: Ceiling::fixed("products", PRODUCTS),
             levels: Ceiling::fixed("stock levels", LEVELS),
             slots_taken_over: SLOTS_TAKEN_OVER,
+            slots_a_line: 4,
         }
     }
 }
@@ -116,7 +119,7 @@ impl Ceilings {
         self.warehouses.most = warehouses.min(WAREHOUSES);
         self.products.most = products.min(PRODUCTS);
         self.levels.most = levels.min(LEVELS);
-        self.slots_taken_over = slots.min(SLOTS_TAKEN_OVER);
+        (self.slots_taken_over, self.slots_a_line) = (slots.min(SLOTS_TAKEN_OVER), 0);
     }
 
     /// The slots of an earlier run that an engine of `max_slots` slots takes over; `known`: how
@@ -125,9 +128,9 @@ impl Ceilings {
     /// Slots come into use in order. Without this bound, one entry that names a very high slot
     /// would make the engine allocate all slots below it. An engine uses no slot above its maximum,
     /// and every slot up to the highest has had a line. So an honest journal stays below one of the
-    /// three figures. The factor leaves room for lines that later ones have replaced.
+    /// three figures. The factor leaves room for lines that others have replaced since.
     pub(crate) fn slots(&self, max_slots: u32, known: usize) -> Ceiling {
-        let told = (known as u64).saturating_mul(4).min(MOST_SLOTS);
+        let told = (known as u64).saturating_mul(self.slots_a_line).min(MOST_SLOTS);
         let most = self.slots_taken_over.max(max_slots.into()).max(told);
         let setting = Some(("max_reservations", MOST_SLOTS));
         Ceiling { what: "slots of reservations", most, setting }

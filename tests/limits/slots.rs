@@ -1,8 +1,8 @@
 //! Slots of reservations.
 
 use stockade::{
-    BasketLine, ConfirmOrRetake, InventoryManager, Limits, PartialError, Release, ReservationId,
-    ReserveError,
+    BasketLine, ConfirmOrRetake, InventoryManager, JournalError, Limits, PartialError, Release,
+    ReservationId, ReserveError,
 };
 
 use crate::{ENDS, End, HOUR, LAPTOPS, Shop, tiny};
@@ -194,9 +194,25 @@ fn an_engine_of_fewer_slots_takes_over_all_holds_and_makes_none() {
         let first = shop.stocked(tiny());
         fill(&first);
         shop.end(first, end);
-        let again = shop.open(tiny().max_reservations(4).shrink([4, 8, 32, 4]));
+        let again = shop.open(tiny().max_reservations(4));
         assert_eq!(live(&again), 16, "{end:?}");
         assert_eq!(reserve(&again), Err(ReserveError::Full { slots: 4 }), "{end:?}");
+    }
+}
+
+#[test]
+fn a_journal_that_needs_more_slots_is_refused_with_the_number_that_opens_it() {
+    for end in ENDS {
+        let mut shop = Shop::new();
+        let few = || tiny().shrink([4, 8, 32, 4]);
+        let first = shop.stocked(few());
+        fill(&first);
+        shop.end(first, end);
+        let refusal = shop.builder(few().max_reservations(15)).build().err();
+        let (what, setting) = ("slots of reservations", Some("max_reservations"));
+        let expected = JournalError::TooMany { what, needed: 16, most: 15, setting };
+        assert_eq!(refusal, Some(expected.into()), "{end:?}");
+        assert_eq!(live(&shop.open(few().max_reservations(16))), 16, "{end:?}");
     }
 }
 

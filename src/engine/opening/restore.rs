@@ -298,3 +298,56 @@ fn line_of(line: &HoldLine) -> SlotLine {
     let HoldLine { level, held, sold, given_back, settled } = *line;
     SlotLine { level, held, sold, given_back, settled }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// A ledger of one live hold of one unit, in slot `slot`.
+    fn ledger_of_slot(slot: u32) -> Ledger {
+        let mut ledger = Ledger::new(0);
+        let id = ReservationId::new(Timestamp::from_millis(1), slot, 7);
+        ledger.holds.enter(Hold::new(id, None, Timestamp::MAX, LevelIndex(0), 1));
+        ledger
+    }
+
+    #[test]
+    fn one_entry_that_names_a_very_high_slot_is_refused_with_the_setting_that_admits_it() {
+        let (slot, limits) = (1 << 30, Limits::new());
+        let (needed, most) = (u64::from(slot) + 1, 1 << 24);
+        let setting = Some("max_reservations");
+        let refusal = check_sizes(&ledger_of_slot(slot), &limits).expect_err("a forged slot");
+        let what = "slots of reservations";
+        assert_eq!(refusal, JournalError::TooMany { what, needed, most, setting });
+        let text = "the journal needs 1073741825 slots of reservations, and this engine takes \
+                    16777216: build it with max_reservations of at least 1073741825";
+        assert_eq!(refusal.to_string(), text);
+        let obeyed = limits.max_reservations(slot + 1);
+        assert_eq!(check_sizes(&ledger_of_slot(slot), &obeyed), Ok(slot as usize + 1));
+    }
+
+    #[test]
+    fn no_setting_is_named_that_does_not_help() {
+        let slot = u32::MAX - 1;
+        let refusal = check_sizes(&ledger_of_slot(slot), &Limits::new()).expect_err("beyond all");
+        let needed = u64::from(slot) + 1;
+        let expected = JournalError::TooMany {
+            what: "slots of reservations",
+            needed,
+            most: 1 << 24,
+            setting: None,
+        };
+        assert_eq!(refusal, expected);
+    }
+
+    #[test]
+    fn a_plain_hold_needs_its_own_slot_and_no_other() {
+        assert_eq!(check_sizes(&ledger_of_slot(0), &Limits::new()), Ok(1));
+        let mut ledger = ledger_of_slot(5);
+        let basket = ReservationId::new(Timestamp::from_millis(1), 3, 7);
+        let mut hold = Hold::new(basket, None, Timestamp::MAX, LevelIndex(0), 1);
+        (1..9).for_each(|level| hold.add_line(LevelIndex(level), 1));
+        ledger.holds.enter(hold);
+        assert_eq!(check_sizes(&ledger, &Limits::new()), Ok(10), "nine lines and a plain hold");
+    }
+}
