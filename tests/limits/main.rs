@@ -2,6 +2,7 @@
 //! or kills it, and opens it. Then the next thing that was admitted before is admitted, and the one
 //! beyond is refused with the same error.
 
+mod extremes;
 mod names;
 mod requests;
 mod slots;
