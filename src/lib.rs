@@ -74,11 +74,11 @@ pub use base::clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use base::error::{
     AddError, Applied, ApproveError, BasketError, BuildError, CallError, ConfirmError, ErrorKind,
     ExtendError, FlushError, FulfillError, Gone, InvalidInput, InvalidKey, InvalidName,
-    InvalidReservationId, InvalidTtl, JournalError, KeyError, MAX_NAME_BYTES, MutationError,
-    NoReservation, NoTransferRequest, NotOpen, NotStarted, PartialError, PlaceError, Reason,
-    RedactError, RejectError, ReleaseError, RemoveError, RequestTransferError, ReserveError,
-    RetakeError, SettingError, ShipError, ShortLine, SnapshotError, SoldLinesError, TransferError,
-    TransferFailure, Uncertain,
+    InvalidReservationId, InvalidText, InvalidTtl, JournalError, KeyError, MAX_NAME_BYTES,
+    MutationError, NoReservation, NoTransferRequest, NotOpen, NotStarted, PartialError, PlaceError,
+    Reason, RedactError, RejectError, ReleaseError, RemoveError, RequestTransferError,
+    ReserveError, RetakeError, SettingError, ShipError, ShortLine, SnapshotError, SoldLinesError,
+    TransferError, TransferFailure, Uncertain,
 };
 pub use base::quantity::{InvalidQuantity, MAX_UNITS};
 pub use engine::{

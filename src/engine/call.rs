@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::clock::Timestamp;
-use crate::base::error::{KeyError, MutationError};
+use crate::base::error::{InvalidText, KeyError, MutationError};
 use crate::base::quantity::Quantity;
 use crate::engine::Engine;
 use crate::engine::answer::StoredAnswer;
@@ -120,17 +120,29 @@ impl<'a> Call<'a> {
     /// Returns once the answer is as durable as the options ask for. May wait for another call
     /// under the same key, and for the disk.
     #[inline]
-    pub(super) fn keyed<T: StoredAnswer, E: MutationError + From<KeyError>>(
+    pub(super) fn keyed<T: StoredAnswer, E: MutationError + From<KeyError> + From<InvalidText>>(
         self,
         kind: OperationKind,
         shape: impl FnOnce() -> RequestShape,
         run: impl FnOnce(Call<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        if !self.options.notes.is_empty() {
+            self.check_text("")?;
+        }
         let answer = match &self.options.key {
             None => run(self),
             Some(key) => self.under_key(*key, shape, run),
         };
         self.engine.once_durable(kind, self.options, answer)
+    }
+
+    /// Refuses a call whose record would have too much text: its notes, and `own`, the source or
+    /// the reason that it takes. What the journal's encoder gets is bounded here.
+    #[cold]
+    pub(super) fn check_text(self, own: &str) -> Result<(), InvalidText> {
+        let notes = &self.options.notes;
+        let bytes = notes.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        self.engine.text_limits.admit(notes.len(), bytes + own.len())
     }
 
     #[cold]

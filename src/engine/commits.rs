@@ -5,7 +5,9 @@ use crate::base::error::NotStarted;
 use crate::engine::Engine;
 use crate::stock::cell::{Cell, CellId, CellKind};
 use crate::stock::mcas::recorder::{CommitRecorder, CommitView, LogOrder};
-use crate::stock::mcas::{CellDelta, Cells, DescriptorPool, Operation, PoolExhausted, Site};
+use crate::stock::mcas::{
+    CellDelta, Cells, DescriptorPool, MAX_LINES, Operation, PoolExhausted, Site,
+};
 
 impl Cells for Engine {
     fn cell(&self, id: CellId) -> &Cell {
@@ -45,8 +47,13 @@ impl CommitRecorder for Engine {
 
 impl Engine {
     /// Begins a commit that only takes, only gives, or only reads. Its owner queues the record:
-    /// after the end if it takes, before the start if it gives (Law 2).
+    /// after the end if it takes, before the start if it gives (Law 2). `Busy` if the pool has no
+    /// free descriptor (131,000 are in use), or no descriptor has so many lines: only the longest
+    /// basket, shipped with the rooms of its warehouses, needs more.
     pub(super) fn commit(&self, lines: &[CellDelta]) -> Result<Operation<'_, Self>, NotStarted> {
+        if lines.len() > MAX_LINES {
+            return Err(NotStarted::Busy);
+        }
         Operation::begin(self, lines, LogOrder::ByOwner).map_err(|PoolExhausted| NotStarted::Busy)
     }
 

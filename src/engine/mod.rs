@@ -34,6 +34,7 @@ mod when_durable;
 use std::sync::{Arc, Weak};
 
 use crate::audit::recorder::Recorder;
+use crate::base::ceilings::TextLimits;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::shard::Counters;
 use crate::base::sync::Mutex;
@@ -220,6 +221,7 @@ pub(crate) struct Engine {
     changing: Mutex<()>,
     max_slots: u32,
     max_basket_lines: usize,
+    text_limits: TextLimits,
     /// The journal, if the engine has one.
     journal: Option<JournalLink>,
 }

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use crate::base::sync::{AtomicU32, AtomicUsize, DashMap, MODELLED, Mutex, Ordering, lock};
+use crate::base::ceilings::{AboveCeiling, Ceilings};
+use crate::base::sync::{AtomicU32, AtomicUsize, DashMap, Mutex, Ordering, lock};
 use crate::base::table::Table;
 use crate::stock::cell::{Cell, CellId, CellKind};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
@@ -11,10 +12,6 @@ use crate::stock::level::StockLevel;
 use crate::stock::mcas::DescriptorPool;
 use crate::stock::tag::{EngineTag, TagLease};
 use crate::stock::warehouse::Warehouse;
-
-/// How many products, and how many levels, one engine may have.
-pub(crate) const MAX_PRODUCTS: usize = if MODELLED { 64 } else { 1 << 24 };
-pub(crate) const MAX_LEVELS: usize = if MODELLED { 256 } else { 1 << 26 };
 
 /// The product has no level in this warehouse.
 const NO_LEVEL: u32 = u32::MAX;
@@ -29,6 +26,7 @@ pub(crate) struct Catalog {
     products: Table<OnceLock<Product>>,
     product_ids: DashMap<Arc<str>, ProductIndex, foldhash::quality::RandomState>,
     levels: Table<StockLevel>,
+    ceilings: Ceilings,
     /// The descriptors of commits over several levels and rooms.
     commits: Arc<DescriptorPool>,
     /// Held while a name is defined. That is rare, and a look-up never takes it.
@@ -57,8 +55,14 @@ pub(crate) enum Definition<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CatalogFull;
 
+impl From<AboveCeiling> for CatalogFull {
+    fn from(_: AboveCeiling) -> Self {
+        Self
+    }
+}
+
 impl Catalog {
-    pub(crate) fn new(mut warehouses: Vec<Warehouse>) -> Self {
+    pub(crate) fn new(mut warehouses: Vec<Warehouse>, ceilings: Ceilings) -> Self {
         let tag = TagLease::draw();
         warehouses.iter_mut().for_each(|warehouse| warehouse.belong_to(tag.tag()));
         let commits = Arc::new(DescriptorPool::new());
@@ -71,9 +75,10 @@ impl Catalog {
             tag,
             warehouses: warehouses.into_boxed_slice(),
             warehouse_ids,
-            products: Table::new(MAX_PRODUCTS, OnceLock::new),
+            products: Table::new(ceilings.products.places(), OnceLock::new),
             product_ids: DashMap::with_hasher(foldhash::quality::RandomState::default()),
-            levels: Table::new(MAX_LEVELS, StockLevel::closed),
+            levels: Table::new(ceilings.levels.places(), StockLevel::closed),
+            ceilings,
             commits,
             defining: Mutex::new(()),
             products_defined: AtomicUsize::new(0),
@@ -172,13 +177,16 @@ impl Catalog {
         mut announce: impl FnMut(Definition<'_>),
     ) -> Result<LevelIndex, CatalogFull> {
         let _one_at_a_time = lock(&self.defining);
-        let product = match self.product_index(product) {
+        let known = self.product_index(product);
+        if let Some(level) = known.and_then(|product| self.level_of(warehouse, product)) {
+            return Ok(level);
+        }
+        // Before the product is defined: a refused call must not define one.
+        self.ceilings.levels.admits(self.level_count() + 1)?;
+        let product = match known {
             Some(product) => product,
             None => self.define_product(product, &mut announce)?,
         };
-        if let Some(level) = self.level_of(warehouse, product) {
-            return Ok(level);
-        }
         let handle = LevelIndex(self.level_count() as u32);
         let level = self.levels.ensure(handle.index()).ok_or(CatalogFull)?;
         let location = self.warehouse(warehouse).ok_or(CatalogFull)?;
@@ -208,6 +216,7 @@ impl Catalog {
         name: &str,
         announce: &mut impl FnMut(Definition<'_>),
     ) -> Result<ProductIndex, CatalogFull> {
+        self.ceilings.products.admits(self.product_count() + 1)?;
         let id = ProductIndex(self.product_count() as u32);
         let place = self.products.ensure(id.index()).ok_or(CatalogFull)?;
         self.products_defined.fetch_add(1, Ordering::Relaxed);
@@ -237,6 +246,7 @@ mod tests {
                     Warehouse::new(WarehouseIndex(id as u16), (*name).into(), 100, None)
                 })
                 .collect(),
+            Ceilings::default(),
         )
     }
 

@@ -8,10 +8,11 @@ use crate::base::error::call::sealed::OnRecord;
 use crate::base::error::{
     AddError, ApproveError, BasketError, BuildError, CallError, ConfirmError, ExtendError,
     FlushError, FulfillError, Gone, InvalidInput, InvalidKey, InvalidName, InvalidReservationId,
-    InvalidTtl, JournalError, KeyError, MutationError, NoReservation, NoTransferRequest, NotOpen,
-    NotStarted, PartialError, PlaceError, RedactError, RejectError, ReleaseError, RemoveError,
-    RequestTransferError, ReserveError, RetakeError, SettingError, ShipError, SnapshotError,
-    SoldLinesError, TransferError, TransferFailure, Uncertain, error_table,
+    InvalidText, InvalidTtl, JournalError, KeyError, MutationError, NoReservation,
+    NoTransferRequest, NotOpen, NotStarted, PartialError, PlaceError, RedactError, RejectError,
+    ReleaseError, RemoveError, RequestTransferError, ReserveError, RetakeError, SettingError,
+    ShipError, SnapshotError, SoldLinesError, TransferError, TransferFailure, Uncertain,
+    error_table,
 };
 use crate::base::quantity::InvalidQuantity;
 #[cfg(feature = "journal")]
@@ -64,7 +65,8 @@ pub enum Error {
     Build(BuildError),
     /// See [`SnapshotError`].
     Snapshot(SnapshotError),
-    /// See [`CallError`]; also from [`NotStarted`], [`KeyError`] and [`Uncertain`].
+    /// See [`CallError`]; also from [`NotStarted`], [`KeyError`], [`InvalidText`] and
+    /// [`Uncertain`].
     Call(CallError),
     /// See [`Gone`].
     Gone(Gone),
@@ -150,6 +152,7 @@ macro_rules! through {
 through! {
     NotStarted: Call;
     KeyError: Call;
+    InvalidText: Call;
     Uncertain: Call;
     InvalidQuantity: Input;
     InvalidTtl: Input;

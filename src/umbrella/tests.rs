@@ -67,9 +67,14 @@ fn samples() -> Samples {
             NotStarted::Busy,
         ];
         KeyError: [KeyError::Conflict, KeyError::InProgress];
+        InvalidText: [
+            InvalidText::TooManyNotes { notes: 3, most: 2 },
+            InvalidText::TooLong { bytes: 3, most: 2 },
+        ];
         Uncertain: [Uncertain::NotDurable { reason: reason() }, Uncertain::Unrecorded];
         CallError: [
             CallError::NotStarted(NotStarted::Busy), CallError::Key(KeyError::Conflict),
+            CallError::Text(InvalidText::TooLong { bytes: 3, most: 2 }),
             CallError::Uncertain(Uncertain::Unrecorded),
         ];
         InvalidQuantity: [InvalidQuantity { units: 0 }];
@@ -224,7 +229,9 @@ fn samples() -> Samples {
             JournalError::OtherHead { expected: "00".to_owned(), entries: 7 },
             JournalError::MissingWarehouse { warehouse: warehouse() },
             JournalError::CapacityBelowStock { warehouse: warehouse(), capacity: 1, on_hand: 2 },
-            JournalError::TooMany { what: "products" },
+            JournalError::TooMany {
+                what: "products", needed: 3, most: 2, setting: Some("max_products"),
+            },
         ];
         FlushError: [
             FlushError::Stopped { reason: "full".into() }, FlushError::Closed,

@@ -94,6 +94,36 @@ error_table! {
     }
 }
 
+/// The call's text does not fit into its audit record: nothing moved. Text is what the caller
+/// notes, and the source or the reason that the call takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidText {
+    /// More notes than [`Limits::notes`](crate::Limits::notes) allows.
+    TooManyNotes {
+        /// How many the call has.
+        notes: u32,
+        /// The configured maximum.
+        most: u32,
+    },
+    /// More bytes of text than [`Limits::notes`](crate::Limits::notes) allows.
+    TooLong {
+        /// How many bytes the call has: its notes' names and values, its source or reason.
+        bytes: u32,
+        /// The configured maximum.
+        most: u32,
+    },
+}
+
+error_table! {
+    InvalidText {
+        Self::TooManyNotes { notes, most } => Invalid("too_many_notes"),
+            "a call may have {most} notes, not {notes}";
+        Self::TooLong { bytes, most } => Invalid("text_too_long"),
+            "a call may have {most} bytes of text, not {bytes}";
+    }
+}
+
 /// The call was applied in memory. Whether its record survives a crash is open.
 ///
 /// Retry with the same idempotency key, or [`flush`](crate::InventoryManager::flush). A retry
@@ -127,13 +157,17 @@ pub enum CallError {
     NotStarted(NotStarted),
     /// The idempotency key can't be used: nothing moved.
     Key(KeyError),
+    /// The notes, or other text, are too many or too long: nothing moved.
+    Text(InvalidText),
     /// Applied in memory. Whether the record survives a crash is open.
     Uncertain(Uncertain),
 }
 
 error_table! {
     CallError {}
-    nests { NotStarted(NotStarted), Key(KeyError), Uncertain(Uncertain) }
+    nests {
+        NotStarted(NotStarted), Key(KeyError), Text(InvalidText), Uncertain(Uncertain),
+    }
 }
 
 /// The seal of [`MutationError`]: only this crate can name the trait, so only it can implement it.
@@ -170,6 +204,12 @@ macro_rules! mutation_errors {
 
         impl From<$crate::base::error::KeyError> for $error {
             fn from(cause: $crate::base::error::KeyError) -> Self {
+                Self::Call(cause.into())
+            }
+        }
+
+        impl From<$crate::base::error::InvalidText> for $error {
+            fn from(cause: $crate::base::error::InvalidText) -> Self {
                 Self::Call(cause.into())
             }
         }

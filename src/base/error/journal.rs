@@ -87,12 +87,17 @@ pub enum JournalError {
         /// Units on hand in the warehouse, as the journal says.
         on_hand: u64,
     },
-    /// The journal holds more products, levels or reservations than the engine can. Every engine
-    /// takes over as many reservations as fit the default limit. For more, build it with the
-    /// [`max_reservations`](crate::Limits::max_reservations) of the engine that wrote the journal.
+    /// The journal holds more products, levels or slots of reservations than this engine takes.
+    /// An engine can always open what an engine of the same settings has written.
     TooMany {
         /// What there is too much of, in the plural: `"products"`, for example.
         what: &'static str,
+        /// How many the journal needs.
+        needed: u64,
+        /// How many this engine takes.
+        most: u64,
+        /// The method of [`Limits`](crate::Limits) that helps, if it is given `needed` or more.
+        setting: Option<&'static str>,
     },
 }
 
@@ -122,8 +127,22 @@ error_table! {
         Self::CapacityBelowStock { warehouse, capacity, on_hand } =>
             Invalid("capacity_below_stock"),
             "warehouse {warehouse:?} holds {on_hand} units, more than its new capacity {capacity}";
-        Self::TooMany { what } => Limit("journal_too_large"),
-            "the journal holds more {what} than an engine can";
+        Self::TooMany { what, needed, most, setting } => Limit("journal_too_large"),
+            "the journal needs {needed} {what}, and this engine takes {most}{}",
+            Remedy { setting: *setting, needed: *needed };
+    }
+}
+
+/// Names the setting that helps, if there is one.
+struct Remedy {
+    setting: Option<&'static str>,
+    needed: u64,
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(setting) = self.setting else { return Ok(()) };
+        write!(f, ": build it with {setting} of at least {}", self.needed)
     }
 }
 

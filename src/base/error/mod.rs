@@ -22,7 +22,7 @@ mod stock;
 pub use approval::{
     ApproveError, NoTransferRequest, NotOpen, RejectError, RequestTransferError, TransferFailure,
 };
-pub use call::{CallError, KeyError, MutationError, NotStarted, Reason, Uncertain};
+pub use call::{CallError, InvalidText, KeyError, MutationError, NotStarted, Reason, Uncertain};
 pub use facts::{Applied, ErrorKind};
 pub(crate) use facts::{Facts, error_answers, error_table};
 pub use hold::{

@@ -48,7 +48,7 @@ impl Assembly {
             Warehouse::new(id, spec.name.as_str().into(), spec.capacity, threshold)
         };
         let warehouses = builder.warehouses.iter().enumerate().map(spec).collect();
-        let catalog = Arc::new(Catalog::new(warehouses));
+        let catalog = Arc::new(Catalog::new(warehouses, builder.limits.ceilings));
         let settings = RecorderSettings {
             capacity: builder.limits.audit_queue,
             backpressure: builder.backpressure,
@@ -89,6 +89,7 @@ impl Assembly {
             changing: Mutex::new(()),
             max_slots: limits.max_reservations,
             max_basket_lines: limits.max_basket_lines,
+            text_limits: limits.text,
             journal: None,
         };
         NewEngine {

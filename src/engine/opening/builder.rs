@@ -139,7 +139,7 @@ impl Builder {
     /// Validates the settings.
     pub(in crate::engine) fn check(&self) -> Result<(), BuildError> {
         let count = self.warehouses.len();
-        if !(1..=usize::from(u16::MAX)).contains(&count) {
+        if count == 0 || self.limits.ceilings.warehouses.admits(count).is_err() {
             return Err(BuildError::Warehouses { warehouses: count });
         }
         let mut names = HashSet::new();

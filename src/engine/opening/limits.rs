@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::base::ceilings::{Ceilings, MOST_NOTES, MOST_SLOTS, MOST_TEXT, TextLimits};
 use crate::base::error::BuildError;
 use crate::idempotency::KeyLimits;
 use crate::reservation::free_list::Retention;
@@ -25,12 +26,14 @@ pub struct Limits {
     longest_total: Option<Duration>,
     pub(in crate::engine) max_reservations: u32,
     pub(in crate::engine) max_basket_lines: usize,
+    pub(in crate::engine) text: TextLimits,
     pub(in crate::engine) retention: Retention,
     pub(in crate::engine) keys: KeyLimits,
     pub(in crate::engine) audit_queue: usize,
     pub(in crate::engine) audit_retained: u64,
     pub(in crate::engine) overdue_limit: usize,
     pub(in crate::engine) max_transfer_requests: usize,
+    pub(in crate::engine) ceilings: Ceilings,
 }
 
 impl Limits {
@@ -41,12 +44,14 @@ impl Limits {
             longest_total: None,
             max_reservations: 1 << 24,
             max_basket_lines: 10_000,
+            text: TextLimits { notes: 64, bytes: 4_096 },
             retention: Retention { time: Duration::from_secs(60), records: 65_536 },
             keys: KeyLimits { lifetime: Duration::from_secs(3_600), count: 1_000_000 },
             audit_queue: 65_536,
             audit_retained: 1_000_000,
             overdue_limit: 10_000,
             max_transfer_requests: 10_000,
+            ceilings: Ceilings::default(),
         }
     }
 
@@ -67,6 +72,10 @@ impl Limits {
     /// Sets how many lines of live reservations and retained records there may be, 1 to 2^31.
     /// Default: 16,777,216. Memory grows with use, 64 to 70 bytes for each line. At the maximum, a
     /// reserve is refused.
+    ///
+    /// An engine that opens a journal takes over what lives in it, always if its maximum is that of
+    /// the engine that wrote it. With a lower one, the holds live on, and new ones are refused
+    /// until enough of them have ended.
     pub fn max_reservations(mut self, slots: u32) -> Self {
         self.max_reservations = slots;
         self
@@ -75,6 +84,28 @@ impl Limits {
     /// Sets how many distinct lines a basket may have, 1 to 65,535. Default: 10,000.
     pub fn max_basket_lines(mut self, lines: usize) -> Self {
         self.max_basket_lines = lines;
+        self
+    }
+
+    /// Sets how many [notes](crate::Request::note) a call may have, 0 to 65,535, and how many bytes
+    /// of text they make together, names and values, with the source or the reason that the call
+    /// takes: 0 to 2^24. Default: 64 notes, 4,096 bytes. A call with more is refused
+    /// ([`InvalidText`](crate::InvalidText)), and nothing moves.
+    ///
+    /// ```
+    /// use stockade::{CallError, InvalidText, InventoryManager, Limits};
+    /// let limits = Limits::new().notes(1, 20);
+    /// let manager = InventoryManager::builder().warehouse("SF").limits(limits).build()?;
+    /// let add = |order: &str| {
+    ///     manager.request().note("order", order).add_stock(("SF", "LAPTOP"), 5, "SUPPLIER")
+    /// };
+    /// add("A-1")?;
+    /// let refusal = CallError::from(InvalidText::TooLong { bytes: 21, most: 20 });
+    /// assert_eq!(add("A-234567"), Err(refusal.into()));
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn notes(mut self, notes: u32, bytes: u32) -> Self {
+        self.text = TextLimits { notes, bytes };
         self
     }
 
@@ -116,6 +147,15 @@ impl Limits {
         self
     }
 
+    /// Lowers the bounds that no setting moves, so that a test can fill an engine to its brim: how
+    /// many warehouses, products and levels it holds, and up to which slot it takes over
+    /// reservations of an engine with a higher [`max_reservations`](Self::max_reservations).
+    #[cfg(feature = "testing")]
+    pub fn shrink(mut self, [warehouses, products, levels, slots]: [u32; 4]) -> Self {
+        self.ceilings.shrink([warehouses, products, levels, slots].map(u64::from));
+        self
+    }
+
     pub(in crate::engine) fn longest_total(&self) -> Duration {
         self.longest_total.unwrap_or(DAY.max(self.longest_ttl))
     }
@@ -125,8 +165,12 @@ impl Limits {
         let millisecond = Duration::from_millis(1);
         check(self.longest_ttl >= millisecond, "longest_ttl", "at least a millisecond")?;
         check(self.longest_total() >= millisecond, "longest_total_hold", "at least a millisecond")?;
-        check((1..=1 << 31).contains(&self.max_reservations), "max_reservations", "1 to 2^31")?;
+        let slots = 1..=MOST_SLOTS;
+        check(slots.contains(&self.max_reservations.into()), "max_reservations", "1 to 2^31")?;
         check((1..=65_535).contains(&self.max_basket_lines), "max_basket_lines", "1 to 65,535")?;
+        let TextLimits { notes, bytes } = self.text;
+        check(notes <= MOST_NOTES, "notes", "at most 65,535 notes")?;
+        check(bytes <= MOST_TEXT, "notes", "at most 2^24 bytes of text")?;
         check(self.keys.count > 0, "key_retention", "at least one key")?;
         check((16..=1 << 24).contains(&self.audit_queue), "audit_queue", "16 to 2^24 records")?;
         check(self.max_transfer_requests > 0, "max_transfer_requests", "at least 1")?;

@@ -104,9 +104,8 @@ pub(in crate::engine) fn open(
     let mut report = RecoveryReport::of(&replayed);
 
     // 5. Check.
-    restore::check_sizes(&replayed.ledger, builder.limits.max_reservations)?;
+    let slots = restore::check_sizes(&replayed.ledger, &builder.limits)?;
     builder.warehouses = restore::warehouses(&replayed.ledger, builder.warehouses)?;
-    let slots = restore::slots_needed(&replayed.ledger);
     let room = slots.max(builder.limits.max_reservations as usize);
 
     // 6. Resume. The log in memory reaches back as far as the retained records.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::audit::entry::EventType;
+use crate::base::ceilings::AboveCeiling;
 use crate::base::clock::Timestamp;
 use crate::base::error::{JournalError, TransferFailure};
 use crate::base::quantity::{MAX_UNITS, Quantity};
@@ -10,6 +11,7 @@ use crate::base::sync::Ordering;
 use crate::engine::Engine;
 use crate::engine::answer::Answer;
 use crate::engine::journal::RecoveryReport;
+use crate::engine::opening::limits::Limits;
 use crate::engine::opening::spec::WarehouseSpec;
 use crate::engine::transfer_request::{TransferDecision, TransferRequestStatus};
 use crate::engine::transfers::book::RequestedMove;
@@ -19,9 +21,9 @@ use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
 use crate::journal::ledger::transfers::{Decision, DecisionOutcome, TransferState};
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
-use crate::reservation::slots::restore::{Restored, RestoredEnd};
+use crate::reservation::slots::restore::{Restored, RestoredEnd, slots_of};
 use crate::reservation::state::Phase;
-use crate::stock::catalog::{MAX_LEVELS, MAX_PRODUCTS};
+use crate::stock::catalog::CatalogFull;
 use crate::stock::handle::LevelIndex;
 
 /// The warehouses in the order of their indexes: first those of the journal, then the builder's new
@@ -50,33 +52,41 @@ pub(in crate::engine) fn warehouses(
     Ok(ordered)
 }
 
-/// How many slots the journal's live reservations need.
-pub(in crate::engine) fn slots_needed(ledger: &Ledger) -> usize {
-    let highest = ledger.holds.occupying().map(|hold| hold.id.slot() as usize + 1).max();
-    // A slot for each line, and one more for the note of a retaken reservation.
-    let lines: usize = ledger.holds.occupying().map(|hold| hold.lines().count() + 1).sum();
-    highest.unwrap_or(0) + lines
+/// Refuses a ledger that is too large for an engine of these limits. Returns how many slots its
+/// reservations need: those that must stay.
+pub(in crate::engine) fn check_sizes(
+    ledger: &Ledger,
+    limits: &Limits,
+) -> Result<usize, JournalError> {
+    limits.ceilings.products.admits(ledger.products.len())?;
+    limits.ceilings.levels.admits(ledger.levels.len())?;
+    let (mut filled, mut highest, mut known) = (0, 0, 0);
+    for hold in ledger.holds.all() {
+        known += hold.lines().count();
+        if hold.occupies() {
+            let lines = hold.lines().map(line_of);
+            filled += slots_of(end_of(hold), lines, hold.retaken_from().is_some());
+            highest = highest.max(hold.id.slot() as usize + 1);
+        }
+    }
+    let needed = filled.max(highest);
+    limits.ceilings.slots(limits.max_reservations, known).admits(needed)?;
+    Ok(needed)
 }
 
-/// Every engine takes over up to this many slots of an earlier run, even if its own maximum is
-/// lower. This is also the default maximum.
-const RESTORED_SLOTS_MAX: usize = 1 << 24;
+/// The error for a state that no engine can be in. The checks at replay and [`check_sizes`] leave
+/// none.
+#[cold]
+fn fits_nowhere(ledger: &Ledger) -> JournalError {
+    let what = "the state that the entries add up to fits into no engine".to_owned();
+    JournalError::BrokenLaw { sequence: ledger.next_sequence - 1, what }
+}
 
-/// Refuses a ledger that is too large for an engine.
-pub(in crate::engine) fn check_sizes(ledger: &Ledger, max_slots: u32) -> Result<(), JournalError> {
-    let too_many = |what| Err(JournalError::TooMany { what });
-    if ledger.products.len() > MAX_PRODUCTS {
-        return too_many("products");
+impl From<AboveCeiling> for JournalError {
+    fn from(above: AboveCeiling) -> Self {
+        let (AboveCeiling { ceiling, needed }, setting) = (above, above.remedy());
+        Self::TooMany { what: ceiling.what, needed, most: ceiling.most, setting }
     }
-    if ledger.levels.len() > MAX_LEVELS {
-        return too_many("stock levels");
-    }
-    // Slots come into use in order. Without this bound, one entry that names a very high slot would
-    // make the engine allocate all slots below it.
-    if slots_needed(ledger) > RESTORED_SLOTS_MAX.max(max_slots as usize) {
-        return too_many("slots of reservations");
-    }
-    Ok(())
 }
 
 impl Engine {
@@ -89,14 +99,13 @@ impl Engine {
         grace: Duration,
         report: &mut RecoveryReport,
     ) -> Result<Vec<GraceExtension>, JournalError> {
-        let too_many = |what| JournalError::TooMany { what };
         for name in &ledger.products {
-            self.catalog.restore_product(name).map_err(|_| too_many("products"))?;
+            self.catalog.restore_product(name).map_err(|CatalogFull| fits_nowhere(ledger))?;
         }
         for (warehouse, state) in self.catalog.warehouses().iter().zip(&ledger.warehouses) {
             warehouse.set_suspended(state.suspended);
         }
-        self.restore_levels(ledger).ok_or_else(|| too_many("stock levels"))?;
+        self.restore_levels(ledger).ok_or_else(|| fits_nowhere(ledger))?;
         let built = crate::engine::ttl_limits::millis(longest_ttl);
         self.ttl_limits.longest_ttl.store(ledger.longest_ttl.under(built), Ordering::Relaxed);
         let now = self.now();
@@ -183,12 +192,19 @@ impl Engine {
             restored.push(hold);
         }
         report.given_grace = given_grace.len();
-        self.slots.restore(restored).ok_or(JournalError::TooMany { what: "reservations" })?;
+        self.slots.restore(restored).ok_or_else(|| fits_nowhere(ledger))?;
         Ok(given_grace)
     }
 
+    /// Restores the keys and the retakes, which share one bound, in the order of their times: those
+    /// that came first are dropped first. A call that retakes under a key publishes the retake
+    /// first.
     fn restore_keys(&self, ledger: &Ledger) {
+        let mut retakes = ledger.retakes.iter().peekable();
         for (mark, at) in &ledger.keys {
+            while let Some(retake) = retakes.next_if(|(_, _, retaken)| retaken <= at) {
+                self.restore_retake(retake);
+            }
             let key = IdempotencyKey::from_bytes(mark.key.as_bytes());
             let answer = Answer::from_bytes(mark.answer.as_bytes());
             // Skip an answer that a later version wrote: this version cannot return it.
@@ -196,10 +212,12 @@ impl Engine {
                 self.keys.restore(KeyName::Caller(key), mark.fingerprint, answer, *at);
             }
         }
-        for (of, by, at) in &ledger.retakes {
-            let fingerprint = Fingerprint::of("retake").id(*of).finish();
-            self.keys.restore(KeyName::Retake(*of), fingerprint, Answer::Retaken(*by), *at);
-        }
+        retakes.for_each(|retake| self.restore_retake(retake));
+    }
+
+    fn restore_retake(&self, (of, by, at): &(ReservationId, ReservationId, Timestamp)) {
+        let fingerprint = Fingerprint::of("retake").id(*of).finish();
+        self.keys.restore(KeyName::Retake(*of), fingerprint, Answer::Retaken(*by), *at);
     }
 
     fn restore_transfer(&self, ledger: &Ledger, request: &TransferState) {
@@ -234,15 +252,19 @@ pub(in crate::engine) struct GraceExtension {
     expires_at: Timestamp,
 }
 
-fn restored_of(hold: &Hold) -> Restored {
-    let mut lines: Vec<SlotLine> = hold.lines().map(line_of).collect();
-    lines.sort_unstable_by_key(|line| line.level);
-    let phase = match hold.standing {
+/// The hold's last step, if it is over.
+fn end_of(hold: &Hold) -> Option<Phase> {
+    match hold.standing {
         Standing::Live => None,
         Standing::Confirmed => Some(Phase::Confirmed),
         Standing::Released => Some(Phase::Released),
         Standing::Expired => Some(Phase::Expired),
-    };
+    }
+}
+
+fn restored_of(hold: &Hold) -> Restored {
+    let mut lines: Vec<SlotLine> = hold.lines().map(line_of).collect();
+    lines.sort_unstable_by_key(|line| line.level);
     Restored {
         id: hold.id,
         owner: hold.owner,
@@ -250,7 +272,8 @@ fn restored_of(hold: &Hold) -> Restored {
         lines,
         retaken_from: hold.retaken_from(),
         keep: hold.keep,
-        end: phase.map(|phase| RestoredEnd { phase, at: hold.ended_at }),
+        must_stay: hold.occupies(),
+        end: end_of(hold).map(|phase| RestoredEnd { phase, at: hold.ended_at }),
     }
 }
 
@@ -274,4 +297,57 @@ fn decision_of(decision: &Decision, needed: u32) -> (TransferRequestStatus, Tran
 fn line_of(line: &HoldLine) -> SlotLine {
     let HoldLine { level, held, sold, given_back, settled } = *line;
     SlotLine { level, held, sold, given_back, settled }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// A ledger of one live hold of one unit, in slot `slot`.
+    fn ledger_of_slot(slot: u32) -> Ledger {
+        let mut ledger = Ledger::new(0);
+        let id = ReservationId::new(Timestamp::from_millis(1), slot, 7);
+        ledger.holds.enter(Hold::new(id, None, Timestamp::MAX, LevelIndex(0), 1));
+        ledger
+    }
+
+    #[test]
+    fn one_entry_that_names_a_very_high_slot_is_refused_with_the_setting_that_admits_it() {
+        let (slot, limits) = (1 << 30, Limits::new());
+        let (needed, most) = (u64::from(slot) + 1, 1 << 24);
+        let setting = Some("max_reservations");
+        let refusal = check_sizes(&ledger_of_slot(slot), &limits).expect_err("a forged slot");
+        let what = "slots of reservations";
+        assert_eq!(refusal, JournalError::TooMany { what, needed, most, setting });
+        let text = "the journal needs 1073741825 slots of reservations, and this engine takes \
+                    16777216: build it with max_reservations of at least 1073741825";
+        assert_eq!(refusal.to_string(), text);
+        let obeyed = limits.max_reservations(slot + 1);
+        assert_eq!(check_sizes(&ledger_of_slot(slot), &obeyed), Ok(slot as usize + 1));
+    }
+
+    #[test]
+    fn no_setting_is_named_that_does_not_help() {
+        let slot = u32::MAX - 1;
+        let refusal = check_sizes(&ledger_of_slot(slot), &Limits::new()).expect_err("beyond all");
+        let needed = u64::from(slot) + 1;
+        let expected = JournalError::TooMany {
+            what: "slots of reservations",
+            needed,
+            most: 1 << 24,
+            setting: None,
+        };
+        assert_eq!(refusal, expected);
+    }
+
+    #[test]
+    fn a_plain_hold_needs_its_own_slot_and_no_other() {
+        assert_eq!(check_sizes(&ledger_of_slot(0), &Limits::new()), Ok(1));
+        let mut ledger = ledger_of_slot(5);
+        let basket = ReservationId::new(Timestamp::from_millis(1), 3, 7);
+        let mut hold = Hold::new(basket, None, Timestamp::MAX, LevelIndex(0), 1);
+        (1..9).for_each(|level| hold.add_line(LevelIndex(level), 1));
+        ledger.holds.enter(hold);
+        assert_eq!(check_sizes(&ledger, &Limits::new()), Ok(10), "nine lines and a plain hold");
+    }
 }

@@ -471,8 +471,8 @@ impl Engine {
                 let given = commit.run();
                 debug_assert!(given.is_ok(), "a gift always fits");
             }
-            // One gift needs no commit. With more, the pool has no free descriptor (131,000 are in
-            // use): the units must come back, so they come one cell at a time.
+            // One gift needs no commit. With more, no descriptor is free, or they are too many for
+            // one: the units must come back, so they come one cell at a time.
             None => {
                 for gift in gifts {
                     let given = self.cell(gift.cell).apply(gift.cell, gift.delta, self);

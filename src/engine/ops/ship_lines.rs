@@ -148,6 +148,9 @@ impl<'a> Call<'a> {
             return Err(InvalidInput::Empty.into());
         }
         let lines = self.engine.own_lines::<SoldLinesError>(lines)?;
+        if let Shipment::Cancel { reason } = shipment {
+            self.check_text(reason)?;
+        }
         let shape = || match shipment {
             Shipment::Ship => basket_shape("ship-lines", lines).reservation(id),
             Shipment::Cancel { reason } => {

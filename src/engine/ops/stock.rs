@@ -177,6 +177,7 @@ impl Call<'_> {
         let qty = Quantity::new(quantity)?;
         level.check_names()?;
         let level = self.engine.own_level(level)?;
+        self.check_text(source)?;
         let shape = || RequestShape::new("add").level(level).units(qty).text(source);
         self.keyed(OperationKind::Add, shape, |call| {
             let engine = call.engine;
@@ -223,6 +224,7 @@ impl Call<'_> {
         let short = |available| RemoveError::Insufficient { needed: qty.get(), available };
         level.check_names()?;
         let level = self.engine.own_level(level)?;
+        self.check_text(reason)?;
         let shape = || RequestShape::new("remove").level(level).units(qty).text(reason);
         self.keyed(OperationKind::Remove, shape, |call| {
             let engine = call.engine;
@@ -283,6 +285,7 @@ impl Call<'_> {
         let qty = Quantity::new(quantity)?;
         level.check_names()?;
         let level = self.engine.own_level(level)?;
+        self.check_text(reason)?;
         let shape = || RequestShape::new("cancel-sale").level(level).units(qty).text(reason);
         self.keyed(OperationKind::CancelSale, shape, |call| {
             let engine = call.engine;

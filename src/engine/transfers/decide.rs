@@ -191,6 +191,7 @@ impl Call<'_> {
         reason: &str,
     ) -> Result<(), RejectError> {
         check_name(who)?;
+        self.check_text(reason)?;
         let shape = || RequestShape::new("reject").text(&id.to_string()).text(who).text(reason);
         self.keyed(OperationKind::Transfer, shape, |call| {
             let engine = call.engine;

@@ -109,7 +109,7 @@ impl Hold {
         self.is_live() || (self.keep && self.lines().any(|line| line.sold > line.settled))
     }
 
-    pub(crate) fn lines(&self) -> impl Iterator<Item = &HoldLine> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &HoldLine> + Clone {
         let extras = self.extras.iter().flat_map(|extras| &extras.lines);
         std::iter::once(&self.first).chain(extras)
     }
@@ -211,11 +211,6 @@ impl Holds {
     /// The newest reservation of every slot.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Hold> {
         self.dense.iter().flatten().chain(self.sparse.values())
-    }
-
-    /// The reservations that still need their slots.
-    pub(crate) fn occupying(&self) -> impl Iterator<Item = &Hold> {
-        self.all().filter(|hold| hold.occupies())
     }
 
     /// The reservations that hold units.

@@ -120,7 +120,8 @@ impl Ledger {
     }
 
     /// Checks that each level's reserved units equal its held plus its sold units, so no unit is
-    /// promised twice; then that nothing was defined twice. Both hold after every record. But the
+    /// promised twice; that each warehouse has on hand what its levels have; then that nothing was
+    /// defined twice. All hold after every record. But the
     /// check scans all levels and holds, so callers run it only at the end.
     pub(crate) fn check_totals(&self) -> Result<(), Broken> {
         let mut held = vec![0_u64; self.levels.len()];
@@ -142,7 +143,26 @@ impl Ledger {
                 return Err(Broken { sequence: self.next_sequence - 1, what });
             }
         }
+        self.check_units_on_hand()?;
         self.check_definitions()
+    }
+
+    fn check_units_on_hand(&self) -> Result<(), Broken> {
+        let mut inside = vec![0_u64; self.warehouses.len()];
+        for level in &self.levels {
+            if let Some(inside) = inside.get_mut(level.warehouse.index()) {
+                *inside += u64::from(level.available) + u64::from(level.reserved);
+            }
+        }
+        for (warehouse, inside) in self.warehouses.iter().zip(inside) {
+            let WarehouseState { name, on_hand, .. } = warehouse;
+            if *on_hand != inside {
+                let what =
+                    format!("warehouse {name:?} has {on_hand} units, but its levels have {inside}");
+                return Err(Broken { sequence: self.next_sequence - 1, what });
+            }
+        }
+        Ok(())
     }
 
     /// Checks that no warehouse, product or level was defined under two numbers. An engine finds

@@ -150,6 +150,11 @@ impl FreeList {
         self.fresh.store(u64::from(used), Ordering::Relaxed);
     }
 
+    /// How many slots new holds may take.
+    pub(crate) fn max_slots(&self) -> u32 {
+        self.max_slots
+    }
+
     /// Slots ever used, and so readable by number.
     pub(crate) fn used(&self) -> u32 {
         // Relaxed: a count for reports; a slot's content is published by its own state word.

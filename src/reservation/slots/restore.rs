@@ -1,5 +1,11 @@
 //! Restores the reservations of an earlier run. Each head returns to the slot that its id names,
 //! because the id must go on naming it. All other lines go where there is room.
+//!
+//! The promise: what an engine of so many slots held, an engine of as many slots can restore. So a
+//! reservation that must stay takes no more slots here than it did in the engine that made it, and
+//! finished records make room for it, the oldest first, as they do in a running engine.
+
+use std::cmp::Reverse;
 
 use crate::base::clock::Timestamp;
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
@@ -21,6 +27,8 @@ pub(crate) struct Restored {
     pub(crate) retaken_from: Option<ReservationId>,
     /// Its slots are kept until all that it sold is shipped or cancelled.
     pub(crate) keep: bool,
+    /// It still needs its slots: a live hold, or a record that is kept. Others may be forgotten.
+    pub(crate) must_stay: bool,
     /// How and when it ended, if it did.
     pub(crate) end: Option<RestoredEnd>,
 }
@@ -52,30 +60,54 @@ impl Restored {
         }
     }
 
-    /// Its lines as an end in one step leaves them, if it ended so: then `held` says what it held.
-    fn ended_at_once(&self) -> Option<Vec<SlotLine>> {
-        let sold = self.end?.phase == Phase::Confirmed;
-        let at_once = |line: &SlotLine| {
-            let other = if sold { line.given_back } else { line.sold };
-            (other == 0 && line.held == 0).then(|| SlotLine {
+    /// The lines to write, and whether all of them need later slots.
+    fn layout(&self) -> (Vec<SlotLine>, bool) {
+        let end = self.end.map(|end| end.phase);
+        let lines = self.lines.iter();
+        if ended_at_once(end, lines.clone().copied()) {
+            // After an end in one step, `held` says what the line held.
+            let all = |line: &SlotLine| SlotLine {
                 held: line.quantity(),
                 sold: 0,
                 given_back: 0,
                 ..*line
-            })
-        };
-        self.lines.iter().map(at_once).collect()
+            };
+            return (lines.map(all).collect(), false);
+        }
+        (self.lines.clone(), lies_apart(end, lines.copied()))
     }
 
-    /// The lines to write, and whether all of them need later slots: the head has no room for what
-    /// earlier steps did.
-    fn layout(&self) -> (Vec<SlotLine>, bool) {
-        if let Some(lines) = self.ended_at_once() {
-            return (lines, false);
-        }
-        let stepped = self.lines.iter().any(|line| line.sold > 0 || line.given_back > 0);
-        (self.lines.clone(), stepped)
+    /// How many slots it takes.
+    fn slots(&self) -> usize {
+        let end = self.end.map(|end| end.phase);
+        slots_of(end, self.lines.iter().copied(), self.retaken_from.is_some())
     }
+}
+
+/// Whether the reservation ended in one step, which sold all that it held or gave all of it back.
+fn ended_at_once(end: Option<Phase>, mut lines: impl Iterator<Item = SlotLine>) -> bool {
+    end.is_some_and(|end| {
+        lines.all(|line| {
+            let other = if end == Phase::Confirmed { line.given_back } else { line.sold };
+            (other, line.held) == (0, 0)
+        })
+    })
+}
+
+/// Whether all lines lie in later slots: the head has no room for what earlier steps did.
+fn lies_apart(end: Option<Phase>, lines: impl Iterator<Item = SlotLine> + Clone) -> bool {
+    !ended_at_once(end, lines.clone()) && { lines }.any(|it| it.sold > 0 || it.given_back > 0)
+}
+
+/// How many slots a reservation of these lines takes when it is restored; `end`: its last step, if
+/// it is over. No more than the running engine gives it.
+pub(crate) fn slots_of(
+    end: Option<Phase>,
+    lines: impl Iterator<Item = SlotLine> + Clone,
+    is_retake: bool,
+) -> usize {
+    let apart = lies_apart(end, lines.clone());
+    lines.count() + usize::from(apart) + usize::from(is_retake)
 }
 
 impl Slots {
@@ -84,42 +116,50 @@ impl Slots {
         u32::try_from(self.slots.capacity()).unwrap_or(u32::MAX)
     }
 
-    /// Restores all of `reservations`, each in another slot. Call it before any other use of the
-    /// slots. `None` if they need more slots than there can be.
+    /// Restores `reservations`, each in another slot: all that must stay, and of the finished
+    /// records as many as fit, the newest first. Call it before any other use of the slots. `None`
+    /// if those that must stay need more slots than there can be.
     pub(crate) fn restore(&self, mut reservations: Vec<Restored>) -> Option<()> {
-        // Live holds first: if room is short, finished records are dropped.
-        reservations.sort_by_key(|it| (it.end.map(|end| end.at), it.id));
-        let highest = reservations.iter().map(|it| it.id.slot()).max();
-        let mut taken = OccupiedSlots::new(&reservations, highest.map_or(0, |slot| slot + 1));
+        reservations.sort_by_key(|it| (!it.must_stay, Reverse(it.end.map(|end| end.at)), it.id));
+        self.forget_what_does_not_fit(&mut reservations);
+        let mut taken = OccupiedSlots::by_heads_of(&reservations);
         let mut ended = Vec::new();
         for reservation in &reservations {
             let number = reservation.id.slot();
             let (lines, all_apart) = reservation.layout();
-            let later = lines.len() - usize::from(!all_apart);
-            let count = later + usize::from(reservation.retaken_from.is_some());
-            let slots = std::iter::once(number).chain(taken.spare(count));
+            let slots = std::iter::once(number).chain(taken.spare(reservation.slots() - 1));
             let vacated: Option<Vec<VacantSlot<'_>>> =
                 slots.map(|slot| self.vacated(slot)).collect();
-            let Some(vacated) = vacated else {
-                match reservation.end {
-                    // Its record is forgotten.
-                    Some(_) => continue,
-                    None => return None,
-                }
-            };
-            let chain = self.place(reservation, &lines, all_apart, vacated)?;
+            let chain = self.place(reservation, &lines, all_apart, vacated?)?;
             if let Some(end) = reservation.end {
                 let unsettled = lines.iter().any(|line| line.sold_in(end.phase) > line.settled);
-                ended.push((number, chain, unsettled, end.at));
+                ended.push((end.at, reservation.id, chain, unsettled));
             }
         }
-        self.free_list.begin_after(taken.used);
+        self.free_list.begin_after(taken.used());
         // Oldest first: slots without a record, then records in the order in which they ended.
         taken.free().for_each(|slot| self.free_list.retire(slot, Timestamp::default()));
-        for (number, chain, unsettled, at) in ended {
-            self.retire(number, chain, unsettled, at);
+        ended.sort_unstable_by_key(|(at, id, ..)| (*at, *id));
+        for (at, id, chain, unsettled) in ended {
+            self.retire(id.slot(), chain, unsettled, at);
         }
         Some(())
+    }
+
+    /// Drops the finished records that would take slots that others need: the engine that wrote
+    /// them may have reused those slots for later lines, which no entry tells.
+    fn forget_what_does_not_fit(&self, reservations: &mut Vec<Restored>) {
+        let max_slots = self.free_list.max_slots();
+        let mut left = max_slots as usize;
+        reservations.retain(|it| {
+            let beyond = it.id.slot() >= max_slots;
+            let slots = it.slots() - usize::from(beyond);
+            let stays = it.must_stay || (!beyond && slots <= left);
+            if stays {
+                left = left.saturating_sub(slots);
+            }
+            stays
+        });
     }
 
     fn vacated(&self, number: SlotNumber) -> Option<VacantSlot<'_>> {
@@ -169,36 +209,43 @@ impl Slots {
 
 /// Which slots hold a reservation.
 struct OccupiedSlots {
+    /// All slots from this length on are fresh.
     is_taken: Vec<bool>,
     /// Where to look for the next free one.
     at: usize,
-    /// Slots below this number are in use or free. All above are fresh.
-    used: u32,
 }
 
 impl OccupiedSlots {
-    fn new(reservations: &[Restored], used: u32) -> Self {
-        let mut is_taken = vec![false; used as usize];
+    fn by_heads_of(reservations: &[Restored]) -> Self {
+        let highest = reservations.iter().map(|it| it.id.slot() as usize + 1).max();
+        let mut is_taken = vec![false; highest.unwrap_or(0)];
         for reservation in reservations {
             is_taken[reservation.id.slot() as usize] = true;
         }
-        Self { is_taken, at: 0, used }
+        Self { is_taken, at: 0 }
     }
 
-    /// So many slots without a reservation.
+    /// So many slots without a reservation, the lowest ones.
     fn spare(&mut self, count: usize) -> Vec<SlotNumber> {
         let mut slots = Vec::with_capacity(count);
-        while slots.len() < count && self.at < self.is_taken.len() {
-            if !std::mem::replace(&mut self.is_taken[self.at], true) {
-                slots.push(self.at as SlotNumber);
+        while slots.len() < count {
+            match self.is_taken.get_mut(self.at) {
+                None => self.is_taken.push(true),
+                Some(true) => {
+                    self.at += 1;
+                    continue;
+                }
+                Some(free) => *free = true,
             }
+            slots.push(self.at as SlotNumber);
             self.at += 1;
         }
-        while slots.len() < count {
-            slots.push(self.used);
-            self.used += 1;
-        }
         slots
+    }
+
+    /// Slots below this number are in use or free. All above are fresh.
+    fn used(&self) -> u32 {
+        u32::try_from(self.is_taken.len()).unwrap_or(u32::MAX)
     }
 
     /// Slots below the fresh ones that hold no reservation.
