@@ -95,7 +95,8 @@ pub use idempotency::IdempotencyKey;
 #[cfg(feature = "journal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
 pub use journal::{
-    follow::subscribe::{InvalidPosition, JournalPosition, NextEntry, Subscription},
+    follow::position::{InvalidPosition, JournalPosition},
+    follow::subscribe::{NextBatch, NextEntry, Subscription},
     format::head::{HeadHash, InvalidHash, JournalHead},
     maintenance::redact::{redact, redact_with_archive},
     maintenance::retention::JournalRetention,

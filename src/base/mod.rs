@@ -9,3 +9,4 @@ pub(crate) mod shard;
 pub(crate) mod sync;
 pub(crate) mod table;
 pub(crate) mod trace;
+pub(crate) mod wake;

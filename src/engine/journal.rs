@@ -11,6 +11,7 @@ use crate::base::sync::{AtomicUsize, Mutex, Ordering};
 use crate::base::trace;
 use crate::engine::InventoryManager;
 use crate::journal::follow::auditor::Auditing;
+use crate::journal::follow::thread::FollowerThread;
 use crate::journal::format::head::JournalHead;
 use crate::journal::group_commit::SyncState;
 use crate::journal::maintenance::retention::JournalRetention;
@@ -130,6 +131,8 @@ pub(super) struct JournalLink {
     pub(super) least_free_space: u64,
     /// The auditor; `None` if it is switched off.
     pub(super) auditing: Option<Arc<Auditing>>,
+    /// Reads for the futures of subscriptions; `None` in an engine without threads.
+    pub(super) thread: Option<Arc<FollowerThread>>,
     pub(super) retention: JournalRetention,
     /// Held while the journal's files are copied, or old ones are rewritten.
     pub(super) files: Mutex<()>,
@@ -183,6 +186,9 @@ impl JournalLink {
     pub(super) fn wait_for_end(&self, deadline: Instant) {
         if let Some(auditing) = &self.auditing {
             auditing.wait_for_end(deadline);
+        }
+        if let Some(thread) = &self.thread {
+            thread.end(deadline);
         }
         // Acquire pairs with the Release in the drop of a `LockLoan`.
         while self.holders.load(Ordering::Acquire) > 0 && Instant::now() < deadline {

@@ -15,7 +15,7 @@ use crate::base::error::{
 };
 use crate::base::quantity::InvalidQuantity;
 #[cfg(feature = "journal")]
-use crate::journal::follow::subscribe::InvalidPosition;
+use crate::journal::follow::position::InvalidPosition;
 #[cfg(feature = "journal")]
 use crate::journal::format::head::InvalidHash;
 #[cfg(feature = "journal")]

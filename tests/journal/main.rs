@@ -12,6 +12,7 @@ mod everything;
 mod follow;
 mod golden;
 mod keeping;
+mod lineage;
 mod reader;
 mod redact;
 mod restart;
