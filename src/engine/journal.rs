@@ -134,6 +134,10 @@ pub(super) struct JournalLink {
     /// Reads for the futures of subscriptions; `None` in an engine without threads.
     pub(super) thread: Option<Arc<FollowerThread>>,
     pub(super) retention: JournalRetention,
+    /// Positions without a lineage are refused.
+    pub(super) require_lineage: bool,
+    /// Held while the file of a consumer is replaced.
+    pub(super) consumers: Mutex<()>,
     /// Held while the journal's files are copied, or old ones are rewritten.
     pub(super) files: Mutex<()>,
     /// The journal's lock; dead once no thread of this engine holds it.
@@ -205,9 +209,11 @@ impl JournalLink {
         }
     }
 
-    /// The first problem found, for `health`: an auditor's, or too little free space.
+    /// The first problem found, for `health`: an auditor's, a consumer that was left behind, or too
+    /// little free space.
     pub(super) fn problem(&self) -> Option<String> {
         let problem = self.auditing.as_ref().and_then(|auditing| auditing.problem());
+        let problem = problem.or_else(|| self.left_behind());
         problem.or_else(|| {
             let free = self.storage.free_space().filter(|free| *free < self.least_free_space)?;
             Some(format!("only {free} bytes are free on the journal's disk"))

@@ -49,6 +49,8 @@ pub use durability::{Durability, OperationKind};
 #[cfg(feature = "journal")]
 pub use journal::RecoveryReport;
 pub use lifecycle::Shutdown;
+#[cfg(feature = "journal")]
+pub use maintenance::consumers::{Consumer, ConsumerStatus, Undone};
 pub use opening::builder::Builder;
 pub use opening::limits::Limits;
 pub use opening::spec::WarehouseSpec;

@@ -15,9 +15,9 @@ use crate::base::error::{
 };
 use crate::base::quantity::InvalidQuantity;
 #[cfg(feature = "journal")]
-use crate::journal::follow::position::InvalidPosition;
-#[cfg(feature = "journal")]
 use crate::journal::format::head::InvalidHash;
+#[cfg(feature = "journal")]
+use crate::journal::format::position::InvalidPosition;
 #[cfg(feature = "journal")]
 use crate::journal::offline::VerifyError;
 

@@ -2,6 +2,7 @@
 //! and what counts as damage.
 
 mod checkpoints;
+mod consumers;
 mod crash;
 mod damage;
 mod disks;
@@ -10,6 +11,7 @@ mod erase;
 mod erase_load;
 mod everything;
 mod follow;
+mod futures;
 mod golden;
 mod keeping;
 mod lineage;

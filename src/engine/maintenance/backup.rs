@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::base::error::JournalError;
 use crate::base::sync::lock;
 use crate::engine::InventoryManager;
-use crate::journal::follow::position::JournalPosition;
 use crate::journal::follow::subscribe::{JournalFeeds, Subscription};
 use crate::journal::format::head::JournalHead;
+use crate::journal::format::position::JournalPosition;
 use crate::journal::maintenance::backup;
 use crate::journal::storage::Storage;
 use crate::journal::storage::files::FileStorage;
@@ -46,11 +46,15 @@ impl InventoryManager {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn subscribe(&self, after: JournalPosition) -> Result<Subscription, JournalError> {
+        let required = self.journal_link()?.require_lineage;
+        if required && after.lineage.is_none() && after.sequence > 0 {
+            return Err(JournalError::NoLineage { sequence: after.sequence });
+        }
         Subscription::new(self.journal_feeds()?, after)
     }
 
     /// What a subscription needs.
-    fn journal_feeds(&self) -> Result<JournalFeeds, JournalError> {
+    pub(in crate::engine) fn journal_feeds(&self) -> Result<JournalFeeds, JournalError> {
         let journal = self.journal_link()?;
         Ok(JournalFeeds {
             storage: journal.whole(),

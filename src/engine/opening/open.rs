@@ -145,6 +145,8 @@ pub(in crate::engine) fn open(
         auditing,
         thread: new.threads.then(FollowerThread::new),
         retention: options.retention,
+        require_lineage: options.require_lineage,
+        consumers: Mutex::new(()),
         files: Mutex::new(()),
         held,
         holders: AtomicUsize::new(0),

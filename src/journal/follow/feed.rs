@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::vec::IntoIter;
 
 use crate::audit::entry::AuditEntry;
 use crate::audit::view::Names;
@@ -17,9 +18,9 @@ use crate::base::error::JournalError;
 use crate::base::sync::{Mutex, lock};
 use crate::base::wake::wake;
 use crate::journal::follow::follower::Follower;
-use crate::journal::follow::position::lineage_of;
 use crate::journal::follow::resume::follower_after;
 use crate::journal::follow::thread::FollowerThread;
+use crate::journal::format::position::lineage_of;
 use crate::journal::group_commit::{Reached, SyncState};
 use crate::journal::layout::failed;
 use crate::journal::reader::Segment;
@@ -57,7 +58,9 @@ struct FeedReader {
 }
 
 struct ReadyEntries {
-    entries: VecDeque<ReadyEntry>,
+    /// What each step has read; none is empty. To add a step's entries takes no time, so a poll
+    /// that needs this lock does not wait for the copying of thousands.
+    entries: VecDeque<IntoIter<ReadyEntry>>,
     bytes: usize,
     most_bytes: usize,
     reached: Reached,
@@ -123,6 +126,12 @@ impl Feed {
         lock(&self.ready).reached = reached;
     }
 
+    /// How many bytes of entries are ready.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn ready_bytes(&self) -> usize {
+        lock(&self.ready).bytes
+    }
+
     /// Sets how many bytes of entries are read ahead.
     pub(crate) fn set_read_ahead(&self, bytes: usize) {
         lock(&self.ready).most_bytes = bytes.max(LEAST_READ_AHEAD);
@@ -133,7 +142,11 @@ impl Feed {
         let erasures = self.progress.erasures();
         let mut ready = lock(&self.ready);
         ready.renew(erasures);
-        let taken = ready.entries.pop_front()?;
+        let step = ready.entries.front_mut()?;
+        let taken = step.next()?;
+        if step.len() == 0 {
+            ready.entries.pop_front();
+        }
         ready.bytes -= taken.bytes;
         ready.taken = taken.entry.sequence;
         Some(taken)
@@ -282,8 +295,10 @@ impl Feed {
         };
         reader.decoded = Some(read.entries.last().map_or(from, |it| it.entry.sequence));
         (ready.batch, ready.error) = (read.batch, None);
-        ready.bytes += read.entries.iter().map(|it| it.bytes).sum::<usize>();
-        ready.entries.extend(read.entries);
+        ready.bytes += read.bytes;
+        if !read.entries.is_empty() {
+            ready.entries.push_back(read.entries.into_iter());
+        }
         Ok(if ready.entries.is_empty() { Step::Onward } else { Step::Ready })
     }
 }
@@ -291,6 +306,7 @@ impl Feed {
 /// What was read at once.
 struct Read {
     entries: Vec<ReadyEntry>,
+    bytes: usize,
     /// The last batch that is decoded to its end.
     batch: u64,
 }
@@ -310,15 +326,15 @@ impl FeedReader {
                 None => return Ok(None),
             },
         };
-        let mut read = Read { entries: Vec::new(), batch: before };
-        let (mut bytes, mut from) = (0, from);
+        let mut read = Read { entries: Vec::new(), bytes: 0, batch: before };
+        let mut from = from;
         while let Some(found) = part.batches.get(next) {
             let lineage = lineage_of(&found.header.hash);
             let mut first = found.header.first_sequence;
             let flow = decode_batch(&part, found, |decoded| {
                 let end = first + decoded.entries();
                 if end - 1 > from {
-                    if bytes >= room {
+                    if read.bytes >= room {
                         return Ok(ControlFlow::Break(()));
                     }
                     let metadata = decoded.metadata();
@@ -326,7 +342,7 @@ impl FeedReader {
                         if sequence > from {
                             let entry = view.to_entry(sequence, &*self.names, &metadata);
                             let size = size_of_entry(&entry);
-                            bytes += size;
+                            read.bytes += size;
                             read.entries.push(ReadyEntry { entry, lineage, bytes: size });
                         }
                     }
@@ -371,6 +387,7 @@ impl ReadyEntries {
 
     /// The last entry that is ready or taken.
     fn last(&self) -> u64 {
-        self.entries.back().map_or(self.taken, |it| it.entry.sequence)
+        let newest = self.entries.back().and_then(|step| step.as_slice().last());
+        newest.map_or(self.taken, |it| it.entry.sequence)
     }
 }

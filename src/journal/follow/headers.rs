@@ -1,5 +1,6 @@
 //! A walk over the batch headers of a segment: it finds a batch without decoding the ones before.
 
+use crate::base::clock::Timestamp;
 use crate::base::error::JournalError;
 use crate::journal::format::batch::{self, BatchHeader};
 use crate::journal::format::segment::{self, Point};
@@ -73,6 +74,8 @@ pub(crate) struct EntryPlace {
     pub(crate) before: Point,
     /// The end of the batch that holds the entry.
     pub(crate) end: Point,
+    /// The time of that batch.
+    pub(crate) at: Timestamp,
 }
 
 /// Finds the batch that holds entry `sequence`, up to batch `last`; `None` if it is not there.
@@ -91,12 +94,10 @@ pub(crate) fn place_of(
     let mut walk = HeaderWalk::new(storage, segment);
     loop {
         let before = walk.at();
-        match walk.next()? {
-            Some(header) if header.number <= last => {}
-            _ => return Ok(None),
-        }
-        if walk.at().sequence >= sequence {
-            return Ok(Some(EntryPlace { segment: segment.clone(), before, end: walk.at() }));
+        let Some(header) = walk.next()?.filter(|it| it.number <= last) else { return Ok(None) };
+        let (end, at) = (walk.at(), header.base);
+        if end.sequence >= sequence {
+            return Ok(Some(EntryPlace { segment: segment.clone(), before, end, at }));
         }
     }
 }

@@ -4,7 +4,6 @@ pub(crate) mod auditor;
 pub(crate) mod feed;
 pub(crate) mod follower;
 pub(crate) mod headers;
-pub(crate) mod position;
 pub(crate) mod resume;
 pub(crate) mod subscribe;
 pub(crate) mod thread;

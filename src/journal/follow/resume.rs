@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::base::error::JournalError;
 use crate::journal::follow::follower::Follower;
 use crate::journal::follow::headers::{EntryPlace, HeaderWalk, place_of};
-use crate::journal::follow::position::{JournalPosition, lineage_of};
+use crate::journal::format::position::{JournalPosition, lineage_of};
 use crate::journal::format::segment::{Point, SegmentHeader};
 use crate::journal::layout::{JournalDir, Layout, PathSegment, damaged};
 use crate::journal::storage::Storage;
@@ -75,7 +75,7 @@ pub(crate) fn follower_after(
 }
 
 fn follower_at(storage: &Arc<dyn Storage>, place: EntryPlace, sequence: u64) -> Follower {
-    let EntryPlace { segment, before, end } = place;
+    let EntryPlace { segment, before, end, .. } = place;
     // In the middle of a batch: that batch is read again, and what was handled is passed over.
     let at = if end.sequence == sequence { end } else { before };
     Follower::within(Arc::clone(storage), at, segment)

@@ -12,9 +12,9 @@ use crate::audit::entry::AuditEntry;
 use crate::audit::view::Names;
 use crate::base::error::JournalError;
 use crate::journal::follow::feed::Feed;
-use crate::journal::follow::position::JournalPosition;
 use crate::journal::follow::resume::{JournalReach, resume};
 use crate::journal::follow::thread::FollowerThread;
+use crate::journal::format::position::JournalPosition;
 use crate::journal::group_commit::{Reached, SyncState};
 use crate::journal::storage::Storage;
 
@@ -115,6 +115,12 @@ impl Subscription {
     pub fn try_batch(&mut self, most: usize) -> Result<Vec<AuditEntry>, JournalError> {
         let first = self.try_next()?;
         Ok(self.with_ready(first, most))
+    }
+
+    /// How many bytes of entries are read ahead.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn ready_bytes(&self) -> usize {
+        self.feed.ready_bytes()
     }
 
     /// The entry that is ready next.

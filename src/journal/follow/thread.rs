@@ -41,7 +41,8 @@ impl FollowerThread {
         Self::with(|work| thread::Builder::new().name("stockade-follower".to_owned()).spawn(work))
     }
 
-    fn with(spawn: Spawn) -> Arc<Self> {
+    /// A thread that is started by `spawn`.
+    pub(crate) fn with(spawn: Spawn) -> Arc<Self> {
         Arc::new(Self { spawn, state: Mutex::default(), changed: Condvar::new() })
     }
 
