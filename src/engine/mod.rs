@@ -23,7 +23,7 @@ mod request;
 mod sweeper;
 #[cfg(feature = "testing")]
 mod testing;
-#[cfg(all(test, feature = "journal", feature = "testing", feature = "tracing", not(loom)))]
+#[cfg(all(test, feature = "journal", feature = "testing", not(loom)))]
 mod tests;
 mod transfer_request;
 mod transfers;

@@ -72,3 +72,25 @@ fn what_is_read_ahead_stays_within_its_bound_and_none_is_lost() {
     }
     assert!((BOUND..BOUND + 4_096).contains(&most), "{most} bytes were ready");
 }
+
+/// A chunk of a segment was read before the erasure, and is decoded only in part.
+#[test]
+fn what_was_read_and_not_yet_decoded_is_read_again_after_an_erasure() {
+    let manager = with_entries(2_000);
+    let newest = manager.audit_log().newest_sequence();
+    let entries = manager.subscribe(JournalPosition::default()).expect("all is there");
+    let mut entries = entries.read_ahead_bytes(1);
+    let mut sequence = 0;
+    while sequence < 10 || entries.ready_bytes() > 0 {
+        sequence += 1;
+        let entry = entries.try_next().expect("sound").expect("an entry");
+        assert_eq!(entry.sequence, sequence);
+    }
+    assert!(sequence < newest, "all was decoded at once");
+    manager.redact(|_| true).expect("sound");
+    while let Some(entry) = entries.try_next().expect("sound") {
+        sequence += 1;
+        assert_eq!((entry.sequence, entry.note("n")), (sequence, None));
+    }
+    assert!(sequence >= newest);
+}

@@ -55,6 +55,8 @@ struct FeedReader {
     rest: Option<(Segment, usize)>,
     /// The last entry that was decoded; `None` if the follower stands anywhere.
     decoded: Option<u64>,
+    /// The erasure epoch at which `rest` was read.
+    erasures: u64,
 }
 
 struct ReadyEntries {
@@ -104,7 +106,14 @@ impl Feed {
         let erasures = progress.erasures();
         Self {
             progress,
-            reader: Mutex::new(FeedReader { storage, names, follower, rest: None, decoded }),
+            reader: Mutex::new(FeedReader {
+                storage,
+                names,
+                follower,
+                rest: None,
+                decoded,
+                erasures,
+            }),
             ready: Mutex::new(ReadyEntries {
                 entries: VecDeque::new(),
                 bytes: 0,
@@ -273,12 +282,12 @@ impl Feed {
             (ready.reached, ready.last(), ready.most_bytes - ready.bytes)
         };
         let last = self.progress.reached(reached);
-        if reader.decoded != Some(from) {
+        if reader.decoded != Some(from) || reader.erasures != erasures {
             reader.rest = None;
             reader.follower = follower_after(&reader.storage, from, last)?;
         }
         // After an error or a panic the follower may stand anywhere.
-        reader.decoded = None;
+        (reader.decoded, reader.erasures) = (None, erasures);
         let read = reader.read(from, last, room)?;
         let mut ready = lock(&self.ready);
         if ready.is_over {

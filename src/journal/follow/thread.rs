@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -76,9 +77,9 @@ impl FollowerThread {
 
     fn run(&self) {
         while let Some(feed) = self.next() {
-            if let Some(feed) = feed.upgrade() {
-                feed.serve();
-            }
+            // The feed may be dropped here, and with it a storage of the user's.
+            let _ =
+                catch_unwind(AssertUnwindSafe(|| feed.upgrade().iter().for_each(|it| it.serve())));
         }
     }
 

@@ -136,13 +136,19 @@ pub(crate) fn remove(storage: &dyn Storage, file: &str) -> Result<(), JournalErr
     storage.sync_directory().map_err(|error| failed("sync", "", &error))
 }
 
-/// Copies the files of all consumers to another storage.
+/// Copies the files of all consumers to another storage, whatever they hold.
 ///
 /// # Errors
 /// The storages' errors.
 pub(crate) fn copy_all(from: &dyn Storage, to: &dyn Storage) -> Result<(), JournalError> {
-    for consumer in list(from)? {
-        write(to, &format!("{}{EXTENSION}", consumer.name), consumer.position)?;
+    let files = from.list().map_err(|error| failed("list", "", &error))?;
+    for file in files.iter().filter(|file| name_of(file).is_some()) {
+        match from.read(file, 0, u64::MAX) {
+            // It was removed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            bytes => bytes.and_then(|bytes| replace(to, file, &bytes)),
+        }
+        .map_err(|error| failed("copy", file, &error))?;
     }
     Ok(())
 }
