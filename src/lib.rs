@@ -90,13 +90,14 @@ pub use engine::{
 };
 #[cfg(feature = "journal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
-pub use engine::{BrokenLevel, LiveVerifyReport, RecoveryReport};
+pub use engine::{BrokenLevel, Consumer, ConsumerStatus, LiveVerifyReport, RecoveryReport, Undone};
 pub use idempotency::IdempotencyKey;
 #[cfg(feature = "journal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
 pub use journal::{
-    follow::subscribe::{InvalidPosition, JournalPosition, NextEntry, Subscription},
+    follow::subscribe::{NextBatch, NextEntry, Subscription},
     format::head::{HeadHash, InvalidHash, JournalHead},
+    format::position::{InvalidPosition, JournalPosition},
     maintenance::redact::{redact, redact_with_archive},
     maintenance::retention::JournalRetention,
     offline::{JournalReader, JournalStock, StockRow, VerifyError, VerifyReport},

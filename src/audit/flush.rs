@@ -10,6 +10,7 @@ use std::time::Instant;
 use crate::audit::gate::Shut;
 use crate::base::error::FlushError;
 use crate::base::sync::{Condvar, Mutex, MutexGuard, lock};
+use crate::base::wake::wake;
 
 impl From<Shut> for FlushError {
     fn from(shut: Shut) -> Self {
@@ -111,9 +112,7 @@ impl FlushTicket {
         let waker = state.waker.take();
         drop(state);
         self.done.notify_all();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        waker.into_iter().for_each(wake);
     }
 }
 

@@ -11,3 +11,4 @@ pub(crate) mod sync;
 pub(crate) mod table;
 pub(crate) mod threads;
 pub(crate) mod trace;
+pub(crate) mod wake;

@@ -11,6 +11,7 @@ use crate::base::sync::{AtomicUsize, Mutex, Ordering};
 use crate::base::trace;
 use crate::engine::InventoryManager;
 use crate::journal::follow::auditor::Auditing;
+use crate::journal::follow::thread::FollowerThread;
 use crate::journal::format::head::JournalHead;
 use crate::journal::group_commit::SyncState;
 use crate::journal::maintenance::retention::JournalRetention;
@@ -130,7 +131,13 @@ pub(super) struct JournalLink {
     pub(super) least_free_space: u64,
     /// The auditor; `None` if it is switched off.
     pub(super) auditing: Option<Arc<Auditing>>,
+    /// Reads for the futures of subscriptions; `None` in an engine without threads.
+    pub(super) thread: Option<Arc<FollowerThread>>,
     pub(super) retention: JournalRetention,
+    /// Positions without a lineage are refused.
+    pub(super) require_lineage: bool,
+    /// Held while the file of a consumer is replaced.
+    pub(super) consumers: Mutex<()>,
     /// Held while the journal's files are copied, or old ones are rewritten.
     pub(super) files: Mutex<()>,
     /// The journal's lock; dead once no thread of this engine holds it.
@@ -184,6 +191,9 @@ impl JournalLink {
         if let Some(auditing) = &self.auditing {
             auditing.wait_for_end(deadline);
         }
+        if let Some(thread) = &self.thread {
+            thread.end(deadline);
+        }
         // Acquire pairs with the Release in the drop of a `LockLoan`.
         while self.holders.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
             thread::sleep(POLL_INTERVAL);
@@ -199,9 +209,11 @@ impl JournalLink {
         }
     }
 
-    /// The first problem found, for `health`: an auditor's, or too little free space.
+    /// The first problem found, for `health`: an auditor's, a consumer that was left behind, or too
+    /// little free space.
     pub(super) fn problem(&self) -> Option<String> {
         let problem = self.auditing.as_ref().and_then(|auditing| auditing.problem());
+        let problem = problem.or_else(|| self.left_behind());
         problem.or_else(|| {
             let free = self.storage.free_space().filter(|free| *free < self.least_free_space)?;
             Some(format!("only {free} bytes are free on the journal's disk"))

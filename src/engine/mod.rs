@@ -23,7 +23,7 @@ mod request;
 mod sweeper;
 #[cfg(feature = "testing")]
 mod testing;
-#[cfg(all(test, feature = "journal", feature = "testing", feature = "tracing", not(loom)))]
+#[cfg(all(test, feature = "journal", feature = "testing", not(loom)))]
 mod tests;
 mod transfer_request;
 mod transfers;
@@ -50,6 +50,8 @@ pub use durability::{Durability, OperationKind};
 #[cfg(feature = "journal")]
 pub use journal::RecoveryReport;
 pub use lifecycle::Shutdown;
+#[cfg(feature = "journal")]
+pub use maintenance::consumers::{Consumer, ConsumerStatus, Undone};
 pub use opening::builder::Builder;
 pub use opening::limits::Limits;
 pub use opening::spec::WarehouseSpec;

@@ -17,6 +17,7 @@ use crate::audit::flush::FlushTicket;
 use crate::base::error::FlushError;
 use crate::base::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, nap};
 use crate::base::threads;
+use crate::base::wake::wake;
 use crate::journal::format::segment::Point;
 use crate::journal::storage::{Storage, StorageFile};
 
@@ -145,7 +146,7 @@ impl SyncState {
             let wakers = mem::take(&mut state.wakers);
             drop(state);
             self.changed.notify_all();
-            wakers.into_iter().for_each(Waker::wake);
+            wakers.into_iter().for_each(wake);
         }
     }
 
@@ -157,6 +158,12 @@ impl SyncState {
     /// The end of the newest durable batch.
     pub(crate) fn durable_point(&self) -> Point {
         self.lock().durable
+    }
+
+    /// The ends of the newest durable batch, and of the newest written one.
+    pub(crate) fn ends(&self) -> (Point, Point) {
+        let state = self.lock();
+        (state.durable, state.written)
     }
 
     /// Why the last sync failed, until the writer has started a new segment.
@@ -218,6 +225,8 @@ impl SyncState {
 
     /// As [`wait_past`](Self::wait_past), for futures: registers `waker` if it must wait.
     pub(crate) fn poll_past(&self, reached: Reached, batch: u64, waker: &Waker) -> Poll<bool> {
+        // A waker is another's code, so it is cloned under no lock.
+        let waker = waker.clone();
         let mut state = self.lock();
         if state.reached(reached) > batch {
             return Poll::Ready(true);
@@ -226,8 +235,8 @@ impl SyncState {
             return Poll::Ready(false);
         }
         state.write_waiters += usize::from(reached == Reached::File);
-        if !state.wakers.iter().any(|known| known.will_wake(waker)) {
-            state.wakers.push(waker.clone());
+        if !state.wakers.iter().any(|known| known.will_wake(&waker)) {
+            state.wakers.push(waker);
         }
         Poll::Pending
     }
@@ -262,7 +271,7 @@ impl SyncState {
         let lost = if failed.is_some() { mem::take(&mut state.waiting) } else { Vec::new() };
         drop(state);
         self.changed.notify_all();
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(wake);
         let done: Vec<_> = done;
         done.iter().for_each(|(_, ticket): &(u64, Arc<FlushTicket>)| ticket.complete(Ok(())));
         if let Some(reason) = failed {
@@ -377,7 +386,7 @@ impl SyncState {
         let wakers = mem::take(&mut state.wakers);
         drop(state);
         self.changed.notify_all();
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(wake);
         waiting.iter().for_each(|(_, ticket)| ticket.complete(Err(FlushError::Closed)));
     }
 

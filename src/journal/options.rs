@@ -38,6 +38,7 @@ pub struct JournalOptions {
     /// Full segments between two checkpoints. `None`: no checkpoints.
     pub(crate) checkpoint_every: Option<u64>,
     pub(crate) retention: JournalRetention,
+    pub(crate) require_lineage: bool,
     pub(crate) progress: Option<ProgressListener>,
 }
 
@@ -61,6 +62,7 @@ impl JournalOptions {
             auditor: true,
             checkpoint_every: Some(4),
             retention: JournalRetention::default(),
+            require_lineage: false,
             progress: None,
         }
     }
@@ -139,6 +141,15 @@ impl JournalOptions {
     /// checkpoint that is kept.
     pub fn retention(mut self, retention: JournalRetention) -> Self {
         self.retention = retention;
+        self
+    }
+
+    /// Makes [`subscribe`](crate::InventoryManager::subscribe) refuse positions without a lineage,
+    /// with [`JournalError::NoLineage`](crate::JournalError::NoLineage). Set it once all
+    /// subscribers have stored a position anew: those that earlier releases stored can't be checked
+    /// in full. The position before the first entry is taken. Default: they are taken.
+    pub fn require_lineage(mut self) -> Self {
+        self.require_lineage = true;
         self
     }
 

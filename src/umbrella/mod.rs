@@ -16,9 +16,9 @@ use crate::base::error::{
 };
 use crate::base::quantity::InvalidQuantity;
 #[cfg(feature = "journal")]
-use crate::journal::follow::subscribe::InvalidPosition;
-#[cfg(feature = "journal")]
 use crate::journal::format::head::InvalidHash;
+#[cfg(feature = "journal")]
+use crate::journal::format::position::InvalidPosition;
 #[cfg(feature = "journal")]
 use crate::journal::offline::VerifyError;
 

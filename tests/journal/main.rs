@@ -2,6 +2,7 @@
 //! and what counts as damage.
 
 mod checkpoints;
+mod consumers;
 mod crash;
 mod damage;
 mod disks;
@@ -12,8 +13,10 @@ mod erase_load;
 mod everything;
 mod few_threads;
 mod follow;
+mod futures;
 mod golden;
 mod keeping;
+mod lineage;
 #[cfg(unix)]
 mod no_files;
 mod reader;

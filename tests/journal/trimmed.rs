@@ -41,7 +41,7 @@ fn who_is_too_far_behind_hears_so_unless_the_archive_reaches_back() {
     };
     assert!(oldest > 1);
     let opening = manager.recovery_report().expect("a journal").openings + 1;
-    let from = |sequence| manager.subscribe(JournalPosition { sequence, opening });
+    let from = |sequence| manager.subscribe(JournalPosition::new(sequence, opening));
     let first = from(oldest - 1).expect("kept").try_next().expect("sound").expect("an entry");
     assert_eq!(first.sequence, oldest);
     let behind = from(oldest - 2).map(drop);
@@ -83,7 +83,7 @@ fn a_position_of_an_earlier_opening_is_not_taken_for_one_of_what_is_left() {
     let oldest = JournalReader::on(disk.clone()).oldest_entry().expect("sound");
     assert!(oldest > seen);
     for sequence in [seen, oldest - 1, oldest + 5] {
-        let position = JournalPosition { sequence, opening: 1 };
+        let position = JournalPosition::new(sequence, 1);
         let found = manager.subscribe(position).map(drop);
         assert_eq!(found, Err(JournalError::Trimmed { oldest }), "{sequence}");
     }

@@ -56,12 +56,34 @@ pub enum JournalError {
         /// The segment of the other journal.
         file: String,
     },
-    /// The position lies in a tail that was lost in a crash. The reader must undo what it derived
-    /// from entries after `to`, or start again from the beginning.
+    /// The position belongs to another history: a crash took its tail, or the journal was restored
+    /// from a backup that was older. The reader must undo what it derived from entries after `to`,
+    /// or start again from the beginning; see `InventoryManager::undone_since`.
     Rewound {
-        /// The sequence number of the last entry that is unchanged.
+        /// The sequence number of the last entry that both histories share, as far as the position
+        /// tells: what the journal's next opening found on the disk. If both histories were opened
+        /// several times since they parted, an older position of the reader tells better.
         to: u64,
     },
+    /// The operating system gave no thread to read the journal in. Calls that may block, and so
+    /// need no thread, work on.
+    NoFollower {
+        /// What the system reported.
+        reason: String,
+    },
+    /// The position names no lineage, and the journal's options require one.
+    NoLineage {
+        /// The sequence number of the position.
+        sequence: u64,
+    },
+    /// The text is not a name of a consumer: it takes 1 to 64 lowercase ASCII letters, digits and,
+    /// between them, dots.
+    InvalidConsumer {
+        /// The text.
+        name: String,
+    },
+    /// The engine has ended, so it writes its journal's files no more. Another one may have them.
+    Ended,
     /// There is no journal: the engine was built without one, the directory does not exist, or it
     /// holds no segment.
     NoJournal,
@@ -118,7 +140,16 @@ error_table! {
         Self::OtherJournal { file } => Conflict("other_journal"),
             "the archive holds {file:?} of another journal: give each its own directory";
         Self::Rewound { to } => Gone("journal_rewound"),
-            "the journal was cut back by a crash: entries after {to} are not those that were seen";
+            "the journal was cut back, by a crash or an older backup: entries after {to} are not \
+             those that were seen";
+        Self::NoFollower { reason } => Unavailable("no_follower_thread").retry(),
+            "no thread to follow the journal in: {reason}";
+        Self::NoLineage { sequence } => Invalid("position_without_lineage"),
+            "the position of entry {sequence} names no lineage, which the journal requires";
+        Self::InvalidConsumer { name } => Invalid("invalid_consumer"),
+            "{name:?} is not a name of a consumer: it takes 1 to 64 lowercase letters, digits and \
+             dots between them";
+        Self::Ended => Unavailable("journal_ended"), "the engine has ended";
         Self::NoJournal => NotFound("no_journal"), "there is no journal";
         Self::OtherHead { expected, entries } => Damaged("other_head"),
             "the journal, of {entries} entries, never had the hash {expected}";

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use crate::base::error::JournalError;
 use crate::base::sync::lock;
 use crate::engine::InventoryManager;
-use crate::journal::follow::subscribe::{JournalPosition, Subscription};
+use crate::journal::follow::subscribe::{JournalFeeds, Subscription};
 use crate::journal::format::head::JournalHead;
+use crate::journal::format::position::JournalPosition;
 use crate::journal::maintenance::backup;
 use crate::journal::storage::Storage;
 use crate::journal::storage::files::FileStorage;
@@ -45,11 +46,23 @@ impl InventoryManager {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn subscribe(&self, after: JournalPosition) -> Result<Subscription, JournalError> {
+        let required = self.journal_link()?.require_lineage;
+        if required && after.lineage.is_none() && after.sequence > 0 {
+            return Err(JournalError::NoLineage { sequence: after.sequence });
+        }
+        Subscription::new(self.journal_feeds()?, after)
+    }
+
+    /// What a subscription needs.
+    pub(in crate::engine) fn journal_feeds(&self) -> Result<JournalFeeds, JournalError> {
         let journal = self.journal_link()?;
-        let progress = Arc::clone(&journal.progress);
-        let storage = journal.whole();
-        let names = Arc::clone(&self.engine.catalog) as _;
-        Subscription::new(storage, progress, names, journal.recovery_report.openings + 1, after)
+        Ok(JournalFeeds {
+            storage: journal.whole(),
+            progress: Arc::clone(&journal.progress),
+            names: Arc::clone(&self.engine.catalog) as _,
+            thread: journal.thread.clone(),
+            opening: journal.recovery_report.openings + 1,
+        })
     }
 
     /// Copies the durable part of the journal into a directory that is empty or does not exist. An

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "journal")]
 mod backup;
+#[cfg(feature = "journal")]
+pub(super) mod consumers;
 mod redact;
 #[cfg(feature = "journal")]
 mod redact_journal;

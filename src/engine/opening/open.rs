@@ -29,6 +29,7 @@ use crate::engine::opening::builder::Builder;
 use crate::engine::opening::limits::check;
 use crate::engine::opening::restore;
 use crate::journal::follow::auditor::{Auditing, Auditor};
+use crate::journal::follow::thread::FollowerThread;
 use crate::journal::group_commit::{SyncFailure, SyncState};
 use crate::journal::layout::{JournalDir, checkpoint_file, failed};
 use crate::journal::ledger::Ledger;
@@ -141,7 +142,10 @@ pub(in crate::engine) fn open(
         recovery_report: report,
         least_free_space: options.least_free_space,
         auditing,
+        thread: new.threads.then(FollowerThread::new),
         retention: options.retention,
+        require_lineage: options.require_lineage,
+        consumers: Mutex::new(()),
         files: Mutex::new(()),
         held,
         holders: AtomicUsize::new(0),

@@ -1,3 +1,5 @@
 //! Tests that need access to more of an engine than its public interface.
 
+mod follower_thread;
+#[cfg(feature = "tracing")]
 mod tracing;

@@ -96,7 +96,8 @@ impl InventoryManager {
     }
 
     /// The health of the engine. With a journal, it asks the operating system for the free space on
-    /// the journal's disk.
+    /// the journal's disk. If the retention removes segments, it reads the small files of named
+    /// consumers.
     ///
     /// ```
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;

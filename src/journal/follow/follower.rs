@@ -5,6 +5,7 @@
 //! finds the batches behind its point, because a batch that is on the disk never changes.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::base::error::JournalError;
 use crate::journal::format::segment::{self, Point, SegmentHeader};
@@ -16,6 +17,9 @@ use crate::journal::windows::goes_on;
 /// How many bytes are read at once. A batch is at most a little longer than half of that, unless
 /// one record fills it.
 const CHUNK: u64 = 2 << 20;
+/// If no segment is there, for example because a file system is not mounted, they may come back.
+/// After this time without any, the journal counts as gone for good.
+const GONE_AFTER: Duration = Duration::from_secs(10);
 
 /// A position in a journal, and the means to read on from there.
 pub(crate) struct Follower {
@@ -26,6 +30,8 @@ pub(crate) struct Follower {
     segment: Option<PathSegment>,
     /// The byte offset in the segment up to which it was read.
     offset: u64,
+    /// Since when no segment at all was found.
+    empty_since: Option<Instant>,
 }
 
 /// Consecutive batches of one segment.
@@ -37,7 +43,13 @@ pub(crate) struct Followed {
 impl Follower {
     /// Follows the journal from `at`, which must be the end of a batch or [`Point::START`].
     pub(crate) fn new(storage: Arc<dyn Storage>, at: Point) -> Self {
-        Self { storage, at, segment: None, offset: 0 }
+        Self { storage, at, segment: None, offset: 0, empty_since: None }
+    }
+
+    /// Like [`new`](Self::new), if the end of the batch is known to lie in `segment`, at the offset
+    /// `at.length`. It does not read the bytes before.
+    pub(crate) fn within(storage: Arc<dyn Storage>, at: Point, segment: PathSegment) -> Self {
+        Self { storage, at, segment: Some(segment), offset: at.length, empty_since: None }
     }
 
     /// The end of what was read.
@@ -50,7 +62,8 @@ impl Follower {
     ///
     /// # Errors
     /// [`JournalError::Damaged`] if a batch is missing that was on the disk;
-    /// [`JournalError::Trimmed`] if its segment was archived or removed; otherwise the storage's
+    /// [`JournalError::Trimmed`] if its segment was archived or removed;
+    /// [`JournalError::NoJournal`] if no segment was there for ten seconds; otherwise the storage's
     /// error.
     pub(crate) fn next(&mut self, last: u64) -> Result<Option<Followed>, JournalError> {
         let mut unsound = None;
@@ -83,10 +96,14 @@ impl Follower {
         let from = self.at.batch;
         let layout = Layout::find_back_to(&*self.storage, |it| it.base.batch <= from)?;
         if layout.path.is_empty() {
-            // All segments are gone, for example because a file system is not mounted. They may
-            // come back, so the error is a retryable one.
+            let since = *self.empty_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= GONE_AFTER {
+                return Err(JournalError::NoJournal);
+            }
+            // Until then the error is a retryable one.
             return Err(failed("find the segments in", "", &std::io::ErrorKind::NotFound.into()));
         }
+        self.empty_since = None;
         let mut path = layout.path.iter().rev();
         let Some(found) = path.find(|it| it.header.base.batch <= self.at.batch) else {
             return Err(JournalError::Trimmed { oldest: layout.oldest() });
@@ -167,5 +184,22 @@ fn point_of(found: &FoundBatch, header: &SegmentHeader, length: u64) -> Point {
         hash: found.header.hash,
         segment: header.number,
         length,
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::journal::storage::simulated::SimulatedDisk;
+
+    #[test]
+    fn a_journal_that_stays_empty_is_gone_and_nobody_retries_for_ever() {
+        let mut follower = Follower::new(Arc::new(SimulatedDisk::new()), Point::START);
+        let empty = follower.next(1).map(|_| ()).expect_err("no segment");
+        assert!(empty.is_retryable(), "{empty}");
+        follower.empty_since = Instant::now().checked_sub(GONE_AFTER);
+        let gone = follower.next(1).map(|_| ()).expect_err("no segment");
+        assert_eq!(gone, JournalError::NoJournal);
+        assert!(!gone.is_retryable());
     }
 }

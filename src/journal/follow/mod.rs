@@ -1,5 +1,9 @@
 //! Readers that follow a journal while it is written: the auditor, and subscriptions.
 
 pub(crate) mod auditor;
+pub(crate) mod feed;
 pub(crate) mod follower;
+pub(crate) mod headers;
+pub(crate) mod resume;
 pub(crate) mod subscribe;
+pub(crate) mod thread;

@@ -1,132 +1,91 @@
 //! Subscriptions: an engine's entries in order, as they reach the disk, to keep another store in
 //! step.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
-use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use crate::audit::entry::AuditEntry;
 use crate::audit::view::Names;
-use crate::base::error::{JournalError, error_table};
-use crate::journal::follow::follower::Follower;
-use crate::journal::format::segment::{Point, SegmentHeader};
+use crate::base::error::JournalError;
+use crate::journal::follow::feed::Feed;
+use crate::journal::follow::resume::{JournalReach, resume};
+use crate::journal::follow::thread::FollowerThread;
+use crate::journal::format::position::JournalPosition;
 use crate::journal::group_commit::{Reached, SyncState};
-use crate::journal::layout::{JournalDir, Layout, PathSegment};
-use crate::journal::recovery::replay::decode_batch;
 use crate::journal::storage::Storage;
-use crate::journal::windows::Windows;
-
-/// A position among a journal's entries, which a subscriber stores: the last entry that it has
-/// handled, and the opening of the journal in which it saw that entry. `Default` is the position
-/// before the first entry.
-///
-/// `Display` writes `sequence@opening`, and `FromStr` reads it.
-///
-/// ```
-/// use stockade::JournalPosition;
-/// let position: JournalPosition = "1024@3".parse()?;
-/// assert_eq!((position.sequence, position.opening), (1_024, 3));
-/// assert_eq!(position.to_string(), "1024@3");
-/// # Ok::<(), stockade::InvalidPosition>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct JournalPosition {
-    /// The entry's sequence number; 0 before the first entry.
-    pub sequence: u64,
-    /// The number of the opening, counted from 1; 0 if unknown.
-    pub opening: u64,
-}
-
-impl fmt::Display for JournalPosition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.sequence, self.opening)
-    }
-}
-
-/// The text is not a position in a journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidPosition;
-
-error_table! {
-    InvalidPosition {
-        Self => Invalid("invalid_position"),
-            "not a position in a journal: expected two numbers such as \"1024@3\"";
-    }
-}
-
-impl FromStr for JournalPosition {
-    type Err = InvalidPosition;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (sequence, opening) = text.split_once('@').ok_or(InvalidPosition)?;
-        let number = |text: &str| text.parse().map_err(|_| InvalidPosition);
-        Ok(Self { sequence: number(sequence)?, opening: number(opening)? })
-    }
-}
 
 /// An engine's entries in order, from a position on; see
 /// [`subscribe`](crate::InventoryManager::subscribe).
 ///
-/// It reads the journal's files by itself, so a slow subscriber delays nobody else.
+/// It reads the journal's files by itself, so a slow subscriber delays nobody else. It reads ahead
+/// by a bounded number of bytes ([`read_ahead_bytes`](Self::read_ahead_bytes)), and dropping it
+/// frees them.
+///
+/// # Which calls read files
+/// [`try_next`](Self::try_next), [`wait`](Self::wait) and their like read in the calling thread.
+/// The futures ([`next_entry`](Self::next_entry), [`next_batch`](Self::next_batch)) read in a
+/// thread of the engine's, one for all subscriptions. A poll only takes what is ready. An engine
+/// that was built without threads has none: there a poll reads in the calling thread.
 pub struct Subscription {
-    storage: Arc<dyn Storage>,
-    follower: Follower,
+    feed: Arc<Feed>,
     progress: Arc<SyncState>,
-    names: Arc<dyn Names>,
-    /// Entries that were read ahead and not yet returned.
-    pending: VecDeque<AuditEntry>,
+    /// `None` if the engine has no threads.
+    thread: Option<Arc<FollowerThread>>,
     position: JournalPosition,
-    reached: Reached,
-    /// The erasure epoch at which `pending` was read.
-    erasures: u64,
+}
+
+/// What a subscription needs of its engine.
+pub(crate) struct JournalFeeds {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) progress: Arc<SyncState>,
+    pub(crate) names: Arc<dyn Names>,
+    pub(crate) thread: Option<Arc<FollowerThread>>,
+    pub(crate) opening: u64,
+}
+
+impl JournalFeeds {
+    /// How far the journal has come.
+    pub(crate) fn reach(&self) -> JournalReach {
+        let (durable, written) = self.progress.ends();
+        JournalReach { opening: self.opening, durable, written }
+    }
 }
 
 impl Subscription {
     /// # Errors
-    /// [`JournalError::Rewound`] if the position lies in a lost tail; [`JournalError::Trimmed`] if
-    /// the entries after it were archived or removed; otherwise the storage's error.
-    pub(crate) fn new(
-        storage: Arc<dyn Storage>,
-        progress: Arc<SyncState>,
-        names: Arc<dyn Names>,
-        opening: u64,
-        after: JournalPosition,
-    ) -> Result<Self, JournalError> {
-        let erasures = progress.erasures();
-        let is_before =
-            |it: &SegmentHeader| it.base.sequence <= after.sequence && it.opening <= after.opening;
-        let dir = JournalDir::find_back_to(&*storage, is_before)?;
-        check_position(&dir, after, progress.durable_point().sequence)?;
-        let start = start_of(&dir.layout, after.sequence)?;
-        Ok(Self {
-            follower: Follower::new(Arc::clone(&storage), start),
-            storage,
-            progress,
-            names,
-            pending: VecDeque::new(),
-            position: JournalPosition { sequence: after.sequence, opening },
-            reached: Reached::Disk,
-            erasures,
-        })
+    /// As [`resume`].
+    pub(crate) fn new(journal: JournalFeeds, after: JournalPosition) -> Result<Self, JournalError> {
+        let (follower, position) = resume(&journal.storage, journal.reach(), after)?;
+        let JournalFeeds { storage, progress, names, thread, .. } = journal;
+        let feed = Feed::new(storage, Arc::clone(&progress), names, follower, after.sequence);
+        Ok(Self { feed: Arc::new(feed), progress, thread, position })
     }
 
     /// Returns entries as soon as they are written, before they are known to be on the disk. A
     /// crash may lose such entries; then a stored position may be refused as `Rewound` by the next
     /// [`subscribe`](crate::InventoryManager::subscribe).
     #[must_use]
-    pub fn including_buffered(mut self) -> Self {
-        self.reached = Reached::File;
+    pub fn including_buffered(self) -> Self {
+        self.feed.set_reached(Reached::File);
         self
     }
 
-    /// The position after the last returned entry. Store it together with what you made of that
-    /// entry, in one transaction: so a crash neither skips an entry nor handles it twice.
+    /// How many bytes of entries it reads ahead, by their size in memory. At least 64 KiB; default:
+    /// 4 MiB. One record may go beyond. Besides, it holds one chunk of a segment, some 2 MiB, or as
+    /// long as the longest record.
+    #[must_use]
+    pub fn read_ahead_bytes(self, bytes: usize) -> Self {
+        self.feed.set_read_ahead(bytes);
+        self
+    }
+
+    /// The position after the last returned entry, with its lineage. Store it together with what
+    /// you made of that entry, in one transaction: so a crash neither skips an entry nor handles it
+    /// twice. Before the first entry it is the position of the subscription in full form.
     pub fn position(&self) -> JournalPosition {
         self.position
     }
@@ -136,48 +95,52 @@ impl Subscription {
     ///
     /// # Errors
     /// The storage's error, or that the journal is damaged or trimmed. A later call may succeed.
+    /// [`JournalError::NoJournal`] if the journal's files were gone for ten seconds.
     pub fn try_next(&mut self) -> Result<Option<AuditEntry>, JournalError> {
-        if self.erasures != self.progress.erasures() {
-            self.read_again()?;
-        }
         loop {
-            if let Some(entry) = self.pending.pop_front() {
-                self.position.sequence = entry.sequence;
+            if let Some(entry) = self.take() {
                 return Ok(Some(entry));
             }
-            let last = self.progress.reached(self.reached);
-            let Some(followed) = self.follower.next(last)? else { return Ok(None) };
-            for found in &followed.part.batches {
-                let mut first = found.header.first_sequence;
-                let _ = decode_batch(&followed.part, found, |decoded| {
-                    let metadata = decoded.metadata();
-                    for (view, sequence) in decoded.views().zip(first..) {
-                        if sequence > self.position.sequence {
-                            let entry = view.to_entry(sequence, &*self.names, &metadata);
-                            self.pending.push_back(entry);
-                        }
-                    }
-                    first += decoded.entries();
-                    Ok(ControlFlow::Continue(()))
-                })?;
+            if !self.feed.fill()? {
+                return Ok(None);
             }
         }
     }
 
-    /// Notes were erased since it read ahead: drops the entries that were read ahead, and reads
-    /// again from its position.
-    fn read_again(&mut self) -> Result<(), JournalError> {
-        let erasures = self.progress.erasures();
-        if !self.pending.is_empty() {
-            let sequence = self.position.sequence;
-            let is_before = |it: &SegmentHeader| it.base.sequence <= sequence;
-            let layout = Layout::find_back_to(&*self.storage, is_before)?;
-            let start = start_of(&layout, sequence)?;
-            self.follower = Follower::new(Arc::clone(&self.storage), start);
-            self.pending.clear();
+    /// The next entries, at most `most` (and at least one, if there is one now); empty if there are
+    /// none. It may read the journal's files, but never waits for new entries.
+    ///
+    /// # Errors
+    /// As [`try_next`](Self::try_next).
+    pub fn try_batch(&mut self, most: usize) -> Result<Vec<AuditEntry>, JournalError> {
+        let first = self.try_next()?;
+        Ok(self.with_ready(first, most))
+    }
+
+    /// How many bytes of entries are read ahead.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn ready_bytes(&self) -> usize {
+        self.feed.ready_bytes()
+    }
+
+    /// The entry that is ready next.
+    fn take(&mut self) -> Option<AuditEntry> {
+        let taken = self.feed.take()?;
+        self.position.sequence = taken.entry.sequence;
+        self.position.lineage = Some(taken.lineage);
+        Some(taken.entry)
+    }
+
+    /// `first`, and behind it what is ready, up to `most` entries.
+    fn with_ready(&mut self, first: Option<AuditEntry>, most: usize) -> Vec<AuditEntry> {
+        let mut entries: Vec<_> = first.into_iter().collect();
+        while !entries.is_empty()
+            && entries.len() < most
+            && let Some(entry) = self.take()
+        {
+            entries.push(entry);
         }
-        self.erasures = erasures;
-        Ok(())
+        entries
     }
 
     /// Waits for the next entry, for as long as that takes. Returns `None` once the engine has
@@ -197,6 +160,16 @@ impl Subscription {
         self.wait_until(Some(deadline))
     }
 
+    /// Waits for the next entry, and returns it with those that are ready behind it: at most
+    /// `most`, and at least one. Empty once the engine has ended and all entries were returned.
+    ///
+    /// # Errors
+    /// As [`try_next`](Self::try_next).
+    pub fn wait_batch(&mut self, most: usize) -> Result<Vec<AuditEntry>, JournalError> {
+        let first = self.wait_until(None)?;
+        Ok(self.with_ready(first, most))
+    }
+
     fn wait_until(
         &mut self,
         deadline: Option<Instant>,
@@ -205,17 +178,95 @@ impl Subscription {
             if let Some(entry) = self.try_next()? {
                 return Ok(Some(entry));
             }
-            if !self.progress.wait_past(self.reached, self.follower.at().batch, deadline) {
+            let (reached, batch) = self.feed.reached();
+            if !self.progress.wait_past(reached, batch, deadline) {
                 return self.try_next();
             }
         }
     }
 
     /// The next entry as a future, for any runtime. It resolves to `None` as [`wait`](Self::wait)
-    /// does. If it is dropped, no entry is lost. Each poll may read the journal's files, which
-    /// blocks the thread for that time.
+    /// does. If it is dropped, no entry is lost. A poll reads no file.
+    ///
+    /// Besides the errors of [`try_next`](Self::try_next), it resolves to
+    /// [`JournalError::NoFollower`] if the operating system gives no thread to read in. The calls
+    /// that block work on.
     pub fn next_entry(&mut self) -> NextEntry<'_> {
         NextEntry { subscription: self }
+    }
+
+    /// The next entries as a future: at most `most`, and at least one. It resolves to an empty list
+    /// once the engine has ended and all entries were returned. For the rest as
+    /// [`next_entry`](Self::next_entry). If it is dropped, no entry is lost.
+    ///
+    /// ```
+    /// # let name = format!("stockade-batch-{}", std::process::id());
+    /// # let directory = std::env::temp_dir().join(name);
+    /// use stockade::{InventoryManager, JournalError, JournalPosition, Subscription};
+    /// async fn copy(entries: &mut Subscription) -> Result<(), JournalError> {
+    ///     loop {
+    ///         let batch = entries.next_batch(1_000).await?;
+    ///         if batch.is_empty() {
+    ///             return Ok(()); // The engine has ended.
+    ///         }
+    ///         // One transaction: what is made of the batch, and `entries.position()`.
+    ///     }
+    /// }
+    /// # let manager = InventoryManager::builder().warehouse("SF").journal(&directory).build()?;
+    /// # let _ = copy(&mut manager.subscribe(JournalPosition::default())?);
+    /// # drop(manager);
+    /// # std::fs::remove_dir_all(&directory)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn next_batch(&mut self, most: usize) -> NextBatch<'_> {
+        NextBatch { subscription: self, most }
+    }
+
+    fn poll_next(
+        &mut self,
+        context: &Context<'_>,
+    ) -> Poll<Result<Option<AuditEntry>, JournalError>> {
+        let Some(thread) = self.thread.clone() else { return self.poll_here(context) };
+        loop {
+            match self.feed.poll(&thread, context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(false)) => return Poll::Ready(Ok(None)),
+                Poll::Ready(Ok(true)) => {}
+            }
+            // If text was erased at this moment, nothing is ready any more: ask again.
+            if let Some(entry) = self.take() {
+                self.feed.read_ahead(&thread);
+                return Poll::Ready(Ok(Some(entry)));
+            }
+        }
+    }
+
+    /// As [`poll_next`](Self::poll_next), for an engine without threads.
+    fn poll_here(
+        &mut self,
+        context: &Context<'_>,
+    ) -> Poll<Result<Option<AuditEntry>, JournalError>> {
+        loop {
+            match self.try_next() {
+                Ok(None) => {}
+                entry => return Poll::Ready(entry),
+            }
+            let (reached, batch) = self.feed.reached();
+            match self.progress.poll_past(reached, batch, context.waker()) {
+                // A new batch has come since.
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => return Poll::Ready(self.try_next()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        // The follower thread may be reading for it. What it reads is dropped, too.
+        self.feed.end();
     }
 }
 
@@ -236,87 +287,24 @@ impl Future for NextEntry<'_> {
     type Output = Result<Option<AuditEntry>, JournalError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let subscription = &mut *self.subscription;
-        loop {
-            match subscription.try_next() {
-                Ok(None) => {}
-                entry => return Poll::Ready(entry),
-            }
-            let (reached, at) = (subscription.reached, subscription.follower.at().batch);
-            match subscription.progress.poll_past(reached, at, context.waker()) {
-                // A new batch has come since.
-                Poll::Ready(true) => {}
-                Poll::Ready(false) => return Poll::Ready(subscription.try_next()),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
+        self.subscription.poll_next(context)
     }
 }
 
-/// Where to begin if everything after an entry is to be read: at the start of its segment.
-fn start_of(layout: &Layout, sequence: u64) -> Result<Point, JournalError> {
-    let mut path = layout.path.iter().rev();
-    let start = path.find(|it| it.header.base.sequence <= sequence);
-    let trimmed = || JournalError::Trimmed { oldest: layout.oldest() };
-    Ok(start.ok_or_else(trimmed)?.header.base)
+/// The next entries of a [`Subscription`], as a future.
+#[derive(Debug)]
+#[must_use = "a future does nothing until it is awaited"]
+pub struct NextBatch<'a> {
+    subscription: &'a mut Subscription,
+    most: usize,
 }
 
-/// Refuses a position in a tail that was lost since.
-fn check_position(
-    dir: &JournalDir<'_>,
-    after: JournalPosition,
-    durable: u64,
-) -> Result<(), JournalError> {
-    let JournalDir { storage, layout } = dir;
-    let mut seen = after.opening;
-    let begins_at = layout.path.first().map_or(0, |it| it.header.opening);
-    if layout.trimmed.is_some() && begins_at > seen && seen > 0 {
-        // How much of the earlier openings a later opening found stood in segments that are gone
-        // now. So it is unknown whether the position is still valid.
-        return Err(JournalError::Trimmed { oldest: layout.oldest() });
-    }
-    for on_path in &layout.path {
-        let header = on_path.header;
-        // The first segment of a later opening: it tells how much of the earlier ones that opening
-        // found.
-        if header.opening > seen && after.opening > 0 {
-            seen = header.opening;
-            let to = found_at_opening(*storage, &on_path.name, &header)?.sequence;
-            if after.sequence > to {
-                return Err(JournalError::Rewound { to });
-            }
-        }
-    }
-    let current = layout.head().map_or(0, |head| head.header.opening);
-    if after.sequence > durable && (after.opening != current || after.opening == 0) {
-        return Err(JournalError::Rewound { to: durable });
-    }
-    Ok(())
-}
+impl Future for NextBatch<'_> {
+    type Output = Result<Vec<AuditEntry>, JournalError>;
 
-/// The end of what an opening found on the disk. `name` is the first segment of that opening.
-fn found_at_opening(
-    storage: &dyn Storage,
-    name: &str,
-    header: &SegmentHeader,
-) -> Result<Point, JournalError> {
-    let mut end = header.base;
-    if header.durable <= end.batch {
-        return Ok(end);
-    }
-    let (name, limit) = (name.to_owned(), u64::MAX);
-    let segment = PathSegment { name, header: *header, limit };
-    let mut windows = Windows::new(storage, &segment);
-    loop {
-        let window = windows.next()?;
-        for found in window.found {
-            if end.batch >= header.durable {
-                return Ok(end);
-            }
-            end = Point { batch: found.header.number, sequence: found.header.end() - 1, ..end };
-        }
-        if window.is_last {
-            return Ok(end);
-        }
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let most = self.most;
+        let Poll::Ready(first) = self.subscription.poll_next(context) else { return Poll::Pending };
+        Poll::Ready(first.map(|first| self.subscription.with_ready(first, most)))
     }
 }

@@ -6,4 +6,5 @@ pub(crate) mod decode;
 pub(crate) mod encode;
 pub(crate) mod head;
 pub(crate) mod notes;
+pub(crate) mod position;
 pub(crate) mod segment;

@@ -92,8 +92,13 @@ pub(crate) fn read(storage: &dyn Storage) -> Result<Option<BeginMark>, JournalEr
 
 /// Replaces the begin mark atomically. It is durable once this returns.
 pub(crate) fn write(storage: &dyn Storage, mark: BeginMark) -> Result<(), JournalError> {
-    replace_by(storage, NAME, &mut |file| {
-        file.append(&mark.to_bytes()).map_err(|error| failed("write", NAME, &error))
+    replace(storage, NAME, &mark.to_bytes())
+}
+
+/// Replaces a file atomically by one of these bytes; see [`replace_by`].
+pub(crate) fn replace(storage: &dyn Storage, name: &str, bytes: &[u8]) -> Result<(), JournalError> {
+    replace_by(storage, name, &mut |file| {
+        file.append(bytes).map_err(|error| failed("write", name, &error))
     })
 }
 

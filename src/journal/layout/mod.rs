@@ -8,6 +8,7 @@
 
 pub(crate) mod begin_mark;
 pub(crate) mod checkpoint_file;
+pub(crate) mod consumer_file;
 pub(crate) mod orphans;
 
 use std::io;

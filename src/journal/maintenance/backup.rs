@@ -5,6 +5,7 @@ use crate::journal::format::head::JournalHead;
 use crate::journal::format::segment::Point;
 use crate::journal::layout::begin_mark;
 use crate::journal::layout::checkpoint_file;
+use crate::journal::layout::consumer_file;
 use crate::journal::layout::{Layout, PathSegment, failed};
 use crate::journal::maintenance::retention;
 use crate::journal::storage::Storage;
@@ -30,6 +31,8 @@ pub(crate) fn copy(
     loop {
         // List the checkpoints before asking for the end. So the end lies behind all of them.
         let checkpoints = checkpoint_file::list(from)?;
+        // So do the positions of consumers, which are of entries on the disk.
+        consumer_file::copy_all(from, to)?;
         let end = durable();
         let layout = Layout::find(from)?;
         let ends_in = |it: &PathSegment| it.header.number == end.segment;

@@ -10,6 +10,7 @@ use crate::journal::format::batch::{self, BatchHeader};
 use crate::journal::format::segment::{self, SegmentHeader, Start, UNFINISHED};
 use crate::journal::layout::begin_mark::{self, BeginMark};
 use crate::journal::layout::checkpoint_file;
+use crate::journal::layout::consumer_file;
 use crate::journal::layout::{JournalDir, PathSegment, failed, remove_file};
 use crate::journal::recovery::start;
 use crate::journal::storage::Storage;
@@ -51,6 +52,20 @@ pub struct JournalRetention {
     old_segments: OldSegments,
     age: Option<Duration>,
     bytes: Option<u64>,
+    consumer_lag: ConsumerLag,
+}
+
+/// How far a consumer may be behind before its segments are removed all the same.
+#[derive(Clone, Copy)]
+struct ConsumerLag {
+    bytes: u64,
+    age: Duration,
+}
+
+impl Default for ConsumerLag {
+    fn default() -> Self {
+        Self { bytes: 8 << 30, age: Duration::from_secs(7 * 24 * 60 * 60) }
+    }
 }
 
 #[derive(Clone, Default)]
@@ -99,6 +114,24 @@ impl JournalRetention {
         self
     }
 
+    /// How long retention waits for named [consumers](crate::InventoryManager::consumer) before it
+    /// removes segments that one of them has not acknowledged: until the segments from there on
+    /// have more than `bytes` bytes together, or until all entries of the segment are older than
+    /// the newest entry by `age` or more. So a dead consumer does not fill the disk.
+    /// [`health`](crate::InventoryManager::health) names a consumer that was left behind.
+    ///
+    /// Default: 8 GiB and 7 days. An archive waits for nobody, because subscriptions reach back
+    /// into it.
+    pub fn max_consumer_lag(mut self, bytes: u64, age: Duration) -> Self {
+        self.consumer_lag = ConsumerLag { bytes, age };
+        self
+    }
+
+    /// Whether segments are removed for good.
+    pub(crate) fn removes(&self) -> bool {
+        matches!(self.old_segments, OldSegments::Remove)
+    }
+
     /// Whether any segment can ever go.
     pub(crate) fn trims(&self) -> bool {
         !matches!(self.old_segments, OldSegments::Keep)
@@ -126,6 +159,7 @@ impl JournalRetention {
         let path = &dir.layout.path;
         let Some(covered) = covered(&dir)? else { return Ok(()) };
         let goes = self.how_many_go(storage, path, covered, now)?;
+        let goes = self.spare_consumers(storage, path, goes, now)?;
         let Some(first) = path.get(goes).filter(|_| goes > 0) else { return Ok(()) };
         if let OldSegments::Archive(archive) = &self.old_segments {
             copy_all(storage, &**archive, &path[..goes])?;
@@ -172,6 +206,41 @@ impl JournalRetention {
             bytes -= length(segment)?;
         }
         Ok(covered)
+    }
+}
+
+impl JournalRetention {
+    /// How many of the first `goes` segments may go, if those stay that consumers wait for and
+    /// that are within the bounds of their lag.
+    fn spare_consumers(
+        &self,
+        storage: &dyn Storage,
+        path: &[PathSegment],
+        goes: usize,
+        now: Timestamp,
+    ) -> Result<usize, JournalError> {
+        let begin = path.first().map_or(0, |it| it.header.base.sequence);
+        let consumers = if self.removes() { consumer_file::list(storage)? } else { Vec::new() };
+        // Nothing can be done for a consumer that has missed entries before.
+        let waiting = consumers.iter().map(|it| it.position.sequence).filter(|it| *it >= begin);
+        let Some(oldest) = waiting.min() else { return Ok(goes) };
+        // The segment that holds the entry stays, too: it tells whether the position is still one
+        // of this history.
+        let holds = |next: &PathSegment| next.header.base.sequence >= oldest;
+        let needed = path.iter().skip(1).position(holds).unwrap_or(path.len());
+        for index in needed..goes {
+            let mut bytes = 0;
+            for it in &path[index..] {
+                let length = storage.length(&it.name);
+                bytes += length.map_err(|error| failed("read", &it.name, &error))?;
+            }
+            let ended = ended_at(storage, &path[index + 1..])?;
+            let is_old = ended.is_some_and(|it| now.saturating_since(it) >= self.consumer_lag.age);
+            if bytes <= self.consumer_lag.bytes && !is_old {
+                return Ok(index);
+            }
+        }
+        Ok(goes)
     }
 }
 
