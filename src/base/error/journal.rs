@@ -78,15 +78,6 @@ pub enum JournalError {
         /// Its name.
         warehouse: String,
     },
-    /// The builder gave a warehouse a capacity below the units on hand.
-    CapacityBelowStock {
-        /// The warehouse.
-        warehouse: String,
-        /// The capacity that the builder gave it, in units.
-        capacity: u32,
-        /// Units on hand in the warehouse, as the journal says.
-        on_hand: u64,
-    },
     /// The journal holds more products, levels or reservations than the engine can. Every engine
     /// takes over as many reservations as fit the default limit. For more, build it with the
     /// [`max_reservations`](crate::Limits::max_reservations) of the engine that wrote the journal.
@@ -119,9 +110,6 @@ error_table! {
             "the journal, of {entries} entries, never had the hash {expected}";
         Self::MissingWarehouse { warehouse } => Invalid("missing_warehouse"),
             "the journal has stock of warehouse {warehouse:?}, which the builder was not given";
-        Self::CapacityBelowStock { warehouse, capacity, on_hand } =>
-            Invalid("capacity_below_stock"),
-            "warehouse {warehouse:?} holds {on_hand} units, more than its new capacity {capacity}";
         Self::TooMany { what } => Limit("journal_too_large"),
             "the journal holds more {what} than an engine can";
     }
