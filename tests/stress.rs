@@ -122,7 +122,12 @@ impl Stage {
                     Err(error) => self.unexpected(error),
                 }
             }
-            9 => drop(manager.set_threshold(level.0, Some(units))),
+            9 if rng.below(2) == 0 => drop(manager.set_threshold(level.0, Some(units))),
+            // Often less than what lies inside.
+            9 => {
+                let capacity = CAPACITY - rng.below(u64::from(CAPACITY)) as u32;
+                manager.set_capacity(level.0, capacity).expect("a legal capacity");
+            }
             _ => {
                 let to = WAREHOUSES[usize::from(level.0 == "SF")];
                 match manager.transfer(level.0, to, level.1, units) {

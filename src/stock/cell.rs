@@ -8,6 +8,7 @@
 //! [`Marks`] and [`ResolveMark`] tell what a marked word means and get the mark out of the way.
 //! Unmarked words, nearly all of them, pay one predictable branch for this.
 
+use crate::base::quantity::Quantity;
 use crate::base::sync::{AtomicU64, Ordering};
 use crate::stock::handle::{LevelIndex, WarehouseIndex};
 use crate::stock::word::{Delta, Word};
@@ -38,7 +39,7 @@ pub(crate) struct CellId(u32);
 pub(crate) enum CellKind {
     /// The available and reserved units of a level.
     Level(LevelIndex),
-    /// The room left in a warehouse.
+    /// The room left in a warehouse, or the units in it beyond its capacity.
     Room(WarehouseIndex),
 }
 
@@ -142,13 +143,38 @@ impl Cell {
         delta: Delta,
         commits: &S,
     ) -> Result<Change, Word> {
+        self.change(id, delta, commits, |word| word.apply(delta))
+    }
+
+    /// Takes room away, whether so much was left or not. `Err` only if there would be more over
+    /// than a word holds.
+    pub(crate) fn take_room_by_force<S: ResolveMark + ?Sized>(
+        &self,
+        id: CellId,
+        qty: Quantity,
+        commits: &S,
+    ) -> Result<Change, Word> {
+        // Nothing that a mark may mean is too little, so "nothing" stands for the delta there.
+        self.change(id, Delta::NOTHING, commits, |word| word.without_room(qty))
+    }
+
+    /// Replaces the word by what `next` makes of it. Whatever a mark means must allow `delta`, or
+    /// the change is refused there.
+    #[inline]
+    fn change<S: ResolveMark + ?Sized>(
+        &self,
+        id: CellId,
+        delta: Delta,
+        commits: &S,
+        next: impl Fn(Word) -> Option<Word>,
+    ) -> Result<Change, Word> {
         let mut bits = self.look();
         loop {
             let Some(before) = Word::from_bits(bits) else {
                 bits = self.clear_the_way(id, bits, delta, commits)?;
                 continue;
             };
-            let Some(after) = before.apply(delta) else {
+            let Some(after) = next(before) else {
                 return Err(before);
             };
             // AcqRel. Release publishes what this thread did before it gave (the queued entry).

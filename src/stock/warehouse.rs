@@ -1,4 +1,4 @@
-//! A warehouse: one fixed location with a name, a capacity and its stock levels.
+//! A warehouse: one fixed location with a name, a capacity, its room and its stock levels.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -16,14 +16,16 @@ const NO_THRESHOLD: u32 = u32::MAX;
 /// One fixed location: its name, its capacity in units, its reorder threshold.
 ///
 /// *Room left* is a cell like a stock level. Units that come in take room first, and units that go
-/// out give it back last. So a warehouse never holds more than its capacity.
+/// out give it back last. So a warehouse takes no unit in beyond its capacity. If the capacity is
+/// lowered below what lies inside, the rest is *over* the capacity: it may stay, nothing comes in,
+/// and what leaves makes no room until all that is inside fits again.
 #[derive(Debug)]
 pub struct Warehouse {
     index: WarehouseIndex,
     /// Whose warehouse it is.
     tag: EngineTag,
     name: Arc<str>,
-    capacity: u32,
+    capacity: AtomicU32,
     room: Room,
     threshold: AtomicU32,
     suspended: AtomicBool,
@@ -49,7 +51,7 @@ impl Warehouse {
             index,
             tag: EngineTag::NOBODY,
             name,
-            capacity,
+            capacity: AtomicU32::new(capacity),
             room: Room(Cell::new(Word::new(capacity, 0))),
             threshold: AtomicU32::new(threshold.unwrap_or(NO_THRESHOLD)),
             suspended: AtomicBool::new(false),
@@ -81,15 +83,39 @@ impl Warehouse {
         Arc::clone(&self.name)
     }
 
-    /// How many units it can hold.
+    /// How many units it can hold. [`set_capacity`](crate::InventoryManager::set_capacity) changes
+    /// it.
     pub fn capacity(&self) -> u32 {
-        self.capacity
+        // Acquire pairs with the Release in `raise_capacity` and `lower_capacity`: whoever sees a
+        // capacity sees the room that came, or went, with it.
+        self.capacity.load(Ordering::Acquire)
     }
 
-    /// How many more units it can hold at this moment. Units on their way in or out count as
-    /// inside.
+    /// How many more units it can hold at this moment: 0 while it is
+    /// [over its capacity](Self::over_capacity). Units on their way in or out count as inside.
     pub fn room_left(&self) -> u32 {
-        self.room.0.read(CellId::room(self.index), &self.marks).available()
+        self.room_word().available()
+    }
+
+    /// How many units lie inside beyond the capacity at this moment. 0 unless the capacity was
+    /// lowered below what lay inside. Units on their way in or out count as inside.
+    ///
+    /// ```
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// manager.set_capacity("SF", 8)?;
+    /// let sf = manager.warehouse("SF")?;
+    /// assert_eq!((sf.capacity(), sf.room_left(), sf.over_capacity()), (8, 0, 2));
+    /// manager.remove_stock(("SF", "LAPTOP"), 3, "sent back")?;
+    /// assert_eq!((sf.room_left(), sf.over_capacity()), (1, 0));
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn over_capacity(&self) -> u32 {
+        self.room_word().reserved()
+    }
+
+    fn room_word(&self) -> Word {
+        self.room.0.read(CellId::room(self.index), &self.marks)
     }
 
     /// The reorder threshold of its products that have none of their own: a product is low at this
@@ -124,7 +150,7 @@ impl Warehouse {
     ) -> Result<(), u32> {
         self.room
             .0
-            .apply(CellId::room(self.index), Delta::withdraw(qty), commits)
+            .apply(CellId::room(self.index), Delta::take_room(qty), commits)
             .map(drop)
             .map_err(Word::available)
     }
@@ -132,8 +158,51 @@ impl Warehouse {
     /// Gives back the room of units that have left. Law 2: the caller has queued their entry.
     pub(crate) fn give_room<S: ResolveMark + ?Sized>(&self, qty: Quantity, commits: &S) {
         let room = CellId::room(self.index);
-        let given = self.room.0.apply(room, Delta::receive(qty), commits);
+        let given = self.room.0.apply(room, Delta::give_room(qty), commits);
         debug_assert!(given.is_ok(), "no more room is given than was taken");
+    }
+
+    /// Takes room for units that lie inside already, whether they fit or not. `None` if they are
+    /// more than a warehouse can be over its capacity.
+    pub(crate) fn occupy<S: ResolveMark + ?Sized>(&self, qty: Quantity, commits: &S) -> Option<()> {
+        self.room.0.take_room_by_force(CellId::room(self.index), qty, commits).ok().map(drop)
+    }
+
+    /// Makes the capacity larger, and gives the room that comes with it. Law 2: the caller has
+    /// queued the change. One call at a time may change the capacity.
+    pub(crate) fn raise_capacity<S: ResolveMark + ?Sized>(&self, capacity: u32, commits: &S) {
+        let before = self.capacity();
+        debug_assert!((before..=MAX_UNITS).contains(&capacity));
+        if let Ok(more) = Quantity::new(capacity.saturating_sub(before)) {
+            self.give_room(more, commits);
+        }
+        // Release pairs with `capacity`.
+        self.capacity.store(capacity, Ordering::Release);
+    }
+
+    /// Makes the capacity smaller, and takes the room that goes with it, whether it is left or not.
+    /// Returns how many units were inside at the instant at which it went. Law 2: the caller queues
+    /// the change after. One call at a time may change the capacity.
+    pub(crate) fn lower_capacity<S: ResolveMark + ?Sized>(
+        &self,
+        capacity: u32,
+        commits: &S,
+    ) -> u32 {
+        let before = self.capacity();
+        debug_assert!(capacity <= before);
+        let word = match Quantity::new(before.saturating_sub(capacity)) {
+            Ok(less) => {
+                let room = CellId::room(self.index);
+                let taken = self.room.0.take_room_by_force(room, less, commits);
+                debug_assert!(taken.is_ok(), "no more is over than lies inside");
+                taken.map_or_else(|word| word, |change| change.before)
+            }
+            Err(_) => self.room_word(),
+        };
+        // Release pairs with `capacity`.
+        self.capacity.store(capacity, Ordering::Release);
+        // At most `MAX_UNITS`: no more ever came in than some capacity had room for.
+        (i64::from(before) - word.balance()) as u32
     }
 
     pub(crate) fn set_suspended(&self, suspended: bool) {

@@ -202,8 +202,8 @@ fn samples() -> Samples {
             RejectError::Call(call),
         ];
         SettingError: [
-            SettingError::Threshold { units: u32::MAX }, SettingError::LongestTtl,
-            SettingError::TooManyNames, SettingError::Name(InvalidName { bytes: 0 }),
+            SettingError::Threshold { units: u32::MAX }, SettingError::Capacity { units: 0 },
+            SettingError::LongestTtl, SettingError::TooManyNames, SettingError::Name(InvalidName { bytes: 0 }),
             SettingError::Place(place.clone()), SettingError::NotStarted(NotStarted::Poisoned),
             SettingError::Uncertain(Uncertain::Unrecorded),
         ];
@@ -231,7 +231,6 @@ fn samples() -> Samples {
             JournalError::InvalidConsumer { name: "A".into() }, JournalError::Ended,
             JournalError::OtherHead { expected: "00".to_owned(), entries: 7 },
             JournalError::MissingWarehouse { warehouse: warehouse() },
-            JournalError::CapacityBelowStock { warehouse: warehouse(), capacity: 1, on_hand: 2 },
             JournalError::TooMany {
                 what: "products", needed: 3, most: 2, setting: Some("max_products"),
             },

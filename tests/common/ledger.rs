@@ -17,12 +17,19 @@ type Place = (Arc<str>, Arc<str>);
 pub(crate) struct Ledger {
     read: u64,
     products: HashMap<Arc<str>, ()>,
-    /// Room left, for each warehouse.
-    room: HashMap<Arc<str>, u32>,
+    warehouses: HashMap<Arc<str>, Building>,
     levels: HashMap<Place, Level>,
     holds: HashMap<ReservationId, Hold>,
     /// The hold whose record is being read.
     being_reserved: Option<ReservationId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Building {
+    capacity: u32,
+    on_hand: u32,
+    /// Units that may come in beyond the capacity: they had taken room before it was lowered.
+    excused: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,7 +85,9 @@ impl Ledger {
             EventType::WarehouseDefined => {
                 let name = entry.warehouse.clone().ok_or("no warehouse")?;
                 let capacity = entry.note("capacity").and_then(|units| units.parse().ok());
-                let known = self.room.insert(name, capacity.ok_or("no capacity")?);
+                let capacity = capacity.ok_or("no capacity")?;
+                let building = Building { capacity, on_hand: 0, excused: 0 };
+                let known = self.warehouses.insert(name, building);
                 known.map_or(Ok(()), |_| Err("the warehouse was defined before".into()))
             }
             EventType::ProductDefined => {
@@ -95,6 +104,23 @@ impl Ledger {
             EventType::Extended => {
                 let id = entry.reservation.ok_or("no hold")?;
                 self.holds.get(&id).map(drop).ok_or("the hold was never made".into())
+            }
+            EventType::SettingChanged if entry.note("setting") == Some("capacity") => {
+                let name = entry.warehouse.as_ref().ok_or("no warehouse")?;
+                let building = self.warehouses.get_mut(name).ok_or("no such warehouse")?;
+                let units = |name| entry.note(name).and_then(|units| units.parse::<u32>().ok());
+                let capacity = units("value").ok_or("no capacity")?;
+                let lowered = capacity < building.capacity;
+                building.capacity = capacity;
+                match units("inside") {
+                    Some(inside) if lowered => {
+                        let unrecorded = inside.saturating_sub(building.on_hand);
+                        building.excused = if inside > capacity { unrecorded } else { 0 };
+                        Ok(())
+                    }
+                    None if !lowered => Ok(()),
+                    inside => Err(format!("from {building:?}, with {inside:?} inside")),
+                }
             }
             _ => Ok(()),
         }
@@ -121,16 +147,19 @@ impl Ledger {
             _ => {}
         }
         let units = entry.quantity;
-        let room = self.room.get_mut(&place.0).ok_or("the warehouse is not defined")?;
+        let building = self.warehouses.get_mut(&place.0).ok_or("the warehouse is not defined")?;
         let level = self.levels.get_mut(&place).ok_or("the level was never opened")?;
         match movement {
             Received | TransferredIn => {
-                take(room, units, "room")?;
+                building.on_hand += units;
+                if building.on_hand > building.capacity {
+                    take(&mut building.excused, units, "room")?;
+                }
                 level.available += units;
             }
             Damaged | TransferredOut => {
                 take(&mut level.available, units, "available")?;
-                *room += units;
+                take(&mut building.on_hand, units, "on hand")?;
             }
             Reserved => {
                 take(&mut level.available, units, "available")?;
@@ -149,7 +178,7 @@ impl Ledger {
             Shipped => {
                 take(&mut level.sold, units, "sold")?;
                 take(&mut level.reserved, units, "reserved")?;
-                *room += units;
+                take(&mut building.on_hand, units, "on hand")?;
             }
             other => return Err(format!("the ledger does not know {other}")),
         }
@@ -203,7 +232,10 @@ impl Ledger {
     pub(crate) fn assert_ends_as(&self, manager: &InventoryManager) {
         for warehouse in manager.warehouses() {
             let name = warehouse.name();
-            assert_eq!(self.room.get(name), Some(&warehouse.room_left()), "room left in {name}");
+            let Building { capacity, on_hand, .. } = self.warehouses[name];
+            let live = (warehouse.capacity(), warehouse.room_left(), warehouse.over_capacity());
+            let (room, over) = (capacity.saturating_sub(on_hand), on_hand.saturating_sub(capacity));
+            assert_eq!(live, (capacity, room, over), "the room in {name}");
             for live in manager.levels(name).expect("a warehouse") {
                 let place = (Arc::from(name), live.product);
                 let (available, reserved) = (live.counts.available, live.counts.reserved);

@@ -99,9 +99,7 @@ fn open(disk: &SimulatedDisk, verified: &Result<VerifyReport, JournalError>) {
             let is_refusal = matches!(
                 &error,
                 BuildError::Journal(
-                    JournalError::MissingWarehouse { .. }
-                        | JournalError::CapacityBelowStock { .. }
-                        | JournalError::TooMany { .. }
+                    JournalError::MissingWarehouse { .. } | JournalError::TooMany { .. }
                 )
             );
             match verified {

@@ -13,7 +13,7 @@ const SLOTS: [u32; 12] =
     [0, 1, 2, 3, 4, 5, 300, 70_000, (1 << 20) - 2, (1 << 31) - 1, 1 << 24, u32::MAX];
 const TIMES: [u64; 8] =
     [NOW, NOW + 1, NOW + 60_000, NOW + (1 << 30), 0, 1, (1 << 42) - 1, u64::MAX];
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "name",
     "capacity",
     "threshold",
@@ -30,8 +30,9 @@ const NAMES: [&str; 16] = [
     "customer",
     "",
     "source",
+    "inside",
 ];
-const VALUES: [&str; 20] = [
+const VALUES: [&str; 21] = [
     "1",
     "2",
     "0",
@@ -52,6 +53,7 @@ const VALUES: [&str; 20] = [
     "-1",
     "",
     "PHONE",
+    "capacity",
 ];
 
 /// The input, read as one choice at a time. Past its end there are only zeros.
@@ -139,7 +141,7 @@ impl Book {
     /// A usual beginning of a journal: two warehouses, two products, three levels, and stock in
     /// each.
     fn begin(&mut self, choices: &mut Choices<'_>) {
-        let capacity = choices.of(&["2147483647", "100", "4294967295", "1"]);
+        let capacity = choices.of(&["2147483647", "100", "2147483648", "1"]);
         self.event(32, 0, 0, &[("longest_ttl_ms", "86400000")]);
         for (number, name) in (0..).zip(["SF", "NYC"]) {
             let facts = [("name", name), ("capacity", capacity), ("threshold", "none")];

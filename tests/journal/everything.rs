@@ -30,7 +30,8 @@ struct Made {
 #[derive(Debug, PartialEq)]
 struct View {
     counts: Vec<Counts>,
-    rooms: Vec<(u32, bool, Option<u32>)>,
+    /// Of each warehouse: capacity, room left, units over; suspended; threshold.
+    rooms: Vec<((u32, u32, u32), bool, Option<u32>)>,
     thresholds: Vec<Option<u32>>,
     reservations: BTreeMap<ReservationId, Result<Reservation, NoReservation>>,
     by_key: Vec<Result<Reservation, NoReservation>>,
@@ -50,7 +51,8 @@ fn places() -> impl Iterator<Item = (&'static str, &'static str)> {
 fn view(manager: &InventoryManager, made: &Made) -> View {
     let room = |name: &&str| {
         let warehouse = manager.warehouse(*name).expect("a warehouse");
-        (warehouse.room_left(), warehouse.is_suspended(), warehouse.threshold())
+        let rooms = (warehouse.capacity(), warehouse.room_left(), warehouse.over_capacity());
+        (rooms, warehouse.is_suspended(), warehouse.threshold())
     };
     View {
         counts: counts(manager),
@@ -272,11 +274,13 @@ fn keyed(manager: &InventoryManager, asked: Asked, made: &mut Made, first: bool)
 
 fn setting(manager: &InventoryManager, random: &mut Random, place: (&str, &str)) {
     let units = (random.below(3) != 0).then(|| random.below(9) as u32);
-    match random.below(6) {
+    match random.below(8) {
         0 => drop(manager.suspend(place.0)),
         1 | 2 => drop(manager.resume(place.0)),
         3 => drop(manager.set_threshold(place.0, units)),
         4 => drop(manager.set_product_threshold(place, units)),
+        5 => drop(manager.set_capacity(place.0, 1 + random.below(100) as u32)),
+        6 => drop(manager.set_capacity(place.0, 10_000)),
         _ => drop(manager.set_longest_ttl(Duration::from_secs(60 + random.below(9) as u64))),
     }
 }

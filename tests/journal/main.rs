@@ -1,6 +1,7 @@
 //! The journal through the public interface: what survives a restart, a crash or a failing disk,
 //! and what counts as damage.
 
+mod capacity;
 mod checkpoints;
 mod consumers;
 mod crash;

@@ -82,7 +82,9 @@ pub(crate) fn check_laws(manager: &InventoryManager) {
         let levels = manager.levels(name).expect("a warehouse");
         let on_hand: u64 = levels.iter().map(|it| u64::from(it.counts.on_hand())).sum();
         let warehouse = manager.warehouse(name).expect("a warehouse");
-        assert_eq!(on_hand + u64::from(warehouse.room_left()), u64::from(warehouse.capacity()));
+        let (room, over) = (u64::from(warehouse.room_left()), u64::from(warehouse.over_capacity()));
+        assert_eq!(on_hand + room, u64::from(warehouse.capacity()) + over);
+        assert!(room == 0 || over == 0, "{name} has {room} left and {over} over");
     }
 }
 

@@ -22,6 +22,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// The levels of all calls, and the number of each level's warehouse.
 const LEVELS: [(&str, &str); 3] = [("SF", "LAPTOP"), ("NYC", "LAPTOP"), ("SF", "MOUSE")];
 const WAREHOUSES: [usize; 3] = [0, 1, 0];
+const PLACES: [&str; 2] = ["SF", "NYC"];
 /// Few units and little room, so that many calls are refused.
 const STOCK: [u32; 3] = [6, 3, 3];
 const CAPACITY: [u32; 2] = [12, 6];
@@ -81,11 +82,18 @@ enum Step {
     Look {
         level: usize,
     },
+    Resize {
+        warehouse: usize,
+        units: u32,
+    },
+    LookForRoom {
+        warehouse: usize,
+    },
 }
 
 impl Step {
     fn random(random: &mut Random) -> Self {
-        match random.below(14) {
+        match random.below(17) {
             0 | 1 => Self::Reserve { level: random.level(), units: random.units(3) },
             2..=4 => Self::End {
                 sell: random.below(3) == 0,
@@ -107,7 +115,13 @@ impl Step {
                 Self::Fulfil { order: vec![first, 1 - first], units: random.units(8) }
             }
             12 => Self::Snapshot,
-            _ => Self::Look { level: random.level() },
+            13 => Self::Look { level: random.level() },
+            14 | 15 => {
+                // Often less than what lies inside.
+                let warehouse = random.below(2) as usize;
+                Self::Resize { warehouse, units: random.units(CAPACITY[warehouse].into()) }
+            }
+            _ => Self::LookForRoom { warehouse: random.below(2) as usize },
         }
     }
 }
@@ -136,9 +150,8 @@ impl Plan {
     /// Makes the calls on a new engine. Returns their answers, and the state before.
     pub(crate) fn run(&self) -> (Vec<Call>, State) {
         let site = Site { thread: 0, manager: &engine(), moment: &AtomicU64::new(0) };
-        let rooms = [CAPACITY[0] - STOCK[0] - STOCK[2], CAPACITY[1] - STOCK[1]];
-        let initial =
-            State::new(STOCK.map(|units| (units, 0)).to_vec(), rooms.to_vec(), WAREHOUSES.to_vec());
+        let stock = STOCK.map(|units| (units, 0)).to_vec();
+        let initial = State::new(stock, CAPACITY.to_vec(), WAREHOUSES.to_vec());
         // Two holds that all threads may release.
         let mut shared: Vec<Hold> = Vec::new();
         let mut calls: Vec<Call> = [vec![(0, 2)], vec![(1, 1), (2, 1)]]
@@ -285,6 +298,15 @@ impl Site<'_> {
                 let level_counts = self.manager.stock_level(LEVELS[*level]).expect("open").counts();
                 let counts = (level_counts.available, level_counts.reserved);
                 Answered::Seen { levels: vec![(*level, counts)] }
+            }
+            Step::Resize { warehouse, units } => {
+                let set = self.manager.set_capacity(PLACES[*warehouse], *units);
+                set.expect("a legal capacity");
+                Answered::Resized { warehouse: *warehouse, units: *units }
+            }
+            Step::LookForRoom { warehouse } => {
+                let found = self.manager.warehouse(PLACES[*warehouse]).expect("a warehouse");
+                Answered::SeenRoom { warehouse: *warehouse, left: found.room_left() }
             }
         })
     }

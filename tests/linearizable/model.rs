@@ -55,6 +55,16 @@ pub(crate) enum Answered {
         units: u32,
         available: u64,
     },
+    /// A warehouse has another capacity.
+    Resized {
+        warehouse: usize,
+        units: u32,
+    },
+    /// What is left of a warehouse's room.
+    SeenRoom {
+        warehouse: usize,
+        left: u32,
+    },
     /// Available and reserved units of each level.
     Seen {
         levels: Vec<(usize, (u32, u32))>,
@@ -65,7 +75,9 @@ pub(crate) enum Answered {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
     levels: Vec<(u32, u32)>,
-    rooms: Vec<u32>,
+    /// Capacity minus what is inside, of each warehouse; below 0 if more is inside.
+    rooms: Vec<i64>,
+    capacities: Vec<u32>,
     /// The warehouse of each level.
     warehouses: Vec<usize>,
     /// Pending holds.
@@ -76,9 +88,21 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(levels: Vec<(u32, u32)>, rooms: Vec<u32>, warehouses: Vec<usize>) -> Self {
+    pub(crate) fn new(
+        levels: Vec<(u32, u32)>,
+        capacities: Vec<u32>,
+        warehouses: Vec<usize>,
+    ) -> Self {
         let (pending, released, confirmed) = Default::default();
-        Self { levels, rooms, warehouses, pending, released, confirmed }
+        let mut rooms: Vec<i64> = capacities.iter().map(|units| i64::from(*units)).collect();
+        for ((available, reserved), warehouse) in levels.iter().zip(&warehouses) {
+            rooms[*warehouse] -= i64::from(available + reserved);
+        }
+        Self { levels, rooms, capacities, warehouses, pending, released, confirmed }
+    }
+
+    fn room(&self, warehouse: usize) -> u32 {
+        self.rooms[warehouse].max(0) as u32
     }
 
     /// The state after this call, if this state gives this answer.
@@ -100,8 +124,15 @@ impl State {
                 self.available(*from) == *available && available < units
             }
             Answered::TransferFull { to, units, room } => {
-                self.rooms[self.warehouses[*to]] == *room && room < units
+                self.room(self.warehouses[*to]) == *room && room < units
             }
+            Answered::Resized { warehouse, units } => {
+                next.rooms[*warehouse] +=
+                    i64::from(*units) - i64::from(self.capacities[*warehouse]);
+                next.capacities[*warehouse] = *units;
+                true
+            }
+            Answered::SeenRoom { warehouse, left } => self.room(*warehouse) == *left,
             Answered::Fulfilled { hold, order, units, lines } => {
                 self.fill(order, *units).as_ref() == Some(lines) && next.hold(*hold, lines)
             }
@@ -156,13 +187,13 @@ impl State {
 
     fn transfer(&mut self, from: usize, to: usize, units: u32) -> bool {
         let (source, target) = (self.warehouses[from], self.warehouses[to]);
-        if self.available(from) < units || self.rooms[target] < units {
+        if self.available(from) < units || self.room(target) < units {
             return false;
         }
         self.levels[from].0 -= units;
         self.levels[to].0 += units;
-        self.rooms[source] += units;
-        self.rooms[target] -= units;
+        self.rooms[source] += i64::from(units);
+        self.rooms[target] -= i64::from(units);
         true
     }
 

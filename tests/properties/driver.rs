@@ -208,6 +208,7 @@ impl Driver {
             }
             Op::Suspend(warehouse, true) => done(manager.suspend(*warehouse)),
             Op::Suspend(warehouse, false) => done(manager.resume(*warehouse)),
+            Op::Capacity(warehouse, units) => done(manager.set_capacity(*warehouse, *units)),
             Op::Threshold(warehouse, units) => done(manager.set_threshold(*warehouse, *units)),
             Op::ProductThreshold(place, units) => {
                 done(manager.set_product_threshold(self.level(*place), *units))
@@ -263,10 +264,12 @@ impl Driver {
     fn compare(&mut self, step: &Step) {
         self.note_forgotten();
         let manager = &self.manager;
-        for expected in &self.model.warehouses {
+        for (number, expected) in self.model.warehouses.iter().enumerate() {
             let seen = manager.warehouse(expected.name).expect("a warehouse");
-            let seen = (seen.room_left(), seen.is_suspended(), seen.threshold());
-            let expected = (expected.room, expected.suspended, expected.threshold);
+            let rooms = (seen.capacity(), seen.room_left(), seen.over_capacity());
+            let seen = (rooms, seen.is_suspended(), seen.threshold());
+            let rooms = (expected.capacity, self.model.room(number), self.model.over(number));
+            let expected = (rooms, expected.suspended, expected.threshold);
             assert_eq!(seen, expected, "a warehouse after {step:?}, {}", self.story());
         }
         for (number, expected) in self.model.levels.iter().enumerate() {
@@ -410,6 +413,7 @@ impl Driver {
                 Op::OpenLevel(WAREHOUSES[*place], PRODUCTS[*product])
             }
             What::Suspend(place, on) => Op::Suspend(WAREHOUSES[*place], *on),
+            What::Capacity(place, units) => Op::Capacity(WAREHOUSES[*place], *units),
             What::Threshold(place, units) => Op::Threshold(WAREHOUSES[*place], *units),
             What::ProductThreshold(place, units) => {
                 Op::ProductThreshold(self.place(*place), *units)

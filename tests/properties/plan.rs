@@ -42,6 +42,7 @@ pub(super) enum What {
     Retake(Option<usize>, Option<Vec<(Where, u32)>>),
     OpenLevel(usize, usize),
     Suspend(usize, bool),
+    Capacity(usize, u32),
     Threshold(usize, Option<u32>),
     ProductThreshold(Where, Option<u32>),
     ClearThreshold(Where),
@@ -116,13 +117,14 @@ fn what() -> BoxedStrategy<What> {
         1 => (warehouse(), 0..3_usize).prop_map(|(place, product)| What::OpenLevel(place, product)),
         1 => (warehouse(), any::<bool>()).prop_map(|(place, on)| What::Suspend(place, on)),
         2 => (0..2_usize).prop_map(|place| What::Suspend(place, false)),
+        3 => (warehouse(), 0..90_u32).prop_map(|(place, units)| What::Capacity(place, units)),
         2 => (warehouse(), threshold()).prop_map(|(place, units)| What::Threshold(place, units)),
         1 => (place(), threshold()).prop_map(|(place, units)| What::ProductThreshold(place, units)),
         1 => place().prop_map(What::ClearThreshold),
         1 => prop_oneof![1 => Just(0), 6 => 200..500_u64].prop_map(What::LongestTtl),
     ];
     // Boxed, here and below: the trees of values are too large for a test's stack.
-    prop_oneof![8 => movements.boxed(), 16 => holds.boxed(), 3 => settings.boxed()].boxed()
+    prop_oneof![8 => movements.boxed(), 16 => holds.boxed(), 4 => settings.boxed()].boxed()
 }
 
 fn option<T: std::fmt::Debug + Clone + 'static>(

@@ -6,7 +6,7 @@ use loom::thread;
 use loom_tests::{model, model_bounded};
 use std::sync::Arc;
 
-use crate::stock::mcas::testbed::{Move, Testbed, When};
+use crate::stock::mcas::testbed::{Move, ROOM, Testbed, When};
 
 const HOLD: Move = (-1, 1);
 
@@ -366,5 +366,23 @@ fn a_helpers_slot_is_used_again_under_a_reader() {
         assert!(bed.commit(&[(2, HOLD)], When::Never).is_ok());
         reader.join().unwrap();
         assert_eq!([bed.read(0), bed.read(1), bed.read(2)], [(3, 1), (1, 0), (4, 1)]);
+    });
+}
+
+#[test]
+fn room_that_a_commit_gives_is_taken_by_nobody_while_its_warehouse_is_over() {
+    model("room_that_a_commit_gives_is_taken_by_nobody_while_its_warehouse_is_over", || {
+        // The rooms of two warehouses. The first is over, and stays so: 1 leaves, and its capacity
+        // is lowered by 1 meanwhile.
+        let (bed, other) = site(&[(0, 1), (1, 0)]);
+        let house = thread::spawn(move || {
+            other.take_room_by_force(0, 1);
+            other.apply(0, (-1, ROOM))
+        });
+        let moved = bed.commit(&[(0, (1, ROOM)), (1, (-1, ROOM))], When::Never);
+        assert!(moved.is_ok(), "nobody else takes the room of the second");
+        assert!(!house.join().unwrap(), "there was room at no time");
+        assert_eq!([bed.read(0), bed.read(1)], [(0, 1), (0, 0)]);
+        assert!(bed.is_clean());
     });
 }

@@ -135,6 +135,18 @@ impl Engine {
         true
     }
 
+    /// As the manager's. One call at a time.
+    pub fn set_capacity(&self, units: u32) {
+        if units < self.warehouse.capacity() {
+            let inside = self.warehouse.lower_capacity(units, &NoMarks);
+            self.log(Entry::Lowered(units, inside));
+        } else {
+            self.log_and_give(Entry::Raised(units), || {
+                self.warehouse.raise_capacity(units, &NoMarks);
+            });
+        }
+    }
+
     /// Its caller says when the hold is born: ids must differ.
     pub fn reserve(&self, born: u64, units: u32, expires_at: u64) -> Option<ReservationId> {
         let slot = self.slots.take(at(born))?;
@@ -353,8 +365,12 @@ impl Engine {
         for entry in &record {
             ledger.play(*entry);
         }
-        let played = (ledger.room, ledger.available, ledger.reserved, ledger.sold);
+        let room = ledger.capacity.saturating_sub(ledger.inside());
+        let played = (room, ledger.available, ledger.reserved, ledger.sold);
         assert_eq!(played, self.counts(), "the record leads elsewhere: {record:?}");
+        let over = ledger.inside().saturating_sub(ledger.capacity);
+        let live = (self.warehouse.capacity(), self.warehouse.over_capacity());
+        assert_eq!((ledger.capacity, over), live, "the record leads elsewhere: {record:?}");
         record
     }
 }

@@ -17,12 +17,18 @@ pub enum Entry {
     Stepped(ReservationId, u32, u32),
     Shipped(u32),
     SaleCancelled(u32),
+    /// A larger capacity.
+    Raised(u32),
+    /// A smaller capacity, and how many units were inside when the room went.
+    Lowered(u32, u32),
 }
 
 /// The counts that a prefix of the record leads to.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ledger {
-    pub room: u32,
+    pub capacity: u32,
+    /// Units that may come in beyond the capacity: they had taken room before it was lowered.
+    excused: u32,
     pub available: u32,
     pub reserved: u32,
     pub sold: u32,
@@ -32,7 +38,12 @@ pub struct Ledger {
 
 impl Ledger {
     pub fn new(capacity: u32) -> Self {
-        Self { room: capacity, available: 0, reserved: 0, sold: 0, held: HashMap::new() }
+        let (excused, held) = (0, HashMap::new());
+        Self { capacity, excused, available: 0, reserved: 0, sold: 0, held }
+    }
+
+    pub fn inside(&self) -> u32 {
+        self.available + self.reserved
     }
 
     /// Plays one entry; panics where the history is not legal from here on: where anything was
@@ -40,12 +51,13 @@ impl Ledger {
     pub fn play(&mut self, entry: Entry) {
         match entry {
             Entry::Received(qty) => {
-                spend(&mut self.room, qty, "room", entry);
                 self.available += qty;
+                if self.inside() > self.capacity {
+                    spend(&mut self.excused, qty, "room", entry);
+                }
             }
             Entry::Damaged(qty) => {
                 spend(&mut self.available, qty, "available units", entry);
-                self.room += qty;
             }
             Entry::Reserved(id, qty) => {
                 spend(&mut self.available, qty, "available units", entry);
@@ -74,12 +86,17 @@ impl Ledger {
             Entry::Shipped(qty) => {
                 spend(&mut self.sold, qty, "sold units", entry);
                 self.reserved -= qty;
-                self.room += qty;
             }
             Entry::SaleCancelled(qty) => {
                 spend(&mut self.sold, qty, "sold units", entry);
                 self.reserved -= qty;
                 self.available += qty;
+            }
+            Entry::Raised(capacity) => self.capacity = capacity,
+            Entry::Lowered(capacity, inside) => {
+                self.capacity = capacity;
+                let unrecorded = inside.saturating_sub(self.inside());
+                self.excused = if inside > capacity { unrecorded } else { 0 };
             }
         }
     }

@@ -100,15 +100,6 @@ pub enum JournalError {
         /// Its name.
         warehouse: String,
     },
-    /// The builder gave a warehouse a capacity below the units on hand.
-    CapacityBelowStock {
-        /// The warehouse.
-        warehouse: String,
-        /// The capacity that the builder gave it, in units.
-        capacity: u32,
-        /// Units on hand in the warehouse, as the journal says.
-        on_hand: u64,
-    },
     /// The journal holds more products, levels or slots of reservations than this engine takes.
     /// An engine can always open what an engine of the same settings has written.
     TooMany {
@@ -155,9 +146,6 @@ error_table! {
             "the journal, of {entries} entries, never had the hash {expected}";
         Self::MissingWarehouse { warehouse } => Invalid("missing_warehouse"),
             "the journal has stock of warehouse {warehouse:?}, which the builder was not given";
-        Self::CapacityBelowStock { warehouse, capacity, on_hand } =>
-            Invalid("capacity_below_stock"),
-            "warehouse {warehouse:?} holds {on_hand} units, more than its new capacity {capacity}";
         Self::TooMany { what, needed, most, setting } => Limit("journal_too_large"),
             "the journal needs {needed} {what}, and this engine takes {most}{}",
             Remedy { setting: *setting, needed: *needed };

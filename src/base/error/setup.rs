@@ -16,6 +16,11 @@ pub enum SettingError {
         /// The value that was passed.
         units: u32,
     },
+    /// The capacity is 0, or more than [`MAX_UNITS`] units.
+    Capacity {
+        /// The value that was passed.
+        units: u32,
+    },
     /// The longest time to live is 0.
     LongestTtl,
     /// The engine holds as many products or stock levels as it can.
@@ -34,6 +39,8 @@ error_table! {
     SettingError {
         Self::Threshold { units } => Invalid("invalid_threshold"),
             "a threshold must be less than {MAX_UNITS} units, not {units}";
+        Self::Capacity { units } => Invalid("invalid_capacity"),
+            "a capacity must be 1 to {MAX_UNITS} units, not {units}";
         Self::LongestTtl => Invalid("invalid_longest_ttl"),
             "the longest time to live must be more than 0";
         Self::TooManyNames => Limit("too_many_names"),

@@ -16,7 +16,7 @@ use crate::base::threads;
 use crate::engine::core::alert_source;
 use crate::engine::lifecycle::{Life, Threads};
 use crate::engine::opening::builder::Builder;
-use crate::engine::opening::spec::WarehouseSpec;
+use crate::engine::opening::spec::{StandingSettings, WarehouseSpec};
 use crate::engine::recording::DrivenWriter;
 use crate::engine::sweeper::{SweepControl, run_sweeper};
 use crate::engine::transfers::book::Approvals;
@@ -44,8 +44,8 @@ impl Assembly {
     pub(in crate::engine) fn new(mut builder: Builder, log_since: Timestamp) -> Self {
         let spec = |(index, spec): (usize, &WarehouseSpec)| {
             let id = WarehouseIndex(index as u16);
-            let threshold = spec.standing.unwrap_or(spec.threshold);
-            Warehouse::new(id, spec.name.as_str().into(), spec.capacity, threshold)
+            let StandingSettings { capacity, threshold } = spec.in_force();
+            Warehouse::new(id, spec.name.as_str().into(), capacity, threshold)
         };
         let warehouses = builder.warehouses.iter().enumerate().map(spec).collect();
         let catalog = Arc::new(Catalog::new(warehouses, builder.limits.ceilings));
@@ -183,7 +183,9 @@ fn record_opening(engine: &Engine, warehouses: &[WarehouseSpec], longest_ttl: Du
         let record =
             record.about(Subject::Warehouse(warehouse.index())).text("name", warehouse.name());
         let threshold = spec.threshold.map_or_else(|| "none".to_owned(), |it| it.to_string());
-        record.text("capacity", &warehouse.capacity().to_string()).text("threshold", &threshold)
+        // The builder's values, not those in force: only a new value of the builder's undoes what a
+        // call has changed.
+        record.text("capacity", &spec.capacity.to_string()).text("threshold", &threshold)
     });
     for record in std::iter::once(opened).chain(warehouses) {
         // There may be more warehouses than places in the queue. Then this waits for the writer, or

@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::engine::answer::Answer;
 use crate::engine::journal::RecoveryReport;
 use crate::engine::opening::limits::Limits;
-use crate::engine::opening::spec::WarehouseSpec;
+use crate::engine::opening::spec::{StandingSettings, WarehouseSpec};
 use crate::engine::transfer_request::{TransferDecision, TransferRequestStatus};
 use crate::engine::transfers::book::RequestedMove;
 use crate::idempotency::{Fingerprint, IdempotencyKey, KeyName};
@@ -39,13 +39,12 @@ pub(in crate::engine) fn warehouses(
             return Err(JournalError::MissingWarehouse { warehouse });
         };
         let mut spec = given.remove(at);
-        if u64::from(spec.capacity) < known.on_hand {
-            let (capacity, on_hand) = (spec.capacity, known.on_hand);
-            return Err(JournalError::CapacityBelowStock { warehouse, capacity, on_hand });
-        }
-        spec.recorded =
-            known.capacity == spec.capacity && known.threshold.built == Some(spec.threshold);
-        spec.standing = Some(known.threshold.under(spec.threshold));
+        spec.recorded = known.capacity.built == Some(spec.capacity)
+            && known.threshold.built == Some(spec.threshold);
+        spec.standing = Some(StandingSettings {
+            capacity: known.capacity.under(spec.capacity),
+            threshold: known.threshold.under(spec.threshold),
+        });
         ordered.push(spec);
     }
     ordered.append(&mut given);
@@ -130,10 +129,10 @@ impl Engine {
             let level = self.catalog.level(handle)?;
             let warehouse = self.catalog.warehouse(state.warehouse)?;
             let on_hand = state.available + state.reserved;
-            // No count exceeds a warehouse's capacity. A count of 0 is no `Quantity`, so it is
-            // skipped.
+            // What lies in a warehouse may be more than its capacity. A count of 0 is no
+            // `Quantity`, so it is skipped.
             if let Ok(units) = Quantity::new(on_hand) {
-                warehouse.take_room(units, self).ok()?;
+                warehouse.occupy(units, self)?;
                 level.receive(units, self);
             }
             if let Ok(units) = Quantity::new(state.reserved) {

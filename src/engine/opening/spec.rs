@@ -20,8 +20,15 @@ pub struct WarehouseSpec {
     pub(in crate::engine) threshold: Option<u32>,
     /// Already in the journal with the same capacity and threshold: write no `WarehouseDefined`.
     pub(in crate::engine) recorded: bool,
-    /// Run-time threshold recovered from the journal; overrides `threshold`.
-    pub(in crate::engine) standing: Option<Option<u32>>,
+    /// What the journal says is in force; overrides `capacity` and `threshold`.
+    pub(in crate::engine) standing: Option<StandingSettings>,
+}
+
+/// Settings of a warehouse that were changed at run time, or else are the builder's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) struct StandingSettings {
+    pub(in crate::engine) capacity: u32,
+    pub(in crate::engine) threshold: Option<u32>,
 }
 
 impl WarehouseSpec {
@@ -36,7 +43,9 @@ impl WarehouseSpec {
         }
     }
 
-    /// Sets how many units the warehouse can hold, 1 to [`MAX_UNITS`] (the default).
+    /// Sets how many units the warehouse can hold, 1 to [`MAX_UNITS`] (the default). May be less
+    /// than what a journal's warehouse holds: see
+    /// [`set_capacity`](crate::InventoryManager::set_capacity).
     pub fn capacity(mut self, units: u32) -> Self {
         self.capacity = units;
         self
@@ -47,6 +56,14 @@ impl WarehouseSpec {
     pub fn threshold(mut self, units: u32) -> Self {
         self.threshold = Some(units);
         self
+    }
+}
+
+impl WarehouseSpec {
+    /// What is in force: what the journal says, or else the builder's.
+    pub(in crate::engine) fn in_force(&self) -> StandingSettings {
+        let Self { capacity, threshold, .. } = *self;
+        self.standing.unwrap_or(StandingSettings { capacity, threshold })
     }
 }
 

@@ -1,10 +1,12 @@
-//! Settings that can change while the engine runs: times to live, thresholds, suspension.
+//! Settings that can change while the engine runs: times to live, thresholds, suspension,
+//! capacities.
 
 use std::time::Duration;
 
 use crate::audit::entry::EventType;
 use crate::audit::record::Subject;
-use crate::base::error::SettingError;
+use crate::audit::record_builder::RecordBuilder;
+use crate::base::error::{SettingError, Uncertain};
 use crate::base::quantity::MAX_UNITS;
 use crate::base::sync::{Ordering, lock};
 use crate::engine::call::RequestOptions;
@@ -66,6 +68,57 @@ impl InventoryManager {
         let place = Subject::Warehouse(warehouse.index());
         self.engine.change(place, "suspended", &suspended.to_string(), || {
             warehouse.set_suspended(suspended)
+        })
+    }
+
+    /// Sets how many units a warehouse can hold, 1 to [`MAX_UNITS`]. Waits as
+    /// [`set_longest_ttl`](Self::set_longest_ttl) does.
+    ///
+    /// May be less than what lies inside. Then nothing moves out by itself: all that is inside can
+    /// be reserved, sold, shipped, removed and transferred away as before. But nothing comes in,
+    /// and units that leave make no room until all that is inside fits. Stops no other call, and
+    /// each of them finds either the room before the change or the room after it.
+    ///
+    /// With a journal, the change also holds after a restart, unless the builder then gives another
+    /// capacity than before.
+    ///
+    /// # Errors
+    /// [`SettingError::Capacity`] if it is 0 or more than [`MAX_UNITS`]. See [`SettingError`] for
+    /// the rest.
+    ///
+    /// ```
+    /// # use stockade::{AddError, InventoryManager, WarehouseSpec};
+    /// # let sf = WarehouseSpec::new("SF").capacity(15);
+    /// # let manager = InventoryManager::builder().warehouse(sf).build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// manager.set_capacity("SF", 8)?;
+    /// let refused = manager.add_stock(("SF", "LAPTOP"), 1, "SUPPLIER");
+    /// assert_eq!(refused, Err(AddError::OverCapacity { needed: 1, room: 0 }));
+    /// manager.remove_stock(("SF", "LAPTOP"), 3, "sent back")?;
+    /// manager.add_stock(("SF", "LAPTOP"), 1, "SUPPLIER")?;
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn set_capacity<'a>(
+        &self,
+        warehouse: impl Into<WarehouseRef<'a>>,
+        units: u32,
+    ) -> Result<(), SettingError> {
+        if !(1..=MAX_UNITS).contains(&units) {
+            return Err(SettingError::Capacity { units });
+        }
+        let engine = &*self.engine;
+        let warehouse = engine.warehouse(warehouse.into())?;
+        let place = Subject::Warehouse(warehouse.index());
+        engine.record_change(place, "capacity", &units.to_string(), |record| {
+            // Room is a count like any other (Law 2): less capacity takes room, and is recorded
+            // after; more capacity gives room, and is recorded before.
+            if units < warehouse.capacity() {
+                let inside = warehouse.lower_capacity(units, engine);
+                return record.text("inside", &inside.to_string()).queue();
+            }
+            let recorded = record.queue();
+            warehouse.raise_capacity(units, engine);
+            recorded
         })
     }
 
@@ -146,14 +199,29 @@ fn as_text(threshold: Option<u32>) -> String {
 }
 
 impl Engine {
-    /// Records a change of a setting, then makes it. One change at a time, so that the last record
-    /// of a setting is the setting in force.
+    /// Records a change of a setting, then makes it.
     fn change(
         &self,
         place: Subject,
         setting: &str,
         value: &str,
         set: impl FnOnce(),
+    ) -> Result<(), SettingError> {
+        self.record_change(place, setting, value, |record| {
+            let recorded = record.queue();
+            set();
+            recorded
+        })
+    }
+
+    /// Has `step` queue the record of a change, and make the change. One change at a time, so that
+    /// the last record of a setting is the setting in force.
+    fn record_change(
+        &self,
+        place: Subject,
+        setting: &str,
+        value: &str,
+        step: impl FnOnce(RecordBuilder<'_>) -> Result<(), Uncertain>,
     ) -> Result<(), SettingError> {
         let one_at_a_time = lock(&self.changing);
         self.admit()?;
@@ -164,8 +232,7 @@ impl Engine {
             .at(self.now())
             .text("setting", setting)
             .text("value", value);
-        let recorded = record.queue();
-        set();
+        let recorded = step(record);
         drop(one_at_a_time);
         let answer = recorded.map_err(SettingError::from);
         self.once_durable(OperationKind::Setting, RequestOptions::DEFAULT, answer)

@@ -322,7 +322,7 @@ impl Engine {
                 && let Some(level) = self.catalog.level(level)
             {
                 let cell = CellId::room(level.warehouse_index());
-                gifts.push(CellDelta { cell, delta: Delta::receive(qty) });
+                gifts.push(CellDelta { cell, delta: Delta::give_room(qty) });
             }
         }
         gifts.sort_unstable_by_key(|gift| gift.cell);

@@ -182,8 +182,8 @@ impl Engine {
         let mut lines = [
             CellDelta { cell: CellId::level(from), delta: leave },
             CellDelta { cell: CellId::level(to), delta: Delta::receive(qty) },
-            CellDelta { cell: CellId::room(source), delta: Delta::receive(qty) },
-            CellDelta { cell: CellId::room(target), delta: Delta::withdraw(qty) },
+            CellDelta { cell: CellId::room(source), delta: Delta::give_room(qty) },
+            CellDelta { cell: CellId::room(target), delta: Delta::take_room(qty) },
         ];
         lines.sort_unstable_by_key(|line| line.cell);
         let needed = qty.get();

@@ -300,11 +300,13 @@ impl Ledger {
                 if built.is_some() && built != self.longest_ttl.built {
                     self.longest_ttl = super::Setting { built, changed: None };
                 }
+                // What was under way when the last engine ended will never be recorded.
+                self.warehouses.iter_mut().for_each(|warehouse| warehouse.under_way = 0);
                 Ok(())
             }
             (EventType::WarehouseDefined, Subject::Warehouse(id)) => {
                 let name = fact("name").ok_or("a warehouse without a name")?;
-                let capacity = fact("capacity").and_then(|value| value.parse().ok());
+                let capacity = fact("capacity").and_then(capacity);
                 let capacity = capacity.ok_or("a warehouse without a capacity")?;
                 self.define_warehouse(id, name, capacity, fact("threshold").and_then(threshold))
             }
@@ -317,6 +319,9 @@ impl Ledger {
                 self.open_level(handle, warehouse, product)
             }
             (EventType::SettingChanged, subject) => match (fact("setting"), fact("value")) {
+                (Some("capacity"), Some(value)) => {
+                    self.change_capacity(subject, value, fact("inside"))
+                }
                 (Some(setting), Some(value)) => self.change_setting(subject, setting, value),
                 _ => Err("a setting without a name or a value"),
             },
@@ -337,7 +342,7 @@ impl Ledger {
     }
 
     /// Defines a warehouse. Each opening may define it again, with a new capacity or threshold, but
-    /// never with another name.
+    /// never with another name. The capacity may be less than what lies inside.
     fn define_warehouse(
         &mut self,
         id: WarehouseIndex,
@@ -348,24 +353,17 @@ impl Ledger {
         let next = self.warehouses.len();
         match self.warehouses.get_mut(id.index()) {
             Some(known) if &*known.name != name => Err("a warehouse changes its name"),
-            Some(known) if known.on_hand > u64::from(capacity) => {
-                Err("a warehouse gets less room than what lies in it")
-            }
             Some(known) => {
-                known.capacity = capacity;
+                if known.capacity.built != Some(capacity) {
+                    known.capacity = super::Setting { built: Some(capacity), changed: None };
+                }
                 if known.threshold.built != threshold {
                     known.threshold = super::Setting { built: threshold, changed: None };
                 }
                 Ok(())
             }
             None if id.index() == next => {
-                self.warehouses.push(WarehouseState {
-                    name: name.into(),
-                    capacity,
-                    on_hand: 0,
-                    suspended: false,
-                    threshold: super::Setting { built: threshold, changed: None },
-                });
+                self.warehouses.push(WarehouseState::new(name, capacity, threshold));
                 Ok(())
             }
             None => Err("a warehouse is defined out of turn"),
@@ -396,8 +394,25 @@ impl Ledger {
         Ok(())
     }
 
+    /// Changes a warehouse's capacity. Unlike the settings it decides what is legal, since room is
+    /// a count that can be spent (Law 2). So a value that can't be is refused, not passed over.
+    fn change_capacity(
+        &mut self,
+        subject: Subject,
+        value: &str,
+        inside: Option<&str>,
+    ) -> LawResult {
+        let Subject::Warehouse(id) = subject else { return Err("a capacity of no warehouse") };
+        let warehouse = self.warehouses.get_mut(id.index()).ok_or(UNKNOWN)?;
+        let units = capacity(value).ok_or("a capacity that can't be")?;
+        let inside = inside.map(|units| units.parse().ok().filter(|units| *units <= MAX_UNITS));
+        let inside =
+            inside.map(|units| units.ok_or("a count that leaves its bounds")).transpose()?;
+        warehouse.change_capacity(units, inside);
+        Ok(())
+    }
+
     fn change_setting(&mut self, subject: Subject, setting: &str, value: &str) -> LawResult {
-        const UNKNOWN: &str = "a setting of something that was never defined";
         match (subject, setting) {
             (Subject::None, "longest_ttl_ms") => {
                 self.longest_ttl.changed = value.parse().ok();
@@ -420,6 +435,8 @@ impl Ledger {
     }
 }
 
+const UNKNOWN: &str = "a setting of something that was never defined";
+
 /// Whether the record requests a transfer or decides on one. The event that says so is the last
 /// line of its record, after the lines that move units.
 fn is_about_a_transfer(record: &DecodedRecord) -> bool {
@@ -438,4 +455,9 @@ fn threshold(value: &str) -> Option<Option<u32>> {
         "none" => Some(None),
         number => number.parse().ok().map(Some),
     }
+}
+
+/// Parses a capacity in units.
+fn capacity(value: &str) -> Option<u32> {
+    value.parse().ok().filter(|units| (1..=MAX_UNITS).contains(units))
 }

@@ -10,8 +10,12 @@ use crate::stock::handle::{ProductIndex, WarehouseIndex};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WarehouseState {
     pub(crate) name: Arc<str>,
-    pub(crate) capacity: u32,
+    /// In units. The builder always gives one.
+    pub(crate) capacity: Setting<u32>,
     pub(crate) on_hand: u64,
+    /// How many units may still be recorded as coming in beyond the capacity: they had taken their
+    /// room before the capacity was lowered, and were recorded after.
+    pub(crate) under_way: u32,
     pub(crate) suspended: bool,
     /// An inner `None` means that the warehouse has no threshold.
     pub(crate) threshold: Setting<Option<u32>>,
@@ -87,11 +91,45 @@ impl LevelState {
 }
 
 impl WarehouseState {
-    /// Adds units that come into the building.
+    /// A warehouse that the builder has just defined.
+    pub(crate) fn new(name: &str, capacity: u32, threshold: Option<Option<u32>>) -> Self {
+        Self {
+            name: name.into(),
+            capacity: Setting { built: Some(capacity), changed: None },
+            on_hand: 0,
+            under_way: 0,
+            suspended: false,
+            threshold: Setting { built: threshold, changed: None },
+        }
+    }
+
+    /// The capacity in force.
+    pub(crate) fn capacity(&self) -> u32 {
+        self.capacity.changed.or(self.capacity.built).unwrap_or(0)
+    }
+
+    /// Changes the capacity at run time. `inside`: how many units the engine had inside, those that
+    /// were only about to be recorded included, at the instant at which it took the room away.
+    pub(crate) fn change_capacity(&mut self, capacity: u32, inside: Option<u32>) {
+        // A larger capacity gives room, and excuses nothing that was not excused before.
+        if capacity < self.capacity() {
+            // Units that come in are recorded a moment after they took their room. So the record of
+            // some may stand behind this one: as many as were inside then, and are in no record
+            // yet. Where all that was inside fits the new capacity, so do they.
+            let unrecorded = u64::from(inside.unwrap_or(0)).saturating_sub(self.on_hand);
+            let fits = inside.is_none_or(|inside| inside <= capacity);
+            self.under_way = if fits { 0 } else { u32::try_from(unrecorded).unwrap_or(0) };
+        }
+        self.capacity.changed = Some(capacity);
+    }
+
+    /// Adds units that come into the building. They must fit, though what lies there already may
+    /// be more than the capacity.
     pub(crate) fn take_in(&mut self, units: u32) -> Result<(), &'static str> {
         self.on_hand += u64::from(units);
-        if self.on_hand > u64::from(self.capacity) {
-            return Err("the warehouse holds more than its capacity");
+        if self.on_hand > u64::from(self.capacity()) {
+            let left = self.under_way.checked_sub(units);
+            self.under_way = left.ok_or("the warehouse holds more than its capacity")?;
         }
         Ok(())
     }

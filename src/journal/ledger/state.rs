@@ -25,6 +25,10 @@ mod has {
     pub(super) const RETAKEN_FROM: u8 = 1 << 4;
 }
 
+/// Where the second number lies that shares a varint with another.
+const UPPER: u32 = 32;
+const LOWER_HALF: u64 = (1 << UPPER) - 1;
+
 const STANDINGS: [Standing; 4] =
     [Standing::Live, Standing::Confirmed, Standing::Released, Standing::Expired];
 
@@ -50,8 +54,11 @@ impl Ledger {
         put_varint(out, self.warehouses.len() as u64);
         for warehouse in &self.warehouses {
             put_text(out, &warehouse.name);
-            put_varint(out, u64::from(warehouse.capacity));
-            put_varint(out, warehouse.on_hand);
+            // Both numbers were of 32 bits at first. What came later lies above them, and is 0 in
+            // most warehouses. So most checkpoints have the same bytes as ever.
+            let Setting { built, changed } = warehouse.capacity;
+            put_varint(out, u64::from(built.unwrap_or(0)) | number_of(changed) << UPPER);
+            put_varint(out, warehouse.on_hand | u64::from(warehouse.under_way) << UPPER);
             out.push(u8::from(warehouse.suspended));
             put_option(out, warehouse.threshold.built.map(number_of));
             put_option(out, warehouse.threshold.changed.map(number_of));
@@ -150,10 +157,15 @@ impl Ledger {
 
     fn read_places(&mut self, from: &mut Cursor<'_>) -> DecodeResult<()> {
         for _ in 0..from.varint().or_no(SHORT)? {
+            let name = text(from)?;
+            let capacity = capacity(from.varint().or_no(SHORT)?)?;
+            let inside = from.varint().or_no(SHORT)?;
             let state = WarehouseState {
-                name: text(from)?.into(),
-                capacity: from.varint32().or_no(SHORT)?,
-                on_hand: from.varint().or_no(SHORT)?,
+                name: name.into(),
+                capacity,
+                on_hand: inside & LOWER_HALF,
+                // The upper half of 64 bits fits.
+                under_way: (inside >> UPPER) as u32,
                 suspended: from.byte().or_no(SHORT)? != 0,
                 threshold: Setting { built: threshold(from)?, changed: threshold(from)? },
             };
@@ -267,7 +279,7 @@ fn option(from: &mut Cursor<'_>) -> DecodeResult<Option<u64>> {
     is_there.then(|| from.varint().or_no(SHORT)).transpose()
 }
 
-/// Encodes a threshold that was set: 0 for none, or else the units plus one.
+/// Encodes a number that may be none: 0 for none, or else the units plus one.
 fn number_of(threshold: Option<u32>) -> u64 {
     threshold.map_or(0, |units| u64::from(units) + 1)
 }
@@ -278,6 +290,18 @@ fn threshold(from: &mut Cursor<'_>) -> DecodeResult<Option<Option<u32>>> {
         Some(units) => u32::try_from(units).map(Some).ok().or_no("a threshold that can't be"),
     };
     option(from)?.map(number).transpose()
+}
+
+/// The builder's capacity in the lower half, and in the upper one what was set since.
+fn capacity(number: u64) -> DecodeResult<Setting<u32>> {
+    let built = number & LOWER_HALF;
+    let changed = (number >> UPPER).checked_sub(1);
+    let known = |units: u64| u32::try_from(units).ok().filter(|units| *units <= MAX_UNITS);
+    let changed = match changed {
+        None => None,
+        Some(units) => Some(known(units).filter(|it| *it > 0).or_no("a capacity that can't be")?),
+    };
+    Ok(Setting { built: Some(known(built).or_no("a capacity that can't be")?), changed })
 }
 
 fn units(from: &mut Cursor<'_>) -> DecodeResult<u32> {

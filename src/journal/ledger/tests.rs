@@ -178,6 +178,90 @@ fn a_ledger_is_read_back_from_its_bytes_and_no_bytes_make_it_panic() {
     }
 }
 
+/// Sets the warehouse's capacity, as a call does. Of a lower one, `inside` is what was inside.
+fn resize(ledger: &mut Ledger, units: &str, inside: Option<&str>) -> Result<(), Broken> {
+    let facts = [("setting", "capacity"), ("value", units)];
+    let inside = inside.map(|units| ("inside", units));
+    let facts: Vec<_> = facts.into_iter().chain(inside).collect();
+    let change = event(EventType::SettingChanged, Subject::Warehouse(SF), &facts);
+    ledger.apply(&Decoded::Record(&change))
+}
+
+const FULL: &str = "the warehouse holds more than its capacity";
+
+#[test]
+fn more_may_lie_inside_than_a_lowered_capacity_but_no_more_may_come_in() {
+    use AdjustmentType::{Damaged, Received};
+    let mut ledger = ledger();
+    resize(&mut ledger, "8", Some("10")).expect("legal");
+    let full = |ledger: &Ledger| {
+        let mut again = Ledger::from_bytes(&ledger.to_bytes(10), 10).expect("a ledger");
+        what(take(&mut again, Received, 1, None)) == Err(FULL.to_owned())
+    };
+    assert!(full(&ledger), "10 of 8 units");
+    take(&mut ledger, Damaged, 1, None).expect("stock");
+    assert!(full(&ledger), "9 of 8 units");
+    take(&mut ledger, Damaged, 1, None).expect("stock");
+    assert!(full(&ledger), "8 of 8 units");
+    resize(&mut ledger, "9", None).expect("legal");
+    take(&mut ledger, Received, 1, None).expect("room for one");
+    assert!(full(&ledger), "9 of 9 units");
+}
+
+#[test]
+fn units_that_took_their_room_before_the_capacity_was_lowered_may_be_recorded_after() {
+    use AdjustmentType::{Damaged, Received};
+    // Of 17 units inside, 7 are in no record yet.
+    let lowered = || {
+        let mut ledger = ledger();
+        resize(&mut ledger, "8", Some("17")).expect("legal");
+        Ledger::from_bytes(&ledger.to_bytes(10), 10).expect("a ledger")
+    };
+    let mut ledger = lowered();
+    take(&mut ledger, Received, 4, None).expect("under way");
+    resize(&mut ledger, "9", None).expect("legal");
+    take(&mut ledger, Received, 3, None).expect("under way");
+    assert_eq!(what(take(&mut ledger, Received, 1, None)), Err(FULL.to_owned()));
+    // What fits needs no excuse, and uses none up.
+    let mut ledger = lowered();
+    take(&mut ledger, Damaged, 10, None).expect("stock");
+    take(&mut ledger, Received, 8, None).expect("room");
+    take(&mut ledger, Received, 7, None).expect("under way");
+    // Once all that is inside fits, nothing is excused any more.
+    let mut ledger = lowered();
+    resize(&mut ledger, "7", Some("7")).expect("legal");
+    assert_eq!(what(take(&mut ledger, Received, 1, None)), Err(FULL.to_owned()));
+    // An engine that has ended records nothing any more.
+    let mut ledger = lowered();
+    let opened = event(EventType::Opened, Subject::None, &[]);
+    ledger.apply(&Decoded::Record(&opened)).expect("legal");
+    assert_eq!(what(take(&mut ledger, Received, 1, None)), Err(FULL.to_owned()));
+}
+
+#[test]
+fn a_capacity_that_can_not_be_is_refused() {
+    for (units, inside) in [("0", None), ("2147483648", None), ("many", None), ("8", Some("-1"))] {
+        resize(&mut ledger(), units, inside).expect_err(units);
+    }
+    resize(&mut ledger(), "8", Some("2147483648")).expect_err("more than any warehouse holds");
+}
+
+#[test]
+fn a_capacity_that_was_changed_stays_until_the_builder_gives_another() {
+    let mut ledger = ledger();
+    resize(&mut ledger, "30", None).expect("legal");
+    let define = |ledger: &mut Ledger, units| {
+        let facts = [("name", "SF"), ("capacity", units), ("threshold", "3")];
+        let defined = event(EventType::WarehouseDefined, Subject::Warehouse(SF), &facts);
+        ledger.apply(&Decoded::Record(&defined)).expect("legal");
+        *ledger = Ledger::from_bytes(&ledger.to_bytes(10), 10).expect("a ledger");
+        ledger.warehouses[0].capacity()
+    };
+    assert_eq!(define(&mut ledger, "20"), 30, "the builder repeats itself");
+    assert_eq!(define(&mut ledger, "5"), 5, "less than what is inside");
+    assert_eq!(define(&mut ledger, "20"), 20);
+}
+
 #[test]
 fn a_setting_of_the_builder_is_the_last_word_only_if_it_is_new() {
     let changed = Setting { built: Some(20), changed: Some(30) };

@@ -13,11 +13,15 @@ use crate::base::sync::ArrayQueue;
 use crate::stock::cell::{Cell, CellId};
 use crate::stock::handle::LevelIndex;
 use crate::stock::mcas::recorder::{CommitName, CommitRecorder, CommitView, LogOrder};
-use crate::stock::word::{Delta, Word};
+use crate::stock::word::{self, Delta, Word};
 use std::sync::Mutex;
 
-/// How an operation moves the available and the reserved units of a cell.
+/// How an operation moves the available and the reserved units of a cell; or, beside [`ROOM`], the
+/// balance of a room.
 pub type Move = (i32, i32);
+
+/// The second half of a room's move.
+pub const ROOM: i32 = word::ROOM;
 
 /// When an operation queues its record; see `LogOrder`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +89,13 @@ impl Testbed {
             self.log(None, vec![(cell, (-units, 0))]);
         }
         took
+    }
+
+    /// Takes room that may not be left, as a lowered capacity does, without a record.
+    pub fn take_room_by_force(&self, cell: usize, units: u32) {
+        let quantity = Quantity::new(units).expect("a legal quantity");
+        let taken = self.cells[cell].take_room_by_force(id(cell), quantity, self);
+        assert!(taken.is_ok(), "no word is so far over");
     }
 
     /// A single-cell operation that gives: queued before the swap (Law 2).

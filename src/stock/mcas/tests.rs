@@ -1,6 +1,6 @@
 //! MCAS against a sequential model, and under load.
 
-use super::testbed::{Move, ShortCell, Testbed, When};
+use super::testbed::{Move, ROOM, ShortCell, Testbed, When};
 use proptest::prelude::*;
 
 const HOLD_ONE: Move = (-1, 1);
@@ -43,6 +43,44 @@ fn a_split_fulfillment_fills_in_the_order_it_was_given() {
         Err(ShortCell { cell: None, available: 2 })
     );
     assert_eq!(bed.check_journal().len(), 1);
+}
+
+#[test]
+fn room_that_a_commit_gives_fills_down_what_is_over_whoever_drives_it() {
+    // Two levels, and the rooms of their warehouses: 2 over, and 4 left.
+    let start = [(9, 0), (0, 0), (0, 2), (4, 0)];
+    let moves =
+        |units: i32| [(0, (-units, 0)), (1, (units, 0)), (2, (units, ROOM)), (3, (-units, ROOM))];
+    for (units, rooms) in [(1, [(0, 1), (3, 0)]), (2, [(0, 0), (2, 0)]), (4, [(2, 0), (0, 0)])] {
+        let bed = Testbed::new(&start);
+        assert!(bed.commit(&moves(units), When::Never).is_ok());
+        assert_eq!([bed.read(2), bed.read(3)], rooms, "{units} by the owner");
+        for marked in 1..=4 {
+            let bed = Testbed::new(&start);
+            let half = bed.stop_half_way(&moves(units), When::Never, marked);
+            assert_eq!([bed.read(2), bed.read(3)], [(0, 2), (4, 0)], "readers see the old room");
+            // Whoever lowers the capacity of the first meets the mark, and helps.
+            bed.take_room_by_force(2, 1);
+            assert!(half.wake().is_ok());
+            let (left, over) = rooms[0];
+            let less = (left.saturating_sub(1), over + u32::from(left == 0));
+            assert_eq!([bed.read(2), bed.read(3)], [less, rooms[1]], "{units}, {marked} marked");
+            assert!(bed.is_clean());
+        }
+    }
+}
+
+#[test]
+fn a_commit_takes_room_out_of_what_is_left_alone() {
+    let bed = Testbed::new(&[(9, 0), (0, 2)]);
+    let refused = bed.commit(&[(0, (-1, 0)), (1, (-1, ROOM))], When::AfterDone);
+    assert_eq!(refused, Err(ShortCell { cell: Some(1), available: 0 }));
+    // Lines of one room are one: what the sum gives counts.
+    let sum = [(1, (3, ROOM)), (1, (-1, ROOM))];
+    assert_eq!(bed.commit(&sum, When::Never), Ok(vec![(0, 2)]));
+    assert_eq!(bed.read(1), (0, 0));
+    assert!(bed.commit(&[(1, (2, ROOM)), (1, (-3, ROOM))], When::Never).is_err());
+    assert!(bed.is_clean());
 }
 
 #[test]

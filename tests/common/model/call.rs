@@ -30,6 +30,7 @@ pub(crate) enum Op {
     Retake(HoldRef, Vec<(Place, u32)>),
     OpenLevel(&'static str, &'static str),
     Suspend(&'static str, bool),
+    Capacity(&'static str, u32),
     Threshold(&'static str, Option<u32>),
     ProductThreshold(Place, Option<u32>),
     ClearThreshold(Place),
@@ -60,6 +61,7 @@ impl Op {
             self,
             Self::OpenLevel(..)
                 | Self::Suspend(..)
+                | Self::Capacity(..)
                 | Self::Threshold(..)
                 | Self::ProductThreshold(..)
                 | Self::ClearThreshold(..)

@@ -29,7 +29,7 @@ pub(crate) struct Bounds {
 #[derive(Clone, Debug)]
 pub(crate) struct Warehouse {
     pub(crate) name: &'static str,
-    pub(crate) room: u32,
+    pub(crate) capacity: u32,
     pub(crate) suspended: bool,
     pub(crate) threshold: Option<u32>,
 }
@@ -82,8 +82,10 @@ impl Model {
             let defined = defined.note("name", name).note("capacity", capacity);
             log.push(defined.note("threshold", threshold));
         }
-        let warehouse =
-            |&(name, room, threshold): &_| Warehouse { name, room, suspended: false, threshold };
+        let warehouse = |&(name, capacity, threshold): &_| {
+            let suspended = false;
+            Warehouse { name, capacity, suspended, threshold }
+        };
         Self {
             now,
             bounds,
@@ -158,6 +160,7 @@ impl Model {
             Op::Retake(hold, lines) => self.confirm_or_retake(call, *hold, lines),
             Op::OpenLevel(warehouse, product) => self.open_level(warehouse, product),
             Op::Suspend(warehouse, on) => self.suspend(warehouse, *on),
+            Op::Capacity(warehouse, units) => self.set_capacity(warehouse, *units),
             Op::Threshold(warehouse, units) => self.set_threshold(warehouse, *units),
             Op::ProductThreshold(place, units) => self.set_own_threshold(*place, Some(*units)),
             Op::ClearThreshold(place) => self.set_own_threshold(*place, None),

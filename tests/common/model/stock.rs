@@ -142,7 +142,7 @@ impl Model {
         if let Some(warehouse) = self.refuses(warehouse) {
             return Err(AddError::Suspended { warehouse }.into());
         }
-        let room = self.warehouses[warehouse].room;
+        let room = self.room(warehouse);
         if units > room {
             return Err(AddError::OverCapacity { needed: units, room }.into());
         }
@@ -150,7 +150,6 @@ impl Model {
             (None, Place::Names(_, product)) => self.open(warehouse, product),
             (level, _) => level.expect("known"),
         };
-        self.warehouses[warehouse].room -= units;
         let entry = Entry::movement(AdjustmentType::Received, self.now, units);
         let entry = self.at_level(entry, level, Some(call)).note("source", source);
         self.log.push(entry);
@@ -173,8 +172,6 @@ impl Model {
         let entry = self.at_level(entry, level, Some(call)).note("reason", why);
         self.log.push(entry);
         self.take_units(level, units, false);
-        let warehouse = self.levels[level].warehouse;
-        self.warehouses[warehouse].room += units;
         Ok(Given::Done)
     }
 
@@ -190,8 +187,6 @@ impl Model {
 
     pub(super) fn ship(&mut self, call: &Call, place: Place, units: u32) -> Answer {
         let level = self.take_sold(place, units)?;
-        let warehouse = self.levels[level].warehouse;
-        self.warehouses[warehouse].room += units;
         let entry = Entry::movement(AdjustmentType::Shipped, self.now, units);
         self.log.push(self.at_level(entry, level, Some(call)));
         Ok(Given::Done)
@@ -226,7 +221,7 @@ impl Model {
         if self.levels[out].available < units {
             return Err(short(self.levels[out].available).into());
         }
-        let room = self.warehouses[target].room;
+        let room = self.room(target);
         if units > room {
             return Err(TransferError::OverCapacity { needed: units, room }.into());
         }
@@ -239,8 +234,6 @@ impl Model {
             let entry = Entry { other: Some(other), ..entry };
             self.log.push(self.at_level(entry, level, Some(call)));
         }
-        self.warehouses[source].room += units;
-        self.warehouses[target].room -= units;
         // Both change at one instant. Alerts are raised in the order of the levels.
         if out < into {
             self.take_units(out, units, false);
@@ -277,6 +270,38 @@ impl Model {
         let (number, entry) = self.at_warehouse(warehouse)?;
         self.warehouses[number].suspended = on;
         self.changed(entry, "suspended", on)
+    }
+
+    pub(super) fn set_capacity(&mut self, warehouse: &str, units: u32) -> Answer {
+        if !(1..=MOST).contains(&units) {
+            return Err(SettingError::Capacity { units }.into());
+        }
+        let (number, entry) = self.at_warehouse(warehouse)?;
+        let lowered = units < self.warehouses[number].capacity;
+        self.warehouses[number].capacity = units;
+        self.changed(entry, "capacity", units)?;
+        if lowered {
+            let inside = self.inside(number);
+            let entry = self.log.pop().expect("just logged");
+            self.log.push(entry.note("inside", inside));
+        }
+        Ok(Given::Done)
+    }
+
+    /// Units on hand in all levels of a warehouse.
+    fn inside(&self, warehouse: usize) -> u32 {
+        let levels = self.levels.iter().filter(|level| level.warehouse == warehouse);
+        levels.map(|level| level.available + level.reserved).sum()
+    }
+
+    /// Units that the warehouse has room for.
+    pub(crate) fn room(&self, warehouse: usize) -> u32 {
+        self.warehouses[warehouse].capacity.saturating_sub(self.inside(warehouse))
+    }
+
+    /// Units in the warehouse beyond its capacity.
+    pub(crate) fn over(&self, warehouse: usize) -> u32 {
+        self.inside(warehouse).saturating_sub(self.warehouses[warehouse].capacity)
     }
 
     pub(super) fn set_threshold(&mut self, warehouse: &str, units: Option<u32>) -> Answer {

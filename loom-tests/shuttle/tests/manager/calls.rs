@@ -12,7 +12,7 @@ use stockade::{
 };
 
 use crate::rng::Rng;
-use crate::stage::{CLOSED, Hold, Level, PRODUCTS, Stage, WAREHOUSES};
+use crate::stage::{CAPACITY, CLOSED, Hold, Level, PRODUCTS, Stage, WAREHOUSES};
 
 const SUSPENDED: &str = "NYC";
 
@@ -280,12 +280,18 @@ impl Stage {
         }
     }
 
-    /// Time goes by, the background work is done, a warehouse closes for a while.
+    /// Time goes by, the background work is done, a warehouse closes for a while, or shrinks below
+    /// what lies in it.
     fn run_the_house(&self, rng: &mut Rng) {
-        match rng.below(6) {
+        match rng.below(8) {
             0 | 1 => self.clock.advance(Duration::from_millis(rng.below(15) + 1)),
             2 | 3 => self.manager.run_until_idle(),
             4 => self.manager.suspend(SUSPENDED).unwrap_or(()),
+            5 => self.manager.set_capacity(rng.pick(&WAREHOUSES), CAPACITY).unwrap_or(()),
+            6 => {
+                let units = 1 + rng.below(u64::from(CAPACITY)) as u32;
+                self.manager.set_capacity(rng.pick(&WAREHOUSES), units).unwrap_or(());
+            }
             _ => self.manager.resume(SUSPENDED).unwrap_or(()),
         }
     }

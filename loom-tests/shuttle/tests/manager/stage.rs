@@ -20,7 +20,7 @@ pub(crate) const PRODUCTS: [&str; 2] = ["LAPTOP", "MOUSE"];
 pub(crate) const CLOSED: &str = "DESK";
 pub(crate) const CLOSED_UNITS: u32 = 6;
 const UNITS: u32 = 4;
-const CAPACITY: u32 = 18;
+pub(crate) const CAPACITY: u32 = 18;
 
 /// How large the engine is, and how many calls there are.
 #[derive(Clone, Copy, PartialEq, Eq)]
