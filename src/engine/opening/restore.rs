@@ -183,7 +183,7 @@ impl Engine {
             restored.push(hold);
         }
         report.given_grace = given_grace.len();
-        self.slots.restore(restored).ok_or(JournalError::TooMany { what: "reservations" })?;
+        self.slots.restore(restored, now).ok_or(JournalError::TooMany { what: "reservations" })?;
         Ok(given_grace)
     }
 

@@ -85,8 +85,9 @@ impl Slots {
     }
 
     /// Restores all of `reservations`, each in another slot. Call it before any other use of the
-    /// slots. `None` if they need more slots than there can be.
-    pub(crate) fn restore(&self, mut reservations: Vec<Restored>) -> Option<()> {
+    /// slots. A finished one whose id lies ahead of the clock stays readable in quarantine. `None`
+    /// if they need more slots than there can be.
+    pub(crate) fn restore(&self, mut reservations: Vec<Restored>, now: Timestamp) -> Option<()> {
         // Live holds first: if room is short, finished records are dropped.
         reservations.sort_by_key(|it| (it.end.map(|end| end.at), it.id));
         let highest = reservations.iter().map(|it| it.id.slot()).max();
@@ -110,20 +111,42 @@ impl Slots {
             let chain = self.place(reservation, &lines, all_apart, vacated)?;
             if let Some(end) = reservation.end {
                 let unsettled = lines.iter().any(|line| line.sold_in(end.phase) > line.settled);
-                ended.push((number, chain, unsettled, end.at));
+                ended.push((reservation.id, chain, unsettled, end.at));
             }
         }
         self.free_list.begin_after(taken.used);
         // Oldest first: slots without a record, then records in the order in which they ended.
         taken.free().for_each(|slot| self.free_list.retire(slot, Timestamp::default()));
-        for (number, chain, unsettled, at) in ended {
-            self.retire(number, chain, unsettled, at);
+        for (id, chain, unsettled, at) in ended {
+            let since = id.created_at();
+            if since > now && !(chain.keeps() && unsettled) {
+                self.put_in_quarantine(id.slot(), chain, since);
+            } else {
+                self.retire(id.slot(), chain, unsettled, at);
+            }
         }
         Some(())
     }
 
+    /// Keeps all slots of a finished reservation until the clock has reached `since`.
+    fn put_in_quarantine(&self, head: SlotNumber, chain: Chain, since: Timestamp) {
+        let put = |slot| {
+            if self.free_list.gives(slot) {
+                self.quarantine.put(slot, since);
+            }
+        };
+        put(head);
+        self.each_link(chain, |slot, _| {
+            put(slot);
+            true
+        });
+    }
+
     fn vacated(&self, number: SlotNumber) -> Option<VacantSlot<'_>> {
-        VacantSlot::of(number, self.slots.ensure(number as usize)?).ok()
+        let slot = self.slots.ensure(number as usize)?;
+        let (former, since) = slot.former().ok()?;
+        let state = slot.vacate(former).ok()?;
+        Some(VacantSlot { number, slot, state, taken_at: since, ahead: since })
     }
 
     /// Writes one reservation into its slots. Returns the chain to those after the head.
