@@ -16,12 +16,15 @@ use crate::journal::format::batch::Hash;
 use crate::journal::format::bytes::Cursor;
 use crate::journal::format::segment::{Point, UNFINISHED};
 use crate::journal::layout::{damaged, failed, remove_file};
+use crate::journal::ledger::state::NO_CLOCK;
 use crate::journal::storage::Storage;
 
 /// The magic bytes at the start of a checkpoint.
 const MAGIC: [u8; 8] = *b"STKCHKPT";
 /// The format version that this library writes, and the newest that it reads.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+/// The version whose states know nothing of the journal's clock.
+const WITHOUT_CLOCK: u16 = 1;
 /// Bytes of the header.
 const HEADER: usize = 136;
 /// How many bytes of the header the seal covers.
@@ -98,8 +101,9 @@ impl CheckpointHeader {
         bytes
     }
 
-    /// Reads the header of a file. Returns it with the length of the state and the seal.
-    fn from_bytes(name: &str, bytes: &[u8]) -> Result<(Self, u64, Hash), JournalError> {
+    /// Reads the header of a file. Returns it with its version, the length of the state and the
+    /// seal.
+    fn from_bytes(name: &str, bytes: &[u8]) -> Result<(Self, u16, u64, Hash), JournalError> {
         let read = |from: &mut Cursor<'_>| {
             let magic: [u8; 8] = from.array()?;
             let (version, length, unused) = (from.u16()?, from.u16()?, from.u32()?);
@@ -118,7 +122,7 @@ impl CheckpointHeader {
         };
         match read(&mut Cursor::new(bytes)) {
             None => Err(damaged(name, 0, "an unreadable checkpoint header".to_owned())),
-            Some((found, ..)) if found != VERSION => {
+            Some((found, ..)) if found != VERSION && found != WITHOUT_CLOCK => {
                 Err(JournalError::Version { file: name.to_owned(), found, newest: VERSION })
             }
             Some((_, header, ..)) if batch_of(name) != Some(header.batch) => {
@@ -126,7 +130,7 @@ impl CheckpointHeader {
                     format!("a file that holds the checkpoint behind batch {}", header.batch);
                 Err(damaged(name, 0, what))
             }
-            Some((_, header, state, seal)) => Ok((header, state, seal)),
+            Some((version, header, state, seal)) => Ok((header, version, state, seal)),
         }
     }
 }
@@ -185,14 +189,15 @@ pub(crate) fn read_header(
     CheckpointHeader::from_bytes(name, &bytes).map(|(header, ..)| header)
 }
 
-/// Reads a finished checkpoint and checks all of it. Returns the header and the state.
+/// Reads a finished checkpoint and checks all of it. Returns the header and the state, as this
+/// version writes it.
 pub(crate) fn read(
     storage: &dyn Storage,
     name: &str,
 ) -> Result<(CheckpointHeader, Vec<u8>), JournalError> {
     let mut bytes =
         storage.read(name, 0, u64::MAX).map_err(|error| failed("read", name, &error))?;
-    let (header, length, seal_of_all) = CheckpointHeader::from_bytes(name, &bytes)?;
+    let (header, version, length, seal_of_all) = CheckpointHeader::from_bytes(name, &bytes)?;
     let rest = bytes.split_off(HEADER);
     let mut state = Vec::with_capacity(rest.len());
     for (index, block) in rest.chunks(BLOCK + SUM).enumerate() {
@@ -207,6 +212,9 @@ pub(crate) fn read(
     }
     if state.len() as u64 != length || seal(&bytes[..SEALED], &state) != seal_of_all {
         return Err(damaged(name, HEADER as u64, "a checkpoint that is not what it says".into()));
+    }
+    if version == WITHOUT_CLOCK {
+        state.push(NO_CLOCK);
     }
     Ok((header, state))
 }
