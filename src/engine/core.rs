@@ -164,9 +164,13 @@ impl Engine {
         })
     }
 
-    /// The level at this place; opens it if it is new. Opening queues records, so the caller must
-    /// have been admitted.
-    pub(super) fn resolve_or_open(&self, level: OwnLevel<'_>) -> Result<LevelIndex, CannotOpen> {
+    /// The level at this place; opens it `now` if it is new. Opening queues records, so the caller
+    /// must have been admitted.
+    pub(super) fn resolve_or_open(
+        &self,
+        level: OwnLevel<'_>,
+        now: Timestamp,
+    ) -> Result<LevelIndex, CannotOpen> {
         if let Some(known) = self.opened(level)? {
             return Ok(known);
         }
@@ -174,7 +178,6 @@ impl Engine {
             return Err(foreign().into());
         };
         let warehouse = self.warehouse_named(warehouse)?;
-        let now = self.now();
         let opened = self.catalog.open_level(warehouse.index(), product, |definition| {
             let record = match definition {
                 Definition::Product(id, name) => {

@@ -185,6 +185,6 @@ impl Call<'_> {
             return Ok(());
         }
         let record = self.engine.recorder.event(EventType::KeyUsed).about(Subject::None);
-        record.at(self.engine.now()).keyed(self, answer).queue()
+        record.at(self.timed().now()).keyed(self, answer).queue()
     }
 }

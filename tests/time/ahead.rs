@@ -1,10 +1,12 @@
 //! What is made after a session whose clock was ahead bears the right time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    AuditFilter, BasketLine, InventoryManager, ManualClock, ReservationId, ReservationStatus,
+    AuditFilter, BasketLine, ConfirmOrRetake, IdempotencyKey, InventoryManager, ManualClock,
+    ReservationId, ReservationStatus,
 };
 
 use crate::shop::{
@@ -177,5 +179,28 @@ fn a_session_ahead_a_right_one_and_a_session_ahead_again_leave_every_hold_its_ti
         clock.set(at(now + 61 * SECOND));
         shop.run_until_idle();
         assert_eq!(available(&shop), 1_000, "session {session}");
+    }
+}
+
+#[test]
+fn a_hold_of_the_wrong_session_is_retaken_once_though_the_key_is_forgotten() {
+    let disk = SimulatedDisk::new();
+    let hold = session_ahead(&disk, HOUR, 1)[0];
+    let short = limits().key_retention(Duration::from_secs(1), 1_000);
+    let clock = clock(RIGHT);
+    let shop = builder(&disk, &clock).limits(short).build().expect("a sound journal");
+    let _ = shop.release(hold).expect("a hold");
+    let lines = [BasketLine::new(LAPTOPS, 1)];
+    let first = shop.confirm_or_retake(hold, &lines).expect("stock");
+    let ConfirmOrRetake::Retaken(by) = first else { panic!("{first:?}") };
+    // The second time before the clock has come to the hold's time, and the third time after.
+    for later in [2 * SECOND, HOUR, 2 * HOUR, DAY] {
+        clock.set(at(RIGHT + later));
+        let again = shop.confirm_or_retake(hold, &lines);
+        assert_eq!(again, Ok(ConfirmOrRetake::AlreadyRetaken(by)), "{later} ms later");
+        assert_eq!(shop.sold(LAPTOPS), Ok(1));
+        clock.set(at(RIGHT + later + 2 * SECOND));
+        let key = IdempotencyKey::try_from(format!("{later}").as_str()).expect("a key");
+        shop.request().key(key).add_stock(MICE, 1, "SUPPLIER").expect("room");
     }
 }

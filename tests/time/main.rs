@@ -4,5 +4,6 @@
 mod ahead;
 mod behind;
 mod journal_time;
+mod one_reading;
 mod shop;
 mod stock_then;

@@ -111,7 +111,7 @@ impl<'a> Call<'a> {
         let engine = self.engine;
         let count = |_: &NotStarted| engine.refusals.count(Refusal::Unavailable as usize);
         engine.check_gate().inspect_err(count)?;
-        let now = engine.now();
+        let now = self.timed().now();
         engine.look_before_taking(wanted, now)?;
         engine.admit().inspect_err(count)?;
         let slots = engine.slots_for_basket(wanted.len(), &purpose, now)?;

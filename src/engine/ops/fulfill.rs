@@ -170,7 +170,7 @@ impl Call<'_> {
     ) -> Result<ReservationId, FulfillError> {
         let engine = self.engine;
         let levels = engine.levels_in_order(product, qty, strategy)?;
-        let now = engine.now();
+        let now = self.timed().now();
         engine.look_before_filling(&levels, qty, now)?;
         engine.admit()?;
         let slots = engine.slots_for_parts(levels.len().min(qty.get() as usize), now)?;

@@ -138,6 +138,11 @@ impl JournalClock {
         self.step = None;
     }
 
+    /// The latest time of any entry that is known.
+    pub(super) fn furthest(&self) -> Timestamp {
+        self.spans.iter().map(|span| span.last).max().unwrap_or_default()
+    }
+
     /// How long engines have run, in milliseconds.
     fn running(&self) -> u64 {
         self.ran.saturating_add(self.spans.back().map_or(0, ClockSpan::ran))

@@ -123,6 +123,12 @@ impl Ledger {
         }
     }
 
+    /// The latest time that is known to be in any entry or id, whatever clock gave it.
+    pub(crate) fn furthest(&self) -> Timestamp {
+        let ids = self.holds.all().map(|hold| hold.id.created_at()).max();
+        self.newest_at.max(self.clock.furthest()).max(ids.unwrap_or_default())
+    }
+
     /// Takes the clock out, and leaves one that knows nothing.
     pub(crate) fn take_clock(&mut self) -> JournalClock {
         std::mem::replace(&mut self.clock, JournalClock::beginning_at(1))
