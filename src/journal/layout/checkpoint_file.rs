@@ -265,6 +265,28 @@ mod tests {
     }
 
     #[test]
+    fn a_checkpoint_of_version_1_is_read_as_one_without_a_clock_and_no_newer_one_is() {
+        let disk = SimulatedDisk::new();
+        write(&disk, 1, header(), &[7; 20]).expect("room");
+        let (name, bytes) = disk.files().remove(0);
+        let of_version = |version: u8| {
+            let mut bytes = bytes.clone();
+            bytes[MAGIC.len()] = version;
+            let seal = seal(&bytes[..SEALED], &[7; 20]);
+            bytes[SEALED..HEADER - SUM].copy_from_slice(&seal);
+            let sum = xxh3_64(&bytes[..HEADER - SUM]);
+            bytes[HEADER - SUM..HEADER].copy_from_slice(&sum.to_le_bytes());
+            read(&SimulatedDisk::with_files([(name.clone(), bytes)]), &name)
+        };
+        assert_eq!(of_version(2), Ok((header(), vec![7; 20])));
+        let old = [vec![7; 20], vec![NO_CLOCK]].concat();
+        assert_eq!(of_version(1), Ok((header(), old)));
+        for unknown in [0, 3] {
+            assert!(matches!(of_version(unknown), Err(JournalError::Version { .. })), "{unknown}");
+        }
+    }
+
+    #[test]
     fn a_state_of_several_blocks_names_the_one_that_is_damaged() {
         let disk = SimulatedDisk::new();
         let state = vec![1; 2 * BLOCK + 5];
