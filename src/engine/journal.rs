@@ -239,18 +239,18 @@ impl JournalLink {
         *lock(&self.clock_step) = None;
     }
 
-    /// The first problem found, for `health`: an auditor's, a step back of the clock, or too little
-    /// free space.
+    /// The first problem found, for `health`: an auditor's, too little free space, or a step back of
+    /// the clock.
     pub(super) fn problem(&self, now: Timestamp) -> Option<String> {
         let problem = self.auditing.as_ref().and_then(|auditing| auditing.problem());
         let problem = problem.or_else(|| {
+            let free = self.storage.free_space().filter(|free| *free < self.least_free_space)?;
+            Some(format!("only {free} bytes are free on the journal's disk"))
+        });
+        problem.or_else(|| {
             let borne = lock(&self.clock_step).filter(|borne| now < borne.until)?;
             let by = borne.step.by();
             Some(format!("the clock was {by:?} behind the journal's newest entry at an opening"))
-        });
-        problem.or_else(|| {
-            let free = self.storage.free_space().filter(|free| *free < self.least_free_space)?;
-            Some(format!("only {free} bytes are free on the journal's disk"))
         })
     }
 }

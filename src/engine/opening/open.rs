@@ -22,6 +22,7 @@ use crate::audit::recorder::Recorder;
 use crate::base::clock::Timestamp;
 use crate::base::error::{BuildError, JournalError};
 use crate::base::sync::{AtomicUsize, Mutex};
+use crate::base::trace;
 use crate::engine::InventoryManager;
 use crate::engine::journal::{BorneStep, JournalLink, JournalOptions, RecoveryReport};
 use crate::engine::opening::assembly::{Assembly, no_thread};
@@ -156,6 +157,8 @@ pub(in crate::engine) fn open(
         clock_step: Mutex::new(borne),
     });
     if let Some(step) = step {
+        let by = step.by();
+        trace::warn(format_args!("the clock is {by:?} behind the journal's newest entry"));
         new.engine.record_step(step);
     }
 

@@ -156,10 +156,10 @@ impl Engine {
             format!("the sweeper is {lag:?} behind")
         } else if self.dispatcher.has_ended() {
             "the thread that delivers alerts has ended".to_owned()
-        } else if let Some(apart) = self.clock.0.apart_from_wall_clock().filter(|it| it.is_far()) {
-            format!("the engine's clock is {apart}")
         } else if let Some(problem) = self.journal.as_ref().and_then(|it| it.problem(self.now())) {
             problem
+        } else if let Some(apart) = self.clock.0.apart_from_wall_clock().filter(|it| it.is_far()) {
+            format!("the engine's clock is {apart}")
         } else {
             return Health::Ok;
         };
