@@ -70,7 +70,7 @@ pub use audit::flush::Flush;
 pub use audit::log::{AuditFilter, AuditLog, AuditPage, Redacted};
 pub use audit::queue::Backpressure;
 pub use audit::sink::{AuditBatch, AuditSink, SinkError};
-pub use base::clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use base::clock::{Clock, ClockApart, ManualClock, SystemClock, Timestamp};
 pub use base::error::{
     AddError, Applied, ApproveError, BasketError, BuildError, CallError, ConfirmError, ErrorKind,
     ExtendError, FlushError, FulfillError, Gone, InvalidInput, InvalidKey, InvalidName,
@@ -98,9 +98,10 @@ pub use journal::{
     follow::subscribe::{NextBatch, NextEntry, Subscription},
     format::head::{HeadHash, InvalidHash, JournalHead},
     format::position::{InvalidPosition, JournalPosition},
+    ledger::clock::ClockStep,
     maintenance::redact::{redact, redact_with_archive},
     maintenance::retention::JournalRetention,
-    offline::{JournalReader, JournalStock, StockRow, VerifyError, VerifyReport},
+    offline::{EntriesAhead, JournalReader, JournalStock, StockRow, VerifyError, VerifyReport},
     options::JournalOptions,
     recovery::TornTail,
     recovery::replay::RecoveryProgress,

@@ -91,6 +91,9 @@ named! {
         TransferDecided,
         /// The engine was shut down.
         Closed,
+        /// An opening found itself behind the newest entry. All that is pending keeps the time
+        /// that it had left.
+        ClockStepped,
     }
 }
 
@@ -262,7 +265,7 @@ mod tests {
 
     #[test]
     fn every_type_has_a_name_and_a_number_that_lead_back_to_it() {
-        assert_eq!(all().count(), 19);
+        assert_eq!(all().count(), 20);
         for known in all() {
             assert_eq!(known.to_string().parse(), Ok(known));
             assert_eq!(EntryType::from_code(known.code()), Some(known));
@@ -270,7 +273,7 @@ mod tests {
         let unknown = UnknownEntryType { text: "Stolen".into() };
         assert_eq!("Stolen".parse::<EntryType>(), Err(unknown));
         assert_eq!(EntryType::from_code(9), None);
-        assert_eq!(EntryType::from_code(42), None);
+        assert_eq!(EntryType::from_code(43), None);
     }
 
     #[test]

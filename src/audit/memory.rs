@@ -82,13 +82,16 @@ pub(crate) struct Chunk {
     /// Bounds of the records' times, which can differ a little from the order of the log.
     earliest: Timestamp,
     latest: Timestamp,
+    /// What the log says of its records' times once it has dropped them: `latest`, but of records
+    /// that an earlier run dated by a clock ahead no more than the time of the opening.
+    gone_at: Timestamp,
     records: Vec<Stored>,
 }
 
 impl Chunk {
     fn new(first_sequence: u64, room: Vec<Stored>) -> Self {
         let (earliest, latest) = (Timestamp::MAX, Timestamp::default());
-        Self { first_sequence, entries: 0, earliest, latest, records: room }
+        Self { first_sequence, entries: 0, earliest, latest, gone_at: latest, records: room }
     }
 
     fn push(&mut self, record: Stored) {
@@ -98,6 +101,7 @@ impl Chunk {
         };
         self.earliest = self.earliest.min(at);
         self.latest = self.latest.max(at);
+        self.gone_at = self.gone_at.max(at);
         self.entries += entries;
         self.records.push(record);
     }
@@ -258,6 +262,18 @@ impl MemoryLog {
         self.written.store(first_sequence - 1, Ordering::Relaxed);
     }
 
+    /// Notes that nothing appended so far happened later than `latest`, whatever clock dated it.
+    /// Call it before another thread has the log.
+    pub(crate) fn settle(&self, latest: Timestamp) {
+        let mut state = lock(&self.state);
+        state.latest_evicted = state.latest_evicted.map(|evicted| evicted.min(latest));
+        state.open.gone_at = state.open.gone_at.min(latest);
+        for chunk in &mut state.sealed {
+            let chunk = Arc::make_mut(chunk);
+            chunk.gone_at = chunk.gone_at.min(latest);
+        }
+    }
+
     /// Takes out the chunks with no entry that is still shown.
     fn evict(&self, state: &mut LogState, end: u64) -> Vec<Arc<Chunk>> {
         let oldest = self.oldest(end);
@@ -265,7 +281,7 @@ impl MemoryLog {
         while state.sealed.front().is_some_and(|chunk| chunk.end() <= oldest)
             && let Some(chunk) = state.sealed.pop_front()
         {
-            state.latest_evicted = state.latest_evicted.max(Some(chunk.latest));
+            state.latest_evicted = state.latest_evicted.max(Some(chunk.gone_at));
             evicted.push(chunk);
         }
         evicted

@@ -288,6 +288,7 @@ fn has_facts_only(entry_type: EntryType) -> bool {
                 | EventType::LevelOpened
                 | EventType::SettingChanged
                 | EventType::Closed
+                | EventType::ClockStepped
         )
     )
 }

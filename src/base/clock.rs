@@ -98,6 +98,56 @@ pub(crate) fn whole_millis(span: Duration) -> u64 {
 pub trait Clock: Send + Sync + 'static {
     /// The current time.
     fn now(&self) -> Timestamp;
+
+    /// How far this clock is from the machine's wall clock; `None` for a clock that has nothing to
+    /// do with it, which is the default. [`health`](crate::InventoryManager::health) asks, and
+    /// tells of more than five seconds.
+    fn apart_from_wall_clock(&self) -> Option<ClockApart> {
+        None
+    }
+}
+
+/// How far a clock is from the machine's wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockApart {
+    /// It shows a later time, by so much.
+    Ahead(Duration),
+    /// It shows an earlier time, by so much.
+    Behind(Duration),
+}
+
+impl ClockApart {
+    /// How far a clock that shows `now` is from one that shows `wall`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stockade::{ClockApart, Timestamp};
+    /// let at = Timestamp::from_millis;
+    /// let apart = ClockApart::between(at(5_000), at(7_000));
+    /// assert_eq!(apart, ClockApart::Behind(Duration::from_secs(2)));
+    /// ```
+    pub fn between(now: Timestamp, wall: Timestamp) -> Self {
+        if now < wall {
+            Self::Behind(wall.saturating_since(now))
+        } else {
+            Self::Ahead(now.saturating_since(wall))
+        }
+    }
+
+    /// Whether it is more than drift explains in a few months: over five seconds.
+    pub(crate) fn is_far(self) -> bool {
+        let (Self::Ahead(by) | Self::Behind(by)) = self;
+        by > Duration::from_secs(5)
+    }
+}
+
+impl fmt::Display for ClockApart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ahead(by) => write!(f, "{by:?} ahead of the wall clock"),
+            Self::Behind(by) => write!(f, "{by:?} behind the wall clock"),
+        }
+    }
 }
 
 /// The machine's clock: wall time at the start, and from then on the processor's steady counter.
@@ -140,6 +190,10 @@ impl Clock for SystemClock {
         // Rounded down: the current millisecond has begun, the next one has not.
         let elapsed = (u128::from(ticks) * u128::from(self.rate)) >> 64;
         Timestamp::from_millis(self.started_at.0.saturating_add(elapsed as u64))
+    }
+
+    fn apart_from_wall_clock(&self) -> Option<ClockApart> {
+        Some(ClockApart::between(self.now(), SystemTime::now().into()))
     }
 }
 
@@ -187,10 +241,16 @@ impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
     fn now(&self) -> Timestamp {
         (**self).now()
     }
+
+    fn apart_from_wall_clock(&self) -> Option<ClockApart> {
+        (**self).apart_from_wall_clock()
+    }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -214,6 +274,21 @@ mod tests {
         std::thread::sleep(Duration::from_millis(200));
         let (passed, really) = (clock.now().saturating_since(begun), instant.elapsed());
         assert!(passed.abs_diff(really) < Duration::from_millis(20), "{passed:?} of {really:?}");
+    }
+
+    #[test]
+    fn the_system_clock_tells_that_the_wall_clock_was_set() {
+        let mut clock = SystemClock::new();
+        assert!(!clock.apart_from_wall_clock().expect("known").is_far());
+        clock.started_at = clock.started_at.saturating_add(Duration::from_secs(7));
+        let Some(ClockApart::Ahead(by)) = clock.apart_from_wall_clock() else {
+            panic!("not ahead")
+        };
+        assert!(by.abs_diff(Duration::from_secs(7)) < Duration::from_secs(1));
+        assert!(ClockApart::Ahead(by).is_far());
+        clock.started_at = Timestamp(clock.started_at.0 - 15_000);
+        let apart = Arc::new(clock).apart_from_wall_clock().expect("known");
+        assert!(matches!(apart, ClockApart::Behind(_)) && apart.is_far(), "{apart}");
     }
 
     #[test]

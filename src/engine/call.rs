@@ -84,11 +84,12 @@ impl<'a> Call<'a> {
         Self { now, ..self }
     }
 
-    /// The same call, which takes effect now. Read the clock only after the key is claimed and the
-    /// call is admitted: both may have waited.
+    /// The same call, with its one reading of the clock: all that it stamps, and every time that it
+    /// counts from, is that. A call with a key has read it when it claimed the key, so that the key
+    /// is as old as its record. Any other reads it here, once it is admitted, which may have waited.
     #[inline]
     pub(super) fn timed(self) -> Self {
-        self.at(self.engine.now())
+        if self.now == NOT_READ { self.at(self.engine.now()) } else { self }
     }
 
     /// When the call takes effect: the one reading of the clock that goes into its record and its
@@ -154,20 +155,20 @@ impl<'a> Call<'a> {
         run: impl FnOnce(Call<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let fingerprint = shape().of_hold(self.options).finish();
-        self.engine.claimed(KeyName::Caller(key), fingerprint, || {
-            run(Call { key: Some(&KeyedCall { key, fingerprint }), ..self })
+        self.engine.claimed(KeyName::Caller(key), fingerprint, |now| {
+            run(Call { key: Some(&KeyedCall { key, fingerprint }), ..self.at(now) })
         })
     }
 }
 
 impl Engine {
-    /// Runs an operation under a name that one call at a time can claim. A repeat gets the stored
-    /// answer.
+    /// Runs an operation under a name that one call at a time can claim, and tells it the moment
+    /// from which the name's lifetime counts. A repeat gets the stored answer.
     pub(super) fn claimed<T: StoredAnswer, E: From<KeyError>>(
         &self,
         name: KeyName,
         fingerprint: u128,
-        run: impl FnOnce() -> Result<T, E>,
+        run: impl FnOnce(Timestamp) -> Result<T, E>,
     ) -> Result<T, E> {
         match self.keys.claim(name, fingerprint, self.now(), self.on_duplicate) {
             // Cannot fail in practice: an answer of another kind has another fingerprint.
@@ -177,8 +178,9 @@ impl Engine {
             KeyClaim::First(claim) => {
                 // If `run` is refused or panics, dropping the unpublished claim withdraws the
                 // claim.
-                let answer = run()?;
-                claim.publish(answer.into(), self.now());
+                let now = self.now();
+                let answer = run(now)?;
+                claim.publish(answer.into(), now);
                 Ok(answer)
             }
         }

@@ -29,7 +29,7 @@ impl Engine {
     /// `None`, it expires overdue holds, which may free one.
     #[inline]
     pub(super) fn take_slot(&self, now: Timestamp) -> Option<VacantSlot<'_>> {
-        match self.slots.take(now) {
+        match self.slots.take(now, || self.now()) {
             None => self.take_overdue_slot(now),
             some => some,
         }
@@ -39,7 +39,7 @@ impl Engine {
     #[inline(never)]
     fn take_overdue_slot(&self, now: Timestamp) -> Option<VacantSlot<'_>> {
         self.take_back_overdue(now, || false);
-        self.slots.take(now)
+        self.slots.take(now, || self.now())
     }
 
     /// `count` slots, or none.
@@ -164,9 +164,13 @@ impl Engine {
         })
     }
 
-    /// The level at this place; opens it if it is new. Opening queues records, so the caller must
-    /// have been admitted.
-    pub(super) fn resolve_or_open(&self, level: OwnLevel<'_>) -> Result<LevelIndex, CannotOpen> {
+    /// The level at this place; opens it `now` if it is new. Opening queues records, so the caller
+    /// must have been admitted.
+    pub(super) fn resolve_or_open(
+        &self,
+        level: OwnLevel<'_>,
+        now: Timestamp,
+    ) -> Result<LevelIndex, CannotOpen> {
         if let Some(known) = self.opened(level)? {
             return Ok(known);
         }
@@ -174,7 +178,6 @@ impl Engine {
             return Err(foreign().into());
         };
         let warehouse = self.warehouse_named(warehouse)?;
-        let now = self.now();
         let opened = self.catalog.open_level(warehouse.index(), product, |definition| {
             let record = match definition {
                 Definition::Product(id, name) => {

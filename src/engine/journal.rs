@@ -6,14 +6,17 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::base::clock::Timestamp;
 use crate::base::error::JournalError;
-use crate::base::sync::{AtomicUsize, Mutex, Ordering};
+use crate::base::sync::{AtomicUsize, Mutex, Ordering, lock};
 use crate::base::trace;
 use crate::engine::InventoryManager;
 use crate::journal::follow::auditor::Auditing;
 use crate::journal::follow::thread::FollowerThread;
 use crate::journal::format::head::JournalHead;
 use crate::journal::group_commit::SyncState;
+use crate::journal::ledger::Ledger;
+use crate::journal::ledger::clock::{ClockStep, TOLD_FOR};
 use crate::journal::maintenance::retention::JournalRetention;
 use crate::journal::recovery::{ReplayedJournal, TornTail};
 use crate::journal::storage::Storage;
@@ -47,6 +50,11 @@ pub struct RecoveryReport {
     pub torn: Option<TornTail>,
     /// How many batches were written again, because they may not have been on the disk.
     pub rewritten: usize,
+    /// The newest step back of the clock, found by this opening or by an earlier one: the opening
+    /// was behind the journal's newest entry. `None` once engines have run for 24 hours since, or
+    /// an operator has
+    /// [acknowledged](InventoryManager::acknowledge_clock_step) it.
+    pub clock_step: Option<ClockStep>,
     /// How many reservations are pending.
     pub pending: usize,
     /// How many pending reservations fell due while the engine was down, and got a grace period.
@@ -80,6 +88,7 @@ impl RecoveryReport {
             closed: replayed.outcome.closed,
             torn,
             rewritten: replayed.rewritten(),
+            clock_step: None,
             pending: 0,
             given_grace: 0,
             finished: 0,
@@ -144,6 +153,27 @@ pub(super) struct JournalLink {
     pub(super) held: Weak<dyn Any + Send + Sync>,
     /// How many callers hold a [`LockLoan`].
     pub(super) holders: AtomicUsize,
+    /// The step back of the clock that `health` still tells of.
+    pub(super) clock_step: Mutex<Option<BorneStep>>,
+}
+
+/// A step back of the clock, until nobody needs to be told any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BorneStep {
+    pub(super) step: ClockStep,
+    until: Timestamp,
+}
+
+impl BorneStep {
+    /// The newest step that an engine opened at `now` has to tell of: `found` by this opening, or
+    /// by an earlier one.
+    pub(super) fn of(ledger: &Ledger, found: Option<ClockStep>, now: Timestamp) -> Option<Self> {
+        let (step, left) = match found {
+            Some(step) => (step, TOLD_FOR),
+            None => ledger.clock.unsettled_step()?,
+        };
+        Some(Self { step, until: now.saturating_add(left) })
+    }
 }
 
 /// The journal's lock, on loan to a caller.
@@ -209,14 +239,29 @@ impl JournalLink {
         }
     }
 
-    /// The first problem found, for `health`: an auditor's, a consumer that was left behind, or too
-    /// little free space.
-    pub(super) fn problem(&self) -> Option<String> {
+    /// Whether `health` still tells of a step back of the clock.
+    pub(super) fn tells_of_a_step(&self) -> bool {
+        lock(&self.clock_step).is_some()
+    }
+
+    /// Tells of no step back of the clock any more.
+    pub(super) fn forget_step(&self) {
+        *lock(&self.clock_step) = None;
+    }
+
+    /// The first problem found, for `health`: an auditor's, a consumer that was left behind, too
+    /// little free space, or a step back of the clock.
+    pub(super) fn problem(&self, now: Timestamp) -> Option<String> {
         let problem = self.auditing.as_ref().and_then(|auditing| auditing.problem());
         let problem = problem.or_else(|| self.left_behind());
-        problem.or_else(|| {
+        let problem = problem.or_else(|| {
             let free = self.storage.free_space().filter(|free| *free < self.least_free_space)?;
             Some(format!("only {free} bytes are free on the journal's disk"))
+        });
+        problem.or_else(|| {
+            let borne = lock(&self.clock_step).filter(|borne| now < borne.until)?;
+            let by = borne.step.by();
+            Some(format!("the clock was {by:?} behind the journal's newest entry at an opening"))
         })
     }
 }

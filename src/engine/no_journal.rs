@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::audit::entry::AuditEntry;
 use crate::audit::log::Redacted;
+use crate::base::clock::Timestamp;
 use crate::base::error::RedactError;
 use crate::engine::InventoryManager;
 
@@ -24,7 +25,15 @@ impl JournalLink {
         match *self {}
     }
 
-    pub(super) fn problem(&self) -> Option<String> {
+    pub(super) fn tells_of_a_step(&self) -> bool {
+        match *self {}
+    }
+
+    pub(super) fn forget_step(&self) {
+        match *self {}
+    }
+
+    pub(super) fn problem(&self, _: Timestamp) -> Option<String> {
         match *self {}
     }
 

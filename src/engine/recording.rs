@@ -158,9 +158,9 @@ impl RecordBuilder<'_> {
         record.keyed(call, answer)
     }
 
-    /// Adds a new hold: its creation time, its id, its expiry and its owner.
+    /// Adds a new hold, made when the call takes effect: its id, its expiry and its owner.
     pub(super) fn new_hold(self, call: Call<'_>, id: ReservationId, expires_at: Timestamp) -> Self {
-        self.at(id.created_at()).reservation(id, expires_at).owner(call.options.owner)
+        self.at(call.now()).reservation(id, expires_at).owner(call.options.owner)
     }
 
     fn notes(self, call: Call<'_>) -> Self {
@@ -185,6 +185,6 @@ impl Call<'_> {
             return Ok(());
         }
         let record = self.engine.recorder.event(EventType::KeyUsed).about(Subject::None);
-        record.at(self.engine.now()).keyed(self, answer).queue()
+        record.at(self.timed().now()).keyed(self, answer).queue()
     }
 }

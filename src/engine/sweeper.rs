@@ -170,6 +170,7 @@ pub(super) fn run_sweeper(engine: &Weak<Engine>) {
         }
         engine.sweep();
         engine.keys.purge(engine.now(), KEYS_PURGED);
+        engine.slots.end_quarantine(engine.now());
         let nap =
             engine.slots.next_due().saturating_since(engine.now()).clamp(SHORTEST_NAP, LONGEST_NAP);
         // Drop the reference before the pause, so that nobody waits for this thread to end the

@@ -92,27 +92,36 @@ impl Slot {
         self.state.publish(state);
     }
 
-    /// Claims a slot from the free list: swaps its state to `Vacant`, next generation. Returns that
-    /// state, and the floor for the new hold's creation time: when the slot's previous reservation
-    /// was created. The floor is `MAX` if that is unknown, in a later line and in a slot that was
-    /// put back unused. `Err` holds the current state if another thread is changing the record.
+    /// The state of a slot that this thread has off the free list, and since when its last
+    /// reservation has had it: what the reservation's id says. It is `MAX` if that is unknown, in a
+    /// later line and in a slot that was put back unused. `Err` holds the state if another thread
+    /// is changing the record.
     #[inline]
-    pub(crate) fn vacate(&self) -> Result<(SlotState, Timestamp), SlotState> {
+    pub(crate) fn former(&self) -> Result<(SlotState, Timestamp), SlotState> {
         let former = self.state.load();
         if !former.phase().is_at_rest() {
             return Err(former);
         }
+        let since = match former.phase() {
+            Phase::Vacant if former == SlotState::UNUSED => Timestamp::default(),
+            Phase::Vacant | Phase::Line => Timestamp::MAX,
+            // Only who has the slot off the free list writes a name, so it belongs to this state.
+            _ => ReservationId::from_halves(self.read_name()).created_at(),
+        };
+        Ok((former, since))
+    }
+
+    /// Claims a slot from the free list, which was found in state `former`: swaps its state to
+    /// `Vacant`, next generation. Returns that state. `Err` holds the current state if another
+    /// thread is changing the record.
+    #[inline]
+    pub(crate) fn vacate(&self, former: SlotState) -> Result<SlotState, SlotState> {
         let vacant = former.in_phase(Phase::Vacant).next_generation();
         self.state.swap(former, vacant)?;
         // Release pairs with the Acquire fence in `load_again`: whoever reads a field of the next
         // reservation sees at least this vacant word, and so notices.
         fence(Ordering::Release);
-        let created_at_floor = match former.phase() {
-            Phase::Vacant if former == SlotState::UNUSED => Timestamp::default(),
-            Phase::Vacant | Phase::Line => Timestamp::MAX,
-            _ => ReservationId::from_halves(self.read_name()).created_at(),
-        };
-        Ok((vacant, created_at_floor))
+        Ok(vacant)
     }
 
     /// Writes a reservation into this vacant slot. Its id finds it from here on.
@@ -396,19 +405,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_floor_of_a_creation_time_is_never_too_early() {
+    fn a_slot_tells_since_when_its_last_reservation_had_it() {
         let moment = Timestamp::from_millis;
         let slot = Slot::new();
         let line = SlotLine::new(LevelIndex(0), 1);
-        let take_again = || slot.vacate().expect("over");
-        let (vacant, created_at_floor) = take_again();
-        assert_eq!(created_at_floor, Timestamp::default(), "nobody lived here");
+        let take_again = || {
+            let (former, since) = slot.former().expect("over");
+            (slot.vacate(former).expect("over"), since)
+        };
+        let (vacant, since) = take_again();
+        assert_eq!(since, Timestamp::default(), "nobody lived here");
 
         let id = ReservationId::new(moment(50), 0, 1);
         let record = ReservationRecord { id, owner: None, line, chain: Chain::NONE };
         slot.admit(vacant, &record, Phase::Released, moment(60));
-        let (vacant, created_at_floor) = take_again();
-        assert_eq!(created_at_floor, moment(50));
+        let (vacant, since) = take_again();
+        assert_eq!(since, moment(50));
 
         slot.join(vacant, ChainName { head: 7, generation: 1 }, line, NO_SLOT);
         assert_eq!(take_again().1, Timestamp::MAX, "a later line bears no creation time");

@@ -4,7 +4,9 @@
 //! hash, no probing. With ten million live holds it costs one cache miss instead of several. The
 //! table grows by a segment at a time as live holds become more, up to a configured maximum.
 
+mod quarantine;
 pub(crate) mod restore;
+mod take;
 
 use crate::base::clock::Timestamp;
 use crate::base::sync::Fenced;
@@ -15,6 +17,7 @@ use crate::reservation::free_list::{FreeList, Retention};
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
 use crate::reservation::slot::{ChainName, LinkContent, Read, ReadLink, ReservationRecord, Slot};
+use crate::reservation::slots::quarantine::Quarantine;
 use crate::reservation::state::{Phase, SlotState};
 
 /// All reservations of an engine: live holds, and finished records that are still readable.
@@ -22,6 +25,9 @@ use crate::reservation::state::{Phase, SlotState};
 pub(crate) struct Slots {
     slots: Table<Slot>,
     free_list: FreeList,
+    /// Slots that are kept away from new holds until the clock has reached their former
+    /// reservation.
+    quarantine: Quarantine,
     deadlines: Deadlines,
 }
 
@@ -32,37 +38,29 @@ pub(crate) struct VacantSlot<'s> {
     number: SlotNumber,
     slot: &'s Slot,
     state: SlotState,
-    created_at_floor: Timestamp,
+    taken_at: Timestamp,
+    /// Since when the slot's former reservation had it, if that lies ahead of the clock.
+    ahead: Timestamp,
 }
 
 impl<'s> VacantSlot<'s> {
-    /// Takes a slot from the free list. `Err` if another thread is changing the record of its
-    /// previous reservation.
-    #[inline]
-    fn of(number: SlotNumber, slot: &'s Slot) -> Result<Self, SlotState> {
-        let (state, created_at_floor) = slot.vacate()?;
-        Ok(Self { number, slot, state, created_at_floor })
-    }
-
     pub(crate) fn number(&self) -> SlotNumber {
         self.number
     }
 
-    /// Creation time for the new hold: `now`, but never before the slot's previous reservation, so
-    /// that an older id cannot look newer than this one. `now` was read before the slot was taken.
+    /// When it was taken: the clock's reading that dates all that the call does. It is the call's
+    /// own, or a newer one if the slot's former reservation began after that.
     #[inline]
-    pub(crate) fn created_at(
-        &self,
-        now: Timestamp,
-        clock: impl FnOnce() -> Timestamp,
-    ) -> Timestamp {
-        match self.created_at_floor {
-            former if former <= now => now,
-            // The floor is unknown. But it was read from this clock earlier, so the clock's time is
-            // not before it.
-            Timestamp::MAX => clock(),
-            former => clock().max(former),
-        }
+    pub(crate) fn taken_at(&self) -> Timestamp {
+        self.taken_at
+    }
+
+    /// The time in the new reservation's id: the clock's. Only where every slot is in use, and this
+    /// one's former reservation lies ahead of the clock, it is that one's: otherwise the older id
+    /// would look newer than this one.
+    #[inline]
+    pub(crate) fn id_time(&self) -> Timestamp {
+        self.taken_at.max(self.ahead)
     }
 }
 
@@ -113,42 +111,9 @@ impl Slots {
         Self {
             slots: Table::new(room, Slot::new),
             free_list: FreeList::new(max_slots, threads, retention),
+            quarantine: Quarantine::default(),
             deadlines: Deadlines::new(room),
         }
-    }
-
-    /// A slot for a new line; `None` if all are in use.
-    #[inline(always)]
-    pub(crate) fn take(&self, now: Timestamp) -> Option<VacantSlot<'_>> {
-        let number = self.free_list.take(now)?;
-        match VacantSlot::of(number, self.slots.ensure(number as usize)?) {
-            Ok(slot) => Some(slot),
-            Err(_) => self.take_another(number, now),
-        }
-    }
-
-    /// Takes another slot, because a thread is changing the record in slot `busy`. That slot goes
-    /// to the back of the queue.
-    #[cold]
-    #[inline(never)]
-    fn take_another(&self, mut busy: SlotNumber, now: Timestamp) -> Option<VacantSlot<'_>> {
-        // If more slots in a row are busy than there are threads, there are no others.
-        const ATTEMPTS: usize = 64;
-        for _ in 1..ATTEMPTS {
-            self.free_list.retire(busy, now);
-            let number = self.free_list.take(now)?;
-            match VacantSlot::of(number, self.slots.ensure(number as usize)?) {
-                Ok(slot) => return Some(slot),
-                Err(_) => busy = number,
-            }
-        }
-        self.free_list.retire(busy, now);
-        None
-    }
-
-    /// Gives back a slot that was taken and not used.
-    pub(crate) fn put_back(&self, slot: VacantSlot<'_>, now: Timestamp) {
-        self.free_list.retire(slot.number, now);
     }
 
     /// Makes a hold of `head` and the lines of `rest` live. Its id is visible from here on. Returns
@@ -176,7 +141,7 @@ impl Slots {
         record: ReservationRecord,
     ) -> Chain {
         let record = Self::with_chain(&head, rest, retaken_from, record);
-        head.slot.admit(head.state, &record, Phase::Confirmed, record.id.created_at());
+        head.slot.admit(head.state, &record, Phase::Confirmed, head.taken_at);
         record.chain
     }
 
@@ -437,6 +402,7 @@ impl Slots {
     pub(crate) fn counts(&self) -> SlotCounts {
         let used = self.free_list.used() as usize;
         let (retained, ready) = self.free_list.counts();
+        let retained = retained + self.quarantine.len();
         SlotCounts { live: used.saturating_sub(retained + ready), retained, free: ready }
     }
 }

@@ -21,7 +21,7 @@ const SHARD_QUEUE: u32 = 4 * MAGAZINE as u32;
 fn of_two_threads_one_gets_the_last_slot() {
     model("two threads for the last slot", || {
         let slots = Arc::new(slots_of(1));
-        let take = |slots: &Slots| slots.take(at(1)).map(|vacated| vacated.number());
+        let take = |slots: &Slots| slots.take(at(1), || at(1)).map(|vacated| vacated.number());
         let taken = race(&slots, take, take);
         assert!(matches!(taken, (Some(0), None) | (None, Some(0))), "{taken:?}");
     });
@@ -201,11 +201,13 @@ fn each_slot_of_a_basket_returns_once() {
                     record.id.slot()
                 };
                 // What has come back so far: the later line's link is another's then.
-                [slots.take(at(1)).map(publish), slots.take(at(1)).map(publish)]
+                [slots.take(at(1), || at(1)).map(publish), slots.take(at(1)).map(publish)]
             },
         );
         let mut taken: Vec<_> = young.into_iter().flatten().collect();
-        taken.extend(std::iter::from_fn(|| slots.take(at(1))).map(|vacated| vacated.number()));
+        taken.extend(
+            std::iter::from_fn(|| slots.take(at(1), || at(1))).map(|vacated| vacated.number()),
+        );
         taken.sort_unstable();
         assert_eq!(taken, [0, 1, 2], "each slot once");
     });

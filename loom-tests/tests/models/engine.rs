@@ -149,7 +149,7 @@ impl Engine {
 
     /// Its caller says when the hold is born: ids must differ.
     pub fn reserve(&self, born: u64, units: u32, expires_at: u64) -> Option<ReservationId> {
-        let slot = self.slots.take(at(born))?;
+        let slot = self.slots.take(at(born), || at(born))?;
         if self.level.hold(qty(units), &NoMarks).is_err() {
             self.slots.put_back(slot, at(born));
             return None;
@@ -244,7 +244,7 @@ impl Engine {
         let Some(line) = lines[0].step(sell, give_back) else { return Answer::TooFew };
         let slot = self.slots.at(id.slot()).expect("a slot");
         let head = HeldSlot { number: id.slot(), slot, state };
-        let fresh = self.slots.take(at(now)).expect("a slot for the step");
+        let fresh = self.slots.take(at(now), || at(now)).expect("a slot for the step");
         if let Err(other) = head.swap_to(Phase::Ending) {
             self.slots.put_back(fresh, at(now));
             return Answer::Lost(other.phase());

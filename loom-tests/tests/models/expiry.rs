@@ -145,7 +145,7 @@ fn a_hold_in_a_fresh_segment_is_swept_when_it_is_due() {
         engine.reserve(1, 1, 10).expect("a unit");
         // The rest of the first segment is in others' hands.
         for _ in 1..GROUP * GROUP {
-            let _ = engine.slots.take(at(1)).expect("a fresh slot");
+            let _ = engine.slots.take(at(1), || at(1)).expect("a fresh slot");
         }
         let engine = Arc::new(engine);
         let (made, early) =

@@ -164,7 +164,7 @@ fn whoever_finds_a_hold_sees_that_its_reserve_is_logged() {
         race(
             &Logged::new(slots_of(1)),
             |slots: &Logged<Slots>| {
-                let vacated = slots.place.take(at(1)).expect("a slot");
+                let vacated = slots.place.take(at(1), || at(1)).expect("a slot");
                 slots.log();
                 slots.place.publish(vacated, &[], record(0, 1), at(100));
             },

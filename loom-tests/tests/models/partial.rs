@@ -22,7 +22,7 @@ fn step(slots: &Slots, id: ReservationId, before: SlotState, count: u32) {
     let slot = slots.at(id.slot()).expect("a slot");
     let fresh: Vec<_> = lines(count, true)
         .into_iter()
-        .map(|line| (slots.take(at(1)).expect("a slot for the step"), line))
+        .map(|line| (slots.take(at(1), || at(1)).expect("a slot for the step"), line))
         .collect();
     let head = HeldSlot { number: id.slot(), slot, state: before };
     head.swap_to(Phase::Ending).expect("nobody else changes it");
@@ -128,7 +128,7 @@ fn who_saw_a_hold_before_a_partial_step_can_not_end_it_unseen() {
         let (stepped, ended) = race(
             &slots,
             move |slots| {
-                let fresh = slots.take(at(1)).expect("a slot for the step");
+                let fresh = slots.take(at(1), || at(1)).expect("a slot for the step");
                 let won = swap(slots);
                 if won {
                     let slot = slots.at(id.slot()).expect("a slot");

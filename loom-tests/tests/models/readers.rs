@@ -39,9 +39,10 @@ pub fn line(number: u32, place: u32) -> SlotLine {
 
 /// Publishes reservation `number` of as many lines as there are slots in `max_slots`.
 pub fn publish(slots: &Slots, number: u32, lines: u32, expires_at: Timestamp) -> ReservationId {
-    let head = slots.take(at(1)).expect("a slot");
-    let rest: Vec<_> =
-        (1..lines).map(|place| (slots.take(at(1)).expect("a slot"), line(number, place))).collect();
+    let head = slots.take(at(1), || at(1)).expect("a slot");
+    let rest: Vec<_> = (1..lines)
+        .map(|place| (slots.take(at(1), || at(1)).expect("a slot"), line(number, place)))
+        .collect();
     let record = record(head.number(), number);
     slots.publish(head, &rest, record, expires_at);
     record.id

@@ -90,6 +90,7 @@ impl Assembly {
             max_slots: limits.max_reservations,
             max_basket_lines: limits.max_basket_lines,
             text_limits: limits.text,
+            dated_ahead: Default::default(),
             journal: None,
         };
         NewEngine {

@@ -10,7 +10,7 @@
 //!                  tails are cut
 //!  7 restore       levels, holds, keys, transfer requests; overdue holds get a grace period
 //!  8 audit         the auditor takes over the ledger
-//!  9 first records the opening, new warehouses, the grace periods
+//!  9 first records a step back of the clock, the opening, new warehouses, the grace periods
 //! ```
 
 use std::any::Any;
@@ -22,17 +22,19 @@ use crate::audit::recorder::Recorder;
 use crate::base::clock::Timestamp;
 use crate::base::error::{BuildError, JournalError};
 use crate::base::sync::{AtomicUsize, Mutex};
+use crate::base::trace;
 use crate::engine::InventoryManager;
-use crate::engine::journal::{JournalLink, JournalOptions, RecoveryReport};
+use crate::engine::journal::{BorneStep, JournalLink, JournalOptions, RecoveryReport};
 use crate::engine::opening::assembly::{Assembly, no_thread};
 use crate::engine::opening::builder::Builder;
 use crate::engine::opening::limits::check;
-use crate::engine::opening::restore;
+use crate::engine::opening::restore::{self, Restoring};
 use crate::journal::follow::auditor::{Auditing, Auditor};
 use crate::journal::follow::thread::FollowerThread;
 use crate::journal::group_commit::{SyncFailure, SyncState};
 use crate::journal::layout::{JournalDir, checkpoint_file, failed};
 use crate::journal::ledger::Ledger;
+use crate::journal::ledger::clock::ClockStep;
 use crate::journal::maintenance::checkpoints::{
     CheckpointOptions, CheckpointSchedule, JournalMaintenance,
 };
@@ -112,7 +114,9 @@ pub(in crate::engine) fn open(
     // 6. Resume. The log in memory reaches back as far as the retained records.
     let now = builder.clock.now();
     let mut assembly = Assembly::new(builder, Timestamp::default());
-    fill_log(&assembly.recorder, &mut replayed);
+    // An opening behind the newest entry: all that is pending keeps the time that it had left.
+    let step = ClockStep::between(replayed.ledger.newest_at, now);
+    fill_log(&assembly.recorder, &mut replayed, step);
     let ledger = mem::replace(&mut replayed.ledger, Ledger::new(0));
     let name = u128::from(assembly.builder.randomness.next()) << 64
         | u128::from(assembly.builder.randomness.next());
@@ -123,7 +127,11 @@ pub(in crate::engine) fn open(
     // 7. Restore.
     let mut new = assembly.engine(room);
     let grace = options.recovery_grace;
-    let graces = new.engine.restore(&ledger, new.longest_ttl, grace, &mut report)?;
+    let restoring = Restoring { ledger: &ledger, step, longest_ttl: new.longest_ttl, grace };
+    let graces = new.engine.restore(&restoring, &mut report)?;
+    new.engine.dated_ahead = (now, ledger.furthest());
+    let borne = BorneStep::of(&ledger, step, now);
+    report.clock_step = borne.as_ref().map(|borne| borne.step);
     new.engine.alert_what_is_low(&ledger);
 
     // 8. Audit.
@@ -149,7 +157,13 @@ pub(in crate::engine) fn open(
         files: Mutex::new(()),
         held,
         holders: AtomicUsize::new(0),
+        clock_step: Mutex::new(borne),
     });
+    if let Some(step) = step {
+        let by = step.by();
+        trace::warn(format_args!("the clock is {by:?} behind the journal's newest entry"));
+        new.engine.record_step(step);
+    }
 
     // 9. First records.
     new.start(|engine| engine.record_grace(&graces))
@@ -164,10 +178,14 @@ fn check_options(options: &JournalOptions) -> Result<(), BuildError> {
 }
 
 /// Fills the log in memory with the newest replayed entries.
-fn fill_log(audit: &Recorder, replayed: &mut ReplayedJournal) {
+fn fill_log(audit: &Recorder, replayed: &mut ReplayedJournal, step: Option<ClockStep>) {
     let (first, mut records) = replayed.take_history();
-    audit.memory.resume(first, replayed.history.latest_gone);
+    // Times that lay ahead of the clock say nothing about what is made from here on.
+    let latest = step.map_or(replayed.ledger.newest_at, |step| step.to);
+    let gone = replayed.history.latest_gone.map(|gone| gone.min(latest));
+    audit.memory.resume(first, gone);
     audit.memory.append(&mut records, &audit.pool);
+    audit.memory.settle(latest);
 }
 
 /// Attaches the journal to the audit writer. Returns once everything that was replayed is on the

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::audit::entry::EventType;
 use crate::base::ceilings::AboveCeiling;
+use crate::audit::record::Subject;
 use crate::base::clock::Timestamp;
 use crate::base::error::{JournalError, TransferFailure};
 use crate::base::quantity::{MAX_UNITS, Quantity};
@@ -17,6 +18,7 @@ use crate::engine::transfer_request::{TransferDecision, TransferRequestStatus};
 use crate::engine::transfers::book::RequestedMove;
 use crate::idempotency::{Fingerprint, IdempotencyKey, KeyName};
 use crate::journal::ledger::Ledger;
+use crate::journal::ledger::clock::ClockStep;
 use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
 use crate::journal::ledger::transfers::{Decision, DecisionOutcome, TransferState};
 use crate::reservation::id::ReservationId;
@@ -88,16 +90,31 @@ impl From<AboveCeiling> for JournalError {
     }
 }
 
+/// What is restored, and how.
+pub(in crate::engine) struct Restoring<'a> {
+    pub(in crate::engine) ledger: &'a Ledger,
+    /// The step back of the clock that this opening found. The ledger gets it with its event.
+    pub(in crate::engine) step: Option<ClockStep>,
+    pub(in crate::engine) longest_ttl: Duration,
+    pub(in crate::engine) grace: Duration,
+}
+
+impl Restoring<'_> {
+    /// When something happened that the ledger dates so.
+    fn past(&self, at: Timestamp) -> Timestamp {
+        self.step.map_or(at, |step| step.past(at))
+    }
+}
+
 impl Engine {
     /// Restores the ledger's state, before any other thread has the engine. Returns the holds that
     /// fell due while the engine was down, with the expiry that the grace period gives them.
     pub(in crate::engine) fn restore(
         &self,
-        ledger: &Ledger,
-        longest_ttl: Duration,
-        grace: Duration,
+        restoring: &Restoring<'_>,
         report: &mut RecoveryReport,
     ) -> Result<Vec<GraceExtension>, JournalError> {
+        let &Restoring { ledger, step, longest_ttl, .. } = restoring;
         for name in &ledger.products {
             self.catalog.restore_product(name).map_err(|CatalogFull| fits_nowhere(ledger))?;
         }
@@ -108,10 +125,12 @@ impl Engine {
         let built = crate::engine::ttl_limits::millis(longest_ttl);
         self.ttl_limits.longest_ttl.store(ledger.longest_ttl.under(built), Ordering::Relaxed);
         let now = self.now();
-        let given_grace = self.restore_holds(ledger, now, grace, report)?;
-        self.restore_keys(ledger);
+        let given_grace = self.restore_holds(restoring, now, report)?;
+        self.restore_keys(restoring);
         for request in ledger.transfers.all() {
-            self.restore_transfer(ledger, request);
+            let mut request = request.clone();
+            step.into_iter().for_each(|step| request.shift(step));
+            self.restore_transfer(ledger, &request);
         }
         self.approvals.begin_after(ledger.transfers.newest);
         report.transfer_requests = ledger.transfers.open().count();
@@ -161,9 +180,8 @@ impl Engine {
 
     fn restore_holds(
         &self,
-        ledger: &Ledger,
+        &Restoring { ledger, step, grace, .. }: &Restoring<'_>,
         now: Timestamp,
-        grace: Duration,
         report: &mut RecoveryReport,
     ) -> Result<Vec<GraceExtension>, JournalError> {
         let mut given_grace = Vec::new();
@@ -175,7 +193,14 @@ impl Engine {
             if !hold.occupies() && hold.id.slot() >= self.max_slots.min(room) {
                 continue;
             }
-            let mut hold = restored_of(hold);
+            let mut hold = match step {
+                None => restored_of(hold),
+                Some(step) => {
+                    let mut shifted = hold.clone();
+                    shifted.shift(step);
+                    restored_of(&shifted)
+                }
+            };
             if hold.end.is_some() {
                 report.finished += 1;
             } else {
@@ -191,32 +216,39 @@ impl Engine {
             restored.push(hold);
         }
         report.given_grace = given_grace.len();
-        self.slots.restore(restored).ok_or_else(|| fits_nowhere(ledger))?;
+        self.slots.restore(restored, now).ok_or_else(|| fits_nowhere(ledger))?;
         Ok(given_grace)
     }
 
     /// Restores the keys and the retakes, which share one bound, in the order of their times: those
     /// that came first are dropped first. A call that retakes under a key publishes the retake
     /// first.
-    fn restore_keys(&self, ledger: &Ledger) {
+    fn restore_keys(&self, restoring: &Restoring<'_>) {
+        let ledger = restoring.ledger;
         let mut retakes = ledger.retakes.iter().peekable();
         for (mark, at) in &ledger.keys {
             while let Some(retake) = retakes.next_if(|(_, _, retaken)| retaken <= at) {
-                self.restore_retake(retake);
+                self.restore_retake(retake, restoring);
             }
             let key = IdempotencyKey::from_bytes(mark.key.as_bytes());
             let answer = Answer::from_bytes(mark.answer.as_bytes());
             // Skip an answer that a later version wrote: this version cannot return it.
             if let (Ok(key), Some(answer)) = (key, answer) {
-                self.keys.restore(KeyName::Caller(key), mark.fingerprint, answer, *at);
+                let at = restoring.past(*at);
+                self.keys.restore(KeyName::Caller(key), mark.fingerprint, answer, at);
             }
         }
-        retakes.for_each(|retake| self.restore_retake(retake));
+        retakes.for_each(|retake| self.restore_retake(retake, restoring));
     }
 
-    fn restore_retake(&self, (of, by, at): &(ReservationId, ReservationId, Timestamp)) {
+    fn restore_retake(
+        &self,
+        (of, by, at): &(ReservationId, ReservationId, Timestamp),
+        restoring: &Restoring<'_>,
+    ) {
         let fingerprint = Fingerprint::of("retake").id(*of).finish();
-        self.keys.restore(KeyName::Retake(*of), fingerprint, Answer::Retaken(*by), *at);
+        let (answer, at) = (Answer::Retaken(*by), restoring.past(*at));
+        self.keys.restore(KeyName::Retake(*of), fingerprint, answer, at);
     }
 
     fn restore_transfer(&self, ledger: &Ledger, request: &TransferState) {
@@ -228,6 +260,14 @@ impl Engine {
         let asked = RequestedMove { from, source: level.warehouse, target, qty, held, at };
         let decision = request.decision.as_ref().map(|decision| decision_of(decision, units));
         self.approvals.restore(number.into(), asked, decision);
+    }
+
+    /// Records that the clock stepped back since the journal's newest entry. No other thread has
+    /// the engine yet, so this is the opening's first record.
+    pub(in crate::engine) fn record_step(&self, step: ClockStep) {
+        let record = self.recorder.event(EventType::ClockStepped).about(Subject::None);
+        // Nothing is queued before it, so there is room.
+        let _ = record.at(step.to).text("from", &step.from.as_millis().to_string()).queue();
     }
 
     /// Records the extensions that overdue holds got as a grace period.

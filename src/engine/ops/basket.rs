@@ -78,11 +78,11 @@ pub(in crate::engine) enum Purpose {
 }
 
 impl Purpose {
-    /// When the hold expires. A basket that is sold at once expires at its creation time.
-    fn expires_at(self, id: ReservationId) -> Timestamp {
+    /// When the hold expires that is made `now`. A basket that is sold at once expires then.
+    fn expires_at(self, now: Timestamp) -> Timestamp {
         match self {
-            Self::Hold { ttl_millis } => id.created_at().saturating_add_millis(ttl_millis),
-            Self::Retake(_) => id.created_at(),
+            Self::Hold { ttl_millis } => now.saturating_add_millis(ttl_millis),
+            Self::Retake(_) => now,
         }
     }
 }
@@ -111,20 +111,21 @@ impl<'a> Call<'a> {
         let engine = self.engine;
         let count = |_: &NotStarted| engine.refusals.count(Refusal::Unavailable as usize);
         engine.check_gate().inspect_err(count)?;
-        let now = engine.now();
+        let now = self.timed().now();
         engine.look_before_taking(wanted, now)?;
         engine.admit().inspect_err(count)?;
         let slots = engine.slots_for_basket(wanted.len(), &purpose, now)?;
         let Some(head) = slots.first() else { return Err(InvalidInput::Empty.into()) };
-        let now = head.created_at(now, || engine.now());
-        let id = ReservationId::new(now, head.number(), engine.randomness.next());
-        let record = self.basket_record(wanted, purpose, id);
+        let call = self.at(head.taken_at());
+        let now = call.now();
+        let id = ReservationId::new(head.id_time(), head.number(), engine.randomness.next());
+        let record = call.basket_record(wanted, purpose, id);
         if let Err(refusal) = engine.take_lines(wanted, now) {
             slots.into_iter().for_each(|slot| engine.slots.put_back(slot, now));
             return Err(refusal);
         }
         let recorded = record.queue();
-        self.publish_basket(wanted, purpose, slots, id);
+        call.publish_basket(wanted, purpose, slots, id);
         recorded?;
         Ok(id)
     }
@@ -143,7 +144,7 @@ impl<'a> Call<'a> {
             .engine
             .recorder
             .movement_of(AdjustmentType::Reserved)
-            .new_hold(self, id, purpose.expires_at(id))
+            .new_hold(self, id, purpose.expires_at(self.now()))
             .of_hold(self, answer);
         for line in wanted {
             record = record.line(line.handle, line.qty.get());
@@ -173,14 +174,14 @@ impl<'a> Call<'a> {
         let record = ReservationRecord { id, owner: self.options.owner, line: first, chain };
         match purpose {
             Purpose::Hold { .. } => {
-                engine.slots.publish(head, &rest, record, purpose.expires_at(id));
+                engine.slots.publish(head, &rest, record, purpose.expires_at(self.now()));
             }
             Purpose::Retake(of) => {
                 wanted.iter().for_each(|line| line.level.sell(line.qty));
                 let number = head.number();
                 let note = slots.next().map(|slot| (slot, of));
                 let chain = engine.slots.publish_sold(head, &rest, note, record);
-                engine.slots.retire(number, chain, true, id.created_at());
+                engine.slots.retire(number, chain, true, self.now());
             }
         }
     }

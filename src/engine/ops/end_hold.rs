@@ -235,7 +235,10 @@ impl Call<'_> {
             let call = call.timed();
             let now = call.now();
             let asked = now.saturating_add(ttl);
-            let latest = id.created_at().saturating_add(engine.ttl_limits.longest_total());
+            // An id's time ahead of the clock is no birth. (Its slot has no word left for the true
+            // one.) Then the cap counts from this call.
+            let birth = id.created_at().min(now);
+            let latest = birth.saturating_add(engine.ttl_limits.longest_total());
             loop {
                 let head = match engine.slots.find(id) {
                     Lookup::Found(head) => head,

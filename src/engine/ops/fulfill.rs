@@ -170,19 +170,20 @@ impl Call<'_> {
     ) -> Result<ReservationId, FulfillError> {
         let engine = self.engine;
         let levels = engine.levels_in_order(product, qty, strategy)?;
-        let now = engine.now();
+        let now = self.timed().now();
         engine.look_before_filling(&levels, qty, now)?;
         engine.admit()?;
         let slots = engine.slots_for_parts(levels.len().min(qty.get() as usize), now)?;
         let Some(head) = slots.first() else { return Err(engine.refuse_sum(qty, 0)) };
-        let now = head.created_at(now, || engine.now());
-        let id = ReservationId::new(now, head.number(), engine.randomness.next());
+        let call = self.at(head.taken_at());
+        let now = call.now();
+        let id = ReservationId::new(head.id_time(), head.number(), engine.randomness.next());
         let expires_at = now.saturating_add_millis(ttl_millis);
         let mut record = engine
             .recorder
             .movement_of(AdjustmentType::Reserved)
-            .new_hold(self, id, expires_at)
-            .of_hold(self, id);
+            .new_hold(call, id, expires_at)
+            .of_hold(call, id);
         let parts = match engine.fill(&levels, qty, now) {
             Ok(parts) => parts,
             Err(refusal) => {
@@ -195,7 +196,7 @@ impl Call<'_> {
             record = record.line(*level, qty.get());
         }
         let recorded = record.queue();
-        self.publish_parts(slots, &parts, id, expires_at);
+        call.publish_parts(slots, &parts, id, expires_at);
         recorded?;
         Ok(id)
     }
@@ -216,7 +217,7 @@ impl Call<'_> {
         let chain = Chain::NONE.keeping(self.options.keep_until_shipped);
         let record = ReservationRecord { id, owner: self.options.owner, line, chain };
         places.publish(head, &rest, record, expires_at);
-        slots.for_each(|unused| places.put_back(unused, id.created_at()));
+        slots.for_each(|unused| places.put_back(unused, self.now()));
     }
 }
 

@@ -138,8 +138,8 @@ impl Call<'_> {
         let Self { engine, options, .. } = self;
         let ttl_millis = engine.ttl_limits.checked_ttl(ttl)?;
         let line = engine.level_to_sell(level, qty)?;
-        let (slot, id) = engine.slot_for(engine.now())?;
-        let now = id.created_at();
+        let (slot, id) = engine.slot_for(self)?;
+        let now = slot.taken_at();
         let expires_at = now.saturating_add_millis(ttl_millis);
         let entry = PlainEntry::new(AdjustmentType::Reserved, now, line.handle, qty.get())
             .reservation(id)
@@ -164,8 +164,9 @@ impl Call<'_> {
         self.keyed(OperationKind::Sell, shape, |call| {
             let engine = call.engine;
             let line = engine.level_to_sell(level, qty)?;
-            let (slot, id) = engine.slot_for(engine.now())?;
-            let now = id.created_at();
+            let (slot, id) = engine.slot_for(call)?;
+            let now = slot.taken_at();
+            let call = call.at(now);
             let record = engine
                 .recorder
                 .movement(AdjustmentType::Reserved, line.handle, qty)
@@ -241,13 +242,12 @@ impl Engine {
         Ok(())
     }
 
-    /// A slot and an id for a new hold.
+    /// Admits the call. A slot and an id for its new hold.
     #[inline(always)]
-    fn slot_for(&self, now: Timestamp) -> Result<(VacantSlot<'_>, ReservationId), ReserveError> {
+    fn slot_for(&self, call: Call<'_>) -> Result<(VacantSlot<'_>, ReservationId), ReserveError> {
         self.admit().map_err(|error| self.refuse_unavailable(error))?;
-        let slot = self.take_slot(now).ok_or_else(|| self.refuse_full())?;
-        let created_at = slot.created_at(now, || self.now());
-        let id = ReservationId::new(created_at, slot.number(), self.randomness.next());
+        let slot = self.take_slot(call.timed().now()).ok_or_else(|| self.refuse_full())?;
+        let id = ReservationId::new(slot.id_time(), slot.number(), self.randomness.next());
         Ok((slot, id))
     }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::audit::entry::{AdjustmentType, EntryType};
+use crate::base::clock::Timestamp;
 use crate::base::error::{FlushError, NoReservation, NotStarted, Reason, RetakeError};
 use crate::engine::answer::ConfirmOrRetake;
 use crate::engine::call::Call;
@@ -119,12 +120,12 @@ impl Call<'_> {
         let engine = self.engine;
         let mut first = false;
         let fingerprint = Fingerprint::of("retake").id(id).finish();
-        let answer = engine.claimed(KeyName::Retake(id), fingerprint, || {
+        let answer = engine.claimed(KeyName::Retake(id), fingerprint, |now| {
             // Read the low-water mark only after the claim. The claim found no stored answer:
             // nobody has retaken the hold, or the key was dropped. A drop after the hold's creation
             // shows in the mark.
             let may_have_been_dropped =
-                engine.keys.evicted_before().is_some_and(|moment| moment >= id.created_at());
+                engine.keys.evicted_before().is_some_and(|moment| moment >= engine.born(id));
             if !known_unsold || may_have_been_dropped {
                 match engine.history(id)? {
                     LoggedEnd::Unsold => {}
@@ -138,7 +139,7 @@ impl Call<'_> {
             }
             first = true;
             let wanted = engine.resolved_lines(lines)?;
-            let new = self.take_basket(&wanted, Purpose::Retake(id))?;
+            let new = self.at(now).take_basket(&wanted, Purpose::Retake(id))?;
             Ok(ConfirmOrRetake::Retaken(new))
         });
         match answer {
@@ -173,6 +174,14 @@ impl Engine {
         named.into_iter().eq(held)
     }
 
+    /// A time before which nothing happened to this hold. An id's time is that, unless an earlier
+    /// run may have made the id under a clock that was ahead.
+    fn born(&self, id: ReservationId) -> Timestamp {
+        let born = id.created_at();
+        let (opened_at, furthest) = self.dated_ahead;
+        if opened_at < born && born <= furthest { Timestamp::default() } else { born }
+    }
+
     /// The units that a confirmed reservation sold.
     fn units_sold(&self, id: ReservationId) -> Result<u64, RetakeError> {
         if let Ok(found) = self.reservation(id) {
@@ -197,7 +206,7 @@ impl Engine {
                 _ => NotStarted::Closed,
             })
         })?;
-        let history = self.recorder.log().history_of(id, id.created_at());
+        let history = self.recorder.log().history_of(id, self.born(id));
         let retaken = history.entries.iter().find(|entry| entry.retaken_from == Some(id));
         if let Some(by) = retaken.and_then(|entry| entry.reservation) {
             return Ok(LoggedEnd::Retaken(by));

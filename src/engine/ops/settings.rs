@@ -187,6 +187,28 @@ impl InventoryManager {
     }
 }
 
+impl InventoryManager {
+    /// Notes that an operator knows of the newest step back of the clock, which
+    /// [`health`](Self::health) and the recovery report tell of: from here on they do not, nor
+    /// after a restart. Does nothing if there is none. Waits as
+    /// [`set_longest_ttl`](Self::set_longest_ttl) does.
+    ///
+    /// # Errors
+    /// See [`SettingError`].
+    ///
+    /// ```
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.acknowledge_clock_step()?;
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn acknowledge_clock_step(&self) -> Result<(), SettingError> {
+        let Some(journal) = self.engine.journal.as_ref().filter(|it| it.tells_of_a_step()) else {
+            return Ok(());
+        };
+        self.engine.change(Subject::None, "clock_step", "acknowledged", || journal.forget_step())
+    }
+}
+
 fn check_threshold(threshold: Option<u32>) -> Result<(), SettingError> {
     match threshold {
         Some(units) if units >= MAX_UNITS => Err(SettingError::Threshold { units }),

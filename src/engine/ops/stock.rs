@@ -131,7 +131,7 @@ impl InventoryManager {
             return Ok(engine.handle(known));
         }
         engine.admit()?;
-        Ok(engine.handle(engine.resolve_or_open(level)?))
+        Ok(engine.handle(engine.resolve_or_open(level, engine.now())?))
     }
 }
 
@@ -194,13 +194,14 @@ impl Call<'_> {
                     return Err(over_capacity(room));
                 }
             }
-            let handle = engine.resolve_or_open(level)?;
+            let now = call.timed().now();
+            let handle = engine.resolve_or_open(level, now)?;
             let (level, warehouse) = engine.level_and_warehouse(handle)?;
             engine.check_open(warehouse).map_err(|warehouse| AddError::Suspended { warehouse })?;
             let record = engine
                 .recorder
                 .movement(AdjustmentType::Received, handle, qty)
-                .at(engine.now())
+                .at(now)
                 .of_call(call, ())
                 .text("source", source);
             // Law 2: take room, queue the record, and only then give units that can be spent.
@@ -234,7 +235,7 @@ impl Call<'_> {
             engine
                 .check_open(warehouse)
                 .map_err(|warehouse| RemoveError::Suspended { warehouse })?;
-            let now = engine.now();
+            let now = call.timed().now();
             let record = engine
                 .recorder
                 .movement(AdjustmentType::Damaged, handle, qty)
@@ -264,7 +265,8 @@ impl Call<'_> {
             engine.admit()?;
             let Some(handle) = engine.resolve_stocked(level)? else { return Err(not_sold(0)) };
             let (level, warehouse) = engine.level_and_warehouse(handle)?;
-            let entry = PlainEntry::new(AdjustmentType::Shipped, engine.now(), handle, qty.get());
+            let now = call.timed().now();
+            let entry = PlainEntry::new(AdjustmentType::Shipped, now, handle, qty.get());
             let record = call
                 .needs_record_buffer()
                 .then(|| engine.recorder.record_from(entry).of_call(call, ()));
@@ -296,7 +298,7 @@ impl Call<'_> {
             let record = engine
                 .recorder
                 .movement(AdjustmentType::SaleCancelled, handle, qty)
-                .at(engine.now())
+                .at(call.timed().now())
                 .of_call(call, ())
                 .text("reason", reason);
             level.take_sold(qty).map_err(not_sold)?;

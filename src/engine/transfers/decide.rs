@@ -156,13 +156,14 @@ impl Call<'_> {
             id: claim.id(),
             status: Status::Approved,
             by: who,
-            at: engine.now(),
+            at: self.timed().now(),
             reason: None,
         };
         let looked = engine.look_before_moving(level, target_place, qty, held);
         let moved = looked.map_err(ApproveError::from).and_then(|()| {
             let (_, product) = engine.names_of(from);
-            let to = engine.resolve_or_open(OwnLevel::Names(target_place.name(), &product))?;
+            let to = OwnLevel::Names(target_place.name(), &product);
+            let to = engine.resolve_or_open(to, verdict.at)?;
             let route = Route { from, to, source, target, qty, held };
             let moved = engine.move_units(&route, verdict.at, |record| {
                 let record = record.and_event(EventType::TransferDecided, from, qty, target);
@@ -198,7 +199,8 @@ impl Call<'_> {
             engine.admit()?;
             let claim = engine.approvals.claim(id)?;
             let status = Status::Rejected;
-            let verdict = Verdict { id, status, by: who, at: engine.now(), reason: Some(reason) };
+            let at = call.timed().now();
+            let verdict = Verdict { id, status, by: who, at, reason: Some(reason) };
             Ok(call.turn_down(claim, &verdict, None)?)
         })
     }

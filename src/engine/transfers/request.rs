@@ -160,7 +160,7 @@ impl Call<'_> {
                 target: target.index(),
                 qty,
                 held,
-                at: engine.now(),
+                at: call.timed().now(),
             };
             let filing = engine
                 .approvals

@@ -82,6 +82,7 @@ impl Call<'_> {
         };
         self.keyed(OperationKind::Transfer, shape, |call| {
             engine.admit()?;
+            let now = call.timed().now();
             for warehouse in [source, target] {
                 engine
                     .check_open(warehouse)
@@ -95,7 +96,7 @@ impl Call<'_> {
             let to_handle =
                 match engine.catalog.level_of(target.index(), from_level.product_index()) {
                     Some(known) => known,
-                    None => engine.open_beside(from_level, target)?,
+                    None => engine.open_beside(from_level, target, now)?,
                 };
             let route = Route {
                 from: from_handle,
@@ -105,7 +106,7 @@ impl Call<'_> {
                 qty,
                 held: false,
             };
-            engine.move_units(&route, engine.now(), |record| record.of_call(call, ()))?;
+            engine.move_units(&route, now, |record| record.of_call(call, ()))?;
             Ok(())
         })
     }
@@ -118,10 +119,11 @@ impl Engine {
         &self,
         level: &StockLevel,
         target: &Warehouse,
+        now: Timestamp,
     ) -> Result<LevelIndex, TransferError> {
         let product =
             self.catalog.product_name(level.product_index()).ok_or(PlaceError::ForeignHandle)?;
-        Ok(self.resolve_or_open(OwnLevel::Names(target.name(), &product))?)
+        Ok(self.resolve_or_open(OwnLevel::Names(target.name(), &product), now)?)
     }
 
     /// A cheap check: refuses a transfer whose stock or room is clearly short. It runs before a

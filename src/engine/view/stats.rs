@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::base::error::NotStarted;
-use crate::engine::journal::JournalLink;
 use crate::engine::{Engine, InventoryManager, Refusal};
 
 /// Figures of an engine. Each one is read by itself, so together they do not show one instant.
@@ -158,8 +157,10 @@ impl Engine {
             format!("the sweeper is {lag:?} behind")
         } else if self.dispatcher.has_ended() {
             "the thread that delivers alerts has ended".to_owned()
-        } else if let Some(problem) = self.journal.as_ref().and_then(JournalLink::problem) {
+        } else if let Some(problem) = self.journal.as_ref().and_then(|it| it.problem(self.now())) {
             problem
+        } else if let Some(apart) = self.clock.0.apart_from_wall_clock().filter(|it| it.is_far()) {
+            format!("the engine's clock is {apart}")
         } else {
             return Health::Ok;
         };

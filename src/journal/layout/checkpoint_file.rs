@@ -16,12 +16,15 @@ use crate::journal::format::batch::Hash;
 use crate::journal::format::bytes::Cursor;
 use crate::journal::format::segment::{Point, UNFINISHED};
 use crate::journal::layout::{damaged, failed, remove_file};
+use crate::journal::ledger::state::NO_CLOCK;
 use crate::journal::storage::Storage;
 
 /// The magic bytes at the start of a checkpoint.
 const MAGIC: [u8; 8] = *b"STKCHKPT";
 /// The format version that this library writes, and the newest that it reads.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+/// The version whose states know nothing of the journal's clock.
+const WITHOUT_CLOCK: u16 = 1;
 /// Bytes of the header.
 const HEADER: usize = 136;
 /// How many bytes of the header the seal covers.
@@ -98,8 +101,9 @@ impl CheckpointHeader {
         bytes
     }
 
-    /// Reads the header of a file. Returns it with the length of the state and the seal.
-    fn from_bytes(name: &str, bytes: &[u8]) -> Result<(Self, u64, Hash), JournalError> {
+    /// Reads the header of a file. Returns it with its version, the length of the state and the
+    /// seal.
+    fn from_bytes(name: &str, bytes: &[u8]) -> Result<(Self, u16, u64, Hash), JournalError> {
         let read = |from: &mut Cursor<'_>| {
             let magic: [u8; 8] = from.array()?;
             let (version, length, unused) = (from.u16()?, from.u16()?, from.u32()?);
@@ -118,7 +122,7 @@ impl CheckpointHeader {
         };
         match read(&mut Cursor::new(bytes)) {
             None => Err(damaged(name, 0, "an unreadable checkpoint header".to_owned())),
-            Some((found, ..)) if found != VERSION => {
+            Some((found, ..)) if found != VERSION && found != WITHOUT_CLOCK => {
                 Err(JournalError::Version { file: name.to_owned(), found, newest: VERSION })
             }
             Some((_, header, ..)) if batch_of(name) != Some(header.batch) => {
@@ -126,7 +130,7 @@ impl CheckpointHeader {
                     format!("a file that holds the checkpoint behind batch {}", header.batch);
                 Err(damaged(name, 0, what))
             }
-            Some((_, header, state, seal)) => Ok((header, state, seal)),
+            Some((version, header, state, seal)) => Ok((header, version, state, seal)),
         }
     }
 }
@@ -185,7 +189,8 @@ pub(crate) fn read_header(
     CheckpointHeader::from_bytes(name, &bytes).map(|(header, ..)| header)
 }
 
-/// Reads a finished checkpoint and checks all of it. Returns the header and the state.
+/// Reads a finished checkpoint and checks all of it. Returns the header and the state, as this
+/// version writes it.
 pub(crate) fn read(
     storage: &dyn Storage,
     name: &str,
@@ -197,7 +202,7 @@ pub(crate) fn read(
         bytes.map_err(|error| failed("read", name, &error))
     };
     let bytes = read(0, HEADER)?;
-    let (header, length, seal_of_all) = CheckpointHeader::from_bytes(name, &bytes)?;
+    let (header, version, length, seal_of_all) = CheckpointHeader::from_bytes(name, &bytes)?;
     // The state grows with the blocks that are sound. What the header or the file says about its
     // length is only a claim.
     let mut state = Vec::new();
@@ -221,6 +226,9 @@ pub(crate) fn read(
     }
     if state.len() as u64 != length || seal(&bytes[..SEALED], &state) != seal_of_all {
         return Err(damaged(name, HEADER as u64, "a checkpoint that is not what it says".into()));
+    }
+    if version == WITHOUT_CLOCK {
+        state.push(NO_CLOCK);
     }
     Ok((header, state))
 }
@@ -267,6 +275,28 @@ mod tests {
                 let disk = SimulatedDisk::with_files([(name.clone(), bytes)]);
                 assert!(read(&disk, &name).is_err(), "byte {place}");
             }
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_of_version_1_is_read_as_one_without_a_clock_and_no_newer_one_is() {
+        let disk = SimulatedDisk::new();
+        write(&disk, 1, header(), &[7; 20]).expect("room");
+        let (name, bytes) = disk.files().remove(0);
+        let of_version = |version: u8| {
+            let mut bytes = bytes.clone();
+            bytes[MAGIC.len()] = version;
+            let seal = seal(&bytes[..SEALED], &[7; 20]);
+            bytes[SEALED..HEADER - SUM].copy_from_slice(&seal);
+            let sum = xxh3_64(&bytes[..HEADER - SUM]);
+            bytes[HEADER - SUM..HEADER].copy_from_slice(&sum.to_le_bytes());
+            read(&SimulatedDisk::with_files([(name.clone(), bytes)]), &name)
+        };
+        assert_eq!(of_version(2), Ok((header(), vec![7; 20])));
+        let old = [vec![7; 20], vec![NO_CLOCK]].concat();
+        assert_eq!(of_version(1), Ok((header(), old)));
+        for unknown in [0, 3] {
+            assert!(matches!(of_version(unknown), Err(JournalError::Version { .. })), "{unknown}");
         }
     }
 

@@ -7,6 +7,7 @@ use crate::audit::record::{EntryLine, PlainEntry, Subject};
 use crate::base::clock::Timestamp;
 use crate::base::quantity::MAX_UNITS;
 use crate::journal::format::decode::{Decoded, DecodedRecord};
+use crate::journal::ledger::clock::ClockStep;
 use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
 use crate::journal::ledger::levels::{LevelState, WarehouseState};
 use crate::journal::ledger::transfers::{LawResult, TransferMoves, fact};
@@ -41,12 +42,29 @@ impl Ledger {
         let first = self.next_sequence;
         self.next_sequence += decoded.entries();
         self.newest_at = self.newest_at.max(decoded.at());
+        self.note_time(first, decoded);
         let broken = |sequence, what: &str| Broken { sequence, what: what.to_owned() };
         match decoded {
             Decoded::Plain(entry) => self.apply_plain(entry).map_err(|what| broken(first, what)),
             Decoded::Record(record) => self
                 .apply_record(record)
                 .map_err(|(line, what)| broken(first.saturating_add(line as u64), what)),
+        }
+    }
+
+    /// Tells the journal's clock of a record, and whether an opening begins with it.
+    #[inline]
+    fn note_time(&mut self, first: u64, decoded: &Decoded<'_>) {
+        let opens = match decoded {
+            Decoded::Plain(_) => false,
+            Decoded::Record(record) => {
+                let opened = EntryType::Event(EventType::Opened);
+                record.steps.lines.iter().any(|line| line.entry_type == opened)
+            }
+        };
+        match opens {
+            true => self.clock.open(first, decoded.at()),
+            false => self.clock.pass(first, decoded.at()),
         }
     }
 
@@ -304,6 +322,13 @@ impl Ledger {
                 self.warehouses.iter_mut().for_each(|warehouse| warehouse.under_way = 0);
                 Ok(())
             }
+            (EventType::ClockStepped, _) => {
+                let from = fact("from").and_then(|from| from.parse().ok());
+                let from =
+                    from.map(Timestamp::from_millis).ok_or("a step of the clock from nowhere")?;
+                self.step_back(ClockStep { from, to: context.at });
+                Ok(())
+            }
             (EventType::WarehouseDefined, Subject::Warehouse(id)) => {
                 let name = fact("name").ok_or("a warehouse without a name")?;
                 let capacity = fact("capacity").and_then(capacity);
@@ -339,6 +364,17 @@ impl Ledger {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Applies a step back of the clock: whatever is pending keeps the time that it had left, and
+    /// whatever is over was over as long ago as before.
+    fn step_back(&mut self, step: ClockStep) {
+        self.newest_at = step.to;
+        self.clock.step_back(self.next_sequence - 1, step);
+        self.holds.shift(step);
+        self.keys.iter_mut().for_each(|(_, at)| *at = step.past(*at));
+        self.retakes.iter_mut().for_each(|(.., at)| *at = step.past(*at));
+        self.transfers.shift(step);
     }
 
     /// Defines a warehouse. Each opening may define it again, with a new capacity or threshold, but
@@ -417,6 +453,7 @@ impl Ledger {
             (Subject::None, "longest_ttl_ms") => {
                 self.longest_ttl.changed = value.parse().ok();
             }
+            (Subject::None, "clock_step") => self.clock.acknowledge(),
             (Subject::Warehouse(id), "suspended") => {
                 self.warehouses.get_mut(id.index()).ok_or(UNKNOWN)?.suspended = value == "true";
             }

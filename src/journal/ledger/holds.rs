@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use crate::base::clock::Timestamp;
+use crate::journal::ledger::clock::ClockStep;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::LevelIndex;
 
@@ -127,6 +128,15 @@ impl Hold {
         }
     }
 
+    /// Moves its times by a step back of the clock.
+    pub(crate) fn shift(&mut self, step: ClockStep) {
+        if self.is_live() {
+            self.expires_at = step.due(self.expires_at);
+        } else {
+            self.ended_at = step.past(self.ended_at);
+        }
+    }
+
     /// Ends the hold as `end` if no line holds units any more.
     pub(crate) fn end_if_empty(&mut self, at: Timestamp, end: Standing) {
         if self.lines().all(|line| line.held == 0) {
@@ -206,6 +216,12 @@ impl Holds {
         for (slot, hold) in self.sparse.extract_if(|slot, _| (*slot as usize) < reached) {
             self.dense[slot as usize] = Some(hold);
         }
+    }
+
+    /// Moves the times of all by a step back of the clock.
+    pub(super) fn shift(&mut self, step: ClockStep) {
+        let all = self.dense.iter_mut().flatten().chain(self.sparse.values_mut());
+        all.for_each(|hold| hold.shift(step));
     }
 
     /// The newest reservation of every slot.

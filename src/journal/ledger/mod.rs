@@ -5,6 +5,7 @@
 //! state from it. Verification and the auditor only want it to find no broken law.
 
 mod apply;
+pub(crate) mod clock;
 pub(crate) mod holds;
 pub(crate) mod levels;
 pub(crate) mod state;
@@ -21,6 +22,7 @@ use crate::base::clock::Timestamp;
 use crate::reservation::id::ReservationId;
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
+use clock::JournalClock;
 use holds::Holds;
 use levels::{LevelState, WarehouseState};
 use transfers::Transfers;
@@ -44,8 +46,9 @@ pub(crate) struct Ledger {
     pub(crate) longest_ttl: Setting<u64>,
     /// The next entry's sequence number.
     pub(crate) next_sequence: u64,
-    /// The latest time of any entry so far.
+    /// The latest time of any entry so far; after a step back of the clock, of any since then.
     pub(crate) newest_at: Timestamp,
+    pub(crate) clock: JournalClock,
 }
 
 /// A setting that the builder gives and a call may change at run time. If the next builder gives
@@ -116,7 +119,19 @@ impl Ledger {
             longest_ttl: Setting::default(),
             next_sequence: 1,
             newest_at: Timestamp::default(),
+            clock: JournalClock::beginning_at(1),
         }
+    }
+
+    /// The latest time that is known to be in any entry or id, whatever clock gave it.
+    pub(crate) fn furthest(&self) -> Timestamp {
+        let ids = self.holds.all().map(|hold| hold.id.created_at()).max();
+        self.newest_at.max(self.clock.furthest()).max(ids.unwrap_or_default())
+    }
+
+    /// Takes the clock out, and leaves one that knows nothing.
+    pub(crate) fn take_clock(&mut self) -> JournalClock {
+        std::mem::replace(&mut self.clock, JournalClock::beginning_at(1))
     }
 
     /// Checks that each level's reserved units equal its held plus its sold units, so no unit is

@@ -11,6 +11,7 @@ use crate::journal::format::decode::{
     DecodeResult, NoRecord, OrNoRecord, SHORT, key, moment, reservation, warehouse,
 };
 use crate::journal::format::encode::{put_halves, put_key};
+use crate::journal::ledger::clock::{ClockSpan, ClockStep, JournalClock};
 use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
 use crate::journal::ledger::levels::{LevelState, WarehouseState};
 use crate::journal::ledger::transfers::{Decision, DecisionOutcome, TransferState};
@@ -47,6 +48,7 @@ impl Ledger {
         put_varint(&mut out, self.transfers.newest);
         put_varint(&mut out, self.transfers.all().count() as u64);
         self.transfers.all().for_each(|request| put_transfer(&mut out, request, now));
+        put_clock(&mut out, &self.clock, now);
         out
     }
 
@@ -148,6 +150,7 @@ impl Ledger {
             decided += usize::from(request.decision.is_some());
             ledger.transfers.enter(request);
         }
+        ledger.clock = clock(from, ledger.next_sequence, now)?;
         if decided > DECIDED_KEPT || !cursor.is_empty() || ledger.next_sequence == 0 {
             return Err(NoRecord { what: "more than a ledger has" });
         }
@@ -335,4 +338,53 @@ fn put_transfer(out: &mut Vec<u8>, request: &TransferState, now: u64) {
     put_difference(out, at.as_millis(), now);
     out.push(u8::from(reason.is_some()));
     reason.iter().for_each(|reason| put_text(out, reason));
+}
+
+/// The byte of a state without a clock: of a checkpoint of version 1.
+pub(crate) const NO_CLOCK: u8 = 0;
+const CLOCK: u8 = 1;
+const CLOCK_AND_STEP: u8 = 2;
+
+fn put_clock(out: &mut Vec<u8>, clock: &JournalClock, now: u64) {
+    out.push(if clock.step.is_some() { CLOCK_AND_STEP } else { CLOCK });
+    put_varint(out, clock.since);
+    put_varint(out, clock.ran);
+    put_varint(out, clock.spans.len() as u64);
+    for span in &clock.spans {
+        put_varint(out, span.first_sequence);
+        put_varint(out, span.begun);
+        put_difference(out, span.first.as_millis(), now);
+        put_difference(out, span.last.as_millis(), now);
+    }
+    if let Some((step, ran)) = clock.step {
+        put_difference(out, step.from.as_millis(), now);
+        put_difference(out, step.to.as_millis(), now);
+        put_varint(out, ran);
+    }
+}
+
+/// Reads the clock of a journal whose entry `next` comes next.
+fn clock(from: &mut Cursor<'_>, next: u64, now: u64) -> DecodeResult<JournalClock> {
+    let kind = from.byte().or_no(SHORT)?;
+    if kind == NO_CLOCK {
+        return Ok(JournalClock::beginning_at(next));
+    }
+    if kind > CLOCK_AND_STEP {
+        return Err(NoRecord { what: "a clock of an unknown kind" });
+    }
+    let mut clock = JournalClock::beginning_at(from.varint().or_no(SHORT)?);
+    clock.ran = from.varint().or_no(SHORT)?;
+    for _ in 0..from.varint().or_no(SHORT)? {
+        clock.spans.push_back(ClockSpan {
+            first_sequence: from.varint().or_no(SHORT)?,
+            begun: from.varint().or_no(SHORT)?,
+            first: moment(from, now)?,
+            last: moment(from, now)?,
+        });
+    }
+    if kind == CLOCK_AND_STEP {
+        let step = ClockStep { from: moment(from, now)?, to: moment(from, now)? };
+        clock.step = Some((step, from.varint().or_no(SHORT)?));
+    }
+    Ok(clock)
 }

@@ -262,6 +262,126 @@ fn a_capacity_that_was_changed_stays_until_the_builder_gives_another() {
     assert_eq!(define(&mut ledger, "20"), 20);
 }
 
+/// Adds an entry of this moment.
+fn pass(ledger: &mut Ledger, millis: u64) {
+    let entry = PlainEntry::new(EventType::KeyUsed, moment(millis), LAPTOP, 0);
+    ledger.apply(&Decoded::Plain(entry)).expect("legal");
+}
+
+/// Opens at this moment, behind the newest entry or not.
+fn open(ledger: &mut Ledger, millis: u64) {
+    let at = moment(millis);
+    if let Some(step) = clock::ClockStep::between(ledger.newest_at, at) {
+        let from = step.from.as_millis().to_string();
+        let mut stepped = event(EventType::ClockStepped, Subject::None, &[("from", &from)]);
+        stepped.steps.header.at = at;
+        ledger.apply(&Decoded::Record(&stepped)).expect("legal");
+    }
+    let mut opened = event(EventType::Opened, Subject::None, &[]);
+    opened.steps.header.at = at;
+    ledger.apply(&Decoded::Record(&opened)).expect("legal");
+}
+
+const DAY: u64 = 24 * 60 * 60 * 1_000;
+
+#[test]
+fn a_ledger_after_a_step_of_the_clock_is_read_back_from_its_bytes() {
+    let mut ledger = ledger();
+    take(&mut ledger, AdjustmentType::Reserved, 4, Some(id(3, 1))).expect("stock");
+    pass(&mut ledger, 90 * DAY);
+    open(&mut ledger, DAY);
+    pass(&mut ledger, DAY + 5);
+    let bytes = ledger.to_bytes(10);
+    let again = Ledger::from_bytes(&bytes, 10).expect("a ledger");
+    assert_eq!((again.to_bytes(10), &again.clock), (bytes.clone(), &ledger.clock));
+    assert_eq!(again.newest_at, moment(DAY + 5));
+    let (step, left) = again.clock.unsettled_step().expect("new");
+    assert_eq!((step.from, step.to), (moment(90 * DAY), moment(DAY)));
+    assert_eq!(left.as_millis() as u64, DAY - 5);
+    for place in 0..bytes.len() {
+        assert!(Ledger::from_bytes(&bytes[..place], 10).is_err(), "cut at {place}");
+    }
+    // As a checkpoint of version 1 has it.
+    let clock = {
+        let mut without = Ledger::from_bytes(&bytes, 10).expect("a ledger");
+        let whole = without.to_bytes(10).len();
+        without.take_clock();
+        whole - (without.to_bytes(10).len() - 4)
+    };
+    let mut old = bytes[..bytes.len() - clock].to_vec();
+    old.push(state::NO_CLOCK);
+    let old = Ledger::from_bytes(&old, 10).expect("a ledger");
+    assert!(old.clock.agrees(&ledger.clock) && old.clock != ledger.clock);
+    assert_eq!(old.levels, ledger.levels);
+}
+
+#[test]
+fn what_is_pending_keeps_its_time_and_what_is_over_was_over_as_long_ago() {
+    let mut ledger = ledger();
+    take(&mut ledger, AdjustmentType::Reserved, 2, Some(id(1, 1))).expect("stock");
+    take(&mut ledger, AdjustmentType::Reserved, 2, Some(id(70_000, 1))).expect("stock");
+    take(&mut ledger, AdjustmentType::Returned, 2, Some(id(70_000, 1))).expect("held");
+    pass(&mut ledger, 5_040);
+    // Overdue by 4,940 ms, and ended 5,035 ms ago.
+    open(&mut ledger, 3_000);
+    let hold = |ledger: &Ledger, slot| ledger.holds.at(id(slot, 1)).expect("a hold").clone();
+    assert_eq!(hold(&ledger, 1).expires_at, moment(3_000));
+    assert_eq!(hold(&ledger, 70_000).ended_at, moment(0), "before 1970 is 1970");
+    // A step is more than a second.
+    let before = hold(&ledger, 1);
+    open(&mut ledger, 2_000);
+    assert_eq!(hold(&ledger, 1), before);
+    assert_eq!(ledger.newest_at, moment(3_000));
+}
+
+#[test]
+fn journal_time_counts_what_ran_and_a_day_of_what_did_not() {
+    let mut ledger = ledger();
+    let first = ledger.next_sequence;
+    open(&mut ledger, 10);
+    pass(&mut ledger, 10 + 2 * DAY);
+    let age = |ledger: &Ledger, next, at| {
+        ledger.clock.since_entry_before(next, moment(at)).as_millis() as u64
+    };
+    assert_eq!(age(&ledger, first + 1, 10), 2 * DAY);
+    assert_eq!(age(&ledger, first + 2, 10 + 2 * DAY), 0);
+    let second = ledger.next_sequence;
+    // An hour of DAY / 24 later, thirteen years later, and back.
+    open(&mut ledger, 10 + 2 * DAY + DAY / 24);
+    assert_eq!(age(&ledger, second, 10 + 2 * DAY), DAY / 24);
+    open(&mut ledger, 13 * 365 * DAY);
+    pass(&mut ledger, 13 * 365 * DAY + 7);
+    assert_eq!(age(&ledger, second, 10 + 2 * DAY), DAY / 24 + DAY + 7);
+    let back = ledger.next_sequence;
+    open(&mut ledger, 4 * DAY);
+    assert_eq!(age(&ledger, second, 10 + 2 * DAY), DAY / 24 + DAY + 7);
+    // What follows an entry says when it was made at the latest, unless another opening wrote that.
+    assert_eq!(age(&ledger, back, 4 * DAY), 0);
+    pass(&mut ledger, 5 * DAY);
+    assert_eq!(age(&ledger, back, 4 * DAY), DAY);
+    assert_eq!(age(&ledger, first + 1, 10), 2 * DAY + DAY / 24 + DAY + 7 + DAY);
+    // A ledger that began later never says more than it knows.
+    let state = ledger.to_bytes(10);
+    let mut late = Ledger::from_bytes(&state, 10).expect("a ledger");
+    late.clock = clock::JournalClock::beginning_at(late.next_sequence);
+    assert_eq!(age(&late, first, 10), 0);
+    pass(&mut late, 5 * DAY);
+    pass(&mut late, 5 * DAY + 9);
+    assert_eq!(age(&late, first, 10), 9);
+}
+
+#[test]
+fn openings_without_number_take_a_bounded_room() {
+    let mut ledger = ledger();
+    for minute in 1..10_000 {
+        open(&mut ledger, minute * 60_000);
+        pass(&mut ledger, minute * 60_000 + 1);
+    }
+    let age = ledger.clock.since_entry_before(6, moment(60_000)).as_millis() as u64;
+    assert_eq!(age, 4_095 * 60_000 + 1, "the oldest that is remembered");
+    assert!(ledger.to_bytes(10).len() < 100_000);
+}
+
 #[test]
 fn a_setting_of_the_builder_is_the_last_word_only_if_it_is_new() {
     let changed = Setting { built: Some(20), changed: Some(30) };

@@ -7,6 +7,7 @@ use crate::audit::entry::EventType;
 use crate::audit::record::{DECIDED_KEPT, EntryLine};
 use crate::base::clock::Timestamp;
 use crate::journal::format::decode::DecodedRecord;
+use crate::journal::ledger::clock::ClockStep;
 use crate::stock::handle::{LevelIndex, WarehouseIndex};
 
 /// A request for a transfer.
@@ -76,7 +77,23 @@ pub(super) struct TransferMoves {
 /// `Ok` if every law holds, or else what is wrong.
 pub(super) type LawResult = Result<(), &'static str>;
 
+impl TransferState {
+    /// Moves its times by a step back of the clock.
+    pub(crate) fn shift(&mut self, step: ClockStep) {
+        self.at = step.past(self.at);
+        if let Some(decision) = &mut self.decision {
+            decision.at = step.past(decision.at);
+        }
+    }
+}
+
 impl Transfers {
+    /// Moves the times of all by a step back of the clock.
+    pub(super) fn shift(&mut self, step: ClockStep) {
+        let all = self.decided.iter_mut().chain(self.open.values_mut());
+        all.for_each(|request| request.shift(step));
+    }
+
     pub(crate) fn open(&self) -> impl Iterator<Item = &TransferState> {
         self.open.values()
     }

@@ -6,13 +6,13 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use crate::base::clock::Timestamp;
 use crate::base::error::JournalError;
 use crate::base::sync::{AtomicUsize, Ordering};
 use crate::journal::format::segment::Point;
 use crate::journal::layout::checkpoint_file::{self, CheckpointHeader};
 use crate::journal::layout::{Layout, failed, remove_file};
 use crate::journal::ledger::Ledger;
+use crate::journal::ledger::clock::JournalClock;
 use crate::journal::maintenance::retention::{JournalRetention, KEPT};
 use crate::journal::storage::Storage;
 
@@ -52,8 +52,8 @@ pub(crate) struct CheckpointSchedule {
 pub(crate) struct PendingCheckpoint {
     header: CheckpointHeader,
     state: Vec<u8>,
-    /// The latest time of any entry so far.
-    now: Timestamp,
+    /// What tells how old a segment is.
+    clock: JournalClock,
     erasures: u64,
 }
 
@@ -114,7 +114,7 @@ impl CheckpointSchedule {
             keys: self.options.keys as u64,
         };
         let state = ledger.to_bytes(self.options.keys);
-        Some(PendingCheckpoint { header, state, now: ledger.newest_at, erasures })
+        Some(PendingCheckpoint { header, state, clock: ledger.clock.clone(), erasures })
     }
 
     /// Whether a checkpoint may fall due by the time that all up to `at` is read.
@@ -187,7 +187,7 @@ impl JournalMaintenance {
         for name in checkpoint_file::list(&*self.storage)?.iter().skip(KEPT) {
             remove_file(&*self.storage, name)?;
         }
-        self.retention.apply(&*self.storage, pending.now)
+        self.retention.apply(&*self.storage, &pending.clock)
     }
 }
 

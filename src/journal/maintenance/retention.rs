@@ -12,6 +12,7 @@ use crate::journal::layout::begin_mark::{self, BeginMark};
 use crate::journal::layout::checkpoint_file;
 use crate::journal::layout::consumer_file;
 use crate::journal::layout::{JournalDir, PathSegment, failed, remove_file};
+use crate::journal::ledger::clock::JournalClock;
 use crate::journal::recovery::start;
 use crate::journal::storage::Storage;
 use crate::journal::storage::files::FileStorage;
@@ -102,6 +103,11 @@ impl JournalRetention {
     }
 
     /// Lets a segment go when all its entries are older than the newest entry, by `age` or more.
+    ///
+    /// Age is counted in *journal time*: the time that engines have run, and the time between two
+    /// openings, of that 24 hours at most. So a session whose clock was wrong adds a day at most,
+    /// and a journal that nobody opens for a month grows a day older. Entries from before the
+    /// library counted so are as old as the first one that it has counted.
     pub fn older_than(mut self, age: Duration) -> Self {
         self.age = Some(age);
         self
@@ -145,21 +151,25 @@ impl JournalRetention {
         }
     }
 
-    /// Archives or removes the segments that are to go. `now` is the time of the journal's newest
-    /// entry. A crash at any point leaves a readable journal, and the next call finishes the work.
+    /// Archives or removes the segments that are to go. `clock` tells how old they are. A crash at
+    /// any point leaves a readable journal, and the next call finishes the work.
     ///
     /// # Errors
     /// The storages' errors; [`JournalError::OtherJournal`] if the archive belongs to another
     /// journal.
-    pub(crate) fn apply(&self, storage: &dyn Storage, now: Timestamp) -> Result<(), JournalError> {
+    pub(crate) fn apply(
+        &self,
+        storage: &dyn Storage,
+        clock: &JournalClock,
+    ) -> Result<(), JournalError> {
         if !self.trims() {
             return Ok(());
         }
         let dir = JournalDir::find(storage)?;
         let path = &dir.layout.path;
         let Some(covered) = covered(&dir)? else { return Ok(()) };
-        let goes = self.how_many_go(storage, path, covered, now)?;
-        let goes = self.spare_consumers(storage, path, goes, now)?;
+        let goes = self.how_many_go(storage, path, covered, clock)?;
+        let goes = self.spare_consumers(storage, path, goes, clock)?;
         let Some(first) = path.get(goes).filter(|_| goes > 0) else { return Ok(()) };
         if let OldSegments::Archive(archive) = &self.old_segments {
             copy_all(storage, &**archive, &path[..goes])?;
@@ -184,7 +194,7 @@ impl JournalRetention {
         storage: &dyn Storage,
         path: &[PathSegment],
         covered: usize,
-        now: Timestamp,
+        clock: &JournalClock,
     ) -> Result<usize, JournalError> {
         if self.age.is_none() && self.bytes.is_none() {
             return Ok(covered);
@@ -196,8 +206,8 @@ impl JournalRetention {
         for (index, segment) in path[..covered].iter().enumerate() {
             let is_over = self.bytes.is_some_and(|most| bytes > most);
             let is_old = match self.age {
-                Some(age) => ended_at(storage, &path[index + 1..])?
-                    .is_some_and(|end| now.saturating_since(end) >= age),
+                Some(age) => first_behind(storage, &path[index + 1..])?
+                    .is_some_and(|(next, at)| clock.since_entry_before(next, at) >= age),
                 None => false,
             };
             if !is_over && !is_old {
@@ -217,7 +227,7 @@ impl JournalRetention {
         storage: &dyn Storage,
         path: &[PathSegment],
         goes: usize,
-        now: Timestamp,
+        clock: &JournalClock,
     ) -> Result<usize, JournalError> {
         let begin = path.first().map_or(0, |it| it.header.base.sequence);
         let consumers = if self.removes() { consumer_file::list(storage)? } else { Vec::new() };
@@ -234,8 +244,9 @@ impl JournalRetention {
                 let length = storage.length(&it.name);
                 bytes += length.map_err(|error| failed("read", &it.name, &error))?;
             }
-            let ended = ended_at(storage, &path[index + 1..])?;
-            let is_old = ended.is_some_and(|it| now.saturating_since(it) >= self.consumer_lag.age);
+            let is_old = first_behind(storage, &path[index + 1..])?.is_some_and(|(next, at)| {
+                clock.since_entry_before(next, at) >= self.consumer_lag.age
+            });
             if bytes <= self.consumer_lag.bytes && !is_old {
                 return Ok(index);
             }
@@ -275,18 +286,18 @@ fn covered(dir: &JournalDir<'_>) -> Result<Option<usize>, JournalError> {
     start::segment_of(dir, oldest, &header).map(Some)
 }
 
-/// When the previous segment ended: the time of the first batch after it. `None` if no batch
+/// The first entry behind the previous segment, and the time of its batch. `None` if no batch
 /// follows yet.
-fn ended_at(
+fn first_behind(
     storage: &dyn Storage,
     after: &[PathSegment],
-) -> Result<Option<Timestamp>, JournalError> {
+) -> Result<Option<(u64, Timestamp)>, JournalError> {
     for next in after {
         let (from, length) = (segment::HEADER as u64, batch::HEADER as u64);
         let bytes = storage.read(&next.name, from, length);
         let bytes = bytes.map_err(|error| failed("read", &next.name, &error))?;
         if let Some(first) = BatchHeader::from_bytes(&bytes, next.header.number) {
-            return Ok(Some(first.base));
+            return Ok(Some((first.first_sequence, first.base)));
         }
     }
     Ok(None)

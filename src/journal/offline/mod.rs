@@ -24,7 +24,7 @@ use crate::journal::storage::files::FileStorage;
 
 use snapshot_storage::SnapshotStorage;
 
-pub use stock::{JournalStock, StockRow};
+pub use stock::{EntriesAhead, JournalStock, StockRow};
 pub use verify::{VerifyError, VerifyReport};
 
 /// Reads a journal: what happened, what it adds up to, and whether it was altered.

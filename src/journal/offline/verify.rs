@@ -12,6 +12,7 @@ use crate::journal::layout::begin_mark;
 use crate::journal::layout::checkpoint_file::{self, CheckpointHeader};
 use crate::journal::layout::{PathSegment, damaged};
 use crate::journal::ledger::Ledger;
+use crate::journal::ledger::clock::JournalClock;
 use crate::journal::ledger::transfers::Texts;
 use crate::journal::offline::{JournalReader, Source};
 use crate::journal::reader::{self, FoundBatch, ReadOutcome, Segment};
@@ -188,9 +189,8 @@ struct CheckedCheckpoint {
     name: String,
     header: CheckpointHeader,
     state: Hash,
-    /// The hash of the state without the texts of decisions, and (`texts`) these texts.
-    bare: Hash,
-    texts: Vec<Texts>,
+    /// The state without the parts in which two may differ.
+    bare: BareState,
     /// The replay has come past its last batch.
     reached: bool,
 }
@@ -210,25 +210,19 @@ impl CheckedCheckpoint {
     }
 
     fn new(name: String, header: CheckpointHeader, state: &[u8]) -> Result<Self, JournalError> {
-        let (bare, texts) = split_texts(state, &header)
+        let bare = BareState::of(state, &header)
             .map_err(|none| damaged(&name, 0, format!("a checkpoint with {}", none.what)))?;
         let state = *blake3::hash(state).as_bytes();
-        Ok(Self { name, header, state, bare, texts, reached: false })
+        Ok(Self { name, header, state, bare, reached: false })
     }
 
-    /// Whether the checkpoint equals `ledger`. A difference is allowed where one of the two lacks a
-    /// decision's texts. A redaction erases texts in one file after the other; it may be under way,
-    /// or a crash may have ended it.
+    /// Whether the checkpoint equals `ledger`, but for what [`BareState`] leaves out.
     fn agrees(&self, ledger: &Ledger) -> bool {
         let state = ledger.to_bytes(self.header.keys as usize);
         if *blake3::hash(&state).as_bytes() == self.state {
             return true;
         }
-        let Ok((bare, texts)) = split_texts(&state, &self.header) else { return false };
-        let is_erased = |texts: &Texts| texts.0.is_empty() && texts.1.is_none();
-        let mut pairs = self.texts.iter().zip(&texts);
-        bare == self.bare
-            && pairs.all(|(one, other)| one == other || is_erased(one) || is_erased(other))
+        BareState::of(&state, &self.header).is_ok_and(|bare| self.bare.agrees(&bare))
     }
 
     fn wrong(&self, what: &str) -> JournalError {
@@ -236,12 +230,32 @@ impl CheckedCheckpoint {
     }
 }
 
-/// The hash of a state without the texts of decisions, and these texts.
-fn split_texts(state: &[u8], header: &CheckpointHeader) -> DecodeResult<(Hash, Vec<Texts>)> {
-    let keys = header.keys as usize;
-    let mut ledger = Ledger::from_bytes(state, keys)?;
-    let texts = ledger.transfers.take_texts();
-    Ok((*blake3::hash(&ledger.to_bytes(keys)).as_bytes(), texts))
+/// A state in parts, of which two may differ between a checkpoint and a replay.
+struct BareState {
+    /// The hash of the state without the two other parts.
+    hash: Hash,
+    /// The texts of decisions. One of the two may lack some: a redaction erases texts in one file
+    /// after the other; it may be under way, or a crash may have ended it.
+    texts: Vec<Texts>,
+    /// One of the two may not know its beginning: it may have begun with a checkpoint of version 1.
+    clock: JournalClock,
+}
+
+impl BareState {
+    fn of(state: &[u8], header: &CheckpointHeader) -> DecodeResult<Self> {
+        let keys = header.keys as usize;
+        let mut ledger = Ledger::from_bytes(state, keys)?;
+        let (texts, clock) = (ledger.transfers.take_texts(), ledger.take_clock());
+        Ok(Self { hash: *blake3::hash(&ledger.to_bytes(keys)).as_bytes(), texts, clock })
+    }
+
+    fn agrees(&self, other: &Self) -> bool {
+        let is_erased = |texts: &Texts| texts.0.is_empty() && texts.1.is_none();
+        let mut pairs = self.texts.iter().zip(&other.texts);
+        self.hash == other.hash
+            && self.clock.agrees(&other.clock)
+            && pairs.all(|(one, other)| one == other || is_erased(one) || is_erased(other))
+    }
 }
 
 fn is_there(storage: &dyn Storage, name: &str) -> Result<bool, JournalError> {

@@ -30,7 +30,7 @@ pub(crate) type Listener<'a> = Option<&'a mut (dyn FnMut(RecoveryProgress) + Sen
 /// What sees each record and batch of a replay.
 pub(crate) trait Visitor {
     /// Whether the replay ends before this record.
-    fn ends_before(&mut self, _decoded: &Decoded<'_>) -> bool {
+    fn ends_before(&mut self, _segment: &Segment, _decoded: &Decoded<'_>) -> bool {
         false
     }
 
@@ -137,7 +137,7 @@ fn replay_segment(
             continue;
         }
         let flow = decode_batch(segment, found, |decoded| {
-            if visitor.ends_before(&decoded) {
+            if visitor.ends_before(segment, &decoded) {
                 return Ok(ControlFlow::Break(()));
             }
             let first = ledger.next_sequence;

@@ -132,8 +132,7 @@ impl FreeList {
     /// Gives a slot back whose hold is over, its end queued and its units given (Law 2).
     #[inline]
     pub(crate) fn retire(&self, slot: SlotNumber, now: Timestamp) {
-        if slot >= self.max_slots {
-            // Of an earlier run, which was allowed more of them: no new hold gets it.
+        if !self.gives(slot) {
             return;
         }
         let shard = self.own_shard();
@@ -142,6 +141,13 @@ impl FreeList {
             slot = refused;
             self.store_ended(shard, now);
         }
+    }
+
+    /// Whether new holds may get this slot. One of an earlier run, which was allowed more of them,
+    /// goes to none.
+    #[inline]
+    pub(crate) fn gives(&self, slot: SlotNumber) -> bool {
+        slot < self.max_slots
     }
 
     /// The first `used` slots are in use, or will be retired one by one: what an earlier run of the

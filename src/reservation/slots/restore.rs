@@ -117,9 +117,10 @@ impl Slots {
     }
 
     /// Restores `reservations`, each in another slot: all that must stay, and of the finished
-    /// records as many as fit, the newest first. Call it before any other use of the slots. `None`
-    /// if those that must stay need more slots than there can be.
-    pub(crate) fn restore(&self, mut reservations: Vec<Restored>) -> Option<()> {
+    /// records as many as fit, the newest first. A finished one whose id lies ahead of the clock
+    /// stays readable in quarantine. Call it before any other use of the slots. `None` if those
+    /// that must stay need more slots than there can be.
+    pub(crate) fn restore(&self, mut reservations: Vec<Restored>, now: Timestamp) -> Option<()> {
         reservations.sort_by_key(|it| (!it.must_stay, Reverse(it.end.map(|end| end.at)), it.id));
         self.forget_what_does_not_fit(&mut reservations);
         let mut taken = OccupiedSlots::by_heads_of(&reservations);
@@ -141,7 +142,12 @@ impl Slots {
         taken.free().for_each(|slot| self.free_list.retire(slot, Timestamp::default()));
         ended.sort_unstable_by_key(|(at, id, ..)| (*at, *id));
         for (at, id, chain, unsettled) in ended {
-            self.retire(id.slot(), chain, unsettled, at);
+            let since = id.created_at();
+            if since > now && !(chain.keeps() && unsettled) {
+                self.put_in_quarantine(id.slot(), chain, since);
+            } else {
+                self.retire(id.slot(), chain, unsettled, at);
+            }
         }
         Some(())
     }
@@ -162,8 +168,25 @@ impl Slots {
         });
     }
 
+    /// Keeps all slots of a finished reservation until the clock has reached `since`.
+    fn put_in_quarantine(&self, head: SlotNumber, chain: Chain, since: Timestamp) {
+        let put = |slot| {
+            if self.free_list.gives(slot) {
+                self.quarantine.put(slot, since);
+            }
+        };
+        put(head);
+        self.each_link(chain, |slot, _| {
+            put(slot);
+            true
+        });
+    }
+
     fn vacated(&self, number: SlotNumber) -> Option<VacantSlot<'_>> {
-        VacantSlot::of(number, self.slots.ensure(number as usize)?).ok()
+        let slot = self.slots.ensure(number as usize)?;
+        let (former, since) = slot.former().ok()?;
+        let state = slot.vacate(former).ok()?;
+        Some(VacantSlot { number, slot, state, taken_at: since, ahead: since })
     }
 
     /// Writes one reservation into its slots. Returns the chain to those after the head.

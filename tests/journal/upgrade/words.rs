@@ -20,7 +20,7 @@ const MOVEMENTS: [&str; 9] = [
     "Shipped",
 ];
 
-const EVENTS: [&str; 10] = [
+const EVENTS: [&str; 11] = [
     "Opened",
     "WarehouseDefined",
     "ProductDefined",
@@ -31,6 +31,7 @@ const EVENTS: [&str; 10] = [
     "TransferRequested",
     "TransferDecided",
     "Closed",
+    "ClockStepped",
 ];
 
 /// In journals, the numbers of events begin here; those of movements begin at 0.

@@ -51,6 +51,15 @@ pub(crate) fn run(args: &StockArgs, output: Output) -> Result<Verdict, Failure> 
     rows.sort_by(|a, b| (&a.warehouse, &a.product).cmp(&(&b.warehouse, &b.product)));
     let newest_at = (stock.sequence > 0).then(|| shown(stock.newest_at));
     output.show(&StockReport { rows, entries: stock.sequence, newest_at })?;
+    if let Some(ahead) = stock.ahead {
+        output.note(&format!(
+            "{} entries bear times up to {}: a clock that was ahead. They count as of {}, when an \
+             engine was opened.",
+            grouped(ahead.entries),
+            shown(ahead.latest),
+            shown(ahead.opened_at)
+        ));
+    }
     Ok(Verdict::Kept)
 }
 

@@ -1,0 +1,124 @@
+//! Takes a slot for a new line: off the free list, or at the maximum of slots out of the quarantine.
+
+use crate::base::clock::Timestamp;
+use crate::reservation::chain::SlotNumber;
+use crate::reservation::slots::{Slots, VacantSlot};
+
+/// What became of a slot off the free list.
+enum SlotClaim<'s> {
+    Vacant(VacantSlot<'s>),
+    /// Another thread is changing the record of its former reservation.
+    Busy,
+    /// Its former reservation's id lies ahead of the clock: it began under a clock that was wrong.
+    Ahead(Timestamp),
+}
+
+impl Slots {
+    /// A slot for a new line; `None` if all are in use. `now` is the call's reading of the clock.
+    /// If the slot's former reservation is younger, the clock is read again.
+    #[inline(always)]
+    pub(crate) fn take(
+        &self,
+        now: Timestamp,
+        clock: impl Fn() -> Timestamp,
+    ) -> Option<VacantSlot<'_>> {
+        let Some(number) = self.free_list.take(now) else {
+            return self.take_quarantined(clock());
+        };
+        match self.claim(number, now, &clock)? {
+            SlotClaim::Vacant(slot) => Some(slot),
+            other => self.take_another(number, other, now, clock),
+        }
+    }
+
+    /// Claims a slot off the free list, unless its former reservation lies ahead of the clock.
+    #[inline]
+    fn claim(
+        &self,
+        number: SlotNumber,
+        now: Timestamp,
+        clock: &impl Fn() -> Timestamp,
+    ) -> Option<SlotClaim<'_>> {
+        let slot = self.slots.ensure(number as usize)?;
+        let Ok((former, since)) = slot.former() else { return Some(SlotClaim::Busy) };
+        let mut taken_at = now;
+        if since > now {
+            // Another call took the slot and gave it back after this one had read the clock. Or it
+            // is unknown who was first (`MAX`); that was read from this clock, too, earlier.
+            taken_at = clock();
+            if since != Timestamp::MAX && since > taken_at {
+                return Some(SlotClaim::Ahead(since));
+            }
+        }
+        let Ok(state) = slot.vacate(former) else { return Some(SlotClaim::Busy) };
+        let ahead = Timestamp::default();
+        Some(SlotClaim::Vacant(VacantSlot { number, slot, state, taken_at, ahead }))
+    }
+
+    /// Takes another slot than `number`. That one goes to the back of the queue if a thread is
+    /// changing its record, and into the quarantine if it lies ahead of the clock.
+    #[cold]
+    #[inline(never)]
+    fn take_another<'s>(
+        &'s self,
+        mut number: SlotNumber,
+        mut refused: SlotClaim<'s>,
+        now: Timestamp,
+        clock: impl Fn() -> Timestamp,
+    ) -> Option<VacantSlot<'s>> {
+        // If more slots in a row are busy than there are threads, there are no others.
+        let mut attempts = 64;
+        loop {
+            match refused {
+                SlotClaim::Ahead(since) => self.quarantine.put(number, since),
+                _ => {
+                    self.free_list.retire(number, now);
+                    attempts -= 1;
+                }
+            }
+            if attempts == 0 {
+                return None;
+            }
+            let Some(next) = self.free_list.take(now) else {
+                return self.take_quarantined(clock());
+            };
+            refused = match self.claim(next, now, &clock)? {
+                SlotClaim::Vacant(slot) => return Some(slot),
+                refused => refused,
+            };
+            number = next;
+        }
+    }
+
+    /// At the maximum of slots the quarantine yields: the slot that the clock reaches first.
+    #[cold]
+    #[inline(never)]
+    fn take_quarantined(&self, now: Timestamp) -> Option<VacantSlot<'_>> {
+        while let Some(number) = self.quarantine.take(Timestamp::MAX) {
+            let slot = self.slots.get(number as usize)?;
+            let claimed = slot.former().and_then(|(former, since)| {
+                let ahead = if since == Timestamp::MAX { now } else { since };
+                let state = slot.vacate(former)?;
+                Ok(VacantSlot { number, slot, state, taken_at: now, ahead })
+            });
+            match claimed {
+                Ok(slot) => return Some(slot),
+                // A thread is changing its record: it goes to the back of the queue.
+                Err(_) => self.free_list.retire(number, now),
+            }
+        }
+        None
+    }
+
+    /// Gives slots back to new holds that the clock has reached.
+    pub(crate) fn end_quarantine(&self, now: Timestamp) {
+        while let Some(number) = self.quarantine.take(now) {
+            self.free_list.retire(number, now);
+        }
+    }
+
+    /// Gives back a slot that was taken and not used.
+    pub(crate) fn put_back(&self, slot: VacantSlot<'_>, now: Timestamp) {
+        self.free_list.retire(slot.number, now);
+    }
+}
