@@ -239,8 +239,8 @@ impl JournalLink {
         *lock(&self.clock_step) = None;
     }
 
-    /// The first problem found, for `health`: an auditor's, too little free space, or a step back of
-    /// the clock.
+    /// The first problem found, for `health`: an auditor's, too little free space, or a step back
+    /// of the clock.
     pub(super) fn problem(&self, now: Timestamp) -> Option<String> {
         let problem = self.auditing.as_ref().and_then(|auditing| auditing.problem());
         let problem = problem.or_else(|| {

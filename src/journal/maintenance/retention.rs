@@ -118,7 +118,8 @@ impl JournalRetention {
         }
     }
 
-    /// Archives or removes the segments that are to go. `clock` tells how old they are. A crash at any point leaves a readable journal, and the next call finishes the work.
+    /// Archives or removes the segments that are to go. `clock` tells how old they are. A crash at
+    /// any point leaves a readable journal, and the next call finishes the work.
     ///
     /// # Errors
     /// The storages' errors; [`JournalError::OtherJournal`] if the archive belongs to another
