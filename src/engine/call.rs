@@ -86,7 +86,8 @@ impl<'a> Call<'a> {
 
     /// The same call, with its one reading of the clock: all that it stamps, and every time that it
     /// counts from, is that. A call with a key has read it when it claimed the key, so that the key
-    /// is as old as its record. Any other reads it here, once it is admitted, which may have waited.
+    /// is as old as its record. Any other reads it here, once it is admitted, which may have
+    /// waited.
     #[inline]
     pub(super) fn timed(self) -> Self {
         if self.now == NOT_READ { self.at(self.engine.now()) } else { self }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::clock::whole_millis;
+use crate::base::clock::{Timestamp, whole_millis};
 use crate::base::error::InvalidTtl;
 use crate::base::sync::{AtomicU64, Ordering};
 
@@ -40,8 +40,11 @@ impl TtlLimits {
         Duration::from_millis(load(&self.longest_ttl))
     }
 
-    pub(super) fn longest_total(&self) -> Duration {
-        Duration::from_millis(self.longest_total)
+    /// The latest moment to which a call at `now` may extend a hold whose id bears `id_time`. A
+    /// time ahead of the clock is no birth, and the hold's slot has no word left for the true
+    /// one. Then the hold's longest life counts from this call.
+    pub(super) fn latest_end(&self, id_time: Timestamp, now: Timestamp) -> Timestamp {
+        id_time.min(now).saturating_add_millis(self.longest_total)
     }
 }
 

@@ -235,10 +235,7 @@ impl Call<'_> {
             let call = call.timed();
             let now = call.now();
             let asked = now.saturating_add(ttl);
-            // An id's time ahead of the clock is no birth. (Its slot has no word left for the true
-            // one.) Then the cap counts from this call.
-            let birth = id.created_at().min(now);
-            let latest = birth.saturating_add(engine.ttl_limits.longest_total());
+            let latest = engine.ttl_limits.latest_end(id.created_at(), now);
             loop {
                 let head = match engine.slots.find(id) {
                     Lookup::Found(head) => head,

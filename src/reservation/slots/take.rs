@@ -1,4 +1,5 @@
-//! Takes a slot for a new line: off the free list, or at the maximum of slots out of the quarantine.
+//! Takes a slot for a new line: off the free list, or at the maximum of slots out of the
+//! quarantine.
 
 use crate::base::clock::Timestamp;
 use crate::reservation::chain::SlotNumber;
