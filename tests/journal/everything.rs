@@ -31,7 +31,7 @@ struct Made {
 struct View {
     counts: Vec<Counts>,
     /// Of each warehouse: capacity, room left, units over; suspended; threshold.
-    rooms: Vec<((u32, u32, u32), bool, Option<u32>)>,
+    rooms: Vec<([u32; 3], bool, Option<u32>)>,
     thresholds: Vec<Option<u32>>,
     reservations: BTreeMap<ReservationId, Result<Reservation, NoReservation>>,
     by_key: Vec<Result<Reservation, NoReservation>>,
@@ -51,7 +51,7 @@ fn places() -> impl Iterator<Item = (&'static str, &'static str)> {
 fn view(manager: &InventoryManager, made: &Made) -> View {
     let room = |name: &&str| {
         let warehouse = manager.warehouse(*name).expect("a warehouse");
-        let rooms = (warehouse.capacity(), warehouse.room_left(), warehouse.over_capacity());
+        let rooms = [warehouse.capacity(), warehouse.room_left(), warehouse.over_capacity()];
         (rooms, warehouse.is_suspended(), warehouse.threshold())
     };
     View {

@@ -94,7 +94,7 @@ mod tests {
     }
 
     fn initial() -> State {
-        State::new(vec![(5, 0), (0, 0)], vec![5, 5], vec![0, 1])
+        State::new(vec![(5, 0), (0, 0)], vec![10, 5], vec![0, 1])
     }
 
     fn reserved(units: u32) -> Answered {
