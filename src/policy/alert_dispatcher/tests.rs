@@ -4,6 +4,7 @@ use crate::stock::handle::WarehouseIndex;
 use crate::stock::tag::EngineTag;
 use std::collections::HashMap;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
 
 const SOON: Duration = Duration::from_secs(10);
 
