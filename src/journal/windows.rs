@@ -173,3 +173,95 @@ pub(crate) fn read_at(
     let read = storage.read(&segment.name, offset, length);
     read.map_err(|error| failed("read", &segment.name, &error))
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::any::Any;
+    use std::io;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::journal::format::segment::{HEADER, SegmentHeader};
+    use crate::journal::storage::StorageFile;
+
+    /// A segment with the header of one batch, and only zeros behind it.
+    struct OneBatch {
+        header: BatchHeader,
+        length: u64,
+        /// The most bytes that were read at once.
+        most: AtomicU64,
+    }
+
+    fn unused<T>() -> io::Result<T> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    impl Storage for OneBatch {
+        fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
+            unused()
+        }
+
+        fn list(&self) -> io::Result<Vec<String>> {
+            unused()
+        }
+
+        fn read(&self, _: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+            let there = length.min(self.length.saturating_sub(offset));
+            self.most.fetch_max(there, Ordering::Relaxed);
+            let mut bytes = match offset == HEADER as u64 {
+                true => self.header.to_bytes(1).to_vec(),
+                false => Vec::new(),
+            };
+            bytes.resize(there as usize, 0);
+            Ok(bytes)
+        }
+
+        fn create(&self, _: &str) -> io::Result<Arc<dyn StorageFile>> {
+            unused()
+        }
+
+        fn rename(&self, _: &str, _: &str) -> io::Result<()> {
+            unused()
+        }
+
+        fn remove(&self, _: &str) -> io::Result<()> {
+            unused()
+        }
+
+        fn sync_directory(&self) -> io::Result<()> {
+            unused()
+        }
+    }
+
+    /// The only window of a segment of `length` bytes, whose batch claims a body of `claims` bytes
+    /// with this checksum.
+    fn window(length: u64, claims: u32, body_sum: u64) -> (Window, u64) {
+        let header = BatchHeader {
+            notes_length: claims,
+            number: 1,
+            first_sequence: 1,
+            body_sum,
+            ..BatchHeader::default()
+        };
+        let storage = OneBatch { header, length, most: AtomicU64::new(0) };
+        let header = SegmentHeader { number: 1, ..SegmentHeader::default() };
+        let segment = PathSegment { name: "a".to_owned(), header, limit: u64::MAX };
+        let window = Windows::new(&storage, &segment).next().expect("no failure");
+        (window, storage.most.into_inner())
+    }
+
+    #[test]
+    fn a_length_that_a_batch_claims_is_read_only_once_its_checksum_is_right() {
+        const LONG: u32 = 40 << 20;
+        let (wrong, most) = window(1 << 30, LONG, 7);
+        assert_eq!((wrong.stop, wrong.is_last, most), (Some(WRONG_SUM), true, WINDOW));
+        let (short, most) = window(20 << 20, LONG, 7);
+        assert_eq!((short.stop, most), (Some(INCOMPLETE), WINDOW));
+        let sum = batch::body_sum(&vec![0; LONG as usize]);
+        let whole = (HEADER + batch::HEADER) as u64 + u64::from(LONG);
+        let (right, most) = window(whole, LONG, sum);
+        assert_eq!((right.stop, right.found.len()), (None, 1));
+        assert_eq!(most, (batch::HEADER as u64) + u64::from(LONG));
+    }
+}
