@@ -153,10 +153,13 @@ impl RunSet {
         set
     }
 
-    /// How many of the oldest runs have only records older than `cut`. The newest is never one.
+    /// How many of the oldest runs can go because all their records are older than `cut`. The
+    /// newest is never one. What is in a gap between two such runs is over, too; what is in a gap
+    /// behind the last of them may not be, so that one stays and the gap is not forgotten.
     pub(super) fn over(&self, cut: JournalTime) -> usize {
         let older = self.runs.iter().take(self.runs.len().saturating_sub(1));
-        older.take_while(|run| run.is_usable() && run.index.foot.newest < cut).count()
+        let over = older.take_while(|run| run.index.foot.newest < cut).count();
+        if over == 0 || self.continues(over) { over } else { over - 1 }
     }
 
     /// The oldest runs that are due for a merge: some of one level that follow one another, and

@@ -146,6 +146,51 @@ fn a_merged_run_that_is_damaged_is_made_anew_segment_by_segment() {
 }
 
 #[test]
+fn a_gap_that_is_younger_than_what_is_over_stays_a_gap() {
+    for is_found_in_use in [false, true] {
+        let disk = SimulatedDisk::new();
+        let outcomes = open(&disk, 0);
+        for (number, millis) in [(1, 1), (2, KEEP), (3, KEEP + 1)] {
+            install(&outcomes, number, millis).expect("room");
+        }
+        let (name, mut bytes) = disk.files().remove(1);
+        bytes[30] ^= 1;
+        disk.remove(&name).expect("a file");
+        let outcomes = if is_found_in_use {
+            disk.create(&name).and_then(|file| file.append(&bytes)).expect("room");
+            assert_eq!(found(&outcomes, 2), OutcomeLookup::Incomplete);
+            outcomes
+        } else {
+            open(&disk, 3)
+        };
+        // The first run is over now, and the lost one is not.
+        install(&outcomes, 4, KEEP + KEEP / 2).expect("room");
+        assert_eq!(outcomes.missing(&layout(4)), [range(2)]);
+        assert_eq!(found(&outcomes, 99), OutcomeLookup::Incomplete);
+        install(&outcomes, 2, KEEP).expect("room");
+        assert_eq!(found(&outcomes, 2), found_value(2, 2, KEEP));
+        assert_eq!(open(&disk, 4).missing(&layout(4)), Vec::new());
+        assert_eq!(found(&outcomes, 99), OutcomeLookup::Absent);
+    }
+}
+
+#[test]
+fn a_gap_between_what_is_over_is_over() {
+    let disk = SimulatedDisk::new();
+    let outcomes = open(&disk, 0);
+    (1..=3).for_each(|number| install(&outcomes, number, number).expect("room"));
+    disk.remove(&range(2).name()).expect("a file");
+    let outcomes = open(&disk, 3);
+    assert_eq!(outcomes.stats().gaps, [range(2)]);
+    (4..=5).for_each(|number| install(&outcomes, number, 2 * KEEP).expect("room"));
+    for outcomes in [outcomes, open(&disk, 5)] {
+        assert_eq!(outcomes.missing(&layout(5)), Vec::new());
+        assert_eq!((outcomes.stats().runs, outcomes.stats().gaps), (2, Vec::new()));
+        assert_eq!(found(&outcomes, 99), OutcomeLookup::Absent);
+    }
+}
+
+#[test]
 fn a_run_that_would_cover_half_of_another_is_refused_and_the_same_again_does_nothing() {
     let disk = SimulatedDisk::new();
     let outcomes = open(&disk, 0);
