@@ -128,6 +128,10 @@ pub(super) struct JournalLink {
     pub(super) recovery_report: RecoveryReport,
     /// Below this much free space, in bytes, `health` reports a problem.
     pub(super) least_free_space: u64,
+    /// The kind of network file system on which the journal lies, if it does.
+    pub(super) network: Option<&'static str>,
+    /// The mode of the files of backups, if the options say one.
+    pub(super) file_mode: Option<u32>,
     /// The auditor; `None` if it is switched off.
     pub(super) auditing: Option<Arc<Auditing>>,
     pub(super) retention: JournalRetention,
@@ -199,12 +203,26 @@ impl JournalLink {
         }
     }
 
-    /// The first problem found, for `health`: an auditor's, or too little free space.
+    /// Stops the engine at once if the journal's place has changed, as the next sync would.
+    pub(super) fn look_at_place(&self) {
+        // The failure stops the engine, and its gate says why.
+        let _ = self.progress.answer_without_sync();
+    }
+
+    /// The first problem found, for `health`: an auditor's, too little free space, or a network
+    /// file system.
     pub(super) fn problem(&self) -> Option<String> {
         let problem = self.auditing.as_ref().and_then(|auditing| auditing.problem());
-        problem.or_else(|| {
+        let problem = problem.or_else(|| {
             let free = self.storage.free_space().filter(|free| *free < self.least_free_space)?;
             Some(format!("only {free} bytes are free on the journal's disk"))
+        });
+        problem.or_else(|| {
+            let kind = self.network?;
+            Some(format!(
+                "the journal lies on a network file system ({kind}): its lock may not hold on \
+                 another host, and a change of its place is noticed late"
+            ))
         })
     }
 }

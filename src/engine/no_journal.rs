@@ -24,6 +24,10 @@ impl JournalLink {
         match *self {}
     }
 
+    pub(super) fn look_at_place(&self) {
+        match *self {}
+    }
+
     pub(super) fn problem(&self) -> Option<String> {
         match *self {}
     }

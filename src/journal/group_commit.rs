@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use std::{io, mem, thread};
 
 use crate::audit::flush::FlushTicket;
-use crate::base::error::FlushError;
+use crate::base::error::{FlushError, JournalError};
 use crate::base::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, nap};
 use crate::journal::format::segment::Point;
+use crate::journal::storage::place::{self, Place};
 use crate::journal::storage::{Storage, StorageFile};
 
 /// Pause between two looks at how far the writer has come.
@@ -25,6 +26,8 @@ const WRITER_POLL: Duration = Duration::from_micros(200);
 /// What is written, what is durable, and who waits. Shared by the writer and the sync thread.
 pub(crate) struct SyncState {
     storage: Arc<dyn Storage>,
+    /// Where the journal lies. It is compared after each sync, before anybody gets an answer.
+    place: Place,
     state: Mutex<SyncFields>,
     changed: Condvar,
     /// Unsynced batches that nobody waits for are synced after this time.
@@ -75,6 +78,8 @@ struct SyncFields {
     files: Vec<(u64, Arc<dyn StorageFile>)>,
     /// Somebody asked the writer to rotate to a new segment.
     rotation_requested: bool,
+    /// The highest number of a segment that the writer has begun, or is about to begin.
+    announced: u64,
     /// A new file name may not be durable, so the directory must be synced.
     directory: bool,
     /// Counts how often the writer has abandoned its segments for a new one. A sync that ran
@@ -100,13 +105,16 @@ struct SyncFields {
 }
 
 impl SyncState {
+    /// The caller must hold the lock of `storage`, so that what stands there now is the journal.
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
+        place: Place,
         interval: Duration,
         on_failure: impl Fn(SyncFailure<'_>) + Send + Sync + 'static,
     ) -> Self {
         Self {
             storage,
+            place,
             state: Mutex::new(SyncFields::default()),
             changed: Condvar::new(),
             interval,
@@ -173,7 +181,13 @@ impl SyncState {
         let target = state.written.batch;
         state.waiting.extend(tickets.iter().map(|ticket| (target, Arc::clone(ticket))));
         state.sync_requested = true;
-        self.notify(state);
+        if state.durable.batch >= target && state.failed.is_none() {
+            drop(state);
+            // A failure reaches the tickets, too.
+            let _ = self.answer_without_sync();
+        } else {
+            self.notify(state);
+        }
     }
 
     /// Whether the journal is ending: no further batch will be written.
@@ -286,14 +300,15 @@ impl SyncState {
             }
             state.sync_requested = false;
             if state.durable.batch == state.written.batch && !state.directory {
-                self.notify(state);
-                return Ok(());
+                drop(state);
+                return self.answer_without_sync();
             }
             (state.files.clone(), mem::take(&mut state.directory), state.epoch, state.written)
         };
         let synced = files.iter().try_for_each(|(_, file)| file.sync());
         let synced =
             synced.and_then(|()| if directory { self.storage.sync_directory() } else { Ok(()) });
+        let synced = synced.and_then(|()| self.compare_place(&files).map_err(io::Error::other));
         let mut state = self.lock();
         if state.epoch != epoch {
             return Ok(());
@@ -311,6 +326,66 @@ impl SyncState {
             Err(error) => self.fail(state, &format!("the journal could not be synced: {error}")),
         }
         synced
+    }
+
+    /// Compares the journal's place with what stands there now: the directory, the lock, these
+    /// segments, and whether another engine has begun the next one.
+    ///
+    /// # Errors
+    /// [`JournalError::PlaceChanged`]; the storage's error.
+    pub(crate) fn compare_place(
+        &self,
+        files: &[(u64, Arc<dyn StorageFile>)],
+    ) -> Result<(), JournalError> {
+        let storage = &*self.storage;
+        self.place.check(storage, files.iter().map(|(number, file)| (*number, &**file)))?;
+        let next = self.lock().announced + 1;
+        // The writer announces a segment before it creates it. So if none was announced meanwhile,
+        // the one that is there is not the writer's.
+        if place::has_segment(storage, next)? && self.lock().announced < next {
+            return Err(place::foreign_segment(storage, next));
+        }
+        Ok(())
+    }
+
+    /// As [`compare_place`](Self::compare_place), with the segments that the writer has open.
+    ///
+    /// # Errors
+    /// As [`compare_place`](Self::compare_place).
+    pub(crate) fn compare_place_now(&self) -> Result<(), JournalError> {
+        let files = self.lock().files.clone();
+        self.compare_place(&files)
+    }
+
+    /// Notes that the writer is about to create this segment.
+    pub(crate) fn announce(&self, number: u64) {
+        let mut state = self.lock();
+        state.announced = state.announced.max(number);
+    }
+
+    /// Answers those who wait for what is durable already, if the journal's place is the same.
+    ///
+    /// # Errors
+    /// As [`compare_place`](Self::compare_place). Then the engine stops, as after a failed sync.
+    pub(crate) fn answer_without_sync(&self) -> io::Result<()> {
+        let (files, epoch) = {
+            let state = self.lock();
+            (state.files.clone(), state.epoch)
+        };
+        let compared = self.compare_place(&files);
+        let state = self.lock();
+        if state.epoch != epoch || state.ending {
+            return Ok(());
+        }
+        match compared {
+            Ok(()) => self.notify(state),
+            Err(error) if state.failed.is_none() => {
+                self.fail(state, &error.to_string());
+                return Err(io::Error::other(error));
+            }
+            Err(error) => return Err(io::Error::other(error)),
+        }
+        Ok(())
     }
 
     /// Marks the sync as failed: no unsynced batch is trusted until the writer has started a new

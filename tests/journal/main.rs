@@ -12,6 +12,7 @@ mod everything;
 mod follow;
 mod golden;
 mod keeping;
+mod place;
 mod reader;
 mod redact;
 mod restart;
