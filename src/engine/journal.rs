@@ -206,7 +206,7 @@ impl JournalLink {
     /// Stops the engine at once if the journal's place has changed, as the next sync would.
     pub(super) fn look_at_place(&self) {
         // The failure stops the engine, and its gate says why.
-        let _ = self.progress.answer_without_sync();
+        let _ = self.progress.notice_place();
     }
 
     /// The first problem found, for `health`: an auditor's, too little free space, or a network

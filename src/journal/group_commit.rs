@@ -17,7 +17,7 @@ use crate::audit::flush::FlushTicket;
 use crate::base::error::{FlushError, JournalError};
 use crate::base::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, nap};
 use crate::journal::format::segment::Point;
-use crate::journal::storage::place::{self, Place};
+use crate::journal::storage::place::Place;
 use crate::journal::storage::{Storage, StorageFile};
 
 /// Pause between two looks at how far the writer has come.
@@ -78,8 +78,6 @@ struct SyncFields {
     files: Vec<(u64, Arc<dyn StorageFile>)>,
     /// Somebody asked the writer to rotate to a new segment.
     rotation_requested: bool,
-    /// The highest number of a segment that the writer has begun, or is about to begin.
-    announced: u64,
     /// A new file name may not be durable, so the directory must be synced.
     directory: bool,
     /// Counts how often the writer has abandoned its segments for a new one. A sync that ran
@@ -177,17 +175,23 @@ impl SyncState {
         if tickets.is_empty() {
             return;
         }
+        // Without a sync to come, nobody else would compare the place before the answer.
+        if let Err(error) = if self.is_synced() { self.notice_place() } else { Ok(()) } {
+            let error = FlushError::Stopped { reason: error.to_string().into() };
+            tickets.iter().for_each(|ticket| ticket.complete(Err(error.clone())));
+            return;
+        }
         let mut state = self.lock();
         let target = state.written.batch;
         state.waiting.extend(tickets.iter().map(|ticket| (target, Arc::clone(ticket))));
         state.sync_requested = true;
-        if state.durable.batch >= target && state.failed.is_none() {
-            drop(state);
-            // A failure reaches the tickets, too.
-            let _ = self.answer_without_sync();
-        } else {
-            self.notify(state);
-        }
+        self.notify(state);
+    }
+
+    /// Whether all that is written is durable.
+    fn is_synced(&self) -> bool {
+        let state = self.lock();
+        state.failed.is_none() && state.durable.batch == state.written.batch
     }
 
     /// Whether the journal is ending: no further batch will be written.
@@ -301,14 +305,16 @@ impl SyncState {
             state.sync_requested = false;
             if state.durable.batch == state.written.batch && !state.directory {
                 drop(state);
-                return self.answer_without_sync();
+                self.notice_place().map_err(io::Error::other)?;
+                self.notify(self.lock());
+                return Ok(());
             }
             (state.files.clone(), mem::take(&mut state.directory), state.epoch, state.written)
         };
         let synced = files.iter().try_for_each(|(_, file)| file.sync());
         let synced =
             synced.and_then(|()| if directory { self.storage.sync_directory() } else { Ok(()) });
-        let synced = synced.and_then(|()| self.compare_place(&files).map_err(io::Error::other));
+        let synced = self.compare_place(&files).map_err(io::Error::other).and(synced);
         let mut state = self.lock();
         if state.epoch != epoch {
             return Ok(());
@@ -328,8 +334,7 @@ impl SyncState {
         synced
     }
 
-    /// Compares the journal's place with what stands there now: the directory, the lock, these
-    /// segments, and whether another engine has begun the next one.
+    /// Compares the journal's place with what stands there now; see [`Place::check`].
     ///
     /// # Errors
     /// [`JournalError::PlaceChanged`]; the storage's error.
@@ -337,21 +342,11 @@ impl SyncState {
         &self,
         files: &[(u64, Arc<dyn StorageFile>)],
     ) -> Result<(), JournalError> {
-        let storage = &*self.storage;
-        self.place.check(storage, files.iter().map(|(number, file)| (*number, &**file)))?;
-        let next = self.lock().announced + 1;
-        // The writer announces a segment before it creates it. So if none was announced meanwhile,
-        // the one that is there is not the writer's.
-        if place::has_segment(storage, next)? && self.lock().announced < next {
-            return Err(place::foreign_segment(storage, next));
-        }
-        Ok(())
+        let segments = files.iter().map(|(number, file)| (*number, &**file));
+        self.place.check(&*self.storage, segments)
     }
 
     /// As [`compare_place`](Self::compare_place), with the segments that the writer has open.
-    ///
-    /// # Errors
-    /// As [`compare_place`](Self::compare_place).
     pub(crate) fn compare_place_now(&self) -> Result<(), JournalError> {
         let files = self.lock().files.clone();
         self.compare_place(&files)
@@ -359,15 +354,12 @@ impl SyncState {
 
     /// Notes that the writer is about to create this segment.
     pub(crate) fn announce(&self, number: u64) {
-        let mut state = self.lock();
-        state.announced = state.announced.max(number);
+        self.place.announce(number);
     }
 
-    /// Answers those who wait for what is durable already, if the journal's place is the same.
-    ///
-    /// # Errors
-    /// As [`compare_place`](Self::compare_place). Then the engine stops, as after a failed sync.
-    pub(crate) fn answer_without_sync(&self) -> io::Result<()> {
+    /// Compares the place without a sync. If it has changed, the engine stops, as after a sync that
+    /// failed.
+    pub(crate) fn notice_place(&self) -> Result<(), JournalError> {
         let (files, epoch) = {
             let state = self.lock();
             (state.files.clone(), state.epoch)
@@ -377,15 +369,10 @@ impl SyncState {
         if state.epoch != epoch || state.ending {
             return Ok(());
         }
-        match compared {
-            Ok(()) => self.notify(state),
-            Err(error) if state.failed.is_none() => {
-                self.fail(state, &error.to_string());
-                return Err(io::Error::other(error));
-            }
-            Err(error) => return Err(io::Error::other(error)),
+        if let (Err(error), None) = (&compared, &state.failed) {
+            self.fail(state, &error.to_string());
         }
-        Ok(())
+        compared
     }
 
     /// Marks the sync as failed: no unsynced batch is trusted until the writer has started a new

@@ -304,6 +304,8 @@ impl JournalWriter {
             length = batch.point.length;
         }
         file.sync()?;
+        // Before the segment gets its name: somebody else's journal must not get it.
+        self.progress.compare_place_now().map_err(io::Error::other)?;
         Ok((file, length))
     }
 

@@ -13,6 +13,7 @@ mod follow;
 mod golden;
 mod keeping;
 mod place;
+mod place_kinds;
 mod reader;
 mod redact;
 mod restart;

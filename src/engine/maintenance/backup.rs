@@ -95,8 +95,7 @@ impl InventoryManager {
         // that nothing is called a backup that was not copied from the journal.
         journal.progress.compare_place_now()?;
         place::check_outside(&*journal.storage, storage, "backup")?;
-        let head =
-            backup::copy(&*journal.storage, storage, || journal.progress.durable_point())?;
+        let head = backup::copy(&*journal.storage, storage, || journal.progress.durable_point())?;
         journal.progress.compare_place_now()?;
         Ok(head)
     }

@@ -46,12 +46,7 @@ impl HeldDirectory {
             // The file system has no locks for directories; the file's lock has to do.
             Err(fs::TryLockError::Error(_)) | Ok(()) => {}
         }
-        // No link is followed, and a pipe or a device is not waited for.
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let lock = open(Some(&directory), path, LOCK_NAME, flags, mode).map_err(|error| {
-            let is_link = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
-            if is_link { no_file("a symbolic link") } else { error }
-        })?;
+        let lock = open_lock(&directory, path, mode)?;
         if !lock.metadata()?.is_file() {
             return Err(no_file("no regular file"));
         }
@@ -68,6 +63,16 @@ impl HeldDirectory {
         if same { Ok(held) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
 
+    /// Releases both locks, though a thread that reads just now may have the handles still.
+    ///
+    /// If another thread is just spawning a process, the forked child holds the files too, until it
+    /// executes its program. Closing them would not release the locks before that.
+    pub(super) fn unlock(&self) {
+        // If this fails, the locks are released when the files are closed.
+        let _ = self.lock.unlock();
+        let _ = self.directory.unlock();
+    }
+
     /// Replaces the text of the lock.
     pub(super) fn sign(&self, text: &str) -> io::Result<()> {
         self.lock.write_all_at(text.as_bytes(), 0)?;
@@ -76,12 +81,23 @@ impl HeldDirectory {
 }
 
 impl Drop for HeldDirectory {
-    // If another thread is just spawning a process, the forked child holds the files too, until it
-    // executes its program. Closing them would not release the locks before that.
     fn drop(&mut self) {
-        // If this fails, the locks are released when the files are closed.
-        let _ = self.lock.unlock();
-        let _ = self.directory.unlock();
+        self.unlock();
+    }
+}
+
+/// Opens the lock, and creates it if there is none. No link is followed, and a pipe or a device is
+/// not waited for.
+fn open_lock(directory: &File, path: &Path, mode: u32) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    match open(Some(directory), path, LOCK_NAME, flags, 0) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create(Some(directory), path, LOCK_NAME, flags, mode)
+        }
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            Err(no_file("a symbolic link"))
+        }
+        opened => opened,
     }
 }
 
@@ -103,9 +119,8 @@ impl At<'_> {
         let Some(directory) = self.handle() else {
             return fs::read_dir(self.path)?.map(|entry| Ok(entry?.file_name())).collect();
         };
-        let entries = Dir::read_from(directory)?.map(|entry| {
-            Ok(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned())
-        });
+        let entries = Dir::read_from(directory)?
+            .map(|entry| Ok(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned()));
         let names: io::Result<Vec<OsString>> = entries.collect();
         names.map(|names| names.into_iter().filter(|it| it != "." && it != "..").collect())
     }
@@ -119,16 +134,9 @@ impl At<'_> {
         open(self.handle(), self.path, name, OFlags::WRONLY | OFlags::NONBLOCK, 0)
     }
 
-    /// Creates a file for appending that only those whom `mode` names may open, whatever the
-    /// process's umask says.
+    /// Creates a file for appending.
     pub(super) fn create(&self, name: &str, mode: u32) -> io::Result<File> {
-        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL;
-        let file = open(self.handle(), self.path, name, flags, mode)?;
-        if file.metadata()?.permissions().mode() & 0o777 != mode {
-            // Some file systems know no modes. There, who mounts them decides.
-            let _ = file.set_permissions(Permissions::from_mode(mode));
-        }
-        Ok(file)
+        create(self.handle(), self.path, name, OFlags::WRONLY | OFlags::APPEND, mode)
     }
 
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -172,6 +180,22 @@ impl At<'_> {
         };
         network_kind(&found.ok()?)
     }
+}
+
+/// Creates a file that only those whom `mode` names may open, whatever the process's umask says.
+fn create(
+    handle: Option<&File>,
+    path: &Path,
+    name: &str,
+    flags: OFlags,
+    mode: u32,
+) -> io::Result<File> {
+    let file = open(handle, path, name, flags | OFlags::CREATE | OFlags::EXCL, mode)?;
+    if file.metadata()?.permissions().mode() & 0o777 != mode {
+        // Some file systems know no modes. There, who mounts them decides.
+        let _ = file.set_permissions(Permissions::from_mode(mode));
+    }
+    Ok(file)
 }
 
 fn open(

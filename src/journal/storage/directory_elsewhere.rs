@@ -45,6 +45,12 @@ impl HeldDirectory {
         }
     }
 
+    /// Releases the lock, though a thread that reads just now may have the file still.
+    pub(super) fn unlock(&self) {
+        // If this fails, the lock is released when the file is closed.
+        let _ = self.lock.unlock();
+    }
+
     /// Replaces the text of the lock.
     pub(super) fn sign(&self, text: &str) -> io::Result<()> {
         let mut lock = &self.lock;
@@ -56,8 +62,7 @@ impl HeldDirectory {
 
 impl Drop for HeldDirectory {
     fn drop(&mut self) {
-        // If this fails, the lock is released when the file is closed.
-        let _ = self.lock.unlock();
+        self.unlock();
     }
 }
 

@@ -78,7 +78,8 @@ struct DirectoryLock {
 
 impl Drop for DirectoryLock {
     fn drop(&mut self) {
-        drop(self.held.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        held.iter().for_each(|directory| directory.unlock());
     }
 }
 

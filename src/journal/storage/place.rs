@@ -8,6 +8,7 @@
 use std::io;
 
 use crate::base::error::JournalError;
+use crate::base::sync::{AtomicU64, Ordering};
 use crate::journal::format::segment;
 use crate::journal::storage::{
     LOCK_NAME, PlacePart, Storage, StorageFile, StorageIdentity, directory, is_gone,
@@ -17,6 +18,8 @@ use crate::journal::storage::{
 pub(crate) struct Place {
     directory: Remembered,
     lock: Remembered,
+    /// The highest number of a segment that the writer has begun, or is about to begin.
+    announced: AtomicU64,
 }
 
 /// What was seen of a part of the place.
@@ -52,10 +55,19 @@ impl Place {
         Self {
             directory: Remembered::of(storage, PlacePart::Directory),
             lock: Remembered::of(storage, PlacePart::Lock),
+            announced: AtomicU64::new(0),
         }
     }
 
-    /// Compares the directory, the lock, and each of these segments with what stands there now.
+    /// Notes that the writer is about to create this segment. Call it before.
+    pub(crate) fn announce(&self, number: u64) {
+        // Release pairs with the Acquire in `check`: who finds the segment that is created after
+        // this finds it announced.
+        self.announced.fetch_max(number, Ordering::Release);
+    }
+
+    /// Compares the directory, the lock, and each of these segments with what stands there now; and
+    /// looks whether another engine has begun the next segment.
     ///
     /// # Errors
     /// [`JournalError::PlaceChanged`] if one of them is gone or another one; otherwise the
@@ -76,18 +88,17 @@ impl Place {
             let before = file.identity().map_or(Remembered::Unknown, Remembered::Seen);
             same(PlacePart::File(&name), &before)?;
         }
-        same(PlacePart::Lock, &self.lock)
+        same(PlacePart::Lock, &self.lock)?;
+        // Acquire pairs with the Release in `announce`.
+        let next = self.announced.load(Ordering::Acquire) + 1;
+        let name = segment::name_of(next);
+        if matches!(look(storage, PlacePart::File(&name))?, There::Is(_))
+            && self.announced.load(Ordering::Acquire) < next
+        {
+            return Err(foreign_segment(storage, next));
+        }
+        Ok(())
     }
-}
-
-/// Whether a segment of this number is in the storage. `false` if the storage can't tell without
-/// reading.
-///
-/// # Errors
-/// The storage's error.
-pub(crate) fn has_segment(storage: &dyn Storage, number: u64) -> Result<bool, JournalError> {
-    let name = segment::name_of(number);
-    look(storage, PlacePart::File(&name)).map(|there| matches!(there, There::Is(_)))
 }
 
 /// The error of a segment that another engine has written into this journal.

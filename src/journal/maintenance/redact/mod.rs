@@ -11,8 +11,8 @@ use crate::audit::entry::AuditEntry;
 use crate::audit::log::Redacted;
 use crate::base::error::JournalError;
 use crate::journal::layout::JournalDir;
-use crate::journal::storage::{Storage, place};
 use crate::journal::storage::archived::WithArchive;
+use crate::journal::storage::{Storage, place};
 
 pub(crate) use places::{Places, lock};
 
