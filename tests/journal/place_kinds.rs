@@ -130,13 +130,13 @@ fn an_archive_or_a_backup_in_the_journals_own_directory_is_refused_by_whatever_p
         assert_eq!(built, Err(BuildError::Journal(refused("archive"))), "{way:?}");
         let (journal, archive) = (FileStorage::new(&here), FileStorage::new(way));
         let erased = redact_with_archive(journal, archive, |_| false);
-        assert_eq!(erased.unwrap_err(), refused("archive"), "{way:?}");
+        assert_eq!(erased.expect_err("one place"), refused("archive"), "{way:?}");
     }
     let manager = build(&here).expect("a journal");
     let inside = ways.iter().flat_map(|way| [way.clone(), way.join("a"), way.join("a/b")]);
     for target in inside {
         let copied = manager.backup(&target);
-        assert_eq!(copied.unwrap_err(), refused("backup"), "{target:?}");
+        assert_eq!(copied.expect_err("one place"), refused("backup"), "{target:?}");
     }
     assert!(!here.join("a").exists());
     manager.backup(scratch.join("apart")).expect("a directory beside it");
@@ -313,4 +313,73 @@ fn clones_of_a_storage_share_one_lock_wherever_its_path_leads() {
     drop(first);
     drop(build(files).expect("another journal, at the path"));
     JournalReader::new(&moved).verify(None).expect("sound");
+}
+
+/// A directory whose place is not compared.
+#[derive(Clone)]
+struct Unwatched(FileStorage);
+
+impl Storage for Unwatched {
+    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
+        self.0.lock()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.0.list()
+    }
+
+    fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        self.0.read(name, offset, length)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.0.create(name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.0.sync_directory()
+    }
+}
+
+/// Synced sales a second, one after another, with and without the comparison of the place.
+#[test]
+#[ignore = "a measurement"]
+fn what_the_comparison_costs() {
+    const SALES: u32 = 1_000;
+    let scratch = Scratch::new("place-cost");
+    let mut rates = [Vec::new(), Vec::new()];
+    for round in 0..9 {
+        for (watched, rates) in [true, false].into_iter().zip(&mut rates) {
+            let files = FileStorage::new(scratch.join(&format!("{watched}-{round}")));
+            let options = match watched {
+                true => JournalOptions::storage(files),
+                false => JournalOptions::storage(Unwatched(files)),
+            };
+            let builder = InventoryManager::builder().warehouse("SF").journal(options);
+            let manager = builder.durability(stockade::Durability::Synced).build().expect("new");
+            manager.add_stock(LAPTOPS, SALES, "SUPPLIER").expect("room");
+            let begun = std::time::Instant::now();
+            for _ in 0..SALES {
+                manager.sell(LAPTOPS, 1).expect("units");
+            }
+            rates.push(f64::from(SALES) / begun.elapsed().as_secs_f64());
+        }
+    }
+    for (name, rates) in ["compared", "not compared"].into_iter().zip(&mut rates) {
+        rates.sort_by(f64::total_cmp);
+        let [least, .., most] = rates[..] else { return };
+        let text = format!(
+            "{name}: {:.0} synced sales/s ({least:.0} to {most:.0})\n",
+            rates[rates.len() / 2]
+        );
+        io::Write::write_all(&mut io::stderr(), text.as_bytes()).expect("stderr");
+    }
 }

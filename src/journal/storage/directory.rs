@@ -208,7 +208,7 @@ fn open(
     let (flags, mode) = (flags | OFlags::CLOEXEC, Mode::from_raw_mode(mode as RawMode));
     let opened = retry_on_intr(|| match handle {
         Some(directory) => openat(directory, name, flags, mode),
-        None => openat(CWD, &path.join(name), flags, mode),
+        None => openat(CWD, path.join(name), flags, mode),
     });
     Ok(File::from(opened?))
 }
