@@ -106,7 +106,7 @@ pub use journal::{
     recovery::TornTail,
     recovery::replay::RecoveryProgress,
     storage::files::FileStorage,
-    storage::{Storage, StorageFile},
+    storage::{PlacePart, Storage, StorageFile, StorageIdentity},
 };
 pub use policy::alerts::{ListenerId, StockAlert, StockAlertListener};
 pub use policy::allocation::{

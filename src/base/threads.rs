@@ -3,8 +3,7 @@
 
 use std::io;
 use std::panic::resume_unwind;
-use std::sync::{Mutex, PoisonError};
-use std::thread::{self, Builder, JoinHandle, Scope, ScopedJoinHandle};
+use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
 
 /// Starts a thread of this name.
 ///
@@ -32,35 +31,28 @@ pub(crate) fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-/// Applies `each` to all items, on this thread and on up to `helpers` more, and returns the results
-/// in the items' order. Helpers that the machine does not grant are done without.
+/// Applies `each` to all items, in a pool of so many `threads` that ends with the call, and returns
+/// the results in the items' order. For fewer than two threads, or if the machine does not grant
+/// them, the calling thread does the work. A panic of `each` is the caller's.
+///
+/// The pool is the call's own: the global one, once it could not be made, stays broken for the life
+/// of the process, and its threads keep the niceness of whoever asked first.
+#[cfg(feature = "journal")]
 pub(crate) fn map<T: Sync, R: Send>(
     items: &[T],
-    helpers: usize,
-    each: impl Fn(&T) -> R + Sync,
+    threads: usize,
+    each: impl Fn(&T) -> R + Send + Sync,
 ) -> Vec<R> {
-    /// More pieces than threads, so that nobody waits long for the one with the longest items.
-    const PIECES: usize = 8;
-    let piece = (items.len() / (PIECES * (helpers + 1))).max(1);
-    let pieces = Mutex::new(items.chunks(piece).enumerate());
-    // The statement ends before the items are looked at, and with it the lock.
-    let take = || pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let work = || {
-        let mut done = Vec::new();
-        while let Some((index, piece)) = take() {
-            done.push((index, piece.iter().map(&each).collect::<Vec<R>>()));
-        }
-        done
-    };
-    let mut done = thread::scope(|scope| {
-        let helping: Vec<_> =
-            (0..helpers).map_while(|_| spawn_scoped(scope, "stockade-hash", work).ok()).collect();
-        let mut done = work();
-        done.extend(helping.into_iter().flat_map(join));
-        done
-    });
-    done.sort_unstable_by_key(|(index, _)| *index);
-    done.into_iter().flat_map(|(_, results)| results).collect()
+    use rayon::prelude::*;
+    if threads < 2 {
+        return items.iter().map(each).collect();
+    }
+    let started = |thread: rayon::ThreadBuilder| spawn("stockade-hash", || thread.run()).map(drop);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).spawn_handler(started).build();
+    match pool {
+        Ok(pool) => pool.install(|| items.par_iter().map(each).collect()),
+        Err(_) => items.iter().map(each).collect(),
+    }
 }
 
 #[cfg(not(any(test, feature = "testing")))]

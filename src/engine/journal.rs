@@ -138,6 +138,10 @@ pub(super) struct JournalLink {
     pub(super) recovery_report: RecoveryReport,
     /// Below this much free space, in bytes, `health` reports a problem.
     pub(super) least_free_space: u64,
+    /// The kind of network file system on which the journal lies, if it does.
+    pub(super) network: Option<&'static str>,
+    /// The mode of the files of backups, if the options say one.
+    pub(super) file_mode: Option<u32>,
     /// The auditor; `None` if it is switched off.
     pub(super) auditing: Option<Arc<Auditing>>,
     /// Reads for the futures of subscriptions; `None` in an engine without threads.
@@ -249,8 +253,14 @@ impl JournalLink {
         *lock(&self.clock_step) = None;
     }
 
+    /// Stops the engine at once if the journal's place has changed, as the next sync would.
+    pub(super) fn look_at_place(&self) {
+        // The failure stops the engine, and its gate says why.
+        let _ = self.progress.notice_place();
+    }
+
     /// The first problem found, for `health`: an auditor's, a consumer that was left behind, too
-    /// little free space, or a step back of the clock.
+    /// little free space, a step back of the clock, or a network file system.
     pub(super) fn problem(&self, now: Timestamp) -> Option<String> {
         let problem = self.auditing.as_ref().and_then(|auditing| auditing.problem());
         let problem = problem.or_else(|| self.left_behind());
@@ -258,10 +268,17 @@ impl JournalLink {
             let free = self.storage.free_space().filter(|free| *free < self.least_free_space)?;
             Some(format!("only {free} bytes are free on the journal's disk"))
         });
-        problem.or_else(|| {
+        let problem = problem.or_else(|| {
             let borne = lock(&self.clock_step).filter(|borne| now < borne.until)?;
             let by = borne.step.by();
             Some(format!("the clock was {by:?} behind the journal's newest entry at an opening"))
+        });
+        problem.or_else(|| {
+            let kind = self.network?;
+            Some(format!(
+                "the journal lies on a network file system ({kind}): its lock may not hold on \
+                 another host, and a change of its place is noticed late"
+            ))
         })
     }
 }

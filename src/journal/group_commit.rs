@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 use std::{io, mem};
 
 use crate::audit::flush::FlushTicket;
-use crate::base::error::FlushError;
+use crate::base::error::{FlushError, JournalError};
 use crate::base::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, nap};
 use crate::base::threads;
 use crate::base::wake::wake;
 use crate::journal::format::segment::Point;
+use crate::journal::storage::place::Place;
 use crate::journal::storage::{Storage, StorageFile};
 
 /// Pause between two looks at how far the writer has come.
@@ -27,6 +28,8 @@ const WRITER_POLL: Duration = Duration::from_micros(200);
 /// What is written, what is durable, and who waits. Shared by the writer and the sync thread.
 pub(crate) struct SyncState {
     storage: Arc<dyn Storage>,
+    /// Where the journal lies. It is compared after each sync, before anybody gets an answer.
+    place: Place,
     state: Mutex<SyncFields>,
     changed: Condvar,
     /// Unsynced batches that nobody waits for are synced after this time.
@@ -102,13 +105,16 @@ struct SyncFields {
 }
 
 impl SyncState {
+    /// The caller must hold the lock of `storage`, so that what stands there now is the journal.
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
+        place: Place,
         interval: Duration,
         on_failure: impl Fn(SyncFailure<'_>) + Send + Sync + 'static,
     ) -> Self {
         Self {
             storage,
+            place,
             state: Mutex::new(SyncFields::default()),
             changed: Condvar::new(),
             interval,
@@ -177,11 +183,23 @@ impl SyncState {
         if tickets.is_empty() {
             return;
         }
+        // Without a sync to come, nobody else would compare the place before the answer.
+        if let Err(error) = if self.is_synced() { self.notice_place() } else { Ok(()) } {
+            let error = FlushError::Stopped { reason: error.to_string().into() };
+            tickets.iter().for_each(|ticket| ticket.complete(Err(error.clone())));
+            return;
+        }
         let mut state = self.lock();
         let target = state.written.batch;
         state.waiting.extend(tickets.iter().map(|ticket| (target, Arc::clone(ticket))));
         state.sync_requested = true;
         self.notify(state);
+    }
+
+    /// Whether all that is written is durable.
+    fn is_synced(&self) -> bool {
+        let state = self.lock();
+        state.failed.is_none() && state.durable.batch == state.written.batch
     }
 
     /// Whether the journal is ending: no further batch will be written.
@@ -296,7 +314,9 @@ impl SyncState {
             }
             state.sync_requested = false;
             if state.durable.batch == state.written.batch && !state.directory {
-                self.notify(state);
+                drop(state);
+                self.notice_place().map_err(io::Error::other)?;
+                self.notify(self.lock());
                 return Ok(());
             }
             (state.files.clone(), mem::take(&mut state.directory), state.epoch, state.written)
@@ -304,6 +324,7 @@ impl SyncState {
         let synced = files.iter().try_for_each(|(_, file)| file.sync());
         let synced =
             synced.and_then(|()| if directory { self.storage.sync_directory() } else { Ok(()) });
+        let synced = self.compare_place(&files).map_err(io::Error::other).and(synced);
         let mut state = self.lock();
         if state.epoch != epoch {
             return Ok(());
@@ -321,6 +342,47 @@ impl SyncState {
             Err(error) => self.fail(state, &format!("the journal could not be synced: {error}")),
         }
         synced
+    }
+
+    /// Compares the journal's place with what stands there now; see [`Place::check`].
+    ///
+    /// # Errors
+    /// [`JournalError::PlaceChanged`]; the storage's error.
+    pub(crate) fn compare_place(
+        &self,
+        files: &[(u64, Arc<dyn StorageFile>)],
+    ) -> Result<(), JournalError> {
+        let segments = files.iter().map(|(number, file)| (*number, &**file));
+        self.place.check(&*self.storage, segments)
+    }
+
+    /// As [`compare_place`](Self::compare_place), with the segments that the writer has open.
+    pub(crate) fn compare_place_now(&self) -> Result<(), JournalError> {
+        let files = self.lock().files.clone();
+        self.compare_place(&files)
+    }
+
+    /// Notes that the writer is about to create this segment.
+    pub(crate) fn announce(&self, number: u64) {
+        self.place.announce(number);
+    }
+
+    /// Compares the place without a sync. If it has changed, the engine stops, as after a sync that
+    /// failed.
+    pub(crate) fn notice_place(&self) -> Result<(), JournalError> {
+        let (files, epoch) = {
+            let state = self.lock();
+            (state.files.clone(), state.epoch)
+        };
+        let compared = self.compare_place(&files);
+        let state = self.lock();
+        if state.epoch != epoch || state.ending {
+            return Ok(());
+        }
+        if let (Err(error), None) = (&compared, &state.failed) {
+            self.fail(state, &error.to_string());
+        }
+        compared
     }
 
     /// Marks the sync as failed: no unsynced batch is trusted until the writer has started a new

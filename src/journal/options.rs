@@ -29,6 +29,9 @@ use crate::journal::storage::files::FileStorage;
 #[must_use = "journal options do nothing until a builder gets them"]
 pub struct JournalOptions {
     pub(crate) storage: Arc<dyn Storage>,
+    /// The storage, if it was given as a directory.
+    directory: Option<FileStorage>,
+    pub(crate) file_mode: Option<u32>,
     pub(crate) wait_for_lock: Duration,
     pub(crate) segment_bytes: u64,
     pub(crate) sync_interval: Duration,
@@ -47,13 +50,16 @@ type ProgressListener = Box<dyn FnMut(RecoveryProgress) + Send>;
 impl JournalOptions {
     /// A journal in this directory. Building the engine creates the directory if it does not exist.
     pub fn directory(directory: impl Into<PathBuf>) -> Self {
-        Self::storage(FileStorage::new(directory))
+        let files = FileStorage::new(directory);
+        Self { directory: Some(files.clone()), ..Self::storage(files) }
     }
 
     /// As [`directory`](Self::directory), on a storage of your own, or a simulated disk in tests.
     pub fn storage(storage: impl Storage) -> Self {
         Self {
             storage: Arc::new(storage),
+            directory: None,
+            file_mode: None,
             wait_for_lock: Duration::ZERO,
             segment_bytes: 64 << 20,
             sync_interval: Duration::from_millis(100),
@@ -65,6 +71,28 @@ impl JournalOptions {
             require_lineage: false,
             progress: None,
         }
+    }
+
+    /// The Unix mode of all files that the engine creates: segments, checkpoints, the lock, backups
+    /// and the archive. Directories that it creates can be searched by those who may read. It holds
+    /// whatever the process's umask says. What exists keeps its mode. Default: `0o600`, the owner
+    /// only. With `0o640`, a reader of the same group can audit the journal while the engine runs.
+    ///
+    /// It has no effect on a [`Storage`] of your own: see
+    /// [`FileStorage::file_mode`](crate::FileStorage::file_mode). Nor has it on systems other than
+    /// Unix.
+    pub fn file_mode(mut self, mode: u32) -> Self {
+        self.file_mode = Some(mode);
+        self
+    }
+
+    /// Gives the mode of the files to the storages that were given as directories.
+    pub(crate) fn share_file_mode(&mut self) {
+        let Some(mode) = self.file_mode else { return };
+        if let Some(files) = self.directory.take() {
+            self.storage = Arc::new(files.file_mode(mode));
+        }
+        self.retention.set_file_mode(mode);
     }
 
     /// How long opening waits for the journal's lock if another process has it. After that it fails

@@ -154,8 +154,8 @@ fn hash_batches(bytes: &[u8], found: &[FoundBatch]) -> Vec<Result<HashedBatch, &
     /// Below this size, starting a thread costs more than it saves.
     const BYTES_FOR_A_THREAD: usize = 1 << 20;
     let cores = available_parallelism().map_or(1, usize::from);
-    let helpers = (bytes.len() / BYTES_FOR_A_THREAD).min(cores).min(found.len()).max(1) - 1;
-    threads::map(found, helpers, |found| hash(bytes, found.clone()))
+    let wanted = (bytes.len() / BYTES_FOR_A_THREAD).min(cores).min(found.len());
+    threads::map(found, wanted, |found| hash(bytes, found.clone()))
 }
 
 /// Checks the body of a batch and its link in the hash chain: it must be the next batch after

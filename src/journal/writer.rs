@@ -26,11 +26,11 @@ use crate::base::clock::Timestamp;
 use crate::journal::format::batch::{self, BatchHeader, body_sum};
 use crate::journal::format::encode::Encoder;
 use crate::journal::format::segment::{
-    self, Point, SegmentHeader, UNFINISHED, close_mark, padding_before_mark,
+    self, Point, SegmentHeader, Start, UNFINISHED, close_mark, padding_before_mark,
 };
 use crate::journal::group_commit::SyncState;
 use crate::journal::layout::orphans;
-use crate::journal::storage::{Storage, StorageFile};
+use crate::journal::storage::{Storage, StorageFile, place};
 
 /// A batch is sealed at the first record that brings its body to this many bytes. A reader keeps
 /// one batch at a time in its caches, and a torn batch loses no more than this.
@@ -105,6 +105,7 @@ impl JournalWriter {
             created_at: from.opened_at,
             ..SegmentHeader::default()
         };
+        progress.announce(from.newest_segment);
         let mut journal = Self {
             storage,
             progress,
@@ -206,6 +207,8 @@ impl JournalWriter {
             durable: self.progress.durable(),
             ..self.segment
         };
+        self.progress.compare_place_now().map_err(io::Error::other)?;
+        self.progress.announce(header.number);
         let file = self.storage.create(&segment::name_of(header.number))?;
         self.newest_segment = header.number;
         file.append(&header.to_bytes())?;
@@ -219,9 +222,11 @@ impl JournalWriter {
     /// The new segment gets its name once all its bytes are on the disk, so a crash in here leaves
     /// either the old state or the new one.
     fn start_new_segment(&mut self) -> io::Result<()> {
+        self.check_place()?;
         self.check_base_segment()?;
         // A failed attempt may have left a file, so no number is used twice.
         self.newest_segment += 1;
+        self.progress.announce(self.newest_segment);
         let header = SegmentHeader {
             number: self.newest_segment,
             base: self.trusted,
@@ -241,12 +246,35 @@ impl JournalWriter {
         };
         self.storage.rename(&unfinished, &name)?;
         self.storage.sync_directory()?;
+        // From here on, the batches count as durable, and those who wait for them are told.
+        let begun = [(header.number, Arc::clone(&file))];
+        self.progress.compare_place(&begun).map_err(io::Error::other)?;
         self.written = Point { segment: header.number, length, ..self.sealed };
         self.progress.restart_with(Arc::clone(&file), self.written);
         (self.segment, self.file) = (header, Some(file));
         self.trusted = self.written;
         self.unsynced_written = self.unsynced.len();
         self.drop_durable();
+        Ok(())
+    }
+
+    /// Checks that the place is the journal's own, and that no other engine has opened the journal
+    /// since: it would have begun a segment, and what this one wrote would lie beside it.
+    fn check_place(&self) -> io::Result<()> {
+        self.progress.compare_place_now().map_err(io::Error::other)?;
+        for name in self.storage.list()? {
+            let Some(number) = segment::number_of(&name).filter(|it| *it > self.trusted.segment)
+            else {
+                continue;
+            };
+            let bytes = self.storage.read(&name, 0, segment::HEADER as u64)?;
+            if let Start::Header(header) = SegmentHeader::read(&bytes)
+                && (header.journal != self.segment.journal || header.opening > self.segment.opening)
+            {
+                let error = place::foreign_segment(&*self.storage, number);
+                return Err(io::Error::other(error));
+            }
+        }
         Ok(())
     }
 
@@ -276,6 +304,8 @@ impl JournalWriter {
             length = batch.point.length;
         }
         file.sync()?;
+        // Before the segment gets its name: somebody else's journal must not get it.
+        self.progress.compare_place_now().map_err(io::Error::other)?;
         Ok((file, length))
     }
 

@@ -225,6 +225,8 @@ fn samples() -> Samples {
             JournalError::Version { file: file(), found: 3, newest: 2 },
             JournalError::BrokenLaw { sequence: 7, what: "a debt".to_owned() },
             JournalError::Trimmed { oldest: 7 }, JournalError::OtherJournal { file: file() },
+            JournalError::PlaceChanged { what: "lock", path: file() },
+            JournalError::SamePlace { what: "archive" },
             JournalError::Rewound { to: 7 }, JournalError::NoJournal,
             JournalError::NoFollower { reason: "no room".into() },
             JournalError::NoLineage { sequence: 7 },

@@ -20,6 +20,8 @@ mod keeping;
 mod lineage;
 #[cfg(unix)]
 mod no_files;
+mod place;
+mod place_kinds;
 mod reader;
 mod redact;
 mod restart;

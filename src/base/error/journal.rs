@@ -56,6 +56,20 @@ pub enum JournalError {
         /// The segment of the other journal.
         file: String,
     },
+    /// The journal's directory, its lock or its segment is gone, or another one stands in its
+    /// place. The engine has stopped, and goes on only if the same one is back.
+    PlaceChanged {
+        /// What changed: `"directory"`, `"lock"`, `"segment"`; `"newest segment"` if another engine
+        /// has begun one in this journal.
+        what: &'static str,
+        /// Where it is expected.
+        path: String,
+    },
+    /// The archive or the backup lies in the journal's own directory, perhaps by another path.
+    SamePlace {
+        /// Which of them: `"archive"` or `"backup"`.
+        what: &'static str,
+    },
     /// The position belongs to another history: a crash took its tail, or the journal was restored
     /// from a backup that was older. The reader must undo what it derived from entries after `to`,
     /// or start again from the beginning; see `InventoryManager::undone_since`.
@@ -130,6 +144,11 @@ error_table! {
              archived or removed";
         Self::OtherJournal { file } => Conflict("other_journal"),
             "the archive holds {file:?} of another journal: give each its own directory";
+        Self::PlaceChanged { what, path } => Unavailable("place_changed").retry(),
+            "the journal's {what} at {path:?} is not the one that the engine opened: it was \
+             removed, moved or replaced";
+        Self::SamePlace { what } => Invalid("same_place"),
+            "the {what} lies in the journal's own directory: give it one of its own";
         Self::Rewound { to } => Gone("journal_rewound"),
             "the journal was cut back, by a crash or an older backup: entries after {to} are not \
              those that were seen";

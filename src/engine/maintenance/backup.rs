@@ -10,8 +10,8 @@ use crate::journal::follow::subscribe::{JournalFeeds, Subscription};
 use crate::journal::format::head::JournalHead;
 use crate::journal::format::position::JournalPosition;
 use crate::journal::maintenance::backup;
-use crate::journal::storage::Storage;
 use crate::journal::storage::files::FileStorage;
+use crate::journal::storage::{Storage, place};
 
 /// # The journal
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
@@ -72,7 +72,9 @@ impl InventoryManager {
     ///
     /// # Errors
     /// [`JournalError::Storage`] if the directory is not empty, or if a file cannot be read or
-    /// written; [`JournalError::NoJournal`] without a journal.
+    /// written; [`JournalError::SamePlace`] if it is the journal's directory or lies in it;
+    /// [`JournalError::PlaceChanged`] if the journal is not where it was opened;
+    /// [`JournalError::NoJournal`] without a journal.
     ///
     /// ```
     /// # let name = format!("stockade-backup-{}", std::process::id());
@@ -89,7 +91,9 @@ impl InventoryManager {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn backup(&self, directory: impl AsRef<Path>) -> Result<JournalHead, JournalError> {
-        self.backup_to(&FileStorage::new(directory.as_ref()))
+        let files = FileStorage::new(directory.as_ref());
+        let mode = self.journal_link()?.file_mode;
+        self.backup_to(&mode.into_iter().fold(files, FileStorage::file_mode))
     }
 
     /// As [`backup`](Self::backup), to any storage.
@@ -100,6 +104,12 @@ impl InventoryManager {
         let journal = self.journal_link()?;
         let _alone = lock(&journal.files);
         let _still = journal.auditing.as_ref().map(|auditing| auditing.pause_trimming());
-        backup::copy(&*journal.storage, storage, || journal.progress.durable_point())
+        // Before, so that a backup that was put in the journal's place is not copied; and after, so
+        // that nothing is called a backup that was not copied from the journal.
+        journal.progress.compare_place_now()?;
+        place::check_outside(&*journal.storage, storage, "backup")?;
+        let head = backup::copy(&*journal.storage, storage, || journal.progress.durable_point())?;
+        journal.progress.compare_place_now()?;
+        Ok(head)
     }
 }

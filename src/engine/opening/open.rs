@@ -40,6 +40,7 @@ use crate::journal::maintenance::checkpoints::{
 };
 use crate::journal::recovery::{ReplayedJournal, replay_from, start, take_lock};
 use crate::journal::storage::archived::WithArchive;
+use crate::journal::storage::place::{self, Place};
 use crate::journal::writer::{JournalWriter, ResumePoint};
 
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
@@ -81,11 +82,16 @@ pub(in crate::engine) fn open(
     mut options: JournalOptions,
 ) -> Result<InventoryManager, BuildError> {
     check_options(&options)?;
+    options.share_file_mode();
     let (began, storage) = (Instant::now(), Arc::clone(&options.storage));
     let (keys, history) = (builder.limits.keys.count, builder.limits.audit_retained);
 
     // 1. Lock.
     let lock = JournalLock::from(take_lock(&*storage, options.wait_for_lock)?);
+    let place = Place::of(&*storage);
+    if let Some(archive) = options.retention.archive_storage() {
+        place::check_apart(&*storage, &*archive, "archive")?;
+    }
 
     // 2. Layout.
     let mut dir = JournalDir::find(&*storage)?;
@@ -121,7 +127,9 @@ pub(in crate::engine) fn open(
     let name = u128::from(assembly.builder.randomness.next()) << 64
         | u128::from(assembly.builder.randomness.next());
     let resume_point = replayed.resume_point(Arc::clone(&lock), now, name);
-    let sync = resume(&mut assembly, &options, resume_point)?;
+    // The lock says it to people. It holds, whether that can be written or not.
+    let _ = storage.sign_lock(resume_point.opening);
+    let sync = resume(&mut assembly, &options, place, resume_point)?;
     report.took = began.elapsed();
 
     // 7. Restore.
@@ -144,11 +152,14 @@ pub(in crate::engine) fn open(
     if let Some(auditing) = auditing.as_ref().filter(|_| new.threads) {
         auditing.spawn().map_err(no_thread)?;
     }
+    let network = storage.network_file_system();
     new.engine.journal = Some(JournalLink {
         storage,
         progress: sync,
         recovery_report: report,
         least_free_space: options.least_free_space,
+        network,
+        file_mode: options.file_mode,
         auditing,
         thread: new.threads.then(FollowerThread::new),
         retention: options.retention,
@@ -193,11 +204,12 @@ fn fill_log(audit: &Recorder, replayed: &mut ReplayedJournal, step: Option<Clock
 fn resume(
     assembly: &mut Assembly,
     options: &JournalOptions,
+    place: Place,
     from: ResumePoint,
 ) -> Result<Arc<SyncState>, JournalError> {
     let storage = &options.storage;
     let weak = Arc::downgrade(&assembly.recorder);
-    let sync = SyncState::new(Arc::clone(storage), options.sync_interval, move |failure| {
+    let sync = SyncState::new(Arc::clone(storage), place, options.sync_interval, move |failure| {
         match (weak.upgrade(), failure) {
             (Some(recorder), SyncFailure::Begins(reason)) => recorder.gate().stop(reason),
             // Wake the writer. It finds the failure, and begins a new segment.

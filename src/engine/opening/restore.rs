@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::audit::entry::EventType;
-use crate::base::ceilings::AboveCeiling;
 use crate::audit::record::Subject;
+use crate::base::ceilings::AboveCeiling;
 use crate::base::clock::Timestamp;
 use crate::base::error::{JournalError, TransferFailure};
 use crate::base::quantity::{MAX_UNITS, Quantity};

@@ -95,8 +95,9 @@ impl InventoryManager {
     }
 
     /// The health of the engine. With a journal, it asks the operating system for the free space on
-    /// the journal's disk. If the retention removes segments, it reads the small files of named
-    /// consumers.
+    /// the journal's disk, and whether the journal's directory, lock and segment are those that the
+    /// engine opened. If not, the engine stops, as it would at its next sync. If the retention
+    /// removes segments, it reads the small files of named consumers.
     ///
     /// ```
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
@@ -144,6 +145,9 @@ impl Engine {
     }
 
     fn health(&self) -> Health {
+        if let Some(journal) = self.journal.as_ref().filter(|_| self.check_gate().is_ok()) {
+            journal.look_at_place();
+        }
         match self.check_gate() {
             Ok(()) => {}
             Err(NotStarted::Poisoned) => return Health::Poisoned,

@@ -199,8 +199,12 @@ fn read_header(storage: &dyn Storage, name: &str) -> Result<Option<SegmentHeader
     }
 }
 
-/// The error of a storage that failed at `action`.
+/// The error of a storage that failed at `action`. An error that is the journal's own stays what
+/// it is.
 pub(crate) fn failed(action: &'static str, file: &str, error: &io::Error) -> JournalError {
+    if let Some(own) = error.get_ref().and_then(|inner| inner.downcast_ref::<JournalError>()) {
+        return own.clone();
+    }
     let file = if file.is_empty() { "the journal's directory" } else { file };
     JournalError::Storage { action, file: file.to_owned(), reason: error.to_string() }
 }

@@ -75,7 +75,8 @@ enum OldSegments {
     #[default]
     Keep,
     Remove,
-    Archive(Arc<dyn Storage>),
+    /// Also the archive's directory, if it was given as one.
+    Archive(Arc<dyn Storage>, Option<FileStorage>),
 }
 
 impl JournalRetention {
@@ -88,12 +89,15 @@ impl JournalRetention {
     /// copied, synced, and only then removed from the journal. Each journal needs an archive
     /// directory of its own.
     pub fn archive(directory: impl Into<PathBuf>) -> Self {
-        Self::archive_on(FileStorage::new(directory))
+        let files = FileStorage::new(directory);
+        let archive = OldSegments::Archive(Arc::new(files.clone()), Some(files));
+        Self { old_segments: archive, ..Self::default() }
     }
 
     /// Like [`archive`](Self::archive), on another storage than a directory.
     pub fn archive_on(storage: impl Storage) -> Self {
-        Self { old_segments: OldSegments::Archive(Arc::new(storage)), ..Self::default() }
+        let archive = OldSegments::Archive(Arc::new(storage), None);
+        Self { old_segments: archive, ..Self::default() }
     }
 
     /// Removes old segments. Their entries are lost. The stock, holds and keys that they add up to
@@ -146,8 +150,15 @@ impl JournalRetention {
     /// The archive, if segments are archived.
     pub(crate) fn archive_storage(&self) -> Option<Arc<dyn Storage>> {
         match &self.old_segments {
-            OldSegments::Archive(archive) => Some(Arc::clone(archive)),
+            OldSegments::Archive(archive, _) => Some(Arc::clone(archive)),
             OldSegments::Keep | OldSegments::Remove => None,
+        }
+    }
+
+    /// Sets the mode of the files in an archive that was given as a directory.
+    pub(crate) fn set_file_mode(&mut self, mode: u32) {
+        if let OldSegments::Archive(archive, Some(files)) = &mut self.old_segments {
+            *archive = Arc::new(files.clone().file_mode(mode));
         }
     }
 
@@ -171,7 +182,7 @@ impl JournalRetention {
         let goes = self.how_many_go(storage, path, covered, clock)?;
         let goes = self.spare_consumers(storage, path, goes, clock)?;
         let Some(first) = path.get(goes).filter(|_| goes > 0) else { return Ok(()) };
-        if let OldSegments::Archive(archive) = &self.old_segments {
+        if let OldSegments::Archive(archive, _) = &self.old_segments {
             copy_all(storage, &**archive, &path[..goes])?;
         }
         let before = begin_mark::read(storage)?.is_some_and(|mark| mark.archived);
@@ -182,7 +193,7 @@ impl JournalRetention {
             batch: base.batch,
             sequence: base.sequence,
             hash: base.hash,
-            archived: before || matches!(self.old_segments, OldSegments::Archive(_)),
+            archived: before || matches!(self.old_segments, OldSegments::Archive(..)),
         };
         begin_mark::write(storage, mark)?;
         remove_below(storage, mark.segment)
@@ -260,7 +271,7 @@ impl std::fmt::Debug for JournalRetention {
         let old_segments = match self.old_segments {
             OldSegments::Keep => "stay",
             OldSegments::Remove => "go",
-            OldSegments::Archive(_) => "archive",
+            OldSegments::Archive(..) => "archive",
         };
         let Self { age, bytes, .. } = self;
         let mut shown = f.debug_struct("JournalRetention");

@@ -2,10 +2,11 @@
 
 use std::any::Any;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::journal::format::segment;
-use crate::journal::storage::{Storage, StorageFile};
+use crate::journal::storage::{PlacePart, Storage, StorageFile, StorageIdentity};
 
 /// The files of a journal, and the archived segments that the journal no longer has. Writes go to
 /// the journal.
@@ -83,5 +84,21 @@ impl Storage for WithArchive {
 
     fn free_space(&self) -> Option<u64> {
         self.journal.free_space()
+    }
+
+    fn identity(&self, part: PlacePart<'_>) -> io::Result<Option<StorageIdentity>> {
+        self.journal.identity(part)
+    }
+
+    fn path(&self) -> Option<&Path> {
+        self.journal.path()
+    }
+
+    fn network_file_system(&self) -> Option<&'static str> {
+        self.journal.network_file_system()
+    }
+
+    fn sign_lock(&self, opening: u64) -> io::Result<()> {
+        self.journal.sign_lock(opening)
     }
 }

@@ -1,30 +1,58 @@
 //! Storage in a directory of the operating system.
 
 use std::any::Any;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::journal::storage::{Storage, StorageFile};
+use crate::journal::storage::directory::{self, At, HeldDirectory};
+use crate::journal::storage::regular_file::{only_a_file, why_not_opened};
+use crate::journal::storage::{
+    LOCK_NAME, PlacePart, Storage, StorageFile, StorageIdentity, is_gone,
+};
 
-/// The file whose lock admits one writer. It stays in the directory when the journal is closed.
-const LOCK_FILE: &str = "lock";
+/// Who may open the files by default: their owner.
+const OWNER_ONLY: u32 = 0o600;
 
-/// A [`Storage`] in a directory of the operating system.
+/// A [`Storage`] in a directory of the operating system. Clones share its lock.
 ///
-/// On Unix, `sync_directory` makes renames durable. Elsewhere it does nothing, and the file system
-/// decides.
+/// The directory is locked, and the file `lock` in it. The file says who holds it. It stays when
+/// the journal is closed, and must not be removed: an engine whose lock is removed stops.
+///
+/// On Unix, once the directory is locked, its files are found through its handle. So nothing is
+/// ever written into another directory that takes its place. `sync_directory` makes renames
+/// durable. Elsewhere it does nothing, and the file system decides.
 #[derive(Clone, Debug)]
 pub struct FileStorage {
     directory: PathBuf,
+    mode: u32,
+    /// The directory, while it is locked.
+    held: Arc<Mutex<Option<Arc<HeldDirectory>>>>,
 }
 
 impl FileStorage {
     /// A storage in `directory`. The directory is created when an engine first locks it for
     /// writing.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into() }
+        Self { directory: directory.into(), mode: OWNER_ONLY, held: Arc::default() }
+    }
+
+    /// Sets the Unix mode of the files that are created: who may read and write them. A directory
+    /// that is created gets the same, and may be searched by those who may read. The process's
+    /// umask takes nothing away. Files and directories that exist keep their mode. The owner may
+    /// always read and write. Default: `0o600`, the owner only. No effect on other systems.
+    ///
+    /// ```
+    /// use stockade::{FileStorage, JournalOptions};
+    /// // The group may read: an auditor of another user, for example.
+    /// let journal = JournalOptions::storage(FileStorage::new("journal").file_mode(0o640));
+    /// # drop(journal);
+    /// ```
+    #[must_use]
+    pub fn file_mode(mut self, mode: u32) -> Self {
+        self.mode = mode & 0o666 | OWNER_ONLY;
+        self
     }
 
     /// The directory.
@@ -32,47 +60,84 @@ impl FileStorage {
         &self.directory
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
+    fn lock_held(&self) -> MutexGuard<'_, Option<Arc<HeldDirectory>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Calls `act` on the directory: the one that is locked, if it is.
+    fn at<T>(&self, act: impl FnOnce(At<'_>) -> T) -> T {
+        let held = self.lock_held().clone();
+        act(At { held: held.as_deref(), path: &self.directory })
+    }
+
+    /// Opens a file that exists, and nothing else. Does not wait.
+    fn open(&self, name: &str, open: impl FnOnce(At<'_>) -> io::Result<File>) -> io::Result<File> {
+        match self.at(open) {
+            Ok(opened) => only_a_file(opened),
+            Err(error) if is_gone(&error) => Err(io::ErrorKind::NotFound.into()),
+            Err(error) => Err(why_not_opened(&self.directory.join(name), error)),
+        }
+    }
+}
+
+/// How many bytes the buffer of a read grows by at first.
+const PIECE: u64 = 8 << 20;
+
+/// The error as callers know it: of a missing file, whatever of its path is missing.
+fn as_missing(error: io::Error) -> io::Error {
+    if is_gone(&error) { io::ErrorKind::NotFound.into() } else { error }
+}
+
+/// The right to write the directory. The storage's clones find its files through the handle until
+/// this is dropped.
+struct DirectoryLock {
+    held: Arc<Mutex<Option<Arc<HeldDirectory>>>>,
+}
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        held.iter().for_each(|directory| directory.unlock());
+    }
+}
+
+/// The text of the lock, for people.
+fn lock_text(opening: Option<u64>) -> String {
+    let (pid, host) = (std::process::id(), directory::host());
+    let opening = opening.map_or_else(|| "none yet".to_owned(), |number| number.to_string());
+    format!(
+        "The lock of a Stockade journal. Do not remove it, even if no engine runs: the system\n\
+         frees it when its holder ends, and an engine whose lock is removed stops.\n\
+         The last holder:\npid {pid}\nhost {host}\nopening {opening}\n"
+    )
 }
 
 impl Storage for FileStorage {
     fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
-        if !self.directory.exists() {
-            fs::create_dir_all(&self.directory)?;
-            if let Some(parent) = self.directory.parent().filter(|it| !it.as_os_str().is_empty()) {
-                sync_directory(parent)?;
-            }
+        let mut held = self.lock_held();
+        if held.is_some() {
+            // The path may lead to another directory by now, but the clones share one handle.
+            return Err(io::ErrorKind::WouldBlock.into());
         }
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(self.path(LOCK_FILE))?;
-        match file.try_lock() {
-            // The system releases the lock when the process ends, even if it is killed.
-            Ok(()) => Ok(Box::new(DirectoryLock(file))),
-            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        // Whoever may read files may search the directory.
+        directory::create_all(&self.directory, self.mode | (self.mode & 0o444) >> 2)?;
+        let directory = HeldDirectory::lock(&self.directory, self.mode)?;
+        // A full disk is no reason not to lock.
+        let _ = directory.sign(&lock_text(None));
+        *held = Some(Arc::new(directory));
+        Ok(Box::new(DirectoryLock { held: Arc::clone(&self.held) }))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        let entries = match fs::read_dir(&self.directory) {
-            Err(error) if is_not_found(&error) => return Ok(Vec::new()),
-            entries => entries?,
-        };
-        let mut names = Vec::new();
-        for entry in entries {
+        match self.at(|directory| directory.names()) {
+            Err(error) if is_gone(&error) => Ok(Vec::new()),
             // A name that is not valid Unicode cannot be a file of the journal.
-            names.extend(entry?.file_name().into_string().ok());
+            names => Ok(names?.into_iter().filter_map(|name| name.into_string().ok()).collect()),
         }
-        Ok(names)
     }
 
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
-        let mut file = open_file(OpenOptions::new().read(true), &self.path(name))?;
+        let mut file = self.open(name, |directory| directory.open_to_read(name))?;
         let mut left = file.metadata()?.len().saturating_sub(offset).min(length);
         file.seek(SeekFrom::Start(offset))?;
         let mut bytes = Vec::new();
@@ -92,143 +157,65 @@ impl Storage for FileStorage {
     }
 
     fn length(&self, name: &str) -> io::Result<u64> {
-        let found = fs::metadata(self.path(name)).map_err(as_missing)?;
-        check_is_file(&found).map(|()| found.len())
+        let file = self.open(name, |directory| directory.open_to_read(name))?;
+        file.metadata().map(|found| found.len())
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        let file = OpenOptions::new().create_new(true).append(true).open(self.path(name))?;
-        Ok(Arc::new(AppendFile { file }))
+        let file = self.at(|directory| directory.create(name, self.mode))?;
+        let identity = directory::identity_of_file(&file)?;
+        Ok(Arc::new(AppendFile { file, identity }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.path(from), self.path(to)).map_err(as_missing)
+        self.at(|directory| directory.rename(from, to)).map_err(as_missing)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.path(name)).map_err(as_missing)
+        self.at(|directory| directory.remove(name)).map_err(as_missing)
     }
 
     fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
-        let file = open_file(OpenOptions::new().write(true), &self.path(name))?;
+        let file = self.open(name, |directory| directory.open_to_write(name))?;
         // `set_len` would fill a longer file with zeros: bytes that nobody wrote.
         let longer = file.metadata()?.len() > length;
         if longer { file.set_len(length) } else { Ok(()) }
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        sync_directory(&self.directory)
+        self.at(|directory| directory.sync())
     }
 
-    #[cfg(unix)]
     fn free_space(&self) -> Option<u64> {
-        let space = rustix::fs::statvfs(&self.directory).ok()?;
-        Some(space.f_bavail.saturating_mul(space.f_frsize))
+        self.at(|directory| directory.free_space())
     }
-}
 
-/// How many bytes the buffer of a read grows by at first.
-const PIECE: u64 = 8 << 20;
-
-/// Opens a file that exists, and nothing else: whoever reads a FIFO or a device may wait for ever,
-/// and to open one may wait, too.
-fn open_file(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-
-        use rustix::fs::OFlags;
-        // The opening does not wait, and a terminal does not become the process's own.
-        options.custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32);
+    // By the path: what stands there now may be another one than what is held.
+    fn identity(&self, part: PlacePart<'_>) -> io::Result<Option<StorageIdentity>> {
+        match part {
+            PlacePart::Directory => directory::identity_at(&self.directory, false),
+            PlacePart::Lock => directory::identity_at(&self.directory.join(LOCK_NAME), true),
+            PlacePart::File(name) => directory::identity_at(&self.directory.join(name), true),
+        }
     }
-    let file = options.open(path).map_err(|error| match fs::metadata(path) {
-        // A socket can't be opened at all, and a FIFO not for writing.
-        Ok(found) => check_is_file(&found).err().unwrap_or(error),
-        Err(_) => as_missing(error),
-    })?;
-    // Ask the file itself: the name may be another file's by now.
-    check_is_file(&file.metadata()?)?;
-    Ok(file)
-}
 
-/// Refuses what bears a file's name and is none.
-fn check_is_file(found: &fs::Metadata) -> io::Result<()> {
-    if found.is_file() {
-        return Ok(());
+    fn path(&self) -> Option<&Path> {
+        Some(&self.directory)
     }
-    let kind = if found.is_dir() { "directory" } else { special_kind(found) };
-    Err(io::Error::other(format!("it is a {kind}, and no file")))
-}
 
-#[cfg(unix)]
-fn special_kind(found: &fs::Metadata) -> &'static str {
-    use std::os::unix::fs::FileTypeExt;
-    let kind = found.file_type();
-    if kind.is_fifo() {
-        "FIFO"
-    } else if kind.is_socket() {
-        "socket"
-    } else {
-        "device"
+    fn network_file_system(&self) -> Option<&'static str> {
+        self.at(|directory| directory.network_file_system())
     }
-}
 
-#[cfg(not(unix))]
-fn special_kind(_: &fs::Metadata) -> &'static str {
-    "device"
-}
-
-/// The error as callers know it: of a missing file, whatever of its path is missing.
-fn as_missing(error: io::Error) -> io::Error {
-    if is_not_found(&error) { io::ErrorKind::NotFound.into() } else { error }
-}
-
-/// Whether the error says that there is no such file or directory. A file in place of the directory
-/// counts as none, too.
-fn is_not_found(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-/// Makes creations, renames and removals in a directory durable, on Unix. Other systems offer no
-/// such sync, so there it does nothing.
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
-}
-
-/// The lock of a directory.
-///
-/// It is unlocked explicitly on drop. If another thread is just spawning a process, the forked
-/// child holds the file too, until it executes its program. Closing the file would not release the
-/// lock before that.
-struct DirectoryLock(File);
-
-impl Drop for DirectoryLock {
-    fn drop(&mut self) {
-        // If this fails, the lock is released when the file is closed.
-        let _ = self.0.unlock();
+    fn sign_lock(&self, opening: u64) -> io::Result<()> {
+        let held = self.lock_held().clone();
+        held.map_or(Ok(()), |directory| directory.sign(&lock_text(Some(opening))))
     }
 }
 
 struct AppendFile {
     file: File,
-}
-
-impl AppendFile {
-    /// Fails if the file was removed. Its bytes will be lost when it is closed, even though the
-    /// sync succeeded.
-    #[cfg(unix)]
-    fn check_not_removed(&self) -> io::Result<()> {
-        use std::os::unix::fs::MetadataExt;
-        match self.file.metadata()?.nlink() {
-            0 => Err(io::Error::new(io::ErrorKind::NotFound, "the file was removed")),
-            _ => Ok(()),
-        }
-    }
-
-    #[cfg(not(unix))]
-    fn check_not_removed(&self) -> io::Result<()> {
-        Ok(())
-    }
+    identity: Option<StorageIdentity>,
 }
 
 impl StorageFile for AppendFile {
@@ -240,7 +227,14 @@ impl StorageFile for AppendFile {
         // `fdatasync` also syncs the length of the file: without it the data could not be read
         // back.
         self.file.sync_data()?;
-        self.check_not_removed()
+        match directory::is_removed(&self.file)? {
+            true => Err(io::Error::new(io::ErrorKind::NotFound, "the file was removed")),
+            false => Ok(()),
+        }
+    }
+
+    fn identity(&self) -> Option<StorageIdentity> {
+        self.identity
     }
 }
 
@@ -260,6 +254,6 @@ mod tests {
         }
         let missing = files.truncate("b", 0).expect_err("no file");
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
-        fs::remove_dir_all(&directory).expect("a directory");
+        std::fs::remove_dir_all(&directory).expect("a directory");
     }
 }

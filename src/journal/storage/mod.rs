@@ -5,13 +5,55 @@
 //! cut off. So a crash leaves files that are whole, or whose end is missing or torn.
 
 pub(crate) mod archived;
+#[cfg_attr(not(unix), path = "directory_elsewhere.rs")]
+mod directory;
 pub(crate) mod files;
+pub(crate) mod place;
+mod regular_file;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod simulated;
 
 use std::any::Any;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
+
+/// The name of the lock in a directory of the operating system.
+pub(crate) const LOCK_NAME: &str = "lock";
+
+/// What tells a directory or a file from every other one, for as long as it is open: on Unix its
+/// device and its inode. The journal compares it to notice that its directory, its lock or its
+/// segment was removed or replaced.
+///
+/// ```
+/// use stockade::StorageIdentity;
+/// assert_eq!(StorageIdentity::new(1, 7), StorageIdentity::new(1, 7));
+/// assert_ne!(StorageIdentity::new(1, 7), StorageIdentity::new(2, 7));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StorageIdentity {
+    device: u64,
+    number: u64,
+}
+
+impl StorageIdentity {
+    /// The identity of what has this number on this device.
+    pub fn new(device: u64, number: u64) -> Self {
+        Self { device, number }
+    }
+}
+
+/// What is asked for its identity; see [`Storage::identity`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PlacePart<'a> {
+    /// The directory that stands at the storage's path now.
+    Directory,
+    /// The lock in it.
+    Lock,
+    /// The file of this name in it.
+    File(&'a str),
+}
 
 /// A directory of files in which a journal lies. [`FileStorage`](crate::FileStorage) is a directory
 /// of the operating system; tests use a simulated disk.
@@ -99,6 +141,39 @@ pub trait Storage: Send + Sync + 'static {
     fn free_space(&self) -> Option<u64> {
         None
     }
+
+    /// What stands at the storage's path now, which need not be what was locked. The engine asks
+    /// for it after each sync, before it answers, some four times. If it differs from before, the
+    /// engine stops with [`JournalError::PlaceChanged`](crate::JournalError::PlaceChanged).
+    ///
+    /// The default is `None`: the storage can't be replaced behind the engine's back.
+    ///
+    /// # Errors
+    /// [`NotFound`](io::ErrorKind::NotFound) if nothing is there; any error of the system.
+    fn identity(&self, _part: PlacePart<'_>) -> io::Result<Option<StorageIdentity>> {
+        Ok(None)
+    }
+
+    /// The directory, if the storage is one of the operating system. The default is `None`.
+    fn path(&self) -> Option<&Path> {
+        None
+    }
+
+    /// The kind of network file system that the storage lies on; `None` if it lies on none, or if
+    /// that is unknown. With one, [`health`](crate::InventoryManager::health) is
+    /// [`Degraded`](crate::Health::Degraded). The default is `None`.
+    fn network_file_system(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Writes into the lock, which the caller holds, which opening of the journal holds it. Nobody
+    /// reads it but people. The default does nothing.
+    ///
+    /// # Errors
+    /// Any error of the system. The engine ignores it.
+    fn sign_lock(&self, _opening: u64) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A file open for appending. One thread may append while another one syncs.
@@ -117,4 +192,16 @@ pub trait StorageFile: Send + Sync + 'static {
     /// # Errors
     /// Any error of the system.
     fn sync(&self) -> io::Result<()>;
+
+    /// The file's identity, to compare with what [`Storage::identity`] finds under its name. The
+    /// default is `None`: nothing is compared.
+    fn identity(&self) -> Option<StorageIdentity> {
+        None
+    }
+}
+
+/// Whether the error says that there is no such file or directory. A file in place of a directory
+/// counts as none, too.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

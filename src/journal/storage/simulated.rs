@@ -13,9 +13,10 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::journal::storage::{Storage, StorageFile};
+use crate::journal::storage::{PlacePart, Storage, StorageFile, StorageIdentity};
 
 /// The bytes that the disk writes whole or not at all.
 const SECTOR: usize = 512;
@@ -56,6 +57,8 @@ struct DiskState {
     lies: bool,
     /// How many bytes still fit; `None`: any number.
     room: Option<usize>,
+    /// Which part of the place is another one, at which numbers of steps.
+    replaced: Option<(PlacePart<'static>, Range<usize>)>,
 }
 
 #[derive(Clone)]
@@ -109,6 +112,24 @@ impl SimulatedDisk {
     /// Makes every sync report success without syncing, from now on, or sync again.
     pub fn lie(&self, lie: bool) {
         self.state().lies = lie;
+    }
+
+    /// Lets another directory, lock or file stand in the place of the disk's, from the moment that
+    /// there are `steps.start` [`steps`](Self::steps) until there are `steps.end`. The engine's
+    /// files go on working, as open files of a removed directory do.
+    ///
+    /// ```
+    /// use stockade::testing::SimulatedDisk;
+    /// use stockade::{InventoryManager, PlacePart};
+    /// let disk = SimulatedDisk::new();
+    /// let manager = InventoryManager::builder().warehouse("SF").journal(disk.clone()).build()?;
+    /// disk.replace(PlacePart::Directory, disk.steps()..usize::MAX);
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// assert!(manager.flush().wait().is_err(), "it is not in the journal that stays");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn replace(&self, part: PlacePart<'static>, steps: Range<usize>) {
+        self.state().replaced = Some((part, steps));
     }
 
     /// How many changes were made so far: creations, appends, syncs, cuts, renames and removals. A
@@ -228,6 +249,11 @@ impl SimulatedDisk {
         })
     }
 
+    /// The identity of a file. Each disk is a device of its own.
+    fn identity_of(&self, file: usize) -> StorageIdentity {
+        StorageIdentity::new(Arc::as_ptr(&self.state) as usize as u64, file as u64)
+    }
+
     fn state(&self) -> MutexGuard<'_, DiskState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -295,6 +321,10 @@ struct SimulatedFile {
 }
 
 impl StorageFile for SimulatedFile {
+    fn identity(&self) -> Option<StorageIdentity> {
+        Some(self.disk.identity_of(self.file))
+    }
+
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.disk.state();
         let written_length = state.room.unwrap_or(usize::MAX).min(bytes.len());
@@ -395,5 +425,21 @@ impl Storage for SimulatedDisk {
 
     fn free_space(&self) -> Option<u64> {
         self.state().room.map(|room| room as u64)
+    }
+
+    fn identity(&self, part: PlacePart<'_>) -> io::Result<Option<StorageIdentity>> {
+        const DIRECTORY: usize = usize::MAX;
+        const LOCK: usize = usize::MAX - 1;
+        const ANOTHER: usize = usize::MAX - 2;
+        let state = self.state();
+        let own = match part {
+            PlacePart::Directory => DIRECTORY,
+            PlacePart::Lock => LOCK,
+            PlacePart::File(name) => *state.files.get(name).ok_or(io::ErrorKind::NotFound)?,
+        };
+        let is_replaced = state.replaced.as_ref().is_some_and(|(replaced, steps)| {
+            *replaced == part && steps.contains(&state.steps.len())
+        });
+        Ok(Some(self.identity_of(if is_replaced { ANOTHER } else { own })))
     }
 }

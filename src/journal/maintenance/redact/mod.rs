@@ -11,8 +11,8 @@ use crate::audit::entry::AuditEntry;
 use crate::audit::log::Redacted;
 use crate::base::error::JournalError;
 use crate::journal::layout::JournalDir;
-use crate::journal::storage::Storage;
 use crate::journal::storage::archived::WithArchive;
+use crate::journal::storage::{Storage, place};
 
 pub(crate) use places::{Places, lock};
 
@@ -122,6 +122,9 @@ fn redact_in(
     archive: Option<&dyn Storage>,
     mut wanted: impl FnMut(&AuditEntry) -> bool,
 ) -> Result<Redacted, JournalError> {
+    if let Some(archive) = archive {
+        place::check_apart(journal, archive, "archive")?;
+    }
     let places = Places { journal, archive, opening: 0 };
     let _locks = (lock(journal)?, archive.map(lock).transpose()?);
     let request = EraseRequest {
