@@ -1,5 +1,5 @@
-//! Room left in a warehouse: no more comes in than there is room for, and what leaves one that is over
-//! its capacity makes no room.
+//! Room left in a warehouse: no more comes in than there is room for, and what leaves one that is
+//! over its capacity makes no room.
 
 use crate::stock::cell::NoMarks;
 use std::sync::Arc;
