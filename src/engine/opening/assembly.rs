@@ -89,7 +89,7 @@ impl Assembly {
             changing: Mutex::new(()),
             max_slots: limits.max_reservations,
             max_basket_lines: limits.max_basket_lines,
-            dated_ahead: Default::default(),
+            dated_ahead: Vec::new(),
             journal: None,
         };
         NewEngine {
