@@ -224,9 +224,9 @@ pub(crate) struct Engine {
     max_slots: u32,
     max_basket_lines: usize,
     text_limits: TextLimits,
-    /// The time of the opening, and the latest time in any id of an earlier run. In between, an id
-    /// may be older than it says.
-    dated_ahead: (Timestamp, Timestamp),
+    /// Times after the opening in which earlier runs made ids, under a clock that was ahead: the
+    /// first and the last of each run. In between, an id may be older than it says.
+    dated_ahead: Vec<(Timestamp, Timestamp)>,
     /// The journal, if the engine has one.
     journal: Option<JournalLink>,
 }

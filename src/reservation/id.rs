@@ -82,7 +82,8 @@ impl ReservationId {
         (high << SLOT_LOW_BITS | low) as u32
     }
 
-    /// When the reservation was made.
+    /// When the reservation was made, by the engine's clock. If every slot was in use, and the one
+    /// it got had been used under a clock that was ahead, it is the time of that use.
     pub fn created_at(self) -> Timestamp {
         Timestamp::from_millis(self.high >> CREATED_SHIFT)
     }

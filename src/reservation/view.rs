@@ -49,7 +49,7 @@ pub struct Reservation {
     pub lines: Vec<ReservationLine>,
     /// Who it is for, if the caller named an owner.
     pub owner: Option<Owner>,
-    /// When it was made.
+    /// When it was made, as its id tells it ([`ReservationId::created_at`]).
     pub created_at: Timestamp,
     /// The last millisecond of the hold. For a sale in one call: when it was made.
     pub expires_at: Timestamp,

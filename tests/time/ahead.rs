@@ -6,7 +6,7 @@ use std::time::Duration;
 use stockade::testing::SimulatedDisk;
 use stockade::{
     AuditFilter, BasketLine, ConfirmOrRetake, IdempotencyKey, InventoryManager, ManualClock,
-    ReservationId, ReservationStatus,
+    NoReservation, ReservationId, ReservationStatus,
 };
 
 use crate::shop::{
@@ -180,6 +180,34 @@ fn a_session_ahead_a_right_one_and_a_session_ahead_again_leave_every_hold_its_ti
         shop.run_until_idle();
         assert_eq!(available(&shop), 1_000, "session {session}");
     }
+}
+
+#[test]
+fn a_hold_without_a_record_is_retaken_though_the_log_dropped_entries_from_the_future() {
+    let disk = SimulatedDisk::new();
+    let limits = limits().audit_retained(2_000).retention(Duration::ZERO, 0);
+    let ahead = builder(&disk, &clock(RIGHT + HOUR)).limits(limits.clone());
+    let shop = ahead.build().expect("a journal");
+    shop.add_stock(LAPTOPS, 10_000, "SUPPLIER").expect("room");
+    let sell = |shop: &InventoryManager, times: usize| {
+        for _ in 0..times {
+            shop.sell(LAPTOPS, 1).expect("stock");
+        }
+        shop.run_until_idle();
+    };
+    sell(&shop, 1_500);
+    drop(shop);
+    let clock = clock(RIGHT);
+    let shop = builder(&disk, &clock).limits(limits).build().expect("a sound journal");
+    // Entries of the first session leave the log.
+    sell(&shop, 1_500);
+    clock.set(at(RIGHT + SECOND));
+    let hold = shop.reserve(LAPTOPS, 1, MINUTE).expect("stock");
+    let _ = shop.release(hold).expect("a hold");
+    sell(&shop, 700);
+    assert_eq!(shop.reservation(hold), Err(NoReservation::Forgotten));
+    let retaken = shop.confirm_or_retake(hold, &[BasketLine::new(LAPTOPS, 1)]);
+    assert!(matches!(retaken, Ok(ConfirmOrRetake::Retaken(_))), "{retaken:?}");
 }
 
 #[test]

@@ -53,9 +53,10 @@ fn a_hold_keeps_the_time_that_it_had_left() {
         assert_eq!((step.to, step.by()), (at(RIGHT), Duration::from_millis(by + 4 * SECOND)));
         assert!(matches!(shop.health(), Health::Degraded { .. }));
         assert_eq!(steps(&shop), 1);
-        // What was overdue already is overdue at once, and gives its units back.
-        assert_eq!(left(&shop, late, RIGHT), 0, "{by}");
-        clock.set(at(RIGHT + 1));
+        // What was overdue already gets the grace of an opening, no more, and is overdue then.
+        assert_eq!(left(&shop, late, RIGHT), 60 * SECOND, "{by}");
+        assert_eq!(report.given_grace, 1);
+        clock.set(at(RIGHT + 60 * SECOND + 1));
         let _ = shop.confirm(late).expect_err("it is overdue");
         let _ = shop.confirm(overdue).expect_err("it has expired");
         assert_eq!(available(&shop), 998, "{by}");

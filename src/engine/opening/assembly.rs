@@ -90,7 +90,7 @@ impl Assembly {
             max_slots: limits.max_reservations,
             max_basket_lines: limits.max_basket_lines,
             text_limits: limits.text,
-            dated_ahead: Default::default(),
+            dated_ahead: Vec::new(),
             journal: None,
         };
         NewEngine {

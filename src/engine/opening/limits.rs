@@ -64,6 +64,9 @@ impl Limits {
 
     /// Sets how long a hold may live in total, extensions included. It also limits a single
     /// `reserve`. Default: 24 hours, or [`longest_ttl`](Self::longest_ttl) if that is longer.
+    ///
+    /// It counts from the time in the hold's id. Where that lies ahead of the clock, because an
+    /// earlier run had a wrong one, it counts from the call that extends.
     pub fn longest_total_hold(mut self, longest: Duration) -> Self {
         self.longest_total = Some(longest);
         self

@@ -137,7 +137,7 @@ pub(in crate::engine) fn open(
     let grace = options.recovery_grace;
     let restoring = Restoring { ledger: &ledger, step, longest_ttl: new.longest_ttl, grace };
     let graces = new.engine.restore(&restoring, &mut report)?;
-    new.engine.dated_ahead = (now, ledger.furthest());
+    new.engine.dated_ahead = ledger.dated_ahead(now);
     let borne = BorneStep::of(&ledger, step, now);
     report.clock_step = borne.as_ref().map(|borne| borne.step);
     new.engine.alert_what_is_low(&ledger);

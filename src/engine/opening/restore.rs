@@ -193,6 +193,8 @@ impl Engine {
             if !hold.occupies() && hold.id.slot() >= self.max_slots.min(room) {
                 continue;
             }
+            // With a step back, it was overdue at the newest entry or is not.
+            let is_overdue = step.map_or(now, |step| step.from) > hold.expires_at;
             let mut hold = match step {
                 None => restored_of(hold),
                 Some(step) => {
@@ -205,7 +207,7 @@ impl Engine {
                 report.finished += 1;
             } else {
                 report.pending += 1;
-                if now > hold.expires_at
+                if is_overdue
                     && !grace.is_zero()
                     && let Some(level) = hold.first_level()
                 {

@@ -178,8 +178,8 @@ impl Engine {
     /// run may have made the id under a clock that was ahead.
     fn born(&self, id: ReservationId) -> Timestamp {
         let born = id.created_at();
-        let (opened_at, furthest) = self.dated_ahead;
-        if opened_at < born && born <= furthest { Timestamp::default() } else { born }
+        let is_between = |&(first, last): &(Timestamp, Timestamp)| first <= born && born <= last;
+        if self.dated_ahead.iter().any(is_between) { Timestamp::default() } else { born }
     }
 
     /// The units that a confirmed reservation sold.

@@ -59,7 +59,7 @@ impl Ledger {
             Decoded::Plain(_) => false,
             Decoded::Record(record) => {
                 let opened = EntryType::Event(EventType::Opened);
-                record.steps.lines.iter().any(|line| line.entry_type == opened)
+                record.steps.lines.first().is_some_and(|line| line.entry_type == opened)
             }
         };
         match opens {

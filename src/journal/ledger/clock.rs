@@ -138,9 +138,15 @@ impl JournalClock {
         self.step = None;
     }
 
-    /// The latest time of any entry that is known.
-    pub(super) fn furthest(&self) -> Timestamp {
-        self.spans.iter().map(|span| span.last).max().unwrap_or_default()
+    /// The times after `now` in which entries were made: the first and the last of each opening.
+    pub(super) fn spans_ahead(&self, now: Timestamp) -> Vec<(Timestamp, Timestamp)> {
+        let ahead = self.spans.iter().filter(|span| span.last > now);
+        ahead.map(|span| (span.first.max(now), span.last)).collect()
+    }
+
+    /// Whether it knows every opening.
+    pub(super) fn is_whole(&self) -> bool {
+        self.since == 1 && self.spans.front().is_none_or(|span| span.begun == 0)
     }
 
     /// How long engines have run, in milliseconds.

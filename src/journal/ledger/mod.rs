@@ -123,10 +123,16 @@ impl Ledger {
         }
     }
 
-    /// The latest time that is known to be in any entry or id, whatever clock gave it.
-    pub(crate) fn furthest(&self) -> Timestamp {
-        let ids = self.holds.all().map(|hold| hold.id.created_at()).max();
-        self.newest_at.max(self.clock.furthest()).max(ids.unwrap_or_default())
+    /// The times after `now` in which entries and ids were made: the first and the last of each
+    /// opening.
+    pub(crate) fn dated_ahead(&self, now: Timestamp) -> Vec<(Timestamp, Timestamp)> {
+        let mut ahead = self.clock.spans_ahead(now);
+        if !self.clock.is_whole() {
+            // Of what came before, the ids tell.
+            let furthest = self.holds.all().map(|hold| hold.id.created_at()).max();
+            ahead.extend(furthest.filter(|last| *last > now).map(|last| (now, last)));
+        }
+        ahead
     }
 
     /// Takes the clock out, and leaves one that knows nothing.

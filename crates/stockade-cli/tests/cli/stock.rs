@@ -1,7 +1,9 @@
 //! `stockade audit stock`: compares the journal alone with the engine's own counts.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use stockade::{Counts, JournalReader, Timestamp};
+use stockade::{Counts, InventoryManager, JournalReader, ManualClock, Timestamp};
 
 use super::random::{OPENING, Shop};
 use super::{folder, run, text};
@@ -95,4 +97,24 @@ fn the_table_is_for_people_and_names_can_not_steer_their_terminal() {
     }
     let before = run(&["audit", "stock", &folder, "--at", "5"]);
     assert!(text(&before.stdout).contains("Before the first entry."));
+}
+
+#[test]
+fn entries_that_were_dated_ahead_count_as_of_the_opening_that_found_them_so() {
+    let folder = folder("stock-ahead");
+    let session = |millis: u64, units: u32| {
+        let clock = ManualClock::at(Timestamp::from_millis(millis));
+        let builder = InventoryManager::builder().warehouse("SF").journal(&folder).clock(clock);
+        let shop = builder.build().expect("a journal");
+        shop.add_stock(("SF", "LAPTOP"), units, "SUPPLIER").expect("room");
+        assert!(shop.shutdown(Duration::from_secs(60)).is_clean());
+    };
+    session(OPENING + 3_600_000, 10);
+    session(OPENING, 5);
+    let at = OPENING.to_string();
+    let output = run(&["audit", "stock", &folder, "--at", &at, "--json"]);
+    let rows: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((output.status.code(), &rows[0]["available"]), (Some(0), &json!(15)));
+    let told = text(&output.stderr);
+    assert!(told.contains(" entries bear times up to ") && told.lines().count() == 1, "{told}");
 }
