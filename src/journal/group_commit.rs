@@ -19,7 +19,7 @@ use crate::base::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, n
 use crate::base::threads;
 use crate::base::wake::wake;
 use crate::journal::format::segment::Point;
-use crate::journal::storage::place::Place;
+use crate::journal::storage::place::JournalPlace;
 use crate::journal::storage::{Storage, StorageFile};
 
 /// Pause between two looks at how far the writer has come.
@@ -29,7 +29,7 @@ const WRITER_POLL: Duration = Duration::from_micros(200);
 pub(crate) struct SyncState {
     storage: Arc<dyn Storage>,
     /// Where the journal lies. It is compared after each sync, before anybody gets an answer.
-    place: Place,
+    place: JournalPlace,
     state: Mutex<SyncFields>,
     changed: Condvar,
     /// Unsynced batches that nobody waits for are synced after this time.
@@ -108,7 +108,7 @@ impl SyncState {
     /// The caller must hold the lock of `storage`, so that what stands there now is the journal.
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
-        place: Place,
+        place: JournalPlace,
         interval: Duration,
         on_failure: impl Fn(SyncFailure<'_>) + Send + Sync + 'static,
     ) -> Self {
@@ -344,7 +344,7 @@ impl SyncState {
         synced
     }
 
-    /// Compares the journal's place with what stands there now; see [`Place::check`].
+    /// Compares the journal's place with what stands there now; see [`JournalPlace::check`].
     ///
     /// # Errors
     /// [`JournalError::PlaceChanged`]; the storage's error.

@@ -15,7 +15,7 @@ use crate::journal::format::encode::Encoder;
 use crate::journal::format::segment::Point;
 use crate::journal::group_commit::SyncState;
 use crate::journal::storage::Storage;
-use crate::journal::storage::place::Place;
+use crate::journal::storage::place::JournalPlace;
 use crate::journal::storage::simulated::SimulatedDisk;
 use crate::journal::writer::{JournalWriter, ResumePoint};
 use crate::reservation::id::{Owner, ReservationId};
@@ -169,7 +169,7 @@ fn no_bytes_make_the_decoder_panic() {
 fn how_fast_the_journal_is() {
     const BATCH: u32 = 4_096;
     let disk: Arc<dyn Storage> = Arc::new(SimulatedDisk::new());
-    let place = Place::of(&*disk);
+    let place = JournalPlace::of(&*disk);
     let second = Duration::from_secs(1);
     let progress = Arc::new(SyncState::new(Arc::clone(&disk), place, second, |_| {}));
     let from = ResumePoint {

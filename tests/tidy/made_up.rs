@@ -220,6 +220,7 @@ fn a_type_name_that_is_used_twice_is_found() {
         ("src/b/mod.rs", "mod tests { trait Slot {} }\nstruct Line;"),
         ("crates/shop/src/main.rs", "struct Line;"),
         ("src/engine/no_journal.rs", "struct Line;"),
+        ("src/journal/storage/directory_elsewhere.rs", "struct Line;"),
     ]);
     assert_eq!(names_used_twice(&house), ["Slot names 2 types: src/a.rs:1, src/b/mod.rs:1"]);
 }

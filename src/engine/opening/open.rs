@@ -40,7 +40,7 @@ use crate::journal::maintenance::checkpoints::{
 };
 use crate::journal::recovery::{ReplayedJournal, replay_from, start, take_lock};
 use crate::journal::storage::archived::WithArchive;
-use crate::journal::storage::place::{self, Place};
+use crate::journal::storage::place::{self, JournalPlace};
 use crate::journal::writer::{JournalWriter, ResumePoint};
 
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
@@ -88,7 +88,7 @@ pub(in crate::engine) fn open(
 
     // 1. Lock.
     let lock = JournalLock::from(take_lock(&*storage, options.wait_for_lock)?);
-    let place = Place::of(&*storage);
+    let place = JournalPlace::of(&*storage);
     if let Some(archive) = options.retention.archive_storage() {
         place::check_apart(&*storage, &*archive, "archive")?;
     }
@@ -204,7 +204,7 @@ fn fill_log(audit: &Recorder, replayed: &mut ReplayedJournal, step: Option<Clock
 fn resume(
     assembly: &mut Assembly,
     options: &JournalOptions,
-    place: Place,
+    place: JournalPlace,
     from: ResumePoint,
 ) -> Result<Arc<SyncState>, JournalError> {
     let storage = &options.storage;

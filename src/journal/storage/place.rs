@@ -15,7 +15,7 @@ use crate::journal::storage::{
 };
 
 /// What stood at the journal's place when the lock was taken.
-pub(crate) struct Place {
+pub(crate) struct JournalPlace {
     directory: Remembered,
     lock: Remembered,
     /// The highest number of a segment that the writer has begun, or is about to begin.
@@ -49,7 +49,7 @@ impl Remembered {
     }
 }
 
-impl Place {
+impl JournalPlace {
     /// Remembers the place. The caller must hold the storage's lock.
     pub(crate) fn of(storage: &dyn Storage) -> Self {
         Self {
