@@ -1,5 +1,5 @@
-//! Windows: the pieces in which the batches of a segment are read. So a segment, however long, takes
-//! a bounded amount of memory, and a length that a file claims is never allocated.
+//! Windows: the pieces in which the batches of a segment are read. So a segment, however long,
+//! takes a bounded amount of memory, and a length that a file claims is never allocated.
 
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -9,8 +9,8 @@ use crate::journal::format::segment;
 use crate::journal::layout::{PathSegment, failed};
 use crate::journal::storage::Storage;
 
-/// How many bytes are read at once. A batch that is longer is read whole, once its checksum is known
-/// to be right.
+/// How many bytes are read at once. A batch that is longer is read whole, once its checksum is
+/// known to be right.
 pub(crate) const WINDOW: u64 = 8 << 20;
 
 pub(crate) const NOT_A_HEADER: &str = "an unreadable batch header";
