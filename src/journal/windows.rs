@@ -179,9 +179,9 @@ mod tests {
     use std::any::Any;
     use std::io;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
+    use crate::base::sync::{AtomicU64, Ordering};
     use crate::journal::format::segment::{HEADER, SegmentHeader};
     use crate::journal::storage::StorageFile;
 
@@ -208,6 +208,7 @@ mod tests {
 
         fn read(&self, _: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
             let there = length.min(self.length.saturating_sub(offset));
+            // Relaxed: one thread reads, and looks at it.
             self.most.fetch_max(there, Ordering::Relaxed);
             let mut bytes = match offset == HEADER as u64 {
                 true => self.header.to_bytes(1).to_vec(),
