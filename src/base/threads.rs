@@ -26,7 +26,8 @@ pub(crate) fn spawn_scoped<'scope, T: Send + 'scope>(
 }
 
 /// The result of a thread that has ended. If it panicked, goes on with its panic, as if its work
-/// had been done here: a panic is a fault of the code that ran, and says nothing about what it read.
+/// had been done here: a panic is a fault of the code that ran, and says nothing about what it
+/// read.
 pub(crate) fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
@@ -86,8 +87,8 @@ mod refusals {
 
     /// Runs `call`, and lets the system refuse some of the threads that the engine asks for in it:
     /// of all that this thread and those that it starts ask for, counted from 0, the ones in
-    /// `refused`. Returns what `call` returned, and how many threads were asked for by then. Threads
-    /// that `call` left running are still counted.
+    /// `refused`. Returns what `call` returned, and how many threads were asked for by then.
+    /// Threads that `call` left running are still counted.
     ///
     /// ```
     /// use stockade::testing::refuse_threads;

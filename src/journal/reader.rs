@@ -73,8 +73,8 @@ struct ReadStop {
     what: &'static str,
 }
 
-/// Reads a journal from its first segment on, part by part, and passes each part to `each`, with the
-/// newest batch known to be durable so far. Each segment has a last part, even if it is empty.
+/// Reads a journal from its first segment on, part by part, and passes each part to `each`, with
+/// the newest batch known to be durable so far. Each segment has a last part, even if it is empty.
 ///
 /// If `each` breaks, reading ends there: the outcome then says nothing about a torn tail or a
 /// close.
@@ -269,7 +269,8 @@ impl SegmentWalk {
         Ok(hashed.found)
     }
 
-    /// Moves the end of the valid prefix past this batch, which ends at byte `length` of its segment.
+    /// Moves the end of the valid prefix past this batch, which ends at byte `length` of its
+    /// segment.
     fn advance(&mut self, found: &FoundBatch, segment: u64, length: u64) {
         let header = &found.header;
         self.durable = self.durable.max(header.durable);

@@ -1,5 +1,5 @@
-//! Windows: the pieces in which the batches of a segment are read. So a segment, however long, takes
-//! a bounded amount of memory, and a length that a file claims is never allocated.
+//! Windows: the pieces in which the batches of a segment are read. So a segment, however long,
+//! takes a bounded amount of memory, and a length that a file claims is never allocated.
 
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -9,8 +9,8 @@ use crate::journal::format::segment;
 use crate::journal::layout::{PathSegment, failed};
 use crate::journal::storage::Storage;
 
-/// How many bytes are read at once. A batch that is longer is read whole, once its checksum is known
-/// to be right.
+/// How many bytes are read at once. A batch that is longer is read whole, once its checksum is
+/// known to be right.
 pub(crate) const WINDOW: u64 = 8 << 20;
 
 pub(crate) const NOT_A_HEADER: &str = "an unreadable batch header";
@@ -179,9 +179,9 @@ mod tests {
     use std::any::Any;
     use std::io;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
+    use crate::base::sync::{AtomicU64, Ordering};
     use crate::journal::format::segment::{HEADER, SegmentHeader};
     use crate::journal::storage::StorageFile;
 
@@ -208,6 +208,7 @@ mod tests {
 
         fn read(&self, _: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
             let there = length.min(self.length.saturating_sub(offset));
+            // Relaxed: one thread reads, and looks at it.
             self.most.fetch_max(there, Ordering::Relaxed);
             let mut bytes = match offset == HEADER as u64 {
                 true => self.header.to_bytes(1).to_vec(),

@@ -1,5 +1,5 @@
-//! A machine that grants too few threads: an engine says so and can be built again, and a journal is
-//! read all the same.
+//! A machine that grants too few threads: an engine says so and can be built again, and a journal
+//! is read all the same.
 
 use std::time::Duration;
 

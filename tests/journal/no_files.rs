@@ -1,4 +1,5 @@
-//! What bears the name of a journal's file and is none: nobody waits for it, and the error names it.
+//! What bears the name of a journal's file and is none: nobody waits for it, and the error names
+//! it.
 
 use std::fs;
 use std::os::unix::fs::symlink;

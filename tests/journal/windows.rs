@@ -1,5 +1,5 @@
-//! Files that are far longer than what was written, or whose batches are: they are read in windows, so
-//! that no length that a file claims is memory that a process needs.
+//! Files that are far longer than what was written, or whose batches are: they are read in windows,
+//! so that no length that a file claims is memory that a process needs.
 
 use std::any::Any;
 use std::io;

@@ -33,9 +33,9 @@ pub use verify::{VerifyError, VerifyReport};
 /// If an engine is writing the journal, a call reads it as it was when the call began. If the
 /// engine cuts or trims something that the call needs, the call begins again, a few times at most.
 ///
-/// The journal is read in windows of 8 MiB, by two threads, with the checksums on all cores. At most
-/// three windows are in memory, however long its files are; a batch that is longer than a window is
-/// read whole. If the system grants no threads, the calling thread does all of it.
+/// The journal is read in windows of 8 MiB, by two threads, with the checksums on all cores. At
+/// most three windows are in memory, however long its files are; a batch that is longer than a
+/// window is read whole. If the system grants no threads, the calling thread does all of it.
 ///
 /// ```
 /// # let directory = std::env::temp_dir().join(format!("stockade-reader-{}", std::process::id()));

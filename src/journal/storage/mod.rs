@@ -75,7 +75,8 @@ pub trait Storage: Send + Sync + 'static {
     fn list(&self) -> io::Result<Vec<String>>;
 
     /// Reads at most `length` bytes of a file from `offset` on. Returns fewer, or none, if the file
-    /// ends earlier. The journal asks for some 8 MiB at once at most, or for one batch that is longer.
+    /// ends earlier. The journal asks for some 8 MiB at once at most, or for one batch that is
+    /// longer.
     ///
     /// # Errors
     /// [`NotFound`](io::ErrorKind::NotFound) if there is no such file; any error of the system.
