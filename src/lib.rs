@@ -101,8 +101,8 @@ pub use journal::{
     maintenance::retention::JournalRetention,
     offline::{JournalReader, JournalStock, StockRow, VerifyError, VerifyReport},
     options::JournalOptions,
-    recovery::TornTail,
     recovery::replay::RecoveryProgress,
+    recovery::{StrayBytes, TornTail},
     storage::files::FileStorage,
     storage::{Storage, StorageFile},
 };

@@ -14,7 +14,7 @@ use crate::journal::follow::auditor::Auditing;
 use crate::journal::format::head::JournalHead;
 use crate::journal::group_commit::SyncState;
 use crate::journal::maintenance::retention::JournalRetention;
-use crate::journal::recovery::{ReplayedJournal, TornTail};
+use crate::journal::recovery::{ReplayedJournal, StrayBytes, TornTail};
 use crate::journal::storage::Storage;
 use crate::journal::storage::archived::WithArchive;
 
@@ -44,6 +44,9 @@ pub struct RecoveryReport {
     pub closed: bool,
     /// The torn tail that a crash left at the journal's end. It was cut.
     pub torn: Option<TornTail>,
+    /// What lay behind the end of a closed journal and is no part of it. It was cut, or stays where
+    /// it is, ignored, if the [`Storage`] can't cut files.
+    pub stray: Vec<StrayBytes>,
     /// How many batches were written again, because they may not have been on the disk.
     pub rewritten: usize,
     /// How many reservations are pending.
@@ -67,6 +70,12 @@ impl RecoveryReport {
         if let Some(TornTail { file, offset, what }) = &torn {
             trace::warn(format_args!("a torn tail is cut: {what}, in {file:?} at byte {offset}"));
         }
+        let stray: Vec<_> = replayed.outcome.stray.iter().map(StrayBytes::of).collect();
+        for StrayBytes { file, offset, length } in &stray {
+            trace::warn(format_args!(
+                "{length} bytes behind the journal's end are cut, in {file:?} at byte {offset}"
+            ));
+        }
         for error in &replayed.unusable {
             trace::warn(format_args!("a checkpoint is of no use: {error}"));
         }
@@ -78,6 +87,7 @@ impl RecoveryReport {
             openings: replayed.openings,
             closed: replayed.outcome.closed,
             torn,
+            stray,
             rewritten: replayed.rewritten(),
             pending: 0,
             given_grace: 0,

@@ -11,6 +11,10 @@
 //! To tell the two apart, each batch header and each segment header says which batch was the newest
 //! durable one when it was written. The reader scans the bytes behind the stop for such headers. If
 //! one of them knew the lost batch to be durable, or if the journal was closed, the loss is damage.
+//! So it is if a sync mark (`layout/sync_mark.rs`) knew.
+//!
+//! - *Stray bytes* lie behind a whole closing mark, and no engine wrote them there. Nothing is lost.
+//!   An opening cuts them off, too; a verification reports them.
 
 use std::ops::{ControlFlow, Range};
 
@@ -21,6 +25,7 @@ use crate::journal::format::batch::{self, BatchHeader, Hash, MAGIC, body_sum, re
 use crate::journal::format::segment::{
     self, CLOSE_MARK, Point, SegmentHeader, Start, close_mark, is_close_mark, padding_before_mark,
 };
+use crate::journal::layout::sync_mark::{self, SyncsKnown};
 use crate::journal::layout::{JournalDir, Layout, PathSegment, damaged, failed};
 
 /// The bytes of a segment, and the valid batches in them.
@@ -56,6 +61,22 @@ pub(crate) struct Torn {
     pub(crate) what: &'static str,
 }
 
+/// Bytes behind the end of a closed journal: in its newest segment, or a blank file that bears the
+/// name of a newer one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stray {
+    pub(crate) file: String,
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+}
+
+impl Stray {
+    /// The error for those who must not go on with stray bytes.
+    pub(crate) fn to_error(&self) -> JournalError {
+        damaged(&self.file, self.offset, "bytes behind the end of a closed journal".to_owned())
+    }
+}
+
 /// The result of reading a journal to its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReadOutcome {
@@ -66,6 +87,8 @@ pub(crate) struct ReadOutcome {
     /// The journal was closed: its last valid batch is a closing batch.
     pub(crate) closed: bool,
     pub(crate) torn: Option<Torn>,
+    /// In the order of the files. Only behind a whole closing mark, and never beside a torn tail.
+    pub(crate) stray: Vec<Stray>,
 }
 
 /// Where reading stopped before the end of the journal, and why.
@@ -90,10 +113,19 @@ pub(crate) fn read(
 ) -> Result<ReadOutcome, JournalError> {
     let JournalDir { storage, layout } = dir;
     // A checkpoint covers only durable batches, so its batch is a lower bound.
-    let durable = layout.durable;
+    let marks = sync_mark::find(*storage, layout)?;
+    let durable = layout.durable.max(marks.batch);
     let skips = layout.checkpoint.batch > 0;
     let begin = layout.path.first().filter(|_| skips).map_or(Point::START, |it| it.header.base);
-    let mut walk = SegmentWalk { end: begin, durable, closed: false, close_mark_seen: false };
+    let mut walk = SegmentWalk {
+        end: begin,
+        durable,
+        closed: false,
+        close_mark_seen: false,
+        stray: Vec::new(),
+        blank: Vec::new(),
+        marks,
+    };
     let mut stop = None;
     let mut rest = Vec::new();
     for (index, on_path) in layout.path.iter().enumerate() {
@@ -118,8 +150,7 @@ pub(crate) fn read(
             return Ok(ReadOutcome {
                 end: walk.end,
                 durable: walk.durable,
-                closed: false,
-                torn: None,
+                ..ReadOutcome::default()
             });
         }
     }
@@ -134,6 +165,9 @@ pub(crate) fn read(
             walk.durable = walk.durable.max(header.durable);
         }
         walk.scan_for_durable(&bytes, *number);
+        if bytes.iter().all(|byte| *byte == 0) {
+            walk.blank.push(Stray { file: name.clone(), offset: 0, length: bytes.len() as u64 });
+        }
     }
     walk.into_outcome(layout, stop)
 }
@@ -231,6 +265,12 @@ struct SegmentWalk {
     closed: bool,
     /// A close mark was seen. It is written only once the closing batch is durable.
     close_mark_seen: bool,
+    /// What lies behind a whole close mark at the end of the newest segment.
+    stray: Vec<Stray>,
+    /// Files with the names of newer segments that hold nothing, or nothing but zeros.
+    blank: Vec<Stray>,
+    /// What the sync marks say.
+    marks: SyncsKnown,
 }
 
 impl SegmentWalk {
@@ -257,7 +297,9 @@ impl SegmentWalk {
         let mut known = hash_batches(bytes, offset, header.number).into_iter();
         while offset < bytes.len() {
             if self.closed {
-                return Ok(self.check_close_mark(bytes, offset, header.number, is_head));
+                let wrong = self.check_close_mark(bytes, offset, header.number, is_head);
+                self.stray.iter_mut().for_each(|it| it.file.clone_from(&on_path.name));
+                return Ok(wrong);
             }
             let hashed = known.next().unwrap_or(Err(NOT_A_HEADER));
             let found = match hashed.and_then(|hashed| self.check(hashed)) {
@@ -294,8 +336,8 @@ impl SegmentWalk {
         };
     }
 
-    /// Checks what follows a closing batch: the close mark, which a crash may have left unfinished,
-    /// and nothing else.
+    /// Checks what follows a closing batch: the close mark, which a crash may have left unfinished.
+    /// What else follows a whole mark is stray, unless it knows of batches beyond.
     fn check_close_mark(
         &mut self,
         bytes: &[u8],
@@ -307,11 +349,17 @@ impl SegmentWalk {
         let padding = padding_before_mark(offset as u64);
         let mark = close_mark(&self.end.hash, segment);
         let whole: Vec<u8> = std::iter::repeat_n(0, padding).chain(mark).collect();
-        if rest == whole {
+        let behind = rest.strip_prefix(&*whole);
+        let is_stray = |bytes: &[u8]| is_head && !self.is_known_behind(bytes, segment, &mark);
+        if let Some(behind) = behind.filter(|behind| behind.is_empty() || is_stray(behind)) {
             // The mark was written once the batch was on the disk, so the batch is durable.
             self.close_mark_seen = true;
-            self.durable = self.end.batch;
+            self.durable = self.durable.max(self.end.batch);
             self.end.length += whole.len() as u64;
+            if !behind.is_empty() {
+                let (file, length) = (String::new(), behind.len() as u64);
+                self.stray.push(Stray { file, offset: self.end.length, length });
+            }
             None
         } else if is_head && is_torn_form_of(rest, &whole) {
             // A crash came between the closing batch and its mark.
@@ -320,6 +368,20 @@ impl SegmentWalk {
             self.close_mark_seen = true;
             Some((offset, "bytes behind the end of a closed journal"))
         }
+    }
+
+    /// Whether bytes behind the close mark `mark` of this segment say that more was written than the
+    /// journal has up to there: a later batch, one that knows of a later batch, or another close.
+    fn is_known_behind(&self, bytes: &[u8], segment: u64, mark: &[u8]) -> bool {
+        let end = self.end.batch;
+        let knows_more = |it: BatchHeader| it.number > end || it.durable > end;
+        (0..bytes.len()).any(|at| match bytes[at] {
+            first if first == MAGIC[0] => {
+                BatchHeader::from_bytes(&bytes[at..], segment).is_some_and(knows_more)
+                    || (is_close_mark(&bytes[at..], segment) && !bytes[at..].starts_with(mark))
+            }
+            _ => false,
+        })
     }
 
     /// Scans bytes behind the valid prefix for batch headers and close marks, to learn how far the
@@ -349,6 +411,11 @@ impl SegmentWalk {
         layout: &Layout,
         stop: Option<ReadStop>,
     ) -> Result<ReadOutcome, JournalError> {
+        // If the marks are of the newest segment's opening, no later one has synced anything. Then a
+        // blank file is no segment that has lost its bytes.
+        let is_whole = self.closed && self.close_mark_seen && stop.is_none();
+        let blank_only =
+            is_whole && self.marks.is_of_head && self.blank.len() == layout.unreadable.len();
         let mut torn = match stop {
             None => None,
             Some(ReadStop { segment, offset, what }) => {
@@ -357,6 +424,7 @@ impl SegmentWalk {
             }
         };
         if torn.is_none()
+            && !blank_only
             && let Some((_, name)) = layout.unreadable.first()
         {
             let what = "an unreadable segment header";
@@ -371,9 +439,15 @@ impl SegmentWalk {
         if self.durable > self.end.batch {
             // No batch is torn, but the file was cut between two batches, below a durable one.
             let file = layout.head().map_or_else(String::new, |head| head.name.clone());
-            let what = format!("batch {} was on the disk, and is missing", self.durable);
+            let by_mark = if self.durable == self.marks.batch { sync_mark::SAYS_SO } else { "" };
+            let what = format!("batch {} was on the disk{by_mark}, and is missing", self.durable);
             return Err(damaged(&file, self.end.length, what));
         }
-        Ok(ReadOutcome { end: self.end, durable: self.durable, closed: self.closed, torn })
+        let mut stray = self.stray;
+        if blank_only {
+            stray.extend(self.blank);
+        }
+        let Self { end, durable, closed, .. } = self;
+        Ok(ReadOutcome { end, durable, closed, torn, stray })
     }
 }

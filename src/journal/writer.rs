@@ -132,6 +132,7 @@ impl JournalWriter {
                 journal.storage.remove(&name)?;
             }
         }
+        journal.progress.begin_marks(from.journal, from.opening);
         journal.start_new_segment()?;
         journal.remove_orphans();
         Ok(journal)
@@ -242,6 +243,8 @@ impl JournalWriter {
         self.storage.rename(&unfinished, &name)?;
         self.storage.sync_directory()?;
         self.written = Point { segment: header.number, length, ..self.sealed };
+        // Before the old segment's tail is cut: its batches are only in the new one then.
+        self.progress.mark_synced(self.written);
         self.progress.restart_with(Arc::clone(&file), self.written);
         (self.segment, self.file) = (header, Some(file));
         self.trusted = self.written;

@@ -18,6 +18,7 @@ mod restart;
 mod retention;
 mod stalled;
 mod state;
+mod tail;
 mod trimmed;
 mod upgrade;
 mod watched;

@@ -9,6 +9,7 @@
 pub(crate) mod begin_mark;
 pub(crate) mod checkpoint_file;
 pub(crate) mod orphans;
+pub(crate) mod sync_mark;
 
 use std::io;
 

@@ -316,7 +316,10 @@ impl Verifier {
         if let Some(unmet) = self.checkpoints.iter().find(|it| !it.reached) {
             return Err(unmet.wrong("a checkpoint of batches that are missing"));
         }
-        let ReadOutcome { end, closed, torn, .. } = outcome;
+        let ReadOutcome { end, closed, torn, stray, .. } = outcome;
+        if let Some(stray) = stray.first() {
+            return Err(stray.to_error());
+        }
         if end.batch == 0 {
             // An empty journal has no batch to compare at. In a journal with entries this
             // comparison would be worthless: every journal has been empty once.
