@@ -99,7 +99,9 @@ pub use journal::{
     format::head::{HeadHash, InvalidHash, JournalHead},
     maintenance::redact::{redact, redact_with_archive},
     maintenance::retention::JournalRetention,
-    offline::{JournalReader, JournalStock, StockRow, VerifyError, VerifyReport},
+    offline::{
+        JournalReader, JournalStock, SalvageReport, SeenBatch, StockRow, VerifyError, VerifyReport,
+    },
     options::JournalOptions,
     recovery::replay::RecoveryProgress,
     recovery::{StrayBytes, TornTail},

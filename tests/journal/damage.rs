@@ -13,7 +13,7 @@ use crate::state::{MINUTE, check_laws, engine_on, on};
 type Files = Vec<(String, Vec<u8>)>;
 
 /// A small journal of several segments and two openings.
-fn small_journal(closed: bool) -> Files {
+pub(crate) fn small_journal(closed: bool) -> Files {
     let disk = SimulatedDisk::new();
     for opening in 0..2 {
         let manager = engine_on(on(&disk).segment_bytes(700)).build().expect("a sound journal");

@@ -16,6 +16,7 @@ mod reader;
 mod redact;
 mod restart;
 mod retention;
+mod salvage;
 mod stalled;
 mod state;
 mod tail;

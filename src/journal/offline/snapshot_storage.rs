@@ -57,6 +57,11 @@ impl SnapshotStorage {
         self.lengths.is_empty()
     }
 
+    /// The names of all segments, in order.
+    pub(super) fn segments(&self) -> impl Iterator<Item = &str> {
+        self.lengths.keys().map(String::as_str)
+    }
+
     /// The length of a segment; 0 if there is none of this name.
     pub(super) fn length_of(&self, name: &str) -> u64 {
         self.lengths.get(name).copied().unwrap_or(0)
