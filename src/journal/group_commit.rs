@@ -142,6 +142,11 @@ impl SyncState {
         lock(&self.marks).put(&*self.storage, durable.batch);
     }
 
+    /// Leaves one mark, and syncs it. For the journal's close.
+    pub(crate) fn seal_marks(&self) {
+        lock(&self.marks).seal(&*self.storage);
+    }
+
     /// Adds the file of the next segment. A sync goes through the files from the oldest to the
     /// newest, so no batch of it counts as durable before those ahead of it are synced.
     pub(crate) fn add_file(&self, number: u64, file: Arc<dyn StorageFile>) {

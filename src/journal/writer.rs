@@ -309,6 +309,8 @@ impl JournalWriter {
         self.seal(true);
         self.write()?;
         self.sync_now()?;
+        // Before the close mark, after which no byte of the journal may be in doubt.
+        self.progress.seal_marks();
         let Some(file) = &self.file else { return Err(io::Error::other("no segment is open")) };
         let padding = padding_before_mark(self.written.length);
         let mut mark = vec![0; padding];

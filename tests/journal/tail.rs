@@ -280,3 +280,42 @@ fn what_an_opening_wrote_again_is_known_to_be_on_the_disk_after_the_next_kill() 
         assert!(is_damage(open(&SimulatedDisk::with_files(flipped))), "byte {byte}");
     }
 }
+
+#[test]
+fn no_flipped_byte_of_a_closed_journals_sync_mark_goes_unseen_and_none_stops_an_opening() {
+    let files = closed();
+    let marks = files.iter().position(|(name, _)| name == "synced").expect("a mark");
+    assert_eq!(files[marks].1.len(), 64, "one mark");
+    for byte in 0..64 {
+        let (mut flipped, mut cut) = (files.clone(), files.clone());
+        flipped[marks].1[byte] ^= 1 << (byte % 8);
+        cut[marks].1.truncate(byte);
+        for (files, what) in [(flipped, "flipped"), (cut, "cut")] {
+            let disk = SimulatedDisk::with_files(files);
+            let verified = JournalReader::on(disk.clone()).verify(None);
+            let is_seen = is_damage(verified.map(drop).map_err(JournalError::from));
+            // Cut to nothing, it is as good as none.
+            assert_eq!(is_seen, what == "flipped" || byte > 0, "byte {byte} {what}");
+            let manager = open(&disk).expect("no loss");
+            assert_eq!(manager.sold(PLACE).expect("known"), 3);
+        }
+    }
+}
+
+#[test]
+fn a_power_cut_while_a_journal_is_closed_leaves_one_that_is_verified() {
+    let disk = SimulatedDisk::new();
+    let manager = engine_on(&disk).build().expect("a new journal");
+    manager.add_stock(PLACE, 100, "SUPPLIER").expect("room");
+    manager.flush().wait().expect("written");
+    let begin = disk.steps();
+    manager.sell(PLACE, 3).expect("stock");
+    drop(manager);
+    for step in begin..=disk.steps() {
+        for seed in 0..32 {
+            let cut = disk.crash(step, |piece| (seed >> (piece % 5)) & 1 == 1);
+            let verified = JournalReader::on(cut).verify(None);
+            verified.unwrap_or_else(|it| panic!("step {step}, seed {seed}: {it}"));
+        }
+    }
+}

@@ -9,6 +9,10 @@
 //! That is enough to survive the process: the system has the bytes. A power cut may take any of
 //! the marks, but a mark that is there is true, since the batch was on the disk before. An older
 //! library ignores the file. Nobody needs it to read a journal: without it, less is noticed.
+//!
+//! A journal that is closed has one mark, which is synced before the close mark is written. So in
+//! such a journal, marks that can't be read are damage, and a verification says so. After a crash
+//! they may be what the crash left.
 
 use std::io;
 use std::sync::Arc;
@@ -18,7 +22,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::base::error::JournalError;
 use crate::journal::format::bytes::Cursor;
 use crate::journal::format::segment::UNFINISHED;
-use crate::journal::layout::{Layout, failed};
+use crate::journal::layout::{Layout, begin_mark, damaged, failed};
 use crate::journal::storage::{Storage, StorageFile};
 
 /// How an error names the marks as the source of what it knows.
@@ -101,6 +105,23 @@ pub(crate) fn find(storage: &dyn Storage, layout: &Layout) -> Result<SyncsKnown,
     Ok(SyncsKnown { batch, is_of_head })
 }
 
+/// Checks the marks of a journal that was closed.
+///
+/// # Errors
+/// [`JournalError::Damaged`] if any can't be read; otherwise the storage's error.
+pub(crate) fn check_closed(storage: &dyn Storage) -> Result<(), JournalError> {
+    let bytes = match read(storage) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        bytes => bytes.map_err(|error| failed("read", NAME, &error))?,
+    };
+    let sound = all(&bytes).count() * LENGTH;
+    if sound == bytes.len() {
+        Ok(())
+    } else {
+        Err(damaged(NAME, 0, "a sync mark that can't be read".to_owned()))
+    }
+}
+
 /// The bytes of the file, as far as one could have been written.
 ///
 /// # Errors
@@ -142,6 +163,20 @@ impl SyncMarks {
         };
         if let Ok(file) = put {
             (self.file, self.newest) = (Some(file), batch);
+        }
+    }
+}
+
+impl SyncMarks {
+    /// Replaces all marks by the newest one, and syncs it. Call it when the journal is about to be
+    /// closed. If that fails, there is no mark.
+    pub(crate) fn seal(&mut self, storage: &dyn Storage) {
+        self.file = None;
+        let Self { journal, opening, newest, .. } = *self;
+        let mark = SyncMark { journal, opening, batch: newest };
+        if begin_mark::replace(storage, NAME, &mark.to_bytes()).is_err() {
+            // What a full disk has left of a mark would look like damage.
+            let _ = storage.remove(NAME);
         }
     }
 }
