@@ -12,6 +12,7 @@ mod random;
 mod real_orders;
 mod redact;
 mod replay;
+mod salvage;
 mod stock;
 mod verify;
 
