@@ -438,10 +438,10 @@ impl SegmentWalk {
         }
         if self.durable > self.end.batch {
             // No batch is torn, but the file was cut between two batches, below a durable one.
-            let file = layout.head().map_or_else(String::new, |head| head.name.clone());
+            let file = layout.head().map_or(sync_mark::NAME, |head| &*head.name);
             let by_mark = if self.durable == self.marks.batch { sync_mark::SAYS_SO } else { "" };
             let what = format!("batch {} was on the disk{by_mark}, and is missing", self.durable);
-            return Err(damaged(&file, self.end.length, what));
+            return Err(damaged(file, self.end.length, what));
         }
         let mut stray = self.stray;
         if blank_only {
