@@ -13,8 +13,8 @@
 //! one of them knew the lost batch to be durable, or if the journal was closed, the loss is damage.
 //! So it is if a sync mark (`layout/sync_mark.rs`) knew.
 //!
-//! - *Stray bytes* lie behind a whole closing mark, and no engine wrote them there. Nothing is lost.
-//!   An opening cuts them off, too; a verification reports them.
+//! - *Stray bytes* lie behind a whole closing mark, and no engine wrote them there. Nothing is
+//!   lost. An opening cuts them off, too; a verification reports them.
 
 use std::ops::{ControlFlow, Range};
 
@@ -370,8 +370,9 @@ impl SegmentWalk {
         }
     }
 
-    /// Whether bytes behind the close mark `mark` of this segment say that more was written than the
-    /// journal has up to there: a later batch, one that knows of a later batch, or another close.
+    /// Whether bytes behind the close mark `mark` of this segment say that more was written than
+    /// the journal has up to there: a later batch, one that knows of a later batch, or another
+    /// close.
     fn is_known_behind(&self, bytes: &[u8], segment: u64, mark: &[u8]) -> bool {
         let end = self.end.batch;
         let knows_more = |it: BatchHeader| it.number > end || it.durable > end;
@@ -411,8 +412,8 @@ impl SegmentWalk {
         layout: &Layout,
         stop: Option<ReadStop>,
     ) -> Result<ReadOutcome, JournalError> {
-        // If the marks are of the newest segment's opening, no later one has synced anything. Then a
-        // blank file is no segment that has lost its bytes.
+        // If the marks are of the newest segment's opening, no later one has synced anything. Then
+        // a blank file is no segment that has lost its bytes.
         let is_whole = self.closed && self.close_mark_seen && stop.is_none();
         let blank_only =
             is_whole && self.marks.is_of_head && self.blank.len() == layout.unreadable.len();

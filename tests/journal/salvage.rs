@@ -46,7 +46,7 @@ fn salvage_only(files: &Files, what: &str) -> Result<(SimulatedDisk, SalvageRepo
     Ok((new, report))
 }
 
-/// The salvaged entries must be the first ones of `all`, and the next entry say where they are from.
+/// The salvaged entries must be the first of `all`, and the next entry say where they are from.
 fn check_prefix(new: &SimulatedDisk, report: &SalvageReport, all: &[AuditEntry], what: &str) {
     let mut saved = entries(new);
     let origin = saved.pop().expect("an entry");
@@ -192,7 +192,7 @@ fn notes_keys_and_holds_are_there_and_erased_notes_stay_erased() {
     let hold = noether.reserve(("SF", "LAPTOP"), 2, MINUTE).expect("stock");
     let key = IdempotencyKey::try_from("order-1").expect("a key");
     let keyed = |manager: &InventoryManager| {
-        manager.request().key(key.clone()).sell(("SF", "LAPTOP"), 3).expect("stock")
+        manager.request().key(key).sell(("SF", "LAPTOP"), 3).expect("stock")
     };
     let answer = keyed(&manager);
     drop(manager);

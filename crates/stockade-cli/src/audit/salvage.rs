@@ -17,10 +17,10 @@ use crate::{Failure, Verdict};
 ///
 /// The new journal is the longest part from the first entry on that is sound and obeys every law;
 /// or from a checkpoint on, if that leads further. An engine can be built on it. Batches behind the
-/// damage can't be saved, since they rest on what is lost. Their entries are listed, for a person to
-/// book by hand: on stderr, or in the file that --lost names. The damaged journal is only read, and
-/// no engine should have it open. The hash chain stays the same, so heads that were noted before
-/// the damage are still found.
+/// damage can't be saved, since they rest on what is lost. Their entries are listed, for a person
+/// to book by hand: on stderr, or in the file that --lost names. The damaged journal is only read,
+/// and no engine should have it open. The hash chain stays the same, so heads that were noted
+/// before the damage are still found.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exit code: 0 if all was saved; 1 if something was lost, or nothing could be \
@@ -32,8 +32,8 @@ pub(crate) struct SalvageArgs {
     /// The directory of the new journal. It must be empty, or not exist
     #[arg(long, value_name = "NEW")]
     to: PathBuf,
-    /// Write the entries that were seen and not saved to this new file, as JSON Lines, instead of to
-    /// stderr
+    /// Write the entries that were seen and not saved to this new file, as JSON Lines, instead of
+    /// to stderr
     #[arg(long, value_name = "FILE")]
     lost: Option<PathBuf>,
 }

@@ -1,9 +1,9 @@
 //! Writes the new journal.
 //!
 //! A segment is copied byte for byte, behind a header with the new journal's identity: no batch and
-//! no hash of the chain depends on it. The files get their names once all bytes are on the disk, the
-//! newest segment first. So what a crash leaves is no journal, or one that misses its beginning, and
-//! never one that merely ends early.
+//! no hash of the chain depends on it. The files get their names once all bytes are on the disk,
+//! the newest segment first. So what a crash leaves is no journal, or one that misses its
+//! beginning, and never one that merely ends early.
 
 use std::io;
 use std::sync::Arc;

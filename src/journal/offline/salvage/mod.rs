@@ -72,7 +72,8 @@ impl JournalReader {
     /// and verifies what it saves. In memory is at most one segment, and the state.
     ///
     /// ```
-    /// # let directory = std::env::temp_dir().join(format!("stockade-save-{}", std::process::id()));
+    /// # let name = format!("stockade-save-{}", std::process::id());
+    /// # let directory = std::env::temp_dir().join(name);
     /// use stockade::{InventoryManager, JournalReader};
     /// let (old, new) = (directory.join("old"), directory.join("new"));
     /// let manager = InventoryManager::builder().warehouse("SF").journal(&old).build()?;

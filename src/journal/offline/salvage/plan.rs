@@ -308,7 +308,6 @@ fn point_of(found: &FoundBatch) -> Point {
 
 /// The batches of a segment up to the first unsound one; up to which byte it is sound; and what is
 /// wrong behind that, if the segment does not end there.
-#[expect(clippy::type_complexity, reason = "used once")]
 fn sound_batches(
     bytes: &[u8],
     header: &SegmentHeader,

@@ -1,4 +1,4 @@
-//! What lies behind the part of a journal that is saved: how much, and what of it can still be read.
+//! What lies behind the part of a journal that is saved: how much, and what of it can be read.
 
 use std::ops::ControlFlow;
 
