@@ -81,8 +81,8 @@ impl JournalReader {
     /// drop(manager);
     /// # let segment = old.join("0000000001.journal");
     /// # let mut bytes = std::fs::read(&segment)?;
-    /// # let last = bytes.len() - 150;
-    /// bytes[last] ^= 1; // in the last batch
+    /// # let last = bytes.len() - 1;
+    /// bytes[last] ^= 1; // a bit goes bad
     /// # std::fs::write(&segment, bytes)?;
     /// assert!(InventoryManager::builder().warehouse("SF").journal(&old).build().is_err());
     ///
