@@ -101,10 +101,13 @@ pub use journal::{
     ledger::clock::ClockStep,
     maintenance::redact::{redact, redact_with_archive},
     maintenance::retention::JournalRetention,
-    offline::{EntriesAhead, JournalReader, JournalStock, StockRow, VerifyError, VerifyReport},
+    offline::{
+        EntriesAhead, JournalReader, JournalStock, SalvageReport, SeenBatch, StockRow, VerifyError,
+        VerifyReport,
+    },
     options::JournalOptions,
-    recovery::TornTail,
     recovery::replay::RecoveryProgress,
+    recovery::{StrayBytes, TornTail},
     storage::files::FileStorage,
     storage::{PlacePart, Storage, StorageFile, StorageIdentity},
 };

@@ -18,7 +18,7 @@ use crate::journal::group_commit::SyncState;
 use crate::journal::ledger::Ledger;
 use crate::journal::ledger::clock::{ClockStep, TOLD_FOR};
 use crate::journal::maintenance::retention::JournalRetention;
-use crate::journal::recovery::{ReplayedJournal, TornTail};
+use crate::journal::recovery::{ReplayedJournal, StrayBytes, TornTail};
 use crate::journal::storage::Storage;
 use crate::journal::storage::archived::WithArchive;
 
@@ -48,6 +48,9 @@ pub struct RecoveryReport {
     pub closed: bool,
     /// The torn tail that a crash left at the journal's end. It was cut.
     pub torn: Option<TornTail>,
+    /// What lay behind the end of a closed journal and is no part of it. It was cut, or stays where
+    /// it is, ignored, if the [`Storage`] can't cut files.
+    pub stray: Vec<StrayBytes>,
     /// How many batches were written again, because they may not have been on the disk.
     pub rewritten: usize,
     /// The newest step back of the clock, found by this opening or by an earlier one: the opening
@@ -76,6 +79,12 @@ impl RecoveryReport {
         if let Some(TornTail { file, offset, what }) = &torn {
             trace::warn(format_args!("a torn tail is cut: {what}, in {file:?} at byte {offset}"));
         }
+        let stray: Vec<_> = replayed.outcome.stray.iter().map(StrayBytes::of).collect();
+        for StrayBytes { file, offset, length } in &stray {
+            trace::warn(format_args!(
+                "{length} bytes behind the journal's end are cut, in {file:?} at byte {offset}"
+            ));
+        }
         for error in &replayed.unusable {
             trace::warn(format_args!("a checkpoint is of no use: {error}"));
         }
@@ -87,6 +96,7 @@ impl RecoveryReport {
             openings: replayed.openings,
             closed: replayed.outcome.closed,
             torn,
+            stray,
             rewritten: replayed.rewritten(),
             clock_step: None,
             pending: 0,

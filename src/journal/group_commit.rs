@@ -19,6 +19,7 @@ use crate::base::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, n
 use crate::base::threads;
 use crate::base::wake::wake;
 use crate::journal::format::segment::Point;
+use crate::journal::layout::sync_mark::SyncMarks;
 use crate::journal::storage::place::JournalPlace;
 use crate::journal::storage::{Storage, StorageFile};
 
@@ -37,6 +38,8 @@ pub(crate) struct SyncState {
     /// Held during a sync. Without it, a second thread could report batches as durable while the
     /// first one, which took over the sync of the directory, has not done it yet.
     syncing: Mutex<()>,
+    /// Tells the next opening what was synced.
+    marks: Mutex<SyncMarks>,
     /// How often notes were erased from segments. Readers compare it to notice that they read ahead
     /// of a redaction. Release in `erased`, Acquire in `erasures`: a reader that sees the new count
     /// reads files without the erased text.
@@ -119,6 +122,7 @@ impl SyncState {
             changed: Condvar::new(),
             interval,
             syncing: Mutex::new(()),
+            marks: Mutex::new(SyncMarks::default()),
             erasures: AtomicU64::new(0),
             on_failure: Box::new(on_failure),
         }
@@ -133,6 +137,22 @@ impl SyncState {
         state.epoch += 1;
         (state.written, state.durable) = (durable, durable);
         self.notify(state);
+    }
+
+    /// Begins the sync marks of this opening.
+    pub(crate) fn begin_marks(&self, journal: u128, opening: u64) {
+        lock(&self.marks).begin(journal, opening);
+    }
+
+    /// Marks that all up to `durable` is on the disk. It must be, before this is called: a mark may
+    /// survive a power cut that takes what is not synced.
+    pub(crate) fn mark_synced(&self, durable: Point) {
+        lock(&self.marks).put(&*self.storage, durable.batch);
+    }
+
+    /// Leaves one mark, and syncs it. For the journal's close.
+    pub(crate) fn seal_marks(&self) {
+        lock(&self.marks).seal(&*self.storage);
     }
 
     /// Adds the file of the next segment. A sync goes through the files from the oldest to the
@@ -325,6 +345,11 @@ impl SyncState {
         let synced =
             synced.and_then(|()| if directory { self.storage.sync_directory() } else { Ok(()) });
         let synced = self.compare_place(&files).map_err(io::Error::other).and(synced);
+        if synced.is_ok() {
+            // Before anyone is answered, so that a kill right after the answer finds the mark. If
+            // the writer has begun anew meanwhile, it has synced these batches once more.
+            self.mark_synced(target);
+        }
         let mut state = self.lock();
         if state.epoch != epoch {
             return Ok(());

@@ -11,6 +11,10 @@
 //! To tell the two apart, each batch header and each segment header says which batch was the newest
 //! durable one when it was written. The reader scans the bytes behind the stop for such headers. If
 //! one of them knew the lost batch to be durable, or if the journal was closed, the loss is damage.
+//! So it is if a sync mark (`layout/sync_mark.rs`) knew.
+//!
+//! - *Stray bytes* lie behind a whole closing mark, and no engine wrote them there. Nothing is
+//!   lost. An opening cuts them off, too; a verification reports them.
 
 use std::ops::ControlFlow;
 use std::thread::available_parallelism;
@@ -21,7 +25,8 @@ use crate::journal::format::batch::{self, BatchHeader, Hash, MAGIC, body_sum, re
 use crate::journal::format::segment::{
     self, CLOSE_MARK, Point, SegmentHeader, Start, close_mark, is_close_mark, padding_before_mark,
 };
-use crate::journal::layout::{JournalDir, Layout, PathSegment, damaged};
+use crate::journal::layout::sync_mark::{self, SyncsKnown};
+use crate::journal::layout::{JournalDir, Layout, PathSegment, damaged, failed};
 use crate::journal::storage::Storage;
 use crate::journal::windows::{WINDOW, WRONG_SUM, Window, Windows, read_at};
 
@@ -54,6 +59,22 @@ pub(crate) struct Torn {
     pub(crate) what: &'static str,
 }
 
+/// Bytes behind the end of a closed journal: in its newest segment, or a blank file that bears the
+/// name of a newer one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stray {
+    pub(crate) file: String,
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+}
+
+impl Stray {
+    /// The error for those who must not go on with stray bytes.
+    pub(crate) fn to_error(&self) -> JournalError {
+        damaged(&self.file, self.offset, "bytes behind the end of a closed journal".to_owned())
+    }
+}
+
 /// The result of reading a journal to its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReadOutcome {
@@ -64,6 +85,8 @@ pub(crate) struct ReadOutcome {
     /// The journal was closed: its last valid batch is a closing batch.
     pub(crate) closed: bool,
     pub(crate) torn: Option<Torn>,
+    /// In the order of the files. Only behind a whole closing mark, and never beside a torn tail.
+    pub(crate) stray: Vec<Stray>,
 }
 
 /// Where reading stopped before the end of the journal, and why.
@@ -88,10 +111,19 @@ pub(crate) fn read(
 ) -> Result<ReadOutcome, JournalError> {
     let JournalDir { storage, layout } = dir;
     // A checkpoint covers only durable batches, so its batch is a lower bound.
-    let durable = layout.durable;
+    let marks = sync_mark::find(*storage, layout)?;
+    let durable = layout.durable.max(marks.batch);
     let skips = layout.checkpoint.batch > 0;
     let begin = layout.path.first().filter(|_| skips).map_or(Point::START, |it| it.header.base);
-    let mut walk = SegmentWalk { end: begin, durable, closed: false, close_mark_seen: false };
+    let mut walk = SegmentWalk {
+        end: begin,
+        durable,
+        closed: false,
+        close_mark_seen: false,
+        stray: Vec::new(),
+        blank: Vec::new(),
+        marks,
+    };
     let mut stop: Option<ReadStop> = None;
     for (index, on_path) in layout.path.iter().enumerate() {
         if stop.is_some() {
@@ -114,8 +146,7 @@ pub(crate) fn read(
                 return Ok(ReadOutcome {
                     end: walk.end,
                     durable: walk.durable,
-                    closed: false,
-                    torn: None,
+                    ..ReadOutcome::default()
                 });
             }
         }
@@ -132,9 +163,48 @@ pub(crate) fn read(
         if let Start::Header(header) = SegmentHeader::read(&bytes) {
             walk.durable = walk.durable.max(header.durable);
         }
-        walk.scan_for_durable(*storage, &segment, 0)?;
+        let holds_only_zeros = walk.scan_for_durable(*storage, &segment, 0)?;
+        if holds_only_zeros {
+            let length = length_of(*storage, &segment)?;
+            walk.blank.push(Stray { file: name.clone(), offset: 0, length });
+        }
     }
     walk.into_outcome(layout, stop)
+}
+
+/// The length of a segment, as far as it counts.
+fn length_of(storage: &dyn Storage, segment: &PathSegment) -> Result<u64, JournalError> {
+    let length = storage.length(&segment.name);
+    let length = length.map_err(|error| failed("read", &segment.name, &error))?;
+    Ok(length.min(segment.limit))
+}
+
+/// Shows a segment's bytes from `from` on, window by window, until `each` returns `false`. It gets
+/// the bytes and their offset. Windows overlap, because a header or a mark may begin in one and end
+/// in the next. Returns the offset of the end.
+fn each_window(
+    storage: &dyn Storage,
+    segment: &PathSegment,
+    from: u64,
+    mut each: impl FnMut(&[u8], u64) -> bool,
+) -> Result<u64, JournalError> {
+    let mut at = from;
+    loop {
+        let bytes = read_at(storage, segment, at, WINDOW)?;
+        let end = at + bytes.len() as u64;
+        let is_last = (bytes.len() as u64) < WINDOW || end >= segment.limit;
+        if !each(&bytes, at) || is_last {
+            return Ok(end);
+        }
+        at = end - (batch::HEADER - 1) as u64;
+    }
+}
+
+/// Whether these bytes may be a hole of a sparse file: they hold no header. To compare whole pages
+/// is many times faster than to look at each byte.
+fn is_hole(bytes: &[u8]) -> bool {
+    const PAGES: &[u8] = &[0; 1 << 16];
+    bytes.chunks(PAGES.len()).all(|chunk| chunk == &PAGES[..chunk.len()])
 }
 
 /// Whether a crash while `whole` was being written may leave `rest`: a prefix of it, or zeros.
@@ -195,6 +265,12 @@ struct SegmentWalk {
     closed: bool,
     /// A close mark was seen. It is written only once the closing batch is durable.
     close_mark_seen: bool,
+    /// What lies behind a whole close mark at the end of the newest segment.
+    stray: Vec<Stray>,
+    /// Files with the names of newer segments that hold nothing, or nothing but zeros.
+    blank: Vec<Stray>,
+    /// What the sync marks say.
+    marks: SyncsKnown,
 }
 
 impl SegmentWalk {
@@ -242,14 +318,11 @@ impl SegmentWalk {
         }
         let mut is_last = is_last || stopped.is_some();
         if stopped.is_none() {
-            let rest = match self.closed {
-                true => read_at(storage, on_path, offset, WINDOW)?,
-                false => Vec::new(),
-            };
+            let is_more = self.closed && !read_at(storage, on_path, offset, 1)?.is_empty();
             stopped = match stop {
-                _ if !rest.is_empty() => {
-                    let what = self.check_close_mark(&rest, 0, number, is_head);
-                    what.map(|(at, what)| (offset + at as u64, what))
+                _ if is_more => {
+                    let what = self.check_close_mark(storage, on_path, offset, is_head)?;
+                    what.map(|what| (offset, what))
                 }
                 Some(what) if !self.closed => Some((start + end as u64, what)),
                 _ if (is_last || self.closed) && !is_head && offset != on_path.limit => {
@@ -284,37 +357,56 @@ impl SegmentWalk {
         };
     }
 
-    /// Checks what follows a closing batch: the close mark, which a crash may have left unfinished,
-    /// and nothing else.
+    /// Checks what follows a closing batch, at `offset`: the close mark, which a crash may have left
+    /// unfinished. What else follows a whole mark is stray, unless it knows of batches beyond.
     fn check_close_mark(
         &mut self,
-        bytes: &[u8],
-        offset: usize,
-        segment: u64,
+        storage: &dyn Storage,
+        on_path: &PathSegment,
+        offset: u64,
         is_head: bool,
-    ) -> Option<(usize, &'static str)> {
-        let rest = &bytes[offset..];
-        let padding = padding_before_mark(self.end.length);
-        let mark = close_mark(&self.end.hash, segment);
-        let whole: Vec<u8> = std::iter::repeat_n(0, padding).chain(mark).collect();
+    ) -> Result<Option<&'static str>, JournalError> {
+        const BEHIND: &str = "bytes behind the end of a closed journal";
+        let number = on_path.header.number;
+        let mark = close_mark(&self.end.hash, number);
+        let whole: Vec<u8> =
+            std::iter::repeat_n(0, padding_before_mark(offset)).chain(mark).collect();
+        let behind = offset + whole.len() as u64;
+        // One byte more than a mark tells whether anything follows it.
+        let rest = read_at(storage, on_path, offset, whole.len() as u64 + 1)?;
         if rest == whole {
-            // The mark was written once the batch was on the disk, so the batch is durable.
-            self.close_mark_seen = true;
-            self.durable = self.end.batch;
-            self.end.length += whole.len() as u64;
-            None
-        } else if is_head && is_torn_form_of(rest, &whole) {
-            // A crash came between the closing batch and its mark.
-            None
-        } else {
-            self.close_mark_seen = true;
-            Some((offset, "bytes behind the end of a closed journal"))
+            self.note_close_mark(behind);
+            return Ok(None);
         }
+        if rest.starts_with(&whole)
+            && is_head
+            && !self.is_known_behind(storage, on_path, behind, &mark)?
+        {
+            self.note_close_mark(behind);
+            let length = length_of(storage, on_path)?.saturating_sub(behind);
+            self.stray.push(Stray { file: on_path.name.clone(), offset: behind, length });
+            return Ok(None);
+        }
+        if is_head && is_torn_form_of(&rest, &whole) {
+            // A crash came between the closing batch and its mark.
+            return Ok(None);
+        }
+        self.close_mark_seen = true;
+        Ok(Some(BEHIND))
+    }
+
+    /// The whole mark of this close was found, and ends at byte `end`. It was written once the
+    /// closing batch was on the disk, so that batch is durable.
+    fn note_close_mark(&mut self, end: u64) {
+        self.close_mark_seen = true;
+        self.durable = self.durable.max(self.end.batch);
+        self.end.length = end;
     }
 
     /// Scans a segment from byte `from` on, behind the valid prefix, for batch headers and close
     /// marks, to learn how far the journal was known to be durable. The segment's number is their
-    /// checksum seed: a header that strayed in from another segment does not match.
+    /// checksum seed: a header that strayed in from another segment does not match. Returns whether
+    /// all these bytes are zeros.
     ///
     /// Reads window by window, so a hole of any length takes time, at some gigabytes a second, and
     /// no memory.
@@ -323,43 +415,58 @@ impl SegmentWalk {
         storage: &dyn Storage,
         segment: &PathSegment,
         from: u64,
-    ) -> Result<(), JournalError> {
+    ) -> Result<bool, JournalError> {
         // The earliest end that any header of a closing batch claims. It counts if the file goes on
         // as far.
         let mut closing_end = u64::MAX;
-        let mut at = from;
-        loop {
-            let bytes = read_at(storage, segment, at, WINDOW)?;
-            self.scan_window(&bytes, at, segment.header.number, &mut closing_end);
-            let end = at + bytes.len() as u64;
-            if (bytes.len() as u64) < WINDOW || end >= segment.limit {
-                self.closed |= closing_end <= end;
-                return Ok(());
+        let number = segment.header.number;
+        let mut only_zeros = true;
+        let end = each_window(storage, segment, from, |bytes, start| {
+            if is_hole(bytes) {
+                return true;
             }
-            // A header or a mark may begin in this window and end in the next.
-            at = end - (batch::HEADER - 1) as u64;
-        }
+            only_zeros = false;
+            // Headers and marks begin with the same byte.
+            for at in (0..bytes.len()).filter(|at| bytes[*at] == MAGIC[0]) {
+                let rest = &bytes[at..];
+                if let Some(header) = BatchHeader::from_bytes(rest, number) {
+                    self.durable = self.durable.max(header.durable);
+                    if header.closed {
+                        let end = start + (at + batch::HEADER) as u64 + header.body_length();
+                        closing_end = end.min(closing_end);
+                    }
+                }
+                self.close_mark_seen |= rest.len() >= CLOSE_MARK && is_close_mark(rest, number);
+            }
+            true
+        })?;
+        self.closed |= closing_end <= end;
+        Ok(only_zeros)
     }
 
-    fn scan_window(&mut self, bytes: &[u8], start: u64, segment: u64, closing_end: &mut u64) {
-        /// What a hole of a sparse file reads as. It has no header, and to compare whole pages is
-        /// many times faster than to look at each byte.
-        const HOLE: &[u8] = &[0; 1 << 16];
-        if bytes.chunks(HOLE.len()).all(|chunk| chunk == &HOLE[..chunk.len()]) {
-            return;
-        }
-        // Headers and marks begin with the same byte.
-        for at in (0..bytes.len()).filter(|at| bytes[*at] == MAGIC[0]) {
-            let rest = &bytes[at..];
-            if let Some(header) = BatchHeader::from_bytes(rest, segment) {
-                self.durable = self.durable.max(header.durable);
-                if header.closed {
-                    let end = start + (at + batch::HEADER) as u64 + header.body_length();
-                    *closing_end = end.min(*closing_end);
-                }
-            }
-            self.close_mark_seen |= rest.len() >= CLOSE_MARK && is_close_mark(rest, segment);
-        }
+    /// Whether a segment's bytes from `from` on, behind its close mark `mark`, say that more was
+    /// written than the journal has up to there: a later batch, one that knows of a later batch, or
+    /// another close.
+    fn is_known_behind(
+        &self,
+        storage: &dyn Storage,
+        segment: &PathSegment,
+        from: u64,
+        mark: &[u8],
+    ) -> Result<bool, JournalError> {
+        let (end, number) = (self.end.batch, segment.header.number);
+        let knows_more = |it: BatchHeader| it.number > end || it.durable > end;
+        let mut known = false;
+        each_window(storage, segment, from, |bytes, _| {
+            let places = (0..bytes.len()).filter(|at| bytes[*at] == MAGIC[0]);
+            known = !is_hole(bytes)
+                && places.map(|at| &bytes[at..]).any(|rest| {
+                    BatchHeader::from_bytes(rest, number).is_some_and(knows_more)
+                        || (is_close_mark(rest, number) && !rest.starts_with(mark))
+                });
+            !known
+        })?;
+        Ok(known)
     }
 
     fn into_outcome(
@@ -367,6 +474,11 @@ impl SegmentWalk {
         layout: &Layout,
         stop: Option<ReadStop>,
     ) -> Result<ReadOutcome, JournalError> {
+        // If the marks are of the newest segment's opening, no later one has synced anything. Then
+        // a blank file is no segment that has lost its bytes.
+        let is_whole = self.closed && self.close_mark_seen && stop.is_none();
+        let blank_only =
+            is_whole && self.marks.is_of_head && self.blank.len() == layout.unreadable.len();
         let mut torn = match stop {
             None => None,
             Some(ReadStop { segment, offset, what }) => {
@@ -375,6 +487,7 @@ impl SegmentWalk {
             }
         };
         if torn.is_none()
+            && !blank_only
             && let Some((_, name)) = layout.unreadable.first()
         {
             let what = "an unreadable segment header";
@@ -388,10 +501,16 @@ impl SegmentWalk {
         }
         if self.durable > self.end.batch {
             // No batch is torn, but the file was cut between two batches, below a durable one.
-            let file = layout.head().map_or_else(String::new, |head| head.name.clone());
-            let what = format!("batch {} was on the disk, and is missing", self.durable);
-            return Err(damaged(&file, self.end.length, what));
+            let file = layout.head().map_or(sync_mark::NAME, |head| &*head.name);
+            let by_mark = if self.durable == self.marks.batch { sync_mark::SAYS_SO } else { "" };
+            let what = format!("batch {} was on the disk{by_mark}, and is missing", self.durable);
+            return Err(damaged(file, self.end.length, what));
         }
-        Ok(ReadOutcome { end: self.end, durable: self.durable, closed: self.closed, torn })
+        let mut stray = self.stray;
+        if blank_only {
+            stray.extend(self.blank);
+        }
+        let Self { end, durable, closed, .. } = self;
+        Ok(ReadOutcome { end, durable, closed, torn, stray })
     }
 }

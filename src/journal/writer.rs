@@ -133,6 +133,7 @@ impl JournalWriter {
                 journal.storage.remove(&name)?;
             }
         }
+        journal.progress.begin_marks(from.journal, from.opening);
         journal.start_new_segment()?;
         journal.remove_orphans();
         Ok(journal)
@@ -250,6 +251,8 @@ impl JournalWriter {
         let begun = [(header.number, Arc::clone(&file))];
         self.progress.compare_place(&begun).map_err(io::Error::other)?;
         self.written = Point { segment: header.number, length, ..self.sealed };
+        // Before the old segment's tail is cut: its batches are only in the new one then.
+        self.progress.mark_synced(self.written);
         self.progress.restart_with(Arc::clone(&file), self.written);
         (self.segment, self.file) = (header, Some(file));
         self.trusted = self.written;
@@ -336,6 +339,8 @@ impl JournalWriter {
         self.seal(true);
         self.write()?;
         self.sync_now()?;
+        // Before the close mark, after which no byte of the journal may be in doubt.
+        self.progress.seal_marks();
         let Some(file) = &self.file else { return Err(io::Error::other("no segment is open")) };
         let padding = padding_before_mark(self.written.length);
         let mut mark = vec![0; padding];

@@ -268,7 +268,7 @@ fn crowd(disk: &SimulatedDisk, seed: u64, steps: usize) -> Vec<(usize, Reservati
 }
 
 /// The ends of the batches in a segment's bytes, beginning with the end of its header.
-fn boundaries(bytes: &[u8]) -> Vec<usize> {
+pub(crate) fn boundaries(bytes: &[u8]) -> Vec<usize> {
     let number = |at: usize| {
         let field = bytes.get(at..at + 4)?;
         Some(u32::from_le_bytes(field.try_into().ok()?) as usize)

@@ -13,7 +13,7 @@ use crate::state::{MINUTE, check_laws, engine_on, on};
 type Files = Vec<(String, Vec<u8>)>;
 
 /// A small journal of several segments and two openings.
-fn small_journal(closed: bool) -> Files {
+pub(crate) fn small_journal(closed: bool) -> Files {
     let disk = SimulatedDisk::new();
     for opening in 0..2 {
         let manager = engine_on(on(&disk).segment_bytes(700)).build().expect("a sound journal");
@@ -181,12 +181,15 @@ fn a_reader_beside_an_opening_that_cuts_what_a_crash_has_left_finds_no_damage() 
 }
 
 #[test]
-fn bytes_behind_the_end_of_a_closed_journal_are_damage() {
+fn a_closed_journal_whose_mark_is_torn_and_followed_by_more_is_damage() {
     let files = small_journal(true);
-    for byte in [0, 1, b'S'] {
-        let mut longer = files.clone();
-        longer.last_mut().expect("a segment").1.push(byte);
-        assert!(is_damage(open(&longer)), "another byte {byte}");
+    let length = files.last().expect("a segment").1.len();
+    for byte in length - 32..length {
+        let mut broken = files.clone();
+        let bytes = &mut broken.last_mut().expect("a segment").1;
+        bytes[byte] ^= 1;
+        bytes.push(0);
+        assert!(is_damage(open(&broken)), "byte {byte} of the mark");
     }
 }
 

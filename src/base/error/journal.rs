@@ -21,7 +21,8 @@ pub enum JournalError {
     /// Another process, or another engine in this process, has the journal open for writing.
     Locked,
     /// Bytes that were recorded as durable can't be read back as what was written. Nothing is
-    /// overwritten.
+    /// overwritten. Restore a backup, or make a new journal of what is sound with
+    /// `JournalReader::salvage` (in the program, `audit salvage`).
     Damaged {
         /// The file.
         file: String,
@@ -40,6 +41,7 @@ pub enum JournalError {
         newest: u16,
     },
     /// The checksums match, but the entries break a law: such a history is impossible.
+    /// `JournalReader::salvage` makes a new journal of what comes before.
     BrokenLaw {
         /// The entry's sequence number.
         sequence: u64,

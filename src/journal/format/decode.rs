@@ -103,6 +103,11 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// How many bytes of records are not decoded yet.
+    pub(crate) fn records_left(&self) -> usize {
+        self.records.len()
+    }
+
     /// How many bytes of notes belong to records that are not decoded yet.
     pub(crate) fn notes_left(&self) -> usize {
         self.notes.len()

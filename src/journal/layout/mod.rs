@@ -10,6 +10,7 @@ pub(crate) mod begin_mark;
 pub(crate) mod checkpoint_file;
 pub(crate) mod consumer_file;
 pub(crate) mod orphans;
+pub(crate) mod sync_mark;
 
 use std::io;
 
@@ -183,7 +184,10 @@ fn on_path(header: SegmentHeader, limit: u64) -> PathSegment {
 }
 
 /// The segment header of a file; `None` if it is torn or damaged.
-fn read_header(storage: &dyn Storage, name: &str) -> Result<Option<SegmentHeader>, JournalError> {
+pub(crate) fn read_header(
+    storage: &dyn Storage,
+    name: &str,
+) -> Result<Option<SegmentHeader>, JournalError> {
     let bytes = match storage.read(name, 0, HEADER as u64) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(damaged(name, 0, "a file that is missing".to_owned()));

@@ -1,5 +1,7 @@
 //! Backup: copies a journal while an engine writes it.
 
+use std::any::Any;
+
 use crate::base::error::JournalError;
 use crate::journal::format::head::JournalHead;
 use crate::journal::format::segment::Point;
@@ -21,13 +23,7 @@ pub(crate) fn copy(
     to: &dyn Storage,
     durable: impl Fn() -> Point,
 ) -> Result<JournalHead, JournalError> {
-    let _lock = to.lock().map_err(|error| failed("lock", "the copy", &error))?;
-    let mut there = to.list().map_err(|error| failed("list", "the copy", &error))?;
-    there.retain(|name| name != "lock");
-    if let Some(name) = there.first() {
-        let reason = std::io::ErrorKind::DirectoryNotEmpty.into();
-        return Err(failed("copy into a directory with", name, &reason));
-    }
+    let _lock = lock_empty(to)?;
     loop {
         // List the checkpoints before asking for the end. So the end lies behind all of them.
         let checkpoints = checkpoint_file::list(from)?;
@@ -54,6 +50,30 @@ pub(crate) fn copy(
         }
         to.sync_directory().map_err(|error| failed("sync", "the copy", &error))?;
         return Ok(JournalHead { sequence: end.sequence, hash: end.hash });
+    }
+}
+
+/// Locks an empty storage, into which a journal is to be copied. A lock file in it is no content.
+///
+/// # Errors
+/// The storage's error, or that the storage is not empty. Then nothing was written there: it may be
+/// the journal itself.
+pub(crate) fn lock_empty(to: &dyn Storage) -> Result<Box<dyn Any + Send + Sync>, JournalError> {
+    check_empty(to)?;
+    let lock = to.lock().map_err(|error| failed("lock", "the copy", &error))?;
+    check_empty(to)?;
+    Ok(lock)
+}
+
+fn check_empty(to: &dyn Storage) -> Result<(), JournalError> {
+    let mut there = to.list().map_err(|error| failed("list", "the copy", &error))?;
+    there.retain(|name| name != "lock");
+    match there.first() {
+        None => Ok(()),
+        Some(name) => {
+            let reason = std::io::ErrorKind::DirectoryNotEmpty.into();
+            Err(failed("copy into a directory with", name, &reason))
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! writes or takes a lock, so all of it works beside a running engine.
 
 mod entries;
+mod salvage;
 mod snapshot_storage;
 mod stock;
 mod verify;
@@ -24,6 +25,7 @@ use crate::journal::storage::files::FileStorage;
 
 use snapshot_storage::SnapshotStorage;
 
+pub use salvage::{SalvageReport, SeenBatch};
 pub use stock::{EntriesAhead, JournalStock, StockRow};
 pub use verify::{VerifyError, VerifyReport};
 
@@ -127,15 +129,19 @@ impl JournalReader {
         self
     }
 
+    /// The journal, together with its archive if there is one.
+    fn whole(&self) -> Arc<dyn Storage> {
+        let storage = Arc::clone(&self.storage);
+        match &self.archive {
+            Some(archive) => Arc::new(WithArchive::new(storage, Arc::clone(archive))),
+            None => storage,
+        }
+    }
+
     /// Takes a snapshot of the journal. If it begins with a checkpoint, that ledger remembers
     /// `keys` keys.
     fn take_snapshot(&self, keys: usize) -> Result<Source, JournalError> {
-        let storage = Arc::clone(&self.storage);
-        let snapshot = SnapshotStorage::new(match &self.archive {
-            Some(archive) => Arc::new(WithArchive::new(storage, Arc::clone(archive))),
-            None => storage,
-        });
-        let snapshot = snapshot?;
+        let snapshot = SnapshotStorage::new(self.whole())?;
         if snapshot.is_empty() {
             return Err(JournalError::NoJournal);
         }

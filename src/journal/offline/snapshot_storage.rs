@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::base::error::JournalError;
 use crate::journal::format::segment;
-use crate::journal::layout::{checkpoint_file, failed};
+use crate::journal::layout::{checkpoint_file, failed, sync_mark};
 use crate::journal::storage::{Storage, StorageFile};
 
 /// A storage's segments, each cut at the length that it had at one moment, and its checkpoints.
@@ -20,12 +20,20 @@ pub(super) struct SnapshotStorage {
     storage: Arc<dyn Storage>,
     lengths: BTreeMap<String, u64>,
     checkpoints: Vec<String>,
+    /// The file of sync marks, if there is one.
+    marks: Option<Vec<u8>>,
 }
 
 impl SnapshotStorage {
     /// # Errors
     /// The storage's.
     pub(super) fn new(storage: Arc<dyn Storage>) -> Result<Self, JournalError> {
+        // Read the marks before the segments, so that the segments hold every batch that a mark
+        // says is on the disk.
+        let marks = match sync_mark::read(&*storage) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            marks => Some(marks.map_err(|error| failed("read", sync_mark::NAME, &error))?),
+        };
         let numbered = |name: String| segment::number_of(&name).map(|number| (number, name));
         // List the checkpoints before the segments, so that the segments hold every batch that a
         // checkpoint covers.
@@ -46,11 +54,16 @@ impl SnapshotStorage {
                 Err(error) => return Err(failed("read", &name, &error)),
             }
         }
-        Ok(Self { storage, lengths, checkpoints })
+        Ok(Self { storage, lengths, checkpoints, marks })
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.lengths.is_empty()
+    }
+
+    /// The names of all segments, in order.
+    pub(super) fn segments(&self) -> impl Iterator<Item = &str> {
+        self.lengths.keys().map(String::as_str)
     }
 
     /// The length of a segment; 0 if there is none of this name.
@@ -78,6 +91,9 @@ impl Storage for SnapshotStorage {
     }
 
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        if name == sync_mark::NAME {
+            return self.marks.clone().ok_or_else(|| io::ErrorKind::NotFound.into());
+        }
         if segment::number_of(name).is_none() {
             // Checkpoints and the begin mark are replaced as a whole, so their length needs no cut.
             return self.storage.read(name, offset, length);

@@ -10,6 +10,7 @@ use crate::journal::format::decode::{DecodeResult, Decoded};
 use crate::journal::format::head::{HeadHash, JournalHead};
 use crate::journal::layout::begin_mark;
 use crate::journal::layout::checkpoint_file::{self, CheckpointHeader};
+use crate::journal::layout::sync_mark;
 use crate::journal::layout::{PathSegment, damaged};
 use crate::journal::ledger::Ledger;
 use crate::journal::ledger::clock::JournalClock;
@@ -332,7 +333,13 @@ impl Verifier {
         if let Some(unmet) = self.checkpoints.iter().find(|it| !it.reached) {
             return Err(unmet.wrong("a checkpoint of batches that are missing"));
         }
-        let ReadOutcome { end, closed, torn, .. } = outcome;
+        let ReadOutcome { end, closed, torn, stray, .. } = outcome;
+        if let Some(stray) = stray.first() {
+            return Err(stray.to_error());
+        }
+        if closed && torn.is_none() {
+            sync_mark::check_closed(&source.snapshot)?;
+        }
         if end.batch == 0 {
             // An empty journal has no batch to compare at. In a journal with entries this
             // comparison would be worthless: every journal has been empty once.

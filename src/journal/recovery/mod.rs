@@ -19,7 +19,7 @@ use crate::journal::format::decode::Decoded;
 use crate::journal::format::segment::Point;
 use crate::journal::layout::{JournalDir, failed};
 use crate::journal::ledger::Ledger;
-use crate::journal::reader::{FoundBatch, ReadOutcome, Segment, Torn};
+use crate::journal::reader::{FoundBatch, ReadOutcome, Segment, Stray, Torn};
 use crate::journal::storage::Storage;
 use crate::journal::writer::ResumePoint;
 
@@ -42,6 +42,28 @@ pub struct TornTail {
 impl TornTail {
     pub(crate) fn of(torn: &Torn) -> Self {
         Self { file: torn.file.clone(), offset: torn.offset, what: torn.what.to_owned() }
+    }
+}
+
+/// Bytes that lay behind the end of a journal that was closed in good order, and that no engine
+/// wrote there: a foreign program did, or a repaired file system. They hold nothing of the journal.
+/// An opening cuts them off, and reports them as this. A verification says that the journal is not
+/// sound until then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StrayBytes {
+    /// The name of the file: the newest segment, or a file of zeros with the name of a later one,
+    /// which was removed.
+    pub file: String,
+    /// The byte offset in the file at which they began.
+    pub offset: u64,
+    /// How many there were. A file may have none.
+    pub length: u64,
+}
+
+impl StrayBytes {
+    pub(crate) fn of(stray: &Stray) -> Self {
+        Self { file: stray.file.clone(), offset: stray.offset, length: stray.length }
     }
 }
 

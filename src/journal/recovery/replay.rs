@@ -120,7 +120,7 @@ pub(crate) fn replay(
 }
 
 /// Replays a part of a segment. `known` is the last batch that the checkpoint covers.
-fn replay_segment(
+pub(crate) fn replay_segment(
     segment: &Segment,
     durable: u64,
     known: u64,

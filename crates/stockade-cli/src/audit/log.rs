@@ -191,6 +191,11 @@ impl<'a> EntryRow<'a> {
     }
 }
 
+/// An entry as one line of JSON.
+pub(super) fn entry_line(entry: &AuditEntry) -> io::Result<String> {
+    Ok(serde_json::to_string(&EntryRow::of(entry))?)
+}
+
 /// Writes entries to stdout.
 struct Listing {
     sheet: Sheet,

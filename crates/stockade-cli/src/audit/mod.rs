@@ -2,6 +2,7 @@
 
 mod log;
 mod redact;
+mod salvage;
 mod stock;
 mod time;
 mod verify;
@@ -15,7 +16,8 @@ use stockade::{JournalError, JournalReader, Owner};
 use crate::report::Output;
 use crate::{Failure, Verdict};
 
-/// Reads a journal: verifies it, lists its entries, adds up its stock, or erases notes
+/// Reads a journal: verifies it, lists its entries, adds up its stock, erases notes, or saves what
+/// is sound of a damaged one
 ///
 /// Reads only the journal's directory. No command but `redact` writes there. They work beside a
 /// running engine, and show the journal as it was when the command began.
@@ -38,6 +40,7 @@ enum AuditCommand {
     Log(log::LogArgs),
     Stock(stock::StockArgs),
     Redact(redact::RedactArgs),
+    Salvage(salvage::SalvageArgs),
 }
 
 /// The place of the journal, which every command needs.
@@ -99,5 +102,6 @@ pub(crate) fn run(args: &AuditArgs, output: Output) -> Result<Verdict, Failure> 
         AuditCommand::Log(args) => log::run(args, output),
         AuditCommand::Stock(args) => stock::run(args, output),
         AuditCommand::Redact(args) => redact::run(args, output),
+        AuditCommand::Salvage(args) => salvage::run(args, output),
     }
 }

@@ -159,7 +159,12 @@ impl fmt::Display for VerifyReport {
         if let Some(wrong) = &self.error {
             summary.line("sound entries", self.entries, "before what is wrong");
             summary.text("head of those", &self.head);
-            return writeln!(f, "{summary}\nNOT SOUND: {}.", wrong.what);
+            writeln!(f, "{summary}\nNOT SOUND: {}.", wrong.what)?;
+            if wrong.file.is_none() && wrong.entry.is_none() {
+                return Ok(());
+            }
+            let way_out = "stockade audit salvage DIR --to NEW";
+            return writeln!(f, "`{way_out}` makes a new journal of what is sound.");
         }
         let batches = counted(self.batches, "batch").replace("batchs", "batches");
         let segments = counted(self.segments as u64, "segment");

@@ -14,6 +14,7 @@ mod random;
 mod real_orders;
 mod redact;
 mod replay;
+mod salvage;
 mod stock;
 mod verify;
 

@@ -79,6 +79,10 @@ impl Places<'_> {
             let what = format!("a torn tail, which an engine has to cut first: {}", torn.what);
             return Err(damaged(&torn.file, torn.offset, what));
         }
+        if let Some(stray) = outcome.stray.first() {
+            // An engine has to cut them first, too.
+            return Err(stray.to_error());
+        }
         let RedactionVisitor { mut edits, count, records, decisions, .. } = visitor;
         let mut redacted = Redacted { records: count, segments: 0 };
         for on_path in &dir.layout.path {
