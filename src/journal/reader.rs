@@ -316,8 +316,8 @@ impl SegmentWalk {
     /// marks, to learn how far the journal was known to be durable. The segment's number is their
     /// checksum seed: a header that strayed in from another segment does not match.
     ///
-    /// Reads window by window, so a hole of any length takes time, at some gigabytes a second, and
-    /// no memory.
+    /// Reads window by window, so a hole of any length takes time, as reading it does, and no
+    /// memory.
     fn scan_for_durable(
         &mut self,
         storage: &dyn Storage,
