@@ -408,8 +408,8 @@ impl SegmentWalk {
     /// checksum seed: a header that strayed in from another segment does not match. Returns whether
     /// all these bytes are zeros.
     ///
-    /// Reads window by window, so a hole of any length takes time, at some gigabytes a second, and
-    /// no memory.
+    /// Reads window by window, so a hole of any length takes time, as reading it does, and no
+    /// memory.
     fn scan_for_durable(
         &mut self,
         storage: &dyn Storage,

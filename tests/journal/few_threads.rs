@@ -31,7 +31,7 @@ fn a_journal_is_read_all_the_same_by_as_many_threads_as_there_are() {
         let disk = journal(&keep);
         let (expected, asked) = refuse_threads(0..0, || read(&disk));
         assert!(asked >= 4, "only {asked} threads were asked for");
-        for refused in (0..asked).map(|one| one..one + 1).chain([0..usize::MAX]) {
+        for refused in (0..asked).map(|one| one..one + 1).chain(std::iter::once(0..usize::MAX)) {
             let (found, _) = refuse_threads(refused.clone(), || read(&disk));
             assert_eq!(found, expected, "without threads {refused:?}");
         }
