@@ -111,7 +111,7 @@ impl Slots {
         Self {
             slots: Table::new(room, Slot::new),
             free_list: FreeList::new(max_slots, threads, retention),
-            quarantine: Quarantine::default(),
+            quarantine: Quarantine::new(),
             deadlines: Deadlines::new(room),
         }
     }

@@ -201,7 +201,7 @@ fn each_slot_of_a_basket_returns_once() {
                     record.id.slot()
                 };
                 // What has come back so far: the later line's link is another's then.
-                [slots.take(at(1), || at(1)).map(publish), slots.take(at(1)).map(publish)]
+                [slots.take(at(1), || at(1)).map(publish), slots.take(at(1), || at(1)).map(publish)]
             },
         );
         let mut taken: Vec<_> = young.into_iter().flatten().collect();

@@ -13,7 +13,7 @@ use crate::base::sync::{AtomicUsize, Mutex, Ordering, lock};
 use crate::reservation::chain::SlotNumber;
 
 /// Slots in quarantine. Only a wrong clock puts any here, so all else pays for one look.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Quarantine {
     /// The slot that the clock reaches first is on top.
     slots: Mutex<BinaryHeap<Reverse<(Timestamp, SlotNumber)>>>,
@@ -21,6 +21,10 @@ pub(super) struct Quarantine {
 }
 
 impl Quarantine {
+    pub(super) fn new() -> Self {
+        Self { slots: Mutex::new(BinaryHeap::new()), count: AtomicUsize::new(0) }
+    }
+
     /// Keeps a slot until the clock has reached `since`. Only the thread that has the slot off the
     /// free list may call it.
     pub(super) fn put(&self, slot: SlotNumber, since: Timestamp) {
