@@ -20,6 +20,8 @@ use stockade::{
 use crate::state::MINUTE;
 
 const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
+/// After this time, nothing comes any more.
+const SOON: Duration = Duration::from_secs(20);
 
 /// A disk that notes which threads read segments, and whose reads can be held up.
 #[derive(Clone, Default)]
@@ -108,7 +110,8 @@ fn trade(manager: &InventoryManager, count: usize) {
         let request = manager.request().note("buyer", format!("M. Curie {sale}"));
         request.add_stock(LAPTOPS, 1, "SUPPLIER").expect("room");
     }
-    manager.flush().wait().expect("on the disk");
+    // A bound, because a bug may lose the flush.
+    manager.flush().wait_deadline(Instant::now() + SOON).expect("on the disk");
 }
 
 fn beginning(manager: &InventoryManager) -> Subscription {
@@ -127,13 +130,13 @@ impl Wake for Unpark {
 fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let (mut context, mut future) = (Context::from_waker(&waker), pin!(future));
-    let deadline = Instant::now() + MINUTE;
+    let deadline = Instant::now() + SOON;
     loop {
         if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
             return done;
         }
         assert!(Instant::now() < deadline, "never woken");
-        thread::park_timeout(MINUTE);
+        thread::park_timeout(SOON);
     }
 }
 
