@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::vec::IntoIter;
 
@@ -19,7 +19,7 @@ use crate::base::sync::{Mutex, lock};
 use crate::base::wake::wake;
 use crate::journal::follow::follower::Follower;
 use crate::journal::follow::resume::follower_after;
-use crate::journal::follow::thread::FollowerThread;
+use crate::journal::follow::thread::{FollowerThread, Served};
 use crate::journal::format::position::lineage_of;
 use crate::journal::group_commit::{Reached, SyncState};
 use crate::journal::layout::failed;
@@ -235,26 +235,12 @@ impl Feed {
 
     fn ask(self: &Arc<Self>, thread: &Arc<FollowerThread>) -> Result<(), JournalError> {
         lock(&self.ready).is_asked = true;
-        let asked = thread.ask(self);
+        let feed: Weak<Self> = Arc::downgrade(self);
+        let asked = thread.ask(feed);
         if asked.is_err() {
             lock(&self.ready).is_asked = false;
         }
         asked
-    }
-
-    /// Reads for a future, in the follower thread, and wakes it. A storage that panics hurts this
-    /// subscription alone.
-    pub(crate) fn serve(&self) {
-        let filled = catch_unwind(AssertUnwindSafe(|| self.fill()));
-        let panicked = || failed("read", "", &std::io::Error::other("the storage panicked"));
-        let error = filled.unwrap_or_else(|_| Err(panicked())).err();
-        let waker = {
-            let mut ready = lock(&self.ready);
-            ready.is_asked = false;
-            ready.error = error;
-            ready.waker.take()
-        };
-        waker.into_iter().for_each(wake);
     }
 
     /// The subscription is dropped: frees what was read ahead, and reads no more.
@@ -312,8 +298,24 @@ impl Feed {
     }
 }
 
+impl Served for Feed {
+    // A storage that panics hurts this subscription alone.
+    fn serve(&self) {
+        let filled = catch_unwind(AssertUnwindSafe(|| self.fill()));
+        let panicked = || failed("read", "", &std::io::Error::other("the storage panicked"));
+        let error = filled.unwrap_or_else(|_| Err(panicked())).err();
+        let waker = {
+            let mut ready = lock(&self.ready);
+            ready.is_asked = false;
+            ready.error = error;
+            ready.waker.take()
+        };
+        waker.into_iter().for_each(wake);
+    }
+}
+
 /// What was read at once.
-struct Read {
+struct ReadStep {
     entries: Vec<ReadyEntry>,
     bytes: usize,
     /// The last batch that is decoded to its end.
@@ -323,7 +325,12 @@ struct Read {
 impl FeedReader {
     /// Decodes the entries after `from`, up to batch `last`, until they take `room` bytes or a
     /// chunk of the segment is used up; `None` if there is nothing to read.
-    fn read(&mut self, from: u64, last: u64, room: usize) -> Result<Option<Read>, JournalError> {
+    fn read(
+        &mut self,
+        from: u64,
+        last: u64,
+        room: usize,
+    ) -> Result<Option<ReadStep>, JournalError> {
         let before = match &self.rest {
             None => self.follower.at().batch,
             Some((part, next)) => part.batches[*next].header.number - 1,
@@ -335,7 +342,7 @@ impl FeedReader {
                 None => return Ok(None),
             },
         };
-        let mut read = Read { entries: Vec::new(), bytes: 0, batch: before };
+        let mut read = ReadStep { entries: Vec::new(), bytes: 0, batch: before };
         let mut from = from;
         while let Some(found) = part.batches.get(next) {
             let lineage = lineage_of(&found.header.hash);

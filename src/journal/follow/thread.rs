@@ -14,13 +14,18 @@ use std::time::{Duration, Instant};
 use crate::base::error::JournalError;
 use crate::base::sync::{Condvar, Mutex, lock};
 use crate::base::threads;
-use crate::journal::follow::feed::Feed;
 
 /// How often the end of an engine polls whether the thread has ended.
 const LOOK_AGAIN: Duration = Duration::from_micros(200);
 
 /// How a thread is started.
 type Spawn = fn(Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>>;
+
+/// What the thread reads for.
+pub(crate) trait Served: Send + Sync {
+    /// Reads for a future, and wakes it.
+    fn serve(&self);
+}
 
 /// The follower thread of an engine, whether it runs or not.
 pub(crate) struct FollowerThread {
@@ -32,7 +37,7 @@ pub(crate) struct FollowerThread {
 #[derive(Default)]
 struct ThreadState {
     /// The feeds that are to be read for, each at most once. A feed that is gone is passed over.
-    asked: VecDeque<Weak<Feed>>,
+    asked: VecDeque<Weak<dyn Served>>,
     runs: bool,
     /// The engine has ended: the thread ends once it has nothing to do.
     ending: bool,
@@ -52,7 +57,7 @@ impl FollowerThread {
     ///
     /// # Errors
     /// [`JournalError::NoFollower`] if the operating system gives no thread.
-    pub(crate) fn ask(self: &Arc<Self>, feed: &Arc<Feed>) -> Result<(), JournalError> {
+    pub(crate) fn ask(self: &Arc<Self>, feed: Weak<dyn Served>) -> Result<(), JournalError> {
         let mut state = lock(&self.state);
         if !state.runs {
             let this = Arc::clone(self);
@@ -60,7 +65,7 @@ impl FollowerThread {
             spawned.map_err(|error| JournalError::NoFollower { reason: error.to_string() })?;
             state.runs = true;
         }
-        state.asked.push_back(Arc::downgrade(feed));
+        state.asked.push_back(feed);
         drop(state);
         self.changed.notify_one();
         Ok(())
@@ -85,7 +90,7 @@ impl FollowerThread {
     }
 
     /// The next feed to read for; `None` once the engine has ended and none is left.
-    fn next(&self) -> Option<Weak<Feed>> {
+    fn next(&self) -> Option<Weak<dyn Served>> {
         let mut state = lock(&self.state);
         loop {
             if let Some(feed) = state.asked.pop_front() {
