@@ -51,7 +51,7 @@ fn long_journals_are_hashed_by_as_many_threads_as_there_are() {
     drop(manager);
     let verify = || JournalReader::on(disk.clone()).verify_checksums(None);
     let (expected, asked) = refuse_threads(0..0, verify);
-    // A machine of one core needs no helper.
+    // A machine of one core needs no pool.
     assert!(asked > 0 || std::thread::available_parallelism().is_ok_and(|it| it.get() == 1));
     let (found, _) = refuse_threads(0..usize::MAX, verify);
     assert_eq!(found, expected);
