@@ -357,8 +357,8 @@ impl SegmentWalk {
         };
     }
 
-    /// Checks what follows a closing batch, at `offset`: the close mark, which a crash may have left
-    /// unfinished. What else follows a whole mark is stray, unless it knows of batches beyond.
+    /// Checks what follows a closing batch, at `offset`: the close mark, which a crash may have
+    /// left unfinished. What else follows a whole mark is stray, unless it knows of batches beyond.
     fn check_close_mark(
         &mut self,
         storage: &dyn Storage,
