@@ -147,7 +147,7 @@ impl SyncState {
     /// Marks that all up to `durable` is on the disk. It must be, before this is called: a mark may
     /// survive a power cut that takes what is not synced.
     pub(crate) fn mark_synced(&self, durable: Point) {
-        lock(&self.marks).put(&*self.storage, durable.batch);
+        lock(&self.marks).put(&*self.storage, durable);
     }
 
     /// Leaves one mark, and syncs it. For the journal's close.
