@@ -4,6 +4,7 @@
 mod capacity;
 mod checkpoints;
 mod consumers;
+mod copies;
 mod crash;
 mod damage;
 mod disks;
