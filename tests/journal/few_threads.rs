@@ -63,7 +63,9 @@ fn an_engine_without_a_thread_is_none_and_its_journal_can_be_opened_at_once() {
     for refused in 0.. {
         let disk = journal(&JournalRetention::keep_all());
         let build = || {
-            let builder = InventoryManager::builder().journal(options(disk.clone()));
+            // What was built is gone when `build` returns, and so is its lock.
+            let journal = options(disk.clone()).wait_for_lock(Duration::ZERO);
+            let builder = InventoryManager::builder().journal(journal);
             let builder = ["SF", "NYC", "LA"].iter().fold(builder, |it, name| it.warehouse(*name));
             limits(builder).build()
         };

@@ -19,6 +19,7 @@ mod futures;
 mod golden;
 mod keeping;
 mod lineage;
+mod lock_returned;
 #[cfg(unix)]
 mod no_files;
 mod place;

@@ -171,7 +171,8 @@ fn a_builder_must_name_every_warehouse_of_the_journal_and_may_add_some_in_any_or
 fn a_journal_is_open_for_writing_once() {
     let disk = SimulatedDisk::new();
     let first = engine_on(&disk).build().expect("a new journal");
-    let second = engine_on(&disk).build().expect_err("taken");
+    let at_once = on(&disk).wait_for_lock(Duration::ZERO);
+    let second = engine_on(at_once).build().expect_err("taken");
     assert_eq!(second, BuildError::Journal(JournalError::Locked));
     assert!(second.is_retryable());
     let waiting = std::thread::spawn({
