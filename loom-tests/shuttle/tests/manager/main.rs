@@ -15,6 +15,7 @@ mod ledger;
 #[allow(dead_code, reason = "the library's own tests use the rest")]
 mod rng;
 mod scarce;
+mod slots;
 mod stage;
 mod watch;
 
