@@ -20,6 +20,7 @@ mod keeping;
 mod lineage;
 #[cfg(unix)]
 mod no_files;
+mod outcomes;
 mod place;
 mod place_kinds;
 mod reader;
