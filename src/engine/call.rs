@@ -6,7 +6,7 @@ use crate::base::clock::Timestamp;
 use crate::base::error::{InvalidText, KeyError, MutationError};
 use crate::base::quantity::Quantity;
 use crate::engine::Engine;
-use crate::engine::answer::StoredAnswer;
+use crate::engine::answer::{Answer, StoredAnswer};
 use crate::engine::durability::{Durability, OperationKind};
 use crate::engine::place::{OwnLevel, OwnProduct, OwnWarehouse};
 use crate::idempotency::{Fingerprint, IdempotencyKey, KeyClaim, KeyName};
@@ -24,6 +24,21 @@ pub(crate) struct RequestOptions {
     /// Whether a new reservation keeps its slots until all units that it sold are shipped, or their
     /// sale is cancelled.
     pub(crate) keep_until_shipped: bool,
+    /// Whether the look-up of the key may read the disk.
+    pub(crate) lookup: KeyLookup,
+}
+
+/// Whether the look-up of an idempotency key may read the disk; see
+/// [`Request::key_lookup`](crate::Request::key_lookup).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum KeyLookup {
+    /// It reads a page, and waits for it, where memory does not know the answer: for a key whose
+    /// answer has left memory, and for about one new key in ten thousand.
+    #[default]
+    ReadDisk,
+    /// It never reads. Where memory does not know the answer, the call is refused
+    /// ([`KeyError::Undecided`](crate::KeyError::Undecided)).
+    MemoryOnly,
 }
 
 /// The target of [`RequestOptions::DEFAULT`]. A static, because a reference to a constant would
@@ -34,6 +49,7 @@ static NO_OPTIONS: RequestOptions = RequestOptions {
     durability: None,
     owner: None,
     keep_until_shipped: false,
+    lookup: KeyLookup::ReadDisk,
 };
 
 impl RequestOptions {
@@ -156,7 +172,8 @@ impl<'a> Call<'a> {
         run: impl FnOnce(Call<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let fingerprint = shape().of_hold(self.options).finish();
-        self.engine.claimed(KeyName::Caller(key), fingerprint, |now| {
+        let lookup = self.options.lookup;
+        self.engine.claimed(KeyName::Caller(key), fingerprint, lookup, |now| {
             run(Call { key: Some(&KeyedCall { key, fingerprint }), ..self.at(now) })
         })
     }
@@ -169,6 +186,7 @@ impl Engine {
         &self,
         name: KeyName,
         fingerprint: u128,
+        lookup: KeyLookup,
         run: impl FnOnce(Timestamp) -> Result<T, E>,
     ) -> Result<T, E> {
         match self.keys.claim(name, fingerprint, self.now(), self.on_duplicate) {
@@ -176,15 +194,42 @@ impl Engine {
             KeyClaim::Repeat(answer) => T::again(answer).ok_or(KeyError::Conflict.into()),
             KeyClaim::Conflict => Err(KeyError::Conflict.into()),
             KeyClaim::Busy => Err(KeyError::InProgress.into()),
+            KeyClaim::Behind => Err(KeyError::Behind.into()),
             KeyClaim::First(claim) => {
                 // If `run` is refused or panics, dropping the unpublished claim withdraws the
                 // claim.
                 let now = self.now();
+                if let Some(journal) = &self.journal {
+                    // The marker is in place, so nobody else runs this key. Whatever left memory
+                    // was on the disk before: a claim that finds nothing in memory finds it there.
+                    match journal.kept_answer(&name, now, lookup)? {
+                        Some((known, _)) if known != fingerprint => {
+                            return Err(KeyError::Conflict.into());
+                        }
+                        Some((_, answer)) => {
+                            return T::again(answer).ok_or(KeyError::Conflict.into());
+                        }
+                        None => {}
+                    }
+                }
                 let answer = run(now)?;
                 claim.publish(answer.into(), now);
                 Ok(answer)
             }
         }
+    }
+}
+
+impl Engine {
+    /// The answer that is stored under a caller's key, in memory or in the outcome files. May read
+    /// the disk.
+    pub(super) fn stored_answer(&self, key: &IdempotencyKey) -> Option<Answer> {
+        let (name, now) = (KeyName::Caller(*key), self.now());
+        self.keys.get(&name, now).or_else(|| {
+            let journal = self.journal.as_ref()?;
+            // First memory, then the files: what left memory in between is in them.
+            Some(journal.kept_answer(&name, now, KeyLookup::ReadDisk).ok()??.1)
+        })
     }
 }
 

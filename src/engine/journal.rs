@@ -11,6 +11,7 @@ use crate::base::error::JournalError;
 use crate::base::sync::{AtomicUsize, Mutex, Ordering, lock};
 use crate::base::trace;
 use crate::engine::InventoryManager;
+use crate::engine::kept::KeptOutcomes;
 use crate::journal::follow::auditor::Auditing;
 use crate::journal::follow::thread::FollowerThread;
 use crate::journal::format::head::JournalHead;
@@ -154,6 +155,8 @@ pub(super) struct JournalLink {
     pub(super) file_mode: Option<u32>,
     /// The auditor; `None` if it is switched off.
     pub(super) auditing: Option<Arc<Auditing>>,
+    /// The outcome files; `None` if there are none.
+    pub(super) kept: Option<KeptOutcomes>,
     /// Reads for the futures of subscriptions; `None` in an engine without threads.
     pub(super) thread: Option<Arc<FollowerThread>>,
     pub(super) retention: JournalRetention,

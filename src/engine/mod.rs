@@ -10,6 +10,8 @@ mod core;
 mod durability;
 #[cfg(feature = "journal")]
 mod journal;
+#[cfg(feature = "journal")]
+mod kept;
 mod lifecycle;
 mod listeners;
 mod maintenance;
@@ -46,6 +48,7 @@ use crate::reservation::slots::Slots;
 use crate::stock::catalog::Catalog;
 
 pub use answer::{ConfirmOrRetake, Release};
+pub use call::KeyLookup;
 pub use durability::{Durability, OperationKind};
 #[cfg(feature = "journal")]
 pub use journal::RecoveryReport;
@@ -203,7 +206,7 @@ const REFUSALS: usize = 4;
 pub(crate) struct Engine {
     catalog: Arc<Catalog>,
     slots: Slots,
-    keys: IdempotencyMap<Answer>,
+    keys: Arc<IdempotencyMap<Answer>>,
     /// What a call does if another call under the same key is in progress.
     on_duplicate: OnDuplicate,
     recorder: Arc<Recorder>,

@@ -6,8 +6,13 @@ use std::time::Instant;
 use crate::audit::entry::AuditEntry;
 use crate::audit::log::Redacted;
 use crate::base::clock::Timestamp;
-use crate::base::error::RedactError;
+use crate::base::error::{KeyError, RedactError};
 use crate::engine::InventoryManager;
+use crate::engine::answer::Answer;
+use crate::engine::call::KeyLookup;
+use crate::engine::view::known::KnownOutcome;
+use crate::idempotency::KeyName;
+use crate::reservation::id::ReservationId;
 
 /// Has no values: nobody can ask for a journal.
 pub(super) enum JournalOptions {}
@@ -34,6 +39,27 @@ impl JournalLink {
     }
 
     pub(super) fn look_at_place(&self) {
+        match *self {}
+    }
+
+    pub(super) fn kept_answer(
+        &self,
+        _: &KeyName,
+        _: Timestamp,
+        _: KeyLookup,
+    ) -> Result<Option<(u128, Answer)>, KeyError> {
+        match *self {}
+    }
+
+    pub(super) fn keeps_answers(&self) -> bool {
+        match *self {}
+    }
+
+    pub(super) fn kept_outcome(
+        &self,
+        _: ReservationId,
+        _: impl FnOnce() -> bool,
+    ) -> Option<KnownOutcome> {
         match *self {}
     }
 

@@ -5,7 +5,7 @@
 //! those of a new hold only if it makes one.)
 
 use crate::engine::Engine;
-use crate::engine::call::{Call, RequestOptions};
+use crate::engine::call::{Call, KeyLookup, RequestOptions};
 use crate::engine::durability::Durability;
 use crate::idempotency::IdempotencyKey;
 use crate::reservation::id::Owner;
@@ -88,6 +88,18 @@ macro_rules! options_of_all_operations {
             /// [`KeyError::InProgress`](crate::KeyError::InProgress) instead.
             pub fn key(mut self, key: IdempotencyKey) -> Self {
                 self.options.key = Some(key);
+                self
+            }
+
+            /// Sets whether the look-up of the key may read the disk. Only an engine with a journal
+            /// reads it: there the answers of older keys lie in files. Default: it may.
+            ///
+            /// A call that must not wait for the disk, for example in a future's `poll`, says
+            /// [`KeyLookup::MemoryOnly`]. If it gets
+            /// [`KeyError::Undecided`](crate::KeyError::Undecided), it calls again from a thread
+            /// that may wait.
+            pub fn key_lookup(mut self, lookup: KeyLookup) -> Self {
+                self.options.lookup = lookup;
                 self
             }
 

@@ -34,11 +34,18 @@ pub(crate) struct KeyLimits {
     pub(crate) lifetime: Duration,
     /// Above this many stored answers, those published first are dropped.
     pub(crate) count: usize,
+    /// How many answers may wait to be settled; `None`: answers are settled as they are published.
+    /// An answer that is not settled is never dropped: nobody else has it.
+    pub(crate) unsettled: Option<usize>,
 }
+
+/// How many answers may wait to be settled, if an engine has a journal. At some 150 bytes each they
+/// take 600 MB.
+pub(crate) const MOST_UNSETTLED: usize = 1 << 22;
 
 impl Default for KeyLimits {
     fn default() -> Self {
-        Self { lifetime: Duration::from_secs(60 * 60), count: 1_000_000 }
+        Self { lifetime: Duration::from_secs(60 * 60), count: 1_000_000, unsettled: None }
     }
 }
 
@@ -62,6 +69,8 @@ pub(crate) enum KeyClaim<'keys, A> {
     Conflict,
     /// The same request is in progress, and the caller does not wait.
     Busy,
+    /// The key is free, but as many answers wait to be settled as may.
+    Behind,
 }
 
 /// The stored keys, each with the fingerprint of its request and its answer.
@@ -73,6 +82,8 @@ pub(crate) struct IdempotencyMap<A> {
     limits: KeyLimits,
     /// How many keys of the map are published.
     published: AtomicUsize,
+    /// How many of these are not settled yet.
+    unsettled: AtomicUsize,
     /// The number of the next publication.
     next_number: AtomicU64,
     /// The latest publish time of the keys dropped so far, plus one, in milliseconds; 0 if none
@@ -92,7 +103,8 @@ enum KeyState<A> {
     /// The first caller is at work, and has the [`ClaimedKey`].
     InProgress,
     /// The first caller's answer. `number` ties it to its place in the eviction queue.
-    Published { answer: A, at: Timestamp, number: u64 },
+    /// `settled`: it is in the queue, and may be dropped.
+    Published { answer: A, at: Timestamp, number: u64, settled: bool },
 }
 
 impl<A: Clone> IdempotencyMap<A> {
@@ -102,6 +114,7 @@ impl<A: Clone> IdempotencyMap<A> {
             eviction: Mutex::new(EvictionQueue::default()),
             limits,
             published: AtomicUsize::new(0),
+            unsettled: AtomicUsize::new(0),
             next_number: AtomicU64::new(0),
             dropped_until: AtomicU64::new(0),
         }
@@ -161,6 +174,11 @@ impl<A: Clone> IdempotencyMap<A> {
         {
             return claim;
         }
+        // Relaxed: a bound on memory, which a few calls at the same time may pass.
+        let waiting = self.unsettled.load(Ordering::Relaxed);
+        if self.limits.unsettled.is_some_and(|most| waiting >= most) {
+            return KeyClaim::Behind;
+        }
         let marker = KeyEntry { fingerprint, state: KeyState::InProgress };
         match self.known.entry(name) {
             Entry::Vacant(vacant) => drop(vacant.insert(marker)),
@@ -170,9 +188,9 @@ impl<A: Clone> IdempotencyMap<A> {
                 }
                 // Expired. Its place in the eviction queue stays behind, and means nothing any
                 // more.
-                if let KeyState::Published { at, .. } = &occupied.get().state {
+                if let KeyState::Published { at, settled, .. } = &occupied.get().state {
                     self.note_dropped(*at);
-                    self.count_less();
+                    self.count_less(*settled);
                 }
                 occupied.insert(marker);
             }
@@ -235,20 +253,52 @@ impl<A> IdempotencyMap<A> {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         // Count it before it shows, so that no thread drops it first and counts below zero.
         self.published.fetch_add(1, Ordering::Relaxed);
-        let state = KeyState::Published { answer, at, number };
+        let settled = self.limits.unsettled.is_none();
+        self.unsettled.fetch_add(usize::from(!settled), Ordering::Relaxed);
+        let state = KeyState::Published { answer, at, number, settled };
         // Into the map before the queue: what leaves by the queue must be in the map to be dropped.
         let replaced = self.known.insert(name, KeyEntry { fingerprint, state });
-        if matches!(replaced, Some(KeyEntry { state: KeyState::Published { .. }, .. })) {
-            self.count_less();
+        if let Some(KeyEntry { state: KeyState::Published { settled, .. }, .. }) = replaced {
+            self.count_less(settled);
         }
+        if settled {
+            self.line_up(Publication { name, number, at });
+        }
+    }
 
+    /// Says that the answer that was published under this name, at `at` or before, can be found
+    /// elsewhere from now on. So it may be dropped.
+    ///
+    /// What is dropped is dropped under the lock of its part, after this. So a claim that does not
+    /// find the answer here finds it there.
+    pub(crate) fn settle(&self, name: &KeyName, at: Timestamp) {
+        let Some(mut known) = self.known.get_mut(name) else { return };
+        let publication = match &mut known.state {
+            KeyState::Published { at: own, number, settled, .. } if !*settled && *own <= at => {
+                *settled = true;
+                Publication { name: *name, number: *number, at: *own }
+            }
+            // It was settled before, or another answer has taken its place.
+            _ => return,
+        };
+        drop(known);
+        self.unsettled.fetch_sub(1, Ordering::Relaxed);
+        self.line_up(publication);
+    }
+
+    /// Puts a settled answer into the eviction queue, and drops the oldest above the limit.
+    fn line_up(&self, publication: Publication) {
+        let at = publication.at;
         let leaving = {
             let mut order = self.eviction();
-            order.push(Publication { name, number, at });
-            let mut pop = || {
-                order
-                    .pop_if(|len, oldest| len > self.limits.count || self.is_expired(oldest.at, at))
+            order.push(publication);
+            let is_full = |len| match self.limits.unsettled {
+                None => len > self.limits.count,
+                // Those that wait take up room, too.
+                Some(_) => self.len() > self.limits.count,
             };
+            let mut pop =
+                || order.pop_if(|len, oldest| is_full(len) || self.is_expired(oldest.at, at));
             // The first pop keeps the count. With the second, expired answers leave faster than new
             // ones come.
             [pop(), pop()]
@@ -268,7 +318,7 @@ impl<A> IdempotencyMap<A> {
             same
         });
         if dropped.is_some() {
-            self.count_less();
+            self.count_less(true);
         }
     }
 
@@ -277,7 +327,8 @@ impl<A> IdempotencyMap<A> {
         self.dropped_until.fetch_max(at.as_millis() + 1, Ordering::Release);
     }
 
-    fn count_less(&self) {
+    fn count_less(&self, settled: bool) {
+        self.unsettled.fetch_sub(usize::from(!settled), Ordering::Relaxed);
         let before = self.published.fetch_sub(1, Ordering::Relaxed);
         debug_assert!(before > 0, "a key was dropped twice");
     }

@@ -12,4 +12,6 @@ mod map;
 pub(crate) use fingerprint::Fingerprint;
 pub use key::IdempotencyKey;
 pub(crate) use key::KeyName;
+#[cfg(feature = "journal")]
+pub(crate) use map::MOST_UNSETTLED;
 pub(crate) use map::{IdempotencyMap, KeyClaim, KeyLimits, OnDuplicate};

@@ -43,6 +43,8 @@ pub struct JournalOptions {
     pub(crate) checkpoint_every: Option<u64>,
     pub(crate) retention: JournalRetention,
     pub(crate) require_lineage: bool,
+    pub(crate) keep_outcomes: Duration,
+    pub(crate) outcome_memory: usize,
     pub(crate) progress: Option<ProgressListener>,
 }
 
@@ -70,6 +72,8 @@ impl JournalOptions {
             checkpoint_every: Some(4),
             retention: JournalRetention::default(),
             require_lineage: false,
+            keep_outcomes: Duration::from_secs(7 * 24 * 60 * 60),
+            outcome_memory: 256 << 20,
             progress: None,
         }
     }
@@ -180,6 +184,37 @@ impl JournalOptions {
     /// in full. The position before the first entry is taken. Default: they are taken.
     pub fn require_lineage(mut self) -> Self {
         self.require_lineage = true;
+        self
+    }
+
+    /// How long the answers of idempotency keys and the outcomes of reservations are kept, at
+    /// least. They lie in files of their own beside the segments, so they outlive segments that
+    /// were archived or removed, and memory. Default: 7 days. Zero: there are no such files, and
+    /// both live in memory only.
+    ///
+    /// It counts *journal time*, as [`JournalRetention::older_than`] does. A key lives at least
+    /// this long, however many other keys come; if [`Limits::key_retention`] says longer, then
+    /// memory still has it. Old answers go by whole files, so some stay half as long again.
+    ///
+    /// The auditor writes the files. Without [it](Self::auditor) there are none.
+    ///
+    /// Cost: about 60 bytes on the disk for each answer and each outcome, and memory as
+    /// [`outcome_memory`](Self::outcome_memory) says. A call without a key pays nothing. See
+    /// `docs/sizing.md`.
+    ///
+    /// [`Limits::key_retention`]: crate::Limits::key_retention
+    pub fn keep_outcomes(mut self, keep: Duration) -> Self {
+        self.keep_outcomes = keep;
+        self
+    }
+
+    /// The most memory, in bytes, that filters of outcome files take: about 2.7 bytes for each
+    /// answer or outcome. With its filter in memory, a part of a file that does not have a key
+    /// costs a new key no read. Beyond this, the filters of the oldest parts stay on the disk, and
+    /// each costs a new key the read of a page: [`Stats`](crate::Stats) counts them. Default: 256
+    /// MiB.
+    pub fn outcome_memory(mut self, bytes: usize) -> Self {
+        self.outcome_memory = bytes;
         self
     }
 

@@ -22,6 +22,7 @@ mod lineage;
 mod lock_returned;
 #[cfg(unix)]
 mod no_files;
+mod outcomes;
 mod place;
 mod place_kinds;
 mod reader;

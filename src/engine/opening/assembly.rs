@@ -70,7 +70,7 @@ impl Assembly {
         let engine = Engine {
             catalog,
             slots: Slots::with_room(room, limits.max_reservations, parallelism, limits.retention),
-            keys: IdempotencyMap::new(limits.keys),
+            keys: Arc::new(IdempotencyMap::new(limits.keys)),
             on_duplicate: match builder.backpressure {
                 Backpressure::Wait => OnDuplicate::Wait,
                 Backpressure::Refuse => OnDuplicate::Refuse,

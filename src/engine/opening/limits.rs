@@ -46,7 +46,7 @@ impl Limits {
             max_basket_lines: 10_000,
             text: TextLimits { notes: 64, bytes: 4_096 },
             retention: Retention { time: Duration::from_secs(60), records: 65_536 },
-            keys: KeyLimits { lifetime: Duration::from_secs(3_600), count: 1_000_000 },
+            keys: KeyLimits::default(),
             audit_queue: 65_536,
             audit_retained: 1_000_000,
             overdue_limit: 10_000,
@@ -121,7 +121,7 @@ impl Limits {
 
     /// Sets how long idempotency keys are stored, and how many. Default: an hour, a million.
     pub fn key_retention(mut self, lifetime: Duration, count: usize) -> Self {
-        self.keys = KeyLimits { lifetime, count };
+        (self.keys.lifetime, self.keys.count) = (lifetime, count);
         self
     }
 

@@ -25,20 +25,29 @@ use crate::base::sync::{AtomicUsize, Mutex};
 use crate::base::trace;
 use crate::engine::InventoryManager;
 use crate::engine::journal::{BorneStep, JournalLink, JournalOptions, RecoveryReport};
+use crate::engine::kept::KeptOutcomes;
 use crate::engine::opening::assembly::{Assembly, no_thread};
 use crate::engine::opening::builder::Builder;
 use crate::engine::opening::limits::check;
 use crate::engine::opening::restore::{self, Restoring};
+use crate::idempotency::MOST_UNSETTLED;
 use crate::journal::follow::auditor::{Auditing, Auditor};
+use crate::journal::follow::outcome_upkeep::OutcomeUpkeep;
 use crate::journal::follow::thread::FollowerThread;
+use crate::journal::format::segment::Point;
 use crate::journal::group_commit::{SyncFailure, SyncState};
 use crate::journal::layout::{JournalDir, checkpoint_file, failed, lock::take_lock};
-use crate::journal::ledger::Ledger;
 use crate::journal::ledger::clock::ClockStep;
+use crate::journal::ledger::{Ledger, UnsettledKeys};
 use crate::journal::maintenance::checkpoints::{
     CheckpointOptions, CheckpointSchedule, JournalMaintenance,
 };
+use crate::journal::outcomes::collector::OutcomeCollector;
+use crate::journal::outcomes::record::JournalTime;
+use crate::journal::outcomes::store::{OutcomeLimits, Outcomes};
+use crate::journal::recovery::start::RecoveryStart;
 use crate::journal::recovery::{ReplayedJournal, replay_from, start};
+use crate::journal::storage::Storage;
 use crate::journal::storage::archived::WithArchive;
 use crate::journal::storage::place::{self, JournalPlace};
 use crate::journal::writer::{JournalWriter, ResumePoint};
@@ -85,6 +94,7 @@ pub(in crate::engine) fn open(
     options.share_file_mode();
     let (began, storage) = (Instant::now(), Arc::clone(&options.storage));
     let (keys, history) = (builder.limits.keys.count, builder.limits.audit_retained);
+    let name = u128::from(builder.randomness.next()) << 64 | u128::from(builder.randomness.next());
 
     // 1. Lock.
     let lock = JournalLock::from(take_lock(&*storage, options.wait_for_lock)?);
@@ -100,16 +110,27 @@ pub(in crate::engine) fn open(
     // memory.
     let archive = options.retention.archive_storage();
     let whole = archive.map(|archive| WithArchive::new(Arc::clone(&storage), archive));
-    let mut begin = start::begin(&mut dir, keys, history);
+    let outcomes = open_outcomes(&options, &dir, name)?;
+    let covered = outcomes.as_ref().and_then(|outcomes| outcomes.covered_to());
+    if outcomes.is_some() {
+        // An answer lives at least as long in memory as on the disk, where it is asked for only if
+        // memory has none.
+        let limits = &mut builder.limits.keys;
+        limits.lifetime = limits.lifetime.max(options.keep_outcomes);
+        limits.unsettled = Some(MOST_UNSETTLED);
+    }
+    let mut begin = start::begin(&mut dir, keys, history, covered);
     if let (Err(_), Some(_), Some(whole)) = (&begin, dir.layout.trimmed, &whole) {
         // No checkpoint is usable: replay from the journal's first entry, which is in the archive.
         dir = JournalDir::find(whole)?;
-        begin = start::begin(&mut dir, keys, history);
+        begin = start::begin(&mut dir, keys, history, covered);
     }
+    let mut begin = begin?;
+    let collector = outcomes.as_ref().map(|it| remember(it, &dir, &mut begin, covered));
 
     // 4. Replay.
     let progress = options.progress.as_mut().map(|tell| &mut **tell as _);
-    let mut replayed = replay_from(&dir, begin?, history, progress)?;
+    let mut replayed = replay_from(&dir, begin, history, progress, collector)?;
     let mut report = RecoveryReport::of(&replayed);
 
     // 5. Check.
@@ -123,9 +144,8 @@ pub(in crate::engine) fn open(
     // An opening behind the newest entry: all that is pending keeps the time that it had left.
     let step = ClockStep::between(replayed.ledger.newest_at, now);
     fill_log(&assembly.recorder, &mut replayed, step);
-    let ledger = mem::replace(&mut replayed.ledger, Ledger::new(0));
-    let name = u128::from(assembly.builder.randomness.next()) << 64
-        | u128::from(assembly.builder.randomness.next());
+    let mut ledger = mem::replace(&mut replayed.ledger, Ledger::new(0));
+    let collector = replayed.collector.take();
     let resume_point = replayed.resume_point(Arc::clone(&lock), now, name);
     // The lock says it to people. It holds, whether that can be written or not.
     let _ = storage.sign_lock(resume_point.opening);
@@ -141,14 +161,30 @@ pub(in crate::engine) fn open(
     let borne = BorneStep::of(&ledger, step, now);
     report.clock_step = borne.as_ref().map(|borne| borne.step);
     new.engine.alert_what_is_low(&ledger);
+    ledger.forget_keys();
 
     // 8. Audit.
     let held = Arc::downgrade(&lock);
     let (opening, retention) = (report.openings + 1, options.retention.clone());
+    let whole: Arc<dyn Storage> = match options.retention.archive_storage() {
+        Some(archive) => Arc::new(WithArchive::new(Arc::clone(&storage), archive)),
+        None => Arc::clone(&storage),
+    };
+    let upkeep = outcomes.map(|outcomes| {
+        let settle = new.engine.settle_keys();
+        let held = Arc::downgrade(&lock);
+        let upkeep = OutcomeUpkeep::new(outcomes, whole, Arc::clone(&sync), held, settle);
+        Arc::new(if new.threads { upkeep.threaded() } else { upkeep })
+    });
+    let kept = upkeep.as_ref().map(|upkeep| KeptOutcomes {
+        upkeep: Arc::clone(upkeep),
+        opened: (now, JournalTime::from_millis(ledger.clock.time_of_opening(now))),
+    });
     let maintenance = JournalMaintenance::new(Arc::clone(&storage), opening, retention, lock);
     let checkpoints =
         options.checkpoint_every.map(|every| CheckpointOptions { every, keys, history });
-    let auditing = audit(&options, checkpoints, maintenance, ledger, &sync)?;
+    let auditor = (ledger, collector, upkeep);
+    let auditing = audit(&options, checkpoints, maintenance, auditor, &sync)?;
     if let Some(auditing) = auditing.as_ref().filter(|_| new.threads) {
         auditing.spawn().map_err(no_thread)?;
     }
@@ -161,6 +197,7 @@ pub(in crate::engine) fn open(
         network,
         file_mode: options.file_mode,
         auditing,
+        kept,
         thread: new.threads.then(FollowerThread::new),
         retention: options.retention,
         require_lineage: options.require_lineage,
@@ -187,6 +224,51 @@ fn check_options(options: &JournalOptions) -> Result<(), BuildError> {
     let expected = "the auditor and its checkpoints";
     check(!options.retention.trims() || has_checkpoints, "journal_retention", expected)
 }
+
+/// Opens the outcome files. Without the auditor there are none, because nobody feeds them.
+fn open_outcomes(
+    options: &JournalOptions,
+    dir: &JournalDir<'_>,
+    name: u128,
+) -> Result<Option<Arc<Outcomes>>, JournalError> {
+    if options.keep_outcomes.is_zero() || !options.auditor {
+        return Ok(None);
+    }
+    let limits = OutcomeLimits { keep: options.keep_outcomes, memory: options.outcome_memory };
+    let head = dir.layout.head().map(|head| head.header);
+    let journal = head.map_or(name, |head| head.journal);
+    let opening = head.map_or(0, |head| head.opening) + 1;
+    let storage = Arc::clone(&options.storage);
+    Outcomes::open(storage, &dir.layout, (journal, opening), limits).map(|it| Some(Arc::new(it)))
+}
+
+/// Decides from where on memory has all keys: from the end of the runs, or from the beginning of
+/// the replay if that is later. Returns the collector for what the runs do not have.
+fn remember(
+    outcomes: &Outcomes,
+    dir: &JournalDir<'_>,
+    begin: &mut RecoveryStart,
+    covered: Option<Point>,
+) -> OutcomeCollector {
+    let from = match covered {
+        Some(end) if begin.at.batch <= end.batch => end,
+        _ => {
+            // A long journal without runs does not have to fit into memory: only its newest
+            // segments do. The runs of the others are made in the background.
+            let path = &dir.layout.path;
+            let recent = path.len().checked_sub(RECENT).and_then(|at| path.get(at));
+            let recent = recent.map_or(Point::START, |segment| segment.header.base);
+            if recent.batch > begin.at.batch { recent } else { begin.at }
+        }
+    };
+    outcomes.remember_from(from.batch);
+    let settled = from.sequence;
+    begin.ledger.unsettled = UnsettledKeys { settled, keys: 0, retakes: 0 };
+    OutcomeCollector::new(outcomes.journal(), from.batch)
+}
+
+/// How many segments of a journal without runs are gathered while it is replayed.
+const RECENT: usize = 4;
 
 /// Fills the log in memory with the newest replayed entries.
 fn fill_log(audit: &Recorder, replayed: &mut ReplayedJournal, step: Option<ClockStep>) {
@@ -231,7 +313,7 @@ fn audit(
     options: &JournalOptions,
     checkpoints: Option<CheckpointOptions>,
     maintenance: JournalMaintenance,
-    ledger: Ledger,
+    (ledger, collector, upkeep): (Ledger, Option<OutcomeCollector>, Option<Arc<OutcomeUpkeep>>),
     sync: &Arc<SyncState>,
 ) -> Result<Option<Arc<Auditing>>, JournalError> {
     if !options.auditor {
@@ -241,7 +323,13 @@ fn audit(
     let at = sync.durable_point();
     let schedule = checkpoints.map(|it| CheckpointSchedule::new(&*options.storage, it, at));
     let schedule = schedule.transpose()?;
-    let maintenance = schedule.is_some().then_some(maintenance);
-    let auditor = Auditor::new(Arc::clone(&options.storage), ledger, at).scheduled(schedule);
-    Ok(Some(Auditing::new(auditor, Arc::clone(sync), maintenance)))
+    let maintenance = (schedule.is_some() || upkeep.is_some()).then_some(maintenance);
+    let auditor = Auditor::new(Arc::clone(&options.storage), ledger, at)
+        .scheduled(schedule)
+        .collecting(collector);
+    if let (Some(upkeep), Some(collector)) = (&upkeep, &auditor.collector) {
+        upkeep.note_gathered(collector);
+        upkeep.wake();
+    }
+    Ok(Some(Auditing::new(auditor, Arc::clone(sync), maintenance, upkeep)))
 }

@@ -227,9 +227,10 @@ impl Engine {
     /// first.
     fn restore_keys(&self, restoring: &Restoring<'_>) {
         let ledger = restoring.ledger;
-        let mut retakes = ledger.retakes.iter().peekable();
-        for (mark, at) in &ledger.keys {
-            while let Some(retake) = retakes.next_if(|(_, _, retaken)| retaken <= at) {
+        let mut retakes = ledger.retakes.iter().enumerate().peekable();
+        let settled = ledger.keys.len() - ledger.unsettled.keys;
+        for (number, (mark, at)) in ledger.keys.iter().enumerate() {
+            while let Some(retake) = retakes.next_if(|(_, (.., retaken))| retaken <= at) {
                 self.restore_retake(retake, restoring);
             }
             let key = IdempotencyKey::from_bytes(mark.key.as_bytes());
@@ -238,6 +239,9 @@ impl Engine {
             if let (Ok(key), Some(answer)) = (key, answer) {
                 let at = restoring.past(*at);
                 self.keys.restore(KeyName::Caller(key), mark.fingerprint, answer, at);
+                if number < settled {
+                    self.keys.settle(&KeyName::Caller(key), at);
+                }
             }
         }
         retakes.for_each(|retake| self.restore_retake(retake, restoring));
@@ -245,12 +249,15 @@ impl Engine {
 
     fn restore_retake(
         &self,
-        (of, by, at): &(ReservationId, ReservationId, Timestamp),
+        (number, (of, by, at)): (usize, &(ReservationId, ReservationId, Timestamp)),
         restoring: &Restoring<'_>,
     ) {
         let fingerprint = Fingerprint::of("retake").id(*of).finish();
         let (answer, at) = (Answer::Retaken(*by), restoring.past(*at));
         self.keys.restore(KeyName::Retake(*of), fingerprint, answer, at);
+        if number < restoring.ledger.retakes.len() - restoring.ledger.unsettled.retakes {
+            self.keys.settle(&KeyName::Retake(*of), at);
+        }
     }
 
     fn restore_transfer(&self, ledger: &Ledger, request: &TransferState) {

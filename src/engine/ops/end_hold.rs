@@ -195,7 +195,7 @@ impl Call<'_> {
             EndOutcome::Done(recorded) => Ok(recorded?),
             EndOutcome::Ended(ended) => Err(self.engine.gone(id, ended).into()),
             EndOutcome::InProgress => Err(ConfirmError::Changing),
-            EndOutcome::Forgotten => Err(Gone::Forgotten.into()),
+            EndOutcome::Forgotten => Err(self.engine.gone_without_record(id).into()),
             EndOutcome::Unknown => Err(Gone::Unknown.into()),
         }
     }
@@ -218,7 +218,12 @@ impl Call<'_> {
                     EndKind::Release => Release::AlreadyReleased,
                 },
                 EndOutcome::InProgress => return Err(ReleaseError::Changing),
-                EndOutcome::Forgotten => Release::Forgotten,
+                EndOutcome::Forgotten => match call.engine.known_outcome(id).map(|it| it.gone()) {
+                    Some(Gone::Sold { units }) => return Err(ReleaseError::Sold { units }),
+                    Some(Gone::Expired { .. }) => Release::Expired,
+                    Some(Gone::Released { .. }) => Release::AlreadyReleased,
+                    _ => Release::Forgotten,
+                },
                 EndOutcome::Unknown => Release::Unknown,
             };
             call.record_key_use(outcome)?;
@@ -239,7 +244,7 @@ impl Call<'_> {
             loop {
                 let head = match engine.slots.find(id) {
                     Lookup::Found(head) => head,
-                    Lookup::Forgotten => return Err(Gone::Forgotten.into()),
+                    Lookup::Forgotten => return Err(engine.gone_without_record(id).into()),
                     Lookup::Unknown => return Err(Gone::Unknown.into()),
                 };
                 let HeldSlot { slot, state, .. } = head;
@@ -402,8 +407,10 @@ impl Engine {
             Some(units) => units.gone(ended.end.final_phase(), ended.expires_at),
             None => match self.snapshot_of(id) {
                 Ok(found) => found.gone(),
-                Err(_) if ended.end == EndKind::Sell => Gone::Sold { units: 0 },
-                Err(_) => Gone::Forgotten,
+                Err(_) => match self.gone_without_record(id) {
+                    Gone::Forgotten if ended.end == EndKind::Sell => Gone::Sold { units: 0 },
+                    gone => gone,
+                },
             },
         }
     }

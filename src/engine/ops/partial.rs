@@ -9,7 +9,7 @@
 use crate::audit::entry::AdjustmentType;
 use crate::audit::record_builder::RecordBuilder;
 use crate::base::clock::Timestamp;
-use crate::base::error::{Gone, InvalidInput, PartialError, PlaceError, Uncertain};
+use crate::base::error::{Gone, InvalidInput, NoReservation, PartialError, PlaceError, Uncertain};
 use crate::base::quantity::{InvalidQuantity, Quantity};
 use crate::engine::answer::Answer;
 use crate::engine::call::Call;
@@ -339,7 +339,10 @@ impl Engine {
         now: Timestamp,
     ) -> Result<ReservationSnapshot<'_>, PartialError> {
         loop {
-            let hold = self.snapshot_of(id).map_err(Gone::from)?;
+            let hold = self.snapshot_of(id).map_err(|none| match none {
+                NoReservation::Forgotten => self.gone_without_record(id),
+                NoReservation::Unknown => Gone::Unknown,
+            })?;
             let state = hold.head.state;
             match state.phase() {
                 Phase::Pending if state.is_overdue(now) => {

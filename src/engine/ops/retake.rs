@@ -120,12 +120,14 @@ impl Call<'_> {
         let engine = self.engine;
         let mut first = false;
         let fingerprint = Fingerprint::of("retake").id(id).finish();
-        let answer = engine.claimed(KeyName::Retake(id), fingerprint, |now| {
+        let answer = engine.claimed(KeyName::Retake(id), fingerprint, self.options.lookup, |now| {
             // Read the low-water mark only after the claim. The claim found no stored answer:
             // nobody has retaken the hold, or the key was dropped. A drop after the hold's creation
             // shows in the mark.
-            let may_have_been_dropped =
-                engine.keys.evicted_before().is_some_and(|moment| moment >= engine.born(id));
+            // The outcome files have all that was dropped, and the claim has asked them.
+            let keeps = engine.journal.as_ref().is_some_and(|journal| journal.keeps_answers());
+            let may_have_been_dropped = !keeps
+                && engine.keys.evicted_before().is_some_and(|moment| moment >= engine.born(id));
             if !known_unsold || may_have_been_dropped {
                 match engine.history(id)? {
                     LoggedEnd::Unsold => {}
@@ -195,8 +197,14 @@ impl Engine {
         }
     }
 
-    /// Reads from the audit log how a hold ended. Waits until everything queued so far is written.
+    /// Reads from the outcome files, else from the audit log, how a hold ended. Waits until everything queued so far is written.
     fn history(&self, id: ReservationId) -> Result<LoggedEnd, Declined> {
+        if let Some(known) = self.known_outcome(id) {
+            return Ok(match known.units().sold {
+                0 => LoggedEnd::Unsold,
+                sold => LoggedEnd::Sold(sold),
+            });
+        }
         self.flush().wait().map_err(|error| {
             RetakeError::from(match error {
                 FlushError::Stopped { reason } => {

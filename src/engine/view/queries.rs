@@ -10,7 +10,7 @@ use crate::engine::answer::Answer;
 use crate::engine::place::{LevelRef, WarehouseRef, foreign};
 use crate::engine::view::reservation::ReservationSnapshot;
 use crate::engine::{Engine, InventoryManager};
-use crate::idempotency::{IdempotencyKey, KeyName};
+use crate::idempotency::IdempotencyKey;
 use crate::reservation::chain::SlotNumber;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
@@ -205,10 +205,19 @@ impl InventoryManager {
     /// A reservation: a live hold, or the record of one that has ended. Spins while another thread
     /// changes the record.
     ///
+    /// With a journal, the outcome files tell of one whose record memory has dropped: how it ended,
+    /// with its owner and its lines, and as `expires_at` the moment at which it ended. Then the call
+    /// reads the disk, and may wait until the newest entries are on the disk and audited.
+    ///
     /// # Errors
     /// [`NoReservation`] says whether the record was dropped or never existed.
     pub fn reservation(&self, id: ReservationId) -> Result<Reservation, NoReservation> {
-        self.engine.reservation(id)
+        match self.engine.reservation(id) {
+            Err(NoReservation::Forgotten) => {
+                self.engine.known_reservation(id).ok_or(NoReservation::Forgotten)
+            }
+            found => found,
+        }
     }
 
     /// The reservation that was made by the request with this idempotency key.
@@ -218,7 +227,7 @@ impl InventoryManager {
     /// reservation, or if its key has been dropped. [`NoReservation::Forgotten`] if the record has
     /// been dropped.
     pub fn reservation_by_key(&self, key: &IdempotencyKey) -> Result<Reservation, NoReservation> {
-        match self.engine.keys.get(&KeyName::Caller(*key), self.engine.now()) {
+        match self.engine.stored_answer(key) {
             Some(Answer::Reservation(id) | Answer::Retaken(id) | Answer::RetakenBefore(id)) => {
                 self.reservation(id)
             }
@@ -295,7 +304,7 @@ impl Engine {
     }
 
     /// The public view of a line. `end` is the phase that the reservation is in or ended in.
-    fn line_view(&self, line: &SlotLine, end: Phase) -> ReservationLine {
+    pub(in crate::engine) fn line_view(&self, line: &SlotLine, end: Phase) -> ReservationLine {
         let (warehouse, product) = self.names_of(line.level);
         ReservationLine {
             level: self.handle(line.level),

@@ -15,6 +15,7 @@ use crate::base::sync::{Mutex, lock};
 use crate::base::threads;
 use crate::base::trace;
 use crate::journal::follow::follower::Follower;
+use crate::journal::follow::outcome_upkeep::OutcomeUpkeep;
 use crate::journal::format::segment::Point;
 use crate::journal::group_commit::{Reached, SyncState};
 use crate::journal::layout::failed;
@@ -22,6 +23,9 @@ use crate::journal::ledger::Ledger;
 use crate::journal::maintenance::checkpoints::{
     CheckpointSchedule, JournalMaintenance, PendingCheckpoint, TrimPause,
 };
+use crate::journal::outcomes::collector::OutcomeCollector;
+use crate::journal::outcomes::mark::OutcomeMark;
+use crate::journal::outcomes::record::{Kept, OutcomeRecord};
 use crate::journal::recovery::replay::{broken, decode_batch};
 use crate::journal::storage::Storage;
 
@@ -29,6 +33,8 @@ use crate::journal::storage::Storage;
 const NAP: Duration = Duration::from_millis(100);
 /// If more entries than this are not yet audited, the auditor reports that it is behind.
 const BEHIND: u64 = 10_000_000;
+/// How long the end waits for a run that is being written.
+const UPKEEP_END: Duration = Duration::from_millis(200);
 /// The thread's niceness. Beside a busy thread of niceness 0, Linux gives it about a tenth of a
 /// core.
 #[cfg(target_os = "linux")]
@@ -55,6 +61,8 @@ pub(crate) struct Auditor {
     /// When a checkpoint of the ledger is due; `None` if there are no checkpoints.
     schedule: Option<CheckpointSchedule>,
     pending: Option<PendingCheckpoint>,
+    /// Gathers what the outcome files get; `None` if there are none.
+    pub(crate) collector: Option<OutcomeCollector>,
     /// The erasure epoch: how often texts were erased in the ledger. A checkpoint that was captured
     /// under an older epoch may still hold erased text, so it is dropped.
     erasures: u64,
@@ -64,12 +72,19 @@ impl Auditor {
     /// Goes on from `at`, where the journal adds up to `ledger`.
     pub(crate) fn new(storage: Arc<dyn Storage>, ledger: Ledger, at: Point) -> Self {
         let follower = Follower::new(storage, at);
-        Self { follower, ledger, found: None, schedule: None, pending: None, erasures: 0 }
+        let (schedule, pending, collector) = (None, None, None);
+        Self { follower, ledger, found: None, schedule, pending, collector, erasures: 0 }
     }
 
     /// Adds a schedule for checkpoints of the ledger.
     pub(crate) fn scheduled(mut self, schedule: Option<CheckpointSchedule>) -> Self {
         self.schedule = schedule;
+        self
+    }
+
+    /// Adds a collector for the outcome files, which has seen all before.
+    pub(crate) fn collecting(mut self, collector: Option<OutcomeCollector>) -> Self {
+        self.collector = collector;
         self
     }
 
@@ -98,17 +113,31 @@ impl Auditor {
     }
 
     fn try_step(&mut self, last: u64) -> Result<bool, JournalError> {
+        let end = self.follower.at();
         let Some(followed) = self.follower.next(last)? else { return Ok(false) };
-        for found in &followed.part.batches {
-            let _ = decode_batch(&followed.part, found, |decoded| {
-                self.ledger.apply(&decoded).map_err(broken)?;
-                Ok(ControlFlow::Continue(()))
-            })?;
-        }
+        let header = &followed.part.header;
+        // A checkpoint lies at the end of a segment, because there the outcome files end. So a
+        // recovery that begins with it reads all that they do not have.
         if self.pending.is_none()
             && let Some(schedule) = &mut self.schedule
         {
-            self.pending = schedule.reached(&self.ledger, self.follower.at(), self.erasures);
+            let at = Point { segment: header.number, ..end };
+            self.pending = schedule.reached(&self.ledger, at, self.erasures);
+        }
+        if let Some(collector) = &mut self.collector {
+            collector.enter(header, &end);
+        }
+        for found in &followed.part.batches {
+            let _ = decode_batch(&followed.part, found, |decoded| {
+                self.ledger.apply(&decoded).map_err(broken)?;
+                if let Some(collector) = &mut self.collector {
+                    collector.record(&self.ledger, &decoded, header.opening);
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        if let Some(schedule) = &mut self.schedule {
+            schedule.read_to(self.follower.at());
         }
         Ok(true)
     }
@@ -129,6 +158,8 @@ pub(crate) struct Auditing {
     progress: Arc<SyncState>,
     /// Writes checkpoints and trims; `None` once the journal's lock is released.
     maintenance: Mutex<Option<JournalMaintenance>>,
+    /// Looks after the outcome files; `None` if there are none.
+    pub(crate) upkeep: Option<Arc<OutcomeUpkeep>>,
     status: Mutex<AuditorStatus>,
     /// How long the thread may go on after the journal's end.
     deadline: Mutex<Option<Instant>>,
@@ -150,12 +181,14 @@ impl Auditing {
         auditor: Auditor,
         progress: Arc<SyncState>,
         maintenance: Option<JournalMaintenance>,
+        upkeep: Option<Arc<OutcomeUpkeep>>,
     ) -> Arc<Self> {
         let status = AuditorStatus { sequence: auditor.at().sequence, ..AuditorStatus::default() };
         Arc::new(Self {
             auditor: Mutex::new(auditor),
             progress,
             maintenance: Mutex::new(maintenance),
+            upkeep,
             status: Mutex::new(status),
             deadline: Mutex::new(None),
             thread: Mutex::new(None),
@@ -218,10 +251,22 @@ impl Auditing {
             auditor.found.as_ref().map(|found| format!("the auditor found that {found}"));
     }
 
-    /// Writes the due checkpoint and trims. Does nothing once the journal's lock is released.
+    /// Installs the runs of finished segments, then writes the due checkpoint and trims. Does
+    /// nothing once the journal's lock is released.
     fn maintain(&self, pending: Option<PendingCheckpoint>) {
         let maintenance = lock(&self.maintenance);
-        let (Some(pending), Some(maintenance)) = (pending, &*maintenance) else { return };
+        let Some(maintenance) = &*maintenance else { return };
+        if let Err(error) = self.install_runs() {
+            // What waits is tried again after the next step. A checkpoint beyond it would leave a
+            // recovery without what waits, so the next segment asks for one again.
+            trace::warn(format_args!("the outcomes of a segment were not written: {error}"));
+            lock(&self.status).neglected = Some(error.to_string());
+            return;
+        }
+        let Some(pending) = pending else { return };
+        if self.upkeep.as_ref().is_some_and(|upkeep| !upkeep.reaches(pending.batch())) {
+            return;
+        }
         if pending.erasures() != lock(&self.auditor).erasures {
             // Texts were erased since it was captured. The next checkpoint is without them.
             return;
@@ -238,6 +283,38 @@ impl Auditing {
             trace::warn(format_args!("what is due for the journal was not done: {error}"));
         }
         lock(&self.status).neglected = kept.err().map(|error| error.to_string());
+    }
+
+    /// Installs the runs of all finished segments, the oldest first.
+    fn install_runs(&self) -> Result<(), JournalError> {
+        let Some(upkeep) = &self.upkeep else { return Ok(()) };
+        let mut any = false;
+        loop {
+            let oldest = {
+                let auditor = lock(&self.auditor);
+                auditor.collector.as_ref().and_then(OutcomeCollector::oldest)
+            };
+            let Some(segment) = oldest else { break };
+            let installed = upkeep.install(&segment);
+            if matches!(installed, Err(JournalError::Storage { .. })) {
+                return installed;
+            }
+            // Anything else is not mended by another try: the segment is read anew.
+            if let Some(collector) = &mut lock(&self.auditor).collector {
+                collector.installed(&segment);
+                upkeep.note_gathered(collector);
+            }
+            any = true;
+        }
+        if any {
+            upkeep.wake();
+        }
+        Ok(())
+    }
+
+    /// The newest record under this mark that waits for its run.
+    pub(crate) fn find_waiting<T: OutcomeRecord>(&self, mark: OutcomeMark) -> Option<Kept<T>> {
+        lock(&self.auditor).collector.as_ref()?.find(mark)
     }
 
     /// Pauses trimming while the returned guard lives; `None` once the journal's lock is released.
@@ -278,7 +355,9 @@ impl Auditing {
         if behind > BEHIND {
             return Some(format!("the auditor is {behind} entries behind"));
         }
-        status.neglected.clone()
+        let neglected = status.neglected.clone();
+        drop(status);
+        neglected.or_else(|| self.upkeep.as_ref()?.problem())
     }
 
     /// Starts the thread, which ends with the journal.
@@ -375,6 +454,9 @@ impl Auditing {
         // checkpoint may name it.
         let last = end.batch.saturating_sub(1);
         while is_due() && is_early() && matches!(self.step(last), Ok(true)) {}
+        if let Some(upkeep) = &self.upkeep {
+            upkeep.end(Instant::now() + UPKEEP_END);
+        }
         *lock(&self.maintenance) = None;
     }
 }

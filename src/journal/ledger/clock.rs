@@ -149,6 +149,21 @@ impl JournalClock {
         self.since == 1 && self.spans.front().is_none_or(|span| span.begun == 0)
     }
 
+    /// The journal time of an entry of the newest opening that bears `at`, in milliseconds.
+    pub(crate) fn journal_time(&self, at: Timestamp) -> u64 {
+        self.spans.back().map_or(0, |span| {
+            span.begun.saturating_add(at.saturating_since(span.first).as_millis() as u64)
+        })
+    }
+
+    /// The journal time of an opening at `now`, which has recorded nothing yet, in milliseconds.
+    pub(crate) fn time_of_opening(&self, now: Timestamp) -> u64 {
+        self.spans.back().map_or(0, |span| {
+            let between = now.saturating_since(span.last).min(DAY).as_millis() as u64;
+            span.ended().saturating_add(between)
+        })
+    }
+
     /// How long engines have run, in milliseconds.
     fn running(&self) -> u64 {
         self.ran.saturating_add(self.spans.back().map_or(0, ClockSpan::ran))

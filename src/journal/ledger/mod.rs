@@ -40,6 +40,8 @@ pub(crate) struct Ledger {
     /// Retakes, oldest first: the old reservation, the new one, and when. At most `keys_kept`.
     pub(crate) retakes: VecDeque<(ReservationId, ReservationId, Timestamp)>,
     keys_kept: usize,
+    /// What of the keys and retakes may not be forgotten yet, beyond `keys_kept`.
+    pub(crate) unsettled: UnsettledKeys,
     /// Transfer requests: all open ones, and the newest decided ones.
     pub(crate) transfers: Transfers,
     /// The longest time to live, in milliseconds.
@@ -49,6 +51,24 @@ pub(crate) struct Ledger {
     /// The latest time of any entry so far; after a step back of the clock, of any since then.
     pub(crate) newest_at: Timestamp,
     pub(crate) clock: JournalClock,
+}
+
+/// The keys and retakes of the newest entries, which no outcome file has yet. A recovery must hand
+/// them all to the engine, however many they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UnsettledKeys {
+    /// The last entry whose key an outcome file has.
+    pub(crate) settled: u64,
+    /// How many of the newest keys and retakes came after it.
+    pub(crate) keys: usize,
+    pub(crate) retakes: usize,
+}
+
+impl Default for UnsettledKeys {
+    /// None are: any may be forgotten.
+    fn default() -> Self {
+        Self { settled: u64::MAX, keys: 0, retakes: 0 }
+    }
 }
 
 /// A setting that the builder gives and a call may change at run time. If the next builder gives
@@ -115,6 +135,7 @@ impl Ledger {
             keys: VecDeque::new(),
             retakes: VecDeque::new(),
             keys_kept,
+            unsettled: UnsettledKeys::default(),
             transfers: Transfers::default(),
             longest_ttl: Setting::default(),
             next_sequence: 1,
@@ -133,6 +154,15 @@ impl Ledger {
             ahead.extend(furthest.filter(|last| *last > now).map(|last| (now, last)));
         }
         ahead
+    }
+
+    /// Lets the ledger forget all but the newest keys again, once the engine has them.
+    pub(crate) fn forget_keys(&mut self) {
+        self.unsettled = UnsettledKeys::default();
+        let over = self.keys.len().saturating_sub(self.keys_kept);
+        self.keys.drain(..over);
+        let over = self.retakes.len().saturating_sub(self.keys_kept);
+        self.retakes.drain(..over);
     }
 
     /// Takes the clock out, and leaves one that knows nothing.

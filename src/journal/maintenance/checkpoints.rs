@@ -58,6 +58,11 @@ pub(crate) struct PendingCheckpoint {
 }
 
 impl PendingCheckpoint {
+    /// The last batch that it covers.
+    pub(crate) fn batch(&self) -> u64 {
+        self.header.batch
+    }
+
     /// The erasure epoch of the state: how often texts had been erased when it was captured.
     pub(crate) fn erasures(&self) -> u64 {
         self.erasures
@@ -101,7 +106,7 @@ impl CheckpointSchedule {
             (self.segment, self.base) = (at.segment, self.read);
             self.closed += 1;
         }
-        self.read = at.sequence;
+        self.read_to(at);
         if self.asked_in == at.segment || !self.is_due(self.closed, self.base) {
             return None;
         }
@@ -115,6 +120,11 @@ impl CheckpointSchedule {
         };
         let state = ledger.to_bytes(self.options.keys);
         Some(PendingCheckpoint { header, state, clock: ledger.clock.clone(), erasures })
+    }
+
+    /// Notes that the journal is read up to `at`.
+    pub(crate) fn read_to(&mut self, at: Point) {
+        self.read = at.sequence;
     }
 
     /// Whether a checkpoint may fall due by the time that all up to `at` is read.

@@ -4,7 +4,8 @@ use crate::audit::record::KeyMark;
 use crate::base::clock::Timestamp;
 use crate::journal::outcomes::mark::{Marker, OutcomeMark};
 use crate::journal::outcomes::record::{
-    JournalTime, KeptAnswer, OutcomeRecord, ReservationOutcome, RetakenAs, put_record,
+    JournalTime, Kept, KeptAnswer, OutcomeRecord, ReservationOutcome, RetakenAs, put_record,
+    read_record,
 };
 use crate::reservation::id::ReservationId;
 
@@ -49,6 +50,13 @@ impl OutcomesBuilder {
     fn push<T: OutcomeRecord>(&mut self, time: JournalTime, mark: OutcomeMark, record: &T) {
         self.records.push((mark, self.bytes.len()));
         put_record(&mut self.bytes, time, record);
+    }
+
+    /// The newest record under this mark. Looks at all marks, some milliseconds for a million.
+    pub(crate) fn find<T: OutcomeRecord>(&self, mark: OutcomeMark) -> Option<Kept<T>> {
+        let at = self.records.iter().rposition(|(own, _)| *own == mark)?;
+        let end = self.records.get(at + 1).map_or(self.bytes.len(), |(_, start)| *start);
+        read_record(&self.bytes[self.records[at].1..end])
     }
 
     /// Bytes of memory that it takes.

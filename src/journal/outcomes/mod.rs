@@ -20,6 +20,7 @@
 //! `docs/journal-format.md` draws the bytes.
 
 pub(crate) mod builder;
+pub(crate) mod collector;
 mod filter;
 pub(crate) mod foot;
 mod index;

@@ -58,7 +58,7 @@ pub(crate) struct ReservationOutcome {
     pub(crate) ended_at: Timestamp,
     /// How its last units went. Never [`Standing::Live`].
     pub(crate) standing: Standing,
-    /// In which opening of the journal it was made.
+    /// Which opening of the journal recorded this.
     pub(crate) opening: u64,
     pub(crate) owner: Option<Owner>,
     /// The reservation whose lines it took again.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::base::clock::whole_millis;
 use crate::base::error::JournalError;
-use crate::base::sync::{Mutex, lock};
+use crate::base::sync::{AtomicU64, Mutex, Ordering, lock};
 use crate::base::trace;
 use crate::journal::format::segment::Point;
 use crate::journal::layout::{Layout, damaged, failed, remove_file};
@@ -79,6 +79,8 @@ pub(crate) struct Outcomes {
     journal: u128,
     opening: u64,
     limits: OutcomeLimits,
+    /// Memory has all that came after this batch. What came before and is in no run is a gap.
+    remembered: AtomicU64,
     /// Locked only to take or to replace the set.
     set: Mutex<Arc<RunSet>>,
     /// Held by whoever changes the set, while files are written for it.
@@ -90,17 +92,17 @@ pub(crate) struct Outcomes {
 impl Outcomes {
     /// Opens the outcome files beside a journal, and removes what does not count: unfinished,
     /// damaged and replaced ones, and those of a tail that was lost. Then fills the memory with
-    /// filters. The caller must hold the journal's lock.
+    /// filters. The caller must hold the journal's lock, and gives the journal's number and the
+    /// opening's.
     ///
     /// # Errors
     /// [`JournalError::Storage`]. Damage is no error: see [`missing`](Self::missing).
     pub(crate) fn open(
         storage: Arc<dyn Storage>,
         layout: &Layout,
-        opening: u64,
+        (journal, opening): (u128, u64),
         limits: OutcomeLimits,
     ) -> Result<Self, JournalError> {
-        let journal = layout.head().map_or(0, |head| head.header.journal);
         let names = storage.list().map_err(|error| failed("list", "", &error))?;
         let mut found = Vec::new();
         for name in names.iter().filter(|name| is_run(name)) {
@@ -127,9 +129,59 @@ impl Outcomes {
         let marker = Marker::new(journal);
         let set = Mutex::new(Arc::new(set));
         let (changes, merging) = (Mutex::new(()), Mutex::new(()));
-        let outcomes = Self { storage, marker, journal, opening, limits, set, changes, merging };
+        let outcomes = Self {
+            storage,
+            marker,
+            journal,
+            opening,
+            limits,
+            remembered: AtomicU64::new(0),
+            set,
+            changes,
+            merging,
+        };
         outcomes.fill_memory();
         Ok(outcomes)
+    }
+
+    /// Memory has all that came after batch `batch`. Until runs cover what came before, a look-up
+    /// says that nobody knows.
+    pub(crate) fn remember_from(&self, batch: u64) {
+        // Release pairs with the Acquire in `look_up`, though no look-up comes before the opening
+        // is over.
+        self.remembered.store(batch, Ordering::Release);
+    }
+
+    /// The end of the newest run; `None` if there is none.
+    pub(crate) fn covered_to(&self) -> Option<Point> {
+        let set = self.set();
+        set.end().filter(|_| !set.runs.is_empty())
+    }
+
+    /// Whether look-ups get answers: no run is missing or damaged.
+    pub(crate) fn is_complete(&self) -> bool {
+        let set = self.set();
+        set.gaps().is_empty() && self.reaches_memory(&set)
+    }
+
+    fn reaches_memory(&self, set: &RunSet) -> bool {
+        let end = set.end().map_or(0, |end| end.batch);
+        end >= self.remembered.load(Ordering::Acquire)
+    }
+
+    /// Whether a record of this time has had its time at the journal time `now`.
+    pub(crate) fn is_over(&self, time: JournalTime, now: JournalTime) -> bool {
+        time < self.cut(now)
+    }
+
+    /// The marks of this journal.
+    pub(crate) fn marker(&self) -> &Marker {
+        &self.marker
+    }
+
+    /// The journal's number.
+    pub(crate) fn journal(&self) -> u128 {
+        self.journal
     }
 
     /// The finished segments of the journal that no usable run covers, the oldest first: new ones,
@@ -284,6 +336,9 @@ impl Outcomes {
     ) -> Result<OutcomeLookup<T>, JournalError> {
         loop {
             let set = self.set();
+            if !self.reaches_memory(&set) {
+                return Ok(OutcomeLookup::Incomplete);
+            }
             let (run, error) = match set.search(&*self.storage, mark, disk) {
                 Ok(SetSearch::Absent) => return Ok(OutcomeLookup::Absent),
                 Ok(SetSearch::NeedsDisk) => return Ok(OutcomeLookup::NeedsDisk),

@@ -16,6 +16,7 @@ use crate::journal::format::decode::Decoded;
 use crate::journal::format::segment::Point;
 use crate::journal::layout::JournalDir;
 use crate::journal::ledger::Ledger;
+use crate::journal::outcomes::collector::OutcomeCollector;
 use crate::journal::reader::{FoundBatch, ReadOutcome, Segment, Stray, Torn};
 use crate::journal::writer::ResumePoint;
 
@@ -76,6 +77,8 @@ pub(crate) struct ReplayedJournal {
     pub(crate) unusable: Vec<JournalError>,
     /// How often the journal was opened before.
     pub(crate) openings: u64,
+    /// What was gathered for the outcome files.
+    pub(crate) collector: Option<OutcomeCollector>,
     journal: Option<u128>,
     newest_segment: u64,
     tail: UnsyncedTail,
@@ -132,19 +135,20 @@ impl ReplayedJournal {
 }
 
 /// Replays the segments that `start` left on the path. Keeps the newest records, so that they hold
-/// at most `history` entries. Calls `progress` after each segment.
+/// at most `history` entries. Calls `progress` after each segment. Shows all records to the `collector`, if any.
 pub(crate) fn replay_from(
     dir: &JournalDir<'_>,
     start: RecoveryStart,
     history: u64,
     progress: Listener<'_>,
+    collector: Option<OutcomeCollector>,
 ) -> Result<ReplayedJournal, JournalError> {
     let RecoveryStart { mut ledger, at, unusable, segments } = start;
-    let mut visitor = RecoveryVisitor::default();
+    let mut visitor = RecoveryVisitor { collector, end: at, ..RecoveryVisitor::default() };
     visitor.history.wanted = history;
     visitor.history.latest_gone = (at.sequence > 0).then_some(ledger.newest_at);
     let outcome = replay(dir, &mut ledger, &mut visitor, progress)?;
-    let RecoveryVisitor { history, mut tail } = visitor;
+    let RecoveryVisitor { history, mut tail, collector, .. } = visitor;
     tail.finish(&outcome);
     let head = dir.layout.head().map(|head| head.header);
     Ok(ReplayedJournal {
@@ -155,6 +159,7 @@ pub(crate) fn replay_from(
         checkpoint: (at.sequence > 0).then_some(at.sequence),
         unusable,
         openings: head.map_or(0, |head| head.opening),
+        collector,
         journal: head.map(|head| head.journal),
         newest_segment: dir.layout.newest,
         tail,
@@ -166,15 +171,32 @@ pub(crate) fn replay_from(
 struct RecoveryVisitor {
     history: NewestRecords,
     tail: UnsyncedTail,
+    collector: Option<OutcomeCollector>,
+    /// The opening that wrote the segment under way.
+    opening: u64,
+    /// The end of the batch before the one under way. Only its batch counts.
+    end: Point,
 }
 
 impl Visitor for RecoveryVisitor {
-    fn record(&mut self, _: &Ledger, _: u64, decoded: &Decoded<'_>) -> ControlFlow<()> {
+    fn ends_before(&mut self, segment: &Segment, _: &Decoded<'_>) -> bool {
+        if let Some(collector) = &mut self.collector {
+            collector.enter(&segment.header, &self.end);
+            self.opening = segment.header.opening;
+        }
+        false
+    }
+
+    fn record(&mut self, ledger: &Ledger, _: u64, decoded: &Decoded<'_>) -> ControlFlow<()> {
+        if let Some(collector) = &mut self.collector {
+            collector.record(ledger, decoded, self.opening);
+        }
         self.history.push(decoded);
         ControlFlow::Continue(())
     }
 
     fn batch(&mut self, segment: &Segment, found: &FoundBatch, durable: u64) {
+        self.end.batch = found.header.number;
         self.tail.push(segment, found, durable);
     }
 }

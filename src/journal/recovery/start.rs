@@ -28,6 +28,9 @@ pub(crate) struct RecoveryStart {
 /// `history` entries come after it: the log in memory needs those. If trimming has removed the
 /// journal's oldest segments, the oldest checkpoint must do, even if it has less.
 ///
+/// `covered` is the end of what the outcome files hold. A checkpoint beyond it does only if no
+/// other does: what lies between has then to be read anew.
+///
 /// # Errors
 /// [`JournalError::Damaged`] if there are checkpoints but no segments, or if the oldest segments
 /// are gone and no checkpoint can be used; otherwise the storage's error.
@@ -35,10 +38,11 @@ pub(crate) fn begin(
     dir: &mut JournalDir<'_>,
     keys: usize,
     history: u64,
+    covered: Option<Point>,
 ) -> Result<RecoveryStart, JournalError> {
     let segments = dir.layout.path.len();
     let mut unusable = Vec::new();
-    let mut oldest = None;
+    let (mut oldest, mut beyond) = (None, None);
     let names = checkpoint_file::list(dir.storage)?;
     if let (Some(name), true) = (names.first(), dir.layout.path.is_empty()) {
         // The journal is not new: it has lost its segments.
@@ -59,13 +63,17 @@ pub(crate) fn begin(
                     oldest = layout.trimmed.map(|_| (header, ledger, first));
                     continue;
                 }
+                if covered.is_some_and(|end| header.batch > end.batch) {
+                    beyond = beyond.or(Some((header, ledger, first)));
+                    continue;
+                }
                 return Ok(layout.begin_with(header, ledger, first, unusable));
             }
             // A checkpoint that can't be read is no reason to refuse: the segments are still there.
             Err(error) => unusable.push(error),
         }
     }
-    match (oldest, dir.layout.trimmed) {
+    match (beyond.or(oldest), dir.layout.trimmed) {
         (Some((header, ledger, first)), _) => {
             Ok(dir.layout.begin_with(header, ledger, first, unusable))
         }

@@ -1,0 +1,201 @@
+//! What the outcome files know: answers of idempotency keys, and how reservations ended, after
+//! memory has let go of both.
+
+use std::sync::Arc;
+
+use crate::base::clock::Timestamp;
+use crate::base::error::KeyError;
+use crate::base::trace;
+use crate::engine::Engine;
+use crate::engine::answer::Answer;
+use crate::engine::call::KeyLookup;
+use crate::engine::journal::JournalLink;
+use crate::engine::view::known::KnownOutcome;
+use crate::idempotency::{Fingerprint, IdempotencyKey, KeyName};
+use crate::journal::follow::outcome_upkeep::{OutcomeUpkeep, Settle};
+use crate::journal::ledger::holds::{HoldLine, Standing};
+use crate::journal::outcomes::collector::SettledName;
+use crate::journal::outcomes::record::{
+    JournalTime, Kept, KeptAnswer, OutcomeRecord, ReservationOutcome, RetakenAs,
+};
+use crate::journal::outcomes::run::DiskUse;
+use crate::journal::outcomes::store::OutcomeLookup;
+use crate::reservation::id::ReservationId;
+use crate::reservation::line::SlotLine;
+use crate::reservation::state::Phase;
+
+/// The outcome files of an engine's journal, as its operations see them.
+pub(super) struct KeptOutcomes {
+    pub(super) upkeep: Arc<OutcomeUpkeep>,
+    /// When the engine was opened: by its clock, and in journal time.
+    pub(super) opened: (Timestamp, JournalTime),
+}
+
+impl KeptOutcomes {
+    /// The journal time at `now`.
+    fn time(&self, now: Timestamp) -> JournalTime {
+        let (at, time) = self.opened;
+        let since = now.saturating_since(at).as_millis() as u64;
+        JournalTime::from_millis(time.as_millis().saturating_add(since))
+    }
+
+    /// A record, unless its time is up.
+    fn in_time<T: OutcomeRecord>(
+        &self,
+        found: OutcomeLookup<T>,
+        now: Timestamp,
+    ) -> Result<Option<T>, KeyError> {
+        match found {
+            OutcomeLookup::Found(Kept { time, value }) => {
+                let is_over = self.upkeep.outcomes.is_over(time, self.time(now));
+                Ok((!is_over).then_some(value))
+            }
+            OutcomeLookup::Absent => Ok(None),
+            OutcomeLookup::NeedsDisk => Err(KeyError::Undecided),
+            OutcomeLookup::Incomplete => {
+                self.upkeep.wake();
+                Err(KeyError::Gathering)
+            }
+        }
+    }
+
+    /// The answer under this name, and the fingerprint of its request.
+    fn answer(
+        &self,
+        name: &KeyName,
+        now: Timestamp,
+        lookup: KeyLookup,
+    ) -> Result<Option<(u128, Answer)>, KeyError> {
+        let disk = match lookup {
+            KeyLookup::ReadDisk => DiskUse::MayRead,
+            KeyLookup::MemoryOnly => DiskUse::MemoryOnly,
+        };
+        let outcomes = &self.upkeep.outcomes;
+        let unreadable = |error| {
+            trace::warn(format_args!("the answer of a key can't be looked up: {error}"));
+            KeyError::Gathering
+        };
+        match name {
+            KeyName::Caller(key) => {
+                let mark = outcomes.mark_of(key.as_bytes());
+                let found = outcomes.answer_of(mark, disk).map_err(unreadable)?;
+                let Some(kept) = self.in_time(found, now)? else { return Ok(None) };
+                let KeptAnswer { fingerprint, answer, .. } = kept;
+                // An answer that a later version of the library wrote. It was used, so it is not
+                // free.
+                let answer = Answer::from_bytes(answer.as_bytes()).ok_or(KeyError::Gathering)?;
+                Ok(Some((fingerprint, answer)))
+            }
+            KeyName::Retake(of) => {
+                let found = outcomes.retake_of(*of, disk).map_err(unreadable)?;
+                let Some(RetakenAs { id, .. }) = self.in_time(found, now)? else {
+                    return Ok(None);
+                };
+                let fingerprint = Fingerprint::of("retake").id(*of).finish();
+                Ok(Some((fingerprint, Answer::Retaken(id))))
+            }
+        }
+    }
+}
+
+impl JournalLink {
+    /// The answer that the outcome files have under this name, and the fingerprint of its request.
+    /// Call it only after a claim of the name: whatever leaves memory is in the files before.
+    ///
+    /// # Errors
+    /// [`KeyError`] if it can't be known now.
+    pub(super) fn kept_answer(
+        &self,
+        name: &KeyName,
+        now: Timestamp,
+        lookup: KeyLookup,
+    ) -> Result<Option<(u128, Answer)>, KeyError> {
+        self.kept.as_ref().map_or(Ok(None), |kept| kept.answer(name, now, lookup))
+    }
+
+    /// Whether answers outlive memory.
+    pub(super) fn keeps_answers(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// How a reservation ended, if the outcome files know. `catch_up`: makes sure first that the
+    /// auditor has read all that was recorded so far.
+    pub(super) fn kept_outcome(
+        &self,
+        id: ReservationId,
+        catch_up: impl FnOnce() -> bool,
+    ) -> Option<KnownOutcome> {
+        let kept = self.kept.as_ref()?;
+        if let Some(known) = self.find_outcome(kept, id) {
+            return Some(known);
+        }
+        if !catch_up() {
+            return None;
+        }
+        let auditing = self.auditing.as_ref()?;
+        auditing.catch_up(self.progress.durable(), &mut |_| {}).ok()?;
+        self.find_outcome(kept, id)
+    }
+
+    fn find_outcome(&self, kept: &KeptOutcomes, id: ReservationId) -> Option<KnownOutcome> {
+        let outcomes = &kept.upkeep.outcomes;
+        let mark = outcomes.marker().reservation(id);
+        // First what waits for its run. So a run that is installed meanwhile is seen after.
+        let waiting = self.auditing.as_ref().and_then(|auditing| auditing.find_waiting(mark));
+        if let Some(Kept { value, .. }) = waiting {
+            return Some(known(value));
+        }
+        match outcomes.outcome_of(id, DiskUse::MayRead) {
+            Ok(OutcomeLookup::Found(Kept { value, .. })) => Some(known(value)),
+            Ok(OutcomeLookup::Incomplete) => {
+                kept.upkeep.wake();
+                None
+            }
+            Ok(_) => None,
+            Err(error) => {
+                trace::warn(format_args!("an outcome can't be looked up: {error}"));
+                None
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// What settles the answers of keys once they are on the disk.
+    pub(super) fn settle_keys(&self) -> Settle {
+        let keys = Arc::clone(&self.keys);
+        Box::new(move |names| {
+            for (name, at) in names {
+                let name = match name {
+                    SettledName::Retake(of) => KeyName::Retake(*of),
+                    SettledName::Key(mark) => {
+                        match IdempotencyKey::from_bytes(mark.key.as_bytes()) {
+                            Ok(key) => KeyName::Caller(key),
+                            Err(_) => continue,
+                        }
+                    }
+                };
+                keys.settle(&name, *at);
+            }
+        })
+    }
+}
+
+fn known(outcome: ReservationOutcome) -> KnownOutcome {
+    let end = match outcome.standing {
+        Standing::Released => Phase::Released,
+        Standing::Expired => Phase::Expired,
+        // No outcome is of a live one.
+        Standing::Confirmed | Standing::Live => Phase::Confirmed,
+    };
+    let line = |&HoldLine { level, held, sold, given_back, settled }: &HoldLine| SlotLine {
+        level,
+        held,
+        sold,
+        given_back,
+        settled,
+    };
+    let lines = outcome.lines.iter().map(line).collect();
+    let ReservationOutcome { ended_at, owner, retaken_from, .. } = outcome;
+    KnownOutcome { end, ended_at, owner, retaken_from, lines }
+}

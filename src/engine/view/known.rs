@@ -1,0 +1,73 @@
+//! How a reservation ended, as the journal's outcome files know it after its record is gone.
+
+use crate::base::clock::Timestamp;
+use crate::base::error::Gone;
+use crate::engine::Engine;
+use crate::engine::view::reservation::UnitsEnded;
+use crate::reservation::id::{Owner, ReservationId};
+use crate::reservation::line::SlotLine;
+use crate::reservation::state::Phase;
+use crate::reservation::view::{Reservation, ReservationStatus};
+
+/// How a reservation ended.
+#[derive(Debug)]
+pub(in crate::engine) struct KnownOutcome {
+    /// How its last units went: `Confirmed`, `Released` or `Expired`.
+    pub(in crate::engine) end: Phase,
+    pub(in crate::engine) ended_at: Timestamp,
+    pub(in crate::engine) owner: Option<Owner>,
+    pub(in crate::engine) retaken_from: Option<ReservationId>,
+    pub(in crate::engine) lines: Vec<SlotLine>,
+}
+
+impl KnownOutcome {
+    /// Units sold and returned, over all lines.
+    pub(in crate::engine) fn units(&self) -> UnitsEnded {
+        self.lines.iter().fold(UnitsEnded::default(), |sum, line| UnitsEnded {
+            sold: sum.sold + u64::from(line.sold),
+            returned: sum.returned + u64::from(line.given_back),
+        })
+    }
+
+    /// The same, for callers.
+    pub(in crate::engine) fn gone(&self) -> Gone {
+        self.units().gone(self.end, self.ended_at)
+    }
+}
+
+impl Engine {
+    /// How a reservation ended whose record is gone, if the outcome files know. May read the disk.
+    /// If they do not know at once, it waits until all that was recorded is on the disk and
+    /// audited, and asks again.
+    #[cold]
+    #[inline(never)]
+    pub(in crate::engine) fn known_outcome(&self, id: ReservationId) -> Option<KnownOutcome> {
+        self.journal.as_ref()?.kept_outcome(id, || self.flush().wait().is_ok())
+    }
+
+    /// How a reservation is gone whose record is: as it ended, if that is still known.
+    #[cold]
+    #[inline(never)]
+    pub(in crate::engine) fn gone_without_record(&self, id: ReservationId) -> Gone {
+        self.known_outcome(id).map_or(Gone::Forgotten, |known| known.gone())
+    }
+
+    /// The public view of a reservation whose record is gone.
+    pub(in crate::engine) fn known_reservation(&self, id: ReservationId) -> Option<Reservation> {
+        let known = self.known_outcome(id)?;
+        let status = match known.units().sold {
+            0 => ReservationStatus::of(known.end)?,
+            _ => ReservationStatus::Confirmed,
+        };
+        Some(Reservation {
+            id,
+            status,
+            lines: known.lines.iter().map(|line| self.line_view(line, known.end)).collect(),
+            owner: known.owner,
+            created_at: id.created_at(),
+            expires_at: known.ended_at,
+            retaken_from: known.retaken_from,
+            keep_until_shipped: false,
+        })
+    }
+}

@@ -1,0 +1,276 @@
+//! Answers of idempotency keys and outcomes of reservations, after memory has let go of them: in
+//! the outcome files, over restarts, kills, lost files and damaged ones.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use stockade::testing::SimulatedDisk;
+use stockade::{
+    BasketLine, Builder, ConfirmError, ConfirmOrRetake, Durability, Gone, IdempotencyKey,
+    InventoryManager, JournalOptions, KeyError, Limits, ManualClock, Release, ReservationId,
+    ReservationStatus, ReserveError, Timestamp,
+};
+
+use crate::state::MINUTE;
+
+const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
+const HOUR: Duration = Duration::from_secs(60 * 60);
+/// So few keys, records and entries that memory has almost nothing.
+const FEW: usize = 8;
+
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000_000)))
+}
+
+/// A journal of short segments, so that runs come often.
+fn on(disk: &SimulatedDisk) -> JournalOptions {
+    JournalOptions::storage(disk.clone()).segment_bytes(2_000).checkpoint_every(3)
+}
+
+fn with(journal: JournalOptions, clock: &Arc<ManualClock>) -> Builder {
+    let limits = Limits::new()
+        .key_retention(MINUTE, FEW)
+        .retention(Duration::from_millis(1), FEW)
+        .audit_retained(FEW as u64)
+        .longest_ttl(24 * HOUR);
+    let builder = InventoryManager::builder().warehouse("SF").clock(Arc::clone(clock));
+    builder.limits(limits).journal(journal).without_threads()
+}
+
+fn open(disk: &SimulatedDisk, clock: &Arc<ManualClock>) -> InventoryManager {
+    with(on(disk), clock).build().expect("a sound journal")
+}
+
+fn key(name: &str, number: usize) -> IdempotencyKey {
+    IdempotencyKey::try_from(format!("{name}-{number}").as_str()).expect("short")
+}
+
+fn reserve(
+    manager: &InventoryManager,
+    key: IdempotencyKey,
+    units: u32,
+) -> Result<ReservationId, ReserveError> {
+    manager.request().key(key).reserve(LAPTOPS, units, HOUR)
+}
+
+/// So many other keyed calls, each of which makes a hold and ends it.
+fn others(manager: &InventoryManager, name: &str, count: usize) {
+    for number in 0..count {
+        let id = reserve(manager, key(name, number), 1).expect("stock");
+        let _ = manager.release(id).expect("pending");
+        if number % 20 == 19 {
+            settle(manager);
+        }
+    }
+    settle(manager);
+}
+
+/// The reservations of so many keyed calls.
+fn orders(manager: &InventoryManager, count: usize) -> Vec<ReservationId> {
+    let order = |number| {
+        let id = reserve(manager, key("order", number), 1).expect("stock");
+        if number % 20 == 19 {
+            settle(manager);
+        }
+        id
+    };
+    (0..count).map(order).collect()
+}
+
+/// Lets the auditor read all, and write the runs of what is finished.
+fn settle(manager: &InventoryManager) {
+    assert!(manager.verify().expect("sound").is_sound());
+}
+
+fn stocked(disk: &SimulatedDisk, clock: &Arc<ManualClock>) -> InventoryManager {
+    let manager = open(disk, clock);
+    manager.add_stock(LAPTOPS, 100_000, "SUPPLIER").expect("room");
+    manager
+}
+
+fn runs(disk: &SimulatedDisk) -> Vec<String> {
+    let files = disk.files().into_iter().map(|(name, _)| name);
+    files.filter(|name| name.ends_with(".outcomes")).collect()
+}
+
+fn available(manager: &InventoryManager) -> u32 {
+    manager.available(LAPTOPS).expect("stocked")
+}
+
+#[test]
+fn a_retry_after_many_other_keys_gets_its_answer_and_takes_nothing_again() {
+    let (disk, clock) = (SimulatedDisk::new(), clock());
+    let manager = stocked(&disk, &clock);
+    let first: Vec<_> =
+        (0..20).map(|number| reserve(&manager, key("first", number), 2).expect("stock")).collect();
+    others(&manager, "other", 2_000);
+    assert!(!runs(&disk).is_empty(), "{:?}", disk.files().len());
+    assert!(manager.stats().keys < 200, "{} keys are in memory", manager.stats().keys);
+    let left = available(&manager);
+    for (number, id) in first.iter().enumerate() {
+        assert_eq!(reserve(&manager, key("first", number), 2), Ok(*id));
+        assert_eq!(
+            reserve(&manager, key("first", number), 3),
+            Err(KeyError::Conflict.into()),
+            "another request under the same key"
+        );
+    }
+    assert_eq!(available(&manager), left);
+    // Long after the lifetime that memory keeps to, and within the days that the files do.
+    clock.advance(24 * HOUR);
+    assert_eq!(manager.reservation_by_key(&key("other", 7)).expect("kept").units_held(), 0);
+    let before = available(&manager);
+    reserve(&manager, key("first", 3), 2).expect("answered before");
+    assert_eq!(available(&manager), before);
+}
+
+#[test]
+fn a_retry_after_a_restart_or_a_kill_gets_its_answer() {
+    let (disk, clock) = (SimulatedDisk::new(), clock());
+    let manager = stocked(&disk, &clock);
+    let ids = orders(&manager, 410);
+    manager.flush().wait().expect("written");
+    let left = available(&manager);
+    let killed = disk.killed();
+    drop(manager);
+    for disk in [disk, killed] {
+        for round in 0..3 {
+            let manager = open(&disk, &clock);
+            for (number, id) in ids.iter().enumerate() {
+                assert_eq!(reserve(&manager, key("order", number), 1), Ok(*id), "{round}");
+            }
+            assert_eq!(available(&manager), left);
+            others(&manager, &format!("round-{round}"), 50);
+        }
+    }
+}
+
+/// Retries while the engine says that it does not know yet.
+fn patiently<T>(mut call: impl FnMut() -> Result<T, ReserveError>) -> Result<T, ReserveError> {
+    let deadline = Instant::now() + MINUTE;
+    loop {
+        match call() {
+            Err(error) if error == KeyError::Gathering.into() && Instant::now() < deadline => {}
+            other => return other,
+        }
+    }
+}
+
+#[test]
+fn lost_and_damaged_runs_are_made_anew_and_no_key_runs_twice_meanwhile() {
+    let (disk, clock) = (SimulatedDisk::new(), clock());
+    let manager = stocked(&disk, &clock);
+    let ids = orders(&manager, 300);
+    let left = available(&manager);
+    drop(manager);
+    let all = disk.files();
+    let count = all.iter().filter(|(name, _)| name.ends_with(".outcomes")).count();
+    assert!(count > 2, "{count} runs");
+    for lost in 0..count + 1 {
+        // All of them in the last round, one of them otherwise; lost, or with a flipped bit.
+        for flipped in [false, true] {
+            let mut run = 0;
+            let mut files = Vec::new();
+            for (name, bytes) in &all {
+                let mut bytes = bytes.clone();
+                if name.ends_with(".outcomes") {
+                    run += 1;
+                    if run == lost + 1 || lost == count {
+                        match flipped {
+                            false => continue,
+                            true => bytes[100] ^= 1,
+                        }
+                    }
+                }
+                files.push((name.clone(), bytes));
+            }
+            let disk = SimulatedDisk::with_files(files);
+            let manager = open(&disk, &clock);
+            for (number, id) in ids.iter().enumerate() {
+                let again = patiently(|| reserve(&manager, key("order", number), 1));
+                assert_eq!(again, Ok(*id), "run {lost}, flipped: {flipped}");
+            }
+            assert_eq!(available(&manager), left);
+        }
+    }
+}
+
+#[test]
+fn a_late_payment_hears_how_the_hold_ended_long_after_its_record_is_gone() {
+    let (disk, clock) = (SimulatedDisk::new(), clock());
+    let manager = stocked(&disk, &clock);
+    let hold = |units| manager.reserve(LAPTOPS, units, MINUTE).expect("stock");
+    let (paid, released, expired, late) = (hold(2), hold(3), hold(4), hold(5));
+    manager.confirm(paid).expect("pending");
+    let _ = manager.release(released).expect("pending");
+    clock.advance(2 * MINUTE);
+    manager.run_until_idle();
+    others(&manager, "other", 1_000);
+    clock.advance(HOUR);
+    others(&manager, "more", 200);
+    let check = |manager: &InventoryManager| {
+        let gone = |id| match manager.confirm(id) {
+            Err(ConfirmError::Gone(gone)) => gone,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(gone(paid), Gone::Sold { units: 2 });
+        assert_eq!(gone(released), Gone::Released { sold: 0, returned: 3 });
+        assert!(matches!(gone(expired), Gone::Expired { sold: 0, returned: 4, .. }));
+        assert_eq!(manager.release(expired), Ok(Release::Expired));
+        assert_eq!(manager.release(released), Ok(Release::AlreadyReleased));
+        let shown = manager.reservation(paid).expect("known");
+        assert_eq!((shown.status, shown.units_sold()), (ReservationStatus::Confirmed, 2));
+        assert_eq!(manager.reservation(released).expect("known").lines[0].given_back(), 3);
+    };
+    check(&manager);
+    let lines = [BasketLine::new(LAPTOPS, 5)];
+    let sold = manager.sold(LAPTOPS).expect("stocked");
+    let Ok(ConfirmOrRetake::Retaken(new)) = manager.confirm_or_retake(late, &lines) else {
+        panic!("nobody has retaken it")
+    };
+    assert_eq!(manager.sold(LAPTOPS), Ok(sold + 5));
+    others(&manager, "yet more", 400);
+    drop(manager);
+    let manager = open(&disk, &clock);
+    others(&manager, "after", 100);
+    check(&manager);
+    assert_eq!(
+        manager.confirm_or_retake(late, &lines),
+        Ok(ConfirmOrRetake::AlreadyRetaken(new)),
+        "the webhook comes again"
+    );
+    assert_eq!(manager.sold(LAPTOPS), Ok(sold + 5));
+}
+
+#[test]
+fn a_power_cut_at_any_step_lets_no_acknowledged_key_run_twice() {
+    let (disk, clock) = (SimulatedDisk::new(), clock());
+    let manager = stocked(&disk, &clock);
+    manager.flush().wait().expect("written");
+    let mut acknowledged = Vec::new();
+    for number in 0..40 {
+        let request = manager.request().key(key("order", number)).durability(Durability::Synced);
+        let id = request.reserve(LAPTOPS, 1, HOUR).expect("stock");
+        acknowledged.push((id, disk.steps()));
+        if number % 5 == 4 {
+            settle(&manager);
+        }
+    }
+    settle(&manager);
+    assert!(runs(&disk).len() > 2);
+    let steps = disk.steps();
+    for step in 0..=steps {
+        for seed in 0..2_usize {
+            let cut = disk.crash(step, |survives| (survives * 7 + step * 3) % 2 == seed);
+            let Ok(manager) = with(on(&cut), &clock).build() else {
+                panic!("the journal can't be opened after step {step}")
+            };
+            let known = acknowledged.iter().enumerate().filter(|(_, (_, at))| *at <= step);
+            for (number, (id, _)) in known {
+                let request =
+                    || manager.request().key(key("order", number)).reserve(LAPTOPS, 1, HOUR);
+                assert_eq!(patiently(request), Ok(*id), "order {number}, cut after step {step}");
+            }
+        }
+    }
+}
