@@ -78,6 +78,14 @@ impl<'a> Call<'a> {
         Self::new(engine, RequestOptions::DEFAULT).at(now)
     }
 
+    /// The same call, with other options. Its key, if it has claimed one, stays the caller's.
+    pub(super) fn with_options<'b>(self, options: &'b RequestOptions) -> Call<'b>
+    where
+        'a: 'b,
+    {
+        Call { options, ..self }
+    }
+
     /// The same call, which takes effect at `now`.
     #[inline]
     pub(super) fn at(self, now: Timestamp) -> Self {
@@ -176,6 +184,7 @@ impl Engine {
             KeyClaim::Repeat(answer) => T::again(answer).ok_or(KeyError::Conflict.into()),
             KeyClaim::Conflict => Err(KeyError::Conflict.into()),
             KeyClaim::Busy => Err(KeyError::InProgress.into()),
+            KeyClaim::Full => Err(KeyError::Full { keys: self.keys.most() }.into()),
             KeyClaim::First(claim) => {
                 // If `run` is refused or panics, dropping the unpublished claim withdraws the
                 // claim.

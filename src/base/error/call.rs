@@ -83,6 +83,13 @@ pub enum KeyError {
     Conflict,
     /// The first call with the key is under way, and the engine is set to refuse instead of wait.
     InProgress,
+    /// As many keys are stored as the engine has room for
+    /// ([`Limits::key_retention`](crate::Limits::key_retention)), and the time of none is up. A
+    /// call without a key is not refused.
+    Full {
+        /// The configured maximum.
+        keys: usize,
+    },
 }
 
 error_table! {
@@ -91,6 +98,8 @@ error_table! {
             "the key was used before, for a different request";
         Self::InProgress => Busy("key_in_progress").retry(),
             "a call with the same key is under way; try again in a moment";
+        Self::Full { keys } => Limit("keys_full").retry(),
+            "all {keys} places for idempotency keys are taken, by keys whose time is not up";
     }
 }
 

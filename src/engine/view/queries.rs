@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::audit::log::AuditLog;
 use crate::base::error::NoReservation;
 use crate::base::error::PlaceError;
-use crate::engine::answer::Answer;
+use crate::engine::answer::{Answer, ConfirmOrRetake, KeyAnswer};
 use crate::engine::place::{LevelRef, WarehouseRef, foreign};
 use crate::engine::view::reservation::ReservationSnapshot;
 use crate::engine::{Engine, InventoryManager};
@@ -219,11 +219,37 @@ impl InventoryManager {
     /// been dropped.
     pub fn reservation_by_key(&self, key: &IdempotencyKey) -> Result<Reservation, NoReservation> {
         match self.engine.keys.get(&KeyName::Caller(*key), self.engine.now()) {
-            Some(Answer::Reservation(id) | Answer::Retaken(id) | Answer::RetakenBefore(id)) => {
-                self.reservation(id)
-            }
+            Some(
+                Answer::Reservation(id)
+                | Answer::Late(ConfirmOrRetake::Retaken(id) | ConfirmOrRetake::AlreadyRetaken(id)),
+            ) => self.reservation(id),
             _ => Err(NoReservation::Unknown),
         }
+    }
+
+    /// The answer that is stored with this idempotency key: what a retry of its call would get.
+    /// Runs nothing and stores nothing. `None` if no call with the key was answered, or if its time
+    /// is up. Locks one shard of the key map for a moment, and waits for nothing else.
+    ///
+    /// A caller that came back from a crash asks so what its last call did, without the call's
+    /// arguments. `None` does not say that no call was made: one may be on its way.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use stockade::{IdempotencyKey, KeyAnswer};
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// let key = IdempotencyKey::try_from("cart-17/reserve")?;
+    /// assert_eq!(manager.answer_of(&key), None);
+    /// let hold = manager.request().key(key).reserve(("SF", "LAPTOP"), 2, Duration::from_secs(30))?;
+    /// assert_eq!(manager.answer_of(&key), Some(KeyAnswer::Reserved(hold)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn answer_of(&self, key: &IdempotencyKey) -> Option<KeyAnswer> {
+        let (keys, name) = (&self.engine.keys, KeyName::Caller(*key));
+        // In progress first: a call that publishes in between is then found.
+        let under_way = keys.is_under_way(&name).then_some(KeyAnswer::InProgress);
+        keys.get(&name, self.engine.now()).map(KeyAnswer::from).or(under_way)
     }
 
     /// The live reservations of a level, at most `limit` of them. `from` is where the previous page
