@@ -90,7 +90,7 @@ fn everything_that_takes_units_can_cross_the_threshold() {
     assert_eq!(manager.release(hold), Ok(Release::Released));
     manager.run_until_idle();
     so_far(&heard);
-    let retake = manager.confirm_or_retake(hold, &lines).expect("stock");
+    let retake = manager.confirm_or_retake_lines(hold, &lines).expect("stock");
     assert!(matches!(retake, stockade::ConfirmOrRetake::Retaken(_)));
     manager.run_until_idle();
     assert_eq!(so_far(&heard), [sf(4, 5, 1)]);

@@ -122,7 +122,7 @@ fn a_quantity_is_one_to_two_thousand_million_odd_units() {
         assert_eq!(transfer, Err(wrong.into()));
         let lines = [BasketLine::new(LAPTOPS, 1), BasketLine::new(LAPTOPS, units)];
         assert_eq!(manager.reserve_basket(&lines, LONG), Err(wrong.into()));
-        let retake = manager.confirm_or_retake(shop.hold, &lines);
+        let retake = manager.confirm_or_retake_lines(shop.hold, &lines);
         assert_eq!(retake, Err(RetakeError::Input(InvalidInput::Quantity(wrong))));
     }
     // Legal ones that add up to no legal one, and to no u32 either.
@@ -163,7 +163,7 @@ fn a_full_warehouse_holds_the_largest_quantity() {
     assert_eq!(manager.add_stock(LAPTOPS, 1, "SUPPLIER"), Err(over));
     let all = manager.sell(LAPTOPS, MAX_UNITS).expect("all of them");
     assert_eq!(counts(&manager, LAPTOPS), (0, MAX_UNITS, MAX_UNITS));
-    let answer = manager.confirm_or_retake(all, &[BasketLine::new(LAPTOPS, 1)]);
+    let answer = manager.confirm_or_retake_lines(all, &[BasketLine::new(LAPTOPS, 1)]);
     let units = u64::from(MAX_UNITS);
     assert_eq!(answer, Ok(stockade::ConfirmOrRetake::AlreadySold { units }));
     manager.cancel_sale(LAPTOPS, MAX_UNITS, "x").expect("sold");
@@ -349,7 +349,7 @@ fn ids_that_were_never_made_name_nothing() {
                 assert_eq!(manager.release(id), Ok(Release::Unknown));
                 assert_eq!(manager.extend(id, LONG), Err(ExtendError::Gone(Gone::Unknown)));
                 assert_eq!(
-                    manager.confirm_or_retake(id, &lines),
+                    manager.confirm_or_retake_lines(id, &lines),
                     Err(RetakeError::NoReservation(NoReservation::Unknown))
                 );
             }
@@ -359,7 +359,7 @@ fn ids_that_were_never_made_name_nothing() {
                 assert_eq!(manager.confirm(id), Err(ConfirmError::Gone(Gone::Forgotten)));
                 assert_eq!(manager.release(id), Ok(Release::Forgotten));
                 assert_eq!(manager.extend(id, LONG), Err(ExtendError::Gone(Gone::Forgotten)));
-                assert!(manager.confirm_or_retake(id, &lines).is_err());
+                assert!(manager.confirm_or_retake_lines(id, &lines).is_err());
             }
         }
     }

@@ -78,10 +78,10 @@ fn nobody_extends_a_hold_that_is_over() {
     assert_eq!(manager.release(released), Ok(Release::Released));
     manager.confirm(sold).expect("pending");
     clock.advance(ms(101));
-    let expired = Gone::Expired { at: Timestamp::from_millis(1_100), sold: 0, returned: 1 };
+    let expired = Gone::Expired { at: Timestamp::from_millis(1_100), returned: 1 };
     assert_eq!(manager.extend(overdue, ms(5)), Err(expired.into()));
     assert_eq!(manager.extend(overdue, ms(5)), Err(expired.into()));
-    let given_back = Gone::Released { sold: 0, returned: 1 };
+    let given_back = Gone::Released { returned: 1 };
     assert_eq!(manager.extend(released, ms(5)), Err(given_back.into()));
     assert_eq!(manager.extend(sold, ms(5)), Err(Gone::Sold { units: 1 }.into()));
     let longest = Duration::from_secs(24 * 60 * 60);
@@ -99,7 +99,7 @@ fn confirming_an_overdue_hold_ends_it_and_says_since_when() {
     let hold = manager.reserve(LAPTOPS, 2, ms(100)).expect("stock");
     clock.advance(ms(101));
     assert_eq!(counts(&manager, LAPTOPS), (3, 2, 0), "nobody looked yet");
-    let expired = Gone::Expired { at: Timestamp::from_millis(1_100), sold: 0, returned: 2 };
+    let expired = Gone::Expired { at: Timestamp::from_millis(1_100), returned: 2 };
     assert_eq!(manager.confirm(hold), Err(expired.into()));
     assert_eq!(counts(&manager, LAPTOPS), (5, 0, 0));
     assert_eq!(manager.reservation(hold).map(|it| it.status), Ok(ReservationStatus::Expired));

@@ -116,7 +116,7 @@ fn requests<'r>(shop: &Shop, it: &Given, request: &dyn Fn() -> Request<'r>) -> V
         ),
         refused("Request::ship_lines", request().ship_lines(shop.sale, &lines)),
         refused("Request::cancel_sale_lines", request().cancel_sale_lines(shop.sale, &lines, "x")),
-        refused("Request::confirm_or_retake", request().confirm_or_retake(shop.hold, &lines)),
+        refused("Request::confirm_or_retake", request().confirm_or_retake_lines(shop.hold, &lines)),
         refused("Request::transfer", request().transfer(from, "NYC", "LAPTOP", 1)),
         refused("Request::transfer", request().transfer("SF", to, "LAPTOP", 1)),
         refused("Request::transfer", request().transfer("SF", "NYC", product, 1)),
@@ -136,7 +136,10 @@ fn requests<'r>(shop: &Shop, it: &Given, request: &dyn Fn() -> Request<'r>) -> V
         refused("HoldRequest::reserve", hold().reserve(level, 1, LONG)),
         refused("HoldRequest::sell", hold().sell(level, 1)),
         refused("HoldRequest::reserve_basket", hold().reserve_basket(&lines, LONG)),
-        refused("HoldRequest::confirm_or_retake", hold().confirm_or_retake(shop.hold, &lines)),
+        refused(
+            "HoldRequest::confirm_or_retake",
+            hold().confirm_or_retake_lines(shop.hold, &lines),
+        ),
         refused("HoldRequest::fulfill_by", hold().fulfill_by(product, 1, &FewestParcels, LONG)),
         refused(
             "HoldRequest::fulfill_across_warehouses",
@@ -176,7 +179,7 @@ fn operations(shop: &Shop, it: &Given) -> Vec<Refusal> {
         ),
         refused(
             "InventoryManager::confirm_or_retake",
-            manager.confirm_or_retake(shop.hold, &lines),
+            manager.confirm_or_retake_lines(shop.hold, &lines),
         ),
         refused("InventoryManager::transfer", manager.transfer(from, to, product, 1)),
         refused(

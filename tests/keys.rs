@@ -11,7 +11,7 @@ use stockade::testing::FaultySink;
 use stockade::{
     AddError, AdjustmentType, AuditEntry, Backpressure, BasketError, BasketLine, CallError,
     ConfirmError, EventType, Gone, IdempotencyKey, InventoryManager, KeyError, Owner, Release,
-    ReleaseError, RemoveError, Request, ReserveError, ShipError, TransferError,
+    ReleaseError, RemoveError, Request, ReserveError, ShipError, TransferError, WhenFull,
 };
 use uuid::Uuid;
 
@@ -147,7 +147,7 @@ fn a_request_that_differs_in_anything_is_a_conflict() {
     let transfer = plain_request().transfer("SF", "NYC", "LAPTOP", 2);
     assert_eq!(transfer, Err(TransferError::Call(CallError::Key(conflict))));
     assert!(plain_request().extend(plain, LONG).is_err());
-    assert!(request().owner(mine).confirm_or_retake(hold, &line).is_err());
+    assert!(request().owner(mine).confirm_or_retake_lines(hold, &line).is_err());
     assert!(!ReserveError::Call(CallError::Key(conflict)).is_retryable());
     assert_eq!(counts(&manager, LAPTOPS), (996, 4, 0));
 
@@ -247,8 +247,10 @@ fn a_key_is_remembered_for_its_time() {
 
 #[test]
 fn so_many_keys_are_remembered_and_the_oldest_goes_first() {
-    let manager =
-        quiet(&clock()).limits(small().key_retention(LONG, 3)).build().expect("legal settings");
+    let manager = quiet(&clock())
+        .limits(small().key_retention(LONG, 3).when_full(WhenFull::DropOldest))
+        .build()
+        .expect("legal settings");
     let manager = stocked(manager);
     let sell = |name: &str| manager.request().key(key(name)).sell(LAPTOPS, 1).expect("stock");
     let first: Vec<_> = ["a", "b", "c"].map(sell).into();

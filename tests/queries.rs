@@ -155,7 +155,7 @@ fn a_reservation_is_found_by_its_key() {
     assert_eq!((found("hold"), found("sale"), found("basket")), (Ok(hold), Ok(sale), Ok(basket)));
 
     assert_eq!(with("release").release(hold), Ok(Release::Released));
-    let retaken = with("late").confirm_or_retake(hold, &[BasketLine::new(LAPTOPS, 1)]);
+    let retaken = with("late").confirm_or_retake_lines(hold, &[BasketLine::new(LAPTOPS, 1)]);
     let Ok(ConfirmOrRetake::Retaken(new)) = retaken else { panic!("{retaken:?}") };
     assert_eq!(found("late"), Ok(new));
 

@@ -106,7 +106,7 @@ fn entries_of_new_holds_bear_the_note_the_moment_and_the_owner() {
     assert!(calls.manager.release(hold).is_ok());
     let lines = [BasketLine::new(LAPTOPS, 4)];
     // A retake is made with options of its own.
-    let again = calls.about(None, |it| it.confirm_or_retake(hold, &lines));
+    let again = calls.about(None, |it| it.confirm_or_retake_lines(hold, &lines));
     assert!(matches!(again, ConfirmOrRetake::Retaken(_)), "{again:?}");
 }
 
@@ -132,7 +132,8 @@ fn entries_of_a_reservations_steps_bear_the_note_the_moment_and_its_owner() {
         let _ = calls.about(Some(id), |_| request().release(id));
     }
     let id = calls.hold();
-    let _ = calls.about(Some(id), |it| it.confirm_or_retake(id, &[BasketLine::new(LAPTOPS, 4)]));
+    let _ =
+        calls.about(Some(id), |it| it.confirm_or_retake_lines(id, &[BasketLine::new(LAPTOPS, 4)]));
 }
 
 /// The engine ends these, and not their owners.
@@ -232,7 +233,7 @@ fn a_call_whose_record_is_lost_says_so() {
     unrecorded(hold, |it, id| it.confirm_lines(id, &one()));
     unrecorded(hold, |it, id| it.release_lines(id, &one()));
     unrecorded(hold, |it, id| it.confirm_lines_and_release_rest(id, &one()));
-    unrecorded(hold, |it, id| it.confirm_or_retake(id, &[BasketLine::new(LAPTOPS, 2)]));
+    unrecorded(hold, |it, id| it.confirm_or_retake_lines(id, &[BasketLine::new(LAPTOPS, 2)]));
     unrecorded(sold, |it, id| it.ship_lines(id, &one()));
     unrecorded(sold, |it, id| it.cancel_sale_lines(id, &one(), "declined"));
     unrecorded(hold, |it, _| it.add_stock(LAPTOPS, 1, "SUPPLIER"));

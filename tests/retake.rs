@@ -8,7 +8,7 @@ use std::sync::Arc;
 use stockade::{
     AdjustmentType, AuditEntry, BasketLine, Builder, ConfirmOrRetake, EntryType, IdempotencyKey,
     InvalidInput, InventoryManager, Limits, ManualClock, NoReservation, PlaceError, Release,
-    ReservationId, ReservationStatus, RetakeError, ShortLine,
+    ReservationId, ReservationStatus, RetakeError, ShortLine, WhenFull,
 };
 
 use common::{LAPTOPS, LONG, clock, counts, ledger, log_of, ms, quiet, race, small, threaded};
@@ -74,7 +74,7 @@ fn few() -> Limits {
 fn a_pending_hold_is_confirmed() {
     let manager = stocked(quiet(&clock()));
     let hold = manager.reserve(LAPTOPS, 3, LONG).expect("stock");
-    assert_eq!(manager.confirm_or_retake(hold, &laptops(3)), Ok(ConfirmOrRetake::Confirmed));
+    assert_eq!(manager.confirm_or_retake_lines(hold, &laptops(3)), Ok(ConfirmOrRetake::Confirmed));
     assert_eq!(counts(&manager, LAPTOPS), (7, 3, 3));
     let record = manager.reservation(hold).expect("kept");
     assert_eq!((record.status, record.retaken_from), (ReservationStatus::Confirmed, None));
@@ -89,7 +89,7 @@ fn the_lines_may_be_named_in_any_order_and_way() {
     let lines = [BasketLine::new(LAPTOPS, 3), BasketLine::new(MICE, 2)];
     let hold = manager.reserve_basket(&lines, LONG).expect("stock");
     let named = [BasketLine::new(MICE, 2), BasketLine::new(LAPTOPS, 1), BasketLine::new(handle, 2)];
-    assert_eq!(manager.confirm_or_retake(hold, &named), Ok(ConfirmOrRetake::Confirmed));
+    assert_eq!(manager.confirm_or_retake_lines(hold, &named), Ok(ConfirmOrRetake::Confirmed));
     assert_eq!((manager.sold(LAPTOPS).expect("known"), manager.sold(MICE).expect("known")), (3, 2));
 }
 
@@ -98,7 +98,7 @@ fn a_pending_hold_in_a_suspended_warehouse_is_confirmed() {
     let manager = stocked(quiet(&clock()));
     let hold = manager.reserve(LAPTOPS, 3, LONG).expect("stock");
     manager.suspend("SF").expect("a warehouse");
-    assert_eq!(manager.confirm_or_retake(hold, &laptops(3)), Ok(ConfirmOrRetake::Confirmed));
+    assert_eq!(manager.confirm_or_retake_lines(hold, &laptops(3)), Ok(ConfirmOrRetake::Confirmed));
 }
 
 #[test]
@@ -124,16 +124,16 @@ fn a_pending_hold_is_not_confirmed_for_other_lines() {
             vec![BasketLine::new(("NYC", "LAPTOP"), 3)],
             vec![BasketLine::new(("MARS", "LAPTOP"), 3)],
         ] {
-            let refused = manager.request().key(key("late")).confirm_or_retake(hold, &other);
+            let refused = manager.request().key(key("late")).confirm_or_retake_lines(hold, &other);
             assert_eq!(refused, Err(RetakeError::OtherLines), "{other:?}");
         }
         let lines = [BasketLine::new(stranger, 3)];
-        let refused = manager.request().key(key("late")).confirm_or_retake(hold, &lines);
+        let refused = manager.request().key(key("late")).confirm_or_retake_lines(hold, &lines);
         assert_eq!(refused, Err(PlaceError::ForeignHandle.into()));
         assert_eq!(counts(&manager, LAPTOPS), (7, 3, 0));
         assert_eq!(manager.stats().refusals.insufficient, 0, "no reserve was refused");
         // Refusals are not remembered.
-        let sold = manager.request().key(key("late")).confirm_or_retake(hold, &laptops(3));
+        let sold = manager.request().key(key("late")).confirm_or_retake_lines(hold, &laptops(3));
         assert_eq!(sold, Ok(ConfirmOrRetake::Confirmed));
     }
 }
@@ -145,15 +145,15 @@ fn a_hold_that_sold_says_so_with_its_units() {
     let hold = manager.reserve_basket(&lines, LONG).expect("stock");
     manager.confirm(hold).expect("pending");
     for attempt in ["first", "first", "second"] {
-        let answer = manager.request().key(key(attempt)).confirm_or_retake(hold, &lines);
+        let answer = manager.request().key(key(attempt)).confirm_or_retake_lines(hold, &lines);
         assert_eq!(answer, Ok(ConfirmOrRetake::AlreadySold { units: 7 }), "{attempt}");
     }
     // Whatever lines are named.
-    let answer = manager.confirm_or_retake(hold, &laptops(1));
+    let answer = manager.confirm_or_retake_lines(hold, &laptops(1));
     assert_eq!(answer, Ok(ConfirmOrRetake::AlreadySold { units: 7 }));
     assert_eq!((counts(&manager, LAPTOPS), counts(&manager, MICE)), ((7, 3, 3), (6, 4, 4)));
     let sale = manager.sell(MICE, 2).expect("stock");
-    let answer = manager.confirm_or_retake(sale, &[BasketLine::new(MICE, 2)]);
+    let answer = manager.confirm_or_retake_lines(sale, &[BasketLine::new(MICE, 2)]);
     assert_eq!(answer, Ok(ConfirmOrRetake::AlreadySold { units: 2 }));
 }
 
@@ -164,7 +164,7 @@ fn an_overdue_hold_is_taken_anew_under_another_id() {
     let lines = [BasketLine::new(LAPTOPS, 3), BasketLine::new(MICE, 4)];
     let hold = manager.reserve_basket(&lines, ms(100)).expect("stock");
     clock.advance(ms(101));
-    let Ok(ConfirmOrRetake::Retaken(new)) = manager.confirm_or_retake(hold, &lines) else {
+    let Ok(ConfirmOrRetake::Retaken(new)) = manager.confirm_or_retake_lines(hold, &lines) else {
         panic!("the units are there");
     };
     assert_eq!((counts(&manager, LAPTOPS), counts(&manager, MICE)), ((7, 3, 3), (6, 4, 4)));
@@ -190,16 +190,17 @@ fn an_overdue_hold_is_taken_anew_under_another_id() {
 fn a_hold_is_taken_anew_once_whoever_asks() {
     let manager = stocked(quiet(&clock()));
     let hold = released(&manager);
-    let ask = |attempt| manager.request().key(key(attempt)).confirm_or_retake(hold, &laptops(2));
+    let ask =
+        |attempt| manager.request().key(key(attempt)).confirm_or_retake_lines(hold, &laptops(2));
     let Ok(ConfirmOrRetake::Retaken(new)) = ask("first") else { panic!("the units are there") };
     assert_eq!(ask("first"), Ok(ConfirmOrRetake::Retaken(new)), "its answer was lost");
     assert_eq!(ask("second"), Ok(ConfirmOrRetake::AlreadyRetaken(new)));
     assert_eq!(ask("second"), Ok(ConfirmOrRetake::AlreadyRetaken(new)));
-    let without_key = manager.confirm_or_retake(hold, &laptops(2));
+    let without_key = manager.confirm_or_retake_lines(hold, &laptops(2));
     assert_eq!(without_key, Ok(ConfirmOrRetake::AlreadyRetaken(new)));
     assert_eq!(counts(&manager, LAPTOPS), (8, 2, 2));
 
-    let of_the_new = manager.confirm_or_retake(new, &laptops(2));
+    let of_the_new = manager.confirm_or_retake_lines(new, &laptops(2));
     assert_eq!(of_the_new, Ok(ConfirmOrRetake::AlreadySold { units: 2 }));
     for attempt in ["first", "second"] {
         assert_eq!(manager.reservation_by_key(&key(attempt)).map(|it| it.id), Ok(new));
@@ -213,7 +214,7 @@ fn many_threads_with_different_keys_sell_once() {
         let hold = released(&manager);
         let answers = race(8, |thread| {
             let request = manager.request().key(key(&format!("payment {thread}")));
-            request.confirm_or_retake(hold, &laptops(2)).expect("the units are there")
+            request.confirm_or_retake_lines(hold, &laptops(2)).expect("the units are there")
         });
         let winners: Vec<_> = answers
             .iter()
@@ -243,7 +244,7 @@ fn a_payment_that_races_with_the_end_of_its_hold_sells_once() {
                 return None;
             }
             loop {
-                match manager.confirm_or_retake(hold, &laptops(2)) {
+                match manager.confirm_or_retake_lines(hold, &laptops(2)) {
                     Err(RetakeError::Changing) => std::thread::yield_now(),
                     answer => return Some(answer.expect("the units are there")),
                 }
@@ -266,13 +267,13 @@ fn for_a_slot_that_was_used_since_the_log_decides() {
     for id in [expired, unsold, sold] {
         bury(&manager, id);
     }
-    let answer = manager.confirm_or_retake(sold, &laptops(3));
+    let answer = manager.confirm_or_retake_lines(sold, &laptops(3));
     assert_eq!(answer, Ok(ConfirmOrRetake::AlreadySold { units: 3 }));
     assert_eq!(counts(&manager, LAPTOPS), (7, 3, 3));
     for (id, units) in [(expired, 1), (unsold, 2)] {
-        let answer = manager.confirm_or_retake(id, &laptops(units));
+        let answer = manager.confirm_or_retake_lines(id, &laptops(units));
         let Ok(ConfirmOrRetake::Retaken(new)) = answer else { panic!("{answer:?}") };
-        let again = manager.confirm_or_retake(id, &laptops(units));
+        let again = manager.confirm_or_retake_lines(id, &laptops(units));
         assert_eq!(again, Ok(ConfirmOrRetake::AlreadyRetaken(new)));
     }
     assert_eq!(counts(&manager, LAPTOPS), (4, 6, 6));
@@ -284,7 +285,7 @@ fn the_log_is_waited_for_before_it_decides() {
         let manager = stocked(threaded().limits(few()));
         let sold = manager.sell(LAPTOPS, 3).expect("stock");
         bury(&manager, sold);
-        let answer = manager.confirm_or_retake(sold, &laptops(3));
+        let answer = manager.confirm_or_retake_lines(sold, &laptops(3));
         assert_eq!(answer, Ok(ConfirmOrRetake::AlreadySold { units: 3 }));
     }
 }
@@ -297,9 +298,13 @@ fn a_retake_that_only_the_log_remembers_is_not_made_again() {
         for by_count in [false, true] {
             let limits = if is_forgotten { few() } else { small() };
             let count = if by_count { 1 } else { 1_000 };
-            let manager = stocked(quiet(&clock).limits(limits.key_retention(ms(50), count)));
+            let manager = stocked(
+                quiet(&clock)
+                    .limits(limits.key_retention(ms(50), count).when_full(WhenFull::DropOldest)),
+            );
             let hold = released(&manager);
-            let Ok(ConfirmOrRetake::Retaken(new)) = manager.confirm_or_retake(hold, &laptops(2))
+            let Ok(ConfirmOrRetake::Retaken(new)) =
+                manager.confirm_or_retake_lines(hold, &laptops(2))
             else {
                 panic!("the units are there");
             };
@@ -312,7 +317,7 @@ fn a_retake_that_only_the_log_remembers_is_not_made_again() {
             if is_forgotten {
                 bury(&manager, hold);
             }
-            let again = manager.confirm_or_retake(hold, &laptops(2));
+            let again = manager.confirm_or_retake_lines(hold, &laptops(2));
             assert_eq!(again, Ok(ConfirmOrRetake::AlreadyRetaken(new)));
             assert_eq!(manager.counts(LAPTOPS).expect("known").available, 8);
         }
@@ -339,7 +344,7 @@ fn where_the_log_does_not_reach_back_nothing_is_sold() {
     assert!(manager.audit_log().evicted() > 3_000);
     for id in [unsold, sold] {
         bury(&manager, id);
-        let forgotten = manager.request().key(key("late")).confirm_or_retake(id, &laptops(2));
+        let forgotten = manager.request().key(key("late")).confirm_or_retake_lines(id, &laptops(2));
         assert_eq!(forgotten, Err(RetakeError::NoReservation(NoReservation::Forgotten)));
     }
     assert_eq!(counts(&manager, LAPTOPS), (7, 3, 3));
@@ -348,23 +353,26 @@ fn where_the_log_does_not_reach_back_nothing_is_sold() {
     clock.advance(ms(1));
     let young = released(&manager);
     bury(&manager, young);
-    let answer = manager.confirm_or_retake(young, &laptops(2));
+    let answer = manager.confirm_or_retake_lines(young, &laptops(2));
     assert!(matches!(answer, Ok(ConfirmOrRetake::Retaken(_))), "{answer:?}");
 }
 
 #[test]
 fn a_record_that_is_kept_needs_no_log_until_keys_were_dropped() {
     let clock = clock();
-    let manager = stocked(quiet(&clock).limits(small().audit_retained(1).key_retention(LONG, 2)));
+    let manager =
+        stocked(quiet(&clock).limits(
+            small().audit_retained(1).key_retention(LONG, 2).when_full(WhenFull::DropOldest),
+        ));
     let [first, second] = [0; 2].map(|_| released(&manager));
     outlive_the_log(&manager, &clock);
-    let answer = manager.confirm_or_retake(first, &laptops(2));
+    let answer = manager.confirm_or_retake_lines(first, &laptops(2));
     assert!(matches!(answer, Ok(ConfirmOrRetake::Retaken(_))), "{answer:?}");
     // From here on a retake of the second might have been, and be forgotten.
     for crowd in ["one", "two", "three"] {
         manager.request().key(key(crowd)).remove_stock(MICE, 1, "dropped").expect("stock");
     }
-    let answer = manager.confirm_or_retake(second, &laptops(2));
+    let answer = manager.confirm_or_retake_lines(second, &laptops(2));
     assert_eq!(answer, Err(RetakeError::NoReservation(NoReservation::Forgotten)));
     assert_eq!(counts(&manager, LAPTOPS), (8, 2, 2));
 }
@@ -375,14 +383,14 @@ fn an_id_that_was_never_made_is_unknown() {
     let (manager, other) = (stocked(quiet(&clock)), stocked(quiet(&clock).seed(8)));
     let stranger = [(); 3].map(|()| released(&other))[2];
     assert_eq!(
-        manager.confirm_or_retake(stranger, &laptops(2)),
+        manager.confirm_or_retake_lines(stranger, &laptops(2)),
         Err(RetakeError::NoReservation(NoReservation::Unknown))
     );
     // Also where its slot is in use, or was.
     clock.advance(ms(1));
     (0..9).for_each(|_| _ = released(&manager));
     assert_eq!(
-        manager.confirm_or_retake(stranger, &laptops(2)),
+        manager.confirm_or_retake_lines(stranger, &laptops(2)),
         Err(RetakeError::NoReservation(NoReservation::Unknown))
     );
     assert_eq!(counts(&manager, LAPTOPS), (10, 0, 0));
@@ -396,7 +404,7 @@ fn a_retake_that_is_short_names_the_lines_and_may_succeed_later() {
     assert_eq!(manager.release(hold), Ok(Release::Released));
     manager.remove_stock(MICE, 7, "dropped").expect("stock");
 
-    let ask = || manager.request().key(key("late")).confirm_or_retake(hold, &lines);
+    let ask = || manager.request().key(key("late")).confirm_or_retake_lines(hold, &lines);
     let Err(RetakeError::Insufficient { lines: short, overdue_left: false }) = ask() else {
         panic!("three mice are left");
     };
@@ -415,7 +423,7 @@ fn a_retake_is_refused_like_a_basket() {
     let clock = clock();
     let manager = stocked(quiet(&clock).limits(small().max_reservations(2)));
     let hold = released(&manager);
-    let refused = |lines: &[BasketLine<'_>]| match manager.confirm_or_retake(hold, lines) {
+    let refused = |lines: &[BasketLine<'_>]| match manager.confirm_or_retake_lines(hold, lines) {
         Err(refusal) => refusal,
         other => panic!("{other:?}"),
     };

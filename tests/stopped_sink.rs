@@ -300,7 +300,7 @@ fn busy_is_said_before_anything_moves() {
     busy(manager.ship(LAPTOPS, 1).map_err(Into::into));
     busy(manager.cancel_sale(LAPTOPS, 1, "x").map_err(Into::into));
     busy(manager.transfer("SF", "NYC", "LAPTOP", 1).map_err(Into::into));
-    busy(manager.confirm_or_retake(sale, &line).map(drop).map_err(Into::into));
+    busy(manager.confirm_or_retake_lines(sale, &line).map(drop).map_err(Into::into));
     busy(manager.open_level("SF", "NEW").map(drop).map_err(Into::into));
     busy(manager.suspend("SF").map_err(Into::into));
     busy(manager.set_threshold("SF", Some(1)).map_err(Into::into));

@@ -220,7 +220,7 @@ impl Stage {
                     .iter()
                     .map(|(level, units)| BasketLine::new(*level, *units))
                     .collect();
-                match manager.confirm_or_retake(id, &lines) {
+                match manager.confirm_or_retake_lines(id, &lines) {
                     Ok(ConfirmOrRetake::Confirmed) => moved.sold += units,
                     Ok(ConfirmOrRetake::Retaken(new)) => {
                         moved.sold += units;

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::audit::entry::{AuditEntry, EntryType};
+use crate::audit::entry::{AdjustmentType, AuditEntry, EntryType};
 use crate::audit::memory::{MemoryLog, Noted};
 use crate::audit::view::{Names, View};
 use crate::base::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
-use crate::stock::handle::{ProductIndex, WarehouseIndex};
+use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
 /// How many entries a query returns by default.
 const DEFAULT_LIMIT: usize = 1_000;
@@ -222,6 +222,9 @@ pub struct AuditPage {
 pub(crate) struct History {
     /// Entries of the reservation and of its retakes, the oldest first.
     pub(crate) entries: Vec<AuditEntry>,
+    /// The lines of the newest record that gave back what the reservation held. In one that is over
+    /// and sold nothing, that is its end.
+    pub(crate) given_back_last: Vec<(LevelIndex, u32)>,
     /// Whether the log reaches back to the creation of the hold, so that no written entry is
     /// missing.
     pub(crate) complete: bool,
@@ -311,16 +314,26 @@ impl AuditLog {
         // no dropped entry is about it.
         let complete = self.memory.opened_at() <= born
             && snapshot.latest_evicted.is_none_or(|latest| latest < born);
-        let mut entries = Vec::new();
+        let returned = EntryType::Movement(AdjustmentType::Returned).code();
+        let (mut entries, mut given_back_last, mut of_record) = (Vec::new(), Vec::new(), None);
         for chunk in snapshot.chunks.iter().filter(|it| it.overlaps(born, Timestamp::MAX)) {
             let _ = chunk.scan(|sequence, view, metadata| {
-                if view.reservation() == Some(id) || view.retaken_from() == Some(id) {
+                let is_own = view.reservation() == Some(id);
+                if is_own || view.retaken_from() == Some(id) {
                     entries.push(view.to_entry(sequence, &*self.names, metadata));
+                }
+                if is_own && view.code() == returned {
+                    // A plain entry is a record by itself. The lines of another share their header.
+                    if view.header_address().is_none() || view.header_address() != of_record {
+                        given_back_last.clear();
+                    }
+                    of_record = view.header_address();
+                    given_back_last.extend(view.level().map(|level| (level, view.quantity())));
                 }
                 ControlFlow::Continue(())
             });
         }
-        History { entries, complete }
+        History { entries, given_back_last, complete }
     }
 }
 

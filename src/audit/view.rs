@@ -73,6 +73,33 @@ impl View<'_> {
         }
     }
 
+    /// The level that the entry is about.
+    pub(crate) fn level(self) -> Option<LevelIndex> {
+        match self {
+            Self::Plain(entry) => Some(entry.level()),
+            Self::Line(_, line) => match line.subject {
+                Subject::Level(level) => Some(level),
+                _ => None,
+            },
+        }
+    }
+
+    pub(crate) fn quantity(self) -> u32 {
+        match self {
+            Self::Plain(entry) => entry.quantity(),
+            Self::Line(_, line) => line.quantity,
+        }
+    }
+
+    /// Where the header lies that the lines of one record share, and those of no other record while
+    /// both exist. `None` for a plain entry.
+    pub(crate) fn header_address(self) -> Option<usize> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Line(header, _) => Some(std::ptr::from_ref(header).addr()),
+        }
+    }
+
     /// The warehouse and the product that the entry is about.
     pub(crate) fn place(self, names: &dyn Names) -> (Option<WarehouseIndex>, Option<ProductIndex>) {
         let subject = match self {

@@ -6,8 +6,8 @@ use crate::engine::transfer_request::TransferRequestId;
 use crate::reservation::id::ReservationId;
 use crate::reservation::view::ReservationStatus;
 
-/// What a release did. In each case the hold holds no units afterwards. The call moved units only
-/// if it is `Released`, or `Expired` and this call found the hold overdue.
+/// What a release did. In each case the hold holds no units afterwards, and a repeat of the call
+/// moves none. In `Released`, `AlreadyReleased` and `Expired` the reservation has sold nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "says whether this call released anything"]
 #[non_exhaustive]
@@ -18,6 +18,14 @@ pub enum Release {
     AlreadyReleased,
     /// The hold's time was up, before or at this call. Its units are available again.
     Expired,
+    /// The reservation sold units in partial steps, and they stay sold: to undo that, cancel their
+    /// sale. What it held besides is available again, by this call or since earlier.
+    PartlySold {
+        /// Units that it sold, over all its lines.
+        sold: u64,
+        /// Units that it returned, over all its lines, in this call and before.
+        returned: u64,
+    },
     /// The hold has ended, and its record is no longer kept. Nothing moved.
     Forgotten,
     /// This engine never made such a reservation. Nothing moved.
@@ -25,9 +33,21 @@ pub enum Release {
 }
 
 impl Release {
-    /// In the order of the numbers that journals store. Never reorder.
+    /// Those without figures, in the order of the numbers that journals store. Never reorder.
     const ALL: [Self; 5] =
         [Self::Released, Self::AlreadyReleased, Self::Expired, Self::Forgotten, Self::Unknown];
+
+    /// The tag and the number that journals store.
+    fn to_tagged(self) -> (u8, u128) {
+        match self {
+            Self::Released => (2, 0),
+            Self::AlreadyReleased => (2, 1),
+            Self::Expired => (2, 2),
+            Self::Forgotten => (2, 3),
+            Self::Unknown => (2, 4),
+            Self::PartlySold { sold, returned } => (12, pack64(sold, returned)),
+        }
+    }
 }
 
 /// What `confirm_or_retake` found and did.
@@ -41,11 +61,76 @@ pub enum ConfirmOrRetake {
     Retaken(ReservationId),
     /// An earlier call took the lines again, under this id. Nothing moved.
     AlreadyRetaken(ReservationId),
-    /// The reservation had sold units before. Nothing moved.
+    /// The reservation had sold all its units before. Nothing moved.
     AlreadySold {
         /// The units sold, over all lines of the reservation.
         units: u64,
     },
+    /// The reservation had sold some of its units and returned the others: partial steps, a
+    /// release, an expiry. Nothing moved. The payment covers the units sold, if it is for these
+    /// alone.
+    PartlySold {
+        /// The units sold, over all lines of the reservation.
+        sold: u64,
+        /// The units returned, over all lines of the reservation.
+        returned: u64,
+    },
+}
+
+impl ConfirmOrRetake {
+    /// The tag and the number that journals store.
+    fn to_tagged(self) -> (u8, u128) {
+        match self {
+            Self::Confirmed => (4, 0),
+            Self::Retaken(id) => (5, id.as_uuid().as_u128()),
+            Self::AlreadyRetaken(id) => (6, id.as_uuid().as_u128()),
+            Self::AlreadySold { units } => (7, u128::from(units)),
+            Self::PartlySold { sold, returned } => (13, pack64(sold, returned)),
+        }
+    }
+}
+
+/// The answer that is stored with an idempotency key: what a retry of its call would get.
+/// [`InventoryManager::answer_of`](crate::InventoryManager::answer_of) looks it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "holds what the first call did"]
+#[non_exhaustive]
+pub enum KeyAnswer {
+    /// A call with the key is under way.
+    InProgress,
+    /// The call did what it was asked, and returned nothing else: `add_stock`, `remove_stock`,
+    /// `ship`, `cancel_sale`, `transfer`, `confirm`, the calls on sold lines, a rejected request,
+    /// or an approved one that was made.
+    Done,
+    /// A reservation was made: held or sold at once.
+    Reserved(ReservationId),
+    /// What a `release` did.
+    Released(Release),
+    /// When an extended hold expires.
+    Extended(Timestamp),
+    /// What `confirm_or_retake` or `confirm_or_retake_lines` did.
+    ConfirmedOrRetaken(ConfirmOrRetake),
+    /// A transfer was requested.
+    TransferRequested(TransferRequestId),
+    /// A transfer was approved and could not be made.
+    TransferFailed(TransferFailure),
+    /// The status in which a step on some lines left the reservation.
+    Stepped(ReservationStatus),
+}
+
+impl From<Answer> for KeyAnswer {
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::Done => Self::Done,
+            Answer::Reservation(id) => Self::Reserved(id),
+            Answer::Release(outcome) => Self::Released(outcome),
+            Answer::ExpiresAt(moment) => Self::Extended(moment),
+            Answer::Late(outcome) => Self::ConfirmedOrRetaken(outcome),
+            Answer::TransferRequest(id) => Self::TransferRequested(id),
+            Answer::TransferFailed(failure) => Self::TransferFailed(failure),
+            Answer::Status(status) => Self::Stepped(status),
+        }
+    }
 }
 
 /// The answer of an operation, as it is stored with its key.
@@ -55,14 +140,8 @@ pub(crate) enum Answer {
     Reservation(ReservationId),
     Release(Release),
     ExpiresAt(Timestamp),
-    /// `confirm_or_retake` found the hold pending, and confirmed it.
-    ConfirmedInTime,
-    /// The hold was over. This call sold its lines again, under this id.
-    Retaken(ReservationId),
-    /// The hold was over, and an earlier call had sold its lines again, under this id.
-    RetakenBefore(ReservationId),
-    /// The hold had sold this many units before this request.
-    SoldBefore(u64),
+    /// What `confirm_or_retake` found and did.
+    Late(ConfirmOrRetake),
     TransferRequest(TransferRequestId),
     /// An approved transfer could not be made, and its request has failed.
     TransferFailed(TransferFailure),
@@ -77,12 +156,9 @@ impl Answer {
         let (tag, number): (u8, u128) = match self {
             Self::Done => (0, 0),
             Self::Reservation(id) => (1, id.as_uuid().as_u128()),
-            Self::Release(outcome) => (2, outcome as u128),
+            Self::Release(outcome) => outcome.to_tagged(),
             Self::ExpiresAt(moment) => (3, u128::from(moment.as_millis())),
-            Self::ConfirmedInTime => (4, 0),
-            Self::Retaken(id) => (5, id.as_uuid().as_u128()),
-            Self::RetakenBefore(id) => (6, id.as_uuid().as_u128()),
-            Self::SoldBefore(units) => (7, u128::from(units)),
+            Self::Late(outcome) => outcome.to_tagged(),
             Self::TransferRequest(id) => (8, u128::from(id.as_u64())),
             Self::TransferFailed(TransferFailure::Insufficient { needed, available }) => {
                 (9, pack(needed, available))
@@ -105,10 +181,13 @@ impl Answer {
             1 => Self::Reservation(id()?),
             2 => Self::Release(*Release::ALL.get(usize::try_from(number).ok()?)?),
             3 => Self::ExpiresAt(Timestamp::from_millis(u64::try_from(number).ok()?)),
-            4 => Self::ConfirmedInTime,
-            5 => Self::Retaken(id()?),
-            6 => Self::RetakenBefore(id()?),
-            7 => Self::SoldBefore(u64::try_from(number).ok()?),
+            4 => Self::Late(ConfirmOrRetake::Confirmed),
+            5 => Self::Late(ConfirmOrRetake::Retaken(id()?)),
+            6 => Self::Late(ConfirmOrRetake::AlreadyRetaken(id()?)),
+            7 => {
+                let units = u64::try_from(number).ok()?;
+                Self::Late(ConfirmOrRetake::AlreadySold { units })
+            }
             8 => Self::TransferRequest(u64::try_from(number).ok()?.into()),
             9 => {
                 let (needed, available) = unpack(number);
@@ -119,6 +198,14 @@ impl Answer {
                 Self::TransferFailed(TransferFailure::OverCapacity { needed, room })
             }
             11 => Self::Status(*STATUSES.get(usize::try_from(number).ok()?)?),
+            12 => {
+                let (sold, returned) = unpack64(number);
+                Self::Release(Release::PartlySold { sold, returned })
+            }
+            13 => {
+                let (sold, returned) = unpack64(number);
+                Self::Late(ConfirmOrRetake::PartlySold { sold, returned })
+            }
             _ => return None,
         })
     }
@@ -139,6 +226,15 @@ fn unpack(both: u128) -> (u32, u32) {
 
 fn pack(low: u32, high: u32) -> u128 {
     u128::from(low) | u128::from(high) << 32
+}
+
+/// Unpacks what [`pack64`] packed.
+fn unpack64(both: u128) -> (u64, u64) {
+    (both as u64, (both >> 64) as u64)
+}
+
+fn pack64(low: u64, high: u64) -> u128 {
+    u128::from(low) | u128::from(high) << 64
 }
 
 /// The answer of an operation that can run under an idempotency key. It is stored with the key, and
@@ -175,6 +271,7 @@ stored_answers! {
     Timestamp: ExpiresAt,
     TransferRequestId: TransferRequest,
     ReservationStatus: Status,
+    ConfirmOrRetake: Late,
 }
 
 impl From<()> for Answer {
@@ -187,29 +284,6 @@ impl From<()> for Answer {
 impl StoredAnswer for () {
     fn again(answer: Answer) -> Option<Self> {
         (answer == Answer::Done).then_some(())
-    }
-}
-
-impl From<ConfirmOrRetake> for Answer {
-    fn from(outcome: ConfirmOrRetake) -> Self {
-        match outcome {
-            ConfirmOrRetake::Confirmed => Self::ConfirmedInTime,
-            ConfirmOrRetake::Retaken(id) => Self::Retaken(id),
-            ConfirmOrRetake::AlreadyRetaken(id) => Self::RetakenBefore(id),
-            ConfirmOrRetake::AlreadySold { units } => Self::SoldBefore(units),
-        }
-    }
-}
-
-impl StoredAnswer for ConfirmOrRetake {
-    fn again(answer: Answer) -> Option<Self> {
-        Some(match answer {
-            Answer::ConfirmedInTime => Self::Confirmed,
-            Answer::Retaken(id) => Self::Retaken(id),
-            Answer::RetakenBefore(id) => Self::AlreadyRetaken(id),
-            Answer::SoldBefore(units) => Self::AlreadySold { units },
-            _ => return None,
-        })
     }
 }
 

@@ -94,6 +94,14 @@ impl<'a> Call<'a> {
         Self::new(engine, RequestOptions::DEFAULT).at(now)
     }
 
+    /// The same call, with other options. Its key, if it has claimed one, stays the caller's.
+    pub(super) fn with_options<'b>(self, options: &'b RequestOptions) -> Call<'b>
+    where
+        'a: 'b,
+    {
+        Call { options, ..self }
+    }
+
     /// The same call, which takes effect at `now`.
     #[inline]
     pub(super) fn at(self, now: Timestamp) -> Self {
@@ -195,6 +203,7 @@ impl Engine {
             KeyClaim::Conflict => Err(KeyError::Conflict.into()),
             KeyClaim::Busy => Err(KeyError::InProgress.into()),
             KeyClaim::Behind => Err(KeyError::Behind.into()),
+            KeyClaim::Full => Err(KeyError::Full { keys: self.keys.most() }.into()),
             KeyClaim::First(claim) => {
                 // If `run` is refused or panics, dropping the unpublished claim withdraws the
                 // claim.

@@ -7,10 +7,10 @@ use crate::base::clock::Timestamp;
 use crate::base::error::KeyError;
 use crate::base::trace;
 use crate::engine::Engine;
-use crate::engine::answer::Answer;
+use crate::engine::answer::{Answer, ConfirmOrRetake};
 use crate::engine::call::KeyLookup;
 use crate::engine::journal::JournalLink;
-use crate::engine::view::known::KnownOutcome;
+use crate::engine::view::filed::FiledOutcome;
 use crate::idempotency::{Fingerprint, IdempotencyKey, KeyName};
 use crate::journal::follow::outcome_upkeep::{OutcomeUpkeep, Settle};
 use crate::journal::ledger::holds::{HoldLine, Standing};
@@ -92,7 +92,7 @@ impl KeptOutcomes {
                     return Ok(None);
                 };
                 let fingerprint = Fingerprint::of("retake").id(*of).finish();
-                Ok(Some((fingerprint, Answer::Retaken(id))))
+                Ok(Some((fingerprint, Answer::Late(ConfirmOrRetake::Retaken(id)))))
             }
         }
     }
@@ -124,7 +124,7 @@ impl JournalLink {
         &self,
         id: ReservationId,
         catch_up: impl FnOnce() -> bool,
-    ) -> Option<KnownOutcome> {
+    ) -> Option<FiledOutcome> {
         let kept = self.kept.as_ref()?;
         if let Some(known) = self.find_outcome(kept, id) {
             return Some(known);
@@ -137,16 +137,16 @@ impl JournalLink {
         self.find_outcome(kept, id)
     }
 
-    fn find_outcome(&self, kept: &KeptOutcomes, id: ReservationId) -> Option<KnownOutcome> {
+    fn find_outcome(&self, kept: &KeptOutcomes, id: ReservationId) -> Option<FiledOutcome> {
         let outcomes = &kept.upkeep.outcomes;
         let mark = outcomes.marker().reservation(id);
         // First what waits for its run. So a run that is installed meanwhile is seen after.
         let waiting = self.auditing.as_ref().and_then(|auditing| auditing.find_waiting(mark));
         if let Some(Kept { value, .. }) = waiting {
-            return Some(known(value));
+            return Some(filed(value));
         }
         match outcomes.outcome_of(id, DiskUse::MayRead) {
-            Ok(OutcomeLookup::Found(Kept { value, .. })) => Some(known(value)),
+            Ok(OutcomeLookup::Found(Kept { value, .. })) => Some(filed(value)),
             Ok(OutcomeLookup::Incomplete) => {
                 kept.upkeep.wake();
                 None
@@ -181,7 +181,7 @@ impl Engine {
     }
 }
 
-fn known(outcome: ReservationOutcome) -> KnownOutcome {
+fn filed(outcome: ReservationOutcome) -> FiledOutcome {
     let end = match outcome.standing {
         Standing::Released => Phase::Released,
         Standing::Expired => Phase::Expired,
@@ -197,5 +197,5 @@ fn known(outcome: ReservationOutcome) -> KnownOutcome {
     };
     let lines = outcome.lines.iter().map(line).collect();
     let ReservationOutcome { ended_at, owner, retaken_from, .. } = outcome;
-    KnownOutcome { end, ended_at, owner, retaken_from, lines }
+    FiledOutcome { end, ended_at, owner, retaken_from, lines }
 }

@@ -47,7 +47,7 @@ use crate::reservation::id::Randomness;
 use crate::reservation::slots::Slots;
 use crate::stock::catalog::Catalog;
 
-pub use answer::{ConfirmOrRetake, Release};
+pub use answer::{ConfirmOrRetake, KeyAnswer, Release};
 pub use call::KeyLookup;
 pub use durability::{Durability, OperationKind};
 #[cfg(feature = "journal")]
@@ -56,7 +56,7 @@ pub use lifecycle::Shutdown;
 #[cfg(feature = "journal")]
 pub use maintenance::consumers::{Consumer, ConsumerStatus, Undone};
 pub use opening::builder::Builder;
-pub use opening::limits::Limits;
+pub use opening::limits::{Limits, WhenFull};
 pub use opening::spec::WarehouseSpec;
 pub use place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
 pub use request::{HoldRequest, Request, TransferRequestBuilder};

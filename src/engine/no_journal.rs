@@ -10,7 +10,7 @@ use crate::base::error::{KeyError, RedactError};
 use crate::engine::InventoryManager;
 use crate::engine::answer::Answer;
 use crate::engine::call::KeyLookup;
-use crate::engine::view::known::KnownOutcome;
+use crate::engine::view::filed::FiledOutcome;
 use crate::idempotency::KeyName;
 use crate::reservation::id::ReservationId;
 
@@ -59,7 +59,7 @@ impl JournalLink {
         &self,
         _: ReservationId,
         _: impl FnOnce() -> bool,
-    ) -> Option<KnownOutcome> {
+    ) -> Option<FiledOutcome> {
         match *self {}
     }
 

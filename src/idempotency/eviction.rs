@@ -60,6 +60,11 @@ impl EvictionQueue {
         publication
     }
 
+    /// When the oldest was published.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        Some(self.chunks.front()?.front()?.at)
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.len

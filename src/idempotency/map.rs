@@ -8,6 +8,10 @@
 //!
 //! Only calls with a key come here. A look-up takes the lock of one part of the map for a moment
 //! (64 parts). Publishing also takes the lock of the eviction queue.
+//!
+//! A claim takes a *place*, which its answer keeps until it leaves. There are so many places as the
+//! limits say. At that bound a claim is refused, or the oldest answer leaves before its time, which
+//! is counted ([`KeysInStock`]).
 
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -32,10 +36,13 @@ const SHARDS: usize = 64;
 pub(crate) struct KeyLimits {
     /// A key counts as absent when more than this has passed since its answer was published.
     pub(crate) lifetime: Duration,
-    /// Above this many stored answers, those published first are dropped.
+    /// How many answers may be stored, with those of calls under way.
     pub(crate) count: usize,
+    /// At that bound the oldest answer leaves before its time. Otherwise a claim is refused.
+    pub(crate) drop_oldest: bool,
     /// How many answers may wait to be settled; `None`: answers are settled as they are published.
-    /// An answer that is not settled is never dropped: nobody else has it.
+    /// An answer that is not settled is never dropped: nobody else has it. Those that are leave
+    /// above the bound, and are found elsewhere; so the bound refuses nobody.
     pub(crate) unsettled: Option<usize>,
 }
 
@@ -43,10 +50,15 @@ pub(crate) struct KeyLimits {
 /// take 600 MB.
 pub(crate) const MOST_UNSETTLED: usize = 1 << 22;
 
-impl Default for KeyLimits {
-    fn default() -> Self {
-        Self { lifetime: Duration::from_secs(60 * 60), count: 1_000_000, unsettled: None }
-    }
+/// Figures of the stored answers. Each one is read by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct KeysInStock {
+    /// When the answer was published that leaves next. `None` if there is none.
+    pub(crate) oldest: Option<Timestamp>,
+    /// How many answers have left before their time.
+    pub(crate) dropped_early: u64,
+    /// Until when an answer that left before its time would have been stored.
+    pub(crate) missing_until: Option<Timestamp>,
 }
 
 /// What a caller does if another call under the same key is still in progress.
@@ -71,6 +83,8 @@ pub(crate) enum KeyClaim<'keys, A> {
     Busy,
     /// The key is free, but as many answers wait to be settled as may.
     Behind,
+    /// The key is free, but as many answers are stored as the limits allow.
+    Full,
 }
 
 /// The stored keys, each with the fingerprint of its request and its answer.
@@ -80,15 +94,21 @@ pub(crate) struct IdempotencyMap<A> {
     /// with a part of the map.
     eviction: Mutex<EvictionQueue>,
     limits: KeyLimits,
-    /// How many keys of the map are published.
-    published: AtomicUsize,
-    /// How many of these are not settled yet.
+    /// How many places are taken: by published keys, and by claims.
+    places: AtomicUsize,
+    /// How many published keys are not settled yet.
     unsettled: AtomicUsize,
     /// The number of the next publication.
     next_number: AtomicU64,
     /// The latest publish time of the keys dropped so far, plus one, in milliseconds; 0 if none
     /// was.
     dropped_until: AtomicU64,
+    /// How many answers have left before their time.
+    dropped_early: AtomicU64,
+    /// The latest publish time of those, plus one, in milliseconds; 0 if there were none.
+    dropped_early_until: AtomicU64,
+    /// The publish time of the oldest answer in the eviction queue, plus one; 0 if there is none.
+    oldest: AtomicU64,
 }
 
 /// What the map holds under a name.
@@ -108,15 +128,23 @@ enum KeyState<A> {
 }
 
 impl<A: Clone> IdempotencyMap<A> {
+    /// The most memory that one stored answer takes: its place in a map that has just grown, which
+    /// is 7 parts in 16 full, with a byte of the map's own; and its place in the eviction queue.
+    pub(crate) const BYTES_A_KEY: u64 =
+        ((size_of::<(KeyName, KeyEntry<A>)>() + 1) * 16 / 7 + size_of::<Publication>()) as u64;
+
     pub(crate) fn new(limits: KeyLimits) -> Self {
         Self {
             known: DashMap::with_shard_amount(SHARDS),
             eviction: Mutex::new(EvictionQueue::default()),
             limits,
-            published: AtomicUsize::new(0),
+            places: AtomicUsize::new(0),
             unsettled: AtomicUsize::new(0),
             next_number: AtomicU64::new(0),
             dropped_until: AtomicU64::new(0),
+            dropped_early: AtomicU64::new(0),
+            dropped_early_until: AtomicU64::new(0),
+            oldest: AtomicU64::new(0),
         }
     }
 
@@ -154,8 +182,14 @@ impl<A: Clone> IdempotencyMap<A> {
         }
     }
 
+    /// Whether the first call under `name` is in progress.
+    pub(crate) fn is_under_way(&self, name: &KeyName) -> bool {
+        self.known.get(name).is_some_and(|known| matches!(known.state, KeyState::InProgress))
+    }
+
     /// Stores an answer that an earlier run of the engine published, in place of any other under
-    /// this name. Call it in the order in which they were published.
+    /// this name. Call it in the order in which they were published. It refuses none: an answer
+    /// that was promised is kept, and above the bound new calls are refused.
     pub(crate) fn restore(
         &self,
         name: KeyName,
@@ -163,6 +197,8 @@ impl<A: Clone> IdempotencyMap<A> {
         answer: A,
         published_at: Timestamp,
     ) {
+        // Count it before it shows, so that no thread drops it first and counts below zero.
+        self.places.fetch_add(1, Ordering::Relaxed);
         self.remember(name, fingerprint, answer, published_at);
     }
 
@@ -179,11 +215,16 @@ impl<A: Clone> IdempotencyMap<A> {
         if self.limits.unsettled.is_some_and(|most| waiting >= most) {
             return KeyClaim::Behind;
         }
+        // Before the lock of the part: making room takes such locks too.
+        if !self.take_place(now) {
+            return KeyClaim::Full;
+        }
         let marker = KeyEntry { fingerprint, state: KeyState::InProgress };
         match self.known.entry(name) {
             Entry::Vacant(vacant) => drop(vacant.insert(marker)),
             Entry::Occupied(mut occupied) => {
                 if let Some(claim) = self.judge(occupied.get(), fingerprint, now) {
+                    self.leave_place();
                     return claim;
                 }
                 // Expired. Its place in the eviction queue stays behind, and means nothing any
@@ -215,11 +256,59 @@ impl<A: Clone> IdempotencyMap<A> {
 }
 
 impl<A> IdempotencyMap<A> {
-    /// How many answers are stored, including those that have expired but are not yet dropped.
-    /// Never waits.
+    /// How many answers are stored, including those that have expired but are not yet dropped, and
+    /// those of calls under way. Never waits.
     pub(crate) fn len(&self) -> usize {
         // Relaxed: a figure for reports; nothing depends on it.
-        self.published.load(Ordering::Relaxed)
+        self.places.load(Ordering::Relaxed)
+    }
+
+    /// How many answers may be stored.
+    pub(crate) fn most(&self) -> usize {
+        self.limits.count
+    }
+
+    /// How much of what bounds new keys is taken: answers that wait to be settled, where they must
+    /// be; else all answers. And the bound.
+    pub(crate) fn taken(&self) -> (usize, usize) {
+        match self.limits.unsettled {
+            // Relaxed: a figure for reports.
+            Some(most) => (self.unsettled.load(Ordering::Relaxed), most),
+            None => (self.len(), self.most()),
+        }
+    }
+
+    /// Figures for reports. Never waits.
+    pub(crate) fn in_stock(&self) -> KeysInStock {
+        // Relaxed, all three: nothing depends on them.
+        let moment = |word: &AtomicU64| {
+            word.load(Ordering::Relaxed).checked_sub(1).map(Timestamp::from_millis)
+        };
+        let missing = moment(&self.dropped_early_until);
+        KeysInStock {
+            oldest: moment(&self.oldest),
+            dropped_early: self.dropped_early.load(Ordering::Relaxed),
+            missing_until: missing.map(|at| at.saturating_add(self.limits.lifetime)),
+        }
+    }
+
+    /// Takes a place for a claim. At the bound it drops what has expired. `false`: nothing has, and
+    /// nothing may leave before its time. Where answers are settled, this bound refuses nobody.
+    fn take_place(&self, now: Timestamp) -> bool {
+        loop {
+            // Relaxed: the count alone decides, and every place is taken by one such step.
+            let taken = self.places.fetch_add(1, Ordering::Relaxed);
+            if taken < self.limits.count
+                || self.limits.drop_oldest
+                || self.limits.unsettled.is_some()
+            {
+                return true;
+            }
+            self.leave_place();
+            if self.purge(now, 2) == 0 {
+                return false;
+            }
+        }
     }
 
     /// The latest publish time among all keys that were ever dropped, by age or to make room.
@@ -238,7 +327,12 @@ impl<A> IdempotencyMap<A> {
     pub(crate) fn purge(&self, now: Timestamp, budget: usize) -> usize {
         for cleared in 0..budget {
             // One at a time, so publishers never wait for a long purge.
-            let expired = self.eviction().pop_if(|_, oldest| self.is_expired(oldest.at, now));
+            let expired = {
+                let mut order = self.eviction();
+                let expired = order.pop_if(|_, oldest| self.is_expired(oldest.at, now));
+                self.note_oldest(&order);
+                expired
+            };
             match expired {
                 Some(publication) => self.forget(&publication),
                 None => return cleared,
@@ -247,13 +341,12 @@ impl<A> IdempotencyMap<A> {
         budget
     }
 
-    /// Stores an answer, and drops the oldest above the limit.
+    /// Stores an answer in the place that its claim took, and drops the oldest above the limit.
     fn remember(&self, name: KeyName, fingerprint: u128, answer: A, at: Timestamp) {
         // Relaxed: it only has to be a number that no other publication has.
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-        // Count it before it shows, so that no thread drops it first and counts below zero.
-        self.published.fetch_add(1, Ordering::Relaxed);
         let settled = self.limits.unsettled.is_none();
+        // Count it before it shows, so that no thread settles it first and counts below zero.
         self.unsettled.fetch_add(usize::from(!settled), Ordering::Relaxed);
         let state = KeyState::Published { answer, at, number, settled };
         // Into the map before the queue: what leaves by the queue must be in the map to be dropped.
@@ -292,16 +385,26 @@ impl<A> IdempotencyMap<A> {
         let leaving = {
             let mut order = self.eviction();
             order.push(publication);
-            let is_full = |len| match self.limits.unsettled {
-                None => len > self.limits.count,
-                // Those that wait take up room, too.
-                Some(_) => self.len() > self.limits.count,
+            let limits = &self.limits;
+            let mut pop = || {
+                order.pop_if(|len, oldest| {
+                    let expired = self.is_expired(oldest.at, at);
+                    let above = match limits.unsettled {
+                        None => limits.drop_oldest && len > limits.count,
+                        // Those that wait take up room, too.
+                        Some(_) => self.len() > limits.count,
+                    };
+                    if above && !expired && limits.unsettled.is_none() {
+                        self.note_dropped_early(oldest.at);
+                    }
+                    above || expired
+                })
             };
-            let mut pop =
-                || order.pop_if(|len, oldest| is_full(len) || self.is_expired(oldest.at, at));
             // The first pop keeps the count. With the second, expired answers leave faster than new
             // ones come.
-            [pop(), pop()]
+            let leaving = [pop(), pop()];
+            self.note_oldest(&order);
+            leaving
         };
         leaving.iter().flatten().for_each(|publication| self.forget(publication));
     }
@@ -327,9 +430,27 @@ impl<A> IdempotencyMap<A> {
         self.dropped_until.fetch_max(at.as_millis() + 1, Ordering::Release);
     }
 
+    /// Counts an answer that leaves before its time. Its place in the queue may be one that stayed
+    /// behind when it expired and the key was used anew; then the time of that place is over too.
+    fn note_dropped_early(&self, at: Timestamp) {
+        self.dropped_early.fetch_add(1, Ordering::Relaxed);
+        self.dropped_early_until.fetch_max(at.as_millis() + 1, Ordering::Relaxed);
+    }
+
+    /// Notes which answer is the oldest now. Only under the lock of the queue.
+    fn note_oldest(&self, order: &EvictionQueue) {
+        let oldest = order.oldest().map_or(0, |at| at.as_millis() + 1);
+        self.oldest.store(oldest, Ordering::Relaxed);
+    }
+
+    /// Gives back the place of an answer.
     fn count_less(&self, settled: bool) {
         self.unsettled.fetch_sub(usize::from(!settled), Ordering::Relaxed);
-        let before = self.published.fetch_sub(1, Ordering::Relaxed);
+        self.leave_place();
+    }
+
+    fn leave_place(&self) {
+        let before = self.places.fetch_sub(1, Ordering::Relaxed);
         debug_assert!(before > 0, "a key was dropped twice");
     }
 
@@ -374,6 +495,7 @@ impl<A> Drop for ClaimedKey<'_, A> {
                 |_: &KeyName, known: &KeyEntry<A>| matches!(known.state, KeyState::InProgress);
             let withdrawn = self.keys.known.remove_if(&self.name, marker);
             debug_assert!(withdrawn.is_some(), "only its claim may take a marker away");
+            self.keys.leave_place();
         }
     }
 }

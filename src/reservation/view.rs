@@ -70,6 +70,11 @@ impl Reservation {
     pub fn units_sold(&self) -> u64 {
         self.lines.iter().map(|line| u64::from(line.sold)).sum()
     }
+
+    /// Units that it has given back, over all its lines.
+    pub fn units_given_back(&self) -> u64 {
+        self.lines.iter().map(|line| u64::from(line.given_back())).sum()
+    }
 }
 
 /// One line of a reservation.

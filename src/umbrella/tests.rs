@@ -66,7 +66,7 @@ fn samples() -> Samples {
             NotStarted::Closed, NotStarted::Stopped { reason: reason() }, NotStarted::Poisoned,
             NotStarted::Busy,
         ];
-        KeyError: [KeyError::Conflict, KeyError::InProgress];
+        KeyError: [KeyError::Conflict, KeyError::InProgress, KeyError::Full { keys: 3 }];
         InvalidText: [
             InvalidText::TooManyNotes { notes: 3, most: 2 },
             InvalidText::TooLong { bytes: 3, most: 2 },
@@ -92,8 +92,9 @@ fn samples() -> Samples {
             PlaceError::ForeignHandle,
         ];
         Gone: [
-            Gone::Sold { units: 3 }, Gone::Released { sold: 1, returned: 2 },
-            Gone::Expired { at, sold: 1, returned: 2 }, Gone::Forgotten, Gone::Unknown,
+            Gone::Sold { units: 3 }, Gone::PartlySold { sold: 1, returned: 2 },
+            Gone::Released { returned: 2 }, Gone::Expired { at, returned: 2 }, Gone::Forgotten,
+            Gone::Unknown,
         ];
         ReserveError: [
             ReserveError::Insufficient { needed, available, overdue_left: false },
@@ -329,7 +330,7 @@ fn errors_say_the_numbers() {
     assert_eq!(error.to_string(), "the warehouse has room for 2 more units, not 5");
     let error = Error::from(AddError::from(InvalidQuantity { units: 0 }));
     assert_eq!(error.to_string(), "a quantity must be 1 to 2147483647 units, not 0");
-    let gone = Gone::Released { sold: 1, returned: 2 };
+    let gone = Gone::PartlySold { sold: 1, returned: 2 };
     let text = "the reservation was released: 2 units came back, 1 were sold before";
     assert_eq!(ConfirmError::from(gone).to_string(), text);
     let lines = |never_stocked| {

@@ -180,7 +180,8 @@ fn step(manager: &InventoryManager, random: &mut Random, made: &mut Made) {
                     .collect(),
                 None => two.to_vec(),
             };
-            if let Ok(stockade::ConfirmOrRetake::Retaken(new)) = of_hold.confirm_or_retake(id, &all)
+            if let Ok(stockade::ConfirmOrRetake::Retaken(new)) =
+                of_hold.confirm_or_retake_lines(id, &all)
             {
                 made.ids.push(new);
             }

@@ -241,12 +241,15 @@ fn a_hold_taken_anew_before_the_restart_is_not_taken_again_after_it() {
     let late = first.reserve(("SF", "LAPTOP"), 2, Duration::from_secs(1)).expect("stock");
     clock.advance(MINUTE);
     let lines = [BasketLine::new(("SF", "LAPTOP"), 2)];
-    let Ok(ConfirmOrRetake::Retaken(by)) = first.confirm_or_retake(late, &lines) else {
+    let Ok(ConfirmOrRetake::Retaken(by)) = first.confirm_or_retake_lines(late, &lines) else {
         panic!("taken anew");
     };
     drop(first);
     let again = open();
-    assert_eq!(again.confirm_or_retake(late, &lines), Ok(ConfirmOrRetake::AlreadyRetaken(by)));
+    assert_eq!(
+        again.confirm_or_retake_lines(late, &lines),
+        Ok(ConfirmOrRetake::AlreadyRetaken(by))
+    );
     assert_eq!(again.reservation(by).map(|it| it.retaken_from), Ok(Some(late)));
     assert_eq!(again.sold(("SF", "LAPTOP")).expect("known"), 2);
 }

@@ -8,7 +8,7 @@ use stockade::testing::SimulatedDisk;
 use stockade::{
     AuditFilter, BasketLine, Health, IdempotencyKey, InventoryManager, JournalError,
     JournalPosition, JournalReader, JournalRetention, Limits, ManualClock, NoReservation,
-    RetakeError, Timestamp,
+    RetakeError, Timestamp, WhenFull,
 };
 
 use crate::retention::{LAPTOPS, archived, checkpoints, short, verify, work};
@@ -170,7 +170,7 @@ fn a_hold_of_which_only_segments_that_are_gone_tell_is_not_taken_for_one_that_ne
     let manager = open(1_000_000);
     assert!(manager.recovery_report().expect("a journal").checkpoint.is_some());
     assert_eq!(
-        manager.confirm_or_retake(hold, &lines),
+        manager.confirm_or_retake_lines(hold, &lines),
         Err(RetakeError::NoReservation(NoReservation::Forgotten))
     );
     assert_eq!(manager.sold(LAPTOPS).expect("known"), 301, "it was sold a second time");
@@ -180,7 +180,10 @@ fn a_hold_of_which_only_segments_that_are_gone_tell_is_not_taken_for_one_that_ne
 fn a_checkpoint_that_remembers_more_keys_than_what_is_left_knows_is_no_damage() {
     let disk = SimulatedDisk::new();
     let open = |keys, keep| {
-        let limits = small().audit_retained(8).key_retention(60 * MINUTE, keys);
+        let limits = small()
+            .audit_retained(8)
+            .key_retention(60 * MINUTE, keys)
+            .when_full(WhenFull::DropOldest);
         short(on(&disk).retention(keep)).limits(limits).build().expect("a sound journal")
     };
     let add = |manager: &InventoryManager, from: u64, to: u64| {

@@ -2,7 +2,7 @@
 
 use stockade::{
     BasketLine, ConfirmOrRetake, IdempotencyKey, InventoryManager, KeyError, Release,
-    RequestTransferError, TransferRequestStatus,
+    RequestTransferError, TransferRequestStatus, WhenFull,
 };
 
 use crate::{ENDS, HOUR, LAPTOPS, Shop, tiny};
@@ -21,7 +21,7 @@ fn sell(manager: &InventoryManager, number: usize) -> stockade::ReservationId {
 fn keys() {
     for end in ENDS {
         let mut shop = Shop::new();
-        let limits = tiny().key_retention(HOUR, 4);
+        let limits = tiny().key_retention(HOUR, 4).when_full(WhenFull::DropOldest);
         let first = shop.stocked(limits.clone());
         let sales: Vec<_> = (0..6).map(|number| sell(&first, number)).collect();
         shop.end(first, end);
@@ -39,12 +39,12 @@ fn keys() {
 fn older_retakes_drop_no_newer_key() {
     for end in ENDS {
         let mut shop = Shop::new();
-        let limits = tiny().key_retention(HOUR, 4);
+        let limits = tiny().key_retention(HOUR, 4).when_full(WhenFull::DropOldest);
         let first = shop.stocked(limits.clone());
         for _ in 0..4 {
             let hold = first.reserve(LAPTOPS, 1, HOUR).expect("stock");
             assert_eq!(first.release(hold), Ok(Release::Released));
-            let anew = first.confirm_or_retake(hold, &[BasketLine::new(LAPTOPS, 1)]);
+            let anew = first.confirm_or_retake_lines(hold, &[BasketLine::new(LAPTOPS, 1)]);
             assert!(matches!(anew, Ok(ConfirmOrRetake::Retaken(_))), "{anew:?}");
         }
         shop.clock.advance(std::time::Duration::from_millis(1));

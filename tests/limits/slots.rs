@@ -123,7 +123,7 @@ fn retaken_holds_that_are_kept_until_they_are_shipped() {
         let hold = reserve(manager).expect("a free slot");
         assert_eq!(manager.release(hold), Ok(Release::Released));
         let request = manager.request().keep_until_shipped();
-        let anew = request.confirm_or_retake(hold, &[BasketLine::new(LAPTOPS, 1)]);
+        let anew = request.confirm_or_retake_lines(hold, &[BasketLine::new(LAPTOPS, 1)]);
         assert!(matches!(anew, Ok(ConfirmOrRetake::Retaken(_))), "{anew:?}");
     });
 }
@@ -272,7 +272,7 @@ fn one_call(manager: &InventoryManager, random: &mut Random, holds: &mut Vec<Res
         (8, Some(id)) => {
             let request = manager.request().keep_until_shipped();
             let lines: Vec<_> = lines.iter().map(|it| BasketLine::new(it.level, 2)).collect();
-            if let Ok(ConfirmOrRetake::Retaken(by)) = request.confirm_or_retake(id, &lines) {
+            if let Ok(ConfirmOrRetake::Retaken(by)) = request.confirm_or_retake_lines(id, &lines) {
                 holds.push(by);
             }
         }

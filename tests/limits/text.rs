@@ -85,7 +85,7 @@ fn every_operation_refuses_too_much_text_and_moves_nothing() {
         long().release(hold),
         long().extend(hold, HOUR),
         long().confirm_lines(hold, &lines),
-        long().confirm_or_retake(hold, &lines),
+        long().confirm_or_retake_lines(hold, &lines),
         long().ship_lines(sale, &lines),
         long().cancel_sale_lines(sale, &lines, ""),
         long().transfer("SF", "NYC", "LAPTOP", 1),

@@ -109,7 +109,7 @@ fn what_is_given_back_entirely_without_a_sale_is_released() {
     assert_eq!(manager.release_lines(id, &[line(CABLE, 5)]), Ok(ReservationStatus::Released));
     assert_eq!(manager.reservation(id).expect("a record").status, ReservationStatus::Released);
     assert_eq!(manager.release(id), Ok(Release::AlreadyReleased));
-    let released = Gone::Released { sold: 0, returned: 12 };
+    let released = Gone::Released { returned: 12 };
     assert_eq!(manager.release_lines(id, &[line(CABLE, 1)]), Err(released.into()));
     for level in [LAPTOP, MOUSE, CABLE] {
         assert_eq!(counts(&manager, level), (10, 0, 0));
@@ -121,13 +121,14 @@ fn a_hold_that_sold_something_is_confirmed_however_it_ends() {
     let (manager, clock) = shop();
     let released = basket(&manager);
     manager.confirm_lines(released, &[line(LAPTOP, 1)]).expect("held");
-    assert_eq!(manager.release(released), Ok(Release::Released));
+    let partly = Release::PartlySold { sold: 1, returned: 11 };
+    assert_eq!(manager.release(released), Ok(partly));
     let found = manager.reservation(released).expect("a record");
     assert_eq!(found.status, ReservationStatus::Confirmed);
     assert_eq!((parts(&found, LAPTOP), parts(&found, CABLE)), ((3, 0, 1), (5, 0, 0)));
     // Its last units were given back, so that nobody may take it for sold as a whole.
-    assert_eq!(manager.confirm(released), Err(Gone::Released { sold: 1, returned: 11 }.into()));
-    assert_eq!(manager.release(released), Ok(Release::AlreadyReleased));
+    assert_eq!(manager.confirm(released), Err(Gone::PartlySold { sold: 1, returned: 11 }.into()));
+    assert_eq!(manager.release(released), Ok(partly), "a repeat hears the same");
 
     let expired = basket(&manager);
     manager.confirm_lines(expired, &[line(MOUSE, 1)]).expect("held");
@@ -135,7 +136,7 @@ fn a_hold_that_sold_something_is_confirmed_however_it_ends() {
     manager.run_until_idle();
     let found = manager.reservation(expired).expect("a record");
     assert_eq!((found.status, parts(&found, MOUSE)), (ReservationStatus::Confirmed, (4, 0, 1)));
-    let gone = Gone::Expired { at: found.expires_at, sold: 1, returned: 11 };
+    let gone = Gone::PartlySold { sold: 1, returned: 11 };
     assert_eq!(manager.confirm(expired), Err(gone.into()));
     let refused = manager.confirm_lines(expired, &[line(MOUSE, 1)]);
     assert_eq!(refused, Err(gone.into()));
@@ -151,7 +152,7 @@ fn a_step_on_an_overdue_hold_expires_it() {
     let at = manager.reservation(id).expect("a record").expires_at;
     clock.advance(TTL + Duration::from_millis(1));
     let refused = manager.confirm_lines(id, &[line(LAPTOP, 1)]);
-    assert_eq!(refused, Err(Gone::Expired { at, sold: 0, returned: 12 }.into()));
+    assert_eq!(refused, Err(Gone::Expired { at, returned: 12 }.into()));
     assert_eq!(manager.reservation(id).expect("a record").status, ReservationStatus::Expired);
     assert_eq!(counts(&manager, LAPTOP), (10, 0, 0));
 }
@@ -220,16 +221,16 @@ fn a_hold_that_sold_a_part_is_not_taken_again() {
     let id = manager.reserve(LAPTOP, 3, TTL).expect("stock");
     manager.confirm_lines(id, &lines_of(1)).expect("held");
     clock.advance(TTL + Duration::from_millis(1));
-    let late = manager.confirm_or_retake(id, &lines);
-    assert_eq!(late, Ok(ConfirmOrRetake::AlreadySold { units: 1 }));
+    let late = manager.confirm_or_retake_lines(id, &lines);
+    assert_eq!(late, Ok(ConfirmOrRetake::PartlySold { sold: 1, returned: 2 }));
     // Also where only the audit log remembers it.
     for _ in 0..4 {
         let _ = manager.sell(MOUSE, 1).expect("stock");
     }
     manager.run_until_idle();
     assert!(manager.reservation(id).is_err(), "forgotten");
-    let late = manager.confirm_or_retake(id, &lines);
-    assert_eq!(late, Ok(ConfirmOrRetake::AlreadySold { units: 1 }));
+    let late = manager.confirm_or_retake_lines(id, &lines);
+    assert_eq!(late, Ok(ConfirmOrRetake::PartlySold { sold: 1, returned: 2 }));
     assert_eq!(counts(&manager, LAPTOP), (9, 1, 1));
 }
 
@@ -242,7 +243,7 @@ fn a_late_payment_for_a_hold_that_gave_a_part_back_sells_the_rest() {
     let (manager, _) = shop();
     let id = manager.reserve(LAPTOP, 3, TTL).expect("stock");
     manager.release_lines(id, &lines_of(1)).expect("held");
-    assert_eq!(manager.confirm_or_retake(id, &lines_of(3)), Ok(ConfirmOrRetake::Confirmed));
+    assert_eq!(manager.confirm_or_retake_lines(id, &lines_of(3)), Ok(ConfirmOrRetake::Confirmed));
     assert_eq!(counts(&manager, LAPTOP), (8, 2, 2));
 }
 

@@ -8,7 +8,7 @@ use stockade::{
     AuditEntry, BasketError, BasketLine, Health, HoldRequest, IdempotencyKey, InventoryManager,
     LevelHandle, LevelRef, Limits, ManualClock, NoReservation, Owner, ProductRef, Request,
     ReservationId, ReservationStatus, RetakeError, ShortLine, StockAlert, StockAlertListener,
-    Timestamp, WarehouseRef, WarehouseSpec,
+    Timestamp, WarehouseRef, WarehouseSpec, WhenFull,
 };
 use uuid::Uuid;
 
@@ -70,6 +70,7 @@ impl Driver {
             .max_reservations(slots as u32)
             .max_basket_lines(bounds.basket_lines)
             .key_retention(ms(bounds.key_lifetime), bounds.keys)
+            .when_full(WhenFull::DropOldest)
             .audit_queue(256);
         let builder =
             builder.clock(Arc::clone(&clock)).limits(limits).listener(Arc::clone(&alerts));
@@ -200,7 +201,8 @@ impl Driver {
                 Ok(Given::Until(request.extend(self.id(*hold), *ttl)?.as_millis()))
             }
             Op::Retake(hold, lines) => {
-                let answer = hold_request.confirm_or_retake(self.id(*hold), &self.lines(lines));
+                let answer =
+                    hold_request.confirm_or_retake_lines(self.id(*hold), &self.lines(lines));
                 self.late_answer(answer, expected)
             }
             Op::OpenLevel(warehouse, product) => {

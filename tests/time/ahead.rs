@@ -75,7 +75,7 @@ fn whatever_makes_a_hold_dates_it_by_the_clock_and_not_by_its_slots_last_tenant(
             if round % 8 == 0 {
                 let order = shop.sell(LAPTOPS, 1).expect("stock");
                 assert_eq!(shop.reservation(order).expect("just made").created_at, at(now));
-                let late = shop.confirm_or_retake(one, &[BasketLine::new(LAPTOPS, 1)]);
+                let late = shop.confirm_or_retake_lines(one, &[BasketLine::new(LAPTOPS, 1)]);
                 let _ = late.expect("its units are back");
             }
             clock.set(at(now + 1));
@@ -206,7 +206,7 @@ fn a_hold_without_a_record_is_retaken_though_the_log_dropped_entries_from_the_fu
     let _ = shop.release(hold).expect("a hold");
     sell(&shop, 700);
     assert_eq!(shop.reservation(hold), Err(NoReservation::Forgotten));
-    let retaken = shop.confirm_or_retake(hold, &[BasketLine::new(LAPTOPS, 1)]);
+    let retaken = shop.confirm_or_retake_lines(hold, &[BasketLine::new(LAPTOPS, 1)]);
     assert!(matches!(retaken, Ok(ConfirmOrRetake::Retaken(_))), "{retaken:?}");
 }
 
@@ -219,12 +219,12 @@ fn a_hold_of_the_wrong_session_is_retaken_once_though_the_key_is_forgotten() {
     let shop = builder(&disk, &clock).limits(short).build().expect("a sound journal");
     let _ = shop.release(hold).expect("a hold");
     let lines = [BasketLine::new(LAPTOPS, 1)];
-    let first = shop.confirm_or_retake(hold, &lines).expect("stock");
+    let first = shop.confirm_or_retake_lines(hold, &lines).expect("stock");
     let ConfirmOrRetake::Retaken(by) = first else { panic!("{first:?}") };
     // The second time before the clock has come to the hold's time, and the third time after.
     for later in [2 * SECOND, HOUR, 2 * HOUR, DAY] {
         clock.set(at(RIGHT + later));
-        let again = shop.confirm_or_retake(hold, &lines);
+        let again = shop.confirm_or_retake_lines(hold, &lines);
         assert_eq!(again, Ok(ConfirmOrRetake::AlreadyRetaken(by)), "{later} ms later");
         assert_eq!(shop.sold(LAPTOPS), Ok(1));
         clock.set(at(RIGHT + later + 2 * SECOND));

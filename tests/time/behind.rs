@@ -110,8 +110,8 @@ fn keys_records_and_requests_shift_alike() {
     assert_eq!(shop.request().key(key).sell(LAPTOPS, 3), Ok(order));
     clock.set(at(RIGHT + 30 * 60 * SECOND + 1));
     assert_ne!(shop.request().key(key).sell(LAPTOPS, 3), Ok(order));
-    let again = shop.confirm_or_retake(gone, &[BasketLine::new(LAPTOPS, 1)]).expect("stock");
-    let repeat = shop.confirm_or_retake(gone, &[BasketLine::new(LAPTOPS, 1)]).expect("stock");
+    let again = shop.confirm_or_retake_lines(gone, &[BasketLine::new(LAPTOPS, 1)]).expect("stock");
+    let repeat = shop.confirm_or_retake_lines(gone, &[BasketLine::new(LAPTOPS, 1)]).expect("stock");
     assert_ne!(again, repeat, "the second finds the first's");
 }
 

@@ -92,6 +92,13 @@ pub enum KeyError {
     /// Too many answers wait for their outcome file, and memory takes no more of them. The auditor
     /// is behind, or the disk fails.
     Behind,
+    /// As many keys are stored as the engine has room for
+    /// ([`Limits::key_retention`](crate::Limits::key_retention)), and the time of none is up. A
+    /// call without a key is not refused.
+    Full {
+        /// The configured maximum.
+        keys: usize,
+    },
 }
 
 error_table! {
@@ -106,6 +113,8 @@ error_table! {
             "it is not known yet whether the key was used before: older keys are being gathered";
         Self::Behind => Busy("keys_behind").retry(),
             "too many answers of keys wait to be written to outcome files; try again in a moment";
+        Self::Full { keys } => Limit("keys_full").retry(),
+            "all {keys} places for idempotency keys are taken, by keys whose time is not up";
     }
 }
 

@@ -15,25 +15,30 @@ use crate::base::quantity::InvalidQuantity;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Gone {
-    /// It was confirmed.
+    /// It was confirmed: all its units were sold.
     Sold {
         /// Units that it sold, over all its lines. 0 if its lines can no longer be read, because
         /// one of its slots has been reused.
         units: u64,
     },
-    /// The units that it still held were released.
-    Released {
-        /// Units that partial confirms had sold before.
+    /// It sold some of its units, in partial steps or at its end, and returned the others: released
+    /// or expired. Whoever gives money back gives it back for those that it returned, not for those
+    /// that it sold.
+    PartlySold {
+        /// Units that it sold, over all its lines.
         sold: u64,
+        /// Units that it returned, over all its lines.
+        returned: u64,
+    },
+    /// It was released, and sold nothing.
+    Released {
         /// Units that it returned in total, with those of partial releases.
         returned: u64,
     },
-    /// It expired before or during this call. The units that it still held have been returned.
+    /// It expired before or during this call, and sold nothing. Its units have been returned.
     Expired {
         /// When it expired.
         at: Timestamp,
-        /// Units that partial confirms had sold before.
-        sold: u64,
         /// Units that it returned in total, with those of partial releases.
         returned: u64,
     },
@@ -47,10 +52,12 @@ error_table! {
     Gone {
         Self::Sold { units } => Gone("hold_sold").on_record(),
             "the reservation is confirmed already, with {units} units";
-        Self::Released { sold, returned } => Gone("hold_released").on_record(),
-            "the reservation was released: {returned} units came back, {sold} were sold before";
-        Self::Expired { at, sold, returned } => Gone("hold_expired").on_record(),
-            "the hold expired at {at}: {returned} units came back, {sold} were sold before";
+        Self::PartlySold { sold, returned } => Gone("hold_partly_sold").on_record(),
+            "the reservation is over: {sold} units were sold, {returned} came back";
+        Self::Released { returned } => Gone("hold_released").on_record(),
+            "the reservation was released: {returned} units came back, none was sold";
+        Self::Expired { at, returned } => Gone("hold_expired").on_record(),
+            "the hold expired at {at}: {returned} units came back, none was sold";
         Self::Forgotten => Gone("hold_forgotten"), "the reservation's record is no longer kept";
         Self::Unknown => NotFound("hold_unknown"), "there is no such reservation";
     }

@@ -4,10 +4,27 @@ use std::time::Duration;
 
 use crate::base::ceilings::{Ceilings, MOST_NOTES, MOST_SLOTS, MOST_TEXT, TextLimits};
 use crate::base::error::BuildError;
-use crate::idempotency::KeyLimits;
+use crate::engine::answer::Answer;
+use crate::idempotency::{IdempotencyMap, KeyLimits};
 use crate::reservation::free_list::Retention;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The memory for stored keys, if no setting says more or less.
+const KEY_MEMORY: u64 = 1 << 30;
+
+/// What an engine does that has no room for the answer of one more idempotency key; see
+/// [`Limits::when_full`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum WhenFull {
+    /// It refuses calls with a new key ([`KeyError::Full`](crate::KeyError::Full)) until the time
+    /// of an older key is up. Retries of earlier calls get their answers, and calls without a key
+    /// go on.
+    #[default]
+    Refuse,
+    /// It drops the oldest key before its time. A retry of that key's call then runs again, and
+    /// moves its units a second time. [`Stats::keys_dropped_early`](crate::Stats) counts such keys.
+    DropOldest,
+}
 
 /// The limits of an engine: how much it holds, and for how long; see
 /// [`Builder::limits`](crate::Builder::limits).
@@ -46,7 +63,12 @@ impl Limits {
             max_basket_lines: 10_000,
             text: TextLimits { notes: 64, bytes: 4_096 },
             retention: Retention { time: Duration::from_secs(60), records: 65_536 },
-            keys: KeyLimits::default(),
+            keys: KeyLimits {
+                lifetime: 7 * DAY,
+                count: keys_in(KEY_MEMORY),
+                drop_oldest: false,
+                unsettled: None,
+            },
             audit_queue: 65_536,
             audit_retained: 1_000_000,
             overdue_limit: 10_000,
@@ -119,9 +141,41 @@ impl Limits {
         self
     }
 
-    /// Sets how long idempotency keys are stored, and how many. Default: an hour, a million.
+    /// Sets how long idempotency keys are stored, and how many at most. Retakes count as keys.
+    /// Default: 7 days, and as many as fit into 1 GiB ([`key_memory`](Self::key_memory)). What
+    /// happens at the maximum is a setting of its own: [`when_full`](Self::when_full).
     pub fn key_retention(mut self, lifetime: Duration, count: usize) -> Self {
         (self.keys.lifetime, self.keys.count) = (lifetime, count);
+        self
+    }
+
+    /// Sets how much memory stored idempotency keys may take, in bytes: their number is the bytes
+    /// divided by the most that a key takes, about 400. It replaces the count of
+    /// [`key_retention`](Self::key_retention), or that replaces it: the later call wins. Memory
+    /// grows with use. Default: 1 GiB.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stockade::{InventoryManager, Limits, WhenFull};
+    /// let limits = Limits::new()
+    ///     .key_retention(Duration::from_secs(24 * 60 * 60), 1)
+    ///     .key_memory(64 << 20)
+    ///     .when_full(WhenFull::Refuse);
+    /// let manager = InventoryManager::builder().warehouse("SF").limits(limits).build()?;
+    /// assert!(manager.stats().keys_max > 100_000);
+    /// # Ok::<(), stockade::BuildError>(())
+    /// ```
+    pub fn key_memory(mut self, bytes: u64) -> Self {
+        self.keys.count = keys_in(bytes);
+        self
+    }
+
+    /// Sets what happens when as many idempotency keys are stored as the engine has room for, and
+    /// the time of none is up. Default: [`WhenFull::Refuse`], so that no key leaves before its time
+    /// in silence. From 80 % of the maximum on, [`health`](crate::InventoryManager::health) is
+    /// `Degraded`.
+    pub fn when_full(mut self, when_full: WhenFull) -> Self {
+        self.keys.drop_oldest = when_full == WhenFull::DropOldest;
         self
     }
 
@@ -179,6 +233,11 @@ impl Limits {
         check(self.max_transfer_requests > 0, "max_transfer_requests", "at least 1")?;
         check(self.overdue_limit > 0, "overdue_limit", "at least 1")
     }
+}
+
+/// How many keys surely fit into so much memory.
+fn keys_in(bytes: u64) -> usize {
+    usize::try_from(bytes / IdempotencyMap::<Answer>::BYTES_A_KEY).unwrap_or(usize::MAX)
 }
 
 impl Default for Limits {

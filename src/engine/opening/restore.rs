@@ -10,7 +10,7 @@ use crate::base::error::{JournalError, TransferFailure};
 use crate::base::quantity::{MAX_UNITS, Quantity};
 use crate::base::sync::Ordering;
 use crate::engine::Engine;
-use crate::engine::answer::Answer;
+use crate::engine::answer::{Answer, ConfirmOrRetake};
 use crate::engine::journal::RecoveryReport;
 use crate::engine::opening::limits::Limits;
 use crate::engine::opening::spec::{StandingSettings, WarehouseSpec};
@@ -253,7 +253,8 @@ impl Engine {
         restoring: &Restoring<'_>,
     ) {
         let fingerprint = Fingerprint::of("retake").id(*of).finish();
-        let (answer, at) = (Answer::Retaken(*by), restoring.past(*at));
+        let answer = Answer::Late(ConfirmOrRetake::Retaken(*by));
+        let at = restoring.past(*at);
         self.keys.restore(KeyName::Retake(*of), fingerprint, answer, at);
         if number < restoring.ledger.retakes.len() - restoring.ledger.unsettled.retakes {
             self.keys.settle(&KeyName::Retake(*of), at);

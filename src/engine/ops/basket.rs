@@ -7,7 +7,7 @@ use crate::audit::record_builder::RecordBuilder;
 use crate::base::clock::Timestamp;
 use crate::base::error::{BasketError, InvalidInput, NotStarted, ShortLine};
 use crate::base::quantity::Quantity;
-use crate::engine::answer::Answer;
+use crate::engine::answer::{Answer, ConfirmOrRetake};
 use crate::engine::call::{Call, RequestShape};
 use crate::engine::durability::OperationKind;
 use crate::engine::ops::reserve::ResolvedLine;
@@ -138,7 +138,7 @@ impl<'a> Call<'a> {
     ) -> RecordBuilder<'a> {
         let answer = match purpose {
             Purpose::Hold { .. } => Answer::Reservation(id),
-            Purpose::Retake(_) => Answer::Retaken(id),
+            Purpose::Retake(_) => ConfirmOrRetake::Retaken(id).into(),
         };
         let mut record = self
             .engine
@@ -221,6 +221,14 @@ impl Engine {
             return Err(self.refuse_basket(not_there, false));
         }
         merge_equal_levels(&mut found);
+        self.resolved_levels(found)
+    }
+
+    /// The same for lines whose levels are known, sorted and merged.
+    pub(in crate::engine) fn resolved_levels(
+        &self,
+        found: Vec<(LevelIndex, u32)>,
+    ) -> Result<Vec<ResolvedLine<'_>>, BasketError> {
         let most = self.max_basket_lines;
         if found.len() > most {
             return Err(InvalidInput::TooManyLines { lines: found.len(), most }.into());

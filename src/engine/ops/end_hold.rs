@@ -148,14 +148,23 @@ impl EndKind {
 /// What an attempt to end a hold found or did.
 #[derive(Debug)]
 pub(in crate::engine) enum EndOutcome {
-    /// This call ended it. Inside: whether its record was queued.
-    Done(Result<(), Uncertain>),
+    /// This call ended it.
+    Done(HoldEnd),
     /// The hold was over, or this call found it overdue and expired it.
     Ended(Ended),
     /// Another thread is ending it now.
     InProgress,
     Forgotten,
     Unknown,
+}
+
+/// What the call that ended a hold did.
+#[derive(Debug)]
+pub(in crate::engine) struct HoldEnd {
+    /// Whether its record was queued.
+    pub(in crate::engine) recorded: Result<(), Uncertain>,
+    /// Units sold and returned, if earlier steps had sold some and this end returned the rest.
+    pub(in crate::engine) in_part: Option<UnitsEnded>,
 }
 
 /// How a hold that is over ended.
@@ -192,7 +201,7 @@ impl Call<'_> {
     fn confirm_once(self, id: ReservationId) -> Result<(), ConfirmError> {
         self.engine.admit()?;
         match self.end_hold(id, EndKind::Sell, Answer::Done) {
-            EndOutcome::Done(recorded) => Ok(recorded?),
+            EndOutcome::Done(end) => Ok(end.recorded?),
             EndOutcome::Ended(ended) => Err(self.engine.gone(id, ended).into()),
             EndOutcome::InProgress => Err(ConfirmError::Changing),
             EndOutcome::Forgotten => Err(self.engine.gone_without_record(id).into()),
@@ -205,20 +214,24 @@ impl Call<'_> {
         self.keyed(OperationKind::Release, shape, |call| {
             call.engine.admit()?;
             let outcome = match call.end_hold(id, EndKind::Release, Release::Released.into()) {
-                EndOutcome::Done(recorded) => {
+                EndOutcome::Done(HoldEnd { recorded, in_part }) => {
                     recorded?;
-                    return Ok(Release::Released);
+                    return Ok(in_part.map_or(Release::Released, Release::from));
                 }
-                EndOutcome::Ended(ended) => match ended.end {
-                    EndKind::Sell => match call.engine.gone(id, ended) {
-                        Gone::Sold { units } => return Err(ReleaseError::Sold { units }),
-                        _ => Release::Forgotten,
-                    },
-                    EndKind::Expire => Release::Expired,
-                    EndKind::Release => Release::AlreadyReleased,
+                EndOutcome::Ended(ended) => match call.engine.gone(id, ended) {
+                    Gone::Sold { units } => return Err(ReleaseError::Sold { units }),
+                    // The last of it was sold: then a release comes too late.
+                    Gone::PartlySold { sold, .. } if ended.end == EndKind::Sell => {
+                        return Err(ReleaseError::Sold { units: sold });
+                    }
+                    Gone::PartlySold { sold, returned } => Release::PartlySold { sold, returned },
+                    // Its lines may be gone. That it sold nothing, its head still says.
+                    _ if ended.sold => Release::Forgotten,
+                    _ if ended.end == EndKind::Expire => Release::Expired,
+                    _ => Release::AlreadyReleased,
                 },
                 EndOutcome::InProgress => return Err(ReleaseError::Changing),
-                EndOutcome::Forgotten => match call.engine.known_outcome(id).map(|it| it.gone()) {
+                EndOutcome::Forgotten => match call.engine.filed_outcome(id).map(|it| it.gone()) {
                     Some(Gone::Sold { units }) => return Err(ReleaseError::Sold { units }),
                     Some(Gone::Expired { .. }) => Release::Expired,
                     Some(Gone::Released { .. }) => Release::AlreadyReleased,
@@ -327,7 +340,7 @@ impl Call<'_> {
         head: HeldSlot<'_>,
         end: EndKind,
         answer: Answer,
-    ) -> Result<(), Uncertain> {
+    ) -> HoldEnd {
         let HeldSlot { number, slot, state } = head;
         // Law 3: read the lines only after the swap is won.
         let chain = slot.chain();
@@ -349,36 +362,36 @@ impl Call<'_> {
         self.engine.give_line(end, line);
         slot.finish(state.in_phase(end.final_phase()));
         self.engine.slots.retire(number, chain, end == EndKind::Sell, self.now());
-        recorded
+        HoldEnd { recorded, in_part: None }
     }
 
     /// The same for a hold with a chain: several lines, or one line after a partial step.
     #[inline(never)]
-    fn finish_lines(
-        self,
-        head: HeldSlot<'_>,
-        end: EndKind,
-        answer: Answer,
-    ) -> Result<(), Uncertain> {
+    fn finish_lines(self, head: HeldSlot<'_>, end: EndKind, answer: Answer) -> HoldEnd {
         let HeldSlot { number, slot, state } = head;
         let slots = &self.engine.slots;
         let record = slot.read_record(state);
-        let (mut lines, mut sold_before) = (Vec::new(), false);
+        let (mut lines, mut units) = (Vec::new(), UnitsEnded::default());
         let mut unsettled = end == EndKind::Sell;
         slots.lines_of(head, &record, |line| {
-            sold_before |= line.sold > 0;
+            units = units.plus(line, end.final_phase());
             unsettled |= line.is_unsettled();
             if line.held > 0 {
                 lines.push(line);
             }
         });
         let mut phase = end.final_phase();
-        if sold_before && end != EndKind::Sell {
+        let in_part = (units.sold > 0 && end != EndKind::Sell).then_some(units);
+        if in_part.is_some() {
             // A reservation that sold anything ends as confirmed. The chain notes how the rest
             // ended.
             slot.switch_chain(record.chain.ending_as(phase));
             phase = Phase::Confirmed;
         }
+        let answer = match (answer, in_part) {
+            (Answer::Release(Release::Released), Some(units)) => Release::from(units).into(),
+            (answer, _) => answer,
+        };
         let mut queued = self
             .engine
             .recorder
@@ -393,7 +406,7 @@ impl Call<'_> {
         let recorded = self.engine.end_lines(queued, end, &lines);
         slot.finish(state.in_phase(phase));
         slots.retire(number, record.chain, unsettled, self.now());
-        recorded
+        HoldEnd { recorded, in_part }
     }
 }
 

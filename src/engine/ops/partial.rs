@@ -263,7 +263,7 @@ impl Call<'_> {
         answer: Answer,
     ) -> Option<Result<(), Uncertain>> {
         hold.head.swap_to(Phase::Ending).ok()?;
-        Some(self.finish_hold(hold.head, end, answer))
+        Some(self.finish_hold(hold.head, end, answer).recorded)
     }
 
     /// Does a step that leaves the hold with other lines. `None` if another call was first.

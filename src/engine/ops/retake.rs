@@ -3,16 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use crate::audit::entry::{AdjustmentType, EntryType};
-use crate::base::clock::Timestamp;
-use crate::base::error::{FlushError, NoReservation, NotStarted, Reason, RetakeError};
+use crate::base::error::{Gone, NoReservation, RetakeError};
 use crate::engine::answer::ConfirmOrRetake;
-use crate::engine::call::Call;
+use crate::engine::call::{Call, RequestOptions, RequestShape};
 use crate::engine::durability::OperationKind;
 use crate::engine::ops::basket::{Purpose, basket_shape};
 use crate::engine::ops::end_hold::{EndKind, EndOutcome};
 use crate::engine::place::{BasketLine, OwnLines};
 use crate::engine::request::on_requests_for_holds;
+use crate::engine::view::outcome::{FormerHold, KnownEnd};
+use crate::engine::view::reservation::UnitsEnded;
 use crate::engine::{Engine, InventoryManager};
 use crate::idempotency::{Fingerprint, KeyName};
 use crate::reservation::id::ReservationId;
@@ -20,12 +20,17 @@ use crate::reservation::view::{Reservation, ReservationStatus};
 
 impl InventoryManager {
     /// For a payment that may come late. Confirms the hold if it is pending. If the hold has ended
-    /// without a sale, takes the same lines again and sells them, under a new id, at one instant. A
-    /// hold that is over never becomes live again.
+    /// without a sale, takes what it held at its end once more and sells that, under a new id, at
+    /// one instant. A hold that is over never becomes live again.
     ///
-    /// Calls for the same hold sell its lines once, even under different keys or without a key: a
-    /// later one gets [`AlreadyRetaken`](ConfirmOrRetake::AlreadyRetaken). `lines` must be the
-    /// lines of the hold. The call checks this while the hold's record is readable.
+    /// The lines come from the hold's record, or from the audit log if the record is gone. What the
+    /// hold had given back in partial steps before its end is not taken. Calls for the same hold
+    /// sell its lines once, even under different keys or without a key: a later one gets
+    /// [`AlreadyRetaken`](ConfirmOrRetake::AlreadyRetaken).
+    ///
+    /// The new reservation gets the owner of the old one, unless the request names one, and
+    /// [keeps its record](crate::HoldRequest::keep_until_shipped) if the old one would have. Notes
+    /// stay with the old one: [`Reservation::retaken_from`] leads there.
     ///
     /// Waits as [`reserve`](Self::reserve) does. It also reads the audit log if the hold's slot has
     /// been reused, or if an earlier retake may have been forgotten. Then it first waits until the
@@ -34,8 +39,39 @@ impl InventoryManager {
     ///
     /// # Errors
     /// [`RetakeError::Insufficient`] names the lines that are short. [`NoReservation::Forgotten`]
-    /// if the audit log does not reach back far enough. Unless the error is
-    /// [`Uncertain`](crate::Uncertain), nothing has moved. See [`RetakeError`] for the rest.
+    /// if the audit log does not reach back far enough: whoever knows the lines can then call
+    /// [`confirm_or_retake_lines`](Self::confirm_or_retake_lines), as long as the record is there.
+    /// Unless the error is [`Uncertain`](crate::Uncertain), nothing has moved. See [`RetakeError`]
+    /// for the rest.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use stockade::{ConfirmOrRetake, Owner};
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// let buyer = manager.request().owner(Owner([7; 16]));
+    /// let hold = buyer.reserve(("SF", "LAPTOP"), 2, Duration::from_secs(30))?;
+    /// manager.release(hold)?;
+    /// // The payment's webhook has the id and nothing else.
+    /// let ConfirmOrRetake::Retaken(new) = manager.confirm_or_retake(hold)? else {
+    ///     panic!("the hold was over");
+    /// };
+    /// assert_eq!(manager.sold(("SF", "LAPTOP"))?, 2);
+    /// let order = manager.reservation(new)?;
+    /// assert_eq!((order.owner, order.retaken_from), (Some(Owner([7; 16])), Some(hold)));
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn confirm_or_retake(&self, id: ReservationId) -> Result<ConfirmOrRetake, RetakeError> {
+        self.call().confirm_or_retake(id)
+    }
+
+    /// Same as [`confirm_or_retake`](Self::confirm_or_retake), for a caller who names the lines:
+    /// all that the hold had when it was made. The call checks them while the hold's record is
+    /// readable, and takes exactly these.
+    ///
+    /// # Errors
+    /// [`RetakeError::OtherLines`] if the hold had others. The rest is that of
+    /// [`confirm_or_retake`](Self::confirm_or_retake).
     ///
     /// ```
     /// # use std::time::Duration;
@@ -45,68 +81,96 @@ impl InventoryManager {
     /// let hold = manager.reserve(("SF", "LAPTOP"), 2, Duration::from_secs(30))?;
     /// manager.release(hold)?;
     /// let lines = [BasketLine::new(("SF", "LAPTOP"), 2)];
-    /// let paid = manager.confirm_or_retake(hold, &lines)?;
+    /// let paid = manager.confirm_or_retake_lines(hold, &lines)?;
     /// assert!(matches!(paid, ConfirmOrRetake::Retaken(_)));
-    /// assert_eq!(manager.sold(("SF", "LAPTOP"))?, 2);
     /// # Ok::<(), stockade::Error>(())
     /// ```
-    pub fn confirm_or_retake(
+    pub fn confirm_or_retake_lines(
         &self,
         id: ReservationId,
         lines: &[BasketLine<'_>],
     ) -> Result<ConfirmOrRetake, RetakeError> {
-        self.call().confirm_or_retake(id, lines)
+        self.call().confirm_or_retake_lines(id, lines)
     }
 }
 
 on_requests_for_holds! {
     /// Same as [`InventoryManager::confirm_or_retake`], with this request's options.
-    pub fn confirm_or_retake(
+    pub fn confirm_or_retake(&self, id: ReservationId) -> Result<ConfirmOrRetake, RetakeError> {
+        self.call().confirm_or_retake(id)
+    }
+
+    /// Same as [`InventoryManager::confirm_or_retake_lines`], with this request's options.
+    pub fn confirm_or_retake_lines(
         &self,
         id: ReservationId,
         lines: &[BasketLine<'_>],
     ) -> Result<ConfirmOrRetake, RetakeError> {
-        self.call().confirm_or_retake(id, lines)
+        self.call().confirm_or_retake_lines(id, lines)
     }
 }
 
+/// What is known of a hold before its lines are taken again.
+struct EndedHold {
+    /// Its record says that it sold nothing.
+    known_unsold: bool,
+    /// What its record told; `None` if it was gone.
+    former: Option<FormerHold>,
+}
+
 impl Call<'_> {
-    fn confirm_or_retake(
+    fn confirm_or_retake(self, id: ReservationId) -> Result<ConfirmOrRetake, RetakeError> {
+        let shape = || RequestShape::new("confirm-or-retake-whole").reservation(id);
+        self.keyed(OperationKind::Sell, shape, |call| call.confirm_or_retake_once(id, None))
+    }
+
+    fn confirm_or_retake_lines(
         self,
         id: ReservationId,
         lines: &[BasketLine<'_>],
     ) -> Result<ConfirmOrRetake, RetakeError> {
         let lines = self.engine.check_basket(lines)?;
         let shape = || basket_shape("confirm-or-retake", lines).reservation(id);
-        self.keyed(OperationKind::Sell, shape, |call| call.confirm_or_retake_once(id, lines))
+        self.keyed(OperationKind::Sell, shape, |call| call.confirm_or_retake_once(id, Some(lines)))
     }
 
     fn confirm_or_retake_once(
         self,
         id: ReservationId,
-        lines: OwnLines<'_>,
+        lines: Option<OwnLines<'_>>,
     ) -> Result<ConfirmOrRetake, RetakeError> {
         let engine = self.engine;
         engine.admit()?;
-        if let Ok(held) = engine.reservation(id)
+        if let Some(lines) = lines
+            && let Ok(held) = engine.reservation(id)
             && held.status != ReservationStatus::Confirmed
             && !engine.are_lines_of(&held, lines)
         {
             return Err(RetakeError::OtherLines);
         }
+        // The owner never changes. So it is read first: after the end, the slots may be reused.
+        let before = engine.snapshot_of(id).ok().map(|found| FormerHold::of(&found));
         let done = ConfirmOrRetake::Confirmed;
         let known_unsold = match self.end_hold(id, EndKind::Sell, done.into()) {
-            EndOutcome::Done(recorded) => return Ok(recorded.map(|()| done)?),
+            EndOutcome::Done(end) => return Ok(end.recorded.map(|()| done)?),
             EndOutcome::InProgress => return Err(RetakeError::Changing),
             EndOutcome::Unknown => return Err(NoReservation::Unknown.into()),
             EndOutcome::Ended(ended) if ended.sold => {
-                let units = engine.units_sold(id)?;
-                return self.answer_without_a_move(ConfirmOrRetake::AlreadySold { units });
+                let sold = match engine.gone(id, ended) {
+                    Gone::Sold { units } if units > 0 => UnitsEnded { sold: units, returned: 0 },
+                    Gone::PartlySold { sold, returned } => UnitsEnded { sold, returned },
+                    // A slot was reused just now: ask the audit log.
+                    _ => engine.logged_sale(id)?,
+                };
+                return self.answer_without_a_move(already(sold));
             }
             EndOutcome::Ended(_) => true,
             EndOutcome::Forgotten => false,
         };
-        self.retake(id, lines, known_unsold)
+        // The lines are read last: a partial step may have come between.
+        let after = engine.snapshot_of(id).ok().map(|found| FormerHold::of(&found));
+        let before = before.map(|former| FormerHold { lines: Vec::new(), ..former });
+        self.retake(id, lines, EndedHold { known_unsold, former: after.or(before) })
     }
 
     /// Takes the lines of a hold that ended without a sale, once. The hold's id serves as an
@@ -114,8 +178,8 @@ impl Call<'_> {
     fn retake(
         self,
         id: ReservationId,
-        lines: OwnLines<'_>,
-        known_unsold: bool,
+        lines: Option<OwnLines<'_>>,
+        ended: EndedHold,
     ) -> Result<ConfirmOrRetake, RetakeError> {
         let engine = self.engine;
         let mut first = false;
@@ -128,21 +192,31 @@ impl Call<'_> {
             let keeps = engine.journal.as_ref().is_some_and(|journal| journal.keeps_answers());
             let may_have_been_dropped = !keeps
                 && engine.keys.evicted_before().is_some_and(|moment| moment >= engine.born(id));
-            if !known_unsold || may_have_been_dropped {
-                match engine.history(id)? {
-                    LoggedEnd::Unsold => {}
-                    LoggedEnd::Sold(units) => {
-                        return Err(Declined::Answer(ConfirmOrRetake::AlreadySold { units }));
-                    }
-                    LoggedEnd::Retaken(by) => {
+            let mut former = ended.former.unwrap_or_default();
+            let has_lines = lines.is_some() || !former.lines.is_empty();
+            if !ended.known_unsold || may_have_been_dropped || !has_lines {
+                let known = engine.known_outcome(id)?;
+                match known.end {
+                    KnownEnd::Unsold => {}
+                    KnownEnd::Sold(units) => return Err(Declined::Answer(already(units))),
+                    KnownEnd::Retaken(by) => {
                         return Err(Declined::Answer(ConfirmOrRetake::AlreadyRetaken(by)));
                     }
                 }
+                former = known.former;
             }
             first = true;
-            let wanted = engine.resolved_lines(lines)?;
-            let new = self.at(now).take_basket(&wanted, Purpose::Retake(id))?;
-            Ok(ConfirmOrRetake::Retaken(new))
+            let wanted = match lines {
+                Some(lines) => engine.resolved_lines(lines)?,
+                None => engine.resolved_levels(former.lines)?,
+            };
+            let options = RequestOptions {
+                owner: self.options.owner.or(former.owner),
+                keep_until_shipped: self.options.keep_until_shipped || former.keep,
+                ..self.options.clone()
+            };
+            let call = self.with_options(&options).at(now);
+            Ok(ConfirmOrRetake::Retaken(call.take_basket(&wanted, Purpose::Retake(id))?))
         });
         match answer {
             Ok(ConfirmOrRetake::Retaken(by)) if !first => {
@@ -163,6 +237,14 @@ impl Call<'_> {
     }
 }
 
+/// The answer for a reservation that sold so many units.
+fn already(UnitsEnded { sold, returned }: UnitsEnded) -> ConfirmOrRetake {
+    match returned {
+        0 => ConfirmOrRetake::AlreadySold { units: sold },
+        _ => ConfirmOrRetake::PartlySold { sold, returned },
+    }
+}
+
 impl Engine {
     /// Whether these are the lines of the hold, after merging. A suspended warehouse does not
     /// matter: the hold has its units already.
@@ -176,70 +258,13 @@ impl Engine {
         named.into_iter().eq(held)
     }
 
-    /// A time before which nothing happened to this hold. An id's time is that, unless an earlier
-    /// run may have made the id under a clock that was ahead.
-    fn born(&self, id: ReservationId) -> Timestamp {
-        let born = id.created_at();
-        let is_between = |&(first, last): &(Timestamp, Timestamp)| first <= born && born <= last;
-        if self.dated_ahead.iter().any(is_between) { Timestamp::default() } else { born }
-    }
-
-    /// The units that a confirmed reservation sold.
-    fn units_sold(&self, id: ReservationId) -> Result<u64, RetakeError> {
-        if let Ok(found) = self.reservation(id) {
-            return Ok(found.units_sold());
-        }
-        // The slot was reused just now: ask the audit log.
-        match self.history(id) {
-            Ok(LoggedEnd::Sold(units)) => Ok(units),
-            Ok(_) | Err(Declined::Answer(_)) => Err(NoReservation::Forgotten.into()),
-            Err(Declined::Error(error)) => Err(error),
+    /// What a confirmed reservation sold, from the audit log.
+    fn logged_sale(&self, id: ReservationId) -> Result<UnitsEnded, RetakeError> {
+        match self.known_outcome(id)?.end {
+            KnownEnd::Sold(units) => Ok(units),
+            _ => Err(NoReservation::Forgotten.into()),
         }
     }
-
-    /// Reads from the outcome files, else from the audit log, how a hold ended. Waits until everything queued so far is written.
-    fn history(&self, id: ReservationId) -> Result<LoggedEnd, Declined> {
-        if let Some(known) = self.known_outcome(id) {
-            return Ok(match known.units().sold {
-                0 => LoggedEnd::Unsold,
-                sold => LoggedEnd::Sold(sold),
-            });
-        }
-        self.flush().wait().map_err(|error| {
-            RetakeError::from(match error {
-                FlushError::Stopped { reason } => {
-                    NotStarted::Stopped { reason: Reason::from(&*reason) }
-                }
-                FlushError::Poisoned { .. } => NotStarted::Poisoned,
-                _ => NotStarted::Closed,
-            })
-        })?;
-        let history = self.recorder.log().history_of(id, self.born(id));
-        let retaken = history.entries.iter().find(|entry| entry.retaken_from == Some(id));
-        if let Some(by) = retaken.and_then(|entry| entry.reservation) {
-            return Ok(LoggedEnd::Retaken(by));
-        }
-        let own = history.entries.iter().filter(|entry| entry.reservation == Some(id));
-        let sum = |movement: AdjustmentType| -> u64 {
-            let wanted = EntryType::Movement(movement);
-            let of_type = own.clone().filter(|entry| entry.entry_type == wanted);
-            of_type.map(|entry| u64::from(entry.quantity)).sum()
-        };
-        match (sum(AdjustmentType::Sold), sum(AdjustmentType::Returned), history.complete) {
-            (0, 0, true) => Err(NoReservation::Unknown.into()),
-            (0, _, true) => Ok(LoggedEnd::Unsold),
-            (0, _, false) => Err(NoReservation::Forgotten.into()),
-            (units, ..) => Ok(LoggedEnd::Sold(units)),
-        }
-    }
-}
-
-/// How a hold that is over ended, as the audit log tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LoggedEnd {
-    Unsold,
-    Sold(u64),
-    Retaken(ReservationId),
 }
 
 /// Why no lines were taken: an error, or an answer that must not be stored under the old id.

@@ -1,6 +1,7 @@
 //! Views of the engine from outside: its reservations, its counts, its figures and its health.
 
-pub(super) mod known;
+pub(super) mod filed;
+pub(super) mod outcome;
 pub(super) mod queries;
 pub(super) mod reservation;
 pub(super) mod snapshot;

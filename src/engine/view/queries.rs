@@ -6,11 +6,11 @@ use std::sync::Arc;
 use crate::audit::log::AuditLog;
 use crate::base::error::NoReservation;
 use crate::base::error::PlaceError;
-use crate::engine::answer::Answer;
+use crate::engine::answer::{Answer, ConfirmOrRetake, KeyAnswer};
 use crate::engine::place::{LevelRef, WarehouseRef, foreign};
 use crate::engine::view::reservation::ReservationSnapshot;
 use crate::engine::{Engine, InventoryManager};
-use crate::idempotency::IdempotencyKey;
+use crate::idempotency::{IdempotencyKey, KeyName};
 use crate::reservation::chain::SlotNumber;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
@@ -214,7 +214,7 @@ impl InventoryManager {
     pub fn reservation(&self, id: ReservationId) -> Result<Reservation, NoReservation> {
         match self.engine.reservation(id) {
             Err(NoReservation::Forgotten) => {
-                self.engine.known_reservation(id).ok_or(NoReservation::Forgotten)
+                self.engine.filed_reservation(id).ok_or(NoReservation::Forgotten)
             }
             found => found,
         }
@@ -228,11 +228,38 @@ impl InventoryManager {
     /// been dropped.
     pub fn reservation_by_key(&self, key: &IdempotencyKey) -> Result<Reservation, NoReservation> {
         match self.engine.stored_answer(key) {
-            Some(Answer::Reservation(id) | Answer::Retaken(id) | Answer::RetakenBefore(id)) => {
-                self.reservation(id)
-            }
+            Some(
+                Answer::Reservation(id)
+                | Answer::Late(ConfirmOrRetake::Retaken(id) | ConfirmOrRetake::AlreadyRetaken(id)),
+            ) => self.reservation(id),
             _ => Err(NoReservation::Unknown),
         }
+    }
+
+    /// The answer that is stored with this idempotency key: what a retry of its call would get.
+    /// Runs nothing and stores nothing. `None` if no call with the key was answered, or if its time
+    /// is up. Locks one shard of the key map for a moment. With a journal, it may read the disk: one
+    /// page of an outcome file.
+    ///
+    /// A caller that came back from a crash asks so what its last call did, without the call's
+    /// arguments. `None` does not say that no call was made: one may be on its way.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use stockade::{IdempotencyKey, KeyAnswer};
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// let key = IdempotencyKey::try_from("cart-17/reserve")?;
+    /// assert_eq!(manager.answer_of(&key), None);
+    /// let hold = manager.request().key(key).reserve(("SF", "LAPTOP"), 2, Duration::from_secs(30))?;
+    /// assert_eq!(manager.answer_of(&key), Some(KeyAnswer::Reserved(hold)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn answer_of(&self, key: &IdempotencyKey) -> Option<KeyAnswer> {
+        // In progress first: a call that publishes in between is then found.
+        let is_under_way = self.engine.keys.is_under_way(&KeyName::Caller(*key));
+        let under_way = is_under_way.then_some(KeyAnswer::InProgress);
+        self.engine.stored_answer(key).map(KeyAnswer::from).or(under_way)
     }
 
     /// The live reservations of a level, at most `limit` of them. `from` is where the previous page

@@ -4,6 +4,7 @@ use crate::base::clock::Timestamp;
 use crate::base::error::{Gone, NoReservation};
 use crate::base::sync::spin_loop;
 use crate::engine::Engine;
+use crate::engine::answer::Release;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
 use crate::reservation::slot::ReservationRecord;
@@ -33,13 +34,7 @@ impl ReservationSnapshot<'_> {
 
     /// Sums the units sold and the units returned, over all lines, for the final phase `end`.
     pub(in crate::engine) fn units(&self, end: Phase) -> UnitsEnded {
-        self.lines.iter().fold(UnitsEnded::default(), |sum, line| {
-            let sold = line.sold_in(end);
-            UnitsEnded {
-                sold: sum.sold + u64::from(sold),
-                returned: sum.returned + u64::from(line.quantity() - sold),
-            }
-        })
+        self.lines.iter().fold(UnitsEnded::default(), |sum, line| sum.plus(*line, end))
     }
 }
 
@@ -51,14 +46,31 @@ pub(in crate::engine) struct UnitsEnded {
 }
 
 impl UnitsEnded {
+    /// The sums with one more line, of a reservation whose final phase is `end`.
+    pub(in crate::engine) fn plus(self, line: SlotLine, end: Phase) -> Self {
+        let sold = line.sold_in(end);
+        Self {
+            sold: self.sold + u64::from(sold),
+            returned: self.returned + u64::from(line.quantity() - sold),
+        }
+    }
+
     /// The public form of these sums.
     pub(in crate::engine) fn gone(self, end: Phase, at: Timestamp) -> Gone {
         let Self { sold, returned } = self;
         match end {
-            Phase::Released => Gone::Released { sold, returned },
-            Phase::Expired => Gone::Expired { at, sold, returned },
+            _ if sold > 0 && returned > 0 => Gone::PartlySold { sold, returned },
+            Phase::Released => Gone::Released { returned },
+            Phase::Expired => Gone::Expired { at, returned },
             _ => Gone::Sold { units: sold },
         }
+    }
+}
+
+/// Of a reservation that sold units and returned the others.
+impl From<UnitsEnded> for Release {
+    fn from(UnitsEnded { sold, returned }: UnitsEnded) -> Self {
+        Self::PartlySold { sold, returned }
     }
 }
 

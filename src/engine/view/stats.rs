@@ -34,8 +34,15 @@ pub struct Stats {
     pub slots_free: usize,
     /// The maximum number of slots.
     pub slots_max: u32,
-    /// Stored idempotency keys.
+    /// Stored idempotency keys, with those of calls under way, and retakes.
     pub keys: usize,
+    /// The maximum number of keys.
+    pub keys_max: usize,
+    /// For how long the oldest stored key has been stored; `None` if no key is.
+    pub oldest_key: Option<Duration>,
+    /// How many keys have left before their time, because there was no room
+    /// ([`WhenFull::DropOldest`](crate::WhenFull::DropOldest)). A retry of their calls runs again.
+    pub keys_dropped_early: u64,
     /// How many reserves and baskets were refused, by cause.
     pub refusals: Refusals,
     /// How long the most overdue hold has waited for the sweeper. This is an upper bound.
@@ -88,6 +95,9 @@ pub enum Health {
 /// From this lag on, the health is `Degraded`.
 const SWEEPER_BEHIND: Duration = Duration::from_secs(5);
 
+/// From this part of their maximum on, the keys make the health `Degraded`: 4 of 5.
+const KEYS_ARE_MANY: (u128, u128) = (4, 5);
+
 impl InventoryManager {
     /// Figures of the engine. Takes no lock, and never waits.
     pub fn stats(&self) -> Stats {
@@ -112,6 +122,7 @@ impl InventoryManager {
 impl Engine {
     fn stats(&self) -> Stats {
         let (waits, slots, log) = (self.recorder.waits(), self.slots.counts(), self.recorder.log());
+        let (keys, now) = (self.keys.in_stock(), self.now());
         let refused = |cause: Refusal| self.refusals.sum(cause as usize);
         Stats {
             queue_depth: self.recorder.queue.len(),
@@ -126,6 +137,9 @@ impl Engine {
             slots_free: slots.free,
             slots_max: self.max_slots,
             keys: self.keys.len(),
+            keys_max: self.keys.most(),
+            oldest_key: keys.oldest.map(|at| now.saturating_since(at)),
+            keys_dropped_early: keys.dropped_early,
             refusals: Refusals {
                 insufficient: refused(Refusal::Insufficient),
                 full: refused(Refusal::Full),
@@ -144,6 +158,19 @@ impl Engine {
         self.now().saturating_since(self.slots.next_due())
     }
 
+    /// What `health` says of the stored keys: answers are missing whose time is not up, or room is
+    /// short.
+    fn problem_of_keys(&self) -> Option<String> {
+        let stock = self.keys.in_stock();
+        if stock.missing_until.is_some_and(|until| self.now() <= until) {
+            let dropped = stock.dropped_early;
+            return Some(format!("{dropped} idempotency keys were dropped before their time"));
+        }
+        let (keys, most) = self.keys.taken();
+        let is_short = keys as u128 * KEYS_ARE_MANY.1 >= most as u128 * KEYS_ARE_MANY.0;
+        is_short.then(|| format!("{keys} of {most} places for idempotency keys are taken"))
+    }
+
     fn health(&self) -> Health {
         if let Some(journal) = self.journal.as_ref().filter(|_| self.check_gate().is_ok()) {
             journal.look_at_place();
@@ -159,6 +186,8 @@ impl Engine {
             format!("the audit queue is nearly full: {depth} records wait")
         } else if self.sweeping.has_sweeper() && lag > SWEEPER_BEHIND {
             format!("the sweeper is {lag:?} behind")
+        } else if let Some(problem) = self.problem_of_keys() {
+            problem
         } else if self.dispatcher.has_ended() {
             "the thread that delivers alerts has ended".to_owned()
         } else if let Some(problem) = self.journal.as_ref().and_then(|it| it.problem(self.now())) {

@@ -17,13 +17,19 @@ fn named(number: u64) -> KeyName {
     KeyName::Caller(IdempotencyKey::from_bytes(&number.to_le_bytes()).expect("a legal key"))
 }
 
-/// Keys that live for 100 ms, at most 1,000 of them.
+fn keys_for(lifetime: Duration, count: usize) -> IdempotencyMap<u64> {
+    IdempotencyMap::new(KeyLimits { lifetime, count, drop_oldest: true, unsettled: None })
+}
+
+/// Keys that live for 100 ms, at most 1,000 of them; then the oldest leave.
 fn keys() -> IdempotencyMap<u64> {
-    IdempotencyMap::new(KeyLimits {
-        lifetime: Duration::from_millis(100),
-        count: 1_000,
-        unsettled: None,
-    })
+    keys_for(Duration::from_millis(100), 1_000)
+}
+
+/// Keys that live for 100 ms, at most 3 of them; then no more come.
+fn full_at_three() -> IdempotencyMap<u64> {
+    let lifetime = Duration::from_millis(100);
+    IdempotencyMap::new(KeyLimits { lifetime, count: 3, drop_oldest: false, unsettled: None })
 }
 
 #[track_caller]
@@ -69,7 +75,7 @@ fn of_many_threads_one_is_first_and_all_hear_its_answer() {
 #[test]
 fn a_name_that_many_want_at_the_same_instant_goes_to_one() {
     const NAMES: u64 = 20_000;
-    let keys = IdempotencyMap::new(KeyLimits::default());
+    let keys = keys_for(Duration::from_secs(3_600), 1_000_000);
     let barrier = Barrier::new(4);
     let claim_all = || {
         barrier.wait();
@@ -114,7 +120,8 @@ fn who_will_not_wait_is_told_busy() {
     assert!(matches!(keys.claim(named(1), PRINT, at(0), OnDuplicate::Refuse), KeyClaim::Busy));
     // A marker does not expire: its call is still at work.
     assert!(matches!(keys.claim(named(1), PRINT, at(9_999), OnDuplicate::Refuse), KeyClaim::Busy));
-    assert_eq!((keys.get(&named(1), at(0)), keys.len()), (None, 0));
+    assert_eq!((keys.get(&named(1), at(0)), keys.len()), (None, 1));
+    assert!(keys.is_under_way(&named(1)));
     drop(claimed_key);
 }
 
@@ -174,6 +181,8 @@ fn a_key_expires_to_the_millisecond() {
     // An expired key is absent: even another request may take the name.
     let claim = keys.claim(named(1), OTHER_PRINT, at(151), OnDuplicate::Wait);
     assert!(matches!(claim, KeyClaim::First(_)));
+    assert_eq!(keys.len(), 1, "the claim has its place");
+    drop(claim);
     assert_eq!(keys.len(), 0);
 }
 
@@ -220,6 +229,88 @@ fn beyond_the_count_the_first_published_leave_first() {
     assert_eq!(keys.get(&named(999), at(20)), None);
     assert_eq!(keys.get(&named(998), at(20)), Some(998));
     assert_eq!(keys.evicted_before(), Some(at(2)));
+}
+
+#[test]
+fn who_leaves_before_its_time_is_counted() {
+    let keys = keys();
+    (0..1_000).for_each(|number| publish(&keys, number, at(7)));
+    let whole = KeysInStock { oldest: Some(at(7)), dropped_early: 0, missing_until: None };
+    assert_eq!(keys.in_stock(), whole);
+    publish(&keys, 1_000, at(20));
+    let early = KeysInStock { dropped_early: 1, missing_until: Some(at(107)), ..whole };
+    assert_eq!(keys.in_stock(), early);
+    // Those whose time is up are not counted.
+    publish(&keys, 1_001, at(108));
+    assert_eq!(keys.in_stock().dropped_early, 1);
+    while keys.purge(at(300), 9) > 0 {}
+    assert_eq!((keys.in_stock().oldest, keys.in_stock().dropped_early), (None, 1));
+}
+
+#[test]
+fn at_the_bound_a_new_key_is_refused_and_an_old_one_is_answered() {
+    let keys = full_at_three();
+    (0..3).for_each(|number| publish(&keys, number, at(number)));
+    let ask = |number, now| keys.claim(named(number), PRINT, at(now), OnDuplicate::Wait);
+    for _ in 0..3 {
+        assert!(matches!(ask(9, 100), KeyClaim::Full));
+    }
+    assert!(matches!(ask(0, 100), KeyClaim::Repeat(0)), "no answer has left");
+    assert_eq!((keys.len(), keys.known.len(), keys.in_stock().dropped_early), (3, 3, 0));
+    // Its time is up: one place is free, and no second one.
+    let claimed_key = first(&keys, named(9), at(101));
+    assert!(matches!(ask(8, 101), KeyClaim::Full));
+    drop(claimed_key);
+    first(&keys, named(8), at(101)).publish(8, at(101));
+    assert!(matches!(ask(7, 101), KeyClaim::Full));
+    assert!(matches!(ask(1, 101), KeyClaim::Repeat(1)));
+}
+
+#[test]
+fn a_key_whose_time_is_up_gives_its_place_to_its_own_next_call() {
+    let keys = full_at_three();
+    (0..3).for_each(|number| publish(&keys, number, at(0)));
+    publish(&keys, 2, at(101));
+    assert_eq!(keys.get(&named(2), at(101)), Some(2));
+    publish(&keys, 3, at(101));
+    publish(&keys, 4, at(101));
+    assert!(matches!(keys.claim(named(5), PRINT, at(101), OnDuplicate::Wait), KeyClaim::Full));
+    assert_eq!((keys.len(), keys.known.len()), (3, 3));
+}
+
+#[test]
+fn restored_answers_above_the_bound_all_stay() {
+    let keys = full_at_three();
+    (0..5).for_each(|number| keys.restore(named(number), PRINT, number, at(0)));
+    assert!((0..5).all(|number| keys.get(&named(number), at(100)) == Some(number)));
+    assert!(matches!(keys.claim(named(9), PRINT, at(100), OnDuplicate::Wait), KeyClaim::Full));
+}
+
+#[test]
+fn many_threads_never_take_more_places_than_there_are() {
+    for _ in 0..50 {
+        let keys = full_at_three();
+        let start = Barrier::new(4);
+        let claim_two = |thread: u64| {
+            start.wait();
+            let claim = |number| keys.claim(named(number), PRINT, at(0), OnDuplicate::Refuse);
+            let published = [2 * thread, 2 * thread + 1].map(|number| match claim(number) {
+                KeyClaim::First(claimed_key) => {
+                    claimed_key.publish(number, at(0));
+                    1
+                }
+                KeyClaim::Full => 0,
+                other => panic!("{other:?}"),
+            });
+            published.iter().sum::<u64>()
+        };
+        let published: u64 = thread::scope(|scope| {
+            let claim_two = &claim_two;
+            let threads: Vec<_> = (0..4).map(|it| scope.spawn(move || claim_two(it))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
+        });
+        assert_eq!((published, keys.len(), keys.known.len()), (3, 3, 3));
+    }
 }
 
 #[test]

@@ -269,8 +269,8 @@ impl Model {
         let at = Timestamp::from_millis(self.holds[hold].expires);
         match status {
             ReservationStatus::Confirmed => Gone::Sold { units },
-            ReservationStatus::Expired => Gone::Expired { at, sold: 0, returned: units },
-            _ => Gone::Released { sold: 0, returned: units },
+            ReservationStatus::Expired => Gone::Expired { at, returned: units },
+            _ => Gone::Released { returned: units },
         }
     }
 

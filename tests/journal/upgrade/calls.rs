@@ -228,7 +228,7 @@ fn confirm_lines_and_release_rest(it: &Call<'_>) -> Told {
 }
 
 fn confirm_or_retake(it: &Call<'_>) -> Told {
-    told(it.request().confirm_or_retake(it.hold(), &it.lines(&[(LAPTOPS, 2), (PHONES, 2)])))
+    told(it.request().confirm_or_retake_lines(it.hold(), &it.lines(&[(LAPTOPS, 2), (PHONES, 2)])))
 }
 
 fn ship_lines(it: &Call<'_>) -> Told {

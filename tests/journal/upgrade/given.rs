@@ -217,7 +217,7 @@ impl Stage<'_> {
     fn retaken(&self) -> ReservationId {
         let hold = self.released(self.held());
         let lines = [BasketLine::new(LAPTOPS, 2), BasketLine::new(PHONES, 2)];
-        let answer = self.manager.confirm_or_retake(hold, &lines);
+        let answer = self.manager.confirm_or_retake_lines(hold, &lines);
         assert!(matches!(answer, Ok(ConfirmOrRetake::Retaken(_))), "{answer:?}");
         hold
     }

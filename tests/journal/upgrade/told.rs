@@ -64,6 +64,7 @@ impl Tell for ConfirmOrRetake {
             Self::Retaken(id) => format!("retaken {id}"),
             Self::AlreadyRetaken(id) => format!("retaken-before {id}"),
             Self::AlreadySold { units } => format!("sold-before {units}"),
+            Self::PartlySold { sold, returned } => format!("partly-sold {sold} {returned}"),
             _ => "new".to_owned(),
         }
     }

@@ -134,7 +134,7 @@ impl Stage {
                 Err(error @ ExtendError::Gone(Gone::Unknown)) => unexpected(error),
                 _ => {}
             },
-            _ => match manager.confirm_or_retake(id, &basket(&hold.lines)) {
+            _ => match manager.confirm_or_retake_lines(id, &basket(&hold.lines)) {
                 Ok(ConfirmOrRetake::Retaken(new) | ConfirmOrRetake::AlreadyRetaken(new)) => {
                     assert_ne!(new, id);
                 }

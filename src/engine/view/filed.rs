@@ -11,7 +11,7 @@ use crate::reservation::view::{Reservation, ReservationStatus};
 
 /// How a reservation ended.
 #[derive(Debug)]
-pub(in crate::engine) struct KnownOutcome {
+pub(in crate::engine) struct FiledOutcome {
     /// How its last units went: `Confirmed`, `Released` or `Expired`.
     pub(in crate::engine) end: Phase,
     pub(in crate::engine) ended_at: Timestamp,
@@ -20,7 +20,7 @@ pub(in crate::engine) struct KnownOutcome {
     pub(in crate::engine) lines: Vec<SlotLine>,
 }
 
-impl KnownOutcome {
+impl FiledOutcome {
     /// Units sold and returned, over all lines.
     pub(in crate::engine) fn units(&self) -> UnitsEnded {
         self.lines.iter().fold(UnitsEnded::default(), |sum, line| UnitsEnded {
@@ -41,7 +41,7 @@ impl Engine {
     /// audited, and asks again.
     #[cold]
     #[inline(never)]
-    pub(in crate::engine) fn known_outcome(&self, id: ReservationId) -> Option<KnownOutcome> {
+    pub(in crate::engine) fn filed_outcome(&self, id: ReservationId) -> Option<FiledOutcome> {
         self.journal.as_ref()?.kept_outcome(id, || self.flush().wait().is_ok())
     }
 
@@ -49,24 +49,24 @@ impl Engine {
     #[cold]
     #[inline(never)]
     pub(in crate::engine) fn gone_without_record(&self, id: ReservationId) -> Gone {
-        self.known_outcome(id).map_or(Gone::Forgotten, |known| known.gone())
+        self.filed_outcome(id).map_or(Gone::Forgotten, |filed| filed.gone())
     }
 
     /// The public view of a reservation whose record is gone.
-    pub(in crate::engine) fn known_reservation(&self, id: ReservationId) -> Option<Reservation> {
-        let known = self.known_outcome(id)?;
-        let status = match known.units().sold {
-            0 => ReservationStatus::of(known.end)?,
+    pub(in crate::engine) fn filed_reservation(&self, id: ReservationId) -> Option<Reservation> {
+        let filed = self.filed_outcome(id)?;
+        let status = match filed.units().sold {
+            0 => ReservationStatus::of(filed.end)?,
             _ => ReservationStatus::Confirmed,
         };
         Some(Reservation {
             id,
             status,
-            lines: known.lines.iter().map(|line| self.line_view(line, known.end)).collect(),
-            owner: known.owner,
+            lines: filed.lines.iter().map(|line| self.line_view(line, filed.end)).collect(),
+            owner: filed.owner,
             created_at: id.created_at(),
-            expires_at: known.ended_at,
-            retaken_from: known.retaken_from,
+            expires_at: filed.ended_at,
+            retaken_from: filed.retaken_from,
             keep_until_shipped: false,
         })
     }

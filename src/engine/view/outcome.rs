@@ -1,0 +1,122 @@
+//! What an engine still knows of a reservation whose record is gone.
+
+use crate::audit::entry::{AdjustmentType, EntryType};
+use crate::base::clock::Timestamp;
+use crate::base::error::{FlushError, NoReservation, NotStarted, Reason, RetakeError};
+use crate::engine::Engine;
+use crate::engine::view::filed::FiledOutcome;
+use crate::engine::view::reservation::{ReservationSnapshot, UnitsEnded};
+use crate::reservation::id::{Owner, ReservationId};
+use crate::stock::handle::LevelIndex;
+
+/// What is known of a reservation that is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::engine) struct KnownOutcome {
+    pub(in crate::engine) end: KnownEnd,
+    pub(in crate::engine) former: FormerHold,
+}
+
+impl KnownOutcome {
+    /// What the outcome files tell. They have only the sums of partial steps.
+    fn of(filed: FiledOutcome) -> Self {
+        let units = filed.units();
+        let given_back = filed.lines.iter().filter(|line| line.sold == 0 && line.given_back > 0);
+        let lines = given_back.map(|line| (line.level, line.given_back)).collect();
+        let end = if units.sold > 0 { KnownEnd::Sold(units) } else { KnownEnd::Unsold };
+        Self { end, former: FormerHold { owner: filed.owner, keep: false, lines } }
+    }
+}
+
+/// How a hold that is over ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum KnownEnd {
+    /// It sold nothing.
+    Unsold,
+    Sold(UnitsEnded),
+    /// It sold nothing, and its lines were taken again under this id.
+    Retaken(ReservationId),
+}
+
+/// What a hold had, for whoever takes it again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::engine) struct FormerHold {
+    pub(in crate::engine) owner: Option<Owner>,
+    /// Whether its record was to be kept until all that it sold is shipped.
+    pub(in crate::engine) keep: bool,
+    /// What its end gave back, sorted by level. Not what it had given back in partial steps before:
+    /// the buyer had taken that out of the basket. Empty if that cannot be told apart any more.
+    pub(in crate::engine) lines: Vec<(LevelIndex, u32)>,
+}
+
+impl FormerHold {
+    /// What a record tells. After a restart it tells no line of a hold that partial steps had
+    /// changed, because the journal's state has only the sums.
+    pub(in crate::engine) fn of(found: &ReservationSnapshot<'_>) -> Self {
+        let held = found.lines.iter().filter(|line| line.held > 0);
+        Self {
+            owner: found.record.owner,
+            keep: found.record.chain.keeps(),
+            lines: held.map(|line| (line.level, line.held)).collect(),
+        }
+    }
+}
+
+impl Engine {
+    /// What this engine knows of a reservation that is over, beyond its record: what the outcome
+    /// files tell, else the audit log in memory. Reads the disk, and waits until everything queued
+    /// so far is written.
+    ///
+    /// # Errors
+    /// [`NoReservation::Unknown`] if the log reaches back to it and does not have it,
+    /// [`NoReservation::Forgotten`] if the log does not reach back far enough.
+    pub(in crate::engine) fn known_outcome(
+        &self,
+        id: ReservationId,
+    ) -> Result<KnownOutcome, RetakeError> {
+        if let Some(filed) = self.filed_outcome(id) {
+            return Ok(KnownOutcome::of(filed));
+        }
+        self.flush().wait().map_err(|error| {
+            RetakeError::from(match error {
+                FlushError::Stopped { reason } => {
+                    NotStarted::Stopped { reason: Reason::from(&*reason) }
+                }
+                FlushError::Poisoned { .. } => NotStarted::Poisoned,
+                _ => NotStarted::Closed,
+            })
+        })?;
+        let history = self.recorder.log().history_of(id, self.born(id));
+        let own = history.entries.iter().filter(|entry| entry.reservation == Some(id));
+        let kept = ("keep".to_owned(), "until-shipped".to_owned());
+        let former = FormerHold {
+            owner: own.clone().find_map(|entry| entry.owner),
+            keep: own.clone().any(|entry| entry.metadata.contains(&kept)),
+            lines: history.given_back_last,
+        };
+        let known = |end| Ok(KnownOutcome { end, former });
+        let retaken = history.entries.iter().find(|entry| entry.retaken_from == Some(id));
+        if let Some(by) = retaken.and_then(|entry| entry.reservation) {
+            return known(KnownEnd::Retaken(by));
+        }
+        let sum = |movement: AdjustmentType| -> u64 {
+            let wanted = EntryType::Movement(movement);
+            let of_type = own.clone().filter(|entry| entry.entry_type == wanted);
+            of_type.map(|entry| u64::from(entry.quantity)).sum()
+        };
+        let (sold, returned) = (sum(AdjustmentType::Sold), sum(AdjustmentType::Returned));
+        match (sold, returned, history.complete) {
+            (0, 0, true) => Err(NoReservation::Unknown.into()),
+            (0, _, true) => known(KnownEnd::Unsold),
+            (0, _, false) => Err(NoReservation::Forgotten.into()),
+            _ => known(KnownEnd::Sold(UnitsEnded { sold, returned })),
+        }
+    }
+
+    /// A time before which nothing happened to this hold. An id's time is that, unless an earlier
+    /// run may have made the id under a clock that was ahead.
+    pub(in crate::engine) fn born(&self, id: ReservationId) -> Timestamp {
+        let born = id.created_at();
+        let is_between = |&(first, last): &(Timestamp, Timestamp)| first <= born && born <= last;
+        if self.dated_ahead.iter().any(is_between) { Timestamp::default() } else { born }
+    }
+}
