@@ -23,6 +23,7 @@ mod common;
     reason = "the library's, of which a part is used"
 )]
 mod base {
+    pub(crate) mod ceilings;
     pub(crate) mod quantity;
     pub(crate) mod shard;
     pub(crate) mod sync;

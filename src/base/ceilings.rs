@@ -4,7 +4,6 @@
 //!
 //! `ARCHITECTURE.md` lists every bound, and who asks for it on either side.
 
-use crate::base::error::InvalidText;
 use crate::base::sync::MODELLED;
 
 /// The most warehouses. Their indexes have 16 bits, and one value of them means that there is none.
@@ -17,34 +16,6 @@ pub(crate) const MOST_SLOTS: u64 = 1 << 31;
 /// Every engine takes over up to this many slots of an earlier run, even if its own maximum is
 /// lower. This is also the default maximum.
 const SLOTS_TAKEN_OVER: u64 = 1 << 24;
-
-/// The most notes, and the most bytes of text, that
-/// [`Limits::notes`](crate::Limits::notes) can set. With the 65,535 lines that a record may have,
-/// they keep a batch far below the 2^32 bytes that its header can count.
-pub(crate) const MOST_NOTES: u32 = 65_535;
-pub(crate) const MOST_TEXT: u32 = 1 << 24;
-
-/// How much text one call may put into its record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TextLimits {
-    pub(crate) notes: u32,
-    pub(crate) bytes: u32,
-}
-
-impl TextLimits {
-    /// Refuses so many notes, or so many bytes of text, if they are too many.
-    pub(crate) fn admit(self, notes: usize, bytes: usize) -> Result<(), InvalidText> {
-        let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
-        let (notes, bytes) = (count(notes), count(bytes));
-        if notes > self.notes {
-            return Err(InvalidText::TooManyNotes { notes, most: self.notes });
-        }
-        if bytes > self.bytes {
-            return Err(InvalidText::TooLong { bytes, most: self.bytes });
-        }
-        Ok(())
-    }
-}
 
 /// How much of one thing an engine holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

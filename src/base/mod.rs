@@ -9,6 +9,7 @@ pub(crate) mod quantity;
 pub(crate) mod shard;
 pub(crate) mod sync;
 pub(crate) mod table;
+pub(crate) mod text_limits;
 pub(crate) mod threads;
 pub(crate) mod trace;
 pub(crate) mod wake;

@@ -36,7 +36,7 @@ mod when_durable;
 use std::sync::{Arc, Weak};
 
 use crate::audit::recorder::Recorder;
-use crate::base::ceilings::TextLimits;
+use crate::base::text_limits::TextLimits;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::shard::Counters;
 use crate::base::sync::Mutex;

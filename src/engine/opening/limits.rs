@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::base::ceilings::{Ceilings, MOST_NOTES, MOST_SLOTS, MOST_TEXT, TextLimits};
+use crate::base::ceilings::{Ceilings, MOST_SLOTS};
 use crate::base::error::BuildError;
+use crate::base::text_limits::{MOST_NOTES, MOST_TEXT, TextLimits};
 use crate::engine::answer::Answer;
 use crate::idempotency::{IdempotencyMap, KeyLimits};
 use crate::reservation::free_list::Retention;

@@ -293,7 +293,7 @@ fn a_unit_taken_again_is_shipped_after_its_sale() {
             done(manager.release(id));
             id
         },
-        |manager, id| done(manager.confirm_or_retake(id, &one(LAPTOPS))),
+        |manager, id| done(manager.confirm_or_retake(id)),
         ship,
     );
 }
