@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use stockade::{InventoryManager, JournalOptions};
+use stockade::{InventoryManager, JournalOptions, Limits};
 
 use super::text;
 
@@ -27,7 +27,8 @@ impl Place {
         fs::copy(env!("CARGO_BIN_EXE_stockade"), path.join("stockade")).expect("a copy");
         let place = Self(path);
         let journal = JournalOptions::directory(place.journal());
-        let builder = InventoryManager::builder().warehouse("SF").journal(journal);
+        let limits = Limits::new().notes(64, 1 << 20);
+        let builder = InventoryManager::builder().warehouse("SF").limits(limits).journal(journal);
         let manager = builder.without_threads().build().expect("a new journal");
         for round in 0..30 {
             let note = "a note".repeat(20_000 + round);
@@ -61,9 +62,15 @@ impl Place {
 
     /// `audit verify` under a limit of the shell; as a user with no rights, if this one has all.
     fn verify(&self, limit: &str) -> Output {
+        self.run(limit, "audit verify \"$1\"")
+    }
+
+    /// A call of the program, which finds the journal in `$1` and this folder in `$2`, under a
+    /// limit of the shell; as a user with no rights, if this one has all.
+    fn run(&self, limit: &str, call: &str) -> Output {
         let mut command = Command::new("bash");
-        command.args(["-c", &format!("{limit} && exec \"$0\" audit verify \"$1\"")]);
-        command.args([self.0.join("stockade"), self.journal()]);
+        command.args(["-c", &format!("{limit} && exec \"$0\" {call}")]);
+        command.args([self.0.join("stockade"), self.journal(), self.0.clone()]);
         if has_all_rights(&self.0) {
             command.uid(NOBODY);
         }
@@ -131,4 +138,25 @@ fn a_huge_hole_behind_a_killed_journal_takes_no_memory() {
     let (said, told) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{said}{told}");
     assert!(said.contains("Torn tail"), "{said}{told}");
+}
+
+#[test]
+fn a_huge_damaged_segment_is_salvaged_and_takes_no_memory() {
+    let place = Place::new("huge-damaged", false);
+    let mut bytes = fs::read(place.segment()).expect("a segment");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(place.segment(), &bytes).expect("a segment");
+    let file = OpenOptions::new().write(true).open(place.segment()).expect("a segment");
+    if let Err(error) = file.set_len(3 << 30) {
+        eprintln!("skipped: no sparse files here: {error}");
+        return;
+    }
+    fs::create_dir(place.0.join("saved")).expect("a folder");
+    fs::set_permissions(place.0.join("saved"), Permissions::from_mode(0o777)).expect("a folder");
+    let output = place.run("ulimit -v 1000000", "audit salvage \"$1\" --to \"$2/saved\"");
+    let (said, told) = (text(&output.stdout), text(&output.stderr));
+    assert!(place.0.join("saved/0000000001.journal").is_file(), "{said}{told}");
+    let output = place.run("true", "audit verify \"$2/saved\"");
+    assert_sound(&output);
 }
