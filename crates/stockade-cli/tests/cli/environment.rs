@@ -60,6 +60,17 @@ impl Place {
         self.journal().join("0000000001.journal")
     }
 
+    /// Puts a hole of 3 GiB behind the segment. Returns `false` where there are no sparse files.
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+    fn make_huge(&self) -> bool {
+        let file = OpenOptions::new().write(true).open(self.segment()).expect("a segment");
+        let made = file.set_len(3 << 30);
+        if let Err(error) = &made {
+            eprintln!("skipped: no sparse files here: {error}");
+        }
+        made.is_ok()
+    }
+
     /// `audit verify` under a limit of the shell; as a user with no rights, if this one has all.
     fn verify(&self, limit: &str) -> Output {
         self.run(limit, "audit verify \"$1\"")
@@ -88,7 +99,7 @@ impl Drop for Place {
 fn has_all_rights(folder: &Path) -> bool {
     let file = folder.join("closed");
     fs::write(&file, "").expect("a file");
-    fs::set_permissions(&file, Permissions::from_mode(0)).expect("a file");
+    fs::set_permissions(&file, Permissions::from_mode(0o0)).expect("a file");
     fs::read(&file).is_ok()
 }
 
@@ -107,7 +118,7 @@ fn a_journal_is_verified_where_no_thread_can_be_started() {
 #[test]
 fn a_file_that_may_not_be_read_is_no_unsound_journal() {
     let place = Place::new("no-rights", true);
-    fs::set_permissions(place.segment(), Permissions::from_mode(0)).expect("a file");
+    fs::set_permissions(place.segment(), Permissions::from_mode(0o0)).expect("a file");
     let output = place.verify("true");
     let (said, told) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(3), "{said}{told}");
@@ -129,9 +140,7 @@ fn too_few_open_files_are_no_unsound_journal() {
 #[test]
 fn a_huge_hole_behind_a_killed_journal_takes_no_memory() {
     let place = Place::new("huge", false);
-    let file = OpenOptions::new().write(true).open(place.segment()).expect("a segment");
-    if let Err(error) = file.set_len(3 << 30) {
-        eprintln!("skipped: no sparse files here: {error}");
+    if !place.make_huge() {
         return;
     }
     let output = place.verify("ulimit -v 1000000");
@@ -147,9 +156,7 @@ fn a_huge_damaged_segment_is_salvaged_and_takes_no_memory() {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     fs::write(place.segment(), &bytes).expect("a segment");
-    let file = OpenOptions::new().write(true).open(place.segment()).expect("a segment");
-    if let Err(error) = file.set_len(3 << 30) {
-        eprintln!("skipped: no sparse files here: {error}");
+    if !place.make_huge() {
         return;
     }
     fs::create_dir(place.0.join("saved")).expect("a folder");
