@@ -91,7 +91,12 @@ pub(crate) struct Windows<'a> {
 impl<'a> Windows<'a> {
     /// The windows of this segment up to its limit, from its first batch on.
     pub(crate) fn new(storage: &'a dyn Storage, segment: &'a PathSegment) -> Self {
-        Self { storage, segment, at: segment::HEADER as u64 }
+        Self::from(storage, segment, segment::HEADER as u64)
+    }
+
+    /// As [`new`](Self::new), from the batch at byte `at` on.
+    pub(crate) fn from(storage: &'a dyn Storage, segment: &'a PathSegment, at: u64) -> Self {
+        Self { storage, segment, at }
     }
 
     /// The next window. Do not call it after the last one.
@@ -172,6 +177,13 @@ pub(crate) fn read_at(
     let length = length.min(segment.limit.saturating_sub(offset));
     let read = storage.read(&segment.name, offset, length);
     read.map_err(|error| failed("read", &segment.name, &error))
+}
+
+/// Whether these bytes may be a hole of a sparse file: they hold no header. To compare whole pages
+/// is many times faster than to look at each byte.
+pub(crate) fn is_hole(bytes: &[u8]) -> bool {
+    const PAGES: &[u8] = &[0; 1 << 16];
+    bytes.chunks(PAGES.len()).all(|chunk| chunk == &PAGES[..chunk.len()])
 }
 
 #[cfg(all(test, not(loom)))]

@@ -9,6 +9,7 @@ use stockade::{
 };
 
 use crate::environment::{journal, limits, options};
+use crate::state::{engine_on, small};
 
 /// What is read of a journal, as text.
 fn read(disk: &SimulatedDisk) -> String {
@@ -42,7 +43,8 @@ fn a_journal_is_read_all_the_same_by_as_many_threads_as_there_are() {
 #[test]
 fn long_journals_are_hashed_by_as_many_threads_as_there_are() {
     let disk = SimulatedDisk::new();
-    let manager = limits(crate::state::engine_on(&disk)).build().expect("a new journal");
+    let long = small().audit_retained(0).notes(64, 1 << 24);
+    let manager = engine_on(&disk).limits(long).build().expect("a new journal");
     for _ in 0..4 {
         let note = "a note".repeat(200_000);
         manager.request().note("n", &note).add_stock(("SF", "DESK"), 1, "SUPPLIER").expect("room");

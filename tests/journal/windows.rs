@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    AuditFilter, JournalError, JournalOptions, JournalReader, JournalRetention, Storage,
+    AuditFilter, JournalError, JournalOptions, JournalReader, JournalRetention, Limits, Storage,
     StorageFile, redact,
 };
 
 use crate::environment::{journal, limits, newest, options};
-use crate::state::engine_on;
+use crate::state::{engine_on, small};
 
 fn verdict(storage: impl Storage) -> Result<(), JournalError> {
     Ok(JournalReader::on(storage).verify(None).map(drop)?)
@@ -105,6 +105,24 @@ impl Sparse {
     }
 }
 
+/// Limits of a small engine that takes notes of some 9 MiB.
+fn long_notes() -> Limits {
+    small().audit_retained(0).notes(64, 1 << 24)
+}
+
+/// A journal of one segment, as a kill left it.
+fn killed() -> SimulatedDisk {
+    let disk = SimulatedDisk::new();
+    let manager = limits(engine_on(options(disk.clone()))).build().expect("a new journal");
+    for _ in 0..5 {
+        manager.add_stock(("SF", "DESK"), 1, "SUPPLIER").expect("room");
+        manager.flush().wait().expect("written");
+    }
+    let killed = disk.killed();
+    drop(manager);
+    killed
+}
+
 /// The length of a huge file in the tests that read all of it: several windows.
 const LONG: u64 = 100 << 20;
 
@@ -155,13 +173,64 @@ fn a_hole_behind_a_closed_journal_is_damage_and_no_reason_to_die() {
     sparse.assert_windows("a closed journal");
 }
 
+#[test]
+fn a_huge_damaged_segment_is_salvaged_in_windows() {
+    let disk = killed();
+    let segment = newest(&disk, ".journal");
+    let mut sparse = Sparse::of(&disk, &segment, LONG);
+    let ends = crate::crash::boundaries(&sparse.beginning);
+    let (bad, next) = (ends[ends.len() - 3], ends[ends.len() - 2]);
+    // A batch goes bad, and a whole one lies behind it.
+    sparse.beginning[next - 1] ^= 1;
+    let (new, mut seen) = (SimulatedDisk::new(), Vec::new());
+    let saved = JournalReader::on(sparse.clone());
+    let saved = saved.salvage_on(new.clone(), |batch| seen.push(batch.offset));
+    let saved = saved.expect("most of it is sound");
+    sparse.assert_windows("a damaged segment");
+    assert_eq!(seen, [next as u64], "the batch behind the damage");
+    assert_eq!(saved.lost_bytes, LONG - bad as u64);
+    assert!(verdict(new).is_ok());
+}
+
+#[test]
+fn batches_behind_the_damage_are_seen_wherever_windows_end() {
+    let disk = SimulatedDisk::new();
+    let journal = JournalOptions::storage(disk.clone()).segment_bytes(1 << 40);
+    let manager = engine_on(journal).limits(long_notes()).build().expect("a new journal");
+    for bytes in [900_000, 9 << 20, 3, 5_000_000, 4_000_000, 500] {
+        let note = "n".repeat(bytes);
+        manager.request().note("n", &note).add_stock(("SF", "DESK"), 1, "SUPPLIER").expect("room");
+        manager.flush().wait().expect("written");
+    }
+    let files = disk.files();
+    drop(manager);
+    let segment = files.iter().position(|(name, _)| name.ends_with(".journal")).expect("one");
+    let ends = crate::crash::boundaries(&files[segment].1);
+    let starts: Vec<u64> = ends[..ends.len() - 1].iter().map(|end| *end as u64).collect();
+    for bad in [1, 4] {
+        let mut broken = files.clone();
+        broken[segment].1[ends[bad + 1] - 1] ^= 1;
+        let (new, mut seen) = (SimulatedDisk::new(), Vec::new());
+        let reader = JournalReader::on(SimulatedDisk::with_files(broken));
+        let saved = reader.salvage_on(new.clone(), |batch| seen.push(batch.offset));
+        let saved = saved.expect("the first batch is sound");
+        assert_eq!(saved.bytes, starts[bad], "batch {bad} is bad: what is saved");
+        assert_eq!(seen, starts[bad + 1..], "batch {bad} is bad: what is behind it");
+        assert!(verdict(new).is_ok());
+    }
+    // All of it is saved, in several windows.
+    let (new, whole) = (SimulatedDisk::new(), SimulatedDisk::with_files(files.clone()));
+    let saved = JournalReader::on(whole).salvage_on(new, |_| panic!("all is saved"));
+    assert_eq!(saved.expect("sound").bytes, files[segment].1.len() as u64);
+}
+
 /// Sells with notes that together are longer than several windows, and one that is longer than a
 /// window by itself.
 #[test]
 fn batches_that_cross_windows_are_read_as_they_were_written() {
     let disk = SimulatedDisk::new();
     let journal = JournalOptions::storage(disk.clone()).segment_bytes(1 << 40);
-    let manager = limits(engine_on(journal)).build().expect("a new journal");
+    let manager = engine_on(journal).limits(long_notes()).build().expect("a new journal");
     let mut notes = Vec::new();
     for bytes in [700_000, 900_000, 9 << 20, 3, 3_100_000].into_iter().cycle().take(10) {
         let note: String = char::from(b'a' + notes.len() as u8 % 26).to_string().repeat(bytes);

@@ -6,7 +6,7 @@ use crate::journal::format::batch::{self, BatchHeader, MAGIC};
 use crate::journal::format::segment::{CLOSE_MARK, close_mark, is_close_mark, padding_before_mark};
 use crate::journal::layout::{PathSegment, failed};
 use crate::journal::storage::Storage;
-use crate::journal::windows::{WINDOW, read_at};
+use crate::journal::windows::{WINDOW, is_hole, read_at};
 
 use super::{SegmentWalk, Stray};
 
@@ -36,13 +36,6 @@ fn each_window(
         }
         at = end - (batch::HEADER - 1) as u64;
     }
-}
-
-/// Whether these bytes may be a hole of a sparse file: they hold no header. To compare whole pages
-/// is many times faster than to look at each byte.
-fn is_hole(bytes: &[u8]) -> bool {
-    const PAGES: &[u8] = &[0; 1 << 16];
-    bytes.chunks(PAGES.len()).all(|chunk| chunk == &PAGES[..chunk.len()])
 }
 
 /// Whether a crash while `whole` was being written may leave `rest`: a prefix of it, or zeros.

@@ -60,11 +60,28 @@ impl Place {
         self.journal().join("0000000001.journal")
     }
 
+    /// Puts a hole of 3 GiB behind the segment. Returns `false` where there are no sparse files.
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+    fn make_huge(&self) -> bool {
+        let file = OpenOptions::new().write(true).open(self.segment()).expect("a segment");
+        let made = file.set_len(3 << 30);
+        if let Err(error) = &made {
+            eprintln!("skipped: no sparse files here: {error}");
+        }
+        made.is_ok()
+    }
+
     /// `audit verify` under a limit of the shell; as a user with no rights, if this one has all.
     fn verify(&self, limit: &str) -> Output {
+        self.run(limit, "audit verify \"$1\"")
+    }
+
+    /// A call of the program, which finds the journal in `$1` and this folder in `$2`, under a
+    /// limit of the shell; as a user with no rights, if this one has all.
+    fn run(&self, limit: &str, call: &str) -> Output {
         let mut command = Command::new("bash");
-        command.args(["-c", &format!("{limit} && exec \"$0\" audit verify \"$1\"")]);
-        command.args([self.0.join("stockade"), self.journal()]);
+        command.args(["-c", &format!("{limit} && exec \"$0\" {call}")]);
+        command.args([self.0.join("stockade"), self.journal(), self.0.clone()]);
         if has_all_rights(&self.0) {
             command.uid(NOBODY);
         }
@@ -82,7 +99,7 @@ impl Drop for Place {
 fn has_all_rights(folder: &Path) -> bool {
     let file = folder.join("closed");
     fs::write(&file, "").expect("a file");
-    fs::set_permissions(&file, Permissions::from_mode(0)).expect("a file");
+    fs::set_permissions(&file, Permissions::from_mode(0o0)).expect("a file");
     fs::read(&file).is_ok()
 }
 
@@ -101,7 +118,7 @@ fn a_journal_is_verified_where_no_thread_can_be_started() {
 #[test]
 fn a_file_that_may_not_be_read_is_no_unsound_journal() {
     let place = Place::new("no-rights", true);
-    fs::set_permissions(place.segment(), Permissions::from_mode(0)).expect("a file");
+    fs::set_permissions(place.segment(), Permissions::from_mode(0o0)).expect("a file");
     let output = place.verify("true");
     let (said, told) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(3), "{said}{told}");
@@ -123,13 +140,30 @@ fn too_few_open_files_are_no_unsound_journal() {
 #[test]
 fn a_huge_hole_behind_a_killed_journal_takes_no_memory() {
     let place = Place::new("huge", false);
-    let file = OpenOptions::new().write(true).open(place.segment()).expect("a segment");
-    if let Err(error) = file.set_len(3 << 30) {
-        eprintln!("skipped: no sparse files here: {error}");
+    if !place.make_huge() {
         return;
     }
     let output = place.verify("ulimit -v 1000000");
     let (said, told) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{said}{told}");
     assert!(said.contains("Torn tail"), "{said}{told}");
+}
+
+#[test]
+fn a_huge_damaged_segment_is_salvaged_and_takes_no_memory() {
+    let place = Place::new("huge-damaged", false);
+    let mut bytes = fs::read(place.segment()).expect("a segment");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(place.segment(), &bytes).expect("a segment");
+    if !place.make_huge() {
+        return;
+    }
+    fs::create_dir(place.0.join("saved")).expect("a folder");
+    fs::set_permissions(place.0.join("saved"), Permissions::from_mode(0o777)).expect("a folder");
+    let output = place.run("ulimit -v 1000000", "audit salvage \"$1\" --to \"$2/saved\"");
+    let (said, told) = (text(&output.stdout), text(&output.stderr));
+    assert!(place.0.join("saved/0000000001.journal").is_file(), "{said}{told}");
+    let output = place.run("true", "audit verify \"$2/saved\"");
+    assert_sound(&output);
 }

@@ -3,6 +3,7 @@
 mod copy;
 mod plan;
 mod seen;
+mod sound;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -68,7 +69,8 @@ impl JournalReader {
     ///
     /// The damaged journal is only read. No lock of it is taken, so make sure that no engine has it
     /// open: its newest entries would be missing. Reads the journal up to three times, and writes
-    /// and verifies what it saves. In memory is at most one segment, and the state.
+    /// and verifies what it saves. In memory are the state and a window of 8 MiB, however long the
+    /// segments are, or one batch that is longer.
     ///
     /// ```
     /// # let name = format!("stockade-save-{}", std::process::id());

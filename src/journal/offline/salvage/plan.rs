@@ -9,18 +9,16 @@ use std::ops::ControlFlow;
 use crate::base::error::JournalError;
 use crate::journal::format::batch::{self, BatchHeader, body_sum};
 use crate::journal::format::decode::{Decoded, Decoder};
-use crate::journal::format::segment::{
-    self, HEADER, Point, SegmentHeader, close_mark, padding_before_mark,
-};
+use crate::journal::format::segment::{self, Point, SegmentHeader};
 use crate::journal::layout::checkpoint_file::{self, CheckpointHeader};
 use crate::journal::layout::sync_mark::{self, FoundMarks, SyncMark};
-use crate::journal::layout::{Layout, damaged, failed, read_header};
+use crate::journal::layout::{Layout, PathSegment, damaged, read_header};
 use crate::journal::ledger::Ledger;
+use crate::journal::offline::salvage::sound::{SoundPart, SoundParts, point_of};
 use crate::journal::offline::snapshot_storage::SnapshotStorage;
-use crate::journal::reader::{FoundBatch, Segment, check_batch, find};
+use crate::journal::reader::{FoundBatch, Segment};
 use crate::journal::recovery::replay::{Visitor, broken, replay_segment};
 use crate::journal::recovery::start;
-use crate::journal::storage::Storage;
 
 /// The segments of a journal, whether or not they follow from each other.
 pub(super) struct Found<'a> {
@@ -218,46 +216,27 @@ impl<'a> Found<'a> {
         (known, until): (Option<(u64, batch::Hash)>, u64),
     ) -> Result<ControlFlow<()>, JournalError> {
         let name = segment::name_of(header.number);
-        let bytes = read_segment(self.storage, &name, limit)?;
-        let before = plan.end;
-        let (batches, read_to, wrong) = sound_batches(&bytes, &header, before);
-        if let Some((batch, hash)) = known
-            && batches.iter().any(|it| it.header.number == batch && it.header.hash != hash)
-        {
-            // The checkpoint is not of this chain.
-            return Ok(ControlFlow::Break(()));
+        let on_path = PathSegment { name: name.clone(), header, limit };
+        let mut parts = SoundParts::new(self.storage, &on_path, plan.end);
+        let (before, mut read_to, mut is_legal, mut is_last) = (plan.end, 0, true, false);
+        while is_legal && !is_last {
+            let part = parts.next()?;
+            let other = |it: &FoundBatch| {
+                known.is_some_and(|known| it.header.number == known.0 && it.header.hash != known.1)
+            };
+            if part.segment.batches.iter().any(other) {
+                // The checkpoint is not of this chain.
+                return Ok(ControlFlow::Break(()));
+            }
+            is_last = part.segment.is_last;
+            (read_to, is_legal) = apply(plan, &part, known.map_or(0, |(batch, _)| batch), until);
         }
-        let (start, is_last) = (0, true);
-        let segment = Segment { name: name.clone(), header, start, bytes, batches, is_last };
-        let next = plan.ledger.next_sequence;
-        let mut visitor = LegalRecords { next, until, batches: 0, records: 0 };
-        let known = known.map_or(0, |(batch, _)| batch);
-        let replayed = replay_segment(&segment, 0, known, &mut plan.ledger, &mut visitor);
-        let is_legal = matches!(replayed, Ok(ControlFlow::Continue(())));
-        let whole = &segment.batches[..visitor.batches];
-        let read_to = match whole.last() {
-            _ if is_legal => read_to,
-            Some(last) => last.end(),
-            None => HEADER,
-        };
-        if let Some(last) = whole.last() {
-            plan.end = point_of(last);
-        }
-        if let Some(cut) = segment.batches.get(visitor.batches).filter(|_| !is_legal)
-            && let Some((batch, end)) = first_records(&segment, cut, visitor.records, &plan.end)
-        {
-            (plan.tail, plan.end) = (batch, end);
-        }
-        plan.fault = match replayed {
-            Err(error) => Some(error),
-            Ok(_) => wrong.filter(|_| is_legal).map(|(at, what)| damaged(&name, at as u64, what)),
-        };
         // A segment without a batch is left out, unless another one continues from it.
         let is_link = is_legal && plan.fault.is_none() && limit != u64::MAX;
         if plan.end.batch > before.batch || is_link {
-            let length = read_to as u64;
-            (plan.end.segment, plan.end.length) = (header.number, length + plan.tail.len() as u64);
-            plan.segments.push(PlannedSegment { name, header, length });
+            let end = read_to + plan.tail.len() as u64;
+            (plan.end.segment, plan.end.length) = (header.number, end);
+            plan.segments.push(PlannedSegment { name, header, length: read_to });
         }
         Ok(if is_legal && plan.fault.is_none() {
             ControlFlow::Continue(())
@@ -295,50 +274,33 @@ impl Plan {
     }
 }
 
-/// The first `limit` bytes of a segment.
-pub(super) fn read_segment(
-    storage: &SnapshotStorage,
-    name: &str,
-    limit: u64,
-) -> Result<Vec<u8>, JournalError> {
-    storage.read(name, 0, limit).map_err(|error| failed("read", name, &error))
-}
-
-fn point_of(found: &FoundBatch) -> Point {
-    let header = &found.header;
-    Point { batch: header.number, sequence: header.end() - 1, hash: header.hash, ..Point::START }
-}
-
-/// The batches of a segment up to the first unsound one; up to which byte it is sound; and what is
-/// wrong behind that, if the segment does not end there.
-fn sound_batches(
-    bytes: &[u8],
-    header: &SegmentHeader,
-    mut end: Point,
-) -> (Vec<FoundBatch>, usize, Option<(usize, String)>) {
-    let mut batches: Vec<FoundBatch> = Vec::new();
-    let mut offset = HEADER.min(bytes.len());
-    while offset < bytes.len() {
-        if batches.last().is_some_and(|it| it.header.closed) {
-            let padding = padding_before_mark(offset as u64);
-            let mark = close_mark(&end.hash, header.number);
-            let whole: Vec<u8> = std::iter::repeat_n(0, padding).chain(mark).collect();
-            offset += if bytes[offset..].starts_with(&whole) { whole.len() } else { 0 };
-            let what = "bytes behind the end of a closed journal".to_owned();
-            let wrong = (offset < bytes.len()).then_some((offset, what));
-            return (batches, offset, wrong);
-        }
-        let found = find(bytes, offset, header.number)
-            .and_then(|found| check_batch(bytes, &found, &end).map(|()| found));
-        match found {
-            Ok(found) => {
-                (offset, end) = (found.end(), point_of(&found));
-                batches.push(found);
-            }
-            Err(what) => return (batches, offset, Some((offset, what.to_owned()))),
-        }
+/// Applies the records of a part of a segment to the plan, as far as they are legal; those of
+/// batches up to `known` are in its ledger already. Returns up to which byte of the file batches are
+/// saved whole, and whether all records are legal.
+fn apply(plan: &mut Plan, part: &SoundPart, known: u64, until: u64) -> (u64, bool) {
+    let segment = &part.segment;
+    let next = plan.ledger.next_sequence;
+    let mut visitor = LegalRecords { next, until, batches: 0, records: 0 };
+    let replayed = replay_segment(segment, 0, known, &mut plan.ledger, &mut visitor);
+    let is_legal = matches!(replayed, Ok(ControlFlow::Continue(())));
+    let whole = segment.batches[..visitor.batches].last();
+    if let Some(last) = whole {
+        plan.end = point_of(last);
     }
-    (batches, offset, None)
+    if let Some(cut) = segment.batches.get(visitor.batches).filter(|_| !is_legal)
+        && let Some((batch, end)) = first_records(segment, cut, visitor.records, &plan.end)
+    {
+        (plan.tail, plan.end) = (batch, end);
+    }
+    plan.fault = match replayed {
+        Err(error) => Some(error),
+        Ok(_) => part
+            .wrong
+            .filter(|_| is_legal)
+            .map(|(at, what)| damaged(&segment.name, at, what.to_owned())),
+    };
+    let saved = segment.place(whole.map_or(0, FoundBatch::end));
+    (if is_legal { part.read_to } else { saved }, is_legal)
 }
 
 /// The first `count` records of a batch, as a batch that follows `end`; `None` if there are none.

@@ -6,9 +6,12 @@ use crate::audit::entry::AuditEntry;
 use crate::base::error::JournalError;
 use crate::journal::format::batch::{MAGIC, body_sum};
 use crate::journal::format::segment::{self, HEADER, SegmentHeader};
-use crate::journal::offline::salvage::plan::{Found, Plan, read_segment};
+use crate::journal::layout::PathSegment;
+use crate::journal::offline::salvage::plan::{Found, Plan};
 use crate::journal::reader::{FoundBatch, Segment, find};
 use crate::journal::recovery::replay::decode_batch;
+use crate::journal::storage::Storage;
+use crate::journal::windows::{WINDOW, Window, Windows, goes_on, is_hole, read_at};
 
 /// A batch behind the part of a journal that a salvage saved. Its bytes are sound.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,31 +58,75 @@ pub(super) fn look(
             totals.bytes += length - begin;
         }
         let header = SegmentHeader { number: *number, ..SegmentHeader::default() };
-        let bytes = read_segment(found.storage, &name, u64::MAX)?;
-        let (start, batches, is_last) = (0, Vec::new(), true);
-        let segment = Segment { name, header, start, bytes, batches, is_last };
-        let mut offset = usize::try_from(begin).unwrap_or(usize::MAX).max(HEADER);
-        while offset < segment.bytes.len() {
-            let batch = sound_at(&segment, offset);
-            offset = batch.as_ref().map_or(offset + 1, FoundBatch::end);
-            if let Some(batch) = batch {
-                let entries = entries_of(&segment, &batch, plan);
-                if entries.is_empty() {
-                    continue;
-                }
-                totals.batches += 1;
-                totals.entries += entries.len() as u64;
-                totals.newest = totals.newest.max(entries.last().map(|it| it.sequence));
-                seen(&SeenBatch {
-                    file: segment.name.clone(),
-                    offset: batch.offset as u64,
-                    batch: batch.header.number,
-                    entries,
-                });
+        let on_path = PathSegment { name, header, limit: u64::MAX };
+        each_batch(found.storage, &on_path, begin.max(HEADER as u64), |segment, batch| {
+            let entries = entries_of(segment, batch, plan);
+            if entries.is_empty() {
+                return;
             }
-        }
+            totals.batches += 1;
+            totals.entries += entries.len() as u64;
+            totals.newest = totals.newest.max(entries.last().map(|it| it.sequence));
+            seen(&SeenBatch {
+                file: segment.name.clone(),
+                offset: segment.place(batch.offset),
+                batch: batch.header.number,
+                entries,
+            });
+        })?;
     }
     Ok(totals)
+}
+
+/// Passes each batch of a segment whose bytes are sound to `each`, from byte `from` on: wherever
+/// one begins, and whatever lies before it.
+fn each_batch(
+    storage: &dyn Storage,
+    on_path: &PathSegment,
+    from: u64,
+    mut each: impl FnMut(&Segment, &FoundBatch),
+) -> Result<(), JournalError> {
+    let mut at = from;
+    loop {
+        let bytes = read_at(storage, on_path, at, WINDOW)?;
+        let is_last = (bytes.len() as u64) < WINDOW;
+        let mut part = part_of(on_path, at, bytes);
+        let mut offset = if is_hole(&part.bytes) { part.bytes.len() } else { 0 };
+        while offset < part.bytes.len() {
+            let rest = &part.bytes[offset..];
+            if rest[0] != MAGIC[0] {
+                offset += rest.iter().position(|byte| *byte == MAGIC[0]).unwrap_or(rest.len());
+                continue;
+            }
+            let goes_on = goes_on(rest, on_path.header.number).is_some() && !is_last;
+            if goes_on && offset > 0 {
+                // The next window begins here, and holds more of it.
+                break;
+            }
+            if goes_on {
+                // Longer than a window. It is read whole only if its checksum is right.
+                let Window { bytes, found, .. } = Windows::from(storage, on_path, at).next()?;
+                if !found.is_empty() {
+                    part = part_of(on_path, at, bytes);
+                }
+            }
+            let batch = sound_at(&part, offset);
+            offset = batch.as_ref().map_or(offset + 1, FoundBatch::end);
+            if let Some(batch) = batch {
+                each(&part, &batch);
+            }
+        }
+        at = part.place(offset);
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+/// A part of a segment, in which no batches are found yet.
+fn part_of(on_path: &PathSegment, start: u64, bytes: Vec<u8>) -> Segment {
+    let PathSegment { name, header, .. } = on_path.clone();
+    Segment { name, header, start, bytes, batches: Vec::new(), is_last: true }
 }
 
 /// The batch at `offset`, if its bytes are sound.
