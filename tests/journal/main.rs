@@ -22,6 +22,7 @@ mod lock_returned;
 #[cfg(unix)]
 mod no_files;
 mod place;
+mod place_cut;
 mod place_kinds;
 mod reader;
 mod redact;
