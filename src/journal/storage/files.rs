@@ -273,6 +273,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_file_that_others_cut_or_write_to_takes_no_more_and_syncs_nothing() {
+        let name = format!("stockade-others-{}", std::process::id());
+        let files = FileStorage::new(std::env::temp_dir().join(name));
+        drop(files.lock().expect("a new directory"));
+        let others = |name: &str| {
+            let file = files.create(name).expect("room");
+            file.append(b"abcdef").and_then(|()| file.sync()).expect("room");
+            (file, std::fs::OpenOptions::new().append(true).open(files.directory().join(name)))
+        };
+        let (file, other) = others("a");
+        other.and_then(|other| other.set_len(5)).expect("a file");
+        assert!(file.sync().is_err());
+        assert!(file.append(b"g").is_err(), "it is as long as before, and another one");
+        let (file, other) = others("b");
+        other.and_then(|mut other| other.write_all(b"?")).expect("a file");
+        assert!(file.append(b"g").is_err());
+        std::fs::remove_dir_all(files.directory()).expect("a directory");
+    }
+
+    #[test]
     fn a_file_is_cut_and_never_made_longer() {
         let directory = std::env::temp_dir().join(format!("stockade-cut-{}", std::process::id()));
         let files = FileStorage::new(&directory);
