@@ -30,6 +30,7 @@ use crate::journal::format::segment::{
 };
 use crate::journal::group_commit::SyncState;
 use crate::journal::layout::orphans;
+use crate::journal::layout::trusted_end::TrustedEnd;
 use crate::journal::storage::{Storage, StorageFile, place};
 
 /// A batch is sealed at the first record that brings its body to this many bytes. A reader keeps
@@ -82,6 +83,7 @@ pub(crate) struct JournalWriter {
     written: Point,
     /// The last point known to be durable.
     trusted: Point,
+    trusted_end: TrustedEnd,
     unsynced: VecDeque<UnsyncedBatch>,
     /// How many batches of `unsynced` are already in the current segment.
     unsynced_written: usize,
@@ -120,6 +122,7 @@ impl JournalWriter {
             sealed: from.trusted,
             written: from.trusted,
             trusted: from.trusted,
+            trusted_end: TrustedEnd::found(from.trusted.segment, from.trusted.length),
             unsynced: VecDeque::new(),
             unsynced_written: 0,
             unsynced_bytes: 0,
@@ -227,7 +230,7 @@ impl JournalWriter {
     /// either the old state or the new one.
     fn start_new_segment(&mut self) -> io::Result<()> {
         self.check_place()?;
-        self.check_base_segment()?;
+        self.trusted_end.check(&*self.storage, self.segment.number)?;
         // A failed attempt may have left a file, so no number is used twice.
         self.newest_segment += 1;
         self.progress.announce(self.newest_segment);
@@ -259,6 +262,8 @@ impl JournalWriter {
         self.progress.restart_with(Arc::clone(&file), self.written);
         (self.segment, self.file) = (header, Some(file));
         self.trusted = self.written;
+        let (start, of_start) = (header.to_bytes(), segment::HEADER as u64);
+        self.trusted_end.wrote(header.number, of_start, &start);
         self.unsynced_written = self.unsynced.len();
         self.drop_durable();
         Ok(())
@@ -280,17 +285,6 @@ impl JournalWriter {
                 let error = place::foreign_segment(&*self.storage, number);
                 return Err(io::Error::other(error));
             }
-        }
-        Ok(())
-    }
-
-    /// Checks that the segment that a new one would continue from is still there. Somebody may have
-    /// removed the directory and put an empty one in its place. A journal that is continued there
-    /// could never be read.
-    fn check_base_segment(&self) -> io::Result<()> {
-        let segment = self.trusted.segment;
-        if segment > 0 && self.storage.read(&segment::name_of(segment), 0, 1)?.is_empty() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(())
     }
@@ -324,7 +318,9 @@ impl JournalWriter {
         {
             self.unsynced_written -= 1;
             self.unsynced_bytes -= batch.bytes.len();
-            self.trusted = batch.point;
+            let UnsyncedBatch { bytes, point, .. } = &batch;
+            self.trusted = *point;
+            self.trusted_end.wrote(point.segment, point.length, bytes);
             if self.free_buffers.len() < FREE_BUFFERS_MAX {
                 let mut bytes = batch.bytes;
                 bytes.clear();

@@ -24,6 +24,7 @@ mod lock_returned;
 mod no_files;
 mod outcomes;
 mod place;
+mod place_cut;
 mod place_kinds;
 mod reader;
 mod redact;

@@ -59,7 +59,8 @@ pub enum JournalError {
         file: String,
     },
     /// The journal's directory, its lock or its segment is gone, or another one stands in its
-    /// place. The engine has stopped, and goes on only if the same one is back.
+    /// place; or its segment was cut. The engine has stopped, and goes on only if the same one is
+    /// back.
     PlaceChanged {
         /// What changed: `"directory"`, `"lock"`, `"segment"`; `"newest segment"` if another engine
         /// has begun one in this journal.
@@ -148,7 +149,7 @@ error_table! {
             "the archive holds {file:?} of another journal: give each its own directory";
         Self::PlaceChanged { what, path } => Unavailable("place_changed").retry(),
             "the journal's {what} at {path:?} is not the one that the engine opened: it was \
-             removed, moved or replaced";
+             removed, moved, replaced or cut";
         Self::SamePlace { what } => Invalid("same_place"),
             "the {what} lies in the journal's own directory: give it one of its own";
         Self::Rewound { to } => Gone("journal_rewound"),

@@ -12,6 +12,7 @@ pub(crate) mod consumer_file;
 pub(crate) mod lock;
 pub(crate) mod orphans;
 pub(crate) mod sync_mark;
+pub(crate) mod trusted_end;
 
 use std::io;
 

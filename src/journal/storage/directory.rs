@@ -236,8 +236,8 @@ fn identity_of(found: &fs::Metadata) -> StorageIdentity {
 
 /// Whether the file has no name any more. Its bytes will be lost when it is closed, even though a
 /// sync succeeds.
-pub(super) fn is_removed(file: &File) -> io::Result<bool> {
-    file.metadata().map(|found| found.nlink() == 0)
+pub(super) fn is_removed(found: &fs::Metadata) -> bool {
+    found.nlink() == 0
 }
 
 /// Creates the directory, and those above it, with this mode, whatever the process's umask says.

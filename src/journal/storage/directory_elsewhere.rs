@@ -113,8 +113,8 @@ pub(super) fn identity_of_file(_: &File) -> io::Result<Option<StorageIdentity>> 
     Ok(None)
 }
 
-pub(super) fn is_removed(_: &File) -> io::Result<bool> {
-    Ok(false)
+pub(super) fn is_removed(_: &fs::Metadata) -> bool {
+    false
 }
 
 pub(super) fn create_all(path: &Path, _: u32) -> io::Result<()> {

@@ -6,6 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::base::sync::{AtomicU64, Ordering};
 use crate::journal::storage::directory::{self, At, HeldDirectory};
 use crate::journal::storage::regular_file::{only_a_file, why_not_opened};
 use crate::journal::storage::{
@@ -33,9 +34,13 @@ pub struct FileStorage {
 
 impl FileStorage {
     /// A storage in `directory`. The directory is created when an engine first locks it for
-    /// writing.
+    /// writing. A relative path is seen from the process's current directory of this moment: a
+    /// service that changes it later keeps its journal.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), mode: OWNER_ONLY, held: Arc::default() }
+        let given = directory.into();
+        // Fails for an empty path, and where the current directory is gone.
+        let directory = std::path::absolute(&given).unwrap_or(given);
+        Self { directory, mode: OWNER_ONLY, held: Arc::default() }
     }
 
     /// Sets the Unix mode of the files that are created: who may read and write them. A directory
@@ -164,7 +169,7 @@ impl Storage for FileStorage {
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         let file = self.at(|directory| directory.create(name, self.mode))?;
         let identity = directory::identity_of_file(&file)?;
-        Ok(Arc::new(AppendFile { file, identity }))
+        Ok(Arc::new(AppendFile { file, identity, length: AtomicU64::new(0) }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -216,20 +221,45 @@ impl Storage for FileStorage {
 struct AppendFile {
     file: File,
     identity: Option<StorageIdentity>,
+    /// How many bytes were appended.
+    length: AtomicU64,
+}
+
+/// The file has another length than what was appended to it.
+fn another_length(found: u64, appended: u64) -> io::Error {
+    let wrong = if found < appended { "somebody cut" } else { "somebody else wrote to" };
+    let what = format!("{wrong} the file: it has {found} bytes, and {appended} were appended");
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 impl StorageFile for AppendFile {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        (&self.file).write_all(bytes)
+        (&self.file).write_all(bytes)?;
+        // Relaxed: one thread appends.
+        let appended = self.length.load(Ordering::Relaxed) + bytes.len() as u64;
+        // Release pairs with the Acquire in `sync`.
+        self.length.store(appended, Ordering::Release);
+        // The bytes went to the end of the file. If somebody else has cut it, or written to it, they
+        // stand in another place than where a reader will look.
+        match self.file.metadata()?.len() {
+            found if found == appended => Ok(()),
+            found => Err(another_length(found, appended)),
+        }
     }
 
     fn sync(&self) -> io::Result<()> {
+        // Acquire pairs with the Release in `append`: the file is at least as long by now.
+        let appended = self.length.load(Ordering::Acquire);
         // `fdatasync` also syncs the length of the file: without it the data could not be read
         // back.
         self.file.sync_data()?;
-        match directory::is_removed(&self.file)? {
-            true => Err(io::Error::new(io::ErrorKind::NotFound, "the file was removed")),
-            false => Ok(()),
+        let found = self.file.metadata()?;
+        if directory::is_removed(&found) {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the file was removed"));
+        }
+        match found.len() {
+            found if found >= appended => Ok(()),
+            found => Err(another_length(found, appended)),
         }
     }
 
@@ -241,6 +271,26 @@ impl StorageFile for AppendFile {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_others_cut_or_write_to_takes_no_more_and_syncs_nothing() {
+        let name = format!("stockade-others-{}", std::process::id());
+        let files = FileStorage::new(std::env::temp_dir().join(name));
+        drop(files.lock().expect("a new directory"));
+        let others = |name: &str| {
+            let file = files.create(name).expect("room");
+            file.append(b"abcdef").and_then(|()| file.sync()).expect("room");
+            (file, std::fs::OpenOptions::new().append(true).open(files.directory().join(name)))
+        };
+        let (file, other) = others("a");
+        other.and_then(|other| other.set_len(5)).expect("a file");
+        assert!(file.sync().is_err());
+        assert!(file.append(b"g").is_err(), "it is as long as before, and another one");
+        let (file, other) = others("b");
+        other.and_then(|mut other| other.write_all(b"?")).expect("a file");
+        assert!(file.append(b"g").is_err());
+        std::fs::remove_dir_all(files.directory()).expect("a directory");
+    }
 
     #[test]
     fn a_file_is_cut_and_never_made_longer() {

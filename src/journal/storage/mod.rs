@@ -208,6 +208,10 @@ pub trait Storage: Send + Sync + 'static {
 pub trait StorageFile: Send + Sync + 'static {
     /// Appends all of `bytes`. After an error, any part of them may be in the file.
     ///
+    /// The journal reads them where it appended them. So if others can cut the file, or write to
+    /// it, compare its length here and in [`sync`](Self::sync), and fail if it is not what was
+    /// appended.
+    ///
     /// # Errors
     /// Any error of the system.
     fn append(&self, bytes: &[u8]) -> io::Result<()>;

@@ -168,7 +168,8 @@ fn unseen(storage: &dyn Storage, part: PlacePart<'_>, error: &io::Error) -> Jour
     JournalError::Storage { action: "look at", file, reason }
 }
 
-fn changed(storage: &dyn Storage, part: PlacePart<'_>) -> JournalError {
+/// The error of a part of the place that is gone, or another one.
+pub(crate) fn changed(storage: &dyn Storage, part: PlacePart<'_>) -> JournalError {
     let what = match part {
         PlacePart::Directory => "directory",
         PlacePart::Lock => "lock",
