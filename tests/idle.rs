@@ -103,10 +103,10 @@ fn the_auditor_stands_back_for_all_other_threads() {
         stat.rsplit_once(") ")?.1.split(' ').nth(16)?.parse::<i32>().ok()
     };
     let limit = Instant::now() + Duration::from_secs(10);
-    // It steps back once it has begun to run.
+    // It steps back once it has begun to run. Nothing is nicer than 19.
     while let (Some(auditor), Some(writer)) =
         (niceness("(stockade-audito)"), niceness("(stockade-audit)"))
-        && auditor != writer + 10
+        && auditor != (writer + 10).min(19)
     {
         assert!(Instant::now() < limit, "a niceness of {auditor}, and {writer} of the writer");
         thread::sleep(ms(1));

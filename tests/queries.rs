@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use stockade::{
     AdjustmentType, AuditFilter, BasketLine, ConfirmOrRetake, EventType, IdempotencyKey,
-    InventoryManager, NoReservation, Owner, PlaceError, Release, ReservationId, ReservationStatus,
-    WarehouseId,
+    InventoryManager, LevelRef, NoReservation, Owner, PlaceError, Release, ReservationId,
+    ReservationStatus, SnapshotError, WarehouseId,
 };
 
 use common::{LAPTOPS, LONG, clock, log_of, ms, quiet, single_holds, small, threaded, within};
@@ -284,4 +284,14 @@ fn a_log_that_keeps_few_entries_says_how_many_have_left() {
     assert_eq!(page.oldest_sequence, Some(newest - 9));
     let stats = manager.stats();
     assert_eq!((stats.audit_kept, stats.audit_evicted), (10, newest - 10));
+}
+
+#[test]
+fn a_snapshot_has_no_more_levels_than_a_commit() {
+    let manager = quiet_and_stocked();
+    let levels = |count: usize| vec![LevelRef::from(LAPTOPS); count];
+    let seen = manager.snapshot(&levels(65_535)).expect("as many as there can be");
+    assert_eq!(seen.len(), 65_535);
+    let refused = manager.snapshot(&levels(65_536)).map(drop);
+    assert_eq!(refused, Err(SnapshotError::TooManyLevels { levels: 65_536, most: 65_535 }));
 }

@@ -4,17 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use crate::base::ceilings::{AboveCeiling, Ceilings};
-use crate::base::sync::{AtomicU32, AtomicUsize, DashMap, Mutex, Ordering, lock};
+use crate::base::sync::{AtomicUsize, DashMap, Mutex, Ordering, lock};
 use crate::base::table::Table;
 use crate::stock::cell::{Cell, CellId, CellKind};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 use crate::stock::level::StockLevel;
 use crate::stock::mcas::DescriptorPool;
+use crate::stock::places::LevelPlaces;
 use crate::stock::tag::{EngineTag, TagLease};
 use crate::stock::warehouse::Warehouse;
-
-/// The product has no level in this warehouse.
-const NO_LEVEL: u32 = u32::MAX;
 
 /// All warehouses, products and levels of an engine.
 #[derive(Debug)]
@@ -41,7 +39,7 @@ pub(crate) struct Catalog {
 #[derive(Debug)]
 struct Product {
     name: Arc<str>,
-    levels: Box<[AtomicU32]>,
+    levels: LevelPlaces,
 }
 
 /// A name that is being defined.
@@ -137,8 +135,7 @@ impl Catalog {
         warehouse: WarehouseIndex,
         product: ProductIndex,
     ) -> Option<LevelIndex> {
-        let level = self.product(product)?.levels.get(warehouse.index())?.load(Ordering::Acquire);
-        (level != NO_LEVEL).then_some(LevelIndex(level))
+        self.product(product)?.levels.get(warehouse)
     }
 
     /// The level of a product in a warehouse, by names: one hash of each.
@@ -196,10 +193,8 @@ impl Catalog {
         level.open(handle, warehouse, product, location.threshold());
         announce(Definition::Level(handle));
         location.note_level(handle);
-        if let Some(place) = self.product(product).and_then(|p| p.levels.get(warehouse.index())) {
-            // Release pairs with the Acquire in `level_of`: whoever gets the handle finds the level
-            // open.
-            place.store(handle.0, Ordering::Release);
+        if let Some(product) = self.product(product) {
+            product.levels.publish(warehouse, handle);
         }
         Ok(handle)
     }
@@ -221,7 +216,7 @@ impl Catalog {
         let place = self.products.ensure(id.index()).ok_or(CatalogFull)?;
         self.products_defined.fetch_add(1, Ordering::Relaxed);
         let name: Arc<str> = name.into();
-        let levels = self.warehouses.iter().map(|_| AtomicU32::new(NO_LEVEL)).collect();
+        let levels = LevelPlaces::none(self.warehouses.len());
         // The place is empty: only the holder of `defining` fills places, each once.
         let _ = place.set(Product { name: Arc::clone(&name), levels });
         announce(Definition::Product(id, &name));

@@ -4,6 +4,7 @@ pub(crate) mod cell;
 pub(crate) mod handle;
 pub(crate) mod level;
 pub(crate) mod mcas;
+pub(crate) mod places;
 pub(crate) mod sold;
 pub(crate) mod tag;
 pub(crate) mod warehouse;

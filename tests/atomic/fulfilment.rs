@@ -157,3 +157,27 @@ fn what_an_overdue_hold_keeps_of_a_single_warehouse_is_there() {
     assert!(id.is_ok(), "{id:?}");
     assert_eq!(manager.available(("SF", "LAPTOP")).expect("known"), 3);
 }
+
+/// It takes a slot for each level that might give something, before it knows which do.
+#[test]
+fn a_fulfilment_gives_back_the_slots_that_it_does_not_need() {
+    let limits = stockade::Limits::new().max_reservations(4).retention(Duration::ZERO, 0);
+    let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC").limits(limits);
+    let manager = builder.build().expect("a legal engine");
+    add(&manager, "SF", "LAPTOP", 5);
+    add(&manager, "NYC", "LAPTOP", 5);
+    let order = ["SF".into(), "NYC".into()];
+    let take = |units| manager.fulfill_across_warehouses("LAPTOP", units, &order, HOUR);
+    for _ in 0..20 {
+        let refused = Err(FulfillError::Insufficient { needed: 11, available: 10 });
+        assert_eq!(take(11), refused);
+        let hold = take(2).expect("of the first one, in one slot of two");
+        assert_eq!(manager.reservation(hold).expect("pending").lines.len(), 1);
+        manager.release(hold).map(drop).expect("pending");
+    }
+    for _ in 0..3 {
+        take(1).expect("three slots are taken");
+    }
+    let refused = take(2);
+    assert_eq!(refused, Err(FulfillError::Full { slots: 4 }), "it needs two for a moment");
+}

@@ -17,10 +17,22 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// The minimum duration of the tests under load.
 const LOAD: Duration = Duration::from_millis(300);
 
+/// Longer than any of them waits for what it is to see.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// Runs `work` in threads, once for each number, again and again. Meanwhile runs `look` in this
 /// thread, for the duration of the load and at least a minimum number of times. `work` gets the
 /// number of its earlier calls.
 fn under_load(threads: u32, work: impl Fn(u32, u32) + Sync, mut look: impl FnMut()) {
+    under_load_until(threads, work, || {
+        look();
+        true
+    });
+}
+
+/// The same, and it goes on until `look` says that it has seen all that the test is about. How the
+/// machine shares its time out is then no matter of luck.
+fn under_load_until(threads: u32, work: impl Fn(u32, u32) + Sync, mut look: impl FnMut() -> bool) {
     const LOOKS: u32 = 1_000;
     let over = AtomicBool::new(false);
     /// Ends the threads, even if a look panics.
@@ -43,10 +55,15 @@ fn under_load(threads: u32, work: impl Fn(u32, u32) + Sync, mut look: impl FnMut
                 }
             });
         }
-        let (begun, mut looks) = (Instant::now(), 0);
-        while looks < LOOKS || begun.elapsed() < LOAD {
-            look();
+        let (begun, mut looks, mut seen) = (Instant::now(), 0, false);
+        while looks < LOOKS || begun.elapsed() < LOAD || !seen {
+            assert!(begun.elapsed() < PATIENCE, "not seen in {looks} looks");
+            seen = look();
             looks += 1;
+            if begun.elapsed() > LOAD {
+                // It waits for the others now.
+                thread::yield_now();
+            }
         }
         drop(ending);
     });

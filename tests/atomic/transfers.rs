@@ -2,7 +2,7 @@
 
 use stockade::{AddError, InventoryManager, LevelRef, TransferError, WarehouseSpec};
 
-use crate::{HOUR, add, on_hand, under_load};
+use crate::{HOUR, add, on_hand, under_load, under_load_until};
 
 #[test]
 fn no_snapshot_sees_a_unit_missing_or_doubled_while_transfers_go_to_and_fro() {
@@ -25,14 +25,15 @@ fn no_snapshot_sees_a_unit_missing_or_doubled_while_transfers_go_to_and_fro() {
             }
         }
     };
-    under_load(3, work, || {
+    under_load_until(3, work, || {
         let seen = manager.snapshot(&levels).expect("both are open");
         assert_eq!(seen.iter().map(on_hand).sum::<u64>(), 100, "{seen:?}");
         split_seen.insert(on_hand(&seen[0]));
         let totals = manager.totals("LAPTOP").expect("known");
         assert_eq!(totals.on_hand(), 100, "{totals:?}");
+        // The load moves units while they are looked at.
+        split_seen.len() > 1
     });
-    assert!(split_seen.len() > 1, "the load moved nothing while it was looked at");
     assert_eq!(
         manager.totals_approximate("LAPTOP").expect("known").on_hand(),
         100,
@@ -101,13 +102,14 @@ fn no_warehouse_ever_holds_more_than_its_capacity() {
         }
     };
     let mut fullest = 0;
-    under_load(4, work, || {
+    under_load_until(4, work, || {
         let seen = manager.snapshot(&places).expect("both are open");
         let held: u64 = seen.iter().map(on_hand).sum();
         fullest = fullest.max(held);
         assert!(held <= 50, "{held} units in a warehouse of 50");
+        // It was nearly full at times, so that some were refused for want of room.
+        fullest > 40
     });
-    assert!(fullest > 40, "it was never nearly full, only {fullest}");
     let held: u64 = manager.snapshot(&places).expect("both are open").iter().map(on_hand).sum();
     let room = manager.warehouse("NYC").expect("there").room_left();
     assert_eq!(held + u64::from(room), 50, "nothing is under way any more");

@@ -1,6 +1,9 @@
 //! Products, levels and warehouses.
 
-use stockade::{AddError, BuildError, JournalError, MAX_NAME_BYTES};
+use stockade::{
+    AddError, ApproveError, BuildError, JournalError, MAX_NAME_BYTES, SettingError, TransferError,
+    TransferRequestStatus,
+};
 
 use crate::{ENDS, LAPTOPS, Shop, tiny};
 
@@ -90,4 +93,30 @@ fn the_longest_names() {
         assert_eq!(again.available((&*warehouse, &*product)), Ok(5), "{end:?}");
         assert_eq!(again.add_stock((&*warehouse, &*longer), 5, "SUPPLIER"), refusal, "{end:?}");
     }
+}
+
+/// Whatever would open a level is refused where there is none left, and moves nothing.
+#[test]
+fn a_level_too_many_is_refused_to_every_call_that_would_open_one() {
+    let shop = Shop::new();
+    let manager = shop.stocked(tiny().shrink([2, 8, 2, 16]));
+    let full = manager.open_level("NYC", "LAPTOP").map(drop);
+    assert_eq!(full, Err(SettingError::TooManyNames));
+    let moved = manager.transfer("SF", "NYC", "LAPTOP", 1);
+    assert_eq!(moved, Err(TransferError::TooManyNames));
+    for held in [false, true] {
+        let request = manager.request();
+        let id = if held {
+            request.hold_units().request_transfer("SF", "NYC", "LAPTOP", 1)
+        } else {
+            request.request_transfer("SF", "NYC", "LAPTOP", 1)
+        };
+        let id = id.expect("it opens nothing");
+        assert_eq!(manager.approve_transfer(id, "ada"), Err(ApproveError::TooManyNames));
+        let status = manager.transfer_request(id).map(|it| it.status);
+        assert_eq!(status, Ok(TransferRequestStatus::PendingApproval), "it can still be decided");
+        manager.reject_transfer(id, "ada", "no room for names").expect("open");
+    }
+    let counts = manager.counts(LAPTOPS).expect("open");
+    assert_eq!((counts.available, counts.reserved, manager.stats().levels), (10_000, 0, 2));
 }

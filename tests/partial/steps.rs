@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use stockade::{
     AdjustmentType, AuditFilter, BasketLine, CallError, ConfirmOrRetake, Gone, IdempotencyKey,
-    InvalidInput, Limits, PartialError, Release, ReservationStatus,
+    InvalidInput, Limits, NoReservation, PartialError, PlaceError, Release, ReservationStatus,
+    RetakeError, SoldLinesError,
 };
 
 use crate::{CABLE, LAPTOP, MOUSE, TTL, basket, counts, line, parts, shop, shop_with};
@@ -283,4 +284,27 @@ fn a_step_wakes_no_slot_of_another_hold() {
     assert_eq!((parts(&found, LAPTOP), parts(&found, CABLE)), ((2, 1, 0), (2, 2, 0)));
     let found = manager.reservation(second).expect("a record");
     assert_eq!((parts(&found, MOUSE), parts(&found, CABLE)), ((1, 0, 1), (1, 1, 0)));
+}
+
+/// Steps on lines name their places, as a basket does.
+#[test]
+fn a_line_in_no_place_is_refused_to_every_step_on_a_hold() {
+    let (manager, _) = shop();
+    let id = basket(&manager);
+    let before = manager.reservation(id);
+    let unknown = PlaceError::UnknownWarehouse { warehouse: "LA".to_owned() };
+    let lines = [line(("LA", "LAPTOP"), 1)];
+    let partial = Err(PartialError::Place(unknown.clone()));
+    assert_eq!(manager.confirm_lines(id, &lines), partial);
+    assert_eq!(manager.release_lines(id, &lines), partial);
+    assert_eq!(manager.confirm_lines_and_release_rest(id, &lines), partial);
+    let settled = Err(SoldLinesError::Place(unknown.clone()));
+    assert_eq!(manager.ship_lines(id, &lines), settled);
+    assert_eq!(manager.cancel_sale_lines(id, &lines, "declined"), settled);
+    assert_eq!(manager.reservation(id), before);
+    // Without a record of the hold, nothing but the lines says where they lay.
+    let (other, _) = shop();
+    assert_eq!(other.confirm_or_retake(id, &lines), Err(NoReservation::Unknown.into()));
+    assert!(manager.release(id).is_ok());
+    assert_eq!(manager.confirm_or_retake(id, &lines), Err(RetakeError::OtherLines));
 }

@@ -44,6 +44,7 @@ mod expiry;
 mod law1_one_swap;
 mod law2_take_log_give;
 mod law3_one_winner;
+mod naming;
 mod partial;
 mod readers;
 mod room;
