@@ -10,6 +10,7 @@ mod auditor;
 mod books;
 mod buyer;
 mod flash_sale;
+mod interrupt;
 mod journal;
 mod orders;
 mod proof;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use comfy_table::presets::NOTHING;
@@ -122,16 +123,43 @@ pub(crate) fn verdict(f: &mut fmt::Formatter<'_>, broken: &[String], proof: &str
     broken.iter().try_for_each(|law| writeln!(f, "  - {law}"))
 }
 
-/// A name that is safe to print. A caller's text must not control the terminal.
+/// A name that is safe to print. A caller's text must neither control the terminal nor hide, turn
+/// round or forge what stands beside it.
 pub(crate) fn printable(name: &str) -> Cow<'_, str> {
-    if !name.contains(char::is_control) {
+    if !name.contains(is_unprintable) {
         return name.into();
     }
-    let escaped = |shown: char| match shown.is_control() {
+    let escaped = |shown: char| match is_unprintable(shown) {
         true => shown.escape_default().collect::<String>(),
         false => shown.to_string(),
     };
     name.chars().map(escaped).collect::<String>().into()
+}
+
+/// Whether a character does something else than to show a sign: control characters, line and
+/// paragraph separators, and those that Unicode calls format characters or that show nothing, such
+/// as U+202E (writes backwards), U+200B (no width) and U+FEFF (a byte order mark).
+pub(crate) fn is_unprintable(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter,
+            '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}'
+            | '\u{890}' | '\u{891}' | '\u{8e2}' | '\u{115f}' | '\u{1160}' | '\u{17b4}'
+            | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1345f}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// A text between quotes, safe to print: spaces at its ends are seen.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("\"{}\"", printable(text))
+}
+
+/// A path that is safe to print.
+pub(crate) fn path(path: &Path) -> String {
+    printable(&path.to_string_lossy()).into_owned()
 }
 
 /// A number with its noun: `1 buyer`, `2 buyers`.

@@ -13,7 +13,8 @@ use clap::Subcommand;
 use indicatif::ProgressBar;
 use stockade::{JournalError, JournalReader, Owner};
 
-use crate::report::Output;
+use crate::journal;
+use crate::report::{self, Output};
 use crate::{Failure, Verdict};
 
 /// Reads a journal: verifies it, lists its entries, adds up its stock, erases notes, or saves what
@@ -58,16 +59,11 @@ struct Source {
 impl Source {
     /// Opens the journal. `bar` shows the progress of the reading.
     fn open(&self, bar: &ProgressBar) -> JournalReader {
-        let bar = bar.clone();
-        let reader = JournalReader::new(&self.directory);
-        let reader = match &self.archive {
+        let reader = journal::reader(&self.directory, bar);
+        match &self.archive {
             Some(archive) => reader.archive(archive),
             None => reader,
-        };
-        reader.on_progress(move |progress| {
-            bar.set_length(progress.of_segments as u64);
-            bar.set_position(progress.segments as u64);
-        })
+        }
     }
 
     fn failure(&self, error: JournalError) -> Failure {
@@ -88,7 +84,7 @@ fn owner(text: &str) -> Result<Owner, String> {
 
 /// The program's failure for an error of the journal.
 pub(crate) fn failure(directory: &Path, error: JournalError) -> Failure {
-    let said = format!("{}: {error}", directory.display());
+    let said = format!("{}: {error}", report::path(directory));
     match error {
         JournalError::NoJournal | JournalError::MissingWarehouse { .. } => Failure::Call(said),
         error if error.is_retryable() => Failure::Machine(said),

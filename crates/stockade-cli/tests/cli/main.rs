@@ -9,6 +9,7 @@ mod environment;
 mod flash_sale;
 mod listing;
 mod misuse;
+mod order_files;
 mod power;
 mod random;
 mod real_orders;

@@ -102,12 +102,12 @@ fn a_bad_file_is_named_with_the_line_and_what_was_expected() {
         ),
         (
             "renamed.csv",
-            "Invoice,StockCode,Quantity\n1,1A,1\n".to_owned(),
+            "Bill,StockCode,Quantity\n1,1A,1\n".to_owned(),
             ", line 1: expected the columns InvoiceNo, StockCode and Quantity, but there is no InvoiceNo",
         ),
         (
-            "semicolons.csv",
-            "InvoiceNo;StockCode;Quantity\n".to_owned(),
+            "colons.csv",
+            "InvoiceNo:StockCode:Quantity\n".to_owned(),
             ", line 1: expected the columns",
         ),
         (
