@@ -24,7 +24,7 @@ use crate::{Failure, Verdict};
 /// running engine, and show the journal as it was when the command began.
 #[derive(Debug, clap::Args)]
 #[command(
-    arg_required_else_help = false,
+    arg_required_else_help = true,
     disable_help_subcommand = true,
     after_help = "Exit code: 0 for a sound journal, one with a torn tail after a crash too; 1 if it is \
                   damaged; 2 for a bad call, or where there is no journal; 3 if it could not be read, \

@@ -97,11 +97,17 @@ impl Orders {
     pub(crate) fn check(&self, path: &Path, strict: bool) -> Result<(), Failure> {
         let replayed = self.lines - self.charges_skipped - self.lines_rejected;
         let problem = match (self.lines, replayed) {
-            (1.., 0) => format!(
-                "none of {} lines can be replayed: {} rejected, {} skipped as charges, because \
-                 their stock codes begin with no digit (--all-codes takes them as goods)",
-                self.lines, self.lines_rejected, self.charges_skipped
-            ),
+            (1.., 0) => {
+                let charges = match self.charges_skipped {
+                    0 => String::new(),
+                    skipped => format!(
+                        "; {skipped} skipped as charges, because their stock codes begin with no \
+                         digit (--all-codes takes them as goods)"
+                    ),
+                };
+                let (lines, rejected) = (self.lines, self.lines_rejected);
+                format!("none of {lines} lines can be replayed: {rejected} rejected{charges}")
+            }
             _ if strict && self.lines_rejected > 0 => {
                 format!("{} of {} lines are rejected", self.lines_rejected, self.lines)
             }

@@ -105,6 +105,7 @@ impl ReplayTally {
 
 /// Replays the file and prints the result.
 pub(crate) fn run(args: &ReplayArgs, output: Output) -> Result<Verdict, Failure> {
+    interrupt::listen()?;
     let bar = output.progress(0, "bytes of the file");
     let orders = Orders::read(&args.file, &args.format, &bar)?;
     bar.finish_and_clear();
@@ -124,7 +125,6 @@ pub(crate) fn run(args: &ReplayArgs, output: Output) -> Result<Verdict, Failure>
         );
         return Err(Failure::file(&args.file, None, problem));
     }
-    interrupt::listen()?;
     let history = args.journal.history(output)?;
     let progress = output.progress(orders.invoices.len() as u64, "invoices");
     let bookkeeper = Bookkeeper::new(history.clone());

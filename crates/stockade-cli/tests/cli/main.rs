@@ -17,6 +17,8 @@ mod redact;
 mod replay;
 mod salvage;
 mod stock;
+#[cfg(unix)]
+mod terminal;
 mod verify;
 
 use std::path::{Path, PathBuf};

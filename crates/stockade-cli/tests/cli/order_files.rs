@@ -73,8 +73,7 @@ fn a_file_of_which_nothing_is_replayed_is_refused_and_nothing_is_moved() {
         (
             "all-rejected.csv",
             "1,10001,a,\"1,000\"\n1,10002,b,6.0\n1,10003,c, 7\n1,10004,d,(5)\n",
-            "none of 4 lines can be replayed: 4 rejected, 0 skipped as charges, because their stock \
-             codes begin with no digit (--all-codes takes them as goods); line 2: the quantity \
+            "none of 4 lines can be replayed: 4 rejected; line 2: the quantity \
              \"1,000\" is no whole number; line 3: the quantity \"6.0\" is no whole number; line 4: \
              the quantity \" 7\" is no whole number; line 5: the quantity \"(5)\" is no whole number",
         ),
@@ -83,7 +82,7 @@ fn a_file_of_which_nothing_is_replayed_is_refused_and_nothing_is_moved() {
             "1,10001,a,'-5\n1,'00123,b,5\n1,=\"00123\",c,5\n",
             "line 3: a spreadsheet's text marker stands before the stock code \"'00123\"; line 4:",
         ),
-        ("charges.csv", "1,ABC-1,a,2\n2,SKU-2,b,3\n", "0 rejected, 2 skipped as charges"),
+        ("charges.csv", "1,ABC-1,a,2\n2,SKU-2,b,3\n", "0 rejected; 2 skipped as charges"),
     ] {
         let path = file(name, format!("{header}{rows}"));
         let output = run(&["replay", &path, "--journal", &journal]);
