@@ -193,6 +193,7 @@ fn operations(shop: &Shop, it: &Given) -> Vec<Refusal> {
         ),
         refused("InventoryManager::suspend", manager.suspend(from)),
         refused("InventoryManager::resume", manager.resume(from)),
+        refused("InventoryManager::set_capacity", manager.set_capacity(from, 1)),
         refused("InventoryManager::set_threshold", manager.set_threshold(from, Some(1))),
         refused(
             "InventoryManager::set_product_threshold",

@@ -7,21 +7,24 @@
 //! Group commit goes back to DeWitt et al., "Implementation Techniques for Main Memory Database
 //! Systems" (SIGMOD 1984).
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError};
-use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+mod sync_thread;
+mod waiting;
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
 use std::{io, mem};
 
 use crate::audit::flush::FlushTicket;
 use crate::base::error::{FlushError, JournalError};
 use crate::base::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, nap};
-use crate::base::threads;
 use crate::base::wake::wake;
 use crate::journal::format::segment::Point;
 use crate::journal::layout::sync_mark::SyncMarks;
 use crate::journal::storage::place::JournalPlace;
 use crate::journal::storage::{Storage, StorageFile};
+
+pub(crate) use waiting::Reached;
 
 /// Pause between two looks at how far the writer has come.
 const WRITER_POLL: Duration = Duration::from_micros(200);
@@ -57,24 +60,6 @@ pub(crate) enum SyncFailure<'a> {
     Begins(&'a str),
     /// The failure is visible. Wake the writer, which will start a new segment.
     Known,
-}
-
-/// The two stages of a batch that a caller may wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reached {
-    /// It is appended to a segment, but may be lost in a crash.
-    File,
-    /// It is durable: a sync after the append has succeeded.
-    Disk,
-}
-
-impl SyncFields {
-    fn reached(&self, reached: Reached) -> u64 {
-        match reached {
-            Reached::File => self.written.batch,
-            Reached::Disk => self.durable.batch,
-        }
-    }
 }
 
 #[derive(Default)]
@@ -147,7 +132,7 @@ impl SyncState {
     /// Marks that all up to `durable` is on the disk. It must be, before this is called: a mark may
     /// survive a power cut that takes what is not synced.
     pub(crate) fn mark_synced(&self, durable: Point) {
-        lock(&self.marks).put(&*self.storage, durable.batch);
+        lock(&self.marks).put(&*self.storage, durable);
     }
 
     /// Leaves one mark, and syncs it. For the journal's close.
@@ -227,74 +212,11 @@ impl SyncState {
         self.lock().ending
     }
 
-    /// The newest batch that has reached this stage.
-    pub(crate) fn reached(&self, reached: Reached) -> u64 {
-        self.lock().reached(reached)
-    }
-
-    /// Waits until a batch after `batch` has reached this stage. Returns `false` if the journal
-    /// ends first, or if none has by the `deadline`.
-    pub(crate) fn wait_past(
-        &self,
-        reached: Reached,
-        batch: u64,
-        deadline: Option<Instant>,
-    ) -> bool {
-        let mut state = self.lock();
-        while state.reached(reached) <= batch {
-            if state.ending {
-                return false;
-            }
-            state.write_waiters += usize::from(reached == Reached::File);
-            state = match deadline {
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return false;
-                    }
-                    let waited = self.changed.wait_timeout(state, left);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
-        }
-        true
-    }
-
-    /// As [`wait_past`](Self::wait_past), for futures: registers `waker` if it must wait.
-    pub(crate) fn poll_past(&self, reached: Reached, batch: u64, waker: &Waker) -> Poll<bool> {
-        // A waker is another's code, so it is cloned under no lock.
-        let waker = waker.clone();
-        let mut state = self.lock();
-        if state.reached(reached) > batch {
-            return Poll::Ready(true);
-        }
-        if state.ending {
-            return Poll::Ready(false);
-        }
-        state.write_waiters += usize::from(reached == Reached::File);
-        if !state.wakers.iter().any(|known| known.will_wake(&waker)) {
-            state.wakers.push(waker);
-        }
-        Poll::Pending
-    }
-
     /// Asks the sync thread to sync at once. Does not wait.
     pub(crate) fn request_sync(&self) {
         let mut state = self.lock();
         state.sync_requested = true;
         self.notify(state);
-    }
-
-    /// Waits until batch `batch` is durable, a sync has failed, or the journal ends. Asks for syncs
-    /// meanwhile.
-    pub(crate) fn wait_for(&self, batch: u64) {
-        let mut state = self.lock();
-        while state.durable.batch < batch && state.failed.is_none() && !state.ending {
-            state.sync_requested = true;
-            self.changed.notify_all();
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
     }
 
     /// Completes the tickets whose batches are durable; after a failure, completes the others with
@@ -475,56 +397,6 @@ impl SyncState {
         self.changed.notify_all();
         wakers.into_iter().for_each(wake);
         waiting.iter().for_each(|(_, ticket)| ticket.complete(Err(FlushError::Closed)));
-    }
-
-    /// Starts the sync thread.
-    pub(crate) fn spawn(self: &Arc<Self>) -> io::Result<()> {
-        let progress = Arc::clone(self);
-        threads::spawn("stockade-sync", move || progress.run()).map(drop)
-    }
-
-    fn run(&self) {
-        // The storage may be user code, and may panic. Even then, everyone who waits for this
-        // thread gets an answer.
-        while catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
-            self.fail(self.lock(), "the journal's storage panicked");
-        }
-    }
-
-    fn work(&self) {
-        while self.wait_for_work() {
-            // `sync_now` reports the failure, and the writer starts a new segment.
-            let _ = self.sync_now();
-        }
-    }
-
-    /// Waits until there is something to sync. Returns `false` once the journal ends.
-    fn wait_for_work(&self) -> bool {
-        let mut state = self.lock();
-        let mut since: Option<Instant> = None;
-        loop {
-            if state.ending {
-                return false;
-            }
-            let dirty = state.written.batch > state.durable.batch && state.failed.is_none();
-            if dirty && state.sync_requested {
-                return true;
-            }
-            if !dirty {
-                since = None;
-                state.thread_sleeps = true;
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                state.thread_sleeps = false;
-                continue;
-            }
-            let left =
-                self.interval.saturating_sub(since.get_or_insert_with(Instant::now).elapsed());
-            if left.is_zero() {
-                return true;
-            }
-            let waited = self.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, SyncFields> {

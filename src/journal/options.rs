@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::journal::layout::lock::LOCK_WAIT;
 use crate::journal::maintenance::retention::JournalRetention;
 use crate::journal::recovery::replay::RecoveryProgress;
 use crate::journal::storage::Storage;
@@ -60,7 +61,7 @@ impl JournalOptions {
             storage: Arc::new(storage),
             directory: None,
             file_mode: None,
-            wait_for_lock: Duration::ZERO,
+            wait_for_lock: LOCK_WAIT,
             segment_bytes: 64 << 20,
             sync_interval: Duration::from_millis(100),
             recovery_grace: Duration::from_secs(60),
@@ -95,9 +96,10 @@ impl JournalOptions {
         self.retention.set_file_mode(mode);
     }
 
-    /// How long opening waits for the journal's lock if another process has it. After that it fails
-    /// with [`JournalError::Locked`](crate::JournalError::Locked). Default: zero, so it fails at
-    /// once.
+    /// How long opening waits for the journal's lock if another engine has it. After that it fails
+    /// with [`JournalError::Locked`](crate::JournalError::Locked). Default: five seconds. An engine
+    /// that was dropped while its disk is slow, or while a checkpoint is written, gives the lock
+    /// back a moment after the drop; a restart waits for that. Zero: it fails at once.
     pub fn wait_for_lock(mut self, longest: Duration) -> Self {
         self.wait_for_lock = longest;
         self

@@ -74,6 +74,8 @@ pub(crate) struct JournalWriter {
     lock: Option<Arc<dyn Any + Send + Sync>>,
     segment: SegmentHeader,
     newest_segment: u64,
+    /// The highest number of any segment that the opening found, of whatever journal.
+    found_newest: u64,
     segment_bytes: u64,
     /// The ends of the last sealed batch, and of the last batch in the current segment.
     sealed: Point,
@@ -113,6 +115,7 @@ impl JournalWriter {
             lock: Some(from.lock),
             segment,
             newest_segment: from.newest_segment,
+            found_newest: from.newest_segment,
             segment_bytes,
             sealed: from.trusted,
             written: from.trusted,
@@ -265,9 +268,9 @@ impl JournalWriter {
     /// since: it would have begun a segment, and what this one wrote would lie beside it.
     fn check_place(&self) -> io::Result<()> {
         self.progress.compare_place_now().map_err(io::Error::other)?;
+        let known = self.trusted.segment.max(self.found_newest);
         for name in self.storage.list()? {
-            let Some(number) = segment::number_of(&name).filter(|it| *it > self.trusted.segment)
-            else {
+            let Some(number) = segment::number_of(&name).filter(|it| *it > known) else {
                 continue;
             };
             let bytes = self.storage.read(&name, 0, segment::HEADER as u64)?;

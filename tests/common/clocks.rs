@@ -1,4 +1,5 @@
-//! Clocks that stop a caller in the middle of a call: before it reads the time, or while it does.
+//! Clocks that do something in the middle of a call: they stop a caller before it reads the time or
+//! while it does, or make other calls meanwhile.
 
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::thread::{self, ThreadId};
@@ -112,6 +113,33 @@ impl Clock for Turnstile {
         }
         if let Some(Order::Panic) = order {
             panic!("the clock is broken");
+        }
+        NOW
+    }
+}
+
+/// A clock that does something in the middle of a call, once: when it is read the next time after
+/// it was armed.
+#[derive(Default)]
+pub(crate) struct Trap(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl Trap {
+    pub(crate) fn arm(&self, work: impl FnOnce() + Send + 'static) {
+        *self.0.lock().expect("no panic") = Some(Box::new(work));
+    }
+
+    /// Whether the clock was not read since it was armed.
+    pub(crate) fn is_armed(&self) -> bool {
+        self.0.lock().expect("no panic").is_some()
+    }
+}
+
+impl Clock for Trap {
+    fn now(&self) -> Timestamp {
+        // The work reads the clock, too.
+        let work = self.0.lock().expect("no panic").take();
+        if let Some(work) = work {
+            work();
         }
         NOW
     }

@@ -20,6 +20,8 @@ pub(crate) struct Ledger {
     warehouses: HashMap<Arc<str>, Building>,
     levels: HashMap<Place, Level>,
     holds: HashMap<ReservationId, Hold>,
+    /// Transfer requests by their numbers: whether each is open.
+    requests: HashMap<String, bool>,
     /// The hold whose record is being read.
     being_reserved: Option<ReservationId>,
 }
@@ -43,6 +45,8 @@ struct Level {
 struct Hold {
     /// Units that are still held, for each level.
     held: HashMap<Place, u32>,
+    /// Units that were sold and neither shipped nor cancelled by reservation, for each level.
+    unsettled: HashMap<Place, u32>,
     /// Whether any of its units were sold.
     sold: bool,
     retaken_by: Option<ReservationId>,
@@ -105,6 +109,19 @@ impl Ledger {
                 let id = entry.reservation.ok_or("no hold")?;
                 self.holds.get(&id).map(drop).ok_or("the hold was never made".into())
             }
+            EventType::TransferRequested => {
+                let number = entry.note("transferRequestId").ok_or("no number")?;
+                let known = self.requests.insert(number.to_owned(), true);
+                known.map_or(Ok(()), |_| Err("the transfer was requested before".into()))
+            }
+            EventType::TransferDecided => {
+                let number = entry.note("transferRequestId").ok_or("no number")?;
+                match self.requests.insert(number.to_owned(), false) {
+                    Some(true) => Ok(()),
+                    Some(false) => Err("the transfer was decided before".into()),
+                    None => Err("the transfer was never requested".into()),
+                }
+            }
             EventType::SettingChanged if entry.note("setting") == Some("capacity") => {
                 let name = entry.warehouse.as_ref().ok_or("no warehouse")?;
                 let building = self.warehouses.get_mut(name).ok_or("no such warehouse")?;
@@ -144,6 +161,7 @@ impl Ledger {
         match movement {
             Reserved if !of_request => self.hold(entry, &place)?,
             Sold | Returned if !of_request => self.end(movement, entry, &place)?,
+            Shipped | SaleCancelled => self.settle(entry, &place)?,
             _ => {}
         }
         let units = entry.quantity;
@@ -219,9 +237,19 @@ impl Ledger {
     ) -> Result<(), String> {
         let id = entry.reservation.ok_or("no reservation")?;
         let hold = self.holds.get_mut(&id).ok_or("its hold was never made")?;
-        hold.sold |= movement == AdjustmentType::Sold;
+        if movement == AdjustmentType::Sold {
+            hold.sold = true;
+            *hold.unsettled.entry(place.clone()).or_default() += entry.quantity;
+        }
         let held = hold.held.get_mut(place).ok_or("the hold has no such line")?;
         take(held, entry.quantity, "held")
+    }
+
+    /// One line that is shipped, or whose sale is cancelled. By level, it names no reservation.
+    fn settle(&mut self, entry: &AuditEntry, place: &Place) -> Result<(), String> {
+        let Some(id) = entry.reservation else { return Ok(()) };
+        let hold = self.holds.get_mut(&id).ok_or("its hold was never made")?;
+        take(hold.unsettled.entry(place.clone()).or_default(), entry.quantity, "sold by it")
     }
 
     /// Compares the end of the log with an engine in which nothing moves.

@@ -103,7 +103,7 @@ fn open(disk: &SimulatedDisk, verified: &Result<VerifyReport, JournalError>) {
                 )
             );
             match verified {
-                Ok(_) => assert!(is_refusal, "{error}"),
+                Ok(found) => assert!(is_refusal, "{error}: {found:?}"),
                 Err(unsound) => assert_eq!(error, BuildError::Journal(unsound.clone())),
             }
             assert_eq!(disk.files(), before, "a refused journal was written to");

@@ -250,3 +250,81 @@ fn a_checkpoint_of_a_history_that_parted_from_this_one_is_seen() {
     assert_eq!(shown, expected);
     assert_eq!(recovered.unusable_checkpoints.len(), checkpoints(&other).len());
 }
+
+/// Runs `work`, then lets checkpoints be written until an opening begins with one.
+fn open_from_a_checkpoint(
+    open: impl Fn() -> InventoryManager,
+    work: impl FnOnce(&InventoryManager),
+) -> InventoryManager {
+    let mut manager = open();
+    manager.add_stock(("SF", "LAPTOP"), 100, "SUPPLIER").expect("room");
+    work(&manager);
+    for _ in 0..20 {
+        for _ in 0..20 {
+            manager.add_stock(("SF", "LAPTOP"), 1, "SUPPLIER").expect("room");
+            manager.flush().wait().expect("written");
+        }
+        assert!(manager.verify().expect("a sound journal").is_sound());
+        drop(manager);
+        manager = open();
+        let report = manager.recovery_report().expect("a journal");
+        assert_eq!(report.unusable_checkpoints, []);
+        if report.checkpoint.is_some() {
+            return manager;
+        }
+    }
+    panic!("no opening began with a checkpoint")
+}
+
+#[test]
+fn a_transfer_that_failed_is_in_a_checkpoint_with_its_reason_and_its_numbers() {
+    let disk = SimulatedDisk::new();
+    let open = || {
+        let limits = small().audit_retained(4);
+        let builder = InventoryManager::builder().warehouse("SF").without_threads().limits(limits);
+        let full = stockade::WarehouseSpec::new("NYC").capacity(3);
+        builder.warehouse(full).journal(on(&disk).checkpoint_every(1)).build().expect("sound")
+    };
+    let mut before = Vec::new();
+    let manager = open_from_a_checkpoint(open, |manager| {
+        let ask = |units| manager.request_transfer("SF", "NYC", "LAPTOP", units).expect("a level");
+        let (no_room, short, rejected) = (ask(5), ask(3), ask(1));
+        manager.approve_transfer(no_room, "ada").expect_err("room for three");
+        manager.remove_stock(("SF", "LAPTOP"), 98, "lost").expect("stock");
+        manager.approve_transfer(short, "ada").expect_err("two are left");
+        manager.reject_transfer(rejected, "bob", "no need").expect("open");
+        for id in [no_room, short, rejected, ask(2)] {
+            before.push(manager.transfer_request(id).expect("kept"));
+        }
+    });
+    for request in before {
+        assert_eq!(manager.transfer_request(request.id).as_ref(), Ok(&request));
+    }
+}
+
+#[test]
+fn a_checkpoint_knows_when_a_key_was_used() {
+    let disk = SimulatedDisk::new();
+    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
+    let open = || {
+        let limits = small().audit_retained(4).key_retention(10 * MINUTE, 1_000);
+        let builder = InventoryManager::builder().warehouse("SF").without_threads();
+        let builder = builder.limits(limits).clock(Arc::clone(&clock));
+        builder.journal(on(&disk).checkpoint_every(1)).build().expect("sound")
+    };
+    let sell = |manager: &InventoryManager| {
+        let key = IdempotencyKey::try_from("once").expect("a legal key");
+        manager.request().key(key).sell(("SF", "LAPTOP"), 1).expect("stock")
+    };
+    let mut first = None;
+    let manager = open_from_a_checkpoint(open, |manager| {
+        first = Some(sell(manager));
+        clock.advance(MINUTE);
+    });
+    assert_eq!(manager.recovery_report().expect("a journal").keys, 1);
+    clock.advance(9 * MINUTE);
+    assert_eq!(Some(sell(&manager)), first, "its last millisecond");
+    drop(manager);
+    clock.advance(Duration::from_millis(1));
+    assert_ne!(Some(sell(&open())), first, "its time was up");
+}

@@ -102,7 +102,9 @@ pub(crate) fn options(storage: impl Storage) -> JournalOptions {
 }
 
 pub(crate) fn limits(builder: stockade::Builder) -> stockade::Builder {
-    builder.limits(stockade::Limits::new().max_reservations(64).audit_retained(0))
+    let limits = stockade::Limits::new().max_reservations(64).audit_retained(0);
+    // Long notes make long batches.
+    builder.limits(limits.notes(64, 16 << 20))
 }
 
 const NOTED: &str = "M. Curie";

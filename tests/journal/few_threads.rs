@@ -51,7 +51,7 @@ fn long_journals_are_hashed_by_as_many_threads_as_there_are() {
     drop(manager);
     let verify = || JournalReader::on(disk.clone()).verify_checksums(None);
     let (expected, asked) = refuse_threads(0..0, verify);
-    // A machine of one core needs no helper.
+    // A machine of one core needs no pool.
     assert!(asked > 0 || std::thread::available_parallelism().is_ok_and(|it| it.get() == 1));
     let (found, _) = refuse_threads(0..usize::MAX, verify);
     assert_eq!(found, expected);
@@ -63,7 +63,9 @@ fn an_engine_without_a_thread_is_none_and_its_journal_can_be_opened_at_once() {
     for refused in 0.. {
         let disk = journal(&JournalRetention::keep_all());
         let build = || {
-            let builder = InventoryManager::builder().journal(options(disk.clone()));
+            // What was built is gone when `build` returns, and so is its lock.
+            let journal = options(disk.clone()).wait_for_lock(Duration::ZERO);
+            let builder = InventoryManager::builder().journal(journal);
             let builder = ["SF", "NYC", "LA"].iter().fold(builder, |it, name| it.warehouse(*name));
             limits(builder).build()
         };

@@ -4,6 +4,7 @@
 mod capacity;
 mod checkpoints;
 mod consumers;
+mod copies;
 mod crash;
 mod damage;
 mod disks;
@@ -18,6 +19,7 @@ mod futures;
 mod golden;
 mod keeping;
 mod lineage;
+mod lock_returned;
 #[cfg(unix)]
 mod no_files;
 mod place;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use stockade::testing::SimulatedDisk;
 use stockade::{
     AddError, AuditFilter, BasketLine, BuildError, ConfirmError, ConfirmOrRetake, FileStorage,
-    Gone, IdempotencyKey, InventoryManager, JournalError, KeyError, ManualClock, Owner, PlaceError,
-    Release, ReservationStatus, Timestamp, WarehouseSpec,
+    Gone, IdempotencyKey, InventoryManager, JournalError, KeyError, Limits, ManualClock, Owner,
+    PlaceError, Release, ReservationStatus, Timestamp, WarehouseSpec,
 };
 
 use crate::state::{MINUTE, check_laws, counts, engine_on, on, pending, small};
@@ -145,6 +145,36 @@ fn what_the_builder_changes_stands_and_what_it_repeats_does_not_undo_a_change() 
     assert_eq!(full.warehouse("SF").map(|it| (it.room_left(), it.over_capacity())), Ok((0, 1)));
 }
 
+/// The builder changes a setting at an opening, a call changes it again, and the builder repeats
+/// what it said before: the call was last.
+#[test]
+fn a_change_by_a_call_stands_after_a_change_by_the_builder() {
+    let disk = SimulatedDisk::new();
+    let open = |threshold, capacity, longest| {
+        let spec = WarehouseSpec::new("SF").threshold(threshold).capacity(capacity);
+        let limits = Limits::new().longest_ttl(Duration::from_secs(longest));
+        let builder = InventoryManager::builder().journal(disk.clone()).without_threads();
+        builder.limits(limits).warehouse(spec).build().expect("a sound journal")
+    };
+    let seen = |manager: &InventoryManager| {
+        let sf = manager.warehouse("SF").expect("a warehouse");
+        let level = manager.stock_level(("SF", "LAPTOP")).expect("open");
+        (sf.threshold(), level.threshold(), sf.capacity(), manager.longest_ttl().as_secs())
+    };
+    let first = open(5, 500, 3_600);
+    first.add_stock(("SF", "LAPTOP"), 100, "SUPPLIER").expect("room");
+    drop(first);
+    let second = open(7, 700, 7_200);
+    assert_eq!(seen(&second), (Some(7), Some(7), 700, 7_200), "by the builder");
+    second.set_threshold("SF", Some(9)).expect("a warehouse");
+    second.set_capacity("SF", 900).expect("a warehouse");
+    second.set_longest_ttl(Duration::from_secs(9_000)).expect("a legal span");
+    drop(second);
+    for _ in 0..2 {
+        assert_eq!(seen(&open(7, 700, 7_200)), (Some(9), Some(9), 900, 9_000), "by the calls");
+    }
+}
+
 #[test]
 fn a_builder_must_name_every_warehouse_of_the_journal_and_may_add_some_in_any_order() {
     let disk = SimulatedDisk::new();
@@ -171,7 +201,8 @@ fn a_builder_must_name_every_warehouse_of_the_journal_and_may_add_some_in_any_or
 fn a_journal_is_open_for_writing_once() {
     let disk = SimulatedDisk::new();
     let first = engine_on(&disk).build().expect("a new journal");
-    let second = engine_on(&disk).build().expect_err("taken");
+    let at_once = on(&disk).wait_for_lock(Duration::ZERO);
+    let second = engine_on(at_once).build().expect_err("taken");
     assert_eq!(second, BuildError::Journal(JournalError::Locked));
     assert!(second.is_retryable());
     let waiting = std::thread::spawn({

@@ -23,6 +23,8 @@ struct Gate {
     /// How many syncs have arrived at the gate.
     came: AtomicUsize,
     takes: Mutex<Duration>,
+    /// How long each read of the auditor's thread takes.
+    audit_takes: Mutex<Duration>,
     /// The next sync panics.
     panics: AtomicBool,
     /// The next read panics.
@@ -58,6 +60,11 @@ impl StalledDisk {
         *self.gate.takes.lock().expect("no panic") = span;
     }
 
+    /// Sets how long each read of the auditor's thread takes.
+    pub(crate) fn slow_the_auditor(&self, span: Duration) {
+        *self.gate.audit_takes.lock().expect("no panic") = span;
+    }
+
     /// Makes the next sync panic, and no later one.
     pub(crate) fn panic_once(&self) {
         self.gate.panics.store(true, Ordering::SeqCst);
@@ -84,6 +91,10 @@ impl Storage for StalledDisk {
 
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
         assert!(!self.gate.read_panics.swap(false, Ordering::SeqCst), "a storage with a bug");
+        let takes = *self.gate.audit_takes.lock().expect("no panic");
+        if std::thread::current().name() == Some("stockade-auditor") && !takes.is_zero() {
+            std::thread::sleep(takes);
+        }
         self.disk.read(name, offset, length)
     }
 

@@ -70,14 +70,15 @@ fn no_flipped_bit_in_a_synced_sale_goes_unseen_after_a_kill() {
 
 #[test]
 fn no_synced_sale_that_is_cut_off_or_zeroed_goes_unseen_after_a_kill() {
-    let files = killed_after(3).files();
+    let killed = killed_after(3);
+    let files = killed.files();
     let last = newest(&files);
     for end in 0..files[last].1.len() {
         let (mut cut, mut zeroed) = (files.clone(), files.clone());
         cut[last].1.truncate(end);
         zeroed[last].1[end..].fill(0);
         for (files, what) in [(cut, "cut off"), (zeroed, "zeroed")] {
-            let disk = SimulatedDisk::with_files(files);
+            let disk = killed.with_changed(files);
             let verified = JournalReader::on(disk.clone()).verify(None);
             let found = verified.map_err(JournalError::from);
             assert!(is_damage(found), "{what} from byte {end} on: verified");
@@ -86,7 +87,7 @@ fn no_synced_sale_that_is_cut_off_or_zeroed_goes_unseen_after_a_kill() {
     }
     let mut without = files.clone();
     without.remove(last);
-    assert!(is_damage(open(&SimulatedDisk::with_files(without))), "the segment is missing");
+    assert!(is_damage(open(&killed.with_changed(without))), "the segment is missing");
 }
 
 #[test]
@@ -285,8 +286,8 @@ fn what_an_opening_wrote_again_is_known_to_be_on_the_disk_after_the_next_kill() 
 fn no_flipped_byte_of_a_closed_journals_sync_mark_goes_unseen_and_none_stops_an_opening() {
     let files = closed();
     let marks = files.iter().position(|(name, _)| name == "synced").expect("a mark");
-    assert_eq!(files[marks].1.len(), 64, "one mark");
-    for byte in 0..64 {
+    assert_eq!(files[marks].1.len(), 128, "one mark");
+    for byte in 0..128 {
         let (mut flipped, mut cut) = (files.clone(), files.clone());
         flipped[marks].1[byte] ^= 1 << (byte % 8);
         cut[marks].1.truncate(byte);

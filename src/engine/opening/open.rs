@@ -32,13 +32,13 @@ use crate::engine::opening::restore::{self, Restoring};
 use crate::journal::follow::auditor::{Auditing, Auditor};
 use crate::journal::follow::thread::FollowerThread;
 use crate::journal::group_commit::{SyncFailure, SyncState};
-use crate::journal::layout::{JournalDir, checkpoint_file, failed};
+use crate::journal::layout::{JournalDir, checkpoint_file, failed, lock::take_lock};
 use crate::journal::ledger::Ledger;
 use crate::journal::ledger::clock::ClockStep;
 use crate::journal::maintenance::checkpoints::{
     CheckpointOptions, CheckpointSchedule, JournalMaintenance,
 };
-use crate::journal::recovery::{ReplayedJournal, replay_from, start, take_lock};
+use crate::journal::recovery::{ReplayedJournal, replay_from, start};
 use crate::journal::storage::archived::WithArchive;
 use crate::journal::storage::place::{self, JournalPlace};
 use crate::journal::writer::{JournalWriter, ResumePoint};

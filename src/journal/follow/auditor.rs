@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, TryLockError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -335,7 +335,7 @@ impl Auditing {
         *lock(&self.deadline) = Some(deadline);
     }
 
-    /// Waits for the thread to end and to release the journal's lock, until `deadline` at most.
+    /// Waits for the thread to end, until `deadline` at most, and releases the journal's lock.
     /// Call it after the journal has ended.
     pub(crate) fn wait_for_end(&self, deadline: Instant) {
         match &*lock(&self.thread) {
@@ -343,8 +343,21 @@ impl Auditing {
                 while !thread.is_finished() && Instant::now() < deadline {
                     thread::sleep(LOOK_AGAIN);
                 }
+                self.release_lock();
             }
             None => self.leave(),
+        }
+    }
+
+    /// Takes the journal's lock from the thread. The thread may be in the midst of a step, for
+    /// seconds, because it gives way to all others. But a step needs no lock, and whoever opens
+    /// the journal anew must not be refused for it. Only a checkpoint or a trimming under way keeps
+    /// the lock to its end.
+    fn release_lock(&self) {
+        match self.maintenance.try_lock() {
+            Ok(mut maintenance) => *maintenance = None,
+            Err(TryLockError::Poisoned(poisoned)) => *poisoned.into_inner() = None,
+            Err(TryLockError::WouldBlock) => {}
         }
     }
 

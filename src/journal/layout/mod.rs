@@ -9,6 +9,7 @@
 pub(crate) mod begin_mark;
 pub(crate) mod checkpoint_file;
 pub(crate) mod consumer_file;
+pub(crate) mod lock;
 pub(crate) mod orphans;
 pub(crate) mod sync_mark;
 

@@ -10,6 +10,12 @@
 //! the marks, but a mark that is there is true, since the batch was on the disk before. An older
 //! library ignores the file. Nobody needs it to read a journal: without it, less is noticed.
 //!
+//! A mark that is true of a journal need not be true of a copy of it. Who copies the files of a
+//! running engine one by one gets marks of batches that were written after their segment was
+//! copied. So a mark also says where the batch ends, and which file it was written into. In that
+//! file, which is the original's, it counts. In any other one, it counts if the batch's bytes are
+//! there, right or wrong: a copy that has them was made after they were written.
+//!
 //! A journal that is closed has one mark, which is synced before the close mark is written. So in
 //! such a journal, marks that can't be read are damage, and a verification says so. After a crash
 //! they may be what the crash left.
@@ -21,9 +27,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::base::error::JournalError;
 use crate::journal::format::bytes::Cursor;
-use crate::journal::format::segment::UNFINISHED;
+use crate::journal::format::segment::{self, HEADER, Point, UNFINISHED};
 use crate::journal::layout::{Layout, begin_mark, damaged, failed};
-use crate::journal::storage::{Storage, StorageFile};
+use crate::journal::storage::{PlacePart, Storage, StorageFile, StorageIdentity, is_gone};
 
 /// How an error names the marks as the source of what it knows.
 pub(crate) const SAYS_SO: &str = " (the file \"synced\" says so)";
@@ -32,7 +38,7 @@ pub(crate) const NAME: &str = "synced";
 
 const MAGIC: [u8; 8] = *b"STKSYNC\n";
 /// Bytes of a mark. It divides a sector, so no mark lies in two of them.
-const LENGTH: usize = 64;
+const LENGTH: usize = 128;
 /// Once the file has so many bytes, a new one with one mark takes its place.
 const FILE_BYTES_MAX: usize = 64 << 10;
 
@@ -45,31 +51,48 @@ pub(crate) struct SyncMark {
     pub(crate) opening: u64,
     /// The newest batch on the disk.
     pub(crate) batch: u64,
+    /// The segment in which it ends, and how many bytes of that segment end with it. A redaction
+    /// may make the segment shorter later, and an opening may write its end into another one.
+    pub(crate) segment: u64,
+    pub(crate) length: u64,
+    /// The identity of the file that the mark was written into; zeros if it has none.
+    pub(crate) file: [u64; 3],
 }
 
 impl SyncMark {
     fn to_bytes(self) -> [u8; LENGTH] {
-        let mut bytes = [0; LENGTH];
-        bytes[..8].copy_from_slice(&MAGIC);
-        bytes[8..24].copy_from_slice(&self.journal.to_le_bytes());
-        bytes[24..32].copy_from_slice(&self.opening.to_le_bytes());
-        bytes[32..40].copy_from_slice(&self.batch.to_le_bytes());
-        let sum = xxh3_64(&bytes[..LENGTH - 8]);
-        bytes[LENGTH - 8..].copy_from_slice(&sum.to_le_bytes());
-        bytes
+        let mut bytes = Vec::with_capacity(LENGTH);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&self.journal.to_le_bytes());
+        for word in [self.opening, self.batch, self.segment, self.length] {
+            bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        self.file.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+        let mut whole = [0; LENGTH];
+        whole[..bytes.len()].copy_from_slice(&bytes);
+        let sum = xxh3_64(&whole[..LENGTH - 8]);
+        whole[LENGTH - 8..].copy_from_slice(&sum.to_le_bytes());
+        whole
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (rest, sum) = bytes.split_last_chunk::<8>()?;
         let from = &mut Cursor::new(bytes);
         let magic: [u8; 8] = from.array()?;
-        let mark = Self { journal: from.u128()?, opening: from.u64()?, batch: from.u64()? };
+        let mark = Self {
+            journal: from.u128()?,
+            opening: from.u64()?,
+            batch: from.u64()?,
+            segment: from.u64()?,
+            length: from.u64()?,
+            file: [from.u64()?, from.u64()?, from.u64()?],
+        };
         (magic == MAGIC && xxh3_64(rest).to_le_bytes() == *sum).then_some(mark)
     }
 }
 
 /// All marks of a file with these bytes. A mark that can't be read says nothing.
-pub(crate) fn all(bytes: &[u8]) -> impl Iterator<Item = SyncMark> {
+fn all(bytes: &[u8]) -> impl Iterator<Item = SyncMark> {
     bytes.chunks_exact(LENGTH).filter_map(SyncMark::from_bytes)
 }
 
@@ -87,22 +110,102 @@ pub(crate) struct SyncsKnown {
 /// # Errors
 /// The storage's error. It is no error if there is no file.
 pub(crate) fn find(storage: &dyn Storage, layout: &Layout) -> Result<SyncsKnown, JournalError> {
-    let bytes = match read(storage) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(SyncsKnown::default()),
-        bytes => bytes.map_err(|error| failed("read", NAME, &error))?,
-    };
     // A mark of a later opening than the newest segment's: then that opening's segments are lost.
     // Without any segment, nothing says which journal this is.
+    let head = layout.head().map(|head| head.header);
     let counts = |mark: &SyncMark| {
-        layout
-            .head()
-            .map(|head| head.header)
-            .is_none_or(|head| mark.journal == head.journal && mark.opening >= head.opening)
+        head.is_none_or(|head| mark.journal == head.journal && mark.opening >= head.opening)
     };
-    let newest = all(&bytes).filter(counts).max_by_key(|mark| (mark.opening, mark.batch));
-    let Some(SyncMark { opening, batch, .. }) = newest else { return Ok(SyncsKnown::default()) };
-    let is_of_head = layout.head().is_some_and(|head| head.header.opening == opening);
-    Ok(SyncsKnown { batch, is_of_head })
+    let found = FoundMarks::read(storage, counts)?;
+    let opening = found.marks.first().map(|newest| newest.opening);
+    let batch = found.newest_witness(storage, layout)?.map_or(0, |mark| mark.batch);
+    Ok(SyncsKnown { batch, is_of_head: opening.is_some() && opening == head.map(|it| it.opening) })
+}
+
+/// Marks that were read.
+pub(crate) struct FoundMarks {
+    /// From the newest to the oldest.
+    marks: Vec<SyncMark>,
+    /// The identity of the file that they were read from; zeros if it has none.
+    file: [u64; 3],
+}
+
+impl FoundMarks {
+    /// Reads the marks that `counts` accepts; none if there is no file.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub(crate) fn read(
+        storage: &dyn Storage,
+        counts: impl FnMut(&SyncMark) -> bool,
+    ) -> Result<Self, JournalError> {
+        // The identity first: if another file takes the place meanwhile, its marks bear another.
+        let file = match storage.identity(PlacePart::File(NAME)) {
+            Err(error) if !is_gone(&error) => return Err(failed("look at", NAME, &error)),
+            found => words(found.ok().flatten()),
+        };
+        let mut marks: Vec<_> = match read(storage) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(failed("read", NAME, &error)),
+            Ok(bytes) => all(&bytes).filter(counts).collect(),
+        };
+        marks.sort_by_key(|mark| std::cmp::Reverse((mark.opening, mark.batch)));
+        Ok(Self { marks, file })
+    }
+
+    /// The newest mark that witnesses of this journal, and not only of the one that it was copied
+    /// from.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub(crate) fn newest_witness(
+        &self,
+        storage: &dyn Storage,
+        layout: &Layout,
+    ) -> Result<Option<SyncMark>, JournalError> {
+        let is_original = |mark: &SyncMark| mark.file == self.file && self.file != [0; 3];
+        // All marks of a file are of one place, so the newest one tells.
+        if self.marks.first().is_none_or(is_original) {
+            return Ok(self.marks.first().copied());
+        }
+        let complete = complete_to(storage, layout)?;
+        for mark in &self.marks {
+            let name = segment::name_of(mark.segment);
+            if is_original(mark)
+                || mark.segment <= complete && is_as_long(storage, &name, mark.length)?
+            {
+                return Ok(Some(*mark));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The newest segment of which all segments before have the bytes that count. A copy may have an
+/// older segment as it was before a newer one was begun.
+fn complete_to(storage: &dyn Storage, layout: &Layout) -> Result<u64, JournalError> {
+    // All bytes of the newest readable segment count, however many there are.
+    let on_path = layout.path.iter().filter(|it| it.limit != u64::MAX);
+    let on_path = on_path.map(|it| (it.header.number, &it.name, it.limit));
+    let unreadable = layout.unreadable.iter().map(|(number, name)| (*number, name, HEADER as u64));
+    for (number, name, length) in on_path.chain(unreadable) {
+        if !is_as_long(storage, name, length)? {
+            return Ok(number);
+        }
+    }
+    Ok(u64::MAX)
+}
+
+/// Whether there is a file of this name with so many bytes, or more.
+fn is_as_long(storage: &dyn Storage, name: &str, length: u64) -> Result<bool, JournalError> {
+    match storage.read(name, length.saturating_sub(1), 1) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        last => last.map(|it| !it.is_empty()).map_err(|error| failed("read", name, &error)),
+    }
+}
+
+fn words(identity: Option<StorageIdentity>) -> [u64; 3] {
+    identity.map_or([0; 3], StorageIdentity::words)
 }
 
 /// Checks the marks of a journal that was closed.
@@ -135,7 +238,7 @@ pub(crate) fn read(storage: &dyn Storage) -> io::Result<Vec<u8>> {
 pub(crate) struct SyncMarks {
     journal: u128,
     opening: u64,
-    newest: u64,
+    newest: Point,
     /// The file, and its bytes so far; `None` before the first mark and after a failure.
     file: Option<(Arc<dyn StorageFile>, usize)>,
 }
@@ -146,43 +249,54 @@ impl SyncMarks {
         *self = Self { journal, opening, ..Self::default() };
     }
 
-    /// Marks that batch `batch` and all before it are on the disk. Call it only once they are.
+    /// Marks that all up to `durable` is on the disk. Call it only once it is.
     ///
     /// A mark that can't be written is no failure of the journal: the batches are on the disk all
     /// the same. Then the file is given up, and the next mark tries a new one.
-    pub(crate) fn put(&mut self, storage: &dyn Storage, batch: u64) {
-        if batch <= self.newest {
+    pub(crate) fn put(&mut self, storage: &dyn Storage, durable: Point) {
+        if durable.batch <= self.newest.batch {
             return;
         }
-        let bytes = SyncMark { journal: self.journal, opening: self.opening, batch }.to_bytes();
         let put = match self.file.take() {
             Some((file, length)) if length < FILE_BYTES_MAX => {
-                file.append(&bytes).map(|()| (file, length + LENGTH))
+                let appended = file.append(&self.mark(durable, &*file));
+                appended.map(|()| (file, length + LENGTH))
             }
-            _ => start_file(storage, &bytes).map(|file| (file, LENGTH)),
+            _ => start_file(storage, |file| self.mark(durable, file)).map(|file| (file, LENGTH)),
         };
         if let Ok(file) = put {
-            (self.file, self.newest) = (Some(file), batch);
+            (self.file, self.newest) = (Some(file), durable);
         }
     }
-}
 
-impl SyncMarks {
     /// Replaces all marks by the newest one, and syncs it. Call it when the journal is about to be
     /// closed. If that fails, there is no mark.
     pub(crate) fn seal(&mut self, storage: &dyn Storage) {
         self.file = None;
-        let Self { journal, opening, newest, .. } = *self;
-        let mark = SyncMark { journal, opening, batch: newest };
-        if begin_mark::replace(storage, NAME, &mark.to_bytes()).is_err() {
+        let replaced = begin_mark::replace_by(storage, NAME, &mut |file| {
+            let mark = self.mark(self.newest, file);
+            file.append(&mark).map_err(|error| failed("write", NAME, &error))
+        });
+        if replaced.is_err() {
             // What a full disk has left of a mark would look like damage.
             let _ = storage.remove(NAME);
         }
     }
+
+    /// The bytes of a mark in this file.
+    fn mark(&self, durable: Point, file: &dyn StorageFile) -> [u8; LENGTH] {
+        let Self { journal, opening, .. } = *self;
+        let Point { batch, segment, length, .. } = durable;
+        let file = words(file.identity());
+        SyncMark { journal, opening, batch, segment, length, file }.to_bytes()
+    }
 }
 
-/// Puts a new file with these bytes in the place of the old one.
-fn start_file(storage: &dyn Storage, bytes: &[u8]) -> io::Result<Arc<dyn StorageFile>> {
+/// Puts a new file with one mark in the place of the old one.
+fn start_file(
+    storage: &dyn Storage,
+    mark: impl FnOnce(&dyn StorageFile) -> [u8; LENGTH],
+) -> io::Result<Arc<dyn StorageFile>> {
     let unfinished = format!("{NAME}{UNFINISHED}");
     match storage.remove(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -190,7 +304,7 @@ fn start_file(storage: &dyn Storage, bytes: &[u8]) -> io::Result<Arc<dyn Storage
     }
     let file = storage.create(&unfinished)?;
     // Neither the file nor its name is synced: a power cut may take them.
-    file.append(bytes)?;
+    file.append(&mark(&*file))?;
     storage.rename(&unfinished, NAME)?;
     Ok(file)
 }
@@ -200,7 +314,12 @@ mod tests {
     use super::*;
     use crate::journal::storage::simulated::SimulatedDisk;
 
-    const MARK: SyncMark = SyncMark { journal: 7, opening: 3, batch: 9 };
+    const MARK: SyncMark =
+        SyncMark { journal: 7, opening: 3, batch: 9, segment: 5, length: 4_096, file: [1, 2, 3] };
+
+    fn at(batch: u64) -> Point {
+        Point { batch, segment: 5, length: batch * 100, ..Point::START }
+    }
 
     #[test]
     fn a_mark_is_read_back_and_no_flipped_bit_makes_another_one() {
@@ -219,10 +338,12 @@ mod tests {
         let mut marks = SyncMarks::default();
         marks.begin(7, 3);
         for batch in 1..5_000 {
-            marks.put(&disk, batch);
+            marks.put(&disk, at(batch));
             let bytes = read(&disk).expect("a file");
             assert!(bytes.len() <= FILE_BYTES_MAX, "{} bytes", bytes.len());
-            assert_eq!(all(&bytes).last(), Some(SyncMark { batch, ..MARK }));
+            let file = words(disk.identity(PlacePart::File(NAME)).expect("a file"));
+            let mark = SyncMark { batch, length: batch * 100, file, ..MARK };
+            assert_eq!(all(&bytes).last(), Some(mark));
         }
     }
 
@@ -231,13 +352,13 @@ mod tests {
         let disk = SimulatedDisk::new();
         let mut marks = SyncMarks::default();
         marks.begin(7, 3);
-        marks.put(&disk, 1);
+        marks.put(&disk, at(1));
         disk.fail_appends(true);
-        marks.put(&disk, 2);
-        marks.put(&disk, 3);
+        marks.put(&disk, at(2));
+        marks.put(&disk, at(3));
         disk.fail_appends(false);
         assert_eq!(all(&read(&disk).expect("a file")).last().map(|it| it.batch), Some(1));
-        marks.put(&disk, 4);
+        marks.put(&disk, at(4));
         assert_eq!(all(&read(&disk).expect("a file")).last().map(|it| it.batch), Some(4));
     }
 }

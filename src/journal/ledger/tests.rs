@@ -135,6 +135,81 @@ fn what_can_not_have_happened_is_told() {
     }
 }
 
+/// A record of several movements of one level, under one reservation.
+fn long(steps: &[(AdjustmentType, u32)], hold: Option<ReservationId>) -> DecodedRecord {
+    let mut record = DecodedRecord::default();
+    record.steps.header.at = moment(5);
+    record.steps.header.reservation = hold;
+    record.steps.header.expires_at = Some(moment(100));
+    for (movement, units) in steps {
+        record.steps.lines.push(EntryLine {
+            entry_type: (*movement).into(),
+            subject: Subject::Level(LAPTOP),
+            quantity: *units,
+            other: None,
+        });
+    }
+    record
+}
+
+/// A long record is looked at line by line, as plain entries are. The error bears the number of the
+/// line that breaks the law.
+#[test]
+fn what_can_not_have_happened_in_a_long_record_is_told_with_its_line() {
+    use AdjustmentType::{
+        Damaged, Received, Reserved, Returned, SaleCancelled, Shipped, Sold, TransferredIn,
+        TransferredOut,
+    };
+    let hold = Some(id(1, 1));
+    type Case<'a> = (&'a [(AdjustmentType, u32)], Option<ReservationId>, u64, &'a str);
+    let broken: [Case<'_>; 13] = [
+        (&[(Reserved, 5), (Reserved, 6)], hold, 1, "it takes more than was available"),
+        (&[(Reserved, 11)], hold, 0, "it takes more than was available"),
+        (&[(Reserved, 1)], None, 0, "a reserve without a reservation"),
+        (&[(Reserved, 2), (Sold, 3)], hold, 1, "it sells more than was reserved"),
+        (&[(Reserved, 2), (Sold, 2), (Returned, 1)], hold, 2, "it gives back what was sold"),
+        (&[(Reserved, 2), (Sold, 1), (Shipped, 2)], hold, 2, "it takes more than was sold"),
+        (&[(Reserved, 2), (SaleCancelled, 1)], hold, 1, "it takes more than was sold"),
+        (&[(Received, 5), (Received, 6)], None, 1, FULL),
+        (&[(TransferredIn, 5), (TransferredIn, 6)], None, 1, FULL),
+        (&[(Damaged, 5), (Damaged, 6)], None, 1, "it takes more than was available"),
+        (&[(TransferredOut, 11)], None, 0, "it takes more than was available"),
+        (&[(Reserved, 1), (Reserved, 0)], hold, 1, "a quantity that can't be"),
+        (&[(Sold, 1)], hold, 0, "it sells more than was reserved"),
+    ];
+    for (steps, hold, line, expected) in broken {
+        let mut ledger = ledger();
+        let first = ledger.next_sequence;
+        let found = ledger.apply(&Decoded::Record(&long(steps, hold)));
+        let expected = Broken { sequence: first + line, what: expected.to_owned() };
+        assert_eq!(found, Err(expected), "{steps:?}");
+    }
+}
+
+#[test]
+fn a_reservation_is_made_once_even_after_its_end() {
+    use AdjustmentType::{Reserved, Returned, Sold};
+    for end in [Sold, Returned] {
+        for again in [id(1, 1), id(1, 2)] {
+            let mut ledger = ledger();
+            take(&mut ledger, Reserved, 2, Some(id(1, 1))).expect("stock");
+            take(&mut ledger, end, 2, Some(id(1, 1))).expect("held");
+            let plain = what(take(&mut ledger, Reserved, 2, Some(again)));
+            let expected = if again == id(1, 1) {
+                Err("a reservation is made a second time".to_owned())
+            } else {
+                Ok(())
+            };
+            assert_eq!(plain, expected, "{end}");
+        }
+        let mut ledger = ledger();
+        let made = long(&[(Reserved, 2), (end, 2)], Some(id(1, 1)));
+        ledger.apply(&Decoded::Record(&made)).expect("stock");
+        let twice = what(ledger.apply(&Decoded::Record(&made)));
+        assert_eq!(twice, Err("a reservation is made a second time".to_owned()), "{end}");
+    }
+}
+
 #[test]
 fn a_hold_stays_over_and_keeps_its_latest_expiry() {
     let mut ledger = ledger();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::base::error::JournalError;
 use crate::journal::format::segment;
 use crate::journal::layout::{checkpoint_file, failed, sync_mark};
-use crate::journal::storage::{Storage, StorageFile};
+use crate::journal::storage::{PlacePart, Storage, StorageFile, StorageIdentity};
 
 /// A storage's segments, each cut at the length that it had at one moment, and its checkpoints.
 /// Read only.
@@ -22,6 +22,8 @@ pub(super) struct SnapshotStorage {
     checkpoints: Vec<String>,
     /// The file of sync marks, if there is one.
     marks: Option<Vec<u8>>,
+    /// Its identity.
+    marks_file: Option<StorageIdentity>,
 }
 
 impl SnapshotStorage {
@@ -30,6 +32,7 @@ impl SnapshotStorage {
     pub(super) fn new(storage: Arc<dyn Storage>) -> Result<Self, JournalError> {
         // Read the marks before the segments, so that the segments hold every batch that a mark
         // says is on the disk.
+        let marks_file = storage.identity(PlacePart::File(sync_mark::NAME)).ok().flatten();
         let marks = match sync_mark::read(&*storage) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             marks => Some(marks.map_err(|error| failed("read", sync_mark::NAME, &error))?),
@@ -54,7 +57,7 @@ impl SnapshotStorage {
                 Err(error) => return Err(failed("read", &name, &error)),
             }
         }
-        Ok(Self { storage, lengths, checkpoints, marks })
+        Ok(Self { storage, lengths, checkpoints, marks, marks_file })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -104,6 +107,10 @@ impl Storage for SnapshotStorage {
 
     fn length(&self, name: &str) -> io::Result<u64> {
         self.lengths.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn identity(&self, part: PlacePart<'_>) -> io::Result<Option<StorageIdentity>> {
+        Ok(self.marks_file.filter(|_| part == PlacePart::File(sync_mark::NAME)))
     }
 
     fn create(&self, _: &str) -> io::Result<Arc<dyn StorageFile>> {

@@ -5,11 +5,8 @@ pub(crate) mod start;
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::audit::record::Record;
 use crate::base::clock::Timestamp;
@@ -17,10 +14,9 @@ use crate::base::error::JournalError;
 use crate::journal::format::batch::BatchHeader;
 use crate::journal::format::decode::Decoded;
 use crate::journal::format::segment::Point;
-use crate::journal::layout::{JournalDir, failed};
+use crate::journal::layout::JournalDir;
 use crate::journal::ledger::Ledger;
 use crate::journal::reader::{FoundBatch, ReadOutcome, Segment, Stray, Torn};
-use crate::journal::storage::Storage;
 use crate::journal::writer::ResumePoint;
 
 use replay::{Listener, Visitor, replay};
@@ -163,28 +159,6 @@ pub(crate) fn replay_from(
         newest_segment: dir.layout.newest,
         tail,
     })
-}
-
-/// Takes the journal's lock. If another process has it, tries again for up to `wait`.
-///
-/// # Errors
-/// [`JournalError::Locked`] if the other process still has it then; otherwise the storage's error.
-pub(crate) fn take_lock(
-    storage: &dyn Storage,
-    wait: Duration,
-) -> Result<Box<dyn Any + Send + Sync>, JournalError> {
-    const LOOK_AGAIN: Duration = Duration::from_millis(5);
-    let began = Instant::now();
-    loop {
-        match storage.lock() {
-            Ok(lock) => return Ok(lock),
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                return Err(failed("lock", "", &error));
-            }
-            Err(_) if began.elapsed() >= wait => return Err(JournalError::Locked),
-            Err(_) => thread::sleep(LOOK_AGAIN),
-        }
-    }
 }
 
 /// What recovery keeps of the records and batches that it reads, besides the ledger.

@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, RawMode, openat, renameat, unlinkat};
 use rustix::io::retry_on_intr;
@@ -228,7 +229,9 @@ pub(super) fn identity_of_file(file: &File) -> io::Result<Option<StorageIdentity
 }
 
 fn identity_of(found: &fs::Metadata) -> StorageIdentity {
-    StorageIdentity::new(found.dev(), found.ino())
+    let born = found.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    let born = born.map_or(0, |since| since.as_nanos() as u64);
+    StorageIdentity { born, ..StorageIdentity::new(found.dev(), found.ino()) }
 }
 
 /// Whether the file has no name any more. Its bytes will be lost when it is closed, even though a

@@ -14,6 +14,7 @@ mod regular_file;
 pub(crate) mod simulated;
 
 use std::any::Any;
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,16 +31,39 @@ pub(crate) const LOCK_NAME: &str = "lock";
 /// assert_eq!(StorageIdentity::new(1, 7), StorageIdentity::new(1, 7));
 /// assert_ne!(StorageIdentity::new(1, 7), StorageIdentity::new(2, 7));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug)]
 pub struct StorageIdentity {
     device: u64,
     number: u64,
+    /// When it was made, in nanoseconds since the epoch, if the system says so; else 0. Not
+    /// compared: a network file system may tell it at one time and not at another.
+    born: u64,
 }
 
 impl StorageIdentity {
     /// The identity of what has this number on this device.
     pub fn new(device: u64, number: u64) -> Self {
-        Self { device, number }
+        Self { device, number, born: 0 }
+    }
+
+    /// All that is known, to be stored. Once a file is removed, another one may get its number.
+    /// Nearly all systems then know that it was made later.
+    pub(crate) fn words(self) -> [u64; 3] {
+        [self.device, self.number, self.born]
+    }
+}
+
+impl PartialEq for StorageIdentity {
+    fn eq(&self, other: &Self) -> bool {
+        (self.device, self.number) == (other.device, other.number)
+    }
+}
+
+impl Eq for StorageIdentity {}
+
+impl Hash for StorageIdentity {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.device, self.number).hash(state);
     }
 }
 
@@ -147,7 +171,10 @@ pub trait Storage: Send + Sync + 'static {
     /// for it after each sync, before it answers, some four times. If it differs from before, the
     /// engine stops with [`JournalError::PlaceChanged`](crate::JournalError::PlaceChanged).
     ///
-    /// The default is `None`: the storage can't be replaced behind the engine's back.
+    /// An opening asks for that of the file `synced`, to tell the journal from a copy of its files.
+    ///
+    /// The default is `None`: the storage can't be replaced behind the engine's back, and every
+    /// journal on it may be a copy.
     ///
     /// # Errors
     /// [`NotFound`](io::ErrorKind::NotFound) if nothing is there; any error of the system.

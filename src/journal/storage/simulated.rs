@@ -10,6 +10,8 @@
 //!
 //! Synced bytes survive, unless the disk was told to lie.
 
+mod crash;
+
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::io;
@@ -18,8 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::journal::storage::{PlacePart, Storage, StorageFile, StorageIdentity};
 
-/// The bytes that the disk writes whole or not at all.
-const SECTOR: usize = 512;
+use crash::{Content, apply_change};
 
 /// A simulated disk, for crash tests. Clones share the same disk. No method waits for anything but
 /// a short lock.
@@ -39,13 +40,17 @@ const SECTOR: usize = 512;
 /// assert_eq!(again.available(("SF", "LAPTOP"))?, 10);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct SimulatedDisk {
     state: Arc<Mutex<DiskState>>,
 }
 
 #[derive(Default)]
 struct DiskState {
+    /// The device in the identities of files.
+    device: u64,
+    /// The number of each of `contents` in its identity.
+    numbers: Vec<u64>,
     /// All changes ever made, in order.
     steps: Vec<DiskStep>,
     /// The files as the running process sees them: the index of each name in `contents`.
@@ -61,6 +66,16 @@ struct DiskState {
     replaced: Option<(PlacePart<'static>, Range<usize>)>,
 }
 
+impl DiskState {
+    /// Adds the content of a new file. Its identity is one that no file of this disk has had.
+    fn push(&mut self, bytes: Vec<u8>) -> usize {
+        let number = self.numbers.iter().max().map_or(0, |newest| newest + 1);
+        self.numbers.push(number);
+        self.contents.push(bytes);
+        self.contents.len() - 1
+    }
+}
+
 #[derive(Clone)]
 enum DiskStep {
     Create(String, usize),
@@ -74,23 +89,20 @@ enum DiskStep {
     SyncDirectory,
 }
 
-/// The state of a file at the moment of a crash.
-#[derive(Default)]
-struct Content {
-    bytes: Vec<u8>,
-    /// The ranges that are durable.
-    synced: Vec<std::ops::Range<usize>>,
-    /// The offset from which a successful sync is effective. Bytes ahead of it were dirty when a
-    /// sync failed, and the system may have dropped them.
-    trusted_from: usize,
-    /// The length that the file was cut to, if it was. The cut may not be durable.
-    cut: Option<usize>,
+impl Default for SimulatedDisk {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl SimulatedDisk {
     /// An empty disk that works without failures.
     pub fn new() -> Self {
-        Self::default()
+        static DEVICES: Mutex<u64> = Mutex::new(0);
+        let mut device = DEVICES.lock().unwrap_or_else(PoisonError::into_inner);
+        *device += 1;
+        let state = DiskState { device: *device, ..DiskState::default() };
+        Self { state: Arc::new(Mutex::new(state)) }
     }
 
     /// Makes every sync fail from now on, or succeed again. Bytes that were unsynced at a failure
@@ -146,14 +158,14 @@ impl SimulatedDisk {
         state.files.iter().map(content).collect()
     }
 
-    /// A new disk with these files, all of them durable.
+    /// A new disk with these files, all of them durable. They are copies: none has the identity of
+    /// any other disk's file.
     pub fn with_files(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
         let disk = Self::new();
         {
             let mut state = disk.state();
             for (name, bytes) in files {
-                let file = state.contents.len();
-                state.contents.push(bytes.clone());
+                let file = state.push(bytes.clone());
                 state.files.insert(name.clone(), file);
                 let steps = [
                     DiskStep::Create(name, file),
@@ -167,9 +179,49 @@ impl SimulatedDisk {
         disk
     }
 
-    /// A new disk as a killed process leaves it: all written bytes are there.
+    /// A new disk as this one is once somebody has changed the content of its files: those whose
+    /// names it has keep their identity.
+    ///
+    /// ```
+    /// use stockade::testing::SimulatedDisk;
+    /// use stockade::{InventoryManager, JournalError, JournalReader, VerifyError};
+    /// let disk = SimulatedDisk::new();
+    /// let manager = InventoryManager::builder().warehouse("SF").journal(disk.clone()).build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// manager.flush().wait()?;
+    /// let mut files = disk.killed().files();
+    /// let segment = files.iter_mut().find(|(name, _)| name == "0000000001.journal");
+    /// segment.expect("a segment").1.pop();
+    /// // In a copy, a missing end may never have been copied.
+    /// JournalReader::on(SimulatedDisk::with_files(files.clone())).verify(None)?;
+    /// let cut = JournalReader::on(disk.with_changed(files)).verify(None);
+    /// assert!(matches!(cut, Err(VerifyError { error: JournalError::Damaged { .. }, .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_changed(&self, files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
+        let changed = Self::with_files(files);
+        {
+            let (mut now, before) = (changed.state(), self.state());
+            // A file that is new gets a number that none had before.
+            let newest = before.numbers.iter().max().map_or(0, |newest| newest + 1);
+            let numbers: Vec<_> = now
+                .files
+                .iter()
+                .map(|(name, file)| {
+                    let own = before.files.get(name).map(|it| before.numbers[*it]);
+                    (*file, own.unwrap_or(newest + *file as u64))
+                })
+                .collect();
+            now.device = before.device;
+            numbers.into_iter().for_each(|(file, number)| now.numbers[file] = number);
+        }
+        changed
+    }
+
+    /// A new disk as a killed process leaves it: all written bytes are there, and each file keeps
+    /// its identity.
     pub fn killed(&self) -> Self {
-        Self::with_files(self.files())
+        self.with_changed(self.files())
     }
 
     /// A new disk as a power cut after the first `steps` steps leaves it.
@@ -206,6 +258,8 @@ impl SimulatedDisk {
                 }
             }
         }
+        let numbers = state.numbers.clone();
+        let device = state.device;
         drop(state);
         let mut asked = 0..;
         let mut survives = || survives(asked.next().unwrap_or_default());
@@ -215,11 +269,18 @@ impl SimulatedDisk {
             }
             apply_change(&mut names, &change);
         }
+        let kept: Vec<u64> = names.values().map(|file| numbers[*file]).collect();
         let content = |(name, file): (String, usize)| {
             let content = contents.get(file);
             (name, content.map_or_else(Vec::new, |content| content.after_crash(&mut survives)))
         };
-        Self::with_files(names.into_iter().map(content).collect::<Vec<_>>())
+        let after = Self::with_files(names.into_iter().map(content).collect::<Vec<_>>());
+        {
+            // The files that are left are those that were there.
+            let mut state = after.state();
+            (state.device, state.numbers) = (device, kept);
+        }
+        after
     }
 
     /// A new disk as a power cut at this moment leaves it, to build an engine on. Synced bytes are
@@ -249,54 +310,8 @@ impl SimulatedDisk {
         })
     }
 
-    /// The identity of a file. Each disk is a device of its own.
-    fn identity_of(&self, file: usize) -> StorageIdentity {
-        StorageIdentity::new(Arc::as_ptr(&self.state) as usize as u64, file as u64)
-    }
-
     fn state(&self) -> MutexGuard<'_, DiskState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Content {
-    fn after_crash(&self, survives: &mut impl FnMut() -> bool) -> Vec<u8> {
-        let synced_to = self.synced.iter().map(|range| range.end).max().unwrap_or(0);
-        let mut bytes = vec![0; self.bytes.len()];
-        let mut length = synced_to;
-        for range in &self.synced {
-            bytes[range.clone()].copy_from_slice(&self.bytes[range.clone()]);
-        }
-        for sector in (0..self.bytes.len()).step_by(SECTOR) {
-            let end = (sector + SECTOR).min(self.bytes.len());
-            let is_synced = |at: usize| self.synced.iter().any(|range| range.contains(&at));
-            if (sector..end).all(is_synced) {
-                continue;
-            }
-            if survives() {
-                bytes[sector..end].copy_from_slice(&self.bytes[sector..end]);
-                length = length.max(end);
-            }
-        }
-        bytes.truncate(length);
-        // This holds because no file is appended to or synced after a cut.
-        if let Some(cut) = self.cut.filter(|_| survives()) {
-            bytes.truncate(cut);
-        }
-        bytes
-    }
-}
-
-fn apply_change(names: &mut BTreeMap<String, usize>, change: &DiskStep) {
-    match change {
-        DiskStep::Create(name, file) => drop(names.insert(name.clone(), *file)),
-        DiskStep::Rename(from, to) => {
-            if let Some(file) = names.remove(from) {
-                names.insert(to.clone(), file);
-            }
-        }
-        DiskStep::Remove(name) => drop(names.remove(name)),
-        _ => {}
     }
 }
 
@@ -322,7 +337,8 @@ struct SimulatedFile {
 
 impl StorageFile for SimulatedFile {
     fn identity(&self) -> Option<StorageIdentity> {
-        Some(self.disk.identity_of(self.file))
+        let state = self.disk.state();
+        Some(StorageIdentity::new(state.device, state.numbers[self.file]))
     }
 
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
@@ -381,8 +397,7 @@ impl Storage for SimulatedDisk {
         if state.files.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let file = state.contents.len();
-        state.contents.push(Vec::new());
+        let file = state.push(Vec::new());
         state.files.insert(name.to_owned(), file);
         state.steps.push(DiskStep::Create(name.to_owned(), file));
         Ok(Arc::new(SimulatedFile { disk: self.clone(), file }))
@@ -428,18 +443,22 @@ impl Storage for SimulatedDisk {
     }
 
     fn identity(&self, part: PlacePart<'_>) -> io::Result<Option<StorageIdentity>> {
-        const DIRECTORY: usize = usize::MAX;
-        const LOCK: usize = usize::MAX - 1;
-        const ANOTHER: usize = usize::MAX - 2;
+        const DIRECTORY: u64 = u64::MAX;
+        const LOCK: u64 = u64::MAX - 1;
+        const ANOTHER: u64 = u64::MAX - 2;
         let state = self.state();
         let own = match part {
             PlacePart::Directory => DIRECTORY,
             PlacePart::Lock => LOCK,
-            PlacePart::File(name) => *state.files.get(name).ok_or(io::ErrorKind::NotFound)?,
+            PlacePart::File(name) => {
+                let file = state.files.get(name).ok_or(io::ErrorKind::NotFound)?;
+                state.numbers[*file]
+            }
         };
         let is_replaced = state.replaced.as_ref().is_some_and(|(replaced, steps)| {
             *replaced == part && steps.contains(&state.steps.len())
         });
-        Ok(Some(self.identity_of(if is_replaced { ANOTHER } else { own })))
+        let number = if is_replaced { ANOTHER } else { own };
+        Ok(Some(StorageIdentity::new(state.device, number)))
     }
 }

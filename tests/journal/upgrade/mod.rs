@@ -291,6 +291,33 @@ fn source(folder: &Path) -> String {
     text
 }
 
+/// The methods of requests that take `&self`: they do something, and no other method of the
+/// engine takes a key. Options take `self`.
+fn calls_of_requests(text: &str) -> BTreeSet<String> {
+    let makers = ["\nimpl Request<'_> {", "\nimpl TransferRequestBuilder<'_> {", "_for_holds! {\n"];
+    let blocks = makers.iter().flat_map(|maker| text.split(maker).skip(1));
+    let mut calls = BTreeSet::new();
+    for block in blocks.filter_map(|rest| rest.split("\n}").next()) {
+        for method in block.split("    pub fn ").skip(1) {
+            let (name, rest) = method.split_once(['<', '(']).expect("a name");
+            if rest.split(')').next().is_some_and(|arguments| arguments.contains("&self")) {
+                calls.insert(name.to_owned());
+            }
+        }
+    }
+    calls
+}
+
+#[test]
+fn every_call_that_takes_a_key_has_a_row() {
+    let calls = calls_of_requests(&source(Path::new("src/engine")));
+    assert!(calls.len() >= 22, "this test finds the calls no more: {calls:?}");
+    let table = fs::read_to_string("tests/journal/upgrade/calls.rs").expect("the table");
+    let without: Vec<_> =
+        calls.iter().filter(|call| !table.contains(&format!(".{call}("))).collect();
+    assert!(without.is_empty(), "calls without a row here: {without:?}");
+}
+
 #[test]
 fn the_table_has_every_operation_and_every_answer() {
     let mut names = BTreeSet::new();

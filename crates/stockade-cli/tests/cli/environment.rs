@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use stockade::{InventoryManager, JournalOptions};
+use stockade::{InventoryManager, JournalOptions, Limits};
 
 use super::text;
 
@@ -27,7 +27,8 @@ impl Place {
         fs::copy(env!("CARGO_BIN_EXE_stockade"), path.join("stockade")).expect("a copy");
         let place = Self(path);
         let journal = JournalOptions::directory(place.journal());
-        let builder = InventoryManager::builder().warehouse("SF").journal(journal);
+        let limits = Limits::new().notes(64, 1 << 20);
+        let builder = InventoryManager::builder().warehouse("SF").limits(limits).journal(journal);
         let manager = builder.without_threads().build().expect("a new journal");
         for round in 0..30 {
             let note = "a note".repeat(20_000 + round);

@@ -89,6 +89,8 @@ fn folder(name: &str) -> String {
 fn files(folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let entries = std::fs::read_dir(folder).expect("a folder");
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("a file").path()).collect();
+    // Whoever takes the lock signs it. It is no part of the journal.
+    paths.retain(|path| !path.ends_with("lock"));
     paths.sort();
     paths.into_iter().map(|path| (path.clone(), std::fs::read(path).expect("a file"))).collect()
 }

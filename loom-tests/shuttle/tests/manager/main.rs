@@ -14,6 +14,8 @@ mod ledger;
 #[path = "../../../../tests/common/rng.rs"]
 #[allow(dead_code, reason = "the library's own tests use the rest")]
 mod rng;
+mod scarce;
+mod slots;
 mod stage;
 mod watch;
 

@@ -48,7 +48,8 @@ pub(crate) struct EraseRequest<'a> {
 /// chain stays valid, and [`JournalReader::verify`](crate::JournalReader::verify) counts the erased
 /// records. Notes in bytes that were given up behind a segment's end go, too.
 ///
-/// No engine may have the journal open. An engine that has it open erases by
+/// No engine may have the journal open. This call waits for the lock up to five seconds, since an
+/// engine that has ended may give it back a moment later. An engine that has it open erases by
 /// [`InventoryManager::redact`](crate::InventoryManager::redact). This function reads the whole
 /// journal, and rewrites each file that holds such notes, one at a time and each atomically. A
 /// crash in between leaves a sound journal with some of the notes erased; call it again then.

@@ -13,6 +13,7 @@ use crate::journal::format::notes::ERASED;
 use crate::journal::format::segment::{self, HEADER, SegmentHeader, Start};
 use crate::journal::layout::begin_mark;
 use crate::journal::layout::checkpoint_file;
+use crate::journal::layout::lock::{LOCK_WAIT, take_lock};
 use crate::journal::layout::{JournalDir, Layout, PathSegment, damaged, failed, remove_file};
 use crate::journal::ledger::Ledger;
 use crate::journal::maintenance::redact::picked::RedactionVisitor;
@@ -32,15 +33,12 @@ pub(crate) struct Places<'a> {
     pub(crate) opening: u64,
 }
 
-/// Takes a storage's lock, without waiting.
+/// Takes a storage's lock, as an opening does by default.
 ///
 /// # Errors
-/// [`JournalError::Locked`] if another process has it; otherwise the storage's error.
+/// As [`take_lock`].
 pub(crate) fn lock(storage: &dyn Storage) -> Result<Box<dyn Any + Send + Sync>, JournalError> {
-    storage.lock().map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => JournalError::Locked,
-        _ => failed("lock", "", &error),
-    })
+    take_lock(storage, LOCK_WAIT)
 }
 
 impl Places<'_> {

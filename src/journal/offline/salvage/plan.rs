@@ -13,7 +13,8 @@ use crate::journal::format::segment::{
     self, HEADER, Point, SegmentHeader, close_mark, padding_before_mark,
 };
 use crate::journal::layout::checkpoint_file::{self, CheckpointHeader};
-use crate::journal::layout::{damaged, failed, read_header, sync_mark};
+use crate::journal::layout::sync_mark::{self, FoundMarks, SyncMark};
+use crate::journal::layout::{Layout, damaged, failed, read_header};
 use crate::journal::ledger::Ledger;
 use crate::journal::offline::snapshot_storage::SnapshotStorage;
 use crate::journal::reader::{FoundBatch, Segment, check_batch, find};
@@ -274,11 +275,12 @@ impl<'a> Found<'a> {
             return Ok(Some(damaged(&segment::name_of(*later), 0, what)));
         }
         let (journal, opening) = (last.header.journal, last.header.opening);
-        let marks = sync_mark::read(self.storage).unwrap_or_default();
-        let own = sync_mark::all(&marks)
-            .filter(|it| it.journal == journal && it.opening == opening)
-            .map(|it| it.batch);
-        Ok(own.max().filter(|batch| *batch > plan.end.batch).map(|batch| {
+        let own = |it: &SyncMark| it.journal == journal && it.opening == opening;
+        // All segments up to the end are complete, or there were a fault.
+        let marks = FoundMarks::read(self.storage, own)?;
+        let newest = marks.newest_witness(self.storage, &Layout::default())?;
+        let missing = newest.map(|it| it.batch).filter(|batch| *batch > plan.end.batch);
+        Ok(missing.map(|batch| {
             let what =
                 format!("batch {batch} was on the disk{}, and is missing", sync_mark::SAYS_SO);
             damaged(&last.name, plan.end.length, what)

@@ -1,0 +1,61 @@
+//! The sync thread: syncs when somebody waits, or when the interval is over.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use super::SyncState;
+use crate::base::threads;
+
+impl SyncState {
+    /// Starts the sync thread.
+    pub(crate) fn spawn(self: &Arc<Self>) -> io::Result<()> {
+        let progress = Arc::clone(self);
+        threads::spawn("stockade-sync", move || progress.run()).map(drop)
+    }
+
+    fn run(&self) {
+        // The storage may be user code, and may panic. Even then, everyone who waits for this
+        // thread gets an answer.
+        while catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+            self.fail(self.lock(), "the journal's storage panicked");
+        }
+    }
+
+    fn work(&self) {
+        while self.wait_for_work() {
+            // `sync_now` reports the failure, and the writer starts a new segment.
+            let _ = self.sync_now();
+        }
+    }
+
+    /// Waits until there is something to sync. Returns `false` once the journal ends.
+    fn wait_for_work(&self) -> bool {
+        let mut state = self.lock();
+        let mut since: Option<Instant> = None;
+        loop {
+            if state.ending {
+                return false;
+            }
+            let dirty = state.written.batch > state.durable.batch && state.failed.is_none();
+            if dirty && state.sync_requested {
+                return true;
+            }
+            if !dirty {
+                since = None;
+                state.thread_sleeps = true;
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.thread_sleeps = false;
+                continue;
+            }
+            let left =
+                self.interval.saturating_sub(since.get_or_insert_with(Instant::now).elapsed());
+            if left.is_zero() {
+                return true;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
