@@ -94,3 +94,8 @@ fn files(folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
     paths.sort();
     paths.into_iter().map(|path| (path.clone(), std::fs::read(path).expect("a file"))).collect()
 }
+
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn skipped(why: &str) {
+    eprintln!("skipped: {why}");
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use stockade::{InventoryManager, JournalOptions, Owner};
 
-use super::{count, folder, orders, result_of, run, stockade, text};
+use super::{count, folder, orders, result_of, run, skipped, stockade, text};
 
 /// What a terminal of so many columns shows of the program; `None` if there is no terminal.
 fn shown(columns: u16, set: &str, args: &[&str]) -> Option<String> {
@@ -27,15 +27,10 @@ fn shown(columns: u16, set: &str, args: &[&str]) -> Option<String> {
     match script.output() {
         Ok(output) => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
         Err(_) => {
-            skipped();
+            skipped("there is no `script` here to make a terminal");
             None
         }
     }
-}
-
-#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-fn skipped() {
-    eprintln!("skipped: there is no `script` here to make a terminal");
 }
 
 /// A journal with names and notes of every width.

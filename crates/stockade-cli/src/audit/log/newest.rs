@@ -80,7 +80,11 @@ mod tests {
         let mut spool = Spool::default();
         rows.iter().for_each(|row| spool.push(row).expect("space"));
         let mut given = Vec::new();
-        spool.reversed(|row| Ok(given.push(row.to_vec()))).expect("readable");
+        let given_back = spool.reversed(|row| {
+            given.push(row.to_vec());
+            Ok(())
+        });
+        given_back.expect("readable");
         given
     }
 

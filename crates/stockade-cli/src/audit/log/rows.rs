@@ -107,7 +107,7 @@ pub(super) fn csv_line(entry: &AuditEntry) -> io::Result<Vec<u8>> {
 
 /// Fields as one line of CSV.
 pub(super) fn csv_record<'a>(fields: impl IntoIterator<Item = &'a str>) -> io::Result<Vec<u8>> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut writer = csv::WriterBuilder::new().buffer_capacity(512).from_writer(Vec::new());
     writer.write_record(fields).map_err(io::Error::other)?;
     writer.into_inner().map_err(|error| io::Error::other(error.to_string()))
 }

@@ -15,15 +15,15 @@ const WIDE: usize = 130;
 
 /// How far lines are indented that go on with a row: below the column `at`, or in a wide terminal
 /// below the details.
-const INDENT: usize = 9;
+const INDENT: usize = 8;
 const WIDE_INDENT: usize = 96;
 
 /// A cell is at least as wide as its column, and to the right in it if that is negative.
 type Widths = [i16; 6];
 
-/// Warehouse, product and the rest are as wide as most names are.
+/// As wide as most names are. The narrow ones fit, with their names, into eighty columns.
 const WIDTHS: Widths = [-10, 24, 17, 12, 16, -10];
-const NARROW: Widths = [-8, 24, 15, 8, 12, -7];
+const NARROW: Widths = [-7, 24, 16, 9, 10, -8];
 
 /// How rows are laid out.
 #[derive(Clone, Copy, Debug)]
@@ -146,8 +146,8 @@ mod tests {
         assert_eq!(piped, format!("{start}                  3  {} {}\n", details[0], details[1]));
         let narrow = laid_out(Some(80), &details);
         let start =
-            "       1 now                      Sold            SF       LAPTOP             3";
-        assert_eq!(narrow, format!("{start}\n         source=A SUPPLIER order=42\n"));
+            "      1 now                      Sold             SF        LAPTOP            3";
+        assert_eq!(narrow, format!("{start}\n        source=A SUPPLIER order=42\n"));
         assert_eq!(laid_out(Some(200), &details), piped);
     }
 
