@@ -3,7 +3,8 @@
 //! The first two commands use only the library's public interface, keep books of their own, and
 //! compare the two at the end. `audit` only reads, except for `audit redact`. Exit code 0: every
 //! unit is accounted for, or the journal is sound. 1: it is not, or the run failed. 2: the
-//! arguments or the file are invalid. 3: the machine did not let the journal be read.
+//! arguments or the file are invalid. 3: the machine did not let the journal be read. 130: a second
+//! signal ended the program at once.
 
 mod audit;
 mod auditor;

@@ -115,9 +115,8 @@ pub(super) fn open<R: Read>(
     let failed = |error| unreadable(path, error);
     let mut file = BufReader::new(file);
     let mut begin = beginning(&mut file).map_err(failed)?;
-    if begin.starts_with(b"\xff\xfe\0\0") || begin.starts_with(b"\0\0\xfe\xff") {
-        let problem = "expected UTF-8 or UTF-16, found the byte order mark of UTF-32";
-        return Err(Failure::file(path, None, problem));
+    if let Some(found) = no_text(&begin) {
+        return Err(Failure::file(path, None, format!("expected a CSV file, found {found}")));
     }
     let (found, mark) = found_encoding(&begin);
     let encoding = format.encoding.unwrap_or(found);
@@ -148,6 +147,17 @@ fn beginning(file: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut begin = Vec::new();
     file.take(LOOK_BYTES as u64).read_to_end(&mut begin)?;
     Ok(begin)
+}
+
+/// What a file is that can't be an order file, by its first bytes.
+fn no_text(begin: &[u8]) -> Option<&'static str> {
+    match begin {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some("text in UTF-32; save it as UTF-8"),
+        [b'P', b'K', 3, 4, ..] => Some("a ZIP archive, such as .xlsx; save it as CSV"),
+        [0xd0, 0xcf, 0x11, 0xe0, ..] => Some("a spreadsheet, such as .xls; save it as CSV"),
+        [0x1f, 0x8b, ..] => Some("a file that gzip has packed"),
+        _ => None,
+    }
 }
 
 /// The encoding, and the length of the byte order mark that says so.

@@ -8,8 +8,8 @@
 //! - A product is a stock code that begins with a digit, 0 to 9. Rows with any other code are
 //!   charges (postage, discounts, fees), and are skipped before any other check. With
 //!   `--all-codes`, each code is a product.
-//! - A code behind a spreadsheet's text marker (`'00123` or `="00123"`) is neither: its row is
-//!   rejected, because a guess could split a product in two.
+//! - A code behind a spreadsheet's text marker (`'00123` or `="00123"`) or behind a space is
+//!   neither: its row is rejected, because a guess could lose a product or split it in two.
 //! - A whole number is an optional `+` or `-` and one or more digits, and nothing else: no
 //!   thousands, no decimals, no spaces.
 //! - Rows with the same invoice number are one invoice, wherever they are in the file. Invoices are
@@ -37,6 +37,7 @@ pub(crate) use crate::orders::dialect::OrderFormat;
 use crate::orders::rejected::{KEPT, Why, similar};
 pub(crate) use crate::orders::rejected::{Rejected, Similar, named};
 use crate::orders::rows::{Rows, unreadable};
+use crate::report::is_unprintable;
 
 /// Units of one product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,6 +183,7 @@ impl Sorter {
         match code.first() {
             Some(b'\'' | b'=') => return rejected(Why::TextMarker),
             Some(b'0'..=b'9') => {}
+            _ if has_space_before(code) => return rejected(Why::SpaceBefore),
             None if self.all_codes => return rejected(Why::NoCode),
             Some(_) if self.all_codes => {}
             Some(_) | None => {
@@ -264,6 +266,15 @@ impl Sorter {
         self.orders.similar_invoices = similar(self.orders.numbers.iter().map(String::as_str));
         self.orders
     }
+}
+
+/// Whether spaces, or what nobody sees, stand before a digit.
+fn has_space_before(code: &[u8]) -> bool {
+    let unseen = |it: char| it.is_whitespace() || is_unprintable(it);
+    let seen = str::from_utf8(code).map(|code| code.trim_start_matches(unseen));
+    seen.is_ok_and(|seen| {
+        seen.len() < code.len() && seen.starts_with(|it: char| it.is_ascii_digit())
+    })
 }
 
 /// Merges lines of the same product.

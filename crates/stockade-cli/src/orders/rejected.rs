@@ -25,6 +25,8 @@ pub(crate) enum Why {
     PositiveReturn,
     #[serde(rename = "a spreadsheet's text marker stands before the stock code")]
     TextMarker,
+    #[serde(rename = "a space stands before the stock code")]
+    SpaceBefore,
     #[serde(rename = "there is no stock code")]
     NoCode,
 }
@@ -53,6 +55,7 @@ impl fmt::Display for Rejected {
             Why::TextMarker => {
                 write!(f, "a spreadsheet's text marker stands before the stock code {code}")
             }
+            Why::SpaceBefore => write!(f, "a space stands before the stock code {code}"),
             Why::NoCode => f.write_str("there is no stock code"),
         }
     }

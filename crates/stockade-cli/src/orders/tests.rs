@@ -203,6 +203,24 @@ fn a_rejected_line_is_kept_with_its_reason() {
 }
 
 #[test]
+fn a_code_behind_a_space_is_no_charge() {
+    for space in [" ", "\t", "\u{a0}", "\u{200b}", "\u{feff} "] {
+        let orders = rows(format!("1,{space}1A,,2\n1,{space}POST,,1\n").as_bytes());
+        let orders = orders.expect("a good file");
+        assert_eq!((orders.lines_rejected, orders.charges_skipped), (1, 1), "{space:?}");
+        assert!(orders.rejected[0].to_string().contains("line 2: a space stands before"));
+    }
+}
+
+#[test]
+fn a_file_that_is_no_text_is_named() {
+    for (begin, found) in [(&b"PK\x03\x04.."[..], ".xlsx"), (b"\x1f\x8b\x08", "gzip")] {
+        let told = parse(begin).expect_err("no text");
+        assert!(told.starts_with("o.csv: expected a CSV file, found") && told.contains(found));
+    }
+}
+
+#[test]
 fn rejected_lines_beyond_all_bounds_are_counted() {
     let orders = rows("1,1A,,x\n".repeat(KEPT + 5).as_bytes()).expect("a good file");
     assert_eq!((orders.lines_rejected, orders.rejected.len()), (KEPT as u64 + 5, KEPT));
@@ -216,7 +234,7 @@ fn codes_that_a_reader_takes_for_one_are_told() {
         rows(b"1,1A,,1\n1,1a,,1\n1,2B ,,1\n1,2B,,1\n1, 2B,,1\n1,3C,,1\nx1,POST,,1\nX1,post,,1\n");
     let orders = orders.expect("a good file");
     let told = |groups: &[Similar]| groups.iter().map(Similar::to_string).collect::<Vec<_>>();
-    let codes = [r#"" 2B", "2B", "2B ""#, r#""1A", "1a""#, r#""POST", "post""#];
+    let codes = [r#""1A", "1a""#, r#""2B", "2B ""#, r#""POST", "post""#];
     assert_eq!(told(&orders.similar_codes), codes);
     assert_eq!(told(&orders.similar_invoices), [r#""X1", "x1""#]);
 }

@@ -48,9 +48,9 @@ const BASKET_MAX: usize = 65_535;
 /// sold as a whole or refused as a whole. Then its negative lines are written off, one by one,
 /// unless stock is short. The negative lines of an invoice that begins with C are returns. A line
 /// is rejected if its quantity is 0 or no whole number, if it is positive in an invoice that begins
-/// with C, or if a spreadsheet's text marker (' or =) stands before its stock code. Rejected lines
-/// are named; a file of which no line can be replayed is refused. Each entry in the journal bears
-/// its invoice's number, as the note `invoice`.
+/// with C, or if a space or a spreadsheet's text marker (' or =) stands before its stock code.
+/// Rejected lines are named; a file of which no line can be replayed is refused. Each entry in the
+/// journal bears its invoice's number, as the note `invoice`.
 ///
 /// Commas, semicolons, tabs and bars are recognized, and so are UTF-8, UTF-16 and the line ends of
 /// all systems. Ctrl-C ends the run with its result.

@@ -127,16 +127,17 @@ pub(crate) fn run(args: &LogArgs, output: Output) -> Result<Verdict, Failure> {
         (_, true) => Format::Jsonl,
         (format, false) => format,
     };
-    // A progress bar between the printed lines would be in the way, so a terminal gets none.
-    let bar = match io::stdout().is_terminal() {
+    // A progress bar between the printed lines would be in the way. So a terminal gets none, unless
+    // all is read before the first line is printed.
+    let in_the_way = io::stdout().is_terminal() && !args.newest_first && args.tail.is_none();
+    let bar = match in_the_way {
         true => ProgressBar::hidden(),
         false => output.progress(0, "segments"),
     };
     let mut listing = Listing::new(format);
     let mut journal = args.source.open(&bar);
     let oldest = journal.oldest_entry().map_err(|error| args.source.failure(error))?;
-    let (read, written) = list(args, &mut journal, &mut listing);
-    bar.finish_and_clear();
+    let (read, written) = list(args, (&mut journal, &bar), &mut listing);
     // Entries before any damage are still printed.
     let written = written.and_then(|()| listing.flush(read.is_ok()));
     let done = matches!(&written, Err(error) if error.kind() == io::ErrorKind::BrokenPipe);
@@ -160,7 +161,7 @@ fn unwritten(error: io::Error) -> Failure {
 /// Prints the entries that are there. Gives the last one that was read, and how the printing went.
 fn list(
     args: &LogArgs,
-    journal: &mut JournalReader,
+    (journal, bar): (&mut JournalReader, &ProgressBar),
     listing: &mut Listing,
 ) -> (Result<u64, JournalError>, io::Result<()>) {
     let mut order = match (args.newest_first, args.tail.or(args.limit)) {
@@ -176,6 +177,7 @@ fn list(
         written = order.take(entry, listing);
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
+    bar.finish_and_clear();
     let written = written.and_then(|()| order.finish(listing));
     (read.map(|()| last), written)
 }
