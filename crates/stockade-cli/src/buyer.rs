@@ -98,7 +98,8 @@ impl SaleTally {
     }
 }
 
-/// Makes `attempts` attempts, or fewer if a signal ends the sale. The choice of products depends only on `seed`.
+/// Makes `attempts` attempts, or fewer if a signal ends the sale. The choice of products depends
+/// only on `seed`.
 pub(crate) fn shop(sale: &Sale<'_>, seed: u64, attempts: u64) -> Result<SaleTally, Failure> {
     let mut tally = SaleTally::new()?;
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);

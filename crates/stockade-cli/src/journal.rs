@@ -1,15 +1,14 @@
 //! The journal of a run: `--journal` resumes the one in its directory.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use indicatif::ProgressBar;
 use serde::Serialize;
 use stockade::{
     AuditFilter, Builder, Durability, InventoryManager, JournalError, JournalOptions,
-    JournalReader, RecoveryReport, StockRow,
+    RecoveryReport, StockRow,
 };
 
 use crate::Failure;
@@ -78,7 +77,7 @@ impl JournalArgs {
         let Some(directory) = &self.journal else { return Ok(books) };
         let bar = output.progress(0, "segments of the journal that is there");
         let all = AuditFilter::new().limit(usize::MAX);
-        let read = reader(directory, &bar).entries(&all, |entry| books.take(&entry));
+        let read = audit::reader(directory, &bar).entries(&all, |entry| books.take(&entry));
         bar.finish_and_clear();
         match read {
             Ok(()) | Err(JournalError::NoJournal) => {}
@@ -122,7 +121,7 @@ impl JournalArgs {
     ) -> Result<Option<JournalReport>, Failure> {
         let Some(directory) = &self.journal else { return Ok(None) };
         let bar = output.progress(0, "segments of the journal, read once more");
-        let stock = reader(directory, &bar).stock(None);
+        let stock = audit::reader(directory, &bar).stock(None);
         bar.finish_and_clear();
         let stock = stock.map_err(|error| audit::failure(directory, error))?;
         for StockRow { warehouse, product, available, reserved, sold, .. } in &stock.rows {
@@ -148,15 +147,6 @@ impl JournalArgs {
             head: head.map_or_else(String::new, |head| head.to_string()),
         }))
     }
-}
-
-/// A reader of the journal, with its progress.
-pub(crate) fn reader(directory: &Path, bar: &ProgressBar) -> JournalReader {
-    let bar = bar.clone();
-    JournalReader::new(directory).on_progress(move |progress| {
-        bar.set_length(progress.of_segments as u64);
-        bar.set_position(progress.segments as u64);
-    })
 }
 
 impl Found {

@@ -13,7 +13,6 @@ use clap::Subcommand;
 use indicatif::ProgressBar;
 use stockade::{JournalError, JournalReader, Owner};
 
-use crate::journal;
 use crate::report::{self, Output};
 use crate::{Failure, Verdict};
 
@@ -59,7 +58,7 @@ struct Source {
 impl Source {
     /// Opens the journal. `bar` shows the progress of the reading.
     fn open(&self, bar: &ProgressBar) -> JournalReader {
-        let reader = journal::reader(&self.directory, bar);
+        let reader = reader(&self.directory, bar);
         match &self.archive {
             Some(archive) => reader.archive(archive),
             None => reader,
@@ -69,6 +68,15 @@ impl Source {
     fn failure(&self, error: JournalError) -> Failure {
         failure(&self.directory, error)
     }
+}
+
+/// A reader of the journal, with its progress.
+pub(crate) fn reader(directory: &Path, bar: &ProgressBar) -> JournalReader {
+    let bar = bar.clone();
+    JournalReader::new(directory).on_progress(move |progress| {
+        bar.set_length(progress.of_segments as u64);
+        bar.set_position(progress.segments as u64);
+    })
 }
 
 /// A directory that must exist: a missing one would look like an empty archive.

@@ -17,7 +17,6 @@ use encoding_rs_io::{DecodeReaderBytes, DecodeReaderBytesBuilder};
 
 use crate::Failure;
 use crate::orders::columns::{ColumnNames, find_columns};
-use crate::orders::rows::unreadable;
 
 /// How much of a file is looked at to find out how it is written. Its first row must fit.
 const LOOK_BYTES: usize = 64 << 10;
@@ -105,6 +104,11 @@ impl<R: Read> Read for Lines<R> {
 
 /// What [`open`] makes of a file.
 pub(super) type Opened<R> = OrderText<Lines<Looked<Decoded<BufReader<R>>>>>;
+
+/// The failure for a file that can't be read.
+pub(super) fn unreadable(path: &Path, error: io::Error) -> Failure {
+    Failure::file(path, None, format!("can't be read: {error}"))
+}
 
 /// Finds out how a file is written.
 pub(super) fn open<R: Read>(

@@ -34,9 +34,10 @@ use stockade::MAX_NAME_BYTES;
 use crate::Failure;
 use crate::orders::columns::{find_columns, nothing_found};
 pub(crate) use crate::orders::dialect::OrderFormat;
+use crate::orders::dialect::unreadable;
 use crate::orders::rejected::{KEPT, Why, similar};
 pub(crate) use crate::orders::rejected::{Rejected, Similar, named};
-use crate::orders::rows::{Rows, unreadable};
+use crate::orders::rows::Rows;
 use crate::report::is_unprintable;
 
 /// Units of one product.

@@ -6,17 +6,12 @@ use std::path::Path;
 use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 
 use crate::Failure;
-use crate::orders::dialect::OrderText;
+use crate::orders::dialect::{OrderText, unreadable};
 
 /// Appended to the file's last row. If the reader does not return it as a row of its own, a quote
 /// was never closed.
 const END: &[u8] = b"\0";
 const AFTER_FILE: &[u8] = b"\n\0";
-
-/// The failure for a file that can't be read.
-pub(super) fn unreadable(path: &Path, error: io::Error) -> Failure {
-    Failure::file(path, None, format!("can't be read: {error}"))
-}
 
 /// The rows of a file, each with the number of the line on which it begins.
 pub(super) struct Rows<'a, R> {
