@@ -16,6 +16,7 @@ use stockade::{
 };
 
 use crate::Failure;
+use crate::interrupt;
 use crate::proof::Shelf;
 
 /// How many attempts make one step of the progress bar.
@@ -55,14 +56,17 @@ pub(crate) struct SaleTally {
     pub(crate) expired: u64,
     /// Units bought, by the index of the shelf.
     pub(crate) receipts: HashMap<u32, u64, foldhash::fast::RandomState>,
-    /// The latency of each attempt to reserve, in nanoseconds.
+    /// The latency of each attempt that reserved a unit, in nanoseconds.
     pub(crate) reserve_ns: Histogram<u64>,
+    /// The latency of each refused attempt, in nanoseconds.
+    pub(crate) refuse_ns: Histogram<u64>,
 }
 
 impl SaleTally {
     pub(crate) fn new() -> Result<Self, Failure> {
         let reserve_ns = Histogram::new_with_max(LATENCY_MAX, LATENCY_DIGITS)
             .map_err(|error| Failure::run("no histogram of latencies", error))?;
+        let refuse_ns = reserve_ns.clone();
         Ok(Self {
             reserved: 0,
             refused: 0,
@@ -72,6 +76,7 @@ impl SaleTally {
             expired: 0,
             receipts: HashMap::default(),
             reserve_ns,
+            refuse_ns,
         })
     }
 
@@ -86,13 +91,15 @@ impl SaleTally {
         for (&shelf, &units) in &other.receipts {
             *self.receipts.entry(shelf).or_default() += units;
         }
-        self.reserve_ns
-            .add(&other.reserve_ns)
+        let added = self.reserve_ns.add(&other.reserve_ns);
+        added
+            .and_then(|()| self.refuse_ns.add(&other.refuse_ns))
             .map_err(|error| Failure::run("the latencies can't be added up", error))
     }
 }
 
-/// Makes `attempts` attempts. The choice of products depends only on `seed`.
+/// Makes `attempts` attempts, or fewer if a signal ends the sale. The choice of products depends
+/// only on `seed`.
 pub(crate) fn shop(sale: &Sale<'_>, seed: u64, attempts: u64) -> Result<SaleTally, Failure> {
     let mut tally = SaleTally::new()?;
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
@@ -101,6 +108,9 @@ pub(crate) fn shop(sale: &Sale<'_>, seed: u64, attempts: u64) -> Result<SaleTall
         return Ok(tally);
     }
     for attempt in 1..=attempts {
+        if interrupt::heard() {
+            break;
+        }
         // A rank is from 1 to the number of shelves. The clamp guards against rounding of the
         // float.
         let rank = sale.demand.sample(&mut rng) as usize;
@@ -109,7 +119,9 @@ pub(crate) fn shop(sale: &Sale<'_>, seed: u64, attempts: u64) -> Result<SaleTall
 
         let before = clock.raw();
         let answer = sale.manager.reserve(shelf.level, 1, sale.ttl);
-        tally.reserve_ns.saturating_record(clock.delta_as_nanos(before, clock.raw()));
+        let took = clock.delta_as_nanos(before, clock.raw());
+        let latencies = if answer.is_ok() { &mut tally.reserve_ns } else { &mut tally.refuse_ns };
+        latencies.saturating_record(took);
 
         // Draw this for every attempt, so that a refusal does not change the rest of the list.
         let mood: f64 = rng.random();

@@ -8,14 +8,14 @@ use clap::ValueEnum;
 use serde::Serialize;
 use stockade::{
     AuditFilter, Builder, Durability, InventoryManager, JournalError, JournalOptions,
-    JournalReader, RecoveryReport, StockRow,
+    RecoveryReport, StockRow,
 };
 
 use crate::Failure;
 use crate::audit;
 use crate::books::Books;
 use crate::proof::Broken;
-use crate::report::{Output, Summary, counted};
+use crate::report::{Output, Summary, counted, path, printable};
 
 /// How long the shutdown may take to write the queued records.
 const CLOSING: Duration = Duration::from_secs(60);
@@ -76,13 +76,8 @@ impl JournalArgs {
         let mut books = Books::default();
         let Some(directory) = &self.journal else { return Ok(books) };
         let bar = output.progress(0, "segments of the journal that is there");
-        let shown = bar.clone();
-        let mut journal = JournalReader::new(directory).on_progress(move |progress| {
-            shown.set_length(progress.of_segments as u64);
-            shown.set_position(progress.segments as u64);
-        });
         let all = AuditFilter::new().limit(usize::MAX);
-        let read = journal.entries(&all, |entry| books.take(&entry));
+        let read = audit::reader(directory, &bar).entries(&all, |entry| books.take(&entry));
         bar.finish_and_clear();
         match read {
             Ok(()) | Err(JournalError::NoJournal) => {}
@@ -91,7 +86,7 @@ impl JournalArgs {
         if books.total().foreign > 0 {
             return Err(Failure::Call(format!(
                 "{}: the journal holds movements that no run of this program makes",
-                directory.display()
+                path(directory)
             )));
         }
         Ok(books)
@@ -121,11 +116,13 @@ impl JournalArgs {
     pub(crate) fn finish(
         &self,
         manager: &InventoryManager,
-        history: &Books,
+        (history, output): (&Books, Output),
         broken: &mut Broken,
     ) -> Result<Option<JournalReport>, Failure> {
         let Some(directory) = &self.journal else { return Ok(None) };
-        let stock = JournalReader::new(directory).stock(None);
+        let bar = output.progress(0, "segments of the journal, read once more");
+        let stock = audit::reader(directory, &bar).stock(None);
+        bar.finish_and_clear();
         let stock = stock.map_err(|error| audit::failure(directory, error))?;
         for StockRow { warehouse, product, available, reserved, sold, .. } in &stock.rows {
             let live = manager.counts((&**warehouse, &**product)).expect("known");
@@ -175,7 +172,8 @@ impl JournalReport {
     pub(crate) fn add_to(&self, summary: &mut Summary) {
         let Found { entries, openings, closed, torn, available, reserved, sold, pending } =
             &self.found;
-        summary.line("journal entries", self.entries, format_args!("in {}", self.directory));
+        let place = printable(&self.directory);
+        summary.line("journal entries", self.entries, format_args!("in {place}"));
         if *entries == 0 {
             summary.line("  found", 0, "a new journal");
         } else {

@@ -3,27 +3,31 @@
 //! The first two commands use only the library's public interface, keep books of their own, and
 //! compare the two at the end. `audit` only reads, except for `audit redact`. Exit code 0: every
 //! unit is accounted for, or the journal is sound. 1: it is not, or the run failed. 2: the
-//! arguments or the file are invalid. 3: the machine did not let the journal be read.
+//! arguments or the file are invalid. 3: the machine did not let the journal be read. 130: a second
+//! signal ended the program at once.
 
 mod audit;
 mod auditor;
 mod books;
 mod buyer;
+mod complaint;
+mod extras;
 mod flash_sale;
+mod interrupt;
 mod journal;
 mod orders;
 mod proof;
 mod replay;
 mod report;
+mod wrap;
 
 use std::fmt;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::complaint::{answer_without_run, complain};
 use crate::report::Output;
 
 /// Runs the Stockade inventory engine and checks that it neither loses nor oversells a unit.
@@ -31,13 +35,13 @@ use crate::report::Output;
 #[command(
     name = "stockade",
     version,
-    arg_required_else_help = false,
-    disable_help_subcommand = true
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
 )]
-#[command(
-    after_help = "Exit code: 0 if every unit is accounted for, or the journal is sound; 1 if not; 2 for a \
-                  bad call or a bad file; 3 if the journal could not be read."
-)]
+#[command(after_help = "A terminal gets colours, unless NO_COLOR is set. \
+                  Exit code: 0 if every unit is accounted for, or the journal is sound; 1 if not; 2 for a \
+                  bad call or a bad file; 3 if the journal could not be read.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -51,6 +55,8 @@ enum Command {
     FlashSale(flash_sale::SaleArgs),
     Replay(replay::ReplayArgs),
     Audit(audit::AuditArgs),
+    Completions(extras::CompletionArgs),
+    Man(extras::ManArgs),
 }
 
 /// Whether a finished run kept the laws.
@@ -99,14 +105,17 @@ impl fmt::Display for Failure {
                 f.write_str(problem)
             }
             Self::File { path, line: Some(line), problem } => {
-                write!(f, "{}, line {line}: {problem}", path.display())
+                write!(f, "{}, line {line}: {problem}", report::path(path))
             }
-            Self::File { path, line: None, problem } => write!(f, "{}: {problem}", path.display()),
+            Self::File { path, line: None, problem } => {
+                write!(f, "{}: {problem}", report::path(path))
+            }
         }
     }
 }
 
 fn main() -> ExitCode {
+    report::settle_colour();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(answer) => return answer_without_run(&answer),
@@ -116,6 +125,8 @@ fn main() -> ExitCode {
         Command::FlashSale(args) => flash_sale::run(args, output),
         Command::Replay(args) => replay::run(args, output),
         Command::Audit(args) => audit::run(args, output),
+        Command::Completions(args) => extras::completions(args, Cli::command()),
+        Command::Man(args) => extras::man(args, Cli::command()),
     };
     match ran {
         Ok(Verdict::Kept) => ExitCode::SUCCESS,
@@ -125,26 +136,4 @@ fn main() -> ExitCode {
             failure.exit_code()
         }
     }
-}
-
-/// Prints the requested help or version, or one line that says what is wrong with the arguments.
-fn answer_without_run(answer: &clap::Error) -> ExitCode {
-    if matches!(answer.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return match report::tolerate_closed_pipe(write!(io::stdout(), "{answer}")) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        };
-    }
-    // The first paragraph says what is wrong. Usage and hints follow after an empty line.
-    let text = answer.to_string();
-    let text = text.strip_prefix("error: ").unwrap_or(&text);
-    complain(text.split("\n\n").next().unwrap_or(text));
-    ExitCode::from(2)
-}
-
-/// Prints one line to stderr, whatever line breaks the text contains.
-fn complain(problem: &str) {
-    let line = problem.split_whitespace().collect::<Vec<_>>().join(" ");
-    // If stderr is closed, there is nowhere left to report to.
-    let _ = writeln!(io::stderr(), "stockade: {line}");
 }

@@ -3,14 +3,17 @@
 use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
+use console::{Term, style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::Failure;
+use crate::wrap::wrapped;
 
 /// The output format.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +40,9 @@ impl Output {
             return ProgressBar::hidden();
         }
         let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} {msg} {eta}");
+        let style = ProgressStyle::with_template(
+            "{wide_bar} {human_pos}/{human_len} {msg} {percent}% {eta}",
+        );
         if let Ok(style) = style {
             bar.set_style(style);
         }
@@ -47,16 +52,21 @@ impl Output {
     /// Prints a note beside the result, on stderr.
     pub(crate) fn note(self, text: &str) {
         // If stderr is closed, the result is still valid.
-        let _ = writeln!(io::stderr(), "{text}");
+        let _ = writeln!(io::stderr(), "{}", printable(text));
     }
 
     /// Prints the result on stdout.
     pub(crate) fn show(self, report: &impl Report) -> Result<(), Failure> {
         let text = if self.json {
             let json = serde_json::to_string_pretty(report);
-            json.map_err(|error| Failure::run("the result can't be written as JSON", error))?
+            let json =
+                json.map_err(|error| Failure::run("the result can't be written as JSON", error))?;
+            safe_json(json)
         } else {
-            report.to_string()
+            match terminal_width() {
+                Some(columns) => wrapped(&report.to_string(), columns),
+                None => report.to_string(),
+            }
         };
         let mut stdout = io::stdout().lock();
         let written = writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush());
@@ -116,22 +126,101 @@ pub(crate) fn write_table<const COLUMNS: usize>(
 /// wrong.
 pub(crate) fn verdict(f: &mut fmt::Formatter<'_>, broken: &[String], proof: &str) -> fmt::Result {
     if broken.is_empty() {
-        return writeln!(f, "\nConserved: {proof}.");
+        return writeln!(f, "\n{}: {proof}.", good("Conserved"));
     }
-    writeln!(f, "\nNOT CONSERVED:")?;
+    writeln!(f, "\n{}:", bad("NOT CONSERVED"))?;
     broken.iter().try_for_each(|law| writeln!(f, "  - {law}"))
 }
 
-/// A name that is safe to print. A caller's text must not control the terminal.
-pub(crate) fn printable(name: &str) -> Cow<'_, str> {
-    if !name.contains(char::is_control) {
-        return name.into();
+/// Words that say that all is well; in colour on a terminal.
+pub(crate) fn good(words: &str) -> impl Display {
+    style(words.to_owned()).green().bold()
+}
+
+/// Words that say that something is wrong; in colour on a terminal.
+pub(crate) fn bad(words: &str) -> impl Display {
+    style(words.to_owned()).red().bold()
+}
+
+/// `NO_COLOR` holds, whatever else the environment asks for.
+pub(crate) fn settle_colour() {
+    if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+        console::set_colors_enabled(false);
+        console::set_colors_enabled_stderr(false);
     }
-    let escaped = |shown: char| match shown.is_control() {
-        true => shown.escape_default().collect::<String>(),
+}
+
+/// The columns of the terminal on stdout; `None` if stdout is none.
+pub(crate) fn terminal_width() -> Option<usize> {
+    let (_, columns) = Term::stdout().size_checked()?;
+    io::stdout().is_terminal().then_some(usize::from(columns)).filter(|columns| *columns > 0)
+}
+
+/// A name that is safe to print. A caller's text must neither control the terminal nor hide, turn
+/// round or forge what stands beside it.
+pub(crate) fn printable(name: &str) -> Cow<'_, str> {
+    escaped(name, is_unprintable)
+}
+
+fn escaped(text: &str, unwanted: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&unwanted) {
+        return text.into();
+    }
+    let escaped = |shown: char| match unwanted(shown) {
+        true if shown.is_ascii() => shown.escape_default().collect::<String>(),
+        true => shown.escape_unicode().collect(),
         false => shown.to_string(),
     };
-    name.chars().map(escaped).collect::<String>().into()
+    text.chars().map(escaped).collect::<String>().into()
+}
+
+/// JSON that says the same, in characters that steer no terminal. They stand only within strings,
+/// where JSON has its own way to write them.
+pub(crate) fn safe_json(json: String) -> String {
+    let unwanted = |it: char| is_unprintable(it) && it != '\n';
+    if !json.contains(unwanted) {
+        return json;
+    }
+    let mut safe = String::with_capacity(json.len() + 16);
+    for letter in json.chars() {
+        match unwanted(letter) {
+            true => {
+                let mut units = [0; 2];
+                for unit in letter.encode_utf16(&mut units) {
+                    safe.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+            false => safe.push(letter),
+        }
+    }
+    safe
+}
+
+/// Whether a character does something else than to show a sign: control characters, line and
+/// paragraph separators, and those that Unicode calls format characters or that show nothing, such
+/// as U+202E (writes backwards), U+200B (no width) and U+FEFF (a byte order mark).
+pub(crate) fn is_unprintable(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter,
+            '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}'
+            | '\u{890}' | '\u{891}' | '\u{8e2}' | '\u{115f}' | '\u{1160}' | '\u{17b4}'
+            | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1345f}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// A text between quotes, safe to print: spaces at its ends are seen.
+pub(crate) fn quoted(text: &str) -> String {
+    let blank = |it: char| it.is_whitespace() && it != ' ';
+    format!("\"{}\"", escaped(text, |it| is_unprintable(it) || blank(it)))
+}
+
+/// A path that is safe to print.
+pub(crate) fn path(path: &Path) -> String {
+    printable(&path.to_string_lossy()).into_owned()
 }
 
 /// A number with its noun: `1 buyer`, `2 buyers`.

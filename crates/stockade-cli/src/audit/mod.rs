@@ -13,7 +13,7 @@ use clap::Subcommand;
 use indicatif::ProgressBar;
 use stockade::{JournalError, JournalReader, Owner};
 
-use crate::report::Output;
+use crate::report::{self, Output};
 use crate::{Failure, Verdict};
 
 /// Reads a journal: verifies it, lists its entries, adds up its stock, erases notes, or saves what
@@ -23,7 +23,7 @@ use crate::{Failure, Verdict};
 /// running engine, and show the journal as it was when the command began.
 #[derive(Debug, clap::Args)]
 #[command(
-    arg_required_else_help = false,
+    arg_required_else_help = true,
     disable_help_subcommand = true,
     after_help = "Exit code: 0 for a sound journal, one with a torn tail after a crash too; 1 if it is \
                   damaged; 2 for a bad call, or where there is no journal; 3 if it could not be read, \
@@ -58,21 +58,25 @@ struct Source {
 impl Source {
     /// Opens the journal. `bar` shows the progress of the reading.
     fn open(&self, bar: &ProgressBar) -> JournalReader {
-        let bar = bar.clone();
-        let reader = JournalReader::new(&self.directory);
-        let reader = match &self.archive {
+        let reader = reader(&self.directory, bar);
+        match &self.archive {
             Some(archive) => reader.archive(archive),
             None => reader,
-        };
-        reader.on_progress(move |progress| {
-            bar.set_length(progress.of_segments as u64);
-            bar.set_position(progress.segments as u64);
-        })
+        }
     }
 
     fn failure(&self, error: JournalError) -> Failure {
         failure(&self.directory, error)
     }
+}
+
+/// A reader of the journal, with its progress.
+pub(crate) fn reader(directory: &Path, bar: &ProgressBar) -> JournalReader {
+    let bar = bar.clone();
+    JournalReader::new(directory).on_progress(move |progress| {
+        bar.set_length(progress.of_segments as u64);
+        bar.set_position(progress.segments as u64);
+    })
 }
 
 /// A directory that must exist: a missing one would look like an empty archive.
@@ -88,7 +92,7 @@ fn owner(text: &str) -> Result<Owner, String> {
 
 /// The program's failure for an error of the journal.
 pub(crate) fn failure(directory: &Path, error: JournalError) -> Failure {
-    let said = format!("{}: {error}", directory.display());
+    let said = format!("{}: {error}", report::path(directory));
     match error {
         JournalError::NoJournal | JournalError::MissingWarehouse { .. } => Failure::Call(said),
         error if error.is_retryable() => Failure::Machine(said),

@@ -6,7 +6,7 @@ use serde::Serialize;
 use stockade::{AuditEntry, FileStorage, Owner, ReservationId, redact, redact_with_archive};
 
 use crate::audit::{Source, owner};
-use crate::report::{Output, Report, counted};
+use crate::report::{Output, Report, counted, printable};
 use crate::{Failure, Verdict};
 
 /// Erases the notes of entries that meet all the given conditions
@@ -75,6 +75,7 @@ impl fmt::Display for RedactReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let records = counted(self.records, "record");
         let segments = counted(self.segments as u64, "segment");
-        writeln!(f, "{}: notes of {records} erased, {segments} written anew", self.directory)
+        let place = printable(&self.directory);
+        writeln!(f, "{place}: notes of {records} erased, {segments} written anew")
     }
 }

@@ -10,7 +10,7 @@ use stockade::{AuditEntry, JournalError, SeenBatch};
 
 use crate::audit::Source;
 use crate::audit::log::entry_line;
-use crate::report::{Output, Report, Summary, counted};
+use crate::report::{Output, Report, Summary, bad, counted, good, printable};
 use crate::{Failure, Verdict};
 
 /// Makes a new journal of what is sound in a damaged one
@@ -164,7 +164,8 @@ impl Report for SalvageReport {}
 
 impl fmt::Display for SalvageReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Salvaged from {} to {}\n", self.directory, self.to)?;
+        let [from, to] = [&self.directory, &self.to].map(|it| printable(it));
+        writeln!(f, "Salvaged from {from} to {to}\n")?;
         let mut summary = Summary::default();
         let segments = counted(self.segments as u64, "segment");
         summary.line("saved up to entry", self.entries, format_args!("in {segments}"));
@@ -174,7 +175,7 @@ impl fmt::Display for SalvageReport {
         summary.line("bytes", self.bytes, "");
         summary.text("head", &self.head);
         let Some(first_bad) = &self.first_bad else {
-            return writeln!(f, "{summary}\nSaved: all of it.");
+            return writeln!(f, "{summary}\n{}: all of it.", good("Saved"));
         };
         let lost = counted(self.lost_segments as u64, "segment");
         summary.line("lost bytes", self.lost_bytes, format_args!("in {lost}"));
@@ -182,6 +183,6 @@ impl fmt::Display for SalvageReport {
         if let Some(newest) = self.newest_seen {
             summary.line("  the newest of them", newest, "");
         }
-        writeln!(f, "{summary}\nLOST behind that: {first_bad}.")
+        writeln!(f, "{summary}\n{}: {}.", bad("LOST behind that"), printable(first_bad))
     }
 }

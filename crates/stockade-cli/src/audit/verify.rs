@@ -7,7 +7,7 @@ use serde::Serialize;
 use stockade::{HeadHash, JournalError, TornTail, VerifyError};
 
 use crate::audit::Source;
-use crate::report::{self, Output, Report, Summary, counted, grouped};
+use crate::report::{self, Output, Report, Summary, bad, counted, good, grouped, printable};
 use crate::{Failure, Verdict};
 
 /// Checks every checksum, the hash chain, the sequence numbers, and every law on every entry
@@ -154,12 +154,12 @@ impl Report for VerifyReport {}
 
 impl fmt::Display for VerifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Journal in {}\n", self.directory)?;
+        writeln!(f, "Journal in {}\n", printable(&self.directory))?;
         let mut summary = Summary::default();
         if let Some(wrong) = &self.error {
             summary.line("sound entries", self.entries, "before what is wrong");
             summary.text("head of those", &self.head);
-            writeln!(f, "{summary}\nNOT SOUND: {}.", wrong.what)?;
+            writeln!(f, "{summary}\n{}: {}.", bad("NOT SOUND"), printable(&wrong.what))?;
             if wrong.file.is_none() && wrong.entry.is_none() {
                 return Ok(());
             }
@@ -207,6 +207,7 @@ impl fmt::Display for VerifyReport {
             )?;
         }
         let laws = if self.laws_checked { " and every law" } else { "; the laws were not checked" };
-        writeln!(f, "\nSound: every checksum, the chain, the sequence{laws}.")
+        let sound = good("Sound");
+        writeln!(f, "\n{sound}: every checksum, the chain, the sequence{laws}.")
     }
 }

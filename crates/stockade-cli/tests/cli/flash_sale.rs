@@ -126,6 +126,23 @@ fn every_attempt_is_timed() {
 }
 
 #[test]
+fn refusals_are_timed_apart_from_reserves() {
+    let only = ["--products", "1", "--stock", "1", "--confirm-rate", "1", "--ttl-ms", "60000"];
+    let result = sale(&[&only[..], &["--attempts", "5000"]].concat());
+    assert_counts(&result, &[("reserved", 1), ("refused", 4_999)]);
+    let of = |field: &str| ["p50", "p99", "p999", "max"].map(|at| count(&result[field], at));
+    // The one reserve is all of its quantiles.
+    let [p50, p99, p999, max] = of("reserve_ns");
+    assert!(p50 == p99 && p99 == p999 && p999 == max, "{result:#}");
+    assert!(of("refuse_ns").is_sorted());
+    let all = sale(&["--attempts", "10", "--stock", "1000", "--buyers", "1"]);
+    assert_counts(&all, &[("reserved", 10)]);
+    assert!(all["refuse_ns"].is_null() && !all["reserve_ns"].is_null(), "{all:#}");
+    let summary = text(&run(&[&["flash-sale", "--attempts", "99"], &only[..]].concat()).stdout);
+    assert!(summary.contains("a reserve took") && summary.contains("a refusal took"), "{summary}");
+}
+
+#[test]
 fn more_buyers_than_attempts_leave_some_with_nothing_to_do() {
     let result = sale(&["--buyers", "64", "--attempts", "3", "--ttl-ms", "1"]);
     assert_counts(&result, &[("attempts", 3), ("reserved", 3)]);

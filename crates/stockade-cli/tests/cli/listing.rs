@@ -177,3 +177,149 @@ fn a_reader_that_has_seen_enough_is_no_error() {
         assert!(!first.is_empty());
     }
 }
+
+#[test]
+fn the_newest_entries_are_listed_in_either_order() {
+    let (folder, shop) = shop("log-newest");
+    let all = listed(&[&folder]);
+    let newest = |count: usize| all[all.len() - count..].to_vec();
+    let reversed = |mut rows: Vec<Value>| {
+        rows.reverse();
+        rows
+    };
+    assert_eq!(listed(&[&folder, "--tail", "7"]), newest(7));
+    assert_eq!(listed(&[&folder, "--tail", "0"]), newest(0));
+    assert_eq!(listed(&[&folder, "--tail", "999999"]), all);
+    assert_eq!(listed(&[&folder, "--newest-first"]), reversed(all.clone()));
+    assert_eq!(listed(&[&folder, "--newest-first", "--limit", "7"]), reversed(newest(7)));
+    assert_eq!(listed(&[&folder, "--newest-first", "--tail", "7"]), reversed(newest(7)));
+    let sold: Vec<Value> = all.iter().filter(|row| row["type"] == "Sold").cloned().collect();
+    assert_eq!(listed(&[&folder, "--type", "Sold", "--tail", "2"]), sold[sold.len() - 2..]);
+    for format in ["table", "csv"] {
+        let lines = |args: &[&str]| {
+            let output = run(&[&["audit", "log", &folder, "--format", format], args].concat());
+            text(&output.stdout).lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let (plain, mut newest) = (lines(&[]), lines(&["--newest-first"]));
+        newest[1..].reverse();
+        assert_eq!(plain, newest, "the first row names the columns in either order");
+    }
+    drop(shop);
+}
+
+#[test]
+fn a_listing_follows_the_engine_that_writes() {
+    let folder = folder("log-follow");
+    let mut shop = Shop::open(&folder, 5);
+    (0..50).for_each(|_| shop.step());
+    shop.flush();
+    let args = ["audit", "log", &folder, "--follow", "--tail", "3", "--format", "jsonl"];
+    let child = stockade(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.expect("the program can be started");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut next = || -> u64 {
+        let line = lines.next().expect("a line").expect("text");
+        let row: Value = serde_json::from_str(&line).expect("JSON");
+        row["sequence"].as_u64().expect("a number")
+    };
+    let there = shop.manager.audit_log().newest_sequence();
+    let mut expected = there - 2;
+    for _ in 0..3 {
+        assert_eq!(next(), expected);
+        expected += 1;
+    }
+    for _ in 0..3 {
+        (0..20).for_each(|_| shop.step());
+        shop.flush();
+        let newest = shop.manager.audit_log().newest_sequence();
+        while expected <= newest {
+            assert_eq!(next(), expected);
+            expected += 1;
+        }
+    }
+    let signalled =
+        std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(signalled.expect("kill is there").success());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+    for other in ["--newest-first", "--limit=3"] {
+        let refused = run(&["audit", "log", &folder, "--follow", other]);
+        assert_eq!(refused.status.code(), Some(2), "{other}");
+    }
+}
+
+/// Names that do something in a terminal or in a spreadsheet.
+const EVIL: [&str; 7] = [
+    "=HYPERLINK(\"http://x\")",
+    "+1",
+    "-1",
+    "@SUM(A1)",
+    "'quoted",
+    "evil\u{202e}gpj.exe\u{200b}\u{feff}",
+    "line\u{2028}99 2026-01-01 Sold\u{9b}31m",
+];
+
+fn evil(name: &str) -> String {
+    let folder = folder(name);
+    let journal = stockade::JournalOptions::directory(&folder);
+    let builder = stockade::InventoryManager::builder().warehouse("=cmd|' /C calc'!A0");
+    let manager = builder.journal(journal).without_threads().build().expect("a new journal");
+    for product in EVIL {
+        let request = manager.request().note("=note\u{202e}", product);
+        request.add_stock(("=cmd|' /C calc'!A0", product), 1, "SUPPLIER").expect("room");
+    }
+    manager.flush().wait().expect("written");
+    let _ = manager.shutdown(Duration::from_secs(5));
+    folder
+}
+
+#[test]
+fn a_cell_of_csv_is_no_formula_and_says_what_it_was() {
+    let folder = evil("log-formulas");
+    let output = run(&["audit", "log", &folder, "--format", "csv", "--type", "Received"]);
+    let mut reader = csv::Reader::from_reader(&*output.stdout);
+    let mut products = Vec::new();
+    for record in reader.records() {
+        let record = record.expect("CSV");
+        for field in &record {
+            assert!(!field.starts_with(['=', '+', '-', '@', '\t', '\r']), "{field:?}");
+        }
+        products.push(record[5].strip_prefix('\'').unwrap_or(&record[5]).to_owned());
+    }
+    assert_eq!(products, EVIL);
+    // JSON has no cells, and is given as it is.
+    let rows = listed(&[&folder, "--type", "Received"]);
+    let products: Vec<&str> = rows.iter().filter_map(|row| row["product"].as_str()).collect();
+    assert_eq!(products, EVIL);
+    assert_eq!(rows[5]["metadata"]["=note\u{202e}"], EVIL[5]);
+}
+
+#[test]
+fn no_name_steers_a_terminal_or_forges_a_row() {
+    let folder = evil("log-letters");
+    let formats =
+        ["table", "jsonl", "csv"].map(|it| ["audit", "log", &folder, "--format", it].to_vec());
+    let stock = ["audit", "stock", &folder];
+    for args in [
+        &formats[0],
+        &formats[1],
+        &formats[2],
+        &stock.to_vec(),
+        &[&stock[..], &["--json"]].concat(),
+    ] {
+        let shown = text(&run(args).stdout);
+        // CSV is for programs, and is quoted; only what it has as JSON is made safe there.
+        let steers = |it: char| {
+            it != '\n' && it.is_control() || "\u{202e}\u{200b}\u{2028}\u{feff}".contains(it)
+        };
+        if args.last() != Some(&"csv") {
+            assert!(!shown.contains(steers), "{args:?}: {shown:?}");
+        }
+        let escaped = if args.contains(&"jsonl") || args.contains(&"--json") {
+            "\\u202e"
+        } else {
+            "\\u{202e}"
+        };
+        assert!(args.last() == Some(&"csv") || shown.contains(escaped), "{args:?}: {shown}");
+    }
+}

@@ -9,6 +9,7 @@ mod environment;
 mod flash_sale;
 mod listing;
 mod misuse;
+mod order_files;
 mod power;
 mod random;
 mod real_orders;
@@ -16,6 +17,8 @@ mod redact;
 mod replay;
 mod salvage;
 mod stock;
+#[cfg(unix)]
+mod terminal;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -90,4 +93,9 @@ fn files(folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
     paths.retain(|path| !path.ends_with("lock"));
     paths.sort();
     paths.into_iter().map(|path| (path.clone(), std::fs::read(path).expect("a file"))).collect()
+}
+
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn skipped(why: &str) {
+    eprintln!("skipped: {why}");
 }

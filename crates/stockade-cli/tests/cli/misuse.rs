@@ -25,11 +25,11 @@ fn assert_complains(args: &[&str], expected: &str) {
 #[test]
 fn a_bad_flag_is_named_with_what_was_expected() {
     for (args, expected) in [
-        (
-            &[][..],
-            "requires a subcommand but one was not provided [subcommands: flash-sale, replay, audit]",
-        ),
-        (&["sell"], "unrecognized subcommand 'sell'"),
+        (&["sell"][..], "unrecognized subcommand 'sell'"),
+        (&["reply"], "unrecognized subcommand 'reply'; did you mean 'replay'?"),
+        (&["audit", "verfy", "j"], "unrecognized subcommand 'verfy'; did you mean 'verify'?"),
+        (&["flash-sale", "--buyer", "3"], "'--buyer' found; did you mean '--buyers'?"),
+        (&["audit", "log", "j", "--format", "tabel"], "did you mean 'table'?"),
         (&["replay"], "required arguments were not provided: <FILE>"),
         (&["replay", "a.csv", "b.csv"], "unexpected argument 'b.csv'"),
         (
@@ -61,7 +61,6 @@ fn a_bad_flag_is_named_with_what_was_expected() {
             &["replay", "a.csv", "--journal", "j", "--durability", "maybe"],
             "'maybe' for '--durability <HOW>'",
         ),
-        (&["audit"], "requires a subcommand but one was not provided"),
         (&["audit", "verify"], "required arguments were not provided: <DIR>"),
         (
             &["audit", "verify", "j", "--expect-head", "12"],
@@ -102,12 +101,12 @@ fn a_bad_file_is_named_with_the_line_and_what_was_expected() {
         ),
         (
             "renamed.csv",
-            "Invoice,StockCode,Quantity\n1,1A,1\n".to_owned(),
+            "Bill,StockCode,Quantity\n1,1A,1\n".to_owned(),
             ", line 1: expected the columns InvoiceNo, StockCode and Quantity, but there is no InvoiceNo",
         ),
         (
-            "semicolons.csv",
-            "InvoiceNo;StockCode;Quantity\n".to_owned(),
+            "colons.csv",
+            "InvoiceNo:StockCode:Quantity\n".to_owned(),
             ", line 1: expected the columns",
         ),
         (
@@ -219,6 +218,68 @@ fn help_explains_every_flag() {
                 explanation.split_whitespace().count() >= 3
             });
             assert!(explained, "{flag} is not explained in {help}");
+        }
+    }
+}
+
+#[test]
+fn a_bare_call_is_answered_with_the_help() {
+    for (args, expected) in [
+        (&[][..], &["flash-sale", "replay", "audit", "completions", "man"][..]),
+        (&["audit"], &["verify", "log", "stock", "redact", "salvage"]),
+    ] {
+        let output = run(args);
+        let told = text(&output.stderr);
+        assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(2), ""));
+        let usage = [&["Usage: stockade"], args].concat().join(" ");
+        assert!(told.contains(&usage), "{told}");
+        let listed = |command: &&str| told.lines().any(|it| it.trim().starts_with(*command));
+        assert!(expected.iter().all(listed), "{told}");
+    }
+}
+
+#[test]
+fn shells_and_man_are_told_of_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = run(&["completions", shell]);
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+        let script = text(&output.stdout);
+        for word in ["flash-sale", "replay", "salvage", "expect-head"] {
+            assert!(script.contains(word), "no {word} for {shell}");
+        }
+    }
+    let output = run(&["man"]);
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+    let page = text(&output.stdout);
+    for word in [".TH stockade 1", ".SH SYNOPSIS", "flash\\-sale", "Exit code"] {
+        assert!(page.contains(word), "no {word} in {page}");
+    }
+    let folder = super::folder("man");
+    assert_eq!(run(&["man", "--to", &folder]).status.code(), Some(0));
+    let pages = super::files(&folder);
+    let named =
+        |name: &str| pages.iter().any(|(path, page)| path.ends_with(name) && !page.is_empty());
+    for page in ["stockade.1", "stockade-replay.1", "stockade-audit-log.1"] {
+        assert!(named(page), "no {page}");
+    }
+}
+
+#[test]
+fn a_message_steers_no_terminal_and_forges_no_line() {
+    for path in ["a\u{1b}[2Jb\nstockade: all is well\u{202e}\u{9b}", "two  spaces\u{2028}"] {
+        let journal = format!("{}/{path}", env!("CARGO_TARGET_TMPDIR"));
+        for args in [
+            &["replay", path][..],
+            &["audit", "verify", &journal],
+            &["audit", "log", &journal],
+            &["audit", path],
+            &["flash-sale", path],
+            &["audit", "log", "j", "--archive", path],
+        ] {
+            let told = complaint(args);
+            let steers = |it: char| it.is_control() || "\u{202e}\u{2028}".contains(it);
+            assert!(!told.contains(steers), "{told:?}");
+            assert!(told.contains("\\u{202e}") || told.contains("two  spaces\\u{2028}"), "{told}");
         }
     }
 }

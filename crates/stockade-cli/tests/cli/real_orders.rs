@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::{assert_counts, count, result_of};
+use super::{assert_counts, count, result_of, skipped};
 
 /// The orders of the Online Retail data. The file is not part of this repository.
 fn real_orders() -> Option<PathBuf> {
@@ -119,7 +119,7 @@ const FIELDS: [&str; 14] = [
 #[test]
 fn real_orders_come_to_what_plain_maps_come_to() {
     let Some(path) = real_orders() else {
-        return skipped();
+        return skipped("there is no order file here; STOCKADE_ORDERS can name one");
     };
     let book = std::fs::read_to_string(&path).expect("a file in UTF-8");
     let path = path.to_str().expect("a path in UTF-8");
@@ -138,7 +138,7 @@ fn real_orders_come_to_what_plain_maps_come_to() {
 #[test]
 fn real_orders_are_accounted_for_with_any_number_of_threads() {
     let Some(path) = real_orders() else {
-        return skipped();
+        return skipped("there is no order file here; STOCKADE_ORDERS can name one");
     };
     let path = path.to_str().expect("a path in UTF-8");
     let alone = result_of(&["replay", path]);
@@ -155,9 +155,4 @@ fn real_orders_are_accounted_for_with_any_number_of_threads() {
         ];
         assert_counts(&result, &of_the_file.map(|field| (field, count(&alone, field))));
     }
-}
-
-#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-fn skipped() {
-    eprintln!("skipped: there is no order file here; STOCKADE_ORDERS can name one");
 }

@@ -1,7 +1,8 @@
 //! `stockade replay`: replays a real order book through the engine.
 
+mod report;
+
 use std::collections::HashSet;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -9,18 +10,22 @@ use std::time::{Duration, Instant};
 
 use clap::value_parser;
 use indicatif::ProgressBar;
-use serde::Serialize;
 use stockade::{
-    AddError, BasketError, BasketLine, InvalidInput, InventoryManager, Limits, MAX_UNITS,
-    RemoveError,
+    AddError, BasketError, BasketLine, HoldRequest, InvalidInput, InventoryManager, Limits,
+    MAX_UNITS, RemoveError, Request,
 };
 
 use crate::books::{Bookkeeper, Books};
-use crate::journal::{JournalArgs, JournalReport};
-use crate::orders::{Invoice, OrderLine, Orders};
+use crate::interrupt;
+use crate::journal::JournalArgs;
+use crate::orders::{Invoice, OrderFormat, OrderLine, Orders};
 use crate::proof::{self, Broken, Shelf};
-use crate::report::{self, Output, Report, Summary, counted, grouped};
+use crate::replay::report::account;
+use crate::report::{Output, seconds};
 use crate::{Failure, Verdict};
+
+/// The note that names the invoice of an entry.
+const INVOICE: &str = "invoice";
 
 /// The warehouse of all stock.
 const WAREHOUSE: &str = "MAIN";
@@ -42,14 +47,24 @@ const BASKET_MAX: usize = 65_535;
 /// first row. The positive lines of an invoice are one basket, with equal products merged, which is
 /// sold as a whole or refused as a whole. Then its negative lines are written off, one by one,
 /// unless stock is short. The negative lines of an invoice that begins with C are returns. A line
-/// is rejected if its quantity is 0 or no whole number, or if it is positive in an invoice that
-/// begins with C.
+/// is rejected if its quantity is 0 or no whole number, if it is positive in an invoice that begins
+/// with C, or if a space or a spreadsheet's text marker (' or =) stands before its stock code.
+/// Rejected lines are named; a file of which no line can be replayed is refused. Each entry in the
+/// journal bears its invoice's number, as the note `invoice`.
+///
+/// Commas, semicolons, tabs and bars are recognized, and so are UTF-8, UTF-16 and the line ends of
+/// all systems. Ctrl-C ends the run with its result.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReplayArgs {
-    /// A CSV file with the columns InvoiceNo, StockCode and Quantity, in any order; others are
-    /// ignored
+    /// A CSV file with the columns InvoiceNo (or Invoice), StockCode and Quantity, in any order and
+    /// in upper or lower case; others are ignored
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    #[command(flatten)]
+    format: OrderFormat,
+    /// Refuse a file with a line that would be rejected, before anything is moved
+    #[arg(long)]
+    strict: bool,
     /// Opening units of every product; over all products at most 2147483647, the capacity of a
     /// warehouse
     #[arg(long, allow_negative_numbers = true, value_name = "N", default_value_t = 100, value_parser = value_parser!(u32).range(0..=i64::from(MAX_UNITS)))]
@@ -61,46 +76,11 @@ pub(crate) struct ReplayArgs {
     journal: JournalArgs,
 }
 
-/// The result. It covers this run alone, except `available`, `reserved`, `oversold_units`,
-/// `conserved` and `broken_laws`, which cover the whole journal. Its field names are part of the
-/// program's interface.
-#[derive(Debug, Serialize)]
-struct ReplayReport {
-    file: String,
-    stock: u32,
-    threads: u32,
-    lines: u64,
-    invoices: u64,
-    products: u64,
-    charges_skipped: u64,
-    lines_rejected: u64,
-    baskets_reserved: u64,
-    baskets_refused: u64,
-    units_sold: u64,
-    units_returned: u64,
-    /// Returned lines for which the warehouse had no room.
-    returns_refused: u64,
-    units_written_off: u64,
-    write_offs_refused: u64,
-    available: u64,
-    reserved: u64,
-    /// Units sold beyond those that were there, summed over all products.
-    oversold_units: u64,
-    conserved: bool,
-    broken_laws: Vec<String>,
-    /// Entries of the audit log that move units. All other entries are events.
-    audit_entries: u64,
-    audit_events: u64,
-    /// Seconds from the first `add_stock` until the audit log was written. Reading the file is not
-    /// included.
-    seconds: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    journal: Option<JournalReport>,
-}
-
 /// What the engine answered.
 #[derive(Clone, Copy, Debug, Default)]
 struct ReplayTally {
+    /// Invoices that were processed.
+    invoices: u64,
     baskets_reserved: u64,
     baskets_refused: u64,
     units_sold: u64,
@@ -112,6 +92,7 @@ struct ReplayTally {
 
 impl ReplayTally {
     fn add(&mut self, other: &Self) {
+        self.invoices += other.invoices;
         self.baskets_reserved += other.baskets_reserved;
         self.baskets_refused += other.baskets_refused;
         self.units_sold += other.units_sold;
@@ -124,7 +105,11 @@ impl ReplayTally {
 
 /// Replays the file and prints the result.
 pub(crate) fn run(args: &ReplayArgs, output: Output) -> Result<Verdict, Failure> {
-    let orders = Orders::read(&args.file)?;
+    interrupt::listen()?;
+    let bar = output.progress(0, "bytes of the file");
+    let orders = Orders::read(&args.file, &args.format, &bar)?;
+    bar.finish_and_clear();
+    orders.check(&args.file, args.strict)?;
     let opening = orders.products.len() as u128 * u128::from(args.stock);
     if opening > u128::from(MAX_UNITS) {
         return Err(Failure::Call(format!(
@@ -154,11 +139,11 @@ pub(crate) fn run(args: &ReplayArgs, output: Output) -> Result<Verdict, Failure>
     progress.finish_and_clear();
 
     let mut broken = Broken::default();
-    let journal = args.journal.finish(&manager, &history, &mut broken)?;
+    let journal = args.journal.finish(&manager, (&history, output), &mut broken)?;
     let books = (&history, &bookkeeper.books());
     let shop = Store { manager: &manager, shelves: &shelves };
-    let report = account(args, &orders, &shop, tally, books, broken);
-    let report = ReplayReport { journal, seconds: report::seconds(took), ..report };
+    let mut report = account(args, &orders, &shop, tally, books, broken);
+    (report.journal, report.seconds) = (journal, seconds(took));
     output.show(&report)?;
     Ok(if report.conserved { Verdict::Kept } else { Verdict::Broken })
 }
@@ -211,9 +196,16 @@ fn work_off(
     let handed_out = AtomicUsize::new(0);
     let clerk = &|| {
         let mut tally = ReplayTally::default();
-        // Relaxed: the counter hands out indexes of a list that nobody changes.
-        while let Some(invoice) = orders.invoices.get(handed_out.fetch_add(1, Ordering::Relaxed)) {
-            store.process(invoice, &mut tally)?;
+        while !interrupt::heard() {
+            // Relaxed: the counter hands out indexes of lists that nobody changes.
+            let index = handed_out.fetch_add(1, Ordering::Relaxed);
+            let (Some(invoice), Some(number)) =
+                (orders.invoices.get(index), orders.numbers.get(index))
+            else {
+                break;
+            };
+            Clerk { store, number }.process(invoice, &mut tally)?;
+            tally.invoices += 1;
             progress.inc(1);
         }
         Ok(tally)
@@ -239,7 +231,19 @@ struct Store<'a> {
     shelves: &'a [Shelf],
 }
 
-impl Store<'_> {
+/// Who processes one invoice.
+struct Clerk<'a> {
+    store: &'a Store<'a>,
+    /// The invoice's number.
+    number: &'a str,
+}
+
+impl<'a> Clerk<'a> {
+    /// A call that notes the invoice's number.
+    fn request(&self) -> Request<'a> {
+        self.store.manager.request().note(INVOICE, self.number)
+    }
+
     fn process(&self, invoice: &Invoice, tally: &mut ReplayTally) -> Result<(), Failure> {
         match invoice {
             Invoice::Sale { basket, write_offs } => {
@@ -257,9 +261,9 @@ impl Store<'_> {
             .iter()
             .map(|line| BasketLine::new(self.shelf(line).level, quantity(line)))
             .collect();
-        match self.manager.reserve_basket(&lines, HOLD) {
+        match HoldRequest::from(self.request()).reserve_basket(&lines, HOLD) {
             Ok(id) => {
-                self.manager
+                self.request()
                     .confirm(id)
                     .map_err(|error| Failure::run("a basket can't be confirmed", error))?;
                 tally.baskets_reserved += 1;
@@ -277,7 +281,7 @@ impl Store<'_> {
     }
 
     fn write_off(&self, line: &OrderLine, tally: &mut ReplayTally) -> Result<(), Failure> {
-        match self.manager.remove_stock(self.shelf(line).level, quantity(line), "WRITE-OFF") {
+        match self.request().remove_stock(self.shelf(line).level, quantity(line), "WRITE-OFF") {
             Ok(()) => tally.units_written_off += line.units,
             Err(
                 RemoveError::Insufficient { .. } | RemoveError::Input(InvalidInput::Quantity(_)),
@@ -288,7 +292,7 @@ impl Store<'_> {
     }
 
     fn take_back(&self, line: &OrderLine, tally: &mut ReplayTally) -> Result<(), Failure> {
-        match self.manager.add_stock(self.shelf(line).level, quantity(line), "CUSTOMER-RETURN") {
+        match self.request().add_stock(self.shelf(line).level, quantity(line), "CUSTOMER-RETURN") {
             Ok(()) => tally.units_returned += line.units,
             // The warehouse is full.
             Err(AddError::OverCapacity { .. } | AddError::Input(InvalidInput::Quantity(_))) => {
@@ -300,7 +304,7 @@ impl Store<'_> {
     }
 
     fn shelf(&self, line: &OrderLine) -> &Shelf {
-        &self.shelves[line.product]
+        &self.store.shelves[line.product]
     }
 }
 
@@ -308,115 +312,4 @@ impl Store<'_> {
 /// are capped.
 fn quantity(line: &OrderLine) -> u32 {
     u32::try_from(line.units).unwrap_or(u32::MAX)
-}
-
-/// Compares the callers' answers with the levels and the log.
-#[expect(clippy::too_many_arguments, reason = "all that the report is made of")]
-fn account(
-    args: &ReplayArgs,
-    orders: &Orders,
-    store: &Store<'_>,
-    tally: ReplayTally,
-    (history, books): (&Books, &Books),
-    mut broken: Broken,
-) -> ReplayReport {
-    let stock = proof::take_stock(store.manager, store.shelves, (history, books), &mut broken);
-    let products = orders.products.len() as u64;
-    let opening = products * u64::from(args.stock);
-    let (log, before) = (books.total(), history.total());
-    let left = before.on_hand() + i128::from(opening) + i128::from(tally.units_returned)
-        - i128::from(tally.units_written_off);
-    // `lapsed`: units of holds from the journal that have expired during this run.
-    let still_held = i128::from(stock.reserved) - i128::from(stock.sold);
-    let lapsed = before.held() - still_held;
-    let mut check = |what: &str, found: u64, before: u64, expected: i128| {
-        broken.unless_equal(what, i128::from(found) - i128::from(before), expected);
-    };
-    let on_hand = stock.available + stock.reserved;
-    check("units on hand, against opened + returned - written off", on_hand, 0, left);
-    let sold = i128::from(tally.units_sold);
-    let spoken_for = i128::from(before.sold) + sold + still_held;
-    check("reserved units, against those sold", stock.reserved, 0, spoken_for);
-    let received = i128::from(opening) + i128::from(tally.units_returned);
-    check("units that the log received", log.received, before.received, received);
-    let written_off = tally.units_written_off.into();
-    check("units that the log wrote off", log.written_off, before.written_off, written_off);
-    check("units that the log reserved", log.reserved, before.reserved, sold);
-    check("units that the log sold", log.sold, before.sold, sold);
-    check("units that the log took back from holds", log.returned, before.returned, lapsed);
-    let oversold_units = store.shelves.iter().map(|shelf| {
-        let account = books.account(&shelf.product);
-        // The higher count of the two witnesses.
-        let sold = account.sold.max(store.manager.counts(shelf.level).expect("known").sold.into());
-        let beyond = i128::from(sold) - account.on_hand();
-        u64::try_from(beyond).unwrap_or(0)
-    });
-    let oversold_units = oversold_units.sum();
-    broken.unless_equal("oversold units", oversold_units, 0_u64);
-    let broken_laws = broken.into_sentences();
-    ReplayReport {
-        file: args.file.display().to_string(),
-        stock: args.stock,
-        threads: args.threads,
-        lines: orders.lines,
-        invoices: orders.invoices.len() as u64,
-        products,
-        charges_skipped: orders.charges_skipped,
-        lines_rejected: orders.lines_rejected,
-        baskets_reserved: tally.baskets_reserved,
-        baskets_refused: tally.baskets_refused,
-        units_sold: tally.units_sold,
-        units_returned: tally.units_returned,
-        returns_refused: tally.returns_refused,
-        units_written_off: tally.units_written_off,
-        write_offs_refused: tally.write_offs_refused,
-        available: stock.available,
-        reserved: stock.reserved,
-        oversold_units,
-        conserved: broken_laws.is_empty(),
-        broken_laws,
-        audit_entries: books.movements - history.movements,
-        audit_events: books.events - history.events,
-        seconds: 0.0,
-        journal: None,
-    }
-}
-
-impl Report for ReplayReport {}
-
-impl fmt::Display for ReplayReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stock = counted(self.stock.into(), "unit");
-        let threads = counted(self.threads.into(), "thread");
-        writeln!(f, "Replay of {}: {stock} of each product, {threads}\n", self.file)?;
-        let mut summary = Summary::default();
-        summary.line("lines", self.lines, format_args!("replayed in {:.3} s", self.seconds));
-        summary.line("  charges skipped", self.charges_skipped, "");
-        summary.line("  rejected", self.lines_rejected, "");
-        summary.line("invoices", self.invoices, "");
-        summary.line("products", self.products, "");
-        summary.line("baskets reserved", self.baskets_reserved, "and confirmed");
-        summary.line("baskets refused", self.baskets_refused, "at least one line was short");
-        summary.line("units sold", self.units_sold, "");
-        summary.line("units returned", self.units_returned, "");
-        if self.returns_refused > 0 {
-            summary.line("  returns refused", self.returns_refused, "the warehouse was full");
-        }
-        summary.line("units written off", self.units_written_off, "");
-        summary.line("  write-offs refused", self.write_offs_refused, "stock was short");
-        summary.line("available", self.available, "units at the end");
-        summary.line("reserved", self.reserved, "units at the end, all of them sold");
-        summary.line("oversold units", self.oversold_units, "");
-        summary.line(
-            "audit entries",
-            self.audit_entries,
-            format_args!("and {} events", grouped(self.audit_events)),
-        );
-        if let Some(journal) = &self.journal {
-            journal.add_to(&mut summary);
-        }
-        write!(f, "{summary}")?;
-        let proof = "live counts, audit log and the answers to every call agree on every product";
-        report::verdict(f, &self.broken_laws, proof)
-    }
 }

@@ -1,7 +1,8 @@
 //! `stockade flash-sale`: many buyers, few units.
 
+mod report;
+
 use std::collections::HashSet;
-use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
@@ -13,15 +14,16 @@ use indicatif::ProgressBar;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use rand_distr::Zipf;
-use serde::Serialize;
 use stockade::{InventoryManager, Limits, MAX_UNITS};
 
 use crate::auditor::{self, Findings};
 use crate::books::{Bookkeeper, Books};
 use crate::buyer::{self, Sale, SaleTally};
-use crate::journal::{JournalArgs, JournalReport};
-use crate::proof::{self, Broken, Shelf};
-use crate::report::{self, Output, Report, Summary, counted, grouped, span};
+use crate::flash_sale::report::account;
+use crate::interrupt;
+use crate::journal::JournalArgs;
+use crate::proof::{self, Broken, End, Shelf};
+use crate::report::Output;
 use crate::{Failure, Verdict};
 
 /// The warehouse of all stock.
@@ -33,6 +35,9 @@ const GRACE: Duration = Duration::from_secs(10);
 /// The same limit if the journal had pending holds: they still exist, and cannot be told apart from
 /// the buyers' holds.
 const SETTLING: Duration = Duration::from_secs(1);
+
+/// How long an interrupted sale waits for its abandoned holds to expire.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Slots beyond the holds that can live at once, for holds that are just beginning or ending.
 const SPARE_SLOTS: u64 = 1 << 17;
@@ -46,6 +51,9 @@ const SLOTS_MAX: u32 = 1 << 31;
 /// release, or abandon the hold so that it expires. Meanwhile an auditor reads the stock levels,
 /// and counts each moment in which a law is broken. Once the last abandoned hold has expired, live
 /// counts, audit log and the buyers' receipts are compared, product by product.
+///
+/// Ctrl-C ends the sale with its result: buyers stop, and holds that would live longer than two
+/// seconds are left pending. A second one ends the program at once.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SaleArgs {
     /// Buyers, one thread each: 1 to 1024
@@ -95,58 +103,6 @@ fn number_within(text: &str, least: f64, most: f64) -> Result<f64, String> {
     number.ok_or_else(|| format!("expected a number from {least} to {most}"))
 }
 
-/// The result. It covers this run alone, except `oversold_units`, `conserved` and `broken_laws`,
-/// which cover the whole journal. Its field names are part of the program's interface.
-#[derive(Debug, Serialize)]
-struct SaleReport {
-    buyers: u32,
-    products: u32,
-    stock: u32,
-    zipf: f64,
-    confirm_rate: f64,
-    ttl_ms: u64,
-    seed: u64,
-    attempts: u64,
-    reserved: u64,
-    refused: u64,
-    /// The part of `refused` that found no free slot, rather than no stock.
-    refused_full: u64,
-    confirmed: u64,
-    released: u64,
-    /// Abandoned holds, and holds that a buyer found expired.
-    expired: u64,
-    units_stocked: u64,
-    units_sold: u64,
-    /// Units sold of each product beyond those stocked, summed. For each product, the witness with
-    /// the highest count decides.
-    oversold_units: u64,
-    /// Whether all witnesses agree: `broken_laws` is empty, and no unit was oversold.
-    conserved: bool,
-    broken_laws: Vec<String>,
-    /// How many times the auditor read a level while buyers moved stock or holds expired.
-    law_checks: u64,
-    /// How many of these reads showed a broken law.
-    law_breaks: u64,
-    /// Entries of the audit log that move units. All other entries are events.
-    audit_entries: u64,
-    audit_events: u64,
-    /// Seconds from the start signal to the last attempt of the last buyer.
-    seconds: f64,
-    attempts_per_second: f64,
-    /// The latency of every attempt, refused ones included; exact to 1%.
-    reserve_ns: Latencies,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    journal: Option<JournalReport>,
-}
-
-#[derive(Debug, Serialize)]
-struct Latencies {
-    p50: u64,
-    p99: u64,
-    p999: u64,
-    max: u64,
-}
-
 /// Runs the sale and prints the result.
 pub(crate) fn run(args: &SaleArgs, output: Output) -> Result<Verdict, Failure> {
     let units_stocked = u64::from(args.products) * u64::from(args.stock);
@@ -156,6 +112,7 @@ pub(crate) fn run(args: &SaleArgs, output: Output) -> Result<Verdict, Failure> {
             args.products, args.stock
         )));
     }
+    interrupt::listen()?;
     let history = args.journal.history(output)?;
     let there = history.total();
     if there.on_hand() + i128::from(units_stocked) > i128::from(MAX_UNITS) {
@@ -174,9 +131,11 @@ pub(crate) fn run(args: &SaleArgs, output: Output) -> Result<Verdict, Failure> {
     progress.finish_and_clear();
 
     let mut broken = Broken::default();
-    let journal = args.journal.finish(&manager, &history, &mut broken)?;
+    let journal = args.journal.finish(&manager, (&history, output), &mut broken)?;
     let books = (&history, &bookkeeper.books());
-    let report = SaleReport { journal, ..account(args, &manager, &shelves, rush, books, broken) };
+    let shop = (&manager, &*shelves);
+    let mut report = account(args, shop, rush, books, broken);
+    report.journal = journal;
     output.show(&report)?;
     Ok(if report.conserved { Verdict::Kept } else { Verdict::Broken })
 }
@@ -219,6 +178,7 @@ struct Rush {
     tally: SaleTally,
     findings: Findings,
     took: Duration,
+    end: End,
 }
 
 /// Runs the buyers and the auditor, and waits until no hold is left.
@@ -244,16 +204,17 @@ fn sell_out(
         let watch = || auditor::watch(manager, shelves, &over);
         let auditor = spawn(scope, "auditor", watch)?;
         let rushed = rush(args, &sale);
+        let mut end = End::Settled;
         if rushed.is_ok() {
             progress.set_message("attempts, waiting for abandoned holds to expire");
-            wait_for_expiry(manager, shelves, history, sale.ttl);
+            end = wait_for_expiry(manager, shelves, history, sale.ttl);
         }
         // Release pairs with the Acquire load in the auditor: its last round sees everything that
         // the buyers did.
         over.store(true, Ordering::Release);
         let findings = join(auditor)?;
         let (tally, took) = rushed?;
-        Ok(Rush { tally, findings, took })
+        Ok(Rush { tally, findings, took, end })
     })
 }
 
@@ -303,149 +264,26 @@ fn join<T>(thread: ScopedJoinHandle<'_, T>) -> Result<T, Failure> {
 }
 
 /// Returns when no unit is held any more, or after `longest`. If the journal had pending holds,
-/// they may live longer. Then it returns when all holds of the buyers must have expired.
-fn wait_for_expiry(manager: &InventoryManager, shelves: &[Shelf], history: &Books, ttl: Duration) {
+/// they may live longer. Then it returns when all holds of the buyers must have expired. A signal
+/// ends the wait a little after it came.
+fn wait_for_expiry(
+    manager: &InventoryManager,
+    shelves: &[Shelf],
+    history: &Books,
+    ttl: Duration,
+) -> End {
     let start = Instant::now();
+    let mut signalled = None;
     let held = |shelf: &Shelf| i128::from(manager.counts(shelf.level).expect("known").held());
     let is_over = |shelf: &Shelf| match held(shelf) {
         0 => true,
         held => start.elapsed() > ttl + SETTLING && held <= history.account(&shelf.product).held(),
     };
     while !shelves.iter().all(is_over) && start.elapsed() < ttl + GRACE {
+        if interrupt::heard() && signalled.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+            return End::Cut;
+        }
         thread::sleep(Duration::from_millis(1));
     }
-}
-
-/// Compares the buyers' receipts, the levels and the log.
-#[expect(clippy::too_many_arguments, reason = "all that the report is made of")]
-fn account(
-    args: &SaleArgs,
-    manager: &InventoryManager,
-    shelves: &[Shelf],
-    rush: Rush,
-    (history, books): (&Books, &Books),
-    mut broken: Broken,
-) -> SaleReport {
-    let Rush { tally, findings, took } = rush;
-    let stock = proof::take_stock(manager, shelves, (history, books), &mut broken);
-    let mut oversold_units = 0;
-    for (number, shelf) in (0_u32..).zip(shelves) {
-        let Shelf { product, level, .. } = shelf;
-        let bought = tally.receipts.get(&number).copied().unwrap_or(0) + u64::from(shelf.sold);
-        let account = books.account(product);
-        let sold = manager.counts(*level).expect("known").sold.into();
-        let stocked = if number < args.products { u64::from(args.stock) } else { 0 };
-        let check = |broken: &mut Broken, what: &str, found: u64, expected: u64| {
-            broken.unless_equal(format_args!("{product}, {what}"), found, expected);
-        };
-        let received = history.account(product).received + stocked;
-        check(&mut broken, "units that the log received", account.received, received);
-        check(&mut broken, "units that buyers have receipts for, against those sold", bought, sold);
-        // The highest count of the three witnesses.
-        let most = bought.max(sold).max(account.sold);
-        oversold_units += most.saturating_sub(u64::from(shelf.on_hand));
-    }
-    broken.unless_equal("oversold units", oversold_units, 0_u64);
-    let (log, before) = (books.total(), history.total());
-    let ended = tally.confirmed + tally.released + tally.expired;
-    // Holds from the journal that have expired during this run.
-    let lapsed = before.held() - (i128::from(stock.reserved) - i128::from(stock.sold));
-    let mut check = |what: &str, found: u64, before: u64, expected: i128| {
-        broken.unless_equal(what, i128::from(found) - i128::from(before), expected);
-    };
-    check("attempts answered", tally.reserved + tally.refused, 0, args.attempts.into());
-    check("holds ended, against those made", ended, 0, tally.reserved.into());
-    check("holds that the log reserved", log.reserved, before.reserved, tally.reserved.into());
-    check("holds that the log sold", log.sold, before.sold, tally.confirmed.into());
-    let expired = i128::from(tally.expired) + lapsed;
-    check("holds that the log let expire", log.expired, before.expired, expired);
-    let returned = i128::from(tally.released) + expired;
-    check("holds that the log gave back", log.returned, before.returned, returned);
-    broken.unless(findings.law_breaks == 0, || {
-        let first = findings.first.as_deref().unwrap_or_default();
-        format!("{} broken laws seen while the sale ran, first {first}", findings.law_breaks)
-    });
-    let broken_laws = broken.into_sentences();
-    let seconds = report::seconds(took);
-    let at = |quantile| tally.reserve_ns.value_at_quantile(quantile);
-    SaleReport {
-        buyers: args.buyers,
-        products: args.products,
-        stock: args.stock,
-        zipf: args.zipf,
-        confirm_rate: args.confirm_rate,
-        ttl_ms: args.ttl_ms,
-        seed: args.seed,
-        attempts: args.attempts,
-        reserved: tally.reserved,
-        refused: tally.refused,
-        refused_full: tally.refused_full,
-        confirmed: tally.confirmed,
-        released: tally.released,
-        expired: tally.expired,
-        units_stocked: u64::from(args.stock) * u64::from(args.products),
-        units_sold: stock.sold.saturating_sub(before.sold),
-        oversold_units,
-        conserved: broken_laws.is_empty(),
-        broken_laws,
-        law_checks: findings.looks,
-        law_breaks: findings.law_breaks,
-        audit_entries: books.movements - history.movements,
-        audit_events: books.events - history.events,
-        seconds,
-        attempts_per_second: (args.attempts as f64 / took.as_secs_f64().max(1e-9)).round(),
-        reserve_ns: Latencies {
-            p50: at(0.5),
-            p99: at(0.99),
-            p999: at(0.999),
-            max: tally.reserve_ns.max(),
-        },
-        journal: None,
-    }
-}
-
-impl Report for SaleReport {}
-
-impl fmt::Display for SaleReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let buyers = counted(self.buyers.into(), "buyer");
-        let products = counted(self.products.into(), "product");
-        let stock = counted(self.stock.into(), "unit");
-        writeln!(f, "Flash sale: {buyers}, {products} of {stock} each, seed {}\n", self.seed)?;
-        let mut summary = Summary::default();
-        let rate = grouped(self.attempts_per_second as u64);
-        summary.line(
-            "attempts",
-            self.attempts,
-            format_args!("in {:.3} s, {rate} a second", self.seconds),
-        );
-        summary.line("refused", self.refused, "nothing left to reserve at that moment");
-        if self.refused_full > 0 {
-            summary.line("  for want of a slot", self.refused_full, "");
-        }
-        summary.line("reserved", self.reserved, "");
-        summary.line("  confirmed", self.confirmed, "");
-        summary.line("  released", self.released, "");
-        summary.line("  expired", self.expired, format_args!("after {} ms", self.ttl_ms));
-        summary.line("units stocked", self.units_stocked, "");
-        summary.line("units sold", self.units_sold, "");
-        summary.line("oversold units", self.oversold_units, "");
-        let events = grouped(self.audit_events);
-        summary.line("audit entries", self.audit_entries, format_args!("and {events} events"));
-        let breaks = grouped(self.law_breaks);
-        summary.line(
-            "looks at levels",
-            self.law_checks,
-            format_args!("meanwhile, {breaks} of them at a broken law"),
-        );
-        if let Some(journal) = &self.journal {
-            journal.add_to(&mut summary);
-        }
-        write!(f, "{summary}")?;
-        let Latencies { p50, p99, p999, max } = self.reserve_ns;
-        let [p50, p99, p999, max] = [p50, p99, p999, max].map(span);
-        writeln!(f, "\n  a reserve took        p50 {p50}, p99 {p99}, p99.9 {p999}, at most {max}")?;
-        let proof = "live counts, audit log and the buyers' receipts agree on every product";
-        report::verdict(f, &self.broken_laws, proof)
-    }
+    End::Settled
 }

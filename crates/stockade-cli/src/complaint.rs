@@ -1,0 +1,60 @@
+//! What the program says on stderr when it has no result: one line, without a character that steers
+//! the terminal.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use console::style;
+
+use crate::report::{printable, tolerate_closed_pipe};
+
+/// Prints the requested help or version, or one line that says what is wrong with the arguments.
+pub(crate) fn answer_without_run(answer: &clap::Error) -> ExitCode {
+    match answer.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            return match tolerate_closed_pipe(answer.print()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            };
+        }
+        // A bare call is answered with the help, on stderr: it has asked for nothing.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // If stderr is closed, there is nowhere left to report to.
+            let _ = answer.print();
+        }
+        _ => complain(&said(answer)),
+    }
+    ExitCode::from(2)
+}
+
+/// What is wrong, and what was likely meant.
+fn said(answer: &clap::Error) -> String {
+    // The first paragraph says what is wrong. Usage and hints follow after an empty line.
+    let text = answer.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let problem = text.split("\n\n").next().unwrap_or(text);
+    // It may have several lines, such as a list of what is missing.
+    let problem = problem.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    match suggestion(answer) {
+        Some(meant) => format!("{problem}; did you mean '{meant}'?"),
+        None => problem,
+    }
+}
+
+fn suggestion(answer: &clap::Error) -> Option<String> {
+    let kinds =
+        [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::SuggestedValue];
+    kinds.into_iter().find_map(|kind| match answer.get(kind)? {
+        ContextValue::String(meant) => Some(meant.clone()),
+        ContextValue::Strings(meant) => meant.last().cloned(),
+        _ => None,
+    })
+}
+
+/// Prints one line to stderr, whatever characters the text contains.
+pub(crate) fn complain(problem: &str) {
+    let name = style("stockade:").for_stderr().red().bold();
+    // If stderr is closed, there is nowhere left to report to.
+    let _ = writeln!(io::stderr(), "{name} {}", printable(problem));
+}
