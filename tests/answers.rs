@@ -362,3 +362,59 @@ fn where_nothing_tells_the_lines_nothing_is_sold() {
     let unknown = Err(RetakeError::NoReservation(NoReservation::Unknown));
     assert_eq!(fresh.confirm_or_retake(stranger), unknown);
 }
+
+// Records that are kept from their confirmation on.
+
+#[test]
+fn a_record_can_be_kept_from_the_confirmation_on() {
+    for part in 0..4 {
+        let manager = stocked(quiet(&clock()).limits(few()));
+        let hold = match part {
+            0 => manager.reserve(LAPTOPS, 2, LONG).expect("stock"),
+            _ => manager.reserve_basket(&both(), LONG).expect("stock"),
+        };
+        let keep = manager.request().keep_until_shipped();
+        let step = [BasketLine::new(LAPTOPS, 2)];
+        match part {
+            0 | 1 => keep.confirm(hold).expect("pending"),
+            2 => _ = keep.confirm_lines_and_release_rest(hold, &step).expect("held"),
+            _ => _ = keep.confirm_or_retake(hold).expect("pending"),
+        }
+        let found = manager.reservation(hold).expect("a record");
+        assert!(found.keep_until_shipped && found.status == ReservationStatus::Confirmed);
+        for _ in 0..100 {
+            let other = manager.reserve(LAPTOPS, 1, LONG).expect("stock");
+            assert_eq!(manager.release(other), Ok(Release::Released));
+        }
+        let sold = manager.reservation(hold).expect("kept").units_sold();
+        assert_eq!(sold, [2, 5, 2, 5][part]);
+        manager.ship_lines(hold, &step).expect("kept");
+        if sold == 5 {
+            assert!(manager.reservation(hold).is_ok(), "the mice are still here");
+            manager.ship_lines(hold, &[BasketLine::new(MICE, 3)]).expect("kept");
+        }
+        bury(&manager, hold);
+    }
+}
+
+#[test]
+fn to_keep_a_record_is_part_of_the_request() {
+    let manager = stocked(quiet(&clock()));
+    let hold = manager.reserve(LAPTOPS, 2, LONG).expect("stock");
+    let keyed = || manager.request().key(key("pay"));
+    keyed().keep_until_shipped().confirm(hold).expect("pending");
+    keyed().keep_until_shipped().confirm(hold).expect("the stored answer");
+    assert_eq!(keyed().confirm(hold), Err(KeyError::Conflict.into()));
+    let log = common::log_of(&manager);
+    let sale = log.iter().find(|entry| entry.entry_type == stockade::AdjustmentType::Sold.into());
+    assert_eq!(sale.expect("a sale").note("keep"), Some("until-shipped"));
+}
+
+#[test]
+fn what_was_asked_for_at_the_reserve_stays_without_asking_again() {
+    let manager = stocked(quiet(&clock()).limits(few()));
+    let hold = manager.request().keep_until_shipped().reserve_basket(&both(), LONG).expect("stock");
+    manager.confirm_lines(hold, &[BasketLine::new(LAPTOPS, 1)]).expect("held");
+    manager.confirm(hold).expect("pending");
+    assert!(manager.reservation(hold).expect("a record").keep_until_shipped);
+}

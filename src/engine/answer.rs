@@ -1,7 +1,7 @@
 //! Answers of operations, and how they are stored with an idempotency key.
 
 use crate::base::clock::Timestamp;
-use crate::base::error::TransferFailure;
+use crate::base::error::{NoReservation, TransferFailure};
 use crate::engine::transfer_request::TransferRequestId;
 use crate::reservation::id::ReservationId;
 use crate::reservation::view::ReservationStatus;
@@ -28,8 +28,24 @@ pub enum Release {
     },
     /// The hold has ended, and its record is no longer kept. Nothing moved.
     Forgotten,
+    /// If this engine made it, its record was lost in a crash, and its units are available again:
+    /// [`NoReservation::Lost`](crate::NoReservation::Lost). Nothing moved.
+    Lost {
+        /// The opening of the journal that ended in the crash; the first one is 1.
+        opening: u64,
+    },
     /// This engine never made such a reservation. Nothing moved.
     Unknown,
+}
+
+impl From<NoReservation> for Release {
+    fn from(none: NoReservation) -> Self {
+        match none {
+            NoReservation::Forgotten => Self::Forgotten,
+            NoReservation::Lost { opening } => Self::Lost { opening },
+            NoReservation::Unknown => Self::Unknown,
+        }
+    }
 }
 
 impl Release {
@@ -46,6 +62,7 @@ impl Release {
             Self::Forgotten => (2, 3),
             Self::Unknown => (2, 4),
             Self::PartlySold { sold, returned } => (12, pack64(sold, returned)),
+            Self::Lost { opening } => (14, u128::from(opening)),
         }
     }
 }
@@ -206,6 +223,7 @@ impl Answer {
                 let (sold, returned) = unpack64(number);
                 Self::Late(ConfirmOrRetake::PartlySold { sold, returned })
             }
+            14 => Self::Release(Release::Lost { opening: u64::try_from(number).ok()? }),
             _ => return None,
         })
     }

@@ -16,6 +16,7 @@ mod maintenance;
 #[cfg(not(feature = "journal"))]
 mod no_journal;
 mod opening;
+mod openings;
 mod ops;
 mod place;
 mod recording;
@@ -56,7 +57,7 @@ pub use opening::builder::Builder;
 pub use opening::limits::{Limits, WhenFull};
 pub use opening::spec::WarehouseSpec;
 pub use place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
-pub use request::{HoldRequest, Request, TransferRequestBuilder};
+pub use request::{HoldRequest, KeepRequest, Request, TransferRequestBuilder};
 pub use transfer_request::{
     TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus,
 };
@@ -75,6 +76,7 @@ use call::{Call, RequestOptions};
 use durability::Durabilities;
 use journal::JournalLink;
 use lifecycle::Life;
+use openings::Openings;
 use recording::DrivenWriter;
 use sweeper::SweepControl;
 use transfers::book::Approvals;
@@ -227,6 +229,7 @@ pub(crate) struct Engine {
     /// Times after the opening in which earlier runs made ids, under a clock that was ahead: the
     /// first and the last of each run. In between, an id may be older than it says.
     dated_ahead: Vec<(Timestamp, Timestamp)>,
+    openings: Openings,
     /// The journal, if the engine has one.
     journal: Option<JournalLink>,
 }

@@ -18,6 +18,7 @@ mod futures;
 mod golden;
 mod keeping;
 mod lineage;
+mod lost;
 #[cfg(unix)]
 mod no_files;
 mod place;
