@@ -321,3 +321,32 @@ impl StoredAnswer for Result<(), TransferFailure> {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Answers that came after the newest golden set. Journals hold their bytes.
+    #[test]
+    fn the_bytes_of_later_answers_stay_for_ever() {
+        let (sold, returned) = (0x0102, 0x0304);
+        let number = |low: u16, high: u16| {
+            let mut bytes = [0; 16];
+            bytes[..2].copy_from_slice(&low.to_le_bytes());
+            bytes[8..10].copy_from_slice(&high.to_le_bytes());
+            bytes
+        };
+        let later = [
+            (Release::PartlySold { sold, returned }.into(), 12, number(0x0102, 0x0304)),
+            (ConfirmOrRetake::PartlySold { sold, returned }.into(), 13, number(0x0102, 0x0304)),
+            (Release::Lost { opening: 0x0506 }.into(), 14, number(0x0506, 0)),
+        ];
+        for (answer, tag, number) in later {
+            let answer: Answer = answer;
+            let bytes = answer.to_bytes();
+            assert_eq!(bytes, [&[tag][..], &number].concat());
+            assert_eq!(Answer::from_bytes(&bytes), Some(answer));
+        }
+        assert_eq!(Answer::from_bytes(&[&[15_u8][..], &[0; 16]].concat()), None);
+    }
+}

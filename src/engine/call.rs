@@ -265,3 +265,24 @@ impl RequestShape {
         self.0.finish()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Words that came after the newest golden set. Journals hold their fingerprints.
+    #[test]
+    fn the_fingerprints_of_later_words_stay_for_ever() {
+        let id = ReservationId::from_halves([1, 2]);
+        let print = |options: &RequestOptions| {
+            RequestShape::new("confirm-or-retake-whole").reservation(id).of_hold(options).finish()
+        };
+        let keep = RequestOptions { keep_until_shipped: true, ..RequestOptions::default() };
+        assert_eq!(print(RequestOptions::DEFAULT), 0xFACE);
+        assert_eq!(print(&keep), 0xFACE);
+        // A `confirm` that asks for nothing more has the fingerprint that it always had.
+        let confirm = RequestShape::new("confirm").reservation(id);
+        let plain = Fingerprint::of("confirm").id(id).absent().finish();
+        assert_eq!(confirm.of_hold(RequestOptions::DEFAULT).finish(), plain);
+    }
+}
