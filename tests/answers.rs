@@ -418,3 +418,42 @@ fn what_was_asked_for_at_the_reserve_stays_without_asking_again() {
     manager.confirm(hold).expect("pending");
     assert!(manager.reservation(hold).expect("a record").keep_until_shipped);
 }
+
+// Finished records.
+
+#[test]
+fn records_that_leave_before_their_time_are_counted() {
+    let clock = clock();
+    let limits = small().retention(LONG, 1_000);
+    let manager = stocked(quiet(&clock).limits(limits));
+    let sell = |count: u32| {
+        for _ in 0..count {
+            let hold = manager.reserve(LAPTOPS, 1, LONG).expect("stock");
+            assert_eq!(manager.release(hold), Ok(Release::Released));
+        }
+    };
+    sell(900);
+    let stats = manager.stats();
+    assert_eq!(stats.records_dropped_early, 0);
+    clock.advance(ms(7));
+    sell(1_000);
+    let stats = manager.stats();
+    let dropped = stats.records_dropped_early;
+    assert!((500..1_900).contains(&dropped), "{dropped} of 1,900, and 1,000 may stay");
+    assert!(stats.oldest_record.is_none_or(|age| age <= ms(7)), "{:?}", stats.oldest_record);
+    // With time, all go in theirs.
+    clock.advance(LONG + LONG);
+    sell(500);
+    assert_eq!(manager.stats().records_dropped_early, dropped);
+}
+
+#[test]
+fn at_the_maximum_of_slots_the_records_that_yield_are_counted() {
+    let limits = small().max_reservations(8).retention(LONG, 1_000);
+    let manager = stocked(quiet(&clock()).limits(limits));
+    for _ in 0..20 {
+        let hold = manager.reserve(LAPTOPS, 1, LONG).expect("stock");
+        assert_eq!(manager.release(hold), Ok(Release::Released));
+    }
+    assert_eq!(manager.stats().records_dropped_early, 12);
+}

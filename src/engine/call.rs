@@ -278,8 +278,8 @@ mod tests {
             RequestShape::new("confirm-or-retake-whole").reservation(id).of_hold(options).finish()
         };
         let keep = RequestOptions { keep_until_shipped: true, ..RequestOptions::default() };
-        assert_eq!(print(RequestOptions::DEFAULT), 0xFACE);
-        assert_eq!(print(&keep), 0xFACE);
+        assert_eq!(print(RequestOptions::DEFAULT), 0xfcfc2862_ac98041c_f171bed5_78d0c152);
+        assert_eq!(print(&keep), 0xc794f64a_c59cd1d0_c52938ca_4ff1ee9b);
         // A `confirm` that asks for nothing more has the fingerprint that it always had.
         let confirm = RequestShape::new("confirm").reservation(id);
         let plain = Fingerprint::of("confirm").id(id).absent().finish();
