@@ -83,8 +83,8 @@ pub use base::error::{
 pub use base::quantity::{InvalidQuantity, MAX_UNITS};
 pub use engine::{
     BasketLine, Builder, ConfirmOrRetake, Durability, Health, HoldRequest, InventoryManager,
-    KeyAnswer, KeyLookup, LevelRef, LevelSnapshot, Limits, OperationKind, ProductRef, Refusals,
-    Release, Request, ReservationCursor, ReservationPage, Shutdown, Stats, Totals,
+    KeepRequest, KeyAnswer, KeyLookup, LevelRef, LevelSnapshot, Limits, OperationKind, ProductRef,
+    Refusals, Release, Request, ReservationCursor, ReservationPage, Shutdown, Stats, Totals,
     TransferDecision, TransferRequest, TransferRequestBuilder, TransferRequestId,
     TransferRequestStatus, WarehouseLevel, WarehouseRef, WarehouseSpec, WeakInventoryManager,
     WhenDurable, WhenFull,

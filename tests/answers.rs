@@ -362,3 +362,98 @@ fn where_nothing_tells_the_lines_nothing_is_sold() {
     let unknown = Err(RetakeError::NoReservation(NoReservation::Unknown));
     assert_eq!(fresh.confirm_or_retake(stranger), unknown);
 }
+
+// Records that are kept from their confirmation on.
+
+#[test]
+fn a_record_can_be_kept_from_the_confirmation_on() {
+    for part in 0..4 {
+        let manager = stocked(quiet(&clock()).limits(few()));
+        let hold = match part {
+            0 => manager.reserve(LAPTOPS, 2, LONG).expect("stock"),
+            _ => manager.reserve_basket(&both(), LONG).expect("stock"),
+        };
+        let keep = manager.request().keep_until_shipped();
+        let step = [BasketLine::new(LAPTOPS, 2)];
+        match part {
+            0 | 1 => keep.confirm(hold).expect("pending"),
+            2 => _ = keep.confirm_lines_and_release_rest(hold, &step).expect("held"),
+            _ => _ = keep.confirm_or_retake(hold).expect("pending"),
+        }
+        let found = manager.reservation(hold).expect("a record");
+        assert!(found.keep_until_shipped && found.status == ReservationStatus::Confirmed);
+        for _ in 0..100 {
+            let other = manager.reserve(LAPTOPS, 1, LONG).expect("stock");
+            assert_eq!(manager.release(other), Ok(Release::Released));
+        }
+        let sold = manager.reservation(hold).expect("kept").units_sold();
+        assert_eq!(sold, [2, 5, 2, 5][part]);
+        manager.ship_lines(hold, &step).expect("kept");
+        if sold == 5 {
+            assert!(manager.reservation(hold).is_ok(), "the mice are still here");
+            manager.ship_lines(hold, &[BasketLine::new(MICE, 3)]).expect("kept");
+        }
+        bury(&manager, hold);
+    }
+}
+
+#[test]
+fn to_keep_a_record_is_part_of_the_request() {
+    let manager = stocked(quiet(&clock()));
+    let hold = manager.reserve(LAPTOPS, 2, LONG).expect("stock");
+    let keyed = || manager.request().key(key("pay"));
+    keyed().keep_until_shipped().confirm(hold).expect("pending");
+    keyed().keep_until_shipped().confirm(hold).expect("the stored answer");
+    assert_eq!(keyed().confirm(hold), Err(KeyError::Conflict.into()));
+    let log = common::log_of(&manager);
+    let sale = log.iter().find(|entry| entry.entry_type == stockade::AdjustmentType::Sold.into());
+    assert_eq!(sale.expect("a sale").note("keep"), Some("until-shipped"));
+}
+
+#[test]
+fn what_was_asked_for_at_the_reserve_stays_without_asking_again() {
+    let manager = stocked(quiet(&clock()).limits(few()));
+    let hold = manager.request().keep_until_shipped().reserve_basket(&both(), LONG).expect("stock");
+    manager.confirm_lines(hold, &[BasketLine::new(LAPTOPS, 1)]).expect("held");
+    manager.confirm(hold).expect("pending");
+    assert!(manager.reservation(hold).expect("a record").keep_until_shipped);
+}
+
+// Finished records.
+
+#[test]
+fn records_that_leave_before_their_time_are_counted() {
+    let clock = clock();
+    let limits = small().retention(LONG, 1_000);
+    let manager = stocked(quiet(&clock).limits(limits));
+    let sell = |count: u32| {
+        for _ in 0..count {
+            let hold = manager.reserve(LAPTOPS, 1, LONG).expect("stock");
+            assert_eq!(manager.release(hold), Ok(Release::Released));
+        }
+    };
+    sell(900);
+    let stats = manager.stats();
+    assert_eq!(stats.records_dropped_early, 0);
+    clock.advance(ms(7));
+    sell(1_000);
+    let stats = manager.stats();
+    let dropped = stats.records_dropped_early;
+    assert!((500..1_900).contains(&dropped), "{dropped} of 1,900, and 1,000 may stay");
+    assert!(stats.oldest_record.is_none_or(|age| age <= ms(7)), "{:?}", stats.oldest_record);
+    // With time, all go in theirs.
+    clock.advance(LONG + LONG);
+    sell(500);
+    assert_eq!(manager.stats().records_dropped_early, dropped);
+}
+
+#[test]
+fn at_the_maximum_of_slots_the_records_that_yield_are_counted() {
+    let limits = small().max_reservations(8).retention(LONG, 1_000);
+    let manager = stocked(quiet(&clock()).limits(limits));
+    for _ in 0..20 {
+        let hold = manager.reserve(LAPTOPS, 1, LONG).expect("stock");
+        assert_eq!(manager.release(hold), Ok(Release::Released));
+    }
+    assert_eq!(manager.stats().records_dropped_early, 12);
+}

@@ -13,8 +13,8 @@ use std::path::Path;
 
 use stockade::{
     AllocationStrategy, BasketLine, Candidate, FewestParcels, IdempotencyKey, InventoryManager,
-    LevelHandle, ListenerId, PlaceError, ProductId, Request, ReservationCursor, ReservationId,
-    StockAlertListener, WarehouseId,
+    LevelHandle, ListenerId, Owner, PlaceError, ProductId, Request, ReservationCursor,
+    ReservationId, StockAlertListener, WarehouseId,
 };
 
 use common::{LAPTOPS, LONG, clock, counts, log_of, quiet, small};
@@ -99,7 +99,8 @@ fn requests<'r>(shop: &Shop, it: &Given, request: &dyn Fn() -> Request<'r>) -> V
     let (from, to) = (it.warehouse, it.other_warehouse);
     let lines = [BasketLine::new(LAPTOPS, 1), BasketLine::new(level, 1)];
     let abroad = Abroad(vec![from, to]);
-    let hold = || request().keep_until_shipped();
+    let hold = || request().owner(Owner([1; 16]));
+    let keep = || request().keep_until_shipped();
     vec![
         refused("Request::add_stock", request().add_stock(level, 1, "x")),
         refused("Request::remove_stock", request().remove_stock(level, 1, "x")),
@@ -116,7 +117,10 @@ fn requests<'r>(shop: &Shop, it: &Given, request: &dyn Fn() -> Request<'r>) -> V
         ),
         refused("Request::ship_lines", request().ship_lines(shop.sale, &lines)),
         refused("Request::cancel_sale_lines", request().cancel_sale_lines(shop.sale, &lines, "x")),
-        refused("Request::confirm_or_retake", request().confirm_or_retake_lines(shop.hold, &lines)),
+        refused(
+            "Request::confirm_or_retake_lines",
+            request().confirm_or_retake_lines(shop.hold, &lines),
+        ),
         refused("Request::transfer", request().transfer(from, "NYC", "LAPTOP", 1)),
         refused("Request::transfer", request().transfer("SF", to, "LAPTOP", 1)),
         refused("Request::transfer", request().transfer("SF", "NYC", product, 1)),
@@ -137,13 +141,30 @@ fn requests<'r>(shop: &Shop, it: &Given, request: &dyn Fn() -> Request<'r>) -> V
         refused("HoldRequest::sell", hold().sell(level, 1)),
         refused("HoldRequest::reserve_basket", hold().reserve_basket(&lines, LONG)),
         refused(
-            "HoldRequest::confirm_or_retake",
+            "HoldRequest::confirm_or_retake_lines",
             hold().confirm_or_retake_lines(shop.hold, &lines),
         ),
         refused("HoldRequest::fulfill_by", hold().fulfill_by(product, 1, &FewestParcels, LONG)),
         refused(
             "HoldRequest::fulfill_across_warehouses",
             hold().fulfill_across_warehouses("LAPTOP", 1, &[from.into()], LONG),
+        ),
+        refused("KeepRequest::reserve", keep().reserve(level, 1, LONG)),
+        refused("KeepRequest::sell", keep().sell(level, 1)),
+        refused("KeepRequest::reserve_basket", keep().reserve_basket(&lines, LONG)),
+        refused("KeepRequest::confirm_lines", keep().confirm_lines(shop.hold, &lines)),
+        refused(
+            "KeepRequest::confirm_lines_and_release_rest",
+            keep().confirm_lines_and_release_rest(shop.hold, &lines),
+        ),
+        refused(
+            "KeepRequest::confirm_or_retake_lines",
+            keep().confirm_or_retake_lines(shop.hold, &lines),
+        ),
+        refused("KeepRequest::fulfill_by", keep().fulfill_by(product, 1, &FewestParcels, LONG)),
+        refused(
+            "KeepRequest::fulfill_across_warehouses",
+            keep().fulfill_across_warehouses("LAPTOP", 1, &[from.into()], LONG),
         ),
         refused(
             "TransferRequestBuilder::request_transfer",
@@ -178,7 +199,7 @@ fn operations(shop: &Shop, it: &Given) -> Vec<Refusal> {
             manager.cancel_sale_lines(shop.sale, &lines, "x"),
         ),
         refused(
-            "InventoryManager::confirm_or_retake",
+            "InventoryManager::confirm_or_retake_lines",
             manager.confirm_or_retake_lines(shop.hold, &lines),
         ),
         refused("InventoryManager::transfer", manager.transfer(from, to, product, 1)),
@@ -332,9 +353,12 @@ fn takers(folder: &Path) -> BTreeSet<String> {
                 let owner = rest.split(['<', ' ']).next().unwrap_or_default();
                 owners = vec![owner.to_owned()];
             }
-            // Written once for both.
+            // Written once for all.
             if line.starts_with("on_requests_for_holds!") {
-                owners = ["Request", "HoldRequest"].map(String::from).to_vec();
+                owners = ["Request", "HoldRequest", "KeepRequest"].map(String::from).to_vec();
+            }
+            if line.starts_with("on_requests_for_sales!") {
+                owners = ["Request", "KeepRequest"].map(String::from).to_vec();
             }
             let Some(rest) = line.strip_prefix("    pub fn ") else { continue };
             let mut signature = rest.to_owned();
@@ -357,7 +381,13 @@ fn the_table_has_every_public_method_that_takes_what_an_engine_gave_out() {
     // A basket's line is only a note of the place; the call that gets it refuses it.
     assert!(takers.remove("BasketLine::new"), "{takers:?}");
     // Told which engine they are for, they take nothing from outside.
-    let outside = ["InventoryManager::", "Request::", "HoldRequest::", "TransferRequestBuilder::"];
+    let outside = [
+        "InventoryManager::",
+        "Request::",
+        "HoldRequest::",
+        "KeepRequest::",
+        "TransferRequestBuilder::",
+    ];
     takers.retain(|name| outside.iter().any(|owner| name.starts_with(owner)));
     assert!(takers.len() > 50, "only {takers:?}");
     let (ours, theirs) = (Shop::new(), Shop::new());

@@ -1,7 +1,7 @@
 //! Answers of operations, and how they are stored with an idempotency key.
 
 use crate::base::clock::Timestamp;
-use crate::base::error::TransferFailure;
+use crate::base::error::{NoReservation, TransferFailure};
 use crate::engine::transfer_request::TransferRequestId;
 use crate::reservation::id::ReservationId;
 use crate::reservation::view::ReservationStatus;
@@ -28,8 +28,24 @@ pub enum Release {
     },
     /// The hold has ended, and its record is no longer kept. Nothing moved.
     Forgotten,
+    /// If this engine made it, its record was lost in a crash, and its units are available again:
+    /// [`NoReservation::Lost`](crate::NoReservation::Lost). Nothing moved.
+    Lost {
+        /// The opening of the journal that ended in the crash; the first one is 1.
+        opening: u64,
+    },
     /// This engine never made such a reservation. Nothing moved.
     Unknown,
+}
+
+impl From<NoReservation> for Release {
+    fn from(none: NoReservation) -> Self {
+        match none {
+            NoReservation::Forgotten => Self::Forgotten,
+            NoReservation::Lost { opening } => Self::Lost { opening },
+            NoReservation::Unknown => Self::Unknown,
+        }
+    }
 }
 
 impl Release {
@@ -46,6 +62,7 @@ impl Release {
             Self::Forgotten => (2, 3),
             Self::Unknown => (2, 4),
             Self::PartlySold { sold, returned } => (12, pack64(sold, returned)),
+            Self::Lost { opening } => (14, u128::from(opening)),
         }
     }
 }
@@ -206,6 +223,7 @@ impl Answer {
                 let (sold, returned) = unpack64(number);
                 Self::Late(ConfirmOrRetake::PartlySold { sold, returned })
             }
+            14 => Self::Release(Release::Lost { opening: u64::try_from(number).ok()? }),
             _ => return None,
         })
     }
@@ -301,5 +319,34 @@ impl StoredAnswer for Result<(), TransferFailure> {
             Answer::TransferFailed(failure) => Some(Err(failure)),
             _ => None,
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Answers that came after the newest golden set. Journals hold their bytes.
+    #[test]
+    fn the_bytes_of_later_answers_stay_for_ever() {
+        let (sold, returned) = (0x0102, 0x0304);
+        let number = |low: u16, high: u16| {
+            let mut bytes = [0; 16];
+            bytes[..2].copy_from_slice(&low.to_le_bytes());
+            bytes[8..10].copy_from_slice(&high.to_le_bytes());
+            bytes
+        };
+        let later = [
+            (Release::PartlySold { sold, returned }.into(), 12, number(0x0102, 0x0304)),
+            (ConfirmOrRetake::PartlySold { sold, returned }.into(), 13, number(0x0102, 0x0304)),
+            (Release::Lost { opening: 0x0506 }.into(), 14, number(0x0506, 0)),
+        ];
+        for (answer, tag, number) in later {
+            let answer: Answer = answer;
+            let bytes = answer.to_bytes();
+            assert_eq!(bytes, [&[tag][..], &number].concat());
+            assert_eq!(Answer::from_bytes(&bytes), Some(answer));
+        }
+        assert_eq!(Answer::from_bytes(&[&[15_u8][..], &[0; 16]].concat()), None);
     }
 }

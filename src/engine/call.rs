@@ -310,3 +310,24 @@ impl RequestShape {
         self.0.finish()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Words that came after the newest golden set. Journals hold their fingerprints.
+    #[test]
+    fn the_fingerprints_of_later_words_stay_for_ever() {
+        let id = ReservationId::from_halves([1, 2]);
+        let print = |options: &RequestOptions| {
+            RequestShape::new("confirm-or-retake-whole").reservation(id).of_hold(options).finish()
+        };
+        let keep = RequestOptions { keep_until_shipped: true, ..RequestOptions::default() };
+        assert_eq!(print(RequestOptions::DEFAULT), 0xfcfc2862_ac98041c_f171bed5_78d0c152);
+        assert_eq!(print(&keep), 0xc794f64a_c59cd1d0_c52938ca_4ff1ee9b);
+        // A `confirm` that asks for nothing more has the fingerprint that it always had.
+        let confirm = RequestShape::new("confirm").reservation(id);
+        let plain = Fingerprint::of("confirm").id(id).absent().finish();
+        assert_eq!(confirm.of_hold(RequestOptions::DEFAULT).finish(), plain);
+    }
+}

@@ -18,6 +18,7 @@ mod maintenance;
 #[cfg(not(feature = "journal"))]
 mod no_journal;
 mod opening;
+mod openings;
 mod ops;
 mod place;
 mod recording;
@@ -36,10 +37,10 @@ mod when_durable;
 use std::sync::{Arc, Weak};
 
 use crate::audit::recorder::Recorder;
-use crate::base::text_limits::TextLimits;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::shard::Counters;
 use crate::base::sync::Mutex;
+use crate::base::text_limits::TextLimits;
 use crate::idempotency::{IdempotencyMap, OnDuplicate};
 use crate::policy::alert_dispatcher::AlertDispatcher;
 use crate::policy::alerts::Listeners;
@@ -59,7 +60,7 @@ pub use opening::builder::Builder;
 pub use opening::limits::{Limits, WhenFull};
 pub use opening::spec::WarehouseSpec;
 pub use place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
-pub use request::{HoldRequest, Request, TransferRequestBuilder};
+pub use request::{HoldRequest, KeepRequest, Request, TransferRequestBuilder};
 pub use transfer_request::{
     TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus,
 };
@@ -78,6 +79,7 @@ use call::{Call, RequestOptions};
 use durability::Durabilities;
 use journal::JournalLink;
 use lifecycle::Life;
+use openings::Openings;
 use recording::DrivenWriter;
 use sweeper::SweepControl;
 use transfers::book::Approvals;
@@ -230,6 +232,7 @@ pub(crate) struct Engine {
     /// Times after the opening in which earlier runs made ids, under a clock that was ahead: the
     /// first and the last of each run. In between, an id may be older than it says.
     dated_ahead: Vec<(Timestamp, Timestamp)>,
+    openings: Openings,
     /// The journal, if the engine has one.
     journal: Option<JournalLink>,
 }

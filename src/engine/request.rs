@@ -1,8 +1,8 @@
 //! Requests: operations with options.
 //!
 //! An option that only some operations use changes the type of the request. The new type has only
-//! those operations, so no call ignores an option. (`confirm_or_retake` uses
-//! those of a new hold only if it makes one.)
+//! those operations, so no call ignores an option. (`confirm_or_retake` uses the owner only if it
+//! makes a new hold.)
 
 use crate::engine::Engine;
 use crate::engine::call::{Call, KeyLookup, RequestOptions};
@@ -46,11 +46,21 @@ pub struct Request<'a> {
 
 /// A request for a new hold or a sale. It has only the operations that make a reservation.
 ///
-/// [`Request::owner`] and [`Request::keep_until_shipped`] make it, and so does a conversion from a
-/// [`Request`].
+/// [`Request::owner`] makes it, and so does a conversion from a [`Request`] or a [`KeepRequest`].
 #[derive(Clone, Debug)]
 #[must_use = "a request does nothing until an operation is called on it"]
 pub struct HoldRequest<'a> {
+    engine: &'a Engine,
+    options: RequestOptions,
+}
+
+/// A request for a reservation whose record is kept until all that it sells is shipped. It has the
+/// operations that make a reservation, and those that confirm one.
+///
+/// [`Request::keep_until_shipped`] makes it.
+#[derive(Clone, Debug)]
+#[must_use = "a request does nothing until an operation is called on it"]
+pub struct KeepRequest<'a> {
     engine: &'a Engine,
     options: RequestOptions,
 }
@@ -135,7 +145,7 @@ macro_rules! options_of_all_operations {
     )+};
 }
 
-options_of_all_operations! { Request HoldRequest TransferRequestBuilder }
+options_of_all_operations! { Request HoldRequest KeepRequest TransferRequestBuilder }
 
 impl<'a> Request<'a> {
     pub(super) fn new(engine: &'a Engine) -> Self {
@@ -147,10 +157,28 @@ impl<'a> Request<'a> {
         HoldRequest::from(self).owner(owner)
     }
 
-    /// Keeps the new reservation's record until all units that it sold are shipped, or their sale
-    /// is cancelled. See [`HoldRequest::keep_until_shipped`].
-    pub fn keep_until_shipped(self) -> HoldRequest<'a> {
-        HoldRequest::from(self).keep_until_shipped()
+    /// Keeps the record of a reservation until all units that it sold are shipped, or their sale is
+    /// cancelled, by reservation ([`ship_lines`](crate::InventoryManager::ship_lines),
+    /// [`cancel_sale_lines`](crate::InventoryManager::cancel_sale_lines)). So those calls never
+    /// find it forgotten. It can be asked for when the reservation is made, or when it is confirmed
+    /// as a whole or in part; once asked for, it stays.
+    ///
+    /// Until then the reservation keeps its slots, as a live hold does. Units that leave by
+    /// [`ship`](crate::InventoryManager::ship) do not count: it knows only the level, not the
+    /// reservation.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// let hold = manager.reserve(("SF", "LAPTOP"), 2, Duration::from_secs(30))?;
+    /// manager.request().keep_until_shipped().confirm(hold)?;
+    /// assert!(manager.reservation(hold)?.keep_until_shipped);
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn keep_until_shipped(mut self) -> KeepRequest<'a> {
+        self.options.keep_until_shipped = true;
+        KeepRequest { engine: self.engine, options: self.options }
     }
 
     /// Holds the units of a transfer request from now until the decision: they are reserved at the
@@ -167,6 +195,20 @@ impl<'a> From<Request<'a>> for HoldRequest<'a> {
     }
 }
 
+/// A request for a hold whose record is kept.
+impl<'a> From<KeepRequest<'a>> for HoldRequest<'a> {
+    fn from(request: KeepRequest<'a>) -> Self {
+        Self { engine: request.engine, options: request.options }
+    }
+}
+
+impl<'a> KeepRequest<'a> {
+    /// Sets the owner of the new reservation. See [`HoldRequest::owner`].
+    pub fn owner(self, owner: Owner) -> HoldRequest<'a> {
+        HoldRequest::from(self).owner(owner)
+    }
+}
+
 impl HoldRequest<'_> {
     /// Sets the owner of the new reservation. It is kept with the reservation and goes into its
     /// audit entries.
@@ -176,20 +218,14 @@ impl HoldRequest<'_> {
     }
 
     /// Keeps the new reservation's record until all units that it sold are shipped, or their sale
-    /// is cancelled, by reservation ([`ship_lines`](crate::InventoryManager::ship_lines),
-    /// [`cancel_sale_lines`](crate::InventoryManager::cancel_sale_lines)). So those calls never
-    /// find it forgotten.
-    ///
-    /// Until then the reservation keeps its slots, as a live hold does. Units that leave by
-    /// [`ship`](crate::InventoryManager::ship) do not count: it knows only the level, not the
-    /// reservation.
+    /// is cancelled. See [`Request::keep_until_shipped`].
     pub fn keep_until_shipped(mut self) -> Self {
         self.options.keep_until_shipped = true;
         self
     }
 }
 
-/// Gives the operations that make a reservation to both kinds of request.
+/// Gives the operations that make a reservation to all kinds of request that make one.
 macro_rules! on_requests_for_holds {
     ($($operation:item)+) => {
         impl $crate::engine::request::Request<'_> {
@@ -199,7 +235,25 @@ macro_rules! on_requests_for_holds {
         impl $crate::engine::request::HoldRequest<'_> {
             $($operation)+
         }
+
+        impl $crate::engine::request::KeepRequest<'_> {
+            $($operation)+
+        }
     };
 }
 
-pub(super) use on_requests_for_holds;
+/// Gives the operations that sell what a reservation holds to the kinds of request whose options
+/// they use.
+macro_rules! on_requests_for_sales {
+    ($($operation:item)+) => {
+        impl $crate::engine::request::Request<'_> {
+            $($operation)+
+        }
+
+        impl $crate::engine::request::KeepRequest<'_> {
+            $($operation)+
+        }
+    };
+}
+
+pub(super) use {on_requests_for_holds, on_requests_for_sales};

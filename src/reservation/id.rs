@@ -1,16 +1,19 @@
 //! Reservation ids: a UUID that holds the creation time and the number of the slot.
 //!
 //! ```text
-//!  127 ........ 80 79 .. 76 75 .......... 64 63 62 61 ........... 42 41 .......... 0
-//! +---------------+--------+----------------+-----+----------------+---------------+
-//! |created, ms(48)| ver: 8 | slot, high (12)| 0b10| slot, low (20) |  random (42)  |
-//! +---------------+--------+----------------+-----+----------------+---------------+
+//!  127 ........ 80 79 .. 76 75 .......... 64 63 62 61 ....... 42 41 ....... 40 39 .... 0
+//! +---------------+--------+----------------+-----+--------------+-------------+--------+
+//! |created, ms(48)| ver: 8 | slot, high (12)| 0b10|slot, low (20)| opening (2) |rnd (40)|
+//! +---------------+--------+----------------+-----+--------------+-------------+--------+
 //! ```
 //!
 //! A UUID of version 8 (RFC 9562, section 5.8). The time comes first, so ids sort by creation time.
 //! The slot's number makes a look-up one index and one comparison, whatever the number of live
 //! holds. The random bits come from a cryptographic generator, so nobody can guess the id of
-//! another caller's reservation.
+//! another caller's reservation. *Opening* is the number of the journal's opening that made the id,
+//! modulo 4: it tells an id whose record was lost in a crash from one that was never made. Ids of
+//! earlier versions have random bits there; they are as good as ever, since an id is always compared
+//! as a whole.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -23,8 +26,12 @@ use uuid::Uuid;
 use crate::base::clock::Timestamp;
 use crate::base::error::InvalidReservationId;
 
-const RANDOM_BITS: u32 = 42;
-const RANDOM_MASK: u64 = (1 << RANDOM_BITS) - 1;
+const RANDOM_BITS: u32 = 40;
+const OPENING_BITS: u32 = 2;
+const OPENING_MASK: u64 = (1 << OPENING_BITS) - 1;
+/// Where the slot's low bits begin.
+const SLOT_SHIFT: u32 = RANDOM_BITS + OPENING_BITS;
+const LOWEST_MASK: u64 = (1 << SLOT_SHIFT) - 1;
 const SLOT_LOW_BITS: u32 = 20;
 const SLOT_LOW_MASK: u64 = (1 << SLOT_LOW_BITS) - 1;
 const SLOT_HIGH_MASK: u64 = (1 << 12) - 1;
@@ -35,7 +42,7 @@ const VARIANT: u64 = 0b10 << 62;
 const VARIANT_MASK: u64 = 0b11 << 62;
 
 const _: () = assert!(RANDOM_BITS >= 40, "ids must not be guessable");
-const _: () = assert!(RANDOM_BITS + SLOT_LOW_BITS + 2 == 64, "the low half is full");
+const _: () = assert!(SLOT_SHIFT + SLOT_LOW_BITS + 2 == 64, "the low half is full");
 
 /// The id of one reservation: a UUID that the engine made.
 ///
@@ -56,13 +63,25 @@ pub struct ReservationId {
 }
 
 impl ReservationId {
-    /// The id of a hold created at `created_at` in slot number `slot`, with 42 of `random`'s bits.
-    pub(crate) fn new(created_at: Timestamp, slot: u32, random: u64) -> Self {
+    /// The id of a hold created at `created_at` in slot number `slot`, with the low 42 bits of
+    /// `lowest`: the opening and the random part.
+    pub(crate) fn new(created_at: Timestamp, slot: u32, lowest: u64) -> Self {
         let slot = u64::from(slot);
         Self {
             high: created_at.as_millis() << CREATED_SHIFT | VERSION | slot >> SLOT_LOW_BITS,
-            low: VARIANT | (slot & SLOT_LOW_MASK) << RANDOM_BITS | random & RANDOM_MASK,
+            low: VARIANT | (slot & SLOT_LOW_MASK) << SLOT_SHIFT | lowest & LOWEST_MASK,
         }
+    }
+
+    /// The lowest bits of an id that this opening of the journal makes, with 40 of `random`'s bits.
+    #[inline]
+    pub(crate) fn lowest(opening: u64, random: u64) -> u64 {
+        random & !(OPENING_MASK << RANDOM_BITS) | (opening & OPENING_MASK) << RANDOM_BITS
+    }
+
+    /// Whether this opening of the journal may have made it.
+    pub(crate) fn may_be_of(self, opening: u64) -> bool {
+        self.low >> RANDOM_BITS & OPENING_MASK == opening & OPENING_MASK
     }
 
     /// The two halves, most significant first.
@@ -78,7 +97,7 @@ impl ReservationId {
     /// The number of the reservation's slot.
     pub(crate) fn slot(self) -> u32 {
         let high = self.high & SLOT_HIGH_MASK;
-        let low = self.low >> RANDOM_BITS & SLOT_LOW_MASK;
+        let low = self.low >> SLOT_SHIFT & SLOT_LOW_MASK;
         (high << SLOT_LOW_BITS | low) as u32
     }
 
@@ -230,6 +249,20 @@ mod tests {
             prop_assert_eq!(ReservationId::from_uuid(id.as_uuid()), Some(id));
             prop_assert_eq!(id.to_string().parse(), Ok(id));
             prop_assert_eq!(ReservationId::from_halves(id.to_halves()), id);
+        }
+    }
+
+    #[test]
+    fn an_id_bears_the_opening_that_made_it() {
+        for opening in 0..9 {
+            for random in [0, u64::MAX] {
+                let lowest = ReservationId::lowest(opening, random);
+                let id = ReservationId::new(Timestamp::from_millis(7), u32::MAX, lowest);
+                let of: Vec<u64> = (0..4).filter(|it| id.may_be_of(*it)).collect();
+                assert_eq!((of, id.slot()), (vec![opening % 4], u32::MAX));
+                let random = random & (1 << 40) - 1;
+                assert_eq!(id.to_halves()[1] & (1 << 40) - 1, random, "40 random bits");
+            }
         }
     }
 

@@ -403,7 +403,13 @@ impl Slots {
         let used = self.free_list.used() as usize;
         let (retained, ready) = self.free_list.counts();
         let retained = retained + self.quarantine.len();
-        SlotCounts { live: used.saturating_sub(retained + ready), retained, free: ready }
+        SlotCounts {
+            live: used.saturating_sub(retained + ready),
+            retained,
+            free: ready,
+            taken_early: self.free_list.taken_early(),
+            oldest: self.free_list.oldest(),
+        }
     }
 }
 
@@ -439,4 +445,8 @@ pub(crate) struct SlotCounts {
     pub(crate) live: usize,
     pub(crate) retained: usize,
     pub(crate) free: usize,
+    /// Slots that were given to new holds before their record's time was up.
+    pub(crate) taken_early: u64,
+    /// Since when the oldest finished records have been over, as far as it is known.
+    pub(crate) oldest: Option<Timestamp>,
 }

@@ -94,7 +94,7 @@ fn samples() -> Samples {
         Gone: [
             Gone::Sold { units: 3 }, Gone::PartlySold { sold: 1, returned: 2 },
             Gone::Released { returned: 2 }, Gone::Expired { at, returned: 2 }, Gone::Forgotten,
-            Gone::Unknown,
+            Gone::Lost { opening: 4 }, Gone::Unknown,
         ];
         ReserveError: [
             ReserveError::Insufficient { needed, available, overdue_left: false },
@@ -242,7 +242,9 @@ fn samples() -> Samples {
             FlushError::Stopped { reason: "full".into() }, FlushError::Closed,
             FlushError::Poisoned { reason: "panic".into() }, FlushError::TimedOut,
         ];
-        NoReservation: [NoReservation::Forgotten, NoReservation::Unknown];
+        NoReservation: [
+            NoReservation::Forgotten, NoReservation::Lost { opening: 4 }, NoReservation::Unknown,
+        ];
         InvalidReservationId: [InvalidReservationId];
         InvalidKey: [InvalidKey { len: 0 }];
         InvalidHash: [InvalidHash];
@@ -331,7 +333,7 @@ fn errors_say_the_numbers() {
     let error = Error::from(AddError::from(InvalidQuantity { units: 0 }));
     assert_eq!(error.to_string(), "a quantity must be 1 to 2147483647 units, not 0");
     let gone = Gone::PartlySold { sold: 1, returned: 2 };
-    let text = "the reservation was released: 2 units came back, 1 were sold before";
+    let text = "the reservation is over: 1 units were sold, 2 came back";
     assert_eq!(ConfirmError::from(gone).to_string(), text);
     let lines = |never_stocked| {
         let (warehouse, product) = ("SF".to_owned(), "LAPTOP".to_owned());

@@ -20,6 +20,7 @@ mod golden;
 mod keeping;
 mod lineage;
 mod lock_returned;
+mod lost;
 #[cfg(unix)]
 mod no_files;
 mod outcomes;

@@ -44,6 +44,11 @@ pub enum Gone {
     },
     /// It has ended, and the engine no longer stores its record, or not all of it.
     Forgotten,
+    /// If this engine made it, its record was lost in a crash: [`NoReservation::Lost`].
+    Lost {
+        /// The opening of the journal that ended in the crash; the first one is 1.
+        opening: u64,
+    },
     /// This engine never made a reservation of this id.
     Unknown,
 }
@@ -59,6 +64,8 @@ error_table! {
         Self::Expired { at, returned } => Gone("hold_expired").on_record(),
             "the hold expired at {at}: {returned} units came back, none was sold";
         Self::Forgotten => Gone("hold_forgotten"), "the reservation's record is no longer kept";
+        Self::Lost { opening } => Gone("hold_lost"),
+            "the reservation was lost in the crash that ended opening {opening} of the journal";
         Self::Unknown => NotFound("hold_unknown"), "there is no such reservation";
     }
 }
@@ -67,6 +74,7 @@ impl From<NoReservation> for Gone {
     fn from(none: NoReservation) -> Self {
         match none {
             NoReservation::Forgotten => Self::Forgotten,
+            NoReservation::Lost { opening } => Self::Lost { opening },
             NoReservation::Unknown => Self::Unknown,
         }
     }

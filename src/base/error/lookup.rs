@@ -28,9 +28,18 @@ pub struct InvalidKey {
 
 /// The engine has no record of a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NoReservation {
     /// It has ended, and the engine no longer stores its record.
     Forgotten,
+    /// If this engine made it, its record was lost in a crash, before it was on the disk: its units
+    /// are available again. The id's time lies between the last entry that an opening of the
+    /// journal saved and the next opening, and the id names that opening. No entry has such an id.
+    /// Whoever can make up ids can make one up that looks so.
+    Lost {
+        /// The opening of the journal that ended in the crash; the first one is 1.
+        opening: u64,
+    },
     /// This engine never made such a reservation. For a look-up by key: no call with the key was
     /// answered, or the key is no longer stored.
     Unknown,

@@ -22,6 +22,8 @@ error_table! {
 error_table! {
     NoReservation {
         Self::Forgotten => Gone("hold_forgotten"), "the reservation's record is no longer kept";
+        Self::Lost { opening } => Gone("hold_lost"),
+            "the reservation was lost in the crash that ended opening {opening} of the journal";
         Self::Unknown => NotFound("hold_unknown"), "there is no such reservation";
     }
 }

@@ -17,6 +17,7 @@ use crate::engine::core::alert_source;
 use crate::engine::lifecycle::{Life, Threads};
 use crate::engine::opening::builder::Builder;
 use crate::engine::opening::spec::{StandingSettings, WarehouseSpec};
+use crate::engine::openings::Openings;
 use crate::engine::recording::DrivenWriter;
 use crate::engine::sweeper::{SweepControl, run_sweeper};
 use crate::engine::transfers::book::Approvals;
@@ -91,6 +92,7 @@ impl Assembly {
             max_basket_lines: limits.max_basket_lines,
             text_limits: limits.text,
             dated_ahead: Vec::new(),
+            openings: Openings::default(),
             journal: None,
         };
         NewEngine {

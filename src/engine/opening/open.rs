@@ -30,6 +30,7 @@ use crate::engine::opening::assembly::{Assembly, no_thread};
 use crate::engine::opening::builder::Builder;
 use crate::engine::opening::limits::check;
 use crate::engine::opening::restore::{self, Restoring};
+use crate::engine::openings::Openings;
 use crate::idempotency::MOST_UNSETTLED;
 use crate::journal::follow::auditor::{Auditing, Auditor};
 use crate::journal::follow::outcome_upkeep::OutcomeUpkeep;
@@ -158,6 +159,7 @@ pub(in crate::engine) fn open(
     let restoring = Restoring { ledger: &ledger, step, longest_ttl: new.longest_ttl, grace };
     let graces = new.engine.restore(&restoring, &mut report)?;
     new.engine.dated_ahead = ledger.dated_ahead(now);
+    new.engine.openings = Openings::new(report.openings + 1, ledger.clock.spans(), now);
     let borne = BorneStep::of(&ledger, step, now);
     report.clock_step = borne.as_ref().map(|borne| borne.step);
     new.engine.alert_what_is_low(&ledger);

@@ -118,7 +118,7 @@ impl<'a> Call<'a> {
         let Some(head) = slots.first() else { return Err(InvalidInput::Empty.into()) };
         let call = self.at(head.taken_at());
         let now = call.now();
-        let id = ReservationId::new(head.id_time(), head.number(), engine.randomness.next());
+        let id = engine.new_id(head);
         let record = call.basket_record(wanted, purpose, id);
         if let Err(refusal) = engine.take_lines(wanted, now) {
             slots.into_iter().for_each(|slot| engine.slots.put_back(slot, now));

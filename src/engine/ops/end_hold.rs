@@ -6,16 +6,17 @@
 
 use std::time::Duration;
 
-use crate::audit::entry::{AdjustmentType, EventType};
+use crate::audit::entry::EventType;
 use crate::audit::record::{PlainEntry, Subject};
 use crate::audit::record_builder::RecordBuilder;
 use crate::base::clock::Timestamp;
-use crate::base::error::{ConfirmError, ExtendError, Gone, ReleaseError, Uncertain};
+use crate::base::error::{ConfirmError, ExtendError, Gone, NoReservation, ReleaseError, Uncertain};
 use crate::base::quantity::Quantity;
 use crate::engine::answer::{Answer, Release};
 use crate::engine::call::{Call, RequestShape};
 use crate::engine::durability::OperationKind;
-use crate::engine::request::Request;
+use crate::engine::ops::hold_end::{EndKind, EndOutcome, Ended, HoldEnd};
+use crate::engine::request::{Request, on_requests_for_sales};
 use crate::engine::view::reservation::UnitsEnded;
 use crate::engine::{Engine, InventoryManager};
 use crate::reservation::id::ReservationId;
@@ -94,12 +95,14 @@ impl InventoryManager {
     }
 }
 
-impl Request<'_> {
+on_requests_for_sales! {
     /// Same as [`InventoryManager::confirm`], with this request's options.
     pub fn confirm(&self, id: ReservationId) -> Result<(), ConfirmError> {
         self.call().confirm(id)
     }
+}
 
+impl Request<'_> {
     /// Same as [`InventoryManager::release`], with this request's options.
     pub fn release(&self, id: ReservationId) -> Result<Release, ReleaseError> {
         self.call().release(id)
@@ -108,85 +111,6 @@ impl Request<'_> {
     /// Same as [`InventoryManager::extend`], with this request's options.
     pub fn extend(&self, id: ReservationId, ttl: Duration) -> Result<Timestamp, ExtendError> {
         self.call().extend(id, ttl)
-    }
-}
-
-/// How a hold ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum EndKind {
-    Sell,
-    Release,
-    Expire,
-}
-
-impl EndKind {
-    /// The end whose phase the chain has noted.
-    pub(in crate::engine) fn of(end: Phase) -> Self {
-        match end {
-            Phase::Released => Self::Release,
-            Phase::Expired => Self::Expire,
-            _ => Self::Sell,
-        }
-    }
-
-    fn final_phase(self) -> Phase {
-        match self {
-            Self::Sell => Phase::Confirmed,
-            Self::Release => Phase::Released,
-            Self::Expire => Phase::Expired,
-        }
-    }
-
-    fn entry_type(self) -> AdjustmentType {
-        match self {
-            Self::Sell => AdjustmentType::Sold,
-            Self::Release | Self::Expire => AdjustmentType::Returned,
-        }
-    }
-}
-
-/// What an attempt to end a hold found or did.
-#[derive(Debug)]
-pub(in crate::engine) enum EndOutcome {
-    /// This call ended it.
-    Done(HoldEnd),
-    /// The hold was over, or this call found it overdue and expired it.
-    Ended(Ended),
-    /// Another thread is ending it now.
-    InProgress,
-    Forgotten,
-    Unknown,
-}
-
-/// What the call that ended a hold did.
-#[derive(Debug)]
-pub(in crate::engine) struct HoldEnd {
-    /// Whether its record was queued.
-    pub(in crate::engine) recorded: Result<(), Uncertain>,
-    /// Units sold and returned, if earlier steps had sold some and this end returned the rest.
-    pub(in crate::engine) in_part: Option<UnitsEnded>,
-}
-
-/// How a hold that is over ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) struct Ended {
-    /// How the last held units ended.
-    pub(in crate::engine) end: EndKind,
-    /// Whether a partial step, or the end itself, sold any unit.
-    pub(in crate::engine) sold: bool,
-    /// The expiry time that the hold had at its end.
-    pub(in crate::engine) expires_at: Timestamp,
-    /// Units sold and returned, if this call ended the hold. `None`: read the lines when they are
-    /// needed.
-    units: Option<UnitsEnded>,
-}
-
-impl Ended {
-    /// Reads the end from a slot found in a final phase; `None` if it has changed since.
-    pub(in crate::engine) fn read(HeldSlot { slot, state, .. }: HeldSlot<'_>) -> Option<Self> {
-        let end = EndKind::of(slot.end(state)?);
-        let sold = matches!(state.phase(), Phase::Confirmed | Phase::Shipping);
-        Some(Self { end, sold, expires_at: state.expires_at(), units: None })
     }
 }
 
@@ -204,8 +128,7 @@ impl Call<'_> {
             EndOutcome::Done(end) => Ok(end.recorded?),
             EndOutcome::Ended(ended) => Err(self.engine.gone(id, ended).into()),
             EndOutcome::InProgress => Err(ConfirmError::Changing),
-            EndOutcome::Forgotten => Err(self.engine.gone_without_record(id).into()),
-            EndOutcome::Unknown => Err(Gone::Unknown.into()),
+            EndOutcome::Missing(none) => Err(self.engine.gone_without_record(id, none).into()),
         }
     }
 
@@ -231,13 +154,17 @@ impl Call<'_> {
                     _ => Release::AlreadyReleased,
                 },
                 EndOutcome::InProgress => return Err(ReleaseError::Changing),
-                EndOutcome::Forgotten => match call.engine.filed_outcome(id).map(|it| it.gone()) {
-                    Some(Gone::Sold { units }) => return Err(ReleaseError::Sold { units }),
-                    Some(Gone::Expired { .. }) => Release::Expired,
-                    Some(Gone::Released { .. }) => Release::AlreadyReleased,
-                    _ => Release::Forgotten,
-                },
-                EndOutcome::Unknown => Release::Unknown,
+                EndOutcome::Missing(NoReservation::Forgotten) => {
+                    match call.engine.filed_outcome(id).map(|it| it.gone()) {
+                        Some(Gone::Sold { units } | Gone::PartlySold { sold: units, .. }) => {
+                            return Err(ReleaseError::Sold { units });
+                        }
+                        Some(Gone::Expired { .. }) => Release::Expired,
+                        Some(Gone::Released { .. }) => Release::AlreadyReleased,
+                        _ => Release::Forgotten,
+                    }
+                }
+                EndOutcome::Missing(none) => Release::from(none),
             };
             call.record_key_use(outcome)?;
             Ok(outcome)
@@ -257,8 +184,10 @@ impl Call<'_> {
             loop {
                 let head = match engine.slots.find(id) {
                     Lookup::Found(head) => head,
-                    Lookup::Forgotten => return Err(engine.gone_without_record(id).into()),
-                    Lookup::Unknown => return Err(Gone::Unknown.into()),
+                    missing => {
+                        let none = engine.missing(id, missing);
+                        return Err(engine.gone_without_record(id, none).into());
+                    }
                 };
                 let HeldSlot { slot, state, .. } = head;
                 match state.phase() {
@@ -310,8 +239,7 @@ impl Call<'_> {
         loop {
             let head = match self.engine.slots.find(id) {
                 Lookup::Found(head) => head,
-                Lookup::Forgotten => return EndOutcome::Forgotten,
-                Lookup::Unknown => return EndOutcome::Unknown,
+                missing => return EndOutcome::Missing(self.engine.missing(id, missing)),
             };
             match head.state.phase() {
                 Phase::Pending => {}
@@ -343,7 +271,7 @@ impl Call<'_> {
     ) -> HoldEnd {
         let HeldSlot { number, slot, state } = head;
         // Law 3: read the lines only after the swap is won.
-        let chain = slot.chain();
+        let mut chain = slot.chain();
         if !chain.is_empty() {
             return self.finish_lines(head, end, answer);
         }
@@ -356,8 +284,11 @@ impl Call<'_> {
             entry = entry.expired();
         }
         let record = self
-            .needs_record_buffer()
-            .then(|| self.engine.recorder.record_from(entry).of_call(self, answer));
+            .hold_needs_record_buffer()
+            .then(|| self.engine.recorder.record_from(entry).of_hold(self, answer));
+        if self.options.keep_until_shipped {
+            chain = slot.keep();
+        }
         let recorded = self.engine.queue(entry, record);
         self.engine.give_line(end, line);
         slot.finish(state.in_phase(end.final_phase()));
@@ -388,6 +319,9 @@ impl Call<'_> {
             slot.switch_chain(record.chain.ending_as(phase));
             phase = Phase::Confirmed;
         }
+        if self.options.keep_until_shipped {
+            slot.keep();
+        }
         let answer = match (answer, in_part) {
             (Answer::Release(Release::Released), Some(units)) => Release::from(units).into(),
             (answer, _) => answer,
@@ -399,13 +333,15 @@ impl Call<'_> {
             .at(self.now())
             .reservation(record.id, state.expires_at())
             .owner(record.owner)
-            .of_call(self, answer);
+            .of_hold(self, answer);
         if end == EndKind::Expire {
             queued = queued.expired();
         }
         let recorded = self.engine.end_lines(queued, end, &lines);
+        // Read before the hold is over: afterwards the slot may be reused.
+        let chain = slot.chain();
         slot.finish(state.in_phase(phase));
-        slots.retire(number, record.chain, unsettled, self.now());
+        slots.retire(number, chain, unsettled, self.now());
         HoldEnd { recorded, in_part }
     }
 }
@@ -420,7 +356,7 @@ impl Engine {
             Some(units) => units.gone(ended.end.final_phase(), ended.expires_at),
             None => match self.snapshot_of(id) {
                 Ok(found) => found.gone(),
-                Err(_) => match self.gone_without_record(id) {
+                Err(none) => match self.gone_without_record(id, none) {
                     Gone::Forgotten if ended.end == EndKind::Sell => Gone::Sold { units: 0 },
                     gone => gone,
                 },

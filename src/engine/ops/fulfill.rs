@@ -177,7 +177,7 @@ impl Call<'_> {
         let Some(head) = slots.first() else { return Err(engine.refuse_sum(qty, 0)) };
         let call = self.at(head.taken_at());
         let now = call.now();
-        let id = ReservationId::new(head.id_time(), head.number(), engine.randomness.next());
+        let id = engine.new_id(head);
         let expires_at = now.saturating_add_millis(ttl_millis);
         let mut record = engine
             .recorder

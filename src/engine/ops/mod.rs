@@ -3,6 +3,7 @@
 pub(super) mod basket;
 pub(super) mod end_hold;
 mod fulfill;
+pub(super) mod hold_end;
 mod partial;
 pub(super) mod reserve;
 mod retake;

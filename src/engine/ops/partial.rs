@@ -9,15 +9,15 @@
 use crate::audit::entry::AdjustmentType;
 use crate::audit::record_builder::RecordBuilder;
 use crate::base::clock::Timestamp;
-use crate::base::error::{Gone, InvalidInput, NoReservation, PartialError, PlaceError, Uncertain};
+use crate::base::error::{InvalidInput, PartialError, PlaceError, Uncertain};
 use crate::base::quantity::{InvalidQuantity, Quantity};
 use crate::engine::answer::Answer;
 use crate::engine::call::Call;
 use crate::engine::durability::OperationKind;
 use crate::engine::ops::basket::basket_shape;
-use crate::engine::ops::end_hold::EndKind;
+use crate::engine::ops::hold_end::EndKind;
 use crate::engine::place::{BasketLine, OwnLines, merge_equal_levels};
-use crate::engine::request::Request;
+use crate::engine::request::{Request, on_requests_for_sales};
 use crate::engine::view::reservation::ReservationSnapshot;
 use crate::engine::{Engine, InventoryManager};
 use crate::reservation::id::ReservationId;
@@ -126,7 +126,7 @@ impl InventoryManager {
     }
 }
 
-impl Request<'_> {
+on_requests_for_sales! {
     /// Same as [`InventoryManager::confirm_lines`], with this request's options.
     pub fn confirm_lines(
         &self,
@@ -136,15 +136,6 @@ impl Request<'_> {
         self.call().partial(id, lines, PartialStep::Confirm)
     }
 
-    /// Same as [`InventoryManager::release_lines`], with this request's options.
-    pub fn release_lines(
-        &self,
-        id: ReservationId,
-        lines: &[BasketLine<'_>],
-    ) -> Result<ReservationStatus, PartialError> {
-        self.call().partial(id, lines, PartialStep::Release)
-    }
-
     /// Same as [`InventoryManager::confirm_lines_and_release_rest`], with this request's options.
     pub fn confirm_lines_and_release_rest(
         &self,
@@ -152,6 +143,17 @@ impl Request<'_> {
         lines: &[BasketLine<'_>],
     ) -> Result<ReservationStatus, PartialError> {
         self.call().partial(id, lines, PartialStep::ConfirmAndReleaseRest)
+    }
+}
+
+impl Request<'_> {
+    /// Same as [`InventoryManager::release_lines`], with this request's options.
+    pub fn release_lines(
+        &self,
+        id: ReservationId,
+        lines: &[BasketLine<'_>],
+    ) -> Result<ReservationStatus, PartialError> {
+        self.call().partial(id, lines, PartialStep::Release)
     }
 }
 
@@ -283,12 +285,15 @@ impl Call<'_> {
             .at(now)
             .reservation(hold.record.id, hold.head.state.expires_at())
             .owner(hold.record.owner)
-            .of_call(self, answer);
+            .of_hold(self, answer);
         // Law 3: swap the whole word, so that the lines are still the ones that the plan was made
         // for.
         if hold.head.swap_to(Phase::Ending).is_err() {
             slots.into_iter().for_each(|slot| engine.slots.put_back(slot, now));
             return Ok(None);
+        }
+        if self.options.keep_until_shipped {
+            hold.head.slot.keep();
         }
         let gift = |&(level, qty): &(LevelIndex, Quantity)| CellDelta {
             cell: CellId::level(level),
@@ -339,10 +344,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<ReservationSnapshot<'_>, PartialError> {
         loop {
-            let hold = self.snapshot_of(id).map_err(|none| match none {
-                NoReservation::Forgotten => self.gone_without_record(id),
-                NoReservation::Unknown => Gone::Unknown,
-            })?;
+            let hold = self.snapshot_of(id).map_err(|none| self.gone_without_record(id, none))?;
             let state = hold.head.state;
             match state.phase() {
                 Phase::Pending if state.is_overdue(now) => {

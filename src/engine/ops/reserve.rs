@@ -247,7 +247,7 @@ impl Engine {
     fn slot_for(&self, call: Call<'_>) -> Result<(VacantSlot<'_>, ReservationId), ReserveError> {
         self.admit().map_err(|error| self.refuse_unavailable(error))?;
         let slot = self.take_slot(call.timed().now()).ok_or_else(|| self.refuse_full())?;
-        let id = ReservationId::new(slot.id_time(), slot.number(), self.randomness.next());
+        let id = self.new_id(&slot);
         Ok((slot, id))
     }
 

@@ -8,7 +8,7 @@ use crate::engine::answer::ConfirmOrRetake;
 use crate::engine::call::{Call, RequestOptions, RequestShape};
 use crate::engine::durability::OperationKind;
 use crate::engine::ops::basket::{Purpose, basket_shape};
-use crate::engine::ops::end_hold::{EndKind, EndOutcome};
+use crate::engine::ops::hold_end::{EndKind, EndOutcome};
 use crate::engine::place::{BasketLine, OwnLines};
 use crate::engine::request::on_requests_for_holds;
 use crate::engine::view::outcome::{FormerHold, KnownEnd};
@@ -154,7 +154,6 @@ impl Call<'_> {
         let known_unsold = match self.end_hold(id, EndKind::Sell, done.into()) {
             EndOutcome::Done(end) => return Ok(end.recorded.map(|()| done)?),
             EndOutcome::InProgress => return Err(RetakeError::Changing),
-            EndOutcome::Unknown => return Err(NoReservation::Unknown.into()),
             EndOutcome::Ended(ended) if ended.sold => {
                 let sold = match engine.gone(id, ended) {
                     Gone::Sold { units } if units > 0 => UnitsEnded { sold: units, returned: 0 },
@@ -165,7 +164,8 @@ impl Call<'_> {
                 return self.answer_without_a_move(already(sold));
             }
             EndOutcome::Ended(_) => true,
-            EndOutcome::Forgotten => false,
+            EndOutcome::Missing(NoReservation::Forgotten) => false,
+            EndOutcome::Missing(none) => return Err(none.into()),
         };
         // The lines are read last: a partial step may have come between.
         let after = engine.snapshot_of(id).ok().map(|found| FormerHold::of(&found));

@@ -1,7 +1,7 @@
 //! How a reservation ended, as the journal's outcome files know it after its record is gone.
 
 use crate::base::clock::Timestamp;
-use crate::base::error::Gone;
+use crate::base::error::{Gone, NoReservation};
 use crate::engine::Engine;
 use crate::engine::view::reservation::UnitsEnded;
 use crate::reservation::id::{Owner, ReservationId};
@@ -45,11 +45,21 @@ impl Engine {
         self.journal.as_ref()?.kept_outcome(id, || self.flush().wait().is_ok())
     }
 
-    /// How a reservation is gone whose record is: as it ended, if that is still known.
+    /// How a reservation is gone that has no record, as `none` says: as it ended, if that is still
+    /// known.
     #[cold]
     #[inline(never)]
-    pub(in crate::engine) fn gone_without_record(&self, id: ReservationId) -> Gone {
-        self.filed_outcome(id).map_or(Gone::Forgotten, |filed| filed.gone())
+    pub(in crate::engine) fn gone_without_record(
+        &self,
+        id: ReservationId,
+        none: NoReservation,
+    ) -> Gone {
+        match none {
+            NoReservation::Forgotten => {
+                self.filed_outcome(id).map_or(Gone::Forgotten, |filed| filed.gone())
+            }
+            none => none.into(),
+        }
     }
 
     /// The public view of a reservation whose record is gone.

@@ -8,7 +8,7 @@ use crate::engine::answer::Release;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
 use crate::reservation::slot::ReservationRecord;
-use crate::reservation::slots::{HeldSlot, ReadReservation};
+use crate::reservation::slots::{HeldSlot, Lookup, ReadReservation};
 use crate::reservation::state::Phase;
 
 /// A reservation at one instant. A thread that swaps the state of `head` from the state found here
@@ -81,7 +81,7 @@ impl Engine {
         &self,
         id: ReservationId,
     ) -> Result<ReservationSnapshot<'_>, NoReservation> {
-        let slot = self.slots.at(id.slot()).ok_or(NoReservation::Unknown)?;
+        let slot = self.slots.at(id.slot()).ok_or_else(|| self.missing(id, Lookup::Unknown))?;
         let mut lines = Vec::new();
         loop {
             match self.slots.read(id, |line| lines.push(line)) {
@@ -93,8 +93,8 @@ impl Engine {
                     lines.clear();
                     spin_loop();
                 }
-                ReadReservation::Forgotten => return Err(NoReservation::Forgotten),
-                ReadReservation::Unknown => return Err(NoReservation::Unknown),
+                ReadReservation::Forgotten => return Err(self.missing(id, Lookup::Forgotten)),
+                ReadReservation::Unknown => return Err(self.missing(id, Lookup::Unknown)),
             }
         }
     }

@@ -30,6 +30,13 @@ pub struct Stats {
     pub slots_live: usize,
     /// Slots that keep the record of a finished reservation.
     pub slots_retained: usize,
+    /// How many slots were given to new holds before the finished record in them was as old as
+    /// [`Limits::retention`](crate::Limits::retention) says, because there were too many of them, or
+    /// no other slot. Near the maximum of slots, some that were taken and put back unused count too.
+    pub records_dropped_early: u64,
+    /// For how long the oldest finished records have been over; `None` if few are retained, or none
+    /// was looked at yet.
+    pub oldest_record: Option<Duration>,
     /// Free slots that are ready for new holds. More are allocated on demand, up to `slots_max`.
     pub slots_free: usize,
     /// The maximum number of slots.
@@ -134,6 +141,8 @@ impl Engine {
             audit_evicted: log.evicted(),
             slots_live: slots.live,
             slots_retained: slots.retained,
+            records_dropped_early: slots.taken_early,
+            oldest_record: slots.oldest.map(|at| now.saturating_since(at)),
             slots_free: slots.free,
             slots_max: self.max_slots,
             keys: self.keys.len(),

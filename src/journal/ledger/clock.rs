@@ -138,6 +138,12 @@ impl JournalClock {
         self.step = None;
     }
 
+    /// The times of the first and the last entry of each opening, oldest first. Openings that began
+    /// in the millisecond in which the one before ended count as one with it.
+    pub(crate) fn spans(&self) -> Vec<(Timestamp, Timestamp)> {
+        self.spans.iter().map(|span| (span.first, span.last)).collect()
+    }
+
     /// The times after `now` in which entries were made: the first and the last of each opening.
     pub(super) fn spans_ahead(&self, now: Timestamp) -> Vec<(Timestamp, Timestamp)> {
         let ahead = self.spans.iter().filter(|span| span.last > now);

@@ -66,6 +66,8 @@ pub(crate) struct FreeList {
     /// Counts whatever takes slots out of one queue here to put them into another.
     refills: InFlightRefills,
     retention: Retention,
+    /// Slots that were given to new holds before the time of the record in them was up.
+    taken_early: AtomicU64,
 }
 
 /// What one thread, or a few, use.
@@ -98,6 +100,7 @@ impl FreeList {
             max_slots,
             refills: InFlightRefills::new(),
             retention,
+            taken_early: AtomicU64::new(0),
         }
     }
 
@@ -173,6 +176,29 @@ impl FreeList {
         (self.retained(), ready)
     }
 
+    /// How many slots were given to new holds before their record's time was up: a figure for
+    /// reports. Near the maximum of slots, one that was taken and put back unused may be among them.
+    pub(crate) fn taken_early(&self) -> u64 {
+        self.taken_early.load(Ordering::Relaxed)
+    }
+
+    /// Since when the records in the oldest magazine have been over; `None` if it is not at the
+    /// front, where the last look at its age has left it.
+    pub(crate) fn oldest(&self) -> Option<Timestamp> {
+        let front = self.front.load(Ordering::Relaxed);
+        let filled_at = self.magazines.get(front as usize)?.filled_at();
+        (filled_at > Timestamp::default()).then_some(filled_at)
+    }
+
+    /// Notes that a magazine is about to be handed out, if the time of its records is not up.
+    fn note_if_early(&self, magazine: &Magazine, now: Timestamp) {
+        let age = now.saturating_since(magazine.filled_at());
+        if age < self.retention.time && magazine.filled_at() > Timestamp::default() {
+            let slots = MAGAZINE - magazine.first();
+            self.taken_early.fetch_add(slots as u64, Ordering::Relaxed);
+        }
+    }
+
     fn retained(&self) -> usize {
         let in_shards: usize = self.shards.iter().map(|shard| shard.ended.len()).sum();
         let at_front = usize::from(self.front.load(Ordering::Relaxed) != NONE);
@@ -187,7 +213,7 @@ impl FreeList {
                 return self.unload(shard, number);
             }
         }
-        self.take_fresh(shard).or_else(|| self.take_any(shard))
+        self.take_fresh(shard).or_else(|| self.take_any(shard, now))
     }
 
     fn depot_is_empty(&self) -> bool {
@@ -199,8 +225,10 @@ impl FreeList {
     fn pop_ripe(&self, now: Timestamp) -> Option<u32> {
         let oldest = self.pop_oldest()?;
         // Relaxed: the magazine came off a queue, whose push and pop order its contents.
-        let age = now.saturating_since(self.magazines.get(oldest as usize)?.filled_at());
+        let magazine = self.magazines.get(oldest as usize)?;
+        let age = now.saturating_since(magazine.filled_at());
         if age >= self.retention.time || self.retained() + MAGAZINE > self.retention.records {
+            self.note_if_early(magazine, now);
             return Some(oldest);
         }
         self.put_to_front(oldest);
@@ -307,11 +335,11 @@ impl FreeList {
     /// At the maximum of slots retention yields: the oldest finished one, wherever it is. Waits for
     /// threads that carry slots from one queue to another.
     #[cold]
-    fn take_any(&self, own: &Shard) -> Option<SlotNumber> {
+    fn take_any(&self, own: &Shard, now: Timestamp) -> Option<SlotNumber> {
         let backoff = Backoff::new();
         loop {
             let before = self.refills.before();
-            if let Some(slot) = self.look_everywhere(own) {
+            if let Some(slot) = self.look_everywhere(own, now) {
                 return Some(slot);
             }
             if !self.refills.came_since(before) {
@@ -321,10 +349,12 @@ impl FreeList {
         }
     }
 
-    fn look_everywhere(&self, own: &Shard) -> Option<SlotNumber> {
+    fn look_everywhere(&self, own: &Shard, now: Timestamp) -> Option<SlotNumber> {
         if !self.depot_is_empty() {
             let _refill = self.refills.begin();
             if let Some(number) = self.pop_oldest() {
+                let magazine = self.magazines.get(number as usize);
+                magazine.into_iter().for_each(|it| self.note_if_early(it, now));
                 return self.unload(own, number);
             }
         }
@@ -334,7 +364,13 @@ impl FreeList {
         let (before, own_and_after) = self.shards.split_at(own_place);
         let (own, after) = own_and_after.split_at(1);
         let mut all = after.iter().chain(before).chain(own);
-        all.find_map(|shard| shard.ended.pop().or_else(|| self.take_active(shard)))
+        let ended = |shard: &Shard| {
+            let slot = shard.ended.pop()?;
+            let early = u64::from(!self.retention.time.is_zero());
+            self.taken_early.fetch_add(early, Ordering::Relaxed);
+            Some(slot)
+        };
+        all.find_map(|shard| ended(shard).or_else(|| self.take_active(shard)))
     }
 
     #[inline]

@@ -51,6 +51,7 @@ fn reservation(manager: &InventoryManager, id: ReservationId) -> String {
         Ok(found) => found,
         Err(NoReservation::Forgotten) => return format!("{id} forgotten"),
         Err(NoReservation::Unknown) => return format!("{id} unknown"),
+        Err(new) => return format!("{id} {new:?}"),
     };
     let status = match found.status {
         ReservationStatus::Pending => "pending",

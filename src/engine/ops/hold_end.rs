@@ -1,0 +1,87 @@
+//! How holds end: the kinds of ends, and what an attempt to end one found.
+
+use crate::audit::entry::AdjustmentType;
+use crate::base::clock::Timestamp;
+use crate::base::error::{NoReservation, Uncertain};
+use crate::engine::view::reservation::UnitsEnded;
+use crate::reservation::slots::HeldSlot;
+use crate::reservation::state::Phase;
+
+/// How a hold ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum EndKind {
+    Sell,
+    Release,
+    Expire,
+}
+
+impl EndKind {
+    /// The end whose phase the chain has noted.
+    pub(in crate::engine) fn of(end: Phase) -> Self {
+        match end {
+            Phase::Released => Self::Release,
+            Phase::Expired => Self::Expire,
+            _ => Self::Sell,
+        }
+    }
+
+    pub(in crate::engine) fn final_phase(self) -> Phase {
+        match self {
+            Self::Sell => Phase::Confirmed,
+            Self::Release => Phase::Released,
+            Self::Expire => Phase::Expired,
+        }
+    }
+
+    pub(in crate::engine) fn entry_type(self) -> AdjustmentType {
+        match self {
+            Self::Sell => AdjustmentType::Sold,
+            Self::Release | Self::Expire => AdjustmentType::Returned,
+        }
+    }
+}
+
+/// What an attempt to end a hold found or did.
+#[derive(Debug)]
+pub(in crate::engine) enum EndOutcome {
+    /// This call ended it.
+    Done(HoldEnd),
+    /// The hold was over, or this call found it overdue and expired it.
+    Ended(Ended),
+    /// Another thread is ending it now.
+    InProgress,
+    /// There is no record of it.
+    Missing(NoReservation),
+}
+
+/// What the call that ended a hold did.
+#[derive(Debug)]
+pub(in crate::engine) struct HoldEnd {
+    /// Whether its record was queued.
+    pub(in crate::engine) recorded: Result<(), Uncertain>,
+    /// Units sold and returned, if earlier steps had sold some and this end returned the rest.
+    pub(in crate::engine) in_part: Option<UnitsEnded>,
+}
+
+/// How a hold that is over ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) struct Ended {
+    /// How the last held units ended.
+    pub(in crate::engine) end: EndKind,
+    /// Whether a partial step, or the end itself, sold any unit.
+    pub(in crate::engine) sold: bool,
+    /// The expiry time that the hold had at its end.
+    pub(in crate::engine) expires_at: Timestamp,
+    /// Units sold and returned, if this call ended the hold. `None`: read the lines when they are
+    /// needed.
+    pub(in crate::engine) units: Option<UnitsEnded>,
+}
+
+impl Ended {
+    /// Reads the end from a slot found in a final phase; `None` if it has changed since.
+    pub(in crate::engine) fn read(HeldSlot { slot, state, .. }: HeldSlot<'_>) -> Option<Self> {
+        let end = EndKind::of(slot.end(state)?);
+        let sold = matches!(state.phase(), Phase::Confirmed | Phase::Shipping);
+        Some(Self { end, sold, expires_at: state.expires_at(), units: None })
+    }
+}
