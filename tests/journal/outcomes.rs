@@ -267,7 +267,8 @@ fn a_power_cut_at_any_step_lets_no_acknowledged_key_run_twice() {
             };
             let known = acknowledged.iter().enumerate().filter(|(_, (_, at))| *at <= step);
             for (number, (id, _)) in known {
-                let request = || manager.request().key(key("order", number)).reserve(LAPTOPS, 1, HOUR);
+                let request =
+                    || manager.request().key(key("order", number)).reserve(LAPTOPS, 1, HOUR);
                 assert_eq!(patiently(request), Ok(*id), "order {number}, cut after step {step}");
             }
         }

@@ -24,8 +24,8 @@ use crate::base::error::{BuildError, JournalError};
 use crate::base::sync::{AtomicUsize, Mutex};
 use crate::base::trace;
 use crate::engine::InventoryManager;
-use crate::engine::kept::KeptOutcomes;
 use crate::engine::journal::{BorneStep, JournalLink, JournalOptions, RecoveryReport};
+use crate::engine::kept::KeptOutcomes;
 use crate::engine::opening::assembly::{Assembly, no_thread};
 use crate::engine::opening::builder::Builder;
 use crate::engine::opening::limits::check;
@@ -36,9 +36,9 @@ use crate::journal::follow::outcome_upkeep::OutcomeUpkeep;
 use crate::journal::follow::thread::FollowerThread;
 use crate::journal::format::segment::Point;
 use crate::journal::group_commit::{SyncFailure, SyncState};
-use crate::journal::layout::{JournalDir, checkpoint_file, failed};
-use crate::journal::ledger::{Ledger, UnsettledKeys};
+use crate::journal::layout::{JournalDir, Layout, checkpoint_file, failed};
 use crate::journal::ledger::clock::ClockStep;
+use crate::journal::ledger::{Ledger, UnsettledKeys};
 use crate::journal::maintenance::checkpoints::{
     CheckpointOptions, CheckpointSchedule, JournalMaintenance,
 };
@@ -176,15 +176,18 @@ pub(in crate::engine) fn open(
         let upkeep = OutcomeUpkeep::new(outcomes, whole, Arc::clone(&sync), held, settle);
         Arc::new(if new.threads { upkeep.threaded() } else { upkeep })
     });
-    let kept = upkeep.as_ref().map(|upkeep| KeptOutcomes {
-        upkeep: Arc::clone(upkeep),
-        opened: (now, JournalTime::from_millis(ledger.clock.time_of_opening(now))),
-    });
+    let opened = (now, JournalTime::from_millis(ledger.clock.time_of_opening(now)));
     let maintenance = JournalMaintenance::new(Arc::clone(&storage), opening, retention, lock);
     let checkpoints =
         options.checkpoint_every.map(|every| CheckpointOptions { every, keys, history });
-    let auditor = (ledger, collector, upkeep);
+    let auditor = (ledger, collector, upkeep.clone());
     let auditing = audit(&options, checkpoints, maintenance, auditor, &sync)?;
+    let kept = upkeep.zip(auditing.clone()).map(|(upkeep, auditing)| KeptOutcomes {
+        upkeep,
+        auditing,
+        progress: Arc::clone(&sync),
+        opened,
+    });
     if let Some(auditing) = auditing.as_ref().filter(|_| new.threads) {
         auditing.spawn().map_err(no_thread)?;
     }
@@ -313,7 +316,7 @@ fn audit(
     options: &JournalOptions,
     checkpoints: Option<CheckpointOptions>,
     maintenance: JournalMaintenance,
-    (ledger, collector, upkeep): (Ledger, Option<OutcomeCollector>, Option<Arc<OutcomeUpkeep>>),
+    (ledger, mut collector, upkeep): (Ledger, Option<OutcomeCollector>, Option<Arc<OutcomeUpkeep>>),
     sync: &Arc<SyncState>,
 ) -> Result<Option<Arc<Auditing>>, JournalError> {
     if !options.auditor {
@@ -321,6 +324,12 @@ fn audit(
     }
     // Everything that was replayed is durable by now, and the journal ends here.
     let at = sync.durable_point();
+    if let Some(collector) = &mut collector
+        && let Some(head) = Layout::find_back_to(&*options.storage, |_| true)?.head()
+    {
+        // The segment that this opening has begun. What it continues from is finished.
+        collector.enter(&head.header, &at);
+    }
     let schedule = checkpoints.map(|it| CheckpointSchedule::new(&*options.storage, it, at));
     let schedule = schedule.transpose()?;
     let maintenance = (schedule.is_some() || upkeep.is_some()).then_some(maintenance);

@@ -218,12 +218,7 @@ impl Call<'_> {
                     EndKind::Release => Release::AlreadyReleased,
                 },
                 EndOutcome::InProgress => return Err(ReleaseError::Changing),
-                EndOutcome::Forgotten => match call.engine.known_outcome(id).map(|it| it.gone()) {
-                    Some(Gone::Sold { units }) => return Err(ReleaseError::Sold { units }),
-                    Some(Gone::Expired { .. }) => Release::Expired,
-                    Some(Gone::Released { .. }) => Release::AlreadyReleased,
-                    _ => Release::Forgotten,
-                },
+                EndOutcome::Forgotten => call.engine.released_without_record(id)?,
                 EndOutcome::Unknown => Release::Unknown,
             };
             call.record_key_use(outcome)?;

@@ -9,7 +9,7 @@
 use crate::audit::entry::AdjustmentType;
 use crate::audit::record_builder::RecordBuilder;
 use crate::base::clock::Timestamp;
-use crate::base::error::{Gone, NoReservation, InvalidInput, PartialError, PlaceError, Uncertain};
+use crate::base::error::{Gone, InvalidInput, NoReservation, PartialError, PlaceError, Uncertain};
 use crate::base::quantity::{InvalidQuantity, Quantity};
 use crate::engine::answer::Answer;
 use crate::engine::call::Call;

@@ -197,7 +197,8 @@ impl Engine {
         }
     }
 
-    /// Reads from the outcome files, else from the audit log, how a hold ended. Waits until everything queued so far is written.
+    /// Reads from the outcome files, else from the audit log, how a hold ended. Waits until
+    /// everything queued so far is written.
     fn history(&self, id: ReservationId) -> Result<LoggedEnd, Declined> {
         if let Some(known) = self.known_outcome(id) {
             return Ok(match known.units().sold {

@@ -1,8 +1,9 @@
 //! How a reservation ended, as the journal's outcome files know it after its record is gone.
 
 use crate::base::clock::Timestamp;
-use crate::base::error::Gone;
+use crate::base::error::{Gone, ReleaseError};
 use crate::engine::Engine;
+use crate::engine::answer::Release;
 use crate::engine::view::reservation::UnitsEnded;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::line::SlotLine;
@@ -50,6 +51,21 @@ impl Engine {
     #[inline(never)]
     pub(in crate::engine) fn gone_without_record(&self, id: ReservationId) -> Gone {
         self.known_outcome(id).map_or(Gone::Forgotten, |known| known.gone())
+    }
+
+    /// What a release finds of a reservation whose record is gone.
+    #[cold]
+    #[inline(never)]
+    pub(in crate::engine) fn released_without_record(
+        &self,
+        id: ReservationId,
+    ) -> Result<Release, ReleaseError> {
+        match self.gone_without_record(id) {
+            Gone::Sold { units } => Err(ReleaseError::Sold { units }),
+            Gone::Expired { .. } => Ok(Release::Expired),
+            Gone::Released { .. } => Ok(Release::AlreadyReleased),
+            Gone::Forgotten | Gone::Unknown => Ok(Release::Forgotten),
+        }
     }
 
     /// The public view of a reservation whose record is gone.

@@ -19,7 +19,11 @@ fn named(number: u64) -> KeyName {
 
 /// Keys that live for 100 ms, at most 1,000 of them.
 fn keys() -> IdempotencyMap<u64> {
-    IdempotencyMap::new(KeyLimits { lifetime: Duration::from_millis(100), count: 1_000, unsettled: None })
+    IdempotencyMap::new(KeyLimits {
+        lifetime: Duration::from_millis(100),
+        count: 1_000,
+        unsettled: None,
+    })
 }
 
 #[track_caller]

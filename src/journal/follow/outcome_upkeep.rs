@@ -77,8 +77,7 @@ impl OutcomeUpkeep {
 
     /// The same, with a thread of its own, which starts when it has something to do.
     pub(crate) fn threaded(mut self) -> Self {
-        self.thread =
-            Some(FollowerThread::with(|work| threads::spawn("stockade-outcomes", work)));
+        self.thread = Some(FollowerThread::with(|work| threads::spawn("stockade-outcomes", work)));
         self
     }
 

@@ -215,7 +215,7 @@ impl Outcomes {
     ///
     /// # Errors
     /// [`JournalError::Storage`], and all is as before; [`JournalError::Damaged`] if another run
-    /// covers some of the segments but not all.
+    /// covers some of the segments but not all. That run counts as a gap from then on.
     pub(crate) fn install(
         &self,
         range: SegmentRange,
@@ -229,13 +229,20 @@ impl Outcomes {
         if set.covers(&range) {
             return Ok(());
         }
-        let overlaps = set.runs.iter().filter(|run| run.is_usable()).any(|run| {
+        let overlaps = set.runs.iter().filter(|run| run.is_usable()).find(|run| {
             let own = &run.index.foot.range;
             own.base.batch < range.end.batch && range.base.batch < own.end.batch
         });
-        if overlaps {
-            let what = "an outcome file that would cover a part of another one".to_owned();
-            return Err(damaged(&range.name(), 0, what));
+        if let Some(run) = overlaps {
+            let (own, other) = (range, run.index.foot.range);
+            let what = format!(
+                "an outcome file of batches {} to {} beside one of {} to {}",
+                own.base.batch, own.end.batch, other.base.batch, other.end.batch
+            );
+            // The writer has given up a part of what the other run covers. Both are made anew.
+            let error = damaged(&range.name(), 0, what);
+            run.blame(&error);
+            return Err(error);
         }
         let over = may_remove.as_ref().map_or(0, |_| set.over(self.cut(now)));
         let since = match set.runs.get(over) {

@@ -66,7 +66,8 @@ fn limits(memory: usize) -> OutcomeLimits {
 }
 
 fn open_with(storage: Arc<dyn Storage>, finished: u64, memory: usize) -> Outcomes {
-    Outcomes::open(storage, &layout(finished), (JOURNAL, 1), limits(memory)).expect("a working disk")
+    Outcomes::open(storage, &layout(finished), (JOURNAL, 1), limits(memory))
+        .expect("a working disk")
 }
 
 fn open(disk: &SimulatedDisk, finished: u64) -> Outcomes {

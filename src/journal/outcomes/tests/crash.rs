@@ -102,13 +102,15 @@ fn a_tail_that_was_lost_takes_its_runs_with_it() {
         it.header.base.hash = [99; 32];
     }
     let storage: Arc<dyn Storage> = Arc::new(disk.clone());
-    let outcomes = Outcomes::open(storage, &layout, (JOURNAL, 2), limits(usize::MAX)).expect("a disk");
+    let outcomes =
+        Outcomes::open(storage, &layout, (JOURNAL, 2), limits(usize::MAX)).expect("a disk");
     assert_eq!(outcomes.missing(&layout).len(), 2);
     assert_eq!(found(&outcomes, 2), found_value(2, 2, 2));
     assert_eq!(found(&outcomes, 3), OutcomeLookup::Absent, "it is of another future");
     // Files of another journal count for nothing.
     layout.path.iter_mut().for_each(|it| it.header.journal = 8);
     let storage: Arc<dyn Storage> = Arc::new(disk.clone());
-    let outcomes = Outcomes::open(storage, &layout, (JOURNAL, 3), limits(usize::MAX)).expect("a disk");
+    let outcomes =
+        Outcomes::open(storage, &layout, (JOURNAL, 3), limits(usize::MAX)).expect("a disk");
     assert_eq!((outcomes.stats().runs, outcomes.missing(&layout).len()), (0, 4));
 }

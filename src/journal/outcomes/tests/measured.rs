@@ -65,7 +65,8 @@ fn measure(segments: u64, each: u64) {
     let files: Arc<dyn Storage> = Arc::new(files);
     let long = OutcomeLimits { keep: Duration::from_secs(1 << 30), ..OutcomeLimits::default() };
     let open = |finished| {
-        Outcomes::open(Arc::clone(&files), &layout(finished), (JOURNAL, 1), long).expect("a working disk")
+        Outcomes::open(Arc::clone(&files), &layout(finished), (JOURNAL, 1), long)
+            .expect("a working disk")
     };
     let began = Instant::now();
     let outcomes = open(0);
