@@ -15,6 +15,7 @@ use crate::engine::answer::Answer;
 use crate::engine::call::KeyLookup;
 use crate::engine::kept::KeptOutcomes;
 use crate::engine::view::known::KnownOutcome;
+use crate::engine::view::stats::OutcomeFigures;
 use crate::idempotency::KeyName;
 use crate::journal::follow::auditor::Auditing;
 use crate::journal::follow::thread::FollowerThread;
@@ -234,6 +235,11 @@ impl JournalLink {
         lookup: KeyLookup,
     ) -> Result<Option<(u128, Answer)>, KeyError> {
         self.kept.as_ref().map_or(Ok(None), |kept| kept.answer(name, now, lookup))
+    }
+
+    /// Figures of the outcome files; `None` if there are none.
+    pub(super) fn outcome_figures(&self, now: Timestamp) -> Option<OutcomeFigures> {
+        self.kept.as_ref().map(|kept| kept.figures(now))
     }
 
     /// Whether answers outlive memory.

@@ -2,6 +2,7 @@
 //! memory has let go of both.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::clock::Timestamp;
 use crate::base::error::KeyError;
@@ -10,6 +11,7 @@ use crate::engine::Engine;
 use crate::engine::answer::Answer;
 use crate::engine::call::KeyLookup;
 use crate::engine::view::known::KnownOutcome;
+use crate::engine::view::stats::OutcomeFigures;
 use crate::idempotency::{Fingerprint, IdempotencyKey, KeyName};
 use crate::journal::follow::auditor::Auditing;
 use crate::journal::follow::outcome_upkeep::{OutcomeUpkeep, Settle};
@@ -40,6 +42,23 @@ impl KeptOutcomes {
         let (at, time) = self.opened;
         let since = now.saturating_since(at).as_millis() as u64;
         JournalTime::from_millis(time.as_millis().saturating_add(since))
+    }
+
+    /// Figures for reports.
+    pub(super) fn figures(&self, now: Timestamp) -> OutcomeFigures {
+        let stats = self.upkeep.outcomes.stats();
+        let age = |oldest: JournalTime| {
+            let now = self.time(now).as_millis();
+            Duration::from_millis(now.saturating_sub(oldest.as_millis()))
+        };
+        OutcomeFigures {
+            files: stats.runs,
+            entries: stats.records,
+            memory: stats.filter_memory + stats.index_memory,
+            unfiltered: stats.unfiltered_parts,
+            oldest: stats.oldest.map(age).unwrap_or_default(),
+            waiting: 0,
+        }
     }
 
     /// A record, unless its time is up.

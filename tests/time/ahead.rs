@@ -10,8 +10,8 @@ use stockade::{
 };
 
 use crate::shop::{
-    DAY, HOUR, LAPTOPS, MICE, MINUTE, RIGHT, SECOND, at, available, builder,
-    builder_on, clock, forgetful, limits, open,
+    DAY, HOUR, LAPTOPS, MICE, MINUTE, RIGHT, SECOND, at, available, builder, builder_on, clock,
+    forgetful, limits, open,
 };
 
 /// How far ahead the clocks of these sessions are: an hour, and thirteen years.
@@ -199,7 +199,8 @@ fn a_hold_without_a_record_is_retaken_though_the_log_dropped_entries_from_the_fu
     sell(&shop, 1_500);
     drop(shop);
     let clock = clock(RIGHT);
-    let shop = builder_on(forgetful(&disk), &clock).limits(limits).build().expect("a sound journal");
+    let shop =
+        builder_on(forgetful(&disk), &clock).limits(limits).build().expect("a sound journal");
     // Entries of the first session leave the log.
     sell(&shop, 1_500);
     clock.set(at(RIGHT + SECOND));

@@ -9,8 +9,8 @@ use stockade::{
 };
 
 use crate::shop::{
-    DAY, HOUR, LAPTOPS, MICE, MINUTE, RIGHT, SECOND, at, available, builder,
-    builder_on, clock, forgetful, limits, open,
+    DAY, HOUR, LAPTOPS, MICE, MINUTE, RIGHT, SECOND, at, available, builder, builder_on, clock,
+    forgetful, limits, open,
 };
 
 const STEPS: [u64; 4] = [1_001, HOUR, DAY, 13 * 365 * DAY];

@@ -258,9 +258,12 @@ fn remember(
         _ => {
             // A long journal without runs does not have to fit into memory: only its newest
             // segments do. The runs of the others are made in the background.
-            let path = &dir.layout.path;
-            let recent = path.len().checked_sub(RECENT).and_then(|at| path.get(at));
-            let recent = recent.map_or(Point::START, |segment| segment.header.base);
+            let mut bytes = 0;
+            let newest = dir.layout.path.iter().rev().take_while(|segment| {
+                bytes += dir.storage.length(&segment.name).unwrap_or(0);
+                bytes <= RECENT
+            });
+            let recent = newest.last().map_or(begin.at, |segment| segment.header.base);
             if recent.batch > begin.at.batch { recent } else { begin.at }
         }
     };
@@ -270,8 +273,9 @@ fn remember(
     OutcomeCollector::new(outcomes.journal(), from.batch)
 }
 
-/// How many segments of a journal without runs are gathered while it is replayed.
-const RECENT: usize = 4;
+/// How many bytes of the newest segments of a journal without runs are gathered while it is
+/// replayed.
+const RECENT: u64 = 512 << 20;
 
 /// Fills the log in memory with the newest replayed entries.
 fn fill_log(audit: &Recorder, replayed: &mut ReplayedJournal, step: Option<ClockStep>) {

@@ -123,6 +123,7 @@ impl OutcomeUpkeep {
 
     /// Ends the thread, and waits for it until `deadline` at most.
     pub(crate) fn end(&self, deadline: Instant) {
+        self.outcomes.end();
         self.thread.iter().for_each(|thread| thread.end(deadline));
     }
 

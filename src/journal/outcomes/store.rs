@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::base::clock::whole_millis;
 use crate::base::error::JournalError;
-use crate::base::sync::{AtomicU64, Mutex, Ordering, lock};
+use crate::base::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
 use crate::base::trace;
 use crate::journal::format::segment::Point;
 use crate::journal::layout::{Layout, damaged, failed, remove_file};
@@ -81,6 +81,8 @@ pub(crate) struct Outcomes {
     limits: OutcomeLimits,
     /// Memory has all that came after this batch. What came before and is in no run is a gap.
     remembered: AtomicU64,
+    /// The journal ends: a merge under way is given up.
+    ending: AtomicBool,
     /// Locked only to take or to replace the set.
     set: Mutex<Arc<RunSet>>,
     /// Held by whoever changes the set, while files are written for it.
@@ -136,6 +138,7 @@ impl Outcomes {
             opening,
             limits,
             remembered: AtomicU64::new(0),
+            ending: AtomicBool::new(false),
             set,
             changes,
             merging,
@@ -150,6 +153,12 @@ impl Outcomes {
         // Release pairs with the Acquire in `look_up`, though no look-up comes before the opening
         // is over.
         self.remembered.store(batch, Ordering::Release);
+    }
+
+    /// The journal ends: a merge under way is given up, and leaves all as it was.
+    pub(crate) fn end(&self) {
+        // Relaxed: a merge that sees it late ends late, and nothing else hangs on it.
+        self.ending.store(true, Ordering::Relaxed);
     }
 
     /// The end of the newest run; `None` if there is none.
@@ -287,7 +296,9 @@ impl Outcomes {
             (runs, foot)
         };
         let cut = self.cut(now);
-        write_run(&*self.storage, foot, |writer| feed_merged(&*self.storage, &runs, cut, writer))?;
+        write_run(&*self.storage, foot, |writer| {
+            feed_merged(&*self.storage, &runs, cut, &self.ending, writer)
+        })?;
         let run = OutcomeRun::open(&*self.storage, &foot.range.name())?;
         let _alone = lock(&self.changes);
         let set = self.set();
