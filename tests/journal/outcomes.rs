@@ -427,3 +427,23 @@ fn after_the_days_that_answers_are_kept_a_key_is_free_again() {
     clock.advance(Duration::from_millis(1));
     assert_ne!(reserve(&manager, key("order", 3), 1), Ok(ids[3]));
 }
+
+#[test]
+fn a_backup_answers_what_its_original_answers() {
+    let (disk, clock, copy) = (SimulatedDisk::new(), clock(), SimulatedDisk::new());
+    let keep = stockade::JournalRetention::remove();
+    let manager = with(on(&disk).retention(keep), &clock).build().expect("a new journal");
+    manager.add_stock(LAPTOPS, 100_000, "SUPPLIER").expect("room");
+    let ids = orders(&manager, 300);
+    others(&manager, "other", 200);
+    let left = available(&manager);
+    manager.flush().wait().expect("written");
+    let _ = manager.backup_to(&copy).expect("room");
+    let first = disk.files().iter().any(|(name, _)| name.starts_with("0000000001.journal"));
+    assert!(!first, "the segments of the first orders are gone");
+    let again = open(&copy, &clock);
+    for (number, id) in ids.iter().enumerate() {
+        assert_eq!(reserve(&again, key("order", number), 1), Ok(*id), "order {number}");
+    }
+    assert_eq!(available(&again), left);
+}
