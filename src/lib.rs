@@ -83,11 +83,11 @@ pub use base::error::{
 pub use base::quantity::{InvalidQuantity, MAX_UNITS};
 pub use engine::{
     BasketLine, Builder, ConfirmOrRetake, Durability, Health, HoldRequest, InventoryManager,
-    KeepRequest, KeyAnswer, KeyLookup, LevelRef, LevelSnapshot, Limits, OperationKind, ProductRef,
-    Refusals, Release, Request, ReservationCursor, ReservationPage, Shutdown, Stats, Totals,
-    TransferDecision, TransferRequest, TransferRequestBuilder, TransferRequestId,
-    TransferRequestStatus, WarehouseLevel, WarehouseRef, WarehouseSpec, WeakInventoryManager,
-    WhenDurable, WhenFull,
+    KeepRequest, KeyAnswer, KeyLookup, LevelRef, LevelSnapshot, Limits, OperationKind,
+    OutcomeFigures, ProductRef, Refusals, Release, Request, ReservationCursor, ReservationPage,
+    Shutdown, Stats, Totals, TransferDecision, TransferRequest, TransferRequestBuilder,
+    TransferRequestId, TransferRequestStatus, WarehouseLevel, WarehouseRef, WarehouseSpec,
+    WeakInventoryManager, WhenDurable, WhenFull,
 };
 #[cfg(feature = "journal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]

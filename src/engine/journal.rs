@@ -7,11 +7,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::base::clock::Timestamp;
-use crate::base::error::JournalError;
+use crate::base::error::{JournalError, KeyError};
 use crate::base::sync::{AtomicUsize, Mutex, Ordering, lock};
 use crate::base::trace;
 use crate::engine::InventoryManager;
+use crate::engine::answer::Answer;
+use crate::engine::call::KeyLookup;
 use crate::engine::kept::KeptOutcomes;
+use crate::engine::view::filed::FiledOutcome;
+use crate::engine::view::stats::OutcomeFigures;
+use crate::idempotency::KeyName;
 use crate::journal::follow::auditor::Auditing;
 use crate::journal::follow::thread::FollowerThread;
 use crate::journal::format::head::JournalHead;
@@ -22,6 +27,7 @@ use crate::journal::maintenance::retention::JournalRetention;
 use crate::journal::recovery::{ReplayedJournal, StrayBytes, TornTail};
 use crate::journal::storage::Storage;
 use crate::journal::storage::archived::WithArchive;
+use crate::reservation::id::ReservationId;
 
 pub(super) use crate::journal::options::JournalOptions;
 
@@ -217,6 +223,39 @@ impl std::fmt::Debug for JournalLink {
 }
 
 impl JournalLink {
+    /// The answer that the outcome files have under this name, and the fingerprint of its request;
+    /// see [`KeptOutcomes::answer`].
+    ///
+    /// # Errors
+    /// [`KeyError`] if it can't be known now.
+    pub(super) fn kept_answer(
+        &self,
+        name: &KeyName,
+        now: Timestamp,
+        lookup: KeyLookup,
+    ) -> Result<Option<(u128, Answer)>, KeyError> {
+        self.kept.as_ref().map_or(Ok(None), |kept| kept.answer(name, now, lookup))
+    }
+
+    /// Figures of the outcome files; `None` if there are none.
+    pub(super) fn outcome_figures(&self, now: Timestamp) -> Option<OutcomeFigures> {
+        self.kept.as_ref().map(|kept| kept.figures(now))
+    }
+
+    /// Whether answers outlive memory.
+    pub(super) fn keeps_answers(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// How a reservation ended; see [`KeptOutcomes::outcome`].
+    pub(super) fn kept_outcome(
+        &self,
+        id: ReservationId,
+        flush: impl FnOnce() -> bool,
+    ) -> Option<FiledOutcome> {
+        self.kept.as_ref()?.outcome(id, flush)
+    }
+
     /// Borrows the journal's lock; `None` once the engine has released it.
     pub(super) fn hold(&self) -> Option<LockLoan<'_>> {
         let lock = self.held.upgrade()?;

@@ -2,6 +2,7 @@
 //! memory has let go of both.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::clock::Timestamp;
 use crate::base::error::KeyError;
@@ -9,10 +10,12 @@ use crate::base::trace;
 use crate::engine::Engine;
 use crate::engine::answer::{Answer, ConfirmOrRetake};
 use crate::engine::call::KeyLookup;
-use crate::engine::journal::JournalLink;
 use crate::engine::view::filed::FiledOutcome;
+use crate::engine::view::stats::OutcomeFigures;
 use crate::idempotency::{Fingerprint, IdempotencyKey, KeyName};
+use crate::journal::follow::auditor::Auditing;
 use crate::journal::follow::outcome_upkeep::{OutcomeUpkeep, Settle};
+use crate::journal::group_commit::SyncState;
 use crate::journal::ledger::holds::{HoldLine, Standing};
 use crate::journal::outcomes::collector::SettledName;
 use crate::journal::outcomes::record::{
@@ -27,6 +30,8 @@ use crate::reservation::state::Phase;
 /// The outcome files of an engine's journal, as its operations see them.
 pub(super) struct KeptOutcomes {
     pub(super) upkeep: Arc<OutcomeUpkeep>,
+    pub(super) auditing: Arc<Auditing>,
+    pub(super) progress: Arc<SyncState>,
     /// When the engine was opened: by its clock, and in journal time.
     pub(super) opened: (Timestamp, JournalTime),
 }
@@ -37,6 +42,23 @@ impl KeptOutcomes {
         let (at, time) = self.opened;
         let since = now.saturating_since(at).as_millis() as u64;
         JournalTime::from_millis(time.as_millis().saturating_add(since))
+    }
+
+    /// Figures for reports.
+    pub(super) fn figures(&self, now: Timestamp) -> OutcomeFigures {
+        let stats = self.upkeep.outcomes.stats();
+        let age = |oldest: JournalTime| {
+            let now = self.time(now).as_millis();
+            Duration::from_millis(now.saturating_sub(oldest.as_millis()))
+        };
+        OutcomeFigures {
+            files: stats.runs,
+            entries: stats.records,
+            memory: stats.filter_memory + stats.index_memory,
+            unfiltered: stats.unfiltered_parts,
+            oldest: stats.oldest.map(age).unwrap_or_default(),
+            waiting: 0,
+        }
     }
 
     /// A record, unless its time is up.
@@ -59,8 +81,12 @@ impl KeptOutcomes {
         }
     }
 
-    /// The answer under this name, and the fingerprint of its request.
-    fn answer(
+    /// The answer that the outcome files have under this name, and the fingerprint of its request.
+    /// Call it only after a claim of the name: whatever leaves memory is in the files before.
+    ///
+    /// # Errors
+    /// [`KeyError`] if it can't be known now.
+    pub(super) fn answer(
         &self,
         name: &KeyName,
         now: Timestamp,
@@ -96,59 +122,35 @@ impl KeptOutcomes {
             }
         }
     }
-}
 
-impl JournalLink {
-    /// The answer that the outcome files have under this name, and the fingerprint of its request.
-    /// Call it only after a claim of the name: whatever leaves memory is in the files before.
-    ///
-    /// # Errors
-    /// [`KeyError`] if it can't be known now.
-    pub(super) fn kept_answer(
-        &self,
-        name: &KeyName,
-        now: Timestamp,
-        lookup: KeyLookup,
-    ) -> Result<Option<(u128, Answer)>, KeyError> {
-        self.kept.as_ref().map_or(Ok(None), |kept| kept.answer(name, now, lookup))
-    }
-
-    /// Whether answers outlive memory.
-    pub(super) fn keeps_answers(&self) -> bool {
-        self.kept.is_some()
-    }
-
-    /// How a reservation ended, if the outcome files know. `catch_up`: makes sure first that the
-    /// auditor has read all that was recorded so far.
-    pub(super) fn kept_outcome(
+    /// How a reservation ended, if the outcome files know. `flush` waits until all that was
+    /// recorded so far is on the disk, so that the auditor can read it.
+    pub(super) fn outcome(
         &self,
         id: ReservationId,
-        catch_up: impl FnOnce() -> bool,
+        flush: impl FnOnce() -> bool,
     ) -> Option<FiledOutcome> {
-        let kept = self.kept.as_ref()?;
-        if let Some(known) = self.find_outcome(kept, id) {
+        if let Some(known) = self.find_outcome(id) {
             return Some(known);
         }
-        if !catch_up() {
+        if !flush() {
             return None;
         }
-        let auditing = self.auditing.as_ref()?;
-        auditing.catch_up(self.progress.durable(), &mut |_| {}).ok()?;
-        self.find_outcome(kept, id)
+        self.auditing.catch_up(self.progress.durable(), &mut |_| {}).ok()?;
+        self.find_outcome(id)
     }
 
-    fn find_outcome(&self, kept: &KeptOutcomes, id: ReservationId) -> Option<FiledOutcome> {
-        let outcomes = &kept.upkeep.outcomes;
+    fn find_outcome(&self, id: ReservationId) -> Option<FiledOutcome> {
+        let outcomes = &self.upkeep.outcomes;
         let mark = outcomes.marker().reservation(id);
         // First what waits for its run. So a run that is installed meanwhile is seen after.
-        let waiting = self.auditing.as_ref().and_then(|auditing| auditing.find_waiting(mark));
-        if let Some(Kept { value, .. }) = waiting {
+        if let Some(Kept { value, .. }) = self.auditing.find_waiting(mark) {
             return Some(filed(value));
         }
         match outcomes.outcome_of(id, DiskUse::MayRead) {
             Ok(OutcomeLookup::Found(Kept { value, .. })) => Some(filed(value)),
             Ok(OutcomeLookup::Incomplete) => {
-                kept.upkeep.wake();
+                self.upkeep.wake();
                 None
             }
             Ok(_) => None,

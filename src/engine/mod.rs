@@ -66,7 +66,7 @@ pub use transfer_request::{
 };
 pub use view::queries::{ReservationCursor, ReservationPage, WarehouseLevel};
 pub use view::snapshot::{LevelSnapshot, Totals};
-pub use view::stats::{Health, Refusals, Stats};
+pub use view::stats::{Health, OutcomeFigures, Refusals, Stats};
 #[cfg(feature = "journal")]
 pub use view::verify::{BrokenLevel, LiveVerifyReport};
 pub use when_durable::WhenDurable;

@@ -311,6 +311,11 @@ impl<A> IdempotencyMap<A> {
         }
     }
 
+    /// How many answers wait to be settled. Never waits.
+    pub(crate) fn unsettled(&self) -> usize {
+        self.unsettled.load(Ordering::Relaxed)
+    }
+
     /// The latest publish time among all keys that were ever dropped, by age or to make room.
     ///
     /// A low-water mark: look a key up first, then ask. If it was not found, it was not published

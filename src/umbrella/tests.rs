@@ -66,7 +66,10 @@ fn samples() -> Samples {
             NotStarted::Closed, NotStarted::Stopped { reason: reason() }, NotStarted::Poisoned,
             NotStarted::Busy,
         ];
-        KeyError: [KeyError::Conflict, KeyError::InProgress, KeyError::Full { keys: 3 }];
+        KeyError: [
+            KeyError::Conflict, KeyError::InProgress, KeyError::Undecided, KeyError::Gathering,
+            KeyError::Behind, KeyError::Full { keys: 3 },
+        ];
         InvalidText: [
             InvalidText::TooManyNotes { notes: 3, most: 2 },
             InvalidText::TooLong { bytes: 3, most: 2 },

@@ -1,14 +1,17 @@
 //! Answers of idempotency keys and outcomes of reservations, after memory has let go of them: in
 //! the outcome files, over restarts, kills, lost files and damaged ones.
 
+use std::any::Any;
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    BasketLine, Builder, ConfirmError, ConfirmOrRetake, Durability, Gone, IdempotencyKey,
-    InventoryManager, JournalOptions, KeyError, Limits, ManualClock, Release, ReservationId,
-    ReservationStatus, ReserveError, Timestamp,
+    BasketLine, Builder, ConfirmError, ConfirmOrRetake, Durability, Gone, Health, IdempotencyKey,
+    InventoryManager, JournalOptions, KeyError, KeyLookup, Limits, ManualClock, Release,
+    ReservationId, ReservationStatus, ReserveError, Storage, StorageFile, Timestamp,
 };
 
 use crate::state::MINUTE;
@@ -273,4 +276,174 @@ fn a_power_cut_at_any_step_lets_no_acknowledged_key_run_twice() {
             }
         }
     }
+}
+
+/// A disk on which no outcome file can be made while it is told to refuse.
+#[derive(Clone)]
+struct Refusing {
+    disk: SimulatedDisk,
+    refuses: Arc<AtomicBool>,
+}
+
+impl Refusing {
+    fn new(disk: &SimulatedDisk, refuses: bool) -> Self {
+        Self { disk: disk.clone(), refuses: Arc::new(AtomicBool::new(refuses)) }
+    }
+
+    fn open(&self, clock: &Arc<ManualClock>) -> InventoryManager {
+        let journal = JournalOptions::storage(self.clone()).segment_bytes(2_000);
+        with(journal.checkpoint_every(3), clock).build().expect("a sound journal")
+    }
+}
+
+impl Storage for Refusing {
+    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
+        self.disk.lock()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.disk.list()
+    }
+
+    fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        self.disk.read(name, offset, length)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        if name.contains(".outcomes") && self.refuses.load(Ordering::SeqCst) {
+            return Err(io::Error::other("no outcome files today"));
+        }
+        self.disk.create(name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.disk.sync_directory()
+    }
+}
+
+fn is_degraded(manager: &InventoryManager) -> bool {
+    matches!(manager.health(), Health::Degraded { .. })
+}
+
+#[test]
+fn no_answer_leaves_memory_while_no_file_can_be_written() {
+    let (disk, clock) = (SimulatedDisk::new(), clock());
+    let refusing = Refusing::new(&disk, true);
+    let manager = refusing.open(&clock);
+    manager.add_stock(LAPTOPS, 100_000, "SUPPLIER").expect("room");
+    let ids = orders(&manager, 300);
+    assert_eq!((runs(&disk).len(), manager.stats().outcomes.waiting), (0, 300));
+    assert!(is_degraded(&manager));
+    let left = available(&manager);
+    let all_known = |manager: &InventoryManager| {
+        for (number, id) in ids.iter().enumerate() {
+            assert_eq!(reserve(manager, key("order", number), 1), Ok(*id), "order {number}");
+        }
+        assert_eq!(available(manager), left);
+    };
+    all_known(&manager);
+    // The next opening has not lost them either.
+    drop(manager);
+    let manager = refusing.open(&clock);
+    all_known(&manager);
+    refusing.refuses.store(false, Ordering::SeqCst);
+    others(&manager, "other", 100);
+    assert!(!runs(&disk).is_empty() && !is_degraded(&manager), "{:?}", manager.health());
+    let stats = manager.stats();
+    assert!(stats.outcomes.waiting < 50 && stats.keys < 60, "{stats:?}");
+    assert!(stats.outcomes.entries >= 300 && stats.outcomes.memory > 0, "{stats:?}");
+    for (number, id) in ids.iter().enumerate() {
+        assert_eq!(reserve(&manager, key("order", number), 1), Ok(*id), "order {number}");
+    }
+}
+
+#[test]
+fn no_key_runs_while_nobody_knows_whether_it_ran_before() {
+    let (disk, clock) = (SimulatedDisk::new(), clock());
+    let manager = stocked(&disk, &clock);
+    let ids = orders(&manager, 300);
+    let left = available(&manager);
+    drop(manager);
+    let files = disk.files().into_iter().filter(|(name, _)| !name.ends_with(".outcomes"));
+    let refusing = Refusing::new(&SimulatedDisk::with_files(files), true);
+    let manager = refusing.open(&clock);
+    assert!(is_degraded(&manager));
+    let mut refused = 0;
+    for (number, id) in ids.iter().enumerate() {
+        match reserve(&manager, key("order", number), 1) {
+            Err(error) if error == KeyError::Gathering.into() => refused += 1,
+            answer => assert_eq!(answer, Ok(*id), "order {number}"),
+        }
+    }
+    assert!(refused > 100, "{refused}");
+    assert_eq!(reserve(&manager, key("new", 1), 1), Err(KeyError::Gathering.into()));
+    assert_eq!(available(&manager), left);
+    // A call without a key goes on.
+    let hold = manager.reserve(LAPTOPS, 1, MINUTE).expect("stock");
+    assert_eq!(manager.release(hold), Ok(Release::Released));
+    refusing.refuses.store(false, Ordering::SeqCst);
+    for (number, id) in ids.iter().enumerate() {
+        let again = patiently(|| reserve(&manager, key("order", number), 1));
+        assert_eq!(again, Ok(*id), "order {number}");
+    }
+    assert_eq!(available(&manager), left);
+    assert_eq!(manager.health(), Health::Ok);
+}
+
+#[test]
+fn a_call_that_may_not_read_the_disk_is_refused_where_only_the_disk_knows() {
+    let (disk, clock) = (SimulatedDisk::new(), clock());
+    let manager = stocked(&disk, &clock);
+    let ids = orders(&manager, 200);
+    others(&manager, "other", 100);
+    let left = available(&manager);
+    let request = |key| manager.request().key(key).key_lookup(KeyLookup::MemoryOnly);
+    let again = request(key("order", 3)).reserve(LAPTOPS, 1, HOUR);
+    assert_eq!(again, Err(KeyError::Undecided.into()));
+    assert_eq!(reserve(&manager, key("order", 3), 1), Ok(ids[3]));
+    assert_eq!(available(&manager), left);
+    // The filters tell of a new key that it is new.
+    request(key("new", 1)).reserve(LAPTOPS, 1, HOUR).expect("stock");
+    assert_eq!(available(&manager), left - 1);
+}
+
+#[test]
+fn after_the_days_that_answers_are_kept_a_key_is_free_again() {
+    let (disk, clock) = (SimulatedDisk::new(), clock());
+    let manager = with(on(&disk).keep_outcomes(HOUR), &clock).build().expect("a new journal");
+    manager.add_stock(LAPTOPS, 100_000, "SUPPLIER").expect("room");
+    let ids = orders(&manager, 100);
+    others(&manager, "other", 100);
+    clock.advance(HOUR);
+    assert_eq!(reserve(&manager, key("order", 3), 1), Ok(ids[3]));
+    clock.advance(Duration::from_millis(1));
+    assert_ne!(reserve(&manager, key("order", 3), 1), Ok(ids[3]));
+}
+
+#[test]
+fn a_backup_answers_what_its_original_answers() {
+    let (disk, clock, copy) = (SimulatedDisk::new(), clock(), SimulatedDisk::new());
+    let keep = stockade::JournalRetention::remove();
+    let manager = with(on(&disk).retention(keep), &clock).build().expect("a new journal");
+    manager.add_stock(LAPTOPS, 100_000, "SUPPLIER").expect("room");
+    let ids = orders(&manager, 300);
+    others(&manager, "other", 200);
+    let left = available(&manager);
+    manager.flush().wait().expect("written");
+    let _ = manager.backup_to(&copy).expect("room");
+    let first = disk.files().iter().any(|(name, _)| name.starts_with("0000000001.journal"));
+    assert!(!first, "the segments of the first orders are gone");
+    let again = open(&copy, &clock);
+    for (number, id) in ids.iter().enumerate() {
+        assert_eq!(reserve(&again, key("order", number), 1), Ok(*id), "order {number}");
+    }
+    assert_eq!(available(&again), left);
 }

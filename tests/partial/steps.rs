@@ -304,7 +304,7 @@ fn a_line_in_no_place_is_refused_to_every_step_on_a_hold() {
     assert_eq!(manager.reservation(id), before);
     // Without a record of the hold, nothing but the lines says where they lay.
     let (other, _) = shop();
-    assert_eq!(other.confirm_or_retake(id, &lines), Err(NoReservation::Unknown.into()));
+    assert_eq!(other.confirm_or_retake_lines(id, &lines), Err(NoReservation::Unknown.into()));
     assert!(manager.release(id).is_ok());
-    assert_eq!(manager.confirm_or_retake(id, &lines), Err(RetakeError::OtherLines));
+    assert_eq!(manager.confirm_or_retake_lines(id, &lines), Err(RetakeError::OtherLines));
 }

@@ -10,7 +10,8 @@ use stockade::{
 };
 
 use crate::shop::{
-    DAY, HOUR, LAPTOPS, MICE, MINUTE, RIGHT, SECOND, at, available, builder, clock, limits, open,
+    DAY, HOUR, LAPTOPS, MICE, MINUTE, RIGHT, SECOND, at, available, builder, builder_on, clock,
+    forgetful, limits, open,
 };
 
 /// How far ahead the clocks of these sessions are: an hour, and thirteen years.
@@ -186,7 +187,7 @@ fn a_session_ahead_a_right_one_and_a_session_ahead_again_leave_every_hold_its_ti
 fn a_hold_without_a_record_is_retaken_though_the_log_dropped_entries_from_the_future() {
     let disk = SimulatedDisk::new();
     let limits = limits().audit_retained(2_000).retention(Duration::ZERO, 0);
-    let ahead = builder(&disk, &clock(RIGHT + HOUR)).limits(limits.clone());
+    let ahead = builder_on(forgetful(&disk), &clock(RIGHT + HOUR)).limits(limits.clone());
     let shop = ahead.build().expect("a journal");
     shop.add_stock(LAPTOPS, 10_000, "SUPPLIER").expect("room");
     let sell = |shop: &InventoryManager, times: usize| {
@@ -198,7 +199,8 @@ fn a_hold_without_a_record_is_retaken_though_the_log_dropped_entries_from_the_fu
     sell(&shop, 1_500);
     drop(shop);
     let clock = clock(RIGHT);
-    let shop = builder(&disk, &clock).limits(limits).build().expect("a sound journal");
+    let shop =
+        builder_on(forgetful(&disk), &clock).limits(limits).build().expect("a sound journal");
     // Entries of the first session leave the log.
     sell(&shop, 1_500);
     clock.set(at(RIGHT + SECOND));

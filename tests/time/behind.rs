@@ -9,7 +9,8 @@ use stockade::{
 };
 
 use crate::shop::{
-    DAY, HOUR, LAPTOPS, MICE, MINUTE, RIGHT, SECOND, at, available, builder, clock, limits, open,
+    DAY, HOUR, LAPTOPS, MICE, MINUTE, RIGHT, SECOND, at, available, builder, builder_on, clock,
+    forgetful, limits, open,
 };
 
 const STEPS: [u64; 4] = [1_001, HOUR, DAY, 13 * 365 * DAY];
@@ -87,7 +88,11 @@ fn a_second_behind_is_no_step_and_a_long_stop_is_none_either() {
 #[test]
 fn keys_records_and_requests_shift_alike() {
     let disk = SimulatedDisk::new();
-    let (shop, clock) = open(&disk, RIGHT + HOUR);
+    let open = |millis| {
+        let clock = clock(millis);
+        (builder_on(forgetful(&disk), &clock).build().expect("a sound journal"), clock)
+    };
+    let (shop, clock) = open(RIGHT + HOUR);
     shop.add_stock(LAPTOPS, 1_000, "SUPPLIER").expect("room");
     let request = shop.request_transfer("SF", "NYC", "LAPTOP", 5).expect("a request");
     let rejected = shop.request_transfer("SF", "NYC", "LAPTOP", 5).expect("a request");
@@ -101,7 +106,7 @@ fn keys_records_and_requests_shift_alike() {
     drop(shop);
 
     // Half an hour of the key's hour is over.
-    let (shop, clock) = open(&disk, RIGHT);
+    let (shop, clock) = open(RIGHT);
     let ago = at(RIGHT - 30 * 60 * SECOND);
     assert_eq!(shop.transfer_request(request).expect("known").requested_at, ago);
     let decided = shop.transfer_request(rejected).expect("known");

@@ -8,7 +8,9 @@ use stockade::{
     AuditEntry, AuditFilter, BasketLine, Clock, IdempotencyKey, InventoryManager, Timestamp,
 };
 
-use crate::shop::{LAPTOPS, MICE, MINUTE, RIGHT, SECOND, at, builder, clock};
+use crate::shop::{
+    LAPTOPS, MICE, MINUTE, RIGHT, SECOND, at, builder, builder_on, clock, forgetful,
+};
 
 /// A clock that moves on by ten milliseconds whenever somebody reads it.
 struct Ticking(AtomicU64);
@@ -86,14 +88,18 @@ fn a_call_stamps_everything_with_one_moment() {
 fn a_key_is_as_old_as_its_record() {
     let disk = SimulatedDisk::new();
     let ticking = Arc::new(Ticking(AtomicU64::new(RIGHT)));
-    let shop = builder(&disk, &clock(0)).clock(Arc::clone(&ticking)).build().expect("a journal");
+    let shop = builder_on(forgetful(&disk), &clock(0))
+        .clock(Arc::clone(&ticking))
+        .build()
+        .expect("a journal");
     let key = IdempotencyKey::try_from("order-7").expect("a key");
     let add = || shop.request().key(key).add_stock(LAPTOPS, 100, "SUPPLIER").expect("room");
     let moment = moment_of(&entries_of(&shop, add)).as_millis();
     let copy = disk.killed();
     // In the engine that stored it, and in the next one, the key's hour ends at one moment.
     for (now, expected) in [(moment + 3_600 * SECOND, 100), (moment + 3_600 * SECOND + 1, 200)] {
-        let next = builder(&copy.killed(), &clock(now)).build().expect("a sound journal");
+        let next =
+            builder_on(forgetful(&copy.killed()), &clock(now)).build().expect("a sound journal");
         next.request().key(key).add_stock(LAPTOPS, 100, "SUPPLIER").expect("room");
         assert_eq!(next.available(LAPTOPS), Ok(expected));
         ticking.0.store(now, Ordering::SeqCst);

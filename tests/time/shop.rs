@@ -23,6 +23,11 @@ pub(crate) fn limits() -> Limits {
     Limits::new().max_reservations(1_024).audit_queue(1_024).audit_retained(64)
 }
 
+/// A journal without outcome files: what memory forgets is forgotten.
+pub(crate) fn forgetful(disk: &SimulatedDisk) -> JournalOptions {
+    JournalOptions::storage(disk.clone()).keep_outcomes(std::time::Duration::ZERO)
+}
+
 /// A shop without threads, whose clock shows `millis`.
 pub(crate) fn builder(disk: &SimulatedDisk, clock: &Arc<ManualClock>) -> Builder {
     builder_on(JournalOptions::storage(disk.clone()), clock)

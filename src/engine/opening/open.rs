@@ -37,7 +37,7 @@ use crate::journal::follow::outcome_upkeep::OutcomeUpkeep;
 use crate::journal::follow::thread::FollowerThread;
 use crate::journal::format::segment::Point;
 use crate::journal::group_commit::{SyncFailure, SyncState};
-use crate::journal::layout::{JournalDir, checkpoint_file, failed, lock::take_lock};
+use crate::journal::layout::{JournalDir, Layout, checkpoint_file, failed, lock::take_lock};
 use crate::journal::ledger::clock::ClockStep;
 use crate::journal::ledger::{Ledger, UnsettledKeys};
 use crate::journal::maintenance::checkpoints::{
@@ -178,15 +178,18 @@ pub(in crate::engine) fn open(
         let upkeep = OutcomeUpkeep::new(outcomes, whole, Arc::clone(&sync), held, settle);
         Arc::new(if new.threads { upkeep.threaded() } else { upkeep })
     });
-    let kept = upkeep.as_ref().map(|upkeep| KeptOutcomes {
-        upkeep: Arc::clone(upkeep),
-        opened: (now, JournalTime::from_millis(ledger.clock.time_of_opening(now))),
-    });
+    let opened = (now, JournalTime::from_millis(ledger.clock.time_of_opening(now)));
     let maintenance = JournalMaintenance::new(Arc::clone(&storage), opening, retention, lock);
     let checkpoints =
         options.checkpoint_every.map(|every| CheckpointOptions { every, keys, history });
-    let auditor = (ledger, collector, upkeep);
+    let auditor = (ledger, collector, upkeep.clone());
     let auditing = audit(&options, checkpoints, maintenance, auditor, &sync)?;
+    let kept = upkeep.zip(auditing.clone()).map(|(upkeep, auditing)| KeptOutcomes {
+        upkeep,
+        auditing,
+        progress: Arc::clone(&sync),
+        opened,
+    });
     if let Some(auditing) = auditing.as_ref().filter(|_| new.threads) {
         auditing.spawn().map_err(no_thread)?;
     }
@@ -257,9 +260,12 @@ fn remember(
         _ => {
             // A long journal without runs does not have to fit into memory: only its newest
             // segments do. The runs of the others are made in the background.
-            let path = &dir.layout.path;
-            let recent = path.len().checked_sub(RECENT).and_then(|at| path.get(at));
-            let recent = recent.map_or(Point::START, |segment| segment.header.base);
+            let mut bytes = 0;
+            let newest = dir.layout.path.iter().rev().take_while(|segment| {
+                bytes += dir.storage.length(&segment.name).unwrap_or(0);
+                bytes <= RECENT
+            });
+            let recent = newest.last().map_or(begin.at, |segment| segment.header.base);
             if recent.batch > begin.at.batch { recent } else { begin.at }
         }
     };
@@ -269,8 +275,9 @@ fn remember(
     OutcomeCollector::new(outcomes.journal(), from.batch)
 }
 
-/// How many segments of a journal without runs are gathered while it is replayed.
-const RECENT: usize = 4;
+/// How many bytes of the newest segments of a journal without runs are gathered while it is
+/// replayed.
+const RECENT: u64 = 512 << 20;
 
 /// Fills the log in memory with the newest replayed entries.
 fn fill_log(audit: &Recorder, replayed: &mut ReplayedJournal, step: Option<ClockStep>) {
@@ -315,7 +322,7 @@ fn audit(
     options: &JournalOptions,
     checkpoints: Option<CheckpointOptions>,
     maintenance: JournalMaintenance,
-    (ledger, collector, upkeep): (Ledger, Option<OutcomeCollector>, Option<Arc<OutcomeUpkeep>>),
+    (ledger, mut collector, upkeep): (Ledger, Option<OutcomeCollector>, Option<Arc<OutcomeUpkeep>>),
     sync: &Arc<SyncState>,
 ) -> Result<Option<Arc<Auditing>>, JournalError> {
     if !options.auditor {
@@ -323,6 +330,12 @@ fn audit(
     }
     // Everything that was replayed is durable by now, and the journal ends here.
     let at = sync.durable_point();
+    if let Some(collector) = &mut collector
+        && let Some(head) = Layout::find_back_to(&*options.storage, |_| true)?.head()
+    {
+        // The segment that this opening has begun. What it continues from is finished.
+        collector.enter(&head.header, &at);
+    }
     let schedule = checkpoints.map(|it| CheckpointSchedule::new(&*options.storage, it, at));
     let schedule = schedule.transpose()?;
     let maintenance = (schedule.is_some() || upkeep.is_some()).then_some(maintenance);

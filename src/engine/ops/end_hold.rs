@@ -10,7 +10,7 @@ use crate::audit::entry::EventType;
 use crate::audit::record::{PlainEntry, Subject};
 use crate::audit::record_builder::RecordBuilder;
 use crate::base::clock::Timestamp;
-use crate::base::error::{ConfirmError, ExtendError, Gone, NoReservation, ReleaseError, Uncertain};
+use crate::base::error::{ConfirmError, ExtendError, Gone, ReleaseError, Uncertain};
 use crate::base::quantity::Quantity;
 use crate::engine::answer::{Answer, Release};
 use crate::engine::call::{Call, RequestShape};
@@ -154,17 +154,7 @@ impl Call<'_> {
                     _ => Release::AlreadyReleased,
                 },
                 EndOutcome::InProgress => return Err(ReleaseError::Changing),
-                EndOutcome::Missing(NoReservation::Forgotten) => {
-                    match call.engine.filed_outcome(id).map(|it| it.gone()) {
-                        Some(Gone::Sold { units } | Gone::PartlySold { sold: units, .. }) => {
-                            return Err(ReleaseError::Sold { units });
-                        }
-                        Some(Gone::Expired { .. }) => Release::Expired,
-                        Some(Gone::Released { .. }) => Release::AlreadyReleased,
-                        _ => Release::Forgotten,
-                    }
-                }
-                EndOutcome::Missing(none) => Release::from(none),
+                EndOutcome::Missing(none) => call.engine.released_without_record(id, none)?,
             };
             call.record_key_use(outcome)?;
             Ok(outcome)

@@ -1,8 +1,9 @@
 //! How a reservation ended, as the journal's outcome files know it after its record is gone.
 
 use crate::base::clock::Timestamp;
-use crate::base::error::{Gone, NoReservation};
+use crate::base::error::{Gone, NoReservation, ReleaseError};
 use crate::engine::Engine;
+use crate::engine::answer::Release;
 use crate::engine::view::reservation::UnitsEnded;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::line::SlotLine;
@@ -59,6 +60,23 @@ impl Engine {
                 self.filed_outcome(id).map_or(Gone::Forgotten, |filed| filed.gone())
             }
             none => none.into(),
+        }
+    }
+
+    /// What a release finds of a reservation whose record is gone.
+    #[cold]
+    #[inline(never)]
+    pub(in crate::engine) fn released_without_record(
+        &self,
+        id: ReservationId,
+        none: NoReservation,
+    ) -> Result<Release, ReleaseError> {
+        match self.gone_without_record(id, none) {
+            Gone::Sold { units } => Err(ReleaseError::Sold { units }),
+            Gone::PartlySold { sold, returned } => Ok(Release::PartlySold { sold, returned }),
+            Gone::Expired { .. } => Ok(Release::Expired),
+            Gone::Released { .. } => Ok(Release::AlreadyReleased),
+            _ => Ok(Release::from(none)),
         }
     }
 

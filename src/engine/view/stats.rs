@@ -41,15 +41,17 @@ pub struct Stats {
     pub slots_free: usize,
     /// The maximum number of slots.
     pub slots_max: u32,
-    /// Stored idempotency keys, with those of calls under way, and retakes.
+    /// Idempotency keys in memory, with those of calls under way, and retakes.
     pub keys: usize,
-    /// The maximum number of keys.
+    /// The maximum number of keys in memory.
     pub keys_max: usize,
     /// For how long the oldest stored key has been stored; `None` if no key is.
     pub oldest_key: Option<Duration>,
     /// How many keys have left before their time, because there was no room
     /// ([`WhenFull::DropOldest`](crate::WhenFull::DropOldest)). A retry of their calls runs again.
     pub keys_dropped_early: u64,
+    /// The outcome files of the journal.
+    pub outcomes: OutcomeFigures,
     /// How many reserves and baskets were refused, by cause.
     pub refusals: Refusals,
     /// How long the most overdue hold has waited for the sweeper. This is an upper bound.
@@ -62,6 +64,26 @@ pub struct Stats {
     pub products: usize,
     /// How many stock levels are open.
     pub levels: usize,
+}
+
+/// Figures of the outcome files: answers of idempotency keys and outcomes of reservations that
+/// outlive memory. All are 0 without a journal, or without its auditor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OutcomeFigures {
+    /// Files. They are merged, so there are few.
+    pub files: usize,
+    /// Answers and outcomes in them. What is too old, or was replaced, counts until the next merge.
+    pub entries: u64,
+    /// Bytes of memory that their filters and indexes take.
+    pub memory: usize,
+    /// Parts of files, of 65,536 entries at most, whose filter found no room in memory. A new key
+    /// costs a read for each.
+    pub unfiltered: usize,
+    /// How old the oldest entry is, in journal time.
+    pub oldest: Duration,
+    /// Answers that wait in memory until their file is written.
+    pub waiting: usize,
 }
 
 /// How many reserves and baskets were refused, by cause.
@@ -106,7 +128,8 @@ const SWEEPER_BEHIND: Duration = Duration::from_secs(5);
 const KEYS_ARE_MANY: (u128, u128) = (4, 5);
 
 impl InventoryManager {
-    /// Figures of the engine. Takes no lock, and never waits.
+    /// Figures of the engine. Takes no lock, but for those of the outcome files, which are held for
+    /// a moment at a time. Never waits for the disk.
     pub fn stats(&self) -> Stats {
         self.engine.stats()
     }
@@ -149,6 +172,7 @@ impl Engine {
             keys_max: self.keys.most(),
             oldest_key: keys.oldest.map(|at| now.saturating_since(at)),
             keys_dropped_early: keys.dropped_early,
+            outcomes: self.outcome_figures(),
             refusals: Refusals {
                 insufficient: refused(Refusal::Insufficient),
                 full: refused(Refusal::Full),
@@ -161,6 +185,14 @@ impl Engine {
             products: self.catalog.product_count(),
             levels: self.catalog.level_count(),
         }
+    }
+
+    fn outcome_figures(&self) -> OutcomeFigures {
+        let kept = self.journal.as_ref().and_then(|journal| journal.outcome_figures(self.now()));
+        kept.map_or_else(OutcomeFigures::default, |kept| OutcomeFigures {
+            waiting: self.keys.unsettled(),
+            ..kept
+        })
     }
 
     fn sweeper_lag(&self) -> Duration {

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crate::base::clock::Timestamp;
 use crate::base::error::JournalError;
-use crate::base::sync::{AtomicU64, Mutex, Ordering, lock};
+use crate::base::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
 use crate::base::threads;
 use crate::base::trace;
 use crate::journal::follow::follower::{Followed, Follower};
@@ -47,6 +47,8 @@ pub(crate) struct OutcomeUpkeep {
     gathered_from: AtomicU64,
     /// The newest journal time of anything that was installed, in milliseconds.
     newest: AtomicU64,
+    /// The thread was asked, and has not begun. A refused call asks, and there may be many.
+    asked: AtomicBool,
     /// One rebuilding at a time.
     rebuilding: Mutex<()>,
     /// Why the newest work failed.
@@ -70,6 +72,7 @@ impl OutcomeUpkeep {
             thread: None,
             gathered_from: AtomicU64::new(u64::MAX),
             newest: AtomicU64::new(0),
+            asked: AtomicBool::new(false),
             rebuilding: Mutex::default(),
             neglected: Mutex::default(),
         }
@@ -112,8 +115,13 @@ impl OutcomeUpkeep {
     pub(crate) fn wake(self: &Arc<Self>) {
         match &self.thread {
             Some(thread) => {
+                // Relaxed: whoever finds it set finds a thread that has not begun to look.
+                if self.asked.swap(true, Ordering::Relaxed) {
+                    return;
+                }
                 let this: Arc<dyn Served> = Arc::clone(self) as _;
                 if let Err(error) = thread.ask(Arc::downgrade(&this)) {
+                    self.asked.store(false, Ordering::Relaxed);
                     self.note(Err(error));
                 }
             }
@@ -123,6 +131,7 @@ impl OutcomeUpkeep {
 
     /// Ends the thread, and waits for it until `deadline` at most.
     pub(crate) fn end(&self, deadline: Instant) {
+        self.outcomes.end();
         self.thread.iter().for_each(|thread| thread.end(deadline));
     }
 
@@ -251,6 +260,7 @@ impl OutcomeUpkeep {
 
 impl Served for OutcomeUpkeep {
     fn serve(&self) {
+        self.asked.store(false, Ordering::Relaxed);
         // While this is held, no other process can open the journal.
         let Some(_held) = self.held.upgrade() else { return };
         let mut done = self.rebuild();

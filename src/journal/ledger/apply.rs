@@ -129,25 +129,12 @@ impl Ledger {
             if let Some(hold) = self.holds.get_mut(by) {
                 hold.set_retaken_from(of);
             }
-            self.retakes.push_back((of, by, header.at));
-            self.unsettled.retakes += usize::from(self.is_unsettled());
-            if self.retakes.len() > self.keys_kept.max(self.unsettled.retakes) {
-                self.retakes.pop_front();
-            }
+            self.remember_retake((of, by, header.at));
         }
         if let Some(key) = buffer.key {
-            self.keys.push_back((key, header.at));
-            self.unsettled.keys += usize::from(self.is_unsettled());
-            if self.keys.len() > self.keys_kept.max(self.unsettled.keys) {
-                self.keys.pop_front();
-            }
+            self.remember_key((key, header.at));
         }
         Ok(())
-    }
-
-    /// Whether no outcome file has the record that is being applied.
-    fn is_unsettled(&self) -> bool {
-        self.next_sequence - 1 > self.unsettled.settled
     }
 
     #[inline]

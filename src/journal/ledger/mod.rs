@@ -156,6 +156,29 @@ impl Ledger {
         ahead
     }
 
+    /// Remembers the key of the record that is being applied.
+    fn remember_key(&mut self, key: (KeyMark, Timestamp)) {
+        self.keys.push_back(key);
+        self.unsettled.keys += usize::from(self.is_unsettled());
+        if self.keys.len() > self.keys_kept.max(self.unsettled.keys) {
+            self.keys.pop_front();
+        }
+    }
+
+    /// Remembers the retake of the record that is being applied.
+    fn remember_retake(&mut self, retake: (ReservationId, ReservationId, Timestamp)) {
+        self.retakes.push_back(retake);
+        self.unsettled.retakes += usize::from(self.is_unsettled());
+        if self.retakes.len() > self.keys_kept.max(self.unsettled.retakes) {
+            self.retakes.pop_front();
+        }
+    }
+
+    /// Whether no outcome file has the record that is being applied.
+    fn is_unsettled(&self) -> bool {
+        self.next_sequence - 1 > self.unsettled.settled
+    }
+
     /// Lets the ledger forget all but the newest keys again, once the engine has them.
     pub(crate) fn forget_keys(&mut self) {
         self.unsettled = UnsettledKeys::default();

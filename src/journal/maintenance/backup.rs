@@ -1,6 +1,8 @@
 //! Backup: copies a journal while an engine writes it.
 
 use std::any::Any;
+use std::collections::BTreeSet;
+use std::io::ErrorKind::NotFound;
 
 use crate::base::error::JournalError;
 use crate::journal::format::head::JournalHead;
@@ -10,6 +12,7 @@ use crate::journal::layout::checkpoint_file;
 use crate::journal::layout::consumer_file;
 use crate::journal::layout::{Layout, PathSegment, failed};
 use crate::journal::maintenance::retention;
+use crate::journal::outcomes::foot::is_run;
 use crate::journal::storage::Storage;
 
 /// Copies the journal in `from` into the empty storage `to`, up to the point on the disk that
@@ -27,6 +30,8 @@ pub(crate) fn copy(
     loop {
         // List the checkpoints before asking for the end. So the end lies behind all of them.
         let checkpoints = checkpoint_file::list(from)?;
+        // And the outcome files, which are of finished segments.
+        copy_outcomes(from, to)?;
         // So do the positions of consumers, which are of entries on the disk.
         consumer_file::copy_all(from, to)?;
         let end = durable();
@@ -50,6 +55,29 @@ pub(crate) fn copy(
         }
         to.sync_directory().map_err(|error| failed("sync", "the copy", &error))?;
         return Ok(JournalHead { sequence: end.sequence, hash: end.hash });
+    }
+}
+
+/// Copies the outcome files. One that is gone before it was copied is part of a merged one, which
+/// the next look finds. A copy that is cut short counts for nothing when it is opened.
+fn copy_outcomes(from: &dyn Storage, to: &dyn Storage) -> Result<(), JournalError> {
+    // A second round of the copy finds those of the first.
+    let there = to.list().map_err(|error| failed("list", "the copy", &error))?;
+    let mut seen = BTreeSet::from_iter(there);
+    loop {
+        let names = from.list().map_err(|error| failed("list", "", &error))?;
+        let mut new = names.into_iter().filter(|name| is_run(name) && !seen.contains(name));
+        let Some(name) = new.next() else { return Ok(()) };
+        let is_gone = || from.length(&name).is_err_and(|error| error.kind() == NotFound);
+        let copied = match from.length(&name) {
+            Ok(length) => copy_file(from, to, &name, length),
+            Err(error) => Err(failed("read", &name, &error)),
+        };
+        match copied {
+            Err(error) if !is_gone() => return Err(error),
+            _ => {}
+        }
+        seen.insert(name);
     }
 }
 

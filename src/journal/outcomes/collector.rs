@@ -105,8 +105,10 @@ impl OutcomeCollector {
             return;
         }
         // A segment that replaces a failed one repeats batches, which the reader passes over. Then
-        // neither segment has been read as its run must be: both are read anew from the disk.
+        // neither segment has been read as its run must be: both are read anew from the disk. So
+        // is one that turns out to end earlier.
         let goes_on = header.base.batch == end.batch;
+        self.finished.retain(|it| it.range.end.batch <= header.base.batch);
         if let Some(OpenSegment { first, base, whole: true, gathered }) = self.open.take()
             && goes_on
         {

@@ -42,7 +42,7 @@ impl SegmentRange {
 }
 
 /// Whether this is the name of a finished run.
-pub(super) fn is_run(name: &str) -> bool {
+pub(crate) fn is_run(name: &str) -> bool {
     let numbers = name.strip_suffix(EXTENSION).and_then(|numbers| numbers.split_once('.'));
     numbers.is_some_and(|(first, last)| {
         let (first, last) = (first.parse::<u64>(), last.parse::<u64>());

@@ -1,9 +1,12 @@
 //! Reads runs from end to end, and merges several that follow one another into one, with little
 //! memory.
 
+use std::io;
 use std::sync::Arc;
 
 use crate::base::error::JournalError;
+use crate::base::sync::{AtomicBool, Ordering};
+use crate::journal::layout::failed;
 use crate::journal::outcomes::mark::OutcomeMark;
 use crate::journal::outcomes::page::{PAYLOAD, PageRecords};
 use crate::journal::outcomes::record::{JournalTime, time_of};
@@ -81,6 +84,7 @@ impl<'a> RunReader<'a> {
 
 /// Feeds `writer` the records of these runs, oldest run first, in the order of their marks. Of
 /// several with one mark, the one of the newest run counts. Records older than `cut` are left out.
+/// Gives up once `ending` is set.
 ///
 /// # Errors
 /// [`JournalError::Damaged`], and the run in question is marked as unusable;
@@ -89,10 +93,14 @@ pub(super) fn feed_merged(
     storage: &dyn Storage,
     runs: &[Arc<OutcomeRun>],
     cut: JournalTime,
+    ending: &AtomicBool,
     writer: &mut RunWriter,
 ) -> Result<(), JournalError> {
     let mut readers: Vec<_> = runs.iter().map(|run| RunReader::new(storage, run)).collect();
     loop {
+        if ending.load(Ordering::Relaxed) {
+            return Err(failed("merge", "outcome files", &io::Error::other("the journal ends")));
+        }
         let mut least: Option<(OutcomeMark, usize)> = None;
         for at in 0..readers.len() {
             let next = readers[at].peek().inspect_err(|error| runs[at].blame(error))?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::base::clock::whole_millis;
 use crate::base::error::JournalError;
-use crate::base::sync::{AtomicU64, Mutex, Ordering, lock};
+use crate::base::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
 use crate::base::trace;
 use crate::journal::format::segment::Point;
 use crate::journal::layout::{Layout, damaged, failed, remove_file};
@@ -81,6 +81,8 @@ pub(crate) struct Outcomes {
     limits: OutcomeLimits,
     /// Memory has all that came after this batch. What came before and is in no run is a gap.
     remembered: AtomicU64,
+    /// The journal ends: a merge under way is given up.
+    ending: AtomicBool,
     /// Locked only to take or to replace the set.
     set: Mutex<Arc<RunSet>>,
     /// Held by whoever changes the set, while files are written for it.
@@ -136,6 +138,7 @@ impl Outcomes {
             opening,
             limits,
             remembered: AtomicU64::new(0),
+            ending: AtomicBool::new(false),
             set,
             changes,
             merging,
@@ -150,6 +153,12 @@ impl Outcomes {
         // Release pairs with the Acquire in `look_up`, though no look-up comes before the opening
         // is over.
         self.remembered.store(batch, Ordering::Release);
+    }
+
+    /// The journal ends: a merge under way is given up, and leaves all as it was.
+    pub(crate) fn end(&self) {
+        // Relaxed: a merge that sees it late ends late, and nothing else hangs on it.
+        self.ending.store(true, Ordering::Relaxed);
     }
 
     /// The end of the newest run; `None` if there is none.
@@ -215,7 +224,7 @@ impl Outcomes {
     ///
     /// # Errors
     /// [`JournalError::Storage`], and all is as before; [`JournalError::Damaged`] if another run
-    /// covers some of the segments but not all.
+    /// covers some of the segments but not all. That run counts as a gap from then on.
     pub(crate) fn install(
         &self,
         range: SegmentRange,
@@ -229,13 +238,20 @@ impl Outcomes {
         if set.covers(&range) {
             return Ok(());
         }
-        let overlaps = set.runs.iter().filter(|run| run.is_usable()).any(|run| {
+        let overlaps = set.runs.iter().filter(|run| run.is_usable()).find(|run| {
             let own = &run.index.foot.range;
             own.base.batch < range.end.batch && range.base.batch < own.end.batch
         });
-        if overlaps {
-            let what = "an outcome file that would cover a part of another one".to_owned();
-            return Err(damaged(&range.name(), 0, what));
+        if let Some(run) = overlaps {
+            let (own, other) = (range, run.index.foot.range);
+            let what = format!(
+                "an outcome file of batches {} to {} beside one of {} to {}",
+                own.base.batch, own.end.batch, other.base.batch, other.end.batch
+            );
+            // The writer has given up a part of what the other run covers. Both are made anew.
+            let error = damaged(&range.name(), 0, what);
+            run.blame(&error);
+            return Err(error);
         }
         let over = may_remove.as_ref().map_or(0, |_| set.over(self.cut(now)));
         let since = match set.runs.get(over) {
@@ -280,7 +296,9 @@ impl Outcomes {
             (runs, foot)
         };
         let cut = self.cut(now);
-        write_run(&*self.storage, foot, |writer| feed_merged(&*self.storage, &runs, cut, writer))?;
+        write_run(&*self.storage, foot, |writer| {
+            feed_merged(&*self.storage, &runs, cut, &self.ending, writer)
+        })?;
         let run = OutcomeRun::open(&*self.storage, &foot.range.name())?;
         let _alone = lock(&self.changes);
         let set = self.set();

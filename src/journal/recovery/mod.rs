@@ -135,7 +135,8 @@ impl ReplayedJournal {
 }
 
 /// Replays the segments that `start` left on the path. Keeps the newest records, so that they hold
-/// at most `history` entries. Calls `progress` after each segment. Shows all records to the `collector`, if any.
+/// at most `history` entries. Calls `progress` after each segment. Shows all records to the
+/// `collector`, if any.
 pub(crate) fn replay_from(
     dir: &JournalDir<'_>,
     start: RecoveryStart,

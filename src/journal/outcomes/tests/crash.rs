@@ -110,7 +110,6 @@ fn a_tail_that_was_lost_takes_its_runs_with_it() {
     // Files of another journal count for nothing.
     layout.path.iter_mut().for_each(|it| it.header.journal = 8);
     let storage: Arc<dyn Storage> = Arc::new(disk.clone());
-    let outcomes =
-        Outcomes::open(storage, &layout, (JOURNAL, 3), limits(usize::MAX)).expect("a disk");
+    let outcomes = Outcomes::open(storage, &layout, (8, 3), limits(usize::MAX)).expect("a disk");
     assert_eq!((outcomes.stats().runs, outcomes.missing(&layout).len()), (0, 4));
 }
