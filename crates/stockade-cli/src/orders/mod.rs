@@ -239,7 +239,7 @@ impl Sorter {
     fn product_number(&mut self, code: &[u8]) -> Result<usize, String> {
         // A file that was decoded has this character where it holds no text.
         let code = str::from_utf8(code).ok().filter(|code| !code.contains('\u{fffd}'));
-        let code = code.ok_or("expected a StockCode in UTF-8, or in the encoding of --encoding")?;
+        let code = code.ok_or("expected a StockCode in UTF-8; --encoding names another")?;
         if let Some(&known) = self.product_numbers.get(code) {
             return Ok(known);
         }

@@ -138,6 +138,7 @@ fn interrupted(args: &[&str], name: &str, signals: &[&str]) -> (Option<i32>, Str
     let sells = ["audit", "log", &folder, "--type", "Sold", "--limit", "1", "--json"];
     while run(&sells).stdout.is_empty() {
         assert!(child.try_wait().expect("a child").is_none(), "the program has ended");
+        std::thread::sleep(Duration::from_millis(50));
     }
     for signal in signals {
         let id = child.id().to_string();
@@ -151,8 +152,10 @@ fn interrupted(args: &[&str], name: &str, signals: &[&str]) -> (Option<i32>, Str
     (child.wait().expect("it ends").code(), said)
 }
 
-/// A sale that lasts for days, and holds that live for an hour.
-const ENDLESS: [&str; 5] = ["flash-sale", "--attempts", "4000000000000", "--ttl-ms", "3600000"];
+/// A sale that lasts for days, and holds that live for an hour. One buyer leaves the machine to other
+/// tests.
+const ENDLESS: [&str; 7] =
+    ["flash-sale", "--attempts", "4000000000000", "--ttl-ms", "3600000", "--buyers", "1"];
 
 #[test]
 fn a_signal_ends_a_sale_with_its_result() {
