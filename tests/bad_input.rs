@@ -361,6 +361,7 @@ fn ids_that_were_never_made_name_nothing() {
                 assert_eq!(manager.extend(id, LONG), Err(ExtendError::Gone(Gone::Forgotten)));
                 assert!(manager.confirm_or_retake_lines(id, &lines).is_err());
             }
+            lost => panic!("{lost}, without a journal"),
         }
     }
     shop.assert_untouched();

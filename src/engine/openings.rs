@@ -2,8 +2,8 @@
 //!
 //! A call may be answered before its record is on the disk. If the machine dies then, the record is
 //! lost, but its caller still has the id. Such an id was made after the last entry that its opening
-//! saved, and before the next opening. No entry that was saved lies in such a gap, so no id of a gap
-//! was ever recorded. The id's own bits say which opening made it.
+//! saved, and before the next opening. No entry that was saved lies in such a gap, so no id of a
+//! gap was ever recorded. The id's own bits say which opening made it.
 
 use crate::base::clock::Timestamp;
 use crate::base::error::NoReservation;
@@ -35,8 +35,8 @@ impl Openings {
 
     /// The opening that lost this id, if it was made in a gap.
     ///
-    /// Openings that saved nothing have no span, so the number of an older gap may be too high. Then
-    /// the id's bits contradict it, and the answer is `None`, as for an id that nobody made.
+    /// Openings that saved nothing have no span, so the number of an older gap may be too high.
+    /// Then the id's bits contradict it, and the answer is `None`, as for an id that nobody made.
     fn that_lost(&self, id: ReservationId) -> Option<u64> {
         let made = id.created_at();
         // A wrong clock may have put one opening's entries into another's gap.

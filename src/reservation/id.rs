@@ -10,10 +10,10 @@
 //! A UUID of version 8 (RFC 9562, section 5.8). The time comes first, so ids sort by creation time.
 //! The slot's number makes a look-up one index and one comparison, whatever the number of live
 //! holds. The random bits come from a cryptographic generator, so nobody can guess the id of
-//! another caller's reservation. *Opening* is the number of the journal's opening that made the id,
-//! modulo 4: it tells an id whose record was lost in a crash from one that was never made. Ids of
-//! earlier versions have random bits there; they are as good as ever, since an id is always compared
-//! as a whole.
+//! another caller's reservation. *Opening* is the number of the journal's opening that made the
+//! id, modulo 4: it tells an id whose record was lost in a crash from one that was never made. Ids
+//! of earlier versions have random bits there; they are as good as ever, since an id is always
+//! compared as a whole.
 
 use std::cell::RefCell;
 use std::fmt;

@@ -77,13 +77,13 @@ fn a_hold_that_a_crash_took_is_lost_and_was_made() {
     let again = shop.open();
     assert_eq!(again.held(LAPTOPS), Ok(0));
     assert_lost(&again, lost, 1);
+    // An id that no opening made in that time.
+    let forged = of_another_opening(lost);
+    assert_eq!(again.reservation(forged), Err(NoReservation::Unknown));
     // Its slot is used by another hold since: it is lost all the same, not over.
     let other = again.reserve(LAPTOPS, 1, MINUTE).expect("stock");
     assert_eq!(again.release(other), Ok(Release::Released));
     assert_lost(&again, lost, 1);
-    // An id that no opening made in that time.
-    let forged = of_another_opening(lost);
-    assert_eq!(again.reservation(forged), Err(NoReservation::Unknown));
 }
 
 #[test]

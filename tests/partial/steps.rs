@@ -57,7 +57,8 @@ fn one_step_sells_some_and_gives_the_rest_back() {
     assert_eq!(counts(&manager, LAPTOP), (8, 2, 2));
     assert_eq!(counts(&manager, MOUSE), (6, 4, 4));
     assert_eq!(counts(&manager, CABLE), (10, 0, 0));
-    assert_eq!(manager.confirm(id), Err(Gone::Sold { units: 6 }.into()));
+    let gone = Gone::PartlySold { sold: 6, returned: 6 };
+    assert_eq!(manager.confirm(id), Err(gone.into()));
 }
 
 #[test]

@@ -72,9 +72,8 @@ impl Driver {
             .key_retention(ms(bounds.key_lifetime), bounds.keys)
             .when_full(WhenFull::DropOldest)
             .audit_queue(256);
-        let builder =
-            builder.clock(Arc::clone(&clock)).limits(limits).listener(Arc::clone(&alerts));
-        let manager = builder.without_threads().seed(1).build().expect("legal settings");
+        let builder = builder.clock(Arc::clone(&clock)).limits(limits).seed(1).without_threads();
+        let manager = builder.listener(Arc::clone(&alerts)).build().expect("legal settings");
         Self {
             model: Model::new(START, bounds, &STOCKED),
             manager,
@@ -201,9 +200,8 @@ impl Driver {
                 Ok(Given::Until(request.extend(self.id(*hold), *ttl)?.as_millis()))
             }
             Op::Retake(hold, lines) => {
-                let answer =
-                    hold_request.confirm_or_retake_lines(self.id(*hold), &self.lines(lines));
-                self.late_answer(answer, expected)
+                let late = hold_request.confirm_or_retake_lines(self.id(*hold), &self.lines(lines));
+                self.late_answer(late, expected)
             }
             Op::OpenLevel(warehouse, product) => {
                 Ok(Given::Level(manager.open_level(warehouse, product)?.index()))

@@ -251,7 +251,8 @@ impl InventoryManager {
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// let key = IdempotencyKey::try_from("cart-17/reserve")?;
     /// assert_eq!(manager.answer_of(&key), None);
-    /// let hold = manager.request().key(key).reserve(("SF", "LAPTOP"), 2, Duration::from_secs(30))?;
+    /// let request = manager.request().key(key);
+    /// let hold = request.reserve(("SF", "LAPTOP"), 2, Duration::from_secs(30))?;
     /// assert_eq!(manager.answer_of(&key), Some(KeyAnswer::Reserved(hold)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

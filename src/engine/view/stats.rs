@@ -31,8 +31,9 @@ pub struct Stats {
     /// Slots that keep the record of a finished reservation.
     pub slots_retained: usize,
     /// How many slots were given to new holds before the finished record in them was as old as
-    /// [`Limits::retention`](crate::Limits::retention) says, because there were too many of them, or
-    /// no other slot. Near the maximum of slots, some that were taken and put back unused count too.
+    /// [`Limits::retention`](crate::Limits::retention) says, because there were too many of them,
+    /// or no other slot. Near the maximum of slots, some that were taken and put back unused count
+    /// too.
     pub records_dropped_early: u64,
     /// For how long the oldest finished records have been over; `None` if few are retained, or none
     /// was looked at yet.

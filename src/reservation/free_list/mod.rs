@@ -177,7 +177,8 @@ impl FreeList {
     }
 
     /// How many slots were given to new holds before their record's time was up: a figure for
-    /// reports. Near the maximum of slots, one that was taken and put back unused may be among them.
+    /// reports. Near the maximum of slots, one that was taken and put back unused may be among
+    /// them.
     pub(crate) fn taken_early(&self) -> u64 {
         self.taken_early.load(Ordering::Relaxed)
     }
