@@ -402,10 +402,7 @@ impl Engine {
             Some(units) => units.gone(ended.end.final_phase(), ended.expires_at),
             None => match self.snapshot_of(id) {
                 Ok(found) => found.gone(),
-                Err(_) => match self.gone_without_record(id) {
-                    Gone::Forgotten if ended.end == EndKind::Sell => Gone::Sold { units: 0 },
-                    gone => gone,
-                },
+                Err(_) => self.gone_without_lines(id, ended.end == EndKind::Sell),
             },
         }
     }

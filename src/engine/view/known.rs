@@ -53,6 +53,14 @@ impl Engine {
         self.known_outcome(id).map_or(Gone::Forgotten, |known| known.gone())
     }
 
+    /// How a reservation is gone of which only the head is left, which says whether it was sold.
+    pub(in crate::engine) fn gone_without_lines(&self, id: ReservationId, is_sold: bool) -> Gone {
+        match self.gone_without_record(id) {
+            Gone::Forgotten if is_sold => Gone::Sold { units: 0 },
+            gone => gone,
+        }
+    }
+
     /// What a release finds of a reservation whose record is gone.
     #[cold]
     #[inline(never)]
