@@ -346,10 +346,7 @@ impl Engine {
             Some(units) => units.gone(ended.end.final_phase(), ended.expires_at),
             None => match self.snapshot_of(id) {
                 Ok(found) => found.gone(),
-                Err(none) => match self.gone_without_record(id, none) {
-                    Gone::Forgotten if ended.end == EndKind::Sell => Gone::Sold { units: 0 },
-                    gone => gone,
-                },
+                Err(none) => self.gone_without_lines(id, none, ended.end == EndKind::Sell),
             },
         }
     }

@@ -63,6 +63,19 @@ impl Engine {
         }
     }
 
+    /// How a reservation is gone of which only the head is left, which says whether it was sold.
+    pub(in crate::engine) fn gone_without_lines(
+        &self,
+        id: ReservationId,
+        none: NoReservation,
+        is_sold: bool,
+    ) -> Gone {
+        match self.gone_without_record(id, none) {
+            Gone::Forgotten if is_sold => Gone::Sold { units: 0 },
+            gone => gone,
+        }
+    }
+
     /// What a release finds of a reservation whose record is gone.
     #[cold]
     #[inline(never)]

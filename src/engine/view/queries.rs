@@ -206,8 +206,8 @@ impl InventoryManager {
     /// changes the record.
     ///
     /// With a journal, the outcome files tell of one whose record memory has dropped: how it ended,
-    /// with its owner and its lines, and as `expires_at` the moment at which it ended. Then the call
-    /// reads the disk, and may wait until the newest entries are on the disk and audited.
+    /// with its owner and its lines, and as `expires_at` the moment at which it ended. Then the
+    /// call reads the disk, and may wait until the newest entries are on the disk and audited.
     ///
     /// # Errors
     /// [`NoReservation`] says whether the record was dropped or never existed.
