@@ -1,16 +1,22 @@
 //! Copies of a journal's files that were not made by `backup`: by a program that copies one file
 //! after the other while the engine runs, or from an archive. What the copy lacks was never in it.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use stockade::testing::SimulatedDisk;
-use stockade::{BuildError, Durability, InventoryManager, JournalError, JournalReader, redact};
+use stockade::{
+    BuildError, Durability, InventoryManager, JournalError, JournalOptions, JournalReader,
+    PlacePart, Storage, StorageFile, StorageIdentity, redact,
+};
 
 use crate::crash::boundaries;
 use crate::disks::Scratch;
@@ -200,6 +206,72 @@ fn marks_are_true_or_ignored_after_notes_were_erased() {
     files[last].1[end - 1] ^= 1;
     let damaged = engine_on(&killed.with_changed(files)).build().map(drop);
     assert!(matches!(damaged, Err(BuildError::Journal(JournalError::Damaged { .. }))));
+}
+
+/// A disk on which something happens just before the marks are read.
+struct BeforeMarks {
+    disk: SimulatedDisk,
+    happens: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>,
+}
+
+impl Storage for BeforeMarks {
+    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
+        self.disk.lock()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.disk.list()
+    }
+
+    fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        if name == MARKS {
+            let happens = self.happens.lock().expect("no panic").take();
+            happens.into_iter().for_each(|happens| happens());
+        }
+        self.disk.read(name, offset, length)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.disk.create(name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+
+    fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
+        self.disk.truncate(name, length)
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.disk.sync_directory()
+    }
+
+    fn identity(&self, part: PlacePart<'_>) -> io::Result<Option<StorageIdentity>> {
+        self.disk.identity(part)
+    }
+}
+
+#[test]
+fn a_running_engine_erases_though_later_sales_are_synced_meanwhile() {
+    let happens = Arc::default();
+    let disk = BeforeMarks { disk: SimulatedDisk::new(), happens: Arc::clone(&happens) };
+    let builder = InventoryManager::builder().warehouse("SF");
+    let builder = builder.journal(JournalOptions::storage(disk)).durability(Durability::Synced);
+    let manager = builder.build().expect("a new journal");
+    manager.add_stock(PLACE, 100, "SUPPLIER").expect("room");
+    manager.request().note("customer", "M. Curie").sell(PLACE, 1).expect("stock");
+    let seller = manager.clone();
+    *happens.lock().expect("no panic") = Some(Box::new(move || {
+        seller.sell(PLACE, 1).expect("stock");
+    }));
+    let erased = manager.redact(|entry| entry.note("customer").is_some());
+    assert_eq!(erased.expect("a sound journal").records, 1);
+    assert_eq!(manager.sold(PLACE).expect("known"), 2, "it happened meanwhile");
 }
 
 /// Copies the files of a directory, one after the other, in this order.

@@ -113,9 +113,16 @@ pub(crate) fn find(storage: &dyn Storage, layout: &Layout) -> Result<SyncsKnown,
     // A mark of a later opening than the newest segment's: then that opening's segments are lost.
     // Without any segment, nothing says which journal this is.
     let head = layout.head().map(|head| head.header);
-    let counts = |mark: &SyncMark| {
+    let is_own = |mark: &SyncMark| {
         head.is_none_or(|head| mark.journal == head.journal && mark.opening >= head.opening)
     };
+    // If the newest segment ends at a limit, the layout is the part of a journal that a running
+    // engine goes on with in later segments. What lies there is none of this part.
+    let end = layout.head().map_or((u64::MAX, u64::MAX), |it| match it.limit {
+        u64::MAX => (u64::MAX, u64::MAX),
+        limit => (it.header.number, limit),
+    });
+    let counts = |mark: &SyncMark| is_own(mark) && (mark.segment, mark.length) <= end;
     let found = FoundMarks::read(storage, counts)?;
     let opening = found.marks.first().map(|newest| newest.opening);
     let batch = found.newest_witness(storage, layout)?.map_or(0, |mark| mark.batch);

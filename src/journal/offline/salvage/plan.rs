@@ -274,9 +274,9 @@ impl Plan {
     }
 }
 
-/// Applies the records of a part of a segment to the plan, as far as they are legal; those of
-/// batches up to `known` are in its ledger already. Returns up to which byte of the file batches are
-/// saved whole, and whether all records are legal.
+/// Applies the records of a part of a segment to the plan, as far as they are legal. Those of
+/// batches up to `known` are in its ledger already. Returns up to which byte of the file batches
+/// are saved whole, and whether all records are legal.
 fn apply(plan: &mut Plan, part: &SoundPart, known: u64, until: u64) -> (u64, bool) {
     let segment = &part.segment;
     let next = plan.ledger.next_sequence;
