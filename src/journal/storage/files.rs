@@ -79,7 +79,6 @@ impl FileStorage {
     fn open(&self, name: &str, open: impl FnOnce(At<'_>) -> io::Result<File>) -> io::Result<File> {
         match self.at(open) {
             Ok(opened) => only_a_file(opened),
-            Err(error) if is_gone(&error) => Err(io::ErrorKind::NotFound.into()),
             Err(error) => Err(why_not_opened(&self.directory.join(name), error)),
         }
     }
