@@ -238,8 +238,8 @@ impl StorageFile for AppendFile {
         let appended = self.length.load(Ordering::Relaxed) + bytes.len() as u64;
         // Release pairs with the Acquire in `sync`.
         self.length.store(appended, Ordering::Release);
-        // The bytes went to the end of the file. If somebody else has cut it, or written to it, they
-        // stand in another place than where a reader will look.
+        // The bytes went to the end of the file. If somebody else has cut it, or written to it,
+        // they stand in another place than where a reader will look.
         match self.file.metadata()?.len() {
             found if found == appended => Ok(()),
             found => Err(another_length(found, appended)),
