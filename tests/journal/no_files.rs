@@ -18,7 +18,7 @@ use crate::state::engine_on;
 /// What a file can be besides a file, and the word for it.
 type NoFile = (&'static str, fn(&Path));
 
-const NO_FILES: [NoFile; 4] = [
+const NO_FILES: [NoFile; 5] = [
     ("FIFO", |path| {
         let made = Command::new("mkfifo").arg(path).status().expect("mkfifo");
         assert!(made.success());
@@ -26,6 +26,8 @@ const NO_FILES: [NoFile; 4] = [
     ("device", |path| symlink("/dev/zero", path).expect("a link")),
     ("socket", |path| drop(UnixListener::bind(path).expect("a socket"))),
     ("directory", |path| fs::create_dir(path).expect("a directory")),
+    // To a volume that is not mounted, for example.
+    ("leads nowhere", |path| symlink("/no-volume/file", path).expect("a link")),
 ];
 
 /// Runs `call`, which must end by itself.

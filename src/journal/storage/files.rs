@@ -79,7 +79,6 @@ impl FileStorage {
     fn open(&self, name: &str, open: impl FnOnce(At<'_>) -> io::Result<File>) -> io::Result<File> {
         match self.at(open) {
             Ok(opened) => only_a_file(opened),
-            Err(error) if is_gone(&error) => Err(io::ErrorKind::NotFound.into()),
             Err(error) => Err(why_not_opened(&self.directory.join(name), error)),
         }
     }
@@ -239,8 +238,8 @@ impl StorageFile for AppendFile {
         let appended = self.length.load(Ordering::Relaxed) + bytes.len() as u64;
         // Release pairs with the Acquire in `sync`.
         self.length.store(appended, Ordering::Release);
-        // The bytes went to the end of the file. If somebody else has cut it, or written to it, they
-        // stand in another place than where a reader will look.
+        // The bytes went to the end of the file. If somebody else has cut it, or written to it,
+        // they stand in another place than where a reader will look.
         match self.file.metadata()?.len() {
             found if found == appended => Ok(()),
             found => Err(another_length(found, appended)),
