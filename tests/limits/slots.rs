@@ -296,6 +296,7 @@ impl Random {
 /// real disk. `STOCKADE_RESERVES` asks for another number.
 #[test]
 #[ignore = "takes minutes and gigabytes; run it by hand"]
+#[allow(clippy::print_stdout, reason = "whoever asks for it by name wants the figures")]
 fn millions_of_plain_holds_open_again() {
     let asked = std::env::var("STOCKADE_RESERVES").ok().and_then(|count| count.parse().ok());
     let count: u32 = asked.unwrap_or(6_000_000);
