@@ -379,7 +379,9 @@ impl Model {
         assert!(matches!(claim, Claim::First), "nobody has retaken it");
         let lines = self.basket_lines(lines).map_err(retake)?;
         self.take_lines(&lines, lines.len() + 1).map_err(retake)?;
-        let new = self.make_hold(call, lines, self.now, Some(over));
+        // The owner goes along, unless the call names one.
+        let owner = call.owner.or(self.holds[over].owner);
+        let new = self.make_hold(&Call { owner, ..call.clone() }, lines, self.now, Some(over));
         self.sell_lines(new, Some(call));
         self.holds[over].retaken_by = Some(new);
         self.keys.publish(Name::Retake(over), None, Given::Retaken(new), self.now);
