@@ -447,3 +447,53 @@ fn a_backup_answers_what_its_original_answers() {
     }
     assert_eq!(available(&again), left);
 }
+
+#[test]
+fn retries_beside_the_threads_that_write_and_merge_runs_run_once() {
+    let (disk, clock) = (SimulatedDisk::new(), clock());
+    let open = || {
+        let limits = Limits::new().key_retention(MINUTE, FEW).audit_retained(FEW as u64);
+        let builder = InventoryManager::builder().warehouse("SF").clock(Arc::clone(&clock));
+        let journal = on(&disk).sync_interval(Duration::from_millis(1));
+        builder.limits(limits).journal(journal).build().expect("a sound journal")
+    };
+    let manager = open();
+    manager.add_stock(LAPTOPS, 100_000, "SUPPLIER").expect("room");
+    let mut answers = Vec::new();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..3)
+            .map(|worker: usize| {
+                let manager = &manager;
+                scope.spawn(move || {
+                    let mut ids = Vec::new();
+                    for number in 0..300 {
+                        let name = format!("worker-{worker}");
+                        let call = |number| patiently(|| reserve(manager, key(&name, number), 1));
+                        ids.push(call(number).expect("stock"));
+                        let earlier = number * 7 % (number + 1);
+                        assert_eq!(call(earlier), Ok(ids[earlier]), "{name}, {earlier}");
+                        if number % 10 == 9 {
+                            manager.flush().wait().expect("written");
+                        }
+                    }
+                    ids
+                })
+            })
+            .collect();
+        answers.extend(workers.into_iter().map(|worker| worker.join().expect("no panic")));
+    });
+    assert_eq!(available(&manager), 100_000 - 900);
+    settle(&manager);
+    assert!(!runs(&disk).is_empty());
+    assert!(manager.shutdown(MINUTE).is_clean());
+    drop(manager);
+    let manager = open();
+    for (worker, ids) in answers.iter().enumerate() {
+        for (number, id) in ids.iter().enumerate() {
+            let name = format!("worker-{worker}");
+            let again = patiently(|| reserve(&manager, key(&name, number), 1));
+            assert_eq!(again, Ok(*id), "{name}, {number}");
+        }
+    }
+    assert_eq!(available(&manager), 100_000 - 900);
+}
