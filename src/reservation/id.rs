@@ -260,8 +260,8 @@ mod tests {
                 let id = ReservationId::new(Timestamp::from_millis(7), u32::MAX, lowest);
                 let of: Vec<u64> = (0..4).filter(|it| id.may_be_of(*it)).collect();
                 assert_eq!((of, id.slot()), (vec![opening % 4], u32::MAX));
-                let random = random & (1 << 40) - 1;
-                assert_eq!(id.to_halves()[1] & (1 << 40) - 1, random, "40 random bits");
+                let random = random & ((1 << 40) - 1);
+                assert_eq!(id.to_halves()[1] & ((1 << 40) - 1), random, "40 random bits");
             }
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use stockade::{InventoryManager, JournalOptions, Limits};
 
-use super::{skipped, text};
+use super::text;
 
 /// A user with no rights.
 const NOBODY: u32 = 65_534;
