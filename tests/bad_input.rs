@@ -7,9 +7,9 @@ use std::time::Duration;
 use stockade::{
     AddError, AuditFilter, BasketError, BasketLine, BuildError, Builder, ConfirmError, ExtendError,
     FulfillError, Gone, IdempotencyKey, InvalidInput, InvalidKey, InvalidName, InvalidQuantity,
-    InvalidTtl, InventoryManager, LevelRef, Limits, MAX_UNITS, NoReservation, PartialError,
-    PlaceError, Release, RemoveError, ReservationId, ReserveError, RetakeError, SettingError,
-    ShipError, SnapshotError, TransferError, WarehouseSpec,
+    InvalidTtl, InventoryManager, LevelRef, Limits, MAX_UNITS, NoReservation, PlaceError, Release,
+    RemoveError, ReservationId, ReserveError, RetakeError, SettingError, ShipError, SnapshotError,
+    TransferError, WarehouseSpec,
 };
 use uuid::Uuid;
 

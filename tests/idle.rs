@@ -83,7 +83,7 @@ fn an_idle_engine_with_a_journal_wakes_as_seldom() {
     let _alone = alone();
     let scratch = Scratch::new("idle");
     // The one that syncs and the auditor too.
-    let Some(rate) = wakes_a_second(threaded().journal(scratch.join("journal")), 5) else { return };
+    let Some(rate) = wakes_a_second(threaded().journal(scratch.join("journal")), 6) else { return };
     assert!((1.0..30.0).contains(&rate), "{rate} times a second");
 }
 
@@ -93,7 +93,7 @@ fn the_auditor_stands_back_for_all_other_threads() {
     let _alone = alone();
     let scratch = Scratch::new("auditor");
     let manager = threaded().journal(scratch.join("journal")).build().expect("a new journal");
-    wait_for_threads(5);
+    wait_for_threads(6);
     let niceness = |name: &str| {
         let stat = fs::read_dir("/proc/self/task").ok()?.flatten().find_map(|task| {
             let stat = fs::read_to_string(task.path().join("stat")).ok()?;

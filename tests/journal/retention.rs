@@ -260,8 +260,11 @@ fn a_segment_that_is_missing_is_damage_unless_it_was_taken_away_on_purpose() {
         let found = verify(image, archive);
         assert!(matches!(found, Err(JournalError::Damaged { .. })), "{what}: {found:?}");
     };
-    let names: Vec<String> = disk.files().into_iter().map(|(name, _)| name).collect();
-    for name in names.iter().filter(|name| name.ends_with(".journal")) {
+    let mut names: Vec<String> = disk.files().into_iter().map(|(name, _)| name).collect();
+    names.retain(|name| name.ends_with(".journal"));
+    names.sort();
+    // Of the newest, a copy has no witness: no later file knows of it.
+    for name in &names[..names.len() - 1] {
         let image = without(&disk, |it| it == name);
         is_damaged(&image, None, name);
         let opened = short(&image).build().map(drop);

@@ -47,7 +47,9 @@ impl Shop {
 
     /// An engine with the warehouses SF and NYC.
     pub(crate) fn builder(&self, limits: Limits) -> Builder {
+        // These limits are of memory. Outcome files have none, so there are none.
         let journal = JournalOptions::storage(self.disk.clone());
+        let journal = journal.keep_outcomes(std::time::Duration::ZERO);
         let builder = InventoryManager::builder().warehouse("SF").warehouse("NYC");
         builder.journal(journal).limits(limits).clock(Arc::clone(&self.clock)).without_threads()
     }

@@ -4,7 +4,8 @@
 //! The search is that of Wing and Gong, "Testing and Verifying Concurrent Objects" (1993). A call
 //! may come next if it was made before any other unplaced call had returned, and if the
 //! [model](crate::model) gives its answer at that place. The state after a set of answered calls
-//! does not depend on their order. So a set that once led nowhere is not tried again.
+//! does not depend on their order, but for the capacities: each call sets one, and the last one
+//! counts. So a set that once led nowhere, with the same capacities, is not tried again.
 
 use std::collections::HashSet;
 
@@ -51,8 +52,8 @@ fn is_progress_true(call: &Call, calls: &[Call]) -> bool {
 
 struct Search<'a> {
     calls: &'a [Call],
-    /// Sets of placed calls that cannot be completed.
-    dead_ends: HashSet<u64>,
+    /// Sets of placed calls, with the capacities behind them, that cannot be completed.
+    dead_ends: HashSet<(u64, Vec<u32>)>,
     order: Vec<usize>,
 }
 
@@ -64,7 +65,8 @@ impl Search<'_> {
         else {
             return true;
         };
-        if self.dead_ends.contains(&placed) {
+        let here = (placed, state.capacities().to_vec());
+        if self.dead_ends.contains(&here) {
             return false;
         }
         for number in (0..self.calls.len()).filter(open) {
@@ -80,7 +82,7 @@ impl Search<'_> {
                 self.order.pop();
             }
         }
-        self.dead_ends.insert(placed);
+        self.dead_ends.insert(here);
         false
     }
 }
@@ -103,6 +105,18 @@ mod tests {
 
     fn seen(first: u32, second: u32) -> Answered {
         Answered::Seen { levels: vec![(0, (first, 0)), (1, (second, 0))] }
+    }
+
+    #[test]
+    fn the_order_of_two_capacities_is_looked_for() {
+        let set = |units| Answered::Resized { warehouse: 0, units };
+        // Both were open together, and the first that is tried is not the last.
+        let calls = [
+            call(1, 4, set(20)),
+            call(2, 3, set(7)),
+            call(5, 6, Answered::SeenRoom { warehouse: 0, left: 15 }),
+        ];
+        assert!(explain(&calls, &initial()).is_some());
     }
 
     #[test]

@@ -101,6 +101,11 @@ impl State {
         Self { levels, rooms, capacities, warehouses, pending, released, confirmed }
     }
 
+    /// The capacity of each warehouse.
+    pub(crate) fn capacities(&self) -> &[u32] {
+        &self.capacities
+    }
+
     fn room(&self, warehouse: usize) -> u32 {
         self.rooms[warehouse].max(0) as u32
     }

@@ -20,7 +20,8 @@ pub(crate) fn at(millis: u64) -> Timestamp {
 }
 
 pub(crate) fn limits() -> Limits {
-    Limits::new().max_reservations(1_024).audit_queue(1_024).audit_retained(64)
+    let limits = Limits::new().max_reservations(1_024).audit_queue(1_024).audit_retained(64);
+    limits.key_retention(std::time::Duration::from_secs(3_600), 1_000)
 }
 
 /// A journal without outcome files: what memory forgets is forgotten.

@@ -128,7 +128,9 @@ fn a_journal_in_use_and_a_damaged_one_are_told() {
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stderr).contains("the journal is open elsewhere"));
     drop(manager);
-    let (path, mut bytes) = files(&folder).swap_remove(0);
+    let is_segment = |path: &std::path::Path| path.extension().is_some_and(|it| it == "journal");
+    let segment = files(&folder).into_iter().find(|(path, _)| is_segment(path));
+    let (path, mut bytes) = segment.expect("a segment");
     bytes[200] ^= 1;
     std::fs::write(path, bytes).expect("a file");
     let output = run(&["replay", &orders(), "--journal", &folder]);

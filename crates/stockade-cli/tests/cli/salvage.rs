@@ -16,15 +16,16 @@ fn damaged_journal(name: &str) -> (String, String) {
     manager.add_stock(PLACE, 50, "SUPPLIER").expect("room");
     manager.flush().wait().expect("written");
     let early = manager.journal_head().expect("a journal").to_string();
-    for _ in 0..3 {
+    for _ in 0..6 {
         manager.sell(PLACE, 1).expect("stock");
         manager.flush().wait().expect("written");
     }
     drop(manager);
     let segment = Path::new(&folder).join("0000000001.journal");
     let mut bytes = fs::read(&segment).expect("a segment");
-    let second = bytes.windows(4).enumerate().filter(|(_, it)| *it == b"SKB\x01").nth(2);
-    let at = second.expect("three batches").0 + 110;
+    let second = bytes.windows(4).enumerate().filter(|(_, it)| *it == b"SKB\x01").nth(5);
+    // Behind the batch of the head, however the records before it were cut into batches.
+    let at = second.expect("six batches").0 + 110;
     bytes[at] ^= 1;
     fs::write(&segment, bytes).expect("a file");
     (folder, early)

@@ -152,8 +152,8 @@ fn interrupted(args: &[&str], name: &str, signals: &[&str]) -> (Option<i32>, Str
     (child.wait().expect("it ends").code(), said)
 }
 
-/// A sale that lasts for days, and holds that live for an hour. One buyer leaves the machine to other
-/// tests.
+/// A sale that lasts for days, and holds that live for an hour. One buyer leaves the machine to
+/// other tests.
 const ENDLESS: [&str; 7] =
     ["flash-sale", "--attempts", "4000000000000", "--ttl-ms", "3600000", "--buyers", "1"];
 

@@ -1,0 +1,71 @@
+//! A claim of a key by the call that does its request first, and the waits of those that come
+//! second.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::base::clock::Timestamp;
+use crate::base::sync::{nap, spin_loop, yield_now};
+use crate::idempotency::key::KeyName;
+use crate::idempotency::map::{IdempotencyMap, KeyEntry, KeyState};
+
+/// The right to do a keyed request first. Dropped without an answer, it frees the key.
+#[must_use = "a dropped claim withdraws the claim"]
+pub(crate) struct ClaimedKey<'keys, A> {
+    pub(super) keys: &'keys IdempotencyMap<A>,
+    pub(super) name: KeyName,
+    pub(super) fingerprint: u128,
+    pub(super) published: bool,
+}
+
+impl<A> ClaimedKey<'_, A> {
+    /// Publishes the answer to all who wait or come later. Call it after the operation's entry is
+    /// queued (Law 2: whoever learns the answer is logged after it).
+    pub(crate) fn publish(mut self, answer: A, now: Timestamp) {
+        self.published = true;
+        self.keys.remember(self.name, self.fingerprint, answer, now);
+    }
+}
+
+impl<A> Drop for ClaimedKey<'_, A> {
+    fn drop(&mut self) {
+        if !self.published {
+            let marker =
+                |_: &KeyName, known: &KeyEntry<A>| matches!(known.state, KeyState::InProgress);
+            let withdrawn = self.keys.known.remove_if(&self.name, marker);
+            debug_assert!(withdrawn.is_some(), "only its claim may take a marker away");
+            self.keys.leave_place();
+        }
+    }
+}
+
+impl<A> fmt::Debug for ClaimedKey<'_, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ClaimedKey").field(&self.name).finish()
+    }
+}
+
+/// The waits of one caller: a few spins, a few yields, then sleeps of up to a millisecond.
+#[derive(Debug, Default)]
+pub(super) struct Pause {
+    taken: u32,
+}
+
+impl Pause {
+    const SPINS: u32 = 64;
+    const YIELDS: u32 = 96;
+    const SLEEP_MIN: Duration = Duration::from_micros(20);
+    const SLEEP_MAX: Duration = Duration::from_millis(1);
+
+    pub(super) fn take(&mut self) {
+        match self.taken {
+            0..Self::SPINS => spin_loop(),
+            Self::SPINS..Self::YIELDS => yield_now(),
+            taken => {
+                let doublings = (taken - Self::YIELDS).min(10);
+                nap((Self::SLEEP_MIN * (1 << doublings)).min(Self::SLEEP_MAX));
+            }
+        }
+        self.taken = self.taken.saturating_add(1);
+    }
+}
