@@ -58,7 +58,7 @@ fn moments(disk: &SimulatedDisk) -> Vec<BTreeMap<String, Vec<u8>>> {
 
 /// What an engine on these files shows: units sold, and the entries; or why there is none.
 fn opened(files: Files) -> Result<(u32, u64), JournalError> {
-    let manager = match engine_on(&SimulatedDisk::with_files(files)).build() {
+    let manager = match engine_on(SimulatedDisk::with_files(files)).build() {
         Err(BuildError::Journal(error)) => return Err(error),
         manager => manager.expect("only the journal may be wrong"),
     };
@@ -162,7 +162,7 @@ fn a_bit_that_flips_in_a_copy_is_told_and_a_missing_end_only_in_the_original() {
         cut[last].1.truncate(byte);
         let is_damage = |found| matches!(found, Err(JournalError::Damaged { .. }));
         assert!(is_damage(opened(flipped).map(drop)), "byte {byte} flipped");
-        let original = engine_on(&killed.with_changed(cut.clone())).build().map(drop);
+        let original = engine_on(killed.with_changed(cut.clone())).build().map(drop);
         assert!(
             matches!(original, Err(BuildError::Journal(JournalError::Damaged { .. }))),
             "the original, cut to {byte} bytes"
@@ -204,14 +204,17 @@ fn marks_are_true_or_ignored_after_notes_were_erased() {
     let last = files.iter().rposition(|(name, _)| name.ends_with(".journal")).expect("a segment");
     let end = files[last].1.len();
     files[last].1[end - 1] ^= 1;
-    let damaged = engine_on(&killed.with_changed(files)).build().map(drop);
+    let damaged = engine_on(killed.with_changed(files)).build().map(drop);
     assert!(matches!(damaged, Err(BuildError::Journal(JournalError::Damaged { .. }))));
 }
+
+/// What happens once, at some call of the storage.
+type Happens = Box<dyn FnOnce() + Send>;
 
 /// A disk on which something happens just before the marks are read.
 struct BeforeMarks {
     disk: SimulatedDisk,
-    happens: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>,
+    happens: Arc<Mutex<Option<Happens>>>,
 }
 
 impl Storage for BeforeMarks {
