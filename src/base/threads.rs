@@ -125,7 +125,7 @@ mod refusals {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, feature = "journal", not(loom)))]
 mod tests {
     use super::refusals::refuse_threads;
     use super::*;

@@ -374,8 +374,8 @@ impl<A> IdempotencyMap<A> {
     /// What is dropped is dropped under the lock of its part, after this. So a claim that does not
     /// find the answer here finds it there.
     pub(crate) fn settle(&self, name: &KeyName, at: Timestamp) {
-        let Some(mut known) = self.known.get_mut(name) else { return };
-        let publication = match &mut known.state {
+        let Entry::Occupied(mut known) = self.known.entry(*name) else { return };
+        let publication = match &mut known.get_mut().state {
             KeyState::Published { at: own, number, settled, .. } if !*settled && *own <= at => {
                 *settled = true;
                 Publication { name: *name, number: *number, at: *own }

@@ -218,7 +218,7 @@ fn a_hold_of_the_wrong_session_is_retaken_once_though_the_key_is_forgotten() {
     let hold = session_ahead(&disk, HOUR, 1)[0];
     let short = limits().key_retention(Duration::from_secs(1), 1_000);
     let clock = clock(RIGHT);
-    let shop = builder(&disk, &clock).limits(short).build().expect("a sound journal");
+    let shop = builder_on(forgetful(&disk), &clock).limits(short).build().expect("a sound journal");
     let _ = shop.release(hold).expect("a hold");
     let lines = [BasketLine::new(LAPTOPS, 1)];
     let first = shop.confirm_or_retake_lines(hold, &lines).expect("stock");
