@@ -18,8 +18,6 @@ pub(crate) mod ledger;
 pub(crate) mod maintenance;
 pub(crate) mod offline;
 pub(crate) mod options;
-// Nothing calls it yet but its own tests: the engine's calls come later.
-#[allow(dead_code, reason = "the engine does not call it yet")]
 pub(crate) mod outcomes;
 pub(crate) mod reader;
 pub(crate) mod recovery;

@@ -59,11 +59,6 @@ impl OutcomesBuilder {
         read_record(&self.bytes[self.records[at].1..end])
     }
 
-    /// Bytes of memory that it takes.
-    pub(crate) fn memory(&self) -> usize {
-        self.bytes.capacity() + self.records.capacity() * size_of::<(OutcomeMark, usize)>()
-    }
-
     /// The records in the order of their marks; of several with one mark, the last.
     pub(super) fn sorted(&self) -> impl Iterator<Item = (OutcomeMark, &[u8])> {
         let ends = self.records.iter().skip(1).map(|(_, start)| *start);

@@ -22,12 +22,6 @@ pub(crate) enum OutcomeKind {
     Retake = 3,
 }
 
-impl OutcomeKind {
-    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Answer, Self::Reservation, Self::Retake].into_iter().find(|it| *it as u8 == byte)
-    }
-}
-
 /// The name of a record in the outcome files. The kind is part of the hash, so a mark has one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct OutcomeMark(pub(crate) [u8; MARK]);

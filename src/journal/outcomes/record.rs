@@ -79,16 +79,6 @@ impl ReservationOutcome {
             lines: hold.lines().copied().collect(),
         })
     }
-
-    /// Units sold, over all lines.
-    pub(crate) fn sold(&self) -> u64 {
-        self.lines.iter().map(|line| u64::from(line.sold)).sum()
-    }
-
-    /// Units given back, over all lines.
-    pub(crate) fn returned(&self) -> u64 {
-        self.lines.iter().map(|line| u64::from(line.given_back)).sum()
-    }
 }
 
 /// The reservation that took an ended one's lines again.
@@ -278,8 +268,11 @@ mod tests {
         let size = is_read_back(&KeptAnswer { at, fingerprint: u128::MAX, answer });
         assert_eq!(size, 41, "57 with its mark");
         is_read_back(&RetakenAs { at, id: id(3) });
-        assert_eq!(outcome(2).sold(), 6);
-        assert_eq!(outcome(2).returned(), 2 * u64::from(u32::MAX));
+        let sum = |units: fn(&HoldLine) -> u32| -> u64 {
+            outcome(2).lines.iter().map(|line| u64::from(units(line))).sum()
+        };
+        assert_eq!(sum(|line| line.sold), 6);
+        assert_eq!(sum(|line| line.given_back), 2 * u64::from(u32::MAX));
         for lines in [0, 1, 255] {
             is_read_back(&outcome(lines));
         }
