@@ -13,7 +13,8 @@ use crate::report::{printable, tolerate_closed_pipe};
 pub(crate) fn answer_without_run(answer: &clap::Error) -> ExitCode {
     match answer.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            return match tolerate_closed_pipe(answer.print()) {
+            let shown = shown(answer, console::colors_enabled());
+            return match tolerate_closed_pipe(io::stdout().write_all(shown.as_bytes())) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(_) => ExitCode::FAILURE,
             };
@@ -21,11 +22,19 @@ pub(crate) fn answer_without_run(answer: &clap::Error) -> ExitCode {
         // A bare call is answered with the help, on stderr: it has asked for nothing.
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             // If stderr is closed, there is nowhere left to report to.
-            let _ = answer.print();
+            let shown = shown(answer, console::colors_enabled_stderr());
+            let _ = io::stderr().write_all(shown.as_bytes());
         }
         _ => complain(&said(answer)),
     }
     ExitCode::from(2)
+}
+
+/// The help has colours where results have them. Left to itself, clap gives them to any terminal of
+/// a CI run, a dumb one too.
+fn shown(answer: &clap::Error, in_colour: bool) -> String {
+    let shown = answer.render();
+    if in_colour { shown.ansi().to_string() } else { shown.to_string() }
 }
 
 /// What is wrong, and what was likely meant.

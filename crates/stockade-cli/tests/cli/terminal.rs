@@ -88,7 +88,7 @@ fn a_terminal_gets_colours_unless_no_color_is_set() {
     for args in [&["audit", "verify", &journal][..], &["audit", "log", &journal], &["--help"]] {
         let Some(coloured) = shown(80, "", args) else { return };
         assert!(is_coloured(&coloured), "{args:?}: {coloured}");
-        for set in ["NO_COLOR=1", "NO_COLOR=1 CLICOLOR_FORCE=1", "TERM=dumb"] {
+        for set in ["NO_COLOR=1", "NO_COLOR=1 CLICOLOR_FORCE=1", "TERM=dumb", "TERM=dumb CI=true"] {
             let without = shown(80, set, args).expect("a terminal");
             assert!(!is_coloured(&without), "{args:?} with {set}: {without:?}");
         }
