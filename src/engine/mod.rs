@@ -36,6 +36,7 @@ use std::sync::{Arc, Weak};
 use crate::audit::recorder::Recorder;
 use crate::base::ceilings::TextLimits;
 use crate::base::clock::{Clock, Timestamp};
+use crate::base::foreign;
 use crate::base::shard::Counters;
 use crate::base::sync::Mutex;
 use crate::idempotency::{IdempotencyMap, OnDuplicate};
@@ -244,5 +245,11 @@ impl Engine {
     #[inline]
     fn now(&self) -> Timestamp {
         self.clock.0.now()
+    }
+
+    /// As [`now`](Self::now), for a step that must not end half-way: if the clock panics there, it
+    /// is `earlier`, the call's own reading.
+    fn now_or(&self, earlier: Timestamp) -> Timestamp {
+        foreign::call(|| self.now()).unwrap_or(earlier)
     }
 }

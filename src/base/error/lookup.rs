@@ -54,4 +54,6 @@ pub enum FlushError {
     },
     /// The deadline passed first. Nothing is undone, and the writer goes on.
     TimedOut,
+    /// The engine's own sink has asked, from within `append`: the writer would wait for itself.
+    InSink,
 }

@@ -87,6 +87,8 @@ pub enum Health {
 
 /// From this lag on, the health is `Degraded`.
 const SWEEPER_BEHIND: Duration = Duration::from_secs(5);
+/// From this time on, a sink that has not returned shows in the health.
+const SINK_STUCK: Duration = Duration::from_secs(1);
 
 impl InventoryManager {
     /// Figures of the engine. Takes no lock, and never waits.
@@ -144,6 +146,13 @@ impl Engine {
         self.now().saturating_since(self.slots.next_due())
     }
 
+    /// What takes too long of what the engine calls and did not write.
+    fn foreign_problem(&self) -> Option<String> {
+        let sink = self.recorder.sink_watch.longer_than(SINK_STUCK);
+        let sink = sink.map(|it| format!("the audit sink has not returned for {it:?}"));
+        sink.or_else(|| self.recorder.wakers.problem()).or_else(|| self.dispatcher.problem())
+    }
+
     fn health(&self) -> Health {
         if let Some(journal) = self.journal.as_ref().filter(|_| self.check_gate().is_ok()) {
             journal.look_at_place();
@@ -161,6 +170,8 @@ impl Engine {
             format!("the sweeper is {lag:?} behind")
         } else if self.dispatcher.has_ended() {
             "the thread that delivers alerts has ended".to_owned()
+        } else if let Some(problem) = self.foreign_problem() {
+            problem
         } else if let Some(problem) = self.journal.as_ref().and_then(|it| it.problem(self.now())) {
             problem
         } else if let Some(apart) = self.clock.0.apart_from_wall_clock().filter(|it| it.is_far()) {

@@ -8,6 +8,7 @@ pub(crate) mod archived;
 #[cfg_attr(not(unix), path = "directory_elsewhere.rs")]
 mod directory;
 pub(crate) mod files;
+pub(crate) mod guarded;
 pub(crate) mod place;
 mod regular_file;
 #[cfg(any(test, feature = "testing"))]
