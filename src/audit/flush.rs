@@ -26,7 +26,8 @@ impl From<Shut> for FlushError {
 /// before the flush was requested. With a journal, it is done only when all that is on the disk.
 ///
 /// Block on it by [`wait`](Flush::wait), or `.await` it in any async runtime. Dropping it undoes
-/// nothing.
+/// nothing. Wakers are called by a thread of the engine's own, after all threads that wait were
+/// told. One that blocks delays other futures only.
 #[derive(Debug)]
 #[must_use = "a flush says nothing until it is waited for"]
 pub struct Flush {

@@ -18,12 +18,10 @@
 //! therefore admits its next few calls without a look ([`Admissions`]): so few that all of them,
 //! from hundreds of threads, find room below the three quarters.
 
-use std::ptr;
 use std::time::{Duration, Instant};
 
 use crate::audit::gate::{Gate, Shut};
 use crate::audit::wake_signal::{WakeSignal, WriterGone};
-use crate::base::foreign;
 use crate::base::shard::{parallelism, shards_for, thread_ordinal};
 use crate::base::sync::{
     ArrayQueue, AtomicBool, AtomicU32, AtomicU64, CachePadded, Fenced, MODELLED, Ordering, nap,
@@ -135,7 +133,7 @@ impl<T> AuditQueue<T> {
         let mut patience = Patience::new();
         while depth >= self.three_quarters {
             // A sink that waited for room would wait for itself.
-            if self.backpressure == Backpressure::Refuse || self.is_in_own_sink() {
+            if self.backpressure == Backpressure::Refuse || self.wake_signal.is_in_own_sink() {
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 return Err(NotAdmitted::Busy);
             }
@@ -261,17 +259,6 @@ impl<T> AuditQueue<T> {
     /// its item will not be written. What lies in the queue is, should the writer come back.
     pub(crate) fn abandon(&self) {
         self.abandoned.store(true, Ordering::Relaxed);
-    }
-
-    /// Runs `code`, which calls the user's sink. May be nested in the sink of another engine.
-    pub(crate) fn in_sink<R>(&self, code: impl FnOnce() -> R) -> R {
-        foreign::in_sink_of(ptr::from_ref(self).addr(), code)
-    }
-
-    /// Whether the calling thread is in this engine's own sink. Then it must not wait for the
-    /// writer.
-    pub(crate) fn is_in_own_sink(&self) -> bool {
-        foreign::is_in_sink_of(ptr::from_ref(self).addr())
     }
 
     /// Whether the writer shall end.

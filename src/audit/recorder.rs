@@ -184,7 +184,7 @@ impl Recorder {
 
     /// Asks to hear when all that was queued before is written. Never waits; what it returns may.
     pub(crate) fn flush(&self) -> Flush {
-        if self.queue.is_in_own_sink() {
+        if self.queue.wake_signal().is_in_own_sink() {
             return Tickets::refuse(FlushError::InSink);
         }
         if let Some(shut) = self.queue.gate().failure() {

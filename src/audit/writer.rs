@@ -249,8 +249,8 @@ impl Writer {
             let batch = AuditBatch::new(self.next_sequence, entries, &self.batch, names);
             // The text and the drop of its error are the sink's code, too.
             let append = || sink.append(&batch).map_err(|error| error.to_string());
-            let (watch, queue) = (&self.recorder.sink_watch, &self.recorder.queue);
-            foreign::call(|| watch.over(|| queue.in_sink(append)))
+            let (watch, signal) = (&self.recorder.sink_watch, self.recorder.queue.wake_signal());
+            foreign::call(|| watch.over(|| signal.in_sink(append)))
                 // A sink that panicked is asked again, as after an error: it knows by the number
                 // of the first entry what it has taken.
                 .unwrap_or_else(|said| Err(format!("the sink panicked: {said}")))

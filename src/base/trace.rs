@@ -2,8 +2,8 @@
 //! must know. Without the feature `tracing` there are none;
 //! [`health`](crate::InventoryManager::health) reports the same.
 //!
-//! A subscriber is another's code: it may panic, and it may call the engine. Whoever sends a message
-//! under a lock puts it aside ([`put_aside`](crate::base::foreign::put_aside)).
+//! A subscriber is another's code: it may panic, and it may call the engine. Whoever sends a
+//! message under a lock puts it aside ([`put_aside`](crate::base::foreign::put_aside)).
 
 use std::fmt::Arguments;
 

@@ -12,7 +12,7 @@ use crate::base::foreign::Watch;
 use crate::base::sync::{AtomicUsize, Mutex, Ordering, lock};
 use crate::base::trace;
 use crate::engine::InventoryManager;
-use crate::engine::maintenance::file_work::FileWork;
+use crate::engine::file_work::FileWork;
 use crate::journal::follow::auditor::Auditing;
 use crate::journal::follow::thread::FollowerThread;
 use crate::journal::format::head::JournalHead;

@@ -9,6 +9,8 @@ mod commits;
 mod core;
 mod durability;
 #[cfg(feature = "journal")]
+mod file_work;
+#[cfg(feature = "journal")]
 mod journal;
 mod lifecycle;
 mod listeners;

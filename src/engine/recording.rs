@@ -106,7 +106,7 @@ impl Engine {
     /// something to write. Does nothing if the writer has a thread.
     pub(super) fn write_now(&self) -> bool {
         let Some(writer) = &self.driven else { return false };
-        if self.recorder.queue.is_in_own_sink() {
+        if self.recorder.queue.wake_signal().is_in_own_sink() {
             // This thread has the writer already.
             return false;
         }
@@ -117,7 +117,8 @@ impl Engine {
 
     /// Ends a writer without a thread. A thread's writer is ended by the handle of the thread.
     pub(super) fn end_driven_writer(&self) {
-        if let Some(writer) = self.driven.as_ref().filter(|_| !self.recorder.queue.is_in_own_sink())
+        if let Some(writer) =
+            self.driven.as_ref().filter(|_| !self.recorder.queue.wake_signal().is_in_own_sink())
         {
             let _aside = put_aside();
             lock(&writer.0).end();

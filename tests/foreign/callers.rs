@@ -106,6 +106,28 @@ fn a_conversion_that_panics_has_moved_nothing() {
     manager.request().key(key()).sell(LAPTOPS, 1).expect("the key is free");
 }
 
+/// The engine does nothing of its own around the caller's operation.
+#[test]
+fn an_operation_of_durably_that_panics_or_calls_back_moves_what_it_moved() {
+    let manager = threaded().build().expect("legal settings");
+    manager.add_stock(LAPTOPS, 10, "SUPPLIER").expect("room");
+    let panics = || {
+        let operation = |request: stockade::Request<'_>| {
+            request.sell(LAPTOPS, 1).map(drop).and_then(|()| panic!("a bug"))
+        };
+        drop(manager.durably::<(), _>(operation));
+    };
+    assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+    assert_eq!(manager.available(LAPTOPS), Ok(9));
+    let nested = manager.durably(|request| {
+        manager.flush().wait().expect("well");
+        manager.durably(|inner| inner.sell(LAPTOPS, 1)).wait().expect("stock");
+        request.sell(LAPTOPS, 1)
+    });
+    nested.wait().expect("stock");
+    assert_eq!(manager.available(LAPTOPS), Ok(7));
+}
+
 /// A conversion that calls the engine, and one that takes its time, find no lock.
 #[test]
 fn a_conversion_may_call_the_engine() {

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
@@ -12,8 +13,8 @@ use std::thread;
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    BuildError, Durability, Health, InventoryManager, JournalError, JournalOptions, RedactError,
-    Storage, StorageFile, WeakInventoryManager,
+    AuditFilter, BuildError, Durability, Health, InventoryManager, JournalError, JournalOptions,
+    JournalReader, RedactError, Storage, StorageFile, WeakInventoryManager,
 };
 
 use crate::common::{LAPTOPS, ledger, log_of, threaded, within};
@@ -314,4 +315,39 @@ fn a_storage_may_read_the_engine() {
     // A redaction begins a new segment, and so the writer creates a file.
     within(SOON, move || manager.redact(|_| false).map(drop).expect("sound"));
     assert_eq!(told.recv_timeout(SOON).expect("created").0, Ok(1_000));
+}
+
+#[test]
+fn a_function_that_a_reader_calls_may_panic_and_may_open_the_journal() {
+    let disk = SimulatedDisk::new();
+    let manager = threaded().journal(&disk).build().expect("a new journal");
+    for _ in 0..10 {
+        manager.add_stock(LAPTOPS, 9, "SUPPLIER").expect("room");
+        manager.flush().wait().expect("well");
+    }
+    drop(manager);
+    let filter = AuditFilter::new().limit(usize::MAX);
+    let read = || JournalReader::on(disk.clone()).entries(&filter, |_| panic!("a bug"));
+    assert!(catch_unwind(AssertUnwindSafe(read)).is_err());
+    let mut opened = false;
+    let read = JournalReader::on(disk.clone()).entries_while(&filter, |_| {
+        opened = threaded().journal(&disk).build().is_ok();
+        ControlFlow::Break(())
+    });
+    assert!(read.is_ok() && opened);
+
+    let mut files = disk.files();
+    let segment = files.iter_mut().find(|(name, _)| name.ends_with(".journal"));
+    let bytes = &mut segment.expect("a segment").1;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let damaged = SimulatedDisk::with_files(files);
+    let salvage = |seen: &mut dyn FnMut()| {
+        JournalReader::on(damaged.clone()).salvage_on(SimulatedDisk::new(), |_| seen())
+    };
+    let panics = || salvage(&mut || panic!("a bug"));
+    assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+    let mut lost = 0;
+    salvage(&mut || lost += 1).expect("sound before the damage");
+    assert!(lost > 0);
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{open, produce, received, soon};
 use crate::audit::durable_sink::{DurableSink, WriteOutcome};
@@ -14,6 +13,7 @@ use crate::audit::recorder::RecorderSettings;
 use crate::audit::view::Names;
 use crate::audit::wake_signal::WriterGone;
 use crate::base::error::FlushError;
+use crate::base::sync::{AtomicBool, Ordering};
 
 /// A journal whose encoder has a bug.
 struct BrokenJournal(Arc<AtomicBool>);

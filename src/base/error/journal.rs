@@ -98,8 +98,8 @@ pub enum JournalError {
         /// The text.
         name: String,
     },
-    /// This thread already copies or rewrites the journal's files: the call was made in the predicate
-    /// of a redaction, or by the storage of a backup. It would wait for itself.
+    /// This thread already copies or rewrites the journal's files: the call was made in the
+    /// predicate of a redaction, or by the storage of a backup. It would wait for itself.
     InHand,
     /// The engine has ended, so it writes its journal's files no more. Another one may have them.
     Ended,

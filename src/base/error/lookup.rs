@@ -47,7 +47,8 @@ pub enum FlushError {
     },
     /// The engine was shut down, and its audit writer has ended.
     Closed,
-    /// The sink or the audit writer panicked. Entries that were not yet written stay unwritten.
+    /// The audit writer died, of a bug of the engine's own. Entries that were not yet written stay
+    /// unwritten.
     Poisoned {
         /// The panic's message.
         reason: Arc<str>,

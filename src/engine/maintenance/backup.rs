@@ -98,10 +98,11 @@ impl InventoryManager {
         self.backup_to(&mode.into_iter().fold(files, FileStorage::file_mode))
     }
 
-    /// As [`backup`](Self::backup), to any storage.
+    /// As [`backup`](Self::backup), to any storage. A panic of it is an error of the storage.
     ///
     /// # Errors
-    /// As [`backup`](Self::backup).
+    /// As [`backup`](Self::backup); [`JournalError::InHand`] if the storage of a backup, or the
+    /// predicate of a redaction, made the call.
     pub fn backup_to(&self, storage: &dyn Storage) -> Result<JournalHead, JournalError> {
         let journal = self.journal_link()?;
         let _alone = journal.files.begin()?;

@@ -4,8 +4,6 @@
 mod backup;
 #[cfg(feature = "journal")]
 pub(super) mod consumers;
-#[cfg(feature = "journal")]
-pub(super) mod file_work;
 mod redact;
 #[cfg(feature = "journal")]
 mod redact_journal;

@@ -101,8 +101,9 @@ struct Verdict<'a> {
 
 impl Engine {
     /// Applies a request that the policy of this `name` approves, at the moment at which it was
-    /// made. Neither the policy nor the clock is asked again: the request is recorded. The request's status tells whether the transfer
-    /// succeeded; the request itself exists in any case. So only an uncertain outcome is an error.
+    /// made. Neither the policy nor the clock is asked again: the request is recorded. The
+    /// request's status tells whether the transfer succeeded; the request itself exists in any
+    /// case. So only an uncertain outcome is an error.
     pub(in crate::engine) fn approve_by_policy(
         &self,
         id: TransferRequestId,

@@ -52,6 +52,12 @@ impl GuardedStorage {
     }
 }
 
+impl GuardedFile {
+    fn call<T>(&self, code: impl FnOnce(&dyn StorageFile) -> io::Result<T>) -> io::Result<T> {
+        guarded(&self.watch, || code(&**self.file.get()?))
+    }
+}
+
 fn guarded<T>(watch: &Watch, code: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let panicked = |said| Err(io::Error::other(format!("the storage panicked: {said}")));
     foreign::call(|| watch.over(|| code().map_err(plain))).unwrap_or_else(panicked)
@@ -71,75 +77,75 @@ fn plain(error: io::Error) -> io::Error {
 
 impl Storage for GuardedStorage {
     fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
-        let held = self.call(|it| it.lock())?;
+        let held = self.call(|theirs| theirs.lock())?;
         Ok(Box::new(Owned(Some(held))))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        self.call(|it| it.list())
+        self.call(|theirs| theirs.list())
     }
 
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
-        self.call(|it| it.read(name, offset, length))
+        self.call(|theirs| theirs.read(name, offset, length))
     }
 
     fn length(&self, name: &str) -> io::Result<u64> {
-        self.call(|it| it.length(name))
+        self.call(|theirs| theirs.length(name))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        let file = Owned(Some(self.call(|it| it.create(name))?));
+        let file = Owned(Some(self.call(|theirs| theirs.create(name))?));
         Ok(Arc::new(GuardedFile { file, watch: Arc::clone(&self.watch) }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.call(|it| it.rename(from, to))
+        self.call(|theirs| theirs.rename(from, to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.call(|it| it.remove(name))
+        self.call(|theirs| theirs.remove(name))
     }
 
     fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
-        self.call(|it| it.truncate(name, length))
+        self.call(|theirs| theirs.truncate(name, length))
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        self.call(|it| it.sync_directory())
+        self.call(|theirs| theirs.sync_directory())
     }
 
     fn free_space(&self) -> Option<u64> {
-        self.call(|it| Ok(it.free_space())).ok().flatten()
+        self.call(|theirs| Ok(theirs.free_space())).ok().flatten()
     }
 
     fn identity(&self, part: PlacePart<'_>) -> io::Result<Option<StorageIdentity>> {
-        self.call(|it| it.identity(part))
+        self.call(|theirs| theirs.identity(part))
     }
 
     fn path(&self) -> Option<&Path> {
-        let storage = self.storage.get().ok()?;
-        foreign::call(|| storage.path()).ok().flatten()
+        let theirs = self.storage.get().ok()?;
+        foreign::call(|| theirs.path()).ok().flatten()
     }
 
     fn network_file_system(&self) -> Option<&'static str> {
-        self.call(|it| Ok(it.network_file_system())).ok().flatten()
+        self.call(|theirs| Ok(theirs.network_file_system())).ok().flatten()
     }
 
     fn sign_lock(&self, opening: u64) -> io::Result<()> {
-        self.call(|it| it.sign_lock(opening))
+        self.call(|theirs| theirs.sign_lock(opening))
     }
 }
 
 impl StorageFile for GuardedFile {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        guarded(&self.watch, || self.file.get()?.append(bytes))
+        self.call(|theirs| theirs.append(bytes))
     }
 
     fn sync(&self) -> io::Result<()> {
-        guarded(&self.watch, || self.file.get()?.sync())
+        self.call(|theirs| theirs.sync())
     }
 
     fn identity(&self) -> Option<StorageIdentity> {
-        guarded(&self.watch, || Ok(self.file.get()?.identity())).ok().flatten()
+        self.call(|theirs| Ok(theirs.identity())).ok().flatten()
     }
 }

@@ -12,7 +12,7 @@ use crate::base::sync::{Mutex, MutexGuard, lock};
 
 /// The right to such work.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct FileWork {
+pub(super) struct FileWork {
     alone: Mutex<()>,
     /// The thread that works, if one does. Nobody holds this lock for longer than a look.
     worker: Mutex<Option<ThreadId>>,
@@ -20,7 +20,7 @@ pub(in crate::engine) struct FileWork {
 
 /// The work under way. Its drop ends it.
 #[must_use = "dropped at once, it protects nothing"]
-pub(in crate::engine) struct FilesInHand<'a> {
+pub(super) struct FilesInHand<'a> {
     work: &'a FileWork,
     _alone: MutexGuard<'a, ()>,
 }
@@ -30,7 +30,7 @@ impl FileWork {
     ///
     /// # Errors
     /// [`JournalError::InHand`] if the calling thread itself does.
-    pub(in crate::engine) fn begin(&self) -> Result<FilesInHand<'_>, JournalError> {
+    pub(super) fn begin(&self) -> Result<FilesInHand<'_>, JournalError> {
         let own = thread::current().id();
         if *lock(&self.worker) == Some(own) {
             return Err(JournalError::InHand);
