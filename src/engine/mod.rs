@@ -251,6 +251,8 @@ impl Engine {
 
     /// As [`now`](Self::now), for a step that must not end half-way: if the clock panics there, it
     /// is `earlier`, the call's own reading.
+    #[cold]
+    #[inline(never)]
     fn now_or(&self, earlier: Timestamp) -> Timestamp {
         foreign::call(|| self.now()).unwrap_or(earlier)
     }
