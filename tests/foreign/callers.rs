@@ -112,9 +112,8 @@ fn an_operation_of_durably_that_panics_or_calls_back_moves_what_it_moved() {
     let manager = threaded().build().expect("legal settings");
     manager.add_stock(LAPTOPS, 10, "SUPPLIER").expect("room");
     let panics = || {
-        let operation = |request: stockade::Request<'_>| {
-            request.sell(LAPTOPS, 1).map(drop).and_then(|()| panic!("a bug"))
-        };
+        let operation =
+            |request: stockade::Request<'_>| request.sell(LAPTOPS, 1).map(|_| panic!("a bug"));
         drop(manager.durably::<(), _>(operation));
     };
     assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());

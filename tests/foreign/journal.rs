@@ -29,13 +29,15 @@ enum Fault {
     Unspeakable,
 }
 
+type Once = Box<dyn FnOnce() + Send>;
+
 /// A disk with bugs.
 #[derive(Clone)]
 struct Wild {
     disk: SimulatedDisk,
     fault: Arc<Mutex<Option<Fault>>>,
     held: Arc<(Mutex<bool>, Condvar)>,
-    on_create: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>,
+    on_create: Arc<Mutex<Option<Once>>>,
 }
 
 impl Wild {
