@@ -222,49 +222,36 @@ fn sixty_four_threads_wait_for_a_sink_that_hangs_and_go_on() {
 }
 
 #[test]
-fn a_sink_that_panics_poisons_the_engine_and_everyone_is_told() {
-    let (sink, control) = FaultySink::new();
-    let manager =
-        threaded().limits(small().audit_queue(64)).sink(sink).build().expect("legal settings");
-    manager.add_stock(LAPTOPS, 1_000_000, "SUPPLIER").expect("room");
-    manager.flush().wait().expect("a healthy sink");
-    let before = manager.audit_log().newest_sequence();
-    let buyers = manager.clone();
-    within(SOON, move || {
+fn a_sink_that_panics_stops_the_engine_until_it_is_well_and_everyone_is_told() {
+    within(Duration::from_secs(120), || {
+        let (sink, control) = FaultySink::new();
+        let limits = small().audit_queue(64).audit_retained(1 << 23);
+        let crowd =
+            Crowd::new(threaded().limits(limits).sink(sink).build().expect("legal settings"), 16);
         thread::scope(|scope| {
-            for _ in 0..16 {
-                scope.spawn(|| {
-                    let refused = loop {
-                        match buyers.sell(LAPTOPS, 1) {
-                            Ok(_) => {}
-                            // Its entry came to a writer that had just died.
-                            Err(error) if error.applied() == Applied::InMemory => {}
-                            Err(error) => break error,
-                        }
-                    };
-                    assert_eq!(refused, NotStarted::Poisoned.into());
-                    assert!(!refused.is_retryable());
-                });
+            for thread in 0..16 {
+                let crowd = &crowd;
+                scope.spawn(move || crowd.buy(thread, 7));
             }
-            control.panic("the disk is on fire");
+            for _ in 0..3 {
+                crowd.wait_until_all_return();
+                control.panic("the disk is on fire");
+                let is_told = |health| matches!(health, Health::Stopped { reason } if reason.contains("on fire"));
+                wait_for("stopped", || is_told(crowd.manager.health()));
+                match crowd.manager.flush().wait() {
+                    Err(FlushError::Stopped { reason }) => assert!(reason.contains("on fire")),
+                    other => panic!("{other:?}"),
+                }
+                crowd.wait_until_all_return();
+                control.recover();
+                wait_for("well", || crowd.manager.health() == Health::Ok);
+            }
+            crowd.wait_until_all_return();
+            crowd.stop.store(true, Ordering::Relaxed);
         });
-        assert_eq!(buyers.health(), Health::Poisoned);
-        match buyers.flush().wait() {
-            Err(FlushError::Poisoned { reason }) => assert!(reason.contains("on fire"), "{reason}"),
-            other => panic!("{other:?}"),
-        }
-        control.recover();
-        assert!(buyers.sell(LAPTOPS, 1).is_err(), "only a new engine helps");
-        let began = Instant::now();
-        let left = buyers.shutdown(SOON);
-        assert!(left.unwritten > 0 && began.elapsed() < Duration::from_secs(5), "{left:?}");
-        // What was written before is a history, and the sink was not called again.
-        let log = written(&buyers);
-        ledger::assert_legal(&log);
-        assert!(log.len() as u64 >= before);
-        assert_eq!(control.counts().accepted_entries, log.len() as u64);
+        crowd.assert_nothing_lost(&control);
+        assert!(crowd.manager.shutdown(SOON).is_clean());
     });
-    assert_eq!(manager.health(), Health::Poisoned);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod tidy {
     mod floors;
+    mod foreign;
     mod made_up;
     mod rules;
     mod source;
@@ -63,6 +64,19 @@ mod tidy {
     #[test]
     fn threads_come_through_one_door() {
         assert_none(library().iter().flat_map(rules::other_threads));
+    }
+
+    #[test]
+    fn foreign_code_is_called_where_the_table_says() {
+        let page = std::fs::read_to_string(Path::new(ROOT).join("docs/foreign-code.md"));
+        let rows = foreign::rows(&page.expect("a page"));
+        assert!(rows.len() > 10, "only {} rows were read", rows.len());
+        let sources = everything();
+        assert_none(foreign::unlisted(&sources, &rows));
+        assert_none(foreign::misplaced(&sources, &rows));
+        assert_none(foreign::unnamed_methods(&sources, &rows));
+        assert_none(foreign::untested(&sources, &rows));
+        assert_none(sources.iter().flat_map(foreign::other_catches));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::audit::gate::Shut;
 use crate::base::error::FlushError;
 use crate::base::sync::{Condvar, Mutex, MutexGuard, lock};
-use crate::base::wake::wake;
+use crate::base::wake::Wakers;
 
 impl From<Shut> for FlushError {
     fn from(shut: Shut) -> Self {
@@ -26,7 +26,8 @@ impl From<Shut> for FlushError {
 /// before the flush was requested. With a journal, it is done only when all that is on the disk.
 ///
 /// Block on it by [`wait`](Flush::wait), or `.await` it in any async runtime. Dropping it undoes
-/// nothing.
+/// nothing. Wakers are called by a thread of the engine's own, after all threads that wait were
+/// told. One that blocks delays other futures only.
 #[derive(Debug)]
 #[must_use = "a flush says nothing until it is waited for"]
 pub struct Flush {
@@ -73,14 +74,23 @@ impl Future for Flush {
     type Output = Result<(), FlushError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.ticket.lock();
-        match &state.outcome {
-            Some(outcome) => Poll::Ready(outcome.clone()),
-            None => {
-                state.waker = Some(context.waker().clone());
-                Poll::Pending
-            }
+        if let Some(outcome) = &self.ticket.lock().outcome {
+            return Poll::Ready(outcome.clone());
         }
+        if let Some(wakers) = &self.ticket.wakers {
+            wakers.prepare();
+        }
+        // A waker is another's code. It is cloned and dropped under no lock.
+        let waker = context.waker().clone();
+        let (polled, unused) = {
+            let mut state = self.ticket.lock();
+            match &state.outcome {
+                Some(outcome) => (Poll::Ready(outcome.clone()), Some(waker)),
+                None => (Poll::Pending, state.waker.replace(waker)),
+            }
+        };
+        drop(unused);
+        polled
     }
 }
 
@@ -89,6 +99,8 @@ impl Future for Flush {
 pub(crate) struct FlushTicket {
     state: Mutex<TicketState>,
     done: Condvar,
+    /// Who wakes a future; `None` if the ticket is done from its beginning.
+    wakers: Option<Arc<Wakers>>,
 }
 
 #[derive(Debug, Default)]
@@ -102,6 +114,10 @@ impl FlushTicket {
         lock(&self.state)
     }
 
+    fn new(wakers: &Arc<Wakers>) -> Arc<Self> {
+        Arc::new(Self { wakers: Some(Arc::clone(wakers)), ..Self::default() })
+    }
+
     /// Sets the outcome and wakes the waiter. Only the first outcome counts.
     pub(crate) fn complete(&self, outcome: Result<(), FlushError>) {
         let mut state = self.lock();
@@ -112,7 +128,9 @@ impl FlushTicket {
         let waker = state.waker.take();
         drop(state);
         self.done.notify_all();
-        waker.into_iter().for_each(wake);
+        if let (Some(waker), Some(wakers)) = (waker, &self.wakers) {
+            wakers.wake(waker);
+        }
     }
 }
 
@@ -121,9 +139,10 @@ impl FlushTicket {
 /// They are beside the queue, not in it, so a request for a flush never waits for room. The writer
 /// takes the tickets *before* it drains the queue, and then drains all items that were in it. So
 /// everything that a caller queued before its request is in that batch or in an earlier one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tickets {
     waiting: Mutex<Waiting>,
+    wakers: Arc<Wakers>,
 }
 
 #[derive(Debug, Default)]
@@ -134,13 +153,18 @@ struct Waiting {
 }
 
 impl Tickets {
+    /// No flush waits yet. `wakers` wake those that are futures.
+    pub(crate) fn new(wakers: &Arc<Wakers>) -> Self {
+        Self { waiting: Mutex::default(), wakers: Arc::clone(wakers) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         lock(&self.waiting)
     }
 
     /// Registers a new flush. The caller must wake the writer afterwards.
     pub(crate) fn issue(&self) -> Flush {
-        let ticket = Arc::new(FlushTicket::default());
+        let ticket = FlushTicket::new(&self.wakers);
         let mut waiting = self.lock();
         match &waiting.ended {
             Some(reason) => ticket.complete(Err(reason.clone())),
@@ -193,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_flush_wakes_its_future_once_it_is_done() {
-        let tickets = Tickets::default();
+        let tickets = Tickets::new(&Wakers::new(false));
         let mut flush = tickets.issue();
         let counter = Arc::new(Counter(AtomicUsize::new(0)));
         let waker = Waker::from(Arc::clone(&counter));
@@ -206,21 +230,21 @@ mod tests {
 
     #[test]
     fn a_dropped_flush_harms_nobody() {
-        let tickets = Tickets::default();
+        let tickets = Tickets::new(&Wakers::new(false));
         drop(tickets.issue());
         tickets.take().iter().for_each(|ticket| ticket.complete(Ok(())));
     }
 
     #[test]
     fn a_flush_with_a_deadline_gives_up_in_time() {
-        let tickets = Tickets::default();
+        let tickets = Tickets::new(&Wakers::new(false));
         let deadline = Instant::now() + Duration::from_millis(5);
         assert_eq!(tickets.issue().wait_deadline(deadline), Err(FlushError::TimedOut));
     }
 
     #[test]
     fn no_flush_hangs_once_the_writer_has_ended() {
-        let tickets = Tickets::default();
+        let tickets = Tickets::new(&Wakers::new(false));
         let before = tickets.issue();
         tickets.end(FlushError::Closed);
         assert_eq!(before.wait(), Err(FlushError::Closed));

@@ -27,7 +27,7 @@ pub(crate) enum Shut {
         /// What the sink said.
         reason: Arc<str>,
     },
-    /// The audit sink panicked; only a new engine helps.
+    /// The audit writer died, of a bug of the engine's own; only a new engine helps.
     Poisoned {
         /// What the panic said.
         reason: Arc<str>,

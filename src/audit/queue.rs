@@ -132,7 +132,8 @@ impl<T> AuditQueue<T> {
         }
         let mut patience = Patience::new();
         while depth >= self.three_quarters {
-            if self.backpressure == Backpressure::Refuse {
+            // A sink that waited for room would wait for itself.
+            if self.backpressure == Backpressure::Refuse || self.wake_signal.is_in_own_sink() {
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 return Err(NotAdmitted::Busy);
             }

@@ -15,7 +15,9 @@ use crate::audit::view::Names;
 use crate::audit::wake_signal::WriterGone;
 use crate::base::clock::Timestamp;
 use crate::base::error::FlushError;
+use crate::base::foreign::Watch;
 use crate::base::sync::{AtomicU64, Condvar, Fenced, Mutex, MutexGuard, Ordering, lock};
+use crate::base::wake::Wakers;
 use crate::stock::mcas::recorder::CommitName;
 
 /// How many record buffers the pool keeps.
@@ -34,6 +36,8 @@ pub(crate) struct RecorderSettings {
     pub(crate) sink: Option<Box<dyn AuditSink>>,
     /// The engine's birth.
     pub(crate) opened_at: Timestamp,
+    /// Who wakes futures.
+    pub(crate) wakers: Arc<Wakers>,
 }
 
 impl Default for RecorderSettings {
@@ -44,6 +48,7 @@ impl Default for RecorderSettings {
             retained: DEFAULT_RETAINED,
             sink: None,
             opened_at: Timestamp::default(),
+            wakers: Wakers::new(true),
         }
     }
 }
@@ -58,6 +63,10 @@ pub(crate) struct Recorder {
     /// Records that the writer took from the queue and the sink has not taken yet. Relaxed: a
     /// figure.
     pub(crate) held: AtomicU64,
+    /// Who wakes futures: of flushes, and of the journal.
+    pub(crate) wakers: Arc<Wakers>,
+    /// Over the calls of the user's sink.
+    pub(crate) sink_watch: Watch,
     ending: Ending,
 }
 
@@ -86,10 +95,12 @@ impl Recorder {
         Self {
             queue: AuditQueue::new(settings.capacity, settings.backpressure),
             pool: BufferPool::new(POOLED),
-            tickets: Tickets::default(),
+            tickets: Tickets::new(&settings.wakers),
             memory: Arc::new(MemoryLog::new(settings.retained, settings.opened_at)),
             names,
             held: AtomicU64::new(0),
+            wakers: Arc::clone(&settings.wakers),
+            sink_watch: Watch::default(),
             ending: Ending::default(),
         }
     }
@@ -173,6 +184,9 @@ impl Recorder {
 
     /// Asks to hear when all that was queued before is written. Never waits; what it returns may.
     pub(crate) fn flush(&self) -> Flush {
+        if self.queue.wake_signal().is_in_own_sink() {
+            return Tickets::refuse(FlushError::InSink);
+        }
         if let Some(shut) = self.queue.gate().failure() {
             return Tickets::refuse(shut.into());
         }

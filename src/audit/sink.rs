@@ -24,9 +24,13 @@ use crate::base::error::{ErrorKind, Facts, error_answers};
 ///   batch* again: after 10 ms, then after pauses that double up to 1 s. So `append` should be
 ///   idempotent: a sink that can't tell whether a failed batch arrived compares
 ///   [`first_sequence`](AuditBatch::first_sequence).
-/// - If the sink panics, the engine is poisoned: nothing more is written, and nothing moves.
-/// - The sink may read the engine, but must not change or flush it: the writer would wait for
-///   itself.
+/// - A panic is an error: the sink gets the same batch again, in whatever state it is. (Not if the
+///   program is built with `panic = "abort"`.)
+/// - The sink may call its engine, but not wait for the writer, which is itself: a flush is refused
+///   with [`FlushError::InSink`](crate::FlushError::InSink), and a call under
+///   [`Durability::Synced`](crate::Durability::Synced) is applied in memory only. If the queue is
+///   full, calls are `Busy`. What it changes comes back to it as the next batch.
+/// - A sink that blocks for over a second shows in [`health`](crate::InventoryManager::health).
 ///
 /// ```
 /// use stockade::{AuditBatch, AuditEntry, AuditSink, SinkError};

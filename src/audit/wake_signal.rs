@@ -4,8 +4,10 @@
 //! How a sleeper and those who wake it never miss each other is told in
 //! [`parking`](crate::base::parking).
 
+use std::ptr;
 use std::time::Duration;
 
+use crate::base::foreign;
 use crate::base::parking::{Parking, Posture};
 use crate::base::sync::Fenced;
 
@@ -69,6 +71,17 @@ impl WakeSignal {
     /// Whether the writer naps.
     pub(crate) fn is_napping(&self) -> bool {
         self.0.posture() == Posture::Napping
+    }
+
+    /// Runs `code`, which calls the user's sink. May be nested in the sink of another engine.
+    pub(crate) fn in_sink<R>(&self, code: impl FnOnce() -> R) -> R {
+        foreign::in_sink_of(ptr::from_ref(self).addr(), code)
+    }
+
+    /// Whether the calling thread is in this engine's own sink. Then it must not wait for the
+    /// writer.
+    pub(crate) fn is_in_own_sink(&self) -> bool {
+        foreign::is_in_sink_of(ptr::from_ref(self).addr())
     }
 
     /// The writer sleeps at most `span`, unless `urgent` finds something at its last look.

@@ -4,9 +4,7 @@
 //! It drains all there is, then naps, so that it does not chase the producers through the queue's
 //! cache lines; naps grow while nothing comes and end in a real sleep.
 
-use std::any::Any;
 use std::collections::{HashMap, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -19,6 +17,7 @@ use crate::audit::recorder::{Recorder, RecorderSettings};
 use crate::audit::sink::{AuditBatch, AuditSink};
 use crate::audit::view::Names;
 use crate::base::error::FlushError;
+use crate::base::foreign;
 use crate::base::sync::Ordering;
 use crate::base::threads;
 use crate::stock::mcas::recorder::CommitName;
@@ -67,11 +66,8 @@ pub(crate) struct Writer {
     threaded: bool,
 }
 
-/// Why a batch was not delivered: the journal or the sink refused, or the sink panicked.
-enum Undelivered {
-    Refused(String),
-    Panicked(String),
-}
+/// Why a batch was not delivered: what the journal or the sink said.
+struct Undelivered(String);
 
 impl Recorder {
     /// A recorder and its writer. The caller either spawns the writer or drives it by
@@ -114,6 +110,8 @@ impl Writer {
             return Turn::Over;
         }
         let recorder = Arc::clone(&self.recorder);
+        // All tickets are told before the first future's waker is called.
+        let _aside = foreign::put_aside();
         // Taken before the drain: see `Tickets`.
         let tickets = recorder.tickets.take();
         let drained = self.drain(recorder.queue.capacity());
@@ -123,20 +121,18 @@ impl Writer {
         if !self.failing || retry {
             match self.deliver_all() {
                 Ok(()) => {}
-                Err(Undelivered::Refused(reason)) => {
+                Err(Undelivered(reason)) => {
                     self.failing = true;
                     recorder.gate().stop(&reason);
                 }
-                Err(Undelivered::Panicked(reason)) => self.die(&reason),
             }
         }
         let outcome = match recorder.gate().failure() {
-            Some(shut) if self.failing || self.over => Err(FlushError::from(shut)),
+            Some(shut) if self.failing => Err(FlushError::from(shut)),
             _ => Ok(()),
         };
         self.answer(&tickets, outcome);
         match () {
-            () if self.over => Turn::Over,
             () if self.failing => Turn::Failing,
             () if drained > 0 || retried => Turn::Wrote,
             () => Turn::Idle,
@@ -251,12 +247,14 @@ impl Writer {
         {
             let names = &*self.recorder.names;
             let batch = AuditBatch::new(self.next_sequence, entries, &self.batch, names);
-            // The sink is never called again after a panic, so nobody sees its broken state.
-            match catch_unwind(AssertUnwindSafe(|| sink.append(&batch))) {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => return Err(Undelivered::Refused(error.to_string())),
-                Err(panic) => return Err(Undelivered::Panicked(panic_text(&*panic))),
-            }
+            // The text and the drop of its error are the sink's code, too.
+            let append = || sink.append(&batch).map_err(|error| error.to_string());
+            let (watch, signal) = (&self.recorder.sink_watch, self.recorder.queue.wake_signal());
+            foreign::call(|| watch.over(|| signal.in_sink(append)))
+                // A sink that panicked is asked again, as after an error: it knows by the number
+                // of the first entry what it has taken.
+                .unwrap_or_else(|said| Err(format!("the sink panicked: {said}")))
+                .map_err(Undelivered)?;
         }
         self.recorder.memory.append(&mut self.batch, &self.recorder.pool);
         self.batch_in_journal = false;
@@ -304,6 +302,7 @@ impl Writer {
             return;
         }
         let recorder = Arc::clone(&self.recorder);
+        let _aside = foreign::put_aside();
         recorder.gate().close();
         let tickets = recorder.tickets.take();
         self.leave();
@@ -315,13 +314,9 @@ impl Writer {
         self.journal = None;
         let outcome = match delivered {
             Ok(()) => Ok(()),
-            Err(Undelivered::Refused(reason)) => {
+            Err(Undelivered(reason)) => {
                 recorder.gate().stop(&reason);
                 Err(FlushError::Stopped { reason: reason.into() })
-            }
-            Err(Undelivered::Panicked(reason)) => {
-                recorder.gate().poison(&reason);
-                Err(FlushError::Poisoned { reason: reason.into() })
             }
         };
         tickets.iter().for_each(|ticket| ticket.complete(outcome.clone()));
@@ -432,13 +427,7 @@ impl Rest {
 }
 
 fn refused_by_journal(error: io::Error) -> Undelivered {
-    Undelivered::Refused(format!("the journal can't be written: {error}"))
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("the sink panicked: {}", text.as_deref().unwrap_or("no text"))
+    Undelivered(format!("the journal can't be written: {error}"))
 }
 
 /// The handle to the writer's thread.

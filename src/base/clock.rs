@@ -93,8 +93,9 @@ pub(crate) fn whole_millis(span: Duration) -> u64 {
 
 /// Where the engine gets its time from.
 ///
-/// [`now`](Clock::now) is on the hot path: it must be cheap, must never wait, and must never go
-/// backwards within one process.
+/// [`now`](Clock::now) is on the hot path: it must be cheap, must never wait, must not call the
+/// engine, and must never go backwards within one process. If it panics, the call that asked ends
+/// with that panic, and has moved nothing.
 pub trait Clock: Send + Sync + 'static {
     /// The current time.
     fn now(&self) -> Timestamp;

@@ -4,6 +4,8 @@
 pub(crate) mod ceilings;
 pub(crate) mod clock;
 pub(crate) mod error;
+pub(crate) mod foreign;
+pub(crate) mod on_demand;
 pub(crate) mod parking;
 pub(crate) mod quantity;
 pub(crate) mod shard;

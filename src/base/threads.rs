@@ -109,7 +109,7 @@ mod refusals {
 
     /// The work of a thread that is granted. The thread hands the refusals on.
     pub(super) fn granted<T>(work: impl FnOnce() -> T) -> io::Result<impl FnOnce() -> T> {
-        let refusals = REFUSALS.with_borrow(Clone::clone);
+        let refusals = REFUSALS.try_with(|it| it.borrow().clone()).ok().flatten();
         if let Some(refusals) = &refusals {
             let mut asked = refusals.asked.lock().unwrap_or_else(PoisonError::into_inner);
             let number = *asked;

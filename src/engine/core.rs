@@ -29,7 +29,7 @@ impl Engine {
     /// `None`, it expires overdue holds, which may free one.
     #[inline]
     pub(super) fn take_slot(&self, now: Timestamp) -> Option<VacantSlot<'_>> {
-        match self.slots.take(now, || self.now()) {
+        match self.slots.take(now, || self.now_or(now)) {
             None => self.take_overdue_slot(now),
             some => some,
         }
@@ -39,7 +39,7 @@ impl Engine {
     #[inline(never)]
     fn take_overdue_slot(&self, now: Timestamp) -> Option<VacantSlot<'_>> {
         self.take_back_overdue(now, || false);
-        self.slots.take(now, || self.now())
+        self.slots.take(now, || self.now_or(now))
     }
 
     /// `count` slots, or none.

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use crate::base::clock::Timestamp;
 use crate::base::error::{JournalError, KeyError};
+use crate::base::foreign::Watch;
 use crate::base::sync::{AtomicUsize, Mutex, Ordering, lock};
 use crate::base::trace;
 use crate::engine::InventoryManager;
 use crate::engine::answer::Answer;
 use crate::engine::call::KeyLookup;
+use crate::engine::file_work::FileWork;
 use crate::engine::kept::KeptOutcomes;
 use crate::engine::view::filed::FiledOutcome;
 use crate::engine::view::stats::OutcomeFigures;
@@ -33,6 +35,8 @@ pub(super) use crate::journal::options::JournalOptions;
 
 /// How often a shutdown checks whether the lock was returned.
 const POLL_INTERVAL: Duration = Duration::from_micros(200);
+/// From this time on, a call of the storage that has not returned shows in `health`.
+const STORAGE_STUCK: Duration = Duration::from_secs(5);
 
 /// What recovery found in the journal when the engine was built.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,7 +175,9 @@ pub(super) struct JournalLink {
     /// Held while the file of a consumer is replaced.
     pub(super) consumers: Mutex<()>,
     /// Held while the journal's files are copied, or old ones are rewritten.
-    pub(super) files: Mutex<()>,
+    pub(super) files: FileWork,
+    /// Over the calls of the storage.
+    pub(super) storage_watch: Arc<Watch>,
     /// The journal's lock; dead once no thread of this engine holds it.
     pub(super) held: Weak<dyn Any + Send + Sync>,
     /// How many callers hold a [`LockLoan`].
@@ -314,7 +320,9 @@ impl JournalLink {
     /// The first problem found, for `health`: an auditor's, a consumer that was left behind, too
     /// little free space, a step back of the clock, or a network file system.
     pub(super) fn problem(&self, now: Timestamp) -> Option<String> {
-        let problem = self.auditing.as_ref().and_then(|auditing| auditing.problem());
+        let stuck = self.storage_watch.longer_than(STORAGE_STUCK);
+        let stuck = stuck.map(|it| format!("the journal's storage has not answered for {it:?}"));
+        let problem = stuck.or_else(|| self.auditing.as_ref()?.problem());
         let problem = problem.or_else(|| self.left_behind());
         let problem = problem.or_else(|| {
             let free = self.storage.free_space().filter(|free| *free < self.least_free_space)?;

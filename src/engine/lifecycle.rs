@@ -8,6 +8,7 @@ use crate::audit::entry::EventType;
 use crate::audit::flush::Flush;
 use crate::audit::record::Subject;
 use crate::audit::writer::WriterThread;
+use crate::base::foreign::{self, put_aside};
 use crate::base::sync::{Mutex, lock};
 use crate::engine::{Engine, InventoryManager};
 
@@ -64,12 +65,17 @@ impl Life {
     fn end(&self, within: Duration) -> Shutdown {
         let now = Instant::now();
         let deadline = now.checked_add(within).unwrap_or_else(|| now + NEVER);
+        let _aside = put_aside();
+        let engine = &self.engine;
+        // The clock is the caller's. Without its time the end is not recorded, and yet it is one.
+        let at = foreign::call(|| engine.now());
         // A second caller waits here for the first one, and then finds nothing left to do.
         let mut threads = lock(&self.threads);
-        let engine = &self.engine;
-        if engine.recorder.gate().close() {
+        if engine.recorder.gate().close()
+            && let Ok(at) = at
+        {
             let closed = engine.recorder.event(EventType::Closed).about(Subject::None);
-            closed.at(engine.now()).queue_by(deadline);
+            closed.at(at).queue_by(deadline);
         }
         engine.sweeping.stop();
         if let Some(sweeper) = threads.sweeper.take() {
@@ -86,6 +92,7 @@ impl Life {
         // The auditor holds the journal's lock too, and so does a redaction under way. Wait for
         // both.
         engine.journal.iter().for_each(|journal| journal.wait_for_end(deadline));
+        engine.recorder.wakers.end(deadline);
         let left = deadline.saturating_duration_since(Instant::now());
         Shutdown { unwritten, undelivered_alerts: engine.dispatcher.shutdown(left) }
     }

@@ -9,6 +9,8 @@ mod commits;
 mod core;
 mod durability;
 #[cfg(feature = "journal")]
+mod file_work;
+#[cfg(feature = "journal")]
 mod journal;
 #[cfg(feature = "journal")]
 mod kept;
@@ -38,6 +40,7 @@ use std::sync::{Arc, Weak};
 
 use crate::audit::recorder::Recorder;
 use crate::base::clock::{Clock, Timestamp};
+use crate::base::foreign;
 use crate::base::shard::Counters;
 use crate::base::sync::Mutex;
 use crate::base::text_limits::TextLimits;
@@ -250,5 +253,13 @@ impl Engine {
     #[inline]
     fn now(&self) -> Timestamp {
         self.clock.0.now()
+    }
+
+    /// As [`now`](Self::now), for a step that must not end half-way: if the clock panics there, it
+    /// is `earlier`, the call's own reading.
+    #[cold]
+    #[inline(never)]
+    fn now_or(&self, earlier: Timestamp) -> Timestamp {
+        foreign::call(|| self.now()).unwrap_or(earlier)
     }
 }

@@ -10,6 +10,7 @@ use crate::audit::wake_signal::WriterGone;
 use crate::audit::writer::{Turn, Writer};
 use crate::base::clock::Timestamp;
 use crate::base::error::{NotStarted, Reason, Uncertain};
+use crate::base::foreign::put_aside;
 use crate::base::sync::{Fenced, Mutex, lock};
 use crate::engine::Engine;
 use crate::engine::answer::Answer;
@@ -104,12 +105,22 @@ impl Engine {
     /// Runs a writer without a thread until it has written what is queued; `true` if there was
     /// something to write. Does nothing if the writer has a thread.
     pub(super) fn write_now(&self) -> bool {
-        self.driven.as_ref().is_some_and(|writer| lock(&writer.0).turn(true) == Turn::Wrote)
+        let Some(writer) = &self.driven else { return false };
+        if self.recorder.queue.wake_signal().is_in_own_sink() {
+            // This thread has the writer already.
+            return false;
+        }
+        let _aside = put_aside();
+        let turn = lock(&writer.0).turn(true);
+        turn == Turn::Wrote
     }
 
     /// Ends a writer without a thread. A thread's writer is ended by the handle of the thread.
     pub(super) fn end_driven_writer(&self) {
-        if let Some(writer) = &self.driven {
+        if let Some(writer) =
+            self.driven.as_ref().filter(|_| !self.recorder.queue.wake_signal().is_in_own_sink())
+        {
+            let _aside = put_aside();
             lock(&writer.0).end();
         }
     }

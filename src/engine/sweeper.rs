@@ -4,6 +4,7 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use crate::base::clock::Timestamp;
+use crate::base::foreign;
 use crate::base::quantity::Quantity;
 use crate::base::sync::{AtomicBool, AtomicU64, Ordering, park_at_most};
 use crate::engine::Engine;
@@ -168,11 +169,14 @@ pub(super) fn run_sweeper(engine: &Weak<Engine>) {
         if engine.sweeping.stopping.load(Ordering::Acquire) {
             return;
         }
-        engine.sweep();
-        engine.keys.purge(engine.now(), KEYS_PURGED);
-        engine.slots.end_quarantine(engine.now());
-        let nap =
-            engine.slots.next_due().saturating_since(engine.now()).clamp(SHORTEST_NAP, LONGEST_NAP);
+        // The clock is the caller's, and may panic: then nothing is swept until it is well.
+        let swept = foreign::call(|| {
+            engine.sweep();
+            engine.keys.purge(engine.now(), KEYS_PURGED);
+            engine.slots.end_quarantine(engine.now());
+            engine.slots.next_due().saturating_since(engine.now())
+        });
+        let nap = swept.unwrap_or(LONGEST_NAP).clamp(SHORTEST_NAP, LONGEST_NAP);
         // Drop the reference before the pause, so that nobody waits for this thread to end the
         // engine.
         drop(engine);

@@ -17,8 +17,9 @@ use std::{io, mem};
 
 use crate::audit::flush::FlushTicket;
 use crate::base::error::{FlushError, JournalError};
+use crate::base::foreign::put_aside;
 use crate::base::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock, nap};
-use crate::base::wake::wake;
+use crate::base::wake::Wakers;
 use crate::journal::format::segment::Point;
 use crate::journal::layout::sync_mark::SyncMarks;
 use crate::journal::storage::place::JournalPlace;
@@ -47,6 +48,8 @@ pub(crate) struct SyncState {
     /// of a redaction. Release in `erased`, Acquire in `erasures`: a reader that sees the new count
     /// reads files without the erased text.
     erasures: AtomicU64,
+    /// Who wakes the futures that wait.
+    wakers: Arc<Wakers>,
     /// Called by the thread that synced, when a sync has failed.
     on_failure: Box<dyn Fn(SyncFailure<'_>) + Send + Sync>,
 }
@@ -98,6 +101,7 @@ impl SyncState {
         storage: Arc<dyn Storage>,
         place: JournalPlace,
         interval: Duration,
+        wakers: Arc<Wakers>,
         on_failure: impl Fn(SyncFailure<'_>) + Send + Sync + 'static,
     ) -> Self {
         Self {
@@ -109,8 +113,14 @@ impl SyncState {
             syncing: Mutex::new(()),
             marks: Mutex::new(SyncMarks::default()),
             erasures: AtomicU64::new(0),
+            wakers,
             on_failure: Box::new(on_failure),
         }
+    }
+
+    /// Who wakes the futures that wait.
+    pub(crate) fn wakers(&self) -> &Wakers {
+        &self.wakers
     }
 
     /// Replaces all files by that of a new segment, and clears a failure. Everything up to
@@ -157,7 +167,7 @@ impl SyncState {
             let wakers = mem::take(&mut state.wakers);
             drop(state);
             self.changed.notify_all();
-            wakers.into_iter().for_each(wake);
+            wakers.into_iter().for_each(|waker| self.wakers.wake(waker));
         }
     }
 
@@ -223,6 +233,8 @@ impl SyncState {
     /// an error. Then wakes the sync thread, and all waiting threads and futures. It calls nobody
     /// under the lock.
     fn notify(&self, mut state: MutexGuard<'_, SyncFields>) {
+        // All are told before the first future's waker is called.
+        let _aside = put_aside();
         let (durable, failed) = (state.durable.batch, state.failed.clone());
         let (done, waiting) =
             mem::take(&mut state.waiting).into_iter().partition(|(target, _)| *target <= durable);
@@ -231,7 +243,7 @@ impl SyncState {
         let lost = if failed.is_some() { mem::take(&mut state.waiting) } else { Vec::new() };
         drop(state);
         self.changed.notify_all();
-        wakers.into_iter().for_each(wake);
+        wakers.into_iter().for_each(|waker| self.wakers.wake(waker));
         let done: Vec<_> = done;
         done.iter().for_each(|(_, ticket): &(u64, Arc<FlushTicket>)| ticket.complete(Ok(())));
         if let Some(reason) = failed {
@@ -248,6 +260,7 @@ impl SyncState {
     /// # Errors
     /// The storage's error, of this sync or of an earlier one that failed.
     pub(crate) fn sync_now(&self) -> io::Result<()> {
+        let _aside = put_aside();
         let _alone = lock(&self.syncing);
         let (files, directory, epoch, target) = {
             let mut state = self.lock();
@@ -317,6 +330,7 @@ impl SyncState {
     /// Compares the place without a sync. If it has changed, the engine stops, as after a sync that
     /// failed.
     pub(crate) fn notice_place(&self) -> Result<(), JournalError> {
+        let _aside = put_aside();
         let (files, epoch) = {
             let state = self.lock();
             (state.files.clone(), state.epoch)
@@ -395,7 +409,7 @@ impl SyncState {
         let wakers = mem::take(&mut state.wakers);
         drop(state);
         self.changed.notify_all();
-        wakers.into_iter().for_each(wake);
+        wakers.into_iter().for_each(|waker| self.wakers.wake(waker));
         waiting.iter().for_each(|(_, ticket)| ticket.complete(Err(FlushError::Closed)));
     }
 

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::foreign::Watch;
 use crate::journal::layout::lock::LOCK_WAIT;
 use crate::journal::maintenance::retention::JournalRetention;
 use crate::journal::recovery::replay::RecoveryProgress;
 use crate::journal::storage::Storage;
 use crate::journal::storage::files::FileStorage;
+use crate::journal::storage::guarded::GuardedStorage;
 
 /// The options of an engine's journal, the write-ahead log on disk; see
 /// [`Builder::journal`](crate::Builder::journal).
@@ -29,7 +31,10 @@ use crate::journal::storage::files::FileStorage;
 /// ```
 #[must_use = "journal options do nothing until a builder gets them"]
 pub struct JournalOptions {
+    /// The storage, behind its guard.
     pub(crate) storage: Arc<dyn Storage>,
+    /// Over the calls of the storage.
+    pub(crate) watch: Arc<Watch>,
     /// The storage, if it was given as a directory.
     directory: Option<FileStorage>,
     pub(crate) file_mode: Option<u32>,
@@ -59,8 +64,10 @@ impl JournalOptions {
 
     /// As [`directory`](Self::directory), on a storage of your own, or a simulated disk in tests.
     pub fn storage(storage: impl Storage) -> Self {
+        let watch = Arc::<Watch>::default();
         Self {
-            storage: Arc::new(storage),
+            storage: Arc::new(GuardedStorage::new(Arc::new(storage), Arc::clone(&watch))),
+            watch,
             directory: None,
             file_mode: None,
             wait_for_lock: LOCK_WAIT,
@@ -95,7 +102,8 @@ impl JournalOptions {
     pub(crate) fn share_file_mode(&mut self) {
         let Some(mode) = self.file_mode else { return };
         if let Some(files) = self.directory.take() {
-            self.storage = Arc::new(files.file_mode(mode));
+            let files = Arc::new(files.file_mode(mode));
+            self.storage = Arc::new(GuardedStorage::new(files, Arc::clone(&self.watch)));
         }
         self.retention.set_file_mode(mode);
     }

@@ -9,6 +9,7 @@ use crate::audit::entry::{AdjustmentType, EventType};
 use crate::audit::record::{KeyMark, PlainEntry, Record, RecordBuf, ShortBytes, Subject};
 use crate::audit::view::Names;
 use crate::base::clock::Timestamp;
+use crate::base::wake::Wakers;
 use crate::journal::format::bytes::Cursor;
 use crate::journal::format::decode::{Decoded, Decoder};
 use crate::journal::format::encode::Encoder;
@@ -171,7 +172,8 @@ fn how_fast_the_journal_is() {
     let disk: Arc<dyn Storage> = Arc::new(SimulatedDisk::new());
     let place = JournalPlace::of(&*disk);
     let second = Duration::from_secs(1);
-    let progress = Arc::new(SyncState::new(Arc::clone(&disk), place, second, |_| {}));
+    let progress =
+        Arc::new(SyncState::new(Arc::clone(&disk), place, second, Wakers::new(true), |_| {}));
     let from = ResumePoint {
         lock: disk.lock().expect("free").into(),
         journal: 1,

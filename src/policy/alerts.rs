@@ -52,7 +52,8 @@ impl StockAlert {
 ///
 /// Listeners run one after another in a thread of the engine's own, never in a buyer's thread, and
 /// no lock is held meanwhile. So a listener may call the engine, and may take its time. A slow
-/// listener delays the alerts of others, but loses none (see [`StockAlert`]). If one panics, the
+/// listener delays the alerts of others, but loses none (see [`StockAlert`]); after five seconds it
+/// shows in [`health`](crate::InventoryManager::health). If one panics, the
 /// panic is caught and counted, and the others still get the alert. (Not if the program is built
 /// with `panic = "abort"`.)
 ///

@@ -37,7 +37,8 @@ impl ProposedTransfer {
 
 /// Decides which requested transfers need nobody's approval.
 ///
-/// The engine asks it once a request, in the caller's thread and before anything is taken. A
+/// The engine asks it once a request, in the caller's thread and before anything is taken or
+/// recorded: if it panics, nothing has happened. It may call the engine. A
 /// transfer that it approves is applied at once. Any other waits for
 /// [`approve_transfer`](crate::InventoryManager::approve_transfer) or
 /// [`reject_transfer`](crate::InventoryManager::reject_transfer). A plain
@@ -64,7 +65,9 @@ pub trait ApprovalPolicy: Send + Sync + 'static {
     /// Whether `transfer` may be made without anyone's approval.
     fn approves(&self, transfer: &ProposedTransfer) -> bool;
 
-    /// The name that the audit log gives as the one who decided, if this policy approves.
+    /// The name that the audit log gives as the one who decided, if this policy approves. It is
+    /// asked right after [`approves`](Self::approves), and is as long as names of products are: a
+    /// request under another one is refused.
     fn name(&self) -> &str {
         "policy"
     }

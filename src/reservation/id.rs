@@ -210,7 +210,10 @@ impl Randomness {
             static GENERATOR: RefCell<StdRng> = RefCell::new(secure_generator());
         }
         match self {
-            Self::Secure => GENERATOR.with_borrow_mut(Rng::next_u64),
+            // In the destructor of another thread-local it may be gone already.
+            Self::Secure => GENERATOR
+                .try_with(|it| it.borrow_mut().next_u64())
+                .unwrap_or_else(|_| secure_generator().next_u64()),
             #[cfg(feature = "testing")]
             Self::Seeded(generator) => {
                 generator.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next_u64()

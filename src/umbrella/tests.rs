@@ -234,7 +234,7 @@ fn samples() -> Samples {
             JournalError::Rewound { to: 7 }, JournalError::NoJournal,
             JournalError::NoFollower { reason: "no room".into() },
             JournalError::NoLineage { sequence: 7 },
-            JournalError::InvalidConsumer { name: "A".into() }, JournalError::Ended,
+            JournalError::InvalidConsumer { name: "A".into() }, JournalError::Ended, JournalError::InHand,
             JournalError::OtherHead { expected: "00".to_owned(), entries: 7 },
             JournalError::MissingWarehouse { warehouse: warehouse() },
             JournalError::TooMany {
@@ -243,7 +243,7 @@ fn samples() -> Samples {
         ];
         FlushError: [
             FlushError::Stopped { reason: "full".into() }, FlushError::Closed,
-            FlushError::Poisoned { reason: "panic".into() }, FlushError::TimedOut,
+            FlushError::Poisoned { reason: "panic".into() }, FlushError::TimedOut, FlushError::InSink,
         ];
         NoReservation: [
             NoReservation::Forgotten, NoReservation::Lost { opening: 4 }, NoReservation::Unknown,

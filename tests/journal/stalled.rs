@@ -75,6 +75,11 @@ impl StalledDisk {
         self.gate.read_panics.store(true, Ordering::SeqCst);
     }
 
+    /// Whether that read is still to come.
+    pub(crate) fn panics_in_a_read(&self) -> bool {
+        self.gate.read_panics.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn syncs(&self) -> usize {
         self.gate.came.load(Ordering::SeqCst)
     }

@@ -21,6 +21,7 @@ mod base {
 
         pub(crate) use lookup::InvalidReservationId;
     }
+    pub(crate) mod foreign;
     pub(crate) mod parking;
     pub(crate) mod quantity;
     pub(crate) mod shard;

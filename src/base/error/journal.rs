@@ -99,6 +99,9 @@ pub enum JournalError {
         /// The text.
         name: String,
     },
+    /// This thread already copies or rewrites the journal's files: the call was made in the
+    /// predicate of a redaction, or by the storage of a backup. It would wait for itself.
+    InHand,
     /// The engine has ended, so it writes its journal's files no more. Another one may have them.
     Ended,
     /// There is no journal: the engine was built without one, the directory does not exist, or it
@@ -162,6 +165,8 @@ error_table! {
         Self::InvalidConsumer { name } => Invalid("invalid_consumer"),
             "{name:?} is not a name of a consumer: it takes 1 to 64 lowercase letters, digits and \
              dots between them";
+        Self::InHand => Invalid("journal_in_hand"),
+            "this thread copies or rewrites the journal's files already, in a call around this one";
         Self::Ended => Unavailable("journal_ended"), "the engine has ended";
         Self::NoJournal => NotFound("no_journal"), "there is no journal";
         Self::OtherHead { expected, entries } => Damaged("other_head"),

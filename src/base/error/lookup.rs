@@ -56,11 +56,14 @@ pub enum FlushError {
     },
     /// The engine was shut down, and its audit writer has ended.
     Closed,
-    /// The sink or the audit writer panicked. Entries that were not yet written stay unwritten.
+    /// The audit writer died, of a bug of the engine's own. Entries that were not yet written stay
+    /// unwritten.
     Poisoned {
         /// The panic's message.
         reason: Arc<str>,
     },
     /// The deadline passed first. Nothing is undone, and the writer goes on.
     TimedOut,
+    /// The engine's own sink has asked, from within `append`: the writer would wait for itself.
+    InSink,
 }

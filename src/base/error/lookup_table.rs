@@ -36,5 +36,7 @@ error_table! {
         Self::Poisoned { reason } => Unavailable("poisoned"), "the audit writer died: {reason}";
         Self::TimedOut => Busy("timed_out").retry(),
             "the deadline passed before everything was written";
+        Self::InSink => Invalid("flush_in_sink"),
+            "the engine's own sink has asked, and the writer would wait for itself";
     }
 }

@@ -1,14 +1,16 @@
 //! Reads the journal of a running engine for others: subscriptions to its entries, and backups.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::error::JournalError;
-use crate::base::sync::lock;
+use crate::base::foreign;
 use crate::engine::InventoryManager;
 use crate::journal::follow::subscribe::{JournalFeeds, Subscription};
 use crate::journal::format::head::JournalHead;
 use crate::journal::format::position::JournalPosition;
+use crate::journal::layout::failed;
 use crate::journal::maintenance::backup;
 use crate::journal::storage::files::FileStorage;
 use crate::journal::storage::{Storage, place};
@@ -96,19 +98,26 @@ impl InventoryManager {
         self.backup_to(&mode.into_iter().fold(files, FileStorage::file_mode))
     }
 
-    /// As [`backup`](Self::backup), to any storage.
+    /// As [`backup`](Self::backup), to any storage. A panic of it is an error of the storage.
     ///
     /// # Errors
-    /// As [`backup`](Self::backup).
+    /// As [`backup`](Self::backup); [`JournalError::InHand`] if the storage of a backup, or the
+    /// predicate of a redaction, made the call.
     pub fn backup_to(&self, storage: &dyn Storage) -> Result<JournalHead, JournalError> {
         let journal = self.journal_link()?;
-        let _alone = lock(&journal.files);
+        let _alone = journal.files.begin()?;
         let _still = journal.auditing.as_ref().map(|auditing| auditing.pause_trimming());
         // Before, so that a backup that was put in the journal's place is not copied; and after, so
         // that nothing is called a backup that was not copied from the journal.
         journal.progress.compare_place_now()?;
         place::check_outside(&*journal.storage, storage, "backup")?;
-        let head = backup::copy(&*journal.storage, storage, || journal.progress.durable_point())?;
+        let copied =
+            || backup::copy(&*journal.storage, storage, || journal.progress.durable_point());
+        // The storage is the caller's.
+        let head = foreign::call(copied).unwrap_or_else(|said| {
+            let panicked = io::Error::other(format!("the storage panicked: {said}"));
+            Err(failed("write", "the copy", &panicked))
+        })?;
         journal.progress.compare_place_now()?;
         Ok(head)
     }

@@ -35,12 +35,16 @@ impl InventoryManager {
     ///
     /// It blocks on the disk, so do not call it on the threads of an async runtime.
     ///
+    /// `wanted` runs in the calling thread. If it panics, nothing is erased. It may call the
+    /// engine, except for `redact` and `backup`, where there is a journal.
+    ///
     /// # Errors
     /// [`RedactError::Unwritten`] if the engine has stopped, closed or died.
     /// [`RedactError::Journal`] with [`Trimmed`](crate::JournalError::Trimmed) if segments were
     /// archived and `JournalOptions::retention` does not name the archive, or the archive is
     /// incomplete; with [`Locked`](crate::JournalError::Locked) if the archive is in use; with
-    /// [`Damaged`](crate::JournalError::Damaged) if the journal is not sound; or with an error of
+    /// [`Damaged`](crate::JournalError::Damaged) if the journal is not sound; with
+    /// [`InHand`](crate::JournalError::InHand) if `wanted` made the call; or with an error of
     /// the disk. After any of them the journal is as sound as after a crash. Call again.
     ///
     /// ```

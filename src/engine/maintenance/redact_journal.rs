@@ -3,7 +3,6 @@
 use crate::audit::entry::AuditEntry;
 use crate::audit::log::Redacted;
 use crate::base::error::{FlushError, JournalError, RedactError};
-use crate::base::sync::lock;
 use crate::engine::InventoryManager;
 use crate::engine::journal::JournalLink;
 use crate::journal::format::segment::SegmentHeader;
@@ -18,7 +17,7 @@ impl JournalLink {
         manager: &InventoryManager,
         wanted: &mut dyn FnMut(&AuditEntry) -> bool,
     ) -> Result<Redacted, RedactError> {
-        let _alone = lock(&self.files);
+        let _alone = self.files.begin()?;
         // Keep the journal locked until this is done, even if the engine shuts down meanwhile.
         let _lock = self.hold().ok_or(FlushError::Closed)?;
         let _still = self.auditing.as_ref().map(|auditing| auditing.pause_trimming());

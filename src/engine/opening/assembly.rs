@@ -13,6 +13,7 @@ use crate::base::error::BuildError;
 use crate::base::shard::{Counters, parallelism};
 use crate::base::sync::Mutex;
 use crate::base::threads;
+use crate::base::wake::Wakers;
 use crate::engine::core::alert_source;
 use crate::engine::lifecycle::{Life, Threads};
 use crate::engine::opening::builder::Builder;
@@ -56,6 +57,7 @@ impl Assembly {
             retained: builder.limits.audit_retained,
             sink: builder.sink.take(),
             opened_at: log_since,
+            wakers: Wakers::new(builder.threads),
         };
         let (recorder, writer) = Recorder::open(settings, Arc::clone(&catalog) as _);
         Self { builder, catalog, recorder, writer }

@@ -24,6 +24,7 @@ use crate::base::error::{BuildError, JournalError};
 use crate::base::sync::{AtomicUsize, Mutex};
 use crate::base::trace;
 use crate::engine::InventoryManager;
+use crate::engine::file_work::FileWork;
 use crate::engine::journal::{BorneStep, JournalLink, JournalOptions, RecoveryReport};
 use crate::engine::kept::KeptOutcomes;
 use crate::engine::opening::assembly::{Assembly, no_thread};
@@ -207,7 +208,8 @@ pub(in crate::engine) fn open(
         retention: options.retention,
         require_lineage: options.require_lineage,
         consumers: Mutex::new(()),
-        files: Mutex::new(()),
+        files: FileWork::default(),
+        storage_watch: options.watch,
         held,
         holders: AtomicUsize::new(0),
         clock_step: Mutex::new(borne),
@@ -300,7 +302,8 @@ fn resume(
 ) -> Result<Arc<SyncState>, JournalError> {
     let storage = &options.storage;
     let weak = Arc::downgrade(&assembly.recorder);
-    let sync = SyncState::new(Arc::clone(storage), place, options.sync_interval, move |failure| {
+    let (interval, wakers) = (options.sync_interval, Arc::clone(&assembly.recorder.wakers));
+    let sync = SyncState::new(Arc::clone(storage), place, interval, wakers, move |failure| {
         match (weak.upgrade(), failure) {
             (Some(recorder), SyncFailure::Begins(reason)) => recorder.gate().stop(reason),
             // Wake the writer. It finds the failure, and begins a new segment.

@@ -245,13 +245,15 @@ impl Engine {
         value: &str,
         step: impl FnOnce(RecordBuilder<'_>) -> Result<(), Uncertain>,
     ) -> Result<(), SettingError> {
+        // The clock is the caller's, so it is read under no lock.
+        let now = self.now();
         let one_at_a_time = lock(&self.changing);
         self.admit()?;
         let record = self
             .recorder
             .event(EventType::SettingChanged)
             .about(place)
-            .at(self.now())
+            .at(now)
             .text("setting", setting)
             .text("value", value);
         let recorded = step(record);

@@ -132,3 +132,76 @@ fn a_torn_tail_that_is_cut_is_told() {
     let [(Level::WARN, cut)] = &told[..] else { panic!("{told:?}") };
     assert!(cut.contains("a torn tail is cut") && cut.contains(&name), "{cut}");
 }
+
+/// Calls the engine for each event that it hears of, and panics then.
+struct CallsBack(InventoryManager, Arc<Mutex<u32>>);
+
+impl Subscriber for CallsBack {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("stockade")
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {
+        let manager = &self.0;
+        assert!(manager.journal_head().is_some());
+        let (_, _, _) = (manager.health(), manager.verify(), manager.flush().wait());
+        let _ = manager.redact(|_| false);
+        *self.1.lock().expect("no panic") += 1;
+        panic!("a subscriber with a bug");
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+/// Lets a subscriber that calls back hear of `work`, and says how often it did.
+fn called_back(manager: &InventoryManager, work: impl FnOnce(InventoryManager) + Send + 'static) {
+    let (heard, manager) = (Arc::default(), manager.clone());
+    let calls_back = CallsBack(manager.clone(), Arc::clone(&heard));
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        tracing::subscriber::with_default(calls_back, || work(manager));
+        let _ = done.send(());
+    });
+    ended.recv_timeout(MINUTE / 2).expect("it hangs, or the panic went on");
+    assert!(*heard.lock().expect("no panic") > 0);
+}
+
+#[test]
+fn a_subscriber_is_called_under_no_lock_and_may_panic() {
+    let disk = SimulatedDisk::new();
+    let manager = stocked(&disk);
+    // A write that fails, in the writer.
+    called_back(&manager, {
+        let disk = disk.clone();
+        move |manager| {
+            disk.fill(Some(0));
+            manager.sell(("SF", "LAPTOP"), 1).expect("stock");
+            manager.flush().wait().expect_err("a full disk");
+            disk.fill(None);
+            manager.run_until_idle();
+        }
+    });
+    // A sync that fails, and a broken law, which the auditor finds.
+    called_back(&manager, move |manager| {
+        disk.fail_fsync(true);
+        manager.sell(("SF", "LAPTOP"), 1).expect("stock");
+        manager.flush().wait().expect_err("a broken disk");
+        disk.fail_fsync(false);
+        manager.run_until_idle();
+        manager.flush().wait().expect("well again");
+        let laptops = manager.stock_level(("SF", "LAPTOP")).expect("a level");
+        laptops.receive(Quantity::new(90).expect("legal"), &*manager.engine);
+        manager.reserve(("SF", "LAPTOP"), 80, MINUTE).expect("stock");
+        manager.verify().expect_err("a broken law");
+    });
+}

@@ -9,7 +9,7 @@ use crate::base::error::{
     Applied, ApproveError, CallError, NotOpen, RejectError, TransferFailure, Uncertain,
 };
 use crate::engine::answer::Answer;
-use crate::engine::call::{Call, RequestOptions, RequestShape};
+use crate::engine::call::{Call, RequestShape};
 use crate::engine::durability::OperationKind;
 use crate::engine::place::{OwnLevel, check_name};
 use crate::engine::request::Request;
@@ -100,20 +100,21 @@ struct Verdict<'a> {
 }
 
 impl Engine {
-    /// Applies a request that the policy approves. The request's status tells whether the transfer
-    /// succeeded; the request itself exists in any case. So only an uncertain outcome is an error.
+    /// Applies a request that the policy of this `name` approves, at the moment at which it was
+    /// made. Neither the policy nor the clock is asked again: the request is recorded. The
+    /// request's status tells whether the transfer succeeded; the request itself exists in any
+    /// case. So only an uncertain outcome is an error.
     pub(in crate::engine) fn approve_by_policy(
         &self,
         id: TransferRequestId,
+        name: &str,
+        now: Timestamp,
     ) -> Result<(), Uncertain> {
         let applied = self
             .admit()
             .map_err(ApproveError::from)
             .and_then(|()| Ok(self.approvals.claim(id)?))
-            .and_then(|claim| {
-                let call = Call::new(self, RequestOptions::DEFAULT);
-                call.apply(claim, self.approvals.policy.name())
-            });
+            .and_then(|claim| Call::of_engine(self, now).apply(claim, name));
         match applied {
             Err(ApproveError::Call(CallError::Uncertain(cause))) => Err(cause),
             _ => Ok(()),
@@ -152,14 +153,10 @@ impl Call<'_> {
                 .check_open(warehouse)
                 .map_err(|warehouse| ApproveError::Suspended { warehouse })?;
         }
-        let verdict = Verdict {
-            id: claim.id(),
-            status: Status::Approved,
-            by: who,
-            at: self.timed().now(),
-            reason: None,
-        };
-        let looked = engine.look_before_moving(level, target_place, qty, held);
+        let at = self.timed().now();
+        let verdict =
+            Verdict { id: claim.id(), status: Status::Approved, by: who, at, reason: None };
+        let looked = engine.look_before_moving(level, target_place, (qty, held), at);
         let moved = looked.map_err(ApproveError::from).and_then(|()| {
             let (_, product) = engine.names_of(from);
             let to = OwnLevel::Names(target_place.name(), &product);

@@ -6,7 +6,7 @@ use crate::base::error::{NoTransferRequest, PlaceError, RequestTransferError};
 use crate::base::quantity::Quantity;
 use crate::engine::call::{Call, RequestShape};
 use crate::engine::durability::OperationKind;
-use crate::engine::place::{OwnProduct, ProductRef, WarehouseRef};
+use crate::engine::place::{OwnProduct, ProductRef, WarehouseRef, check_name};
 use crate::engine::request::{Request, TransferRequestBuilder};
 use crate::engine::transfer_request::{
     TransferRequest, TransferRequestId, TransferRequestStatus as Status,
@@ -150,10 +150,15 @@ impl Call<'_> {
             })?;
             let (level, _) = engine.level_and_warehouse(handle)?;
             let (_, name) = engine.names_of(handle);
-            // This calls the user's code, so it runs before anything is taken.
+            // This calls the user's code, the policy and the clock, so it runs before anything is
+            // taken or recorded. If it panics, nothing has happened, and the key is free.
             let proposed =
                 ProposedTransfer::new(source.shared_name(), target.shared_name(), name, quantity);
-            let approved = engine.approvals.policy.approves(&proposed);
+            let policy = &engine.approvals.policy;
+            let approver = policy.approves(&proposed).then(|| policy.name().to_owned());
+            if let Some(name) = &approver {
+                check_name(name)?;
+            }
             let asked = RequestedMove {
                 from: handle,
                 source: source.index(),
@@ -167,8 +172,8 @@ impl Call<'_> {
                 .file(asked)
                 .map_err(|TooManyOpen { most }| RequestTransferError::TooManyOpen { most })?;
             let id = call.record_request(filing, &asked, level)?;
-            if approved {
-                engine.approve_by_policy(id)?;
+            if let Some(name) = approver {
+                engine.approve_by_policy(id, &name, asked.at)?;
             }
             Ok(id)
         })

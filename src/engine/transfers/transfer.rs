@@ -92,7 +92,7 @@ impl Call<'_> {
                 return Err(short(0));
             };
             let (from_level, _) = engine.level_and_warehouse(from_handle)?;
-            engine.look_before_moving(from_level, target, qty, false)?;
+            engine.look_before_moving(from_level, target, (qty, false), now)?;
             let to_handle =
                 match engine.catalog.level_of(target.index(), from_level.product_index()) {
                     Some(known) => known,
@@ -133,13 +133,13 @@ impl Engine {
         &self,
         from: &StockLevel,
         target: &Warehouse,
-        qty: Quantity,
-        held: bool,
+        (qty, held): (Quantity, bool),
+        now: Timestamp,
     ) -> Result<(), TransferFailure> {
         let needed = qty.get();
         let enough = || held || from.available() >= needed;
         if !enough() {
-            self.take_back_overdue(self.now(), enough);
+            self.take_back_overdue(now, enough);
         }
         let available = from.available();
         if !held && available < needed {

@@ -124,6 +124,8 @@ pub enum Health {
 
 /// From this lag on, the health is `Degraded`.
 const SWEEPER_BEHIND: Duration = Duration::from_secs(5);
+/// From this time on, a sink that has not returned shows in the health.
+const SINK_STUCK: Duration = Duration::from_secs(1);
 
 /// From this part of their maximum on, the keys make the health `Degraded`: 4 of 5.
 const KEYS_ARE_MANY: (u128, u128) = (4, 5);
@@ -213,6 +215,13 @@ impl Engine {
         is_short.then(|| format!("{keys} of {most} places for idempotency keys are taken"))
     }
 
+    /// What takes too long of what the engine calls and did not write.
+    fn foreign_problem(&self) -> Option<String> {
+        let sink = self.recorder.sink_watch.longer_than(SINK_STUCK);
+        let sink = sink.map(|it| format!("the audit sink has not returned for {it:?}"));
+        sink.or_else(|| self.recorder.wakers.problem()).or_else(|| self.dispatcher.problem())
+    }
+
     fn health(&self) -> Health {
         if let Some(journal) = self.journal.as_ref().filter(|_| self.check_gate().is_ok()) {
             journal.look_at_place();
@@ -232,6 +241,8 @@ impl Engine {
             problem
         } else if self.dispatcher.has_ended() {
             "the thread that delivers alerts has ended".to_owned()
+        } else if let Some(problem) = self.foreign_problem() {
+            problem
         } else if let Some(problem) = self.journal.as_ref().and_then(|it| it.problem(self.now())) {
             problem
         } else if let Some(apart) = self.clock.0.apart_from_wall_clock().filter(|it| it.is_far()) {

@@ -5,12 +5,12 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, TryLockError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::base::error::JournalError;
+use crate::base::foreign::{self, put_aside};
 use crate::base::sync::{Mutex, lock};
 use crate::base::threads;
 use crate::base::trace;
@@ -206,6 +206,7 @@ impl Auditing {
         last: u64,
         look: &mut dyn FnMut(&Ledger),
     ) -> Result<Point, JournalError> {
+        let _aside = put_aside();
         let (at, pending) = {
             let mut auditor = lock(&self.auditor);
             let caught_up = auditor.catch_up(last);
@@ -220,6 +221,7 @@ impl Auditing {
 
     /// Audits the next batches, and writes a checkpoint if one is due after them.
     fn step(&self, last: u64) -> Result<bool, JournalError> {
+        let _aside = put_aside();
         let (stepped, pending) = {
             let mut auditor = lock(&self.auditor);
             let stepped = auditor.step(last);
@@ -254,6 +256,7 @@ impl Auditing {
     /// Installs the runs of finished segments, then writes the due checkpoint and trims. Does
     /// nothing once the journal's lock is released.
     fn maintain(&self, pending: Option<PendingCheckpoint>) {
+        let _aside = put_aside();
         let maintenance = lock(&self.maintenance);
         let Some(maintenance) = &*maintenance else { return };
         if let Err(error) = self.install_runs() {
@@ -369,7 +372,7 @@ impl Auditing {
 
     fn run(&self) {
         give_way();
-        if catch_unwind(AssertUnwindSafe(|| self.follow())).is_err() {
+        if foreign::call(|| self.follow()).is_err() {
             // The panic may have left the ledger half changed, so no one may rely on it.
             trace::error(format_args!("the auditor has died: nobody checks the laws any more"));
             let mut auditor = lock(&self.auditor);

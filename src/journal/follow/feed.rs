@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::mem;
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::vec::IntoIter;
@@ -15,8 +14,8 @@ use std::vec::IntoIter;
 use crate::audit::entry::AuditEntry;
 use crate::audit::view::Names;
 use crate::base::error::JournalError;
+use crate::base::foreign;
 use crate::base::sync::{Mutex, lock};
-use crate::base::wake::wake;
 use crate::journal::follow::follower::Follower;
 use crate::journal::follow::resume::follower_after;
 use crate::journal::follow::thread::{FollowerThread, Served};
@@ -188,6 +187,7 @@ impl Feed {
         thread: &Arc<FollowerThread>,
         context: &Context<'_>,
     ) -> Poll<Result<bool, JournalError>> {
+        self.progress.wakers().prepare();
         let erasures = self.progress.erasures();
         // A waker is another's code. It is cloned, called and dropped under no lock.
         let waker = context.waker().clone();
@@ -301,7 +301,7 @@ impl Feed {
 impl Served for Feed {
     // A storage that panics hurts this subscription alone.
     fn serve(&self) {
-        let filled = catch_unwind(AssertUnwindSafe(|| self.fill()));
+        let filled = foreign::call(|| self.fill());
         let panicked = || failed("read", "", &std::io::Error::other("the storage panicked"));
         let error = filled.unwrap_or_else(|_| Err(panicked())).err();
         let waker = {
@@ -310,7 +310,7 @@ impl Served for Feed {
             ready.error = error;
             ready.waker.take()
         };
-        waker.into_iter().for_each(wake);
+        waker.into_iter().for_each(|waker| self.progress.wakers().wake(waker));
     }
 }
 

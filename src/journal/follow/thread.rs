@@ -4,22 +4,12 @@
 //! It starts when a future first needs it, and ends with the engine. A future that is polled after
 //! that starts it once more, for as long as there is something to read.
 
-use std::collections::VecDeque;
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError, Weak};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use crate::base::error::JournalError;
-use crate::base::sync::{Condvar, Mutex, lock};
+use crate::base::on_demand::{OnDemandThread, Spawn};
 use crate::base::threads;
-
-/// How often the end of an engine polls whether the thread has ended.
-const LOOK_AGAIN: Duration = Duration::from_micros(200);
-
-/// How a thread is started.
-type Spawn = fn(Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>>;
 
 /// What the thread reads for.
 pub(crate) trait Served: Send + Sync {
@@ -27,21 +17,9 @@ pub(crate) trait Served: Send + Sync {
     fn serve(&self);
 }
 
-/// The follower thread of an engine, whether it runs or not.
-pub(crate) struct FollowerThread {
-    spawn: Spawn,
-    state: Mutex<ThreadState>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct ThreadState {
-    /// The feeds that are to be read for, each at most once. A feed that is gone is passed over.
-    asked: VecDeque<Weak<dyn Served>>,
-    runs: bool,
-    /// The engine has ended: the thread ends once it has nothing to do.
-    ending: bool,
-}
+/// The follower thread of an engine, whether it runs or not. Its jobs are the feeds that are to be
+/// read for, each at most once. A feed that is gone is passed over.
+pub(crate) struct FollowerThread(Arc<OnDemandThread<Weak<dyn Served>>>);
 
 impl FollowerThread {
     pub(crate) fn new() -> Arc<Self> {
@@ -50,57 +28,23 @@ impl FollowerThread {
 
     /// A thread that is started by `spawn`.
     pub(crate) fn with(spawn: Spawn) -> Arc<Self> {
-        Arc::new(Self { spawn, state: Mutex::default(), changed: Condvar::new() })
+        // The feed may be dropped there, and with it a storage of the user's.
+        let serve = |feed: Weak<dyn Served>| feed.upgrade().iter().for_each(|it| it.serve());
+        Arc::new(Self(OnDemandThread::new(spawn, serve)))
     }
 
     /// Asks the thread to read for `feed`, and starts it if it does not run.
     ///
     /// # Errors
     /// [`JournalError::NoFollower`] if the operating system gives no thread.
-    pub(crate) fn ask(self: &Arc<Self>, feed: Weak<dyn Served>) -> Result<(), JournalError> {
-        let mut state = lock(&self.state);
-        if !state.runs {
-            let this = Arc::clone(self);
-            let spawned = (self.spawn)(Box::new(move || this.run()));
-            spawned.map_err(|error| JournalError::NoFollower { reason: error.to_string() })?;
-            state.runs = true;
-        }
-        state.asked.push_back(feed);
-        drop(state);
-        self.changed.notify_one();
-        Ok(())
+    pub(crate) fn ask(&self, feed: Weak<dyn Served>) -> Result<(), JournalError> {
+        let refused = |(_, error): (_, std::io::Error)| error.to_string();
+        self.0.ask(feed).map_err(refused).map_err(|reason| JournalError::NoFollower { reason })
     }
 
     /// The engine has ended: so does the thread. Waits for what it reads at the moment, until
     /// `deadline` at most.
     pub(crate) fn end(&self, deadline: Instant) {
-        lock(&self.state).ending = true;
-        self.changed.notify_one();
-        while lock(&self.state).runs && Instant::now() < deadline {
-            thread::sleep(LOOK_AGAIN);
-        }
-    }
-
-    fn run(&self) {
-        while let Some(feed) = self.next() {
-            // The feed may be dropped here, and with it a storage of the user's.
-            let _ =
-                catch_unwind(AssertUnwindSafe(|| feed.upgrade().iter().for_each(|it| it.serve())));
-        }
-    }
-
-    /// The next feed to read for; `None` once the engine has ended and none is left.
-    fn next(&self) -> Option<Weak<dyn Served>> {
-        let mut state = lock(&self.state);
-        loop {
-            if let Some(feed) = state.asked.pop_front() {
-                return Some(feed);
-            }
-            if state.ending {
-                state.runs = false;
-                return None;
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+        self.0.end(deadline);
     }
 }

@@ -1,11 +1,11 @@
 //! The sync thread: syncs when somebody waits, or when the interval is over.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::SyncState;
+use crate::base::foreign::{self, put_aside};
 use crate::base::threads;
 
 impl SyncState {
@@ -18,7 +18,8 @@ impl SyncState {
     fn run(&self) {
         // The storage may be user code, and may panic. Even then, everyone who waits for this
         // thread gets an answer.
-        while catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+        while foreign::call(|| self.work()).is_err() {
+            let _aside = put_aside();
             self.fail(self.lock(), "the journal's storage panicked");
         }
     }

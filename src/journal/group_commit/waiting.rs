@@ -61,6 +61,7 @@ impl SyncState {
 
     /// As [`wait_past`](Self::wait_past), for futures: registers `waker` if it must wait.
     pub(crate) fn poll_past(&self, reached: Reached, batch: u64, waker: &Waker) -> Poll<bool> {
+        self.wakers.prepare();
         // A waker is another's code, so it is cloned under no lock.
         let waker = waker.clone();
         let mut state = self.lock();

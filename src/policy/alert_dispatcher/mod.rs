@@ -6,10 +6,10 @@
 
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use crate::base::foreign::{self, Watch};
 use crate::base::parking::Parking;
 use crate::base::sync::{
     AtomicU8, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, SegQueue, lock,
@@ -17,6 +17,9 @@ use crate::base::sync::{
 use crate::base::threads;
 use crate::policy::alerts::{StockAlert, StockAlertListener};
 use crate::stock::handle::LevelIndex;
+
+/// From this time on, a listener that has not returned shows in the engine's health.
+const STUCK: Duration = Duration::from_secs(5);
 
 /// Where the dispatcher gets what it delivers. The engine implements it.
 pub(crate) trait AlertSource: Send + Sync {
@@ -39,6 +42,8 @@ struct DispatcherState {
     /// Levels taken from the queue whose listeners have not all returned.
     in_hand: AtomicUsize,
     panics: AtomicU64,
+    /// Over the calls of listeners.
+    watch: Watch,
     /// What the thread has been told to do: one of the constants in [`orders`].
     orders: AtomicU8,
     /// Where the thread sleeps. Whoever queues must wake it.
@@ -73,6 +78,7 @@ impl AlertDispatcher {
             pending: SegQueue::new(),
             in_hand: AtomicUsize::new(0),
             panics: AtomicU64::new(0),
+            watch: Watch::default(),
             orders: AtomicU8::new(orders::DELIVER),
             parking: Parking::new(),
             phase: Mutex::new(ThreadPhase::NotStarted),
@@ -135,6 +141,12 @@ impl AlertDispatcher {
     pub(crate) fn panics(&self) -> u64 {
         // Relaxed: as above.
         self.shared.panics.load(Ordering::Relaxed)
+    }
+
+    /// What is wrong with a listener, for `health`.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let taken = self.shared.watch.longer_than(STUCK)?;
+        Some(format!("a listener has not returned for {taken:?}: other alerts wait for it"))
     }
 
     /// Whether the thread has ended, because it was told to or because its source is gone.
@@ -211,20 +223,13 @@ impl DispatcherState {
             return;
         };
         for listener in listeners {
-            // Unwind safe: the listener sees none of our state half-changed, and its own state is
-            // its own affair. It moves in, because the last owner runs its destructor, which may
-            // panic too.
-            let heard = catch_unwind(AssertUnwindSafe(|| {
+            // It moves in, because the last owner runs its destructor, which may panic too.
+            let heard = foreign::call(|| {
                 let listener = listener;
-                listener.on_alert(&alert);
-            }));
-            if let Err(payload) = heard {
+                self.watch.over(|| listener.on_alert(&alert));
+            });
+            if heard.is_err() {
                 self.panics.fetch_add(1, Ordering::Relaxed);
-                // The panic payload may panic again when it is dropped. That second payload is
-                // leaked.
-                if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-                    std::mem::forget(second);
-                }
             }
         }
     }

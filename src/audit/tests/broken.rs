@@ -1,0 +1,80 @@
+//! A writer that dies of a bug of the engine's own. No sink and no storage can do that.
+
+use std::io;
+use std::sync::Arc;
+
+use super::{open, produce, received, soon};
+use crate::audit::durable_sink::{DurableSink, WriteOutcome};
+use crate::audit::flush::FlushTicket;
+use crate::audit::gate::Shut;
+use crate::audit::queue::NotAdmitted;
+use crate::audit::record::Record;
+use crate::audit::recorder::RecorderSettings;
+use crate::audit::view::Names;
+use crate::audit::wake_signal::WriterGone;
+use crate::base::error::FlushError;
+use crate::base::sync::{AtomicBool, Ordering};
+
+/// A journal whose encoder has a bug.
+struct BrokenJournal(Arc<AtomicBool>);
+
+impl DurableSink for BrokenJournal {
+    fn next_sequence(&self) -> u64 {
+        1
+    }
+
+    fn spawn(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn take(&mut self, _: &[Record], _: &dyn Names) {
+        assert!(!self.0.load(Ordering::SeqCst), "boom");
+    }
+
+    fn write(&mut self) -> io::Result<WriteOutcome> {
+        Ok(WriteOutcome::Appended)
+    }
+
+    fn has_failed(&self) -> bool {
+        false
+    }
+
+    fn rotate_if_asked(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn when_durable(&self, tickets: &[Arc<FlushTicket>]) {
+        tickets.iter().for_each(|ticket| ticket.complete(Ok(())));
+    }
+
+    fn sync_now(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_writer_that_panics_poisons_the_engine_and_nobody_hangs() {
+    let broken = Arc::new(AtomicBool::new(false));
+    let settings = RecorderSettings { capacity: 64, ..RecorderSettings::default() };
+    let (recorder, mut writer) = open(settings);
+    writer.attach(Box::new(BrokenJournal(Arc::clone(&broken))));
+    let mut thread = writer.spawn().expect("a thread");
+    recorder.record(received(0, 1)).expect("lives");
+    recorder.flush().wait().expect("written");
+    broken.store(true, Ordering::SeqCst);
+    produce(&recorder, 8, u32::MAX);
+    let reason: Arc<str> = "the audit writer panicked".into();
+    let poisoned = Shut::Poisoned { reason: Arc::clone(&reason) };
+    assert_eq!(recorder.admit(), Err(NotAdmitted::Shut(poisoned)));
+    assert_eq!(recorder.flush().wait(), Err(FlushError::Poisoned { reason }));
+    assert!(recorder.wait_for_end(soon()));
+    for _ in 0..100 {
+        assert_eq!(recorder.record(received(0, 1)), Err(WriterGone));
+    }
+    assert_eq!(recorder.log().len(), 1);
+    assert!(thread.end(soon()) > 0);
+}

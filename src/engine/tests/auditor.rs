@@ -1,0 +1,69 @@
+//! An auditor that dies of a bug of the engine's own. No storage can do that: they are guarded.
+
+use std::any::Any;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::base::sync::{AtomicBool, Ordering};
+use crate::engine::InventoryManager;
+use crate::engine::view::stats::Health;
+use crate::journal::options::JournalOptions;
+use crate::journal::storage::simulated::SimulatedDisk;
+use crate::journal::storage::{Storage, StorageFile};
+
+/// Stands for the bug: its next read panics.
+struct Breaks(SimulatedDisk, AtomicBool);
+
+impl Storage for Breaks {
+    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
+        self.0.lock()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.0.list()
+    }
+
+    fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        assert!(!self.1.swap(false, Ordering::SeqCst), "a bug");
+        self.0.read(name, offset, length)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.0.create(name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.0.sync_directory()
+    }
+}
+
+#[test]
+fn an_auditor_that_has_died_shows_in_health_and_stops_nobody() {
+    let disk = SimulatedDisk::new();
+    let bug = Arc::new(Breaks(disk.clone(), AtomicBool::new(false)));
+    let mut options = JournalOptions::storage(disk.clone());
+    options.storage = Arc::clone(&bug) as _;
+    let builder = InventoryManager::builder().warehouse("SF").journal(options);
+    let manager = builder.build().expect("a new journal");
+    bug.1.store(true, Ordering::SeqCst);
+    let until = Instant::now() + Duration::from_secs(20);
+    while !matches!(manager.health(), Health::Degraded { reason } if reason.contains("auditor")) {
+        assert!(Instant::now() < until, "nobody heard of it: {:?}", manager.health());
+        manager.add_stock(("SF", "LAPTOP"), 1, "SUPPLIER").expect("room");
+        manager.flush().wait().expect("a disk that works");
+    }
+    // What it has added up half-way is believed by nobody.
+    assert!(manager.verify().is_err());
+    assert!(manager.shutdown(Duration::from_secs(60)).is_clean());
+    let again = InventoryManager::builder().warehouse("SF").journal(disk.killed());
+    assert!(again.build().expect("a sound journal").verify().expect("sound").is_sound());
+}

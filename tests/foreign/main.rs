@@ -1,0 +1,56 @@
+//! Code that the engine did not write: it panics, it blocks, it calls the engine again. Nobody but
+//! whoever brought it may notice. `docs/foreign-code.md` has the table of all places.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod callers;
+mod journal;
+mod listeners;
+mod policies;
+mod sinks;
+mod wakers;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use stockade::{Flush, Health, InventoryManager};
+
+use common::ms;
+
+/// Long enough for anything that comes at all.
+const SOON: Duration = Duration::from_secs(20);
+
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let limit = Instant::now() + SOON;
+    while !holds() {
+        assert!(Instant::now() < limit, "never {what}");
+        thread::sleep(ms(1));
+    }
+}
+
+/// Whether the engine is degraded for a reason that has this word.
+fn is_degraded(manager: &InventoryManager, word: &str) -> bool {
+    matches!(manager.health(), Health::Degraded { reason } if reason.contains(word))
+}
+
+/// A waker that runs a function.
+struct Calls<F>(F);
+
+impl<F: Fn() + Send + Sync> Wake for Calls<F> {
+    fn wake(self: Arc<Self>) {
+        (self.0)();
+    }
+}
+
+fn waker(call: impl Fn() + Send + Sync + 'static) -> Waker {
+    Waker::from(Arc::new(Calls(call)))
+}
+
+fn poll(flush: &mut Flush, waker: &Waker) -> Poll<Result<(), stockade::FlushError>> {
+    Pin::new(flush).poll(&mut Context::from_waker(waker))
+}

@@ -1,0 +1,185 @@
+//! Audit sinks, and the errors that they return.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+
+use stockade::testing::{FaultySink, SimulatedDisk};
+use stockade::{
+    Applied, AuditBatch, AuditSink, Durability, FlushError, Health, InventoryManager, SinkError,
+    WeakInventoryManager,
+};
+
+use crate::common::{LAPTOPS, clock, ledger, log_of, quiet, threaded, within};
+use crate::{SOON, is_degraded, wait_for};
+
+#[test]
+fn a_sink_that_panics_gets_the_same_batch_again() {
+    for builder in [threaded(), threaded().journal(SimulatedDisk::new())] {
+        let (sink, control) = FaultySink::new();
+        let manager = builder.sink(sink).build().expect("legal settings");
+        manager.add_stock(LAPTOPS, 1_000, "SUPPLIER").expect("room");
+        manager.flush().wait().expect("a healthy sink");
+        control.panic("the disk is on fire");
+        let flush = {
+            manager.sell(LAPTOPS, 1).expect("stock");
+            manager.flush()
+        };
+        match flush.wait() {
+            Err(FlushError::Stopped { reason }) => assert!(reason.contains("on fire"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+        let refused = manager.sell(LAPTOPS, 1).expect_err("stopped");
+        assert!(matches!(&manager.health(), Health::Stopped { reason } if reason.contains("fire")));
+        let refused = stockade::Error::from(refused);
+        assert!(refused.is_retryable() && refused.applied() == Applied::No, "{refused}");
+        control.recover();
+        wait_for("well again", || manager.health() == Health::Ok);
+        manager.sell(LAPTOPS, 1).expect("stock");
+        manager.flush().wait().expect("a healthy sink");
+        let log = log_of(&manager);
+        ledger::assert_legal(&log).assert_ends_as(&manager);
+        let counts = control.counts();
+        assert_eq!((counts.accepted_entries, counts.out_of_order), (log.len() as u64, 0));
+        assert!(manager.shutdown(SOON).is_clean());
+    }
+}
+
+/// An error whose text can't be had.
+#[derive(Debug)]
+struct Unspeakable;
+
+impl fmt::Display for Unspeakable {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic!("no words")
+    }
+}
+
+impl Error for Unspeakable {}
+
+struct Refuses(Arc<AtomicU64>);
+
+impl AuditSink for Refuses {
+    fn append(&mut self, _: &AuditBatch<'_>) -> Result<(), SinkError> {
+        match self.0.fetch_add(1, Ordering::SeqCst) {
+            1 => Err(SinkError::new(Unspeakable)),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn an_error_whose_text_panics_is_an_error_all_the_same() {
+    let calls = Arc::new(AtomicU64::new(0));
+    let manager = threaded().sink(Refuses(Arc::clone(&calls))).build().expect("legal settings");
+    manager.flush().wait().expect("the first batch is taken");
+    manager.add_stock(LAPTOPS, 10, "SUPPLIER").expect("room");
+    wait_for("called again", || calls.load(Ordering::SeqCst) >= 3);
+    wait_for("well again", || manager.health() == Health::Ok);
+    within(SOON, move || manager.flush().wait().expect("well"));
+}
+
+/// Calls the engine from within.
+struct Reenters {
+    engine: Arc<Mutex<Option<WeakInventoryManager>>>,
+    tell: Sender<(bool, FlushError)>,
+}
+
+impl AuditSink for Reenters {
+    fn append(&mut self, _: &AuditBatch<'_>) -> Result<(), SinkError> {
+        let engine = self.engine.lock().expect("no panic").take();
+        if let Some(manager) = engine.and_then(|engine| engine.upgrade()) {
+            let read = manager.available(LAPTOPS).is_ok() && manager.health() == Health::Ok;
+            let flushed = manager.flush().wait().expect_err("it would wait for itself");
+            let synced = manager.request().durability(Durability::Synced).sell(LAPTOPS, 1);
+            let synced = stockade::Error::from(synced.expect_err("it would wait for itself"));
+            assert_eq!(synced.applied(), Applied::InMemory, "{synced}");
+            let _ = self.tell.send((read, flushed));
+        }
+        Ok(())
+    }
+}
+
+fn with_reentering_sink(
+    builder: stockade::Builder,
+) -> (InventoryManager, Receiver<(bool, FlushError)>) {
+    let engine: Arc<Mutex<Option<WeakInventoryManager>>> = Arc::default();
+    let (tell, told) = channel();
+    let sink = Reenters { engine: Arc::clone(&engine), tell };
+    let manager = builder.sink(sink).build().expect("legal settings");
+    manager.add_stock(LAPTOPS, 10, "SUPPLIER").expect("room");
+    manager.flush().wait().expect("well");
+    *engine.lock().expect("no panic") = Some(manager.downgrade());
+    (manager, told)
+}
+
+#[test]
+fn a_sink_that_flushes_is_told_that_it_would_wait_for_itself() {
+    for builder in [threaded(), threaded().journal(SimulatedDisk::new()), quiet(&clock())] {
+        let (manager, told) = with_reentering_sink(builder);
+        let again = manager.clone();
+        within(SOON, move || {
+            again.sell(LAPTOPS, 1).expect("stock");
+            again.flush().wait().expect("well");
+        });
+        let (read, flushed) = told.recv_timeout(SOON).expect("called");
+        assert!(read);
+        assert_eq!(flushed.code(), "flush_in_sink");
+        within(SOON, move || {
+            manager.flush().wait().expect("well");
+            let log = log_of(&manager);
+            ledger::assert_legal(&log).assert_ends_as(&manager);
+        });
+    }
+}
+
+/// Sells until it is refused.
+struct Floods {
+    engine: Arc<Mutex<Option<WeakInventoryManager>>>,
+    tell: Sender<stockade::Error>,
+}
+
+impl AuditSink for Floods {
+    fn append(&mut self, _: &AuditBatch<'_>) -> Result<(), SinkError> {
+        let engine = self.engine.lock().expect("no panic").take();
+        if let Some(manager) = engine.and_then(|engine| engine.upgrade()) {
+            let refused = loop {
+                if let Err(error) = manager.add_stock(LAPTOPS, 1, "SINK") {
+                    break error;
+                }
+            };
+            let _ = self.tell.send(refused.into());
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_sink_that_fills_the_queue_is_busy_and_does_not_wait_for_itself() {
+    let engine: Arc<Mutex<Option<WeakInventoryManager>>> = Arc::default();
+    let (tell, told) = channel();
+    let sink = Floods { engine: Arc::clone(&engine), tell };
+    let manager = threaded().sink(sink).build().expect("legal settings");
+    manager.add_stock(LAPTOPS, 10, "SUPPLIER").expect("room");
+    manager.flush().wait().expect("well");
+    *engine.lock().expect("no panic") = Some(manager.downgrade());
+    manager.sell(LAPTOPS, 1).expect("stock");
+    let refused = told.recv_timeout(SOON).expect("refused, and not waiting");
+    assert_eq!((refused.code(), refused.applied()), ("busy", Applied::No));
+    within(SOON, move || manager.flush().wait().expect("well"));
+}
+
+#[test]
+fn a_sink_that_blocks_shows_in_health() {
+    let (sink, control) = FaultySink::new();
+    let manager = threaded().sink(sink).build().expect("legal settings");
+    manager.flush().wait().expect("well");
+    control.stall();
+    manager.add_stock(LAPTOPS, 10, "SUPPLIER").expect("room");
+    wait_for("degraded", || is_degraded(&manager, "sink"));
+    manager.sell(LAPTOPS, 1).expect("buyers go on");
+    control.recover();
+    wait_for("well again", || manager.health() == Health::Ok);
+}
