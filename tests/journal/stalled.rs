@@ -27,8 +27,8 @@ struct Gate {
     audit_takes: Mutex<Duration>,
     /// The next sync panics.
     panics: AtomicBool,
-    /// The next read panics.
-    read_panics: AtomicBool,
+    /// The next read of the thread of this name panics.
+    read_panics: Mutex<Option<&'static str>>,
 }
 
 impl Gate {
@@ -70,14 +70,14 @@ impl StalledDisk {
         self.gate.panics.store(true, Ordering::SeqCst);
     }
 
-    /// Makes the next read panic, and no later one.
-    pub(crate) fn panic_once_in_a_read(&self) {
-        self.gate.read_panics.store(true, Ordering::SeqCst);
+    /// Makes the next read of the thread of this name panic, and no later one.
+    pub(crate) fn panic_once_in_a_read_of(&self, thread: &'static str) {
+        *self.gate.read_panics.lock().expect("no panic") = Some(thread);
     }
 
     /// Whether that read is still to come.
     pub(crate) fn panics_in_a_read(&self) -> bool {
-        self.gate.read_panics.load(Ordering::SeqCst)
+        self.gate.read_panics.lock().expect("no panic").is_some()
     }
 
     pub(crate) fn syncs(&self) -> usize {
@@ -95,7 +95,10 @@ impl Storage for StalledDisk {
     }
 
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
-        assert!(!self.gate.read_panics.swap(false, Ordering::SeqCst), "a storage with a bug");
+        let own = std::thread::current();
+        let panics =
+            self.gate.read_panics.lock().expect("no panic").take_if(|it| own.name() == Some(*it));
+        assert!(panics.is_none(), "a storage with a bug");
         let takes = *self.gate.audit_takes.lock().expect("no panic");
         if std::thread::current().name() == Some("stockade-auditor") && !takes.is_zero() {
             std::thread::sleep(takes);

@@ -309,7 +309,7 @@ impl Auditing {
             }
             any = true;
         }
-        if any {
+        if any || upkeep.is_to_be_tried_again() {
             upkeep.wake();
         }
         Ok(())

@@ -7,7 +7,7 @@
 use std::any::Any;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::clock::Timestamp;
 use crate::base::error::JournalError;
@@ -27,6 +27,10 @@ use crate::journal::outcomes::store::Outcomes;
 use crate::journal::recovery::replay::{broken, decode_batch};
 use crate::journal::recovery::start;
 use crate::journal::storage::Storage;
+
+/// How long work that failed is left alone. It reads the journal, so a storage that goes on failing
+/// is not asked after each batch.
+const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 /// Tells the engine which names memory may let go of.
 pub(crate) type Settle = Box<dyn Fn(&[(SettledName, Timestamp)]) + Send + Sync>;
@@ -51,8 +55,8 @@ pub(crate) struct OutcomeUpkeep {
     asked: AtomicBool,
     /// One rebuilding at a time.
     rebuilding: Mutex<()>,
-    /// Why the newest work failed.
-    neglected: Mutex<Option<String>>,
+    /// Why the newest work failed, and when.
+    neglected: Mutex<Option<(String, Instant)>>,
 }
 
 impl OutcomeUpkeep {
@@ -137,7 +141,7 @@ impl OutcomeUpkeep {
 
     /// What is wrong: answers are missing for now, or the newest work failed.
     pub(crate) fn problem(&self) -> Option<String> {
-        if let Some(neglected) = lock(&self.neglected).clone() {
+        if let Some((neglected, _)) = lock(&self.neglected).clone() {
             return Some(neglected);
         }
         let missing = "the outcome files are being made anew from the journal: calls with a key \
@@ -153,7 +157,12 @@ impl OutcomeUpkeep {
         if let Err(error) = &done {
             trace::warn(format_args!("the outcome files are not looked after: {error}"));
         }
-        *lock(&self.neglected) = done.err().map(|error| error.to_string());
+        *lock(&self.neglected) = done.err().map(|error| (error.to_string(), Instant::now()));
+    }
+
+    /// Whether the newest work failed, and is to be tried again by now.
+    pub(crate) fn is_to_be_tried_again(&self) -> bool {
+        lock(&self.neglected).as_ref().is_some_and(|(_, since)| since.elapsed() >= TRY_AGAIN)
     }
 
     /// Makes the runs anew that are missing.
