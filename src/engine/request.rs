@@ -168,9 +168,10 @@ impl HoldRequest<'_> {
     /// [`cancel_sale_lines`](crate::InventoryManager::cancel_sale_lines)). So those calls never
     /// find it forgotten.
     ///
-    /// Until then the reservation keeps its slots, as a live hold does. Units that leave by
-    /// [`ship`](crate::InventoryManager::ship) do not count: it knows only the level, not the
-    /// reservation.
+    /// Until then the reservation keeps its slots, as a live hold does. What it sells is *tracked*:
+    /// [`ship`](crate::InventoryManager::ship) and
+    /// [`cancel_sale`](crate::InventoryManager::cancel_sale) know only the level, and take none of
+    /// these units ([`Counts::tracked`](crate::Counts::tracked)).
     pub fn keep_until_shipped(mut self) -> Self {
         self.options.keep_until_shipped = true;
         self

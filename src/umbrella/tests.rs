@@ -164,7 +164,7 @@ fn samples() -> Samples {
             RemoveError::Call(call.clone()),
         ];
         ShipError: [
-            ShipError::NotSold { needed, sold: 1 }, ShipError::Input(input),
+            ShipError::NotSold { needed, sold: 1, tracked: 1 }, ShipError::Input(input),
             ShipError::Place(place.clone()), ShipError::Call(call.clone()),
         ];
         TransferError: [

@@ -12,7 +12,7 @@ use crate::stock::level::{Counts, StockLevel};
 fn half_sold() -> Arc<StockLevel> {
     let level = level_of(2);
     level.hold(qty(2), &NoMarks).expect("units");
-    level.sell(qty(1));
+    level.sold_to(false).add(qty(1));
     Arc::new(level)
 }
 
@@ -24,7 +24,7 @@ fn assert_sound(counts: Counts) {
 fn a_reader_never_sees_more_sold_than_reserved_while_units_ship() {
     model("the sold counter's reader against ship and confirm", || {
         let level = half_sold();
-        let confirm = spawn(&level, |level| level.sell(qty(1)));
+        let confirm = spawn(&level, |level| level.sold_to(false).add(qty(1)));
         let (_, seen) = race(
             &level,
             |level| {
@@ -35,7 +35,7 @@ fn a_reader_never_sees_more_sold_than_reserved_while_units_ship() {
         );
         assert_sound(seen);
         confirm.join().expect("the thread ends");
-        assert_eq!(level.counts(), Counts { available: 0, reserved: 1, sold: 1 });
+        assert_eq!(level.counts(), Counts { available: 0, reserved: 1, sold: 1, tracked: 0 });
     });
 }
 
@@ -47,9 +47,9 @@ fn a_reader_never_sees_more_sold_than_reserved_while_holds_are_sold() {
             &level,
             |level| {
                 level.hold(qty(1), &NoMarks).expect("a unit");
-                level.sell(qty(1));
+                level.sold_to(false).add(qty(1));
                 level.hold(qty(1), &NoMarks).expect("a unit");
-                level.sell(qty(1));
+                level.sold_to(false).add(qty(1));
             },
             |level| [level.counts(), level.counts()],
         );
@@ -62,7 +62,7 @@ fn a_reader_never_sees_more_sold_than_reserved_while_holds_are_sold() {
 fn a_sold_unit_is_shipped_or_cancelled_once() {
     model("ship against cancel against confirm", || {
         let level = half_sold();
-        let confirm = spawn(&level, |level| level.sell(qty(1)));
+        let confirm = spawn(&level, |level| level.sold_to(false).add(qty(1)));
         let (shipped, cancelled) = race(
             &level,
             |level| level.take_sold(qty(2)).map(|()| level.ship(qty(2), &NoMarks)).is_ok(),
@@ -70,8 +70,8 @@ fn a_sold_unit_is_shipped_or_cancelled_once() {
         );
         confirm.join().expect("the thread ends");
         let expected = match (shipped, cancelled) {
-            (true, false) => Counts { available: 0, reserved: 0, sold: 0 },
-            (false, true) => Counts { available: 1, reserved: 1, sold: 1 },
+            (true, false) => Counts { available: 0, reserved: 0, sold: 0, tracked: 0 },
+            (false, true) => Counts { available: 1, reserved: 1, sold: 1, tracked: 0 },
             other => panic!("one unit was sold all the time, and never three: {other:?}"),
         };
         assert_eq!(level.counts(), expected);
@@ -85,7 +85,7 @@ fn a_refused_ship_disturbs_nobody() {
         level.hold(qty(1), &NoMarks).expect("a unit");
         let ship = spawn(&level, |level| level.take_sold(qty(1)));
         let (other, seen) = race(&level, |level| level.take_sold(qty(1)), |level| level.counts());
-        assert_eq!(seen, Counts { available: 0, reserved: 1, sold: 0 });
+        assert_eq!(seen, Counts { available: 0, reserved: 1, sold: 0, tracked: 0 });
         assert_eq!(other, Err(0));
         assert_eq!(ship.join().expect("the thread ends"), Err(0));
     });

@@ -341,7 +341,7 @@ impl Call<'_> {
             .needs_record_buffer()
             .then(|| self.engine.recorder.record_from(entry).of_call(self, answer));
         let recorded = self.engine.queue(entry, record);
-        self.engine.give_line(end, line);
+        self.engine.give_line(end, line, chain.keeps());
         slot.finish(state.in_phase(end.final_phase()));
         self.engine.slots.retire(number, chain, end == EndKind::Sell, self.now());
         recorded
@@ -358,8 +358,7 @@ impl Call<'_> {
         let HeldSlot { number, slot, state } = head;
         let slots = &self.engine.slots;
         let record = slot.read_record(state);
-        let (mut lines, mut sold_before) = (Vec::new(), false);
-        let mut unsettled = end == EndKind::Sell;
+        let (mut lines, mut sold_before, mut unsettled) = (vec![], false, end == EndKind::Sell);
         slots.lines_of(head, &record, |line| {
             sold_before |= line.sold > 0;
             unsettled |= line.is_unsettled();
@@ -385,7 +384,7 @@ impl Call<'_> {
         if end == EndKind::Expire {
             queued = queued.expired();
         }
-        let recorded = self.engine.end_lines(queued, end, &lines);
+        let recorded = self.engine.end_lines(queued, end, &lines, record.chain.keeps());
         slot.finish(state.in_phase(phase));
         slots.retire(number, record.chain, unsettled, self.now());
         recorded
@@ -441,11 +440,12 @@ impl Engine {
         record: RecordBuilder<'_>,
         end: EndKind,
         lines: &[SlotLine],
+        kept: bool,
     ) -> Result<(), Uncertain> {
         let record = lines.iter().fold(record, |record, line| record.line(line.level, line.held));
         if end == EndKind::Sell {
             let recorded = record.queue();
-            lines.iter().for_each(|line| self.give_line(end, *line));
+            lines.iter().for_each(|line| self.give_line(end, *line, kept));
             return recorded;
         }
         // A hold's lines are sorted by level, each level once, as its basket was.
@@ -483,9 +483,9 @@ impl Engine {
         recorded
     }
 
-    /// Sells the held units of a line, or makes them available again.
+    /// Sells the held units of a line, to a `kept` reservation or another, or gives them back.
     #[inline]
-    fn give_line(&self, end: EndKind, line: SlotLine) {
+    fn give_line(&self, end: EndKind, line: SlotLine, kept: bool) {
         // The line's level is open and its quantity valid: the reserve has checked both.
         let (Some(level), Ok(qty)) = (self.catalog.level(line.level), Quantity::new(line.held))
         else {
@@ -493,7 +493,7 @@ impl Engine {
             return;
         };
         match end {
-            EndKind::Sell => level.sell(qty),
+            EndKind::Sell => level.sold_to(kept).add(qty),
             EndKind::Release | EndKind::Expire => level.give_back(qty, self),
         }
     }

@@ -299,7 +299,7 @@ impl Call<'_> {
         let recorded = engine.queue_and_give(record, &gifts);
         for (level, qty) in &plan.sold {
             if let Some(level) = engine.catalog.level(*level) {
-                level.sell(*qty);
+                level.sold_to(hold.record.chain.keeps()).add(*qty);
             }
         }
         let lines: Vec<(VacantSlot<'_>, SlotLine)> =

@@ -34,9 +34,10 @@ impl InventoryManager {
     ///
     /// Works as long as the reservation's record is readable. With
     /// [`keep_until_shipped`](Request::keep_until_shipped), the record stays readable until all
-    /// units that it sold are shipped or their sale is cancelled. [`ship`](Self::ship) needs no
-    /// record, and does not know whose units leave. If a level's units are shipped by both calls,
-    /// `ship` can take the units of a reservation.
+    /// units that it sold are shipped or their sale is cancelled, and its units are *tracked*: no
+    /// other call takes them. [`ship`](Self::ship) needs no record, and does not know whose units
+    /// leave. If a level's units are shipped by both calls, `ship` can take the units of a
+    /// reservation that is not kept.
     ///
     /// # Errors
     /// [`SoldLinesError::NotSold`] if a line has fewer units left to ship.
@@ -212,7 +213,7 @@ impl<'a> Call<'a> {
             Err(NotShipping::Busy) => return Err(SoldLinesError::Changing),
             Err(NotShipping::Gone) => return Err(NoReservation::Forgotten.into()),
         };
-        if let Err(refusal) = engine.take_sold(&plan.moved) {
+        if let Err(refusal) = engine.take_sold(&plan.moved, sale.record.chain.keeps()) {
             claim.give_up();
             return Err(refusal);
         }
@@ -284,19 +285,24 @@ impl Engine {
     }
 
     /// Takes the units off the levels' sold counts: all, or none. The reservation has sold as many;
-    /// a level has fewer only if others ship by level. A call that is refused for that reason takes
-    /// units of its other lines for a moment, and gives them back.
-    fn take_sold(&self, moved: &[(LevelIndex, Quantity)]) -> Result<(), SoldLinesError> {
+    /// a level has fewer only if others ship by level, and the reservation is not `kept` until it
+    /// is shipped. A call that is refused for that reason takes units of its other lines for a
+    /// moment, and gives them back.
+    fn take_sold(
+        &self,
+        moved: &[(LevelIndex, Quantity)],
+        kept: bool,
+    ) -> Result<(), SoldLinesError> {
         let level = |handle| self.catalog.level(handle);
         for (taken, (handle, qty)) in moved.iter().enumerate() {
-            let refusal = match level(*handle).map(|level| level.take_sold(*qty)) {
+            let refusal = match level(*handle).map(|level| level.sold_to(kept).take(*qty)) {
                 Some(Ok(())) => continue,
                 Some(Err(sold)) => self.not_sold(*handle, qty.get(), sold),
                 None => self.not_sold(*handle, qty.get(), 0),
             };
             for (handle, qty) in &moved[..taken] {
                 if let Some(level) = level(*handle) {
-                    level.sell(*qty);
+                    level.sold_to(kept).add(*qty);
                 }
             }
             return Err(refusal);

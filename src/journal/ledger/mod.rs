@@ -11,6 +11,7 @@ pub(crate) mod levels;
 pub(crate) mod state;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod tracked;
 pub(crate) mod transfers;
 
 use std::collections::{HashSet, VecDeque};
@@ -49,6 +50,8 @@ pub(crate) struct Ledger {
     /// The latest time of any entry so far; after a step back of the clock, of any since then.
     pub(crate) newest_at: Timestamp,
     pub(crate) clock: JournalClock,
+    /// The law of tracked units holds (`tracked.rs`).
+    tracks: bool,
 }
 
 /// A setting that the builder gives and a call may change at run time. If the next builder gives
@@ -120,6 +123,7 @@ impl Ledger {
             next_sequence: 1,
             newest_at: Timestamp::default(),
             clock: JournalClock::beginning_at(1),
+            tracks: false,
         }
     }
 
@@ -160,6 +164,13 @@ impl Ledger {
                 let what = format!(
                     "level {handle} has {} reserved, but {held} held and {} sold",
                     level.reserved, level.sold
+                );
+                return Err(Broken { sequence: self.next_sequence - 1, what });
+            }
+            if self.tracks && level.tracked > level.sold {
+                let what = format!(
+                    "level {handle} has {} sold, but {} of kept reservations",
+                    level.sold, level.tracked
                 );
                 return Err(Broken { sequence: self.next_sequence - 1, what });
             }
