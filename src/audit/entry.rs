@@ -225,7 +225,9 @@ impl AuditEntry {
         &self.metadata
     }
 
-    /// The first note under `key`.
+    /// The first note under `key`. An entry of an earlier version of this library may have several:
+    /// whoever looks for a value, as a redaction does, looks through
+    /// [`metadata`](Self::metadata).
     pub fn note(&self, key: &str) -> Option<&str> {
         self.metadata.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
     }

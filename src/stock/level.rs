@@ -52,7 +52,8 @@ const _: () = assert!(MODELLED || size_of::<StockLevel>() == 64, "a level is one
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Units that anyone may reserve.
+    /// Units that anyone may reserve. Those of overdue holds count as taken until they are taken
+    /// back.
     pub available: u32,
     /// Units that are held, or sold and still in the building.
     pub reserved: u32,
@@ -286,10 +287,17 @@ impl StockLevel {
     pub(crate) fn note_crossing(&self) -> bool {
         // No wrap, even if a listener never returns: a count that came back to 0 would queue the
         // level a second time.
-        let add = |crossings: u32| Some(crossings.saturating_add(1));
         // AcqRel pairs with `take_crossings`: the thread that takes this count for delivery then
         // reads an `available` at least as new as this crossing.
-        self.crossings.fetch_update(Ordering::AcqRel, Ordering::Acquire, add) == Ok(0)
+        let swap = |before: u32| {
+            let more = before.saturating_add(1);
+            self.crossings.compare_exchange(before, more, Ordering::AcqRel, Ordering::Acquire)
+        };
+        let mut before = self.crossings.load(Ordering::Relaxed);
+        while let Err(now) = swap(before) {
+            before = now;
+        }
+        before == 0
     }
 
     /// Takes the crossings since the last delivery. Read `available` after this call, not before.

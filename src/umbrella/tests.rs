@@ -70,6 +70,7 @@ fn samples() -> Samples {
         InvalidText: [
             InvalidText::TooManyNotes { notes: 3, most: 2 },
             InvalidText::TooLong { bytes: 3, most: 2 },
+            InvalidText::NameTwice { first: 0, second: 2 }, InvalidText::NameTaken { note: 1 },
         ];
         Uncertain: [Uncertain::NotDurable { reason: reason() }, Uncertain::Unrecorded];
         CallError: [

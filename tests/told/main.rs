@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod notes;
 mod overdue;
 mod shortage;
 mod took;

@@ -1,6 +1,8 @@
 //! Overdue holds: their units are anyone's, whether somebody has taken them back yet or not.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use stockade::{
     AllocationStrategy, BasketError, Candidate, LargestStockFirst, RequestTransferError,
@@ -83,5 +85,60 @@ fn no_overdue_hold_is_said_to_be_left_where_the_last_one_was_taken_back() {
             panic!("{refused:?}")
         };
         assert_eq!(overdue_left, left, "{holds} holds");
+    }
+}
+
+#[test]
+fn what_is_available_is_told_with_and_without_overdue_holds() {
+    let clock = clock();
+    let manager = shop(quiet(&clock));
+    let told = || (manager.available(SF), manager.available_with_overdue(SF));
+    assert_eq!(told(), (Ok(10), Ok(10)));
+    manager.reserve(SF, 2, ms(5)).expect("stock");
+    manager.reserve_basket(&[line(SF, 3), line(NYC, 1)], ms(5)).expect("stock");
+    let part = manager.reserve(SF, 3, ms(5)).expect("stock");
+    manager.confirm_lines(part, &[line(SF, 1)]).expect("pending");
+    manager.reserve(SF, 1, LONG).expect("stock");
+    manager.reserve(NYC, 4, ms(5)).expect("stock");
+    pass(&clock, 5);
+    assert_eq!(told(), (Ok(1), Ok(1)), "not overdue yet");
+    pass(&clock, 1);
+    let entries = manager.audit_log().newest_sequence();
+    assert_eq!(told(), (Ok(1), Ok(8)));
+    assert_eq!(manager.available_with_overdue(NYC), Ok(10));
+    assert_eq!(manager.available(SF), Ok(1), "nothing was taken back");
+    assert_eq!(manager.audit_log().newest_sequence(), entries);
+    manager.reserve(SF, 8, LONG).expect("all of them");
+    assert_eq!(told(), (Ok(0), Ok(0)));
+    assert_eq!(
+        manager.available_with_overdue(("NYC", "MOUSE")),
+        manager.available(("NYC", "MOUSE"))
+    );
+}
+
+#[test]
+fn the_sum_with_overdue_holds_stands_still_while_they_are_taken_back() {
+    for round in 0..20 {
+        let clock = clock();
+        let manager = shop(quiet(&clock).limits(small().overdue_limit(1)));
+        for _ in 0..10 {
+            manager.reserve(SF, 1, ms(5)).expect("stock");
+        }
+        pass(&clock, 6);
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // Each of these takes one overdue hold back, and is refused all the same.
+                for units in 2..=11 {
+                    let _ = manager.remove_stock(SF, units, "LOST").expect_err("too few");
+                    thread::yield_now();
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+            while !done.load(Ordering::Relaxed) {
+                assert_eq!(manager.available_with_overdue(SF), Ok(10), "round {round}");
+            }
+        });
+        assert_eq!(manager.available(SF), Ok(10));
     }
 }

@@ -58,6 +58,58 @@ fn a_reader_never_sees_more_sold_than_reserved_while_holds_are_sold() {
     });
 }
 
+/// A level of two units, both sold, one of them to a reservation that is kept.
+fn one_of_two_tracked() -> Arc<StockLevel> {
+    let level = level_of(2);
+    level.hold(qty(2), &NoMarks).expect("units");
+    level.sold_to(false).add(qty(1));
+    level.sold_to(true).add(qty(1));
+    Arc::new(level)
+}
+
+#[test]
+fn a_reader_never_sees_more_sold_than_reserved_while_tracked_units_ship() {
+    model("the reader of both sold counters against ships of either kind", || {
+        let level = one_of_two_tracked();
+        let by_level = spawn(&level, |level| {
+            level.take_sold(qty(1)).expect("one is not tracked");
+            level.ship(qty(1), &NoMarks);
+        });
+        let (_, seen) = race(
+            &level,
+            |level| {
+                level.sold_to(true).take(qty(1)).expect("one is tracked");
+                level.ship(qty(1), &NoMarks);
+            },
+            |level| level.counts(),
+        );
+        assert_sound(seen);
+        assert!(seen.tracked <= seen.sold, "{seen:?}");
+        by_level.join().expect("the thread ends");
+        assert_eq!(level.counts(), Counts::default());
+    });
+}
+
+#[test]
+fn a_ship_by_level_leaves_tracked_units_alone() {
+    model("ship by level against the sale and the shipment of a kept reservation", || {
+        let level = one_of_two_tracked();
+        let kept = spawn(&level, |level| {
+            level.sold_to(true).take(qty(1)).expect("its own unit");
+            level.ship(qty(1), &NoMarks);
+        });
+        let (two, one) = race(
+            &level,
+            |level| level.take_sold(qty(2)),
+            |level| level.take_sold(qty(1)).map(|()| level.ship(qty(1), &NoMarks)).is_ok(),
+        );
+        kept.join().expect("the thread ends");
+        assert!(one, "one unit was free all the time");
+        assert!(matches!(two, Err(0 | 1)), "two were never free: {two:?}");
+        assert_eq!(level.counts(), Counts::default());
+    });
+}
+
 #[test]
 fn a_sold_unit_is_shipped_or_cancelled_once() {
     model("ship against cancel against confirm", || {

@@ -1,5 +1,6 @@
 //! Views of the engine from outside: its reservations, its counts, its figures and its health.
 
+mod overdue;
 pub(super) mod queries;
 pub(super) mod reservation;
 pub(super) mod snapshot;

@@ -255,6 +255,8 @@ fn words_of(log: &[String]) -> Vec<String> {
             match word {
                 "at" | "reservation" | "expires" | "from" => drop(words.next()),
                 word if word.starts_with("decidedAt=") => kept.push("decidedAt"),
+                // A fact of later versions.
+                "tracked=\"1\"" => {}
                 word => kept.push(word),
             }
         }
