@@ -10,6 +10,6 @@ mod key;
 mod map;
 
 pub(crate) use fingerprint::Fingerprint;
-pub use key::IdempotencyKey;
 pub(crate) use key::KeyName;
+pub use key::{IdempotencyKey, KeyHash};
 pub(crate) use map::{IdempotencyMap, KeyClaim, KeyLimits, OnDuplicate};

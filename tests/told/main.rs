@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod entries;
 mod notes;
 mod overdue;
 mod shortage;
