@@ -150,8 +150,8 @@ impl<'a> Call<'a> {
     }
 
     /// Refuses notes of the same name, and notes of a name under which the call itself writes
-    /// something. So each name stands once in an entry, and a redaction that looks for a value finds
-    /// it.
+    /// something. So each name stands once in an entry, and a redaction that looks for a value
+    /// finds it.
     #[cold]
     pub(super) fn check_note_names(self, own: &[&str]) -> Result<(), InvalidText> {
         let kept: &[&str] = if self.options.keep_until_shipped { &["keep"] } else { &[] };
