@@ -214,7 +214,7 @@ impl Stage {
                 };
                 match settled {
                     Ok(()) => {}
-                    Err(ShipError::NotSold { needed, sold }) => assert!(sold < needed),
+                    Err(ShipError::NotSold { needed, sold, .. }) => assert!(sold < needed),
                     Err(ShipError::Call(busy)) => busy_only(busy),
                     Err(error) => unexpected(error),
                 }
