@@ -111,6 +111,32 @@ fn a_ship_by_level_leaves_tracked_units_alone() {
 }
 
 #[test]
+fn a_unit_that_becomes_tracked_goes_to_its_reservation_or_by_level_and_never_to_both() {
+    model("a reservation is kept beside a ship by level, and a reader", || {
+        let level = half_sold();
+        let kept = spawn(&level, |level| {
+            // As the engine does: off the one counter first, so that no reader sees a unit twice.
+            let tracked = level.take_sold(qty(1)).is_ok();
+            if tracked {
+                level.sold_to(true).add(qty(1));
+                level.sold_to(true).take(qty(1)).expect("nobody else takes it");
+                level.ship(qty(1), &NoMarks);
+            }
+            tracked
+        });
+        let (shipped, seen) = race(
+            &level,
+            |level| level.take_sold(qty(1)).map(|()| level.ship(qty(1), &NoMarks)).is_ok(),
+            |level| level.counts(),
+        );
+        assert_sound(seen);
+        assert!(seen.tracked <= seen.sold && seen.sold <= 1, "{seen:?}");
+        assert!(kept.join().expect("the thread ends") ^ shipped, "one of them has the unit");
+        assert_eq!(level.counts(), Counts { available: 0, reserved: 1, sold: 0, tracked: 0 });
+    });
+}
+
+#[test]
 fn a_sold_unit_is_shipped_or_cancelled_once() {
     model("ship against cancel against confirm", || {
         let level = half_sold();
