@@ -92,7 +92,7 @@ pub use engine::{
 #[cfg(feature = "journal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
 pub use engine::{BrokenLevel, Consumer, ConsumerStatus, LiveVerifyReport, RecoveryReport, Undone};
-pub use idempotency::IdempotencyKey;
+pub use idempotency::{IdempotencyKey, KeyHash};
 #[cfg(feature = "journal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
 pub use journal::{

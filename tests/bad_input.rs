@@ -145,7 +145,7 @@ fn the_largest_quantities_are_refused_for_what_is_missing() {
     assert_eq!(manager.add_stock(LAPTOPS, MAX_UNITS, "x"), Err(over));
     let short = RemoveError::Insufficient { needed: MAX_UNITS, available: 8 };
     assert_eq!(manager.remove_stock(LAPTOPS, MAX_UNITS, "x"), Err(short));
-    let not_sold = ShipError::NotSold { needed: MAX_UNITS, sold: 1 };
+    let not_sold = ShipError::NotSold { needed: MAX_UNITS, sold: 1, tracked: 0 };
     assert_eq!(manager.ship(LAPTOPS, MAX_UNITS), Err(not_sold.clone()));
     assert_eq!(manager.cancel_sale(LAPTOPS, MAX_UNITS, "x"), Err(not_sold));
     let short = ReserveError::Insufficient { needed: MAX_UNITS, available: 8, overdue_left: false };
@@ -255,10 +255,11 @@ fn a_product_that_nobody_ever_stocked_is_told_from_one_that_is_sold_out_and_leav
         assert!(looks.iter().all(|look| look.as_ref() == Err(&never)), "{looks:?}");
         match manager.reserve_basket(&[(place, 2), (LAPTOPS, 99)].map(line), LONG) {
             Err(BasketError::Insufficient { lines, overdue_left: false }) => {
-                assert_eq!(lines.len(), 1, "the typo is named before anything is looked at");
+                assert_eq!(lines.len(), 2, "the typo, and the line that is short beside it");
                 assert_eq!((lines[0].needed, lines[0].available), (2, 0));
                 assert_eq!((&*lines[0].warehouse, &*lines[0].product), place);
-                assert!(lines[0].never_stocked);
+                assert_eq!((lines[0].never_stocked, lines[1].never_stocked), (true, false));
+                assert_eq!((lines[1].needed, &*lines[1].product), (99, LAPTOPS.1));
             }
             other => panic!("{other:?}"),
         }
@@ -280,7 +281,7 @@ fn a_product_that_lies_elsewhere_only_is_short_with_0_available() {
     assert_eq!(manager.sell(far, 2), Err(short));
     let short = RemoveError::Insufficient { needed: 2, available: 0 };
     assert_eq!(manager.remove_stock(far, 2, "x"), Err(short));
-    let not_sold = ShipError::NotSold { needed: 2, sold: 0 };
+    let not_sold = ShipError::NotSold { needed: 2, sold: 0, tracked: 0 };
     assert_eq!(manager.ship(far, 2), Err(not_sold.clone()));
     assert_eq!(manager.cancel_sale(far, 2, "x"), Err(not_sold));
     let short = TransferError::Insufficient { needed: 2, available: 0 };

@@ -111,14 +111,14 @@ impl Stage {
                     moved.net -= i64::from(units);
                     moved.sold -= i64::from(units);
                 }
-                Err(ShipError::NotSold { needed, sold }) => assert!(sold < needed),
+                Err(ShipError::NotSold { needed, sold, .. }) => assert!(sold < needed),
                 Err(error) => self.unexpected(error),
             },
             7..9 => {
                 let level = if rng.below(2) == 0 { CLOSED } else { level };
                 match manager.cancel_sale(level, units, "declined") {
                     Ok(()) => moved.sold -= i64::from(units),
-                    Err(ShipError::NotSold { needed, sold }) => assert!(sold < needed),
+                    Err(ShipError::NotSold { needed, sold, .. }) => assert!(sold < needed),
                     Err(error) => self.unexpected(error),
                 }
             }

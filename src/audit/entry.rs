@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::base::clock::Timestamp;
 use crate::base::error::error_table;
+use crate::idempotency::KeyHash;
 use crate::reservation::id::{Owner, ReservationId};
 
 /// Defines a plain enum whose variants are shown and parsed by their own names.
@@ -216,6 +217,13 @@ pub struct AuditEntry {
     pub expires_at: Option<Timestamp>,
     /// The earlier hold that had ended unsold, if this entry's reservation is a retake of it.
     pub retaken_from: Option<ReservationId>,
+    /// The sequence number of the first entry of its record. All entries of one operation are in
+    /// one record and share this number: the two ends of a transfer, the lines of a basket, the
+    /// reserve and the sale of a `sell`. No other entry has it.
+    pub record: u64,
+    /// The hash of the idempotency key of the call, if it had one: see
+    /// [`IdempotencyKey::hashed`](crate::IdempotencyKey::hashed). The key itself is not shown.
+    pub key: Option<KeyHash>,
     pub(crate) metadata: Arc<[(String, String)]>,
 }
 
@@ -225,7 +233,9 @@ impl AuditEntry {
         &self.metadata
     }
 
-    /// The first note under `key`.
+    /// The first note under `key`. An entry of an earlier version of this library may have several:
+    /// whoever looks for a value, as a redaction does, looks through
+    /// [`metadata`](Self::metadata).
     pub fn note(&self, key: &str) -> Option<&str> {
         self.metadata.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
     }
@@ -291,6 +301,8 @@ mod tests {
             owner: None,
             expires_at: None,
             retaken_from: None,
+            record: 1,
+            key: None,
             metadata: [("reason".to_owned(), "rebalance".to_owned())].into(),
         };
         let expected = [

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use crate::audit::entry::{AuditEntry, EventType};
 use crate::audit::pool::BufferPool;
 use crate::audit::record::{EntryLine, Header, PlainEntry, Record, is_fact};
-use crate::audit::view::{Metadata, Names, View};
+use crate::audit::view::{Metadata, Names, RecordView, View};
 use crate::base::clock::Timestamp;
 use crate::base::sync::{AtomicU64, Mutex, Ordering, lock};
+use crate::idempotency::KeyHash;
 
 /// How many entries the log keeps by default.
 pub(crate) const DEFAULT_RETAINED: u64 = 1_000_000;
@@ -34,6 +35,7 @@ const _: () = assert!(size_of::<Stored>() == 56);
 struct StoredRecord {
     header: Header,
     lines: Box<[EntryLine]>,
+    key: Option<KeyHash>,
     metadata: Metadata,
 }
 
@@ -41,7 +43,12 @@ impl StoredRecord {
     /// A copy without notes. A redacted journal keeps the same: the facts.
     fn without_notes(&self) -> Self {
         let facts = self.metadata.iter().filter(|(name, _)| is_fact(&self.lines, name));
-        Self { header: self.header, lines: self.lines.clone(), metadata: facts.cloned().collect() }
+        let (header, key) = (self.header, self.key);
+        Self { header, lines: self.lines.clone(), key, metadata: facts.cloned().collect() }
+    }
+
+    fn views(&self) -> impl Iterator<Item = View<'_>> {
+        RecordView { header: &self.header, key: self.key }.entries(&self.lines)
     }
 
     fn has_notes(&self) -> bool {
@@ -65,6 +72,7 @@ impl Stored {
                 let kept = StoredRecord {
                     header: buffer.header,
                     lines: buffer.lines.as_slice().into(),
+                    key: buffer.key.map(|mark| KeyHash::of(mark.key.as_bytes())),
                     metadata: buffer.metadata.drain(..).collect(),
                 };
                 pool.give_back(buffer);
@@ -153,8 +161,8 @@ impl Chunk {
                     sequence += 1;
                 }
                 Stored::Buffered(kept) => {
-                    for line in &kept.lines {
-                        each(sequence, View::Line(&kept.header, line), &kept.metadata)?;
+                    for view in kept.views() {
+                        each(sequence, view, &kept.metadata)?;
                         sequence += 1;
                     }
                 }
@@ -366,8 +374,8 @@ impl MemoryLog {
         let mut noted = Noted::default();
         for mut chunk in snapshot.chunks {
             for (first, kept) in Arc::make_mut(&mut chunk).noted() {
-                let views = kept.lines.iter().map(|line| View::Line(&kept.header, line));
-                let mut entries = views.zip(first..).filter(|(_, at)| *at >= snapshot.oldest);
+                let mut entries =
+                    kept.views().zip(first..).filter(|(_, at)| *at >= snapshot.oldest);
                 if entries.any(|(view, at)| wanted(&view.to_entry(at, names, &kept.metadata))) {
                     noted.picked.insert(first);
                     noted.decisions.extend(kept.decides_on());

@@ -273,7 +273,7 @@ impl RecordBuf {
 
 /// The names of facts in the record of a transfer request or decision: pairs that a recovery needs.
 /// All other pairs of such a record are notes.
-const FACTS_OF_TRANSFERS: [&str; 5] =
+pub(crate) const FACTS_OF_TRANSFERS: [&str; 5] =
     ["transferRequestId", "outcome", "decidedAt", "available", "room"];
 
 /// Whether all pairs of this entry type are *facts*: pairs that a recovery needs, so that a

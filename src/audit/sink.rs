@@ -152,9 +152,7 @@ impl<'a> AuditBatch<'a> {
             };
             let metadata =
                 buffer.map_or_else(Metadata::default, |it| it.metadata.as_slice().into());
-            let lines = buffer
-                .into_iter()
-                .flat_map(|it| it.lines.iter().map(|line| View::Line(&it.header, line)));
+            let lines = buffer.into_iter().flat_map(|it| it.views());
             let views = entry.into_iter().map(View::Plain).chain(lines);
             views.zip(first..).map(move |(view, number)| view.to_entry(number, names, &metadata))
         })

@@ -4,8 +4,9 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::audit::entry::{AuditEntry, EntryType, EventType};
-use crate::audit::record::{EntryLine, Header, PlainEntry, Subject};
+use crate::audit::record::{EntryLine, Header, PlainEntry, RecordBuf, Subject};
 use crate::base::clock::Timestamp;
+use crate::idempotency::KeyHash;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
@@ -32,15 +33,40 @@ pub(crate) trait Names: Send + Sync + 'static {
 pub(crate) enum View<'a> {
     /// A plain entry.
     Plain(&'a PlainEntry),
-    /// One line of a record in a buffer, with the header that all its lines share.
-    Line(&'a Header, &'a EntryLine),
+    /// One line of a record in a buffer, with what all its lines share.
+    Line(RecordView<'a>, usize, &'a EntryLine),
+}
+
+/// A record in a buffer, as all its entries share it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordView<'a> {
+    pub(crate) header: &'a Header,
+    pub(crate) key: Option<KeyHash>,
+}
+
+impl<'a> RecordView<'a> {
+    /// Views of the entries of a record with these lines.
+    pub(crate) fn entries(
+        self,
+        lines: &'a [EntryLine],
+    ) -> impl Iterator<Item = View<'a>> + use<'a> {
+        lines.iter().enumerate().map(move |(at, line)| View::Line(self, at, line))
+    }
+}
+
+impl RecordBuf {
+    /// Views of the record's entries.
+    pub(crate) fn views(&self) -> impl Iterator<Item = View<'_>> {
+        let key = self.key.map(|mark| KeyHash::of(mark.key.as_bytes()));
+        RecordView { header: &self.header, key }.entries(&self.lines)
+    }
 }
 
 impl View<'_> {
     pub(crate) fn at(self) -> Timestamp {
         match self {
             Self::Plain(entry) => entry.at(),
-            Self::Line(header, _) => header.at,
+            Self::Line(record, ..) => record.header.at,
         }
     }
 
@@ -48,28 +74,28 @@ impl View<'_> {
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::Plain(entry) => entry.code(),
-            Self::Line(_, line) => line.entry_type.code(),
+            Self::Line(.., line) => line.entry_type.code(),
         }
     }
 
     pub(crate) fn reservation(self) -> Option<ReservationId> {
         match self {
             Self::Plain(entry) => entry.get_reservation(),
-            Self::Line(header, _) => header.reservation,
+            Self::Line(record, ..) => record.header.reservation,
         }
     }
 
     pub(crate) fn retaken_from(self) -> Option<ReservationId> {
         match self {
             Self::Plain(_) => None,
-            Self::Line(header, _) => header.retaken_from,
+            Self::Line(record, ..) => record.header.retaken_from,
         }
     }
 
     pub(crate) fn owner(self) -> Option<Owner> {
         match self {
             Self::Plain(entry) => entry.get_owner(),
-            Self::Line(header, _) => header.owner,
+            Self::Line(record, ..) => record.header.owner,
         }
     }
 
@@ -77,7 +103,7 @@ impl View<'_> {
     pub(crate) fn level(self) -> Option<LevelIndex> {
         match self {
             Self::Plain(entry) => Some(entry.level()),
-            Self::Line(_, line) => match line.subject {
+            Self::Line(.., line) => match line.subject {
                 Subject::Level(level) => Some(level),
                 _ => None,
             },
@@ -87,7 +113,7 @@ impl View<'_> {
     pub(crate) fn quantity(self) -> u32 {
         match self {
             Self::Plain(entry) => entry.quantity(),
-            Self::Line(_, line) => line.quantity,
+            Self::Line(.., line) => line.quantity,
         }
     }
 
@@ -96,7 +122,7 @@ impl View<'_> {
     pub(crate) fn header_address(self) -> Option<usize> {
         match self {
             Self::Plain(_) => None,
-            Self::Line(header, _) => Some(std::ptr::from_ref(header).addr()),
+            Self::Line(record, ..) => Some(std::ptr::from_ref(record.header).addr()),
         }
     }
 
@@ -104,7 +130,7 @@ impl View<'_> {
     pub(crate) fn place(self, names: &dyn Names) -> (Option<WarehouseIndex>, Option<ProductIndex>) {
         let subject = match self {
             Self::Plain(entry) => Subject::Level(entry.level()),
-            Self::Line(_, line) => line.subject,
+            Self::Line(.., line) => line.subject,
         };
         match subject {
             Subject::None => (None, None),
@@ -124,7 +150,11 @@ impl View<'_> {
         let (warehouse, product) = self.place(names);
         let (quantity, expires_at, other) = match self {
             Self::Plain(entry) => (entry.quantity(), entry.get_expires_at(), None),
-            Self::Line(header, line) => (line.quantity, header.expires_at, line.other),
+            Self::Line(record, _, line) => (line.quantity, record.header.expires_at, line.other),
+        };
+        let (key, before) = match self {
+            Self::Plain(_) => (None, 0),
+            Self::Line(record, at, _) => (record.key, at as u64),
         };
         let metadata = match self {
             Self::Plain(entry) if entry.is_expiry() => expired(),
@@ -145,6 +175,8 @@ impl View<'_> {
             owner: self.owner(),
             expires_at,
             retaken_from: self.retaken_from(),
+            record: sequence - before,
+            key,
             metadata,
         }
     }

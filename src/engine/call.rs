@@ -1,5 +1,6 @@
 //! A call: one operation under way, with its options, its idempotency key and its time.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::base::clock::Timestamp;
@@ -154,6 +155,7 @@ impl<'a> Call<'a> {
     ) -> Result<T, E> {
         if !self.options.notes.is_empty() {
             self.check_text("")?;
+            self.check_note_names(kind.own_names())?;
         }
         let answer = match &self.options.key {
             None => run(self),
@@ -169,6 +171,25 @@ impl<'a> Call<'a> {
         let notes = &self.options.notes;
         let bytes = notes.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         self.engine.text_limits.admit(notes.len(), bytes + own.len())
+    }
+
+    /// Refuses notes of the same name, and notes of a name under which the call itself writes
+    /// something. So each name stands once in an entry, and a redaction that looks for a value
+    /// finds it.
+    #[cold]
+    pub(super) fn check_note_names(self, own: &[&str]) -> Result<(), InvalidText> {
+        let kept: &[&str] = if self.options.keep_until_shipped { &["keep"] } else { &[] };
+        let place = |note: usize| u32::try_from(note).unwrap_or(u32::MAX);
+        let mut seen = HashMap::with_capacity(self.options.notes.len());
+        for (note, (name, _)) in self.options.notes.iter().enumerate() {
+            if own.contains(&name.as_str()) || kept.contains(&name.as_str()) {
+                return Err(InvalidText::NameTaken { note: place(note) });
+            }
+            if let Some(first) = seen.insert(name, note) {
+                return Err(InvalidText::NameTwice { first: place(first), second: place(note) });
+            }
+        }
+        Ok(())
     }
 
     #[cold]

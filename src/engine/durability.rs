@@ -1,5 +1,7 @@
 //! The durability of a call: what must have happened to its record before it returns.
 
+use crate::audit::record::FACTS_OF_TRANSFERS;
+
 /// What has happened to a call's record when the call returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
@@ -41,7 +43,24 @@ pub enum OperationKind {
 
 impl OperationKind {
     const COUNT: usize = Self::Setting as usize + 1;
+
+    /// The names under which such an operation writes something into its record. A decision on a
+    /// transfer request writes its `reason` as well.
+    pub(super) fn own_names(self) -> &'static [&'static str] {
+        match self {
+            Self::Add => &["source"],
+            Self::Remove | Self::CancelSale => &["reason"],
+            Self::Transfer => &OF_TRANSFERS,
+            _ => &[],
+        }
+    }
 }
+
+/// The facts of transfer requests, and who decided on one.
+const OF_TRANSFERS: [&str; 6] = {
+    let [id, outcome, at, available, room] = FACTS_OF_TRANSFERS;
+    [id, outcome, at, available, room, "decidedBy"]
+};
 
 /// The durability of each kind of operation.
 #[derive(Clone, Copy, Debug, Default)]

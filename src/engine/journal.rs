@@ -2,7 +2,7 @@
 //! [`no_journal`](super::no_journal) takes the place of this module.
 
 use std::any::Any;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -79,7 +79,9 @@ pub struct RecoveryReport {
     pub keys: usize,
     /// How many transfer requests wait for approval.
     pub transfer_requests: usize,
-    /// How long it took to read and replay the journal, and to begin its new segment.
+    /// How long the whole opening took: from the wait for the journal's lock, over replay and
+    /// restoring, to the first records and the start of the threads. About as long as
+    /// [`build`](crate::Builder::build) takes.
     pub took: Duration,
 }
 
@@ -124,7 +126,7 @@ impl RecoveryReport {
 impl InventoryManager {
     /// What recovery found in the journal when the engine was built; `None` without a journal.
     pub fn recovery_report(&self) -> Option<&RecoveryReport> {
-        self.engine.journal.as_ref().map(|journal| &journal.recovery_report)
+        self.engine.journal.as_ref()?.recovery_report.get()
     }
 
     /// The newest durable entry, and the hash of everything up to it; `None` without a journal.
@@ -156,7 +158,10 @@ impl InventoryManager {
 pub(super) struct JournalLink {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) progress: Arc<SyncState>,
-    pub(super) recovery_report: RecoveryReport,
+    /// Set when the opening is over.
+    pub(super) recovery_report: OnceLock<RecoveryReport>,
+    /// The number of this opening, from 1.
+    pub(super) opening: u64,
     /// Below this much free space, in bytes, `health` reports a problem.
     pub(super) least_free_space: u64,
     /// The kind of network file system on which the journal lies, if it does.

@@ -113,8 +113,10 @@ macro_rules! options_of_all_operations {
                 self
             }
 
-            /// Adds a name and a value to the metadata of the operation's audit entries. How many
-            /// notes a call may have, and how long they may be together, is a setting:
+            /// Adds a name and a value to the metadata of the operation's audit entries. Each name
+            /// can be given once, and not if the call itself writes something under it: its
+            /// `source` or `reason`, or a fact of a transfer request. How many notes a call may
+            /// have, and how long they may be together, is a setting:
             /// [`Limits::notes`](crate::Limits::notes). The call is refused if they are more.
             pub fn note(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
                 self.options.notes.push((name.into(), value.into()));
@@ -163,9 +165,12 @@ impl<'a> Request<'a> {
     /// find it forgotten. It can be asked for when the reservation is made, or when it is confirmed
     /// as a whole or in part; once asked for, it stays.
     ///
-    /// Until then the reservation keeps its slots, as a live hold does. Units that leave by
-    /// [`ship`](crate::InventoryManager::ship) do not count: it knows only the level, not the
-    /// reservation.
+    /// Until then the reservation keeps its slots, as a live hold does. What it sells is *tracked*:
+    /// [`ship`](crate::InventoryManager::ship) and
+    /// [`cancel_sale`](crate::InventoryManager::cancel_sale) know only the level, and take none of
+    /// these units ([`Counts::tracked`](crate::Counts::tracked)). What it sold before, in a partial
+    /// confirm without this option, is tracked from then on as well. If those calls took some of it
+    /// by then, the call is refused ([`ConfirmError::NotSold`](crate::ConfirmError::NotSold)).
     ///
     /// ```
     /// # use std::time::Duration;

@@ -104,8 +104,8 @@ impl Engine {
 
     /// Expires overdue holds. Stops when `enough` says so, when nothing is due any more, when the
     /// configured number is reached, or when the queue has no room. Returns `false` only in the
-    /// last two cases, if it is not enough then. Two threads may do this at once; neither waits for
-    /// the other.
+    /// last two cases, if it is not enough then and an overdue hold is really left. Two threads may
+    /// do this at once; neither waits for the other.
     #[cold]
     pub(super) fn take_back_overdue(&self, now: Timestamp, enough: impl Fn() -> bool) -> bool {
         if enough() || !self.slots.is_due(now) {
@@ -130,8 +130,15 @@ impl Engine {
                 self.sweeping.rest_until.store(now.as_millis() + 1, Ordering::Relaxed);
                 true
             }
-            Scan::Stopped => enough() || !(refused || ended >= self.sweeping.limit),
+            Scan::Stopped => {
+                enough() || !(refused || ended >= self.sweeping.limit) || !self.is_overdue_left(now)
+            }
         }
+    }
+
+    /// Whether there is an overdue hold. The bounds alone may say so when there is none.
+    fn is_overdue_left(&self, now: Timestamp) -> bool {
+        self.slots.scan_due(now, |_| true) == Scan::Stopped
     }
 
     /// Expires everything that is due, in chunks. Stops when the engine is closed. Also stops when

@@ -7,6 +7,7 @@ use std::hash::{Hash, Hasher};
 use uuid::Uuid;
 
 use crate::base::error::{InvalidKey, MAX_KEY_BYTES};
+use crate::idempotency::fingerprint::Fingerprint;
 use crate::reservation::id::ReservationId;
 
 /// An idempotency key: the caller's own name for one request. It makes a retry after a lost answer
@@ -54,6 +55,24 @@ impl IdempotencyKey {
     /// ```
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
+    }
+
+    /// The key's hash, as [audit entries](crate::AuditEntry::key) show it. The same key always has
+    /// the same hash, in every engine and version. It is no secret: whoever can guess a key can
+    /// tell its entries.
+    ///
+    /// ```
+    /// use stockade::{AuditFilter, IdempotencyKey, InventoryManager};
+    /// let manager = InventoryManager::builder().warehouse("SF").build()?;
+    /// let key = IdempotencyKey::try_from("delivery-7")?;
+    /// manager.request().key(key).add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// manager.flush().wait()?;
+    /// let log = manager.audit_log().query(&AuditFilter::new());
+    /// assert_eq!(log.entries.last().and_then(|entry| entry.key), Some(key.hashed()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn hashed(&self) -> KeyHash {
+        KeyHash::of(self.as_bytes())
     }
 
     /// The key with exactly these bytes, as [`as_bytes`](Self::as_bytes) returned them.
@@ -137,6 +156,30 @@ impl fmt::Display for IdempotencyKey {
 impl fmt::Debug for IdempotencyKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "IdempotencyKey({self})")
+    }
+}
+
+/// The hash of an [`IdempotencyKey`]: 128 bits, by which an audit entry tells whose call it records
+/// without showing the key. Shown as 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyHash(u128);
+
+impl KeyHash {
+    /// The hash of the key with these bytes. Auditors store it: it must never change.
+    pub(crate) fn of(key: &[u8]) -> Self {
+        Self(Fingerprint::of("key").bytes(key).finish())
+    }
+}
+
+impl fmt::Display for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyHash({self})")
     }
 }
 

@@ -10,8 +10,8 @@ mod key;
 mod map;
 
 pub(crate) use fingerprint::Fingerprint;
-pub use key::IdempotencyKey;
 pub(crate) use key::KeyName;
+pub use key::{IdempotencyKey, KeyHash};
 #[cfg(feature = "journal")]
 pub(crate) use map::MOST_UNSETTLED;
 pub(crate) use map::{IdempotencyMap, KeyClaim, KeyLimits, OnDuplicate};

@@ -375,6 +375,15 @@ impl Slots {
         now: Timestamp,
         mut end: impl FnMut(HeldSlot<'_>) -> bool,
     ) -> Scan {
+        self.scan_past(now, |hold| hold.state.is_overdue(now) && end(hold))
+    }
+
+    /// As [`scan_due`](Self::scan_due), but also passes the holds that another thread is ending.
+    pub(crate) fn scan_past(
+        &self,
+        now: Timestamp,
+        mut each: impl FnMut(HeldSlot<'_>) -> bool,
+    ) -> Scan {
         self.deadlines.scan(
             now,
             || self.free_list.used(),
@@ -383,7 +392,8 @@ impl Slots {
                     return (ScannedSlot::Nothing, false);
                 };
                 let state = slot.state();
-                let enough = state.is_overdue(now) && end(HeldSlot { number, slot, state });
+                let is_past = state.phase().is_live() && now > state.expires_at();
+                let enough = is_past && each(HeldSlot { number, slot, state });
                 let after = slot.state();
                 let live = after.phase().is_live();
                 let found =

@@ -1,7 +1,7 @@
 //! A stock level: the counts of one product in one warehouse, and the only code that changes them.
 
 use crate::base::quantity::{MAX_UNITS, Quantity};
-use crate::base::sync::{AtomicU32, AtomicU64, MODELLED, Ordering};
+use crate::base::sync::{AtomicU32, MODELLED, Ordering};
 use crate::stock::cell::{Cell, CellId, Change, ResolveMark};
 use crate::stock::handle::{
     LevelHandle, LevelIndex, ProductId, ProductIndex, WarehouseId, WarehouseIndex,
@@ -25,15 +25,18 @@ const _: () = assert!(MAX_UNITS == NO_THRESHOLD, "the largest count never lies a
 /// The counts of one product in one warehouse.
 ///
 /// `available` and `reserved` are in one atomic word (Law 1). Beside it is `sold`, the part of
-/// `reserved` whose sale is final but which has not left the building. All that a level's hot path
-/// touches is on its one cache line.
+/// `reserved` whose sale is final but which has not left the building, in two counters. All that a
+/// level's hot path touches is on its one cache line.
 #[derive(Debug)]
 #[cfg_attr(not(all(loom, feature = "loom")), repr(align(64)))]
 pub struct StockLevel {
     counts: Cell,
-    sold: Sold,
+    /// Sold units that no kept reservation has to ship.
+    untracked: Sold,
+    /// Sold units of reservations that are kept until they are shipped.
+    tracked: Sold,
     /// Crossings of the threshold since the last alert was taken for delivery.
-    crossings: AtomicU64,
+    crossings: AtomicU32,
     threshold: AtomicU32,
     product: AtomicU32,
     warehouse: AtomicU32,
@@ -49,12 +52,17 @@ const _: () = assert!(MODELLED || size_of::<StockLevel>() == 64, "a level is one
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Units that anyone may reserve.
+    /// Units that anyone may reserve. Those of overdue holds count as taken until they are taken
+    /// back.
     pub available: u32,
     /// Units that are held, or sold and still in the building.
     pub reserved: u32,
     /// Units that are sold and still in the building; never more than `reserved`.
     pub sold: u32,
+    /// The part of `sold` that belongs to reservations which are
+    /// [kept until they are shipped](crate::Request::keep_until_shipped). Only calls that name the
+    /// reservation ship these units or cancel their sale.
+    pub tracked: u32,
 }
 
 impl Counts {
@@ -74,8 +82,9 @@ impl StockLevel {
     pub(crate) fn closed() -> Self {
         Self {
             counts: Cell::new(Word::default()),
-            sold: Sold::new(0),
-            crossings: AtomicU64::new(0),
+            untracked: Sold::new(0),
+            tracked: Sold::new(0),
+            crossings: AtomicU32::new(0),
             threshold: AtomicU32::new(NO_THRESHOLD),
             product: AtomicU32::new(NO_PRODUCT),
             warehouse: AtomicU32::new(0),
@@ -163,8 +172,9 @@ impl StockLevel {
     /// All counts at one instant. Writes nothing. Reads again if another thread records a sale or a
     /// shipment meanwhile.
     pub fn counts(&self) -> Counts {
-        let (sold, word) = self.sold.read_with(|| self.word());
-        Counts { available: word.available(), reserved: word.reserved(), sold }
+        let (untracked, tracked, word) = self.untracked.read_both(&self.tracked, || self.word());
+        let sold = untracked + tracked;
+        Counts { available: word.available(), reserved: word.reserved(), sold, tracked }
     }
 
     /// Units that anyone may reserve. One load.
@@ -177,9 +187,15 @@ impl StockLevel {
         self.word().reserved()
     }
 
-    /// Units that are sold and still in the building. One load.
+    /// Units that are sold and still in the building.
     pub fn sold(&self) -> u32 {
-        self.sold.get()
+        self.counts().sold
+    }
+
+    /// Sold units of reservations that are
+    /// [kept until they are shipped](crate::Request::keep_until_shipped). One load.
+    pub fn tracked(&self) -> u32 {
+        self.tracked.get()
     }
 
     /// Units held by pending reservations and by open transfer requests.
@@ -228,14 +244,16 @@ impl StockLevel {
         self.counts.apply(self.id(), Delta::withdraw(qty), commits).map_err(Word::available)
     }
 
-    /// Counts held units as sold. The caller has queued the sale (Law 2).
-    pub(crate) fn sell(&self, qty: Quantity) {
-        self.sold.add(qty);
+    /// Takes sold units that are not tracked, to ship them or cancel their sale. `Err` holds how
+    /// many there are.
+    pub(crate) fn take_sold(&self, qty: Quantity) -> Result<(), u32> {
+        self.untracked.take(qty)
     }
 
-    /// Takes sold units, to ship them or cancel their sale. `Err` holds how many are sold.
-    pub(crate) fn take_sold(&self, qty: Quantity) -> Result<(), u32> {
-        self.sold.take(qty)
+    /// The counter of the units that were sold to reservations which are `kept` until they are
+    /// shipped, or to all others.
+    pub(crate) fn sold_to(&self, kept: bool) -> &Sold {
+        if kept { &self.tracked } else { &self.untracked }
     }
 
     /// Removes units that [`take_sold`](Self::take_sold) took.
@@ -267,15 +285,24 @@ impl StockLevel {
     /// Counts a crossing. `true` if the level must be queued for an alert, because no earlier alert
     /// of it waits for delivery.
     pub(crate) fn note_crossing(&self) -> bool {
+        // No wrap, even if a listener never returns: a count that came back to 0 would queue the
+        // level a second time.
         // AcqRel pairs with `take_crossings`: the thread that takes this count for delivery then
         // reads an `available` at least as new as this crossing.
-        self.crossings.fetch_add(1, Ordering::AcqRel) == 0
+        let swap = |before: u32| {
+            let more = before.saturating_add(1);
+            self.crossings.compare_exchange(before, more, Ordering::AcqRel, Ordering::Acquire)
+        };
+        let mut before = self.crossings.load(Ordering::Relaxed);
+        while let Err(now) = swap(before) {
+            before = now;
+        }
+        before == 0
     }
 
     /// Takes the crossings since the last delivery. Read `available` after this call, not before.
     pub(crate) fn take_crossings(&self) -> u32 {
-        let taken = self.crossings.swap(0, Ordering::AcqRel);
-        u32::try_from(taken).unwrap_or(u32::MAX)
+        self.crossings.swap(0, Ordering::AcqRel)
     }
 
     /// Sets the warehouse's threshold, unless the level has its own.
@@ -322,19 +349,39 @@ mod tests {
     fn a_hold_that_does_not_fit_takes_nothing_and_says_what_is_there() {
         let level = level_of(5);
         assert_eq!(level.hold(qty(6), &NoMarks), Err(5));
-        assert_eq!(level.counts(), Counts { available: 5, reserved: 0, sold: 0 });
+        assert_eq!(level.counts(), Counts { available: 5, ..Counts::default() });
     }
 
     #[test]
     fn sold_units_stay_reserved_until_they_are_shipped() {
         let level = level_of(5);
         level.hold(qty(3), &NoMarks).expect("enough");
-        level.sell(qty(3));
+        level.sold_to(false).add(qty(3));
         assert_eq!((level.held(), level.sold(), level.on_hand()), (0, 3, 5));
         level.take_sold(qty(2)).expect("enough");
         level.ship(qty(2), &NoMarks);
-        assert_eq!(level.counts(), Counts { available: 2, reserved: 1, sold: 1 });
+        assert_eq!(level.counts(), Counts { available: 2, reserved: 1, sold: 1, tracked: 0 });
         assert_eq!(level.take_sold(qty(2)), Err(1));
+    }
+
+    #[test]
+    fn units_of_a_kept_reservation_are_not_taken_by_level() {
+        let level = level_of(5);
+        level.hold(qty(5), &NoMarks).expect("enough");
+        level.sold_to(true).add(qty(3));
+        level.sold_to(false).add(qty(2));
+        assert_eq!(level.counts(), Counts { available: 0, reserved: 5, sold: 5, tracked: 3 });
+        assert_eq!(level.take_sold(qty(3)), Err(2));
+        assert_eq!(level.sold_to(true).take(qty(3)), Ok(()));
+        assert_eq!((level.sold(), level.tracked()), (2, 0));
+    }
+
+    #[test]
+    fn crossings_that_nobody_takes_stop_at_the_most_that_can_be_told() {
+        let level = level_of(1);
+        level.crossings.store(u32::MAX - 1, Ordering::Relaxed);
+        assert!(!level.note_crossing() && !level.note_crossing());
+        assert_eq!(level.take_crossings(), u32::MAX);
     }
 
     #[test]

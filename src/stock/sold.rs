@@ -12,6 +12,10 @@
 //! the counter again, until the count of changes is the same. A writer waits for no reader. Sold
 //! units are added after they were reserved, and taken off before they leave. So `sold <= reserved`
 //! at every such instant.
+//!
+//! A level has two such counters. One counts the *tracked* units: those that were sold to
+//! reservations which are kept until they are shipped. The other counts all others. So a call that
+//! ships by level, and knows no reservation, can't take a unit that a kept one still has to ship.
 
 use crate::base::quantity::Quantity;
 use crate::base::sync::{AtomicU64, Ordering, fence};
@@ -21,7 +25,7 @@ const SOLD_BITS: u32 = 31;
 const SOLD_MASK: u64 = (1 << SOLD_BITS) - 1;
 const ONE_CHANGE: u64 = 1 << SOLD_BITS;
 
-/// The sold units of one level.
+/// Sold units of one level: the tracked ones, or all others.
 #[derive(Debug)]
 pub(crate) struct Sold(AtomicU64);
 
@@ -32,7 +36,7 @@ impl Sold {
 
     /// Adds sold units of a hold. The caller has queued the sale (Law 2).
     pub(crate) fn add(&self, qty: Quantity) {
-        // Release pairs with the Acquire in `take` and `read_with`: whoever sees units sold sees
+        // Release pairs with the Acquire in `take` and `read_both`: whoever sees units sold sees
         // the reserve that moved them to `reserved` before. No overflow: sold <= reserved <= 2^31 -
         // 1.
         self.0.fetch_add(ONE_CHANGE + u64::from(qty.get()), Ordering::AcqRel);
@@ -45,7 +49,7 @@ impl Sold {
             let sold = (before & SOLD_MASK) as u32;
             let Some(left) = sold.checked_sub(qty.get()) else { return Err(sold) };
             let after = (before & !SOLD_MASK).wrapping_add(ONE_CHANGE) | u64::from(left);
-            // AcqRel pairs with `add` and with `read_with`.
+            // AcqRel pairs with `add` and with `read_both`.
             match self.0.compare_exchange_weak(before, after, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Ok(()),
                 Err(now) => before = now,
@@ -58,16 +62,18 @@ impl Sold {
         (self.0.load(Ordering::Acquire) & SOLD_MASK) as u32
     }
 
-    /// The sold units and the word that `read` reads, both at one instant.
-    pub(crate) fn read_with(&self, read: impl Fn() -> Word) -> (u32, Word) {
+    /// The units of two counters and the word that `read` reads, all at one instant.
+    pub(crate) fn read_both(&self, other: &Self, read: impl Fn() -> Word) -> (u32, u32, Word) {
+        let both = || (self.0.load(Ordering::Acquire), other.0.load(Ordering::Acquire));
         loop {
-            let (before, word) = (self.0.load(Ordering::Acquire), read());
-            // Orders the second read of the counter after the word. Pairs with the AcqRel swaps of
-            // word and counter: if the word shows units gone, the `take` before it is visible.
+            let (before, word) = (both(), read());
+            // Orders the second read of the counters after the word. Pairs with the AcqRel swaps of
+            // word and counters: if the word shows units gone, the `take` before it is visible.
             fence(Ordering::Acquire);
-            let after = self.0.load(Ordering::Acquire);
+            let after = both();
             if before == after {
-                return ((before & SOLD_MASK) as u32, word);
+                let units = |bits| (bits & SOLD_MASK) as u32;
+                return (units(before.0), units(before.1), word);
             }
             crate::base::sync::spin_loop();
         }

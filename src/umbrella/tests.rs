@@ -73,6 +73,7 @@ fn samples() -> Samples {
         InvalidText: [
             InvalidText::TooManyNotes { notes: 3, most: 2 },
             InvalidText::TooLong { bytes: 3, most: 2 },
+            InvalidText::NameTwice { first: 0, second: 2 }, InvalidText::NameTaken { note: 1 },
         ];
         Uncertain: [Uncertain::NotDurable { reason: reason() }, Uncertain::Unrecorded];
         CallError: [
@@ -168,7 +169,7 @@ fn samples() -> Samples {
             RemoveError::Call(call.clone()),
         ];
         ShipError: [
-            ShipError::NotSold { needed, sold: 1 }, ShipError::Input(input),
+            ShipError::NotSold { needed, sold: 1, tracked: 1 }, ShipError::Input(input),
             ShipError::Place(place.clone()), ShipError::Call(call.clone()),
         ];
         TransferError: [

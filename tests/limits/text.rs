@@ -29,7 +29,8 @@ fn notes_as_many_and_as_long_as_the_limit() {
         let mut shop = Shop::new();
         let first = shop.stocked(limited());
         let many = |manager: &InventoryManager, count: u32| {
-            let all = (0..count).fold(manager.request(), |request, _| request.note("a", "b"));
+            let first = manager.request();
+            let all = (0..count).fold(first, |request, at| request.note(at.to_string(), "b"));
             all.sell(LAPTOPS, 1).map(drop)
         };
         let more = CallError::from(InvalidText::TooManyNotes { notes: NOTES + 1, most: NOTES });

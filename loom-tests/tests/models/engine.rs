@@ -208,7 +208,7 @@ impl Engine {
         });
         let give = || {
             if how == Phase::Confirmed {
-                self.level.sell(qty(units));
+                self.level.sold_to(false).add(qty(units));
             } else {
                 self.level.give_back(qty(units), &NoMarks);
             }
@@ -254,7 +254,7 @@ impl Engine {
                 self.level.give_back(qty(give_back), &NoMarks);
             }
             if sell > 0 {
-                self.level.sell(qty(sell));
+                self.level.sold_to(false).add(qty(sell));
             }
         });
         let phase = match (line.held, line.sold) {

@@ -126,7 +126,7 @@ fn whoever_takes_a_sold_unit_sees_that_its_sale_is_logged() {
             &Logged::new(level),
             |level: &Logged<StockLevel>| {
                 level.log();
-                level.place.sell(qty(1));
+                level.place.sold_to(false).add(qty(1));
             },
             |level| {
                 if level.place.take_sold(qty(1)).is_ok() {

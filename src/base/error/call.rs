@@ -137,6 +137,20 @@ pub enum InvalidText {
         /// The configured maximum.
         most: u32,
     },
+    /// Two notes have the same name. A reader of the entry could take either for the note of this
+    /// name.
+    NameTwice {
+        /// The first of the two, counted from 0.
+        first: u32,
+        /// The second one.
+        second: u32,
+    },
+    /// A note has a name under which the call itself writes something: its source or reason, or a
+    /// fact of a transfer request.
+    NameTaken {
+        /// The note, counted from 0.
+        note: u32,
+    },
 }
 
 error_table! {
@@ -145,6 +159,10 @@ error_table! {
             "a call may have {most} notes, not {notes}";
         Self::TooLong { bytes, most } => Invalid("text_too_long"),
             "a call may have {most} bytes of text, not {bytes}";
+        Self::NameTwice { first, second } => Invalid("note_name_twice"),
+            "notes {first} and {second} have the same name";
+        Self::NameTaken { note } => Invalid("note_name_taken"),
+            "the call itself writes something under the name of note {note}";
     }
 }
 

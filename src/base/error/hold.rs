@@ -244,6 +244,15 @@ error_table! {
 pub enum ConfirmError {
     /// The hold has ended, or never existed.
     Gone(Gone),
+    /// The call asks to [keep the reservation](crate::Request::keep_until_shipped), and units that
+    /// it sold before are no longer there: `ship` or `cancel_sale` took them without naming it.
+    /// Nothing moved, and it is still pending. Without that option the call goes through.
+    NotSold {
+        /// Units of a line that it has sold so far, and neither shipped nor cancelled.
+        needed: u32,
+        /// Units of the level that are sold and still in the building, without tracked ones.
+        sold: u32,
+    },
     /// Another call is ending or changing the hold at this moment. Retry.
     Changing,
     /// The call was not started, the key can't be used, or the record is uncertain.
@@ -252,6 +261,8 @@ pub enum ConfirmError {
 
 error_table! {
     ConfirmError {
+        Self::NotSold { needed, sold } => Short("not_sold").on_record(),
+            "the reservation can't be kept: it sold {needed} units before, {sold} are still there";
         Self::Changing => Busy("hold_changing").retry(),
             "another call is changing the hold at this moment; try again";
     }
@@ -340,6 +351,15 @@ pub enum RetakeError {
     },
     /// The call names other lines than the hold had, as far as its record can still be read.
     OtherLines,
+    /// The call asks to [keep the reservation](crate::Request::keep_until_shipped), and units that
+    /// it sold before are no longer there: `ship` or `cancel_sale` took them without naming it.
+    /// Nothing moved, and it is still pending. Without that option the call goes through.
+    NotSold {
+        /// Units of a line that it has sold so far, and neither shipped nor cancelled.
+        needed: u32,
+        /// Units of the level that are sold and still in the building, without tracked ones.
+        sold: u32,
+    },
     /// Another call is ending or changing the hold at this moment. Retry.
     Changing,
     /// This engine never made the reservation. Or neither its record nor the audit log reaches back
@@ -363,6 +383,8 @@ error_table! {
         Self::Suspended { warehouse } => Suspended("suspended").retry(),
             "warehouse {warehouse:?} is suspended";
         Self::OtherLines => Conflict("other_lines"), "the lines named are not those of the hold";
+        Self::NotSold { needed, sold } => Short("not_sold").on_record(),
+            "the reservation can't be kept: it sold {needed} units before, {sold} are still there";
         Self::Changing => Busy("hold_changing").retry(),
             "another call is changing the hold at this moment; try again";
     }

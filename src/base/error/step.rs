@@ -21,6 +21,15 @@ pub enum PartialError {
         /// Units that the reservation holds; 0 if it has no such line.
         held: u32,
     },
+    /// The call asks to [keep the reservation](crate::Request::keep_until_shipped), and units that
+    /// it sold before are no longer there: `ship` or `cancel_sale` took them without naming it.
+    /// Nothing moved, and it is still pending. Without that option the call goes through.
+    NotSold {
+        /// Units of a line that it has sold so far, and neither shipped nor cancelled.
+        needed: u32,
+        /// Units of the level that are sold and still in the building, without tracked ones.
+        sold: u32,
+    },
     /// The partial step needs new slots, and all slots are in use. Confirm and release of the whole
     /// reservation need none.
     Full {
@@ -43,6 +52,8 @@ error_table! {
     PartialError {
         Self::NotHeld { warehouse, product, needed, held } => Short("not_held").on_record(),
             "{needed} units of {product:?} in {warehouse:?} needed, {held} held by the reservation";
+        Self::NotSold { needed, sold } => Short("not_sold").on_record(),
+            "the reservation can't be kept: it sold {needed} units before, {sold} are still there";
         Self::Full { slots } => Limit("reservations_full").retry(),
             "all {slots} reservation slots are in use";
         Self::Changing => Busy("hold_changing").retry(),

@@ -86,8 +86,12 @@ pub enum ShipError {
     NotSold {
         /// Units that the call was to ship, or whose sale it was to cancel.
         needed: u32,
-        /// Units that are sold and still in the building.
+        /// Units that are sold and still in the building, and that the call may take.
         sold: u32,
+        /// Further units that are sold and still in the building. They belong to reservations that
+        /// are [kept until they are shipped](crate::Request::keep_until_shipped). Only calls that
+        /// name the reservation take them.
+        tracked: u32,
     },
     /// The quantity or a name is invalid.
     Input(InvalidInput),
@@ -99,8 +103,9 @@ pub enum ShipError {
 
 error_table! {
     ShipError {
-        Self::NotSold { needed, sold } => Short("not_sold"),
-            "{needed} units needed, {sold} sold and still in the building";
+        Self::NotSold { needed, sold, tracked } => Short("not_sold"),
+            "{needed} units needed, {sold} sold and still in the building, \
+             beside {tracked} of reservations that are kept until they are shipped";
     }
     nests { Input(InvalidInput), Place(PlaceError), Call(CallError) }
 }

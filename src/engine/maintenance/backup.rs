@@ -63,7 +63,7 @@ impl InventoryManager {
             progress: Arc::clone(&journal.progress),
             names: Arc::clone(&self.engine.catalog) as _,
             thread: journal.thread.clone(),
-            opening: journal.recovery_report.openings + 1,
+            opening: journal.opening,
         })
     }
 

@@ -28,8 +28,7 @@ impl JournalLink {
 
         let (dir, head) = self.finish_segments(manager, &*whole)?;
         let log = manager.audit_log();
-        let places =
-            Places { journal: &*self.storage, archive, opening: self.recovery_report.openings + 1 };
+        let places = Places { journal: &*self.storage, archive, opening: self.opening };
         let request = redact::EraseRequest {
             wanted,
             // Records that the log in memory does not have yet would enter it later, with their

@@ -181,7 +181,9 @@ fn writer_for(writer: Writer, _threads: bool) -> (Option<Writer>, Option<DrivenW
 fn record_opening(engine: &Engine, warehouses: &[WarehouseSpec], longest_ttl: Duration) {
     let now = engine.now();
     let opened = engine.recorder.event(EventType::Opened).about(Subject::None);
+    // From here on no call by level takes units of a kept reservation.
     let opened = opened.text("longest_ttl_ms", &millis(longest_ttl).to_string());
+    let opened = opened.text("tracked", "1");
     let new = engine.catalog.warehouses().iter().zip(warehouses).filter(|(_, it)| !it.recorded);
     let warehouses = new.map(|(warehouse, spec)| {
         let record = engine.recorder.event(EventType::WarehouseDefined);

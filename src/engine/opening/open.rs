@@ -15,7 +15,7 @@
 
 use std::any::Any;
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use crate::audit::recorder::Recorder;
@@ -147,12 +147,13 @@ pub(in crate::engine) fn open(
     let step = ClockStep::between(replayed.ledger.newest_at, now);
     fill_log(&assembly.recorder, &mut replayed, step);
     let mut ledger = mem::replace(&mut replayed.ledger, Ledger::new(0));
+    // The record of this opening does the same.
+    ledger.settle_what_left_by_level();
     let collector = replayed.collector.take();
     let resume_point = replayed.resume_point(Arc::clone(&lock), now, name);
     // The lock says it to people. It holds, whether that can be written or not.
     let _ = storage.sign_lock(resume_point.opening);
     let sync = resume(&mut assembly, &options, place, resume_point)?;
-    report.took = began.elapsed();
 
     // 7. Restore.
     let mut new = assembly.engine(room);
@@ -198,7 +199,8 @@ pub(in crate::engine) fn open(
     new.engine.journal = Some(JournalLink {
         storage,
         progress: sync,
-        recovery_report: report,
+        recovery_report: OnceLock::new(),
+        opening,
         least_free_space: options.least_free_space,
         network,
         file_mode: options.file_mode,
@@ -221,7 +223,13 @@ pub(in crate::engine) fn open(
     }
 
     // 9. First records.
-    new.start(|engine| engine.record_grace(&graces))
+    let manager = new.start(|engine| engine.record_grace(&graces))?;
+    report.took = began.elapsed();
+    if let Some(journal) = &manager.engine.journal {
+        // Nobody else sets it.
+        let _ = journal.recovery_report.set(report);
+    }
+    Ok(manager)
 }
 
 /// The auditor trims the journal, after each of its checkpoints. So a retention that trims needs

@@ -157,8 +157,11 @@ impl Engine {
             if let Ok(units) = Quantity::new(state.reserved) {
                 level.hold(units, self).ok()?;
             }
-            if let Ok(units) = Quantity::new(state.sold) {
-                level.sell(units);
+            let tracked = state.tracked.min(state.sold);
+            for (kept, units) in [(true, tracked), (false, state.sold - tracked)] {
+                if let Ok(units) = Quantity::new(units) {
+                    level.sold_to(kept).add(units);
+                }
             }
             if let Some(own) = state.threshold {
                 level.set_own_threshold(own.filter(|units| *units <= MAX_UNITS));

@@ -177,7 +177,8 @@ impl<'a> Call<'a> {
                 engine.slots.publish(head, &rest, record, purpose.expires_at(self.now()));
             }
             Purpose::Retake(of) => {
-                wanted.iter().for_each(|line| line.level.sell(line.qty));
+                let kept = chain.keeps();
+                wanted.iter().for_each(|line| line.level.sold_to(kept).add(line.qty));
                 let number = head.number();
                 let note = slots.next().map(|slot| (slot, of));
                 let chain = engine.slots.publish_sold(head, &rest, note, record);
@@ -196,32 +197,43 @@ impl Engine {
         if lines.is_empty() { Err(InvalidInput::Empty.into()) } else { self.own_lines(lines) }
     }
 
-    /// The lines with their levels, sorted and merged. Refuses a line without a level, and a
-    /// suspended warehouse.
+    /// The lines with their levels, sorted and merged. Refuses a suspended warehouse, and a line
+    /// without a level. That refusal names all other lines that are short as well.
     pub(in crate::engine) fn resolved_lines(
         &self,
         lines: OwnLines<'_>,
     ) -> Result<Vec<ResolvedLine<'_>>, BasketError> {
         let mut found: Vec<(LevelIndex, u32)> = Vec::with_capacity(lines.len());
-        let mut not_there = Vec::new();
+        let mut not_there: Vec<ShortLine> = Vec::new();
         for (level, quantity) in lines.iter() {
             match (self.opened(level)?, level) {
                 (Some(handle), _) => found.push((handle, quantity)),
-                (None, OwnLevel::Names(warehouse, product)) => not_there.push(ShortLine {
-                    warehouse: warehouse.to_owned(),
-                    product: product.to_owned(),
-                    needed: quantity,
-                    available: 0,
-                    never_stocked: self.known_product(product).is_err(),
-                }),
+                (None, OwnLevel::Names(warehouse, product)) => {
+                    let same = |line: &&mut ShortLine| {
+                        line.warehouse == warehouse && line.product == product
+                    };
+                    match not_there.iter_mut().find(same) {
+                        Some(line) => line.needed = line.needed.saturating_add(quantity),
+                        None => not_there.push(ShortLine {
+                            warehouse: warehouse.to_owned(),
+                            product: product.to_owned(),
+                            needed: quantity,
+                            available: 0,
+                            never_stocked: self.known_product(product).is_err(),
+                        }),
+                    }
+                }
                 (None, OwnLevel::Index(_)) => return Err(foreign().into()),
             }
         }
-        if !not_there.is_empty() {
-            return Err(self.refuse_basket(not_there, false));
-        }
         merge_equal_levels(&mut found);
-        self.resolved_levels(found)
+        let wanted = self.resolved_levels(found)?;
+        if not_there.is_empty() {
+            return Ok(wanted);
+        }
+        let (short, overdue_left) = self.look_for_short_lines(&wanted, self.now());
+        not_there.extend(short);
+        Err(self.refuse_basket(not_there, overdue_left))
     }
 
     /// The same for lines whose levels are known, sorted and merged.
@@ -255,13 +267,24 @@ impl Engine {
         wanted: &[ResolvedLine<'_>],
         now: Timestamp,
     ) -> Result<(), BasketError> {
+        let (short, overdue_left) = self.look_for_short_lines(wanted, now);
+        if short.is_empty() { Ok(()) } else { Err(self.refuse_basket(short, overdue_left)) }
+    }
+
+    /// The lines that are short though overdue holds were taken back, and whether such holds are
+    /// left.
+    fn look_for_short_lines(
+        &self,
+        wanted: &[ResolvedLine<'_>],
+        now: Timestamp,
+    ) -> (Vec<ShortLine>, bool) {
         let mut short = self.short_lines(wanted);
         let mut overdue_left = false;
         if !short.is_empty() && self.slots.is_due(now) {
             overdue_left = !self.take_back_overdue(now, || enough(wanted));
             short = self.short_lines(wanted);
         }
-        if short.is_empty() { Ok(()) } else { Err(self.refuse_basket(short, overdue_left)) }
+        (short, overdue_left)
     }
 
     /// Takes all lines at one instant, or none. A refusal is exact: the first line that it names

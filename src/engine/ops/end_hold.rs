@@ -8,10 +8,8 @@ use std::time::Duration;
 
 use crate::audit::entry::EventType;
 use crate::audit::record::{PlainEntry, Subject};
-use crate::audit::record_builder::RecordBuilder;
 use crate::base::clock::Timestamp;
-use crate::base::error::{ConfirmError, ExtendError, Gone, ReleaseError, Uncertain};
-use crate::base::quantity::Quantity;
+use crate::base::error::{ConfirmError, ExtendError, Gone, ReleaseError};
 use crate::engine::answer::{Answer, Release};
 use crate::engine::call::{Call, RequestShape};
 use crate::engine::durability::OperationKind;
@@ -20,13 +18,9 @@ use crate::engine::request::{Request, on_requests_for_sales};
 use crate::engine::view::reservation::UnitsEnded;
 use crate::engine::{Engine, InventoryManager};
 use crate::reservation::id::ReservationId;
-use crate::reservation::line::SlotLine;
 use crate::reservation::slot::ReservationRecord;
 use crate::reservation::slots::{HeldSlot, Lookup};
 use crate::reservation::state::Phase;
-use crate::stock::cell::CellId;
-use crate::stock::mcas::{CellDelta, Cells};
-use crate::stock::word::Delta;
 
 impl InventoryManager {
     /// Confirms a pending reservation: sells what it holds. Its units stay reserved until they are
@@ -127,6 +121,7 @@ impl Call<'_> {
         match self.end_hold(id, EndKind::Sell, Answer::Done) {
             EndOutcome::Done(end) => Ok(end.recorded?),
             EndOutcome::Ended(ended) => Err(self.engine.gone(id, ended).into()),
+            EndOutcome::NotSold(missing) => Err(missing.into()),
             EndOutcome::InProgress => Err(ConfirmError::Changing),
             EndOutcome::Missing(none) => Err(self.engine.gone_without_record(id, none).into()),
         }
@@ -153,7 +148,10 @@ impl Call<'_> {
                     _ if ended.end == EndKind::Expire => Release::Expired,
                     _ => Release::AlreadyReleased,
                 },
-                EndOutcome::InProgress => return Err(ReleaseError::Changing),
+                // A release has no option to keep the hold, so it is never refused for that.
+                EndOutcome::InProgress | EndOutcome::NotSold(_) => {
+                    return Err(ReleaseError::Changing);
+                }
                 EndOutcome::Missing(none) => call.engine.released_without_record(id, none)?,
             };
             call.record_key_use(outcome)?;
@@ -244,7 +242,10 @@ impl Call<'_> {
                     return EndOutcome::Ended(ended);
                 }
             } else if head.swap_to(Phase::Ending).is_ok() {
-                return EndOutcome::Done(call.finish_hold(head, end, answer));
+                return match call.keep_if_asked(head) {
+                    Ok(()) => EndOutcome::Done(call.finish_hold(head, end, answer)),
+                    Err(missing) => EndOutcome::NotSold(missing),
+                };
             }
             // Another thread changed the hold between the read and the swap: look again.
         }
@@ -261,7 +262,7 @@ impl Call<'_> {
     ) -> HoldEnd {
         let HeldSlot { number, slot, state } = head;
         // Law 3: read the lines only after the swap is won.
-        let mut chain = slot.chain();
+        let chain = slot.chain();
         if !chain.is_empty() {
             return self.finish_lines(head, end, answer);
         }
@@ -276,11 +277,8 @@ impl Call<'_> {
         let record = self
             .hold_needs_record_buffer()
             .then(|| self.engine.recorder.record_from(entry).of_hold(self, answer));
-        if self.options.keep_until_shipped {
-            chain = slot.keep();
-        }
         let recorded = self.engine.queue(entry, record);
-        self.engine.give_line(end, line);
+        self.engine.give_line(end, line, chain.keeps());
         slot.finish(state.in_phase(end.final_phase()));
         self.engine.slots.retire(number, chain, end == EndKind::Sell, self.now());
         HoldEnd { recorded, in_part: None }
@@ -309,9 +307,6 @@ impl Call<'_> {
             slot.switch_chain(record.chain.ending_as(phase));
             phase = Phase::Confirmed;
         }
-        if self.options.keep_until_shipped {
-            slot.keep();
-        }
         let answer = match (answer, in_part) {
             (Answer::Release(Release::Released), Some(units)) => Release::from(units).into(),
             (answer, _) => answer,
@@ -327,7 +322,7 @@ impl Call<'_> {
         if end == EndKind::Expire {
             queued = queued.expired();
         }
-        let recorded = self.engine.end_lines(queued, end, &lines);
+        let recorded = self.engine.end_lines(queued, end, &lines, record.chain.keeps());
         // Read before the hold is over: afterwards the slot may be reused.
         let chain = slot.chain();
         slot.finish(state.in_phase(phase));
@@ -376,68 +371,5 @@ impl Engine {
             let _ = Call::of_engine(self, now).finish_hold(head, EndKind::Expire, Answer::Done);
         }
         won
-    }
-
-    /// Queues the record of what the lines hold, then sells or returns it.
-    fn end_lines(
-        &self,
-        record: RecordBuilder<'_>,
-        end: EndKind,
-        lines: &[SlotLine],
-    ) -> Result<(), Uncertain> {
-        let record = lines.iter().fold(record, |record, line| record.line(line.level, line.held));
-        if end == EndKind::Sell {
-            let recorded = record.queue();
-            lines.iter().for_each(|line| self.give_line(end, *line));
-            return recorded;
-        }
-        // A hold's lines are sorted by level, each level once, as its basket was.
-        let gift = |line: &SlotLine| {
-            let qty = Quantity::new(line.held).ok()?;
-            Some(CellDelta { cell: CellId::level(line.level), delta: Delta::give_back(qty) })
-        };
-        self.queue_and_give(record, &lines.iter().filter_map(gift).collect::<Vec<_>>())
-    }
-
-    /// Queues the record, then gives all units at one instant (Law 4). The gifts must be sorted by
-    /// cell, and must be such that they always fit.
-    pub(in crate::engine) fn queue_and_give(
-        &self,
-        record: RecordBuilder<'_>,
-        gifts: &[CellDelta],
-    ) -> Result<(), Uncertain> {
-        let commit = if gifts.len() > 1 { self.commit(gifts).ok() } else { None };
-        // Law 2: queue before the credit shows.
-        let recorded = record.queue();
-        match commit {
-            Some(commit) => {
-                let given = commit.run();
-                debug_assert!(given.is_ok(), "a gift always fits");
-            }
-            // One gift needs no commit. With more, no descriptor is free, or they are too many for
-            // one: the units must come back, so they come one cell at a time.
-            None => {
-                for gift in gifts {
-                    let given = self.cell(gift.cell).apply(gift.cell, gift.delta, self);
-                    debug_assert!(given.is_ok(), "a gift always fits");
-                }
-            }
-        }
-        recorded
-    }
-
-    /// Sells the held units of a line, or makes them available again.
-    #[inline]
-    fn give_line(&self, end: EndKind, line: SlotLine) {
-        // The line's level is open and its quantity valid: the reserve has checked both.
-        let (Some(level), Ok(qty)) = (self.catalog.level(line.level), Quantity::new(line.held))
-        else {
-            debug_assert!(false, "a live line is legal: {line:?}");
-            return;
-        };
-        match end {
-            EndKind::Sell => level.sell(qty),
-            EndKind::Release | EndKind::Expire => level.give_back(qty, self),
-        }
     }
 }

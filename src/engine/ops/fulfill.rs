@@ -27,7 +27,8 @@ impl InventoryManager {
     /// nothing. It takes from each warehouse in this order until the quantity is met, at one
     /// instant. The reservation has a line for each warehouse that gives.
     ///
-    /// It skips a suspended warehouse, and one that never had the product. The hold expires `ttl`
+    /// It skips a suspended warehouse, and one that never had the product. Units of overdue holds
+    /// are taken back first, so that no warehouse is passed over for them. The hold expires `ttl`
     /// from now, rounded up to whole milliseconds. Waits as [`reserve`](Self::reserve) does.
     ///
     /// # Errors
@@ -60,8 +61,9 @@ impl InventoryManager {
     /// in the order that a strategy chooses.
     ///
     /// The strategy runs on the calling thread. It gets the warehouses that have ever had the
-    /// product and are not suspended. It runs again if another warehouse gets the product during
-    /// this call and the units were too few.
+    /// product and are not suspended, with the units of overdue holds among those available. It
+    /// runs again if another warehouse gets the product during this call and the units were too
+    /// few.
     ///
     /// # Errors
     /// Same as [`fulfill_across_warehouses`](Self::fulfill_across_warehouses).
@@ -169,8 +171,9 @@ impl Call<'_> {
         ttl_millis: u64,
     ) -> Result<ReservationId, FulfillError> {
         let engine = self.engine;
-        let levels = engine.levels_in_order(product, qty, strategy)?;
         let now = self.timed().now();
+        engine.take_back_overdue_of(product, now);
+        let levels = engine.levels_in_order(product, qty, strategy)?;
         engine.look_before_filling(&levels, qty, now)?;
         engine.admit()?;
         let slots = engine.slots_for_parts(levels.len().min(qty.get() as usize), now)?;
@@ -230,6 +233,17 @@ impl Engine {
             open.then(|| Candidate::of(warehouse, level.available()))
         };
         self.catalog.levels_of(product).filter_map(candidate).collect()
+    }
+
+    /// Expires overdue holds before a strategy looks at the stock: their units count as available
+    /// in each warehouse, and not only where the sum is short without them. Expires up to the
+    /// configured number, and none if no level of the product holds a unit.
+    fn take_back_overdue_of(&self, product: ProductIndex, now: Timestamp) {
+        if !self.slots.is_due(now) {
+            return;
+        }
+        let holds = |level| self.catalog.level(level).is_some_and(|level| level.held() > 0);
+        self.take_back_overdue(now, || !self.catalog.levels_of(product).any(holds));
     }
 
     /// The levels in the strategy's order. Skips a warehouse that never had the product or is

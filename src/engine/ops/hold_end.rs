@@ -3,6 +3,7 @@
 use crate::audit::entry::AdjustmentType;
 use crate::base::clock::Timestamp;
 use crate::base::error::{NoReservation, Uncertain};
+use crate::engine::ops::units::NotSold;
 use crate::engine::view::reservation::UnitsEnded;
 use crate::reservation::slots::HeldSlot;
 use crate::reservation::state::Phase;
@@ -48,6 +49,9 @@ pub(in crate::engine) enum EndOutcome {
     Done(HoldEnd),
     /// The hold was over, or this call found it overdue and expired it.
     Ended(Ended),
+    /// The call asks to keep the hold, and units that it sold before are gone. It is still
+    /// pending.
+    NotSold(NotSold),
     /// Another thread is ending it now.
     InProgress,
     /// There is no record of it.

@@ -245,7 +245,7 @@ impl Call<'_> {
                 let plan = engine.plan(step, &hold.lines, &named)?;
                 let answer = status(plan.phase());
                 let done = match plan.plain_end() {
-                    Some(end) => call.end_found(&hold, end, answer.into()),
+                    Some(end) => call.end_found(&hold, end, answer.into())?,
                     None => call.step(&hold, &plan, answer.into())?,
                 };
                 // If another call was first, look again at what it did.
@@ -263,9 +263,12 @@ impl Call<'_> {
         hold: &ReservationSnapshot<'_>,
         end: EndKind,
         answer: Answer,
-    ) -> Option<Result<(), Uncertain>> {
-        hold.head.swap_to(Phase::Ending).ok()?;
-        Some(self.finish_hold(hold.head, end, answer).recorded)
+    ) -> Result<Option<Result<(), Uncertain>>, PartialError> {
+        if hold.head.swap_to(Phase::Ending).is_err() {
+            return Ok(None);
+        }
+        self.keep_if_asked(hold.head)?;
+        Ok(Some(self.finish_hold(hold.head, end, answer).recorded))
     }
 
     /// Does a step that leaves the hold with other lines. `None` if another call was first.
@@ -292,8 +295,9 @@ impl Call<'_> {
             slots.into_iter().for_each(|slot| engine.slots.put_back(slot, now));
             return Ok(None);
         }
-        if self.options.keep_until_shipped {
-            hold.head.slot.keep();
+        if let Err(missing) = self.keep_if_asked(hold.head) {
+            slots.into_iter().for_each(|slot| engine.slots.put_back(slot, now));
+            return Err(missing.into());
         }
         let gift = |&(level, qty): &(LevelIndex, Quantity)| CellDelta {
             cell: CellId::level(level),
@@ -302,11 +306,7 @@ impl Call<'_> {
         // Law 2: queue first, then sell and give back, then show the new lines.
         let gifts: Vec<CellDelta> = plan.given_back.iter().map(gift).collect();
         let recorded = engine.queue_and_give(record, &gifts);
-        for (level, qty) in &plan.sold {
-            if let Some(level) = engine.catalog.level(*level) {
-                level.sell(*qty);
-            }
-        }
+        engine.add_sold(&plan.sold, hold.head.slot.chain().keeps());
         let lines: Vec<(VacantSlot<'_>, SlotLine)> =
             slots.into_iter().zip(plan.lines.iter().copied()).collect();
         let phase = plan.phase();

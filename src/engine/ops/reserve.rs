@@ -175,7 +175,7 @@ impl Call<'_> {
                 .of_hold(call, id);
             let slot = engine.take_units(slot, line, now)?;
             let recorded = record.queue();
-            line.level.sell(qty);
+            line.level.sold_to(call.options.keep_until_shipped).add(qty);
             let number = slot.number();
             let chain = engine.slots.publish_sold(slot, &[], None, call.record(id, line));
             engine.slots.retire(number, chain, true, now);

@@ -153,6 +153,7 @@ impl Call<'_> {
         let done = ConfirmOrRetake::Confirmed;
         let known_unsold = match self.end_hold(id, EndKind::Sell, done.into()) {
             EndOutcome::Done(end) => return Ok(end.recorded.map(|()| done)?),
+            EndOutcome::NotSold(missing) => return Err(missing.into()),
             EndOutcome::InProgress => return Err(RetakeError::Changing),
             EndOutcome::Ended(ended) if ended.sold => {
                 let sold = match engine.gone(id, ended) {

@@ -13,6 +13,7 @@ use crate::base::quantity::Quantity;
 use crate::engine::call::Call;
 use crate::engine::durability::OperationKind;
 use crate::engine::ops::basket::basket_shape;
+use crate::engine::ops::units::NotSold;
 use crate::engine::place::BasketLine;
 use crate::engine::request::Request;
 use crate::engine::view::reservation::ReservationSnapshot;
@@ -34,9 +35,10 @@ impl InventoryManager {
     ///
     /// Works as long as the reservation's record is readable. With
     /// [`keep_until_shipped`](Request::keep_until_shipped), the record stays readable until all
-    /// units that it sold are shipped or their sale is cancelled. [`ship`](Self::ship) needs no
-    /// record, and does not know whose units leave. If a level's units are shipped by both calls,
-    /// `ship` can take the units of a reservation.
+    /// units that it sold are shipped or their sale is cancelled, and its units are *tracked*: no
+    /// other call takes them. [`ship`](Self::ship) needs no record, and does not know whose units
+    /// leave. If a level's units are shipped by both calls, `ship` can take the units of a
+    /// reservation that is not kept.
     ///
     /// # Errors
     /// [`SoldLinesError::NotSold`] if a line has fewer units left to ship.
@@ -212,9 +214,9 @@ impl<'a> Call<'a> {
             Err(NotShipping::Busy) => return Err(SoldLinesError::Changing),
             Err(NotShipping::Gone) => return Err(NoReservation::Forgotten.into()),
         };
-        if let Err(refusal) = engine.take_sold(&plan.moved) {
+        if let Err(missing) = engine.take_sold(&plan.moved, sale.record.chain.keeps()) {
             claim.give_up();
-            return Err(refusal);
+            return Err(engine.not_sold(missing));
         }
         // Law 2: the sold units are taken; now queue the record, then give.
         let recorded = engine.queue_and_give(record, &gifts);
@@ -263,7 +265,11 @@ impl Engine {
                 named.next_if(|(level, _)| *level == line.level).map_or(0, |(_, units)| *units);
             let left = line.sold_in(end) - line.settled;
             if units > left {
-                return Err(self.not_sold(line.level, units, left));
+                return Err(self.not_sold(NotSold {
+                    level: line.level,
+                    needed: units,
+                    sold: left,
+                }));
             }
             if units > 0 {
                 plan.moved.push((line.level, Quantity::new(units)?));
@@ -272,36 +278,15 @@ impl Engine {
             plan.all &= units == left;
         }
         match named.next() {
-            Some((level, units)) => Err(self.not_sold(*level, *units, 0)),
+            Some(&(level, needed)) => Err(self.not_sold(NotSold { level, needed, sold: 0 })),
             None => Ok(plan),
         }
     }
 
-    fn not_sold(&self, level: LevelIndex, needed: u32, sold: u32) -> SoldLinesError {
+    fn not_sold(&self, NotSold { level, needed, sold }: NotSold) -> SoldLinesError {
         let (warehouse, product) = self.names_of(level);
         let (warehouse, product) = (warehouse.as_ref().into(), product.as_ref().into());
         SoldLinesError::NotSold { warehouse, product, needed, sold }
-    }
-
-    /// Takes the units off the levels' sold counts: all, or none. The reservation has sold as many;
-    /// a level has fewer only if others ship by level. A call that is refused for that reason takes
-    /// units of its other lines for a moment, and gives them back.
-    fn take_sold(&self, moved: &[(LevelIndex, Quantity)]) -> Result<(), SoldLinesError> {
-        let level = |handle| self.catalog.level(handle);
-        for (taken, (handle, qty)) in moved.iter().enumerate() {
-            let refusal = match level(*handle).map(|level| level.take_sold(*qty)) {
-                Some(Ok(())) => continue,
-                Some(Err(sold)) => self.not_sold(*handle, qty.get(), sold),
-                None => self.not_sold(*handle, qty.get(), 0),
-            };
-            for (handle, qty) in &moved[..taken] {
-                if let Some(level) = level(*handle) {
-                    level.sell(*qty);
-                }
-            }
-            return Err(refusal);
-        }
-        Ok(())
     }
 
     /// What the levels get, and the room that their warehouses get back.

@@ -62,12 +62,14 @@ impl InventoryManager {
     }
 
     /// Marks sold units of a level as shipped: they leave the building. Does not ask whose units
-    /// they are; [`ship_lines`](Self::ship_lines) ships by reservation. Waits as
-    /// [`reserve`](Self::reserve) does.
+    /// they are, but takes none of a reservation that is
+    /// [kept until it is shipped](Request::keep_until_shipped);
+    /// [`ship_lines`](Self::ship_lines) ships by reservation. Waits as [`reserve`](Self::reserve)
+    /// does.
     ///
     /// # Errors
-    /// [`ShipError::NotSold`] if fewer units are sold and still in the building. Unless the error
-    /// is [`Uncertain`](crate::Uncertain), nothing has moved. See [`ShipError`] for the rest.
+    /// [`ShipError::NotSold`] if fewer such units are sold and still in the building. Unless the
+    /// error is [`Uncertain`](crate::Uncertain), nothing has moved. See [`ShipError`] for the rest.
     ///
     /// ```
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
@@ -83,13 +85,14 @@ impl InventoryManager {
     }
 
     /// Cancels a sale for a `reason`, which goes into the audit entry: sold units that have not
-    /// left the building become available again. Does not ask whose units they are;
+    /// left the building become available again. Does not ask whose units they are, but takes none
+    /// of a reservation that is [kept until it is shipped](Request::keep_until_shipped);
     /// [`cancel_sale_lines`](Self::cancel_sale_lines) cancels by reservation. Waits as
     /// [`reserve`](Self::reserve) does.
     ///
     /// # Errors
-    /// [`ShipError::NotSold`] if fewer units are sold and still in the building. Unless the error
-    /// is [`Uncertain`](crate::Uncertain), nothing has moved. See [`ShipError`] for the rest.
+    /// [`ShipError::NotSold`] if fewer such units are sold and still in the building. Unless the
+    /// error is [`Uncertain`](crate::Uncertain), nothing has moved. See [`ShipError`] for the rest.
     ///
     /// ```
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
@@ -261,16 +264,16 @@ impl Call<'_> {
         let shape = || RequestShape::new("ship").level(level).units(qty);
         self.keyed(OperationKind::Ship, shape, |call| {
             let engine = call.engine;
-            let not_sold = |sold| ShipError::NotSold { needed: qty.get(), sold };
+            let not_sold = |sold, tracked| ShipError::NotSold { needed: qty.get(), sold, tracked };
             engine.admit()?;
-            let Some(handle) = engine.resolve_stocked(level)? else { return Err(not_sold(0)) };
+            let Some(handle) = engine.resolve_stocked(level)? else { return Err(not_sold(0, 0)) };
             let (level, warehouse) = engine.level_and_warehouse(handle)?;
             let now = call.timed().now();
             let entry = PlainEntry::new(AdjustmentType::Shipped, now, handle, qty.get());
             let record = call
                 .needs_record_buffer()
                 .then(|| engine.recorder.record_from(entry).of_call(call, ()));
-            level.take_sold(qty).map_err(not_sold)?;
+            level.take_sold(qty).map_err(|sold| not_sold(sold, level.tracked()))?;
             let recorded = engine.queue(entry, record);
             level.ship(qty, engine);
             warehouse.give_room(qty, engine);
@@ -291,9 +294,9 @@ impl Call<'_> {
         let shape = || RequestShape::new("cancel-sale").level(level).units(qty).text(reason);
         self.keyed(OperationKind::CancelSale, shape, |call| {
             let engine = call.engine;
-            let not_sold = |sold| ShipError::NotSold { needed: qty.get(), sold };
+            let not_sold = |sold, tracked| ShipError::NotSold { needed: qty.get(), sold, tracked };
             engine.admit()?;
-            let Some(handle) = engine.resolve_stocked(level)? else { return Err(not_sold(0)) };
+            let Some(handle) = engine.resolve_stocked(level)? else { return Err(not_sold(0, 0)) };
             let (level, _) = engine.level_and_warehouse(handle)?;
             let record = engine
                 .recorder
@@ -301,7 +304,7 @@ impl Call<'_> {
                 .at(call.timed().now())
                 .of_call(call, ())
                 .text("reason", reason);
-            level.take_sold(qty).map_err(not_sold)?;
+            level.take_sold(qty).map_err(|sold| not_sold(sold, level.tracked()))?;
             let recorded = record.queue();
             level.give_back(qty, engine);
             Ok(recorded?)

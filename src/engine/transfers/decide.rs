@@ -126,6 +126,7 @@ impl Call<'_> {
     fn approve_transfer(self, id: TransferRequestId, who: &str) -> Result<(), ApproveError> {
         check_name(who)?;
         let shape = || RequestShape::new("approve").text(&id.to_string()).text(who);
+        self.check_note_names(&["reason"])?;
         let made = self.keyed(OperationKind::Transfer, shape, |call| {
             call.engine.admit()?;
             call.apply(call.engine.approvals.claim(id)?, who)
@@ -190,6 +191,7 @@ impl Call<'_> {
     ) -> Result<(), RejectError> {
         check_name(who)?;
         self.check_text(reason)?;
+        self.check_note_names(&["reason"])?;
         let shape = || RequestShape::new("reject").text(&id.to_string()).text(who).text(reason);
         self.keyed(OperationKind::Transfer, shape, |call| {
             let engine = call.engine;

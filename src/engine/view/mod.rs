@@ -2,6 +2,7 @@
 
 pub(super) mod filed;
 pub(super) mod outcome;
+mod overdue;
 pub(super) mod queries;
 pub(super) mod reservation;
 pub(super) mod snapshot;

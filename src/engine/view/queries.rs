@@ -82,7 +82,10 @@ impl InventoryManager {
     }
 
     /// The stock level; `None` if the product was stocked only in other warehouses.
-    fn level_if_stocked(&self, level: LevelRef<'_>) -> Result<Option<&StockLevel>, PlaceError> {
+    pub(super) fn level_if_stocked(
+        &self,
+        level: LevelRef<'_>,
+    ) -> Result<Option<&StockLevel>, PlaceError> {
         let found = self.engine.resolve_stocked(self.engine.own_level(level)?)?;
         Ok(found.and_then(|level| self.engine.catalog.level(level)))
     }
@@ -151,7 +154,10 @@ impl InventoryManager {
         Ok(self.level_if_stocked(level.into())?.map(StockLevel::counts).unwrap_or_default())
     }
 
-    /// Units that anyone may reserve.
+    /// Units that anyone may reserve. Units of an overdue hold count as taken until the sweeper, or
+    /// a call that needs them, takes them back: some milliseconds as a rule.
+    /// [`available_with_overdue`](Self::available_with_overdue) counts them as available. All other
+    /// counts, snapshots and totals, alerts and reorder suggestions go by the figure of this call.
     ///
     /// # Errors
     /// As [`counts`](Self::counts).

@@ -165,6 +165,7 @@ fn counts_in(ledger: &Ledger, level: LevelIndex) -> Counts {
         available: level.available,
         reserved: level.reserved,
         sold: level.sold,
+        tracked: level.tracked,
     })
 }
 

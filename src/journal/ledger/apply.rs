@@ -120,10 +120,8 @@ impl Ledger {
         if moved {
             self.end_if_empty(&context, buffer.expired);
         }
-        if buffer.keep
-            && let Some(hold) = header.reservation.and_then(|id| self.holds.get_mut(id))
-        {
-            hold.keep = true;
+        if let Some(id) = header.reservation.filter(|_| buffer.keep) {
+            self.keep(id).map_err(|what| (0, what))?;
         }
         if let (Some(by), Some(of)) = (header.reservation, header.retaken_from) {
             if let Some(hold) = self.holds.get_mut(by) {
@@ -191,13 +189,13 @@ impl Ledger {
             Move::SaleCancelled => {
                 level.take_sold(units)?;
                 level.give_back(units)?;
-                self.count_settled(handle, units, context)
+                self.count_settled(handle, units, context.reservation)
             }
             Move::Shipped => {
                 level.take_sold(units)?;
                 level.unreserve(units)?;
                 warehouse.let_out(units)?;
-                self.count_settled(handle, units, context)
+                self.count_settled(handle, units, context.reservation)
             }
         }
     }
@@ -249,23 +247,10 @@ impl Ledger {
         let (sold, given_back) = if sold { (units, 0) } else { (0, units) };
         *line =
             HoldLine { sold: line.sold + sold, given_back: line.given_back + given_back, ..*line };
-        Ok(())
-    }
-
-    /// Counts units of a reservation as shipped, or their sale as cancelled. A ship or a cancel by
-    /// level names no reservation, so it changes none.
-    fn count_settled(
-        &mut self,
-        level: LevelIndex,
-        units: u32,
-        context: &RecordContext,
-    ) -> LawResult {
-        let hold = context.reservation.and_then(|id| self.holds.get_mut(id));
-        if let Some(line) = hold.and_then(|hold| hold.line_of(level)) {
-            line.settled = line.settled.saturating_add(units);
-            if line.settled > line.sold {
-                return Err("more of a reservation is shipped or cancelled than it sold");
-            }
+        if hold.keep
+            && let Some(level) = self.levels.get_mut(level.index())
+        {
+            level.tracked = level.tracked.saturating_add(sold);
         }
         Ok(())
     }
@@ -311,6 +296,10 @@ impl Ledger {
                 let built = fact("longest_ttl_ms").and_then(|value| value.parse().ok());
                 if built.is_some() && built != self.longest_ttl.built {
                     self.longest_ttl = super::Setting { built, changed: None };
+                }
+                match fact("tracked") {
+                    Some(_) => self.begin_tracking(),
+                    None => self.end_tracking(),
                 }
                 // What was under way when the last engine ended will never be recorded.
                 self.warehouses.iter_mut().for_each(|warehouse| warehouse.under_way = 0);

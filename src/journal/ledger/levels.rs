@@ -29,13 +29,17 @@ pub(crate) struct LevelState {
     pub(crate) available: u32,
     pub(crate) reserved: u32,
     pub(crate) sold: u32,
+    /// Sold units of reservations that are kept until they are shipped: a part of `sold`, except in
+    /// a journal of before this law (`tracked.rs`).
+    pub(crate) tracked: u32,
     /// The level's own threshold, if it has one. An inner `None` means that alerts are off.
     pub(crate) threshold: Option<Option<u32>>,
 }
 
 impl LevelState {
     pub(crate) fn new(warehouse: WarehouseIndex, product: ProductIndex) -> Self {
-        Self { warehouse, product, available: 0, reserved: 0, sold: 0, threshold: None }
+        let (available, reserved, sold, tracked) = (0, 0, 0, 0);
+        Self { warehouse, product, available, reserved, sold, tracked, threshold: None }
     }
 
     /// Adds units that come in.

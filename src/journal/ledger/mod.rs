@@ -11,6 +11,7 @@ pub(crate) mod levels;
 pub(crate) mod state;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod tracked;
 pub(crate) mod transfers;
 
 use std::collections::{HashSet, VecDeque};
@@ -51,6 +52,8 @@ pub(crate) struct Ledger {
     /// The latest time of any entry so far; after a step back of the clock, of any since then.
     pub(crate) newest_at: Timestamp,
     pub(crate) clock: JournalClock,
+    /// The law of tracked units holds (`tracked.rs`).
+    tracks: bool,
 }
 
 /// The keys and retakes of the newest entries, which no outcome file has yet. A recovery must hand
@@ -141,6 +144,7 @@ impl Ledger {
             next_sequence: 1,
             newest_at: Timestamp::default(),
             clock: JournalClock::beginning_at(1),
+            tracks: false,
         }
     }
 
@@ -213,6 +217,13 @@ impl Ledger {
                 let what = format!(
                     "level {handle} has {} reserved, but {held} held and {} sold",
                     level.reserved, level.sold
+                );
+                return Err(Broken { sequence: self.next_sequence - 1, what });
+            }
+            if self.tracks && level.tracked > level.sold {
+                let what = format!(
+                    "level {handle} has {} sold, but {} of kept reservations",
+                    level.sold, level.tracked
                 );
                 return Err(Broken { sequence: self.next_sequence - 1, what });
             }

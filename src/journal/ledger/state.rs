@@ -48,7 +48,9 @@ impl Ledger {
         put_varint(&mut out, self.transfers.newest);
         put_varint(&mut out, self.transfers.all().count() as u64);
         self.transfers.all().for_each(|request| put_transfer(&mut out, request, now));
+        let clock_at = out.len();
         put_clock(&mut out, &self.clock, now);
+        out[clock_at] |= if self.tracks { TRACKS } else { 0 };
         out
     }
 
@@ -150,7 +152,10 @@ impl Ledger {
             decided += usize::from(request.decision.is_some());
             ledger.transfers.enter(request);
         }
-        ledger.clock = clock(from, ledger.next_sequence, now)?;
+        let kind = from.byte().or_no(SHORT)?;
+        ledger.tracks = kind & TRACKS != 0;
+        ledger.clock = clock(from, kind & !TRACKS, ledger.next_sequence, now)?;
+        ledger.count_tracked();
         if decided > DECIDED_KEPT || !cursor.is_empty() || ledger.next_sequence == 0 {
             return Err(NoRecord { what: "more than a ledger has" });
         }
@@ -344,6 +349,9 @@ fn put_transfer(out: &mut Vec<u8>, request: &TransferState, now: u64) {
 pub(crate) const NO_CLOCK: u8 = 0;
 const CLOCK: u8 = 1;
 const CLOCK_AND_STEP: u8 = 2;
+/// Set in the clock's byte where the law of tracked units holds. Older libraries take such a byte
+/// for an unknown clock, pass the checkpoint over, and replay.
+const TRACKS: u8 = 1 << 2;
 
 fn put_clock(out: &mut Vec<u8>, clock: &JournalClock, now: u64) {
     out.push(if clock.step.is_some() { CLOCK_AND_STEP } else { CLOCK });
@@ -363,9 +371,8 @@ fn put_clock(out: &mut Vec<u8>, clock: &JournalClock, now: u64) {
     }
 }
 
-/// Reads the clock of a journal whose entry `next` comes next.
-fn clock(from: &mut Cursor<'_>, next: u64, now: u64) -> DecodeResult<JournalClock> {
-    let kind = from.byte().or_no(SHORT)?;
+/// Reads the clock, of this kind, of a journal whose entry `next` comes next.
+fn clock(from: &mut Cursor<'_>, kind: u8, next: u64, now: u64) -> DecodeResult<JournalClock> {
     if kind == NO_CLOCK {
         return Ok(JournalClock::beginning_at(next));
     }

@@ -4,6 +4,8 @@ use crate::audit::record::{EntryLine, PlainEntry, Subject};
 use crate::journal::format::decode::{Decoded, DecodedRecord};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
+mod tracked;
+
 const SF: WarehouseIndex = WarehouseIndex(0);
 const LAPTOP: LevelIndex = LevelIndex(0);
 

@@ -163,9 +163,7 @@ impl Decoded<'_> {
             Self::Plain(plain) => (Some(plain), None),
             Self::Record(record) => (None, Some(&record.steps)),
         };
-        let lines = buffer.into_iter();
-        let lines = lines
-            .flat_map(|buffer| buffer.lines.iter().map(|line| View::Line(&buffer.header, line)));
+        let lines = buffer.into_iter().flat_map(|buffer| buffer.views());
         plain.into_iter().map(View::Plain).chain(lines)
     }
 

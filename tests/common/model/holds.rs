@@ -8,9 +8,9 @@ use stockade::{
     ReserveError, RetakeError, Timestamp,
 };
 
+use super::Model;
 use super::call::{Answer, Call, Denied, Entry, Given, Hold, HoldRef, Place};
 use super::keys::{Claim, Name};
-use super::{Level, Model};
 
 /// What a step on a hold finds.
 enum Found {
@@ -97,7 +97,7 @@ impl Model {
     /// A basket's lines, with equal levels merged, ordered by level.
     fn basket_lines(&mut self, lines: &[(Place, u32)]) -> Result<Vec<(usize, u32)>, Denied> {
         let mut merged: Vec<(usize, u32)> = Vec::new();
-        let mut not_there = Vec::new();
+        let mut not_there: Vec<(String, String, u32, u32, bool)> = Vec::new();
         for (place, units) in lines {
             match (self.find(*place).map_err(BasketError::Place)?, place) {
                 (Some(level), _) => match merged.iter_mut().find(|line| line.0 == level) {
@@ -106,15 +106,22 @@ impl Model {
                 },
                 (None, Place::Names(warehouse, product)) => {
                     let unheard = !self.is_known(product);
-                    not_there.push(((*warehouse).into(), (*product).into(), *units, 0, unheard));
+                    match not_there
+                        .iter_mut()
+                        .find(|line| line.0 == *warehouse && line.1 == *product)
+                    {
+                        Some(line) => line.2 = line.2.saturating_add(*units),
+                        None => not_there.push((
+                            (*warehouse).into(),
+                            (*product).into(),
+                            *units,
+                            0,
+                            unheard,
+                        )),
+                    }
                 }
                 (None, Place::Level(_)) => unreachable!("a level by number is known"),
             }
-        }
-        if !not_there.is_empty() {
-            // A product that was never heard of is no shortage.
-            self.insufficient += u64::from(not_there.iter().any(|line| !line.4));
-            return Err(Denied::Short { lines: not_there, overdue_left: false });
         }
         merged.sort_unstable();
         if merged.len() > self.bounds.basket_lines {
@@ -132,24 +139,37 @@ impl Model {
                 return Err(BasketError::Suspended { warehouse }.into());
             }
         }
+        if !not_there.is_empty() {
+            self.end_overdue(|model| model.fits(&merged));
+            not_there.extend(self.short_lines(&merged));
+            // A product that was never heard of is no shortage.
+            self.insufficient += u64::from(not_there.iter().any(|line| !line.4));
+            return Err(Denied::Short { lines: not_there, overdue_left: false });
+        }
         Ok(merged)
+    }
+
+    fn fits(&self, lines: &[(usize, u32)]) -> bool {
+        lines.iter().all(|(level, units)| self.levels[*level].available >= *units)
+    }
+
+    /// The lines that are short: warehouse, product, needed, available, never stocked.
+    fn short_lines(&self, lines: &[(usize, u32)]) -> Vec<(String, String, u32, u32, bool)> {
+        let short = lines.iter().filter(|line| self.levels[line.0].available < line.1);
+        let name = |&(level, needed): &(usize, u32)| {
+            let (warehouse, product) = self.names_of(level);
+            let available = self.levels[level].available;
+            (warehouse.to_owned(), product.to_owned(), needed, available, false)
+        };
+        short.map(name).collect()
     }
 
     /// Checks that all lines can be taken, and that there are enough slots.
     fn take_lines(&mut self, lines: &[(usize, u32)], slots: usize) -> Result<(), Denied> {
-        let fits = |levels: &[Level]| {
-            lines.iter().all(|(level, units)| levels[*level].available >= *units)
-        };
-        self.end_overdue(|model| fits(&model.levels));
-        if !fits(&self.levels) {
+        self.end_overdue(|model| model.fits(lines));
+        if !self.fits(lines) {
             self.insufficient += 1;
-            let short = lines.iter().filter(|line| self.levels[line.0].available < line.1);
-            let name = |&(level, needed): &(usize, u32)| {
-                let (warehouse, product) = self.names_of(level);
-                let available = self.levels[level].available;
-                (warehouse.to_owned(), product.to_owned(), needed, available, false)
-            };
-            return Err(Denied::Short { lines: short.map(name).collect(), overdue_left: false });
+            return Err(Denied::Short { lines: self.short_lines(lines), overdue_left: false });
         }
         if !self.has_slots(slots) {
             return Err(BasketError::Full { slots: self.bounds.slots as u32 }.into());

@@ -74,7 +74,8 @@ impl Model {
         warehouses: &[(&'static str, u32, Option<u32>)],
     ) -> Self {
         let opened = Entry::event(EventType::Opened, now);
-        let mut log = vec![opened.note("longest_ttl_ms", bounds.longest_ttl.as_millis())];
+        let opened = opened.note("longest_ttl_ms", bounds.longest_ttl.as_millis());
+        let mut log = vec![opened.note("tracked", 1)];
         for (number, (name, capacity, threshold)) in warehouses.iter().enumerate() {
             let defined = Entry::event(EventType::WarehouseDefined, now);
             let defined = Entry { warehouse: Some(number), ..defined };

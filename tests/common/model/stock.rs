@@ -177,7 +177,7 @@ impl Model {
 
     /// Takes sold units away, or returns how many there are.
     fn take_sold(&mut self, place: Place, units: u32) -> Result<usize, ShipError> {
-        let not_sold = |sold| ShipError::NotSold { needed: units, sold };
+        let not_sold = |sold| ShipError::NotSold { needed: units, sold, tracked: 0 };
         let level = self.find_known(place)?.ok_or(not_sold(0))?;
         let sold = self.levels[level].sold;
         self.levels[level].sold = sold.checked_sub(units).ok_or(not_sold(sold))?;

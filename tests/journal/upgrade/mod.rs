@@ -260,6 +260,8 @@ fn words_of(log: &[String]) -> Vec<String> {
                 "owner" if is_retake => drop(words.next()),
                 "keep=\"until-shipped\"" | "noted" if is_retake => {}
                 word if word.starts_with("decidedAt=") => kept.push("decidedAt"),
+                // A fact of later versions.
+                "tracked=\"1\"" => {}
                 word => kept.push(word),
             }
         }

@@ -56,7 +56,7 @@ pub(crate) fn run(args: &RedactArgs, output: Output) -> Result<Verdict, Failure>
     let wanted = |entry: &AuditEntry| {
         args.reservation.is_none_or(|id| entry.reservation == Some(id))
             && args.owner.is_none_or(|owner| entry.owner == Some(owner))
-            && args.note.as_ref().is_none_or(|(name, value)| entry.note(name) == Some(value))
+            && args.note.as_ref().is_none_or(|note| entry.metadata().contains(note))
     };
     let journal = FileStorage::new(&args.source.directory);
     let done = match &args.source.archive {

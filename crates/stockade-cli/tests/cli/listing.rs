@@ -44,6 +44,8 @@ fn row(entry: &AuditEntry) -> Value {
         "expires_at_ms": entry.expires_at.map(Timestamp::as_millis),
         "retaken_from": entry.retaken_from.map(|id| id.to_string()),
         "metadata": metadata,
+        "record": entry.record,
+        "key": entry.key.map(|key| key.to_string()),
     })
 }
 
@@ -153,7 +155,7 @@ fn csv_says_the_same_and_the_table_is_for_people() {
         }
         rows += 1;
     }
-    assert_eq!((rows, names.len()), (all.len(), 13));
+    assert_eq!((rows, names.len()), (all.len(), 15));
     let table = text(&run(&["audit", "log", &folder]).stdout);
     assert_eq!(table.lines().count(), all.len() + 1);
     for word in ["quantity", "TransferredIn", "fromWarehouse=", "reservationId=", "tab\\there"] {
@@ -322,4 +324,112 @@ fn no_name_steers_a_terminal_or_forges_a_row() {
         };
         assert!(args.last() == Some(&"csv") || shown.contains(escaped), "{args:?}: {shown}");
     }
+}
+
+#[test]
+fn the_two_ends_of_a_transfer_and_the_calls_of_a_key_are_told_in_every_format() {
+    let folder = folder("log-records");
+    let journal = stockade::JournalOptions::directory(&folder);
+    let builder = stockade::InventoryManager::builder().warehouse("SF").warehouse("NYC");
+    let manager = builder.journal(journal).without_threads().build().expect("a new journal");
+    manager.add_stock(("SF", "LAPTOP"), 9, "SUPPLIER").expect("room");
+    manager.transfer("SF", "NYC", "LAPTOP", 2).expect("stock");
+    let key = stockade::IdempotencyKey::try_from("delivery-7").expect("a legal key");
+    manager.request().key(key).transfer("SF", "NYC", "LAPTOP", 3).expect("stock");
+    manager.flush().wait().expect("written");
+    drop(manager);
+
+    let moved = ["--type", "TransferredOut", "--type", "TransferredIn"];
+    let rows = listed(&[&[&*folder], &moved[..]].concat());
+    let told = |row: &Value| (row["sequence"].as_u64(), row["record"].as_u64());
+    let [out, into, keyed_out, keyed_into] = &rows[..] else { panic!("{rows:?}") };
+    for (out, into) in [(out, into), (keyed_out, keyed_into)] {
+        assert_eq!(told(out).0, told(out).1);
+        assert_eq!(told(out).1, told(into).1);
+        assert_eq!(told(into).0, told(out).0.map(|first| first + 1));
+    }
+    let hash = key.hashed().to_string();
+    assert_eq!((&out["key"], &into["key"]), (&Value::Null, &Value::Null));
+    assert_eq!(
+        (keyed_out["key"].as_str(), keyed_into["key"].as_str()),
+        (Some(&*hash), Some(&*hash))
+    );
+
+    let output = run(&[&["audit", "log", &folder], &moved[..], &["--format", "csv"]].concat());
+    let mut reader = csv::Reader::from_reader(&*output.stdout);
+    let names = reader.headers().expect("names").clone();
+    let place = |name| names.iter().position(|it| it == name).expect("a column");
+    let (record, cell) = (place("record"), place("key"));
+    for (found, row) in reader.records().zip(&rows) {
+        let found = found.expect("CSV");
+        assert_eq!(found[record], row["record"].to_string());
+        assert_eq!(&found[cell], row["key"].as_str().unwrap_or_default());
+    }
+
+    let table = text(&run(&[&["audit", "log", &folder], &moved[..]].concat()).stdout);
+    let lines: Vec<&str> = table.lines().skip(1).collect();
+    let record = |row: &Value| format!(" record={}", row["record"]);
+    assert!(!lines[0].contains(" record=") && lines[1].contains(&record(into)), "{table}");
+    assert!(!lines[2].contains(" record=") && lines[3].contains(&record(keyed_into)), "{table}");
+    let keyed = lines.iter().map(|line| line.contains(&format!(" key={hash}")));
+    assert_eq!(keyed.collect::<Vec<_>>(), [false, false, true, true], "{table}");
+}
+
+/// A journal of a version that let a call give a note twice, or under the name of what the call
+/// itself writes: `customer` is noted twice in the first delivery, `source` in the last.
+fn noted_twice(name: &str) -> String {
+    let folder = folder(name);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let old = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/note-twice");
+    for file in ["0000000001.journal", "synced"] {
+        let to = std::path::Path::new(&folder).join(file);
+        std::fs::copy(old.join(file), to).expect("a file");
+    }
+    folder
+}
+
+#[test]
+fn a_name_that_an_older_entry_has_twice_stands_once_in_json_with_all_its_values() {
+    let folder = noted_twice("log-twice");
+    let rows = listed(&[&folder, "--type", "Received"]);
+    let noted: Vec<&Value> = rows.iter().map(|row| &row["metadata"]).collect();
+    let told = |noted: &Value| {
+        let mut told: Vec<&str> =
+            noted.as_array().into_iter().flatten().flat_map(Value::as_str).collect();
+        told.sort_unstable();
+        told.join(", ")
+    };
+    assert_eq!(told(&noted[0]["customer"]), "M. Curie, P. Curie");
+    assert_eq!((&noted[0]["order"], &noted[0]["source"]), (&json!("7"), &json!("MINE")));
+    assert_eq!(noted[1], &json!({ "customer": "M. Curie", "source": "MINE" }));
+    assert_eq!(told(&noted[2]["source"]), "MINE, mine");
+    let output = run(&["audit", "log", &folder, "--type", "Received", "--format", "jsonl"]);
+    for line in text(&output.stdout).lines() {
+        assert!(line.matches("\"customer\"").count() <= 1, "{line}");
+        assert!(line.matches("\"source\"").count() == 1, "{line}");
+    }
+    let table = text(&run(&["audit", "log", &folder, "--type", "Received"]).stdout);
+    assert!(table.contains("customer=M. Curie") && table.contains("customer=P. Curie"), "{table}");
+}
+
+#[test]
+fn a_redaction_finds_each_value_of_a_name_that_an_older_entry_has_twice() {
+    let folder = noted_twice("redact-twice");
+    let redact = |note: &str| {
+        let result = super::result_of(&["audit", "redact", &folder, "--note", note]);
+        super::count(&result, "records")
+    };
+    assert_eq!(redact("customer=P. Curie"), 1, "by the second value");
+    let log = text(&run(&["audit", "log", &folder]).stdout);
+    assert_eq!(log.matches("Curie").count(), 1, "{log}");
+    assert_eq!(redact("customer=M. Curie"), 1, "the other delivery");
+    assert_eq!(redact("source=mine"), 1);
+    let mut journal = JournalReader::new(&folder);
+    let mut left = 0;
+    let read = journal.entries_while(&AuditFilter::new().limit(usize::MAX), |entry| {
+        let noted = entry.metadata().iter();
+        left += noted.filter(|(_, value)| value.contains("Curie")).count();
+        std::ops::ControlFlow::Continue(())
+    });
+    assert_eq!((read.is_ok(), left), (true, 0));
 }

@@ -118,7 +118,12 @@ impl Stage {
         let Some(hold) = self.any_hold(rng) else { return };
         let (manager, id) = (&self.manager, hold.id);
         match rng.below(6) {
-            0 | 1 => match manager.confirm(id) {
+            chosen @ (0 | 1) => match if chosen == 0 {
+                manager.confirm(id)
+            } else {
+                manager.request().keep_until_shipped().confirm(id)
+            } {
+                Err(ConfirmError::NotSold { needed, sold }) => assert!(sold < needed),
                 Err(ConfirmError::Call(busy)) => busy_only(busy),
                 Err(error @ ConfirmError::Gone(Gone::Unknown)) => unexpected(error),
                 _ => {}
@@ -214,7 +219,7 @@ impl Stage {
                 };
                 match settled {
                     Ok(()) => {}
-                    Err(ShipError::NotSold { needed, sold }) => assert!(sold < needed),
+                    Err(ShipError::NotSold { needed, sold, .. }) => assert!(sold < needed),
                     Err(ShipError::Call(busy)) => busy_only(busy),
                     Err(error) => unexpected(error),
                 }

@@ -1,6 +1,7 @@
 //! An entry as JSON and as CSV.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::io;
 
 use serde::Serialize;
@@ -26,19 +27,46 @@ pub(super) struct EntryRow<'a> {
     expires_at_ms: Option<u64>,
     retaken_from: Option<String>,
     metadata: Notes<'a>,
+    /// The first entry of its record.
+    record: u64,
+    /// The hash of its call's idempotency key.
+    key: Option<String>,
 }
 
 /// Pairs of text. CSV has no nested values, so there they are one field of text.
 #[derive(Clone, Copy, Debug)]
 struct Notes<'a>(&'a [(String, String)]);
 
+/// What is noted under one name. Older versions of the library let a call give a name twice. An
+/// object with a name twice has one value for most readers, so then it is a list.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Noted<'a> {
+    One(&'a str),
+    More(Vec<&'a str>),
+}
+
 impl Serialize for Notes<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+        let mut noted: Vec<(&str, Noted<'_>)> = Vec::with_capacity(self.0.len());
+        let mut places = HashMap::with_capacity(self.0.len());
+        for (name, value) in self.0 {
+            let place = *places.entry(name).or_insert(noted.len());
+            match noted.get_mut(place) {
+                None => noted.push((name, Noted::One(value))),
+                Some((_, Noted::More(values))) => values.push(value),
+                Some((_, one)) => {
+                    if let Noted::One(first) = *one {
+                        *one = Noted::More(vec![first, value]);
+                    }
+                }
+            }
+        }
+        serializer.collect_map(noted)
     }
 }
 
-pub(super) const COLUMNS: [&str; 13] = [
+pub(super) const COLUMNS: [&str; 15] = [
     "sequence",
     "at",
     "at_ms",
@@ -52,6 +80,8 @@ pub(super) const COLUMNS: [&str; 13] = [
     "expires_at_ms",
     "retaken_from",
     "metadata",
+    "record",
+    "key",
 ];
 
 impl<'a> EntryRow<'a> {
@@ -70,6 +100,8 @@ impl<'a> EntryRow<'a> {
             expires_at_ms: entry.expires_at.map(stockade::Timestamp::as_millis),
             retaken_from: entry.retaken_from.map(|id| id.to_string()),
             metadata: Notes(entry.metadata()),
+            record: entry.record,
+            key: entry.key.map(|key| key.to_string()),
         }
     }
 }
@@ -102,6 +134,8 @@ pub(super) fn csv_line(entry: &AuditEntry) -> io::Result<Vec<u8>> {
         &row.expires_at_ms.map(|at| at.to_string()).unwrap_or_default(),
         &text(&row.retaken_from),
         &metadata,
+        &row.record.to_string(),
+        &text(&row.key),
     ])
 }
 
@@ -129,6 +163,19 @@ fn cell(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_object_has_each_name_once() {
+        let json = |pairs: &[(&str, &str)]| {
+            let own = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+            let pairs: Vec<(String, String)> = pairs.iter().map(own).collect();
+            serde_json::to_string(&Notes(&pairs)).expect("JSON")
+        };
+        assert_eq!(json(&[]), "{}");
+        assert_eq!(json(&[("b", "1"), ("a", "2")]), r#"{"b":"1","a":"2"}"#);
+        let thrice = [("b", "1"), ("a", "2"), ("b", "3"), ("b", "1")];
+        assert_eq!(json(&thrice), r#"{"b":["1","3","1"],"a":"2"}"#);
+    }
 
     #[test]
     fn a_cell_is_no_formula_and_gives_its_text_back() {

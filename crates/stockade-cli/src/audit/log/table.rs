@@ -73,7 +73,12 @@ impl Table {
         }
         let owner = entry.owner.map(|owner| ("owner", owner.to_string().into()));
         let until = entry.expires_at.map(|at| ("expiresAt", shown(at).into()));
-        for (key, value) in entry.metadata_view().into_iter().chain(owner).chain(until) {
+        // Most records have one entry, which needs no number beside its own.
+        let is_later = entry.record != entry.sequence;
+        let record = is_later.then(|| ("record", entry.record.to_string().into()));
+        let hash = entry.key.map(|key| ("key", key.to_string().into()));
+        let typed = owner.into_iter().chain(until).chain(record).chain(hash);
+        for (key, value) in entry.metadata_view().into_iter().chain(typed) {
             let detail = format!("{}={}", printable(key), printable(&value));
             row.detail(&detail, &Style::new());
         }

@@ -1,0 +1,164 @@
+//! The units of a reservation's lines: how its steps sell them, give them back, and take sold ones.
+
+use crate::audit::record_builder::RecordBuilder;
+use crate::base::error::{ConfirmError, PartialError, RetakeError, Uncertain};
+use crate::base::quantity::Quantity;
+use crate::engine::Engine;
+use crate::engine::call::Call;
+use crate::engine::ops::hold_end::EndKind;
+use crate::reservation::line::SlotLine;
+use crate::reservation::slots::HeldSlot;
+use crate::stock::cell::CellId;
+use crate::stock::handle::LevelIndex;
+use crate::stock::mcas::{CellDelta, Cells};
+use crate::stock::word::Delta;
+
+/// A level has fewer sold units than a step takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) struct NotSold {
+    pub(in crate::engine) level: LevelIndex,
+    pub(in crate::engine) needed: u32,
+    pub(in crate::engine) sold: u32,
+}
+
+macro_rules! refusals_to_keep {
+    ($($error:ident)+) => {$(
+        impl From<NotSold> for $error {
+            fn from(NotSold { needed, sold, .. }: NotSold) -> Self {
+                Self::NotSold { needed, sold }
+            }
+        }
+    )+};
+}
+
+refusals_to_keep! { ConfirmError PartialError RetakeError }
+
+impl Call<'_> {
+    /// Keeps the hold `head` until it is shipped, if the call's options ask for it. This thread has
+    /// it in `Ending`. Call it before the step's own units count as sold. If it is refused, the
+    /// hold is as it was found, and this thread no longer has it.
+    #[inline]
+    pub(super) fn keep_if_asked(self, head: HeldSlot<'_>) -> Result<(), NotSold> {
+        if self.options.keep_until_shipped { self.engine.keep(head) } else { Ok(()) }
+    }
+}
+
+impl Engine {
+    /// Units that the hold sold before become tracked units, and its slots are kept.
+    #[cold]
+    fn keep(&self, head: HeldSlot<'_>) -> Result<(), NotSold> {
+        let HeldSlot { slot, state, .. } = head;
+        let record = slot.read_record(state);
+        if record.chain.keeps() {
+            return Ok(());
+        }
+        let mut sold = Vec::new();
+        self.slots.lines_of(head, &record, |line| {
+            if let Ok(units) = Quantity::new(line.sold.saturating_sub(line.settled)) {
+                sold.push((line.level, units));
+            }
+        });
+        if let Err(missing) = self.take_sold(&sold, false) {
+            // The same word as before: nothing has changed for a reader that saw it then.
+            slot.finish(state);
+            return Err(missing);
+        }
+        // Law 2 asks to queue before a unit is given. Nobody can take these yet: only a call that
+        // has the reservation to itself takes its tracked units, and now this call has it.
+        self.add_sold(&sold, true);
+        slot.keep();
+        Ok(())
+    }
+
+    /// Takes units off the levels' sold counts: all, or none. The reservation has sold as many; a
+    /// level has fewer only if others ship by level, and the reservation is not `kept` until it is
+    /// shipped. A call that is refused for that reason takes units of its other lines for a moment,
+    /// and gives them back.
+    pub(super) fn take_sold(
+        &self,
+        units: &[(LevelIndex, Quantity)],
+        kept: bool,
+    ) -> Result<(), NotSold> {
+        for (taken, &(level, qty)) in units.iter().enumerate() {
+            let counts = self.catalog.level(level);
+            if let Err(sold) = counts.map_or(Err(0), |counts| counts.sold_to(kept).take(qty)) {
+                self.add_sold(&units[..taken], kept);
+                return Err(NotSold { level, needed: qty.get(), sold });
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds units to the levels' sold counts: of a `kept` reservation, or another.
+    pub(super) fn add_sold(&self, units: &[(LevelIndex, Quantity)], kept: bool) {
+        for &(level, qty) in units {
+            if let Some(level) = self.catalog.level(level) {
+                level.sold_to(kept).add(qty);
+            }
+        }
+    }
+
+    /// Queues the record of what the lines hold, then sells or returns it.
+    pub(super) fn end_lines(
+        &self,
+        record: RecordBuilder<'_>,
+        end: EndKind,
+        lines: &[SlotLine],
+        kept: bool,
+    ) -> Result<(), Uncertain> {
+        let record = lines.iter().fold(record, |record, line| record.line(line.level, line.held));
+        if end == EndKind::Sell {
+            let recorded = record.queue();
+            lines.iter().for_each(|line| self.give_line(end, *line, kept));
+            return recorded;
+        }
+        // A hold's lines are sorted by level, each level once, as its basket was.
+        let gift = |line: &SlotLine| {
+            let qty = Quantity::new(line.held).ok()?;
+            Some(CellDelta { cell: CellId::level(line.level), delta: Delta::give_back(qty) })
+        };
+        self.queue_and_give(record, &lines.iter().filter_map(gift).collect::<Vec<_>>())
+    }
+
+    /// Queues the record, then gives all units at one instant (Law 4). The gifts must be sorted by
+    /// cell, and must be such that they always fit.
+    pub(in crate::engine) fn queue_and_give(
+        &self,
+        record: RecordBuilder<'_>,
+        gifts: &[CellDelta],
+    ) -> Result<(), Uncertain> {
+        let commit = if gifts.len() > 1 { self.commit(gifts).ok() } else { None };
+        // Law 2: queue before the credit shows.
+        let recorded = record.queue();
+        match commit {
+            Some(commit) => {
+                let given = commit.run();
+                debug_assert!(given.is_ok(), "a gift always fits");
+            }
+            // One gift needs no commit. With more, no descriptor is free, or they are too many for
+            // one: the units must come back, so they come one cell at a time.
+            None => {
+                for gift in gifts {
+                    let given = self.cell(gift.cell).apply(gift.cell, gift.delta, self);
+                    debug_assert!(given.is_ok(), "a gift always fits");
+                }
+            }
+        }
+        recorded
+    }
+
+    /// Sells the held units of a line, to a `kept` reservation or another, or gives them back.
+    #[inline]
+    pub(super) fn give_line(&self, end: EndKind, line: SlotLine, kept: bool) {
+        // The line's level is open and its quantity valid: the reserve has checked both.
+        let (Some(level), Ok(qty)) = (self.catalog.level(line.level), Quantity::new(line.held))
+        else {
+            debug_assert!(false, "a live line is legal: {line:?}");
+            return;
+        };
+        match end {
+            EndKind::Sell => level.sold_to(kept).add(qty),
+            EndKind::Release | EndKind::Expire => level.give_back(qty, self),
+        }
+    }
+}
