@@ -223,7 +223,12 @@ impl Engine {
             KeyClaim::Repeat(answer) => T::again(answer).ok_or(KeyError::Conflict.into()),
             KeyClaim::Conflict => Err(KeyError::Conflict.into()),
             KeyClaim::Busy => Err(KeyError::InProgress.into()),
-            KeyClaim::Behind => Err(KeyError::Behind.into()),
+            KeyClaim::Behind => {
+                // A new segment is begun by the writer, in a turn.
+                drop(self.flush());
+                self.journal.iter().for_each(|journal| journal.hurry_keys());
+                Err(KeyError::Behind.into())
+            }
             KeyClaim::Full => Err(KeyError::Full { keys: self.keys.most() }.into()),
             KeyClaim::First(claim) => {
                 // If `run` is refused or panics, dropping the unpublished claim withdraws the

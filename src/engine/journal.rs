@@ -253,18 +253,26 @@ impl JournalLink {
         self.kept.as_ref().map(|kept| kept.figures(now))
     }
 
-    /// Whether answers outlive memory.
-    pub(super) fn keeps_answers(&self) -> bool {
-        self.kept.is_some()
+    /// Whether everything is kept that was answered at `moment` or later. `None` if there are no
+    /// outcome files: then memory alone decides.
+    pub(super) fn keeps_answers_since(&self, moment: Timestamp, now: Timestamp) -> Option<bool> {
+        self.kept.as_ref().map(|kept| kept.reaches_back_to(moment, now))
+    }
+
+    /// Has the answers looked after that wait for their outcome file, because there are too many.
+    #[cold]
+    pub(super) fn hurry_keys(&self) {
+        self.auditing.iter().for_each(Auditing::hurry);
     }
 
     /// How a reservation ended; see [`KeptOutcomes::outcome`].
     pub(super) fn kept_outcome(
         &self,
         id: ReservationId,
+        now: Timestamp,
         flush: impl FnOnce() -> bool,
     ) -> Option<FiledOutcome> {
-        self.kept.as_ref()?.outcome(id, flush)
+        self.kept.as_ref()?.outcome(id, now, flush)
     }
 
     /// Borrows the journal's lock; `None` once the engine has released it.

@@ -16,6 +16,7 @@ use crate::idempotency::{Fingerprint, IdempotencyKey, KeyName};
 use crate::journal::follow::auditor::Auditing;
 use crate::journal::follow::outcome_upkeep::{OutcomeUpkeep, Settle};
 use crate::journal::group_commit::SyncState;
+use crate::journal::ledger::clock::JournalClock;
 use crate::journal::ledger::holds::{HoldLine, Standing};
 use crate::journal::outcomes::collector::SettledName;
 use crate::journal::outcomes::record::{
@@ -34,6 +35,8 @@ pub(super) struct KeptOutcomes {
     pub(super) progress: Arc<SyncState>,
     /// When the engine was opened: by its clock, and in journal time.
     pub(super) opened: (Timestamp, JournalTime),
+    /// What the journal told of its clock by then.
+    pub(super) clock: JournalClock,
 }
 
 impl KeptOutcomes {
@@ -42,6 +45,15 @@ impl KeptOutcomes {
         let (at, time) = self.opened;
         let since = now.saturating_since(at).as_millis() as u64;
         JournalTime::from_millis(time.as_millis().saturating_add(since))
+    }
+
+    /// Whether everything is kept that was answered at `moment` or later.
+    pub(super) fn reaches_back_to(&self, moment: Timestamp, now: Timestamp) -> bool {
+        let then = match self.opened.0 <= moment {
+            true => self.time(moment),
+            false => JournalTime::from_millis(self.clock.earliest_time_of(moment)),
+        };
+        !self.upkeep.outcomes.is_over(then, self.time(now))
     }
 
     /// Figures for reports.
@@ -128,27 +140,30 @@ impl KeptOutcomes {
     pub(super) fn outcome(
         &self,
         id: ReservationId,
+        now: Timestamp,
         flush: impl FnOnce() -> bool,
     ) -> Option<FiledOutcome> {
-        if let Some(known) = self.find_outcome(id) {
-            return Some(known);
-        }
-        if !flush() {
-            return None;
-        }
-        self.auditing.catch_up(self.progress.durable(), &mut |_| {}).ok()?;
-        self.find_outcome(id)
+        let found = self.find_outcome(id).or_else(|| {
+            if !flush() {
+                return None;
+            }
+            self.auditing.catch_up(self.progress.durable(), &mut |_| {}).ok()?;
+            self.find_outcome(id)
+        });
+        let Kept { time, value } = found?;
+        let is_over = self.upkeep.outcomes.is_over(time, self.time(now));
+        Some(FiledOutcome { is_over, ..filed(value) })
     }
 
-    fn find_outcome(&self, id: ReservationId) -> Option<FiledOutcome> {
+    fn find_outcome(&self, id: ReservationId) -> Option<Kept<ReservationOutcome>> {
         let outcomes = &self.upkeep.outcomes;
         let mark = outcomes.marker().reservation(id);
         // First what waits for its run. So a run that is installed meanwhile is seen after.
-        if let Some(Kept { value, .. }) = self.auditing.find_waiting(mark) {
-            return Some(filed(value));
+        if let Some(kept) = self.auditing.find_waiting(mark) {
+            return Some(kept);
         }
         match outcomes.outcome_of(id, DiskUse::MayRead) {
-            Ok(OutcomeLookup::Found(Kept { value, .. })) => Some(filed(value)),
+            Ok(OutcomeLookup::Found(kept)) => Some(kept),
             Ok(OutcomeLookup::Incomplete) => {
                 self.upkeep.wake();
                 None
@@ -199,5 +214,5 @@ fn filed(outcome: ReservationOutcome) -> FiledOutcome {
     };
     let lines = outcome.lines.iter().map(line).collect();
     let ReservationOutcome { ended_at, owner, retaken_from, .. } = outcome;
-    FiledOutcome { end, ended_at, owner, retaken_from, lines }
+    FiledOutcome { end, ended_at, is_over: false, owner, retaken_from, lines }
 }

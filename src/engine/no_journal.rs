@@ -56,13 +56,18 @@ impl JournalLink {
         match *self {}
     }
 
-    pub(super) fn keeps_answers(&self) -> bool {
+    pub(super) fn keeps_answers_since(&self, _: Timestamp, _: Timestamp) -> Option<bool> {
+        match *self {}
+    }
+
+    pub(super) fn hurry_keys(&self) {
         match *self {}
     }
 
     pub(super) fn kept_outcome(
         &self,
         _: ReservationId,
+        _: Timestamp,
         _: impl FnOnce() -> bool,
     ) -> Option<FiledOutcome> {
         match *self {}

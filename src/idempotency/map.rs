@@ -178,7 +178,7 @@ impl<A: Clone> IdempotencyMap<A> {
         let known = self.known.get(name)?;
         match &known.state {
             KeyState::InProgress => None,
-            KeyState::Published { at, .. } if self.is_expired(*at, now) => {
+            KeyState::Published { at, settled, .. } if self.is_over(*at, *settled, now) => {
                 self.note_dropped(*at);
                 None
             }
@@ -251,7 +251,7 @@ impl<A: Clone> IdempotencyMap<A> {
         now: Timestamp,
     ) -> Option<KeyClaim<'_, A>> {
         match &known.state {
-            KeyState::Published { at, .. } if self.is_expired(*at, now) => None,
+            KeyState::Published { at, settled, .. } if self.is_over(*at, *settled, now) => None,
             _ if known.fingerprint != fingerprint => Some(KeyClaim::Conflict),
             KeyState::Published { answer, .. } => Some(KeyClaim::Repeat(answer.clone())),
             KeyState::InProgress => Some(KeyClaim::Busy),
@@ -461,6 +461,12 @@ impl<A> IdempotencyMap<A> {
     fn leave_place(&self) {
         let before = self.places.fetch_sub(1, Ordering::Relaxed);
         debug_assert!(before > 0, "a key was dropped twice");
+    }
+
+    /// Whether an answer counts as absent. One that is not settled never does: nobody else has it,
+    /// and who settles it may count its time by another clock.
+    fn is_over(&self, published_at: Timestamp, settled: bool, now: Timestamp) -> bool {
+        settled && self.is_expired(published_at, now)
     }
 
     fn is_expired(&self, published_at: Timestamp, now: Timestamp) -> bool {

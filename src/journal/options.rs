@@ -202,7 +202,8 @@ impl JournalOptions {
     ///
     /// It counts *journal time*, as [`JournalRetention::older_than`] does. A key lives at least
     /// this long, however many other keys come; if [`Limits::key_retention`] says longer, then
-    /// memory still has it. Old answers go by whole files, so some stay half as long again.
+    /// memory still has it. Old answers go by whole files, so some stay half as long again. The
+    /// newest ones are in no file yet, and stay at least until they are.
     ///
     /// The auditor writes the files. Without [it](Self::auditor) there are none.
     ///

@@ -1,6 +1,7 @@
 //! The journal through the public interface: what survives a restart, a crash or a failing disk,
 //! and what counts as damage.
 
+mod behind;
 mod capacity;
 mod checkpoints;
 mod consumers;
@@ -18,6 +19,7 @@ mod follow;
 mod futures;
 mod golden;
 mod keeping;
+mod late;
 mod lineage;
 mod lock_returned;
 mod lost;

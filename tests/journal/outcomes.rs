@@ -280,13 +280,13 @@ fn a_power_cut_at_any_step_lets_no_acknowledged_key_run_twice() {
 
 /// A disk on which no outcome file can be made while it is told to refuse.
 #[derive(Clone)]
-struct Refusing {
+pub(crate) struct Refusing {
     disk: SimulatedDisk,
-    refuses: Arc<AtomicBool>,
+    pub(crate) refuses: Arc<AtomicBool>,
 }
 
 impl Refusing {
-    fn new(disk: &SimulatedDisk, refuses: bool) -> Self {
+    pub(crate) fn new(disk: &SimulatedDisk, refuses: bool) -> Self {
         Self { disk: disk.clone(), refuses: Arc::new(AtomicBool::new(refuses)) }
     }
 

@@ -6,6 +6,8 @@ use crate::base::ceilings::{Ceilings, MOST_SLOTS};
 use crate::base::error::BuildError;
 use crate::base::text_limits::{MOST_NOTES, MOST_TEXT, TextLimits};
 use crate::engine::answer::Answer;
+#[cfg(feature = "journal")]
+use crate::idempotency::MOST_UNSETTLED;
 use crate::idempotency::{IdempotencyMap, KeyLimits};
 use crate::reservation::free_list::Retention;
 
@@ -52,6 +54,9 @@ pub struct Limits {
     pub(in crate::engine) overdue_limit: usize,
     pub(in crate::engine) max_transfer_requests: usize,
     pub(in crate::engine) ceilings: Ceilings,
+    /// How many answers may wait for their outcome file.
+    #[cfg(feature = "journal")]
+    pub(in crate::engine) most_unsettled: usize,
 }
 
 impl Limits {
@@ -75,6 +80,8 @@ impl Limits {
             overdue_limit: 10_000,
             max_transfer_requests: 10_000,
             ceilings: Ceilings::default(),
+            #[cfg(feature = "journal")]
+            most_unsettled: MOST_UNSETTLED,
         }
     }
 
@@ -211,6 +218,14 @@ impl Limits {
     #[cfg(feature = "testing")]
     pub fn shrink(mut self, [warehouses, products, levels, slots]: [u32; 4]) -> Self {
         self.ceilings.shrink([warehouses, products, levels, slots].map(u64::from));
+        self
+    }
+
+    /// Lowers how many answers of idempotency keys may wait for their outcome file, so that a test
+    /// sees what comes then: [`KeyError::Behind`](crate::KeyError::Behind).
+    #[cfg(all(feature = "testing", feature = "journal"))]
+    pub fn most_unsettled(mut self, answers: usize) -> Self {
+        self.most_unsettled = answers;
         self
     }
 

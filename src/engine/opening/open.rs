@@ -32,7 +32,6 @@ use crate::engine::opening::builder::Builder;
 use crate::engine::opening::limits::check;
 use crate::engine::opening::restore::{self, Restoring};
 use crate::engine::openings::Openings;
-use crate::idempotency::MOST_UNSETTLED;
 use crate::journal::follow::auditor::{Auditing, Auditor};
 use crate::journal::follow::outcome_upkeep::OutcomeUpkeep;
 use crate::journal::follow::thread::FollowerThread;
@@ -115,11 +114,12 @@ pub(in crate::engine) fn open(
     let outcomes = open_outcomes(&options, &dir, name)?;
     let covered = outcomes.as_ref().and_then(|outcomes| outcomes.covered_to());
     if outcomes.is_some() {
+        let most_unsettled = builder.limits.most_unsettled;
         // An answer lives at least as long in memory as on the disk, where it is asked for only if
         // memory has none.
         let limits = &mut builder.limits.keys;
         limits.lifetime = limits.lifetime.max(options.keep_outcomes);
-        limits.unsettled = Some(MOST_UNSETTLED);
+        limits.unsettled = Some(most_unsettled);
     }
     let mut begin = start::begin(&mut dir, keys, history, covered);
     if let (Err(_), Some(_), Some(whole)) = (&begin, dir.layout.trimmed, &whole) {
@@ -181,6 +181,7 @@ pub(in crate::engine) fn open(
         Arc::new(if new.threads { upkeep.threaded() } else { upkeep })
     });
     let opened = (now, JournalTime::from_millis(ledger.clock.time_of_opening(now)));
+    let clock = ledger.clock.clone();
     let maintenance = JournalMaintenance::new(Arc::clone(&storage), opening, retention, lock);
     let checkpoints =
         options.checkpoint_every.map(|every| CheckpointOptions { every, keys, history });
@@ -191,6 +192,7 @@ pub(in crate::engine) fn open(
         auditing,
         progress: Arc::clone(&sync),
         opened,
+        clock,
     });
     if let Some(auditing) = auditing.as_ref().filter(|_| new.threads) {
         auditing.spawn().map_err(no_thread)?;

@@ -186,13 +186,16 @@ impl Call<'_> {
         let mut first = false;
         let fingerprint = Fingerprint::of("retake").id(id).finish();
         let answer = engine.claimed(KeyName::Retake(id), fingerprint, self.options.lookup, |now| {
-            // Read the low-water mark only after the claim. The claim found no stored answer:
-            // nobody has retaken the hold, or the key was dropped. A drop after the hold's creation
-            // shows in the mark.
-            // The outcome files have all that was dropped, and the claim has asked them.
-            let keeps = engine.journal.as_ref().is_some_and(|journal| journal.keeps_answers());
-            let may_have_been_dropped = !keeps
-                && engine.keys.evicted_before().is_some_and(|moment| moment >= engine.born(id));
+            // The claim found no stored answer: nobody has retaken the hold, or the answer is
+            // forgotten. Outcome files keep all answers for their days, and the claim has asked
+            // them. Without them, a drop after the hold's creation shows in memory's low-water
+            // mark, which is read only after the claim.
+            let born = engine.born(id);
+            let keeps = engine.journal.as_ref().and_then(|it| it.keeps_answers_since(born, now));
+            let may_have_been_dropped = match keeps {
+                Some(keeps) => !keeps,
+                None => engine.keys.evicted_before().is_some_and(|moment| moment >= born),
+            };
             let mut former = ended.former.unwrap_or_default();
             let has_lines = lines.is_some() || !former.lines.is_empty();
             if !ended.known_unsold || may_have_been_dropped || !has_lines {
@@ -204,7 +207,9 @@ impl Call<'_> {
                         return Err(Declined::Answer(ConfirmOrRetake::AlreadyRetaken(by)));
                     }
                 }
-                former = known.former;
+                if former.lines.is_empty() {
+                    former = known.former;
+                }
             }
             first = true;
             let wanted = match lines {

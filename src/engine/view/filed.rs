@@ -16,6 +16,8 @@ pub(in crate::engine) struct FiledOutcome {
     /// How its last units went: `Confirmed`, `Released` or `Expired`.
     pub(in crate::engine) end: Phase,
     pub(in crate::engine) ended_at: Timestamp,
+    /// Its days are up: it is still told, but what came of it later may be gone before it.
+    pub(in crate::engine) is_over: bool,
     pub(in crate::engine) owner: Option<Owner>,
     pub(in crate::engine) retaken_from: Option<ReservationId>,
     pub(in crate::engine) lines: Vec<SlotLine>,
@@ -43,7 +45,8 @@ impl Engine {
     #[cold]
     #[inline(never)]
     pub(in crate::engine) fn filed_outcome(&self, id: ReservationId) -> Option<FiledOutcome> {
-        self.journal.as_ref()?.kept_outcome(id, || self.flush().wait().is_ok())
+        let flush = || self.flush().wait().is_ok();
+        self.journal.as_ref()?.kept_outcome(id, self.now(), flush)
     }
 
     /// How a reservation is gone that has no record, as `none` says: as it ended, if that is still

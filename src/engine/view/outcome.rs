@@ -73,7 +73,11 @@ impl Engine {
         &self,
         id: ReservationId,
     ) -> Result<KnownOutcome, RetakeError> {
-        if let Some(filed) = self.filed_outcome(id) {
+        // That it sold nothing is believed only within its days. After them, the files may have
+        // let go of its retake already.
+        if let Some(filed) = self.filed_outcome(id)
+            && (!filed.is_over || filed.units().sold > 0)
+        {
             return Ok(KnownOutcome::of(filed));
         }
         self.flush().wait().map_err(|error| {

@@ -57,6 +57,11 @@ impl Follower {
         self.at
     }
 
+    /// What it reads from.
+    pub(crate) fn storage(&self) -> &dyn Storage {
+        &*self.storage
+    }
+
     /// Reads the next batches, up to batch `last` at most, which must be on the disk. Returns
     /// `None` if there are none.
     ///

@@ -117,20 +117,23 @@ impl OutcomeUpkeep {
 
     /// Has lost runs made anew and due merges done: by the thread, or here if there is none.
     pub(crate) fn wake(self: &Arc<Self>) {
-        match &self.thread {
-            Some(thread) => {
-                // Relaxed: whoever finds it set finds a thread that has not begun to look.
-                if self.asked.swap(true, Ordering::Relaxed) {
-                    return;
-                }
-                let this: Arc<dyn Served> = Arc::clone(self) as _;
-                if let Err(error) = thread.ask(Arc::downgrade(&this)) {
-                    self.asked.store(false, Ordering::Relaxed);
-                    self.note(Err(error));
-                }
+        // Relaxed: whoever finds it set finds a thread that has not begun to look.
+        if !self.asked.swap(true, Ordering::Relaxed) {
+            let this: Arc<dyn Served> = Arc::clone(self) as _;
+            if !self.ask(&this) {
+                self.asked.store(false, Ordering::Relaxed);
             }
-            None => self.serve(),
         }
+    }
+
+    /// Has the thread serve, or serves here if there is none. `false` if no thread can be had.
+    pub(crate) fn ask(&self, served: &Arc<dyn Served>) -> bool {
+        let Some(thread) = &self.thread else {
+            served.serve();
+            return true;
+        };
+        let asked = thread.ask(Arc::downgrade(served));
+        asked.map_err(|error| self.note(Err(error))).is_ok()
     }
 
     /// Ends the thread, and waits for it until `deadline` at most.

@@ -162,6 +162,23 @@ impl JournalClock {
         })
     }
 
+    /// The least journal time that an entry can have which bears `at`, in milliseconds. There are
+    /// several only where the clock went back.
+    pub(crate) fn earliest_time_of(&self, at: Timestamp) -> u64 {
+        let mut before = 0;
+        for span in &self.spans {
+            if span.first <= at && at <= span.last {
+                let since = at.saturating_since(span.first).as_millis() as u64;
+                return span.begun.saturating_add(since);
+            }
+            if at < span.first {
+                break;
+            }
+            before = span.ended();
+        }
+        before
+    }
+
     /// The journal time of an opening at `now`, which has recorded nothing yet, in milliseconds.
     pub(crate) fn time_of_opening(&self, now: Timestamp) -> u64 {
         self.spans.back().map_or(0, |span| {

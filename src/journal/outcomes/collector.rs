@@ -144,6 +144,13 @@ impl OutcomeCollector {
         }
     }
 
+    /// Whether keys wait in the segment that is being read, and it is the only one that keeps them
+    /// waiting.
+    pub(crate) fn waits_for_its_end(&self) -> bool {
+        let waits = |open: &OpenSegment| open.whole && !open.gathered.names.is_empty();
+        self.finished.is_empty() && self.open.as_ref().is_some_and(waits)
+    }
+
     /// The oldest finished segment whose run is not installed.
     pub(crate) fn oldest(&self) -> Option<Arc<FinishedSegment>> {
         self.finished.front().cloned()
