@@ -91,7 +91,9 @@ pub use engine::{
 };
 #[cfg(feature = "journal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
-pub use engine::{BrokenLevel, Consumer, ConsumerStatus, LiveVerifyReport, RecoveryReport, Undone};
+pub use engine::{
+    BrokenLevel, Consumer, ConsumerStatus, LiveVerifyReport, Prefetch, RecoveryReport, Undone,
+};
 pub use idempotency::{IdempotencyKey, KeyHash};
 #[cfg(feature = "journal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]

@@ -157,7 +157,7 @@ fn the_answer_of_a_key_is_told_without_running_anything() {
     let clock = clock();
     let manager = stocked(quiet(&clock).limits(small().key_retention(LONG, 100)));
     let under = |name| manager.request().key(key(name));
-    let asked = |name| manager.answer_of(&key(name));
+    let asked = |name| manager.answer_of(&key(name)).expect("no file to ask");
     assert_eq!(asked("hold"), None);
     let hold = under("hold").reserve(LAPTOPS, 2, LONG).expect("stock");
     assert_eq!(asked("hold"), Some(KeyAnswer::Reserved(hold)));

@@ -3,6 +3,7 @@
 
 pub(crate) mod ceilings;
 pub(crate) mod clock;
+pub(crate) mod early;
 pub(crate) mod error;
 pub(crate) mod foreign;
 pub(crate) mod on_demand;

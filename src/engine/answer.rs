@@ -41,7 +41,8 @@ pub enum Release {
 impl From<NoReservation> for Release {
     fn from(none: NoReservation) -> Self {
         match none {
-            NoReservation::Forgotten => Self::Forgotten,
+            // Calls that end holds refuse before: `KeyError::Gathering`.
+            NoReservation::Forgotten | NoReservation::Gathering => Self::Forgotten,
             NoReservation::Lost { opening } => Self::Lost { opening },
             NoReservation::Unknown => Self::Unknown,
         }

@@ -1,6 +1,8 @@
 //! A call: one operation under way, with its options, its idempotency key and its time.
 
 use std::collections::HashMap;
+#[cfg(feature = "journal")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::Timestamp;
@@ -10,6 +12,8 @@ use crate::engine::Engine;
 use crate::engine::answer::{Answer, StoredAnswer};
 use crate::engine::durability::{Durability, OperationKind};
 use crate::engine::place::{OwnLevel, OwnProduct, OwnWarehouse};
+#[cfg(feature = "journal")]
+use crate::engine::prefetch::Prefetched;
 use crate::idempotency::{Fingerprint, IdempotencyKey, KeyClaim, KeyName};
 use crate::reservation::id::{Owner, ReservationId};
 
@@ -25,19 +29,24 @@ pub(crate) struct RequestOptions {
     /// Whether a new reservation keeps its slots until all units that it sold are shipped, or their
     /// sale is cancelled.
     pub(crate) keep_until_shipped: bool,
-    /// Whether the look-up of the key may read the disk.
+    /// Whether look-ups of the key, and of the reservation that the call names, may read the disk.
     pub(crate) lookup: KeyLookup,
+    /// What was read for the request's calls before.
+    #[cfg(feature = "journal")]
+    pub(crate) prefetched: Option<Arc<Prefetched>>,
 }
 
-/// Whether the look-up of an idempotency key may read the disk; see
-/// [`Request::key_lookup`](crate::Request::key_lookup).
+/// Whether the look-up of an idempotency key, and of a reservation whose record is gone, may read
+/// the disk; see [`Request::key_lookup`](crate::Request::key_lookup).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum KeyLookup {
     /// It reads a page, and waits for it, where memory does not know the answer: for a key whose
-    /// answer has left memory, and for about one new key in ten thousand.
+    /// answer has left memory, and for about one new key in ten thousand. For a reservation whose
+    /// record is gone it reads, too, and may wait until the newest entries are on the disk and
+    /// audited.
     #[default]
     ReadDisk,
-    /// It never reads. Where memory does not know the answer, the call is refused
+    /// It never reads. Where neither memory nor a prefetch knows the answer, the call is refused
     /// ([`KeyError::Undecided`](crate::KeyError::Undecided)).
     MemoryOnly,
 }
@@ -51,6 +60,8 @@ static NO_OPTIONS: RequestOptions = RequestOptions {
     owner: None,
     keep_until_shipped: false,
     lookup: KeyLookup::ReadDisk,
+    #[cfg(feature = "journal")]
+    prefetched: None,
 };
 
 impl RequestOptions {
@@ -201,8 +212,7 @@ impl<'a> Call<'a> {
         run: impl FnOnce(Call<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let fingerprint = shape().of_hold(self.options).finish();
-        let lookup = self.options.lookup;
-        self.engine.claimed(KeyName::Caller(key), fingerprint, lookup, |now| {
+        self.engine.claimed(KeyName::Caller(key), fingerprint, self.options, |now| {
             run(Call { key: Some(&KeyedCall { key, fingerprint }), ..self.at(now) })
         })
     }
@@ -215,7 +225,7 @@ impl Engine {
         &self,
         name: KeyName,
         fingerprint: u128,
-        lookup: KeyLookup,
+        options: &RequestOptions,
         run: impl FnOnce(Timestamp) -> Result<T, E>,
     ) -> Result<T, E> {
         match self.keys.claim(name, fingerprint, self.now(), self.on_duplicate) {
@@ -237,7 +247,7 @@ impl Engine {
                 if let Some(journal) = &self.journal {
                     // The marker is in place, so nobody else runs this key. Whatever left memory
                     // was on the disk before: a claim that finds nothing in memory finds it there.
-                    match journal.kept_answer(&name, now, lookup)? {
+                    match journal.kept_answer(&name, now, options)? {
                         Some((known, _)) if known != fingerprint => {
                             return Err(KeyError::Conflict.into());
                         }
@@ -258,13 +268,18 @@ impl Engine {
 impl Engine {
     /// The answer that is stored under a caller's key, in memory or in the outcome files. May read
     /// the disk.
-    pub(super) fn stored_answer(&self, key: &IdempotencyKey) -> Option<Answer> {
+    ///
+    /// # Errors
+    /// [`KeyError::Gathering`] if nobody knows now.
+    pub(super) fn stored_answer(&self, key: &IdempotencyKey) -> Result<Option<Answer>, KeyError> {
         let (name, now) = (KeyName::Caller(*key), self.now());
-        self.keys.get(&name, now).or_else(|| {
-            let journal = self.journal.as_ref()?;
-            // First memory, then the files: what left memory in between is in them.
-            Some(journal.kept_answer(&name, now, KeyLookup::ReadDisk).ok()??.1)
-        })
+        // First memory, then the files: what left memory in between is in them.
+        let known = self.keys.get(&name, now);
+        let Some(journal) = self.journal.as_ref().filter(|_| known.is_none()) else {
+            return Ok(known);
+        };
+        let kept = journal.kept_answer(&name, now, RequestOptions::DEFAULT)?;
+        Ok(kept.map(|(_, answer)| answer))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::base::sync::{AtomicUsize, Mutex, Ordering, lock};
 use crate::base::trace;
 use crate::engine::InventoryManager;
 use crate::engine::answer::Answer;
-use crate::engine::call::KeyLookup;
+use crate::engine::call::{KeyLookup, RequestOptions};
 use crate::engine::file_work::FileWork;
 use crate::engine::kept::KeptOutcomes;
 use crate::engine::view::filed::FiledOutcome;
@@ -171,7 +171,7 @@ pub(super) struct JournalLink {
     /// The auditor; `None` if it is switched off.
     pub(super) auditing: Option<Arc<Auditing>>,
     /// The outcome files; `None` if there are none.
-    pub(super) kept: Option<KeptOutcomes>,
+    pub(super) kept: Option<Arc<KeptOutcomes>>,
     /// Reads for the futures of subscriptions; `None` in an engine without threads.
     pub(super) thread: Option<Arc<FollowerThread>>,
     pub(super) retention: JournalRetention,
@@ -243,14 +243,19 @@ impl JournalLink {
         &self,
         name: &KeyName,
         now: Timestamp,
-        lookup: KeyLookup,
+        options: &RequestOptions,
     ) -> Result<Option<(u128, Answer)>, KeyError> {
-        self.kept.as_ref().map_or(Ok(None), |kept| kept.answer(name, now, lookup))
+        self.kept.as_ref().map_or(Ok(None), |kept| kept.answer(name, now, options))
     }
 
     /// Figures of the outcome files; `None` if there are none.
     pub(super) fn outcome_figures(&self, now: Timestamp) -> Option<OutcomeFigures> {
         self.kept.as_ref().map(|kept| kept.figures(now))
+    }
+
+    /// Whether answers outlive memory.
+    pub(super) fn keeps_answers(&self) -> bool {
+        self.kept.is_some()
     }
 
     /// Whether everything is kept that was answered at `moment` or later. `None` if there are no
@@ -266,13 +271,22 @@ impl JournalLink {
     }
 
     /// How a reservation ended; see [`KeptOutcomes::outcome`].
+    ///
+    /// # Errors
+    /// [`KeyError`] if it can't be known now.
     pub(super) fn kept_outcome(
         &self,
         id: ReservationId,
         now: Timestamp,
+        options: &RequestOptions,
         flush: impl FnOnce() -> bool,
-    ) -> Option<FiledOutcome> {
-        self.kept.as_ref()?.outcome(id, now, flush)
+    ) -> Result<Option<FiledOutcome>, KeyError> {
+        let Some(kept) = &self.kept else { return Ok(None) };
+        match options.prefetched.as_ref().and_then(|known| known.outcome(id)) {
+            Some(outcome) => Ok(outcome),
+            None if options.lookup == KeyLookup::MemoryOnly => Err(KeyError::Undecided),
+            None => kept.outcome(id, now, flush),
+        }
     }
 
     /// Borrows the journal's lock; `None` once the engine has released it.

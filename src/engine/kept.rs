@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::Timestamp;
-use crate::base::error::KeyError;
+use crate::base::error::{JournalError, KeyError};
 use crate::base::trace;
 use crate::engine::Engine;
 use crate::engine::answer::{Answer, ConfirmOrRetake};
-use crate::engine::call::KeyLookup;
+use crate::engine::call::{KeyLookup, RequestOptions};
+use crate::engine::prefetch::PrefetchedAnswer;
 use crate::engine::view::filed::FiledOutcome;
 use crate::engine::view::stats::OutcomeFigures;
 use crate::idempotency::{Fingerprint, IdempotencyKey, KeyName};
@@ -27,6 +28,15 @@ use crate::journal::outcomes::store::OutcomeLookup;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
 use crate::reservation::state::Phase;
+
+/// What the outcome files have under a name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeptUnder {
+    /// When the answer was given.
+    time: JournalTime,
+    fingerprint: u128,
+    answer: Answer,
+}
 
 /// The outcome files of an engine's journal, as its operations see them.
 pub(super) struct KeptOutcomes {
@@ -66,24 +76,28 @@ impl KeptOutcomes {
         OutcomeFigures {
             files: stats.runs,
             entries: stats.records,
+            disk_bytes: stats.disk_bytes,
             memory: stats.filter_memory + stats.index_memory,
+            filter_memory: stats.filter_memory,
             unfiltered: stats.unfiltered_parts,
             oldest: stats.oldest.map(age).unwrap_or_default(),
             waiting: 0,
         }
     }
 
-    /// A record, unless its time is up.
-    fn in_time<T: OutcomeRecord>(
+    /// An answer with its fingerprint, unless its time is up.
+    fn in_time(&self, kept: KeptUnder, now: Timestamp) -> Option<(u128, Answer)> {
+        let is_over = self.upkeep.outcomes.is_over(kept.time, self.time(now));
+        (!is_over).then_some((kept.fingerprint, kept.answer))
+    }
+
+    /// A record that was found, if one was.
+    fn found<T: OutcomeRecord>(
         &self,
         found: OutcomeLookup<T>,
-        now: Timestamp,
-    ) -> Result<Option<T>, KeyError> {
+    ) -> Result<Option<Kept<T>>, KeyError> {
         match found {
-            OutcomeLookup::Found(Kept { time, value }) => {
-                let is_over = self.upkeep.outcomes.is_over(time, self.time(now));
-                Ok((!is_over).then_some(value))
-            }
+            OutcomeLookup::Found(kept) => Ok(Some(kept)),
             OutcomeLookup::Absent => Ok(None),
             OutcomeLookup::NeedsDisk => Err(KeyError::Undecided),
             OutcomeLookup::Incomplete => {
@@ -102,78 +116,102 @@ impl KeptOutcomes {
         &self,
         name: &KeyName,
         now: Timestamp,
-        lookup: KeyLookup,
+        options: &RequestOptions,
     ) -> Result<Option<(u128, Answer)>, KeyError> {
-        let disk = match lookup {
+        let prefetched = options.prefetched.as_ref().and_then(|known| known.answer(name));
+        let in_time = |kept: KeptUnder| self.in_time(kept, now);
+        if let Some(answer) = prefetched.and_then(|it| it.found).and_then(in_time) {
+            return Ok(Some(answer));
+        }
+        let disk = match options.lookup {
             KeyLookup::ReadDisk => DiskUse::MayRead,
             KeyLookup::MemoryOnly => DiskUse::MemoryOnly,
         };
+        let after = prefetched.map_or(0, |it| it.asked_to);
+        Ok(self.find_answer(name, after, disk)?.and_then(in_time))
+    }
+
+    /// What the outcome files have under this name, for a prefetch. Reads the disk.
+    ///
+    /// # Errors
+    /// [`KeyError`] if it can't be known now.
+    pub(super) fn read_answer(&self, name: &KeyName) -> Result<PrefetchedAnswer, KeyError> {
+        // Read before: the look-up asks all runs up to here, and perhaps newer ones.
+        let asked_to = self.upkeep.outcomes.covered_to().map_or(0, |end| end.batch);
+        let found = self.find_answer(name, 0, DiskUse::MayRead)?;
+        Ok(PrefetchedAnswer { found, asked_to })
+    }
+
+    /// What the runs that end after batch `after` have under this name.
+    fn find_answer(
+        &self,
+        name: &KeyName,
+        after: u64,
+        disk: DiskUse,
+    ) -> Result<Option<KeptUnder>, KeyError> {
         let outcomes = &self.upkeep.outcomes;
-        let unreadable = |error| {
-            trace::warn(format_args!("the answer of a key can't be looked up: {error}"));
-            KeyError::Gathering
-        };
+        let unreadable = |error| gathering("the answer of a key can't be looked up", &error);
         match name {
             KeyName::Caller(key) => {
                 let mark = outcomes.mark_of(key.as_bytes());
-                let found = outcomes.answer_of(mark, disk).map_err(unreadable)?;
-                let Some(kept) = self.in_time(found, now)? else { return Ok(None) };
-                let KeptAnswer { fingerprint, answer, .. } = kept;
+                let found = outcomes.answer_of(mark, after, disk).map_err(unreadable)?;
+                let Some(Kept { time, value }) = self.found(found)? else { return Ok(None) };
+                let KeptAnswer { fingerprint, answer, .. } = value;
                 // An answer that a later version of the library wrote. It was used, so it is not
                 // free.
                 let answer = Answer::from_bytes(answer.as_bytes()).ok_or(KeyError::Gathering)?;
-                Ok(Some((fingerprint, answer)))
+                Ok(Some(KeptUnder { time, fingerprint, answer }))
             }
             KeyName::Retake(of) => {
-                let found = outcomes.retake_of(*of, disk).map_err(unreadable)?;
-                let Some(RetakenAs { id, .. }) = self.in_time(found, now)? else {
-                    return Ok(None);
-                };
+                let found = outcomes.retake_of(*of, after, disk).map_err(unreadable)?;
+                let Some(Kept { time, value }) = self.found(found)? else { return Ok(None) };
+                let RetakenAs { id, .. } = value;
                 let fingerprint = Fingerprint::of("retake").id(*of).finish();
-                Ok(Some((fingerprint, Answer::Late(ConfirmOrRetake::Retaken(id)))))
+                let answer = Answer::Late(ConfirmOrRetake::Retaken(id));
+                Ok(Some(KeptUnder { time, fingerprint, answer }))
             }
         }
     }
 
-    /// How a reservation ended, if the outcome files know. `flush` waits until all that was
-    /// recorded so far is on the disk, so that the auditor can read it.
+    /// How a reservation ended; `None` if the outcome files do not have it. Reads the disk. `flush`
+    /// waits until all that was recorded so far is on the disk, so that the auditor can read it.
+    ///
+    /// # Errors
+    /// [`KeyError::Gathering`] if it can't be known now.
     pub(super) fn outcome(
         &self,
         id: ReservationId,
         now: Timestamp,
         flush: impl FnOnce() -> bool,
-    ) -> Option<FiledOutcome> {
-        let found = self.find_outcome(id).or_else(|| {
-            if !flush() {
-                return None;
-            }
-            self.auditing.catch_up(self.progress.durable(), &mut |_| {}).ok()?;
-            self.find_outcome(id)
-        });
-        let Kept { time, value } = found?;
-        let is_over = self.upkeep.outcomes.is_over(time, self.time(now));
-        Some(FiledOutcome { is_over, ..filed(value) })
+    ) -> Result<Option<FiledOutcome>, KeyError> {
+        let found = self.find_outcome(id, now);
+        if matches!(found, Ok(Some(_))) || !flush() {
+            return found;
+        }
+        let unreadable = |error| gathering("an outcome can't be audited", &error);
+        self.auditing.catch_up(self.progress.durable(), &mut |_| {}).map_err(unreadable)?;
+        self.find_outcome(id, now)
     }
 
-    fn find_outcome(&self, id: ReservationId) -> Option<Kept<ReservationOutcome>> {
+    /// As [`outcome`](Self::outcome), of what the auditor has read so far.
+    pub(super) fn find_outcome(
+        &self,
+        id: ReservationId,
+        now: Timestamp,
+    ) -> Result<Option<FiledOutcome>, KeyError> {
+        let filed = |Kept { time, value }: Kept<ReservationOutcome>| {
+            let is_over = self.upkeep.outcomes.is_over(time, self.time(now));
+            FiledOutcome { is_over, ..filed(value) }
+        };
         let outcomes = &self.upkeep.outcomes;
         let mark = outcomes.marker().reservation(id);
         // First what waits for its run. So a run that is installed meanwhile is seen after.
         if let Some(kept) = self.auditing.find_waiting(mark) {
-            return Some(kept);
+            return Ok(Some(filed(kept)));
         }
-        match outcomes.outcome_of(id, DiskUse::MayRead) {
-            Ok(OutcomeLookup::Found(kept)) => Some(kept),
-            Ok(OutcomeLookup::Incomplete) => {
-                self.upkeep.wake();
-                None
-            }
-            Ok(_) => None,
-            Err(error) => {
-                trace::warn(format_args!("an outcome can't be looked up: {error}"));
-                None
-            }
-        }
+        let unreadable = |error| gathering("an outcome can't be looked up", &error);
+        let found = outcomes.outcome_of(id, DiskUse::MayRead).map_err(unreadable)?;
+        Ok(self.found(found)?.map(filed))
     }
 }
 
@@ -196,6 +234,12 @@ impl Engine {
             }
         })
     }
+}
+
+/// What a caller hears of a file that can't be read: it may be readable later.
+fn gathering(what: &str, error: &JournalError) -> KeyError {
+    trace::warn(format_args!("{what}: {error}"));
+    KeyError::Gathering
 }
 
 fn filed(outcome: ReservationOutcome) -> FiledOutcome {

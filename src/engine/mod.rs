@@ -23,6 +23,8 @@ mod opening;
 mod openings;
 mod ops;
 mod place;
+#[cfg(feature = "journal")]
+mod prefetch;
 mod recording;
 mod request;
 mod sweeper;
@@ -63,6 +65,8 @@ pub use opening::builder::Builder;
 pub use opening::limits::{Limits, WhenFull};
 pub use opening::spec::WarehouseSpec;
 pub use place::{BasketLine, LevelRef, ProductRef, WarehouseRef};
+#[cfg(feature = "journal")]
+pub use prefetch::Prefetch;
 pub use request::{HoldRequest, KeepRequest, Request, TransferRequestBuilder};
 pub use transfer_request::{
     TransferDecision, TransferRequest, TransferRequestId, TransferRequestStatus,
@@ -116,6 +120,11 @@ use ttl_limits::TtlLimits;
 /// - The disk, if the call's [`Durability`] is [`Synced`](Durability::Synced). Callers who wait at
 ///   the same time share one sync (group commit).
 /// - Another call with the same idempotency key, until it has an answer.
+/// - A read of the disk, on an engine with a journal: for an idempotency key that memory does not
+///   know, which is an older one, or one in ten thousand new ones; and in `confirm`, `release`,
+///   `extend`, their partial steps and `confirm_or_retake`, if the reservation's record is gone.
+///   [`Request::key_lookup`] forbids it. In async code, `Request::prefetch` has a thread of the
+///   engine's read before.
 /// - The audit writer, in [`confirm_or_retake`](Self::confirm_or_retake), if the hold's record is
 ///   gone.
 ///

@@ -9,7 +9,7 @@ use crate::base::clock::Timestamp;
 use crate::base::error::{KeyError, RedactError};
 use crate::engine::InventoryManager;
 use crate::engine::answer::Answer;
-use crate::engine::call::KeyLookup;
+use crate::engine::call::RequestOptions;
 use crate::engine::view::filed::FiledOutcome;
 use crate::engine::view::stats::OutcomeFigures;
 use crate::idempotency::KeyName;
@@ -47,12 +47,16 @@ impl JournalLink {
         &self,
         _: &KeyName,
         _: Timestamp,
-        _: KeyLookup,
+        _: &RequestOptions,
     ) -> Result<Option<(u128, Answer)>, KeyError> {
         match *self {}
     }
 
     pub(super) fn outcome_figures(&self, _: Timestamp) -> Option<OutcomeFigures> {
+        match *self {}
+    }
+
+    pub(super) fn keeps_answers(&self) -> bool {
         match *self {}
     }
 
@@ -68,8 +72,9 @@ impl JournalLink {
         &self,
         _: ReservationId,
         _: Timestamp,
+        _: &RequestOptions,
         _: impl FnOnce() -> bool,
-    ) -> Option<FiledOutcome> {
+    ) -> Result<Option<FiledOutcome>, KeyError> {
         match *self {}
     }
 

@@ -7,8 +7,12 @@
 use crate::engine::Engine;
 use crate::engine::call::{Call, KeyLookup, RequestOptions};
 use crate::engine::durability::Durability;
+#[cfg(feature = "journal")]
+use crate::engine::prefetch::Prefetch;
 use crate::idempotency::IdempotencyKey;
 use crate::reservation::id::Owner;
+#[cfg(feature = "journal")]
+use crate::reservation::id::ReservationId;
 
 /// An operation to be called, with options.
 ///
@@ -92,7 +96,10 @@ macro_rules! options_of_all_operations {
             /// place named by handle. Notes and durability do not count.
             ///
             /// A keyed call locks one shard of the key map, which costs some tens of nanoseconds.
-            /// If another call with the same key and request is in progress, this call waits for
+            /// With a journal, it may read the disk: one page of an outcome file, if the key was
+            /// used and its answer has left memory, and for about one new key in ten thousand.
+            /// [`key_lookup`](Self::key_lookup) forbids that; in async code, await a prefetch
+            /// before. If another call with the same key and request is in progress, this call waits for
             /// that call's answer. On an engine with
             /// [`Backpressure::Refuse`](crate::Backpressure::Refuse) it gets
             /// [`KeyError::InProgress`](crate::KeyError::InProgress) instead.
@@ -101,16 +108,85 @@ macro_rules! options_of_all_operations {
                 self
             }
 
-            /// Sets whether the look-up of the key may read the disk. Only an engine with a journal
-            /// reads it: there the answers of older keys lie in files. Default: it may.
+            /// Sets whether look-ups may read the disk: of the key, and of the reservation that the
+            /// call names, if its record is gone. Only an engine with a journal reads it: there the
+            /// answers of older keys, and how older reservations ended, lie in files. Default: they
+            /// may.
             ///
             /// A call that must not wait for the disk, for example in a future's `poll`, says
             /// [`KeyLookup::MemoryOnly`]. If it gets
-            /// [`KeyError::Undecided`](crate::KeyError::Undecided), it calls again from a thread
-            /// that may wait.
+            /// [`KeyError::Undecided`](crate::KeyError::Undecided), it awaits a prefetch, or calls
+            /// again from a thread that may wait.
             pub fn key_lookup(mut self, lookup: KeyLookup) -> Self {
                 self.options.lookup = lookup;
                 self
+            }
+
+            /// Reads what the key was answered before, as a future, for any runtime. The files are
+            /// read by a thread of the engine's, and not by the poll. From then on the calls of
+            /// this request read no file: their look-up is [`KeyLookup::MemoryOnly`].
+            ///
+            /// Await it before the call. If the key is new, memory mostly knows that, and the first
+            /// poll is ready. Dropping the future undoes nothing. An engine without threads reads
+            /// in the poll.
+            ///
+            /// # Errors
+            /// [`KeyError::Gathering`](crate::KeyError::Gathering) as the call itself;
+            /// [`KeyError::Undecided`](crate::KeyError::Undecided) if the operating system gives no
+            /// thread to read in. The request is as before.
+            ///
+            /// A call after it can still be refused as
+            /// [`KeyError::Undecided`](crate::KeyError::Undecided): if a file came since that may
+            /// have the key, which one call in ten thousand meets. Then prefetch again.
+            ///
+            /// ```
+            /// # use std::time::Duration;
+            /// use stockade::{Error, IdempotencyKey, InventoryManager, ReservationId};
+            /// async fn reserve(
+            ///     manager: &InventoryManager,
+            ///     key: IdempotencyKey,
+            /// ) -> Result<ReservationId, Error> {
+            ///     let mut request = manager.request().key(key);
+            ///     request.prefetch().await?;
+            ///     Ok(request.reserve(("SF", "LAPTOP"), 2, Duration::from_secs(30))?)
+            /// }
+            /// # let manager = InventoryManager::builder().warehouse("SF").build()?;
+            /// # let _ = reserve(&manager, IdempotencyKey::try_from("cart-17/reserve")?);
+            /// # Ok::<(), Box<dyn std::error::Error>>(())
+            /// ```
+            #[cfg(feature = "journal")]
+            #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
+            pub fn prefetch(&mut self) -> Prefetch<'_> {
+                Prefetch::new(self.engine, &mut self.options, None)
+            }
+
+            /// As [`prefetch`](Self::prefetch), and reads how this reservation ended, too, if its
+            /// record is gone: for a late payment, before the request confirms or retakes it. It
+            /// may have to wait until the newest entries are on the disk, without blocking.
+            ///
+            /// ```
+            /// # use std::time::Duration;
+            /// use stockade::{ConfirmOrRetake, Error, IdempotencyKey};
+            /// use stockade::{InventoryManager, ReservationId};
+            /// async fn paid(
+            ///     manager: &InventoryManager,
+            ///     webhook: IdempotencyKey,
+            ///     hold: ReservationId,
+            /// ) -> Result<ConfirmOrRetake, Error> {
+            ///     let mut request = manager.request().key(webhook);
+            ///     request.prefetch_of(hold).await?;
+            ///     Ok(request.confirm_or_retake(hold)?)
+            /// }
+            /// # let manager = InventoryManager::builder().warehouse("SF").build()?;
+            /// # manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+            /// # let hold = manager.reserve(("SF", "LAPTOP"), 2, Duration::from_secs(30))?;
+            /// # let _ = paid(&manager, IdempotencyKey::try_from("webhook-3")?, hold);
+            /// # Ok::<(), Box<dyn std::error::Error>>(())
+            /// ```
+            #[cfg(feature = "journal")]
+            #[cfg_attr(docsrs, doc(cfg(feature = "journal")))]
+            pub fn prefetch_of(&mut self, reservation: ReservationId) -> Prefetch<'_> {
+                Prefetch::new(self.engine, &mut self.options, Some(reservation))
             }
 
             /// Adds a name and a value to the metadata of the operation's audit entries. Each name

@@ -21,6 +21,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::base::clock::Timestamp;
+use crate::base::early::LeftEarly;
 use crate::base::sync::{
     AtomicU64, AtomicUsize, DashMap, Entry, Mutex, MutexGuard, Ordering, lock,
 };
@@ -107,10 +108,8 @@ pub(crate) struct IdempotencyMap<A> {
     /// The latest publish time of the keys dropped so far, plus one, in milliseconds; 0 if none
     /// was.
     dropped_until: AtomicU64,
-    /// How many answers have left before their time.
-    dropped_early: AtomicU64,
-    /// The latest publish time of those, plus one, in milliseconds; 0 if there were none.
-    dropped_early_until: AtomicU64,
+    /// The answers that have left before their time.
+    dropped_early: LeftEarly,
     /// The publish time of the oldest answer in the eviction queue, plus one; 0 if there is none.
     oldest: AtomicU64,
 }
@@ -146,8 +145,7 @@ impl<A: Clone> IdempotencyMap<A> {
             unsettled: AtomicUsize::new(0),
             next_number: AtomicU64::new(0),
             dropped_until: AtomicU64::new(0),
-            dropped_early: AtomicU64::new(0),
-            dropped_early_until: AtomicU64::new(0),
+            dropped_early: LeftEarly::new(),
             oldest: AtomicU64::new(0),
         }
     }
@@ -284,14 +282,12 @@ impl<A> IdempotencyMap<A> {
 
     /// Figures for reports. Never waits.
     pub(crate) fn in_stock(&self) -> KeysInStock {
-        // Relaxed, all three: nothing depends on them.
-        let moment = |word: &AtomicU64| {
-            word.load(Ordering::Relaxed).checked_sub(1).map(Timestamp::from_millis)
-        };
-        let missing = moment(&self.dropped_early_until);
+        // Relaxed: nothing depends on it.
+        let oldest = self.oldest.load(Ordering::Relaxed).checked_sub(1);
+        let missing = self.dropped_early.newest();
         KeysInStock {
-            oldest: moment(&self.oldest),
-            dropped_early: self.dropped_early.load(Ordering::Relaxed),
+            oldest: oldest.map(Timestamp::from_millis),
+            dropped_early: self.dropped_early.count(),
             missing_until: missing.map(|at| at.saturating_add(self.limits.lifetime)),
         }
     }
@@ -403,8 +399,10 @@ impl<A> IdempotencyMap<A> {
                         // Those that wait take up room, too.
                         Some(_) => self.len() > limits.count,
                     };
+                    // The place in the queue may be one that stayed behind when its answer expired
+                    // and the key was used anew; then the time of that place is over too.
                     if above && !expired && limits.unsettled.is_none() {
-                        self.note_dropped_early(oldest.at);
+                        self.dropped_early.note(1, oldest.at);
                     }
                     above || expired
                 })
@@ -437,13 +435,6 @@ impl<A> IdempotencyMap<A> {
     fn note_dropped(&self, at: Timestamp) {
         // Release pairs with the Acquire in `evicted_before`.
         self.dropped_until.fetch_max(at.as_millis() + 1, Ordering::Release);
-    }
-
-    /// Counts an answer that leaves before its time. Its place in the queue may be one that stayed
-    /// behind when it expired and the key was used anew; then the time of that place is over too.
-    fn note_dropped_early(&self, at: Timestamp) {
-        self.dropped_early.fetch_add(1, Ordering::Relaxed);
-        self.dropped_early_until.fetch_max(at.as_millis() + 1, Ordering::Relaxed);
     }
 
     /// Notes which answer is the oldest now. Only under the lock of the queue.

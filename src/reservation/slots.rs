@@ -408,6 +408,11 @@ impl Slots {
         self.free_list.used()
     }
 
+    /// Whether no finished record leaves before its time.
+    pub(crate) fn keeps_all(&self) -> bool {
+        self.free_list.keeps_all()
+    }
+
     /// How many slots are live, kept as finished records, and free. Exact while nothing moves.
     pub(crate) fn counts(&self) -> SlotCounts {
         let used = self.free_list.used() as usize;
@@ -418,6 +423,7 @@ impl Slots {
             retained,
             free: ready,
             taken_early: self.free_list.taken_early(),
+            missing_until: self.free_list.missing_until(),
             oldest: self.free_list.oldest(),
         }
     }
@@ -457,6 +463,8 @@ pub(crate) struct SlotCounts {
     pub(crate) free: usize,
     /// Slots that were given to new holds before their record's time was up.
     pub(crate) taken_early: u64,
+    /// Until when one of those records would have been readable.
+    pub(crate) missing_until: Option<Timestamp>,
     /// Since when the oldest finished records have been over, as far as it is known.
     pub(crate) oldest: Option<Timestamp>,
 }

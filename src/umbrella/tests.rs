@@ -248,6 +248,7 @@ fn samples() -> Samples {
         ];
         NoReservation: [
             NoReservation::Forgotten, NoReservation::Lost { opening: 4 }, NoReservation::Unknown,
+            NoReservation::Gathering,
         ];
         InvalidReservationId: [InvalidReservationId];
         InvalidKey: [InvalidKey { len: 0 }];

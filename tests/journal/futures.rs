@@ -25,24 +25,24 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// A disk that notes which threads read segments, and whose reads can be held up.
 #[derive(Clone, Default)]
-struct Noted {
-    disk: SimulatedDisk,
-    readers: Arc<Mutex<BTreeSet<String>>>,
+pub(crate) struct Noted {
+    pub(crate) disk: SimulatedDisk,
+    pub(crate) readers: Arc<Mutex<BTreeSet<String>>>,
     /// The follower threads among them.
     ids: Arc<Mutex<HashSet<ThreadId>>>,
     shut: Arc<(Mutex<bool>, Condvar)>,
     /// How many reads are held up.
-    held: Arc<AtomicUsize>,
-    panics: Arc<AtomicBool>,
+    pub(crate) held: Arc<AtomicUsize>,
+    pub(crate) panics: Arc<AtomicBool>,
 }
 
 impl Noted {
-    fn shut(&self, shut: bool) {
+    pub(crate) fn shut(&self, shut: bool) {
         *self.shut.0.lock().expect("no panic") = shut;
         self.shut.1.notify_all();
     }
 
-    fn forget(&self) {
+    pub(crate) fn forget(&self) {
         self.readers.lock().expect("no panic").clear();
         self.ids.lock().expect("no panic").clear();
     }
@@ -127,7 +127,7 @@ impl Wake for Unpark {
 }
 
 /// Runs a future in this thread.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let (mut context, mut future) = (Context::from_waker(&waker), pin!(future));
     let deadline = Instant::now() + SOON;

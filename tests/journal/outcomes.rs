@@ -16,21 +16,21 @@ use stockade::{
 
 use crate::state::MINUTE;
 
-const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
-const HOUR: Duration = Duration::from_secs(60 * 60);
+pub(crate) const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
+pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 /// So few keys, records and entries that memory has almost nothing.
 const FEW: usize = 8;
 
-fn clock() -> Arc<ManualClock> {
+pub(crate) fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000_000)))
 }
 
 /// A journal of short segments, so that runs come often.
-fn on(disk: &SimulatedDisk) -> JournalOptions {
+pub(crate) fn on(disk: &SimulatedDisk) -> JournalOptions {
     JournalOptions::storage(disk.clone()).segment_bytes(2_000).checkpoint_every(3)
 }
 
-fn with(journal: JournalOptions, clock: &Arc<ManualClock>) -> Builder {
+pub(crate) fn with(journal: JournalOptions, clock: &Arc<ManualClock>) -> Builder {
     let limits = Limits::new()
         .key_retention(MINUTE, FEW)
         .retention(Duration::from_millis(1), FEW)
@@ -40,15 +40,15 @@ fn with(journal: JournalOptions, clock: &Arc<ManualClock>) -> Builder {
     builder.limits(limits).journal(journal).without_threads()
 }
 
-fn open(disk: &SimulatedDisk, clock: &Arc<ManualClock>) -> InventoryManager {
+pub(crate) fn open(disk: &SimulatedDisk, clock: &Arc<ManualClock>) -> InventoryManager {
     with(on(disk), clock).build().expect("a sound journal")
 }
 
-fn key(name: &str, number: usize) -> IdempotencyKey {
+pub(crate) fn key(name: &str, number: usize) -> IdempotencyKey {
     IdempotencyKey::try_from(format!("{name}-{number}").as_str()).expect("short")
 }
 
-fn reserve(
+pub(crate) fn reserve(
     manager: &InventoryManager,
     key: IdempotencyKey,
     units: u32,
@@ -57,7 +57,7 @@ fn reserve(
 }
 
 /// So many other keyed calls, each of which makes a hold and ends it.
-fn others(manager: &InventoryManager, name: &str, count: usize) {
+pub(crate) fn others(manager: &InventoryManager, name: &str, count: usize) {
     for number in 0..count {
         let id = reserve(manager, key(name, number), 1).expect("stock");
         let _ = manager.release(id).expect("pending");
@@ -69,7 +69,7 @@ fn others(manager: &InventoryManager, name: &str, count: usize) {
 }
 
 /// The reservations of so many keyed calls.
-fn orders(manager: &InventoryManager, count: usize) -> Vec<ReservationId> {
+pub(crate) fn orders(manager: &InventoryManager, count: usize) -> Vec<ReservationId> {
     let order = |number| {
         let id = reserve(manager, key("order", number), 1).expect("stock");
         if number % 20 == 19 {
@@ -81,22 +81,22 @@ fn orders(manager: &InventoryManager, count: usize) -> Vec<ReservationId> {
 }
 
 /// Lets the auditor read all, and write the runs of what is finished.
-fn settle(manager: &InventoryManager) {
+pub(crate) fn settle(manager: &InventoryManager) {
     assert!(manager.verify().expect("sound").is_sound());
 }
 
-fn stocked(disk: &SimulatedDisk, clock: &Arc<ManualClock>) -> InventoryManager {
+pub(crate) fn stocked(disk: &SimulatedDisk, clock: &Arc<ManualClock>) -> InventoryManager {
     let manager = open(disk, clock);
     manager.add_stock(LAPTOPS, 100_000, "SUPPLIER").expect("room");
     manager
 }
 
-fn runs(disk: &SimulatedDisk) -> Vec<String> {
+pub(crate) fn runs(disk: &SimulatedDisk) -> Vec<String> {
     let files = disk.files().into_iter().map(|(name, _)| name);
     files.filter(|name| name.ends_with(".outcomes")).collect()
 }
 
-fn available(manager: &InventoryManager) -> u32 {
+pub(crate) fn available(manager: &InventoryManager) -> u32 {
     manager.available(LAPTOPS).expect("stocked")
 }
 
@@ -149,7 +149,9 @@ fn a_retry_after_a_restart_or_a_kill_gets_its_answer() {
 }
 
 /// Retries while the engine says that it does not know yet.
-fn patiently<T>(mut call: impl FnMut() -> Result<T, ReserveError>) -> Result<T, ReserveError> {
+pub(crate) fn patiently<T>(
+    mut call: impl FnMut() -> Result<T, ReserveError>,
+) -> Result<T, ReserveError> {
     let deadline = Instant::now() + MINUTE;
     loop {
         match call() {
@@ -290,7 +292,7 @@ impl Refusing {
         Self { disk: disk.clone(), refuses: Arc::new(AtomicBool::new(refuses)) }
     }
 
-    fn open(&self, clock: &Arc<ManualClock>) -> InventoryManager {
+    pub(crate) fn open(&self, clock: &Arc<ManualClock>) -> InventoryManager {
         let journal = JournalOptions::storage(self.clone()).segment_bytes(2_000);
         with(journal.checkpoint_every(3), clock).build().expect("a sound journal")
     }
@@ -329,7 +331,7 @@ impl Storage for Refusing {
     }
 }
 
-fn is_degraded(manager: &InventoryManager) -> bool {
+pub(crate) fn is_degraded(manager: &InventoryManager) -> bool {
     matches!(manager.health(), Health::Degraded { .. })
 }
 

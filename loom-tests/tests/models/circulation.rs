@@ -11,8 +11,9 @@ use crate::reservation::free_list::magazine::MAGAZINE;
 use crate::reservation::free_list::{FreeList, Retention};
 use crate::reservation::slots::{Slots, VacantSlot};
 
-const AT_ONCE: Retention = Retention { time: Duration::ZERO, records: 0 };
-const FOR_10_MS: Retention = Retention { time: Duration::from_millis(10), records: 100 };
+const AT_ONCE: Retention = Retention { time: Duration::ZERO, records: 0, drop_oldest: true };
+const FOR_10_MS: Retention =
+    Retention { time: Duration::from_millis(10), records: 100, drop_oldest: true };
 
 /// How many slots a shard keeps before it hands a magazine of them to the depot.
 const SHARD_QUEUE: u32 = 4 * MAGAZINE as u32;

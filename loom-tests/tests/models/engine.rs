@@ -48,7 +48,7 @@ pub fn warehouse_of(capacity: u32) -> Warehouse {
 
 /// Slots of one shard that keep no record longer than they must.
 pub fn slots_of(max_slots: u32) -> Slots {
-    Slots::new(max_slots, 1, Retention { time: Duration::ZERO, records: 0 })
+    Slots::new(max_slots, 1, Retention { time: Duration::ZERO, records: 0, drop_oldest: true })
 }
 
 /// Runs `first` in a thread of its own beside `second`, and returns what both say.

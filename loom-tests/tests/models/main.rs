@@ -16,6 +16,7 @@ mod audit {
 #[path = "../../../src/base"]
 mod base {
     pub(crate) mod clock;
+    pub(crate) mod early;
     pub(crate) mod error {
         mod lookup;
 

@@ -83,11 +83,12 @@ pub enum KeyError {
     Conflict,
     /// The first call with the key is under way, and the engine is set to refuse instead of wait.
     InProgress,
-    /// Only the disk knows whether the key was used before, and the call may not read it
-    /// ([`KeyLookup::MemoryOnly`](crate::KeyLookup)).
+    /// Only the disk knows whether the key was used before, or how the reservation ended that the
+    /// call names, and the call may not read it ([`KeyLookup::MemoryOnly`](crate::KeyLookup)).
     Undecided,
-    /// The outcome files, where older keys lie, are being made anew or can't be read at present. So
-    /// nobody knows whether the key was used before.
+    /// The outcome files, where older answers lie, are being made anew or can't be read at present.
+    /// So nobody knows whether the key was used before, or how the reservation ended that the call
+    /// names. A call without a key gets this, too, if its reservation's record is gone.
     Gathering,
     /// Too many answers wait for their outcome file, and memory takes no more of them. The auditor
     /// is behind, or the disk fails.
@@ -108,9 +109,9 @@ error_table! {
         Self::InProgress => Busy("key_in_progress").retry(),
             "a call with the same key is under way; try again in a moment";
         Self::Undecided => Busy("key_undecided").retry(),
-            "only the disk knows whether the key was used before, and the call may not read it";
+            "only the disk knows what an earlier call was answered, and this one may not read it";
         Self::Gathering => Busy("keys_gathering").retry(),
-            "it is not known yet whether the key was used before: older keys are being gathered";
+            "it is not known yet what an earlier call was answered: older answers are gathered";
         Self::Behind => Busy("keys_behind").retry(),
             "too many answers of keys wait to be written to outcome files; try again in a moment";
         Self::Full { keys } => Limit("keys_full").retry(),

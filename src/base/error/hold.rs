@@ -73,7 +73,8 @@ error_table! {
 impl From<NoReservation> for Gone {
     fn from(none: NoReservation) -> Self {
         match none {
-            NoReservation::Forgotten => Self::Forgotten,
+            // Calls that end holds refuse before: `KeyError::Gathering`.
+            NoReservation::Forgotten | NoReservation::Gathering => Self::Forgotten,
             NoReservation::Lost { opening } => Self::Lost { opening },
             NoReservation::Unknown => Self::Unknown,
         }

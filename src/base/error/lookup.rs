@@ -40,6 +40,10 @@ pub enum NoReservation {
         /// The opening of the journal that ended in the crash; the first one is 1.
         opening: u64,
     },
+    /// Its record is gone, and nobody knows at present how it ended: the outcome files, which say
+    /// so, are being made anew or can't be read. A later look-up may find it. For a look-up by key:
+    /// nobody knows at present what the key was answered.
+    Gathering,
     /// This engine never made such a reservation. For a look-up by key: no call with the key was
     /// answered, or the key is no longer stored.
     Unknown,

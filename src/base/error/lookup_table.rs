@@ -24,6 +24,8 @@ error_table! {
         Self::Forgotten => Gone("hold_forgotten"), "the reservation's record is no longer kept";
         Self::Lost { opening } => Gone("hold_lost"),
             "the reservation was lost in the crash that ended opening {opening} of the journal";
+        Self::Gathering => Busy("hold_gathering").retry(),
+            "it is not known yet how the reservation ended: older answers are gathered";
         Self::Unknown => NotFound("hold_unknown"), "there is no such reservation";
     }
 }

@@ -15,17 +15,20 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The memory for stored keys, if no setting says more or less.
 const KEY_MEMORY: u64 = 1 << 30;
 
-/// What an engine does that has no room for the answer of one more idempotency key; see
-/// [`Limits::when_full`].
+/// What an engine does that has no room for one more idempotency key ([`Limits::when_full`]), or
+/// for one more finished record ([`Limits::records_when_full`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum WhenFull {
-    /// It refuses calls with a new key ([`KeyError::Full`](crate::KeyError::Full)) until the time
-    /// of an older key is up. Retries of earlier calls get their answers, and calls without a key
-    /// go on.
+    /// It refuses new ones until the time of an older one is up. Of keys, it refuses calls with a
+    /// new key ([`KeyError::Full`](crate::KeyError::Full)); retries of earlier calls get their
+    /// answers, and calls without a key go on. Of records, it refuses new reservations
+    /// ([`ReserveError::Full`](crate::ReserveError::Full)); calls on those that exist go on.
     #[default]
     Refuse,
-    /// It drops the oldest key before its time. A retry of that key's call then runs again, and
-    /// moves its units a second time. [`Stats::keys_dropped_early`](crate::Stats) counts such keys.
+    /// It drops the oldest one before its time. A retry of that key's call then runs again, and
+    /// moves its units a second time. A late payment for that record hears that it is forgotten.
+    /// [`Stats`](crate::Stats) counts both, `keys_dropped_early` and `records_dropped_early`, and
+    /// [`health`](crate::InventoryManager::health) is `Degraded` while one is missing.
     DropOldest,
 }
 
@@ -68,7 +71,11 @@ impl Limits {
             max_reservations: 1 << 24,
             max_basket_lines: 10_000,
             text: TextLimits { notes: 64, bytes: 4_096 },
-            retention: Retention { time: Duration::from_secs(60), records: 65_536 },
+            retention: Retention {
+                time: Duration::from_secs(60),
+                records: 65_536,
+                drop_oldest: true,
+            },
             keys: KeyLimits {
                 lifetime: 7 * DAY,
                 count: keys_in(KEY_MEMORY),
@@ -143,9 +150,44 @@ impl Limits {
     }
 
     /// Sets how long a finished reservation stays readable: at least `time`, while fewer than
-    /// `records` are retained. Default: 60 seconds, 65,536 records.
+    /// `records` are retained. Default: 60 seconds, 65,536 records. What happens at that number is
+    /// a setting of its own: [`records_when_full`](Self::records_when_full). With a journal, the
+    /// outcome files tell how a reservation ended long after that.
     pub fn retention(mut self, time: Duration, records: usize) -> Self {
-        self.retention = Retention { time, records };
+        (self.retention.time, self.retention.records) = (time, records);
+        self
+    }
+
+    /// Sets what happens when finished records find no room, and the time of none is up. Default:
+    /// [`WhenFull::DropOldest`]: with more records than [`retention`](Self::retention) says, or if
+    /// all slots are in use, the oldest record leaves. Without outcome files
+    /// [`health`](crate::InventoryManager::health) is `Degraded` until the time of that record is
+    /// up.
+    ///
+    /// With [`WhenFull::Refuse`] no record leaves before its time: they grow beyond that number,
+    /// and take as many slots as [`max_reservations`](Self::max_reservations) allows. When all are
+    /// in use, a new reservation is refused ([`ReserveError::Full`](crate::ReserveError::Full)).
+    /// From 80 % on, `health` is `Degraded`. Then some records stay longer, by an eighth of their
+    /// time.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use stockade::{InventoryManager, Limits, ReserveError, WhenFull};
+    /// let day = Duration::from_secs(24 * 60 * 60);
+    /// let limits = Limits::new()
+    ///     .max_reservations(2)
+    ///     .retention(day, 0)
+    ///     .records_when_full(WhenFull::Refuse);
+    /// let manager = InventoryManager::builder().warehouse("SF").limits(limits).build()?;
+    /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
+    /// let first = manager.sell(("SF", "LAPTOP"), 1)?;
+    /// manager.sell(("SF", "LAPTOP"), 1)?;
+    /// assert_eq!(manager.sell(("SF", "LAPTOP"), 1), Err(ReserveError::Full { slots: 2 }));
+    /// assert_eq!(manager.reservation(first)?.units_sold(), 1);
+    /// # Ok::<(), stockade::Error>(())
+    /// ```
+    pub fn records_when_full(mut self, when_full: WhenFull) -> Self {
+        self.retention.drop_oldest = when_full == WhenFull::DropOldest;
         self
     }
 

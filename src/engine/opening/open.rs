@@ -187,12 +187,9 @@ pub(in crate::engine) fn open(
         options.checkpoint_every.map(|every| CheckpointOptions { every, keys, history });
     let auditor = (ledger, collector, upkeep.clone());
     let auditing = audit(&options, checkpoints, maintenance, auditor, &sync)?;
-    let kept = upkeep.zip(auditing.clone()).map(|(upkeep, auditing)| KeptOutcomes {
-        upkeep,
-        auditing,
-        progress: Arc::clone(&sync),
-        opened,
-        clock,
+    let kept = upkeep.zip(auditing.clone()).map(|(upkeep, auditing)| {
+        let progress = Arc::clone(&sync);
+        Arc::new(KeptOutcomes { upkeep, auditing, progress, opened, clock })
     });
     if let Some(auditing) = auditing.as_ref().filter(|_| new.threads) {
         auditing.spawn().map_err(no_thread)?;

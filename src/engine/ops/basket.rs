@@ -58,6 +58,7 @@ impl InventoryManager {
 
 on_requests_for_holds! {
     /// Same as [`InventoryManager::reserve_basket`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn reserve_basket(
         &self,
         lines: &[BasketLine<'_>],

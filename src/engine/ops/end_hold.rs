@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::audit::entry::EventType;
 use crate::audit::record::{PlainEntry, Subject};
 use crate::base::clock::Timestamp;
-use crate::base::error::{ConfirmError, ExtendError, Gone, ReleaseError};
+use crate::base::error::{ConfirmError, ExtendError, Gone, KeyError, ReleaseError};
 use crate::engine::answer::{Answer, Release};
 use crate::engine::call::{Call, RequestShape};
 use crate::engine::durability::OperationKind;
@@ -91,6 +91,7 @@ impl InventoryManager {
 
 on_requests_for_sales! {
     /// Same as [`InventoryManager::confirm`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn confirm(&self, id: ReservationId) -> Result<(), ConfirmError> {
         self.call().confirm(id)
     }
@@ -98,11 +99,13 @@ on_requests_for_sales! {
 
 impl Request<'_> {
     /// Same as [`InventoryManager::release`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn release(&self, id: ReservationId) -> Result<Release, ReleaseError> {
         self.call().release(id)
     }
 
     /// Same as [`InventoryManager::extend`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn extend(&self, id: ReservationId, ttl: Duration) -> Result<Timestamp, ExtendError> {
         self.call().extend(id, ttl)
     }
@@ -120,10 +123,10 @@ impl Call<'_> {
         self.engine.admit()?;
         match self.end_hold(id, EndKind::Sell, Answer::Done) {
             EndOutcome::Done(end) => Ok(end.recorded?),
-            EndOutcome::Ended(ended) => Err(self.engine.gone(id, ended).into()),
+            EndOutcome::Ended(ended) => Err(self.gone(id, ended)?.into()),
             EndOutcome::NotSold(missing) => Err(missing.into()),
             EndOutcome::InProgress => Err(ConfirmError::Changing),
-            EndOutcome::Missing(none) => Err(self.engine.gone_without_record(id, none).into()),
+            EndOutcome::Missing(none) => Err(self.gone_without_record(id, none)?.into()),
         }
     }
 
@@ -136,7 +139,7 @@ impl Call<'_> {
                     recorded?;
                     return Ok(in_part.map_or(Release::Released, Release::from));
                 }
-                EndOutcome::Ended(ended) => match call.engine.gone(id, ended) {
+                EndOutcome::Ended(ended) => match call.gone(id, ended)? {
                     Gone::Sold { units } => return Err(ReleaseError::Sold { units }),
                     // The last of it was sold: then a release comes too late.
                     Gone::PartlySold { sold, .. } if ended.end == EndKind::Sell => {
@@ -152,7 +155,7 @@ impl Call<'_> {
                 EndOutcome::InProgress | EndOutcome::NotSold(_) => {
                     return Err(ReleaseError::Changing);
                 }
-                EndOutcome::Missing(none) => call.engine.released_without_record(id, none)?,
+                EndOutcome::Missing(none) => call.released_without_record(id, none)?,
             };
             call.record_key_use(outcome)?;
             Ok(outcome)
@@ -174,7 +177,7 @@ impl Call<'_> {
                     Lookup::Found(head) => head,
                     missing => {
                         let none = engine.missing(id, missing);
-                        return Err(engine.gone_without_record(id, none).into());
+                        return Err(call.gone_without_record(id, none)?.into());
                     }
                 };
                 let HeldSlot { slot, state, .. } = head;
@@ -182,14 +185,14 @@ impl Call<'_> {
                     Phase::Pending if state.is_overdue(now) => {
                         // If another thread was first, look again at what it did.
                         match engine.expire_found(id, head, now) {
-                            Some(ended) => return Err(engine.gone(id, ended).into()),
+                            Some(ended) => return Err(call.gone(id, ended)?.into()),
                             None => continue,
                         }
                     }
                     Phase::Pending => {}
                     Phase::Ending => return Err(ExtendError::Changing),
                     _ => match Ended::read(head) {
-                        Some(ended) => return Err(engine.gone(id, ended).into()),
+                        Some(ended) => return Err(call.gone(id, ended)?.into()),
                         None => continue,
                     },
                 }
@@ -329,23 +332,26 @@ impl Call<'_> {
         slots.retire(number, chain, unsettled, self.now());
         HoldEnd { recorded, in_part }
     }
-}
 
-impl Engine {
     /// How a hold that is over ended, for callers. If one of its later slots has been reused, its
     /// lines are gone: what the head still says of a sale stays true, the rest is `Forgotten`.
+    ///
+    /// # Errors
+    /// [`KeyError`] if its lines are gone, and can't be known now.
     #[cold]
     #[inline(never)]
-    pub(in crate::engine) fn gone(&self, id: ReservationId, ended: Ended) -> Gone {
+    pub(in crate::engine) fn gone(self, id: ReservationId, ended: Ended) -> Result<Gone, KeyError> {
         match ended.units {
-            Some(units) => units.gone(ended.end.final_phase(), ended.expires_at),
-            None => match self.snapshot_of(id) {
-                Ok(found) => found.gone(),
+            Some(units) => Ok(units.gone(ended.end.final_phase(), ended.expires_at)),
+            None => match self.engine.snapshot_of(id) {
+                Ok(found) => Ok(found.gone()),
                 Err(none) => self.gone_without_lines(id, none, ended.end == EndKind::Sell),
             },
         }
     }
+}
 
+impl Engine {
     /// Expires the overdue hold `head`, and returns what happened to its units. `None` if another
     /// thread changed the hold first.
     #[cold]

@@ -92,6 +92,7 @@ impl InventoryManager {
 
 on_requests_for_holds! {
     /// Same as [`InventoryManager::fulfill_across_warehouses`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn fulfill_across_warehouses<'p>(
         &self,
         product: impl Into<ProductRef<'p>>,
@@ -103,6 +104,7 @@ on_requests_for_holds! {
     }
 
     /// Same as [`InventoryManager::fulfill_by`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn fulfill_by<'p>(
         &self,
         product: impl Into<ProductRef<'p>>,

@@ -8,7 +8,6 @@
 
 use crate::audit::entry::AdjustmentType;
 use crate::audit::record_builder::RecordBuilder;
-use crate::base::clock::Timestamp;
 use crate::base::error::{InvalidInput, PartialError, PlaceError, Uncertain};
 use crate::base::quantity::{InvalidQuantity, Quantity};
 use crate::engine::answer::Answer;
@@ -128,6 +127,7 @@ impl InventoryManager {
 
 on_requests_for_sales! {
     /// Same as [`InventoryManager::confirm_lines`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn confirm_lines(
         &self,
         id: ReservationId,
@@ -137,6 +137,7 @@ on_requests_for_sales! {
     }
 
     /// Same as [`InventoryManager::confirm_lines_and_release_rest`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn confirm_lines_and_release_rest(
         &self,
         id: ReservationId,
@@ -148,6 +149,7 @@ on_requests_for_sales! {
 
 impl Request<'_> {
     /// Same as [`InventoryManager::release_lines`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn release_lines(
         &self,
         id: ReservationId,
@@ -241,7 +243,7 @@ impl Call<'_> {
             engine.admit()?;
             let call = call.timed();
             loop {
-                let hold = engine.find_pending(id, call.now())?;
+                let hold = call.find_pending(id)?;
                 let plan = engine.plan(step, &hold.lines, &named)?;
                 let answer = status(plan.phase());
                 let done = match plan.plain_end() {
@@ -319,6 +321,30 @@ impl Call<'_> {
     }
 }
 
+impl<'a> Call<'a> {
+    /// Reads a pending hold with its lines, or returns why it cannot. Expires an overdue hold.
+    fn find_pending(self, id: ReservationId) -> Result<ReservationSnapshot<'a>, PartialError> {
+        let (engine, now) = (self.engine, self.now());
+        loop {
+            let hold = match engine.snapshot_of(id) {
+                Ok(hold) => hold,
+                Err(none) => return Err(self.gone_without_record(id, none)?.into()),
+            };
+            let state = hold.head.state;
+            match state.phase() {
+                Phase::Pending if state.is_overdue(now) => {
+                    if engine.expire(hold.head, now) {
+                        return Err(hold.gone_in(Phase::Expired).into());
+                    }
+                }
+                Phase::Pending => return Ok(hold),
+                Phase::Ending => return Err(PartialError::Changing),
+                _ => return Err(hold.gone().into()),
+            }
+        }
+    }
+}
+
 impl Engine {
     /// The lines' levels and units, sorted by level and merged.
     pub(in crate::engine) fn merged<E>(
@@ -335,28 +361,6 @@ impl Engine {
         }
         merge_equal_levels(&mut merged);
         Ok(merged)
-    }
-
-    /// Reads a pending hold with its lines, or returns why it cannot. Expires an overdue hold.
-    fn find_pending(
-        &self,
-        id: ReservationId,
-        now: Timestamp,
-    ) -> Result<ReservationSnapshot<'_>, PartialError> {
-        loop {
-            let hold = self.snapshot_of(id).map_err(|none| self.gone_without_record(id, none))?;
-            let state = hold.head.state;
-            match state.phase() {
-                Phase::Pending if state.is_overdue(now) => {
-                    if self.expire(hold.head, now) {
-                        return Err(hold.gone_in(Phase::Expired).into());
-                    }
-                }
-                Phase::Pending => return Ok(hold),
-                Phase::Ending => return Err(PartialError::Changing),
-                _ => return Err(hold.gone().into()),
-            }
-        }
     }
 
     /// Plans what the step does to each line. Refuses it if a line holds fewer units than the step

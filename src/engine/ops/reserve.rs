@@ -86,6 +86,7 @@ impl InventoryManager {
 
 on_requests_for_holds! {
     /// Same as [`InventoryManager::reserve`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn reserve<'l>(
         &self,
         level: impl Into<LevelRef<'l>>,
@@ -96,6 +97,7 @@ on_requests_for_holds! {
     }
 
     /// Same as [`InventoryManager::sell`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn sell<'l>(
         &self,
         level: impl Into<LevelRef<'l>>,

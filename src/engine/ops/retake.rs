@@ -96,11 +96,13 @@ impl InventoryManager {
 
 on_requests_for_holds! {
     /// Same as [`InventoryManager::confirm_or_retake`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn confirm_or_retake(&self, id: ReservationId) -> Result<ConfirmOrRetake, RetakeError> {
         self.call().confirm_or_retake(id)
     }
 
     /// Same as [`InventoryManager::confirm_or_retake_lines`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn confirm_or_retake_lines(
         &self,
         id: ReservationId,
@@ -156,11 +158,11 @@ impl Call<'_> {
             EndOutcome::NotSold(missing) => return Err(missing.into()),
             EndOutcome::InProgress => return Err(RetakeError::Changing),
             EndOutcome::Ended(ended) if ended.sold => {
-                let sold = match engine.gone(id, ended) {
+                let sold = match self.gone(id, ended)? {
                     Gone::Sold { units } if units > 0 => UnitsEnded { sold: units, returned: 0 },
                     Gone::PartlySold { sold, returned } => UnitsEnded { sold, returned },
                     // A slot was reused just now: ask the audit log.
-                    _ => engine.logged_sale(id)?,
+                    _ => self.logged_sale(id)?,
                 };
                 return self.answer_without_a_move(already(sold));
             }
@@ -185,7 +187,7 @@ impl Call<'_> {
         let engine = self.engine;
         let mut first = false;
         let fingerprint = Fingerprint::of("retake").id(id).finish();
-        let answer = engine.claimed(KeyName::Retake(id), fingerprint, self.options.lookup, |now| {
+        let answer = engine.claimed(KeyName::Retake(id), fingerprint, self.options, |now| {
             // The claim found no stored answer: nobody has retaken the hold, or the answer is
             // forgotten. Outcome files keep all answers for their days, and the claim has asked
             // them. Without them, a drop after the hold's creation shows in memory's low-water
@@ -199,7 +201,7 @@ impl Call<'_> {
             let mut former = ended.former.unwrap_or_default();
             let has_lines = lines.is_some() || !former.lines.is_empty();
             if !ended.known_unsold || may_have_been_dropped || !has_lines {
-                let known = engine.known_outcome(id)?;
+                let known = self.known_outcome(id)?;
                 match known.end {
                     KnownEnd::Unsold => {}
                     KnownEnd::Sold(units) => return Err(Declined::Answer(already(units))),
@@ -234,6 +236,14 @@ impl Call<'_> {
         }
     }
 
+    /// What a confirmed reservation sold, from the outcome files or the audit log.
+    fn logged_sale(self, id: ReservationId) -> Result<UnitsEnded, RetakeError> {
+        match self.known_outcome(id)?.end {
+            KnownEnd::Sold(units) => Ok(units),
+            _ => Err(NoReservation::Forgotten.into()),
+        }
+    }
+
     fn answer_without_a_move(
         self,
         answer: ConfirmOrRetake,
@@ -262,14 +272,6 @@ impl Engine {
         }
         let held = held.lines.iter().map(|line| (line.level, u64::from(line.quantity)));
         named.into_iter().eq(held)
-    }
-
-    /// What a confirmed reservation sold, from the audit log.
-    fn logged_sale(&self, id: ReservationId) -> Result<UnitsEnded, RetakeError> {
-        match self.known_outcome(id)?.end {
-            KnownEnd::Sold(units) => Ok(units),
-            _ => Err(NoReservation::Forgotten.into()),
-        }
     }
 }
 

@@ -88,6 +88,7 @@ impl InventoryManager {
 
 impl Request<'_> {
     /// Same as [`InventoryManager::ship_lines`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn ship_lines(
         &self,
         id: ReservationId,
@@ -97,6 +98,7 @@ impl Request<'_> {
     }
 
     /// Same as [`InventoryManager::cancel_sale_lines`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn cancel_sale_lines(
         &self,
         id: ReservationId,

@@ -140,6 +140,7 @@ impl InventoryManager {
 
 impl Request<'_> {
     /// Same as [`InventoryManager::add_stock`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn add_stock<'l>(
         &self,
         level: impl Into<LevelRef<'l>>,
@@ -150,6 +151,7 @@ impl Request<'_> {
     }
 
     /// Same as [`InventoryManager::remove_stock`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn remove_stock<'l>(
         &self,
         level: impl Into<LevelRef<'l>>,
@@ -160,11 +162,13 @@ impl Request<'_> {
     }
 
     /// Same as [`InventoryManager::ship`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn ship<'l>(&self, level: impl Into<LevelRef<'l>>, quantity: u32) -> Result<(), ShipError> {
         self.call().ship(level.into(), quantity)
     }
 
     /// Same as [`InventoryManager::cancel_sale`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn cancel_sale<'l>(
         &self,
         level: impl Into<LevelRef<'l>>,

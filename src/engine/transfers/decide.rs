@@ -75,11 +75,13 @@ impl InventoryManager {
 
 impl Request<'_> {
     /// As [`InventoryManager::approve_transfer`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn approve_transfer(&self, id: TransferRequestId, who: &str) -> Result<(), ApproveError> {
         self.call().approve_transfer(id, who)
     }
 
     /// As [`InventoryManager::reject_transfer`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn reject_transfer(
         &self,
         id: TransferRequestId,

@@ -80,6 +80,7 @@ impl InventoryManager {
 
 impl Request<'_> {
     /// As [`InventoryManager::request_transfer`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn request_transfer<'w>(
         &self,
         from: impl Into<WarehouseRef<'w>>,
@@ -94,7 +95,7 @@ impl Request<'_> {
 
 impl TransferRequestBuilder<'_> {
     /// As [`InventoryManager::request_transfer`], with this request's options. The units are held
-    /// until the decision.
+    /// until the decision. With a key, the look-up [may read the disk](Self::key).
     pub fn request_transfer<'w>(
         &self,
         from: impl Into<WarehouseRef<'w>>,

@@ -48,6 +48,7 @@ impl InventoryManager {
 
 impl Request<'_> {
     /// As [`InventoryManager::transfer`], with this request's options.
+    /// With a key, the look-up [may read the disk](Self::key).
     pub fn transfer<'w>(
         &self,
         from: impl Into<WarehouseRef<'w>>,

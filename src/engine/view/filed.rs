@@ -1,9 +1,10 @@
 //! How a reservation ended, as the journal's outcome files know it after its record is gone.
 
 use crate::base::clock::Timestamp;
-use crate::base::error::{Gone, NoReservation, ReleaseError};
+use crate::base::error::{Gone, KeyError, NoReservation, ReleaseError};
 use crate::engine::Engine;
 use crate::engine::answer::Release;
+use crate::engine::call::{Call, RequestOptions};
 use crate::engine::view::reservation::UnitsEnded;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::line::SlotLine;
@@ -11,7 +12,7 @@ use crate::reservation::state::Phase;
 use crate::reservation::view::{Reservation, ReservationStatus};
 
 /// How a reservation ended.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::engine) struct FiledOutcome {
     /// How its last units went: `Confirmed`, `Released` or `Expired`.
     pub(in crate::engine) end: Phase,
@@ -38,56 +39,69 @@ impl FiledOutcome {
     }
 }
 
-impl Engine {
-    /// How a reservation ended whose record is gone, if the outcome files know. May read the disk.
-    /// If they do not know at once, it waits until all that was recorded is on the disk and
-    /// audited, and asks again.
+impl Call<'_> {
+    /// How a reservation ended whose record is gone; `None` if the outcome files do not have it.
+    /// May read the disk. If they do not know at once, it waits until all that was recorded is on
+    /// the disk and audited, and asks again.
+    ///
+    /// # Errors
+    /// [`KeyError`] if it can't be known now.
     #[cold]
     #[inline(never)]
-    pub(in crate::engine) fn filed_outcome(&self, id: ReservationId) -> Option<FiledOutcome> {
-        let flush = || self.flush().wait().is_ok();
-        self.journal.as_ref()?.kept_outcome(id, self.now(), flush)
+    pub(in crate::engine) fn filed_outcome(
+        self,
+        id: ReservationId,
+    ) -> Result<Option<FiledOutcome>, KeyError> {
+        let Some(journal) = &self.engine.journal else { return Ok(None) };
+        let flush = || self.engine.flush().wait().is_ok();
+        journal.kept_outcome(id, self.engine.now(), self.options, flush)
     }
 
     /// How a reservation is gone that has no record, as `none` says: as it ended, if that is still
     /// known.
+    ///
+    /// # Errors
+    /// [`KeyError`] if it can't be known now.
     #[cold]
     #[inline(never)]
     pub(in crate::engine) fn gone_without_record(
-        &self,
+        self,
         id: ReservationId,
         none: NoReservation,
-    ) -> Gone {
-        match none {
+    ) -> Result<Gone, KeyError> {
+        Ok(match none {
             NoReservation::Forgotten => {
-                self.filed_outcome(id).map_or(Gone::Forgotten, |filed| filed.gone())
+                self.filed_outcome(id)?.map_or(Gone::Forgotten, |filed| filed.gone())
             }
             none => none.into(),
-        }
+        })
     }
 
     /// How a reservation is gone of which only the head is left, which says whether it was sold.
+    ///
+    /// # Errors
+    /// [`KeyError`] if it can't be known now.
     pub(in crate::engine) fn gone_without_lines(
-        &self,
+        self,
         id: ReservationId,
         none: NoReservation,
         is_sold: bool,
-    ) -> Gone {
-        match self.gone_without_record(id, none) {
+    ) -> Result<Gone, KeyError> {
+        Ok(match self.gone_without_record(id, none)? {
             Gone::Forgotten if is_sold => Gone::Sold { units: 0 },
             gone => gone,
-        }
+        })
     }
 
     /// What a release finds of a reservation whose record is gone.
     #[cold]
     #[inline(never)]
     pub(in crate::engine) fn released_without_record(
-        &self,
+        self,
         id: ReservationId,
         none: NoReservation,
     ) -> Result<Release, ReleaseError> {
-        match self.gone_without_record(id, none) {
+        match self.gone_without_record(id, none)? {
             Gone::Sold { units } => Err(ReleaseError::Sold { units }),
             Gone::PartlySold { sold, returned } => Ok(Release::PartlySold { sold, returned }),
             Gone::Expired { .. } => Ok(Release::Expired),
@@ -95,15 +109,22 @@ impl Engine {
             _ => Ok(Release::from(none)),
         }
     }
+}
 
+impl Engine {
     /// The public view of a reservation whose record is gone.
-    pub(in crate::engine) fn filed_reservation(&self, id: ReservationId) -> Option<Reservation> {
-        let filed = self.filed_outcome(id)?;
+    pub(in crate::engine) fn filed_reservation(
+        &self,
+        id: ReservationId,
+    ) -> Result<Reservation, NoReservation> {
+        let call = Call::new(self, RequestOptions::DEFAULT);
+        let filed = call.filed_outcome(id).map_err(|_| NoReservation::Gathering)?;
+        let filed = filed.ok_or(NoReservation::Forgotten)?;
         let status = match filed.units().sold {
-            0 => ReservationStatus::of(filed.end)?,
+            0 => ReservationStatus::of(filed.end).ok_or(NoReservation::Forgotten)?,
             _ => ReservationStatus::Confirmed,
         };
-        Some(Reservation {
+        Ok(Reservation {
             id,
             status,
             lines: filed.lines.iter().map(|line| self.line_view(line, filed.end)).collect(),

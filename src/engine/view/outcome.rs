@@ -4,6 +4,7 @@ use crate::audit::entry::{AdjustmentType, EntryType};
 use crate::base::clock::Timestamp;
 use crate::base::error::{FlushError, NoReservation, NotStarted, Reason, RetakeError};
 use crate::engine::Engine;
+use crate::engine::call::Call;
 use crate::engine::view::filed::FiledOutcome;
 use crate::engine::view::reservation::{ReservationSnapshot, UnitsEnded};
 use crate::reservation::id::{Owner, ReservationId};
@@ -61,26 +62,28 @@ impl FormerHold {
     }
 }
 
-impl Engine {
-    /// What this engine knows of a reservation that is over, beyond its record: what the outcome
+impl Call<'_> {
+    /// What the engine knows of a reservation that is over, beyond its record: what the outcome
     /// files tell, else the audit log in memory. Reads the disk, and waits until everything queued
     /// so far is written.
     ///
     /// # Errors
     /// [`NoReservation::Unknown`] if the log reaches back to it and does not have it,
-    /// [`NoReservation::Forgotten`] if the log does not reach back far enough.
+    /// [`NoReservation::Forgotten`] if the log does not reach back far enough, [`KeyError`] if the
+    /// outcome files can't tell now.
     pub(in crate::engine) fn known_outcome(
-        &self,
+        self,
         id: ReservationId,
     ) -> Result<KnownOutcome, RetakeError> {
         // That it sold nothing is believed only within its days. After them, the files may have
         // let go of its retake already.
-        if let Some(filed) = self.filed_outcome(id)
+        if let Some(filed) = self.filed_outcome(id)?
             && (!filed.is_over || filed.units().sold > 0)
         {
             return Ok(KnownOutcome::of(filed));
         }
-        self.flush().wait().map_err(|error| {
+        let engine = self.engine;
+        engine.flush().wait().map_err(|error| {
             RetakeError::from(match error {
                 FlushError::Stopped { reason } => {
                     NotStarted::Stopped { reason: Reason::from(&*reason) }
@@ -89,7 +92,7 @@ impl Engine {
                 _ => NotStarted::Closed,
             })
         })?;
-        let history = self.recorder.log().history_of(id, self.born(id));
+        let history = engine.recorder.log().history_of(id, engine.born(id));
         let own = history.entries.iter().filter(|entry| entry.reservation == Some(id));
         let kept = ("keep".to_owned(), "until-shipped".to_owned());
         let former = FormerHold {
@@ -115,7 +118,9 @@ impl Engine {
             _ => known(KnownEnd::Sold(UnitsEnded { sold, returned })),
         }
     }
+}
 
+impl Engine {
     /// A time before which nothing happened to this hold. An id's time is that, unless an earlier
     /// run may have made the id under a clock that was ahead.
     pub(in crate::engine) fn born(&self, id: ReservationId) -> Timestamp {

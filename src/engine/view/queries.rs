@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use crate::audit::log::AuditLog;
-use crate::base::error::NoReservation;
-use crate::base::error::PlaceError;
+use crate::base::error::{KeyError, NoReservation, PlaceError};
 use crate::engine::answer::{Answer, ConfirmOrRetake, KeyAnswer};
 use crate::engine::place::{LevelRef, WarehouseRef, foreign};
 use crate::engine::view::reservation::ReservationSnapshot;
@@ -216,24 +215,24 @@ impl InventoryManager {
     /// call reads the disk, and may wait until the newest entries are on the disk and audited.
     ///
     /// # Errors
-    /// [`NoReservation`] says whether the record was dropped or never existed.
+    /// [`NoReservation`] says whether the record was dropped or never existed; or that this can't
+    /// be known at present ([`NoReservation::Gathering`]).
     pub fn reservation(&self, id: ReservationId) -> Result<Reservation, NoReservation> {
         match self.engine.reservation(id) {
-            Err(NoReservation::Forgotten) => {
-                self.engine.filed_reservation(id).ok_or(NoReservation::Forgotten)
-            }
+            Err(NoReservation::Forgotten) => self.engine.filed_reservation(id),
             found => found,
         }
     }
 
-    /// The reservation that was made by the request with this idempotency key.
+    /// The reservation that was made by the request with this idempotency key. May read the disk,
+    /// as [`answer_of`](Self::answer_of) and [`reservation`](Self::reservation) do.
     ///
     /// # Errors
     /// [`NoReservation::Unknown`] if no such request has been answered, if its answer was not a
     /// reservation, or if its key has been dropped. [`NoReservation::Forgotten`] if the record has
-    /// been dropped.
+    /// been dropped. [`NoReservation::Gathering`] if the answer can't be known at present.
     pub fn reservation_by_key(&self, key: &IdempotencyKey) -> Result<Reservation, NoReservation> {
-        match self.engine.stored_answer(key) {
+        match self.engine.stored_answer(key).map_err(|_| NoReservation::Gathering)? {
             Some(
                 Answer::Reservation(id)
                 | Answer::Late(ConfirmOrRetake::Retaken(id) | ConfirmOrRetake::AlreadyRetaken(id)),
@@ -250,23 +249,27 @@ impl InventoryManager {
     /// A caller that came back from a crash asks so what its last call did, without the call's
     /// arguments. `None` does not say that no call was made: one may be on its way.
     ///
+    /// # Errors
+    /// [`KeyError::Gathering`] if the outcome files, where older answers lie, are being made anew
+    /// or can't be read at present. Ask again later.
+    ///
     /// ```
     /// # use std::time::Duration;
     /// use stockade::{IdempotencyKey, KeyAnswer};
     /// # let manager = stockade::InventoryManager::builder().warehouse("SF").build()?;
     /// manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
     /// let key = IdempotencyKey::try_from("cart-17/reserve")?;
-    /// assert_eq!(manager.answer_of(&key), None);
+    /// assert_eq!(manager.answer_of(&key)?, None);
     /// let request = manager.request().key(key);
     /// let hold = request.reserve(("SF", "LAPTOP"), 2, Duration::from_secs(30))?;
-    /// assert_eq!(manager.answer_of(&key), Some(KeyAnswer::Reserved(hold)));
+    /// assert_eq!(manager.answer_of(&key)?, Some(KeyAnswer::Reserved(hold)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn answer_of(&self, key: &IdempotencyKey) -> Option<KeyAnswer> {
+    pub fn answer_of(&self, key: &IdempotencyKey) -> Result<Option<KeyAnswer>, KeyError> {
         // In progress first: a call that publishes in between is then found.
         let is_under_way = self.engine.keys.is_under_way(&KeyName::Caller(*key));
         let under_way = is_under_way.then_some(KeyAnswer::InProgress);
-        self.engine.stored_answer(key).map(KeyAnswer::from).or(under_way)
+        Ok(self.engine.stored_answer(key)?.map(KeyAnswer::from).or(under_way))
     }
 
     /// The live reservations of a level, at most `limit` of them. `from` is where the previous page

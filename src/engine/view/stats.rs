@@ -32,11 +32,11 @@ pub struct Stats {
     pub slots_retained: usize,
     /// How many slots were given to new holds before the finished record in them was as old as
     /// [`Limits::retention`](crate::Limits::retention) says, because there were too many of them,
-    /// or no other slot. Near the maximum of slots, some that were taken and put back unused count
-    /// too.
+    /// or no other slot ([`WhenFull::DropOldest`](crate::WhenFull::DropOldest)). Near the maximum
+    /// of slots, some that were taken and put back unused count too.
     pub records_dropped_early: u64,
-    /// For how long the oldest finished records have been over; `None` if few are retained, or none
-    /// was looked at yet.
+    /// For how long the oldest finished records have been over, in memory; `None` if few are
+    /// retained, some hundreds a thread at most.
     pub oldest_record: Option<Duration>,
     /// Free slots that are ready for new holds. More are allocated on demand, up to `slots_max`.
     pub slots_free: usize,
@@ -76,12 +76,17 @@ pub struct OutcomeFigures {
     pub files: usize,
     /// Answers and outcomes in them. What is too old, or was replaced, counts until the next merge.
     pub entries: u64,
+    /// Bytes that they take on the disk.
+    pub disk_bytes: u64,
     /// Bytes of memory that their filters and indexes take.
     pub memory: usize,
-    /// Parts of files, of 65,536 entries at most, whose filter found no room in memory. A new key
-    /// costs a read for each.
+    /// How many of these are filters: what tells of a new key, without a read, that it is new.
+    pub filter_memory: usize,
+    /// Parts of files, of 65,536 entries at most, whose filter found no room in memory
+    /// (`JournalOptions::outcome_memory`). For each a new key may cost a read of the disk. 0: one
+    /// new key in ten thousand does.
     pub unfiltered: usize,
-    /// How old the oldest entry is, in journal time.
+    /// How old the oldest entry is, a key's answer or a reservation's outcome, in journal time.
     pub oldest: Duration,
     /// Answers that wait in memory until their file is written.
     pub waiting: usize,
@@ -127,8 +132,10 @@ const SWEEPER_BEHIND: Duration = Duration::from_secs(5);
 /// From this time on, a sink that has not returned shows in the health.
 const SINK_STUCK: Duration = Duration::from_secs(1);
 
-/// From this part of their maximum on, the keys make the health `Degraded`: 4 of 5.
-const KEYS_ARE_MANY: (u128, u128) = (4, 5);
+/// Whether so much of what there is room for is taken that the health is `Degraded`: 4 of 5.
+fn is_short(taken: usize, most: usize) -> bool {
+    taken as u128 * 5 >= most as u128 * 4
+}
 
 impl InventoryManager {
     /// Figures of the engine. Takes no lock, but for those of the outcome files, which are held for
@@ -202,6 +209,24 @@ impl Engine {
         self.now().saturating_since(self.slots.next_due())
     }
 
+    /// What `health` says of finished records: some are missing whose time is not up, or room is
+    /// short. Where outcome files tell what records told, none is missed.
+    fn problem_of_records(&self) -> Option<String> {
+        if self.journal.as_ref().is_some_and(|journal| journal.keeps_answers()) {
+            return None;
+        }
+        let slots = self.slots.counts();
+        if slots.missing_until.is_some_and(|until| self.now() <= until) {
+            let dropped = slots.taken_early;
+            return Some(format!(
+                "{dropped} records of reservations were dropped before their time"
+            ));
+        }
+        let (taken, most) = (slots.live + slots.retained, self.max_slots as usize);
+        (self.slots.keeps_all() && is_short(taken, most))
+            .then(|| format!("{taken} of {most} slots for reservations and records are taken"))
+    }
+
     /// What `health` says of the stored keys: answers are missing whose time is not up, or room is
     /// short.
     fn problem_of_keys(&self) -> Option<String> {
@@ -211,8 +236,8 @@ impl Engine {
             return Some(format!("{dropped} idempotency keys were dropped before their time"));
         }
         let (keys, most) = self.keys.taken();
-        let is_short = keys as u128 * KEYS_ARE_MANY.1 >= most as u128 * KEYS_ARE_MANY.0;
-        is_short.then(|| format!("{keys} of {most} places for idempotency keys are taken"))
+        is_short(keys, most)
+            .then(|| format!("{keys} of {most} places for idempotency keys are taken"))
     }
 
     /// What takes too long of what the engine calls and did not write.
@@ -238,6 +263,8 @@ impl Engine {
         } else if self.sweeping.has_sweeper() && lag > SWEEPER_BEHIND {
             format!("the sweeper is {lag:?} behind")
         } else if let Some(problem) = self.problem_of_keys() {
+            problem
+        } else if let Some(problem) = self.problem_of_records() {
             problem
         } else if self.dispatcher.has_ended() {
             "the thread that delivers alerts has ended".to_owned()

@@ -197,7 +197,9 @@ impl OutcomeUpkeep {
         }
         let behind = SegmentHeader { number: u64::MAX, base: last.end, ..SegmentHeader::default() };
         collector.enter(&behind, &follower.at());
-        self.install_from(&mut collector)
+        self.install_from(&mut collector)?;
+        // What lies before the first segment is seen to be gone only now.
+        self.give_up_what_is_gone(&dir)
     }
 
     fn gather(

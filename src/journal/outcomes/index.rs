@@ -10,7 +10,7 @@ use crate::base::error::JournalError;
 use crate::journal::format::bytes::Cursor;
 use crate::journal::outcomes::filter::{FilterShape, FuseFilter};
 use crate::journal::outcomes::foot::RunFoot;
-use crate::journal::outcomes::page::{PAYLOAD, PagedFile};
+use crate::journal::outcomes::page::{PAGE, PAYLOAD, PagedFile};
 use crate::journal::storage::Storage;
 
 /// Bytes of a part in the index.
@@ -52,6 +52,11 @@ pub(super) struct RunIndex {
     firsts: Vec<u32>,
 }
 
+/// How many pages the index of this run has.
+fn index_pages(foot: &RunFoot) -> u64 {
+    (u64::from(foot.parts) * PART + u64::from(foot.record_pages) * FIRST).div_ceil(PAYLOAD as u64)
+}
+
 /// The bytes of an index.
 pub(super) fn to_bytes(parts: &[RunPart], firsts: &[u32]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -75,8 +80,7 @@ impl RunIndex {
     pub(super) fn read(storage: &dyn Storage, name: &str) -> Result<Self, JournalError> {
         let (foot, foot_page) = RunFoot::read(storage, name)?;
         let file = PagedFile { storage, name, stamp: foot.stamp() };
-        let bytes = u64::from(foot.parts) * PART + u64::from(foot.record_pages) * FIRST;
-        let pages = bytes.div_ceil(PAYLOAD as u64);
+        let pages = index_pages(&foot);
         if foot.index_at.checked_add(pages) != Some(foot_page) {
             return Err(file.wrong(foot_page));
         }
@@ -157,6 +161,11 @@ impl RunIndex {
         let first = part.first_page + u64::from(part.pages);
         let bytes = self.file(storage).read(first, part.filter_pages())?;
         Ok(FuseFilter::from_bytes(part.filter, &bytes))
+    }
+
+    /// Bytes of the run's file: its parts, its index and its foot.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        (self.foot.index_at + index_pages(&self.foot) + 1) * PAGE as u64
     }
 
     /// Bytes of memory that it takes.

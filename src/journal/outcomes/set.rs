@@ -107,17 +107,21 @@ impl RunSet {
         gaps
     }
 
-    /// Searches all runs, the newest first.
+    /// Searches the runs that end after batch `after`, the newest first.
     ///
     /// # Errors
     /// The error of a run, with that run.
-    pub(super) fn search(
+    pub(super) fn search_after(
         &self,
+        after: u64,
         storage: &dyn Storage,
         mark: OutcomeMark,
         disk: DiskUse,
     ) -> Result<SetSearch, (Arc<OutcomeRun>, JournalError)> {
         for (at, run) in self.runs.iter().enumerate().rev() {
+            if run.index.foot.range.end.batch <= after {
+                break;
+            }
             if !run.is_usable() {
                 return Ok(SetSearch::Incomplete);
             }

@@ -60,6 +60,8 @@ pub(crate) struct OutcomeStats {
     pub(crate) records: u64,
     /// The journal time of the oldest record.
     pub(crate) oldest: Option<JournalTime>,
+    /// Bytes of all files.
+    pub(crate) disk_bytes: u64,
     /// Bytes of memory of filters and of indexes.
     pub(crate) filter_memory: usize,
     pub(crate) index_memory: usize,
@@ -256,8 +258,14 @@ impl Outcomes {
         let over = may_remove.as_ref().map_or(0, |_| set.over(self.cut(now)));
         let since = match set.runs.get(over) {
             Some(run) if over > 0 => run.index.foot.range.base,
-            // The rest of a lost history is not younger for being filled in.
-            _ => set.since.filter(|since| since.batch <= range.base.batch).unwrap_or(range.base),
+            _ => match set.since {
+                // The rest of a lost history is not younger for being filled in.
+                Some(since) if since.batch <= range.base.batch => since,
+                Some(_) => range.base,
+                // Whatever comes first: others may have been lost before it. Who finds no segment
+                // for them gives them up.
+                None => Point::START,
+            },
         };
         let foot = self.foot(&set, range, since, 0);
         write_run(&*self.storage, foot, |writer| {
@@ -311,16 +319,17 @@ impl Outcomes {
         self.marker.answer(key)
     }
 
-    /// The newest answer under this mark.
+    /// The newest answer under this mark, in the runs that end after batch `after`.
     ///
     /// # Errors
     /// [`JournalError::Storage`], which may pass.
     pub(crate) fn answer_of(
         &self,
         key: OutcomeMark,
+        after: u64,
         disk: DiskUse,
     ) -> Result<OutcomeLookup<KeptAnswer>, JournalError> {
-        self.look_up(key, disk)
+        self.look_up(key, after, disk)
     }
 
     /// How the reservation of this id ended.
@@ -332,24 +341,27 @@ impl Outcomes {
         id: ReservationId,
         disk: DiskUse,
     ) -> Result<OutcomeLookup<ReservationOutcome>, JournalError> {
-        self.look_up(self.marker.reservation(id), disk)
+        self.look_up(self.marker.reservation(id), 0, disk)
     }
 
-    /// Which reservation took the lines of this ended one again.
+    /// Which reservation took the lines of this ended one again, as the runs that end after batch
+    /// `after` know.
     ///
     /// # Errors
     /// [`JournalError::Storage`], which may pass.
     pub(crate) fn retake_of(
         &self,
         id: ReservationId,
+        after: u64,
         disk: DiskUse,
     ) -> Result<OutcomeLookup<RetakenAs>, JournalError> {
-        self.look_up(self.marker.retake(id), disk)
+        self.look_up(self.marker.retake(id), after, disk)
     }
 
     fn look_up<T: OutcomeRecord>(
         &self,
         mark: OutcomeMark,
+        after: u64,
         disk: DiskUse,
     ) -> Result<OutcomeLookup<T>, JournalError> {
         loop {
@@ -357,7 +369,7 @@ impl Outcomes {
             if !self.reaches_memory(&set) {
                 return Ok(OutcomeLookup::Incomplete);
             }
-            let (run, error) = match set.search(&*self.storage, mark, disk) {
+            let (run, error) = match set.search_after(after, &*self.storage, mark, disk) {
                 Ok(SetSearch::Absent) => return Ok(OutcomeLookup::Absent),
                 Ok(SetSearch::NeedsDisk) => return Ok(OutcomeLookup::NeedsDisk),
                 Ok(SetSearch::Incomplete) => return Ok(OutcomeLookup::Incomplete),
@@ -391,6 +403,7 @@ impl Outcomes {
             runs: set.runs.len(),
             records: feet().map(|foot| foot.entries).sum(),
             oldest: feet().filter(|foot| foot.entries > 0).map(|foot| foot.oldest).min(),
+            disk_bytes: set.runs.iter().map(|run| run.index.disk_bytes()).sum(),
             filter_memory: set.runs.iter().map(|run| run.filter_memory()).sum(),
             index_memory: set.runs.iter().map(|run| run.index.memory()).sum(),
             unfiltered_parts: set.runs.iter().map(|run| run.unfiltered()).sum(),

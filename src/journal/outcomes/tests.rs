@@ -132,9 +132,9 @@ fn add_each(builder: &mut OutcomesBuilder, name: u64, value: u64, millis: u64) {
 /// What the look-ups of all three kinds find, if they agree; else what the first found.
 fn found(outcomes: &Outcomes, name: u64) -> OutcomeLookup<(u64, u64)> {
     let key = key_of(name);
-    let answer = outcomes.answer_of(outcomes.mark_of(key.key.as_bytes()), DiskUse::MayRead);
+    let answer = outcomes.answer_of(outcomes.mark_of(key.key.as_bytes()), 0, DiskUse::MayRead);
     let outcome = outcomes.outcome_of(id(name), DiskUse::MayRead).expect("a working disk");
-    let retake = outcomes.retake_of(id(name), DiskUse::MayRead).expect("a working disk");
+    let retake = outcomes.retake_of(id(name), 0, DiskUse::MayRead).expect("a working disk");
     match answer.expect("a working disk") {
         OutcomeLookup::Found(kept) => {
             let bytes = kept.value.answer.as_bytes();

@@ -25,6 +25,7 @@ pub(crate) mod refills;
 use std::time::Duration;
 
 use crate::base::clock::Timestamp;
+use crate::base::early::LeftEarly;
 use crate::base::shard::{shards_for, thread_ordinal};
 use crate::base::sync::{ArrayQueue, AtomicU32, AtomicU64, Backoff, Ordering};
 use crate::base::table::Table;
@@ -44,7 +45,14 @@ const NONE: u32 = u32::MAX;
 pub(crate) struct Retention {
     pub(crate) time: Duration,
     pub(crate) records: usize,
+    /// With more records, or at the maximum of slots, the oldest one leaves before its time.
+    /// Otherwise none does: records may take all slots, and then there is none for a new hold.
+    pub(crate) drop_oldest: bool,
 }
+
+/// Where no record leaves before its time, and all slots are in use, slots move from the shards to
+/// the depot so often in that time. More often would fill the magazines with a slot or two each.
+const GATHERINGS: u32 = 8;
 
 /// Slots on their way from the end of one hold to the start of the next.
 #[derive(Debug)]
@@ -67,7 +75,9 @@ pub(crate) struct FreeList {
     refills: InFlightRefills,
     retention: Retention,
     /// Slots that were given to new holds before the time of the record in them was up.
-    taken_early: AtomicU64,
+    taken_early: LeftEarly,
+    /// Slots that were taken and not used, where they must not pass for records.
+    unused: ArrayQueue<SlotNumber>,
 }
 
 /// What one thread, or a few, use.
@@ -78,6 +88,8 @@ struct Shard {
     active: ActiveMagazine,
     /// Slots whose hold is over.
     ended: ArrayQueue<SlotNumber>,
+    /// When its ended slots were last moved to the depot because no other was free.
+    gathered_at: AtomicU64,
 }
 
 impl FreeList {
@@ -88,7 +100,8 @@ impl FreeList {
         // active. Those that go back to the depot because another became active first lack a slot
         // each.
         let full = (max_slots as usize).div_ceil(MAGAZINE);
-        let count = (full + full / 8 + 4 * shards + 2).min(MOST_MAGAZINES);
+        let partial = if retention.drop_oldest { 4 } else { 4 + 2 * GATHERINGS as usize };
+        let count = (full + full / 8 + partial * shards + 2).min(MOST_MAGAZINES);
         Self {
             shards: (0..shards).map(|_| Shard::new()).collect(),
             full: ArrayQueue::new(count),
@@ -100,12 +113,13 @@ impl FreeList {
             max_slots,
             refills: InFlightRefills::new(),
             retention,
-            taken_early: AtomicU64::new(0),
+            taken_early: LeftEarly::new(),
+            unused: ArrayQueue::new(SHARD_QUEUE),
         }
     }
 
     /// A slot for a new hold: one whose record has been readable long enough, else a fresh one,
-    /// else, at the maximum of slots, the oldest finished one. `None`: it looked through all
+    /// else, at the maximum of slots, the oldest finished one, if it may leave. `None`: it looked through all
     /// queues, while no slot was carried from one to another, and found none. (One that was retired
     /// during the look, to where it had looked, may be missed.)
     #[inline(always)]
@@ -146,6 +160,13 @@ impl FreeList {
         }
     }
 
+    /// Gives a slot back that was taken and not used. It has no record.
+    pub(crate) fn put_back(&self, slot: SlotNumber, now: Timestamp) {
+        if self.retention.drop_oldest || self.unused.push(slot).is_err() {
+            self.retire(slot, now);
+        }
+    }
+
     /// Whether new holds may get this slot. One of an earlier run, which was allowed more of them,
     /// goes to none.
     #[inline]
@@ -172,23 +193,56 @@ impl FreeList {
 
     /// Finished records kept readable, and slots in active magazines: exact while nothing moves.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        let ready = self.shards.iter().map(|shard| shard.active.left()).sum();
-        (self.retained(), ready)
+        let ready: usize = self.shards.iter().map(|shard| shard.active.left()).sum();
+        (self.retained(), ready + self.unused.len())
     }
 
     /// How many slots were given to new holds before their record's time was up: a figure for
     /// reports. Near the maximum of slots, one that was taken and put back unused may be among
     /// them.
     pub(crate) fn taken_early(&self) -> u64 {
-        self.taken_early.load(Ordering::Relaxed)
+        self.taken_early.count()
     }
 
-    /// Since when the records in the oldest magazine have been over; `None` if it is not at the
-    /// front, where the last look at its age has left it.
+    /// Until when one of those records would have been readable.
+    pub(crate) fn missing_until(&self) -> Option<Timestamp> {
+        self.taken_early.newest().map(|at| at.saturating_add(self.retention.time))
+    }
+
+    /// Whether no record leaves before its time.
+    pub(crate) fn keeps_all(&self) -> bool {
+        !self.retention.drop_oldest
+    }
+
+    /// Since when the records in the oldest magazine have been over; `None` if all lie in the
+    /// shards: a few hundred at most for each.
     pub(crate) fn oldest(&self) -> Option<Timestamp> {
+        if self.depot_is_empty() {
+            return None;
+        }
+        let filled_at = self.front_filled_at().or_else(|| {
+            let _refill = self.refills.begin();
+            let number = self.pop_oldest()?;
+            let filled_at = self.magazines.get(number as usize).map(Magazine::filled_at);
+            self.put_to_front(number);
+            filled_at
+        });
+        filled_at.filter(|at| *at > Timestamp::default())
+    }
+
+    /// When the magazine at the front was filled; `None` if none is there. Another thread may take
+    /// it and fill it anew at this moment: then its refill is counted.
+    fn front_filled_at(&self) -> Option<Timestamp> {
         let front = self.front.load(Ordering::Relaxed);
-        let filled_at = self.magazines.get(front as usize)?.filled_at();
-        (filled_at > Timestamp::default()).then_some(filled_at)
+        Some(self.magazines.get(front as usize)?.filled_at())
+    }
+
+    /// Whether the oldest magazine is at the front, and has to stay. Where no record leaves early,
+    /// threads that find no slot ask this first: if each took the magazine off to look at it, all
+    /// others would look again.
+    fn must_front_stay(&self, now: Timestamp) -> bool {
+        let is_young = |at| now.saturating_since(at) < self.retention.time;
+        self.keeps_all() && self.front_filled_at().is_some_and(is_young)
     }
 
     /// Notes that a magazine is about to be handed out, if the time of its records is not up.
@@ -196,7 +250,7 @@ impl FreeList {
         let age = now.saturating_since(magazine.filled_at());
         if age < self.retention.time && magazine.filled_at() > Timestamp::default() {
             let slots = MAGAZINE - magazine.first();
-            self.taken_early.fetch_add(slots as u64, Ordering::Relaxed);
+            self.taken_early.note(slots as u64, magazine.filled_at());
         }
     }
 
@@ -208,7 +262,12 @@ impl FreeList {
 
     #[cold]
     fn refill(&self, shard: &Shard, now: Timestamp) -> Option<SlotNumber> {
-        if !self.depot_is_empty() {
+        if self.keeps_all()
+            && let Some(slot) = self.unused.pop()
+        {
+            return Some(slot);
+        }
+        if !self.depot_is_empty() && !self.must_front_stay(now) {
             let _refill = self.refills.begin();
             if let Some(number) = self.pop_ripe(now) {
                 return self.unload(shard, number);
@@ -222,13 +281,16 @@ impl FreeList {
         self.front.load(Ordering::Relaxed) == NONE && self.full.is_empty()
     }
 
-    /// The oldest magazine, if its records have been readable long enough or too many are kept.
+    /// The oldest magazine, if its records have been readable long enough, or too many are kept and
+    /// the oldest may leave.
     fn pop_ripe(&self, now: Timestamp) -> Option<u32> {
         let oldest = self.pop_oldest()?;
         // Relaxed: the magazine came off a queue, whose push and pop order its contents.
         let magazine = self.magazines.get(oldest as usize)?;
         let age = now.saturating_since(magazine.filled_at());
-        if age >= self.retention.time || self.retained() + MAGAZINE > self.retention.records {
+        let is_one_too_many =
+            || self.retention.drop_oldest && self.retained() + MAGAZINE > self.retention.records;
+        if age >= self.retention.time || is_one_too_many() {
             self.note_if_early(magazine, now);
             return Some(oldest);
         }
@@ -333,8 +395,8 @@ impl FreeList {
         }
     }
 
-    /// At the maximum of slots retention yields: the oldest finished one, wherever it is. Waits for
-    /// threads that carry slots from one queue to another.
+    /// At the maximum of slots retention yields, if it may: the oldest finished one, wherever it
+    /// is. Waits for threads that carry slots from one queue to another.
     #[cold]
     fn take_any(&self, own: &Shard, now: Timestamp) -> Option<SlotNumber> {
         let backoff = Backoff::new();
@@ -351,6 +413,9 @@ impl FreeList {
     }
 
     fn look_everywhere(&self, own: &Shard, now: Timestamp) -> Option<SlotNumber> {
+        if self.keeps_all() {
+            return self.look_for_ripe(own, now);
+        }
         if !self.depot_is_empty() {
             let _refill = self.refills.begin();
             if let Some(number) = self.pop_oldest() {
@@ -367,11 +432,35 @@ impl FreeList {
         let mut all = after.iter().chain(before).chain(own);
         let ended = |shard: &Shard| {
             let slot = shard.ended.pop()?;
-            let early = u64::from(!self.retention.time.is_zero());
-            self.taken_early.fetch_add(early, Ordering::Relaxed);
+            if !self.retention.time.is_zero() {
+                self.taken_early.note(1, now);
+            }
             Some(slot)
         };
         all.find_map(|shard| ended(shard).or_else(|| self.take_active(shard)))
+    }
+
+    /// A slot without a record, or one whose record's time is up. When the records in a shard were
+    /// over is not known. So they go to the depot, where their time counts from then on.
+    fn look_for_ripe(&self, own: &Shard, now: Timestamp) -> Option<SlotNumber> {
+        let apart = self.retention.time / GATHERINGS;
+        for shard in &self.shards {
+            // Relaxed: if two threads move slots at the same time, there are a few more magazines.
+            let before = Timestamp::from_millis(shard.gathered_at.load(Ordering::Relaxed));
+            if now.saturating_since(before) >= apart && !shard.ended.is_empty() {
+                shard.gathered_at.store(now.as_millis(), Ordering::Relaxed);
+                for _ in 0..SHARD_QUEUE.div_ceil(MAGAZINE) {
+                    self.store_ended(shard, now);
+                }
+            }
+        }
+        if !self.depot_is_empty() && !self.must_front_stay(now) {
+            let _refill = self.refills.begin();
+            if let Some(number) = self.pop_ripe(now) {
+                return self.unload(own, number);
+            }
+        }
+        self.shards.iter().find_map(|shard| self.take_active(shard))
     }
 
     #[inline]
@@ -387,6 +476,7 @@ impl FreeList {
 
 impl Shard {
     fn new() -> Self {
-        Self { active: ActiveMagazine::new(), ended: ArrayQueue::new(SHARD_QUEUE) }
+        let (active, ended) = (ActiveMagazine::new(), ArrayQueue::new(SHARD_QUEUE));
+        Self { active, ended, gathered_at: AtomicU64::new(0) }
     }
 }

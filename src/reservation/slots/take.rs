@@ -120,6 +120,6 @@ impl Slots {
 
     /// Gives back a slot that was taken and not used.
     pub(crate) fn put_back(&self, slot: VacantSlot<'_>, now: Timestamp) {
-        self.free_list.retire(slot.number, now);
+        self.free_list.put_back(slot.number, now);
     }
 }

@@ -21,7 +21,7 @@ fn one_run(count: u64, memory: usize) -> (Arc<WatchedDisk>, Outcomes) {
 
 fn look(outcomes: &Outcomes, name: u64, disk: DiskUse) -> OutcomeLookup<KeptAnswer> {
     let mark = outcomes.mark_of(key_of(name).key.as_bytes());
-    outcomes.answer_of(mark, disk).expect("a working disk")
+    outcomes.answer_of(mark, 0, disk).expect("a working disk")
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_disk_that_can_not_be_read_is_an_error_and_no_answer() {
     let (disk, outcomes) = one_run(10, usize::MAX);
     *lock(&disk.fails) = true;
     let mark = outcomes.mark_of(key_of(3).key.as_bytes());
-    let failed = outcomes.answer_of(mark, DiskUse::MayRead).expect_err("a failing disk");
+    let failed = outcomes.answer_of(mark, 0, DiskUse::MayRead).expect_err("a failing disk");
     assert!(matches!(failed, JournalError::Storage { .. }) && failed.is_retryable(), "{failed}");
     *lock(&disk.fails) = false;
     assert_eq!(look(&outcomes, 3, DiskUse::MayRead), OutcomeLookup::Found(kept_answer_at(3, 1)));

@@ -7,7 +7,7 @@ use crate::journal::storage::files::FileStorage;
 
 fn look(outcomes: &Outcomes, name: u64, disk: DiskUse) -> OutcomeLookup<KeptAnswer> {
     let mark = outcomes.mark_of(key_of(name).key.as_bytes());
-    outcomes.answer_of(mark, disk).expect("a working disk")
+    outcomes.answer_of(mark, 0, disk).expect("a working disk")
 }
 
 /// Installs `segments` segments of `each` keys, and merges as it goes.
