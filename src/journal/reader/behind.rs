@@ -93,7 +93,7 @@ impl SegmentWalk {
     /// Scans a segment from byte `from` on, behind the valid prefix, for batch headers and close
     /// marks, to learn how far the journal was known to be durable. The segment's number is their
     /// checksum seed: a header that strayed in from another segment does not match. Returns whether
-    /// all these bytes are zeros.
+    /// there is none of them: then no engine wrote these bytes, or none of what it wrote is left.
     ///
     /// Reads window by window, so a hole of any length takes time, as reading it does, and no
     /// memory.
@@ -107,28 +107,30 @@ impl SegmentWalk {
         // as far.
         let mut closing_end = u64::MAX;
         let number = segment.header.number;
-        let mut only_zeros = true;
+        let mut is_noise = true;
         let end = each_window(storage, segment, from, |bytes, start| {
             if is_hole(bytes) {
                 return true;
             }
-            only_zeros = false;
             // Headers and marks begin with the same byte.
             for at in (0..bytes.len()).filter(|at| bytes[*at] == MAGIC[0]) {
                 let rest = &bytes[at..];
                 if let Some(header) = BatchHeader::from_bytes(rest, number) {
+                    is_noise = false;
                     self.durable = self.durable.max(header.durable);
                     if header.closed {
                         let end = start + (at + batch::HEADER) as u64 + header.body_length();
                         closing_end = end.min(closing_end);
                     }
                 }
-                self.close_mark_seen |= rest.len() >= CLOSE_MARK && is_close_mark(rest, number);
+                if rest.len() >= CLOSE_MARK && is_close_mark(rest, number) {
+                    (is_noise, self.close_mark_seen) = (false, true);
+                }
             }
             true
         })?;
         self.closed |= closing_end <= end;
-        Ok(only_zeros)
+        Ok(is_noise)
     }
 
     /// Whether a segment's bytes from `from` on, behind its close mark `mark`, say that more was

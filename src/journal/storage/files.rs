@@ -240,7 +240,7 @@ impl StorageFile for AppendFile {
         self.length.store(appended, Ordering::Release);
         // The bytes went to the end of the file. If somebody else has cut it, or written to it,
         // they stand in another place than where a reader will look.
-        match self.file.metadata()?.len() {
+        match directory::end_of_append(&self.file)? {
             found if found == appended => Ok(()),
             found => Err(another_length(found, appended)),
         }
