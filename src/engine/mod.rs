@@ -5,6 +5,7 @@
 
 mod answer;
 mod call;
+mod clock_watch;
 mod commits;
 mod core;
 mod durability;
@@ -76,6 +77,7 @@ use no_journal as journal;
 
 use answer::Answer;
 use call::{Call, RequestOptions};
+use clock_watch::ClockWatch;
 use durability::Durabilities;
 use journal::JournalLink;
 use lifecycle::Life;
@@ -217,6 +219,7 @@ pub(crate) struct Engine {
     dispatcher: AlertDispatcher,
     listeners: Listeners,
     clock: Time,
+    clock_watch: ClockWatch,
     randomness: Randomness,
     ttl_limits: TtlLimits,
     durabilities: Durabilities,
