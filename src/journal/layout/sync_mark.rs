@@ -157,7 +157,7 @@ impl FoundMarks {
         };
         let mut marks: Vec<_> = match read(storage) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(failed("read", NAME, &error)),
+            Err(error) => return Err(not_read(&error)),
             Ok(bytes) => all(&bytes).filter(counts).collect(),
         };
         marks.sort_by_key(|mark| std::cmp::Reverse((mark.opening, mark.batch)));
@@ -217,6 +217,16 @@ fn is_as_long(storage: &dyn Storage, name: &str, length: u64) -> Result<bool, Jo
 
 fn words(identity: Option<StorageIdentity>) -> [u64; 3] {
     identity.map_or([0; 3], StorageIdentity::words)
+}
+
+/// The error of marks that could not be read. They may be needed to tell damage from a torn tail,
+/// so nobody goes on without them by himself.
+pub(crate) fn not_read(error: &io::Error) -> JournalError {
+    let reason = format!(
+        "{error}; if it can't be mended, move it away: the journal opens without it, but damage in \
+         what was written last may then look like a torn tail"
+    );
+    JournalError::Storage { action: "read", file: NAME.to_owned(), reason }
 }
 
 /// Checks the marks of a journal that was closed.

@@ -6,7 +6,7 @@ use crate::journal::format::batch::{self, BatchHeader, MAGIC};
 use crate::journal::format::segment::{CLOSE_MARK, close_mark, is_close_mark, padding_before_mark};
 use crate::journal::layout::{PathSegment, failed};
 use crate::journal::storage::Storage;
-use crate::journal::windows::{WINDOW, is_hole, read_at};
+use crate::journal::windows::{WINDOW, is_hole, next_data, read_at};
 
 use super::{SegmentWalk, Stray};
 
@@ -19,7 +19,7 @@ pub(super) fn length_of(storage: &dyn Storage, segment: &PathSegment) -> Result<
 
 /// Shows a segment's bytes from `from` on, window by window, until `each` returns `false`. It gets
 /// the bytes and their offset. Windows overlap, because a header or a mark may begin in one and end
-/// in the next. Returns the offset of the end.
+/// in the next. Holes, in which neither begins, are skipped. Returns the offset of the end.
 fn each_window(
     storage: &dyn Storage,
     segment: &PathSegment,
@@ -28,6 +28,7 @@ fn each_window(
 ) -> Result<u64, JournalError> {
     let mut at = from;
     loop {
+        at = next_data(storage, segment, at)?;
         let bytes = read_at(storage, segment, at, WINDOW)?;
         let end = at + bytes.len() as u64;
         let is_last = (bytes.len() as u64) < WINDOW || end >= segment.limit;
@@ -95,8 +96,8 @@ impl SegmentWalk {
     /// checksum seed: a header that strayed in from another segment does not match. Returns whether
     /// there is none of them: then no engine wrote these bytes, or none of what it wrote is left.
     ///
-    /// Reads window by window, so a hole of any length takes time, as reading it does, and no
-    /// memory.
+    /// Reads window by window, so zeros of any length take time, as reading them does, and no
+    /// memory. A hole takes neither, if the storage knows of it.
     pub(super) fn scan_for_durable(
         &mut self,
         storage: &dyn Storage,

@@ -242,6 +242,30 @@ pub(super) fn end_of_append(mut file: &File) -> io::Result<u64> {
     file.stream_position()
 }
 
+/// Where the next bytes from `offset` on begin that lie in no hole; the end of the file if none do.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "macos", target_os = "freebsd"))]
+pub(super) fn next_data(file: &File, offset: u64) -> io::Result<u64> {
+    use rustix::io::Errno;
+    match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(offset)) {
+        Ok(at) => Ok(at.max(offset)),
+        // No bytes there, or the file ends before.
+        Err(Errno::NXIO) => Ok(file.metadata()?.len().max(offset)),
+        // The file system knows of no holes.
+        Err(_) => Ok(offset),
+    }
+}
+
+/// Nothing is known of holes.
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "macos",
+    target_os = "freebsd"
+)))]
+pub(super) fn next_data(_: &File, offset: u64) -> io::Result<u64> {
+    Ok(offset)
+}
+
 /// Whether the file has no name any more. Its bytes will be lost when it is closed, even though a
 /// sync succeeds.
 pub(super) fn is_removed(found: &fs::Metadata) -> bool {

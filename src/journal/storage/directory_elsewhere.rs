@@ -118,6 +118,11 @@ pub(super) fn end_of_append(file: &File) -> io::Result<u64> {
     file.metadata().map(|found| found.len())
 }
 
+/// Nothing is known of holes.
+pub(super) fn next_data(_: &File, offset: u64) -> io::Result<u64> {
+    Ok(offset)
+}
+
 pub(super) fn is_removed(_: &fs::Metadata) -> bool {
     false
 }

@@ -165,6 +165,11 @@ impl Storage for FileStorage {
         file.metadata().map(|found| found.len())
     }
 
+    fn next_data(&self, name: &str, offset: u64) -> io::Result<u64> {
+        let file = self.open(name, |directory| directory.open_to_read(name))?;
+        directory::next_data(&file, offset)
+    }
+
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         let file = self.at(|directory| directory.create(name, self.mode))?;
         let identity = directory::identity_of_file(&file)?;
