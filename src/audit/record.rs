@@ -289,6 +289,7 @@ fn has_facts_only(entry_type: EntryType) -> bool {
                 | EventType::SettingChanged
                 | EventType::Closed
                 | EventType::ClockStepped
+                | EventType::ClockApart
         )
     )
 }

@@ -101,8 +101,9 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
 
     /// How far this clock is from the machine's wall clock; `None` for a clock that has nothing to
-    /// do with it, which is the default. [`health`](crate::InventoryManager::health) asks, and
-    /// tells of more than five seconds.
+    /// do with it, which is the default. [`health`](crate::InventoryManager::health) asks, and the
+    /// engine does each minute. Of more than five seconds `health` tells, and the audit log has an
+    /// [`EventType::ClockApart`](crate::EventType::ClockApart).
     fn apart_from_wall_clock(&self) -> Option<ClockApart> {
         None
     }
@@ -133,6 +134,21 @@ impl ClockApart {
         } else {
             Self::Ahead(now.saturating_since(wall))
         }
+    }
+
+    /// By how many milliseconds the clock is ahead; negative if it is behind.
+    pub(crate) fn ahead_millis(self) -> i64 {
+        let millis = |by: Duration| i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        match self {
+            Self::Ahead(by) => millis(by),
+            Self::Behind(by) => -millis(by),
+        }
+    }
+
+    /// A clock that is ahead by so many milliseconds, or behind by as many less than none.
+    pub(crate) fn of_millis(ahead: i64) -> Self {
+        let by = Duration::from_millis(ahead.unsigned_abs());
+        if ahead < 0 { Self::Behind(by) } else { Self::Ahead(by) }
     }
 
     /// Whether it is more than drift explains in a few months: over five seconds.

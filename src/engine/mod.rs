@@ -5,6 +5,7 @@
 
 mod answer;
 mod call;
+mod clock_watch;
 mod commits;
 mod core;
 mod durability;
@@ -83,6 +84,7 @@ use no_journal as journal;
 
 use answer::Answer;
 use call::{Call, RequestOptions};
+use clock_watch::ClockWatch;
 use durability::Durabilities;
 use journal::JournalLink;
 use lifecycle::Life;
@@ -229,6 +231,7 @@ pub(crate) struct Engine {
     dispatcher: AlertDispatcher,
     listeners: Listeners,
     clock: Time,
+    clock_watch: ClockWatch,
     randomness: Randomness,
     ttl_limits: TtlLimits,
     durabilities: Durabilities,

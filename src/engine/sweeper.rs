@@ -111,6 +111,9 @@ impl Engine {
         if enough() || !self.slots.is_due(now) {
             return true;
         }
+        if !self.sweeping.sweeper {
+            self.watch_clock();
+        }
         // Relaxed: a hint that saves a second scan. A hold that falls due after the scan counts as
         // live for the rest of that millisecond.
         if now.as_millis() < self.sweeping.rest_until.load(Ordering::Relaxed) {
@@ -145,6 +148,7 @@ impl Engine {
     /// the audit queue is half full, so that a million expiries do not hold up a buyer. Returns the
     /// number of holds that it ended.
     pub(super) fn sweep(&self) -> usize {
+        self.watch_clock();
         let mut total = 0;
         loop {
             let now = self.now();

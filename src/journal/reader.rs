@@ -61,8 +61,8 @@ pub(crate) struct Torn {
     pub(crate) what: &'static str,
 }
 
-/// Bytes behind the end of a closed journal: in its newest segment, or a blank file that bears the
-/// name of a newer one.
+/// Bytes behind the end of a closed journal: in its newest segment, or a file of noise that bears
+/// the name of a newer one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stray {
     pub(crate) file: String,
@@ -123,7 +123,7 @@ pub(crate) fn read(
         closed: false,
         close_mark_seen: false,
         stray: Vec::new(),
-        blank: Vec::new(),
+        noise: Vec::new(),
         marks,
     };
     let mut stop: Option<ReadStop> = None;
@@ -162,13 +162,14 @@ pub(crate) fn read(
         let header = SegmentHeader { number: *number, ..SegmentHeader::default() };
         let segment = PathSegment { name: name.clone(), header, limit: u64::MAX };
         let bytes = read_at(*storage, &segment, 0, segment::HEADER as u64)?;
-        if let Start::Header(header) = SegmentHeader::read(&bytes) {
+        let begun = SegmentHeader::read(&bytes);
+        if let Start::Header(header) = begun {
             walk.durable = walk.durable.max(header.durable);
         }
-        let holds_only_zeros = walk.scan_for_durable(*storage, &segment, 0)?;
-        if holds_only_zeros {
+        let is_noise = walk.scan_for_durable(*storage, &segment, 0)?;
+        if is_noise && matches!(begun, Start::Unreadable) {
             let length = length_of(*storage, &segment)?;
-            walk.blank.push(Stray { file: name.clone(), offset: 0, length });
+            walk.noise.push(Stray { file: name.clone(), offset: 0, length });
         }
     }
     walk.into_outcome(layout, stop)
@@ -229,8 +230,8 @@ struct SegmentWalk {
     close_mark_seen: bool,
     /// What lies behind a whole close mark at the end of the newest segment.
     stray: Vec<Stray>,
-    /// Files with the names of newer segments that hold nothing, or nothing but zeros.
-    blank: Vec<Stray>,
+    /// Files with the names of newer segments that hold nothing that an engine wrote.
+    noise: Vec<Stray>,
     /// What the sync marks say.
     marks: SyncsKnown,
 }
@@ -325,10 +326,10 @@ impl SegmentWalk {
         stop: Option<ReadStop>,
     ) -> Result<ReadOutcome, JournalError> {
         // If the marks are of the newest segment's opening, no later one has synced anything. Then
-        // a blank file is no segment that has lost its bytes.
+        // noise is no segment that has lost its bytes.
         let is_whole = self.closed && self.close_mark_seen && stop.is_none();
-        let blank_only =
-            is_whole && self.marks.is_of_head && self.blank.len() == layout.unreadable.len();
+        let noise_only =
+            is_whole && self.marks.is_of_head && self.noise.len() == layout.unreadable.len();
         let mut torn = match stop {
             None => None,
             Some(ReadStop { segment, offset, what }) => {
@@ -337,7 +338,7 @@ impl SegmentWalk {
             }
         };
         if torn.is_none()
-            && !blank_only
+            && !noise_only
             && let Some((_, name)) = layout.unreadable.first()
         {
             let what = "an unreadable segment header";
@@ -357,8 +358,8 @@ impl SegmentWalk {
             return Err(damaged(file, self.end.length, what));
         }
         let mut stray = self.stray;
-        if blank_only {
-            stray.extend(self.blank);
+        if noise_only {
+            stray.extend(self.noise);
         }
         let Self { end, durable, closed, .. } = self;
         Ok(ReadOutcome { end, durable, closed, torn, stray })

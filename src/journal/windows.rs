@@ -179,6 +179,21 @@ pub(crate) fn read_at(
     read.map_err(|error| failed("read", &segment.name, &error))
 }
 
+/// Where the bytes of a segment go on, from `offset` on, behind a hole of a sparse file: its limit
+/// at most.
+///
+/// # Errors
+/// The storage's.
+pub(crate) fn next_data(
+    storage: &dyn Storage,
+    segment: &PathSegment,
+    offset: u64,
+) -> Result<u64, JournalError> {
+    let next = storage.next_data(&segment.name, offset);
+    let next = next.map_err(|error| failed("read", &segment.name, &error))?;
+    Ok(next.min(segment.limit).max(offset))
+}
+
 /// Whether these bytes may be a hole of a sparse file: they hold no header. To compare whole pages
 /// is many times faster than to look at each byte.
 pub(crate) fn is_hole(bytes: &[u8]) -> bool {

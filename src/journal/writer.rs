@@ -29,8 +29,8 @@ use crate::journal::format::segment::{
     self, Point, SegmentHeader, Start, UNFINISHED, close_mark, padding_before_mark,
 };
 use crate::journal::group_commit::SyncState;
-use crate::journal::layout::orphans;
 use crate::journal::layout::trusted_end::TrustedEnd;
+use crate::journal::layout::{failed, orphans, sync_mark};
 use crate::journal::storage::{Storage, StorageFile, place};
 
 /// A batch is sealed at the first record that brings its body to this many bytes. A reader keeps
@@ -134,9 +134,10 @@ impl JournalWriter {
             journal.enqueue_recovered(header, &body);
         }
         for name in journal.storage.list()? {
-            // An earlier attempt failed before it could give the segment its name.
-            if name.strip_suffix(UNFINISHED).and_then(segment::number_of).is_some() {
-                journal.storage.remove(&name)?;
+            // An earlier attempt failed before it could give the segment, or the marks, their name.
+            let finished = name.strip_suffix(UNFINISHED).unwrap_or_default();
+            if segment::number_of(finished).is_some() || finished == sync_mark::NAME {
+                journal.storage.remove(&name).map_err(|it| naming("remove", &name, &it))?;
             }
         }
         journal.progress.begin_marks(from.journal, from.opening);
@@ -216,7 +217,8 @@ impl JournalWriter {
         };
         self.progress.compare_place_now().map_err(io::Error::other)?;
         self.progress.announce(header.number);
-        let file = self.storage.create(&segment::name_of(header.number))?;
+        let name = segment::name_of(header.number);
+        let file = self.storage.create(&name).map_err(|error| naming("create", &name, &error))?;
         self.newest_segment = header.number;
         file.append(&header.to_bytes())?;
         self.progress.add_file(header.number, Arc::clone(&file));
@@ -251,7 +253,8 @@ impl JournalWriter {
                 return Err(error);
             }
         };
-        self.storage.rename(&unfinished, &name)?;
+        let renamed = self.storage.rename(&unfinished, &name);
+        renamed.map_err(|error| naming("rename", &unfinished, &error))?;
         self.storage.sync_directory()?;
         // From here on, the batches count as durable, and those who wait for them are told.
         let begun = [(header.number, Arc::clone(&file))];
@@ -295,7 +298,7 @@ impl JournalWriter {
         name: &str,
         header: SegmentHeader,
     ) -> io::Result<(Arc<dyn StorageFile>, u64)> {
-        let file = self.storage.create(name)?;
+        let file = self.storage.create(name).map_err(|error| naming("create", name, &error))?;
         file.append(&header.to_bytes())?;
         let mut length = segment::HEADER as u64;
         for batch in &mut self.unsynced {
@@ -444,6 +447,11 @@ impl DurableSink for JournalWriter {
         self.lock = None;
         closed
     }
+}
+
+/// The error of a storage, with the name of the file.
+fn naming(action: &'static str, name: &str, error: &io::Error) -> io::Error {
+    io::Error::other(failed(action, name, error))
 }
 
 impl UnsyncedBatch {

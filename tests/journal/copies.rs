@@ -128,7 +128,7 @@ fn a_copy_in_any_order_of_files_opens_as_it_does_without_the_marks() {
         let expected = opened(without_marks(&copy));
         opens += u32::from(expected.is_ok());
         refused += u32::from(expected.is_err());
-        // Marks may tell that a blank file is no lost segment. Else they change nothing.
+        // Marks may tell that noise is no lost segment. Else they change nothing.
         if expected.is_ok() {
             assert_eq!(opened(copy), expected, "seed {seed}");
         }

@@ -75,6 +75,58 @@ fn what_is_no_file_is_an_error_that_names_it_and_nobody_waits_for_it() {
 }
 
 #[test]
+fn what_is_no_file_and_bears_the_name_of_a_helper_is_replaced_or_the_error_names_it() {
+    let disk = journal(&stockade::JournalRetention::remove());
+    let unfinished = |name: &str| format!("{name}.new");
+    let helpers = [
+        ("synced".to_owned(), None),
+        (unfinished("synced"), Some("remove")),
+        (unfinished("0000000999.journal"), Some("remove")),
+        (unfinished("0000000001.journal"), Some("remove")),
+        (unfinished("0000000001.checkpoint.1"), Some("remove")),
+        (unfinished("trimmed"), None),
+        (unfinished("billing.consumer"), None),
+    ];
+    for (kind, make) in NO_FILES {
+        for (name, action) in &helpers {
+            let scratch = Scratch::new(&format!("no-helper-{kind}"));
+            let folder = scratch.join("j");
+            fs::create_dir(&folder).expect("a folder");
+            for (file, bytes) in disk.files() {
+                fs::write(folder.join(file), bytes).expect("a file");
+            }
+            let _ = fs::remove_file(folder.join(name));
+            make(&folder.join(name));
+            let what = format!("a {kind} in place of {name}");
+            let place = folder.clone();
+            let built = soon(&what, move || {
+                limits(engine_on(options(FileStorage::new(place)))).build().map(drop)
+            });
+            let error = match built {
+                // What can be removed is. Nobody needs the names of the other two.
+                Ok(()) => {
+                    assert!(
+                        name != "synced" && (kind != "directory" || action.is_none()),
+                        "{what}"
+                    );
+                    continue;
+                }
+                Err(error) => error.to_string(),
+            };
+            assert!(error.contains(&format!("{name:?}")), "{what}: {error}");
+            if name == "synced" {
+                assert!(error.contains(kind) && error.contains("move it away"), "{what}: {error}");
+                fs::rename(folder.join(name), scratch.join("away")).expect("a rename");
+                let place = FileStorage::new(&folder);
+                limits(engine_on(options(place))).build().expect("it opens without its marks");
+            } else {
+                assert_eq!((kind, action.is_some()), ("directory", true), "{what}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_file_in_place_of_the_directory_is_no_journal() {
     let scratch = Scratch::new("file-for-folder");
     fs::write(scratch.join("j"), "a file").expect("a file");

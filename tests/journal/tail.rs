@@ -201,9 +201,23 @@ fn noise_behind_what_counts_of_an_older_segment_is_cut_and_no_damage() {
 }
 
 #[test]
-fn a_blank_file_with_the_name_of_a_later_segment_is_removed_and_told() {
+fn noise_with_the_name_of_a_later_segment_is_removed_and_told() {
     let files = closed();
-    for bytes in [vec![], vec![0], vec![0; 5_000]] {
+    let noise: Vec<u8> = (0..9_000_u32).map(|it| (it * it % 251) as u8).collect();
+    let (begun, first) = (files[newest(&files)].1.clone(), b"STKJRNL\n".to_vec());
+    let noises = [
+        vec![],
+        vec![0],
+        vec![0; 5_000],
+        b"seventeen bytes..".to_vec(),
+        noise[..700].to_vec(),
+        noise,
+        // What begins as a segment, and an older segment's batches: their checksums say where they
+        // belong.
+        first,
+        begun[1..].to_vec(),
+    ];
+    for bytes in noises {
         for name in ["0000000002.journal", "0000000900.journal"] {
             let stray = (name.to_owned(), bytes.clone());
             let disk = SimulatedDisk::with_files(files.iter().cloned().chain([stray]));
@@ -213,6 +227,7 @@ fn a_blank_file_with_the_name_of_a_later_segment_is_removed_and_told() {
             let stray = report(&manager).stray.first().expect("told");
             assert_eq!((&*stray.file, stray.offset), (name, 0));
             assert_eq!(stray.length, bytes.len() as u64);
+            assert_eq!(manager.sold(PLACE).expect("known"), 3);
             drop(manager);
             assert!(disk.files().iter().all(|(it, _)| it != name), "{name} is still there");
             JournalReader::on(disk).verify(None).expect("sound once it is gone");
@@ -221,15 +236,42 @@ fn a_blank_file_with_the_name_of_a_later_segment_is_removed_and_told() {
 }
 
 #[test]
-fn a_closed_segment_that_was_lost_is_no_blank_file() {
+fn a_closed_segment_that_was_lost_is_no_noise() {
     let disk = SimulatedDisk::with_files(closed());
     drop(open(&disk).expect("sound"));
     let files = disk.files();
     let last = newest(&files);
-    for bytes in [vec![], vec![0; files[last].1.len()]] {
+    for bytes in [vec![], vec![0; files[last].1.len()], vec![7; files[last].1.len()]] {
         let mut lost = files.clone();
         lost[last].1 = bytes;
         assert!(is_damage(open(&SimulatedDisk::with_files(lost))));
+    }
+}
+
+/// The marks of the opening before are all that is left of the marks.
+#[test]
+fn a_later_segment_of_which_anything_is_left_is_no_noise() {
+    let before = closed();
+    let marks = before.iter().find(|(name, _)| name == "synced").expect("marks").clone();
+    let disk = SimulatedDisk::with_files(before);
+    let manager = open(&disk).expect("sound");
+    let begun = disk.files();
+    let last = newest(&begun);
+    let empty = begun[last].1.len();
+    manager.sell(PLACE, 1).expect("stock");
+    manager.flush().wait().expect("written");
+    let mut files = disk.killed().files();
+    drop(manager);
+    for file in &mut files {
+        if file.0 == marks.0 {
+            *file = marks.clone();
+        }
+    }
+    for byte in 0..empty {
+        let mut broken = files.clone();
+        broken[last].1[byte] ^= 1;
+        let opened = open(&SimulatedDisk::with_files(broken));
+        assert!(opened.is_err(), "byte {byte} of the header");
     }
 }
 

@@ -4,12 +4,12 @@
 use std::any::Any;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    AuditFilter, JournalError, JournalOptions, JournalReader, JournalRetention, Limits, Storage,
-    StorageFile, redact,
+    AuditFilter, FileStorage, JournalError, JournalOptions, JournalReader, JournalRetention,
+    Limits, Storage, StorageFile, redact,
 };
 
 use crate::environment::{journal, limits, newest, options};
@@ -28,6 +28,9 @@ struct Sparse {
     beginning: Vec<u8>,
     length: u64,
     most: Arc<AtomicUsize>,
+    /// How many bytes were read of the file, and whether it tells where its hole is.
+    all: Arc<AtomicU64>,
+    tells: bool,
 }
 
 /// The most bytes that anybody may ask a storage for at once: some windows.
@@ -54,6 +57,7 @@ impl Storage for Sparse {
         let there = usize::try_from(length.min(self.length.saturating_sub(offset)));
         let there = there.unwrap_or(usize::MAX);
         self.most.fetch_max(there, Ordering::SeqCst);
+        self.all.fetch_add(there as u64, Ordering::SeqCst);
         if there > MOST_AT_ONCE {
             // As the system does, but not at the cost of this process.
             return Err(io::ErrorKind::OutOfMemory.into());
@@ -62,6 +66,12 @@ impl Storage for Sparse {
         let mut bytes = self.beginning[from..].to_vec();
         bytes.resize(there, 0);
         Ok(bytes)
+    }
+
+    fn next_data(&self, name: &str, offset: u64) -> io::Result<u64> {
+        let is_hole = offset >= self.beginning.len() as u64;
+        let skips = self.tells && name == self.name && is_hole;
+        Ok(if skips { self.length.max(offset) } else { offset })
     }
 
     fn length(&self, name: &str) -> io::Result<u64> {
@@ -93,8 +103,21 @@ impl Sparse {
     fn of(disk: &SimulatedDisk, name: &str, length: u64) -> Self {
         let files = disk.files().into_iter().find(|(file, _)| file == name);
         let beginning = files.map_or_else(Vec::new, |(_, bytes)| bytes);
-        let most = Arc::default();
-        Self { disk: disk.killed(), name: name.to_owned(), beginning, length, most }
+        let (most, all) = Default::default();
+        let (disk, name, tells) = (disk.killed(), name.to_owned(), false);
+        Self { disk, name, beginning, length, most, all, tells }
+    }
+
+    /// One that tells where its hole is.
+    fn with_hole(disk: &SimulatedDisk, name: &str) -> Self {
+        Self { tells: true, ..Self::of(disk, name, HUGE) }
+    }
+
+    /// Nobody read the hole.
+    fn assert_skipped(&self, what: &str) {
+        self.assert_windows(what);
+        let all = self.all.load(Ordering::SeqCst);
+        assert!(all < 512 << 20, "{what}: {all} bytes");
     }
 
     /// Nobody asked for more at once than some windows.
@@ -136,6 +159,57 @@ fn a_huge_hole_behind_a_segment_is_a_torn_tail_that_is_read_in_windows() {
     let reopened = limits(engine_on(options(sparse.clone()))).build();
     assert!(reopened.is_ok(), "{reopened:?}");
     sparse.assert_windows("a tail");
+}
+
+#[test]
+fn a_hole_is_skipped_however_long_it_is() {
+    let disk = journal(&JournalRetention::keep_all());
+    let (head, closed) = (newest(&disk, ".journal"), SimulatedDisk::new());
+    drop(limits(engine_on(options(closed.clone()))).build().expect("a new journal"));
+    let of_closed = newest(&closed, ".journal");
+    let places = [
+        ("a tail", &disk, &*head),
+        ("a stray segment", &disk, "0000000999.journal"),
+        ("a closed journal", &closed, &*of_closed),
+        ("a stray segment behind a close", &closed, "0000000999.journal"),
+    ];
+    for (what, disk, name) in places {
+        let sparse = Sparse::with_hole(disk, name);
+        let verified = verdict(sparse.clone());
+        assert_eq!(verified.is_ok(), what == "a tail" || what == "a stray segment", "{what}");
+        let _ = JournalReader::on(sparse.clone()).verify_checksums(None);
+        JournalReader::on(sparse.clone()).stock(None).expect("readable");
+        let entries = JournalReader::on(sparse.clone()).entries(&AuditFilter::new(), drop);
+        entries.expect("readable");
+        let saved = JournalReader::on(sparse.clone()).salvage_on(SimulatedDisk::new(), |_| {});
+        saved.unwrap_or_else(|it| panic!("{what}: {it}"));
+        sparse.assert_skipped(what);
+        let manager = limits(engine_on(options(sparse.clone()))).build();
+        let manager = manager.unwrap_or_else(|it| panic!("{what}: {it}"));
+        manager.verify().expect("sound");
+        sparse.assert_skipped(what);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_directory_of_the_system_tells_where_holes_are() {
+    let scratch = crate::disks::Scratch::new("holes");
+    let files = FileStorage::new(scratch.join("j"));
+    drop(files.lock().expect("a new directory"));
+    files.create("a").and_then(|file| file.append(b"begins")).expect("room");
+    let path = scratch.join("j").join("a");
+    let file = std::fs::OpenOptions::new().write(true).open(path).expect("a file");
+    file.set_len(HUGE).expect("sparse files");
+    assert_eq!(files.next_data("a", 3).expect("a file"), 3);
+    let hole = 1 << 20;
+    assert_eq!(files.next_data("a", hole).expect("a file"), HUGE);
+    std::os::unix::fs::FileExt::write_all_at(&file, b"goes on", HUGE / 2).expect("room");
+    assert_eq!(files.next_data("a", hole).expect("a file"), HUGE / 2);
+    for behind in [HUGE, HUGE + 1, u64::MAX / 2] {
+        assert_eq!(files.next_data("a", behind).expect("a file"), behind);
+    }
+    assert_eq!(files.next_data("b", 0).expect_err("no file").kind(), io::ErrorKind::NotFound);
 }
 
 #[test]

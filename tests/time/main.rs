@@ -2,6 +2,7 @@
 //! holds, keys, records, stock as of a time and retention make of it.
 
 mod ahead;
+mod apart;
 mod behind;
 mod journal_time;
 mod one_reading;

@@ -14,6 +14,7 @@ use crate::base::shard::{Counters, parallelism};
 use crate::base::sync::Mutex;
 use crate::base::threads;
 use crate::base::wake::Wakers;
+use crate::engine::clock_watch::ClockWatch;
 use crate::engine::core::alert_source;
 use crate::engine::lifecycle::{Life, Threads};
 use crate::engine::opening::builder::Builder;
@@ -83,6 +84,7 @@ impl Assembly {
             dispatcher: AlertDispatcher::new(),
             listeners: Listeners::new(tag),
             clock: Time(builder.clock),
+            clock_watch: ClockWatch::default(),
             randomness: builder.randomness,
             ttl_limits: TtlLimits::new(limits.longest_ttl, limits.longest_total()),
             durabilities: builder.durabilities,

@@ -256,6 +256,7 @@ impl Engine {
             Err(NotStarted::Poisoned) => return Health::Poisoned,
             Err(shut) => return Health::Stopped { reason: shut.to_string() },
         }
+        let apart = self.compare_clock();
         let lag = self.sweeper_lag();
         let depth = self.recorder.queue.len();
         let reason = if depth * 4 >= self.recorder.queue.capacity() * 3 {
@@ -272,7 +273,7 @@ impl Engine {
             problem
         } else if let Some(problem) = self.journal.as_ref().and_then(|it| it.problem(self.now())) {
             problem
-        } else if let Some(apart) = self.clock.0.apart_from_wall_clock().filter(|it| it.is_far()) {
+        } else if let Some(apart) = apart {
             format!("the engine's clock is {apart}")
         } else {
             return Health::Ok;

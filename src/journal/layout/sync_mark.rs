@@ -22,6 +22,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -41,6 +42,9 @@ const MAGIC: [u8; 8] = *b"STKSYNC\n";
 const LENGTH: usize = 128;
 /// Once the file has so many bytes, a new one with one mark takes its place.
 const FILE_BYTES_MAX: usize = 64 << 10;
+/// How often the writer looks whether its file is still the one of that name. Whoever removes or
+/// replaces the file takes the marks of so long at most.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// One mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,7 +157,7 @@ impl FoundMarks {
         };
         let mut marks: Vec<_> = match read(storage) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(failed("read", NAME, &error)),
+            Err(error) => return Err(not_read(&error)),
             Ok(bytes) => all(&bytes).filter(counts).collect(),
         };
         marks.sort_by_key(|mark| std::cmp::Reverse((mark.opening, mark.batch)));
@@ -215,6 +219,16 @@ fn words(identity: Option<StorageIdentity>) -> [u64; 3] {
     identity.map_or([0; 3], StorageIdentity::words)
 }
 
+/// The error of marks that could not be read. They may be needed to tell damage from a torn tail,
+/// so nobody goes on without them by himself.
+pub(crate) fn not_read(error: &io::Error) -> JournalError {
+    let reason = format!(
+        "{error}; if it can't be mended, move it away: the journal opens without it, but damage in \
+         what was written last may then look like a torn tail"
+    );
+    JournalError::Storage { action: "read", file: NAME.to_owned(), reason }
+}
+
 /// Checks the marks of a journal that was closed.
 ///
 /// # Errors
@@ -248,6 +262,8 @@ pub(crate) struct SyncMarks {
     newest: Point,
     /// The file, and its bytes so far; `None` before the first mark and after a failure.
     file: Option<(Arc<dyn StorageFile>, usize)>,
+    /// When the file was last known to bear its name.
+    looked: Option<Instant>,
 }
 
 impl SyncMarks {
@@ -265,14 +281,33 @@ impl SyncMarks {
             return;
         }
         let put = match self.file.take() {
-            Some((file, length)) if length < FILE_BYTES_MAX => {
+            Some((file, length)) if length < FILE_BYTES_MAX && self.is_there(storage, &*file) => {
                 let appended = file.append(&self.mark(durable, &*file));
                 appended.map(|()| (file, length + LENGTH))
             }
-            _ => start_file(storage, |file| self.mark(durable, file)).map(|file| (file, LENGTH)),
+            _ => {
+                self.looked = Some(Instant::now());
+                start_file(storage, |file| self.mark(durable, file)).map(|file| (file, LENGTH))
+            }
         };
         if let Ok(file) = put {
             (self.file, self.newest) = (Some(file), durable);
+        }
+    }
+
+    /// Whether the file still bears its name, as far as is known. A mark in a file without a name
+    /// is read by nobody.
+    fn is_there(&mut self, storage: &dyn Storage, file: &dyn StorageFile) -> bool {
+        let now = Instant::now();
+        if self.looked.is_some_and(|looked| now.duration_since(looked) < LOOK_AGAIN) {
+            return true;
+        }
+        self.looked = Some(now);
+        match (storage.identity(PlacePart::File(NAME)), file.identity()) {
+            (Ok(Some(named)), Some(own)) => named == own,
+            (Err(error), _) => !is_gone(&error),
+            // The storage gives no identities.
+            (Ok(_), _) => true,
         }
     }
 
@@ -352,6 +387,30 @@ mod tests {
             let mark = SyncMark { batch, length: batch * 100, file, ..MARK };
             assert_eq!(all(&bytes).last(), Some(mark));
         }
+    }
+
+    #[test]
+    fn marks_do_not_go_on_in_a_file_that_lost_its_name() {
+        let disk = SimulatedDisk::new();
+        let mut marks = SyncMarks::default();
+        marks.begin(7, 3);
+        let newest = |disk: &SimulatedDisk| {
+            let bytes = read(disk).unwrap_or_default();
+            all(&bytes).last().map(|it| it.batch)
+        };
+        marks.put(&disk, at(1));
+        disk.remove(NAME).expect("a file");
+        std::thread::sleep(LOOK_AGAIN);
+        marks.put(&disk, at(2));
+        assert_eq!(newest(&disk), Some(2), "the file was removed");
+        disk.rename(NAME, "elsewhere").expect("a file");
+        disk.create(NAME).and_then(|other| other.append(b"of somebody else")).expect("room");
+        std::thread::sleep(LOOK_AGAIN);
+        marks.put(&disk, at(3));
+        assert_eq!(newest(&disk), Some(3), "another file took its place");
+        std::thread::sleep(LOOK_AGAIN);
+        marks.put(&disk, at(4));
+        assert_eq!(read(&disk).expect("a file").len(), 2 * LENGTH, "it is the same file");
     }
 
     #[test]

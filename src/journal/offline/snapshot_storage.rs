@@ -35,7 +35,7 @@ impl SnapshotStorage {
         let marks_file = storage.identity(PlacePart::File(sync_mark::NAME)).ok().flatten();
         let marks = match sync_mark::read(&*storage) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            marks => Some(marks.map_err(|error| failed("read", sync_mark::NAME, &error))?),
+            marks => Some(marks.map_err(|error| sync_mark::not_read(&error))?),
         };
         let numbered = |name: String| segment::number_of(&name).map(|number| (number, name));
         // List the checkpoints before the segments, so that the segments hold every batch that a
@@ -107,6 +107,13 @@ impl Storage for SnapshotStorage {
 
     fn length(&self, name: &str) -> io::Result<u64> {
         self.lengths.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn next_data(&self, name: &str, offset: u64) -> io::Result<u64> {
+        if name == sync_mark::NAME {
+            return Ok(offset);
+        }
+        self.storage.next_data(name, offset)
     }
 
     fn identity(&self, part: PlacePart<'_>) -> io::Result<Option<StorageIdentity>> {

@@ -6,7 +6,7 @@ use crate::journal::format::batch::{self, BatchHeader, MAGIC};
 use crate::journal::format::segment::{CLOSE_MARK, close_mark, is_close_mark, padding_before_mark};
 use crate::journal::layout::{PathSegment, failed};
 use crate::journal::storage::Storage;
-use crate::journal::windows::{WINDOW, is_hole, read_at};
+use crate::journal::windows::{WINDOW, is_hole, next_data, read_at};
 
 use super::{SegmentWalk, Stray};
 
@@ -19,7 +19,7 @@ pub(super) fn length_of(storage: &dyn Storage, segment: &PathSegment) -> Result<
 
 /// Shows a segment's bytes from `from` on, window by window, until `each` returns `false`. It gets
 /// the bytes and their offset. Windows overlap, because a header or a mark may begin in one and end
-/// in the next. Returns the offset of the end.
+/// in the next. Holes, in which neither begins, are skipped. Returns the offset of the end.
 fn each_window(
     storage: &dyn Storage,
     segment: &PathSegment,
@@ -28,6 +28,7 @@ fn each_window(
 ) -> Result<u64, JournalError> {
     let mut at = from;
     loop {
+        at = next_data(storage, segment, at)?;
         let bytes = read_at(storage, segment, at, WINDOW)?;
         let end = at + bytes.len() as u64;
         let is_last = (bytes.len() as u64) < WINDOW || end >= segment.limit;
@@ -93,10 +94,10 @@ impl SegmentWalk {
     /// Scans a segment from byte `from` on, behind the valid prefix, for batch headers and close
     /// marks, to learn how far the journal was known to be durable. The segment's number is their
     /// checksum seed: a header that strayed in from another segment does not match. Returns whether
-    /// all these bytes are zeros.
+    /// there is none of them: then no engine wrote these bytes, or none of what it wrote is left.
     ///
-    /// Reads window by window, so a hole of any length takes time, as reading it does, and no
-    /// memory.
+    /// Reads window by window, so zeros of any length take time, as reading them does, and no
+    /// memory. A hole takes neither, if the storage knows of it.
     pub(super) fn scan_for_durable(
         &mut self,
         storage: &dyn Storage,
@@ -107,28 +108,30 @@ impl SegmentWalk {
         // as far.
         let mut closing_end = u64::MAX;
         let number = segment.header.number;
-        let mut only_zeros = true;
+        let mut is_noise = true;
         let end = each_window(storage, segment, from, |bytes, start| {
             if is_hole(bytes) {
                 return true;
             }
-            only_zeros = false;
             // Headers and marks begin with the same byte.
             for at in (0..bytes.len()).filter(|at| bytes[*at] == MAGIC[0]) {
                 let rest = &bytes[at..];
                 if let Some(header) = BatchHeader::from_bytes(rest, number) {
+                    is_noise = false;
                     self.durable = self.durable.max(header.durable);
                     if header.closed {
                         let end = start + (at + batch::HEADER) as u64 + header.body_length();
                         closing_end = end.min(closing_end);
                     }
                 }
-                self.close_mark_seen |= rest.len() >= CLOSE_MARK && is_close_mark(rest, number);
+                if rest.len() >= CLOSE_MARK && is_close_mark(rest, number) {
+                    (is_noise, self.close_mark_seen) = (false, true);
+                }
             }
             true
         })?;
         self.closed |= closing_end <= end;
-        Ok(only_zeros)
+        Ok(is_noise)
     }
 
     /// Whether a segment's bytes from `from` on, behind its close mark `mark`, say that more was

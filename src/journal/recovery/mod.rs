@@ -49,8 +49,8 @@ impl TornTail {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StrayBytes {
-    /// The name of the file: the newest segment, or a file of zeros with the name of a later one,
-    /// which was removed.
+    /// The name of the file: the newest segment, or one with the name of a later segment that holds
+    /// nothing of a segment, which was removed.
     pub file: String,
     /// The byte offset in the file at which they began.
     pub offset: u64,

@@ -62,6 +62,10 @@ impl Storage for WithArchive {
         self.either(name, |storage| storage.length(name))
     }
 
+    fn next_data(&self, name: &str, offset: u64) -> io::Result<u64> {
+        self.either(name, |storage| storage.next_data(name, offset))
+    }
+
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         self.journal.create(name)
     }

@@ -6,7 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, Permissions};
-use std::io;
+use std::io::{self, Seek};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -232,6 +232,38 @@ fn identity_of(found: &fs::Metadata) -> StorageIdentity {
     let born = found.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     let born = born.map_or(0, |since| since.as_nanos() as u64);
     StorageIdentity { born, ..StorageIdentity::new(found.dev(), found.ino()) }
+}
+
+/// Where the last bytes that were appended through this handle end. A system call that only reads a
+/// number: to ask for the file's metadata is several times dearer, after each sync, and makes the
+/// next append store a new time.
+pub(super) fn end_of_append(mut file: &File) -> io::Result<u64> {
+    // An append moves the handle's position behind its bytes.
+    file.stream_position()
+}
+
+/// Where the next bytes from `offset` on begin that lie in no hole; the end of the file if none do.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "macos", target_os = "freebsd"))]
+pub(super) fn next_data(file: &File, offset: u64) -> io::Result<u64> {
+    use rustix::io::Errno;
+    match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(offset)) {
+        Ok(at) => Ok(at.max(offset)),
+        // No bytes there, or the file ends before.
+        Err(Errno::NXIO) => Ok(file.metadata()?.len().max(offset)),
+        // The file system knows of no holes.
+        Err(_) => Ok(offset),
+    }
+}
+
+/// Nothing is known of holes.
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "macos",
+    target_os = "freebsd"
+)))]
+pub(super) fn next_data(_: &File, offset: u64) -> io::Result<u64> {
+    Ok(offset)
 }
 
 /// Whether the file has no name any more. Its bytes will be lost when it is closed, even though a

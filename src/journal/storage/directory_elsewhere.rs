@@ -113,6 +113,16 @@ pub(super) fn identity_of_file(_: &File) -> io::Result<Option<StorageIdentity>> 
     Ok(None)
 }
 
+/// The file's length: whether an append moves the handle's position is not said of all systems.
+pub(super) fn end_of_append(file: &File) -> io::Result<u64> {
+    file.metadata().map(|found| found.len())
+}
+
+/// Nothing is known of holes.
+pub(super) fn next_data(_: &File, offset: u64) -> io::Result<u64> {
+    Ok(offset)
+}
+
 pub(super) fn is_removed(_: &fs::Metadata) -> bool {
     false
 }

@@ -165,6 +165,11 @@ impl Storage for FileStorage {
         file.metadata().map(|found| found.len())
     }
 
+    fn next_data(&self, name: &str, offset: u64) -> io::Result<u64> {
+        let file = self.open(name, |directory| directory.open_to_read(name))?;
+        directory::next_data(&file, offset)
+    }
+
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         let file = self.at(|directory| directory.create(name, self.mode))?;
         let identity = directory::identity_of_file(&file)?;
@@ -240,7 +245,7 @@ impl StorageFile for AppendFile {
         self.length.store(appended, Ordering::Release);
         // The bytes went to the end of the file. If somebody else has cut it, or written to it,
         // they stand in another place than where a reader will look.
-        match self.file.metadata()?.len() {
+        match directory::end_of_append(&self.file)? {
             found if found == appended => Ok(()),
             found => Err(another_length(found, appended)),
         }

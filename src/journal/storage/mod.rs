@@ -126,6 +126,18 @@ pub trait Storage: Send + Sync + 'static {
         }
     }
 
+    /// Where the next bytes of a file begin, from `offset` on, that need not be zeros. In between
+    /// lies a hole of a sparse file, which readers skip: a file may say that it is longer than any
+    /// disk. Behind the last such bytes, it is the file's end.
+    ///
+    /// The default is `offset`: nothing is known of holes, and all of the file is read.
+    ///
+    /// # Errors
+    /// [`NotFound`](io::ErrorKind::NotFound) if there is no such file; any error of the system.
+    fn next_data(&self, _name: &str, offset: u64) -> io::Result<u64> {
+        Ok(offset)
+    }
+
     /// Creates an empty file for appending. The file's name is durable only after the next
     /// [`sync_directory`](Self::sync_directory).
     ///

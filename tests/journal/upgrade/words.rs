@@ -20,7 +20,7 @@ const MOVEMENTS: [&str; 9] = [
     "Shipped",
 ];
 
-const EVENTS: [&str; 11] = [
+const EVENTS: [&str; 12] = [
     "Opened",
     "WarehouseDefined",
     "ProductDefined",
@@ -32,6 +32,7 @@ const EVENTS: [&str; 11] = [
     "TransferDecided",
     "Closed",
     "ClockStepped",
+    "ClockApart",
 ];
 
 /// In journals, the numbers of events begin here; those of movements begin at 0.

@@ -11,7 +11,7 @@ use crate::journal::offline::salvage::plan::{Found, Plan};
 use crate::journal::reader::{FoundBatch, Segment, find};
 use crate::journal::recovery::replay::decode_batch;
 use crate::journal::storage::Storage;
-use crate::journal::windows::{WINDOW, Window, Windows, goes_on, is_hole, read_at};
+use crate::journal::windows::{WINDOW, Window, Windows, goes_on, is_hole, next_data, read_at};
 
 /// A batch behind the part of a journal that a salvage saved. Its bytes are sound.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +88,7 @@ fn each_batch(
 ) -> Result<(), JournalError> {
     let mut at = from;
     loop {
+        at = next_data(storage, on_path, at)?;
         let bytes = read_at(storage, on_path, at, WINDOW)?;
         let is_last = (bytes.len() as u64) < WINDOW;
         let mut part = part_of(on_path, at, bytes);
