@@ -211,8 +211,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Keeps the entry's reservation if it says so. What the reservation sold before is tracked from
-    /// here on.
+    /// Keeps the entry's reservation if it says so. What that sold before is tracked from here on.
     fn keep_if_told(&mut self, entry: &AuditEntry) {
         let told = entry.note("keep") == Some("until-shipped");
         let Some(id) = entry.reservation.filter(|_| told) else { return };
