@@ -238,6 +238,7 @@ fn operations(shop: &Shop, it: &Given) -> Vec<Refusal> {
         refused("InventoryManager::warehouse", manager.warehouse(from)),
         refused("InventoryManager::counts", manager.counts(level)),
         refused("InventoryManager::available", manager.available(level)),
+        refused("InventoryManager::available_with_overdue", manager.available_with_overdue(level)),
         refused("InventoryManager::reserved", manager.reserved(level)),
         refused("InventoryManager::sold", manager.sold(level)),
         refused("InventoryManager::held", manager.held(level)),

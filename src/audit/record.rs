@@ -271,6 +271,11 @@ impl RecordBuf {
     }
 }
 
+/// The note that tells people that a reservation is kept until it is shipped, and its value. It is
+/// no fact: what counts in a journal is a flag of the record.
+pub(crate) const KEEP_NOTE: &str = "keep";
+pub(crate) const KEPT_UNTIL_SHIPPED: &str = "until-shipped";
+
 /// The names of facts in the record of a transfer request or decision: pairs that a recovery needs.
 /// All other pairs of such a record are notes.
 pub(crate) const FACTS_OF_TRANSFERS: [&str; 5] =

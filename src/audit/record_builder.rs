@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use crate::audit::entry::{AdjustmentType, EntryType, EventType};
-use crate::audit::record::{Header, KeyMark, PlainEntry, RecordBuf, ShortBytes, Subject};
+use crate::audit::record::{
+    Header, KEEP_NOTE, KEPT_UNTIL_SHIPPED, KeyMark, PlainEntry, RecordBuf, ShortBytes, Subject,
+};
 use crate::audit::recorder::Recorder;
 use crate::audit::wake_signal::WriterGone;
 use crate::base::clock::Timestamp;
@@ -155,7 +157,7 @@ impl<'a> RecordBuilder<'a> {
     /// recovery restores this as well.
     pub(crate) fn kept_until_shipped(mut self) -> Self {
         self.buffer().keep = true;
-        self.text("keep", "until-shipped")
+        self.text(KEEP_NOTE, KEPT_UNTIL_SHIPPED)
     }
 
     /// Adds the idempotency key, the request's fingerprint and the answer. They are in the same

@@ -184,16 +184,15 @@ impl<'a> Call<'a> {
         self.engine.text_limits.admit(notes.len(), bytes + own.len())
     }
 
-    /// Refuses notes of the same name, and notes of a name under which the call itself writes
+    /// Refuses notes of the same name, and notes of a name under which the call itself can write
     /// something. So each name stands once in an entry, and a redaction that looks for a value
     /// finds it.
     #[cold]
     pub(super) fn check_note_names(self, own: &[&str]) -> Result<(), InvalidText> {
-        let kept: &[&str] = if self.options.keep_until_shipped { &["keep"] } else { &[] };
         let place = |note: usize| u32::try_from(note).unwrap_or(u32::MAX);
         let mut seen = HashMap::with_capacity(self.options.notes.len());
         for (note, (name, _)) in self.options.notes.iter().enumerate() {
-            if own.contains(&name.as_str()) || kept.contains(&name.as_str()) {
+            if own.contains(&name.as_str()) {
                 return Err(InvalidText::NameTaken { note: place(note) });
             }
             if let Some(first) = seen.insert(name, note) {

@@ -1,6 +1,6 @@
 //! The durability of a call: what must have happened to its record before it returns.
 
-use crate::audit::record::FACTS_OF_TRANSFERS;
+use crate::audit::record::{FACTS_OF_TRANSFERS, KEEP_NOTE};
 
 /// What has happened to a call's record when the call returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,14 +44,17 @@ pub enum OperationKind {
 impl OperationKind {
     const COUNT: usize = Self::Setting as usize + 1;
 
-    /// The names under which such an operation writes something into its record. A decision on a
-    /// transfer request writes its `reason` as well.
+    /// The names under which such an operation can write something into its record. A decision on a
+    /// transfer request writes its `reason` as well. A retake reads in the entries of a reservation
+    /// whether it was to be kept: so no call on one has a note of this name.
     pub(super) fn own_names(self) -> &'static [&'static str] {
         match self {
             Self::Add => &["source"],
-            Self::Remove | Self::CancelSale => &["reason"],
+            Self::Remove => &["reason"],
+            Self::CancelSale => &["reason", KEEP_NOTE],
+            Self::Reserve | Self::Sell | Self::Release | Self::Extend | Self::Ship => &[KEEP_NOTE],
             Self::Transfer => &OF_TRANSFERS,
-            _ => &[],
+            Self::Setting => &[],
         }
     }
 }

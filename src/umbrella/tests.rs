@@ -122,7 +122,7 @@ fn samples() -> Samples {
         ];
         ConfirmError: [
             ConfirmError::Gone(Gone::Unknown), ConfirmError::Changing,
-            ConfirmError::Call(call.clone()),
+            ConfirmError::NotSold { needed, sold: available }, ConfirmError::Call(call.clone()),
         ];
         ReleaseError: [
             ReleaseError::Sold { units: 3 }, ReleaseError::Changing,
@@ -137,6 +137,7 @@ fn samples() -> Samples {
             RetakeError::Full { slots: full },
             RetakeError::Suspended { warehouse: warehouse() },
             RetakeError::OtherLines, RetakeError::Changing,
+            RetakeError::NotSold { needed, sold: available },
             RetakeError::NoReservation(NoReservation::Forgotten),
             RetakeError::Input(input), RetakeError::Place(place.clone()),
             RetakeError::Call(call.clone()),
@@ -145,6 +146,7 @@ fn samples() -> Samples {
             PartialError::NotHeld {
                 warehouse: warehouse(), product: product(), needed, held: available,
             },
+            PartialError::NotSold { needed, sold: available },
             PartialError::Full { slots: full }, PartialError::Gone(Gone::Unknown),
             PartialError::Changing, PartialError::Input(input),
             PartialError::Place(place.clone()), PartialError::Call(call.clone()),

@@ -39,10 +39,14 @@ struct Level {
     available: u32,
     reserved: u32,
     sold: u32,
+    /// Units of `sold` whose reservations are kept until they are shipped.
+    tracked: u32,
 }
 
 #[derive(Debug, Default)]
 struct Hold {
+    /// Whether it is kept until all that it sold is shipped or cancelled.
+    kept: bool,
     /// Units that are still held, for each level.
     held: HashMap<Place, u32>,
     /// Units that were sold and neither shipped nor cancelled by reservation, for each level.
@@ -164,6 +168,7 @@ impl Ledger {
             Shipped | SaleCancelled => self.settle(entry, &place)?,
             _ => {}
         }
+        self.keep_if_told(entry);
         let units = entry.quantity;
         let building = self.warehouses.get_mut(&place.0).ok_or("the warehouse is not defined")?;
         let level = self.levels.get_mut(&place).ok_or("the level was never opened")?;
@@ -200,10 +205,22 @@ impl Ledger {
             }
             other => return Err(format!("the ledger does not know {other}")),
         }
-        if level.sold > level.reserved {
-            return Err(format!("more is sold than reserved: {level:?}"));
+        if level.sold > level.reserved || level.tracked > level.sold {
+            return Err(format!("more is sold than reserved, or tracked than sold: {level:?}"));
         }
         Ok(())
+    }
+
+    /// Keeps the entry's reservation if it says so. What that sold before is tracked from here on.
+    fn keep_if_told(&mut self, entry: &AuditEntry) {
+        let told = entry.note("keep") == Some("until-shipped");
+        let Some(id) = entry.reservation.filter(|_| told) else { return };
+        let Some(hold) = self.holds.get_mut(&id) else { return };
+        if !std::mem::replace(&mut hold.kept, true) {
+            for (place, units) in &hold.unsettled {
+                self.levels.entry(place.clone()).or_default().tracked += units;
+            }
+        }
     }
 
     /// One line of a new hold.
@@ -240,6 +257,9 @@ impl Ledger {
         if movement == AdjustmentType::Sold {
             hold.sold = true;
             *hold.unsettled.entry(place.clone()).or_default() += entry.quantity;
+            if hold.kept {
+                self.levels.entry(place.clone()).or_default().tracked += entry.quantity;
+            }
         }
         let held = hold.held.get_mut(place).ok_or("the hold has no such line")?;
         take(held, entry.quantity, "held")
@@ -249,6 +269,10 @@ impl Ledger {
     fn settle(&mut self, entry: &AuditEntry, place: &Place) -> Result<(), String> {
         let Some(id) = entry.reservation else { return Ok(()) };
         let hold = self.holds.get_mut(&id).ok_or("its hold was never made")?;
+        if hold.kept {
+            let level = self.levels.entry(place.clone()).or_default();
+            take(&mut level.tracked, entry.quantity, "tracked")?;
+        }
         take(hold.unsettled.entry(place.clone()).or_default(), entry.quantity, "sold by it")
     }
 
@@ -266,8 +290,8 @@ impl Ledger {
             assert_eq!(live, (capacity, room, over), "the room in {name}");
             for live in manager.levels(name).expect("a warehouse") {
                 let place = (Arc::from(name), live.product);
-                let (available, reserved) = (live.counts.available, live.counts.reserved);
-                let counts = Level { available, reserved, sold: live.counts.sold };
+                let stockade::Counts { available, reserved, sold, tracked, .. } = live.counts;
+                let counts = Level { available, reserved, sold, tracked };
                 assert_eq!(self.levels.get(&place), Some(&counts), "counts of {place:?}");
             }
         }

@@ -65,8 +65,16 @@ fn a_note_does_not_take_the_name_of_what_the_call_itself_writes() {
     assert_eq!(noted(&manager, "reason").cancel_sale(SF, 1, "lost"), Err(taken().into()));
     let cancelled = noted(&manager, "reason").cancel_sale_lines(sale, &[line(SF, 1)], "lost");
     assert_eq!(cancelled, Err(taken().into()));
+    // A retake would take it for the wish to keep the reservation.
     let kept = noted(&manager, "keep").keep_until_shipped().sell(SF, 1);
     assert_eq!(kept, Err(taken().into()));
+    let hold = manager.reserve(SF, 1, LONG).expect("stock");
+    assert_eq!(noted(&manager, "keep").reserve(SF, 1, LONG), Err(taken().into()));
+    assert_eq!(noted(&manager, "keep").confirm(hold), Err(taken().into()));
+    assert_eq!(noted(&manager, "keep").extend(hold, LONG), Err(taken().into()));
+    assert_eq!(noted(&manager, "keep").release(hold), Err(taken().into()));
+    assert_eq!(noted(&manager, "keep").ship(SF, 1), Err(taken().into()));
+    assert_eq!(noted(&manager, "keep").cancel_sale(SF, 1, "lost"), Err(taken().into()));
     for name in ["transferRequestId", "outcome", "decidedAt", "available", "room", "decidedBy"] {
         let request = noted(&manager, name).request_transfer("SF", "NYC", "LAPTOP", 1);
         assert_eq!(request, Err(taken().into()), "{name}");

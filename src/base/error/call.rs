@@ -146,8 +146,8 @@ pub enum InvalidText {
         /// The second one.
         second: u32,
     },
-    /// A note has a name under which the call itself writes something: its source or reason, or a
-    /// fact of a transfer request.
+    /// A note has a name under which the call itself can write something: its source or reason, a
+    /// fact of a transfer request, or on a reservation `keep`.
     NameTaken {
         /// The note, counted from 0.
         note: u32,

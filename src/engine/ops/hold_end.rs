@@ -2,11 +2,11 @@
 
 use crate::audit::entry::AdjustmentType;
 use crate::base::clock::Timestamp;
-use crate::base::error::{NoReservation, Uncertain};
-use crate::engine::ops::units::NotSold;
+use crate::base::error::{ConfirmError, NoReservation, PartialError, RetakeError, Uncertain};
 use crate::engine::view::reservation::UnitsEnded;
 use crate::reservation::slots::HeldSlot;
 use crate::reservation::state::Phase;
+use crate::stock::handle::LevelIndex;
 
 /// How a hold ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,26 @@ pub(in crate::engine) enum EndOutcome {
     /// There is no record of it.
     Missing(NoReservation),
 }
+
+/// A level has fewer sold units than a step takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) struct NotSold {
+    pub(in crate::engine) level: LevelIndex,
+    pub(in crate::engine) needed: u32,
+    pub(in crate::engine) sold: u32,
+}
+
+macro_rules! refusals_to_keep {
+    ($($error:ident)+) => {$(
+        impl From<NotSold> for $error {
+            fn from(NotSold { needed, sold, .. }: NotSold) -> Self {
+                Self::NotSold { needed, sold }
+            }
+        }
+    )+};
+}
+
+refusals_to_keep! { ConfirmError PartialError RetakeError }
 
 /// What the call that ended a hold did.
 #[derive(Debug)]

@@ -10,4 +10,4 @@ mod retake;
 mod settings;
 mod ship_lines;
 mod stock;
-pub(super) mod units;
+mod units;

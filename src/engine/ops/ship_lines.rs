@@ -13,7 +13,7 @@ use crate::base::quantity::Quantity;
 use crate::engine::call::Call;
 use crate::engine::durability::OperationKind;
 use crate::engine::ops::basket::basket_shape;
-use crate::engine::ops::units::NotSold;
+use crate::engine::ops::hold_end::NotSold;
 use crate::engine::place::BasketLine;
 use crate::engine::request::Request;
 use crate::engine::view::reservation::ReservationSnapshot;

@@ -1,37 +1,17 @@
 //! The units of a reservation's lines: how its steps sell them, give them back, and take sold ones.
 
 use crate::audit::record_builder::RecordBuilder;
-use crate::base::error::{ConfirmError, PartialError, RetakeError, Uncertain};
+use crate::base::error::Uncertain;
 use crate::base::quantity::Quantity;
 use crate::engine::Engine;
 use crate::engine::call::Call;
-use crate::engine::ops::hold_end::EndKind;
+use crate::engine::ops::hold_end::{EndKind, NotSold};
 use crate::reservation::line::SlotLine;
 use crate::reservation::slots::HeldSlot;
 use crate::stock::cell::CellId;
 use crate::stock::handle::LevelIndex;
 use crate::stock::mcas::{CellDelta, Cells};
 use crate::stock::word::Delta;
-
-/// A level has fewer sold units than a step takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) struct NotSold {
-    pub(in crate::engine) level: LevelIndex,
-    pub(in crate::engine) needed: u32,
-    pub(in crate::engine) sold: u32,
-}
-
-macro_rules! refusals_to_keep {
-    ($($error:ident)+) => {$(
-        impl From<NotSold> for $error {
-            fn from(NotSold { needed, sold, .. }: NotSold) -> Self {
-                Self::NotSold { needed, sold }
-            }
-        }
-    )+};
-}
-
-refusals_to_keep! { ConfirmError PartialError RetakeError }
 
 impl Call<'_> {
     /// Keeps the hold `head` until it is shipped, if the call's options ask for it. This thread has

@@ -1,6 +1,7 @@
 //! What an engine still knows of a reservation whose record is gone.
 
 use crate::audit::entry::{AdjustmentType, EntryType};
+use crate::audit::record::{KEEP_NOTE, KEPT_UNTIL_SHIPPED};
 use crate::base::clock::Timestamp;
 use crate::base::error::{FlushError, NoReservation, NotStarted, Reason, RetakeError};
 use crate::engine::Engine;
@@ -94,7 +95,7 @@ impl Call<'_> {
         })?;
         let history = engine.recorder.log().history_of(id, engine.born(id));
         let own = history.entries.iter().filter(|entry| entry.reservation == Some(id));
-        let kept = ("keep".to_owned(), "until-shipped".to_owned());
+        let kept = (KEEP_NOTE.to_owned(), KEPT_UNTIL_SHIPPED.to_owned());
         let former = FormerHold {
             owner: own.clone().find_map(|entry| entry.owner),
             keep: own.clone().any(|entry| entry.metadata.contains(&kept)),

@@ -117,17 +117,17 @@ impl Stage {
     fn step_on(&self, rng: &mut Rng) {
         let Some(hold) = self.any_hold(rng) else { return };
         let (manager, id) = (&self.manager, hold.id);
-        match rng.below(6) {
-            chosen @ (0 | 1) => match if chosen == 0 {
-                manager.confirm(id)
-            } else {
-                manager.request().keep_until_shipped().confirm(id)
-            } {
-                Err(ConfirmError::NotSold { needed, sold }) => assert!(sold < needed),
-                Err(ConfirmError::Call(busy)) => busy_only(busy),
-                Err(error @ ConfirmError::Gone(Gone::Unknown)) => unexpected(error),
-                _ => {}
-            },
+        let chosen = rng.below(6);
+        match chosen {
+            0 | 1 => {
+                let keep = || manager.request().keep_until_shipped();
+                match if chosen == 0 { manager.confirm(id) } else { keep().confirm(id) } {
+                    Err(ConfirmError::NotSold { needed, sold }) => assert!(sold < needed),
+                    Err(ConfirmError::Call(busy)) => busy_only(busy),
+                    Err(error @ ConfirmError::Gone(Gone::Unknown)) => unexpected(error),
+                    _ => {}
+                }
+            }
             2 | 3 => match manager.release(id) {
                 Ok(Release::Unknown) => unexpected("a hold that was made"),
                 Ok(_) | Err(ReleaseError::Sold { .. } | ReleaseError::Changing) => {}

@@ -28,7 +28,11 @@ impl Stage {
     fn look_at_levels(&self) {
         for warehouse in WAREHOUSES {
             for level in self.manager.levels(warehouse).expect("known") {
-                assert!(level.counts.sold <= level.counts.reserved, "{level:?}");
+                let counts = level.counts;
+                assert!(
+                    counts.sold <= counts.reserved && counts.tracked <= counts.sold,
+                    "{level:?}"
+                );
             }
         }
     }
