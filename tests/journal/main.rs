@@ -31,6 +31,7 @@ mod place_cut;
 mod place_kinds;
 mod reader;
 mod redact;
+mod remembered;
 mod restart;
 mod retention;
 mod salvage;
