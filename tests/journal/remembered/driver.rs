@@ -1,17 +1,16 @@
 //! Lives a life: does its steps on an engine and on the model, and compares.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    AdjustmentType, AuditFilter, ConfirmError, ConfirmOrRetake, EventType, Gone, IdempotencyKey,
-    InventoryManager, JournalOptions, JournalReader, KeyError, Limits, ManualClock, NoReservation,
-    Release, ReleaseError, Request as EngineRequest, ReservationId, ReservationStatus, RetakeError,
-    Timestamp,
+    ConfirmError, ConfirmOrRetake, Gone, IdempotencyKey, InventoryManager, JournalOptions,
+    KeyError, Limits, ManualClock, NoReservation, Release, ReleaseError, Request as EngineRequest,
+    ReservationId, ReservationStatus, RetakeError, Timestamp,
 };
 
+use super::disk::{Found, harmed};
 use super::model::{Answer, Hold, KEEP, Model, Request, Stand, Stored, Trace};
 use super::plan::{End, Ending, Harm, Step};
 use crate::state::MINUTE;
@@ -121,13 +120,6 @@ impl Driver {
         let manager = builder.limits(limits).journal(journal).without_threads().build();
         let manager = manager.expect("a sound journal");
         self.opening = manager.recovery_report().expect("a journal").openings + 1;
-        if std::env::var_os("DBG").is_some() {
-            eprintln!("OPEN {:?}", manager.recovery_report());
-            for (name, bytes) in self.disk.files() {
-                eprintln!("  {name} {}", bytes.len());
-            }
-            eprintln!("  {:?} keys {}", manager.stats().outcomes, manager.stats().keys);
-        }
         self.manager = Some(manager);
     }
 
@@ -438,23 +430,7 @@ impl Driver {
 
     /// Takes back what the crash took. Returns when the newest entry was made that is left.
     fn roll_back(&mut self, opened_at: u64) -> u64 {
-        let (mut last, mut found) = (0, Found::default());
-        let every = AuditFilter::new().limit(usize::MAX);
-        let read = JournalReader::on(self.disk.clone()).entries(&every, |entry| {
-            if entry.at.as_millis() < opened_at {
-                last = entry.at.as_millis();
-            }
-            found.calls.extend(entry.note("call").and_then(|call| call.parse::<usize>().ok()));
-            found.retaken.extend(entry.retaken_from);
-            found.uses += usize::from(entry.entry_type == EventType::KeyUsed.into());
-            if let Some(id) = entry.reservation {
-                let is = |movement: AdjustmentType| entry.entry_type == movement.into();
-                found.reserved.extend(is(AdjustmentType::Reserved).then_some(id));
-                found.sold.extend(is(AdjustmentType::Sold).then_some(id));
-                found.returned.extend(is(AdjustmentType::Returned).then_some(id));
-            }
-        });
-        read.expect("a sound journal");
+        let found = Found::read(&self.disk, opened_at);
         let left = self.history.iter().position(|(trace, _)| !found.has(*trace));
         if let Some(left) = left {
             assert!(left >= self.flushed, "what was flushed is gone: {:?}", self.history[left].0);
@@ -464,38 +440,14 @@ impl Driver {
             let lost = made.into_iter().skip(self.model.holds.len());
             let lost = lost.map(|hold| Hold {
                 stand: Stand::Lost(hold.opening),
-                at_edge: hold.id.created_at().as_millis() == last,
+                at_edge: hold.id.created_at().as_millis() == found.last,
                 ..hold
             });
             self.model.holds.extend(lost);
         }
         self.history.clear();
         (self.flushed, self.uses) = (0, found.uses);
-        last
-    }
-}
-
-/// What a journal has.
-#[derive(Default)]
-struct Found {
-    uses: usize,
-    calls: BTreeSet<usize>,
-    reserved: BTreeSet<ReservationId>,
-    sold: BTreeSet<ReservationId>,
-    returned: BTreeSet<ReservationId>,
-    retaken: BTreeSet<ReservationId>,
-}
-
-impl Found {
-    fn has(&self, trace: Trace) -> bool {
-        match trace {
-            Trace::Noted(call) => self.calls.contains(&call),
-            Trace::KeyUsed(uses) => uses <= self.uses,
-            Trace::Reserved(id) => self.reserved.contains(&id),
-            Trace::Sold(id) => self.sold.contains(&id),
-            Trace::Returned(id) => self.returned.contains(&id),
-            Trace::Retaken(id) => self.retaken.contains(&id),
-        }
+        found.last
     }
 }
 
@@ -507,30 +459,4 @@ impl Moment {
         let Self(_, ended, opening) = *self;
         Hold { id, units, expires, stand, ended, retaken: None, opening, at_edge: false }
     }
-}
-
-/// The files after what happened to the outcome files.
-fn harmed(files: Vec<(String, Vec<u8>)>, harm: Harm) -> Vec<(String, Vec<u8>)> {
-    let is_run = |name: &str| name.ends_with(".outcomes");
-    let count = files.iter().filter(|(name, _)| is_run(name)).count();
-    let (chosen, flips) = match harm {
-        Harm::Nothing => return files,
-        Harm::Lost(chosen) => (chosen, false),
-        Harm::Flipped(chosen) => (chosen, true),
-    };
-    let (mut left, mut run) = (Vec::new(), 0);
-    for (name, mut bytes) in files {
-        if is_run(&name) {
-            run += 1;
-            if chosen.is_none_or(|chosen| chosen % count == run - 1) {
-                if !flips {
-                    continue;
-                }
-                let middle = bytes.len() / 2;
-                bytes.get_mut(middle).into_iter().for_each(|byte| *byte ^= 1);
-            }
-        }
-        left.push((name, bytes));
-    }
-    left
 }

@@ -5,6 +5,7 @@
 //! `PROPTEST_CASES` sets how many lives to try. Lives that failed once are in `mod.regressions`,
 //! and are tried first.
 
+mod disk;
 mod driver;
 mod model;
 mod plan;
@@ -37,20 +38,4 @@ proptest! {
     fn every_answer_and_every_outcome_is_told_as_long_as_it_was_promised(steps in steps(1..60)) {
         live(&steps);
     }
-}
-
-#[test]
-fn dbg_one() {
-    use plan::*;
-    live(&[
-        Step::Reopen { end: End::PowerCut(267076347611645520), hours: 0, harm: Harm::Nothing },
-        Step::Reserve { key: Some(5), units: 1, hours: 1 },
-        Step::End { what: Ending::Confirm, hold: 0, key: Some(1) },
-        Step::Idle,
-        Step::Reserve { key: None, units: 1, hours: 1 },
-        Step::Reserve { key: Some(2), units: 1, hours: 1 },
-        Step::Others(1),
-        Step::Others(1),
-        Step::Reserve { key: None, units: 1, hours: 1 },
-    ]);
 }
