@@ -36,7 +36,8 @@ impl Openings {
     /// The opening that lost this id, if it was made in a gap.
     ///
     /// Openings that saved nothing have no span, and nobody knows between which spans they were. So
-    /// each of some numbers may be that of a gap, and the id's bits say which: the lowest that fits.
+    /// each of some numbers may be that of a gap, and the id's bits say which: the lowest that
+    /// fits.
     ///
     /// `unused`: its slot was never used by it, nor by a later one. So it was not saved, and the
     /// millisecond of the last entry that was saved belongs to the gap, too.

@@ -19,13 +19,20 @@ mod base {
     pub(crate) mod error {
         mod lookup;
 
-        pub(crate) use lookup::InvalidReservationId;
+        pub(crate) use lookup::{InvalidKey, InvalidReservationId, MAX_KEY_BYTES};
     }
     pub(crate) mod parking;
     pub(crate) mod quantity;
     pub(crate) mod shard;
     pub(crate) mod sync;
     pub(crate) mod table;
+}
+// Without the fingerprints, which hash.
+#[path = "../../../src/idempotency"]
+mod idempotency {
+    mod eviction;
+    pub(crate) mod key;
+    pub(crate) mod map;
 }
 #[path = "../../../src/reservation/mod.rs"]
 mod reservation;
@@ -41,6 +48,7 @@ mod alerts;
 mod circulation;
 mod commit;
 mod expiry;
+mod keys;
 mod law1_one_swap;
 mod law2_take_log_give;
 mod law3_one_winner;
