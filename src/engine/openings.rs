@@ -51,8 +51,9 @@ impl Openings {
         let spans = self.spans.len() as u64;
         let without = self.current.saturating_sub(1).saturating_sub(spans);
         let mut next = self.opened_at;
-        for (opening, (first, last)) in (1..=spans).rev().zip(self.spans.iter().rev()) {
-            let lost = (opening..=opening + without).find(|it| id.may_be_of(*it));
+        for (highest, (first, last)) in (1..self.current).rev().zip(self.spans.iter().rev()) {
+            let lowest = highest.saturating_sub(without).max(1);
+            let lost = (lowest..=highest).find(|it| id.may_be_of(*it));
             if is_before(*last) && made < next && lost.is_some() {
                 return lost;
             }
