@@ -125,3 +125,31 @@ fn an_answer_that_is_settled_as_it_is_published_keeps_no_new_key_out() {
         shop.retry(11, 1);
     });
 }
+
+#[test]
+fn whoever_misses_a_dropped_answer_sees_the_mark() {
+    model("a look-up while the oldest answer is dropped", || {
+        let limits = KeyLimits {
+            lifetime: Duration::from_millis(HOUR),
+            count: 1,
+            drop_oldest: true,
+            unsettled: None,
+        };
+        let keys = IdempotencyMap::new(limits);
+        let shop = Arc::new(Shop { keys, filed: AtomicBool::new(false) });
+        shop.answer(1, 11, 5);
+        race(
+            &shop,
+            |shop| shop.answer(2, 12, 6),
+            |shop| {
+                if shop.keys.get(&named(1), at(7)).is_none() {
+                    assert_eq!(shop.keys.evicted_before(), Some(at(5)));
+                }
+            },
+        );
+        assert_eq!(
+            (shop.keys.get(&named(1), at(7)), shop.keys.get(&named(2), at(7))),
+            (None, Some(12))
+        );
+    });
+}
