@@ -35,18 +35,27 @@ impl Openings {
 
     /// The opening that lost this id, if it was made in a gap.
     ///
-    /// Openings that saved nothing have no span, so the number of an older gap may be too high.
-    /// Then the id's bits contradict it, and the answer is `None`, as for an id that nobody made.
-    fn that_lost(&self, id: ReservationId) -> Option<u64> {
+    /// Openings that saved nothing have no span, and nobody knows between which spans they were. So
+    /// each of some numbers may be that of a gap, and the id's bits say which: the lowest that
+    /// fits.
+    ///
+    /// `unused`: its slot was never used by it, nor by a later one. So it was not saved, and the
+    /// millisecond of the last entry that was saved belongs to the gap, too.
+    fn that_lost(&self, id: ReservationId, unused: bool) -> Option<u64> {
         let made = id.created_at();
+        let is_before = |last: Timestamp| last < made || (last == made && unused);
         // A wrong clock may have put one opening's entries into another's gap.
-        if self.spans.iter().any(|(first, last)| (*first..=*last).contains(&made)) {
+        if self.spans.iter().any(|(first, last)| *first <= made && !is_before(*last)) {
             return None;
         }
+        let spans = self.spans.len() as u64;
+        let without = self.current.saturating_sub(1).saturating_sub(spans);
         let mut next = self.opened_at;
-        for (opening, (first, last)) in (1..self.current).rev().zip(self.spans.iter().rev()) {
-            if *last < made && made < next && id.may_be_of(opening) {
-                return Some(opening);
+        for (highest, (first, last)) in (1..self.current).rev().zip(self.spans.iter().rev()) {
+            let lowest = highest.saturating_sub(without).max(1);
+            let lost = (lowest..=highest).find(|it| id.may_be_of(*it));
+            if is_before(*last) && made < next && lost.is_some() {
+                return lost;
             }
             next = *first;
         }
@@ -66,9 +75,10 @@ impl Engine {
     #[cold]
     #[inline(never)]
     pub(super) fn missing(&self, id: ReservationId, found: Lookup<'_>) -> NoReservation {
-        match self.openings.that_lost(id) {
+        let unused = matches!(found, Lookup::Unknown);
+        match self.openings.that_lost(id, unused) {
             Some(opening) => NoReservation::Lost { opening },
-            None if matches!(found, Lookup::Unknown) => NoReservation::Unknown,
+            None if unused => NoReservation::Unknown,
             None => NoReservation::Forgotten,
         }
     }
@@ -104,9 +114,35 @@ mod tests {
             (50, 3, None),
             (9, 0, None),
         ] {
-            assert_eq!(openings.that_lost(id(made, opening)), lost, "{made} {opening}");
+            assert_eq!(openings.that_lost(id(made, opening), false), lost, "{made} {opening}");
         }
-        assert_eq!(Openings::default().that_lost(id(5, 0)), None, "no journal, no crash");
+        // In the millisecond of the last entry: only the slot tells whether it was saved.
+        assert_eq!(openings.that_lost(id(20, 1), true), Some(1));
+        assert_eq!(openings.that_lost(id(40, 2), true), Some(2));
+        assert_eq!(openings.that_lost(id(19, 1), true), None);
+        assert_eq!(Openings::default().that_lost(id(5, 0), false), None, "no journal, no crash");
+    }
+
+    #[test]
+    fn an_opening_that_saved_nothing_makes_no_id_of_a_gap_unknown() {
+        // Of five openings two saved nothing: nobody knows which of them.
+        let spans = vec![(at(10), at(20)), (at(30), at(40)), (at(50), at(60))];
+        let openings = Openings { current: 6, spans, opened_at: at(90) };
+        for (made, opening, lost) in [
+            (25, 1, Some(1)),
+            (25, 2, Some(2)),
+            (25, 3, Some(3)),
+            (25, 4, None),
+            (45, 2, Some(2)),
+            (45, 4, Some(4)),
+            (45, 5, None),
+            (70, 3, Some(3)),
+            (70, 5, Some(5)),
+            (70, 6, None),
+            (55, 4, None),
+        ] {
+            assert_eq!(openings.that_lost(id(made, opening), false), lost, "{made} {opening}");
+        }
     }
 
     #[test]
@@ -114,9 +150,9 @@ mod tests {
         // The second opening ran behind the first one, and the third inside of its gap.
         let spans = vec![(at(100), at(200)), (at(10), at(20)), (at(120), at(130))];
         let openings = Openings { current: 4, spans, opened_at: at(300) };
-        assert_eq!(openings.that_lost(id(125, 2)), None, "the third saved entries there");
-        assert_eq!(openings.that_lost(id(150, 3)), None, "so did the first");
-        assert_eq!(openings.that_lost(id(250, 3)), Some(3));
-        assert_eq!(openings.that_lost(id(50, 2)), Some(2));
+        assert_eq!(openings.that_lost(id(125, 2), false), None, "the third saved entries there");
+        assert_eq!(openings.that_lost(id(150, 3), false), None, "so did the first");
+        assert_eq!(openings.that_lost(id(250, 3), false), Some(3));
+        assert_eq!(openings.that_lost(id(50, 2), false), Some(2));
     }
 }

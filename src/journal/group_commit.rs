@@ -393,11 +393,14 @@ impl SyncState {
 
     /// How often notes were erased so far.
     pub(crate) fn erasures(&self) -> u64 {
+        // Acquire pairs with the Release in `erased`.
         self.erasures.load(Ordering::Acquire)
     }
 
     /// Notes that text was erased: whoever has read ahead must read again.
     pub(crate) fn erased(&self) {
+        // Release pairs with the Acquire in `erasures`: who sees the count sees that the files were
+        // replaced before it.
         self.erasures.fetch_add(1, Ordering::Release);
     }
 

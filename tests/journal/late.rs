@@ -104,8 +104,8 @@ fn not_again_when_an_outcome_file_is_kept_longer_than_it_need() {
     }
 }
 
-/// Of a long stop only a day counts. So an answer may be in its days by the journal's time, and past
-/// them by the clock.
+/// Of a long stop only a day counts. So an answer may be in its days by the journal's time, and
+/// past them by the clock.
 #[test]
 fn a_retry_after_a_long_stop_runs_once_before_and_after_its_file_is_written() {
     for killed in [false, true] {

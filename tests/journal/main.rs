@@ -33,6 +33,7 @@ mod place_kinds;
 mod prefetch;
 mod reader;
 mod redact;
+mod remembered;
 mod restart;
 mod retention;
 mod salvage;

@@ -20,7 +20,7 @@ mod base {
     pub(crate) mod error {
         mod lookup;
 
-        pub(crate) use lookup::InvalidReservationId;
+        pub(crate) use lookup::{InvalidKey, InvalidReservationId, MAX_KEY_BYTES};
     }
     pub(crate) mod foreign;
     pub(crate) mod parking;
@@ -28,6 +28,13 @@ mod base {
     pub(crate) mod shard;
     pub(crate) mod sync;
     pub(crate) mod table;
+}
+// Without the fingerprints, which hash.
+#[path = "../../../src/idempotency"]
+mod idempotency {
+    mod eviction;
+    pub(crate) mod key;
+    pub(crate) mod map;
 }
 #[path = "../../../src/reservation/mod.rs"]
 mod reservation;
@@ -43,6 +50,7 @@ mod alerts;
 mod circulation;
 mod commit;
 mod expiry;
+mod keys;
 mod law1_one_swap;
 mod law2_take_log_give;
 mod law3_one_winner;

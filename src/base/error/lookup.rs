@@ -37,7 +37,8 @@ pub enum NoReservation {
     /// journal saved and the next opening, and the id names that opening. No entry has such an id.
     /// Whoever can make up ids can make one up that looks so.
     Lost {
-        /// The opening of the journal that ended in the crash; the first one is 1.
+        /// The opening of the journal that ended in the crash; the first one is 1. If four or more
+        /// openings saved no entry at all, it may be another one: too low by a multiple of 4.
         opening: u64,
     },
     /// Its record is gone, and nobody knows at present how it ended: the outcome files, which say

@@ -11,15 +11,14 @@ use std::time::{Duration, Instant};
 
 use crate::base::error::JournalError;
 use crate::base::foreign::{self, put_aside};
-use crate::base::sync::{AtomicBool, Mutex, Ordering, lock};
+use crate::base::sync::{AtomicBool, Mutex, lock};
 use crate::base::threads;
 use crate::base::trace;
 use crate::journal::follow::follower::Follower;
 use crate::journal::follow::outcome_upkeep::OutcomeUpkeep;
-use crate::journal::follow::thread::Served;
 use crate::journal::format::segment::Point;
 use crate::journal::group_commit::{Reached, SyncState};
-use crate::journal::layout::{Layout, failed};
+use crate::journal::layout::failed;
 use crate::journal::ledger::Ledger;
 use crate::journal::maintenance::checkpoints::{
     CheckpointSchedule, JournalMaintenance, PendingCheckpoint, TrimPause,
@@ -54,7 +53,7 @@ fn give_way() {
 
 /// A ledger that follows the journal.
 pub(crate) struct Auditor {
-    follower: Follower,
+    pub(super) follower: Follower,
     pub(crate) ledger: Ledger,
     /// The first lasting error. It stays, because a ledger that met a broken law is of no use any
     /// more.
@@ -155,15 +154,15 @@ impl Auditor {
 
 /// An auditor with a thread of its own. Other threads may drive it further, too.
 pub(crate) struct Auditing {
-    auditor: Mutex<Auditor>,
-    progress: Arc<SyncState>,
+    pub(super) auditor: Mutex<Auditor>,
+    pub(super) progress: Arc<SyncState>,
     /// Writes checkpoints and trims; `None` once the journal's lock is released.
     maintenance: Mutex<Option<JournalMaintenance>>,
     /// Looks after the outcome files; `None` if there are none.
     pub(crate) upkeep: Option<Arc<OutcomeUpkeep>>,
     status: Mutex<AuditorStatus>,
     /// Somebody asked to look after the answers that wait, and that has not begun.
-    hurried: AtomicBool,
+    pub(super) hurried: AtomicBool,
     /// How long the thread may go on after the journal's end.
     deadline: Mutex<Option<Instant>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -259,7 +258,7 @@ impl Auditing {
 
     /// Installs the runs of finished segments, then writes the due checkpoint and trims. Does
     /// nothing once the journal's lock is released.
-    fn maintain(&self, pending: Option<PendingCheckpoint>) {
+    pub(super) fn maintain(&self, pending: Option<PendingCheckpoint>) {
         let _aside = put_aside();
         let maintenance = lock(&self.maintenance);
         let Some(maintenance) = &*maintenance else { return };
@@ -315,36 +314,6 @@ impl Auditing {
         }
         if any || upkeep.is_to_be_tried_again() {
             upkeep.wake();
-        }
-        Ok(())
-    }
-
-    /// Has the answers that wait for their run looked after: a run that failed is tried again, and
-    /// a segment that is not full ends. New keys are refused because of what waits, so nothing else
-    /// may come that would do it.
-    pub(crate) fn hurry(self: &Arc<Self>) {
-        let Some(upkeep) = &self.upkeep else { return };
-        // Relaxed: whoever finds it set finds a thread that has not begun to look.
-        if !self.hurried.swap(true, Ordering::Relaxed) {
-            let this: Arc<dyn Served> = Arc::clone(self) as _;
-            if !upkeep.ask(&this) {
-                self.hurried.store(false, Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// Takes an empty newest segment for the end of the one before it. If there is none, and the
-    /// newest one keeps answers waiting, asks for another.
-    fn end_segment(&self) -> Result<(), JournalError> {
-        let mut auditor = lock(&self.auditor);
-        let at = auditor.at();
-        let dir = Layout::find_back_to(auditor.follower.storage(), |_| true)?;
-        let Some(collector) = &mut auditor.collector else { return Ok(()) };
-        let Some(head) = dir.head().map(|head| &head.header) else { return Ok(()) };
-        if head.base.batch == at.batch {
-            collector.enter(head, &at);
-        } else if head.base.batch < at.batch && collector.waits_for_its_end() {
-            self.progress.request_rotation();
         }
         Ok(())
     }
@@ -495,17 +464,6 @@ impl Auditing {
             upkeep.end(Instant::now() + UPKEEP_END);
         }
         *lock(&self.maintenance) = None;
-    }
-}
-
-impl Served for Auditing {
-    fn serve(&self) {
-        self.hurried.store(false, Ordering::Relaxed);
-        let looked = self.catch_up(self.progress.durable(), &mut |_| {});
-        if let Err(error) = looked.and_then(|_| self.end_segment()) {
-            trace::warn(format_args!("answers wait for their outcome file: {error}"));
-        }
-        self.maintain(None);
     }
 }
 

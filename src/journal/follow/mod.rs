@@ -4,6 +4,7 @@ pub(crate) mod auditor;
 pub(crate) mod feed;
 pub(crate) mod follower;
 pub(crate) mod headers;
+mod hurry;
 pub(crate) mod outcome_upkeep;
 pub(crate) mod resume;
 pub(crate) mod subscribe;

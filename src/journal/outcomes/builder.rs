@@ -52,6 +52,20 @@ impl OutcomesBuilder {
         put_record(&mut self.bytes, time, record);
     }
 
+    /// How many records there are.
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Takes all records behind the first `kept` ones out, into a builder of their own.
+    pub(super) fn split_off(&mut self, kept: usize) -> Self {
+        let start = self.records.get(kept).map_or(self.bytes.len(), |(_, start)| *start);
+        let (marker, bytes) = (self.marker.clone(), self.bytes.split_off(start));
+        let mut records = self.records.split_off(kept);
+        records.iter_mut().for_each(|(_, at)| *at -= start);
+        Self { marker, bytes, records }
+    }
+
     /// The newest record under this mark. Looks at all marks, some milliseconds for a million.
     pub(crate) fn find<T: OutcomeRecord>(&self, mark: OutcomeMark) -> Option<Kept<T>> {
         let at = self.records.iter().rposition(|(own, _)| *own == mark)?;

@@ -36,6 +36,9 @@ pub(crate) struct GatheredOutcomes {
     pub(crate) names: Vec<(SettledName, Timestamp)>,
     /// The journal time of the newest record.
     pub(crate) newest: JournalTime,
+    /// The last entry of each record of the journal that gave something, and how many records and
+    /// names there were behind it.
+    ends: Vec<(u64, u32, u32)>,
 }
 
 /// A finished segment.
@@ -69,7 +72,33 @@ pub(crate) struct OutcomeCollector {
 impl GatheredOutcomes {
     fn new(journal: u128) -> Self {
         let newest = JournalTime::default();
-        Self { builder: OutcomesBuilder::new(journal), names: Vec::new(), newest }
+        let builder = OutcomesBuilder::new(journal);
+        Self { builder, names: Vec::new(), newest, ends: Vec::new() }
+    }
+
+    /// Notes that all that was gathered so far is of entries up to this one.
+    fn end_record(&mut self, sequence: u64) {
+        let (records, names) = (self.builder.len() as u32, self.names.len() as u32);
+        let before = self.ends.last().map_or((0, 0), |&(_, records, names)| (records, names));
+        if before != (records, names) {
+            self.ends.push((sequence, records, names));
+        }
+    }
+
+    /// Takes what came of entries behind this one out.
+    fn split_off(&mut self, sequence: u64) -> Self {
+        let kept = self.ends.partition_point(|(last, ..)| *last <= sequence);
+        let (records, names) = match kept.checked_sub(1).map(|last| self.ends[last]) {
+            Some((_, records, names)) => (records, names),
+            None => (0, 0),
+        };
+        let ends = self.ends.split_off(kept).into_iter();
+        Self {
+            builder: self.builder.split_off(records as usize),
+            names: self.names.split_off(names as usize),
+            newest: self.newest,
+            ends: ends.map(|(last, of, named)| (last, of - records, named - names)).collect(),
+        }
     }
 
     /// Takes a record's key and retake. Returns the reservation that it is about.
@@ -104,23 +133,27 @@ impl OutcomeCollector {
         if self.open.as_ref().is_some_and(|open| open.first == header.number) {
             return;
         }
-        // A segment that replaces a failed one repeats batches, which the reader passes over. Then
-        // neither segment has been read as its run must be: both are read anew from the disk. So
-        // is one that turns out to end earlier.
-        let goes_on = header.base.batch == end.batch;
         self.finished.retain(|it| it.range.end.batch <= header.base.batch);
-        if let Some(OpenSegment { first, base, whole: true, gathered }) = self.open.take()
-            && goes_on
+        let mut gathered = GatheredOutcomes::new(self.journal);
+        let mut whole = header.base.batch == end.batch;
+        let repeats = header.base.batch < end.batch;
+        if let Some(OpenSegment { first, base, whole: true, gathered: mut own }) = self.open.take()
+            && (whole || repeats && base.batch <= header.base.batch)
         {
-            let range = SegmentRange { first, base, end: header.base };
-            self.finished.push_back(Arc::new(FinishedSegment { range, gathered }));
+            // A segment that replaces a failed one, or the unsynced end of another opening's,
+            // repeats batches, which the reader passes over. What they gave is the new segment's.
+            // If it begins even before the open one, both are read anew from the disk.
+            if repeats {
+                gathered = own.split_off(header.base.sequence);
+                whole = true;
+            }
+            if base.batch < header.base.batch || !repeats {
+                let range = SegmentRange { first, base, end: header.base };
+                self.finished.push_back(Arc::new(FinishedSegment { range, gathered: own }));
+            }
         }
-        self.open = Some(OpenSegment {
-            first: header.number,
-            base: header.base,
-            whole: goes_on && header.base.batch >= self.from,
-            gathered: GatheredOutcomes::new(self.journal),
-        });
+        whole &= header.base.batch >= self.from;
+        self.open = Some(OpenSegment { first: header.number, base: header.base, whole, gathered });
     }
 
     /// Takes what this record says. `ledger` has applied it; `opening` wrote it.
@@ -134,10 +167,12 @@ impl OutcomeCollector {
         {
             open.gathered.builder.ended(time, id, &outcome);
         }
+        open.gathered.end_record(ledger.next_sequence - 1);
     }
 
     /// Takes what this record says by itself, without a state that it changes: its key, and the
-    /// retake. How reservations ended is not known then.
+    /// retake. How reservations ended is not known then. For a journal that is read from its files
+    /// alone, in which no batch comes twice.
     pub(crate) fn record_names(&mut self, time: JournalTime, decoded: &Decoded<'_>) {
         if let Some(open) = self.open.as_mut().filter(|open| open.whole) {
             open.gathered.take_names(time, decoded);

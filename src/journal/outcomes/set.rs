@@ -21,7 +21,8 @@ pub(super) struct RunSet {
     /// The oldest first. No two overlap; where one does not continue the one before, there is a
     /// gap.
     pub(super) runs: Vec<Arc<OutcomeRun>>,
-    /// Where the oldest run begins, or began before it got lost; `None` if there was never one.
+    /// Where the oldest run begins, or began before it got lost. If there was never one: where the
+    /// oldest segment begins that is left. `None` before that is looked up.
     pub(super) since: Option<Point>,
     /// The serial number of the next run.
     pub(super) next_serial: u64,

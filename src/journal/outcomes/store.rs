@@ -120,11 +120,14 @@ impl Outcomes {
             }
         }
         let bases = || layout.path.iter().map(|it| it.header.base);
-        let set = RunSet::choose(found, |end| {
+        let mut set = RunSet::choose(found, |end| {
             // Of segments that are gone nothing is left to compare with.
             bases().next().is_some_and(|first| end.batch < first.batch)
                 || bases().any(|base| is_same_place(&base, end))
         });
+        // Without any run, the history begins with the oldest segment that is left. The first run
+        // may be of a later one: what is missing before it is a gap.
+        set.since.get_or_insert(bases().next().unwrap_or(Point::START));
         for name in names.iter().filter(|name| is_run(name) || is_unfinished(name)) {
             if set.runs.iter().all(|run| run.index.name != *name) {
                 remove_file(&*storage, name)?;
