@@ -245,6 +245,11 @@ impl FreeList {
         self.keeps_all() && self.front_filled_at().is_some_and(is_young)
     }
 
+    /// Notes that a slot from elsewhere is given to a new hold, and the record in it leaves early.
+    pub(crate) fn note_early(&self, now: Timestamp) {
+        self.taken_early.note(u64::from(!self.retention.time.is_zero()), now);
+    }
+
     /// Notes that a magazine is about to be handed out, if the time of its records is not up.
     fn note_if_early(&self, magazine: &Magazine, now: Timestamp) {
         let age = now.saturating_since(magazine.filled_at());
@@ -432,9 +437,7 @@ impl FreeList {
         let mut all = after.iter().chain(before).chain(own);
         let ended = |shard: &Shard| {
             let slot = shard.ended.pop()?;
-            if !self.retention.time.is_zero() {
-                self.taken_early.note(1, now);
-            }
+            self.note_early(now);
             Some(slot)
         };
         all.find_map(|shard| ended(shard).or_else(|| self.take_active(shard)))
