@@ -19,39 +19,11 @@ use crate::base::wake::wake;
 use crate::engine::Engine;
 use crate::engine::call::{KeyLookup, RequestOptions};
 use crate::engine::journal::JournalLink;
-use crate::engine::kept::{KeptOutcomes, KeptUnder};
-use crate::engine::view::filed::FiledOutcome;
+use crate::engine::kept::KeptOutcomes;
+use crate::engine::prefetched::Prefetched;
 use crate::idempotency::KeyName;
 use crate::journal::follow::thread::Served;
 use crate::reservation::id::ReservationId;
-
-/// What was read for the calls of a request. It stays true: an answer is stored once, and a
-/// reservation ends once.
-#[derive(Debug, Default)]
-pub(crate) struct Prefetched {
-    answers: Vec<(KeyName, PrefetchedAnswer)>,
-    outcome: Option<(ReservationId, Option<FiledOutcome>)>,
-}
-
-/// What the outcome files had under a name.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PrefetchedAnswer {
-    pub(super) found: Option<KeptUnder>,
-    /// The last batch of the newest run that was asked. Older ones need not be asked again.
-    pub(super) asked_to: u64,
-}
-
-impl Prefetched {
-    pub(super) fn answer(&self, name: &KeyName) -> Option<PrefetchedAnswer> {
-        self.answers.iter().find(|(own, _)| own == name).map(|(_, answer)| *answer)
-    }
-
-    /// How this reservation ended. The outer `None`: it was not looked up.
-    pub(super) fn outcome(&self, id: ReservationId) -> Option<Option<FiledOutcome>> {
-        let (_, outcome) = self.outcome.as_ref().filter(|(own, _)| *own == id)?;
-        Some(outcome.clone())
-    }
-}
 
 /// A prefetch under way; see [`Request::prefetch`](crate::Request::prefetch).
 #[must_use = "a future does nothing until it is awaited"]
@@ -205,7 +177,7 @@ impl PrefetchReading {
         }
         if let Some(id) = self.reservation {
             let outcome = match is_flushed {
-                true => self.kept.outcome(id, || true)?,
+                true => self.kept.read_outcome(id, || true)?,
                 false => self.kept.find_outcome(id)?,
             };
             if outcome.is_none() && !is_flushed {

@@ -99,7 +99,9 @@ macro_rules! options_of_all_operations {
             /// With a journal, it may read the disk: one page of an outcome file, if the key was
             /// used and its answer has left memory, and for about one new key in ten thousand.
             /// [`key_lookup`](Self::key_lookup) forbids that; in async code, await a prefetch
-            /// before. If another call with the same key and request is in progress, this call waits for
+            /// before.
+            ///
+            /// If another call with the same key and request is in progress, this call waits for
             /// that call's answer. On an engine with
             /// [`Backpressure::Refuse`](crate::Backpressure::Refuse) it gets
             /// [`KeyError::InProgress`](crate::KeyError::InProgress) instead.

@@ -119,9 +119,9 @@ impl FreeList {
     }
 
     /// A slot for a new hold: one whose record has been readable long enough, else a fresh one,
-    /// else, at the maximum of slots, the oldest finished one, if it may leave. `None`: it looked through all
-    /// queues, while no slot was carried from one to another, and found none. (One that was retired
-    /// during the look, to where it had looked, may be missed.)
+    /// else, at the maximum of slots, the oldest finished one, if it may leave. `None`: it looked
+    /// through all queues, while no slot was carried from one to another, and found none. (One that
+    /// was retired during the look, to where it had looked, may be missed.)
     #[inline(always)]
     pub(crate) fn take(&self, now: Timestamp) -> Option<SlotNumber> {
         let shard = self.own_shard();
