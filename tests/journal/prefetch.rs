@@ -36,6 +36,9 @@ fn traded(noted: &Noted, clock: &Arc<ManualClock>) -> InventoryManager {
     manager
 }
 
+/// As runtimes with many threads ask of their futures.
+fn may_move_between_threads<T: Send>(_: &T) {}
+
 fn read_here(noted: &Noted) -> bool {
     let own = thread::current().name().unwrap_or_default().to_owned();
     noted.readers.lock().expect("no panic").contains(&own)
@@ -57,6 +60,7 @@ fn neither_the_poll_nor_the_call_reads_a_file() {
         assert_eq!(request.reserve(LAPTOPS, 2, HOUR), Err(KeyError::Conflict.into()));
     }
     let mut fresh = manager.request().key(key("fresh", 1));
+    may_move_between_threads(&fresh.prefetch());
     block_on(fresh.prefetch()).expect("a working disk");
     let hold = fresh.reserve(LAPTOPS, 1, HOUR).expect("stock");
     assert_eq!(manager.release(hold), Ok(Release::Released));
