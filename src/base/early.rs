@@ -18,6 +18,9 @@ impl LeftEarly {
 
     /// Notes that so many have left, which were kept from `at` on, or from before.
     pub(crate) fn note(&self, count: u64, at: Timestamp) {
+        if count == 0 {
+            return;
+        }
         self.count.fetch_add(count, Ordering::Relaxed);
         self.newest.fetch_max(at.as_millis().saturating_add(1), Ordering::Relaxed);
     }
@@ -41,6 +44,8 @@ mod tests {
     fn the_newest_counts_whatever_the_order() {
         let (left, at) = (LeftEarly::new(), Timestamp::from_millis);
         assert_eq!((left.count(), left.newest()), (0, None));
+        left.note(0, at(5));
+        assert_eq!(left.newest(), None, "none has left");
         left.note(2, at(0));
         assert_eq!((left.count(), left.newest()), (2, Some(at(0))));
         left.note(1, at(9));

@@ -13,7 +13,7 @@ use crate::engine::answer::{Answer, StoredAnswer};
 use crate::engine::durability::{Durability, OperationKind};
 use crate::engine::place::{OwnLevel, OwnProduct, OwnWarehouse};
 #[cfg(feature = "journal")]
-use crate::engine::prefetch::Prefetched;
+use crate::engine::prefetched::Prefetched;
 use crate::idempotency::{Fingerprint, IdempotencyKey, KeyClaim, KeyName};
 use crate::reservation::id::{Owner, ReservationId};
 

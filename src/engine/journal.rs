@@ -13,7 +13,7 @@ use crate::base::sync::{AtomicUsize, Mutex, Ordering, lock};
 use crate::base::trace;
 use crate::engine::InventoryManager;
 use crate::engine::answer::Answer;
-use crate::engine::call::{KeyLookup, RequestOptions};
+use crate::engine::call::RequestOptions;
 use crate::engine::file_work::FileWork;
 use crate::engine::kept::KeptOutcomes;
 use crate::engine::view::filed::FiledOutcome;
@@ -281,12 +281,7 @@ impl JournalLink {
         options: &RequestOptions,
         flush: impl FnOnce() -> bool,
     ) -> Result<Option<FiledOutcome>, KeyError> {
-        let Some(kept) = &self.kept else { return Ok(None) };
-        match options.prefetched.as_ref().and_then(|known| known.outcome(id)) {
-            Some(outcome) => Ok(outcome),
-            None if options.lookup == KeyLookup::MemoryOnly => Err(KeyError::Undecided),
-            None => kept.outcome(id, now, flush),
-        }
+        self.kept.as_ref().map_or(Ok(None), |kept| kept.outcome(id, now, options, flush))
     }
 
     /// Borrows the journal's lock; `None` once the engine has released it.

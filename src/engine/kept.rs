@@ -10,7 +10,7 @@ use crate::base::trace;
 use crate::engine::Engine;
 use crate::engine::answer::{Answer, ConfirmOrRetake};
 use crate::engine::call::{KeyLookup, RequestOptions};
-use crate::engine::prefetch::PrefetchedAnswer;
+use crate::engine::prefetched::{KeptUnder, PrefetchedAnswer};
 use crate::engine::view::filed::FiledOutcome;
 use crate::engine::view::stats::OutcomeFigures;
 use crate::idempotency::{Fingerprint, IdempotencyKey, KeyName};
@@ -28,15 +28,6 @@ use crate::journal::outcomes::store::OutcomeLookup;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
 use crate::reservation::state::Phase;
-
-/// What the outcome files have under a name.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct KeptUnder {
-    /// When the answer was given.
-    time: JournalTime,
-    fingerprint: u128,
-    answer: Answer,
-}
 
 /// The outcome files of an engine's journal, as its operations see them.
 pub(super) struct KeptOutcomes {
@@ -173,45 +164,62 @@ impl KeptOutcomes {
         }
     }
 
-    /// How a reservation ended; `None` if the outcome files do not have it. Reads the disk. `flush`
-    /// waits until all that was recorded so far is on the disk, so that the auditor can read it.
+    /// How a reservation ended; `None` if the outcome files do not have it. Reads the disk, unless
+    /// it was prefetched. `flush` waits until all that was recorded so far is on the disk, so that
+    /// the auditor can read it.
     ///
     /// # Errors
-    /// [`KeyError::Gathering`] if it can't be known now.
+    /// [`KeyError`] if it can't be known now.
     pub(super) fn outcome(
         &self,
         id: ReservationId,
         now: Timestamp,
+        options: &RequestOptions,
         flush: impl FnOnce() -> bool,
     ) -> Result<Option<FiledOutcome>, KeyError> {
-        let found = self.find_outcome(id, now);
+        let found = match options.prefetched.as_ref().and_then(|known| known.outcome(id)) {
+            Some(found) => found,
+            None if options.lookup == KeyLookup::MemoryOnly => return Err(KeyError::Undecided),
+            None => self.read_outcome(id, flush)?,
+        };
+        Ok(found.map(|Kept { time, value }| {
+            let is_over = self.upkeep.outcomes.is_over(time, self.time(now));
+            FiledOutcome { is_over, ..filed(value) }
+        }))
+    }
+
+    /// How a reservation ended, read from the disk. `flush` as in [`outcome`](Self::outcome).
+    ///
+    /// # Errors
+    /// [`KeyError::Gathering`] if it can't be known now.
+    pub(super) fn read_outcome(
+        &self,
+        id: ReservationId,
+        flush: impl FnOnce() -> bool,
+    ) -> Result<Option<Kept<ReservationOutcome>>, KeyError> {
+        let found = self.find_outcome(id);
         if matches!(found, Ok(Some(_))) || !flush() {
             return found;
         }
         let unreadable = |error| gathering("an outcome can't be audited", &error);
         self.auditing.catch_up(self.progress.durable(), &mut |_| {}).map_err(unreadable)?;
-        self.find_outcome(id, now)
+        self.find_outcome(id)
     }
 
-    /// As [`outcome`](Self::outcome), of what the auditor has read so far.
+    /// As [`read_outcome`](Self::read_outcome), of what the auditor has read so far.
     pub(super) fn find_outcome(
         &self,
         id: ReservationId,
-        now: Timestamp,
-    ) -> Result<Option<FiledOutcome>, KeyError> {
-        let filed = |Kept { time, value }: Kept<ReservationOutcome>| {
-            let is_over = self.upkeep.outcomes.is_over(time, self.time(now));
-            FiledOutcome { is_over, ..filed(value) }
-        };
+    ) -> Result<Option<Kept<ReservationOutcome>>, KeyError> {
         let outcomes = &self.upkeep.outcomes;
         let mark = outcomes.marker().reservation(id);
         // First what waits for its run. So a run that is installed meanwhile is seen after.
         if let Some(kept) = self.auditing.find_waiting(mark) {
-            return Ok(Some(filed(kept)));
+            return Ok(Some(kept));
         }
         let unreadable = |error| gathering("an outcome can't be looked up", &error);
         let found = outcomes.outcome_of(id, DiskUse::MayRead).map_err(unreadable)?;
-        Ok(self.found(found)?.map(filed))
+        self.found(found)
     }
 }
 

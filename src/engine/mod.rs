@@ -26,6 +26,8 @@ mod ops;
 mod place;
 #[cfg(feature = "journal")]
 mod prefetch;
+#[cfg(feature = "journal")]
+mod prefetched;
 mod recording;
 mod request;
 mod sweeper;

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use crate::audit::flush::Flush;
-use crate::base::clock::Timestamp;
 use crate::base::error::{KeyError, NoReservation};
 use crate::base::foreign;
 use crate::base::sync::{Mutex, lock};
@@ -19,39 +18,11 @@ use crate::base::trace;
 use crate::engine::Engine;
 use crate::engine::call::{KeyLookup, RequestOptions};
 use crate::engine::journal::JournalLink;
-use crate::engine::kept::{KeptOutcomes, KeptUnder};
-use crate::engine::view::filed::FiledOutcome;
+use crate::engine::kept::KeptOutcomes;
+use crate::engine::prefetched::Prefetched;
 use crate::idempotency::KeyName;
 use crate::journal::follow::thread::Served;
 use crate::reservation::id::ReservationId;
-
-/// What was read for the calls of a request. It stays true: an answer is stored once, and a
-/// reservation ends once.
-#[derive(Debug, Default)]
-pub(crate) struct Prefetched {
-    answers: Vec<(KeyName, PrefetchedAnswer)>,
-    outcome: Option<(ReservationId, Option<FiledOutcome>)>,
-}
-
-/// What the outcome files had under a name.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PrefetchedAnswer {
-    pub(super) found: Option<KeptUnder>,
-    /// The last batch of the newest run that was asked. Older ones need not be asked again.
-    pub(super) asked_to: u64,
-}
-
-impl Prefetched {
-    pub(super) fn answer(&self, name: &KeyName) -> Option<PrefetchedAnswer> {
-        self.answers.iter().find(|(own, _)| own == name).map(|(_, answer)| *answer)
-    }
-
-    /// How this reservation ended. The outer `None`: it was not looked up.
-    pub(super) fn outcome(&self, id: ReservationId) -> Option<Option<FiledOutcome>> {
-        let (_, outcome) = self.outcome.as_ref().filter(|(own, _)| *own == id)?;
-        Some(outcome.clone())
-    }
-}
 
 /// A prefetch under way; see [`Request::prefetch`](crate::Request::prefetch).
 #[must_use = "a future does nothing until it is awaited"]
@@ -103,7 +74,7 @@ impl<'r> Prefetch<'r> {
             return Ok(None);
         }
         let (kept, state) = (Arc::clone(kept), Mutex::default());
-        Ok(Some(Arc::new(PrefetchReading { kept, names, reservation, now, state })))
+        Ok(Some(Arc::new(PrefetchReading { kept, names, reservation, state })))
     }
 }
 
@@ -159,8 +130,6 @@ struct PrefetchReading {
     kept: Arc<KeptOutcomes>,
     names: Vec<KeyName>,
     reservation: Option<ReservationId>,
-    /// When the prefetch began.
-    now: Timestamp,
     state: Mutex<ReadingState>,
 }
 
@@ -208,8 +177,8 @@ impl PrefetchReading {
         }
         if let Some(id) = self.reservation {
             let outcome = match is_flushed {
-                true => self.kept.outcome(id, self.now, || true)?,
-                false => self.kept.find_outcome(id, self.now)?,
+                true => self.kept.read_outcome(id, || true)?,
+                false => self.kept.find_outcome(id)?,
             };
             if outcome.is_none() && !is_flushed {
                 return Ok(None);

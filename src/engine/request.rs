@@ -99,7 +99,9 @@ macro_rules! options_of_all_operations {
             /// With a journal, it may read the disk: one page of an outcome file, if the key was
             /// used and its answer has left memory, and for about one new key in ten thousand.
             /// [`key_lookup`](Self::key_lookup) forbids that; in async code, await a prefetch
-            /// before. If another call with the same key and request is in progress, this call waits for
+            /// before.
+            ///
+            /// If another call with the same key and request is in progress, this call waits for
             /// that call's answer. On an engine with
             /// [`Backpressure::Refuse`](crate::Backpressure::Refuse) it gets
             /// [`KeyError::InProgress`](crate::KeyError::InProgress) instead.
@@ -126,9 +128,10 @@ macro_rules! options_of_all_operations {
             /// read by a thread of the engine's, and not by the poll. From then on the calls of
             /// this request read no file: their look-up is [`KeyLookup::MemoryOnly`].
             ///
-            /// Await it before the call. If the key is new, memory mostly knows that, and the first
-            /// poll is ready. Dropping the future undoes nothing. An engine without threads reads
-            /// in the poll.
+            /// Await it before the call; before one that names a reservation,
+            /// [`prefetch_of`](Self::prefetch_of). If the key is new, memory mostly knows that, and
+            /// the first poll is ready. Dropping the future undoes nothing. An engine without
+            /// threads reads in the poll.
             ///
             /// # Errors
             /// [`KeyError::Gathering`](crate::KeyError::Gathering) as the call itself;

@@ -28,6 +28,8 @@ const SOON: Duration = Duration::from_secs(20);
 pub(crate) struct Noted {
     pub(crate) disk: SimulatedDisk,
     pub(crate) readers: Arc<Mutex<BTreeSet<String>>>,
+    /// How often a thread read that is not the engine's.
+    pub(crate) reads_of_callers: Arc<AtomicUsize>,
     /// The follower threads among them.
     ids: Arc<Mutex<HashSet<ThreadId>>>,
     shut: Arc<(Mutex<bool>, Condvar)>,
@@ -60,6 +62,8 @@ impl Storage for Noted {
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
         let reader = thread::current().name().unwrap_or_default().to_owned();
         let follows = reader == "stockade-follower";
+        let of_caller = usize::from(!reader.starts_with("stockade-"));
+        self.reads_of_callers.fetch_add(of_caller, Ordering::SeqCst);
         self.readers.lock().expect("no panic").insert(reader);
         if follows {
             self.ids.lock().expect("no panic").insert(thread::current().id());

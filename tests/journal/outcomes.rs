@@ -26,11 +26,11 @@ pub(crate) fn clock() -> Arc<ManualClock> {
 }
 
 /// A journal of short segments, so that runs come often.
-pub(crate) fn on(disk: &SimulatedDisk) -> JournalOptions {
+fn on(disk: &SimulatedDisk) -> JournalOptions {
     JournalOptions::storage(disk.clone()).segment_bytes(2_000).checkpoint_every(3)
 }
 
-pub(crate) fn with(journal: JournalOptions, clock: &Arc<ManualClock>) -> Builder {
+fn with(journal: JournalOptions, clock: &Arc<ManualClock>) -> Builder {
     let limits = Limits::new()
         .key_retention(MINUTE, FEW)
         .retention(Duration::from_millis(1), FEW)
@@ -40,7 +40,7 @@ pub(crate) fn with(journal: JournalOptions, clock: &Arc<ManualClock>) -> Builder
     builder.limits(limits).journal(journal).without_threads()
 }
 
-pub(crate) fn open(disk: &SimulatedDisk, clock: &Arc<ManualClock>) -> InventoryManager {
+fn open(disk: &SimulatedDisk, clock: &Arc<ManualClock>) -> InventoryManager {
     with(on(disk), clock).build().expect("a sound journal")
 }
 
@@ -91,7 +91,7 @@ pub(crate) fn stocked(disk: &SimulatedDisk, clock: &Arc<ManualClock>) -> Invento
     manager
 }
 
-pub(crate) fn runs(disk: &SimulatedDisk) -> Vec<String> {
+fn runs(disk: &SimulatedDisk) -> Vec<String> {
     let files = disk.files().into_iter().map(|(name, _)| name);
     files.filter(|name| name.ends_with(".outcomes")).collect()
 }
@@ -149,9 +149,7 @@ fn a_retry_after_a_restart_or_a_kill_gets_its_answer() {
 }
 
 /// Retries while the engine says that it does not know yet.
-pub(crate) fn patiently<T>(
-    mut call: impl FnMut() -> Result<T, ReserveError>,
-) -> Result<T, ReserveError> {
+fn patiently<T>(mut call: impl FnMut() -> Result<T, ReserveError>) -> Result<T, ReserveError> {
     let deadline = Instant::now() + MINUTE;
     loop {
         match call() {
@@ -331,7 +329,7 @@ impl Storage for Refusing {
     }
 }
 
-pub(crate) fn is_degraded(manager: &InventoryManager) -> bool {
+fn is_degraded(manager: &InventoryManager) -> bool {
     matches!(manager.health(), Health::Degraded { .. })
 }
 

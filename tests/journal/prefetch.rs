@@ -36,6 +36,9 @@ fn traded(noted: &Noted, clock: &Arc<ManualClock>) -> InventoryManager {
     manager
 }
 
+/// As runtimes with many threads ask of their futures.
+fn may_move_between_threads<T: Send>(_: &T) {}
+
 fn read_here(noted: &Noted) -> bool {
     let own = thread::current().name().unwrap_or_default().to_owned();
     noted.readers.lock().expect("no panic").contains(&own)
@@ -57,6 +60,7 @@ fn neither_the_poll_nor_the_call_reads_a_file() {
         assert_eq!(request.reserve(LAPTOPS, 2, HOUR), Err(KeyError::Conflict.into()));
     }
     let mut fresh = manager.request().key(key("fresh", 1));
+    may_move_between_threads(&fresh.prefetch());
     block_on(fresh.prefetch()).expect("a working disk");
     let hold = fresh.reserve(LAPTOPS, 1, HOUR).expect("stock");
     assert_eq!(manager.release(hold), Ok(Release::Released));
@@ -237,4 +241,59 @@ fn what_cannot_be_read_is_told_and_may_be_asked_again() {
     assert_eq!(request.reserve(LAPTOPS, 1, HOUR), Ok(ids[3]));
     let other: Result<_, ReserveError> = request.reserve(LAPTOPS, 2, HOUR);
     assert_eq!(other, Err(KeyError::Conflict.into()));
+}
+
+#[test]
+fn a_fresh_key_costs_no_read_but_one_in_a_thousand_at_most() {
+    const FRESH: usize = 20_000;
+    let (noted, clock) = (Noted::default(), clock());
+    // Runs are merged then and there.
+    let manager = threaded(&noted, &clock).without_threads().build().expect("a new journal");
+    manager.add_stock(LAPTOPS, 100_000, "SUPPLIER").expect("room");
+    others(&manager, "old", 2_000);
+    let stats = manager.stats().outcomes;
+    assert!(stats.files > 3 && stats.entries > 2_000 && stats.unfiltered == 0, "{stats:?}");
+    let reads = || noted.reads_of_callers.load(Ordering::SeqCst);
+    // Whether the key was used comes before whether there is stock. So no call adds a key.
+    let ask = |key, lookup| manager.request().key(key).key_lookup(lookup).sell(LAPTOPS, 1_000_000);
+    let is_short = |refusal| matches!(refusal, Err(ReserveError::Insufficient { .. }));
+    let before = reads();
+    let blind = |number: &usize| {
+        ask(key("fresh", *number), KeyLookup::MemoryOnly) == Err(KeyError::Undecided.into())
+    };
+    let undecided: Vec<_> = (0..FRESH).filter(blind).collect();
+    assert_eq!(reads(), before, "from memory alone");
+    assert!(undecided.len() <= FRESH / 1_000, "{} of {FRESH}", undecided.len());
+    for number in 0..FRESH {
+        assert!(is_short(ask(key("fresh", number), KeyLookup::ReadDisk)), "{number}");
+    }
+    let read = reads() - before;
+    assert!(read <= 2 * undecided.len(), "{read} reads for {} keys", undecided.len());
+    // An old one costs one.
+    let before = reads();
+    let again = ask(key("old", 7), KeyLookup::ReadDisk);
+    assert_eq!(again, Err(KeyError::Conflict.into()));
+    assert!((1..=2).contains(&(reads() - before)));
+}
+
+#[test]
+fn the_figures_tell_what_the_files_take() {
+    let (disk, clock) = (SimulatedDisk::new(), clock());
+    let manager = stocked(&disk, &clock);
+    assert_eq!(manager.stats().outcomes, stockade::OutcomeFigures::default());
+    others(&manager, "other", 500);
+    let stats = manager.stats().outcomes;
+    let files = disk.files().into_iter().filter(|(name, _)| name.ends_with(".outcomes"));
+    let bytes: Vec<_> = files.map(|(_, bytes)| bytes.len() as u64).collect();
+    assert_eq!((stats.files, stats.disk_bytes), (bytes.len(), bytes.iter().sum()));
+    assert!(stats.filter_memory > 0 && stats.filter_memory < stats.memory, "{stats:?}");
+    assert_eq!(stats.unfiltered, 0);
+    drop(manager);
+    // The same files, and no memory for their filters.
+    let journal = JournalOptions::storage(disk).segment_bytes(2_000).outcome_memory(0);
+    let builder = InventoryManager::builder().warehouse("SF").clock(Arc::clone(&clock));
+    let manager = builder.journal(journal).without_threads().build().expect("a sound journal");
+    let stats = manager.stats().outcomes;
+    assert_eq!((stats.filter_memory, stats.files), (0, bytes.len()));
+    assert!(stats.unfiltered > 0 && stats.memory > 0, "{stats:?}");
 }

@@ -167,8 +167,9 @@ impl Limits {
     /// With [`WhenFull::Refuse`] no record leaves before its time: they grow beyond that number,
     /// and take as many slots as [`max_reservations`](Self::max_reservations) allows. When all are
     /// in use, a new reservation is refused ([`ReserveError::Full`](crate::ReserveError::Full)).
-    /// From 80 % on, `health` is `Degraded`. Then some records stay longer, by an eighth of their
-    /// time.
+    /// Only a record that a session with a wrong clock made, whose id lies ahead of the clock,
+    /// still leaves then, and is counted. Where slots are that short, some records stay longer, by
+    /// an eighth of their time. From 80 % on, `health` is `Degraded`.
     ///
     /// ```
     /// # use std::time::Duration;

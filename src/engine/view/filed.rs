@@ -12,7 +12,7 @@ use crate::reservation::state::Phase;
 use crate::reservation::view::{Reservation, ReservationStatus};
 
 /// How a reservation ended.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(in crate::engine) struct FiledOutcome {
     /// How its last units went: `Confirmed`, `Released` or `Expired`.
     pub(in crate::engine) end: Phase,

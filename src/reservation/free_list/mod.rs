@@ -119,9 +119,9 @@ impl FreeList {
     }
 
     /// A slot for a new hold: one whose record has been readable long enough, else a fresh one,
-    /// else, at the maximum of slots, the oldest finished one, if it may leave. `None`: it looked through all
-    /// queues, while no slot was carried from one to another, and found none. (One that was retired
-    /// during the look, to where it had looked, may be missed.)
+    /// else, at the maximum of slots, the oldest finished one, if it may leave. `None`: it looked
+    /// through all queues, while no slot was carried from one to another, and found none. (One that
+    /// was retired during the look, to where it had looked, may be missed.)
     #[inline(always)]
     pub(crate) fn take(&self, now: Timestamp) -> Option<SlotNumber> {
         let shard = self.own_shard();
@@ -243,6 +243,11 @@ impl FreeList {
     fn must_front_stay(&self, now: Timestamp) -> bool {
         let is_young = |at| now.saturating_since(at) < self.retention.time;
         self.keeps_all() && self.front_filled_at().is_some_and(is_young)
+    }
+
+    /// Notes that a slot from elsewhere is given to a new hold, and the record in it leaves early.
+    pub(crate) fn note_early(&self, now: Timestamp) {
+        self.taken_early.note(u64::from(!self.retention.time.is_zero()), now);
     }
 
     /// Notes that a magazine is about to be handed out, if the time of its records is not up.
@@ -432,9 +437,7 @@ impl FreeList {
         let mut all = after.iter().chain(before).chain(own);
         let ended = |shard: &Shard| {
             let slot = shard.ended.pop()?;
-            if !self.retention.time.is_zero() {
-                self.taken_early.note(1, now);
-            }
+            self.note_early(now);
             Some(slot)
         };
         all.find_map(|shard| ended(shard).or_else(|| self.take_active(shard)))

@@ -103,7 +103,10 @@ impl Slots {
                 Ok(VacantSlot { number, slot, state, taken_at: now, ahead })
             });
             match claimed {
-                Ok(slot) => return Some(slot),
+                Ok(slot) => {
+                    self.free_list.note_early(now);
+                    return Some(slot);
+                }
                 // A thread is changing its record: it goes to the back of the queue.
                 Err(_) => self.free_list.retire(number, now),
             }
