@@ -18,6 +18,7 @@ mod follow;
 mod futures;
 mod golden;
 mod keeping;
+mod late_payments;
 mod lineage;
 mod lock_returned;
 mod lost;
