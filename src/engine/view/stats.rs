@@ -79,7 +79,7 @@ pub struct OutcomeFigures {
     /// Bytes of memory that their filters and indexes take.
     pub memory: usize,
     /// Parts of files, of 65,536 entries at most, whose filter found no room in memory. A new key
-    /// costs a read for each.
+    /// reads a page of each file that has such a part where the key would lie.
     pub unfiltered: usize,
     /// How old the oldest entry is, in journal time.
     pub oldest: Duration,
