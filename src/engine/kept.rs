@@ -18,10 +18,10 @@ use crate::journal::follow::auditor::Auditing;
 use crate::journal::follow::outcome_upkeep::{OutcomeUpkeep, Settle};
 use crate::journal::group_commit::SyncState;
 use crate::journal::ledger::clock::JournalClock;
-use crate::journal::ledger::holds::{HoldLine, Standing};
+use crate::journal::ledger::holds::Standing;
 use crate::journal::outcomes::collector::SettledName;
 use crate::journal::outcomes::record::{
-    JournalTime, Kept, KeptAnswer, OutcomeRecord, ReservationOutcome, RetakenAs,
+    EndedLine, JournalTime, Kept, KeptAnswer, OutcomeRecord, ReservationOutcome, RetakenAs,
 };
 use crate::journal::outcomes::run::DiskUse;
 use crate::journal::outcomes::store::OutcomeLookup;
@@ -257,14 +257,14 @@ fn filed(outcome: ReservationOutcome) -> FiledOutcome {
         // No outcome is of a live one.
         Standing::Confirmed | Standing::Live => Phase::Confirmed,
     };
-    let line = |&HoldLine { level, held, sold, given_back, settled }: &HoldLine| SlotLine {
-        level,
-        held,
-        sold,
-        given_back,
-        settled,
+    // Of a reservation whose last units were sold, `sold` has them all, and its end gave back none.
+    let line = |&EndedLine { level, sold, taken_out, left, settled }: &EndedLine| match end {
+        Phase::Confirmed => {
+            SlotLine { level, held: 0, sold, given_back: taken_out + left, settled }
+        }
+        _ => SlotLine { level, held: left, sold, given_back: taken_out, settled },
     };
     let lines = outcome.lines.iter().map(line).collect();
-    let ReservationOutcome { ended_at, owner, retaken_from, .. } = outcome;
-    FiledOutcome { end, ended_at, is_over: false, owner, retaken_from, lines }
+    let ReservationOutcome { ended_at, owner, retaken_from, keep, .. } = outcome;
+    FiledOutcome { end, ended_at, is_over: false, owner, retaken_from, keep, lines }
 }

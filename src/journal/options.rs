@@ -217,11 +217,11 @@ impl JournalOptions {
         self
     }
 
-    /// The most memory, in bytes, that filters of outcome files take: about 2.7 bytes for each
-    /// answer or outcome. With its filter in memory, a part of a file that does not have a key
-    /// costs a new key no read. Beyond this, the filters of the oldest parts stay on the disk, and
-    /// each costs a new key the read of a page: [`Stats`](crate::Stats) counts them. Default: 256
-    /// MiB.
+    /// The most memory, in bytes, that filters of outcome files take: about 2.5 bytes for each
+    /// answer or outcome. With its filter in memory, a file that does not have a key costs a new
+    /// key no read. Beyond this, the filters of the oldest parts stay on the disk, and a new key
+    /// reads a page of each file whose filter it misses: [`Stats`](crate::Stats) counts these
+    /// parts. The indexes, 0.06 bytes for each, are in memory whatever this says. Default: 256 MiB.
     pub fn outcome_memory(mut self, bytes: usize) -> Self {
         self.outcome_memory = bytes;
         self

@@ -21,6 +21,7 @@ mod gathering;
 mod golden;
 mod keeping;
 mod late;
+mod late_payments;
 mod lineage;
 mod lock_returned;
 mod lost;

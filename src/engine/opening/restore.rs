@@ -65,7 +65,7 @@ pub(in crate::engine) fn check_sizes(
     for hold in ledger.holds.all() {
         known += hold.lines().count();
         if hold.occupies() {
-            let lines = hold.lines().map(line_of);
+            let lines = lines_of(hold);
             filled += slots_of(end_of(hold), lines, hold.retaken_from().is_some());
             highest = highest.max(hold.id.slot() as usize + 1);
         }
@@ -315,7 +315,7 @@ fn end_of(hold: &Hold) -> Option<Phase> {
 }
 
 fn restored_of(hold: &Hold) -> Restored {
-    let mut lines: Vec<SlotLine> = hold.lines().map(line_of).collect();
+    let mut lines: Vec<SlotLine> = lines_of(hold).collect();
     lines.sort_unstable_by_key(|line| line.level);
     Restored {
         id: hold.id,
@@ -346,9 +346,16 @@ fn decision_of(decision: &Decision, needed: u32) -> (TransferRequestStatus, Tran
     (status, TransferDecision { by, at: decision.at, reason, failure })
 }
 
-fn line_of(line: &HoldLine) -> SlotLine {
-    let HoldLine { level, held, sold, given_back, settled } = *line;
-    SlotLine { level, held, sold, given_back, settled }
+/// The lines as a slot tells them. If a hold was given back in several steps, `held` says what its
+/// end gave back, as in the engine that ran.
+fn lines_of(hold: &Hold) -> impl Iterator<Item = SlotLine> + Clone {
+    let in_part = hold.was_left_in_part() && hold.lines().all(|line| line.sold == 0);
+    hold.lines().map(move |line| {
+        let HoldLine { level, held, sold, given_back, settled, taken_out } = *line;
+        let (held, given_back) =
+            if in_part { (line.left(), taken_out) } else { (held, given_back) };
+        SlotLine { level, held, sold, given_back, settled }
+    })
 }
 
 #[cfg(all(test, not(loom)))]

@@ -21,16 +21,16 @@ pub(in crate::engine) struct FiledOutcome {
     pub(in crate::engine) is_over: bool,
     pub(in crate::engine) owner: Option<Owner>,
     pub(in crate::engine) retaken_from: Option<ReservationId>,
+    /// Its record was to be kept until all that it sold is shipped.
+    pub(in crate::engine) keep: bool,
     pub(in crate::engine) lines: Vec<SlotLine>,
 }
 
 impl FiledOutcome {
     /// Units sold and returned, over all lines.
     pub(in crate::engine) fn units(&self) -> UnitsEnded {
-        self.lines.iter().fold(UnitsEnded::default(), |sum, line| UnitsEnded {
-            sold: sum.sold + u64::from(line.sold),
-            returned: sum.returned + u64::from(line.given_back),
-        })
+        let lines = self.lines.iter();
+        lines.fold(UnitsEnded::default(), |sum, line| sum.plus(*line, self.end))
     }
 
     /// The same, for callers.
@@ -132,7 +132,7 @@ impl Engine {
             created_at: id.created_at(),
             expires_at: filed.ended_at,
             retaken_from: filed.retaken_from,
-            keep_until_shipped: false,
+            keep_until_shipped: filed.keep,
         })
     }
 }

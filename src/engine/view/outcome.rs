@@ -9,6 +9,7 @@ use crate::engine::call::Call;
 use crate::engine::view::filed::FiledOutcome;
 use crate::engine::view::reservation::{ReservationSnapshot, UnitsEnded};
 use crate::reservation::id::{Owner, ReservationId};
+use crate::reservation::line::SlotLine;
 use crate::stock::handle::LevelIndex;
 
 /// What is known of a reservation that is over.
@@ -19,13 +20,11 @@ pub(in crate::engine) struct KnownOutcome {
 }
 
 impl KnownOutcome {
-    /// What the outcome files tell. They have only the sums of partial steps.
+    /// What the outcome files tell.
     fn of(filed: FiledOutcome) -> Self {
         let units = filed.units();
-        let given_back = filed.lines.iter().filter(|line| line.sold == 0 && line.given_back > 0);
-        let lines = given_back.map(|line| (line.level, line.given_back)).collect();
         let end = if units.sold > 0 { KnownEnd::Sold(units) } else { KnownEnd::Unsold };
-        Self { end, former: FormerHold { owner: filed.owner, keep: false, lines } }
+        Self { end, former: FormerHold::new(filed.owner, filed.keep, &filed.lines) }
     }
 }
 
@@ -54,12 +53,12 @@ impl FormerHold {
     /// What a record tells. After a restart it tells no line of a hold that partial steps had
     /// changed, because the journal's state has only the sums.
     pub(in crate::engine) fn of(found: &ReservationSnapshot<'_>) -> Self {
-        let held = found.lines.iter().filter(|line| line.held > 0);
-        Self {
-            owner: found.record.owner,
-            keep: found.record.chain.keeps(),
-            lines: held.map(|line| (line.level, line.held)).collect(),
-        }
+        Self::new(found.record.owner, found.record.chain.keeps(), &found.lines)
+    }
+
+    fn new(owner: Option<Owner>, keep: bool, lines: &[SlotLine]) -> Self {
+        let held = lines.iter().filter(|line| line.held > 0);
+        Self { owner, keep, lines: held.map(|line| (line.level, line.held)).collect() }
     }
 }
 

@@ -83,8 +83,8 @@ pub struct OutcomeFigures {
     /// How many of these are filters: what tells of a new key, without a read, that it is new.
     pub filter_memory: usize,
     /// Parts of files, of 65,536 entries at most, whose filter found no room in memory
-    /// (`JournalOptions::outcome_memory`). For each a new key may cost a read of the disk. 0: one
-    /// new key in ten thousand does.
+    /// (`JournalOptions::outcome_memory`). A new key reads a page of each file that has such a part
+    /// where the key would lie. 0: one new key in ten thousand does.
     pub unfiltered: usize,
     /// How old the oldest entry is, a key's answer or a reservation's outcome, in journal time.
     pub oldest: Duration,

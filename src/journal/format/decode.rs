@@ -1,7 +1,7 @@
 //! The decoder of records. Whatever the bytes are, it returns a record or an error; it never
 //! panics.
 
-use crate::audit::entry::{EntryType, EventType};
+use crate::audit::entry::{AdjustmentType, EntryType, EventType};
 use crate::audit::record::{
     EntryLine, KeyMark, PlainEntry, Record, RecordBuf, ShortBytes, Subject,
 };
@@ -65,6 +65,17 @@ impl Decoded<'_> {
                 keep: steps.keep,
             })),
         }
+    }
+}
+
+impl DecodedRecord {
+    /// The units that came back, each level once.
+    pub(crate) fn given_back(&self) -> impl Iterator<Item = (LevelIndex, u32)> {
+        let returned = EntryType::Movement(AdjustmentType::Returned);
+        self.steps.lines.iter().filter_map(move |line| match line.subject {
+            Subject::Level(level) if line.entry_type == returned => Some((level, line.quantity)),
+            _ => None,
+        })
     }
 }
 

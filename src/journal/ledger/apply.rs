@@ -10,7 +10,7 @@ use crate::journal::format::decode::{Decoded, DecodedRecord};
 use crate::journal::ledger::clock::ClockStep;
 use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
 use crate::journal::ledger::levels::{LevelState, WarehouseState};
-use crate::journal::ledger::transfers::{LawResult, TransferMoves, fact};
+use crate::journal::ledger::transfers::{LawResult, TransferMoves, fact, is_about_a_transfer};
 use crate::journal::ledger::{Broken, Ledger};
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
@@ -83,7 +83,9 @@ impl Ledger {
         match EntryType::from_code(entry.code()) {
             Some(EntryType::Movement(movement)) => {
                 self.apply_movement(movement, entry.level(), entry.quantity(), &mut context)?;
-                self.end_if_empty(&context, entry.is_expiry());
+                let returned =
+                    (movement == Move::Returned).then(|| (entry.level(), entry.quantity()));
+                self.end_if_empty(&context, entry.is_expiry(), returned.into_iter());
                 Ok(())
             }
             Some(EntryType::Event(EventType::Extended)) => self.apply_extension(&context),
@@ -118,7 +120,7 @@ impl Ledger {
             law.map_err(|what| (at, what))?;
         }
         if moved {
-            self.end_if_empty(&context, buffer.expired);
+            self.end_if_empty(&context, buffer.expired, record.given_back());
         }
         if let Some(id) = header.reservation.filter(|_| buffer.keep) {
             self.keep(id).map_err(|what| (0, what))?;
@@ -256,8 +258,13 @@ impl Ledger {
     }
 
     #[inline]
-    /// Ends the hold if the record took its last units.
-    fn end_if_empty(&mut self, context: &RecordContext, expired: bool) {
+    /// Ends the hold if the record took its last units. `returned`: what the record gave back.
+    fn end_if_empty(
+        &mut self,
+        context: &RecordContext,
+        expired: bool,
+        returned: impl Iterator<Item = (LevelIndex, u32)>,
+    ) {
         if let Some(hold) = context.reservation.and_then(|id| self.holds.get_mut(id))
             && hold.is_live()
         {
@@ -266,7 +273,7 @@ impl Ledger {
                 () if expired => Standing::Expired,
                 () => Standing::Released,
             };
-            hold.end_if_empty(context.at, end);
+            hold.end_if_empty(context.at, end, returned);
         }
     }
 
@@ -456,17 +463,6 @@ impl Ledger {
 }
 
 const UNKNOWN: &str = "a setting of something that was never defined";
-
-/// Whether the record requests a transfer or decides on one. The event that says so is the last
-/// line of its record, after the lines that move units.
-fn is_about_a_transfer(record: &DecodedRecord) -> bool {
-    record.steps.lines.last().is_some_and(|line| {
-        matches!(
-            line.entry_type,
-            EntryType::Event(EventType::TransferRequested | EventType::TransferDecided)
-        )
-    })
-}
 
 /// Parses a threshold as the engine writes it: a number of units, or `none`. Any other text gives
 /// `None`.

@@ -31,9 +31,18 @@ pub(crate) struct HoldLine {
     pub(crate) sold: u32,
     /// Units given back so far.
     pub(crate) given_back: u32,
+    /// Once the hold is over: units given back by steps before its end. Before, 0.
+    pub(crate) taken_out: u32,
     /// Sold units that were shipped since, or whose sale was cancelled, by a call that names the
     /// reservation.
     pub(crate) settled: u32,
+}
+
+impl HoldLine {
+    /// The units that the end gave back, once the hold is over.
+    pub(crate) fn left(&self) -> u32 {
+        self.given_back.saturating_sub(self.taken_out)
+    }
 }
 
 /// The newest reservation of a slot.
@@ -137,16 +146,55 @@ impl Hold {
         }
     }
 
-    /// Ends the hold as `end` if no line holds units any more.
-    pub(crate) fn end_if_empty(&mut self, at: Timestamp, end: Standing) {
+    fn lines_mut(&mut self) -> impl Iterator<Item = &mut HoldLine> {
+        let extras = self.extras.iter_mut().flat_map(|extras| &mut extras.lines);
+        std::iter::once(&mut self.first).chain(extras)
+    }
+
+    /// Ends the hold as `end` if no line holds units any more. `returned`: what the last step gave
+    /// back, each level once.
+    pub(crate) fn end_if_empty(
+        &mut self,
+        at: Timestamp,
+        end: Standing,
+        returned: impl Iterator<Item = (LevelIndex, u32)>,
+    ) {
         if self.lines().all(|line| line.held == 0) {
             (self.ended_at, self.standing) = (at, end);
+            self.lines_mut().for_each(|line| line.taken_out = line.given_back);
+            for (level, units) in returned {
+                if let Some(line) = self.line_of(level) {
+                    line.taken_out = line.taken_out.saturating_sub(units);
+                }
+            }
+        }
+    }
+
+    /// Whether a step before its end gave something back, and whether its end did, too.
+    pub(crate) fn was_left_in_part(&self) -> bool {
+        self.lines().any(|line| line.taken_out > 0) && self.lines().any(|line| line.left() > 0)
+    }
+
+    /// Of a hold that is over, from a checkpoint: takes what its end gave back out of the place of
+    /// what it holds.
+    pub(super) fn read_steps(&mut self) {
+        let tells = self.lines().any(|line| line.held > 0);
+        for line in self.lines_mut().filter(|_| tells) {
+            line.taken_out = line.given_back.saturating_sub(std::mem::take(&mut line.held));
+        }
+    }
+
+    /// Forgets which step gave what back.
+    fn take_steps(&mut self, steps: &mut Vec<(ReservationId, LevelIndex, u32)>) {
+        let id = self.id;
+        for line in self.lines_mut().filter(|line| line.taken_out > 0) {
+            steps.push((id, line.level, std::mem::take(&mut line.taken_out)));
         }
     }
 }
 
 fn line(level: LevelIndex, units: u32) -> HoldLine {
-    HoldLine { level, held: units, sold: 0, given_back: 0, settled: 0 }
+    HoldLine { level, held: units, sold: 0, given_back: 0, taken_out: 0, settled: 0 }
 }
 
 /// The newest reservation of each slot.
@@ -222,6 +270,15 @@ impl Holds {
     pub(super) fn shift(&mut self, step: ClockStep) {
         let all = self.dense.iter_mut().flatten().chain(self.sparse.values_mut());
         all.for_each(|hold| hold.shift(step));
+    }
+
+    /// Removes, and returns, what steps before the end of holds gave back, sorted.
+    pub(crate) fn take_steps(&mut self) -> Vec<(ReservationId, LevelIndex, u32)> {
+        let mut steps = Vec::new();
+        let all = self.dense.iter_mut().flatten().chain(self.sparse.values_mut());
+        all.for_each(|hold| hold.take_steps(&mut steps));
+        steps.sort_unstable();
+        steps
     }
 
     /// The newest reservation of every slot.

@@ -97,8 +97,12 @@ impl Ledger {
             put_difference(out, hold.expires_at.as_millis(), now);
             put_difference(out, hold.ended_at.as_millis(), now);
             put_varint(out, hold.lines().count() as u64);
+            // A hold that is over holds nothing: then the place tells what its end gave back, if
+            // a step before had given something back. Else the end did all that.
+            let tells = hold.was_left_in_part();
             for line in hold.lines() {
-                let HoldLine { level, held, sold, given_back, settled } = *line;
+                let HoldLine { level, held, sold, given_back, settled, .. } = *line;
+                let held = if tells { line.left() } else { held };
                 let counts = [level.0, held, sold, given_back, settled];
                 counts.into_iter().for_each(|count| put_varint(out, u64::from(count)));
             }
@@ -217,6 +221,9 @@ impl Ledger {
         }
         retaken_from.into_iter().for_each(|id| hold.set_retaken_from(id));
         hold.standing = STANDINGS[usize::from(flags % 4)];
+        if !hold.is_live() {
+            hold.read_steps();
+        }
         (hold.keep, hold.ended_at) = (is_there(has::KEEP), ended_at);
         Ok(hold)
     }
@@ -227,6 +234,7 @@ impl Ledger {
             held: units(from)?,
             sold: units(from)?,
             given_back: units(from)?,
+            taken_out: 0,
             settled: units(from)?,
         })
     }

@@ -2,6 +2,7 @@ use super::*;
 use crate::audit::entry::{AdjustmentType, EntryType, EventType};
 use crate::audit::record::{EntryLine, PlainEntry, Subject};
 use crate::journal::format::decode::{Decoded, DecodedRecord};
+use crate::journal::ledger::holds::HoldLine;
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
 mod tracked;
@@ -237,9 +238,14 @@ fn a_ledger_is_read_back_from_its_bytes_and_no_bytes_make_it_panic() {
         (AdjustmentType::Sold, 3, Some(id(70_000, 1))),
         (AdjustmentType::Shipped, 1, Some(id(70_000, 1))),
         (AdjustmentType::Returned, 2, Some(id(u32::MAX, 1))),
+        (AdjustmentType::Reserved, 3, Some(id(5, 1))),
+        (AdjustmentType::Returned, 1, Some(id(5, 1))),
+        (AdjustmentType::Returned, 2, Some(id(5, 1))),
     ] {
         take(&mut ledger, movement, units, hold).expect("legal");
     }
+    let left = |slot| ledger.holds.at(id(slot, 1)).map(|it| it.lines().map(HoldLine::left).sum());
+    assert_eq!([5, u32::MAX].map(left), [Some(2), Some(2_u32)], "what the end gave back");
     let bytes = ledger.to_bytes(10);
     let again = Ledger::from_bytes(&bytes, 10).expect("a ledger");
     assert_eq!(again.to_bytes(10), bytes);

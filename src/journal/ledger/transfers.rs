@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
 
-use crate::audit::entry::EventType;
+use crate::audit::entry::{EntryType, EventType};
 use crate::audit::record::{DECIDED_KEPT, EntryLine};
 use crate::base::clock::Timestamp;
 use crate::journal::format::decode::DecodedRecord;
@@ -223,4 +223,15 @@ fn failure_in(record: &DecodedRecord) -> Result<DecisionOutcome, &'static str> {
         _ => None,
     });
     failure.ok_or("a decision that failed, and does not say why")
+}
+
+/// Whether the record requests a transfer or decides on one. The event that says so is the last
+/// line of its record, after the lines that move units.
+pub(super) fn is_about_a_transfer(record: &DecodedRecord) -> bool {
+    record.steps.lines.last().is_some_and(|line| {
+        matches!(
+            line.entry_type,
+            EntryType::Event(EventType::TransferRequested | EventType::TransferDecided)
+        )
+    })
 }

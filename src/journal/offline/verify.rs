@@ -20,6 +20,8 @@ use crate::journal::reader::{self, FoundBatch, ReadOutcome, Segment};
 use crate::journal::recovery::TornTail;
 use crate::journal::recovery::replay::{RecoveryProgress, Visitor};
 use crate::journal::storage::Storage;
+use crate::reservation::id::ReservationId;
+use crate::stock::handle::LevelIndex;
 
 /// The result of a verification that found nothing wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,6 +242,8 @@ struct BareState {
     texts: Vec<Texts>,
     /// One of the two may not know its beginning: it may have begun with a checkpoint of version 1.
     clock: JournalClock,
+    /// What steps before the end of holds gave back. An earlier release did not tell.
+    steps: Vec<(ReservationId, LevelIndex, u32)>,
 }
 
 impl BareState {
@@ -247,13 +251,15 @@ impl BareState {
         let keys = header.keys as usize;
         let mut ledger = Ledger::from_bytes(state, keys)?;
         let (texts, clock) = (ledger.transfers.take_texts(), ledger.take_clock());
-        Ok(Self { hash: *blake3::hash(&ledger.to_bytes(keys)).as_bytes(), texts, clock })
+        let steps = ledger.holds.take_steps();
+        Ok(Self { hash: *blake3::hash(&ledger.to_bytes(keys)).as_bytes(), texts, clock, steps })
     }
 
     fn agrees(&self, other: &Self) -> bool {
         let is_erased = |texts: &Texts| texts.0.is_empty() && texts.1.is_none();
         let mut pairs = self.texts.iter().zip(&other.texts);
         self.hash == other.hash
+            && (self.steps == other.steps || self.steps.is_empty())
             && self.clock.agrees(&other.clock)
             && pairs.all(|(one, other)| one == other || is_erased(one) || is_erased(other))
     }

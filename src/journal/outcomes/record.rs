@@ -63,20 +63,45 @@ pub(crate) struct ReservationOutcome {
     pub(crate) owner: Option<Owner>,
     /// The reservation whose lines it took again.
     pub(crate) retaken_from: Option<ReservationId>,
-    /// All its lines. None of them holds units.
-    pub(crate) lines: Vec<HoldLine>,
+    /// Its record was to be kept until all that it sold is shipped or cancelled.
+    pub(crate) keep: bool,
+    /// All its lines.
+    pub(crate) lines: Vec<EndedLine>,
+}
+
+/// One line of a reservation that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EndedLine {
+    pub(crate) level: LevelIndex,
+    /// Units sold, over all steps.
+    pub(crate) sold: u32,
+    /// Units given back by partial steps before the end. The buyer had taken them out.
+    pub(crate) taken_out: u32,
+    /// Units that the end gave back: a retake takes these.
+    pub(crate) left: u32,
+    /// Sold units that were shipped since, or whose sale was cancelled, by a call that names the
+    /// reservation.
+    pub(crate) settled: u32,
 }
 
 impl ReservationOutcome {
     /// The outcome of a hold that has ended; `None` if it is live.
     pub(crate) fn of(hold: &Hold, opening: u64) -> Option<Self> {
+        let line = |line: &HoldLine| EndedLine {
+            level: line.level,
+            sold: line.sold,
+            taken_out: line.taken_out,
+            left: line.left(),
+            settled: line.settled,
+        };
         (!hold.is_live()).then(|| Self {
             ended_at: hold.ended_at,
             standing: hold.standing,
             opening,
             owner: hold.owner,
             retaken_from: hold.retaken_from(),
-            lines: hold.lines().copied().collect(),
+            keep: hold.keep,
+            lines: hold.lines().map(line).collect(),
         })
     }
 }
@@ -152,7 +177,10 @@ impl OutcomeRecord for KeptAnswer {
 mod has {
     pub(super) const OWNER: u8 = 1 << 2;
     pub(super) const RETAKEN_FROM: u8 = 1 << 3;
-    pub(super) const ALL: u8 = 0b1111;
+    pub(super) const KEEP: u8 = 1 << 4;
+    /// Each line tells what was taken out of it before the end.
+    pub(super) const TAKEN_OUT: u8 = 1 << 5;
+    pub(super) const ALL: u8 = 0b11_1111;
 }
 
 /// In the order of the numbers that files store. Never reorder.
@@ -167,18 +195,22 @@ impl OutcomeRecord for ReservationOutcome {
 
     fn put(&self, out: &mut Vec<u8>) {
         let flag = |is_there, bit| if is_there { bit } else { 0 };
+        let taken_out = self.lines.iter().any(|line| line.taken_out > 0);
         out.push(
             self.standing as u8
                 | flag(self.owner.is_some(), has::OWNER)
-                | flag(self.retaken_from.is_some(), has::RETAKEN_FROM),
+                | flag(self.retaken_from.is_some(), has::RETAKEN_FROM)
+                | flag(self.keep, has::KEEP)
+                | flag(taken_out, has::TAKEN_OUT),
         );
         put_varint(out, self.opening);
         out.extend(self.owner.iter().flat_map(|Owner(bytes)| bytes));
         self.retaken_from.iter().for_each(|id| out.extend_from_slice(id.as_uuid().as_bytes()));
         put_varint(out, self.lines.len() as u64);
         for line in &self.lines {
-            let counts = [line.level.0, line.sold, line.given_back, line.settled];
-            counts.into_iter().for_each(|count| put_varint(out, u64::from(count)));
+            let counts = [line.level.0, line.sold, line.left, line.settled, line.taken_out];
+            let counts = &counts[..4 + usize::from(taken_out)];
+            counts.iter().for_each(|count| put_varint(out, u64::from(*count)));
         }
     }
 
@@ -193,11 +225,13 @@ impl OutcomeRecord for ReservationOutcome {
         let mut lines = Vec::new();
         for _ in 0..from.varint()? {
             let level = LevelIndex(from.varint32()?);
-            let (sold, given_back) = (from.varint32()?, from.varint32()?);
-            lines.push(HoldLine { level, held: 0, sold, given_back, settled: from.varint32()? });
+            let (sold, left, settled) = (from.varint32()?, from.varint32()?, from.varint32()?);
+            let taken_out = if is_there(has::TAKEN_OUT) { from.varint32()? } else { 0 };
+            lines.push(EndedLine { level, sold, taken_out, left, settled });
         }
         let known = flags & !has::ALL == 0;
-        known.then_some(Self { ended_at, standing, opening, owner, retaken_from, lines })
+        let keep = is_there(has::KEEP);
+        known.then_some(Self { ended_at, standing, opening, owner, retaken_from, keep, lines })
     }
 }
 
@@ -236,11 +270,11 @@ mod tests {
     }
 
     fn outcome(lines: u32) -> ReservationOutcome {
-        let line = |level| HoldLine {
+        let line = |level| EndedLine {
             level: LevelIndex(level),
-            held: 0,
             sold: 3,
-            given_back: u32::MAX,
+            taken_out: 2 * level,
+            left: u32::MAX,
             settled: 1,
         };
         ReservationOutcome {
@@ -249,6 +283,7 @@ mod tests {
             opening: 300,
             owner: Some(Owner([7; 16])),
             retaken_from: Some(id(1)),
+            keep: lines.is_multiple_of(2),
             lines: (0..lines).map(line).collect(),
         }
     }
@@ -268,17 +303,12 @@ mod tests {
         let size = is_read_back(&KeptAnswer { at, fingerprint: u128::MAX, answer });
         assert_eq!(size, 41, "57 with its mark");
         is_read_back(&RetakenAs { at, id: id(3) });
-        let sum = |units: fn(&HoldLine) -> u32| -> u64 {
-            outcome(2).lines.iter().map(|line| u64::from(units(line))).sum()
-        };
-        assert_eq!(sum(|line| line.sold), 6);
-        assert_eq!(sum(|line| line.given_back), 2 * u64::from(u32::MAX));
         for lines in [0, 1, 255] {
             is_read_back(&outcome(lines));
         }
         let plain =
             ReservationOutcome { ended_at: at, owner: None, retaken_from: None, ..outcome(0) };
-        let lines = vec![HoldLine { given_back: 0, ..outcome(1).lines[0] }];
+        let lines = vec![EndedLine { left: 0, ..outcome(1).lines[0] }];
         assert!(is_read_back(&ReservationOutcome { lines, ..plain }) <= 16);
     }
 

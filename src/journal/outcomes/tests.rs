@@ -15,11 +15,11 @@ use crate::base::error::JournalError;
 use crate::base::sync::lock;
 use crate::journal::format::segment::{Point, SegmentHeader, name_of};
 use crate::journal::layout::{Layout, PathSegment};
-use crate::journal::ledger::holds::{HoldLine, Standing};
+use crate::journal::ledger::holds::Standing;
 use crate::journal::outcomes::builder::OutcomesBuilder;
 use crate::journal::outcomes::foot::SegmentRange;
 use crate::journal::outcomes::record::{
-    JournalTime, Kept, KeptAnswer, ReservationOutcome, RetakenAs,
+    EndedLine, JournalTime, Kept, KeptAnswer, ReservationOutcome, RetakenAs,
 };
 use crate::journal::outcomes::run::DiskUse;
 use crate::journal::outcomes::store::{OutcomeLimits, OutcomeLookup, Outcomes};
@@ -104,11 +104,11 @@ fn kept_answer(name: u64, value: u64, millis: u64) -> Kept<KeptAnswer> {
 
 /// An outcome with `value` lines, some of them with an owner.
 fn outcome(name: u64, value: u64, millis: u64) -> ReservationOutcome {
-    let line = |level| HoldLine {
+    let line = |level| EndedLine {
         level: LevelIndex(level as u32),
-        held: 0,
         sold: name as u32,
-        given_back: value as u32,
+        taken_out: value as u32 % 2,
+        left: value as u32,
         settled: 0,
     };
     ReservationOutcome {
@@ -117,6 +117,7 @@ fn outcome(name: u64, value: u64, millis: u64) -> ReservationOutcome {
         opening: value,
         owner: value.is_multiple_of(2).then_some(Owner([name as u8; 16])),
         retaken_from: value.is_multiple_of(5).then(|| id(value)),
+        keep: value.is_multiple_of(3),
         lines: (0..=value).map(line).collect(),
     }
 }
