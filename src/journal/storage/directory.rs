@@ -167,6 +167,31 @@ impl At<'_> {
         }
     }
 
+    /// The identity of what bears this name. In a directory that is held, no path is walked, and
+    /// nothing is asked for but the identity: this is called after each sync.
+    pub(super) fn identity(&self, name: &str) -> io::Result<Option<StorageIdentity>> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(directory) = self.handle() {
+            use rustix::fs::{StatxFlags, makedev, statx};
+            let wanted = StatxFlags::INO | StatxFlags::BTIME;
+            match statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, wanted) {
+                // An old kernel.
+                Err(rustix::io::Errno::NOSYS) => {}
+                found => {
+                    let found = found?;
+                    let device = makedev(found.stx_dev_major, found.stx_dev_minor);
+                    let at = found.stx_btime;
+                    let is_told = found.stx_mask & StatxFlags::BTIME.bits() != 0;
+                    let born = std::time::Duration::new(at.tv_sec as u64, at.tv_nsec).as_nanos();
+                    let born = if is_told && at.tv_sec >= 0 { born as u64 } else { 0 };
+                    let identity = StorageIdentity::new(device, found.stx_ino);
+                    return Ok(Some(StorageIdentity { born, ..identity }));
+                }
+            }
+        }
+        identity_at(&self.path.join(name), true)
+    }
+
     pub(super) fn free_space(&self) -> Option<u64> {
         let space = match self.handle() {
             Some(directory) => rustix::fs::fstatvfs(directory),

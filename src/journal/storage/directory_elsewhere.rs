@@ -96,6 +96,10 @@ impl At<'_> {
         Ok(())
     }
 
+    pub(super) fn identity(&self, _: &str) -> io::Result<Option<StorageIdentity>> {
+        Ok(None)
+    }
+
     pub(super) fn free_space(&self) -> Option<u64> {
         None
     }

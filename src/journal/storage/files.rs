@@ -199,12 +199,14 @@ impl Storage for FileStorage {
         self.at(|directory| directory.free_space())
     }
 
-    // By the path: what stands there now may be another one than what is held.
+    // The directory by its path: what stands there now may be another one than what is held. Who
+    // compares asks for it first. If it is the same, then so are the files that are found by path
+    // and those that are found through the handle.
     fn identity(&self, part: PlacePart<'_>) -> io::Result<Option<StorageIdentity>> {
         match part {
             PlacePart::Directory => directory::identity_at(&self.directory, false),
-            PlacePart::Lock => directory::identity_at(&self.directory.join(LOCK_NAME), true),
-            PlacePart::File(name) => directory::identity_at(&self.directory.join(name), true),
+            PlacePart::Lock => self.at(|directory| directory.identity(LOCK_NAME)),
+            PlacePart::File(name) => self.at(|directory| directory.identity(name)),
         }
     }
 

@@ -82,6 +82,7 @@ impl JournalPlace {
             There::Is(now) if before.is(now) => Ok(()),
             There::Is(_) | There::Nothing => Err(changed(storage, part)),
         };
+        // The directory first: the storage may look for the others in the one that it holds.
         same(PlacePart::Directory, &self.directory)?;
         for (number, file) in segments {
             let name = segment::name_of(number);
