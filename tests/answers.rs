@@ -9,7 +9,7 @@ use std::time::Duration;
 use stockade::{
     AuditFilter, BasketLine, Builder, ConfirmError, ConfirmOrRetake, Gone, Health, IdempotencyKey,
     InventoryManager, KeyAnswer, KeyError, Limits, ManualClock, NoReservation, Owner, Release,
-    ReleaseError, ReservationId, ReservationStatus, RetakeError, WhenFull,
+    ReleaseError, ReservationId, ReservationStatus, RetakeError, Timestamp, WhenFull,
 };
 
 use common::{LAPTOPS, LONG, clock, ms, quiet, small};
@@ -286,6 +286,21 @@ fn a_late_payment_needs_nothing_but_the_id() {
         assert_eq!(manager.confirm_or_retake(hold), again);
         assert_eq!(manager.confirm_or_retake_lines(hold, &both()), again, "the other form");
     }
+}
+
+#[test]
+fn a_late_payment_for_a_single_unit_takes_that_unit() {
+    let clock = clock();
+    let manager = stocked(quiet(&clock));
+    let hold = manager.reserve(LAPTOPS, 1, ms(100)).expect("stock");
+    clock.advance(ms(101));
+    let new = retaken(manager.confirm_or_retake(hold));
+    let found = manager.reservation(new).expect("a record");
+    assert_eq!((found.units_sold(), found.retaken_from), (1, Some(hold)));
+    manager.flush().wait().expect("a healthy log");
+    let page = manager.audit_log().query(&AuditFilter::new().reservation(hold));
+    let due: Vec<_> = page.entries.iter().map(|entry| entry.expires_at).collect();
+    assert_eq!(due, [Some(Timestamp::from_millis(1_100)); 2], "when it was due, at its end too");
 }
 
 #[test]

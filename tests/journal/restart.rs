@@ -193,6 +193,9 @@ fn every_reservation_is_told_as_before_and_counted() {
     let one = [BasketLine::new(laptops, 1)];
     // One unit of one line is a sale, too.
     let [partly, live, in_part, plain] = [basket(), basket(), basket(), basket()];
+    let sold_then_released = basket();
+    first.confirm_lines(sold_then_released, &one).map(drop).expect("pending");
+    first.release(sold_then_released).map(drop).expect("pending");
     first.confirm_lines_and_release_rest(partly, &one).map(drop).expect("pending");
     first.confirm_lines(in_part, &one).map(drop).expect("pending");
     first.release(plain).map(drop).expect("pending");
@@ -202,7 +205,14 @@ fn every_reservation_is_told_as_before_and_counted() {
     let key = IdempotencyKey::try_from("once").expect("a legal key");
     let keyed = first.request().key(key).reserve(phones, 1, MINUTE).expect("stock");
     let transfer = first.request_transfer("SF", "NYC", "PHONE", 1).expect("stock");
-    let ids = [partly, live, in_part, plain, single, spread, keyed];
+    // Two expire: one of several lines, and one of a single line with an owner.
+    let soon = Duration::from_secs(1);
+    let overdue = first.reserve_basket(&both, soon).expect("stock");
+    let owned = first.request().owner(Owner([7; 16])).reserve(phones, 1, soon).expect("stock");
+    clock.advance(2 * soon);
+    first.run_until_idle();
+    let ids =
+        [partly, live, in_part, plain, sold_then_released, single, spread, keyed, overdue, owned];
     let told = |manager: &InventoryManager| {
         let told = ids.map(|id| {
             let it = manager.reservation(id).expect("a record");
@@ -218,13 +228,13 @@ fn every_reservation_is_told_as_before_and_counted() {
     let again = open();
     assert_eq!(told(&again), before);
     let report = again.recovery_report().expect("a journal");
-    assert_eq!((report.pending, report.finished, report.given_grace), (4, 3, 0), "{report:?}");
+    assert_eq!((report.pending, report.finished, report.given_grace), (4, 6, 0), "{report:?}");
     assert_eq!((report.keys, report.transfer_requests), (1, 1), "{report:?}");
     // The lines go back whole, wherever they lie.
     for id in [live, in_part, spread] {
         again.release(id).map(drop).expect("pending");
     }
-    assert_eq!(again.counts(laptops).map(|it| (it.available, it.sold)), Ok((18, 2)));
+    assert_eq!(again.counts(laptops).map(|it| (it.available, it.sold)), Ok((17, 3)));
     assert_eq!(again.available(("LA", "LAPTOP")), Ok(20));
 }
 
@@ -244,6 +254,47 @@ fn a_key_is_kept_as_long_as_its_answer_though_keys_alone_would_go_sooner() {
     clock.advance(60 * MINUTE);
     assert_eq!(sell(), first);
     assert_eq!(manager.sold(("SF", "LAPTOP")), Ok(1));
+}
+
+/// The files know of a hold whose record has left memory, and of one that left a moment ago: the
+/// journal is read on first.
+#[test]
+fn a_hold_whose_record_left_a_moment_ago_is_told_of() {
+    let disk = SimulatedDisk::new();
+    let limits = || small().max_reservations(1).retention(Duration::ZERO, 0);
+    let manager = engine_on(&disk).limits(limits()).build().expect("a new journal");
+    manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER").expect("room");
+    let hold = || manager.reserve(("SF", "LAPTOP"), 1, MINUTE).expect("stock");
+    let first = hold();
+    manager.release(first).map(drop).expect("pending");
+    let second = hold();
+    assert_eq!(manager.release(first), Ok(Release::AlreadyReleased), "not merely forgotten");
+    drop(manager);
+    let again = engine_on(&disk).limits(limits()).build().expect("as many as there may be");
+    again.confirm(second).expect("pending");
+}
+
+/// Of the answers in a journal, those in the files need not be kept in memory, and those that are
+/// in none must be.
+#[test]
+fn a_restart_knows_which_answers_the_files_have() {
+    const KEYS: usize = 100;
+    let disk = SimulatedDisk::new();
+    let open = || engine_on(on(&disk).segment_bytes(2_000)).build().expect("a sound journal");
+    let first = open();
+    first.add_stock(("SF", "LAPTOP"), 1_000, "SUPPLIER").expect("room");
+    for number in 0..KEYS {
+        let key = IdempotencyKey::try_from(&*format!("key {number}")).expect("a legal key");
+        first.request().key(key).sell(("SF", "LAPTOP"), 1).map(drop).expect("stock");
+        first.run_until_idle();
+    }
+    assert!(first.verify().expect("a sound journal").is_sound());
+    drop(first);
+    let again = open();
+    let figures = again.stats().outcomes;
+    assert!(figures.oldest < 60 * MINUTE, "they are of this test: {figures:?}");
+    let waiting = figures.waiting;
+    assert!((1..KEYS).contains(&waiting), "{waiting} of {KEYS} wait for a file");
 }
 
 /// An alert that was raised and not delivered is lost with its process. So each level that is low
