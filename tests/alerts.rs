@@ -84,6 +84,12 @@ fn everything_that_takes_units_can_cross_the_threshold() {
     check(&|| _ = manager.reserve_basket(&lines, LONG).expect("stock"));
     check(&|| manager.remove_stock(LAPTOPS, 2, "dropped").expect("stock"));
     check(&|| manager.transfer("SF", "NYC", "LAPTOP", 2).expect("stock"));
+    // More than one line is a commit, which tells of each of its crossings.
+    manager.add_stock(("SF", "MOUSE"), 100, "SUPPLIER").expect("room");
+    let two = [lines[0], BasketLine::new(("SF", "MOUSE"), 1)];
+    check(&|| _ = manager.reserve_basket(&two, LONG).expect("stock"));
+    let order = ["NYC".into(), "SF".into()];
+    check(&|| _ = manager.fulfill_across_warehouses("LAPTOP", 4, &order, LONG).expect("stock"));
     let available = manager.available(LAPTOPS).expect("known");
     manager.add_stock(LAPTOPS, 6 - available, "SUPPLIER").expect("room");
     let hold = manager.reserve_basket(&lines, LONG).expect("stock");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use stockade::testing::FaultySink;
 use stockade::{
     Backpressure, BasketError, BasketLine, EventType, ExtendError, Gone, InvalidInput, InvalidTtl,
-    Release, ReservationStatus, ReserveError, Timestamp,
+    Release, RequestTransferError, ReservationStatus, ReserveError, Timestamp,
 };
 
 use common::{
@@ -130,6 +130,62 @@ fn a_reserve_that_is_short_takes_back_what_is_overdue() {
     let short = ReserveError::Insufficient { needed: 3, available: 2, overdue_left: false };
     assert_eq!(manager.sell(LAPTOPS, 3), Err(short));
     assert_eq!(holds.map(status), [Expired; 3]);
+}
+
+#[test]
+fn a_basket_takes_back_what_all_its_lines_need_and_no_more() {
+    const MICE: (&str, &str) = ("SF", "MOUSE");
+    let clock = clock();
+    let manager = quiet(&clock).build().expect("legal settings");
+    for level in [LAPTOPS, MICE] {
+        manager.add_stock(level, 4, "SUPPLIER").expect("room");
+    }
+    let hold = |level| manager.reserve(level, 2, ms(100)).expect("stock");
+    let holds = [LAPTOPS, MICE, LAPTOPS, MICE].map(hold);
+    clock.advance(ms(101));
+    let lines = [BasketLine::new(LAPTOPS, 2), BasketLine::new(MICE, 2)];
+    manager.reserve_basket(&lines, LONG).expect("taken back");
+    let status = |id| manager.reservation(id).expect("kept").status;
+    use ReservationStatus::{Expired, Pending};
+    assert_eq!(holds.map(status), [Expired, Expired, Pending, Pending]);
+}
+
+/// A scan that found all that was overdue need not be done again in the same millisecond, but in
+/// the next one.
+#[test]
+fn what_falls_due_a_millisecond_after_a_look_is_found_by_the_next() {
+    let clock = clock();
+    let manager = quiet(&clock).build().expect("legal settings");
+    manager.add_stock(LAPTOPS, 2, "SUPPLIER").expect("room");
+    let hold = |ttl| manager.reserve(LAPTOPS, 1, ms(ttl)).expect("stock");
+    let holds = [hold(100), hold(101)];
+    clock.advance(ms(101));
+    let request = || manager.request().hold_units().request_transfer("SF", "NYC", "LAPTOP", 2);
+    let short = RequestTransferError::Insufficient { needed: 2, available: 1, overdue_left: false };
+    for _ in 0..2 {
+        assert_eq!(request(), Err(short.clone()), "the second is not overdue");
+    }
+    clock.advance(ms(1));
+    request().expect("taken back");
+    let status = |id| manager.reservation(id).expect("kept").status;
+    assert_eq!(holds.map(status), [ReservationStatus::Expired; 2]);
+}
+
+/// Slots are units of another kind: who finds none left takes back those of overdue holds.
+#[test]
+fn a_hold_that_finds_no_slot_takes_that_of_an_overdue_one() {
+    let clock = clock();
+    let limits = small().max_reservations(1);
+    let manager = quiet(&clock).limits(limits).build().expect("legal settings");
+    manager.add_stock(LAPTOPS, 2, "SUPPLIER").expect("room");
+    let first = manager.reserve(LAPTOPS, 1, ms(100)).expect("a slot");
+    let full = Err(ReserveError::Full { slots: 1 });
+    assert_eq!(manager.reserve(LAPTOPS, 1, LONG), full);
+    clock.advance(ms(101));
+    let second = manager.reserve(LAPTOPS, 1, LONG).expect("the slot of the first");
+    assert_ne!(first, second);
+    assert_eq!(manager.reserve(LAPTOPS, 1, LONG), full, "the second one lives");
+    assert_eq!(counts(&manager, LAPTOPS), (1, 1, 0));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use stockade::Builder;
 
 #[cfg(feature = "journal")]
 use common::scratch::Scratch;
-use common::{LAPTOPS, LONG, ms, single_holds, threaded};
+use common::{LAPTOPS, LONG, ms, single_holds, threaded, within};
 
 /// Runs one test at a time, because each looks at all threads of the process.
 fn alone() -> MutexGuard<'static, ()> {
@@ -39,6 +39,20 @@ fn engine_threads() -> Option<(usize, u64)> {
     Some((count, sleeps))
 }
 
+/// How long the engine's threads have worked, in ticks of ten milliseconds each.
+fn ticks_worked() -> u64 {
+    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let stats = tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
+    let worked = |stat: String| {
+        // The name may hold blanks; it ends with the last parenthesis.
+        let (name, rest) = stat.rsplit_once(')')?;
+        let of_user_and_system = rest.split_whitespace().skip(11).take(2);
+        name.contains("(stockade-")
+            .then(|| of_user_and_system.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>())
+    };
+    stats.filter_map(worked).sum()
+}
+
 /// Waits until there are `wanted` of them. A thread gets its name when it begins to run.
 fn wait_for_threads(wanted: usize) {
     let limit = Instant::now() + Duration::from_secs(30);
@@ -59,9 +73,12 @@ fn wakes_a_second(builder: Builder, threads: usize) -> Option<f64> {
     thread::sleep(ms(1_500));
     wait_for_threads(threads);
     let (_, before) = engine_threads()?;
-    let began = Instant::now();
+    let (began, worked) = (Instant::now(), ticks_worked());
     thread::sleep(ms(2_000));
     let (_, after) = engine_threads()?;
+    // Who spins does not wake, but works.
+    let worked = ticks_worked() - worked;
+    assert!(worked < 10, "{worked} ticks of work in two idle seconds");
     let rate = (after - before) as f64 / began.elapsed().as_secs_f64();
     // It has not died of it.
     manager.sell(LAPTOPS, 1).expect_err("all are held");
@@ -85,6 +102,31 @@ fn an_idle_engine_with_a_journal_wakes_as_seldom() {
     // The one that syncs and the auditor too.
     let Some(rate) = wakes_a_second(threaded().journal(scratch.join("journal")), 6) else { return };
     assert!((1.0..30.0).contains(&rate), "{rate} times a second");
+}
+
+/// The writer naps for a second, and then sleeps until somebody wakes it.
+#[test]
+fn a_writer_that_sleeps_hears_of_a_hold_and_of_a_flush() {
+    let _alone = alone();
+    let manager = threaded().sweeper(false).build().expect("legal settings");
+    manager.add_stock(LAPTOPS, 10, "SUPPLIER").expect("room");
+    let soon = Duration::from_secs(30);
+    for plain in [true, false] {
+        thread::sleep(ms(1_500));
+        let newest = manager.audit_log().newest_sequence();
+        if plain {
+            single_holds(&manager, 1, LONG);
+        } else {
+            manager.request().note("by", "ada").reserve(LAPTOPS, 1, LONG).map(drop).expect("stock");
+        }
+        let limit = Instant::now() + soon;
+        while manager.audit_log().newest_sequence() == newest {
+            assert!(Instant::now() < limit, "nobody woke the writer");
+            thread::sleep(ms(1));
+        }
+    }
+    thread::sleep(ms(1_500));
+    within(soon, move || manager.flush().wait().expect("a healthy log"));
 }
 
 #[cfg(feature = "journal")]

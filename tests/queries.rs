@@ -295,3 +295,21 @@ fn a_snapshot_has_no_more_levels_than_a_commit() {
     let refused = manager.snapshot(&levels(65_536)).map(drop);
     assert_eq!(refused, Err(SnapshotError::TooManyLevels { levels: 65_536, most: 65_535 }));
 }
+
+/// The log lies in chunks of 1,024 entries. A page may begin with any of them.
+#[test]
+fn a_page_begins_with_the_next_entry_wherever_a_chunk_ends() {
+    let manager = quiet(&clock()).build().expect("legal settings");
+    assert_eq!((manager.audit_log().is_empty(), manager.audit_log().len()), (true, 0));
+    for _ in 0..2_100 {
+        manager.add_stock(LAPTOPS, 1, "SUPPLIER").expect("room");
+        manager.run_until_idle();
+    }
+    assert!(!manager.audit_log().is_empty());
+    for after in [0, 1, 1_022, 1_023, 1_024, 1_025, 2_046, 2_047, 2_048, 2_049] {
+        let page = manager.audit_log().query(&AuditFilter::new().after(after).limit(1));
+        let first = page.entries.first().expect("there are more");
+        assert_eq!(first.sequence, after + 1);
+        assert_eq!((first.reservation, first.owner), (None, None), "it is of no hold");
+    }
+}

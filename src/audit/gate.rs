@@ -119,11 +119,15 @@ mod tests {
     fn a_stopped_gate_opens_again_and_a_closed_one_does_not() {
         let gate = Gate::new();
         assert_eq!(gate.check(), Ok(()));
+        assert!(gate.is_open());
         gate.stop("disk full");
         assert_eq!(gate.check(), Err(Shut::Stopped { reason: "disk full".into() }));
+        assert!(!gate.is_open());
         gate.resume();
         assert_eq!(gate.check(), Ok(()));
+        assert!(gate.is_open());
         assert!(gate.close());
+        assert!(!gate.is_open());
         assert!(!gate.close());
         gate.resume();
         assert_eq!(gate.check(), Err(Shut::Closed));

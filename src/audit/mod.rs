@@ -2,6 +2,7 @@
 //! thread, to the log in memory, the journal and the user's sink.
 
 pub(crate) mod gate;
+mod patience;
 pub(crate) mod queue;
 pub(crate) mod wake_signal;
 

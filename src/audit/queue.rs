@@ -18,22 +18,18 @@
 //! therefore admits its next few calls without a look ([`Admissions`]): so few that all of them,
 //! from hundreds of threads, find room below the three quarters.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::audit::gate::{Gate, Shut};
+use crate::audit::patience::Patience;
 use crate::audit::wake_signal::{WakeSignal, WriterGone};
 use crate::base::shard::{parallelism, shards_for, thread_ordinal};
 use crate::base::sync::{
-    ArrayQueue, AtomicBool, AtomicU32, AtomicU64, CachePadded, Fenced, MODELLED, Ordering, nap,
-    spin_loop, yield_now,
+    ArrayQueue, AtomicBool, AtomicU32, AtomicU64, CachePadded, Fenced, MODELLED, Ordering,
 };
 
 /// How many items the queue holds unless the caller says otherwise.
 pub(crate) const DEFAULT_CAPACITY: usize = 65_536;
-/// How long a waiting caller sleeps between two looks at the queue, at first and at most. It grows,
-/// because a thousand callers that look every 50 us leave the writer no time to run.
-const FIRST_NAP: Duration = Duration::from_micros(50);
-const LONGEST_NAP: Duration = Duration::from_millis(8);
 
 /// What happens to a new operation while the audit queue is at least three quarters full.
 ///
@@ -338,46 +334,31 @@ pub(crate) struct Waits {
     pub(crate) pressed: u64,
 }
 
-/// Waiting for another thread: first spin, then let others run, then nap.
-struct Patience {
-    rounds: u32,
-}
-
-impl Patience {
-    const SPINNING: u32 = 6;
-    const YIELDING: u32 = 16;
-
-    fn new() -> Self {
-        Self { rounds: 0 }
-    }
-
-    fn is_fresh(&self) -> bool {
-        self.rounds == 0
-    }
-
-    fn wait(&mut self) {
-        self.rounds = self.rounds.saturating_add(1);
-        if MODELLED || self.rounds > Self::SPINNING {
-            match self.rounds.checked_sub(Self::YIELDING) {
-                Some(naps) if naps > 0 => nap((FIRST_NAP * (1 << naps.min(8))).min(LONGEST_NAP)),
-                _ => yield_now(),
-            }
-        } else {
-            (0..1 << self.rounds).for_each(|_| spin_loop());
-        }
-    }
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::base::sync::yield_now;
     use std::sync::Arc;
     use std::thread;
+    use std::time::Duration;
 
     fn filled(capacity: usize, items: u32, policy: Backpressure) -> AuditQueue<u32> {
         let queue = AuditQueue::new(capacity, policy);
         (0..items).for_each(|item| queue.push(item).expect("the writer lives"));
         queue
+    }
+
+    #[test]
+    fn one_look_admits_as_many_calls_as_it_grants_and_none_in_a_small_queue() {
+        let (large, small) = (Admissions::new(1 << 16), Admissions::new(1 << 10));
+        assert!(!large.take());
+        for _ in 0..2 {
+            large.grant();
+            assert!((0..Admissions::MOST).all(|_| large.take()));
+            assert!(!large.take(), "all are spent");
+        }
+        small.grant();
+        assert!(!small.take());
     }
 
     #[test]
@@ -408,6 +389,7 @@ mod tests {
         assert!(!waiting.is_finished());
         queue.pop();
         assert_eq!(waiting.join().expect("no panic"), Ok(()));
+        assert_eq!(queue.waits(), Waits { waited: 1, refused: 0, pressed: 0 });
     }
 
     #[test]
@@ -438,6 +420,7 @@ mod tests {
         assert_eq!(queue.pop(), Some(0));
         assert_eq!(pushing.join().expect("no panic"), Ok(()));
         assert_eq!(queue.len(), 4);
+        assert_eq!(queue.waits(), Waits { waited: 0, refused: 0, pressed: 1 });
     }
 
     #[test]

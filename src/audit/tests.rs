@@ -3,7 +3,7 @@
 
 mod broken;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -256,7 +256,46 @@ fn the_history_of_a_hold_says_whether_it_is_complete() {
     (1_001..6_000).for_each(reserved);
     writer.turn(true);
     assert!(!log.history_of(id(500), at(500)).complete, "what was written has left");
+    let left = (1..=6_000).rev().find(|born| !log.history_of(id(*born), at(*born)).complete);
+    // One entry a millisecond, since 100, and 1,024 entries a chunk.
+    assert_eq!(left.map(|born| (born - 99) % 1_024), Some(0), "the last of a chunk has left");
     assert!(log.history_of(id(4_500), at(4_500)).complete);
+}
+
+#[test]
+fn notes_are_erased_of_the_records_that_are_named_by_their_first_entries() {
+    let (recorder, mut writer) = open(RecorderSettings::default());
+    let noted = |lines: u32| {
+        let mut record = recorder.buffer();
+        record.header.at = at(1);
+        record.note("buyer", &format!("of {lines}"));
+        for level in 0..lines {
+            let subject = Subject::Level(LevelIndex(level));
+            record.line(AdjustmentType::Received, subject, 1, None);
+        }
+        recorder.record_all(record).expect("lives");
+    };
+    let plain = || recorder.record(received(0, 1)).expect("lives");
+    plain();
+    plain();
+    noted(2);
+    plain();
+    noted(1);
+    noted(3);
+    writer.turn(true);
+    let notes = || -> Vec<Option<String>> {
+        all(&recorder).iter().map(|entry| entry.note("buyer").map(str::to_owned)).collect()
+    };
+    let [two, one, three] = ["of 2", "of 1", "of 3"].map(|text| Some(text.to_owned()));
+    let of_three = [three.clone(), three.clone(), three];
+    let before = [&[None, None, two.clone(), two.clone(), None, one][..], &of_three].concat();
+    assert_eq!(notes(), before);
+    let picked = recorder.log().pick(&mut |entry| entry.note("buyer") == Some("of 1")).picked;
+    assert_eq!(picked, BTreeSet::from([6]));
+    recorder.log().erase_notes(&picked);
+    assert_eq!(notes(), [&[None, None, two.clone(), two, None, None][..], &of_three].concat());
+    recorder.log().erase_notes(&BTreeSet::from([3, 4, 7]));
+    assert_eq!(notes(), vec![None; 9]);
 }
 
 #[test]

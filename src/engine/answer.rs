@@ -327,6 +327,41 @@ impl StoredAnswer for Result<(), TransferFailure> {
 mod tests {
     use super::*;
 
+    /// Journals hold these bytes. A call may be answered by one engine and retried on a later one.
+    #[test]
+    fn the_bytes_of_answers_stay_for_ever() {
+        let id = ReservationId::new(Timestamp::from_millis(3), 4, 5);
+        let whole = id.as_uuid().as_u128();
+        let pair = 5 | 6 << 32;
+        let (needed, available, room) = (5, 6, 6);
+        let answers: [(Answer, u8, u128); 19] = [
+            (().into(), 0, 0),
+            (id.into(), 1, whole),
+            (Release::Released.into(), 2, 0),
+            (Release::AlreadyReleased.into(), 2, 1),
+            (Release::Expired.into(), 2, 2),
+            (Release::Forgotten.into(), 2, 3),
+            (Release::Unknown.into(), 2, 4),
+            (Timestamp::from_millis(7).into(), 3, 7),
+            (ConfirmOrRetake::Confirmed.into(), 4, 0),
+            (ConfirmOrRetake::Retaken(id).into(), 5, whole),
+            (ConfirmOrRetake::AlreadyRetaken(id).into(), 6, whole),
+            (ConfirmOrRetake::AlreadySold { units: 8 }.into(), 7, 8),
+            (TransferRequestId::from(9).into(), 8, 9),
+            (Err(TransferFailure::Insufficient { needed, available }).into(), 9, pair),
+            (Err(TransferFailure::OverCapacity { needed, room }).into(), 10, pair),
+            (ReservationStatus::Pending.into(), 11, 0),
+            (ReservationStatus::Confirmed.into(), 11, 1),
+            (ReservationStatus::Released.into(), 11, 2),
+            (ReservationStatus::Expired.into(), 11, 3),
+        ];
+        for (answer, tag, number) in answers {
+            let bytes = answer.to_bytes();
+            assert_eq!(bytes, [&[tag][..], &number.to_le_bytes()].concat(), "{answer:?}");
+            assert_eq!(Answer::from_bytes(&bytes), Some(answer));
+        }
+    }
+
     /// Answers that came after the newest golden set. Journals hold their bytes.
     #[test]
     fn the_bytes_of_later_answers_stay_for_ever() {

@@ -66,3 +66,18 @@ fn in_bounds(ttl: Duration, longest: u64) -> Result<u64, InvalidTtl> {
 pub(super) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hold_whose_id_lies_ahead_of_the_clock_lives_no_longer_than_one_of_this_moment() {
+        let second = Duration::from_secs(1);
+        let limits = TtlLimits::new(second, 5 * second);
+        let at = Timestamp::from_millis;
+        assert_eq!(limits.latest_end(at(1_000), at(3_000)), at(6_000));
+        assert_eq!(limits.latest_end(at(3_000), at(3_000)), at(8_000));
+        assert_eq!(limits.latest_end(at(9_000), at(3_000)), at(8_000));
+    }
+}

@@ -180,4 +180,6 @@ fn a_fulfilment_gives_back_the_slots_that_it_does_not_need() {
     }
     let refused = take(2);
     assert_eq!(refused, Err(FulfillError::Full { slots: 4 }), "it needs two for a moment");
+    let refusals = manager.stats().refusals;
+    assert_eq!((refusals.insufficient, refusals.full), (20, 1));
 }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    AddError, BasketLine, InventoryManager, JournalOptions, JournalReader, Release, SettingError,
-    TransferError, WarehouseSpec,
+    AddError, AuditFilter, BasketLine, InventoryManager, JournalOptions, JournalReader, Release,
+    SettingError, TransferError, WarehouseSpec,
 };
 
 use crate::state::{MINUTE, Random, seed, small};
@@ -102,6 +102,10 @@ fn a_capacity_changed_at_run_time_lasts_until_the_builder_gives_another() {
         first.set_capacity("SF", units).expect("a legal capacity");
         assert_eq!(rooms(&first), after);
     }
+    first.run_until_idle();
+    let log = first.audit_log().query(&AuditFilter::new()).entries;
+    let inside: Vec<_> = log.iter().filter_map(|entry| entry.note("inside")).collect();
+    assert_eq!(inside, ["10", "10"], "a lower capacity says how much lay inside");
     assert_eq!(first.set_capacity("SF", 0), Err(SettingError::Capacity { units: 0 }));
     let most = stockade::MAX_UNITS;
     let above = SettingError::Capacity { units: most + 1 };

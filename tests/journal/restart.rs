@@ -1,13 +1,14 @@
 //! Restart: a reopened engine is in the state in which it ended.
 
-use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
     AddError, AuditFilter, BasketLine, BuildError, ConfirmError, ConfirmOrRetake, FileStorage,
     Gone, IdempotencyKey, InventoryManager, JournalError, KeyError, Limits, ManualClock, Owner,
-    PlaceError, Release, ReservationStatus, Timestamp, WarehouseSpec,
+    PlaceError, Release, ReservationStatus, StockAlertListener, Timestamp, WarehouseSpec,
 };
 
 use crate::state::{MINUTE, check_laws, counts, engine_on, on, pending, small};
@@ -173,6 +174,157 @@ fn a_change_by_a_call_stands_after_a_change_by_the_builder() {
     for _ in 0..2 {
         assert_eq!(seen(&open(7, 700, 7_200)), (Some(9), Some(9), 900, 9_000), "by the calls");
     }
+}
+
+/// What is told of reservations is the same after a restart, whichever way they went, and the
+/// report counts all that was restored.
+#[test]
+fn every_reservation_is_told_as_before_and_counted() {
+    let (laptops, phones) = (("SF", "LAPTOP"), ("SF", "PHONE"));
+    let disk = SimulatedDisk::new();
+    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
+    let open = || engine_on(&disk).clock(Arc::clone(&clock)).build().expect("a sound journal");
+    let first = open();
+    for place in [phones, laptops, ("NYC", "LAPTOP"), ("LA", "LAPTOP")] {
+        first.add_stock(place, 20, "SUPPLIER").expect("room");
+    }
+    let both = [BasketLine::new(laptops, 3), BasketLine::new(phones, 2)];
+    let basket = || first.reserve_basket(&both, MINUTE).expect("stock");
+    let one = [BasketLine::new(laptops, 1)];
+    // One unit of one line is a sale, too.
+    let [partly, live, in_part, plain] = [basket(), basket(), basket(), basket()];
+    let sold_then_released = basket();
+    first.confirm_lines(sold_then_released, &one).map(drop).expect("pending");
+    first.release(sold_then_released).map(drop).expect("pending");
+    first.confirm_lines_and_release_rest(partly, &one).map(drop).expect("pending");
+    first.confirm_lines(in_part, &one).map(drop).expect("pending");
+    first.release(plain).map(drop).expect("pending");
+    let single = first.sell(phones, 1).expect("stock");
+    let order = ["LA".into(), "NYC".into(), "SF".into()];
+    let spread = first.fulfill_across_warehouses("LAPTOP", 45, &order, MINUTE).expect("stock");
+    let key = IdempotencyKey::try_from("once").expect("a legal key");
+    let keyed = first.request().key(key).reserve(phones, 1, MINUTE).expect("stock");
+    let transfer = first.request_transfer("SF", "NYC", "PHONE", 1).expect("stock");
+    // Two expire: one of several lines, and one of a single line with an owner.
+    let soon = Duration::from_secs(1);
+    let overdue = first.reserve_basket(&both, soon).expect("stock");
+    let owned = first.request().owner(Owner([7; 16])).reserve(phones, 1, soon).expect("stock");
+    clock.advance(2 * soon);
+    first.run_until_idle();
+    let ids =
+        [partly, live, in_part, plain, sold_then_released, single, spread, keyed, overdue, owned];
+    let told = |manager: &InventoryManager| {
+        let told = ids.map(|id| {
+            let it = manager.reservation(id).expect("a record");
+            let lines = it.lines.iter().map(|line| {
+                (line.warehouse.clone(), line.product.clone(), line.quantity, line.held, line.sold)
+            });
+            (it.status, it.created_at, it.expires_at, lines.collect::<Vec<_>>())
+        });
+        (told, manager.transfer_request(transfer).map(|it| it.status))
+    };
+    let before = told(&first);
+    drop(first);
+    let again = open();
+    assert_eq!(told(&again), before);
+    let report = again.recovery_report().expect("a journal");
+    assert_eq!((report.pending, report.finished, report.given_grace), (4, 6, 0), "{report:?}");
+    assert_eq!((report.keys, report.transfer_requests), (1, 1), "{report:?}");
+    // The lines go back whole, wherever they lie.
+    for id in [live, in_part, spread] {
+        again.release(id).map(drop).expect("pending");
+    }
+    assert_eq!(again.counts(laptops).map(|it| (it.available, it.sold)), Ok((17, 3)));
+    assert_eq!(again.available(("LA", "LAPTOP")), Ok(20));
+}
+
+/// A key lives in memory at least as long as its answer is kept on the disk: only memory has the
+/// answers that no file has yet.
+#[test]
+fn a_key_is_kept_as_long_as_its_answer_though_keys_alone_would_go_sooner() {
+    let disk = SimulatedDisk::new();
+    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
+    let builder = engine_on(&disk).clock(Arc::clone(&clock));
+    let limits = small().key_retention(Duration::from_secs(1), 1_000);
+    let manager = builder.limits(limits).build().expect("a new journal");
+    manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER").expect("room");
+    let key = IdempotencyKey::try_from("once").expect("a legal key");
+    let sell = || manager.request().key(key).sell(("SF", "LAPTOP"), 1);
+    let first = sell();
+    clock.advance(60 * MINUTE);
+    assert_eq!(sell(), first);
+    assert_eq!(manager.sold(("SF", "LAPTOP")), Ok(1));
+}
+
+/// The files know of a hold whose record has left memory, and of one that left a moment ago: the
+/// journal is read on first.
+#[test]
+fn a_hold_whose_record_left_a_moment_ago_is_told_of() {
+    let disk = SimulatedDisk::new();
+    let limits = || small().max_reservations(1).retention(Duration::ZERO, 0);
+    let manager = engine_on(&disk).limits(limits()).build().expect("a new journal");
+    manager.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER").expect("room");
+    let hold = || manager.reserve(("SF", "LAPTOP"), 1, MINUTE).expect("stock");
+    let first = hold();
+    manager.release(first).map(drop).expect("pending");
+    let second = hold();
+    assert_eq!(manager.release(first), Ok(Release::AlreadyReleased), "not merely forgotten");
+    drop(manager);
+    let again = engine_on(&disk).limits(limits()).build().expect("as many as there may be");
+    again.confirm(second).expect("pending");
+}
+
+/// Of the answers in a journal, those in the files need not be kept in memory, and those that are
+/// in none must be.
+#[test]
+fn a_restart_knows_which_answers_the_files_have() {
+    const KEYS: usize = 100;
+    let disk = SimulatedDisk::new();
+    let open = || engine_on(on(&disk).segment_bytes(2_000)).build().expect("a sound journal");
+    let first = open();
+    first.add_stock(("SF", "LAPTOP"), 1_000, "SUPPLIER").expect("room");
+    for number in 0..KEYS {
+        let key = IdempotencyKey::try_from(&*format!("key {number}")).expect("a legal key");
+        first.request().key(key).sell(("SF", "LAPTOP"), 1).map(drop).expect("stock");
+        first.run_until_idle();
+    }
+    assert!(first.verify().expect("a sound journal").is_sound());
+    drop(first);
+    let again = open();
+    let figures = again.stats().outcomes;
+    assert!(figures.oldest < 60 * MINUTE, "they are of this test: {figures:?}");
+    let waiting = figures.waiting;
+    assert!((1..KEYS).contains(&waiting), "{waiting} of {KEYS} wait for a file");
+}
+
+/// An alert that was raised and not delivered is lost with its process. So each level that is low
+/// raises one anew, the first of the journal too.
+#[test]
+fn every_level_that_is_low_raises_an_alert_after_a_restart() {
+    struct Wire(Mutex<Sender<String>>);
+    impl StockAlertListener for Wire {
+        fn on_low_stock(&self, _: &str, product: &str, _: u32) {
+            let _ = self.0.lock().expect("no panic").send(product.to_owned());
+        }
+    }
+    let disk = SimulatedDisk::new();
+    let open = || {
+        let (sender, heard) = channel();
+        let wire = Wire(Mutex::new(sender));
+        let builder = InventoryManager::builder().journal(disk.clone()).without_threads();
+        let builder = builder.warehouse(WarehouseSpec::new("SF").threshold(5)).listener(wire);
+        (builder.build().expect("a sound journal"), heard)
+    };
+    let (first, _heard) = open();
+    for (product, units) in [("LAPTOP", 5), ("MOUSE", 6), ("CABLE", 4)] {
+        first.add_stock(("SF", product), units, "SUPPLIER").expect("room");
+    }
+    drop(first);
+    let (again, heard) = open();
+    again.run_until_idle();
+    let mut heard: Vec<String> = heard.try_iter().collect();
+    heard.sort();
+    assert_eq!(heard, ["CABLE", "LAPTOP"]);
 }
 
 #[test]

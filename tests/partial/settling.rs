@@ -272,3 +272,63 @@ fn to_be_kept_is_a_part_of_the_request_and_of_the_record() {
     let entries = manager.audit_log().query(&AuditFilter::new().reservation(id)).entries;
     assert_eq!(entries[0].note("keep"), Some("until-shipped"));
 }
+
+/// A basket's slots are reused one by one. A step that finds some of them gone lets go of those
+/// that it had taken, wherever it stopped.
+#[test]
+fn a_step_on_a_record_that_is_partly_gone_keeps_no_slot() {
+    const SLOTS: u32 = 8;
+    let limits = || Limits::new().max_reservations(SLOTS).retention(Duration::ZERO, 0);
+    let mut gone = 0;
+    for others in 0..=SLOTS as usize {
+        let (manager, _) = shop_with(|builder| builder.limits(limits()));
+        let hold = || manager.reserve(LAPTOP, 1, TTL).ok();
+        let id = basket(&manager);
+        manager.confirm(id).expect("pending");
+        let holds: Vec<_> = (0..others).map_while(|_| hold()).collect();
+        for _ in 0..2 {
+            gone += usize::from(manager.ship_lines(id, &[line(CABLE, 1)]).is_err());
+        }
+        for hold in holds {
+            assert_eq!(manager.release(hold), Ok(Release::Released));
+        }
+        let room = (0..).map_while(|_| manager.reserve(MOUSE, 1, TTL).ok()).count();
+        let room = room + (0..).map_while(|_| hold()).count();
+        assert_eq!(room, SLOTS as usize, "beside {others} others");
+    }
+    assert!(gone > 0, "a record left");
+}
+
+/// Each later slot of a basket bears the basket's name. So a record whose slots went to other
+/// baskets, one by one, is told as it was or not at all.
+#[test]
+fn a_record_that_is_partly_gone_never_shows_a_strangers_line() {
+    let (mut whole, mut gone) = (0, 0);
+    let lines = [line(LAPTOP, 1), line(MOUSE, 1), line(CABLE, 1)];
+    for (before, width) in (0..8).flat_map(|before| (1..=3).map(move |width| (before, width))) {
+        let limits = Limits::new().max_reservations(10).retention(Duration::ZERO, 0);
+        let (manager, _) = shop_with(|builder| builder.limits(limits));
+        let pass = |lines: &[BasketLine<'_>]| {
+            let id = manager.reserve_basket(lines, TTL).expect("slots");
+            assert_eq!(manager.release(id), Ok(Release::Released));
+        };
+        (0..before).for_each(|_| pass(&lines[..1]));
+        let id = basket(&manager);
+        manager.confirm(id).expect("pending");
+        let told = manager.reservation(id).expect("a record").lines;
+        for others in 0..12 {
+            pass(&lines[3 - width..]);
+            match manager.reservation(id) {
+                Ok(found) => {
+                    assert_eq!(found.lines, told, "{before} before, {others} of {width} lines");
+                    whole += 1;
+                }
+                Err(none) => {
+                    assert_eq!(none, NoReservation::Forgotten);
+                    gone += 1;
+                }
+            }
+        }
+    }
+    assert!(whole > 0 && gone > 0, "{whole} whole, {gone} gone");
+}

@@ -37,6 +37,8 @@ fn some_units_are_given_back_and_the_others_stay_held() {
     assert_eq!(parts(&found, LAPTOP), (3, 3, 0));
     assert_eq!(parts(&found, MOUSE), (4, 2, 0));
     assert_eq!(parts(&found, CABLE), (5, 3, 0));
+    let given_back: Vec<u32> = found.lines.iter().map(|line| line.given_back()).collect();
+    assert_eq!((given_back, found.units_given_back()), (vec![0, 2, 2], 4), "of a live hold, too");
     assert_eq!(counts(&manager, MOUSE), (8, 2, 0));
     assert_eq!(counts(&manager, CABLE), (7, 3, 0));
 }

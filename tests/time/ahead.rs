@@ -237,3 +237,44 @@ fn a_hold_of_the_wrong_session_is_retaken_once_though_the_key_is_forgotten() {
         shop.request().key(key).add_stock(MICE, 1, "SUPPLIER").expect("room");
     }
 }
+
+/// Where every slot is in use, new holds get those of the wrong session all the same. The ids of
+/// that session stay the older ones: they are forgotten, and were not never made.
+#[test]
+fn holds_in_the_last_slots_do_not_make_those_of_the_wrong_session_unknown() {
+    const SLOTS: usize = 4;
+    for by in AHEAD {
+        let disk = SimulatedDisk::new();
+        let session = |millis| {
+            let limits = limits().max_reservations(SLOTS as u32).retention(Duration::ZERO, 0);
+            let builder = builder_on(forgetful(&disk), &clock(millis)).limits(limits);
+            builder.build().expect("a sound journal")
+        };
+        let ahead = session(RIGHT + by);
+        ahead.add_stock(LAPTOPS, 100, "SUPPLIER").expect("room");
+        ahead.add_stock(MICE, 100, "SUPPLIER").expect("room");
+        let lines = [BasketLine::new(LAPTOPS, 1), BasketLine::new(MICE, 1)];
+        let old = [0, 1].map(|_| ahead.reserve_basket(&lines, MINUTE).expect("stock"));
+        for hold in old {
+            let _ = ahead.release(hold).expect("a hold");
+        }
+        let used = ahead.stats().slots_retained + ahead.stats().slots_free;
+        drop(ahead);
+
+        let shop = session(RIGHT);
+        let stats = shop.stats();
+        assert_eq!((stats.slots_live, stats.slots_retained + stats.slots_free), (0, used), "{by}");
+        let new: Vec<_> = (0..SLOTS)
+            .map(|number| {
+                shop.reserve(LAPTOPS, 1, MINUTE).unwrap_or_else(|it| panic!("{number}: {it}"))
+            })
+            .collect();
+        assert!(shop.reserve(LAPTOPS, 1, MINUTE).is_err(), "all slots are in use");
+        for id in old {
+            assert_eq!(shop.reservation(id).err(), Some(NoReservation::Forgotten), "{by} ms ahead");
+        }
+        for id in new {
+            let _ = shop.release(id).expect("a hold");
+        }
+    }
+}

@@ -313,3 +313,39 @@ pub(in crate::engine) fn check(
 ) -> Result<(), BuildError> {
     if holds { Ok(()) } else { Err(BuildError::Setting { setting, expected }) }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Each is what its setter's documentation says.
+    #[test]
+    fn the_defaults_are_what_their_documentation_says() {
+        let it = Limits::new();
+        assert_eq!((it.longest_ttl, it.longest_total()), (24 * 60 * 60 * SECOND, DAY));
+        assert_eq!((it.max_reservations, it.max_basket_lines), (16_777_216, 10_000));
+        assert_eq!((it.text.notes, it.text.bytes), (64, 4_096));
+        assert_eq!((it.retention.time, it.retention.records), (60 * SECOND, 65_536));
+        assert_eq!((it.keys.lifetime, it.keys.drop_oldest), (7 * DAY, false));
+        assert_eq!((it.audit_queue, it.audit_retained), (65_536, 1_000_000));
+        assert_eq!((it.overdue_limit, it.max_transfer_requests), (10_000, 10_000));
+        assert_eq!(it.check(), Ok(()));
+    }
+
+    #[test]
+    fn the_least_of_each_is_legal_and_less_is_not() {
+        let least = Limits::new().max_reservations(1).max_basket_lines(1).audit_queue(16);
+        assert_eq!(least.clone().check(), Ok(()));
+        for less in [
+            least.clone().max_reservations(0),
+            least.clone().max_basket_lines(0),
+            least.clone().audit_queue(15),
+            least.clone().max_transfer_requests(0),
+            least.overdue_limit(0),
+        ] {
+            assert!(matches!(less.check(), Err(BuildError::Setting { .. })), "{less:?}");
+        }
+    }
+}

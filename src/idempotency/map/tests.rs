@@ -399,3 +399,25 @@ fn what_was_published_after_the_mark_is_surely_there() {
         }
     });
 }
+
+#[test]
+fn an_answer_waits_until_it_is_settled_and_is_settled_once() {
+    let lifetime = Duration::from_millis(100);
+    let limits = KeyLimits { lifetime, count: 1_000, drop_oldest: false, unsettled: Some(2) };
+    let keys = IdempotencyMap::new(limits);
+    assert_eq!(keys.unsettled(), 0);
+    publish(&keys, 1, at(0));
+    publish(&keys, 2, at(1));
+    assert_eq!(keys.unsettled(), 2);
+    let third = || keys.claim(named(3), PRINT, at(2), OnDuplicate::Refuse);
+    assert!(matches!(third(), KeyClaim::Behind));
+    keys.settle(&named(2), at(0));
+    assert_eq!(keys.unsettled(), 2, "an older answer of this key was meant");
+    for _ in 0..2 {
+        keys.settle(&named(1), at(0));
+        assert_eq!(keys.unsettled(), 1);
+    }
+    assert!(matches!(third(), KeyClaim::First(_)));
+    publish(&keys, 3, at(2));
+    assert_eq!(keys.unsettled(), 2);
+}

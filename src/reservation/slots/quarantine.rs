@@ -54,3 +54,23 @@ impl Quarantine {
         self.count.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_leave_in_the_order_of_their_times_and_are_counted_until_then() {
+        let moment = Timestamp::from_millis;
+        let quarantine = Quarantine::new();
+        assert_eq!((quarantine.take(moment(9)), quarantine.len()), (None, 0));
+        for (slot, at) in [(1, 7), (2, 5), (3, 6)] {
+            quarantine.put(slot, moment(at));
+        }
+        assert_eq!((quarantine.take(moment(4)), quarantine.len()), (None, 3));
+        assert_eq!((quarantine.take(moment(5)), quarantine.len()), (Some(2), 2));
+        assert_eq!((quarantine.take(moment(5)), quarantine.len()), (None, 2));
+        assert_eq!((quarantine.take(moment(9)), quarantine.len()), (Some(3), 1));
+        assert_eq!((quarantine.take(moment(9)), quarantine.len()), (Some(1), 0));
+    }
+}
