@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn every_type_has_a_name_and_a_number_that_lead_back_to_it() {
-        assert_eq!(all().count(), 20);
+        assert_eq!(all().count(), 21);
         for known in all() {
             assert_eq!(known.to_string().parse(), Ok(known));
             assert_eq!(EntryType::from_code(known.code()), Some(known));
@@ -286,7 +286,7 @@ mod tests {
         let unknown = UnknownEntryType { text: "Stolen".into() };
         assert_eq!("Stolen".parse::<EntryType>(), Err(unknown));
         assert_eq!(EntryType::from_code(9), None);
-        assert_eq!(EntryType::from_code(43), None);
+        assert_eq!(EntryType::from_code(44), None);
     }
 
     #[test]

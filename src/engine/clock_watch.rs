@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::audit::entry::EventType;
 use crate::audit::record::Subject;
 use crate::base::clock::{ClockApart, Timestamp};
+use crate::base::foreign::put_aside;
 use crate::base::sync::{AtomicU64, Mutex, Ordering, lock};
 use crate::base::trace;
 use crate::engine::Engine;
@@ -40,12 +41,13 @@ impl Engine {
     /// recorded last. Returns how far they are apart, if that is more than five seconds. Never
     /// waits: while the audit queue is half full, the record waits for the next time.
     pub(super) fn compare_clock(&self) -> Option<ClockApart> {
-        let apart = self.clock.0.apart_from_wall_clock()?;
+        // A clock and a subscriber of tracing are another's code: they are called under no lock.
+        let (apart, now) = (self.clock.0.apart_from_wall_clock()?, self.now());
+        let _aside = put_aside();
         let mut recorded = lock(&self.clock_watch.recorded);
         let ahead = apart.ahead_millis();
         let is_news = ClockApart::of_millis(ahead.saturating_sub(*recorded)).is_far();
         if is_news && !self.recorder.half_full() && self.check_gate().is_ok() {
-            let now = self.now();
             let wall = Timestamp::from_millis(now.as_millis().saturating_add_signed(-ahead));
             let record = self.recorder.event(EventType::ClockApart).about(Subject::None);
             if record.at(now).text("wall", &wall.as_millis().to_string()).queue().is_ok() {

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::base::sync::{AtomicBool, Ordering};
@@ -12,7 +13,7 @@ use crate::journal::options::JournalOptions;
 use crate::journal::storage::simulated::SimulatedDisk;
 use crate::journal::storage::{Storage, StorageFile};
 
-/// Stands for the bug: its next read panics.
+/// Stands for the bug: the auditor's next read panics.
 struct Breaks(SimulatedDisk, AtomicBool);
 
 impl Storage for Breaks {
@@ -25,7 +26,8 @@ impl Storage for Breaks {
     }
 
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
-        assert!(!self.1.swap(false, Ordering::SeqCst), "a bug");
+        let is_auditor = thread::current().name() == Some("stockade-auditor");
+        assert!(!is_auditor || !self.1.swap(false, Ordering::SeqCst), "a bug");
         self.0.read(name, offset, length)
     }
 

@@ -93,6 +93,10 @@ impl Storage for GuardedStorage {
         self.call(|theirs| theirs.length(name))
     }
 
+    fn next_data(&self, name: &str, offset: u64) -> io::Result<u64> {
+        self.call(|theirs| theirs.next_data(name, offset))
+    }
+
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         let file = Owned(Some(self.call(|theirs| theirs.create(name))?));
         Ok(Arc::new(GuardedFile { file, watch: Arc::clone(&self.watch) }))
