@@ -36,6 +36,8 @@ struct Sparse {
 /// The most bytes that anybody may ask a storage for at once: some windows.
 const MOST_AT_ONCE: usize = 32 << 20;
 const HUGE: u64 = 30 << 30;
+/// The most bytes that anybody may read of a file that is nearly all hole.
+const MOST_OF_ALL: u64 = 512 << 20;
 
 impl Storage for Sparse {
     fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
@@ -57,7 +59,10 @@ impl Storage for Sparse {
         let there = usize::try_from(length.min(self.length.saturating_sub(offset)));
         let there = there.unwrap_or(usize::MAX);
         self.most.fetch_max(there, Ordering::SeqCst);
-        self.all.fetch_add(there as u64, Ordering::SeqCst);
+        let all = self.all.fetch_add(there as u64, Ordering::SeqCst);
+        if self.tells && all > MOST_OF_ALL {
+            return Err(io::Error::other("somebody reads the hole"));
+        }
         if there > MOST_AT_ONCE {
             // As the system does, but not at the cost of this process.
             return Err(io::ErrorKind::OutOfMemory.into());
@@ -117,7 +122,7 @@ impl Sparse {
     fn assert_skipped(&self, what: &str) {
         self.assert_windows(what);
         let all = self.all.load(Ordering::SeqCst);
-        assert!(all < 512 << 20, "{what}: {all} bytes");
+        assert!(all < MOST_OF_ALL, "{what}: {all} bytes");
     }
 
     /// Nobody asked for more at once than some windows.
