@@ -149,3 +149,75 @@ impl ShippingClaim<'_> {
         });
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::iter::once;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::reservation::chain::SlotNumber;
+    use crate::reservation::free_list::Retention;
+    use crate::reservation::id::ReservationId;
+    use crate::reservation::slot::ReservationRecord;
+    use crate::stock::handle::LevelIndex;
+
+    const NOW: Timestamp = Timestamp::from_millis(1);
+
+    /// A reservation of four lines, sold or live: its head, and all its slots, the head's first.
+    fn basket(slots: &Slots, is_sold: bool) -> (HeldSlot<'_>, Vec<SlotNumber>) {
+        let take = || slots.take(NOW, || NOW).expect("a slot");
+        let line = |level| SlotLine::new(LevelIndex(level), 1);
+        let head = take();
+        let rest: Vec<_> = (1..4).map(|level| (take(), line(level))).collect();
+        let (number, id) = (head.number(), ReservationId::new(NOW, head.number(), 5));
+        let numbers = once(number).chain(rest.iter().map(|(slot, _)| slot.number())).collect();
+        let record = ReservationRecord { id, owner: None, line: line(0), chain: Chain::NONE };
+        if is_sold {
+            slots.publish_sold(head, &rest, None, record);
+        } else {
+            slots.publish(head, &rest, record, Timestamp::from_millis(100));
+        }
+        let slot = slots.at(number).expect("a slot");
+        (HeldSlot { number, slot, state: slot.state() }, numbers)
+    }
+
+    fn slots() -> Slots {
+        Slots::new(8, 1, Retention { time: Duration::ZERO, records: 0 })
+    }
+
+    fn phases(slots: &Slots, numbers: &[SlotNumber]) -> Vec<Phase> {
+        numbers.iter().map(|it| slots.at(*it).expect("a slot").state().phase()).collect()
+    }
+
+    #[test]
+    fn a_claim_keeps_every_slot_until_it_is_given_up() {
+        let claimed = [
+            (true, [Phase::Shipping; 4]),
+            (false, [Phase::Ending, Phase::Line, Phase::Line, Phase::Line]),
+        ];
+        for (is_sold, during) in claimed {
+            let slots = slots();
+            let (head, numbers) = basket(&slots, is_sold);
+            let before = phases(&slots, &numbers);
+            let claim = slots.begin_shipping(head).expect("it is whole");
+            assert_eq!(phases(&slots, &numbers), during);
+            assert_eq!(slots.begin_shipping(head).err(), Some(NotShipping::Changed));
+            claim.give_up();
+            assert_eq!(phases(&slots, &numbers), before);
+        }
+    }
+
+    #[test]
+    fn a_claim_that_finds_a_slot_gone_lets_go_of_those_before_it() {
+        for gone in 1..4 {
+            let slots = slots();
+            let (head, numbers) = basket(&slots, true);
+            let taken = slots.at(numbers[gone]).expect("a slot");
+            taken.vacate(taken.state()).expect("it is at rest");
+            let before = phases(&slots, &numbers);
+            assert_eq!(slots.begin_shipping(head).err(), Some(NotShipping::Gone));
+            assert_eq!(phases(&slots, &numbers), before, "slot {gone} is gone");
+        }
+    }
+}

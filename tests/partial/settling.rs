@@ -308,17 +308,17 @@ fn a_record_that_is_partly_gone_never_shows_a_strangers_line() {
     for (before, width) in (0..8).flat_map(|before| (1..=3).map(move |width| (before, width))) {
         let limits = Limits::new().max_reservations(10).retention(Duration::ZERO, 0);
         let (manager, _) = shop_with(|builder| builder.limits(limits));
-        let pass = |lines: &[BasketLine<'_>]| {
+        let pass = |lines: &[BasketLine<'_>], look: &mut dyn FnMut()| {
             let id = manager.reserve_basket(lines, TTL).expect("slots");
+            look();
             assert_eq!(manager.release(id), Ok(Release::Released));
         };
-        (0..before).for_each(|_| pass(&lines[..1]));
+        (0..before).for_each(|_| pass(&lines[..1], &mut || ()));
         let id = basket(&manager);
         manager.confirm(id).expect("pending");
         let told = manager.reservation(id).expect("a record").lines;
         for others in 0..12 {
-            pass(&lines[3 - width..]);
-            match manager.reservation(id) {
+            pass(&lines[3 - width..], &mut || match manager.reservation(id) {
                 Ok(found) => {
                     assert_eq!(found.lines, told, "{before} before, {others} of {width} lines");
                     whole += 1;
@@ -327,7 +327,7 @@ fn a_record_that_is_partly_gone_never_shows_a_strangers_line() {
                     assert_eq!(none, NoReservation::Forgotten);
                     gone += 1;
                 }
-            }
+            });
         }
     }
     assert!(whole > 0 && gone > 0, "{whole} whole, {gone} gone");
