@@ -233,6 +233,7 @@ fn every_reservation_is_told_as_before_and_counted() {
     let report = again.recovery_report().expect("a journal");
     assert_eq!((report.pending, report.finished, report.given_grace), (4, 6, 0), "{report:?}");
     assert_eq!((report.keys, report.transfer_requests), (1, 1), "{report:?}");
+    assert!(report.took > Duration::ZERO, "{report:?}");
     // The lines go back whole, wherever they lie.
     for id in [live, in_part, spread] {
         again.release(id).map(drop).expect("pending");
