@@ -13,7 +13,9 @@ use stockade::{
 };
 use uuid::Uuid;
 
-use super::given::{CABLES, FORGOTTEN, Given, LAPTOPS, MINE, OURS, PHONES, SPARE, SPARE_REQUEST};
+use super::given::{
+    CABLES, FORGOTTEN, Given, LAPTOPS, LOST, MINE, OURS, PHONES, SPARE, SPARE_REQUEST,
+};
 use super::told::{Told, told, told_approval};
 
 /// How a call names its places.
@@ -231,6 +233,10 @@ fn confirm_or_retake(it: &Call<'_>) -> Told {
     told(it.request().confirm_or_retake_lines(it.hold(), &it.lines(&[(LAPTOPS, 2), (PHONES, 2)])))
 }
 
+fn confirm_or_retake_whole(it: &Call<'_>) -> Told {
+    told(it.request().confirm_or_retake(it.hold()))
+}
+
 fn ship_lines(it: &Call<'_>) -> Told {
     told(it.request().ship_lines(it.hold(), &it.lines(&[(LAPTOPS, 1), (PHONES, 2)])))
 }
@@ -379,13 +385,22 @@ pub(crate) const ROWS: &[Row] = &[
     row("approve: no room, with units", "approve", By::Name, approve),
     row("reject: plain", "reject", By::Name, reject),
     row("reject: with units", "reject", By::Name, reject),
+    // Those that the first set lacks.
+    row("whole: in time", WHOLE, By::Name, confirm_or_retake_whole),
+    row("whole: late", WHOLE, By::Name, confirm_or_retake_whole),
+    row("whole: retaken before", WHOLE, By::Name, confirm_or_retake_whole),
+    row("whole: sold before", WHOLE, By::Name, confirm_or_retake_whole),
+    row("whole: partly sold", WHOLE, By::Name, confirm_or_retake_whole),
+    row("release: partly sold", "release", By::Name, release),
+    row(LOST, "release", By::Name, release),
 ];
 
 const REST: &str = "confirm-lines-and-release-rest";
 const RETAKE: &str = "confirm-or-retake";
+const WHOLE: &str = "confirm-or-retake-whole";
 
 /// Every word with which a fingerprint begins. Journals hold fingerprints, so no word ever changes.
-pub(crate) const WORDS: [&str; 21] = [
+pub(crate) const WORDS: [&str; 22] = [
     "add",
     "approve",
     "basket",
@@ -395,6 +410,7 @@ pub(crate) const WORDS: [&str; 21] = [
     "confirm-lines",
     REST,
     RETAKE,
+    WHOLE,
     "extend",
     "fulfil",
     "reject",
@@ -411,6 +427,6 @@ pub(crate) const WORDS: [&str; 21] = [
 
 /// Words that came after the newest golden set, so no row has them. A unit test in
 /// `src/engine/call.rs` pins the fingerprint of each. They get rows with the next set.
-pub(crate) const LATER_WORDS: [&str; 1] = ["confirm-or-retake-whole"];
+pub(crate) const LATER_WORDS: [&str; 0] = [];
 /// The calls of these words.
-pub(crate) const LATER_CALLS: [&str; 1] = ["confirm_or_retake"];
+pub(crate) const LATER_CALLS: [&str; 0] = [];

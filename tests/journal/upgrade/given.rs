@@ -29,6 +29,9 @@ pub(crate) const SPARE_REQUEST: &str = "spare request";
 /// leaves it out.
 pub(crate) const FORGOTTEN: &str = "release: a forgotten hold";
 
+/// The row of a hold that an earlier opening made, and a crash took.
+pub(crate) const LOST: &str = "release: lost in a crash";
+
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
@@ -152,6 +155,11 @@ impl Stage<'_> {
             "confirm: one line" | "release: one line" | "extend: longer" => one(HOUR),
             "extend: no longer than it stands" => one(11 * HOUR),
             "confirm: a basket" | "release: a basket" => self.held(),
+            "whole: in time" => self.held(),
+            "whole: late" => self.released(self.held()),
+            "whole: retaken before" => self.retaken(),
+            "whole: sold before" => self.sold(self.held()),
+            "whole: partly sold" | "release: partly sold" => self.partly_sold(),
             row if row.starts_with("retake: in time") => self.held(),
             row if row.starts_with("retake: late") => self.released(self.held()),
             row if row.starts_with("retake: retaken before") => self.retaken(),
@@ -213,6 +221,15 @@ impl Stage<'_> {
 
     fn sold(&self, hold: ReservationId) -> ReservationId {
         self.manager.confirm(hold).expect("a hold that is pending");
+        hold
+    }
+
+    /// It sold a unit, and returned the others.
+    fn partly_sold(&self) -> ReservationId {
+        let hold = self.held();
+        let left = self.manager.confirm_lines(hold, &[BasketLine::new(LAPTOPS, 1)]);
+        assert_eq!(left, Ok(ReservationStatus::Pending));
+        assert!(self.manager.release(hold).is_ok());
         hold
     }
 

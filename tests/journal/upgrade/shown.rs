@@ -7,11 +7,11 @@ use stockade::{
     ReservationStatus, TransferFailure, TransferRequestStatus,
 };
 
-use super::calls::ROWS;
+use super::calls::Row;
 use super::given::{PRODUCTS, WAREHOUSES};
 
 /// Counts, settings, reservations and transfer requests, one on each line.
-pub(crate) fn state(manager: &InventoryManager, ids: &[ReservationId]) -> String {
+pub(crate) fn state(manager: &InventoryManager, ids: &[ReservationId], rows: &[&Row]) -> String {
     let mut text = String::new();
     let mut line = |shown: String| writeln!(text, "{shown}").expect("a string takes any text");
     line(format!("longest-ttl {}", manager.longest_ttl().as_millis()));
@@ -33,7 +33,7 @@ pub(crate) fn state(manager: &InventoryManager, ids: &[ReservationId]) -> String
     for id in ids {
         line(reservation(manager, *id));
     }
-    for row in ROWS {
+    for row in rows {
         let found = manager.reservation_by_key(&row.key());
         line(format!("key {:?} {:?}", row.name, found.map(|it| it.id.to_string()).ok()));
     }

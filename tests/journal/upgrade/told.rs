@@ -45,6 +45,10 @@ impl Tell for Release {
             Self::Expired => "expired",
             Self::Forgotten => "forgotten",
             Self::Unknown => "unknown",
+            Self::PartlySold { sold, returned } => {
+                return format!("release-partly-sold {sold} {returned}");
+            }
+            Self::Lost { opening } => return format!("release-lost {opening}"),
             _ => "new",
         };
         format!("release {outcome}")
@@ -121,8 +125,7 @@ pub(crate) const KINDS: [&str; 12] = [
     "status",
 ];
 
-/// Kinds of answers that came after the newest golden set, in the order of their tags. A unit test
-/// in `src/engine/answer.rs` pins the bytes of each.
+/// Kinds of answers that the first golden set lacks, in the order of their tags.
 pub(crate) const LATER_KINDS: [&str; 3] = ["release-partly-sold", "partly-sold", "release-lost"];
 
 /// Answers of the two kinds that contain a number of their own. A partial step never leaves a hold
