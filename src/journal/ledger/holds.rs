@@ -4,7 +4,7 @@
 //! that ended the slot's previous reservation. So the ledger keeps only the newest reservation of
 //! each slot, and finds it by index, without a hash.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::base::clock::Timestamp;
 use crate::journal::ledger::clock::ClockStep;
@@ -185,10 +185,10 @@ impl Hold {
     }
 
     /// Forgets which step gave what back.
-    fn take_steps(&mut self, steps: &mut Vec<(ReservationId, LevelIndex, u32)>) {
+    fn take_steps(&mut self, steps: &mut StepsBefore) {
         let id = self.id;
         for line in self.lines_mut().filter(|line| line.taken_out > 0) {
-            steps.push((id, line.level, std::mem::take(&mut line.taken_out)));
+            steps.insert((id, line.level), std::mem::take(&mut line.taken_out));
         }
     }
 }
@@ -196,6 +196,9 @@ impl Hold {
 fn line(level: LevelIndex, units: u32) -> HoldLine {
     HoldLine { level, held: units, sold: 0, given_back: 0, taken_out: 0, settled: 0 }
 }
+
+/// The units that steps before the end of holds gave back, by line.
+pub(crate) type StepsBefore = BTreeMap<(ReservationId, LevelIndex), u32>;
 
 /// The newest reservation of each slot.
 #[derive(Debug, Default)]
@@ -272,12 +275,11 @@ impl Holds {
         all.for_each(|hold| hold.shift(step));
     }
 
-    /// Removes, and returns, what steps before the end of holds gave back, sorted.
-    pub(crate) fn take_steps(&mut self) -> Vec<(ReservationId, LevelIndex, u32)> {
-        let mut steps = Vec::new();
+    /// Removes, and returns, what steps before the end of holds gave back.
+    pub(crate) fn take_steps(&mut self) -> StepsBefore {
+        let mut steps = StepsBefore::new();
         let all = self.dense.iter_mut().flatten().chain(self.sparse.values_mut());
         all.for_each(|hold| hold.take_steps(&mut steps));
-        steps.sort_unstable();
         steps
     }
 
