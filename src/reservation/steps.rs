@@ -183,7 +183,7 @@ mod tests {
     }
 
     fn slots() -> Slots {
-        Slots::new(8, 1, Retention { time: Duration::ZERO, records: 0 })
+        Slots::new(8, 1, Retention { time: Duration::ZERO, records: 0, drop_oldest: true })
     }
 
     fn phases(slots: &Slots, numbers: &[SlotNumber]) -> Vec<Phase> {
