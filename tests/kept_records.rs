@@ -135,7 +135,6 @@ fn clock_now(clock: &Arc<ManualClock>) -> u64 {
     clock.now().as_millis()
 }
 
-/// A slot that was taken and not used has no record, and is free at once.
 #[test]
 fn a_basket_that_is_short_takes_no_slot_for_the_time_of_a_record() {
     let clock = clock();
