@@ -181,8 +181,9 @@ pub trait Storage: Send + Sync + 'static {
 
     /// What stands at the storage's path now, which need not be what was locked. The engine asks
     /// for it after each sync, before it answers, some four times, and for the directory first: a
-    /// storage may look for the lock and for files in what it has locked. If it differs from before, the
-    /// engine stops with [`JournalError::PlaceChanged`](crate::JournalError::PlaceChanged).
+    /// storage may look for the lock and for files in what it has locked. If it differs from
+    /// before, the engine stops with
+    /// [`JournalError::PlaceChanged`](crate::JournalError::PlaceChanged).
     ///
     /// An opening asks for that of the file `synced`, to tell the journal from a copy of its files.
     ///
