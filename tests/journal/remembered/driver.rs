@@ -252,24 +252,17 @@ impl Driver {
             Request::Reserve { units, hours } => {
                 let Answer::Reserved(id) = answer else { panic!("{context}") };
                 assert!(self.model.holds.iter().all(|hold| hold.id != id), "{context}");
-                self.made(request, key, answer, Trace::Reserved(id), |driver, model| {
+                self.made((request, key), answer, Trace::Reserved(id), |driver, model| {
                     let expires = driver.0 + hours * HOUR;
                     model.holds.push(driver.hold(id, units, expires, Stand::Pending));
                 });
             }
-            Request::End { what, hold } => self.ended(what, hold, key, answer, &context),
+            Request::End { .. } => self.ended((request, key), answer, &context),
         }
     }
 
-    fn ended(
-        &mut self,
-        what: Ending,
-        hold: usize,
-        key: Option<usize>,
-        answer: Answer,
-        context: &str,
-    ) {
-        let request = Request::End { what, hold };
+    fn ended(&mut self, asked: (Request, Option<usize>), answer: Answer, context: &str) {
+        let Request::End { what, hold } = asked.0 else { return };
         self.expire(hold);
         let Hold { id, units, stand, retaken, .. } = self.model.holds[hold];
         if stand == Stand::Pending {
@@ -283,7 +276,7 @@ impl Driver {
                 }
             };
             assert_eq!(answer, expected, "{context}");
-            self.made(request, key, answer, trace, |now, model| model.end(hold, stand, now.1));
+            self.made(asked, answer, trace, |now, model| model.end(hold, stand, now.1));
             return;
         }
         let mut allowed = self.model.told(what, hold, self.time());
@@ -292,7 +285,7 @@ impl Driver {
             && allowed.contains(&Answer::Retake(ConfirmOrRetake::Retaken(id)))
         {
             assert!(self.model.holds.iter().all(|hold| hold.id != by), "{context}");
-            self.made(request, key, answer, Trace::Retaken(id), |now, model| {
+            self.made(asked, answer, Trace::Retaken(id), |now, model| {
                 model.holds[hold].retaken = Some((by, now.1));
                 model.holds.push(now.hold(by, units, u64::MAX, Stand::Sold));
             });
@@ -301,17 +294,16 @@ impl Driver {
         allowed.retain(|it| *it != Answer::Retake(ConfirmOrRetake::Retaken(id)));
         assert!(allowed.contains(&answer), "{context}, not in {allowed:?}");
         // An error is not stored.
-        if key.is_some() && !matches!(answer, Answer::Gone(_) | Answer::Forgotten) {
+        if asked.1.is_some() && !matches!(answer, Answer::Gone(_) | Answer::Forgotten) {
             self.uses += 1;
-            self.made(request, key, answer, Trace::KeyUsed(self.uses), |_, _| {});
+            self.made(asked, answer, Trace::KeyUsed(self.uses), |_, _| {});
         }
     }
 
     /// Notes a call's answer and what it changed. A keyed call is known by its note.
     fn made(
         &mut self,
-        request: Request,
-        key: Option<usize>,
+        (request, key): (Request, Option<usize>),
         answer: Answer,
         trace: Trace,
         change: impl FnOnce(&Moment, &mut Model),
@@ -346,7 +338,7 @@ impl Driver {
         if let Some(key) = key {
             let name = format!("key-{key}");
             by = by.key(IdempotencyKey::try_from(&*name).expect("short"));
-            by = by.note("call", &self.calls.to_string());
+            by = by.note("call", self.calls.to_string());
         }
         match request {
             Request::Reserve { units, hours } => {
@@ -414,7 +406,7 @@ impl Driver {
             }
             End::Killed => self.disk.killed(),
             End::PowerCut(seed) => self.disk.crash(self.disk.steps(), |piece| {
-                (seed >> (piece % 64) ^ piece as u64 / 64) & 1 == 1
+                ((seed >> (piece % 64)) ^ (piece as u64 / 64)) & 1 == 1
             }),
         };
         self.disk = disk.with_changed(harmed(disk.files(), harm));
