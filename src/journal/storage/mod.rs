@@ -8,6 +8,7 @@ pub(crate) mod archived;
 #[cfg_attr(not(unix), path = "directory_elsewhere.rs")]
 mod directory;
 pub(crate) mod files;
+pub(crate) mod guarded;
 pub(crate) mod place;
 mod regular_file;
 #[cfg(any(test, feature = "testing"))]
@@ -83,7 +84,9 @@ pub enum PlacePart<'a> {
 /// of the operating system; tests use a simulated disk.
 ///
 /// File names consist of ASCII letters, digits and dots. All methods may be called from several
-/// threads, and may block for as long as the device takes.
+/// threads, and may block for as long as the device takes; after five seconds that shows in
+/// [`health`](crate::InventoryManager::health). A panic is an error of the storage. The methods are
+/// called under locks of the engine: they must not call it, except to read stock and figures.
 pub trait Storage: Send + Sync + 'static {
     /// Locks the storage for one writer, until the returned guard is dropped. Does not wait.
     ///
@@ -181,9 +184,8 @@ pub trait Storage: Send + Sync + 'static {
 
     /// What stands at the storage's path now, which need not be what was locked. The engine asks
     /// for it after each sync, before it answers, some four times, and for the directory first: a
-    /// storage may look for the lock and for files in what it has locked. If it differs from
-    /// before, the engine stops with
-    /// [`JournalError::PlaceChanged`](crate::JournalError::PlaceChanged).
+    /// storage may look for the lock and for files in what it has locked. If it differs, the engine
+    /// stops with [`JournalError::PlaceChanged`](crate::JournalError::PlaceChanged).
     ///
     /// An opening asks for that of the file `synced`, to tell the journal from a copy of its files.
     ///
