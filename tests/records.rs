@@ -249,7 +249,8 @@ fn a_call_whose_record_is_lost_says_so() {
         hold(it)
     };
     unrecorded(ask, |it, _| it.reject_transfer(asked.get().expect("filed"), "ada", "no"));
-    let setting = "Uncertain(Unrecorded)";
+    // A setting reads the clock before it changes anything.
+    let setting = "NotStarted(Closed)";
     assert_eq!(ended_within(hold, |it, _| it.set_threshold("SF", Some(1))), setting);
     assert_eq!(ended_within(hold, |it, _| it.suspend("SF")), setting);
     // A commit that takes and gives sends its record ahead: it moves nothing where it can't.

@@ -84,12 +84,17 @@ fn a_decision_stands_in_the_record_of_what_it_moves() {
 }
 
 #[test]
-fn a_callers_note_never_stands_before_the_engines_own() {
+fn a_note_with_the_name_of_the_engines_own_is_refused() {
     let manager = stocked(builder());
     let id = ask(&manager, 5);
+    for taken in ["transferRequestId", "outcome", "decidedAt"] {
+        let request = manager.request().note("order", "1").note(taken, "x");
+        let refused = request.approve_transfer(id, "mira");
+        let reason = refused.expect_err("taken").to_string();
+        assert!(reason.contains("note"), "{taken}: {reason}");
+    }
     let entries = recorded(&manager, || {
-        let request = manager.request().note("transferRequestId", "99").note("outcome", "x");
-        request.approve_transfer(id, "mira").expect("pending");
+        manager.request().note("order", "1").approve_transfer(id, "mira").expect("pending");
     });
     assert_eq!(entries[0].note("transferRequestId"), Some(&*id.to_string()));
     assert_eq!(entries[0].note("outcome"), Some("approved"));

@@ -33,6 +33,7 @@ mod base {
 #[path = "../../../src/idempotency"]
 mod idempotency {
     mod eviction;
+    pub(crate) mod fingerprint;
     pub(crate) mod key;
     pub(crate) mod map;
 }
