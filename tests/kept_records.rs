@@ -150,6 +150,25 @@ fn a_basket_that_is_short_takes_no_slot_for_the_time_of_a_record() {
 }
 
 #[test]
+fn a_long_basket_that_gets_only_some_of_its_slots_gives_all_back() {
+    let clock = clock();
+    let manager = keeping(&clock);
+    assert_eq!(sell(&manager, SLOTS as usize / 2).len(), SLOTS as usize / 2);
+    let products: Vec<String> = (0..SLOTS - 100).map(|number| format!("P{number}")).collect();
+    for product in &products {
+        manager.add_stock(("SF", &**product), 1_000, "SUPPLIER").expect("room");
+    }
+    let lines: Vec<_> = products.iter().map(|it| BasketLine::new(("SF", &**it), 1)).collect();
+    for _ in 0..3 {
+        let refused = manager.reserve_basket(&lines, LONG);
+        assert_eq!(refused, Err(BasketError::Full { slots: SLOTS }));
+    }
+    let left = sell(&manager, usize::MAX).len();
+    assert!(left > SLOTS as usize / 2 - 70, "{left}");
+    assert_eq!(manager.stats().records_dropped_early, 0);
+}
+
+#[test]
 fn threads_that_race_for_the_last_slots_drop_no_record() {
     let clock = clock();
     let manager = keeping(&clock);

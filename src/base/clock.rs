@@ -102,7 +102,7 @@ pub trait Clock: Send + Sync + 'static {
 
     /// How far this clock is from the machine's wall clock; `None` for a clock that has nothing to
     /// do with it, which is the default. [`health`](crate::InventoryManager::health) asks, and the
-    /// engine does each minute. Of more than five seconds `health` tells, and the audit log has an
+    /// sweeper does each minute. Of more than five seconds `health` tells, and the audit log has an
     /// [`EventType::ClockApart`](crate::EventType::ClockApart).
     fn apart_from_wall_clock(&self) -> Option<ClockApart> {
         None

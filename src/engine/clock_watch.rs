@@ -1,5 +1,6 @@
-//! Compares the engine's clock with the machine's wall clock, each minute and whenever `health` is
-//! asked, and records how far they are apart.
+//! Compares the engine's clock with the machine's wall clock, each minute by the sweeper and whenever
+//! `health` is asked, and records how far they are apart. No operation compares: the clock is
+//! another's code, and no such code runs between a take and a give.
 //!
 //! The engine goes on by its own clock. What the entries say of a wall clock that was set, or of a
 //! machine that was asleep, is for whoever reads their times later.
@@ -27,7 +28,7 @@ pub(super) struct ClockWatch {
 }
 
 impl Engine {
-    /// Compares the clocks if the last time was a minute ago. For whoever expires overdue holds.
+    /// Compares the clocks if the last time was a minute ago. For the sweeper.
     pub(super) fn watch_clock(&self) {
         let now = self.now();
         // Relaxed: two threads may compare at once, and the lock decides which of them records.

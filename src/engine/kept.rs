@@ -198,8 +198,12 @@ impl KeptOutcomes {
         flush: impl FnOnce() -> bool,
     ) -> Result<Option<Kept<ReservationOutcome>>, KeyError> {
         let found = self.find_outcome(id);
-        if matches!(found, Ok(Some(_))) || !flush() {
+        if matches!(found, Ok(Some(_))) {
             return found;
+        }
+        if !flush() {
+            // Its end may be among what could not be written.
+            return found.and(Err(KeyError::Gathering));
         }
         let unreadable = |error| gathering("an outcome can't be audited", &error);
         self.auditing.catch_up(self.progress.durable(), &mut |_| {}).map_err(unreadable)?;

@@ -107,8 +107,11 @@ impl Future for Prefetch<'_> {
                     }
                 },
                 Stage::Flushing(reading, flush) => {
-                    // If the sink fails, what is on the disk is all that can be read.
-                    let _ = ready!(Pin::new(flush).poll(context));
+                    if ready!(Pin::new(flush).poll(context)).is_err() {
+                        // Its end may be among what could not be written.
+                        this.stage = Stage::Begun;
+                        return Poll::Ready(Err(KeyError::Gathering));
+                    }
                     let reading = Arc::clone(reading);
                     lock(&reading.state).is_flushed = true;
                     reading.ask(journal)?;

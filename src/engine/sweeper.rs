@@ -111,9 +111,6 @@ impl Engine {
         if enough() || !self.slots.is_due(now) {
             return true;
         }
-        if !self.sweeping.sweeper {
-            self.watch_clock();
-        }
         // Relaxed: a hint that saves a second scan. A hold that falls due after the scan counts as
         // live for the rest of that millisecond.
         if now.as_millis() < self.sweeping.rest_until.load(Ordering::Relaxed) {

@@ -98,8 +98,14 @@ impl JournalOptions {
         self
     }
 
-    /// Gives the mode of the files to the storages that were given as directories.
-    pub(crate) fn share_file_mode(&mut self) {
+    /// Before the first use: guards the archive as the journal's storage is, and gives the mode of
+    /// the files to the storages that were given as directories.
+    pub(crate) fn prepare_storages(&mut self) {
+        self.share_file_mode();
+        self.retention.guard_archive(&self.watch);
+    }
+
+    fn share_file_mode(&mut self) {
         let Some(mode) = self.file_mode else { return };
         if let Some(files) = self.directory.take() {
             let files = Arc::new(files.file_mode(mode));

@@ -14,10 +14,10 @@ use std::thread;
 use stockade::testing::SimulatedDisk;
 use stockade::{
     AuditFilter, BuildError, Durability, Health, InventoryManager, JournalError, JournalOptions,
-    JournalReader, RedactError, Storage, StorageFile, WeakInventoryManager,
+    JournalReader, JournalRetention, RedactError, Storage, StorageFile, WeakInventoryManager,
 };
 
-use crate::common::{LAPTOPS, ledger, log_of, threaded, within};
+use crate::common::{LAPTOPS, ledger, log_of, small, threaded, within};
 use crate::{SOON, is_degraded, wait_for};
 
 /// What a [`Wild`] disk does next, once.
@@ -179,6 +179,29 @@ fn a_storage_whose_sync_blocks_keeps_no_buyer_and_shows_in_health() {
     within(SOON, move || buyers.sell(LAPTOPS, 1).map(drop).expect("buyers go on"));
     disk.hold(false);
     wait_for("well again", || manager.health() == Health::Ok);
+}
+
+#[test]
+fn an_archive_that_panics_once_ends_no_auditor() {
+    for fault in [Fault::Create, Fault::Append, Fault::Sync, Fault::Unspeakable] {
+        let (disk, archive) = (SimulatedDisk::new(), Wild::new());
+        archive.set(fault);
+        let retention = JournalRetention::archive_on(archive.clone());
+        let journal = JournalOptions::storage(disk).segment_bytes(2_000).retention(retention);
+        let limits = small().audit_retained(10);
+        let manager = threaded().limits(limits).journal(journal.checkpoint_every(1)).build();
+        let manager = manager.expect("a new journal");
+        let archived = || archive.disk.files().iter().any(|(name, _)| name.ends_with(".journal"));
+        wait_for("archived, and well", || {
+            manager.add_stock(LAPTOPS, 1, "SUPPLIER").expect("room");
+            manager.flush().wait().expect("a healthy disk");
+            archive.fault.lock().expect("no panic").is_none()
+                && archived()
+                && manager.health() == Health::Ok
+        });
+        assert!(manager.verify().expect("sound").is_sound(), "{fault:?}");
+        assert!(manager.shutdown(SOON).is_clean());
+    }
 }
 
 #[test]

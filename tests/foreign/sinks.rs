@@ -47,6 +47,31 @@ fn a_sink_that_panics_gets_the_same_batch_again() {
     }
 }
 
+/// Counts the batches that have nothing in them.
+struct Empties(Arc<AtomicU64>);
+
+impl AuditSink for Empties {
+    fn append(&mut self, batch: &AuditBatch<'_>) -> Result<(), SinkError> {
+        self.0.fetch_add(u64::from(batch.is_empty()), Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_sink_is_not_called_for_nothing() {
+    for builder in [threaded(), quiet(&clock())] {
+        let empties = Arc::default();
+        let manager = builder.sink(Empties(Arc::clone(&empties))).build().expect("legal settings");
+        for _ in 0..3 {
+            manager.flush().wait().expect("a healthy sink");
+            manager.add_stock(LAPTOPS, 1, "SUPPLIER").expect("room");
+            manager.flush().wait().expect("a healthy sink");
+        }
+        assert!(manager.shutdown(SOON).is_clean());
+        assert_eq!(empties.load(Ordering::Relaxed), 0);
+    }
+}
+
 /// An error whose text can't be had.
 #[derive(Debug)]
 struct Unspeakable;

@@ -289,6 +289,11 @@ fn the_figures_tell_what_the_files_take() {
     assert_eq!((stats.files, stats.disk_bytes), (bytes.len(), bytes.iter().sum()));
     assert!(stats.filter_memory > 0 && stats.filter_memory < stats.memory, "{stats:?}");
     assert_eq!(stats.unfiltered, 0);
+    // In journal time, which goes on with the engine's clock.
+    clock.advance(HOUR);
+    let older = manager.stats().outcomes.oldest;
+    assert_eq!(older, stats.oldest + HOUR);
+    assert!(older < 2 * HOUR, "{older:?}");
     drop(manager);
     // The same files, and no memory for their filters.
     let journal = JournalOptions::storage(disk).segment_bytes(2_000).outcome_memory(0);

@@ -133,7 +133,7 @@ fn nobody_needs_to_ask() {
 }
 
 #[test]
-fn an_engine_without_a_sweeper_compares_when_a_call_expires_holds() {
+fn an_engine_without_a_sweeper_compares_when_health_is_asked_and_amid_no_operation() {
     let disk = SimulatedDisk::new();
     let clock = Parting::new(ManualClock::at(at(RIGHT)));
     let shop = builder(&disk).clock(Arc::clone(&clock)).sweeper(false).build().expect("new");
@@ -142,6 +142,9 @@ fn an_engine_without_a_sweeper_compares_when_a_call_expires_holds() {
     clock.part(-60_000);
     clock.clock.advance(MINUTE);
     let _ = shop.reserve(LAPTOPS, 1, Duration::from_secs(1)).expect("the first one is overdue");
+    shop.flush().wait().expect("written");
+    assert!(found(&shop).is_empty());
+    assert!(matches!(shop.health(), Health::Degraded { .. }));
     shop.flush().wait().expect("written");
     assert_eq!(found(&shop).iter().map(ahead).collect::<Vec<_>>(), [-60_000]);
 }

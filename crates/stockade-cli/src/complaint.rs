@@ -4,13 +4,14 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use console::style;
 
 use crate::report::{printable, tolerate_closed_pipe};
 
 /// Prints the requested help or version, or one line that says what is wrong with the arguments.
-pub(crate) fn answer_without_run(answer: &clap::Error) -> ExitCode {
+pub(crate) fn answer_without_run(answer: &clap::Error, program: Command) -> ExitCode {
     match answer.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let shown = shown(answer, console::colors_enabled());
@@ -25,7 +26,7 @@ pub(crate) fn answer_without_run(answer: &clap::Error) -> ExitCode {
             let shown = shown(answer, console::colors_enabled_stderr());
             let _ = io::stderr().write_all(shown.as_bytes());
         }
-        _ => complain(&said(answer)),
+        _ => complain(&said(answer, program)),
     }
     ExitCode::from(2)
 }
@@ -38,14 +39,14 @@ fn shown(answer: &clap::Error, in_colour: bool) -> String {
 }
 
 /// What is wrong, and what was likely meant.
-fn said(answer: &clap::Error) -> String {
+fn said(answer: &clap::Error, program: Command) -> String {
     // The first paragraph says what is wrong. Usage and hints follow after an empty line.
     let text = answer.to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let problem = text.split("\n\n").next().unwrap_or(text);
     // It may have several lines, such as a list of what is missing.
     let problem = problem.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-    match suggestion(answer) {
+    match suggestion(answer).or_else(|| nearest_command(answer, program)) {
         Some(meant) => format!("{problem}; did you mean '{meant}'?"),
         None => problem,
     }
@@ -59,6 +60,23 @@ fn suggestion(answer: &clap::Error) -> Option<String> {
         ContextValue::Strings(meant) => meant.last().cloned(),
         _ => None,
     })
+}
+
+/// The command that was likely meant. Two letters that changed places are near; to clap they are not.
+fn nearest_command(answer: &clap::Error, mut program: Command) -> Option<String> {
+    let ContextValue::String(typed) = answer.get(ContextKind::InvalidSubcommand)? else {
+        return None;
+    };
+    // Down to the command whose subcommand it was to be.
+    for word in std::env::args().skip(1).take_while(|word| word != typed) {
+        if let Some(inner) = program.find_subcommand(&word) {
+            program = inner.clone();
+        }
+    }
+    let names = program.get_subcommands().map(Command::get_name);
+    let by_distance = names.map(|name| (strsim::osa_distance(typed, name), name));
+    let (distance, name) = by_distance.min()?;
+    (distance <= 2 && 2 * distance < name.len()).then(|| name.to_owned())
 }
 
 /// Prints one line to stderr, whatever characters the text contains.

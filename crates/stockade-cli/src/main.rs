@@ -118,7 +118,7 @@ fn main() -> ExitCode {
     report::settle_colour();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(answer) => return answer_without_run(&answer),
+        Err(answer) => return answer_without_run(&answer, Cli::command()),
     };
     let output = Output::new(cli.json);
     let ran = match &cli.command {

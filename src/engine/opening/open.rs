@@ -92,7 +92,7 @@ pub(in crate::engine) fn open(
     mut options: JournalOptions,
 ) -> Result<InventoryManager, BuildError> {
     check_options(&options)?;
-    options.share_file_mode();
+    options.prepare_storages();
     let (began, storage) = (Instant::now(), Arc::clone(&options.storage));
     let (keys, history) = (builder.limits.keys.count, builder.limits.audit_retained);
     let name = u128::from(builder.randomness.next()) << 64 | u128::from(builder.randomness.next());

@@ -245,10 +245,11 @@ impl Engine {
         value: &str,
         step: impl FnOnce(RecordBuilder<'_>) -> Result<(), Uncertain>,
     ) -> Result<(), SettingError> {
-        // The clock is the caller's, so it is read under no lock.
+        // The clock is the caller's, and a call may have to write to the caller's sink for room: both
+        // under no lock.
         let now = self.now();
-        let one_at_a_time = lock(&self.changing);
         self.admit()?;
+        let one_at_a_time = lock(&self.changing);
         let record = self
             .recorder
             .event(EventType::SettingChanged)

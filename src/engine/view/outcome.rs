@@ -125,7 +125,11 @@ impl Engine {
     /// run may have made the id under a clock that was ahead.
     pub(in crate::engine) fn born(&self, id: ReservationId) -> Timestamp {
         let born = id.created_at();
-        let is_between = |&(first, last): &(Timestamp, Timestamp)| first <= born && born <= last;
-        if self.dated_ahead.iter().any(is_between) { Timestamp::default() } else { born }
+        if self.is_dated_ahead(born) { Timestamp::default() } else { born }
+    }
+
+    /// Whether an earlier run had this time from a clock that was ahead.
+    pub(in crate::engine) fn is_dated_ahead(&self, at: Timestamp) -> bool {
+        self.dated_ahead.iter().any(|(first, last)| (*first..=*last).contains(&at))
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::clock::Timestamp;
 use crate::base::error::JournalError;
+use crate::base::foreign::put_aside;
 use crate::base::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
 use crate::base::threads;
 use crate::base::trace;
@@ -274,6 +275,8 @@ impl OutcomeUpkeep {
 
 impl Served for OutcomeUpkeep {
     fn serve(&self) {
+        // What is traced below is traced under locks.
+        let _aside = put_aside();
         self.asked.store(false, Ordering::Relaxed);
         // While this is held, no other process can open the journal.
         let Some(_held) = self.held.upgrade() else { return };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::base::clock::Timestamp;
 use crate::base::error::JournalError;
+use crate::base::foreign::Watch;
 use crate::journal::format::batch::{self, BatchHeader};
 use crate::journal::format::segment::{self, SegmentHeader, Start, UNFINISHED};
 use crate::journal::layout::begin_mark::{self, BeginMark};
@@ -16,6 +17,7 @@ use crate::journal::ledger::clock::JournalClock;
 use crate::journal::recovery::start;
 use crate::journal::storage::Storage;
 use crate::journal::storage::files::FileStorage;
+use crate::journal::storage::guarded::GuardedStorage;
 
 /// How many checkpoints a journal keeps: the newest, and one more in case the newest gets damaged.
 pub(crate) const KEPT: usize = 2;
@@ -159,6 +161,14 @@ impl JournalRetention {
     pub(crate) fn set_file_mode(&mut self, mode: u32) {
         if let OldSegments::Archive(archive, Some(files)) = &mut self.old_segments {
             *archive = Arc::new(files.clone().file_mode(mode));
+        }
+    }
+
+    /// Catches what an archive of another's code may do to the thread that calls it, and watches how
+    /// long it takes.
+    pub(crate) fn guard_archive(&mut self, watch: &Arc<Watch>) {
+        if let OldSegments::Archive(archive, _) = &mut self.old_segments {
+            *archive = Arc::new(GuardedStorage::new(Arc::clone(archive), Arc::clone(watch)));
         }
     }
 

@@ -13,7 +13,7 @@ use crate::journal::storage::Storage;
 const MAGIC: [u8; 8] = *b"STKOUTCM";
 /// The format version that this library writes, and the only one that it reads. A file of another
 /// version is made anew from the segments.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const EXTENSION: &str = ".outcomes";
 /// The seed of the foot's checksum. The file's own stamp stands in the foot.
 const FOOT_SEED: u64 = u64::from_le_bytes(MAGIC);

@@ -27,7 +27,7 @@ use std::time::Duration;
 use crate::base::clock::Timestamp;
 use crate::base::early::LeftEarly;
 use crate::base::shard::{shards_for, thread_ordinal};
-use crate::base::sync::{ArrayQueue, AtomicU32, AtomicU64, Backoff, Ordering};
+use crate::base::sync::{ArrayQueue, AtomicU32, AtomicU64, Backoff, Ordering, SegQueue};
 use crate::base::table::Table;
 use crate::reservation::chain::SlotNumber;
 use crate::reservation::free_list::active::{ActiveMagazine, MOST_MAGAZINES, TakenSlot};
@@ -77,7 +77,7 @@ pub(crate) struct FreeList {
     /// Slots that were given to new holds before the time of the record in them was up.
     taken_early: LeftEarly,
     /// Slots that were taken and not used, where they must not pass for records.
-    unused: ArrayQueue<SlotNumber>,
+    unused: SegQueue<SlotNumber>,
 }
 
 /// What one thread, or a few, use.
@@ -114,7 +114,7 @@ impl FreeList {
             refills: InFlightRefills::new(),
             retention,
             taken_early: LeftEarly::new(),
-            unused: ArrayQueue::new(SHARD_QUEUE),
+            unused: SegQueue::new(),
         }
     }
 
@@ -162,8 +162,10 @@ impl FreeList {
 
     /// Gives a slot back that was taken and not used. It has no record.
     pub(crate) fn put_back(&self, slot: SlotNumber, now: Timestamp) {
-        if self.retention.drop_oldest || self.unused.push(slot).is_err() {
-            self.retire(slot, now);
+        match self.retention.drop_oldest {
+            true => self.retire(slot, now),
+            false if self.gives(slot) => self.unused.push(slot),
+            false => {}
         }
     }
 

@@ -28,6 +28,8 @@ fn a_bad_flag_is_named_with_what_was_expected() {
         (&["sell"][..], "unrecognized subcommand 'sell'"),
         (&["reply"], "unrecognized subcommand 'reply'; did you mean 'replay'?"),
         (&["audit", "verfy", "j"], "unrecognized subcommand 'verfy'; did you mean 'verify'?"),
+        (&["audit", "lgo", "j"], "unrecognized subcommand 'lgo'; did you mean 'log'?"),
+        (&["adit", "log", "j"], "unrecognized subcommand 'adit'; did you mean 'audit'?"),
         (&["flash-sale", "--buyer", "3"], "'--buyer' found; did you mean '--buyers'?"),
         (&["audit", "log", "j", "--format", "tabel"], "did you mean 'table'?"),
         (&["replay"], "required arguments were not provided: <FILE>"),
