@@ -28,7 +28,8 @@
 //! # Features
 //!
 //! - `journal` (default): a write-ahead log on disk, with recovery, checkpoints and an auditor.
-//!   Without this feature the engine lives in memory, and does not depend on blake3 and rustix.
+//!   Without this feature the engine lives in memory, and does not depend on blake3, rayon and
+//!   rustix.
 //! - `testing`: for tests of services that embed the engine: seeded ids, an engine without
 //!   background threads, a sink that fails on command, threads that are refused, and with
 //!   `journal` a simulated disk.

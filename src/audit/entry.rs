@@ -95,8 +95,9 @@ named! {
         /// An opening found itself behind the newest entry. All that is pending keeps the time
         /// that it had left.
         ClockStepped,
-        /// The engine's clock is five seconds more ahead of the wall clock than before, or as much
-        /// less; the fact `wall` is what the wall clock showed. Nothing else changes.
+        /// The distance of the engine's clock from the wall clock has changed by more than five
+        /// seconds since the last such event. The fact `wall` is what the wall clock showed.
+        /// Nothing else changes.
         ClockApart,
     }
 }

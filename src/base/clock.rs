@@ -145,7 +145,7 @@ impl ClockApart {
         }
     }
 
-    /// A clock that is ahead by so many milliseconds, or behind by as many less than none.
+    /// A clock that is ahead by so many milliseconds; if they are negative, it is behind.
     pub(crate) fn of_millis(ahead: i64) -> Self {
         let by = Duration::from_millis(ahead.unsigned_abs());
         if ahead < 0 { Self::Behind(by) } else { Self::Ahead(by) }

@@ -194,9 +194,9 @@ macro_rules! options_of_all_operations {
 
             /// Adds a name and a value to the metadata of the operation's audit entries. Each name
             /// can be given once, and not if the call itself can write something under it: its
-            /// `source` or `reason`, a fact of a transfer request, or on a reservation `keep`. How
-            /// many notes a call may have, and how long they may be together, is a setting:
-            /// [`Limits::notes`](crate::Limits::notes). The call is refused if they are more.
+            /// `source` or `reason`, a fact of a transfer request, or `keep` in a call on a
+            /// reservation. How many notes a call may have, and how long they may be together, is a
+            /// setting: [`Limits::notes`](crate::Limits::notes). A call with more is refused.
             pub fn note(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
                 self.options.notes.push((name.into(), value.into()));
                 self

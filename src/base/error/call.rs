@@ -147,7 +147,7 @@ pub enum InvalidText {
         second: u32,
     },
     /// A note has a name under which the call itself can write something: its source or reason, a
-    /// fact of a transfer request, or on a reservation `keep`.
+    /// fact of a transfer request, or `keep` in a call on a reservation.
     NameTaken {
         /// The note, counted from 0.
         note: u32,
