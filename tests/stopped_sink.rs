@@ -405,18 +405,6 @@ fn a_stopped_engine_says_why_until_it_goes_on() {
     assert!(left.unwritten >= 1 && !left.is_clean(), "{left:?}");
 }
 
-#[test]
-fn a_sink_that_first_fails_at_the_end_is_told_as_the_reason() {
-    let (sink, control) = FaultySink::new();
-    let manager = threaded().without_threads().sink(sink).build().expect("legal settings");
-    manager.add_stock(LAPTOPS, 5, "SUPPLIER").expect("room");
-    control.fail("disk full");
-    let left = manager.shutdown(ms(50));
-    assert!(left.unwritten >= 1 && !left.is_clean(), "{left:?}");
-    let Health::Stopped { reason } = manager.health() else { panic!("{:?}", manager.health()) };
-    assert!(reason.contains("disk full"), "{reason}");
-}
-
 /// Refuses its first batches, and records what it received.
 struct Stubborn {
     refusals: usize,

@@ -1,6 +1,6 @@
-//! Compares the engine's clock with the machine's wall clock, each minute by the sweeper and whenever
-//! `health` is asked, and records how far they are apart. No operation compares: the clock is
-//! another's code, and no such code runs between a take and a give.
+//! Compares the engine's clock with the machine's wall clock, each minute by the sweeper and
+//! whenever `health` is asked, and records how far they are apart. No operation compares: the clock
+//! is another's code, and no such code runs between a take and a give.
 //!
 //! The engine goes on by its own clock. What the entries say of a wall clock that was set, or of a
 //! machine that was asleep, is for whoever reads their times later.

@@ -245,8 +245,8 @@ impl Engine {
         value: &str,
         step: impl FnOnce(RecordBuilder<'_>) -> Result<(), Uncertain>,
     ) -> Result<(), SettingError> {
-        // The clock is the caller's, and a call may have to write to the caller's sink for room: both
-        // under no lock.
+        // The clock is the caller's, and a call may have to write to the caller's sink for room:
+        // both under no lock.
         let now = self.now();
         self.admit()?;
         let one_at_a_time = lock(&self.changing);

@@ -164,8 +164,8 @@ impl JournalRetention {
         }
     }
 
-    /// Catches what an archive of another's code may do to the thread that calls it, and watches how
-    /// long it takes.
+    /// Catches what an archive of another's code may do to the thread that calls it, and watches
+    /// how long it takes.
     pub(crate) fn guard_archive(&mut self, watch: &Arc<Watch>) {
         if let OldSegments::Archive(archive, _) = &mut self.old_segments {
             *archive = Arc::new(GuardedStorage::new(Arc::clone(archive), Arc::clone(watch)));
