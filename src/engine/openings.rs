@@ -75,20 +75,13 @@ impl Engine {
     #[cold]
     #[inline(never)]
     pub(super) fn missing(&self, id: ReservationId, found: Lookup<'_>) -> NoReservation {
-        let unused = matches!(found, Lookup::Unknown) && !self.may_be_of_a_lost_slot(id);
+        let unused = matches!(found, Lookup::Unknown);
         match self.openings.that_lost(id, unused) {
             Some(opening) => NoReservation::Lost { opening },
-            None if unused => NoReservation::Unknown,
+            // Of a session whose clock was ahead, a slot may no longer show that it had this id.
+            None if unused && !self.is_dated_ahead(id.created_at()) => NoReservation::Unknown,
             None => NoReservation::Forgotten,
         }
-    }
-
-    /// Whether the slot of this id may have had it, though nothing is seen of that any more: an
-    /// earlier run was allowed more slots, or made the id under a clock that was ahead.
-    fn may_be_of_a_lost_slot(&self, id: ReservationId) -> bool {
-        let (made, opened) = (id.created_at(), self.openings.opened_at);
-        (id.slot() >= self.max_slots && self.openings.current > 1 && made < opened)
-            || self.is_dated_ahead(made)
     }
 }
 

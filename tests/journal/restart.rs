@@ -388,31 +388,6 @@ fn a_smaller_maximum_limits_new_holds_only() {
 }
 
 #[test]
-fn how_holds_ended_is_known_though_a_smaller_maximum_has_their_slots_no_more() {
-    let disk = SimulatedDisk::new();
-    let first = engine_on(&disk).build().expect("a new journal");
-    first.add_stock(("SF", "LAPTOP"), 1_000, "SUPPLIER").expect("room");
-    let hold = || first.reserve(("SF", "LAPTOP"), 1, MINUTE).expect("stock");
-    let holds: Vec<_> = (0..300).map(|_| hold()).collect();
-    for (number, id) in holds.iter().enumerate() {
-        match number % 2 {
-            0 => first.confirm(*id).expect("pending"),
-            _ => assert_eq!(first.release(*id), Ok(Release::Released)),
-        }
-    }
-    drop(first);
-    let again =
-        engine_on(&disk).limits(small().max_reservations(10)).build().expect("a sound journal");
-    for (number, id) in holds.iter().enumerate() {
-        let gone = match number % 2 {
-            0 => Gone::Sold { units: 1 },
-            _ => Gone::Released { returned: 1 },
-        };
-        assert_eq!(again.confirm(*id), Err(ConfirmError::Gone(gone)), "{number}");
-    }
-}
-
-#[test]
 fn a_hold_taken_anew_before_the_restart_is_not_taken_again_after_it() {
     let disk = SimulatedDisk::new();
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));

@@ -62,7 +62,8 @@ fn suggestion(answer: &clap::Error) -> Option<String> {
     })
 }
 
-/// The command that was likely meant. Two letters that changed places are near; to clap they are not.
+/// The command that was likely meant. Two letters that changed places are near; for clap they are
+/// not.
 fn nearest_command(answer: &clap::Error, mut program: Command) -> Option<String> {
     let ContextValue::String(typed) = answer.get(ContextKind::InvalidSubcommand)? else {
         return None;
