@@ -289,6 +289,7 @@ fn the_figures_tell_what_the_files_take() {
     let (disk, clock) = (SimulatedDisk::new(), clock());
     let manager = stocked(&disk, &clock);
     assert_eq!(manager.stats().outcomes, stockade::OutcomeFigures::default());
+    clock.advance(10 * HOUR);
     others(&manager, "other", 500);
     let stats = manager.stats().outcomes;
     let files = disk.files().into_iter().filter(|(name, _)| name.ends_with(".outcomes"));
