@@ -6,9 +6,11 @@
 #
 #   loom-tests/planted.sh              all of them
 #   loom-tests/planted.sh NAME ...     these bugs only
-#   loom-tests/planted.sh --models-are-green [NAME ...]
-#                                      somebody has just run the models and the random schedules,
-#                                      and they passed: they are not run again without a bug
+#   loom-tests/planted.sh --all-is-green [NAME ...]
+#                                      somebody has just run all tests and models, and they passed:
+#                                      they are not run again without a bug. So nobody looks
+#                                      whether a test lacks something in the copy; run it without
+#                                      this now and then
 #   loom-tests/planted.sh --check      plants nothing: does each patch apply, and has each bug its
 #                                      rows and its patch?
 set -u -o pipefail
@@ -151,8 +153,8 @@ check_kind() { # kind -> adds to $checks and $failures
         '$1 == kind && (asked == "  " || index(asked, " " $2 " ")) { print $2, $3, $4 }')
     [ -n "$lines" ] || return 0
     # Without a bug, each must pass: else going red would show nothing. And in this copy: one that
-    # lacks what a test needs would catch everything. Models read no files.
-    if [ -z "$models_are_green" ] || { [ "$kind" != loom ] && [ "$kind" != shuttle ]; }; then
+    # lacks what a test needs would catch everything.
+    if [ -z "$all_is_green" ]; then
         while read -r where; do
             check "$kind" none "$where" green \
                 < <(awk -v w="$where" '$2 == w { print $3 }' <<<"$lines" | sort -u)
@@ -184,8 +186,8 @@ lane() { # lane, kinds... -> "checks failures" in the lane's tally
 
 check_patches || exit 1
 [ "${1-}" != --check ] || { patches | wc -l | sed 's/$/ planted bugs: each applies, and has its rows/' && exit; }
-models_are_green=
-[ "${1-}" != --models-are-green ] || { models_are_green=yes && shift; }
+all_is_green=
+[ "${1-}" != --all-is-green ] || { all_is_green=yes && shift; }
 asked="$*"
 for bug in "$@"; do
     [ -e "$here/planted/$bug.patch" ] || { echo "no such bug in planted.txt: $bug" && exit 1; }
