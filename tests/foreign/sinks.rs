@@ -18,32 +18,38 @@ use crate::{SOON, is_degraded, wait_for};
 #[test]
 fn a_sink_that_panics_gets_the_same_batch_again() {
     for builder in [threaded(), threaded().journal(SimulatedDisk::new())] {
-        let (sink, control) = FaultySink::new();
-        let manager = builder.sink(sink).build().expect("legal settings");
-        manager.add_stock(LAPTOPS, 1_000, "SUPPLIER").expect("room");
-        manager.flush().wait().expect("a healthy sink");
-        control.panic("the disk is on fire");
-        let flush = {
+        within(SOON, move || {
+            let (sink, control) = FaultySink::new();
+            let manager = builder.sink(sink).build().expect("legal settings");
+            manager.add_stock(LAPTOPS, 1_000, "SUPPLIER").expect("room");
+            manager.flush().wait().expect("a healthy sink");
+            control.panic("the disk is on fire");
+            let flush = {
+                manager.sell(LAPTOPS, 1).expect("stock");
+                manager.flush()
+            };
+            match flush.wait() {
+                Err(FlushError::Stopped { reason }) => {
+                    assert!(reason.contains("on fire"), "{reason}")
+                }
+                other => panic!("{other:?}"),
+            }
+            let refused = manager.sell(LAPTOPS, 1).expect_err("stopped");
+            assert!(
+                matches!(&manager.health(), Health::Stopped { reason } if reason.contains("fire"))
+            );
+            let refused = stockade::Error::from(refused);
+            assert!(refused.is_retryable() && refused.applied() == Applied::No, "{refused}");
+            control.recover();
+            wait_for("well again", || manager.health() == Health::Ok);
             manager.sell(LAPTOPS, 1).expect("stock");
-            manager.flush()
-        };
-        match flush.wait() {
-            Err(FlushError::Stopped { reason }) => assert!(reason.contains("on fire"), "{reason}"),
-            other => panic!("{other:?}"),
-        }
-        let refused = manager.sell(LAPTOPS, 1).expect_err("stopped");
-        assert!(matches!(&manager.health(), Health::Stopped { reason } if reason.contains("fire")));
-        let refused = stockade::Error::from(refused);
-        assert!(refused.is_retryable() && refused.applied() == Applied::No, "{refused}");
-        control.recover();
-        wait_for("well again", || manager.health() == Health::Ok);
-        manager.sell(LAPTOPS, 1).expect("stock");
-        manager.flush().wait().expect("a healthy sink");
-        let log = log_of(&manager);
-        ledger::assert_legal(&log).assert_ends_as(&manager);
-        let counts = control.counts();
-        assert_eq!((counts.accepted_entries, counts.out_of_order), (log.len() as u64, 0));
-        assert!(manager.shutdown(SOON).is_clean());
+            manager.flush().wait().expect("a healthy sink");
+            let log = log_of(&manager);
+            ledger::assert_legal(&log).assert_ends_as(&manager);
+            let counts = control.counts();
+            assert_eq!((counts.accepted_entries, counts.out_of_order), (log.len() as u64, 0));
+            assert!(manager.shutdown(SOON).is_clean());
+        });
     }
 }
 
