@@ -12,9 +12,8 @@ use stockade::{
     ReleaseError, ReservationId, ReservationStatus, RetakeError, Timestamp, WhenFull,
 };
 
-use common::{LAPTOPS, LONG, clock, ms, quiet, small};
+use common::{LAPTOPS, LONG, MICE, bury, clock, ms, quiet, small};
 
-const MICE: (&str, &str) = ("SF", "MOUSE");
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn stocked(builder: Builder) -> InventoryManager {
@@ -37,18 +36,6 @@ fn counts(manager: &InventoryManager) -> [(u32, u32); 2] {
         let counts = manager.counts(level).expect("known");
         (counts.available, counts.sold)
     })
-}
-
-/// Makes holds until the slot of `id`, which has ended, has been reused.
-fn bury(manager: &InventoryManager, id: ReservationId) {
-    for _ in 0..1_000 {
-        if manager.reservation(id) == Err(NoReservation::Forgotten) {
-            return;
-        }
-        let other = manager.reserve(MICE, 1, LONG).expect("stock");
-        assert_eq!(manager.release(other), Ok(Release::Released));
-    }
-    panic!("the slot was never used again");
 }
 
 /// Few slots, so that each is soon reused.

@@ -11,9 +11,9 @@ use stockade::{
     ReservationId, ReservationStatus, RetakeError, ShortLine, WhenFull,
 };
 
-use common::{LAPTOPS, LONG, clock, counts, ledger, log_of, ms, quiet, race, small, threaded};
-
-const MICE: (&str, &str) = ("SF", "MOUSE");
+use common::{
+    LAPTOPS, LONG, MICE, bury, clock, counts, ledger, log_of, ms, quiet, race, small, threaded,
+};
 
 /// An engine with ten laptops and ten mice.
 fn stocked(builder: Builder) -> InventoryManager {
@@ -46,18 +46,6 @@ fn entries_of(manager: &InventoryManager, id: ReservationId) -> Vec<AuditEntry> 
 
 fn types(entries: &[AuditEntry]) -> Vec<EntryType> {
     entries.iter().map(|entry| entry.entry_type).collect()
-}
-
-/// Makes holds until the slot of `id`, which has ended, has been reused.
-fn bury(manager: &InventoryManager, id: ReservationId) {
-    for _ in 0..1_000 {
-        if manager.reservation(id) == Err(NoReservation::Forgotten) {
-            return;
-        }
-        let other = manager.reserve(MICE, 1, LONG).expect("stock");
-        assert_eq!(manager.release(other), Ok(Release::Released));
-    }
-    panic!("the slot was never used again");
 }
 
 /// An engine with short retention.

@@ -210,7 +210,8 @@ fn samples() -> Samples {
         ];
         SettingError: [
             SettingError::Threshold { units: u32::MAX }, SettingError::Capacity { units: 0 },
-            SettingError::LongestTtl, SettingError::TooManyNames, SettingError::Name(InvalidName { bytes: 0 }),
+            SettingError::LongestTtl, SettingError::TooManyNames,
+            SettingError::Name(InvalidName { bytes: 0 }),
             SettingError::Place(place.clone()), SettingError::NotStarted(NotStarted::Poisoned),
             SettingError::Uncertain(Uncertain::Unrecorded),
         ];
@@ -237,7 +238,8 @@ fn samples() -> Samples {
             JournalError::Rewound { to: 7 }, JournalError::NoJournal,
             JournalError::NoFollower { reason: "no room".into() },
             JournalError::NoLineage { sequence: 7 },
-            JournalError::InvalidConsumer { name: "A".into() }, JournalError::Ended, JournalError::InHand,
+            JournalError::InvalidConsumer { name: "A".into() }, JournalError::Ended,
+            JournalError::InHand,
             JournalError::OtherHead { expected: "00".to_owned(), entries: 7 },
             JournalError::MissingWarehouse { warehouse: warehouse() },
             JournalError::TooMany {
@@ -246,7 +248,8 @@ fn samples() -> Samples {
         ];
         FlushError: [
             FlushError::Stopped { reason: "full".into() }, FlushError::Closed,
-            FlushError::Poisoned { reason: "panic".into() }, FlushError::TimedOut, FlushError::InSink,
+            FlushError::Poisoned { reason: "panic".into() }, FlushError::TimedOut,
+            FlushError::InSink,
         ];
         NoReservation: [
             NoReservation::Forgotten, NoReservation::Lost { opening: 4 }, NoReservation::Unknown,

@@ -16,12 +16,15 @@ use std::thread;
 use std::time::Duration;
 
 use stockade::{
-    AuditEntry, AuditFilter, Builder, InventoryManager, Limits, ManualClock, ReservationId,
-    Timestamp,
+    AuditEntry, AuditFilter, Builder, InventoryManager, Limits, ManualClock, NoReservation,
+    Release, ReservationId, Timestamp,
 };
 
 /// The level that most tests use.
 pub(crate) const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
+
+/// Another one, beside it.
+pub(crate) const MICE: (&str, &str) = ("SF", "MOUSE");
 
 /// Longer than any test lasts.
 pub(crate) const LONG: Duration = Duration::from_secs(3_600);
@@ -49,6 +52,18 @@ pub(crate) fn threaded() -> Builder {
 /// Limits of engines that are built quickly.
 pub(crate) fn small() -> Limits {
     Limits::new().max_reservations(1 << 16).audit_queue(1 << 12)
+}
+
+/// Makes holds until the slot of `id`, which has ended, has been reused. There must be mice.
+pub(crate) fn bury(manager: &InventoryManager, id: ReservationId) {
+    for _ in 0..1_000 {
+        if manager.reservation(id) == Err(NoReservation::Forgotten) {
+            return;
+        }
+        let other = manager.reserve(MICE, 1, LONG).expect("stock");
+        assert_eq!(manager.release(other), Ok(Release::Released));
+    }
+    panic!("the slot was never used again");
 }
 
 /// Runs `work` in its own thread, and fails the test if it does not end in time.

@@ -1,6 +1,5 @@
 //! What the journal calls: a storage of the caller's, a predicate, a listener of the recovery.
 
-use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -18,6 +17,7 @@ use stockade::{
 };
 
 use crate::common::{LAPTOPS, ledger, log_of, small, threaded, within};
+use crate::pass_on::pass_on;
 use crate::{SOON, is_degraded, wait_for};
 
 /// What a [`Wild`] disk does next, once.
@@ -93,43 +93,13 @@ impl StorageFile for WildFile {
 }
 
 impl Storage for Wild {
-    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
-        self.disk.lock()
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.disk.list()
-    }
-
-    fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
-        self.disk.read(name, offset, length)
-    }
-
-    fn length(&self, name: &str) -> io::Result<u64> {
-        self.disk.length(name)
-    }
+    pass_on!(disk: lock list read length rename remove truncate sync_directory);
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         assert!(!self.meets(Fault::Create), "a storage with a bug");
         let call = self.on_create.lock().expect("no panic").take();
         call.into_iter().for_each(|call| call());
         Ok(Arc::new(WildFile(self.clone(), self.disk.create(name)?)))
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-
-    fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
-        self.disk.truncate(name, length)
-    }
-
-    fn sync_directory(&self) -> io::Result<()> {
-        self.disk.sync_directory()
     }
 }
 

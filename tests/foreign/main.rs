@@ -7,6 +7,8 @@ mod common;
 mod callers;
 mod journal;
 mod listeners;
+#[path = "../../src/journal/storage/pass_on.rs"]
+mod pass_on;
 mod policies;
 mod sinks;
 mod wakers;

@@ -1,7 +1,6 @@
 //! Copies of a journal's files that were not made by `backup`: by a program that copies one file
 //! after the other while the engine runs, or from an archive. What the copy lacks was never in it.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -20,6 +19,7 @@ use stockade::{
 
 use crate::crash::boundaries;
 use crate::disks::Scratch;
+use crate::pass_on::pass_on;
 use crate::state::{check_laws, engine_on, on};
 
 type Files = Vec<(String, Vec<u8>)>;
@@ -218,13 +218,7 @@ struct BeforeMarks {
 }
 
 impl Storage for BeforeMarks {
-    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
-        self.disk.lock()
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.disk.list()
-    }
+    pass_on!(disk: lock list create rename remove truncate sync_directory identity);
 
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
         if name == MARKS {
@@ -232,30 +226,6 @@ impl Storage for BeforeMarks {
             happens.into_iter().for_each(|happens| happens());
         }
         self.disk.read(name, offset, length)
-    }
-
-    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        self.disk.create(name)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-
-    fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
-        self.disk.truncate(name, length)
-    }
-
-    fn sync_directory(&self) -> io::Result<()> {
-        self.disk.sync_directory()
-    }
-
-    fn identity(&self, part: PlacePart<'_>) -> io::Result<Option<StorageIdentity>> {
-        self.disk.identity(part)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Damage: what a crash cannot cause is reported, and nothing is overwritten.
 
-use std::any::Any;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use stockade::testing::SimulatedDisk;
 use stockade::{BuildError, InventoryManager, JournalError, JournalReader, Storage, StorageFile};
 
+use crate::pass_on::pass_on;
 use crate::state::{MINUTE, check_laws, engine_on, on};
 
 type Files = Vec<(String, Vec<u8>)>;
@@ -132,35 +132,13 @@ struct OpenedMeanwhile {
 }
 
 impl Storage for OpenedMeanwhile {
-    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
-        self.disk.lock()
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.disk.list()
-    }
+    pass_on!(disk: lock list create rename remove sync_directory);
 
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
         if self.reads_left.fetch_sub(1, Ordering::SeqCst) == 0 {
             drop(engine_on(on(&self.disk).segment_bytes(700)).build().expect("a sound journal"));
         }
         self.disk.read(name, offset, length)
-    }
-
-    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        self.disk.create(name)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-
-    fn sync_directory(&self) -> io::Result<()> {
-        self.disk.sync_directory()
     }
 }
 

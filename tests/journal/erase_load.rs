@@ -1,6 +1,5 @@
 //! Redaction under load.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use stockade::{
 };
 
 use crate::erase::work;
+use crate::pass_on::pass_on;
 use crate::redact::holds;
 use crate::state::MINUTE;
 
@@ -149,13 +149,7 @@ impl Sipped {
 }
 
 impl Storage for Sipped {
-    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
-        self.0.lock()
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.0.list()
-    }
+    pass_on!(0: lock list create rename remove sync_directory);
 
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
         if !SIPS.get() {
@@ -165,22 +159,6 @@ impl Storage for Sipped {
             self.pause();
         }
         self.0.read(name, offset, length.min(300))
-    }
-
-    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        self.0.create(name)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.0.remove(name)
-    }
-
-    fn sync_directory(&self) -> io::Result<()> {
-        self.0.sync_directory()
     }
 }
 

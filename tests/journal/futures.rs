@@ -1,6 +1,5 @@
 //! Subscriptions as futures: a poll reads no file, and nobody's waker hurts a neighbour.
 
-use std::any::Any;
 use std::collections::{BTreeSet, HashSet};
 use std::future::Future;
 use std::io;
@@ -17,6 +16,7 @@ use stockade::{
     StorageFile, Subscription,
 };
 
+use crate::pass_on::pass_on;
 use crate::state::MINUTE;
 
 const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
@@ -51,13 +51,7 @@ impl Noted {
 }
 
 impl Storage for Noted {
-    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
-        self.disk.lock()
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.disk.list()
-    }
+    pass_on!(disk: lock list length create rename remove truncate sync_directory);
 
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
         let reader = thread::current().name().unwrap_or_default().to_owned();
@@ -74,30 +68,6 @@ impl Storage for Noted {
             self.held.fetch_sub(1, Ordering::SeqCst);
         }
         self.disk.read(name, offset, length)
-    }
-
-    fn length(&self, name: &str) -> io::Result<u64> {
-        self.disk.length(name)
-    }
-
-    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        self.disk.create(name)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-
-    fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
-        self.disk.truncate(name, length)
-    }
-
-    fn sync_directory(&self) -> io::Result<()> {
-        self.disk.sync_directory()
     }
 }
 

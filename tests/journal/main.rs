@@ -28,6 +28,8 @@ mod lost;
 #[cfg(unix)]
 mod no_files;
 mod outcomes;
+#[path = "../../src/journal/storage/pass_on.rs"]
+mod pass_on;
 mod place;
 mod place_cut;
 mod place_kinds;

@@ -4,11 +4,12 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use stockade::testing::SimulatedDisk;
 use stockade::{FileStorage, JournalError, JournalReader, Storage};
 
 use crate::disks::Scratch;
@@ -38,20 +39,31 @@ fn soon<T: Send + 'static>(what: &str, call: impl FnOnce() -> T + Send + 'static
     answer.unwrap_or_else(|_| panic!("{what} waits for ever"))
 }
 
+/// The files of `disk` in a directory, with such a thing in place of the file `name`.
+fn with_no_file(
+    disk: &SimulatedDisk,
+    kind: &str,
+    make: fn(&Path),
+    name: &str,
+) -> (Scratch, PathBuf) {
+    let scratch = Scratch::new(&format!("no-file-{kind}"));
+    let folder = scratch.join("j");
+    fs::create_dir(&folder).expect("a folder");
+    for (file, bytes) in disk.files() {
+        fs::write(folder.join(file), bytes).expect("a file");
+    }
+    let _ = fs::remove_file(folder.join(name));
+    make(&folder.join(name));
+    (scratch, folder)
+}
+
 #[test]
 fn what_is_no_file_is_an_error_that_names_it_and_nobody_waits_for_it() {
     let disk = journal(&stockade::JournalRetention::remove());
     let (segment, checkpoint) = (newest(&disk, ".journal"), newest(&disk, ".checkpoint"));
     for (kind, make) in NO_FILES {
         for name in [&*segment, "0000000999.journal", &*checkpoint, "trimmed"] {
-            let scratch = Scratch::new(&format!("no-file-{kind}"));
-            let folder = scratch.join("j");
-            fs::create_dir(&folder).expect("a folder");
-            for (file, bytes) in disk.files() {
-                fs::write(folder.join(file), bytes).expect("a file");
-            }
-            let _ = fs::remove_file(folder.join(name));
-            make(&folder.join(name));
+            let (_scratch, folder) = with_no_file(&disk, kind, make, name);
             let what = format!("a {kind} in place of {name}");
             let place = folder.clone();
             let verified = soon(&what, move || JournalReader::new(place).verify(None).map(drop));
@@ -89,14 +101,7 @@ fn what_is_no_file_and_bears_the_name_of_a_helper_is_replaced_or_the_error_names
     ];
     for (kind, make) in NO_FILES {
         for (name, action) in &helpers {
-            let scratch = Scratch::new(&format!("no-helper-{kind}"));
-            let folder = scratch.join("j");
-            fs::create_dir(&folder).expect("a folder");
-            for (file, bytes) in disk.files() {
-                fs::write(folder.join(file), bytes).expect("a file");
-            }
-            let _ = fs::remove_file(folder.join(name));
-            make(&folder.join(name));
+            let (scratch, folder) = with_no_file(&disk, kind, make, name);
             let what = format!("a {kind} in place of {name}");
             let place = folder.clone();
             let built = soon(&what, move || {

@@ -1,7 +1,6 @@
 //! Answers of idempotency keys and outcomes of reservations, after memory has let go of them: in
 //! the outcome files, over restarts, kills, lost files and damaged ones.
 
-use std::any::Any;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +13,7 @@ use stockade::{
     ReservationId, ReservationStatus, ReserveError, Storage, StorageFile, Timestamp,
 };
 
+use crate::pass_on::pass_on;
 use crate::state::MINUTE;
 
 pub(crate) const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
@@ -298,35 +298,13 @@ impl Refusing {
 }
 
 impl Storage for Refusing {
-    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
-        self.disk.lock()
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.disk.list()
-    }
-
-    fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
-        self.disk.read(name, offset, length)
-    }
+    pass_on!(disk: lock list read rename remove sync_directory);
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         if name.contains(".outcomes") && self.refuses.load(Ordering::SeqCst) {
             return Err(io::Error::other("no outcome files today"));
         }
         self.disk.create(name)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-
-    fn sync_directory(&self) -> io::Result<()> {
-        self.disk.sync_directory()
     }
 }
 

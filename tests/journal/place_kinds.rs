@@ -1,11 +1,9 @@
 //! The journal's place beside the engine: the lock, archives and backups in the journal's own
 //! directory, modes, network file systems; and a place that changes between any two steps.
 
-use std::any::Any;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
@@ -14,6 +12,7 @@ use stockade::{
 };
 
 use crate::disks::Scratch;
+use crate::pass_on::pass_on;
 use crate::state::{engine_on, on};
 
 const LAPTOPS: (&str, &str) = ("SF", "LAPTOP");
@@ -259,33 +258,7 @@ fn files_are_the_owners_alone_unless_the_options_say_otherwise() {
 struct OnNetwork(SimulatedDisk);
 
 impl Storage for OnNetwork {
-    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
-        self.0.lock()
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.0.list()
-    }
-
-    fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
-        self.0.read(name, offset, length)
-    }
-
-    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        self.0.create(name)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.0.remove(name)
-    }
-
-    fn sync_directory(&self) -> io::Result<()> {
-        self.0.sync_directory()
-    }
+    pass_on!(0: lock list read create rename remove sync_directory);
 
     fn network_file_system(&self) -> Option<&'static str> {
         Some("NFS")
@@ -320,33 +293,7 @@ fn clones_of_a_storage_share_one_lock_wherever_its_path_leads() {
 struct Unwatched(FileStorage);
 
 impl Storage for Unwatched {
-    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
-        self.0.lock()
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.0.list()
-    }
-
-    fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
-        self.0.read(name, offset, length)
-    }
-
-    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        self.0.create(name)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.0.remove(name)
-    }
-
-    fn sync_directory(&self) -> io::Result<()> {
-        self.0.sync_directory()
-    }
+    pass_on!(0: lock list read create rename remove sync_directory);
 }
 
 /// Synced sales a second, one after another, with and without the comparison of the place.

@@ -1,6 +1,5 @@
 //! A disk whose syncs wait for permission, take long, or panic.
 
-use std::any::Any;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -8,6 +7,8 @@ use std::time::Duration;
 
 use stockade::testing::SimulatedDisk;
 use stockade::{Storage, StorageFile};
+
+use crate::pass_on::pass_on;
 
 /// A simulated disk behind a gate. Every sync passes the gate.
 #[derive(Clone, Default)]
@@ -86,13 +87,7 @@ impl StalledDisk {
 }
 
 impl Storage for StalledDisk {
-    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
-        self.disk.lock()
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.disk.list()
-    }
+    pass_on!(disk: lock list rename remove sync_directory);
 
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
         let own = std::thread::current();
@@ -109,18 +104,6 @@ impl Storage for StalledDisk {
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         let file = self.disk.create(name)?;
         Ok(Arc::new(StalledFile { file, gate: Arc::clone(&self.gate) }))
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-
-    fn sync_directory(&self) -> io::Result<()> {
-        self.disk.sync_directory()
     }
 }
 

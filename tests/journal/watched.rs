@@ -10,6 +10,8 @@ use std::time::Duration;
 use stockade::testing::SimulatedDisk;
 use stockade::{Storage, StorageFile};
 
+use crate::pass_on::pass_on;
+
 /// The position of each disk, after each change of one of them.
 pub(crate) type Moments = Arc<Mutex<Vec<Vec<usize>>>>;
 
@@ -83,18 +85,12 @@ impl Drop for Guard {
 }
 
 impl Storage for Watched {
+    pass_on!(disk: list read);
+
     fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
         let guard = self.disk.lock()?;
         self.locked.store(true, Ordering::SeqCst);
         Ok(Box::new(Guard(Arc::clone(&self.locked), Some(guard))))
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.disk.list()
-    }
-
-    fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
-        self.disk.read(name, offset, length)
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {

@@ -1,7 +1,6 @@
 //! Files that are far longer than what was written, or whose batches are: they are read in windows,
 //! so that no length that a file claims is memory that a process needs.
 
-use std::any::Any;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -13,6 +12,7 @@ use stockade::{
 };
 
 use crate::environment::{journal, limits, newest, options};
+use crate::pass_on::pass_on;
 use crate::state::{engine_on, small};
 
 fn verdict(storage: impl Storage) -> Result<(), JournalError> {
@@ -40,9 +40,7 @@ const HUGE: u64 = 30 << 30;
 const MOST_OF_ALL: u64 = 512 << 20;
 
 impl Storage for Sparse {
-    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
-        self.disk.lock()
-    }
+    pass_on!(disk: lock create rename remove truncate sync_directory);
 
     fn list(&self) -> io::Result<Vec<String>> {
         let mut names = self.disk.list()?;
@@ -81,26 +79,6 @@ impl Storage for Sparse {
 
     fn length(&self, name: &str) -> io::Result<u64> {
         if name == self.name { Ok(self.length) } else { self.disk.length(name) }
-    }
-
-    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        self.disk.create(name)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-
-    fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
-        self.disk.truncate(name, length)
-    }
-
-    fn sync_directory(&self) -> io::Result<()> {
-        self.disk.sync_directory()
     }
 }
 

@@ -1,6 +1,5 @@
 //! An auditor that dies of a bug of the engine's own. No storage can do that: they are guarded.
 
-use std::any::Any;
 use std::io;
 use std::sync::Arc;
 use std::thread;
@@ -10,6 +9,7 @@ use crate::base::sync::{AtomicBool, Ordering};
 use crate::engine::InventoryManager;
 use crate::engine::view::stats::Health;
 use crate::journal::options::JournalOptions;
+use crate::journal::storage::pass_on::pass_on;
 use crate::journal::storage::simulated::SimulatedDisk;
 use crate::journal::storage::{Storage, StorageFile};
 
@@ -17,34 +17,12 @@ use crate::journal::storage::{Storage, StorageFile};
 struct Breaks(SimulatedDisk, AtomicBool);
 
 impl Storage for Breaks {
-    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
-        self.0.lock()
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.0.list()
-    }
+    pass_on!(0: lock list create rename remove sync_directory);
 
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
         let is_auditor = thread::current().name() == Some("stockade-auditor");
         assert!(!is_auditor || !self.1.swap(false, Ordering::SeqCst), "a bug");
         self.0.read(name, offset, length)
-    }
-
-    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        self.0.create(name)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.0.remove(name)
-    }
-
-    fn sync_directory(&self) -> io::Result<()> {
-        self.0.sync_directory()
     }
 }
 

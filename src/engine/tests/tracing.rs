@@ -14,9 +14,8 @@ use crate::journal::storage::simulated::SimulatedDisk;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The events that were logged, the oldest first.
-#[derive(Clone, Default)]
-struct LogCapture(Arc<Mutex<Vec<(Level, String)>>>);
+/// A subscriber that calls this for each event of the library's.
+struct OnEvent<F>(F);
 
 struct Message<'a>(&'a mut String);
 
@@ -26,7 +25,7 @@ impl Visit for Message<'_> {
     }
 }
 
-impl Subscriber for LogCapture {
+impl<F: Fn(&Event<'_>) + Send + Sync + 'static> Subscriber for OnEvent<F> {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target().starts_with("stockade")
     }
@@ -40,9 +39,7 @@ impl Subscriber for LogCapture {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut text = String::new();
-        event.record(&mut Message(&mut text));
-        self.0.lock().expect("no panic").push((*event.metadata().level(), text));
+        (self.0)(event);
     }
 
     fn enter(&self, _: &Id) {}
@@ -52,9 +49,15 @@ impl Subscriber for LogCapture {
 
 /// The events that this thread logs while it runs `work`.
 fn logged(work: impl FnOnce()) -> Vec<(Level, String)> {
-    let told = LogCapture::default();
-    tracing::subscriber::with_default(told.clone(), work);
-    told.0.lock().expect("no panic").clone()
+    let told = Arc::<Mutex<Vec<_>>>::default();
+    let heard = Arc::clone(&told);
+    let capture = OnEvent(move |event: &Event<'_>| {
+        let mut text = String::new();
+        event.record(&mut Message(&mut text));
+        heard.lock().expect("no panic").push((*event.metadata().level(), text));
+    });
+    tracing::subscriber::with_default(capture, work);
+    std::mem::take(&mut *told.lock().expect("no panic"))
 }
 
 fn engine_on(disk: &SimulatedDisk) -> Builder {
@@ -133,40 +136,17 @@ fn a_torn_tail_that_is_cut_is_told() {
     assert!(cut.contains("a torn tail is cut") && cut.contains(&name), "{cut}");
 }
 
-/// Calls the engine for each event that it hears of, and panics then.
-struct CallsBack(InventoryManager, Arc<Mutex<u32>>);
-
-impl Subscriber for CallsBack {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("stockade")
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, _: &Event<'_>) {
-        let manager = &self.0;
-        assert!(manager.journal_head().is_some());
-        let (_, _, _) = (manager.health(), manager.verify(), manager.flush().wait());
-        let _ = manager.redact(|_| false);
-        *self.1.lock().expect("no panic") += 1;
-        panic!("a subscriber with a bug");
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
-
-/// Lets a subscriber that calls back hear of `work`, and says how often it did.
+/// Lets a subscriber hear of `work` that calls the engine for each event, and panics then.
 fn called_back(manager: &InventoryManager, work: impl FnOnce(InventoryManager) + Send + 'static) {
-    let (heard, manager) = (Arc::default(), manager.clone());
-    let calls_back = CallsBack(manager.clone(), Arc::clone(&heard));
+    let (heard, manager) = (Arc::new(Mutex::new(0)), manager.clone());
+    let (engine, count) = (manager.clone(), Arc::clone(&heard));
+    let calls_back = OnEvent(move |_: &Event<'_>| {
+        assert!(engine.journal_head().is_some());
+        let (_, _, _) = (engine.health(), engine.verify(), engine.flush().wait());
+        let _ = engine.redact(|_| false);
+        *count.lock().expect("no panic") += 1;
+        panic!("a subscriber with a bug");
+    });
     let (done, ended) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         tracing::subscriber::with_default(calls_back, || work(manager));

@@ -4,7 +4,6 @@ mod look_ups;
 mod measured;
 mod model;
 
-use std::any::Any;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,6 +22,7 @@ use crate::journal::outcomes::record::{
 };
 use crate::journal::outcomes::run::DiskUse;
 use crate::journal::outcomes::store::{OutcomeLimits, OutcomeLookup, Outcomes};
+use crate::journal::storage::pass_on::pass_on;
 use crate::journal::storage::simulated::SimulatedDisk;
 use crate::journal::storage::{Storage, StorageFile};
 use crate::reservation::id::{Owner, ReservationId};
@@ -191,12 +191,8 @@ impl WatchedDisk {
 }
 
 impl Storage for WatchedDisk {
-    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
-        self.disk.lock()
-    }
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.disk.list()
-    }
+    pass_on!(disk: lock list rename remove sync_directory);
+
     fn read(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
         if *lock(&self.fails) {
             return Err(io::Error::other("the disk fails"));
@@ -205,6 +201,7 @@ impl Storage for WatchedDisk {
         lock(&self.reads).push(bytes.len() as u64);
         Ok(bytes)
     }
+
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         // A hook that creates files itself is not called for these.
         if let Ok(mut hook) = self.on_create.try_lock()
@@ -213,14 +210,5 @@ impl Storage for WatchedDisk {
             hook();
         }
         self.disk.create(name)
-    }
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-    fn sync_directory(&self) -> io::Result<()> {
-        self.disk.sync_directory()
     }
 }

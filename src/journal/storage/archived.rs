@@ -1,11 +1,10 @@
 //! A view of a journal together with the archive of its oldest segments.
 
-use std::any::Any;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::journal::format::segment;
+use crate::journal::storage::pass_on::pass_on;
 use crate::journal::storage::{PlacePart, Storage, StorageFile, StorageIdentity};
 
 /// The files of a journal, and the archived segments that the journal no longer has. Writes go to
@@ -37,9 +36,8 @@ impl WithArchive {
 }
 
 impl Storage for WithArchive {
-    fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
-        self.journal.lock()
-    }
+    pass_on!(journal: lock create rename remove truncate sync_directory);
+    pass_on!(journal: free_space identity path network_file_system sign_lock);
 
     fn list(&self) -> io::Result<Vec<String>> {
         let mut names = self.journal.list()?;
@@ -64,45 +62,5 @@ impl Storage for WithArchive {
 
     fn next_data(&self, name: &str, offset: u64) -> io::Result<u64> {
         self.either(name, |storage| storage.next_data(name, offset))
-    }
-
-    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        self.journal.create(name)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.journal.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.journal.remove(name)
-    }
-
-    fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
-        self.journal.truncate(name, length)
-    }
-
-    fn sync_directory(&self) -> io::Result<()> {
-        self.journal.sync_directory()
-    }
-
-    fn free_space(&self) -> Option<u64> {
-        self.journal.free_space()
-    }
-
-    fn identity(&self, part: PlacePart<'_>) -> io::Result<Option<StorageIdentity>> {
-        self.journal.identity(part)
-    }
-
-    fn path(&self) -> Option<&Path> {
-        self.journal.path()
-    }
-
-    fn network_file_system(&self) -> Option<&'static str> {
-        self.journal.network_file_system()
-    }
-
-    fn sign_lock(&self, opening: u64) -> io::Result<()> {
-        self.journal.sign_lock(opening)
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod archived;
 mod directory;
 pub(crate) mod files;
 pub(crate) mod guarded;
+pub(crate) mod pass_on;
 pub(crate) mod place;
 mod regular_file;
 #[cfg(any(test, feature = "testing"))]
