@@ -323,11 +323,11 @@ impl AuditLog {
                     entries.push(view.to_entry(sequence, &*self.names, metadata));
                 }
                 if is_own && view.code() == returned {
-                    // A plain entry is a record by itself. The lines of another share their header.
-                    if view.header_address().is_none() || view.header_address() != of_record {
+                    let record = view.record(sequence);
+                    if of_record != Some(record) {
                         given_back_last.clear();
                     }
-                    of_record = view.header_address();
+                    of_record = Some(record);
                     given_back_last.extend(view.level().map(|level| (level, view.quantity())));
                 }
                 ControlFlow::Continue(())

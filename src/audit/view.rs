@@ -117,12 +117,11 @@ impl View<'_> {
         }
     }
 
-    /// Where the header lies that the lines of one record share, and those of no other record while
-    /// both exist. `None` for a plain entry.
-    pub(crate) fn header_address(self) -> Option<usize> {
+    /// The number of the first entry of its record, if this entry has number `sequence`.
+    pub(crate) fn record(self, sequence: u64) -> u64 {
         match self {
-            Self::Plain(_) => None,
-            Self::Line(record, ..) => Some(std::ptr::from_ref(record.header).addr()),
+            Self::Plain(_) => sequence,
+            Self::Line(_, at, _) => sequence - at as u64,
         }
     }
 
@@ -152,9 +151,9 @@ impl View<'_> {
             Self::Plain(entry) => (entry.quantity(), entry.get_expires_at(), None),
             Self::Line(record, _, line) => (line.quantity, record.header.expires_at, line.other),
         };
-        let (key, before) = match self {
-            Self::Plain(_) => (None, 0),
-            Self::Line(record, at, _) => (record.key, at as u64),
+        let key = match self {
+            Self::Plain(_) => None,
+            Self::Line(record, ..) => record.key,
         };
         let metadata = match self {
             Self::Plain(entry) if entry.is_expiry() => expired(),
@@ -175,7 +174,7 @@ impl View<'_> {
             owner: self.owner(),
             expires_at,
             retaken_from: self.retaken_from(),
-            record: sequence - before,
+            record: self.record(sequence),
             key,
             metadata,
         }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::foreign;
 use crate::base::on_demand::OnDemandThread;
+use crate::base::sync::{AtomicBool, Ordering};
 use crate::base::threads;
 
 /// From this time on, a waker that has not returned shows in the engine's health.
@@ -20,6 +21,8 @@ pub(crate) struct Wakers {
     /// `None` in an engine without threads. There a waker is called by the thread that wakes, once
     /// that holds no lock.
     thread: Option<Arc<OnDemandThread<Waker>>>,
+    /// The thread was started once. So a poll takes no lock for it.
+    started: AtomicBool,
 }
 
 impl Wakers {
@@ -31,13 +34,20 @@ impl Wakers {
                 |it: Waker| it.wake(),
             )
         };
-        Arc::new(Self { thread: threads.then(thread) })
+        Arc::new(Self { thread: threads.then(thread), started: AtomicBool::new(false) })
     }
 
     /// To be called before a future waits, in its own thread: starts the thread. If the system
     /// grants none, its wakers are called in place.
     pub(crate) fn prepare(&self) {
-        let _ = self.thread.as_ref().map(OnDemandThread::start);
+        // Relaxed: a late look starts a thread that runs already, which does nothing. One that has
+        // ended is started anew by the wake that needs it.
+        if let Some(thread) = &self.thread
+            && !self.started.load(Ordering::Relaxed)
+            && thread.start().is_ok()
+        {
+            self.started.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Wakes a future. Does not wait, and calls nobody under a lock.

@@ -1,7 +1,7 @@
 //! Answers of operations, and how they are stored with an idempotency key.
 
 use crate::base::clock::Timestamp;
-use crate::base::error::{NoReservation, TransferFailure};
+use crate::base::error::{Gone, NoReservation, ReleaseError, TransferFailure};
 use crate::engine::transfer_request::TransferRequestId;
 use crate::reservation::id::ReservationId;
 use crate::reservation::view::ReservationStatus;
@@ -36,6 +36,21 @@ pub enum Release {
     },
     /// This engine never made such a reservation. Nothing moved.
     Unknown,
+}
+
+impl Release {
+    /// What a release says of a hold that is over and sold something; `None` if it sold nothing, or
+    /// nobody knows. `sold_last`: its last units were sold. Then a release comes too late.
+    pub(super) fn of_sold(gone: Gone, sold_last: bool) -> Option<Result<Self, ReleaseError>> {
+        match gone {
+            Gone::Sold { units } => Some(Err(ReleaseError::Sold { units })),
+            Gone::PartlySold { sold, .. } if sold_last => {
+                Some(Err(ReleaseError::Sold { units: sold }))
+            }
+            Gone::PartlySold { sold, returned } => Some(Ok(Self::PartlySold { sold, returned })),
+            _ => None,
+        }
+    }
 }
 
 impl From<NoReservation> for Release {

@@ -13,7 +13,7 @@ use crate::engine::call::{KeyLookup, RequestOptions};
 use crate::engine::prefetched::{KeptUnder, PrefetchedAnswer};
 use crate::engine::view::filed::FiledOutcome;
 use crate::engine::view::stats::OutcomeFigures;
-use crate::idempotency::{Fingerprint, IdempotencyKey, KeyName};
+use crate::idempotency::{IdempotencyKey, KeyName};
 use crate::journal::follow::auditor::Auditing;
 use crate::journal::follow::outcome_upkeep::{OutcomeUpkeep, Settle};
 use crate::journal::group_commit::SyncState;
@@ -134,7 +134,7 @@ impl KeptOutcomes {
     }
 
     /// What the runs that end after batch `after` have under this name.
-    fn find_answer(
+    pub(super) fn find_answer(
         &self,
         name: &KeyName,
         after: u64,
@@ -157,7 +157,7 @@ impl KeptOutcomes {
                 let found = outcomes.retake_of(*of, after, disk).map_err(unreadable)?;
                 let Some(Kept { time, value }) = self.found(found)? else { return Ok(None) };
                 let RetakenAs { id, .. } = value;
-                let fingerprint = Fingerprint::of("retake").id(*of).finish();
+                let fingerprint = KeyName::retake_fingerprint(*of);
                 let answer = Answer::Late(ConfirmOrRetake::Retaken(id));
                 Ok(Some(KeptUnder { time, fingerprint, answer }))
             }

@@ -22,6 +22,7 @@ use crate::engine::kept::KeptOutcomes;
 use crate::engine::prefetched::Prefetched;
 use crate::idempotency::KeyName;
 use crate::journal::follow::thread::Served;
+use crate::journal::outcomes::run::DiskUse;
 use crate::reservation::id::ReservationId;
 
 /// A prefetch under way; see [`Request::prefetch`](crate::Request::prefetch).
@@ -60,8 +61,7 @@ impl<'r> Prefetch<'r> {
             if self.engine.keys.get(&name, now).is_some() {
                 continue;
             }
-            let without = RequestOptions { lookup: KeyLookup::MemoryOnly, ..Default::default() };
-            match kept.answer(&name, now, &without) {
+            match kept.find_answer(&name, 0, DiskUse::MemoryOnly) {
                 Err(KeyError::Undecided) => names.push(name),
                 known => drop(known?),
             }

@@ -102,14 +102,15 @@ impl Engine {
         if self.recorder.is_writer_gone() { Err(Uncertain::Unrecorded) } else { Ok(()) }
     }
 
+    /// The writer without a thread, unless this thread has it already: it is in its sink.
+    fn driven_writer(&self) -> Option<&DrivenWriter> {
+        self.driven.as_ref().filter(|_| !self.recorder.queue.wake_signal().is_in_own_sink())
+    }
+
     /// Runs a writer without a thread until it has written what is queued; `true` if there was
     /// something to write. Does nothing if the writer has a thread.
     pub(super) fn write_now(&self) -> bool {
-        let Some(writer) = &self.driven else { return false };
-        if self.recorder.queue.wake_signal().is_in_own_sink() {
-            // This thread has the writer already.
-            return false;
-        }
+        let Some(writer) = self.driven_writer() else { return false };
         let _aside = put_aside();
         let turn = lock(&writer.0).turn(true);
         turn == Turn::Wrote
@@ -117,9 +118,7 @@ impl Engine {
 
     /// Ends a writer without a thread. A thread's writer is ended by the handle of the thread.
     pub(super) fn end_driven_writer(&self) {
-        if let Some(writer) =
-            self.driven.as_ref().filter(|_| !self.recorder.queue.wake_signal().is_in_own_sink())
-        {
+        if let Some(writer) = self.driven_writer() {
             let _aside = put_aside();
             lock(&writer.0).end();
         }

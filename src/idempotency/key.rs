@@ -193,6 +193,14 @@ pub(crate) enum KeyName {
     Retake(ReservationId),
 }
 
+impl KeyName {
+    /// The fingerprint that the answer of a retake of this hold is stored with. A repeat, a restart
+    /// and the outcome files must give the same.
+    pub(crate) fn retake_fingerprint(of: ReservationId) -> u128 {
+        Fingerprint::of("retake").id(of).finish()
+    }
+}
+
 const _: () = assert!(size_of::<IdempotencyKey>() == 65 && size_of::<KeyName>() == 72);
 
 #[cfg(all(test, not(loom)))]

@@ -26,7 +26,7 @@ use crate::base::clock::Timestamp;
 use crate::journal::format::batch::{self, BatchHeader, body_sum};
 use crate::journal::format::encode::Encoder;
 use crate::journal::format::segment::{
-    self, Point, SegmentHeader, Start, UNFINISHED, close_mark, padding_before_mark,
+    self, Point, SegmentHeader, Start, UNFINISHED, padded_close_mark,
 };
 use crate::journal::group_commit::SyncState;
 use crate::journal::layout::trusted_end::TrustedEnd;
@@ -344,10 +344,8 @@ impl JournalWriter {
         // Before the close mark, after which no byte of the journal may be in doubt.
         self.progress.seal_marks();
         let Some(file) = &self.file else { return Err(io::Error::other("no segment is open")) };
-        let padding = padding_before_mark(self.written.length);
-        let mut mark = vec![0; padding];
-        mark.extend_from_slice(&close_mark(&self.written.hash, self.segment.number));
-        file.append(&mark)?;
+        let end = self.written.length;
+        file.append(&padded_close_mark(end, &self.written.hash, self.segment.number))?;
         file.sync()?;
         self.remove_orphans();
         Ok(())

@@ -228,14 +228,6 @@ impl Slot {
         self.next.store(chain.bits(), Ordering::Release);
     }
 
-    /// Notes that the slots are kept until all that was sold is shipped or cancelled. Only the
-    /// winner of a swap to `Ending` may call it. Returns the chain word.
-    pub(crate) fn keep(&self) -> Chain {
-        let chain = self.chain().keeping(true);
-        self.switch_chain(chain);
-        chain
-    }
-
     /// How the reservation in this head ended, found over in `state`. A confirmed one may have
     /// given its last units back. `None` if its record has changed since.
     pub(crate) fn end(&self, state: SlotState) -> Option<Phase> {

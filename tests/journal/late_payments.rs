@@ -7,7 +7,7 @@ use std::time::Duration;
 use stockade::testing::SimulatedDisk;
 use stockade::{
     BasketLine, ConfirmOrRetake, IdempotencyKey, InventoryManager, JournalOptions, Limits,
-    ManualClock, Owner, Release, ReservationId, RetakeError, Timestamp,
+    ManualClock, Owner, Release, ReleaseError, ReservationId, RetakeError, Timestamp,
 };
 
 use crate::state::MINUTE;
@@ -83,6 +83,18 @@ fn end(manager: &InventoryManager, clock: &ManualClock, hold: ReservationId, how
             manager.run_until_idle();
         }
     }
+}
+
+#[test]
+fn a_release_after_the_last_units_were_sold_comes_too_late_with_a_record_and_without() {
+    let (_disk, _clock, manager) = stocked();
+    let hold = manager.reserve_basket(&basket(), MINUTE).expect("stock");
+    manager.release_lines(hold, &[BasketLine::new(MICE, 3)]).expect("held");
+    manager.confirm(hold).expect("the laptops");
+    let late = Err(ReleaseError::Sold { units: 2 });
+    assert_eq!(manager.release(hold), late);
+    trade(&manager);
+    assert_eq!(manager.release(hold), late);
 }
 
 #[test]

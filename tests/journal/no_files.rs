@@ -46,7 +46,7 @@ fn with_no_file(
     make: fn(&Path),
     name: &str,
 ) -> (Scratch, PathBuf) {
-    let scratch = Scratch::new(&format!("no-file-{kind}"));
+    let scratch = Scratch::new(&format!("no-file-{kind}-{name}"));
     let folder = scratch.join("j");
     fs::create_dir(&folder).expect("a folder");
     for (file, bytes) in disk.files() {

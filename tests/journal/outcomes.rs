@@ -345,6 +345,21 @@ fn no_answer_leaves_memory_while_no_file_can_be_written() {
 }
 
 #[test]
+fn a_file_that_is_written_late_is_no_trouble_any_more_though_no_checkpoint_comes() {
+    let (disk, clock) = (SimulatedDisk::new(), clock());
+    let refusing = Refusing::new(&disk, true);
+    let journal = JournalOptions::storage(refusing.clone()).segment_bytes(2_000);
+    let manager = with(journal.checkpoint_every(None), &clock).build().expect("a new journal");
+    manager.add_stock(LAPTOPS, 100_000, "SUPPLIER").expect("room");
+    let _ = orders(&manager, 100);
+    assert!(is_degraded(&manager) && runs(&disk).is_empty());
+    refusing.refuses.store(false, Ordering::SeqCst);
+    others(&manager, "other", 40);
+    assert!(!runs(&disk).is_empty());
+    assert_eq!(manager.health(), Health::Ok);
+}
+
+#[test]
 fn no_key_runs_while_nobody_knows_whether_it_ran_before() {
     let (disk, clock) = (SimulatedDisk::new(), clock());
     let manager = stocked(&disk, &clock);

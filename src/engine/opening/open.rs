@@ -110,7 +110,8 @@ pub(in crate::engine) fn open(
     // 3. Checkpoint: the newest one that still leaves enough entries behind it to fill the log in
     // memory.
     let archive = options.retention.archive_storage();
-    let whole = archive.map(|archive| WithArchive::new(Arc::clone(&storage), archive));
+    let whole: Option<Arc<dyn Storage>> =
+        archive.map(|archive| Arc::new(WithArchive::new(Arc::clone(&storage), archive)) as _);
     let outcomes = open_outcomes(&options, &dir, name)?;
     let covered = outcomes.as_ref().and_then(|outcomes| outcomes.covered_to());
     if outcomes.is_some() {
@@ -124,7 +125,7 @@ pub(in crate::engine) fn open(
     let mut begin = start::begin(&mut dir, keys, history, covered);
     if let (Err(_), Some(_), Some(whole)) = (&begin, dir.layout.trimmed, &whole) {
         // No checkpoint is usable: replay from the journal's first entry, which is in the archive.
-        dir = JournalDir::find(whole)?;
+        dir = JournalDir::find(&**whole)?;
         begin = start::begin(&mut dir, keys, history, covered);
     }
     let mut begin = begin?;
@@ -161,7 +162,8 @@ pub(in crate::engine) fn open(
     let restoring = Restoring { ledger: &ledger, step, longest_ttl: new.longest_ttl, grace };
     let graces = new.engine.restore(&restoring, &mut report)?;
     new.engine.dated_ahead = ledger.dated_ahead(now);
-    new.engine.openings = Openings::new(report.openings + 1, ledger.clock.spans(), now);
+    let opening = report.openings + 1;
+    new.engine.openings = Openings::new(opening, ledger.clock.spans(), now);
     let borne = BorneStep::of(&ledger, step, now);
     report.clock_step = borne.as_ref().map(|borne| borne.step);
     new.engine.alert_what_is_low(&ledger);
@@ -169,11 +171,8 @@ pub(in crate::engine) fn open(
 
     // 8. Audit.
     let held = Arc::downgrade(&lock);
-    let (opening, retention) = (report.openings + 1, options.retention.clone());
-    let whole: Arc<dyn Storage> = match options.retention.archive_storage() {
-        Some(archive) => Arc::new(WithArchive::new(Arc::clone(&storage), archive)),
-        None => Arc::clone(&storage),
-    };
+    let retention = options.retention.clone();
+    let whole = whole.unwrap_or_else(|| Arc::clone(&storage));
     let upkeep = outcomes.map(|outcomes| {
         let settle = new.engine.settle_keys();
         let held = Arc::downgrade(&lock);

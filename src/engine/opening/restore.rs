@@ -16,7 +16,7 @@ use crate::engine::opening::limits::Limits;
 use crate::engine::opening::spec::{StandingSettings, WarehouseSpec};
 use crate::engine::transfer_request::{TransferDecision, TransferRequestStatus};
 use crate::engine::transfers::book::RequestedMove;
-use crate::idempotency::{Fingerprint, IdempotencyKey, KeyName};
+use crate::idempotency::{IdempotencyKey, KeyName};
 use crate::journal::ledger::Ledger;
 use crate::journal::ledger::clock::ClockStep;
 use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
@@ -255,7 +255,7 @@ impl Engine {
         (number, (of, by, at)): (usize, &(ReservationId, ReservationId, Timestamp)),
         restoring: &Restoring<'_>,
     ) {
-        let fingerprint = Fingerprint::of("retake").id(*of).finish();
+        let fingerprint = KeyName::retake_fingerprint(*of);
         let answer = Answer::Late(ConfirmOrRetake::Retaken(*by));
         let at = restoring.past(*at);
         self.keys.restore(KeyName::Retake(*of), fingerprint, answer, at);

@@ -1,5 +1,7 @@
 //! Baskets: several lines under one reservation, all or nothing.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use crate::audit::entry::AdjustmentType;
@@ -206,22 +208,27 @@ impl Engine {
     ) -> Result<Vec<ResolvedLine<'_>>, BasketError> {
         let mut found: Vec<(LevelIndex, u32)> = Vec::with_capacity(lines.len());
         let mut not_there: Vec<ShortLine> = Vec::new();
+        // Where in that list each place is. A basket of the caller's may be long.
+        let mut listed = HashMap::new();
         for (level, quantity) in lines.iter() {
             match (self.opened(level)?, level) {
                 (Some(handle), _) => found.push((handle, quantity)),
                 (None, OwnLevel::Names(warehouse, product)) => {
-                    let same = |line: &&mut ShortLine| {
-                        line.warehouse == warehouse && line.product == product
-                    };
-                    match not_there.iter_mut().find(same) {
-                        Some(line) => line.needed = line.needed.saturating_add(quantity),
-                        None => not_there.push(ShortLine {
-                            warehouse: warehouse.to_owned(),
-                            product: product.to_owned(),
-                            needed: quantity,
-                            available: 0,
-                            never_stocked: self.known_product(product).is_err(),
-                        }),
+                    match listed.entry((warehouse, product)) {
+                        Entry::Occupied(at) => {
+                            let line: &mut ShortLine = &mut not_there[*at.get()];
+                            line.needed = line.needed.saturating_add(quantity);
+                        }
+                        Entry::Vacant(free) => {
+                            free.insert(not_there.len());
+                            not_there.push(ShortLine {
+                                warehouse: warehouse.to_owned(),
+                                product: product.to_owned(),
+                                needed: quantity,
+                                available: 0,
+                                never_stocked: self.known_product(product).is_err(),
+                            });
+                        }
                     }
                 }
                 (None, OwnLevel::Index(_)) => return Err(foreign().into()),

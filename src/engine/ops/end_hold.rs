@@ -139,18 +139,16 @@ impl Call<'_> {
                     recorded?;
                     return Ok(in_part.map_or(Release::Released, Release::from));
                 }
-                EndOutcome::Ended(ended) => match call.gone(id, ended)? {
-                    Gone::Sold { units } => return Err(ReleaseError::Sold { units }),
-                    // The last of it was sold: then a release comes too late.
-                    Gone::PartlySold { sold, .. } if ended.end == EndKind::Sell => {
-                        return Err(ReleaseError::Sold { units: sold });
+                EndOutcome::Ended(ended) => {
+                    let gone = call.gone(id, ended)?;
+                    match Release::of_sold(gone, ended.end == EndKind::Sell) {
+                        Some(sold) => sold?,
+                        // Its lines may be gone. That it sold nothing, its head still says.
+                        None if ended.sold => Release::Forgotten,
+                        None if ended.end == EndKind::Expire => Release::Expired,
+                        None => Release::AlreadyReleased,
                     }
-                    Gone::PartlySold { sold, returned } => Release::PartlySold { sold, returned },
-                    // Its lines may be gone. That it sold nothing, its head still says.
-                    _ if ended.sold => Release::Forgotten,
-                    _ if ended.end == EndKind::Expire => Release::Expired,
-                    _ => Release::AlreadyReleased,
-                },
+                }
                 // A release has no option to keep the hold, so it is never refused for that.
                 EndOutcome::InProgress | EndOutcome::NotSold(_) => {
                     return Err(ReleaseError::Changing);

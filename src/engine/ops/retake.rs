@@ -14,7 +14,7 @@ use crate::engine::request::on_requests_for_holds;
 use crate::engine::view::outcome::{FormerHold, KnownEnd};
 use crate::engine::view::reservation::UnitsEnded;
 use crate::engine::{Engine, InventoryManager};
-use crate::idempotency::{Fingerprint, KeyName};
+use crate::idempotency::KeyName;
 use crate::reservation::id::ReservationId;
 use crate::reservation::view::{Reservation, ReservationStatus};
 
@@ -186,7 +186,7 @@ impl Call<'_> {
     ) -> Result<ConfirmOrRetake, RetakeError> {
         let engine = self.engine;
         let mut first = false;
-        let fingerprint = Fingerprint::of("retake").id(id).finish();
+        let fingerprint = KeyName::retake_fingerprint(id);
         let answer = engine.claimed(KeyName::Retake(id), fingerprint, self.options, |now| {
             // The claim found no stored answer: nobody has retaken the hold, or the answer is
             // forgotten. Outcome files keep all answers for their days, and the claim has asked

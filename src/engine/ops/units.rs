@@ -46,7 +46,7 @@ impl Engine {
         // Law 2 asks to queue before a unit is given. Nobody can take these yet: only a call that
         // has the reservation to itself takes its tracked units, and now this call has it.
         self.add_sold(&sold, true);
-        slot.keep();
+        slot.switch_chain(record.chain.keeping(true));
         Ok(())
     }
 

@@ -101,13 +101,18 @@ impl Call<'_> {
         id: ReservationId,
         none: NoReservation,
     ) -> Result<Release, ReleaseError> {
-        match self.gone_without_record(id, none)? {
-            Gone::Sold { units } => Err(ReleaseError::Sold { units }),
-            Gone::PartlySold { sold, returned } => Ok(Release::PartlySold { sold, returned }),
-            Gone::Expired { .. } => Ok(Release::Expired),
-            Gone::Released { .. } => Ok(Release::AlreadyReleased),
-            _ => Ok(Release::from(none)),
+        let filed = match none {
+            NoReservation::Forgotten => self.filed_outcome(id)?,
+            _ => None,
+        };
+        let Some(filed) = filed else { return Ok(Release::from(none)) };
+        if let Some(sold) = Release::of_sold(filed.gone(), filed.end == Phase::Confirmed) {
+            return sold;
         }
+        Ok(match filed.end {
+            Phase::Expired => Release::Expired,
+            _ => Release::AlreadyReleased,
+        })
     }
 }
 

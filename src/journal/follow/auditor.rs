@@ -176,6 +176,8 @@ struct AuditorStatus {
     found: Option<String>,
     /// Why the newest checkpoint or its trimming failed.
     neglected: Option<String>,
+    /// Why the runs of finished segments are not installed.
+    uninstalled: Option<String>,
 }
 
 impl Auditing {
@@ -262,11 +264,12 @@ impl Auditing {
         let _aside = put_aside();
         let maintenance = lock(&self.maintenance);
         let Some(maintenance) = &*maintenance else { return };
-        if let Err(error) = self.install_runs() {
+        let installed = self.install_runs();
+        lock(&self.status).uninstalled = installed.as_ref().err().map(ToString::to_string);
+        if let Err(error) = installed {
             // What waits is tried again after the next step. A checkpoint beyond it would leave a
             // recovery without what waits, so the next segment asks for one again.
             trace::warn(format_args!("the outcomes of a segment were not written: {error}"));
-            lock(&self.status).neglected = Some(error.to_string());
             return;
         }
         let Some(pending) = pending else { return };
@@ -361,7 +364,7 @@ impl Auditing {
         if behind > BEHIND {
             return Some(format!("the auditor is {behind} entries behind"));
         }
-        let neglected = status.neglected.clone();
+        let neglected = status.neglected.clone().or_else(|| status.uninstalled.clone());
         drop(status);
         neglected.or_else(|| self.upkeep.as_ref()?.problem())
     }

@@ -15,13 +15,7 @@ impl Auditing {
     /// may come that would do it.
     pub(crate) fn hurry(self: &Arc<Self>) {
         let Some(upkeep) = &self.upkeep else { return };
-        // Relaxed: whoever finds it set finds a thread that has not begun to look.
-        if !self.hurried.swap(true, Ordering::Relaxed) {
-            let this: Arc<dyn Served> = Arc::clone(self) as _;
-            if !upkeep.ask(&this) {
-                self.hurried.store(false, Ordering::Relaxed);
-            }
-        }
+        upkeep.ask_once(&self.hurried, &(Arc::clone(self) as _));
     }
 
     /// Takes an empty newest segment for the end of the one before it. If there is none, and the

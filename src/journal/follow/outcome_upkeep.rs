@@ -118,23 +118,25 @@ impl OutcomeUpkeep {
 
     /// Has lost runs made anew and due merges done: by the thread, or here if there is none.
     pub(crate) fn wake(self: &Arc<Self>) {
-        // Relaxed: whoever finds it set finds a thread that has not begun to look.
-        if !self.asked.swap(true, Ordering::Relaxed) {
-            let this: Arc<dyn Served> = Arc::clone(self) as _;
-            if !self.ask(&this) {
-                self.asked.store(false, Ordering::Relaxed);
-            }
-        }
+        self.ask_once(&self.asked, &(Arc::clone(self) as _));
     }
 
-    /// Has the thread serve, or serves here if there is none. `false` if no thread can be had.
-    pub(crate) fn ask(&self, served: &Arc<dyn Served>) -> bool {
-        let Some(thread) = &self.thread else {
-            served.serve();
-            return true;
-        };
-        let asked = thread.ask(Arc::downgrade(served));
-        asked.map_err(|error| self.note(Err(error))).is_ok()
+    /// Has the thread serve, or serves here if there is none. Does nothing if that was asked for and
+    /// has not begun, as `asked` says, which `serve` takes back.
+    pub(super) fn ask_once(&self, asked: &AtomicBool, served: &Arc<dyn Served>) {
+        // Relaxed: whoever finds it set finds a thread that has not begun to look.
+        if asked.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        match &self.thread {
+            None => served.serve(),
+            Some(thread) => {
+                if let Err(error) = thread.ask(Arc::downgrade(served)) {
+                    asked.store(false, Ordering::Relaxed);
+                    self.note(Err(error));
+                }
+            }
+        }
     }
 
     /// Ends the thread, and waits for it until `deadline` at most.
@@ -262,10 +264,7 @@ impl OutcomeUpkeep {
         for name in checkpoint_file::list(dir.storage)? {
             let is_before = checkpoint_file::read_header(dir.storage, &name)
                 .is_ok_and(|header| header.batch <= end.batch);
-            if is_before
-                && let Ok((header, ledger)) = start::read(dir.storage, &name, 0)
-                && start::segment_of(dir, &name, &header).is_ok()
-            {
+            if is_before && let Ok((header, ledger, _)) = start::usable(dir, &name, 0) {
                 return Ok(Some((ledger, header.point())));
             }
         }

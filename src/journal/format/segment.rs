@@ -170,6 +170,14 @@ pub(crate) fn close_mark(hash: &Hash, segment: u64) -> [u8; CLOSE_MARK] {
     mark
 }
 
+/// What follows the closing batch with this chain hash, which ends at byte `end`: zeros, and the
+/// close mark.
+pub(crate) fn padded_close_mark(end: u64, hash: &Hash, segment: u64) -> Vec<u8> {
+    let mut padded = vec![0; padding_before_mark(end)];
+    padded.extend_from_slice(&close_mark(hash, segment));
+    padded
+}
+
 /// Whether `bytes` begin with a close mark of this segment, whatever the closing batch is.
 pub(crate) fn is_close_mark(bytes: &[u8], segment: u64) -> bool {
     let Some((mark, _)) = bytes.split_first_chunk::<CLOSE_MARK>() else { return false };

@@ -3,7 +3,7 @@
 
 use crate::base::error::JournalError;
 use crate::journal::format::batch::{self, BatchHeader, MAGIC};
-use crate::journal::format::segment::{CLOSE_MARK, close_mark, is_close_mark, padding_before_mark};
+use crate::journal::format::segment::{CLOSE_MARK, is_close_mark, padded_close_mark};
 use crate::journal::layout::{PathSegment, failed};
 use crate::journal::storage::Storage;
 use crate::journal::windows::{WINDOW, is_hole, next_data, read_at};
@@ -56,9 +56,8 @@ impl SegmentWalk {
     ) -> Result<Option<&'static str>, JournalError> {
         const BEHIND: &str = "bytes behind the end of a closed journal";
         let number = on_path.header.number;
-        let mark = close_mark(&self.end.hash, number);
-        let whole: Vec<u8> =
-            std::iter::repeat_n(0, padding_before_mark(offset)).chain(mark).collect();
+        let whole = padded_close_mark(offset, &self.end.hash, number);
+        let mark = &whole[whole.len() - CLOSE_MARK..];
         let behind = offset + whole.len() as u64;
         // One byte more than a mark tells whether anything follows it.
         let rest = read_at(storage, on_path, offset, whole.len() as u64 + 1)?;
@@ -68,7 +67,7 @@ impl SegmentWalk {
         }
         if rest.starts_with(&whole)
             && is_head
-            && !self.is_known_behind(storage, on_path, behind, &mark)?
+            && !self.is_known_behind(storage, on_path, behind, mark)?
         {
             self.note_close_mark(behind);
             let length = length_of(storage, on_path)?.saturating_sub(behind);

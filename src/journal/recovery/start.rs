@@ -140,7 +140,7 @@ pub(crate) fn whole(storage: &dyn Storage) -> Result<(Ledger, Point), JournalErr
 
 /// Reads a checkpoint. Returns its header, its ledger, and the index on the path of the segment
 /// that holds its batch.
-fn usable(
+pub(crate) fn usable(
     dir: &JournalDir<'_>,
     name: &str,
     keys: usize,

@@ -1,7 +1,7 @@
 //! The sound batches of a segment, window by window.
 
 use crate::base::error::JournalError;
-use crate::journal::format::segment::{Point, close_mark, padding_before_mark};
+use crate::journal::format::segment::{Point, padded_close_mark};
 use crate::journal::layout::PathSegment;
 use crate::journal::reader::{FoundBatch, Segment, check_batch};
 use crate::journal::storage::Storage;
@@ -65,8 +65,7 @@ impl<'a> SoundParts<'a> {
     /// follows.
     #[expect(clippy::type_complexity, reason = "a pair, and a pair in it")]
     fn behind_close(&self, at: u64) -> Result<(u64, Option<(u64, &'static str)>), JournalError> {
-        let mark = close_mark(&self.end.hash, self.on_path.header.number);
-        let whole: Vec<u8> = std::iter::repeat_n(0, padding_before_mark(at)).chain(mark).collect();
+        let whole = padded_close_mark(at, &self.end.hash, self.on_path.header.number);
         // One byte more than a mark tells whether anything follows it.
         let rest = read_at(self.storage, self.on_path, at, whole.len() as u64 + 1)?;
         let marked = if rest.starts_with(&whole) { whole.len() } else { 0 };
