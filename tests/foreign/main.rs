@@ -17,23 +17,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use stockade::{Flush, Health, InventoryManager};
 
-use common::ms;
-
 /// Long enough for anything that comes at all.
 const SOON: Duration = Duration::from_secs(20);
-
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let limit = Instant::now() + SOON;
-    while !holds() {
-        assert!(Instant::now() < limit, "never {what}");
-        thread::sleep(ms(1));
-    }
-}
 
 /// Whether the engine is degraded for a reason that has this word.
 fn is_degraded(manager: &InventoryManager, word: &str) -> bool {

@@ -12,8 +12,8 @@ use stockade::{
     InventoryManager, ProposedTransfer, Timestamp, TransferRequestStatus, WeakInventoryManager,
 };
 
-use crate::common::{LAPTOPS, LONG, clock, counts, ms, quiet, threaded, within};
-use crate::{SOON, wait_for};
+use crate::SOON;
+use crate::common::{LAPTOPS, LONG, clock, counts, ms, quiet, threaded, wait_for, within};
 
 /// Approves all. Its name can't be had the first times.
 struct Nameless(AtomicUsize);
@@ -289,7 +289,7 @@ fn a_clock_that_panics_for_a_while_keeps_no_hold_from_its_expiry() {
     thread::sleep(ms(300));
     clock.1.broken.store(false, Ordering::SeqCst);
     clock.0.store(2_000, Ordering::SeqCst);
-    wait_for("swept", || manager.available(LAPTOPS) == Ok(100));
+    wait_for(SOON, "swept", || manager.available(LAPTOPS) == Ok(100));
     assert_eq!(manager.health(), Health::Ok);
 }
 

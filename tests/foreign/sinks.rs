@@ -12,8 +12,8 @@ use stockade::{
     WeakInventoryManager,
 };
 
-use crate::common::{LAPTOPS, clock, ledger, log_of, quiet, threaded, within};
-use crate::{SOON, is_degraded, wait_for};
+use crate::common::{LAPTOPS, clock, ledger, log_of, quiet, threaded, wait_for, within};
+use crate::{SOON, is_degraded};
 
 #[test]
 fn a_sink_that_panics_gets_the_same_batch_again() {
@@ -41,7 +41,7 @@ fn a_sink_that_panics_gets_the_same_batch_again() {
             let refused = stockade::Error::from(refused);
             assert!(refused.is_retryable() && refused.applied() == Applied::No, "{refused}");
             control.recover();
-            wait_for("well again", || manager.health() == Health::Ok);
+            wait_for(SOON, "well again", || manager.health() == Health::Ok);
             manager.sell(LAPTOPS, 1).expect("stock");
             manager.flush().wait().expect("a healthy sink");
             let log = log_of(&manager);
@@ -107,8 +107,8 @@ fn an_error_whose_text_panics_is_an_error_all_the_same() {
     let manager = threaded().sink(Refuses(Arc::clone(&calls))).build().expect("legal settings");
     manager.flush().wait().expect("the first batch is taken");
     manager.add_stock(LAPTOPS, 10, "SUPPLIER").expect("room");
-    wait_for("called again", || calls.load(Ordering::SeqCst) >= 3);
-    wait_for("well again", || manager.health() == Health::Ok);
+    wait_for(SOON, "called again", || calls.load(Ordering::SeqCst) >= 3);
+    wait_for(SOON, "well again", || manager.health() == Health::Ok);
     within(SOON, move || manager.flush().wait().expect("well"));
 }
 
@@ -209,8 +209,8 @@ fn a_sink_that_blocks_shows_in_health() {
     manager.flush().wait().expect("well");
     control.stall();
     manager.add_stock(LAPTOPS, 10, "SUPPLIER").expect("room");
-    wait_for("degraded", || is_degraded(&manager, "sink"));
+    wait_for(SOON, "degraded", || is_degraded(&manager, "sink"));
     manager.sell(LAPTOPS, 1).expect("buyers go on");
     control.recover();
-    wait_for("well again", || manager.health() == Health::Ok);
+    wait_for(SOON, "well again", || manager.health() == Health::Ok);
 }

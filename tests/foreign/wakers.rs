@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use stockade::testing::{FaultySink, SimulatedDisk};
 use stockade::{Builder, Durability, Health, InventoryManager, JournalPosition};
 
-use crate::common::{LAPTOPS, clock, quiet, threaded, within};
-use crate::{SOON, is_degraded, poll, wait_for, waker};
+use crate::common::{LAPTOPS, clock, quiet, threaded, wait_for, within};
+use crate::{SOON, is_degraded, poll, waker};
 
 /// Engines whose flushes take a while: with a sink, and with a journal.
 fn engines() -> [Builder; 2] {
@@ -72,9 +72,9 @@ fn a_waker_that_blocks_delays_no_thread_and_shows_in_health() {
                 manager.request().durability(Durability::Synced).sell(LAPTOPS, 1).expect("well");
             }
         });
-        wait_for("degraded", || is_degraded(&stage.manager, "waker"));
+        wait_for(SOON, "degraded", || is_degraded(&stage.manager, "waker"));
         drop(release);
-        wait_for("well again", || stage.manager.health() == Health::Ok);
+        wait_for(SOON, "well again", || stage.manager.health() == Health::Ok);
     }
 }
 
@@ -86,7 +86,7 @@ fn a_waker_that_blocks_keeps_no_engine_from_its_end() {
         let _ = released.lock().expect("no panic").recv();
     });
     stage.control.recover();
-    wait_for("degraded", || is_degraded(&stage.manager, "waker"));
+    wait_for(SOON, "degraded", || is_degraded(&stage.manager, "waker"));
     let began = Instant::now();
     let _ = stage.manager.shutdown(Duration::from_millis(300));
     assert!(began.elapsed() < Duration::from_secs(5));
