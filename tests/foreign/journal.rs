@@ -1,7 +1,5 @@
 //! What the journal calls: a storage of the caller's, a predicate, a listener of the recovery.
 
-use std::error::Error;
-use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +16,7 @@ use stockade::{
 
 use crate::common::{LAPTOPS, ledger, log_of, small, threaded, wait_for, within};
 use crate::pass_on::pass_on;
-use crate::{SOON, is_degraded};
+use crate::{SOON, Unspeakable, is_degraded};
 
 /// What a [`Wild`] disk does next, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,18 +58,6 @@ impl Wild {
         self.held.1.notify_all();
     }
 }
-
-/// An error whose text can't be had.
-#[derive(Debug)]
-struct Unspeakable;
-
-impl fmt::Display for Unspeakable {
-    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        panic!("no words")
-    }
-}
-
-impl Error for Unspeakable {}
 
 struct WildFile(Wild, Arc<dyn StorageFile>);
 

@@ -99,17 +99,14 @@ fn what_hears_of_alerts_may_block_and_shows_in_health() {
 #[test]
 fn what_hears_of_alerts_may_call_the_engine() {
     let (tell, told) = channel();
-    let engine: Arc<Mutex<Option<stockade::WeakInventoryManager>>> = Arc::default();
-    let inside = Arc::clone(&engine);
+    let manager = short(threaded());
+    let engine = manager.downgrade();
     let supplies = Runs(move || {
-        let engine = inside.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(manager) = engine.and_then(|it| it.upgrade()) else { return };
+        let Some(manager) = engine.upgrade() else { return };
         let request = manager.request().durability(Durability::Synced);
         let _ = tell.send(request.add_stock(("LA", "LAPTOP"), 50, "SUPPLIER"));
     });
     let lot = FixedLot::new(1).expect("legal");
-    let manager = short(threaded());
-    *engine.lock().expect("no panic") = Some(manager.downgrade());
     manager.add_listener(ReorderListener::new(lot, supplies));
     manager.add_stock(("LA", "LAPTOP"), 1, "SUPPLIER").expect("room");
     told.recv_timeout(SOON).expect("ordered").expect("room");

@@ -13,13 +13,15 @@ mod policies;
 mod sinks;
 mod wakers;
 
+use std::error::Error;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use stockade::{Flush, Health, InventoryManager};
+use stockade::{Flush, Health, InventoryManager, WeakInventoryManager};
 
 /// Long enough for anything that comes at all.
 const SOON: Duration = Duration::from_secs(20);
@@ -28,6 +30,33 @@ const SOON: Duration = Duration::from_secs(20);
 fn is_degraded(manager: &InventoryManager, word: &str) -> bool {
     matches!(manager.health(), Health::Degraded { reason } if reason.contains(word))
 }
+
+/// The engine, for what is handed to its builder. Set once it is built.
+#[derive(Clone, Default)]
+struct Later(Arc<Mutex<Option<WeakInventoryManager>>>);
+
+impl Later {
+    fn set(&self, manager: &InventoryManager) {
+        *self.0.lock().expect("no panic") = Some(manager.downgrade());
+    }
+
+    /// The engine, to the first who asks after it was set.
+    fn take(&self) -> Option<InventoryManager> {
+        self.0.lock().expect("no panic").take()?.upgrade()
+    }
+}
+
+/// An error whose text can't be had.
+#[derive(Debug)]
+struct Unspeakable;
+
+impl fmt::Display for Unspeakable {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic!("no words")
+    }
+}
+
+impl Error for Unspeakable {}
 
 /// A waker that runs a function.
 struct Calls<F>(F);
