@@ -13,7 +13,7 @@ use stockade::Builder;
 
 #[cfg(feature = "journal")]
 use common::scratch::Scratch;
-use common::{LAPTOPS, LONG, ms, single_holds, threaded, within};
+use common::{LAPTOPS, LONG, ms, single_holds, threaded, wait_for, within};
 
 /// Runs one test at a time, because each looks at all threads of the process.
 fn alone() -> MutexGuard<'static, ()> {
@@ -119,11 +119,7 @@ fn a_writer_that_sleeps_hears_of_a_hold_and_of_a_flush() {
         } else {
             manager.request().note("by", "ada").reserve(LAPTOPS, 1, LONG).map(drop).expect("stock");
         }
-        let limit = Instant::now() + soon;
-        while manager.audit_log().newest_sequence() == newest {
-            assert!(Instant::now() < limit, "nobody woke the writer");
-            thread::sleep(ms(1));
-        }
+        wait_for(soon, "a written entry", || manager.audit_log().newest_sequence() > newest);
     }
     thread::sleep(ms(1_500));
     within(soon, move || manager.flush().wait().expect("a healthy log"));

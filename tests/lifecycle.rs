@@ -18,8 +18,8 @@ use stockade::{
 use common::clocks::Gate;
 use common::sinks::Keeper;
 use common::{
-    LAPTOPS, LONG, clock, counts, ledger, log_of, ms, quiet, single_holds, small, threaded, within,
-    written,
+    LAPTOPS, LONG, clock, counts, ledger, log_of, ms, quiet, single_holds, small, threaded,
+    wait_for, within, written,
 };
 
 /// Longer than any step should take, even on a busy machine.
@@ -251,11 +251,7 @@ fn clog(
     };
     let threads = (0..CALLS).map(add).collect();
     clock.open_for(CALLS);
-    let limit = Instant::now() + SOON;
-    while manager.stats().queue_waits == 0 {
-        assert!(Instant::now() < limit, "the queue is not full");
-        thread::sleep(ms(1));
-    }
+    wait_for(SOON, "a full queue", || manager.stats().queue_waits > 0);
     threads
 }
 
@@ -296,11 +292,7 @@ fn a_shutdown_with_a_stuck_sink_and_a_full_queue_keeps_its_deadline() {
     assert!(answers.contains(&Err(unrecorded)), "{answers:?}");
     // What lay in the queue is written once the sink comes back, and is a legal history.
     control.recover();
-    let limit = Instant::now() + SOON;
-    while manager.stats().unwritten > 0 {
-        assert!(Instant::now() < limit);
-        thread::sleep(ms(1));
-    }
+    wait_for(SOON, "all written", || manager.stats().unwritten == 0);
     ledger::assert_legal(&written(&manager));
 }
 

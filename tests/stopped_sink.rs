@@ -19,19 +19,12 @@ use stockade::{
 
 use common::rng::{Rng, seed};
 use common::{
-    LAPTOPS, LONG, counts, ledger, log_of, ms, single_holds, small, threaded, within, written,
+    LAPTOPS, LONG, counts, ledger, log_of, ms, single_holds, small, threaded, wait_for, within,
+    written,
 };
 
 const SOON: Duration = Duration::from_secs(30);
 const PRODUCTS: usize = 300;
-
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let limit = Instant::now() + SOON;
-    while !holds() {
-        assert!(Instant::now() < limit, "never {what}");
-        thread::sleep(ms(1));
-    }
-}
 
 /// Many threads that buy, some of them long baskets, and count the units that they were promised.
 struct Crowd {
@@ -136,7 +129,7 @@ impl Crowd {
     fn wait_until_all_return(&self) {
         let returned = || self.returned.iter().map(|it| it.load(Ordering::Relaxed));
         let before: Vec<u64> = returned().collect();
-        wait_for("did every thread return", || {
+        wait_for(SOON, "did every thread return", || {
             returned().zip(&before).all(|(now, before)| now > *before)
         });
     }
@@ -144,7 +137,7 @@ impl Crowd {
     /// Waits until no thread returns from a call any more.
     fn wait_until_none_returns(&self) {
         let returned = || self.returned.iter().map(|it| it.load(Ordering::Relaxed)).sum::<u64>();
-        wait_for("did all wait", || {
+        wait_for(SOON, "did all wait", || {
             let before = returned();
             thread::sleep(ms(100));
             returned() == before
@@ -180,10 +173,10 @@ fn sixty_four_threads_outlive_a_sink_that_fails_again_and_again() {
             for _ in 0..3 {
                 crowd.wait_until_all_return();
                 control.fail("disk full");
-                wait_for("stopped", || crowd.manager.health() != Health::Ok);
+                wait_for(SOON, "stopped", || crowd.manager.health() != Health::Ok);
                 crowd.wait_until_all_return();
                 control.recover();
-                wait_for("well", || crowd.manager.health() == Health::Ok);
+                wait_for(SOON, "well", || crowd.manager.health() == Health::Ok);
             }
             crowd.wait_until_all_return();
             crowd.stop.store(true, Ordering::Relaxed);
@@ -237,14 +230,14 @@ fn a_sink_that_panics_stops_the_engine_until_it_is_well_and_everyone_is_told() {
                 crowd.wait_until_all_return();
                 control.panic("the disk is on fire");
                 let is_told = |health| matches!(health, Health::Stopped { reason } if reason.contains("on fire"));
-                wait_for("stopped", || is_told(crowd.manager.health()));
+                wait_for(SOON, "stopped", || is_told(crowd.manager.health()));
                 match crowd.manager.flush().wait() {
                     Err(FlushError::Stopped { reason }) => assert!(reason.contains("on fire")),
                     other => panic!("{other:?}"),
                 }
                 crowd.wait_until_all_return();
                 control.recover();
-                wait_for("well", || crowd.manager.health() == Health::Ok);
+                wait_for(SOON, "well", || crowd.manager.health() == Health::Ok);
             }
             crowd.wait_until_all_return();
             crowd.stop.store(true, Ordering::Relaxed);
@@ -301,7 +294,7 @@ fn busy_is_said_before_anything_moves() {
     assert_eq!(after.refusals.unavailable, 3, "reserve, sell, basket");
 
     control.recover();
-    wait_for("room", || manager.confirm(hold).is_ok());
+    wait_for(SOON, "room", || manager.confirm(hold).is_ok());
     ledger::assert_legal(&log_of(&manager)).assert_ends_as(&manager);
 }
 
@@ -333,7 +326,7 @@ fn a_flush_is_a_future_that_any_executor_can_poll() {
     drop(forgotten);
     assert_eq!(wakes.0.load(Ordering::SeqCst), 0);
     control.recover();
-    wait_for("woken", || wakes.0.load(Ordering::SeqCst) == 1);
+    wait_for(SOON, "woken", || wakes.0.load(Ordering::SeqCst) == 1);
     assert_eq!(Pin::new(&mut flush).poll(&mut context), Poll::Ready(Ok(())));
     // Opened, two warehouses, product, level, and the units.
     assert_eq!((control.counts().accepted_entries, manager.audit_log().len()), (6, 6));
@@ -341,7 +334,7 @@ fn a_flush_is_a_future_that_any_executor_can_poll() {
     control.fail("disk full");
     manager.add_stock(LAPTOPS, 1, "SUPPLIER").expect("not known yet");
     let mut flush = manager.flush();
-    wait_for("told", || Pin::new(&mut flush).poll(&mut context).is_ready());
+    wait_for(SOON, "told", || Pin::new(&mut flush).poll(&mut context).is_ready());
     let Poll::Ready(Err(FlushError::Stopped { reason })) = Pin::new(&mut flush).poll(&mut context)
     else {
         panic!("the sink refuses");
@@ -392,7 +385,7 @@ fn a_stopped_engine_says_why_until_it_goes_on() {
     assert_eq!(manager.health(), Health::Ok);
     control.fail("disk full");
     manager.add_stock(LAPTOPS, 1, "SUPPLIER").expect("not known yet");
-    wait_for("stopped", || manager.health() != Health::Ok);
+    wait_for(SOON, "stopped", || manager.health() != Health::Ok);
     let Health::Stopped { reason } = manager.health() else { panic!("{:?}", manager.health()) };
     assert!(reason.contains("disk full"), "{reason}");
     let stopped = NotStarted::Stopped { reason: "disk full".into() };
@@ -432,7 +425,7 @@ fn a_refused_batch_is_handed_over_again_just_as_it_was() {
     let given = Arc::new(Mutex::new(Vec::new()));
     let sink = Stubborn { refusals: 4, given: Arc::clone(&given) };
     let manager = threaded().sink(sink).build().expect("legal settings");
-    wait_for("well", || manager.flush().wait().is_ok());
+    wait_for(SOON, "well", || manager.flush().wait().is_ok());
     manager.add_stock(LAPTOPS, 5, "SUPPLIER").expect("room");
     manager.flush().wait().expect("a healthy sink");
     let given = given.lock().expect("no panic");

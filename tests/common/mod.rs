@@ -13,7 +13,7 @@ use std::panic::resume_unwind;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stockade::{
     AuditEntry, AuditFilter, Builder, InventoryManager, Limits, ManualClock, NoReservation,
@@ -83,6 +83,16 @@ pub(crate) fn within<T: Send + 'static>(
         panic!("not done after {limit:?}: something hangs");
     }
     thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// Waits until `holds` does, and fails the test if it does not in time.
+#[track_caller]
+pub(crate) fn wait_for(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let limit = Instant::now() + limit;
+    while !holds() {
+        assert!(Instant::now() < limit, "never {what}");
+        thread::sleep(ms(1));
+    }
 }
 
 /// Runs `work` in `threads` threads that start at the same moment, and returns their results in

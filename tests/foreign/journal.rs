@@ -1,7 +1,5 @@
 //! What the journal calls: a storage of the caller's, a predicate, a listener of the recovery.
 
-use std::error::Error;
-use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,9 +14,9 @@ use stockade::{
     JournalReader, JournalRetention, RedactError, Storage, StorageFile, WeakInventoryManager,
 };
 
-use crate::common::{LAPTOPS, ledger, log_of, small, threaded, within};
+use crate::common::{LAPTOPS, ledger, log_of, small, threaded, wait_for, within};
 use crate::pass_on::pass_on;
-use crate::{SOON, is_degraded, wait_for};
+use crate::{SOON, Unspeakable, is_degraded};
 
 /// What a [`Wild`] disk does next, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,18 +58,6 @@ impl Wild {
         self.held.1.notify_all();
     }
 }
-
-/// An error whose text can't be had.
-#[derive(Debug)]
-struct Unspeakable;
-
-impl fmt::Display for Unspeakable {
-    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        panic!("no words")
-    }
-}
-
-impl Error for Unspeakable {}
 
 struct WildFile(Wild, Arc<dyn StorageFile>);
 
@@ -124,7 +110,7 @@ fn a_storage_that_panics_once_stops_the_engine_for_a_moment() {
                 assert_ne!(stockade::Error::from(error).code(), "poisoned", "{fault:?}");
             }
         });
-        wait_for("well again", || manager.health() == Health::Ok);
+        wait_for(SOON, "well again", || manager.health() == Health::Ok);
         manager.request().durability(Durability::Synced).sell(LAPTOPS, 1).expect("well");
         let log = log_of(&manager);
         ledger::assert_legal(&log).assert_ends_as(&manager);
@@ -144,11 +130,11 @@ fn a_storage_whose_sync_blocks_keeps_no_buyer_and_shows_in_health() {
     disk.hold(true);
     manager.sell(LAPTOPS, 1).expect("stock");
     let _flush = manager.flush();
-    wait_for("degraded", || is_degraded(&manager, "storage"));
+    wait_for(SOON, "degraded", || is_degraded(&manager, "storage"));
     let buyers = manager.clone();
     within(SOON, move || buyers.sell(LAPTOPS, 1).map(drop).expect("buyers go on"));
     disk.hold(false);
-    wait_for("well again", || manager.health() == Health::Ok);
+    wait_for(SOON, "well again", || manager.health() == Health::Ok);
 }
 
 #[test]
@@ -162,7 +148,7 @@ fn an_archive_that_panics_once_ends_no_auditor() {
         let manager = threaded().limits(limits).journal(journal.checkpoint_every(1)).build();
         let manager = manager.expect("a new journal");
         let archived = || archive.disk.files().iter().any(|(name, _)| name.ends_with(".journal"));
-        wait_for("archived, and well", || {
+        wait_for(SOON, "archived, and well", || {
             manager.add_stock(LAPTOPS, 1, "SUPPLIER").expect("room");
             manager.flush().wait().expect("a healthy disk");
             archive.fault.lock().expect("no panic").is_none()

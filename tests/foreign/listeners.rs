@@ -10,8 +10,8 @@ use stockade::{
     StockAlertListener, Supplier, WarehouseSpec,
 };
 
-use crate::common::{LAPTOPS, threaded, within};
-use crate::{SOON, is_degraded, wait_for};
+use crate::common::{LAPTOPS, threaded, wait_for, within};
+use crate::{SOON, is_degraded};
 
 /// A listener, a strategy and a supplier that run a function.
 struct Runs<F>(F);
@@ -71,7 +71,7 @@ fn what_hears_of_alerts_may_panic() {
         .listener(ReorderListener::new(lot(), panics()))
         .listener(counts.clone());
     let manager = short(builder);
-    wait_for("heard", || counts.0.load(Ordering::SeqCst) == 1);
+    wait_for(SOON, "heard", || counts.0.load(Ordering::SeqCst) == 1);
     assert_eq!(manager.stats().alert_panics, 3);
     assert_eq!(manager.health(), Health::Ok);
 }
@@ -91,25 +91,22 @@ fn what_hears_of_alerts_may_block_and_shows_in_health() {
         let request = buyers.request().durability(Durability::Synced);
         request.sell(("LA", "LAPTOP"), 1).expect("buyers go on");
     });
-    wait_for("degraded", || is_degraded(&manager, "listener"));
+    wait_for(SOON, "degraded", || is_degraded(&manager, "listener"));
     drop(release);
-    wait_for("well again", || manager.health() == Health::Ok);
+    wait_for(SOON, "well again", || manager.health() == Health::Ok);
 }
 
 #[test]
 fn what_hears_of_alerts_may_call_the_engine() {
     let (tell, told) = channel();
-    let engine: Arc<Mutex<Option<stockade::WeakInventoryManager>>> = Arc::default();
-    let inside = Arc::clone(&engine);
+    let manager = short(threaded());
+    let engine = manager.downgrade();
     let supplies = Runs(move || {
-        let engine = inside.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(manager) = engine.and_then(|it| it.upgrade()) else { return };
+        let Some(manager) = engine.upgrade() else { return };
         let request = manager.request().durability(Durability::Synced);
         let _ = tell.send(request.add_stock(("LA", "LAPTOP"), 50, "SUPPLIER"));
     });
     let lot = FixedLot::new(1).expect("legal");
-    let manager = short(threaded());
-    *engine.lock().expect("no panic") = Some(manager.downgrade());
     manager.add_listener(ReorderListener::new(lot, supplies));
     manager.add_stock(("LA", "LAPTOP"), 1, "SUPPLIER").expect("room");
     told.recv_timeout(SOON).expect("ordered").expect("room");

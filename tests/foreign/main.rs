@@ -13,32 +13,50 @@ mod policies;
 mod sinks;
 mod wakers;
 
+use std::error::Error;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use stockade::{Flush, Health, InventoryManager};
-
-use common::ms;
+use stockade::{Flush, Health, InventoryManager, WeakInventoryManager};
 
 /// Long enough for anything that comes at all.
 const SOON: Duration = Duration::from_secs(20);
-
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let limit = Instant::now() + SOON;
-    while !holds() {
-        assert!(Instant::now() < limit, "never {what}");
-        thread::sleep(ms(1));
-    }
-}
 
 /// Whether the engine is degraded for a reason that has this word.
 fn is_degraded(manager: &InventoryManager, word: &str) -> bool {
     matches!(manager.health(), Health::Degraded { reason } if reason.contains(word))
 }
+
+/// The engine, for what is handed to its builder. Set once it is built.
+#[derive(Clone, Default)]
+struct Later(Arc<Mutex<Option<WeakInventoryManager>>>);
+
+impl Later {
+    fn set(&self, manager: &InventoryManager) {
+        *self.0.lock().expect("no panic") = Some(manager.downgrade());
+    }
+
+    /// The engine, to the first who asks after it was set.
+    fn take(&self) -> Option<InventoryManager> {
+        self.0.lock().expect("no panic").take()?.upgrade()
+    }
+}
+
+/// An error whose text can't be had.
+#[derive(Debug)]
+struct Unspeakable;
+
+impl fmt::Display for Unspeakable {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic!("no words")
+    }
+}
+
+impl Error for Unspeakable {}
 
 /// A waker that runs a function.
 struct Calls<F>(F);

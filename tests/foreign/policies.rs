@@ -8,12 +8,12 @@ use std::thread;
 
 use stockade::testing::SimulatedDisk;
 use stockade::{
-    AllocationStrategy, ApprovalPolicy, Builder, Candidate, Clock, Health, IdempotencyKey,
-    InventoryManager, ProposedTransfer, Timestamp, TransferRequestStatus, WeakInventoryManager,
+    AllocationStrategy, ApprovalPolicy, ApproveBelow, Builder, Candidate, Clock, Health,
+    IdempotencyKey, InventoryManager, ProposedTransfer, Timestamp, TransferRequestStatus,
 };
 
-use crate::common::{LAPTOPS, LONG, clock, counts, ms, quiet, threaded, within};
-use crate::{SOON, wait_for};
+use crate::common::{LAPTOPS, LONG, clock, counts, ms, quiet, threaded, wait_for, within};
+use crate::{Later, SOON};
 
 /// Approves all. Its name can't be had the first times.
 struct Nameless(AtomicUsize);
@@ -87,12 +87,11 @@ fn a_policy_with_no_legal_name_makes_no_request() {
 }
 
 /// Asks the engine before it approves.
-struct Asks(Arc<Mutex<Option<WeakInventoryManager>>>);
+struct Asks(Later);
 
 impl ApprovalPolicy for Asks {
     fn approves(&self, asked: &ProposedTransfer) -> bool {
-        let engine = self.0.lock().expect("no panic").take();
-        let Some(manager) = engine.and_then(|engine| engine.upgrade()) else { return false };
+        let Some(manager) = self.0.take() else { return false };
         let other = manager.request_transfer(&*asked.from, &*asked.to, &*asked.product, 1);
         manager.sell(LAPTOPS, 1).expect("stock");
         other.is_ok() && manager.transfer_requests().len() == 1
@@ -101,9 +100,9 @@ impl ApprovalPolicy for Asks {
 
 #[test]
 fn a_policy_may_call_the_engine() {
-    let engine = Arc::new(Mutex::new(None));
-    let manager = stocked(threaded().approval_policy(Asks(Arc::clone(&engine))));
-    *engine.lock().expect("no panic") = Some(manager.downgrade());
+    let engine = Later::default();
+    let manager = stocked(threaded().approval_policy(Asks(engine.clone())));
+    engine.set(&manager);
     within(SOON, move || {
         let id = manager.request_transfer("SF", "NYC", "LAPTOP", 4).expect("stock");
         let made = manager.transfer_request(id).expect("there");
@@ -201,15 +200,6 @@ impl Clock for Breaks {
     }
 }
 
-/// Approves all.
-struct ApprovesAll;
-
-impl ApprovalPolicy for ApprovesAll {
-    fn approves(&self, _: &ProposedTransfer) -> bool {
-        true
-    }
-}
-
 /// A call on an engine, and its name.
 type Step = (&'static str, fn(&InventoryManager) -> Result<(), stockade::Error>);
 
@@ -243,9 +233,10 @@ const STEPS: &[Step] = &[
 
 #[test]
 fn a_clock_that_panics_leaves_a_call_undone_or_done_and_never_half() {
+    let all = ApproveBelow::new(u32::MAX);
     for (name, step) in STEPS {
         // What the call does where nothing breaks.
-        let sound = stocked(quiet(&clock()).approval_policy(ApprovesAll));
+        let sound = stocked(quiet(&clock()).approval_policy(all));
         step(&sound).expect(name);
         let after = |it: &InventoryManager| {
             let stats = it.stats();
@@ -257,7 +248,7 @@ fn a_clock_that_panics_leaves_a_call_undone_or_done_and_never_half() {
         for readings in 0..12 {
             let clock = Arc::new(Breaks::default());
             let broken = threaded().clock(Arc::clone(&clock)).without_threads().seed(7);
-            let manager = stocked(broken.approval_policy(ApprovesAll));
+            let manager = stocked(broken.approval_policy(all));
             let before = after(&manager);
             clock.after(readings);
             let ended = catch_unwind(AssertUnwindSafe(|| step(&manager)));
@@ -289,7 +280,7 @@ fn a_clock_that_panics_for_a_while_keeps_no_hold_from_its_expiry() {
     thread::sleep(ms(300));
     clock.1.broken.store(false, Ordering::SeqCst);
     clock.0.store(2_000, Ordering::SeqCst);
-    wait_for("swept", || manager.available(LAPTOPS) == Ok(100));
+    wait_for(SOON, "swept", || manager.available(LAPTOPS) == Ok(100));
     assert_eq!(manager.health(), Health::Ok);
 }
 

@@ -1,19 +1,16 @@
 //! Audit sinks, and the errors that they return.
 
-use std::error::Error;
-use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
 
 use stockade::testing::{FaultySink, SimulatedDisk};
 use stockade::{
     Applied, AuditBatch, AuditSink, Durability, FlushError, Health, InventoryManager, SinkError,
-    WeakInventoryManager,
 };
 
-use crate::common::{LAPTOPS, clock, ledger, log_of, quiet, threaded, within};
-use crate::{SOON, is_degraded, wait_for};
+use crate::common::{LAPTOPS, clock, ledger, log_of, quiet, threaded, wait_for, within};
+use crate::{Later, SOON, Unspeakable, is_degraded};
 
 #[test]
 fn a_sink_that_panics_gets_the_same_batch_again() {
@@ -41,7 +38,7 @@ fn a_sink_that_panics_gets_the_same_batch_again() {
             let refused = stockade::Error::from(refused);
             assert!(refused.is_retryable() && refused.applied() == Applied::No, "{refused}");
             control.recover();
-            wait_for("well again", || manager.health() == Health::Ok);
+            wait_for(SOON, "well again", || manager.health() == Health::Ok);
             manager.sell(LAPTOPS, 1).expect("stock");
             manager.flush().wait().expect("a healthy sink");
             let log = log_of(&manager);
@@ -78,18 +75,6 @@ fn a_sink_is_not_called_for_nothing() {
     }
 }
 
-/// An error whose text can't be had.
-#[derive(Debug)]
-struct Unspeakable;
-
-impl fmt::Display for Unspeakable {
-    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        panic!("no words")
-    }
-}
-
-impl Error for Unspeakable {}
-
 struct Refuses(Arc<AtomicU64>);
 
 impl AuditSink for Refuses {
@@ -107,21 +92,20 @@ fn an_error_whose_text_panics_is_an_error_all_the_same() {
     let manager = threaded().sink(Refuses(Arc::clone(&calls))).build().expect("legal settings");
     manager.flush().wait().expect("the first batch is taken");
     manager.add_stock(LAPTOPS, 10, "SUPPLIER").expect("room");
-    wait_for("called again", || calls.load(Ordering::SeqCst) >= 3);
-    wait_for("well again", || manager.health() == Health::Ok);
+    wait_for(SOON, "called again", || calls.load(Ordering::SeqCst) >= 3);
+    wait_for(SOON, "well again", || manager.health() == Health::Ok);
     within(SOON, move || manager.flush().wait().expect("well"));
 }
 
 /// Calls the engine from within.
 struct Reenters {
-    engine: Arc<Mutex<Option<WeakInventoryManager>>>,
+    engine: Later,
     tell: Sender<(bool, FlushError)>,
 }
 
 impl AuditSink for Reenters {
     fn append(&mut self, _: &AuditBatch<'_>) -> Result<(), SinkError> {
-        let engine = self.engine.lock().expect("no panic").take();
-        if let Some(manager) = engine.and_then(|engine| engine.upgrade()) {
+        if let Some(manager) = self.engine.take() {
             let read = manager.available(LAPTOPS).is_ok() && manager.health() == Health::Ok;
             let flushed = manager.flush().wait().expect_err("it would wait for itself");
             let synced = manager.request().durability(Durability::Synced).sell(LAPTOPS, 1);
@@ -136,13 +120,13 @@ impl AuditSink for Reenters {
 fn with_reentering_sink(
     builder: stockade::Builder,
 ) -> (InventoryManager, Receiver<(bool, FlushError)>) {
-    let engine: Arc<Mutex<Option<WeakInventoryManager>>> = Arc::default();
+    let engine = Later::default();
     let (tell, told) = channel();
-    let sink = Reenters { engine: Arc::clone(&engine), tell };
+    let sink = Reenters { engine: engine.clone(), tell };
     let manager = builder.sink(sink).build().expect("legal settings");
     manager.add_stock(LAPTOPS, 10, "SUPPLIER").expect("room");
     manager.flush().wait().expect("well");
-    *engine.lock().expect("no panic") = Some(manager.downgrade());
+    engine.set(&manager);
     (manager, told)
 }
 
@@ -168,14 +152,13 @@ fn a_sink_that_flushes_is_told_that_it_would_wait_for_itself() {
 
 /// Sells until it is refused.
 struct Floods {
-    engine: Arc<Mutex<Option<WeakInventoryManager>>>,
+    engine: Later,
     tell: Sender<stockade::Error>,
 }
 
 impl AuditSink for Floods {
     fn append(&mut self, _: &AuditBatch<'_>) -> Result<(), SinkError> {
-        let engine = self.engine.lock().expect("no panic").take();
-        if let Some(manager) = engine.and_then(|engine| engine.upgrade()) {
+        if let Some(manager) = self.engine.take() {
             let refused = loop {
                 if let Err(error) = manager.add_stock(LAPTOPS, 1, "SINK") {
                     break error;
@@ -189,13 +172,13 @@ impl AuditSink for Floods {
 
 #[test]
 fn a_sink_that_fills_the_queue_is_busy_and_does_not_wait_for_itself() {
-    let engine: Arc<Mutex<Option<WeakInventoryManager>>> = Arc::default();
+    let engine = Later::default();
     let (tell, told) = channel();
-    let sink = Floods { engine: Arc::clone(&engine), tell };
+    let sink = Floods { engine: engine.clone(), tell };
     let manager = threaded().sink(sink).build().expect("legal settings");
     manager.add_stock(LAPTOPS, 10, "SUPPLIER").expect("room");
     manager.flush().wait().expect("well");
-    *engine.lock().expect("no panic") = Some(manager.downgrade());
+    engine.set(&manager);
     manager.sell(LAPTOPS, 1).expect("stock");
     let refused = told.recv_timeout(SOON).expect("refused, and not waiting");
     assert_eq!((refused.code(), refused.applied()), ("busy", Applied::No));
@@ -209,8 +192,8 @@ fn a_sink_that_blocks_shows_in_health() {
     manager.flush().wait().expect("well");
     control.stall();
     manager.add_stock(LAPTOPS, 10, "SUPPLIER").expect("room");
-    wait_for("degraded", || is_degraded(&manager, "sink"));
+    wait_for(SOON, "degraded", || is_degraded(&manager, "sink"));
     manager.sell(LAPTOPS, 1).expect("buyers go on");
     control.recover();
-    wait_for("well again", || manager.health() == Health::Ok);
+    wait_for(SOON, "well again", || manager.health() == Health::Ok);
 }

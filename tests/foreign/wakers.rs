@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::thread;
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use stockade::testing::{FaultySink, SimulatedDisk};
 use stockade::{Builder, Durability, Health, InventoryManager, JournalPosition};
 
-use crate::common::{LAPTOPS, clock, quiet, threaded, within};
-use crate::{SOON, is_degraded, poll, wait_for, waker};
+use crate::common::{LAPTOPS, clock, quiet, threaded, wait_for, within};
+use crate::{Later, SOON, is_degraded, poll, waker};
 
 /// Engines whose flushes take a while: with a sink, and with a journal.
 fn engines() -> [Builder; 2] {
@@ -31,6 +31,16 @@ fn with_a_waiting_flush(builder: Builder, call: impl Fn() + Send + Sync + 'stati
     let mut flush = manager.flush();
     assert_eq!(poll(&mut flush, &waker(call)), Poll::Pending);
     Stage { manager, control, _flush: flush }
+}
+
+/// The same, with a waker that blocks until the second half is dropped.
+fn with_a_blocked_waker(builder: Builder) -> (Stage, Sender<()>) {
+    let (release, released) = channel();
+    let released = Mutex::new(released);
+    let stage = with_a_waiting_flush(builder, move || {
+        let _ = released.lock().expect("no panic").recv();
+    });
+    (stage, release)
 }
 
 struct Stage {
@@ -60,11 +70,7 @@ fn a_waker_that_panics_hurts_no_neighbour() {
 #[test]
 fn a_waker_that_blocks_delays_no_thread_and_shows_in_health() {
     for builder in engines() {
-        let (release, released) = channel::<()>();
-        let released = Mutex::new(released);
-        let stage = with_a_waiting_flush(builder, move || {
-            let _ = released.lock().expect("no panic").recv();
-        });
+        let (stage, release) = with_a_blocked_waker(builder);
         stage.control.recover();
         let manager = stage.manager.clone();
         within(SOON, move || {
@@ -72,21 +78,17 @@ fn a_waker_that_blocks_delays_no_thread_and_shows_in_health() {
                 manager.request().durability(Durability::Synced).sell(LAPTOPS, 1).expect("well");
             }
         });
-        wait_for("degraded", || is_degraded(&stage.manager, "waker"));
+        wait_for(SOON, "degraded", || is_degraded(&stage.manager, "waker"));
         drop(release);
-        wait_for("well again", || stage.manager.health() == Health::Ok);
+        wait_for(SOON, "well again", || stage.manager.health() == Health::Ok);
     }
 }
 
 #[test]
 fn a_waker_that_blocks_keeps_no_engine_from_its_end() {
-    let (release, released) = channel::<()>();
-    let released = Mutex::new(released);
-    let stage = with_a_waiting_flush(threaded().journal(SimulatedDisk::new()), move || {
-        let _ = released.lock().expect("no panic").recv();
-    });
+    let (stage, release) = with_a_blocked_waker(threaded().journal(SimulatedDisk::new()));
     stage.control.recover();
-    wait_for("degraded", || is_degraded(&stage.manager, "waker"));
+    wait_for(SOON, "degraded", || is_degraded(&stage.manager, "waker"));
     let began = Instant::now();
     let _ = stage.manager.shutdown(Duration::from_millis(300));
     assert!(began.elapsed() < Duration::from_secs(5));
@@ -97,29 +99,24 @@ fn a_waker_that_blocks_keeps_no_engine_from_its_end() {
 fn a_waker_may_call_the_engine() {
     for builder in engines() {
         let (tell, told) = channel();
-        let engine: Arc<Mutex<Option<InventoryManager>>> = Arc::default();
-        let inside = Arc::clone(&engine);
+        let engine = Later::default();
+        let inside = engine.clone();
         let stage = with_a_waiting_flush(builder, move || {
-            let Some(manager) = inside.lock().expect("no panic").clone() else { return };
+            let Some(manager) = inside.take() else { return };
             let sold = manager.request().durability(Durability::Synced).sell(LAPTOPS, 1);
             let _ = tell.send((sold, manager.flush().wait()));
         });
-        *engine.lock().expect("no panic") = Some(stage.manager.clone());
+        engine.set(&stage.manager);
         stage.control.recover();
         let (sold, flushed) = told.recv_timeout(SOON).expect("a waker that ends");
         sold.expect("well");
         flushed.expect("well");
-        *engine.lock().expect("no panic") = None;
     }
 }
 
 #[test]
 fn all_waiting_threads_are_told_before_the_first_waker_is_called() {
-    let (release, released) = channel::<()>();
-    let released = Mutex::new(released);
-    let stage = with_a_waiting_flush(threaded().journal(SimulatedDisk::new()), move || {
-        let _ = released.lock().expect("no panic").recv();
-    });
+    let (stage, release) = with_a_blocked_waker(threaded().journal(SimulatedDisk::new()));
     // A subscriber's waker that blocks, too: it hears of each batch that is written.
     let mut entries = stage.manager.subscribe(JournalPosition::default()).expect("all is there");
     let also = waker(|| thread::sleep(Duration::from_millis(400)));

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::rules::is_test;
 use super::source::{Source, Token};
 
 /// A row of the table: whose code, how it is called, where, and which tests hold it.
@@ -19,7 +20,7 @@ fn quoted(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// The rows of the tables in the page that have four cells or more of what is needed.
+/// The rows of four cells that begin in backticks, in whichever table of the page.
 pub(crate) fn rows(page: &str) -> Vec<Row> {
     let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
     let rows = page.lines().filter(|line| line.starts_with("| `")).map(cells);
@@ -33,10 +34,6 @@ pub(crate) fn rows(page: &str) -> Vec<Row> {
         .collect()
 }
 
-fn is_test(path: &str) -> bool {
-    path.ends_with("/tests.rs") || path.contains("/tests/")
-}
-
 /// A file's code without its tests.
 fn shipped(source: &Source) -> &[Token] {
     let is_tests = |row: &[Token]| row.iter().map(|it| &*it.text).eq(["mod", "tests", "{"]);
@@ -46,7 +43,7 @@ fn shipped(source: &Source) -> &[Token] {
 
 /// The files of the library that are shipped.
 fn library(sources: &[Source]) -> impl Iterator<Item = &Source> {
-    sources.iter().filter(|it| it.path.starts_with("src/") && !is_test(&it.path))
+    sources.iter().filter(|it| it.path.starts_with("src/") && !is_test(it))
 }
 
 /// The tokens of the item that begins at `at`, up to its body or its end.
@@ -153,8 +150,8 @@ pub(crate) fn unnamed_methods(sources: &[Source], rows: &[Row]) -> Vec<String> {
     wrong
 }
 
-/// Rows with fewer than the three tests: that it panics, that it calls back, that it blocks; and
-/// tests that are none.
+/// Rows that name no test, and names of tests that no function bears. What a test shows, whether a
+/// panic, a call back or a block, is not read here.
 pub(crate) fn untested(sources: &[Source], rows: &[Row]) -> Vec<String> {
     let mut wrong = Vec::new();
     let tests: BTreeSet<&str> = sources
@@ -179,7 +176,7 @@ const DOOR: &str = "src/base/foreign.rs";
 /// Panics that are caught beside the one door, and thread-locals that are read so that a destructor
 /// of another one would panic.
 pub(crate) fn other_catches(source: &Source) -> Vec<String> {
-    if !source.path.starts_with("src/") || is_test(&source.path) || source.path == DOOR {
+    if !source.path.starts_with("src/") || is_test(source) || source.path == DOOR {
         return Vec::new();
     }
     let words = ["catch_unwind", "with_borrow", "with_borrow_mut"];

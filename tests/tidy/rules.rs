@@ -43,10 +43,14 @@ pub(crate) fn other_doors(source: &Source) -> Vec<String> {
 /// shorthands of the standard library panic then, and a pool that all share stays broken.
 const THREADS: &str = "src/base/threads.rs";
 
+/// Whether the whole file is tests.
+pub(crate) fn is_test(source: &Source) -> bool {
+    source.path.ends_with("/tests.rs") || source.path.contains("/tests/")
+}
+
 /// Threads that do not come through the one allowed file. Tests may start their own.
 pub(crate) fn other_threads(source: &Source) -> Vec<String> {
-    let is_test = source.path.ends_with("/tests.rs") || source.path.contains("/tests/");
-    if source.path == THREADS || source.path.starts_with("crates/") || is_test {
+    if source.path == THREADS || source.path.starts_with("crates/") || is_test(source) {
         return Vec::new();
     }
     let tests = source.lines_with_row(&["mod", "tests"]).into_iter().min();

@@ -7,8 +7,8 @@ use stockade::{
 };
 
 use crate::common::scratch::Scratch;
-use crate::common::{LONG, clock, quiet};
-use crate::{NYC, SF, line, shop};
+use crate::common::{LONG, log_of, written};
+use crate::{NYC, SF, journalled, line, shop};
 
 fn key(text: &str) -> IdempotencyKey {
     IdempotencyKey::try_from(text).expect("a legal key")
@@ -45,7 +45,6 @@ fn records(entries: &[AuditEntry]) -> Vec<(Vec<AdjustmentType>, Option<String>)>
 fn entries_of_one_call_share_a_number_and_bear_the_hash_of_its_key() {
     use AdjustmentType::{Reserved, Shipped, Sold, TransferredIn, TransferredOut};
     let directory = Scratch::new("entries");
-    let open = || quiet(&clock()).journal(directory.join("journal"));
     let hash = |text: &str| Some(key(text).hashed().to_string());
     let expected = [
         (vec![TransferredOut, TransferredIn], None),
@@ -55,13 +54,12 @@ fn entries_of_one_call_share_a_number_and_bear_the_hash_of_its_key() {
         (vec![Sold, Sold], hash("paid")),
         (vec![Shipped], None),
     ];
-    let manager = shop(open());
+    let manager = shop(journalled(&directory));
     trade(&manager);
-    manager.flush().wait().expect("written");
     let all = AuditFilter::new().limit(1_000);
-    assert_eq!(records(&manager.audit_log().query(&all).entries), expected, "in memory");
+    assert_eq!(records(&log_of(&manager)), expected, "in memory");
     // A page that begins in the middle of a record shows the same.
-    for entry in manager.audit_log().query(&all).entries {
+    for entry in written(&manager) {
         let page = manager.audit_log().query(&all.clone().after(entry.sequence));
         assert!(page.entries.iter().all(|it| it.record <= it.sequence));
         let next = page.entries.first();
@@ -70,15 +68,12 @@ fn entries_of_one_call_share_a_number_and_bear_the_hash_of_its_key() {
         assert_eq!(shares, joined);
     }
     drop(manager);
-    let manager = open().build().expect("a sound journal");
-    assert_eq!(records(&manager.audit_log().query(&all).entries), expected, "after a restart");
+    let manager = journalled(&directory).build().expect("a sound journal");
+    assert_eq!(records(&written(&manager)), expected, "after a restart");
     drop(manager);
     let mut read = Vec::new();
     JournalReader::new(directory.join("journal"))
-        .entries_while(&AuditFilter::new().limit(1_000), |entry| {
-            read.push(entry);
-            std::ops::ControlFlow::Continue(())
-        })
+        .entries(&all, |entry| read.push(entry))
         .expect("a sound journal");
     assert_eq!(records(&read), expected, "from the files");
 }

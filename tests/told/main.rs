@@ -11,7 +11,9 @@ mod shortage;
 mod took;
 mod tracked;
 
-use stockade::{BasketLine, Builder, Clock, InventoryManager, ManualClock};
+use common::scratch::Scratch;
+use common::{clock, ms, quiet};
+use stockade::{BasketLine, Builder, InventoryManager};
 
 const SF: (&str, &str) = ("SF", "LAPTOP");
 const NYC: (&str, &str) = ("NYC", "LAPTOP");
@@ -28,7 +30,16 @@ fn line((warehouse, product): (&'static str, &'static str), units: u32) -> Baske
     BasketLine::new((warehouse, product), units)
 }
 
-/// Lets so many milliseconds pass.
-fn pass(clock: &ManualClock, millis: u64) {
-    clock.set(clock.now().saturating_add(common::ms(millis)));
+/// The builder of an engine whose journal is in this directory.
+fn journalled(directory: &Scratch) -> Builder {
+    quiet(&clock()).journal(directory.join("journal"))
+}
+
+/// The engine of a shop in which a hold of so many laptops in SF is overdue.
+fn with_overdue(units: u32) -> InventoryManager {
+    let clock = clock();
+    let manager = shop(quiet(&clock));
+    manager.reserve(SF, units, ms(5)).expect("stock");
+    clock.advance(ms(6));
+    manager
 }

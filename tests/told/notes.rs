@@ -1,8 +1,8 @@
 //! Notes: each name stands once in an entry.
 
-use stockade::{AuditFilter, BasketLine, CallError, InvalidText, InventoryManager, Request};
+use stockade::{BasketLine, CallError, InvalidText, InventoryManager, Request};
 
-use crate::common::{LONG, clock, quiet};
+use crate::common::{LONG, clock, quiet, written};
 use crate::{SF, line, shop};
 
 fn twice() -> CallError {
@@ -86,8 +86,7 @@ fn a_note_does_not_take_the_name_of_what_the_call_itself_writes() {
     noted(&manager, "reason").sell(SF, 1).expect("stock");
     noted(&manager, "reason").transfer("SF", "NYC", "LAPTOP", 1).expect("stock");
     noted(&manager, "source").ship(SF, 1).expect("sold");
-    let page = manager.audit_log().query(&AuditFilter::new().limit(1_000));
-    for entry in page.entries {
+    for entry in written(&manager) {
         let mut names: Vec<&str> = entry.metadata().iter().map(|(name, _)| &**name).collect();
         names.sort_unstable();
         names.dedup();

@@ -2,8 +2,8 @@
 
 use stockade::{BasketError, InvalidInput, PlaceError, ShortLine};
 
-use crate::common::{LONG, clock, ms, quiet};
-use crate::{NYC, SF, line, pass, shop};
+use crate::common::{LONG, clock, quiet};
+use crate::{NYC, SF, line, shop, with_overdue};
 
 const TYPO: (&str, &str) = ("SF", "LAPTOPP");
 
@@ -51,10 +51,7 @@ fn what_is_enough_is_not_named_and_equal_lines_are_named_once() {
 
 #[test]
 fn a_line_that_only_overdue_holds_make_short_is_not_named() {
-    let clock = clock();
-    let manager = shop(quiet(&clock));
-    manager.reserve(SF, 10, ms(5)).expect("stock");
-    pass(&clock, 6);
+    let manager = with_overdue(10);
     let refused = manager.reserve_basket(&[line(SF, 4), line(TYPO, 1)], LONG);
     let refused = short(refused.expect_err("short"));
     assert_eq!(told(&refused), [("SF", "LAPTOPP", 1, 0, true)]);

@@ -68,8 +68,9 @@ fn nearest_command(answer: &clap::Error, mut program: Command) -> Option<String>
     let ContextValue::String(typed) = answer.get(ContextKind::InvalidSubcommand)? else {
         return None;
     };
-    // Down to the command whose subcommand it was to be.
-    for word in std::env::args().skip(1).take_while(|word| word != typed) {
+    // Down to the command whose subcommand it was to be. A word need not be text, and `typed` has
+    // the word as it is shown.
+    for word in std::env::args_os().skip(1).take_while(|word| word.to_string_lossy() != *typed) {
         if let Some(inner) = program.find_subcommand(&word) {
             program = inner.clone();
         }

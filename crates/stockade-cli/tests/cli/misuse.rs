@@ -304,3 +304,26 @@ fn a_reader_that_goes_away_is_no_reason_to_panic() {
         assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_command_that_is_no_text_is_named_like_any_other() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    for (args, expected) in [
+        (&[&b"sal\xff"[..]][..], "unrecognized subcommand 'sal\u{fffd}'"),
+        (&[b"audi\xff", b"log"], "unrecognized subcommand 'audi\u{fffd}'; did you mean 'audit'?"),
+        (&[b"audit", b"lo\xff"], "unrecognized subcommand 'lo\u{fffd}'; did you mean 'log'?"),
+        // A command behind the wrong one says nothing about what was meant.
+        (&[b"lo\xff", b"audit"], "unrecognized subcommand 'lo\u{fffd}'"),
+        (&[b"audit", b"lgo", b"j\xff"], "unrecognized subcommand 'lgo'; did you mean 'log'?"),
+    ] {
+        let mut command = stockade(&[]);
+        let output = command.args(args.iter().map(|it| OsStr::from_bytes(it))).output();
+        let output = output.expect("the program can be started");
+        let told = text(&output.stderr);
+        assert_eq!((output.status.code(), told), (Some(2), format!("stockade: {expected}\n")));
+        assert_eq!(text(&output.stdout), "");
+    }
+}
