@@ -121,8 +121,8 @@ impl OutcomeUpkeep {
         self.ask_once(&self.asked, &(Arc::clone(self) as _));
     }
 
-    /// Has the thread serve, or serves here if there is none. Does nothing if that was asked for and
-    /// has not begun, as `asked` says, which `serve` takes back.
+    /// Has the thread serve, or serves here if there is none. Does nothing if that was asked for
+    /// and has not begun, as `asked` says, which `serve` takes back.
     pub(super) fn ask_once(&self, asked: &AtomicBool, served: &Arc<dyn Served>) {
         // Relaxed: whoever finds it set finds a thread that has not begun to look.
         if asked.swap(true, Ordering::Relaxed) {

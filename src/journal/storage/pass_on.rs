@@ -1,8 +1,8 @@
 //! Storages that stand before another one, and pass most calls on to it as they are.
 
-/// Within an `impl Storage`: the named methods, each of which calls the same one of this field. What
-/// stands there by name is all that is passed on: any other method is written out, or keeps the
-/// trait's default. Whoever uses it imports the types of these methods' signatures.
+/// Within an `impl Storage`: the named methods, each of which calls the same one of this field.
+/// What stands there by name is all that is passed on: any other method is written out, or keeps
+/// the trait's default. Whoever uses it imports the types of these methods' signatures.
 macro_rules! pass_on {
     ($field:tt: $($method:ident)+) => {
         $(pass_on!(@ $field $method);)+
