@@ -96,7 +96,6 @@ impl Maps {
         level.end(hold.quantity, status);
         drop(level);
         if self.job == Job::Whole {
-            self.part(id).remove(hold.expires_at, id);
             if let Some(oldest) = self.finished.force_push(id) {
                 self.holds.remove(&oldest);
             }
@@ -104,9 +103,13 @@ impl Maps {
         Ok(status)
     }
 
+    fn is_live(&self, id: u128) -> bool {
+        self.holds.get(&id).is_some_and(|hold| hold.is_pending())
+    }
+
     #[inline]
     fn add_due(&self, expires_at: u64, id: u128) {
-        self.part(id).add(expires_at, id);
+        self.part(id).add(expires_at, id, |id| self.is_live(id));
         if self.next_due.load(Ordering::Relaxed) > expires_at {
             self.next_due.fetch_min(expires_at, Ordering::AcqRel);
         }
@@ -118,7 +121,7 @@ impl Maps {
         self.next_due.store(u64::MAX, Ordering::Release);
         for part in &self.due {
             loop {
-                let overdue = part.lock().overdue(now);
+                let overdue = part.lock().overdue(now, |id| self.is_live(id));
                 let Some(id) = overdue else { break };
                 // Another thread may have ended it meanwhile.
                 _ = self.end(id, Status::Expired, now);

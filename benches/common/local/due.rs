@@ -1,6 +1,7 @@
 //! The peers' expiry: which holds fall due when, and the thread that expires them.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
@@ -10,31 +11,50 @@ use stockade::{Clock, SystemClock};
 /// The sweeper's interval: the engine's longest one.
 const NAP: Duration = Duration::from_millis(20);
 
-/// Holds, ordered by the time at which they fall due.
+/// How many stale entries a heap may have, beyond as many as it had live ones, before it is cleaned.
+const STALE: usize = 256;
+
+/// Holds by the time at which they fall due. Entries of ended holds stay until there are too many,
+/// so that the end of a hold costs nothing here.
 #[derive(Default)]
-pub(super) struct Due(BTreeSet<(u64, u128)>);
+pub(super) struct Due {
+    heap: BinaryHeap<Reverse<(u64, u128)>>,
+    /// How many entries were left when the heap was last cleaned.
+    live: usize,
+}
 
 impl Due {
     #[inline]
-    pub(super) fn add(&mut self, expires_at: u64, id: u128) {
-        self.0.insert((expires_at, id));
+    pub(super) fn add(&mut self, expires_at: u64, id: u128, is_live: impl Fn(u128) -> bool) {
+        self.heap.push(Reverse((expires_at, id)));
+        if self.heap.len() > 2 * self.live + STALE {
+            self.forget_stale(is_live);
+        }
     }
 
-    #[inline]
-    pub(super) fn remove(&mut self, expires_at: u64, id: u128) {
-        self.0.remove(&(expires_at, id));
+    #[cold]
+    fn forget_stale(&mut self, is_live: impl Fn(u128) -> bool) {
+        self.heap.retain(|Reverse((_, id))| is_live(*id));
+        self.live = self.heap.len();
     }
 
-    /// When the next one falls due.
+    /// When the next one falls due, if not earlier: the entry may be stale.
     #[inline]
     pub(super) fn next(&self) -> Option<u64> {
-        self.0.first().map(|(expires_at, _)| *expires_at)
+        self.heap.peek().map(|Reverse((expires_at, _))| *expires_at)
     }
 
     /// An overdue hold, if there is one.
-    #[inline]
-    pub(super) fn overdue(&self, now: u64) -> Option<u128> {
-        self.0.first().filter(|(expires_at, _)| now > *expires_at).map(|(_, id)| *id)
+    pub(super) fn overdue(&mut self, now: u64, is_live: impl Fn(u128) -> bool) -> Option<u128> {
+        while let Some(Reverse((expires_at, id))) = self.heap.peek()
+            && now > *expires_at
+        {
+            if is_live(*id) {
+                return Some(*id);
+            }
+            self.heap.pop();
+        }
+        None
     }
 }
 
