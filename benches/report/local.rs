@@ -18,6 +18,8 @@ use crate::row::{Row, Section};
 
 /// A shop's demand: what the targets are about.
 pub(crate) const SHOP: Access = Access::Zipf(10_000);
+/// The most live holds that a full run measures.
+pub(crate) const MOST_LIVE: usize = 10_000_000;
 pub(crate) const SOLD_OUT: &str = "refused reserve of one product";
 
 /// The memory that a live hold may take, over all engines together, while their maps grow.
@@ -119,7 +121,7 @@ fn by_holds(
     let sizes: &[usize] = scale.pick(
         &[1_000],
         &[1_000, 50_000, 1_000_000],
-        &[1_000, 10_000, 100_000, 1_000_000, 10_000_000],
+        &[1_000, 10_000, 100_000, 1_000_000, MOST_LIVE],
     );
     let workload = format!("live holds, ended {order}");
     let mut race = Race::new(Section::Growth, workload, Ask::Pair, warm(scale));

@@ -20,6 +20,7 @@ mod remote;
 mod row;
 mod sale;
 mod targets;
+mod verdict;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -41,6 +42,7 @@ fn main() -> io::Result<()> {
         return Ok(());
     }
     common::local::proof::prove();
+    verdict::prove();
     let mut progress = Progress::start();
     let machine = Machine::look();
     let turns = scale.pick(1, 3, 5);
@@ -133,7 +135,13 @@ fn summarize(findings: &Findings) {
     let mut aims = table(5, &["target", "wanted", "measured", "verdict", "beside it"]);
     for target in targets::targets(findings) {
         let (wanted, measured) = (target.wanted(), target.measured());
-        aims.add_row([target.what, &wanted, &measured, &target.verdict(), &target.beside]);
+        aims.add_row([
+            target.what,
+            &wanted,
+            &measured,
+            &target.verdict().to_string(),
+            &target.beside,
+        ]);
     }
     eprintln!("{aims}");
 }

@@ -14,7 +14,7 @@ use crate::common::order::{Ask, Turn};
 use crate::common::programs::find;
 use crate::local::{SHOP, many, warm};
 use crate::progress::Progress;
-use crate::row::{Ratio, Row, Section, median};
+use crate::row::{Row, Section, Spread, median};
 
 /// The argument that makes this process the child.
 const CHILD: &str = "--measure-once";
@@ -56,13 +56,14 @@ pub(crate) fn one_core(scale: Scale, turns: usize, progress: &mut Progress) -> V
         }
     }
     let [free, bound] = rates;
-    let ratio = Ratio::of(&bound, &free);
+    let ratio = Spread::of_ratios(&bound, &free);
     let about = Engine::open(Durability::InMemory, &[1]).about();
     let row = |workload: &str, rates: &[f64]| Row {
         threads: THREADS,
         live: many(scale),
         products: SHOP.products(),
         per_second: median(rates),
+        rates: Some(Spread::of(rates)),
         turns,
         ..Row::new(Section::Idle, workload, &about)
     };

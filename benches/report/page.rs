@@ -6,7 +6,7 @@ use crate::charts;
 use crate::common::Scale;
 use crate::numbers::{count, digits, nanos};
 use crate::plot::escape;
-use crate::row::{Findings, Ratio, Row, Section};
+use crate::row::{Findings, Row, Section, Spread};
 use crate::targets::targets;
 
 const STYLE: &str = include_str!("page.css");
@@ -50,7 +50,9 @@ pub(crate) fn page(findings: &Findings) -> String {
 }
 
 const TARGETS: &str = "Each number is computed from the rows below: a rate or a time is the median over the \
-    turns, a ratio the median of ratios of turns that lie side by side. Peers in this process do the \
+    turns, a ratio the median of ratios of turns that lie side by side. The range over the turns stands in \
+    brackets. A target is met or missed only if every turn says so; else the verdict is \
+    <i>unclear</i>. Threads share the cores with the audit writer. Peers in this process do the \
     engine's whole job; what the same peer makes that leaves out expiry and finished holds stands beside \
     it.";
 const PEERS: &str = "A pair is a reserve and its confirm, each checked and recorded; demand is Zipf \
@@ -136,18 +138,14 @@ fn targets_table(page: &mut String, findings: &Findings) {
          <tr><th>target<th>wanted<th>measured<th>verdict<th>beside it\n"
     );
     for target in targets(findings) {
-        let class = match target.is_met() {
-            Some(true) => "met",
-            Some(false) => "missed",
-            None => "",
-        };
         let _ = writeln!(
             page,
-            "<tr><td>{}<td class=number>{}<td class=number>{}<td class='{class}'>{}<td>{}",
+            "<tr><td>{}<td class=number>{}<td class=number>{}<td class='{}'>{}<td>{}",
             escape(target.what),
             escape(&target.wanted()),
             escape(&target.measured()),
-            escape(&target.verdict()),
+            target.verdict().class(),
+            escape(&target.verdict().to_string()),
             escape(&target.beside),
         );
     }
@@ -169,9 +167,9 @@ fn table(page: &mut String, findings: &Findings, section: Section) {
         let time = |of: Option<u64>| of.map_or_else(String::new, |value| nanos(value as f64));
         let times = row.times;
         let load = row.load.map_or_else(String::new, |load| format!(", {:.0}% load", load * 100.0));
-        let ratio = |of: Option<Ratio>| {
+        let ratio = |of: Option<Spread>| {
             of.map_or_else(String::new, |ratio| {
-                let Ratio { median, lowest, highest } = ratio;
+                let Spread { median, lowest, highest } = ratio;
                 format!("{} ({} to {})", digits(median), digits(lowest), digits(highest))
             })
         };

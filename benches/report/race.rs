@@ -8,7 +8,7 @@ use crate::common::ledger::Durability;
 use crate::common::machine::{Watch, fsync_us, hop};
 use crate::common::order::{Ask, Turn, histogram};
 use crate::common::programs::Folder;
-use crate::row::{Ratio, Row, Section, Times, median};
+use crate::row::{Row, Section, Spread, Times, median};
 
 /// How often, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -123,13 +123,14 @@ impl Race {
             live: crew.plan.live,
             products: crew.plan.access.products(),
             per_second: median(&rates(place)),
+            rates: Some(Spread::of(&rates(place))),
             cpu_ns_each: Some(median(&self.of_each(place, Outcome::cpu_ns_each))),
             least_share: of_all(&self.of_each(place, Outcome::least_share)),
             hop: of_all(hops),
             fsync_us: of_all(fsyncs),
             bytes_a_hold: runner.bytes_a_hold,
-            against: runner.against.map(|engine| Ratio::of(&rates(engine), &rates(place))),
-            over_own: runner.smallest.map(|small| Ratio::of(&rates(place), &rates(small))),
+            against: runner.against.map(|engine| Spread::of_ratios(&rates(engine), &rates(place))),
+            over_own: runner.smallest.map(|small| Spread::of_ratios(&rates(place), &rates(small))),
             ..Row::new(self.section, self.workload.clone(), &crew.about)
         }
     }

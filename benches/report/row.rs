@@ -52,6 +52,8 @@ pub(crate) struct Row {
     pub(crate) guarantees: &'static str,
     /// The median over the turns.
     pub(crate) per_second: f64,
+    /// The rates of the turns, where there were several.
+    pub(crate) rates: Option<Spread>,
     /// A buyer's processor time for each call, in nanoseconds.
     pub(crate) cpu_ns_each: Option<f64>,
     /// In an open loop: the fraction of the capacity.
@@ -70,10 +72,10 @@ pub(crate) struct Row {
     /// The work of the slowest thread of a turn, as a fraction of an equal share: the median.
     pub(crate) least_share: Option<f64>,
     /// The rate of the comparison's first engine, divided by this rate.
-    pub(crate) against: Option<Ratio>,
+    pub(crate) against: Option<Spread>,
     /// This rate, divided by that of the same engine at its smallest in the same race: with the
     /// fewest threads, live holds or products. On one core: divided by the rate on all cores.
-    pub(crate) over_own: Option<Ratio>,
+    pub(crate) over_own: Option<Spread>,
     pub(crate) turns: usize,
 }
 
@@ -90,6 +92,7 @@ impl Row {
             durability: about.durability.name(),
             guarantees: about.guarantees,
             per_second: f64::NAN,
+            rates: None,
             cpu_ns_each: None,
             load: None,
             times: None,
@@ -123,6 +126,17 @@ impl Row {
         1e9 / self.per_second
     }
 
+    /// The rates of all turns, as far as this row has them.
+    pub(crate) fn rate_range(&self) -> Spread {
+        self.rates.unwrap_or(Spread::of_one(self.per_second))
+    }
+
+    /// [`ns_each`](Self::ns_each) of all turns.
+    pub(crate) fn ns_range(&self) -> Spread {
+        let Spread { median, lowest, highest } = self.rate_range().inverse();
+        Spread { median: 1e9 * median, lowest: 1e9 * lowest, highest: 1e9 * highest }
+    }
+
     /// The row as other programs read it. What was not measured is null.
     fn json(&self) -> Value {
         let time = |of: fn(&Times) -> u64| self.times.as_ref().map(of);
@@ -136,6 +150,8 @@ impl Row {
             "products": self.products,
             "durability": self.durability,
             "pairs_per_second": self.per_second,
+            "pairs_per_second_lowest": self.rates.map(|rates| rates.lowest),
+            "pairs_per_second_highest": self.rates.map(|rates| rates.highest),
             "ns_per_pair": self.ns_each(),
             "cpu_ns_per_pair": self.cpu_ns_each,
             "p50_ns": time(|times| times.p50),
@@ -189,22 +205,37 @@ impl Times {
     }
 }
 
-/// The rate of one engine divided by another's, turn by turn.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ratio {
+/// What several turns measured: a rate, or the rate of one engine divided by another's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Spread {
     pub(crate) median: f64,
     pub(crate) lowest: f64,
     pub(crate) highest: f64,
 }
 
-impl Ratio {
+impl Spread {
+    /// What the turns measured; there is at least one.
+    pub(crate) fn of(turns: &[f64]) -> Self {
+        let mut sorted = turns.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let (lowest, highest) = (sorted[0], sorted[sorted.len() - 1]);
+        Self { median: median(&sorted), lowest, highest }
+    }
+
+    /// A number that was measured once.
+    pub(crate) fn of_one(value: f64) -> Self {
+        Self { median: value, lowest: value, highest: value }
+    }
+
     /// Divides the turns of one engine by the neighbouring turns of the other.
-    pub(crate) fn of(ours: &[f64], theirs: &[f64]) -> Self {
-        let mut ratios: Vec<f64> =
-            ours.iter().zip(theirs).map(|(our, their)| our / their).collect();
-        ratios.sort_by(f64::total_cmp);
-        let (lowest, highest) = (ratios[0], ratios[ratios.len() - 1]);
-        Self { median: median(&ratios), lowest, highest }
+    pub(crate) fn of_ratios(ours: &[f64], theirs: &[f64]) -> Self {
+        let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(our, their)| our / their).collect();
+        Self::of(&ratios)
+    }
+
+    /// One divided by each.
+    pub(crate) fn inverse(self) -> Self {
+        Self { median: 1.0 / self.median, lowest: 1.0 / self.highest, highest: 1.0 / self.lowest }
     }
 }
 

@@ -6,18 +6,12 @@ use crate::common::engine::ONCE_A_PAIR;
 use crate::common::nothing::NOTHING;
 use crate::common::workload::Access;
 use crate::latency::RESERVE;
-use crate::local::{SHOP, SOLD_OUT, many};
+use crate::local::{MOST_LIVE, SHOP, SOLD_OUT, many};
 use crate::numbers::{count, digits, nanos};
 use crate::one_core::ONE_CORE;
 use crate::remote::WAITING;
-use crate::row::{Findings, Row, Section, Times};
-
-/// The condition on a number.
-#[derive(Clone, Copy, Debug)]
-enum Wanted {
-    AtMost(f64),
-    AtLeast(f64),
-}
+use crate::row::{Findings, Row, Section, Spread, Times};
+use crate::verdict::{Verdict, Wanted, percent, times};
 
 /// A target.
 #[derive(Clone, Debug)]
@@ -25,7 +19,7 @@ pub(crate) struct Target {
     pub(crate) what: &'static str,
     wanted: Wanted,
     shown: fn(f64) -> String,
-    measured: Option<f64>,
+    measured: Option<Spread>,
     /// What a reader must know to understand the number.
     pub(crate) beside: String,
 }
@@ -39,61 +33,36 @@ impl Target {
     }
 
     pub(crate) fn measured(&self) -> String {
-        self.measured.map_or_else(|| "-".to_owned(), self.shown)
-    }
-
-    /// Whether it is met; `None` if this run did not measure it.
-    pub(crate) fn is_met(&self) -> Option<bool> {
-        self.measured.map(|measured| match self.wanted {
-            Wanted::AtMost(limit) => measured <= limit,
-            Wanted::AtLeast(limit) => measured >= limit,
-        })
-    }
-
-    /// Met; or by how much it is missed.
-    pub(crate) fn verdict(&self) -> String {
-        let (Some(measured), Some(is_met)) = (self.measured, self.is_met()) else {
-            return "not measured".to_owned();
+        let Some(Spread { median, lowest, highest }) = self.measured else {
+            return "-".to_owned();
         };
-        if is_met {
-            return "met".to_owned();
+        if lowest.to_bits() == highest.to_bits() {
+            return (self.shown)(median);
         }
-        match self.wanted {
-            Wanted::AtMost(limit) if measured > 2.0 * limit => {
-                format!("missed: {} the limit", times(measured / limit))
-            }
-            Wanted::AtMost(limit) => format!("missed by {}", percent(measured / limit - 1.0)),
-            Wanted::AtLeast(limit) => format!("missed by {}", percent(1.0 - measured / limit)),
-        }
+        let [median, lowest, highest] = [median, lowest, highest].map(self.shown);
+        format!("{median} ({lowest} to {highest})")
+    }
+
+    pub(crate) fn verdict(&self) -> Verdict {
+        self.wanted.judge(self.measured)
     }
 
     pub(crate) fn json(&self) -> Value {
-        let (wanted, limit) = match self.wanted {
-            Wanted::AtMost(limit) => ("at most", limit),
-            Wanted::AtLeast(limit) => ("at least", limit),
+        let wanted = match self.wanted {
+            Wanted::AtMost(_) => "at most",
+            Wanted::AtLeast(_) => "at least",
         };
         json!({
             "target": self.what,
             "wanted": wanted,
-            "limit": limit,
-            "measured": self.measured,
-            "verdict": self.verdict(),
+            "limit": self.wanted.limit(),
+            "measured": self.measured.map(|it| it.median),
+            "measured_lowest": self.measured.map(|it| it.lowest),
+            "measured_highest": self.measured.map(|it| it.highest),
+            "verdict": self.verdict().to_string(),
             "beside": self.beside,
         })
     }
-}
-
-fn times(value: f64) -> String {
-    match value {
-        large if large >= 99.5 => format!("{large:.0} times"),
-        middle if middle >= 9.95 => format!("{middle:.1} times"),
-        small => format!("{small:.2} times"),
-    }
-}
-
-fn percent(value: f64) -> String {
-    let value = value * 100.0;
-    if value < 9.95 { format!("{value:.1}%") } else { format!("{value:.0}%") }
 }
 
 fn bytes(value: f64) -> String {
@@ -145,7 +114,7 @@ impl<'f> Finder<'f> {
             what,
             wanted: Wanted::AtLeast(wanted),
             shown: times,
-            measured: ratio("").map(|ratio| ratio.median),
+            measured: ratio(""),
             beside: lean.unwrap_or_default(),
         }
     }
@@ -163,10 +132,18 @@ impl<'f> Finder<'f> {
             what,
             wanted: Wanted::AtMost(wanted),
             shown: times,
-            measured: ratio.map(|ratio| 1.0 / ratio.median),
+            // A run that stops at fewer holds has not measured the slope to the most.
+            measured: ratio
+                .filter(|_| largest.is_some_and(|row| row.live == MOST_LIVE))
+                .map(Spread::inverse),
             beside: largest.map_or_else(String::new, |row| {
-                let each = nanos(row.ns_each());
-                format!("up to {} here, {each} there", count(row.live as f64))
+                let (live, each) = (count(row.live as f64), nanos(row.ns_each()));
+                if row.live == MOST_LIVE {
+                    return format!("{each} there");
+                }
+                let so_far = ratio.map(|ratio| format!("{} ", times(1.0 / ratio.median)));
+                let so_far = so_far.unwrap_or_default();
+                format!("{so_far}up to {live}, where this run stopped, {each} there")
             }),
         }
     }
@@ -194,7 +171,7 @@ impl<'f> Finder<'f> {
             what,
             wanted: Wanted::AtLeast(wanted),
             shown: times,
-            measured: best.map(ratio),
+            measured: best.and_then(|row| row.against),
             beside: beside.unwrap_or_default(),
         }
     }
@@ -203,7 +180,7 @@ impl<'f> Finder<'f> {
         what: &'static str,
         wanted: Wanted,
         shown: fn(f64) -> String,
-        measured: Option<f64>,
+        measured: Option<Spread>,
     ) -> Target {
         Target { what, wanted, shown, measured, beside: String::new() }
     }
@@ -230,13 +207,13 @@ fn alone(finder: &Finder<'_>) -> Vec<Target> {
             "a pair, 1 thread, 50,000 live, buffered journal",
             AtMost(200.0),
             nanos,
-            buffered.map(Row::ns_each),
+            buffered.map(Row::ns_range),
         ),
         Finder::plain(
             "a pair, 1 thread, 50,000 live, in memory",
             AtMost(130.0),
             nanos,
-            memory.map(Row::ns_each),
+            memory.map(Row::ns_range),
         ),
         finder.slope("cost from 1 thousand to 10 million live, ended in order", "in order", 1.5),
         finder.slope("cost from 1 thousand to 10 million live, at random", "at random", 3.0),
@@ -244,7 +221,7 @@ fn alone(finder: &Finder<'_>) -> Vec<Target> {
             what: "memory for a live hold",
             wanted: AtMost(128.0),
             shown: bytes,
-            measured: hold.and_then(|row| row.bytes_a_hold),
+            measured: hold.and_then(|row| row.bytes_a_hold).map(Spread::of_one),
             beside: hold.map_or_else(String::new, |row| {
                 format!("of {}, beside what an engine needs anyway", count(row.live as f64))
             }),
@@ -257,7 +234,7 @@ fn together(finder: &Finder<'_>) -> Vec<Target> {
     use Wanted::AtLeast;
     let (shop, hot, many) = (SHOP.name(), Access::Hot.name(), finder.many);
     let on = |workload, engine, threads, live| Case { workload, engine, threads, live };
-    let two = finder.shop("stockade", 2, many).map(|row| row.per_second);
+    let two = finder.shop("stockade", 2, many).map(Row::rate_range);
     let tail = |engine, setup| {
         let row = finder.contender(Case { workload: &hot, engine, threads: 8, live: 1 }, setup)?;
         row.times.map(|times| times.p999 as f64)
@@ -277,7 +254,7 @@ fn together(finder: &Finder<'_>) -> Vec<Target> {
             what: "one hot product, 8 threads: the mutex's p99.9 over the engine's",
             wanted: AtLeast(10.0),
             shown: times,
-            measured: over_tail(""),
+            measured: over_tail("").map(Spread::of_one),
             beside: lean.unwrap_or_default(),
         },
     ]
@@ -317,7 +294,7 @@ fn servers(finder: &Finder<'_>) -> Vec<Target> {
             what: "64 callers that wait, against 1 that does",
             wanted: Wanted::AtLeast(20.0),
             shown: times,
-            measured: waiting.and_then(|row| row.over_own).map(|ratio| ratio.median),
+            measured: waiting.and_then(|row| row.over_own),
             beside: sync.map_or_else(String::new, |micros| {
                 format!("asked for where a sync takes 200 to 500 us; here: {}", nanos(micros * 1e3))
             }),
@@ -326,7 +303,7 @@ fn servers(finder: &Finder<'_>) -> Vec<Target> {
             what: "64 callers that flush every 1,000 pairs, against 64 that never do",
             wanted: Wanted::AtLeast(0.8),
             shown: percent,
-            measured: flushing.and_then(|row| row.against).map(|ratio| 1.0 / ratio.median),
+            measured: flushing.and_then(|row| row.against).map(Spread::inverse),
             beside: finder.findings.disk_rate.map_or_else(String::new, |rate| {
                 format!(
                     "the disk takes {} MB/s, and those that never flush don't wait for it",
@@ -349,19 +326,24 @@ fn at_rest(finder: &Finder<'_>) -> Vec<Target> {
         })
     };
     vec![
-        Finder::plain("an idle engine, of a core", AtMost(0.005), percent, idle),
+        Finder::plain(
+            "an idle engine, of a core",
+            AtMost(0.005),
+            percent,
+            idle.map(Spread::of_one),
+        ),
         Finder::plain(
             "everything on one core, against all cores",
             AtLeast(0.4),
             percent,
-            bound.and_then(|row| row.over_own).map(|ratio| ratio.median),
+            bound.and_then(|row| row.over_own),
         ),
-        Finder::plain("a refused reserve", AtMost(20.0), nanos, refused(1).map(Row::ns_each)),
+        Finder::plain("a refused reserve", AtMost(20.0), nanos, refused(1).map(Row::ns_range)),
         Finder::plain(
             "refused reserves, 2 threads against 1",
             AtLeast(1.8),
             times,
-            refused(2).and_then(|row| row.over_own).map(|ratio| ratio.median),
+            refused(2).and_then(|row| row.over_own),
         ),
     ]
 }
@@ -383,7 +365,7 @@ fn waits(finder: &Finder<'_>) -> Vec<Target> {
         });
         Target {
             beside: beside.unwrap_or_default(),
-            ..Finder::plain(what, AtMost(limit), nanos, at("stockade"))
+            ..Finder::plain(what, AtMost(limit), nanos, at("stockade").map(Spread::of_one))
         }
     };
     let crowd = finder.shop("stockade", 8, finder.many);
@@ -394,7 +376,7 @@ fn waits(finder: &Finder<'_>) -> Vec<Target> {
             "no thread starves: the slowest of 8, of an equal share",
             AtLeast(0.1),
             percent,
-            crowd.and_then(|row| row.least_share),
+            crowd.and_then(|row| row.least_share).map(Spread::of_one),
         ),
     ]
 }
