@@ -95,10 +95,10 @@ impl Maps {
         let mut level = self.levels.get_mut(&hold.product).expect("a known product");
         level.end(hold.quantity, status);
         drop(level);
-        if self.job == Job::Whole {
-            if let Some(oldest) = self.finished.force_push(id) {
-                self.holds.remove(&oldest);
-            }
+        if self.job == Job::Whole
+            && let Some(oldest) = self.finished.force_push(id)
+        {
+            self.holds.remove(&oldest);
         }
         Ok(status)
     }

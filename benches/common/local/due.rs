@@ -11,7 +11,8 @@ use stockade::{Clock, SystemClock};
 /// The sweeper's interval: the engine's longest one.
 const NAP: Duration = Duration::from_millis(20);
 
-/// How many stale entries a heap may have, beyond as many as it had live ones, before it is cleaned.
+/// How many stale entries a heap may have, beyond as many as it had live ones, before it is
+/// cleaned.
 const STALE: usize = 256;
 
 /// Holds by the time at which they fall due. Entries of ended holds stay until there are too many,
