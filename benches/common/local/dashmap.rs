@@ -36,11 +36,14 @@ struct Maps {
 /// On its own cache line.
 #[derive(Default)]
 #[repr(align(64))]
-struct DueShard(Mutex<Due>);
+struct DueShard(Mutex<DuePart>);
+
+/// With few stale entries, because there are many of it.
+type DuePart = Due<u128, 256>;
 
 impl DueShard {
     #[inline]
-    fn lock(&self) -> MutexGuard<'_, Due> {
+    fn lock(&self) -> MutexGuard<'_, DuePart> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -71,7 +74,7 @@ impl DashMapPeer {
 
 impl Maps {
     #[inline]
-    fn part(&self, id: u128) -> MutexGuard<'_, Due> {
+    fn part(&self, id: u128) -> MutexGuard<'_, DuePart> {
         self.due[id as usize % PARTS].lock()
     }
 

@@ -11,31 +11,28 @@ use stockade::{Clock, SystemClock};
 /// The sweeper's interval: the engine's longest one.
 const NAP: Duration = Duration::from_millis(20);
 
-/// How many stale entries a heap may have, beyond as many as it had live ones, before it is
-/// cleaned.
-const STALE: usize = 256;
-
-/// Holds by the time at which they fall due. Entries of ended holds stay until there are too many,
-/// so that the end of a hold costs nothing here.
+/// Holds, each a `T`, by the time at which they fall due. Entries of ended holds stay until there
+/// are too many, so that the end of a hold costs nothing here: the heap is cleaned when it has
+/// `STALE` entries more than twice as many as were live at the last time.
 #[derive(Default)]
-pub(super) struct Due {
-    heap: BinaryHeap<Reverse<(u64, u128)>>,
+pub(super) struct Due<T: Ord, const STALE: usize> {
+    heap: BinaryHeap<Reverse<(u64, T)>>,
     /// How many entries were left when the heap was last cleaned.
     live: usize,
 }
 
-impl Due {
+impl<T: Ord + Copy, const STALE: usize> Due<T, STALE> {
     #[inline]
-    pub(super) fn add(&mut self, expires_at: u64, id: u128, is_live: impl Fn(u128) -> bool) {
-        self.heap.push(Reverse((expires_at, id)));
+    pub(super) fn add(&mut self, expires_at: u64, hold: T, is_live: impl Fn(T) -> bool) {
+        self.heap.push(Reverse((expires_at, hold)));
         if self.heap.len() > 2 * self.live + STALE {
             self.forget_stale(is_live);
         }
     }
 
     #[cold]
-    fn forget_stale(&mut self, is_live: impl Fn(u128) -> bool) {
-        self.heap.retain(|Reverse((_, id))| is_live(*id));
+    fn forget_stale(&mut self, is_live: impl Fn(T) -> bool) {
+        self.heap.retain(|Reverse((_, hold))| is_live(*hold));
         self.live = self.heap.len();
     }
 
@@ -46,12 +43,12 @@ impl Due {
     }
 
     /// An overdue hold, if there is one.
-    pub(super) fn overdue(&mut self, now: u64, is_live: impl Fn(u128) -> bool) -> Option<u128> {
-        while let Some(Reverse((expires_at, id))) = self.heap.peek()
+    pub(super) fn overdue(&mut self, now: u64, is_live: impl Fn(T) -> bool) -> Option<T> {
+        while let Some(Reverse((expires_at, hold))) = self.heap.peek()
             && now > *expires_at
         {
-            if is_live(*id) {
-                return Some(*id);
+            if is_live(*hold) {
+                return Some(*hold);
             }
             self.heap.pop();
         }

@@ -1,14 +1,11 @@
 //! The mutex peer's holds. The lean peer has a plain map. The whole one has slots, found through a
 //! map, so that finished holds stay readable and overdue ones are found cheaply.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use super::Job;
+use super::due::Due;
 use super::shared::{Hasher, Hold, KEPT, Refused, Status};
-
-/// How many stale entries the heap may have, beyond one for each live hold, before it is cleaned.
-const STALE: usize = 16_384;
 
 pub(super) enum HoldMap {
     Lean(HashMap<u128, Hold, Hasher>),
@@ -66,9 +63,8 @@ pub(super) struct Kept {
     by_id: HashMap<u128, u32, Hasher>,
     /// The slots of finished holds, the oldest first. They are reused once enough are retained.
     finished: VecDeque<u32>,
-    /// Slots by the time at which their holds fall due, and by the number of the hold. Entries of
-    /// ended holds stay until there are too many.
-    due: BinaryHeap<Reverse<(u64, u32, u32)>>,
+    /// Slots, and the numbers of the holds in them.
+    due: Due<(u32, u32), 16_384>,
 }
 
 struct Slot {
@@ -96,17 +92,8 @@ impl Kept {
             }
         };
         self.by_id.insert(id, number);
-        self.due.push(Reverse((hold.expires_at, number, tenants)));
-        let pending = self.slots.len() - self.finished.len();
-        if self.due.len() > 2 * pending + STALE {
-            self.forget_stale();
-        }
-    }
-
-    #[cold]
-    fn forget_stale(&mut self) {
         let slots = &self.slots;
-        self.due.retain(|Reverse((_, number, tenants))| is_live(slots, *number, *tenants));
+        self.due.add(hold.expires_at, (number, tenants), |hold| is_live(slots, hold));
     }
 
     #[inline]
@@ -120,19 +107,12 @@ impl Kept {
     }
 
     fn overdue(&mut self, now: u64) -> Option<u128> {
-        while let Some(Reverse((expires_at, number, tenants))) = self.due.peek()
-            && now > *expires_at
-        {
-            if is_live(&self.slots, *number, *tenants) {
-                return Some(self.slots[*number as usize].id);
-            }
-            self.due.pop();
-        }
-        None
+        let (number, _) = self.due.overdue(now, |hold| is_live(&self.slots, hold))?;
+        Some(self.slots[number as usize].id)
     }
 }
 
-fn is_live(slots: &[Slot], number: u32, tenants: u32) -> bool {
+fn is_live(slots: &[Slot], (number, tenants): (u32, u32)) -> bool {
     let slot = &slots[number as usize];
     slot.tenants == tenants && slot.hold.is_pending()
 }
