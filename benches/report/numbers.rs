@@ -29,3 +29,18 @@ pub(crate) fn digits(value: f64) -> String {
     let short = text.trim_end_matches('0').trim_end_matches('.');
     if short.is_empty() { "0".to_owned() } else { short.to_owned() }
 }
+
+/// A ratio.
+pub(crate) fn times(value: f64) -> String {
+    match value {
+        large if large >= 99.5 => format!("{large:.0} times"),
+        middle if middle >= 9.95 => format!("{middle:.1} times"),
+        small => format!("{small:.2} times"),
+    }
+}
+
+/// A fraction of one, in hundredths.
+pub(crate) fn percent(value: f64) -> String {
+    let value = value * 100.0;
+    if value < 9.95 { format!("{value:.1}%") } else { format!("{value:.0}%") }
+}

@@ -138,14 +138,15 @@ fn targets_table(page: &mut String, findings: &Findings) {
          <tr><th>target<th>wanted<th>measured<th>verdict<th>beside it\n"
     );
     for target in targets(findings) {
+        let verdict = target.verdict();
         let _ = writeln!(
             page,
             "<tr><td>{}<td class=number>{}<td class=number>{}<td class='{}'>{}<td>{}",
             escape(target.what),
             escape(&target.wanted()),
             escape(&target.measured()),
-            target.verdict().class(),
-            escape(&target.verdict().to_string()),
+            verdict.class(),
+            escape(&verdict.to_string()),
             escape(&target.beside),
         );
     }

@@ -7,11 +7,11 @@ use crate::common::nothing::NOTHING;
 use crate::common::workload::Access;
 use crate::latency::RESERVE;
 use crate::local::{MOST_LIVE, SHOP, SOLD_OUT, many};
-use crate::numbers::{count, digits, nanos};
+use crate::numbers::{count, digits, nanos, percent, times};
 use crate::one_core::ONE_CORE;
 use crate::remote::WAITING;
 use crate::row::{Findings, Row, Section, Spread, Times};
-use crate::verdict::{Verdict, Wanted, percent, times};
+use crate::verdict::{Verdict, Wanted};
 
 /// A target.
 #[derive(Clone, Debug)]

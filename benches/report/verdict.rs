@@ -1,5 +1,6 @@
 //! What a target wants, and what is said of the measurements.
 
+use crate::numbers::{percent, times};
 use crate::row::Spread;
 
 /// The condition on a number.
@@ -70,19 +71,6 @@ impl std::fmt::Display for Verdict {
             Self::Missed(over) => write!(f, "missed by {}", percent((over - 1.0).abs())),
         }
     }
-}
-
-pub(crate) fn times(value: f64) -> String {
-    match value {
-        large if large >= 99.5 => format!("{large:.0} times"),
-        middle if middle >= 9.95 => format!("{middle:.1} times"),
-        small => format!("{small:.2} times"),
-    }
-}
-
-pub(crate) fn percent(value: f64) -> String {
-    let value = value * 100.0;
-    if value < 9.95 { format!("{value:.1}%") } else { format!("{value:.0}%") }
 }
 
 /// Panics unless each kind of range gets its verdict, for limits of both kinds.
