@@ -208,13 +208,14 @@ impl Engine {
     ) -> Result<Vec<ResolvedLine<'_>>, BasketError> {
         let mut found: Vec<(LevelIndex, u32)> = Vec::with_capacity(lines.len());
         let mut not_there: Vec<ShortLine> = Vec::new();
-        // Where in that list each place is. A basket of the caller's may be long.
-        let mut listed = HashMap::new();
+        // Where in that list each place is. A basket of the caller's may be long. Most have no such
+        // line, and pay nothing for it.
+        let mut listed = None;
         for (level, quantity) in lines.iter() {
             match (self.opened(level)?, level) {
                 (Some(handle), _) => found.push((handle, quantity)),
                 (None, OwnLevel::Names(warehouse, product)) => {
-                    match listed.entry((warehouse, product)) {
+                    match listed.get_or_insert_with(HashMap::new).entry((warehouse, product)) {
                         Entry::Occupied(at) => {
                             let line: &mut ShortLine = &mut not_there[*at.get()];
                             line.needed = line.needed.saturating_add(quantity);
