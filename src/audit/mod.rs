@@ -1,9 +1,11 @@
 //! Floor 3, audit: records of what happened, from the call that queues them, over the one writer
 //! thread, to the log in memory, the journal and the user's sink.
 
+mod admissions;
 pub(crate) mod gate;
 mod patience;
 pub(crate) mod queue;
+mod ring;
 pub(crate) mod wake_signal;
 
 pub(crate) mod durable_sink;

@@ -1,4 +1,5 @@
-//! The audit queue: bounded, lock-free, first in first out, from all threads to one writer.
+//! The audit queue: bounded, first in first out, from all threads to one writer. The [`Ring`] with
+//! what makes it a part of the engine: who may begin, who waits, and who wakes whom.
 //!
 //! ```text
 //!  0            1/2           3/4            1
@@ -13,23 +14,24 @@
 //! An operation asks [`admit`](AuditQueue::admit) before it moves anything and queues exactly one
 //! item with [`push`](AuditQueue::push) once it has begun; the push never fails for lack of room.
 //!
-//! How full the queue is stands in a line that the writer writes at every item it takes, so that
-//! each look costs a miss while it works. A thread that found the queue at most half full
-//! therefore admits its next few calls without a look ([`Admissions`]): so few that all of them,
-//! from hundreds of threads, find room below the three quarters.
+//! A look at how full the queue is costs two misses while others push and the writer works. A
+//! thread that found the queue at most half full therefore admits its next few calls without a look
+//! ([`Admissions`]): so few that all of them, from hundreds of threads, find room below the three
+//! quarters.
 
 use std::time::Instant;
 
+use crate::audit::admissions::Admissions;
 use crate::audit::gate::{Gate, Shut};
 use crate::audit::patience::Patience;
+use crate::audit::ring::{Ring, Ticket};
 use crate::audit::wake_signal::{WakeSignal, WriterGone};
-use crate::base::shard::{parallelism, shards_for, thread_ordinal};
-use crate::base::sync::{
-    ArrayQueue, AtomicBool, AtomicU32, AtomicU64, CachePadded, Fenced, MODELLED, Ordering,
-};
+use crate::base::sync::{AtomicBool, AtomicU64, Fenced, MODELLED, Ordering};
 
 /// How many items the queue holds unless the caller says otherwise.
 pub(crate) const DEFAULT_CAPACITY: usize = 65_536;
+/// The smallest queue has a half and three quarters. Models want theirs full sooner.
+const LEAST_CAPACITY: usize = if MODELLED { 1 } else { 4 };
 
 /// What happens to a new operation while the audit queue is at least three quarters full.
 ///
@@ -62,10 +64,11 @@ impl From<Shut> for NotAdmitted {
     }
 }
 
-/// The queue, with the gate before it and the writer's wake signal behind it.
+/// The queue, with the gate before it and the writer's wake signal behind it. An item is `N` words,
+/// and an `L` if they are not all of it.
 #[derive(Debug)]
-pub(crate) struct AuditQueue<T> {
-    items: ArrayQueue<T>,
+pub(crate) struct AuditQueue<L, const N: usize> {
+    items: Ring<L, N>,
     half: usize,
     three_quarters: usize,
     backpressure: Backpressure,
@@ -83,12 +86,12 @@ pub(crate) struct AuditQueue<T> {
     pressed: AtomicU64,
 }
 
-impl<T> AuditQueue<T> {
+impl<L, const N: usize> AuditQueue<L, N> {
     /// An empty queue of at least four places.
     pub(crate) fn new(capacity: usize, backpressure: Backpressure) -> Self {
-        let capacity = capacity.max(4);
+        let capacity = capacity.max(LEAST_CAPACITY);
         Self {
-            items: ArrayQueue::new(capacity),
+            items: Ring::new(capacity),
             half: capacity / 2,
             three_quarters: capacity - capacity / 4,
             backpressure,
@@ -147,36 +150,57 @@ impl<T> AuditQueue<T> {
     /// Queues the one item of an operation that was admitted. Waits for a place if even the last
     /// quarter is full. An error says that the writer has ended: what was done stays done.
     #[inline(always)]
-    pub(crate) fn push(&self, item: T) -> Result<(), WriterGone> {
-        self.push_by(item, None)
-    }
-
-    /// As [`push`](Self::push), but waits for a place until `deadline` at most: for what nobody
-    /// takes units from. An error says that the item was not queued.
-    #[inline(always)]
-    pub(crate) fn push_by(&self, item: T, deadline: Option<Instant>) -> Result<(), WriterGone> {
-        self.push_no_wake(item, deadline)?;
+    pub(crate) fn push(&self, words: [u64; N], beside: Option<L>) -> Result<(), WriterGone> {
+        self.push_no_wake(words, beside)?;
         self.wake_signal.ring()
     }
 
-    /// As [`push_by`](Self::push_by), but leaves it to the caller to make a fence and then to call
+    /// As [`push`](Self::push), but leaves it to the caller to make a fence and then to call
     /// [`wake_after`](Self::wake_after): for a caller who has other things to do that want a fence
     /// behind them.
     #[inline(always)]
     pub(crate) fn push_no_wake(
         &self,
-        item: T,
-        deadline: Option<Instant>,
+        words: [u64; N],
+        beside: Option<L>,
     ) -> Result<(), WriterGone> {
         // Who takes units that came from one who skipped the queue must skip it too, or the journal
         // would hold the taking without the giving (Law 2).
         if self.is_lost() {
             return Err(WriterGone);
         }
-        match self.items.push(item) {
-            Ok(()) => Ok(()),
-            Err(item) => self.press(item, deadline),
+        let mut ticket = self.items.ticket();
+        if !self.items.has_room(&ticket) {
+            ticket = self.wait_for_room(ticket)?;
         }
+        self.items.publish(ticket, words, beside);
+        Ok(())
+    }
+
+    /// As [`push`](Self::push), but waits for a place until `deadline` at most: for what nobody
+    /// takes units from. An error says that the item was not queued.
+    pub(crate) fn push_by(
+        &self,
+        words: [u64; N],
+        beside: Option<L>,
+        deadline: Instant,
+    ) -> Result<(), WriterGone> {
+        let mut patience = Patience::new();
+        // Without a ticket nobody waits for it, and it may turn back.
+        let ticket = loop {
+            if self.is_lost() {
+                return Err(WriterGone);
+            }
+            if let Some(ticket) = self.items.ticket_if_room() {
+                break ticket;
+            }
+            self.press(&mut patience);
+            if Instant::now() >= deadline {
+                return Err(WriterGone);
+            }
+        };
+        self.items.publish(ticket, words, beside);
+        self.wake_signal.ring()
     }
 
     /// Wakes a parked writer for what was pushed before the fence; an error says that it has ended.
@@ -192,29 +216,48 @@ impl<T> AuditQueue<T> {
         self.wake_signal.is_gone() || self.abandoned.load(Ordering::Relaxed)
     }
 
+    /// Waits until the ticket has room. An error says that nobody will write its item, and that
+    /// the ticket is given up: the writer may come back, or take its last look, and would wait.
     #[cold]
-    fn press(&self, mut item: T, deadline: Option<Instant>) -> Result<(), WriterGone> {
-        self.pressed.fetch_add(1, Ordering::Relaxed);
+    #[inline(never)]
+    fn wait_for_room(&self, ticket: Ticket) -> Result<Ticket, WriterGone> {
         let mut patience = Patience::new();
-        loop {
-            self.wake_signal.wake();
-            patience.wait();
-            if self.is_lost() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        while !self.items.has_room(&ticket) {
+            self.press(&mut patience);
+            if self.is_lost() {
+                self.items.give_up(ticket);
                 return Err(WriterGone);
             }
-            match self.items.push(item) {
-                Ok(()) => return Ok(()),
-                Err(back) => item = back,
-            }
         }
+        Ok(ticket)
     }
 
-    /// The oldest item. For the writer alone.
-    pub(crate) fn pop(&self) -> Option<T> {
-        self.items.pop()
+    /// Waits a little for the writer to make room.
+    fn press(&self, patience: &mut Patience) {
+        if patience.is_fresh() {
+            self.pressed.fetch_add(1, Ordering::Relaxed);
+        }
+        self.wake_signal.wake();
+        patience.wait();
     }
 
-    /// Items that wait for the writer.
+    /// Takes what was pushed before this call, as many as there is room for at most: a turn's work.
+    /// Says how many. Waits for pushes under way. For the writer alone.
+    pub(crate) fn drain(&self, take: impl FnMut([u64; N], Option<L>)) -> u64 {
+        self.items.drain(self.items.capacity() as u64, take)
+    }
+
+    /// The writer ends: takes all of what was pushed by calls that were told that it will be
+    /// written. Nothing that comes later will ever be taken.
+    pub(crate) fn leave(&self, take: impl FnMut([u64; N], Option<L>)) {
+        // A push that was told so has its ticket before the tail that the last look sees: this
+        // call's fence, in `leave`, pairs with the one before that push's look at the posture.
+        self.wake_signal.leave();
+        self.items.drain(u64::MAX, take);
+    }
+
+    /// Items that wait for the writer, with those that wait for a place. A little too many while
+    /// it works; see [`Ring::len`].
     pub(crate) fn len(&self) -> usize {
         self.items.len()
     }
@@ -272,57 +315,6 @@ impl<T> AuditQueue<T> {
     }
 }
 
-/// Calls that may begin without a look at the queue, since one found it at most half full.
-///
-/// Threads of one shard may each spend the same one, so up to [`MOST`](Self::MOST) for each
-/// *thread* begin unlooked. A quarter of the queue lies between the half and the three quarters:
-/// room for those of 512 threads, whatever the capacity. With more of them, all in that state at
-/// once, some pushes wait.
-#[derive(Debug)]
-struct Admissions {
-    shards: Box<[CachePadded<AtomicU32>]>,
-    /// How many a look is good for; none where the queue is small.
-    granted: u32,
-}
-
-impl Admissions {
-    const MOST: u32 = 32;
-    const THREADS: usize = 512;
-
-    fn new(capacity: usize) -> Self {
-        let fitting = u32::try_from(capacity / 4 / Self::THREADS).unwrap_or(Self::MOST);
-        let shards = if MODELLED { 1 } else { shards_for(parallelism()) };
-        Self {
-            shards: (0..shards).map(|_| CachePadded::new(AtomicU32::new(0))).collect(),
-            granted: fitting.min(Self::MOST),
-        }
-    }
-
-    #[inline]
-    fn own(&self) -> &AtomicU32 {
-        &self.shards[thread_ordinal() & (self.shards.len() - 1)]
-    }
-
-    /// Spends one, if there is any.
-    #[inline]
-    fn take(&self) -> bool {
-        // Relaxed, and no read-modify-write: a count that orders nothing, and may be spent twice.
-        let own = self.own();
-        let left = own.load(Ordering::Relaxed);
-        if left > 0 {
-            own.store(left - 1, Ordering::Relaxed);
-        }
-        left > 0
-    }
-
-    /// The caller has looked, and there is room.
-    fn grant(&self) {
-        if self.granted > 0 {
-            self.own().store(self.granted, Ordering::Relaxed);
-        }
-    }
-}
-
 /// How often callers felt the queue's bounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Waits {
@@ -342,37 +334,33 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
-    fn filled(capacity: usize, items: u32, policy: Backpressure) -> AuditQueue<u32> {
-        let queue = AuditQueue::new(capacity, policy);
-        (0..items).for_each(|item| queue.push(item).expect("the writer lives"));
+    type Queue = AuditQueue<(), 1>;
+
+    fn filled(capacity: usize, items: u64, policy: Backpressure) -> Queue {
+        let queue = Queue::new(capacity, policy);
+        (0..items).for_each(|item| push(&queue, item).expect("the writer lives"));
         queue
     }
 
-    #[test]
-    fn one_look_admits_as_many_calls_as_it_grants_and_none_in_a_small_queue() {
-        let (large, small) = (Admissions::new(1 << 16), Admissions::new(1 << 10));
-        assert!(!large.take());
-        for _ in 0..2 {
-            large.grant();
-            assert!((0..Admissions::MOST).all(|_| large.take()));
-            assert!(!large.take(), "all are spent");
-        }
-        small.grant();
-        assert!(!small.take());
+    fn push(queue: &Queue, item: u64) -> Result<(), WriterGone> {
+        queue.push([item], None)
+    }
+
+    fn drain(queue: &Queue) -> Vec<u64> {
+        let mut items = Vec::new();
+        queue.drain(|[item], _| items.push(item));
+        items
     }
 
     #[test]
     fn new_operations_are_refused_above_three_quarters_and_those_under_way_are_not() {
         let queue = filled(16, 11, Backpressure::Refuse);
         assert_eq!(queue.admit(), Ok(()));
-        queue.push(11).expect("the writer lives");
+        push(&queue, 11).expect("the writer lives");
         assert_eq!(queue.admit(), Err(NotAdmitted::Busy));
-        (12..16).for_each(|item| queue.push(item).expect("the last quarter takes them"));
+        (12..16).for_each(|item| push(&queue, item).expect("the last quarter takes them"));
         assert_eq!(queue.waits(), Waits { waited: 0, refused: 1, pressed: 0 });
-        assert_eq!(
-            (0..16).map(|_| queue.pop()).collect::<Option<Vec<_>>>().map(|v| v[15]),
-            Some(15)
-        );
+        assert_eq!(drain(&queue), (0..16).collect::<Vec<_>>());
         assert_eq!(queue.admit(), Ok(()));
     }
 
@@ -387,7 +375,7 @@ mod tests {
             yield_now();
         }
         assert!(!waiting.is_finished());
-        queue.pop();
+        assert_eq!(drain(&queue).len(), 6);
         assert_eq!(waiting.join().expect("no panic"), Ok(()));
         assert_eq!(queue.waits(), Waits { waited: 1, refused: 0, pressed: 0 });
     }
@@ -411,15 +399,18 @@ mod tests {
         let queue = Arc::new(filled(4, 4, Backpressure::Wait));
         let pushing = thread::spawn({
             let queue = Arc::clone(&queue);
-            move || queue.push(4)
+            move || push(&queue, 4)
         });
         while queue.waits().pressed == 0 {
             yield_now();
         }
         assert!(!pushing.is_finished());
-        assert_eq!(queue.pop(), Some(0));
+        assert_eq!(queue.len(), 5, "with the one that waits for its place");
+        // One turn takes what there is room for; the waiting one may have come in by then.
+        let mut items = drain(&queue);
         assert_eq!(pushing.join().expect("no panic"), Ok(()));
-        assert_eq!(queue.len(), 4);
+        items.extend(drain(&queue));
+        assert_eq!(items, [0, 1, 2, 3, 4]);
         assert_eq!(queue.waits(), Waits { waited: 0, refused: 0, pressed: 1 });
     }
 
@@ -428,40 +419,47 @@ mod tests {
         let queue = Arc::new(filled(4, 4, Backpressure::Wait));
         let pushing = thread::spawn({
             let queue = Arc::clone(&queue);
-            move || queue.push(4)
+            move || push(&queue, 4)
         });
         while queue.waits().pressed == 0 {
             yield_now();
         }
         let soon = Instant::now() + Duration::from_millis(1);
-        assert_eq!(queue.push_by(5, Some(soon)), Err(WriterGone));
+        assert_eq!(queue.push_by([5], None, soon), Err(WriterGone));
         assert!(!pushing.is_finished());
         queue.abandon();
         assert_eq!(pushing.join().expect("no panic"), Err(WriterGone));
-        queue.pop();
-        assert_eq!(queue.push(6), Err(WriterGone), "who comes later may spend what the first gave");
-        assert_eq!(queue.len(), 3);
+        assert_eq!(drain(&queue), [0, 1, 2, 3], "should it come back");
+        assert_eq!(
+            push(&queue, 6),
+            Err(WriterGone),
+            "who comes later may spend what the first gave"
+        );
+        assert_eq!(drain(&queue), []);
+        assert!(queue.is_empty(), "nobody waits for the ticket that was given up");
     }
 
     #[test]
     fn a_push_after_the_writer_left_says_so_and_queues_nothing() {
         let queue = filled(4, 3, Backpressure::Wait);
-        queue.wake_signal().leave();
-        assert_eq!(queue.push(4), Err(WriterGone));
-        assert_eq!(queue.len(), 3);
+        let mut last = Vec::new();
+        queue.leave(|[item], _| last.push(item));
+        assert_eq!(last, [0, 1, 2]);
+        assert_eq!(push(&queue, 4), Err(WriterGone));
+        assert!(queue.is_empty());
     }
 
     #[test]
     fn a_parked_writer_is_woken_by_every_push() {
-        const ITEMS: u32 = 20_000;
-        let queue = Arc::new(AuditQueue::new(8, Backpressure::Wait));
+        const ITEMS: u64 = 20_000;
+        let queue = Arc::new(Queue::new(8, Backpressure::Wait));
         let writer = thread::spawn({
-            let queue: Arc<AuditQueue<u32>> = Arc::clone(&queue);
+            let queue = Arc::clone(&queue);
             move || {
                 queue.wake_signal().answer();
                 let mut next = 0;
                 while next < ITEMS {
-                    while let Some(item) = queue.pop() {
+                    for item in drain(&queue) {
                         assert_eq!(item, next, "first in, first out");
                         next += 1;
                     }
@@ -471,7 +469,27 @@ mod tests {
                 }
             }
         });
-        (0..ITEMS).for_each(|item| queue.push(item).expect("the writer lives"));
+        (0..ITEMS).for_each(|item| push(&queue, item).expect("the writer lives"));
         writer.join().expect("no panic");
+    }
+
+    #[test]
+    fn a_writer_that_leaves_waits_for_nobody_who_waits_for_room() {
+        let queue = Arc::new(filled(4, 4, Backpressure::Wait));
+        let pushing: Vec<_> = (4..8)
+            .map(|item| {
+                let queue = Arc::clone(&queue);
+                thread::spawn(move || (item, push(&queue, item)))
+            })
+            .collect();
+        while queue.waits().pressed < 4 {
+            yield_now();
+        }
+        let mut last = Vec::new();
+        queue.leave(|[item], _| last.push(item));
+        for (item, pushed) in pushing.into_iter().map(|pushing| pushing.join().expect("no panic")) {
+            assert!(pushed.is_err() || last.contains(&item), "who was told so is written");
+        }
+        assert!(last.starts_with(&[0, 1, 2, 3]));
     }
 }

@@ -9,23 +9,16 @@ use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 use crate::stock::mcas::recorder::CommitName;
 
-/// One item of the queue. With the 8-byte stamp of its queue slot it fills one cache line.
+/// The words of one item of the queue. With the stamp of its place they fill one cache line.
+pub(crate) type ItemWords = [u64; 7];
+
+/// One item of the queue, as the writer takes it. In the queue it is [`ItemWords`], and the buffer
+/// lies beside them.
 #[derive(Debug)]
 pub(crate) enum QueueItem {
     /// A record of one entry without metadata or key, to be written at this place in the order. The
     /// most common case.
     Plain(PlainEntry),
-    /// Any other item.
-    OutOfLine(OutOfLine),
-}
-
-const _: () = assert!(size_of::<QueueItem>() == 56);
-
-/// Items whose record is not in the queue slot itself. A separate enum because [`PlainEntry`] has
-/// exactly one niche (its `about` is never zero). So [`QueueItem`] needs no tag and stays at 56
-/// bytes.
-#[derive(Debug)]
-pub(crate) enum OutOfLine {
     /// A record of several entries, or with metadata or a key, to be written at this place in the
     /// order.
     Buffered(Box<RecordBuf>),
@@ -36,6 +29,36 @@ pub(crate) enum OutOfLine {
     /// The multi-word CAS of this name is decided. Each thread that helped may queue this; the
     /// writer drops the repeats.
     Committed(CommitName),
+}
+
+impl QueueItem {
+    /// The words of an item that has no commit's name.
+    pub(crate) const UNNAMED: ItemWords = [0; 7];
+    const NAMED: u64 = 1;
+
+    /// The words of an item about this commit.
+    pub(crate) fn named(name: CommitName) -> ItemWords {
+        let CommitName { slot, sequence } = name;
+        let mut words = Self::UNNAMED;
+        (words[0], words[1], words[2]) = (Self::NAMED, u64::from(slot), sequence);
+        words
+    }
+
+    /// The item from its words, and the buffer that lay beside them.
+    #[inline]
+    pub(crate) fn new(words: ItemWords, buffer: Option<Box<RecordBuf>>) -> Self {
+        if let Some(entry) = PlainEntry::from_words(words) {
+            return Self::Plain(entry);
+        }
+        let [named, slot, sequence, ..] = words;
+        // The slot's number was widened, so nothing is cut off.
+        let name = CommitName { slot: slot as u32, sequence };
+        match buffer {
+            Some(buffer) if named == Self::NAMED => Self::Ahead(name, buffer),
+            Some(buffer) => Self::Buffered(buffer),
+            None => Self::Committed(name),
+        }
+    }
 }
 
 /// One operation's record, as the writer stores it.
@@ -66,8 +89,7 @@ impl Record {
 }
 
 /// One entry about one stock level, packed into whole words. The caller builds it in registers and
-/// stores it once, into its queue slot. Fields of odd sizes would be stored in pieces and then
-/// loaded as words, which stalls the processor's store forwarding.
+/// stores it once, into its place in the queue.
 ///
 /// ```text
 ///   63   57   56   55 .... 48   47 ............ 0
@@ -78,7 +100,8 @@ impl Record {
 ///
 /// `exp`: units came back because the hold expired; a view shows it as `reason` = `expired`. `own`:
 /// the entry has an owner. An expiry of all ones means none. The top bit is always set, so the word
-/// is never zero. Zero is the niche that [`QueueItem`] and [`Record`] use for their other variant.
+/// is never zero. Zero marks the other items of the queue, and is the niche that [`Record`] uses for
+/// its other variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PlainEntry {
     at: Timestamp,
@@ -113,6 +136,27 @@ impl PlainEntry {
         let code = u64::from(entry_type.into().code());
         let about = ALWAYS | code << CODE_SHIFT | NO_EXPIRY;
         Self { at, reservation: [0; 2], owner: [0; 2], level, quantity, about }
+    }
+
+    /// The entry as it goes through the queue.
+    #[inline]
+    pub(crate) fn to_words(self) -> ItemWords {
+        let Self { at, reservation: [first, second], owner, level, quantity, about } = self;
+        let units = u64::from(level.0) << u32::BITS | u64::from(quantity);
+        [at.as_millis(), first, second, owner[0], owner[1], units, about.get()]
+    }
+
+    /// The entry of these words; `None` if they are no plain entry's.
+    #[inline]
+    fn from_words([at, first, second, own, er, units, about]: ItemWords) -> Option<Self> {
+        Some(Self {
+            at: Timestamp::from_millis(at),
+            reservation: [first, second],
+            owner: [own, er],
+            level: LevelIndex((units >> u32::BITS) as u32),
+            quantity: units as u32,
+            about: NonZeroU64::new(about)?,
+        })
     }
 
     /// Sets the hold that the entry belongs to.
@@ -369,6 +413,31 @@ mod tests {
             assert_eq!(EntryType::from_code(entry.code()), Some(EventType::Extended.into()));
             assert_eq!((entry.at(), entry.level(), entry.quantity()), (moment, LevelIndex(3), 9));
         }
+    }
+
+    #[test]
+    fn an_item_comes_out_of_its_words_as_it_went_in() {
+        let id = ReservationId::new(Timestamp::from_millis(7), u32::MAX, u64::MAX);
+        let entry = PlainEntry::new(EventType::Extended, Timestamp::MAX, LevelIndex(u32::MAX), 9)
+            .reservation(id)
+            .owner(Some(Owner([7; 16])))
+            .expires_at(Timestamp::MAX);
+        let name = CommitName { slot: u32::MAX, sequence: u64::MAX };
+        let is = |item: &QueueItem| match item {
+            QueueItem::Plain(own) => *own == entry,
+            QueueItem::Buffered(buffer) => buffer.expired,
+            QueueItem::Ahead(own, buffer) => *own == name && buffer.expired,
+            QueueItem::Committed(own) => *own == name,
+        };
+        let buffer = || Some(Box::new(RecordBuf { expired: true, ..RecordBuf::default() }));
+        let plain = QueueItem::new(entry.to_words(), None);
+        assert!(matches!(plain, QueueItem::Plain(_)) && is(&plain));
+        let buffered = QueueItem::new(QueueItem::UNNAMED, buffer());
+        assert!(matches!(buffered, QueueItem::Buffered(_)) && is(&buffered));
+        let ahead = QueueItem::new(QueueItem::named(name), buffer());
+        assert!(matches!(ahead, QueueItem::Ahead(..)) && is(&ahead));
+        let committed = QueueItem::new(QueueItem::named(name), None);
+        assert!(matches!(committed, QueueItem::Committed(_)) && is(&committed));
     }
 
     #[test]

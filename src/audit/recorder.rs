@@ -9,7 +9,7 @@ use crate::audit::log::AuditLog;
 use crate::audit::memory::{DEFAULT_RETAINED, MemoryLog};
 use crate::audit::pool::BufferPool;
 use crate::audit::queue::{AuditQueue, Backpressure, DEFAULT_CAPACITY, NotAdmitted, Waits};
-use crate::audit::record::{OutOfLine, PlainEntry, QueueItem, RecordBuf};
+use crate::audit::record::{ItemWords, PlainEntry, QueueItem, RecordBuf};
 use crate::audit::sink::AuditSink;
 use crate::audit::view::Names;
 use crate::audit::wake_signal::WriterGone;
@@ -55,7 +55,7 @@ impl Default for RecorderSettings {
 
 /// The callers' side of the audit; the writer is the other.
 pub(crate) struct Recorder {
-    pub(crate) queue: AuditQueue<QueueItem>,
+    pub(crate) queue: AuditQueue<Box<RecordBuf>, { size_of::<ItemWords>() / size_of::<u64>() }>,
     pub(crate) pool: BufferPool,
     pub(crate) tickets: Tickets,
     pub(crate) memory: Arc<MemoryLog>,
@@ -124,14 +124,14 @@ impl Recorder {
     /// Queues the one entry of an operation; see [`AuditQueue::push`].
     #[inline(always)]
     pub(crate) fn record(&self, entry: PlainEntry) -> Result<(), WriterGone> {
-        self.queue.push(QueueItem::Plain(entry))
+        self.queue.push(entry.to_words(), None)
     }
 
     /// As [`record`](Self::record), but the caller calls [`wake_after`](Self::wake_after) once it
     /// has made a fence.
     #[inline(always)]
     pub(crate) fn record_no_wake(&self, entry: PlainEntry) -> Result<(), WriterGone> {
-        self.queue.push_no_wake(QueueItem::Plain(entry), None)
+        self.queue.push_no_wake(entry.to_words(), None)
     }
 
     /// Wakes a parked writer for what was recorded before the fence; an error says that it has
@@ -144,7 +144,7 @@ impl Recorder {
     /// Queues the one record of an operation; see [`AuditQueue::push`].
     pub(crate) fn record_all(&self, buffer: Box<RecordBuf>) -> Result<(), WriterGone> {
         debug_assert!(!buffer.lines.is_empty(), "a record without entries says nothing");
-        self.queue.push(QueueItem::OutOfLine(OutOfLine::Buffered(buffer)))
+        self.queue.push(QueueItem::UNNAMED, Some(buffer))
     }
 
     /// Sends the record of a commit ahead, before it touches anything. If it is refused, its record
@@ -155,12 +155,12 @@ impl Recorder {
         buffer: Box<RecordBuf>,
     ) -> Result<(), WriterGone> {
         debug_assert!(!buffer.lines.is_empty(), "a record without entries says nothing");
-        self.queue.push(QueueItem::OutOfLine(OutOfLine::Ahead(name, buffer)))
+        self.queue.push(QueueItem::named(name), Some(buffer))
     }
 
     /// Has the record that was sent ahead written here, unless it was before.
     pub(crate) fn committed(&self, name: CommitName) -> Result<(), WriterGone> {
-        self.queue.push(QueueItem::OutOfLine(OutOfLine::Committed(name)))
+        self.queue.push(QueueItem::named(name), None)
     }
 
     /// Whether the writer has ended, so that nothing that is queued now will be written.
@@ -174,7 +174,7 @@ impl Recorder {
         buffer: Box<RecordBuf>,
         deadline: Instant,
     ) -> Result<(), WriterGone> {
-        self.queue.push_by(QueueItem::OutOfLine(OutOfLine::Buffered(buffer)), Some(deadline))
+        self.queue.push_by(QueueItem::UNNAMED, Some(buffer), deadline)
     }
 
     /// Whether the sweeper must hold back.

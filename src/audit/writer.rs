@@ -12,7 +12,7 @@ use std::{io, mem};
 
 use crate::audit::durable_sink::{DurableSink, WriteOutcome};
 use crate::audit::flush::FlushTicket;
-use crate::audit::record::{OutOfLine, QueueItem, Record, RecordBuf};
+use crate::audit::record::{QueueItem, Record, RecordBuf};
 use crate::audit::recorder::{Recorder, RecorderSettings};
 use crate::audit::sink::{AuditBatch, AuditSink};
 use crate::audit::view::Names;
@@ -114,7 +114,7 @@ impl Writer {
         let _aside = foreign::put_aside();
         // Taken before the drain: see `Tickets`.
         let tickets = recorder.tickets.take();
-        let drained = self.drain(recorder.queue.capacity());
+        let drained = self.drain(&recorder);
         // The disk may have failed since, in the thread that syncs.
         self.failing |= self.journal.as_ref().is_some_and(|journal| journal.has_failed());
         let retried = self.failing && retry;
@@ -154,21 +154,16 @@ impl Writer {
         }
     }
 
-    /// Takes at most `limit` items from the queue, into the batch. While the batch is stuck, the
-    /// records go into the backlog behind it. Law 5: a failed sink keeps what is queued, and
-    /// operations under way never wait for it.
-    fn drain(&mut self, limit: usize) -> usize {
-        let mut drained = 0;
-        while drained < limit
-            && let Some(queued) = self.recorder.queue.pop()
-        {
-            match self.due(queued) {
+    /// Takes what is in the queue, into the batch. While the batch is stuck, the records go into
+    /// the backlog behind it. Law 5: a failed sink keeps what is queued, and operations under way
+    /// never wait for it.
+    fn drain(&mut self, recorder: &Recorder) -> u64 {
+        let drained =
+            recorder.queue.drain(|words, buffer| match self.due(QueueItem::new(words, buffer)) {
                 Some(record) if self.failing => self.backlog.push_back(record),
                 Some(record) => self.batch.push(record),
                 None => {}
-            }
-            drained += 1;
-        }
+            });
         if drained > 0 {
             self.publish_held();
         }
@@ -176,35 +171,32 @@ impl Writer {
     }
 
     /// The record that is to be written at the place of `queued` in the order, if any.
+    #[inline]
     fn due(&mut self, queued: QueueItem) -> Option<Record> {
         match queued {
             QueueItem::Plain(entry) => Some(Record::Plain(entry)),
-            QueueItem::OutOfLine(other) => self.due_of(other),
+            QueueItem::Buffered(buffer) => Some(Record::Buffered(buffer)),
+            QueueItem::Ahead(name, buffer) => {
+                self.keep_ahead(name, buffer);
+                None
+            }
+            QueueItem::Committed(name) => self.record_of(name),
         }
     }
 
-    fn due_of(&mut self, queued: OutOfLine) -> Option<Record> {
-        match queued {
-            OutOfLine::Buffered(buffer) => Some(Record::Buffered(buffer)),
-            OutOfLine::Ahead(CommitName { slot, sequence }, buffer) => {
-                // A record that is still here belongs to an operation that was refused: a
-                // descriptor is reused only after its operation has ended, and the end of a decided
-                // one is queued before.
-                if let Some((_, refused)) = self.ahead.insert(slot, (sequence, buffer)) {
-                    self.recorder.pool.give_back(refused);
-                }
-                None
-            }
-            OutOfLine::Committed(CommitName { slot, sequence }) => {
-                // A repeat finds nothing, or the record of a later operation on the same
-                // descriptor.
-                self.ahead
-                    .get(&slot)
-                    .is_some_and(|(awaited, _)| *awaited == sequence)
-                    .then_some(())?;
-                self.ahead.remove(&slot).map(|(_, buffer)| Record::Buffered(buffer))
-            }
+    fn keep_ahead(&mut self, CommitName { slot, sequence }: CommitName, buffer: Box<RecordBuf>) {
+        // A record that is still here belongs to an operation that was refused: a descriptor is
+        // reused only after its operation has ended, and the end of a decided one is queued before.
+        if let Some((_, refused)) = self.ahead.insert(slot, (sequence, buffer)) {
+            self.recorder.pool.give_back(refused);
         }
+    }
+
+    /// The record that was sent ahead for this commit, if it is not written yet.
+    fn record_of(&mut self, CommitName { slot, sequence }: CommitName) -> Option<Record> {
+        // A repeat finds nothing, or the record of a later operation on the same descriptor.
+        self.ahead.get(&slot).is_some_and(|(awaited, _)| *awaited == sequence).then_some(())?;
+        self.ahead.remove(&slot).map(|(_, buffer)| Record::Buffered(buffer))
     }
 
     /// Delivers the batch, then the backlog in batches of at most the queue's capacity.
@@ -287,12 +279,12 @@ impl Writer {
     /// [`WriterGone`](crate::audit::wake_signal::WriterGone).
     fn leave(&mut self) {
         self.over = true;
-        self.recorder.queue.wake_signal().leave();
+        let recorder = Arc::clone(&self.recorder);
         // They go into the backlog, because the batch may be stuck.
-        while let Some(queued) = self.recorder.queue.pop() {
-            let record = self.due(queued);
+        recorder.queue.leave(|words, buffer| {
+            let record = self.due(QueueItem::new(words, buffer));
             self.backlog.extend(record);
-        }
+        });
         self.publish_held();
     }
 

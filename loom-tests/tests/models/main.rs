@@ -8,9 +8,14 @@
 #![allow(unreachable_pub, reason = "a program of models has no callers outside")]
 #![allow(clippy::unwrap_used, reason = "a thread that panicked is a model that failed")]
 
-// The rooms around the bell have threads and locks of their own.
+// The rooms behind the queue have threads and files of their own.
 #[path = "../../../src/audit"]
 mod audit {
+    mod admissions;
+    pub(crate) mod gate;
+    mod patience;
+    pub(crate) mod queue;
+    pub(crate) mod ring;
     pub(crate) mod wake_signal;
 }
 #[path = "../../../src/base"]
@@ -28,6 +33,7 @@ mod base {
     pub(crate) mod shard;
     pub(crate) mod sync;
     pub(crate) mod table;
+    pub(crate) mod trace;
 }
 // Without the fingerprints, which hash.
 #[path = "../../../src/idempotency"]
@@ -57,6 +63,7 @@ mod law2_take_log_give;
 mod law3_one_winner;
 mod naming;
 mod partial;
+mod queue;
 mod readers;
 mod room;
 mod settling;
