@@ -116,7 +116,7 @@ impl<L, const N: usize> AuditQueue<L, N> {
     #[inline(never)]
     fn look_and_admit(&self) -> Result<(), NotAdmitted> {
         self.gate.check()?;
-        let depth = self.items.len();
+        let depth = self.len();
         if depth > self.half {
             return self.admit_to_a_crowd(depth);
         }
@@ -142,7 +142,7 @@ impl<L, const N: usize> AuditQueue<L, N> {
             self.wake_signal.wake();
             patience.wait();
             self.gate.check()?;
-            depth = self.items.len();
+            depth = self.len();
         }
         Ok(())
     }
@@ -256,9 +256,13 @@ impl<L, const N: usize> AuditQueue<L, N> {
         self.items.drain(u64::MAX, take);
     }
 
-    /// Items that wait for the writer, with those that wait for a place. A little too many while
-    /// it works; see [`Ring::len`].
+    /// Items in the queue. A little too many while the writer works; see [`Ring::len`].
     pub(crate) fn len(&self) -> usize {
+        self.untaken().min(self.items.capacity() as u64) as usize
+    }
+
+    /// Items that the writer has not taken, with those that wait for a place.
+    pub(crate) fn untaken(&self) -> u64 {
         self.items.len()
     }
 
@@ -274,7 +278,7 @@ impl<L, const N: usize> AuditQueue<L, N> {
 
     /// Whether the sweeper must hold back, so that a million expiries don't stall buyers.
     pub(crate) fn half_full(&self) -> bool {
-        self.items.len() >= self.half
+        self.len() >= self.half
     }
 
     /// Whether the engine takes new mutations.
@@ -405,7 +409,7 @@ mod tests {
             yield_now();
         }
         assert!(!pushing.is_finished());
-        assert_eq!(queue.len(), 5, "with the one that waits for its place");
+        assert_eq!((queue.len(), queue.untaken()), (4, 5), "one waits for its place");
         // One turn takes what there is room for; the waiting one may have come in by then.
         let mut items = drain(&queue);
         assert_eq!(pushing.join().expect("no panic"), Ok(()));

@@ -100,8 +100,8 @@ impl Record {
 ///
 /// `exp`: units came back because the hold expired; a view shows it as `reason` = `expired`. `own`:
 /// the entry has an owner. An expiry of all ones means none. The top bit is always set, so the word
-/// is never zero. Zero marks the other items of the queue, and is the niche that [`Record`] uses for
-/// its other variant.
+/// is never zero. Zero marks the other items of the queue, and is the niche that [`Record`] uses
+/// for its other variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PlainEntry {
     at: Timestamp,

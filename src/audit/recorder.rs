@@ -210,9 +210,9 @@ impl Recorder {
         self.queue.waits()
     }
 
-    /// Operations whose record was queued and not yet written.
+    /// Operations whose record is not yet written: queued, or waiting for a place in the queue.
     pub(crate) fn unwritten(&self) -> u64 {
-        self.held.load(Ordering::Relaxed) + self.queue.len() as u64
+        self.held.load(Ordering::Relaxed) + self.queue.untaken()
     }
 
     /// Tells the writer to end once all is written, or at `deadline`.

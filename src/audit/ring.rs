@@ -10,8 +10,8 @@
 //!
 //! A thread takes a ticket by one `fetch_add` on the tail. The ticket is its place in the order,
 //! and the order of tickets is the order of the log. It then stores its words into the place, and
-//! publishes them with the place's stamp. The reader follows ticket by ticket. It swaps nothing, and
-//! writes nothing but its head, and that rarely.
+//! publishes them with the place's stamp. The reader follows ticket by ticket. It swaps nothing,
+//! and writes nothing but its head, and that rarely.
 //!
 //! - **A hole** is a ticket that is taken and not yet published. Between the two a thread does
 //!   nothing but store words, so the reader waits for it. It must not pass: who saw a unit given
@@ -27,14 +27,14 @@ use std::fmt;
 use crate::audit::patience::Patience;
 use crate::base::sync::{AtomicU64, CachePadded, Mutex, Ordering, lock};
 
-/// The reader tells its head at least each so many entries: producers read that line at each push,
-/// and lose it each time it is written.
-const TOLD_EACH: u64 = 2_048;
+/// The reader publishes its head at least each so many entries: producers read that line at each
+/// push, and lose it each time it is written.
+const PUBLISHED_EACH: u64 = 2_048;
 
 /// A ring of places of `N` words, each with an `L` that may lie beside them.
 pub(crate) struct Ring<L, const N: usize> {
     /// As many as the capacity, rounded up to a power of two.
-    places: Box<[Place<N>]>,
+    places: Box<[RingPlace<N>]>,
     beside: Box<[Mutex<Option<L>>]>,
     capacity: u64,
     /// The next ticket.
@@ -49,7 +49,7 @@ pub(crate) struct Ring<L, const N: usize> {
 
 /// A place of the ring. With seven words it is one cache line.
 #[repr(align(64))]
-struct Place<const N: usize> {
+struct RingPlace<const N: usize> {
     words: [AtomicU64; N],
     /// Which ticket's words these are; see [`stamp_of`].
     stamp: AtomicU64,
@@ -71,7 +71,7 @@ impl<L, const N: usize> Ring<L, N> {
     pub(crate) fn new(capacity: usize) -> Self {
         let capacity = capacity.max(1);
         let places = capacity.next_power_of_two();
-        let place = |_| Place {
+        let place = |_| RingPlace {
             words: std::array::from_fn(|_| AtomicU64::new(0)),
             stamp: AtomicU64::new(0),
         };
@@ -117,8 +117,8 @@ impl<L, const N: usize> Ring<L, N> {
 
     #[inline(always)]
     fn is_free(&self, ticket: u64) -> bool {
-        // Acquire pairs with the Release in `tell`: the reader has read the words of the lap
-        // before, and they may be overwritten.
+        // Acquire pairs with the Release in `publish_head`: the reader has read the words of the
+        // lap before, and they may be overwritten.
         ticket < self.head.load(Ordering::Acquire) + self.capacity
     }
 
@@ -167,16 +167,16 @@ impl<L, const N: usize> Ring<L, N> {
         // Relaxed: whoever can know that an entry was pushed before this call has a ticket whose
         // `fetch_add` happened before this load, which then sees it.
         let end = self.tail.load(Ordering::Relaxed).min(next.saturating_add(limit));
-        let each = (self.capacity / 16).clamp(1, TOLD_EACH);
-        let (mut told, mut taken) = (*next, 0);
+        let each = (self.capacity / 16).clamp(1, PUBLISHED_EACH);
+        let (mut published_head, mut taken) = (*next, 0);
         while *next < end {
             let ticket = *next;
             let index = self.index(ticket);
             let place = &self.places[index];
             let Some(has_beside) = Self::published(place, ticket).or_else(|| {
-                // Told before the wait: the one who shall fill the hole may wait for room.
-                self.tell(ticket);
-                told = ticket;
+                // Published before the wait: the one who shall fill the hole may wait for room.
+                self.publish_head(ticket);
+                published_head = ticket;
                 self.wait_at_hole(place, ticket)
             }) else {
                 *next += 1;
@@ -187,20 +187,20 @@ impl<L, const N: usize> Ring<L, N> {
             *next += 1;
             taken += 1;
             take(words, beside);
-            if *next - told >= each {
-                told = *next;
-                self.tell(told);
+            if *next - published_head >= each {
+                published_head = *next;
+                self.publish_head(published_head);
             }
         }
-        if told < *next {
-            self.tell(*next);
+        if published_head < *next {
+            self.publish_head(*next);
         }
         taken
     }
 
     /// Whether something lies beside the words of this ticket; `None` if they are not published.
     #[inline(always)]
-    fn published(place: &Place<N>, ticket: u64) -> Option<bool> {
+    fn published(place: &RingPlace<N>, ticket: u64) -> Option<bool> {
         // Acquire pairs with the Release in `publish`.
         let stamp = place.stamp.load(Ordering::Acquire);
         (stamp | 1 == stamp_of(ticket, true)).then_some(stamp & 1 != 0)
@@ -208,7 +208,7 @@ impl<L, const N: usize> Ring<L, N> {
 
     /// Lets producers use all places below `next` again.
     #[inline]
-    fn tell(&self, next: u64) {
+    fn publish_head(&self, next: u64) {
         // Release pairs with the Acquire in `is_free`.
         self.head.store(next, Ordering::Release);
     }
@@ -216,7 +216,7 @@ impl<L, const N: usize> Ring<L, N> {
     /// Waits until the ticket is published or given up; `None` means given up.
     #[cold]
     #[inline(never)]
-    fn wait_at_hole(&self, place: &Place<N>, ticket: u64) -> Option<bool> {
+    fn wait_at_hole(&self, place: &RingPlace<N>, ticket: u64) -> Option<bool> {
         let mut patience = Patience::new();
         loop {
             if let published @ Some(_) = Self::published(place, ticket) {
@@ -229,13 +229,14 @@ impl<L, const N: usize> Ring<L, N> {
         }
     }
 
-    /// Tickets that were taken, and that the reader has not told to be through with. While the
-    /// reader works this is too high by what it has not told, and it may exceed the capacity by
+    /// Tickets that were taken, and that the reader has not said to be through with. While the
+    /// reader works this is too high by what it has not said, and it may exceed the capacity by
     /// those who wait for room.
-    pub(crate) fn len(&self) -> usize {
-        // Acquire pairs with the Release in `tell`, so that the tail is not older than the head.
+    pub(crate) fn len(&self) -> u64 {
+        // Acquire pairs with the Release in `publish_head`, so that the tail is not older than the
+        // head.
         let head = self.head.load(Ordering::Acquire);
-        self.tail.load(Ordering::Relaxed).saturating_sub(head) as usize
+        self.tail.load(Ordering::Relaxed).saturating_sub(head)
     }
 
     /// Whether the reader is through with all tickets that were taken.
@@ -263,6 +264,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
     use std::thread;
+    use std::time::{Duration, Instant};
 
     type Small = Ring<String, 2>;
 
@@ -338,7 +340,7 @@ mod tests {
             let ring = Arc::clone(&ring);
             move || drain(&ring, u64::MAX)
         });
-        thread::sleep(std::time::Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(5));
         assert!(!reading.is_finished());
         ring.publish(hole, [0, !0], None);
         assert_eq!(reading.join().expect("no panic"), [(0, None), (1, None)]);
@@ -346,7 +348,7 @@ mod tests {
 
     #[test]
     fn who_waits_for_room_behind_a_hole_gets_it_although_the_reader_waits_too() {
-        // The head is told each 8 entries only; what was taken before the hole makes room.
+        // The head is published each 8 entries only; what was taken before the hole makes room.
         let ring = Arc::new(Small::new(128));
         push(&ring, 0, None);
         let hole = ring.ticket();
@@ -357,7 +359,9 @@ mod tests {
             let ring = Arc::clone(&ring);
             move || drain(&ring, u64::MAX).len()
         });
+        let until = Instant::now() + Duration::from_secs(10);
         while !ring.has_room(&waiting) {
+            assert!(Instant::now() < until, "both wait for ever");
             thread::yield_now();
         }
         ring.publish(waiting, [128, !128], None);
