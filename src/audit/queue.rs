@@ -26,7 +26,7 @@ use crate::audit::gate::{Gate, Shut};
 use crate::audit::patience::Patience;
 use crate::audit::ring::{Ring, Ticket};
 use crate::audit::wake_signal::{WakeSignal, WriterGone};
-use crate::base::sync::{AtomicBool, AtomicU64, Fenced, MODELLED, Ordering};
+use crate::base::sync::{AtomicBool, AtomicU64, MODELLED, Ordering};
 
 /// How many items the queue holds unless the caller says otherwise.
 pub(crate) const DEFAULT_CAPACITY: usize = 65_536;
@@ -151,19 +151,6 @@ impl<L, const N: usize> AuditQueue<L, N> {
     /// quarter is full. An error says that the writer has ended: what was done stays done.
     #[inline(always)]
     pub(crate) fn push(&self, words: [u64; N], beside: Option<L>) -> Result<(), WriterGone> {
-        self.push_no_wake(words, beside)?;
-        self.wake_signal.ring()
-    }
-
-    /// As [`push`](Self::push), but leaves it to the caller to make a fence and then to call
-    /// [`wake_after`](Self::wake_after): for a caller who has other things to do that want a fence
-    /// behind them.
-    #[inline(always)]
-    pub(crate) fn push_no_wake(
-        &self,
-        words: [u64; N],
-        beside: Option<L>,
-    ) -> Result<(), WriterGone> {
         // Who takes units that came from one who skipped the queue must skip it too, or the journal
         // would hold the taking without the giving (Law 2).
         if self.is_lost() {
@@ -173,8 +160,8 @@ impl<L, const N: usize> AuditQueue<L, N> {
         if !self.items.has_room(&ticket) {
             ticket = self.wait_for_room(ticket)?;
         }
-        self.items.publish(ticket, words, beside);
-        Ok(())
+        let queued = self.items.publish(ticket, words, beside);
+        self.wake_signal.ring(&queued)
     }
 
     /// As [`push`](Self::push), but waits for a place until `deadline` at most: for what nobody
@@ -199,14 +186,8 @@ impl<L, const N: usize> AuditQueue<L, N> {
                 return Err(WriterGone);
             }
         };
-        self.items.publish(ticket, words, beside);
-        self.wake_signal.ring()
-    }
-
-    /// Wakes a parked writer for what was pushed before the fence; an error says that it has ended.
-    #[inline]
-    pub(crate) fn wake_after(&self, fence: &Fenced) -> Result<(), WriterGone> {
-        self.wake_signal.wake_after(fence)
+        let queued = self.items.publish(ticket, words, beside);
+        self.wake_signal.ring(&queued)
     }
 
     /// Whether nothing that is queued from now on has to be written.
@@ -250,8 +231,8 @@ impl<L, const N: usize> AuditQueue<L, N> {
     /// The writer ends: takes all of what was pushed by calls that were told that it will be
     /// written. Nothing that comes later will ever be taken.
     pub(crate) fn leave(&self, take: impl FnMut([u64; N], Option<L>)) {
-        // A push that was told so has its ticket before the tail that the last look sees: this
-        // call's fence, in `leave`, pairs with the one before that push's look at the posture.
+        // A push that was told so has its ticket before the tail that the last look sees: the
+        // fence in `leave` pairs with that ticket and the push's look at the posture after it.
         self.wake_signal.leave();
         self.items.drain(u64::MAX, take);
     }

@@ -16,7 +16,7 @@ use crate::audit::wake_signal::WriterGone;
 use crate::base::clock::Timestamp;
 use crate::base::error::FlushError;
 use crate::base::foreign::Watch;
-use crate::base::sync::{AtomicU64, Condvar, Fenced, Mutex, MutexGuard, Ordering, lock};
+use crate::base::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering, lock};
 use crate::base::wake::Wakers;
 use crate::stock::mcas::recorder::CommitName;
 
@@ -125,20 +125,6 @@ impl Recorder {
     #[inline(always)]
     pub(crate) fn record(&self, entry: PlainEntry) -> Result<(), WriterGone> {
         self.queue.push(entry.to_words(), None)
-    }
-
-    /// As [`record`](Self::record), but the caller calls [`wake_after`](Self::wake_after) once it
-    /// has made a fence.
-    #[inline(always)]
-    pub(crate) fn record_no_wake(&self, entry: PlainEntry) -> Result<(), WriterGone> {
-        self.queue.push_no_wake(entry.to_words(), None)
-    }
-
-    /// Wakes a parked writer for what was recorded before the fence; an error says that it has
-    /// ended.
-    #[inline]
-    pub(crate) fn wake_after(&self, fence: &Fenced) -> Result<(), WriterGone> {
-        self.queue.wake_after(fence)
     }
 
     /// Queues the one record of an operation; see [`AuditQueue::push`].

@@ -25,7 +25,7 @@
 use std::fmt;
 
 use crate::audit::patience::Patience;
-use crate::base::sync::{AtomicU64, CachePadded, Mutex, Ordering, lock};
+use crate::base::sync::{AtomicU64, CachePadded, Fenced, Mutex, Ordering, lock, sequenced};
 
 /// The reader publishes its head at least each so many entries: producers read that line at each
 /// push, and lose it each time it is written.
@@ -64,7 +64,11 @@ const fn stamp_of(ticket: u64, has_beside: bool) -> u64 {
 /// up](Ring::give_up). The reader waits for it until then.
 #[derive(Debug)]
 #[must_use = "the reader waits for each ticket"]
-pub(crate) struct Ticket(u64);
+pub(crate) struct Ticket {
+    number: u64,
+    /// Who takes a last look at the tail sees this ticket, or is seen.
+    taken: Fenced,
+}
 
 impl<L, const N: usize> Ring<L, N> {
     /// An empty ring with room for `capacity` entries, at least one.
@@ -96,19 +100,21 @@ impl<L, const N: usize> Ring<L, N> {
     /// [room](Self::has_room).
     #[inline(always)]
     pub(crate) fn ticket(&self) -> Ticket {
-        // Relaxed: the tail hands nothing over. Of two tickets of which one was taken before the
-        // other in any way that a thread can know, the first has the lower number, because a
+        // The tail hands nothing over. Of two tickets of which one was taken before the other in
+        // any way that a thread can know, the first has the lower number, because a
         // read-modify-write comes after all that happened before it in the tail's one order.
-        Ticket(self.tail.fetch_add(1, Ordering::Relaxed))
+        // SeqCst for the proof: it pairs with the fences before the reader's last looks.
+        Ticket { number: self.tail.fetch_add(1, Ordering::SeqCst), taken: sequenced() }
     }
 
     /// The next place in the order, if there is room for it now.
     pub(crate) fn ticket_if_room(&self) -> Option<Ticket> {
         let mut tail = self.tail.load(Ordering::Relaxed);
         while self.is_free(tail) {
-            let (now, taken) = (Ordering::Relaxed, Ordering::Relaxed);
-            match self.tail.compare_exchange_weak(tail, tail + 1, now, taken) {
-                Ok(_) => return Some(Ticket(tail)),
+            // SeqCst as in `ticket`.
+            let (taken, missed) = (Ordering::SeqCst, Ordering::Relaxed);
+            match self.tail.compare_exchange_weak(tail, tail + 1, taken, missed) {
+                Ok(number) => return Some(Ticket { number, taken: sequenced() }),
                 Err(newer) => tail = newer,
             }
         }
@@ -125,13 +131,15 @@ impl<L, const N: usize> Ring<L, N> {
     /// Whether the ticket's place is free. Once it is, it stays so.
     #[inline(always)]
     pub(crate) fn has_room(&self, ticket: &Ticket) -> bool {
-        self.is_free(ticket.0)
+        self.is_free(ticket.number)
     }
 
     /// Fills the ticket's place, and lets the reader have it. Only where there [is
-    /// room](Self::has_room).
+    /// room](Self::has_room). Returns the proof that a reader which missed the ticket at its last
+    /// look is seen at its rest.
     #[inline(always)]
-    pub(crate) fn publish(&self, Ticket(ticket): Ticket, words: [u64; N], beside: Option<L>) {
+    pub(crate) fn publish(&self, ticket: Ticket, words: [u64; N], beside: Option<L>) -> Fenced {
+        let Ticket { number: ticket, taken } = ticket;
         let index = self.index(ticket);
         let has_beside = beside.is_some();
         if has_beside {
@@ -143,12 +151,13 @@ impl<L, const N: usize> Ring<L, N> {
         }
         // Release pairs with the Acquire in `drain`: who reads this stamp reads these words.
         place.stamp.store(stamp_of(ticket, has_beside), Ordering::Release);
+        taken
     }
 
     /// Leaves a ticket that has no room: the reader skips it.
     #[cold]
-    pub(crate) fn give_up(&self, Ticket(ticket): Ticket) {
-        lock(&self.given_up).push(ticket);
+    pub(crate) fn give_up(&self, ticket: Ticket) {
+        lock(&self.given_up).push(ticket.number);
     }
 
     /// Whether the ticket was given up; asked once more, it was not.
@@ -271,7 +280,7 @@ mod tests {
     fn push(ring: &Small, word: u64, beside: Option<&str>) {
         let ticket = ring.ticket();
         assert!(ring.has_room(&ticket));
-        ring.publish(ticket, [word, !word], beside.map(str::to_owned));
+        let _ = ring.publish(ticket, [word, !word], beside.map(str::to_owned));
     }
 
     fn drain(ring: &Small, limit: u64) -> Vec<(u64, Option<String>)> {
@@ -308,11 +317,11 @@ mod tests {
         assert!(!ring.has_room(&fourth));
         assert_eq!(drain(&ring, 1), [(0, None)]);
         assert!(ring.has_room(&fourth));
-        ring.publish(fourth, [3, !3], None);
+        let _ = ring.publish(fourth, [3, !3], None);
         assert!(ring.ticket_if_room().is_none());
         assert_eq!(drain(&ring, u64::MAX).len(), 3);
         let fifth = ring.ticket_if_room().expect("there is room");
-        ring.publish(fifth, [4, !4], None);
+        let _ = ring.publish(fifth, [4, !4], None);
         assert_eq!(drain(&ring, u64::MAX), [(4, None)]);
     }
 
@@ -342,7 +351,7 @@ mod tests {
         });
         thread::sleep(Duration::from_millis(5));
         assert!(!reading.is_finished());
-        ring.publish(hole, [0, !0], None);
+        let _ = ring.publish(hole, [0, !0], None);
         assert_eq!(reading.join().expect("no panic"), [(0, None), (1, None)]);
     }
 
@@ -364,8 +373,8 @@ mod tests {
             assert!(Instant::now() < until, "both wait for ever");
             thread::yield_now();
         }
-        ring.publish(waiting, [128, !128], None);
-        ring.publish(hole, [1, !1], None);
+        let _ = ring.publish(waiting, [128, !128], None);
+        let _ = ring.publish(hole, [1, !1], None);
         assert_eq!(reading.join().expect("no panic"), 129);
     }
 
@@ -373,7 +382,7 @@ mod tests {
     fn what_nobody_took_is_dropped_with_the_ring() {
         let beside = Arc::new(());
         let ring: Ring<Arc<()>, 1> = Ring::new(4);
-        ring.publish(ring.ticket(), [0], Some(Arc::clone(&beside)));
+        let _ = ring.publish(ring.ticket(), [0], Some(Arc::clone(&beside)));
         drop(ring);
         assert_eq!(Arc::strong_count(&beside), 1);
     }

@@ -38,29 +38,24 @@ impl WakeSignal {
         self.0.posture() == Posture::Gone
     }
 
-    /// To be called after an item was queued: wakes a parked writer, and says whether it still
-    /// lives.
-    #[inline]
-    pub(crate) fn ring(&self) -> Result<(), WriterGone> {
-        self.answer_to(self.0.posture_after_leaving())
-    }
-
-    /// The same, for one who has made a fence since the item was queued.
-    #[inline]
-    pub(crate) fn wake_after(&self, fence: &Fenced) -> Result<(), WriterGone> {
-        self.answer_to(self.0.posture_behind(fence))
-    }
-
-    #[inline]
-    fn answer_to(&self, posture: Posture) -> Result<(), WriterGone> {
-        match posture {
+    /// To be called after an item was queued, with the proof that a writer which did not see it
+    /// shows its posture: wakes a parked writer, and says whether it still lives.
+    #[inline(always)]
+    pub(crate) fn ring(&self, queued: &Fenced) -> Result<(), WriterGone> {
+        match self.0.posture_behind(queued) {
             Posture::Up | Posture::Napping => Ok(()),
-            Posture::Parked => {
-                self.0.rouse(Posture::Parked);
-                Ok(())
-            }
-            Posture::Gone => Err(WriterGone),
+            asleep_or_gone => self.ring_again(asleep_or_gone),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn ring_again(&self, posture: Posture) -> Result<(), WriterGone> {
+        if posture == Posture::Gone {
+            return Err(WriterGone);
+        }
+        self.0.rouse(Posture::Parked);
+        Ok(())
     }
 
     /// Wakes the writer from whatever sleep it is in: for a flush, a full queue, the end.
@@ -105,6 +100,7 @@ impl WakeSignal {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::base::sync::fenced;
     use std::sync::Arc;
     use std::thread;
 
@@ -119,7 +115,7 @@ mod tests {
             }
         });
         while !parked.is_finished() {
-            assert_eq!(signal.ring(), Ok(()));
+            assert_eq!(signal.ring(&fenced()), Ok(()));
             thread::yield_now();
         }
     }
@@ -137,7 +133,7 @@ mod tests {
         while !signal.is_napping() {
             thread::yield_now();
         }
-        assert_eq!(signal.ring(), Ok(()));
+        assert_eq!(signal.ring(&fenced()), Ok(()));
         assert!(signal.is_napping());
         while !napping.is_finished() {
             signal.wake();
@@ -149,7 +145,7 @@ mod tests {
     fn a_ring_for_a_writer_that_left_says_so() {
         let signal = WakeSignal::new();
         signal.leave();
-        assert_eq!(signal.ring(), Err(WriterGone));
+        assert_eq!(signal.ring(&fenced()), Err(WriterGone));
         signal.wake();
         assert!(signal.is_gone(), "nobody brings it back");
     }

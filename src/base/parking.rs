@@ -49,8 +49,7 @@ impl Posture {
 /// Where one thread sleeps, with the handle to wake it.
 pub(crate) struct Parking {
     /// The sleeper writes it when it lies down and gets up, and so does the thread that wakes it.
-    /// Every producer reads it. Relaxed throughout: the fences order it, and the queue itself hands
-    /// over what was left.
+    /// Every producer reads it. The fences order it, and the queue itself hands over what was left.
     posture: CachePadded<AtomicU8>,
     /// Set by [`answer`](Parking::answer). Whoever finds the sleeper lying finds this set, because
     /// the sleeper released the lock before.
@@ -85,11 +84,11 @@ impl Parking {
         self.posture_behind(&fenced())
     }
 
-    /// The same, for a producer that has executed a fence since.
-    #[inline]
+    /// The same, for a producer that has a proof of its fence.
+    #[inline(always)]
     pub(crate) fn posture_behind(&self, _: &Fenced) -> Posture {
-        // The fence pairs with those in `lie_down` and `leave`.
-        self.posture()
+        // SeqCst, behind what `Fenced` proves, pairs with the fences in `lie_down` and `leave`.
+        Posture::from_u8(self.posture.load(Ordering::SeqCst))
     }
 
     /// Wakes the sleeper from whatever sleep it is in, for what was left before.

@@ -11,7 +11,7 @@ use crate::audit::writer::{Turn, Writer};
 use crate::base::clock::Timestamp;
 use crate::base::error::{NotStarted, Reason, Uncertain};
 use crate::base::foreign::put_aside;
-use crate::base::sync::{Fenced, Mutex, lock};
+use crate::base::sync::{Mutex, lock};
 use crate::engine::Engine;
 use crate::engine::answer::Answer;
 use crate::engine::call::Call;
@@ -73,27 +73,6 @@ impl Engine {
             None => self.recorder.record(entry).map_err(|WriterGone| Uncertain::Unrecorded),
             Some(record) => record.queue(),
         }
-    }
-
-    /// Same as [`queue`](Self::queue), but does not wake the writer. The caller [wakes
-    /// it](Self::wake_after) after a fence. A reserve needs a fence for its expiry anyway, so the
-    /// two share one.
-    #[inline(always)]
-    pub(super) fn queue_no_wake(
-        &self,
-        entry: PlainEntry,
-        record: Option<RecordBuilder<'_>>,
-    ) -> Result<(), Uncertain> {
-        match record {
-            None => self.recorder.record_no_wake(entry).map_err(|WriterGone| Uncertain::Unrecorded),
-            Some(record) => record.queue(),
-        }
-    }
-
-    /// Wakes a parked writer for what was queued before the fence.
-    #[inline]
-    pub(super) fn wake_after(&self, fence: &Fenced) -> Result<(), Uncertain> {
-        self.recorder.wake_after(fence).map_err(|WriterGone| Uncertain::Unrecorded)
     }
 
     /// Whether the record of a commit will be written. Ask after a commit that may have met an

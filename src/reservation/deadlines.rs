@@ -16,18 +16,21 @@
 //! `extend` never touch the tree, so a bound may be too early. Only a scan that looked and found
 //! nothing *raises* a bound. Lowering and raising meet as follows:
 //!
-//! - the reserve: publish the slot; fence; read the group's bound, and if it is later, or *tagged*,
-//!   write it lower and untagged; fence; the same for the segment; fence; the engine;
+//! - the reserve: take the slot, by a swap of its state; publish it; read the group's bound, and if
+//!   it is later, or *tagged*, write it lower and untagged; fence; the same for the segment; the
+//!   engine;
 //! - the scan: tag the bound (its time stays valid for readers); fence; read what is beneath; swap
 //!   the tagged word for what was found. If a reserve came in between, it has cleared the tag, and
-//!   the swap fails.
+//!   the swap fails. A slot that is taken and not published yet may fall due at any time, so where
+//!   the scan finds one, the bound stays.
 //!
-//! With the two fences, it cannot happen that the scan misses the slot *and* the reserve misses the
-//! tag (store, fence, load on both sides). They are fences and not `SeqCst` accesses, because the
-//! model checker treats such accesses as `AcqRel`.
+//! It cannot happen that the scan misses that the slot is taken *and* the reserve misses the tag.
+//! The reserve's swap and its reads of the bounds are `SeqCst`, so they are in one order with the
+//! scan's fence. A fence between publishing and the reads would do without the third rule, and
+//! costs the reserve as much as a swap.
 
 use crate::base::clock::Timestamp;
-use crate::base::sync::{AtomicBool, AtomicU64, Fenced, MODELLED, Ordering, fence, fenced};
+use crate::base::sync::{AtomicBool, AtomicU64, Fenced, MODELLED, Ordering, fence};
 use crate::base::table::Table;
 
 /// Slots under one group bound.
@@ -67,7 +70,8 @@ impl Bound {
     /// Whether a published hold that falls due at `time` finds the bound later, or tagged.
     #[inline]
     fn is_in_the_way(&self, time: u64) -> bool {
-        let seen = self.0.load(Ordering::Relaxed);
+        // SeqCst pairs with the fence in `raise`.
+        let seen = self.0.load(Ordering::SeqCst);
         let tagged = seen & TAG != 0;
         tagged || seen >> 1 > time
     }
@@ -86,6 +90,7 @@ impl Bound {
         if seen >> 1 > time {
             self.0.fetch_min(time << 1, Ordering::Relaxed);
         }
+        look_now();
     }
 
     /// Replaces the bound by what `look` finds beneath, unless a reserve came in between, or `look`
@@ -96,7 +101,8 @@ impl Bound {
         if self.0.compare_exchange(before, tagged, Ordering::Relaxed, Ordering::Relaxed).is_err() {
             return;
         }
-        // Pairs with the fence in `look_now`.
+        // Pairs with the reserve's swap of the slot's state, with the fence in `look_now`, and
+        // with the SeqCst loads of bounds behind each of them.
         fence(Ordering::SeqCst);
         let Some(found) = look() else { return };
         let _ = self.0.compare_exchange(
@@ -115,6 +121,8 @@ pub(crate) enum ScannedSlot {
     Nothing,
     /// A live hold (one that is being ended counts) that falls due at this moment.
     Live(Timestamp),
+    /// A reserve has taken the slot. What it will publish may fall due at any moment.
+    Taken,
 }
 
 /// How a scan of what is due ended.
@@ -136,13 +144,12 @@ pub(crate) struct Deadlines {
     raising: AtomicBool,
 }
 
-/// The fence between a write that a scan must see and the read of the next floor. Pairs with the
-/// fence in `raise`: either that read sees the scan's tag, or the scan sees the write. A floor on
+/// The fence between a bound that was lowered and the read of the next floor. Pairs with the fence
+/// in `raise`: either that read sees the scan's tag, or the scan sees the lower bound. A floor on
 /// which nothing was written needs no fence of its own: when it was read, its bound was no later
 /// than the hold, and whoever raises it afterwards sees the hold.
-#[inline]
-fn look_now() -> Fenced {
-    fenced()
+fn look_now() {
+    fence(Ordering::SeqCst);
 }
 
 impl Deadlines {
@@ -158,23 +165,20 @@ impl Deadlines {
     }
 
     /// Notes that the hold just published in `slot` falls due at `expires_at`. The caller has
-    /// published the slot's state before. Returns proof of its fence, for callers that have other
-    /// reads to make after it.
-    #[inline]
-    pub(crate) fn note(&self, slot: u32, expires_at: Timestamp) -> Fenced {
+    /// published the slot's state before. `taken` proves that a scan sees the slot taken, or is
+    /// seen.
+    #[inline(always)]
+    pub(crate) fn note(&self, slot: u32, expires_at: Timestamp, _taken: &Fenced) {
         let time = expires_at.as_millis();
         let group = slot as usize / GROUP;
         let (group, segment) = (self.groups.ensure(group), self.segments.ensure(group / GROUPS));
-        let fence = look_now();
         // Slots beyond the tables do not exist.
-        let (Some(group), Some(segment)) = (group, segment) else { return fence };
+        let (Some(group), Some(segment)) = (group, segment) else { return };
         for bound in [group, segment, &self.engine] {
             if bound.is_in_the_way(time) {
                 bound.lower(time);
-                let _ = look_now();
             }
         }
-        fence
     }
 
     /// No live hold falls due before this moment. One load of a line that is rarely written.
@@ -239,11 +243,13 @@ impl Deadlines {
         let mut scan = Scan::Complete;
         let mut look = || {
             let first = (group * GROUP) as u32;
-            let mut earliest = u64::MAX;
+            let (mut earliest, mut any_taken) = (u64::MAX, false);
             for slot in first..first + GROUP as u32 {
                 let (found, enough) = visit(slot);
-                if let ScannedSlot::Live(at) = found {
-                    earliest = earliest.min(at.as_millis());
+                match found {
+                    ScannedSlot::Nothing => {}
+                    ScannedSlot::Live(at) => earliest = earliest.min(at.as_millis()),
+                    ScannedSlot::Taken => any_taken = true,
                 }
                 if enough {
                     scan = Scan::Stopped;
@@ -251,7 +257,7 @@ impl Deadlines {
                     return None;
                 }
             }
-            Some(earliest)
+            (!any_taken).then_some(earliest)
         };
         match self.groups.get(group) {
             Some(bound) if raise => bound.raise(look),

@@ -26,7 +26,7 @@
 //! and `line.rs` how a line is packed.
 
 use crate::base::clock::Timestamp;
-use crate::base::sync::{AtomicU64, MODELLED, Ordering, fence};
+use crate::base::sync::{AtomicU64, Fenced, MODELLED, Ordering, fence};
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
 use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::line::{NOTE, SlotLine, settled_from};
@@ -112,16 +112,22 @@ impl Slot {
     }
 
     /// Claims a slot from the free list, which was found in state `former`: swaps its state to
-    /// `Vacant`, next generation. Returns that state. `Err` holds the current state if another
-    /// thread is changing the record.
-    #[inline]
-    pub(crate) fn vacate(&self, former: SlotState) -> Result<SlotState, SlotState> {
-        let vacant = former.in_phase(Phase::Vacant).next_generation();
-        self.state.swap(former, vacant)?;
+    /// `Vacant`, next generation. Returns that state, and the proof that a scan of what is due sees
+    /// it, or is seen. `Err` holds the current state if another thread is changing the record.
+    #[inline(always)]
+    pub(crate) fn vacate(&self, former: SlotState) -> Result<(SlotState, Fenced), SlotState> {
+        // With an expiry that no reservation has, it is never the word of an unused slot.
+        let vacant = former.in_phase(Phase::Vacant).next_generation().expiring_at(Timestamp::MAX);
+        let taken = self.state.swap_to_vacant(former, vacant)?;
         // Release pairs with the Acquire fence in `load_again`: whoever reads a field of the next
         // reservation sees at least this vacant word, and so notices.
         fence(Ordering::Release);
-        Ok(vacant)
+        Ok((vacant, taken))
+    }
+
+    /// Gives up a claim: the slot has no reservation, and is at rest.
+    pub(crate) fn abandon(&self, vacant: SlotState) {
+        self.state.publish(vacant.in_phase(Phase::Line));
     }
 
     /// Writes a reservation into this vacant slot. Its id finds it from here on.
@@ -411,7 +417,7 @@ mod tests {
         let line = SlotLine::new(LevelIndex(0), 1);
         let take_again = || {
             let (former, since) = slot.former().expect("over");
-            (slot.vacate(former).expect("over"), since)
+            (slot.vacate(former).expect("over").0, since)
         };
         let (vacant, since) = take_again();
         assert_eq!(since, Timestamp::default(), "nobody lived here");

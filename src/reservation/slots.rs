@@ -38,6 +38,8 @@ pub(crate) struct VacantSlot<'s> {
     number: SlotNumber,
     slot: &'s Slot,
     state: SlotState,
+    /// A scan of what is due sees that it is taken, or is seen.
+    taken: Fenced,
     taken_at: Timestamp,
     /// Since when the slot's former reservation had it, if that lies ahead of the clock.
     ahead: Timestamp,
@@ -116,19 +118,18 @@ impl Slots {
         }
     }
 
-    /// Makes a hold of `head` and the lines of `rest` live. Its id is visible from here on. Returns
-    /// proof of the fence that it has executed after that.
-    #[inline]
+    /// Makes a hold of `head` and the lines of `rest` live. Its id is visible from here on.
+    #[inline(always)]
     pub(crate) fn publish(
         &self,
         head: VacantSlot<'_>,
         rest: &[(VacantSlot<'_>, SlotLine)],
         record: ReservationRecord,
         expires_at: Timestamp,
-    ) -> Fenced {
+    ) {
         let record = Self::with_chain(&head, rest, None, record);
         head.slot.admit(head.state, &record, Phase::Pending, expires_at);
-        self.deadlines.note(head.number, expires_at)
+        self.deadlines.note(head.number, expires_at, &head.taken);
     }
 
     /// Writes the record of a hold that begins and ends in one step: a sale. Its slots may retire
@@ -395,9 +396,11 @@ impl Slots {
                 let is_past = state.phase().is_live() && now > state.expires_at();
                 let enough = is_past && each(HeldSlot { number, slot, state });
                 let after = slot.state();
-                let live = after.phase().is_live();
-                let found =
-                    if live { ScannedSlot::Live(after.expires_at()) } else { ScannedSlot::Nothing };
+                let found = match after.phase() {
+                    Phase::Pending | Phase::Ending => ScannedSlot::Live(after.expires_at()),
+                    Phase::Vacant if after != SlotState::UNUSED => ScannedSlot::Taken,
+                    _ => ScannedSlot::Nothing,
+                };
                 (found, enough)
             },
         )

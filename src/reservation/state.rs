@@ -14,7 +14,7 @@
 //! reservation in the slot, its lines, and what of them was shipped, have not changed either.
 
 use crate::base::clock::Timestamp;
-use crate::base::sync::{AtomicU64, Ordering};
+use crate::base::sync::{AtomicU64, Fenced, Ordering, sequenced};
 
 const EXPIRES_BITS: u32 = 42;
 pub(crate) const GENERATION_BITS: u32 = 19;
@@ -30,7 +30,8 @@ const _: () = assert!(EXPIRES_MASK == Timestamp::MAX.as_millis(), "every moment 
 pub(crate) enum Phase {
     /// No reservation: never used, or taken by a reserve that has not published yet.
     Vacant = 0,
-    /// A later line of a basket. The basket's status is in its head.
+    /// A later line of a basket, whose status is in its head. Or a slot that was taken and put back
+    /// unused.
     Line = 1,
     /// A live hold.
     Pending = 2,
@@ -161,6 +162,21 @@ impl StateCell {
         self.0
             .compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire)
             .map(drop)
+            .map_err(SlotState)
+    }
+
+    /// As [`swap`](Self::swap), for the thread that takes a slot off the free list. With the proof
+    /// that a scan of what is due sees the new state, or is seen.
+    #[inline(always)]
+    pub(crate) fn swap_to_vacant(
+        &self,
+        from: SlotState,
+        to: SlotState,
+    ) -> Result<Fenced, SlotState> {
+        // SeqCst for the proof; it is AcqRel as well, as in `swap`.
+        self.0
+            .compare_exchange(from.0, to.0, Ordering::SeqCst, Ordering::Acquire)
+            .map(|_| sequenced())
             .map_err(SlotState)
     }
 

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use loom_tests::model;
 
-use crate::base::sync::{AtomicU64, Ordering};
+use crate::base::sync::{AtomicU64, Ordering, sequenced};
 use crate::engine::{Answer, Engine, at, race, spawn};
 use crate::reservation::deadlines::{Deadlines, GROUP, Scan, ScannedSlot};
 use crate::reservation::slots::{HeldSlot, Slots};
 
 /// Slots in two segments of two groups.
 const SLOTS: u32 = (2 * GROUP * GROUP) as u32;
+
+/// In place of an expiry: a reserve has the slot.
+const TAKEN: u64 = u64::MAX;
 
 /// The bounds, over slots of which only the expiry matters: 0 is no live hold.
 struct Column {
@@ -25,13 +28,17 @@ impl Column {
             expiry: Deadlines::new(SLOTS as usize),
             live: std::array::from_fn(|_| AtomicU64::new(0)),
         };
-        column.expiry.note(0, at(10));
+        // As a reserve that is long over would have.
+        column.expiry.note(0, at(10), &sequenced());
         Arc::new(column)
     }
 
     fn publish(&self, slot: u32, expires_at: u64) {
-        self.live[slot as usize].store(expires_at, Ordering::Release);
-        self.expiry.note(slot, at(expires_at));
+        let live = &self.live[slot as usize];
+        live.swap(TAKEN, Ordering::SeqCst);
+        let taken = sequenced();
+        live.store(expires_at, Ordering::Release);
+        self.expiry.note(slot, at(expires_at), &taken);
     }
 
     /// Ends what is overdue at `now`; returns it.
@@ -42,6 +49,9 @@ impl Column {
             let expires_at = live.load(Ordering::Acquire);
             if expires_at == 0 {
                 return (ScannedSlot::Nothing, false);
+            }
+            if expires_at == TAKEN {
+                return (ScannedSlot::Taken, false);
             }
             if now <= expires_at {
                 return (ScannedSlot::Live(at(expires_at)), false);

@@ -98,7 +98,7 @@ fn units_are_settled_in_no_slot_that_is_another_reservations_by_now() {
                 // The later slot comes round first.
                 let slot = slots.at(1).expect("a slot");
                 let Ok((former, _)) = slot.former() else { return false };
-                let Ok(vacated) = slot.vacate(former) else { return false };
+                let Ok((vacated, _)) = slot.vacate(former) else { return false };
                 slot.admit(vacated, &young, Phase::Pending, at(100));
                 true
             },

@@ -1,5 +1,5 @@
 //! A thread that sleeps when there is nothing to do: nothing is left with it while it sleeps. The
-//! items are bare atomics, because the queue's stand-in has a lock that orders more than a fence.
+//! items are bare atomics; `queue` has the same sleep with the queue itself.
 //! The sleeper is never the model's first thread: that one waits for others at the end, and loom's
 //! `unpark` would wake it from there, too.
 
@@ -9,9 +9,8 @@ use loom_tests::model;
 
 use crate::audit::wake_signal::WakeSignal;
 use crate::base::parking::Parking;
-use crate::base::sync::{AtomicU32, Ordering};
-use crate::engine::{at, race, spawn};
-use crate::reservation::deadlines::{Deadlines, GROUP};
+use crate::base::sync::{AtomicU32, Ordering, sequenced};
+use crate::engine::{race, spawn};
 
 /// The audit writer's bell, and how many items wait for it.
 struct Audit {
@@ -26,8 +25,8 @@ impl Audit {
 
     /// Says whether the writer lives.
     fn push(&self) -> bool {
-        self.items.fetch_add(1, Ordering::Relaxed);
-        self.wake_signal.ring().is_ok()
+        self.items.fetch_add(1, Ordering::SeqCst);
+        self.wake_signal.ring(&sequenced()).is_ok()
     }
 
     /// Works until there were `last` items. A sleep that nobody ends is a deadlock, which loom
@@ -59,25 +58,6 @@ fn of_two_pushes_none_leaves_its_item_with_a_sleeping_writer() {
         let first = spawn(&audit, Audit::push);
         race(&audit, |audit| audit.write(2), Audit::push);
         first.join().expect("the thread ends");
-    });
-}
-
-#[test]
-fn the_one_fence_of_a_reserve_leaves_no_item_with_a_sleeping_writer() {
-    model("a reserve's push against the writer's parking", || {
-        let audit = Audit::new();
-        let expiry = Arc::new(Deadlines::new(GROUP));
-        let reserve = {
-            let expiry = Arc::clone(&expiry);
-            move |audit: &Audit| {
-                audit.items.fetch_add(1, Ordering::Relaxed);
-                // The hold is published here. Its expiry wants a fence, which serves the item, too.
-                let fence = expiry.note(0, at(30));
-                audit.wake_signal.wake_after(&fence).is_ok()
-            }
-        };
-        let ((), pushed) = race(&audit, |audit| audit.write(1), reserve);
-        assert!(pushed, "the writer lives");
     });
 }
 

@@ -44,14 +44,25 @@ pub(crate) use shuttle::*;
 pub(crate) const MODELLED: bool =
     cfg!(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle")));
 
-/// Proof that this thread has executed a `SeqCst` fence since its last writes. It lets several
-/// store-then-load pairs share one fence.
+/// Proof that this thread has executed a `SeqCst` fence, or a `SeqCst` read-modify-write, behind
+/// the write that another thread must not miss. What it then loads with `SeqCst` pairs with that
+/// thread's fence: of the two, at least one sees the other's write.
 #[derive(Debug)]
 pub(crate) struct Fenced(());
 
 /// Executes a `SeqCst` fence. The caller names its partner.
 #[inline]
 pub(crate) fn fenced() -> Fenced {
+    fence(Ordering::SeqCst);
+    Fenced(())
+}
+
+/// The proof behind a write that is itself a `SeqCst` read-modify-write. It needs no fence of its
+/// own, and executes none: such writes, and `SeqCst` loads, are in one order with all fences. Loom
+/// takes both for `AcqRel`. So in its models a fence stands here for that order.
+#[inline(always)]
+pub(crate) fn sequenced() -> Fenced {
+    #[cfg(all(loom, feature = "loom"))]
     fence(Ordering::SeqCst);
     Fenced(())
 }

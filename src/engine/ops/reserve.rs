@@ -152,9 +152,9 @@ impl Call<'_> {
             .then(|| engine.recorder.record_from(entry).of_hold(self, id));
         // Law 2: take, then log. Publish the id last, because with it the units can be confirmed.
         let slot = engine.take_units(slot, line, now)?;
-        let recorded = engine.queue_no_wake(entry, record);
-        let fence = engine.slots.publish(slot, &[], self.record(id, line), expires_at);
-        recorded.and_then(|()| engine.wake_after(&fence))?;
+        let recorded = engine.queue(entry, record);
+        engine.slots.publish(slot, &[], self.record(id, line), expires_at);
+        recorded?;
         Ok(id)
     }
 

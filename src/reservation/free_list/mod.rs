@@ -383,9 +383,10 @@ impl FreeList {
                 return None;
             }
             let _refill = self.refills.begin();
-            // Relaxed: the numbers themselves are all that is handed out; a fresh slot's content
-            // comes with its segment.
-            match self.fresh.compare_exchange(first, end, Ordering::Relaxed, Ordering::Relaxed) {
+            // The numbers themselves are all that is handed out; a fresh slot's content comes with
+            // its segment. SeqCst, because a scan of what is due reads `used` after its fence, and
+            // either sees this slot or is seen by who notes its deadline.
+            match self.fresh.compare_exchange(first, end, Ordering::SeqCst, Ordering::Relaxed) {
                 Ok(_) => {
                     if let Some((number, magazine)) = empty {
                         // No record was in them: ripe at any time.

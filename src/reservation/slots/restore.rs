@@ -185,8 +185,8 @@ impl Slots {
     fn vacated(&self, number: SlotNumber) -> Option<VacantSlot<'_>> {
         let slot = self.slots.ensure(number as usize)?;
         let (former, since) = slot.former().ok()?;
-        let state = slot.vacate(former).ok()?;
-        Some(VacantSlot { number, slot, state, taken_at: since, ahead: since })
+        let (state, taken) = slot.vacate(former).ok()?;
+        Some(VacantSlot { number, slot, state, taken, taken_at: since, ahead: since })
     }
 
     /// Writes one reservation into its slots. Returns the chain to those after the head.
@@ -224,7 +224,7 @@ impl Slots {
         let phase = reservation.phase();
         head.slot.admit(head.state, &record, phase, reservation.expires_at);
         if phase == Phase::Pending {
-            self.deadlines.note(name.head, reservation.expires_at);
+            self.deadlines.note(name.head, reservation.expires_at, &head.taken);
         }
         Some(chain)
     }

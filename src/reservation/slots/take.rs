@@ -51,9 +51,9 @@ impl Slots {
                 return Some(SlotClaim::Ahead(since));
             }
         }
-        let Ok(state) = slot.vacate(former) else { return Some(SlotClaim::Busy) };
+        let Ok((state, taken)) = slot.vacate(former) else { return Some(SlotClaim::Busy) };
         let ahead = Timestamp::default();
-        Some(SlotClaim::Vacant(VacantSlot { number, slot, state, taken_at, ahead }))
+        Some(SlotClaim::Vacant(VacantSlot { number, slot, state, taken, taken_at, ahead }))
     }
 
     /// Takes another slot than `number`. That one goes to the back of the queue if a thread is
@@ -99,8 +99,8 @@ impl Slots {
             let slot = self.slots.get(number as usize)?;
             let claimed = slot.former().and_then(|(former, since)| {
                 let ahead = if since == Timestamp::MAX { now } else { since };
-                let state = slot.vacate(former)?;
-                Ok(VacantSlot { number, slot, state, taken_at: now, ahead })
+                let (state, taken) = slot.vacate(former)?;
+                Ok(VacantSlot { number, slot, state, taken, taken_at: now, ahead })
             });
             match claimed {
                 Ok(slot) => {
@@ -123,6 +123,7 @@ impl Slots {
 
     /// Gives back a slot that was taken and not used.
     pub(crate) fn put_back(&self, slot: VacantSlot<'_>, now: Timestamp) {
+        slot.slot.abandon(slot.state);
         self.free_list.put_back(slot.number, now);
     }
 }
