@@ -83,7 +83,9 @@ pub(super) struct KeyedCall {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call<'a> {
     pub(super) engine: &'a Engine,
-    pub(super) options: &'a RequestOptions,
+    /// `None`: a call without options. The most common case, and where a path is inlined for it,
+    /// the compiler leaves out what options would need.
+    options: Option<&'a RequestOptions>,
     /// The key that this call has claimed. `None` if the caller gave no key, or before the claim.
     pub(super) key: Option<&'a KeyedCall>,
     /// See [`now`](Self::now).
@@ -94,16 +96,21 @@ pub(super) struct Call<'a> {
 const NOT_READ: Timestamp = Timestamp::MAX;
 
 impl<'a> Call<'a> {
+    /// A call without options.
+    #[inline(always)]
+    pub(super) fn plain(engine: &'a Engine) -> Self {
+        Self { engine, options: None, key: None, now: NOT_READ }
+    }
+
     /// A call with these options.
-    #[inline]
     pub(super) fn new(engine: &'a Engine, options: &'a RequestOptions) -> Self {
-        Self { engine, options, key: None, now: NOT_READ }
+        Self { options: Some(options), ..Self::plain(engine) }
     }
 
     /// A step that the engine takes by itself at `now`, for no caller.
     #[inline]
     pub(super) fn of_engine(engine: &'a Engine, now: Timestamp) -> Self {
-        Self::new(engine, RequestOptions::DEFAULT).at(now)
+        Self::plain(engine).at(now)
     }
 
     /// The same call, with other options. Its key, if it has claimed one, stays the caller's.
@@ -111,11 +118,33 @@ impl<'a> Call<'a> {
     where
         'a: 'b,
     {
-        Call { options, ..self }
+        Call { options: Some(options), ..self }
+    }
+
+    /// Its options; the default ones if the caller gave none.
+    pub(super) fn options(self) -> &'a RequestOptions {
+        self.options.unwrap_or(RequestOptions::DEFAULT)
+    }
+
+    /// The buyer of a new hold.
+    #[inline(always)]
+    pub(super) fn owner(self) -> Option<Owner> {
+        self.options?.owner
+    }
+
+    /// Whether a new hold is kept until it is shipped.
+    #[inline(always)]
+    pub(super) fn keeps_until_shipped(self) -> bool {
+        self.options.is_some_and(|options| options.keep_until_shipped)
+    }
+
+    #[inline(always)]
+    fn has_notes(self) -> bool {
+        self.options.is_some_and(|options| !options.notes.is_empty())
     }
 
     /// The same call, which takes effect at `now`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn at(self, now: Timestamp) -> Self {
         Self { now, ..self }
     }
@@ -124,14 +153,14 @@ impl<'a> Call<'a> {
     /// counts from, is that. A call with a key has read it when it claimed the key, so that the key
     /// is as old as its record. Any other reads it here, once it is admitted, which may have
     /// waited.
-    #[inline]
+    #[inline(always)]
     pub(super) fn timed(self) -> Self {
         if self.now == NOT_READ { self.at(self.engine.now()) } else { self }
     }
 
     /// When the call takes effect: the one reading of the clock that goes into its record and its
     /// holds.
-    #[inline]
+    #[inline(always)]
     pub(super) fn now(self) -> Timestamp {
         debug_assert!(
             self.now != NOT_READ || self.engine.now() == NOT_READ,
@@ -141,15 +170,15 @@ impl<'a> Call<'a> {
     }
 
     /// Whether the record of a movement needs more than one plain entry: it has notes or a key.
-    #[inline]
+    #[inline(always)]
     pub(super) fn needs_record_buffer(self) -> bool {
-        !self.options.notes.is_empty() || self.key.is_some()
+        self.has_notes() || self.key.is_some()
     }
 
     /// Whether the record of a new hold needs more than one plain entry.
-    #[inline]
+    #[inline(always)]
     pub(super) fn hold_needs_record_buffer(self) -> bool {
-        self.needs_record_buffer() || self.options.keep_until_shipped
+        self.needs_record_buffer() || self.keeps_until_shipped()
     }
 
     /// Runs an operation under the caller's idempotency key, if there is one. The first call under
@@ -157,29 +186,30 @@ impl<'a> Call<'a> {
     ///
     /// Returns once the answer is as durable as the options ask for. May wait for another call
     /// under the same key, and for the disk.
-    #[inline]
+    #[inline(always)]
     pub(super) fn keyed<T: StoredAnswer, E: MutationError + From<KeyError> + From<InvalidText>>(
         self,
         kind: OperationKind,
         shape: impl FnOnce() -> RequestShape,
         run: impl FnOnce(Call<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        if !self.options.notes.is_empty() {
+        if self.has_notes() {
             self.check_text("")?;
             self.check_note_names(kind.own_names())?;
         }
-        let answer = match &self.options.key {
+        let durability = self.options.and_then(|options| options.durability);
+        let answer = match self.options.and_then(|options| options.key) {
             None => run(self),
-            Some(key) => self.under_key(*key, shape, run),
+            Some(key) => self.under_key(key, shape, run),
         };
-        self.engine.once_durable(kind, self.options, answer)
+        self.engine.once_durable(kind, durability, answer)
     }
 
     /// Refuses a call whose record would have too much text: its notes, and `own`, the source or
     /// the reason that it takes. What the journal's encoder gets is bounded here.
     #[cold]
     pub(super) fn check_text(self, own: &str) -> Result<(), InvalidText> {
-        let notes = &self.options.notes;
+        let notes = &self.options().notes;
         let bytes = notes.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         self.engine.text_limits.admit(notes.len(), bytes + own.len())
     }
@@ -190,8 +220,8 @@ impl<'a> Call<'a> {
     #[cold]
     pub(super) fn check_note_names(self, own: &[&str]) -> Result<(), InvalidText> {
         let place = |note: usize| u32::try_from(note).unwrap_or(u32::MAX);
-        let mut seen = HashMap::with_capacity(self.options.notes.len());
-        for (note, (name, _)) in self.options.notes.iter().enumerate() {
+        let mut seen = HashMap::with_capacity(self.options().notes.len());
+        for (note, (name, _)) in self.options().notes.iter().enumerate() {
             if own.contains(&name.as_str()) {
                 return Err(InvalidText::NameTaken { note: place(note) });
             }
@@ -210,8 +240,8 @@ impl<'a> Call<'a> {
         shape: impl FnOnce() -> RequestShape,
         run: impl FnOnce(Call<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let fingerprint = shape().of_hold(self.options).finish();
-        self.engine.claimed(KeyName::Caller(key), fingerprint, self.options, |now| {
+        let fingerprint = shape().of_hold(self.options()).finish();
+        self.engine.claimed(KeyName::Caller(key), fingerprint, self.options(), |now| {
             run(Call { key: Some(&KeyedCall { key, fingerprint }), ..self.at(now) })
         })
     }

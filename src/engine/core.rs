@@ -27,7 +27,7 @@ use crate::stock::warehouse::Warehouse;
 impl Engine {
     /// A slot that no other thread can reach, or `None` if all are in use. Before it returns
     /// `None`, it expires overdue holds, which may free one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take_slot(&self, now: Timestamp) -> Option<VacantSlot<'_>> {
         match self.slots.take(now, || self.now_or(now)) {
             None => self.take_overdue_slot(now),
@@ -59,7 +59,7 @@ impl Engine {
 
     /// The caller's level, resolved for this engine. Refuses a handle of another engine. Does not
     /// check names.
-    #[inline]
+    #[inline(always)]
     pub(super) fn own_level<'l>(&self, level: LevelRef<'l>) -> Result<OwnLevel<'l>, PlaceError> {
         level.own(self.catalog.tag())
     }
@@ -115,7 +115,7 @@ impl Engine {
     }
 
     /// The level at this place, if one has been opened there.
-    #[inline]
+    #[inline(always)]
     pub(super) fn opened(&self, level: OwnLevel<'_>) -> Result<Option<LevelIndex>, PlaceError> {
         match level {
             OwnLevel::Index(index) => Ok(Some(index)),
@@ -128,7 +128,7 @@ impl Engine {
 
     /// The level at this place, or `None` if the product was stocked only elsewhere. Refuses a
     /// product that this engine has never heard of.
-    #[inline]
+    #[inline(always)]
     pub(super) fn resolve_stocked(
         &self,
         level: OwnLevel<'_>,

@@ -85,7 +85,7 @@ pub use when_durable::WhenDurable;
 use no_journal as journal;
 
 use answer::Answer;
-use call::{Call, RequestOptions};
+use call::Call;
 use clock_watch::ClockWatch;
 use durability::Durabilities;
 use journal::JournalLink;
@@ -173,10 +173,10 @@ impl InventoryManager {
         Request::new(&self.engine)
     }
 
-    /// A call with no options.
+    /// A call without options.
     #[inline]
     fn call(&self) -> Call<'_> {
-        Call::new(&self.engine, RequestOptions::DEFAULT)
+        Call::plain(&self.engine)
     }
 
     /// Returns a handle that does not keep the engine alive. Use it in listeners: the engine owns

@@ -142,18 +142,17 @@ impl RecordBuilder<'_> {
     /// shipped.
     pub(super) fn of_hold(self, call: Call<'_>, answer: impl Into<Answer>) -> Self {
         let record = self.notes(call);
-        let record =
-            if call.options.keep_until_shipped { record.kept_until_shipped() } else { record };
+        let record = if call.keeps_until_shipped() { record.kept_until_shipped() } else { record };
         record.keyed(call, answer)
     }
 
     /// Adds a new hold, made when the call takes effect: its id, its expiry and its owner.
     pub(super) fn new_hold(self, call: Call<'_>, id: ReservationId, expires_at: Timestamp) -> Self {
-        self.at(call.now()).reservation(id, expires_at).owner(call.options.owner)
+        self.at(call.now()).reservation(id, expires_at).owner(call.owner())
     }
 
     fn notes(self, call: Call<'_>) -> Self {
-        call.options.notes.iter().fold(self, |record, (name, value)| record.text(name, value))
+        call.options().notes.iter().fold(self, |record, (name, value)| record.text(name, value))
     }
 
     fn keyed(self, call: Call<'_>, answer: impl Into<Answer>) -> Self {

@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 use crate::audit::flush::Flush;
 use crate::base::error::call::sealed::OnRecord;
 use crate::base::error::{FlushError, MutationError, Reason, Uncertain};
-use crate::engine::call::RequestOptions;
 use crate::engine::durability::{Durability, OperationKind};
 use crate::engine::request::Request;
 use crate::engine::{Engine, InventoryManager};
@@ -80,15 +79,15 @@ impl<T, E: From<Uncertain>> Future for WhenDurable<T, E> {
 }
 
 impl Engine {
-    /// Waits until a result is durable, if the call or the engine's settings ask for it.
-    #[inline]
+    /// Waits until a result is durable, if that is `asked` for, or the engine's settings say so.
+    #[inline(always)]
     pub(super) fn once_durable<T, E: MutationError>(
         &self,
         kind: OperationKind,
-        options: &RequestOptions,
+        asked: Option<Durability>,
         answer: Result<T, E>,
     ) -> Result<T, E> {
-        match options.durability.unwrap_or_else(|| self.durabilities.of(kind)) {
+        match asked.unwrap_or_else(|| self.durabilities.of(kind)) {
             Durability::Buffered => answer,
             Durability::Synced => self.wait_until_durable(answer),
         }

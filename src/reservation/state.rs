@@ -49,17 +49,6 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 8] = [
-        Self::Vacant,
-        Self::Line,
-        Self::Pending,
-        Self::Ending,
-        Self::Confirmed,
-        Self::Released,
-        Self::Expired,
-        Self::Shipping,
-    ];
-
     /// Whether the hold still has its units.
     pub(crate) fn is_live(self) -> bool {
         matches!(self, Self::Pending | Self::Ending)
@@ -86,9 +75,18 @@ impl SlotState {
     /// The state of a slot that nobody has used yet.
     pub(crate) const UNUSED: Self = Self(0);
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn phase(self) -> Phase {
-        Phase::ALL[(self.0 >> PHASE_SHIFT) as usize]
+        match self.0 >> PHASE_SHIFT {
+            0 => Phase::Vacant,
+            1 => Phase::Line,
+            2 => Phase::Pending,
+            3 => Phase::Ending,
+            4 => Phase::Confirmed,
+            5 => Phase::Released,
+            6 => Phase::Expired,
+            _ => Phase::Shipping,
+        }
     }
 
     /// The ABA generation: counts the reservations of a slot, and their partial steps. Wraps after
@@ -193,12 +191,23 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const ALL: [Phase; 8] = [
+        Phase::Vacant,
+        Phase::Line,
+        Phase::Pending,
+        Phase::Ending,
+        Phase::Confirmed,
+        Phase::Released,
+        Phase::Expired,
+        Phase::Shipping,
+    ];
+
     proptest! {
         #[test]
         fn a_state_survives_packing(
             index in 0..8_usize, generation in 0..1_u32 << 19, at in 0..1_u64 << 42,
         ) {
-            let phase = Phase::ALL[index];
+            let phase = ALL[index];
             let at = Timestamp::from_millis(at);
             let state = SlotState(u64::from(generation) << EXPIRES_BITS);
             let state = state.in_phase(phase).expiring_at(at);

@@ -136,7 +136,7 @@ impl Cell {
     ///
     /// Lock-free: a swap fails only because another one succeeded, and an unfinished commit in the
     /// way is helped to its end, not waited for.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn apply<S: ResolveMark + ?Sized>(
         &self,
         id: CellId,
@@ -160,7 +160,7 @@ impl Cell {
 
     /// Replaces the word by what `next` makes of it. Whatever a mark means must allow `delta`, or
     /// the change is refused there.
-    #[inline]
+    #[inline(always)]
     fn change<S: ResolveMark + ?Sized>(
         &self,
         id: CellId,

@@ -216,6 +216,7 @@ impl StockLevel {
     }
 
     /// Takes units for a hold (Law 1: one swap checks and takes). `Err` holds what is available.
+    #[inline(always)]
     pub(crate) fn hold<S: ResolveMark + ?Sized>(
         &self,
         qty: Quantity,
@@ -271,6 +272,7 @@ impl StockLevel {
 
     /// Whether `change` took `available` from above the threshold to it or below. Only one swap
     /// crosses, and it knows both values. So exactly one thread sees each crossing.
+    #[inline(always)]
     pub(crate) fn crosses(&self, change: Change) -> bool {
         let threshold = self.threshold_units();
         change.before.available() > threshold && change.after.available() <= threshold

@@ -173,8 +173,8 @@ impl<'a> Call<'a> {
         let mut lines = wanted.iter().map(|line| SlotLine::new(line.handle, line.qty.get()));
         let (Some(head), Some(first)) = (slots.next(), lines.next()) else { return };
         let rest: Vec<(VacantSlot<'_>, SlotLine)> = slots.by_ref().zip(lines).collect();
-        let chain = Chain::NONE.keeping(self.options.keep_until_shipped);
-        let record = ReservationRecord { id, owner: self.options.owner, line: first, chain };
+        let chain = Chain::NONE.keeping(self.keeps_until_shipped());
+        let record = ReservationRecord { id, owner: self.owner(), line: first, chain };
         match purpose {
             Purpose::Hold { .. } => {
                 engine.slots.publish(head, &rest, record, purpose.expires_at(self.now()));

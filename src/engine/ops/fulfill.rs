@@ -219,8 +219,8 @@ impl Call<'_> {
         let (Some(head), Some(line)) = (slots.next(), lines.next()) else { return };
         let rest: Vec<(VacantSlot<'_>, SlotLine)> =
             lines.map_while(|line| Some((slots.next()?, line))).collect();
-        let chain = Chain::NONE.keeping(self.options.keep_until_shipped);
-        let record = ReservationRecord { id, owner: self.options.owner, line, chain };
+        let chain = Chain::NONE.keeping(self.keeps_until_shipped());
+        let record = ReservationRecord { id, owner: self.owner(), line, chain };
         places.publish(head, &rest, record, expires_at);
         slots.for_each(|unused| places.put_back(unused, self.now()));
     }

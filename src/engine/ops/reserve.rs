@@ -8,7 +8,7 @@ use crate::base::clock::Timestamp;
 use crate::base::error::{NotStarted, ReserveError};
 use crate::base::quantity::Quantity;
 use crate::engine::call::{Call, RequestShape};
-use crate::engine::durability::OperationKind;
+use crate::engine::durability::{Durability, OperationKind};
 use crate::engine::place::{LevelRef, OwnLevel};
 use crate::engine::request::on_requests_for_holds;
 use crate::engine::sweeper::StockShortfall;
@@ -58,7 +58,7 @@ impl InventoryManager {
         quantity: u32,
         ttl: Duration,
     ) -> Result<ReservationId, ReserveError> {
-        self.call().reserve(level.into(), quantity, ttl)
+        self.engine.reserve_plain(level.into(), quantity, ttl)
     }
 
     /// Reserves and confirms in one call, which queues one record with both entries. Costs and
@@ -115,29 +115,59 @@ pub(in crate::engine) struct ResolvedLine<'a> {
     pub(in crate::engine) qty: Quantity,
 }
 
+impl Engine {
+    /// A reserve without options, which most are. Where the engine's setting is to wait for the
+    /// disk, it takes the way of all others.
+    #[inline(never)]
+    fn reserve_plain(
+        &self,
+        level: LevelRef<'_>,
+        quantity: u32,
+        ttl: Duration,
+    ) -> Result<ReservationId, ReserveError> {
+        let call = Call::plain(self);
+        if self.durabilities.of(OperationKind::Reserve) == Durability::Synced {
+            return call.reserve(level, quantity, ttl);
+        }
+        let (level, qty) = self.checked_line(level, quantity)?;
+        call.reserve_once(level, qty, ttl)
+    }
+
+    /// A caller's line, checked for this engine.
+    #[inline(always)]
+    fn checked_line<'l>(
+        &self,
+        level: LevelRef<'l>,
+        quantity: u32,
+    ) -> Result<(OwnLevel<'l>, Quantity), ReserveError> {
+        let qty = Quantity::new(quantity)?;
+        level.check_names()?;
+        Ok((self.own_level(level)?, qty))
+    }
+}
+
 impl Call<'_> {
+    #[inline(never)]
     fn reserve(
         self,
         level: LevelRef<'_>,
         quantity: u32,
         ttl: Duration,
     ) -> Result<ReservationId, ReserveError> {
-        let qty = Quantity::new(quantity)?;
-        level.check_names()?;
-        let level = self.engine.own_level(level)?;
+        let (level, qty) = self.engine.checked_line(level, quantity)?;
         let shape = || RequestShape::new("reserve").level(level).units(qty).span(ttl);
         self.keyed(OperationKind::Reserve, shape, |call| call.reserve_once(level, qty, ttl))
     }
 
-    // A function of its own, so that its arguments arrive in registers, not through the closure.
-    #[inline(never)]
+    // Inlined, so that the compiler leaves out of the plain reserve what options would need.
+    #[inline(always)]
     fn reserve_once(
         self,
         level: OwnLevel<'_>,
         qty: Quantity,
         ttl: Duration,
     ) -> Result<ReservationId, ReserveError> {
-        let Self { engine, options, .. } = self;
+        let engine = self.engine;
         let ttl_millis = engine.ttl_limits.checked_ttl(ttl)?;
         let line = engine.level_to_sell(level, qty)?;
         let (slot, id) = engine.slot_for(self)?;
@@ -146,7 +176,7 @@ impl Call<'_> {
         let entry = PlainEntry::new(AdjustmentType::Reserved, now, line.handle, qty.get())
             .reservation(id)
             .expires_at(expires_at)
-            .owner(options.owner);
+            .owner(self.owner());
         let record = self
             .hold_needs_record_buffer()
             .then(|| engine.recorder.record_from(entry).of_hold(self, id));
@@ -159,9 +189,7 @@ impl Call<'_> {
     }
 
     fn sell(self, level: LevelRef<'_>, quantity: u32) -> Result<ReservationId, ReserveError> {
-        let qty = Quantity::new(quantity)?;
-        level.check_names()?;
-        let level = self.engine.own_level(level)?;
+        let (level, qty) = self.engine.checked_line(level, quantity)?;
         let shape = || RequestShape::new("sell").level(level).units(qty);
         self.keyed(OperationKind::Sell, shape, |call| {
             let engine = call.engine;
@@ -177,7 +205,7 @@ impl Call<'_> {
                 .of_hold(call, id);
             let slot = engine.take_units(slot, line, now)?;
             let recorded = record.queue();
-            line.level.sold_to(call.options.keep_until_shipped).add(qty);
+            line.level.sold_to(call.keeps_until_shipped()).add(qty);
             let number = slot.number();
             let chain = engine.slots.publish_sold(slot, &[], None, call.record(id, line));
             engine.slots.retire(number, chain, true, now);
@@ -191,9 +219,9 @@ impl Call<'_> {
     fn record(self, id: ReservationId, line: ResolvedLine<'_>) -> ReservationRecord {
         ReservationRecord {
             id,
-            owner: self.options.owner,
+            owner: self.owner(),
             line: SlotLine::new(line.handle, line.qty.get()),
-            chain: Chain::NONE.keeping(self.options.keep_until_shipped),
+            chain: Chain::NONE.keeping(self.keeps_until_shipped()),
         }
     }
 }

@@ -187,7 +187,7 @@ impl Call<'_> {
         let engine = self.engine;
         let mut first = false;
         let fingerprint = KeyName::retake_fingerprint(id);
-        let answer = engine.claimed(KeyName::Retake(id), fingerprint, self.options, |now| {
+        let answer = engine.claimed(KeyName::Retake(id), fingerprint, self.options(), |now| {
             // The claim found no stored answer: nobody has retaken the hold, or the answer is
             // forgotten. Outcome files keep all answers for their days, and the claim has asked
             // them. Without them, a drop after the hold's creation shows in memory's low-water
@@ -219,9 +219,9 @@ impl Call<'_> {
                 None => engine.resolved_levels(former.lines)?,
             };
             let options = RequestOptions {
-                owner: self.options.owner.or(former.owner),
-                keep_until_shipped: self.options.keep_until_shipped || former.keep,
-                ..self.options.clone()
+                owner: self.owner().or(former.owner),
+                keep_until_shipped: self.keeps_until_shipped() || former.keep,
+                ..self.options().clone()
             };
             let call = self.with_options(&options).at(now);
             Ok(ConfirmOrRetake::Retaken(call.take_basket(&wanted, Purpose::Retake(id))?))

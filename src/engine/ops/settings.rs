@@ -9,7 +9,6 @@ use crate::audit::record_builder::RecordBuilder;
 use crate::base::error::{SettingError, Uncertain};
 use crate::base::quantity::MAX_UNITS;
 use crate::base::sync::{Ordering, lock};
-use crate::engine::call::RequestOptions;
 use crate::engine::durability::OperationKind;
 use crate::engine::place::{LevelRef, WarehouseRef};
 use crate::engine::ttl_limits::millis;
@@ -260,6 +259,6 @@ impl Engine {
         let recorded = step(record);
         drop(one_at_a_time);
         let answer = recorded.map_err(SettingError::from);
-        self.once_durable(OperationKind::Setting, RequestOptions::DEFAULT, answer)
+        self.once_durable(OperationKind::Setting, None, answer)
     }
 }

@@ -19,7 +19,7 @@ impl Call<'_> {
     /// hold is as it was found, and this thread no longer has it.
     #[inline]
     pub(super) fn keep_if_asked(self, head: HeldSlot<'_>) -> Result<(), NotSold> {
-        if self.options.keep_until_shipped { self.engine.keep(head) } else { Ok(()) }
+        if self.keeps_until_shipped() { self.engine.keep(head) } else { Ok(()) }
     }
 }
 

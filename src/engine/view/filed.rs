@@ -4,7 +4,7 @@ use crate::base::clock::Timestamp;
 use crate::base::error::{Gone, KeyError, NoReservation, ReleaseError};
 use crate::engine::Engine;
 use crate::engine::answer::Release;
-use crate::engine::call::{Call, RequestOptions};
+use crate::engine::call::Call;
 use crate::engine::view::reservation::UnitsEnded;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::line::SlotLine;
@@ -54,7 +54,7 @@ impl Call<'_> {
     ) -> Result<Option<FiledOutcome>, KeyError> {
         let Some(journal) = &self.engine.journal else { return Ok(None) };
         let flush = || self.engine.flush().wait().is_ok();
-        journal.kept_outcome(id, self.engine.now(), self.options, flush)
+        journal.kept_outcome(id, self.engine.now(), self.options(), flush)
     }
 
     /// How a reservation is gone that has no record, as `none` says: as it ended, if that is still
@@ -122,7 +122,7 @@ impl Engine {
         &self,
         id: ReservationId,
     ) -> Result<Reservation, NoReservation> {
-        let call = Call::new(self, RequestOptions::DEFAULT);
+        let call = Call::plain(self);
         let filed = call.filed_outcome(id).map_err(|_| NoReservation::Gathering)?;
         let filed = filed.ok_or(NoReservation::Forgotten)?;
         let status = match filed.units().sold {
