@@ -33,18 +33,12 @@ impl Magazine {
         MAGAZINE.saturating_sub(self.count.load(Ordering::Relaxed))
     }
 
-    /// Fills it with as many of the slots, oldest first, as there is room for.
-    pub(super) fn fill(&self, slots: impl Iterator<Item = SlotNumber>, now: Timestamp) {
-        let mut batch = [0; MAGAZINE];
-        let mut count = 0;
-        for (place, slot) in batch.iter_mut().zip(slots) {
-            *place = slot;
-            count += 1;
+    /// Fills it with these slots, oldest first; at most [`MAGAZINE`].
+    pub(super) fn fill(&self, slots: &[SlotNumber], now: Timestamp) {
+        for (place, slot) in self.slots.iter().rev().zip(slots.iter().rev()) {
+            place.store(*slot, Ordering::Relaxed);
         }
-        for (place, slot) in self.slots[MAGAZINE - count..].iter().zip(batch) {
-            place.store(slot, Ordering::Relaxed);
-        }
-        self.count.store(count, Ordering::Relaxed);
+        self.count.store(slots.len(), Ordering::Relaxed);
         self.filled_at.store(now.as_millis(), Ordering::Relaxed);
     }
 

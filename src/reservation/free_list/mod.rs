@@ -19,6 +19,7 @@
 //! magazines that come with a new segment of slots.
 
 mod active;
+mod ended;
 pub(crate) mod magazine;
 pub(crate) mod refills;
 
@@ -31,11 +32,9 @@ use crate::base::sync::{ArrayQueue, AtomicU32, AtomicU64, Backoff, Ordering, Seg
 use crate::base::table::Table;
 use crate::reservation::chain::SlotNumber;
 use crate::reservation::free_list::active::{ActiveMagazine, MOST_MAGAZINES, TakenSlot};
+use crate::reservation::free_list::ended::{EndedSlots, PLACES};
 use crate::reservation::free_list::magazine::{MAGAZINE, Magazine};
 use crate::reservation::free_list::refills::InFlightRefills;
-
-/// Ended slots that a shard keeps before it hands a magazine of them to the depot.
-const SHARD_QUEUE: usize = 4 * MAGAZINE;
 
 /// No magazine.
 const NONE: u32 = u32::MAX;
@@ -87,7 +86,7 @@ struct Shard {
     /// The magazine that a reserve may take slots of.
     active: ActiveMagazine,
     /// Slots whose hold is over.
-    ended: ArrayQueue<SlotNumber>,
+    ended: EndedSlots,
     /// When its ended slots were last moved to the depot because no other was free.
     gathered_at: AtomicU64,
 }
@@ -153,9 +152,7 @@ impl FreeList {
             return;
         }
         let shard = self.own_shard();
-        let mut slot = slot;
-        while let Err(refused) = shard.ended.push(slot) {
-            slot = refused;
+        while !shard.ended.push(slot) {
             self.store_ended(shard, now);
         }
     }
@@ -351,7 +348,9 @@ impl FreeList {
             return;
         };
         let _refill = self.refills.begin();
-        magazine.fill(std::iter::from_fn(|| shard.ended.pop()), now);
+        let mut slots = [0; MAGAZINE];
+        let count = shard.ended.pop(&mut slots);
+        magazine.fill(&slots[..count], now);
         let destination = if magazine.first() == MAGAZINE { &self.empty } else { &self.full };
         let _ = destination.push(number);
     }
@@ -390,10 +389,10 @@ impl FreeList {
                 Ok(_) => {
                     if let Some((number, magazine)) = empty {
                         // No record was in them: ripe at any time.
-                        magazine.fill(
-                            (first + 1..end).map(|slot| slot as SlotNumber),
-                            Timestamp::default(),
-                        );
+                        let mut slots = [0; MAGAZINE];
+                        let rest = slots.iter_mut().zip(first + 1..end);
+                        let count = rest.map(|(slot, fresh)| *slot = fresh as SlotNumber).count();
+                        magazine.fill(&slots[..count], Timestamp::default());
                         self.install(shard, number, magazine, magazine.first());
                     }
                     return Some(first as SlotNumber);
@@ -439,7 +438,7 @@ impl FreeList {
         let (own, after) = own_and_after.split_at(1);
         let mut all = after.iter().chain(before).chain(own);
         let ended = |shard: &Shard| {
-            let slot = shard.ended.pop()?;
+            let slot = shard.ended.pop_one()?;
             self.note_early(now);
             Some(slot)
         };
@@ -455,7 +454,7 @@ impl FreeList {
             let before = Timestamp::from_millis(shard.gathered_at.load(Ordering::Relaxed));
             if now.saturating_since(before) >= apart && !shard.ended.is_empty() {
                 shard.gathered_at.store(now.as_millis(), Ordering::Relaxed);
-                for _ in 0..SHARD_QUEUE.div_ceil(MAGAZINE) {
+                for _ in 0..PLACES.div_ceil(MAGAZINE) {
                     self.store_ended(shard, now);
                 }
             }
@@ -482,7 +481,7 @@ impl FreeList {
 
 impl Shard {
     fn new() -> Self {
-        let (active, ended) = (ActiveMagazine::new(), ArrayQueue::new(SHARD_QUEUE));
+        let (active, ended) = (ActiveMagazine::new(), EndedSlots::new());
         Self { active, ended, gathered_at: AtomicU64::new(0) }
     }
 }
