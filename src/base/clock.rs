@@ -202,6 +202,7 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
+    #[inline]
     fn now(&self) -> Timestamp {
         let ticks = self.steady.raw().saturating_sub(self.started);
         // Rounded down: the current millisecond has begun, the next one has not.

@@ -36,13 +36,13 @@ impl<T> Table<T> {
     }
 
     /// The element, if its segment exists.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
         self.segments.get(index / SEGMENT)?.get().map(|segment| &segment[index % SEGMENT])
     }
 
     /// The element; makes its segment if need be. `None` beyond the capacity.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn ensure(&self, index: usize) -> Option<&T> {
         let segment = self.segments.get(index / SEGMENT)?;
         let segment = match segment.get() {

@@ -43,7 +43,7 @@ impl Engine {
     /// waits: while the audit queue is half full, the record waits for the next time.
     pub(super) fn compare_clock(&self) -> Option<ClockApart> {
         // A clock and a subscriber of tracing are another's code: they are called under no lock.
-        let (apart, now) = (self.clock.0.apart_from_wall_clock()?, self.now());
+        let (apart, now) = (self.clock.apart_from_wall_clock()?, self.now());
         let _aside = put_aside();
         let mut recorded = lock(&self.clock_watch.recorded);
         let ahead = apart.ahead_millis();

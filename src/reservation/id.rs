@@ -15,10 +15,11 @@
 //! of earlier versions have random bits there; they are as good as ever, since an id is always
 //! compared as a whole.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::str::FromStr;
 
+use rand::RngExt;
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng};
 use uuid::Uuid;
@@ -205,20 +206,59 @@ impl Randomness {
     }
 
     /// 64 random bits. Makes a system call once a thread, never after.
+    #[inline(always)]
     pub(crate) fn next(&self) -> u64 {
-        thread_local! {
-            static GENERATOR: RefCell<StdRng> = RefCell::new(secure_generator());
-        }
         match self {
-            // In the destructor of another thread-local it may be gone already.
-            Self::Secure => GENERATOR
-                .try_with(|it| it.borrow_mut().next_u64())
-                .unwrap_or_else(|_| secure_generator().next_u64()),
+            Self::Secure => DRAWN.with(DrawnWords::take).unwrap_or_else(DrawnWords::draw),
             #[cfg(feature = "testing")]
             Self::Seeded(generator) => {
                 generator.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next_u64()
             }
         }
+    }
+}
+
+thread_local! {
+    // Without a destructor, so that it is there as long as the thread is, and at no cost.
+    static DRAWN: DrawnWords = const { DrawnWords::none() };
+    static GENERATOR: RefCell<StdRng> = RefCell::new(secure_generator());
+}
+
+/// Random words of this thread, drawn ahead. Each is wiped when it is used, so that memory says
+/// nothing of the ids that were made.
+struct DrawnWords {
+    words: [Cell<u64>; Self::COUNT],
+    left: Cell<usize>,
+}
+
+impl DrawnWords {
+    const COUNT: usize = 32;
+
+    const fn none() -> Self {
+        Self { words: [const { Cell::new(0) }; Self::COUNT], left: Cell::new(0) }
+    }
+
+    /// The next word, if there is one.
+    #[inline(always)]
+    fn take(&self) -> Option<u64> {
+        let left = self.left.get().checked_sub(1)?;
+        self.left.set(left);
+        Some(self.words.get(left)?.take())
+    }
+
+    /// Draws words ahead, and one more, which it returns.
+    #[cold]
+    #[inline(never)]
+    fn draw() -> u64 {
+        // In the destructor of another thread-local it may be gone already.
+        let (word, ahead): (u64, [u64; Self::COUNT]) = GENERATOR
+            .try_with(|generator| generator.borrow_mut().random())
+            .unwrap_or_else(|_| secure_generator().random());
+        DRAWN.with(|drawn| {
+            drawn.words.iter().zip(ahead).for_each(|(own, word)| own.set(word));
+            drawn.left.set(Self::COUNT);
+        });
+        word
     }
 }
 
@@ -253,6 +293,24 @@ mod tests {
             prop_assert_eq!(id.to_string().parse(), Ok(id));
             prop_assert_eq!(ReservationId::from_halves(id.to_halves()), id);
         }
+    }
+
+    #[test]
+    fn words_that_were_drawn_ahead_are_used_once_and_wiped() {
+        let random = Randomness::Secure;
+        let mut seen: Vec<u64> = (0..10 * DrawnWords::COUNT).map(|_| random.next()).collect();
+        let draw = || (0..100).map(|_| Randomness::Secure.next()).collect::<Vec<_>>();
+        let other = std::thread::spawn(draw);
+        seen.extend(other.join().expect("no panic"));
+        let count = seen.len();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), count, "a word came twice");
+        DRAWN.with(|drawn| {
+            let (left, used) = drawn.words.split_at(drawn.left.get());
+            assert!(left.iter().all(|word| word.get() != 0));
+            assert!(used.iter().all(|word| word.get() == 0), "a word is still there");
+        });
     }
 
     #[test]

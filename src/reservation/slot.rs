@@ -131,7 +131,7 @@ impl Slot {
     }
 
     /// Writes a reservation into this vacant slot. Its id finds it from here on.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn admit(
         &self,
         vacant: SlotState,

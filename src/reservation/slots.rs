@@ -330,14 +330,14 @@ impl Slots {
     /// Gives back the slots of a hold that is over. Its end is queued and its units are given (Law
     /// 2). If the hold keeps its slots and has sold units that are `unsettled`, they stay until
     /// those are shipped or cancelled.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn retire(&self, number: SlotNumber, chain: Chain, unsettled: bool, now: Timestamp) {
         if !(chain.keeps() && unsettled) {
             self.retire_all(number, chain, now);
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn retire_all(&self, number: SlotNumber, chain: Chain, now: Timestamp) {
         self.free_list.retire(number, now);
         if !chain.is_empty() {
@@ -347,6 +347,7 @@ impl Slots {
 
     /// Gives back the later slots of a chain: of a hold that is over, or of a chain that was
     /// replaced. Nobody will read it.
+    #[inline(never)]
     pub(super) fn retire_links(&self, chain: Chain, now: Timestamp) {
         self.each_link(chain, |number, _| {
             self.free_list.retire(number, now);

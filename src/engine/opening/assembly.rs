@@ -24,7 +24,7 @@ use crate::engine::recording::DrivenWriter;
 use crate::engine::sweeper::{SweepControl, run_sweeper};
 use crate::engine::transfers::book::Approvals;
 use crate::engine::ttl_limits::{TtlLimits, millis};
-use crate::engine::{Engine, InventoryManager, Time};
+use crate::engine::{Engine, InventoryManager};
 use crate::idempotency::{IdempotencyMap, OnDuplicate};
 use crate::policy::alert_dispatcher::AlertDispatcher;
 use crate::policy::alerts::{Listeners, Scope, StockAlertListener};
@@ -83,7 +83,7 @@ impl Assembly {
             driven,
             dispatcher: AlertDispatcher::new(),
             listeners: Listeners::new(tag),
-            clock: Time(builder.clock),
+            clock: builder.clock,
             clock_watch: ClockWatch::default(),
             randomness: builder.randomness,
             ttl_limits: TtlLimits::new(limits.longest_ttl, limits.longest_total()),

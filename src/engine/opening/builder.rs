@@ -8,6 +8,7 @@ use crate::audit::sink::AuditSink;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::error::{BuildError, InvalidName, MAX_NAME_BYTES};
 use crate::base::quantity::MAX_UNITS;
+use crate::engine::Time;
 use crate::engine::durability::Durabilities;
 use crate::engine::journal::JournalOptions;
 use crate::engine::opening::limits::{Limits, check};
@@ -22,7 +23,7 @@ use crate::reservation::id::Randomness;
 pub struct Builder {
     pub(in crate::engine) warehouses: Vec<WarehouseSpec>,
     pub(in crate::engine) limits: Limits,
-    pub(in crate::engine) clock: Box<dyn Clock>,
+    pub(in crate::engine) clock: Time,
     pub(in crate::engine) randomness: Randomness,
     pub(in crate::engine) backpressure: Backpressure,
     pub(in crate::engine) sink: Option<Box<dyn AuditSink>>,
@@ -39,7 +40,7 @@ impl Builder {
         Self {
             warehouses: Vec::new(),
             limits: Limits::new(),
-            clock: Box::new(SystemClock::new()),
+            clock: Time::System(SystemClock::new()),
             randomness: Randomness::Secure,
             backpressure: Backpressure::Wait,
             sink: None,
@@ -68,7 +69,7 @@ impl Builder {
     /// Sets the clock. It stamps records, and decides which holds are overdue. Default: the
     /// system's clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Box::new(clock);
+        self.clock = Time::Given(Box::new(clock));
         self
     }
 

@@ -146,7 +146,7 @@ impl FreeList {
     }
 
     /// Gives a slot back whose hold is over, its end queued and its units given (Law 2).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn retire(&self, slot: SlotNumber, now: Timestamp) {
         if !self.gives(slot) {
             return;
@@ -468,12 +468,12 @@ impl FreeList {
         self.shards.iter().find_map(|shard| self.take_active(shard))
     }
 
-    #[inline]
+    #[inline(always)]
     fn own_place(&self) -> usize {
         thread_ordinal() & (self.shards.len() - 1)
     }
 
-    #[inline]
+    #[inline(always)]
     fn own_shard(&self) -> &Shard {
         &self.shards[self.own_place()]
     }
