@@ -106,15 +106,17 @@ impl<L, const N: usize> AuditQueue<L, N> {
         }
     }
 
-    /// Whether an operation may begin (Law 5: decided before anything moves). May wait for the
-    /// writer, if the policy says so.
+    /// Whether an operation may begin at once: one of those that need no look at the queue. It has
+    /// found the gate open.
     #[inline(always)]
-    pub(crate) fn admit(&self) -> Result<(), NotAdmitted> {
-        if self.gate.is_open() && self.admissions.take() { Ok(()) } else { self.look_and_admit() }
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.admissions.take()
     }
 
+    /// Whether an operation may begin (Law 5: decided before anything moves). May wait for the
+    /// writer, if the policy says so.
     #[inline(never)]
-    fn look_and_admit(&self) -> Result<(), NotAdmitted> {
+    pub(crate) fn admit(&self) -> Result<(), NotAdmitted> {
         self.gate.check()?;
         let depth = self.len();
         if depth > self.half {

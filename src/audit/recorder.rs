@@ -105,8 +105,13 @@ impl Recorder {
         }
     }
 
-    /// Whether an operation may begin; see [`AuditQueue::admit`].
+    /// Whether an operation that found the gate open may begin without a look at the queue.
     #[inline(always)]
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.queue.is_admitted()
+    }
+
+    /// Whether an operation may begin; see [`AuditQueue::admit`].
     pub(crate) fn admit(&self) -> Result<(), NotAdmitted> {
         self.queue.admit()
     }

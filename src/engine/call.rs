@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::audit::record::PlainEntry;
+use crate::audit::record_builder::RecordBuilder;
 use crate::base::clock::Timestamp;
 use crate::base::error::{InvalidText, KeyError, MutationError};
 use crate::base::quantity::Quantity;
@@ -179,6 +181,22 @@ impl<'a> Call<'a> {
     #[inline(always)]
     pub(super) fn hold_needs_record_buffer(self) -> bool {
         self.needs_record_buffer() || self.keeps_until_shipped()
+    }
+
+    /// The record in place of `entry`, if the record of a new hold, or of its end, needs more than
+    /// one plain entry.
+    #[inline(always)]
+    pub(super) fn record_of_hold(
+        self,
+        entry: PlainEntry,
+        answer: impl Into<Answer>,
+    ) -> Option<RecordBuilder<'a>> {
+        // Nothing here may borrow the call or the entry: they would lie in memory for it.
+        if self.hold_needs_record_buffer() {
+            Some(self.engine.recorder.record_from(entry).of_hold(self, answer))
+        } else {
+            None
+        }
     }
 
     /// Runs an operation under the caller's idempotency key, if there is one. The first call under

@@ -38,6 +38,13 @@ impl Engine {
     /// anything moves (Law 5). May wait for room, if the engine is set to wait.
     #[inline(always)]
     pub(super) fn admit(&self) -> Result<(), NotStarted> {
+        let at_once = self.recorder.gate().is_open() && self.recorder.is_admitted();
+        if at_once { Ok(()) } else { self.look_and_admit() }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_and_admit(&self) -> Result<(), NotStarted> {
         if self.driven.is_some() {
             self.make_room();
         }
@@ -46,8 +53,6 @@ impl Engine {
 
     /// Writes what is queued once the queue is half full. A writer with a thread does this by
     /// itself.
-    #[cold]
-    #[inline(never)]
     fn make_room(&self) {
         if self.recorder.half_full() {
             self.write_now();

@@ -209,7 +209,7 @@ impl Randomness {
     #[inline(always)]
     pub(crate) fn next(&self) -> u64 {
         match self {
-            Self::Secure => DRAWN.with(DrawnWords::take).unwrap_or_else(DrawnWords::draw),
+            Self::Secure => DrawnWords::next(),
             #[cfg(feature = "testing")]
             Self::Seeded(generator) => {
                 generator.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next_u64()
@@ -238,12 +238,15 @@ impl DrawnWords {
         Self { words: [const { Cell::new(0) }; Self::COUNT], left: Cell::new(0) }
     }
 
-    /// The next word, if there is one.
-    #[inline(always)]
-    fn take(&self) -> Option<u64> {
-        let left = self.left.get().checked_sub(1)?;
-        self.left.set(left);
-        Some(self.words.get(left)?.take())
+    // A function of its own, in which the access to the thread-local is inlined.
+    #[inline(never)]
+    fn next() -> u64 {
+        let word = DRAWN.with(|drawn| {
+            let left = drawn.left.get().checked_sub(1)?;
+            drawn.left.set(left);
+            drawn.words.get(left).map(Cell::take)
+        });
+        word.unwrap_or_else(Self::draw)
     }
 
     /// Draws words ahead, and one more, which it returns.

@@ -111,6 +111,14 @@ impl Slot {
         Ok((former, since))
     }
 
+    /// As [`former`](Self::former), if the last reservation is over, which is the most common case.
+    #[inline(always)]
+    pub(crate) fn former_hold(&self) -> Option<(SlotState, Timestamp)> {
+        let former = self.state.load();
+        let since = || ReservationId::from_halves(self.read_name()).created_at();
+        former.phase().is_final().then(|| (former, since()))
+    }
+
     /// Claims a slot from the free list, which was found in state `former`: swaps its state to
     /// `Vacant`, next generation. Returns that state, and the proof that a scan of what is due sees
     /// it, or is seen. `Err` holds the current state if another thread is changing the record.
@@ -191,10 +199,19 @@ impl Slot {
         }
     }
 
+    /// The state of the slot, if it is the head of `id`, pending. That needs no validation: the
+    /// caller will swap the whole state word, and a state word does not recur.
+    #[inline(always)]
+    pub(crate) fn pending_state_of(&self, id: ReservationId) -> Option<SlotState> {
+        let state = self.state.load();
+        let ours = state.phase() == Phase::Pending && self.read_name() == id.to_halves();
+        ours.then_some(state)
+    }
+
     /// The state of the slot, if it is the head of `id` and the first look makes that certain.
     ///
-    /// A pending state needs no validation: the caller will swap the whole state word, and a state
-    /// word does not recur. Any other state is an answer by itself, so it is read again.
+    /// A pending state needs no validation, as above. Any other state is an answer by itself, so it
+    /// is read again.
     #[inline]
     pub(crate) fn state_of(&self, id: ReservationId) -> Option<SlotState> {
         let state = self.state.load();

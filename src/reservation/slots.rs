@@ -194,6 +194,15 @@ impl Slots {
         next
     }
 
+    /// The pending hold that `id` names, if that is certain at the first look: for a step that will
+    /// swap the whole state word.
+    #[inline(always)]
+    pub(crate) fn find_pending(&self, id: ReservationId) -> Option<HeldSlot<'_>> {
+        let slot = self.slots.get(id.slot() as usize)?;
+        let state = slot.pending_state_of(id)?;
+        Some(HeldSlot { number: id.slot(), slot, state })
+    }
+
     /// Finds what `id` names, for a step that will swap the whole state word.
     #[inline]
     pub(crate) fn find(&self, id: ReservationId) -> Lookup<'_> {

@@ -55,6 +55,7 @@ impl Phase {
     }
 
     /// Whether the hold is over, and nobody is changing its record.
+    #[inline(always)]
     pub(crate) fn is_final(self) -> bool {
         matches!(self, Self::Confirmed | Self::Released | Self::Expired)
     }

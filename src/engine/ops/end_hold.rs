@@ -230,6 +230,21 @@ impl Call<'_> {
         answer: Answer,
     ) -> EndOutcome {
         let call = self.timed();
+        // At a glance: most holds are pending, of one line, and nobody else is after them.
+        if let Some(head) = self.engine.slots.find_pending(id)
+            && !head.state.is_overdue(call.now())
+            && !call.keeps_until_shipped()
+            && head.swap_to(Phase::Ending).is_ok()
+        {
+            return EndOutcome::Done(call.finish_hold(head, end, answer));
+        }
+        call.end_hold_as_found(id, end, answer)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn end_hold_as_found(self, id: ReservationId, end: EndKind, answer: Answer) -> EndOutcome {
+        let call = self;
         loop {
             let head = match self.engine.slots.find(id) {
                 Lookup::Found(head) => head,
@@ -280,9 +295,7 @@ impl Call<'_> {
         if end == EndKind::Expire {
             entry = entry.expired();
         }
-        let record = self
-            .hold_needs_record_buffer()
-            .then(|| self.engine.recorder.record_from(entry).of_hold(self, answer));
+        let record = self.record_of_hold(entry, answer);
         let recorded = self.engine.queue(entry, record);
         self.engine.give_line(end, line, chain.keeps());
         slot.finish(state.in_phase(end.final_phase()));

@@ -177,9 +177,7 @@ impl Call<'_> {
             .reservation(id)
             .expires_at(expires_at)
             .owner(self.owner());
-        let record = self
-            .hold_needs_record_buffer()
-            .then(|| engine.recorder.record_from(entry).of_hold(self, id));
+        let record = self.record_of_hold(entry, id);
         // Law 2: take, then log. Publish the id last, because with it the units can be confirmed.
         let slot = engine.take_units(slot, line, now)?;
         let recorded = engine.queue(entry, record);
@@ -275,7 +273,10 @@ impl Engine {
     /// Admits the call. A slot and an id for its new hold.
     #[inline(always)]
     fn slot_for(&self, call: Call<'_>) -> Result<(VacantSlot<'_>, ReservationId), ReserveError> {
-        self.admit().map_err(|error| self.refuse_unavailable(error))?;
+        // The gate was open a moment ago, and that is enough.
+        if !self.recorder.is_admitted() {
+            self.admit().map_err(|error| self.refuse_unavailable(error))?;
+        }
         let slot = self.take_slot(call.timed().now()).ok_or_else(|| self.refuse_full())?;
         let id = self.new_id(&slot);
         Ok((slot, id))
@@ -290,7 +291,29 @@ impl Engine {
         now: Timestamp,
     ) -> Result<VacantSlot<'s>, ReserveError> {
         let ResolvedLine { handle, level, qty } = line;
-        match self.with_overdue_taken_back(now, level, qty, || level.hold(qty, self)) {
+        match level.hold(qty, self) {
+            Ok(change) => {
+                if level.crosses(change) {
+                    self.raise_alert(handle, level);
+                }
+                Ok(slot)
+            }
+            Err(available) => self.take_overdue_units(slot, line, now, available),
+        }
+    }
+
+    /// Takes the units of a level that was just short, once overdue holds have given theirs back.
+    #[cold]
+    #[inline(never)]
+    fn take_overdue_units<'s>(
+        &self,
+        slot: VacantSlot<'s>,
+        line: ResolvedLine<'_>,
+        now: Timestamp,
+        available: u32,
+    ) -> Result<VacantSlot<'s>, ReserveError> {
+        let ResolvedLine { handle, level, qty } = line;
+        match self.take_again(now, level, qty, available, || level.hold(qty, self)) {
             Ok(change) => {
                 if level.crosses(change) {
                     self.raise_alert(handle, level);
