@@ -85,9 +85,7 @@ pub(super) struct KeyedCall {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call<'a> {
     pub(super) engine: &'a Engine,
-    /// `None`: a call without options. The most common case, and where a path is inlined for it,
-    /// the compiler leaves out what options would need.
-    options: Option<&'a RequestOptions>,
+    options: &'a RequestOptions,
     /// The key that this call has claimed. `None` if the caller gave no key, or before the claim.
     pub(super) key: Option<&'a KeyedCall>,
     /// See [`now`](Self::now).
@@ -101,12 +99,12 @@ impl<'a> Call<'a> {
     /// A call without options.
     #[inline(always)]
     pub(super) fn plain(engine: &'a Engine) -> Self {
-        Self { engine, options: None, key: None, now: NOT_READ }
+        Self { engine, options: RequestOptions::DEFAULT, key: None, now: NOT_READ }
     }
 
     /// A call with these options.
     pub(super) fn new(engine: &'a Engine, options: &'a RequestOptions) -> Self {
-        Self { options: Some(options), ..Self::plain(engine) }
+        Self { options, ..Self::plain(engine) }
     }
 
     /// A step that the engine takes by itself at `now`, for no caller.
@@ -120,33 +118,26 @@ impl<'a> Call<'a> {
     where
         'a: 'b,
     {
-        Call { options: Some(options), ..self }
+        Call { options, ..self }
     }
 
-    /// Its options; the default ones if the caller gave none.
+    /// What the caller added to it.
     pub(super) fn options(self) -> &'a RequestOptions {
-        self.options.unwrap_or(RequestOptions::DEFAULT)
+        self.options
     }
 
     /// The buyer of a new hold.
-    #[inline(always)]
     pub(super) fn owner(self) -> Option<Owner> {
-        self.options?.owner
+        self.options.owner
     }
 
     /// Whether a new hold is kept until it is shipped.
-    #[inline(always)]
     pub(super) fn keeps_until_shipped(self) -> bool {
-        self.options.is_some_and(|options| options.keep_until_shipped)
-    }
-
-    #[inline(always)]
-    fn has_notes(self) -> bool {
-        self.options.is_some_and(|options| !options.notes.is_empty())
+        self.options.keep_until_shipped
     }
 
     /// The same call, which takes effect at `now`.
-    #[inline(always)]
+    #[inline]
     pub(super) fn at(self, now: Timestamp) -> Self {
         Self { now, ..self }
     }
@@ -155,14 +146,14 @@ impl<'a> Call<'a> {
     /// counts from, is that. A call with a key has read it when it claimed the key, so that the key
     /// is as old as its record. Any other reads it here, once it is admitted, which may have
     /// waited.
-    #[inline(always)]
+    #[inline]
     pub(super) fn timed(self) -> Self {
         if self.now == NOT_READ { self.at(self.engine.now()) } else { self }
     }
 
     /// When the call takes effect: the one reading of the clock that goes into its record and its
     /// holds.
-    #[inline(always)]
+    #[inline]
     pub(super) fn now(self) -> Timestamp {
         debug_assert!(
             self.now != NOT_READ || self.engine.now() == NOT_READ,
@@ -172,31 +163,15 @@ impl<'a> Call<'a> {
     }
 
     /// Whether the record of a movement needs more than one plain entry: it has notes or a key.
-    #[inline(always)]
+    #[inline]
     pub(super) fn needs_record_buffer(self) -> bool {
-        self.has_notes() || self.key.is_some()
+        !self.options.notes.is_empty() || self.key.is_some()
     }
 
     /// Whether the record of a new hold needs more than one plain entry.
-    #[inline(always)]
+    #[inline]
     pub(super) fn hold_needs_record_buffer(self) -> bool {
         self.needs_record_buffer() || self.keeps_until_shipped()
-    }
-
-    /// The record in place of `entry`, if the record of a new hold, or of its end, needs more than
-    /// one plain entry.
-    #[inline(always)]
-    pub(super) fn record_of_hold(
-        self,
-        entry: PlainEntry,
-        answer: impl Into<Answer>,
-    ) -> Option<RecordBuilder<'a>> {
-        // Nothing here may borrow the call or the entry: they would lie in memory for it.
-        if self.hold_needs_record_buffer() {
-            Some(self.engine.recorder.record_from(entry).of_hold(self, answer))
-        } else {
-            None
-        }
     }
 
     /// Runs an operation under the caller's idempotency key, if there is one. The first call under
@@ -204,23 +179,22 @@ impl<'a> Call<'a> {
     ///
     /// Returns once the answer is as durable as the options ask for. May wait for another call
     /// under the same key, and for the disk.
-    #[inline(always)]
+    #[inline]
     pub(super) fn keyed<T: StoredAnswer, E: MutationError + From<KeyError> + From<InvalidText>>(
         self,
         kind: OperationKind,
         shape: impl FnOnce() -> RequestShape,
         run: impl FnOnce(Call<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        if self.has_notes() {
+        if !self.options.notes.is_empty() {
             self.check_text("")?;
             self.check_note_names(kind.own_names())?;
         }
-        let durability = self.options.and_then(|options| options.durability);
-        let answer = match self.options.and_then(|options| options.key) {
+        let answer = match self.options.key {
             None => run(self),
             Some(key) => self.under_key(key, shape, run),
         };
-        self.engine.once_durable(kind, durability, answer)
+        self.engine.once_durable(kind, self.options.durability, answer)
     }
 
     /// Refuses a call whose record would have too much text: its notes, and `own`, the source or
@@ -262,6 +236,95 @@ impl<'a> Call<'a> {
         self.engine.claimed(KeyName::Caller(key), fingerprint, self.options(), |now| {
             run(Call { key: Some(&KeyedCall { key, fingerprint }), ..self.at(now) })
         })
+    }
+}
+
+/// What a step on one hold needs of its call. A [`Call`] has it, and [`NoOptions`] stands for a call
+/// without any: so the path of those, which are most, is compiled without what options need.
+pub(super) trait HoldOptions<'a>: Copy {
+    /// The whole call, dated `now`: for what is rare.
+    fn call(self, engine: &'a Engine, now: Timestamp) -> Call<'a>;
+
+    /// The call's one reading of the clock; see [`Call::timed`].
+    fn timed(self, engine: &'a Engine) -> Timestamp;
+
+    /// The buyer of a new hold.
+    fn owner(self) -> Option<Owner>;
+
+    /// Whether a new hold is kept until it is shipped.
+    fn keeps_until_shipped(self) -> bool;
+
+    /// The record in place of `entry`, if the record of a new hold, or of its end, needs more than
+    /// one plain entry.
+    fn record_of_hold(
+        self,
+        engine: &'a Engine,
+        entry: PlainEntry,
+        answer: impl Into<Answer>,
+    ) -> Option<RecordBuilder<'a>>;
+}
+
+/// A call without options and without a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NoOptions;
+
+impl<'a> HoldOptions<'a> for NoOptions {
+    #[inline(always)]
+    fn call(self, engine: &'a Engine, now: Timestamp) -> Call<'a> {
+        Call::plain(engine).at(now)
+    }
+
+    #[inline(always)]
+    fn timed(self, engine: &'a Engine) -> Timestamp {
+        engine.now()
+    }
+
+    #[inline(always)]
+    fn owner(self) -> Option<Owner> {
+        None
+    }
+
+    #[inline(always)]
+    fn keeps_until_shipped(self) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn record_of_hold(
+        self,
+        _: &'a Engine,
+        _: PlainEntry,
+        _: impl Into<Answer>,
+    ) -> Option<RecordBuilder<'a>> {
+        None
+    }
+}
+
+impl<'a> HoldOptions<'a> for Call<'a> {
+    fn call(self, _: &'a Engine, now: Timestamp) -> Self {
+        self.at(now)
+    }
+
+    fn timed(self, _: &'a Engine) -> Timestamp {
+        Call::timed(self).now()
+    }
+
+    fn owner(self) -> Option<Owner> {
+        Call::owner(self)
+    }
+
+    fn keeps_until_shipped(self) -> bool {
+        Call::keeps_until_shipped(self)
+    }
+
+    fn record_of_hold(
+        self,
+        engine: &'a Engine,
+        entry: PlainEntry,
+        answer: impl Into<Answer>,
+    ) -> Option<RecordBuilder<'a>> {
+        let needed = self.hold_needs_record_buffer();
+        needed.then(|| engine.recorder.record_from(entry).of_hold(self, answer))
     }
 }
 

@@ -29,10 +29,10 @@ impl Engine {
     /// `None`, it expires overdue holds, which may free one.
     #[inline(always)]
     pub(super) fn take_slot(&self, now: Timestamp) -> Option<VacantSlot<'_>> {
-        match self.slots.take(now, || self.now_or(now)) {
-            None => self.take_overdue_slot(now),
-            some => some,
+        if let Some(slot) = self.slots.take(now, || self.now_or(now)) {
+            return Some(slot);
         }
+        self.take_overdue_slot(now)
     }
 
     #[cold]

@@ -11,7 +11,7 @@ use crate::audit::record::{PlainEntry, Subject};
 use crate::base::clock::Timestamp;
 use crate::base::error::{ConfirmError, ExtendError, Gone, KeyError, ReleaseError};
 use crate::engine::answer::{Answer, Release};
-use crate::engine::call::{Call, RequestShape};
+use crate::engine::call::{Call, HoldOptions, NoOptions, RequestShape};
 use crate::engine::durability::{Durability, OperationKind};
 use crate::engine::ops::hold_end::{EndKind, EndOutcome, Ended, HoldEnd};
 use crate::engine::request::{Request, on_requests_for_sales};
@@ -41,11 +41,10 @@ impl InventoryManager {
     /// # Ok::<(), stockade::Error>(())
     /// ```
     pub fn confirm(&self, id: ReservationId) -> Result<(), ConfirmError> {
-        let (engine, call) = (&*self.engine, self.call());
-        if engine.durabilities.of(OperationKind::Sell) == Durability::Synced {
-            return call.confirm(id);
+        if self.engine.durabilities.of(OperationKind::Sell) == Durability::Synced {
+            return self.call().confirm(id);
         }
-        call.confirm_once(id)
+        self.engine.confirm_once(NoOptions, id)
     }
 
     /// Releases a pending reservation: gives back what it holds. It is idempotent: a repeated
@@ -119,14 +118,14 @@ impl Call<'_> {
     #[inline(never)]
     fn confirm(self, id: ReservationId) -> Result<(), ConfirmError> {
         let shape = || RequestShape::new("confirm").reservation(id);
-        self.keyed(OperationKind::Sell, shape, |call| call.confirm_once(id))
+        self.keyed(OperationKind::Sell, shape, |call| call.engine.confirm_once(call, id))
     }
 
-    // Inlined, so that the compiler leaves out of the plain confirm what options would need.
-    #[inline(always)]
-    fn confirm_once(self, id: ReservationId) -> Result<(), ConfirmError> {
-        self.engine.admit()?;
-        match self.end_hold(id, EndKind::Sell, Answer::Done) {
+    /// Confirms a hold that was not pending at the first look, or is to be kept.
+    #[cold]
+    #[inline(never)]
+    fn confirm_as_found(self, id: ReservationId) -> Result<(), ConfirmError> {
+        match self.end_hold_as_found(id, EndKind::Sell, Answer::Done) {
             EndOutcome::Done(end) => Ok(end.recorded?),
             EndOutcome::Ended(ended) => Err(self.gone(id, ended)?.into()),
             EndOutcome::NotSold(missing) => Err(missing.into()),
@@ -222,7 +221,6 @@ impl Call<'_> {
 
     /// Ends a pending hold as `end` says, or returns why it cannot. Expires an overdue hold
     /// instead.
-    #[inline(always)]
     pub(in crate::engine) fn end_hold(
         self,
         id: ReservationId,
@@ -230,15 +228,10 @@ impl Call<'_> {
         answer: Answer,
     ) -> EndOutcome {
         let call = self.timed();
-        // At a glance: most holds are pending, of one line, and nobody else is after them.
-        if let Some(head) = self.engine.slots.find_pending(id)
-            && !head.state.is_overdue(call.now())
-            && !call.keeps_until_shipped()
-            && head.swap_to(Phase::Ending).is_ok()
-        {
-            return EndOutcome::Done(call.finish_hold(head, end, answer));
+        match self.engine.end_at_once(call, call.now(), id, end, answer) {
+            Some(ended) => EndOutcome::Done(ended),
+            None => call.end_hold_as_found(id, end, answer),
         }
-        call.end_hold_as_found(id, end, answer)
     }
 
     #[cold]
@@ -272,35 +265,14 @@ impl Call<'_> {
         }
     }
 
-    /// Finishes what the swap to `Ending` began: log, move the units, store the state, retire the
-    /// slots.
-    #[inline(always)]
+    /// Finishes what the swap to `Ending` began.
     pub(in crate::engine) fn finish_hold(
         self,
         head: HeldSlot<'_>,
         end: EndKind,
         answer: Answer,
     ) -> HoldEnd {
-        let HeldSlot { number, slot, state } = head;
-        // Law 3: read the lines only after the swap is won.
-        let chain = slot.chain();
-        if !chain.is_empty() {
-            return self.finish_lines(head, end, answer);
-        }
-        let ReservationRecord { id, owner, line, .. } = slot.read_record(state);
-        let mut entry = PlainEntry::new(end.entry_type(), self.now(), line.level, line.held)
-            .reservation(id)
-            .expires_at(state.expires_at())
-            .owner(owner);
-        if end == EndKind::Expire {
-            entry = entry.expired();
-        }
-        let record = self.record_of_hold(entry, answer);
-        let recorded = self.engine.queue(entry, record);
-        self.engine.give_line(end, line, chain.keeps());
-        slot.finish(state.in_phase(end.final_phase()));
-        self.engine.slots.retire(number, chain, end == EndKind::Sell, self.now());
-        HoldEnd { recorded, in_part: None }
+        self.engine.finish_hold(self, self.now(), head, end, answer)
     }
 
     /// The same for a hold with a chain: several lines, or one line after a partial step.
@@ -368,6 +340,72 @@ impl Call<'_> {
 }
 
 impl Engine {
+    #[inline(always)]
+    fn confirm_once<'a>(
+        &'a self,
+        call: impl HoldOptions<'a>,
+        id: ReservationId,
+    ) -> Result<(), ConfirmError> {
+        self.admit()?;
+        let now = call.timed(self);
+        match self.end_at_once(call, now, id, EndKind::Sell, Answer::Done) {
+            Some(end) => Ok(end.recorded?),
+            None => call.call(self, now).confirm_as_found(id),
+        }
+    }
+
+    /// Ends the hold, if that needs no second look: it is pending, not overdue, and nobody else is
+    /// after it.
+    #[inline(always)]
+    fn end_at_once<'a>(
+        &'a self,
+        call: impl HoldOptions<'a>,
+        now: Timestamp,
+        id: ReservationId,
+        end: EndKind,
+        answer: Answer,
+    ) -> Option<HoldEnd> {
+        if call.keeps_until_shipped() {
+            return None;
+        }
+        let head = self.slots.find_pending(id).filter(|head| !head.state.is_overdue(now))?;
+        head.swap_to(Phase::Ending).ok()?;
+        Some(self.finish_hold(call, now, head, end, answer))
+    }
+
+    /// Finishes what the swap to `Ending` began: log, move the units, store the state, retire the
+    /// slots.
+    #[inline(always)]
+    fn finish_hold<'a>(
+        &'a self,
+        call: impl HoldOptions<'a>,
+        now: Timestamp,
+        head: HeldSlot<'_>,
+        end: EndKind,
+        answer: Answer,
+    ) -> HoldEnd {
+        let HeldSlot { number, slot, state } = head;
+        // Law 3: read the lines only after the swap is won.
+        let chain = slot.chain();
+        if !chain.is_empty() {
+            return call.call(self, now).finish_lines(head, end, answer);
+        }
+        let ReservationRecord { id, owner, line, .. } = slot.read_record(state);
+        let mut entry = PlainEntry::new(end.entry_type(), now, line.level, line.held)
+            .reservation(id)
+            .expires_at(state.expires_at())
+            .owner(owner);
+        if end == EndKind::Expire {
+            entry = entry.expired();
+        }
+        let record = call.record_of_hold(self, entry, answer);
+        let recorded = self.queue(entry, record);
+        self.give_line(end, line, chain.keeps());
+        slot.finish(state.in_phase(end.final_phase()));
+        self.slots.retire(number, chain, end == EndKind::Sell, now);
+        HoldEnd { recorded, in_part: None }
+    }
+
     /// Expires the overdue hold `head`, and returns what happened to its units. `None` if another
     /// thread changed the hold first.
     #[cold]

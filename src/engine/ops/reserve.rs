@@ -7,7 +7,7 @@ use crate::audit::record::PlainEntry;
 use crate::base::clock::Timestamp;
 use crate::base::error::{NotStarted, ReserveError};
 use crate::base::quantity::Quantity;
-use crate::engine::call::{Call, RequestShape};
+use crate::engine::call::{Call, HoldOptions, NoOptions, RequestShape};
 use crate::engine::durability::{Durability, OperationKind};
 use crate::engine::place::{LevelRef, OwnLevel};
 use crate::engine::request::on_requests_for_holds;
@@ -125,12 +125,37 @@ impl Engine {
         quantity: u32,
         ttl: Duration,
     ) -> Result<ReservationId, ReserveError> {
-        let call = Call::plain(self);
         if self.durabilities.of(OperationKind::Reserve) == Durability::Synced {
-            return call.reserve(level, quantity, ttl);
+            return Call::plain(self).reserve(level, quantity, ttl);
         }
         let (level, qty) = self.checked_line(level, quantity)?;
-        call.reserve_once(level, qty, ttl)
+        self.reserve_once(NoOptions, level, qty, ttl)
+    }
+
+    #[inline(always)]
+    fn reserve_once<'a>(
+        &'a self,
+        call: impl HoldOptions<'a>,
+        level: OwnLevel<'_>,
+        qty: Quantity,
+        ttl: Duration,
+    ) -> Result<ReservationId, ReserveError> {
+        let ttl_millis = self.ttl_limits.checked_ttl(ttl)?;
+        let line = self.level_to_sell(level, qty)?;
+        let (slot, id) = self.slot_for(call)?;
+        let now = slot.taken_at();
+        let expires_at = now.saturating_add_millis(ttl_millis);
+        let entry = PlainEntry::new(AdjustmentType::Reserved, now, line.handle, qty.get())
+            .reservation(id)
+            .expires_at(expires_at)
+            .owner(call.owner());
+        let record = call.record_of_hold(self, entry, id);
+        // Law 2: take, then log. Publish the id last, because with it the units can be confirmed.
+        let slot = self.take_units(slot, line, now)?;
+        let recorded = self.queue(entry, record);
+        self.slots.publish(slot, &[], record_of(call, id, line), expires_at);
+        recorded?;
+        Ok(id)
     }
 
     /// A caller's line, checked for this engine.
@@ -156,34 +181,9 @@ impl Call<'_> {
     ) -> Result<ReservationId, ReserveError> {
         let (level, qty) = self.engine.checked_line(level, quantity)?;
         let shape = || RequestShape::new("reserve").level(level).units(qty).span(ttl);
-        self.keyed(OperationKind::Reserve, shape, |call| call.reserve_once(level, qty, ttl))
-    }
-
-    // Inlined, so that the compiler leaves out of the plain reserve what options would need.
-    #[inline(always)]
-    fn reserve_once(
-        self,
-        level: OwnLevel<'_>,
-        qty: Quantity,
-        ttl: Duration,
-    ) -> Result<ReservationId, ReserveError> {
-        let engine = self.engine;
-        let ttl_millis = engine.ttl_limits.checked_ttl(ttl)?;
-        let line = engine.level_to_sell(level, qty)?;
-        let (slot, id) = engine.slot_for(self)?;
-        let now = slot.taken_at();
-        let expires_at = now.saturating_add_millis(ttl_millis);
-        let entry = PlainEntry::new(AdjustmentType::Reserved, now, line.handle, qty.get())
-            .reservation(id)
-            .expires_at(expires_at)
-            .owner(self.owner());
-        let record = self.record_of_hold(entry, id);
-        // Law 2: take, then log. Publish the id last, because with it the units can be confirmed.
-        let slot = engine.take_units(slot, line, now)?;
-        let recorded = engine.queue(entry, record);
-        engine.slots.publish(slot, &[], self.record(id, line), expires_at);
-        recorded?;
-        Ok(id)
+        self.keyed(OperationKind::Reserve, shape, |call| {
+            call.engine.reserve_once(call, level, qty, ttl)
+        })
     }
 
     fn sell(self, level: LevelRef<'_>, quantity: u32) -> Result<ReservationId, ReserveError> {
@@ -205,22 +205,26 @@ impl Call<'_> {
             let recorded = record.queue();
             line.level.sold_to(call.keeps_until_shipped()).add(qty);
             let number = slot.number();
-            let chain = engine.slots.publish_sold(slot, &[], None, call.record(id, line));
+            let chain = engine.slots.publish_sold(slot, &[], None, record_of(call, id, line));
             engine.slots.retire(number, chain, true, now);
             recorded?;
             Ok(id)
         })
     }
+}
 
-    /// The slot's record of a new hold of one line.
-    #[inline(always)]
-    fn record(self, id: ReservationId, line: ResolvedLine<'_>) -> ReservationRecord {
-        ReservationRecord {
-            id,
-            owner: self.owner(),
-            line: SlotLine::new(line.handle, line.qty.get()),
-            chain: Chain::NONE.keeping(self.keeps_until_shipped()),
-        }
+/// The slot's record of a new hold of one line.
+#[inline(always)]
+fn record_of<'a>(
+    call: impl HoldOptions<'a>,
+    id: ReservationId,
+    line: ResolvedLine<'_>,
+) -> ReservationRecord {
+    ReservationRecord {
+        id,
+        owner: call.owner(),
+        line: SlotLine::new(line.handle, line.qty.get()),
+        chain: Chain::NONE.keeping(call.keeps_until_shipped()),
     }
 }
 
@@ -272,12 +276,15 @@ impl Engine {
 
     /// Admits the call. A slot and an id for its new hold.
     #[inline(always)]
-    fn slot_for(&self, call: Call<'_>) -> Result<(VacantSlot<'_>, ReservationId), ReserveError> {
+    fn slot_for<'a>(
+        &'a self,
+        call: impl HoldOptions<'a>,
+    ) -> Result<(VacantSlot<'a>, ReservationId), ReserveError> {
         // The gate was open a moment ago, and that is enough.
         if !self.recorder.is_admitted() {
             self.admit().map_err(|error| self.refuse_unavailable(error))?;
         }
-        let slot = self.take_slot(call.timed().now()).ok_or_else(|| self.refuse_full())?;
+        let slot = self.take_slot(call.timed(self)).ok_or_else(|| self.refuse_full())?;
         let id = self.new_id(&slot);
         Ok((slot, id))
     }
@@ -298,33 +305,33 @@ impl Engine {
                 }
                 Ok(slot)
             }
-            Err(available) => self.take_overdue_units(slot, line, now, available),
+            Err(available) => {
+                // A slot that no other function gets stays in registers.
+                let retried = self.take_overdue_units(line, now, available);
+                if let Err(short) = retried {
+                    self.slots.put_back(slot, now);
+                    return Err(self.refuse_short(qty, short));
+                }
+                Ok(slot)
+            }
         }
     }
 
     /// Takes the units of a level that was just short, once overdue holds have given theirs back.
     #[cold]
     #[inline(never)]
-    fn take_overdue_units<'s>(
+    fn take_overdue_units(
         &self,
-        slot: VacantSlot<'s>,
         line: ResolvedLine<'_>,
         now: Timestamp,
         available: u32,
-    ) -> Result<VacantSlot<'s>, ReserveError> {
+    ) -> Result<(), StockShortfall> {
         let ResolvedLine { handle, level, qty } = line;
-        match self.take_again(now, level, qty, available, || level.hold(qty, self)) {
-            Ok(change) => {
-                if level.crosses(change) {
-                    self.raise_alert(handle, level);
-                }
-                Ok(slot)
-            }
-            Err(short) => {
-                self.slots.put_back(slot, now);
-                Err(self.refuse_short(qty, short))
-            }
+        let change = self.take_again(now, level, qty, available, || level.hold(qty, self))?;
+        if level.crosses(change) {
+            self.raise_alert(handle, level);
         }
+        Ok(())
     }
 
     #[cold]

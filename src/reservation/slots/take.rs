@@ -26,10 +26,13 @@ impl Slots {
         let Some(number) = self.free_list.take(now) else {
             return self.take_quarantined(clock());
         };
-        match self.claim_at_once(number, now) {
-            None => self.claim_or_take_another(number, now, clock),
-            some => some,
+        if let Some(slot) = self.claim_at_once(number, now) {
+            return Some(slot);
         }
+        // Field by field, so that the slot above need not lie in memory as this one does.
+        let other = self.claim_or_take_another(number, now, clock)?;
+        let VacantSlot { number, slot, state, taken, taken_at, ahead } = other;
+        Some(VacantSlot { number, slot, state, taken, taken_at, ahead })
     }
 
     /// Claims a slot off the free list whose former reservation is over and lies behind, as nearly
@@ -148,6 +151,7 @@ impl Slots {
     }
 
     /// Gives back a slot that was taken and not used.
+    #[inline(always)]
     pub(crate) fn put_back(&self, slot: VacantSlot<'_>, now: Timestamp) {
         slot.slot.abandon(slot.state);
         self.free_list.put_back(slot.number, now);
