@@ -118,8 +118,19 @@ impl Slots {
         }
     }
 
-    /// Makes a hold of `head` and the lines of `rest` live. Its id is visible from here on.
+    /// Makes a hold of one line live. Its id is visible from here on.
     #[inline(always)]
+    pub(crate) fn publish_line(
+        &self,
+        slot: VacantSlot<'_>,
+        record: ReservationRecord,
+        expires_at: Timestamp,
+    ) {
+        slot.slot.admit(slot.state, &record, Phase::Pending, expires_at);
+        self.deadlines.note(slot.number, expires_at, &slot.taken);
+    }
+
+    /// Makes a hold of `head` and the lines of `rest` live. Its id is visible from here on.
     pub(crate) fn publish(
         &self,
         head: VacantSlot<'_>,
@@ -128,8 +139,7 @@ impl Slots {
         expires_at: Timestamp,
     ) {
         let record = Self::with_chain(&head, rest, None, record);
-        head.slot.admit(head.state, &record, Phase::Pending, expires_at);
-        self.deadlines.note(head.number, expires_at, &head.taken);
+        self.publish_line(head, record, expires_at);
     }
 
     /// Writes the record of a hold that begins and ends in one step: a sale. Its slots may retire

@@ -17,7 +17,6 @@ use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
 use crate::reservation::slot::ReservationRecord;
-use crate::reservation::slots::VacantSlot;
 use crate::stock::handle::LevelIndex;
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
@@ -142,7 +141,10 @@ impl Engine {
     ) -> Result<ReservationId, ReserveError> {
         let ttl_millis = self.ttl_limits.checked_ttl(ttl)?;
         let line = self.level_to_sell(level, qty)?;
-        let (slot, id) = self.slot_for(call)?;
+        self.admit_hold()?;
+        // Each error leaves at once: a slot that passes through a result would lie in memory.
+        let Some(slot) = self.take_slot(call.timed(self)) else { return Err(self.refuse_full()) };
+        let id = self.new_id(&slot);
         let now = slot.taken_at();
         let expires_at = now.saturating_add_millis(ttl_millis);
         let entry = PlainEntry::new(AdjustmentType::Reserved, now, line.handle, qty.get())
@@ -151,9 +153,12 @@ impl Engine {
             .owner(call.owner());
         let record = call.record_of_hold(self, entry, id);
         // Law 2: take, then log. Publish the id last, because with it the units can be confirmed.
-        let slot = self.take_units(slot, line, now)?;
+        if let Err(short) = self.take_units(line, now) {
+            self.slots.put_back(slot, now);
+            return Err(self.refuse_short(qty, short));
+        }
         let recorded = self.queue(entry, record);
-        self.slots.publish(slot, &[], record_of(call, id, line), expires_at);
+        self.slots.publish_line(slot, record_of(call, id, line), expires_at);
         recorded?;
         Ok(id)
     }
@@ -192,7 +197,9 @@ impl Call<'_> {
         self.keyed(OperationKind::Sell, shape, |call| {
             let engine = call.engine;
             let line = engine.level_to_sell(level, qty)?;
-            let (slot, id) = engine.slot_for(call)?;
+            engine.admit_hold()?;
+            let slot = engine.take_slot(call.timed().now()).ok_or_else(|| engine.refuse_full())?;
+            let id = engine.new_id(&slot);
             let now = slot.taken_at();
             let call = call.at(now);
             let record = engine
@@ -201,7 +208,10 @@ impl Call<'_> {
                 .and(AdjustmentType::Sold, line.handle, qty)
                 .new_hold(call, id, now)
                 .of_hold(call, id);
-            let slot = engine.take_units(slot, line, now)?;
+            if let Err(short) = engine.take_units(line, now) {
+                engine.slots.put_back(slot, now);
+                return Err(engine.refuse_short(qty, short));
+            }
             let recorded = record.queue();
             line.level.sold_to(call.keeps_until_shipped()).add(qty);
             let number = slot.number();
@@ -274,50 +284,31 @@ impl Engine {
         Ok(())
     }
 
-    /// Admits the call. A slot and an id for its new hold.
+    /// Admits a call that found the gate open a moment ago, which is enough.
     #[inline(always)]
-    fn slot_for<'a>(
-        &'a self,
-        call: impl HoldOptions<'a>,
-    ) -> Result<(VacantSlot<'a>, ReservationId), ReserveError> {
-        // The gate was open a moment ago, and that is enough.
-        if !self.recorder.is_admitted() {
-            self.admit().map_err(|error| self.refuse_unavailable(error))?;
+    fn admit_hold(&self) -> Result<(), ReserveError> {
+        if self.recorder.is_admitted() {
+            return Ok(());
         }
-        let slot = self.take_slot(call.timed(self)).ok_or_else(|| self.refuse_full())?;
-        let id = self.new_id(&slot);
-        Ok((slot, id))
+        self.admit().map_err(|error| self.refuse_unavailable(error))
     }
 
-    /// Takes the units. If it cannot, puts the slot back and refuses.
+    /// Takes the units, if need be once overdue holds have given theirs back.
     #[inline(always)]
-    fn take_units<'s>(
-        &self,
-        slot: VacantSlot<'s>,
-        line: ResolvedLine<'_>,
-        now: Timestamp,
-    ) -> Result<VacantSlot<'s>, ReserveError> {
+    fn take_units(&self, line: ResolvedLine<'_>, now: Timestamp) -> Result<(), StockShortfall> {
         let ResolvedLine { handle, level, qty } = line;
         match level.hold(qty, self) {
             Ok(change) => {
                 if level.crosses(change) {
                     self.raise_alert(handle, level);
                 }
-                Ok(slot)
+                Ok(())
             }
-            Err(available) => {
-                // A slot that no other function gets stays in registers.
-                let retried = self.take_overdue_units(line, now, available);
-                if let Err(short) = retried {
-                    self.slots.put_back(slot, now);
-                    return Err(self.refuse_short(qty, short));
-                }
-                Ok(slot)
-            }
+            Err(available) => self.take_overdue_units(line, now, available),
         }
     }
 
-    /// Takes the units of a level that was just short, once overdue holds have given theirs back.
+    /// Takes the units of a level that was just short.
     #[cold]
     #[inline(never)]
     fn take_overdue_units(

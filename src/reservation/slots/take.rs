@@ -29,10 +29,7 @@ impl Slots {
         if let Some(slot) = self.claim_at_once(number, now) {
             return Some(slot);
         }
-        // Field by field, so that the slot above need not lie in memory as this one does.
-        let other = self.claim_or_take_another(number, now, clock)?;
-        let VacantSlot { number, slot, state, taken, taken_at, ahead } = other;
-        Some(VacantSlot { number, slot, state, taken, taken_at, ahead })
+        self.claim_or_take_another(number, now, clock)
     }
 
     /// Claims a slot off the free list whose former reservation is over and lies behind, as nearly
