@@ -242,11 +242,14 @@ impl<'a> Call<'a> {
 /// What a step on one hold needs of its call. A [`Call`] has it, and [`NoOptions`] stands for a call
 /// without any: so the path of those, which are most, is compiled without what options need.
 pub(super) trait HoldOptions<'a>: Copy {
-    /// The whole call, dated `now`: for what is rare.
-    fn call(self, engine: &'a Engine, now: Timestamp) -> Call<'a>;
+    /// The whole call: for what is rare.
+    fn call(self, engine: &'a Engine) -> Call<'a>;
 
-    /// The call's one reading of the clock; see [`Call::timed`].
-    fn timed(self, engine: &'a Engine) -> Timestamp;
+    /// The same, with its one reading of the clock; see [`Call::timed`].
+    fn timed(self, engine: &'a Engine) -> Self;
+
+    /// That reading; see [`Call::now`].
+    fn now(self) -> Timestamp;
 
     /// The buyer of a new hold.
     fn owner(self) -> Option<Owner>;
@@ -264,19 +267,29 @@ pub(super) trait HoldOptions<'a>: Copy {
     ) -> Option<RecordBuilder<'a>>;
 }
 
-/// A call without options and without a key.
+/// A call without options and without a key, and its one reading of the clock.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct NoOptions;
+pub(super) struct NoOptions(Timestamp);
+
+impl NoOptions {
+    /// It has not read the clock.
+    pub(super) const UNDATED: Self = Self(NOT_READ);
+}
 
 impl<'a> HoldOptions<'a> for NoOptions {
     #[inline(always)]
-    fn call(self, engine: &'a Engine, now: Timestamp) -> Call<'a> {
-        Call::plain(engine).at(now)
+    fn call(self, engine: &'a Engine) -> Call<'a> {
+        Call::plain(engine).at(self.0)
     }
 
     #[inline(always)]
-    fn timed(self, engine: &'a Engine) -> Timestamp {
-        engine.now()
+    fn timed(self, engine: &'a Engine) -> Self {
+        Self(engine.now())
+    }
+
+    #[inline(always)]
+    fn now(self) -> Timestamp {
+        self.0
     }
 
     #[inline(always)]
@@ -301,12 +314,16 @@ impl<'a> HoldOptions<'a> for NoOptions {
 }
 
 impl<'a> HoldOptions<'a> for Call<'a> {
-    fn call(self, _: &'a Engine, now: Timestamp) -> Self {
-        self.at(now)
+    fn call(self, _: &'a Engine) -> Self {
+        self
     }
 
-    fn timed(self, _: &'a Engine) -> Timestamp {
-        Call::timed(self).now()
+    fn timed(self, _: &'a Engine) -> Self {
+        Call::timed(self)
+    }
+
+    fn now(self) -> Timestamp {
+        Call::now(self)
     }
 
     fn owner(self) -> Option<Owner> {

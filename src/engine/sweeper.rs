@@ -80,7 +80,9 @@ impl Engine {
     ) -> Result<Change, StockShortfall> {
         match take() {
             Ok(change) => Ok(change),
-            Err(available) => self.take_again(now, level, qty, available, take),
+            Err(available) => {
+                self.take_again(now, available, take, || level.available() >= qty.get())
+            }
         }
     }
 
@@ -90,15 +92,14 @@ impl Engine {
     pub(super) fn take_again(
         &self,
         now: Timestamp,
-        level: &StockLevel,
-        qty: Quantity,
         available: u32,
         take: impl Fn() -> Result<Change, u32>,
+        enough: impl Fn() -> bool,
     ) -> Result<Change, StockShortfall> {
         if !self.slots.is_due(now) {
             return Err(StockShortfall { available, overdue_left: false });
         }
-        let overdue_left = !self.take_back_overdue(now, || level.available() >= qty.get());
+        let overdue_left = !self.take_back_overdue(now, enough);
         take().map_err(|available| StockShortfall { available, overdue_left })
     }
 

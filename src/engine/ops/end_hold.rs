@@ -44,7 +44,7 @@ impl InventoryManager {
         if self.engine.durabilities.of(OperationKind::Sell) == Durability::Synced {
             return self.call().confirm(id);
         }
-        self.engine.confirm_once(NoOptions, id)
+        self.engine.confirm_once(NoOptions::UNDATED, id)
     }
 
     /// Releases a pending reservation: gives back what it holds. It is idempotent: a repeated
@@ -228,7 +228,7 @@ impl Call<'_> {
         answer: Answer,
     ) -> EndOutcome {
         let call = self.timed();
-        match self.engine.end_at_once(call, call.now(), id, end, answer) {
+        match self.engine.end_at_once(call, id, end, answer) {
             Some(ended) => EndOutcome::Done(ended),
             None => call.end_hold_as_found(id, end, answer),
         }
@@ -272,7 +272,7 @@ impl Call<'_> {
         end: EndKind,
         answer: Answer,
     ) -> HoldEnd {
-        self.engine.finish_hold(self, self.now(), head, end, answer)
+        self.engine.finish_hold(self, head, end, answer)
     }
 
     /// The same for a hold with a chain: several lines, or one line after a partial step.
@@ -347,10 +347,10 @@ impl Engine {
         id: ReservationId,
     ) -> Result<(), ConfirmError> {
         self.admit()?;
-        let now = call.timed(self);
-        match self.end_at_once(call, now, id, EndKind::Sell, Answer::Done) {
+        let call = call.timed(self);
+        match self.end_at_once(call, id, EndKind::Sell, Answer::Done) {
             Some(end) => Ok(end.recorded?),
-            None => call.call(self, now).confirm_as_found(id),
+            None => call.call(self).confirm_as_found(id),
         }
     }
 
@@ -360,7 +360,6 @@ impl Engine {
     fn end_at_once<'a>(
         &'a self,
         call: impl HoldOptions<'a>,
-        now: Timestamp,
         id: ReservationId,
         end: EndKind,
         answer: Answer,
@@ -368,9 +367,9 @@ impl Engine {
         if call.keeps_until_shipped() {
             return None;
         }
-        let head = self.slots.find_pending(id).filter(|head| !head.state.is_overdue(now))?;
+        let head = self.slots.find_pending(id).filter(|head| !head.state.is_overdue(call.now()))?;
         head.swap_to(Phase::Ending).ok()?;
-        Some(self.finish_hold(call, now, head, end, answer))
+        Some(self.finish_hold(call, head, end, answer))
     }
 
     /// Finishes what the swap to `Ending` began: log, move the units, store the state, retire the
@@ -379,7 +378,6 @@ impl Engine {
     fn finish_hold<'a>(
         &'a self,
         call: impl HoldOptions<'a>,
-        now: Timestamp,
         head: HeldSlot<'_>,
         end: EndKind,
         answer: Answer,
@@ -388,9 +386,10 @@ impl Engine {
         // Law 3: read the lines only after the swap is won.
         let chain = slot.chain();
         if !chain.is_empty() {
-            return call.call(self, now).finish_lines(head, end, answer);
+            return call.call(self).finish_lines(head, end, answer);
         }
         let ReservationRecord { id, owner, line, .. } = slot.read_record(state);
+        let now = call.now();
         let mut entry = PlainEntry::new(end.entry_type(), now, line.level, line.held)
             .reservation(id)
             .expires_at(state.expires_at())

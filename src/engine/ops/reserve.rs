@@ -128,7 +128,7 @@ impl Engine {
             return Call::plain(self).reserve(level, quantity, ttl);
         }
         let (level, qty) = self.checked_line(level, quantity)?;
-        self.reserve_once(NoOptions, level, qty, ttl)
+        self.reserve_once(NoOptions::UNDATED, level, qty, ttl)
     }
 
     #[inline(always)]
@@ -143,7 +143,9 @@ impl Engine {
         let line = self.level_to_sell(level, qty)?;
         self.admit_hold()?;
         // Each error leaves at once: a slot that passes through a result would lie in memory.
-        let Some(slot) = self.take_slot(call.timed(self)) else { return Err(self.refuse_full()) };
+        let Some(slot) = self.take_slot(call.timed(self).now()) else {
+            return Err(self.refuse_full());
+        };
         let id = self.new_id(&slot);
         let now = slot.taken_at();
         let expires_at = now.saturating_add_millis(ttl_millis);
@@ -318,7 +320,8 @@ impl Engine {
         available: u32,
     ) -> Result<(), StockShortfall> {
         let ResolvedLine { handle, level, qty } = line;
-        let change = self.take_again(now, level, qty, available, || level.hold(qty, self))?;
+        let enough = || level.available() >= qty.get();
+        let change = self.take_again(now, available, || level.hold(qty, self), enough)?;
         if level.crosses(change) {
             self.raise_alert(handle, level);
         }
