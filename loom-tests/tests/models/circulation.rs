@@ -263,6 +263,24 @@ fn what_is_left_of_a_magazine_at_the_front_is_handed_on() {
     });
 }
 
+/// Both find the same place free, and one of them has to look on.
+#[test]
+fn slots_that_end_at_once_in_one_shard_come_back_each() {
+    model("two ends of holds in one shard", || {
+        let magazines = FreeList::new(SHARD_QUEUE, 1, AT_ONCE);
+        for _ in 0..SHARD_QUEUE {
+            magazines.take(at(1)).expect("a fresh slot");
+        }
+        for slot in 2..SHARD_QUEUE {
+            magazines.retire(slot, at(1));
+        }
+        let magazines = Arc::new(magazines);
+        let retire = |slot| move |magazines: &FreeList| magazines.retire(slot, at(2));
+        race(&magazines, retire(0), retire(1));
+        assert_all_found(&magazines, Vec::new(), &[]);
+    });
+}
+
 /// Whoever stalled between the look at a place and the swap must not get what was there by then.
 #[test]
 fn a_slot_is_not_taken_out_of_a_magazine_that_came_back() {

@@ -154,3 +154,40 @@ impl Slots {
         self.free_list.put_back(slot.number, now);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::reservation::chain::Chain;
+    use crate::reservation::free_list::Retention;
+    use crate::reservation::id::ReservationId;
+    use crate::reservation::line::SlotLine;
+    use crate::reservation::slot::ReservationRecord;
+    use crate::reservation::state::Phase;
+    use crate::stock::handle::LevelIndex;
+    use std::time::Duration;
+
+    #[test]
+    fn a_slot_that_was_put_back_unused_keeps_no_bound_down() {
+        let at = Timestamp::from_millis;
+        let retention = Retention { time: Duration::ZERO, records: 0, drop_oldest: true };
+        let slots = Slots::new(64, 1, retention);
+        let take = || slots.take(at(1), || at(1)).expect("a free slot");
+        let (hold, unused) = (take(), take());
+        let id = ReservationId::new(at(1), hold.number(), 7);
+        let line = SlotLine::new(LevelIndex(0), 1);
+        slots.publish_line(
+            hold,
+            ReservationRecord { id, owner: None, line, chain: Chain::NONE },
+            at(10),
+        );
+        slots.scan_due(at(20), |hold| {
+            hold.swap_to(Phase::Expired).expect("nobody else ends it");
+            false
+        });
+        assert_eq!(slots.next_due(), at(10), "what is taken may fall due at any time");
+        slots.put_back(unused, at(20));
+        slots.scan_due(at(20), |_| unreachable!("nothing is live"));
+        assert!(slots.next_due() > at(20), "nothing will fall due");
+    }
+}
