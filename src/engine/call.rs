@@ -5,8 +5,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::audit::record::PlainEntry;
-use crate::audit::record_builder::RecordBuilder;
 use crate::base::clock::Timestamp;
 use crate::base::error::{InvalidText, KeyError, MutationError};
 use crate::base::quantity::Quantity;
@@ -93,7 +91,7 @@ pub(super) struct Call<'a> {
 }
 
 /// Marks an unread clock. A clock at the end of time shows it too, so no decision rests on it.
-const NOT_READ: Timestamp = Timestamp::MAX;
+pub(super) const NOT_READ: Timestamp = Timestamp::MAX;
 
 impl<'a> Call<'a> {
     /// A call without options.
@@ -236,112 +234,6 @@ impl<'a> Call<'a> {
         self.engine.claimed(KeyName::Caller(key), fingerprint, self.options(), |now| {
             run(Call { key: Some(&KeyedCall { key, fingerprint }), ..self.at(now) })
         })
-    }
-}
-
-/// What a step on one hold needs of its call. A [`Call`] has it, and [`NoOptions`] stands for a call
-/// without any: so the path of those, which are most, is compiled without what options need.
-pub(super) trait HoldOptions<'a>: Copy {
-    /// The whole call: for what is rare.
-    fn call(self, engine: &'a Engine) -> Call<'a>;
-
-    /// The same, with its one reading of the clock; see [`Call::timed`].
-    fn timed(self, engine: &'a Engine) -> Self;
-
-    /// That reading; see [`Call::now`].
-    fn now(self) -> Timestamp;
-
-    /// The buyer of a new hold.
-    fn owner(self) -> Option<Owner>;
-
-    /// Whether a new hold is kept until it is shipped.
-    fn keeps_until_shipped(self) -> bool;
-
-    /// The record in place of `entry`, if the record of a new hold, or of its end, needs more than
-    /// one plain entry.
-    fn record_of_hold(
-        self,
-        engine: &'a Engine,
-        entry: PlainEntry,
-        answer: impl Into<Answer>,
-    ) -> Option<RecordBuilder<'a>>;
-}
-
-/// A call without options and without a key, and its one reading of the clock.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct NoOptions(Timestamp);
-
-impl NoOptions {
-    /// It has not read the clock.
-    pub(super) const UNDATED: Self = Self(NOT_READ);
-}
-
-impl<'a> HoldOptions<'a> for NoOptions {
-    #[inline(always)]
-    fn call(self, engine: &'a Engine) -> Call<'a> {
-        Call::plain(engine).at(self.0)
-    }
-
-    #[inline(always)]
-    fn timed(self, engine: &'a Engine) -> Self {
-        Self(engine.now())
-    }
-
-    #[inline(always)]
-    fn now(self) -> Timestamp {
-        self.0
-    }
-
-    #[inline(always)]
-    fn owner(self) -> Option<Owner> {
-        None
-    }
-
-    #[inline(always)]
-    fn keeps_until_shipped(self) -> bool {
-        false
-    }
-
-    #[inline(always)]
-    fn record_of_hold(
-        self,
-        _: &'a Engine,
-        _: PlainEntry,
-        _: impl Into<Answer>,
-    ) -> Option<RecordBuilder<'a>> {
-        None
-    }
-}
-
-impl<'a> HoldOptions<'a> for Call<'a> {
-    fn call(self, _: &'a Engine) -> Self {
-        self
-    }
-
-    fn timed(self, _: &'a Engine) -> Self {
-        Call::timed(self)
-    }
-
-    fn now(self) -> Timestamp {
-        Call::now(self)
-    }
-
-    fn owner(self) -> Option<Owner> {
-        Call::owner(self)
-    }
-
-    fn keeps_until_shipped(self) -> bool {
-        Call::keeps_until_shipped(self)
-    }
-
-    fn record_of_hold(
-        self,
-        engine: &'a Engine,
-        entry: PlainEntry,
-        answer: impl Into<Answer>,
-    ) -> Option<RecordBuilder<'a>> {
-        let needed = self.hold_needs_record_buffer();
-        needed.then(|| engine.recorder.record_from(entry).of_hold(self, answer))
     }
 }
 

@@ -11,6 +11,7 @@ mod core;
 mod durability;
 #[cfg(feature = "journal")]
 mod file_work;
+mod hold_options;
 #[cfg(feature = "journal")]
 mod journal;
 #[cfg(feature = "journal")]

@@ -20,8 +20,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use rand::RngExt;
+use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
-use rand::{Rng, SeedableRng};
 use uuid::Uuid;
 
 use crate::base::clock::Timestamp;
@@ -212,7 +212,7 @@ impl Randomness {
             Self::Secure => DrawnWords::next(),
             #[cfg(feature = "testing")]
             Self::Seeded(generator) => {
-                generator.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next_u64()
+                generator.lock().unwrap_or_else(std::sync::PoisonError::into_inner).random()
             }
         }
     }

@@ -128,7 +128,8 @@ impl Slot {
         let vacant = former.in_phase(Phase::Vacant).next_generation().expiring_at(Timestamp::MAX);
         let taken = self.state.swap_to_vacant(former, vacant)?;
         // Release pairs with the Acquire fence in `load_again`: whoever reads a field of the next
-        // reservation sees at least this vacant word, and so notices.
+        // reservation sees at least this vacant word, and so notices. (In models the fence of
+        // `sequenced` does the same, so the bug planted here leaves out both.)
         fence(Ordering::Release);
         Ok((vacant, taken))
     }

@@ -32,6 +32,11 @@ fn call_in_a_destructor(manager: InventoryManager, warm: bool) {
             let hour = Duration::from_secs(3_600);
             let id = inside.reserve(LAPTOPS, 1, hour).expect("stock");
             inside.confirm(id).expect("there");
+            // More ids than a thread has random words for.
+            for _ in 0..100 {
+                let id = inside.reserve(LAPTOPS, 1, hour).expect("stock");
+                let _ = inside.release(id).expect("there");
+            }
             let key = IdempotencyKey::try_from("one").expect("legal");
             inside.request().key(key).sell(LAPTOPS, 1).expect("stock");
             inside.transfer("SF", "NYC", "LAPTOP", 1).expect("stock");

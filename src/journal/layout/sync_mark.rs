@@ -346,9 +346,12 @@ fn start_file(
     }
     let file = storage.create(&unfinished)?;
     // Neither the file nor its name is synced: a power cut may take them.
-    file.append(&mark(&*file))?;
-    storage.rename(&unfinished, NAME)?;
-    Ok(file)
+    let put = file.append(&mark(&*file)).and_then(|()| storage.rename(&unfinished, NAME));
+    if put.is_err() {
+        // On a full disk, what came to nothing makes room again.
+        let _ = storage.remove(&unfinished);
+    }
+    put.map(|()| file)
 }
 
 #[cfg(all(test, not(loom)))]
