@@ -89,6 +89,12 @@ impl Engine {
         manager.flush().wait().expect("a healthy engine");
         Self { manager, levels, durability, waiting, journal }
     }
+
+    /// Removes the journal's files before the process ends with the engine open.
+    pub(crate) fn forget_journal(mut self) {
+        drop(self.journal.take());
+        std::mem::forget(self.manager);
+    }
 }
 
 /// The name of a product.

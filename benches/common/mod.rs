@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every bench uses its own part of this")]
 
 pub(crate) mod buyer;
+pub(crate) mod counts;
 pub(crate) mod crew;
 pub(crate) mod engine;
 pub(crate) mod floor;
