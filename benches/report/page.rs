@@ -52,7 +52,8 @@ pub(crate) fn page(findings: &Findings) -> String {
 const TARGETS: &str = "Each number is computed from the rows below: a rate or a time is the median over the \
     turns, a ratio the median of ratios of turns that lie side by side. The range over the turns stands in \
     brackets. A target is met or missed only if every turn says so; else the verdict is \
-    <i>unclear</i>. Threads share the cores with the audit writer. Peers in this process do the \
+    <i>unclear</i>. A thread that writes the record shares the cores with the buyers, in the engine and in the \
+    peers of this process: its part stands beside the figure. Peers in this process do the \
     engine's whole job; what the same peer makes that leaves out expiry and finished holds stands beside \
     it.";
 const PEERS: &str = "A pair is a reserve and its confirm, each checked and recorded; demand is Zipf \
@@ -160,7 +161,7 @@ fn table(page: &mut String, findings: &Findings, section: Section) {
     }
     page.push_str(
         "<details><summary>All rows</summary><div class=wide><table class=rows>\n<tr><th>engine<th>workload\
-         <th>threads<th>live<th>durability<th>each second<th>one every<th>cpu<th>p50<th>p99<th>p99.9\
+         <th>threads<th>live<th>durability<th>each second<th>one every<th>cpu<th>writer's cpu<th>p50<th>p99<th>p99.9\
          <th>p99.99<th>hop<th>sync<th>stockade / this<th>over its smallest<th>slowest thread\
          <th>others' cores\n",
     );
@@ -183,6 +184,7 @@ fn table(page: &mut String, findings: &Findings, section: Section) {
             count(row.per_second),
             nanos(row.ns_each()),
             row.cpu_ns_each.map_or_else(String::new, nanos),
+            row.writer_ns_each.map_or_else(String::new, nanos),
             time(times.map(|times| times.p50)),
             time(times.map(|times| times.p99)),
             time(times.map(|times| times.p999)),

@@ -56,6 +56,8 @@ pub(crate) struct Row {
     pub(crate) rates: Option<Spread>,
     /// A buyer's processor time for each call, in nanoseconds.
     pub(crate) cpu_ns_each: Option<f64>,
+    /// The same of the thread that writes the record, which shares the cores with the buyers.
+    pub(crate) writer_ns_each: Option<f64>,
     /// In an open loop: the fraction of the capacity.
     pub(crate) load: Option<f64>,
     pub(crate) times: Option<Times>,
@@ -94,6 +96,7 @@ impl Row {
             per_second: f64::NAN,
             rates: None,
             cpu_ns_each: None,
+            writer_ns_each: None,
             load: None,
             times: None,
             hop: None,
@@ -126,6 +129,11 @@ impl Row {
         1e9 / self.per_second
     }
 
+    /// How much of a core the writer took at this rate: the time it spent for the pairs of a second.
+    pub(crate) fn writers_core(&self) -> Option<f64> {
+        Some(self.writer_ns_each? * self.per_second / 1e9)
+    }
+
     /// The rates of all turns, as far as this row has them.
     pub(crate) fn rate_range(&self) -> Spread {
         self.rates.unwrap_or(Spread::of_one(self.per_second))
@@ -154,6 +162,7 @@ impl Row {
             "pairs_per_second_highest": self.rates.map(|rates| rates.highest),
             "ns_per_pair": self.ns_each(),
             "cpu_ns_per_pair": self.cpu_ns_each,
+            "writer_cpu_ns_per_pair": self.writer_ns_each,
             "p50_ns": time(|times| times.p50),
             "p90_ns": time(|times| times.p90),
             "p99_ns": time(|times| times.p99),
