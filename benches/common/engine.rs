@@ -162,7 +162,7 @@ impl Ledger for Engine {
 /// A clone of the manager.
 pub(crate) struct EngineSession {
     // Must be dropped before the directory.
-    manager: InventoryManager,
+    pub(crate) manager: InventoryManager,
     durability: Durability,
     _journal: Option<Arc<Directory>>,
 }

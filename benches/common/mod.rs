@@ -2,6 +2,7 @@
 //! that run them, and the machine.
 #![allow(dead_code, reason = "every bench uses its own part of this")]
 
+pub(crate) mod bursts;
 pub(crate) mod buyer;
 pub(crate) mod counts;
 pub(crate) mod crew;
@@ -15,6 +16,7 @@ pub(crate) mod open_loop;
 pub(crate) mod order;
 pub(crate) mod postgres;
 pub(crate) mod programs;
+pub(crate) mod real;
 pub(crate) mod redis;
 pub(crate) mod table;
 pub(crate) mod workload;

@@ -7,7 +7,7 @@ use crate::plot::{Axis, Dot, DotPlot, Line, LinePlot, Stroke};
 use crate::row::{Findings, Row, Section, Spread, Times};
 
 /// An engine's color, the same in every plot.
-fn color(engine: &str) -> RGBColor {
+pub(crate) fn color(engine: &str) -> RGBColor {
     match engine {
         "stockade" => RGBColor(0x0b, 0x62, 0xd6),
         "mutex" => RGBColor(0xd9, 0x77, 0x06),
@@ -156,18 +156,32 @@ pub(crate) fn latency(findings: &Findings) -> String {
 
 /// All engines on a log scale, with a plot for each durability.
 pub(crate) fn peers(findings: &Findings) -> String {
-    let groups = groups(findings, Section::Peers, |row| row.durability);
-    let dot = |row: &Row| {
+    let name = |row: &Row| {
         let plural = if row.threads == 1 { "" } else { "s" };
-        let name = match (&*row.engine, &*row.setup) {
+        match (&*row.engine, &*row.setup) {
             (engine, "") => format!("{engine}, {} thread{plural}", row.threads),
             ("stockade", setup) => format!("stockade, {} caller{plural}: {setup}", row.threads),
             _ => row.title(),
-        };
+        }
+    };
+    dots(findings, Section::Peers, name)
+}
+
+/// The plain pair and the one that a shop calls, on a log scale.
+pub(crate) fn real(findings: &Findings) -> String {
+    let name =
+        |row: &Row| if row.setup.is_empty() { "plain".to_owned() } else { row.setup.clone() };
+    dots(findings, Section::Real, name)
+}
+
+/// A section's rates on a log scale, with a plot for each durability.
+fn dots(findings: &Findings, section: Section, name: impl Fn(&Row) -> String) -> String {
+    let groups = groups(findings, section, |row| row.durability);
+    let dot = |row: &Row| {
         let shown = format!("{}/s", count(row.per_second));
         let Spread { lowest, highest, .. } = row.rate_range();
         let (color, value, range) = (color(&row.engine), row.per_second, lowest..highest);
-        Dot { name, color, value, range, shown }
+        Dot { name: name(row), color, value, range, shown }
     };
     let plot = |(durability, rows): (&'static str, Vec<&Row>)| DotPlot {
         title: format!("Pairs a second, {durability}"),

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use crate::charts;
 use crate::common::Scale;
+use crate::instructions::instructions;
+use crate::model::modelled;
 use crate::numbers::{count, digits, nanos};
 use crate::plot::escape;
 use crate::row::{Findings, Row, Section, Spread};
@@ -30,6 +32,10 @@ pub(crate) fn page(findings: &Findings) -> String {
     table(&mut page, findings, Section::Peers);
     part(&mut page, "By threads", CONTENTION, &charts::contention(findings));
     table(&mut page, findings, Section::Contention);
+    modelled(&mut page, findings);
+    part(&mut page, "What a shop calls", REAL, &charts::real(findings));
+    table(&mut page, findings, Section::Real);
+    instructions(&mut page, &findings.counted);
     part(&mut page, "By live holds, and by products", GROWTH, &charts::growth(findings));
     table(&mut page, findings, Section::Growth);
     part(&mut page, "Waiting times", LATENCY, &charts::latency(findings));
@@ -67,6 +73,12 @@ const CONTENTION: &str = "Each thread buys as fast as it can. With one live hold
     more, it reserves a new one and confirms its oldest, as shops do whose buyers take minutes to pay. The \
     peers do the engine's whole job; the lean ones (dashed) forget a hold as soon as it is over, and \
     nothing looks for their overdue holds. The engine with a buffered journal is dotted.";
+const REAL: &str = "The pair of all other parts is the plain one: no key, no owner, no note. A shop gives \
+    each step of an order an idempotency key, so that a retry after a lost answer sells nothing twice, \
+    names the hold's owner, and notes the order's number in the log. That is the real pair, in turns with \
+    the plain one. <b>stockade / this</b> says how many times the plain pair's price it has. The peers in \
+    this process have no keys and no notes, so there is nothing to compare it with: with the servers it \
+    would be a script and a table more.";
 const GROWTH: &str = "One thread; all sizes take turns in one race. Look at the slope: what an inventory \
     costs must not depend on how much is going on in it.";
 const LATENCY: &str = "One generator, arrivals by a fixed schedule. A call's time counts from its \
@@ -83,7 +95,7 @@ const IDLE: &str = "An engine that nobody calls should cost nothing. And in a co
 const FLOOR: &str =
     "What the parts of an inventory cost on this machine, each by itself, one thread.";
 
-fn part(page: &mut String, title: &str, text: &str, plots: &str) {
+pub(crate) fn part(page: &mut String, title: &str, text: &str, plots: &str) {
     let _ = write!(page, "<h2>{title}</h2>\n<p>{text}</p>\n<div class=plots>\n{plots}</div>\n");
 }
 

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use crate::common::Scale;
 use crate::common::ledger::About;
 use crate::common::machine::Machine;
+use crate::instructions::{self, Counted};
+use crate::model::{self, Modelled};
 use crate::targets::{Target, targets};
 
 /// Which part of the report a row belongs to.
@@ -16,6 +18,7 @@ pub(crate) enum Section {
     Growth,
     Refused,
     Peers,
+    Real,
     Latency,
     Sale,
     Idle,
@@ -29,6 +32,7 @@ impl Section {
             Self::Growth => "growth",
             Self::Refused => "refused",
             Self::Peers => "peers",
+            Self::Real => "real",
             Self::Latency => "latency",
             Self::Sale => "sale",
             Self::Idle => "idle",
@@ -129,7 +133,7 @@ impl Row {
         1e9 / self.per_second
     }
 
-    /// How much of a core the writer took at this rate: the time it spent for the pairs of a second.
+    /// How much of a core the writer took at this rate: its time for the pairs of a second.
     pub(crate) fn writers_core(&self) -> Option<f64> {
         Some(self.writer_ns_each? * self.per_second / 1e9)
     }
@@ -274,6 +278,8 @@ pub(crate) struct Findings {
     pub(crate) turns: usize,
     pub(crate) rows: Vec<Row>,
     pub(crate) burns: Vec<Burn>,
+    pub(crate) counted: Counted,
+    pub(crate) modelled: Vec<Modelled>,
     /// How things were started, and why some were skipped.
     pub(crate) notes: Vec<String>,
     pub(crate) fsync_us: Option<f64>,
@@ -322,6 +328,8 @@ impl Findings {
             "seconds": self.seconds,
             "notes": self.notes,
             "targets": targets(self).iter().map(Target::json).collect::<Vec<_>>(),
+            "counts": instructions::json(&self.counted),
+            "cores_model": model::json(self),
             "rows": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
         })
     }

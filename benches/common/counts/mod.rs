@@ -71,6 +71,11 @@ impl Counter {
         Ok(Self { valgrind, objdump: find("objdump", &[]), program, folder })
     }
 
+    /// A folder on the disk, for the time of the counting.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Why locked instructions are not told from others, if they are not.
     pub(crate) fn blind_to_locks(&self) -> Option<&'static str> {
         match () {

@@ -1,9 +1,10 @@
 //! What is counted: the calls of a shop, one after another in one thread, with nothing else around.
 
-use stockade::{BasketLine, IdempotencyKey, InventoryManager, LevelHandle, Owner, ReservationId};
+use stockade::{BasketLine, InventoryManager, LevelHandle, ReservationId};
 
 use crate::common::engine::Engine;
 use crate::common::ledger::{Durability, TTL};
+use crate::common::real::OrderKey;
 use crate::common::workload::Access;
 
 /// The products that the demand goes over, and its skew.
@@ -115,34 +116,8 @@ struct Shop {
     live: Vec<ReservationId>,
     oldest: usize,
     drawn: usize,
-    key: Key,
+    key: OrderKey,
     engine: Engine,
-}
-
-/// The text of an order's key. Counting it up costs less than formatting a number, which is the
-/// caller's own business.
-struct Key([u8; 24]);
-
-impl Key {
-    const FIRST: Self = Self(*b"order-0000000000/reserve");
-
-    fn count_up(&mut self) {
-        for digit in self.0[6..16].iter_mut().rev() {
-            if *digit < b'9' {
-                *digit += 1;
-                return;
-            }
-            *digit = b'0';
-        }
-    }
-
-    fn order(&self) -> &str {
-        std::str::from_utf8(&self.0[..16]).expect("plain text")
-    }
-
-    fn of_step(&self) -> IdempotencyKey {
-        IdempotencyKey::try_from(&self.0[..]).expect("a legal key")
-    }
 }
 
 /// Where callgrind begins to count the caller ([`BEGIN`]).
@@ -164,7 +139,7 @@ impl Shop {
         let mut picks = ACCESS.picks(|index| engine.levels[index], 1);
         let demand = (0..DRAWS).map(|_| picks.next()).collect();
         let sold_out = manager.open_level("SF", "SOLD-OUT").expect("a legal name");
-        let (live, key) = (Vec::new(), Key::FIRST);
+        let (live, key) = (Vec::new(), OrderKey::new());
         Self { manager, demand, sold_out, live, oldest: 0, drawn: 0, key, engine }
     }
 
@@ -220,14 +195,9 @@ impl Shop {
 
     fn real_pair(&mut self) {
         let level = self.draw();
-        self.key.count_up();
-        self.key.0[17..].copy_from_slice(b"reserve");
-        let request = self.manager.request().key(self.key.of_step()).owner(Owner([7; 16]));
-        let new = request.note("order", self.key.order()).reserve(level, 1, TTL).expect("in stock");
+        let new = self.key.reserve(&self.manager, level);
         let old = self.exchange(new);
-        self.key.0[17..].copy_from_slice(b"confirm");
-        let request = self.manager.request().key(self.key.of_step());
-        request.confirm(old).expect("a live hold");
+        self.key.confirm(&self.manager, old);
     }
 
     fn refused(&mut self) {
