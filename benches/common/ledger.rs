@@ -78,7 +78,7 @@ pub(crate) trait Ledger {
 /// The calls of one thread. All of them panic if the ledger fails, because a figure of a failing
 /// ledger means nothing.
 pub(crate) trait Session: Send + 'static {
-    type Product: Copy + Send + 'static;
+    type Product: Copy + Send + Sync + 'static;
     type Hold: Copy + Send + 'static;
 
     /// Holds one unit; `None` if none is left.

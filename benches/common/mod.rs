@@ -8,6 +8,7 @@ pub(crate) mod counts;
 pub(crate) mod crew;
 pub(crate) mod engine;
 pub(crate) mod floor;
+pub(crate) mod http;
 pub(crate) mod ledger;
 pub(crate) mod local;
 pub(crate) mod machine;

@@ -167,6 +167,15 @@ pub(crate) fn peers(findings: &Findings) -> String {
     dots(findings, Section::Peers, name)
 }
 
+/// The same with a small HTTP service in front, beside the same callers without it.
+pub(crate) fn http(findings: &Findings) -> String {
+    let name = |row: &Row| match &*row.setup {
+        "" => format!("{}, in process", row.engine),
+        _ => row.title(),
+    };
+    dots(findings, Section::Http, name)
+}
+
 /// The plain pair and the one that a shop calls, on a log scale.
 pub(crate) fn real(findings: &Findings) -> String {
     let name =

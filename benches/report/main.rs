@@ -7,6 +7,7 @@
 mod charts;
 #[path = "../common/mod.rs"]
 mod common;
+mod http;
 mod idle;
 mod instructions;
 mod latency;
@@ -74,6 +75,7 @@ fn main() -> io::Result<()> {
     let servers = Servers::start(&mut progress);
     rows.extend(remote::peers(scale, span(20, 80, 1_000), &servers, &mut progress));
     rows.extend(flushing);
+    rows.extend(http::http(scale, span(20, 80, 1_000), &servers, &mut progress));
     let (sold, burns) = sale::sale(scale, &servers, &mut progress);
     rows.extend(sold);
     drop(servers);
@@ -124,9 +126,14 @@ fn summarize(findings: &Findings) {
             "stockade / this",
         ],
     );
-    for section in
-        [Section::Contention, Section::Real, Section::Growth, Section::Refused, Section::Peers]
-    {
+    for section in [
+        Section::Contention,
+        Section::Real,
+        Section::Growth,
+        Section::Refused,
+        Section::Peers,
+        Section::Http,
+    ] {
         for row in findings.rows_of(section) {
             let size = if row.live > 1 { row.live } else { row.products };
             rows.add_row([

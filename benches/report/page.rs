@@ -30,6 +30,8 @@ pub(crate) fn page(findings: &Findings) -> String {
     part(&mut page, "Side by side, at equal durability", PEERS, &charts::peers(findings));
     guarantees(&mut page, findings);
     table(&mut page, findings, Section::Peers);
+    part(&mut page, "What buyers see: over HTTP", HTTP, &charts::http(findings));
+    table(&mut page, findings, Section::Http);
     part(&mut page, "By threads", CONTENTION, &charts::contention(findings));
     table(&mut page, findings, Section::Contention);
     modelled(&mut page, findings);
@@ -68,6 +70,11 @@ const PEERS: &str = "A pair is a reserve and its confirm, each checked and recor
     it serves many processes. That is what its figure pays for. PostgreSQL is driven by two clients, the \
     <code>postgres</code> crate and a small one of our own; a target takes the smaller ratio, that \
     of the faster row. Dots, and no bars: on a log axis the length of a bar says nothing.";
+const HTTP: &str = "An engine in the process against a server behind a socket is not what a buyer sees: a shop \
+    has a service in front of either. Here it is the same small one for all (<code>common/http.rs</code>: \
+    HTTP/1.1 over the machine's own TCP, a thread for each connection), and the same 32 buyers, each with one \
+    request under way. Buyers, service and server share the cores. Beside them stand the same 32 callers without \
+    HTTP. <b>stockade / this</b> compares over HTTP with over HTTP, and without with without.";
 const CONTENTION: &str = "Each thread buys as fast as it can. With one live hold a thread ends each hold \
     right after it has made it, which keeps everything in the nearest cache and happens in no shop; with \
     more, it reserves a new one and confirms its oldest, as shops do whose buyers take minutes to pay. The \

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::common::engine::ONCE_A_PAIR;
+use crate::common::http::HTTP;
 use crate::common::nothing::NOTHING;
 use crate::common::workload::Access;
 use crate::latency::RESERVE;
@@ -157,6 +158,20 @@ impl<'f> Finder<'f> {
         }
     }
 
+    /// The smallest ratio with a service in front of both, which is what a buyer sees.
+    fn over_http(&self, row: &Row) -> String {
+        let is_same = |it: &&Row| {
+            let is_it = it.engine == row.engine && it.durability == row.durability;
+            is_it && it.setup.starts_with(HTTP)
+        };
+        let rows = self.findings.rows_of(Section::Http).filter(is_same);
+        let least = rows.filter_map(|row| row.against).min_by(|a, b| a.median.total_cmp(&b.median));
+        least.map_or_else(String::new, |Spread { median, lowest, highest }| {
+            let [median, lowest, highest] = [median, lowest, highest].map(times);
+            format!("; both over HTTP, 32 connections: {median} ({lowest} to {highest})")
+        })
+    }
+
     /// The engine beside the best of a server's rows, among those that `is_it` selects.
     fn server(&self, what: &'static str, wanted: f64, is_it: impl Fn(&Row) -> bool) -> Target {
         let rows = self.findings.rows_of(Section::Peers).filter(|row| is_it(row));
@@ -173,8 +188,9 @@ impl<'f> Finder<'f> {
                 format!("; waiting once a pair: {}", times(ours.per_second / row.per_second))
             });
             let (fsync, once) = (fsync.unwrap_or_default(), once.unwrap_or_default());
+            let http = self.over_http(row);
             let rate = a_second(row.per_second);
-            format!("{}, {}: {rate}{fsync}{once}", row.title(), row.durability)
+            format!("{}, {}: {rate}{fsync}{once}{http}", row.title(), row.durability)
         });
         Target {
             what,
