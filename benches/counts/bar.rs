@@ -175,10 +175,9 @@ fn moved(before: f64, now: f64, slack: f64, noise: f64) -> Option<(String, bool)
 
 /// As the file has it.
 fn rounded(cost: Cost) -> Cost {
-    // Without a minus before a zero.
-    let part = |part: f64| (part * 100.0).round() / 100.0 + 0.0;
+    let part = |part: f64| (part * 100.0).round() / 100.0;
     Cost {
-        instructions: cost.instructions.round() + 0.0,
+        instructions: cost.instructions.round(),
         locked: cost.locked.map(part),
         fences: cost.fences.map(part),
     }

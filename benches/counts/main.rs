@@ -108,8 +108,7 @@ fn show(counted: &[Counts], bar: &Bar) {
     let heads = ["", "instructions", "before", "locked", "before", "fences", "before"];
     let writer = ["writer's", "before", "locked", "before"];
     let mut table = table(1, &[&heads[..], &writer[..]].concat());
-    let whole =
-        |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{:.0}", value + 0.0));
+    let whole = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.0}"));
     let part = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
     for counts in counted {
         let before = bar.of_work(counts.work.name());

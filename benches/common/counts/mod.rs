@@ -139,7 +139,8 @@ impl Span<'_> {
     }
 
     fn cost(&self, kinds: Option<&Kinds>) -> Cost {
-        let each = |sum: i64| sum as f64 / self.units as f64;
+        // What one run did more of than the other by chance is less than nothing at times.
+        let each = |sum: i64| sum.max(0) as f64 / self.units as f64;
         let special = |special: Special| {
             let kinds = kinds?;
             Some(each(self.sum(|line| kinds.of(line.object, line.address) == Some(special))))
