@@ -6,14 +6,19 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
 use super::buyer::Buyer;
-use super::ledger::{About, Ledger, Session};
+use super::ledger::{About, Ledger, Session, Writer};
+use super::machine::cpu_time_of;
 use super::order::{Ask, Order, Report, Turn, histogram};
 use super::workload::{Access, Ending, Holds};
+
+/// How long a turn waits for its writer, and how long between two looks.
+const PATIENCE: Duration = Duration::from_secs(2);
+const A_MOMENT: Duration = Duration::from_millis(1);
 
 /// The task of a crew.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +50,8 @@ pub(crate) struct Outcome {
     /// Processor time of all buyers together. It stays meaningful if other processes use the
     /// machine.
     pub(crate) cpu: Duration,
+    /// Processor time of the thread that writes the record, until it had written all.
+    pub(crate) writer: Option<Duration>,
 }
 
 impl Outcome {
@@ -61,6 +68,11 @@ impl Outcome {
     pub(crate) fn cpu_ns_each(&self) -> f64 {
         self.cpu.as_nanos() as f64 / self.done as f64
     }
+
+    /// The writer's processor time for each call, in nanoseconds.
+    pub(crate) fn writer_ns_each(&self) -> Option<f64> {
+        Some(self.writer?.as_nanos() as f64 / self.done as f64)
+    }
 }
 
 struct Worker {
@@ -74,6 +86,7 @@ pub(crate) struct Crew {
     pub(crate) about: About,
     pub(crate) plan: Plan,
     workers: Vec<Worker>,
+    writer: Option<Writer>,
 }
 
 impl Crew {
@@ -107,11 +120,12 @@ impl Crew {
         if plan.flush_every > 0 {
             about.setup = format!("a flush every {} pairs", plan.flush_every);
         }
-        Self { about, plan, workers }
+        Self { about, plan, workers, writer: ledger.writer() }
     }
 
     /// Has all threads do the same at the same time.
     pub(crate) fn run(&mut self, ask: Ask, turn: Turn) -> Outcome {
+        let writer_before = self.writer_cpu();
         let order = Order::new(ask, turn, self.workers.len());
         for worker in &self.workers {
             worker.orders.send(order.clone()).expect("a living buyer");
@@ -125,6 +139,7 @@ impl Crew {
         let reports: Vec<Report> = reports.map(|report| report.expect("a living buyer")).collect();
         let began = reports.iter().map(|report| report.began).min().expect("a buyer");
         let ended = reports.iter().map(|report| report.ended).max().expect("a buyer");
+        let writer_after = self.settle().then(|| self.writer_cpu()).flatten();
         let mut times = histogram();
         for report in &reports {
             if let Some(own) = &report.times {
@@ -138,7 +153,27 @@ impl Crew {
             span: ended.saturating_duration_since(began),
             times,
             cpu: reports.iter().map(|report| report.cpu).sum(),
+            writer: writer_before.zip(writer_after).map(|(from, to)| to.saturating_sub(from)),
         }
+    }
+
+    fn writer_cpu(&self) -> Option<Duration> {
+        cpu_time_of(self.writer.as_ref()?.thread)
+    }
+
+    /// Waits until the writer has written what this turn handed to it. Returns whether it has.
+    fn settle(&self) -> bool {
+        let Some(writer) = &self.writer else { return false };
+        let began = Instant::now();
+        while !(writer.is_idle)() {
+            if began.elapsed() > PATIENCE {
+                return false;
+            }
+            thread::sleep(A_MOMENT);
+        }
+        // The peers' writers still have their last batch in hand.
+        thread::sleep(A_MOMENT);
+        true
     }
 }
 

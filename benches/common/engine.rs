@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stockade::{InventoryManager, LevelHandle, OperationKind, ReservationId, ReserveError};
 
-use super::ledger::{About, Durability, Ledger, Session, TTL};
+use super::ledger::{About, Durability, Ledger, Session, TTL, Writer};
+use super::machine::threads_named;
 
 /// The engine with one warehouse.
 pub(crate) struct Engine {
@@ -16,7 +17,12 @@ pub(crate) struct Engine {
     durability: Durability,
     waiting: Waiting,
     journal: Option<Arc<Directory>>,
+    /// The system's number of the audit writer's thread.
+    writer: Option<u32>,
 }
+
+/// The name that the engine gives its audit writer's thread.
+const WRITER: &str = "stockade-audit";
 
 /// The remark for a synced engine that waits only at the end of a hold.
 pub(crate) const ONCE_A_PAIR: &str = "waits once a pair";
@@ -77,6 +83,8 @@ impl Engine {
                 builder = builder.durability_of(OperationKind::Reserve, waits);
             }
         }
+        // Other engines may be open: the new writer is the one that was not there before.
+        let others = threads_named(WRITER);
         let manager = builder.build().expect("legal settings");
         let levels = units.iter().enumerate().map(|(index, units)| {
             let level = manager.open_level("SF", &name(index)).expect("a legal name");
@@ -87,7 +95,15 @@ impl Engine {
         });
         let levels = levels.collect();
         manager.flush().wait().expect("a healthy engine");
-        Self { manager, levels, durability, waiting, journal }
+        // It has run, so it has its name.
+        let writer = threads_named(WRITER).into_iter().find(|thread| !others.contains(thread));
+        Self { manager, levels, durability, waiting, journal, writer }
+    }
+
+    /// Removes the journal's files before the process ends with the engine open.
+    pub(crate) fn forget_journal(mut self) {
+        drop(self.journal.take());
+        std::mem::forget(self.manager);
     }
 }
 
@@ -135,12 +151,18 @@ impl Ledger for Engine {
             _journal: self.journal.clone(),
         }
     }
+
+    fn writer(&self) -> Option<Writer> {
+        let session = self.session();
+        let is_idle = Box::new(move || session.manager.stats().unwritten == 0);
+        Some(Writer { thread: self.writer?, is_idle })
+    }
 }
 
 /// A clone of the manager.
 pub(crate) struct EngineSession {
     // Must be dropped before the directory.
-    manager: InventoryManager,
+    pub(crate) manager: InventoryManager,
     durability: Durability,
     _journal: Option<Arc<Directory>>,
 }

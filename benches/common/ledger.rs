@@ -49,6 +49,14 @@ impl About {
     }
 }
 
+/// The thread that writes a ledger's record.
+pub(crate) struct Writer {
+    /// As the system numbers threads.
+    pub(crate) thread: u32,
+    /// Whether it has written all that was handed to it.
+    pub(crate) is_idle: Box<dyn Fn() -> bool + Send>,
+}
+
 /// An open inventory. Its products are numbered from 0, and all are in stock.
 pub(crate) trait Ledger {
     type Session: Session;
@@ -60,12 +68,17 @@ pub(crate) trait Ledger {
 
     /// A session for one caller: a handle, or a connection. It keeps the ledger open.
     fn session(&self) -> Self::Session;
+
+    /// The thread that writes the record, if it is one of this process.
+    fn writer(&self) -> Option<Writer> {
+        None
+    }
 }
 
 /// The calls of one thread. All of them panic if the ledger fails, because a figure of a failing
 /// ledger means nothing.
 pub(crate) trait Session: Send + 'static {
-    type Product: Copy + Send + 'static;
+    type Product: Copy + Send + Sync + 'static;
     type Hold: Copy + Send + 'static;
 
     /// Holds one unit; `None` if none is left.

@@ -186,6 +186,28 @@ pub(crate) fn own_cpu_time() -> Option<Duration> {
     Some(Duration::from_nanos(nanos.sum()))
 }
 
+/// The threads of this process that have this name.
+pub(crate) fn threads_named(name: &str) -> Vec<u32> {
+    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let is_it = |task: &fs::DirEntry| {
+        fs::read_to_string(task.path().join("comm")).is_ok_and(|found| found.trim_end() == name)
+    };
+    let number = |task: fs::DirEntry| task.file_name().to_str()?.parse().ok();
+    tasks.filter(is_it).filter_map(number).collect()
+}
+
+/// This thread's number.
+pub(crate) fn own_number() -> Option<u32> {
+    let place = fs::read_link("/proc/thread-self").ok()?;
+    place.file_name()?.to_str()?.parse().ok()
+}
+
+/// Processor time of a thread of this process so far.
+pub(crate) fn cpu_time_of(thread: u32) -> Option<Duration> {
+    let text = fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).ok()?;
+    Some(Duration::from_nanos(text.split_whitespace().next()?.parse().ok()?))
+}
+
 /// Processor time of this thread so far, exact to a few milliseconds; zero if the system does not
 /// report it.
 pub(crate) fn thread_cpu_time() -> Duration {

@@ -2,10 +2,13 @@
 //! that run them, and the machine.
 #![allow(dead_code, reason = "every bench uses its own part of this")]
 
+pub(crate) mod bursts;
 pub(crate) mod buyer;
+pub(crate) mod counts;
 pub(crate) mod crew;
 pub(crate) mod engine;
 pub(crate) mod floor;
+pub(crate) mod http;
 pub(crate) mod ledger;
 pub(crate) mod local;
 pub(crate) mod machine;
@@ -14,6 +17,7 @@ pub(crate) mod open_loop;
 pub(crate) mod order;
 pub(crate) mod postgres;
 pub(crate) mod programs;
+pub(crate) mod real;
 pub(crate) mod redis;
 pub(crate) mod table;
 pub(crate) mod workload;

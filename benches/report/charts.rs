@@ -4,10 +4,10 @@ use plotters::style::RGBColor;
 
 use crate::numbers::{count, nanos};
 use crate::plot::{Axis, Dot, DotPlot, Line, LinePlot, Stroke};
-use crate::row::{Findings, Row, Section, Times};
+use crate::row::{Findings, Row, Section, Spread, Times};
 
 /// An engine's color, the same in every plot.
-fn color(engine: &str) -> RGBColor {
+pub(crate) fn color(engine: &str) -> RGBColor {
     match engine {
         "stockade" => RGBColor(0x0b, 0x62, 0xd6),
         "mutex" => RGBColor(0xd9, 0x77, 0x06),
@@ -29,16 +29,22 @@ fn stroke(row: &Row) -> Stroke {
 }
 
 /// The rows of one engine are one line.
-fn lines<'r>(rows: impl Iterator<Item = &'r Row>, point: impl Fn(&Row) -> (f64, f64)) -> Vec<Line> {
+fn lines<'r>(
+    rows: impl Iterator<Item = &'r Row>,
+    point: impl Fn(&Row) -> (f64, Spread),
+) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     for row in rows {
         let name = row.label();
         let place = lines.iter().position(|line| line.name == name).unwrap_or_else(|| {
             let (color, stroke) = (color(&row.engine), stroke(row));
-            lines.push(Line { name, color, stroke, points: Vec::new(), marked: true });
+            let (points, ranges) = (Vec::new(), Vec::new());
+            lines.push(Line { name, color, stroke, points, marked: true, ranges });
             lines.len() - 1
         });
-        lines[place].points.push(point(row));
+        let (x, Spread { median, lowest, highest }) = point(row);
+        lines[place].points.push((x, median));
+        lines[place].ranges.push((x, lowest..highest));
     }
     lines
 }
@@ -70,15 +76,16 @@ fn threads_axis(rows: &[&Row]) -> Axis {
 /// Pairs per second by threads, with a plot for each demand.
 pub(crate) fn contention(findings: &Findings) -> String {
     let groups = groups(findings, Section::Contention, |row| (row.workload.clone(), row.live));
+    let cores = format!("; {} cores, shared with the writer", findings.machine.cores);
     let plot = |((workload, live), rows): ((String, usize), Vec<&Row>)| LinePlot {
         title: match live {
-            1 => format!("{workload}; 1 live hold a thread"),
-            _ => format!("{workload}; {} live holds a thread", count(live as f64)),
+            1 => format!("{workload}; 1 live hold a thread{cores}"),
+            _ => format!("{workload}; {} live holds a thread{cores}", count(live as f64)),
         },
         x: threads_axis(&rows),
         y: Axis::new("pairs a second", count),
         log_y: false,
-        lines: lines(rows.into_iter(), |row| (row.threads as f64, row.per_second)),
+        lines: lines(rows.into_iter(), |row| (row.threads as f64, row.rate_range())),
     };
     groups.into_iter().map(plot).map(|plot| plot.figure()).collect()
 }
@@ -94,7 +101,7 @@ pub(crate) fn growth(findings: &Findings) -> String {
             x: Axis::new(if by_products { "products" } else { "live holds" }, count),
             y: Axis::new("a pair", nanos),
             log_y: false,
-            lines: lines(rows.into_iter(), |row| (size(row) as f64, row.ns_each())),
+            lines: lines(rows.into_iter(), |row| (size(row) as f64, row.ns_range())),
         }
     };
     groups.into_iter().map(plot).map(|plot| plot.figure()).collect()
@@ -108,7 +115,7 @@ pub(crate) fn refused(findings: &Findings) -> String {
         x: threads_axis(&rows),
         y: Axis::new("refusals a second", count),
         log_y: false,
-        lines: lines(rows.into_iter(), |row| (row.threads as f64, row.per_second)),
+        lines: lines(rows.into_iter(), |row| (row.threads as f64, row.rate_range())),
     };
     plot.figure()
 }
@@ -132,7 +139,7 @@ pub(crate) fn latency(findings: &Findings) -> String {
         let values = [p50, p90, p99, p999, p9999].map(|nanos| nanos as f64);
         let points = ONE_IN.into_iter().zip(values).collect();
         let (name, color, stroke) = (row.label(), color(&row.engine), stroke(row));
-        Some(Line { name, color, stroke, points, marked: true })
+        Some(Line { name, color, stroke, points, marked: true, ranges: Vec::new() })
     };
     let plot = |((workload, load), rows): ((String, u32), Vec<&Row>)| LinePlot {
         title: format!("{workload}; at {load}% of the capacity"),
@@ -149,16 +156,41 @@ pub(crate) fn latency(findings: &Findings) -> String {
 
 /// All engines on a log scale, with a plot for each durability.
 pub(crate) fn peers(findings: &Findings) -> String {
-    let groups = groups(findings, Section::Peers, |row| row.durability);
-    let dot = |row: &Row| {
+    let name = |row: &Row| {
         let plural = if row.threads == 1 { "" } else { "s" };
-        let name = match (&*row.engine, &*row.setup) {
+        match (&*row.engine, &*row.setup) {
             (engine, "") => format!("{engine}, {} thread{plural}", row.threads),
             ("stockade", setup) => format!("stockade, {} caller{plural}: {setup}", row.threads),
             _ => row.title(),
-        };
+        }
+    };
+    dots(findings, Section::Peers, name)
+}
+
+/// The same with a small HTTP service in front, beside the same callers without it.
+pub(crate) fn http(findings: &Findings) -> String {
+    let name = |row: &Row| match &*row.setup {
+        "" => format!("{}, in process", row.engine),
+        _ => row.title(),
+    };
+    dots(findings, Section::Http, name)
+}
+
+/// The plain pair and the one that a shop calls, on a log scale.
+pub(crate) fn real(findings: &Findings) -> String {
+    let name =
+        |row: &Row| if row.setup.is_empty() { "plain".to_owned() } else { row.setup.clone() };
+    dots(findings, Section::Real, name)
+}
+
+/// A section's rates on a log scale, with a plot for each durability.
+fn dots(findings: &Findings, section: Section, name: impl Fn(&Row) -> String) -> String {
+    let groups = groups(findings, section, |row| row.durability);
+    let dot = |row: &Row| {
         let shown = format!("{}/s", count(row.per_second));
-        Dot { name, color: color(&row.engine), value: row.per_second, shown }
+        let Spread { lowest, highest, .. } = row.rate_range();
+        let (color, value, range) = (color(&row.engine), row.per_second, lowest..highest);
+        Dot { name: name(row), color, value, range, shown }
     };
     let plot = |(durability, rows): (&'static str, Vec<&Row>)| DotPlot {
         title: format!("Pairs a second, {durability}"),
@@ -180,6 +212,7 @@ pub(crate) fn sale(findings: &Findings) -> String {
         },
         points: burn.left.clone(),
         marked: false,
+        ranges: Vec::new(),
     });
     let plot = LinePlot {
         title: "A flash sale's stock burning down".to_owned(),

@@ -11,6 +11,7 @@ use crate::common::local::dashmap::DashMapPeer;
 use crate::common::local::mutex::MutexPeer;
 use crate::common::machine::{available_memory, used_memory};
 use crate::common::order::{Ask, Turn};
+use crate::common::real::RealEngine;
 use crate::common::workload::{Access, Ending};
 use crate::progress::Progress;
 use crate::race::{Pace, Race};
@@ -151,6 +152,22 @@ fn by_holds(
         }
     }
     progress.say("all of them in turn");
+    race.run(pace)
+}
+
+/// The pair with all that a shop gives it, in turns with the plain one.
+pub(crate) fn real(scale: Scale, pace: Pace, progress: &mut Progress) -> Vec<Row> {
+    progress.say("the pair as a shop calls it");
+    let plan = Plan::new(SHOP, 1, many(scale));
+    let units = SHOP.units();
+    // Keys stay for days: a longer run would only fill the memory.
+    let warm = Turn::Times(scale.pick(2_000, 70_000, 200_000));
+    let mut race = Race::new(Section::Real, SHOP.name(), Ask::Pair, warm);
+    for durability in Engine::UNWAITING {
+        let open = || Engine::open(*durability, &units);
+        let real = RealEngine(open());
+        race.group(vec![Crew::hire(&open(), plan), Crew::hire(&real, plan)]);
+    }
     race.run(pace)
 }
 

@@ -1,15 +1,18 @@
 //! The report: everything measured in one run, as a page with plots and as JSON.
 //!
-//! `cargo bench --bench report` takes some minutes, `cargo bench --bench report -- --quick` less
-//! than one. `-- --test` only checks that it works. Both files are written to `target/report/`.
+//! `cargo bench --bench report` takes some minutes, `cargo bench --bench report -- --quick` about
+//! one. `-- --test` only checks that it works. Both files are written to `target/report/`.
 #![allow(clippy::print_stderr, reason = "a bench speaks")]
 
 mod charts;
 #[path = "../common/mod.rs"]
 mod common;
+mod http;
 mod idle;
+mod instructions;
 mod latency;
 mod local;
+mod model;
 mod numbers;
 mod one_core;
 mod page;
@@ -38,11 +41,13 @@ use row::{Findings, Section};
 
 fn main() -> io::Result<()> {
     let scale = Scale::asked();
-    if one_core::measured_as_child(scale) {
+    if one_core::measured_as_child(scale) || common::counts::worked_as_child() {
         return Ok(());
     }
     common::local::proof::prove();
     verdict::prove();
+    common::bursts::prove();
+    model::prove();
     let mut progress = Progress::start();
     let machine = Machine::look();
     let turns = scale.pick(1, 3, 5);
@@ -56,17 +61,21 @@ fn main() -> io::Result<()> {
     let disk_rate = disk.as_ref().and_then(|disk| disk_megabytes_a_second(disk.path(), megabytes));
     drop(disk);
 
+    let counted = instructions::counted(scale, &mut progress);
     let mut rows = idle::floor(scale, &mut progress);
     rows.extend(idle::idle(scale, &mut progress));
     rows.extend(one_core::one_core(scale, turns, &mut progress));
     rows.extend(local::contention(scale, span(5, 30, 200), &mut progress));
+    let modelled = model::model(scale, &mut progress);
     rows.extend(local::growth(scale, span(5, 30, 200), &mut progress));
+    rows.extend(local::real(scale, span(5, 30, 200), &mut progress));
     rows.extend(local::refused(scale, span(5, 30, 200), &mut progress));
     rows.extend(latency::latency(scale, span(5, 40, 500), &mut progress));
     let flushing = remote::flushing(span(20, 100, 1_000), &mut progress);
     let servers = Servers::start(&mut progress);
     rows.extend(remote::peers(scale, span(20, 80, 1_000), &servers, &mut progress));
     rows.extend(flushing);
+    rows.extend(http::http(scale, span(20, 80, 1_000), &servers, &mut progress));
     let (sold, burns) = sale::sale(scale, &servers, &mut progress);
     rows.extend(sold);
     drop(servers);
@@ -77,6 +86,8 @@ fn main() -> io::Result<()> {
         turns,
         rows,
         burns,
+        counted,
+        modelled,
         notes: std::mem::take(&mut progress.notes),
         fsync_us,
         disk_rate,
@@ -109,12 +120,20 @@ fn summarize(findings: &Findings) {
             "a second",
             "one every",
             "cpu",
+            "writer's",
             "p99.9",
             "hop",
             "stockade / this",
         ],
     );
-    for section in [Section::Contention, Section::Growth, Section::Refused, Section::Peers] {
+    for section in [
+        Section::Contention,
+        Section::Real,
+        Section::Growth,
+        Section::Refused,
+        Section::Peers,
+        Section::Http,
+    ] {
         for row in findings.rows_of(section) {
             let size = if row.live > 1 { row.live } else { row.products };
             rows.add_row([
@@ -125,6 +144,7 @@ fn summarize(findings: &Findings) {
                 count(row.per_second),
                 nanos(row.ns_each()),
                 row.cpu_ns_each.map_or_else(String::new, nanos),
+                row.writer_ns_each.map_or_else(String::new, nanos),
                 row.times.map_or_else(String::new, |times| nanos(times.p999 as f64)),
                 row.hop.map_or_else(String::new, nanos),
                 row.against.map_or_else(String::new, |ratio| format!("{:.2}", ratio.median)),

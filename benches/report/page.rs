@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use crate::charts;
 use crate::common::Scale;
+use crate::instructions::instructions;
+use crate::model::modelled;
 use crate::numbers::{count, digits, nanos};
 use crate::plot::escape;
 use crate::row::{Findings, Row, Section, Spread};
@@ -28,8 +30,14 @@ pub(crate) fn page(findings: &Findings) -> String {
     part(&mut page, "Side by side, at equal durability", PEERS, &charts::peers(findings));
     guarantees(&mut page, findings);
     table(&mut page, findings, Section::Peers);
+    part(&mut page, "What buyers see: over HTTP", HTTP, &charts::http(findings));
+    table(&mut page, findings, Section::Http);
     part(&mut page, "By threads", CONTENTION, &charts::contention(findings));
     table(&mut page, findings, Section::Contention);
+    modelled(&mut page, findings);
+    part(&mut page, "What a shop calls", REAL, &charts::real(findings));
+    table(&mut page, findings, Section::Real);
+    instructions(&mut page, &findings.counted);
     part(&mut page, "By live holds, and by products", GROWTH, &charts::growth(findings));
     table(&mut page, findings, Section::Growth);
     part(&mut page, "Waiting times", LATENCY, &charts::latency(findings));
@@ -52,7 +60,8 @@ pub(crate) fn page(findings: &Findings) -> String {
 const TARGETS: &str = "Each number is computed from the rows below: a rate or a time is the median over the \
     turns, a ratio the median of ratios of turns that lie side by side. The range over the turns stands in \
     brackets. A target is met or missed only if every turn says so; else the verdict is \
-    <i>unclear</i>. Threads share the cores with the audit writer. Peers in this process do the \
+    <i>unclear</i>. A thread that writes the record shares the cores with the buyers, in the engine and in the \
+    peers of this process: its part stands beside the figure. Peers in this process do the \
     engine's whole job; what the same peer makes that leaves out expiry and finished holds stands beside \
     it.";
 const PEERS: &str = "A pair is a reserve and its confirm, each checked and recorded; demand is Zipf \
@@ -61,11 +70,22 @@ const PEERS: &str = "A pair is a reserve and its confirm, each checked and recor
     it serves many processes. That is what its figure pays for. PostgreSQL is driven by two clients, the \
     <code>postgres</code> crate and a small one of our own; a target takes the smaller ratio, that \
     of the faster row. Dots, and no bars: on a log axis the length of a bar says nothing.";
+const HTTP: &str = "An engine in the process against a server behind a socket is not what a buyer sees: a shop \
+    has a service in front of either. Here it is the same small one for all (<code>common/http.rs</code>: \
+    HTTP/1.1 over the machine's own TCP, a thread for each connection), and the same 32 buyers, each with one \
+    request under way. Buyers, service and server share the cores. Beside them stand the same 32 callers without \
+    HTTP. <b>stockade / this</b> compares over HTTP with over HTTP, and without with without.";
 const CONTENTION: &str = "Each thread buys as fast as it can. With one live hold a thread ends each hold \
     right after it has made it, which keeps everything in the nearest cache and happens in no shop; with \
     more, it reserves a new one and confirms its oldest, as shops do whose buyers take minutes to pay. The \
     peers do the engine's whole job; the lean ones (dashed) forget a hold as soon as it is over, and \
     nothing looks for their overdue holds. The engine with a buffered journal is dotted.";
+const REAL: &str = "The pair of all other parts is the plain one: no key, no owner, no note. A shop gives \
+    each step of an order an idempotency key, so that a retry after a lost answer sells nothing twice, \
+    names the hold's owner, and notes the order's number in the log. That is the real pair, in turns with \
+    the plain one. <b>stockade / this</b> says how many times the plain pair's price it has. The peers in \
+    this process have no keys and no notes, so there is nothing to compare it with: with the servers it \
+    would be a script and a table more.";
 const GROWTH: &str = "One thread; all sizes take turns in one race. Look at the slope: what an inventory \
     costs must not depend on how much is going on in it.";
 const LATENCY: &str = "One generator, arrivals by a fixed schedule. A call's time counts from its \
@@ -82,7 +102,7 @@ const IDLE: &str = "An engine that nobody calls should cost nothing. And in a co
 const FLOOR: &str =
     "What the parts of an inventory cost on this machine, each by itself, one thread.";
 
-fn part(page: &mut String, title: &str, text: &str, plots: &str) {
+pub(crate) fn part(page: &mut String, title: &str, text: &str, plots: &str) {
     let _ = write!(page, "<h2>{title}</h2>\n<p>{text}</p>\n<div class=plots>\n{plots}</div>\n");
 }
 
@@ -160,7 +180,7 @@ fn table(page: &mut String, findings: &Findings, section: Section) {
     }
     page.push_str(
         "<details><summary>All rows</summary><div class=wide><table class=rows>\n<tr><th>engine<th>workload\
-         <th>threads<th>live<th>durability<th>each second<th>one every<th>cpu<th>p50<th>p99<th>p99.9\
+         <th>threads<th>live<th>durability<th>each second<th>one every<th>cpu<th>writer's cpu<th>p50<th>p99<th>p99.9\
          <th>p99.99<th>hop<th>sync<th>stockade / this<th>over its smallest<th>slowest thread\
          <th>others' cores\n",
     );
@@ -183,6 +203,7 @@ fn table(page: &mut String, findings: &Findings, section: Section) {
             count(row.per_second),
             nanos(row.ns_each()),
             row.cpu_ns_each.map_or_else(String::new, nanos),
+            row.writer_ns_each.map_or_else(String::new, nanos),
             time(times.map(|times| times.p50)),
             time(times.map(|times| times.p99)),
             time(times.map(|times| times.p999)),

@@ -83,6 +83,8 @@ pub(crate) struct Line {
     pub(crate) points: Vec<Point>,
     /// Whether each point is a measurement, and gets a mark, or is part of a curve.
     pub(crate) marked: bool,
+    /// The lowest and highest turn of a point, where there were several.
+    pub(crate) ranges: Vec<(f64, Range<f64>)>,
 }
 
 impl Line {
@@ -127,7 +129,9 @@ impl LinePlot {
             let (y, y_marks) = self.y.log(points().map(|point| point.1));
             self.draw_over(area, x, y.log_scale().with_key_points(y_marks))
         } else {
-            self.draw_over(area, x, 0.0..bounds(points().map(|point| point.1)).end * EDGE)
+            let highest = self.lines.iter().flat_map(|line| &line.ranges).map(|(_, y)| y.end);
+            let values = points().map(|point| point.1).chain(highest);
+            self.draw_over(area, x, 0.0..bounds(values).end * EDGE)
         }
     }
 
@@ -162,6 +166,10 @@ impl LinePlot {
                 let dot = |point: &Point| Circle::new(*point, 4, line.color.filled());
                 chart.draw_series(points.iter().map(dot))?;
             }
+            let whisker = |(x, y): &(f64, Range<f64>)| {
+                PathElement::new([(*x, y.start), (*x, y.end)], line.color.stroke_width(1))
+            };
+            chart.draw_series(line.ranges.iter().map(whisker))?;
             match line.stroke {
                 Stroke::Solid => chart.draw_series(LineSeries::new(points, style))?,
                 Stroke::Dashed => chart.draw_series(DashedLineSeries::new(points, 8, 5, style))?,
@@ -190,12 +198,14 @@ pub(crate) struct Dot {
     pub(crate) name: String,
     pub(crate) color: RGBColor,
     pub(crate) value: f64,
+    /// The lowest and the highest turn: the whisker.
+    pub(crate) range: Range<f64>,
     /// The text beside the dot.
     pub(crate) shown: String,
 }
 
-/// Dots on a log axis, each beside its name, the largest first. It has dots because the length of a
-/// bar means nothing on a log axis.
+/// Dots on a log axis, each beside its name, the largest first, with a whisker from the lowest to
+/// the highest turn. It has dots because the length of a bar means nothing on a log axis.
 pub(crate) struct DotPlot {
     pub(crate) title: String,
     pub(crate) label: &'static str,
@@ -212,7 +222,8 @@ impl DotPlot {
     }
 
     fn draw(&self, area: &Area<'_>) -> Drawn {
-        let (x, marks) = Axis::new(self.label, count).log(self.dots.iter().map(|dot| dot.value));
+        let ends = self.dots.iter().flat_map(|dot| [dot.value, dot.range.start, dot.range.end]);
+        let (x, marks) = Axis::new(self.label, count).log(ends);
         let rows = self.dots.len();
         // The first row is at the top, where the largest number is.
         let row = |place: usize| (rows - place) as f64;
@@ -237,8 +248,15 @@ impl DotPlot {
             .x_desc(self.label)
             .draw()?;
         chart.draw_series(self.dots.iter().enumerate().map(|(place, dot)| {
-            EmptyElement::at((dot.value, row(place)))
-                + Circle::new((0, 0), 5, dot.color.filled())
+            EmptyElement::at((dot.value, row(place))) + Circle::new((0, 0), 5, dot.color.filled())
+        }))?;
+        chart.draw_series(self.dots.iter().enumerate().map(|(place, dot)| {
+            let ends = [(dot.range.start, row(place)), (dot.range.end, row(place))];
+            PathElement::new(ends, dot.color.stroke_width(2))
+        }))?;
+        // Beside the whisker's end, so that it hides nothing.
+        chart.draw_series(self.dots.iter().enumerate().map(|(place, dot)| {
+            EmptyElement::at((dot.range.end.max(dot.value), row(place)))
                 + Text::new(dot.shown.clone(), (10, -7), text(INK))
         }))?;
         Ok(())

@@ -117,6 +117,9 @@ impl Race {
         let runner = &self.runners[place];
         let Runner { crew, hops, fsyncs, .. } = runner;
         let rates = |place: usize| self.of_each(place, Outcome::per_second);
+        // Turns after which the writer was too far behind are left out.
+        let writers = self.of_each(place, Outcome::writer_ns_each);
+        let writers: Vec<f64> = writers.into_iter().flatten().collect();
         let of_all = |values: &[f64]| (!values.is_empty()).then(|| median(values));
         Row {
             threads: crew.plan.threads,
@@ -125,6 +128,7 @@ impl Race {
             per_second: median(&rates(place)),
             rates: Some(Spread::of(&rates(place))),
             cpu_ns_each: Some(median(&self.of_each(place, Outcome::cpu_ns_each))),
+            writer_ns_each: of_all(&writers),
             least_share: of_all(&self.of_each(place, Outcome::least_share)),
             hop: of_all(hops),
             fsync_us: of_all(fsyncs),
@@ -135,7 +139,7 @@ impl Race {
         }
     }
 
-    fn of_each(&self, place: usize, value: fn(&Outcome) -> f64) -> Vec<f64> {
+    fn of_each<T>(&self, place: usize, value: fn(&Outcome) -> T) -> Vec<T> {
         self.runners[place].outcomes.iter().map(value).collect()
     }
 }

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use crate::common::Scale;
 use crate::common::ledger::About;
 use crate::common::machine::Machine;
+use crate::instructions::{self, Counted};
+use crate::model::{self, Modelled};
 use crate::targets::{Target, targets};
 
 /// Which part of the report a row belongs to.
@@ -16,6 +18,8 @@ pub(crate) enum Section {
     Growth,
     Refused,
     Peers,
+    Http,
+    Real,
     Latency,
     Sale,
     Idle,
@@ -29,6 +33,8 @@ impl Section {
             Self::Growth => "growth",
             Self::Refused => "refused",
             Self::Peers => "peers",
+            Self::Http => "http",
+            Self::Real => "real",
             Self::Latency => "latency",
             Self::Sale => "sale",
             Self::Idle => "idle",
@@ -56,6 +62,8 @@ pub(crate) struct Row {
     pub(crate) rates: Option<Spread>,
     /// A buyer's processor time for each call, in nanoseconds.
     pub(crate) cpu_ns_each: Option<f64>,
+    /// The same of the thread that writes the record, which shares the cores with the buyers.
+    pub(crate) writer_ns_each: Option<f64>,
     /// In an open loop: the fraction of the capacity.
     pub(crate) load: Option<f64>,
     pub(crate) times: Option<Times>,
@@ -94,6 +102,7 @@ impl Row {
             per_second: f64::NAN,
             rates: None,
             cpu_ns_each: None,
+            writer_ns_each: None,
             load: None,
             times: None,
             hop: None,
@@ -126,6 +135,11 @@ impl Row {
         1e9 / self.per_second
     }
 
+    /// How much of a core the writer took at this rate: its time for the pairs of a second.
+    pub(crate) fn writers_core(&self) -> Option<f64> {
+        Some(self.writer_ns_each? * self.per_second / 1e9)
+    }
+
     /// The rates of all turns, as far as this row has them.
     pub(crate) fn rate_range(&self) -> Spread {
         self.rates.unwrap_or(Spread::of_one(self.per_second))
@@ -154,6 +168,7 @@ impl Row {
             "pairs_per_second_highest": self.rates.map(|rates| rates.highest),
             "ns_per_pair": self.ns_each(),
             "cpu_ns_per_pair": self.cpu_ns_each,
+            "writer_cpu_ns_per_pair": self.writer_ns_each,
             "p50_ns": time(|times| times.p50),
             "p90_ns": time(|times| times.p90),
             "p99_ns": time(|times| times.p99),
@@ -265,6 +280,8 @@ pub(crate) struct Findings {
     pub(crate) turns: usize,
     pub(crate) rows: Vec<Row>,
     pub(crate) burns: Vec<Burn>,
+    pub(crate) counted: Counted,
+    pub(crate) modelled: Vec<Modelled>,
     /// How things were started, and why some were skipped.
     pub(crate) notes: Vec<String>,
     pub(crate) fsync_us: Option<f64>,
@@ -313,6 +330,8 @@ impl Findings {
             "seconds": self.seconds,
             "notes": self.notes,
             "targets": targets(self).iter().map(Target::json).collect::<Vec<_>>(),
+            "counts": instructions::json(&self.counted),
+            "cores_model": model::json(self),
             "rows": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
         })
     }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::common::engine::ONCE_A_PAIR;
+use crate::common::http::HTTP;
 use crate::common::nothing::NOTHING;
 use crate::common::workload::Access;
 use crate::latency::RESERVE;
@@ -106,16 +107,25 @@ impl<'f> Finder<'f> {
         })
     }
 
+    /// That the writer takes a part of the cores, where buyers leave none to it.
+    fn shared_cores(&self, row: Option<&Row>) -> Option<String> {
+        let cores = self.findings.machine.cores;
+        let row = row.filter(|row| row.threads >= cores)?;
+        let part = row.writers_core().map(|part| format!(", and takes {} of one", percent(part)));
+        Some(format!("the writer shares the {cores} cores{}", part.unwrap_or_default()))
+    }
+
     /// The engine's rate divided by a peer's, and beside it divided by the lean peer's.
     fn over(&self, what: &'static str, wanted: f64, case: Case<'_>) -> Target {
         let ratio = |setup| self.contender(case, setup)?.against;
         let lean = ratio("lean").map(|ratio| format!("the lean one: {}", times(ratio.median)));
+        let shared = self.shared_cores(self.contender(Case { engine: "stockade", ..case }, ""));
         Target {
             what,
             wanted: Wanted::AtLeast(wanted),
             shown: times,
             measured: ratio(""),
-            beside: lean.unwrap_or_default(),
+            beside: [lean, shared].into_iter().flatten().collect::<Vec<_>>().join("; "),
         }
     }
 
@@ -148,6 +158,20 @@ impl<'f> Finder<'f> {
         }
     }
 
+    /// The smallest ratio with a service in front of both, which is what a buyer sees.
+    fn over_http(&self, row: &Row) -> String {
+        let is_same = |it: &&Row| {
+            let is_it = it.engine == row.engine && it.durability == row.durability;
+            is_it && it.setup.starts_with(HTTP)
+        };
+        let rows = self.findings.rows_of(Section::Http).filter(is_same);
+        let least = rows.filter_map(|row| row.against).min_by(|a, b| a.median.total_cmp(&b.median));
+        least.map_or_else(String::new, |Spread { median, lowest, highest }| {
+            let [median, lowest, highest] = [median, lowest, highest].map(times);
+            format!("; both over HTTP, 32 connections: {median} ({lowest} to {highest})")
+        })
+    }
+
     /// The engine beside the best of a server's rows, among those that `is_it` selects.
     fn server(&self, what: &'static str, wanted: f64, is_it: impl Fn(&Row) -> bool) -> Target {
         let rows = self.findings.rows_of(Section::Peers).filter(|row| is_it(row));
@@ -164,8 +188,9 @@ impl<'f> Finder<'f> {
                 format!("; waiting once a pair: {}", times(ours.per_second / row.per_second))
             });
             let (fsync, once) = (fsync.unwrap_or_default(), once.unwrap_or_default());
+            let http = self.over_http(row);
             let rate = a_second(row.per_second);
-            format!("{}, {}: {rate}{fsync}{once}", row.title(), row.durability)
+            format!("{}, {}: {rate}{fsync}{once}{http}", row.title(), row.durability)
         });
         Target {
             what,
@@ -234,7 +259,7 @@ fn together(finder: &Finder<'_>) -> Vec<Target> {
     use Wanted::AtLeast;
     let (shop, hot, many) = (SHOP.name(), Access::Hot.name(), finder.many);
     let on = |workload, engine, threads, live| Case { workload, engine, threads, live };
-    let two = finder.shop("stockade", 2, many).map(Row::rate_range);
+    let two = finder.shop("stockade", 2, many);
     let tail = |engine, setup| {
         let row = finder.contender(Case { workload: &hot, engine, threads: 8, live: 1 }, setup)?;
         row.times.map(|times| times.p999 as f64)
@@ -242,7 +267,15 @@ fn together(finder: &Finder<'_>) -> Vec<Target> {
     let over_tail = |setup| Some(tail("mutex", setup)? / tail("stockade", "")?);
     let lean = over_tail("lean").map(|ratio| format!("the lean one's: {}", times(ratio)));
     vec![
-        Finder::plain("2 threads, 50,000 live each", AtLeast(5e6), a_second, two),
+        Target {
+            beside: finder.shared_cores(two).unwrap_or_default(),
+            ..Finder::plain(
+                "2 threads, 50,000 live each",
+                AtLeast(5e6),
+                a_second,
+                two.map(Row::rate_range),
+            )
+        },
         finder.over("the same, against the mutex", 3.0, on(&shop, "mutex", 2, many)),
         finder.over("the same, against DashMap", 2.5, on(&shop, "dashmap", 2, many)),
         finder.over("1 thread, 1 live, against the mutex", 1.0, on(&shop, "mutex", 1, 1)),

@@ -10,7 +10,7 @@ use super::due::{Due, Expires, spawn_sweeper};
 use super::shared::{Hasher, Hold, KEPT, Level, Product, Refused, Stamp, Status, Warehouse, check};
 use super::trail::{Kind, Trail};
 use super::{Job, Whole};
-use crate::common::ledger::{About, Ledger, Session, TTL};
+use crate::common::ledger::{About, Ledger, Session, TTL, Writer};
 
 /// How many parts the deadline index has, so that threads rarely meet in one.
 const PARTS: usize = 64;
@@ -157,6 +157,10 @@ impl Ledger for DashMapPeer {
 
     fn session(&self) -> DashMapSession {
         DashMapSession { shared: Arc::clone(&self.shared), stamp: Stamp::new() }
+    }
+
+    fn writer(&self) -> Option<Writer> {
+        self.shared.trail.writer()
     }
 }
 

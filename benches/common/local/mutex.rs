@@ -8,7 +8,7 @@ use super::holds::HoldMap;
 use super::shared::{Hasher, Hold, Level, Product, Refused, Stamp, Status, Warehouse, check};
 use super::trail::{Kind, Trail};
 use super::{Job, Whole};
-use crate::common::ledger::{About, Ledger, Session, TTL};
+use crate::common::ledger::{About, Ledger, Session, TTL, Writer};
 
 /// The peer.
 pub(crate) struct MutexPeer {
@@ -91,6 +91,10 @@ impl Ledger for MutexPeer {
 
     fn session(&self) -> MutexSession {
         MutexSession { shared: Arc::clone(&self.shared), stamp: Stamp::new() }
+    }
+
+    fn writer(&self) -> Option<Writer> {
+        self.shared.trail.writer()
     }
 }
 

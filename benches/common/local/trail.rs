@@ -4,11 +4,15 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_queue::ArrayQueue;
+
+use crate::common::ledger::Writer;
+use crate::common::machine::own_number;
 
 const QUEUE: usize = 65_536;
 /// Above this depth the writer is woken; above the next one, new operations wait.
@@ -63,6 +67,8 @@ struct Log {
 pub(super) struct Trail {
     shared: Arc<TrailQueue>,
     writer: Option<JoinHandle<()>>,
+    /// The system's number of the writer's thread.
+    thread: Option<u32>,
 }
 
 impl Trail {
@@ -74,11 +80,25 @@ impl Trail {
             parked: AtomicBool::new(false),
             napping: AtomicBool::new(false),
         });
+        let (tell, told) = channel();
         let writer = thread::spawn({
             let shared = Arc::clone(&shared);
-            move || write(&shared)
+            move || {
+                // Whoever opened the trail waits for it.
+                let _ = tell.send(own_number());
+                write(&shared);
+            }
         });
-        Self { shared, writer: Some(writer) }
+        let thread = told.recv().ok().flatten();
+        Self { shared, writer: Some(writer), thread }
+    }
+
+    /// The thread that writes the trail.
+    pub(super) fn writer(&self) -> Option<Writer> {
+        let shared = Arc::clone(&self.shared);
+        // What it has taken off the queue it has appended a moment later.
+        let is_idle = Box::new(move || shared.queue.is_empty());
+        Some(Writer { thread: self.thread?, is_idle })
     }
 
     /// Admits an operation: waits, before anything moves, while the queue is nearly full.
