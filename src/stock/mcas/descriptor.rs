@@ -241,8 +241,11 @@ impl Descriptor {
     }
 
     /// Makes room for `lines` lines. Allocates only the first time that a slot needs so many.
+    #[inline]
     pub(super) fn make_room(&self, lines: usize) {
-        self.more.grow(lines.saturating_sub(INLINE), DescriptorLine::new);
+        if lines > INLINE {
+            self.more.grow(lines - INLINE, DescriptorLine::new);
+        }
     }
 
     /// A line, if the slot has ever had so many.

@@ -1,5 +1,7 @@
 //! An operation in the hands of its owner: begin it, run it, read its result.
 
+use std::borrow::Borrow;
+
 use super::Site;
 use super::control::{Control, Status};
 use super::descriptor::{Head, MAX_LINES, Shortage};
@@ -41,15 +43,22 @@ pub(crate) enum Refused {
 impl<'s, S: Site + ?Sized> Operation<'s, S> {
     /// Prepares an operation over `lines`, as [`merge_lines`](super::merge_lines) made them: sorted
     /// by cell, each cell once. Fails only if no descriptor is left.
-    pub(crate) fn begin(
+    ///
+    /// Inlined, as all that an operation does while nobody joins: a basket of two lines is a
+    /// hundred instructions of work, and passing the operation by memory costs as many.
+    #[inline(always)]
+    pub(crate) fn begin<L: Borrow<CellDelta>>(
         site: &'s S,
-        lines: &[CellDelta],
+        lines: impl IntoIterator<Item = L, IntoIter: ExactSizeIterator>,
         log_order: LogOrder,
     ) -> Result<Self, PoolExhausted> {
-        debug_assert!(lines.is_sorted_by(|one, next| one.cell < next.cell));
+        let lines = lines.into_iter();
         let operation = Self::take(site, lines.len(), 0, log_order)?;
-        for (at, line) in lines.iter().enumerate() {
-            operation.driver.notes.line(at).write(line.cell, line.delta);
+        let notes = operation.driver.notes;
+        for (at, line) in lines.enumerate() {
+            let &CellDelta { cell, delta } = line.borrow();
+            debug_assert!(at == 0 || notes.line(at - 1).cell() < cell, "sorted, each cell once");
+            notes.line(at).write(cell, delta);
         }
         Ok(operation)
     }
@@ -72,6 +81,7 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         Ok(operation)
     }
 
+    #[inline(always)]
     fn take(
         site: &'s S,
         lines: usize,
@@ -94,13 +104,22 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
     }
 
     /// Runs it: visible in all its cells at one instant of this call, or in none.
+    #[inline(always)]
     pub(crate) fn run(self) -> Result<Committed<'s, S>, Refused> {
         if !self.fast_path() {
-            self.driver.drive(self.driver.view.head.lines);
+            self.drive_joined();
         }
         self.conclude()
     }
 
+    /// Somebody has joined: the owner goes on as one driver among others.
+    #[cold]
+    #[inline(never)]
+    fn drive_joined(&self) {
+        self.driver.drive(self.driver.view.head.lines);
+    }
+
+    #[inline(always)]
     fn conclude(self) -> Result<Committed<'s, S>, Refused> {
         if self.driver.view.descriptor.control.load().status() == Status::Refused {
             return Err(self.why());
@@ -112,6 +131,7 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
     /// and win by definition, so nothing is claimed: two swaps a line, as many as a lock needs.
     /// True if it brought the operation to its end. False if somebody joined; then the marks that
     /// are in stay in.
+    #[inline(always)]
     fn fast_path(&self) -> bool {
         let Driver { site, view, mark, notes } = self.driver;
         let untouched = Control::untouched(mark.sequence());
@@ -145,10 +165,27 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
                     return false;
                 }
                 self.driver.tell_if_visible(next == Status::Done);
-                self.driver.show();
-                self.driver.clean(view.head.lines);
+                if next != Status::Done {
+                    self.driver.show();
+                }
+                self.unmark_all();
                 true
             }
+        }
+    }
+
+    /// Takes the marks off an operation that is done and that nobody joined before it was decided.
+    /// What [`clean`](Driver::clean) has to find out of each mark is known here: there are no marks
+    /// but the owner's, and each shows.
+    #[inline(always)]
+    fn unmark_all(&self) {
+        let Driver { site, view, mark, notes } = self.driver;
+        for at in 0..view.head.lines {
+            let line = notes.line(at);
+            let before = line.replaced();
+            let after = before.apply(line.delta());
+            debug_assert!(after.is_some(), "a decided delta fits");
+            site.cell(line.cell()).unmark(mark.bits(), after.unwrap_or(before));
         }
     }
 
@@ -185,6 +222,8 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn refuse_untouched(&self, short: Shortage, marked: usize) -> bool {
         let notes = self.driver.notes;
         notes.note_short(short);
@@ -195,6 +234,8 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         refused
     }
 
+    #[cold]
+    #[inline(never)]
     fn why(&self) -> Refused {
         let Shortage { line, available } = self.driver.notes.short();
         match line {
@@ -210,6 +251,7 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
 }
 
 impl<S: Site + ?Sized> Drop for Operation<'_, S> {
+    #[inline(always)]
     fn drop(&mut self) {
         let Driver { view, .. } = self.driver;
         // An operation that was never run has no marks, so no other thread knows of it.
