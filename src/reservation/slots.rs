@@ -7,6 +7,7 @@
 mod quarantine;
 pub(crate) mod restore;
 mod take;
+pub(crate) mod vacant_chain;
 
 use crate::base::clock::Timestamp;
 use crate::base::sync::Fenced;
