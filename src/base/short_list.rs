@@ -16,7 +16,13 @@ enum Items<T, const N: usize> {
 }
 
 impl<T: Copy, const N: usize> ShortList<T, N> {
-    /// An empty list.
+    /// An empty list, with `any` item in its places.
+    #[inline]
+    pub(crate) fn holding(any: T) -> Self {
+        Self(Items::Few { items: [any; N], len: 0 })
+    }
+
+    /// An empty list that gets its places with its first item: for where no item is at hand.
     #[inline]
     pub(crate) fn new() -> Self {
         const { assert!(N > 0) };
@@ -81,11 +87,12 @@ mod tests {
 
     #[test]
     fn a_list_is_what_was_pushed_whether_it_is_short_or_long() {
-        let mut list = ShortList::<u32, 4>::new();
-        assert!(list.is_empty());
-        for length in 1..=20 {
-            list.push(length);
-            assert!(list.iter().copied().eq(1..=length), "{list:?}");
+        for mut list in [ShortList::<u32, 4>::new(), ShortList::holding(9)] {
+            assert!(list.is_empty());
+            for length in 1..=20 {
+                list.push(length);
+                assert!(list.iter().copied().eq(1..=length), "{list:?}");
+            }
         }
     }
 

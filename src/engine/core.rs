@@ -28,7 +28,7 @@ use crate::stock::warehouse::Warehouse;
 impl Engine {
     /// A slot that no other thread can reach, or `None` if all are in use. Before it returns
     /// `None`, it expires overdue holds, which may free one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take_slot(&self, now: Timestamp) -> Option<VacantSlot<'_>> {
         match self.slots.take(now, || self.now_or(now)) {
             None => self.take_overdue_slot(now),

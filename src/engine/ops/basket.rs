@@ -211,7 +211,7 @@ impl Engine {
         lines: OwnLines<'_>,
         wanted: &mut WantedLines<'e>,
     ) -> Result<(), BasketError> {
-        let mut found = ShortList::<(LevelIndex, u32), SHORT>::new();
+        let mut found = ShortList::<_, SHORT>::holding((LevelIndex(0), 0));
         let mut not_there: Vec<ShortLine> = Vec::new();
         // Where in that list each place is. A basket of the caller's may be long. Most have no such
         // line, and pay nothing for it.
@@ -251,6 +251,7 @@ impl Engine {
     }
 
     /// The same for lines whose levels are known, sorted and merged.
+    #[inline(always)]
     pub(in crate::engine) fn resolve_levels<'e>(
         &'e self,
         found: &[(LevelIndex, u32)],
@@ -306,12 +307,24 @@ impl Engine {
 
     /// Takes all lines at one instant, or none. A refusal is exact: the first line that it names
     /// was short at one instant of this call.
+    #[inline]
     fn take_lines(&self, wanted: &[ResolvedLine<'_>], now: Timestamp) -> Result<(), BasketError> {
+        match self.try_to_take(wanted)? {
+            None => Ok(()),
+            Some(short) => self.take_lines_again(wanted, short, now),
+        }
+    }
+
+    /// Takes the lines, of which one was `short`, if overdue holds had what is missing.
+    #[cold]
+    #[inline(never)]
+    fn take_lines_again(
+        &self,
+        wanted: &[ResolvedLine<'_>],
+        mut short: (usize, u32),
+        now: Timestamp,
+    ) -> Result<(), BasketError> {
         let mut overdue_left = false;
-        let mut short = match self.try_to_take(wanted)? {
-            None => return Ok(()),
-            Some(short) => short,
-        };
         if self.slots.is_due(now) {
             // Expire holds here, outside the commit: a commit must touch cells in ascending order
             // only.
@@ -345,13 +358,14 @@ impl Engine {
             cell: CellId::level(line.handle),
             delta: Delta::hold(line.qty),
         });
-        Ok(match self.commit(lines)?.run() {
-            Ok(_) => None,
+        Ok(match self.commit(lines)?.run_and_forget() {
+            Ok(()) => None,
             Err(Refused::Line { line, available, .. }) => Some((line, available)),
             Err(Refused::Sum { .. }) => unreachable!("a basket fills nothing"),
         })
     }
 
+    #[inline(always)]
     fn slots_for_basket(
         &self,
         lines: usize,

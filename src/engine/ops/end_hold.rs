@@ -294,7 +294,7 @@ impl Call<'_> {
         let HeldSlot { number, slot, state } = head;
         let slots = &self.engine.slots;
         let record = slot.read_record(state);
-        let mut lines = ShortList::<SlotLine, SHORT>::new();
+        let mut lines = ShortList::<_, SHORT>::holding(SlotLine::NONE);
         let mut units = UnitsEnded::default();
         let mut unsettled = end == EndKind::Sell;
         slots.lines_of(head, &record, |line| {

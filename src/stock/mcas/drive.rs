@@ -107,15 +107,11 @@ impl<S: Site + ?Sized> Driver<'_, S> {
     }
 
     /// The next status, once all lines are marked.
-    #[inline]
     pub(super) fn can_be_done(&self) -> Result<Status, Shortage> {
         if self.view.head.fill != 0 {
             fill::fill(&self.view).map_err(|available| Shortage { line: None, available })?;
         }
-        Ok(match self.view.head.log_order {
-            LogOrder::BeforeVisible => Status::Decided,
-            LogOrder::Never | LogOrder::ByOwner => Status::Done,
-        })
+        Ok(self.view.head.once_marked())
     }
 
     /// Queues the record of a decided operation and makes it visible, unless another thread has
