@@ -115,3 +115,67 @@ impl Slots {
         chain
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::reservation::free_list::Retention;
+    use crate::reservation::slots::ReadReservation;
+    use crate::stock::handle::LevelIndex;
+
+    const NOW: Timestamp = Timestamp::from_millis(1);
+
+    fn slots() -> Slots {
+        Slots::new(4, 1, Retention { time: Duration::ZERO, records: 0, drop_oldest: true })
+    }
+
+    fn chain(slots: &Slots, count: usize) -> VacantChain<'_> {
+        let take = || slots.take(NOW, || NOW).expect("a slot");
+        let mut chain = VacantChain::new(take());
+        (1..count).for_each(|_| chain.push(take()));
+        chain
+    }
+
+    fn line(level: u32) -> SlotLine {
+        SlotLine::new(LevelIndex(level), level + 1)
+    }
+
+    #[test]
+    fn a_published_chain_is_read_line_by_line_with_its_note_behind() {
+        let later = ReservationId::new(NOW, 77, 7);
+        for (count, of) in [(1, None), (2, None), (4, None), (4, Some(later))] {
+            let slots = slots();
+            let taken = chain(&slots, count);
+            let id = ReservationId::new(NOW, taken.head().number(), 5);
+            let record = ReservationRecord { id, owner: None, line: line(0), chain: Chain::NONE };
+            let lines = count as u32 - u32::from(of.is_some());
+            match of {
+                Some(of) => {
+                    slots.publish_sold_lines(taken, (1..lines).map(line), of, record);
+                }
+                None => {
+                    slots.publish_lines(taken, (1..lines).map(line), record, NOW);
+                }
+            }
+            let mut read = Vec::new();
+            let found = slots.read(id, |line| read.push(line));
+            assert!(
+                matches!(found, ReadReservation::Found { retaken_from, .. } if retaken_from == of),
+                "{found:?}"
+            );
+            assert_eq!(read, (0..lines).map(line).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_chain_that_is_put_back_leaves_all_its_slots_to_others() {
+        let slots = slots();
+        for count in [1, 2, 4, 3, 4] {
+            let taken = chain(&slots, count);
+            slots.put_back_chain(taken, NOW);
+        }
+        assert!(slots.take(NOW, || NOW).is_some());
+    }
+}
