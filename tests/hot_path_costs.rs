@@ -1,5 +1,6 @@
 //! The cost of a reserve and a confirm in the calling thread. On an engine with a buffered journal,
-//! without metadata, there is no allocation, no system call and no wait.
+//! without metadata, there is no allocation, no system call and no wait. A short basket makes no
+//! allocation either.
 //!
 //! All counts are of the calling thread only; the writer thread may allocate and call. Costs that
 //! are bounded by the engine's structure, not by the number of calls, fall into the warm-up: a
@@ -14,10 +15,13 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use stockade::{InventoryManager, LevelHandle};
+use stockade::{
+    AuditBatch, AuditSink, BasketLine, InventoryManager, LevelHandle, ReservationId, SinkError,
+};
 
 use common::scratch::Scratch;
 
@@ -87,6 +91,59 @@ fn a_warm_pair_makes_no_allocation() {
     assert_eq!(made, [0; 3], "allocations of threads side by side");
     let counted = allocation_counter::measure(|| drop(std::hint::black_box(Box::new(1))));
     assert_eq!(counted.count_total, 1, "nothing is counted");
+}
+
+/// A sink that takes nothing while the test holds the lock.
+struct Stalled(Arc<Mutex<()>>);
+
+impl AuditSink for Stalled {
+    fn append(&mut self, _: &AuditBatch<'_>) -> Result<(), SinkError> {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
+    }
+}
+
+/// Each leaves two records, so that a round needs fewer buffers than the engine keeps (1,024).
+const BASKETS_A_ROUND: usize = 250;
+
+#[test]
+fn a_warm_basket_makes_no_allocation() {
+    let scratch = Scratch::new("baskets");
+    let stall = Arc::new(Mutex::new(()));
+    let builder = InventoryManager::builder().warehouse("SF").journal(scratch.join("journal"));
+    let manager = builder.sink(Stalled(Arc::clone(&stall))).build().expect("a new journal");
+    let lines = ["LAPTOP", "MOUSE", "DESK", "LAMP"].map(|product| {
+        let units = stockade::MAX_UNITS / 4;
+        manager.add_stock(("SF", product), units, "SUPPLIER").expect("room");
+        BasketLine::new(manager.level(("SF", product)).expect("open"), 1)
+    });
+    let release = |basket: ReservationId| _ = manager.release(basket).expect("pending");
+    let confirm = |basket: ReservationId| manager.confirm(basket).expect("pending");
+    let ends: [&dyn Fn(ReservationId); 2] = [&release, &confirm];
+    let round = |lines: &[BasketLine<'_>], end: &dyn Fn(ReservationId)| {
+        for _ in 0..BASKETS_A_ROUND {
+            end(manager.reserve_basket(lines, HOLD).expect("stock and slots"));
+        }
+    };
+    let flush = || manager.flush().wait().expect("a healthy disk");
+    // While the writer can't give any back, callers make as many buffers as the engine keeps.
+    let stalled = stall.lock().expect("no panic");
+    (0..3).for_each(|_| round(&lines, &release));
+    drop(stalled);
+    for _ in 0..WARM_ROUNDS {
+        round(&lines, &release);
+        flush();
+    }
+    for lines in [&lines[..2], &lines[..]] {
+        for (end, ends) in ["release", "confirm"].into_iter().zip(ends) {
+            let made = (0..ROUNDS / 4).map(|_| {
+                let made = allocation_counter::measure(|| round(lines, ends)).count_total;
+                flush();
+                made
+            });
+            assert_eq!(made.sum::<u64>(), 0, "{} lines, and {end}", lines.len());
+        }
+    }
 }
 
 /// How often this thread gave up its processor voluntarily, which it does when it waits.

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use crate::audit::entry::{AdjustmentType, EntryType, EventType};
 use crate::audit::record::{
-    Header, KEEP_NOTE, KEPT_UNTIL_SHIPPED, KeyMark, PlainEntry, RecordBuf, ShortBytes, Subject,
+    EntryLine, Header, KEEP_NOTE, KEPT_UNTIL_SHIPPED, KeyMark, PlainEntry, RecordBuf, ShortBytes,
+    Subject,
 };
 use crate::audit::recorder::Recorder;
 use crate::audit::wake_signal::WriterGone;
@@ -100,6 +101,19 @@ impl<'a> RecordBuilder<'a> {
     pub(crate) fn line(self, level: LevelIndex, units: u32) -> Self {
         let entry_type = self.entry_type;
         self.line_of(entry_type, Subject::Level(level), units, None)
+    }
+
+    /// Adds lines of the record's type.
+    #[inline]
+    pub(crate) fn lines(mut self, lines: impl Iterator<Item = (LevelIndex, u32)>) -> Self {
+        let entry_type = self.entry_type;
+        self.buffer().lines.extend(lines.map(|(level, quantity)| EntryLine {
+            entry_type,
+            subject: Subject::Level(level),
+            quantity,
+            other: None,
+        }));
+        self
     }
 
     /// Adds a line of another movement type.

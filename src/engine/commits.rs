@@ -1,6 +1,8 @@
 //! The engine as the site of multi-word CAS (Law 4): it finds the cells, queues the records, and
 //! raises low-stock alerts.
 
+use std::borrow::Borrow;
+
 use crate::base::error::NotStarted;
 use crate::engine::Engine;
 use crate::stock::cell::{Cell, CellId, CellKind};
@@ -10,6 +12,7 @@ use crate::stock::mcas::{
 };
 
 impl Cells for Engine {
+    #[inline]
     fn cell(&self, id: CellId) -> &Cell {
         match self.catalog.cell(id) {
             Some(cell) => cell,
@@ -20,6 +23,7 @@ impl Cells for Engine {
 }
 
 impl Site for Engine {
+    #[inline]
     fn pool(&self) -> &DescriptorPool {
         self.catalog.commits()
     }
@@ -31,13 +35,19 @@ impl CommitRecorder for Engine {
         let _ = self.recorder.committed(moved.name());
     }
 
+    // Inlined, so that the view's methods are: they cost more by pointer than what they do.
+    #[inline(always)]
     fn on_visible(&self, moved: &dyn CommitView) {
         for at in 0..moved.lines() {
             let (cell, delta) = moved.line(at);
+            let arrived = delta.available() > 0 && delta.reserved() == 0;
+            // Units that are only given back cross no threshold downwards.
+            if delta.available() >= 0 && !arrived {
+                continue;
+            }
             let CellKind::Level(handle) = cell.kind() else { continue };
             let Some(level) = self.catalog.level(handle) else { continue };
             let change = moved.change(at);
-            let arrived = delta.available() > 0 && delta.reserved() == 0;
             if level.crosses(change) || (arrived && level.is_low_after(change)) {
                 self.raise_alert(handle, level);
             }
@@ -50,7 +60,12 @@ impl Engine {
     /// after the end if it takes, before the start if it gives (Law 2). `Busy` if the pool has no
     /// free descriptor (131,000 are in use), or no descriptor has so many lines: only the longest
     /// basket, shipped with the rooms of its warehouses, needs more.
-    pub(super) fn commit(&self, lines: &[CellDelta]) -> Result<Operation<'_, Self>, NotStarted> {
+    #[inline(always)]
+    pub(super) fn commit<L: Borrow<CellDelta>>(
+        &self,
+        lines: impl IntoIterator<Item = L, IntoIter: ExactSizeIterator>,
+    ) -> Result<Operation<'_, Self>, NotStarted> {
+        let lines = lines.into_iter();
         if lines.len() > MAX_LINES {
             return Err(NotStarted::Busy);
         }

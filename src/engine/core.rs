@@ -19,6 +19,7 @@ use crate::engine::place::{
 use crate::policy::alert_dispatcher::AlertSource;
 use crate::policy::alerts::{StockAlert, StockAlertListener};
 use crate::reservation::slots::VacantSlot;
+use crate::reservation::slots::vacant_chain::VacantChain;
 use crate::stock::catalog::{Catalog, CatalogFull, Definition};
 use crate::stock::handle::{LevelHandle, LevelIndex, ProductIndex, WarehouseIndex};
 use crate::stock::level::StockLevel;
@@ -40,6 +41,22 @@ impl Engine {
     fn take_overdue_slot(&self, now: Timestamp) -> Option<VacantSlot<'_>> {
         self.take_back_overdue(now, || false);
         self.slots.take(now, || self.now_or(now))
+    }
+
+    /// Linked slots for a new reservation with `count` lines and notes, or none.
+    #[inline]
+    pub(super) fn take_chain(&self, count: usize, now: Timestamp) -> Option<VacantChain<'_>> {
+        let mut slots = VacantChain::new(self.take_slot(now)?);
+        for _ in 1..count {
+            match self.take_slot(now) {
+                Some(slot) => slots.push(slot),
+                None => {
+                    self.slots.put_back_chain(slots, now);
+                    return None;
+                }
+            }
+        }
+        Some(slots)
     }
 
     /// `count` slots, or none.

@@ -216,13 +216,25 @@ impl<'a> OwnLines<'a> {
 
 /// Sorts lines by level, and merges lines of the same level. A sum that overflows saturates: so
 /// many units are more than any level has, and more than a line may ask for.
-pub(super) fn merge_equal_levels(lines: &mut Vec<(LevelIndex, u32)>) {
+///
+/// Returns how many there are then: the first ones. What lies behind them means nothing.
+#[inline]
+pub(super) fn merge_equal_levels(lines: &mut [(LevelIndex, u32)]) -> usize {
     lines.sort_unstable();
-    lines.dedup_by(|next, kept| {
-        let equal = next.0 == kept.0;
-        if equal {
-            kept.1 = kept.1.saturating_add(next.1);
+    if lines.is_sorted_by(|one, next| one.0 < next.0) {
+        // Nearly every basket names each level once.
+        return lines.len();
+    }
+    let mut merged = 0;
+    for next in 0..lines.len() {
+        let (level, units) = lines[next];
+        match lines[..merged].last_mut() {
+            Some(last) if last.0 == level => last.1 = last.1.saturating_add(units),
+            _ => {
+                lines[merged] = (level, units);
+                merged += 1;
+            }
         }
-        equal
-    });
+    }
+    merged
 }

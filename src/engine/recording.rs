@@ -145,13 +145,21 @@ impl RecordBuilder<'_> {
 
     /// Same as `of_call`, for a new hold: it also notes whether the hold keeps its record until
     /// shipped.
+    #[inline(always)]
     pub(super) fn of_hold(self, call: Call<'_>, answer: impl Into<Answer>) -> Self {
+        if call.hold_needs_record_buffer() { self.marked(call, answer.into()) } else { self }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn marked(self, call: Call<'_>, answer: Answer) -> Self {
         let record = self.notes(call);
         let record = if call.keeps_until_shipped() { record.kept_until_shipped() } else { record };
         record.keyed(call, answer)
     }
 
     /// Adds a new hold, made when the call takes effect: its id, its expiry and its owner.
+    #[inline]
     pub(super) fn new_hold(self, call: Call<'_>, id: ReservationId, expires_at: Timestamp) -> Self {
         self.at(call.now()).reservation(id, expires_at).owner(call.owner())
     }

@@ -44,6 +44,10 @@ pub(crate) struct SlotLine {
 }
 
 impl SlotLine {
+    /// A line of nothing, where there must be some line.
+    pub(crate) const NONE: Self =
+        Self { level: LevelIndex(0), held: 0, sold: 0, given_back: 0, settled: 0 };
+
     /// A line of a new hold.
     pub(crate) fn new(level: LevelIndex, held: u32) -> Self {
         Self { level, held, sold: 0, given_back: 0, settled: 0 }

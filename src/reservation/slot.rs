@@ -156,6 +156,12 @@ impl Slot {
         self.state.publish(vacant.in_phase(phase).expiring_at(expires_at));
     }
 
+    /// Notes which slot comes after this vacant one, before either is published.
+    #[inline]
+    pub(crate) fn lead_to(&self, next: SlotNumber) {
+        self.write_next(next.into());
+    }
+
     /// Makes this vacant slot a later line of the chain `name`.
     pub(crate) fn join(
         &self,

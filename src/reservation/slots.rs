@@ -7,6 +7,7 @@
 mod quarantine;
 pub(crate) mod restore;
 mod take;
+pub(crate) mod vacant_chain;
 
 use crate::base::clock::Timestamp;
 use crate::base::sync::Fenced;
@@ -118,7 +119,8 @@ impl Slots {
         }
     }
 
-    /// Makes a hold of one line live. Its id is visible from here on.
+    /// Makes a hold of one slot live, or of a head whose chain leads to the rest. Its id is visible
+    /// from here on.
     #[inline(always)]
     pub(crate) fn publish_line(
         &self,

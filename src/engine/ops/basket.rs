@@ -9,6 +9,7 @@ use crate::audit::record_builder::RecordBuilder;
 use crate::base::clock::Timestamp;
 use crate::base::error::{BasketError, InvalidInput, NotStarted, ShortLine};
 use crate::base::quantity::Quantity;
+use crate::base::short_list::ShortList;
 use crate::engine::answer::{Answer, ConfirmOrRetake};
 use crate::engine::call::{Call, RequestShape};
 use crate::engine::durability::OperationKind;
@@ -20,7 +21,7 @@ use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
 use crate::reservation::slot::ReservationRecord;
-use crate::reservation::slots::VacantSlot;
+use crate::reservation::slots::vacant_chain::VacantChain;
 use crate::stock::cell::CellId;
 use crate::stock::handle::LevelIndex;
 use crate::stock::mcas::{CellDelta, Refused};
@@ -70,6 +71,12 @@ on_requests_for_holds! {
     }
 }
 
+/// So many lines of a basket or a hold take no list on the heap. Most baskets are short.
+pub(in crate::engine) const SHORT: usize = 8;
+
+/// The lines of a basket, with their levels.
+pub(in crate::engine) type WantedLines<'e> = ShortList<ResolvedLine<'e>, SHORT>;
+
 /// Whether a basket is held, or sold at once.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine) enum Purpose {
@@ -100,7 +107,8 @@ impl<'a> Call<'a> {
         let shape = || basket_shape("basket", lines).span(ttl);
         self.keyed(OperationKind::Reserve, shape, |call| {
             let ttl_millis = call.engine.ttl_limits.checked_ttl(ttl)?;
-            let wanted = call.engine.resolved_lines(lines)?;
+            let mut wanted = WantedLines::new();
+            call.engine.resolve_lines(lines, &mut wanted)?;
             call.take_basket(&wanted, Purpose::Hold { ttl_millis })
         })
     }
@@ -118,13 +126,12 @@ impl<'a> Call<'a> {
         engine.look_before_taking(wanted, now)?;
         engine.admit().inspect_err(count)?;
         let slots = engine.slots_for_basket(wanted.len(), &purpose, now)?;
-        let Some(head) = slots.first() else { return Err(InvalidInput::Empty.into()) };
-        let call = self.at(head.taken_at());
+        let call = self.at(slots.head().taken_at());
         let now = call.now();
-        let id = engine.new_id(head);
+        let id = engine.new_id(slots.head());
         let record = call.basket_record(wanted, purpose, id);
         if let Err(refusal) = engine.take_lines(wanted, now) {
-            slots.into_iter().for_each(|slot| engine.slots.put_back(slot, now));
+            engine.slots.put_back_chain(slots, now);
             return Err(refusal);
         }
         let recorded = record.queue();
@@ -149,9 +156,7 @@ impl<'a> Call<'a> {
             .movement_of(AdjustmentType::Reserved)
             .new_hold(self, id, purpose.expires_at(self.now()))
             .of_hold(self, answer);
-        for line in wanted {
-            record = record.line(line.handle, line.qty.get());
-        }
+        record = record.lines(wanted.iter().map(|line| (line.handle, line.qty.get())));
         if let Purpose::Retake(of) = purpose {
             record = record.retaken_from(of);
             for line in wanted {
@@ -165,26 +170,24 @@ impl<'a> Call<'a> {
         self,
         wanted: &[ResolvedLine<'_>],
         purpose: Purpose,
-        slots: Vec<VacantSlot<'_>>,
+        slots: VacantChain<'_>,
         id: ReservationId,
     ) {
         let engine = self.engine;
-        let mut slots = slots.into_iter();
         let mut lines = wanted.iter().map(|line| SlotLine::new(line.handle, line.qty.get()));
-        let (Some(head), Some(first)) = (slots.next(), lines.next()) else { return };
-        let rest: Vec<(VacantSlot<'_>, SlotLine)> = slots.by_ref().zip(lines).collect();
+        let Some(first) = lines.next() else { return };
         let chain = Chain::NONE.keeping(self.keeps_until_shipped());
         let record = ReservationRecord { id, owner: self.owner(), line: first, chain };
         match purpose {
             Purpose::Hold { .. } => {
-                engine.slots.publish(head, &rest, record, purpose.expires_at(self.now()));
+                let expires_at = purpose.expires_at(self.now());
+                engine.slots.publish_lines(slots, lines, record, expires_at);
             }
             Purpose::Retake(of) => {
                 let kept = chain.keeps();
                 wanted.iter().for_each(|line| line.level.sold_to(kept).add(line.qty));
-                let number = head.number();
-                let note = slots.next().map(|slot| (slot, of));
-                let chain = engine.slots.publish_sold(head, &rest, note, record);
+                let number = slots.head().number();
+                let chain = engine.slots.publish_sold_lines(slots, lines, of, record);
                 engine.slots.retire(number, chain, true, self.now());
             }
         }
@@ -200,13 +203,15 @@ impl Engine {
         if lines.is_empty() { Err(InvalidInput::Empty.into()) } else { self.own_lines(lines) }
     }
 
-    /// The lines with their levels, sorted and merged. Refuses a suspended warehouse, and a line
-    /// without a level. That refusal names all other lines that are short as well.
-    pub(in crate::engine) fn resolved_lines(
-        &self,
+    /// Adds the lines with their levels to `wanted`, sorted and merged. Refuses a suspended
+    /// warehouse, and a line without a level. That refusal names all other lines that are short as
+    /// well.
+    pub(in crate::engine) fn resolve_lines<'e>(
+        &'e self,
         lines: OwnLines<'_>,
-    ) -> Result<Vec<ResolvedLine<'_>>, BasketError> {
-        let mut found: Vec<(LevelIndex, u32)> = Vec::with_capacity(lines.len());
+        wanted: &mut WantedLines<'e>,
+    ) -> Result<(), BasketError> {
+        let mut found = ShortList::<_, SHORT>::holding((LevelIndex(0), 0));
         let mut not_there: Vec<ShortLine> = Vec::new();
         // Where in that list each place is. A basket of the caller's may be long. Most have no such
         // line, and pay nothing for it.
@@ -235,38 +240,37 @@ impl Engine {
                 (None, OwnLevel::Index(_)) => return Err(foreign().into()),
             }
         }
-        merge_equal_levels(&mut found);
-        let wanted = self.resolved_levels(found)?;
+        let distinct = merge_equal_levels(&mut found);
+        self.resolve_levels(&found[..distinct], wanted)?;
         if not_there.is_empty() {
-            return Ok(wanted);
+            return Ok(());
         }
-        let (short, overdue_left) = self.look_for_short_lines(&wanted, self.now());
+        let (short, overdue_left) = self.look_for_short_lines(wanted, self.now());
         not_there.extend(short);
         Err(self.refuse_basket(not_there, overdue_left))
     }
 
     /// The same for lines whose levels are known, sorted and merged.
-    pub(in crate::engine) fn resolved_levels(
-        &self,
-        found: Vec<(LevelIndex, u32)>,
-    ) -> Result<Vec<ResolvedLine<'_>>, BasketError> {
+    #[inline(always)]
+    pub(in crate::engine) fn resolve_levels<'e>(
+        &'e self,
+        found: &[(LevelIndex, u32)],
+        wanted: &mut WantedLines<'e>,
+    ) -> Result<(), BasketError> {
         let most = self.max_basket_lines;
         if found.len() > most {
             return Err(InvalidInput::TooManyLines { lines: found.len(), most }.into());
         }
-        found
-            .into_iter()
-            .map(|(handle, units)| {
-                let qty = Quantity::new(units)?;
-                let level = self.catalog.level(handle).ok_or_else(foreign)?;
-                let warehouse = self.warehouse_of(level)?;
-                self.check_open(warehouse).map_err(|warehouse| {
-                    self.refusals.count(Refusal::Suspended as usize);
-                    BasketError::Suspended { warehouse }
-                })?;
-                Ok(ResolvedLine { handle, level, qty })
-            })
-            .collect()
+        for &(handle, units) in found {
+            let qty = Quantity::new(units)?;
+            let (level, warehouse) = self.level_and_warehouse(handle)?;
+            self.check_open(warehouse).map_err(|warehouse| {
+                self.refusals.count(Refusal::Suspended as usize);
+                BasketError::Suspended { warehouse }
+            })?;
+            wanted.push(ResolvedLine { handle, level, qty });
+        }
+        Ok(())
     }
 
     /// Refuses a basket that is plainly short, without a write to shared memory. In a flash sale,
@@ -276,12 +280,17 @@ impl Engine {
         wanted: &[ResolvedLine<'_>],
         now: Timestamp,
     ) -> Result<(), BasketError> {
+        if enough(wanted) {
+            return Ok(());
+        }
         let (short, overdue_left) = self.look_for_short_lines(wanted, now);
         if short.is_empty() { Ok(()) } else { Err(self.refuse_basket(short, overdue_left)) }
     }
 
     /// The lines that are short though overdue holds were taken back, and whether such holds are
     /// left.
+    #[cold]
+    #[inline(never)]
     fn look_for_short_lines(
         &self,
         wanted: &[ResolvedLine<'_>],
@@ -298,12 +307,24 @@ impl Engine {
 
     /// Takes all lines at one instant, or none. A refusal is exact: the first line that it names
     /// was short at one instant of this call.
+    #[inline]
     fn take_lines(&self, wanted: &[ResolvedLine<'_>], now: Timestamp) -> Result<(), BasketError> {
+        match self.try_to_take(wanted)? {
+            None => Ok(()),
+            Some(short) => self.take_lines_again(wanted, short, now),
+        }
+    }
+
+    /// Takes the lines, of which one was `short`, if overdue holds had what is missing.
+    #[cold]
+    #[inline(never)]
+    fn take_lines_again(
+        &self,
+        wanted: &[ResolvedLine<'_>],
+        mut short: (usize, u32),
+        now: Timestamp,
+    ) -> Result<(), BasketError> {
         let mut overdue_left = false;
-        let mut short = match self.try_to_take(wanted)? {
-            None => return Ok(()),
-            Some(short) => short,
-        };
         if self.slots.is_due(now) {
             // Expire holds here, outside the commit: a commit must touch cells in ascending order
             // only.
@@ -333,28 +354,26 @@ impl Engine {
                 Err(available) => Some((0, available)),
             });
         }
-        let lines: Vec<CellDelta> = wanted
-            .iter()
-            .map(|line| CellDelta {
-                cell: CellId::level(line.handle),
-                delta: Delta::hold(line.qty),
-            })
-            .collect();
-        Ok(match self.commit(&lines)?.run() {
-            Ok(_) => None,
+        let lines = wanted.iter().map(|line| CellDelta {
+            cell: CellId::level(line.handle),
+            delta: Delta::hold(line.qty),
+        });
+        Ok(match self.commit(lines)?.run_and_forget() {
+            Ok(()) => None,
             Err(Refused::Line { line, available, .. }) => Some((line, available)),
             Err(Refused::Sum { .. }) => unreachable!("a basket fills nothing"),
         })
     }
 
+    #[inline(always)]
     fn slots_for_basket(
         &self,
         lines: usize,
         purpose: &Purpose,
         now: Timestamp,
-    ) -> Result<Vec<VacantSlot<'_>>, BasketError> {
+    ) -> Result<VacantChain<'_>, BasketError> {
         let count = lines + usize::from(matches!(purpose, Purpose::Retake(_)));
-        self.take_slots(count, now).ok_or_else(|| {
+        self.take_chain(count, now).ok_or_else(|| {
             self.refusals.count(Refusal::Full as usize);
             BasketError::Full { slots: self.max_slots }
         })

@@ -10,15 +10,18 @@ use crate::audit::entry::EventType;
 use crate::audit::record::{PlainEntry, Subject};
 use crate::base::clock::Timestamp;
 use crate::base::error::{ConfirmError, ExtendError, Gone, KeyError, ReleaseError};
+use crate::base::short_list::ShortList;
 use crate::engine::answer::{Answer, Release};
 use crate::engine::call::{Call, RequestShape};
 use crate::engine::durability::{Durability, OperationKind};
 use crate::engine::hold_options::{HoldOptions, NoOptions};
+use crate::engine::ops::basket::SHORT;
 use crate::engine::ops::hold_end::{EndKind, EndOutcome, Ended, HoldEnd};
 use crate::engine::request::{Request, on_requests_for_sales};
 use crate::engine::view::reservation::UnitsEnded;
 use crate::engine::{Engine, InventoryManager};
 use crate::reservation::id::ReservationId;
+use crate::reservation::line::SlotLine;
 use crate::reservation::slot::ReservationRecord;
 use crate::reservation::slots::{HeldSlot, Lookup};
 use crate::reservation::state::Phase;
@@ -282,7 +285,8 @@ impl Call<'_> {
         let HeldSlot { number, slot, state } = head;
         let slots = &self.engine.slots;
         let record = slot.read_record(state);
-        let (mut lines, mut units) = (Vec::new(), UnitsEnded::default());
+        let mut lines = ShortList::<_, SHORT>::holding(SlotLine::NONE);
+        let mut units = UnitsEnded::default();
         let mut unsettled = end == EndKind::Sell;
         slots.lines_of(head, &record, |line| {
             units = units.plus(line, end.final_phase());

@@ -306,8 +306,7 @@ impl Call<'_> {
             delta: Delta::give_back(qty),
         };
         // Law 2: queue first, then sell and give back, then show the new lines.
-        let gifts: Vec<CellDelta> = plan.given_back.iter().map(gift).collect();
-        let recorded = engine.queue_and_give(record, &gifts);
+        let recorded = engine.queue_and_give(record, plan.given_back.iter().map(gift));
         engine.add_sold(&plan.sold, hold.head.slot.chain().keeps());
         let lines: Vec<(VacantSlot<'_>, SlotLine)> =
             slots.into_iter().zip(plan.lines.iter().copied()).collect();
@@ -359,7 +358,8 @@ impl Engine {
             let qty = Quantity::new(quantity)?;
             merged.push((self.resolve(level)?, qty.get()));
         }
-        merge_equal_levels(&mut merged);
+        let distinct = merge_equal_levels(&mut merged);
+        merged.truncate(distinct);
         Ok(merged)
     }
 

@@ -7,7 +7,7 @@ use crate::base::error::{Gone, NoReservation, RetakeError};
 use crate::engine::answer::ConfirmOrRetake;
 use crate::engine::call::{Call, RequestOptions, RequestShape};
 use crate::engine::durability::OperationKind;
-use crate::engine::ops::basket::{Purpose, basket_shape};
+use crate::engine::ops::basket::{Purpose, WantedLines, basket_shape};
 use crate::engine::ops::hold_end::{EndKind, EndOutcome};
 use crate::engine::place::{BasketLine, OwnLines};
 use crate::engine::request::on_requests_for_holds;
@@ -214,10 +214,11 @@ impl Call<'_> {
                 }
             }
             first = true;
-            let wanted = match lines {
-                Some(lines) => engine.resolved_lines(lines)?,
-                None => engine.resolved_levels(former.lines)?,
-            };
+            let mut wanted = WantedLines::new();
+            match lines {
+                Some(lines) => engine.resolve_lines(lines, &mut wanted)?,
+                None => engine.resolve_levels(&former.lines, &mut wanted)?,
+            }
             let options = RequestOptions {
                 owner: self.owner().or(former.owner),
                 keep_until_shipped: self.keeps_until_shipped() || former.keep,

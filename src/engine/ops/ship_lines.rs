@@ -221,7 +221,7 @@ impl<'a> Call<'a> {
             return Err(engine.not_sold(missing));
         }
         // Law 2: the sold units are taken; now queue the record, then give.
-        let recorded = engine.queue_and_give(record, &gifts);
+        let recorded = engine.queue_and_give(record, gifts.into_iter());
         claim.finish(plan.settled, plan.all, self.now());
         Ok(Some(recorded))
     }

@@ -86,18 +86,18 @@ impl Engine {
         lines: &[SlotLine],
         kept: bool,
     ) -> Result<(), Uncertain> {
-        let record = lines.iter().fold(record, |record, line| record.line(line.level, line.held));
+        let record = record.lines(lines.iter().map(|line| (line.level, line.held)));
         if end == EndKind::Sell {
             let recorded = record.queue();
             lines.iter().for_each(|line| self.give_line(end, *line, kept));
             return recorded;
         }
         // A hold's lines are sorted by level, each level once, as its basket was.
-        let gift = |line: &SlotLine| {
-            let qty = Quantity::new(line.held).ok()?;
-            Some(CellDelta { cell: CellId::level(line.level), delta: Delta::give_back(qty) })
+        let gift = |line: &SlotLine| CellDelta {
+            cell: CellId::level(line.level),
+            delta: Quantity::new(line.held).map_or(Delta::NOTHING, Delta::give_back),
         };
-        self.queue_and_give(record, &lines.iter().filter_map(gift).collect::<Vec<_>>())
+        self.queue_and_give(record, lines.iter().map(gift))
     }
 
     /// Queues the record, then gives all units at one instant (Law 4). The gifts must be sorted by
@@ -105,14 +105,14 @@ impl Engine {
     pub(in crate::engine) fn queue_and_give(
         &self,
         record: RecordBuilder<'_>,
-        gifts: &[CellDelta],
+        gifts: impl ExactSizeIterator<Item = CellDelta> + Clone,
     ) -> Result<(), Uncertain> {
-        let commit = if gifts.len() > 1 { self.commit(gifts).ok() } else { None };
+        let commit = if gifts.len() > 1 { self.commit(gifts.clone()).ok() } else { None };
         // Law 2: queue before the credit shows.
         let recorded = record.queue();
         match commit {
             Some(commit) => {
-                let given = commit.run();
+                let given = commit.run_and_forget();
                 debug_assert!(given.is_ok(), "a gift always fits");
             }
             // One gift needs no commit. With more, no descriptor is free, or they are too many for

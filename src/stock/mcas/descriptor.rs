@@ -6,7 +6,7 @@
 //! the sequence has moved on, and drops what it read. The fences that ensure this are in
 //! [`Descriptor::try_begin`] and [`Descriptor::is_still`].
 
-use super::control::ControlWord;
+use super::control::{ControlWord, Status};
 use super::doubling_table::DoublingTable;
 use super::mark::Mark;
 use crate::base::quantity::MAX_UNITS;
@@ -16,7 +16,7 @@ use crate::stock::mcas::recorder::LogOrder;
 use crate::stock::word::{Delta, Word};
 
 /// Lines inside the descriptor itself. Longer operations go on in segments that stay with it.
-const INLINE: usize = if MODELLED { 2 } else { 8 };
+pub(super) const INLINE: usize = if MODELLED { 2 } else { 8 };
 const SEGMENTS: usize = 13;
 /// The most lines an operation can have: as many as a refusal can number.
 pub(crate) const MAX_LINES: usize = WHOLE as usize;
@@ -188,6 +188,15 @@ const LINES_SHIFT: u32 = 33;
 const _: () = assert!(MAX_UNITS >> LOG_ORDER_SHIFT == 0, "every quantity fits");
 
 impl Head {
+    /// The next status of an operation that fills nothing, once all its lines are marked.
+    #[inline]
+    pub(super) fn once_marked(self) -> Status {
+        match self.log_order {
+            LogOrder::BeforeVisible => Status::Decided,
+            LogOrder::Never | LogOrder::ByOwner => Status::Done,
+        }
+    }
+
     fn bits(self) -> u64 {
         let log_order = match self.log_order {
             LogOrder::Never => 0,
@@ -241,8 +250,11 @@ impl Descriptor {
     }
 
     /// Makes room for `lines` lines. Allocates only the first time that a slot needs so many.
+    #[inline]
     pub(super) fn make_room(&self, lines: usize) {
-        self.more.grow(lines.saturating_sub(INLINE), DescriptorLine::new);
+        if lines > INLINE {
+            self.more.grow(lines - INLINE, DescriptorLine::new);
+        }
     }
 
     /// A line, if the slot has ever had so many.
@@ -257,6 +269,12 @@ impl Descriptor {
     #[allow(clippy::expect_used, reason = "a driver's slot has room for all lines, see make_room")]
     pub(super) fn line(&self, line: usize) -> &DescriptorLine {
         self.try_line(line).expect("room was made before the first mark")
+    }
+
+    /// Those of the first `count` lines that lie in the descriptor itself.
+    #[inline]
+    pub(super) fn first_lines(&self, count: usize) -> &[DescriptorLine] {
+        self.inline.get(..count).unwrap_or(&self.inline)
     }
 
     // Relaxed below, for the same reasons as in a line.

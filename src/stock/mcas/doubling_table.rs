@@ -22,7 +22,12 @@ impl<T, const FIRST: usize, const SEGMENTS: usize> DoublingTable<T, FIRST, SEGME
     }
 
     /// The value of this number, if its segment exists.
+    #[inline]
     pub(super) fn get(&self, number: usize) -> Option<&T> {
+        // Nearly all are in the first segment, which is found without a logarithm.
+        if number < FIRST {
+            return self.segments[0].get()?.get(number);
+        }
         let (shelf, place) = Self::find(number);
         self.segments.get(shelf)?.get()?.get(place)
     }

@@ -111,10 +111,7 @@ impl<S: Site + ?Sized> Driver<'_, S> {
         if self.view.head.fill != 0 {
             fill::fill(&self.view).map_err(|available| Shortage { line: None, available })?;
         }
-        Ok(match self.view.head.log_order {
-            LogOrder::BeforeVisible => Status::Decided,
-            LogOrder::Never | LogOrder::ByOwner => Status::Done,
-        })
+        Ok(self.view.head.once_marked())
     }
 
     /// Queues the record of a decided operation and makes it visible, unless another thread has
@@ -124,6 +121,7 @@ impl<S: Site + ?Sized> Driver<'_, S> {
     }
 
     /// Reports that the operation is visible, if this thread's swap made it so.
+    #[inline(always)]
     pub(super) fn tell_if_visible(&self, by_this_thread: bool) {
         tell_if_visible(self.site, &self.view, by_this_thread);
     }
@@ -175,6 +173,7 @@ fn show<S: Site + ?Sized>(site: &S, view: &OperationView<'_>) {
     tell_if_visible(site, view, by_this_thread);
 }
 
+#[inline(always)]
 fn tell_if_visible<S: Site + ?Sized>(site: &S, view: &OperationView<'_>, by_this_thread: bool) {
     if by_this_thread && view.head.log_order != LogOrder::Never {
         site.on_visible(view);
@@ -237,6 +236,8 @@ impl<S: Site + ?Sized> ResolveMark for S {
 /// Gets the mark of another operation out of a driver's way. The delta passed is "nothing", because
 /// a driver's own delta must fit a plain word and not the meaning of a mark. While the other
 /// operation is undecided, its refusal may still free what is short, or its success bring it.
+#[cold]
+#[inline(never)]
 pub(super) fn resolve<S: Site + ?Sized>(site: &S, id: CellId, cell: &Cell, bits: u64) {
     let fits = site.resolve_mark(id, cell, bits, Delta::NOTHING);
     debug_assert!(fits.is_ok(), "nothing always fits");

@@ -127,6 +127,9 @@
 //! owner goes on as one driver among others, with the marks that are in. A thread that joins only
 //! after the decision does not set the *helped* bit, because all marks are in by then.
 //!
+//! Of the first eight lines, the owner keeps at hand which cell each is and what its word becomes.
+//! So nothing is looked up or computed twice. An operation of two lines is some 300 instructions.
+//!
 //! Steady state allocates nothing: descriptors are reused, and so are the segments that long
 //! operations add to them. There is no epoch and no `unsafe`. Everything that two threads may read
 //! is an atomic, and the sequence tells whether it still means the same.

@@ -1,8 +1,10 @@
 //! An operation in the hands of its owner: begin it, run it, read its result.
 
+use std::borrow::Borrow;
+
 use super::Site;
 use super::control::{Control, Status};
-use super::descriptor::{Head, MAX_LINES, Shortage};
+use super::descriptor::{Descriptor, DescriptorLine, Head, INLINE, MAX_LINES, Shortage};
 use super::drive::{Driver, resolve};
 use super::fill::FillStop;
 use super::line::CellDelta;
@@ -10,7 +12,7 @@ use super::mark::Mark;
 use super::pool::{PoolExhausted, TakenDescriptor};
 use super::view::OperationView;
 use crate::base::quantity::Quantity;
-use crate::stock::cell::{CellId, Change};
+use crate::stock::cell::{Cell, CellId, Change};
 use crate::stock::mcas::recorder::{CommitName, CommitView, LogOrder};
 use crate::stock::word::{Delta, Word};
 
@@ -19,7 +21,11 @@ use crate::stock::word::{Delta, Word};
 #[derive(Debug)]
 #[must_use = "nothing moves before it is run"]
 pub(crate) struct Operation<'s, S: Site + ?Sized> {
-    driver: Driver<'s, S>,
+    site: &'s S,
+    descriptor: &'s Descriptor,
+    /// The operation's name, and its owner's mark.
+    mark: Mark,
+    head: Head,
 }
 
 /// An operation that is visible in all its cells. Drop it soon: it gives its descriptor back only
@@ -41,15 +47,22 @@ pub(crate) enum Refused {
 impl<'s, S: Site + ?Sized> Operation<'s, S> {
     /// Prepares an operation over `lines`, as [`merge_lines`](super::merge_lines) made them: sorted
     /// by cell, each cell once. Fails only if no descriptor is left.
-    pub(crate) fn begin(
+    ///
+    /// Inlined, as all that an operation does while nobody joins: a basket of two lines is a
+    /// hundred instructions of work, and passing the operation by memory costs as many.
+    #[inline(always)]
+    pub(crate) fn begin<L: Borrow<CellDelta>>(
         site: &'s S,
-        lines: &[CellDelta],
+        lines: impl IntoIterator<Item = L, IntoIter: ExactSizeIterator>,
         log_order: LogOrder,
     ) -> Result<Self, PoolExhausted> {
-        debug_assert!(lines.is_sorted_by(|one, next| one.cell < next.cell));
+        let lines = lines.into_iter();
         let operation = Self::take(site, lines.len(), 0, log_order)?;
-        for (at, line) in lines.iter().enumerate() {
-            operation.driver.notes.line(at).write(line.cell, line.delta);
+        let notes = operation.descriptor;
+        for (at, line) in lines.enumerate() {
+            let &CellDelta { cell, delta } = line.borrow();
+            debug_assert!(at == 0 || notes.line(at - 1).cell() < cell, "sorted, each cell once");
+            notes.line(at).write(cell, delta);
         }
         Ok(operation)
     }
@@ -66,12 +79,13 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         debug_assert!(stops.is_sorted_by(|one, next| one.cell < next.cell));
         let operation = Self::take(site, stops.len(), quantity.get(), log_order)?;
         for (at, stop) in (0..).zip(stops) {
-            operation.driver.notes.line(at as usize).write(stop.cell, Delta::NOTHING);
-            operation.driver.notes.line(stop.turn as usize).set_order(at);
+            operation.descriptor.line(at as usize).write(stop.cell, Delta::NOTHING);
+            operation.descriptor.line(stop.turn as usize).set_order(at);
         }
         Ok(operation)
     }
 
+    #[inline(always)]
     fn take(
         site: &'s S,
         lines: usize,
@@ -79,103 +93,193 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         log_order: LogOrder,
     ) -> Result<Self, PoolExhausted> {
         assert!(lines <= MAX_LINES, "an operation has at most {MAX_LINES} lines, not {lines}");
-        let pool = site.pool();
-        let TakenDescriptor { number, sequence, descriptor } = pool.take()?;
+        let TakenDescriptor { number, sequence, descriptor } = site.pool().take()?;
         descriptor.make_room(lines);
-        descriptor.write_head(Head { lines, log_order, fill });
-        let operation = Mark::owner(number, sequence);
-        let view = OperationView::new(pool, operation, descriptor);
-        Ok(Self { driver: Driver { site, view, mark: operation, notes: descriptor } })
+        let head = Head { lines, log_order, fill };
+        descriptor.write_head(head);
+        Ok(Self { site, descriptor, mark: Mark::owner(number, sequence), head })
+    }
+
+    #[inline]
+    fn view(&self) -> OperationView<'s> {
+        let Self { site, descriptor, mark, head } = *self;
+        OperationView { pool: site.pool(), operation: mark, descriptor, head }
+    }
+
+    /// The owner as one driver among others.
+    #[inline]
+    fn driver(&self) -> Driver<'s, S> {
+        Driver { site: self.site, view: self.view(), mark: self.mark, notes: self.descriptor }
     }
 
     /// The operation's name. The owner may send more to the writer under it, ahead of the record.
     pub(crate) fn name(&self) -> CommitName {
-        self.driver.mark.name()
+        self.mark.name()
     }
 
     /// Runs it: visible in all its cells at one instant of this call, or in none.
     pub(crate) fn run(self) -> Result<Committed<'s, S>, Refused> {
+        self.run_in_place()?;
+        Ok(Committed { operation: self })
+    }
+
+    /// The same, for a caller who does not ask what it changed, and gives the descriptor back at
+    /// once.
+    #[inline(always)]
+    pub(crate) fn run_and_forget(self) -> Result<(), Refused> {
+        self.run_in_place()
+    }
+
+    #[inline(always)]
+    fn run_in_place(&self) -> Result<(), Refused> {
         if !self.fast_path() {
-            self.driver.drive(self.driver.view.head.lines);
+            self.drive_joined();
         }
         self.conclude()
     }
 
-    fn conclude(self) -> Result<Committed<'s, S>, Refused> {
-        if self.driver.view.descriptor.control.load().status() == Status::Refused {
-            return Err(self.why());
+    /// Somebody has joined: the owner goes on as one driver among others.
+    #[cold]
+    #[inline(never)]
+    fn drive_joined(&self) {
+        self.driver().drive(self.head.lines);
+    }
+
+    #[inline(always)]
+    fn conclude(&self) -> Result<(), Refused> {
+        match self.descriptor.control.load().status() {
+            Status::Refused => Err(self.why()),
+            _ => Ok(()),
         }
-        Ok(Committed { operation: self })
     }
 
     /// The fast path of an operation that nobody has joined. The owner's marks are the only ones
     /// and win by definition, so nothing is claimed: two swaps a line, as many as a lock needs.
     /// True if it brought the operation to its end. False if somebody joined; then the marks that
     /// are in stay in.
+    #[inline(always)]
     fn fast_path(&self) -> bool {
-        let Driver { site, view, mark, notes } = self.driver;
-        let untouched = Control::untouched(mark.sequence());
-        for at in 0..view.head.lines {
-            let line = notes.line(at);
-            let (id, delta) = (line.cell(), line.delta());
-            let cell = site.cell(id);
-            loop {
-                let bits = cell.look();
-                if notes.control.load() != untouched {
-                    return false;
-                }
-                let Some(word) = Word::from_bits(bits) else {
-                    resolve(site, id, cell, bits);
-                    continue;
-                };
-                if word.apply(delta).is_none() {
-                    let available = u64::from(word.available());
-                    return self.refuse_untouched(Shortage { line: Some(at), available }, at);
-                }
-                line.note_replaced(word);
-                if cell.put_mark(word, mark.bits()) {
-                    break;
-                }
+        let Self { descriptor, head, .. } = *self;
+        let Head { lines, fill, .. } = head;
+        let first = descriptor.first_lines(lines);
+        // What the owner has just read and written need not be looked up again.
+        let mut at_hand = [None; INLINE];
+        for (at, (line, hand)) in first.iter().zip(&mut at_hand).enumerate() {
+            match self.mark(at, line) {
+                Ok(marked) => *hand = Some(marked),
+                Err(ended) => return ended,
             }
         }
-        match self.driver.can_be_done() {
-            Err(short) => self.refuse_untouched(short, view.head.lines),
+        if lines > first.len()
+            && let Err(ended) = self.mark_from(first.len())
+        {
+            return ended;
+        }
+        let next = if fill == 0 { Ok(head.once_marked()) } else { self.driver().can_be_done() };
+        match next {
+            Err(short) => self.refuse_untouched(short, lines),
             Ok(next) => {
-                if !notes.control.decide_untouched(mark.sequence(), next) {
+                if !descriptor.control.decide_untouched(self.mark.sequence(), next) {
                     return false;
                 }
-                self.driver.tell_if_visible(next == Status::Done);
-                self.driver.show();
-                self.driver.clean(view.head.lines);
+                if fill != 0 {
+                    // What each line takes was not known when it was marked.
+                    at_hand = [None; INLINE];
+                }
+                self.tell_if_visible(next == Status::Done, &at_hand);
+                if next != Status::Done {
+                    self.driver().show();
+                }
+                self.unmark(&at_hand);
                 true
             }
+        }
+    }
+
+    /// Puts the owner's mark into the cell of `line`. `Err` if that is not to be: true if the
+    /// operation is refused, false if somebody has joined.
+    #[inline(always)]
+    fn mark(&self, at: usize, line: &DescriptorLine) -> Result<Marked<'s>, bool> {
+        let Self { site, mark, descriptor, .. } = *self;
+        let untouched = Control::untouched(mark.sequence());
+        let (id, delta) = (line.cell(), line.delta());
+        let cell = site.cell(id);
+        loop {
+            let bits = cell.look();
+            if descriptor.control.load() != untouched {
+                return Err(false);
+            }
+            let Some(before) = Word::from_bits(bits) else {
+                resolve(site, id, cell, bits);
+                continue;
+            };
+            let Some(after) = before.apply(delta) else {
+                let available = u64::from(before.available());
+                return Err(self.refuse_untouched(Shortage { line: Some(at), available }, at));
+            };
+            line.note_replaced(before);
+            if cell.put_mark(before, mark.bits()) {
+                return Ok(Marked { cell, change: Change { before, after } });
+            }
+        }
+    }
+
+    /// Marks the lines from `at` on: those of a long operation.
+    #[cold]
+    #[inline(never)]
+    fn mark_from(&self, at: usize) -> Result<(), bool> {
+        let lines = (at..self.head.lines).map(|at| (at, self.descriptor.line(at)));
+        lines.map(|(at, line)| self.mark(at, line)).try_for_each(|marked| marked.map(|_| ()))
+    }
+
+    /// Reports that the operation is visible, if this thread's swap made it so.
+    #[inline(always)]
+    fn tell_if_visible(&self, by_this_thread: bool, at_hand: &[Option<Marked<'s>>; INLINE]) {
+        if by_this_thread && self.head.log_order != LogOrder::Never {
+            self.site.on_visible(&OwnersView { operation: self, at_hand });
+        }
+    }
+
+    /// Takes the marks off an operation that is done and that nobody joined before it was decided.
+    /// What [`clean`](Driver::clean) has to find out of each mark is known here: there are no marks
+    /// but the owner's, and each shows.
+    #[inline(always)]
+    fn unmark(&self, at_hand: &[Option<Marked<'s>>; INLINE]) {
+        let mut unmarked = 0;
+        for marked in at_hand.iter().map_while(|marked| *marked) {
+            marked.cell.unmark(self.mark.bits(), marked.change.after);
+            unmarked += 1;
+        }
+        if unmarked < self.head.lines {
+            self.driver().clean(self.head.lines);
         }
     }
 
     /// For models: goes on after [`mark_first`](Self::mark_first).
     #[cfg(any(test, all(loom, feature = "loom")))]
     pub(super) fn wake(self) -> Result<Committed<'s, S>, Refused> {
-        self.driver.drive(self.driver.view.head.lines);
-        self.conclude()
+        self.driver().drive(self.head.lines);
+        self.conclude()?;
+        Ok(Committed { operation: self })
     }
 
     /// For models: a helper that falls asleep before it marks line `line`.
     #[cfg(any(test, all(loom, feature = "loom")))]
     pub(super) fn helper_asleep_before(&self, line: usize) -> super::drive::Sleeper<'s, S> {
-        super::drive::Sleeper::join(self.driver.site, self.driver.view, line)
+        super::drive::Sleeper::join(self.site, self.view(), line)
     }
 
     /// Where it runs.
     #[cfg(any(test, all(loom, feature = "loom")))]
     pub(super) fn site(&self) -> &'s S {
-        self.driver.site
+        self.site
     }
 
     /// For models of an owner that falls asleep: marks the first `lines` cells, as the fast path
     /// does.
     #[cfg(any(test, all(loom, feature = "loom")))]
     pub(super) fn mark_first(&self, lines: usize) {
-        let Driver { site, mark, notes, .. } = self.driver;
+        let Self { site, mark, descriptor: notes, .. } = *self;
         for at in 0..lines {
             let line = notes.line(at);
             let cell = site.cell(line.cell());
@@ -185,23 +289,27 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn refuse_untouched(&self, short: Shortage, marked: usize) -> bool {
-        let notes = self.driver.notes;
+        let notes = self.descriptor;
         notes.note_short(short);
-        let refused = notes.control.decide_untouched(self.driver.mark.sequence(), Status::Refused);
+        let refused = notes.control.decide_untouched(self.mark.sequence(), Status::Refused);
         if refused {
-            self.driver.clean(marked);
+            self.driver().clean(marked);
         }
         refused
     }
 
+    #[cold]
+    #[inline(never)]
     fn why(&self) -> Refused {
-        let Shortage { line, available } = self.driver.notes.short();
+        let Shortage { line, available } = self.descriptor.short();
         match line {
             None => Refused::Sum { available },
             Some(line) => Refused::Line {
                 line,
-                cell: self.driver.notes.line(line).cell(),
+                cell: self.descriptor.line(line).cell(),
                 // The count of one word, so it fits.
                 available: available as u32,
             },
@@ -209,29 +317,69 @@ impl<'s, S: Site + ?Sized> Operation<'s, S> {
     }
 }
 
+/// A cell that the owner has marked, and what the operation makes of its word.
+#[derive(Clone, Copy, Debug)]
+struct Marked<'s> {
+    cell: &'s Cell,
+    change: Change,
+}
+
+/// An operation that nobody has joined, as its recorder sees it.
+struct OwnersView<'v, 's, S: Site + ?Sized> {
+    operation: &'v Operation<'s, S>,
+    at_hand: &'v [Option<Marked<'s>>; INLINE],
+}
+
+impl<S: Site + ?Sized> CommitView for OwnersView<'_, '_, S> {
+    #[inline]
+    fn name(&self) -> CommitName {
+        self.operation.name()
+    }
+
+    #[inline]
+    fn lines(&self) -> usize {
+        self.operation.head.lines
+    }
+
+    #[inline]
+    fn line(&self, line: usize) -> (CellId, Delta) {
+        let line = self.operation.descriptor.line(line);
+        (line.cell(), line.delta())
+    }
+
+    #[inline(always)]
+    fn change(&self, line: usize) -> Change {
+        match self.at_hand.get(line) {
+            Some(Some(marked)) => marked.change,
+            _ => self.operation.view().change(line),
+        }
+    }
+}
+
 impl<S: Site + ?Sized> Drop for Operation<'_, S> {
+    #[inline(always)]
     fn drop(&mut self) {
-        let Driver { view, .. } = self.driver;
+        let Self { site, descriptor, mark, .. } = *self;
         // An operation that was never run has no marks, so no other thread knows of it.
-        view.descriptor.control.advance(Status::Undecided, Status::Refused);
-        view.pool.leave(view.operation, view.descriptor);
+        descriptor.control.advance(Status::Undecided, Status::Refused);
+        site.pool().leave(mark, descriptor);
     }
 }
 
 impl<S: Site + ?Sized> Committed<'_, S> {
     /// How many cells it covered.
     pub(crate) fn lines(&self) -> usize {
-        self.operation.driver.view.head.lines
+        self.operation.head.lines
     }
 
     /// The cell of line `line`, in ascending order.
     pub(crate) fn cell(&self, line: usize) -> CellId {
-        self.operation.driver.view.line(line).0
+        self.operation.view().line(line).0
     }
 
     /// The words of line `line` before and after, at the instant at which the operation became
     /// visible.
     pub(crate) fn change(&self, line: usize) -> Change {
-        self.operation.driver.view.change(line)
+        self.operation.view().change(line)
     }
 }

@@ -45,12 +45,31 @@ impl DescriptorPool {
     }
 
     /// The descriptor of this number. One that a mark names always exists.
+    #[inline]
     pub(super) fn descriptor(&self, number: u32) -> Option<&Descriptor> {
         self.slots.get(number as usize)
     }
 
     /// Takes a free descriptor; adds a segment if all are in use.
+    #[inline]
     pub(super) fn take(&self) -> Result<TakenDescriptor<'_>, PoolExhausted> {
+        // The thread's own place is nearly always free.
+        match self.try_take(lane() as u32) {
+            Some(taken) => Ok(taken),
+            None => self.search(),
+        }
+    }
+
+    #[inline]
+    fn try_take(&self, number: u32) -> Option<TakenDescriptor<'_>> {
+        let descriptor = self.descriptor(number)?;
+        let sequence = descriptor.try_begin()?;
+        Some(TakenDescriptor { number, sequence, descriptor })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn search(&self) -> Result<TakenDescriptor<'_>, PoolExhausted> {
         let mut passed = 0;
         loop {
             // Acquire pairs with the Release below: the segment exists before its slots are
@@ -60,10 +79,8 @@ impl DescriptorPool {
             // A division costs as much as a swap. Threads are few, so the second branch is rare.
             let start = if lane < open { lane } else { lane % open };
             for number in (start..open).chain(0..start) {
-                if let Some(descriptor) = self.descriptor(number)
-                    && let Some(sequence) = descriptor.try_begin()
-                {
-                    return Ok(TakenDescriptor { number, sequence, descriptor });
+                if let Some(taken) = self.try_take(number) {
+                    return Ok(taken);
                 }
             }
             // Another thread may have added a segment meanwhile. Then search its slots first.
@@ -84,18 +101,27 @@ impl DescriptorPool {
     /// through a helper's mark. If it finds the operation gone, or its descriptor rewritten, the
     /// helper's sequence has moved on before. So one check of the descriptor that the mark names is
     /// enough.
+    #[inline]
     pub(super) fn leave(&self, operation: Mark, descriptor: &Descriptor) {
         if descriptor.control.leave_unless_last() {
             return;
         }
-        let mut helper = descriptor.newest_helper();
+        let helper = descriptor.newest_helper();
+        if helper.is_some() {
+            self.retire_helpers(helper);
+        }
+        descriptor.control.retire(operation.sequence());
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn retire_helpers(&self, mut helper: Option<u32>) {
         while let Some(helpers_descriptor) = helper.and_then(|number| self.descriptor(number)) {
             // Read this before the retirement: the next thread to take the descriptor may write it
             // at once.
             helper = helpers_descriptor.elder_helper();
             helpers_descriptor.control.retire(helpers_descriptor.control.load().sequence());
         }
-        descriptor.control.retire(operation.sequence());
     }
 }
 

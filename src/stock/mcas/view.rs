@@ -29,6 +29,7 @@ impl<'p> OperationView<'p> {
 
     /// The word that the winning mark of line `at` replaced. It cannot change any more once every
     /// line is marked.
+    #[inline]
     pub(super) fn replaced(&self, at: usize) -> Word {
         match self.descriptor.line(at).winner() {
             Some(winner) if winner != self.operation => {
@@ -47,15 +48,18 @@ impl CommitView for OperationView<'_> {
         self.operation.name()
     }
 
+    #[inline]
     fn lines(&self) -> usize {
         self.head.lines
     }
 
+    #[inline]
     fn line(&self, line: usize) -> (CellId, Delta) {
         let line = self.descriptor.line(line);
         (line.cell(), line.delta())
     }
 
+    #[inline]
     fn change(&self, line: usize) -> Change {
         let before = self.replaced(line);
         let after = before.apply(self.descriptor.line(line).delta());

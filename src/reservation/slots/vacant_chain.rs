@@ -1,0 +1,180 @@
+//! The slots that a call takes for the lines of one new reservation.
+//!
+//! They are a chain before they are published: each bears the number of the next one in its own
+//! field, as it will afterwards. So a basket of any length needs no list of its slots.
+
+use crate::base::clock::Timestamp;
+use crate::reservation::chain::{Chain, NO_SLOT};
+use crate::reservation::id::ReservationId;
+use crate::reservation::line::SlotLine;
+use crate::reservation::slot::{ChainName, ReservationRecord, Slot};
+use crate::reservation::slots::{Slots, VacantSlot};
+use crate::reservation::state::Phase;
+
+/// Slots that one thread has taken for one reservation, and no other thread can reach: the head's,
+/// and one for each thing behind it.
+#[derive(Debug)]
+#[must_use = "taken slots are published or put back"]
+pub(crate) struct VacantChain<'s> {
+    head: VacantSlot<'s>,
+    last: &'s Slot,
+}
+
+impl<'s> VacantChain<'s> {
+    /// A chain of nothing but its head.
+    #[inline]
+    pub(crate) fn new(head: VacantSlot<'s>) -> Self {
+        head.slot.lead_to(NO_SLOT);
+        Self { last: head.slot, head }
+    }
+
+    /// Adds a slot at the end.
+    #[inline]
+    pub(crate) fn push(&mut self, vacated: VacantSlot<'s>) {
+        self.last.lead_to(vacated.number);
+        vacated.slot.lead_to(NO_SLOT);
+        self.last = vacated.slot;
+    }
+
+    pub(crate) fn head(&self) -> &VacantSlot<'s> {
+        &self.head
+    }
+}
+
+impl Slots {
+    /// Makes a hold of these slots live, with the head's line in `record` and these `lines` behind
+    /// it. Its id is visible from here on.
+    #[inline]
+    pub(crate) fn publish_lines(
+        &self,
+        slots: VacantChain<'_>,
+        lines: impl IntoIterator<Item = SlotLine>,
+        record: ReservationRecord,
+        expires_at: Timestamp,
+    ) {
+        let chain = self.join(&slots.head, lines, None, record.chain);
+        self.publish_line(slots.head, ReservationRecord { chain, ..record }, expires_at);
+    }
+
+    /// The same for a hold that begins and ends in one step: a sale. Behind the lines comes a note
+    /// of the reservation that it retakes. Its slots may retire then. Returns the chain to the
+    /// slots after the head.
+    pub(crate) fn publish_sold_lines(
+        &self,
+        slots: VacantChain<'_>,
+        lines: impl IntoIterator<Item = SlotLine>,
+        retaken_from: ReservationId,
+        record: ReservationRecord,
+    ) -> Chain {
+        let chain = self.join(&slots.head, lines, Some(retaken_from), record.chain);
+        self.publish_sold(slots.head, &[], None, ReservationRecord { chain, ..record })
+    }
+
+    /// Gives back slots that were taken and not used.
+    pub(crate) fn put_back_chain(&self, slots: VacantChain<'_>, now: Timestamp) {
+        let later = Chain::NONE.of_later_lines(slots.head.slot.following(), 0);
+        self.put_back(slots.head, now);
+        self.each_link(later, |number, slot| {
+            slot.abandon(slot.state());
+            self.free_list.put_back(number, now);
+            true
+        });
+    }
+
+    /// Fills the slots behind `head` with the lines, and the one after those with the note. Returns
+    /// the head's chain word: `chain`, leading to them.
+    #[inline]
+    fn join(
+        &self,
+        head: &VacantSlot<'_>,
+        lines: impl IntoIterator<Item = SlotLine>,
+        mut note: Option<ReservationId>,
+        chain: Chain,
+    ) -> Chain {
+        let name = ChainName { head: head.number, generation: head.state.generation() };
+        let chain = match head.slot.following() {
+            NO_SLOT => chain,
+            first => chain.of_later_lines(first, name.generation),
+        };
+        let mut lines = lines.into_iter();
+        self.each_link(chain, |_, slot| {
+            // Nobody but this thread has moved it since it was vacated.
+            let vacant = slot.state();
+            debug_assert_eq!(vacant.phase(), Phase::Vacant);
+            match lines.next() {
+                Some(line) => slot.join(vacant, name, line, slot.following()),
+                None => match note.take() {
+                    Some(of) => slot.join_as_note(vacant, name, of),
+                    None => debug_assert!(false, "a slot was taken for something"),
+                },
+            }
+            true
+        });
+        debug_assert!(lines.next().is_none() && note.is_none(), "each has a slot");
+        chain
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::reservation::free_list::Retention;
+    use crate::reservation::slots::ReadReservation;
+    use crate::stock::handle::LevelIndex;
+
+    const NOW: Timestamp = Timestamp::from_millis(1);
+
+    fn slots() -> Slots {
+        Slots::new(4, 1, Retention { time: Duration::ZERO, records: 0, drop_oldest: true })
+    }
+
+    fn chain(slots: &Slots, count: usize) -> VacantChain<'_> {
+        let take = || slots.take(NOW, || NOW).expect("a slot");
+        let mut chain = VacantChain::new(take());
+        (1..count).for_each(|_| chain.push(take()));
+        chain
+    }
+
+    fn line(level: u32) -> SlotLine {
+        SlotLine::new(LevelIndex(level), level + 1)
+    }
+
+    #[test]
+    fn a_published_chain_is_read_line_by_line_with_its_note_behind() {
+        let later = ReservationId::new(NOW, 77, 7);
+        for (count, of) in [(1, None), (2, None), (4, None), (4, Some(later))] {
+            let slots = slots();
+            let taken = chain(&slots, count);
+            let id = ReservationId::new(NOW, taken.head().number(), 5);
+            let record = ReservationRecord { id, owner: None, line: line(0), chain: Chain::NONE };
+            let lines = count as u32 - u32::from(of.is_some());
+            match of {
+                Some(of) => {
+                    slots.publish_sold_lines(taken, (1..lines).map(line), of, record);
+                }
+                None => {
+                    slots.publish_lines(taken, (1..lines).map(line), record, NOW);
+                }
+            }
+            let mut read = Vec::new();
+            let found = slots.read(id, |line| read.push(line));
+            assert!(
+                matches!(found, ReadReservation::Found { retaken_from, .. } if retaken_from == of),
+                "{found:?}"
+            );
+            assert_eq!(read, (0..lines).map(line).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_chain_that_is_put_back_leaves_all_its_slots_to_others() {
+        let slots = slots();
+        for count in [1, 2, 4, 3, 4] {
+            let taken = chain(&slots, count);
+            slots.put_back_chain(taken, NOW);
+        }
+        assert!(slots.take(NOW, || NOW).is_some());
+    }
+}
