@@ -90,6 +90,9 @@ pub(super) struct Call<'a> {
     now: Timestamp,
 }
 
+/// So many names of notes are compared with each other.
+const COMPARED: usize = 8;
+
 /// Marks an unread clock. A clock at the end of time shows it too, so no decision rests on it.
 const NOT_READ: Timestamp = Timestamp::MAX;
 
@@ -190,16 +193,27 @@ impl<'a> Call<'a> {
     #[cold]
     pub(super) fn check_note_names(self, own: &[&str]) -> Result<(), InvalidText> {
         let place = |note: usize| u32::try_from(note).unwrap_or(u32::MAX);
-        let mut seen = HashMap::with_capacity(self.options.notes.len());
-        for (note, (name, _)) in self.options.notes.iter().enumerate() {
-            if own.contains(&name.as_str()) {
-                return Err(InvalidText::NameTaken { note: place(note) });
-            }
-            if let Some(first) = seen.insert(name, note) {
-                return Err(InvalidText::NameTwice { first: place(first), second: place(note) });
-            }
+        let names = || self.options.notes.iter().map(|(name, _)| name.as_str());
+        if let Some(note) = names().position(|name| own.contains(&name)) {
+            return Err(InvalidText::NameTaken { note: place(note) });
         }
-        Ok(())
+        // Few names are sooner compared than hashed.
+        let twice = if self.options.notes.len() <= COMPARED {
+            let pairs = names().enumerate().find_map(|(note, name)| {
+                let first = names().take(note).position(|known| known == name)?;
+                Some((first, note))
+            });
+            pairs
+        } else {
+            let mut seen = HashMap::with_capacity(self.options.notes.len());
+            names().enumerate().find_map(|(note, name)| Some((seen.insert(name, note)?, note)))
+        };
+        match twice {
+            Some((first, second)) => {
+                Err(InvalidText::NameTwice { first: place(first), second: place(second) })
+            }
+            None => Ok(()),
+        }
     }
 
     #[cold]
@@ -227,9 +241,12 @@ impl Engine {
         options: &RequestOptions,
         run: impl FnOnce(Timestamp) -> Result<T, E>,
     ) -> Result<T, E> {
-        match self.keys.claim(name, fingerprint, self.now(), self.on_duplicate) {
+        let again = |answer| T::again(answer).ok_or(KeyError::Conflict.into());
+        match self.keys.claim(&name, fingerprint, self.now(), self.on_duplicate) {
             // Cannot fail in practice: an answer of another kind has another fingerprint.
-            KeyClaim::Repeat(answer) => T::again(answer).ok_or(KeyError::Conflict.into()),
+            KeyClaim::Repeat(answer) => {
+                Answer::from_bytes(&answer).map_or(Err(KeyError::Conflict.into()), again)
+            }
             KeyClaim::Conflict => Err(KeyError::Conflict.into()),
             KeyClaim::Busy => Err(KeyError::InProgress.into()),
             KeyClaim::Behind => {
@@ -251,13 +268,13 @@ impl Engine {
                             return Err(KeyError::Conflict.into());
                         }
                         Some((_, answer)) => {
-                            return T::again(answer).ok_or(KeyError::Conflict.into());
+                            return again(answer);
                         }
                         None => {}
                     }
                 }
                 let answer = run(now)?;
-                claim.publish(answer.into(), now);
+                claim.publish(answer.into().to_bytes(), now);
                 Ok(answer)
             }
         }
@@ -273,7 +290,7 @@ impl Engine {
     pub(super) fn stored_answer(&self, key: &IdempotencyKey) -> Result<Option<Answer>, KeyError> {
         let (name, now) = (KeyName::Caller(*key), self.now());
         // First memory, then the files: what left memory in between is in them.
-        let known = self.keys.get(&name, now);
+        let known = self.keys.get(&name, now).and_then(|known| Answer::from_bytes(&known));
         let Some(journal) = self.journal.as_ref().filter(|_| known.is_none()) else {
             return Ok(known);
         };
@@ -289,11 +306,13 @@ impl Engine {
 pub(super) struct RequestShape(Fingerprint);
 
 impl RequestShape {
+    #[inline(always)]
     pub(super) fn new(operation: &str) -> Self {
         Self(Fingerprint::of(operation))
     }
 
     /// Adds a level as the caller named it: by names and by handle are different requests.
+    #[inline(always)]
     pub(super) fn level(self, level: OwnLevel<'_>) -> Self {
         Self(match level {
             OwnLevel::Names(warehouse, product) => self.0.text(warehouse).text(product),
@@ -301,6 +320,7 @@ impl RequestShape {
         })
     }
 
+    #[inline(always)]
     pub(super) fn warehouse(self, warehouse: OwnWarehouse<'_>) -> Self {
         Self(match warehouse {
             OwnWarehouse::Name(name) => self.0.text(name),
@@ -308,6 +328,7 @@ impl RequestShape {
         })
     }
 
+    #[inline(always)]
     pub(super) fn product(self, product: OwnProduct<'_>) -> Self {
         Self(match product {
             OwnProduct::Name(name) => self.0.text(name),
@@ -315,29 +336,35 @@ impl RequestShape {
         })
     }
 
+    #[inline(always)]
     pub(super) fn units(self, qty: Quantity) -> Self {
         Self(self.0.number(u64::from(qty.get())))
     }
 
     /// Adds the number of lines that follow, or the units that a line asks for.
+    #[inline(always)]
     pub(super) fn count(self, count: usize) -> Self {
         Self(self.0.number(count as u64))
     }
 
+    #[inline(always)]
     pub(super) fn span(self, span: Duration) -> Self {
         Self(self.0.number(span.as_secs()).number(u64::from(span.subsec_nanos())))
     }
 
+    #[inline(always)]
     pub(super) fn reservation(self, id: ReservationId) -> Self {
         Self(self.0.id(id))
     }
 
+    #[inline(always)]
     pub(super) fn text(self, text: &str) -> Self {
         Self(self.0.text(text))
     }
 
     /// Adds the options of a new hold. They are part of every request's fingerprint, even if it
     /// makes no hold.
+    #[inline(always)]
     fn of_hold(self, options: &RequestOptions) -> Self {
         let shape = Self(match options.owner {
             Some(owner) => self.0.bytes(&owner.0),
@@ -346,6 +373,7 @@ impl RequestShape {
         if options.keep_until_shipped { shape.text("keep-until-shipped") } else { shape }
     }
 
+    #[inline(always)]
     fn finish(self) -> u128 {
         self.0.finish()
     }

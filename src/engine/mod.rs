@@ -84,7 +84,7 @@ pub use when_durable::WhenDurable;
 #[cfg(not(feature = "journal"))]
 use no_journal as journal;
 
-use answer::Answer;
+use answer::AnswerBytes;
 use call::{Call, RequestOptions};
 use clock_watch::ClockWatch;
 use durability::Durabilities;
@@ -224,7 +224,7 @@ const REFUSALS: usize = 4;
 pub(crate) struct Engine {
     catalog: Arc<Catalog>,
     slots: Slots,
-    keys: Arc<IdempotencyMap<Answer>>,
+    keys: Arc<IdempotencyMap<AnswerBytes>>,
     /// What a call does if another call under the same key is in progress.
     on_duplicate: OnDuplicate,
     recorder: Arc<Recorder>,

@@ -38,32 +38,38 @@ enum FieldKind {
 impl Fingerprint {
     /// Begins the fingerprint of a request for `operation`. Journals store the result: never change
     /// the name of an operation.
+    #[inline(always)]
     pub(crate) fn of(operation: &str) -> Self {
         let empty = Self { short: [0; SHORT], len: 0, long: None };
         empty.field(FieldKind::Operation, operation.as_bytes())
     }
 
     /// Adds a field of bytes, such as an owner.
+    #[inline(always)]
     pub(crate) fn bytes(self, bytes: &[u8]) -> Self {
         self.field(FieldKind::Bytes, bytes)
     }
 
     /// Adds a field of text, such as a name or a reason.
+    #[inline(always)]
     pub(crate) fn text(self, text: &str) -> Self {
         self.field(FieldKind::Text, text.as_bytes())
     }
 
     /// Adds a number: a quantity, a handle, a duration, or how many fields of a list follow.
+    #[inline(always)]
     pub(crate) fn number(self, number: u64) -> Self {
         self.field(FieldKind::Number, &number.to_le_bytes())
     }
 
     /// Adds a reservation's id.
+    #[inline(always)]
     pub(crate) fn id(self, id: ReservationId) -> Self {
         self.field(FieldKind::Id, id.as_uuid().as_bytes())
     }
 
     /// Adds an optional field that this request leaves out.
+    #[inline(always)]
     pub(crate) fn absent(self) -> Self {
         self.field(FieldKind::Absent, &[])
     }
@@ -76,7 +82,7 @@ impl Fingerprint {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn field(mut self, kind: FieldKind, bytes: &[u8]) -> Self {
         let mut head = [kind as u8; 9];
         head[1..].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
@@ -85,7 +91,7 @@ impl Fingerprint {
         self
     }
 
-    #[inline]
+    #[inline(always)]
     fn put(&mut self, bytes: &[u8]) {
         let place = self.short.get_mut(self.len..).and_then(|it| it.get_mut(..bytes.len()));
         match place.filter(|_| self.long.is_none()) {
