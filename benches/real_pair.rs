@@ -147,6 +147,11 @@ fn decimal(mut number: u64) -> [u8; 10] {
 fn main() {
     let journal = (number("journal", 0) == 1).then_some("callgrind");
     let pairs = number("pairs", 0);
+    match &*text("memory") {
+        "plain" => return memory_of(Pair::Plain, pairs),
+        "real" => return memory_of(Pair::Real, pairs),
+        _ => {}
+    }
     match &*text("what") {
         "plain" => alone(Pair::Plain, pairs, journal),
         "real" => alone(Pair::Real, pairs, journal),
@@ -198,18 +203,26 @@ fn time(scale: Scale, journal: Option<&str>) {
     );
 }
 
-/// Bytes of memory for each pair while the log and the keys keep it.
+/// Bytes of memory for each pair while the log and the keys keep it. Each kind has a process of its
+/// own, because memory that was used before would be used again.
 fn memory(scale: Scale) {
-    let pairs = scale.pick(1_000, 200_000, 400_000);
-    for pair in [Pair::Plain, Pair::Real] {
-        let mut shop = Shop::open(None);
-        // What is made once is made now: slots, queue, pool, magazines.
-        shop.sell(Pair::Plain, scale.pick(1_000, 100_000, 100_000));
-        let before = used_memory();
-        shop.sell(pair, pairs);
-        let grown = used_memory().saturating_sub(before) as f64 / pairs as f64;
-        println!("memory: {pair:?} {grown:.0} bytes a pair");
+    let pairs = scale.pick(1_000, 200_000, 400_000).to_string();
+    let this = std::env::current_exe().expect("this program");
+    for pair in ["plain", "real"] {
+        let arguments = [format!("memory={pair}"), format!("pairs={pairs}")];
+        let status = std::process::Command::new(&this).args(arguments).status();
+        assert!(status.is_ok_and(|it| it.success()), "the child measures");
     }
+}
+
+fn memory_of(pair: Pair, pairs: u64) {
+    let mut shop = Shop::open(None);
+    // What is made once is made now: slots, queue, pool, magazines.
+    shop.sell(Pair::Plain, 100_000.min(pairs));
+    let before = used_memory();
+    shop.sell(pair, pairs);
+    let grown = used_memory().saturating_sub(before) as f64 / pairs as f64;
+    println!("memory: {pair:?} {grown:.0} bytes a pair");
 }
 
 /// Bytes of segments for each pair.

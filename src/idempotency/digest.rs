@@ -22,6 +22,11 @@ impl NameDigest {
         self.0[0] as usize
     }
 
+    /// Bits of neither.
+    pub(crate) fn bits(self) -> u32 {
+        (self.0[1] >> 32) as u32
+    }
+
     #[cfg(all(test, not(loom)))]
     pub(crate) fn from_halves(halves: [u64; 2]) -> Self {
         Self(halves)

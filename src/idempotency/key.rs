@@ -169,6 +169,16 @@ impl KeyHash {
     pub(crate) fn of(key: &[u8]) -> Self {
         Self(Fingerprint::of("key").bytes(key).finish())
     }
+
+    /// Its bytes, for [`from_bytes`](Self::from_bytes).
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        self.0.to_le_bytes()
+    }
+
+    /// The hash with these bytes.
+    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_le_bytes(bytes))
+    }
 }
 
 impl fmt::Display for KeyHash {

@@ -45,8 +45,10 @@ impl<V> Parts<V> {
 
 /// One part of the table.
 pub(super) struct Part<V> {
-    /// For each entry its place and 1, at the first free cell from its name's own on; 0 is free.
-    /// At most three quarters are taken.
+    /// For each entry a cell, the first free one from its name's home on; 0 is free. At most three
+    /// quarters are taken. The lower bits of a cell, as many as it takes to count the cells, are the
+    /// entry's place and 1; the others are of its name. So a search looks at other entries hardly
+    /// ever, each of which is likely to be far from the cache.
     index: Vec<u32>,
     /// The entries, without gaps. Only the last chunk has room.
     chunks: Vec<Vec<(NameDigest, V)>>,
@@ -80,8 +82,7 @@ impl<V> Part<V> {
         }
         let place = self.len;
         let cell = self.free_cell(name);
-        // A part of four thousand million entries would take 300 GB.
-        self.index[cell] = place as u32 + 1;
+        self.index[cell] = self.cell_for(name, place);
         match self.chunks.last_mut().filter(|chunk| chunk.len() < CHUNK) {
             Some(chunk) => chunk.push((name, value)),
             None => {
@@ -116,7 +117,7 @@ impl<V> Part<V> {
             return Some(last.1);
         }
         if let Some(cell) = self.cell_of(last.0, self.len) {
-            self.index[cell] = place as u32 + 1;
+            self.index[cell] = self.cell_for(last.0, place);
         }
         let gone = std::mem::replace(&mut self.chunks[place / CHUNK][place % CHUNK], last);
         Some(gone.1)
@@ -129,22 +130,35 @@ impl<V> Part<V> {
     /// The cell and the place of an entry.
     fn find(&self, name: NameDigest) -> Option<(usize, usize)> {
         let mut cell = self.home(name)?;
+        let (last, wanted) = (self.index.len() - 1, self.cell_for(name, 0));
         loop {
-            let place = (*self.index.get(cell)? as usize).checked_sub(1)?;
-            if self.at(place).0 == name {
+            let known = self.index[cell];
+            let place = self.place_in(known)?;
+            if (known ^ wanted) as usize <= last && self.at(place).0 == name {
                 return Some((cell, place));
             }
-            cell = (cell + 1) & (self.index.len() - 1);
+            cell = (cell + 1) & last;
         }
     }
 
     /// The cell that has this place, which belongs to the entry of this name.
     fn cell_of(&self, name: NameDigest, place: usize) -> Option<usize> {
         let mut cell = self.home(name)?;
-        while self.index[cell] as usize != place + 1 {
+        while self.place_in(self.index[cell]) != Some(place) {
             cell = (cell + 1) & (self.index.len() - 1);
         }
         Some(cell)
+    }
+
+    /// The place that a cell names; `None` if it is free.
+    fn place_in(&self, cell: u32) -> Option<usize> {
+        (cell as usize & (self.index.len() - 1)).checked_sub(1)
+    }
+
+    /// What the cell of an entry holds. A part of two thousand million entries, which is the most,
+    /// would take 150 GB.
+    fn cell_for(&self, name: NameDigest, place: usize) -> u32 {
+        (name.bits() & !(self.index.len() - 1) as u32) | (place as u32 + 1)
     }
 
     /// The cell at which the search for this name begins; `None` while there are no cells.
@@ -168,7 +182,7 @@ impl<V> Part<V> {
         let (mut free, mut next) = (cell, cell);
         loop {
             next = (next + 1) & last;
-            let Some(place) = (self.index[next] as usize).checked_sub(1) else { break };
+            let Some(place) = self.place_in(self.index[next]) else { break };
             let home = self.at(place).0.home() & last;
             // How far it lies from its home, and from the free cell.
             if (next.wrapping_sub(home) & last) >= (next.wrapping_sub(free) & last) {
@@ -184,7 +198,7 @@ impl<V> Part<V> {
         self.index = vec![0; (self.index.len() * 2).max(8)];
         for place in 0..self.len {
             let cell = self.free_cell(self.at(place).0);
-            self.index[cell] = place as u32 + 1;
+            self.index[cell] = self.cell_for(self.at(place).0, place);
         }
     }
 }
