@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::audit::pairs::Pairs;
 use crate::base::clock::Timestamp;
 use crate::base::error::{InvalidText, KeyError, MutationError};
 use crate::base::quantity::Quantity;
@@ -21,7 +22,7 @@ use crate::reservation::id::{Owner, ReservationId};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestOptions {
     pub(crate) key: Option<IdempotencyKey>,
-    pub(crate) notes: Vec<(String, String)>,
+    pub(crate) notes: Pairs,
     /// `None`: the engine's setting for this kind of operation.
     pub(crate) durability: Option<Durability>,
     /// The buyer of a new reservation.
@@ -55,7 +56,7 @@ pub enum KeyLookup {
 /// refer to a copy, which every call would make and drop.
 static NO_OPTIONS: RequestOptions = RequestOptions {
     key: None,
-    notes: Vec::new(),
+    notes: Pairs::new(),
     durability: None,
     owner: None,
     keep_until_shipped: false,
@@ -183,8 +184,7 @@ impl<'a> Call<'a> {
     #[cold]
     pub(super) fn check_text(self, own: &str) -> Result<(), InvalidText> {
         let notes = &self.options.notes;
-        let bytes = notes.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-        self.engine.text_limits.admit(notes.len(), bytes + own.len())
+        self.engine.text_limits.admit(notes.len(), notes.bytes() + own.len())
     }
 
     /// Refuses notes of the same name, and notes of a name under which the call itself can write
@@ -193,7 +193,7 @@ impl<'a> Call<'a> {
     #[cold]
     pub(super) fn check_note_names(self, own: &[&str]) -> Result<(), InvalidText> {
         let place = |note: usize| u32::try_from(note).unwrap_or(u32::MAX);
-        let names = || self.options.notes.iter().map(|(name, _)| name.as_str());
+        let names = || self.options.notes.iter().map(|(name, _)| name);
         if let Some(note) = names().position(|name| own.contains(&name)) {
             return Err(InvalidText::NameTaken { note: place(note) });
         }

@@ -169,6 +169,7 @@ impl InventoryManager {
 
     /// Makes a request: an operation to which the caller can add an idempotency key, notes, a
     /// durability, or an owner.
+    #[inline]
     pub fn request(&self) -> Request<'_> {
         Request::new(&self.engine)
     }

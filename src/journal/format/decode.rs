@@ -2,11 +2,12 @@
 //! panics.
 
 use crate::audit::entry::{AdjustmentType, EntryType, EventType};
+use crate::audit::pairs::Pairs;
 use crate::audit::record::{
     EntryLine, KeyMark, PlainEntry, Record, RecordBuf, ShortBytes, Subject,
 };
+use crate::base::bytes::Cursor;
 use crate::base::clock::Timestamp;
-use crate::journal::format::bytes::Cursor;
 use crate::journal::format::encode::{EXPIRED, KEEP, LONG, about, has};
 use crate::journal::format::notes::{BLOCK_HEAD, ERASED, PRESENT, read_pairs, salted_hash};
 use crate::reservation::id::{Owner, ReservationId};
@@ -254,7 +255,7 @@ pub(crate) fn key(records: &mut Cursor<'_>) -> DecodeResult<KeyMark> {
 fn notes_block(
     records: &mut Cursor<'_>,
     notes: &mut Cursor<'_>,
-    pairs: &mut Vec<(String, String)>,
+    pairs: &mut Pairs,
 ) -> DecodeResult<bool> {
     const MISSING: &str = "notes that are not there";
     let length = usize::try_from(records.varint().or_no(SHORT)?).ok().or_no(MISSING)?;

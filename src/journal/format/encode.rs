@@ -6,9 +6,9 @@ use rand::rngs::StdRng;
 use crate::audit::entry::EventType;
 use crate::audit::record::{EntryLine, KeyMark, PlainEntry, Record, RecordBuf, Subject, is_fact};
 use crate::audit::view::Names;
+use crate::base::bytes::{put_difference, put_varint};
 use crate::base::clock::Timestamp;
-use crate::journal::format::bytes::{put_difference, put_varint};
-use crate::journal::format::notes::{PRESENT, Pair, SALT, put_pairs, salted_hash};
+use crate::journal::format::notes::{PRESENT, SALT, put_pairs, salted_hash};
 
 /// Flag in a record's first byte: a buffered record, not a plain entry. A plain entry has its type
 /// in the six low bits instead.
@@ -124,8 +124,9 @@ impl Encoder {
 
     fn put_buffered(&mut self, record: &RecordBuf, names: &dyn Names) {
         let header = &record.header;
-        let (facts, notes): (Vec<&Pair>, Vec<&Pair>) =
-            record.metadata.iter().partition(|(name, _)| is_fact(&record.lines, name));
+        let is_fact = |(name, _): &(&str, &str)| is_fact(&record.lines, name);
+        let facts = record.metadata.iter().filter(is_fact).count();
+        let notes = record.metadata.len() - facts;
         let others = record.lines.iter().any(|line| line.other.is_some());
         self.records.push(LONG | flag(record.expired, EXPIRED) | flag(record.keep, KEEP));
         self.records.push(
@@ -134,8 +135,8 @@ impl Encoder {
                 | flag(header.expires_at.is_some(), has::EXPIRY)
                 | flag(header.retaken_from.is_some(), has::RETAKEN_FROM)
                 | flag(record.key.is_some(), has::KEY)
-                | flag(!facts.is_empty(), has::FACTS)
-                | flag(!notes.is_empty(), has::NOTES)
+                | flag(facts > 0, has::FACTS)
+                | flag(notes > 0, has::NOTES)
                 | flag(others, has::OTHERS),
         );
         let out = &mut self.records;
@@ -155,27 +156,27 @@ impl Encoder {
         if let Some(key) = &record.key {
             put_key(out, key);
         }
-        if !facts.is_empty() {
-            self.put_facts(&facts);
+        if facts > 0 {
+            self.put_facts(facts, record.metadata.iter().filter(is_fact));
         }
-        if !notes.is_empty() {
-            self.put_notes(&notes);
+        if notes > 0 {
+            self.put_notes(notes, record.metadata.iter().filter(|pair| !is_fact(pair)));
         }
         let out = &mut self.records;
         put_varint(out, record.lines.len() as u64);
         record.lines.iter().for_each(|line| put_line(out, line, others, names));
     }
 
-    fn put_facts(&mut self, pairs: &[&Pair]) {
+    fn put_facts<'p>(&mut self, count: usize, pairs: impl Iterator<Item = (&'p str, &'p str)>) {
         self.text.clear();
-        put_pairs(&mut self.text, pairs);
+        put_pairs(&mut self.text, count, pairs);
         put_varint(&mut self.records, self.text.len() as u64);
         self.records.extend_from_slice(&self.text);
     }
 
-    fn put_notes(&mut self, pairs: &[&Pair]) {
+    fn put_notes<'p>(&mut self, count: usize, pairs: impl Iterator<Item = (&'p str, &'p str)>) {
         self.text.clear();
-        put_pairs(&mut self.text, pairs);
+        put_pairs(&mut self.text, count, pairs);
         put_varint(&mut self.records, self.text.len() as u64);
         let mut salt = [0; SALT];
         self.salts.fill_bytes(&mut salt);

@@ -1,7 +1,6 @@
 //! The byte format of the journal: varints, batches, records and headers, apart from the files.
 
 pub(crate) mod batch;
-pub(crate) mod bytes;
 pub(crate) mod decode;
 pub(crate) mod encode;
 pub(crate) mod head;

@@ -2,9 +2,9 @@
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+use crate::base::bytes::Cursor;
 use crate::base::clock::Timestamp;
 use crate::journal::format::batch::{Hash, NO_HASH, is_possible};
-use crate::journal::format::bytes::Cursor;
 
 /// The magic bytes at the start of a segment.
 const MAGIC: [u8; 8] = *b"STKJRNL\n";
