@@ -13,7 +13,7 @@ use crate::audit::entry::{AuditEntry, EventType};
 use crate::audit::packed::{Unpacked, pack};
 use crate::audit::pool::BufferPool;
 use crate::audit::record::{EntryLine, PlainEntry, Record, RecordBuf, is_fact};
-use crate::audit::view::{Metadata, Names, View};
+use crate::audit::view::{Metadata, Names, RecordView, View};
 use crate::base::bytes::Cursor;
 use crate::base::clock::Timestamp;
 use crate::base::sync::{AtomicU64, Mutex, Ordering, lock};
@@ -127,7 +127,8 @@ impl Chunk {
             Record::Buffered(buffer) => {
                 let key = buffer.key.map(|mark| KeyHash::of(mark.key.as_bytes()));
                 let RecordBuf { header, lines, metadata, .. } = &*buffer;
-                pack(&mut self.records.packed, self.base, header, lines, key, metadata.iter());
+                let record = RecordView { header, key };
+                pack(&mut self.records.packed, self.base, record, lines, metadata.iter());
                 pool.give_back(buffer);
             }
         }

@@ -37,9 +37,8 @@ mod about {
 pub(super) fn pack<'p>(
     out: &mut Vec<u8>,
     base: Timestamp,
-    header: &Header,
+    RecordView { header, key }: RecordView<'_>,
     lines: &[EntryLine],
-    key: Option<KeyHash>,
     pairs: impl Iterator<Item = (&'p str, &'p str)> + Clone,
 ) {
     let flag = |is_there: bool, bit: u8| if is_there { bit } else { 0 };
@@ -172,7 +171,8 @@ impl Unpacked {
         keep: impl Fn(&str) -> bool + Copy,
     ) {
         let pairs = self.pairs.iter().filter(move |(name, _)| keep(name));
-        pack(out, base, &self.header, &self.lines, self.key, pairs);
+        let record = RecordView { header: &self.header, key: self.key };
+        pack(out, base, record, &self.lines, pairs);
     }
 }
 
@@ -256,7 +256,8 @@ mod tests {
             let (base, mut bytes) = (Timestamp::from_millis(base), Vec::new());
             for (header, lines, key, pairs) in &records {
                 let pairs = pairs.iter().map(|(name, value)| (&**name, &**value));
-                pack(&mut bytes, base, header, lines, key.map(KeyHash::from_bytes), pairs);
+                let record = RecordView { header, key: key.map(KeyHash::from_bytes) };
+                pack(&mut bytes, base, record, lines, pairs);
             }
             let (mut cursor, mut read) = (Cursor::new(&bytes), Unpacked::default());
             for (header, lines, key, pairs) in &records {

@@ -199,11 +199,10 @@ impl<'a> Call<'a> {
         }
         // Few names are sooner compared than hashed.
         let twice = if self.options.notes.len() <= COMPARED {
-            let pairs = names().enumerate().find_map(|(note, name)| {
+            names().enumerate().find_map(|(note, name)| {
                 let first = names().take(note).position(|known| known == name)?;
                 Some((first, note))
-            });
-            pairs
+            })
         } else {
             let mut seen = HashMap::with_capacity(self.options.notes.len());
             names().enumerate().find_map(|(note, name)| Some((seen.insert(name, note)?, note)))
@@ -382,6 +381,37 @@ impl RequestShape {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+
+    /// Records leave out the fingerprints of these calls.
+    #[cfg(feature = "journal")]
+    #[test]
+    fn usual_fingerprints_are_those_of_the_calls() {
+        use crate::audit::entry::AdjustmentType;
+        use crate::audit::record::{RecordBuf, Subject};
+        use crate::journal::format::usual::usual_fingerprint;
+        use crate::stock::handle::LevelIndex;
+
+        let id = ReservationId::from_halves([1, 2]);
+        for (millis, owner) in [(90_250, Some(Owner([5; 16]))), (1, None)] {
+            let options = RequestOptions { owner, ..RequestOptions::default() };
+            let (ttl, at) = (Duration::from_millis(millis), Timestamp::from_millis(77));
+            let level = OwnLevel::Index(LevelIndex(9));
+            let qty = Quantity::new(3).expect("legal");
+            let mut record = RecordBuf::default();
+            record.header.at = at;
+            (record.header.reservation, record.header.owner) = (Some(id), owner);
+            record.header.expires_at = Some(at.saturating_add(ttl));
+            record.line(AdjustmentType::Reserved, Subject::Level(LevelIndex(9)), 3, None);
+            let shape = RequestShape::new("reserve").level(level).units(qty).span(ttl);
+            assert_eq!(usual_fingerprint(&record), Some(shape.of_hold(&options).finish()));
+            record.lines[0].entry_type = AdjustmentType::Sold.into();
+            let shape = RequestShape::new("confirm").reservation(id);
+            let print = shape.of_hold(RequestOptions::DEFAULT).finish();
+            assert_eq!(usual_fingerprint(&record), Some(print));
+            record.line(AdjustmentType::Sold, Subject::Level(LevelIndex(9)), 3, None);
+            assert_eq!(usual_fingerprint(&record), None);
+        }
+    }
 
     /// Words that came after the newest golden set. Journals hold their fingerprints.
     #[test]

@@ -34,8 +34,7 @@ use parts::Parts;
 
 pub(crate) use claim::ClaimedKey;
 
-/// Parts of the map, each with a lock of its own. A part that grows makes only its own callers
-/// wait.
+/// Parts of the map, each with a lock of its own.
 const PARTS: usize = if MODELLED { 2 } else { 64 };
 
 /// How long answers are stored, and how many.
@@ -145,12 +144,9 @@ enum KeyState<A> {
 }
 
 impl<A: Clone> IdempotencyMap<A> {
-    /// The most memory that one stored answer takes: its entry; its share of an index that has just
-    /// grown, which is 3 parts in 8 full; and its place in the eviction queue.
-    pub(crate) const BYTES_A_KEY: u64 = (size_of::<(NameDigest, KeyEntry<A>)>()
-        + size_of::<u32>() * 8 / 3
-        + 1
-        + size_of::<Publication>()) as u64;
+    /// The most memory that one stored answer takes, with its place in the eviction queue.
+    pub(crate) const BYTES_A_KEY: u64 =
+        (Parts::<KeyEntry<A>>::BYTES_AN_ENTRY + size_of::<Publication>()) as u64;
 
     pub(crate) fn new(limits: KeyLimits) -> Self {
         Self {
@@ -432,10 +428,9 @@ impl<A> IdempotencyMap<A> {
                 })
             };
             // The first pop keeps the count. With the second, expired answers leave faster than new
-            // ones come. Where nothing leaves, the second would find the same one.
+            // ones come. Where nothing leaves, it would find the same one.
             let first = pop();
-            let second = first.as_ref().and_then(|_| pop());
-            let leaving = [first, second];
+            let leaving = [first.as_ref().and_then(|_| pop()), first];
             self.note_oldest(&order);
             leaving
         };

@@ -17,6 +17,11 @@ pub(super) struct Parts<V> {
 }
 
 impl<V> Parts<V> {
+    /// The most memory that an entry takes: its own bytes, and its share of an index that has just
+    /// grown, which is 3 parts in 8 full.
+    pub(super) const BYTES_AN_ENTRY: usize =
+        size_of::<(NameDigest, V)>() + size_of::<[u32; 8]>().div_ceil(3);
+
     /// An empty table of so many parts, a power of two.
     pub(super) fn new(parts: usize) -> Self {
         debug_assert!(parts.is_power_of_two());

@@ -9,6 +9,7 @@ use crate::audit::view::Names;
 use crate::base::bytes::{put_difference, put_varint};
 use crate::base::clock::Timestamp;
 use crate::journal::format::notes::{PRESENT, SALT, put_pairs, salted_hash};
+use crate::journal::format::usual::{short_answer, usual_fingerprint};
 
 /// Flag in a record's first byte: a buffered record, not a plain entry. A plain entry has its type
 /// in the six low bits instead.
@@ -19,6 +20,10 @@ pub(crate) const EXPIRED: u8 = 1 << 7;
 /// Flag in a buffered record's first byte: the reservation keeps its record until all the units it
 /// sold are shipped.
 pub(crate) const KEEP: u8 = 1;
+/// Flag in a buffered record's first byte: the key's answer is in its short form.
+pub(crate) const SHORT_ANSWER: u8 = 1 << 1;
+/// Flag in a buffered record's first byte: the key's fingerprint is the usual one, and left out.
+pub(crate) const USUAL: u8 = 1 << 2;
 
 /// Flags in a record's second byte: which optional fields follow.
 pub(crate) mod has {
@@ -128,7 +133,15 @@ impl Encoder {
         let facts = record.metadata.iter().filter(is_fact).count();
         let notes = record.metadata.len() - facts;
         let others = record.lines.iter().any(|line| line.other.is_some());
-        self.records.push(LONG | flag(record.expired, EXPIRED) | flag(record.keep, KEEP));
+        let answer = record.key.as_ref().and_then(|it| short_answer(it.answer.as_bytes(), record));
+        let fingerprint = record.key.as_ref().map(|key| key.fingerprint);
+        let is_usual = fingerprint.is_some() && fingerprint == usual_fingerprint(record);
+        self.records.push(
+            LONG | flag(record.expired, EXPIRED)
+                | flag(record.keep, KEEP)
+                | flag(answer.is_some(), SHORT_ANSWER)
+                | flag(is_usual, USUAL),
+        );
         self.records.push(
             flag(header.reservation.is_some(), has::RESERVATION)
                 | flag(header.owner.is_some(), has::OWNER)
@@ -154,7 +167,11 @@ impl Encoder {
             put_halves(out, id.to_halves());
         }
         if let Some(key) = &record.key {
-            put_key(out, key);
+            put_text(out, key.key.as_bytes());
+            if !is_usual {
+                out.extend_from_slice(&key.fingerprint.to_le_bytes());
+            }
+            put_text(out, answer.unwrap_or(key.answer.as_bytes()));
         }
         if facts > 0 {
             self.put_facts(facts, record.metadata.iter().filter(is_fact));
@@ -196,12 +213,16 @@ pub(crate) fn put_halves(out: &mut Vec<u8>, [high, low]: [u64; 2]) {
     out.extend_from_slice(&low.to_le_bytes());
 }
 
+/// Appends a key in its whole form, which needs no record.
 pub(crate) fn put_key(out: &mut Vec<u8>, key: &KeyMark) {
-    put_varint(out, key.key.as_bytes().len() as u64);
-    out.extend_from_slice(key.key.as_bytes());
+    put_text(out, key.key.as_bytes());
     out.extend_from_slice(&key.fingerprint.to_le_bytes());
-    put_varint(out, key.answer.as_bytes().len() as u64);
-    out.extend_from_slice(key.answer.as_bytes());
+    put_text(out, key.answer.as_bytes());
+}
+
+fn put_text(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
 }
 
 fn put_line(out: &mut Vec<u8>, line: &EntryLine, others: bool, names: &dyn Names) {

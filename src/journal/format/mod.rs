@@ -7,3 +7,4 @@ pub(crate) mod head;
 pub(crate) mod notes;
 pub(crate) mod position;
 pub(crate) mod segment;
+pub(crate) mod usual;
