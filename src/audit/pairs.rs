@@ -1,6 +1,9 @@
 //! Pairs of text: the metadata of a record on its way.
 
-use crate::audit::view::Metadata;
+use std::sync::Arc;
+
+/// The metadata pairs of a record, as all its entries share them.
+pub(crate) type Metadata = Arc<[(String, String)]>;
 
 /// So many pairs lie inline; nearly no call has more.
 const FEW: usize = 4;

@@ -258,8 +258,8 @@ impl RecordBuf {
         self.lines.push(EntryLine { entry_type: entry_type.into(), subject, quantity, other });
     }
 
-    /// Adds a metadata pair, which every entry of the record shows. Allocates if the buffer is new, or
-    /// the text long.
+    /// Adds a metadata pair, which every entry of the record shows. Allocates if the buffer is new,
+    /// or the text long.
     pub(crate) fn note(&mut self, key: &str, value: &str) {
         self.metadata.push(key, value);
     }

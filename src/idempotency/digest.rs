@@ -4,10 +4,10 @@ use crate::idempotency::key::{IdempotencyKey, KeyName};
 
 /// 128 bits that stand for a name, of any length, in 16 bytes.
 ///
-/// They are the SipHash of the name under a secret of this map, the variant of 128 bits (Aumasson and
-/// Bernstein, 2012; 1 round a word and 3 at the end, as the standard library's maps use it). So nobody
-/// who chooses names, however many, can make two of them meet; and by chance two of a thousand million
-/// names do so once in 10^20 maps.
+/// They are the SipHash of the name under a secret of this map, the variant of 128 bits (Aumasson
+/// and Bernstein, 2012; 1 round a word and 3 at the end, as the standard library's maps use it). So
+/// nobody who chooses names, however many, can make two of them meet; and by chance two of a
+/// thousand million names do so once in 10^20 maps.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NameDigest([u64; 2]);
 

@@ -51,7 +51,7 @@ impl<V> Parts<V> {
 /// One part of the table.
 pub(super) struct Part<V> {
     /// For each entry a cell, the first free one from its name's home on; 0 is free. At most three
-    /// quarters are taken. The lower bits of a cell, as many as it takes to count the cells, are the
+    /// quarters are taken. The lower bits of a cell, as many as it takes to count cells, are the
     /// entry's place and 1; the others are of its name. So a search looks at other entries hardly
     /// ever, each of which is likely to be far from the cache.
     index: Vec<u32>,

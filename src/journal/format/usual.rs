@@ -43,8 +43,8 @@ fn reserved(record: &RecordBuf) -> Option<[u8; 16]> {
     Some(record.header.reservation?.as_uuid().as_u128().to_le_bytes())
 }
 
-/// The short form of an answer: without the zeros at its end, and only the tag if the answer is that
-/// the record's own reservation was made. `None` if the answer has no short form.
+/// The short form of an answer: without the zeros at its end, and only the tag if it says that the
+/// record's own reservation was made. `None` if the answer has no short form.
 pub(crate) fn short_answer<'a>(answer: &'a [u8], record: &RecordBuf) -> Option<&'a [u8]> {
     if answer.len() != WHOLE {
         return None;
