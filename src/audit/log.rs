@@ -265,7 +265,7 @@ impl AuditLog {
                     page.next = Some(page.entries.last().map_or(filter.after, |it| it.sequence));
                     return ControlFlow::Break(());
                 }
-                page.entries.push(view.to_entry(sequence, names, metadata));
+                page.entries.push(view.to_entry(sequence, names, &metadata()));
                 ControlFlow::Continue(())
             });
             if flow.is_break() {
@@ -320,7 +320,7 @@ impl AuditLog {
             let _ = chunk.scan(|sequence, view, metadata| {
                 let is_own = view.reservation() == Some(id);
                 if is_own || view.retaken_from() == Some(id) {
-                    entries.push(view.to_entry(sequence, &*self.names, metadata));
+                    entries.push(view.to_entry(sequence, &*self.names, &metadata()));
                 }
                 if is_own && view.code() == returned {
                     let record = view.record(sequence);

@@ -6,12 +6,15 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::mem;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::audit::entry::{AuditEntry, EventType};
+use crate::audit::packed::{Unpacked, pack};
 use crate::audit::pool::BufferPool;
-use crate::audit::record::{EntryLine, Header, PlainEntry, Record, is_fact};
+use crate::audit::record::{EntryLine, PlainEntry, Record, RecordBuf, is_fact};
 use crate::audit::view::{Metadata, Names, RecordView, View};
+use crate::base::bytes::Cursor;
 use crate::base::clock::Timestamp;
 use crate::base::sync::{AtomicU64, Mutex, Ordering, lock};
 use crate::idempotency::KeyHash;
@@ -21,64 +24,68 @@ pub(crate) const DEFAULT_RETAINED: u64 = 1_000_000;
 /// A chunk is sealed once it holds at least this many entries.
 const CHUNK: usize = 1_024;
 
-/// A written record.
-#[derive(Clone, Debug)]
-enum Stored {
-    Plain(PlainEntry),
-    Buffered(Arc<StoredRecord>),
+/// A chunk is sealed, too, once its packed records have so many bytes: a query copies the open one.
+const CHUNK_BYTES: usize = 1 << 17;
+
+/// The records of a chunk: plain entries as they are, and all others packed.
+#[derive(Clone, Debug, Default)]
+struct Records {
+    /// Of each record, whether it is packed.
+    order: Vec<bool>,
+    plain: Vec<PlainEntry>,
+    packed: Vec<u8>,
 }
 
-const _: () = assert!(size_of::<Stored>() == 56);
-
-/// The contents of a record that was in a buffer. The buffer itself went back to the pool.
-#[derive(Debug)]
-struct StoredRecord {
-    header: Header,
-    lines: Box<[EntryLine]>,
-    key: Option<KeyHash>,
-    metadata: Metadata,
-}
-
-impl StoredRecord {
-    /// A copy without notes. A redacted journal keeps the same: the facts.
-    fn without_notes(&self) -> Self {
-        let facts = self.metadata.iter().filter(|(name, _)| is_fact(&self.lines, name));
-        let (header, key) = (self.header, self.key);
-        Self { header, lines: self.lines.clone(), key, metadata: facts.cloned().collect() }
+impl Records {
+    /// Empty, with room for as much again.
+    fn emptied(mut self) -> Self {
+        self.order.clear();
+        self.plain.clear();
+        self.packed.clear();
+        self
     }
 
-    fn views(&self) -> impl Iterator<Item = View<'_>> {
-        RecordView { header: &self.header, key: self.key }.entries(&self.lines)
+    /// Empty, with room for as much as `other` has.
+    fn with_room_of(mut self, other: &Self) -> Self {
+        self.order.reserve_exact(other.order.len());
+        self.plain.reserve_exact(other.plain.len());
+        self.packed.reserve_exact(other.packed.len());
+        self
+    }
+
+    /// Gives back memory that was got in advance, if it is more than an eighth.
+    fn trimmed(mut self) -> Self {
+        if self.packed.capacity() > self.packed.len() / 8 * 9 {
+            self.packed.shrink_to_fit();
+        }
+        if self.plain.capacity() > self.plain.len() / 8 * 9 {
+            self.plain.shrink_to_fit();
+        }
+        self
+    }
+}
+
+/// A record of a chunk, as a reader sees it.
+enum Seen<'a> {
+    Plain(&'a PlainEntry),
+    Unpacked(&'a Unpacked),
+}
+
+impl Unpacked {
+    fn is_fact(&self, name: &str) -> bool {
+        is_fact(&self.lines, name)
     }
 
     fn has_notes(&self) -> bool {
-        self.metadata.iter().any(|(name, _)| !is_fact(&self.lines, name))
+        self.pairs().iter().any(|(name, _)| !self.is_fact(name))
     }
 
     /// The number of the transfer request that the record decides on, if it does.
     fn decides_on(&self) -> Option<u64> {
         let decides = |line: &EntryLine| line.entry_type == EventType::TransferDecided.into();
-        let number = |(name, _): &&(String, String)| name == "transferRequestId";
-        let number = self.metadata.iter().find(number).filter(|_| self.lines.iter().any(decides));
+        let number = |(name, _): &(&str, &str)| *name == "transferRequestId";
+        let number = self.pairs().iter().find(number).filter(|_| self.lines.iter().any(decides));
         number.and_then(|(_, number)| number.parse().ok())
-    }
-}
-
-impl Stored {
-    fn new(record: Record, pool: &BufferPool) -> Self {
-        match record {
-            Record::Plain(entry) => Self::Plain(entry),
-            Record::Buffered(mut buffer) => {
-                let kept = StoredRecord {
-                    header: buffer.header,
-                    lines: buffer.lines.as_slice().into(),
-                    key: buffer.key.map(|mark| KeyHash::of(mark.key.as_bytes())),
-                    metadata: buffer.metadata.drain(..).collect(),
-                };
-                pool.give_back(buffer);
-                Self::Buffered(Arc::new(kept))
-            }
-        }
     }
 }
 
@@ -93,29 +100,44 @@ pub(crate) struct Chunk {
     /// What the log says of its records' times once it has dropped them: `latest`, but of records
     /// that an earlier run dated by a clock ahead no more than the time of the opening.
     gone_at: Timestamp,
-    records: Vec<Stored>,
+    /// The moment from which those of packed records are counted: that of the first record.
+    base: Timestamp,
+    records: Records,
 }
 
 impl Chunk {
-    fn new(first_sequence: u64, room: Vec<Stored>) -> Self {
+    fn new(first_sequence: u64, room: Records) -> Self {
         let (earliest, latest) = (Timestamp::MAX, Timestamp::default());
-        Self { first_sequence, entries: 0, earliest, latest, gone_at: latest, records: room }
+        let (gone_at, base) = (latest, latest);
+        Self { first_sequence, entries: 0, earliest, latest, gone_at, base, records: room }
     }
 
-    fn push(&mut self, record: Stored) {
-        let (at, entries) = match &record {
-            Stored::Plain(entry) => (entry.at(), 1),
-            Stored::Buffered(kept) => (kept.header.at, kept.lines.len() as u64),
-        };
+    fn push(&mut self, record: Record, pool: &BufferPool) {
+        let (at, entries) = (record.at(), record.entries());
+        if self.entries == 0 {
+            self.base = at;
+        }
         self.earliest = self.earliest.min(at);
         self.latest = self.latest.max(at);
         self.gone_at = self.gone_at.max(at);
         self.entries += entries;
-        self.records.push(record);
+        self.records.order.push(matches!(record, Record::Buffered(_)));
+        match record {
+            Record::Plain(entry) => self.records.plain.push(entry),
+            Record::Buffered(buffer) => {
+                let key = buffer.key.map(|mark| KeyHash::of(mark.key.as_bytes()));
+                let RecordBuf { header, lines, metadata, .. } = &*buffer;
+                let record = RecordView { header, key };
+                pack(&mut self.records.packed, self.base, record, lines, metadata.iter());
+                pool.give_back(buffer);
+            }
+        }
     }
 
     fn is_full(&self) -> bool {
-        self.entries >= CHUNK as u64 || self.records.len() >= CHUNK
+        self.entries >= CHUNK as u64
+            || self.records.order.len() >= CHUNK
+            || self.records.packed.len() >= CHUNK_BYTES
     }
 
     /// The sequence number after its last entry.
@@ -128,47 +150,67 @@ impl Chunk {
         self.latest >= since && self.earliest <= until
     }
 
-    /// The records with notes, each with the sequence number of its first entry.
-    fn noted(&mut self) -> impl Iterator<Item = (u64, &mut Arc<StoredRecord>)> {
-        let mut next = self.first_sequence;
-        let records = self.records.iter_mut().map(move |record| {
-            let first = next;
-            match record {
-                Stored::Plain(_) => {
-                    next += 1;
-                    None
-                }
-                Stored::Buffered(kept) => {
-                    next += kept.lines.len() as u64;
-                    Some((first, kept))
-                }
-            }
-        });
-        records.flatten().filter(|(_, kept)| kept.has_notes())
-    }
-
-    /// Calls `each` for every entry with its sequence number, until `each` returns `Break`.
-    pub(crate) fn scan(
-        &self,
-        mut each: impl FnMut(u64, View<'_>, &Metadata) -> std::ops::ControlFlow<()>,
-    ) -> std::ops::ControlFlow<()> {
-        let none = Metadata::default();
+    /// Calls `each` for every record with the sequence number of its first entry, until `each`
+    /// returns `Break`.
+    fn visit(&self, mut each: impl FnMut(u64, Seen<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
+        let mut plain = self.records.plain.iter();
+        let (mut packed, mut unpacked) = (Cursor::new(&self.records.packed), Unpacked::default());
         let mut sequence = self.first_sequence;
-        for record in &self.records {
-            match record {
-                Stored::Plain(entry) => {
-                    each(sequence, View::Plain(entry), &none)?;
-                    sequence += 1;
-                }
-                Stored::Buffered(kept) => {
-                    for view in kept.views() {
-                        each(sequence, view, &kept.metadata)?;
-                        sequence += 1;
-                    }
-                }
+        for is_packed in &self.records.order {
+            if *is_packed {
+                let read = unpacked.read(&mut packed, self.base);
+                debug_assert!(read.is_some(), "what was packed can be unpacked");
+                each(sequence, Seen::Unpacked(&unpacked))?;
+                sequence += unpacked.lines.len() as u64;
+            } else if let Some(entry) = plain.next() {
+                each(sequence, Seen::Plain(entry))?;
+                sequence += 1;
             }
         }
-        std::ops::ControlFlow::Continue(())
+        ControlFlow::Continue(())
+    }
+
+    /// Calls `each` for every record with notes, with the sequence number of its first entry.
+    fn visit_noted(&self, mut each: impl FnMut(u64, &Unpacked)) {
+        let _ = self.visit(|first, seen| {
+            if let Seen::Unpacked(record) = seen
+                && record.has_notes()
+            {
+                each(first, record);
+            }
+            ControlFlow::Continue(())
+        });
+    }
+
+    /// Erases the notes of these records, so that only their facts are left. A redacted journal
+    /// keeps the same.
+    fn erase_notes(&mut self, of: &BTreeSet<u64>) {
+        let mut packed = Vec::with_capacity(self.records.packed.len());
+        let _ = self.visit(|first, seen| {
+            if let Seen::Unpacked(record) = seen {
+                let erased = of.contains(&first);
+                record.pack_with(&mut packed, self.base, |name| !erased || record.is_fact(name));
+            }
+            ControlFlow::Continue(())
+        });
+        // What was erased must not stay in memory that is only given back.
+        self.records.packed.fill(0);
+        self.records.packed = packed;
+    }
+
+    /// Calls `each` for every entry with its sequence number, and what makes the metadata of its
+    /// record, until `each` returns `Break`.
+    pub(crate) fn scan(
+        &self,
+        mut each: impl FnMut(u64, View<'_>, &dyn Fn() -> Metadata) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        self.visit(|first, seen| match seen {
+            Seen::Plain(entry) => each(first, View::Plain(entry), &Metadata::default),
+            Seen::Unpacked(record) => record
+                .views()
+                .zip(first..)
+                .try_for_each(|(view, at)| each(at, view, &|| Metadata::clone(record.metadata()))),
+        })
     }
 }
 
@@ -193,7 +235,7 @@ struct LogState {
     /// The latest time of any entry that was dropped, or that an earlier run wrote.
     latest_evicted: Option<Timestamp>,
     /// The memory of a dropped chunk, for the next one.
-    spare: Vec<Stored>,
+    spare: Records,
 }
 
 /// The result of [`MemoryLog::pick`]: records with notes, and the transfer requests they decide on.
@@ -226,9 +268,9 @@ impl MemoryLog {
     pub(crate) fn new(retained: u64, opened_at: Timestamp) -> Self {
         let state = LogState {
             sealed: VecDeque::new(),
-            open: Chunk::new(1, Vec::new()),
+            open: Chunk::new(1, Records::default()),
             latest_evicted: None,
-            spare: Vec::new(),
+            spare: Records::default(),
         };
         let (written, began_at) = (AtomicU64::new(0), AtomicU64::new(1));
         Self { retained, opened_at, state: Mutex::new(state), written, began_at }
@@ -243,13 +285,14 @@ impl MemoryLog {
             while !state.open.is_full()
                 && let Some(record) = records.next()
             {
-                state.open.push(Stored::new(record, pool));
+                state.open.push(record, pool);
             }
             let end = state.open.end();
             if state.open.is_full() {
-                let mut room = mem::take(&mut state.spare);
-                room.reserve_exact(CHUNK);
-                let sealed = mem::replace(&mut state.open, Chunk::new(end, room));
+                // The next chunk will be like this one.
+                let room = mem::take(&mut state.spare).with_room_of(&state.open.records);
+                let mut sealed = mem::replace(&mut state.open, Chunk::new(end, room));
+                sealed.records = sealed.records.trimmed();
                 state.sealed.push_back(Arc::new(sealed));
             }
             self.written.store(end - 1, Ordering::Relaxed);
@@ -263,8 +306,8 @@ impl MemoryLog {
     /// `latest_evicted` is the latest time of any of them. Call it before anything is appended.
     pub(crate) fn resume(&self, first_sequence: u64, latest_evicted: Option<Timestamp>) {
         let mut state = lock(&self.state);
-        debug_assert!(state.open.records.is_empty() && state.sealed.is_empty());
-        state.open = Chunk::new(first_sequence, Vec::new());
+        debug_assert!(state.open.entries == 0 && state.sealed.is_empty());
+        state.open = Chunk::new(first_sequence, Records::default());
         state.latest_evicted = latest_evicted;
         self.began_at.store(first_sequence, Ordering::Relaxed);
         self.written.store(first_sequence - 1, Ordering::Relaxed);
@@ -298,8 +341,7 @@ impl MemoryLog {
     /// Clears chunks outside the lock, and keeps the memory of one that no query holds.
     fn recycle(&self, evicted: Vec<Arc<Chunk>>) {
         for chunk in evicted.into_iter().filter_map(Arc::into_inner) {
-            let mut room = chunk.records;
-            room.clear();
+            let room = chunk.records.emptied();
             lock(&self.state).spare = room;
         }
     }
@@ -331,7 +373,7 @@ impl MemoryLog {
         let state = lock(&self.state);
         let first = state.sealed.partition_point(|chunk| chunk.end() <= from);
         let mut chunks: Vec<_> = state.sealed.range(first..).cloned().collect();
-        if !state.open.records.is_empty() {
+        if state.open.entries > 0 {
             chunks.push(Arc::new(state.open.clone()));
         }
         let next = state.open.end();
@@ -355,9 +397,7 @@ impl MemoryLog {
                 Some(sealed) => Arc::make_mut(sealed),
                 None => &mut state.open,
             };
-            for (_, kept) in chunk.noted().filter(|(first, _)| of.contains(first)) {
-                *kept = Arc::new(kept.without_notes());
-            }
+            chunk.erase_notes(of);
             from = chunk.end().max(first + 1);
         }
     }
@@ -372,17 +412,18 @@ impl MemoryLog {
     ) -> Noted {
         let snapshot = self.snapshot(0);
         let mut noted = Noted::default();
-        for mut chunk in snapshot.chunks {
-            for (first, kept) in Arc::make_mut(&mut chunk).noted() {
-                let mut entries =
-                    kept.views().zip(first..).filter(|(_, at)| *at >= snapshot.oldest);
-                if entries.any(|(view, at)| wanted(&view.to_entry(at, names, &kept.metadata))) {
+        for chunk in snapshot.chunks {
+            chunk.visit_noted(|first, record| {
+                let shown = record.views().zip(first..).filter(|(_, at)| *at >= snapshot.oldest);
+                let metadata = record.metadata();
+                let mut entries = shown.map(|(view, at)| view.to_entry(at, names, metadata));
+                if entries.any(|entry| wanted(&entry)) {
                     noted.picked.insert(first);
-                    noted.decisions.extend(kept.decides_on());
+                    noted.decisions.extend(record.decides_on());
                 } else {
-                    noted.told.extend(kept.decides_on());
+                    noted.told.extend(record.decides_on());
                 }
-            }
+            });
         }
         noted
     }

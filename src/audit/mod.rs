@@ -13,6 +13,8 @@ pub(crate) mod entry;
 pub(crate) mod flush;
 pub(crate) mod log;
 pub(crate) mod memory;
+mod packed;
+pub(crate) mod pairs;
 pub(crate) mod pool;
 pub(crate) mod record;
 pub(crate) mod record_builder;

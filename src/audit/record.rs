@@ -4,6 +4,7 @@
 use std::num::NonZeroU64;
 
 use crate::audit::entry::{AdjustmentType, EntryType, EventType};
+use crate::audit::pairs::Pairs;
 use crate::base::clock::Timestamp;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
@@ -273,7 +274,7 @@ pub(crate) struct Header {
 pub(crate) struct RecordBuf {
     pub(crate) header: Header,
     pub(crate) lines: Vec<EntryLine>,
-    pub(crate) metadata: Vec<(String, String)>,
+    pub(crate) metadata: Pairs,
     pub(crate) key: Option<KeyMark>,
     /// The units came back because the hold expired.
     pub(crate) expired: bool,
@@ -286,6 +287,8 @@ pub(crate) struct RecordBuf {
 const KEPT_LINES: usize = 256;
 /// The same bound for metadata pairs.
 const KEPT_PAIRS: usize = 16;
+/// The same bound for their bytes.
+const KEPT_TEXT: usize = 512;
 
 impl RecordBuf {
     /// Adds an entry.
@@ -299,9 +302,10 @@ impl RecordBuf {
         self.lines.push(EntryLine { entry_type: entry_type.into(), subject, quantity, other });
     }
 
-    /// Adds a metadata pair, which every entry of the record shows. Allocates.
+    /// Adds a metadata pair, which every entry of the record shows. Allocates if the buffer is new,
+    /// or the text long.
     pub(crate) fn note(&mut self, key: &str, value: &str) {
-        self.metadata.push((key.to_owned(), value.to_owned()));
+        self.metadata.push(key, value);
     }
 
     /// Empties the buffer. It keeps its memory, unless that is more than the bounds above.
@@ -310,8 +314,7 @@ impl RecordBuf {
         (self.key, self.expired, self.keep) = (None, false, false);
         self.lines.clear();
         self.lines.shrink_to(KEPT_LINES);
-        self.metadata.clear();
-        self.metadata.shrink_to(KEPT_PAIRS);
+        self.metadata.clear(KEPT_TEXT, KEPT_PAIRS);
     }
 }
 

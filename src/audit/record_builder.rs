@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::audit::entry::{AdjustmentType, EntryType, EventType};
+use crate::audit::pairs::Pairs;
 use crate::audit::record::{
     EntryLine, Header, KEEP_NOTE, KEPT_UNTIL_SHIPPED, KeyMark, PlainEntry, RecordBuf, ShortBytes,
     Subject,
@@ -161,9 +162,15 @@ impl<'a> RecordBuilder<'a> {
         self
     }
 
-    /// Adds a metadata pair. Allocates.
+    /// Adds a metadata pair; see [`RecordBuf::note`].
     pub(crate) fn text(mut self, name: &str, value: &str) -> Self {
         self.buffer().note(name, value);
+        self
+    }
+
+    /// Adds metadata pairs.
+    pub(crate) fn texts(mut self, pairs: &Pairs) -> Self {
+        self.buffer().metadata.extend(pairs);
         self
     }
 

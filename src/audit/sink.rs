@@ -150,8 +150,7 @@ impl<'a> AuditBatch<'a> {
                 Record::Plain(entry) => (Some(entry), None),
                 Record::Buffered(buffer) => (None, Some(buffer)),
             };
-            let metadata =
-                buffer.map_or_else(Metadata::default, |it| it.metadata.as_slice().into());
+            let metadata = buffer.map_or_else(Metadata::default, |it| it.metadata.to_metadata());
             let lines = buffer.into_iter().flat_map(|it| it.views());
             let views = entry.into_iter().map(View::Plain).chain(lines);
             views.zip(first..).map(move |(view, number)| view.to_entry(number, names, &metadata))

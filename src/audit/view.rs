@@ -4,14 +4,12 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::audit::entry::{AuditEntry, EntryType, EventType};
+pub(crate) use crate::audit::pairs::Metadata;
 use crate::audit::record::{EntryLine, Header, PlainEntry, RecordBuf, Subject};
 use crate::base::clock::Timestamp;
 use crate::idempotency::KeyHash;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
-
-/// The metadata pairs of a record. All its entries share them.
-pub(crate) type Metadata = Arc<[(String, String)]>;
 
 /// Translates the indexes in a record to names, and back. The catalog implements it. A name enters
 /// the catalog before its index is given out, so every index in a record has a name.

@@ -1,6 +1,7 @@
 //! Floor 0, base: clock, errors, atomics, parking and other tools. Every other floor may use it; it
 //! uses none of them.
 
+pub(crate) mod bytes;
 pub(crate) mod ceilings;
 pub(crate) mod clock;
 pub(crate) mod early;

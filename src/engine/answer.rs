@@ -182,10 +182,13 @@ pub(crate) enum Answer {
     Status(ReservationStatus),
 }
 
+/// An answer in an audit record, and in the map of keys: a tag, then a number of 16 bytes,
+/// little-endian.
+pub(crate) type AnswerBytes = [u8; 17];
+
 impl Answer {
-    /// The bytes of the answer in an audit record: a tag, then a number of 16 bytes, little-endian.
-    /// Persisted: no tag or number may change.
-    pub(super) fn to_bytes(self) -> Vec<u8> {
+    /// The bytes of the answer. Persisted: no tag or number may change.
+    pub(super) fn to_bytes(self) -> AnswerBytes {
         let (tag, number): (u8, u128) = match self {
             Self::Done => (0, 0),
             Self::Reservation(id) => (1, id.as_uuid().as_u128()),
@@ -201,7 +204,9 @@ impl Answer {
             }
             Self::Status(status) => (11, status as u128),
         };
-        [&[tag][..], &number.to_le_bytes()].concat()
+        let mut bytes = [tag; 17];
+        bytes[1..].copy_from_slice(&number.to_le_bytes());
+        bytes
     }
 
     /// The answer of these bytes; `None` if no answer has them.
@@ -372,7 +377,7 @@ mod tests {
         ];
         for (answer, tag, number) in answers {
             let bytes = answer.to_bytes();
-            assert_eq!(bytes, [&[tag][..], &number.to_le_bytes()].concat(), "{answer:?}");
+            assert_eq!(bytes[..], [&[tag][..], &number.to_le_bytes()].concat(), "{answer:?}");
             assert_eq!(Answer::from_bytes(&bytes), Some(answer));
         }
     }
@@ -395,7 +400,7 @@ mod tests {
         for (answer, tag, number) in later {
             let answer: Answer = answer;
             let bytes = answer.to_bytes();
-            assert_eq!(bytes, [&[tag][..], &number].concat());
+            assert_eq!(bytes[..], [&[tag][..], &number].concat());
             assert_eq!(Answer::from_bytes(&bytes), Some(answer));
         }
         assert_eq!(Answer::from_bytes(&[&[15_u8][..], &[0; 16]].concat()), None);

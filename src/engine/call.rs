@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::audit::pairs::Pairs;
 use crate::base::clock::Timestamp;
 use crate::base::error::{InvalidText, KeyError, MutationError};
 use crate::base::quantity::Quantity;
@@ -21,7 +22,7 @@ use crate::reservation::id::{Owner, ReservationId};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestOptions {
     pub(crate) key: Option<IdempotencyKey>,
-    pub(crate) notes: Vec<(String, String)>,
+    pub(crate) notes: Pairs,
     /// `None`: the engine's setting for this kind of operation.
     pub(crate) durability: Option<Durability>,
     /// The buyer of a new reservation.
@@ -55,7 +56,7 @@ pub enum KeyLookup {
 /// refer to a copy, which every call would make and drop.
 static NO_OPTIONS: RequestOptions = RequestOptions {
     key: None,
-    notes: Vec::new(),
+    notes: Pairs::new(),
     durability: None,
     owner: None,
     keep_until_shipped: false,
@@ -89,6 +90,9 @@ pub(super) struct Call<'a> {
     /// See [`now`](Self::now).
     now: Timestamp,
 }
+
+/// So many names of notes are compared with each other.
+const COMPARED: usize = 8;
 
 /// Marks an unread clock. A clock at the end of time shows it too, so no decision rests on it.
 pub(super) const NOT_READ: Timestamp = Timestamp::MAX;
@@ -199,9 +203,8 @@ impl<'a> Call<'a> {
     /// the reason that it takes. What the journal's encoder gets is bounded here.
     #[cold]
     pub(super) fn check_text(self, own: &str) -> Result<(), InvalidText> {
-        let notes = &self.options().notes;
-        let bytes = notes.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-        self.engine.text_limits.admit(notes.len(), bytes + own.len())
+        let notes = &self.options.notes;
+        self.engine.text_limits.admit(notes.len(), notes.bytes() + own.len())
     }
 
     /// Refuses notes of the same name, and notes of a name under which the call itself can write
@@ -210,16 +213,26 @@ impl<'a> Call<'a> {
     #[cold]
     pub(super) fn check_note_names(self, own: &[&str]) -> Result<(), InvalidText> {
         let place = |note: usize| u32::try_from(note).unwrap_or(u32::MAX);
-        let mut seen = HashMap::with_capacity(self.options().notes.len());
-        for (note, (name, _)) in self.options().notes.iter().enumerate() {
-            if own.contains(&name.as_str()) {
-                return Err(InvalidText::NameTaken { note: place(note) });
-            }
-            if let Some(first) = seen.insert(name, note) {
-                return Err(InvalidText::NameTwice { first: place(first), second: place(note) });
-            }
+        let names = || self.options.notes.iter().map(|(name, _)| name);
+        if let Some(note) = names().position(|name| own.contains(&name)) {
+            return Err(InvalidText::NameTaken { note: place(note) });
         }
-        Ok(())
+        // Few names are sooner compared than hashed.
+        let twice = if self.options.notes.len() <= COMPARED {
+            names().enumerate().find_map(|(note, name)| {
+                let first = names().take(note).position(|known| known == name)?;
+                Some((first, note))
+            })
+        } else {
+            let mut seen = HashMap::with_capacity(self.options.notes.len());
+            names().enumerate().find_map(|(note, name)| Some((seen.insert(name, note)?, note)))
+        };
+        match twice {
+            Some((first, second)) => {
+                Err(InvalidText::NameTwice { first: place(first), second: place(second) })
+            }
+            None => Ok(()),
+        }
     }
 
     #[cold]
@@ -247,9 +260,12 @@ impl Engine {
         options: &RequestOptions,
         run: impl FnOnce(Timestamp) -> Result<T, E>,
     ) -> Result<T, E> {
-        match self.keys.claim(name, fingerprint, self.now(), self.on_duplicate) {
+        let again = |answer| T::again(answer).ok_or(KeyError::Conflict.into());
+        match self.keys.claim(&name, fingerprint, self.now(), self.on_duplicate) {
             // Cannot fail in practice: an answer of another kind has another fingerprint.
-            KeyClaim::Repeat(answer) => T::again(answer).ok_or(KeyError::Conflict.into()),
+            KeyClaim::Repeat(answer) => {
+                Answer::from_bytes(&answer).map_or(Err(KeyError::Conflict.into()), again)
+            }
             KeyClaim::Conflict => Err(KeyError::Conflict.into()),
             KeyClaim::Busy => Err(KeyError::InProgress.into()),
             KeyClaim::Behind => {
@@ -271,13 +287,13 @@ impl Engine {
                             return Err(KeyError::Conflict.into());
                         }
                         Some((_, answer)) => {
-                            return T::again(answer).ok_or(KeyError::Conflict.into());
+                            return again(answer);
                         }
                         None => {}
                     }
                 }
                 let answer = run(now)?;
-                claim.publish(answer.into(), now);
+                claim.publish(answer.into().to_bytes(), now);
                 Ok(answer)
             }
         }
@@ -293,7 +309,7 @@ impl Engine {
     pub(super) fn stored_answer(&self, key: &IdempotencyKey) -> Result<Option<Answer>, KeyError> {
         let (name, now) = (KeyName::Caller(*key), self.now());
         // First memory, then the files: what left memory in between is in them.
-        let known = self.keys.get(&name, now);
+        let known = self.keys.get(&name, now).and_then(|known| Answer::from_bytes(&known));
         let Some(journal) = self.journal.as_ref().filter(|_| known.is_none()) else {
             return Ok(known);
         };
@@ -309,11 +325,13 @@ impl Engine {
 pub(super) struct RequestShape(Fingerprint);
 
 impl RequestShape {
+    #[inline(always)]
     pub(super) fn new(operation: &str) -> Self {
         Self(Fingerprint::of(operation))
     }
 
     /// Adds a level as the caller named it: by names and by handle are different requests.
+    #[inline(always)]
     pub(super) fn level(self, level: OwnLevel<'_>) -> Self {
         Self(match level {
             OwnLevel::Names(warehouse, product) => self.0.text(warehouse).text(product),
@@ -321,6 +339,7 @@ impl RequestShape {
         })
     }
 
+    #[inline(always)]
     pub(super) fn warehouse(self, warehouse: OwnWarehouse<'_>) -> Self {
         Self(match warehouse {
             OwnWarehouse::Name(name) => self.0.text(name),
@@ -328,6 +347,7 @@ impl RequestShape {
         })
     }
 
+    #[inline(always)]
     pub(super) fn product(self, product: OwnProduct<'_>) -> Self {
         Self(match product {
             OwnProduct::Name(name) => self.0.text(name),
@@ -335,29 +355,35 @@ impl RequestShape {
         })
     }
 
+    #[inline(always)]
     pub(super) fn units(self, qty: Quantity) -> Self {
         Self(self.0.number(u64::from(qty.get())))
     }
 
     /// Adds the number of lines that follow, or the units that a line asks for.
+    #[inline(always)]
     pub(super) fn count(self, count: usize) -> Self {
         Self(self.0.number(count as u64))
     }
 
+    #[inline(always)]
     pub(super) fn span(self, span: Duration) -> Self {
         Self(self.0.number(span.as_secs()).number(u64::from(span.subsec_nanos())))
     }
 
+    #[inline(always)]
     pub(super) fn reservation(self, id: ReservationId) -> Self {
         Self(self.0.id(id))
     }
 
+    #[inline(always)]
     pub(super) fn text(self, text: &str) -> Self {
         Self(self.0.text(text))
     }
 
     /// Adds the options of a new hold. They are part of every request's fingerprint, even if it
     /// makes no hold.
+    #[inline(always)]
     fn of_hold(self, options: &RequestOptions) -> Self {
         let shape = Self(match options.owner {
             Some(owner) => self.0.bytes(&owner.0),
@@ -366,6 +392,7 @@ impl RequestShape {
         if options.keep_until_shipped { shape.text("keep-until-shipped") } else { shape }
     }
 
+    #[inline(always)]
     fn finish(self) -> u128 {
         self.0.finish()
     }
@@ -374,6 +401,37 @@ impl RequestShape {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+
+    /// Records leave out the fingerprints of these calls.
+    #[cfg(feature = "journal")]
+    #[test]
+    fn usual_fingerprints_are_those_of_the_calls() {
+        use crate::audit::entry::AdjustmentType;
+        use crate::audit::record::{RecordBuf, Subject};
+        use crate::journal::format::usual::usual_fingerprint;
+        use crate::stock::handle::LevelIndex;
+
+        let id = ReservationId::from_halves([1, 2]);
+        for (millis, owner) in [(90_250, Some(Owner([5; 16]))), (1, None)] {
+            let options = RequestOptions { owner, ..RequestOptions::default() };
+            let (ttl, at) = (Duration::from_millis(millis), Timestamp::from_millis(77));
+            let level = OwnLevel::Index(LevelIndex(9));
+            let qty = Quantity::new(3).expect("legal");
+            let mut record = RecordBuf::default();
+            record.header.at = at;
+            (record.header.reservation, record.header.owner) = (Some(id), owner);
+            record.header.expires_at = Some(at.saturating_add(ttl));
+            record.line(AdjustmentType::Reserved, Subject::Level(LevelIndex(9)), 3, None);
+            let shape = RequestShape::new("reserve").level(level).units(qty).span(ttl);
+            assert_eq!(usual_fingerprint(&record), Some(shape.of_hold(&options).finish()));
+            record.lines[0].entry_type = AdjustmentType::Sold.into();
+            let shape = RequestShape::new("confirm").reservation(id);
+            let print = shape.of_hold(RequestOptions::DEFAULT).finish();
+            assert_eq!(usual_fingerprint(&record), Some(print));
+            record.line(AdjustmentType::Sold, Subject::Level(LevelIndex(9)), 3, None);
+            assert_eq!(usual_fingerprint(&record), None);
+        }
+    }
 
     /// Words that came after the newest golden set. Journals hold their fingerprints.
     #[test]

@@ -85,7 +85,7 @@ pub use when_durable::WhenDurable;
 #[cfg(not(feature = "journal"))]
 use no_journal as journal;
 
-use answer::Answer;
+use answer::AnswerBytes;
 use call::Call;
 use clock_watch::ClockWatch;
 use durability::Durabilities;
@@ -170,6 +170,7 @@ impl InventoryManager {
 
     /// Makes a request: an operation to which the caller can add an idempotency key, notes, a
     /// durability, or an owner.
+    #[inline]
     pub fn request(&self) -> Request<'_> {
         Request::new(&self.engine)
     }
@@ -225,7 +226,7 @@ const REFUSALS: usize = 4;
 pub(crate) struct Engine {
     catalog: Arc<Catalog>,
     slots: Slots,
-    keys: Arc<IdempotencyMap<Answer>>,
+    keys: Arc<IdempotencyMap<AnswerBytes>>,
     /// What a call does if another call under the same key is in progress.
     on_duplicate: OnDuplicate,
     recorder: Arc<Recorder>,

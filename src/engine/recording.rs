@@ -164,8 +164,9 @@ impl RecordBuilder<'_> {
         self.at(call.now()).reservation(id, expires_at).owner(call.owner())
     }
 
+    #[inline]
     fn notes(self, call: Call<'_>) -> Self {
-        call.options().notes.iter().fold(self, |record, (name, value)| record.text(name, value))
+        if call.options().notes.is_empty() { self } else { self.texts(&call.options().notes) }
     }
 
     fn keyed(self, call: Call<'_>, answer: impl Into<Answer>) -> Self {

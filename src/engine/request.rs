@@ -105,6 +105,7 @@ macro_rules! options_of_all_operations {
             /// that call's answer. On an engine with
             /// [`Backpressure::Refuse`](crate::Backpressure::Refuse) it gets
             /// [`KeyError::InProgress`](crate::KeyError::InProgress) instead.
+            #[inline]
             pub fn key(mut self, key: IdempotencyKey) -> Self {
                 self.options.key = Some(key);
                 self
@@ -119,6 +120,7 @@ macro_rules! options_of_all_operations {
             /// [`KeyLookup::MemoryOnly`]. If it gets
             /// [`KeyError::Undecided`](crate::KeyError::Undecided), it awaits a prefetch, or calls
             /// again from a thread that may wait.
+            #[inline]
             pub fn key_lookup(mut self, lookup: KeyLookup) -> Self {
                 self.options.lookup = lookup;
                 self
@@ -197,8 +199,9 @@ macro_rules! options_of_all_operations {
             /// `source` or `reason`, a fact of a transfer request, or `keep` in a call on a
             /// reservation. How many notes a call may have, and how long they may be together, is a
             /// setting: [`Limits::notes`](crate::Limits::notes). A call with more is refused.
-            pub fn note(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-                self.options.notes.push((name.into(), value.into()));
+            #[inline]
+            pub fn note(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+                self.options.notes.push(name.as_ref(), value.as_ref());
                 self
             }
 
@@ -214,6 +217,7 @@ macro_rules! options_of_all_operations {
             /// request.add_stock(("SF", "LAPTOP"), 10, "SUPPLIER")?;
             /// # Ok::<(), stockade::Error>(())
             /// ```
+            #[inline]
             pub fn durability(mut self, durability: Durability) -> Self {
                 self.options.durability = Some(durability);
                 self
@@ -234,6 +238,7 @@ impl<'a> Request<'a> {
     }
 
     /// Sets the owner of the new reservation. See [`HoldRequest::owner`].
+    #[inline]
     pub fn owner(self, owner: Owner) -> HoldRequest<'a> {
         HoldRequest::from(self).owner(owner)
     }
@@ -260,6 +265,7 @@ impl<'a> Request<'a> {
     /// assert!(manager.reservation(hold)?.keep_until_shipped);
     /// # Ok::<(), stockade::Error>(())
     /// ```
+    #[inline]
     pub fn keep_until_shipped(mut self) -> KeepRequest<'a> {
         self.options.keep_until_shipped = true;
         KeepRequest { engine: self.engine, options: self.options }
@@ -274,6 +280,7 @@ impl<'a> Request<'a> {
 
 /// A request for a hold with no options of holds set yet.
 impl<'a> From<Request<'a>> for HoldRequest<'a> {
+    #[inline]
     fn from(request: Request<'a>) -> Self {
         Self { engine: request.engine, options: request.options }
     }
@@ -281,6 +288,7 @@ impl<'a> From<Request<'a>> for HoldRequest<'a> {
 
 /// A request for a hold whose record is kept.
 impl<'a> From<KeepRequest<'a>> for HoldRequest<'a> {
+    #[inline]
     fn from(request: KeepRequest<'a>) -> Self {
         Self { engine: request.engine, options: request.options }
     }
@@ -288,6 +296,7 @@ impl<'a> From<KeepRequest<'a>> for HoldRequest<'a> {
 
 impl<'a> KeepRequest<'a> {
     /// Sets the owner of the new reservation. See [`HoldRequest::owner`].
+    #[inline]
     pub fn owner(self, owner: Owner) -> HoldRequest<'a> {
         HoldRequest::from(self).owner(owner)
     }
@@ -296,6 +305,7 @@ impl<'a> KeepRequest<'a> {
 impl HoldRequest<'_> {
     /// Sets the owner of the new reservation. It is kept with the reservation and goes into its
     /// audit entries.
+    #[inline]
     pub fn owner(mut self, owner: Owner) -> Self {
         self.options.owner = Some(owner);
         self
@@ -303,6 +313,7 @@ impl HoldRequest<'_> {
 
     /// Keeps the new reservation's record until all units that it sold are shipped, or their sale
     /// is cancelled. See [`Request::keep_until_shipped`].
+    #[inline]
     pub fn keep_until_shipped(mut self) -> Self {
         self.options.keep_until_shipped = true;
         self

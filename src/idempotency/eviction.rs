@@ -3,16 +3,15 @@
 use std::collections::VecDeque;
 
 use crate::base::clock::Timestamp;
-use crate::idempotency::key::KeyName;
+use crate::idempotency::digest::NameDigest;
 
 /// How many publications one piece of memory holds. One long buffer would have to be copied as it
 /// grows, while every publisher waits.
 const CHUNK: usize = 1_024;
 
 /// One answer that was published.
-#[derive(Debug)]
 pub(super) struct Publication {
-    pub(super) name: KeyName,
+    pub(super) name: NameDigest,
     /// The number of this publication. If a name is published again, the new answer has another
     /// number, so the old place in the queue cannot drop the new answer.
     pub(super) number: u64,
@@ -20,7 +19,7 @@ pub(super) struct Publication {
 }
 
 /// A first-in first-out queue of publications.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct EvictionQueue {
     /// Only the last chunk has room, and only the first may have lost its oldest; none is empty.
     chunks: VecDeque<VecDeque<Publication>>,
@@ -80,10 +79,9 @@ impl EvictionQueue {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::reservation::id::ReservationId;
 
     fn publication(number: u64) -> Publication {
-        let name = KeyName::Retake(ReservationId::from_halves([0, number]));
+        let name = NameDigest::from_halves([0, number]);
         Publication { name, number, at: Timestamp::from_millis(number) }
     }
 

@@ -76,6 +76,7 @@ impl IdempotencyKey {
     }
 
     /// The key with exactly these bytes, as [`as_bytes`](Self::as_bytes) returned them.
+    #[inline]
     pub(crate) fn from_bytes(key: &[u8]) -> Result<Self, InvalidKey> {
         if key.is_empty() || key.len() > Self::MAX_LEN {
             return Err(InvalidKey { len: key.len() });
@@ -87,6 +88,7 @@ impl IdempotencyKey {
 }
 
 impl From<Uuid> for IdempotencyKey {
+    #[inline]
     fn from(uuid: Uuid) -> Self {
         let mut bytes = [0; Self::MAX_LEN];
         bytes[..16].copy_from_slice(uuid.as_bytes());
@@ -97,6 +99,7 @@ impl From<Uuid> for IdempotencyKey {
 impl TryFrom<&str> for IdempotencyKey {
     type Error = InvalidKey;
 
+    #[inline]
     fn try_from(key: &str) -> Result<Self, InvalidKey> {
         Self::from_bytes(key.as_bytes())
     }
@@ -105,6 +108,7 @@ impl TryFrom<&str> for IdempotencyKey {
 impl TryFrom<&[u8]> for IdempotencyKey {
     type Error = InvalidKey;
 
+    #[inline]
     fn try_from(key: &[u8]) -> Result<Self, InvalidKey> {
         Self::from_bytes(key)
     }
@@ -168,6 +172,16 @@ impl KeyHash {
     /// The hash of the key with these bytes. Auditors store it: it must never change.
     pub(crate) fn of(key: &[u8]) -> Self {
         Self(Fingerprint::of("key").bytes(key).finish())
+    }
+
+    /// Its bytes, for [`from_bytes`](Self::from_bytes).
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        self.0.to_le_bytes()
+    }
+
+    /// The hash with these bytes.
+    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_le_bytes(bytes))
     }
 }
 

@@ -7,13 +7,15 @@
 //! the key is free again.
 //!
 //! Only calls with a key come here. A look-up takes the lock of one part of the map for a moment
-//! (64 parts). Publishing also takes the lock of the eviction queue.
+//! (64 parts). Publishing also takes the lock of the eviction queue. What is stored is 72 bytes a
+//! key of whatever length, because a digest stands for its name.
 //!
 //! A claim takes a *place*, which its answer keeps until it leaves. There are so many places as the
 //! limits say. At that bound a claim is refused, or the oldest answer leaves before its time, which
 //! is counted ([`KeysInStock`]).
 
 mod claim;
+mod parts;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
@@ -22,19 +24,18 @@ use std::time::Duration;
 
 use crate::base::clock::Timestamp;
 use crate::base::early::LeftEarly;
-use crate::base::sync::{
-    AtomicU64, AtomicUsize, DashMap, Entry, Mutex, MutexGuard, Ordering, lock,
-};
+use crate::base::sync::{AtomicU64, AtomicUsize, MODELLED, Mutex, MutexGuard, Ordering, lock};
+use crate::idempotency::digest::{Digester, NameDigest};
 use crate::idempotency::eviction::{EvictionQueue, Publication};
 use crate::idempotency::key::KeyName;
 
 use claim::Pause;
+use parts::Parts;
 
 pub(crate) use claim::ClaimedKey;
 
-/// Parts of the map, each with a lock of its own. A part that grows makes only its own callers
-/// wait.
-const SHARDS: usize = 64;
+/// Parts of the map, each with a lock of its own.
+const PARTS: usize = if MODELLED { 2 } else { 64 };
 
 /// How long answers are stored, and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +52,8 @@ pub(crate) struct KeyLimits {
     pub(crate) unsettled: Option<usize>,
 }
 
-/// How many answers may wait to be settled, if an engine has a journal. At some 150 bytes each they
-/// take 600 MB.
+/// How many answers may wait to be settled, if an engine has a journal. At some 80 bytes each they
+/// take 340 MB.
 pub(crate) const MOST_UNSETTLED: usize = 1 << 22;
 
 /// Figures of the stored answers. Each one is read by itself.
@@ -94,7 +95,8 @@ pub(crate) enum KeyClaim<'keys, A> {
 
 /// The stored keys, each with the fingerprint of its request and its answer.
 pub(crate) struct IdempotencyMap<A> {
-    known: DashMap<KeyName, KeyEntry<A>>,
+    known: Parts<KeyEntry<A>>,
+    digester: Digester,
     /// What is published, oldest first. Locked only for a push and a few pops, and never together
     /// with a part of the map.
     eviction: Mutex<EvictionQueue>,
@@ -117,8 +119,19 @@ pub(crate) struct IdempotencyMap<A> {
 /// What the map holds under a name.
 #[derive(Debug)]
 struct KeyEntry<A> {
-    fingerprint: u128,
+    /// The fingerprint of the request. Bytes, which need no gap before them.
+    fingerprint: [u8; 16],
     state: KeyState<A>,
+}
+
+impl<A> KeyEntry<A> {
+    fn new(fingerprint: u128, state: KeyState<A>) -> Self {
+        Self { fingerprint: fingerprint.to_ne_bytes(), state }
+    }
+
+    fn fingerprint(&self) -> u128 {
+        u128::from_ne_bytes(self.fingerprint)
+    }
 }
 
 #[derive(Debug)]
@@ -131,14 +144,14 @@ enum KeyState<A> {
 }
 
 impl<A: Clone> IdempotencyMap<A> {
-    /// The most memory that one stored answer takes: its place in a map that has just grown, which
-    /// is 7 parts in 16 full, with a byte of the map's own; and its place in the eviction queue.
+    /// The most memory that one stored answer takes, with its place in the eviction queue.
     pub(crate) const BYTES_A_KEY: u64 =
-        ((size_of::<(KeyName, KeyEntry<A>)>() + 1) * 16 / 7 + size_of::<Publication>()) as u64;
+        (Parts::<KeyEntry<A>>::BYTES_AN_ENTRY + size_of::<Publication>()) as u64;
 
     pub(crate) fn new(limits: KeyLimits) -> Self {
         Self {
-            known: DashMap::with_shard_amount(SHARDS),
+            known: Parts::new(PARTS),
+            digester: Digester::new(),
             eviction: Mutex::new(EvictionQueue::default()),
             limits,
             places: AtomicUsize::new(0),
@@ -157,11 +170,12 @@ impl<A: Clone> IdempotencyMap<A> {
     /// with another fingerprint: that is a conflict at once.
     pub(crate) fn claim(
         &self,
-        name: KeyName,
+        name: &KeyName,
         fingerprint: u128,
         now: Timestamp,
         on_duplicate: OnDuplicate,
     ) -> KeyClaim<'_, A> {
+        let name = self.digester.digest(name);
         let mut pause = Pause::default();
         loop {
             match self.try_claim(name, fingerprint, now) {
@@ -173,8 +187,9 @@ impl<A: Clone> IdempotencyMap<A> {
 
     /// The answer stored under `name`, if any; `None` while the first call is in progress.
     pub(crate) fn get(&self, name: &KeyName, now: Timestamp) -> Option<A> {
-        let known = self.known.get(name)?;
-        match &known.state {
+        let name = self.digester.digest(name);
+        let part = self.known.of(name);
+        match &part.get(name)?.state {
             KeyState::InProgress => None,
             KeyState::Published { at, settled, .. } if self.is_over(*at, *settled, now) => {
                 self.note_dropped(*at);
@@ -186,7 +201,9 @@ impl<A: Clone> IdempotencyMap<A> {
 
     /// Whether the first call under `name` is in progress.
     pub(crate) fn is_under_way(&self, name: &KeyName) -> bool {
-        self.known.get(name).is_some_and(|known| matches!(known.state, KeyState::InProgress))
+        let name = self.digester.digest(name);
+        let part = self.known.of(name);
+        part.get(name).is_some_and(|known| matches!(known.state, KeyState::InProgress))
     }
 
     /// Stores an answer that an earlier run of the engine published, in place of any other under
@@ -201,14 +218,14 @@ impl<A: Clone> IdempotencyMap<A> {
     ) {
         // Count it before it shows, so that no thread drops it first and counts below zero.
         self.places.fetch_add(1, Ordering::Relaxed);
-        self.remember(name, fingerprint, answer, published_at);
+        self.remember(self.digester.digest(&name), fingerprint, answer, published_at);
     }
 
     /// One claim, without waiting: [`KeyClaim::Busy`] while the same request is in progress.
-    fn try_claim(&self, name: KeyName, fingerprint: u128, now: Timestamp) -> KeyClaim<'_, A> {
-        // Calls that repeat or wait only read, so they do not lock one another out.
-        if let Some(known) = self.known.get(&name)
-            && let Some(claim) = self.judge(&known, fingerprint, now)
+    fn try_claim(&self, name: NameDigest, fingerprint: u128, now: Timestamp) -> KeyClaim<'_, A> {
+        // First: a repeat needs no place.
+        if let Some(known) = self.known.of(name).get(name)
+            && let Some(claim) = self.judge(known, fingerprint, now)
         {
             return claim;
         }
@@ -221,21 +238,22 @@ impl<A: Clone> IdempotencyMap<A> {
         if !self.take_place(now) {
             return KeyClaim::Full;
         }
-        let marker = KeyEntry { fingerprint, state: KeyState::InProgress };
-        match self.known.entry(name) {
-            Entry::Vacant(vacant) => drop(vacant.insert(marker)),
-            Entry::Occupied(mut occupied) => {
-                if let Some(claim) = self.judge(occupied.get(), fingerprint, now) {
+        let marker = KeyEntry::new(fingerprint, KeyState::InProgress);
+        let mut part = self.known.of(name);
+        match part.get_mut(name) {
+            None => drop(part.insert(name, marker)),
+            Some(known) => {
+                if let Some(claim) = self.judge(known, fingerprint, now) {
                     self.leave_place();
                     return claim;
                 }
                 // Expired. Its place in the eviction queue stays behind, and means nothing any
                 // more.
-                if let KeyState::Published { at, settled, .. } = &occupied.get().state {
+                if let KeyState::Published { at, settled, .. } = &known.state {
                     self.note_dropped(*at);
                     self.count_less(*settled);
                 }
-                occupied.insert(marker);
+                *known = marker;
             }
         }
         KeyClaim::First(ClaimedKey { keys: self, name, fingerprint, published: false })
@@ -250,7 +268,7 @@ impl<A: Clone> IdempotencyMap<A> {
     ) -> Option<KeyClaim<'_, A>> {
         match &known.state {
             KeyState::Published { at, settled, .. } if self.is_over(*at, *settled, now) => None,
-            _ if known.fingerprint != fingerprint => Some(KeyClaim::Conflict),
+            _ if known.fingerprint() != fingerprint => Some(KeyClaim::Conflict),
             KeyState::Published { answer, .. } => Some(KeyClaim::Repeat(answer.clone())),
             KeyState::InProgress => Some(KeyClaim::Busy),
         }
@@ -347,7 +365,7 @@ impl<A> IdempotencyMap<A> {
     }
 
     /// Stores an answer in the place that its claim took, and drops the oldest above the limit.
-    fn remember(&self, name: KeyName, fingerprint: u128, answer: A, at: Timestamp) {
+    fn remember(&self, name: NameDigest, fingerprint: u128, answer: A, at: Timestamp) {
         // Relaxed: it only has to be a number that no other publication has.
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let settled = self.limits.unsettled.is_none();
@@ -355,7 +373,7 @@ impl<A> IdempotencyMap<A> {
         self.unsettled.fetch_add(usize::from(!settled), Ordering::Relaxed);
         let state = KeyState::Published { answer, at, number, settled };
         // Into the map before the queue: what leaves by the queue must be in the map to be dropped.
-        let replaced = self.known.insert(name, KeyEntry { fingerprint, state });
+        let replaced = self.known.of(name).insert(name, KeyEntry::new(fingerprint, state));
         if let Some(KeyEntry { state: KeyState::Published { settled, .. }, .. }) = replaced {
             self.count_less(settled);
         }
@@ -370,16 +388,18 @@ impl<A> IdempotencyMap<A> {
     /// What is dropped is dropped under the lock of its part, after this. So a claim that does not
     /// find the answer here finds it there.
     pub(crate) fn settle(&self, name: &KeyName, at: Timestamp) {
-        let Entry::Occupied(mut known) = self.known.entry(*name) else { return };
-        let publication = match &mut known.get_mut().state {
+        let name = self.digester.digest(name);
+        let mut part = self.known.of(name);
+        let Some(known) = part.get_mut(name) else { return };
+        let publication = match &mut known.state {
             KeyState::Published { at: own, number, settled, .. } if !*settled && *own <= at => {
                 *settled = true;
-                Publication { name: *name, number: *number, at: *own }
+                Publication { name, number: *number, at: *own }
             }
             // It was settled before, or another answer has taken its place.
             _ => return,
         };
-        drop(known);
+        drop(part);
         self.unsettled.fetch_sub(1, Ordering::Relaxed);
         self.line_up(publication);
     }
@@ -408,8 +428,9 @@ impl<A> IdempotencyMap<A> {
                 })
             };
             // The first pop keeps the count. With the second, expired answers leave faster than new
-            // ones come.
-            let leaving = [pop(), pop()];
+            // ones come. Where nothing leaves, it would find the same one.
+            let first = pop();
+            let leaving = [first.as_ref().and_then(|_| pop()), first];
             self.note_oldest(&order);
             leaving
         };
@@ -418,7 +439,7 @@ impl<A> IdempotencyMap<A> {
 
     /// Drops the answer of `publication`, unless another has taken its place.
     fn forget(&self, publication: &Publication) {
-        let dropped = self.known.remove_if(&publication.name, |_, known| {
+        let dropped = self.known.of(publication.name).remove_if(publication.name, |known| {
             let same = matches!(&known.state,
                 KeyState::Published { number, .. } if *number == publication.number);
             if same {

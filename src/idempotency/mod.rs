@@ -4,6 +4,7 @@
 //! requests under one key apart, [`map`] holds keys and answers, and [`eviction`] says which key
 //! leaves next.
 
+mod digest;
 mod eviction;
 mod fingerprint;
 mod key;

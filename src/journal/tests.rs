@@ -8,12 +8,13 @@ use crate::audit::durable_sink::DurableSink;
 use crate::audit::entry::{AdjustmentType, EventType};
 use crate::audit::record::{KeyMark, PlainEntry, Record, RecordBuf, ShortBytes, Subject};
 use crate::audit::view::Names;
+use crate::base::bytes::Cursor;
 use crate::base::clock::Timestamp;
 use crate::base::wake::Wakers;
-use crate::journal::format::bytes::Cursor;
 use crate::journal::format::decode::{Decoded, Decoder};
 use crate::journal::format::encode::Encoder;
 use crate::journal::format::segment::Point;
+use crate::journal::format::usual::usual_fingerprint;
 use crate::journal::group_commit::SyncState;
 use crate::journal::storage::Storage;
 use crate::journal::storage::place::JournalPlace;
@@ -140,12 +141,79 @@ fn what_was_encoded_is_decoded() {
     assert!(matches!(decoder.next(), Ok(None)));
 }
 
+/// A reserve and its confirm as a shop calls them. The first is `answered` with its reservation.
+fn of_a_shop(answered: ReservationId) -> [RecordBuf; 2] {
+    let [reserved, sold] = plain(3).map(|entry| {
+        let mut record = RecordBuf::default();
+        record.header.at = entry.at();
+        record.header.reservation = Some(id(3));
+        record.header.owner = Some(Owner([9; 16]));
+        let movement = entry.entry_type();
+        record.line(movement, Subject::Level(entry.level()), entry.quantity(), None);
+        record
+    });
+    let (mut reserved, mut sold) = (reserved, sold);
+    reserved.header.expires_at =
+        Some(reserved.header.at.saturating_add(Duration::from_millis(1_500)));
+    reserved.note("cart", "0000000017");
+    let number = answered.as_uuid().as_u128().to_le_bytes();
+    for (record, answer) in
+        [(&mut reserved, [&[1][..], &number].concat()), (&mut sold, vec![0; 17])]
+    {
+        record.key = usual_fingerprint(record).map(|fingerprint| KeyMark {
+            key: ShortBytes::new(&[7; 16]).expect("short"),
+            fingerprint,
+            answer: ShortBytes::new(&answer).expect("short"),
+        });
+    }
+    [reserved, sold]
+}
+
+fn encoded(record: RecordBuf) -> (RecordBuf, usize) {
+    let mut encoder = encoder();
+    let record = Record::Buffered(Box::new(record));
+    encoder.put(&record, &SomeNames);
+    let mut decoder = Decoder::new(&encoder.records, &encoder.notes, encoder.base);
+    let Ok(Some(Decoded::Record(read))) = decoder.next() else { panic!("a long record") };
+    let Record::Buffered(written) = record else { panic!("as above") };
+    assert_eq!((read.steps.key, &read.steps.lines), (written.key, &written.lines));
+    (*written, encoder.len())
+}
+
+#[test]
+fn a_shops_pair_with_keys_an_owner_and_a_note_takes_at_most_190_bytes() {
+    let bytes = of_a_shop(id(3)).map(|record| encoded(record).1);
+    assert!(bytes.iter().sum::<usize>() <= 190, "{bytes:?} bytes");
+}
+
+/// What does not follow from the record is in it, and read back.
+#[test]
+fn a_fingerprint_or_an_answer_that_is_not_the_usual_one_is_written_whole() {
+    let usual = of_a_shop(id(3)).map(|record| encoded(record).1);
+    for (place, record) in of_a_shop(id(4)).into_iter().enumerate() {
+        // The answer of another reservation: its number is written.
+        let more = encoded(record).1 - usual[place];
+        assert_eq!(more, if place == 0 { 16 } else { 0 });
+    }
+    for answer in [&[][..], &[1], &[3, 5], &[12; 17], &[12; 18], &[0; 16], &[200; 32]] {
+        for mut record in of_a_shop(id(3)) {
+            let key = record.key.as_mut().expect("it has one");
+            (key.fingerprint, key.answer) =
+                (key.fingerprint ^ 1, ShortBytes::new(answer).expect("short"));
+            encoded(record);
+        }
+    }
+}
+
 #[test]
 fn no_bytes_make_the_decoder_panic() {
     let mut encoder = encoder();
     encoder.put(&Record::Plain(plain(3)[0]), &SomeNames);
     encoder.put(&Record::Buffered(Box::new(long_record())), &SomeNames);
     encoder.put(&Record::Buffered(Box::new(opening())), &SomeNames);
+    for record in of_a_shop(id(3)) {
+        encoder.put(&Record::Buffered(Box::new(record)), &SomeNames);
+    }
     let (records, notes) = (encoder.records.clone(), encoder.notes.clone());
     let read = |records: &[u8], notes: &[u8]| {
         let mut decoder = Decoder::new(records, notes, Timestamp::MAX);

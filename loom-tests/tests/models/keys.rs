@@ -42,7 +42,7 @@ impl Shop {
     }
 
     fn claim(&self, key: u8, now: u64) -> KeyClaim<'_, u32> {
-        self.keys.claim(named(key), PRINT, at(now), OnDuplicate::Refuse)
+        self.keys.claim(&named(key), PRINT, at(now), OnDuplicate::Refuse)
     }
 
     /// The first call under this key is answered.

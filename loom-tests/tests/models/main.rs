@@ -38,6 +38,7 @@ mod base {
 // Without the fingerprints, which hash.
 #[path = "../../../src/idempotency"]
 mod idempotency {
+    mod digest;
     mod eviction;
     pub(crate) mod fingerprint;
     pub(crate) mod key;

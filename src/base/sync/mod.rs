@@ -17,8 +17,6 @@ pub(crate) use std::sync::atomic::Ordering;
 
 #[cfg(all(loom, feature = "loom"))]
 mod loom;
-#[cfg(all(loom, feature = "loom"))]
-mod loom_map;
 #[cfg(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle")))]
 mod model;
 #[cfg(not(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle"))))]
@@ -28,9 +26,6 @@ mod shuttle;
 
 #[cfg(all(loom, feature = "loom"))]
 pub(crate) use loom::*;
-#[cfg(all(loom, feature = "loom"))]
-#[allow(unused_imports, reason = "each model uses a part of the interface")]
-pub(crate) use loom_map::{Entry, LockedMap as DashMap};
 #[cfg(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle")))]
 #[allow(unused_imports, reason = "each model uses a part of the interface")]
 pub(crate) use model::*;

@@ -7,7 +7,7 @@ pub(crate) use crossbeam_queue::SegQueue;
 pub(crate) use crossbeam_utils::Backoff;
 /// Puts a value that all threads use on a cache line of its own.
 pub(crate) use crossbeam_utils::CachePadded;
-pub(crate) use dashmap::{DashMap, Entry};
+pub(crate) use dashmap::DashMap;
 use std::cell::Cell;
 pub(crate) use std::hint::spin_loop;
 pub(crate) use std::sync::atomic::{

@@ -10,7 +10,7 @@ use std::hash::{BuildHasherDefault, DefaultHasher, Hash};
 use std::marker::PhantomData;
 use std::time::Duration;
 
-pub(crate) use dashmap::Entry;
+use dashmap::Entry;
 use dashmap::mapref::one::Ref;
 use dashmap::try_result::TryResult;
 pub(crate) use shuttle::hint::spin_loop;
@@ -44,12 +44,6 @@ pub(crate) struct DashMap<K: Eq + Hash, V, S = ()> {
     hasher: PhantomData<S>,
 }
 
-impl<K: Eq + Hash, V> DashMap<K, V> {
-    pub(crate) fn with_shard_amount(_parts: usize) -> Self {
-        Self::with_hasher(())
-    }
-}
-
 impl<K: Eq + Hash, V, S> DashMap<K, V, S> {
     /// Few parts, so that threads meet.
     pub(crate) fn with_hasher(_hasher: S) -> Self {
@@ -70,7 +64,7 @@ impl<K: Eq + Hash, V, S> DashMap<K, V, S> {
         }
     }
 
-    pub(crate) fn entry(&self, key: K) -> Entry<'_, K, V>
+    fn entry(&self, key: K) -> Entry<'_, K, V>
     where
         K: Clone,
     {
@@ -92,18 +86,6 @@ impl<K: Eq + Hash, V, S> DashMap<K, V, S> {
                 vacant.insert(value);
                 None
             }
-        }
-    }
-
-    pub(crate) fn remove_if(&self, key: &K, goes: impl FnOnce(&K, &V) -> bool) -> Option<(K, V)>
-    where
-        K: Clone,
-    {
-        match self.entry(key.clone()) {
-            Entry::Occupied(occupied) if goes(occupied.key(), occupied.get()) => {
-                Some(occupied.remove_entry())
-            }
-            _ => None,
         }
     }
 }

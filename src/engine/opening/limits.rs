@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::base::ceilings::{Ceilings, MOST_SLOTS};
 use crate::base::error::BuildError;
 use crate::base::text_limits::{MOST_NOTES, MOST_TEXT, TextLimits};
-use crate::engine::answer::Answer;
+use crate::engine::answer::AnswerBytes;
 #[cfg(feature = "journal")]
 use crate::idempotency::MOST_UNSETTLED;
 use crate::idempotency::{IdempotencyMap, KeyLimits};
@@ -201,7 +201,7 @@ impl Limits {
     }
 
     /// Sets how much memory stored idempotency keys may take, in bytes: their number is the bytes
-    /// divided by the most that a key takes, about 400. It replaces the count of
+    /// divided by the most that a key takes, about 120. It replaces the count of
     /// [`key_retention`](Self::key_retention), or that replaces it: the later call wins. Memory
     /// grows with use. Default: 1 GiB.
     ///
@@ -296,7 +296,7 @@ impl Limits {
 
 /// How many keys surely fit into so much memory.
 fn keys_in(bytes: u64) -> usize {
-    usize::try_from(bytes / IdempotencyMap::<Answer>::BYTES_A_KEY).unwrap_or(usize::MAX)
+    usize::try_from(bytes / IdempotencyMap::<AnswerBytes>::BYTES_A_KEY).unwrap_or(usize::MAX)
 }
 
 impl Default for Limits {

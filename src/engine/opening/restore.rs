@@ -241,6 +241,7 @@ impl Engine {
             // Skip an answer that a later version wrote: this version cannot return it.
             if let (Ok(key), Some(answer)) = (key, answer) {
                 let at = restoring.past(*at);
+                let answer = answer.to_bytes();
                 self.keys.restore(KeyName::Caller(key), mark.fingerprint, answer, at);
                 if number < settled {
                     self.keys.settle(&KeyName::Caller(key), at);
@@ -256,7 +257,7 @@ impl Engine {
         restoring: &Restoring<'_>,
     ) {
         let fingerprint = KeyName::retake_fingerprint(*of);
-        let answer = Answer::Late(ConfirmOrRetake::Retaken(*by));
+        let answer = Answer::Late(ConfirmOrRetake::Retaken(*by)).to_bytes();
         let at = restoring.past(*at);
         self.keys.restore(KeyName::Retake(*of), fingerprint, answer, at);
         if number < restoring.ledger.retakes.len() - restoring.ledger.unsettled.retakes {

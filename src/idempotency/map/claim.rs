@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use crate::base::clock::Timestamp;
 use crate::base::sync::{nap, spin_loop, yield_now};
-use crate::idempotency::key::KeyName;
+use crate::idempotency::digest::NameDigest;
 use crate::idempotency::map::{IdempotencyMap, KeyEntry, KeyState};
 
 /// The right to do a keyed request first. Dropped without an answer, it frees the key.
 #[must_use = "a dropped claim withdraws the claim"]
 pub(crate) struct ClaimedKey<'keys, A> {
     pub(super) keys: &'keys IdempotencyMap<A>,
-    pub(super) name: KeyName,
+    pub(super) name: NameDigest,
     pub(super) fingerprint: u128,
     pub(super) published: bool,
 }
@@ -30,9 +30,8 @@ impl<A> ClaimedKey<'_, A> {
 impl<A> Drop for ClaimedKey<'_, A> {
     fn drop(&mut self) {
         if !self.published {
-            let marker =
-                |_: &KeyName, known: &KeyEntry<A>| matches!(known.state, KeyState::InProgress);
-            let withdrawn = self.keys.known.remove_if(&self.name, marker);
+            let marker = |known: &KeyEntry<A>| matches!(known.state, KeyState::InProgress);
+            let withdrawn = self.keys.known.of(self.name).remove_if(self.name, marker);
             debug_assert!(withdrawn.is_some(), "only its claim may take a marker away");
             self.keys.leave_place();
         }
@@ -41,7 +40,7 @@ impl<A> Drop for ClaimedKey<'_, A> {
 
 impl<A> fmt::Debug for ClaimedKey<'_, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ClaimedKey").field(&self.name).finish()
+        f.debug_struct("ClaimedKey").finish_non_exhaustive()
     }
 }
 

@@ -15,8 +15,8 @@
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+use crate::base::bytes::Cursor;
 use crate::base::clock::Timestamp;
-use crate::journal::format::bytes::Cursor;
 
 /// The magic bytes at the start of a batch.
 pub(crate) const MAGIC: [u8; 4] = *b"SKB\x01";

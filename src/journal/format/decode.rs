@@ -2,13 +2,15 @@
 //! panics.
 
 use crate::audit::entry::{AdjustmentType, EntryType, EventType};
+use crate::audit::pairs::Pairs;
 use crate::audit::record::{
     EntryLine, KeyMark, PlainEntry, Record, RecordBuf, ShortBytes, Subject,
 };
+use crate::base::bytes::Cursor;
 use crate::base::clock::Timestamp;
-use crate::journal::format::bytes::Cursor;
-use crate::journal::format::encode::{EXPIRED, KEEP, LONG, about, has};
+use crate::journal::format::encode::{EXPIRED, KEEP, LONG, SHORT_ANSWER, USUAL, about, has};
 use crate::journal::format::notes::{BLOCK_HEAD, ERASED, PRESENT, read_pairs, salted_hash};
+use crate::journal::format::usual::{usual_fingerprint, whole_answer};
 use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 
@@ -135,10 +137,10 @@ impl<'a> Decoder<'a> {
             };
         };
         if first & LONG != 0 {
-            if first & !(LONG | EXPIRED | KEEP) != 0 {
+            if first & !(LONG | EXPIRED | KEEP | SHORT_ANSWER | USUAL) != 0 {
                 return Err(NoRecord { what: "a record of an unknown kind" });
             }
-            self.buffered()?;
+            self.buffered(first)?;
             self.buffered.steps.expired = first & EXPIRED != 0;
             self.buffered.steps.keep = first & KEEP != 0;
             Ok(Some(Decoded::Record(&self.buffered)))
@@ -178,7 +180,7 @@ impl<'a> Decoder<'a> {
         Ok(entry)
     }
 
-    fn buffered(&mut self) -> DecodeResult<()> {
+    fn buffered(&mut self, first: u8) -> DecodeResult<()> {
         let Self { records, notes, base, buffered } = self;
         buffered.steps.clear();
         (buffered.place, buffered.erased) = (None, false);
@@ -198,7 +200,7 @@ impl<'a> Decoder<'a> {
             header.retaken_from = Some(reservation(records)?);
         }
         if flags & has::KEY != 0 {
-            buffered.steps.key = Some(key(records)?);
+            buffered.steps.key = Some(key_of(&buffered.steps, first, records)?);
         }
         if flags & has::FACTS != 0 {
             let text = records.counted().or_no(SHORT)?;
@@ -222,6 +224,11 @@ impl<'a> Decoder<'a> {
             }
             buffered.steps.lines.push(line);
         }
+        if first & USUAL != 0 {
+            let usual = usual_fingerprint(&buffered.steps).or_no("a usual call that is none")?;
+            let key = buffered.steps.key.as_mut().or_no("a usual call without a key")?;
+            key.fingerprint = usual;
+        }
         Ok(())
     }
 }
@@ -242,11 +249,23 @@ pub(crate) fn reservation(records: &mut Cursor<'_>) -> DecodeResult<ReservationI
     ReservationId::from_uuid(id.as_uuid()).or_no("an id that no engine makes")
 }
 
+/// A key in its whole form.
 pub(crate) fn key(records: &mut Cursor<'_>) -> DecodeResult<KeyMark> {
+    key_of(&RecordBuf::default(), 0, records)
+}
+
+/// The key of a record of which the first byte and the header are read. A usual fingerprint is set
+/// once the lines are read.
+fn key_of(record: &RecordBuf, first: u8, records: &mut Cursor<'_>) -> DecodeResult<KeyMark> {
+    const NONE: &str = "an answer that is none";
     let key = ShortBytes::new(records.counted().or_no(SHORT)?).or_no("a key that is too long")?;
-    let fingerprint = records.u128().or_no(SHORT)?;
-    let answer =
-        ShortBytes::new(records.counted().or_no(SHORT)?).or_no("an answer that is too long")?;
+    let fingerprint = if first & USUAL != 0 { 0 } else { records.u128().or_no(SHORT)? };
+    let answer = records.counted().or_no(SHORT)?;
+    let answer = if first & SHORT_ANSWER != 0 {
+        whole_answer(answer, record).or_no(NONE)?
+    } else {
+        ShortBytes::new(answer).or_no("an answer that is too long")?
+    };
     Ok(KeyMark { key, fingerprint, answer })
 }
 
@@ -254,7 +273,7 @@ pub(crate) fn key(records: &mut Cursor<'_>) -> DecodeResult<KeyMark> {
 fn notes_block(
     records: &mut Cursor<'_>,
     notes: &mut Cursor<'_>,
-    pairs: &mut Vec<(String, String)>,
+    pairs: &mut Pairs,
 ) -> DecodeResult<bool> {
     const MISSING: &str = "notes that are not there";
     let length = usize::try_from(records.varint().or_no(SHORT)?).ok().or_no(MISSING)?;

@@ -6,9 +6,10 @@ use rand::rngs::StdRng;
 use crate::audit::entry::EventType;
 use crate::audit::record::{EntryLine, KeyMark, PlainEntry, Record, RecordBuf, Subject, is_fact};
 use crate::audit::view::Names;
+use crate::base::bytes::{put_difference, put_varint};
 use crate::base::clock::Timestamp;
-use crate::journal::format::bytes::{put_difference, put_varint};
-use crate::journal::format::notes::{PRESENT, Pair, SALT, put_pairs, salted_hash};
+use crate::journal::format::notes::{PRESENT, SALT, put_pairs, salted_hash};
+use crate::journal::format::usual::{short_answer, usual_fingerprint};
 
 /// Flag in a record's first byte: a buffered record, not a plain entry. A plain entry has its type
 /// in the six low bits instead.
@@ -19,6 +20,10 @@ pub(crate) const EXPIRED: u8 = 1 << 7;
 /// Flag in a buffered record's first byte: the reservation keeps its record until all the units it
 /// sold are shipped.
 pub(crate) const KEEP: u8 = 1;
+/// Flag in a buffered record's first byte: the key's answer is in its short form.
+pub(crate) const SHORT_ANSWER: u8 = 1 << 1;
+/// Flag in a buffered record's first byte: the key's fingerprint is the usual one, and left out.
+pub(crate) const USUAL: u8 = 1 << 2;
 
 /// Flags in a record's second byte: which optional fields follow.
 pub(crate) mod has {
@@ -124,18 +129,27 @@ impl Encoder {
 
     fn put_buffered(&mut self, record: &RecordBuf, names: &dyn Names) {
         let header = &record.header;
-        let (facts, notes): (Vec<&Pair>, Vec<&Pair>) =
-            record.metadata.iter().partition(|(name, _)| is_fact(&record.lines, name));
+        let is_fact = |(name, _): &(&str, &str)| is_fact(&record.lines, name);
+        let facts = record.metadata.iter().filter(is_fact).count();
+        let notes = record.metadata.len() - facts;
         let others = record.lines.iter().any(|line| line.other.is_some());
-        self.records.push(LONG | flag(record.expired, EXPIRED) | flag(record.keep, KEEP));
+        let answer = record.key.as_ref().and_then(|it| short_answer(it.answer.as_bytes(), record));
+        let fingerprint = record.key.as_ref().map(|key| key.fingerprint);
+        let is_usual = fingerprint.is_some() && fingerprint == usual_fingerprint(record);
+        self.records.push(
+            LONG | flag(record.expired, EXPIRED)
+                | flag(record.keep, KEEP)
+                | flag(answer.is_some(), SHORT_ANSWER)
+                | flag(is_usual, USUAL),
+        );
         self.records.push(
             flag(header.reservation.is_some(), has::RESERVATION)
                 | flag(header.owner.is_some(), has::OWNER)
                 | flag(header.expires_at.is_some(), has::EXPIRY)
                 | flag(header.retaken_from.is_some(), has::RETAKEN_FROM)
                 | flag(record.key.is_some(), has::KEY)
-                | flag(!facts.is_empty(), has::FACTS)
-                | flag(!notes.is_empty(), has::NOTES)
+                | flag(facts > 0, has::FACTS)
+                | flag(notes > 0, has::NOTES)
                 | flag(others, has::OTHERS),
         );
         let out = &mut self.records;
@@ -153,29 +167,33 @@ impl Encoder {
             put_halves(out, id.to_halves());
         }
         if let Some(key) = &record.key {
-            put_key(out, key);
+            put_text(out, key.key.as_bytes());
+            if !is_usual {
+                out.extend_from_slice(&key.fingerprint.to_le_bytes());
+            }
+            put_text(out, answer.unwrap_or(key.answer.as_bytes()));
         }
-        if !facts.is_empty() {
-            self.put_facts(&facts);
+        if facts > 0 {
+            self.put_facts(facts, record.metadata.iter().filter(is_fact));
         }
-        if !notes.is_empty() {
-            self.put_notes(&notes);
+        if notes > 0 {
+            self.put_notes(notes, record.metadata.iter().filter(|pair| !is_fact(pair)));
         }
         let out = &mut self.records;
         put_varint(out, record.lines.len() as u64);
         record.lines.iter().for_each(|line| put_line(out, line, others, names));
     }
 
-    fn put_facts(&mut self, pairs: &[&Pair]) {
+    fn put_facts<'p>(&mut self, count: usize, pairs: impl Iterator<Item = (&'p str, &'p str)>) {
         self.text.clear();
-        put_pairs(&mut self.text, pairs);
+        put_pairs(&mut self.text, count, pairs);
         put_varint(&mut self.records, self.text.len() as u64);
         self.records.extend_from_slice(&self.text);
     }
 
-    fn put_notes(&mut self, pairs: &[&Pair]) {
+    fn put_notes<'p>(&mut self, count: usize, pairs: impl Iterator<Item = (&'p str, &'p str)>) {
         self.text.clear();
-        put_pairs(&mut self.text, pairs);
+        put_pairs(&mut self.text, count, pairs);
         put_varint(&mut self.records, self.text.len() as u64);
         let mut salt = [0; SALT];
         self.salts.fill_bytes(&mut salt);
@@ -195,12 +213,16 @@ pub(crate) fn put_halves(out: &mut Vec<u8>, [high, low]: [u64; 2]) {
     out.extend_from_slice(&low.to_le_bytes());
 }
 
+/// Appends a key in its whole form, which needs no record.
 pub(crate) fn put_key(out: &mut Vec<u8>, key: &KeyMark) {
-    put_varint(out, key.key.as_bytes().len() as u64);
-    out.extend_from_slice(key.key.as_bytes());
+    put_text(out, key.key.as_bytes());
     out.extend_from_slice(&key.fingerprint.to_le_bytes());
-    put_varint(out, key.answer.as_bytes().len() as u64);
-    out.extend_from_slice(key.answer.as_bytes());
+    put_text(out, key.answer.as_bytes());
+}
+
+fn put_text(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
 }
 
 fn put_line(out: &mut Vec<u8>, line: &EntryLine, others: bool, names: &dyn Names) {

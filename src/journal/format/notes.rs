@@ -3,7 +3,8 @@
 //! it with zeros, and the chain still holds. The hash is salted, and the salt is erased with the
 //! text, so nobody who guesses an erased text can check the guess.
 
-use crate::journal::format::bytes::{Cursor, put_varint};
+use crate::audit::pairs::Pairs;
+use crate::base::bytes::{Cursor, put_varint};
 
 /// Bytes of a salt.
 pub(crate) const SALT: usize = 16;
@@ -15,13 +16,14 @@ pub(crate) const PRESENT: u8 = 0;
 /// State of a block whose text was erased: salt and text are zeros.
 pub(crate) const ERASED: u8 = 1;
 
-/// A name and its value.
-pub(crate) type Pair = (String, String);
-
 /// Appends the encoded pairs: their count, then each text with its length.
-pub(crate) fn put_pairs(out: &mut Vec<u8>, pairs: &[&Pair]) {
-    put_varint(out, pairs.len() as u64);
-    for text in pairs.iter().flat_map(|pair| [&pair.0, &pair.1]) {
+pub(crate) fn put_pairs<'a>(
+    out: &mut Vec<u8>,
+    count: usize,
+    pairs: impl Iterator<Item = (&'a str, &'a str)>,
+) {
+    put_varint(out, count as u64);
+    for text in pairs.flat_map(|(name, value)| [name, value]) {
         put_varint(out, text.len() as u64);
         out.extend_from_slice(text.as_bytes());
     }
@@ -29,13 +31,13 @@ pub(crate) fn put_pairs(out: &mut Vec<u8>, pairs: &[&Pair]) {
 
 /// Decodes pairs and appends them to `pairs`. Returns `None` if `bytes` are anything but whole
 /// pairs; some may have been appended by then.
-pub(crate) fn read_pairs(bytes: &[u8], pairs: &mut Vec<(String, String)>) -> Option<()> {
+pub(crate) fn read_pairs(bytes: &[u8], pairs: &mut Pairs) -> Option<()> {
     let mut cursor = Cursor::new(bytes);
     let count = cursor.varint()?;
     for _ in 0..count {
-        let mut text = || String::from_utf8(cursor.counted()?.to_vec()).ok();
-        let pair = (text()?, text()?);
-        pairs.push(pair);
+        let mut text = || std::str::from_utf8(cursor.counted()?).ok();
+        let (name, value) = (text()?, text()?);
+        pairs.push(name, value);
     }
     cursor.is_empty().then_some(())
 }
@@ -54,14 +56,16 @@ mod tests {
 
     #[test]
     fn pairs_are_read_back_and_half_of_them_are_not() {
-        let pairs = vec![("source".to_owned(), "SUPPLIER".to_owned()), (String::new(), "é".into())];
+        let mut pairs = Pairs::new();
+        pairs.push("source", "SUPPLIER");
+        pairs.push("", "é");
         let mut bytes = Vec::new();
-        put_pairs(&mut bytes, &pairs.iter().collect::<Vec<_>>());
-        let mut read = Vec::new();
+        put_pairs(&mut bytes, pairs.len(), pairs.iter());
+        let mut read = Pairs::new();
         assert_eq!(read_pairs(&bytes, &mut read), Some(()));
         assert_eq!(read, pairs);
         for cut in 0..bytes.len() {
-            assert_eq!(read_pairs(&bytes[..cut], &mut Vec::new()), None);
+            assert_eq!(read_pairs(&bytes[..cut], &mut Pairs::new()), None);
         }
     }
 
@@ -69,6 +73,6 @@ mod tests {
     fn a_count_that_lies_takes_no_memory() {
         let mut bytes = Vec::new();
         put_varint(&mut bytes, u64::MAX);
-        assert_eq!(read_pairs(&bytes, &mut Vec::new()), None);
+        assert_eq!(read_pairs(&bytes, &mut Pairs::new()), None);
     }
 }

@@ -2,15 +2,15 @@
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+use crate::base::bytes::Cursor;
 use crate::base::clock::Timestamp;
 use crate::journal::format::batch::{Hash, NO_HASH, is_possible};
-use crate::journal::format::bytes::Cursor;
 
 /// The magic bytes at the start of a segment.
 const MAGIC: [u8; 8] = *b"STKJRNL\n";
 /// The format version that this library writes, and the newest that it reads. It reads all older
 /// ones, too: `docs/journal-format.md` lists what each added.
-pub(crate) const VERSION: u16 = 2;
+pub(crate) const VERSION: u16 = 3;
 /// Bytes of a segment header.
 pub(crate) const HEADER: usize = 136;
 

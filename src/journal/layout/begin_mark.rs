@@ -8,9 +8,9 @@ use std::io;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::base::bytes::Cursor;
 use crate::base::error::JournalError;
 use crate::journal::format::batch::Hash;
-use crate::journal::format::bytes::Cursor;
 use crate::journal::format::segment::UNFINISHED;
 use crate::journal::layout::{damaged, failed, remove_file};
 use crate::journal::storage::{Storage, StorageFile};

@@ -11,9 +11,9 @@ use std::io;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+use crate::base::bytes::Cursor;
 use crate::base::error::JournalError;
 use crate::journal::format::batch::Hash;
-use crate::journal::format::bytes::Cursor;
 use crate::journal::format::segment::{Point, UNFINISHED};
 use crate::journal::layout::{damaged, failed, remove_file};
 use crate::journal::ledger::state::NO_CLOCK;

@@ -7,8 +7,8 @@ use std::io;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::base::bytes::Cursor;
 use crate::base::error::JournalError;
-use crate::journal::format::bytes::Cursor;
 use crate::journal::format::position::JournalPosition;
 use crate::journal::format::segment::UNFINISHED;
 use crate::journal::layout::begin_mark::replace;

@@ -26,8 +26,8 @@ use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::base::bytes::Cursor;
 use crate::base::error::JournalError;
-use crate::journal::format::bytes::Cursor;
 use crate::journal::format::segment::{self, HEADER, Point, UNFINISHED};
 use crate::journal::layout::{Layout, begin_mark, damaged, failed};
 use crate::journal::storage::{PlacePart, Storage, StorageFile, StorageIdentity, is_gone};

@@ -5,8 +5,8 @@
 //! the journal makes.
 
 use crate::audit::record::DECIDED_KEPT;
+use crate::base::bytes::{Cursor, put_difference, put_varint};
 use crate::base::quantity::MAX_UNITS;
-use crate::journal::format::bytes::{Cursor, put_difference, put_varint};
 use crate::journal::format::decode::{
     DecodeResult, NoRecord, OrNoRecord, SHORT, key, moment, reservation, warehouse,
 };

@@ -198,7 +198,7 @@ impl Transfers {
 /// the engine's pair wins.
 pub(super) fn fact<'a>(record: &'a DecodedRecord, wanted: &str) -> Option<&'a str> {
     let mut pairs = record.steps.metadata.iter();
-    pairs.find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
+    pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
 }
 
 /// The number of the request that this record decides on, if any.
@@ -217,7 +217,7 @@ fn number_in(record: &DecodedRecord) -> Result<u64, &'static str> {
 /// Why a decision failed: the first pair that gives the available units or the room.
 fn failure_in(record: &DecodedRecord) -> Result<DecisionOutcome, &'static str> {
     let mut pairs = record.steps.metadata.iter();
-    let failure = pairs.find_map(|(name, value)| match name.as_str() {
+    let failure = pairs.find_map(|(name, value)| match name {
         "available" => value.parse().ok().map(DecisionOutcome::Short),
         "room" => value.parse().ok().map(DecisionOutcome::OverCapacity),
         _ => None,

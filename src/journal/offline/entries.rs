@@ -171,7 +171,7 @@ impl Decoded<'_> {
     pub(crate) fn metadata(&self) -> Metadata {
         match self {
             Self::Plain(_) => Metadata::default(),
-            Self::Record(record) => record.steps.metadata.as_slice().into(),
+            Self::Record(record) => record.steps.metadata.to_metadata(),
         }
     }
 }

@@ -2,8 +2,8 @@
 //! where its parts lie. It comes last because a run is written in one go, and its size is known
 //! only at the end.
 
+use crate::base::bytes::Cursor;
 use crate::base::error::JournalError;
-use crate::journal::format::bytes::Cursor;
 use crate::journal::format::segment::{Point, UNFINISHED};
 use crate::journal::layout::{damaged, failed};
 use crate::journal::outcomes::page::{self, PAGE, PAYLOAD};

@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
+use crate::base::bytes::Cursor;
 use crate::base::error::JournalError;
-use crate::journal::format::bytes::Cursor;
 use crate::journal::outcomes::filter::{FilterShape, FuseFilter};
 use crate::journal::outcomes::foot::RunFoot;
 use crate::journal::outcomes::page::{PAGE, PAYLOAD, PagedFile};

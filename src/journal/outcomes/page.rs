@@ -11,8 +11,8 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::base::bytes::{Cursor, put_varint};
 use crate::base::error::JournalError;
-use crate::journal::format::bytes::{Cursor, put_varint};
 use crate::journal::layout::{damaged, failed};
 use crate::journal::outcomes::mark::{MARK, OutcomeMark};
 use crate::journal::storage::Storage;

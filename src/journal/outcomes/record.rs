@@ -5,8 +5,8 @@
 //! ```
 
 use crate::audit::record::ShortBytes;
+use crate::base::bytes::{Cursor, put_difference, put_varint};
 use crate::base::clock::Timestamp;
-use crate::journal::format::bytes::{Cursor, put_difference, put_varint};
 use crate::journal::ledger::holds::{Hold, HoldLine, Standing};
 use crate::journal::outcomes::mark::OutcomeKind;
 use crate::reservation::id::{Owner, ReservationId};

@@ -1,0 +1,185 @@
+//! The digest of a name: what stands for the name in memory.
+
+use crate::idempotency::key::{IdempotencyKey, KeyName};
+
+/// 128 bits that stand for a name, of any length, in 16 bytes.
+///
+/// They are the SipHash of the name under a secret of this map, the variant of 128 bits (Aumasson
+/// and Bernstein, 2012; 1 round a word and 3 at the end, as the standard library's maps use it). So
+/// nobody who chooses names, however many, can make two of them meet; and by chance two of a
+/// thousand million names do so once in 10^20 maps.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NameDigest([u64; 2]);
+
+impl NameDigest {
+    /// What tells the part. The other half tells the home within it.
+    pub(crate) fn part(self) -> usize {
+        self.0[1] as usize
+    }
+
+    /// Where the search for the name begins.
+    pub(crate) fn home(self) -> usize {
+        self.0[0] as usize
+    }
+
+    /// Bits of neither.
+    pub(crate) fn bits(self) -> u32 {
+        (self.0[1] >> 32) as u32
+    }
+
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn from_halves(halves: [u64; 2]) -> Self {
+        Self(halves)
+    }
+}
+
+/// Makes the digests of one map.
+pub(crate) struct Digester {
+    secret: [u64; 2],
+}
+
+/// Most bytes that a digest is of: one of the kind, a key, and what fills the last word, with its
+/// length.
+const LONGEST: usize = (1 + IdempotencyKey::MAX_LEN).next_multiple_of(8);
+
+impl Digester {
+    /// A digester with a secret of its own.
+    pub(crate) fn new() -> Self {
+        // Models have no secrets: the same model meets the same locks.
+        #[cfg(any(loom, shuttle))]
+        let secret = [1, 2];
+        #[cfg(not(any(loom, shuttle)))]
+        let secret = [(); 2].map(|()| {
+            use std::hash::{BuildHasher, RandomState};
+            RandomState::new().hash_one(0_u8)
+        });
+        Self { secret }
+    }
+
+    #[inline]
+    pub(crate) fn digest(&self, name: &KeyName) -> NameDigest {
+        let retaken;
+        let (kind, text) = match name {
+            KeyName::Caller(key) => (0, key.as_bytes()),
+            KeyName::Retake(of) => {
+                retaken = of.as_uuid();
+                (1, retaken.as_bytes().as_slice())
+            }
+        };
+        NameDigest(sip_128(self.secret, kind, text))
+    }
+}
+
+/// The state of SipHash.
+struct Sip([u64; 4]);
+
+impl Sip {
+    #[inline(always)]
+    fn rounds(&mut self, rounds: u32) {
+        let [a, b, c, d] = &mut self.0;
+        for _ in 0..rounds {
+            *a = a.wrapping_add(*b);
+            *c = c.wrapping_add(*d);
+            *b = b.rotate_left(13) ^ *a;
+            *d = d.rotate_left(16) ^ *c;
+            *a = a.rotate_left(32).wrapping_add(*d);
+            *c = c.wrapping_add(*b);
+            *d = d.rotate_left(21) ^ *a;
+            *b = b.rotate_left(17) ^ *c;
+            *c = c.rotate_left(32);
+        }
+    }
+
+    #[inline(always)]
+    fn word(&mut self, word: u64) {
+        self.0[3] ^= word;
+        self.rounds(1);
+        self.0[0] ^= word;
+    }
+
+    #[inline(always)]
+    fn end(&mut self) -> u64 {
+        self.rounds(3);
+        self.0[0] ^ self.0[1] ^ self.0[2] ^ self.0[3]
+    }
+}
+
+/// SipHash-1-3 of `kind` and `text`, all rounds but those of the end. `mark` tells the variants.
+#[inline(always)]
+fn sip([low, high]: [u64; 2], mark: u64, kind: u8, text: &[u8]) -> Sip {
+    let mut state = Sip([
+        low ^ 0x736f_6d65_7073_6575,
+        high ^ 0x646f_7261_6e64_6f6d ^ mark,
+        low ^ 0x6c79_6765_6e65_7261,
+        high ^ 0x7465_6462_7974_6573,
+    ]);
+    let mut bytes = [0; LONGEST];
+    bytes[0] = kind;
+    bytes[1..=text.len()].copy_from_slice(text);
+    let len = text.len() + 1;
+    // The last byte of the last word is the length.
+    let end = len / 8 * 8 + 8;
+    bytes[end - 1] = len as u8;
+    for word in bytes[..end].chunks_exact(8) {
+        state.word(word.try_into().map_or(0, u64::from_le_bytes));
+    }
+    state
+}
+
+fn sip_128(secret: [u64; 2], kind: u8, text: &[u8]) -> [u64; 2] {
+    let mut state = sip(secret, 0xee, kind, text);
+    state.0[2] ^= 0xee;
+    let first = state.end();
+    state.0[1] ^= 0xdd;
+    [first, state.end()]
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::reservation::id::ReservationId;
+
+    #[test]
+    fn names_differ_by_kind_length_and_every_byte() {
+        let key =
+            |bytes: &[u8]| KeyName::Caller(IdempotencyKey::from_bytes(bytes).expect("a legal key"));
+        let id = ReservationId::from_halves([1, 2]);
+        let names = [
+            key(b"a"),
+            key(b"b"),
+            key(b"a\0"),
+            key(&[7; 63]),
+            key(&[7; 64]),
+            key(id.as_uuid().as_bytes()),
+            KeyName::Retake(id),
+        ];
+        let digester = Digester::new();
+        let digests = names.each_ref().map(|name| digester.digest(name));
+        for (place, digest) in digests.iter().enumerate() {
+            assert!(*digest == digester.digest(&names[place]), "it stays the same");
+            assert!(!digests[..place].contains(digest), "name {place} is taken for another");
+        }
+    }
+
+    /// The standard library's own hasher, with the secret that it has if it has none.
+    #[test]
+    fn the_rounds_are_those_of_sip_hash() {
+        use std::hash::{DefaultHasher, Hasher};
+        let text = [0x5a; IdempotencyKey::MAX_LEN];
+        for len in 0..=text.len() {
+            let mut known = DefaultHasher::new();
+            known.write(&[3]);
+            known.write(&text[..len]);
+            let mut own = sip([0, 0], 0, 3, &text[..len]);
+            own.0[2] ^= 0xff;
+            assert_eq!(own.end(), known.finish(), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn each_map_has_secrets_of_its_own() {
+        let name = KeyName::Retake(ReservationId::from_halves([1, 2]));
+        let [NameDigest(one), NameDigest(other)] = [(); 2].map(|()| Digester::new().digest(&name));
+        assert!(one[0] != other[0] && one[1] != other[1] && one[0] != one[1]);
+    }
+}
