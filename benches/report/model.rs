@@ -49,8 +49,7 @@ const TEXT: &str = "<b>This is a model, and no measurement.</b> No machine of 64
     processes on the same cores. What the model leaves out: buyers who meet at a product, more memory traffic \
     than a machine can carry, and that a lock which waits goes to sleep. Take the \
     curves for ceilings.";
-const OWN: &str =
-    "2 to 4: two entries, each claims its place at the queue's tail, and may read it before";
+const OWN: &str = "2: two entries, each takes its ticket at the queue's tail, by one `fetch_add`";
 const MUTEX: &str =
     "12: twice the lock, and under it four lines of maps, free list and heap; twice the tail";
 const DASHMAP: &str =

@@ -230,7 +230,8 @@ impl Limits {
         self
     }
 
-    /// Sets how many records the audit queue holds, 16 to 2^24. Default: 65,536.
+    /// Sets how many records the audit queue holds, 16 to 2^24. Default: 65,536. The queue has its
+    /// memory from the start: 80 bytes a record, for a power of two of them.
     pub fn audit_queue(mut self, records: usize) -> Self {
         self.audit_queue = records;
         self
