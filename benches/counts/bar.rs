@@ -11,8 +11,9 @@ use crate::common::counts::{Cost, Counts, Work};
 const FILE: &str = "counts.txt";
 /// The change that counts as one.
 const SLACK: f64 = 0.02;
-/// With keys and a journal: what the caller finds in memory depends on how far the disk is.
-const SLACK_BY_DISK: f64 = 0.05;
+/// Where records go through buffers of a pool: whether one is there depends on how far the writer
+/// is, and with a journal on how far the disk is.
+const SLACK_OF_BUFFERS: f64 = 0.05;
 /// A writer naps when there is nothing to do, by the clock, so its count is less steady.
 const WRITERS_SLACK: f64 = 0.06;
 /// Where two threads take and give memory at once, they meet at the allocator's locks, or don't.
@@ -133,7 +134,9 @@ impl Bar {
             let text = format!("{name}: has no row in {FILE}");
             return vec![Judged { text, worse: true }];
         };
-        let slack = if counts.work == Work::BufferedRealPair { SLACK_BY_DISK } else { SLACK };
+        let steady =
+            [Work::LoopAlone, Work::Pair, Work::BufferedPair, Work::Refused, Work::Released];
+        let slack = if steady.contains(&counts.work) { SLACK } else { SLACK_OF_BUFFERS };
         let instructions = |cost: Cost| Some(cost.instructions);
         let locked = |cost: Cost| Some(cost.locked? + cost.fences?);
         let of = |part: &dyn Fn(Cost) -> Option<f64>, (slack, noise), before, now| {
