@@ -193,7 +193,9 @@ impl Chunk {
             }
             ControlFlow::Continue(())
         });
-        // What was erased must not stay in memory that is only given back.
+        // As far as this thread can see to it: nothing of what was erased stays in memory that is
+        // given back. What the allocator had from earlier growth, and buffers of the pool, may have
+        // some until they are used again.
         self.records.packed.fill(0);
         self.records.packed = packed;
     }

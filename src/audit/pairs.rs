@@ -34,7 +34,7 @@ impl Pairs {
         self.text.push_str(name);
         let name_end = self.text.len();
         self.text.push_str(value);
-        // Texts of a record take 2^24 bytes at most, or the 2^32 of a batch.
+        // Texts of a call take 2^24 bytes at most, and who decodes a record bounds them by 2^32.
         let ends = [name_end as u32, self.text.len() as u32];
         match self.few.get_mut(self.len) {
             Some(place) => *place = ends,

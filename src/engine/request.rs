@@ -95,7 +95,7 @@ macro_rules! options_of_all_operations {
             /// options, and lines in the same order. A place named by names differs from the same
             /// place named by handle. Notes and durability do not count.
             ///
-            /// A keyed call locks one shard of the key map, which costs some tens of nanoseconds.
+            /// A keyed call locks one part of the key table, which costs some tens of nanoseconds.
             /// With a journal, it may read the disk: one page of an outcome file, if the key was
             /// used and its answer has left memory, and for about one new key in ten thousand.
             /// [`key_lookup`](Self::key_lookup) forbids that; in async code, await a prefetch

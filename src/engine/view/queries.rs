@@ -243,7 +243,7 @@ impl InventoryManager {
 
     /// The answer that is stored with this idempotency key: what a retry of its call would get.
     /// Runs nothing and stores nothing. `None` if no call with the key was answered, or if its time
-    /// is up. Locks one shard of the key map for a moment. With a journal, it may read the disk:
+    /// is up. Locks one part of the key table for a moment. With a journal, it may read the disk:
     /// one page of an outcome file.
     ///
     /// A caller that came back from a crash asks so what its last call did, without the call's

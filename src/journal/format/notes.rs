@@ -32,6 +32,8 @@ pub(crate) fn put_pairs<'a>(
 /// Decodes pairs and appends them to `pairs`. Returns `None` if `bytes` are anything but whole
 /// pairs; some may have been appended by then.
 pub(crate) fn read_pairs(bytes: &[u8], pairs: &mut Pairs) -> Option<()> {
+    // The text of a record has 32-bit places.
+    u32::try_from(pairs.bytes() + bytes.len()).ok()?;
     let mut cursor = Cursor::new(bytes);
     let count = cursor.varint()?;
     for _ in 0..count {
