@@ -9,9 +9,13 @@ use crate::base::sync::{MODELLED, nap, spin_loop, yield_now};
 const FIRST_NAP: Duration = Duration::from_micros(50);
 const LONGEST_NAP: Duration = Duration::from_millis(8);
 
+/// As long at most where others wait behind the one who waits.
+const LONGEST_BRIEF_NAP: Duration = Duration::from_micros(200);
+
 /// Waiting for another thread: first spin, then let others run, then nap.
 pub(super) struct Patience {
     rounds: u32,
+    longest_nap: Duration,
 }
 
 impl Patience {
@@ -19,7 +23,12 @@ impl Patience {
     const YIELDING: u32 = 16;
 
     pub(super) fn new() -> Self {
-        Self { rounds: 0 }
+        Self { rounds: 0, longest_nap: LONGEST_NAP }
+    }
+
+    /// For one whom others wait for: who holds a ticket, or waits for a ticket to be published.
+    pub(super) fn brief() -> Self {
+        Self { longest_nap: LONGEST_BRIEF_NAP, ..Self::new() }
     }
 
     /// Whether it has not waited yet.
@@ -32,7 +41,9 @@ impl Patience {
         self.rounds = self.rounds.saturating_add(1);
         if MODELLED || self.rounds > Self::SPINNING {
             match self.rounds.checked_sub(Self::YIELDING) {
-                Some(naps) if naps > 0 => nap((FIRST_NAP * (1 << naps.min(8))).min(LONGEST_NAP)),
+                Some(naps) if naps > 0 => {
+                    nap((FIRST_NAP * (1 << naps.min(8))).min(self.longest_nap))
+                }
                 _ => yield_now(),
             }
         } else {

@@ -204,7 +204,7 @@ impl<L, const N: usize> AuditQueue<L, N> {
     #[cold]
     #[inline(never)]
     fn wait_for_room(&self, ticket: Ticket) -> Result<Ticket, WriterGone> {
-        let mut patience = Patience::new();
+        let mut patience = Patience::brief();
         while !self.items.has_room(&ticket) {
             self.press(&mut patience);
             if self.is_lost() {

@@ -226,7 +226,7 @@ impl<L, const N: usize> Ring<L, N> {
     #[cold]
     #[inline(never)]
     fn wait_at_hole(&self, place: &RingPlace<N>, ticket: u64) -> Option<bool> {
-        let mut patience = Patience::new();
+        let mut patience = Patience::brief();
         loop {
             if let published @ Some(_) = Self::published(place, ticket) {
                 return published;

@@ -10,8 +10,8 @@
 //!
 //! Two threads each store, fence, and load (Dekker's pattern, also called store buffering). At
 //! least one of them sees the other's store: either the last look finds what was left, or the
-//! producer finds the sleeper lying. (`SeqCst` fences and not `SeqCst` accesses, because loom
-//! treats such accesses as `AcqRel`.)
+//! producer finds the sleeper lying. A producer whose store is a `SeqCst` read-modify-write, as a
+//! push into the audit queue is, needs no fence; see [`Fenced`].
 
 use std::fmt;
 use std::time::Duration;
@@ -86,9 +86,9 @@ impl Parking {
 
     /// The same, for a producer that has a proof of its fence.
     #[inline(always)]
-    pub(crate) fn posture_behind(&self, _: &Fenced) -> Posture {
-        // SeqCst, behind what `Fenced` proves, pairs with the fences in `lie_down` and `leave`.
-        Posture::from_u8(self.posture.load(Ordering::SeqCst))
+    pub(crate) fn posture_behind(&self, left: &Fenced) -> Posture {
+        // Behind what `left` proves, this pairs with the fences in `lie_down` and `leave`.
+        Posture::from_u8(self.posture.load(left.load_order()))
     }
 
     /// Wakes the sleeper from whatever sleep it is in, for what was left before.
@@ -125,7 +125,7 @@ impl Parking {
 
     fn lie_down(&self, posture: Posture, last_look: impl FnOnce() -> bool, sleep: impl FnOnce()) {
         self.posture.store(posture as u8, Ordering::Relaxed);
-        // Pairs with the fence in `posture_after_leaving`. If a producer did not see this posture,
+        // Pairs with the fence in `posture_after_leaving`, or what `Fenced` proves. If a producer did not see this posture,
         // the last look finds what it left.
         fence(Ordering::SeqCst);
         if !last_look() {

@@ -214,9 +214,7 @@ impl<'a> Call<'a> {
     pub(super) fn check_note_names(self, own: &[&str]) -> Result<(), InvalidText> {
         let place = |note: usize| u32::try_from(note).unwrap_or(u32::MAX);
         let names = || self.options.notes.iter().map(|(name, _)| name);
-        if let Some(note) = names().position(|name| own.contains(&name)) {
-            return Err(InvalidText::NameTaken { note: place(note) });
-        }
+        let taken = names().position(|name| own.contains(&name));
         // Few names are sooner compared than hashed.
         let twice = if self.options.notes.len() <= COMPARED {
             names().enumerate().find_map(|(note, name)| {
@@ -227,11 +225,13 @@ impl<'a> Call<'a> {
             let mut seen = HashMap::with_capacity(self.options.notes.len());
             names().enumerate().find_map(|(note, name)| Some((seen.insert(name, note)?, note)))
         };
-        match twice {
-            Some((first, second)) => {
+        // The first note that is wrong.
+        match (taken, twice) {
+            (taken, Some((first, second))) if taken.is_none_or(|taken| second < taken) => {
                 Err(InvalidText::NameTwice { first: place(first), second: place(second) })
             }
-            None => Ok(()),
+            (Some(note), _) => Err(InvalidText::NameTaken { note: place(note) }),
+            (None, _) => Ok(()),
         }
     }
 

@@ -69,9 +69,9 @@ impl Bound {
 
     /// Whether a published hold that falls due at `time` finds the bound later, or tagged.
     #[inline]
-    fn is_in_the_way(&self, time: u64) -> bool {
-        // SeqCst pairs with the fence in `raise`.
-        let seen = self.0.load(Ordering::SeqCst);
+    fn is_in_the_way(&self, time: u64, taken: &Fenced) -> bool {
+        // Behind what `taken` proves, this pairs with the fence in `raise`.
+        let seen = self.0.load(taken.load_order());
         let tagged = seen & TAG != 0;
         tagged || seen >> 1 > time
     }
@@ -168,14 +168,14 @@ impl Deadlines {
     /// published the slot's state before. `taken` proves that a scan sees the slot taken, or is
     /// seen.
     #[inline(always)]
-    pub(crate) fn note(&self, slot: u32, expires_at: Timestamp, _taken: &Fenced) {
+    pub(crate) fn note(&self, slot: u32, expires_at: Timestamp, taken: &Fenced) {
         let time = expires_at.as_millis();
         let group = slot as usize / GROUP;
         let (group, segment) = (self.groups.ensure(group), self.segments.ensure(group / GROUPS));
         // Slots beyond the tables do not exist.
         let (Some(group), Some(segment)) = (group, segment) else { return };
         for bound in [group, segment, &self.engine] {
-            if bound.is_in_the_way(time) {
+            if bound.is_in_the_way(time, taken) {
                 bound.lower(time);
             }
         }

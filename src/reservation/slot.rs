@@ -124,8 +124,7 @@ impl Slot {
     /// it, or is seen. `Err` holds the current state if another thread is changing the record.
     #[inline(always)]
     pub(crate) fn vacate(&self, former: SlotState) -> Result<(SlotState, Fenced), SlotState> {
-        // With an expiry that no reservation has, it is never the word of an unused slot.
-        let vacant = former.in_phase(Phase::Vacant).next_generation().expiring_at(Timestamp::MAX);
+        let vacant = former.in_phase(Phase::Vacant).next_generation().taken();
         let taken = self.state.swap_to_vacant(former, vacant)?;
         // Release pairs with the Acquire fence in `load_again`: whoever reads a field of the next
         // reservation sees at least this vacant word, and so notices. (In models the fence of
@@ -134,9 +133,10 @@ impl Slot {
         Ok((vacant, taken))
     }
 
-    /// Gives up a claim: the slot has no reservation, and is at rest.
+    /// Gives up a claim: the slot has no reservation, and is at rest. It stays `Vacant`, because its
+    /// fields may be half another's: nobody takes it for the line or the head that it was.
     pub(crate) fn abandon(&self, vacant: SlotState) {
-        self.state.publish(vacant.in_phase(Phase::Line));
+        self.state.publish(vacant.put_back());
     }
 
     /// Writes a reservation into this vacant slot. Its id finds it from here on.

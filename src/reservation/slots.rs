@@ -420,7 +420,7 @@ impl Slots {
                 let after = slot.state();
                 let found = match after.phase() {
                     Phase::Pending | Phase::Ending => ScannedSlot::Live(after.expires_at()),
-                    Phase::Vacant if after != SlotState::UNUSED => ScannedSlot::Taken,
+                    _ if after.is_taken() => ScannedSlot::Taken,
                     _ => ScannedSlot::Nothing,
                 };
                 (found, enough)

@@ -28,10 +28,9 @@ const _: () = assert!(EXPIRES_MASK == Timestamp::MAX.as_millis(), "every moment 
 /// Where a slot is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// No reservation: never used, or taken by a reserve that has not published yet.
+    /// No reservation: never used, taken by a reserve that has not published yet, or put back.
     Vacant = 0,
-    /// A later line of a basket, whose status is in its head. Or a slot that was taken and put back
-    /// unused.
+    /// A later line of a basket, whose status is in its head.
     Line = 1,
     /// A live hold.
     Pending = 2,
@@ -115,6 +114,22 @@ impl SlotState {
     #[inline]
     pub(crate) fn expiring_at(self, expires_at: Timestamp) -> Self {
         Self(self.0 & !EXPIRES_MASK | expires_at.as_millis())
+    }
+
+    /// A vacant slot that a reserve has. Its expiry says so, and that it is not an unused one.
+    #[inline(always)]
+    pub(crate) fn taken(self) -> Self {
+        self.expiring_at(Timestamp::MAX)
+    }
+
+    /// A vacant slot that was taken and put back.
+    pub(crate) fn put_back(self) -> Self {
+        self.expiring_at(Timestamp::from_millis(1))
+    }
+
+    /// Whether a reserve has the slot, and has not published or put it back.
+    pub(crate) fn is_taken(self) -> bool {
+        self.phase() == Phase::Vacant && self.expires_at() == Timestamp::MAX
     }
 
     /// The next generation: a new reservation, or the same one after a partial step.

@@ -93,3 +93,20 @@ fn a_note_does_not_take_the_name_of_what_the_call_itself_writes() {
         assert_eq!(names.len(), entry.metadata().len(), "{entry:?}");
     }
 }
+
+#[test]
+fn the_first_note_that_is_wrong_is_named() {
+    let manager = shop(quiet(&clock()));
+    let noted = |names: [&str; 3]| {
+        names.iter().fold(manager.request(), |request, name| request.note(*name, "x"))
+    };
+    let refused = |request: Request<'_>| {
+        let kept = request.keep_until_shipped();
+        kept.sell(SF, 1).expect_err("a wrong note")
+    };
+    let keep_first = refused(noted(["a", "keep", "a"]));
+    assert_eq!(keep_first, CallError::from(InvalidText::NameTaken { note: 1 }).into());
+    let twice_first = refused(noted(["a", "a", "keep"]));
+    let twice = InvalidText::NameTwice { first: 0, second: 1 };
+    assert_eq!(twice_first, CallError::from(twice).into());
+}

@@ -45,6 +45,15 @@ pub(crate) const MODELLED: bool =
 #[derive(Debug)]
 pub(crate) struct Fenced(());
 
+impl Fenced {
+    /// The ordering of the loads that pair with the other thread's fence. A read-modify-write alone
+    /// orders no weaker load behind it, and no model would show that.
+    #[inline(always)]
+    pub(crate) fn load_order(&self) -> Ordering {
+        Ordering::SeqCst
+    }
+}
+
 /// Executes a `SeqCst` fence. The caller names its partner.
 #[inline]
 pub(crate) fn fenced() -> Fenced {
@@ -54,7 +63,8 @@ pub(crate) fn fenced() -> Fenced {
 
 /// The proof behind a write that is itself a `SeqCst` read-modify-write. It needs no fence of its
 /// own, and executes none: such writes, and `SeqCst` loads, are in one order with all fences. Loom
-/// takes both for `AcqRel`. So in its models a fence stands here for that order.
+/// takes both for `AcqRel`. So in its models a fence stands here for that order. It orders more: that
+/// loads behind it are `SeqCst` is seen to by [`Fenced::load_order`] alone.
 #[inline(always)]
 pub(crate) fn sequenced() -> Fenced {
     #[cfg(all(loom, feature = "loom"))]

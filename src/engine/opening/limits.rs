@@ -231,7 +231,7 @@ impl Limits {
     }
 
     /// Sets how many records the audit queue holds, 16 to 2^24. Default: 65,536. The queue has its
-    /// memory from the start: 80 bytes a record, for a power of two of them.
+    /// memory from the start: 80 bytes a record, for the next power of two of them.
     pub fn audit_queue(mut self, records: usize) -> Self {
         self.audit_queue = records;
         self

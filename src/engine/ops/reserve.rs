@@ -284,7 +284,8 @@ impl Engine {
         if available < qty.get() {
             return Err(self.refuse_short(qty, StockShortfall { available, overdue_left }));
         }
-        Ok(())
+        // That may have waited for room in the queue.
+        self.check_gate().map_err(|error| self.refuse_unavailable(error))
     }
 
     /// Admits a call that found the gate open a moment ago, which is enough.

@@ -40,7 +40,7 @@ pub(super) struct EndedSlots {
 /// The word of this position's place while it is free for it.
 fn free_at(position: u64) -> u64 {
     // Laps wrap after two thousand million.
-    position / PLACES as u64 * LAP
+    (position / PLACES as u64).wrapping_mul(LAP)
 }
 
 fn full_at(position: u64, slot: SlotNumber) -> u64 {
@@ -72,6 +72,7 @@ impl EndedSlots {
         // Acquire pairs with the Release below: who has the hint sees the places before it taken,
         // and this one no older than the lap before.
         let mut position = self.filled_to.load(Ordering::Acquire);
+        let backoff = Backoff::new();
         loop {
             let (place, free) = (self.place(position), free_at(position));
             // Acquire pairs with the Release in `pop`, which freed the place.
@@ -88,7 +89,7 @@ impl EndedSlots {
                 if !self.is_taken_out(position - PLACES as u64) {
                     return false;
                 }
-                Backoff::new().snooze();
+                backoff.snooze();
             } else {
                 position = self.next_after(position);
             }
@@ -192,6 +193,22 @@ mod tests {
             let expected: Vec<_> = (oldest..oldest + most as u32).collect();
             assert_eq!(popped, expected);
             oldest += most as u32;
+        }
+    }
+
+    #[test]
+    fn laps_wrap() {
+        let ended = EndedSlots::new();
+        let start = (1_u64 << 31) * PLACES as u64 - 2;
+        for position in start..start + PLACES as u64 {
+            ended.place(position).store(free_at(position), Ordering::Relaxed);
+        }
+        ended.filled_to.store(start, Ordering::Relaxed);
+        ended.head.store(start, Ordering::Relaxed);
+        for round in 0..10 {
+            assert!((0..PLACES as u32).all(|slot| ended.push(slot)));
+            assert!(!ended.push(7), "round {round}");
+            assert_eq!(pop(&ended, PLACES), (0..PLACES as u32).collect::<Vec<_>>());
         }
     }
 

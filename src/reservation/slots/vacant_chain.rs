@@ -169,6 +169,28 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_that_was_taken_and_put_back_is_no_line_of_its_former_reservation() {
+        let slots = slots();
+        let early = NOW.saturating_add_millis(100);
+        let taken = chain(&slots, 3);
+        let id = ReservationId::new(early, taken.head().number(), 5);
+        let record = ReservationRecord { id, owner: None, line: line(0), chain: Chain::NONE };
+        let (number, of) = (taken.head().number(), ReservationId::new(NOW, 77, 7));
+        let links = slots.publish_sold_lines(taken, [line(1)], of, record);
+        assert!(matches!(slots.read(id, |_| {}), ReadReservation::Found { .. }));
+        slots.retire(number, links, false, NOW);
+        // The fourth slot, and then the head, which lies ahead of the clock and goes into quarantine:
+        // so what is put back is the slot after it, whose own link the new chain has overwritten.
+        let fourth = slots.take(NOW, || NOW).expect("a slot");
+        let second = VacantChain::new(slots.take(NOW, || NOW).expect("a slot"));
+        assert_ne!(second.head().number(), number);
+        slots.put_back_chain(second, NOW);
+        let read = slots.read(id, |_| {});
+        assert!(matches!(read, ReadReservation::Forgotten), "{read:?}");
+        slots.put_back(fourth, NOW);
+    }
+
+    #[test]
     fn a_chain_that_is_put_back_leaves_all_its_slots_to_others() {
         let slots = slots();
         for count in [1, 2, 4, 3, 4] {
