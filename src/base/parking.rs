@@ -125,8 +125,8 @@ impl Parking {
 
     fn lie_down(&self, posture: Posture, last_look: impl FnOnce() -> bool, sleep: impl FnOnce()) {
         self.posture.store(posture as u8, Ordering::Relaxed);
-        // Pairs with the fence in `posture_after_leaving`, or what `Fenced` proves. If a producer did not see this posture,
-        // the last look finds what it left.
+        // Pairs with the fence in `posture_after_leaving`, or what `Fenced` proves. If a producer
+        // did not see this posture, the last look finds what it left.
         fence(Ordering::SeqCst);
         if !last_look() {
             sleep();

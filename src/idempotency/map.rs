@@ -53,8 +53,8 @@ pub(crate) struct KeyLimits {
 }
 
 /// How many answers may wait to be settled, if an engine has a journal. At some 80 bytes each they
-/// take 700 MB. A segment of 64 MiB has up to 1.8 million of them, so the auditor may be two segments
-/// behind the one that it waits for anyway.
+/// take 700 MB. A segment of 64 MiB has up to 1.8 million of them, so the auditor may be two
+/// segments behind the one that it waits for anyway.
 pub(crate) const MOST_UNSETTLED: usize = 1 << 23;
 
 /// Figures of the stored answers. Each one is read by itself.

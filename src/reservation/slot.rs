@@ -133,8 +133,8 @@ impl Slot {
         Ok((vacant, taken))
     }
 
-    /// Gives up a claim: the slot has no reservation, and is at rest. It stays `Vacant`, because its
-    /// fields may be half another's: nobody takes it for the line or the head that it was.
+    /// Gives up a claim: the slot has no reservation, and is at rest. It stays `Vacant`, because
+    /// its fields may be half another's: nobody takes it for the line or the head that it was.
     pub(crate) fn abandon(&self, vacant: SlotState) {
         self.state.publish(vacant.put_back());
     }

@@ -150,12 +150,13 @@ fn a_hold_made_while_the_sweeper_looks_is_swept_when_it_is_due() {
 #[test]
 fn a_hold_in_a_fresh_segment_is_swept_when_it_is_due() {
     model("a reserve of a fresh slot against the sweeper", || {
-        let engine = Engine::new(2, SLOTS);
-        assert!(engine.add(2));
+        const OTHERS: u32 = (GROUP * GROUP) as u32 - 1;
+        let engine = Engine::new(2 + OTHERS, SLOTS);
+        assert!(engine.add(2 + OTHERS));
         engine.reserve(1, 1, 10).expect("a unit");
         // The rest of the first segment is in others' hands.
-        for _ in 1..GROUP * GROUP {
-            let _ = engine.slots.take(at(1), || at(1)).expect("a fresh slot");
+        for other in 0..OTHERS {
+            engine.reserve(u64::from(3 + other), 1, 1_000).expect("a unit");
         }
         let engine = Arc::new(engine);
         let (made, early) =

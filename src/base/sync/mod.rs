@@ -63,8 +63,8 @@ pub(crate) fn fenced() -> Fenced {
 
 /// The proof behind a write that is itself a `SeqCst` read-modify-write. It needs no fence of its
 /// own, and executes none: such writes, and `SeqCst` loads, are in one order with all fences. Loom
-/// takes both for `AcqRel`. So in its models a fence stands here for that order. It orders more: that
-/// loads behind it are `SeqCst` is seen to by [`Fenced::load_order`] alone.
+/// takes both for `AcqRel`. So in its models a fence stands here for that order. It orders more:
+/// that loads behind it are `SeqCst` is seen to by [`Fenced::load_order`] alone.
 #[inline(always)]
 pub(crate) fn sequenced() -> Fenced {
     #[cfg(all(loom, feature = "loom"))]

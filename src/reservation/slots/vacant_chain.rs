@@ -179,8 +179,9 @@ mod tests {
         let links = slots.publish_sold_lines(taken, [line(1)], of, record);
         assert!(matches!(slots.read(id, |_| {}), ReadReservation::Found { .. }));
         slots.retire(number, links, false, NOW);
-        // The fourth slot, and then the head, which lies ahead of the clock and goes into quarantine:
-        // so what is put back is the slot after it, whose own link the new chain has overwritten.
+        // The fourth slot, and then the head, which lies ahead of the clock and goes into
+        // quarantine: so what is put back is the slot after it, whose own link the new chain has
+        // overwritten.
         let fourth = slots.take(NOW, || NOW).expect("a slot");
         let second = VacantChain::new(slots.take(NOW, || NOW).expect("a slot"));
         assert_ne!(second.head().number(), number);
