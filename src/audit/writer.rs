@@ -66,6 +66,18 @@ pub(crate) struct Writer {
     threaded: bool,
 }
 
+/// The flushes that a turn will answer. If the turn panics, nobody else would.
+struct TakenTickets(Vec<Arc<FlushTicket>>);
+
+impl Drop for TakenTickets {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let poisoned = FlushError::Poisoned { reason: "the audit writer panicked".into() };
+            self.0.iter().for_each(|ticket| ticket.complete(Err(poisoned.clone())));
+        }
+    }
+}
+
 /// Why a batch was not delivered: what the journal or the sink said.
 struct Undelivered(String);
 
@@ -113,7 +125,8 @@ impl Writer {
         // All tickets are told before the first future's waker is called.
         let _aside = foreign::put_aside();
         // Taken before the drain: see `Tickets`.
-        let tickets = recorder.tickets.take();
+        let taken = TakenTickets(recorder.tickets.take());
+        let tickets = &taken.0;
         let drained = self.drain(&recorder);
         // The disk may have failed since, in the thread that syncs.
         self.failing |= self.journal.as_ref().is_some_and(|journal| journal.has_failed());
@@ -131,7 +144,7 @@ impl Writer {
             Some(shut) if self.failing => Err(FlushError::from(shut)),
             _ => Ok(()),
         };
-        self.answer(&tickets, outcome);
+        self.answer(tickets, outcome);
         match () {
             () if self.failing => Turn::Failing,
             () if drained > 0 || retried => Turn::Wrote,
