@@ -105,8 +105,7 @@ impl Slot {
         let since = match former.phase() {
             Phase::Vacant if former == SlotState::UNUSED => Timestamp::default(),
             Phase::Vacant | Phase::Line => Timestamp::MAX,
-            // Only who has the slot off the free list writes a name, so it belongs to this state.
-            _ => ReservationId::from_halves(self.read_name()).created_at(),
+            _ => self.named_since(),
         };
         Ok((former, since))
     }
@@ -115,8 +114,14 @@ impl Slot {
     #[inline(always)]
     pub(crate) fn former_hold(&self) -> Option<(SlotState, Timestamp)> {
         let former = self.state.load();
-        let since = || ReservationId::from_halves(self.read_name()).created_at();
-        former.phase().is_final().then(|| (former, since()))
+        former.phase().is_final().then(|| (former, self.named_since()))
+    }
+
+    /// When the reservation began whose head this slot is, or was last. Only who has the slot off
+    /// the free list writes a name, so for that thread it belongs to the state that it found.
+    #[inline(always)]
+    fn named_since(&self) -> Timestamp {
+        ReservationId::from_halves(self.read_name()).created_at()
     }
 
     /// Claims a slot from the free list, which was found in state `former`: swaps its state to

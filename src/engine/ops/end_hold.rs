@@ -238,10 +238,11 @@ impl Call<'_> {
         }
     }
 
+    /// The same for a hold that was not pending at the first look, or is to be kept. The call has
+    /// read the clock.
     #[cold]
     #[inline(never)]
     fn end_hold_as_found(self, id: ReservationId, end: EndKind, answer: Answer) -> EndOutcome {
-        let call = self;
         loop {
             let head = match self.engine.slots.find(id) {
                 Lookup::Found(head) => head,
@@ -255,13 +256,13 @@ impl Call<'_> {
                     None => continue,
                 },
             }
-            if head.state.is_overdue(call.now()) {
-                if let Some(ended) = self.engine.expire_found(id, head, call.now()) {
+            if head.state.is_overdue(self.now()) {
+                if let Some(ended) = self.engine.expire_found(id, head, self.now()) {
                     return EndOutcome::Ended(ended);
                 }
             } else if head.swap_to(Phase::Ending).is_ok() {
-                return match call.keep_if_asked(head) {
-                    Ok(()) => EndOutcome::Done(call.finish_hold(head, end, answer)),
+                return match self.keep_if_asked(head) {
+                    Ok(()) => EndOutcome::Done(self.finish_hold(head, end, answer)),
                     Err(missing) => EndOutcome::NotSold(missing),
                 };
             }

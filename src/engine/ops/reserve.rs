@@ -18,6 +18,7 @@ use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
 use crate::reservation::slot::ReservationRecord;
+use crate::stock::cell::Change;
 use crate::stock::handle::LevelIndex;
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
@@ -301,33 +302,28 @@ impl Engine {
     #[inline(always)]
     fn take_units(&self, line: ResolvedLine<'_>, now: Timestamp) -> Result<(), StockShortfall> {
         let ResolvedLine { handle, level, qty } = line;
-        match level.hold(qty, self) {
-            Ok(change) => {
-                if level.crosses(change) {
-                    self.raise_alert(handle, level);
-                }
-                Ok(())
-            }
-            Err(available) => self.take_overdue_units(line, now, available),
-        }
-    }
-
-    /// Takes the units of a level that was just short.
-    #[cold]
-    #[inline(never)]
-    fn take_overdue_units(
-        &self,
-        line: ResolvedLine<'_>,
-        now: Timestamp,
-        available: u32,
-    ) -> Result<(), StockShortfall> {
-        let ResolvedLine { handle, level, qty } = line;
-        let enough = || level.available() >= qty.get();
-        let change = self.take_again(now, available, || level.hold(qty, self), enough)?;
+        let change = match level.hold(qty, self) {
+            Ok(change) => change,
+            Err(available) => self.take_overdue_units(level, qty, now, available)?,
+        };
         if level.crosses(change) {
             self.raise_alert(handle, level);
         }
         Ok(())
+    }
+
+    // A function of its own: closures beside the first try would keep its arguments in memory.
+    #[cold]
+    #[inline(never)]
+    fn take_overdue_units(
+        &self,
+        level: &StockLevel,
+        qty: Quantity,
+        now: Timestamp,
+        available: u32,
+    ) -> Result<Change, StockShortfall> {
+        let enough = || level.available() >= qty.get();
+        self.take_again(now, available, || level.hold(qty, self), enough)
     }
 
     #[cold]

@@ -46,16 +46,33 @@ impl Slots {
         Some(VacantSlot { number, slot, state, taken, taken_at: now, ahead })
     }
 
+    /// Claims the slot, or else another one. One that is refused goes to the back of the queue if a
+    /// thread is changing its record, and into the quarantine if it lies ahead of the clock.
     #[inline(never)]
     fn claim_or_take_another(
         &self,
-        number: SlotNumber,
+        mut number: SlotNumber,
         now: Timestamp,
         clock: impl Fn() -> Timestamp,
     ) -> Option<VacantSlot<'_>> {
-        match self.claim(number, now, &clock)? {
-            SlotClaim::Vacant(slot) => Some(slot),
-            other => self.take_another(number, other, now, clock),
+        // If more slots in a row are busy than there are threads, there are no others.
+        let mut attempts = 64;
+        loop {
+            match self.claim(number, now, &clock)? {
+                SlotClaim::Vacant(slot) => return Some(slot),
+                SlotClaim::Ahead(since) => self.quarantine.put(number, since),
+                SlotClaim::Busy => {
+                    self.free_list.retire(number, now);
+                    attempts -= 1;
+                }
+            }
+            if attempts == 0 {
+                return None;
+            }
+            match self.free_list.take(now) {
+                Some(next) => number = next,
+                None => return self.take_quarantined(clock()),
+            }
         }
     }
 
@@ -80,41 +97,6 @@ impl Slots {
         let Ok((state, taken)) = slot.vacate(former) else { return Some(SlotClaim::Busy) };
         let ahead = Timestamp::default();
         Some(SlotClaim::Vacant(VacantSlot { number, slot, state, taken, taken_at, ahead }))
-    }
-
-    /// Takes another slot than `number`. That one goes to the back of the queue if a thread is
-    /// changing its record, and into the quarantine if it lies ahead of the clock.
-    #[cold]
-    #[inline(never)]
-    fn take_another<'s>(
-        &'s self,
-        mut number: SlotNumber,
-        mut refused: SlotClaim<'s>,
-        now: Timestamp,
-        clock: impl Fn() -> Timestamp,
-    ) -> Option<VacantSlot<'s>> {
-        // If more slots in a row are busy than there are threads, there are no others.
-        let mut attempts = 64;
-        loop {
-            match refused {
-                SlotClaim::Ahead(since) => self.quarantine.put(number, since),
-                _ => {
-                    self.free_list.retire(number, now);
-                    attempts -= 1;
-                }
-            }
-            if attempts == 0 {
-                return None;
-            }
-            let Some(next) = self.free_list.take(now) else {
-                return self.take_quarantined(clock());
-            };
-            refused = match self.claim(next, now, &clock)? {
-                SlotClaim::Vacant(slot) => return Some(slot),
-                refused => refused,
-            };
-            number = next;
-        }
     }
 
     /// At the maximum of slots the quarantine yields: the slot that the clock reaches first.
