@@ -5,7 +5,7 @@
 use std::cell::OnceCell;
 
 use crate::audit::entry::EntryType;
-use crate::audit::pairs::Pairs;
+use crate::audit::pairs::{Pairs, put_pairs};
 use crate::audit::record::{EntryLine, Header, Subject};
 use crate::audit::view::{Metadata, RecordView, View};
 use crate::base::bytes::{Cursor, put_difference, put_varint};
@@ -74,11 +74,7 @@ pub(super) fn pack<'p>(
         put_line(out, line, others);
     }
     if count > 0 {
-        put_varint(out, count as u64);
-        for text in pairs.flat_map(|(name, value)| [name, value]) {
-            put_varint(out, text.len() as u64);
-            out.extend_from_slice(text.as_bytes());
-        }
+        put_pairs(out, count, pairs);
     }
 }
 
@@ -140,11 +136,7 @@ impl Unpacked {
         self.pairs.clear(usize::MAX, usize::MAX);
         self.metadata.take();
         if has(has::PAIRS) {
-            for _ in 0..bytes.varint()? {
-                let mut text = || std::str::from_utf8(bytes.counted()?).ok();
-                let (name, value) = (text()?, text()?);
-                self.pairs.push(name, value);
-            }
+            self.pairs.read(bytes)?;
         }
         Some(())
     }

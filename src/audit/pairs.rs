@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::base::bytes::{Cursor, put_varint};
+
 /// The metadata pairs of a record, as all its entries share them.
 pub(crate) type Metadata = Arc<[(String, String)]>;
 
@@ -53,6 +55,17 @@ impl Pairs {
         self.more.extend_from_slice(&other.more);
     }
 
+    /// Adds pairs that [`put_pairs`] encoded. `None` if they are none; some may have been added by
+    /// then.
+    pub(crate) fn read(&mut self, bytes: &mut Cursor<'_>) -> Option<()> {
+        for _ in 0..bytes.varint()? {
+            let mut text = || std::str::from_utf8(bytes.counted()?).ok();
+            let (name, value) = (text()?, text()?);
+            self.push(name, value);
+        }
+        Some(())
+    }
+
     /// Each name with its value.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         let few = &self.few[..self.len.min(FEW)];
@@ -92,6 +105,19 @@ impl Pairs {
     /// The pairs as entries show them.
     pub(crate) fn to_metadata(&self) -> Metadata {
         self.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+}
+
+/// Appends encoded pairs: their count, then each text with its length.
+pub(crate) fn put_pairs<'a>(
+    out: &mut Vec<u8>,
+    count: usize,
+    pairs: impl Iterator<Item = (&'a str, &'a str)>,
+) {
+    put_varint(out, count as u64);
+    for text in pairs.flat_map(|(name, value)| [name, value]) {
+        put_varint(out, text.len() as u64);
+        out.extend_from_slice(text.as_bytes());
     }
 }
 

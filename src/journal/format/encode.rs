@@ -4,11 +4,12 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use crate::audit::entry::EventType;
+use crate::audit::pairs::put_pairs;
 use crate::audit::record::{EntryLine, KeyMark, PlainEntry, Record, RecordBuf, Subject, is_fact};
 use crate::audit::view::Names;
 use crate::base::bytes::{put_difference, put_varint};
 use crate::base::clock::Timestamp;
-use crate::journal::format::notes::{PRESENT, SALT, put_pairs, salted_hash};
+use crate::journal::format::notes::{PRESENT, SALT, salted_hash};
 use crate::journal::format::usual::{short_answer, usual_fingerprint};
 
 /// Flag in a record's first byte: a buffered record, not a plain entry. A plain entry has its type

@@ -4,7 +4,7 @@
 //! text, so nobody who guesses an erased text can check the guess.
 
 use crate::audit::pairs::Pairs;
-use crate::base::bytes::{Cursor, put_varint};
+use crate::base::bytes::Cursor;
 
 /// Bytes of a salt.
 pub(crate) const SALT: usize = 16;
@@ -16,31 +16,13 @@ pub(crate) const PRESENT: u8 = 0;
 /// State of a block whose text was erased: salt and text are zeros.
 pub(crate) const ERASED: u8 = 1;
 
-/// Appends the encoded pairs: their count, then each text with its length.
-pub(crate) fn put_pairs<'a>(
-    out: &mut Vec<u8>,
-    count: usize,
-    pairs: impl Iterator<Item = (&'a str, &'a str)>,
-) {
-    put_varint(out, count as u64);
-    for text in pairs.flat_map(|(name, value)| [name, value]) {
-        put_varint(out, text.len() as u64);
-        out.extend_from_slice(text.as_bytes());
-    }
-}
-
 /// Decodes pairs and appends them to `pairs`. Returns `None` if `bytes` are anything but whole
 /// pairs; some may have been appended by then.
 pub(crate) fn read_pairs(bytes: &[u8], pairs: &mut Pairs) -> Option<()> {
     // The text of a record has 32-bit places.
     u32::try_from(pairs.bytes() + bytes.len()).ok()?;
     let mut cursor = Cursor::new(bytes);
-    let count = cursor.varint()?;
-    for _ in 0..count {
-        let mut text = || std::str::from_utf8(cursor.counted()?).ok();
-        let (name, value) = (text()?, text()?);
-        pairs.push(name, value);
-    }
+    pairs.read(&mut cursor)?;
     cursor.is_empty().then_some(())
 }
 
@@ -55,6 +37,8 @@ pub(crate) fn salted_hash(salt: &[u8], text: &[u8]) -> [u8; 32] {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::audit::pairs::put_pairs;
+    use crate::base::bytes::put_varint;
 
     #[test]
     fn pairs_are_read_back_and_half_of_them_are_not() {
