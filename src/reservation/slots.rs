@@ -122,7 +122,7 @@ impl Slots {
     /// Makes a hold of one slot live, or of a head whose chain leads to the rest. Its id is visible
     /// from here on.
     #[inline(always)]
-    pub(crate) fn publish_line(
+    pub(crate) fn publish(
         &self,
         slot: VacantSlot<'_>,
         record: ReservationRecord,
@@ -132,63 +132,9 @@ impl Slots {
         self.deadlines.note(slot.number, expires_at, &slot.taken);
     }
 
-    /// Makes a hold of `head` and the lines of `rest` live. Its id is visible from here on.
-    pub(crate) fn publish(
-        &self,
-        head: VacantSlot<'_>,
-        rest: &[(VacantSlot<'_>, SlotLine)],
-        record: ReservationRecord,
-        expires_at: Timestamp,
-    ) {
-        let record = Self::with_chain(&head, rest, None, record);
-        self.publish_line(head, record, expires_at);
-    }
-
-    /// Writes the record of a hold that begins and ends in one step: a sale. Its slots may retire
-    /// then. Returns the chain to the slots after the head.
-    pub(crate) fn publish_sold(
-        &self,
-        head: VacantSlot<'_>,
-        rest: &[(VacantSlot<'_>, SlotLine)],
-        retaken_from: Option<(VacantSlot<'_>, ReservationId)>,
-        record: ReservationRecord,
-    ) -> Chain {
-        let record = Self::with_chain(&head, rest, retaken_from, record);
-        head.slot.admit(head.state, &record, Phase::Confirmed, head.taken_at);
-        record.chain
-    }
-
-    /// The record of `head`, whose chain leads to the lines of `rest` and to the note.
-    #[inline]
-    fn with_chain(
-        head: &VacantSlot<'_>,
-        rest: &[(VacantSlot<'_>, SlotLine)],
-        note: Option<(VacantSlot<'_>, ReservationId)>,
-        mut record: ReservationRecord,
-    ) -> ReservationRecord {
-        if !rest.is_empty() || note.is_some() {
-            record.chain = Self::chain(head, rest, note, record.chain);
-        }
-        record
-    }
-
-    /// Makes the chain from `head` to its other lines, and returns the head's chain word: `chain`,
-    /// leading to them.
-    #[cold]
-    #[inline(never)]
-    fn chain(
-        head: &VacantSlot<'_>,
-        rest: &[(VacantSlot<'_>, SlotLine)],
-        note: Option<(VacantSlot<'_>, ReservationId)>,
-        chain: Chain,
-    ) -> Chain {
-        let name = ChainName { head: head.number, generation: head.state.generation() };
-        let mut end = NO_SLOT;
-        if let Some((vacated, of)) = note {
-            vacated.slot.join_as_note(vacated.state, name, of);
-            end = vacated.number;
-        }
-        chain.of_later_lines(Self::link(rest, name, end), name.generation)
+    /// The same for a hold that begins and ends in one step: a sale. Its slots may retire then.
+    pub(crate) fn publish_sold(&self, slot: VacantSlot<'_>, record: ReservationRecord) {
+        slot.slot.admit(slot.state, &record, Phase::Confirmed, slot.taken_at);
     }
 
     /// Links `lines` into the chain `name`, with `end` behind it. Returns its first slot. Linked

@@ -152,7 +152,6 @@ impl ShippingClaim<'_> {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use std::iter::once;
     use std::time::Duration;
 
     use super::*;
@@ -160,6 +159,7 @@ mod tests {
     use crate::reservation::free_list::Retention;
     use crate::reservation::id::ReservationId;
     use crate::reservation::slot::ReservationRecord;
+    use crate::reservation::slots::vacant_chain::VacantChain;
     use crate::stock::handle::LevelIndex;
 
     const NOW: Timestamp = Timestamp::from_millis(1);
@@ -169,14 +169,17 @@ mod tests {
         let take = || slots.take(NOW, || NOW).expect("a slot");
         let line = |level| SlotLine::new(LevelIndex(level), 1);
         let head = take();
-        let rest: Vec<_> = (1..4).map(|level| (take(), line(level))).collect();
         let (number, id) = (head.number(), ReservationId::new(NOW, head.number(), 5));
-        let numbers = once(number).chain(rest.iter().map(|(slot, _)| slot.number())).collect();
+        let (mut chain, mut numbers) = (VacantChain::new(head), vec![number]);
+        for slot in [take(), take(), take()] {
+            numbers.push(slot.number());
+            chain.push(slot);
+        }
         let record = ReservationRecord { id, owner: None, line: line(0), chain: Chain::NONE };
         if is_sold {
-            slots.publish_sold(head, &rest, None, record);
+            slots.publish_sold_lines(chain, (1..4).map(line), None, record);
         } else {
-            slots.publish(head, &rest, record, Timestamp::from_millis(100));
+            slots.publish_lines(chain, (1..4).map(line), record, Timestamp::from_millis(100));
         }
         let slot = slots.at(number).expect("a slot");
         (HeldSlot { number, slot, state: slot.state() }, numbers)

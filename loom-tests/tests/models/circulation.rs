@@ -198,7 +198,7 @@ fn each_slot_of_a_basket_returns_once() {
             |slots| {
                 let publish = |vacated: VacantSlot<'_>| {
                     let record = record(vacated.number(), 2);
-                    slots.publish(vacated, &[], record, at(100));
+                    slots.publish(vacated, record, at(100));
                     record.id.slot()
                 };
                 // What has come back so far: the later line's link is another's then.

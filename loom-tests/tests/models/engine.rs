@@ -158,7 +158,7 @@ impl Engine {
         let line = SlotLine::new(LEVEL, units);
         let record = ReservationRecord { id, owner: None, line, chain: Chain::NONE };
         self.log_and_give(Entry::Reserved(id, units), || {
-            self.slots.publish(slot, &[], record, at(expires_at));
+            self.slots.publish(slot, record, at(expires_at));
         });
         Some(id)
     }

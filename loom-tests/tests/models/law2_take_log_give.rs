@@ -166,7 +166,7 @@ fn whoever_finds_a_hold_sees_that_its_reserve_is_logged() {
             |slots: &Logged<Slots>| {
                 let vacated = slots.place.take(at(1), || at(1)).expect("a slot");
                 slots.log();
-                slots.place.publish(vacated, &[], record(0, 1), at(100));
+                slots.place.publish(vacated, record(0, 1), at(100));
             },
             move |slots| {
                 if let Lookup::Found(..) = slots.place.find(id) {

@@ -10,6 +10,7 @@ use crate::reservation::chain::Chain;
 use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::line::SlotLine;
 use crate::reservation::slot::ReservationRecord;
+use crate::reservation::slots::vacant_chain::VacantChain;
 use crate::reservation::slots::{ReadReservation, Slots};
 use crate::reservation::state::{Phase, SlotState};
 use crate::stock::handle::LevelIndex;
@@ -39,12 +40,11 @@ pub fn line(number: u32, place: u32) -> SlotLine {
 
 /// Publishes reservation `number` of as many lines as there are slots in `max_slots`.
 pub fn publish(slots: &Slots, number: u32, lines: u32, expires_at: Timestamp) -> ReservationId {
-    let head = slots.take(at(1), || at(1)).expect("a slot");
-    let rest: Vec<_> = (1..lines)
-        .map(|place| (slots.take(at(1), || at(1)).expect("a slot"), line(number, place)))
-        .collect();
-    let record = record(head.number(), number);
-    slots.publish(head, &rest, record, expires_at);
+    let take = || slots.take(at(1), || at(1)).expect("a slot");
+    let mut taken = VacantChain::new(take());
+    (1..lines).for_each(|_| taken.push(take()));
+    let record = record(taken.head().number(), number);
+    slots.publish_lines(taken, (1..lines).map(|place| line(number, place)), record, expires_at);
     record.id
 }
 

@@ -187,7 +187,7 @@ impl<'a> Call<'a> {
                 let kept = chain.keeps();
                 wanted.iter().for_each(|line| line.level.sold_to(kept).add(line.qty));
                 let number = slots.head().number();
-                let chain = engine.slots.publish_sold_lines(slots, lines, of, record);
+                let chain = engine.slots.publish_sold_lines(slots, lines, Some(of), record);
                 engine.slots.retire(number, chain, true, self.now());
             }
         }

@@ -16,7 +16,7 @@ use crate::reservation::chain::Chain;
 use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
 use crate::reservation::slot::ReservationRecord;
-use crate::reservation::slots::VacantSlot;
+use crate::reservation::slots::vacant_chain::VacantChain;
 use crate::stock::cell::{CellId, CellKind};
 use crate::stock::handle::{LevelIndex, ProductIndex};
 use crate::stock::mcas::recorder::LogOrder;
@@ -178,11 +178,13 @@ impl Call<'_> {
         let levels = engine.levels_in_order(product, qty, strategy)?;
         engine.look_before_filling(&levels, qty, now)?;
         engine.admit()?;
-        let slots = engine.slots_for_parts(levels.len().min(qty.get() as usize), now)?;
-        let Some(head) = slots.first() else { return Err(engine.refuse_sum(qty, 0)) };
-        let call = self.at(head.taken_at());
+        if levels.is_empty() {
+            return Err(engine.refuse_sum(qty, 0));
+        }
+        let mut slots = engine.slots_for_parts(levels.len().min(qty.get() as usize), now)?;
+        let call = self.at(slots.head().taken_at());
         let now = call.now();
-        let id = engine.new_id(head);
+        let id = engine.new_id(slots.head());
         let expires_at = now.saturating_add_millis(ttl_millis);
         let mut record = engine
             .recorder
@@ -192,7 +194,7 @@ impl Call<'_> {
         let parts = match engine.fill(&levels, qty, now) {
             Ok(parts) => parts,
             Err(refusal) => {
-                slots.into_iter().for_each(|slot| engine.slots.put_back(slot, now));
+                engine.slots.put_back_chain(slots, now);
                 return Err(refusal);
             }
         };
@@ -201,6 +203,7 @@ impl Call<'_> {
             record = record.line(*level, qty.get());
         }
         let recorded = record.queue();
+        engine.slots.put_back_behind(&mut slots, parts.len(), now);
         call.publish_parts(slots, &parts, id, expires_at);
         recorded?;
         Ok(id)
@@ -208,21 +211,16 @@ impl Call<'_> {
 
     fn publish_parts(
         self,
-        slots: Vec<VacantSlot<'_>>,
+        slots: VacantChain<'_>,
         parts: &[(LevelIndex, Quantity)],
         id: ReservationId,
         expires_at: Timestamp,
     ) {
-        let places = &self.engine.slots;
-        let mut slots = slots.into_iter();
         let mut lines = parts.iter().map(|(level, qty)| SlotLine::new(*level, qty.get()));
-        let (Some(head), Some(line)) = (slots.next(), lines.next()) else { return };
-        let rest: Vec<(VacantSlot<'_>, SlotLine)> =
-            lines.map_while(|line| Some((slots.next()?, line))).collect();
+        let Some(line) = lines.next() else { return };
         let chain = Chain::NONE.keeping(self.keeps_until_shipped());
         let record = ReservationRecord { id, owner: self.owner(), line, chain };
-        places.publish(head, &rest, record, expires_at);
-        slots.for_each(|unused| places.put_back(unused, self.now()));
+        self.engine.slots.publish_lines(slots, lines, record, expires_at);
     }
 }
 
@@ -348,8 +346,8 @@ impl Engine {
         &self,
         count: usize,
         now: Timestamp,
-    ) -> Result<Vec<VacantSlot<'_>>, FulfillError> {
-        self.take_slots(count, now).ok_or_else(|| {
+    ) -> Result<VacantChain<'_>, FulfillError> {
+        self.take_chain(count, now).ok_or_else(|| {
             self.refusals.count(Refusal::Full as usize);
             FulfillError::Full { slots: self.max_slots }
         })

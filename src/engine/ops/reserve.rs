@@ -162,7 +162,7 @@ impl Engine {
             return Err(self.refuse_short(qty, short));
         }
         let recorded = self.queue(entry, record);
-        self.slots.publish_line(slot, record_of(call, id, line), expires_at);
+        self.slots.publish(slot, record_of(call, id, line), expires_at);
         recorded?;
         Ok(id)
     }
@@ -218,9 +218,9 @@ impl Call<'_> {
             }
             let recorded = record.queue();
             line.level.sold_to(call.keeps_until_shipped()).add(qty);
-            let number = slot.number();
-            let chain = engine.slots.publish_sold(slot, &[], None, record_of(call, id, line));
-            engine.slots.retire(number, chain, true, now);
+            let (number, sold) = (slot.number(), record_of(call, id, line));
+            engine.slots.publish_sold(slot, sold);
+            engine.slots.retire(number, sold.chain, true, now);
             recorded?;
             Ok(id)
         })

@@ -158,7 +158,7 @@ mod tests {
         let (hold, unused) = (take(), take());
         let id = ReservationId::new(at(1), hold.number(), 7);
         let line = SlotLine::new(LevelIndex(0), 1);
-        slots.publish_line(
+        slots.publish(
             hold,
             ReservationRecord { id, owner: None, line, chain: Chain::NONE },
             at(10),

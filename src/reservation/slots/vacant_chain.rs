@@ -53,27 +53,45 @@ impl Slots {
         expires_at: Timestamp,
     ) {
         let chain = self.join(&slots.head, lines, None, record.chain);
-        self.publish_line(slots.head, ReservationRecord { chain, ..record }, expires_at);
+        self.publish(slots.head, ReservationRecord { chain, ..record }, expires_at);
     }
 
     /// The same for a hold that begins and ends in one step: a sale. Behind the lines comes a note
-    /// of the reservation that it retakes. Its slots may retire then. Returns the chain to the
-    /// slots after the head.
+    /// of the reservation that it retakes, if it does. Its slots may retire then. Returns the chain
+    /// to the slots after the head.
     pub(crate) fn publish_sold_lines(
         &self,
         slots: VacantChain<'_>,
         lines: impl IntoIterator<Item = SlotLine>,
-        retaken_from: ReservationId,
+        retaken_from: Option<ReservationId>,
         record: ReservationRecord,
     ) -> Chain {
-        let chain = self.join(&slots.head, lines, Some(retaken_from), record.chain);
-        self.publish_sold(slots.head, &[], None, ReservationRecord { chain, ..record })
+        let chain = self.join(&slots.head, lines, retaken_from, record.chain);
+        self.publish_sold(slots.head, ReservationRecord { chain, ..record });
+        chain
     }
 
     /// Gives back slots that were taken and not used.
-    pub(crate) fn put_back_chain(&self, slots: VacantChain<'_>, now: Timestamp) {
-        let later = Chain::NONE.of_later_lines(slots.head.slot.following(), 0);
+    pub(crate) fn put_back_chain<'s>(&'s self, mut slots: VacantChain<'s>, now: Timestamp) {
+        self.put_back_behind(&mut slots, 1, now);
         self.put_back(slots.head, now);
+    }
+
+    /// Gives back all slots but the first `count`, of which there is at least one.
+    pub(crate) fn put_back_behind<'s>(
+        &'s self,
+        slots: &mut VacantChain<'s>,
+        count: usize,
+        now: Timestamp,
+    ) {
+        let mut last = slots.head.slot;
+        for _ in 1..count {
+            let Some(next) = self.slots.get(last.following() as usize) else { return };
+            last = next;
+        }
+        let later = Chain::NONE.of_later_lines(last.following(), 0);
+        last.lead_to(NO_SLOT);
+        slots.last = last;
         self.each_link(later, |number, slot| {
             slot.abandon(slot.state());
             self.free_list.put_back(number, now);
@@ -152,7 +170,7 @@ mod tests {
             let lines = count as u32 - u32::from(of.is_some());
             match of {
                 Some(of) => {
-                    slots.publish_sold_lines(taken, (1..lines).map(line), of, record);
+                    slots.publish_sold_lines(taken, (1..lines).map(line), Some(of), record);
                 }
                 None => {
                     slots.publish_lines(taken, (1..lines).map(line), record, NOW);
@@ -176,7 +194,7 @@ mod tests {
         let id = ReservationId::new(early, taken.head().number(), 5);
         let record = ReservationRecord { id, owner: None, line: line(0), chain: Chain::NONE };
         let (number, of) = (taken.head().number(), ReservationId::new(NOW, 77, 7));
-        let links = slots.publish_sold_lines(taken, [line(1)], of, record);
+        let links = slots.publish_sold_lines(taken, [line(1)], Some(of), record);
         assert!(matches!(slots.read(id, |_| {}), ReadReservation::Found { .. }));
         slots.retire(number, links, false, NOW);
         // The fourth slot, and then the head, which lies ahead of the clock and goes into
