@@ -17,6 +17,7 @@
 mod common;
 
 use common::Scale;
+use common::arguments::{number, text};
 use common::crew::{Crew, Plan};
 use common::engine::Engine;
 use common::ledger::{Durability, Ledger, Session, TTL};
@@ -117,16 +118,4 @@ fn hold(manager: &InventoryManager, basket: &[BasketLine<'_>]) -> ReservationId 
 #[inline(never)]
 fn end(session: &mut impl Session<Hold = ReservationId>, hold: ReservationId, releases: bool) {
     if releases { session.release(hold) } else { session.confirm(hold) }
-}
-
-/// The value of an argument `name=value`.
-fn text(name: &str) -> String {
-    let value =
-        |argument: String| argument.strip_prefix(name)?.strip_prefix('=').map(str::to_owned);
-    std::env::args().find_map(value).unwrap_or_default()
-}
-
-fn number<T: std::str::FromStr>(name: &str, default: T) -> T {
-    let given = text(name);
-    if given.is_empty() { default } else { given.parse().ok().expect("a number") }
 }

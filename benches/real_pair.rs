@@ -19,7 +19,9 @@ use std::time::{Duration, Instant};
 use stockade::{IdempotencyKey, InventoryManager, LevelHandle, Limits, Owner};
 
 use common::Scale;
+use common::arguments::{number, text};
 use common::machine::{thread_cpu_time, used_memory};
+use common::median::median;
 
 const HOLD: Duration = Duration::from_secs(3_600);
 const PRODUCTS: u32 = 100;
@@ -195,7 +197,7 @@ fn time(scale: Scale, journal: Option<&str>) {
         let row = figures.into_iter().chain(ratios);
         columns.iter_mut().zip(row).for_each(|(column, figure)| column.push(figure));
     }
-    let [span, cpu, real_span, real_cpu, ratio, cpu_ratio] = columns.map(median);
+    let [span, cpu, real_span, real_cpu, ratio, cpu_ratio] = columns.map(|column| median(&column));
     let title = if journal.is_some() { "buffered journal" } else { "in memory" };
     println!(
         "{title}: plain {span:.0} ns (buyer {cpu:.0}), real {real_span:.0} ns (buyer \
@@ -236,20 +238,4 @@ fn disk(scale: Scale) {
         let grown = (shop.segments() - before) as f64 / pairs as f64;
         println!("disk: {pair:?} {grown:.1} bytes a pair");
     }
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// The value of an argument `name=value`.
-fn text(name: &str) -> String {
-    let value =
-        |argument: String| argument.strip_prefix(name)?.strip_prefix('=').map(str::to_owned);
-    std::env::args().find_map(value).unwrap_or_default()
-}
-
-fn number(name: &str, default: u64) -> u64 {
-    text(name).parse().unwrap_or(default)
 }

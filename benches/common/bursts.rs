@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::ledger::{Ledger, Session};
 use super::machine::{cores, hop};
+use super::median::median;
 use super::workload::{Access, Picks};
 
 /// Pairs of a burst: some ten microseconds, less than the system's time slice.
@@ -51,7 +52,7 @@ pub(crate) fn bursts<L: Ledger>(ledger: &L, access: Access, times: usize) -> Opt
     let (mut first, mut second) = (buyer(0), buyer(1));
     let mut hops: Vec<f64> = hop().into_iter().collect();
     let alone = (0..WARM + times).map(|_| burst(&mut first, began)).skip(WARM);
-    let alone = median(alone.map(length).collect())?;
+    let alone = median(&alone.map(length).collect::<Vec<_>>());
     hops.extend(hop());
     let meeting = Meeting::default();
     let meet = |buyer: &mut (L::Session, Picks<<L::Session as Session>::Product>)| -> Vec<Burst> {
@@ -68,11 +69,11 @@ pub(crate) fn bursts<L: Ledger>(ledger: &L, access: Access, times: usize) -> Opt
     hops.extend(hop());
     let valid: Vec<f64> = ours.into_iter().zip(theirs).filter_map(together).collect();
     let found = valid.len();
-    if found < LEAST {
+    if found < LEAST || hops.is_empty() {
         return None;
     }
-    let together = median(valid)?;
-    Some(Bursts { alone, together, valid: found, tried: times, hop: median(hops)? })
+    let (together, hop) = (median(&valid), median(&hops));
+    Some(Bursts { alone, together, valid: found, tried: times, hop })
 }
 
 /// Makes some pairs, one right after the other.
@@ -95,11 +96,6 @@ fn together((one, other): (Burst, Burst)) -> Option<f64> {
     let common = one.1.min(other.1) - one.0.max(other.0);
     let longer = (one.1 - one.0).max(other.1 - other.0);
     (common >= TOGETHER * longer).then(|| f64::midpoint(length(one), length(other)))
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }
 
 /// Where two threads wait for each other, without sleep: who sleeps comes too late.

@@ -2,6 +2,7 @@
 //! that run them, and the machine.
 #![allow(dead_code, reason = "every bench uses its own part of this")]
 
+pub(crate) mod arguments;
 pub(crate) mod bursts;
 pub(crate) mod buyer;
 pub(crate) mod counts;
@@ -12,6 +13,7 @@ pub(crate) mod http;
 pub(crate) mod ledger;
 pub(crate) mod local;
 pub(crate) mod machine;
+pub(crate) mod median;
 pub(crate) mod nothing;
 pub(crate) mod open_loop;
 pub(crate) mod order;

@@ -8,8 +8,9 @@ use crate::common::engine::Engine;
 use crate::common::floor::PARTS;
 use crate::common::ledger::{About, Durability, Ledger};
 use crate::common::machine::own_cpu_time;
+use crate::common::median::median;
 use crate::progress::Progress;
-use crate::row::{Row, Section, median};
+use crate::row::{Row, Section};
 
 /// What an idle engine's row says.
 pub(crate) const IDLE: &str = "nobody calls";

@@ -3,13 +3,14 @@
 use crate::common::Scale;
 use crate::common::crew::{Crew, Plan};
 use crate::common::machine::Watch;
+use crate::common::median::median;
 use crate::common::nothing::Nothing;
 use crate::common::open_loop::{LOADS, Waits};
 use crate::common::order::Ask;
 use crate::local::{SHOP, many, warm, whole_crews};
 use crate::progress::Progress;
 use crate::race::Pace;
-use crate::row::{Row, Section, Times, median};
+use crate::row::{Row, Section, Times};
 
 /// How the workload of the rows begins in which only the reserve is timed.
 pub(crate) const RESERVE: &str = "reserve";

@@ -10,11 +10,12 @@ use crate::common::Scale;
 use crate::common::crew::{Crew, Plan};
 use crate::common::engine::Engine;
 use crate::common::ledger::{Durability, Ledger};
+use crate::common::median::median;
 use crate::common::order::{Ask, Turn};
 use crate::common::programs::find;
 use crate::local::{SHOP, many, warm};
 use crate::progress::Progress;
-use crate::row::{Row, Section, Spread, median};
+use crate::row::{Row, Section, Spread};
 
 /// The argument that makes this process the child.
 const CHILD: &str = "--measure-once";

@@ -6,9 +6,10 @@ use std::time::Duration;
 use crate::common::crew::{Crew, Outcome};
 use crate::common::ledger::Durability;
 use crate::common::machine::{Watch, fsync_us, hop};
+use crate::common::median::median;
 use crate::common::order::{Ask, Turn, histogram};
 use crate::common::programs::Folder;
-use crate::row::{Row, Section, Spread, Times, median};
+use crate::row::{Row, Section, Spread, Times};
 
 /// How often, and for how long.
 #[derive(Clone, Copy, Debug)]

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::common::Scale;
 use crate::common::ledger::About;
 use crate::common::machine::Machine;
+use crate::common::median::median;
 use crate::instructions::{self, Counted};
 use crate::model::{self, Modelled};
 use crate::targets::{Target, targets};
@@ -251,17 +252,6 @@ impl Spread {
     /// One divided by each.
     pub(crate) fn inverse(self) -> Self {
         Self { median: 1.0 / self.median, lowest: 1.0 / self.highest, highest: 1.0 / self.lowest }
-    }
-}
-
-/// The median: the middle value, or the mean of the middle two.
-pub(crate) fn median(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    match values.len() {
-        0 => f64::NAN,
-        odd if !odd.is_multiple_of(2) => values[odd / 2],
-        even => f64::midpoint(values[even / 2 - 1], values[even / 2]),
     }
 }
 
