@@ -78,3 +78,16 @@ fn a_writer_that_panics_poisons_the_engine_and_nobody_hangs() {
     assert_eq!(recorder.log().len(), 1);
     assert!(thread.end(soon()) > 0);
 }
+
+#[test]
+fn a_flush_that_a_turn_has_taken_is_answered_where_the_turn_panics() {
+    let settings = RecorderSettings { capacity: 64, ..RecorderSettings::default() };
+    let (recorder, mut writer) = open(settings);
+    writer.attach(Box::new(BrokenJournal(Arc::new(AtomicBool::new(true)))));
+    recorder.record(received(0, 1)).expect("lives");
+    let flush = recorder.flush();
+    let turn = std::thread::spawn(move || writer.turn(true));
+    let reason = "the audit writer panicked".into();
+    assert_eq!(flush.wait_deadline(soon()), Err(FlushError::Poisoned { reason }));
+    assert!(turn.join().is_err(), "it panics");
+}
