@@ -19,6 +19,10 @@ quick:
 test FILE="" *NAME="":
     cargo test --features {{ features }} {{ if FILE == "" { "" } else { "--test " + FILE } }} {{ NAME }}
 
+# A test that takes long, by name; CONTRIBUTING.md lists them: `just long ten_million_live_holds`.
+long NAME:
+    cargo test --release --features {{ features }} {{ NAME }} -- --ignored --nocapture
+
 # Lints of everything but the models.
 lint:
     cargo fmt --all --check

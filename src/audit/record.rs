@@ -10,8 +10,10 @@ use crate::reservation::id::{Owner, ReservationId};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
 use crate::stock::mcas::recorder::CommitName;
 
-/// The words of one item of the queue. With the stamp of its place they fill one cache line.
-pub(crate) type ItemWords = [u64; 7];
+/// How many words an item of the queue has. With the stamp of its place they fill one cache line.
+pub(crate) const ITEM_WORDS: usize = 7;
+/// The words of one item of the queue.
+pub(crate) type ItemWords = [u64; ITEM_WORDS];
 
 /// One item of the queue, as the writer takes it. In the queue it is [`ItemWords`], and the buffer
 /// lies beside them.

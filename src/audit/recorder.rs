@@ -9,7 +9,7 @@ use crate::audit::log::AuditLog;
 use crate::audit::memory::{DEFAULT_RETAINED, MemoryLog};
 use crate::audit::pool::BufferPool;
 use crate::audit::queue::{AuditQueue, Backpressure, DEFAULT_CAPACITY, NotAdmitted, Waits};
-use crate::audit::record::{ItemWords, PlainEntry, QueueItem, RecordBuf};
+use crate::audit::record::{ITEM_WORDS, PlainEntry, QueueItem, RecordBuf};
 use crate::audit::sink::AuditSink;
 use crate::audit::view::Names;
 use crate::audit::wake_signal::WriterGone;
@@ -55,7 +55,7 @@ impl Default for RecorderSettings {
 
 /// The callers' side of the audit; the writer is the other.
 pub(crate) struct Recorder {
-    pub(crate) queue: AuditQueue<Box<RecordBuf>, { size_of::<ItemWords>() / size_of::<u64>() }>,
+    pub(crate) queue: AuditQueue<Box<RecordBuf>, ITEM_WORDS>,
     pub(crate) pool: BufferPool,
     pub(crate) tickets: Tickets,
     pub(crate) memory: Arc<MemoryLog>,
