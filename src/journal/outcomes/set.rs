@@ -159,11 +159,16 @@ impl RunSet {
     }
 
     /// How many of the oldest runs can go because all their records are older than `cut`. The
-    /// newest is never one. What is in a gap between two such runs is over, too; what is in a gap
-    /// behind the last of them may not be, so that one stays and the gap is not forgotten.
+    /// newest is never one. What is in a gap before records that are over is over, too; what is in
+    /// a gap behind the last of them may not be, so that one run stays and the gap is not
+    /// forgotten. A run without records says nothing of the age of what lies before it.
     pub(super) fn over(&self, cut: JournalTime) -> usize {
-        let older = self.runs.iter().take(self.runs.len().saturating_sub(1));
-        let over = older.take_while(|run| run.index.foot.newest < cut).count();
+        let older = &self.runs[..self.runs.len().saturating_sub(1)];
+        let is_over = |run: &&Arc<OutcomeRun>| run.index.foot.newest < cut;
+        let over = older.iter().take_while(is_over).count();
+        let dated = older[..over].iter().rposition(|run| run.index.foot.entries > 0);
+        let dated = dated.map_or(0, |last| last + 1);
+        let over = (dated..over).find(|at| !self.continues(*at)).unwrap_or(over);
         if over == 0 || self.continues(over) { over } else { over - 1 }
     }
 

@@ -75,3 +75,19 @@ fn how_a_hold_ended_just_before_a_crash_is_known_just_after() {
         Step::End { what: Ending::Retake, hold: 0, key: None },
     ]);
 }
+
+/// The journal is older than answers are kept, and the openings without a call left outcome files
+/// without records: these don't say that what was lost before them has had its days.
+#[test]
+fn an_answer_is_known_after_its_outcome_file_was_lost_twice() {
+    let reopen = |harm| Step::Reopen { end: End::Closed, hours: 0, harm };
+    live(&[
+        Step::Hours(168),
+        Step::Reserve { key: Some(0), units: 1, hours: 1 },
+        Step::Idle,
+        reopen(Harm::Nothing),
+        Step::Others(4),
+        reopen(Harm::Lost(Some(0))),
+        reopen(Harm::Lost(Some(0))),
+    ]);
+}

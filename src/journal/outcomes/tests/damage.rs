@@ -175,6 +175,32 @@ fn a_gap_that_is_younger_than_what_is_over_stays_a_gap() {
 }
 
 #[test]
+fn what_is_lost_before_runs_without_records_stays_a_gap() {
+    // What the run before the lost one holds is over, if there is one.
+    for lost in [1, 2] {
+        let disk = SimulatedDisk::new();
+        let outcomes = open(&disk, 0);
+        (1..lost).for_each(|number| install(&outcomes, number, 1).expect("room"));
+        install(&outcomes, lost, 2 * KEEP).expect("room");
+        let install_empty = |outcomes: &Outcomes, number| {
+            outcomes.install(range(number), &outcomes.builder(), time(2 * KEEP)).expect("room");
+        };
+        [1, 2].iter().for_each(|more| install_empty(&outcomes, lost + more));
+        disk.remove(&range(lost).name()).expect("a file");
+        let outcomes = open(&disk, lost + 2);
+        install_empty(&outcomes, lost + 3);
+        for outcomes in [outcomes, open(&disk, lost + 3)] {
+            assert_eq!(outcomes.missing(&layout(lost + 3)), [range(lost)]);
+            assert_eq!(found(&outcomes, 99), OutcomeLookup::Incomplete);
+        }
+        let outcomes = open(&disk, lost + 3);
+        install(&outcomes, lost, 2 * KEEP).expect("room");
+        assert_eq!(found(&outcomes, lost), found_value(lost, lost, 2 * KEEP));
+        assert_eq!(found(&outcomes, 99), OutcomeLookup::Absent);
+    }
+}
+
+#[test]
 fn a_gap_between_what_is_over_is_over() {
     let disk = SimulatedDisk::new();
     let outcomes = open(&disk, 0);
