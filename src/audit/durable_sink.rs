@@ -46,6 +46,13 @@ pub(crate) trait DurableSink: Send {
     /// it fails.
     fn when_durable(&self, tickets: &[Arc<FlushTicket>]);
 
+    /// The same for callers that sync themselves, as soon as this turn is over: it asks nobody for a
+    /// sync.
+    fn when_synced(&self, tickets: &[Arc<FlushTicket>]);
+
+    /// What such a caller syncs by.
+    fn shared_sync(&self) -> Arc<dyn SharedSync>;
+
     /// Syncs in the calling thread, which blocks until the disk has answered.
     ///
     /// # Errors
@@ -57,6 +64,18 @@ pub(crate) trait DurableSink: Send {
     /// # Errors
     /// The storage's error. The next opening then finds the log as after a crash.
     fn close(&mut self) -> io::Result<()>;
+}
+
+/// The half of the log that syncs, for callers of any thread.
+pub(crate) trait SharedSync: Send + Sync {
+    /// A caller will sync what the writer's next turn writes: nobody else needs to be woken for it.
+    /// To be followed by [`sync_announced`](Self::sync_announced).
+    fn announce(&self);
+
+    /// Syncs all that is written, in the calling thread, and completes the tickets that waited for
+    /// it; if the disk fails, with an error. Calls `freed` before, as soon as the next sync may
+    /// begin.
+    fn sync_announced(&self, freed: &mut dyn FnMut());
 }
 
 /// Where a write went.

@@ -31,7 +31,7 @@ impl From<Shut> for FlushError {
 #[derive(Debug)]
 #[must_use = "a flush says nothing until it is waited for"]
 pub struct Flush {
-    ticket: Arc<FlushTicket>,
+    pub(super) ticket: Arc<FlushTicket>,
 }
 
 impl Flush {
@@ -41,13 +41,7 @@ impl Flush {
     /// # Errors
     /// See [`FlushError`]; never `TimedOut`.
     pub fn wait(self) -> Result<(), FlushError> {
-        let mut state = self.ticket.lock();
-        loop {
-            if let Some(outcome) = &state.outcome {
-                return outcome.clone();
-            }
-            state = self.ticket.done.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+        self.ticket.wait()
     }
 
     /// As [`wait`](Flush::wait), but blocks until `deadline` at most.
@@ -106,7 +100,18 @@ pub(crate) struct FlushTicket {
 #[derive(Debug, Default)]
 struct TicketState {
     outcome: Option<Result<(), FlushError>>,
+    /// The caller that waits is to lead the group that has gathered.
+    leads: bool,
     waker: Option<Waker>,
+}
+
+/// What a caller of a group hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Its ticket is done.
+    Done(Result<(), FlushError>),
+    /// It leads the group from now on.
+    Lead,
 }
 
 impl FlushTicket {
@@ -114,8 +119,37 @@ impl FlushTicket {
         lock(&self.state)
     }
 
-    fn new(wakers: &Arc<Wakers>) -> Arc<Self> {
+    pub(super) fn new(wakers: &Arc<Wakers>) -> Arc<Self> {
         Arc::new(Self { wakers: Some(Arc::clone(wakers)), ..Self::default() })
+    }
+
+    /// Blocks until it is done.
+    pub(super) fn wait(&self) -> Result<(), FlushError> {
+        loop {
+            if let Told::Done(outcome) = self.wait_for_turn() {
+                return outcome;
+            }
+        }
+    }
+
+    /// Blocks until it is done, or until the caller is to lead its group, which it hears once.
+    pub(super) fn wait_for_turn(&self) -> Told {
+        let mut state = self.lock();
+        loop {
+            if let Some(outcome) = &state.outcome {
+                return Told::Done(outcome.clone());
+            }
+            if mem::take(&mut state.leads) {
+                return Told::Lead;
+            }
+            state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Makes the caller that waits the leader of its group.
+    pub(super) fn lead(&self) {
+        self.lock().leads = true;
+        self.done.notify_all();
     }
 
     /// Sets the outcome and wakes the waiter. Only the first outcome counts.
@@ -131,123 +165,5 @@ impl FlushTicket {
         if let (Some(waker), Some(wakers)) = (waker, &self.wakers) {
             wakers.wake(waker);
         }
-    }
-}
-
-/// The flushes that wait for the writer.
-///
-/// They are beside the queue, not in it, so a request for a flush never waits for room. The writer
-/// takes the tickets *before* it drains the queue, and then drains all items that were in it. So
-/// everything that a caller queued before its request is in that batch or in an earlier one.
-#[derive(Debug)]
-pub(crate) struct Tickets {
-    waiting: Mutex<Waiting>,
-    wakers: Arc<Wakers>,
-}
-
-#[derive(Debug, Default)]
-struct Waiting {
-    tickets: Vec<Arc<FlushTicket>>,
-    /// Set when the writer has ended: why all later flushes fail.
-    ended: Option<FlushError>,
-}
-
-impl Tickets {
-    /// No flush waits yet. `wakers` wake those that are futures.
-    pub(crate) fn new(wakers: &Arc<Wakers>) -> Self {
-        Self { waiting: Mutex::default(), wakers: Arc::clone(wakers) }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        lock(&self.waiting)
-    }
-
-    /// Registers a new flush. The caller must wake the writer afterwards.
-    pub(crate) fn issue(&self) -> Flush {
-        let ticket = FlushTicket::new(&self.wakers);
-        let mut waiting = self.lock();
-        match &waiting.ended {
-            Some(reason) => ticket.complete(Err(reason.clone())),
-            None => waiting.tickets.push(Arc::clone(&ticket)),
-        }
-        Flush { ticket }
-    }
-
-    /// A flush that has already failed for `reason`.
-    pub(crate) fn refuse(reason: FlushError) -> Flush {
-        let ticket = Arc::new(FlushTicket::default());
-        ticket.complete(Err(reason));
-        Flush { ticket }
-    }
-
-    /// Takes all waiting tickets. Only the writer calls this, before it drains the queue.
-    pub(crate) fn take(&self) -> Vec<Arc<FlushTicket>> {
-        mem::take(&mut self.lock().tickets)
-    }
-
-    /// Whether any flush waits.
-    pub(crate) fn any(&self) -> bool {
-        !self.lock().tickets.is_empty()
-    }
-
-    /// The writer has ended: fails all waiting flushes, and all later ones.
-    pub(crate) fn end(&self, reason: FlushError) {
-        let mut waiting = self.lock();
-        let last = mem::take(&mut waiting.tickets);
-        waiting.ended.get_or_insert_with(|| reason.clone());
-        drop(waiting);
-        last.iter().for_each(|ticket| ticket.complete(Err(reason.clone())));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::sync::{AtomicUsize, Ordering};
-    use std::task::Wake;
-    use std::time::Duration;
-
-    struct Counter(AtomicUsize);
-
-    impl Wake for Counter {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    #[test]
-    fn a_flush_wakes_its_future_once_it_is_done() {
-        let tickets = Tickets::new(&Wakers::new(false));
-        let mut flush = tickets.issue();
-        let counter = Arc::new(Counter(AtomicUsize::new(0)));
-        let waker = Waker::from(Arc::clone(&counter));
-        let mut context = Context::from_waker(&waker);
-        assert_eq!(Pin::new(&mut flush).poll(&mut context), Poll::Pending);
-        tickets.take().iter().for_each(|ticket| ticket.complete(Ok(())));
-        assert_eq!(counter.0.load(Ordering::Relaxed), 1);
-        assert_eq!(Pin::new(&mut flush).poll(&mut context), Poll::Ready(Ok(())));
-    }
-
-    #[test]
-    fn a_dropped_flush_harms_nobody() {
-        let tickets = Tickets::new(&Wakers::new(false));
-        drop(tickets.issue());
-        tickets.take().iter().for_each(|ticket| ticket.complete(Ok(())));
-    }
-
-    #[test]
-    fn a_flush_with_a_deadline_gives_up_in_time() {
-        let tickets = Tickets::new(&Wakers::new(false));
-        let deadline = Instant::now() + Duration::from_millis(5);
-        assert_eq!(tickets.issue().wait_deadline(deadline), Err(FlushError::TimedOut));
-    }
-
-    #[test]
-    fn no_flush_hangs_once_the_writer_has_ended() {
-        let tickets = Tickets::new(&Wakers::new(false));
-        let before = tickets.issue();
-        tickets.end(FlushError::Closed);
-        assert_eq!(before.wait(), Err(FlushError::Closed));
-        assert_eq!(tickets.issue().wait(), Err(FlushError::Closed));
     }
 }

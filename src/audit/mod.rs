@@ -20,8 +20,11 @@ pub(crate) mod record;
 pub(crate) mod record_builder;
 pub(crate) mod recorder;
 pub(crate) mod sink;
+pub(crate) mod tickets;
 pub(crate) mod view;
 pub(crate) mod writer;
+pub(crate) mod writer_seat;
+pub(crate) mod writer_thread;
 
 #[cfg(any(test, feature = "testing"))]
 #[cfg_attr(not(feature = "testing"), allow(unreachable_pub, reason = "public with that feature"))]

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::audit::flush::{Flush, Tickets};
+use crate::audit::flush::Flush;
 use crate::audit::gate::Gate;
 use crate::audit::log::AuditLog;
 use crate::audit::memory::{DEFAULT_RETAINED, MemoryLog};
@@ -11,6 +11,7 @@ use crate::audit::pool::BufferPool;
 use crate::audit::queue::{AuditQueue, Backpressure, DEFAULT_CAPACITY, NotAdmitted, Waits};
 use crate::audit::record::{ITEM_WORDS, PlainEntry, QueueItem, RecordBuf};
 use crate::audit::sink::AuditSink;
+use crate::audit::tickets::Tickets;
 use crate::audit::view::Names;
 use crate::audit::wake_signal::WriterGone;
 use crate::base::clock::Timestamp;

@@ -18,7 +18,9 @@ use crate::audit::recorder::{Recorder, RecorderSettings};
 use crate::audit::sink::{AuditBatch, AuditSink, SinkError};
 use crate::audit::view::Names;
 use crate::audit::wake_signal::WriterGone;
-use crate::audit::writer::{Turn, Writer, WriterThread};
+use crate::audit::writer::{Turn, Writer};
+use crate::audit::writer_seat::WriterSeat;
+use crate::audit::writer_thread::WriterThread;
 use crate::base::clock::Timestamp;
 use crate::base::error::FlushError;
 use crate::reservation::id::{Owner, ReservationId};
@@ -71,7 +73,7 @@ fn open(settings: RecorderSettings) -> (Arc<Recorder>, Writer) {
 
 fn spawn(settings: RecorderSettings) -> (Arc<Recorder>, WriterThread) {
     let (recorder, writer) = open(settings);
-    (recorder, writer.spawn().expect("a thread"))
+    (recorder, Arc::new(WriterSeat::new(writer)).spawn().expect("a thread"))
 }
 
 fn faulty(settings: RecorderSettings) -> (RecorderSettings, FaultControl) {

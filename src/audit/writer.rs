@@ -1,16 +1,15 @@
-//! The audit writer: the one thread that takes records off the queue, numbers their entries, and
-//! stores them in the journal, the user's sink and the log in memory, in this order.
+//! The audit writer: the one consumer of the audit queue. It takes records off the queue, numbers
+//! their entries, and stores them in the journal, the user's sink and the log in memory, in this
+//! order.
 //!
-//! It drains all there is, then naps, so that it does not chase the producers through the queue's
-//! cache lines; naps grow while nothing comes and end in a real sleep.
+//! It works in turns. Its thread makes most of them; see [`writer_thread`](super::writer_thread). A
+//! caller that waits for the disk may make one; see [`writer_seat`](super::writer_seat).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
-use std::{io, mem};
+use std::{io, mem, thread};
 
-use crate::audit::durable_sink::{DurableSink, WriteOutcome};
+use crate::audit::durable_sink::{DurableSink, SharedSync, WriteOutcome};
 use crate::audit::flush::FlushTicket;
 use crate::audit::record::{QueueItem, Record, RecordBuf};
 use crate::audit::recorder::{Recorder, RecorderSettings};
@@ -19,17 +18,7 @@ use crate::audit::view::Names;
 use crate::base::error::FlushError;
 use crate::base::foreign;
 use crate::base::sync::Ordering;
-use crate::base::threads;
 use crate::stock::mcas::recorder::CommitName;
-
-const SHORTEST_NAP: Duration = Duration::from_micros(50);
-const LONGEST_NAP: Duration = Duration::from_millis(2);
-/// After this long without work, the writer parks until it is woken.
-const IDLE_BEFORE_PARK: Duration = Duration::from_secs(1);
-const FIRST_RETRY: Duration = Duration::from_millis(10);
-const LAST_RETRY: Duration = Duration::from_secs(1);
-/// How long a dropped writer thread may take to write what is queued.
-const DROP_DEADLINE: Duration = Duration::from_millis(500);
 
 /// The result of one turn of the writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,21 +51,43 @@ pub(crate) struct Writer {
     next_sequence: u64,
     failing: bool,
     over: bool,
-    /// The writer runs on a thread of its own, and the journal syncs on another one.
+    /// The writer has a thread of its own, and the journal syncs on another one.
     threaded: bool,
 }
 
+/// Who makes a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TurnOf {
+    /// The writer's thread, or whoever drives a writer without one.
+    Writer,
+    /// A caller that syncs the journal as soon as the turn is over.
+    Leader,
+}
+
 /// The flushes that a turn will answer. If the turn panics, nobody else would.
-struct TakenTickets(Vec<Arc<FlushTicket>>);
+struct TakenTickets {
+    tickets: Vec<Arc<FlushTicket>>,
+    /// A caller may make a turn while it unwinds from a panic of its own.
+    unwinding: bool,
+}
+
+impl TakenTickets {
+    fn new(tickets: Vec<Arc<FlushTicket>>) -> Self {
+        Self { tickets, unwinding: thread::panicking() }
+    }
+}
 
 impl Drop for TakenTickets {
     fn drop(&mut self) {
-        if thread::panicking() {
-            let poisoned = FlushError::Poisoned { reason: "the audit writer panicked".into() };
-            self.0.iter().for_each(|ticket| ticket.complete(Err(poisoned.clone())));
+        if thread::panicking() && !self.unwinding {
+            let poisoned = FlushError::Poisoned { reason: PANICKED.into() };
+            self.tickets.iter().for_each(|ticket| ticket.complete(Err(poisoned.clone())));
         }
     }
 }
+
+/// Why an engine is poisoned.
+const PANICKED: &str = "the audit writer panicked";
 
 /// Why a batch was not delivered: what the journal or the sink said.
 struct Undelivered(String);
@@ -118,6 +129,16 @@ impl Writer {
     /// Drains the queue once and writes everything. A failing sink or journal is tried again only
     /// if `retry`.
     pub(crate) fn turn(&mut self, retry: bool) -> Turn {
+        self.turn_of(TurnOf::Writer, retry)
+    }
+
+    /// The turn of a caller that leads its group: it takes the group's tickets too, and leaves the
+    /// sync that answers them to the caller. A failing journal is not tried again.
+    pub(super) fn turn_of_leader(&mut self) -> Turn {
+        self.turn_of(TurnOf::Leader, false)
+    }
+
+    fn turn_of(&mut self, whose: TurnOf, retry: bool) -> Turn {
         if self.over {
             return Turn::Over;
         }
@@ -125,8 +146,10 @@ impl Writer {
         // All tickets are told before the first future's waker is called.
         let _aside = foreign::put_aside();
         // Taken before the drain: see `Tickets`.
-        let taken = TakenTickets(recorder.tickets.take());
-        let tickets = &taken.0;
+        let taken = TakenTickets::new(match whose {
+            TurnOf::Writer => recorder.tickets.take(),
+            TurnOf::Leader => recorder.tickets.take_group(),
+        });
         let drained = self.drain(&recorder);
         // The disk may have failed since, in the thread that syncs.
         self.failing |= self.journal.as_ref().is_some_and(|journal| journal.has_failed());
@@ -144,7 +167,7 @@ impl Writer {
             Some(shut) if self.failing => Err(FlushError::from(shut)),
             _ => Ok(()),
         };
-        self.answer(tickets, outcome);
+        self.answer(&taken.tickets, outcome, whose);
         match () {
             () if self.failing => Turn::Failing,
             () if drained > 0 || retried => Turn::Wrote,
@@ -154,8 +177,11 @@ impl Writer {
 
     /// Completes the flushes. With a journal, they complete once all that is written is on the
     /// disk.
-    fn answer(&self, tickets: &[Arc<FlushTicket>], outcome: Result<(), FlushError>) {
+    fn answer(&self, tickets: &[Arc<FlushTicket>], outcome: Result<(), FlushError>, whose: TurnOf) {
         match &self.journal {
+            Some(journal) if outcome.is_ok() && whose == TurnOf::Leader => {
+                journal.when_synced(tickets);
+            }
             Some(journal) if outcome.is_ok() => {
                 journal.when_durable(tickets);
                 if !self.threaded && !tickets.is_empty() {
@@ -282,10 +308,12 @@ impl Writer {
     }
 
     /// Ends after a panic: nothing can be written any more. All waiting and later callers are told.
-    fn die(&mut self, reason: &str) {
-        self.recorder.gate().poison(reason);
-        self.leave();
-        self.recorder.ended(FlushError::Poisoned { reason: reason.into() });
+    pub(super) fn die(&mut self) {
+        if !self.over {
+            self.recorder.gate().poison(PANICKED);
+            self.leave();
+            self.recorder.ended(FlushError::Poisoned { reason: PANICKED.into() });
+        }
     }
 
     /// Takes the last items. Operations that queue later get
@@ -309,7 +337,7 @@ impl Writer {
         let recorder = Arc::clone(&self.recorder);
         let _aside = foreign::put_aside();
         recorder.gate().close();
-        let tickets = recorder.tickets.take();
+        let tickets = recorder.tickets.take_group();
         self.leave();
         let delivered = self.deliver_all().and_then(|()| match &mut self.journal {
             Some(journal) => journal.close().map_err(refused_by_journal),
@@ -328,49 +356,24 @@ impl Writer {
         recorder.ended(FlushError::Closed);
     }
 
-    /// Starts the writer's thread, and the journal's.
+    /// Prepares the writer for a thread of its own, and starts that of the journal.
     ///
     /// # Errors
     /// The operating system refuses to start a thread.
-    pub(crate) fn spawn(mut self) -> io::Result<WriterThread> {
+    pub(super) fn start(&mut self) -> io::Result<()> {
         self.threaded = true;
-        if let Some(journal) = &self.journal {
-            journal.spawn()?;
-        }
-        let recorder = Arc::clone(&self.recorder);
-        let thread = threads::spawn("stockade-audit", move || self.run())?;
-        Ok(WriterThread { recorder, thread: Some(thread) })
+        self.journal.as_ref().map_or(Ok(()), |journal| journal.spawn())
     }
 
-    fn run(mut self) {
-        let recorder = Arc::clone(&self.recorder);
-        let queue = &recorder.queue;
-        queue.wake_signal().answer();
-        let mut rest = Rest::new();
-        loop {
-            let ending = queue.is_ending();
-            let turn = self.turn(rest.may_retry());
-            if turn == Turn::Over {
-                return;
-            }
-            if ending && self.may_end(turn) {
-                return self.end();
-            }
-            match rest.after(turn, recorder.deadline()) {
-                Some(span) => queue.wake_signal().nap(span, || {
-                    let told = queue.is_ending() && turn != Turn::Failing;
-                    told || queue.half_full() || recorder.tickets.any()
-                }),
-                None => queue
-                    .wake_signal()
-                    .park(|| !queue.is_empty() || recorder.tickets.any() || queue.is_ending()),
-            }
-        }
+    /// What a caller needs to sync the journal itself. `None` if nobody may: there is no journal,
+    /// or the user's sink is to be called on the writer's own thread.
+    pub(super) fn sync_for_leaders(&self) -> Option<Arc<dyn SharedSync>> {
+        let journal = self.journal.as_ref().filter(|_| self.sink.is_none())?;
+        Some(journal.shared_sync())
     }
 
-    fn may_end(&self, turn: Turn) -> bool {
-        let late = self.recorder.deadline().is_none_or(|deadline| Instant::now() >= deadline);
-        late || (turn != Turn::Failing && self.recorder.queue.is_empty())
+    pub(super) fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
     }
 }
 
@@ -380,95 +383,10 @@ impl Drop for Writer {
         if self.over {
             return;
         }
-        if thread::panicking() { self.die("the audit writer panicked") } else { self.end() }
-    }
-}
-
-/// How long to sleep.
-struct Rest {
-    nap: Duration,
-    idle_since: Option<Instant>,
-    retry_after: Duration,
-    retry_at: Option<Instant>,
-}
-
-impl Rest {
-    fn new() -> Self {
-        Self { nap: SHORTEST_NAP, idle_since: None, retry_after: FIRST_RETRY, retry_at: None }
-    }
-
-    fn may_retry(&self) -> bool {
-        self.retry_at.is_none_or(|at| Instant::now() >= at)
-    }
-
-    /// How long to nap after `turn`; `None` for a sleep without end.
-    fn after(&mut self, turn: Turn, deadline: Option<Instant>) -> Option<Duration> {
-        let now = Instant::now();
-        match turn {
-            Turn::Failing => {
-                let at = match self.retry_at {
-                    Some(at) if now < at => at,
-                    Some(_) => {
-                        self.retry_after = (self.retry_after * 2).min(LAST_RETRY);
-                        now + self.retry_after
-                    }
-                    None => now + self.retry_after,
-                };
-                self.retry_at = Some(at);
-                let until = deadline.map_or(at, |deadline| at.min(deadline));
-                Some(until.saturating_duration_since(now).clamp(SHORTEST_NAP, LONGEST_NAP))
-            }
-            Turn::Idle => {
-                let since = *self.idle_since.get_or_insert(now);
-                self.nap = (self.nap * 2).min(LONGEST_NAP);
-                (now.saturating_duration_since(since) < IDLE_BEFORE_PARK).then_some(self.nap)
-            }
-            Turn::Wrote | Turn::Over => {
-                *self = Self::new();
-                Some(self.nap)
-            }
-        }
+        if thread::panicking() { self.die() } else { self.end() }
     }
 }
 
 fn refused_by_journal(error: io::Error) -> Undelivered {
     Undelivered(format!("the journal can't be written: {error}"))
-}
-
-/// The handle to the writer's thread.
-pub(crate) struct WriterThread {
-    recorder: Arc<Recorder>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl WriterThread {
-    /// Ends the writer once everything is written, or at `deadline`. Returns how many operations'
-    /// records stayed unwritten. Shut the gate first. A writer that is stuck in the sink is left
-    /// behind, so this never blocks much longer than until `deadline`.
-    pub(crate) fn end(&mut self, deadline: Instant) -> u64 {
-        if let Some(thread) = self.thread.take() {
-            self.recorder.end_by(deadline);
-            // If a sink drops the engine, this runs on the writer's own thread, which must not join
-            // itself.
-            let own = thread.thread().id() == thread::current().id();
-            if !own {
-                if self.recorder.wait_for_end(deadline) {
-                    // The join could only report a panic, which the gate reports too.
-                    let _ = thread.join();
-                } else {
-                    self.recorder.queue.abandon();
-                }
-            }
-        }
-        self.recorder.unwritten()
-    }
-}
-
-impl Drop for WriterThread {
-    fn drop(&mut self) {
-        if self.thread.is_some() {
-            self.recorder.gate().close();
-            self.end(Instant::now() + DROP_DEADLINE);
-        }
-    }
 }

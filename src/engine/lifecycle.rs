@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::audit::entry::EventType;
 use crate::audit::flush::Flush;
 use crate::audit::record::Subject;
-use crate::audit::writer::WriterThread;
+use crate::audit::writer_thread::WriterThread;
 use crate::base::foreign::{self, put_aside};
 use crate::base::sync::{Mutex, lock};
 use crate::engine::{Engine, InventoryManager};

@@ -45,6 +45,7 @@ mod when_durable;
 use std::sync::{Arc, Weak};
 
 use crate::audit::recorder::Recorder;
+use crate::audit::writer_seat::WriterSeat;
 use crate::base::clock::{Clock, ClockApart, SystemClock, Timestamp};
 use crate::base::foreign;
 use crate::base::shard::Counters;
@@ -92,7 +93,6 @@ use durability::Durabilities;
 use journal::JournalLink;
 use lifecycle::Life;
 use openings::Openings;
-use recording::DrivenWriter;
 use sweeper::SweepControl;
 use transfers::book::Approvals;
 use ttl_limits::TtlLimits;
@@ -230,8 +230,9 @@ pub(crate) struct Engine {
     /// What a call does if another call under the same key is in progress.
     on_duplicate: OnDuplicate,
     recorder: Arc<Recorder>,
-    /// The audit writer, if it has no thread of its own. Only in tests of users' services.
-    driven: Option<DrivenWriter>,
+    writer: Arc<WriterSeat>,
+    /// False in tests of users' services, where callers drive the writer.
+    writer_has_thread: bool,
     dispatcher: AlertDispatcher,
     listeners: Listeners,
     clock: Time,

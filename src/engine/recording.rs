@@ -7,31 +7,15 @@ use crate::audit::queue::NotAdmitted;
 use crate::audit::record::{PlainEntry, Subject};
 use crate::audit::record_builder::RecordBuilder;
 use crate::audit::wake_signal::WriterGone;
-use crate::audit::writer::{Turn, Writer};
+use crate::audit::writer::Turn;
+use crate::audit::writer_seat::WriterSeat;
 use crate::base::clock::Timestamp;
-use crate::base::error::{NotStarted, Reason, Uncertain};
+use crate::base::error::{FlushError, NotStarted, Reason, Uncertain};
 use crate::base::foreign::put_aside;
-use crate::base::sync::{Mutex, lock};
 use crate::engine::Engine;
 use crate::engine::answer::Answer;
 use crate::engine::call::Call;
 use crate::reservation::id::ReservationId;
-
-/// An audit writer without a thread. A caller who waits for it runs it.
-pub(super) struct DrivenWriter(Mutex<Writer>);
-
-impl DrivenWriter {
-    #[cfg(feature = "testing")]
-    pub(super) fn new(writer: Writer) -> Self {
-        Self(Mutex::new(writer))
-    }
-}
-
-impl std::fmt::Debug for DrivenWriter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("DrivenWriter")
-    }
-}
 
 impl Engine {
     /// Admits an operation, if the engine takes calls and the queue has room. Call it before
@@ -45,7 +29,7 @@ impl Engine {
     #[cold]
     #[inline(never)]
     fn look_and_admit(&self) -> Result<(), NotStarted> {
-        if self.driven.is_some() {
+        if !self.writer_has_thread {
             self.make_room();
         }
         self.recorder.admit().map_err(refused)
@@ -87,8 +71,9 @@ impl Engine {
     }
 
     /// The writer without a thread, unless this thread has it already: it is in its sink.
-    fn driven_writer(&self) -> Option<&DrivenWriter> {
-        self.driven.as_ref().filter(|_| !self.recorder.queue.wake_signal().is_in_own_sink())
+    fn driven_writer(&self) -> Option<&WriterSeat> {
+        let is_in_sink = || self.recorder.queue.wake_signal().is_in_own_sink();
+        (!self.writer_has_thread && !is_in_sink()).then_some(&*self.writer)
     }
 
     /// Runs a writer without a thread until it has written what is queued; `true` if there was
@@ -96,7 +81,7 @@ impl Engine {
     pub(super) fn write_now(&self) -> bool {
         let Some(writer) = self.driven_writer() else { return false };
         let _aside = put_aside();
-        let turn = lock(&writer.0).turn(true);
+        let turn = writer.take().turn(true);
         turn == Turn::Wrote
     }
 
@@ -104,7 +89,17 @@ impl Engine {
     pub(super) fn end_driven_writer(&self) {
         if let Some(writer) = self.driven_writer() {
             let _aside = put_aside();
-            lock(&writer.0).end();
+            writer.take().end();
+        }
+    }
+
+    /// Waits until everything queued so far is written, and on the disk if there is a journal. The
+    /// calling thread may do the writing and the sync.
+    pub(super) fn wait_until_written(&self) -> Result<(), FlushError> {
+        if self.writer.may_be_led() {
+            self.writer.wait_until_durable()
+        } else {
+            self.flush().wait()
         }
     }
 

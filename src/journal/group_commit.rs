@@ -1,7 +1,8 @@
 //! Group commit: one sync of the disk serves all callers who wait at that time.
 //!
-//! The audit writer appends and does not wait for the disk. A sync thread of its own does. While
-//! one sync runs, further callers queue up for the next one. [`SyncState`] knows which batches are
+//! The audit writer appends and does not wait for the disk. A caller that blocks syncs itself, for
+//! all that wait with it; a sync thread does for futures, and for what nobody waits for. While one
+//! sync runs, further callers queue up for the next one. [`SyncState`] knows which batches are
 //! written, which are durable, and who waits for which.
 //!
 //! Group commit goes back to DeWitt et al., "Implementation Techniques for Main Memory Database
@@ -15,6 +16,7 @@ use std::task::Waker;
 use std::time::Duration;
 use std::{io, mem};
 
+use crate::audit::durable_sink::SharedSync;
 use crate::audit::flush::FlushTicket;
 use crate::base::error::{FlushError, JournalError};
 use crate::base::foreign::put_aside;
@@ -36,7 +38,10 @@ pub(crate) struct SyncState {
     /// Where the journal lies. It is compared after each sync, before anybody gets an answer.
     place: JournalPlace,
     state: Mutex<SyncFields>,
+    /// For those that wait until a batch is written or durable.
     changed: Condvar,
+    /// For the sync thread.
+    work: Condvar,
     /// Unsynced batches that nobody waits for are synced after this time.
     interval: Duration,
     /// Held during a sync. Without it, a second thread could report batches as durable while the
@@ -92,6 +97,8 @@ struct SyncFields {
     sync_requested: bool,
     /// The sync thread sleeps without a timeout, so `note_written` must wake it.
     thread_sleeps: bool,
+    /// Callers that will sync what is written next, so `note_written` need not.
+    announced: usize,
     ending: bool,
 }
 
@@ -109,6 +116,7 @@ impl SyncState {
             place,
             state: Mutex::new(SyncFields::default()),
             changed: Condvar::new(),
+            work: Condvar::new(),
             interval,
             syncing: Mutex::new(()),
             marks: Mutex::new(SyncMarks::default()),
@@ -131,6 +139,7 @@ impl SyncState {
         (state.directory, state.failed) = (false, None);
         state.epoch += 1;
         (state.written, state.durable) = (durable, durable);
+        self.work.notify_one();
         self.notify(state);
     }
 
@@ -162,7 +171,10 @@ impl SyncState {
     pub(crate) fn note_written(&self, end: Point) {
         let mut state = self.lock();
         state.written = end;
-        if state.thread_sleeps || state.write_waiters > 0 {
+        if state.thread_sleeps && state.announced == 0 {
+            self.work.notify_one();
+        }
+        if state.write_waiters > 0 {
             state.write_waiters = 0;
             let wakers = mem::take(&mut state.wakers);
             drop(state);
@@ -208,7 +220,18 @@ impl SyncState {
         let target = state.written.batch;
         state.waiting.extend(tickets.iter().map(|ticket| (target, Arc::clone(ticket))));
         state.sync_requested = true;
+        self.work.notify_one();
         self.notify(state);
+    }
+
+    /// The same for a caller that will sync: it asks nobody, and is told what the sync comes to.
+    pub(crate) fn when_synced(&self, tickets: &[Arc<FlushTicket>]) {
+        let mut state = self.lock();
+        let target = state.written.batch;
+        state.waiting.extend(tickets.iter().map(|ticket| (target, Arc::clone(ticket))));
+        if state.failed.is_some() || state.ending {
+            self.notify(state);
+        }
     }
 
     /// Whether all that is written is durable.
@@ -224,15 +247,18 @@ impl SyncState {
 
     /// Asks the sync thread to sync at once. Does not wait.
     pub(crate) fn request_sync(&self) {
-        let mut state = self.lock();
-        state.sync_requested = true;
-        self.notify(state);
+        self.lock().sync_requested = true;
+        self.work.notify_one();
     }
 
     /// Completes the tickets whose batches are durable; after a failure, completes the others with
-    /// an error. Then wakes the sync thread, and all waiting threads and futures. It calls nobody
-    /// under the lock.
-    fn notify(&self, mut state: MutexGuard<'_, SyncFields>) {
+    /// an error. Wakes all waiting threads and futures. It calls nobody under the lock.
+    fn notify(&self, state: MutexGuard<'_, SyncFields>) {
+        self.notify_after(state, || {});
+    }
+
+    /// The same, once `first` was called without the lock.
+    fn notify_after(&self, mut state: MutexGuard<'_, SyncFields>, first: impl FnOnce()) {
         // All are told before the first future's waker is called.
         let _aside = put_aside();
         let (durable, failed) = (state.durable.batch, state.failed.clone());
@@ -242,6 +268,7 @@ impl SyncState {
         let wakers = mem::take(&mut state.wakers);
         let lost = if failed.is_some() { mem::take(&mut state.waiting) } else { Vec::new() };
         drop(state);
+        first();
         self.changed.notify_all();
         wakers.into_iter().for_each(|waker| self.wakers.wake(waker));
         let done: Vec<_> = done;
@@ -260,8 +287,14 @@ impl SyncState {
     /// # Errors
     /// The storage's error, of this sync or of an earlier one that failed.
     pub(crate) fn sync_now(&self) -> io::Result<()> {
+        self.sync_then(&mut || {})
+    }
+
+    /// The same. Calls `freed` once the next sync may begin, before anybody is told; not at all if
+    /// there was nothing to sync, or if it failed.
+    fn sync_then(&self, freed: &mut dyn FnMut()) -> io::Result<()> {
         let _aside = put_aside();
-        let _alone = lock(&self.syncing);
+        let alone = lock(&self.syncing);
         let (files, directory, epoch, target) = {
             let mut state = self.lock();
             if let Some(reason) = &state.failed {
@@ -297,7 +330,10 @@ impl SyncState {
                 // All files but the newest are complete: the writer appends only to the newest.
                 let finished = files.len().saturating_sub(1).min(state.files.len());
                 state.files.drain(..finished);
-                self.notify(state);
+                self.notify_after(state, || {
+                    drop(alone);
+                    freed();
+                });
             }
             Err(error) => self.fail(state, &format!("the journal could not be synced: {error}")),
         }
@@ -411,6 +447,7 @@ impl SyncState {
         let waiting = mem::take(&mut state.waiting);
         let wakers = mem::take(&mut state.wakers);
         drop(state);
+        self.work.notify_one();
         self.changed.notify_all();
         wakers.into_iter().for_each(|waker| self.wakers.wake(waker));
         waiting.iter().for_each(|(_, ticket)| ticket.complete(Err(FlushError::Closed)));
@@ -418,5 +455,17 @@ impl SyncState {
 
     fn lock(&self) -> MutexGuard<'_, SyncFields> {
         lock(&self.state)
+    }
+}
+
+impl SharedSync for SyncState {
+    fn announce(&self) {
+        self.lock().announced += 1;
+    }
+
+    fn sync_announced(&self, freed: &mut dyn FnMut()) {
+        self.lock().announced -= 1;
+        // A failure was told to all that waited.
+        let _ = self.sync_then(freed);
     }
 }

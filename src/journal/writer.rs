@@ -18,7 +18,7 @@ use std::sync::Arc;
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 
-use crate::audit::durable_sink::{DurableSink, WriteOutcome};
+use crate::audit::durable_sink::{DurableSink, SharedSync, WriteOutcome};
 use crate::audit::flush::FlushTicket;
 use crate::audit::record::Record;
 use crate::audit::view::Names;
@@ -429,6 +429,14 @@ impl DurableSink for JournalWriter {
 
     fn when_durable(&self, tickets: &[Arc<FlushTicket>]) {
         self.progress.when_durable(tickets);
+    }
+
+    fn when_synced(&self, tickets: &[Arc<FlushTicket>]) {
+        self.progress.when_synced(tickets);
+    }
+
+    fn shared_sync(&self) -> Arc<dyn SharedSync> {
+        Arc::clone(&self.progress) as _
     }
 
     fn sync_now(&self) -> io::Result<()> {

@@ -283,6 +283,20 @@ fn the_writer_goes_on_while_the_disk_syncs() {
 }
 
 #[test]
+fn what_nobody_waits_for_is_synced_by_itself_also_after_calls_that_waited() {
+    let disk = SimulatedDisk::new();
+    let manager = stocked(synced_each(Duration::from_millis(5), on(&disk)));
+    let synced = manager.request().durability(Durability::Synced);
+    (0..3).for_each(|_| _ = synced.clone().sell(LAPTOPS, 1).expect("stock"));
+    manager.sell(LAPTOPS, 1).expect("stock");
+    let until = Instant::now() + Duration::from_secs(20);
+    while after_a_power_cut(&disk).sold(LAPTOPS).expect("known") < 4 {
+        assert!(Instant::now() < until, "nobody syncs it");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
 fn a_storage_that_panics_in_a_sync_leaves_nobody_waiting() {
     let disk = StalledDisk::default();
     let manager = stocked(threaded(disk.clone()));
@@ -337,7 +351,8 @@ fn many_who_wait_share_one_sync() {
     });
     let together = began.elapsed();
     let syncs = disk.syncs() - before;
-    assert!(syncs < 6 * EACH, "{syncs} syncs for {} sales", 64 * EACH);
+    // Those that one sync has answered come back for the same next one.
+    assert!(syncs < 3 * EACH, "{syncs} syncs for {} sales", 64 * EACH);
     let gain = 64.0 * alone.as_secs_f64() / together.as_secs_f64();
     // A figure for the bench; here only that they don't wait in line, however busy the machine is.
     assert!(gain > 4.0, "64 callers get {gain:.1} times what one gets");

@@ -45,6 +45,34 @@ pub(crate) struct Counts {
     pub(crate) by_function: [Vec<(String, f64)>; 2],
 }
 
+impl Counts {
+    /// The least of two counts of the same work. Threads that meet, naps that end by the clock and
+    /// pools that run dry make a count larger at times, and never smaller than the work is.
+    pub(crate) fn least(self, other: Self) -> Self {
+        let (less, more) = if self.caller.instructions <= other.caller.instructions {
+            (self, other)
+        } else {
+            (other, self)
+        };
+        Self {
+            caller: less.caller.least(more.caller),
+            writer: less.writer.least(more.writer),
+            ..less
+        }
+    }
+}
+
+impl Cost {
+    fn least(self, other: Self) -> Self {
+        let least = |one: Option<f64>, other: Option<f64>| Some(one?.min(other?));
+        Self {
+            instructions: self.instructions.min(other.instructions),
+            locked: least(self.locked, other.locked),
+            fences: least(self.fences, other.fences),
+        }
+    }
+}
+
 /// The child's part: does what it is told. Returns `false` if this process is not the child.
 pub(crate) fn worked_as_child() -> bool {
     let mut arguments = std::env::args().skip_while(|argument| argument != CHILD).skip(1);
@@ -177,5 +205,18 @@ pub(crate) fn prove(folder: &Path) -> Result<(), String> {
     let kinds = disassembly::EXAMPLE.map(|(line, _)| disassembly::parse(line));
     let meant = disassembly::EXAMPLE.map(|(_, kind)| kind);
     assert_eq!(kinds, meant, "locked instructions and fences");
+    let cost = |instructions, locked| Cost { instructions, locked: Some(locked), fences: None };
+    let counts = |caller, writer| {
+        let by_function = [vec![("of".to_owned(), caller)], vec![]];
+        Counts {
+            work: Work::Pair,
+            caller: cost(caller, writer),
+            writer: cost(writer, 0.0),
+            by_function,
+        }
+    };
+    let least = counts(7.0, 3.0).least(counts(5.0, 4.0));
+    assert_eq!((least.caller, least.writer), (cost(5.0, 3.0), cost(3.0, 0.0)), "the least of each");
+    assert_eq!(least.by_function[0][0].1, 5.0, "and the functions of the less");
     Ok(())
 }

@@ -4,16 +4,28 @@ use std::io;
 use std::sync::Arc;
 
 use super::{open, produce, received, soon};
-use crate::audit::durable_sink::{DurableSink, WriteOutcome};
+use crate::audit::durable_sink::{DurableSink, SharedSync, WriteOutcome};
 use crate::audit::flush::FlushTicket;
 use crate::audit::gate::Shut;
 use crate::audit::queue::NotAdmitted;
 use crate::audit::record::Record;
-use crate::audit::recorder::RecorderSettings;
+use crate::audit::recorder::{Recorder, RecorderSettings};
 use crate::audit::view::Names;
 use crate::audit::wake_signal::WriterGone;
+use crate::audit::writer_seat::WriterSeat;
 use crate::base::error::FlushError;
 use crate::base::sync::{AtomicBool, Ordering};
+
+/// What is written is on the disk.
+struct NoDisk;
+
+impl SharedSync for NoDisk {
+    fn announce(&self) {}
+
+    fn sync_announced(&self, freed: &mut dyn FnMut()) {
+        freed();
+    }
+}
 
 /// A journal whose encoder has a bug.
 struct BrokenJournal(Arc<AtomicBool>);
@@ -47,6 +59,14 @@ impl DurableSink for BrokenJournal {
         tickets.iter().for_each(|ticket| ticket.complete(Ok(())));
     }
 
+    fn when_synced(&self, tickets: &[Arc<FlushTicket>]) {
+        self.when_durable(tickets);
+    }
+
+    fn shared_sync(&self) -> Arc<dyn SharedSync> {
+        Arc::new(NoDisk)
+    }
+
     fn sync_now(&self) -> io::Result<()> {
         Ok(())
     }
@@ -62,7 +82,7 @@ fn a_writer_that_panics_poisons_the_engine_and_nobody_hangs() {
     let settings = RecorderSettings { capacity: 64, ..RecorderSettings::default() };
     let (recorder, mut writer) = open(settings);
     writer.attach(Box::new(BrokenJournal(Arc::clone(&broken))));
-    let mut thread = writer.spawn().expect("a thread");
+    let mut thread = Arc::new(WriterSeat::new(writer)).spawn().expect("a thread");
     recorder.record(received(0, 1)).expect("lives");
     recorder.flush().wait().expect("written");
     broken.store(true, Ordering::SeqCst);
@@ -90,4 +110,47 @@ fn a_flush_that_a_turn_has_taken_is_answered_where_the_turn_panics() {
     let reason = "the audit writer panicked".into();
     assert_eq!(flush.wait_deadline(soon()), Err(FlushError::Poisoned { reason }));
     assert!(turn.join().is_err(), "it panics");
+}
+
+/// A seat that callers may lead, with one record queued.
+fn seat(broken: bool) -> (Arc<Recorder>, Arc<WriterSeat>) {
+    let settings = RecorderSettings { capacity: 64, ..RecorderSettings::default() };
+    let (recorder, mut writer) = open(settings);
+    writer.attach(Box::new(BrokenJournal(Arc::new(AtomicBool::new(broken)))));
+    recorder.record(received(0, 1)).expect("lives");
+    (recorder, Arc::new(WriterSeat::new(writer)))
+}
+
+#[test]
+fn a_writer_that_panics_in_a_callers_turn_poisons_the_engine_and_not_the_caller() {
+    let (recorder, seat) = seat(true);
+    let flush = recorder.flush();
+    let poisoned = FlushError::Poisoned { reason: "the audit writer panicked".into() };
+    assert_eq!(seat.wait_until_durable(), Err(poisoned.clone()));
+    assert_eq!(flush.wait(), Err(poisoned.clone()));
+    assert_eq!(seat.wait_until_durable(), Err(poisoned));
+    assert_eq!(recorder.record(received(0, 1)), Err(WriterGone));
+}
+
+#[test]
+fn a_caller_that_unwinds_may_wait_for_the_disk() {
+    /// Records and waits when it is dropped, as a guard of a user's does.
+    struct Guard(Arc<Recorder>, Arc<WriterSeat>, Arc<AtomicBool>);
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            let done = self.1.wait_until_durable() == Ok(()) && self.0.log().len() == 1;
+            self.2.store(done, Ordering::SeqCst);
+        }
+    }
+    let (recorder, seat) = seat(false);
+    let done = Arc::new(AtomicBool::new(false));
+    let guard = Guard(Arc::clone(&recorder), Arc::clone(&seat), Arc::clone(&done));
+    let panicked = std::thread::spawn(move || {
+        let _guard = guard;
+        panic!("of the user");
+    });
+    assert!(panicked.join().is_err());
+    assert!(done.load(Ordering::SeqCst), "its own panic says nothing about the writer");
+    recorder.record(received(0, 1)).expect("the writer lives");
+    assert_eq!(seat.wait_until_durable(), Ok(()));
 }

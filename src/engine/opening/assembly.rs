@@ -8,6 +8,7 @@ use crate::audit::queue::Backpressure;
 use crate::audit::record::Subject;
 use crate::audit::recorder::{Recorder, RecorderSettings};
 use crate::audit::writer::Writer;
+use crate::audit::writer_seat::WriterSeat;
 use crate::base::clock::Timestamp;
 use crate::base::error::BuildError;
 use crate::base::shard::{Counters, parallelism};
@@ -20,7 +21,6 @@ use crate::engine::lifecycle::{Life, Threads};
 use crate::engine::opening::builder::Builder;
 use crate::engine::opening::spec::{StandingSettings, WarehouseSpec};
 use crate::engine::openings::Openings;
-use crate::engine::recording::DrivenWriter;
 use crate::engine::sweeper::{SweepControl, run_sweeper};
 use crate::engine::transfers::book::Approvals;
 use crate::engine::ttl_limits::{TtlLimits, millis};
@@ -68,7 +68,6 @@ impl Assembly {
     pub(in crate::engine) fn engine(self, room: usize) -> NewEngine {
         let Self { builder, catalog, recorder, writer } = self;
         let (limits, parallelism) = (builder.limits, parallelism());
-        let (writer, driven) = writer_for(writer, builder.threads);
         let sweeper = builder.sweeper && builder.threads;
         let tag = catalog.tag();
         let engine = Engine {
@@ -80,7 +79,8 @@ impl Assembly {
                 Backpressure::Refuse => OnDuplicate::Refuse,
             },
             recorder,
-            driven,
+            writer: Arc::new(WriterSeat::new(writer)),
+            writer_has_thread: builder.threads,
             dispatcher: AlertDispatcher::new(),
             listeners: Listeners::new(tag),
             clock: builder.clock,
@@ -101,7 +101,6 @@ impl Assembly {
         };
         NewEngine {
             engine,
-            writer,
             warehouses: builder.warehouses,
             longest_ttl: limits.longest_ttl,
             listeners: builder.listeners,
@@ -114,8 +113,6 @@ impl Assembly {
 /// An engine that has not started: it has no threads, and has recorded nothing.
 pub(in crate::engine) struct NewEngine {
     pub(in crate::engine) engine: Engine,
-    /// `None` if callers drive the writer.
-    writer: Option<Writer>,
     warehouses: Vec<WarehouseSpec>,
     pub(in crate::engine) longest_ttl: Duration,
     listeners: Vec<Arc<dyn StockAlertListener>>,
@@ -138,8 +135,8 @@ impl NewEngine {
         }
         let mut running = Threads::default();
         let start = || {
-            if let Some(writer) = self.writer {
-                running.writer = Some(writer.spawn().map_err(no_thread)?);
+            if self.threads {
+                running.writer = Some(engine.writer.spawn().map_err(no_thread)?);
             }
             record_opening(&engine, &self.warehouses, self.longest_ttl);
             record(&engine);
@@ -167,17 +164,6 @@ impl NewEngine {
 
 /// How long the threads of an engine that could not be started may take to end.
 const GIVING_UP: Duration = Duration::from_secs(5);
-
-/// The writer for its own thread, or the writer that callers drive.
-#[cfg(feature = "testing")]
-fn writer_for(writer: Writer, threads: bool) -> (Option<Writer>, Option<DrivenWriter>) {
-    if threads { (Some(writer), None) } else { (None, Some(DrivenWriter::new(writer))) }
-}
-
-#[cfg(not(feature = "testing"))]
-fn writer_for(writer: Writer, _threads: bool) -> (Option<Writer>, Option<DrivenWriter>) {
-    (Some(writer), None)
-}
 
 /// Queues the first records: the opening, and each warehouse that the journal does not know.
 fn record_opening(engine: &Engine, warehouses: &[WarehouseSpec], longest_ttl: Duration) {

@@ -46,7 +46,7 @@ impl SyncState {
             if !dirty {
                 since = None;
                 state.thread_sleeps = true;
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
                 state.thread_sleeps = false;
                 continue;
             }
@@ -55,7 +55,7 @@ impl SyncState {
             if left.is_zero() {
                 return true;
             }
-            let waited = self.changed.wait_timeout(state, left);
+            let waited = self.work.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }

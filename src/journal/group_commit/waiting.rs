@@ -84,7 +84,7 @@ impl SyncState {
         let mut state = self.lock();
         while state.durable.batch < batch && state.failed.is_none() && !state.ending {
             state.sync_requested = true;
-            self.changed.notify_all();
+            self.work.notify_one();
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }

@@ -7,6 +7,7 @@
 #![cfg(shuttle)]
 
 mod calls;
+mod durable;
 mod ends;
 #[path = "../../../../tests/common/ledger.rs"]
 #[allow(dead_code, reason = "the library's own tests use the rest")]
@@ -44,5 +45,13 @@ fn the_laws_hold_with_few_slots_and_a_short_queue() {
 fn the_laws_hold_between_any_few_calls() {
     explore("the_laws_hold_between_any_few_calls", 5_000, 10, |seed| {
         move || Stage::set(seed, Scene::Brief).play()
+    });
+}
+
+/// Callers that wait for the disk, whose syncs are shared.
+#[test]
+fn what_callers_wait_for_together_survives_a_power_cut() {
+    explore("what_callers_wait_for_together_survives_a_power_cut", 500, 10, |seed| {
+        move || durable::play(seed)
     });
 }
