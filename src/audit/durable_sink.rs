@@ -10,9 +10,9 @@ use crate::audit::flush::FlushTicket;
 use crate::audit::record::Record;
 use crate::audit::view::Names;
 
-/// A write-ahead log, driven by the audit writer from one thread. Writing and syncing are separate:
-/// the writer appends and goes on, and one sync serves all callers that wait at that time (group
-/// commit).
+/// A write-ahead log, driven by the audit writer, from one thread at a time. Writing and syncing
+/// are separate: the writer appends and goes on, and one sync serves all callers that wait at that
+/// time (group commit).
 pub(crate) trait DurableSink: Send {
     /// The sequence number of the next entry.
     fn next_sequence(&self) -> u64;
@@ -46,8 +46,8 @@ pub(crate) trait DurableSink: Send {
     /// it fails.
     fn when_durable(&self, tickets: &[Arc<FlushTicket>]);
 
-    /// The same for callers that sync themselves, as soon as this turn is over: it asks nobody for a
-    /// sync.
+    /// The same for callers that sync themselves, as soon as this turn is over: it asks nobody for
+    /// a sync.
     fn when_synced(&self, tickets: &[Arc<FlushTicket>]);
 
     /// What such a caller syncs by.

@@ -1,19 +1,19 @@
 //! The flushes that wait for the writer, and the group of callers that wait together.
 //!
 //! They are beside the queue, not in it, so a request for a flush never waits for room. Whoever
-//! makes the writer's turn takes the tickets *before* it drains the queue, and then drains all items
-//! that were in it. So everything that a caller queued before its request is in that batch or in an
-//! earlier one.
+//! makes the writer's turn takes the tickets *before* it drains the queue, and then drains all
+//! items that were in it. So everything that a caller queued before its request is in that batch or
+//! in an earlier one.
 //!
 //! Callers that block until the journal is synced form a group. One of them leads: it makes the
 //! writer's turn and syncs, for all that have joined by then. When its sync is over, it hands on to
 //! one of those that joined meanwhile. So a caller alone waits for no other thread, and the callers
-//! of a group share one write and one sync. That is group commit by leaders, as databases do it with
-//! their logs.
+//! of a group share one write and one sync. That is group commit by leaders, as databases do it
+//! with their logs.
 //!
 //! Callers that were answered together come back together, each a little later than the one before.
-//! A leader that went ahead with the first would leave the rest to the next sync, so that each waits
-//! for two. So it waits a part of a sync for as many as were answered last; see [`Pace`].
+//! A leader that went ahead with the first would leave the rest to the next sync, so that each
+//! waits for two. So it waits a part of a sync for as many as were answered last; see [`Pace`].
 
 use std::mem;
 use std::sync::{Arc, PoisonError};
@@ -83,7 +83,8 @@ impl Tickets {
         mem::take(&mut self.lock().flushes)
     }
 
-    /// Takes all tickets. For a leader's turn, before it drains the queue, and for the writer's end.
+    /// Takes all tickets. For a leader's turn, before it drains the queue, and for the writer's
+    /// end.
     pub(super) fn take_group(&self) -> Vec<Arc<FlushTicket>> {
         let mut waiting = self.lock();
         let group = mem::take(&mut waiting.group);

@@ -19,7 +19,7 @@ use crate::audit::recorder::Recorder;
 use crate::audit::tickets::Tickets;
 use crate::audit::writer::{Turn, Writer};
 use crate::base::error::FlushError;
-use crate::base::foreign;
+use crate::base::foreign::{self, PutAside};
 use crate::base::sync::{Mutex, MutexGuard, lock};
 
 /// The writer, and who may make its turns.
@@ -49,8 +49,8 @@ impl WriterSeat {
 
     /// Takes the seat. Waits while another thread makes a turn.
     pub(crate) fn take(&self) -> Seated<'_> {
-        let unwinding = thread::panicking();
-        Seated { writer: lock(&self.writer), unwinding }
+        let (unwinding, aside) = (thread::panicking(), foreign::put_aside());
+        Seated { writer: lock(&self.writer), unwinding, _aside: aside }
     }
 
     /// Whether callers may lead: there is a journal, and the user has no sink, whose calls are the
@@ -98,6 +98,8 @@ pub(crate) struct Seated<'a> {
     writer: MutexGuard<'a, Writer>,
     /// The caller was unwinding from a panic of its own already.
     unwinding: bool,
+    /// Dropped behind the lock: foreign code may make calls that take the seat.
+    _aside: PutAside,
 }
 
 impl Deref for Seated<'_> {

@@ -1,7 +1,7 @@
 //! The writer's thread: it makes a turn whenever there may be something to write.
 //!
-//! A turn drains all there is. Then the thread naps, so that it does not chase the producers through
-//! the queue's cache lines; naps grow while nothing comes and end in a real sleep.
+//! A turn drains all there is. Then the thread naps, so that it does not chase the producers
+//! through the queue's cache lines; naps grow while nothing comes and end in a real sleep.
 
 use std::io;
 use std::sync::Arc;

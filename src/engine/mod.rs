@@ -123,7 +123,7 @@ use ttl_limits::TtlLimits;
 ///   [`Backpressure::Refuse`](crate::Backpressure::Refuse), the call returns a `Busy` error
 ///   instead.
 /// - The disk, if the call's [`Durability`] is [`Synced`](Durability::Synced). Callers who wait at
-///   the same time share one sync (group commit).
+///   the same time share one sync (group commit), which one of them makes.
 /// - Another call with the same idempotency key, until it has an answer.
 /// - A read of the disk, on an engine with a journal: for an idempotency key that memory does not
 ///   know, which is an older one, or one in ten thousand new ones; and in `confirm`, `release`,

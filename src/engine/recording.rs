@@ -11,7 +11,6 @@ use crate::audit::writer::Turn;
 use crate::audit::writer_seat::WriterSeat;
 use crate::base::clock::Timestamp;
 use crate::base::error::{FlushError, NotStarted, Reason, Uncertain};
-use crate::base::foreign::put_aside;
 use crate::engine::Engine;
 use crate::engine::answer::Answer;
 use crate::engine::call::Call;
@@ -80,7 +79,6 @@ impl Engine {
     /// something to write. Does nothing if the writer has a thread.
     pub(super) fn write_now(&self) -> bool {
         let Some(writer) = self.driven_writer() else { return false };
-        let _aside = put_aside();
         let turn = writer.take().turn(true);
         turn == Turn::Wrote
     }
@@ -88,7 +86,6 @@ impl Engine {
     /// Ends a writer without a thread. A thread's writer is ended by the handle of the thread.
     pub(super) fn end_driven_writer(&self) {
         if let Some(writer) = self.driven_writer() {
-            let _aside = put_aside();
             writer.take().end();
         }
     }
