@@ -57,7 +57,7 @@ cargo_command() { # kind, where, green or red
 }
 
 # kind, bug, where, test: one row a line. Models are one program, and their tests bear the file's
-# name in front. Tests that are quick to build are a kind of their own, for the lane that has time.
+# name in front. Tests that are quick to build are a kind of their own, for a lane of their own.
 rows() {
     sed 's/#.*//' "$here/planted.txt" | awk 'NF {
         kind = ($1 == "test" && $3 != "journal" && $3 != "lib") ? "quick" : $1
@@ -119,11 +119,13 @@ copy_to() { # tree
     done < <(cd "$tree" && find . -type f -printf '%P\0')
 }
 
-row() { printf '%-12s %-28s %s\n' "$1" "$2" "$3"; }
+# With the seconds that building and running took.
+row() { printf '%-12s %4s s  %-28s %s\n' "$1" "${4-}" "$2" "$3"; }
 
 # Runs tests in the lane's copy, as it is: each must run, and end as is expected.
 check() { # kind, bug, where, green or red; tests from stdin
     local kind=$1 bug=$2 where=$3 colour=$4 command tests test expected=ok label=green limit=1200
+    local began=$SECONDS
     mapfile -t tests
     # A bug may make a test run for ever.
     [ "$colour" = green ] || expected=FAILED label=caught limit=300
@@ -138,9 +140,9 @@ check() { # kind, bug, where, green or red; tests from stdin
     for test in "${tests[@]}"; do
         checks=$((checks + 1))
         if grep -q "^test $test \.\.\. $expected" "$log"; then
-            row "$label" "$bug" "$test"
+            row "$label" "$bug" "$test" $((SECONDS - began))
         else
-            row "NOT $label" "$bug" "$test"
+            row "NOT $label" "$bug" "$test" $((SECONDS - began))
             failures=$((failures + 1))
             cp "$log" "$work/$kind-$bug.log"
         fi
@@ -201,11 +203,13 @@ flock -n 9 || { echo "another one is running: it has the copies in $work" && exi
 rm -f "$work"/*.tally "$work"/*-*.log
 
 trap 'kill $(jobs -p) 2>/dev/null; exit 130' INT TERM
-# Side by side: most of the time goes into building one crate, which keeps one core busy.
-lane models loom shuttle quick &
+# Side by side: most of the time goes into building one crate, which keeps one core busy, and into tests
+# that wait for something.
+lane models loom shuttle &
 lane tests test ${asked:+hand} &
+lane quick-tests quick &
 wait
-read -r checks failures < <(cat "$work"/*.tally 2>/dev/null | awk '{ c += $1; f += $2 } END { if (NR == 2) print c, f }')
+read -r checks failures < <(cat "$work"/*.tally 2>/dev/null | awk '{ c += $1; f += $2 } END { if (NR == 3) print c, f }')
 
 times >"$work/times"
 echo "$SECONDS seconds; processor time of user and system: $(tail -n 1 "$work/times")"
