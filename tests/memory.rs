@@ -115,6 +115,12 @@ fn a_million_live_holds_cost_at_most_128_bytes_each() {
     assert_cheap(1_000_000);
 }
 
+/// The table of slots goes on in segments of 64 MB here, of which only what is used is there.
+#[test]
+fn two_hundred_thousand_live_holds_cost_at_most_128_bytes_each() {
+    assert_cheap(200_000);
+}
+
 #[test]
 #[ignore = "takes 700 MB"]
 fn ten_million_live_holds_cost_at_most_128_bytes_each() {
