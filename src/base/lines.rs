@@ -6,15 +6,15 @@
 //! ```
 //!
 //! It is made for many lines that are met at random: in segments of 64 MB, a system that has huge
-//! pages (2 MB) can use them, and a line that is far from all others then costs a miss of the cache,
-//! and seldom one of the page table's besides. A segment is memory that the allocator promises to be
-//! zero, and a line begins as zeros. So adding a segment touches none of its pages: each comes from
-//! the system when a line of it is first written. The small segments come first, so that an engine
-//! with few holds asks the system for little.
+//! pages (2 MB) can use them. Then a line that is far from all others costs a miss of the cache,
+//! and seldom one of the page table's besides. A segment is memory that the allocator promises to
+//! be zero, and a line begins as zeros. So adding a segment touches none of its pages: each comes
+//! from the system when a line in it is first used. The small segments come first, so that an
+//! engine with few holds asks the system for little.
 //!
-//! An allocator aligns what it is asked to, but only for what is aligned to 16 bytes does the usual
-//! one take pages that are zero already, without writing them. So a segment is an array of words
-//! with room for one line more, and its first line is the first that begins on a cache line.
+//! The usual allocator takes pages that are zero already, without writing them, only for what need
+//! not be aligned to more than 16 bytes. So a segment is an array of words with room for one line
+//! more, and its first line is the first that begins on a cache line.
 
 use crate::base::sync::AtomicU64;
 
@@ -25,7 +25,7 @@ pub(crate) const WORDS: usize = 8;
 pub(crate) type Line = [AtomicU64; WORDS];
 
 #[cfg(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle")))]
-pub(crate) use modelled::Lines;
+pub(crate) use modelled::ModelLines as Lines;
 #[cfg(not(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle"))))]
 pub(crate) use native::Lines;
 
@@ -34,7 +34,7 @@ mod native {
     use std::alloc::{Layout, handle_alloc_error};
     use std::sync::OnceLock;
 
-    use zerocopy::FromZeros;
+    use bytemuck::allocation::try_zeroed_box;
 
     use super::{AtomicU64, Line, WORDS};
 
@@ -56,15 +56,15 @@ mod native {
     /// A look-up is two loads. Only adding a segment may wait for another thread that adds it.
     #[derive(Debug)]
     pub(crate) struct Lines {
-        small: Box<[Segment<SMALL_WORDS>]>,
+        small: Box<[LineSegment<SMALL_WORDS>]>,
         /// By number, from line 0 on: the lines of the first that are among the few stay unused.
-        big: Box<[Segment<BIG_WORDS>]>,
+        big: Box<[LineSegment<BIG_WORDS>]>,
         capacity: usize,
     }
 
     /// Lines, once they are needed.
     #[derive(Debug)]
-    struct Segment<const N: usize>(OnceLock<Box<[AtomicU64; N]>>);
+    struct LineSegment<const N: usize>(OnceLock<Box<[AtomicU64; N]>>);
 
     impl Lines {
         /// An empty table of at most `capacity` lines, rounded up to whole small segments.
@@ -72,8 +72,8 @@ mod native {
             let small = capacity.min(FEW).div_ceil(SMALL);
             let big = if capacity > FEW { capacity.div_ceil(BIG) } else { 0 };
             Self {
-                small: (0..small).map(|_| Segment::new()).collect(),
-                big: (0..big).map(|_| Segment::new()).collect(),
+                small: (0..small).map(|_| LineSegment::new()).collect(),
+                big: (0..big).map(|_| LineSegment::new()).collect(),
                 capacity: capacity.next_multiple_of(SMALL),
             }
         }
@@ -107,7 +107,7 @@ mod native {
         }
     }
 
-    impl<const N: usize> Segment<N> {
+    impl<const N: usize> LineSegment<N> {
         fn new() -> Self {
             Self(OnceLock::new())
         }
@@ -121,10 +121,8 @@ mod native {
         }
 
         fn make(&self) {
-            self.0.get_or_init(|| {
-                let zeroed = FromZeros::new_box_zeroed();
-                zeroed.unwrap_or_else(|_| handle_alloc_error(Layout::new::<[AtomicU64; N]>()))
-            });
+            let layout = Layout::new::<[AtomicU64; N]>();
+            self.0.get_or_init(|| try_zeroed_box().unwrap_or_else(|()| handle_alloc_error(layout)));
         }
     }
 }
@@ -133,26 +131,30 @@ mod native {
 #[cfg(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle")))]
 mod modelled {
     use super::{AtomicU64, Line};
-    use crate::base::table::Table;
+    use crate::base::table::{SEGMENT, Table};
 
     #[derive(Debug)]
-    pub(crate) struct Lines(Table<Line>);
+    pub(crate) struct ModelLines {
+        lines: Table<Line>,
+        capacity: usize,
+    }
 
-    impl Lines {
+    impl ModelLines {
         pub(crate) fn new(capacity: usize) -> Self {
-            Self(Table::new(capacity, || std::array::from_fn(|_| AtomicU64::new(0))))
+            let lines = Table::new(capacity, || std::array::from_fn(|_| AtomicU64::new(0)));
+            Self { lines, capacity: capacity.next_multiple_of(SEGMENT) }
         }
 
         pub(crate) fn capacity(&self) -> usize {
-            self.0.capacity()
+            self.capacity
         }
 
         pub(crate) fn get(&self, index: usize) -> Option<&Line> {
-            self.0.get(index)
+            self.lines.get(index)
         }
 
         pub(crate) fn ensure(&self, index: usize) -> Option<&Line> {
-            self.0.ensure(index)
+            self.lines.ensure(index)
         }
     }
 }
