@@ -115,6 +115,15 @@ fn a_million_live_holds_cost_at_most_128_bytes_each() {
     assert_cheap(1_000_000);
 }
 
+/// The table of slots goes on in segments of 64 MB here: only what is used of them is there.
+#[test]
+fn a_large_segment_costs_no_more_than_what_is_used_of_it() {
+    let _alone = alone();
+    if let Some(bytes) = bytes_a_hold(200_000) {
+        assert!(bytes <= BYTES_A_HOLD, "{bytes:.1} bytes each");
+    }
+}
+
 #[test]
 #[ignore = "takes 700 MB"]
 fn ten_million_live_holds_cost_at_most_128_bytes_each() {

@@ -13,7 +13,7 @@ const LICENCES: &[&str] = &["MIT", "Apache-2.0", "BSL-1.0", "Unicode-3.0", "Zlib
 const TWICE: &[(&str, &str)] = &[];
 
 /// The most crates to compile for the smallest set of features, this crate included.
-const MOST_CRATES: usize = 24;
+const MOST_CRATES: usize = 25;
 
 /// A normal or a build dependency of the library.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]

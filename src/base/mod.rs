@@ -7,6 +7,7 @@ pub(crate) mod clock;
 pub(crate) mod early;
 pub(crate) mod error;
 pub(crate) mod foreign;
+pub(crate) mod lines;
 pub(crate) mod on_demand;
 pub(crate) mod parking;
 pub(crate) mod quantity;

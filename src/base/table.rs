@@ -1,4 +1,4 @@
-//! A table that grows by segments and never moves an element.
+//! A table that grows by segments and never moves an element. `lines.rs` has the one for slots.
 
 use std::sync::OnceLock;
 
@@ -28,11 +28,6 @@ impl<T> Table<T> {
         #[cfg(all(loom, feature = "loom"))]
         (0..table.segments.len()).for_each(|segment| _ = table.ensure(segment * SEGMENT));
         table
-    }
-
-    /// The most elements there can be.
-    pub(crate) fn capacity(&self) -> usize {
-        self.segments.len() * SEGMENT
     }
 
     /// The element, if its segment exists.

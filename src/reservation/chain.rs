@@ -71,7 +71,7 @@ impl Chain {
         Self(bits)
     }
 
-    pub(crate) fn bits(self) -> u64 {
+    pub(crate) const fn bits(self) -> u64 {
         self.0
     }
 

@@ -181,6 +181,12 @@ impl Deadlines {
         }
     }
 
+    /// Loads the bound next above `slot`. Those above that one are few, and in a cache.
+    #[inline(always)]
+    pub(crate) fn load(&self, slot: u32) -> u64 {
+        self.groups.get(slot as usize / GROUP).map_or(0, Bound::time)
+    }
+
     /// No live hold falls due before this moment. One load of a line that is rarely written.
     pub(crate) fn next_due(&self) -> Timestamp {
         Timestamp::from_millis(self.engine.time())

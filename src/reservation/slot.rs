@@ -26,7 +26,8 @@
 //! and `line.rs` how a line is packed.
 
 use crate::base::clock::Timestamp;
-use crate::base::sync::{AtomicU64, Fenced, MODELLED, Ordering, fence};
+use crate::base::lines::Line;
+use crate::base::sync::{Fenced, Ordering, fence};
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
 use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::line::{NOTE, SlotLine, settled_from};
@@ -45,51 +46,57 @@ pub(crate) struct ReservationRecord {
     pub(crate) chain: Chain,
 }
 
-/// A cache line of atomics.
-#[derive(Debug)]
-#[cfg_attr(not(all(loom, feature = "loom")), repr(align(64)))]
-pub(crate) struct Slot {
-    state: StateCell,
-    /// Head: the id. Later slot: the head's number and generation, then the line's earlier steps.
-    name: [AtomicU64; 2],
-    /// Head: the owner. Note: the id of the reservation that this one retakes.
-    owner: [AtomicU64; 2],
-    /// Level and held units.
-    line: AtomicU64,
-    /// How many units of the line were shipped, or their sale cancelled.
-    settled: AtomicU64,
-    /// Head: the chain word. Later slot: the number of the next one.
-    next: AtomicU64,
-}
+/// A slot: one line of the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot<'t>(&'t Line);
 
-const _: () = assert!(MODELLED || size_of::<Slot>() == 64, "a slot is one cache line");
+// The words of the line. The state word comes first, and with it the rest of the line.
+const STATE: usize = 0;
+/// Head: the id. Later slot: the head's number and generation, then the line's earlier steps.
+const NAME: [usize; 2] = [1, 2];
+/// Head: the owner. Note: the id of the reservation that this one retakes.
+const OWNER: [usize; 2] = [3, 4];
+/// Level and held units.
+const LINE: usize = 5;
+/// How many units of the line were shipped, or their sale cancelled.
+const SETTLED: usize = 6;
+/// Head: the chain word. Later slot: the number of the next one. Stored so that zero, with which a
+/// line begins, leads nowhere.
+const NEXT: usize = 7;
+const NOWHERE: u64 = Chain::NONE.bits();
 
-impl Slot {
-    pub(crate) fn new() -> Self {
-        let zero = || AtomicU64::new(0);
-        Self {
-            state: StateCell::new(),
-            name: [zero(), zero()],
-            owner: [zero(), zero()],
-            line: zero(),
-            settled: zero(),
-            next: AtomicU64::new(Chain::NONE.bits()),
-        }
+impl<'t> Slot<'t> {
+    /// The slot in this line.
+    #[inline(always)]
+    pub(crate) fn new(line: &'t Line) -> Self {
+        Self(line)
     }
 
-    pub(crate) fn state(&self) -> SlotState {
-        self.state.load()
+    #[inline(always)]
+    fn state_cell(self) -> StateCell<'t> {
+        StateCell::new(&self.0[STATE])
+    }
+
+    /// Loads a word of the slot, which says nothing by itself: so that the line comes into the
+    /// cache.
+    #[inline(always)]
+    pub(crate) fn load(self) -> u64 {
+        self.0[STATE].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn state(self) -> SlotState {
+        self.state_cell().load()
     }
 
     /// One step of the state machine. Its one winner decides every race (Law 3).
-    pub(crate) fn swap(&self, from: SlotState, to: SlotState) -> Result<(), SlotState> {
-        self.state.swap(from, to)
+    pub(crate) fn swap(self, from: SlotState, to: SlotState) -> Result<(), SlotState> {
+        self.state_cell().swap(from, to)
     }
 
     /// Ends what [`swap`](Self::swap) to `Ending` began: stores the final phase, or `Pending` again
     /// under the next generation. Only the winner of that swap may call it.
-    pub(crate) fn finish(&self, state: SlotState) {
-        self.state.publish(state);
+    pub(crate) fn finish(self, state: SlotState) {
+        self.state_cell().publish(state);
     }
 
     /// The state of a slot that this thread has off the free list, and since when its last
@@ -97,8 +104,8 @@ impl Slot {
     /// later line and in a slot that was put back unused. `Err` holds the state if another thread
     /// is changing the record.
     #[inline]
-    pub(crate) fn former(&self) -> Result<(SlotState, Timestamp), SlotState> {
-        let former = self.state.load();
+    pub(crate) fn former(self) -> Result<(SlotState, Timestamp), SlotState> {
+        let former = self.state_cell().load();
         if !former.phase().is_at_rest() {
             return Err(former);
         }
@@ -112,15 +119,15 @@ impl Slot {
 
     /// As [`former`](Self::former), if the last reservation is over, which is the most common case.
     #[inline(always)]
-    pub(crate) fn former_hold(&self) -> Option<(SlotState, Timestamp)> {
-        let former = self.state.load();
+    pub(crate) fn former_hold(self) -> Option<(SlotState, Timestamp)> {
+        let former = self.state_cell().load();
         former.phase().is_final().then(|| (former, self.named_since()))
     }
 
     /// When the reservation began whose head this slot is, or was last. Only who has the slot off
     /// the free list writes a name, so for that thread it belongs to the state that it found.
     #[inline(always)]
-    fn named_since(&self) -> Timestamp {
+    fn named_since(self) -> Timestamp {
         ReservationId::from_halves(self.read_name()).created_at()
     }
 
@@ -128,9 +135,9 @@ impl Slot {
     /// `Vacant`, next generation. Returns that state, and the proof that a scan of what is due sees
     /// it, or is seen. `Err` holds the current state if another thread is changing the record.
     #[inline(always)]
-    pub(crate) fn vacate(&self, former: SlotState) -> Result<(SlotState, Fenced), SlotState> {
+    pub(crate) fn vacate(self, former: SlotState) -> Result<(SlotState, Fenced), SlotState> {
         let vacant = former.in_phase(Phase::Vacant).next_generation().taken();
-        let taken = self.state.swap_to_vacant(former, vacant)?;
+        let taken = self.state_cell().swap_to_vacant(former, vacant)?;
         // Release pairs with the Acquire fence in `load_again`: whoever reads a field of the next
         // reservation sees at least this vacant word, and so notices. (In models the fence of
         // `sequenced` does the same, so the bug planted here leaves out both.)
@@ -140,14 +147,14 @@ impl Slot {
 
     /// Gives up a claim: the slot has no reservation, and is at rest. It stays `Vacant`, because
     /// its fields may be half another's: nobody takes it for the line or the head that it was.
-    pub(crate) fn abandon(&self, vacant: SlotState) {
-        self.state.publish(vacant.put_back());
+    pub(crate) fn abandon(self, vacant: SlotState) {
+        self.state_cell().publish(vacant.put_back());
     }
 
     /// Writes a reservation into this vacant slot. Its id finds it from here on.
     #[inline(always)]
     pub(crate) fn admit(
-        &self,
+        self,
         vacant: SlotState,
         record: &ReservationRecord,
         phase: Phase,
@@ -158,51 +165,45 @@ impl Slot {
         self.write_owner(record.owner.map_or([0; 2], Owner::to_halves));
         self.write_line(record.line, record.owner.is_some());
         self.write_next(record.chain.bits());
-        self.state.publish(vacant.in_phase(phase).expiring_at(expires_at));
+        self.state_cell().publish(vacant.in_phase(phase).expiring_at(expires_at));
     }
 
     /// Notes which slot comes after this vacant one, before either is published.
     #[inline]
-    pub(crate) fn lead_to(&self, next: SlotNumber) {
+    pub(crate) fn lead_to(self, next: SlotNumber) {
         self.write_next(next.into());
     }
 
     /// Makes this vacant slot a later line of the chain `name`.
-    pub(crate) fn join(
-        &self,
-        vacant: SlotState,
-        name: ChainName,
-        line: SlotLine,
-        next: SlotNumber,
-    ) {
+    pub(crate) fn join(self, vacant: SlotState, name: ChainName, line: SlotLine, next: SlotNumber) {
         self.write_name([name.word(), line.steps_word()]);
         self.write_line(line, false);
         self.write_next(next.into());
-        self.state.publish(vacant.in_phase(Phase::Line));
+        self.state_cell().publish(vacant.in_phase(Phase::Line));
     }
 
     /// Makes this vacant slot the note at the end of the chain `name`: it names the reservation
     /// that this one retakes.
-    pub(crate) fn join_as_note(&self, vacant: SlotState, name: ChainName, of: ReservationId) {
+    pub(crate) fn join_as_note(self, vacant: SlotState, name: ChainName, of: ReservationId) {
         self.write_name([name.word(), 0]);
         self.write_owner(of.to_halves());
         self.write_line(SlotLine::new(LevelIndex(NOTE), 0), false);
         self.write_next(NO_SLOT.into());
-        self.state.publish(vacant.in_phase(Phase::Line));
+        self.state_cell().publish(vacant.in_phase(Phase::Line));
     }
 
     /// The reservation of id `id`, if this slot is its head, and the state under which it was read.
-    pub(crate) fn read(&self, id: ReservationId) -> Read {
-        let state = self.state.load();
+    pub(crate) fn read(self, id: ReservationId) -> Read {
+        let state = self.state_cell().load();
         let [high, low] = self.read_name();
         if [high, low] != id.to_halves() {
             // Validate this answer too: the caller uses whose slot it is, and since when.
-            let certain = self.state.load_again() == state;
+            let certain = self.state_cell().load_again() == state;
             let other = ReservationId::from_halves([high, low]);
             return if certain { Read::OtherReservation(other, state) } else { Read::Changed };
         }
         let record = self.read_record(state);
-        if self.state.load_again() != state {
+        if self.state_cell().load_again() != state {
             return Read::Changed;
         }
         match state.phase() {
@@ -214,8 +215,8 @@ impl Slot {
     /// The state of the slot, if it is the head of `id`, pending. That needs no validation: the
     /// caller will swap the whole state word, and a state word does not recur.
     #[inline(always)]
-    pub(crate) fn pending_state_of(&self, id: ReservationId) -> Option<SlotState> {
-        let state = self.state.load();
+    pub(crate) fn pending_state_of(self, id: ReservationId) -> Option<SlotState> {
+        let state = self.state_cell().load();
         let ours = state.phase() == Phase::Pending && self.read_name() == id.to_halves();
         ours.then_some(state)
     }
@@ -225,20 +226,20 @@ impl Slot {
     /// A pending state needs no validation, as above. Any other state is an answer by itself, so it
     /// is read again.
     #[inline]
-    pub(crate) fn state_of(&self, id: ReservationId) -> Option<SlotState> {
-        let state = self.state.load();
+    pub(crate) fn state_of(self, id: ReservationId) -> Option<SlotState> {
+        let state = self.state_cell().load();
         let ours = self.read_name() == id.to_halves();
         let certain = match state.phase() {
             Phase::Pending => true,
             Phase::Vacant | Phase::Line => false,
-            _ => self.state.load_again() == state,
+            _ => self.state_cell().load_again() == state,
         };
         (ours && certain).then_some(state)
     }
 
     /// The fields, unvalidated: for the winner of a swap to `Ending`, which has them to itself.
     #[inline]
-    pub(crate) fn read_record(&self, state: SlotState) -> ReservationRecord {
+    pub(crate) fn read_record(self, state: SlotState) -> ReservationRecord {
         let (line, has_owner) = self.read_line(0, state.generation());
         ReservationRecord {
             id: ReservationId::from_halves(self.read_name()),
@@ -249,59 +250,59 @@ impl Slot {
     }
 
     /// The chain from this head to its other lines. Unvalidated, as the fields are.
-    pub(crate) fn chain(&self) -> Chain {
+    pub(crate) fn chain(self) -> Chain {
         // Relaxed: a reader reads the state again before it follows the word. The Acquire fence of
         // that read pairs with the Release in `switch_chain`. So the reader finds the slots that
         // the word leads to, and sees at least the `Ending` under which the word was stored.
-        Chain::from_bits(self.next.load(Ordering::Relaxed))
+        Chain::from_bits(self.0[NEXT].load(Ordering::Relaxed) ^ NOWHERE)
     }
 
     /// Replaces all lines of this head at one instant. Only the winner of a swap to `Ending` may
     /// call it, with a chain whose slots it has joined.
-    pub(crate) fn switch_chain(&self, chain: Chain) {
+    pub(crate) fn switch_chain(self, chain: Chain) {
         // Release pairs with the Acquire fence in `load_again`: see `chain`.
-        self.next.store(chain.bits(), Ordering::Release);
+        self.0[NEXT].store(chain.bits() ^ NOWHERE, Ordering::Release);
     }
 
     /// How the reservation in this head ended, found over in `state`. A confirmed one may have
     /// given its last units back. `None` if its record has changed since.
-    pub(crate) fn end(&self, state: SlotState) -> Option<Phase> {
+    pub(crate) fn end(self, state: SlotState) -> Option<Phase> {
         let end = self.chain().end(state.phase());
-        (self.state.load_again() == state).then_some(end)
+        (self.state_cell().load_again() == state).then_some(end)
     }
 
     /// The slot after this one in a chain. Unvalidated: for the thread that has the chain to
     /// itself.
-    pub(crate) fn following(&self) -> SlotNumber {
+    pub(crate) fn following(self) -> SlotNumber {
         self.chain().first()
     }
 
     /// Reads a later slot of the chain `name`, while its head is in state `seen`.
-    pub(crate) fn read_link(&self, name: ChainName, seen: SlotState) -> ReadLink {
-        let state = self.state.load();
+    pub(crate) fn read_link(self, name: ChainName, seen: SlotState) -> ReadLink {
+        let state = self.state_cell().load();
         let ours = self.is_link(state, name);
-        let (line, _) = self.read_line(self.name[1].load(Ordering::Relaxed), seen.generation());
+        let (line, _) = self.read_line(self.0[NAME[1]].load(Ordering::Relaxed), seen.generation());
         let next = self.following();
         let content = if line.level.0 == NOTE {
             LinkContent::RetakenFrom(ReservationId::from_halves(self.read_owner()))
         } else {
             LinkContent::Line(line)
         };
-        if self.state.load_again() != state {
+        if self.state_cell().load_again() != state {
             return ReadLink::Changed;
         }
         if ours { ReadLink::Found { content, next } } else { ReadLink::Gone }
     }
 
-    fn is_link(&self, state: SlotState, name: ChainName) -> bool {
+    fn is_link(self, state: SlotState, name: ChainName) -> bool {
         matches!(state.phase(), Phase::Line | Phase::Shipping)
-            && self.name[0].load(Ordering::Relaxed) == name.word()
+            && self.0[NAME[0]].load(Ordering::Relaxed) == name.word()
     }
 
     /// Keeps a later slot of the chain from being reused until
     /// [`release_link`](Self::release_link).
-    pub(crate) fn keep_link(&self, name: ChainName) -> KeepLink {
-        let state = self.state.load();
+    pub(crate) fn keep_link(self, name: ChainName) -> KeepLink {
+        let state = self.state_cell().load();
         if !self.is_link(state, name) {
             return KeepLink::Gone;
         }
@@ -310,7 +311,7 @@ impl Slot {
         }
         // The name was not validated. The swap of the whole state word does it: after a reuse, that
         // word differs.
-        match self.state.swap(state, state.in_phase(Phase::Shipping)) {
+        match self.state_cell().swap(state, state.in_phase(Phase::Shipping)) {
             Ok(()) => KeepLink::Kept,
             Err(now) if now.phase() == Phase::Shipping => KeepLink::Busy,
             Err(_) => KeepLink::Gone,
@@ -318,55 +319,55 @@ impl Slot {
     }
 
     /// Lets go of a slot that [`keep_link`](Self::keep_link) kept.
-    pub(crate) fn release_link(&self) {
-        self.state.publish(self.state.load().in_phase(Phase::Line));
+    pub(crate) fn release_link(self) {
+        self.state_cell().publish(self.state_cell().load().in_phase(Phase::Line));
     }
 
     /// Writes how many sold units of this slot's line are shipped or cancelled. The number counts
     /// from the head's `generation` on. Only the winner of a swap of the head to `Shipping` may
     /// call it.
-    pub(crate) fn write_settled(&self, generation: u32, units: u32) {
+    pub(crate) fn write_settled(self, generation: u32, units: u32) {
         // Release pairs with the Acquire fence in `load_again`: whoever reads the new number sees
         // at least the `Shipping` before it, and so notices. The swap alone would not order the
         // two.
         fence(Ordering::Release);
-        let word = self.settled.load(Ordering::Relaxed);
-        self.settled.store(settled_from(word, generation, units), Ordering::Relaxed);
+        let word = self.0[SETTLED].load(Ordering::Relaxed);
+        self.0[SETTLED].store(settled_from(word, generation, units), Ordering::Relaxed);
     }
 
     // The fields. All Relaxed: the Release store of the state word publishes writes. Reads follow
     // its Acquire load, and `load_again` validates them.
 
-    fn write_name(&self, [first, second]: [u64; 2]) {
-        self.name[0].store(first, Ordering::Relaxed);
-        self.name[1].store(second, Ordering::Relaxed);
+    fn write_name(self, [first, second]: [u64; 2]) {
+        self.0[NAME[0]].store(first, Ordering::Relaxed);
+        self.0[NAME[1]].store(second, Ordering::Relaxed);
     }
 
-    fn read_name(&self) -> [u64; 2] {
-        [self.name[0].load(Ordering::Relaxed), self.name[1].load(Ordering::Relaxed)]
+    fn read_name(self) -> [u64; 2] {
+        [self.0[NAME[0]].load(Ordering::Relaxed), self.0[NAME[1]].load(Ordering::Relaxed)]
     }
 
-    fn write_owner(&self, [first, second]: [u64; 2]) {
-        self.owner[0].store(first, Ordering::Relaxed);
-        self.owner[1].store(second, Ordering::Relaxed);
+    fn write_owner(self, [first, second]: [u64; 2]) {
+        self.0[OWNER[0]].store(first, Ordering::Relaxed);
+        self.0[OWNER[1]].store(second, Ordering::Relaxed);
     }
 
-    fn read_owner(&self) -> [u64; 2] {
-        [self.owner[0].load(Ordering::Relaxed), self.owner[1].load(Ordering::Relaxed)]
+    fn read_owner(self) -> [u64; 2] {
+        [self.0[OWNER[0]].load(Ordering::Relaxed), self.0[OWNER[1]].load(Ordering::Relaxed)]
     }
 
-    fn write_line(&self, line: SlotLine, has_owner: bool) {
-        self.line.store(line.word(has_owner), Ordering::Relaxed);
-        self.settled.store(line.settled_word(), Ordering::Relaxed);
+    fn write_line(self, line: SlotLine, has_owner: bool) {
+        self.0[LINE].store(line.word(has_owner), Ordering::Relaxed);
+        self.0[SETTLED].store(line.settled_word(), Ordering::Relaxed);
     }
 
-    fn read_line(&self, steps: u64, generation: u32) -> (SlotLine, bool) {
-        let line = self.line.load(Ordering::Relaxed);
-        SlotLine::from_words(line, steps, self.settled.load(Ordering::Relaxed), generation)
+    fn read_line(self, steps: u64, generation: u32) -> (SlotLine, bool) {
+        let line = self.0[LINE].load(Ordering::Relaxed);
+        SlotLine::from_words(line, steps, self.0[SETTLED].load(Ordering::Relaxed), generation)
     }
 
-    fn write_next(&self, next: u64) {
-        self.next.store(next, Ordering::Relaxed);
+    fn write_next(self, next: u64) {
+        self.0[NEXT].store(next ^ NOWHERE, Ordering::Relaxed);
     }
 }
 
@@ -438,11 +439,13 @@ impl ChainName {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::base::sync::AtomicU64;
 
     #[test]
     fn a_slot_tells_since_when_its_last_reservation_had_it() {
         let moment = Timestamp::from_millis;
-        let slot = Slot::new();
+        let words = std::array::from_fn(|_| AtomicU64::new(0));
+        let slot = Slot::new(&words);
         let line = SlotLine::new(LevelIndex(0), 1);
         let take_again = || {
             let (former, since) = slot.former().expect("over");

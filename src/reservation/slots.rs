@@ -10,8 +10,8 @@ mod take;
 pub(crate) mod vacant_chain;
 
 use crate::base::clock::Timestamp;
+use crate::base::lines::Lines;
 use crate::base::sync::Fenced;
-use crate::base::table::Table;
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
 use crate::reservation::deadlines::{Deadlines, Scan, ScannedSlot};
 use crate::reservation::free_list::{FreeList, Retention};
@@ -24,7 +24,7 @@ use crate::reservation::state::{Phase, SlotState};
 /// All reservations of an engine: live holds, and finished records that are still readable.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    slots: Table<Slot>,
+    lines: Lines,
     free_list: FreeList,
     /// Slots that are kept away from new holds until the clock has reached their former
     /// reservation.
@@ -37,7 +37,7 @@ pub(crate) struct Slots {
 #[must_use = "a taken slot is published or put back"]
 pub(crate) struct VacantSlot<'s> {
     number: SlotNumber,
-    slot: &'s Slot,
+    slot: Slot<'s>,
     state: SlotState,
     /// A scan of what is due sees that it is taken, or is seen.
     taken: Fenced,
@@ -72,7 +72,7 @@ impl<'s> VacantSlot<'s> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeldSlot<'a> {
     pub(crate) number: SlotNumber,
-    pub(crate) slot: &'a Slot,
+    pub(crate) slot: Slot<'a>,
     pub(crate) state: SlotState,
 }
 
@@ -112,7 +112,7 @@ impl Slots {
         retention: Retention,
     ) -> Self {
         Self {
-            slots: Table::new(room, Slot::new),
+            lines: Lines::new(room),
             free_list: FreeList::new(max_slots, threads, retention),
             quarantine: Quarantine::new(),
             deadlines: Deadlines::new(room),
@@ -156,7 +156,7 @@ impl Slots {
     /// swap the whole state word.
     #[inline(always)]
     pub(crate) fn find_pending(&self, id: ReservationId) -> Option<HeldSlot<'_>> {
-        let slot = self.slots.get(id.slot() as usize)?;
+        let slot = self.at(id.slot())?;
         let state = slot.pending_state_of(id)?;
         Some(HeldSlot { number: id.slot(), slot, state })
     }
@@ -164,7 +164,7 @@ impl Slots {
     /// Finds what `id` names, for a step that will swap the whole state word.
     #[inline]
     pub(crate) fn find(&self, id: ReservationId) -> Lookup<'_> {
-        let Some(slot) = self.slots.get(id.slot() as usize) else { return Lookup::Unknown };
+        let Some(slot) = self.at(id.slot()) else { return Lookup::Unknown };
         match slot.state_of(id) {
             Some(state) => Lookup::Found(HeldSlot { number: id.slot(), slot, state }),
             None => self.missing(slot, id),
@@ -172,7 +172,7 @@ impl Slots {
     }
 
     #[cold]
-    fn missing<'a>(&'a self, slot: &'a Slot, id: ReservationId) -> Lookup<'a> {
+    fn missing<'a>(&'a self, slot: Slot<'a>, id: ReservationId) -> Lookup<'a> {
         loop {
             match slot.read(id) {
                 Read::Record(_, state) => {
@@ -202,7 +202,7 @@ impl Slots {
         id: ReservationId,
         mut each: impl FnMut(SlotLine),
     ) -> ReadReservation {
-        let Some(slot) = self.slots.get(id.slot() as usize) else {
+        let Some(slot) = self.at(id.slot()) else {
             return ReadReservation::Unknown;
         };
         match slot.read(id) {
@@ -261,7 +261,7 @@ impl Slots {
         }
         let mut next = chain.first();
         while next != NO_SLOT {
-            let Some(slot) = self.slots.get(next as usize) else { return ChainWalk::Gone };
+            let Some(slot) = self.at(next) else { return ChainWalk::Gone };
             match slot.read_link(name, state) {
                 ReadLink::Found { content: LinkContent::Line(line), next: following } => {
                     each(line);
@@ -279,10 +279,14 @@ impl Slots {
 
     /// Passes each slot of a chain to `each`, until it returns false: for the thread that has the
     /// chain to itself.
-    pub(super) fn each_link(&self, chain: Chain, mut each: impl FnMut(SlotNumber, &Slot) -> bool) {
+    pub(super) fn each_link(
+        &self,
+        chain: Chain,
+        mut each: impl FnMut(SlotNumber, Slot<'_>) -> bool,
+    ) {
         let mut next = chain.first();
         while next != NO_SLOT {
-            let Some(slot) = self.slots.get(next as usize) else { return };
+            let Some(slot) = self.at(next) else { return };
             // Read the next number first: once `each` has retired this slot, it may belong to
             // another chain.
             let following = slot.following();
@@ -323,8 +327,9 @@ impl Slots {
     }
 
     /// The slot of this number, for a caller that goes through all of them.
-    pub(crate) fn at(&self, number: SlotNumber) -> Option<&Slot> {
-        self.slots.get(number as usize)
+    #[inline(always)]
+    pub(crate) fn at(&self, number: SlotNumber) -> Option<Slot<'_>> {
+        self.lines.get(number as usize).map(Slot::new)
     }
 
     /// No live hold falls due before this moment.
@@ -357,7 +362,7 @@ impl Slots {
             now,
             || self.free_list.used(),
             |number| {
-                let Some(slot) = self.slots.get(number as usize) else {
+                let Some(slot) = self.at(number) else {
                     return (ScannedSlot::Nothing, false);
                 };
                 let state = slot.state();

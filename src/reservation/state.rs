@@ -141,17 +141,18 @@ impl SlotState {
 }
 
 /// The atomic state word of one slot.
-#[derive(Debug)]
-pub(crate) struct StateCell(AtomicU64);
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StateCell<'t>(&'t AtomicU64);
 
-impl StateCell {
-    /// The state word of a slot that nobody has used yet.
-    pub(crate) fn new() -> Self {
-        Self(AtomicU64::new(SlotState::UNUSED.0))
+impl<'t> StateCell<'t> {
+    /// The state in this word.
+    #[inline(always)]
+    pub(crate) fn new(word: &'t AtomicU64) -> Self {
+        Self(word)
     }
 
     /// The state, read before a slot's fields.
-    pub(crate) fn load(&self) -> SlotState {
+    pub(crate) fn load(self) -> SlotState {
         // Acquire pairs with the Release in `publish` and `swap`: the fields of this state are
         // visible after it.
         SlotState(self.0.load(Ordering::Acquire))
@@ -160,7 +161,7 @@ impl StateCell {
     /// The state, read after a slot's fields. If it equals the one before, the fields belong
     /// together: a seqlock read (Boehm, "Can Seqlocks Get Along with Programming Language Memory
     /// Models?", MSPC 2012).
-    pub(crate) fn load_again(&self) -> SlotState {
+    pub(crate) fn load_again(self) -> SlotState {
         // Pairs with the Release fence after `vacate`. If a field came from a later reservation,
         // this load sees that reservation's vacant word, or a later one.
         crate::base::sync::fence(Ordering::Acquire);
@@ -169,7 +170,7 @@ impl StateCell {
     }
 
     /// Swaps `from` for `to`. The loser gets the state that is there instead (Law 3: one winner).
-    pub(crate) fn swap(&self, from: SlotState, to: SlotState) -> Result<(), SlotState> {
+    pub(crate) fn swap(self, from: SlotState, to: SlotState) -> Result<(), SlotState> {
         // AcqRel pairs with `publish` and with other swaps. Acquire: the winner sees all that the
         // publisher of the reservation wrote. Release: it passes on what it has done itself. A
         // loser reads another thread's final word, so it needs Acquire too.
@@ -183,7 +184,7 @@ impl StateCell {
     /// that a scan of what is due sees the new state, or is seen.
     #[inline(always)]
     pub(crate) fn swap_to_vacant(
-        &self,
+        self,
         from: SlotState,
         to: SlotState,
     ) -> Result<Fenced, SlotState> {
@@ -196,7 +197,7 @@ impl StateCell {
 
     /// Stores `state` over a word that only this thread may change now (`Vacant`, `Ending` or
     /// `Shipping`).
-    pub(crate) fn publish(&self, state: SlotState) {
+    pub(crate) fn publish(self, state: SlotState) {
         // Release pairs with the Acquire in `load` and `swap`.
         self.0.store(state.0, Ordering::Release);
     }

@@ -107,7 +107,7 @@ impl ShippingClaim<'_> {
         let after = self.head.state.next_generation();
         let mut settled = settled.into_iter();
         let generation = after.generation();
-        let mut write = |slot: &Slot| {
+        let mut write = |slot: Slot<'_>| {
             if let Some(units) = settled.next() {
                 slot.write_settled(generation, units);
             }

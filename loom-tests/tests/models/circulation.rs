@@ -32,7 +32,7 @@ fn of_two_threads_one_gets_the_last_slot() {
 fn fresh_slots_are_handed_out_once() {
     model("three threads for fresh slots", || {
         let magazines = Arc::new(FreeList::new(3, 1, AT_ONCE));
-        let take = |magazines: &FreeList| magazines.take(at(1));
+        let take = |magazines: &FreeList| magazines.take(at(1), |_| 0);
         let first = spawn(&magazines, take);
         let (second, third) = race(&magazines, take, take);
         // Also to one who comes while another carries the rest of a magazine to the shard.
@@ -46,7 +46,7 @@ fn fresh_slots_are_handed_out_once() {
 fn all_retired(slots: u32, kept: Retention) -> FreeList {
     let magazines = FreeList::new(slots, 1, kept);
     for _ in 0..slots {
-        magazines.take(at(1)).expect("a fresh slot");
+        magazines.take(at(1), |_| 0).expect("a fresh slot");
     }
     for slot in 0..slots {
         magazines.retire(slot, at(1));
@@ -59,7 +59,7 @@ fn all_retired(slots: u32, kept: Retention) -> FreeList {
 fn retaining(retired: u32) -> FreeList {
     let magazines = FreeList::new((retired + 1).next_multiple_of(2) + 2, 1, FOR_10_MS);
     for _ in 0..(retired + 1).next_multiple_of(2) {
-        magazines.take(at(1)).expect("a fresh slot");
+        magazines.take(at(1), |_| 0).expect("a fresh slot");
     }
     for slot in 0..retired {
         magazines.retire(slot, at(1));
@@ -74,8 +74,8 @@ fn a_slot_on_its_way_to_the_shard_is_not_overlooked() {
         let magazines = Arc::new(all_retired(SHARD_QUEUE + 1, AT_ONCE));
         let (first, others) = race(
             &magazines,
-            |magazines| magazines.take(at(2)),
-            |magazines| (0..SHARD_QUEUE).map(|_| magazines.take(at(2))).collect::<Vec<_>>(),
+            |magazines| magazines.take(at(2), |_| 0),
+            |magazines| (0..SHARD_QUEUE).map(|_| magazines.take(at(2), |_| 0)).collect::<Vec<_>>(),
         );
         assert!(first.is_some() && others.iter().all(Option::is_some), "{first:?}, {others:?}");
     });
@@ -88,8 +88,8 @@ fn a_magazine_that_was_looked_at_is_not_overlooked() {
         let magazines = Arc::new(all_retired(SHARD_QUEUE + 1, FOR_10_MS));
         let (first, others) = race(
             &magazines,
-            |magazines| magazines.take(at(2)),
-            |magazines| (0..SHARD_QUEUE).map(|_| magazines.take(at(2))).collect::<Vec<_>>(),
+            |magazines| magazines.take(at(2), |_| 0),
+            |magazines| (0..SHARD_QUEUE).map(|_| magazines.take(at(2), |_| 0)).collect::<Vec<_>>(),
         );
         assert!(first.is_some() && others.iter().all(Option::is_some), "{first:?}, {others:?}");
     });
@@ -100,7 +100,7 @@ fn a_slot_on_its_way_to_the_depot_is_not_overlooked() {
     model("takes of all free slots against a spill", || {
         let magazines = FreeList::new(SHARD_QUEUE + 1, 1, AT_ONCE);
         for _ in 0..=SHARD_QUEUE {
-            magazines.take(at(1)).expect("a fresh slot");
+            magazines.take(at(1), |_| 0).expect("a fresh slot");
         }
         for slot in 0..SHARD_QUEUE {
             magazines.retire(slot, at(1));
@@ -109,7 +109,7 @@ fn a_slot_on_its_way_to_the_depot_is_not_overlooked() {
         let ((), taken) = race(
             &magazines,
             |magazines| magazines.retire(SHARD_QUEUE, at(2)),
-            |magazines| (0..SHARD_QUEUE).map(|_| magazines.take(at(2))).collect::<Vec<_>>(),
+            |magazines| (0..SHARD_QUEUE).map(|_| magazines.take(at(2), |_| 0)).collect::<Vec<_>>(),
         );
         assert!(taken.iter().all(Option::is_some), "they were free all the time: {taken:?}");
     });
@@ -119,7 +119,7 @@ fn a_slot_on_its_way_to_the_depot_is_not_overlooked() {
 fn assert_all_found(magazines: &FreeList, taken: Vec<u32>, held: &[u32]) {
     let mut found = taken;
     found.extend(held);
-    found.extend(std::iter::from_fn(|| magazines.take(at(100))));
+    found.extend(std::iter::from_fn(|| magazines.take(at(100), |_| 0)));
     found.sort_unstable();
     let all: Vec<_> = (0..magazines.used()).collect();
     assert_eq!(found, all, "each slot once");
@@ -134,9 +134,9 @@ fn a_magazine_that_is_not_ripe_yet_is_handed_on_with_its_slots() {
             |magazines| {
                 // Fills a magazine, and then finds it too young.
                 magazines.retire(SHARD_QUEUE, at(1));
-                magazines.take(at(2))
+                magazines.take(at(2), |_| 0)
             },
-            |magazines| magazines.take(at(50)),
+            |magazines| magazines.take(at(50), |_| 0),
         );
         let taken = [first, second].into_iter().flatten().collect();
         assert_all_found(&magazines, taken, &[SHARD_QUEUE + 1]);
@@ -147,7 +147,7 @@ fn a_magazine_that_is_not_ripe_yet_is_handed_on_with_its_slots() {
 fn of_two_magazines_that_are_not_ripe_neither_is_lost() {
     model("two looks at the oldest magazines", || {
         let magazines = Arc::new(retaining(SHARD_QUEUE + 3));
-        let take = |magazines: &FreeList| magazines.take(at(2));
+        let take = |magazines: &FreeList| magazines.take(at(2), |_| 0);
         let (first, second) = race(&magazines, take, take);
         let taken = [first, second].into_iter().flatten().collect();
         assert_all_found(&magazines, taken, &[SHARD_QUEUE + 3]);
@@ -158,11 +158,11 @@ fn of_two_magazines_that_are_not_ripe_neither_is_lost() {
 fn the_magazine_at_the_front_goes_to_one_thread() {
     model("two takes of the front", || {
         let magazines = retaining(SHARD_QUEUE + 1);
-        let early = magazines.take(at(2)).expect("a fresh slot");
+        let early = magazines.take(at(2), |_| 0).expect("a fresh slot");
         // The other fresh one.
-        let other = magazines.take(at(2)).expect("a fresh slot");
+        let other = magazines.take(at(2), |_| 0).expect("a fresh slot");
         let magazines = Arc::new(magazines);
-        let take = |magazines: &FreeList| magazines.take(at(50));
+        let take = |magazines: &FreeList| magazines.take(at(50), |_| 0);
         let (first, second) = race(&magazines, take, take);
         let taken = [first, second].into_iter().flatten().collect();
         assert_all_found(&magazines, taken, &[early, other, SHARD_QUEUE + 1]);
@@ -173,15 +173,15 @@ fn the_magazine_at_the_front_goes_to_one_thread() {
 fn a_retired_slot_is_found_by_a_thread_of_another_shard() {
     model("take from another thread's shard", || {
         let magazines = Arc::new(FreeList::new(2, 2, AT_ONCE));
-        let slot = magazines.take(at(1)).expect("a fresh slot");
+        let slot = magazines.take(at(1), |_| 0).expect("a fresh slot");
         let (taken, ()) = race(
             &magazines,
-            |magazines| [magazines.take(at(2)), magazines.take(at(2))],
+            |magazines| [magazines.take(at(2), |_| 0), magazines.take(at(2), |_| 0)],
             move |magazines| magazines.retire(slot, at(2)),
         );
         let mut taken: Vec<_> = taken.into_iter().flatten().collect();
         assert!(!taken.is_empty(), "one slot was free all the time");
-        taken.extend(std::iter::from_fn(|| magazines.take(at(3))));
+        taken.extend(std::iter::from_fn(|| magazines.take(at(3), |_| 0)));
         taken.sort_unstable();
         assert_eq!(taken, [0, 1], "each slot once");
     });
@@ -221,7 +221,7 @@ fn a_magazine_is_filled_again_only_when_it_is_empty() {
         let (late, later) = (SHARD_QUEUE + 1, SHARD_QUEUE + 2);
         let magazines = FreeList::new(SHARD_QUEUE + 3, 1, AT_ONCE);
         for _ in 0..SHARD_QUEUE + 3 {
-            magazines.take(at(1)).expect("a fresh slot");
+            magazines.take(at(1), |_| 0).expect("a fresh slot");
         }
         for slot in 0..late {
             magazines.retire(slot, at(1));
@@ -229,7 +229,7 @@ fn a_magazine_is_filled_again_only_when_it_is_empty() {
         let magazines = Arc::new(magazines);
         let (taken, ()) = race(
             &magazines,
-            |magazines| magazines.take(at(2)),
+            |magazines| magazines.take(at(2), |_| 0),
             |magazines| {
                 magazines.retire(late, at(2));
                 magazines.retire(later, at(2));
@@ -248,13 +248,13 @@ fn what_is_left_of_a_magazine_at_the_front_is_handed_on() {
         let all = SHARD_QUEUE + 2 * MAGAZINE as u32;
         let magazines = FreeList::new(all, 2, AT_ONCE);
         for _ in 0..all {
-            magazines.take(at(1)).expect("a fresh slot");
+            magazines.take(at(1), |_| 0).expect("a fresh slot");
         }
         for slot in 0..all {
             magazines.retire(slot, at(1));
         }
         let magazines = Arc::new(magazines);
-        let take = |magazines: &FreeList| magazines.take(at(2));
+        let take = |magazines: &FreeList| magazines.take(at(2), |_| 0);
         let rest = spawn(&magazines, take);
         let (first, second) = race(&magazines, take, take);
         let taken = [first, second, rest.join().expect("the thread ends")];
@@ -269,7 +269,7 @@ fn slots_that_end_at_once_in_one_shard_come_back_each() {
     model("two ends of holds in one shard", || {
         let magazines = FreeList::new(SHARD_QUEUE, 1, AT_ONCE);
         for _ in 0..SHARD_QUEUE {
-            magazines.take(at(1)).expect("a fresh slot");
+            magazines.take(at(1), |_| 0).expect("a fresh slot");
         }
         for slot in 2..SHARD_QUEUE {
             magazines.retire(slot, at(1));
@@ -288,22 +288,22 @@ fn a_slot_is_not_taken_out_of_a_magazine_that_came_back() {
         // Both slots stand ready in the only magazine that anybody fills.
         let magazines = FreeList::new(SHARD_QUEUE + 2, 1, AT_ONCE);
         for _ in 0..SHARD_QUEUE + 2 {
-            magazines.take(at(1)).expect("a fresh slot");
+            magazines.take(at(1), |_| 0).expect("a fresh slot");
         }
         for slot in 0..SHARD_QUEUE + 1 {
             magazines.retire(slot, at(1));
         }
-        let first = magazines.take(at(2)).expect("of the magazine");
+        let first = magazines.take(at(2), |_| 0).expect("of the magazine");
         let magazines = Arc::new(magazines);
         let (one, others) = race(
             &magazines,
-            |magazines| magazines.take(at(2)),
+            |magazines| magazines.take(at(2), |_| 0),
             move |magazines| {
                 // Takes the last one, fills the magazine again, and has it handed out of again.
-                let last = magazines.take(at(2));
+                let last = magazines.take(at(2), |_| 0);
                 magazines.retire(SHARD_QUEUE + 1, at(2));
                 magazines.retire(first, at(2));
-                [last, magazines.take(at(2))]
+                [last, magazines.take(at(2), |_| 0)]
             },
         );
         let taken = others.into_iter().flatten().chain(one).collect();

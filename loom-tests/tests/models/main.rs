@@ -28,6 +28,7 @@ mod base {
         pub(crate) use lookup::{InvalidKey, InvalidReservationId, MAX_KEY_BYTES};
     }
     pub(crate) mod foreign;
+    pub(crate) mod lines;
     pub(crate) mod parking;
     pub(crate) mod quantity;
     pub(crate) mod shard;

@@ -120,12 +120,17 @@ impl FreeList {
     /// A slot for a new hold: one whose record has been readable long enough, else a fresh one,
     /// else, at the maximum of slots, the oldest finished one, if it may leave. `None`: it looked
     /// through all queues, while no slot was carried from one to another, and found none. (One that
-    /// was retired during the look, to where it had looked, may be missed.)
+    /// was retired during the look, to where it had looked, may be missed.) `load` reads some word
+    /// of what a hold in a slot touches; see [`Magazine::fetch`].
     #[inline(always)]
-    pub(crate) fn take(&self, now: Timestamp) -> Option<SlotNumber> {
+    pub(crate) fn take(
+        &self,
+        now: Timestamp,
+        load: impl Fn(SlotNumber) -> u64,
+    ) -> Option<SlotNumber> {
         let shard = self.own_shard();
         match self.take_active(shard) {
-            None => self.refill(shard, now),
+            None => self.refill(shard, now, load),
             some => some,
         }
     }
@@ -265,7 +270,12 @@ impl FreeList {
     }
 
     #[cold]
-    fn refill(&self, shard: &Shard, now: Timestamp) -> Option<SlotNumber> {
+    fn refill(
+        &self,
+        shard: &Shard,
+        now: Timestamp,
+        load: impl Fn(SlotNumber) -> u64,
+    ) -> Option<SlotNumber> {
         if self.keeps_all()
             && let Some(slot) = self.unused.pop()
         {
@@ -274,6 +284,7 @@ impl FreeList {
         if !self.depot_is_empty() && !self.must_front_stay(now) {
             let _refill = self.refills.begin();
             if let Some(number) = self.pop_ripe(now) {
+                self.magazines.get(number as usize)?.fetch(load);
                 return self.unload(shard, number);
             }
         }

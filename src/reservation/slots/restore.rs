@@ -11,7 +11,7 @@ use crate::base::clock::Timestamp;
 use crate::reservation::chain::{Chain, NO_SLOT, SlotNumber};
 use crate::reservation::id::{Owner, ReservationId};
 use crate::reservation::line::SlotLine;
-use crate::reservation::slot::{ChainName, ReservationRecord};
+use crate::reservation::slot::{ChainName, ReservationRecord, Slot};
 use crate::reservation::slots::{Slots, VacantSlot};
 use crate::reservation::state::Phase;
 use crate::stock::handle::LevelIndex;
@@ -113,7 +113,7 @@ pub(crate) fn slots_of(
 impl Slots {
     /// How many slots there can be, including those of an earlier run.
     pub(crate) fn room(&self) -> u32 {
-        u32::try_from(self.slots.capacity()).unwrap_or(u32::MAX)
+        u32::try_from(self.lines.capacity()).unwrap_or(u32::MAX)
     }
 
     /// Restores `reservations`, each in another slot: all that must stay, and of the finished
@@ -183,7 +183,7 @@ impl Slots {
     }
 
     fn vacated(&self, number: SlotNumber) -> Option<VacantSlot<'_>> {
-        let slot = self.slots.ensure(number as usize)?;
+        let slot = Slot::new(self.lines.ensure(number as usize)?);
         let (former, since) = slot.former().ok()?;
         let (state, taken) = slot.vacate(former).ok()?;
         Some(VacantSlot { number, slot, state, taken, taken_at: since, ahead: since })
@@ -206,7 +206,7 @@ impl Slots {
         let mut end = NO_SLOT;
         if let (Some(slot), Some(of)) = (vacated.next(), reservation.retaken_from) {
             end = slot.number;
-            self.slots.get(end as usize)?.join_as_note(slot.state, name, of);
+            self.at(end)?.join_as_note(slot.state, name, of);
         }
         let first = Self::link(&rest, name, end);
         let chain = match reservation.end {

@@ -3,6 +3,7 @@
 
 use crate::base::clock::Timestamp;
 use crate::reservation::chain::SlotNumber;
+use crate::reservation::slot::Slot;
 use crate::reservation::slots::{Slots, VacantSlot};
 
 /// What became of a slot off the free list.
@@ -23,7 +24,7 @@ impl Slots {
         now: Timestamp,
         clock: impl Fn() -> Timestamp,
     ) -> Option<VacantSlot<'_>> {
-        let Some(number) = self.free_list.take(now) else {
+        let Some(number) = self.free_list.take(now, |slot| self.load(slot)) else {
             return self.take_quarantined(clock());
         };
         if let Some(slot) = self.claim_at_once(number, now) {
@@ -32,11 +33,18 @@ impl Slots {
         self.claim_or_take_another(number, now, clock)
     }
 
+    /// Loads some word of each line that a new hold in this slot will touch and no other hold does,
+    /// or few others.
+    #[inline(always)]
+    fn load(&self, number: SlotNumber) -> u64 {
+        self.at(number).map_or(0, Slot::load) ^ self.deadlines.load(number)
+    }
+
     /// Claims a slot off the free list whose former reservation is over and lies behind, as nearly
     /// all do.
     #[inline(always)]
     fn claim_at_once(&self, number: SlotNumber, now: Timestamp) -> Option<VacantSlot<'_>> {
-        let slot = self.slots.get(number as usize)?;
+        let slot = self.at(number)?;
         let (former, since) = slot.former_hold()?;
         if since > now {
             return None;
@@ -69,7 +77,7 @@ impl Slots {
             if attempts == 0 {
                 return None;
             }
-            match self.free_list.take(now) {
+            match self.free_list.take(now, |slot| self.load(slot)) {
                 Some(next) => number = next,
                 None => return self.take_quarantined(clock()),
             }
@@ -83,7 +91,7 @@ impl Slots {
         now: Timestamp,
         clock: &impl Fn() -> Timestamp,
     ) -> Option<SlotClaim<'_>> {
-        let slot = self.slots.ensure(number as usize)?;
+        let slot = Slot::new(self.lines.ensure(number as usize)?);
         let Ok((former, since)) = slot.former() else { return Some(SlotClaim::Busy) };
         let mut taken_at = now;
         if since > now {
@@ -104,7 +112,7 @@ impl Slots {
     #[inline(never)]
     fn take_quarantined(&self, now: Timestamp) -> Option<VacantSlot<'_>> {
         while let Some(number) = self.quarantine.take(Timestamp::MAX) {
-            let slot = self.slots.get(number as usize)?;
+            let slot = self.at(number)?;
             let claimed = slot.former().and_then(|(former, since)| {
                 let ahead = if since == Timestamp::MAX { now } else { since };
                 let (state, taken) = slot.vacate(former)?;

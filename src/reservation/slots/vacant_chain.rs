@@ -17,7 +17,7 @@ use crate::reservation::state::Phase;
 #[must_use = "taken slots are published or put back"]
 pub(crate) struct VacantChain<'s> {
     head: VacantSlot<'s>,
-    last: &'s Slot,
+    last: Slot<'s>,
 }
 
 impl<'s> VacantChain<'s> {
@@ -86,7 +86,7 @@ impl Slots {
     ) {
         let mut last = slots.head.slot;
         for _ in 1..count {
-            let Some(next) = self.slots.get(last.following() as usize) else { return };
+            let Some(next) = self.at(last.following()) else { return };
             last = next;
         }
         let later = Chain::NONE.of_later_lines(last.following(), 0);
