@@ -376,6 +376,47 @@ fn stats_show_what_there_is() {
 }
 
 #[test]
+fn a_reserve_is_refused_in_each_warehouse_that_is_suspended_and_in_no_other() {
+    let manager = quiet(&clock()).build().expect("legal settings");
+    let places = ["SF", "NYC"].map(|warehouse| (warehouse, "LAPTOP"));
+    let handles = places.map(|place| manager.open_level(place.0, place.1).expect("a legal name"));
+    places.map(|place| manager.add_stock(place, 20, "SUPPLIER").expect("room"));
+    let mut expected = [false; 2];
+    for (warehouse, suspended) in
+        [(0, true), (1, true), (0, false), (0, true), (1, false), (0, false)]
+    {
+        let name = places[warehouse].0;
+        if suspended { manager.suspend(name) } else { manager.resume(name) }.expect("there");
+        expected[warehouse] = suspended;
+        for ((place, handle), suspended) in places.into_iter().zip(handles).zip(expected) {
+            let by_name = manager.reserve(place, 1, LONG);
+            for reserved in [by_name, manager.reserve(handle, 1, LONG)] {
+                let refused = ReserveError::Suspended { warehouse: place.0.to_owned() };
+                assert_eq!(reserved.err(), suspended.then_some(refused), "{place:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn refusals_are_counted_whichever_thread_made_them() {
+    let manager = quiet(&clock()).build().expect("legal settings");
+    manager.add_stock(LAPTOPS, 1, "SUPPLIER").expect("room");
+    let refused = |manager: &InventoryManager| {
+        for _ in 0..100 {
+            manager.reserve(LAPTOPS, 2, LONG).expect_err("one is there");
+        }
+    };
+    for threads in [1, 40, 1, 20] {
+        thread::scope(|scope| {
+            (0..threads).for_each(|_| _ = scope.spawn(|| refused(&manager)));
+        });
+    }
+    refused(&manager);
+    assert_eq!(manager.stats().refusals.insufficient, 63 * 100);
+}
+
+#[test]
 fn a_sweeper_that_is_kept_from_its_work_is_told() {
     let (sink, control) = FaultySink::new();
     let clock = clock();

@@ -1,6 +1,6 @@
 //! Calls that begin without a look at the queue.
 
-use crate::base::shard::{parallelism, shards_for, thread_ordinal};
+use crate::base::shard::{own, parallelism, shards_for};
 use crate::base::sync::{AtomicU32, CachePadded, MODELLED, Ordering};
 
 /// Calls that may begin without a look at the queue, since one found it at most half full.
@@ -29,9 +29,9 @@ impl Admissions {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn own(&self) -> &AtomicU32 {
-        &self.shards[thread_ordinal() & (self.shards.len() - 1)]
+        own::<CachePadded<AtomicU32>>(&self.shards)
     }
 
     /// Spends one, if there is any.

@@ -213,9 +213,13 @@ impl<'a> RecordBuilder<'a> {
 
     /// Queues the record. It never fails for lack of room, but waits for room if the queue is full.
     /// An error means that the writer has ended. What the operation has done stays done.
-    pub(crate) fn queue(mut self) -> Result<(), Uncertain> {
-        let queued = self.buffer.take().map_or(Ok(()), |buffer| self.recorder.record_all(buffer));
-        queued.map_err(|WriterGone| Uncertain::Unrecorded)
+    pub(crate) fn queue(self) -> Result<(), Uncertain> {
+        Ok(self.queue_while_written()?)
+    }
+
+    /// The same, with the one error that there is.
+    pub(crate) fn queue_while_written(mut self) -> Result<(), WriterGone> {
+        self.buffer.take().map_or(Ok(()), |buffer| self.recorder.record_all(buffer))
     }
 
     /// Sends the record of a multi-word CAS ahead, before that touches any cell. The writer writes
@@ -223,6 +227,13 @@ impl<'a> RecordBuilder<'a> {
     pub(crate) fn send_ahead(mut self, name: CommitName) -> Result<(), NotStarted> {
         let sent = self.buffer.take().map_or(Ok(()), |it| self.recorder.send_ahead(name, it));
         sent.map_err(|WriterGone| NotStarted::Closed)
+    }
+}
+
+impl From<WriterGone> for Uncertain {
+    #[cold]
+    fn from(WriterGone: WriterGone) -> Self {
+        Self::Unrecorded
     }
 }
 

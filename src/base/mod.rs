@@ -4,6 +4,8 @@
 pub(crate) mod bytes;
 pub(crate) mod ceilings;
 pub(crate) mod clock;
+pub(crate) mod counters;
+pub(crate) mod doubling_table;
 pub(crate) mod early;
 pub(crate) mod error;
 pub(crate) mod foreign;

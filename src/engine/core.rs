@@ -33,7 +33,7 @@ impl Engine {
         if let Some(slot) = self.slots.take(now, || self.now_or(now)) {
             return Some(slot);
         }
-        self.take_overdue_slot(now)
+        self.take_overdue_slot(now).map(VacantSlot::in_registers)
     }
 
     #[cold]

@@ -7,10 +7,14 @@ use crate::base::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::answer::Answer;
 use crate::engine::call::{Call, NOT_READ};
+use crate::engine::recording::{LongerRecord, PlainOnly};
 use crate::reservation::id::Owner;
 
 /// What a step on one hold needs of its call: a [`Call`], or [`NoOptions`].
 pub(super) trait HoldOptions<'a>: Copy {
+    /// What [`record_of_hold`](Self::record_of_hold) makes.
+    type Record: LongerRecord;
+
     /// The whole call: for what is rare.
     fn call(self, engine: &'a Engine) -> Call<'a>;
 
@@ -33,7 +37,7 @@ pub(super) trait HoldOptions<'a>: Copy {
         engine: &'a Engine,
         entry: PlainEntry,
         answer: impl Into<Answer>,
-    ) -> Option<RecordBuilder<'a>>;
+    ) -> Self::Record;
 }
 
 /// A call without options and without a key, and its one reading of the clock.
@@ -46,6 +50,8 @@ impl NoOptions {
 }
 
 impl<'a> HoldOptions<'a> for NoOptions {
+    type Record = PlainOnly;
+
     #[inline(always)]
     fn call(self, engine: &'a Engine) -> Call<'a> {
         Call::plain(engine).at(self.0)
@@ -72,17 +78,14 @@ impl<'a> HoldOptions<'a> for NoOptions {
     }
 
     #[inline(always)]
-    fn record_of_hold(
-        self,
-        _: &'a Engine,
-        _: PlainEntry,
-        _: impl Into<Answer>,
-    ) -> Option<RecordBuilder<'a>> {
-        None
+    fn record_of_hold(self, _: &'a Engine, _: PlainEntry, _: impl Into<Answer>) -> PlainOnly {
+        PlainOnly
     }
 }
 
 impl<'a> HoldOptions<'a> for Call<'a> {
+    type Record = Option<RecordBuilder<'a>>;
+
     fn call(self, _: &'a Engine) -> Self {
         self
     }

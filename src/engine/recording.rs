@@ -6,6 +6,7 @@ use crate::audit::gate::Shut;
 use crate::audit::queue::NotAdmitted;
 use crate::audit::record::{PlainEntry, Subject};
 use crate::audit::record_builder::RecordBuilder;
+use crate::audit::recorder::Recorder;
 use crate::audit::wake_signal::WriterGone;
 use crate::audit::writer::Turn;
 use crate::audit::writer_seat::WriterSeat;
@@ -55,12 +56,9 @@ impl Engine {
     pub(super) fn queue(
         &self,
         entry: PlainEntry,
-        record: Option<RecordBuilder<'_>>,
-    ) -> Result<(), Uncertain> {
-        match record {
-            None => self.recorder.record(entry).map_err(|WriterGone| Uncertain::Unrecorded),
-            Some(record) => record.queue(),
-        }
+        record: impl LongerRecord,
+    ) -> Result<(), WriterGone> {
+        record.queue_or(entry, &self.recorder)
     }
 
     /// Whether the record of a commit will be written. Ask after a commit that may have met an
@@ -105,6 +103,33 @@ impl Engine {
         let flush = self.recorder.flush();
         self.write_now();
         flush
+    }
+}
+
+/// The record that a call makes in place of its one plain entry, if it does.
+pub(super) trait LongerRecord {
+    /// Queues it, or the entry.
+    fn queue_or(self, entry: PlainEntry, recorder: &Recorder) -> Result<(), WriterGone>;
+}
+
+impl LongerRecord for Option<RecordBuilder<'_>> {
+    #[inline(always)]
+    fn queue_or(self, entry: PlainEntry, recorder: &Recorder) -> Result<(), WriterGone> {
+        match self {
+            None => recorder.record(entry),
+            Some(record) => record.queue_while_written(),
+        }
+    }
+}
+
+/// Of a call that never makes one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PlainOnly;
+
+impl LongerRecord for PlainOnly {
+    #[inline(always)]
+    fn queue_or(self, entry: PlainEntry, recorder: &Recorder) -> Result<(), WriterGone> {
+        recorder.record(entry)
     }
 }
 

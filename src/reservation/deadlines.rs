@@ -42,15 +42,18 @@ const GROUPS: usize = GROUP;
 /// A lower bound of expiry times, with a tag that a scan sets while it looks beneath.
 ///
 /// ```text
-///   63 ................... 1     0
-/// +-------------------------+-----+
-/// |  expires at, ms (63)    | tag |
-/// +-------------------------+-----+
+///    63    62 ................... 0
+/// +-----+--------------------------+
+/// | tag |   expires at, ms (63)    |
+/// +-----+--------------------------+
 /// ```
+///
+/// A tagged word is larger than any time. So one comparison tells a hold that the bound is later,
+/// or tagged.
 #[derive(Debug)]
 struct Bound(AtomicU64);
 
-const TAG: u64 = 1;
+const TAG: u64 = 1 << 63;
 
 /// The bound if there is no hold beneath it.
 const NEVER: u64 = !TAG;
@@ -64,16 +67,14 @@ impl Bound {
     fn time(&self) -> u64 {
         // Relaxed: a bound is a hint where to look, and what lies there is read with Acquire. The
         // callers' fences order this load where that matters.
-        self.0.load(Ordering::Relaxed) >> 1
+        self.0.load(Ordering::Relaxed) & !TAG
     }
 
     /// Whether a published hold that falls due at `time` finds the bound later, or tagged.
     #[inline]
     fn is_in_the_way(&self, time: u64, taken: &Fenced) -> bool {
         // Behind what `taken` proves, this pairs with the fence in `raise`.
-        let seen = self.0.load(taken.load_order());
-        let tagged = seen & TAG != 0;
-        tagged || seen >> 1 > time
+        self.0.load(taken.load_order()) > time
     }
 
     /// A published hold falls due at `time`: clears any tag, and lowers a later bound.
@@ -81,14 +82,15 @@ impl Bound {
     #[inline(never)]
     fn lower(&self, time: u64) {
         let mut seen = self.0.load(Ordering::Relaxed);
-        if seen & TAG != 0 {
-            // A scan may have raised the bound between the load and this write. Go on from what it
-            // wrote.
-            let cleared = self.0.fetch_and(!TAG, Ordering::Relaxed);
-            seen = cleared;
-        }
-        if seen >> 1 > time {
-            self.0.fetch_min(time << 1, Ordering::Relaxed);
+        while seen > time {
+            // The tag is cleared, and an earlier time stays. A scan may have raised the bound since
+            // it was read: then this fails, and goes on from what the scan wrote.
+            let lower = (seen & !TAG).min(time);
+            let relaxed = Ordering::Relaxed;
+            match self.0.compare_exchange_weak(seen, lower, relaxed, relaxed) {
+                Ok(_) => break,
+                Err(now) => seen = now,
+            }
         }
         look_now();
     }
@@ -105,12 +107,8 @@ impl Bound {
         // with the SeqCst loads of bounds behind each of them.
         fence(Ordering::SeqCst);
         let Some(found) = look() else { return };
-        let _ = self.0.compare_exchange(
-            tagged,
-            found.min(NEVER >> 1) << 1,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
+        let _ =
+            self.0.compare_exchange(tagged, found.min(NEVER), Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
@@ -295,7 +293,7 @@ impl Deadlines {
 }
 
 fn earliest<'a>(bounds: impl Iterator<Item = &'a Bound>) -> Option<u64> {
-    Some(bounds.map(Bound::time).min().unwrap_or(NEVER >> 1))
+    Some(bounds.map(Bound::time).min().unwrap_or(NEVER))
 }
 
 /// The right to raise bounds, given back on every way out.

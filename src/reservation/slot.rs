@@ -117,18 +117,19 @@ impl<'t> Slot<'t> {
         Ok((former, since))
     }
 
-    /// As [`former`](Self::former), if the last reservation is over, which is the most common case.
+    /// The state of such a slot, if its last reservation is over and began no later than `now`,
+    /// which is the most common case.
     #[inline(always)]
-    pub(crate) fn former_hold(self) -> Option<(SlotState, Timestamp)> {
+    pub(crate) fn former_hold(self, now: Timestamp) -> Option<SlotState> {
         let former = self.state_cell().load();
-        former.phase().is_final().then(|| (former, self.named_since()))
+        (former.phase().is_final() && self.named_since() <= now).then_some(former)
     }
 
     /// When the reservation began whose head this slot is, or was last. Only who has the slot off
     /// the free list writes a name, so for that thread it belongs to the state that it found.
     #[inline(always)]
     fn named_since(self) -> Timestamp {
-        ReservationId::from_halves(self.read_name()).created_at()
+        ReservationId::created_at_of(self.0[NAME[0]].load(Ordering::Relaxed))
     }
 
     /// Claims a slot from the free list, which was found in state `former`: swaps its state to

@@ -42,13 +42,20 @@ pub(crate) struct VacantSlot<'s> {
     /// A scan of what is due sees that it is taken, or is seen.
     taken: Fenced,
     taken_at: Timestamp,
-    /// Since when the slot's former reservation had it, if that lies ahead of the clock.
-    ahead: Timestamp,
+    id_time: Timestamp,
 }
 
 impl<'s> VacantSlot<'s> {
     pub(crate) fn number(&self) -> SlotNumber {
         self.number
+    }
+
+    /// The same slot. Taken apart, so that what a call returned as a whole keeps no other slot in
+    /// memory.
+    #[inline(always)]
+    pub(crate) fn in_registers(self) -> Self {
+        let Self { number, slot, state, taken, taken_at, id_time } = self;
+        Self { number, slot, state, taken, taken_at, id_time }
     }
 
     /// When it was taken: the clock's reading that dates all that the call does. It is the call's
@@ -63,7 +70,7 @@ impl<'s> VacantSlot<'s> {
     /// would look newer than this one.
     #[inline]
     pub(crate) fn id_time(&self) -> Timestamp {
-        self.taken_at.max(self.ahead)
+        self.id_time
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use crate::base::ceilings::{AboveCeiling, Ceilings};
-use crate::base::sync::{AtomicUsize, DashMap, Mutex, Ordering, lock};
+use crate::base::sync::{AtomicBool, AtomicUsize, DashMap, Mutex, Ordering, lock};
 use crate::base::table::Table;
 use crate::stock::cell::{Cell, CellId, CellKind};
 use crate::stock::handle::{LevelIndex, ProductIndex, WarehouseIndex};
@@ -20,6 +20,8 @@ pub(crate) struct Catalog {
     /// What the handles of this engine bear.
     tag: TagLease,
     warehouses: Box<[Warehouse]>,
+    /// Whether any of them is suspended, so that a reserve need not look at its own.
+    any_suspended: AtomicBool,
     warehouse_ids: HashMap<Arc<str>, WarehouseIndex>,
     products: Table<OnceLock<Product>>,
     product_ids: DashMap<Arc<str>, ProductIndex, foldhash::quality::RandomState>,
@@ -72,6 +74,7 @@ impl Catalog {
         Self {
             tag,
             warehouses: warehouses.into_boxed_slice(),
+            any_suspended: AtomicBool::new(false),
             warehouse_ids,
             products: Table::new(ceilings.products.places(), OnceLock::new),
             product_ids: DashMap::with_hasher(foldhash::quality::RandomState::default()),
@@ -109,6 +112,21 @@ impl Catalog {
 
     pub(crate) fn warehouse(&self, id: WarehouseIndex) -> Option<&Warehouse> {
         self.warehouses.get(id.index())
+    }
+
+    /// Suspends a warehouse of this catalog, or resumes it. One call at a time.
+    pub(crate) fn set_suspended(&self, warehouse: &Warehouse, suspended: bool) {
+        warehouse.set_suspended(suspended);
+        let any = self.warehouses.iter().any(Warehouse::is_suspended);
+        // Relaxed: it hands over nothing. A call that begins after this one has returned sees it,
+        // and then the warehouse's own word.
+        self.any_suspended.store(any, Ordering::Relaxed);
+    }
+
+    /// Whether a warehouse may be suspended: one load for all of them.
+    #[inline]
+    pub(crate) fn is_any_suspended(&self) -> bool {
+        self.any_suspended.load(Ordering::Relaxed)
     }
 
     pub(crate) fn warehouse_index(&self, name: &str) -> Option<WarehouseIndex> {

@@ -164,7 +164,7 @@ const _: () = {
     use crate::engine::Release;
     use crate::reservation::id::ReservationId;
 
-    assert!(size_of::<Result<ReservationId, ReserveError>>() <= 48);
+    assert!(size_of::<Result<ReservationId, ReserveError>>() <= 56);
     assert!(size_of::<Result<(), ConfirmError>>() <= 32);
     assert!(size_of::<Result<Release, ReleaseError>>() <= 32);
     assert!(size_of::<Result<(), ExtendError>>() <= 40);

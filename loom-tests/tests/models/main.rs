@@ -21,6 +21,7 @@ mod audit {
 #[path = "../../../src/base"]
 mod base {
     pub(crate) mod clock;
+    pub(crate) mod doubling_table;
     pub(crate) mod early;
     pub(crate) mod error {
         mod lookup;

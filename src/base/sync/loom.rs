@@ -27,6 +27,12 @@ pub(crate) fn thread_ordinal() -> usize {
     id.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0)
 }
 
+/// The same number.
+#[allow(dead_code, reason = "each model uses a part of the interface")]
+pub(crate) fn known_ordinal() -> usize {
+    thread_ordinal()
+}
+
 /// Wraps a loom atomic with a second, *shadow* atomic that every access touches first.
 ///
 /// Stock loom skips interleavings in which a thread loads an atomic before it writes it (its issues

@@ -10,8 +10,10 @@ use crate::audit::recorder::{Recorder, RecorderSettings};
 use crate::audit::writer::Writer;
 use crate::audit::writer_seat::WriterSeat;
 use crate::base::clock::Timestamp;
+use crate::base::counters::Counters;
+
 use crate::base::error::BuildError;
-use crate::base::shard::{Counters, parallelism};
+use crate::base::shard::parallelism;
 use crate::base::sync::Mutex;
 use crate::base::threads;
 use crate::base::wake::Wakers;
@@ -90,7 +92,7 @@ impl Assembly {
             durabilities: builder.durabilities,
             approvals: Approvals::new(builder.approval_policy, limits.max_transfer_requests),
             sweeping: SweepControl::new(limits.overdue_limit, limits.audit_queue, sweeper),
-            refusals: Counters::new(parallelism),
+            refusals: Counters::new(),
             changing: Mutex::new(()),
             max_slots: limits.max_reservations,
             max_basket_lines: limits.max_basket_lines,

@@ -8,7 +8,6 @@ use crate::base::ceilings::AboveCeiling;
 use crate::base::clock::Timestamp;
 use crate::base::error::{JournalError, TransferFailure};
 use crate::base::quantity::{MAX_UNITS, Quantity};
-use crate::base::sync::Ordering;
 use crate::engine::Engine;
 use crate::engine::answer::{Answer, ConfirmOrRetake};
 use crate::engine::journal::RecoveryReport;
@@ -119,11 +118,11 @@ impl Engine {
             self.catalog.restore_product(name).map_err(|CatalogFull| fits_nowhere(ledger))?;
         }
         for (warehouse, state) in self.catalog.warehouses().iter().zip(&ledger.warehouses) {
-            warehouse.set_suspended(state.suspended);
+            self.catalog.set_suspended(warehouse, state.suspended);
         }
         self.restore_levels(ledger).ok_or_else(|| fits_nowhere(ledger))?;
         let built = crate::engine::ttl_limits::millis(longest_ttl);
-        self.ttl_limits.longest_ttl.store(ledger.longest_ttl.under(built), Ordering::Relaxed);
+        self.ttl_limits.set_longest_ttl(ledger.longest_ttl.under(built));
         let now = self.now();
         let given_grace = self.restore_holds(restoring, now, report)?;
         self.restore_keys(restoring);

@@ -81,7 +81,7 @@ pub(in crate::engine) type WantedLines<'e> = ShortList<ResolvedLine<'e>, SHORT>;
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine) enum Purpose {
     Hold {
-        ttl_millis: u64,
+        ttl: Duration,
     },
     /// Sold at once, in place of this hold, which ended without a sale.
     Retake(ReservationId),
@@ -91,7 +91,7 @@ impl Purpose {
     /// When the hold expires that is made `now`. A basket that is sold at once expires then.
     fn expires_at(self, now: Timestamp) -> Timestamp {
         match self {
-            Self::Hold { ttl_millis } => now.saturating_add_millis(ttl_millis),
+            Self::Hold { ttl } => now.saturating_add(ttl),
             Self::Retake(_) => now,
         }
     }
@@ -106,10 +106,10 @@ impl<'a> Call<'a> {
         let lines = self.engine.check_basket(lines)?;
         let shape = || basket_shape("basket", lines).span(ttl);
         self.keyed(OperationKind::Reserve, shape, |call| {
-            let ttl_millis = call.engine.ttl_limits.checked_ttl(ttl)?;
+            call.engine.ttl_limits.check_hold(ttl)?;
             let mut wanted = WantedLines::new();
             call.engine.resolve_lines(lines, &mut wanted)?;
-            call.take_basket(&wanted, Purpose::Hold { ttl_millis })
+            call.take_basket(&wanted, Purpose::Hold { ttl })
         })
     }
 

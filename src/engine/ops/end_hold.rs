@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::audit::entry::EventType;
 use crate::audit::record::{PlainEntry, Subject};
 use crate::base::clock::Timestamp;
-use crate::base::error::{ConfirmError, ExtendError, Gone, KeyError, ReleaseError};
+use crate::base::error::{ConfirmError, ExtendError, Gone, KeyError, ReleaseError, Uncertain};
 use crate::base::short_list::ShortList;
 use crate::engine::answer::{Answer, Release};
 use crate::engine::call::{Call, RequestShape};
@@ -130,7 +130,7 @@ impl Call<'_> {
     #[inline(never)]
     fn confirm_as_found(self, id: ReservationId) -> Result<(), ConfirmError> {
         match self.end_hold_as_found(id, EndKind::Sell, Answer::Done) {
-            EndOutcome::Done(end) => Ok(end.recorded?),
+            EndOutcome::Done(end) => Ok(end.recorded.map_err(Uncertain::from)?),
             EndOutcome::Ended(ended) => Err(self.gone(id, ended)?.into()),
             EndOutcome::NotSold(missing) => Err(missing.into()),
             EndOutcome::InProgress => Err(ConfirmError::Changing),
@@ -144,7 +144,7 @@ impl Call<'_> {
             call.engine.admit()?;
             let outcome = match call.end_hold(id, EndKind::Release, Release::Released.into()) {
                 EndOutcome::Done(HoldEnd { recorded, in_part }) => {
-                    recorded?;
+                    recorded.map_err(Uncertain::from)?;
                     return Ok(in_part.map_or(Release::Released, Release::from));
                 }
                 EndOutcome::Ended(ended) => {
@@ -355,7 +355,7 @@ impl Engine {
         self.admit()?;
         let call = call.timed(self);
         match self.end_at_once(call, id, EndKind::Sell, Answer::Done) {
-            Some(end) => Ok(end.recorded?),
+            Some(end) => Ok(end.recorded.map_err(Uncertain::from)?),
             None => call.call(self).confirm_as_found(id),
         }
     }

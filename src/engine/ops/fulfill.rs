@@ -149,12 +149,12 @@ impl Call<'_> {
         // otherwise.
         let shape = || RequestShape::new("fulfil").product(product).units(qty).span(ttl);
         self.keyed(OperationKind::Reserve, shape, |call| {
-            let ttl_millis = engine.ttl_limits.checked_ttl(ttl)?;
+            engine.ttl_limits.check_hold(ttl)?;
             engine.check_gate()?;
             let product = engine.product(product)?;
             loop {
                 let levels = engine.catalog.levels_of(product).count();
-                match call.fulfill_from_open_levels(product, qty, strategy, ttl_millis) {
+                match call.fulfill_from_open_levels(product, qty, strategy, ttl) {
                     // If a level was opened after they were listed, it may have got units before
                     // the refusal: try again.
                     Err(FulfillError::Insufficient { .. })
@@ -170,7 +170,7 @@ impl Call<'_> {
         product: ProductIndex,
         qty: Quantity,
         strategy: &dyn AllocationStrategy,
-        ttl_millis: u64,
+        ttl: Duration,
     ) -> Result<ReservationId, FulfillError> {
         let engine = self.engine;
         let now = self.timed().now();
@@ -185,7 +185,7 @@ impl Call<'_> {
         let call = self.at(slots.head().taken_at());
         let now = call.now();
         let id = engine.new_id(slots.head());
-        let expires_at = now.saturating_add_millis(ttl_millis);
+        let expires_at = now.saturating_add(ttl);
         let mut record = engine
             .recorder
             .movement_of(AdjustmentType::Reserved)

@@ -1,8 +1,9 @@
 //! How holds end: the kinds of ends, and what an attempt to end one found.
 
 use crate::audit::entry::AdjustmentType;
+use crate::audit::wake_signal::WriterGone;
 use crate::base::clock::Timestamp;
-use crate::base::error::{ConfirmError, NoReservation, PartialError, RetakeError, Uncertain};
+use crate::base::error::{ConfirmError, NoReservation, PartialError, RetakeError};
 use crate::engine::view::reservation::UnitsEnded;
 use crate::reservation::slots::HeldSlot;
 use crate::reservation::state::Phase;
@@ -82,7 +83,7 @@ refusals_to_keep! { ConfirmError PartialError RetakeError }
 #[derive(Debug)]
 pub(in crate::engine) struct HoldEnd {
     /// Whether its record was queued.
-    pub(in crate::engine) recorded: Result<(), Uncertain>,
+    pub(in crate::engine) recorded: Result<(), WriterGone>,
     /// Units sold and returned, if earlier steps had sold some and this end returned the rest.
     pub(in crate::engine) in_part: Option<UnitsEnded>,
 }

@@ -270,7 +270,7 @@ impl Call<'_> {
             return Ok(None);
         }
         self.keep_if_asked(hold.head)?;
-        Ok(Some(self.finish_hold(hold.head, end, answer).recorded))
+        Ok(Some(self.finish_hold(hold.head, end, answer).recorded.map_err(Uncertain::from)))
     }
 
     /// Does a step that leaves the hold with other lines. `None` if another call was first.
@@ -316,7 +316,7 @@ impl Call<'_> {
             let unsettled = plan.lines.iter().any(SlotLine::is_unsettled);
             engine.slots.retire(hold.head.number, chain, unsettled, now);
         }
-        Ok(Some(recorded))
+        Ok(Some(recorded.map_err(Uncertain::from)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::audit::entry::AdjustmentType;
 use crate::audit::record::PlainEntry;
 use crate::base::clock::Timestamp;
-use crate::base::error::{NotStarted, ReserveError};
+use crate::base::error::{NotStarted, ReserveError, Uncertain};
 use crate::base::quantity::Quantity;
 use crate::engine::call::{Call, RequestShape};
 use crate::engine::durability::{Durability, OperationKind};
@@ -19,7 +19,7 @@ use crate::reservation::id::ReservationId;
 use crate::reservation::line::SlotLine;
 use crate::reservation::slot::ReservationRecord;
 use crate::stock::cell::Change;
-use crate::stock::handle::LevelIndex;
+use crate::stock::handle::{LevelHandle, LevelIndex};
 use crate::stock::level::StockLevel;
 use crate::stock::warehouse::Warehouse;
 
@@ -59,7 +59,13 @@ impl InventoryManager {
         quantity: u32,
         ttl: Duration,
     ) -> Result<ReservationId, ReserveError> {
-        self.engine.reserve_plain(level.into(), quantity, ttl)
+        // A path for each: the one for handles gets its handle in a register.
+        match level.into() {
+            LevelRef::Handle(level) => self.engine.reserve_by_handle(level, quantity, ttl),
+            LevelRef::Names(warehouse, product) => {
+                self.engine.reserve_by_names(warehouse, product, quantity, ttl)
+            }
+        }
     }
 
     /// Reserves and confirms in one call, which queues one record with both entries. Costs and
@@ -116,33 +122,74 @@ pub(in crate::engine) struct ResolvedLine<'a> {
     pub(in crate::engine) qty: Quantity,
 }
 
+impl ResolvedLine<'_> {
+    /// What is available at this moment, if that is less than the line takes. Writes nothing.
+    #[inline(always)]
+    fn too_few(self) -> Option<u32> {
+        let available = self.level.available();
+        (available < self.qty.get()).then_some(available)
+    }
+}
+
 impl Engine {
-    /// A reserve without options, which most are. Where the engine's setting is to wait for the
-    /// disk, it takes the way of all others.
     #[inline(never)]
-    fn reserve_plain(
+    fn reserve_by_handle(
         &self,
-        level: LevelRef<'_>,
+        level: LevelHandle,
+        quantity: u32,
+        ttl: Duration,
+    ) -> Result<ReservationId, ReserveError> {
+        self.reserve_plain(level, quantity, ttl)
+    }
+
+    #[inline(never)]
+    fn reserve_by_names(
+        &self,
+        warehouse: &str,
+        product: &str,
+        quantity: u32,
+        ttl: Duration,
+    ) -> Result<ReservationId, ReserveError> {
+        self.reserve_plain((warehouse, product), quantity, ttl)
+    }
+
+    /// A reserve without options, which most are. Where the engine's setting is to wait for the
+    /// disk, or the line is not clear at the first look, it takes the way of all others.
+    #[inline(always)]
+    fn reserve_plain<'l>(
+        &self,
+        level: impl Into<LevelRef<'l>> + Copy,
         quantity: u32,
         ttl: Duration,
     ) -> Result<ReservationId, ReserveError> {
         if self.durabilities.of(OperationKind::Reserve) == Durability::Synced {
-            return Call::plain(self).reserve(level, quantity, ttl);
+            return Call::plain(self).reserve(level.into(), quantity, ttl);
         }
-        let (level, qty) = self.checked_line(level, quantity)?;
-        self.reserve_once(NoOptions::UNDATED, level, qty, ttl)
+        let (own, qty) = self.checked_line(level.into(), quantity)?;
+        self.ttl_limits.check_hold(ttl)?;
+        let Some(line) = self.line_at_once(own, qty) else {
+            return Call::plain(self).reserve(level.into(), quantity, ttl);
+        };
+        self.hold(NoOptions::UNDATED, line, ttl)
     }
 
+    /// Holds the line. The time to live is valid.
     #[inline(always)]
-    fn reserve_once<'a>(
+    fn hold<'a>(
         &'a self,
         call: impl HoldOptions<'a>,
-        level: OwnLevel<'_>,
-        qty: Quantity,
+        line: ResolvedLine<'a>,
         ttl: Duration,
     ) -> Result<ReservationId, ReserveError> {
-        let ttl_millis = self.ttl_limits.checked_ttl(ttl)?;
-        let line = self.level_to_sell(level, qty)?;
+        let qty = line.qty;
+        if let Some(available) = line.too_few() {
+            // Most refusals end here: sold out is most of a flash sale.
+            if !self.slots.is_due(self.now()) {
+                let short = StockShortfall { available, overdue_left: false };
+                return Err(self.refuse_short(qty, short));
+            }
+            self.look_for_overdue(line)?;
+        }
         self.admit_hold()?;
         // Each error leaves at once: a slot that passes through a result would lie in memory.
         let Some(slot) = self.take_slot(call.timed(self).now()) else {
@@ -150,7 +197,7 @@ impl Engine {
         };
         let id = self.new_id(&slot);
         let now = slot.taken_at();
-        let expires_at = now.saturating_add_millis(ttl_millis);
+        let expires_at = now.saturating_add(ttl);
         let entry = PlainEntry::new(AdjustmentType::Reserved, now, line.handle, qty.get())
             .reservation(id)
             .expires_at(expires_at)
@@ -163,7 +210,7 @@ impl Engine {
         }
         let recorded = self.queue(entry, record);
         self.slots.publish(slot, record_of(call, id, line), expires_at);
-        recorded?;
+        recorded.map_err(Uncertain::from)?;
         Ok(id)
     }
 
@@ -191,7 +238,9 @@ impl Call<'_> {
         let (level, qty) = self.engine.checked_line(level, quantity)?;
         let shape = || RequestShape::new("reserve").level(level).units(qty).span(ttl);
         self.keyed(OperationKind::Reserve, shape, |call| {
-            call.engine.reserve_once(call, level, qty, ttl)
+            call.engine.ttl_limits.check_hold(ttl)?;
+            let line = call.engine.line_to_sell(level, qty)?;
+            call.engine.hold(call, line, ttl)
         })
     }
 
@@ -200,7 +249,10 @@ impl Call<'_> {
         let shape = || RequestShape::new("sell").level(level).units(qty);
         self.keyed(OperationKind::Sell, shape, |call| {
             let engine = call.engine;
-            let line = engine.level_to_sell(level, qty)?;
+            let line = engine.line_to_sell(level, qty)?;
+            if line.too_few().is_some() {
+                engine.look_for_overdue(line)?;
+            }
             engine.admit_hold()?;
             let slot = engine.take_slot(call.timed().now()).ok_or_else(|| engine.refuse_full())?;
             let id = engine.new_id(&slot);
@@ -243,9 +295,32 @@ fn record_of<'a>(
 }
 
 impl Engine {
-    /// The level to take from. Refuses what is plainly short, without a write to shared memory.
+    /// The line to take, if that is clear at the first look: the gate is open, the level is there,
+    /// and its warehouse is not suspended.
     #[inline(always)]
-    fn level_to_sell(
+    fn line_at_once(&self, level: OwnLevel<'_>, qty: Quantity) -> Option<ResolvedLine<'_>> {
+        let any_suspended = self.catalog.is_any_suspended();
+        if !self.recorder.gate().is_open() {
+            return None;
+        }
+        let handle = self.opened(level).ok()??;
+        let level = self.catalog.level(handle)?;
+        if any_suspended && self.is_suspended(level) {
+            return None;
+        }
+        Some(ResolvedLine { handle, level, qty })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn is_suspended(&self, level: &StockLevel) -> bool {
+        self.warehouse_of(level).is_ok_and(Warehouse::is_suspended)
+    }
+
+    /// The line to take, or why there is none. Whether there are [too
+    /// few](ResolvedLine::too_few) units is left to the caller.
+    #[inline(never)]
+    fn line_to_sell(
         &self,
         level: OwnLevel<'_>,
         qty: Quantity,
@@ -257,33 +332,21 @@ impl Engine {
             );
         };
         let (level, warehouse) = self.level_and_warehouse(handle)?;
-        if warehouse.is_suspended() {
-            return Err(self.refuse_suspended(warehouse));
-        }
-        let available = level.available();
-        if available < qty.get() {
-            self.look_for_overdue(level, qty, available)?;
-        }
+        self.check_open(warehouse).map_err(|warehouse| {
+            self.refusals.count(Refusal::Suspended as usize);
+            ReserveError::Suspended { warehouse }
+        })?;
         Ok(ResolvedLine { handle, level, qty })
     }
 
-    /// Refuses a level that is short, unless expiring overdue holds frees enough units. It runs
+    /// Refuses a line that is short, unless expiring overdue holds frees enough units. It runs
     /// before the call takes a slot, because an overdue hold may have the last one.
+    #[cold]
     #[inline(never)]
-    fn look_for_overdue(
-        &self,
-        level: &StockLevel,
-        qty: Quantity,
-        available: u32,
-    ) -> Result<(), ReserveError> {
-        let now = self.now();
-        if !self.slots.is_due(now) {
-            return Err(self.refuse_short(qty, StockShortfall { available, overdue_left: false }));
-        }
-        let overdue_left = !self.take_back_overdue(now, || level.available() >= qty.get());
-        let available = level.available();
-        if available < qty.get() {
-            return Err(self.refuse_short(qty, StockShortfall { available, overdue_left }));
+    fn look_for_overdue(&self, line: ResolvedLine<'_>) -> Result<(), ReserveError> {
+        let overdue_left = !self.take_back_overdue(self.now(), || line.too_few().is_none());
+        if let Some(available) = line.too_few() {
+            return Err(self.refuse_short(line.qty, StockShortfall { available, overdue_left }));
         }
         // That may have waited for room in the queue.
         self.check_gate().map_err(|error| self.refuse_unavailable(error))
@@ -333,18 +396,12 @@ impl Engine {
     }
 
     #[cold]
-    fn refuse_suspended(&self, warehouse: &Warehouse) -> ReserveError {
-        self.refusals.count(Refusal::Suspended as usize);
-        ReserveError::Suspended { warehouse: warehouse.name().to_owned() }
-    }
-
-    #[cold]
     fn refuse_full(&self) -> ReserveError {
         self.refusals.count(Refusal::Full as usize);
         ReserveError::Full { slots: self.max_slots }
     }
 
-    #[cold]
+    #[inline(always)]
     fn refuse_short(&self, qty: Quantity, short: StockShortfall) -> ReserveError {
         self.refusals.count(Refusal::Insufficient as usize);
         ReserveError::Insufficient {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::error::{Gone, NoReservation, RetakeError};
+use crate::base::error::{Gone, NoReservation, RetakeError, Uncertain};
 use crate::engine::answer::ConfirmOrRetake;
 use crate::engine::call::{Call, RequestOptions, RequestShape};
 use crate::engine::durability::OperationKind;
@@ -154,7 +154,9 @@ impl Call<'_> {
         let before = engine.snapshot_of(id).ok().map(|found| FormerHold::of(&found));
         let done = ConfirmOrRetake::Confirmed;
         let known_unsold = match self.end_hold(id, EndKind::Sell, done.into()) {
-            EndOutcome::Done(end) => return Ok(end.recorded.map(|()| done)?),
+            EndOutcome::Done(end) => {
+                return Ok(end.recorded.map(|()| done).map_err(Uncertain::from)?);
+            }
             EndOutcome::NotSold(missing) => return Err(missing.into()),
             EndOutcome::InProgress => return Err(RetakeError::Changing),
             EndOutcome::Ended(ended) if ended.sold => {

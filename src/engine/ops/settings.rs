@@ -8,7 +8,7 @@ use crate::audit::record::Subject;
 use crate::audit::record_builder::RecordBuilder;
 use crate::base::error::{SettingError, Uncertain};
 use crate::base::quantity::MAX_UNITS;
-use crate::base::sync::{Ordering, lock};
+use crate::base::sync::lock;
 use crate::engine::durability::OperationKind;
 use crate::engine::place::{LevelRef, WarehouseRef};
 use crate::engine::ttl_limits::millis;
@@ -34,7 +34,7 @@ impl InventoryManager {
             return Err(SettingError::LongestTtl);
         }
         self.engine.change(Subject::None, "longest_ttl_ms", &millis(longest).to_string(), || {
-            self.engine.ttl_limits.longest_ttl.store(millis(longest), Ordering::Relaxed);
+            self.engine.ttl_limits.set_longest_ttl(millis(longest));
         })
     }
 
@@ -66,7 +66,7 @@ impl InventoryManager {
         let warehouse = self.engine.warehouse(warehouse)?;
         let place = Subject::Warehouse(warehouse.index());
         self.engine.change(place, "suspended", &suspended.to_string(), || {
-            warehouse.set_suspended(suspended)
+            self.engine.catalog.set_suspended(warehouse, suspended);
         })
     }
 

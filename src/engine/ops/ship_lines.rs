@@ -223,7 +223,7 @@ impl<'a> Call<'a> {
         // Law 2: the sold units are taken; now queue the record, then give.
         let recorded = engine.queue_and_give(record, gifts.into_iter());
         claim.finish(plan.settled, plan.all, self.now());
-        Ok(Some(recorded))
+        Ok(Some(recorded.map_err(Uncertain::from)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::audit::entry::AdjustmentType;
 use crate::audit::record::PlainEntry;
-use crate::base::error::{AddError, RemoveError, SettingError, ShipError};
+use crate::base::error::{AddError, RemoveError, SettingError, ShipError, Uncertain};
 use crate::base::quantity::Quantity;
 use crate::engine::InventoryManager;
 use crate::engine::call::{Call, RequestShape};
@@ -281,7 +281,7 @@ impl Call<'_> {
             let recorded = engine.queue(entry, record);
             level.ship(qty, engine);
             warehouse.give_room(qty, engine);
-            Ok(recorded?)
+            Ok(recorded.map_err(Uncertain::from)?)
         })
     }
 

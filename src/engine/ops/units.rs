@@ -1,7 +1,7 @@
 //! The units of a reservation's lines: how its steps sell them, give them back, and take sold ones.
 
 use crate::audit::record_builder::RecordBuilder;
-use crate::base::error::Uncertain;
+use crate::audit::wake_signal::WriterGone;
 use crate::base::quantity::Quantity;
 use crate::engine::Engine;
 use crate::engine::call::Call;
@@ -85,10 +85,10 @@ impl Engine {
         end: EndKind,
         lines: &[SlotLine],
         kept: bool,
-    ) -> Result<(), Uncertain> {
+    ) -> Result<(), WriterGone> {
         let record = record.lines(lines.iter().map(|line| (line.level, line.held)));
         if end == EndKind::Sell {
-            let recorded = record.queue();
+            let recorded = record.queue_while_written();
             lines.iter().for_each(|line| self.give_line(end, *line, kept));
             return recorded;
         }
@@ -106,10 +106,10 @@ impl Engine {
         &self,
         record: RecordBuilder<'_>,
         gifts: impl ExactSizeIterator<Item = CellDelta> + Clone,
-    ) -> Result<(), Uncertain> {
+    ) -> Result<(), WriterGone> {
         let commit = if gifts.len() > 1 { self.commit(gifts.clone()).ok() } else { None };
         // Law 2: queue before the credit shows.
-        let recorded = record.queue();
+        let recorded = record.queue_while_written();
         match commit {
             Some(commit) => {
                 let given = commit.run_and_forget();

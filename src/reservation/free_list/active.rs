@@ -53,7 +53,7 @@ impl ActiveMagazine {
     }
 
     /// Takes the next slot, if there is one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take<'m>(
         &self,
         magazine: impl Fn(usize) -> Option<&'m Magazine>,

@@ -71,17 +71,35 @@ impl EndedSlots {
     pub(super) fn push(&self, slot: SlotNumber) -> bool {
         // Acquire pairs with the Release below: who has the hint sees the places before it taken,
         // and this one no older than the lap before.
-        let mut position = self.filled_to.load(Ordering::Acquire);
+        let position = self.filled_to.load(Ordering::Acquire);
+        // Acquire pairs with the Release in `pop`, which freed the place.
+        let is_free = self.place(position).load(Ordering::Acquire) == free_at(position);
+        is_free && self.fill(position, slot) || self.push_from(position, slot)
+    }
+
+    /// Puts the slot into a place that was seen free. `false` if another thread was first.
+    #[inline(always)]
+    fn fill(&self, position: u64, slot: SlotNumber) -> bool {
+        let (free, full) = (free_at(position), full_at(position, slot));
+        // Release pairs with the Acquire in `pop`: who takes the slot sees its end.
+        let (done, missed) = (Ordering::Release, Ordering::Relaxed);
+        let filled = self.place(position).compare_exchange(free, full, done, missed).is_ok();
+        if filled {
+            self.filled_to.store(position + 1, Ordering::Release);
+        }
+        filled
+    }
+
+    /// As [`push`](Self::push), where the first look found no free place.
+    #[inline(never)]
+    fn push_from(&self, mut position: u64, slot: SlotNumber) -> bool {
         let backoff = Backoff::new();
         loop {
-            let (place, free) = (self.place(position), free_at(position));
-            // Acquire pairs with the Release in `pop`, which freed the place.
-            let word = place.load(Ordering::Acquire);
+            let free = free_at(position);
+            // Acquire as in `push`.
+            let word = self.place(position).load(Ordering::Acquire);
             if word == free {
-                // Release pairs with the Acquire in `pop`: who takes the slot sees its end.
-                let (done, missed) = (Ordering::Release, Ordering::Relaxed);
-                if place.compare_exchange(free, full_at(position, slot), done, missed).is_ok() {
-                    self.filled_to.store(position + 1, Ordering::Release);
+                if self.fill(position, slot) {
                     return true;
                 }
             } else if word & !u64::from(u32::MAX) == free.wrapping_sub(LAP) | FULL {

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use crate::base::clock::Timestamp;
 use crate::base::early::LeftEarly;
-use crate::base::shard::{shards_for, thread_ordinal};
+use crate::base::shard::{own, own_place, shards_for};
 use crate::base::sync::{ArrayQueue, AtomicU32, AtomicU64, Backoff, Ordering, SegQueue};
 use crate::base::table::Table;
 use crate::reservation::chain::SlotNumber;
@@ -135,7 +135,7 @@ impl FreeList {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn take_active(&self, shard: &Shard) -> Option<SlotNumber> {
         let TakenSlot { slot, emptied } = shard.active.take(|number| self.magazines.get(number))?;
         if let Some(number) = emptied {
@@ -444,8 +444,7 @@ impl FreeList {
         }
         // This thread's own shard last, where it puts a slot that it can't use yet: so it does not
         // meet that one again before all others.
-        let own_place = self.own_place();
-        let (before, own_and_after) = self.shards.split_at(own_place);
+        let (before, own_and_after) = self.shards.split_at(own_place(self.shards.len()));
         let (own, after) = own_and_after.split_at(1);
         let mut all = after.iter().chain(before).chain(own);
         let ended = |shard: &Shard| {
@@ -480,13 +479,8 @@ impl FreeList {
     }
 
     #[inline(always)]
-    fn own_place(&self) -> usize {
-        thread_ordinal() & (self.shards.len() - 1)
-    }
-
-    #[inline(always)]
     fn own_shard(&self) -> &Shard {
-        &self.shards[self.own_place()]
+        own(&self.shards)
     }
 }
 

@@ -186,7 +186,7 @@ impl Slots {
         let slot = Slot::new(self.lines.ensure(number as usize)?);
         let (former, since) = slot.former().ok()?;
         let (state, taken) = slot.vacate(former).ok()?;
-        Some(VacantSlot { number, slot, state, taken, taken_at: since, ahead: since })
+        Some(VacantSlot { number, slot, state, taken, taken_at: since, id_time: since })
     }
 
     /// Writes one reservation into its slots. Returns the chain to those after the head.

@@ -30,7 +30,7 @@ impl Slots {
         if let Some(slot) = self.claim_at_once(number, now) {
             return Some(slot);
         }
-        self.claim_or_take_another(number, now, clock)
+        self.claim_or_take_another(number, now, clock).map(VacantSlot::in_registers)
     }
 
     /// Loads some word of each line that a new hold in this slot will touch and no other hold does,
@@ -45,13 +45,9 @@ impl Slots {
     #[inline(always)]
     fn claim_at_once(&self, number: SlotNumber, now: Timestamp) -> Option<VacantSlot<'_>> {
         let slot = self.at(number)?;
-        let (former, since) = slot.former_hold()?;
-        if since > now {
-            return None;
-        }
+        let former = slot.former_hold(now)?;
         let (state, taken) = slot.vacate(former).ok()?;
-        let ahead = Timestamp::default();
-        Some(VacantSlot { number, slot, state, taken, taken_at: now, ahead })
+        Some(VacantSlot { number, slot, state, taken, taken_at: now, id_time: now })
     }
 
     /// Claims the slot, or else another one. One that is refused goes to the back of the queue if a
@@ -103,8 +99,8 @@ impl Slots {
             }
         }
         let Ok((state, taken)) = slot.vacate(former) else { return Some(SlotClaim::Busy) };
-        let ahead = Timestamp::default();
-        Some(SlotClaim::Vacant(VacantSlot { number, slot, state, taken, taken_at, ahead }))
+        let id_time = taken_at;
+        Some(SlotClaim::Vacant(VacantSlot { number, slot, state, taken, taken_at, id_time }))
     }
 
     /// At the maximum of slots the quarantine yields: the slot that the clock reaches first.
@@ -114,9 +110,9 @@ impl Slots {
         while let Some(number) = self.quarantine.take(Timestamp::MAX) {
             let slot = self.at(number)?;
             let claimed = slot.former().and_then(|(former, since)| {
-                let ahead = if since == Timestamp::MAX { now } else { since };
+                let id_time = if since == Timestamp::MAX { now } else { now.max(since) };
                 let (state, taken) = slot.vacate(former)?;
-                Ok(VacantSlot { number, slot, state, taken, taken_at: now, ahead })
+                Ok(VacantSlot { number, slot, state, taken, taken_at: now, id_time })
             });
             match claimed {
                 Ok(slot) => {

@@ -7,8 +7,8 @@
 //! [`Descriptor::try_begin`] and [`Descriptor::is_still`].
 
 use super::control::{ControlWord, Status};
-use super::doubling_table::DoublingTable;
 use super::mark::Mark;
+use crate::base::doubling_table::DoublingTable;
 use crate::base::quantity::MAX_UNITS;
 use crate::base::sync::{AtomicU32, AtomicU64, MODELLED, Ordering, fence};
 use crate::stock::cell::CellId;

@@ -136,8 +136,8 @@
 //!
 //! # The files
 //!
-//! [`mark`] and [`control`] pack the two words, [`descriptor`] holds the notes, [`doubling_table`]
-//! lets it grow, and [`pool`] says which descriptor is free. [`meaning`] is what readers do,
+//! [`mark`] and [`control`] pack the two words, [`descriptor`] holds the notes, in a table that
+//! doubles as it grows, and [`pool`] says which descriptor is free. [`meaning`] is what readers do,
 //! [`drive`] what drivers do, [`owner`] the fast path and the interface, [`fill`] split
 //! fulfillment, [`line`](mod@line) what callers ask for. [`recorder`] is the interface to the audit
 //! floor, and [`view`] what that floor sees of an operation.
@@ -152,7 +152,6 @@
 
 mod control;
 mod descriptor;
-mod doubling_table;
 mod drive;
 mod fill;
 mod line;

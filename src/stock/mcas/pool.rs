@@ -5,8 +5,8 @@
 //! at a place of its own, and so takes the same warm slot again and again.
 
 use super::descriptor::Descriptor;
-use super::doubling_table::DoublingTable;
 use super::mark::{Mark, SLOT_BITS};
+use crate::base::doubling_table::DoublingTable;
 use crate::base::shard::lane;
 use crate::base::sync::{AtomicU32, MODELLED, Ordering};
 

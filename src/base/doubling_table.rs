@@ -7,23 +7,23 @@ use std::sync::OnceLock;
 
 /// Up to `FIRST * (2^SEGMENTS - 1)` values, by number.
 #[derive(Debug)]
-pub(super) struct DoublingTable<T, const FIRST: usize, const SEGMENTS: usize> {
+pub(crate) struct DoublingTable<T, const FIRST: usize, const SEGMENTS: usize> {
     segments: [OnceLock<Box<[T]>>; SEGMENTS],
 }
 
 impl<T, const FIRST: usize, const SEGMENTS: usize> DoublingTable<T, FIRST, SEGMENTS> {
     /// How many values fit.
-    pub(super) const CAPACITY: usize = FIRST * ((1 << SEGMENTS) - 1);
+    pub(crate) const CAPACITY: usize = FIRST * ((1 << SEGMENTS) - 1);
 
     /// A table without segments.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         const { assert!(FIRST.is_power_of_two() && SEGMENTS > 0) };
         Self { segments: [const { OnceLock::new() }; SEGMENTS] }
     }
 
     /// The value of this number, if its segment exists.
     #[inline]
-    pub(super) fn get(&self, number: usize) -> Option<&T> {
+    pub(crate) fn get(&self, number: usize) -> Option<&T> {
         // Nearly all are in the first segment, which is found without a logarithm.
         if number < FIRST {
             return self.segments[0].get()?.get(number);
@@ -33,12 +33,17 @@ impl<T, const FIRST: usize, const SEGMENTS: usize> DoublingTable<T, FIRST, SEGME
     }
 
     /// Makes every segment that numbers below `count` need.
-    pub(super) fn grow(&self, count: usize, make: fn() -> T) {
+    pub(crate) fn grow(&self, count: usize, make: fn() -> T) {
         debug_assert!(count <= Self::CAPACITY);
         let Some(last) = count.checked_sub(1) else { return };
         for shelf in 0..=Self::find(last).0 {
             self.segments[shelf].get_or_init(|| (0..FIRST << shelf).map(|_| make()).collect());
         }
+    }
+
+    /// All values of the segments that exist.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.segments.iter().filter_map(OnceLock::get).flat_map(|segment| segment.iter())
     }
 
     fn find(number: usize) -> (usize, usize) {
@@ -65,5 +70,7 @@ mod tests {
             assert_eq!(segments.get(number).expect("it has grown").get(), number);
         }
         assert!(segments.get(capacity).is_none());
+        let all: Vec<usize> = segments.iter().map(std::cell::Cell::get).collect();
+        assert_eq!(all, (0..capacity).collect::<Vec<_>>());
     }
 }
