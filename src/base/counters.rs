@@ -16,13 +16,13 @@ const FIRST: usize = if MODELLED { 2 } else { 16 };
 /// With these there are lines for sixteen thousand threads more.
 const SEGMENTS: usize = 10;
 
-type Line<const N: usize> = CachePadded<[AtomicU64; N]>;
-type MoreLines<const N: usize> = DoublingTable<Line<N>, FIRST, SEGMENTS>;
+type CounterLine<const N: usize> = CachePadded<[AtomicU64; N]>;
+type MoreLines<const N: usize> = DoublingTable<CounterLine<N>, FIRST, SEGMENTS>;
 
 /// `N` counters.
 #[derive(Debug)]
 pub(crate) struct Counters<const N: usize> {
-    first: Box<[Line<N>; FIRST]>,
+    first: Box<[CounterLine<N>; FIRST]>,
     /// Those behind the first, made when their threads first count.
     more: MoreLines<N>,
     /// Of threads that have no line: they are about to end, or too many are alive.
@@ -81,7 +81,7 @@ fn count_in<const N: usize>(line: &[AtomicU64; N], which: usize) {
     counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
-fn line<const N: usize>() -> Line<N> {
+fn line<const N: usize>() -> CounterLine<N> {
     CachePadded::new(zeros())
 }
 
