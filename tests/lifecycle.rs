@@ -380,7 +380,7 @@ fn a_reserve_is_refused_in_each_warehouse_that_is_suspended_and_in_no_other() {
     let manager = quiet(&clock()).build().expect("legal settings");
     let places = ["SF", "NYC"].map(|warehouse| (warehouse, "LAPTOP"));
     let handles = places.map(|place| manager.open_level(place.0, place.1).expect("a legal name"));
-    places.map(|place| manager.add_stock(place, 20, "SUPPLIER").expect("room"));
+    places.iter().for_each(|place| manager.add_stock(*place, 20, "SUPPLIER").expect("room"));
     let mut expected = [false; 2];
     for (warehouse, suspended) in
         [(0, true), (1, true), (0, false), (0, true), (1, false), (0, false)]
